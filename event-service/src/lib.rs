@@ -1,0 +1,1 @@
+//! Consumes events; owns the notifications database and the event catalogue.

@@ -1,0 +1,1 @@
+//! Claims due occurrences and publishes them.

@@ -1,0 +1,136 @@
+use super::*;
+use proptest::prelude::*;
+use std::borrow::Cow;
+
+const REASON: Cow<'static, str> = Cow::Borrowed("TEST");
+
+fn throttled(retry_after: Option<Duration>) -> Outcome {
+    Outcome::Throttled { retry_after, reason: REASON }
+}
+
+fn unavailable(retry_after: Option<Duration>, maybe_delivered: bool) -> Outcome {
+    Outcome::Unavailable { retry_after, reason: REASON, maybe_delivered }
+}
+
+fn seconds(at: DateTime<Utc>, seconds: i64) -> DateTime<Utc> {
+    at + TimeDelta::seconds(seconds)
+}
+
+fn attempts(made: u32, elapsed: i64, left: i64) -> Attempts {
+    let now = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
+    Attempts { made, first_at: seconds(now, -elapsed), now, expires_at: seconds(now, left) }
+}
+
+const DAY: i64 = 86_400;
+
+#[test]
+fn a_throttle_without_a_time_waits_a_minute_first() {
+    let attempts = attempts(1, 0, DAY);
+    let decision = Policy::default().decide(&throttled(None), &attempts, 0.0);
+    assert_eq!(decision, Decision::RetryAt(seconds(attempts.now, 60)));
+}
+
+#[test]
+fn an_outage_doubles_from_ten_seconds_to_ten_minutes() {
+    let waits: Vec<i64> = (1..=9)
+        .map(|made| {
+            let attempts = attempts(made, 0, DAY);
+            match Policy::default().decide(&unavailable(None, false), &attempts, 0.0) {
+                Decision::RetryAt(at) => (at - attempts.now).num_seconds(),
+                other => panic!("{other:?}"),
+            }
+        })
+        .collect();
+    assert_eq!(waits, [10, 20, 40, 80, 160, 320, 600, 600, 600]);
+}
+
+#[test]
+fn the_last_word_on_a_doubtful_delivery_falls_after_an_hour() {
+    let attempts = attempts(8, 3_001, DAY);
+    let policy = Policy::default();
+    assert_eq!(
+        policy.decide(&unavailable(None, true), &attempts, 0.0),
+        Decision::GiveUp(GaveUp::RetriesExhausted)
+    );
+    assert!(matches!(policy.decide(&unavailable(None, false), &attempts, 0.0), Decision::RetryAt(_)));
+}
+
+#[test]
+fn final_outcomes_are_not_repeated() {
+    let policy = Policy::default();
+    for outcome in [
+        Outcome::Sent { provider_id: "1".into() },
+        Outcome::Gone { reason: REASON },
+        Outcome::Rejected { reason: REASON },
+    ] {
+        assert_eq!(policy.decide(&outcome, &attempts(1, 0, DAY), 0.5), Decision::Final);
+    }
+}
+
+#[test]
+fn a_stopped_lane_holds_until_the_expiry_at_most() {
+    let policy = Policy::default();
+    let outcome = Outcome::Misconfigured { reason: REASON };
+    let soon = attempts(1, 0, 5);
+    assert_eq!(policy.decide(&outcome, &soon, 0.0), Decision::HoldUntil(soon.expires_at));
+    assert_eq!(policy.decide(&outcome, &attempts(1, 0, 0), 0.0), Decision::GiveUp(GaveUp::Expired));
+}
+
+fn any_failure() -> impl Strategy<Value = Outcome> {
+    let asked = prop::option::of((0u64..10_000_000).prop_map(Duration::from_secs));
+    prop_oneof![
+        asked.clone().prop_map(throttled),
+        (asked, any::<bool>()).prop_map(|(asked, doubt)| unavailable(asked, doubt)),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn a_retry_is_never_early_never_late(
+        outcome in any_failure(), made in 1u32..1_000, elapsed in 0i64..100_000, left in -10i64..1_000_000, random in 0.0..1.0f64,
+    ) {
+        let attempts = attempts(made, elapsed, left);
+        let policy = Policy::default();
+        if let Decision::RetryAt(at) = policy.decide(&outcome, &attempts, random) {
+            let (asked, least) = match &outcome {
+                Outcome::Throttled { retry_after, .. } => (*retry_after, 60),
+                Outcome::Unavailable { retry_after, .. } => (*retry_after, 10),
+                other => panic!("{other:?}"),
+            };
+            let least = asked.unwrap_or(Duration::from_secs(least));
+            prop_assert!(at >= later(attempts.now, least));
+            prop_assert!(at < attempts.expires_at);
+            if asked.is_none() {
+                prop_assert!(at <= later(attempts.now, policy.longest + policy.longest / 2));
+            }
+        }
+    }
+
+    #[test]
+    fn doubtful_deliveries_end_within_the_hour(random in 0.0..1.0f64) {
+        let policy = Policy::default();
+        let mut state = attempts(1, 0, 30 * DAY);
+        loop {
+            prop_assert!(state.made < 100);
+            match policy.decide(&unavailable(None, true), &state, random) {
+                Decision::RetryAt(at) => { state.now = at; state.made += 1; }
+                decision => {
+                    prop_assert_eq!(decision, Decision::GiveUp(GaveUp::RetriesExhausted));
+                    break;
+                }
+            }
+        }
+        prop_assert!(state.now <= later(state.first_at, policy.doubt));
+    }
+
+    #[test]
+    fn more_randomness_is_more_patience(made in 1u32..20, low in 0.0..1.0f64, high in 0.0..1.0f64) {
+        prop_assume!(low <= high);
+        let attempts = attempts(made, 0, 365 * DAY);
+        let at = |random| match Policy::default().decide(&throttled(None), &attempts, random) {
+            Decision::RetryAt(at) => at,
+            other => panic!("{other:?}"),
+        };
+        prop_assert!(at(low) <= at(high));
+    }
+}

@@ -1,0 +1,1 @@
+//! Keeps devices and sends push messages and e-mail.

@@ -1,0 +1,1 @@
+//! REST API of reminders; owns the reminders database.

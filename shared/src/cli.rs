@@ -1,0 +1,125 @@
+//! The commands that every binary has, and the frame of its life around them.
+
+use std::{future::Future, process::ExitCode};
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{self, Env, Process, ProcessEnv, Reader},
+    shutdown, telemetry,
+};
+
+/// Exit status of a start that the configuration forbids (`EX_CONFIG` of sysexits.h).
+pub const EXIT_CONFIG: u8 = 78;
+
+#[derive(Debug, Parser)]
+#[command(version, disable_help_subcommand = true, after_help = "Configured by environment variables; `config check` lists them.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What a binary is asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Serve until SIGTERM, then drain (the default)
+    Serve,
+    /// Bring the database and the bus up to date, then exit
+    Migrate,
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+/// What is asked about the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum ConfigCommand {
+    /// Print every variable, whether it is set, and every fault; never a value
+    Check,
+    /// Print every variable as JSON
+    List,
+}
+
+/// A service, as its command line sees it.
+pub trait Service {
+    /// Its name: of the binary, in logs and in traces.
+    const NAME: &'static str;
+    /// One line for `--help`.
+    const ABOUT: &'static str;
+    /// Its version, the same as the image's tag.
+    const VERSION: &'static str;
+    /// Everything it is told by the environment.
+    type Config: Send;
+
+    /// Reads the configuration; faults are noted in the reader.
+    fn read(reader: &mut Reader<'_>) -> Option<Self::Config>;
+
+    /// The part of the configuration that every process has.
+    fn process(config: &Self::Config) -> &Process;
+
+    /// Brings what the service owns up to date.
+    fn migrate(config: &Self::Config) -> impl Future<Output = anyhow::Result<()>> + Send;
+
+    /// Serves until the token is cancelled, then drains.
+    fn serve(config: Self::Config, shutdown: CancellationToken) -> impl Future<Output = anyhow::Result<()>> + Send;
+}
+
+/// The life of a service's process: command line, configuration, telemetry, work, drain, exit status.
+pub async fn run<S: Service>() -> ExitCode {
+    let command = Command::of(S::NAME, S::ABOUT, S::VERSION);
+    if let Command::Config(what) = command {
+        return describe::<S>(what, &ProcessEnv);
+    }
+    let config = match config::read(&ProcessEnv, S::read) {
+        Ok(config) => config,
+        Err(report) => {
+            eprintln!("{}: {report}", S::NAME);
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    let _telemetry = match telemetry::init(S::NAME, S::VERSION, &S::process(&config).telemetry) {
+        Ok(guard) => guard,
+        Err(error) => {
+            eprintln!("{}: {error:#}", S::NAME);
+            return ExitCode::FAILURE;
+        }
+    };
+    let result = match command {
+        Command::Migrate => S::migrate(&config).await,
+        _ => serve::<S>(config).await,
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "stopped");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve<S: Service>(config: S::Config) -> anyhow::Result<()> {
+    S::serve(config, shutdown::on_signal()?).await
+}
+
+fn describe<S: Service>(what: ConfigCommand, env: &dyn Env) -> ExitCode {
+    let report = config::list(env, S::read);
+    match what {
+        ConfigCommand::List => println!("{}", serde_json::json!(report.settings)),
+        ConfigCommand::Check => println!("{}", report.table()),
+    }
+    if report.faults.is_empty() || what == ConfigCommand::List {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("{}: {report}", S::NAME);
+    ExitCode::from(EXIT_CONFIG)
+}
+
+impl Command {
+    /// Reads the command line; prints help, version or a usage error and exits where that is asked for.
+    fn of(name: &'static str, about: &'static str, version: &'static str) -> Self {
+        let matches = Cli::command().name(name).about(about).version(version).get_matches();
+        let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        cli.command.unwrap_or(Self::Serve)
+    }
+}

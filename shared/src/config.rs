@@ -1,0 +1,84 @@
+//! Configuration: read once, in `main`, from the environment; parsed into types; every fault in one report that
+//! never prints a value.
+//!
+//! Any variable `X` may be given as `X_FILE=/path` instead, the way mounted Secrets are.
+
+mod reader;
+mod report;
+mod settings;
+
+pub use reader::{Env, ProcessEnv, Reader};
+pub use report::{Fault, Report, Setting};
+pub use settings::{AppEnv, Auth, BusConfig, JwtSettings, LogFormat, Process, aws_settings};
+
+/// Reads a configuration, or says everything that is wrong with it at once.
+///
+/// # Errors
+/// A [`Report`] that names every missing or malformed variable.
+pub fn read<C>(env: &dyn Env, parse: impl FnOnce(&mut Reader<'_>) -> Option<C>) -> Result<C, Report> {
+    let mut reader = Reader::new(env);
+    let config = parse(&mut reader);
+    let report = reader.into_report();
+    match config {
+        Some(config) if report.faults.is_empty() => Ok(config),
+        _ => Err(report),
+    }
+}
+
+/// Lists every variable that a configuration asks for, whether or not the environment is complete.
+pub fn list<C>(env: &dyn Env, parse: impl FnOnce(&mut Reader<'_>) -> Option<C>) -> Report {
+    let mut reader = Reader::new(env);
+    let _ = parse(&mut reader);
+    reader.into_report()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn env(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    fn two(reader: &mut Reader<'_>) -> Option<(u16, String)> {
+        let port = reader.or("PORT", "the port", 3000);
+        let name = reader.required("NAME", "the name");
+        Some((port?, name?))
+    }
+
+    #[test]
+    fn a_complete_environment_is_parsed_with_defaults() {
+        assert_eq!(read(&env(&[("NAME", "a")]), two).ok(), Some((3000, "a".to_owned())));
+    }
+
+    #[test]
+    fn every_fault_is_reported_at_once_and_no_value_is_printed() {
+        let report = read(&env(&[("PORT", "s3cret")]), two).expect_err("two faults");
+        let text = report.to_string();
+        assert!(text.contains("PORT") && text.contains("NAME"), "{text}");
+        assert!(!text.contains("s3cret"), "{text}");
+    }
+
+    #[test]
+    fn a_file_stands_in_for_a_value() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("name");
+        std::fs::write(&path, "from the file\n").expect("written");
+        let read = read(&env(&[("NAME_FILE", path.to_str().expect("utf-8"))]), two);
+        assert_eq!(read.ok().map(|it| it.1).as_deref(), Some("from the file"));
+    }
+
+    #[test]
+    fn a_value_and_a_file_together_are_a_fault() {
+        let report = read(&env(&[("NAME", "a"), ("NAME_FILE", "/nowhere")]), two).expect_err("ambiguous");
+        assert!(report.to_string().contains("NAME_FILE"));
+    }
+
+    #[test]
+    fn the_list_is_complete_whatever_the_environment_lacks() {
+        let names: Vec<_> = list(&env(&[]), two).settings.iter().map(|setting| setting.name).collect();
+        assert_eq!(names, ["PORT", "NAME"]);
+    }
+}

@@ -1,0 +1,133 @@
+//! Asks the environment for variables and keeps account of what was asked and what was wrong.
+
+use std::{collections::BTreeMap, fmt::Display, str::FromStr};
+
+use secrecy::SecretString;
+
+use super::report::{Fault, Report, Setting};
+
+/// Where variables come from: the process, or a map in tests and in the suite.
+pub trait Env: Send + Sync {
+    /// The value of a variable, if it is set.
+    fn get(&self, name: &str) -> Option<String>;
+}
+
+/// The environment of this process.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ProcessEnv;
+
+impl Env for ProcessEnv {
+    #[allow(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+    fn get(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+}
+
+impl Env for BTreeMap<String, String> {
+    fn get(&self, name: &str) -> Option<String> {
+        BTreeMap::get(self, name).cloned()
+    }
+}
+
+/// Reads variables one by one and collects every fault instead of stopping at the first.
+pub struct Reader<'a> {
+    env: &'a dyn Env,
+    report: Report,
+}
+
+impl<'a> Reader<'a> {
+    /// A reader of an environment.
+    #[must_use]
+    pub fn new(env: &'a dyn Env) -> Self {
+        Self { env, report: Report::default() }
+    }
+
+    /// A variable without which the start fails.
+    pub fn required<T: FromStr<Err: Display>>(&mut self, name: &'static str, about: &'static str) -> Option<T> {
+        let raw = self.ask(name, about, true, false, None);
+        if raw.is_none() {
+            self.missing(name);
+        }
+        self.parse(name, raw)
+    }
+
+    /// A variable that may be left out.
+    pub fn optional<T: FromStr<Err: Display>>(&mut self, name: &'static str, about: &'static str) -> Option<T> {
+        let raw = self.ask(name, about, false, false, None);
+        self.parse(name, raw)
+    }
+
+    /// A variable with a default; `None` only when it is set and malformed (the fault is noted).
+    pub fn or<T: FromStr<Err: Display> + Display>(&mut self, name: &'static str, about: &'static str, default: T) -> Option<T> {
+        match self.ask(name, about, false, false, Some(default.to_string())) {
+            None => Some(default),
+            raw => self.parse(name, raw),
+        }
+    }
+
+    /// A secret that may be left out.
+    pub fn secret(&mut self, name: &'static str, about: &'static str) -> Option<SecretString> {
+        self.ask(name, about, false, true, None).map(SecretString::from)
+    }
+
+    /// A secret without which the start fails.
+    pub fn required_secret(&mut self, name: &'static str, about: &'static str) -> Option<SecretString> {
+        let raw = self.ask(name, about, true, true, None);
+        if raw.is_none() {
+            self.missing(name);
+        }
+        raw.map(SecretString::from)
+    }
+
+    /// Notes a fault of a variable; `problem` must not contain its value.
+    pub fn fault(&mut self, name: &'static str, problem: impl Into<String>) {
+        if !self.report.faults.iter().any(|fault| fault.name == name) {
+            self.report.faults.push(Fault { name, problem: problem.into() });
+        }
+    }
+
+    /// Notes that a variable is missing.
+    pub fn missing(&mut self, name: &'static str) {
+        self.fault(name, "is not set");
+    }
+
+    /// What was asked for and what was wrong.
+    #[must_use]
+    pub fn into_report(self) -> Report {
+        self.report
+    }
+
+    fn parse<T: FromStr<Err: Display>>(&mut self, name: &'static str, raw: Option<String>) -> Option<T> {
+        match raw?.parse() {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.fault(name, format!("is malformed: {error}"));
+                None
+            }
+        }
+    }
+
+    fn ask(&mut self, name: &'static str, about: &'static str, required: bool, secret: bool, default: Option<String>) -> Option<String> {
+        let direct = self.env.get(name).filter(|value| !value.trim().is_empty());
+        let file = self.env.get(&format!("{name}_FILE")).filter(|value| !value.is_empty());
+        let set = direct.is_some() || file.is_some();
+        if !self.report.settings.iter().any(|setting| setting.name == name) {
+            self.report.settings.push(Setting { name, about, required, secret, default, set });
+        }
+        match (direct, file) {
+            (Some(_), Some(_)) => {
+                self.fault(name, format!("is given twice: {name} and {name}_FILE"));
+                None
+            }
+            (Some(value), None) => Some(value.trim().to_owned()),
+            (None, Some(path)) => match std::fs::read_to_string(&path) {
+                Ok(text) => Some(text.trim().to_owned()),
+                Err(error) => {
+                    self.fault(name, format!("its file ({name}_FILE) cannot be read: {}", error.kind()));
+                    None
+                }
+            },
+            (None, None) => None,
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! The groups of variables that several services share.
+
+use std::{fmt, net::IpAddr, net::Ipv4Addr, str::FromStr};
+
+use secrecy::SecretString;
+
+use super::Reader;
+use crate::{
+    bus::{BusSettings, settings::{AwsSettings, PostgresSettings}},
+    telemetry::TelemetrySettings,
+};
+
+/// Which environment the process runs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AppEnv {
+    /// A developer's desk: `serve` brings the schema up to date first.
+    Local,
+    /// The sandbox of the cluster.
+    Development,
+    /// The mirror of production.
+    Staging,
+    /// Production.
+    Production,
+}
+
+impl FromStr for AppEnv {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "local" => Ok(Self::Local),
+            "development" => Ok(Self::Development),
+            "staging" => Ok(Self::Staging),
+            "production" => Ok(Self::Production),
+            _ => Err("expected local, development, staging or production"),
+        }
+    }
+}
+
+impl fmt::Display for AppEnv {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Local => "local",
+            Self::Development => "development",
+            Self::Staging => "staging",
+            Self::Production => "production",
+        })
+    }
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For a terminal.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "pretty" => Ok(Self::Pretty),
+            "json" => Ok(Self::Json),
+            _ => Err("expected pretty or json"),
+        }
+    }
+}
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pretty => "pretty",
+            Self::Json => "json",
+        })
+    }
+}
+
+/// What every process is told: its environment, its addresses, its logs.
+#[derive(Debug, Clone)]
+pub struct Process {
+    /// The environment.
+    pub app_env: AppEnv,
+    /// The address that both listeners bind to.
+    pub bind: IpAddr,
+    /// The REST port; 0 takes a free one.
+    pub port: u16,
+    /// The port of health and metrics; 0 takes a free one.
+    pub admin_port: u16,
+    /// Logs and traces.
+    pub telemetry: TelemetrySettings,
+}
+
+impl Process {
+    /// Reads `APP_ENV BIND_ADDRESS PORT ADMIN_PORT LOG_FORMAT RUST_LOG OTEL_EXPORTER_OTLP_ENDPOINT`.
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let app_env = reader.or("APP_ENV", "local, development, staging or production", AppEnv::Local);
+        let bind = reader.or("BIND_ADDRESS", "address both listeners bind to", IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let port = reader.or("PORT", "REST port", 3000);
+        let admin_port = reader.or("ADMIN_PORT", "port of /healthz, /readyz and /metrics", 9090);
+        let telemetry = TelemetrySettings::read(reader);
+        Some(Self { app_env: app_env?, bind: bind?, port: port?, admin_port: admin_port?, telemetry: telemetry? })
+    }
+}
+
+/// The bus and the names of what is on it.
+#[derive(Debug, Clone)]
+pub struct BusConfig {
+    /// How to reach it.
+    pub settings: BusSettings,
+    /// The topic of facts (`EVENT_TOPIC_ARN`).
+    pub event_topic: String,
+    /// The topic of due notifications (`NOTIFICATION_TOPIC_ARN`).
+    pub notification_topic: String,
+    /// event-service's queue (`EVENT_QUEUE_URL`).
+    pub event_queue: String,
+    /// notification-service's queue (`NOTIFICATION_QUEUE_URL`).
+    pub notification_queue: String,
+    /// Bounces and complaints (`SES_FEEDBACK_QUEUE_URL`); without it none are read on aws.
+    pub ses_feedback_queue: Option<String>,
+}
+
+impl BusConfig {
+    /// Reads `BUS` and what it needs; `used` names the topic and queue variables that this service cannot do
+    /// without on aws (on the postgres bus each has a default name).
+    pub fn read(reader: &mut Reader<'_>, used: &[&'static str]) -> Option<Self> {
+        let bus: Option<String> = reader.required("BUS", "aws (SNS and SQS) or postgres (pgmq)");
+        let url = reader.secret("BUS_DATABASE_URL", "PostgreSQL of the bus (BUS=postgres)");
+        let connections = reader.or("BUS_MAX_CONNECTIONS", "connections to the PostgreSQL of the bus", 8);
+        let aws = aws_settings(reader);
+        let settings = match bus.as_deref() {
+            Some("aws") => aws.map(BusSettings::Aws),
+            Some("postgres") => {
+                if url.is_none() {
+                    reader.fault("BUS_DATABASE_URL", "is not set, and BUS=postgres needs it");
+                }
+                url.zip(connections).map(|(url, max_connections)| BusSettings::Postgres(PostgresSettings { url, max_connections }))
+            }
+            Some(_) => {
+                reader.fault("BUS", "is malformed: expected aws or postgres");
+                None
+            }
+            None => None,
+        };
+        let on_aws = bus.as_deref() == Some("aws");
+        let mut name = |variable, about, default: &str| {
+            let given = reader.optional::<String>(variable, about);
+            if given.is_none() && on_aws && used.contains(&variable) {
+                reader.fault(variable, "is not set, and BUS=aws needs it");
+            }
+            given.unwrap_or_else(|| default.to_owned())
+        };
+        let event_topic = name("EVENT_TOPIC_ARN", "topic of facts", "event-topic");
+        let notification_topic = name("NOTIFICATION_TOPIC_ARN", "topic of due notifications", "notification-topic");
+        let event_queue = name("EVENT_QUEUE_URL", "queue of event-service", "event-queue");
+        let notification_queue = name("NOTIFICATION_QUEUE_URL", "queue of notification-service", "notification-queue");
+        let feedback = reader.optional::<String>("SES_FEEDBACK_QUEUE_URL", "queue of bounces and complaints");
+        let ses_feedback_queue = feedback.or_else(|| (!on_aws).then(|| "ses-feedback-queue".to_owned()));
+        Some(Self { settings: settings?, event_topic, notification_topic, event_queue, notification_queue, ses_feedback_queue })
+    }
+}
+
+/// Reads `AWS_REGION AWS_ENDPOINT_URL AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY`; without keys the SDK's own chain
+/// (web identity, profile, instance role) is used.
+pub fn aws_settings(reader: &mut Reader<'_>) -> Option<AwsSettings> {
+    let region = reader.or("AWS_REGION", "region of SNS, SQS and SES", "us-east-1".to_owned());
+    let endpoint_url = reader.optional("AWS_ENDPOINT_URL", "another endpoint for SNS, SQS and SES (an emulator)");
+    let key_id = reader.optional::<String>("AWS_ACCESS_KEY_ID", "static credentials (else the SDK's own chain)");
+    let key = reader.secret("AWS_SECRET_ACCESS_KEY", "static credentials (else the SDK's own chain)");
+    let token = reader.secret("AWS_SESSION_TOKEN", "session of temporary credentials");
+    // Temporary credentials and everything else that is not a plain pair are the SDK's own business.
+    let credentials = if token.is_some() { None } else { key_id.zip(key) };
+    Some(AwsSettings { region: region?, endpoint_url, credentials })
+}
+
+/// How callers of the REST API are identified.
+#[derive(Debug, Clone)]
+pub enum Auth {
+    /// A gateway sets the identity headers; the secret, when set, proves that it was the gateway.
+    Gateway {
+        /// Expected in `X-Gateway-Secret`.
+        secret: Option<SecretString>,
+    },
+    /// Bearer tokens are verified here.
+    Jwt(JwtSettings),
+}
+
+/// Where keys come from and what a token must say.
+#[derive(Debug, Clone)]
+pub struct JwtSettings {
+    /// A JWKS document's address.
+    pub jwks_url: Option<String>,
+    /// A PEM public key (RSA, EC or Ed25519), instead of a JWKS.
+    pub public_key: Option<String>,
+    /// The expected `iss`.
+    pub issuer: Option<String>,
+    /// The expected `aud`.
+    pub audience: Option<String>,
+}
+
+impl Auth {
+    /// Reads `AUTH_MODE GATEWAY_SECRET JWT_JWKS_URL JWT_PUBLIC_KEY JWT_ISSUER JWT_AUDIENCE`.
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let mode = reader.or("AUTH_MODE", "gateway (identity headers) or jwt (bearer tokens)", "gateway".to_owned())?;
+        let secret = reader.secret("GATEWAY_SECRET", "expected in X-Gateway-Secret (AUTH_MODE=gateway)");
+        let jwt = JwtSettings {
+            jwks_url: reader.optional("JWT_JWKS_URL", "address of the key set (AUTH_MODE=jwt)"),
+            public_key: reader.optional("JWT_PUBLIC_KEY", "PEM public key instead of a key set (AUTH_MODE=jwt)"),
+            issuer: reader.optional("JWT_ISSUER", "expected iss (AUTH_MODE=jwt)"),
+            audience: reader.optional("JWT_AUDIENCE", "expected aud (AUTH_MODE=jwt)"),
+        };
+        match mode.as_str() {
+            "gateway" => Some(Self::Gateway { secret }),
+            "jwt" if jwt.jwks_url.is_some() == jwt.public_key.is_some() => {
+                reader.fault("JWT_JWKS_URL", "AUTH_MODE=jwt needs either JWT_JWKS_URL or JWT_PUBLIC_KEY");
+                None
+            }
+            "jwt" => Some(Self::Jwt(jwt)),
+            _ => {
+                reader.fault("AUTH_MODE", "is malformed: expected gateway or jwt");
+                None
+            }
+        }
+    }
+}

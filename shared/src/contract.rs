@@ -1,0 +1,25 @@
+//! The messages between services: what is in a body, which attributes stand beside it, and how both are read
+//! in either envelope, from this suite and from its predecessor.
+
+#[macro_use]
+mod words;
+mod content;
+mod envelope;
+mod event_type;
+mod ids;
+mod outcome;
+
+pub use content::{Channel, FoldPolicy, GapPolicy, NotifyContent, Priority, Recurrence, ReminderData, SendData};
+pub use envelope::{DecodeError, Envelope, Event, Schema};
+pub use event_type::EventType;
+pub use ids::{ItemId, event_id_of, new_id, occurrence_id};
+pub use outcome::{DeliveryState, OutcomeData};
+
+/// `eventItemType` of what concerns a reminder.
+pub const ITEM_REMINDER: &str = "reminder";
+/// `eventItemType` of what concerns a notification.
+pub const ITEM_NOTIFICATION: &str = "notification";
+/// `eventItemType` of what concerns a device.
+pub const ITEM_DEVICE: &str = "device";
+/// `eventItemType` of what concerns a user.
+pub const ITEM_USER: &str = "user";

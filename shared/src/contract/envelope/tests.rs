@@ -1,0 +1,89 @@
+use serde_json::json;
+
+use super::*;
+use crate::{bus::Receipt, contract::Channel};
+
+fn received(body: String, attributes: &[(&str, &str)]) -> Received {
+    Received {
+        receipt: Receipt("r".to_owned()),
+        message_id: "6f1c".to_owned(),
+        body,
+        attributes: attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        receive_count: 1,
+        sent_at: "2026-01-02T03:04:05Z".parse().expect("a time"),
+    }
+}
+
+fn legacy_body() -> String {
+    json!({"userId": "u1", "userEmail": "u1@example.com", "itemId": "abc", "eventData": {
+        "id": "abc", "title": "Tablets", "message": "Two", "url": "", "date": "2026-05-01T08:00:00.000Z", "notifyOffset": 10,
+        "notifyType": "email", "isRecurring": false, "updatedAt": "2026-04-30T08:00:00.000Z"}})
+    .to_string()
+}
+
+const LEGACY: &[(&str, &str)] = &[("eventItemType", "reminder"), ("eventType", "reminder:created"), ("userId", "u1")];
+
+#[test]
+fn what_is_written_is_read_back() {
+    let event = Event {
+        event_type: EventType::ReminderDeleted,
+        event_id: crate::contract::new_id(),
+        occurred_at: "2026-01-02T03:04:05.678Z".parse().expect("a time"),
+        user_id: "u1".to_owned(),
+        user_email: None,
+        item_id: "abc".parse().expect("an id"),
+        version: 7,
+        schema: Schema::V2,
+        traceparent: Some(Traceparent::generate()),
+        data: json!({}),
+    };
+    let message = event.to_message().expect("JSON");
+    assert!(message.attributes.len() <= MAX_ATTRIBUTES);
+    let mut raw = received(message.body, &[]);
+    raw.attributes = message.attributes;
+    assert_eq!(Envelope::decode(&raw).expect("readable"), event);
+}
+
+#[test]
+fn the_predecessors_date_is_already_the_time_of_delivery() {
+    let event = Envelope::decode(&received(legacy_body(), LEGACY)).expect("readable");
+    let reminder = event.reminder().expect("a reminder");
+    assert_eq!((reminder.date.to_rfc3339(), reminder.notify_offsets), ("2026-05-01T08:00:00+00:00".to_owned(), vec![0]));
+    assert_eq!((reminder.content.channels, reminder.content.url), (vec![Channel::Email], None));
+    assert_eq!(event.version, 1_777_536_000_000, "the time of its last change");
+}
+
+#[test]
+fn an_sns_envelope_is_opened() {
+    let attributes: serde_json::Map<_, _> = LEGACY.iter().map(|(name, value)| ((*name).to_owned(), json!({"Type": "String", "Value": value}))).collect();
+    let outer = json!({"Type": "Notification", "MessageId": "0b2e", "TopicArn": "arn:aws:sns:us-east-1:000000000000:event-topic",
+        "Message": legacy_body(), "Timestamp": "2026-04-30T09:00:00.000Z", "MessageAttributes": attributes});
+    let event = Envelope::decode(&received(outer.to_string(), &[])).expect("readable");
+    assert_eq!((event.event_type, event.event_id), (EventType::ReminderCreated, event_id_of("0b2e")));
+    assert_eq!(event.occurred_at.to_rfc3339(), "2026-04-30T09:00:00+00:00");
+}
+
+#[test]
+fn a_repeat_without_an_event_id_is_the_same_event() {
+    let message = received(legacy_body(), LEGACY);
+    let ids = [0, 1].map(|_| Envelope::decode(&message).expect("readable").event_id);
+    assert_eq!(ids[0], ids[1]);
+}
+
+#[test]
+fn what_cannot_be_read_says_why() {
+    let with = |name: &'static str, value: &'static str| LEGACY.iter().copied().filter(|it| it.0 != name).chain([(name, value)]).collect::<Vec<_>>();
+    let eleven: Vec<_> = LEGACY.iter().copied().chain([("a", ""), ("b", ""), ("c", ""), ("d", ""), ("e", ""), ("f", ""), ("g", ""), ("h", "")]).collect();
+    for (body, attributes, reason) in [
+        ("{".to_owned(), LEGACY.to_vec(), "the body cannot be read"),
+        ("{}".to_owned(), LEGACY.to_vec(), "the body cannot be read"),
+        (legacy_body(), with("eventType", "reminder:exploded"), "the event type is unknown"),
+        (legacy_body(), with("schema", "99"), "the schema is unknown"),
+        (legacy_body(), with("version", "x"), "the attribute version is malformed"),
+        (legacy_body(), Vec::new(), "the attribute eventType is missing"),
+        (legacy_body(), eleven, "more than 10 attributes"),
+    ] {
+        let error = Envelope::decode(&received(body, &attributes)).expect_err(reason);
+        assert!(error.to_string().starts_with(reason), "{error}");
+    }
+}

@@ -1,0 +1,85 @@
+//! The admin port: `/healthz` (the process is alive), `/readyz` (it can do its work, and what keeps it from it),
+//! `/metrics` (Prometheus).
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{Json, Router, extract::State, http::{StatusCode, header}, response::IntoResponse, routing::get};
+use futures::future::{BoxFuture, join_all};
+use serde_json::json;
+use sqlx::PgPool;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::telemetry::metrics_handle;
+
+/// How long one check may take.
+const LIMIT: Duration = Duration::from_secs(2);
+
+type Check = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+
+/// What must hold for a process to be ready.
+#[derive(Clone, Default)]
+pub struct Readiness {
+    checks: Vec<(&'static str, Check)>,
+}
+
+impl Readiness {
+    /// Adds a check; its error says what is missing, without any secret.
+    #[must_use]
+    pub fn with<F>(mut self, name: &'static str, check: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        self.checks.push((name, Arc::new(move || Box::pin(check()))));
+        self
+    }
+
+    /// Adds the check that a token is not cancelled: a draining process takes no new work.
+    #[must_use]
+    pub fn until(self, shutdown: CancellationToken) -> Self {
+        self.with("shutdown", move || {
+            let draining = shutdown.is_cancelled();
+            async move { if draining { Err("draining".to_owned()) } else { Ok(()) } }
+        })
+    }
+
+    /// Adds the check that a database answers and has every migration of this binary.
+    #[must_use]
+    pub fn with_database(self, pool: PgPool, migrator: &'static sqlx::migrate::Migrator) -> Self {
+        self.with("database", move || {
+            let pool = pool.clone();
+            async move {
+                match crate::db::is_migrated(&pool, migrator).await {
+                    Ok(true) => Ok(()),
+                    Ok(false) => Err("the schema is behind: run `migrate`".to_owned()),
+                    Err(_) => Err("the database does not answer".to_owned()),
+                }
+            }
+        })
+    }
+
+    /// Runs every check; the failures by name.
+    pub async fn failures(&self) -> Vec<(&'static str, String)> {
+        let results = join_all(self.checks.iter().map(|(name, check)| async move {
+            let result = timeout(LIMIT, check()).await.unwrap_or_else(|_| Err("no answer in time".to_owned()));
+            result.err().map(|problem| (*name, problem))
+        }));
+        results.await.into_iter().flatten().collect()
+    }
+}
+
+/// The routes of the admin port.
+pub fn routes(readiness: Readiness) -> Router {
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(async || ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics_handle().render())))
+        .with_state(readiness)
+}
+
+async fn ready(State(readiness): State<Readiness>) -> impl IntoResponse {
+    let failures = readiness.failures().await;
+    let status = if failures.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let failing: serde_json::Map<_, _> = failures.into_iter().map(|(name, problem)| (name.to_owned(), json!(problem))).collect();
+    (status, Json(json!({"ready": status == StatusCode::OK, "failing": failing})))
+}

@@ -1,0 +1,165 @@
+//! The one error of all REST APIs and the one place that maps failures to HTTP.
+
+use std::time::Duration;
+
+use axum::{
+    http::{HeaderValue, StatusCode, header::RETRY_AFTER},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{bus, db};
+
+/// Why a request was refused; each has one status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// 400: the request is malformed.
+    InvalidRequest,
+    /// 401: nobody is identified.
+    Unauthenticated,
+    /// 403: not allowed.
+    PermissionDenied,
+    /// 404: no such reminder of this user.
+    MissingReminder,
+    /// 404: no such thing.
+    NotFound,
+    /// 405: the path does not know this method.
+    MethodNotAllowed,
+    /// 409: the request contradicts the state.
+    Conflict,
+    /// 413: the body is too large.
+    PayloadTooLarge,
+    /// 422: nothing of it lies in the future.
+    InvalidDueDate,
+    /// 422: the rule cannot be followed.
+    InvalidRecurrence,
+    /// 422: the provider does not know the token.
+    InvalidToken,
+    /// 422: the device is not this user's.
+    DeviceNotAssociated,
+    /// 422: the key was used for another body.
+    IdempotencyKeyReused,
+    /// 429: too many requests.
+    RateLimited,
+    /// 500: unexpected.
+    Unknown,
+    /// 503: something that is needed is away.
+    UpstreamUnavailable,
+}
+
+impl Reason {
+    /// Its status and its code.
+    #[must_use]
+    pub const fn parts(self) -> (StatusCode, &'static str) {
+        match self {
+            Self::InvalidRequest => (StatusCode::BAD_REQUEST, "INVALID_REQUEST"),
+            Self::Unauthenticated => (StatusCode::UNAUTHORIZED, "UNAUTHENTICATED"),
+            Self::PermissionDenied => (StatusCode::FORBIDDEN, "PERMISSION_DENIED"),
+            Self::MissingReminder => (StatusCode::NOT_FOUND, "MISSING_REMINDER"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "NOT_FOUND"),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "INVALID_REQUEST"),
+            Self::Conflict => (StatusCode::CONFLICT, "CONFLICT"),
+            Self::PayloadTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE"),
+            Self::InvalidDueDate => (StatusCode::UNPROCESSABLE_ENTITY, "INVALID_DUEDATE"),
+            Self::InvalidRecurrence => (StatusCode::UNPROCESSABLE_ENTITY, "INVALID_RECURRENCE"),
+            Self::InvalidToken => (StatusCode::UNPROCESSABLE_ENTITY, "INVALID_TOKEN"),
+            Self::DeviceNotAssociated => (StatusCode::UNPROCESSABLE_ENTITY, "DEVICE_NOT_ASSOCIATED"),
+            Self::IdempotencyKeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "IDEMPOTENCY_KEY_REUSED"),
+            Self::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED"),
+            Self::Unknown => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN_REASON"),
+            Self::UpstreamUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "UPSTREAM_UNAVAILABLE"),
+        }
+    }
+}
+
+/// The body of every error.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ErrorBody {
+    /// What went wrong.
+    pub error: ErrorDetail,
+}
+
+/// What went wrong.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ErrorDetail {
+    /// For a person.
+    #[schema(example = "notifyOffset: must be between 0 and 40320 minutes")]
+    pub message: String,
+    /// For a program.
+    #[schema(example = "INVALID_REQUEST")]
+    pub reason: &'static str,
+    /// The HTTP status.
+    #[schema(example = 400)]
+    pub status: u16,
+    /// What to quote to the operators; also in the header `X-Request-Id`.
+    pub request_id: String,
+}
+
+/// A refusal or a failure on its way to the client. The body is completed with the request id by [`super::api`].
+#[derive(Debug, Clone)]
+pub struct ApiError {
+    /// Why.
+    pub reason: Reason,
+    /// For a person; of [`Reason::Unknown`] it never says what happened inside.
+    pub message: String,
+    /// When to try again.
+    pub retry_after: Option<Duration>,
+}
+
+impl ApiError {
+    /// A refusal with a message for a person.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        let retry_after = matches!(reason, Reason::UpstreamUnavailable | Reason::RateLimited).then_some(Duration::from_secs(2));
+        Self { reason, message: message.into(), retry_after }
+    }
+
+    /// 400 with a message.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(Reason::InvalidRequest, message)
+    }
+
+    /// 500: logged here with its whole chain, opaque outside.
+    pub fn unexpected(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        let error = error.into();
+        tracing::error!(error = &*error as &dyn std::error::Error, "unexpected failure");
+        Self::new(Reason::Unknown, "something went wrong on our side; quote the request id")
+    }
+
+    /// 503: what is needed is away.
+    pub fn unavailable(what: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        let error = error.into();
+        tracing::warn!(error = &*error as &dyn std::error::Error, "{what} is unavailable");
+        Self::new(Reason::UpstreamUnavailable, format!("{what} is unavailable; try again"))
+    }
+}
+
+impl From<sqlx::Error> for ApiError {
+    fn from(error: sqlx::Error) -> Self {
+        if db::is_transient(&error) { Self::unavailable("the database", error) } else { Self::unexpected(error) }
+    }
+}
+
+impl From<bus::Error> for ApiError {
+    fn from(error: bus::Error) -> Self {
+        Self::unavailable("the message bus", error)
+    }
+}
+
+impl From<serde_json::Error> for ApiError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::unexpected(error)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = self.reason.parts().0.into_response();
+        if let Some(after) = self.retry_after {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}

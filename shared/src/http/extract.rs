@@ -1,0 +1,79 @@
+//! Bodies, query strings and path ids, refused with a clear message when they are not what they should be.
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, Path, Request},
+    http::request::Parts,
+};
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use super::{ApiError, Reason, idempotency::IdempotencyKey};
+
+/// A JSON body, and the `Idempotency-Key` it came with. Types that refuse unknown fields name them in the error.
+#[derive(Debug)]
+pub struct Body<T> {
+    /// What was sent.
+    pub value: T,
+    /// The key, when there was one.
+    pub key: Option<IdempotencyKey>,
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        let bytes = Bytes::from_request(Request::from_parts(parts.clone(), body), state).await.map_err(|rejection| {
+            match rejection.status().as_u16() {
+                413 => ApiError::new(Reason::PayloadTooLarge, "the body is too large"),
+                _ => ApiError::invalid("the body could not be read"),
+            }
+        })?;
+        let key = IdempotencyKey::of(&parts, &bytes)?;
+        // A POST without a body is an empty object: each field that it should have is then named as missing.
+        let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+        Ok(Self { value: parse(text)?, key })
+    }
+}
+
+fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, ApiError> {
+    let mut json = serde_json::Deserializer::from_slice(text);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let problem = error.into_inner().to_string();
+        if path == "." { ApiError::invalid(problem) } else { ApiError::invalid(format!("{path}: {problem}")) }
+    })?;
+    json.end().map_err(|error| ApiError::invalid(error.to_string()))?;
+    Ok(value)
+}
+
+/// A query string.
+#[derive(Debug)]
+pub struct Params<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let query = axum::extract::Query::<T>::from_request_parts(parts, state).await;
+        query.map(|query| Self(query.0)).map_err(|rejection| {
+            let text = rejection.body_text();
+            let problem = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
+            ApiError::invalid(format!("query: {problem}"))
+        })
+    }
+}
+
+/// The `{id}` of a path. A text that can be no id of ours is `None`: it names nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct PathId(pub Option<Uuid>);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathId {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Path(text) = Path::<String>::from_request_parts(parts, state).await.map_err(|rejection| ApiError::invalid(rejection.body_text()))?;
+        Ok(Self(Uuid::try_parse(&text).ok()))
+    }
+}

@@ -1,0 +1,145 @@
+//! `Idempotency-Key`: the first answer is kept in the transaction of its effect and given again for 24 hours.
+
+use axum::{
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, request::Parts},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use sqlx::{PgConnection, PgPool};
+
+use super::{ApiError, Reason};
+
+const HEADER: &str = "idempotency-key";
+const MAX_LENGTH: usize = 255;
+
+/// A key as a request gave it, with the digest of what was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    /// 1 to 255 visible ASCII characters.
+    pub key: String,
+    /// SHA-256 of method, path and body.
+    pub request_hash: Vec<u8>,
+}
+
+/// What is known of a key when a request comes with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Known {
+    /// Nothing: do the work, then [`finish`].
+    New,
+    /// The first answer.
+    Answered(Replay),
+}
+
+/// A first answer, given again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replay {
+    status: u16,
+    body: Option<Value>,
+}
+
+impl IdempotencyKey {
+    pub(super) fn of(parts: &Parts, body: &[u8]) -> Result<Option<Self>, ApiError> {
+        let Some(key) = header(&parts.headers)? else { return Ok(None) };
+        let mut digest = Sha256::new();
+        for part in [parts.method.as_str().as_bytes(), parts.uri.path().as_bytes(), body] {
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part);
+        }
+        Ok(Some(Self { key, request_hash: digest.finalize().to_vec() }))
+    }
+}
+
+fn header(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let mut values = headers.get_all(HEADER).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let visible = value.as_bytes().iter().all(u8::is_ascii_graphic) && !value.is_empty() && value.len() <= MAX_LENGTH;
+    match value.to_str() {
+        Ok(text) if visible && values.next().is_none() => Ok(Some(text.to_owned())),
+        _ => Err(ApiError::invalid("Idempotency-Key: one value of 1 to 255 visible ASCII characters")),
+    }
+}
+
+/// Takes a key for this request, or finds what was answered to it. A second request with the same key waits here
+/// until the first one's transaction ends.
+///
+/// # Errors
+/// `IDEMPOTENCY_KEY_REUSED` when it was used for another request.
+pub async fn begin(connection: &mut PgConnection, user_id: &str, key: &IdempotencyKey) -> Result<Known, ApiError> {
+    let taken = sqlx::query_scalar!(
+        r#"insert into idempotency_keys as known (user_id, key, request_hash) values ($1, $2, $3)
+           on conflict (user_id, key) do update
+           set request_hash = excluded.request_hash, status = null, response = null, created_at = now()
+           where known.created_at < now() - interval '24 hours'
+           returning true as "taken!""#,
+        user_id,
+        key.key,
+        key.request_hash,
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    if taken.is_some() {
+        return Ok(Known::New);
+    }
+    lookup(connection, user_id, key).await
+}
+
+/// What was answered to a key that is known to be there.
+///
+/// # Errors
+/// `IDEMPOTENCY_KEY_REUSED` when it was used for another request.
+pub async fn lookup(connection: &mut PgConnection, user_id: &str, key: &IdempotencyKey) -> Result<Known, ApiError> {
+    let row = sqlx::query!(
+        "select request_hash, status, response from idempotency_keys where user_id = $1 and key = $2",
+        user_id,
+        key.key,
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(row) = row else { return Ok(Known::New) };
+    if row.request_hash != key.request_hash {
+        return Err(ApiError::new(Reason::IdempotencyKeyReused, "this Idempotency-Key was used for another request"));
+    }
+    let status = row.status.and_then(|status| u16::try_from(status).ok());
+    Ok(Known::Answered(Replay { status: status.unwrap_or(200), body: row.response }))
+}
+
+/// Keeps the answer, in the same transaction as the effect.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn finish(connection: &mut PgConnection, user_id: &str, key: &IdempotencyKey, status: StatusCode, body: Option<&impl Serialize>) -> Result<(), ApiError> {
+    let response = body.map(serde_json::to_value).transpose()?;
+    let status = i16::try_from(status.as_u16()).unwrap_or(200);
+    sqlx::query!("update idempotency_keys set status = $3, response = $4 where user_id = $1 and key = $2", user_id, key.key, status, response)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Removes keys older than 24 hours, a bounded number at a time; returns how many.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn forget_old(pool: &PgPool) -> Result<u64, sqlx::Error> {
+    let removed = sqlx::query!(
+        "delete from idempotency_keys where ctid = any(array(
+             select ctid from idempotency_keys where created_at < now() - interval '24 hours' limit 5000))"
+    )
+    .execute(pool)
+    .await?;
+    Ok(removed.rows_affected())
+}
+
+impl IntoResponse for Replay {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK);
+        let mut response = match self.body {
+            Some(body) => (status, axum::Json(body)).into_response(),
+            None => status.into_response(),
+        };
+        response.headers_mut().insert(HeaderName::from_static("idempotent-replayed"), HeaderValue::from_static("true"));
+        response
+    }
+}

@@ -1,0 +1,130 @@
+//! The stack of layers around the routes of a REST API.
+
+use std::{any::Any, time::{Duration, Instant}};
+
+use axum::{
+    Extension, Json, Router,
+    extract::{DefaultBodyLimit, FromRequestParts, MatchedPath, Request},
+    http::{HeaderName, HeaderValue, Method, header, request::Parts},
+    middleware::{Next, from_fn},
+    response::{IntoResponse, Response},
+};
+use tower_http::{catch_panic::CatchPanicLayer, cors::{AllowOrigin, CorsLayer}};
+use tracing::Instrument;
+
+use super::{ApiError, Authenticator, ErrorBody, ErrorDetail, Reason};
+use crate::{config::Reader, contract::new_id, telemetry::Traceparent};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// How long a request may take in all.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// The largest body, unless a route says otherwise.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// How an API is wrapped.
+#[derive(Debug, Clone, Default)]
+pub struct ApiSettings {
+    /// Origins whose pages may call the API (`CORS_ALLOWED_ORIGINS`); none by default.
+    pub allowed_origins: Vec<HeaderValue>,
+}
+
+impl ApiSettings {
+    /// Reads `CORS_ALLOWED_ORIGINS`, a comma-separated list.
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let list = reader.optional::<String>("CORS_ALLOWED_ORIGINS", "origins of web clients, comma-separated; none by default");
+        let parsed: Result<Vec<_>, _> =
+            list.iter().flat_map(|list| list.split(',')).map(str::trim).filter(|origin| !origin.is_empty()).map(HeaderValue::from_str).collect();
+        match parsed {
+            Ok(allowed_origins) => Some(Self { allowed_origins }),
+            Err(_) => {
+                reader.fault("CORS_ALLOWED_ORIGINS", "is malformed: expected origins such as https://app.example.com");
+                None
+            }
+        }
+    }
+}
+
+/// What is known of the request that is being answered.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestContext {
+    /// The trace that the messages it causes belong to.
+    pub traceparent: Traceparent,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for RequestContext {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        let context = parts.extensions.get::<Self>().copied();
+        context.ok_or_else(|| ApiError::unexpected("the routes are not wrapped by shared::http::api"))
+    }
+}
+
+/// Wraps routes: request id, trace, metrics, error bodies, panics, time limit, body limit, CORS and identity.
+pub fn api(routes: Router, authenticator: Authenticator, settings: &ApiSettings) -> Router {
+    let cors = CorsLayer::new()
+        .allow_origin(AllowOrigin::list(settings.allowed_origins.iter().cloned()))
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, HeaderName::from_static("idempotency-key"), REQUEST_ID])
+        .expose_headers([REQUEST_ID, header::RETRY_AFTER, HeaderName::from_static("idempotent-replayed")])
+        .max_age(Duration::from_secs(600));
+    let routes = routes
+        .fallback(async || ApiError::new(Reason::NotFound, "no such path"))
+        .method_not_allowed_fallback(async || ApiError::new(Reason::MethodNotAllowed, "the path does not know this method"))
+        .layer(Extension(authenticator))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn(observe));
+    if settings.allowed_origins.is_empty() { routes } else { routes.layer(cors) }
+}
+
+fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
+    ApiError::unexpected("a handler panicked").into_response()
+}
+
+async fn observe(mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let id = request.headers().get(REQUEST_ID).and_then(acceptable).unwrap_or_else(|| new_id().simple().to_string());
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().map_or("unmatched".to_owned(), |path| path.as_str().to_owned());
+    let incoming = request.headers().get("traceparent").and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
+    let span = tracing::info_span!("request", http.method = %method, http.route = route, request.id = id);
+    if let Some(parent) = incoming {
+        Traceparent::adopt(parent, &span);
+    }
+    let traceparent = Traceparent::of(&span, incoming.unwrap_or_else(Traceparent::generate));
+    request.extensions_mut().insert(RequestContext { traceparent });
+    let answered = tokio::time::timeout(TIMEOUT, next.run(request).instrument(span.clone())).await;
+    let mut response = answered.unwrap_or_else(|_| ApiError::new(Reason::UpstreamUnavailable, "the answer took too long").into_response());
+    if let Some(error) = response.extensions_mut().remove::<ApiError>() {
+        response = complete(error, response, &id);
+    }
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    let status = response.status();
+    let elapsed = started.elapsed();
+    span.in_scope(|| tracing::debug!(http.status = status.as_u16(), elapsed_ms = elapsed.as_millis() as u64, "answered"));
+    metrics::histogram!("http_request_duration_seconds", "method" => method.to_string(), "route" => route, "status" => status.as_str().to_owned())
+        .record(elapsed.as_secs_f64());
+    response
+}
+
+/// A caller's own request id, when it is one that can be logged and echoed.
+fn acceptable(value: &HeaderValue) -> Option<String> {
+    let text = value.to_str().ok()?;
+    let fits = (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    fits.then(|| text.to_owned())
+}
+
+fn complete(error: ApiError, bare: Response, request_id: &str) -> Response {
+    let (status, reason) = error.reason.parts();
+    let detail = ErrorDetail { message: error.message, reason, status: status.as_u16(), request_id: request_id.to_owned() };
+    let mut response = (status, Json(ErrorBody { error: detail })).into_response();
+    for (name, value) in bare.headers() {
+        if name != header::CONTENT_LENGTH && name != header::CONTENT_TYPE {
+            response.headers_mut().insert(name.clone(), value.clone());
+        }
+    }
+    response
+}

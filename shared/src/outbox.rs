@@ -1,0 +1,69 @@
+//! The transactional outbox: a change and the message that tells of it are one transaction; a relay publishes
+//! afterwards, at least once, and deletes what the topic acknowledged entry by entry.
+//!
+//! A row is written already leased to its writer, which hands the message to its own relay in memory as soon as the
+//! transaction is committed: no polling stands between the commit and the topic. Whatever is not published that way
+//! (the process died, the bus was away) is taken by any process's sweep once the lease has run out. Rows are claimed by
+//! their state, never by a cursor, so a row that commits late is not lost.
+
+mod relay;
+mod store;
+
+use std::time::Duration;
+
+use sqlx::PgExecutor;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use crate::{bus::Message, contract::Event};
+pub use relay::Relay;
+
+/// For how long a row belongs to the process that wrote or claimed it.
+pub const LEASE: Duration = Duration::from_secs(10);
+
+/// A message on its way through the outbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxMessage {
+    /// The event's identity and the row's key.
+    pub event_id: Uuid,
+    /// What is published.
+    pub message: Message,
+}
+
+impl OutboxMessage {
+    /// The message that tells of an event.
+    ///
+    /// # Errors
+    /// When its data cannot be written as JSON.
+    pub fn of<D: serde::Serialize>(event: &Event<D>) -> Result<Self, serde_json::Error> {
+        Ok(Self { event_id: event.event_id, message: event.to_message()? })
+    }
+}
+
+/// Writes messages into the outbox, in the caller's transaction; hand them to [`Handoff::after_commit`] once it is
+/// committed. A message whose id is already there is the same message and stays as it is.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn insert(executor: impl PgExecutor<'_>, messages: &[OutboxMessage]) -> Result<(), sqlx::Error> {
+    if messages.is_empty() {
+        return Ok(());
+    }
+    store::insert(executor, messages, LEASE).await
+}
+
+/// The way from a committed transaction to the relay of this process.
+#[derive(Debug, Clone)]
+pub struct Handoff(mpsc::Sender<OutboxMessage>);
+
+impl Handoff {
+    /// Hands over messages whose rows are committed. When the relay has no room for them (the bus is away), the rows
+    /// wait for the sweep.
+    pub fn after_commit(&self, messages: impl IntoIterator<Item = OutboxMessage>) {
+        for message in messages {
+            if self.0.try_send(message).is_err() {
+                metrics::counter!("outbox_left_to_sweep_total").increment(1);
+            }
+        }
+    }
+}

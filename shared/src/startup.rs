@@ -1,0 +1,80 @@
+//! Coming up while databases and the bus may still be away: try again until they are there, say what is missing, and be
+//! un-ready until then.
+
+use std::{error::Error, sync::{Arc, atomic::{AtomicBool, Ordering}}, time::Duration};
+
+use sqlx::{PgPool, migrate::Migrator};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::{bus::{SharedBus, Topology}, config::AppEnv, db, http::admin::Readiness};
+
+/// The pause between two tries.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Tries between two complaints of the same kind.
+const COMPLAIN_EVERY: u32 = 20;
+
+/// What a process needs before it can work.
+pub struct Startup {
+    /// `local`: the schema is brought up to date; elsewhere it is waited for.
+    pub app_env: AppEnv,
+    /// The service's database.
+    pub pool: PgPool,
+    /// The service's migrations; none for a service that owns no table.
+    pub migrator: Option<&'static Migrator>,
+    /// The bus.
+    pub bus: SharedBus,
+    /// What it relies on there.
+    pub topology: Topology,
+}
+
+/// Whether the start is complete; part of `/readyz`.
+#[derive(Debug, Clone, Default)]
+pub struct Started(Arc<AtomicBool>);
+
+impl Started {
+    /// Adds the check that the start is complete.
+    #[must_use]
+    pub fn check(&self, readiness: Readiness) -> Readiness {
+        let started = self.clone();
+        readiness.with("startup", move || {
+            let complete = started.0.load(Ordering::Acquire);
+            async move { if complete { Ok(()) } else { Err("still waiting for the schema or the bus; the log says for which".to_owned()) } }
+        })
+    }
+}
+
+impl Startup {
+    /// Tries until everything is there; `false` when the token was cancelled before.
+    pub async fn complete(&self, started: &Started, shutdown: &CancellationToken) -> bool {
+        let mut tries = 0;
+        loop {
+            match self.attempt().await {
+                Ok(()) => {
+                    started.0.store(true, Ordering::Release);
+                    tracing::info!("ready to work");
+                    return true;
+                }
+                Err(error) if tries % COMPLAIN_EVERY == 0 => tracing::warn!(error = &*error as &dyn Error, "not ready yet; trying again"),
+                Err(_) => {}
+            }
+            tries += 1;
+            tokio::select! {
+                () = sleep(PAUSE) => {}
+                () = shutdown.cancelled() => return false,
+            }
+        }
+    }
+
+    async fn attempt(&self) -> Result<(), Box<dyn Error + Send + Sync>> {
+        if let Some(migrator) = self.migrator {
+            if self.app_env == AppEnv::Local {
+                db::migrate(&self.pool, migrator).await?;
+            } else if !db::is_migrated(&self.pool, migrator).await? {
+                return Err("the schema is behind: run `migrate`".into());
+            }
+        }
+        self.bus.ensure(&self.topology).await?;
+        Ok(())
+    }
+}

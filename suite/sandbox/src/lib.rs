@@ -1,0 +1,1 @@
+//! Stand-ins for FCM and SES that capture what arrives.
