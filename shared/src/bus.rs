@@ -127,14 +127,25 @@ pub trait Bus: Send + Sync + 'static {
     ///
     /// # Errors
     /// As [`Bus::publish`].
-    async fn send(&self, queue: &str, messages: &[Message], delay: Duration) -> Result<Vec<Result<(), PublishError>>, Error>;
+    async fn send(
+        &self,
+        queue: &str,
+        messages: &[Message],
+        delay: Duration,
+    ) -> Result<Vec<Result<(), PublishError>>, Error>;
 
     /// Receives up to `max` messages, hidden from others for `visibility`, waiting up to `wait` for the first.
     /// Messages received more often than the queue allows are in its dead-letter queue instead.
     ///
     /// # Errors
     /// [`Error`] when the queue could not be read.
-    async fn receive(&self, queue: &str, max: usize, visibility: Duration, wait: Duration) -> Result<Vec<Received>, Error>;
+    async fn receive(
+        &self,
+        queue: &str,
+        max: usize,
+        visibility: Duration,
+        wait: Duration,
+    ) -> Result<Vec<Received>, Error>;
 
     /// Settles receipts, batched. A receipt whose visibility has passed is ignored: the message was or will
     /// be delivered again.

@@ -14,7 +14,11 @@ use crate::{
 pub const EXIT_CONFIG: u8 = 78;
 
 #[derive(Debug, Parser)]
-#[command(version, disable_help_subcommand = true, after_help = "Configured by environment variables; `config check` lists them.")]
+#[command(
+    version,
+    disable_help_subcommand = true,
+    after_help = "Configured by environment variables; `config check` lists them."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,

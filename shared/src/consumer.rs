@@ -3,10 +3,13 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use tokio::{task::JoinSet, time::{MissedTickBehavior, interval_at, sleep, Instant}};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior, interval_at, sleep},
+};
 use tokio_util::sync::CancellationToken;
 
-use crate::bus::{Received, Receipt, Settlement, SharedBus};
+use crate::bus::{Receipt, Received, Settlement, SharedBus};
 
 /// What a consumer does with a batch.
 pub trait Handler: Send + Sync + 'static {
@@ -82,7 +85,11 @@ async fn process<H: Handler>(bus: &SharedBus, settings: &ConsumerSettings, handl
         loop {
             tick.tick().await;
             if let Err(error) = bus.extend(&settings.queue, &receipts, settings.visibility).await {
-                tracing::warn!(error = &error as &dyn std::error::Error, queue = settings.queue, "could not extend the visibility");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    queue = settings.queue,
+                    "could not extend the visibility"
+                );
             }
         }
     };
@@ -97,7 +104,11 @@ async fn process<H: Handler>(bus: &SharedBus, settings: &ConsumerSettings, handl
         }
     }
     if let Err(error) = bus.settle(&settings.queue, batch.into_iter().zip(settlements).collect()).await {
-        tracing::warn!(error = &error as &dyn std::error::Error, queue = settings.queue, "could not settle; the batch will be delivered again");
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            queue = settings.queue,
+            "could not settle; the batch will be delivered again"
+        );
     }
 }
 
@@ -110,7 +121,8 @@ fn count(queue: &str, settlements: &[Settlement]) {
     ] {
         let number = settlements.iter().filter(|settlement| matches(settlement)).count();
         if number > 0 {
-            metrics::counter!("consumer_messages_total", "queue" => name.clone(), "outcome" => outcome).increment(number as u64);
+            metrics::counter!("consumer_messages_total", "queue" => name.clone(), "outcome" => outcome)
+                .increment(number as u64);
         }
     }
 }

@@ -42,7 +42,8 @@ impl DbSettings {
                         }
                     }
                 }
-                let options = PgConnectOptions::new_without_pgpass().host(&host?).port(port?).database(&name?).username(&user?);
+                let options =
+                    PgConnectOptions::new_without_pgpass().host(&host?).port(port?).database(&name?).username(&user?);
                 password.iter().fold(options, |options, password| options.password(password.expose_secret()))
             }
         };
@@ -87,7 +88,9 @@ pub async fn migrate(pool: &PgPool, migrator: &Migrator) -> Result<(), sqlx::mig
 /// When the database cannot be asked.
 pub async fn is_migrated(pool: &PgPool, migrator: &Migrator) -> Result<bool, sqlx::Error> {
     let newest = migrator.iter().map(|migration| migration.version).max().unwrap_or(0);
-    let applied = sqlx::query_scalar::<_, Option<i64>>("select max(version) from _sqlx_migrations where success").fetch_one(pool).await;
+    let applied = sqlx::query_scalar::<_, Option<i64>>("select max(version) from _sqlx_migrations where success")
+        .fetch_one(pool)
+        .await;
     match applied {
         Ok(version) => Ok(version.unwrap_or(0) >= newest),
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => Ok(false),
@@ -100,8 +103,14 @@ pub async fn is_migrated(pool: &PgPool, migrator: &Migrator) -> Result<bool, sql
 #[must_use]
 pub fn is_transient(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed | sqlx::Error::Protocol(_) => true,
-        sqlx::Error::Database(error) => error.code().is_some_and(|code| ["08", "40", "53", "57"].iter().any(|class| code.starts_with(class))),
+        sqlx::Error::Io(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::Protocol(_) => true,
+        sqlx::Error::Database(error) => {
+            error.code().is_some_and(|code| ["08", "40", "53", "57"].iter().any(|class| code.starts_with(class)))
+        }
         _ => false,
     }
 }

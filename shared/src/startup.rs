@@ -1,13 +1,25 @@
 //! Coming up while databases and the bus may still be away: try again until they are there, say what is missing, and be
 //! un-ready until then.
 
-use std::{error::Error, sync::{Arc, atomic::{AtomicBool, Ordering}}, time::Duration};
+use std::{
+    error::Error,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use sqlx::{PgPool, migrate::Migrator};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::{bus::{SharedBus, Topology}, config::AppEnv, db, http::admin::Readiness};
+use crate::{
+    bus::{SharedBus, Topology},
+    config::AppEnv,
+    db,
+    http::admin::Readiness,
+};
 
 /// The pause between two tries.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -39,7 +51,13 @@ impl Started {
         let started = self.clone();
         readiness.with("startup", move || {
             let complete = started.0.load(Ordering::Acquire);
-            async move { if complete { Ok(()) } else { Err("still waiting for the schema or the bus; the log says for which".to_owned()) } }
+            async move {
+                if complete {
+                    Ok(())
+                } else {
+                    Err("still waiting for the schema or the bus; the log says for which".to_owned())
+                }
+            }
         })
     }
 }
@@ -55,7 +73,9 @@ impl Startup {
                     tracing::info!("ready to work");
                     return true;
                 }
-                Err(error) if tries % COMPLAIN_EVERY == 0 => tracing::warn!(error = &*error as &dyn Error, "not ready yet; trying again"),
+                Err(error) if tries % COMPLAIN_EVERY == 0 => {
+                    tracing::warn!(error = &*error as &dyn Error, "not ready yet; trying again")
+                }
                 Err(_) => {}
             }
             tries += 1;

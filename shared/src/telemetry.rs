@@ -58,7 +58,11 @@ impl Drop for TelemetryGuard {
 ///
 /// # Errors
 /// When the filter or the collector's address is malformed, or telemetry was installed before.
-pub fn init(service: &'static str, version: &'static str, settings: &TelemetrySettings) -> anyhow::Result<TelemetryGuard> {
+pub fn init(
+    service: &'static str,
+    version: &'static str,
+    settings: &TelemetrySettings,
+) -> anyhow::Result<TelemetryGuard> {
     let filter = EnvFilter::try_new(&settings.filter).context("RUST_LOG is malformed")?;
     let log: Box<dyn Layer<Registry> + Send + Sync> = match settings.format {
         LogFormat::Json => tracing_subscriber::fmt::layer().json().flatten_event(true).with_filter(filter).boxed(),
@@ -66,7 +70,9 @@ pub fn init(service: &'static str, version: &'static str, settings: &TelemetrySe
     };
     let provider = settings.otlp_endpoint.as_deref().map(|endpoint| tracer(service, version, endpoint)).transpose()?;
     let traces = provider.as_ref().map(|provider| {
-        tracing_opentelemetry::layer().with_tracer(provider.tracer(service)).with_filter(EnvFilter::new("info,sqlx=off"))
+        tracing_opentelemetry::layer()
+            .with_tracer(provider.tracer(service))
+            .with_filter(EnvFilter::new("info,sqlx=off"))
     });
     Registry::default().with(log).with(traces).try_init().context("telemetry was installed before")?;
     metrics_handle();
@@ -94,7 +100,8 @@ fn tracer(service: &'static str, version: &'static str, endpoint: &str) -> anyho
 pub fn metrics_handle() -> &'static PrometheusHandle {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
     HANDLE.get_or_init(|| {
-        let seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0];
+        let seconds =
+            [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0];
         PrometheusBuilder::new()
             .set_buckets(&seconds)
             .and_then(PrometheusBuilder::install_recorder)

@@ -58,7 +58,12 @@ impl<'a> Reader<'a> {
     }
 
     /// A variable with a default; `None` only when it is set and malformed (the fault is noted).
-    pub fn or<T: FromStr<Err: Display> + Display>(&mut self, name: &'static str, about: &'static str, default: T) -> Option<T> {
+    pub fn or<T: FromStr<Err: Display> + Display>(
+        &mut self,
+        name: &'static str,
+        about: &'static str,
+        default: T,
+    ) -> Option<T> {
         match self.ask(name, about, false, false, Some(default.to_string())) {
             None => Some(default),
             raw => self.parse(name, raw),
@@ -107,7 +112,14 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn ask(&mut self, name: &'static str, about: &'static str, required: bool, secret: bool, default: Option<String>) -> Option<String> {
+    fn ask(
+        &mut self,
+        name: &'static str,
+        about: &'static str,
+        required: bool,
+        secret: bool,
+        default: Option<String>,
+    ) -> Option<String> {
         let direct = self.env.get(name).filter(|value| !value.trim().is_empty());
         let file = self.env.get(&format!("{name}_FILE")).filter(|value| !value.is_empty());
         let set = direct.is_some() || file.is_some();

@@ -48,7 +48,8 @@ impl fmt::Display for Report {
         let count = self.faults.len();
         writeln!(f, "the configuration has {count} fault{}:", if count == 1 { "" } else { "s" })?;
         for fault in &self.faults {
-            let about = self.settings.iter().find(|setting| setting.name == fault.name).map_or("", |setting| setting.about);
+            let about =
+                self.settings.iter().find(|setting| setting.name == fault.name).map_or("", |setting| setting.about);
             writeln!(f, "  {:<24} {} ({about})", fault.name, fault.problem)?;
         }
         write!(f, "Set the variables above, or X_FILE=/path for a mounted Secret; `config check` shows them all.")
@@ -68,9 +69,20 @@ impl Report {
                 (false, false, Some(_)) => "default",
                 (false, false, None) => "unset",
             };
-            let kind = if setting.secret { "secret" } else if setting.required { "required" } else { "optional" };
+            let kind = if setting.secret {
+                "secret"
+            } else if setting.required {
+                "required"
+            } else {
+                "optional"
+            };
             let default = setting.default.as_ref().filter(|value| !value.is_empty()).map(|value| format!(" [{value}]"));
-            lines.push(format!("{:<28} {state:<9} {kind:<8} {}{}", setting.name, setting.about, default.unwrap_or_default()));
+            lines.push(format!(
+                "{:<28} {state:<9} {kind:<8} {}{}",
+                setting.name,
+                setting.about,
+                default.unwrap_or_default()
+            ));
         }
         lines.join("\n")
     }

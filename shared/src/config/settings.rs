@@ -6,7 +6,10 @@ use secrecy::SecretString;
 
 use super::Reader;
 use crate::{
-    bus::{BusSettings, settings::{AwsSettings, PostgresSettings}},
+    bus::{
+        BusSettings,
+        settings::{AwsSettings, PostgresSettings},
+    },
     telemetry::TelemetrySettings,
 };
 
@@ -136,7 +139,8 @@ impl BusConfig {
                 if url.is_none() {
                     reader.fault("BUS_DATABASE_URL", "is not set, and BUS=postgres needs it");
                 }
-                url.zip(connections).map(|(url, max_connections)| BusSettings::Postgres(PostgresSettings { url, max_connections }))
+                url.zip(connections)
+                    .map(|(url, max_connections)| BusSettings::Postgres(PostgresSettings { url, max_connections }))
             }
             Some(_) => {
                 reader.fault("BUS", "is malformed: expected aws or postgres");
@@ -158,7 +162,14 @@ impl BusConfig {
         let notification_queue = name("NOTIFICATION_QUEUE_URL", "queue of notification-service", "notification-queue");
         let feedback = reader.optional::<String>("SES_FEEDBACK_QUEUE_URL", "queue of bounces and complaints");
         let ses_feedback_queue = feedback.or_else(|| (!on_aws).then(|| "ses-feedback-queue".to_owned()));
-        Some(Self { settings: settings?, event_topic, notification_topic, event_queue, notification_queue, ses_feedback_queue })
+        Some(Self {
+            settings: settings?,
+            event_topic,
+            notification_topic,
+            event_queue,
+            notification_queue,
+            ses_feedback_queue,
+        })
     }
 }
 

@@ -129,7 +129,12 @@ impl<D: Serialize> Event<D> {
     /// # Errors
     /// When the data cannot be written as JSON (a map with keys that are no text).
     pub fn to_message(&self) -> Result<Message, serde_json::Error> {
-        let body = BodyRef { user_id: &self.user_id, user_email: self.user_email.as_deref(), item_id: &self.item_id, event_data: &self.data };
+        let body = BodyRef {
+            user_id: &self.user_id,
+            user_email: self.user_email.as_deref(),
+            item_id: &self.item_id,
+            event_data: &self.data,
+        };
         let mut attributes = BTreeMap::from([
             ("eventItemType".to_owned(), self.event_type.item_type().to_owned()),
             ("eventType".to_owned(), self.event_type.as_str().to_owned()),
@@ -154,7 +159,8 @@ impl Envelope {
     pub fn decode(received: &Received) -> Result<Self, DecodeError> {
         match unwrap(&received.body) {
             Some(outer) => {
-                let attributes = outer.attributes.into_iter().map(|(name, attribute)| (name, attribute.value)).collect();
+                let attributes =
+                    outer.attributes.into_iter().map(|(name, attribute)| (name, attribute.value)).collect();
                 let message_id = outer.message_id.as_deref().unwrap_or(&received.message_id);
                 decode(&outer.message, &attributes, message_id, outer.timestamp.unwrap_or(received.sent_at))
             }
@@ -210,7 +216,12 @@ fn unwrap(text: &str) -> Option<SnsEnvelope> {
     serde_json::from_str(text).ok()
 }
 
-fn decode(text: &str, attributes: &BTreeMap<String, String>, message_id: &str, sent_at: DateTime<Utc>) -> Result<Envelope, DecodeError> {
+fn decode(
+    text: &str,
+    attributes: &BTreeMap<String, String>,
+    message_id: &str,
+    sent_at: DateTime<Utc>,
+) -> Result<Envelope, DecodeError> {
     if attributes.len() > MAX_ATTRIBUTES {
         return Err(DecodeError::TooManyAttributes);
     }
@@ -220,7 +231,10 @@ fn decode(text: &str, attributes: &BTreeMap<String, String>, message_id: &str, s
         Some(SCHEMA) => Schema::V2,
         Some(_) => return Err(DecodeError::UnknownSchema),
     };
-    let event_type: EventType = attribute("eventType").ok_or(DecodeError::Missing("eventType"))?.parse().map_err(|_| DecodeError::UnknownType)?;
+    let event_type: EventType = attribute("eventType")
+        .ok_or(DecodeError::Missing("eventType"))?
+        .parse()
+        .map_err(|_| DecodeError::UnknownType)?;
     let body: Body = serde_json::from_str(text).map_err(DecodeError::Body)?;
     let occurred_at = match attribute("occurredAt") {
         None => sent_at,
@@ -230,7 +244,10 @@ fn decode(text: &str, attributes: &BTreeMap<String, String>, message_id: &str, s
         None => legacy::version(&body.event_data, occurred_at),
         Some(text) => text.parse().map_err(|_| DecodeError::Malformed("version"))?,
     };
-    let user_id = body.user_id.or_else(|| attribute("userId").map(ToOwned::to_owned)).filter(|id| !id.is_empty() && id.len() <= 255);
+    let user_id = body
+        .user_id
+        .or_else(|| attribute("userId").map(ToOwned::to_owned))
+        .filter(|id| !id.is_empty() && id.len() <= 255);
     Ok(Event {
         event_type,
         event_id: event_id_of(attribute("eventId").unwrap_or(message_id)),

@@ -96,7 +96,13 @@ impl EventType {
     /// Whether it tells how a delivery ended or that it waits.
     #[must_use]
     pub const fn is_outcome(self) -> bool {
-        matches!(self, Self::NotificationSent | Self::NotificationFailed | Self::NotificationSuppressed | Self::NotificationDeferred)
+        matches!(
+            self,
+            Self::NotificationSent
+                | Self::NotificationFailed
+                | Self::NotificationSuppressed
+                | Self::NotificationDeferred
+        )
     }
 }
 

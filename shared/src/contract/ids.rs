@@ -52,7 +52,8 @@ impl TryFrom<String> for ItemId {
     type Error = MalformedId;
 
     fn try_from(text: String) -> Result<Self, MalformedId> {
-        let fits = (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte));
+        let fits = (1..=64).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte));
         if fits { Ok(Self(text)) } else { Err(MalformedId) }
     }
 }

@@ -3,7 +3,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Json, Router, extract::State, http::{StatusCode, header}, response::IntoResponse, routing::get};
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::IntoResponse,
+    routing::get,
+};
 use futures::future::{BoxFuture, join_all};
 use serde_json::json;
 use sqlx::PgPool;
@@ -73,13 +79,17 @@ pub fn routes(readiness: Readiness) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
-        .route("/metrics", get(async || ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics_handle().render())))
+        .route(
+            "/metrics",
+            get(async || ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics_handle().render())),
+        )
         .with_state(readiness)
 }
 
 async fn ready(State(readiness): State<Readiness>) -> impl IntoResponse {
     let failures = readiness.failures().await;
     let status = if failures.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let failing: serde_json::Map<_, _> = failures.into_iter().map(|(name, problem)| (name.to_owned(), json!(problem))).collect();
+    let failing: serde_json::Map<_, _> =
+        failures.into_iter().map(|(name, problem)| (name.to_owned(), json!(problem))).collect();
     (status, Json(json!({"ready": status == StatusCode::OK, "failing": failing})))
 }

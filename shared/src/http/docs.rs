@@ -5,5 +5,7 @@ use utoipa::openapi::OpenApi;
 
 /// The routes that describe an API.
 pub fn openapi_routes(openapi: OpenApi) -> Router {
-    Router::new().route("/openapi.json", get(async move || Json(openapi))).route("/docs", get(async || Html(include_str!("docs.html"))))
+    Router::new()
+        .route("/openapi.json", get(async move || Json(openapi)))
+        .route("/docs", get(async || Html(include_str!("docs.html"))))
 }

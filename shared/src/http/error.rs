@@ -111,7 +111,8 @@ pub struct ApiError {
 impl ApiError {
     /// A refusal with a message for a person.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        let retry_after = matches!(reason, Reason::UpstreamUnavailable | Reason::RateLimited).then_some(Duration::from_secs(2));
+        let retry_after =
+            matches!(reason, Reason::UpstreamUnavailable | Reason::RateLimited).then_some(Duration::from_secs(2));
         Self { reason, message: message.into(), retry_after }
     }
 

@@ -24,12 +24,13 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
-        let bytes = Bytes::from_request(Request::from_parts(parts.clone(), body), state).await.map_err(|rejection| {
-            match rejection.status().as_u16() {
-                413 => ApiError::new(Reason::PayloadTooLarge, "the body is too large"),
-                _ => ApiError::invalid("the body could not be read"),
-            }
-        })?;
+        let bytes =
+            Bytes::from_request(Request::from_parts(parts.clone(), body), state).await.map_err(|rejection| {
+                match rejection.status().as_u16() {
+                    413 => ApiError::new(Reason::PayloadTooLarge, "the body is too large"),
+                    _ => ApiError::invalid("the body could not be read"),
+                }
+            })?;
         let key = IdempotencyKey::of(&parts, &bytes)?;
         // A POST without a body is an empty object: each field that it should have is then named as missing.
         let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
@@ -73,7 +74,9 @@ impl<S: Send + Sync> FromRequestParts<S> for PathId {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let Path(text) = Path::<String>::from_request_parts(parts, state).await.map_err(|rejection| ApiError::invalid(rejection.body_text()))?;
+        let Path(text) = Path::<String>::from_request_parts(parts, state)
+            .await
+            .map_err(|rejection| ApiError::invalid(rejection.body_text()))?;
         Ok(Self(Uuid::try_parse(&text).ok()))
     }
 }

@@ -109,12 +109,24 @@ pub async fn lookup(connection: &mut PgConnection, user_id: &str, key: &Idempote
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn finish(connection: &mut PgConnection, user_id: &str, key: &IdempotencyKey, status: StatusCode, body: Option<&impl Serialize>) -> Result<(), ApiError> {
+pub async fn finish(
+    connection: &mut PgConnection,
+    user_id: &str,
+    key: &IdempotencyKey,
+    status: StatusCode,
+    body: Option<&impl Serialize>,
+) -> Result<(), ApiError> {
     let response = body.map(serde_json::to_value).transpose()?;
     let status = i16::try_from(status.as_u16()).unwrap_or(200);
-    sqlx::query!("update idempotency_keys set status = $3, response = $4 where user_id = $1 and key = $2", user_id, key.key, status, response)
-        .execute(connection)
-        .await?;
+    sqlx::query!(
+        "update idempotency_keys set status = $3, response = $4 where user_id = $1 and key = $2",
+        user_id,
+        key.key,
+        status,
+        response
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

@@ -14,8 +14,15 @@ use super::{ApiError, Reason, jwks::KeySet};
 use crate::config::{Auth, JwtSettings};
 
 /// The algorithms a token may be signed with: asymmetric ones only.
-const ALGORITHMS: [Algorithm; 7] =
-    [Algorithm::RS256, Algorithm::RS384, Algorithm::RS512, Algorithm::PS256, Algorithm::ES256, Algorithm::ES384, Algorithm::EdDSA];
+const ALGORITHMS: [Algorithm; 7] = [
+    Algorithm::RS256,
+    Algorithm::RS384,
+    Algorithm::RS512,
+    Algorithm::PS256,
+    Algorithm::ES256,
+    Algorithm::ES384,
+    Algorithm::EdDSA,
+];
 
 /// The caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,8 +106,10 @@ fn gateway(headers: &HeaderMap, secret: Option<&SecretString>) -> Result<Identit
     if headers.get("x-anonymous-consumer").is_some_and(|value| value.as_bytes() != b"false") {
         return Err(unauthenticated("anonymous callers have no reminders"));
     }
-    let user_id = single(headers, "x-authenticated-userid").ok_or_else(|| unauthenticated("X-Authenticated-Userid is missing"))?;
-    let email = single(headers, "x-consumer-username").ok_or_else(|| unauthenticated("X-Consumer-Username is missing"))?;
+    let user_id = single(headers, "x-authenticated-userid")
+        .ok_or_else(|| unauthenticated("X-Authenticated-Userid is missing"))?;
+    let email =
+        single(headers, "x-consumer-username").ok_or_else(|| unauthenticated("X-Consumer-Username is missing"))?;
     Ok(Identity { user_id: user_id.to_owned(), email: email.to_owned() })
 }
 
@@ -156,8 +165,13 @@ async fn bearer(headers: &HeaderMap, settings: &JwtSettings, keys: &Keys) -> Res
         }
         None => validation.validate_aud = false,
     }
-    let claims = decode::<Claims>(token, &key, &validation).map_err(|_| unauthenticated("the bearer token is not valid"))?.claims;
-    let email = claims.email.filter(|email| !email.is_empty()).ok_or_else(|| unauthenticated("the bearer token names no email"))?;
+    let claims = decode::<Claims>(token, &key, &validation)
+        .map_err(|_| unauthenticated("the bearer token is not valid"))?
+        .claims;
+    let email = claims
+        .email
+        .filter(|email| !email.is_empty())
+        .ok_or_else(|| unauthenticated("the bearer token names no email"))?;
     let fits = |text: &str| !text.is_empty() && text.len() <= 255 && !text.chars().any(char::is_control);
     if !fits(&claims.sub) || !fits(&email) {
         return Err(unauthenticated("the bearer token's sub or email is malformed"));
@@ -170,7 +184,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Identity {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
         let authenticator = parts.extensions.get::<Authenticator>().cloned();
-        let authenticator = authenticator.ok_or_else(|| ApiError::unexpected("the routes are not wrapped by shared::http::api"))?;
+        let authenticator =
+            authenticator.ok_or_else(|| ApiError::unexpected("the routes are not wrapped by shared::http::api"))?;
         authenticator.identify(&parts.headers).await
     }
 }

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use jsonwebtoken::{Algorithm, DecodingKey, jwk::{JwkSet, KeyAlgorithm}};
+use jsonwebtoken::{
+    Algorithm, DecodingKey,
+    jwk::{JwkSet, KeyAlgorithm},
+};
 use tokio::sync::Mutex;
 
 use super::{ApiError, Reason};
@@ -48,7 +51,9 @@ impl KeySet {
                     state.fetched_at = None;
                     return Err(ApiError::unavailable("the token issuer's key set", error));
                 }
-                Err(error) => tracing::warn!(error = %error, "the key set could not be fetched again; the last one is used"),
+                Err(error) => {
+                    tracing::warn!(error = %error, "the key set could not be fetched again; the last one is used")
+                }
             }
         }
         let key = state.keys.as_ref().and_then(|keys| find(keys, kid, algorithm));

@@ -1,6 +1,9 @@
 //! The stack of layers around the routes of a REST API.
 
-use std::{any::Any, time::{Duration, Instant}};
+use std::{
+    any::Any,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Extension, Json, Router,
@@ -9,7 +12,10 @@ use axum::{
     middleware::{Next, from_fn},
     response::{IntoResponse, Response},
 };
-use tower_http::{catch_panic::CatchPanicLayer, cors::{AllowOrigin, CorsLayer}};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    cors::{AllowOrigin, CorsLayer},
+};
 use tracing::Instrument;
 
 use super::{ApiError, Authenticator, ErrorBody, ErrorDetail, Reason};
@@ -31,9 +37,15 @@ pub struct ApiSettings {
 impl ApiSettings {
     /// Reads `CORS_ALLOWED_ORIGINS`, a comma-separated list.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let list = reader.optional::<String>("CORS_ALLOWED_ORIGINS", "origins of web clients, comma-separated; none by default");
-        let parsed: Result<Vec<_>, _> =
-            list.iter().flat_map(|list| list.split(',')).map(str::trim).filter(|origin| !origin.is_empty()).map(HeaderValue::from_str).collect();
+        let list = reader
+            .optional::<String>("CORS_ALLOWED_ORIGINS", "origins of web clients, comma-separated; none by default");
+        let parsed: Result<Vec<_>, _> = list
+            .iter()
+            .flat_map(|list| list.split(','))
+            .map(str::trim)
+            .filter(|origin| !origin.is_empty())
+            .map(HeaderValue::from_str)
+            .collect();
         match parsed {
             Ok(allowed_origins) => Some(Self { allowed_origins }),
             Err(_) => {
@@ -65,12 +77,19 @@ pub fn api(routes: Router, authenticator: Authenticator, settings: &ApiSettings)
     let cors = CorsLayer::new()
         .allow_origin(AllowOrigin::list(settings.allowed_origins.iter().cloned()))
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
-        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, HeaderName::from_static("idempotency-key"), REQUEST_ID])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            HeaderName::from_static("idempotency-key"),
+            REQUEST_ID,
+        ])
         .expose_headers([REQUEST_ID, header::RETRY_AFTER, HeaderName::from_static("idempotent-replayed")])
         .max_age(Duration::from_secs(600));
     let routes = routes
         .fallback(async || ApiError::new(Reason::NotFound, "no such path"))
-        .method_not_allowed_fallback(async || ApiError::new(Reason::MethodNotAllowed, "the path does not know this method"))
+        .method_not_allowed_fallback(async || {
+            ApiError::new(Reason::MethodNotAllowed, "the path does not know this method")
+        })
         .layer(Extension(authenticator))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(CatchPanicLayer::custom(panicked))
@@ -86,8 +105,10 @@ async fn observe(mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = request.headers().get(REQUEST_ID).and_then(acceptable).unwrap_or_else(|| new_id().simple().to_string());
     let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().map_or("unmatched".to_owned(), |path| path.as_str().to_owned());
-    let incoming = request.headers().get("traceparent").and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
+    let route =
+        request.extensions().get::<MatchedPath>().map_or("unmatched".to_owned(), |path| path.as_str().to_owned());
+    let incoming =
+        request.headers().get("traceparent").and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
     let span = tracing::info_span!("request", http.method = %method, http.route = route, request.id = id);
     if let Some(parent) = incoming {
         Traceparent::adopt(parent, &span);
@@ -95,7 +116,8 @@ async fn observe(mut request: Request, next: Next) -> Response {
     let traceparent = Traceparent::of(&span, incoming.unwrap_or_else(Traceparent::generate));
     request.extensions_mut().insert(RequestContext { traceparent });
     let answered = tokio::time::timeout(TIMEOUT, next.run(request).instrument(span.clone())).await;
-    let mut response = answered.unwrap_or_else(|_| ApiError::new(Reason::UpstreamUnavailable, "the answer took too long").into_response());
+    let mut response = answered
+        .unwrap_or_else(|_| ApiError::new(Reason::UpstreamUnavailable, "the answer took too long").into_response());
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
         response = complete(error, response, &id);
     }
@@ -104,7 +126,9 @@ async fn observe(mut request: Request, next: Next) -> Response {
     }
     let status = response.status();
     let elapsed = started.elapsed();
-    span.in_scope(|| tracing::debug!(http.status = status.as_u16(), elapsed_ms = elapsed.as_millis() as u64, "answered"));
+    span.in_scope(|| {
+        tracing::debug!(http.status = status.as_u16(), elapsed_ms = elapsed.as_millis() as u64, "answered")
+    });
     metrics::histogram!("http_request_duration_seconds", "method" => method.to_string(), "route" => route, "status" => status.as_str().to_owned())
         .record(elapsed.as_secs_f64());
     response
@@ -113,13 +137,15 @@ async fn observe(mut request: Request, next: Next) -> Response {
 /// A caller's own request id, when it is one that can be logged and echoed.
 fn acceptable(value: &HeaderValue) -> Option<String> {
     let text = value.to_str().ok()?;
-    let fits = (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    let fits = (1..=64).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
     fits.then(|| text.to_owned())
 }
 
 fn complete(error: ApiError, bare: Response, request_id: &str) -> Response {
     let (status, reason) = error.reason.parts();
-    let detail = ErrorDetail { message: error.message, reason, status: status.as_u16(), request_id: request_id.to_owned() };
+    let detail =
+        ErrorDetail { message: error.message, reason, status: status.as_u16(), request_id: request_id.to_owned() };
     let mut response = (status, Json(ErrorBody { error: detail })).into_response();
     for (name, value) in bare.headers() {
         if name != header::CONTENT_LENGTH && name != header::CONTENT_TYPE {

@@ -1,6 +1,9 @@
 //! The two listeners of a process and how they end.
 
-use std::{net::{IpAddr, SocketAddr}, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use anyhow::Context;
 use axum::Router;
@@ -56,7 +59,8 @@ async fn bind(address: IpAddr, port: u16, variable: &str) -> anyhow::Result<TcpL
 /// When the listener fails.
 pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> std::io::Result<()> {
     let cancelled = shutdown.clone();
-    let serving = axum::serve(ListenerNoDelay(listener), router).with_graceful_shutdown(async move { cancelled.cancelled().await });
+    let serving = axum::serve(ListenerNoDelay(listener), router)
+        .with_graceful_shutdown(async move { cancelled.cancelled().await });
     let serving = tokio::spawn(async move { serving.await });
     shutdown.cancelled().await;
     match timeout(DRAIN, serving).await {

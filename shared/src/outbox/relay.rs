@@ -3,7 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use sqlx::PgPool;
-use tokio::{sync::{Semaphore, mpsc}, task::JoinSet, time::{Instant, MissedTickBehavior, interval, timeout}};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior, interval, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{Handoff, LEASE, OutboxMessage, store};
@@ -116,7 +120,11 @@ impl Publisher {
         let results = match self.bus.publish(&self.topic, &messages).await {
             Ok(results) => results,
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, messages = ids.len(), "could not publish; the outbox keeps them");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    messages = ids.len(),
+                    "could not publish; the outbox keeps them"
+                );
                 return;
             }
         };

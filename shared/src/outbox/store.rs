@@ -12,10 +12,15 @@ fn interval(duration: Duration) -> PgInterval {
     PgInterval { months: 0, days: 0, microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX) }
 }
 
-pub(super) async fn insert(executor: impl PgExecutor<'_>, messages: &[OutboxMessage], lease: Duration) -> Result<(), sqlx::Error> {
+pub(super) async fn insert(
+    executor: impl PgExecutor<'_>,
+    messages: &[OutboxMessage],
+    lease: Duration,
+) -> Result<(), sqlx::Error> {
     let ids: Vec<Uuid> = messages.iter().map(|it| it.event_id).collect();
     let bodies: Vec<String> = messages.iter().map(|it| it.message.body.clone()).collect();
-    let attributes: Vec<serde_json::Value> = messages.iter().map(|it| serde_json::json!(it.message.attributes)).collect();
+    let attributes: Vec<serde_json::Value> =
+        messages.iter().map(|it| serde_json::json!(it.message.attributes)).collect();
     sqlx::query!(
         "insert into outbox (event_id, body, attributes, lease_until)
          select event_id, body, attributes, now() + $4
@@ -49,7 +54,10 @@ pub(super) async fn claim(pool: &PgPool, limit: i64, lease: Duration) -> Result<
     .fetch_all(pool)
     .await?;
     let message = |body, attributes: Json<BTreeMap<String, String>>| Message { body, attributes: attributes.0 };
-    Ok(rows.into_iter().map(|row| OutboxMessage { event_id: row.event_id, message: message(row.body, row.attributes) }).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| OutboxMessage { event_id: row.event_id, message: message(row.body, row.attributes) })
+        .collect())
 }
 
 /// Removes what the topic acknowledged.

@@ -69,7 +69,8 @@ impl FromStr for Traceparent {
 
     fn from_str(text: &str) -> Result<Self, Malformed> {
         let mut parts = text.split('-');
-        let (Some("00"), Some(trace), Some(parent), Some(flags), None) = (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
+        let (Some("00"), Some(trace), Some(parent), Some(flags), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
         else {
             return Err(Malformed);
         };
@@ -98,7 +99,12 @@ mod tests {
 
     #[test]
     fn zeros_wrong_lengths_and_other_versions_are_refused() {
-        for text in ["", "00-0-0-00", "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "00-00000000000000000000000000000000-00f067aa0ba902b7-01"] {
+        for text in [
+            "",
+            "00-0-0-00",
+            "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+        ] {
             assert_eq!(text.parse::<Traceparent>(), Err(Malformed), "{text}");
         }
     }

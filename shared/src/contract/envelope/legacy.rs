@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::contract::{Channel, ItemId, NotifyContent, Priority, ReminderData, SendData, ITEM_REMINDER, occurrence_id};
+use crate::contract::{Channel, ITEM_REMINDER, ItemId, NotifyContent, Priority, ReminderData, SendData, occurrence_id};
 
 /// How long after its time the predecessor's notification is still worth sending: this suite's default.
 const EXPIRES_AFTER_MINUTES: i32 = 24 * 60;

@@ -48,14 +48,18 @@ fn what_is_written_is_read_back() {
 fn the_predecessors_date_is_already_the_time_of_delivery() {
     let event = Envelope::decode(&received(legacy_body(), LEGACY)).expect("readable");
     let reminder = event.reminder().expect("a reminder");
-    assert_eq!((reminder.date.to_rfc3339(), reminder.notify_offsets), ("2026-05-01T08:00:00+00:00".to_owned(), vec![0]));
+    assert_eq!(
+        (reminder.date.to_rfc3339(), reminder.notify_offsets),
+        ("2026-05-01T08:00:00+00:00".to_owned(), vec![0])
+    );
     assert_eq!((reminder.content.channels, reminder.content.url), (vec![Channel::Email], None));
     assert_eq!(event.version, 1_777_536_000_000, "the time of its last change");
 }
 
 #[test]
 fn an_sns_envelope_is_opened() {
-    let attributes: serde_json::Map<_, _> = LEGACY.iter().map(|(name, value)| ((*name).to_owned(), json!({"Type": "String", "Value": value}))).collect();
+    let attributes: serde_json::Map<_, _> =
+        LEGACY.iter().map(|(name, value)| ((*name).to_owned(), json!({"Type": "String", "Value": value}))).collect();
     let outer = json!({"Type": "Notification", "MessageId": "0b2e", "TopicArn": "arn:aws:sns:us-east-1:000000000000:event-topic",
         "Message": legacy_body(), "Timestamp": "2026-04-30T09:00:00.000Z", "MessageAttributes": attributes});
     let event = Envelope::decode(&received(outer.to_string(), &[])).expect("readable");
@@ -72,8 +76,14 @@ fn a_repeat_without_an_event_id_is_the_same_event() {
 
 #[test]
 fn what_cannot_be_read_says_why() {
-    let with = |name: &'static str, value: &'static str| LEGACY.iter().copied().filter(|it| it.0 != name).chain([(name, value)]).collect::<Vec<_>>();
-    let eleven: Vec<_> = LEGACY.iter().copied().chain([("a", ""), ("b", ""), ("c", ""), ("d", ""), ("e", ""), ("f", ""), ("g", ""), ("h", "")]).collect();
+    let with = |name: &'static str, value: &'static str| {
+        LEGACY.iter().copied().filter(|it| it.0 != name).chain([(name, value)]).collect::<Vec<_>>()
+    };
+    let eleven: Vec<_> = LEGACY
+        .iter()
+        .copied()
+        .chain([("a", ""), ("b", ""), ("c", ""), ("d", ""), ("e", ""), ("f", ""), ("g", ""), ("h", "")])
+        .collect();
     for (body, attributes, reason) in [
         ("{".to_owned(), LEGACY.to_vec(), "the body cannot be read"),
         ("{}".to_owned(), LEGACY.to_vec(), "the body cannot be read"),

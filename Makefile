@@ -1,0 +1,49 @@
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+export SQLX_OFFLINE := true
+
+.PHONY: help
+help: ## list what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## run the whole suite in one process, nothing configured (Ctrl-C ends it)
+	cargo run -p suite -- $(ARGS)
+
+.PHONY: test
+test: ## everything that must hold: format, lints, docs, checked SQL, all tests (sets itself up)
+	scripts/test.sh $(ARGS)
+
+.PHONY: setup
+setup: ## get what the tests need: PostgreSQL, cargo-nextest, sqlx-cli, MiniStack
+	scripts/setup.sh
+
+.PHONY: bench
+bench: ## measure speed, lateness, memory and start on this machine (ARGS="--quick", "--only burst")
+	cargo build --release --bins
+	cargo run --release -p bench -- $(ARGS)
+
+.PHONY: build
+build: ## release binaries in target/release
+	cargo build --release --bins
+
+.PHONY: fmt
+fmt: ## format the code
+	cargo fmt --all
+
+.PHONY: lint
+lint: ## clippy, as in CI
+	cargo clippy --workspace --all-targets -- -D warnings
+
+.PHONY: prepare
+prepare: ## write the offline data of the checked SQL after a change of a query or a migration
+	env -u SQLX_OFFLINE scripts/sqlx-prepare.sh $(ARGS)
+
+.PHONY: openapi
+openapi: ## write the openapi.json files after a change of a route
+	UPDATE_OPENAPI=1 cargo nextest run --workspace -E 'test(openapi)'
+
+.PHONY: clean
+clean: ## remove the suite's data (.data) and the tests' cluster; build output stays
+	-cargo run --quiet -p support --bin test-postgres -- stop
+	rm -rf .data

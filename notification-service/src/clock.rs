@@ -1,0 +1,85 @@
+//! The database's time, kept between two looks at it: replicas whose own clocks disagree agree on what has expired and on
+//! when to try again.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::PgPool;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::store;
+
+/// How often the database is asked.
+const PERIOD: Duration = Duration::from_secs(10);
+
+/// A clock that runs on this machine's monotonic time from the last time the database named.
+#[derive(Debug)]
+pub struct DbClock(Mutex<Anchor>);
+
+#[derive(Debug, Clone, Copy)]
+struct Anchor {
+    at: Instant,
+    time: DateTime<Utc>,
+}
+
+impl Default for DbClock {
+    /// Until the database is asked for the first time it shows this machine's time.
+    fn default() -> Self {
+        Self(Mutex::new(Anchor { at: Instant::now(), time: Utc::now() }))
+    }
+}
+
+impl DbClock {
+    /// The time now.
+    #[must_use]
+    pub fn now(&self) -> DateTime<Utc> {
+        let anchor = *self.anchor();
+        let passed = TimeDelta::from_std(anchor.at.elapsed()).unwrap_or(TimeDelta::MAX);
+        anchor.time.checked_add_signed(passed).unwrap_or(DateTime::<Utc>::MAX_UTC)
+    }
+
+    /// Asks the database.
+    ///
+    /// # Errors
+    /// When it does not answer; the clock then runs on.
+    pub async fn observe(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
+        let time = store::now(pool).await?;
+        *self.anchor() = Anchor { at: Instant::now(), time };
+        Ok(())
+    }
+
+    /// Asks the database again and again until the token is cancelled.
+    pub async fn keep(&self, pool: &PgPool, shutdown: &CancellationToken) {
+        let mut tick = interval(PERIOD);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = tick.tick() => if let Err(error) = self.observe(pool).await {
+                    tracing::debug!(error = %error, "the database was not asked for the time");
+                },
+                () = shutdown.cancelled() => return,
+            }
+        }
+    }
+
+    fn anchor(&self) -> MutexGuard<'_, Anchor> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn it_runs_with_monotonic_time() {
+        let clock = DbClock::default();
+        let before = clock.now();
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert_eq!(clock.now() - before, TimeDelta::seconds(5));
+    }
+}

@@ -1,0 +1,154 @@
+//! A reminder: what a user asked to be reminded of, when, and how it may change.
+
+mod channels;
+mod pairs;
+mod schedule;
+mod text;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+pub use channels::{Channel, Channels, looks_like_an_address};
+pub use pairs::Pairs;
+pub use schedule::{ExpiresAfter, NotifyOffsets, Schedule, Status, TimeZone, due_date, instant};
+pub use text::{Link, Locale, Message, Title};
+
+/// A field whose value breaks one of the rules.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct InvalidField {
+    /// The field's name on the wire.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+impl InvalidField {
+    /// A refusal that names the field.
+    pub fn new(field: &'static str, problem: impl Into<String>) -> Self {
+        Self {
+            field,
+            problem: problem.into(),
+        }
+    }
+}
+
+/// How urgent a reminder is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Priority {
+    /// May wait.
+    #[default]
+    Normal,
+    /// Wakes the device.
+    High,
+}
+
+impl Priority {
+    /// Its word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::High => "high",
+        }
+    }
+
+    /// The priority that a word names.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Normal, Self::High]
+            .into_iter()
+            .find(|it| it.as_str() == word)
+    }
+}
+
+/// What the user decides of a reminder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Details {
+    /// When it is due and when before that it is delivered.
+    pub schedule: Schedule,
+    /// The ways in which it is delivered.
+    pub channels: Channels,
+    /// A short heading.
+    pub title: Option<Title>,
+    /// The text.
+    pub message: Message,
+    /// What a tap opens.
+    pub url: Option<Link>,
+    /// The client's own pairs.
+    pub data: Pairs,
+    /// For how long after its time a delivery is still worth making.
+    pub expires_after: ExpiresAfter,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// The language of the texts around it.
+    pub locale: Option<Locale>,
+}
+
+/// A reminder as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reminder {
+    /// Its identity.
+    pub id: Uuid,
+    /// Which change of it this is; the first is 1.
+    pub version: i64,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it was last changed.
+    pub updated_at: DateTime<Utc>,
+    /// What the user decided.
+    pub details: Details,
+}
+
+/// A change: what is `None` stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Change {
+    /// Another due date.
+    pub date: Option<DateTime<Utc>>,
+    /// Another zone.
+    pub time_zone: Option<TimeZone>,
+    /// Other offsets.
+    pub offsets: Option<NotifyOffsets>,
+    /// Other channels.
+    pub channels: Option<Channels>,
+    /// Another title, or none any more.
+    pub title: Option<Option<Title>>,
+    /// Another text.
+    pub message: Option<Message>,
+    /// Another link, or none any more.
+    pub url: Option<Option<Link>>,
+    /// Other pairs, in place of all that there are.
+    pub data: Option<Pairs>,
+    /// Another expiry.
+    pub expires_after: Option<ExpiresAfter>,
+    /// Another priority.
+    pub priority: Option<Priority>,
+    /// Another language, or none any more.
+    pub locale: Option<Option<Locale>>,
+}
+
+impl Details {
+    /// These details with a change made to them.
+    #[must_use]
+    pub fn with(self, change: Change) -> Self {
+        let schedule = Schedule {
+            date: change.date.unwrap_or(self.schedule.date),
+            time_zone: change.time_zone.unwrap_or(self.schedule.time_zone),
+            offsets: change.offsets.unwrap_or(self.schedule.offsets),
+        };
+        Self {
+            schedule,
+            channels: change.channels.unwrap_or(self.channels),
+            title: change.title.unwrap_or(self.title),
+            message: change.message.unwrap_or(self.message),
+            url: change.url.unwrap_or(self.url),
+            data: change.data.unwrap_or(self.data),
+            expires_after: change.expires_after.unwrap_or(self.expires_after),
+            priority: change.priority.unwrap_or(self.priority),
+            locale: change.locale.unwrap_or(self.locale),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

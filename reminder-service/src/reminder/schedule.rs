@@ -1,0 +1,192 @@
+//! When a reminder is due, when it is delivered, and what that makes of it now.
+
+use chrono::{DateTime, Datelike, TimeDelta, Utc};
+use chrono_tz::Tz;
+
+use super::InvalidField;
+
+/// Four weeks: the earliest that a delivery can come before its date.
+const MAX_OFFSET_MINUTES: i32 = 40_320;
+const MAX_OFFSETS: usize = 5;
+/// One year: the longest that a late delivery is still worth making.
+const MAX_EXPIRY_MINUTES: i32 = 525_600;
+
+/// When a reminder is due and when before that it is delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schedule {
+    /// When it is due.
+    pub date: DateTime<Utc>,
+    /// The zone of its wall clock.
+    pub time_zone: TimeZone,
+    /// How long before `date` each delivery is.
+    pub offsets: NotifyOffsets,
+}
+
+/// Whether a reminder has anything ahead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// A delivery is ahead.
+    Scheduled,
+    /// The last delivery's time has come.
+    Completed,
+}
+
+impl Schedule {
+    /// The time of the last delivery.
+    #[must_use]
+    pub fn last_at(&self) -> DateTime<Utc> {
+        self.before(self.offsets.first())
+    }
+
+    /// The time of the next delivery after `now`, if there is one. Deliveries whose time has come are not ahead: a reminder
+    /// made with some of its offsets already past has just the others.
+    #[must_use]
+    pub fn next_at(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let times = self.offsets.as_slice().iter().rev();
+        times.map(|offset| self.before(*offset)).find(|at| *at > now)
+    }
+
+    /// What it is at `now`.
+    #[must_use]
+    pub fn status(&self, now: DateTime<Utc>) -> Status {
+        if self.last_at() > now { Status::Scheduled } else { Status::Completed }
+    }
+
+    fn before(&self, minutes: i32) -> DateTime<Utc> {
+        self.date - TimeDelta::minutes(minutes.into())
+    }
+}
+
+/// Minutes before the date: 1 to 5 of them, ascending, none twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotifyOffsets(Vec<i32>);
+
+impl Default for NotifyOffsets {
+    fn default() -> Self {
+        Self(vec![0])
+    }
+}
+
+impl NotifyOffsets {
+    /// What `notifyOffsets`, or the predecessor's `notifyOffset`, asks for; `None` when neither is given.
+    ///
+    /// # Errors
+    /// When both are given, there are none or too many, or one is out of bounds.
+    pub fn asked(one: Option<i32>, several: Option<Vec<i32>>) -> Result<Option<Self>, InvalidField> {
+        let (field, mut minutes) = match (one, several) {
+            (None, None) => return Ok(None),
+            (Some(_), Some(_)) => return Err(InvalidField::new("notifyOffset", "cannot be given together with notifyOffsets")),
+            (Some(one), None) => ("notifyOffset", vec![one]),
+            (None, Some(several)) => ("notifyOffsets", several),
+        };
+        if !(1..=MAX_OFFSETS).contains(&minutes.len()) {
+            return Err(InvalidField::new(field, "must have 1 to 5 entries"));
+        }
+        if minutes.iter().any(|it| !(0..=MAX_OFFSET_MINUTES).contains(it)) {
+            return Err(InvalidField::new(field, "must be between 0 and 40320 minutes"));
+        }
+        minutes.sort_unstable();
+        minutes.dedup();
+        Ok(Some(Self(minutes)))
+    }
+
+    /// Offsets that were parsed before they were stored.
+    #[must_use]
+    pub fn from_store(minutes: Vec<i32>) -> Self {
+        Self(minutes)
+    }
+
+    /// The offsets, ascending.
+    #[must_use]
+    pub fn as_slice(&self) -> &[i32] {
+        &self.0
+    }
+
+    /// The smallest: that of the last delivery.
+    #[must_use]
+    pub fn first(&self) -> i32 {
+        self.0.first().copied().unwrap_or(0)
+    }
+}
+
+/// An IANA time zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeZone(Tz);
+
+impl Default for TimeZone {
+    fn default() -> Self {
+        Self(Tz::UTC)
+    }
+}
+
+impl TimeZone {
+    /// The zone of a name.
+    ///
+    /// # Errors
+    /// When no zone has it.
+    pub fn parse(name: &str) -> Result<Self, InvalidField> {
+        let zone = name.parse().map(Self);
+        zone.map_err(|_| InvalidField::new("timeZone", "must be the IANA name of a time zone, such as Europe/Berlin"))
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.0.name()
+    }
+}
+
+/// Minutes after its time in which a delivery is still worth making.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExpiresAfter(i32);
+
+impl Default for ExpiresAfter {
+    fn default() -> Self {
+        Self(24 * 60)
+    }
+}
+
+impl ExpiresAfter {
+    /// A number of minutes.
+    ///
+    /// # Errors
+    /// When it is less than one minute or more than a year.
+    pub fn parse(minutes: i32) -> Result<Self, InvalidField> {
+        if (1..=MAX_EXPIRY_MINUTES).contains(&minutes) {
+            return Ok(Self(minutes));
+        }
+        Err(InvalidField::new("expiresAfterMinutes", "must be between 1 and 525600 minutes"))
+    }
+
+    /// One that was parsed before it was stored.
+    #[must_use]
+    pub fn from_store(minutes: i32) -> Self {
+        Self(minutes)
+    }
+
+    /// The minutes.
+    #[must_use]
+    pub fn minutes(self) -> i32 {
+        self.0
+    }
+}
+
+/// The instant that an RFC 3339 text with an offset names, to the millisecond.
+///
+/// # Errors
+/// When it is another text, or an instant outside the years 1 to 9999 in UTC, which RFC 3339 cannot write.
+pub fn instant(field: &'static str, text: &str) -> Result<DateTime<Utc>, InvalidField> {
+    let parsed = DateTime::parse_from_rfc3339(text).ok();
+    // To the millisecond, and out of a leap second, which PostgreSQL does not know.
+    let instant = parsed.and_then(|it| DateTime::from_timestamp_millis(it.timestamp_millis()));
+    let problem = "must be an RFC 3339 time with its offset, such as 2026-05-01T10:00:00+02:00 or 2026-05-01T08:00:00Z";
+    instant.filter(|it| (1..=9999).contains(&it.year())).ok_or_else(|| InvalidField::new(field, problem))
+}
+
+/// The due date that a text names: an [`instant`].
+///
+/// # Errors
+/// As [`instant`].
+pub fn due_date(text: &str) -> Result<DateTime<Utc>, InvalidField> {
+    instant("date", text)
+}

@@ -1,0 +1,263 @@
+//! What every REST API of the suite promises, on a small router behind the real layers.
+
+use axum::{
+    Json, Router,
+    body::{Body as RawBody, to_bytes},
+    http::{Request, StatusCode},
+    routing::{get, post},
+};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use shared::{
+    config::{Auth, JwtSettings},
+    http::{ApiError, ApiSettings, Authenticator, Body, Identity, Params, Reason, api},
+};
+use tower::ServiceExt;
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Note {
+    text: String,
+    #[serde(default)]
+    tags: Vec<u8>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Page {
+    limit: u16,
+}
+
+fn app(auth: Auth) -> Router {
+    let routes = Router::new()
+        .route("/who", get(async |identity: Identity| identity.email))
+        .route(
+            "/notes",
+            post(async |body: Body<Note>| Json(body.value)).get(async |page: Params<Page>| page.0.limit.to_string()),
+        )
+        .route("/lost", get(async || ApiError::from(sqlx::Error::PoolTimedOut)))
+        .route("/broken", get(async || ApiError::unexpected("the password is hunter2")))
+        .route("/panic", get(async || -> String { panic!("inside") }));
+    let settings = ApiSettings { allowed_origins: vec!["https://app.example.com".parse().expect("a value")] };
+    api(routes, Authenticator::new(auth).expect("an authenticator"), &settings)
+}
+
+fn gateway() -> Auth {
+    Auth::Gateway { secret: None }
+}
+
+async fn call(app: Router, request: Request<RawBody>) -> (StatusCode, axum::http::HeaderMap, Value) {
+    let response = app.oneshot(request).await.expect("infallible");
+    let (parts, body) = response.into_parts();
+    let bytes = to_bytes(body, usize::MAX).await.expect("a body");
+    let value = serde_json::from_slice(&bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(&bytes)));
+    (parts.status, parts.headers, value)
+}
+
+fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Request<RawBody> {
+    let builder = Request::builder().method(method).uri(path);
+    let builder = headers.iter().fold(builder, |builder, (name, value)| builder.header(*name, *value));
+    builder.body(RawBody::from(body.to_owned())).expect("a request")
+}
+
+const IDENTITY: &[(&str, &str)] = &[("X-Authenticated-Userid", "u1"), ("X-Consumer-Username", "u1@example.com")];
+
+#[tokio::test]
+async fn the_gateways_headers_identify_the_caller() {
+    let (status, _, body) = call(app(gateway()), request("GET", "/who", IDENTITY, "")).await;
+    assert_eq!((status, body), (StatusCode::OK, json!("u1@example.com")));
+}
+
+#[tokio::test]
+async fn a_request_without_identity_is_refused_with_the_error_body() {
+    for headers in [&[][..], &IDENTITY[..1], &IDENTITY[1..], &[IDENTITY[0], IDENTITY[0], IDENTITY[1]]] {
+        let (status, sent, body) = call(app(gateway()), request("GET", "/who", headers, "")).await;
+        assert_eq!((status, &body["error"]["reason"]), (StatusCode::UNAUTHORIZED, &json!("UNAUTHENTICATED")));
+        assert_eq!(body["error"]["status"], 401);
+        assert_eq!(body["error"]["requestId"], sent["x-request-id"].to_str().expect("text"));
+    }
+}
+
+#[tokio::test]
+async fn an_anonymous_consumer_is_nobody() {
+    let headers = [IDENTITY, &[("X-Anonymous-Consumer", "true")]].concat();
+    assert_eq!(call(app(gateway()), request("GET", "/who", &headers, "")).await.0, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn the_gateway_proves_itself_where_a_secret_is_set() {
+    let auth = || Auth::Gateway { secret: Some("s3cret".into()) };
+    let with = |secret| [IDENTITY, &[("X-Gateway-Secret", secret)]].concat();
+    assert_eq!(call(app(auth()), request("GET", "/who", IDENTITY, "")).await.0, StatusCode::UNAUTHORIZED);
+    assert_eq!(call(app(auth()), request("GET", "/who", &with("wrong"), "")).await.0, StatusCode::UNAUTHORIZED);
+    assert_eq!(call(app(auth()), request("GET", "/who", &with("s3cret"), "")).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_callers_request_id_is_kept_when_it_can_be_logged() {
+    let (_, sent, _) = call(app(gateway()), request("GET", "/who", &[("X-Request-Id", "abc-1")], "")).await;
+    assert_eq!(sent["x-request-id"], "abc-1");
+    let (_, sent, _) = call(app(gateway()), request("GET", "/who", &[("X-Request-Id", "a b<c>")], "")).await;
+    assert_ne!(sent["x-request-id"], "a b<c>");
+}
+
+#[tokio::test]
+async fn bad_bodies_are_named() {
+    for (body, named) in [
+        (r#"{"text":"a","colour":1}"#, "colour"),
+        (r#"{"tags":[]}"#, "text"),
+        (r#"{"text":"a","tags":[1,-1]}"#, "tags[1]"),
+        (r#"{"text":"a""#, "EOF"),
+        (r#"{"text":"a"} x"#, "trailing"),
+        ("", "text"),
+    ] {
+        let (status, _, answer) = call(app(gateway()), request("POST", "/notes", IDENTITY, body)).await;
+        let message = answer["error"]["message"].as_str().unwrap_or_default();
+        assert_eq!(
+            (status, &answer["error"]["reason"]),
+            (StatusCode::BAD_REQUEST, &json!("INVALID_REQUEST")),
+            "{body}"
+        );
+        assert!(message.contains(named), "{body}: {message}");
+    }
+    let deep = format!(r#"{{"text":{}1{}}}"#, "[".repeat(5000), "]".repeat(5000));
+    assert_eq!(call(app(gateway()), request("POST", "/notes", IDENTITY, &deep)).await.0, StatusCode::BAD_REQUEST);
+    let large = format!(r#"{{"text":"{}"}}"#, "x".repeat(1_000_000));
+    let (status, _, answer) = call(app(gateway()), request("POST", "/notes", IDENTITY, &large)).await;
+    assert_eq!((status, &answer["error"]["reason"]), (StatusCode::PAYLOAD_TOO_LARGE, &json!("PAYLOAD_TOO_LARGE")));
+}
+
+#[tokio::test]
+async fn bad_queries_paths_and_methods_are_refused() {
+    for query in ["?limit=-1", "?limit=x", "", "?limit=1&other=2"] {
+        assert_eq!(
+            call(app(gateway()), request("GET", &format!("/notes{query}"), &[], "")).await.0,
+            StatusCode::BAD_REQUEST,
+            "{query}"
+        );
+    }
+    let (status, _, answer) = call(app(gateway()), request("GET", "/nowhere", &[], "")).await;
+    assert_eq!((status, &answer["error"]["reason"]), (StatusCode::NOT_FOUND, &json!("NOT_FOUND")));
+    assert_eq!(call(app(gateway()), request("DELETE", "/notes", &[], "")).await.0, StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn malformed_idempotency_keys_are_refused() {
+    let long = "k".repeat(256);
+    for key in [long.as_str(), "", "with space", "k\u{e9}"] {
+        let headers = [IDENTITY, &[("Idempotency-Key", key)]].concat();
+        let answer = call(app(gateway()), request("POST", "/notes", &headers, r#"{"text":"a"}"#)).await;
+        assert_eq!(answer.0, StatusCode::BAD_REQUEST, "{key}");
+    }
+}
+
+#[tokio::test]
+async fn failures_inside_are_opaque_and_outages_say_when_to_come_back() {
+    let (status, _, answer) = call(app(gateway()), request("GET", "/broken", &[], "")).await;
+    assert_eq!((status, &answer["error"]["reason"]), (StatusCode::INTERNAL_SERVER_ERROR, &json!("UNKNOWN_REASON")));
+    assert!(!answer.to_string().contains("hunter2"));
+    let (status, sent, answer) = call(app(gateway()), request("GET", "/lost", &[], "")).await;
+    assert_eq!((status, &answer["error"]["reason"]), (StatusCode::SERVICE_UNAVAILABLE, &json!("UPSTREAM_UNAVAILABLE")));
+    assert!(sent.contains_key("retry-after"));
+    assert_eq!(call(app(gateway()), request("GET", "/panic", &[], "")).await.0, StatusCode::INTERNAL_SERVER_ERROR);
+}
+
+#[tokio::test]
+async fn only_allowed_origins_may_call() {
+    let preflight =
+        |origin| request("OPTIONS", "/notes", &[("Origin", origin), ("Access-Control-Request-Method", "POST")], "");
+    let (_, sent, _) = call(app(gateway()), preflight("https://app.example.com")).await;
+    assert_eq!(sent["access-control-allow-origin"], "https://app.example.com");
+    let (_, sent, _) = call(app(gateway()), preflight("https://evil.example.com")).await;
+    assert!(!sent.contains_key("access-control-allow-origin"));
+}
+
+/// Key pairs made for these tests alone.
+const PRIVATE: &str = include_str!("keys/ed25519.pem");
+const PUBLIC: &str = include_str!("keys/ed25519.pub.pem");
+const OTHER_PRIVATE: &str = include_str!("keys/other-ed25519.pem");
+
+fn token(claims: &Value, key: &str) -> String {
+    let key = EncodingKey::from_ed_pem(key.as_bytes()).expect("a key");
+    format!("Bearer {}", encode(&Header::new(Algorithm::EdDSA), claims, &key).expect("a token"))
+}
+
+fn jwt() -> Auth {
+    Auth::Jwt(JwtSettings {
+        jwks_url: None,
+        public_key: Some(PUBLIC.to_owned()),
+        issuer: Some("https://id.example.com".to_owned()),
+        audience: Some("reminders".to_owned()),
+    })
+}
+
+fn claims() -> Value {
+    let expires = chrono::Utc::now().timestamp() + 60;
+    json!({"sub": "u7", "email": "u7@example.com", "iss": "https://id.example.com", "aud": "reminders", "exp": expires})
+}
+
+#[tokio::test]
+async fn a_bearer_token_identifies_the_caller_and_the_gateways_headers_do_not() {
+    let authorization = token(&claims(), PRIVATE);
+    let headers = [IDENTITY, &[("Authorization", authorization.as_str())]].concat();
+    let (status, _, body) = call(app(jwt()), request("GET", "/who", &headers, "")).await;
+    assert_eq!((status, body), (StatusCode::OK, json!("u7@example.com")));
+    assert_eq!(call(app(jwt()), request("GET", "/who", IDENTITY, "")).await.0, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn tokens_that_prove_nothing_are_refused() {
+    let with = |name: &str, value: Value| {
+        let mut claims = claims();
+        claims[name] = value;
+        claims
+    };
+    let without = |name: &str| {
+        let mut claims = claims();
+        claims.as_object_mut().expect("an object").remove(name);
+        claims
+    };
+    let symmetric = encode(&Header::new(Algorithm::HS256), &claims(), &EncodingKey::from_secret(PUBLIC.as_bytes()))
+        .expect("a token");
+    for refused in [
+        token(&claims(), OTHER_PRIVATE),
+        token(&with("exp", json!(1)), PRIVATE),
+        token(&with("iss", json!("https://other.example.com")), PRIVATE),
+        token(&with("aud", json!("other")), PRIVATE),
+        token(&without("exp"), PRIVATE),
+        token(&without("iss"), PRIVATE),
+        token(&without("aud"), PRIVATE),
+        token(&without("sub"), PRIVATE),
+        token(&without("email"), PRIVATE),
+        format!("Bearer {symmetric}"),
+        "Bearer x.y.z".to_owned(),
+        "Basic dTpw".to_owned(),
+    ] {
+        let (status, _, answer) = call(app(jwt()), request("GET", "/who", &[("Authorization", &refused)], "")).await;
+        assert_eq!(
+            (status, &answer["error"]["reason"]),
+            (StatusCode::UNAUTHORIZED, &json!("UNAUTHENTICATED")),
+            "{refused}"
+        );
+    }
+}
+
+#[test]
+fn every_reason_of_the_contract_has_its_status() {
+    let expected = [
+        (Reason::InvalidRequest, 400, "INVALID_REQUEST"),
+        (Reason::PermissionDenied, 403, "PERMISSION_DENIED"),
+        (Reason::MissingReminder, 404, "MISSING_REMINDER"),
+        (Reason::Conflict, 409, "CONFLICT"),
+        (Reason::InvalidDueDate, 422, "INVALID_DUEDATE"),
+        (Reason::InvalidRecurrence, 422, "INVALID_RECURRENCE"),
+        (Reason::InvalidToken, 422, "INVALID_TOKEN"),
+        (Reason::DeviceNotAssociated, 422, "DEVICE_NOT_ASSOCIATED"),
+        (Reason::IdempotencyKeyReused, 422, "IDEMPOTENCY_KEY_REUSED"),
+        (Reason::RateLimited, 429, "RATE_LIMITED"),
+    ];
+    for (reason, status, code) in expected {
+        assert_eq!(reason.parts(), (StatusCode::from_u16(status).expect("a status"), code));
+    }
+}

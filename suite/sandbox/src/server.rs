@@ -1,0 +1,125 @@
+//! One port for HTTP/1.1 and HTTP/2 with prior knowledge (h2c).
+
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{DefaultBodyLimit, State as Shared},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use http::{Request, StatusCode};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::ServiceExt;
+
+use crate::{admin, fcm, mode::HOLD, oauth, sandbox::State, ses};
+
+/// SES takes mails of up to 10 MB, base64 in a form.
+const BODY_LIMIT_BYTES: usize = 20 * 1024 * 1024;
+/// How long answers in the making may take at the end.
+const DRAIN_LIMIT: Duration = Duration::from_secs(2);
+/// What FCM allows on one connection.
+const MAX_STREAMS: u32 = 100;
+
+/// Marks a response that must not be sent: the connection breaks instead.
+#[derive(Debug, Clone, Copy)]
+struct Break;
+
+/// A response in whose place the connection breaks.
+pub(crate) fn broken() -> Response {
+    let mut response = StatusCode::SERVICE_UNAVAILABLE.into_response();
+    response.extensions_mut().insert(Break);
+    response
+}
+
+/// Holds the request unanswered, then breaks: the end of a client's patience is its own timeout.
+pub(crate) async fn unanswered() -> Response {
+    tokio::time::sleep(HOLD).await;
+    broken()
+}
+
+/// Serves until told to stop.
+pub(crate) async fn serve(listener: TcpListener, state: Arc<State>, stop: CancellationToken) {
+    let router = router(Arc::clone(&state));
+    let connections = TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let _ = stream.set_nodelay(true);
+                connections.spawn(connection(stream, router.clone(), Arc::clone(&state), stop.clone()));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the sandbox could not accept a connection");
+                // Out of file descriptors, most likely: trying again at once would only spin.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+    connections.close();
+    let _ = tokio::time::timeout(DRAIN_LIMIT, connections.wait()).await;
+}
+
+async fn connection(stream: TcpStream, router: Router, state: Arc<State>, stop: CancellationToken) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let router = router.clone();
+        async move {
+            let response = router.oneshot(request).await.unwrap_or_else(|never: Infallible| match never {});
+            match response.extensions().get::<Break>() {
+                Some(Break) => Err(io::Error::other("broken on purpose")),
+                None => Ok(response),
+            }
+        }
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http2().max_concurrent_streams(MAX_STREAMS);
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let mut go_away = state.go_away.subscribe();
+    let stopped = async {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            _ = go_away.changed() => {}
+        }
+    };
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stopped => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = async { stop.cancelled().await; tokio::time::sleep(DRAIN_LIMIT).await } => Ok(()),
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a sandbox connection ended");
+    }
+}
+
+fn router(state: Arc<State>) -> Router {
+    Router::new()
+        .route("/", post(ses::query))
+        .route("/token", post(oauth::token))
+        .route("/v1/projects/{project}/{call}", post(fcm::send))
+        .route("/healthz", get(|| async { "ok" }))
+        .merge(admin::routes())
+        .fallback(not_found)
+        .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
+        .with_state(state)
+}
+
+async fn not_found(Shared(_): Shared<Arc<State>>, request: Request<Body>) -> Response {
+    let what = format!("the sandbox has no {} {}\n", request.method(), request.uri().path());
+    (StatusCode::NOT_FOUND, what).into_response()
+}
