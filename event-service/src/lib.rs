@@ -1,1 +1,20 @@
 //! Consumes events; owns the notifications database and the event catalogue.
+//!
+//! A batch of messages becomes one transaction: what is new goes into the catalogue, the newest version of each
+//! notification is kept, its times of delivery are kept with it, outcomes are counted, and facts go into the outbox.
+//! `notification-scheduler` claims from the same database what is due.
+
+pub mod app;
+pub mod config;
+pub mod consumer;
+mod events;
+mod housekeeping;
+pub mod identity;
+pub mod intake;
+pub mod plan;
+mod routes;
+pub mod store;
+
+pub use app::{App, EventService, migrate};
+pub use config::Config;
+pub use routes::openapi;

@@ -1,1 +1,48 @@
-//! REST API of reminders; owns the reminders database.
+//! reminder-service: the REST API of reminders. It owns the reminders database, and tells every change by an event on the
+//! event topic, written in the transaction of the change.
+
+pub mod app;
+pub mod config;
+pub mod events;
+mod housekeeping;
+pub mod reminder;
+pub mod routes;
+pub mod store;
+
+use shared::{
+    cli,
+    config::{Process, Reader},
+};
+use tokio_util::sync::CancellationToken;
+
+pub use app::{App, migrate};
+pub use config::Config;
+
+/// reminder-service, as its command line sees it.
+#[derive(Debug)]
+pub struct Reminders;
+
+impl cli::Service for Reminders {
+    const NAME: &'static str = env!("CARGO_PKG_NAME");
+    const ABOUT: &'static str = env!("CARGO_PKG_DESCRIPTION");
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    type Config = Config;
+
+    fn read(reader: &mut Reader<'_>) -> Option<Config> {
+        Config::parse(reader)
+    }
+
+    fn process(config: &Config) -> &Process {
+        &config.process
+    }
+
+    async fn migrate(config: &Config) -> anyhow::Result<()> {
+        migrate(config).await
+    }
+
+    async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let app = App::build(config).await?;
+        println!("listening rest={} admin={}", app.rest_addr(), app.admin_addr());
+        app.run(shutdown).await
+    }
+}

@@ -150,5 +150,3 @@ impl Details {
     }
 }
 
-#[cfg(test)]
-mod tests;

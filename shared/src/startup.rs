@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use axum::{extract::{Request, State}, middleware::Next, response::{IntoResponse, Response}};
 use sqlx::{PgPool, migrate::Migrator};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -45,12 +46,18 @@ pub struct Startup {
 pub struct Started(Arc<AtomicBool>);
 
 impl Started {
+    /// Whether the start is complete.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
     /// Adds the check that the start is complete.
     #[must_use]
     pub fn check(&self, readiness: Readiness) -> Readiness {
         let started = self.clone();
         readiness.with("startup", move || {
-            let complete = started.0.load(Ordering::Acquire);
+            let complete = started.is_complete();
             async move {
                 if complete {
                     Ok(())
@@ -60,6 +67,14 @@ impl Started {
             }
         })
     }
+}
+
+/// Middleware of the routes that need what the start waits for: 503 until it is there.
+pub async fn require(State(started): State<Started>, request: Request, next: Next) -> Response {
+    if started.is_complete() {
+        return next.run(request).await;
+    }
+    ApiError::new(Reason::UpstreamUnavailable, "the service is starting; try again").into_response()
 }
 
 impl Startup {

@@ -1,6 +1,8 @@
 //! Texts that a user writes, each with its rules. The messages between services cannot carry every character (SNS and SQS
 //! take what XML 1.0 §2.2 allows), and a heading is one line.
 
+use url::{Host, Url};
+
 use super::InvalidField;
 
 const MAX_TITLE: usize = 200;
@@ -118,12 +120,25 @@ impl Link {
         if !has_scheme || !text.chars().all(is_plain) {
             return invalid("must be an absolute http or https address");
         }
-        match url::Url::parse(&text) {
+        match Url::parse(&text) {
             Ok(url) if !url.username().is_empty() || url.password().is_some() => {
                 invalid("must have no user name or password in it")
             }
+            Ok(url) if url.host().as_ref().is_some_and(is_link_local) => invalid("must not name a link-local address"),
             Ok(url) if url.has_host() => Ok(Some(Self(text))),
             _ => invalid("must be an absolute http or https address"),
+        }
+    }
+}
+
+/// Whether a host is an address that only means something next to the machine that reads it (RFC 3927, RFC 4291 §2.5.6):
+/// where clouds answer with credentials.
+fn is_link_local<S>(host: &Host<S>) -> bool {
+    match host {
+        Host::Domain(_) => false,
+        Host::Ipv4(address) => address.is_link_local(),
+        Host::Ipv6(address) => {
+            address.is_unicast_link_local() || address.to_ipv4_mapped().is_some_and(|it| it.is_link_local())
         }
     }
 }

@@ -25,15 +25,9 @@ impl Account {
         if !Uid::effective().is_root() {
             return Ok(None);
         }
-        let known = ["postgres", "nobody"]
-            .into_iter()
-            .find_map(|name| User::from_name(name).ok().flatten());
+        let known = ["postgres", "nobody"].into_iter().find_map(|name| User::from_name(name).ok().flatten());
         let user = known.ok_or(Error::NoAccount)?;
-        Ok(Some(Self {
-            name: user.name,
-            uid: user.uid,
-            gid: user.gid,
-        }))
+        Ok(Some(Self { name: user.name, uid: user.uid, gid: user.gid }))
     }
 
     pub(crate) fn uid(&self) -> u32 {
@@ -52,10 +46,7 @@ impl Account {
     pub(crate) fn can_enter(&self, dir: &Path) -> bool {
         let mut enter = Command::new("/bin/sh");
         enter.args(["-c", ":"]).current_dir(dir);
-        enter
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        enter.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         self.apply(&mut enter);
         enter.status().is_ok_and(|status| status.success())
     }

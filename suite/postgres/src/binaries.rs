@@ -43,17 +43,9 @@ pub(crate) async fn choose(folder: &Folder) -> Result<Binaries, Error> {
     let mut found = installed(folder);
     match major_of_data(folder) {
         Some(wanted) => {
-            let names = found
-                .keys()
-                .map(u32::to_string)
-                .collect::<Vec<_>>()
-                .join(", ");
+            let names = found.keys().map(u32::to_string).collect::<Vec<_>>().join(", ");
             let dir = folder.root.clone();
-            found.remove(&wanted).ok_or(Error::OtherVersion {
-                dir,
-                wanted,
-                found: names,
-            })
+            found.remove(&wanted).ok_or(Error::OtherVersion { dir, wanted, found: names })
         }
         None => match found.pop_last() {
             Some((_, newest)) => Ok(newest),
@@ -74,24 +66,15 @@ pub(crate) fn installed(folder: &Folder) -> BTreeMap<u32, Binaries> {
 }
 
 fn major_of_data(folder: &Folder) -> Option<u32> {
-    fs::read_to_string(folder.data().join("PG_VERSION"))
-        .ok()?
-        .trim()
-        .parse()
-        .ok()
+    fs::read_to_string(folder.data().join("PG_VERSION")).ok()?.trim().parse().ok()
 }
 
 fn candidates(folder: &Folder) -> Vec<PathBuf> {
-    let mut dirs: Vec<PathBuf> = env::var_os("PATH")
-        .iter()
-        .flat_map(env::split_paths)
-        .collect();
+    let mut dirs: Vec<PathBuf> = env::var_os("PATH").iter().flat_map(env::split_paths).collect();
     dirs.extend(told_by_pg_config());
     for (parent, below) in PER_VERSION {
         dirs.extend(
-            children(Path::new(parent))
-                .filter(|child| names_postgres(parent, child))
-                .map(|dir| dir.join(below)),
+            children(Path::new(parent)).filter(|child| names_postgres(parent, child)).map(|dir| dir.join(below)),
         );
     }
     dirs.extend(children(&folder.downloads()).map(|dir| dir.join("bin")));
@@ -100,10 +83,7 @@ fn candidates(folder: &Folder) -> Vec<PathBuf> {
 
 /// Of folders that hold more than PostgreSQL, only those with its name.
 fn names_postgres(parent: &str, child: &Path) -> bool {
-    let name = child
-        .file_name()
-        .and_then(OsStr::to_str)
-        .unwrap_or_default();
+    let name = child.file_name().and_then(OsStr::to_str).unwrap_or_default();
     match parent {
         "/usr" => name.starts_with("pgsql-"),
         "/opt/homebrew/opt" | "/usr/local/opt" => name.starts_with("postgresql"),
@@ -112,20 +92,11 @@ fn names_postgres(parent: &str, child: &Path) -> bool {
 }
 
 fn children(dir: &Path) -> impl Iterator<Item = PathBuf> {
-    fs::read_dir(dir)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path())
+    fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path())
 }
 
 fn told_by_pg_config() -> Option<PathBuf> {
-    let output = Command::new("pg_config")
-        .arg("--bindir")
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .output()
-        .ok()?;
+    let output = Command::new("pg_config").arg("--bindir").stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     (!text.trim().is_empty()).then(|| PathBuf::from(text.trim()))
 }
@@ -136,10 +107,7 @@ fn major_of(dir: &Path, folder: &Folder) -> Option<u32> {
         return None;
     }
     let mut ask = Command::new(dir.join("postgres"));
-    ask.arg("--version")
-        .current_dir(&folder.root)
-        .stdin(Stdio::null())
-        .stderr(Stdio::null());
+    ask.arg("--version").current_dir(&folder.root).stdin(Stdio::null()).stderr(Stdio::null());
     if let Some(account) = &folder.account {
         account.apply(&mut ask);
     }
@@ -160,10 +128,7 @@ mod tests {
 
     #[test]
     fn the_major_version_is_read_from_every_vendors_answer() {
-        assert_eq!(
-            major_in("postgres (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)\n"),
-            Some(15)
-        );
+        assert_eq!(major_in("postgres (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)\n"), Some(15));
         assert_eq!(major_in("postgres (PostgreSQL) 17.2"), Some(17));
         assert_eq!(major_in("postgres (PostgreSQL) 19devel"), Some(19));
         assert_eq!(major_in("something else"), None);

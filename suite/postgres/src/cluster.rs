@@ -44,9 +44,7 @@ impl Cluster {
     /// When the folder is used by another process, no server can be found or fetched, or it does not start.
     pub async fn start(options: Options) -> Result<Self, Error> {
         let folder = Folder::prepare(&options.dir)?;
-        let lock = folder.try_lock()?.ok_or_else(|| Error::InUse {
-            dir: folder.root.clone(),
-        })?;
+        let lock = folder.try_lock()?.ok_or_else(|| Error::InUse { dir: folder.root.clone() })?;
         postmaster::end_orphan(&folder).await?;
         let unclean = postmaster::clear_stale(&folder)?;
         if unclean && !options.durable {
@@ -56,17 +54,8 @@ impl Cluster {
         initdb::ensure(&folder, &binaries, options.durable).await?;
         let (process, address) = server::start(&folder, &binaries, &options, Life::Owned).await?;
         tracing::info!(dir = %folder.root.display(), port = address.port, version = binaries.major, "PostgreSQL runs");
-        let relocated = options
-            .dir
-            .canonicalize()
-            .is_ok_and(|wanted| wanted != folder.root);
-        Ok(Self {
-            folder,
-            relocated,
-            address,
-            process,
-            _lock: lock,
-        })
+        let relocated = options.dir.canonicalize().is_ok_and(|wanted| wanted != folder.root);
+        Ok(Self { folder, relocated, address, process, _lock: lock })
     }
 
     /// Joins the cluster in `options.dir`, starting it when it does not run. It stays when this process ends.
@@ -106,7 +95,7 @@ impl Cluster {
 
     /// The process id of `postgres`.
     pub fn pid(&self) -> i32 {
-        self.process.pid.as_raw()
+        self.process.pid().as_raw()
     }
 
     /// Makes the database unless it is there.
@@ -129,20 +118,14 @@ impl Cluster {
     ///
     /// When the server is still there after an immediate shutdown as well.
     pub async fn stop(mut self) -> Result<(), Error> {
-        for (signal, limit) in [
-            (Signal::SIGINT, FAST_LIMIT),
-            (Signal::SIGQUIT, IMMEDIATE_LIMIT),
-        ] {
+        for (signal, limit) in [(Signal::SIGINT, FAST_LIMIT), (Signal::SIGQUIT, IMMEDIATE_LIMIT)] {
             self.process.signal(signal);
             if self.process.ended_within(limit).await {
                 tracing::info!(dir = %self.folder.root.display(), "PostgreSQL stopped");
                 return Ok(());
             }
         }
-        Err(Error::NotStopped {
-            dir: self.folder.root.clone(),
-            pid: self.process.pid.as_raw(),
-        })
+        Err(Error::NotStopped { dir: self.folder.root.clone(), pid: self.process.pid().as_raw() })
     }
 }
 
@@ -156,9 +139,7 @@ impl Drop for Cluster {
 pub(crate) fn forget_data(folder: &Folder) -> Result<(), Error> {
     let data = folder.data();
     match fs::remove_dir_all(&data) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::file("remove", &data)(error))
-        }
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::file("remove", &data)(error)),
         _ => Ok(()),
     }
 }
@@ -168,24 +149,13 @@ pub(crate) async fn create_database(address: &Address, name: &str) -> Result<(),
     if name.is_empty() || name.len() > 63 || !name.chars().all(plain) {
         return Err(Error::Name(name.to_owned()));
     }
-    let failed = |source| Error::Database {
-        attempt: "create a database",
-        source,
-    };
+    let failed = |source| Error::Database { attempt: "create a database", source };
     let mut connection = address.connect("postgres").await.map_err(failed)?;
-    let known =
-        sqlx::query_scalar::<_, bool>("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)");
-    if known
-        .bind(name)
-        .fetch_one(&mut connection)
-        .await
-        .map_err(failed)?
-    {
+    let known = sqlx::query_scalar::<_, bool>("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)");
+    if known.bind(name).fetch_one(&mut connection).await.map_err(failed)? {
         return Ok(());
     }
-    let created = sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {name}")))
-        .execute(&mut connection)
-        .await;
+    let created = sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut connection).await;
     let _ = connection.close().await;
     match created {
         Err(error) if !made_by_another(&error) => Err(failed(error)),

@@ -26,9 +26,7 @@ pub enum Error {
         source: io::Error,
     },
     /// Root started us and there is nobody the server could run as.
-    #[error(
-        "PostgreSQL does not run as root, and there is neither a user `postgres` nor `nobody` to run it as"
-    )]
+    #[error("PostgreSQL does not run as root, and there is neither a user `postgres` nor `nobody` to run it as")]
     NoAccount,
     /// No server is installed and none could be fetched.
     #[error(
@@ -127,16 +125,9 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn file(
-        attempt: &'static str,
-        path: impl Into<PathBuf>,
-    ) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn file(attempt: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::File {
-            attempt,
-            path,
-            source,
-        }
+        move |source| Self::File { attempt, path, source }
     }
 
     pub(crate) fn run(program: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {

@@ -26,25 +26,16 @@ impl Folder {
     /// Makes `wanted` ready; when the server's account cannot get there, a folder below `/var/tmp` named after it.
     pub(crate) fn prepare(wanted: &Path) -> Result<Self, Error> {
         fs::create_dir_all(wanted).map_err(Error::file("make the folder", wanted))?;
-        let wanted = wanted
-            .canonicalize()
-            .map_err(Error::file("resolve", wanted))?;
+        let wanted = wanted.canonicalize().map_err(Error::file("resolve", wanted))?;
         let account = Account::needed()?;
         let root = match &account {
             Some(account) => {
-                account
-                    .own(&wanted)
-                    .map_err(Error::file("hand over", &wanted))?;
-                if account.can_enter(&wanted) {
-                    wanted
-                } else {
-                    elsewhere(&wanted, account)?
-                }
+                account.own(&wanted).map_err(Error::file("hand over", &wanted))?;
+                if account.can_enter(&wanted) { wanted } else { elsewhere(&wanted, account)? }
             }
             None => wanted,
         };
-        fs::set_permissions(&root, fs::Permissions::from_mode(0o700))
-            .map_err(Error::file("close to others", &root))?;
+        fs::set_permissions(&root, fs::Permissions::from_mode(0o700)).map_err(Error::file("close to others", &root))?;
         Ok(Self { root, account })
     }
 
@@ -77,12 +68,7 @@ impl Folder {
     /// Takes the folder for this process. The lock goes with the returned file, or with the process.
     pub(crate) fn try_lock(&self) -> Result<Option<File>, Error> {
         let path = self.root.join("lock");
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(&path);
+        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
         let file = file.map_err(Error::file("open", &path))?;
         match file.try_lock() {
             Ok(()) => Ok(Some(file)),
@@ -99,11 +85,7 @@ impl Folder {
             return Ok(text.trim().to_owned());
         }
         let password = format!("{:032x}", rand::random::<u128>());
-        let file = OpenOptions::new()
-            .create_new(true)
-            .write(true)
-            .mode(0o600)
-            .open(&path);
+        let file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path);
         let mut file = file.map_err(Error::file("make", &path))?;
         writeln!(file, "{password}").map_err(Error::file("write", &path))?;
         self.own(&path)?;
@@ -117,20 +99,13 @@ impl Folder {
         if long {
             fs::remove_file(&path).map_err(Error::file("remove", &path))?;
         }
-        OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(Error::file("open", &path))
+        OpenOptions::new().create(true).append(true).mode(0o600).open(&path).map_err(Error::file("open", &path))
     }
 
     /// The log from byte `start` on.
     pub(crate) fn log_since(&self, start: u64) -> String {
         let bytes = fs::read(self.log()).unwrap_or_default();
-        let start = usize::try_from(start)
-            .unwrap_or(usize::MAX)
-            .min(bytes.len());
+        let start = usize::try_from(start).unwrap_or(usize::MAX).min(bytes.len());
         String::from_utf8_lossy(&bytes[start..]).into_owned()
     }
 
@@ -145,19 +120,11 @@ impl Folder {
 /// A folder of ours below `/var/tmp`, which every account can enter. The name is the same for the same path.
 fn elsewhere(wanted: &Path, account: &Account) -> Result<PathBuf, Error> {
     let digest = Sha256::digest(wanted.as_os_str().as_encoded_bytes());
-    let name: String = digest
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let name: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     let root = Path::new("/var/tmp").join(format!("private-postgres-{name}"));
     match DirBuilder::new().mode(0o700).create(&root) {
-        Ok(()) => account
-            .own(&root)
-            .map_err(Error::file("hand over", &root))?,
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            refuse_foreign(&root, account)?
-        }
+        Ok(()) => account.own(&root).map_err(Error::file("hand over", &root))?,
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => refuse_foreign(&root, account)?,
         Err(error) => return Err(Error::file("make the folder", &root)(error)),
     }
     tracing::warn!(
@@ -174,7 +141,5 @@ fn refuse_foreign(root: &Path, account: &Account) -> Result<(), Error> {
     if metadata.is_dir() && ours {
         return account.own(root).map_err(Error::file("hand over", root));
     }
-    Err(Error::file("use", root)(std::io::Error::other(
-        "it belongs to somebody else",
-    )))
+    Err(Error::file("use", root)(std::io::Error::other("it belongs to somebody else")))
 }

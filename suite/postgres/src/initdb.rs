@@ -5,11 +5,7 @@ use std::{fs, process::Stdio};
 use crate::{Error, binaries::Binaries, folder::Folder, process};
 
 /// Makes the cluster if the folder has none. It appears whole or not at all: `initdb` works beside its place.
-pub(crate) async fn ensure(
-    folder: &Folder,
-    binaries: &Binaries,
-    durable: bool,
-) -> Result<(), Error> {
+pub(crate) async fn ensure(folder: &Folder, binaries: &Binaries, durable: bool) -> Result<(), Error> {
     let data = folder.data();
     if data.join("PG_VERSION").exists() {
         return Ok(());
@@ -22,32 +18,17 @@ pub(crate) async fn ensure(
     tracing::info!(dir = %folder.root.display(), version = binaries.major, "making the PostgreSQL cluster");
     let program = binaries.program("initdb");
     let mut initdb = process::command(&program, folder);
-    initdb
-        .arg("--pgdata")
-        .arg(&unfinished)
-        .arg("--pwfile")
-        .arg(folder.password_file());
-    initdb.args([
-        "--username=postgres",
-        "--auth=scram-sha-256",
-        "--encoding=UTF8",
-        "--locale=C",
-    ]);
+    initdb.arg("--pgdata").arg(&unfinished).arg("--pwfile").arg(folder.password_file());
+    initdb.args(["--username=postgres", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]);
     if !durable {
         initdb.arg("--no-sync");
     }
     initdb.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let output = tokio::process::Command::from(initdb)
-        .kill_on_drop(true)
-        .output()
-        .await
-        .map_err(Error::run(program))?;
+    let output =
+        tokio::process::Command::from(initdb).kill_on_drop(true).output().await.map_err(Error::run(program))?;
     if !output.status.success() {
         let output = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        return Err(Error::Initdb {
-            dir: folder.root.clone(),
-            output,
-        });
+        return Err(Error::Initdb { dir: folder.root.clone(), output });
     }
     fs::rename(&unfinished, &data).map_err(Error::file("put in place", &data))
 }

@@ -17,7 +17,7 @@ mod folder;
 mod initdb;
 mod options;
 mod postmaster;
-mod process;
+pub mod process;
 mod server;
 mod shared;
 

@@ -19,20 +19,12 @@ pub struct Options {
 impl Options {
     /// A durable cluster in `dir`, on a free port.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self {
-            dir: dir.into(),
-            port: None,
-            durable: true,
-            settings: Vec::new(),
-        }
+        Self { dir: dir.into(), port: None, durable: true, settings: Vec::new() }
     }
 
     /// A cluster for tests in `dir`: nothing is flushed to disk.
     pub fn throwaway(dir: impl Into<PathBuf>) -> Self {
-        Self {
-            durable: false,
-            ..Self::new(dir)
-        }
+        Self { durable: false, ..Self::new(dir) }
     }
 
     /// The settings `postgres` is started with, beside those about address and port.
@@ -56,12 +48,7 @@ impl Options {
         let by_durability: &[(&str, &str)] = if self.durable {
             &[("shared_buffers", "256MB"), ("wal_compression", "on")]
         } else {
-            &[
-                ("shared_buffers", "128MB"),
-                ("fsync", "off"),
-                ("synchronous_commit", "off"),
-                ("full_page_writes", "off"),
-            ]
+            &[("shared_buffers", "128MB"), ("fsync", "off"), ("synchronous_commit", "off"), ("full_page_writes", "off")]
         };
         let built_in = always.iter().chain(by_durability);
         built_in

@@ -42,8 +42,7 @@ pub(crate) fn find(folder: &Folder) -> Option<Postmaster> {
     let pid = Pid::from_raw(lines.next()?.trim().parse().ok()?);
     // pid, data folder, start time, port: see the server's miscadmin.h.
     let port = lines.nth(2).and_then(|line| line.trim().parse().ok());
-    (process::is_alive(pid) && runs_postgres(pid, &folder.data()))
-        .then_some(Postmaster { pid, port })
+    (process::is_alive(pid) && runs_postgres(pid, &folder.data())).then_some(Postmaster { pid, port })
 }
 
 /// Notes the server that was just started.
@@ -56,11 +55,7 @@ pub(crate) fn note(folder: &Folder, pid: Pid, life: Life) -> Result<(), Error> {
 pub(crate) fn noted(folder: &Folder, pid: Pid) -> Option<Life> {
     let text = fs::read_to_string(folder.started_file()).ok()?;
     let (noted, life) = text.trim().split_once(' ')?;
-    (noted.parse() == Ok(pid.as_raw())).then_some(if life == "Shared" {
-        Life::Shared
-    } else {
-        Life::Owned
-    })
+    (noted.parse() == Ok(pid.as_raw())).then_some(if life == "Shared" { Life::Shared } else { Life::Owned })
 }
 
 /// Ends what a killed run of ours left running. The caller holds the folder's lock, so an owned server has no owner.
@@ -70,15 +65,9 @@ pub(crate) async fn end_orphan(folder: &Folder) -> Result<(), Error> {
     };
     let dir = folder.root.clone();
     if noted(folder, server.pid) != Some(Life::Owned) {
-        return Err(Error::Running {
-            dir,
-            pid: server.pid.as_raw(),
-        });
+        return Err(Error::Running { dir, pid: server.pid.as_raw() });
     }
-    tracing::info!(
-        pid = server.pid.as_raw(),
-        "stopping the PostgreSQL server an earlier run left behind"
-    );
+    tracing::info!(pid = server.pid.as_raw(), "stopping the PostgreSQL server an earlier run left behind");
     stop(server.pid, &dir, ORPHAN_LIMIT).await
 }
 
@@ -98,10 +87,7 @@ pub(crate) async fn stop(pid: Pid, dir: &Path, limit: Duration) -> Result<(), Er
     if process::gone_within(pid, limit).await {
         return Ok(());
     }
-    Err(Error::NotStopped {
-        dir: dir.to_owned(),
-        pid: pid.as_raw(),
-    })
+    Err(Error::NotStopped { dir: dir.to_owned(), pid: pid.as_raw() })
 }
 
 /// Whether the process is a server on this data folder: process ids are used again.
@@ -109,11 +95,7 @@ fn runs_postgres(pid: Pid, data: &Path) -> bool {
     let line = fs::read(format!("/proc/{pid}/cmdline")).ok().or_else(|| {
         let mut ps = Command::new("ps");
         ps.args(["-ww", "-o", "command=", "-p", &pid.to_string()]);
-        ps.stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .output()
-            .ok()
-            .map(|output| output.stdout)
+        ps.stdin(Stdio::null()).stderr(Stdio::null()).output().ok().map(|output| output.stdout)
     });
     line.is_some_and(|line| {
         let line = String::from_utf8_lossy(&line).into_owned();

@@ -62,10 +62,7 @@ impl Shared {
             return Ok(false);
         };
         if postmaster::noted(&folder, server.pid) != Some(Life::Shared) {
-            return Err(Error::Running {
-                dir: folder.root,
-                pid: server.pid.as_raw(),
-            });
+            return Err(Error::Running { dir: folder.root, pid: server.pid.as_raw() });
         }
         postmaster::stop(server.pid, &folder.root, STOP_LIMIT).await?;
         Ok(true)
@@ -97,10 +94,7 @@ async fn running(folder: &Folder) -> Result<Option<Address>, Error> {
         return Ok(None);
     }
     if let Some(port) = server.port {
-        let address = Address {
-            port,
-            password: folder.password()?,
-        };
+        let address = Address { port, password: folder.password()? };
         if let Ok(connection) = address.connect("postgres").await {
             drop(connection);
             return Ok(Some(address));
@@ -120,9 +114,5 @@ async fn lock(folder: &Folder) -> Result<File, Error> {
         }
     };
     let in_time = tokio::time::timeout(JOIN_LIMIT, waiting).await;
-    in_time.unwrap_or_else(|_| {
-        Err(Error::InUse {
-            dir: folder.root.clone(),
-        })
-    })
+    in_time.unwrap_or_else(|_| Err(Error::InUse { dir: folder.root.clone() }))
 }

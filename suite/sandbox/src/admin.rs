@@ -45,7 +45,8 @@ async fn messages(Shared(state): Shared<Arc<State>>, Query(which): Query<Which>)
     let wanted = |kind: &str| which.kind.as_deref().is_none_or(|wanted| wanted == kind);
     let limit = which.limit.unwrap_or(usize::MAX);
     let all = state.store.after(which.after);
-    let messages: Vec<_> = all.iter().filter(|message| wanted(message.kind.name())).take(limit).collect();
+    let messages: Vec<_> =
+        all.iter().map(Arc::as_ref).filter(|message| wanted(message.kind.name())).take(limit).collect();
     Json(json!({"messages": messages, "lastSeq": state.store.last_seq()}))
 }
 

@@ -60,7 +60,7 @@ fn print_how_to_use(sandbox: &Sandbox, service_account: Option<&std::path::Path>
     let url = sandbox.url();
     let account =
         service_account.map_or("(start with --service-account FILE)".to_owned(), |file| file.display().to_string());
-    println!("listening {}", sandbox.addr());
+    println!("listening rest={0} admin={0}", sandbox.addr());
     println!();
     println!("  FCM_ENDPOINT={url}");
     println!("  FCM_PROJECT_CONFIG={account}");

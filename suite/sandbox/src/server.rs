@@ -113,6 +113,7 @@ fn router(state: Arc<State>) -> Router {
         .route("/token", post(oauth::token))
         .route("/v1/projects/{project}/{call}", post(fcm::send))
         .route("/healthz", get(|| async { "ok" }))
+        .route("/readyz", get(|| async { "ok" }))
         .merge(admin::routes())
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))

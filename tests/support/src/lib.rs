@@ -3,11 +3,11 @@
 //!
 //! It is test code: what cannot be had fails the test, loudly, by a panic that says what was attempted.
 
-#![allow(
-    clippy::panic,
-    clippy::expect_used,
-    clippy::unwrap_used,
-    reason = "a failed precondition fails the test"
-)]
+#![allow(clippy::panic, clippy::expect_used, clippy::unwrap_used, reason = "a failed precondition fails the test")]
 
+mod eventually;
+pub mod http;
 pub mod postgres;
+pub mod process;
+
+pub use eventually::{Probed, eventually};

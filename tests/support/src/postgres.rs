@@ -51,10 +51,7 @@ impl Database {
 
     /// A small pool on it.
     pub async fn pool(&self) -> PgPool {
-        let pool = PgPoolOptions::new()
-            .max_connections(8)
-            .connect(&self.url)
-            .await;
+        let pool = PgPoolOptions::new().max_connections(8).connect(&self.url).await;
         pool.expect("the test database accepts connections")
     }
 }
@@ -64,17 +61,11 @@ impl Drop for Database {
     fn drop(&mut self) {
         let (url, name) = (self.admin_url.clone(), self.name.clone());
         let dropping = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .ok()?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
             runtime.block_on(async {
                 let mut admin = PgConnection::connect(&url).await.ok()?;
                 let sql = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
-                sqlx::raw_sql(AssertSqlSafe(sql))
-                    .execute(&mut admin)
-                    .await
-                    .ok()
+                sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut admin).await.ok()
             })
         });
         let _ = dropping.join();
@@ -83,9 +74,7 @@ impl Drop for Database {
 
 /// An empty database. `hint` becomes part of its name.
 pub async fn database(hint: &str) -> Database {
-    make(hint, None)
-        .await
-        .unwrap_or_else(|error| panic!("no test database: {error:#}"))
+    make(hint, None).await.unwrap_or_else(|error| panic!("no test database: {error:#}"))
 }
 
 /// A database with these migrations applied. They run once per cluster; every further database is a copy.
@@ -109,8 +98,7 @@ where
         let template = template::ensure(key, fill).await?;
         make(hint, Some(&template)).await
     };
-    made.await
-        .unwrap_or_else(|error| panic!("no test database: {error:#}"))
+    made.await.unwrap_or_else(|error| panic!("no test database: {error:#}"))
 }
 
 /// The address of the test cluster's `postgres` database, started if it does not run: for tools beside the tests.
@@ -135,55 +123,31 @@ pub async fn stop() -> anyhow::Result<bool> {
 async fn make(hint: &str, template: Option<&str>) -> anyhow::Result<Database> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let (shared, mut user) = enter().await?;
-    let hint: String = hint
-        .to_lowercase()
-        .chars()
-        .filter(char::is_ascii_alphanumeric)
-        .take(24)
-        .collect();
-    let name = format!(
-        "test_{hint}_{}_{}",
-        std::process::id(),
-        NEXT.fetch_add(1, Ordering::Relaxed)
-    );
+    let hint: String = hint.to_lowercase().chars().filter(char::is_ascii_alphanumeric).take(24).collect();
+    let name = format!("test_{hint}_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let sql = match template {
         Some(template) => format!("CREATE DATABASE {name} TEMPLATE {template}"),
         None => format!("CREATE DATABASE {name}"),
     };
-    sqlx::raw_sql(AssertSqlSafe(sql))
-        .execute(&mut user)
-        .await
-        .context("create a test database")?;
-    Ok(Database {
-        url: shared.url(&name),
-        admin_url: shared.url("postgres"),
-        name,
-        _user: user,
-    })
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut user).await.context("create a test database")?;
+    Ok(Database { url: shared.url(&name), admin_url: shared.url("postgres"), name, _user: user })
 }
 
 /// Joins the cluster and counts as one of its users for as long as the connection lives.
 async fn enter() -> anyhow::Result<(Shared, PgConnection)> {
     let mut options = Options::throwaway(dir()?);
     // Fixtures of many tests at once connect; checkpoints would only cost.
-    options
-        .settings
-        .push(("max_connections".to_owned(), "500".to_owned()));
+    options.settings.push(("max_connections".to_owned(), "500".to_owned()));
     let mut last = None;
     for _ in 0..5 {
-        let shared = Cluster::share(options.clone())
-            .await
-            .context("start the test cluster")?;
+        let shared = Cluster::share(options.clone()).await.context("start the test cluster")?;
         match watchdog::use_cluster(&shared.url("postgres")).await {
             Ok(user) => return Ok((shared, user)),
             // The watchdog was just shutting the server down.
             Err(error) => last = Some(error),
         }
     }
-    Err(last.map_or_else(
-        || anyhow::anyhow!("the test cluster could not be entered"),
-        anyhow::Error::from,
-    ))
+    Err(last.map_or_else(|| anyhow::anyhow!("the test cluster could not be entered"), anyhow::Error::from))
 }
 
 /// `<target>/test-postgres`, the target folder being the one this program was built in.
@@ -194,12 +158,8 @@ fn dir() -> anyhow::Result<PathBuf> {
 /// The cargo target folder this program was built in.
 pub(crate) fn target_dir() -> anyhow::Result<PathBuf> {
     let program = std::env::current_exe().context("find this program's file")?;
-    let marked = program
-        .ancestors()
-        .find(|dir| dir.join("CACHEDIR.TAG").exists());
-    marked
-        .map(Path::to_owned)
-        .with_context(|| format!("{} lies in no cargo target folder", program.display()))
+    let marked = program.ancestors().find(|dir| dir.join("CACHEDIR.TAG").exists());
+    marked.map(Path::to_owned).with_context(|| format!("{} lies in no cargo target folder", program.display()))
 }
 
 async fn connect(url: &str) -> Result<PgConnection, sqlx::Error> {

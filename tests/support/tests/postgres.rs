@@ -3,30 +3,18 @@
 use sqlx::{Connection, PgConnection};
 
 async fn names(url: &str, pattern: &str) -> Vec<String> {
-    let mut connection = PgConnection::connect(url).await.unwrap();
+    let mut connection = PgConnection::connect(url).await.expect("the cluster answers");
     let sql = "SELECT datname::text FROM pg_database WHERE datname LIKE $1";
-    sqlx::query_scalar(sql)
-        .bind(pattern)
-        .fetch_all(&mut connection)
-        .await
-        .unwrap()
+    sqlx::query_scalar(sql).bind(pattern).fetch_all(&mut connection).await.expect("the names are read")
 }
 
 #[tokio::test]
 async fn every_test_has_a_database_of_its_own() {
-    let (one, other) = tokio::join!(
-        support::postgres::database("one"),
-        support::postgres::database("other")
-    );
+    let (one, other) = tokio::join!(support::postgres::database("one"), support::postgres::database("other"));
 
-    sqlx::raw_sql("CREATE TABLE only_here ()")
-        .execute(&one.pool().await)
-        .await
-        .unwrap();
+    sqlx::raw_sql("CREATE TABLE only_here ()").execute(&one.pool().await).await.unwrap();
 
-    let elsewhere = sqlx::raw_sql("SELECT FROM only_here")
-        .execute(&other.pool().await)
-        .await;
+    let elsewhere = sqlx::raw_sql("SELECT FROM only_here").execute(&other.pool().await).await;
     assert!(elsewhere.is_err());
 }
 
@@ -47,21 +35,15 @@ async fn a_template_is_filled_once_and_copied() {
     let key = format!("filled once {}", std::process::id());
     let fill = async |url: String| {
         let mut connection = PgConnection::connect(&url).await?;
-        sqlx::raw_sql("CREATE TABLE seats AS SELECT 7 AS number")
-            .execute(&mut connection)
-            .await?;
+        sqlx::raw_sql("CREATE TABLE seats AS SELECT 7 AS number").execute(&mut connection).await?;
         Ok(connection.close().await?)
     };
     let first = support::postgres::database_from("copy", &key, fill).await;
-    let second =
-        support::postgres::database_from("copy", &key, async |_| panic!("it is there already"))
-            .await;
+    let second = support::postgres::database_from("copy", &key, async |_| panic!("it is there already")).await;
 
     for database in [first, second] {
-        let number: i32 = sqlx::query_scalar("SELECT number FROM seats")
-            .fetch_one(&database.pool().await)
-            .await
-            .unwrap();
+        let number: i32 =
+            sqlx::query_scalar("SELECT number FROM seats").fetch_one(&database.pool().await).await.unwrap();
         assert_eq!(number, 7);
     }
 }
@@ -72,10 +54,7 @@ async fn a_watchdog_runs_inside_the_cluster() {
 
     let sql = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_try_advisory_lock(watching)%' \
                AND pid <> pg_backend_pid() AND state = 'active'";
-    let watchdogs: i64 = sqlx::query_scalar(sql)
-        .fetch_one(&database.pool().await)
-        .await
-        .unwrap();
+    let watchdogs: i64 = sqlx::query_scalar(sql).fetch_one(&database.pool().await).await.unwrap();
 
     assert_eq!(watchdogs, 1);
 }

@@ -27,27 +27,14 @@ where
     if exists(&mut user, &template).await? {
         return Ok(template);
     }
-    sqlx::query("SELECT pg_advisory_lock($1)")
-        .bind(lock)
-        .execute(&mut user)
-        .await?;
+    sqlx::query("SELECT pg_advisory_lock($1)").bind(lock).execute(&mut user).await?;
     if !exists(&mut user, &template).await? {
         let unfinished = format!("{template}_unfinished");
-        run(
-            &mut user,
-            format!("DROP DATABASE IF EXISTS {unfinished} WITH (FORCE)"),
-        )
-        .await?;
+        run(&mut user, format!("DROP DATABASE IF EXISTS {unfinished} WITH (FORCE)")).await?;
         run(&mut user, format!("CREATE DATABASE {unfinished}")).await?;
-        fill(shared.url(&unfinished))
-            .await
-            .context("fill a template database")?;
+        fill(shared.url(&unfinished)).await.context("fill a template database")?;
         forbid_connections(&mut user, &unfinished).await?;
-        run(
-            &mut user,
-            format!("ALTER DATABASE {unfinished} RENAME TO {template}"),
-        )
-        .await?;
+        run(&mut user, format!("ALTER DATABASE {unfinished} RENAME TO {template}")).await?;
     }
     // The lock goes with the connection.
     Ok(template)
@@ -55,34 +42,19 @@ where
 
 /// Copying and renaming want the database to themselves; a connection that was just closed may linger in the server.
 async fn forbid_connections(user: &mut PgConnection, database: &str) -> anyhow::Result<()> {
-    run(
-        user,
-        format!("ALTER DATABASE {database} ALLOW_CONNECTIONS false"),
-    )
-    .await?;
+    run(user, format!("ALTER DATABASE {database} ALLOW_CONNECTIONS false")).await?;
     let sql = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = $1";
-    sqlx::query(sql)
-        .bind(database)
-        .execute(user)
-        .await
-        .context("close a template database")?;
+    sqlx::query(sql).bind(database).execute(user).await.context("close a template database")?;
     Ok(())
 }
 
 async fn exists(user: &mut PgConnection, database: &str) -> anyhow::Result<bool> {
     let known = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)");
-    known
-        .bind(database)
-        .fetch_one(user)
-        .await
-        .context("look for a template database")
+    known.bind(database).fetch_one(user).await.context("look for a template database")
 }
 
 async fn run(user: &mut PgConnection, sql: String) -> anyhow::Result<()> {
-    sqlx::raw_sql(AssertSqlSafe(sql))
-        .execute(user)
-        .await
-        .context("make a template database")?;
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(user).await.context("make a template database")?;
     Ok(())
 }
 

@@ -45,10 +45,7 @@ $$";
 /// Connects as a user of the cluster, and sees to it that a watchdog runs.
 pub(super) async fn use_cluster(url: &str) -> Result<PgConnection, sqlx::Error> {
     let mut user = super::connect(url).await?;
-    sqlx::query("SELECT pg_advisory_lock_shared($1)")
-        .bind(IN_USE)
-        .execute(&mut user)
-        .await?;
+    sqlx::query("SELECT pg_advisory_lock_shared($1)").bind(IN_USE).execute(&mut user).await?;
     if !is_watched(&mut user).await? {
         watch(url, &mut user).await?;
     }
@@ -57,10 +54,7 @@ pub(super) async fn use_cluster(url: &str) -> Result<PgConnection, sqlx::Error> 
 
 async fn is_watched(user: &mut PgConnection) -> Result<bool, sqlx::Error> {
     let held = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objid::bigint = $1)";
-    sqlx::query_scalar(held)
-        .bind(WATCHING)
-        .fetch_one(user)
-        .await
+    sqlx::query_scalar(held).bind(WATCHING).fetch_one(user).await
 }
 
 /// Sends the statement and leaves it running: the server notices no client's end while it executes.

@@ -1,0 +1,40 @@
+//! What event-service is told by the environment.
+
+use shared::{
+    config::{self, BusConfig, Env, Process, Reader, Report},
+    db::DbSettings,
+};
+
+/// The whole configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Environment, addresses, logs.
+    pub process: Process,
+    /// The notifications database.
+    pub database: DbSettings,
+    /// The bus and the names on it.
+    pub bus: BusConfig,
+    /// Batches of events that are applied at once.
+    pub concurrency: usize,
+}
+
+impl Config {
+    /// Reads the configuration from an environment.
+    ///
+    /// # Errors
+    /// A report that names every missing or malformed variable.
+    pub fn read(env: &dyn Env) -> Result<Self, Report> {
+        config::read(env, Self::parse)
+    }
+
+    pub(crate) fn parse(reader: &mut Reader<'_>) -> Option<Self> {
+        let process = Process::read(reader);
+        let database = DbSettings::read(reader);
+        let bus = BusConfig::read(reader, &["EVENT_TOPIC_ARN", "EVENT_QUEUE_URL"]);
+        let concurrency = reader.or("EVENT_CONCURRENCY", "batches of events applied at once", 3);
+        if concurrency.is_some_and(|count| !(1..=64).contains(&count)) {
+            reader.fault("EVENT_CONCURRENCY", "is malformed: expected 1 to 64");
+        }
+        Some(Self { process: process?, database: database?, bus: bus?, concurrency: concurrency? })
+    }
+}

@@ -1,0 +1,161 @@
+//! What a message means here: read, checked, and sorted by what it does.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use shared::{
+    bus::Received,
+    contract::{DecodeError, DeliveryState, Envelope, EventType, OutcomeData, ReminderData},
+};
+use uuid::Uuid;
+
+use crate::identity::{Source, notification_id};
+
+/// The farthest a notification may lie before its date: four weeks, as the contract says of reminders.
+const MAX_OFFSET_MINUTES: i32 = 40_320;
+/// The most offsets of one notification.
+const MAX_OFFSETS: usize = 16;
+
+/// An event and what it does.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Incoming {
+    /// The event.
+    pub event: Envelope,
+    /// What it does.
+    pub effect: Effect,
+}
+
+/// What an event does.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Keeps a notification, or takes it back.
+    Notification {
+        /// Who asked.
+        source: Source,
+        /// Whose it is.
+        id: Uuid,
+        /// What is asked.
+        change: Change,
+    },
+    /// Tells how a delivery stands.
+    Outcome {
+        /// Whose occurrence it is.
+        notification_id: Uuid,
+        /// How it stands.
+        data: OutcomeData,
+    },
+    /// Is remembered in the catalogue, no more.
+    Remembered,
+    /// Is one of our own facts coming back.
+    OwnFact,
+}
+
+/// What is asked of a notification.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// It is new, and looks like this.
+    Create(ReminderData),
+    /// It now looks like this.
+    Update(ReminderData),
+    /// It is no more.
+    Delete,
+}
+
+/// Why a message is dead-lettered.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// It cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] DecodeError),
+    /// It asks for recurrence.
+    #[error("recurrence is not supported by this version of event-service")]
+    Recurrence,
+    /// It asks for what cannot be done.
+    #[error("{0}")]
+    Invalid(&'static str),
+    /// It belongs to another queue.
+    #[error("event-service does not consume {0}")]
+    Misrouted(EventType),
+}
+
+impl Incoming {
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// [`Refusal`]: it can never be applied.
+    pub fn read(received: &Received) -> Result<Self, Refusal> {
+        let event = Envelope::decode(received)?;
+        let effect = effect(&event)?;
+        Ok(Self { event, effect })
+    }
+}
+
+fn effect(event: &Envelope) -> Result<Effect, Refusal> {
+    let (source, change) = match event.event_type {
+        EventType::ReminderCreated => (Source::Reminder, Change::Create(reminder(event)?)),
+        EventType::ReminderUpdated => (Source::Reminder, Change::Update(reminder(event)?)),
+        EventType::ReminderDeleted => (Source::Reminder, Change::Delete),
+        EventType::NotificationCreate => (Source::Notification, Change::Create(reminder(event)?)),
+        EventType::NotificationUpdate => (Source::Notification, Change::Update(reminder(event)?)),
+        EventType::NotificationDelete => (Source::Notification, Change::Delete),
+        EventType::NotificationSent | EventType::NotificationFailed | EventType::NotificationSuppressed | EventType::NotificationDeferred => {
+            return outcome(event);
+        }
+        EventType::DeviceRegistered | EventType::DeviceRemoved | EventType::DeviceInvalidated | EventType::UserErased => return Ok(Effect::Remembered),
+        EventType::NotificationCreated | EventType::NotificationUpdated | EventType::NotificationDeleted => return Ok(Effect::OwnFact),
+        EventType::NotificationSend => return Err(Refusal::Misrouted(event.event_type)),
+    };
+    Ok(Effect::Notification { source, id: notification_id(source, &event.item_id), change })
+}
+
+fn reminder(event: &Envelope) -> Result<ReminderData, Refusal> {
+    let data = event.reminder()?;
+    if data.recurrence.is_some() {
+        return Err(Refusal::Recurrence);
+    }
+    if data.notify_offsets.is_empty() || data.notify_offsets.len() > MAX_OFFSETS {
+        return Err(Refusal::Invalid("notifyOffsets: expected 1 to 16"));
+    }
+    if data.notify_offsets.iter().any(|offset| !(0..=MAX_OFFSET_MINUTES).contains(offset)) {
+        return Err(Refusal::Invalid("notifyOffsets: expected minutes between 0 and 40320"));
+    }
+    if data.content.channels.is_empty() {
+        return Err(Refusal::Invalid("channels: expected at least one"));
+    }
+    if data.content.expires_after_minutes < 0 {
+        return Err(Refusal::Invalid("expiresAfterMinutes: expected no less than 0"));
+    }
+    if data.content.time_zone.parse::<chrono_tz::Tz>().is_err() {
+        return Err(Refusal::Invalid("timeZone: expected an IANA name"));
+    }
+    if !representable(data.date) {
+        return Err(Refusal::Invalid("date: expected a year between 1970 and 9999"));
+    }
+    Ok(data)
+}
+
+fn outcome(event: &Envelope) -> Result<Effect, Refusal> {
+    let data = event.outcome()?;
+    let source = Source::ALL.into_iter().find(|source| source.as_str() == data.source);
+    let source = source.ok_or(Refusal::Invalid("source: expected reminder or notification"))?;
+    let told = data.state.event_type();
+    if told != Some(event.event_type) || data.state == DeliveryState::Pending {
+        return Err(Refusal::Invalid("state: is not the event type's"));
+    }
+    if data.deliveries < 0 {
+        return Err(Refusal::Invalid("deliveries: expected no less than 0"));
+    }
+    if !representable(data.due_at) || !representable(data.at) {
+        return Err(Refusal::Invalid("dueAt, at: expected a year between 1970 and 9999"));
+    }
+    Ok(Effect::Outcome { notification_id: notification_id(source, &event.item_id), data })
+}
+
+/// Leaves room for every sum of a date, an offset and an expiry.
+fn representable(at: DateTime<Utc>) -> bool {
+    (0..=253_402_300_799).contains(&at.timestamp())
+}
+
+/// A time of delivery: `date` less an offset.
+#[must_use]
+pub fn due_at(date: DateTime<Utc>, offset_minutes: i32) -> DateTime<Utc> {
+    date - TimeDelta::minutes(offset_minutes.into())
+}

@@ -1,0 +1,8 @@
+//! The event-service binary.
+
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    shared::cli::run::<event_service::EventService>().await
+}

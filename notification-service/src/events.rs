@@ -1,0 +1,140 @@
+//! The facts that this service tells: of devices, and of what became of deliveries.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use shared::{
+    contract::{Channel, DeliveryState, Event, EventType, OutcomeData, Schema, event_id_of, new_id},
+    outbox::OutboxMessage,
+    telemetry::Traceparent,
+};
+use uuid::Uuid;
+
+use crate::{
+    delivery::{DeliveryKey, Dispatch, Record, Verdict},
+    device::Device,
+};
+
+/// `eventData` of `device:registered|removed|invalidated`; never the token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeviceData<'a> {
+    /// The device (the same as the body's `itemId`).
+    pub device_id: uuid::fmt::Simple,
+    /// `web`, `android` or `ios`.
+    #[serde(rename = "type")]
+    pub device_type: &'static str,
+    /// What its user calls it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<&'a str>,
+    /// Why it was invalidated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'a str>,
+}
+
+/// Tells of a device.
+///
+/// # Errors
+/// When it cannot be written as JSON.
+pub fn device(
+    event_type: EventType,
+    device: &Device,
+    user_email: Option<String>,
+    reason: Option<&str>,
+    occurred_at: DateTime<Utc>,
+    traceparent: Option<Traceparent>,
+) -> Result<OutboxMessage, serde_json::Error> {
+    OutboxMessage::of(&Event {
+        event_type,
+        event_id: new_id(),
+        occurred_at,
+        user_id: device.user_id.clone(),
+        user_email,
+        item_id: device.id.into(),
+        version: device.version,
+        schema: Schema::V2,
+        traceparent,
+        data: DeviceData { device_id: device.id.simple(), device_type: device.device_type.as_str(), name: device.name.as_deref(), reason },
+    })
+}
+
+/// How a delivery ended.
+#[derive(Debug)]
+pub struct Ending<'a> {
+    /// `sent`, `failed` or `suppressed`.
+    pub state: DeliveryState,
+    /// Why.
+    pub reason: Option<&'a str>,
+    /// Attempts made.
+    pub attempts: i32,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// The provider's id of the message.
+    pub provider_message_id: Option<&'a str>,
+}
+
+/// Tells how a delivery ended. Its id follows from what it tells: told twice, it is the same event.
+///
+/// # Errors
+/// When it cannot be written as JSON.
+pub fn outcome(dispatch: &Dispatch, key: DeliveryKey, ending: &Ending<'_>) -> Result<Option<OutboxMessage>, serde_json::Error> {
+    let Some(event_type) = ending.state.event_type() else { return Ok(None) };
+    let message = OutboxMessage::of(&Event {
+        event_type,
+        event_id: outcome_id(key, ending.state),
+        occurred_at: ending.at,
+        user_id: dispatch.user_id.clone(),
+        user_email: dispatch.user_email.clone(),
+        item_id: dispatch.send.item_id.clone(),
+        version: dispatch.version,
+        schema: Schema::V2,
+        traceparent: dispatch.traceparent,
+        data: OutcomeData {
+            occurrence_id: dispatch.send.occurrence_id,
+            source: dispatch.send.source.clone(),
+            channel: Some(key.channel),
+            device_id: (!key.device_id.is_nil()).then(|| key.device_id.simple()),
+            state: ending.state,
+            reason: ending.reason.map(ToOwned::to_owned),
+            attempts: ending.attempts,
+            due_at: dispatch.send.due_at,
+            at: ending.at,
+            provider_message_id: ending.provider_message_id.map(ToOwned::to_owned),
+            deliveries: dispatch.deliveries,
+        },
+    })?;
+    Ok(Some(message))
+}
+
+/// Tells of a verdict that ended its delivery; none of one that did not.
+///
+/// # Errors
+/// When it cannot be written as JSON.
+pub fn recorded(record: &Record) -> Result<Option<OutboxMessage>, serde_json::Error> {
+    let Verdict::Ended { state, reason, provider_message_id } = &record.verdict else { return Ok(None) };
+    let ending = Ending {
+        state: *state,
+        reason: reason.as_deref(),
+        attempts: record.attempts,
+        at: record.at,
+        provider_message_id: provider_message_id.as_deref(),
+    };
+    outcome(&record.delivery.dispatch, record.delivery.key, &ending)
+}
+
+fn outcome_id(key: DeliveryKey, state: DeliveryState) -> Uuid {
+    let channel: Channel = key.channel;
+    event_id_of(&format!("{}/{channel}/{}/{state}", key.occurrence_id.simple(), key.device_id.simple()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_told_twice_is_the_same_event() {
+        let key = DeliveryKey { occurrence_id: Uuid::from_u128(1), channel: Channel::Push, device_id: Uuid::from_u128(2) };
+        assert_eq!(outcome_id(key, DeliveryState::Sent), outcome_id(key, DeliveryState::Sent));
+        assert_ne!(outcome_id(key, DeliveryState::Sent), outcome_id(key, DeliveryState::Failed));
+        assert_ne!(outcome_id(key, DeliveryState::Sent), outcome_id(DeliveryKey { device_id: Uuid::nil(), ..key }, DeliveryState::Sent));
+    }
+}

@@ -1,0 +1,32 @@
+//! All SQL of the service. The devices database is its own; the tables of the outbox and of idempotency keys are used
+//! through `shared`.
+
+pub mod devices;
+pub mod history;
+pub mod intake;
+pub mod ledger;
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::{PgExecutor, migrate::Migrator, postgres::types::PgInterval};
+
+/// The schema of the devices database.
+pub static MIGRATOR: Migrator = sqlx::migrate!();
+
+/// The database's time.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn now(executor: impl PgExecutor<'_>) -> Result<DateTime<Utc>, sqlx::Error> {
+    sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(executor).await
+}
+
+fn interval(duration: Duration) -> PgInterval {
+    PgInterval { months: 0, days: 0, microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX) }
+}
+
+/// A word that our own statements wrote and that this version cannot read.
+fn unreadable(column: &'static str, problem: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> sqlx::Error {
+    sqlx::Error::ColumnDecode { index: column.to_owned(), source: problem.into() }
+}

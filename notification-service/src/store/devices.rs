@@ -1,0 +1,136 @@
+//! The registry of devices.
+
+use sqlx::{PgConnection, PgExecutor};
+use uuid::Uuid;
+
+use super::unreadable;
+use crate::device::{Device, NewDevice};
+
+/// How often a token may change hands under a registration before it gives up.
+const ROUNDS: usize = 5;
+
+macro_rules! device {
+    ($row:expr) => {{
+        let row = $row;
+        Ok::<_, sqlx::Error>(Device {
+            id: row.id,
+            user_id: row.user_id,
+            device_type: row.device_type.parse().map_err(|problem: String| unreadable("type", problem))?,
+            name: row.name,
+            created_at: row.created_at,
+            last_seen_at: row.last_seen_at,
+            version: row.version,
+        })
+    }};
+}
+
+/// What a registration did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registered {
+    /// The device as it is now.
+    pub device: Device,
+    /// The device that had the token before, of another user: it is no more.
+    pub moved_from: Option<Device>,
+}
+
+/// Registers a device, refreshes it, or takes its token over from another user. A token that changes hands becomes a new
+/// device with a new id: what was on its way to the old one must not reach the new owner. Call it in a transaction.
+///
+/// # Errors
+/// When a statement fails; `RowNotFound` when others kept registering the same token meanwhile.
+pub async fn register(connection: &mut PgConnection, new: &NewDevice) -> Result<Registered, sqlx::Error> {
+    for _ in 0..ROUNDS {
+        let moved_from = take_from_others(connection, new).await?;
+        if let Some(device) = insert_or_refresh(connection, new).await? {
+            return Ok(Registered { device, moved_from });
+        }
+    }
+    Err(sqlx::Error::RowNotFound)
+}
+
+/// None when another user registered the same token in between.
+async fn insert_or_refresh(connection: &mut PgConnection, new: &NewDevice) -> Result<Option<Device>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"insert into devices as known (id, user_id, token, token_hash, type, name) values ($1, $2, $3, $4, $5, $6)
+           on conflict (token_hash) do update
+           set type = excluded.type, name = coalesce(excluded.name, known.name), last_seen_at = now(), version = known.version + 1,
+               invalidated_at = null, invalid_reason = null
+           where known.user_id = excluded.user_id
+           returning id, user_id, type as device_type, name, created_at, last_seen_at, version"#,
+        shared::contract::new_id(),
+        new.user_id,
+        new.token.as_str(),
+        new.token.digest(),
+        new.device_type.as_str(),
+        new.name,
+    )
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| device!(row)).transpose()
+}
+
+async fn take_from_others(connection: &mut PgConnection, new: &NewDevice) -> Result<Option<Device>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"delete from devices where token_hash = $1 and user_id <> $2
+           returning id, user_id, type as device_type, name, created_at, last_seen_at, version"#,
+        new.token.digest(),
+        new.user_id,
+    )
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| device!(row)).transpose()
+}
+
+/// A user's living devices, oldest first.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn of_user(executor: impl PgExecutor<'_>, user_id: &str) -> Result<Vec<Device>, sqlx::Error> {
+    let rows = sqlx::query!(
+        "select id, user_id, type as device_type, name, created_at, last_seen_at, version from devices
+         where user_id = $1 and invalidated_at is null order by id",
+        user_id,
+    )
+    .fetch_all(executor)
+    .await?;
+    rows.into_iter().map(|row| device!(row)).collect()
+}
+
+/// Removes a device of a user; none when it is not the user's, or no longer.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn remove(executor: impl PgExecutor<'_>, user_id: &str, id: Uuid) -> Result<Option<Device>, sqlx::Error> {
+    let row = sqlx::query!(
+        "delete from devices where id = $1 and user_id = $2
+         returning id, user_id, type as device_type, name, created_at, last_seen_at, version",
+        id,
+        user_id,
+    )
+    .fetch_optional(executor)
+    .await?;
+    row.map(|row| device!(row)).transpose()
+}
+
+/// Makes tombstones of devices whose provider said that their token is dead, where they are still at the version that was
+/// sent to; the devices it made tombstones of.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn invalidate(executor: impl PgExecutor<'_>, dead: &[(Uuid, i64, String)]) -> Result<Vec<Device>, sqlx::Error> {
+    let ids: Vec<Uuid> = dead.iter().map(|it| it.0).collect();
+    let versions: Vec<i64> = dead.iter().map(|it| it.1).collect();
+    let reasons: Vec<String> = dead.iter().map(|it| it.2.clone()).collect();
+    let rows = sqlx::query!(
+        r#"update devices set invalidated_at = now(), invalid_reason = dead.reason, version = devices.version + 1
+           from unnest($1::uuid[], $2::bigint[], $3::text[]) as dead (id, version, reason)
+           where devices.id = dead.id and devices.version = dead.version and invalidated_at is null
+           returning devices.id, user_id, type as device_type, name, created_at, last_seen_at, devices.version"#,
+        &ids,
+        &versions,
+        &reasons,
+    )
+    .fetch_all(executor)
+    .await?;
+    rows.into_iter().map(|row| device!(row)).collect()
+}

@@ -1,0 +1,158 @@
+//! What the consumer needs: the devices and suppressed addresses of a whole batch, and the batch into the ledger.
+
+use std::{collections::HashSet, time::Duration};
+
+use shared::contract::DeliveryState;
+use sqlx::{PgConnection, PgExecutor};
+use uuid::Uuid;
+
+use super::{interval, unreadable};
+use crate::{
+    delivery::{DeliveryKey, Dispatch, address_digest},
+    device::{DeviceType, Token},
+};
+
+/// A device to send to.
+#[derive(Debug, Clone)]
+pub struct LiveDevice {
+    /// Its id.
+    pub id: Uuid,
+    /// Whose it is.
+    pub user_id: String,
+    /// Its token.
+    pub token: Token,
+    /// Its kind.
+    pub device_type: DeviceType,
+    /// Its version.
+    pub version: i64,
+}
+
+/// A row for the ledger.
+#[derive(Debug, Clone)]
+pub struct NewDelivery<'a> {
+    /// Its key.
+    pub key: DeliveryKey,
+    /// Its id in the user's history.
+    pub id: Uuid,
+    /// Whose it is.
+    pub user_id: &'a str,
+    /// `pending`, or how it ended at once.
+    pub state: DeliveryState,
+    /// Why it ended.
+    pub reason: Option<&'static str>,
+    /// Whether it is claimed as it is written.
+    pub leased: bool,
+}
+
+/// The living devices of users.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn live_devices(executor: impl PgExecutor<'_>, user_ids: &[String]) -> Result<Vec<LiveDevice>, sqlx::Error> {
+    let rows = sqlx::query!(
+        "select id, user_id, token, type as device_type, version from devices where user_id = any($1) and invalidated_at is null order by id",
+        user_ids,
+    )
+    .fetch_all(executor)
+    .await?;
+    let device = |device_type: String| device_type.parse().map_err(|problem: String| unreadable("type", problem));
+    rows.into_iter()
+        .map(|row| {
+            let device_type = device(row.device_type)?;
+            Ok(LiveDevice { id: row.id, user_id: row.user_id, token: Token::stored(row.token), device_type, version: row.version })
+        })
+        .collect()
+}
+
+/// Which of these digests belong to suppressed addresses.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn suppressed(executor: impl PgExecutor<'_>, digests: &[Vec<u8>]) -> Result<HashSet<Vec<u8>>, sqlx::Error> {
+    let found = sqlx::query_scalar!("select address_hash from suppressed_addresses where address_hash = any($1)", digests).fetch_all(executor).await?;
+    Ok(found.into_iter().collect())
+}
+
+/// Writes dispatches; the ids of those that were not known before. `dispatches` are in the order of their ids, so that
+/// two batches with the same occurrences wait for each other and never for good.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn insert_dispatches(connection: &mut PgConnection, dispatches: &[&Dispatch]) -> Result<HashSet<Uuid>, sqlx::Error> {
+    let column = |of: fn(&Dispatch) -> String| dispatches.iter().map(|it| of(it)).collect::<Vec<_>>();
+    let ids: Vec<Uuid> = dispatches.iter().map(|it| it.occurrence_id()).collect();
+    let sources = column(|it| it.send.source.clone());
+    let items = column(|it| it.send.item_id.to_string());
+    let users = column(|it| it.user_id.clone());
+    let emails: Vec<Option<String>> = dispatches.iter().map(|it| it.user_email.clone()).collect();
+    let digests: Vec<Option<Vec<u8>>> = dispatches.iter().map(|it| it.user_email.as_deref().map(address_digest)).collect();
+    let versions: Vec<i64> = dispatches.iter().map(|it| it.version).collect();
+    let due: Vec<_> = dispatches.iter().map(|it| it.send.due_at).collect();
+    let expiry: Vec<_> = dispatches.iter().map(|it| it.send.expires_at).collect();
+    let payloads = dispatches.iter().map(|it| serde_json::to_string(&it.send)).collect::<Result<Vec<_>, _>>();
+    let payloads = payloads.map_err(|error| sqlx::Error::Encode(error.into()))?;
+    let deliveries: Vec<i32> = dispatches.iter().map(|it| it.deliveries).collect();
+    let traces: Vec<Option<String>> = dispatches.iter().map(|it| it.traceparent.map(|trace| trace.to_string())).collect();
+    let new = sqlx::query_scalar!(
+        r#"insert into dispatches (occurrence_id, source, item_id, user_id, user_email, address_hash, version, due_at, expires_at, payload,
+               deliveries, traceparent)
+           select occurrence_id, source, item_id, user_id, user_email, address_hash, version, due_at, expires_at, payload::jsonb,
+               deliveries, traceparent
+           from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::bigint[], $8::timestamptz[],
+                       $9::timestamptz[], $10::text[], $11::int[], $12::text[])
+               as new (occurrence_id, source, item_id, user_id, user_email, address_hash, version, due_at, expires_at, payload,
+                       deliveries, traceparent)
+           on conflict (occurrence_id) do nothing
+           returning occurrence_id"#,
+        &ids,
+        &sources,
+        &items,
+        &users,
+        &emails as &[Option<String>],
+        &digests as &[Option<Vec<u8>>],
+        &versions,
+        &due,
+        &expiry,
+        &payloads,
+        &deliveries,
+        &traces as &[Option<String>],
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(new.into_iter().collect())
+}
+
+/// Writes ledger rows of dispatches that were just written; the leased ones belong to the caller for `lease`, with fence 0.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn insert_deliveries(connection: &mut PgConnection, rows: &[NewDelivery<'_>], lease: Duration) -> Result<(), sqlx::Error> {
+    let occurrences: Vec<Uuid> = rows.iter().map(|it| it.key.occurrence_id).collect();
+    let channels: Vec<&str> = rows.iter().map(|it| it.key.channel.as_str()).collect();
+    let devices: Vec<Uuid> = rows.iter().map(|it| it.key.device_id).collect();
+    let ids: Vec<Uuid> = rows.iter().map(|it| it.id).collect();
+    let users: Vec<&str> = rows.iter().map(|it| it.user_id).collect();
+    let states: Vec<&str> = rows.iter().map(|it| it.state.as_str()).collect();
+    let reasons: Vec<Option<&str>> = rows.iter().map(|it| it.reason).collect();
+    let leased: Vec<bool> = rows.iter().map(|it| it.leased).collect();
+    sqlx::query!(
+        "insert into deliveries (occurrence_id, channel, device_id, id, user_id, state, reason, next_attempt_at, finished_at)
+         select occurrence_id, channel, device_id, id, user_id, state, reason,
+             case when state <> 'pending' then null when leased then now() + $9 else now() end,
+             case when state <> 'pending' then now() end
+         from unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::bool[])
+             as new (occurrence_id, channel, device_id, id, user_id, state, reason, leased)",
+        &occurrences,
+        &channels as &[&str],
+        &devices,
+        &ids,
+        &users as &[&str],
+        &states as &[&str],
+        &reasons as &[Option<&str>],
+        &leased,
+        interval(lease),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

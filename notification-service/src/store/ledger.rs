@@ -1,0 +1,177 @@
+//! The ledger of deliveries: claims and verdicts.
+//!
+//! A claim raises a row's fence and moves `next_attempt_at` to the end of the lease; a verdict counts only under the fence
+//! it was reached with, so that a worker that slept past its lease changes nothing.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use shared::contract::{Channel, SendData};
+use sqlx::{PgExecutor, types::Json};
+use uuid::Uuid;
+
+use super::{interval, unreadable};
+use crate::{
+    delivery::{Address, Delivery, DeliveryKey, Dispatch, Record, Verdict, reason},
+    device::Token,
+};
+
+/// How a claim chooses.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim {
+    /// Rows at the most; the latest ones first.
+    pub limit: usize,
+    /// Rows that were due before are known to be none; without it all are looked at.
+    pub due_since: Option<DateTime<Utc>>,
+    /// For how long they belong to the caller.
+    pub lease: Duration,
+}
+
+macro_rules! dispatch {
+    ($row:expr) => {
+        Arc::new(Dispatch {
+            user_id: $row.user_id,
+            user_email: $row.user_email,
+            version: $row.version,
+            send: $row.payload.0,
+            deliveries: $row.deliveries,
+            traceparent: $row.traceparent.and_then(|text| text.parse().ok()),
+        })
+    };
+}
+
+/// Claims pushes that are due, with the tokens of their devices as they are now.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn claim_pushes(executor: impl PgExecutor<'_>, claim: Claim) -> Result<Vec<Delivery>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"with due as materialized (
+               select occurrence_id, device_id from deliveries
+               where channel = 'push' and state = 'pending' and next_attempt_at <= now()
+                 and next_attempt_at >= coalesce($2, '-infinity'::timestamptz)
+               order by next_attempt_at limit $1
+               for update skip locked
+           )
+           update deliveries as d set next_attempt_at = now() + $3, fence = d.fence + 1
+           from due
+               join dispatches as p on p.occurrence_id = due.occurrence_id
+               left join devices as v on v.id = due.device_id and v.user_id = p.user_id and v.invalidated_at is null
+           where d.occurrence_id = due.occurrence_id and d.channel = 'push' and d.device_id = due.device_id
+           returning d.occurrence_id, d.device_id, d.attempts, d.first_attempt_at, d.fence, p.user_id, p.user_email, p.version,
+               p.payload as "payload: Json<SendData>", p.deliveries, p.traceparent,
+               v.token as "token?", v.type as "device_type?", v.version as "device_version?""#,
+        claim.limit as i64,
+        claim.due_since,
+        interval(claim.lease),
+    )
+    .fetch_all(executor)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let address = match (row.token, row.device_type, row.device_version) {
+                (Some(token), Some(device_type), Some(version)) => {
+                    let device_type = device_type.parse().map_err(|problem: String| unreadable("type", problem))?;
+                    Address::Device { token: Token::stored(token), device_type, version }
+                }
+                _ => Address::Gone(reason::DEVICE_GONE),
+            };
+            let key = DeliveryKey { occurrence_id: row.occurrence_id, channel: Channel::Push, device_id: row.device_id };
+            let (attempts, first_attempt_at, fence) = (row.attempts, row.first_attempt_at, row.fence);
+            Ok(Delivery { key, dispatch: dispatch!(row), address, attempts, first_attempt_at, fence })
+        })
+        .collect()
+}
+
+/// Claims e-mails that are due, unless their address was suppressed meanwhile.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn claim_emails(executor: impl PgExecutor<'_>, claim: Claim) -> Result<Vec<Delivery>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"with due as materialized (
+               select occurrence_id from deliveries
+               where channel = 'email' and state = 'pending' and next_attempt_at <= now()
+                 and next_attempt_at >= coalesce($2, '-infinity'::timestamptz)
+               order by next_attempt_at limit $1
+               for update skip locked
+           )
+           update deliveries as d set next_attempt_at = now() + $3, fence = d.fence + 1
+           from due
+               join dispatches as p on p.occurrence_id = due.occurrence_id
+               left join suppressed_addresses as s on s.address_hash = p.address_hash
+           where d.occurrence_id = due.occurrence_id and d.channel = 'email'
+           returning d.occurrence_id, d.device_id, d.attempts, d.first_attempt_at, d.fence, p.user_id, p.user_email, p.version,
+               p.payload as "payload: Json<SendData>", p.deliveries, p.traceparent,
+               s.address_hash is not null as "suppressed!""#,
+        claim.limit as i64,
+        claim.due_since,
+        interval(claim.lease),
+    )
+    .fetch_all(executor)
+    .await?;
+    let delivery = |address, key, attempts, first_attempt_at, fence, dispatch| Delivery { key, dispatch, address, attempts, first_attempt_at, fence };
+    let rows = rows.into_iter().map(|row| {
+        let address = match (row.suppressed, &row.user_email) {
+            (true, _) => Address::Gone(reason::ADDRESS_SUPPRESSED),
+            (false, Some(address)) => Address::Mailbox(address.clone()),
+            (false, None) => Address::Gone(reason::NO_ADDRESS),
+        };
+        let key = DeliveryKey { occurrence_id: row.occurrence_id, channel: Channel::Email, device_id: row.device_id };
+        delivery(address, key, row.attempts, row.first_attempt_at, row.fence, dispatch!(row))
+    });
+    Ok(rows.collect())
+}
+
+/// Writes verdicts; the positions of those that counted. The others were reached under a fence that is no longer theirs.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn record(executor: impl PgExecutor<'_>, records: &[Record]) -> Result<Vec<usize>, sqlx::Error> {
+    let occurrences: Vec<Uuid> = records.iter().map(|it| it.delivery.key.occurrence_id).collect();
+    let channels: Vec<&str> = records.iter().map(|it| it.delivery.key.channel.as_str()).collect();
+    let devices: Vec<Uuid> = records.iter().map(|it| it.delivery.key.device_id).collect();
+    let fences: Vec<i32> = records.iter().map(|it| it.delivery.fence).collect();
+    let states: Vec<&str> = records.iter().map(|it| it.state().as_str()).collect();
+    let reasons: Vec<Option<&str>> = records.iter().map(Record::reason).collect();
+    let attempts: Vec<i32> = records.iter().map(|it| it.attempts).collect();
+    let firsts: Vec<Option<DateTime<Utc>>> = records.iter().map(|it| it.started_at).collect();
+    let next: Vec<Option<DateTime<Utc>>> = records.iter().map(|it| if let Verdict::Again { at, .. } = it.verdict { Some(at) } else { None }).collect();
+    let finished: Vec<Option<DateTime<Utc>>> = records.iter().map(|it| matches!(it.verdict, Verdict::Ended { .. }).then_some(it.at)).collect();
+    let provider: Vec<Option<&str>> = records.iter().map(provider_message_id).collect();
+    let counted = sqlx::query_scalar!(
+        r#"update deliveries as d
+           set state = new.state, attempts = new.attempts, next_attempt_at = new.next_attempt_at,
+               first_attempt_at = coalesce(d.first_attempt_at, new.first_attempt_at), finished_at = new.finished_at,
+               provider_message_id = new.provider_message_id,
+               reason = case when new.state = 'pending' then coalesce(new.reason, d.reason) else new.reason end
+           from unnest($1::uuid[], $2::text[], $3::uuid[], $4::int[], $5::text[], $6::text[], $7::int[], $8::timestamptz[],
+                       $9::timestamptz[], $10::timestamptz[], $11::text[])
+               with ordinality as new (occurrence_id, channel, device_id, fence, state, reason, attempts, first_attempt_at,
+                                       next_attempt_at, finished_at, provider_message_id, position)
+           where d.occurrence_id = new.occurrence_id and d.channel = new.channel and d.device_id = new.device_id
+             and d.fence = new.fence and d.state = 'pending'
+           returning new.position as "position!""#,
+        &occurrences,
+        &channels as &[&str],
+        &devices,
+        &fences,
+        &states as &[&str],
+        &reasons as &[Option<&str>],
+        &attempts,
+        &firsts as &[Option<DateTime<Utc>>],
+        &next as &[Option<DateTime<Utc>>],
+        &finished as &[Option<DateTime<Utc>>],
+        &provider as &[Option<&str>],
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(counted.into_iter().filter_map(|position| usize::try_from(position - 1).ok()).collect())
+}
+
+fn provider_message_id(record: &Record) -> Option<&str> {
+    match &record.verdict {
+        Verdict::Ended { provider_message_id, .. } => provider_message_id.as_deref(),
+        Verdict::Again { .. } => None,
+    }
+}

@@ -1,0 +1,122 @@
+//! The service, assembled: what it listens on, what runs beside the API, and the order in which it ends.
+
+use std::net::SocketAddr;
+
+use anyhow::Context;
+use axum::Router;
+use shared::{
+    bus::{self, Topology},
+    db,
+    http::{
+        Authenticator, Listeners, admin,
+        admin::Readiness,
+        api, serve,
+    },
+    outbox::Relay,
+    startup::{Started, Startup},
+};
+use sqlx::PgPool;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Config, housekeeping,
+    routes::{self, Api},
+    store::MIGRATOR,
+};
+
+const NAME: &str = "reminder-service";
+
+/// The service, bound to its ports and not yet started.
+pub struct App {
+    rest: TcpListener,
+    admin: TcpListener,
+    addresses: (SocketAddr, SocketAddr),
+    pool: PgPool,
+    router: Router,
+    relay: Relay,
+    started: Started,
+    startup: Startup,
+}
+
+impl App {
+    /// Binds the ports and assembles the service. Neither the database nor the bus need be there yet.
+    ///
+    /// # Errors
+    /// When a port is taken, or a setting cannot be used.
+    pub async fn build(config: Config) -> anyhow::Result<Self> {
+        let listeners = Listeners::bind(&config.process, true).await?;
+        let (rest, admin) = (listeners.rest.context("the REST port is not bound")?, listeners.admin);
+        let addresses = (rest.local_addr()?, admin.local_addr()?);
+        let pool = config.database.pool(NAME);
+        let bus = bus::connect(&config.bus.settings).await?;
+        let (relay, handoff) = Relay::new(pool.clone(), bus.clone(), config.bus.event_topic.clone());
+        let started = Started::default();
+        let routes = routes::router(Api { pool: pool.clone(), handoff, started: started.clone() });
+        let router = api(routes, Authenticator::new(config.auth)?, &config.api);
+        let topology = topology(config.bus.event_topic);
+        let startup = Startup {
+            app_env: config.process.app_env,
+            pool: pool.clone(),
+            migrator: Some(&MIGRATOR),
+            bus,
+            topology,
+        };
+        Ok(Self { rest, admin, addresses, pool, router, relay, started, startup })
+    }
+
+    /// Where the REST API listens.
+    #[must_use]
+    pub fn rest_addr(&self) -> SocketAddr {
+        self.addresses.0
+    }
+
+    /// Where the admin port listens.
+    #[must_use]
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.addresses.1
+    }
+
+    /// Serves until the token is cancelled, then drains: first the open requests, then the messages that they caused.
+    ///
+    /// # Errors
+    /// When a listener fails.
+    pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let answered = CancellationToken::new();
+        let ended = CancellationToken::new();
+        let readiness =
+            self.started.check(Readiness::default().with_database(self.pool.clone(), &MIGRATOR).until(shutdown.clone()));
+        let admin = tokio::spawn(serve(self.admin, admin::routes(readiness), ended.clone()));
+        let relay = tokio::spawn({
+            let (pool, answered) = (self.pool.clone(), answered.clone());
+            let (startup, started, relay) = (self.startup, self.started, self.relay);
+            async move {
+                if startup.complete(&started, &answered).await {
+                    tokio::join!(relay.run(answered.clone()), housekeeping::run(pool, answered));
+                }
+            }
+        });
+        let served = serve(self.rest, self.router, shutdown).await;
+        answered.cancel();
+        relay.await.context("the relay ended unexpectedly")?;
+        self.pool.close().await;
+        ended.cancel();
+        admin.await.context("the admin port ended unexpectedly")??;
+        served.context("the REST port failed")
+    }
+}
+
+/// Brings the schema up to date and sees to the topic.
+///
+/// # Errors
+/// When the database or the bus cannot be reached, or refuses.
+pub async fn migrate(config: &Config) -> anyhow::Result<()> {
+    db::migrate(&config.database.pool(NAME), &MIGRATOR).await.context("the reminders database")?;
+    let bus = bus::connect(&config.bus.settings).await?;
+    bus.ensure(&topology(config.bus.event_topic.clone())).await?;
+    Ok(())
+}
+
+fn topology(event_topic: String) -> Topology {
+    Topology { topics: vec![event_topic], queues: Vec::new() }
+}

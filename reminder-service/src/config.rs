@@ -1,0 +1,68 @@
+//! What the service is told by its environment.
+
+use shared::{
+    config::{self, Auth, BusConfig, Env, Process, Reader, Report},
+    db::DbSettings,
+    http::ApiSettings,
+};
+
+/// The configuration of reminder-service.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Environment, addresses, logs.
+    pub process: Process,
+    /// The reminders database.
+    pub database: DbSettings,
+    /// The bus, and the topic that changes are told on.
+    pub bus: BusConfig,
+    /// How callers are identified.
+    pub auth: Auth,
+    /// How the API is wrapped.
+    pub api: ApiSettings,
+}
+
+impl Config {
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    /// A report that names every missing or malformed variable.
+    pub fn read(env: &dyn Env) -> Result<Self, Report> {
+        config::read(env, Self::parse)
+    }
+
+    pub(crate) fn parse(reader: &mut Reader<'_>) -> Option<Self> {
+        let process = Process::read(reader);
+        let database = DbSettings::read(reader);
+        let bus = BusConfig::read(reader, &["EVENT_TOPIC_ARN"]);
+        let auth = Auth::read(reader);
+        let api = ApiSettings::read(reader);
+        Some(Self { process: process?, database: database?, bus: bus?, auth: auth?, api: api? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn env(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_database_and_a_bus_are_enough() {
+        let url = "postgres://user:secret@localhost/reminders";
+        let config = Config::read(&env(&[("DATABASE_URL", url), ("BUS", "postgres"), ("BUS_DATABASE_URL", url)]));
+        assert_eq!(config.expect("a configuration").bus.event_topic, "event-topic");
+    }
+
+    #[test]
+    fn everything_that_is_missing_is_named_at_once_and_no_value_is_shown() {
+        let faulty = env(&[("BUS", "aws"), ("PORT", "s3cret"), ("AUTH_MODE", "jwt")]);
+        let report = Config::read(&faulty).expect_err("faults");
+        let names: Vec<_> = report.faults.iter().map(|fault| fault.name).collect();
+        assert_eq!(names, ["PORT", "DATABASE_URL", "EVENT_TOPIC_ARN", "JWT_JWKS_URL"]);
+        assert!(!report.to_string().contains("s3cret"));
+    }
+}

@@ -1,0 +1,144 @@
+//! Reminders as the messages of the contract: what each change of one tells the other services.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::Serialize;
+use serde_json::json;
+use shared::{
+    contract::{self, Event, EventType, NotifyContent, ReminderData, Schema, new_id},
+    http::Identity,
+    outbox::OutboxMessage,
+    telemetry::Traceparent,
+};
+use uuid::Uuid;
+
+use crate::reminder::{Channel, Details, Priority};
+
+/// Whose change it is and which trace it belongs to.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin<'a> {
+    /// The user.
+    pub identity: &'a Identity,
+    /// The trace of the request.
+    pub traceparent: Traceparent,
+}
+
+/// A message that is complete but for what the database decides: the change's time and the reminder's version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unstamped(OutboxMessage);
+
+impl Unstamped {
+    /// The message as it stands; the statement that writes it to the outbox puts `occurredAt` and `version` in.
+    #[must_use]
+    pub fn message(&self) -> &OutboxMessage {
+        &self.0
+    }
+
+    /// The message as it was written to the outbox.
+    #[must_use]
+    pub fn stamped(mut self, occurred_at: DateTime<Utc>, version: i64) -> OutboxMessage {
+        let attributes = &mut self.0.message.attributes;
+        attributes.insert("occurredAt".to_owned(), occurred_at.to_rfc3339_opts(SecondsFormat::Millis, true));
+        attributes.insert("version".to_owned(), version.to_string());
+        self.0
+    }
+}
+
+/// `reminder:created`.
+///
+/// # Errors
+/// When it cannot be written as JSON.
+pub fn created(origin: Origin<'_>, id: Uuid, details: &Details) -> Result<Unstamped, serde_json::Error> {
+    unstamped(EventType::ReminderCreated, origin, id, data(details))
+}
+
+/// `reminder:updated`, with everything that the reminder now says.
+///
+/// # Errors
+/// When it cannot be written as JSON.
+pub fn updated(origin: Origin<'_>, id: Uuid, details: &Details) -> Result<Unstamped, serde_json::Error> {
+    unstamped(EventType::ReminderUpdated, origin, id, data(details))
+}
+
+/// `reminder:deleted`.
+///
+/// # Errors
+/// When it cannot be written as JSON.
+pub fn deleted(origin: Origin<'_>, id: Uuid) -> Result<Unstamped, serde_json::Error> {
+    unstamped(EventType::ReminderDeleted, origin, id, json!({}))
+}
+
+fn unstamped<D: Serialize>(
+    event_type: EventType,
+    origin: Origin<'_>,
+    id: Uuid,
+    data: D,
+) -> Result<Unstamped, serde_json::Error> {
+    let event = Event {
+        event_type,
+        event_id: new_id(),
+        occurred_at: DateTime::UNIX_EPOCH,
+        user_id: origin.identity.user_id.clone(),
+        user_email: Some(origin.identity.email.clone()),
+        item_id: id.into(),
+        version: 0,
+        schema: Schema::V2,
+        traceparent: Some(origin.traceparent),
+        data,
+    };
+    OutboxMessage::of(&event).map(Unstamped)
+}
+
+fn data(details: &Details) -> ReminderData {
+    ReminderData {
+        date: details.schedule.date,
+        notify_offsets: details.schedule.offsets.as_slice().to_vec(),
+        recurrence: None,
+        content: NotifyContent {
+            channels: details.channels.as_slice().iter().copied().map(Into::into).collect(),
+            title: details.title.as_ref().map(|it| it.as_str().to_owned()),
+            message: details.message.as_str().to_owned(),
+            url: details.url.as_ref().map(|it| it.as_str().to_owned()),
+            data: details.data.as_map().clone(),
+            priority: details.priority.into(),
+            locale: details.locale.as_ref().map(|it| it.as_str().to_owned()),
+            time_zone: details.schedule.time_zone.name().to_owned(),
+            expires_after_minutes: details.expires_after.minutes(),
+        },
+    }
+}
+
+impl From<Channel> for contract::Channel {
+    fn from(channel: Channel) -> Self {
+        match channel {
+            Channel::Email => Self::Email,
+            Channel::Push => Self::Push,
+        }
+    }
+}
+
+impl From<contract::Channel> for Channel {
+    fn from(channel: contract::Channel) -> Self {
+        match channel {
+            contract::Channel::Email => Self::Email,
+            contract::Channel::Push => Self::Push,
+        }
+    }
+}
+
+impl From<Priority> for contract::Priority {
+    fn from(priority: Priority) -> Self {
+        match priority {
+            Priority::Normal => Self::Normal,
+            Priority::High => Self::High,
+        }
+    }
+}
+
+impl From<contract::Priority> for Priority {
+    fn from(priority: contract::Priority) -> Self {
+        match priority {
+            contract::Priority::Normal => Self::Normal,
+            contract::Priority::High => Self::High,
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The process of reminder-service.
+
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    shared::cli::run::<reminder_service::Reminders>().await
+}

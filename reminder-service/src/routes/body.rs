@@ -1,0 +1,218 @@
+//! The bodies of a new reminder and of a change, and what they ask for.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer};
+use shared::{
+    contract::{Channel, Priority, Recurrence},
+    http::{ApiError, Reason},
+};
+use utoipa::ToSchema;
+
+use super::examples;
+use crate::reminder::{
+    Change, Channels, Details, ExpiresAfter, InvalidField, Link, Locale, Message, NotifyOffsets, Pairs, Schedule, TimeZone,
+    Title, due_date,
+};
+
+/// A reminder to be made. What is left out has its default.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(example = json!(examples::new_reminder()))]
+pub(super) struct NewReminder {
+    /// When it is due: RFC 3339 with an offset. At least one delivery (`date` minus an offset) must be ahead; those that are
+    /// not are not made.
+    #[schema(format = DateTime)]
+    date: String,
+    /// The IANA zone of its wall clock.
+    #[schema(default = "UTC")]
+    time_zone: Option<String>,
+    /// Must agree with `recurrence`.
+    is_recurring: Option<bool>,
+    /// Not supported by this version: refused with `INVALID_RECURRENCE`.
+    recurrence: Option<Recurrence>,
+    /// Minutes before `date` at which to notify. Not together with `notifyOffsets`.
+    #[schema(minimum = 0, maximum = 40320, default = 0)]
+    notify_offset: Option<i32>,
+    /// Several of them, each 0 to 40,320.
+    #[schema(min_items = 1, max_items = 5)]
+    notify_offsets: Option<Vec<i32>>,
+    /// One channel; together with `channels` it must be one of them.
+    notify_type: Option<Channel>,
+    /// The ways in which it is delivered; `["push"]` by default. E-mail needs the caller's address.
+    #[schema(min_items = 1)]
+    channels: Option<Vec<Channel>>,
+    /// A short heading: one line.
+    #[schema(max_length = 200)]
+    title: Option<String>,
+    /// The text.
+    #[schema(min_length = 1, max_length = 2000)]
+    message: String,
+    /// What a tap opens: an absolute http or https address without credentials; never fetched by us.
+    #[schema(max_length = 2048)]
+    url: Option<String>,
+    /// The client's own pairs: at most 20 and 2 KiB. Keys that FCM reserves (`from`, `notification`, `message_type`,
+    /// `google…`, `gcm…`) are refused.
+    data: Option<BTreeMap<String, String>>,
+    /// Minutes after its time in which a delivery is still made.
+    #[schema(minimum = 1, maximum = 525600, default = 1440)]
+    expires_after_minutes: Option<i32>,
+    /// How urgent it is; `normal` by default.
+    priority: Option<Priority>,
+    /// The BCP 47 language of the texts around it.
+    #[schema(max_length = 35)]
+    locale: Option<String>,
+}
+
+/// A change of a reminder: at least one field. What is left out stays as it is; `null` removes `title`, `url`, `data`,
+/// `locale` and `recurrence`.
+#[derive(Debug, Default, PartialEq, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(example = json!(examples::change()))]
+pub(super) struct ReminderChange {
+    /// When it is due: RFC 3339 with an offset. When the schedule changes, a delivery must be ahead.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(format = DateTime)]
+    date: Option<String>,
+    /// The IANA zone of its wall clock.
+    #[serde(default, deserialize_with = "given")]
+    time_zone: Option<String>,
+    /// Must agree with `recurrence`.
+    #[serde(default, deserialize_with = "given")]
+    is_recurring: Option<bool>,
+    /// Not supported by this version: refused with `INVALID_RECURRENCE`.
+    #[serde(default, deserialize_with = "clearable")]
+    #[schema(value_type = Option<Recurrence>)]
+    recurrence: Option<Option<Recurrence>>,
+    /// Minutes before `date` at which to notify. Not together with `notifyOffsets`.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(minimum = 0, maximum = 40320)]
+    notify_offset: Option<i32>,
+    /// Several of them, each 0 to 40,320, in place of all that there are.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(min_items = 1, max_items = 5)]
+    notify_offsets: Option<Vec<i32>>,
+    /// One channel, in place of all; together with `channels` it must be one of them.
+    #[serde(default, deserialize_with = "given")]
+    notify_type: Option<Channel>,
+    /// The ways in which it is delivered, in place of all.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(min_items = 1)]
+    channels: Option<Vec<Channel>>,
+    /// A short heading: one line.
+    #[serde(default, deserialize_with = "clearable")]
+    #[schema(value_type = Option<String>, max_length = 200)]
+    title: Option<Option<String>>,
+    /// The text.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(min_length = 1, max_length = 2000)]
+    message: Option<String>,
+    /// What a tap opens: an absolute http or https address without credentials.
+    #[serde(default, deserialize_with = "clearable")]
+    #[schema(value_type = Option<String>, max_length = 2048)]
+    url: Option<Option<String>>,
+    /// The client's own pairs, in place of all that there are.
+    #[serde(default, deserialize_with = "clearable")]
+    #[schema(value_type = Option<BTreeMap<String, String>>)]
+    data: Option<Option<BTreeMap<String, String>>>,
+    /// Minutes after its time in which a delivery is still made.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(minimum = 1, maximum = 525600)]
+    expires_after_minutes: Option<i32>,
+    /// How urgent it is.
+    #[serde(default, deserialize_with = "given")]
+    priority: Option<Priority>,
+    /// The BCP 47 language of the texts around it.
+    #[serde(default, deserialize_with = "clearable")]
+    #[schema(value_type = Option<String>, max_length = 35)]
+    locale: Option<Option<String>>,
+}
+
+impl NewReminder {
+    /// What it asks for.
+    ///
+    /// # Errors
+    /// The first field that breaks a rule.
+    pub(super) fn details(self) -> Result<Details, ApiError> {
+        refuse_recurring(self.is_recurring, self.recurrence.as_ref())?;
+        let schedule = Schedule {
+            date: due_date(&self.date)?,
+            time_zone: self.time_zone.as_deref().map(TimeZone::parse).transpose()?.unwrap_or_default(),
+            offsets: NotifyOffsets::asked(self.notify_offset, self.notify_offsets)?.unwrap_or_default(),
+        };
+        Ok(Details {
+            schedule,
+            channels: channels(self.notify_type, self.channels)?.unwrap_or_default(),
+            title: self.title.map(Title::parse).transpose()?.flatten(),
+            message: Message::parse(self.message)?,
+            url: self.url.map(Link::parse).transpose()?.flatten(),
+            data: self.data.map(Pairs::parse).transpose()?.unwrap_or_default(),
+            expires_after: self.expires_after_minutes.map(ExpiresAfter::parse).transpose()?.unwrap_or_default(),
+            priority: self.priority.unwrap_or_default().into(),
+            locale: self.locale.map(Locale::parse).transpose()?,
+        })
+    }
+}
+
+impl ReminderChange {
+    /// What it asks for.
+    ///
+    /// # Errors
+    /// When it asks for nothing; the first field that breaks a rule.
+    pub(super) fn change(self) -> Result<Change, ApiError> {
+        if self == Self::default() {
+            return Err(ApiError::invalid("a change names at least one field"));
+        }
+        refuse_recurring(self.is_recurring, self.recurrence.as_ref().and_then(Option::as_ref))?;
+        Ok(Change {
+            date: self.date.as_deref().map(due_date).transpose()?,
+            time_zone: self.time_zone.as_deref().map(TimeZone::parse).transpose()?,
+            offsets: NotifyOffsets::asked(self.notify_offset, self.notify_offsets)?,
+            channels: channels(self.notify_type, self.channels)?,
+            title: optional(self.title, Title::parse)?,
+            message: self.message.map(Message::parse).transpose()?,
+            url: optional(self.url, Link::parse)?,
+            data: self.data.map(|it| Pairs::parse(it.unwrap_or_default())).transpose()?,
+            expires_after: self.expires_after_minutes.map(ExpiresAfter::parse).transpose()?,
+            priority: self.priority.map(Into::into),
+            locale: optional(self.locale, |text| Locale::parse(text).map(Some))?,
+        })
+    }
+}
+
+/// Recurring reminders are not supported yet; to take one and deliver it once would be worse than to refuse it.
+fn refuse_recurring(is_recurring: Option<bool>, recurrence: Option<&Recurrence>) -> Result<(), ApiError> {
+    let problem = match (is_recurring, recurrence) {
+        (_, Some(_)) => "recurrence: recurring reminders are not supported by this version yet",
+        (Some(true), None) => "isRecurring: cannot be true without recurrence",
+        (Some(false) | None, None) => return Ok(()),
+    };
+    Err(ApiError::new(Reason::InvalidRecurrence, problem))
+}
+
+fn channels(notify_type: Option<Channel>, channels: Option<Vec<Channel>>) -> Result<Option<Channels>, InvalidField> {
+    let channels = channels.map(|it| it.into_iter().map(Into::into).collect());
+    Channels::asked(notify_type.map(Into::into), channels)
+}
+
+/// A field that is left as it is, removed, or given another value.
+fn optional<T>(
+    field: Option<Option<String>>,
+    parse: impl FnOnce(String) -> Result<Option<T>, InvalidField>,
+) -> Result<Option<Option<T>>, InvalidField> {
+    match field {
+        None => Ok(None),
+        Some(None) => Ok(Some(None)),
+        Some(Some(text)) => parse(text).map(Some),
+    }
+}
+
+/// A field that may be left out but not be `null`.
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// A field that may be left out, and `null` to remove what is there.
+fn clearable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}

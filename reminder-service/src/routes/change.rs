@@ -1,0 +1,133 @@
+//! `POST /reminders/{id}` and `PATCH /reminders/{id}`.
+
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use shared::http::{
+    ApiError, Body, ErrorBody, Identity, PathId, RequestContext,
+    idempotency::{self, Known},
+};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{Api, answer::ReminderAnswer, body::ReminderChange, create::nothing_ahead, single::missing};
+use crate::{
+    events::{self, Origin, Unstamped},
+    reminder::{Change, Reminder, Status},
+    store::{self, Seen},
+};
+
+/// Change a reminder
+///
+/// What is left out stays as it is.
+#[utoipa::path(
+    post,
+    path = "/reminders/{id}",
+    operation_id = "updateReminder",
+    tag = "reminders",
+    params(
+        ("id" = String, Path, description = "The reminder's id"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters, chosen by the client for this request and its repeats"),
+    ),
+    request_body = ReminderChange,
+    responses(
+        (status = 200, description = "The reminder as it is now", body = ReminderAnswer),
+        (status = 400, description = "`INVALID_REQUEST`: a field is malformed or unknown; the message names it", body = ErrorBody),
+        (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
+        (status = 404, description = "`MISSING_REMINDER`: the caller has no such reminder", body = ErrorBody),
+        (status = 413, description = "`PAYLOAD_TOO_LARGE`", body = ErrorBody),
+        (status = 422, description = "`INVALID_DUEDATE`: the schedule changes and no delivery lies ahead · `INVALID_RECURRENCE` · `IDEMPOTENCY_KEY_REUSED`", body = ErrorBody),
+        (status = 503, description = "`UPSTREAM_UNAVAILABLE`: try again after `Retry-After`", body = ErrorBody),
+    ),
+)]
+pub(super) async fn post(
+    State(api): State<Api>,
+    identity: Identity,
+    context: RequestContext,
+    PathId(id): PathId,
+    body: Body<ReminderChange>,
+) -> Result<Response, ApiError> {
+    change(&api, &identity, &context, id, body).await
+}
+
+/// Change a reminder
+///
+/// The same as the POST.
+#[utoipa::path(
+    patch,
+    path = "/reminders/{id}",
+    operation_id = "patchReminder",
+    tag = "reminders",
+    params(("id" = String, Path, description = "The reminder's id")),
+    request_body = ReminderChange,
+    responses(
+        (status = 200, description = "The reminder as it is now", body = ReminderAnswer),
+        (status = 400, description = "`INVALID_REQUEST`: a field is malformed or unknown; the message names it", body = ErrorBody),
+        (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
+        (status = 404, description = "`MISSING_REMINDER`: the caller has no such reminder", body = ErrorBody),
+        (status = 413, description = "`PAYLOAD_TOO_LARGE`", body = ErrorBody),
+        (status = 422, description = "`INVALID_DUEDATE`: the schedule changes and no delivery lies ahead · `INVALID_RECURRENCE`", body = ErrorBody),
+        (status = 503, description = "`UPSTREAM_UNAVAILABLE`: try again after `Retry-After`", body = ErrorBody),
+    ),
+)]
+pub(super) async fn patch(
+    State(api): State<Api>,
+    identity: Identity,
+    context: RequestContext,
+    PathId(id): PathId,
+    body: Body<ReminderChange>,
+) -> Result<Response, ApiError> {
+    change(&api, &identity, &context, id, body).await
+}
+
+async fn change(
+    api: &Api,
+    identity: &Identity,
+    context: &RequestContext,
+    id: Option<Uuid>,
+    body: Body<ReminderChange>,
+) -> Result<Response, ApiError> {
+    let id = id.ok_or_else(missing)?;
+    let change = body.value.change()?;
+    let origin = Origin { identity, traceparent: context.traceparent };
+    let mut transaction = api.pool.begin().await?;
+    if let Some(key) = &body.key
+        && let Known::Answered(replay) = idempotency::begin(&mut transaction, &identity.user_id, key).await?
+    {
+        return Ok(replay.into_response());
+    }
+    let (seen, message) = apply(&mut transaction, origin, id, change).await?;
+    let (at, version) = (seen.value.updated_at, seen.value.version);
+    let answer = ReminderAnswer::from(seen);
+    if let Some(key) = &body.key {
+        idempotency::finish(&mut transaction, &identity.user_id, key, StatusCode::OK, Some(&answer)).await?;
+    }
+    transaction.commit().await?;
+    api.handoff.after_commit([message.stamped(at, version)]);
+    metrics::counter!("reminders_updated_total").increment(1);
+    Ok(Json(answer).into_response())
+}
+
+/// Makes the change in the caller's transaction; the reminder as it is then.
+async fn apply(
+    connection: &mut PgConnection,
+    origin: Origin<'_>,
+    id: Uuid,
+    change: Change,
+) -> Result<(Seen<Reminder>, Unstamped), ApiError> {
+    let seen = store::lock(connection, &origin.identity.user_id, id).await?.ok_or_else(missing)?;
+    let Seen { value: before, now } = seen;
+    let schedule_before = before.details.schedule.clone();
+    let details = before.details.with(change);
+    if details.schedule != schedule_before && details.schedule.status(now) == Status::Completed {
+        return Err(nothing_ahead());
+    }
+    details.channels.reach(&origin.identity.email)?;
+    let message = events::updated(origin, id, &details)?;
+    let (version, updated_at) = store::update(connection, id, &details, &message).await?;
+    let value = Reminder { id, version, created_at: before.created_at, updated_at, details };
+    Ok((Seen { value, now }, message))
+}

@@ -1,0 +1,93 @@
+//! `POST /reminders`.
+
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use serde_json::json;
+use shared::{
+    contract::new_id,
+    http::{
+        ApiError, Body, ErrorBody, Identity, Reason, RequestContext,
+        idempotency::{self, IdempotencyKey, Known},
+    },
+};
+use utoipa::ToSchema;
+
+use super::{Api, body::NewReminder};
+use crate::{
+    events::{self, Origin},
+    store::{self, Created},
+};
+
+/// The reminder that was made.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Made {
+    /// Its id.
+    #[schema(example = "01979a3c7e2f7c41b1d1e0a5d2c3f4a5")]
+    id: String,
+}
+
+/// Make a reminder
+///
+/// The reminder is stored together with the event that tells of it, or not at all.
+#[utoipa::path(
+    post,
+    path = "/reminders",
+    operation_id = "createReminder",
+    tag = "reminders",
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters, chosen by the client for this request and its repeats")),
+    request_body = NewReminder,
+    responses(
+        (status = 201, description = "It was made (or had been, with this `Idempotency-Key`: then with `Idempotent-Replayed: true`)", body = Made),
+        (status = 400, description = "`INVALID_REQUEST`: a field is malformed or unknown; the message names it", body = ErrorBody),
+        (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
+        (status = 413, description = "`PAYLOAD_TOO_LARGE`", body = ErrorBody),
+        (status = 422, description = "`INVALID_DUEDATE`: no delivery lies ahead · `INVALID_RECURRENCE` · `IDEMPOTENCY_KEY_REUSED`", body = ErrorBody),
+        (status = 503, description = "`UPSTREAM_UNAVAILABLE`: try again after `Retry-After`", body = ErrorBody),
+    ),
+)]
+pub(super) async fn create(
+    State(api): State<Api>,
+    identity: Identity,
+    context: RequestContext,
+    body: Body<NewReminder>,
+) -> Result<Response, ApiError> {
+    let details = body.value.details()?;
+    details.channels.reach(&identity.email)?;
+    let id = new_id();
+    let origin = Origin { identity: &identity, traceparent: context.traceparent };
+    let message = events::created(origin, id, &details)?;
+    let made = Made { id: id.simple().to_string() };
+    let answer = json!(made);
+    let key = body.key.as_ref();
+    let new =
+        store::NewReminder { id, user_id: &identity.user_id, details: &details, message: &message, key, answer: &answer };
+    match store::create(&api.pool, new).await? {
+        Created::At(created_at) => {
+            api.handoff.after_commit([message.stamped(created_at, 1)]);
+            metrics::counter!("reminders_created_total").increment(1);
+            Ok((StatusCode::CREATED, Json(made)).into_response())
+        }
+        Created::Refused => refused(&api, &identity, key).await,
+    }
+}
+
+/// What is answered when nothing was written: the first answer to the key, or that nothing lies ahead.
+async fn refused(api: &Api, identity: &Identity, key: Option<&IdempotencyKey>) -> Result<Response, ApiError> {
+    if let Some(key) = key {
+        let mut connection = api.pool.acquire().await?;
+        if let Known::Answered(replay) = idempotency::lookup(&mut connection, &identity.user_id, key).await? {
+            return Ok(replay.into_response());
+        }
+    }
+    Err(nothing_ahead())
+}
+
+/// Nothing of the reminder lies in the future.
+pub(super) fn nothing_ahead() -> ApiError {
+    ApiError::new(Reason::InvalidDueDate, "date: no delivery (date minus an offset) lies in the future")
+}

@@ -1,0 +1,39 @@
+//! All SQL of the reminders database. Every change of a reminder is one statement together with the message that tells of
+//! it; the time of a change, and whether something lies ahead, is decided by the database's clock.
+
+mod change;
+mod create;
+mod list;
+mod row;
+
+use sqlx::{PgConnection, migrate::Migrator};
+use uuid::Uuid;
+
+use crate::reminder::Reminder;
+use row::Row;
+
+pub use change::{delete, lock, update};
+pub use create::{Created, NewReminder, create};
+pub use list::{Filter, Page, Slice, list};
+pub use row::Seen;
+
+/// The migrations of the reminders database.
+pub static MIGRATOR: Migrator = sqlx::migrate!();
+
+/// One of a user's reminders, and the time at which it was read.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn get(connection: &mut PgConnection, user_id: &str, id: Uuid) -> Result<Option<Seen<Reminder>>, sqlx::Error> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"select id, date, time_zone, notify_offsets, channels, title, message, url,
+               data as "data: _", expires_after_minutes, priority, locale, version, created_at, updated_at, now() as "now!", 0::int8 as "total!"
+           from reminders where id = $1 and user_id = $2"#,
+        id,
+        user_id,
+    )
+    .fetch_optional(connection)
+    .await?;
+    row.map(Row::seen).transpose()
+}

@@ -1,0 +1,127 @@
+//! Changes of a reminder that is there.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use shared::outbox;
+use sqlx::{PgConnection, PgExecutor, postgres::types::PgInterval, types::Json};
+use uuid::Uuid;
+
+use super::row::{Row, Seen};
+use crate::{
+    events::Unstamped,
+    reminder::{Channels, Details, Reminder},
+};
+
+/// One of a user's reminders, kept from others until the transaction ends.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn lock(
+    connection: &mut PgConnection,
+    user_id: &str,
+    id: Uuid,
+) -> Result<Option<Seen<Reminder>>, sqlx::Error> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"select id, date, time_zone, notify_offsets, channels, title, message, url, data as "data: _",
+               expires_after_minutes, priority, locale, version, created_at, updated_at, statement_timestamp() as "now!", 0::int8 as "total!"
+           from reminders where id = $1 and user_id = $2
+           for update"#,
+        id,
+        user_id,
+    )
+    .fetch_optional(connection)
+    .await?;
+    row.map(Row::seen).transpose()
+}
+
+/// Gives a reminder other details and writes the message that tells of it: one statement. Answers with its new version
+/// and the time of the change.
+///
+/// # Errors
+/// When the statement fails, or the reminder is not there.
+pub async fn update(
+    connection: &mut PgConnection,
+    id: Uuid,
+    details: &Details,
+    message: &Unstamped,
+) -> Result<(i64, DateTime<Utc>), sqlx::Error> {
+    let message = message.message();
+    let row = sqlx::query!(
+        r#"with changed as (
+               update reminders
+               set date = $2, time_zone = $3, notify_offsets = $4, channels = $5, title = $6, message = $7, url = $8, data = $9,
+                   expires_after_minutes = $10, priority = $11, locale = $12, last_at = $13,
+                   version = version + 1, updated_at = statement_timestamp()
+               where id = $1
+               returning version, updated_at
+           ), told as (
+               insert into outbox (event_id, body, attributes, lease_until)
+               select $14, $15, $16::jsonb || jsonb_build_object('version', version::text, 'occurredAt', wire_time(updated_at)), now() + $17
+               from changed
+           )
+           select version, updated_at from changed"#,
+        id,
+        details.schedule.date,
+        details.schedule.time_zone.name(),
+        details.schedule.offsets.as_slice(),
+        &channel_words(&details.channels) as &[&str],
+        details.title.as_ref().map(|it| it.as_str()),
+        details.message.as_str(),
+        details.url.as_ref().map(|it| it.as_str()),
+        Json(details.data.as_map()) as _,
+        details.expires_after.minutes(),
+        details.priority.as_str(),
+        details.locale.as_ref().map(|it| it.as_str()),
+        details.schedule.last_at(),
+        message.event_id,
+        message.message.body,
+        Json(&message.message.attributes) as _,
+        interval(outbox::LEASE),
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok((row.version, row.updated_at))
+}
+
+/// Deletes one of a user's reminders and writes the message that tells of it: one statement. Answers with the version that the
+/// deletion counts as, and its time; `None` when there is no such reminder.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn delete(
+    executor: impl PgExecutor<'_>,
+    user_id: &str,
+    id: Uuid,
+    message: &Unstamped,
+) -> Result<Option<(i64, DateTime<Utc>)>, sqlx::Error> {
+    let message = message.message();
+    let row = sqlx::query!(
+        r#"with deleted as (
+               delete from reminders where id = $1 and user_id = $2 returning version + 1 as version
+           ), told as (
+               insert into outbox (event_id, body, attributes, lease_until)
+               select $3, $4, $5::jsonb || jsonb_build_object('version', version::text, 'occurredAt', wire_time(now())), now() + $6
+               from deleted
+           )
+           select version as "version!", now() as "now!" from deleted"#,
+        id,
+        user_id,
+        message.event_id,
+        message.message.body,
+        Json(&message.message.attributes) as _,
+        interval(outbox::LEASE),
+    )
+    .fetch_optional(executor)
+    .await?;
+    Ok(row.map(|row| (row.version, row.now)))
+}
+
+pub(super) fn channel_words(channels: &Channels) -> Vec<&'static str> {
+    channels.as_slice().iter().map(|it| it.as_str()).collect()
+}
+
+pub(super) fn interval(duration: Duration) -> PgInterval {
+    PgInterval { months: 0, days: 0, microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX) }
+}

@@ -1,0 +1,98 @@
+//! A user's reminders, newest first.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::row::{Row, Seen};
+use crate::reminder::{Reminder, Status};
+
+/// Which of a user's reminders are meant.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only those that are now this.
+    pub status: Option<Status>,
+    /// Only those due then or later.
+    pub from: Option<DateTime<Utc>>,
+    /// Only those due before.
+    pub to: Option<DateTime<Utc>>,
+}
+
+/// Which part of the list is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slice {
+    /// Only those made before this one.
+    pub before: Option<Uuid>,
+    /// How many to pass over.
+    pub offset: u32,
+    /// How many to give.
+    pub limit: u32,
+}
+
+/// A part of the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// The reminders, each with the time at which it was read.
+    pub items: Vec<Seen<Reminder>>,
+    /// Whether older ones follow.
+    pub more: bool,
+    /// How many there are in all, before and after this part.
+    pub total: i64,
+}
+
+/// A part of a user's list, and its total: one statement on one index, and a second one only for a part that is empty.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn list(pool: &PgPool, user_id: &str, filter: &Filter, slice: Slice) -> Result<Page, sqlx::Error> {
+    let scheduled = filter.status.map(|it| it == Status::Scheduled);
+    let rows = sqlx::query_as!(
+        Row,
+        r#"with page as (
+               select * from reminders
+               where user_id = $1 and id < $2
+                   and ($3::bool is null or (last_at > now()) = $3) and ($4::timestamptz is null or date >= $4) and ($5::timestamptz is null or date < $5)
+               order by id desc offset $6 limit $7
+           )
+           select id, date, time_zone, notify_offsets, channels, title, message, url, data as "data: _",
+               expires_after_minutes, priority, locale, version, created_at, updated_at, now() as "now!",
+               (select count(*) from reminders
+                where user_id = $1
+                   and ($3::bool is null or (last_at > now()) = $3) and ($4::timestamptz is null or date >= $4) and ($5::timestamptz is null or date < $5)
+               ) as "total!"
+           from page order by id desc"#,
+        user_id,
+        slice.before.unwrap_or(Uuid::max()),
+        scheduled,
+        filter.from,
+        filter.to,
+        i64::from(slice.offset),
+        i64::from(slice.limit) + 1,
+    )
+    .fetch_all(pool)
+    .await?;
+    let total = match rows.first() {
+        Some(row) => row.total,
+        None if slice.offset == 0 && slice.before.is_none() => 0,
+        None => count(pool, user_id, filter).await?,
+    };
+    let limit = slice.limit as usize;
+    let more = rows.len() > limit;
+    let items = rows.into_iter().take(limit).map(Row::seen);
+    Ok(Page { items: items.collect::<Result<_, _>>()?, more, total })
+}
+
+async fn count(pool: &PgPool, user_id: &str, filter: &Filter) -> Result<i64, sqlx::Error> {
+    let scheduled = filter.status.map(|it| it == Status::Scheduled);
+    sqlx::query_scalar!(
+        r#"select count(*) as "count!" from reminders
+           where user_id = $1
+               and ($2::bool is null or (last_at > now()) = $2) and ($3::timestamptz is null or date >= $3) and ($4::timestamptz is null or date < $4)"#,
+        user_id,
+        scheduled,
+        filter.from,
+        filter.to,
+    )
+    .fetch_one(pool)
+    .await
+}

@@ -1,0 +1,81 @@
+//! A row of `reminders`, and the reminder that it is.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use crate::reminder::{
+    Channel, Channels, Details, ExpiresAfter, Link, Locale, Message, NotifyOffsets, Pairs, Priority, Reminder, Schedule,
+    TimeZone, Title,
+};
+
+/// What was read, and when by the database's clock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen<T> {
+    /// What was read.
+    pub value: T,
+    /// When.
+    pub now: DateTime<Utc>,
+}
+
+pub(super) struct Row {
+    pub(super) id: Uuid,
+    pub(super) date: DateTime<Utc>,
+    pub(super) time_zone: String,
+    pub(super) notify_offsets: Vec<i32>,
+    pub(super) channels: Vec<String>,
+    pub(super) title: Option<String>,
+    pub(super) message: String,
+    pub(super) url: Option<String>,
+    pub(super) data: Json<BTreeMap<String, String>>,
+    pub(super) expires_after_minutes: i32,
+    pub(super) priority: String,
+    pub(super) locale: Option<String>,
+    pub(super) version: i64,
+    pub(super) created_at: DateTime<Utc>,
+    pub(super) updated_at: DateTime<Utc>,
+    pub(super) now: DateTime<Utc>,
+    /// How many the list has in all; asked for by the list alone.
+    pub(super) total: i64,
+}
+
+/// A stored word that this version does not know.
+#[derive(Debug, thiserror::Error)]
+#[error("reminder {id}: the stored {column} is unknown to this version")]
+struct UnknownWord {
+    id: Uuid,
+    column: &'static str,
+}
+
+impl Row {
+    pub(super) fn seen(self) -> Result<Seen<Reminder>, sqlx::Error> {
+        let now = self.now;
+        Ok(Seen { value: self.reminder()?, now })
+    }
+
+    pub(super) fn reminder(self) -> Result<Reminder, sqlx::Error> {
+        let id = self.id;
+        let unknown = |column| sqlx::Error::Decode(UnknownWord { id, column }.into());
+        let channels = self.channels.iter().map(|word| Channel::from_word(word)).collect::<Option<Vec<_>>>();
+        let channels = channels.and_then(|it| Channels::asked(None, Some(it)).ok().flatten());
+        let details = Details {
+            schedule: Schedule {
+                date: self.date,
+                time_zone: TimeZone::parse(&self.time_zone).map_err(|_| unknown("time_zone"))?,
+                offsets: NotifyOffsets::from_store(self.notify_offsets),
+            },
+            channels: channels.ok_or_else(|| unknown("channels"))?,
+            title: self.title.map(Title::from_store),
+            message: Message::from_store(self.message),
+            url: self.url.map(Link::from_store),
+            data: Pairs::from_store(self.data.0),
+            expires_after: ExpiresAfter::from_store(self.expires_after_minutes),
+            priority: Priority::from_word(&self.priority).ok_or_else(|| unknown("priority"))?,
+            locale: self.locale.map(Locale::from_store),
+        };
+        let (version, created_at, updated_at) = (self.version, self.created_at, self.updated_at);
+        Ok(Reminder { id, version, created_at, updated_at, details })
+    }
+}

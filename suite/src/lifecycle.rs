@@ -1,0 +1,225 @@
+//! The life of the process: start what is needed in order, watch it, end it in the opposite order.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, anyhow};
+use private_postgres::Cluster;
+use sandbox::Sandbox;
+use shared::telemetry::{self, TelemetrySettings};
+use tokio::{net::TcpListener, task::JoinSet, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    banner::{Banner, progress},
+    console,
+    environment::{Environment, LogEnv},
+    interrupt,
+    last_start::LastStart,
+    options::Options,
+    ports::Wish,
+    services::{self, DATABASES, Services},
+};
+
+/// How long the services may drain. What is cut off then is what a crash would cut off: nothing is lost by it.
+const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+
+/// Runs the suite until Ctrl-C or SIGTERM.
+///
+/// # Errors
+/// When something cannot be started, or ends without having been told to.
+pub async fn run(options: Options) -> anyhow::Result<()> {
+    let settings = shared::config::read(&LogEnv { verbose: options.verbose }, TelemetrySettings::read)?;
+    let _telemetry = telemetry::init("suite", env!("CARGO_PKG_VERSION"), &settings)?;
+    let shutdown = interrupt::listen().context("could not listen for signals")?;
+    let begun = Instant::now();
+
+    let data = prepare(&options.data)?;
+    let last = LastStart::read(&data);
+    let cluster = tokio::select! {
+        cluster = start_cluster(&data, &last) => cluster?,
+        () = shutdown.cancelled() => return Ok(()),
+    };
+    let mut suite = Suite { tasks: JoinSet::new(), cluster, sandbox: None, shutdown };
+    let over = suite.live(&options, &data, &last, begun).await;
+    suite.end().await?;
+    over
+}
+
+/// Makes the data folder and gives its full path.
+fn prepare(data: &Path) -> anyhow::Result<PathBuf> {
+    fs::create_dir_all(data).with_context(|| format!("could not make the data folder {}", data.display()))?;
+    data.canonicalize().with_context(|| format!("could not resolve {}", data.display()))
+}
+
+async fn start_cluster(data: &Path, last: &LastStart) -> anyhow::Result<Cluster> {
+    progress(if last.pid == 0 {
+        "starting PostgreSQL; the first time, its cluster is made (a few seconds)"
+    } else {
+        "starting PostgreSQL"
+    });
+    let dir = data.join("postgres");
+    match Cluster::start(private_postgres::Options::new(&dir)).await {
+        Ok(cluster) => Ok(cluster),
+        Err(private_postgres::Error::InUse { .. }) => Err(anyhow!(
+            "another suite runs on {} ({}): stop it, or choose another folder with --data",
+            data.display(),
+            last.describe()
+        )),
+        Err(error) => Err(error).context("PostgreSQL"),
+    }
+}
+
+/// What runs.
+struct Suite {
+    /// The services and the console, by name; each ends when the token is cancelled.
+    tasks: JoinSet<(&'static str, anyhow::Result<()>)>,
+    /// Outlives the tasks: they write to it while they drain.
+    cluster: Cluster,
+    /// Outlives the tasks: they send to it while they drain.
+    sandbox: Option<Sandbox>,
+    shutdown: CancellationToken,
+}
+
+impl Suite {
+    /// Starts everything on top of PostgreSQL and watches it until a signal comes or something fails.
+    async fn live(&mut self, options: &Options, data: &Path, last: &LastStart, begun: Instant) -> anyhow::Result<()> {
+        let shutdown = self.shutdown.clone();
+        let (banner, admins) = tokio::select! {
+            started = self.start(options, data, last) => started?,
+            () = shutdown.cancelled() => return Ok(()),
+        };
+        let client = services::http_client();
+        let ready = async {
+            services::ready(&client, &admins).await?;
+            println!("{}", Banner { took: begun.elapsed(), ..banner });
+            std::future::pending().await
+        };
+        tokio::select! {
+            over = self.over() => over,
+            failed = ready => failed,
+        }
+    }
+
+    async fn start(
+        &mut self,
+        options: &Options,
+        data: &Path,
+        last: &LastStart,
+    ) -> anyhow::Result<(Banner, Vec<(&'static str, SocketAddr)>)> {
+        for name in DATABASES {
+            self.cluster.create_database(name).await?;
+        }
+        let sandbox = start_sandbox(options, last).await?;
+        let listener = bind_console(options, last).await?;
+        let console = listener.local_addr()?;
+
+        progress("starting the services; schemas and bus are brought up to date");
+        let environment = Environment::new(
+            self.cluster.url("bus"),
+            &sandbox.url(),
+            sandbox.fcm_project_config(),
+            format!("http://{console}"),
+        );
+        let services = Services::build(options, last, &environment, &self.cluster).await?;
+        let banner = Banner {
+            console,
+            reminder: services.reminder,
+            event: services.event,
+            notification: services.notification,
+            sandbox: sandbox.addr(),
+            data: self.data_dir(data),
+            took: Duration::ZERO,
+        };
+        note(&banner).write(data)?;
+        let begun_at = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+
+        let routes = console::routes(&banner, begun_at, self.shutdown.clone());
+        self.sandbox = Some(sandbox);
+        let admins = services.all.iter().map(|service| (service.name, service.admin)).collect();
+        for service in services.all {
+            let running = (service.run)(self.shutdown.clone());
+            self.tasks.spawn(async move { (service.name, running.await) });
+        }
+        let shutdown = self.shutdown.clone();
+        self.tasks.spawn(async move {
+            let served = shared::http::serve(listener, routes, shutdown).await;
+            ("the console", served.map_err(anyhow::Error::from))
+        });
+        Ok((banner, admins))
+    }
+
+    /// Where the data really is: the database's account may be unable to enter the wanted folder.
+    fn data_dir(&self, data: &Path) -> PathBuf {
+        if self.cluster.is_relocated() { self.cluster.dir().to_owned() } else { data.to_owned() }
+    }
+
+    /// Waits until a signal comes (`Ok`), or something ends that should not.
+    async fn over(&mut self) -> anyhow::Result<()> {
+        tokio::select! {
+            biased;
+            () = self.shutdown.cancelled() => Ok(()),
+            Some(ended) = self.tasks.join_next() => match ended {
+                Ok((name, Err(error))) => Err(error.context(format!("{name} failed"))),
+                Ok((name, Ok(()))) => Err(anyhow!("{name} ended by itself")),
+                Err(error) => Err(error).context("a service panicked"),
+            },
+            () = self.cluster.ended() => Err(anyhow!("PostgreSQL ended; see its log, {}", self.cluster.log().display())),
+        }
+    }
+
+    /// Ends the tasks, then the sandbox, then PostgreSQL.
+    async fn end(mut self) -> anyhow::Result<()> {
+        progress("stopping");
+        self.shutdown.cancel();
+        let drained = timeout(DRAIN_LIMIT, async {
+            while let Some(ended) = self.tasks.join_next().await {
+                match ended {
+                    Ok((_, Ok(()))) => {}
+                    Ok((name, Err(error))) => tracing::error!(error = format!("{error:#}"), "{name} did not end well"),
+                    Err(error) => tracing::error!(error = %error, "a service panicked"),
+                }
+            }
+        });
+        if drained.await.is_err() {
+            tracing::warn!("not everything was drained in time; it is taken up again at the next start");
+        }
+        self.tasks.shutdown().await;
+        if let Some(sandbox) = self.sandbox {
+            sandbox.stop().await;
+        }
+        self.cluster.stop().await.context("PostgreSQL")
+    }
+}
+
+async fn start_sandbox(options: &Options, last: &LastStart) -> anyhow::Result<Sandbox> {
+    let wish = Wish { option: "--sandbox-port", asked: options.sandbox_port, last: last.sandbox, usual: None };
+    let start = |port| async move {
+        let addr = SocketAddr::from(([127, 0, 0, 1], port));
+        Ok(Sandbox::start(sandbox::Options { addr, ..sandbox::Options::default() }).await?)
+    };
+    wish.start(start).await.context("the sandbox")
+}
+
+async fn bind_console(options: &Options, last: &LastStart) -> anyhow::Result<TcpListener> {
+    let wish = Wish { option: "--console-port", asked: options.console_port, last: last.console, usual: Some(8080) };
+    let bind = |port| async move {
+        TcpListener::bind(("127.0.0.1", port)).await.with_context(|| format!("could not listen on port {port}"))
+    };
+    wish.start(bind).await.context("the console")
+}
+
+fn note(banner: &Banner) -> LastStart {
+    LastStart {
+        pid: std::process::id(),
+        console: Some(banner.console.port()),
+        reminder: Some(banner.reminder.port()),
+        event: Some(banner.event.port()),
+        notification: Some(banner.notification.port()),
+        sandbox: Some(banner.sandbox.port()),
+    }
+}

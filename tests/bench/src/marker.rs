@@ -1,0 +1,75 @@
+//! The bench's mark in a reminder's text, by which the provider knows what arrived: which reminder, and due when.
+
+/// What every mark begins with.
+const BEGIN: &[u8] = b"bench-";
+
+/// The text of reminder `number`, due at `due_ms` (milliseconds since 1970).
+pub(crate) fn text(number: u32, due_ms: u64) -> String {
+    format!("bench-{number}-{due_ms}- Water the plants on the balcony")
+}
+
+/// A mark's number and due time, found in the bytes of a request.
+pub(crate) fn find(bytes: &[u8]) -> Option<(u32, u64)> {
+    let mut rest = after(bytes, BEGIN)?;
+    let number = digits(&mut rest)?;
+    let due_ms = digits(&mut rest)?;
+    Some((u32::try_from(number).ok()?, due_ms))
+}
+
+/// The collapse key in the bytes of an FCM request, where it is one of 32 hexadecimal characters.
+pub(crate) fn collapse_key(bytes: &[u8]) -> Option<u128> {
+    let names: [&[u8]; 3] = [b"\"collapse_key\":\"", b"\"apns-collapse-id\":\"", b"\"Topic\":\""];
+    let value = names.iter().find_map(|name| after(bytes, name))?;
+    let text = str::from_utf8(value.get(..32)?).ok()?;
+    u128::from_str_radix(text, 16).ok()
+}
+
+/// What follows the first `mark`.
+fn after<'a>(bytes: &'a [u8], mark: &[u8]) -> Option<&'a [u8]> {
+    let first = *mark.first()?;
+    let mut rest = bytes;
+    loop {
+        let at = rest.iter().position(|byte| *byte == first)?;
+        rest = rest.get(at..)?;
+        if let Some(found) = rest.strip_prefix(mark) {
+            return Some(found);
+        }
+        rest = rest.get(1..)?;
+    }
+}
+
+/// Takes digits and the dash after them.
+fn digits(rest: &mut &[u8]) -> Option<u64> {
+    let end = rest.iter().position(|byte| *byte == b'-')?;
+    let number = str::from_utf8(rest.get(..end)?).ok()?.parse().ok()?;
+    *rest = rest.get(end + 1..)?;
+    Some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_found_in_a_payload() {
+        let payload = format!(r#"{{"message":{{"token":"bn","notification":{{"body":"{}"}}}}}}"#, text(17, 1_767_225_600_123));
+        assert_eq!(find(payload.as_bytes()), Some((17, 1_767_225_600_123)));
+    }
+
+    #[test]
+    fn what_is_no_mark_is_not_found() {
+        assert_eq!(find(b"a bench- in the park"), None);
+        assert_eq!(find(b""), None);
+        assert_eq!(find(b"bench-1-"), None);
+    }
+
+    #[test]
+    fn the_collapse_key_of_each_platform_is_found() {
+        let id = "0123456789abcdef0123456789abcdef";
+        for name in ["collapse_key", "apns-collapse-id", "Topic"] {
+            let payload = format!(r#"{{"x":1,"{name}":"{id}","y":2}}"#);
+            assert_eq!(collapse_key(payload.as_bytes()), Some(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef));
+        }
+        assert_eq!(collapse_key(br#"{"collapse_key":"short"}"#), None);
+    }
+}

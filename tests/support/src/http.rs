@@ -1,0 +1,146 @@
+//! A small client for the suite's REST APIs.
+
+use std::{sync::Once, time::Duration};
+
+use reqwest::{Method, header::HeaderMap};
+use serde_json::Value;
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A client of one service, as one user.
+#[derive(Debug, Clone)]
+pub struct Client {
+    base: String,
+    inner: reqwest::Client,
+    headers: Vec<(String, String)>,
+}
+
+impl Client {
+    /// A client without identity, for the service at `base` (`http://…`).
+    pub fn new(base: impl Into<String>) -> Self {
+        Self { base: base.into().trim_end_matches('/').to_owned(), inner: plain(), headers: Vec::new() }
+    }
+
+    /// The same client as a user, the way the gateway says it.
+    #[must_use]
+    pub fn as_user(&self, id: &str, email: &str) -> Self {
+        self.with_header("X-Authenticated-Userid", id).with_header("X-Consumer-Username", email)
+    }
+
+    /// The same client with one more header; an earlier one of that name is replaced.
+    #[must_use]
+    pub fn with_header(&self, name: &str, value: &str) -> Self {
+        let mut client = self.clone();
+        client.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        client.headers.push((name.to_owned(), value.to_owned()));
+        client
+    }
+
+    /// `GET`.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, None).await
+    }
+
+    /// `POST` with a JSON body.
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send(Method::POST, path, Some(body)).await
+    }
+
+    /// `PUT` with a JSON body.
+    pub async fn put(&self, path: &str, body: &Value) -> Answer {
+        self.send(Method::PUT, path, Some(body)).await
+    }
+
+    /// `PATCH` with a JSON body.
+    pub async fn patch(&self, path: &str, body: &Value) -> Answer {
+        self.send(Method::PATCH, path, Some(body)).await
+    }
+
+    /// `DELETE`.
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.send(Method::DELETE, path, None).await
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
+        let answer = self.try_send(method.clone(), path, body).await;
+        answer.unwrap_or_else(|error| panic!("{method} {}{path}: no answer: {error:?}", self.base))
+    }
+
+    /// The same, with the failure to get an answer as a value: for services that are killed meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// When there is no whole answer.
+    pub async fn try_send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, reqwest::Error> {
+        let mut request = self.inner.request(method.clone(), format!("{}{path}", self.base));
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request.send().await?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let text = response.text().await?;
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Ok(Answer { request: format!("{method} {path}"), status, headers, body })
+    }
+}
+
+/// What a service answered.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    request: String,
+    /// The status code.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body as JSON; as a JSON string when it is none.
+    pub body: Value,
+}
+
+impl Answer {
+    /// The answer itself when it has this status.
+    ///
+    /// # Panics
+    ///
+    /// When it has another one, with the body.
+    #[track_caller]
+    #[must_use]
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{} answered {}: {}", self.request, self.status, self.body);
+        self
+    }
+
+    /// The error's reason, as in the contract: `INVALID_REQUEST` and so on.
+    pub fn reason(&self) -> Option<&str> {
+        self.body["error"]["reason"].as_str()
+    }
+
+    /// The `id` in the body.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    #[track_caller]
+    pub fn id(&self) -> String {
+        self.body["id"].as_str().unwrap_or_else(|| panic!("{}: no id in {}", self.request, self.body)).to_owned()
+    }
+
+    /// A header's value.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+/// A reqwest client with a limit on every request.
+///
+/// # Panics
+///
+/// When TLS cannot be set up.
+pub fn plain() -> reqwest::Client {
+    static PROVIDER: Once = Once::new();
+    // Built without a default cryptography provider; when somebody has installed one already, that one is as good.
+    PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+    reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build().expect("the HTTP client is built")
+}
