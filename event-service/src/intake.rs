@@ -59,6 +59,12 @@ pub enum Change {
     Delete,
 }
 
+impl Change {
+    pub(crate) const fn is_delete(&self) -> bool {
+        matches!(self, Self::Delete)
+    }
+}
+
 /// Why a message is dead-lettered.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {

@@ -25,6 +25,13 @@ pub struct Known {
     pub active: bool,
 }
 
+impl Known {
+    /// Whether a change is newer. Of equal versions the deletion is: the predecessor's carries the version of what it deletes.
+    fn gives_way_to(self, version: i64, change: &Change) -> bool {
+        version > self.version || (version == self.version && self.active && change.is_delete())
+    }
+}
+
 /// What it is after the batch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome<'a> {
@@ -50,10 +57,10 @@ pub struct Delivery {
 /// Works out what becomes of a notification; nothing when no event is newer than what is known.
 #[must_use]
 pub fn settle<'a>(known: Option<Known>, mut events: Vec<(&'a Envelope, &'a Change)>, now: DateTime<Utc>) -> Option<Outcome<'a>> {
-    events.retain(|(event, _)| known.is_none_or(|known| event.version > known.version));
-    // Between equal versions the event id decides, so that every replica decides alike.
-    events.sort_by_key(|(event, _)| (event.version, event.event_id));
-    events.dedup_by_key(|(event, _)| event.version);
+    events.retain(|(event, change)| known.is_none_or(|known| known.gives_way_to(event.version, change)));
+    // Between equals the event id decides, so that every replica decides alike.
+    events.sort_by_key(|(event, change)| (event.version, change.is_delete(), event.event_id));
+    events.dedup_by_key(|(event, change)| (event.version, change.is_delete()));
     let mut before = None;
     for (event, change) in &events {
         let first_seen = before.is_none() && known.is_none_or(|known| !known.active);

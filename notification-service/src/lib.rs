@@ -23,3 +23,41 @@ mod housekeeping;
 pub mod lanes;
 pub mod routes;
 pub mod store;
+
+use shared::{
+    cli,
+    config::{Process, Reader},
+};
+use tokio_util::sync::CancellationToken;
+
+pub use app::{App, migrate};
+pub use config::Config;
+
+/// notification-service, as its command line sees it.
+#[derive(Debug)]
+pub struct Notifications;
+
+impl cli::Service for Notifications {
+    const NAME: &'static str = env!("CARGO_PKG_NAME");
+    const ABOUT: &'static str = env!("CARGO_PKG_DESCRIPTION");
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    type Config = Config;
+
+    fn read(reader: &mut Reader<'_>) -> Option<Config> {
+        Config::parse(reader)
+    }
+
+    fn process(config: &Config) -> &Process {
+        &config.process
+    }
+
+    async fn migrate(config: &Config) -> anyhow::Result<()> {
+        migrate(config).await
+    }
+
+    async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let app = App::build(config).await?;
+        println!("listening rest={} admin={}", app.rest_addr(), app.admin_addr());
+        app.run(shutdown).await
+    }
+}

@@ -142,3 +142,6 @@ impl From<contract::Priority> for Priority {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 const EVERY: Duration = Duration::from_secs(30 * 60);
 
 /// Keeps the tables small until the token is cancelled.
-pub async fn run(pool: PgPool, shutdown: CancellationToken) {
+pub(crate) async fn run(pool: PgPool, shutdown: CancellationToken) {
     let mut tick = interval(EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

@@ -150,3 +150,5 @@ impl Details {
     }
 }
 
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 //! to the same behaviour.
 
 pub mod aws;
+mod limits;
 pub mod postgres;
 pub mod settings;
 
@@ -20,6 +21,9 @@ pub const MAX_ATTRIBUTES: usize = 10;
 
 /// The most bytes of body, attribute names and attribute values together (SNS and SQS: 256 KiB).
 pub const MAX_MESSAGE_BYTES: usize = 256 * 1024;
+
+/// The longest delay of a message that is sent to a queue (SQS: 15 minutes).
+pub const MAX_DELAY: Duration = Duration::from_secs(15 * 60);
 
 /// The attribute in which a dead-lettered message carries why it was put there.
 pub const REASON_ATTRIBUTE: &str = "deadLetterReason";
@@ -123,7 +127,8 @@ pub trait Bus: Send + Sync + 'static {
     /// [`Error`] when no entry's fate is known; every message is then to be published again.
     async fn publish(&self, topic: &str, messages: &[Message]) -> Result<Vec<Result<(), PublishError>>, Error>;
 
-    /// Puts messages straight into a queue (a URL, or the name behind it), visible after `delay` (at most 15 minutes).
+    /// Puts messages straight into a queue (a URL, or the name behind it), visible after `delay` (at most
+    /// [`MAX_DELAY`]).
     ///
     /// # Errors
     /// As [`Bus::publish`].
@@ -147,14 +152,14 @@ pub trait Bus: Send + Sync + 'static {
         wait: Duration,
     ) -> Result<Vec<Received>, Error>;
 
-    /// Settles receipts, batched. A receipt whose visibility has passed is ignored: the message was or will
-    /// be delivered again.
+    /// Settles receipts, batched. A stale receipt, one whose message was received again since, is ignored: the message
+    /// belongs to whoever received it last. So is one whose message is gone.
     ///
     /// # Errors
     /// [`Error`] when some receipts could not be settled; they will be delivered again.
     async fn settle(&self, queue: &str, settlements: Vec<(Received, Settlement)>) -> Result<(), Error>;
 
-    /// Hides received messages for `visibility` from now on.
+    /// Hides received messages for `visibility` from now on; stale receipts are ignored, as by [`Bus::settle`].
     ///
     /// # Errors
     /// [`Error`] when some could not be extended.

@@ -65,11 +65,18 @@ impl DbSettings {
     /// A pool that connects when it is first used, so that a process starts while its database is away.
     #[must_use]
     pub fn pool(&self, application: &str) -> PgPool {
+        self.pool_with(application, &[])
+    }
+
+    /// The same, with further settings of its sessions.
+    #[must_use]
+    pub fn pool_with(&self, application: &str, session: &[(&str, &str)]) -> PgPool {
         let options = self.options.clone().application_name(application).options([
             ("statement_timeout", "30s"),
             ("idle_in_transaction_session_timeout", "30s"),
             ("timezone", "UTC"),
         ]);
+        let options = options.options(session.iter().copied());
         PgPoolOptions::new()
             .max_connections(self.max_connections)
             .acquire_timeout(Duration::from_secs(5))

@@ -19,7 +19,7 @@ use crate::{
     bus::{SharedBus, Topology},
     config::AppEnv,
     db,
-    http::admin::Readiness,
+    http::{ApiError, Reason, admin::Readiness},
 };
 
 /// The pause between two tries.

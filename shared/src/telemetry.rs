@@ -6,7 +6,7 @@
 
 mod traceparent;
 
-use std::sync::OnceLock;
+use std::{io::IsTerminal, sync::OnceLock};
 
 use anyhow::Context;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -66,7 +66,10 @@ pub fn init(
     let filter = EnvFilter::try_new(&settings.filter).context("RUST_LOG is malformed")?;
     let log: Box<dyn Layer<Registry> + Send + Sync> = match settings.format {
         LogFormat::Json => tracing_subscriber::fmt::layer().json().flatten_event(true).with_filter(filter).boxed(),
-        LogFormat::Pretty => tracing_subscriber::fmt::layer().with_target(false).with_filter(filter).boxed(),
+        LogFormat::Pretty => {
+            let ansi = std::io::stdout().is_terminal();
+            tracing_subscriber::fmt::layer().with_ansi(ansi).with_target(false).with_filter(filter).boxed()
+        }
     };
     let provider = settings.otlp_endpoint.as_deref().map(|endpoint| tracer(service, version, endpoint)).transpose()?;
     let traces = provider.as_ref().map(|provider| {

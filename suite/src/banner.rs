@@ -34,7 +34,7 @@ impl Banner {
         let device = r#"{"fcmToken":"my-phone","type":"android","name":"My phone"}"#;
         let due = "$(date -u -d '+5 seconds' +%FT%TZ 2>/dev/null || date -u -v+5S +%FT%TZ)";
         let body = format!(
-            r#"{{"date":"'"{due}"'","notifyOffset":0,"channels":["push","email"],"title":"Tea","message":"The tea is ready"}}"#
+            r#"{{"date":"'"{due}"'","channels":["push","email"],"title":"Tea","message":"The tea is ready"}}"#
         );
         [
             (

@@ -161,21 +161,20 @@ impl Gate {
                 if is_probe { self.reopen() } else { Change::Same }
             }
             Sign::Troubled => {
-                self.narrow(2);
+                self.narrow_to(self.window - (self.window / 8).max(1));
                 self.postpone_probe(now, is_probe, false);
                 Change::Same
             }
             Sign::Throttled(wait) => {
-                self.narrow(NARROWEST);
+                self.narrow_to(0);
                 self.pause(now, wait, is_probe)
             }
             Sign::Misconfigured => self.stop(now, is_probe),
         }
     }
 
-    fn narrow(&mut self, divisor: usize) {
-        let narrowest = (self.widest / NARROWEST).max(1);
-        self.window = (self.window / divisor).max(narrowest);
+    fn narrow_to(&mut self, window: usize) {
+        self.window = window.max(self.widest / NARROWEST).max(1);
     }
 
     fn reopen(&mut self) -> Change {
@@ -203,7 +202,7 @@ impl Gate {
         }
         let wait = self.pace.first;
         self.state = State::Stopped { probe_at: now + wait, wait, probing: false };
-        self.window = (self.widest / NARROWEST).max(1);
+        self.narrow_to(0);
         Change::Stopped
     }
 

@@ -1,1 +1,121 @@
-//! x
+//! The bus on AWS: SNS topics, SQS queues. Both are infrastructure: nothing is created here.
+//!
+//! Topics are named by ARN, queues by URL (a bare name of the same account is looked up).
+
+mod batch;
+mod config;
+mod dead_letters;
+mod ensure;
+mod error;
+mod publish;
+mod queue;
+mod receive;
+mod settle;
+
+use std::{collections::HashMap, sync::RwLock, time::Duration};
+
+use async_trait::async_trait;
+
+use super::{Bus, Depth, Error, Message, PublishError, Receipt, Received, Settlement, Topology};
+use queue::Queue;
+
+pub use config::sdk_config;
+
+/// The most entries of a batch call (SNS and SQS).
+const BATCH: usize = 10;
+/// Calls under way at once for one call of the port.
+const CALLS: usize = 16;
+/// How often an entry that failed within a successful call is tried altogether.
+const ATTEMPTS: usize = 4;
+
+/// The adapter; cheap to share by reference, one a process.
+#[derive(Debug)]
+pub struct AwsBus {
+    sns: aws_sdk_sns::Client,
+    sqs: aws_sdk_sqs::Client,
+    queues: RwLock<HashMap<String, Queue>>,
+}
+
+impl AwsBus {
+    /// An adapter with the SDK's configuration (see [`sdk_config`]).
+    #[must_use]
+    pub fn new(config: &aws_config::SdkConfig) -> Self {
+        Self { sns: aws_sdk_sns::Client::new(config), sqs: aws_sdk_sqs::Client::new(config), queues: RwLock::default() }
+    }
+}
+
+/// The pause before an entry's next try: 50 ms, doubled each time, of which half is chance.
+async fn pause(attempt: usize) {
+    let full = 50u64 << attempt.min(6);
+    let jitter = rand::random_range(full / 2..=full);
+    tokio::time::sleep(Duration::from_millis(jitter)).await;
+}
+
+/// Whole seconds, as SQS counts: rounded up, at most `max`.
+fn seconds(duration: Duration, max: i32) -> i32 {
+    let rounded = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    i32::try_from(rounded).unwrap_or(max).min(max)
+}
+
+#[async_trait]
+impl Bus for AwsBus {
+    async fn publish(&self, topic: &str, messages: &[Message]) -> Result<Vec<Result<(), PublishError>>, Error> {
+        self.publish_to(topic, messages).await
+    }
+
+    async fn send(
+        &self,
+        queue: &str,
+        messages: &[Message],
+        delay: Duration,
+    ) -> Result<Vec<Result<(), PublishError>>, Error> {
+        self.send_to(queue, messages, delay).await
+    }
+
+    async fn receive(
+        &self,
+        queue: &str,
+        max: usize,
+        visibility: Duration,
+        wait: Duration,
+    ) -> Result<Vec<Received>, Error> {
+        self.receive_from(&self.queue_url(queue).await?, max, visibility, wait).await
+    }
+
+    async fn settle(&self, queue: &str, settlements: Vec<(Received, Settlement)>) -> Result<(), Error> {
+        self.settle_in(queue, settlements).await
+    }
+
+    async fn extend(&self, queue: &str, receipts: &[Receipt], visibility: Duration) -> Result<(), Error> {
+        self.extend_in(queue, receipts, visibility).await
+    }
+
+    async fn depth(&self, queue: &str) -> Result<Depth, Error> {
+        self.depth_of(queue).await
+    }
+
+    async fn dead_letters(&self, queue: &str, max: usize) -> Result<Vec<Received>, Error> {
+        self.peek_dead_letters(queue, max).await
+    }
+
+    async fn redrive(&self, queue: &str, max: usize) -> Result<u64, Error> {
+        self.redrive_into(queue, max).await
+    }
+
+    async fn ensure(&self, topology: &Topology) -> Result<(), Error> {
+        self.check(topology).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_whole_rounded_up_and_bounded() {
+        assert_eq!(seconds(Duration::ZERO, 20), 0);
+        assert_eq!(seconds(Duration::from_millis(1), 20), 1);
+        assert_eq!(seconds(Duration::from_secs(3), 20), 3);
+        assert_eq!(seconds(Duration::MAX, 20), 20);
+    }
+}

@@ -1,1 +1,125 @@
-//! x
+//! The bus on PostgreSQL: pgmq's queues, with topics and subscriptions in the schema `bus`.
+//!
+//! A message's body lies in the queue as `jsonb` when it is a JSON object or array (so it is normalised: equal as
+//! JSON, not byte by byte), else as a JSON string of its text; its attributes are pgmq's headers. Topics and queues
+//! are named by the last segment of an ARN or URL, in lower case. A topic that no queue is subscribed to yet takes
+//! nothing: publishing to it is [`Error::Unavailable`], so that an outbox keeps what nobody would receive.
+
+mod error;
+mod floor;
+mod install;
+mod name;
+mod pool;
+mod publish;
+mod queue;
+mod receive;
+mod settle;
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use secrecy::ExposeSecret as _;
+use sqlx::PgPool;
+
+use super::{
+    Bus, Depth, Error, Message, PublishError, Receipt, Received, Settlement, Topology, settings::PostgresSettings,
+};
+use queue::Queue;
+
+/// No call to the database takes longer, whatever becomes of the connection.
+const CALL_LIMIT: Duration = Duration::from_secs(35);
+
+/// The adapter; cheap to share by reference, one a process.
+#[derive(Debug)]
+pub struct PostgresBus {
+    pool: PgPool,
+    queues: RwLock<HashMap<String, Arc<Queue>>>,
+}
+
+impl PostgresBus {
+    /// An adapter that connects when it is used first.
+    ///
+    /// # Errors
+    /// [`Error::Misconfigured`] when the URL cannot be understood.
+    pub fn new(settings: &PostgresSettings) -> Result<Self, Error> {
+        let pool = pool::lazy(settings.url.expose_secret(), settings.max_connections)?;
+        Ok(Self { pool, queues: RwLock::default() })
+    }
+
+    /// The queue by the name or URL that was configured.
+    fn queue(&self, given: &str) -> Result<Arc<Queue>, Error> {
+        let name = name::of(given)?;
+        if let Some(queue) = self.queues.read().unwrap_or_else(PoisonError::into_inner).get(&name) {
+            return Ok(Arc::clone(queue));
+        }
+        let mut queues = self.queues.write().unwrap_or_else(PoisonError::into_inner);
+        let queue = queues.entry(name.clone()).or_insert_with(|| Arc::new(Queue::new(name)));
+        Ok(Arc::clone(queue))
+    }
+}
+
+/// Awaits a call to the database, bounded in time.
+async fn bounded<T>(
+    action: &'static str,
+    call: impl Future<Output = Result<T, sqlx::Error>> + Send,
+) -> Result<T, Error> {
+    match tokio::time::timeout(CALL_LIMIT, call).await {
+        Ok(result) => result.map_err(|source| error::of(action, source)),
+        Err(elapsed) => Err(Error::Unavailable { action, source: elapsed.into() }),
+    }
+}
+
+#[async_trait]
+impl Bus for PostgresBus {
+    async fn publish(&self, topic: &str, messages: &[Message]) -> Result<Vec<Result<(), PublishError>>, Error> {
+        self.publish_to(&name::of(topic)?, messages).await
+    }
+
+    async fn send(
+        &self,
+        queue: &str,
+        messages: &[Message],
+        delay: Duration,
+    ) -> Result<Vec<Result<(), PublishError>>, Error> {
+        self.send_to(&*self.queue(queue)?, messages, delay).await
+    }
+
+    async fn receive(
+        &self,
+        queue: &str,
+        max: usize,
+        visibility: Duration,
+        wait: Duration,
+    ) -> Result<Vec<Received>, Error> {
+        self.receive_from(&*self.queue(queue)?, max, visibility, wait).await
+    }
+
+    async fn settle(&self, queue: &str, settlements: Vec<(Received, Settlement)>) -> Result<(), Error> {
+        self.settle_in(&*self.queue(queue)?, settlements).await
+    }
+
+    async fn extend(&self, queue: &str, receipts: &[Receipt], visibility: Duration) -> Result<(), Error> {
+        self.extend_in(&*self.queue(queue)?, receipts, visibility).await
+    }
+
+    async fn depth(&self, queue: &str) -> Result<Depth, Error> {
+        self.depth_of(&*self.queue(queue)?).await
+    }
+
+    async fn dead_letters(&self, queue: &str, max: usize) -> Result<Vec<Received>, Error> {
+        self.peek_dead_letters(&*self.queue(queue)?, max).await
+    }
+
+    async fn redrive(&self, queue: &str, max: usize) -> Result<u64, Error> {
+        self.redrive_into(&*self.queue(queue)?, max).await
+    }
+
+    async fn ensure(&self, topology: &Topology) -> Result<(), Error> {
+        self.install(topology).await
+    }
+}

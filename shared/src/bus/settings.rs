@@ -1,15 +1,19 @@
 //! Which bus, and how to reach it.
 
+use std::sync::Arc;
+
 use secrecy::SecretString;
 
-use super::{Error, SharedBus};
+use super::{Error, SharedBus, aws::AwsBus, postgres::PostgresBus};
+
+pub use super::aws::sdk_config;
 
 /// Which adapter, and how to reach what stands behind it.
 #[derive(Debug, Clone)]
 pub enum BusSettings {
     /// SNS and SQS.
     Aws(AwsSettings),
-    /// pgmq.
+    /// pgmq on a PostgreSQL.
     Postgres(PostgresSettings),
 }
 
@@ -18,25 +22,28 @@ pub enum BusSettings {
 pub struct AwsSettings {
     /// The region.
     pub region: String,
-    /// Another endpoint than AWS's.
+    /// Another endpoint than AWS's own (an emulator).
     pub endpoint_url: Option<String>,
-    /// Static credentials; else the SDK's own chain.
+    /// A static access key and its secret; none: the SDK's own chain (environment, profile, web identity, ECS, IMDS).
     pub credentials: Option<(String, SecretString)>,
 }
 
 /// How to reach the PostgreSQL of the bus.
 #[derive(Debug, Clone)]
 pub struct PostgresSettings {
-    /// Its URL.
+    /// `postgres://user:password@host:port/name`.
     pub url: SecretString,
-    /// The most connections this process opens to it.
+    /// The most connections that this process opens to it.
     pub max_connections: u32,
 }
 
-/// x
+/// The bus that was configured. Nothing is contacted yet: what stands behind it may be down.
 ///
 /// # Errors
-/// x
-pub async fn connect(_: &BusSettings) -> Result<SharedBus, Error> {
-    Err(Error::Misconfigured { action: "x", source: "x".into() })
+/// [`Error::Misconfigured`] when the settings cannot be understood.
+pub async fn connect(settings: &BusSettings) -> Result<SharedBus, Error> {
+    Ok(match settings {
+        BusSettings::Aws(settings) => Arc::new(AwsBus::new(&sdk_config(settings).await)),
+        BusSettings::Postgres(settings) => Arc::new(PostgresBus::new(settings)?),
+    })
 }

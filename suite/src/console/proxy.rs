@@ -4,7 +4,7 @@ use axum::{
     Json,
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, Version, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Uri, Version, header},
     response::{IntoResponse, Response},
 };
 use futures::StreamExt;
@@ -40,6 +40,7 @@ const PER_CONNECTION: [HeaderName; 7] = [
 #[derive(Clone)]
 pub(super) struct Proxy {
     reminder: String,
+    event: String,
     notification: String,
     sandbox: String,
     client: HttpClient,
@@ -51,6 +52,7 @@ impl Proxy {
     pub(super) fn new(banner: &Banner, shutdown: CancellationToken) -> Self {
         Self {
             reminder: format!("http://{}", banner.reminder),
+            event: format!("http://{}", banner.event),
             notification: format!("http://{}", banner.notification),
             sandbox: format!("http://{}/_sandbox", banner.sandbox),
             client: services::http_client(),
@@ -63,6 +65,7 @@ impl Proxy {
         let path = uri.path().strip_prefix("/api")?;
         let base = match path.split('/').nth(1)? {
             "reminders" => &self.reminder,
+            "events" => &self.event,
             "device" | "notifications" => &self.notification,
             "messages" | "stream" => &self.sandbox,
             _ => return None,
@@ -118,7 +121,7 @@ fn refusal(reason: Reason, message: &str) -> Response {
     let (status, code) = reason.parts();
     let request_id = new_id().simple().to_string();
     let detail = ErrorDetail { message: message.to_owned(), reason: code, status: status.as_u16(), request_id };
-    (StatusCode::from(status), Json(ErrorBody { error: detail })).into_response()
+    (status, Json(ErrorBody { error: detail })).into_response()
 }
 
 #[cfg(test)]

@@ -10,7 +10,16 @@ pub(crate) fn text(number: u32, due_ms: u64) -> String {
 
 /// A mark's number and due time, found in the bytes of a request.
 pub(crate) fn find(bytes: &[u8]) -> Option<(u32, u64)> {
-    let mut rest = after(bytes, BEGIN)?;
+    let mut rest = bytes;
+    loop {
+        rest = after(rest, BEGIN)?;
+        if let Some(found) = parse(rest) {
+            return Some(found);
+        }
+    }
+}
+
+fn parse(mut rest: &[u8]) -> Option<(u32, u64)> {
     let number = digits(&mut rest)?;
     let due_ms = digits(&mut rest)?;
     Some((u32::try_from(number).ok()?, due_ms))
@@ -52,8 +61,11 @@ mod tests {
 
     #[test]
     fn a_mark_is_found_in_a_payload() {
-        let payload = format!(r#"{{"message":{{"token":"bn","notification":{{"body":"{}"}}}}}}"#, text(17, 1_767_225_600_123));
+        let payload =
+            format!(r#"{{"message":{{"token":"bn","notification":{{"body":"{}"}}}}}}"#, text(17, 1_767_225_600_123));
         assert_eq!(find(payload.as_bytes()), Some((17, 1_767_225_600_123)));
+        let after_another = format!("a bench-mark, {}", text(18, 5));
+        assert_eq!(find(after_another.as_bytes()), Some((18, 5)));
     }
 
     #[test]

@@ -5,7 +5,6 @@
 
 use std::{
     convert::Infallible,
-    io::Read as _,
     net::Ipv4Addr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -55,15 +54,10 @@ impl State {
     }
 }
 
-/// Serves on a free port, which it prints as `listening rest=IP:PORT`, until its standard input ends.
+/// Serves on a free port, which it prints as `listening rest=IP:PORT`, until it is ended.
 pub(crate) async fn run() -> anyhow::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("bind the provider's port")?;
     println!("listening rest={}", listener.local_addr().context("read the provider's port")?);
-    std::thread::spawn(|| {
-        // Whoever started the provider holds the other end: however it ends, so does the provider.
-        let _ = std::io::stdin().read_to_end(&mut Vec::new());
-        std::process::exit(0);
-    });
     let state = Arc::new(State::default());
     loop {
         let (stream, _) = listener.accept().await.context("accept a connection")?;

@@ -106,7 +106,6 @@ impl Answer {
     ///
     /// When it has another one, with the body.
     #[track_caller]
-    #[must_use]
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{} answered {}: {}", self.request, self.status, self.body);
         self

@@ -55,7 +55,7 @@ async fn messages_are_listed_counted_and_forgotten_over_http() {
     assert_eq!(stats.body["answers"]["push"]["404 UNREGISTERED"], 1);
     assert_eq!(attempts.body["attempts"].as_array().unwrap().len(), 1);
     assert_eq!(http.get("/_sandbox/messages?kind=email").await.body["messages"].as_array().unwrap().len(), 0);
-    let _ = http.delete("/_sandbox/messages").await.expect(204);
+    http.delete("/_sandbox/messages").await.expect(204);
     assert!(sender.sandbox.captured().is_empty());
 }
 

@@ -16,7 +16,7 @@ async fn the_program_serves_writes_the_account_and_ends_on_sigterm() {
     program.ready(Duration::from_secs(10)).await;
     let account: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     assert_eq!(account["token_uri"], format!("{}/token", program.rest_url()));
-    let _ = Client::new(program.rest_url()).get("/healthz").await.expect(200);
+    Client::new(program.rest_url()).get("/healthz").await.expect(200);
     assert!(program.log().contains(&format!("FCM_ENDPOINT={}", program.rest_url())));
     assert_eq!(program.terminate().await, Some(0));
 }

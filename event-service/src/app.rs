@@ -1,0 +1,172 @@
+//! The service's life: bound, started, serving, drained.
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use shared::{
+    bus::{self, QueueSpec, SharedBus, Subscription, Topology},
+    cli::Service,
+    config::{Auth, BusConfig, Process, Reader},
+    consumer::{self, ConsumerSettings},
+    contract::EventType,
+    db,
+    http::{self, ApiSettings, Authenticator, Listeners, admin},
+    outbox::Relay,
+    startup::{Started, Startup},
+};
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::Config,
+    consumer::{Events, PATIENCE},
+    housekeeping, routes,
+    store::{MIGRATOR, SESSION, Store},
+};
+
+/// Events in one batch at the most.
+const BATCH: usize = 500;
+/// For how long a received batch is hidden; extended while it is held.
+const VISIBILITY: Duration = Duration::from_secs(30);
+/// Receipts without a settlement before a message is dead-lettered.
+const MAX_RECEIVE_COUNT: u32 = 5;
+
+/// The service as its command line sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct EventService;
+
+impl Service for EventService {
+    const NAME: &'static str = "event-service";
+    const ABOUT: &'static str = "Consumes events; owns the notifications database and the event catalogue";
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    type Config = Config;
+
+    fn read(reader: &mut Reader<'_>) -> Option<Config> {
+        Config::parse(reader)
+    }
+
+    fn process(config: &Config) -> &Process {
+        &config.process
+    }
+
+    async fn migrate(config: &Config) -> anyhow::Result<()> {
+        migrate(config).await
+    }
+
+    async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let app = App::build(config).await?;
+        println!("listening rest={} admin={}", app.rest_addr(), app.admin_addr());
+        app.run(shutdown).await
+    }
+}
+
+/// Brings the database's schema and, where the bus is our own, topic and queue up to date.
+///
+/// # Errors
+/// When either cannot be reached or refuses.
+pub async fn migrate(config: &Config) -> anyhow::Result<()> {
+    let pool = config.database.pool_with(EventService::NAME, SESSION);
+    db::migrate(&pool, &MIGRATOR).await.context("migrate the notifications database")?;
+    Store::new(pool).create_partitions().await.context("make the catalogue's partitions")?;
+    let bus = bus::connect(&config.bus.settings).await.context("connect to the bus")?;
+    bus.ensure(&topology(&config.bus)).await.context("make topic and queue")
+}
+
+/// What event-service relies on: its topic, and its queue subscribed to the events it consumes.
+fn topology(bus: &BusConfig) -> Topology {
+    let consumed = EventType::ALL.iter().filter(|it| !it.is_event_service_fact() && **it != EventType::NotificationSend);
+    let filter = BTreeMap::from([("eventType".to_owned(), consumed.map(ToString::to_string).collect())]);
+    let subscription = Subscription { topic: bus.event_topic.clone(), filter };
+    let queue = QueueSpec { queue: bus.event_queue.clone(), max_receive_count: MAX_RECEIVE_COUNT, subscriptions: vec![subscription] };
+    Topology { topics: vec![bus.event_topic.clone()], queues: vec![queue] }
+}
+
+/// The service, bound to its ports and not yet started.
+pub struct App {
+    config: Config,
+    listeners: Listeners,
+    rest_addr: SocketAddr,
+    admin_addr: SocketAddr,
+    pool: PgPool,
+    bus: SharedBus,
+}
+
+impl App {
+    /// Binds the ports. Database and bus may still be away.
+    ///
+    /// # Errors
+    /// When a port is taken, or the bus's settings cannot be used.
+    pub async fn build(config: Config) -> anyhow::Result<Self> {
+        let listeners = Listeners::bind(&config.process, true).await?;
+        let rest_addr = listeners.rest_addr().context("the REST listener has no address")?;
+        let admin_addr = listeners.admin_addr()?;
+        let pool = config.database.pool_with(EventService::NAME, SESSION);
+        let bus = bus::connect(&config.bus.settings).await.context("connect to the bus")?;
+        Ok(Self { config, listeners, rest_addr, admin_addr, pool, bus })
+    }
+
+    /// Where the REST API listens.
+    #[must_use]
+    pub fn rest_addr(&self) -> SocketAddr {
+        self.rest_addr
+    }
+
+    /// Where health and metrics are.
+    #[must_use]
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin_addr
+    }
+
+    /// Serves until the token is cancelled, then finishes the batches under way.
+    ///
+    /// # Errors
+    /// When a listener or a task fails.
+    pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let Self { config, listeners, pool, bus, .. } = self;
+        let store = Store::new(pool.clone());
+        let started = Started::default();
+        let readiness = admin::Readiness::default().with_database(pool.clone(), &MIGRATOR).until(shutdown.clone());
+        let admin_routes = admin::routes(started.check(readiness));
+        let state = routes::AppState::new(store.clone(), Arc::clone(&bus), &config.bus, shutdown.clone());
+        // Nobody is identified here: the API is internal and asks for no identity.
+        let nobody = Authenticator::new(Auth::Gateway { secret: None })?;
+        let api = http::api(routes::router(state, started.clone()), nobody, &ApiSettings::default());
+        // Health stays reachable while the rest drains.
+        let stopped = CancellationToken::new();
+        let admin_server = tokio::spawn(http::serve(listeners.admin, admin_routes, stopped.clone()));
+        let rest = listeners.rest.context("the REST listener is missing")?;
+        let rest_server = tokio::spawn(http::serve(rest, api, shutdown.clone()));
+
+        let startup = Startup {
+            app_env: config.process.app_env,
+            pool: pool.clone(),
+            migrator: Some(&MIGRATOR),
+            bus: Arc::clone(&bus),
+            topology: topology(&config.bus),
+        };
+        if startup.complete(&started, &shutdown).await {
+            work(&config, store, pool.clone(), bus, &shutdown).await?;
+        }
+        rest_server.await??;
+        stopped.cancel();
+        admin_server.await??;
+        pool.close().await;
+        Ok(())
+    }
+}
+
+/// Consumes and relays until the token is cancelled; the relay ends after the consumer, whose last facts it publishes.
+async fn work(config: &Config, store: Store, pool: PgPool, bus: SharedBus, shutdown: &CancellationToken) -> anyhow::Result<()> {
+    let consumed = CancellationToken::new();
+    let (relay, handoff) = Relay::new(pool, Arc::clone(&bus), config.bus.event_topic.clone());
+    let relay = tokio::spawn(relay.run(consumed.clone()));
+    let house = tokio::spawn(housekeeping::run(store.clone(), shutdown.clone()));
+    let settings =
+        ConsumerSettings { queue: config.bus.event_queue.clone(), batch: BATCH, concurrency: config.concurrency, visibility: VISIBILITY };
+    let handler = Arc::new(Events::new(store, handoff, PATIENCE, shutdown.clone()));
+    consumer::run(bus, settings, handler, shutdown.clone()).await;
+    consumed.cancel();
+    relay.await?;
+    house.await?;
+    Ok(())
+}

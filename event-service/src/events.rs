@@ -1,0 +1,38 @@
+//! The facts that event-service tells: what it keeps of a notification changed.
+
+use serde_json::{Value, json};
+use shared::{
+    contract::{Event, EventType, Schema},
+    outbox::OutboxMessage,
+};
+
+use crate::{
+    identity::{Source, fact_id},
+    plan::{Known, Outcome},
+};
+
+/// The fact that follows from an outcome of a batch; none when a notification that never was is taken back.
+pub(crate) fn fact(source: Source, known: Option<Known>, outcome: &Outcome<'_>) -> Result<Option<OutboxMessage>, serde_json::Error> {
+    let was_active = known.is_some_and(|known| known.active);
+    let event_type = match (outcome.data, was_active) {
+        (Some(_), false) => EventType::NotificationCreated,
+        (Some(_), true) => EventType::NotificationUpdated,
+        (None, true) => EventType::NotificationDeleted,
+        (None, false) => return Ok(None),
+    };
+    let cause = outcome.event;
+    let data: Value = outcome.data.map_or_else(|| Ok(json!({})), serde_json::to_value)?;
+    let event = Event {
+        event_type,
+        event_id: fact_id(source, &cause.item_id, cause.version, event_type),
+        occurred_at: cause.occurred_at,
+        user_id: cause.user_id.clone(),
+        user_email: cause.user_email.clone(),
+        item_id: cause.item_id.clone(),
+        version: cause.version,
+        schema: Schema::V2,
+        traceparent: cause.traceparent,
+        data,
+    };
+    OutboxMessage::of(&event).map(Some)
+}

@@ -1,0 +1,51 @@
+//! Pages: how long, and where the next one begins.
+
+use chrono::{DateTime, Utc};
+use shared::http::ApiError;
+use uuid::Uuid;
+
+use crate::store::Cursor;
+
+const DEFAULT_LIMIT: i64 = 50;
+const MAX_LIMIT: i64 = 500;
+
+/// The length of a page.
+pub(super) fn limit(asked: Option<i64>) -> Result<i64, ApiError> {
+    let limit = asked.unwrap_or(DEFAULT_LIMIT);
+    if (1..=MAX_LIMIT).contains(&limit) { Ok(limit) } else { Err(ApiError::invalid(format!("limit: expected 1 to {MAX_LIMIT}"))) }
+}
+
+/// A cursor as it is written: the last event's time in microseconds and its id.
+pub(super) fn write(cursor: Cursor) -> String {
+    format!("{}-{}", cursor.occurred_at.timestamp_micros(), cursor.event_id.simple())
+}
+
+/// A cursor as it was written.
+pub(super) fn read(text: &str) -> Result<Cursor, ApiError> {
+    let parsed = text.rsplit_once('-').and_then(|(micros, id)| {
+        let occurred_at = DateTime::<Utc>::from_timestamp_micros(micros.parse().ok()?)?;
+        Some(Cursor { occurred_at, event_id: Uuid::try_parse(id).ok()? })
+    });
+    parsed.ok_or_else(|| ApiError::invalid("cursor: is none of ours"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_read_as_it_was_written() {
+        let before_1970 = DateTime::from_timestamp_micros(-5).expect("a time");
+        for occurred_at in [before_1970, "2026-05-01T08:00:00.123Z".parse().expect("a time")] {
+            let cursor = Cursor { occurred_at, event_id: Uuid::from_u128(7) };
+            assert_eq!(read(&write(cursor)).expect("a cursor"), cursor);
+        }
+    }
+
+    #[test]
+    fn a_foreign_cursor_is_refused() {
+        for text in ["", "-", "1", "1-x", "99999999999999999999-00000000000000000000000000000000"] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! A batch of events as one transaction of set-based statements.
+//!
+//! Rows are written in the order of their keys, so that two replicas wait for each other instead of locking each other
+//! out; what still collides (with a scheduler's marks) is rolled back by the server and applied again.
+
+mod occurrences;
+mod outcomes;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use shared::{
+    contract::Envelope,
+    outbox::{self, OutboxMessage},
+};
+use sqlx::{PgConnection, Postgres, Transaction};
+use uuid::Uuid;
+
+use super::{Store, notifications::NotificationState};
+use crate::{
+    events::fact,
+    identity::Source,
+    intake::{Change, Effect, Incoming},
+    plan::{self, Known, Outcome},
+};
+
+/// Why a batch was not applied; nothing of it was.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// A statement failed.
+    #[error("apply events: {0}")]
+    Database(#[from] sqlx::Error),
+    /// A value cannot be written as JSON.
+    #[error("write an event as JSON")]
+    Json(#[from] serde_json::Error),
+}
+
+impl ApplyError {
+    /// Whether a message is to blame, and would be again: its values are what the database refuses (SQLSTATE classes 22
+    /// data, 23 constraint, 54 limit), or they cannot be encoded. Everything else passes, or is to be mended elsewhere.
+    #[must_use]
+    pub fn is_the_messages(&self) -> bool {
+        match self {
+            Self::Json(_) | Self::Database(sqlx::Error::Encode(_)) => true,
+            Self::Database(sqlx::Error::Database(error)) => error.code().is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class))),
+            Self::Database(_) => false,
+        }
+    }
+
+    /// The SQLSTATE, where the database gave one: its message may quote values and is not shown.
+    #[must_use]
+    pub fn sqlstate(&self) -> Option<String> {
+        match self {
+            Self::Database(sqlx::Error::Database(error)) => error.code().map(Into::into),
+            _ => None,
+        }
+    }
+}
+
+/// What a batch brings of each notification: who asked, and the changes.
+type Items<'a> = BTreeMap<Uuid, (Source, Vec<(&'a Envelope, &'a Change)>)>;
+
+/// One notification of a batch: who asked, what was known, what it becomes.
+struct Settled<'a> {
+    id: Uuid,
+    source: Source,
+    known: Option<Known>,
+    outcome: Outcome<'a>,
+}
+
+impl Store {
+    /// Applies events, each once however often it comes, and returns the facts to hand to the relay.
+    ///
+    /// # Errors
+    /// [`ApplyError`]: nothing was applied.
+    pub async fn apply(&self, incoming: &[&Incoming]) -> Result<Vec<OutboxMessage>, ApplyError> {
+        let mut transaction = self.pool.begin().await?;
+        let fresh = remember(&mut transaction, incoming).await?;
+        let facts = change_notifications(&mut transaction, &fresh).await?;
+        outcomes::count(&mut transaction, &fresh).await?;
+        outbox::insert(&mut *transaction, &facts).await?;
+        transaction.commit().await?;
+        metrics::counter!("events_applied_total").increment(fresh.len() as u64);
+        Ok(facts)
+    }
+}
+
+/// Adds to the catalogue what is not in it, and returns just that.
+async fn remember<'a>(connection: &mut PgConnection, incoming: &[&'a Incoming]) -> Result<Vec<&'a Incoming>, sqlx::Error> {
+    let ours = incoming.iter().copied().filter(|it| it.effect != Effect::OwnFact);
+    let by_key: BTreeMap<_, _> = ours.map(|it| ((it.event.occurred_at, it.event.event_id), it)).collect();
+    let events: Vec<&Envelope> = by_key.values().map(|it| &it.event).collect();
+    let occurred: Vec<DateTime<Utc>> = events.iter().map(|event| event.occurred_at).collect();
+    let ids: Vec<Uuid> = events.iter().map(|event| event.event_id).collect();
+    let types: Vec<&str> = events.iter().map(|event| event.event_type.as_str()).collect();
+    let items: Vec<&str> = events.iter().map(|event| event.item_id.as_str()).collect();
+    let users: Vec<&str> = events.iter().map(|event| event.user_id.as_str()).collect();
+    let versions: Vec<i64> = events.iter().map(|event| event.version).collect();
+    let data: Vec<serde_json::Value> = events.iter().map(|event| event.data.clone()).collect();
+    let new = sqlx::query!(
+        "insert into events (occurred_at, event_id, event_type, item_id, user_id, version, data)
+         select * from unnest($1::timestamptz[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::jsonb[])
+         on conflict (occurred_at, event_id) do nothing
+         returning occurred_at, event_id",
+        &occurred,
+        &ids,
+        &types as &[&str],
+        &items as &[&str],
+        &users as &[&str],
+        &versions,
+        &data,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(new.iter().filter_map(|row| by_key.get(&(row.occurred_at, row.event_id)).copied()).collect())
+}
+
+async fn change_notifications(transaction: &mut Transaction<'_, Postgres>, fresh: &[&Incoming]) -> Result<Vec<OutboxMessage>, ApplyError> {
+    let mut items = Items::new();
+    for it in fresh {
+        if let Effect::Notification { source, id, change } = &it.effect {
+            items.entry(*id).or_insert_with(|| (*source, Vec::new())).1.push((&it.event, change));
+        }
+    }
+    if items.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (known, now) = lock(transaction, &items.keys().copied().collect::<Vec<_>>()).await?;
+    let settled = items.into_iter().filter_map(|(id, (source, events))| {
+        let known = known.get(&id).copied();
+        plan::settle(known, events, now).map(|outcome| Settled { id, source, known, outcome })
+    });
+    let mut settled: Vec<Settled<'_>> = settled.collect();
+    let kept = keep(transaction, &settled).await?;
+    // Another replica was quicker with a newer version of an item that was unknown here a moment ago.
+    settled.retain(|it| kept.written.contains(&it.id));
+    occurrences::replace(transaction, &settled, &kept.replaced).await?;
+    let facts: Result<Vec<_>, _> = settled.iter().map(|it| fact(it.source, it.known, &it.outcome)).collect();
+    Ok(facts?.into_iter().flatten().collect())
+}
+
+/// Locks what is known of some notifications, in the order of their ids; with the database's time.
+async fn lock(connection: &mut PgConnection, ids: &[Uuid]) -> Result<(HashMap<Uuid, Known>, DateTime<Utc>), sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select now() as "now!", found.id as "id?", found.version as "version?", found.state as "state?: NotificationState"
+           from (select) as one
+           left join (select id, version, state from notifications where id = any($1) order by id for update) as found on true"#,
+        ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    let now = rows.first().map_or_else(Utc::now, |row| row.now);
+    let known = rows.into_iter().filter_map(|row| {
+        let known = Known { version: row.version?, active: row.state? == NotificationState::Active };
+        Some((row.id?, known))
+    });
+    Ok((known.collect(), now))
+}
+
+/// What the upsert did.
+struct Kept {
+    /// Rows that are now in this batch's version.
+    written: HashSet<Uuid>,
+    /// Those of them that were there before, and may have occurrences.
+    replaced: Vec<Uuid>,
+}
+
+async fn keep(connection: &mut PgConnection, settled: &[Settled<'_>]) -> Result<Kept, ApplyError> {
+    let ids: Vec<Uuid> = settled.iter().map(|it| it.id).collect();
+    let sources: Vec<&str> = settled.iter().map(|it| it.source.as_str()).collect();
+    let items: Vec<&str> = settled.iter().map(|it| it.outcome.event.item_id.as_str()).collect();
+    let users: Vec<&str> = settled.iter().map(|it| it.outcome.event.user_id.as_str()).collect();
+    let versions: Vec<i64> = settled.iter().map(|it| it.outcome.event.version).collect();
+    let occurred: Vec<DateTime<Utc>> = settled.iter().map(|it| it.outcome.event.occurred_at).collect();
+    let traces: Vec<Option<String>> = settled.iter().map(|it| it.outcome.event.traceparent.map(|trace| trace.to_string())).collect();
+    // The tombstone of a deleted one keeps neither address nor content.
+    let emails: Vec<Option<&str>> = settled.iter().map(|it| it.outcome.data.and(it.outcome.event.user_email.as_deref())).collect();
+    let dates: Vec<Option<DateTime<Utc>>> = settled.iter().map(|it| it.outcome.data.map(|data| data.date)).collect();
+    let offsets: Vec<Option<String>> = settled.iter().map(|it| it.outcome.data.map(|data| array_text(&data.notify_offsets))).collect();
+    let contents = settled.iter().map(|it| it.outcome.data.map(|data| serde_json::to_value(&data.content)).transpose());
+    let contents: Vec<Option<serde_json::Value>> = contents.collect::<Result<_, _>>()?;
+    let rows = sqlx::query!(
+        r#"insert into notifications as known
+               (id, source, item_id, user_id, user_email, version, state, date, notify_offsets, content, traceparent, occurred_at)
+           select id, source, item_id, user_id, user_email, version,
+                  case when content is null then 'deleted' else 'active' end::notification_state,
+                  date, notify_offsets::int[], content, traceparent, occurred_at
+           from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::timestamptz[], $8::text[], $9::jsonb[],
+                       $10::text[], $11::timestamptz[])
+               as new (id, source, item_id, user_id, user_email, version, date, notify_offsets, content, traceparent, occurred_at)
+           on conflict (id) do update set
+               user_id = excluded.user_id, user_email = excluded.user_email, version = excluded.version, state = excluded.state,
+               date = excluded.date, notify_offsets = excluded.notify_offsets, recurrence = excluded.recurrence,
+               content = excluded.content, traceparent = excluded.traceparent, occurred_at = excluded.occurred_at, updated_at = now()
+           where known.version < excluded.version
+              or (known.version = excluded.version and known.state = 'active' and excluded.state = 'deleted')
+           returning id, (xmax = 0) as "is_new!""#,
+        &ids,
+        &sources as &[&str],
+        &items as &[&str],
+        &users as &[&str],
+        &emails as &[Option<&str>],
+        &versions,
+        &dates as &[Option<DateTime<Utc>>],
+        &offsets as &[Option<String>],
+        &contents as &[Option<serde_json::Value>],
+        &traces as &[Option<String>],
+        &occurred,
+    )
+    .fetch_all(connection)
+    .await?;
+    let replaced = rows.iter().filter(|row| !row.is_new).map(|row| row.id).collect();
+    Ok(Kept { written: rows.iter().map(|row| row.id).collect(), replaced })
+}
+
+/// A text that PostgreSQL reads as an `int[]`: `unnest` cannot carry arrays of different lengths.
+fn array_text(numbers: &[i32]) -> String {
+    let numbers: Vec<String> = numbers.iter().map(ToString::to_string).collect();
+    format!("{{{}}}", numbers.join(","))
+}

@@ -1,0 +1,119 @@
+//! Keeps a notification's times of delivery with its newest version.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use shared::contract::occurrence_id;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::Settled;
+use crate::plan::Delivery;
+
+/// Rows to write, in the order of their ids.
+#[derive(Default)]
+struct Rows(BTreeMap<Uuid, (Uuid, DateTime<Utc>, Delivery)>);
+
+impl Rows {
+    fn of(settled: &[Settled<'_>], owed: bool) -> Self {
+        let mut rows = Self::default();
+        for it in settled {
+            let deliveries = it.outcome.deliveries.iter().filter(|(_, delivery)| delivery.owed == owed);
+            for (due_at, delivery) in deliveries {
+                let id = occurrence_id(it.source.as_str(), it.outcome.event.item_id.as_str(), *due_at);
+                rows.0.insert(id, (it.id, *due_at, *delivery));
+            }
+        }
+        rows
+    }
+
+    fn ids(&self) -> Vec<Uuid> {
+        self.0.keys().copied().collect()
+    }
+
+    fn notifications(&self) -> Vec<Uuid> {
+        self.0.values().map(|row| row.0).collect()
+    }
+
+    fn due(&self) -> Vec<DateTime<Utc>> {
+        self.0.values().map(|row| row.1).collect()
+    }
+
+    fn dates(&self) -> Vec<DateTime<Utc>> {
+        self.0.values().map(|row| row.2.date).collect()
+    }
+
+    fn expiries(&self) -> Vec<DateTime<Utc>> {
+        self.0.values().map(|row| row.2.expires_at).collect()
+    }
+}
+
+/// Cancels what no longer is to be delivered, makes or revives what is. What was released or has ended stays as it is.
+pub(super) async fn replace(connection: &mut PgConnection, settled: &[Settled<'_>], replaced: &[Uuid]) -> Result<(), sqlx::Error> {
+    let owed = Rows::of(settled, true);
+    let kept = Rows::of(settled, false);
+    if !replaced.is_empty() {
+        let staying: Vec<Uuid> = owed.0.keys().chain(kept.0.keys()).copied().collect();
+        cancel(connection, replaced, &staying).await?;
+    }
+    if !owed.0.is_empty() {
+        make(connection, &owed).await?;
+    }
+    if !kept.0.is_empty() {
+        adjust(connection, &kept).await?;
+    }
+    Ok(())
+}
+
+async fn cancel(connection: &mut PgConnection, notifications: &[Uuid], staying: &[Uuid]) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update occurrences set state = 'cancelled', outcome_at = now(), reason = null
+         from (
+             select id from occurrences
+             where notification_id = any($1) and pending and not exists (select from unnest($2::uuid[]) as staying (id) where staying.id = occurrences.id)
+             order by id for update
+         ) as gone
+         where occurrences.id = gone.id",
+        notifications,
+        staying,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn make(connection: &mut PgConnection, owed: &Rows) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into occurrences as known (id, notification_id, due_at, date, expires_at)
+         select * from unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[])
+         on conflict (id) do update set
+             state = 'pending', date = excluded.date, expires_at = excluded.expires_at, outcome_at = null, reason = null,
+             lease_until = case when known.state = 'pending' then known.lease_until else '-infinity' end
+         where known.state = 'cancelled'
+            or (known.state = 'pending' and (known.date, known.expires_at) is distinct from (excluded.date, excluded.expires_at))",
+        &owed.ids(),
+        &owed.notifications(),
+        &owed.due(),
+        &owed.dates(),
+        &owed.expiries(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The same time of delivery may now be of another date, or expire at another time.
+async fn adjust(connection: &mut PgConnection, kept: &Rows) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update occurrences set date = new.date, expires_at = new.expires_at
+         from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[]) as new (id, date, expires_at)
+         where occurrences.id = new.id and pending
+           and (occurrences.date, occurrences.expires_at) is distinct from (new.date, new.expires_at)",
+        &kept.ids(),
+        &kept.dates(),
+        &kept.expiries(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,102 @@
+//! Counts the outcomes of deliveries, and ends the occurrences that all their deliveries have ended.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use shared::contract::DeliveryState;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::intake::{Effect, Incoming};
+
+/// What a batch tells of one occurrence, whatever the order in which it was told.
+struct Tally {
+    notification_id: Uuid,
+    due_at: DateTime<Utc>,
+    sent: i32,
+    failed: i32,
+    suppressed: i32,
+    deliveries: i32,
+    /// When and why: of the latest one that ended a delivery.
+    latest: Option<(DateTime<Utc>, Option<String>)>,
+}
+
+impl Tally {
+    fn of(fresh: &[&Incoming]) -> BTreeMap<Uuid, Self> {
+        let mut tallies = BTreeMap::new();
+        for it in fresh {
+            let Effect::Outcome { notification_id, data } = &it.effect else { continue };
+            let tally = tallies.entry(data.occurrence_id.into_uuid()).or_insert_with(|| Self {
+                notification_id: *notification_id,
+                due_at: data.due_at,
+                sent: 0,
+                failed: 0,
+                suppressed: 0,
+                deliveries: 0,
+                latest: None,
+            });
+            tally.deliveries = tally.deliveries.max(data.deliveries);
+            match data.state {
+                DeliveryState::Sent => tally.sent += 1,
+                DeliveryState::Failed => tally.failed += 1,
+                DeliveryState::Suppressed => tally.suppressed += 1,
+                DeliveryState::Pending | DeliveryState::Deferred => continue,
+            }
+            tally.latest = tally.latest.take().max(Some((data.at, data.reason.clone())));
+        }
+        tallies
+    }
+}
+
+/// Adds the outcomes of a batch. One whose occurrence is not known yet is kept for it: the event that makes the
+/// occurrence then finds it released or ended.
+pub(super) async fn count(connection: &mut PgConnection, fresh: &[&Incoming]) -> Result<(), sqlx::Error> {
+    let tallies = Tally::of(fresh);
+    if tallies.is_empty() {
+        return Ok(());
+    }
+    let column = |value: fn(&Tally) -> i32| tallies.values().map(value).collect::<Vec<i32>>();
+    let (sent, failed, suppressed, deliveries) = (column(|it| it.sent), column(|it| it.failed), column(|it| it.suppressed), column(|it| it.deliveries));
+    let ids: Vec<Uuid> = tallies.keys().copied().collect();
+    let notifications: Vec<Uuid> = tallies.values().map(|it| it.notification_id).collect();
+    let due: Vec<DateTime<Utc>> = tallies.values().map(|it| it.due_at).collect();
+    let at: Vec<Option<DateTime<Utc>>> = tallies.values().map(|it| it.latest.as_ref().map(|latest| latest.0)).collect();
+    let reasons: Vec<Option<&str>> = tallies.values().map(|it| it.latest.as_ref().and_then(|latest| latest.1.as_deref())).collect();
+    sqlx::query!(
+        "insert into occurrences as known (id, notification_id, due_at, sent, failed, suppressed, deliveries, outcome_at, reason, state, released_at)
+         select *, occurrence_state_of(sent, failed, suppressed, deliveries), now()
+         from unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::int[], $5::int[], $6::int[], $7::int[], $8::timestamptz[], $9::text[])
+             as told (id, notification_id, due_at, sent, failed, suppressed, deliveries, outcome_at, reason)
+         on conflict (id) do update set
+             sent = known.sent + excluded.sent,
+             failed = known.failed + excluded.failed,
+             suppressed = known.suppressed + excluded.suppressed,
+             deliveries = greatest(known.deliveries, excluded.deliveries),
+             outcome_at = greatest(case when known.state <> 'cancelled' then known.outcome_at end, excluded.outcome_at),
+             reason = case
+                 when known.state = 'cancelled' or known.outcome_at is null
+                   or (excluded.outcome_at, coalesce(excluded.reason, '')) > (known.outcome_at, coalesce(known.reason, '')) then excluded.reason
+                 else known.reason
+             end,
+             released_at = coalesce(known.released_at, excluded.released_at),
+             state = case
+                 when known.state in ('sent', 'failed', 'suppressed')
+                  and occurrence_state_of(known.sent + excluded.sent, known.failed + excluded.failed, known.suppressed + excluded.suppressed,
+                                          greatest(known.deliveries, excluded.deliveries)) = 'released' then known.state
+                 else occurrence_state_of(known.sent + excluded.sent, known.failed + excluded.failed, known.suppressed + excluded.suppressed,
+                                          greatest(known.deliveries, excluded.deliveries))
+             end",
+        &ids,
+        &notifications,
+        &due,
+        &sent,
+        &failed,
+        &suppressed,
+        &deliveries,
+        &at as &[Option<DateTime<Utc>>],
+        &reasons as &[Option<&str>],
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

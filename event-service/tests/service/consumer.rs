@@ -1,0 +1,172 @@
+//! What becomes of messages: applied once, dead-lettered with a reason, or held while the database is away.
+
+use std::time::Duration;
+
+use serde_json::json;
+use shared::{
+    bus::Settlement,
+    consumer::Handler,
+    contract::{EventType, Recurrence, Schema},
+};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use crate::fixture::{World, created, data, deleted, event, hours, now, received, updated, world, world_with};
+
+#[tokio::test]
+async fn a_repeat_changes_nothing() {
+    let world = world().await;
+    let message = created("a", 1, now() + hours(2), &[0, 10]);
+    world.apply(&[message.clone(), message.clone()]).await;
+    world.apply(&[message]).await;
+    assert_eq!((world.count("events").await, world.count("notifications").await, world.count("occurrences").await), (1, 1, 2));
+    assert_eq!(world.facts().await, ["notification:created"]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_rejected_with_its_reason_and_the_rest_is_applied() {
+    let world = world().await;
+    let good = created("a", 1, now() + hours(2), &[0]);
+    let mut bad_json = created("b", 1, now() + hours(2), &[0]);
+    bad_json.body = "{".to_owned();
+    let mut unknown_type = good.clone();
+    unknown_type.attributes.insert("eventType".to_owned(), "reminder:eaten".to_owned());
+    let mut recurring = data(now() + hours(2), &[0]);
+    recurring.recurrence =
+        Some(Recurrence { rrule: "FREQ=DAILY".to_owned(), exdates: Vec::new(), gap: Default::default(), fold: Default::default() });
+    let recurring = received(&event(EventType::ReminderCreated, "c", 1, now(), recurring));
+    let no_offset = created("d", 1, now() + hours(2), &[]);
+
+    let settlements = world.handler.handle(&[bad_json, good, unknown_type, recurring, no_offset]).await;
+
+    let reason = |index: usize| match &settlements[index] {
+        Settlement::Reject(reason) => reason.clone(),
+        other => panic!("{index}: {other:?}"),
+    };
+    assert_eq!(settlements[1], Settlement::Done);
+    assert!(reason(0).contains("body"), "{}", reason(0));
+    assert!(reason(2).contains("type is unknown"), "{}", reason(2));
+    assert!(reason(3).contains("recurrence is not supported"), "{}", reason(3));
+    assert!(reason(4).contains("notifyOffsets"), "{}", reason(4));
+    assert!(world.notification("a").await.is_some());
+    assert_eq!(world.count("events").await, 1);
+}
+
+#[tokio::test]
+async fn one_message_that_the_database_refuses_does_not_keep_the_others() {
+    let world = world().await;
+    let mut poison = data(now() + hours(2), &[0]);
+    poison.content.message = "a text with a NUL \0 in it".to_owned();
+    let poison = received(&event(EventType::ReminderCreated, "poison", 1, now(), poison));
+
+    let settlements =
+        world.handler.handle(&[created("a", 1, now() + hours(2), &[0]), poison, created("b", 1, now() + hours(2), &[0])]).await;
+
+    assert_eq!((&settlements[0], &settlements[2]), (&Settlement::Done, &Settlement::Done));
+    assert!(matches!(&settlements[1], Settlement::Reject(reason) if reason.contains("SQLSTATE 22")), "{:?}", settlements[1]);
+    assert!(world.notification("a").await.is_some() && world.notification("b").await.is_some());
+    assert_eq!(world.notification("poison").await, None);
+}
+
+#[tokio::test]
+async fn our_own_facts_and_what_is_not_ours_are_told_apart() {
+    let world = world().await;
+    let fact = received(&event(EventType::NotificationCreated, "a", 1, now(), json!({})));
+    let device = received(&event(EventType::DeviceRegistered, "d", 1, now(), json!({})));
+    let misrouted = received(&event(EventType::NotificationSend, "a", 1, now(), json!({})));
+    let settlements = world.handler.handle(&[fact, device, misrouted]).await;
+    assert_eq!(settlements[..2], [Settlement::Done, Settlement::Done]);
+    assert!(matches!(&settlements[2], Settlement::Reject(_)));
+    assert_eq!((world.count("events").await, world.count("notifications").await), (1, 0));
+}
+
+#[tokio::test]
+async fn a_command_of_another_service_is_another_item_than_the_reminder_of_the_same_id() {
+    let world = world().await;
+    let date = now() + hours(3);
+    let command = received(&event(EventType::NotificationCreate, "a", 1, now(), data(date, &[0])));
+    let taken_back = received(&event(EventType::NotificationDelete, "a", 2, now(), json!({})));
+    world.apply(&[created("a", 1, date, &[0]), command]).await;
+    assert_eq!(world.count("notifications").await, 2);
+    world.apply(&[taken_back]).await;
+    assert_eq!(world.count("occurrences where pending").await, 1, "the reminder's");
+}
+
+#[tokio::test]
+async fn the_predecessors_messages_are_applied() {
+    let world = world().await;
+    let mut event = event(EventType::ReminderCreated, "a", 1, now(), json!(null));
+    event.schema = Schema::Legacy;
+    event.data = json!({"id": "a", "message": "m", "date": now() + hours(1), "notifyType": "email", "notifyOffset": 10, "updatedAt": now()});
+    let mut message = received(&event);
+    for name in ["schema", "version", "eventId", "occurredAt"] {
+        message.attributes.remove(name);
+    }
+    let mut deletion = message.clone();
+    deletion.attributes.insert("eventType".to_owned(), "reminder:deleted".to_owned());
+    deletion.message_id = "another".to_owned();
+    world.apply(&[message]).await;
+    assert_eq!(world.count("occurrences where pending").await, 1);
+    world.apply(&[deletion]).await;
+    assert_eq!(world.count("occurrences where pending").await, 0, "the deletion has the version of what it deletes");
+}
+
+#[tokio::test]
+async fn facts_tell_what_changed() {
+    let world = world().await;
+    let date = now() + hours(2);
+    world.apply(&[created("a", 1, date, &[0])]).await;
+    world.apply(&[updated("a", 2, date, &[10])]).await;
+    world.apply(&[deleted("a", 3), deleted("never-made", 1)]).await;
+    assert_eq!(world.facts().await, ["notification:created", "notification:deleted", "notification:updated"]);
+}
+
+#[tokio::test]
+async fn a_batch_is_held_while_the_database_is_away_and_applied_when_it_is_back() {
+    let world = world().await;
+    let gate = Gate::close(&world).await;
+    let batch = [created("a", 1, now() + hours(2), &[0])];
+    let handling = world.handler.handle(&batch);
+    let opening = async {
+        // The handler has met the closed door once the server has refused a connection of its pool.
+        support::eventually(Duration::from_secs(10), async || world.pool.size() == 0).await;
+        gate.open().await;
+    };
+    let (settlements, ()) = tokio::join!(handling, opening);
+    assert_eq!(settlements, [Settlement::Done]);
+    assert!(world.notification("a").await.is_some());
+}
+
+#[tokio::test]
+async fn a_batch_is_given_back_when_the_database_stays_away_or_the_process_ends() {
+    let world = world_with(Duration::from_millis(50)).await;
+    let gate = Gate::close(&world).await;
+    let batch = [created("a", 1, now() + hours(2), &[0])];
+    assert!(matches!(world.handler.handle(&batch).await[..], [Settlement::RetryAfter(_)]));
+    world.shutdown.cancel();
+    assert!(matches!(world.handler.handle(&batch).await[..], [Settlement::RetryAfter(_)]));
+    gate.open().await;
+}
+
+/// Keeps everybody out of a database.
+struct Gate {
+    admin: PgConnection,
+    name: String,
+}
+
+impl Gate {
+    async fn close(world: &World) -> Self {
+        let url = support::postgres::cluster_url().await.expect("the test cluster");
+        let mut gate = Self { admin: PgConnection::connect(&url).await.expect("connects"), name: world.database.name().to_owned() };
+        gate.run(format!("alter database {} allow_connections false", gate.name)).await;
+        gate.run(format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{}'", gate.name)).await;
+        gate
+    }
+
+    async fn open(mut self) {
+        self.run(format!("alter database {} allow_connections true", self.name)).await;
+    }
+
+    async fn run(&mut self, sql: String) {
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.admin).await.expect("allowed");
+    }
+}

@@ -1,0 +1,106 @@
+//! Which times of delivery are kept with a notification.
+
+use chrono::{DateTime, Utc};
+use shared::contract::EventType;
+
+use crate::fixture::{World, created, data, deleted, event, hours, minutes, now, received, updated, world};
+
+async fn pending(world: &World, item: &str) -> Vec<DateTime<Utc>> {
+    world.occurrences(item).await.into_iter().filter(|(_, state)| state == "pending").map(|(due_at, _)| due_at).collect()
+}
+
+/// As a scheduler marks it.
+async fn release(world: &World, due_at: DateTime<Utc>) {
+    let sql = "update occurrences set state = 'released', released_at = now() where due_at = $1";
+    sqlx::query(sql).bind(due_at).execute(&world.pool).await.expect("marked");
+}
+
+#[tokio::test]
+async fn each_offset_is_a_delivery_once() {
+    let world = world().await;
+    let date = now() + hours(2);
+    world.apply(&[created("a", 1, date, &[60, 10, 10, 0])]).await;
+    assert_eq!(pending(&world, "a").await, [date - minutes(60), date - minutes(10), date]);
+}
+
+#[tokio::test]
+async fn an_edit_moves_every_delivery() {
+    let world = world().await;
+    let (before, after) = (now() + hours(2), now() + hours(5));
+    world.apply(&[created("a", 1, before, &[60, 0])]).await;
+    world.apply(&[updated("a", 2, after, &[60, 0])]).await;
+    assert_eq!(pending(&world, "a").await, [after - minutes(60), after]);
+    assert_eq!(world.occurrences("a").await[&before], "cancelled");
+    world.apply(&[updated("a", 3, before, &[0])]).await;
+    assert_eq!(pending(&world, "a").await, [before], "a cancelled one may wait again");
+}
+
+#[tokio::test]
+async fn what_was_released_stays_so() {
+    let world = world().await;
+    let date = now() + hours(2);
+    world.apply(&[created("a", 1, date, &[60, 0])]).await;
+    release(&world, date - minutes(60)).await;
+    world.apply(&[updated("a", 2, date, &[60, 0])]).await;
+    world.apply(&[deleted("a", 3)]).await;
+    let states = world.occurrences("a").await;
+    assert_eq!((states[&(date - minutes(60))].as_str(), states[&date].as_str()), ("released", "cancelled"));
+}
+
+#[tokio::test]
+async fn a_past_delivery_of_a_new_notification_is_made_at_once_unless_it_has_expired() {
+    let world = world().await;
+    let date = now() - minutes(5);
+    world.apply(&[created("a", 1, date, &[0, 120])]).await;
+    assert_eq!(pending(&world, "a").await, [date]);
+}
+
+#[tokio::test]
+async fn an_edit_fires_nothing_that_has_been() {
+    let world = world().await;
+    let date = now() + minutes(30);
+    world.apply(&[created("a", 1, date, &[0])]).await;
+    world.apply(&[updated("a", 2, date, &[0, 60])]).await;
+    assert_eq!(pending(&world, "a").await, [date], "an hour before was half an hour ago");
+}
+
+#[tokio::test]
+async fn an_edit_keeps_a_late_delivery_that_still_waits() {
+    let world = world().await;
+    let date = now() - minutes(5);
+    let made = received(&event(EventType::ReminderCreated, "a", 1, now() - hours(1), data(date, &[0])));
+    world.apply(&[made]).await;
+    world.apply(&[updated("a", 2, date, &[0, 20])]).await;
+    assert_eq!(pending(&world, "a").await, [date]);
+}
+
+#[tokio::test]
+async fn an_event_that_comes_late_loses_no_delivery() {
+    let world = world().await;
+    let (made, due) = (now() - hours(3), now() - minutes(170));
+    let create = received(&event(EventType::ReminderCreated, "a", 1, made, data(now() + hours(9), &[0])));
+    let moved = received(&event(EventType::ReminderUpdated, "a", 2, made, data(due, &[0])));
+    let renamed = received(&event(EventType::ReminderUpdated, "a", 3, now(), data(due, &[0])));
+    world.apply(&[renamed, create, moved]).await;
+    assert_eq!(pending(&world, "a").await, [due], "the scheduler ends it as expired");
+}
+
+#[tokio::test]
+async fn a_deletion_before_the_creation_leaves_a_tombstone() {
+    let world = world().await;
+    world.apply(&[deleted("a", 2)]).await;
+    world.apply(&[created("a", 1, now() + hours(2), &[0])]).await;
+    let kept = world.notification("a").await.expect("a tombstone");
+    assert_eq!((kept.version, kept.state.as_str(), kept.content), (2, "deleted", None));
+    assert!(world.occurrences("a").await.is_empty());
+    assert_eq!(world.count("events").await, 2, "both are in the catalogue");
+}
+
+#[tokio::test]
+async fn of_several_versions_in_a_batch_the_highest_wins() {
+    let world = world().await;
+    let dates = [now() + hours(2), now() + hours(3), now() + hours(4)];
+    world.apply(&[updated("a", 3, dates[2], &[0]), created("a", 1, dates[0], &[0]), updated("a", 2, dates[1], &[0])]).await;
+    assert_eq!(pending(&world, "a").await, [dates[2]]);
+    assert_eq!(world.notification("a").await.map(|it| it.version), Some(3));
+}

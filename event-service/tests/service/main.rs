@@ -1,0 +1,9 @@
+//! event-service on a real database: what it makes of events, in whatever order and however often they come.
+
+mod consumer;
+mod deliveries;
+mod fixture;
+mod housekeeping;
+mod order;
+mod outcomes;
+mod routes;

@@ -1,0 +1,1 @@
+//! The internal REST API, by the production builder.

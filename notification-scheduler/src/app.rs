@@ -1,0 +1,134 @@
+//! The scheduler's life: bound, started, claiming, drained.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use anyhow::Context;
+use shared::{
+    bus::{self, SharedBus, Topology},
+    cli::Service,
+    config::{BusConfig, Process, Reader},
+    http::{self, Listeners, admin},
+    startup::{Started, Startup},
+};
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::Config,
+    scheduler::{Scheduler, Settings},
+    store::{SESSION, Store},
+};
+
+/// The service as its command line sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct NotificationScheduler;
+
+impl Service for NotificationScheduler {
+    const NAME: &'static str = "notification-scheduler";
+    const ABOUT: &'static str = "Claims due occurrences and publishes them";
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    type Config = Config;
+
+    fn read(reader: &mut Reader<'_>) -> Option<Config> {
+        Config::parse(reader)
+    }
+
+    fn process(config: &Config) -> &Process {
+        &config.process
+    }
+
+    async fn migrate(config: &Config) -> anyhow::Result<()> {
+        migrate(config).await
+    }
+
+    async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let app = App::build(config).await?;
+        println!("listening admin={}", app.admin_addr());
+        app.run(shutdown).await
+    }
+}
+
+fn topology(bus: &BusConfig) -> Topology {
+    Topology { topics: vec![bus.notification_topic.clone()], queues: Vec::new() }
+}
+
+/// Makes its topic where the bus is our own. It owns no table: event-service's `migrate` makes those.
+///
+/// # Errors
+/// When the bus cannot be reached or refuses.
+pub async fn migrate(config: &Config) -> anyhow::Result<()> {
+    let bus = bus::connect(&config.bus.settings).await.context("connect to the bus")?;
+    bus.ensure(&topology(&config.bus)).await.context("make the topic")?;
+    tracing::info!("the topic is there; the tables are event-service's to make");
+    Ok(())
+}
+
+/// The scheduler, bound to its port and not yet started.
+pub struct App {
+    config: Config,
+    listeners: Listeners,
+    admin_addr: SocketAddr,
+    pool: PgPool,
+    bus: SharedBus,
+}
+
+impl App {
+    /// Binds the admin port. Database and bus may still be away.
+    ///
+    /// # Errors
+    /// When the port is taken, or the bus's settings cannot be used.
+    pub async fn build(config: Config) -> anyhow::Result<Self> {
+        let listeners = Listeners::bind(&config.process, false).await?;
+        let admin_addr = listeners.admin_addr()?;
+        let pool = config.database.pool_with(NotificationScheduler::NAME, SESSION);
+        let bus = bus::connect(&config.bus.settings).await.context("connect to the bus")?;
+        Ok(Self { config, listeners, admin_addr, pool, bus })
+    }
+
+    /// Where health and metrics are.
+    #[must_use]
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin_addr
+    }
+
+    /// Claims and publishes until the token is cancelled, then finishes the batches under way.
+    ///
+    /// # Errors
+    /// When the listener or a task fails.
+    pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let Self { config, listeners, pool, bus, .. } = self;
+        let store = Store::new(pool.clone(), Settings::LEASE);
+        let scheduler = Scheduler::new(store.clone(), Arc::clone(&bus), Settings::new(config.bus.notification_topic.clone()));
+        let started = Started::default();
+        let readiness = started.check(readiness(store, scheduler.clone())).until(shutdown.clone());
+        // Health stays reachable while the rest drains.
+        let stopped = CancellationToken::new();
+        let admin_server = tokio::spawn(http::serve(listeners.admin, admin::routes(readiness), stopped.clone()));
+        let startup = Startup { app_env: config.process.app_env, pool: pool.clone(), migrator: None, bus, topology: topology(&config.bus) };
+        if startup.complete(&started, &shutdown).await {
+            scheduler.run(shutdown).await;
+        }
+        stopped.cancel();
+        admin_server.await??;
+        pool.close().await;
+        Ok(())
+    }
+}
+
+fn readiness(store: Store, scheduler: Scheduler) -> admin::Readiness {
+    let database = move || {
+        let store = store.clone();
+        async move {
+            match store.has_tables().await {
+                Ok(true) => Ok(()),
+                Ok(false) => Err("event-service's tables are missing: run its `migrate`".to_owned()),
+                Err(_) => Err("the database does not answer".to_owned()),
+            }
+        }
+    };
+    let bus = move || {
+        let answers = scheduler.topic_answers();
+        async move { if answers { Ok(()) } else { Err("the topic does not take what is published".to_owned()) } }
+    };
+    admin::Readiness::default().with("database", database).with("bus", bus)
+}

@@ -1,0 +1,112 @@
+//! What is due, as the messages that tell of it.
+
+use chrono::{DateTime, Utc};
+use shared::{
+    contract::{DeliveryState, Event, EventType, OutcomeData, Schema, SendData, event_id_of},
+    outbox::OutboxMessage,
+};
+use uuid::Uuid;
+
+use crate::store::Claimed;
+
+/// Why an occurrence ends without having been published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// It was too late to be sent.
+    Expired,
+    /// The topic can never take it.
+    Unpublishable,
+}
+
+impl End {
+    /// The state in which it ends.
+    #[must_use]
+    pub const fn state(self) -> DeliveryState {
+        match self {
+            Self::Expired => DeliveryState::Suppressed,
+            Self::Unpublishable => DeliveryState::Failed,
+        }
+    }
+
+    /// The reason that the timeline shows.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::Unpublishable => "unpublishable",
+        }
+    }
+
+    const fn event_type(self) -> EventType {
+        match self {
+            Self::Expired => EventType::NotificationSuppressed,
+            Self::Unpublishable => EventType::NotificationFailed,
+        }
+    }
+}
+
+/// The command to send an occurrence. Published again, it is the same event.
+#[must_use]
+pub fn send(claimed: Claimed) -> Event<SendData> {
+    Event {
+        event_type: EventType::NotificationSend,
+        event_id: event_id_of(&format!("{}\n{}", claimed.id.simple(), EventType::NotificationSend)),
+        occurred_at: claimed.due_at,
+        user_id: claimed.user_id,
+        user_email: claimed.user_email,
+        item_id: claimed.item_id.clone(),
+        version: claimed.version,
+        schema: Schema::V2,
+        traceparent: claimed.traceparent,
+        data: SendData {
+            occurrence_id: claimed.id.simple(),
+            source: claimed.source,
+            item_id: claimed.item_id,
+            due_at: claimed.due_at,
+            date: claimed.date,
+            expires_at: claimed.expires_at,
+            content: claimed.content,
+        },
+    }
+}
+
+/// The fact that an occurrence ended without having been published.
+#[must_use]
+pub fn ended(claimed: &Claimed, end: End, at: DateTime<Utc>) -> Event<OutcomeData> {
+    Event {
+        event_type: end.event_type(),
+        event_id: ended_id(claimed.id, end),
+        occurred_at: at,
+        user_id: claimed.user_id.clone(),
+        user_email: claimed.user_email.clone(),
+        item_id: claimed.item_id.clone(),
+        version: claimed.version,
+        schema: Schema::V2,
+        traceparent: claimed.traceparent,
+        data: OutcomeData {
+            occurrence_id: claimed.id.simple(),
+            source: claimed.source.clone(),
+            channel: None,
+            device_id: None,
+            state: end.state(),
+            reason: Some(end.reason().to_owned()),
+            attempts: 0,
+            due_at: claimed.due_at,
+            at,
+            provider_message_id: None,
+            deliveries: 0,
+        },
+    }
+}
+
+fn ended_id(occurrence: Uuid, end: End) -> Uuid {
+    event_id_of(&format!("{}\n{}\n{}", occurrence.simple(), end.event_type(), end.reason()))
+}
+
+/// The same for the outbox.
+///
+/// # Errors
+/// When its data cannot be written as JSON.
+pub(crate) fn outbox_message(event: &Event<OutcomeData>) -> Result<OutboxMessage, serde_json::Error> {
+    OutboxMessage::of(event)
+}

@@ -1,0 +1,8 @@
+//! The notification-scheduler binary.
+
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    shared::cli::run::<notification_scheduler::NotificationScheduler>().await
+}

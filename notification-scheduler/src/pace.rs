@@ -1,0 +1,104 @@
+//! How long to wait: until the next occurrence is due, after a failure, between two looks at everything. Pure.
+
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use crate::store::Next;
+
+/// The longest time between two claims: what is made meanwhile may be due at once.
+pub(crate) const POLL: Duration = Duration::from_millis(50);
+/// The shortest time after a claim that was not full: a steady trickle is claimed in small batches, not one by one.
+pub(crate) const BREATH: Duration = Duration::from_millis(5);
+/// Back-off, at first and at most.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+
+/// Until the next occurrence is due, by the database's clock; at most [`POLL`], and no shorter than a breath when it is due
+/// but held by another.
+pub(crate) fn until(next: Next) -> Duration {
+    let wait = match next.due_at {
+        None => POLL,
+        Some(due_at) => (due_at - next.now).to_std().unwrap_or(BREATH),
+    };
+    wait.min(POLL)
+}
+
+/// Between two claims without the hint: an eighth of the time at most is spent in them, however long the dead entries at the
+/// index's head make one.
+pub(crate) fn between_full_claims(took: Duration) -> Duration {
+    (took * 8).clamp(POLL, Duration::from_secs(10))
+}
+
+/// Failures in a row of something that is needed, and the pause they ask for.
+#[derive(Debug, Default)]
+pub(crate) struct Failures(AtomicU32);
+
+impl Failures {
+    pub(crate) fn note(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn clear(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn any(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+
+    /// None without a failure; then it doubles with each.
+    pub(crate) fn pause(&self) -> Option<Duration> {
+        let doublings = self.0.load(Ordering::Relaxed).checked_sub(1)?;
+        Some((BACK_OFF.0 * 2_u32.pow(doublings.min(10))).min(BACK_OFF.1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, TimeDelta, Utc};
+
+    use super::*;
+
+    fn next(after_us: Option<i64>) -> Next {
+        let now: DateTime<Utc> = "2026-05-01T08:00:00Z".parse().expect("a time");
+        Next { now, due_at: after_us.map(|us| now + TimeDelta::microseconds(us)) }
+    }
+
+    #[test]
+    fn it_waits_exactly_until_the_next_is_due() {
+        assert_eq!(until(next(Some(12_345))), Duration::from_micros(12_345));
+    }
+
+    #[test]
+    fn it_never_waits_longer_than_a_poll() {
+        assert_eq!(until(next(Some(60_000_000))), POLL);
+        assert_eq!(until(next(None)), POLL);
+    }
+
+    #[test]
+    fn it_does_not_spin_on_what_another_holds() {
+        assert_eq!(until(next(Some(-1))), BREATH);
+    }
+
+    #[test]
+    fn cheap_full_claims_are_frequent_and_dear_ones_are_bounded() {
+        assert_eq!(between_full_claims(Duration::from_micros(300)), POLL);
+        assert_eq!(between_full_claims(Duration::from_millis(100)), Duration::from_millis(800));
+        assert_eq!(between_full_claims(Duration::from_secs(9)), Duration::from_secs(10));
+    }
+
+    #[test]
+    fn back_off_doubles_to_its_limit_and_ends_with_success() {
+        let failures = Failures::default();
+        assert_eq!(failures.pause(), None);
+        let mut pauses = Vec::new();
+        for _ in 0..7 {
+            failures.note();
+            pauses.extend(failures.pause().map(|pause| pause.as_millis()));
+        }
+        assert_eq!(pauses, [100, 200, 400, 800, 1600, 2000, 2000]);
+        failures.clear();
+        assert_eq!(failures.pause(), None);
+    }
+}

@@ -1,0 +1,159 @@
+//! Brings a claimed batch to the topic and marks what the topic took.
+
+use std::time::Duration;
+
+use shared::bus::{Message, PublishError, SharedBus};
+use tokio::time::{sleep, timeout};
+use uuid::Uuid;
+
+use crate::{
+    events::{self, End},
+    pace::Failures,
+    store::{Batch, Claimed, Store},
+};
+
+/// What is kept of a lease for publishing and marking: with less left, a batch is not published any more.
+const RESERVE: Duration = Duration::from_secs(5);
+
+/// Releases batches, several at once.
+pub(crate) struct Releaser {
+    store: Store,
+    bus: SharedBus,
+    name: String,
+    lease: Duration,
+    /// Publishes that failed in a row.
+    pub(crate) topic: Failures,
+}
+
+/// The ids and fences of claims.
+fn keys<'a>(claims: impl IntoIterator<Item = &'a Claimed>) -> Vec<(Uuid, i32)> {
+    claims.into_iter().map(|it| (it.id, it.fence)).collect()
+}
+
+impl Releaser {
+    pub(crate) fn new(store: Store, bus: SharedBus, name: String, lease: Duration) -> Self {
+        Self { store, bus, name, lease, topic: Failures::default() }
+    }
+
+    /// Ends what has expired, publishes the rest and marks it.
+    pub(crate) async fn release(&self, batch: Batch) {
+        let (expired, due): (Vec<Claimed>, Vec<Claimed>) = batch.claimed.into_iter().partition(|it| it.expired);
+        if !expired.is_empty() {
+            self.end(&expired.iter().collect::<Vec<_>>(), End::Expired).await;
+        }
+        if due.is_empty() {
+            return;
+        }
+        // The process may have been stopped since the claim. By the monotonic clock, which went on meanwhile, the lease has then
+        // run out, and somebody else may have published.
+        let left = self.lease.saturating_sub(batch.claimed_at.elapsed());
+        if left < RESERVE.min(self.lease / 4) {
+            metrics::counter!("scheduler_leases_lost_total").increment(due.len() as u64);
+            tracing::warn!(occurrences = due.len(), "the lease ran out before anything was published");
+            return;
+        }
+        let Some((claims, messages)) = written(due) else { return };
+        match timeout(left, self.bus.publish(&self.name, &messages)).await {
+            Ok(Ok(results)) => self.settle(claims, results).await,
+            Ok(Err(error)) => {
+                self.topic_failed(&error.to_string(), claims.len());
+                self.give_back(&claims).await;
+            }
+            Err(_) => self.topic_failed("no answer within the lease", claims.len()),
+        }
+    }
+
+    async fn settle(&self, claims: Vec<Claimed>, results: Vec<Result<(), PublishError>>) {
+        let (mut taken, mut refused, mut impossible) = (Vec::with_capacity(claims.len()), Vec::new(), Vec::new());
+        for (claim, result) in claims.iter().zip(results) {
+            match result {
+                Ok(()) => taken.push((claim.id, claim.fence)),
+                Err(PublishError::Retry(_)) => refused.push(claim),
+                Err(PublishError::Unpublishable(reason)) => {
+                    tracing::error!(occurrence.id = %claim.id.simple(), reason, "it can never be published");
+                    impossible.push(claim);
+                }
+            }
+        }
+        if refused.is_empty() {
+            self.topic.clear();
+        } else {
+            self.topic_failed("some entries were refused", refused.len());
+            self.give_back(refused).await;
+        }
+        if !impossible.is_empty() {
+            self.end(&impossible, End::Unpublishable).await;
+        }
+        if !taken.is_empty() {
+            self.mark(&taken).await;
+        }
+    }
+
+    /// Marks until it succeeds or the lease has run out: an unmarked occurrence is published again.
+    async fn mark(&self, taken: &[(Uuid, i32)]) {
+        let tries = Failures::default();
+        let marking = async {
+            loop {
+                match self.store.mark_released(taken).await {
+                    Ok(marked) => return marked,
+                    Err(error) => {
+                        tracing::warn!(error = &error as &dyn std::error::Error, "could not mark what was released; trying again");
+                        tries.note();
+                        sleep(tries.pause().unwrap_or_default()).await;
+                    }
+                }
+            }
+        };
+        match timeout(self.lease, marking).await {
+            Ok(marked) => {
+                metrics::counter!("scheduler_released_total").increment(marked.released);
+                metrics::counter!("scheduler_stale_total").increment(marked.stale);
+                metrics::counter!("scheduler_settled_before_mark_total").increment(marked.settled);
+                if marked.stale > 0 {
+                    tracing::warn!(occurrences = marked.stale, "the lease had passed on before these were marked; they are published again, with the same ids");
+                }
+            }
+            Err(_) => tracing::error!(occurrences = taken.len(), "published but not marked: they will be published again, with the same ids"),
+        }
+    }
+
+    async fn end(&self, claims: &[&Claimed], end: End) {
+        match self.store.end(claims, end).await {
+            Ok(ended) => {
+                metrics::counter!("scheduler_ended_total", "reason" => end.reason()).increment(ended as u64);
+                tracing::info!(occurrences = ended, reason = end.reason(), "ended without being sent");
+            }
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, reason = end.reason(), "could not be ended; trying again with the next lease");
+                self.give_back(claims.iter().copied()).await;
+            }
+        }
+    }
+
+    /// Gives leases back; where that fails they run out by themselves.
+    pub(crate) async fn give_back<'a>(&self, claims: impl IntoIterator<Item = &'a Claimed>) {
+        let keys = keys(claims);
+        metrics::counter!("scheduler_given_back_total").increment(keys.len() as u64);
+        if let Err(error) = self.store.give_back(&keys).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "could not give leases back; they run out by themselves");
+        }
+    }
+
+    fn topic_failed(&self, problem: &str, occurrences: usize) {
+        self.topic.note();
+        metrics::counter!("scheduler_publish_failures_total").increment(1);
+        tracing::warn!(problem, occurrences, "could not publish; trying again");
+    }
+}
+
+/// The claims and their messages, in the same order.
+fn written(due: Vec<Claimed>) -> Option<(Vec<Claimed>, Vec<Message>)> {
+    let messages: Result<Vec<Message>, _> = due.iter().map(|claimed| events::send(claimed.clone()).to_message()).collect();
+    match messages {
+        Ok(messages) => Some((due, messages)),
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "a message cannot be written");
+            None
+        }
+    }
+}

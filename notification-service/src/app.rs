@@ -1,0 +1,175 @@
+//! The service, assembled: what it listens on, what runs beside the API, and the order in which it ends.
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use axum::Router;
+use shared::{
+    bus::{self, QueueSpec, SharedBus, Subscription, Topology},
+    config::BusConfig,
+    consumer::{self, ConsumerSettings},
+    db,
+    http::{Authenticator, Listeners, admin, admin::Readiness, api, serve},
+    outbox::{Handoff, Relay},
+    startup::{Started, Startup},
+};
+use sqlx::PgPool;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Config,
+    clock::DbClock,
+    consumer::Intake,
+    housekeeping,
+    lanes::Engine,
+    routes::{self, Api},
+    store::MIGRATOR,
+};
+
+const NAME: &str = "notification-service";
+/// Receipts of a message before it is a dead letter.
+const MAX_RECEIVE_COUNT: u32 = 5;
+/// Messages in one batch.
+const BATCH: usize = 500;
+/// Batches under way at once.
+const BATCHES: usize = 3;
+/// For how long a received message is hidden.
+const VISIBILITY: Duration = Duration::from_secs(30);
+
+/// The service, bound to its ports and not yet started.
+pub struct App {
+    rest: TcpListener,
+    admin: TcpListener,
+    addresses: (SocketAddr, SocketAddr),
+    pool: PgPool,
+    router: Router,
+    work: Work,
+}
+
+/// What runs beside the API.
+struct Work {
+    pool: PgPool,
+    clock: Arc<DbClock>,
+    bus: SharedBus,
+    queue: String,
+    handoff: Handoff,
+    relay: Relay,
+    engine: Engine,
+    started: Started,
+    startup: Startup,
+}
+
+impl App {
+    /// Binds the ports and assembles the service. Neither the database, the bus nor a provider need be there yet.
+    ///
+    /// # Errors
+    /// When a port is taken, or a setting cannot be used.
+    pub async fn build(config: Config) -> anyhow::Result<Self> {
+        let listeners = Listeners::bind(&config.process, true).await?;
+        let (rest, admin) = (listeners.rest.context("the REST port is not bound")?, listeners.admin);
+        let addresses = (rest.local_addr()?, admin.local_addr()?);
+        let pool = config.database.pool(NAME);
+        let clock = Arc::new(DbClock::default());
+        let bus = bus::connect(&config.bus.settings).await?;
+        let (relay, handoff) = Relay::new(pool.clone(), bus.clone(), config.bus.event_topic.clone());
+        let engine = Engine::build(&config, pool.clone(), Arc::clone(&clock), handoff.clone()).await?;
+        let started = Started::default();
+        let shared =
+            Api { pool: pool.clone(), clock: Arc::clone(&clock), handoff: handoff.clone(), fcm: engine.fcm(), started: started.clone() };
+        let router = api(routes::router(shared), Authenticator::new(config.auth)?, &config.api);
+        let startup = Startup {
+            app_env: config.process.app_env,
+            pool: pool.clone(),
+            migrator: Some(&MIGRATOR),
+            bus: bus.clone(),
+            topology: topology(&config.bus),
+        };
+        let queue = config.bus.notification_queue;
+        let work = Work { pool: pool.clone(), clock, bus, queue, handoff, relay, engine, started, startup };
+        Ok(Self { rest, admin, addresses, pool, router, work })
+    }
+
+    /// Where the REST API listens.
+    #[must_use]
+    pub fn rest_addr(&self) -> SocketAddr {
+        self.addresses.0
+    }
+
+    /// Where the admin port listens.
+    #[must_use]
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.addresses.1
+    }
+
+    /// Serves until the token is cancelled, then drains: the open requests and the batches from the queue, the attempts
+    /// under way, their verdicts, and last the messages that tell of all of it.
+    ///
+    /// # Errors
+    /// When a listener fails.
+    pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let answered = CancellationToken::new();
+        let ended = CancellationToken::new();
+        let readiness = Readiness::default().with_database(self.pool.clone(), &MIGRATOR).until(shutdown.clone());
+        let readiness = self.work.started.check(readiness);
+        let admin = tokio::spawn(serve(self.admin, admin::routes(readiness), ended.clone()));
+        let work = tokio::spawn(self.work.run(shutdown.clone(), answered.clone()));
+        let served = serve(self.rest, self.router, shutdown).await;
+        answered.cancel();
+        work.await.context("the work beside the API ended unexpectedly")?;
+        self.pool.close().await;
+        ended.cancel();
+        admin.await.context("the admin port ended unexpectedly")??;
+        served.context("the REST port failed")
+    }
+}
+
+impl Work {
+    /// Consumes, sends and tells until `shutdown`; drains; the relay goes on until the API has answered as well.
+    async fn run(self, shutdown: CancellationToken, answered: CancellationToken) {
+        let Self { pool, clock, bus, queue, handoff, relay, engine, started, startup } = self;
+        if !startup.complete(&started, &shutdown).await {
+            return;
+        }
+        if let Err(error) = clock.observe(&pool).await {
+            tracing::warn!(error = %error, "the database was not asked for the time; this machine's is used until it is");
+        }
+        let drained = CancellationToken::new();
+        let relay = tokio::spawn(relay.run(drained.clone()));
+        let intake =
+            Intake { pool: pool.clone(), clock: Arc::clone(&clock), handoff, lanes: engine.lanes(), shutdown: shutdown.clone() };
+        let settings = ConsumerSettings { queue, batch: BATCH, concurrency: BATCHES, visibility: VISIBILITY };
+        let consumed = CancellationToken::new();
+        let consume = async {
+            consumer::run(bus, settings, Arc::new(intake), shutdown.clone()).await;
+            consumed.cancel();
+        };
+        tokio::join!(consume, engine.run(consumed.clone()), clock.keep(&pool, &shutdown), housekeeping::run(&pool, &shutdown));
+        answered.cancelled().await;
+        drained.cancel();
+        if let Err(error) = relay.await {
+            tracing::error!(error = %error, "the relay ended unexpectedly; the outbox keeps what was not published");
+        }
+    }
+}
+
+/// Brings the schema up to date and sees to the topic and the queue.
+///
+/// # Errors
+/// When the database or the bus cannot be reached, or refuses.
+pub async fn migrate(config: &Config) -> anyhow::Result<()> {
+    db::migrate(&config.database.pool(NAME), &MIGRATOR).await.context("the devices database")?;
+    let bus = bus::connect(&config.bus.settings).await?;
+    bus.ensure(&topology(&config.bus)).await?;
+    Ok(())
+}
+
+fn topology(bus: &BusConfig) -> Topology {
+    let subscription = Subscription { topic: bus.notification_topic.clone(), filter: BTreeMap::new() };
+    let queue = QueueSpec {
+        queue: bus.notification_queue.clone(),
+        max_receive_count: MAX_RECEIVE_COUNT,
+        subscriptions: vec![subscription],
+    };
+    Topology { topics: vec![bus.event_topic.clone()], queues: vec![queue] }
+}

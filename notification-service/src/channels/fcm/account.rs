@@ -1,0 +1,163 @@
+//! The service account in whose name pushes are sent: Google's JSON key file, read once and checked.
+
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use url::Url;
+
+/// A service account whose key was tried and signs.
+#[derive(Clone)]
+pub struct ServiceAccount {
+    project_id: String,
+    client_email: String,
+    key_id: Option<String>,
+    token_uri: Url,
+    key: EncodingKey,
+}
+
+/// What is wrong with a service account; never quotes the JSON, which holds the private key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AccountError {
+    /// Not JSON at all.
+    #[error("the service account is not valid JSON (line {line}, column {column})")]
+    NotJson {
+        /// Where reading stopped.
+        line: usize,
+        /// Where reading stopped.
+        column: usize,
+    },
+    /// JSON, but a field is absent, empty or no string.
+    #[error("the service account has no `{0}`")]
+    Missing(&'static str),
+    /// `project_id` goes into a URL path.
+    #[error("`project_id` of the service account may hold only letters, digits, `-`, `.`, `:` and `_`")]
+    ProjectId,
+    /// `token_uri` is where access tokens come from.
+    #[error("`token_uri` of the service account is not an http(s) URL")]
+    TokenUri,
+    /// The PEM is broken, of another kind, or does not sign.
+    #[error("`private_key` of the service account is not a usable RSA private key in PEM form")]
+    PrivateKey,
+}
+
+#[derive(Deserialize)]
+struct File {
+    project_id: Option<String>,
+    client_email: Option<String>,
+    private_key_id: Option<String>,
+    private_key: Option<String>,
+    token_uri: Option<String>,
+}
+
+impl ServiceAccount {
+    /// Reads the JSON key file and signs once with its key, so that a broken one is found at the start.
+    pub fn parse(json: &str) -> Result<Self, AccountError> {
+        let file: File = serde_json::from_str(json).map_err(|error| match error.classify() {
+            serde_json::error::Category::Data => AccountError::Missing("object with string fields"),
+            _ => AccountError::NotJson { line: error.line(), column: error.column() },
+        })?;
+        let project_id = present(file.project_id, "project_id")?;
+        if !project_id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.:_".contains(&byte)) {
+            return Err(AccountError::ProjectId);
+        }
+        let client_email = present(file.client_email, "client_email")?;
+        let token_uri = Url::parse(&present(file.token_uri, "token_uri")?)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+            .ok_or(AccountError::TokenUri)?;
+        let pem = present(file.private_key, "private_key")?;
+        let key = EncodingKey::from_rsa_pem(pem.as_bytes()).map_err(|_| AccountError::PrivateKey)?;
+        let key_id = file.private_key_id.filter(|id| !id.is_empty());
+        let account = ServiceAccount { project_id, client_email, key_id, token_uri, key };
+        account.sign(&serde_json::json!({})).map_err(|_| AccountError::PrivateKey)?;
+        Ok(account)
+    }
+
+    /// The Firebase project.
+    pub fn project_id(&self) -> &str {
+        &self.project_id
+    }
+
+    /// Where access tokens are issued.
+    pub fn token_uri(&self) -> &Url {
+        &self.token_uri
+    }
+
+    /// The account's own name, `iss` of what it signs.
+    pub(super) fn client_email(&self) -> &str {
+        &self.client_email
+    }
+
+    /// A compact RS256 JWT with these claims.
+    pub(super) fn sign(&self, claims: &impl Serialize) -> jsonwebtoken::errors::Result<String> {
+        let header = Header { kid: self.key_id.clone(), ..Header::new(Algorithm::RS256) };
+        jsonwebtoken::encode(&header, claims, &self.key)
+    }
+}
+
+impl fmt::Debug for ServiceAccount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServiceAccount")
+            .field("project_id", &self.project_id)
+            .field("token_uri", &self.token_uri.as_str())
+            .finish_non_exhaustive()
+    }
+}
+
+fn present(value: Option<String>, field: &'static str) -> Result<String, AccountError> {
+    value.filter(|value| !value.trim().is_empty()).ok_or(AccountError::Missing(field))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(change: impl FnOnce(&mut serde_json::Value)) -> String {
+        let mut value = sandbox::service_account("https://oauth2.example.com");
+        change(&mut value);
+        value.to_string()
+    }
+
+    #[test]
+    fn reads_the_key_file() {
+        let account = ServiceAccount::parse(&json(|_| {})).unwrap();
+        assert_eq!(account.project_id(), "reminders-sandbox");
+        assert_eq!(account.token_uri().as_str(), "https://oauth2.example.com/token");
+    }
+
+    #[test]
+    fn names_the_missing_field() {
+        for field in ["project_id", "client_email", "token_uri", "private_key"] {
+            let error = ServiceAccount::parse(&json(|value| value[field] = "".into())).unwrap_err();
+            assert_eq!(error, AccountError::Missing(field));
+        }
+    }
+
+    #[test]
+    fn errors_and_debug_never_show_the_key() {
+        let broken = json(|value| {
+            let pem = value["private_key"].as_str().unwrap().replace("MII", "QUJD");
+            value["private_key"] = pem.into();
+        });
+        let error = ServiceAccount::parse(&broken).unwrap_err();
+        assert_eq!(error, AccountError::PrivateKey);
+        assert!(!format!("{error:?} {error}").contains("QUJD"));
+        let cut = &broken[..broken.len() / 2];
+        let error = ServiceAccount::parse(cut).unwrap_err();
+        assert!(!format!("{error:?} {error}").contains("QUJD"));
+        let account = ServiceAccount::parse(&json(|_| {})).unwrap();
+        assert!(!format!("{account:?}").contains("PRIVATE"));
+    }
+
+    #[test]
+    fn a_project_id_cannot_leave_its_path_segment() {
+        let error = ServiceAccount::parse(&json(|value| value["project_id"] = "a/../b".into())).unwrap_err();
+        assert_eq!(error, AccountError::ProjectId);
+    }
+
+    #[test]
+    fn a_token_uri_must_be_http() {
+        let error = ServiceAccount::parse(&json(|value| value["token_uri"] = "file:///etc/passwd".into()));
+        assert_eq!(error.unwrap_err(), AccountError::TokenUri);
+    }
+}

@@ -1,0 +1,211 @@
+//! Access tokens for FCM: fetched once for everyone, renewed before they expire, replaced when refused.
+//!
+//! The exchange (RFC 7523, as Google documents it for service accounts) is done here, with `jsonwebtoken` and this module's
+//! own transport. yup-oauth2, which honours `token_uri`, does not fit: it reads every answer as the JSON of a token,
+//! so that a 503 cannot be told from a refused key; it has no single flight and no timeout; and it logs the signed
+//! assertion and the access token at debug level.
+
+mod grant;
+
+use super::account::ServiceAccount;
+use super::setup::SetupError;
+use super::single_flight::SingleFlight;
+use super::transport::{Target, Tls, Transport, TransportSettings};
+use crate::channels::outcome::{Outcome, Reason};
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+/// A token is renewed this long before its end, or a fifth of its life before it when that is shorter.
+const RENEW_BEFORE: Duration = Duration::from_secs(5 * 60);
+/// After a failed fetch everyone gets that failure for so long, so that a burst makes one call and not hundreds.
+const FAILURE_HOLDS: Duration = Duration::from_secs(1);
+/// A token that replaced a refused one, and never worked either, is not replaced again before this.
+const FRUITLESS_HOLDS: Duration = Duration::from_secs(10);
+
+/// Why there is no access token.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum AuthError {
+    /// The token endpoint refuses our account, key or request.
+    #[error("the token endpoint refused the service account: {reason}")]
+    Refused {
+        /// Its code.
+        reason: Reason,
+    },
+    /// The token endpoint does not work just now.
+    #[error("the token endpoint is unavailable: {reason}")]
+    Unavailable {
+        /// What was seen.
+        reason: Reason,
+        /// How long it asked us to wait.
+        retry_after: Option<Duration>,
+    },
+}
+
+impl From<AuthError> for Outcome {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::Refused { reason } => Outcome::Misconfigured { reason },
+            AuthError::Unavailable { reason, retry_after } => {
+                Outcome::Unavailable { retry_after, reason, maybe_delivered: false }
+            }
+        }
+    }
+}
+
+/// An access token as the headers of a request.
+pub(super) struct Bearer {
+    headers: HeaderMap,
+    issued_at: Instant,
+    renew_at: Instant,
+    expires_at: Instant,
+    replaces_refused: bool,
+    worked: AtomicBool,
+}
+
+impl Bearer {
+    fn new(token: &str, lifetime: Duration, replaces_refused: bool) -> Result<Self, AuthError> {
+        let unreadable = |_| AuthError::Unavailable { reason: Cow::Borrowed("OAUTH_UNREADABLE"), retry_after: None };
+        let mut headers = HeaderMap::with_capacity(4);
+        // Not marked as sensitive: HPACK would then send its thousand bytes with every message.
+        // Nobody else's data shares the connection, and no header is ever logged.
+        headers.insert(AUTHORIZATION, HeaderValue::try_from(format!("Bearer {token}")).map_err(unreadable)?);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let now = Instant::now();
+        Ok(Bearer {
+            headers,
+            issued_at: now,
+            renew_at: now + lifetime.saturating_sub(RENEW_BEFORE.min(lifetime / 5)),
+            expires_at: now + lifetime,
+            replaces_refused,
+            worked: AtomicBool::new(false),
+        })
+    }
+
+    /// The headers of a request in this token's name.
+    pub(super) fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// Notes that FCM took the token.
+    pub(super) fn has_worked(&self) {
+        if !self.worked.load(Ordering::Relaxed) {
+            self.worked.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn may_be_replaced(&self) -> bool {
+        !self.replaces_refused || self.worked.load(Ordering::Relaxed) || self.issued_at.elapsed() > FRUITLESS_HOLDS
+    }
+}
+
+/// The source of access tokens.
+pub(super) struct Auth {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    account: ServiceAccount,
+    transport: Transport,
+    target: Target,
+    state: RwLock<State>,
+    fetch: SingleFlight<Result<Arc<Bearer>, AuthError>>,
+}
+
+#[derive(Default)]
+struct State {
+    current: Option<Arc<Bearer>>,
+    failure: Option<(Instant, AuthError)>,
+}
+
+impl Auth {
+    /// Nothing is fetched yet. `timeout` bounds each call to the token endpoint.
+    pub(super) fn new(account: ServiceAccount, tls: &Tls, timeout: Duration) -> Result<Self, SetupError> {
+        let mut settings = TransportSettings::with_connections(1);
+        settings.request_timeout = timeout;
+        settings.connect_timeout = settings.connect_timeout.min(timeout);
+        let transport = Transport::new(account.token_uri(), tls, settings)?;
+        let target = transport.target(&account.token_uri()[url::Position::BeforePath..url::Position::AfterQuery])?;
+        let (state, fetch) = (RwLock::default(), SingleFlight::new());
+        Ok(Auth { inner: Arc::new(Inner { account, transport, target, state, fetch }) })
+    }
+
+    /// The current token. Near its end it is renewed in the background while it still serves; only when there is
+    /// none does the caller wait.
+    pub(super) async fn bearer(&self) -> Result<Arc<Bearer>, AuthError> {
+        let now = Instant::now();
+        let current = self.inner.current();
+        match current {
+            Some(bearer) if now < bearer.renew_at => Ok(bearer),
+            Some(bearer) if now < bearer.expires_at => {
+                if !self.inner.fetch.is_running() && self.inner.recent_failure().is_none() {
+                    let (inner, old) = (Arc::clone(&self.inner), Arc::clone(&bearer));
+                    tokio::spawn(async move { inner.renew(Some(&old), false).await });
+                }
+                Ok(bearer)
+            }
+            old => self.inner.renew(old.as_ref(), false).await,
+        }
+    }
+
+    /// A token other than `refused`, which FCM did not take: fetched once for everybody who comes with the same one.
+    /// `None` when that was tried a moment ago and did not help.
+    pub(super) async fn replace(&self, refused: &Arc<Bearer>) -> Option<Result<Arc<Bearer>, AuthError>> {
+        if !refused.may_be_replaced() {
+            return None;
+        }
+        Some(self.inner.renew(Some(refused), true).await)
+    }
+}
+
+impl Inner {
+    fn current(&self) -> Option<Arc<Bearer>> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).current.clone()
+    }
+
+    fn recent_failure(&self) -> Option<AuthError> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let (at, error) = state.failure.as_ref()?;
+        (at.elapsed() < FAILURE_HOLDS).then(|| error.clone())
+    }
+
+    /// Fetches a token in place of `old`, unless somebody has, or has failed to a moment ago.
+    async fn renew(self: &Arc<Self>, old: Option<&Arc<Bearer>>, refused: bool) -> Result<Arc<Bearer>, AuthError> {
+        let already = || match (self.current(), old) {
+            (Some(current), Some(old)) if Arc::ptr_eq(&current, old) => self.recent_failure().map(Err),
+            (Some(current), _) => Some(Ok(current)),
+            (None, _) => self.recent_failure().map(Err),
+        };
+        self.fetch.join(already, || Arc::clone(self).fetch(refused)).await
+    }
+
+    async fn fetch(self: Arc<Self>, refused: bool) -> Result<Arc<Bearer>, AuthError> {
+        let fetched = self.exchange().await.and_then(|(token, lifetime)| Bearer::new(&token, lifetime, refused));
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        match fetched {
+            Ok(bearer) => {
+                let bearer = Arc::new(bearer);
+                *state = State { current: Some(Arc::clone(&bearer)), failure: None };
+                Ok(bearer)
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, "no access token for FCM");
+                state.failure = Some((Instant::now(), error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    async fn exchange(&self) -> Result<(String, Duration), AuthError> {
+        let form = grant::form(&self.account).map_err(|_| AuthError::Refused { reason: "OAUTH_SIGNING".into() })?;
+        let mut headers = HeaderMap::with_capacity(2);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+        let answer = self.transport.post(&self.target, &headers, form.into()).await.map_err(|error| {
+            AuthError::Unavailable { reason: format!("OAUTH_{}", error.reason()).into(), retry_after: None }
+        })?;
+        grant::read(&answer)
+    }
+}

@@ -1,0 +1,130 @@
+//! The JWT bearer grant: what is asked of the token endpoint, and what its answers mean. Pure but for the clock.
+
+use super::AuthError;
+use crate::channels::fcm::account::ServiceAccount;
+use crate::channels::fcm::classify::retry_after;
+use crate::channels::fcm::transport::Answer;
+use crate::channels::outcome::reason_from_code;
+use chrono::Utc;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
+const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+/// How far this machine's clock may be off, either way. Google refuses an `iat` in the future and an `exp` in the past.
+const CLOCK_TOLERANCE_SECONDS: i64 = 5 * 60;
+/// What remains of the hour Google allows between `iat` and `exp`.
+const ASSERTION_SECONDS: i64 = 45 * 60;
+/// The life of a token whose answer does not name it (RFC 6749, section 5.1, lets a server leave it out).
+const DEFAULT_LIFETIME: Duration = Duration::from_secs(300);
+
+#[derive(Serialize)]
+struct Claims<'a> {
+    iss: &'a str,
+    scope: &'a str,
+    aud: &'a str,
+    iat: i64,
+    exp: i64,
+}
+
+/// The form to post, its assertion signed now.
+pub(super) fn form(account: &ServiceAccount) -> jsonwebtoken::errors::Result<String> {
+    let now = Utc::now().timestamp();
+    let assertion = account.sign(&Claims {
+        iss: account.client_email(),
+        scope: SCOPE,
+        aud: account.token_uri().as_str(),
+        iat: now - CLOCK_TOLERANCE_SECONDS,
+        exp: now + ASSERTION_SECONDS,
+    })?;
+    Ok(url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("grant_type", GRANT_TYPE)
+        .append_pair("assertion", &assertion)
+        .finish())
+}
+
+#[derive(Deserialize)]
+struct Granted {
+    access_token: String,
+    expires_in: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Denied {
+    error: String,
+}
+
+/// The token and its life, or the class of the refusal.
+pub(super) fn read(answer: &Answer) -> Result<(String, Duration), AuthError> {
+    if answer.status.is_success() {
+        return match serde_json::from_slice::<Granted>(&answer.body) {
+            Ok(granted) if !granted.access_token.is_empty() => {
+                Ok((granted.access_token, granted.expires_in.map_or(DEFAULT_LIFETIME, Duration::from_secs)))
+            }
+            _ => Err(AuthError::Unavailable { reason: "OAUTH_UNREADABLE".into(), retry_after: None }),
+        };
+    }
+    let status = answer.status.as_u16();
+    let code = serde_json::from_slice::<Denied>(&answer.body).map(|denied| reason_from_code(&denied.error));
+    let reason = code.map_or_else(|_| format!("OAUTH_HTTP_{status}"), |code| format!("OAUTH_{code}")).into();
+    if answer.status.is_server_error() || matches!(status, 408 | 429) {
+        let retry_after = retry_after(&answer.headers, Utc::now());
+        return Err(AuthError::Unavailable { reason, retry_after });
+    }
+    Err(AuthError::Refused { reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::StatusCode;
+
+    fn answer(status: u16, body: &str) -> Answer {
+        let (status, body) = (StatusCode::from_u16(status).unwrap(), bytes::Bytes::copy_from_slice(body.as_bytes()));
+        Answer { status, headers: http::HeaderMap::new(), body }
+    }
+
+    #[test]
+    fn a_grant_has_a_token_and_a_life() {
+        let granted = answer(200, r#"{"access_token":"ya29.x","expires_in":3599,"token_type":"Bearer"}"#);
+        assert_eq!(read(&granted), Ok(("ya29.x".into(), Duration::from_secs(3599))));
+        let silent = answer(200, r#"{"access_token":"ya29.x"}"#);
+        assert_eq!(read(&silent), Ok(("ya29.x".into(), DEFAULT_LIFETIME)));
+    }
+
+    #[test]
+    fn a_refused_account_is_not_an_outage() {
+        let cases = [
+            (400, r#"{"error":"invalid_grant","error_description":"Invalid JWT Signature."}"#, "OAUTH_INVALID_GRANT"),
+            (401, r#"{"error":"invalid_client"}"#, "OAUTH_INVALID_CLIENT"),
+            (403, "<html>no</html>", "OAUTH_HTTP_403"),
+            (404, "", "OAUTH_HTTP_404"),
+        ];
+        for (status, body, reason) in cases {
+            assert_eq!(read(&answer(status, body)), Err(AuthError::Refused { reason: reason.into() }));
+        }
+    }
+
+    #[test]
+    fn an_outage_is_not_a_refused_account() {
+        for status in [429, 500, 502, 503] {
+            let error = read(&answer(status, "<html>sorry</html>")).unwrap_err();
+            assert!(matches!(error, AuthError::Unavailable { .. }), "{status}: {error:?}");
+        }
+        assert!(matches!(read(&answer(200, "<html>")), Err(AuthError::Unavailable { .. })));
+    }
+
+    #[test]
+    fn the_assertion_asks_for_messaging_and_lives_less_than_an_hour() {
+        let account = sandbox::service_account("https://oauth2.example.com").to_string();
+        let form = form(&ServiceAccount::parse(&account).unwrap()).unwrap();
+        let fields: std::collections::BTreeMap<_, _> =
+            url::form_urlencoded::parse(form.as_bytes()).into_owned().collect();
+        assert_eq!(fields["grant_type"], GRANT_TYPE);
+        let claims = jsonwebtoken::dangerous::insecure_decode::<serde_json::Value>(&fields["assertion"]).unwrap().claims;
+        assert_eq!(claims["scope"], SCOPE);
+        assert_eq!(claims["aud"], "https://oauth2.example.com/token");
+        let life = claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap();
+        assert!(life <= 3600);
+    }
+}

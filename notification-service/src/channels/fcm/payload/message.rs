@@ -1,0 +1,242 @@
+//! The shape of a message, as FCM's REST reference names its fields.
+
+use super::{Overflow, Push};
+use crate::device::DeviceType;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use shared::contract::{ITEM_REMINDER, Priority};
+use std::borrow::Cow;
+
+#[derive(Serialize)]
+pub(super) struct Request<'a, 'b> {
+    pub(super) message: &'b Message<'a>,
+}
+
+/// What a message is made of.
+pub(super) struct Parts<'a> {
+    pub(super) token: &'a str,
+    pub(super) title: &'a str,
+    pub(super) occurrence: &'a str,
+    pub(super) ttl_seconds: i64,
+    pub(super) expires_at: i64,
+    pub(super) link: Option<&'a str>,
+    pub(super) push: &'a Push<'a>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Message<'a> {
+    token: &'a str,
+    notification: Notification<'a>,
+    data: Data<'a>,
+    #[serde(flatten)]
+    platform: Platform<'a>,
+}
+
+#[derive(Serialize)]
+struct Notification<'a> {
+    title: &'a str,
+    body: Cow<'a, str>,
+}
+
+/// The block of the device's platform.
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Platform<'a> {
+    Android(Android<'a>),
+    Apns(Apns<'a>),
+    Webpush(Webpush<'a>),
+}
+
+#[derive(Serialize)]
+struct Android<'a> {
+    priority: &'static str,
+    ttl: String,
+    collapse_key: &'a str,
+    notification: AndroidNotification<'a>,
+}
+
+#[derive(Serialize)]
+struct AndroidNotification<'a> {
+    tag: &'a str,
+    notification_priority: &'static str,
+}
+
+#[derive(Serialize)]
+struct Apns<'a> {
+    headers: ApnsHeaders<'a>,
+    payload: ApnsPayload,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct ApnsHeaders<'a> {
+    apns_collapse_id: &'a str,
+    apns_expiration: String,
+    apns_priority: &'static str,
+    apns_push_type: &'static str,
+}
+
+#[derive(Serialize)]
+struct ApnsPayload {
+    aps: Aps,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Aps {
+    sound: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interruption_level: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Webpush<'a> {
+    headers: WebpushHeaders<'a>,
+    notification: WebpushNotification<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fcm_options: Option<WebpushOptions<'a>>,
+}
+
+#[derive(Serialize)]
+struct WebpushHeaders<'a> {
+    #[serde(rename = "TTL")]
+    ttl: String,
+    #[serde(rename = "Urgency")]
+    urgency: &'static str,
+    #[serde(rename = "Topic")]
+    topic: &'a str,
+}
+
+#[derive(Serialize)]
+struct WebpushNotification<'a> {
+    tag: &'a str,
+}
+
+#[derive(Serialize)]
+struct WebpushOptions<'a> {
+    link: &'a str,
+}
+
+/// Our ids, the link, and the client's own pairs where their keys are free.
+struct Data<'a> {
+    occurrence: &'a str,
+    push: &'a Push<'a>,
+    with_pairs: bool,
+}
+
+impl Serialize for Data<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("itemId", self.push.item_id)?;
+        map.serialize_entry("occurrenceId", self.occurrence)?;
+        if self.push.source == ITEM_REMINDER {
+            map.serialize_entry("reminderId", self.push.item_id)?;
+        }
+        if let Some(url) = self.push.url {
+            map.serialize_entry("url", url)?;
+        }
+        let pairs = self.push.data.iter().filter(|(key, _)| self.with_pairs && !is_taken(key));
+        for (key, value) in pairs {
+            map.serialize_entry(key, value)?;
+        }
+        map.end()
+    }
+}
+
+/// Whether a key of `data` is ours, or one that FCM refuses.
+fn is_taken(key: &str) -> bool {
+    let ours = matches!(key, "itemId" | "occurrenceId" | "reminderId" | "url");
+    ours || matches!(key, "" | "from" | "message_type") || key.starts_with("google.") || key.starts_with("gcm.")
+}
+
+/// What is left out to make room.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Frugality {
+    with_pairs: bool,
+    with_link: bool,
+}
+
+impl Frugality {
+    /// From leaving out nothing to leaving out what may be: first the web's second copy of the link.
+    pub(super) fn steps(overflow: Overflow) -> impl Iterator<Item = Frugality> {
+        let pairs: &'static [bool] = match overflow {
+            Overflow::Refuse => &[true],
+            Overflow::DropData => &[true, false],
+        };
+        pairs.iter().flat_map(|&with_pairs| [true, false].map(|with_link| Frugality { with_pairs, with_link }))
+    }
+}
+
+impl<'a> Message<'a> {
+    pub(super) fn of(device: DeviceType, parts: &Parts<'a>) -> Self {
+        let platform = match device {
+            DeviceType::Android => Platform::Android(Android::of(parts)),
+            DeviceType::Ios => Platform::Apns(Apns::of(parts)),
+            DeviceType::Web => Platform::Webpush(Webpush::of(parts)),
+        };
+        Message {
+            token: parts.token,
+            notification: Notification { title: parts.title, body: Cow::Borrowed(parts.push.message) },
+            data: Data { occurrence: parts.occurrence, push: parts.push, with_pairs: true },
+            platform,
+        }
+    }
+
+    pub(super) fn save(&mut self, frugality: Frugality) {
+        self.data.with_pairs = frugality.with_pairs;
+        if let (Platform::Webpush(web), false) = (&mut self.platform, frugality.with_link) {
+            web.fcm_options = None;
+        }
+    }
+
+    pub(super) fn set_text(&mut self, text: &str) {
+        self.notification.body = Cow::Owned(text.to_owned());
+    }
+}
+
+impl<'a> Android<'a> {
+    /// Always of high delivery priority: a reminder is meant for its minute, and Doze would hold back anything less. How
+    /// much it may disturb is the notification's priority.
+    fn of(parts: &Parts<'a>) -> Self {
+        let notification_priority = match parts.push.priority {
+            Priority::Normal => "PRIORITY_DEFAULT",
+            Priority::High => "PRIORITY_HIGH",
+        };
+        Android {
+            priority: "HIGH",
+            ttl: format!("{}s", parts.ttl_seconds),
+            collapse_key: parts.occurrence,
+            notification: AndroidNotification { tag: parts.occurrence, notification_priority },
+        }
+    }
+}
+
+impl<'a> Apns<'a> {
+    fn of(parts: &Parts<'a>) -> Self {
+        let interruption_level = (parts.push.priority == Priority::High).then_some("time-sensitive");
+        Apns {
+            headers: ApnsHeaders {
+                apns_collapse_id: parts.occurrence,
+                apns_expiration: parts.expires_at.to_string(),
+                apns_priority: "10",
+                apns_push_type: "alert",
+            },
+            payload: ApnsPayload { aps: Aps { sound: "default", interruption_level } },
+        }
+    }
+}
+
+impl<'a> Webpush<'a> {
+    /// The occurrence's 32 hexadecimal characters just fit a `Topic` (RFC 8030, section 5.4).
+    fn of(parts: &Parts<'a>) -> Self {
+        let urgency = match parts.push.priority {
+            Priority::Normal => "normal",
+            Priority::High => "high",
+        };
+        Webpush {
+            headers: WebpushHeaders { ttl: parts.ttl_seconds.to_string(), urgency, topic: parts.occurrence },
+            notification: WebpushNotification { tag: parts.occurrence },
+            fcm_options: parts.link.map(|link| WebpushOptions { link }),
+        }
+    }
+}

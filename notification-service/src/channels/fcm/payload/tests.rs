@@ -1,0 +1,165 @@
+use super::*;
+use proptest::prelude::*;
+use serde_json::Value;
+
+fn now() -> DateTime<Utc> {
+    "2026-03-01T09:00:00Z".parse().unwrap()
+}
+
+fn pairs(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+fn push(data: &BTreeMap<String, String>) -> Push<'_> {
+    Push {
+        occurrence_id: Uuid::from_u128(0x0198_7654_3210_5abc_8def_0123_4567_89ab),
+        source: "reminder",
+        item_id: "01979a3c7e2f7c41b1d1e0a5d2c3f4a5",
+        title: Some("Water the plants"),
+        message: "The ficus too.",
+        url: Some("https://example.com/plants?id=7"),
+        data,
+        priority: Priority::Normal,
+        expires_at: "2026-03-02T09:00:00Z".parse().unwrap(),
+        locale: Some("en"),
+    }
+}
+
+fn json(device: DeviceType, push: &Push<'_>) -> Value {
+    let body = send("a-device-token", device, push, now(), Overflow::Refuse).unwrap();
+    serde_json::from_slice(&body).unwrap()
+}
+
+macro_rules! golden {
+    ($name:literal) => {
+        serde_json::from_str::<Value>(include_str!(concat!("../../../../tests/golden/fcm/", $name))).unwrap()
+    };
+}
+
+#[test]
+fn each_platform_gets_its_own_block() {
+    let data = pairs(&[("room", "kitchen")]);
+    assert_eq!(json(DeviceType::Android, &push(&data)), golden!("android.json"));
+    assert_eq!(json(DeviceType::Ios, &push(&data)), golden!("ios.json"));
+    assert_eq!(json(DeviceType::Web, &push(&data)), golden!("web.json"));
+}
+
+#[test]
+fn an_urgent_push_says_so_everywhere() {
+    let data = BTreeMap::new();
+    let urgent = Push { priority: Priority::High, ..push(&data) };
+    let android = json(DeviceType::Android, &urgent);
+    assert_eq!(android["message"]["android"]["notification"]["notification_priority"], "PRIORITY_HIGH");
+    let ios = json(DeviceType::Ios, &urgent);
+    assert_eq!(ios["message"]["apns"]["payload"]["aps"]["interruption-level"], "time-sensitive");
+    assert_eq!(json(DeviceType::Web, &urgent)["message"]["webpush"]["headers"]["Urgency"], "high");
+}
+
+#[test]
+fn a_bare_push_is_still_whole() {
+    let data = BTreeMap::new();
+    let bare = Push { title: None, url: None, source: "notification", ..push(&data) };
+    assert_eq!(json(DeviceType::Web, &bare), golden!("web-bare.json"));
+}
+
+#[test]
+fn only_an_https_link_becomes_the_webs_link() {
+    let data = BTreeMap::new();
+    let plain = Push { url: Some("http://example.com/"), ..push(&data) };
+    let message = &json(DeviceType::Web, &plain)["message"];
+    assert_eq!(message["webpush"]["fcm_options"], Value::Null);
+    assert_eq!(message["data"]["url"], "http://example.com/");
+}
+
+#[test]
+fn the_time_to_live_ends_with_the_reminder() {
+    let data = BTreeMap::new();
+    for (expires_at, ttl) in [("2026-03-01T08:00:00Z", "0s"), ("2026-03-01T09:01:30Z", "90s"), ("2027-01-01T00:00:00Z", "2419200s")] {
+        let push = Push { expires_at: expires_at.parse().unwrap(), ..push(&data) };
+        assert_eq!(json(DeviceType::Android, &push)["message"]["android"]["ttl"], ttl);
+    }
+}
+
+#[test]
+fn a_users_pair_cannot_replace_ours_or_break_the_message() {
+    let data = pairs(&[("itemId", "x"), ("url", "y"), ("from", "z"), ("google.x", "1"), ("gcm.n", "2"), ("fine", "3")]);
+    let sent = json(DeviceType::Android, &push(&data));
+    let keys: Vec<_> = sent["message"]["data"].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(keys, ["fine", "itemId", "occurrenceId", "reminderId", "url"]);
+    assert_eq!(sent["message"]["data"]["itemId"], "01979a3c7e2f7c41b1d1e0a5d2c3f4a5");
+}
+
+#[test]
+fn a_long_text_ends_in_an_ellipsis() {
+    let data = BTreeMap::new();
+    let text = "世界".repeat(1_000);
+    let sent = json(DeviceType::Ios, &Push { message: &text, ..push(&data) });
+    let body = sent["message"]["notification"]["body"].as_str().unwrap();
+    assert!(body.ends_with('…') && text.starts_with(body.trim_end_matches('…')));
+    assert!(body.len() > 3_000);
+}
+
+#[test]
+fn pairs_are_dropped_only_if_told() {
+    let url = format!("https://example.com/{}", "u".repeat(2_000));
+    let data = pairs(&[("key", &"v".repeat(2_000))]);
+    let text = "t".repeat(500);
+    let large = Push { url: Some(&url), message: &text, ..push(&data) };
+    assert_eq!(send("token", DeviceType::Android, &large, now(), Overflow::Refuse), Err(TooLarge));
+    let body = send("token", DeviceType::Android, &large, now(), Overflow::DropData).unwrap();
+    let sent: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(sent["message"]["data"]["key"], Value::Null);
+    assert_eq!(sent["message"]["data"]["url"], url);
+    assert_eq!(sent["message"]["notification"]["body"], text);
+}
+
+#[test]
+fn the_webs_second_copy_of_the_link_goes_first() {
+    let url = format!("https://example.com/{}", "u".repeat(2_000));
+    let data = BTreeMap::new();
+    let sent = json(DeviceType::Web, &Push { url: Some(&url), ..push(&data) });
+    assert_eq!(sent["message"]["webpush"]["fcm_options"], Value::Null);
+    assert_eq!(sent["message"]["data"]["url"], url);
+}
+
+#[test]
+fn a_validation_names_only_the_token() {
+    assert_eq!(validate("t\"1"), r#"{"message":{"token":"t\"1"},"validate_only":true}"#);
+}
+
+#[test]
+fn the_path_keeps_the_endpoints_prefix() {
+    let path = |url: &str| path(&url::Url::parse(url).unwrap(), "demo");
+    assert_eq!(path("https://fcm.googleapis.com").unwrap(), "/v1/projects/demo/messages:send");
+    assert_eq!(path("http://localhost:1/fcm/").unwrap(), "/fcm/v1/projects/demo/messages:send");
+    assert!(path("http://localhost/?x=1").is_err());
+}
+
+fn any_device() -> impl Strategy<Value = DeviceType> {
+    prop_oneof![Just(DeviceType::Android), Just(DeviceType::Ios), Just(DeviceType::Web)]
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_sent_is_json_within_the_limit(
+        device in any_device(),
+        token in "[!-~]{1,300}",
+        title in prop::option::of("\\PC{0,200}"),
+        message in "[\\x00-\\x7fäß€世😀]{1,2000}",
+        url in prop::option::of("https://example\\.com/[a-z]{0,2000}"),
+        data in prop::collection::btree_map("[a-z.]{1,20}", "[\\x00-\\x7f€]{0,150}", 0..20),
+    ) {
+        let push = Push { title: title.as_deref(), message: &message, url: url.as_deref(), ..push(&data) };
+        match send(&token, device, &push, now(), Overflow::DropData) {
+            Ok(body) => {
+                let sent: Value = serde_json::from_slice(&body).unwrap();
+                prop_assert_eq!(&sent["message"]["token"], &Value::String(token));
+                let mut message = sent["message"].clone();
+                message.as_object_mut().unwrap().remove("token");
+                prop_assert!(message.to_string().len() <= LIMIT_BYTES);
+                prop_assert!(!sent["message"]["notification"]["body"].as_str().unwrap().is_empty());
+            }
+            Err(TooLarge) => prop_assert!(url.is_some_and(|url| url.len() > 1_000)),
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Why a push channel cannot be set up.
+
+/// What is wrong with the settings, found before anything is sent.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The endpoint, or the account's `token_uri`, cannot be spoken to.
+    #[error("{0} is not an http(s) URL with a host")]
+    Url(&'static str),
+    /// The system's certificates could not be loaded.
+    #[error("could not load the system's root certificates")]
+    Roots(#[source] std::io::Error),
+    /// The TLS library refused its own defaults.
+    #[error("could not set up TLS")]
+    Tls(#[source] rustls::Error),
+}

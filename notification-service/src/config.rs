@@ -1,0 +1,151 @@
+//! What the service is told by its environment.
+
+use secrecy::{ExposeSecret, SecretString};
+use shared::{
+    bus::settings::AwsSettings,
+    config::{self, Auth, BusConfig, Env, Process, Reader, Report},
+    db::DbSettings,
+    http::ApiSettings,
+};
+use url::Url;
+
+use crate::channels::fcm::account::ServiceAccount;
+
+/// The configuration of notification-service.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Environment, addresses, logs.
+    pub process: Process,
+    /// The devices database.
+    pub database: DbSettings,
+    /// The bus, the topic that facts are told on and the queue of what is due.
+    pub bus: BusConfig,
+    /// How callers are identified.
+    pub auth: Auth,
+    /// How the API is wrapped.
+    pub api: ApiSettings,
+    /// Push.
+    pub fcm: FcmConfig,
+    /// E-mail.
+    pub ses: SesConfig,
+    /// How many pushes may be in flight.
+    pub push_max_in_flight: usize,
+    /// How many e-mails may be in flight.
+    pub email_max_in_flight: usize,
+}
+
+/// How pushes are sent.
+#[derive(Debug, Clone)]
+pub struct FcmConfig {
+    /// In whose name.
+    pub account: ServiceAccount,
+    /// To whom.
+    pub endpoint: Url,
+}
+
+/// How e-mails are sent.
+#[derive(Debug, Clone)]
+pub struct SesConfig {
+    /// How to reach SES, whichever bus is used.
+    pub aws: AwsSettings,
+    /// The sender.
+    pub source: String,
+    /// A template kept by SES; without it our own is used.
+    pub template: Option<String>,
+    /// The configuration set by which bounces and complaints come back.
+    pub configuration_set: Option<String>,
+}
+
+impl Config {
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    /// A report that names every missing or malformed variable.
+    pub fn read(env: &dyn Env) -> Result<Self, Report> {
+        config::read(env, Self::parse)
+    }
+
+    pub(crate) fn parse(reader: &mut Reader<'_>) -> Option<Self> {
+        let process = Process::read(reader);
+        let database = DbSettings::read(reader);
+        let bus = BusConfig::read(reader, &["EVENT_TOPIC_ARN", "NOTIFICATION_TOPIC_ARN", "NOTIFICATION_QUEUE_URL"]);
+        let auth = Auth::read(reader);
+        let api = ApiSettings::read(reader);
+        let fcm = FcmConfig::parse(reader);
+        let ses = SesConfig::parse(reader);
+        let push_max_in_flight = within_lane(reader, "PUSH_MAX_IN_FLIGHT", "pushes on their way to FCM at once", 1_000);
+        let email_max_in_flight = within_lane(reader, "EMAIL_MAX_IN_FLIGHT", "e-mails on their way to SES at once", 50);
+        Some(Self {
+            process: process?,
+            database: database?,
+            bus: bus?,
+            auth: auth?,
+            api: api?,
+            fcm: fcm?,
+            ses: ses?,
+            push_max_in_flight: push_max_in_flight?,
+            email_max_in_flight: email_max_in_flight?,
+        })
+    }
+}
+
+fn within_lane(reader: &mut Reader<'_>, name: &'static str, about: &'static str, default: usize) -> Option<usize> {
+    let value = reader.or(name, about, default)?;
+    if (1..=100_000).contains(&value) {
+        return Some(value);
+    }
+    reader.fault(name, "is malformed: expected 1 to 100000");
+    None
+}
+
+impl FcmConfig {
+    fn parse(reader: &mut Reader<'_>) -> Option<Self> {
+        const ACCOUNT: &str = "FCM_PROJECT_CONFIG";
+        const ENDPOINT: &str = "FCM_ENDPOINT";
+        let account = reader.required_secret(ACCOUNT, "service account of the Firebase project: its JSON, or a path to it");
+        let endpoint = reader.or(ENDPOINT, "where pushes are sent", "https://fcm.googleapis.com".to_owned());
+        let account = account.and_then(|account| match parse_account(&account) {
+            Ok(account) => Some(account),
+            Err(problem) => {
+                reader.fault(ACCOUNT, format!("is malformed: {problem}"));
+                None
+            }
+        });
+        let endpoint = endpoint.and_then(|text| {
+            let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+            if url.is_none() {
+                reader.fault(ENDPOINT, "is malformed: expected an http or https URL");
+            }
+            url
+        });
+        Some(Self { account: account?, endpoint: endpoint? })
+    }
+}
+
+/// The account itself where it is one, else what is in the file that is named.
+fn parse_account(text: &SecretString) -> Result<ServiceAccount, String> {
+    let text = text.expose_secret().trim();
+    if text.starts_with('{') {
+        return ServiceAccount::parse(text).map_err(|error| error.to_string());
+    }
+    let json = std::fs::read_to_string(text).map_err(|error| format!("neither JSON nor a readable file ({})", error.kind()))?;
+    ServiceAccount::parse(&json).map_err(|error| error.to_string())
+}
+
+impl SesConfig {
+    fn parse(reader: &mut Reader<'_>) -> Option<Self> {
+        const SOURCE: &str = "SES_SOURCE_EMAIL";
+        let aws = config::aws_settings(reader);
+        let source = reader.required::<String>(SOURCE, "sender of e-mails, as address or Name <address>");
+        let template = reader.optional("SES_EMAIL_TEMPLATE", "name of a template kept by SES; unset: our own");
+        let configuration_set = reader.optional("SES_CONFIGURATION_SET", "configuration set by which bounces and complaints come back");
+        let source = source.filter(|source| {
+            let is_mailbox = source.parse::<lettre::message::Mailbox>().is_ok();
+            if !is_mailbox {
+                reader.fault(SOURCE, "is malformed: expected a mail address");
+            }
+            is_mailbox
+        });
+        Some(Self { aws: aws?, source: source?, template, configuration_set })
+    }
+}

@@ -1,0 +1,40 @@
+//! What nobody asks for and must be done: idempotency keys are forgotten once nobody can repeat their request.
+
+use std::time::Duration;
+
+use shared::http::idempotency;
+use sqlx::PgPool;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+const EVERY: Duration = Duration::from_secs(30 * 60);
+
+/// Keeps the tables small until the token is cancelled.
+pub(crate) async fn run(pool: &PgPool, shutdown: &CancellationToken) {
+    let mut tick = interval(EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            () = shutdown.cancelled() => return,
+        }
+        tokio::select! {
+            () = forget_old_keys(pool) => {}
+            () = shutdown.cancelled() => return,
+        }
+    }
+}
+
+/// Forgets old keys, a bounded number a statement, until none is left.
+async fn forget_old_keys(pool: &PgPool) {
+    loop {
+        match idempotency::forget_old(pool).await {
+            Ok(0) => return,
+            Ok(forgotten) => metrics::counter!("idempotency_keys_forgotten_total").increment(forgotten),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "old idempotency keys were not forgotten; they will be the next time");
+                return;
+            }
+        }
+    }
+}

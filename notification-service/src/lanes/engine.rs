@@ -1,0 +1,89 @@
+//! The lanes, the recorder and the ways to the providers, assembled.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context;
+use shared::outbox::Handoff;
+use sqlx::PgPool;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Finished, Job, Lane, Lanes, ProbePace, Recorder, Worker, WorkerSettings, email::EmailSender, push::PushSender,
+};
+use crate::{
+    Config,
+    channels::{
+        fcm::{self, Fcm},
+        retry::Policy,
+    },
+    clock::DbClock,
+    config::FcmConfig,
+};
+
+/// How long a delivery that met a stopped lane waits before it may be the next probe: long enough for another to be it.
+const HOLD: Duration = Duration::from_secs(5);
+/// Streams that FCM allows on one HTTP/2 connection.
+const STREAMS: usize = 100;
+
+/// The delivery engine, assembled and not yet started.
+pub struct Engine {
+    lanes: Lanes,
+    fcm: Arc<Fcm>,
+    push: (Worker<PushSender>, mpsc::UnboundedReceiver<Job>),
+    email: (Worker<EmailSender>, mpsc::UnboundedReceiver<Job>),
+    recorder: (Arc<Recorder>, mpsc::Receiver<Finished>),
+}
+
+impl Engine {
+    /// Assembles the engine. No provider is contacted yet.
+    ///
+    /// # Errors
+    /// When a setting of a provider cannot be used.
+    pub async fn build(config: &Config, pool: PgPool, clock: Arc<DbClock>, handoff: Handoff) -> anyhow::Result<Self> {
+        let (push, push_jobs) = Lane::new(shared::contract::Channel::Push, config.push_max_in_flight, ProbePace::default());
+        let (email, email_jobs) = Lane::new(shared::contract::Channel::Email, config.email_max_in_flight, ProbePace::default());
+        let (recorder, records_in, records_out) = Recorder::new(pool.clone(), handoff, Arc::clone(&clock));
+        let fcm = Arc::new(fcm(&config.fcm, config.push_max_in_flight)?);
+        let settings = WorkerSettings { pool, clock, policy: Policy { hold: HOLD, ..Policy::default() } };
+        let push_sender = PushSender(Arc::clone(&fcm));
+        let email_sender = EmailSender::new(&config.ses).await.context("e-mail")?;
+        let push_worker =
+            Worker::new(Arc::clone(&push), push_sender, Arc::clone(&recorder), records_in.clone(), settings.clone());
+        let email_worker = Worker::new(Arc::clone(&email), email_sender, Arc::clone(&recorder), records_in, settings);
+        Ok(Self {
+            lanes: Lanes { push, email },
+            fcm,
+            push: (push_worker, push_jobs),
+            email: (email_worker, email_jobs),
+            recorder: (recorder, records_out),
+        })
+    }
+
+    /// Where the consumer puts what can be sent at once.
+    #[must_use]
+    pub fn lanes(&self) -> Lanes {
+        self.lanes.clone()
+    }
+
+    /// The provider that knows tokens.
+    #[must_use]
+    pub fn fcm(&self) -> Arc<Fcm> {
+        Arc::clone(&self.fcm)
+    }
+
+    /// Sends until the token is cancelled; then ends what is under way, gives back the rest and records all of it.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let Self { push, email, recorder, .. } = self;
+        // Each worker holds a way to the recorder, which ends when both are gone.
+        tokio::join!(push.0.run(push.1, shutdown.clone()), email.0.run(email.1, shutdown), recorder.0.run(recorder.1));
+    }
+}
+
+fn fcm(config: &FcmConfig, max_in_flight: usize) -> anyhow::Result<Fcm> {
+    let mut settings = fcm::Settings::new(config.account.clone(), config.endpoint.clone());
+    // Beside what the lane sends, registrations ask about tokens.
+    settings.max_in_flight = max_in_flight + STREAMS;
+    settings.connections = settings.max_in_flight.div_ceil(STREAMS) + 1;
+    Fcm::new(settings).context("FCM")
+}

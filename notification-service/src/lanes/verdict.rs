@@ -1,0 +1,89 @@
+//! What follows from an attempt, for the delivery and for the lane. Pure.
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, Utc};
+use shared::contract::DeliveryState;
+
+use super::gate::Sign;
+use crate::{
+    channels::{
+        outcome::Outcome,
+        retry::{Attempts, Decision, Policy},
+    },
+    delivery::{Delivery, Record, Verdict},
+};
+
+/// The longest reason or provider's id that is kept, in bytes.
+const LONGEST: usize = 200;
+
+/// When an attempt was made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    pub(super) started: DateTime<Utc>,
+    pub(super) ended: DateTime<Utc>,
+}
+
+/// Judges an attempt. `random` is uniform in `[0, 1)` and spreads retries.
+pub(super) fn judge(policy: &Policy, delivery: Delivery, outcome: Outcome, times: Times, random: f64) -> (Record, Sign) {
+    let counts = !matches!(outcome, Outcome::Misconfigured { .. });
+    let attempts = delivery.attempts + i32::from(counts);
+    let so_far = Attempts {
+        made: u32::try_from(attempts).unwrap_or(u32::MAX).max(1),
+        first_at: delivery.first_attempt_at.unwrap_or(times.started),
+        now: times.ended,
+        expires_at: delivery.dispatch.send.expires_at,
+    };
+    let sign = sign(policy, &outcome);
+    let token_is_dead = matches!(outcome, Outcome::Gone { .. });
+    let verdict = match policy.decide(&outcome, &so_far, random) {
+        Decision::Final => ended(outcome),
+        Decision::RetryAt(at) | Decision::HoldUntil(at) => Verdict::Again { at, reason: outcome.reason().map(own) },
+        Decision::GiveUp(why) => failed(why.reason().into()),
+    };
+    let started_at = counts.then_some(times.started);
+    (Record { delivery, verdict, attempts, started_at, at: times.ended, token_is_dead }, sign)
+}
+
+/// The record of a delivery to which no attempt was made.
+pub(super) fn unattempted(delivery: Delivery, verdict: Verdict, at: DateTime<Utc>) -> Record {
+    let attempts = delivery.attempts;
+    Record { delivery, verdict, attempts, started_at: None, at, token_is_dead: false }
+}
+
+/// The verdict on a delivery that is not to be made, or not again.
+pub(super) fn not_made(delivery: &Delivery, reason: &'static str) -> Verdict {
+    let state = if delivery.attempts == 0 { DeliveryState::Suppressed } else { DeliveryState::Failed };
+    Verdict::Ended { state, reason: Some(reason.into()), provider_message_id: None }
+}
+
+fn sign(policy: &Policy, outcome: &Outcome) -> Sign {
+    match outcome {
+        Outcome::Sent { .. } | Outcome::Gone { .. } | Outcome::Rejected { .. } => Sign::Healthy,
+        Outcome::Throttled { retry_after, .. } => Sign::Throttled(retry_after.unwrap_or(policy.throttled)),
+        Outcome::Unavailable { .. } => Sign::Troubled,
+        Outcome::Misconfigured { .. } => Sign::Misconfigured,
+    }
+}
+
+fn ended(outcome: Outcome) -> Verdict {
+    match outcome {
+        Outcome::Sent { provider_id } => {
+            Verdict::Ended { state: DeliveryState::Sent, reason: None, provider_message_id: Some(storable(&provider_id)) }
+        }
+        other => failed(other.reason().map_or("UNKNOWN".into(), own)),
+    }
+}
+
+fn failed(reason: Cow<'static, str>) -> Verdict {
+    Verdict::Ended { state: DeliveryState::Failed, reason: Some(reason), provider_message_id: None }
+}
+
+fn own(reason: &str) -> Cow<'static, str> {
+    Cow::Owned(storable(reason))
+}
+
+/// A provider's text as PostgreSQL can store it: no NUL, and of a bounded length. A verdict must never fail for its text.
+fn storable(text: &str) -> String {
+    text.chars().filter(|character| !character.is_control()).take(LONGEST).collect()
+}

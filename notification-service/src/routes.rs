@@ -1,0 +1,70 @@
+//! The REST API of devices and of a user's deliveries.
+
+mod answer;
+mod devices;
+mod history;
+mod register;
+
+use std::sync::Arc;
+
+use axum::Router;
+use shared::{
+    http::openapi_routes,
+    outbox::Handoff,
+    startup::{self, Started},
+};
+use sqlx::PgPool;
+use utoipa::OpenApi;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{channels::fcm::Fcm, clock::DbClock};
+
+/// What the handlers share.
+#[derive(Clone)]
+pub struct Api {
+    /// The devices database.
+    pub pool: PgPool,
+    /// Its time.
+    pub clock: Arc<DbClock>,
+    /// The way to the relay for what is committed.
+    pub handoff: Handoff,
+    /// The provider that knows tokens.
+    pub fcm: Arc<Fcm>,
+    /// Whether the schema is there.
+    pub started: Started,
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "notification-service",
+        description = "Devices and deliveries: register the devices that reminders are pushed to, and see what became of each delivery.\n\n\
+            The caller is identified by the gateway's `X-Authenticated-Userid` and `X-Consumer-Username`, or by a bearer token, as the installation is configured. \
+            Every POST takes an `Idempotency-Key`: the same key with the same body gives the first answer again for 24 hours.",
+    ),
+    tags((name = "devices", description = "A user's devices"), (name = "notifications", description = "What was sent to a user"))
+)]
+struct Description;
+
+/// The routes, and `GET /openapi.json` and `GET /docs` that describe them.
+pub fn router(api: Api) -> Router {
+    let (routes, openapi) = described().split_for_parts();
+    let started = axum::middleware::from_fn_with_state(api.started.clone(), startup::require);
+    routes.layer(started).with_state(api).merge(openapi_routes(openapi))
+}
+
+/// The description of the API as it is committed in `openapi.json`.
+///
+/// # Errors
+/// When it cannot be written as JSON.
+pub fn openapi() -> Result<String, serde_json::Error> {
+    described().into_openapi().to_pretty_json()
+}
+
+fn described() -> OpenApiRouter<Api> {
+    OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(register::register))
+        .routes(routes!(devices::list))
+        .routes(routes!(devices::remove))
+        .routes(routes!(history::list))
+}

@@ -1,0 +1,156 @@
+//! `POST /device/register`.
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+use shared::{
+    contract::EventType,
+    http::{
+        ApiError, Body, ErrorBody, Identity, Reason, RequestContext,
+        idempotency::{self, IdempotencyKey, Known},
+    },
+    outbox::{self, OutboxMessage},
+};
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+
+use super::Api;
+use crate::{
+    channels::outcome::Outcome,
+    device::{DeviceType, NewDevice, Token, parse_name},
+    events,
+    store::devices,
+};
+
+/// A device to register.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(example = json!({"fcmToken": "dGhpcyBpcyBubyB0b2tlbg:APA91bExampleExampleExample", "type": "android", "name": "My phone"}))]
+pub(super) struct Registration {
+    /// The token that the FCM SDK gave the client: 1 to 4096 visible ASCII characters.
+    #[schema(min_length = 1, max_length = 4096)]
+    fcm_token: String,
+    /// What the device is.
+    #[serde(rename = "type")]
+    device_type: DeviceType,
+    /// What its user calls it. A registration without a name keeps the one it had.
+    #[schema(max_length = 100)]
+    name: Option<String>,
+}
+
+/// The device that was registered.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Registered {
+    /// Its id.
+    #[schema(example = "01979a3c7e2f7c41b1d1e0a5d2c3f4a5")]
+    id: String,
+}
+
+impl Registration {
+    fn device(self, user_id: &str) -> Result<NewDevice, ApiError> {
+        let token = Token::parse(self.fcm_token).map_err(|problem| ApiError::invalid(format!("fcmToken: {problem}")))?;
+        let name = parse_name(self.name).map_err(|problem| ApiError::invalid(format!("name: {problem}")))?;
+        Ok(NewDevice { user_id: user_id.to_owned(), token, device_type: self.device_type, name })
+    }
+}
+
+/// Register a device, or refresh it
+///
+/// FCM is asked whether it knows the token. One's own token again refreshes the device and gives the same id; a token that
+/// was another user's moves: the other user's device is gone, and this one is new.
+#[utoipa::path(
+    post,
+    path = "/device/register",
+    operation_id = "registerDevice",
+    tag = "devices",
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters, chosen by the client for this request and its repeats")),
+    request_body = Registration,
+    responses(
+        (status = 201, description = "It is registered", body = Registered),
+        (status = 400, description = "`INVALID_REQUEST`: a field is malformed or unknown; the message names it", body = ErrorBody),
+        (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
+        (status = 413, description = "`PAYLOAD_TOO_LARGE`", body = ErrorBody),
+        (status = 422, description = "`INVALID_TOKEN`: FCM does not know the token · `IDEMPOTENCY_KEY_REUSED`", body = ErrorBody),
+        (status = 503, description = "`UPSTREAM_UNAVAILABLE`: FCM cannot be asked; nothing was stored; try again after `Retry-After`", body = ErrorBody),
+    ),
+)]
+pub(super) async fn register(
+    State(api): State<Api>,
+    identity: Identity,
+    context: RequestContext,
+    body: Body<Registration>,
+) -> Result<Response, ApiError> {
+    let device = body.value.device(&identity.user_id)?;
+    let key = body.key.as_ref();
+    if let Some(key) = key
+        && let Known::Answered(replay) = idempotency::lookup(&mut *api.pool.acquire().await?, &identity.user_id, key).await?
+    {
+        return Ok(replay.into_response());
+    }
+    // Asked outside of any transaction: FCM may take seconds.
+    check(api.fcm.validate(device.token.as_str()).await)?;
+    let mut transaction = api.pool.begin().await?;
+    if let Some(key) = key
+        && let Known::Answered(replay) = idempotency::begin(&mut transaction, &identity.user_id, key).await?
+    {
+        return Ok(replay.into_response());
+    }
+    let (answer, messages) = store(&mut transaction, &api, &identity, &context, &device).await?;
+    remember(&mut transaction, &identity, key, &answer).await?;
+    transaction.commit().await?;
+    api.handoff.after_commit(messages);
+    metrics::counter!("devices_registered_total", "type" => device.device_type.as_str()).increment(1);
+    Ok((StatusCode::CREATED, Json(answer)).into_response())
+}
+
+/// What FCM's word on a token means for its registration.
+fn check(outcome: Outcome) -> Result<(), ApiError> {
+    match outcome {
+        Outcome::Sent { .. } => Ok(()),
+        Outcome::Gone { .. } | Outcome::Rejected { .. } => Err(ApiError::new(Reason::InvalidToken, "fcmToken: FCM does not know this token")),
+        Outcome::Throttled { retry_after, .. } | Outcome::Unavailable { retry_after, .. } => {
+            let mut error = ApiError::new(Reason::UpstreamUnavailable, "FCM cannot be asked about the token; try again");
+            error.retry_after = Some(retry_after.unwrap_or(RETRY_AFTER));
+            Err(error)
+        }
+        Outcome::Misconfigured { reason } => {
+            tracing::error!(%reason, "FCM refuses our account, key or settings: no device can be registered");
+            Err(ApiError::new(Reason::UpstreamUnavailable, "FCM cannot be asked about the token; try again"))
+        }
+    }
+}
+
+/// When to try again, when FCM names no time.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
+
+async fn store(
+    transaction: &mut PgConnection,
+    api: &Api,
+    identity: &Identity,
+    context: &RequestContext,
+    new: &NewDevice,
+) -> Result<(Registered, Vec<OutboxMessage>), ApiError> {
+    let registered = devices::register(transaction, new).await?;
+    let now = api.clock.now();
+    let trace = Some(context.traceparent);
+    let email = Some(identity.email.clone());
+    let mut messages = vec![events::device(EventType::DeviceRegistered, &registered.device, email, None, now, trace)?];
+    if let Some(moved) = &registered.moved_from {
+        messages.push(events::device(EventType::DeviceRemoved, moved, None, Some("MOVED"), now, trace)?);
+    }
+    outbox::insert(&mut *transaction, &messages).await?;
+    Ok((Registered { id: registered.device.id.simple().to_string() }, messages))
+}
+
+async fn remember(transaction: &mut PgConnection, identity: &Identity, key: Option<&IdempotencyKey>, answer: &Registered) -> Result<(), ApiError> {
+    match key {
+        Some(key) => idempotency::finish(transaction, &identity.user_id, key, StatusCode::CREATED, Some(answer)).await,
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,70 @@
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::reminder::{
+    Channels, ExpiresAfter, Link, Locale, Message, NotifyOffsets, Pairs, Schedule, TimeZone, Title, due_date,
+};
+
+const ID: Uuid = Uuid::from_u128(0x0197_9a3c_7e2f_7c41_b1d1_e0a5_d2c3_f4a5);
+const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+fn details() -> Details {
+    Details {
+        schedule: Schedule {
+            date: due_date("2026-05-01T10:00:00+02:00").expect("a time"),
+            time_zone: TimeZone::parse("Europe/Berlin").expect("a zone"),
+            offsets: NotifyOffsets::asked(None, Some(vec![1440, 0])).expect("offsets").expect("given"),
+        },
+        channels: Channels::asked(None, Some(vec![Channel::Push, Channel::Email])).expect("channels").expect("given"),
+        title: Title::parse("Dentist".to_owned()).expect("a title"),
+        message: Message::parse("Take the X-ray along.".to_owned()).expect("a message"),
+        url: Link::parse("https://example.com/appointments/17".to_owned()).expect("a link"),
+        data: Pairs::parse(BTreeMap::from([("appointment".to_owned(), "17".to_owned())])).expect("pairs"),
+        expires_after: ExpiresAfter::default(),
+        priority: Priority::High,
+        locale: Some(Locale::parse("de".to_owned()).expect("a locale")),
+    }
+}
+
+/// A message as JSON, with its event id, which is another one each time, replaced.
+fn written(make: impl FnOnce(Origin<'_>) -> Result<Unstamped, serde_json::Error>, version: i64) -> Value {
+    let identity = Identity { user_id: "u1".to_owned(), email: "u1@example.com".to_owned() };
+    let origin = Origin { identity: &identity, traceparent: TRACE.parse().expect("a traceparent") };
+    let at = due_date("2026-04-20T12:00:00.123Z").expect("a time");
+    let mut message = make(origin).expect("JSON").stamped(at, version).message;
+    message.attributes.insert("eventId".to_owned(), "{eventId}".to_owned());
+    json!({"body": serde_json::from_str::<Value>(&message.body).expect("JSON"), "attributes": message.attributes})
+}
+
+fn golden(text: &str) -> Value {
+    serde_json::from_str(text).expect("a golden file")
+}
+
+#[test]
+fn a_new_reminder_is_told_with_everything_it_says() {
+    let written = written(|origin| created(origin, ID, &details()), 1);
+    assert_eq!(written, golden(include_str!("../../tests/golden/reminder-created.json")));
+}
+
+#[test]
+fn a_change_is_told_with_everything_the_reminder_now_says() {
+    let plain = Details {
+        channels: Channels::default(),
+        title: None,
+        url: None,
+        data: Pairs::default(),
+        priority: Priority::Normal,
+        locale: None,
+        ..details()
+    };
+    let written = written(|origin| updated(origin, ID, &plain), 2);
+    assert_eq!(written, golden(include_str!("../../tests/golden/reminder-updated.json")));
+}
+
+#[test]
+fn a_deletion_is_told_without_what_it_said() {
+    let written = written(|origin| deleted(origin, ID), 3);
+    assert_eq!(written, golden(include_str!("../../tests/golden/reminder-deleted.json")));
+}

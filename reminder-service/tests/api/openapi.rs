@@ -1,0 +1,47 @@
+//! The description of the API: what is committed is what the code says, and what the service serves.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::service::{Service, least};
+
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
+
+fn described() -> String {
+    reminder_service::routes::openapi().expect("JSON") + "\n"
+}
+
+/// Rewrites the committed file: `cargo test -p reminder-service --test api -- --ignored rewrite_the_description`.
+#[test]
+#[ignore = "it writes openapi.json; run it after a change of the API"]
+fn rewrite_the_description() {
+    std::fs::write(Path::new(FILE), described()).expect("openapi.json is written");
+}
+
+#[test]
+fn the_committed_description_is_what_the_code_says() {
+    let committed = std::fs::read_to_string(FILE).unwrap_or_default();
+    assert!(
+        committed == described(),
+        "openapi.json is behind: run `cargo test -p reminder-service --test api -- --ignored rewrite_the_description` and commit it"
+    );
+}
+
+#[tokio::test]
+async fn the_description_is_served_to_everybody() {
+    let service = Service::start().await;
+    let served = service.anonymous.get("/openapi.json").await.expect(200).body;
+    assert_eq!(served, serde_json::from_str::<Value>(&described()).expect("JSON"));
+    assert!(service.anonymous.get("/docs").await.expect(200).body.as_str().is_some_and(|page| page.contains("<html")));
+}
+
+#[tokio::test]
+async fn the_examples_of_bodies_are_ones_that_are_taken() {
+    let service = Service::start().await;
+    let description: Value = serde_json::from_str(&described()).expect("JSON");
+    let example = |schema: &str| description["components"]["schemas"][schema]["example"].clone();
+    service.ada.post("/reminders", &example("NewReminder")).await.expect(201);
+    let id = service.make(&least()).await;
+    service.ada.patch(&format!("/reminders/{id}"), &example("ReminderChange")).await.expect(200);
+}

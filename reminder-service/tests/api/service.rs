@@ -1,0 +1,114 @@
+//! A running service for one test.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use reminder_service::{App, Config};
+use serde_json::{Value, json};
+use support::{
+    eventually,
+    http::{Answer, Client},
+    postgres::{self, Database},
+};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// A running service, the database it has for itself, and a client of it as the user `ada`.
+pub(crate) struct Service {
+    pub(crate) database: Database,
+    pub(crate) ada: Client,
+    pub(crate) anonymous: Client,
+    pub(crate) base: String,
+    pub(crate) admin: Client,
+    shutdown: CancellationToken,
+    running: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Service {
+    /// Starts the service on a database that is migrated already, and waits until it is ready.
+    pub(crate) async fn start() -> Self {
+        let migrated = async |url: String| Ok(reminder_service::migrate(&config(&url, &[])).await?);
+        let database = postgres::database_from("reminders", "reminder-service migrated, with its topic", migrated).await;
+        let service = Self::start_on(database, &[]).await;
+        service.ready().await;
+        service
+    }
+
+    /// Starts the service on a database as it is, with more in its environment.
+    pub(crate) async fn start_on(database: Database, more: &[(&str, &str)]) -> Self {
+        let app = App::build(config(database.url(), more)).await.expect("the service is built");
+        let base = format!("http://{}", app.rest_addr());
+        let anonymous = Client::new(&base);
+        let admin = Client::new(format!("http://{}", app.admin_addr()));
+        let shutdown = CancellationToken::new();
+        let running = tokio::spawn(app.run(shutdown.clone()));
+        Self { database, ada: anonymous.as_user("ada", "ada@example.com"), anonymous, base, admin, shutdown, running }
+    }
+
+    pub(crate) async fn ready(&self) {
+        eventually(LIMIT, async || match self.admin.get("/readyz").await {
+            Answer { status: 200, .. } => Ok(()),
+            answer => Err(answer.body),
+        })
+        .await;
+    }
+
+    /// Drains the service and gives its database back.
+    pub(crate) async fn stop(self) -> Database {
+        self.shutdown.cancel();
+        let ended = tokio::time::timeout(LIMIT, self.running).await;
+        ended.expect("it ends in time").expect("it does not panic").expect("it ends well");
+        self.database
+    }
+
+    /// Makes a reminder and answers with its id.
+    pub(crate) async fn make(&self, body: &Value) -> String {
+        self.ada.post("/reminders", body).await.expect(201).id()
+    }
+
+    /// Moves a reminder into the past, which no call can.
+    pub(crate) async fn let_pass(&self, id: &str) {
+        let sql = "update reminders set date = date - interval '200 years', last_at = last_at - interval '200 years' where id = $1::text::uuid";
+        sqlx::query(sql).bind(id).execute(&self.database.pool().await).await.expect("it is moved");
+    }
+
+    /// How many rows a table has.
+    pub(crate) async fn count(&self, table: &'static str) -> i64 {
+        let sql = sqlx::AssertSqlSafe(format!("select count(*) from {table}"));
+        sqlx::query_scalar(sql).fetch_one(&self.database.pool().await).await.expect("a count")
+    }
+}
+
+pub(crate) fn config(url: &str, more: &[(&str, &str)]) -> Config {
+    let fixed = [("DATABASE_URL", url), ("BUS", "postgres"), ("BUS_DATABASE_URL", url), ("PORT", "0"), ("ADMIN_PORT", "0")];
+    let pairs = fixed.iter().chain([&("BIND_ADDRESS", "127.0.0.1")]).chain(more);
+    let env: BTreeMap<String, String> = pairs.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Config::read(&env).expect("a configuration")
+}
+
+/// A time from now, as the service answers it.
+pub(crate) fn in_minutes(minutes: i64) -> String {
+    wire(Utc::now() + TimeDelta::minutes(minutes))
+}
+
+pub(crate) fn wire(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// The least that makes a reminder.
+pub(crate) fn least() -> Value {
+    json!({"date": in_minutes(60), "message": "Tablets"})
+}
+
+/// That, and more or other fields.
+pub(crate) fn least_with(more: Value) -> Value {
+    merged(least(), more)
+}
+
+pub(crate) fn merged(mut body: Value, more: Value) -> Value {
+    let (Value::Object(fields), Value::Object(more)) = (&mut body, more) else { panic!("objects") };
+    fields.extend(more);
+    body
+}

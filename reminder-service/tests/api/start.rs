@@ -1,0 +1,72 @@
+//! Coming up and going down.
+
+use std::time::Duration;
+
+use serde_json::json;
+use support::{eventually, http::Answer, postgres};
+
+use crate::service::{Service, config, least};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn at_a_desk_the_schema_is_brought_up_to_date() {
+    let service = Service::start_on(postgres::database("reminders").await, &[("APP_ENV", "local")]).await;
+    service.ready().await;
+    service.make(&least()).await;
+}
+
+#[tokio::test]
+async fn elsewhere_the_service_waits_for_the_schema_and_says_so() {
+    let database = postgres::database("reminders").await;
+    let migrating = config(database.url(), &[]);
+    let service = Service::start_on(database, &[("APP_ENV", "production")]).await;
+
+    let why = eventually(LIMIT, async || match service.admin.get("/readyz").await {
+        Answer { status: 503, body, .. } => Some(body),
+        _ => None,
+    })
+    .await;
+    assert_eq!(why["failing"]["database"], "the schema is behind: run `migrate`");
+    let early = service.ada.post("/reminders", &least()).await.expect(503);
+    assert_eq!((early.reason(), early.header("retry-after").is_some()), (Some("UPSTREAM_UNAVAILABLE"), true));
+    service.admin.get("/healthz").await.expect(200);
+    service.anonymous.get("/openapi.json").await.expect(200);
+
+    reminder_service::migrate(&migrating).await.expect("the schema is there");
+    service.ready().await;
+    service.make(&least()).await;
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_said_to_be() {
+    let database = postgres::database("reminders").await;
+    let away = "postgres://nobody@127.0.0.1:1/nowhere";
+    let service = Service::start_on(database, &[("DATABASE_URL", away)]).await;
+    let failing = service.admin.get("/readyz").await.expect(503).body["failing"].clone();
+    assert_eq!(failing["database"], "the database does not answer");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_drain_tells_what_was_answered() {
+    let service = Service::start().await;
+    for _ in 0..20 {
+        service.make(&least()).await;
+    }
+    let database = service.stop().await;
+    let waiting: i64 = sqlx::query_scalar("select count(*) from outbox").fetch_one(&database.pool().await).await.expect("a count");
+    assert_eq!(waiting, 0);
+}
+
+#[tokio::test]
+async fn changes_are_counted() {
+    let service = Service::start().await;
+    let path = format!("/reminders/{}", service.make(&least()).await);
+    service.ada.patch(&path, &json!({"title": "x"})).await.expect(200);
+    service.ada.delete(&path).await.expect(200);
+    let metrics = service.admin.get("/metrics").await.expect(200).body;
+    for name in ["reminders_created_total", "reminders_updated_total", "reminders_deleted_total"] {
+        assert!(metrics.as_str().is_some_and(|text| text.contains(name)), "{name}");
+    }
+}

@@ -1,0 +1,143 @@
+//! What is refused, with which status, which reason, and which field is named.
+
+use serde_json::{Value, json};
+
+use crate::service::{Service, in_minutes, least_with};
+
+/// Field values that no reminder can have, the status and reason that each is refused with, and what the message begins with.
+fn refused() -> Vec<(Value, u16, &'static str, &'static str)> {
+    let bad = |fields, named| (fields, 400, "INVALID_REQUEST", named);
+    let pairs = |count: usize| Value::Object((0..count).map(|it| (format!("k{it}"), json!("v"))).collect());
+    vec![
+        bad(json!({"date": null}), "date: "),
+        bad(json!({"date": "tomorrow"}), "date: "),
+        bad(json!({"date": "2126-05-01T08:00:00"}), "date: "),
+        bad(json!({"date": 1}), "date: "),
+        bad(json!({"date": "9999-12-31T23:59:59-01:00"}), "date: "),
+        (json!({"date": in_minutes(-1)}), 422, "INVALID_DUEDATE", "date: "),
+        (json!({"date": "0001-01-01T00:00:00Z"}), 422, "INVALID_DUEDATE", "date: "),
+        (json!({"date": in_minutes(5), "notifyOffset": 10}), 422, "INVALID_DUEDATE", "date: "),
+        (json!({"date": in_minutes(5), "notifyOffsets": [10, 20]}), 422, "INVALID_DUEDATE", "date: "),
+        bad(json!({"timeZone": "Europe/Atlantis"}), "timeZone: "),
+        bad(json!({"timeZone": "+02:00"}), "timeZone: "),
+        (json!({"isRecurring": true}), 422, "INVALID_RECURRENCE", "isRecurring: "),
+        (json!({"recurrence": {"rrule": "FREQ=DAILY"}}), 422, "INVALID_RECURRENCE", "recurrence: "),
+        bad(json!({"recurrence": {}}), "recurrence: "),
+        bad(json!({"isRecurring": "no"}), "isRecurring: "),
+        bad(json!({"notifyOffset": -1}), "notifyOffset: "),
+        bad(json!({"notifyOffset": 40_321}), "notifyOffset: "),
+        bad(json!({"notifyOffset": 1.5}), "notifyOffset: "),
+        bad(json!({"notifyOffset": "10"}), "notifyOffset: "),
+        bad(json!({"notifyOffset": 99_999_999_999_i64}), "notifyOffset: "),
+        bad(json!({"notifyOffset": 1, "notifyOffsets": [1]}), "notifyOffset: "),
+        bad(json!({"notifyOffsets": []}), "notifyOffsets: "),
+        bad(json!({"notifyOffsets": [1, 2, 3, 4, 5, 6]}), "notifyOffsets: "),
+        bad(json!({"notifyOffsets": [0, -1]}), "notifyOffsets: "),
+        bad(json!({"notifyOffsets": [0, 1.5]}), "notifyOffsets[1]: "),
+        bad(json!({"notifyType": "sms"}), "notifyType: "),
+        bad(json!({"notifyType": "push", "channels": ["email"]}), "notifyType: "),
+        bad(json!({"channels": []}), "channels: "),
+        bad(json!({"channels": ["pigeon"]}), "channels[0]: "),
+        bad(json!({"channels": "push"}), "channels: "),
+        bad(json!({"title": "x".repeat(201)}), "title: "),
+        bad(json!({"title": "two\r\nlines"}), "title: "),
+        bad(json!({"title": 7}), "title: "),
+        bad(json!({"message": ""}), "message: "),
+        bad(json!({"message": "x".repeat(2_001)}), "message: "),
+        bad(json!({"message": "a\u{0}b"}), "message: "),
+        bad(json!({"message": "a\u{fffe}b"}), "message: "),
+        bad(json!({"message": "a\u{ffff}b"}), "message: "),
+        bad(json!({"message": "a\u{1b}[31mb"}), "message: "),
+        bad(json!({"message": "a\r\nb"}), "message: "),
+        bad(json!({"url": "javascript:alert(1)"}), "url: "),
+        bad(json!({"url": "ftp://example.com"}), "url: "),
+        bad(json!({"url": "/relative"}), "url: "),
+        bad(json!({"url": "https://user:secret@example.com"}), "url: "),
+        bad(json!({"url": "http://169.254.169.254/latest/meta-data"}), "url: "),
+        bad(json!({"url": format!("https://example.com/{}", "x".repeat(2_048))}), "url: "),
+        bad(json!({"data": pairs(21)}), "data: "),
+        bad(json!({"data": {"k": "x".repeat(2_048)}}), "data: "),
+        bad(json!({"data": {"": "v"}}), "data: "),
+        bad(json!({"data": {"k": 1}}), "data.k: "),
+        bad(json!({"data": {"k": "a\u{0}"}}), "data: "),
+        bad(json!({"data": {"from": "v"}}), "data: "),
+        bad(json!({"data": {"notification": "v"}}), "data: "),
+        bad(json!({"data": {"message_type": "v"}}), "data: "),
+        bad(json!({"data": {"google.x": "v"}}), "data: "),
+        bad(json!({"data": {"gcm": "v"}}), "data: "),
+        bad(json!({"expiresAfterMinutes": 0}), "expiresAfterMinutes: "),
+        bad(json!({"expiresAfterMinutes": 525_601}), "expiresAfterMinutes: "),
+        bad(json!({"priority": "urgent"}), "priority: "),
+        bad(json!({"locale": "en_US"}), "locale: "),
+        bad(json!({"colour": "red"}), "colour: unknown field `colour`"),
+        bad(json!({"id": "x"}), "id: unknown field `id`"),
+        bad(json!({"createdAt": in_minutes(1)}), "createdAt: "),
+        bad(json!({"updatedAt": in_minutes(1)}), "updatedAt: "),
+        bad(json!({"status": "completed"}), "status: "),
+        bad(json!({"nextAt": in_minutes(1)}), "nextAt: "),
+        bad(json!({"version": 2}), "version: "),
+    ]
+}
+
+#[tokio::test]
+async fn a_reminder_that_breaks_a_rule_is_refused_and_the_field_is_named() {
+    let service = Service::start().await;
+    for (fields, status, reason, named) in refused() {
+        let answer = service.ada.post("/reminders", &least_with(fields.clone())).await;
+        let message = answer.body["error"]["message"].as_str().unwrap_or_default();
+        assert_eq!((answer.status, answer.reason()), (status, Some(reason)), "{fields}: {}", answer.body);
+        assert!(message.starts_with(named), "{fields}: {message}");
+        assert_eq!(answer.body["error"]["requestId"].as_str(), answer.header("x-request-id"));
+    }
+    assert_eq!((service.count("reminders").await, service.count("outbox").await), (0, 0));
+}
+
+#[tokio::test]
+async fn a_change_is_held_to_the_same_rules() {
+    let service = Service::start().await;
+    let path = format!("/reminders/{}", service.make(&least_with(json!({}))).await);
+    for (fields, status, reason, named) in refused() {
+        let answer = service.ada.patch(&path, &fields).await;
+        let message = answer.body["error"]["message"].as_str().unwrap_or_default();
+        assert_eq!((answer.status, answer.reason()), (status, Some(reason)), "{fields}: {}", answer.body);
+        assert!(message.starts_with(named), "{fields}: {message}");
+    }
+    assert_eq!(service.ada.get(&path).await.expect(200).body["version"], 1);
+}
+
+#[tokio::test]
+async fn a_body_that_is_none_is_refused() {
+    let service = Service::start().await;
+    for (body, status, problem) in [
+        (json!({}), 400, "missing field `date`"),
+        (json!({"date": in_minutes(5)}), 400, "missing field `message`"),
+        (json!([]), 400, "invalid length 0"),
+        (json!("text"), 400, "invalid type: string"),
+        (json!({"message": "x".repeat(100_000)}), 413, "the body is too large"),
+    ] {
+        let answer = service.ada.post("/reminders", &body).await.expect(status);
+        let message = answer.body["error"]["message"].as_str().unwrap_or_default();
+        assert!(message.starts_with(problem), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_text_that_is_no_json_is_refused() {
+    let service = Service::start().await;
+    let deep = format!("{{\"message\":{}", "[".repeat(50_000));
+    for text in ["{", "not json", "{\"date\":\"a\"} trailing", "{\"message\":\"\u{1}\"}", "{\"message\":\"\\ud800\"}", &deep] {
+        let request = support::http::plain().post(format!("{}/reminders", service.base)).body(text.to_owned());
+        let request = request.header("X-Authenticated-Userid", "ada").header("X-Consumer-Username", "ada@example.com");
+        assert_eq!(request.send().await.expect("an answer").status(), 400);
+    }
+}
+
+#[tokio::test]
+async fn a_change_of_nothing_is_refused() {
+    let service = Service::start().await;
+    let path = format!("/reminders/{}", service.make(&least_with(json!({}))).await);
+    for fields in [json!({}), json!({"message": null}), json!({"notifyOffset": null}), json!({"channels": null})] {
+        let answer = service.ada.patch(&path, &fields).await.expect(400);
+        assert_eq!(answer.reason(), Some("INVALID_REQUEST"), "{fields}");
+    }
+}

@@ -1,0 +1,153 @@
+//! What a message must be so that either adapter can carry it, and what is made fit.
+
+use std::borrow::Cow;
+
+use serde::de::IgnoredAny;
+
+use super::{MAX_ATTRIBUTES, MAX_MESSAGE_BYTES, Message, PublishError};
+
+/// The longest reason that is written to a dead letter, in characters.
+const MAX_REASON: usize = 1_000;
+
+/// The body as it is put on the wire.
+///
+/// Both adapters keep the same rules, those of SNS and SQS (the pages of `Publish` and `SendMessage`): at most
+/// [`MAX_ATTRIBUTES`] attributes, [`MAX_MESSAGE_BYTES`] altogether, neither the body nor a value empty, and only
+/// characters of XML 1.0. U+FFFE and U+FFFF, which JSON may hold unescaped, are escaped when the body is JSON.
+/// U+0000 is refused even when escaped in JSON: PostgreSQL stores it in no text.
+pub(super) fn wire_body(message: &Message) -> Result<Cow<'_, str>, PublishError> {
+    let refused = |problem: String| Err(PublishError::Unpublishable(problem));
+    if message.attributes.len() > MAX_ATTRIBUTES {
+        return refused(format!("{} attributes; at most {MAX_ATTRIBUTES} are allowed", message.attributes.len()));
+    }
+    for (name, value) in &message.attributes {
+        if !is_attribute_name(name) {
+            return refused("an attribute's name is malformed".to_owned());
+        }
+        if value.is_empty() {
+            return refused(format!("the attribute {name} is empty"));
+        }
+        if value.chars().any(is_forbidden) {
+            return refused(format!("the attribute {name} holds a character that is not allowed"));
+        }
+    }
+    if message.body.is_empty() {
+        return refused("the body is empty".to_owned());
+    }
+    let body = escaped(&message.body)?;
+    let bytes = message_bytes(&body, message.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    if bytes > MAX_MESSAGE_BYTES {
+        return refused(format!("{bytes} bytes; at most {MAX_MESSAGE_BYTES} are allowed"));
+    }
+    Ok(body)
+}
+
+/// What counts towards the limit: the body, and each attribute's name, type (`String`) and value.
+pub(super) fn message_bytes<'a>(body: &str, attributes: impl Iterator<Item = (&'a str, &'a str)>) -> usize {
+    body.len() + attributes.map(|(name, value)| name.len() + "String".len() + value.len()).sum::<usize>()
+}
+
+/// A reason as an attribute's value: not empty, not long, without forbidden characters.
+pub(super) fn reason_text(reason: &str) -> String {
+    let allowed = |c: char| if is_forbidden(c) { char::REPLACEMENT_CHARACTER } else { c };
+    let text: String = reason.chars().take(MAX_REASON).map(allowed).collect();
+    if text.is_empty() { "no reason given".to_owned() } else { text }
+}
+
+/// Whether the text is one JSON document.
+pub(super) fn is_json(text: &str) -> bool {
+    serde_json::from_str::<IgnoredAny>(text).is_ok()
+}
+
+fn escaped(body: &str) -> Result<Cow<'_, str>, PublishError> {
+    let refused = |problem: &str| Err(PublishError::Unpublishable(problem.to_owned()));
+    if has_escaped_nul(body) && is_json(body) {
+        return refused("the body holds U+0000");
+    }
+    if !body.chars().any(is_forbidden) {
+        return Ok(Cow::Borrowed(body));
+    }
+    // Outside of its strings JSON has none of these characters, and within them no unescaped control character.
+    if !is_json(body) {
+        return refused("the body holds a character that is not allowed");
+    }
+    Ok(Cow::Owned(body.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff")))
+}
+
+/// Outside of XML 1.0's `Char` production.
+fn is_forbidden(c: char) -> bool {
+    (c < ' ' && !matches!(c, '\t' | '\n' | '\r')) || matches!(c, '\u{fffe}' | '\u{ffff}')
+}
+
+fn is_attribute_name(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    (1..=256).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
+        && !lower.starts_with("aws.")
+        && !lower.starts_with("amazon.")
+}
+
+/// Whether there is a `\u0000` whose backslash is not itself escaped.
+fn has_escaped_nul(body: &str) -> bool {
+    body.match_indices("\\u0000").any(|(at, _)| {
+        let backslashes = body[..at].bytes().rev().take_while(|b| *b == b'\\').count();
+        backslashes.is_multiple_of(2)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn message(body: &str) -> Message {
+        Message { body: body.to_owned(), attributes: BTreeMap::from([("eventType".to_owned(), "a".to_owned())]) }
+    }
+
+    fn with_attribute(name: &str, value: &str) -> Message {
+        Message { body: "{}".to_owned(), attributes: BTreeMap::from([(name.to_owned(), value.to_owned())]) }
+    }
+
+    #[test]
+    fn an_ordinary_body_is_left_as_it_is() {
+        assert!(matches!(wire_body(&message("{\"a\": \"ä\\n\"}")), Ok(Cow::Borrowed(_))));
+    }
+
+    #[test]
+    fn noncharacters_are_escaped_in_json_and_refused_elsewhere() {
+        assert_eq!(wire_body(&message("{\"a\":\"\u{fffe}\u{ffff}\"}")).unwrap(), "{\"a\":\"\\ufffe\\uffff\"}");
+        assert!(wire_body(&message("\u{fffe}")).is_err());
+        assert!(wire_body(&message("\u{1}")).is_err());
+    }
+
+    #[test]
+    fn nul_is_refused_escaped_or_not() {
+        assert!(wire_body(&message("{\"a\":\"\\u0000\"}")).is_err());
+        assert!(wire_body(&message("{\"a\":\"\0\"}")).is_err());
+        assert!(wire_body(&message("{\"a\":\"\\\\u0000\"}")).is_ok());
+        assert!(wire_body(&message("text \\u0000")).is_ok());
+    }
+
+    #[test]
+    fn size_counts_the_attributes() {
+        let room = MAX_MESSAGE_BYTES - "eventType".len() - "String".len() - 1;
+        assert!(wire_body(&message(&"x".repeat(room))).is_ok());
+        assert!(wire_body(&message(&"x".repeat(room + 1))).is_err());
+    }
+
+    #[test]
+    fn attributes_keep_the_rules_of_sqs() {
+        assert!(wire_body(&with_attribute("a.b-c_1", "ä")).is_ok());
+        for (name, value) in [("", "v"), ("a b", "v"), ("AWS.x", "v"), ("a", ""), ("a", "\u{b}")] {
+            assert!(wire_body(&with_attribute(name, value)).is_err(), "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn a_reason_is_always_a_valid_value() {
+        assert_eq!(reason_text(""), "no reason given");
+        assert_eq!(reason_text("a\0b"), "a\u{fffd}b");
+        assert_eq!(reason_text(&"x".repeat(5_000)).len(), MAX_REASON);
+    }
+}

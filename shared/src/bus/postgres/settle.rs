@@ -1,0 +1,105 @@
+//! Ending or prolonging receipts. A stale receipt matches no row, and so does nothing.
+
+use std::{sync::Arc, time::Duration};
+
+use sqlx::{AssertSqlSafe, postgres::types::PgInterval};
+
+use super::{PostgresBus, bounded, queue::Queue};
+use crate::bus::{Error, Receipt, Received, Settlement, limits};
+
+/// Rows of one kind, in the order of their ids: whoever locks several rows of a queue does so in this order.
+struct Rows<T>(Vec<(i64, i32, T)>);
+
+impl PostgresBus {
+    pub(super) async fn settle_in(&self, queue: &Queue, settlements: Vec<(Received, Settlement)>) -> Result<(), Error> {
+        let (mut done, mut later, mut rejected) = (Rows(Vec::new()), Rows(Vec::new()), Rows(Vec::new()));
+        for (message, settlement) in settlements {
+            match settlement {
+                Settlement::Done => done.add(&message.receipt, ())?,
+                Settlement::RetryAfter(after) => later.add(&message.receipt, interval(after))?,
+                Settlement::Reject(reason) => rejected.add(&message.receipt, limits::reason_text(&reason))?,
+            }
+        }
+        // One kind's failure leaves the others their chance.
+        let results = [
+            self.done(queue, done).await,
+            self.hide(queue, later, "give messages back to a queue").await,
+            self.reject(queue, rejected).await,
+        ];
+        results.into_iter().collect()
+    }
+
+    pub(super) async fn extend_in(
+        &self,
+        queue: &Queue,
+        receipts: &[Receipt],
+        visibility: Duration,
+    ) -> Result<(), Error> {
+        let mut rows = Rows(Vec::with_capacity(receipts.len()));
+        for receipt in receipts {
+            rows.add(receipt, interval(visibility))?;
+        }
+        self.hide(queue, rows, "extend the visibility of messages").await
+    }
+
+    async fn done(&self, queue: &Queue, rows: Rows<()>) -> Result<(), Error> {
+        if rows.0.is_empty() {
+            return Ok(());
+        }
+        let (ids, counts, _) = rows.columns();
+        let query = sqlx::query(AssertSqlSafe(Arc::clone(&queue.sql.done))).bind(ids).bind(counts);
+        bounded("remove messages from a queue", query.execute(&self.pool)).await.map(drop)
+    }
+
+    async fn hide(&self, queue: &Queue, rows: Rows<PgInterval>, action: &'static str) -> Result<(), Error> {
+        if rows.0.is_empty() {
+            return Ok(());
+        }
+        let (ids, counts, hidden) = rows.columns();
+        let query = sqlx::query(AssertSqlSafe(Arc::clone(&queue.sql.hide))).bind(ids).bind(counts).bind(hidden);
+        bounded(action, query.execute(&self.pool)).await.map(drop)
+    }
+
+    async fn reject(&self, queue: &Queue, rows: Rows<String>) -> Result<(), Error> {
+        if rows.0.is_empty() {
+            return Ok(());
+        }
+        let (ids, counts, reasons) = rows.columns();
+        let query = sqlx::query(AssertSqlSafe(Arc::clone(&queue.sql.reject))).bind(ids).bind(counts).bind(reasons);
+        bounded("put messages to the dead letters", query.execute(&self.pool)).await.map(drop)
+    }
+}
+
+impl<T> Rows<T> {
+    fn add(&mut self, receipt: &Receipt, with: T) -> Result<(), Error> {
+        let (id, count) = row_of(receipt).ok_or_else(|| Error::Misconfigured {
+            action: "settle a message",
+            source: "its receipt is none of this bus's".into(),
+        })?;
+        self.0.push((id, count, with));
+        Ok(())
+    }
+
+    fn columns(mut self) -> (Vec<i64>, Vec<i32>, Vec<T>) {
+        self.0.sort_unstable_by_key(|row| row.0);
+        let (mut ids, mut counts, mut with) = (Vec::new(), Vec::new(), Vec::new());
+        for (id, count, it) in self.0 {
+            ids.push(id);
+            counts.push(count);
+            with.push(it);
+        }
+        (ids, counts, with)
+    }
+}
+
+fn row_of(receipt: &Receipt) -> Option<(i64, i32)> {
+    let (id, count) = receipt.0.split_once('.')?;
+    Some((id.parse().ok()?, count.parse().ok()?))
+}
+
+/// A duration as the database takes it; a century at the most, which is for ever.
+pub(super) fn interval(duration: Duration) -> PgInterval {
+    const CENTURY: Duration = Duration::from_secs(36_525 * 24 * 60 * 60);
+    let microseconds = i64::try_from(duration.min(CENTURY).as_micros()).unwrap_or(i64::MAX);
+    PgInterval { months: 0, days: 0, microseconds }
+}

@@ -1,0 +1,97 @@
+//! The suite's own binary as a child process: what it shows, how it ends, what it finds again, who may run beside it.
+
+mod instance;
+
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use instance::{Instance, data_folder};
+use serde_json::{Value, json};
+
+/// From a reminder to its messages, on a machine that compiles and tests other things meanwhile.
+const ARRIVAL_LIMIT: Duration = Duration::from_secs(20);
+/// After the due time, on such a machine; how little it is on a quiet one is for the benchmark to say.
+const LATENESS_LIMIT: Duration = Duration::from_secs(5);
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+
+fn reminder(title: &str, due: DateTime<Utc>) -> Value {
+    json!({
+        "date": due.to_rfc3339_opts(SecondsFormat::Millis, true),
+        "channels": ["email", "push"],
+        "title": title,
+        "message": "The tea is ready",
+        "url": "https://example.com/tea",
+    })
+}
+
+fn device(kind: &str) -> Value {
+    json!({"fcmToken": "a-phone", "type": kind, "name": "My phone"})
+}
+
+/// How late a message arrived.
+fn lateness(message: &Value, due: DateTime<Utc>) -> Duration {
+    let at = message["at"].as_str().and_then(|at| at.parse::<DateTime<Utc>>().ok()).expect("the time of arrival");
+    (at - due).to_std().expect("nothing arrives before it is due")
+}
+
+#[tokio::test]
+async fn a_reminder_made_on_the_page_arrives_on_the_device_and_in_the_mailbox() {
+    let data = data_folder();
+    let suite = Instance::start(data.path()).await;
+    let device_id = suite.console.post("/api/device/register", &device("android")).await.expect(201).id();
+    let due = Utc::now() + Duration::from_secs(2);
+    suite.console.post("/api/reminders", &reminder("Tea", due)).await.expect(201);
+
+    let push = suite.message("push", "Tea", ARRIVAL_LIMIT).await;
+    let email = suite.message("email", "Tea", ARRIVAL_LIMIT).await;
+    for message in [&push, &email] {
+        let late = lateness(message, due);
+        assert!(late < LATENESS_LIMIT, "{late:?} late: {message}");
+    }
+    assert_eq!(push["link"], "https://example.com/tea");
+    assert_eq!(email["to"], json!(["demo@example.com"]));
+    // From this record the page learns which device a push went to, and when it was due.
+    let record = suite.record_of(&push, ARRIVAL_LIMIT).await;
+    assert_eq!(record["deviceId"], device_id);
+    assert_eq!(suite.stop().await, Some(0));
+}
+
+#[tokio::test]
+async fn it_ends_soon_and_a_second_start_finds_the_data_and_sends_what_was_missed() {
+    let data = data_folder();
+    let first = Instance::start(data.path()).await;
+    first.console.post("/api/device/register", &device("ios")).await.expect(201);
+    let far = Utc::now() + Duration::from_secs(3_600);
+    let far = first.console.post("/api/reminders", &reminder("Far", far)).await.expect(201).id();
+    let due = Utc::now() + Duration::from_secs(3);
+    first.console.post("/api/reminders", &reminder("Missed", due)).await.expect(201);
+    let stopping = Instant::now();
+    assert_eq!(first.stop().await, Some(0));
+    assert!(stopping.elapsed() < STOP_LIMIT, "it took {:?}", stopping.elapsed());
+
+    let second = Instance::start(data.path()).await;
+    assert_eq!(second.console.get(&format!("/api/reminders/{far}")).await.expect(200).body["title"], "Far");
+    assert_eq!(second.console.get("/api/device").await.expect(200).body["devices"][0]["name"], "My phone");
+    let missed = second.message("push", "Missed", ARRIVAL_LIMIT).await;
+    assert!(lateness(&missed, due) < ARRIVAL_LIMIT);
+    assert_eq!(second.stop().await, Some(0));
+}
+
+#[tokio::test]
+async fn two_run_side_by_side_but_not_on_one_folder() {
+    let (one_data, other_data) = (data_folder(), data_folder());
+    let usual = async |data| Instance::start_with(data, &[]).await;
+    let (one, other) = tokio::join!(usual(one_data.path()), usual(other_data.path()));
+    assert_ne!(one.page, other.page);
+    for suite in [&one, &other] {
+        suite.console.get("/").await.expect(200);
+        suite.console.get("/api/reminders").await.expect(200);
+    }
+
+    let (code, said) = instance::command(one_data.path()).run().await;
+    assert_eq!(code, Some(1));
+    assert!(said.contains("another suite runs on") && said.contains(&one.page), "{said}");
+
+    assert_eq!(one.stop().await, Some(0));
+    assert_eq!(other.stop().await, Some(0));
+}

@@ -1,0 +1,122 @@
+//! What stands for all rows: a private PostgreSQL that is as durable as production's, and the fast provider.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use http::Method;
+use private_postgres::{Cluster, Options};
+use sqlx::{Connection as _, PgConnection};
+use tempfile::TempDir;
+
+use crate::{
+    load::{self, request},
+    machine::Machine,
+    process::{Program, Running},
+    record::{self, Record},
+};
+
+/// PostgreSQL as a small production server would have it; fsync and synchronous_commit are on by default.
+const SETTINGS: [(&str, &str); 5] = [
+    ("shared_buffers", "512MB"),
+    ("wal_level", "replica"),
+    ("max_wal_size", "4GB"),
+    ("fsync", "on"),
+    ("synchronous_commit", "on"),
+];
+
+/// PostgreSQL, the provider and a folder, all gone with this value.
+pub(crate) struct House {
+    pub(crate) provider: Provider,
+    pub(crate) machine: Machine,
+    pub(crate) cluster: Cluster,
+    pub(crate) logs: PathBuf,
+    // Removed last.
+    _dir: TempDir,
+}
+
+impl House {
+    pub(crate) async fn build() -> anyhow::Result<Self> {
+        let mut folder = tempfile::Builder::new();
+        // PostgreSQL runs as another account when the bench runs as root, and has to get in.
+        #[cfg(unix)]
+        folder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755));
+        let dir = folder.prefix("reminders-bench-").tempdir().context("make a folder")?;
+        let logs = dir.path().join("logs");
+        std::fs::create_dir(&logs).with_context(|| format!("create {}", logs.display()))?;
+        let mut options = Options::new(dir.path().join("postgres"));
+        options.settings.extend(SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let cluster = Cluster::start(options).await.context("start PostgreSQL")?;
+        let version = postgres_version(&cluster).await.context("ask PostgreSQL for its version")?;
+        let machine = Machine::look(dir.path(), version)?;
+        let provider = Provider::start(&logs).await?;
+        Ok(Self { provider, machine, cluster, logs, _dir: dir })
+    }
+
+    /// Ends it all in good order.
+    pub(crate) async fn leave(self) -> anyhow::Result<()> {
+        let relocated = self.cluster.is_relocated().then(|| self.cluster.dir().to_owned());
+        self.cluster.stop().await.context("stop PostgreSQL")?;
+        if let Some(dir) = relocated {
+            std::fs::remove_dir_all(&dir).with_context(|| format!("remove {}", dir.display()))?;
+        }
+        Ok(())
+    }
+}
+
+async fn postgres_version(cluster: &Cluster) -> Result<String, sqlx::Error> {
+    let mut connection = PgConnection::connect(&cluster.url("postgres")).await?;
+    sqlx::query_scalar("select current_setting('server_version')").fetch_one(&mut connection).await
+}
+
+/// The fast provider, in a process of its own.
+pub(crate) struct Provider {
+    pub(crate) process: Running,
+    addr: SocketAddr,
+}
+
+impl Provider {
+    pub(crate) async fn start(logs: &std::path::Path) -> anyhow::Result<Self> {
+        let process = Program {
+            name: "provider",
+            file: std::env::current_exe().context("find the bench's own file")?,
+            arguments: vec!["provider".to_owned()],
+            environment: Vec::new(),
+        }
+        .start(logs)?;
+        let addr = process.listening().await?.rest()?;
+        Ok(Self { process, addr })
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// Forgets what arrived, and answers after `latency_ms` from now on.
+    pub(crate) async fn reset(&self, latency_ms: u64) -> anyhow::Result<()> {
+        self.call(Method::DELETE, "/_bench/records", String::new()).await?;
+        self.call(Method::PUT, "/_bench/latency", latency_ms.to_string()).await?;
+        Ok(())
+    }
+
+    /// How many messages arrived, and how many that are not the bench's.
+    pub(crate) async fn count(&self) -> anyhow::Result<(usize, usize)> {
+        let text = self.call(Method::GET, "/_bench/count", String::new()).await?;
+        let text = String::from_utf8_lossy(&text);
+        let counts = text.split_once(' ').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+        counts.with_context(|| format!("the provider counts {text:?}"))
+    }
+
+    /// What arrived, in order.
+    pub(crate) async fn records(&self) -> anyhow::Result<Vec<Record>> {
+        Ok(record::decode(&self.call(Method::GET, "/_bench/records", String::new()).await?))
+    }
+
+    async fn call(&self, method: Method, path: &str, body: String) -> anyhow::Result<Bytes> {
+        load::call(self.addr, request(method, self.addr, path, "bench", body)).await
+    }
+}

@@ -1,0 +1,146 @@
+//! The REST API of reminder-service, which runs alone as 1.0.0's did when it was measured.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use http::Method;
+
+use super::reminders::{self, now_ms, user};
+use crate::{
+    cpu::{Meter, Usage},
+    house::House,
+    load::{self, Make, Outcome, Until, request},
+    options::Options,
+    progress::Progress,
+    report::{Figure, Row},
+    stage::{Services, Stage},
+    stats::{median_by, rate},
+};
+
+const SERVICE: &str = "reminder-service";
+const CONNECTIONS: usize = 64;
+/// Reminders that are there when lists are asked for, and of how many users.
+const STORED: u32 = 10_000;
+const READERS: u32 = 100;
+/// How far ahead a reminder is due here.
+const AHEAD_MS: u64 = 86_400_000;
+
+struct Run {
+    outcome: Outcome,
+    usage: Usage,
+}
+
+impl Run {
+    fn per_second(&self) -> f64 {
+        rate(self.outcome.requests, self.outcome.time)
+    }
+
+    /// CPU seconds of the service, and of PostgreSQL, for 1,000 requests.
+    fn cpu_per_thousand(&self) -> (f64, f64) {
+        let service =
+            self.usage.processes.iter().find(|(name, _)| *name == SERVICE).map_or(0.0, |(_, seconds)| *seconds);
+        let thousands = self.outcome.requests as f64 / 1e3;
+        (service / thousands, self.usage.postgres / thousands)
+    }
+}
+
+pub(crate) async fn measure(options: &Options, house: &House) -> anyhow::Result<Vec<Row>> {
+    let stage = Stage::make(house, "api").await?;
+    let services = stage.start(&[SERVICE]).await?;
+    let addr = services.rest(SERVICE)?;
+    fill(addr).await?;
+    let list = move |number: u32| request(Method::GET, addr, "/reminders?limit=10", &user(number % READERS), "");
+    let create = move |number: u32| reminders::post(addr, &user(number % 1_000), number, now_ms() + AHEAD_MS);
+    let get = median(options, &stage, &services, "GET /reminders", Arc::new(list)).await?;
+    let post = median(options, &stage, &services, "POST /reminders", Arc::new(create)).await?;
+    services.stop().await?;
+    let post_row = Row::new("post", "POST /reminders, 64 connections, durable with outbox");
+    let get_row = Row::new("get", "GET /reminders?limit=10, 64 connections, 100 of the user's, 10,000 in all");
+    Ok(vec![
+        row(
+            post_row,
+            post,
+            References {
+                machine: ["624/s", "6,000/s", "10,000/s"],
+                service: ["606/s", "10,000/s", "16,000/s"],
+                cpu: "1.65 s",
+                postgres: "0.32 s",
+                p50: "101 ms",
+                p99: "144 ms",
+            },
+        ),
+        row(
+            get_row,
+            get,
+            References {
+                machine: ["1,443/s", "10,000/s", "15,000/s"],
+                service: ["1,390/s", "15,000/s", "25,000/s"],
+                cpu: "0.72 s",
+                postgres: "0.25 s",
+                p50: "43 ms",
+                p99: "71 ms",
+            },
+        ),
+    ])
+}
+
+async fn fill(addr: std::net::SocketAddr) -> anyhow::Result<()> {
+    let progress = Progress::counting("api: making the reminders to list", STORED as usize);
+    let make = move |number: u32| reminders::post(addr, &user(number % READERS), number, now_ms() + AHEAD_MS);
+    load::run(addr, CONNECTIONS, Until::Sent(0..STORED), Arc::new(make), move |count| progress.add(count)).await?;
+    Ok(())
+}
+
+async fn median(
+    options: &Options,
+    stage: &Stage<'_>,
+    services: &Services,
+    name: &str,
+    make: Arc<Make>,
+) -> anyhow::Result<Run> {
+    let addr = services.rest(SERVICE)?;
+    let warm_up = Until::Elapsed(Duration::from_secs(1));
+    load::run(addr, CONNECTIONS, warm_up, Arc::clone(&make), |_| ()).await?;
+    let mut runs = Vec::new();
+    for number in 1..=options.runs() {
+        let _waiting = Progress::waiting(&format!("api: {name} {number}/{}", options.runs()));
+        let meter = Meter::start(stage.watched(services))?;
+        let until = Until::Elapsed(Duration::from_secs(options.seconds(10)));
+        let outcome = load::run(addr, CONNECTIONS, until, Arc::clone(&make), |_| ()).await?;
+        runs.push(Run { outcome, usage: meter.read()? });
+    }
+    median_by(runs, Run::per_second).context("at least one run")
+}
+
+/// 1.0.0's figures, and where there are some, the first milestone and the goal.
+struct References {
+    machine: [&'static str; 3],
+    service: [&'static str; 3],
+    cpu: &'static str,
+    postgres: &'static str,
+    p50: &'static str,
+    p99: &'static str,
+}
+
+fn row(row: Row, run: Run, references: References) -> Row {
+    let (cpu, postgres) = run.cpu_per_thousand();
+    let latency = run.outcome.latency_ms;
+    let [baseline, milestone, goal] = references.machine;
+    let per_second =
+        Figure::new("perSecond", "on the machine", run.per_second(), "/s").beside(baseline, milestone, goal);
+    let [baseline, milestone, goal] = references.service;
+    let per_cpu = if cpu > 0.0 { 1e3 / cpu } else { 0.0 };
+    let per_cpu_second =
+        Figure::new("perCpuSecond", "per CPU second of the service", per_cpu, "/s").beside(baseline, milestone, goal);
+    row.figure(per_second)
+        .figure(per_cpu_second)
+        .figure(Figure::new("p50Ms", "p50", latency.p50, "ms").beside(references.p50, "", ""))
+        .figure(Figure::new("p99Ms", "p99", latency.p99, "ms").beside(references.p99, "", ""))
+        .figure(Figure::new("cpuPer1000", "CPU of the service for 1,000", cpu, "s").beside(references.cpu, "", ""))
+        .figure(Figure::new("postgresPer1000", "CPU of PostgreSQL for 1,000", postgres, "s").beside(
+            references.postgres,
+            "",
+            "",
+        ))
+        .cpu(run.outcome.requests, run.usage)
+}

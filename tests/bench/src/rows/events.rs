@@ -1,0 +1,136 @@
+//! How fast event-service applies what waits in its queue.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, ensure};
+use chrono::{TimeDelta, Utc};
+use nix::sys::signal::Signal;
+use shared::{
+    bus::{Message, SharedBus},
+    contract::{Channel, Event, EventType, NotifyContent, Priority, ReminderData, Schema, new_id},
+};
+
+use super::STUCK_LIMIT;
+use crate::{
+    cpu::{Meter, Usage},
+    house::House,
+    ledger,
+    options::Options,
+    progress::Progress,
+    report::{Due, Figure, Row},
+    rows::reminders::{USERS, user},
+    stage::{Services, Stage},
+    stats::{Spread, median_by, rate},
+    table::number,
+};
+
+/// Messages published at once.
+const BATCH: usize = 500;
+const PAUSE: Duration = Duration::from_millis(20);
+/// Far enough ahead to be nobody else's business.
+const AHEAD: TimeDelta = TimeDelta::days(1);
+
+struct Run {
+    applied: Duration,
+    published: Duration,
+    usage: Usage,
+}
+
+pub(crate) async fn measure(options: &Options, house: &House) -> anyhow::Result<Vec<Row>> {
+    let stage = Stage::make(house, "events").await?;
+    let services = stage.start(&["event-service"]).await?;
+    let bus = stage.bus().await?;
+    let count = options.count() as usize;
+    run(&stage, &services, &bus, count.min(2_000), "events: warming up").await?;
+    let mut runs = Vec::new();
+    for number in 1..=options.runs() {
+        let name = format!("events {number}/{}", options.runs());
+        runs.push(run(&stage, &services, &bus, count, &name).await?);
+    }
+    services.stop().await?;
+    let rates = Spread::of(runs.iter().map(|run| rate(count, run.applied)).collect());
+    let median = median_by(runs, |run| rate(count, run.applied));
+    let (run, rates) = median.zip(rates).context("at least one run")?;
+    let applied = Figure::new("appliedPerSecond", "applied", rate(count, run.applied), "/s")
+        .beside("101/s", "10,000/s", "20,000/s")
+        .due(Due::AtLeast(5_000.0));
+    let row = Row::new("events", format!("events: {} reminder:created in the queue", number(count as f64)))
+        .figure(applied)
+        .figure(Figure::new("publishedPerSecond", "put on the bus before", rate(count, run.published), "/s"))
+        .cpu(count, run.usage)
+        .note(format!("median of {} runs, {} to {}/s", options.runs(), number(rates.min), number(rates.max)));
+    Ok(vec![row])
+}
+
+/// Halts event-service, fills its queue, lets it go on, and waits until all is applied.
+async fn run(stage: &Stage<'_>, services: &Services, bus: &SharedBus, count: usize, name: &str) -> anyhow::Result<Run> {
+    let service = services.get("event-service")?;
+    let before = ledger::notifications(&stage.notifications).await?;
+    let messages = (0..count).map(|number| message(number as u32)).collect::<anyhow::Result<Vec<_>>>()?;
+
+    service.signal(Signal::SIGSTOP);
+    let begun = Instant::now();
+    let published = publish(bus, &messages, &format!("{name}: filling the queue")).await;
+    let published_in = begun.elapsed();
+    let meter = Meter::start(stage.watched(services))?;
+    let begun = Instant::now();
+    service.signal(Signal::SIGCONT);
+    published?;
+
+    let progress = Progress::counting(&format!("{name}: applying"), count);
+    let (mut applied, mut moved) = (0, Instant::now());
+    loop {
+        let now = ledger::notifications(&stage.notifications).await? - before;
+        progress.set(now);
+        if now == count {
+            return Ok(Run { applied: begun.elapsed(), published: published_in, usage: meter.read()? });
+        }
+        if now > applied {
+            (applied, moved) = (now, Instant::now());
+        }
+        ensure!(moved.elapsed() < STUCK_LIMIT, "{now} of {count} events were applied, and no more for {STUCK_LIMIT:?}");
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn publish(bus: &SharedBus, messages: &[Message], name: &str) -> anyhow::Result<()> {
+    let progress = Progress::counting(name, messages.len());
+    for batch in messages.chunks(BATCH) {
+        for result in bus.publish("event-topic", batch).await.context("publish events")? {
+            result.context("publish an event")?;
+        }
+        progress.add(batch.len() as u64);
+    }
+    Ok(())
+}
+
+fn message(number: u32) -> anyhow::Result<Message> {
+    let user = user(number % USERS);
+    let content = NotifyContent {
+        channels: vec![Channel::Push],
+        title: Some("Plants".to_owned()),
+        message: "Water the plants on the balcony".to_owned(),
+        url: Some("https://example.com/plants".to_owned()),
+        data: BTreeMap::new(),
+        priority: Priority::Normal,
+        locale: None,
+        time_zone: "UTC".to_owned(),
+        expires_after_minutes: 60,
+    };
+    let event = Event {
+        event_type: EventType::ReminderCreated,
+        event_id: new_id(),
+        occurred_at: Utc::now(),
+        user_email: Some(format!("{user}@example.com")),
+        user_id: user,
+        item_id: new_id().into(),
+        version: 1,
+        schema: Schema::V2,
+        traceparent: None,
+        data: ReminderData { date: Utc::now() + AHEAD, notify_offsets: vec![0], recurrence: None, content },
+    };
+    event.to_message().context("write an event")
+}

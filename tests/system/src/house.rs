@@ -1,0 +1,237 @@
+//! The whole suite: databases, bus, providers, and replicas of each service.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use sandbox::{Options, Sandbox};
+use secrecy::SecretString;
+use shared::bus::{
+    BusSettings, SharedBus,
+    settings::{AwsSettings, PostgresSettings},
+};
+use support::{
+    http::Client,
+    ministack::MiniStack,
+    postgres::{self, Database},
+    process::{Command, Running},
+};
+
+use crate::{LIMIT, Person, aws};
+
+/// Who the e-mails are from.
+pub(crate) const SOURCE_EMAIL: &str = "reminders@example.com";
+
+/// Which bus the services are configured for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bus {
+    /// SNS and SQS, by MiniStack.
+    Aws,
+    /// pgmq.
+    Postgres,
+}
+
+/// One of the four.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Service {
+    /// `reminder-service`
+    Reminders,
+    /// `event-service`
+    Events,
+    /// `notification-scheduler`
+    Scheduler,
+    /// `notification-service`
+    Notifications,
+}
+
+impl Service {
+    /// All four.
+    pub const ALL: [Self; 4] = [Self::Reminders, Self::Events, Self::Scheduler, Self::Notifications];
+
+    /// The binary's name.
+    #[must_use]
+    pub const fn binary(self) -> &'static str {
+        match self {
+            Self::Reminders => "reminder-service",
+            Self::Events => "event-service",
+            Self::Scheduler => "notification-scheduler",
+            Self::Notifications => "notification-service",
+        }
+    }
+}
+
+/// The suite, running.
+pub struct House {
+    /// FCM and SES.
+    pub sandbox: Sandbox,
+    reminders: Database,
+    notifications: Database,
+    devices: Database,
+    bus: Database,
+    ministack: Option<MiniStack>,
+    aws: BTreeMap<String, String>,
+    running: BTreeMap<Service, Vec<Running>>,
+}
+
+impl House {
+    /// One process of each service, ready.
+    pub async fn start(bus: Bus) -> Self {
+        Self::with_replicas(bus, 1).await
+    }
+
+    /// Several processes of each service, ready.
+    pub async fn with_replicas(bus: Bus, replicas: usize) -> Self {
+        let mut house = Self::empty(bus).await;
+        for service in Service::ALL {
+            for _ in 0..replicas {
+                house.add(service).await;
+            }
+        }
+        house.ready().await;
+        house
+    }
+
+    /// Databases (migrated), bus and providers, and no service yet.
+    pub async fn empty(bus: Bus) -> Self {
+        let sandbox = Sandbox::start(Options { addr: SocketAddr::from(([127, 0, 0, 1], 0)), ..Options::default() });
+        let sandbox = sandbox.await.expect("the sandbox starts");
+        let ministack = if bus == Bus::Aws { Some(MiniStack::start().await) } else { None };
+        let aws = match &ministack {
+            Some(ministack) => aws::provision(ministack).await,
+            None => BTreeMap::new(),
+        };
+        let house = Self {
+            sandbox,
+            reminders: postgres::database("system_reminders").await,
+            notifications: postgres::database("system_notifications").await,
+            devices: postgres::database("system_devices").await,
+            bus: postgres::database("system_bus").await,
+            ministack,
+            aws,
+            running: BTreeMap::new(),
+        };
+        for service in Service::ALL {
+            let (code, output) = house.command(service).arg("migrate").without_ports().run().await;
+            assert_eq!(code, Some(0), "{} migrate: {output}", service.binary());
+        }
+        house
+    }
+
+    /// The command that starts a service, with everything it needs and nothing else.
+    #[must_use]
+    pub fn command(&self, service: Service) -> Command {
+        let mut environment = BTreeMap::from([
+            ("APP_ENV", "development".to_owned()),
+            ("BIND_ADDRESS", "127.0.0.1".to_owned()),
+            ("PORT", "0".to_owned()),
+            ("ADMIN_PORT", "0".to_owned()),
+            ("LOG_FORMAT", "pretty".to_owned()),
+            ("RUST_LOG", "info".to_owned()),
+        ]);
+        let database = match service {
+            Service::Reminders => &self.reminders,
+            Service::Events | Service::Scheduler => &self.notifications,
+            Service::Notifications => &self.devices,
+        };
+        environment.insert("DATABASE_URL", database.url().to_owned());
+        if self.ministack.is_none() {
+            environment.insert("BUS", "postgres".to_owned());
+            environment.insert("BUS_DATABASE_URL", self.bus.url().to_owned());
+        }
+        if service == Service::Notifications {
+            environment.insert("FCM_ENDPOINT", self.sandbox.url());
+            environment.insert("FCM_PROJECT_CONFIG", self.sandbox.fcm_project_config());
+            environment.insert("SES_SOURCE_EMAIL", SOURCE_EMAIL.to_owned());
+            if self.ministack.is_none() {
+                environment.insert("AWS_ENDPOINT_URL", self.sandbox.url());
+                environment.insert("AWS_ACCESS_KEY_ID", "test".to_owned());
+                environment.insert("AWS_SECRET_ACCESS_KEY", "test".to_owned());
+            }
+        }
+        Command::new(service.binary()).envs(self.aws.clone()).envs(environment)
+    }
+
+    /// Starts one more process of a service.
+    pub async fn add(&mut self, service: Service) {
+        let process = self.command(service).start().await;
+        self.running.entry(service).or_default().push(process);
+    }
+
+    /// Waits until every process is ready.
+    pub async fn ready(&self) {
+        for process in self.running.values().flatten() {
+            process.ready(LIMIT).await;
+        }
+    }
+
+    /// Kills (SIGKILL) every process of a service.
+    pub async fn kill(&mut self, service: Service) {
+        for process in self.running.remove(&service).unwrap_or_default() {
+            process.kill().await;
+        }
+    }
+
+    /// Ends (SIGTERM) every process of a service and answers their exit codes.
+    pub async fn terminate(&mut self, service: Service) -> Vec<Option<i32>> {
+        let mut codes = Vec::new();
+        for process in self.running.remove(&service).unwrap_or_default() {
+            codes.push(process.terminate().await);
+        }
+        codes
+    }
+
+    /// The processes of a service.
+    #[must_use]
+    pub fn processes(&self, service: Service) -> &[Running] {
+        self.running.get(&service).map_or(&[], Vec::as_slice)
+    }
+
+    /// A user with clients for the two public APIs; with replicas, of the first one each.
+    #[must_use]
+    pub fn person(&self, id: &str) -> Person {
+        Person::new(id, &self.client(Service::Reminders), &self.client(Service::Notifications))
+    }
+
+    /// event-service's internal API.
+    #[must_use]
+    pub fn events(&self) -> Client {
+        self.client(Service::Events)
+    }
+
+    fn client(&self, service: Service) -> Client {
+        let process = self.processes(service).first().unwrap_or_else(|| panic!("no {} runs", service.binary()));
+        Client::new(process.rest_url())
+    }
+
+    /// The bus, as another service would use it.
+    pub async fn bus(&self) -> SharedBus {
+        let settings = match &self.ministack {
+            Some(ministack) => BusSettings::Aws(AwsSettings {
+                region: "us-east-1".to_owned(),
+                endpoint_url: Some(ministack.url()),
+                credentials: Some(("test".to_owned(), SecretString::from("test"))),
+            }),
+            None => BusSettings::Postgres(PostgresSettings { url: self.bus.url().into(), max_connections: 2 }),
+        };
+        shared::bus::connect(&settings).await.expect("the bus is configured")
+    }
+
+    /// What a topic or queue variable says on this bus.
+    #[must_use]
+    pub fn named(&self, variable: &str, default: &str) -> String {
+        self.aws.get(variable).cloned().unwrap_or_else(|| default.to_owned())
+    }
+
+    /// The subjects of the e-mails that SES took for an address.
+    pub async fn mailbox(&self, address: &str) -> Vec<String> {
+        match &self.ministack {
+            None => {
+                let captured = self.sandbox.captured();
+                let mine = captured
+                    .iter()
+                    .filter_map(|it| it.email())
+                    .filter(|mail| mail.to.iter().any(|to| to.contains(address)));
+                mine.map(|mail| mail.subject.clone()).collect()
+            }
+            Some(ministack) => aws::mailed(&ministack.url(), address).await,
+        }
+    }
+}
