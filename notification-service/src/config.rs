@@ -68,7 +68,7 @@ impl Config {
     pub(crate) fn parse(reader: &mut Reader<'_>) -> Option<Self> {
         let process = Process::read(reader);
         let database = DbSettings::read(reader);
-        let bus = BusConfig::read(reader, &["EVENT_TOPIC_ARN", "NOTIFICATION_TOPIC_ARN", "NOTIFICATION_QUEUE_URL"]);
+        let bus = BusConfig::read(reader, &["EVENT_TOPIC_ARN", "NOTIFICATION_QUEUE_URL"]);
         let auth = Auth::read(reader);
         let api = ApiSettings::read(reader);
         let fcm = FcmConfig::parse(reader);

@@ -1,1 +1,205 @@
 //! The internal REST API, by the production builder.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use event_service::{App, Config};
+use serde_json::{Value, json};
+use shared::{bus::Message, contract::DeliveryState};
+use support::{eventually, http::Client, postgres::Database};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::fixture::{bus, created, deleted, hours, now, outcome};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+struct Running {
+    database: Database,
+    client: Client,
+    base: String,
+    admin: Client,
+    shutdown: CancellationToken,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+/// The whole service on a database that is still empty.
+async fn running() -> Running {
+    let database = support::postgres::database("eventapi").await;
+    let variables = [
+        ("DATABASE_URL", database.url()),
+        ("BUS", "postgres"),
+        ("BUS_DATABASE_URL", database.url()),
+        ("BIND_ADDRESS", "127.0.0.1"),
+        ("PORT", "0"),
+        ("ADMIN_PORT", "0"),
+    ];
+    let env: BTreeMap<String, String> = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let app = App::build(Config::read(&env).expect("a complete configuration")).await.expect("bound");
+    let base = format!("http://{}", app.rest_addr());
+    let admin = Client::new(format!("http://{}", app.admin_addr()));
+    let shutdown = CancellationToken::new();
+    let task = tokio::spawn(app.run(shutdown.clone()));
+    eventually(LIMIT, async || admin.get("/readyz").await.status == 200).await;
+    Running { database, client: Client::new(&base), base, admin, shutdown, task }
+}
+
+impl Running {
+    /// Publishes messages to the event topic.
+    async fn publish(&self, messages: &[shared::bus::Received]) {
+        let messages: Vec<Message> =
+            messages.iter().map(|it| Message { body: it.body.clone(), attributes: it.attributes.clone() }).collect();
+        let results = bus(self.database.url()).await.publish("event-topic", &messages).await.expect("published");
+        assert!(results.iter().all(Result::is_ok), "{results:?}");
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let answer = self.client.get(path).await;
+        assert_eq!(answer.status, 200, "{path}");
+        answer.body
+    }
+
+    async fn stop(self) {
+        self.shutdown.cancel();
+        self.task.await.expect("no panic").expect("drained");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_life_of_a_reminder_is_shown_in_order() {
+    let service = running().await;
+    let date = now() + hours(1);
+    service.publish(&[created("abc", 1, date, &[10, 0])]).await;
+    let path = "/timeline/abc";
+    eventually(LIMIT, async || service.client.get(path).await.status == 200).await;
+    service.publish(&[outcome("abc", date, DeliveryState::Sent, None, 1)]).await;
+    let ended = async || service.get(path).await["notifications"][0]["occurrences"][1]["state"] == "sent";
+    eventually(LIMIT, ended).await;
+
+    let timeline = service.get(path).await;
+    let kinds: Vec<_> = timeline["timeline"].as_array().expect("steps").iter().map(|step| step["kind"].as_str()).collect();
+    assert_eq!(kinds, [Some("event"), Some("event"), Some("occurrence"), Some("occurrence")]);
+    assert_eq!(timeline["timeline"][0]["event"]["type"], "reminder:created");
+    assert_eq!(timeline["timeline"][3]["occurrence"]["state"], "sent");
+    assert_eq!(service.client.get("/timeline/unknown").await.status, 404);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_and_notifications_are_found_by_filter_page_by_page() {
+    let service = running().await;
+    let messages: Vec<_> = (0..5).map(|index| created(&format!("item-{index}"), 1, now() + hours(index + 1), &[0])).collect();
+    service.publish(&messages).await;
+    service.publish(&[deleted("item-9", 1)]).await;
+    let total = async || service.get("/events").await["events"].as_array().map(Vec::len) == Some(6);
+    eventually(LIMIT, total).await;
+
+    let first = service.get("/events?userId=user-1&type=reminder:created&limit=3").await;
+    let cursor = first["nextCursor"].as_str().expect("more").to_owned();
+    let second = service.get(&format!("/events?userId=user-1&type=reminder:created&limit=3&cursor={cursor}")).await;
+    assert_eq!((first["events"].as_array().map(Vec::len), second["events"].as_array().map(Vec::len)), (Some(3), Some(2)));
+    assert_eq!(second["nextCursor"], Value::Null);
+    assert_eq!(service.get("/events?itemId=item-3").await["events"][0]["itemId"], "item-3");
+
+    let before = (now() + hours(3)).to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+    let due = service.get(&format!("/notifications?state=pending&dueBefore={before}")).await;
+    assert_eq!(due["notifications"].as_array().map(Vec::len), Some(3), "those due within one, two and three hours");
+    let tombstones = service.get("/notifications?state=deleted").await;
+    assert_eq!(tombstones["notifications"][0]["itemId"], "item-9");
+    for bad in ["/events?limit=0", "/events?cursor=x", "/events?who=me", "/notifications?state=lost", "/dead-letters?queue=other"] {
+        assert_eq!(service.client.get(bad).await.status, 400, "{bad}");
+    }
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn figures_are_there() {
+    let service = running().await;
+    service.publish(&[created("a", 1, now() - hours(0), &[0]), created("b", 1, now() + hours(2), &[0])]).await;
+    let counted = async || service.get("/stats").await["eventsLastMinute"]["count"] == 2;
+    eventually(LIMIT, counted).await;
+    let stats = service.get("/stats").await;
+    assert_eq!((&stats["dueNow"]["count"], &stats["dueNow"]["orMore"]), (&json!(1), &json!(false)));
+    assert!(stats["oldestDueAt"].is_string() && stats["nextDueAt"].is_string());
+    assert!(stats["eventQueue"]["visible"].is_u64(), "{stats}");
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_are_shown_with_their_reason_and_tried_again() {
+    let service = running().await;
+    let mut bad = created("a", 1, now() + hours(1), &[0]);
+    bad.body = "{".to_owned();
+    service.publish(&[bad]).await;
+    let there = async || service.get("/dead-letters").await["deadLetters"].as_array().map(Vec::len) == Some(1);
+    eventually(LIMIT, there).await;
+    let letters = service.get("/dead-letters?queue=event").await;
+    assert!(letters["deadLetters"][0]["reason"].as_str().is_some_and(|reason| reason.contains("body")), "{letters}");
+
+    let moved = service.client.post("/dead-letters/redrive", &json!({"queue": "event", "max": 10})).await;
+    assert_eq!((moved.status, moved.body["moved"].clone()), (200, json!(1)));
+    // It is as unreadable as before.
+    eventually(LIMIT, there).await;
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_shows_events_as_they_are_applied() {
+    let service = running().await;
+    service.publish(&[created("before", 1, now() + hours(1), &[0])]).await;
+    eventually(LIMIT, async || service.client.get("/timeline/before").await.status == 200).await;
+    let client = support::http::plain();
+    let mut stream = client.get(format!("{}/events/stream?userId=user-1", service.base)).send().await.expect("open");
+    service.publish(&[created("during", 1, now() + hours(1), &[0])]).await;
+    let mut text = String::new();
+    let reading = async {
+        while !text.contains("\n\n") || !text.contains("during") {
+            text.push_str(&String::from_utf8_lossy(&stream.chunk().await.expect("bytes").expect("more")));
+        }
+    };
+    tokio::time::timeout(LIMIT, reading).await.expect("the event within the limit");
+    assert!(text.contains("event: reminder:created") && !text.contains("before"), "{text}");
+
+    let id = text.lines().find_map(|line| line.strip_prefix("id: ")).expect("an id").to_owned();
+    service.publish(&[created("after", 1, now() + hours(1), &[0])]).await;
+    let again = client.get(format!("{}/events/stream", service.base)).header("Last-Event-ID", id).send();
+    let chunk = tokio::time::timeout(LIMIT, async { again.await.expect("open").chunk().await }).await.expect("in time").expect("bytes");
+    let resumed = String::from_utf8_lossy(&chunk.expect("more")).into_owned();
+    assert!(resumed.contains("after") && !resumed.contains("during"), "{resumed}");
+    drop(stream);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_starts_without_its_database_and_says_what_is_missing() {
+    let env: BTreeMap<String, String> = [
+        ("DATABASE_URL", "postgres://nobody@127.0.0.1:9/none"),
+        ("BUS", "postgres"),
+        ("BUS_DATABASE_URL", "postgres://nobody@127.0.0.1:9/none"),
+        ("BIND_ADDRESS", "127.0.0.1"),
+        ("PORT", "0"),
+        ("ADMIN_PORT", "0"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    let app = App::build(Config::read(&env).expect("complete")).await.expect("bound");
+    let (client, admin) = (Client::new(format!("http://{}", app.rest_addr())), Client::new(format!("http://{}", app.admin_addr())));
+    let shutdown = CancellationToken::new();
+    let task = tokio::spawn(app.run(shutdown.clone()));
+    assert_eq!(admin.get("/healthz").await.status, 200);
+    let ready = admin.get("/readyz").await;
+    assert_eq!(ready.status, 503);
+    assert!(ready.body["failing"]["database"].is_string());
+    assert_eq!(client.get("/events").await.status, 503);
+    assert_eq!(client.get("/openapi.json").await.status, 200);
+    shutdown.cancel();
+    task.await.expect("no panic").expect("drained");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_count_what_was_applied() {
+    let service = running().await;
+    service.publish(&[created("a", 1, now() + hours(1), &[0])]).await;
+    let counted = async || service.admin.get("/metrics").await.body.as_str().is_some_and(|text| text.contains("events_applied_total"));
+    eventually(LIMIT, counted).await;
+    service.stop().await;
+}

@@ -47,6 +47,8 @@ pub struct Settings {
     pub oauth_timeout: Duration,
     /// How often a silent connection is asked for a sign of life.
     pub ping_interval: Duration,
+    /// How long that sign may take before the connection is closed.
+    pub ping_timeout: Duration,
     /// What to do with a push that is too large.
     pub overflow: Overflow,
 }
@@ -65,6 +67,7 @@ impl Settings {
             request_timeout: Duration::from_secs(15),
             oauth_timeout: Duration::from_secs(10),
             ping_interval: Duration::from_secs(20),
+            ping_timeout: Duration::from_secs(5),
             overflow: Overflow::Refuse,
         }
     }
@@ -76,6 +79,7 @@ impl Settings {
             connect_timeout: self.connect_timeout,
             request_timeout: self.request_timeout,
             ping_interval: self.ping_interval,
+            ping_timeout: self.ping_timeout,
             ..TransportSettings::with_connections(self.connections)
         }
     }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Datelike, Timelike};
 use chrono_tz::Tz;
 
 /// The words of one language.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Wording {
     /// The language, for `lang` attributes (BCP 47).
     pub language: &'static str,

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
-use shared::outbox::Handoff;
+use shared::{bus, contract::Channel, outbox::Handoff};
 use sqlx::PgPool;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -14,11 +14,12 @@ use super::{
 use crate::{
     Config,
     channels::{
+        email::{self, Ses},
         fcm::{self, Fcm},
         retry::Policy,
     },
     clock::DbClock,
-    config::FcmConfig,
+    config::{FcmConfig, SesConfig},
 };
 
 /// How long a delivery that met a stopped lane waits before it may be the next probe: long enough for another to be it.
@@ -30,6 +31,7 @@ const STREAMS: usize = 100;
 pub struct Engine {
     lanes: Lanes,
     fcm: Arc<Fcm>,
+    ses: Arc<Ses>,
     push: (Worker<PushSender>, mpsc::UnboundedReceiver<Job>),
     email: (Worker<EmailSender>, mpsc::UnboundedReceiver<Job>),
     recorder: (Arc<Recorder>, mpsc::Receiver<Finished>),
@@ -41,19 +43,21 @@ impl Engine {
     /// # Errors
     /// When a setting of a provider cannot be used.
     pub async fn build(config: &Config, pool: PgPool, clock: Arc<DbClock>, handoff: Handoff) -> anyhow::Result<Self> {
-        let (push, push_jobs) = Lane::new(shared::contract::Channel::Push, config.push_max_in_flight, ProbePace::default());
-        let (email, email_jobs) = Lane::new(shared::contract::Channel::Email, config.email_max_in_flight, ProbePace::default());
+        let (push, push_jobs) = Lane::new(Channel::Push, config.push_max_in_flight, ProbePace::default());
+        let (email, email_jobs) = Lane::new(Channel::Email, config.email_max_in_flight, ProbePace::default());
         let (recorder, records_in, records_out) = Recorder::new(pool.clone(), handoff, Arc::clone(&clock));
         let fcm = Arc::new(fcm(&config.fcm, config.push_max_in_flight)?);
         let settings = WorkerSettings { pool, clock, policy: Policy { hold: HOLD, ..Policy::default() } };
         let push_sender = PushSender(Arc::clone(&fcm));
-        let email_sender = EmailSender::new(&config.ses).await.context("e-mail")?;
+        let ses = Arc::new(ses(&config.ses, config.email_max_in_flight).await?);
+        let email_sender = EmailSender(Arc::clone(&ses));
         let push_worker =
             Worker::new(Arc::clone(&push), push_sender, Arc::clone(&recorder), records_in.clone(), settings.clone());
         let email_worker = Worker::new(Arc::clone(&email), email_sender, Arc::clone(&recorder), records_in, settings);
         Ok(Self {
             lanes: Lanes { push, email },
             fcm,
+            ses,
             push: (push_worker, push_jobs),
             email: (email_worker, email_jobs),
             recorder: (recorder, records_out),
@@ -74,9 +78,14 @@ impl Engine {
 
     /// Sends until the token is cancelled; then ends what is under way, gives back the rest and records all of it.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self { push, email, recorder, .. } = self;
+        let Self { ses, push, email, recorder, .. } = self;
         // Each worker holds a way to the recorder, which ends when both are gone.
-        tokio::join!(push.0.run(push.1, shutdown.clone()), email.0.run(email.1, shutdown), recorder.0.run(recorder.1));
+        tokio::join!(
+            ses.watch_account(shutdown.clone()),
+            push.0.run(push.1, shutdown.clone()),
+            email.0.run(email.1, shutdown),
+            recorder.0.run(recorder.1),
+        );
     }
 }
 
@@ -86,4 +95,15 @@ fn fcm(config: &FcmConfig, max_in_flight: usize) -> anyhow::Result<Fcm> {
     settings.max_in_flight = max_in_flight + STREAMS;
     settings.connections = settings.max_in_flight.div_ceil(STREAMS) + 1;
     Fcm::new(settings).context("FCM")
+}
+
+async fn ses(config: &SesConfig, max_in_flight: usize) -> anyhow::Result<Ses> {
+    let settings = email::Settings {
+        template: config.template.clone(),
+        configuration_set: config.configuration_set.clone(),
+        max_in_flight,
+        ..email::Settings::new(config.source.clone())
+    };
+    let sdk = bus::settings::sdk_config(&config.aws).await;
+    Ses::new(&sdk, settings).context("SES")
 }

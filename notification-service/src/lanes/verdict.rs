@@ -17,6 +17,9 @@ use crate::{
 /// The longest reason or provider's id that is kept, in bytes.
 const LONGEST: usize = 200;
 
+/// The reason of an attempt that our own pacing put off before anything was sent; it does not count.
+const PACED: &str = "PACED";
+
 /// When an attempt was made.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Times {
@@ -26,7 +29,7 @@ pub(super) struct Times {
 
 /// Judges an attempt. `random` is uniform in `[0, 1)` and spreads retries.
 pub(super) fn judge(policy: &Policy, delivery: Delivery, outcome: Outcome, times: Times, random: f64) -> (Record, Sign) {
-    let counts = !matches!(outcome, Outcome::Misconfigured { .. });
+    let counts = !matches!(outcome, Outcome::Misconfigured { .. }) && outcome.reason() != Some(PACED);
     let attempts = delivery.attempts + i32::from(counts);
     let so_far = Attempts {
         made: u32::try_from(attempts).unwrap_or(u32::MAX).max(1),

@@ -38,6 +38,8 @@ impl Service {
 
     /// Starts the service on a database as it is, with more in its environment.
     pub(crate) async fn start_on(database: Database, more: &[(&str, &str)]) -> Self {
+        // What is counted before the recorder is there is lost; a process installs it first of all.
+        shared::telemetry::metrics_handle();
         let app = App::build(config(database.url(), more)).await.expect("the service is built");
         let base = format!("http://{}", app.rest_addr());
         let anonymous = Client::new(&base);

@@ -51,13 +51,18 @@ impl Relay {
         let mut batches = JoinSet::new();
         let mut sweep = interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut is_open = true;
         loop {
             let mut batch = Vec::with_capacity(BATCH);
+            // Shutdown and the sweep come first: messages that never stop must not keep either waiting.
             tokio::select! {
                 biased;
-                _ = self.handed_over.recv_many(&mut batch, BATCH) => self.publisher.start(batch, &mut batches).await,
-                _ = sweep.tick() => self.publisher.sweep(&mut batches).await,
                 () = shutdown.cancelled() => break,
+                _ = sweep.tick() => self.publisher.sweep(&mut batches).await,
+                received = self.handed_over.recv_many(&mut batch, BATCH), if is_open => {
+                    is_open = received > 0;
+                    self.publisher.start(batch, &mut batches).await;
+                }
             }
             while batches.try_join_next().is_some() {}
         }

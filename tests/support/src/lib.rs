@@ -7,6 +7,7 @@
 
 mod eventually;
 pub mod http;
+pub mod ministack;
 pub mod postgres;
 pub mod process;
 

@@ -79,13 +79,8 @@ pub(super) async fn count(connection: &mut PgConnection, fresh: &[&Incoming]) ->
                  else known.reason
              end,
              released_at = coalesce(known.released_at, excluded.released_at),
-             state = case
-                 when known.state in ('sent', 'failed', 'suppressed')
-                  and occurrence_state_of(known.sent + excluded.sent, known.failed + excluded.failed, known.suppressed + excluded.suppressed,
-                                          greatest(known.deliveries, excluded.deliveries)) = 'released' then known.state
-                 else occurrence_state_of(known.sent + excluded.sent, known.failed + excluded.failed, known.suppressed + excluded.suppressed,
-                                          greatest(known.deliveries, excluded.deliveries))
-             end",
+             state = occurrence_state_of(known.sent + excluded.sent, known.failed + excluded.failed, known.suppressed + excluded.suppressed,
+                                         greatest(known.deliveries, excluded.deliveries))",
         &ids,
         &notifications,
         &due,

@@ -57,7 +57,7 @@ impl Tls {
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ConnectError {
+pub(in crate::channels::fcm) enum ConnectError {
     #[error("connecting took too long")]
     Timeout,
     #[error("could not connect")]

@@ -1,0 +1,180 @@
+//! What a claim takes, and what becomes of leases.
+
+use std::{collections::HashSet, time::Duration};
+
+use notification_scheduler::{
+    events::{self, End},
+    store::{Claimed, Store},
+};
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use crate::fixture::world;
+
+fn keys(claims: &[Claimed]) -> Vec<(Uuid, i32)> {
+    claims.iter().map(|it| (it.id, it.fence)).collect()
+}
+
+#[tokio::test]
+async fn a_claim_is_never_early() {
+    let world = world().await;
+    world.make(20, "200 milliseconds").await;
+    let mut claimed = 0;
+    while claimed < 20 {
+        let batch = world.store.claim(500, None).await.expect("asked");
+        assert!(batch.claimed.iter().all(|it| it.lateness >= 0.0), "{:?}", batch.claimed);
+        claimed += batch.claimed.len();
+    }
+}
+
+#[tokio::test]
+async fn the_latest_are_claimed_first_and_the_expired_are_told() {
+    let world = world().await;
+    world.make(2, "-1 minute").await;
+    world.make(2, "-2 hours").await;
+    world.make(2, "1 hour").await;
+    let claimed = world.store.claim(3, None).await.expect("claimed").claimed;
+    assert_eq!(claimed.iter().map(|it| it.expired).collect::<Vec<_>>(), [true, true, false]);
+    assert!(claimed.is_sorted_by_key(|it| it.due_at));
+}
+
+#[tokio::test]
+async fn a_hint_passes_over_what_is_earlier() {
+    let world = world().await;
+    world.make(1, "-10 minutes").await;
+    world.make(1, "-1 minute").await;
+    let hint = chrono::Utc::now() - chrono::TimeDelta::minutes(5);
+    assert_eq!(world.store.claim(10, Some(hint)).await.expect("claimed").claimed.len(), 1);
+    assert_eq!(world.store.claim(10, None).await.expect("claimed").claimed.len(), 1);
+}
+
+#[tokio::test]
+async fn what_was_cancelled_or_deleted_is_not_claimed() {
+    let world = world().await;
+    world.make(2, "-1 minute").await;
+    world.run("update occurrences set state = 'cancelled' where id = (select min(id::text)::uuid from occurrences)").await;
+    world.run("update notifications set state = 'deleted' where id = (select notification_id from occurrences where pending)").await;
+    assert!(world.store.claim(10, None).await.expect("asked").claimed.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_schedulers_claim_each_of_ten_thousand_once() {
+    let world = world().await;
+    world.make(10_000, "-1 minute").await;
+    let mut schedulers = JoinSet::new();
+    for _ in 0..20 {
+        let store = world.store.clone();
+        schedulers.spawn(async move {
+            let mut mine = Vec::new();
+            loop {
+                let batch = store.claim(500, None).await.expect("claimed");
+                if batch.claimed.is_empty() {
+                    return mine;
+                }
+                mine.extend(keys(&batch.claimed));
+            }
+        });
+    }
+    let claims: Vec<(Uuid, i32)> = schedulers.join_all().await.into_iter().flatten().collect();
+    let distinct: HashSet<Uuid> = claims.iter().map(|it| it.0).collect();
+    assert_eq!((claims.len(), distinct.len()), (10_000, 10_000));
+    assert!(claims.iter().all(|it| it.1 == 1));
+}
+
+#[tokio::test]
+async fn after_a_crash_the_next_holder_publishes_the_same_and_the_stale_fence_is_refused() {
+    let world = world().await;
+    world.make(3, "-1 minute").await;
+    let short = Store::new(world.pool.clone(), Duration::from_millis(1));
+    let crashed = short.claim(10, None).await.expect("claimed").claimed;
+    let again = support::eventually(Duration::from_secs(5), async || {
+        let claimed = world.store.claim(10, None).await.expect("asked").claimed;
+        (!claimed.is_empty()).then_some(claimed)
+    })
+    .await;
+
+    let published = |claims: &[Claimed]| -> HashSet<_> {
+        let events = claims.iter().cloned().map(events::send);
+        events.map(|event| (event.event_id, event.occurred_at, event.data.occurrence_id)).collect()
+    };
+    assert_eq!(published(&again), published(&crashed));
+    let stale = world.store.mark_released(&keys(&crashed)).await.expect("asked");
+    assert_eq!((stale.released, stale.stale), (0, 3));
+    let fresh = world.store.mark_released(&keys(&again)).await.expect("marked");
+    assert_eq!((fresh.released, fresh.stale), (3, 0));
+}
+
+#[tokio::test]
+async fn an_outcome_that_is_quicker_than_the_mark_is_not_overwritten() {
+    let world = world().await;
+    world.make(1, "-1 minute").await;
+    let claimed = world.store.claim(10, None).await.expect("claimed").claimed;
+    world.run("update occurrences set state = 'sent'").await;
+    let marked = world.store.mark_released(&keys(&claimed)).await.expect("asked");
+    assert_eq!((marked.released, marked.stale, marked.settled), (0, 0, 1));
+    assert_eq!(world.count("state = 'sent'").await, 1);
+}
+
+#[tokio::test]
+async fn a_lease_given_back_is_free_at_once() {
+    let world = world().await;
+    world.make(1, "-1 minute").await;
+    let claimed = world.store.claim(10, None).await.expect("claimed").claimed;
+    assert!(world.store.claim(10, None).await.expect("asked").claimed.is_empty());
+    world.store.give_back(&keys(&claimed)).await.expect("given back");
+    assert_eq!(world.store.claim(10, None).await.expect("claimed").claimed[0].fence, 2);
+}
+
+#[tokio::test]
+async fn an_expired_one_ends_once_with_its_fact_in_catalogue_and_outbox() {
+    let world = world().await;
+    world.make(2, "-2 hours").await;
+    let claimed = world.store.claim(10, None).await.expect("claimed").claimed;
+    let claims: Vec<&Claimed> = claimed.iter().collect();
+    assert_eq!(world.store.end(&claims, End::Expired).await.expect("ended"), 2);
+    assert_eq!(world.store.end(&claims, End::Expired).await.expect("asked"), 0);
+
+    assert_eq!(world.count("state = 'suppressed' and reason = 'expired'").await, 2);
+    // The fact that comes back by the queue has the catalogue's key, to the microsecond.
+    let same = "select count(*) from events join outbox using (event_id)
+        where event_type = 'notification:suppressed' and events.occurred_at = (attributes->>'occurredAt')::timestamptz
+          and outbox.lease_until = '-infinity' and data->>'reason' = 'expired'";
+    assert_eq!(sqlx::query_scalar::<_, i64>(same).fetch_one(&world.pool).await.expect("a count"), 2);
+}
+
+#[tokio::test]
+async fn the_next_time_is_that_of_the_first_without_a_lease() {
+    let world = world().await;
+    assert_eq!(world.store.next(None).await.expect("asked").due_at, None);
+    world.make(1, "1 hour").await;
+    world.make(1, "-1 minute").await;
+    world.store.claim(10, None).await.expect("claimed");
+    let next = world.store.next(None).await.expect("asked");
+    let ahead = next.due_at.expect("one waits") - next.now;
+    assert!((3_500..=3_600).contains(&ahead.num_seconds()), "{ahead}");
+}
+
+#[tokio::test]
+async fn a_claim_costs_what_is_due_not_what_is_stored() {
+    let world = world().await;
+    world.make(100_000, "1 day").await;
+    world.make(10, "-1 minute").await;
+    // Before and after the planner knows the table.
+    for prepare in ["select 1", "analyze occurrences, notifications"] {
+        world.run(prepare).await;
+        let explain = "explain (analyze, buffers, format json)
+            with due as materialized (
+                select id from occurrences where pending and due_at <= now() and due_at >= '-infinity' and lease_until <= now()
+                order by due_at limit 500 for update skip locked
+            )
+            update occurrences set lease_until = now() + interval '1 second', fence = fence + 1 from due, notifications
+            where occurrences.id = due.id and notifications.id = occurrences.notification_id and notifications.state = 'active'
+            returning occurrences.id";
+        let plan: serde_json::Value = sqlx::query_scalar(explain).fetch_one(&world.pool).await.expect("a plan");
+        let text = plan.to_string();
+        assert!(text.contains("occurrences_due") && !text.contains("Seq Scan") && !text.contains("\"Sort\""), "{text}");
+        let read = plan[0]["Plan"]["Shared Hit Blocks"].as_i64().expect("a count") + plan[0]["Plan"]["Shared Read Blocks"].as_i64().expect("a count");
+        assert!(read < 1_000, "{read} pages for ten occurrences: {text}");
+        world.run("update occurrences set lease_until = '-infinity' where lease_until > now()").await;
+    }
+}

@@ -1,0 +1,111 @@
+//! A database with event-service's schema, what is due in it, and the bus in the same database.
+
+use std::{
+    collections::BTreeSet,
+    time::Duration,
+};
+
+use notification_scheduler::{
+    scheduler::{Scheduler, Settings},
+    store::{SESSION, Store},
+};
+use shared::{
+    bus::{BusSettings, QueueSpec, Received, Settlement, SharedBus, Subscription, Topology, settings::PostgresSettings},
+    contract::Envelope,
+};
+use sqlx::{
+    PgPool,
+    migrate::Migrator,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use support::postgres::Database;
+use uuid::Uuid;
+
+/// event-service owns the schema; here is what it looks like.
+static MIGRATOR: Migrator = sqlx::migrate!("../event-service/migrations");
+
+pub(crate) const TOPIC: &str = "notification-topic";
+pub(crate) const QUEUE: &str = "notification-queue";
+
+pub(crate) struct World {
+    pub(crate) database: Database,
+    pub(crate) pool: PgPool,
+    pub(crate) store: Store,
+}
+
+/// A database, and a store whose leases have the usual length.
+pub(crate) async fn world() -> World {
+    let database = support::postgres::migrated("scheduler", &MIGRATOR).await;
+    let options: PgConnectOptions = database.url().parse().expect("a URL");
+    // The sessions that the scheduler has in production.
+    let pool = PgPoolOptions::new().max_connections(16).connect_with(options.options(SESSION.iter().copied())).await;
+    let pool = pool.expect("connects");
+    World { store: Store::new(pool.clone(), Settings::LEASE), database, pool }
+}
+
+pub(crate) async fn bus(url: &str) -> SharedBus {
+    let settings = PostgresSettings { url: url.to_owned().into(), max_connections: 8 };
+    shared::bus::connect(&BusSettings::Postgres(settings)).await.expect("usable settings")
+}
+
+/// A bus with a queue that hears what the scheduler publishes.
+pub(crate) async fn heard(url: &str) -> SharedBus {
+    let bus = bus(url).await;
+    let subscription = Subscription { topic: TOPIC.to_owned(), filter: Default::default() };
+    let queue = QueueSpec { queue: QUEUE.to_owned(), max_receive_count: 5, subscriptions: vec![subscription] };
+    bus.ensure(&Topology { topics: vec![TOPIC.to_owned()], queues: vec![queue] }).await.expect("made");
+    bus
+}
+
+impl World {
+    /// Makes notifications with one occurrence each, `due` (an SQL interval from now) and expiring an hour later.
+    pub(crate) async fn make(&self, count: i64, due: &str) {
+        let sql = "with made as (
+                insert into notifications (id, source, item_id, user_id, user_email, version, state, date, notify_offsets, content, occurred_at)
+                select gen_random_uuid(), 'reminder', 'item-' || gen_random_uuid(), 'user-1', 'user-1@example.com', 3, 'active', now() + $2::text::interval, '{0}',
+                    '{\"channels\": [\"push\"], \"message\": \"m\", \"timeZone\": \"UTC\", \"expiresAfterMinutes\": 60}', now()
+                from generate_series(1, $1)
+                returning id, date
+            )
+            insert into occurrences (id, notification_id, due_at, date, expires_at)
+            select gen_random_uuid(), id, date + random() * interval '1 ms', date, date + interval '1 hour' from made";
+        sqlx::query(sql).bind(count).bind(due).execute(&self.pool).await.expect("made");
+    }
+
+    /// The bus in the same database, with a queue that hears what the scheduler publishes.
+    pub(crate) async fn bus(&self) -> SharedBus {
+        heard(self.database.url()).await
+    }
+
+    pub(crate) fn scheduler(&self, bus: SharedBus) -> Scheduler {
+        Scheduler::new(self.store.clone(), bus, Settings::new(TOPIC.to_owned()))
+    }
+
+    pub(crate) async fn count(&self, condition: &'static str) -> i64 {
+        let sql = sqlx::AssertSqlSafe(format!("select count(*) from occurrences where {condition}"));
+        sqlx::query_scalar(sql).fetch_one(&self.pool).await.expect("a count")
+    }
+
+    pub(crate) async fn run(&self, sql: &'static str) {
+        sqlx::query(sql).execute(&self.pool).await.expect("done");
+    }
+}
+
+/// Takes everything out of the queue.
+pub(crate) async fn drain(bus: &SharedBus) -> Vec<Envelope> {
+    let mut events = Vec::new();
+    loop {
+        let batch = bus.receive(QUEUE, 500, Duration::from_secs(30), Duration::ZERO).await.expect("received");
+        if batch.is_empty() {
+            return events;
+        }
+        events.extend(batch.iter().map(|it| Envelope::decode(it).expect("readable")));
+        let done: Vec<(Received, Settlement)> = batch.into_iter().map(|it| (it, Settlement::Done)).collect();
+        bus.settle(QUEUE, done).await.expect("settled");
+    }
+}
+
+/// The occurrences that events command to send.
+pub(crate) fn occurrences(events: &[Envelope]) -> BTreeSet<Uuid> {
+    events.iter().map(|event| event.send().expect("a command to send").occurrence_id.into_uuid()).collect()
+}

@@ -1,0 +1,155 @@
+//! Whole schedulers.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use notification_scheduler::{App, Config};
+use shared::contract::EventType;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use support::{eventually, http::Client};
+use tokio_util::sync::CancellationToken;
+
+use crate::fixture::{World, bus, drain, heard, occurrences, world};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+async fn nothing_is_pending(world: &World) {
+    eventually(LIMIT, async || world.count("pending").await == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_due_is_published_once_and_marked() {
+    let world = world().await;
+    let bus = world.bus().await;
+    world.make(1_200, "-1 minute").await;
+    world.make(100, "300 milliseconds").await;
+    world.make(1, "1 hour").await;
+    let shutdown = CancellationToken::new();
+    let schedulers = [world.scheduler(bus.clone()), world.scheduler(bus.clone()), world.scheduler(bus.clone())];
+    let running = schedulers.map(|scheduler| {
+        let shutdown = shutdown.clone();
+        tokio::spawn(async move { scheduler.run(shutdown).await })
+    });
+    eventually(LIMIT, async || world.count("state = 'released'").await == 1_300).await;
+    shutdown.cancel();
+    for scheduler in running {
+        scheduler.await.expect("drained");
+    }
+    let events = drain(&bus).await;
+    assert_eq!((events.len(), occurrences(&events).len()), (1_300, 1_300));
+    assert!(events.iter().all(|event| event.event_type == EventType::NotificationSend && event.version == 3));
+    assert_eq!(world.count("pending and lease_until = '-infinity'").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_wakes_within_milliseconds_of_the_time_and_never_before() {
+    let world = world().await;
+    let bus = world.bus().await;
+    let scheduler = world.scheduler(bus);
+    let shutdown = CancellationToken::new();
+    let stop = shutdown.clone();
+    let running = tokio::spawn(async move { scheduler.run(stop).await });
+    for due in ["211 milliseconds", "333 milliseconds", "457 milliseconds"] {
+        world.make(1, due).await;
+    }
+    nothing_is_pending(&world).await;
+    shutdown.cancel();
+    running.await.expect("drained");
+    let sql = "select min(extract(epoch from released_at - due_at))::float8, max(extract(epoch from released_at - due_at))::float8 from occurrences";
+    let (earliest, latest): (f64, f64) = sqlx::query_as(sql).fetch_one(&world.pool).await.expect("times");
+    // The bound is generous for a machine that runs other tests; the benchmark measures the real one.
+    assert!(earliest >= 0.0 && latest < 1.0, "{earliest} {latest}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn expired_ones_end_without_being_published() {
+    let world = world().await;
+    let bus = world.bus().await;
+    world.make(3, "-2 hours").await;
+    world.make(2, "-1 minute").await;
+    let scheduler = world.scheduler(bus.clone());
+    let shutdown = CancellationToken::new();
+    let stop = shutdown.clone();
+    let running = tokio::spawn(async move { scheduler.run(stop).await });
+    nothing_is_pending(&world).await;
+    shutdown.cancel();
+    running.await.expect("drained");
+    assert_eq!((world.count("state = 'suppressed'").await, world.count("state = 'released'").await), (3, 2));
+    assert_eq!(drain(&bus).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leases_are_given_back_when_the_topic_cannot_be_reached() {
+    let world = world().await;
+    world.make(10, "-1 minute").await;
+    let nowhere = bus("postgres://nobody@127.0.0.1:9/none").await;
+    let scheduler = world.scheduler(nowhere);
+    let shutdown = CancellationToken::new();
+    let (stop, running) = (shutdown.clone(), scheduler.clone());
+    let running = tokio::spawn(async move { running.run(stop).await });
+    eventually(LIMIT, async || world.count("fence > 0 and pending and lease_until = '-infinity'").await == 10).await;
+    assert!(!scheduler.topic_answers());
+    shutdown.cancel();
+    running.await.expect("drained");
+    assert_eq!(world.count("pending and lease_until = '-infinity'").await, 10);
+
+    let bus = world.bus().await;
+    let shutdown = CancellationToken::new();
+    let (stop, scheduler) = (shutdown.clone(), world.scheduler(bus.clone()));
+    let running = tokio::spawn(async move { scheduler.run(stop).await });
+    nothing_is_pending(&world).await;
+    shutdown.cancel();
+    running.await.expect("drained");
+    assert_eq!(drain(&bus).await.len(), 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_recovers_by_itself_when_the_database_was_away() {
+    let world = world().await;
+    let other = support::postgres::database("bus").await;
+    let scheduler = world.scheduler(heard(other.url()).await);
+    let shutdown = CancellationToken::new();
+    let stop = shutdown.clone();
+    let running = tokio::spawn(async move { scheduler.run(stop).await });
+
+    let mut admin = PgConnection::connect(&support::postgres::cluster_url().await.expect("the cluster")).await.expect("connects");
+    let name = world.database.name();
+    let away = format!("alter database {name} allow_connections false");
+    sqlx::raw_sql(AssertSqlSafe(away)).execute(&mut admin).await.expect("closed");
+    let ended = format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'");
+    sqlx::raw_sql(AssertSqlSafe(ended)).execute(&mut admin).await.expect("ended");
+    let back = format!("alter database {name} allow_connections true");
+    sqlx::raw_sql(AssertSqlSafe(back)).execute(&mut admin).await.expect("open");
+
+    eventually(LIMIT, async || sqlx::query("select 1").execute(&world.pool).await.is_ok()).await;
+    world.make(10, "-1 minute").await;
+    nothing_is_pending(&world).await;
+    shutdown.cancel();
+    running.await.expect("drained");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_production_builder_serves_health_and_drains() {
+    let world = world().await;
+    let variables = [
+        ("DATABASE_URL", world.database.url()),
+        ("BUS", "postgres"),
+        ("BUS_DATABASE_URL", world.database.url()),
+        ("BIND_ADDRESS", "127.0.0.1"),
+        ("ADMIN_PORT", "0"),
+    ];
+    let env: BTreeMap<String, String> = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let config = Config::read(&env).expect("complete");
+    notification_scheduler::migrate(&config).await.expect("the topic is made");
+    world.bus().await;
+    let app = App::build(config).await.expect("bound");
+    let admin = Client::new(format!("http://{}", app.admin_addr()));
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn(app.run(shutdown.clone()));
+    eventually(LIMIT, async || admin.get("/readyz").await.status == 200).await;
+    world.make(5, "-1 minute").await;
+    nothing_is_pending(&world).await;
+    let metrics = admin.get("/metrics").await.body;
+    assert!(metrics.as_str().is_some_and(|text| text.contains("scheduler_lateness_seconds")), "{metrics}");
+    shutdown.cancel();
+    running.await.expect("no panic").expect("drained");
+}

@@ -1,0 +1,265 @@
+//! E-mail by Amazon SES.
+//!
+//! [`Ses::send`] makes one attempt and says what became of it. The SDK makes exactly one request for it: SES has no
+//! idempotency key, and whether and when there is another attempt is decided by the ledger. Attempts are paced to the
+//! account's rate, which [`Ses::watch_account`] keeps reading.
+
+mod classify;
+mod compose;
+mod rate;
+mod stored_template;
+
+use super::outcome::Outcome;
+use super::wording::{self, WrittenTime};
+use aws_config::SdkConfig;
+use aws_sdk_ses::Client;
+use aws_sdk_ses::config::retry::RetryConfig;
+use aws_sdk_ses::config::timeout::TimeoutConfig;
+use aws_sdk_ses::primitives::Blob;
+use aws_sdk_ses::types::{Destination, MessageTag, RawMessage};
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use compose::Composer;
+pub use compose::SetupError;
+use lettre::Address;
+use lettre::message::Mailbox;
+use rate::{Admission, Pacer};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// How often the account's sending rate, and a stored template, are looked at again.
+const WATCH_INTERVAL: Duration = Duration::from_secs(3 * 60);
+/// And how soon when that failed.
+const WATCH_RETRY: Duration = Duration::from_secs(20);
+/// The tag by which SES's events name the occurrence.
+const OCCURRENCE_TAG: &str = "occurrence";
+
+/// How mail is sent.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The sender, `address` or `Name <address>`.
+    pub source: String,
+    /// A template stored with SES; none: our own.
+    pub template: Option<String>,
+    /// The configuration set whose events tell of bounces and complaints.
+    pub configuration_set: Option<String>,
+    /// Where a reader stops these mails; must take the one-click POST of RFC 8058.
+    pub unsubscribe_url: Option<String>,
+    /// The most mails on their way at a time.
+    pub max_in_flight: usize,
+    /// For name, TCP and TLS.
+    pub connect_timeout: Duration,
+    /// For one mail, connecting included.
+    pub attempt_timeout: Duration,
+}
+
+impl Settings {
+    /// The defaults around a sender.
+    pub fn new(source: impl Into<String>) -> Self {
+        Settings {
+            source: source.into(),
+            template: None,
+            configuration_set: None,
+            unsubscribe_url: None,
+            max_in_flight: 64,
+            connect_timeout: Duration::from_secs(5),
+            attempt_timeout: Duration::from_secs(12),
+        }
+    }
+}
+
+/// A mail to one reader.
+#[derive(Debug, Clone, Copy)]
+pub struct Email<'a> {
+    /// The occurrence.
+    pub occurrence_id: Uuid,
+    /// The reader's address.
+    pub to: &'a str,
+    /// The subject and heading; none: the word for a reminder in the reader's language.
+    pub title: Option<&'a str>,
+    /// The text.
+    pub message: &'a str,
+    /// What it is about.
+    pub url: Option<&'a str>,
+    /// The time it reminds of.
+    pub due_at: DateTime<Utc>,
+    /// The zone in which that time is written.
+    pub time_zone: Tz,
+    /// BCP 47 language of our own words.
+    pub locale: Option<&'a str>,
+}
+
+impl<'a> Email<'a> {
+    fn title(&self) -> &'a str {
+        self.title.unwrap_or(wording::for_locale(self.locale).reminder)
+    }
+
+    fn written_time(&self) -> WrittenTime {
+        wording::for_locale(self.locale).write(&self.due_at.with_timezone(&self.time_zone))
+    }
+}
+
+/// An account of SES, to send from.
+pub struct Ses {
+    client: Client,
+    source: Mailbox,
+    template: Option<String>,
+    template_is_wrong: AtomicBool,
+    configuration_set: Option<String>,
+    composer: Composer,
+    pacer: Pacer,
+    turns: Semaphore,
+}
+
+impl Ses {
+    /// Nothing is contacted yet. Region, endpoint, credentials and HTTP client come with `sdk`; its retries and timeouts
+    /// do not count here.
+    ///
+    /// # Errors
+    /// When the sender is no address, or one of our own templates is broken.
+    pub fn new(sdk: &SdkConfig, settings: Settings) -> Result<Self, SetupError> {
+        let source: Mailbox = settings.source.parse().map_err(|_| SetupError::Source)?;
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(settings.connect_timeout)
+            .operation_attempt_timeout(settings.attempt_timeout)
+            .operation_timeout(settings.attempt_timeout)
+            .build();
+        let config = aws_sdk_ses::config::Builder::from(sdk)
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(timeouts)
+            .build();
+        Ok(Ses {
+            client: Client::from_conf(config),
+            composer: Composer::new(source.clone(), settings.unsubscribe_url)?,
+            source,
+            template: settings.template,
+            template_is_wrong: AtomicBool::new(false),
+            configuration_set: settings.configuration_set,
+            pacer: Pacer::new(),
+            turns: Semaphore::new(settings.max_in_flight.clamp(1, Semaphore::MAX_PERMITS)),
+        })
+    }
+
+    /// Makes one attempt to send a mail.
+    pub async fn send(&self, email: &Email<'_>) -> Outcome {
+        let Ok(to) = email.to.parse::<Address>() else {
+            return Outcome::Rejected { reason: "INVALID_ADDRESS".into() };
+        };
+        if self.template_is_wrong.load(Ordering::Relaxed) {
+            return Outcome::Misconfigured { reason: "TEMPLATE_VARIABLE_UNKNOWN".into() };
+        }
+        // The semaphore is never closed.
+        let _turn = self.turns.acquire().await;
+        match self.pacer.admit() {
+            Admission::After(wait) => tokio::time::sleep(wait).await,
+            Admission::NotBefore(wait) => {
+                return Outcome::Throttled { retry_after: Some(wait), reason: "PACED".into() };
+            }
+        }
+        let outcome = match &self.template {
+            None => self.send_own(email, to).await,
+            Some(template) => self.send_stored(email, &to, template).await,
+        };
+        if matches!(outcome, Outcome::Throttled { .. }) {
+            self.pacer.throttled();
+        }
+        outcome
+    }
+
+    /// Reads the account's rate, and the variables of a stored template, now and every few minutes, until cancelled.
+    pub async fn watch_account(&self, shutdown: CancellationToken) {
+        loop {
+            let known = self.read_rate().await;
+            if let Some(template) = &self.template {
+                self.check_template(template).await;
+            }
+            let pause = if known { WATCH_INTERVAL } else { WATCH_RETRY };
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn send_own(&self, email: &Email<'_>, to: Address) -> Outcome {
+        let message = match self.composer.compose(email, to) {
+            Ok(message) => message,
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "a mail could not be written");
+                return Outcome::Rejected { reason: "NOT_WRITABLE".into() };
+            }
+        };
+        let Ok(raw) = RawMessage::builder().data(Blob::new(message)).build() else {
+            return Outcome::Rejected { reason: "NOT_WRITABLE".into() };
+        };
+        let sent = self
+            .client
+            .send_raw_email()
+            .source(self.source.to_string())
+            .destinations(email.to)
+            .set_configuration_set_name(self.configuration_set.clone())
+            .set_tags(tag(email.occurrence_id))
+            .raw_message(raw)
+            .send()
+            .await;
+        match sent {
+            Ok(sent) => Outcome::Sent { provider_id: sent.message_id },
+            Err(error) => classify::failure(&error, self.source.email.as_ref()),
+        }
+    }
+
+    async fn send_stored(&self, email: &Email<'_>, to: &Address, template: &str) -> Outcome {
+        let sent = self
+            .client
+            .send_templated_email()
+            .source(self.source.to_string())
+            .destination(Destination::builder().to_addresses(to.to_string()).build())
+            .set_configuration_set_name(self.configuration_set.clone())
+            .set_tags(tag(email.occurrence_id))
+            .template(template)
+            .template_data(stored_template::data(email).to_string())
+            .send()
+            .await;
+        match sent {
+            Ok(sent) => Outcome::Sent { provider_id: sent.message_id },
+            Err(error) => classify::failure(&error, self.source.email.as_ref()),
+        }
+    }
+
+    async fn read_rate(&self) -> bool {
+        match self.client.get_send_quota().send().await {
+            Ok(quota) => {
+                tracing::debug!(rate = quota.max_send_rate, "the account's sending rate");
+                self.pacer.set_rate(quota.max_send_rate);
+                true
+            }
+            Err(error) => {
+                let outcome = classify::failure(&error, self.source.email.as_ref());
+                tracing::warn!(reason = outcome.reason(), "the account's sending rate could not be read");
+                false
+            }
+        }
+    }
+
+    /// SES answers a mail whose template wants a variable that is not there with a MessageId, and then sends nothing.
+    /// So a template that does is found here. One that cannot be read is given the benefit of the doubt.
+    async fn check_template(&self, name: &str) {
+        let read = self.client.get_template().template_name(name).send().await;
+        let Some(template) = read.ok().and_then(|read| read.template) else { return };
+        let parts = [template.subject_part, template.text_part, template.html_part];
+        let unknown: Vec<String> =
+            parts.iter().flatten().flat_map(|part| stored_template::unknown_variables(part)).collect();
+        if !unknown.is_empty() {
+            tracing::error!(template = name, variables = unknown.join(", "), "the SES template wants variables that no mail has");
+        }
+        self.template_is_wrong.store(!unknown.is_empty(), Ordering::Relaxed);
+    }
+}
+
+fn tag(occurrence_id: Uuid) -> Option<Vec<MessageTag>> {
+    let tag = MessageTag::builder().name(OCCURRENCE_TAG).value(occurrence_id.simple().to_string()).build();
+    tag.ok().map(|tag| vec![tag])
+}

@@ -1,0 +1,103 @@
+use super::*;
+use mail_parser::{MessageParser, MimeHeaders};
+
+fn composer(unsubscribe_url: Option<&str>) -> Composer {
+    Composer::new("Reminders <reminders@example.org>".parse().unwrap(), unsubscribe_url.map(str::to_owned)).unwrap()
+}
+
+fn email() -> Email<'static> {
+    Email {
+        occurrence_id: uuid::Uuid::from_u128(0x0198_7654_3210_5abc_8def_0123_4567_89ab),
+        to: "ada@example.com",
+        title: Some("Water the plants"),
+        message: "The ficus too.\nAnd the ivy.",
+        url: Some("https://example.com/plants?id=7&room=kitchen"),
+        due_at: "2025-10-03T07:30:00Z".parse().unwrap(),
+        time_zone: chrono_tz::Europe::Berlin,
+        locale: Some("en-GB"),
+    }
+}
+
+fn compose(composer: &Composer, email: &Email<'_>) -> Vec<u8> {
+    composer.compose(email, email.to.parse().unwrap()).unwrap()
+}
+
+#[test]
+fn a_mail_reads_as_written() {
+    let (text, html) = composer(None).render(&email()).unwrap();
+    assert_eq!(text, include_str!("../../../../tests/golden/email/reminder.txt").trim_end());
+    assert_eq!(html, include_str!("../../../../tests/golden/email/reminder.html").trim_end());
+}
+
+#[test]
+fn the_message_has_both_forms_and_the_headers_of_a_machine() {
+    let raw = compose(&composer(None), &email());
+    let message = MessageParser::default().parse(&raw).unwrap();
+    assert_eq!(message.subject(), Some("Water the plants"));
+    assert_eq!(message.message_id(), Some("0198765432105abc8def0123456789ab@example.org"));
+    assert_eq!(message.header_raw("Auto-Submitted").unwrap().trim(), "auto-generated");
+    assert_eq!(message.content_type().unwrap().subtype(), Some("alternative"));
+    assert!(message.body_text(0).unwrap().contains("Friday, 3 October 2025 at 09:30 (Europe/Berlin)"));
+    assert!(message.body_html(0).unwrap().contains("<h1"));
+    assert!(message.date().is_some() && message.header_raw("List-Unsubscribe").is_none());
+}
+
+#[test]
+fn a_way_out_is_offered_where_there_is_one() {
+    let composer = composer(Some("https://example.org/stop?u=1"));
+    let raw = compose(&composer, &email());
+    let message = MessageParser::default().parse(&raw).unwrap();
+    assert_eq!(message.header_raw("List-Unsubscribe").unwrap().trim(), "<https://example.org/stop?u=1>");
+    assert_eq!(message.header_raw("List-Unsubscribe-Post").unwrap().trim(), "List-Unsubscribe=One-Click");
+    assert!(message.body_text(0).unwrap().contains("https://example.org/stop?u=1"));
+}
+
+#[test]
+fn an_unsubscribe_url_must_be_https() {
+    for url in ["http://example.org/", "javascript:alert(1)", "https://example.org/\r\nBcc: x@example.com ü"] {
+        let source = "reminders@example.org".parse().unwrap();
+        assert!(matches!(Composer::new(source, Some(url.into())), Err(SetupError::UnsubscribeUrl)));
+    }
+}
+
+#[test]
+fn a_title_cannot_add_headers() {
+    let hostile = Email { title: Some("Hello\r\nBcc: eve@example.com\r\n\r\nbody\0"), ..email() };
+    let raw = compose(&composer(None), &hostile);
+    let message = MessageParser::default().parse(&raw).unwrap();
+    assert!(message.bcc().is_none());
+    assert_eq!(message.subject(), Some("Hello Bcc: eve@example.com body"));
+}
+
+#[test]
+fn a_title_in_any_script_survives() {
+    let title = "Bücher zurückbringen 📚 返却";
+    let raw = compose(&composer(None), &Email { title: Some(title), ..email() });
+    assert!(raw.is_ascii());
+    assert_eq!(MessageParser::default().parse(&raw).unwrap().subject(), Some(title));
+}
+
+#[test]
+fn what_a_user_wrote_is_text_in_the_html() {
+    let hostile = Email {
+        title: Some("<script>alert(1)</script>"),
+        message: "<img src=x onerror=alert(1)> & more",
+        url: Some("https://example.com/\"><script>"),
+        ..email()
+    };
+    let (text, html) = composer(None).render(&hostile).unwrap();
+    assert!(!html.contains("<script>") && !html.contains("<img"));
+    assert!(html.contains("&lt;img src=x onerror=alert(1)&gt; &amp; more"));
+    assert!(text.contains("<img src=x onerror=alert(1)> & more"));
+}
+
+#[test]
+fn only_web_links_are_links() {
+    let (text, html) = composer(None).render(&Email { url: Some("javascript:alert(1)"), ..email() }).unwrap();
+    assert!(!text.contains("javascript:") && !html.contains("javascript:"));
+}
+
+#[test]
+fn subjects_are_bounded() {
+    assert_eq!(subject(&"ä".repeat(500)).chars().count(), LONGEST_SUBJECT + 1);
+}

@@ -1,0 +1,80 @@
+//! Templates stored with SES: the variables every mail has, and which of them a template wants. Pure.
+
+use super::Email;
+use serde_json::{Value, json};
+
+/// What a stored template may use. Every mail has all of them; `url` may be empty.
+const VARIABLES: [&str; 10] =
+    ["title", "message", "url", "date", "time", "when", "timeZone", "userEmail", "occurrenceId", "locale"];
+
+/// The words of the template language (Handlebars) that are no variables.
+const KEYWORDS: [&str; 8] = ["else", "if", "unless", "each", "with", "this", "lookup", "log"];
+
+/// `TemplateData` of a mail.
+pub(super) fn data(email: &Email<'_>) -> Value {
+    let written = email.written_time();
+    json!({
+        "title": email.title(),
+        "message": email.message,
+        "url": email.url.unwrap_or_default(),
+        "date": written.date,
+        "time": written.time,
+        "when": written.phrase,
+        "timeZone": email.time_zone.name(),
+        "userEmail": email.to,
+        "occurrenceId": email.occurrence_id.simple().to_string(),
+        "locale": crate::channels::wording::for_locale(email.locale).language,
+    })
+}
+
+/// The variables that a part of a template wants and no mail has.
+pub(super) fn unknown_variables(part: &str) -> Vec<String> {
+    let expressions = part.split("{{").skip(1).filter_map(|rest| rest.split("}}").next());
+    let used = expressions.filter(|expression| !expression.starts_with(['!', '>', '/'])).flat_map(|expression| {
+        let expression = expression.trim_matches(['{', '#', '^', '&', '~']);
+        expression.split_whitespace().filter(|word| !word.starts_with(['"', '\'', '@']))
+    });
+    used.map(|word| word.trim_start_matches("this.").trim_matches(['(', ')']))
+        .filter(|word| word.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_'))
+        .filter(|word| !KEYWORDS.contains(word) && !VARIABLES.contains(word))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn email() -> Email<'static> {
+        Email {
+            occurrence_id: uuid::Uuid::nil(),
+            to: "ada@example.com",
+            title: None,
+            message: "Water the plants",
+            url: None,
+            due_at: "2025-10-03T07:30:00Z".parse().unwrap(),
+            time_zone: chrono_tz::Europe::Berlin,
+            locale: None,
+        }
+    }
+
+    #[test]
+    fn every_mail_has_every_variable_as_text() {
+        let data = data(&email());
+        assert_eq!(data.as_object().unwrap().len(), VARIABLES.len());
+        for variable in VARIABLES {
+            assert!(data[variable].is_string(), "{variable}");
+        }
+        assert_eq!(data["title"], "Reminder");
+        assert_eq!(data["date"], "Friday, 3 October 2025");
+        assert_eq!(data["time"], "09:30");
+    }
+
+    #[test]
+    fn finds_what_no_mail_has() {
+        let none: [&str; 0] = [];
+        let fine = "Hi {{userEmail}}, {{{message}}} {{#if url}}<a href=\"{{url}}\">{{title}}</a>{{else}}-{{/if}} {{! note }}";
+        assert_eq!(unknown_variables(fine), none);
+        assert_eq!(unknown_variables("{{name}} {{#each items}}{{this.price}}{{/each}}"), ["name", "items", "price"]);
+    }
+}

@@ -1,0 +1,36 @@
+//! The lane of e-mails speaks to SES.
+
+use std::sync::Arc;
+
+use super::Sender;
+use crate::{
+    channels::{
+        email::{Email, Ses},
+        outcome::Outcome,
+    },
+    delivery::{Address, Delivery},
+};
+
+/// Sends e-mails.
+pub struct EmailSender(pub Arc<Ses>);
+
+impl Sender for EmailSender {
+    async fn send(&self, delivery: &Delivery) -> Outcome {
+        let Address::Mailbox(to) = &delivery.address else {
+            return Outcome::Rejected { reason: "NOT_A_MAILBOX".into() };
+        };
+        let send = &delivery.dispatch.send;
+        let email = Email {
+            occurrence_id: delivery.key.occurrence_id,
+            to,
+            title: send.content.title.as_deref(),
+            message: &send.content.message,
+            url: send.content.url.as_deref(),
+            due_at: send.date,
+            // A zone that this build's tz database does not know is no reason not to send.
+            time_zone: send.content.time_zone.parse().unwrap_or(chrono_tz::UTC),
+            locale: send.content.locale.as_deref(),
+        };
+        self.0.send(&email).await
+    }
+}

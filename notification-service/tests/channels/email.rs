@@ -1,0 +1,216 @@
+//! The mail channel against the sandbox's SES.
+
+use aws_config::SdkConfig;
+use notification_service::channels::email::{Email, Ses, Settings};
+use notification_service::channels::outcome::Outcome;
+use sandbox::{Mode, Options, Sandbox, SesMode};
+use shared::bus::settings::{AwsSettings, sdk_config};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+const SOURCE: &str = "Reminders <reminders@example.org>";
+
+struct Mailbox {
+    sandbox: Sandbox,
+    ses: Arc<Ses>,
+}
+
+impl Mailbox {
+    async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        let sandbox = Sandbox::start(Options::default()).await.unwrap();
+        let sdk = sdk(sandbox.url()).await;
+        let mut settings = Settings::new(SOURCE);
+        change(&mut settings);
+        let ses = Arc::new(Ses::new(&sdk, settings).unwrap());
+        Mailbox { sandbox, ses }
+    }
+
+    async fn mail(&self, to: &str) -> Outcome {
+        self.ses.send(&email(to)).await
+    }
+
+    fn mode(&self, ses: SesMode) {
+        self.sandbox.set_mode(Mode { ses, ..Mode::default() });
+    }
+}
+
+async fn sdk(url: String) -> SdkConfig {
+    let credentials = Some(("test".to_owned(), "test".to_owned().into()));
+    sdk_config(&AwsSettings { region: "eu-west-1".into(), endpoint_url: Some(url), credentials }).await
+}
+
+fn email(to: &str) -> Email<'_> {
+    Email {
+        occurrence_id: Uuid::from_u128(7),
+        to,
+        title: Some("Water the plants"),
+        message: "The ficus too.",
+        url: Some("https://example.com/plants"),
+        due_at: "2025-10-03T07:30:00Z".parse().unwrap(),
+        time_zone: chrono_tz::Europe::Berlin,
+        locale: None,
+    }
+}
+
+fn told(outcome: &Outcome) -> (&'static str, &str) {
+    (outcome.class(), outcome.reason().unwrap_or_default())
+}
+
+#[tokio::test]
+async fn our_own_mail_arrives() {
+    let mailbox = Mailbox::with(|settings| settings.configuration_set = Some("reminders".into())).await;
+    let outcome = mailbox.mail("ada@example.com").await;
+    let captured = mailbox.sandbox.captured().pop().unwrap();
+    assert_eq!(outcome, Outcome::Sent { provider_id: captured.message_id.clone() });
+    let email = captured.email().unwrap();
+    assert_eq!((email.to.as_slice(), &*email.subject), (&["ada@example.com".to_owned()][..], "Water the plants"));
+    assert_eq!(email.configuration_set.as_deref(), Some("reminders"));
+    assert!(email.text.as_ref().unwrap().contains("Friday, 3 October 2025 at 09:30 (Europe/Berlin)"));
+    assert!(email.html.as_ref().unwrap().contains("https://example.com/plants"));
+    assert_eq!(email.headers["Auto-Submitted"], "auto-generated");
+}
+
+#[tokio::test]
+async fn refusals_have_their_class() {
+    let mailbox = Mailbox::new().await;
+    let cases = [
+        ("reject@example.com", "rejected", "MESSAGE_REJECTED"),
+        ("paused@example.com", "misconfigured", "ACCOUNT_SENDING_PAUSED"),
+        ("config-paused@example.com", "misconfigured", "CONFIGURATION_SET_SENDING_PAUSED"),
+        ("unverified@example.com", "misconfigured", "MAIL_FROM_DOMAIN_NOT_VERIFIED"),
+        ("internal@example.com", "unavailable", "INTERNAL_FAILURE"),
+        ("unavailable@example.com", "unavailable", "SERVICE_UNAVAILABLE"),
+        ("daily-quota@example.com", "throttled", "DAILY_QUOTA_EXCEEDED"),
+        ("throttle@example.com", "throttled", "SENDING_RATE_EXCEEDED"),
+    ];
+    for (to, class, reason) in cases {
+        assert_eq!(told(&mailbox.mail(to).await), (class, reason), "{to}");
+        assert_eq!(mailbox.sandbox.attempts(to).len(), 1, "the SDK repeats nothing: {to}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_address_goes_nowhere() {
+    let mailbox = Mailbox::new().await;
+    for to in ["", "ada", "ada@", "a@b@c", "ada@example.com\r\nBcc: eve@example.com", "ada lovelace@example.com"] {
+        assert_eq!(mailbox.mail(to).await, Outcome::Rejected { reason: "INVALID_ADDRESS".into() }, "{to:?}");
+    }
+    assert!(mailbox.sandbox.captured().is_empty());
+}
+
+#[tokio::test]
+async fn a_refused_account_stops_the_lane() {
+    let mailbox = Mailbox::new().await;
+    mailbox.mode(SesMode { status: Some(403), ..SesMode::default() });
+    assert_eq!(told(&mailbox.mail("ada@example.com").await), ("misconfigured", "ACCESS_DENIED"));
+}
+
+#[tokio::test]
+async fn a_silent_provider_ends_in_time_and_in_doubt() {
+    let mailbox = Mailbox::with(|settings| settings.attempt_timeout = Duration::from_millis(300)).await;
+    mailbox.mode(SesMode { hang: true, ..SesMode::default() });
+    let outcome = mailbox.mail("ada@example.com").await;
+    let reason = "TIMEOUT".into();
+    assert_eq!(outcome, Outcome::Unavailable { retry_after: None, reason, maybe_delivered: true });
+}
+
+#[tokio::test]
+async fn a_broken_connection_leaves_doubt_and_a_closed_port_none() {
+    let mailbox = Mailbox::new().await;
+    mailbox.mode(SesMode { down: true, ..SesMode::default() });
+    let broken = mailbox.mail("ada@example.com").await;
+    assert!(matches!(broken, Outcome::Unavailable { maybe_delivered: true, .. }), "{broken:?}");
+    let Mailbox { sandbox, ses } = mailbox;
+    sandbox.stop().await;
+    let closed = ses.send(&email("ada@example.com")).await;
+    let reason = "CONNECT_FAILED".into();
+    assert_eq!(closed, Outcome::Unavailable { retry_after: None, reason, maybe_delivered: false });
+}
+
+#[tokio::test]
+async fn without_credentials_nothing_is_lost() {
+    let mailbox = Mailbox::new().await;
+    let mut without = sdk(mailbox.sandbox.url()).await.into_builder();
+    without.set_credentials_provider(None);
+    let ses = Ses::new(&without.build(), Settings::new(SOURCE)).unwrap();
+    assert_eq!(told(&ses.send(&email("ada@example.com")).await), ("misconfigured", "NO_CREDENTIALS"));
+}
+
+#[tokio::test]
+async fn a_stored_template_gets_every_variable() {
+    let mailbox = Mailbox::with(|settings| settings.template = Some("reminder".into())).await;
+    store_template(&mailbox, "{{title}}", "{{message}} {{url}} {{date}} {{time}} {{timeZone}} {{userEmail}}").await;
+    assert_eq!(mailbox.mail("ada@example.com").await.class(), "sent");
+    let captured = mailbox.sandbox.captured().pop().unwrap();
+    let email = captured.email().unwrap();
+    assert_eq!(email.subject, "Water the plants");
+    let text = "The ficus too. https://example.com/plants Friday, 3 October 2025 09:30 Europe/Berlin ada@example.com";
+    assert_eq!(email.text.as_deref(), Some(text));
+}
+
+#[tokio::test]
+async fn a_missing_template_stops_the_lane() {
+    let mailbox = Mailbox::with(|settings| settings.template = Some("nowhere".into())).await;
+    assert_eq!(told(&mailbox.mail("ada@example.com").await), ("misconfigured", "TEMPLATE_DOES_NOT_EXIST"));
+}
+
+#[tokio::test]
+async fn a_template_that_ses_could_not_render_is_found_before_it_swallows_mail() {
+    let mailbox = Mailbox::with(|settings| settings.template = Some("reminder".into())).await;
+    store_template(&mailbox, "{{title}}", "Hello {{firstName}}").await;
+    let (watch, ses) = (CancellationToken::new(), Arc::clone(&mailbox.ses));
+    let watching = tokio::spawn({
+        let watch = watch.clone();
+        async move { ses.watch_account(watch).await }
+    });
+    let start = Instant::now();
+    while told(&mailbox.mail("ada@example.com").await) != ("misconfigured", "TEMPLATE_VARIABLE_UNKNOWN") {
+        assert!(start.elapsed() < Duration::from_secs(10), "the template is never looked at");
+    }
+    watch.cancel();
+    watching.await.unwrap();
+}
+
+#[tokio::test]
+async fn mails_are_paced_to_the_accounts_rate() {
+    let mailbox = Mailbox::new().await;
+    mailbox.mode(SesMode { max_send_rate: Some(200), ..SesMode::default() });
+    let watch = CancellationToken::new();
+    let (ses, stop) = (Arc::clone(&mailbox.ses), watch.clone());
+    let watching = tokio::spawn(async move { ses.watch_account(stop).await });
+    // At the default rate a hundred mails in a row take more than five seconds.
+    let start = Instant::now();
+    loop {
+        let sends = (0..100).map(|number| (Arc::clone(&mailbox.ses), format!("ada+{number}@example.com")));
+        let sends: Vec<_> = sends.map(|(ses, to)| tokio::spawn(async move { ses.send(&email(&to)).await })).collect();
+        let round = Instant::now();
+        let mut sent = 0;
+        for send in sends {
+            sent += usize::from(send.await.unwrap().class() == "sent");
+        }
+        if sent == 100 && round.elapsed() < Duration::from_secs(3) {
+            assert!(round.elapsed() > Duration::from_millis(400), "not paced: {:?}", round.elapsed());
+            break;
+        }
+        assert!(start.elapsed() < Duration::from_secs(60), "the account's rate is never used");
+    }
+    watch.cancel();
+    watching.await.unwrap();
+}
+
+async fn store_template(mailbox: &Mailbox, subject: &str, text: &str) {
+    let client = aws_sdk_ses::Client::new(&sdk(mailbox.sandbox.url()).await);
+    let template = aws_sdk_ses::types::Template::builder()
+        .template_name("reminder")
+        .subject_part(subject)
+        .text_part(text)
+        .build()
+        .unwrap();
+    client.create_template().template(template).send().await.unwrap();
+}

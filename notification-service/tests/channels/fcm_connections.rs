@@ -1,0 +1,153 @@
+//! Connections that end, break, fill up or go dead, and servers of every make.
+
+use crate::phone::{Phone, burst, fcm, is_sent, push, soon, told};
+use crate::servers::{Server, Speaks, Wire};
+use http::StatusCode;
+use notification_service::channels::outcome::Outcome;
+use sandbox::{FcmMode, Mode, Options, Sandbox};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+const ACCEPTED: &str = r#"{"name":"projects/demo/messages/1"}"#;
+
+async fn tokens() -> Sandbox {
+    Sandbox::start(Options::default()).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_http1_server_is_spoken_to_and_its_connections_kept() {
+    let sandbox = tokens().await;
+    let server = Server::start(Speaks::Http1, StatusCode::OK, ACCEPTED).await;
+    let fcm = Arc::new(fcm(&sandbox, &server.url, |settings| settings.http1_connections = 8));
+    assert!(burst(&fcm, "works-", 100).await.iter().all(is_sent));
+    for _ in 0..20 {
+        assert!(is_sent(&push(&fcm, "works-1").await));
+    }
+    assert_eq!(server.requests.load(Ordering::SeqCst), 120);
+    let connections = server.connections.load(Ordering::SeqCst);
+    assert!(connections <= 10, "{connections} connections");
+}
+
+#[tokio::test]
+async fn an_h2c_server_is_spoken_to_on_few_connections() {
+    let sandbox = tokens().await;
+    let server = Server::start(Speaks::Http2 { max_streams: 100 }, StatusCode::OK, ACCEPTED).await;
+    let fcm = Arc::new(fcm(&sandbox, &server.url, |settings| settings.connections = 3));
+    assert!(burst(&fcm, "works-", 1_000).await.iter().all(is_sent));
+    let connections = server.connections.load(Ordering::SeqCst);
+    assert!(connections <= 4, "{connections} connections, the probe included");
+}
+
+#[tokio::test]
+async fn a_servers_limit_of_streams_is_respected() {
+    let sandbox = tokens().await;
+    let server = Server::start(Speaks::Http2 { max_streams: 5 }, StatusCode::OK, ACCEPTED).await;
+    let fcm = Arc::new(fcm(&sandbox, &server.url, |settings| settings.connections = 2));
+    assert!(burst(&fcm, "works-", 300).await.iter().all(is_sent));
+    assert_eq!(server.requests.load(Ordering::SeqCst), 300);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_goaway_loses_and_doubles_nothing() {
+    let phone = Phone::new().await;
+    phone.sandbox.set_mode(Mode { fcm: FcmMode { latency_ms: 5, ..FcmMode::default() }, ..Mode::default() });
+    let fcm = Arc::clone(&phone.fcm);
+    let sending = tokio::spawn(async move { burst(&fcm, "works-", 3_000).await });
+    while !sending.is_finished() {
+        phone.sandbox.go_away();
+        let seen = phone.sandbox.captured().len();
+        while phone.sandbox.captured().len() < seen + 300 && !sending.is_finished() {
+            tokio::task::yield_now().await;
+        }
+    }
+    let outcomes = sending.await.unwrap();
+    let failed: Vec<_> = outcomes.iter().filter(|outcome| !is_sent(outcome)).collect();
+    assert!(failed.is_empty(), "{} failed, such as {:?}", failed.len(), failed[0]);
+    assert_eq!(phone.sandbox.captured().len(), 3_000);
+}
+
+#[tokio::test]
+async fn a_server_that_is_down_was_not_reached_and_is_found_again() {
+    let phone = Phone::new().await;
+    let (addr, config) = (phone.sandbox.addr(), phone.sandbox.fcm_project_config());
+    assert!(is_sent(&phone.push("works-1").await));
+    let Phone { sandbox, fcm } = phone;
+    sandbox.stop().await;
+    let outcome = soon(Duration::from_secs(5), push(&fcm, "works-1")).await;
+    let reason = "CONNECT_FAILED".into();
+    assert_eq!(outcome, Outcome::Unavailable { retry_after: None, reason, maybe_delivered: false });
+    let sandbox = Sandbox::start(Options { addr, ..Options::default() }).await.unwrap();
+    assert_eq!(sandbox.fcm_project_config(), config);
+    let start = Instant::now();
+    while !is_sent(&push(&fcm, "works-1").await) {
+        assert!(start.elapsed() < Duration::from_secs(10), "no recovery");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_leaves_doubt() {
+    let phone = Phone::new().await;
+    assert!(is_sent(&phone.push("works-1").await));
+    phone.sandbox.set_mode(Mode { fcm: FcmMode { down: true, ..FcmMode::default() }, ..Mode::default() });
+    assert_eq!(told(&phone.push("works-1").await), ("unavailable", "CONNECTION_LOST"));
+    phone.sandbox.set_mode(Mode::default());
+    assert!(is_sent(&phone.push("works-1").await));
+}
+
+#[tokio::test]
+async fn a_connection_that_goes_dead_costs_one_timeout() {
+    let sandbox = tokens().await;
+    let wire = Wire::to(sandbox.addr()).await;
+    let fcm = Arc::new(fcm(&sandbox, &wire.url, |settings| {
+        settings.request_timeout = Duration::from_millis(400);
+        settings.connections = 1;
+    }));
+    assert!(is_sent(&push(&fcm, "works-1").await));
+    wire.cut();
+    let outcomes = soon(Duration::from_secs(3), burst(&fcm, "works-2-", 100)).await;
+    assert!(outcomes.iter().all(|outcome| told(outcome) == ("unavailable", "TIMEOUT")));
+    assert!(burst(&fcm, "works-3-", 100).await.iter().all(is_sent));
+}
+
+#[tokio::test]
+async fn an_idle_connection_that_goes_dead_is_found_by_its_silence() {
+    let sandbox = tokens().await;
+    let wire = Wire::to(sandbox.addr()).await;
+    let fcm = Arc::new(fcm(&sandbox, &wire.url, |settings| {
+        settings.ping_interval = Duration::from_millis(100);
+        settings.ping_timeout = Duration::from_millis(200);
+    }));
+    assert!(is_sent(&push(&fcm, "works-1").await));
+    wire.cut();
+    let outcome = soon(Duration::from_secs(5), push(&fcm, "works-2")).await;
+    assert!(is_sent(&outcome) || told(&outcome) == ("unavailable", "CONNECTION_LOST"), "{outcome:?}");
+    assert!(is_sent(&push(&fcm, "works-3").await));
+}
+
+#[tokio::test]
+async fn a_black_hole_is_left_in_bounded_time() {
+    let sandbox = tokens().await;
+    let wire = Wire::to(sandbox.addr()).await;
+    wire.cut_for_good();
+    let fcm = Arc::new(fcm(&sandbox, &wire.url, |settings| settings.connect_timeout = Duration::from_millis(300)));
+    let outcomes = soon(Duration::from_secs(3), burst(&fcm, "works-", 200)).await;
+    for outcome in outcomes {
+        let reason = "CONNECT_TIMEOUT".into();
+        assert_eq!(outcome, Outcome::Unavailable { retry_after: None, reason, maybe_delivered: false });
+    }
+}
+
+#[tokio::test]
+async fn an_endless_answer_is_not_read_to_its_end() {
+    let sandbox = tokens().await;
+    for speaks in [Speaks::Http1, Speaks::Http2 { max_streams: 100 }] {
+        let server = Server::start(speaks, StatusCode::INTERNAL_SERVER_ERROR, vec![b'x'; 8 << 20]).await;
+        let fcm = fcm(&sandbox, &server.url, |_| {});
+        for _ in 0..3 {
+            let outcome = soon(Duration::from_secs(5), push(&fcm, "works-1")).await;
+            assert_eq!(told(&outcome), ("unavailable", "HTTP_500"));
+        }
+    }
+}

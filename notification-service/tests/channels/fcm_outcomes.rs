@@ -1,0 +1,91 @@
+//! Every row of FCM's table, as the sandbox answers it.
+
+use crate::phone::{Phone, push_to, told};
+use notification_service::channels::outcome::Outcome;
+use notification_service::device::DeviceType;
+use sandbox::{FcmMode, Mode, OAuthMode};
+use std::time::Duration;
+
+#[tokio::test]
+async fn a_push_arrives_on_every_kind_of_device() {
+    let phone = Phone::new().await;
+    for device in [DeviceType::Android, DeviceType::Ios, DeviceType::Web] {
+        let outcome = push_to(&phone.fcm, "works-1", device).await;
+        let captured = phone.sandbox.captured().pop().unwrap();
+        assert_eq!(outcome, Outcome::Sent { provider_id: captured.message_id.clone() });
+        let push = captured.push().unwrap();
+        assert_eq!(push.title.as_deref(), Some("Water the plants"));
+        assert_eq!(push.link.as_deref(), Some("https://example.com/plants"));
+        assert_eq!(push.collapse_key.as_ref().unwrap().len(), 32);
+        assert_eq!(push.data["occurrenceId"], *push.collapse_key.as_ref().unwrap());
+        assert_eq!((&*push.data["reminderId"], &*push.data["room"]), ("item-1", "kitchen"));
+    }
+}
+
+#[tokio::test]
+async fn refusals_have_their_class() {
+    let phone = Phone::new().await;
+    let cases = [
+        ("unregistered-1", "gone", "UNREGISTERED"),
+        ("turned-invalid-1", "gone", "INVALID_TOKEN"),
+        ("bad-payload-1", "rejected", "INVALID_ARGUMENT"),
+        ("sender-mismatch-1", "misconfigured", "SENDER_ID_MISMATCH"),
+        ("third-party-1", "misconfigured", "THIRD_PARTY_AUTH_ERROR"),
+        ("quota-1", "throttled", "QUOTA_EXCEEDED"),
+        ("unavailable-1", "unavailable", "UNAVAILABLE"),
+        ("internal-1", "unavailable", "INTERNAL"),
+        ("html-502-1", "unavailable", "HTTP_502"),
+    ];
+    for (token, class, reason) in cases {
+        let outcome = phone.push(token).await;
+        assert_eq!(told(&outcome), (class, reason), "{token}");
+    }
+    assert_eq!(phone.sandbox.stats().oauth_refreshes, 1, "no refusal of a message costs an access token");
+}
+
+#[tokio::test]
+async fn retry_after_is_passed_on() {
+    let phone = Phone::new().await;
+    let seven = Some(Duration::from_secs(7));
+    let quota = phone.push("quota-after-7-x").await;
+    assert_eq!(quota, Outcome::Throttled { retry_after: seven, reason: "QUOTA_EXCEEDED".into() });
+    let unavailable = phone.push("unavailable-after-7-x").await;
+    let reason = "UNAVAILABLE".into();
+    assert_eq!(unavailable, Outcome::Unavailable { retry_after: seven, reason, maybe_delivered: true });
+}
+
+#[tokio::test]
+async fn a_silent_acceptance_ends_in_time_and_in_doubt() {
+    let phone = Phone::with(|settings| settings.request_timeout = Duration::from_millis(400)).await;
+    let outcome = phone.push("timeout-after-accept-1").await;
+    let reason = "TIMEOUT".into();
+    assert_eq!(outcome, Outcome::Unavailable { retry_after: None, reason, maybe_delivered: true });
+    assert_eq!(phone.sandbox.captured().len(), 1);
+}
+
+#[tokio::test]
+async fn a_404_for_the_project_kills_no_token() {
+    let phone = Phone::new().await;
+    phone.sandbox.set_mode(Mode { fcm: FcmMode { status: Some(404), ..FcmMode::default() }, ..Mode::default() });
+    assert_eq!(told(&phone.push("works-1").await), ("misconfigured", "ENDPOINT_NOT_FOUND"));
+}
+
+#[tokio::test]
+async fn a_token_is_validated_without_a_message() {
+    let phone = Phone::new().await;
+    assert_eq!(phone.fcm.validate("works-1").await.class(), "sent");
+    assert_eq!(phone.fcm.validate("invalid-token-1").await.class(), "gone");
+    assert_eq!(phone.fcm.validate("unregistered-1").await.class(), "gone");
+    assert!(phone.sandbox.captured().is_empty());
+    assert!(phone.sandbox.attempts("works-1").iter().all(|attempt| attempt.validate_only));
+}
+
+#[tokio::test]
+async fn a_validation_that_cannot_be_made_says_so() {
+    let phone = Phone::new().await;
+    phone.sandbox.set_mode(Mode { fcm: FcmMode { status: Some(503), ..FcmMode::default() }, ..Mode::default() });
+    assert_eq!(phone.fcm.validate("works-1").await.class(), "unavailable");
+    phone.sandbox.set_mode(Mode { oauth: OAuthMode { status: Some(400), ..OAuthMode::default() }, ..Mode::default() });
+    phone.sandbox.revoke_tokens();
+    assert_eq!(told(&phone.fcm.validate("works-1").await), ("misconfigured", "OAUTH_INVALID_GRANT"));
+}

@@ -1,0 +1,100 @@
+//! A sandbox, and an FCM channel that pushes to it.
+
+use notification_service::channels::fcm::account::ServiceAccount;
+use notification_service::channels::fcm::payload::Push;
+use notification_service::channels::fcm::{Fcm, Settings};
+use notification_service::channels::outcome::Outcome;
+use notification_service::device::DeviceType;
+use sandbox::{Options, Sandbox};
+use shared::contract::Priority;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+pub(crate) struct Phone {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) fcm: Arc<Fcm>,
+}
+
+impl Phone {
+    pub(crate) async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        let sandbox = Sandbox::start(Options::default()).await.unwrap();
+        let url = sandbox.url();
+        let fcm = fcm(&sandbox, &url, change);
+        Phone { sandbox, fcm: Arc::new(fcm) }
+    }
+
+    pub(crate) async fn push(&self, token: &str) -> Outcome {
+        push(&self.fcm, token).await
+    }
+
+    /// Pushes to so many devices at once, whose tokens begin so, and returns what became of each.
+    pub(crate) async fn burst(&self, token: &str, count: usize) -> Vec<Outcome> {
+        burst(&self.fcm, token, count).await
+    }
+}
+
+/// A channel whose access tokens come from the sandbox and whose pushes go to `endpoint`.
+pub(crate) fn fcm(sandbox: &Sandbox, endpoint: &str, change: impl FnOnce(&mut Settings)) -> Fcm {
+    let account = ServiceAccount::parse(&sandbox.fcm_project_config()).unwrap();
+    let mut settings = Settings::new(account, endpoint.parse().unwrap());
+    change(&mut settings);
+    Fcm::new(settings).unwrap()
+}
+
+pub(crate) async fn push(fcm: &Fcm, token: &str) -> Outcome {
+    push_to(fcm, token, DeviceType::Android).await
+}
+
+pub(crate) async fn push_to(fcm: &Fcm, token: &str, device: DeviceType) -> Outcome {
+    let data = BTreeMap::from([("room".to_owned(), "kitchen".to_owned())]);
+    let push = Push {
+        occurrence_id: Uuid::now_v7(),
+        source: "reminder",
+        item_id: "item-1",
+        title: Some("Water the plants"),
+        message: "The ficus too.",
+        url: Some("https://example.com/plants"),
+        data: &data,
+        priority: Priority::Normal,
+        expires_at: chrono::Utc::now() + Duration::from_secs(3_600),
+        locale: None,
+    };
+    fcm.send(token, device, &push).await
+}
+
+pub(crate) async fn burst(fcm: &Arc<Fcm>, token: &str, count: usize) -> Vec<Outcome> {
+    let sends: Vec<_> = (0..count)
+        .map(|number| {
+            let (fcm, token) = (Arc::clone(fcm), format!("{token}{number}"));
+            tokio::spawn(async move { push(&fcm, &token).await })
+        })
+        .collect();
+    let mut outcomes = Vec::with_capacity(count);
+    for send in sends {
+        outcomes.push(send.await.unwrap());
+    }
+    outcomes
+}
+
+pub(crate) fn is_sent(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Sent { .. })
+}
+
+/// How an outcome looks: class and reason.
+pub(crate) fn told(outcome: &Outcome) -> (&'static str, &str) {
+    (outcome.class(), outcome.reason().unwrap_or_default())
+}
+
+/// Asserts that a future ends soon, and returns what it gave.
+pub(crate) async fn soon<T>(limit: Duration, future: impl Future<Output = T>) -> T {
+    let start = Instant::now();
+    let value = tokio::time::timeout(limit * 4, future).await.expect("it ends");
+    assert!(start.elapsed() <= limit, "took {:?} instead of {limit:?}", start.elapsed());
+    value
+}

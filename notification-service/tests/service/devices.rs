@@ -1,0 +1,134 @@
+//! The registry over REST.
+
+use serde_json::{Value, json};
+use shared::contract::EventType;
+
+use crate::harness::Service;
+
+fn body(token: &str) -> Value {
+    json!({"fcmToken": token, "type": "web", "name": "Browser"})
+}
+
+#[tokio::test]
+async fn a_device_is_registered_listed_and_removed_and_all_of_it_is_told() {
+    let service = Service::start().await;
+    let ada = service.user("ada");
+    let id = ada.post("/device/register", &body("token-1")).await.expect(201).id();
+
+    let devices = ada.get("/device").await.expect(200).body["devices"].clone();
+    assert_eq!((&devices[0]["id"], &devices[0]["type"], &devices[0]["name"]), (&json!(id), &json!("web"), &json!("Browser")));
+    assert!(!devices.to_string().contains("token-1"));
+    let fact = service.fact(EventType::DeviceRegistered, &id).await;
+    assert_eq!((fact.user_id.as_str(), &fact.data["type"]), ("ada", &json!("web")));
+    assert!(!fact.data.to_string().contains("token-1"));
+
+    ada.delete(&format!("/device/remove/{id}")).await.expect(200);
+    assert_eq!(ada.get("/device").await.body["devices"], json!([]));
+    service.fact(EventType::DeviceRemoved, &id).await;
+}
+
+#[tokio::test]
+async fn ones_own_token_again_refreshes_the_device() {
+    let service = Service::start().await;
+    let ada = service.user("ada");
+    let first = ada.post("/device/register", &body("token-1")).await.expect(201).id();
+    let again = ada.post("/device/register", &json!({"fcmToken": "token-1", "type": "ios"})).await.expect(201).id();
+    let devices = ada.get("/device").await.body["devices"].clone();
+
+    assert_eq!(first, again);
+    assert_eq!(devices.as_array().map(Vec::len), Some(1));
+    assert_eq!((&devices[0]["type"], &devices[0]["name"]), (&json!("ios"), &json!("Browser")));
+}
+
+#[tokio::test]
+async fn a_token_that_changes_hands_is_a_new_device_and_the_old_one_is_gone() {
+    let service = Service::start().await;
+    let old = service.device("ada", "token-1").await;
+    let new = service.device("bob", "token-1").await;
+
+    assert_ne!(old, new);
+    assert_eq!(service.user("ada").get("/device").await.body["devices"], json!([]));
+    assert_eq!(service.user("bob").get("/device").await.body["devices"][0]["id"], json!(new));
+    assert_eq!(service.fact(EventType::DeviceRemoved, &old).await.user_id, "ada");
+}
+
+#[tokio::test]
+async fn what_fcm_does_not_know_is_refused() {
+    let service = Service::start().await;
+    for token in ["invalid-token-1", "unregistered-1"] {
+        let answer = service.user("ada").post("/device/register", &body(token)).await.expect(422);
+        assert_eq!(answer.reason(), Some("INVALID_TOKEN"), "{token}");
+    }
+    assert_eq!(service.user("ada").get("/device").await.body["devices"], json!([]));
+}
+
+#[tokio::test]
+async fn while_fcm_is_away_nothing_is_stored() {
+    let service = Service::start().await;
+    for change in [
+        (|mode| mode.fcm.status = Some(503)) as fn(&mut sandbox::Mode),
+        |mode| mode.fcm.down = true,
+        |mode| mode.oauth.status = Some(401),
+    ] {
+        service.sandbox.revoke_tokens();
+        service.mode(change);
+        let answer = service.user("ada").post("/device/register", &body("token-1")).await.expect(503);
+        assert_eq!(answer.reason(), Some("UPSTREAM_UNAVAILABLE"));
+        assert!(answer.header("retry-after").is_some());
+        service.mode(|_| {});
+    }
+    assert_eq!(service.user("ada").get("/device").await.body["devices"], json!([]));
+}
+
+#[tokio::test]
+async fn an_idempotency_key_gives_the_first_answer_again() {
+    let service = Service::start().await;
+    let ada = service.user("ada").with_header("Idempotency-Key", "k-1");
+    let first = ada.post("/device/register", &body("token-1")).await.expect(201);
+    ada.delete(&format!("/device/remove/{}", first.id())).await.expect(200);
+    let again = ada.post("/device/register", &body("token-1")).await.expect(201);
+
+    assert_eq!((again.id(), again.header("idempotent-replayed")), (first.id(), Some("true")));
+    assert_eq!(ada.get("/device").await.body["devices"], json!([]));
+    let reused = ada.post("/device/register", &body("token-2")).await.expect(422);
+    assert_eq!(reused.reason(), Some("IDEMPOTENCY_KEY_REUSED"));
+}
+
+#[tokio::test]
+async fn malformed_registrations_name_the_field() {
+    let service = Service::start().await;
+    for (body, field) in [
+        (json!({"type": "web"}), "fcmToken"),
+        (json!({"fcmToken": "", "type": "web"}), "fcmToken"),
+        (json!({"fcmToken": "a b", "type": "web"}), "fcmToken"),
+        (json!({"fcmToken": "x".repeat(4097), "type": "web"}), "fcmToken"),
+        (json!({"fcmToken": "a", "type": "fridge"}), "type"),
+        (json!({"fcmToken": "a"}), "type"),
+        (json!({"fcmToken": "a", "type": "web", "name": "x".repeat(101)}), "name"),
+        (json!({"fcmToken": "a", "type": "web", "colour": "red"}), "colour"),
+    ] {
+        let answer = service.user("ada").post("/device/register", &body).await.expect(400);
+        assert_eq!(answer.reason(), Some("INVALID_REQUEST"));
+        assert!(answer.body["error"]["message"].as_str().is_some_and(|text| text.contains(field)), "{}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn somebody_elses_device_cannot_be_removed() {
+    let service = Service::start().await;
+    let id = service.device("ada", "token-1").await;
+    for id in [id.as_str(), "00000000000000000000000000000000", "nonsense"] {
+        let answer = service.user("bob").delete(&format!("/device/remove/{id}")).await.expect(422);
+        assert_eq!(answer.reason(), Some("DEVICE_NOT_ASSOCIATED"));
+    }
+    assert_eq!(service.user("ada").get("/device").await.body["devices"][0]["id"], json!(id));
+}
+
+#[tokio::test]
+async fn nobody_gets_nothing() {
+    let service = Service::start().await;
+    let nobody = service.nobody();
+    for answer in [nobody.get("/device").await, nobody.get("/notifications").await, nobody.post("/device/register", &body("t")).await] {
+        assert_eq!((answer.status, answer.reason()), (401, Some("UNAUTHENTICATED")));
+    }
+}

@@ -1,0 +1,301 @@
+//! A running service with everything around it.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Mutex,
+    time::Duration,
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use notification_service::{App, Config, store::MIGRATOR};
+use sandbox::{Captured, Mode, Sandbox};
+use serde_json::json;
+use shared::{
+    bus::{self, Message, QueueSpec, Settlement, SharedBus, Subscription, Topology},
+    contract::{
+        Channel, Envelope, Event, EventType, NotifyContent, OutcomeData, Priority, Schema, SendData, new_id, occurrence_id,
+    },
+};
+use sqlx::PgPool;
+use support::{eventually, http::Client, postgres::Database};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// How long anything may take.
+pub const LIMIT: Duration = Duration::from_secs(30);
+const FACTS: &str = "facts";
+
+/// The service, and what surrounds it.
+pub struct Service {
+    pub sandbox: Sandbox,
+    pub pool: PgPool,
+    pub bus: SharedBus,
+    url: String,
+    admin_url: String,
+    shutdown: CancellationToken,
+    running: Option<JoinHandle<anyhow::Result<()>>>,
+    facts: Mutex<HashMap<uuid::Uuid, Envelope>>,
+    environment: BTreeMap<String, String>,
+    _database: Database,
+}
+
+impl Service {
+    /// Starts the service.
+    pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// Starts the service with some variables set differently.
+    pub async fn start_with(variables: &[(&str, &str)]) -> Self {
+        let database = support::postgres::migrated("notification", &MIGRATOR).await;
+        let sandbox = Sandbox::start(sandbox::Options::default()).await.expect("a sandbox");
+        sandbox.set_mode(usual());
+        let environment = environment(database.url(), &sandbox, variables);
+        let pool = database.pool().await;
+        let config = Config::read(&environment).expect("a complete environment");
+        let bus = bus::connect(&config.bus.settings).await.expect("a bus");
+        let from_events = Subscription { topic: config.bus.event_topic.clone(), filter: BTreeMap::new() };
+        let queue = QueueSpec { queue: FACTS.to_owned(), max_receive_count: 100, subscriptions: vec![from_events] };
+        let topology = Topology { topics: vec![config.bus.event_topic.clone()], queues: vec![queue] };
+        bus.ensure(&topology).await.expect("a topology");
+        let mut service = Self {
+            sandbox,
+            pool,
+            bus,
+            url: String::new(),
+            admin_url: String::new(),
+            shutdown: CancellationToken::new(),
+            running: None,
+            facts: Mutex::default(),
+            environment,
+            _database: database,
+        };
+        service.run().await;
+        service
+    }
+
+    /// Starts the service again on the same database.
+    pub async fn run(&mut self) {
+        let config = Config::read(&self.environment).expect("a complete environment");
+        let app = App::build(config).await.expect("the service is built");
+        self.url = format!("http://{}", app.rest_addr());
+        self.admin_url = format!("http://{}", app.admin_addr());
+        self.shutdown = CancellationToken::new();
+        self.running = Some(tokio::spawn(app.run(self.shutdown.clone())));
+        let admin = Client::new(&self.admin_url);
+        eventually(LIMIT, async || admin.get("/readyz").await.status == 200).await;
+    }
+
+    /// Stops the service and waits until it has drained.
+    pub async fn stop(&mut self) {
+        self.shutdown.cancel();
+        let running = self.running.take().expect("it runs");
+        running.await.expect("no panic").expect("a clean end");
+    }
+
+    /// The REST API as a user.
+    pub fn user(&self, id: &str) -> Client {
+        Client::new(&self.url).as_user(id, &format!("{id}@example.com"))
+    }
+
+    /// The REST API as nobody.
+    pub fn nobody(&self) -> Client {
+        Client::new(&self.url)
+    }
+
+    /// Registers a device of a user and answers its id.
+    pub async fn device(&self, user: &str, token: &str) -> String {
+        self.user(user).post("/device/register", &json!({"fcmToken": token, "type": "android"})).await.expect(201).id()
+    }
+
+    /// Lets an occurrence come due for a user.
+    pub async fn due(&self, user: &str, channels: &[Channel]) -> Due {
+        let due = Due::now(user, channels);
+        self.publish(&[due.message()]).await;
+        due
+    }
+
+    /// Publishes to the topic of what is due.
+    pub async fn publish(&self, messages: &[Message]) {
+        let results = self.bus.publish("notification-topic", messages).await.expect("the bus is there");
+        results.into_iter().for_each(|result| result.expect("published"));
+    }
+
+    /// Waits until a delivery of the occurrence ended (or waits again) as expected, and answers its reason and attempts.
+    pub async fn ends(&self, due: &Due, channel: Channel, state: &str) -> (Option<String>, i32) {
+        eventually(LIMIT, async || {
+            let row: Option<(String, Option<String>, i32)> =
+                sqlx::query_as("select state, reason, attempts from deliveries where occurrence_id = $1 and channel = $2")
+                    .bind(due.id())
+                    .bind(channel.as_str())
+                    .fetch_optional(&self.pool)
+                    .await
+                    .map_err(|error| error.to_string())?;
+            match row {
+                Some((found, reason, attempts)) if found == state => Ok((reason, attempts)),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await
+    }
+
+    /// Lets every retry be due now.
+    pub async fn hurry(&self) {
+        sqlx::query("update deliveries set next_attempt_at = now() where state = 'pending' and attempts > 0 and next_attempt_at > now()")
+            .execute(&self.pool)
+            .await
+            .expect("hurried");
+    }
+
+    /// How many deliveries are in this state.
+    pub async fn count(&self, state: &str) -> i64 {
+        let count = sqlx::query_scalar("select count(*) from deliveries where state = $1").bind(state);
+        count.fetch_one(&self.pool).await.expect("counted")
+    }
+
+    /// The pushes to a token that FCM accepted.
+    pub fn pushes(&self, token: &str) -> Vec<std::sync::Arc<Captured>> {
+        self.sandbox.captured().into_iter().filter(|it| it.push().is_some_and(|push| push.token == token)).collect()
+    }
+
+    /// The e-mails to an address that SES accepted.
+    pub fn emails(&self, address: &str) -> Vec<std::sync::Arc<Captured>> {
+        let to = |it: &Captured| it.email().is_some_and(|email| email.to.iter().any(|to| to == address));
+        self.sandbox.captured().into_iter().filter(|it| to(it)).collect()
+    }
+
+    /// Waits until the topic of facts told this of the item, and answers it.
+    pub async fn fact(&self, event_type: EventType, item_id: &str) -> Envelope {
+        eventually(LIMIT, async || {
+            self.receive_facts().await;
+            self.told().into_iter().find(|it| it.event_type == event_type && it.item_id.as_str() == item_id)
+        })
+        .await
+    }
+
+    /// The outcome that the topic of facts told of an occurrence.
+    pub async fn outcome(&self, due: &Due, event_type: EventType) -> OutcomeData {
+        self.fact(event_type, due.send.item_id.as_str()).await.outcome().expect("an outcome")
+    }
+
+    /// Every fact that was told so far.
+    pub fn told(&self) -> Vec<Envelope> {
+        self.facts.lock().expect("no panic while it is held").values().cloned().collect()
+    }
+
+    /// Takes what lies in the queue of facts.
+    pub async fn receive_facts(&self) {
+        let received = self.bus.receive(FACTS, 500, Duration::from_secs(30), Duration::ZERO).await.expect("facts");
+        for message in &received {
+            let fact = Envelope::decode(message).expect("a readable fact");
+            self.facts.lock().expect("no panic while it is held").insert(fact.event_id, fact);
+        }
+        let settlements = received.into_iter().map(|it| (it, Settlement::Done)).collect();
+        self.bus.settle(FACTS, settlements).await.expect("settled");
+    }
+
+    /// Changes how the providers behave.
+    pub fn mode(&self, change: impl FnOnce(&mut Mode)) {
+        let mut mode = usual();
+        change(&mut mode);
+        self.sandbox.set_mode(mode);
+    }
+
+    /// A figure of the service's metrics, summed over its series whose labels contain `labels`.
+    pub async fn metric(&self, name: &str, labels: &str) -> f64 {
+        let text = Client::new(&self.admin_url).get("/metrics").await.expect(200).body;
+        let lines = text.as_str().unwrap_or_default().lines().filter(|line| line.starts_with(name) && line.contains(labels));
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+}
+
+/// Everything works, and SES allows more than is sent here.
+fn usual() -> Mode {
+    let mut mode = Mode::default();
+    mode.ses.max_send_rate = Some(100_000);
+    mode
+}
+
+fn environment(url: &str, sandbox: &Sandbox, variables: &[(&str, &str)]) -> BTreeMap<String, String> {
+    let mut environment: BTreeMap<String, String> = [
+        ("BIND_ADDRESS", "127.0.0.1"),
+        ("PORT", "0"),
+        ("ADMIN_PORT", "0"),
+        ("DATABASE_URL", url),
+        ("BUS", "postgres"),
+        ("BUS_DATABASE_URL", url),
+        ("FCM_PROJECT_CONFIG", &sandbox.fcm_project_config()),
+        ("FCM_ENDPOINT", &sandbox.url()),
+        ("AWS_ENDPOINT_URL", &sandbox.url()),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("SES_SOURCE_EMAIL", "reminders@example.com"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    environment.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    environment
+}
+
+/// An occurrence that is due.
+#[derive(Debug, Clone)]
+pub struct Due {
+    pub user: String,
+    pub email: Option<String>,
+    pub send: SendData,
+}
+
+impl Due {
+    /// Due now, for a while.
+    pub fn now(user: &str, channels: &[Channel]) -> Self {
+        Self::at(user, channels, Utc::now())
+    }
+
+    /// Due at some time, for an hour.
+    pub fn at(user: &str, channels: &[Channel], due_at: DateTime<Utc>) -> Self {
+        let item_id = new_id().into();
+        let content = NotifyContent {
+            channels: channels.to_vec(),
+            title: Some("Plants".to_owned()),
+            message: "Water them".to_owned(),
+            url: Some("https://example.com/plants".to_owned()),
+            data: BTreeMap::new(),
+            priority: Priority::Normal,
+            locale: None,
+            time_zone: "Europe/Berlin".to_owned(),
+            expires_after_minutes: 60,
+        };
+        let send = SendData {
+            occurrence_id: occurrence_id("reminder", &String::from(shared::contract::ItemId::clone(&item_id)), due_at).simple(),
+            source: "reminder".to_owned(),
+            item_id,
+            due_at,
+            date: due_at,
+            expires_at: due_at + TimeDelta::hours(1),
+            content,
+        };
+        Self { user: user.to_owned(), email: Some(format!("{user}@example.com")), send }
+    }
+
+    /// The occurrence's id.
+    pub fn id(&self) -> uuid::Uuid {
+        self.send.occurrence_id.into_uuid()
+    }
+
+    /// The message of the scheduler; each has an event id of its own, as after a crash of the scheduler.
+    pub fn message(&self) -> Message {
+        let event = Event {
+            event_type: EventType::NotificationSend,
+            event_id: new_id(),
+            occurred_at: Utc::now(),
+            user_id: self.user.clone(),
+            user_email: self.email.clone(),
+            item_id: self.send.item_id.clone(),
+            version: 3,
+            schema: Schema::V2,
+            traceparent: None,
+            data: self.send.clone(),
+        };
+        event.to_message().expect("JSON")
+    }
+}

@@ -1,0 +1,10 @@
+//! The service as production builds it, on a real database and bus, with the sandbox's FCM and SES over HTTP.
+
+mod devices;
+mod drain;
+mod faults;
+mod harness;
+mod history;
+mod openapi;
+mod sending;
+mod store;

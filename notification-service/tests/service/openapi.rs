@@ -1,0 +1,43 @@
+//! The committed description of the API is that of the code, and it is what is served.
+
+use serde_json::Value;
+
+use crate::harness::Service;
+
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
+
+fn described() -> String {
+    notification_service::routes::openapi().expect("JSON") + "\n"
+}
+
+/// Rewrites the committed file: `cargo test -p notification-service --test service -- --ignored rewrite_the_description`.
+#[test]
+#[ignore = "it writes openapi.json; run it after a change of the API"]
+fn rewrite_the_description() {
+    std::fs::write(FILE, described()).expect("openapi.json is written");
+}
+
+#[test]
+fn the_committed_description_is_that_of_the_code() {
+    let committed = std::fs::read_to_string(FILE).unwrap_or_default();
+    assert!(
+        committed == described(),
+        "openapi.json is behind: run `cargo test -p notification-service --test service -- --ignored rewrite_the_description` and commit it"
+    );
+}
+
+#[tokio::test]
+async fn it_is_served_with_a_page_that_shows_it() {
+    let service = Service::start().await;
+    let served = service.nobody().get("/openapi.json").await.expect(200).body;
+    assert_eq!(served, serde_json::from_str::<Value>(&described()).expect("JSON"));
+    service.nobody().get("/docs").await.expect(200);
+}
+
+#[tokio::test]
+async fn the_example_of_a_registration_is_one_that_is_taken() {
+    let service = Service::start().await;
+    let description: Value = serde_json::from_str(&described()).expect("JSON");
+    let example = &description["components"]["schemas"]["Registration"]["example"];
+    service.user("ada").post("/device/register", example).await.expect(201);
+}

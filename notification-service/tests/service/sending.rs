@@ -1,0 +1,170 @@
+//! From the queue to the providers and back into the ledger: each outcome once.
+
+use chrono::{TimeDelta, Utc};
+use serde_json::json;
+use shared::contract::{Channel, EventType};
+
+use crate::harness::{Due, LIMIT, Service};
+
+#[tokio::test]
+async fn what_is_due_reaches_every_device_and_the_mailbox_and_is_told() {
+    let service = Service::start().await;
+    let phone = service.device("ada", "token-1").await;
+    service.device("ada", "token-2").await;
+    let due = service.due("ada", &[Channel::Email, Channel::Push]).await;
+
+    for token in ["token-1", "token-2"] {
+        let pushed = service.sandbox.wait_for(|it| it.push().is_some_and(|push| push.token == token), LIMIT).await.expect("a push");
+        let push = pushed.push().expect("a push");
+        assert_eq!((push.title.as_deref(), push.body.as_deref()), (Some("Plants"), Some("Water them")));
+        assert_eq!(push.collapse_key, Some(due.send.occurrence_id.to_string()));
+    }
+    service.sandbox.wait_for(|it| it.email().is_some_and(|email| email.to == ["ada@example.com"]), LIMIT).await.expect("an e-mail");
+    service.ends(&due, Channel::Email, "sent").await;
+    support::eventually(LIMIT, async || service.count("sent").await == 3).await;
+    support::eventually(LIMIT, async || {
+        service.receive_facts().await;
+        let outcomes: Vec<_> = service.told().into_iter().filter(|it| it.event_type == EventType::NotificationSent).collect();
+        let deliveries: Vec<_> = outcomes.iter().map(|it| it.outcome().expect("an outcome").deliveries).collect();
+        if deliveries == [3, 3, 3] { Ok(()) } else { Err(deliveries) }
+    })
+    .await;
+    let to_phone = service.told().into_iter().filter_map(|it| it.outcome().ok()).find(|it| it.device_id.is_some_and(|id| id.to_string() == phone));
+    let to_phone = to_phone.expect("the phone's outcome");
+    assert_eq!((to_phone.occurrence_id, to_phone.attempts), (due.send.occurrence_id, 1));
+    assert!(to_phone.provider_message_id.is_some_and(|id| id.starts_with("projects/")));
+}
+
+#[tokio::test]
+async fn five_shuffled_copies_are_sent_once() {
+    let service = Service::start().await;
+    service.device("ada", "token-1").await;
+    let dues: Vec<Due> = (0..40).map(|minute| Due::at("ada", &[Channel::Email, Channel::Push], Utc::now() - TimeDelta::seconds(minute))).collect();
+    let mut messages: Vec<_> = (0..5).flat_map(|_| dues.iter().map(Due::message)).collect();
+    messages.sort_by_key(|_| rand::random::<u64>());
+    for part in messages.chunks(30) {
+        service.publish(part).await;
+    }
+    support::eventually(LIMIT, async || service.count("sent").await == 80).await;
+    support::eventually(LIMIT, async || service.bus.depth("notification-queue").await.is_ok_and(|depth| depth.visible + depth.in_flight == 0)).await;
+
+    assert_eq!((service.pushes("token-1").len(), service.emails("ada@example.com").len()), (40, 40));
+}
+
+#[tokio::test]
+async fn without_a_way_to_the_user_it_is_suppressed_with_its_reason() {
+    let service = Service::start().await;
+    sqlx::query("insert into suppressed_addresses (address_hash, reason) values (sha256('bounced@example.com'), 'bounce')")
+        .execute(&service.pool)
+        .await
+        .expect("suppressed");
+    let no_device = service.due("ada", &[Channel::Push]).await;
+    let bounced = service.due("bounced", &[Channel::Email]).await;
+    let no_address = Due { email: None, ..Due::now("ada", &[Channel::Email]) };
+    let expired = Due::at("ada", &[Channel::Email], Utc::now() - TimeDelta::hours(2));
+    service.publish(&[no_address.message(), expired.message()]).await;
+
+    for (due, reason) in [(no_device, "NO_DEVICE"), (bounced, "ADDRESS_SUPPRESSED"), (no_address, "NO_ADDRESS"), (expired, "EXPIRED")] {
+        let outcome = service.outcome(&due, EventType::NotificationSuppressed).await;
+        assert_eq!((outcome.reason.as_deref(), outcome.attempts, outcome.deliveries), (Some(reason), 0, 1));
+    }
+    assert!(service.sandbox.captured().is_empty());
+}
+
+#[tokio::test]
+async fn a_dead_token_fails_the_delivery_and_buries_the_device() {
+    let service = Service::start().await;
+    let id = service.device("ada", "gone-1").await;
+    let due = service.due("ada", &[Channel::Push]).await;
+
+    let outcome = service.outcome(&due, EventType::NotificationFailed).await;
+    assert_eq!((outcome.reason.as_deref(), outcome.attempts), (Some("UNREGISTERED"), 1));
+    let fact = service.fact(EventType::DeviceInvalidated, &id).await;
+    assert_eq!((fact.user_id.as_str(), &fact.data["reason"]), ("ada", &json!("UNREGISTERED")));
+    assert_eq!(service.user("ada").get("/device").await.body["devices"], json!([]));
+    assert_eq!(service.device("ada", "gone-1").await, id, "the tombstone rises");
+}
+
+#[tokio::test]
+async fn a_message_that_is_wrong_fails_and_touches_no_device() {
+    let service = Service::start().await;
+    let id = service.device("ada", "bad-payload-1").await;
+    let due = service.due("ada", &[Channel::Push]).await;
+    let rejected = service.due("reject", &[Channel::Email]).await;
+
+    let outcome = service.outcome(&due, EventType::NotificationFailed).await;
+    assert_eq!((outcome.reason.as_deref(), outcome.attempts), (Some("INVALID_ARGUMENT"), 1));
+    service.outcome(&rejected, EventType::NotificationFailed).await;
+    assert_eq!(service.user("ada").get("/device").await.body["devices"][0]["id"], json!(id));
+}
+
+#[tokio::test]
+async fn a_message_that_can_never_be_read_is_a_dead_letter_and_the_others_flow() {
+    let service = Service::start().await;
+    service.device("ada", "token-1").await;
+    let due = Due::now("ada", &[Channel::Push]);
+    let mut broken = due.message();
+    broken.body = "{".to_owned();
+    let mut erased = due.message();
+    erased.attributes.insert("eventType".to_owned(), EventType::UserErased.as_str().to_owned());
+    let mut unstorable = Due::now("ada", &[Channel::Push]);
+    unstorable.send.content.message = "a\u{0}b".to_owned();
+    service.publish(&[broken, erased, unstorable.message(), due.message()]).await;
+
+    service.ends(&due, Channel::Push, "sent").await;
+    let letters = support::eventually(LIMIT, async || {
+        let letters = service.bus.dead_letters("notification-queue", 10).await.map_err(|error| error.to_string())?;
+        if letters.len() == 3 { Ok(letters) } else { Err(format!("{letters:?}")) }
+    })
+    .await;
+    assert!(letters.iter().all(|letter| letter.attributes.contains_key(shared::bus::REASON_ATTRIBUTE)), "{letters:?}");
+}
+
+#[tokio::test]
+async fn what_a_process_left_when_it_died_is_sent_again_under_the_same_key() {
+    let service = Service::start().await;
+    let device = service.device("ada", "token-1").await;
+    let due = service.due("ada", &[Channel::Push]).await;
+    service.ends(&due, Channel::Push, "sent").await;
+    // As if the process had died between FCM's answer and its record, a lease ago.
+    sqlx::query("update deliveries set state = 'pending', fence = 7, attempts = 0, next_attempt_at = now() - interval '1 s', finished_at = null")
+        .execute(&service.pool)
+        .await
+        .expect("set back");
+
+    support::eventually(LIMIT, async || service.pushes("token-1").len() == 2).await;
+    service.ends(&due, Channel::Push, "sent").await;
+    let keys: Vec<_> = service.pushes("token-1").iter().filter_map(|it| it.push()?.collapse_key.clone()).collect();
+    assert_eq!(keys, vec![due.send.occurrence_id.to_string(); 2]);
+    assert!(!device.is_empty());
+}
+
+#[tokio::test]
+async fn a_removed_device_gets_no_retry() {
+    let service = Service::start().await;
+    let id = service.device("ada", "unavailable-1").await;
+    let due = service.due("ada", &[Channel::Push]).await;
+    support::eventually(LIMIT, async || service.ends(&due, Channel::Push, "pending").await.1 == 1).await;
+    service.user("ada").delete(&format!("/device/remove/{id}")).await.expect(200);
+    service.hurry().await;
+
+    let outcome = service.outcome(&due, EventType::NotificationFailed).await;
+    assert_eq!((outcome.reason.as_deref(), outcome.attempts), (Some("DEVICE_GONE"), 1));
+}
+
+#[tokio::test]
+async fn a_burst_is_sent_whole() {
+    let service = Service::start_with(&[("PUSH_MAX_IN_FLIGHT", "16"), ("EMAIL_MAX_IN_FLIGHT", "4")]).await;
+    service.device("ada", "token-1").await;
+    service.mode(|mode| (mode.fcm.latency_ms, mode.ses.latency_ms) = (20, 10));
+    let dues: Vec<Due> = (0..600).map(|second| Due::at("ada", &[Channel::Email, Channel::Push], Utc::now() - TimeDelta::seconds(second))).collect();
+    let messages: Vec<_> = dues.iter().map(Due::message).collect();
+    service.publish(&messages).await;
+
+    support::eventually(LIMIT * 2, async || {
+        let sent = service.count("sent").await;
+        if sent == 1_200 { Ok(()) } else { Err(sent) }
+    })
+    .await;
+    assert_eq!((service.pushes("token-1").len(), service.emails("ada@example.com").len()), (600, 600));
+}
