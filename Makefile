@@ -8,7 +8,7 @@ help: ## list what there is
 
 .PHONY: run
 run: ## run the whole suite in one process, nothing configured (Ctrl-C ends it)
-	cargo run -p suite -- $(ARGS)
+	cargo run --bin suite -- $(ARGS)
 
 .PHONY: test
 test: ## everything that must hold: format, lints, docs, checked SQL, all tests (sets itself up)
@@ -21,7 +21,7 @@ setup: ## get what the tests need: PostgreSQL, cargo-nextest, sqlx-cli, MiniStac
 .PHONY: bench
 bench: ## measure speed, lateness, memory and start on this machine (ARGS="--quick", "--only burst")
 	cargo build --release --bins
-	cargo run --release -p bench -- $(ARGS)
+	cargo run --release --bin bench -- $(ARGS)
 
 .PHONY: build
 build: ## release binaries in target/release
@@ -45,5 +45,5 @@ openapi: ## write the openapi.json files after a change of a route
 
 .PHONY: clean
 clean: ## remove the suite's data (.data) and the tests' cluster; build output stays
-	-cargo run --quiet -p support --bin test-postgres -- stop
+	-cargo run --quiet --bin test-postgres -- stop
 	rm -rf .data

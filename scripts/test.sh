@@ -18,8 +18,8 @@ RUSTDOCFLAGS='-D warnings' cargo doc --quiet --workspace --no-deps
 step 'checked SQL'
 env -u SQLX_OFFLINE scripts/sqlx-prepare.sh --check
 step 'build'
-cargo build --quiet --workspace --bins
+cargo build --quiet --workspace --all-targets
 step 'tests'
-trap 'cargo run --quiet -p support --bin test-postgres -- stop || true' EXIT
+trap 'cargo run --quiet --bin test-postgres -- stop || true' EXIT
 cargo nextest run --workspace "$@"
 step 'done'

@@ -69,14 +69,19 @@ impl App {
         let listeners = Listeners::bind(&config.process, true).await?;
         let (rest, admin) = (listeners.rest.context("the REST port is not bound")?, listeners.admin);
         let addresses = (rest.local_addr()?, admin.local_addr()?);
-        let pool = config.database.pool(NAME);
+        let pool = planned_anew(&config.database.pool(NAME));
         let clock = Arc::new(DbClock::default());
         let bus = bus::connect(&config.bus.settings).await?;
         let (relay, handoff) = Relay::new(pool.clone(), bus.clone(), config.bus.event_topic.clone());
         let engine = Engine::build(&config, pool.clone(), Arc::clone(&clock), handoff.clone()).await?;
         let started = Started::default();
-        let shared =
-            Api { pool: pool.clone(), clock: Arc::clone(&clock), handoff: handoff.clone(), fcm: engine.fcm(), started: started.clone() };
+        let shared = Api {
+            pool: pool.clone(),
+            clock: Arc::clone(&clock),
+            handoff: handoff.clone(),
+            fcm: engine.fcm(),
+            started: started.clone(),
+        };
         let router = api(routes::router(shared), Authenticator::new(config.auth)?, &config.api);
         let startup = Startup {
             app_env: config.process.app_env,
@@ -136,21 +141,38 @@ impl Work {
         }
         let drained = CancellationToken::new();
         let relay = tokio::spawn(relay.run(drained.clone()));
-        let intake =
-            Intake { pool: pool.clone(), clock: Arc::clone(&clock), handoff, lanes: engine.lanes(), shutdown: shutdown.clone() };
+        let intake = Intake {
+            pool: pool.clone(),
+            clock: Arc::clone(&clock),
+            handoff,
+            lanes: engine.lanes(),
+            shutdown: shutdown.clone(),
+        };
         let settings = ConsumerSettings { queue, batch: BATCH, concurrency: BATCHES, visibility: VISIBILITY };
         let consumed = CancellationToken::new();
         let consume = async {
             consumer::run(bus, settings, Arc::new(intake), shutdown.clone()).await;
             consumed.cancel();
         };
-        tokio::join!(consume, engine.run(consumed.clone()), clock.keep(&pool, &shutdown), housekeeping::run(&pool, &shutdown));
+        tokio::join!(
+            consume,
+            engine.run(consumed.clone()),
+            clock.keep(&pool, &shutdown),
+            housekeeping::run(&pool, &shutdown)
+        );
         answered.cancelled().await;
         drained.cancel();
         if let Err(error) = relay.await {
             tracing::error!(error = %error, "the relay ended unexpectedly; the outbox keeps what was not published");
         }
     }
+}
+
+/// The same pool with a plan for each execution: what was planned while the ledger was empty reads all of it, batch after
+/// batch, once a burst has filled it.
+fn planned_anew(pool: &PgPool) -> PgPool {
+    let options = (*pool.connect_options()).clone().options([("plan_cache_mode", "force_custom_plan")]);
+    pool.options().clone().connect_lazy_with(options)
 }
 
 /// Brings the schema up to date and sees to the topic and the queue.

@@ -102,7 +102,8 @@ impl FcmConfig {
     fn parse(reader: &mut Reader<'_>) -> Option<Self> {
         const ACCOUNT: &str = "FCM_PROJECT_CONFIG";
         const ENDPOINT: &str = "FCM_ENDPOINT";
-        let account = reader.required_secret(ACCOUNT, "service account of the Firebase project: its JSON, or a path to it");
+        let account =
+            reader.required_secret(ACCOUNT, "service account of the Firebase project: its JSON, or a path to it");
         let endpoint = reader.or(ENDPOINT, "where pushes are sent", "https://fcm.googleapis.com".to_owned());
         let account = account.and_then(|account| match parse_account(&account) {
             Ok(account) => Some(account),
@@ -128,7 +129,8 @@ fn parse_account(text: &SecretString) -> Result<ServiceAccount, String> {
     if text.starts_with('{') {
         return ServiceAccount::parse(text).map_err(|error| error.to_string());
     }
-    let json = std::fs::read_to_string(text).map_err(|error| format!("neither JSON nor a readable file ({})", error.kind()))?;
+    let json = std::fs::read_to_string(text)
+        .map_err(|error| format!("neither JSON nor a readable file ({})", error.kind()))?;
     ServiceAccount::parse(&json).map_err(|error| error.to_string())
 }
 
@@ -138,7 +140,8 @@ impl SesConfig {
         let aws = config::aws_settings(reader);
         let source = reader.required::<String>(SOURCE, "sender of e-mails, as address or Name <address>");
         let template = reader.optional("SES_EMAIL_TEMPLATE", "name of a template kept by SES; unset: our own");
-        let configuration_set = reader.optional("SES_CONFIGURATION_SET", "configuration set by which bounces and complaints come back");
+        let configuration_set =
+            reader.optional("SES_CONFIGURATION_SET", "configuration set by which bounces and complaints come back");
         let source = source.filter(|source| {
             let is_mailbox = source.parse::<lettre::message::Mailbox>().is_ok();
             if !is_mailbox {

@@ -63,7 +63,9 @@ impl Error {
     /// Whether what was written is to blame (SQLSTATE classes 22 and 23), and not the database or its schema.
     fn is_of_the_message(&self) -> bool {
         match self {
-            Self::Sql(sqlx::Error::Database(error)) => error.code().is_some_and(|code| code.starts_with("22") || code.starts_with("23")),
+            Self::Sql(sqlx::Error::Database(error)) => {
+                error.code().is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+            }
             Self::Sql(sqlx::Error::Encode(_)) | Self::Json(_) => true,
             Self::Sql(_) => false,
         }
@@ -77,7 +79,11 @@ impl Handler for Intake {
         let mut asked = BTreeMap::<Uuid, (Arc<Dispatch>, Vec<usize>)>::new();
         for (position, message) in batch.iter().enumerate() {
             match read(message) {
-                Ok(dispatch) => asked.entry(dispatch.occurrence_id()).or_insert_with(|| (Arc::new(dispatch), Vec::new())).1.push(position),
+                Ok(dispatch) => asked
+                    .entry(dispatch.occurrence_id())
+                    .or_insert_with(|| (Arc::new(dispatch), Vec::new()))
+                    .1
+                    .push(position),
                 Err(reason) => settlements[position] = Settlement::Reject(reason),
             }
         }
@@ -130,7 +136,12 @@ impl Intake {
                 Err(error) => error,
             };
             let is_transient = matches!(&error, Error::Sql(error) if db::is_transient(error));
-            tracing::warn!(error = &error as &dyn std::error::Error, is_transient, messages = dispatches.len(), "a batch could not be written; trying again");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                is_transient,
+                messages = dispatches.len(),
+                "a batch could not be written; trying again"
+            );
             tokio::select! {
                 () = sleep(pause) => {}
                 () = self.shutdown.cancelled() => return Settlement::RetryAfter(Duration::ZERO),
@@ -193,12 +204,16 @@ impl Intake {
     }
 
     async fn suppressed_of(&self, dispatches: &[Arc<Dispatch>]) -> Result<HashSet<Vec<u8>>, sqlx::Error> {
-        let digests: Vec<Vec<u8>> = with_channel(dispatches, Channel::Email).filter_map(|it| it.user_email.as_deref()).map(address_digest).collect();
+        let digests: Vec<Vec<u8>> = with_channel(dispatches, Channel::Email)
+            .filter_map(|it| it.user_email.as_deref())
+            .map(address_digest)
+            .collect();
         if digests.is_empty() { Ok(HashSet::new()) } else { intake::suppressed(&self.pool, &digests).await }
     }
 
     async fn reserve(&self, planned: &[Vec<Planned>]) -> Reserved {
-        let count = |channel| planned.iter().flatten().filter(|row| row.key.channel == channel && row.ended.is_none()).count();
+        let count =
+            |channel| planned.iter().flatten().filter(|row| row.key.channel == channel && row.ended.is_none()).count();
         let (push, email) = tokio::join!(
             self.lanes.push.reserve(count(Channel::Push), PATIENCE),
             self.lanes.email.reserve(count(Channel::Email), Duration::ZERO),
@@ -207,7 +222,9 @@ impl Intake {
     }
 
     fn hand_over(&self, batch: Batch<'_>) {
-        for (channel, jobs, left_waiting) in [(Channel::Push, batch.pushes, batch.pushes_wait), (Channel::Email, batch.emails, batch.emails_wait)] {
+        for (channel, jobs, left_waiting) in
+            [(Channel::Push, batch.pushes, batch.pushes_wait), (Channel::Email, batch.emails, batch.emails_wait)]
+        {
             let lane = self.lanes.of(channel);
             lane.accept(jobs);
             if left_waiting {
@@ -215,7 +232,8 @@ impl Intake {
             }
         }
         for row in batch.rows.iter().filter(|row| row.state == DeliveryState::Suppressed) {
-            metrics::counter!("deliveries_total", "channel" => row.key.channel.as_str(), "state" => "suppressed").increment(1);
+            metrics::counter!("deliveries_total", "channel" => row.key.channel.as_str(), "state" => "suppressed")
+                .increment(1);
         }
         self.handoff.after_commit(batch.messages);
     }
@@ -227,7 +245,9 @@ fn with_channel(dispatches: &[Arc<Dispatch>], channel: Channel) -> impl Iterator
 
 fn reason_of(error: &Error) -> String {
     match error {
-        Error::Sql(sqlx::Error::Database(error)) => format!("it cannot be stored: SQLSTATE {}", error.code().unwrap_or_default()),
+        Error::Sql(sqlx::Error::Database(error)) => {
+            format!("it cannot be stored: SQLSTATE {}", error.code().unwrap_or_default())
+        }
         _ => "it cannot be stored".to_owned(),
     }
 }
@@ -258,10 +278,18 @@ impl<'a> Batch<'a> {
         ended_at: chrono::DateTime<chrono::Utc>,
     ) -> Result<(), serde_json::Error> {
         let Planned { key, address, ended } = planned;
-        let mut row = NewDelivery { key, id: new_id(), user_id: &dispatch.user_id, state: DeliveryState::Pending, reason: ended, leased: false };
+        let mut row = NewDelivery {
+            key,
+            id: new_id(),
+            user_id: &dispatch.user_id,
+            state: DeliveryState::Pending,
+            reason: ended,
+            leased: false,
+        };
         if ended.is_some() {
             row.state = DeliveryState::Suppressed;
-            let ending = Ending { state: row.state, reason: ended, attempts: 0, at: ended_at, provider_message_id: None };
+            let ending =
+                Ending { state: row.state, reason: ended, attempts: 0, at: ended_at, provider_message_id: None };
             self.messages.extend(events::outcome(dispatch, key, &ending)?);
         } else {
             let (places, jobs, wait) = match key.channel {
@@ -271,7 +299,14 @@ impl<'a> Batch<'a> {
             match places.take() {
                 Some(place) => {
                     row.leased = true;
-                    let delivery = Delivery { key, dispatch: Arc::clone(dispatch), address, attempts: 0, first_attempt_at: None, fence: 0 };
+                    let delivery = Delivery {
+                        key,
+                        dispatch: Arc::clone(dispatch),
+                        address,
+                        attempts: 0,
+                        first_attempt_at: None,
+                        fence: 0,
+                    };
                     jobs.push(Job { delivery, lease_ends, is_probe: false, place });
                 }
                 None => *wait = true,

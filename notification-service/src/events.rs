@@ -53,7 +53,12 @@ pub fn device(
         version: device.version,
         schema: Schema::V2,
         traceparent,
-        data: DeviceData { device_id: device.id.simple(), device_type: device.device_type.as_str(), name: device.name.as_deref(), reason },
+        data: DeviceData {
+            device_id: device.id.simple(),
+            device_type: device.device_type.as_str(),
+            name: device.name.as_deref(),
+            reason,
+        },
     })
 }
 
@@ -76,7 +81,11 @@ pub struct Ending<'a> {
 ///
 /// # Errors
 /// When it cannot be written as JSON.
-pub fn outcome(dispatch: &Dispatch, key: DeliveryKey, ending: &Ending<'_>) -> Result<Option<OutboxMessage>, serde_json::Error> {
+pub fn outcome(
+    dispatch: &Dispatch,
+    key: DeliveryKey,
+    ending: &Ending<'_>,
+) -> Result<Option<OutboxMessage>, serde_json::Error> {
     let Some(event_type) = ending.state.event_type() else { return Ok(None) };
     let message = OutboxMessage::of(&Event {
         event_type,
@@ -132,9 +141,13 @@ mod tests {
 
     #[test]
     fn an_outcome_told_twice_is_the_same_event() {
-        let key = DeliveryKey { occurrence_id: Uuid::from_u128(1), channel: Channel::Push, device_id: Uuid::from_u128(2) };
+        let key =
+            DeliveryKey { occurrence_id: Uuid::from_u128(1), channel: Channel::Push, device_id: Uuid::from_u128(2) };
         assert_eq!(outcome_id(key, DeliveryState::Sent), outcome_id(key, DeliveryState::Sent));
         assert_ne!(outcome_id(key, DeliveryState::Sent), outcome_id(key, DeliveryState::Failed));
-        assert_ne!(outcome_id(key, DeliveryState::Sent), outcome_id(DeliveryKey { device_id: Uuid::nil(), ..key }, DeliveryState::Sent));
+        assert_ne!(
+            outcome_id(key, DeliveryState::Sent),
+            outcome_id(DeliveryKey { device_id: Uuid::nil(), ..key }, DeliveryState::Sent)
+        );
     }
 }

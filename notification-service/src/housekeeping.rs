@@ -32,7 +32,10 @@ async fn forget_old_keys(pool: &PgPool) {
             Ok(0) => return,
             Ok(forgotten) => metrics::counter!("idempotency_keys_forgotten_total").increment(forgotten),
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "old idempotency keys were not forgotten; they will be the next time");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "old idempotency keys were not forgotten; they will be the next time"
+                );
                 return;
             }
         }

@@ -7,11 +7,7 @@ use axum::Router;
 use shared::{
     bus::{self, Topology},
     db,
-    http::{
-        Authenticator, Listeners, admin,
-        admin::Readiness,
-        api, serve,
-    },
+    http::{Authenticator, Listeners, admin, admin::Readiness, api, serve},
     outbox::Relay,
     startup::{Started, Startup},
 };
@@ -55,13 +51,8 @@ impl App {
         let routes = routes::router(Api { pool: pool.clone(), handoff, started: started.clone() });
         let router = api(routes, Authenticator::new(config.auth)?, &config.api);
         let topology = topology(config.bus.event_topic);
-        let startup = Startup {
-            app_env: config.process.app_env,
-            pool: pool.clone(),
-            migrator: Some(&MIGRATOR),
-            bus,
-            topology,
-        };
+        let startup =
+            Startup { app_env: config.process.app_env, pool: pool.clone(), migrator: Some(&MIGRATOR), bus, topology };
         Ok(Self { rest, admin, addresses, pool, router, relay, started, startup })
     }
 
@@ -84,8 +75,9 @@ impl App {
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let answered = CancellationToken::new();
         let ended = CancellationToken::new();
-        let readiness =
-            self.started.check(Readiness::default().with_database(self.pool.clone(), &MIGRATOR).until(shutdown.clone()));
+        let readiness = self
+            .started
+            .check(Readiness::default().with_database(self.pool.clone(), &MIGRATOR).until(shutdown.clone()));
         let admin = tokio::spawn(serve(self.admin, admin::routes(readiness), ended.clone()));
         let relay = tokio::spawn({
             let (pool, answered) = (self.pool.clone(), answered.clone());

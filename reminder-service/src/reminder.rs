@@ -26,10 +26,7 @@ pub struct InvalidField {
 impl InvalidField {
     /// A refusal that names the field.
     pub fn new(field: &'static str, problem: impl Into<String>) -> Self {
-        Self {
-            field,
-            problem: problem.into(),
-        }
+        Self { field, problem: problem.into() }
     }
 }
 
@@ -56,9 +53,7 @@ impl Priority {
     /// The priority that a word names.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Normal, Self::High]
-            .into_iter()
-            .find(|it| it.as_str() == word)
+        [Self::Normal, Self::High].into_iter().find(|it| it.as_str() == word)
     }
 }
 

@@ -60,9 +60,12 @@ pub fn openapi() -> Result<String, serde_json::Error> {
 }
 
 fn described() -> OpenApiRouter<Api> {
-    OpenApiRouter::with_openapi(Description::openapi())
-        .routes(routes!(create::create, list::list))
-        .routes(routes!(single::get, change::post, change::patch, single::delete))
+    OpenApiRouter::with_openapi(Description::openapi()).routes(routes!(create::create, list::list)).routes(routes!(
+        single::get,
+        change::post,
+        change::patch,
+        single::delete
+    ))
 }
 
 impl From<InvalidField> for ApiError {

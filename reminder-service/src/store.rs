@@ -24,7 +24,11 @@ pub static MIGRATOR: Migrator = sqlx::migrate!();
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn get(connection: &mut PgConnection, user_id: &str, id: Uuid) -> Result<Option<Seen<Reminder>>, sqlx::Error> {
+pub async fn get(
+    connection: &mut PgConnection,
+    user_id: &str,
+    id: Uuid,
+) -> Result<Option<Seen<Reminder>>, sqlx::Error> {
     let row = sqlx::query_as!(
         Row,
         r#"select id, date, time_zone, notify_offsets, channels, title, message, url,

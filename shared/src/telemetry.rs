@@ -6,7 +6,11 @@
 
 mod traceparent;
 
-use std::{io::IsTerminal, sync::OnceLock};
+use std::{
+    io::IsTerminal,
+    sync::{Once, OnceLock},
+    time::Duration,
+};
 
 use anyhow::Context;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -18,6 +22,9 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, layer::SubscriberExt, util:
 pub use traceparent::Traceparent;
 
 use crate::config::{LogFormat, Reader};
+
+/// How often samples of histograms are folded into their buckets.
+const UPKEEP_PERIOD: Duration = Duration::from_secs(5);
 
 /// How the process speaks of itself.
 #[derive(Debug, Clone)]
@@ -102,12 +109,27 @@ fn tracer(service: &'static str, version: &'static str, endpoint: &str) -> anyho
 /// When another recorder was installed in this process: two would each lose half of the figures.
 pub fn metrics_handle() -> &'static PrometheusHandle {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
-    HANDLE.get_or_init(|| {
+    static UPKEEP: Once = Once::new();
+    let handle = HANDLE.get_or_init(|| {
         let seconds =
             [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0];
         PrometheusBuilder::new()
             .set_buckets(&seconds)
             .and_then(PrometheusBuilder::install_recorder)
             .expect("the buckets are not empty and no other recorder is installed in this process")
-    })
+    });
+    // Samples of histograms pile up until somebody folds them into their buckets, and perhaps nobody scrapes.
+    UPKEEP.call_once(|| {
+        let upkeep = std::thread::Builder::new().name("metrics".to_owned());
+        let started = upkeep.spawn(move || {
+            loop {
+                std::thread::sleep(UPKEEP_PERIOD);
+                handle.run_upkeep();
+            }
+        });
+        if let Err(error) = started {
+            tracing::warn!(error = %error, "no thread for the upkeep of metrics; memory grows until they are scraped");
+        }
+    });
+    handle
 }

@@ -129,6 +129,8 @@ async fn it_recovers_by_itself_when_the_database_was_away() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_production_builder_serves_health_and_drains() {
+    // As `main` does, before anything is counted.
+    shared::telemetry::metrics_handle();
     let world = world().await;
     let variables = [
         ("DATABASE_URL", world.database.url()),

@@ -20,7 +20,12 @@ pub(super) struct Planned {
 
 /// The deliveries of an occurrence: one for each device and one for the mailbox, as its channels say. A channel on which
 /// nobody can be reached, or whose time has passed, has one as well, which says so.
-pub(super) fn rows(dispatch: &Dispatch, devices: &[LiveDevice], is_suppressed: impl Fn(&[u8]) -> bool, now: DateTime<Utc>) -> Vec<Planned> {
+pub(super) fn rows(
+    dispatch: &Dispatch,
+    devices: &[LiveDevice],
+    is_suppressed: impl Fn(&[u8]) -> bool,
+    now: DateTime<Utc>,
+) -> Vec<Planned> {
     let mut rows = Vec::with_capacity(devices.len() + 1);
     for &channel in &dispatch.send.content.channels {
         let row = |device_id, address| {
@@ -79,7 +84,14 @@ mod tests {
             expires_at: now + chrono::TimeDelta::minutes(1),
             content,
         };
-        Dispatch { user_id: "u".to_owned(), user_email: email.map(ToOwned::to_owned), version: 1, send, deliveries: 0, traceparent: None }
+        Dispatch {
+            user_id: "u".to_owned(),
+            user_email: email.map(ToOwned::to_owned),
+            version: 1,
+            send,
+            deliveries: 0,
+            traceparent: None,
+        }
     }
 
     fn device(id: u128) -> LiveDevice {
@@ -93,7 +105,12 @@ mod tests {
 
     #[test]
     fn there_is_one_for_each_device_and_one_for_the_mailbox() {
-        let rows = rows(&dispatch(vec![Channel::Email, Channel::Push], Some("a@example.com")), &[device(2), device(3)], |_| false, DateTime::UNIX_EPOCH);
+        let rows = rows(
+            &dispatch(vec![Channel::Email, Channel::Push], Some("a@example.com")),
+            &[device(2), device(3)],
+            |_| false,
+            DateTime::UNIX_EPOCH,
+        );
         let keys: Vec<_> = rows.iter().map(|row| (row.key.channel, row.key.device_id.as_u128())).collect();
         assert_eq!(keys, [(Channel::Email, 0), (Channel::Push, 2), (Channel::Push, 3)]);
         assert!(rows.iter().all(|row| row.ended.is_none()));
@@ -107,7 +124,12 @@ mod tests {
         assert_eq!(ends(&none), [(Channel::Email, Some(reason::NO_ADDRESS)), (Channel::Push, Some(reason::NO_DEVICE))]);
         let malformed = rows(&dispatch(vec![Channel::Email], Some("nobody")), &[], |_| false, now);
         assert_eq!(ends(&malformed), [(Channel::Email, Some(reason::NO_ADDRESS))]);
-        let bounced = rows(&dispatch(vec![Channel::Email], Some("A@example.com")), &[], |digest| digest == address_digest("a@example.com"), now);
+        let bounced = rows(
+            &dispatch(vec![Channel::Email], Some("A@example.com")),
+            &[],
+            |digest| digest == address_digest("a@example.com"),
+            now,
+        );
         assert_eq!(ends(&bounced), [(Channel::Email, Some(reason::ADDRESS_SUPPRESSED))]);
     }
 

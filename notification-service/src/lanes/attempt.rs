@@ -15,7 +15,7 @@ use super::{
     verdict::{self, Times},
 };
 use crate::{
-    channels::retry::Policy,
+    channels::{outcome::Outcome, retry::Policy},
     clock::DbClock,
     delivery::{Address, Delivery, Record, Verdict, reason},
 };
@@ -36,7 +36,7 @@ pub(super) struct Attempter<S> {
 impl<S: Sender> Attempter<S> {
     /// Carries a job, which has a slot of the gate, to its verdict.
     pub(super) async fn carry(&self, job: Job) {
-        let slot = Slot(&self.lane);
+        let slot = Slot { lane: &self.lane, is_probe: job.is_probe };
         if job.lease_ends.saturating_duration_since(Instant::now()) < LEAST_LEASE {
             // It waited too long; the row is claimed anew, by whoever comes first.
             metrics::counter!("delivery_leases_lost_total", "channel" => self.lane.channel.as_str()).increment(1);
@@ -81,21 +81,19 @@ impl<S: Sender> Attempter<S> {
         verdict::judge(&self.policy, delivery, outcome, times, rand::random())
     }
 
-    fn tell(&self, delivery: &Delivery, outcome: &crate::channels::outcome::Outcome, times: Times) {
+    fn tell(&self, delivery: &Delivery, outcome: &Outcome, times: Times) {
         let channel = self.lane.channel.as_str();
         metrics::counter!("delivery_attempts_total", "channel" => channel, "outcome" => outcome.class()).increment(1);
-        match outcome.reason() {
-            None => {
-                let late = times.ended - delivery.dispatch.send.due_at;
-                self.lateness.record(late.as_seconds_f64().max(0.0));
-            }
-            Some(reason) => tracing::info!(
-                outcome = outcome.class(),
-                reason,
-                attempt = delivery.attempts + 1,
-                device.id = %delivery.key.device_id.simple(),
-                "an attempt did not deliver"
-            ),
+        let Some(reason) = outcome.reason() else {
+            let late = times.ended - delivery.dispatch.send.due_at;
+            return self.lateness.record(late.as_seconds_f64().max(0.0));
+        };
+        let (class, attempt, device) = (outcome.class(), delivery.attempts + 1, delivery.key.device_id.simple());
+        if matches!(outcome, Outcome::Gone { .. } | Outcome::Rejected { .. }) {
+            tracing::info!(outcome = class, reason, attempt, device.id = %device, "a delivery failed");
+        } else {
+            // In an outage there are thousands of them, and each is tried again: the figures tell of it.
+            tracing::debug!(outcome = class, reason, attempt, device.id = %device, "an attempt did not deliver");
         }
     }
 
@@ -105,10 +103,15 @@ impl<S: Sender> Attempter<S> {
         match change {
             Change::Same if !is_probe => return,
             Change::Same => {}
-            Change::Paused(wait) => tracing::warn!(channel, wait_s = wait.as_secs(), "the provider throttles; the lane pauses"),
+            Change::Paused(wait) => {
+                tracing::warn!(channel, wait_s = wait.as_secs(), "the provider throttles; the lane pauses")
+            }
             Change::Stopped => {
                 metrics::counter!("lane_stops_total", "channel" => channel).increment(1);
-                tracing::error!(channel, "the lane is stopped: the provider refuses our account, key or settings; the backlog is kept and probed");
+                tracing::error!(
+                    channel,
+                    "the lane is stopped: the provider refuses our account, key or settings; the backlog is kept and probed"
+                );
             }
             Change::Recovered => tracing::warn!(channel, "the lane sends again"),
         }
@@ -128,11 +131,21 @@ impl<S: Sender> Attempter<S> {
 }
 
 /// A slot of the gate, given back whatever becomes of the attempt.
-struct Slot<'a>(&'a Lane);
+struct Slot<'a> {
+    lane: &'a Lane,
+    is_probe: bool,
+}
 
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
-        self.0.gate().leave();
-        self.0.slot.notify_one();
+        {
+            let mut gate = self.lane.gate();
+            gate.leave();
+            if self.is_probe {
+                // Only where nothing was learned from it.
+                gate.probe_was_lost(Instant::now());
+            }
+        }
+        self.lane.slot.notify_one();
     }
 }

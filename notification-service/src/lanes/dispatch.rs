@@ -41,7 +41,13 @@ enum Admission {
 
 impl<S: Sender> Worker<S> {
     /// The worker of a lane.
-    pub fn new(lane: Arc<Lane>, sender: S, recorder: Arc<Recorder>, records: mpsc::Sender<Finished>, settings: WorkerSettings) -> Self {
+    pub fn new(
+        lane: Arc<Lane>,
+        sender: S,
+        recorder: Arc<Recorder>,
+        records: mpsc::Sender<Finished>,
+        settings: WorkerSettings,
+    ) -> Self {
         let lateness = metrics::histogram!("delivery_lateness_seconds", "channel" => lane.channel().as_str());
         let WorkerSettings { pool, clock, policy } = settings;
         let attempter = Arc::new(Attempter { lane: Arc::clone(&lane), sender, clock, policy, records, lateness });
@@ -58,11 +64,19 @@ impl<S: Sender> Worker<S> {
         }
         attempts.close();
         if timeout(DRAIN, attempts.wait()).await.is_err() {
-            tracing::warn!(channel = self.lane.channel.as_str(), "some attempts were still under way when the time to drain ended");
+            tracing::warn!(
+                channel = self.lane.channel.as_str(),
+                "some attempts were still under way when the time to drain ended"
+            );
         }
     }
 
-    async fn dispatch(&self, jobs: &mut mpsc::UnboundedReceiver<Job>, attempts: &TaskTracker, shutdown: &CancellationToken) {
+    async fn dispatch(
+        &self,
+        jobs: &mut mpsc::UnboundedReceiver<Job>,
+        attempts: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) {
         loop {
             let job = tokio::select! {
                 biased;

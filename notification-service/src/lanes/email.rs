@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Sends e-mails.
-pub struct EmailSender(pub Arc<Ses>);
+pub(super) struct EmailSender(pub(super) Arc<Ses>);
 
 impl Sender for EmailSender {
     async fn send(&self, delivery: &Delivery) -> Outcome {

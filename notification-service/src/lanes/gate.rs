@@ -26,7 +26,7 @@ impl Default for ProbePace {
 
 /// What an attempt told about the lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sign {
+pub(super) enum Sign {
     /// The provider answered to the message itself.
     Healthy,
     /// The provider asks for patience for this long.
@@ -41,7 +41,7 @@ pub enum Sign {
 
 /// What the lane may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
+pub(super) enum Turn {
     /// Send.
     Open,
     /// Send one message, to see.
@@ -52,7 +52,7 @@ pub enum Turn {
 
 /// What changed with a sign; for the log and the alarm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub(super) enum Change {
     /// Nothing.
     Same,
     /// Paused for this long.
@@ -72,7 +72,7 @@ enum State {
 
 /// The gate of one lane.
 #[derive(Debug)]
-pub struct Gate {
+pub(super) struct Gate {
     state: State,
     pace: ProbePace,
     widest: usize,
@@ -83,14 +83,14 @@ pub struct Gate {
 impl Gate {
     /// An open gate that lets `widest` messages be in flight.
     #[must_use]
-    pub fn new(widest: usize, pace: ProbePace) -> Self {
+    pub(super) fn new(widest: usize, pace: ProbePace) -> Self {
         let widest = widest.max(1);
         Self { state: State::Open, pace, widest, window: widest, in_flight: 0 }
     }
 
     /// What the lane may do now.
     #[must_use]
-    pub fn turn(&self, now: Instant) -> Turn {
+    pub(super) fn turn(&self, now: Instant) -> Turn {
         match self.state {
             State::Open => Turn::Open,
             State::Paused { until } if now >= until => Turn::Open,
@@ -102,44 +102,46 @@ impl Gate {
     }
 
     /// Notes that the probe is on its way: there is only one at a time.
-    pub fn probe_starts(&mut self) {
+    pub(super) fn probe_starts(&mut self) {
         if let State::Stopped { probing, .. } = &mut self.state {
             *probing = true;
         }
     }
 
     /// Notes that the probe ended without having told anything: the next is due at once.
-    pub fn probe_was_lost(&mut self, now: Instant) {
-        if let State::Stopped { probe_at, probing, .. } = &mut self.state {
+    pub(super) fn probe_was_lost(&mut self, now: Instant) {
+        if let State::Stopped { probe_at, probing, .. } = &mut self.state
+            && *probing
+        {
             (*probe_at, *probing) = (now, false);
         }
     }
 
     /// Whether one more may be in flight.
     #[must_use]
-    pub fn has_slot(&self) -> bool {
+    pub(super) fn has_slot(&self) -> bool {
         self.in_flight < self.window
     }
 
     /// One more is in flight.
-    pub fn enter(&mut self) {
+    pub(super) fn enter(&mut self) {
         self.in_flight += 1;
     }
 
     /// One fewer is in flight.
-    pub fn leave(&mut self) {
+    pub(super) fn leave(&mut self) {
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
     /// How many are in flight.
     #[must_use]
-    pub fn in_flight(&self) -> usize {
+    pub(super) fn in_flight(&self) -> usize {
         self.in_flight
     }
 
     /// 0 open, 1 paused, 2 stopped.
     #[must_use]
-    pub fn level(&self, now: Instant) -> u8 {
+    pub(super) fn level(&self, now: Instant) -> u8 {
         match self.state {
             State::Stopped { .. } => 2,
             State::Paused { until } if now < until => 1,
@@ -148,7 +150,7 @@ impl Gate {
     }
 
     /// Learns from an attempt that ended.
-    pub fn learn(&mut self, now: Instant, sign: Sign, is_probe: bool) -> Change {
+    pub(super) fn learn(&mut self, now: Instant, sign: Sign, is_probe: bool) -> Change {
         match sign {
             Sign::None => {
                 if is_probe {

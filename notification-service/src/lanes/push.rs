@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Sends pushes.
-pub struct PushSender(pub Arc<Fcm>);
+pub(super) struct PushSender(pub(super) Arc<Fcm>);
 
 impl Sender for PushSender {
     async fn send(&self, delivery: &Delivery) -> Outcome {

@@ -67,7 +67,11 @@ enum Error {
 impl Recorder {
     /// A recorder, the way to it, and where what is handed to it comes out.
     #[must_use]
-    pub fn new(pool: PgPool, handoff: Handoff, clock: Arc<DbClock>) -> (Arc<Self>, mpsc::Sender<Finished>, mpsc::Receiver<Finished>) {
+    pub fn new(
+        pool: PgPool,
+        handoff: Handoff,
+        clock: Arc<DbClock>,
+    ) -> (Arc<Self>, mpsc::Sender<Finished>, mpsc::Receiver<Finished>) {
         let (sender, records) = mpsc::channel(QUEUE);
         (Arc::new(Self { pool, handoff, clock, failing: AtomicUsize::new(0) }), sender, records)
     }
@@ -92,20 +96,27 @@ impl Recorder {
         }
         batches.close();
         if timeout(DRAIN, batches.wait()).await.is_err() {
-            tracing::warn!("some verdicts could not be written in time; their deliveries are claimed anew when the leases end");
+            tracing::warn!(
+                "some verdicts could not be written in time; their deliveries are claimed anew when the leases end"
+            );
         }
     }
 
     /// Writes a batch, however often it takes. An attempt to write whose end is not known (the connection broke during the
     /// commit) is repeated too: what it had written is then no longer pending and stays as it is.
     async fn write(&self, batch: Vec<Finished>) {
-        let (records, places): (Vec<Record>, Vec<OwnedSemaphorePermit>) = batch.into_iter().map(|it| (it.record, it._place)).unzip();
+        let (records, places): (Vec<Record>, Vec<OwnedSemaphorePermit>) =
+            batch.into_iter().map(|it| (it.record, it._place)).unzip();
         let mut pause = AGAIN.0;
         while let Err(error) = self.try_write(&records).await {
             if pause == AGAIN.0 {
                 self.failing.fetch_add(1, Ordering::AcqRel);
             }
-            tracing::warn!(error = &error as &dyn std::error::Error, verdicts = records.len(), "verdicts could not be written; trying again");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                verdicts = records.len(),
+                "verdicts could not be written; trying again"
+            );
             sleep(pause).await;
             pause = (pause * 2).min(AGAIN.1);
         }
@@ -136,7 +147,11 @@ impl Recorder {
         Ok(())
     }
 
-    async fn invalidate(&self, transaction: &mut sqlx::PgConnection, dead: &[(uuid::Uuid, i64, String)]) -> Result<Vec<OutboxMessage>, Error> {
+    async fn invalidate(
+        &self,
+        transaction: &mut sqlx::PgConnection,
+        dead: &[(uuid::Uuid, i64, String)],
+    ) -> Result<Vec<OutboxMessage>, Error> {
         let invalidated = devices::invalidate(&mut *transaction, dead).await?;
         let now = self.clock.now();
         let mut messages = Vec::with_capacity(invalidated.len());

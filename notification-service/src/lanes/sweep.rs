@@ -120,7 +120,9 @@ impl<S: Sender> Worker<S> {
         if is_probe && claimed.any {
             self.lane.gate().probe_starts();
         }
-        let jobs = deliveries.into_iter().filter_map(|delivery| Some(Job { delivery, lease_ends, is_probe, place: places.take()? }));
+        let jobs = deliveries
+            .into_iter()
+            .filter_map(|delivery| Some(Job { delivery, lease_ends, is_probe, place: places.take()? }));
         self.lane.accept(jobs);
         Ok(claimed)
     }
@@ -133,7 +135,8 @@ impl<S: Sender> Worker<S> {
         };
         metrics::gauge!("lane_state", "channel" => channel).set(f64::from(level));
         metrics::gauge!("lane_in_flight", "channel" => channel).set(in_flight as f64);
-        metrics::gauge!("lane_places_taken", "channel" => channel).set((self.lane.size - self.lane.room.available_permits()) as f64);
+        metrics::gauge!("lane_places_taken", "channel" => channel)
+            .set((self.lane.size - self.lane.room.available_permits()) as f64);
     }
 }
 

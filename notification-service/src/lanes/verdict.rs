@@ -28,7 +28,13 @@ pub(super) struct Times {
 }
 
 /// Judges an attempt. `random` is uniform in `[0, 1)` and spreads retries.
-pub(super) fn judge(policy: &Policy, delivery: Delivery, outcome: Outcome, times: Times, random: f64) -> (Record, Sign) {
+pub(super) fn judge(
+    policy: &Policy,
+    delivery: Delivery,
+    outcome: Outcome,
+    times: Times,
+    random: f64,
+) -> (Record, Sign) {
     let counts = !matches!(outcome, Outcome::Misconfigured { .. }) && outcome.reason() != Some(PACED);
     let attempts = delivery.attempts + i32::from(counts);
     let so_far = Attempts {
@@ -71,9 +77,11 @@ fn sign(policy: &Policy, outcome: &Outcome) -> Sign {
 
 fn ended(outcome: Outcome) -> Verdict {
     match outcome {
-        Outcome::Sent { provider_id } => {
-            Verdict::Ended { state: DeliveryState::Sent, reason: None, provider_message_id: Some(storable(&provider_id)) }
-        }
+        Outcome::Sent { provider_id } => Verdict::Ended {
+            state: DeliveryState::Sent,
+            reason: None,
+            provider_message_id: Some(storable(&provider_id)),
+        },
         other => failed(other.reason().map_or("UNKNOWN".into(), own)),
     }
 }
@@ -90,3 +98,6 @@ fn own(reason: &str) -> Cow<'static, str> {
 fn storable(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).take(LONGEST).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -84,12 +84,24 @@ pub(super) async fn list(State(api): State<Api>, identity: Identity) -> Result<J
         (status = 503, description = "`UPSTREAM_UNAVAILABLE`", body = ErrorBody),
     ),
 )]
-pub(super) async fn remove(State(api): State<Api>, identity: Identity, context: RequestContext, PathId(id): PathId) -> Result<(), ApiError> {
+pub(super) async fn remove(
+    State(api): State<Api>,
+    identity: Identity,
+    context: RequestContext,
+    PathId(id): PathId,
+) -> Result<(), ApiError> {
     let not_theirs = || ApiError::new(Reason::DeviceNotAssociated, "you have no such device");
     let id = id.ok_or_else(not_theirs)?;
     let mut transaction = api.pool.begin().await?;
     let device = devices::remove(&mut *transaction, &identity.user_id, id).await?.ok_or_else(not_theirs)?;
-    let message = events::device(EventType::DeviceRemoved, &device, Some(identity.email), None, api.clock.now(), Some(context.traceparent))?;
+    let message = events::device(
+        EventType::DeviceRemoved,
+        &device,
+        Some(identity.email),
+        None,
+        api.clock.now(),
+        Some(context.traceparent),
+    )?;
     outbox::insert(&mut *transaction, std::slice::from_ref(&message)).await?;
     transaction.commit().await?;
     api.handoff.after_commit([message]);

@@ -113,7 +113,11 @@ impl From<HistoryRow> for DeliveryAnswer {
         (status = 503, description = "`UPSTREAM_UNAVAILABLE`", body = ErrorBody),
     ),
 )]
-pub(super) async fn list(State(api): State<Api>, identity: Identity, Params(query): Params<Query>) -> Result<Json<Deliveries>, ApiError> {
+pub(super) async fn list(
+    State(api): State<Api>,
+    identity: Identity,
+    Params(query): Params<Query>,
+) -> Result<Json<Deliveries>, ApiError> {
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
     if !(1..=MAX_LIMIT).contains(&limit) {
         return Err(ApiError::invalid(format!("limit: must be between 1 and {MAX_LIMIT}")));

@@ -54,7 +54,8 @@ pub(super) struct Registered {
 
 impl Registration {
     fn device(self, user_id: &str) -> Result<NewDevice, ApiError> {
-        let token = Token::parse(self.fcm_token).map_err(|problem| ApiError::invalid(format!("fcmToken: {problem}")))?;
+        let token =
+            Token::parse(self.fcm_token).map_err(|problem| ApiError::invalid(format!("fcmToken: {problem}")))?;
         let name = parse_name(self.name).map_err(|problem| ApiError::invalid(format!("name: {problem}")))?;
         Ok(NewDevice { user_id: user_id.to_owned(), token, device_type: self.device_type, name })
     }
@@ -89,7 +90,8 @@ pub(super) async fn register(
     let device = body.value.device(&identity.user_id)?;
     let key = body.key.as_ref();
     if let Some(key) = key
-        && let Known::Answered(replay) = idempotency::lookup(&mut *api.pool.acquire().await?, &identity.user_id, key).await?
+        && let Known::Answered(replay) =
+            idempotency::lookup(&mut *api.pool.acquire().await?, &identity.user_id, key).await?
     {
         return Ok(replay.into_response());
     }
@@ -113,9 +115,12 @@ pub(super) async fn register(
 fn check(outcome: Outcome) -> Result<(), ApiError> {
     match outcome {
         Outcome::Sent { .. } => Ok(()),
-        Outcome::Gone { .. } | Outcome::Rejected { .. } => Err(ApiError::new(Reason::InvalidToken, "fcmToken: FCM does not know this token")),
+        Outcome::Gone { .. } | Outcome::Rejected { .. } => {
+            Err(ApiError::new(Reason::InvalidToken, "fcmToken: FCM does not know this token"))
+        }
         Outcome::Throttled { retry_after, .. } | Outcome::Unavailable { retry_after, .. } => {
-            let mut error = ApiError::new(Reason::UpstreamUnavailable, "FCM cannot be asked about the token; try again");
+            let mut error =
+                ApiError::new(Reason::UpstreamUnavailable, "FCM cannot be asked about the token; try again");
             error.retry_after = Some(retry_after.unwrap_or(RETRY_AFTER));
             Err(error)
         }
@@ -148,7 +153,12 @@ async fn store(
     Ok((Registered { id: registered.device.id.simple().to_string() }, messages))
 }
 
-async fn remember(transaction: &mut PgConnection, identity: &Identity, key: Option<&IdempotencyKey>, answer: &Registered) -> Result<(), ApiError> {
+async fn remember(
+    transaction: &mut PgConnection,
+    identity: &Identity,
+    key: Option<&IdempotencyKey>,
+    answer: &Registered,
+) -> Result<(), ApiError> {
     match key {
         Some(key) => idempotency::finish(transaction, &identity.user_id, key, StatusCode::CREATED, Some(answer)).await,
         None => Ok(()),

@@ -117,7 +117,10 @@ pub async fn remove(executor: impl PgExecutor<'_>, user_id: &str, id: Uuid) -> R
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn invalidate(executor: impl PgExecutor<'_>, dead: &[(Uuid, i64, String)]) -> Result<Vec<Device>, sqlx::Error> {
+pub async fn invalidate(
+    executor: impl PgExecutor<'_>,
+    dead: &[(Uuid, i64, String)],
+) -> Result<Vec<Device>, sqlx::Error> {
     let ids: Vec<Uuid> = dead.iter().map(|it| it.0).collect();
     let versions: Vec<i64> = dead.iter().map(|it| it.1).collect();
     let reasons: Vec<String> = dead.iter().map(|it| it.2.clone()).collect();

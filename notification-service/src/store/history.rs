@@ -39,7 +39,12 @@ pub struct HistoryRow {
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn of_user(executor: impl PgExecutor<'_>, user_id: &str, before: Option<Uuid>, limit: i64) -> Result<Vec<HistoryRow>, sqlx::Error> {
+pub async fn of_user(
+    executor: impl PgExecutor<'_>,
+    user_id: &str,
+    before: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<HistoryRow>, sqlx::Error> {
     sqlx::query_as!(
         HistoryRow,
         r#"select d.id, d.occurrence_id, p.source, p.item_id, d.channel, d.device_id, d.state, d.reason, d.attempts, p.due_at,

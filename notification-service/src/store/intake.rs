@@ -59,7 +59,13 @@ pub async fn live_devices(executor: impl PgExecutor<'_>, user_ids: &[String]) ->
     rows.into_iter()
         .map(|row| {
             let device_type = device(row.device_type)?;
-            Ok(LiveDevice { id: row.id, user_id: row.user_id, token: Token::stored(row.token), device_type, version: row.version })
+            Ok(LiveDevice {
+                id: row.id,
+                user_id: row.user_id,
+                token: Token::stored(row.token),
+                device_type,
+                version: row.version,
+            })
         })
         .collect()
 }
@@ -69,7 +75,10 @@ pub async fn live_devices(executor: impl PgExecutor<'_>, user_ids: &[String]) ->
 /// # Errors
 /// When the statement fails.
 pub async fn suppressed(executor: impl PgExecutor<'_>, digests: &[Vec<u8>]) -> Result<HashSet<Vec<u8>>, sqlx::Error> {
-    let found = sqlx::query_scalar!("select address_hash from suppressed_addresses where address_hash = any($1)", digests).fetch_all(executor).await?;
+    let found =
+        sqlx::query_scalar!("select address_hash from suppressed_addresses where address_hash = any($1)", digests)
+            .fetch_all(executor)
+            .await?;
     Ok(found.into_iter().collect())
 }
 
@@ -78,21 +87,25 @@ pub async fn suppressed(executor: impl PgExecutor<'_>, digests: &[Vec<u8>]) -> R
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn insert_dispatches(connection: &mut PgConnection, dispatches: &[&Dispatch]) -> Result<HashSet<Uuid>, sqlx::Error> {
-    let column = |of: fn(&Dispatch) -> String| dispatches.iter().map(|it| of(it)).collect::<Vec<_>>();
+pub async fn insert_dispatches(
+    connection: &mut PgConnection,
+    dispatches: &[&Dispatch],
+) -> Result<HashSet<Uuid>, sqlx::Error> {
     let ids: Vec<Uuid> = dispatches.iter().map(|it| it.occurrence_id()).collect();
-    let sources = column(|it| it.send.source.clone());
-    let items = column(|it| it.send.item_id.to_string());
-    let users = column(|it| it.user_id.clone());
-    let emails: Vec<Option<String>> = dispatches.iter().map(|it| it.user_email.clone()).collect();
-    let digests: Vec<Option<Vec<u8>>> = dispatches.iter().map(|it| it.user_email.as_deref().map(address_digest)).collect();
+    let sources: Vec<&str> = dispatches.iter().map(|it| it.send.source.as_str()).collect();
+    let items: Vec<&str> = dispatches.iter().map(|it| it.send.item_id.as_str()).collect();
+    let users: Vec<&str> = dispatches.iter().map(|it| it.user_id.as_str()).collect();
+    let emails: Vec<Option<&str>> = dispatches.iter().map(|it| it.user_email.as_deref()).collect();
+    let digests: Vec<Option<Vec<u8>>> =
+        dispatches.iter().map(|it| it.user_email.as_deref().map(address_digest)).collect();
     let versions: Vec<i64> = dispatches.iter().map(|it| it.version).collect();
     let due: Vec<_> = dispatches.iter().map(|it| it.send.due_at).collect();
     let expiry: Vec<_> = dispatches.iter().map(|it| it.send.expires_at).collect();
     let payloads = dispatches.iter().map(|it| serde_json::to_string(&it.send)).collect::<Result<Vec<_>, _>>();
     let payloads = payloads.map_err(|error| sqlx::Error::Encode(error.into()))?;
     let deliveries: Vec<i32> = dispatches.iter().map(|it| it.deliveries).collect();
-    let traces: Vec<Option<String>> = dispatches.iter().map(|it| it.traceparent.map(|trace| trace.to_string())).collect();
+    let traces: Vec<Option<String>> =
+        dispatches.iter().map(|it| it.traceparent.map(|trace| trace.to_string())).collect();
     let new = sqlx::query_scalar!(
         r#"insert into dispatches (occurrence_id, source, item_id, user_id, user_email, address_hash, version, due_at, expires_at, payload,
                deliveries, traceparent)
@@ -105,10 +118,10 @@ pub async fn insert_dispatches(connection: &mut PgConnection, dispatches: &[&Dis
            on conflict (occurrence_id) do nothing
            returning occurrence_id"#,
         &ids,
-        &sources,
-        &items,
-        &users,
-        &emails as &[Option<String>],
+        &sources as &[&str],
+        &items as &[&str],
+        &users as &[&str],
+        &emails as &[Option<&str>],
         &digests as &[Option<Vec<u8>>],
         &versions,
         &due,
@@ -126,7 +139,11 @@ pub async fn insert_dispatches(connection: &mut PgConnection, dispatches: &[&Dis
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn insert_deliveries(connection: &mut PgConnection, rows: &[NewDelivery<'_>], lease: Duration) -> Result<(), sqlx::Error> {
+pub async fn insert_deliveries(
+    connection: &mut PgConnection,
+    rows: &[NewDelivery<'_>],
+    lease: Duration,
+) -> Result<(), sqlx::Error> {
     let occurrences: Vec<Uuid> = rows.iter().map(|it| it.key.occurrence_id).collect();
     let channels: Vec<&str> = rows.iter().map(|it| it.key.channel.as_str()).collect();
     let devices: Vec<Uuid> = rows.iter().map(|it| it.key.device_id).collect();

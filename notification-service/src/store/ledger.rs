@@ -76,7 +76,8 @@ pub async fn claim_pushes(executor: impl PgExecutor<'_>, claim: Claim) -> Result
                 }
                 _ => Address::Gone(reason::DEVICE_GONE),
             };
-            let key = DeliveryKey { occurrence_id: row.occurrence_id, channel: Channel::Push, device_id: row.device_id };
+            let key =
+                DeliveryKey { occurrence_id: row.occurrence_id, channel: Channel::Push, device_id: row.device_id };
             let (attempts, first_attempt_at, fence) = (row.attempts, row.first_attempt_at, row.fence);
             Ok(Delivery { key, dispatch: dispatch!(row), address, attempts, first_attempt_at, fence })
         })
@@ -110,7 +111,14 @@ pub async fn claim_emails(executor: impl PgExecutor<'_>, claim: Claim) -> Result
     )
     .fetch_all(executor)
     .await?;
-    let delivery = |address, key, attempts, first_attempt_at, fence, dispatch| Delivery { key, dispatch, address, attempts, first_attempt_at, fence };
+    let delivery = |address, key, attempts, first_attempt_at, fence, dispatch| Delivery {
+        key,
+        dispatch,
+        address,
+        attempts,
+        first_attempt_at,
+        fence,
+    };
     let rows = rows.into_iter().map(|row| {
         let address = match (row.suppressed, &row.user_email) {
             (true, _) => Address::Gone(reason::ADDRESS_SUPPRESSED),
@@ -136,8 +144,10 @@ pub async fn record(executor: impl PgExecutor<'_>, records: &[Record]) -> Result
     let reasons: Vec<Option<&str>> = records.iter().map(Record::reason).collect();
     let attempts: Vec<i32> = records.iter().map(|it| it.attempts).collect();
     let firsts: Vec<Option<DateTime<Utc>>> = records.iter().map(|it| it.started_at).collect();
-    let next: Vec<Option<DateTime<Utc>>> = records.iter().map(|it| if let Verdict::Again { at, .. } = it.verdict { Some(at) } else { None }).collect();
-    let finished: Vec<Option<DateTime<Utc>>> = records.iter().map(|it| matches!(it.verdict, Verdict::Ended { .. }).then_some(it.at)).collect();
+    let next: Vec<Option<DateTime<Utc>>> =
+        records.iter().map(|it| if let Verdict::Again { at, .. } = it.verdict { Some(at) } else { None }).collect();
+    let finished: Vec<Option<DateTime<Utc>>> =
+        records.iter().map(|it| matches!(it.verdict, Verdict::Ended { .. }).then_some(it.at)).collect();
     let provider: Vec<Option<&str>> = records.iter().map(provider_message_id).collect();
     let counted = sqlx::query_scalar!(
         r#"update deliveries as d

@@ -16,7 +16,10 @@ async fn a_device_is_registered_listed_and_removed_and_all_of_it_is_told() {
     let id = ada.post("/device/register", &body("token-1")).await.expect(201).id();
 
     let devices = ada.get("/device").await.expect(200).body["devices"].clone();
-    assert_eq!((&devices[0]["id"], &devices[0]["type"], &devices[0]["name"]), (&json!(id), &json!("web"), &json!("Browser")));
+    assert_eq!(
+        (&devices[0]["id"], &devices[0]["type"], &devices[0]["name"]),
+        (&json!(id), &json!("web"), &json!("Browser"))
+    );
     assert!(!devices.to_string().contains("token-1"));
     let fact = service.fact(EventType::DeviceRegistered, &id).await;
     assert_eq!((fact.user_id.as_str(), &fact.data["type"]), ("ada", &json!("web")));
@@ -128,7 +131,11 @@ async fn somebody_elses_device_cannot_be_removed() {
 async fn nobody_gets_nothing() {
     let service = Service::start().await;
     let nobody = service.nobody();
-    for answer in [nobody.get("/device").await, nobody.get("/notifications").await, nobody.post("/device/register", &body("t")).await] {
+    for answer in [
+        nobody.get("/device").await,
+        nobody.get("/notifications").await,
+        nobody.post("/device/register", &body("t")).await,
+    ] {
         assert_eq!((answer.status, answer.reason()), (401, Some("UNAUTHENTICATED")));
     }
 }

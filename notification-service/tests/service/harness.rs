@@ -13,7 +13,8 @@ use serde_json::json;
 use shared::{
     bus::{self, Message, QueueSpec, Settlement, SharedBus, Subscription, Topology},
     contract::{
-        Channel, Envelope, Event, EventType, NotifyContent, OutcomeData, Priority, Schema, SendData, new_id, occurrence_id,
+        Channel, Envelope, Event, EventType, NotifyContent, OutcomeData, Priority, Schema, SendData, new_id,
+        occurrence_id,
     },
 };
 use sqlx::PgPool;
@@ -22,14 +23,14 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// How long anything may take.
-pub const LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 const FACTS: &str = "facts";
 
 /// The service, and what surrounds it.
-pub struct Service {
-    pub sandbox: Sandbox,
-    pub pool: PgPool,
-    pub bus: SharedBus,
+pub(crate) struct Service {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) pool: PgPool,
+    pub(crate) bus: SharedBus,
     url: String,
     admin_url: String,
     shutdown: CancellationToken,
@@ -41,12 +42,12 @@ pub struct Service {
 
 impl Service {
     /// Starts the service.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(&[]).await
     }
 
     /// Starts the service with some variables set differently.
-    pub async fn start_with(variables: &[(&str, &str)]) -> Self {
+    pub(crate) async fn start_with(variables: &[(&str, &str)]) -> Self {
         let database = support::postgres::migrated("notification", &MIGRATOR).await;
         let sandbox = Sandbox::start(sandbox::Options::default()).await.expect("a sandbox");
         sandbox.set_mode(usual());
@@ -75,7 +76,7 @@ impl Service {
     }
 
     /// Starts the service again on the same database.
-    pub async fn run(&mut self) {
+    pub(crate) async fn run(&mut self) {
         let config = Config::read(&self.environment).expect("a complete environment");
         let app = App::build(config).await.expect("the service is built");
         self.url = format!("http://{}", app.rest_addr());
@@ -87,50 +88,51 @@ impl Service {
     }
 
     /// Stops the service and waits until it has drained.
-    pub async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         self.shutdown.cancel();
         let running = self.running.take().expect("it runs");
         running.await.expect("no panic").expect("a clean end");
     }
 
     /// The REST API as a user.
-    pub fn user(&self, id: &str) -> Client {
+    pub(crate) fn user(&self, id: &str) -> Client {
         Client::new(&self.url).as_user(id, &format!("{id}@example.com"))
     }
 
     /// The REST API as nobody.
-    pub fn nobody(&self) -> Client {
+    pub(crate) fn nobody(&self) -> Client {
         Client::new(&self.url)
     }
 
     /// Registers a device of a user and answers its id.
-    pub async fn device(&self, user: &str, token: &str) -> String {
+    pub(crate) async fn device(&self, user: &str, token: &str) -> String {
         self.user(user).post("/device/register", &json!({"fcmToken": token, "type": "android"})).await.expect(201).id()
     }
 
     /// Lets an occurrence come due for a user.
-    pub async fn due(&self, user: &str, channels: &[Channel]) -> Due {
+    pub(crate) async fn due(&self, user: &str, channels: &[Channel]) -> Due {
         let due = Due::now(user, channels);
         self.publish(&[due.message()]).await;
         due
     }
 
     /// Publishes to the topic of what is due.
-    pub async fn publish(&self, messages: &[Message]) {
+    pub(crate) async fn publish(&self, messages: &[Message]) {
         let results = self.bus.publish("notification-topic", messages).await.expect("the bus is there");
         results.into_iter().for_each(|result| result.expect("published"));
     }
 
     /// Waits until a delivery of the occurrence ended (or waits again) as expected, and answers its reason and attempts.
-    pub async fn ends(&self, due: &Due, channel: Channel, state: &str) -> (Option<String>, i32) {
+    pub(crate) async fn ends(&self, due: &Due, channel: Channel, state: &str) -> (Option<String>, i32) {
         eventually(LIMIT, async || {
-            let row: Option<(String, Option<String>, i32)> =
-                sqlx::query_as("select state, reason, attempts from deliveries where occurrence_id = $1 and channel = $2")
-                    .bind(due.id())
-                    .bind(channel.as_str())
-                    .fetch_optional(&self.pool)
-                    .await
-                    .map_err(|error| error.to_string())?;
+            let row: Option<(String, Option<String>, i32)> = sqlx::query_as(
+                "select state, reason, attempts from deliveries where occurrence_id = $1 and channel = $2",
+            )
+            .bind(due.id())
+            .bind(channel.as_str())
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(|error| error.to_string())?;
             match row {
                 Some((found, reason, attempts)) if found == state => Ok((reason, attempts)),
                 other => Err(format!("{other:?}")),
@@ -140,7 +142,7 @@ impl Service {
     }
 
     /// Lets every retry be due now.
-    pub async fn hurry(&self) {
+    pub(crate) async fn hurry(&self) {
         sqlx::query("update deliveries set next_attempt_at = now() where state = 'pending' and attempts > 0 and next_attempt_at > now()")
             .execute(&self.pool)
             .await
@@ -148,24 +150,24 @@ impl Service {
     }
 
     /// How many deliveries are in this state.
-    pub async fn count(&self, state: &str) -> i64 {
+    pub(crate) async fn count(&self, state: &str) -> i64 {
         let count = sqlx::query_scalar("select count(*) from deliveries where state = $1").bind(state);
         count.fetch_one(&self.pool).await.expect("counted")
     }
 
     /// The pushes to a token that FCM accepted.
-    pub fn pushes(&self, token: &str) -> Vec<std::sync::Arc<Captured>> {
+    pub(crate) fn pushes(&self, token: &str) -> Vec<std::sync::Arc<Captured>> {
         self.sandbox.captured().into_iter().filter(|it| it.push().is_some_and(|push| push.token == token)).collect()
     }
 
     /// The e-mails to an address that SES accepted.
-    pub fn emails(&self, address: &str) -> Vec<std::sync::Arc<Captured>> {
+    pub(crate) fn emails(&self, address: &str) -> Vec<std::sync::Arc<Captured>> {
         let to = |it: &Captured| it.email().is_some_and(|email| email.to.iter().any(|to| to == address));
         self.sandbox.captured().into_iter().filter(|it| to(it)).collect()
     }
 
     /// Waits until the topic of facts told this of the item, and answers it.
-    pub async fn fact(&self, event_type: EventType, item_id: &str) -> Envelope {
+    pub(crate) async fn fact(&self, event_type: EventType, item_id: &str) -> Envelope {
         eventually(LIMIT, async || {
             self.receive_facts().await;
             self.told().into_iter().find(|it| it.event_type == event_type && it.item_id.as_str() == item_id)
@@ -174,17 +176,17 @@ impl Service {
     }
 
     /// The outcome that the topic of facts told of an occurrence.
-    pub async fn outcome(&self, due: &Due, event_type: EventType) -> OutcomeData {
+    pub(crate) async fn outcome(&self, due: &Due, event_type: EventType) -> OutcomeData {
         self.fact(event_type, due.send.item_id.as_str()).await.outcome().expect("an outcome")
     }
 
     /// Every fact that was told so far.
-    pub fn told(&self) -> Vec<Envelope> {
+    pub(crate) fn told(&self) -> Vec<Envelope> {
         self.facts.lock().expect("no panic while it is held").values().cloned().collect()
     }
 
     /// Takes what lies in the queue of facts.
-    pub async fn receive_facts(&self) {
+    pub(crate) async fn receive_facts(&self) {
         let received = self.bus.receive(FACTS, 500, Duration::from_secs(30), Duration::ZERO).await.expect("facts");
         for message in &received {
             let fact = Envelope::decode(message).expect("a readable fact");
@@ -195,16 +197,17 @@ impl Service {
     }
 
     /// Changes how the providers behave.
-    pub fn mode(&self, change: impl FnOnce(&mut Mode)) {
+    pub(crate) fn mode(&self, change: impl FnOnce(&mut Mode)) {
         let mut mode = usual();
         change(&mut mode);
         self.sandbox.set_mode(mode);
     }
 
     /// A figure of the service's metrics, summed over its series whose labels contain `labels`.
-    pub async fn metric(&self, name: &str, labels: &str) -> f64 {
+    pub(crate) async fn metric(&self, name: &str, labels: &str) -> f64 {
         let text = Client::new(&self.admin_url).get("/metrics").await.expect(200).body;
-        let lines = text.as_str().unwrap_or_default().lines().filter(|line| line.starts_with(name) && line.contains(labels));
+        let lines =
+            text.as_str().unwrap_or_default().lines().filter(|line| line.starts_with(name) && line.contains(labels));
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 }
@@ -239,20 +242,20 @@ fn environment(url: &str, sandbox: &Sandbox, variables: &[(&str, &str)]) -> BTre
 
 /// An occurrence that is due.
 #[derive(Debug, Clone)]
-pub struct Due {
-    pub user: String,
-    pub email: Option<String>,
-    pub send: SendData,
+pub(crate) struct Due {
+    pub(crate) user: String,
+    pub(crate) email: Option<String>,
+    pub(crate) send: SendData,
 }
 
 impl Due {
     /// Due now, for a while.
-    pub fn now(user: &str, channels: &[Channel]) -> Self {
+    pub(crate) fn now(user: &str, channels: &[Channel]) -> Self {
         Self::at(user, channels, Utc::now())
     }
 
     /// Due at some time, for an hour.
-    pub fn at(user: &str, channels: &[Channel], due_at: DateTime<Utc>) -> Self {
+    pub(crate) fn at(user: &str, channels: &[Channel], due_at: DateTime<Utc>) -> Self {
         let item_id = new_id().into();
         let content = NotifyContent {
             channels: channels.to_vec(),
@@ -266,7 +269,8 @@ impl Due {
             expires_after_minutes: 60,
         };
         let send = SendData {
-            occurrence_id: occurrence_id("reminder", &String::from(shared::contract::ItemId::clone(&item_id)), due_at).simple(),
+            occurrence_id: occurrence_id("reminder", &String::from(shared::contract::ItemId::clone(&item_id)), due_at)
+                .simple(),
             source: "reminder".to_owned(),
             item_id,
             due_at,
@@ -278,12 +282,12 @@ impl Due {
     }
 
     /// The occurrence's id.
-    pub fn id(&self) -> uuid::Uuid {
+    pub(crate) fn id(&self) -> uuid::Uuid {
         self.send.occurrence_id.into_uuid()
     }
 
     /// The message of the scheduler; each has an event id of its own, as after a crash of the scheduler.
-    pub fn message(&self) -> Message {
+    pub(crate) fn message(&self) -> Message {
         let event = Event {
             event_type: EventType::NotificationSend,
             event_id: new_id(),

@@ -32,7 +32,13 @@ async fn the_cursor_leads_through_all_of_it_once() {
     let (mut seen, mut path) = (Vec::new(), "/notifications?limit=2".to_owned());
     loop {
         let page = service.user("ada").get(&path).await.expect(200).body;
-        seen.extend(page["notifications"].as_array().expect("a list").iter().map(|it| it["id"].as_str().expect("an id").to_owned()));
+        seen.extend(
+            page["notifications"]
+                .as_array()
+                .expect("a list")
+                .iter()
+                .map(|it| it["id"].as_str().expect("an id").to_owned()),
+        );
         let Some(cursor) = page["nextCursor"].as_str() else { break };
         path = format!("/notifications?limit=2&cursor={cursor}");
     }
@@ -45,7 +51,13 @@ async fn the_cursor_leads_through_all_of_it_once() {
 #[tokio::test]
 async fn malformed_parameters_are_named() {
     let service = Service::start().await;
-    for (query, field) in [("limit=0", "limit"), ("limit=101", "limit"), ("limit=x", "limit"), ("cursor=nonsense", "cursor"), ("page=2", "page")] {
+    for (query, field) in [
+        ("limit=0", "limit"),
+        ("limit=101", "limit"),
+        ("limit=x", "limit"),
+        ("cursor=nonsense", "cursor"),
+        ("page=2", "page"),
+    ] {
         let answer = service.user("ada").get(&format!("/notifications?{query}")).await.expect(400);
         assert!(answer.body["error"]["message"].as_str().is_some_and(|text| text.contains(field)), "{}", answer.body);
     }

@@ -58,7 +58,8 @@ async fn claimed(pool: &PgPool, limit: usize) -> Vec<Delivery> {
 
 fn sent(delivery: Delivery) -> Record {
     let now = Utc::now();
-    let verdict = Verdict::Ended { state: DeliveryState::Sent, reason: None, provider_message_id: Some("m".to_owned()) };
+    let verdict =
+        Verdict::Ended { state: DeliveryState::Sent, reason: None, provider_message_id: Some("m".to_owned()) };
     Record { attempts: delivery.attempts + 1, delivery, verdict, started_at: Some(now), at: now, token_is_dead: false }
 }
 
@@ -67,8 +68,16 @@ async fn an_occurrence_is_written_once() {
     let database = support::postgres::migrated("ledger", &MIGRATOR).await;
     let pool = database.pool().await;
     let due = written(&pool, &[], false).await;
-    let again = Dispatch { user_id: "ada".to_owned(), user_email: None, version: 1, send: due.send, deliveries: 1, traceparent: None };
-    let new = intake::insert_dispatches(&mut *pool.acquire().await.expect("a connection"), &[&again]).await.expect("written");
+    let again = Dispatch {
+        user_id: "ada".to_owned(),
+        user_email: None,
+        version: 1,
+        send: due.send,
+        deliveries: 1,
+        traceparent: None,
+    };
+    let new =
+        intake::insert_dispatches(&mut *pool.acquire().await.expect("a connection"), &[&again]).await.expect("written");
     assert_eq!(new, HashSet::new());
 }
 

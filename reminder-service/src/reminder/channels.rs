@@ -24,9 +24,7 @@ impl Channel {
     /// The channel that a word names.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Email, Self::Push]
-            .into_iter()
-            .find(|it| it.as_str() == word)
+        [Self::Email, Self::Push].into_iter().find(|it| it.as_str() == word)
     }
 }
 
@@ -45,10 +43,7 @@ impl Channels {
     ///
     /// # Errors
     /// When the set is empty, or both are given and `notifyType` is not in the set.
-    pub fn asked(
-        notify_type: Option<Channel>,
-        channels: Option<Vec<Channel>>,
-    ) -> Result<Option<Self>, InvalidField> {
+    pub fn asked(notify_type: Option<Channel>, channels: Option<Vec<Channel>>) -> Result<Option<Self>, InvalidField> {
         let Some(mut channels) = channels else {
             return Ok(notify_type.map(|channel| Self(vec![channel])));
         };
@@ -56,10 +51,7 @@ impl Channels {
             return Err(InvalidField::new("channels", "must name at least one"));
         }
         if notify_type.is_some_and(|channel| !channels.contains(&channel)) {
-            return Err(InvalidField::new(
-                "notifyType",
-                "contradicts channels; give one of the two",
-            ));
+            return Err(InvalidField::new("notifyType", "contradicts channels; give one of the two"));
         }
         channels.sort_unstable();
         channels.dedup();

@@ -75,7 +75,9 @@ impl NotifyOffsets {
     pub fn asked(one: Option<i32>, several: Option<Vec<i32>>) -> Result<Option<Self>, InvalidField> {
         let (field, mut minutes) = match (one, several) {
             (None, None) => return Ok(None),
-            (Some(_), Some(_)) => return Err(InvalidField::new("notifyOffset", "cannot be given together with notifyOffsets")),
+            (Some(_), Some(_)) => {
+                return Err(InvalidField::new("notifyOffset", "cannot be given together with notifyOffsets"));
+            }
             (Some(one), None) => ("notifyOffset", vec![one]),
             (None, Some(several)) => ("notifyOffsets", several),
         };

@@ -84,7 +84,9 @@ fn an_instant_is_kept_to_the_millisecond() {
 
 #[test]
 fn a_text_without_an_offset_or_outside_of_what_can_be_written_is_no_instant() {
-    for text in ["", "tomorrow", "2026-05-01", "2026-05-01T08:00:00", "9999-12-31T23:59:59-01:00", "0001-01-01T00:00:00+01:00"] {
+    for text in
+        ["", "tomorrow", "2026-05-01", "2026-05-01T08:00:00", "9999-12-31T23:59:59-01:00", "0001-01-01T00:00:00+01:00"]
+    {
         assert!(due_date(text).is_err(), "{text}");
     }
 }
@@ -95,20 +97,51 @@ fn an_address_has_a_shape() {
         assert!(looks_like_an_address(text), "{text}");
     }
     let long = format!("{}@example.com", "a".repeat(65));
-    for text in ["", "u1", "@example.com", "u1@", "u1@@example.com", "u 1@example.com", "u1@exa mple.com", "u1@.com", "u1.@example.com", &long] {
+    for text in [
+        "",
+        "u1",
+        "@example.com",
+        "u1@",
+        "u1@@example.com",
+        "u 1@example.com",
+        "u1@exa mple.com",
+        "u1@.com",
+        "u1.@example.com",
+        &long,
+    ] {
         assert!(!looks_like_an_address(text), "{text}");
     }
 }
 
 #[test]
 fn a_link_is_web_absolute_and_public() {
-    for text in ["https://example.com", "HTTP://Example.com/a?b=c#d", "http://192.168.1.5:8080/x", "https://exämple.de/ü", "http://[2001:db8::1]/"] {
+    for text in [
+        "https://example.com",
+        "HTTP://Example.com/a?b=c#d",
+        "http://192.168.1.5:8080/x",
+        "https://exämple.de/ü",
+        "http://[2001:db8::1]/",
+    ] {
         assert_eq!(Link::parse(text.to_owned()).map(|it| it.map(Link::into_string)), Ok(Some(text.to_owned())));
     }
     for text in [
-        "javascript:alert(1)", "ftp://example.com", "//example.com", "example.com", "http:example.com", "http:///", "https://",
-        "https://user@example.com", "https://user:secret@example.com", "https://exam ple.com", "https://example.com/\n", "https:\\\\example.com",
-        "http://169.254.169.254/latest", "http://0xa9fea9fe/", "http://[fe80::1]/", "http://[::ffff:169.254.169.254]/", "http://example.com:99999/",
+        "javascript:alert(1)",
+        "ftp://example.com",
+        "//example.com",
+        "example.com",
+        "http:example.com",
+        "http:///",
+        "https://",
+        "https://user@example.com",
+        "https://user:secret@example.com",
+        "https://exam ple.com",
+        "https://example.com/\n",
+        "https:\\\\example.com",
+        "http://169.254.169.254/latest",
+        "http://0xa9fea9fe/",
+        "http://[fe80::1]/",
+        "http://[::ffff:169.254.169.254]/",
+        "http://example.com:99999/",
     ] {
         assert!(Link::parse(text.to_owned()).is_err(), "{text}");
     }

@@ -51,8 +51,7 @@ texts! {
 
 /// Whether the messages between services can carry a character.
 pub(super) fn is_carried(character: char) -> bool {
-    matches!(character, '\n' | '\t')
-        || !(character.is_control() || matches!(character, '\u{fffe}' | '\u{ffff}'))
+    matches!(character, '\n' | '\t') || !(character.is_control() || matches!(character, '\u{fffe}' | '\u{ffff}'))
 }
 
 fn longer_than(text: &str, limit: usize) -> bool {
@@ -151,11 +150,9 @@ impl Locale {
     pub fn parse(text: String) -> Result<Self, InvalidField> {
         let mut subtags = text.split('-');
         let language = subtags.next().unwrap_or_default();
-        let language_fits =
-            (2..=8).contains(&language.len()) && language.bytes().all(|it| it.is_ascii_alphabetic());
-        let others_fit = subtags.all(|it| {
-            (1..=8).contains(&it.len()) && it.bytes().all(|it| it.is_ascii_alphanumeric())
-        });
+        let language_fits = (2..=8).contains(&language.len()) && language.bytes().all(|it| it.is_ascii_alphabetic());
+        let others_fit =
+            subtags.all(|it| (1..=8).contains(&it.len()) && it.bytes().all(|it| it.is_ascii_alphanumeric()));
         if text.len() <= MAX_LOCALE && language_fits && others_fit {
             return Ok(Self(text));
         }

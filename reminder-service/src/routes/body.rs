@@ -11,8 +11,8 @@ use utoipa::ToSchema;
 
 use super::examples;
 use crate::reminder::{
-    Change, Channels, Details, ExpiresAfter, InvalidField, Link, Locale, Message, NotifyOffsets, Pairs, Schedule, TimeZone,
-    Title, due_date,
+    Change, Channels, Details, ExpiresAfter, InvalidField, Link, Locale, Message, NotifyOffsets, Pairs, Schedule,
+    TimeZone, Title, due_date,
 };
 
 /// A reminder to be made. What is left out has its default.

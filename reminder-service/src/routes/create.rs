@@ -64,8 +64,14 @@ pub(super) async fn create(
     let made = Made { id: id.simple().to_string() };
     let answer = json!(made);
     let key = body.key.as_ref();
-    let new =
-        store::NewReminder { id, user_id: &identity.user_id, details: &details, message: &message, key, answer: &answer };
+    let new = store::NewReminder {
+        id,
+        user_id: &identity.user_id,
+        details: &details,
+        message: &message,
+        key,
+        answer: &answer,
+    };
     match store::create(&api.pool, new).await? {
         Created::At(created_at) => {
             api.handoff.after_commit([message.stamped(created_at, 1)]);

@@ -7,8 +7,8 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::reminder::{
-    Channel, Channels, Details, ExpiresAfter, Link, Locale, Message, NotifyOffsets, Pairs, Priority, Reminder, Schedule,
-    TimeZone, Title,
+    Channel, Channels, Details, ExpiresAfter, Link, Locale, Message, NotifyOffsets, Pairs, Priority, Reminder,
+    Schedule, TimeZone, Title,
 };
 
 /// What was read, and when by the database's clock.

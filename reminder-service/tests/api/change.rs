@@ -28,7 +28,8 @@ async fn a_change_touches_what_it_names_and_nothing_else() {
     ] {
         let path = format!("/reminders/{}", service.make(&full()).await);
         let after = service.ada.patch(&path, &fields).await.expect(200).body;
-        let own = json!({"id": after["id"], "createdAt": after["createdAt"], "updatedAt": after["updatedAt"], "version": 2});
+        let own =
+            json!({"id": after["id"], "createdAt": after["createdAt"], "updatedAt": after["updatedAt"], "version": 2});
         assert_eq!(after, merged(merged(merged(before.clone(), fields), also), own));
         assert_eq!(service.ada.get(&path).await.expect(200).body, after);
     }
@@ -101,7 +102,9 @@ async fn another_users_reminder_is_missing() {
     let path = format!("/reminders/{}", service.make(&least_with(json!({"title": "Mine"}))).await);
     let other = service.anonymous.as_user("bob", "bob@example.com");
 
-    for answer in [other.patch(&path, &json!({"title": "His"})).await, other.post(&path, &json!({"title": "His"})).await] {
+    for answer in
+        [other.patch(&path, &json!({"title": "His"})).await, other.post(&path, &json!({"title": "His"})).await]
+    {
         assert_eq!(answer.expect(404).reason(), Some("MISSING_REMINDER"));
     }
     assert_eq!(service.ada.get(&path).await.expect(200).body["title"], "Mine");

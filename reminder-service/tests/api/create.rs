@@ -19,7 +19,11 @@ async fn what_is_left_out_has_its_default() {
         "status": "scheduled", "nextAt": date, "version": 1
     });
     assert_eq!(reminder, expected);
-    assert!(reminder["createdAt"].as_str().is_some_and(|at| at.len() == "2026-05-01T08:00:00.000Z".len() && at.ends_with('Z')));
+    assert!(
+        reminder["createdAt"]
+            .as_str()
+            .is_some_and(|at| at.len() == "2026-05-01T08:00:00.000Z".len() && at.ends_with('Z'))
+    );
 }
 
 #[tokio::test]

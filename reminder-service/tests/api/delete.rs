@@ -12,7 +12,11 @@ async fn a_deleted_reminder_is_gone() {
     let answer = service.ada.delete(&path).await.expect(200);
 
     assert_eq!(answer.body, json!(""), "the answer is empty");
-    for answer in [service.ada.get(&path).await, service.ada.delete(&path).await, service.ada.patch(&path, &json!({"title": "x"})).await] {
+    for answer in [
+        service.ada.get(&path).await,
+        service.ada.delete(&path).await,
+        service.ada.patch(&path, &json!({"title": "x"})).await,
+    ] {
         assert_eq!(answer.expect(404).reason(), Some("MISSING_REMINDER"));
     }
     assert_eq!(service.count("reminders").await, 0);

@@ -52,7 +52,8 @@ async fn a_refusal_does_not_use_the_key_up() {
 async fn a_repeat_is_answered_even_when_its_date_has_passed_meanwhile() {
     let service = Service::start().await;
     let keyed = service.ada.with_header("Idempotency-Key", "k1");
-    let body = least_with(json!({"date": crate::service::wire(chrono::Utc::now() + chrono::TimeDelta::milliseconds(900))}));
+    let body =
+        least_with(json!({"date": crate::service::wire(chrono::Utc::now() + chrono::TimeDelta::milliseconds(900))}));
     let id = keyed.post("/reminders", &body).await.expect(201).id();
     let passed = async || service.ada.get(&format!("/reminders/{id}")).await.body["status"] == "completed";
     support::eventually(std::time::Duration::from_secs(5), passed).await;

@@ -31,7 +31,10 @@ async fn the_newest_come_first_in_parts_by_limit_and_offset() {
     let made = made(&service, 12).await;
 
     let first = list(&service.ada, "").await;
-    assert_eq!((ids(&first), &first["limit"], &first["offset"], &first["total"]), (made[..10].to_vec(), &json!(10), &json!(0), &json!(12)));
+    assert_eq!(
+        (ids(&first), &first["limit"], &first["offset"], &first["total"]),
+        (made[..10].to_vec(), &json!(10), &json!(0), &json!(12))
+    );
     let second = list(&service.ada, "?limit=5&offset=10").await;
     assert_eq!((ids(&second), &second["offset"], &second["total"]), (made[10..].to_vec(), &json!(10), &json!(12)));
     let beyond = list(&service.ada, "?offset=12").await;

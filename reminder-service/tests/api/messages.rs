@@ -1,36 +1,25 @@
 //! What every change tells on the event topic, through the outbox and the relay.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use secrecy::SecretString;
 use serde_json::json;
 use shared::{
-    bus::{self, BusSettings, QueueSpec, Settlement, SharedBus, Subscription, Topology, settings::PostgresSettings},
+    bus::{Settlement, SharedBus},
     contract::{Channel, Envelope, EventType},
 };
 use support::eventually;
 
-use crate::service::{Service, least_with};
+use crate::service::{LISTENER, Service, bus, least_with, wire};
 
 const LIMIT: Duration = Duration::from_secs(20);
-const QUEUE: &str = "listener";
-
-async fn listener(service: &Service) -> SharedBus {
-    let url = SecretString::from(service.database.url().to_owned());
-    let bus = bus::connect(&BusSettings::Postgres(PostgresSettings { url, max_connections: 2 })).await.expect("a bus");
-    let subscription = Subscription { topic: "event-topic".to_owned(), filter: BTreeMap::new() };
-    let queue = QueueSpec { queue: QUEUE.to_owned(), max_receive_count: 5, subscriptions: vec![subscription] };
-    bus.ensure(&Topology { topics: vec!["event-topic".to_owned()], queues: vec![queue] }).await.expect("a queue");
-    bus
-}
 
 async fn heard(bus: &SharedBus, count: usize) -> Vec<Envelope> {
     let mut heard = Vec::new();
     while heard.len() < count {
-        let received = bus.receive(QUEUE, 10, Duration::from_secs(30), LIMIT).await.expect("messages");
+        let received = bus.receive(LISTENER, 10, Duration::from_secs(30), LIMIT).await.expect("messages");
         assert!(!received.is_empty(), "only {} messages came", heard.len());
         heard.extend(received.iter().map(|message| Envelope::decode(message).expect("an event")));
-        bus.settle(QUEUE, received.into_iter().map(|it| (it, Settlement::Done)).collect()).await.expect("settled");
+        bus.settle(LISTENER, received.into_iter().map(|it| (it, Settlement::Done)).collect()).await.expect("settled");
     }
     heard.sort_by_key(|event| event.version);
     heard
@@ -39,7 +28,7 @@ async fn heard(bus: &SharedBus, count: usize) -> Vec<Envelope> {
 #[tokio::test]
 async fn every_change_is_told_once_with_its_version_and_the_requests_trace() {
     let service = Service::start().await;
-    let bus = listener(&service).await;
+    let bus = bus(service.database.url()).await.expect("a bus");
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let ada = service.ada.with_header("traceparent", trace);
 
@@ -51,15 +40,21 @@ async fn every_change_is_told_once_with_its_version_and_the_requests_trace() {
 
     let events = heard(&bus, 3).await;
     let types: Vec<_> = events.iter().map(|event| (event.event_type, event.version)).collect();
-    assert_eq!(types, [(EventType::ReminderCreated, 1), (EventType::ReminderUpdated, 2), (EventType::ReminderDeleted, 3)]);
+    assert_eq!(
+        types,
+        [(EventType::ReminderCreated, 1), (EventType::ReminderUpdated, 2), (EventType::ReminderDeleted, 3)]
+    );
     for event in &events {
         assert_eq!((event.user_id.as_str(), event.user_email.as_deref()), ("ada", Some("ada@example.com")));
-        assert_eq!((event.item_id.as_str(), event.traceparent.map(|it| it.to_string())), (id.as_str(), Some(trace.to_owned())));
+        assert_eq!(
+            (event.item_id.as_str(), event.traceparent.map(|it| it.to_string())),
+            (id.as_str(), Some(trace.to_owned()))
+        );
     }
     let (created, updated) = (events[0].reminder().expect("a reminder"), events[1].reminder().expect("a reminder"));
     assert_eq!((created.notify_offsets, created.content.channels), (vec![0, 10], vec![Channel::Email, Channel::Push]));
     assert_eq!((updated.content.message.as_str(), updated.content.title.as_deref()), ("Three", Some("Tablets")));
-    assert_eq!(crate::service::wire(events[1].occurred_at), changed["updatedAt"], "the database's time of the change");
+    assert_eq!(wire(events[1].occurred_at), changed["updatedAt"], "the database's time of the change");
     assert_eq!(events[2].data, json!({}));
 }
 
@@ -75,7 +70,7 @@ async fn the_outbox_is_empty_once_everything_is_told() {
 #[tokio::test]
 async fn what_a_crash_left_in_the_outbox_is_told_by_the_next_process() {
     let service = Service::start().await;
-    let bus = listener(&service).await;
+    let bus = bus(service.database.url()).await.expect("a bus");
     let database = service.stop().await;
     let left = "insert into outbox (event_id, body, attributes, lease_until)
         values ('01979a3c-7e2f-7c41-b1d1-e0a5d2c3f4a5', '{\"itemId\":\"i1\",\"userId\":\"u1\",\"eventData\":{}}',

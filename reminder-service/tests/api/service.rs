@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use reminder_service::{App, Config};
+use secrecy::SecretString;
 use serde_json::{Value, json};
+use shared::bus::{self, BusSettings, QueueSpec, SharedBus, Subscription, Topology, settings::PostgresSettings};
 use support::{
     eventually,
     http::{Answer, Client},
@@ -29,8 +31,11 @@ pub(crate) struct Service {
 impl Service {
     /// Starts the service on a database that is migrated already, and waits until it is ready.
     pub(crate) async fn start() -> Self {
-        let migrated = async |url: String| Ok(reminder_service::migrate(&config(&url, &[])).await?);
-        let database = postgres::database_from("reminders", "reminder-service migrated, with its topic", migrated).await;
+        let filled = async |url: String| {
+            reminder_service::migrate(&config(&url, &[])).await?;
+            Ok(listen(&url).await?)
+        };
+        let database = postgres::database_from("reminders", "reminder-service migrated, and a listener", filled).await;
         let service = Self::start_on(database, &[]).await;
         service.ready().await;
         service
@@ -83,8 +88,25 @@ impl Service {
     }
 }
 
+/// The queue of whoever listens to the event topic.
+pub(crate) const LISTENER: &str = "listener";
+
+/// The bus of a database.
+pub(crate) async fn bus(url: &str) -> Result<SharedBus, bus::Error> {
+    let settings = PostgresSettings { url: SecretString::from(url.to_owned()), max_connections: 2 };
+    bus::connect(&BusSettings::Postgres(settings)).await
+}
+
+/// Subscribes a queue to the event topic: the bus takes nothing that nobody would receive.
+pub(crate) async fn listen(url: &str) -> Result<(), bus::Error> {
+    let subscription = Subscription { topic: "event-topic".to_owned(), filter: BTreeMap::new() };
+    let queue = QueueSpec { queue: LISTENER.to_owned(), max_receive_count: 5, subscriptions: vec![subscription] };
+    bus(url).await?.ensure(&Topology { topics: vec!["event-topic".to_owned()], queues: vec![queue] }).await
+}
+
 pub(crate) fn config(url: &str, more: &[(&str, &str)]) -> Config {
-    let fixed = [("DATABASE_URL", url), ("BUS", "postgres"), ("BUS_DATABASE_URL", url), ("PORT", "0"), ("ADMIN_PORT", "0")];
+    let fixed =
+        [("DATABASE_URL", url), ("BUS", "postgres"), ("BUS_DATABASE_URL", url), ("PORT", "0"), ("ADMIN_PORT", "0")];
     let pairs = fixed.iter().chain([&("BIND_ADDRESS", "127.0.0.1")]).chain(more);
     let env: BTreeMap<String, String> = pairs.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     Config::read(&env).expect("a configuration")

@@ -55,7 +55,8 @@ async fn a_drain_tells_what_was_answered() {
         service.make(&least()).await;
     }
     let database = service.stop().await;
-    let waiting: i64 = sqlx::query_scalar("select count(*) from outbox").fetch_one(&database.pool().await).await.expect("a count");
+    let waiting: i64 =
+        sqlx::query_scalar("select count(*) from outbox").fetch_one(&database.pool().await).await.expect("a count");
     assert_eq!(waiting, 0);
 }
 

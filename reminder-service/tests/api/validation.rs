@@ -125,7 +125,9 @@ async fn a_body_that_is_none_is_refused() {
 async fn a_text_that_is_no_json_is_refused() {
     let service = Service::start().await;
     let deep = format!("{{\"message\":{}", "[".repeat(50_000));
-    for text in ["{", "not json", "{\"date\":\"a\"} trailing", "{\"message\":\"\u{1}\"}", "{\"message\":\"\\ud800\"}", &deep] {
+    for text in
+        ["{", "not json", "{\"date\":\"a\"} trailing", "{\"message\":\"\u{1}\"}", "{\"message\":\"\\ud800\"}", &deep]
+    {
         let request = support::http::plain().post(format!("{}/reminders", service.base)).body(text.to_owned());
         let request = request.header("X-Authenticated-Userid", "ada").header("X-Consumer-Username", "ada@example.com");
         assert_eq!(request.send().await.expect("an answer").status(), 400);

@@ -15,7 +15,7 @@ const MAX_RECEIVE_COUNT: u32 = 5;
 pub(crate) async fn provision(ministack: &MiniStack) -> BTreeMap<String, String> {
     let settings = AwsSettings {
         region: "us-east-1".to_owned(),
-        endpoint_url: Some(ministack.url()),
+        endpoint_url: Some(ministack.endpoint().to_owned()),
         credentials: Some(("test".to_owned(), SecretString::from("test"))),
     };
     let config = sdk_config(&settings).await;
@@ -26,11 +26,11 @@ pub(crate) async fn provision(ministack: &MiniStack) -> BTreeMap<String, String>
     let notification_queue = queue(&sqs, "notification-queue").await;
     subscribe(&sns, &event_topic, &event_queue.arn, false).await;
     subscribe(&sns, &notification_topic, &notification_queue.arn, true).await;
-    verify(&ministack.url(), crate::house::SOURCE_EMAIL).await;
+    verify(ministack.endpoint(), crate::house::SOURCE_EMAIL).await;
     [
         ("BUS", "aws".to_owned()),
         ("AWS_REGION", "us-east-1".to_owned()),
-        ("AWS_ENDPOINT_URL", ministack.url()),
+        ("AWS_ENDPOINT_URL", ministack.endpoint().to_owned()),
         ("AWS_ACCESS_KEY_ID", "test".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
         ("EVENT_TOPIC_ARN", event_topic),

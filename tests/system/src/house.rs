@@ -206,7 +206,7 @@ impl House {
         let settings = match &self.ministack {
             Some(ministack) => BusSettings::Aws(AwsSettings {
                 region: "us-east-1".to_owned(),
-                endpoint_url: Some(ministack.url()),
+                endpoint_url: Some(ministack.endpoint().to_owned()),
                 credentials: Some(("test".to_owned(), SecretString::from("test"))),
             }),
             None => BusSettings::Postgres(PostgresSettings { url: self.bus.url().into(), max_connections: 2 }),
@@ -231,7 +231,7 @@ impl House {
                     .filter(|mail| mail.to.iter().any(|to| to.contains(address)));
                 mine.map(|mail| mail.subject.clone()).collect()
             }
-            Some(ministack) => aws::mailed(&ministack.url(), address).await,
+            Some(ministack) => aws::mailed(ministack.endpoint(), address).await,
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::channels::wording;
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
 use lettre::{Address, Message};
-use minijinja::{Environment, UndefinedBehavior, context};
+use minijinja::{AutoEscape, Environment, Output, State, UndefinedBehavior, Value, context, escape_formatter};
 
 /// The longest subject, in characters; a title may be longer.
 const LONGEST_SUBJECT: usize = 200;
@@ -49,6 +49,7 @@ impl Composer {
         }
         let mut templates = Environment::new();
         templates.set_undefined_behavior(UndefinedBehavior::Strict);
+        templates.set_formatter(write_value);
         for (name, text) in [
             ("reminder.txt", include_str!("../../../templates/reminder.txt")),
             ("reminder.html", include_str!("../../../templates/reminder.html")),
@@ -97,6 +98,27 @@ impl Composer {
         let html = self.templates.get_template("reminder.html")?.render(&context)?;
         Ok((text, html))
     }
+}
+
+/// Writes a value into a template. In HTML only what has a meaning there is escaped: minijinja's own escaping turns every
+/// slash of a link into an entity too, which some mail scanners do not read as a link.
+fn write_value(out: &mut Output<'_>, state: &State<'_, '_>, value: &Value) -> Result<(), minijinja::Error> {
+    let text = match (state.auto_escape(), value.as_str()) {
+        (AutoEscape::Html, Some(text)) if !value.is_safe() => text,
+        _ => return escape_formatter(out, state, value),
+    };
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            other => escaped.push(other),
+        }
+    }
+    Ok(out.write_str(&escaped)?)
 }
 
 /// A title as a header: one line, no control characters, not endless.

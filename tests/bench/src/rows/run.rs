@@ -1,9 +1,8 @@
 //! One run through the whole pipeline: reminders are made, come due, arrive, are recorded, and are known to have been sent.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{bail, ensure};
-use sqlx::PgPool;
 
 use super::{
     STUCK_LIMIT,
@@ -78,12 +77,7 @@ pub(crate) async fn run(stage: &Stage<'_>, services: &Services, plan: Plan, name
     }
     let meter = Meter::start(stage.watched(services))?;
     wait_for_arrivals(stage, count as usize, last_ms, name).await?;
-    let span = (instant(first_ms), instant(last_ms));
-    let recorded = wait_for(first_ms, RECORD_PAUSE, "recorded as sent", count, async || {
-        let done = !ledger::any_unfinished(&stage.devices).await?;
-        if done { ledger::recorded_sent(&stage.devices, span.0, span.1).await } else { Ok(0) }
-    })
-    .await?;
+    let recorded = wait_for_records(stage, count, first_ms, last_ms).await?;
     let known = wait_for_facts(stage, count, first_ms, last_ms).await?;
     let usage = meter.read()?;
     let arrivals = Arrivals::of(&stage.house.provider.records().await?);
@@ -111,41 +105,46 @@ async fn wait_for_arrivals(stage: &Stage<'_>, count: usize, last_ms: u64, name: 
     }
 }
 
+/// Waits until the ledger shows every delivery as sent.
+async fn wait_for_records(stage: &Stage<'_>, count: u32, first_ms: u64, last_ms: u64) -> anyhow::Result<Duration> {
+    let quiet = async || anyhow::Ok(!ledger::any_unfinished(&stage.devices).await?);
+    let sent = async || ledger::recorded_sent(&stage.devices, instant(first_ms), instant(last_ms)).await;
+    wait_for("recorded as sent", count, first_ms, RECORD_PAUSE, quiet, sent).await
+}
+
 /// Waits until the outcomes have gone through the outbox and the bus and event-service has applied them.
 async fn wait_for_facts(stage: &Stage<'_>, count: u32, first_ms: u64, last_ms: u64) -> anyhow::Result<Duration> {
     let bus = stage.bus().await?;
-    let (first, last) = (instant(first_ms), instant(last_ms));
-    let published = async |pool: &PgPool| anyhow::Ok(!ledger::any_unpublished(pool).await?);
-    wait_for(first_ms, ARRIVAL_PAUSE, "known to event-service as sent", count, async || {
+    let quiet = async || {
         let depth = bus.depth("event-queue").await?;
         let idle = depth.visible + depth.in_flight == 0;
-        if idle && published(&stage.devices).await? && published(&stage.notifications).await? {
-            ledger::known_sent(&stage.notifications, first, last).await
-        } else {
-            Ok(0)
-        }
-    })
-    .await
+        let published =
+            !ledger::any_unpublished(&stage.devices).await? && !ledger::any_unpublished(&stage.notifications).await?;
+        anyhow::Ok(idle && published)
+    };
+    let sent = async || ledger::known_sent(&stage.notifications, instant(first_ms), instant(last_ms)).await;
+    wait_for("known to event-service as sent", count, first_ms, ARRIVAL_PAUSE, quiet, sent).await
 }
 
-/// Waits until `seen` tells the whole count; how long that was after `since_ms`.
+/// Waits until all is quiet and `seen` confirms the whole count; how long after `since_ms` it became quiet.
 async fn wait_for(
-    since_ms: u64,
-    pause: Duration,
     what: &str,
     count: u32,
+    since_ms: u64,
+    pause: Duration,
+    quiet: impl AsyncFn() -> anyhow::Result<bool>,
     seen: impl AsyncFn() -> anyhow::Result<usize>,
 ) -> anyhow::Result<Duration> {
     let begun = Instant::now();
     loop {
-        let now = seen().await?;
-        if now == count as usize {
-            let since = Duration::from_millis(since_ms);
-            let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-            return Ok(now.saturating_sub(since));
+        let is_quiet = quiet().await?;
+        let since =
+            SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().saturating_sub(Duration::from_millis(since_ms));
+        if is_quiet && seen().await? == count as usize {
+            return Ok(since);
         }
         if begun.elapsed() > STUCK_LIMIT {
-            bail!("{now} of {count} were {what}, {STUCK_LIMIT:?} after the last arrived");
+            bail!("{} of {count} were {what}, {STUCK_LIMIT:?} after the last arrived", seen().await?);
         }
         tokio::time::sleep(pause).await;
     }

@@ -36,7 +36,7 @@ async fn refused_credentials_stop_the_lane_and_lose_nothing(bus: Bus) {
     let house = House::start(bus).await;
     let ada = house.person("ada");
     ada.registers("token-1", "android").await;
-    house.sandbox.set_mode(Mode { fcm: Some(FcmMode { status: Some(403), ..FcmMode::default() }), ..Mode::default() });
+    house.sandbox.set_mode(Mode { fcm: FcmMode { status: Some(403), ..FcmMode::default() }, ..Mode::default() });
     for number in 0..5 {
         ada.is_reminded_in(1, &["push", "email"], &format!("no. {number}")).await;
     }
