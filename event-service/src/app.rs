@@ -27,9 +27,9 @@ use crate::{
 /// Events in one batch at the most.
 const BATCH: usize = 500;
 /// For how long a received batch is hidden; extended while it is held.
-const VISIBILITY: Duration = Duration::from_secs(30);
+const VISIBILITY: Duration = Duration::from_secs(10);
 /// Receipts without a settlement before a message is dead-lettered.
-const MAX_RECEIVE_COUNT: u32 = 5;
+const MAX_RECEIVE_COUNT: u32 = 10;
 
 /// The service as its command line sees it.
 #[derive(Debug, Clone, Copy)]
@@ -74,10 +74,15 @@ pub async fn migrate(config: &Config) -> anyhow::Result<()> {
 
 /// What event-service relies on: its topic, and its queue subscribed to the events it consumes.
 fn topology(bus: &BusConfig) -> Topology {
-    let consumed = EventType::ALL.iter().filter(|it| !it.is_event_service_fact() && **it != EventType::NotificationSend);
+    let consumed =
+        EventType::ALL.iter().filter(|it| !it.is_event_service_fact() && **it != EventType::NotificationSend);
     let filter = BTreeMap::from([("eventType".to_owned(), consumed.map(ToString::to_string).collect())]);
     let subscription = Subscription { topic: bus.event_topic.clone(), filter };
-    let queue = QueueSpec { queue: bus.event_queue.clone(), max_receive_count: MAX_RECEIVE_COUNT, subscriptions: vec![subscription] };
+    let queue = QueueSpec {
+        queue: bus.event_queue.clone(),
+        max_receive_count: MAX_RECEIVE_COUNT,
+        subscriptions: vec![subscription],
+    };
     Topology { topics: vec![bus.event_topic.clone()], queues: vec![queue] }
 }
 
@@ -156,13 +161,23 @@ impl App {
 }
 
 /// Consumes and relays until the token is cancelled; the relay ends after the consumer, whose last facts it publishes.
-async fn work(config: &Config, store: Store, pool: PgPool, bus: SharedBus, shutdown: &CancellationToken) -> anyhow::Result<()> {
+async fn work(
+    config: &Config,
+    store: Store,
+    pool: PgPool,
+    bus: SharedBus,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
     let consumed = CancellationToken::new();
     let (relay, handoff) = Relay::new(pool, Arc::clone(&bus), config.bus.event_topic.clone());
     let relay = tokio::spawn(relay.run(consumed.clone()));
     let house = tokio::spawn(housekeeping::run(store.clone(), shutdown.clone()));
-    let settings =
-        ConsumerSettings { queue: config.bus.event_queue.clone(), batch: BATCH, concurrency: config.concurrency, visibility: VISIBILITY };
+    let settings = ConsumerSettings {
+        queue: config.bus.event_queue.clone(),
+        batch: BATCH,
+        concurrency: config.concurrency,
+        visibility: VISIBILITY,
+    };
     let handler = Arc::new(Events::new(store, handoff, PATIENCE, shutdown.clone()));
     consumer::run(bus, settings, handler, shutdown.clone()).await;
     consumed.cancel();

@@ -59,7 +59,11 @@ impl Events {
             if error.is_the_messages() || self.shutdown.is_cancelled() || started.elapsed() >= self.patience {
                 return Err(error);
             }
-            tracing::warn!(error = &error as &dyn std::error::Error, events = incoming.len(), "not applied; trying again");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                events = incoming.len(),
+                "not applied; trying again"
+            );
             metrics::counter!("events_apply_retries_total").increment(1);
             tokio::select! { () = sleep(pause) => {} () = self.shutdown.cancelled() => {} }
             pause = (pause * 2).min(PAUSE.1);

@@ -12,7 +12,11 @@ use crate::{
 };
 
 /// The fact that follows from an outcome of a batch; none when a notification that never was is taken back.
-pub(crate) fn fact(source: Source, known: Option<Known>, outcome: &Outcome<'_>) -> Result<Option<OutboxMessage>, serde_json::Error> {
+pub(crate) fn fact(
+    source: Source,
+    known: Option<Known>,
+    outcome: &Outcome<'_>,
+) -> Result<Option<OutboxMessage>, serde_json::Error> {
     let was_active = known.is_some_and(|known| known.active);
     let event_type = match (outcome.data, was_active) {
         (Some(_), false) => EventType::NotificationCreated,

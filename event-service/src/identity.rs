@@ -34,7 +34,9 @@ impl Source {
 #[must_use]
 pub fn notification_id(source: Source, item_id: &ItemId) -> Uuid {
     let text = item_id.as_str();
-    let own = Uuid::try_parse(text).ok().filter(|id| source == Source::Reminder && id.get_version_num() == 7 && id.simple().to_string() == text);
+    let own = Uuid::try_parse(text)
+        .ok()
+        .filter(|id| source == Source::Reminder && id.get_version_num() == 7 && id.simple().to_string() == text);
     own.unwrap_or_else(|| Uuid::new_v5(&NOTIFICATIONS, format!("{}\n{text}", source.as_str()).as_bytes()))
 }
 

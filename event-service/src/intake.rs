@@ -102,11 +102,19 @@ fn effect(event: &Envelope) -> Result<Effect, Refusal> {
         EventType::NotificationCreate => (Source::Notification, Change::Create(reminder(event)?)),
         EventType::NotificationUpdate => (Source::Notification, Change::Update(reminder(event)?)),
         EventType::NotificationDelete => (Source::Notification, Change::Delete),
-        EventType::NotificationSent | EventType::NotificationFailed | EventType::NotificationSuppressed | EventType::NotificationDeferred => {
+        EventType::NotificationSent
+        | EventType::NotificationFailed
+        | EventType::NotificationSuppressed
+        | EventType::NotificationDeferred => {
             return outcome(event);
         }
-        EventType::DeviceRegistered | EventType::DeviceRemoved | EventType::DeviceInvalidated | EventType::UserErased => return Ok(Effect::Remembered),
-        EventType::NotificationCreated | EventType::NotificationUpdated | EventType::NotificationDeleted => return Ok(Effect::OwnFact),
+        EventType::DeviceRegistered
+        | EventType::DeviceRemoved
+        | EventType::DeviceInvalidated
+        | EventType::UserErased => return Ok(Effect::Remembered),
+        EventType::NotificationCreated | EventType::NotificationUpdated | EventType::NotificationDeleted => {
+            return Ok(Effect::OwnFact);
+        }
         EventType::NotificationSend => return Err(Refusal::Misrouted(event.event_type)),
     };
     Ok(Effect::Notification { source, id: notification_id(source, &event.item_id), change })

@@ -56,7 +56,11 @@ pub struct Delivery {
 
 /// Works out what becomes of a notification; nothing when no event is newer than what is known.
 #[must_use]
-pub fn settle<'a>(known: Option<Known>, mut events: Vec<(&'a Envelope, &'a Change)>, now: DateTime<Utc>) -> Option<Outcome<'a>> {
+pub fn settle<'a>(
+    known: Option<Known>,
+    mut events: Vec<(&'a Envelope, &'a Change)>,
+    now: DateTime<Utc>,
+) -> Option<Outcome<'a>> {
     events.retain(|(event, change)| known.is_none_or(|known| known.gives_way_to(event.version, change)));
     // Between equals the event id decides, so that every replica decides alike.
     events.sort_by_key(|(event, change)| (event.version, change.is_delete(), event.event_id));

@@ -98,13 +98,20 @@ impl App {
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let Self { config, listeners, pool, bus, .. } = self;
         let store = Store::new(pool.clone(), Settings::LEASE);
-        let scheduler = Scheduler::new(store.clone(), Arc::clone(&bus), Settings::new(config.bus.notification_topic.clone()));
+        let scheduler =
+            Scheduler::new(store.clone(), Arc::clone(&bus), Settings::new(config.bus.notification_topic.clone()));
         let started = Started::default();
         let readiness = started.check(readiness(store, scheduler.clone())).until(shutdown.clone());
         // Health stays reachable while the rest drains.
         let stopped = CancellationToken::new();
         let admin_server = tokio::spawn(http::serve(listeners.admin, admin::routes(readiness), stopped.clone()));
-        let startup = Startup { app_env: config.process.app_env, pool: pool.clone(), migrator: None, bus, topology: topology(&config.bus) };
+        let startup = Startup {
+            app_env: config.process.app_env,
+            pool: pool.clone(),
+            migrator: None,
+            bus,
+            topology: topology(&config.bus),
+        };
         if startup.complete(&started, &shutdown).await {
             scheduler.run(shutdown).await;
         }

@@ -97,7 +97,10 @@ impl Releaser {
                 match self.store.mark_released(taken).await {
                     Ok(marked) => return marked,
                     Err(error) => {
-                        tracing::warn!(error = &error as &dyn std::error::Error, "could not mark what was released; trying again");
+                        tracing::warn!(
+                            error = &error as &dyn std::error::Error,
+                            "could not mark what was released; trying again"
+                        );
                         tries.note();
                         sleep(tries.pause().unwrap_or_default()).await;
                     }
@@ -110,10 +113,16 @@ impl Releaser {
                 metrics::counter!("scheduler_stale_total").increment(marked.stale);
                 metrics::counter!("scheduler_settled_before_mark_total").increment(marked.settled);
                 if marked.stale > 0 {
-                    tracing::warn!(occurrences = marked.stale, "the lease had passed on before these were marked; they are published again, with the same ids");
+                    tracing::warn!(
+                        occurrences = marked.stale,
+                        "the lease had passed on before these were marked; they are published again, with the same ids"
+                    );
                 }
             }
-            Err(_) => tracing::error!(occurrences = taken.len(), "published but not marked: they will be published again, with the same ids"),
+            Err(_) => tracing::error!(
+                occurrences = taken.len(),
+                "published but not marked: they will be published again, with the same ids"
+            ),
         }
     }
 
@@ -124,7 +133,11 @@ impl Releaser {
                 tracing::info!(occurrences = ended, reason = end.reason(), "ended without being sent");
             }
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, reason = end.reason(), "could not be ended; trying again with the next lease");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    reason = end.reason(),
+                    "could not be ended; trying again with the next lease"
+                );
                 self.give_back(claims.iter().copied()).await;
             }
         }
@@ -135,7 +148,10 @@ impl Releaser {
         let keys = keys(claims);
         metrics::counter!("scheduler_given_back_total").increment(keys.len() as u64);
         if let Err(error) = self.store.give_back(&keys).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "could not give leases back; they run out by themselves");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "could not give leases back; they run out by themselves"
+            );
         }
     }
 
@@ -148,7 +164,8 @@ impl Releaser {
 
 /// The claims and their messages, in the same order.
 fn written(due: Vec<Claimed>) -> Option<(Vec<Claimed>, Vec<Message>)> {
-    let messages: Result<Vec<Message>, _> = due.iter().map(|claimed| events::send(claimed.clone()).to_message()).collect();
+    let messages: Result<Vec<Message>, _> =
+        due.iter().map(|claimed| events::send(claimed.clone()).to_message()).collect();
     match messages {
         Ok(messages) => Some((due, messages)),
         Err(error) => {

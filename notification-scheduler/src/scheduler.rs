@@ -36,7 +36,7 @@ pub struct Settings {
 
 impl Settings {
     /// The length of a lease.
-    pub const LEASE: Duration = Duration::from_secs(30);
+    pub const LEASE: Duration = Duration::from_secs(15);
 
     /// What serves well everywhere.
     #[must_use]
@@ -171,7 +171,13 @@ impl Scheduler {
         tracing::warn!(error = error as &dyn std::error::Error, "the database failed; trying again");
     }
 
-    fn start(&self, batch: Batch, permit: OwnedSemaphorePermit, releasing: &mut JoinSet<()>, shutdown: &CancellationToken) {
+    fn start(
+        &self,
+        batch: Batch,
+        permit: OwnedSemaphorePermit,
+        releasing: &mut JoinSet<()>,
+        shutdown: &CancellationToken,
+    ) {
         let (releaser, shutdown) = (Arc::clone(&self.releaser), shutdown.clone());
         releasing.spawn(async move {
             if shutdown.is_cancelled() {

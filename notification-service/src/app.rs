@@ -29,13 +29,13 @@ use crate::{
 
 const NAME: &str = "notification-service";
 /// Receipts of a message before it is a dead letter.
-const MAX_RECEIVE_COUNT: u32 = 5;
+const MAX_RECEIVE_COUNT: u32 = 10;
 /// Messages in one batch.
 const BATCH: usize = 500;
 /// Batches under way at once.
 const BATCHES: usize = 3;
 /// For how long a received message is hidden.
-const VISIBILITY: Duration = Duration::from_secs(30);
+const VISIBILITY: Duration = Duration::from_secs(10);
 
 /// The service, bound to its ports and not yet started.
 pub struct App {

@@ -37,7 +37,7 @@ use gate::{Gate, Turn};
 pub use recorder::{Finished, Recorder};
 
 /// For how long a claimed delivery belongs to its claimer.
-pub const LEASE: Duration = Duration::from_secs(60);
+pub const LEASE: Duration = Duration::from_secs(35);
 /// Places in memory for each message that may be in flight: the others are being written, waiting or being recorded.
 const PLACES_PER_FLIGHT: usize = 4;
 

@@ -70,7 +70,7 @@ $$;
 
 -- One pgmq queue with the storage settings of a queue table:
 -- * no index on vt: a receive updates vt, and with vt in no index that update stays in its page (HOT); reads go by msg_id;
--- * room in each page for the version that a receive writes;
+-- * room in each page for as many versions as it holds rows: each row is written anew once, by its receive;
 -- * vacuum early and without pauses: nearly every row dies within a second;
 -- * analyze seldom: the bus fixes its plans itself (see src/bus/postgres/pool.rs).
 create or replace function bus.create_queue(queue text) returns void
@@ -84,7 +84,7 @@ begin
     execute format('drop index pgmq.%I', 'q_' || queue || '_vt_idx');
     execute format(
         'alter table pgmq.%I set (
-            fillfactor = 70,
+            fillfactor = 50,
             autovacuum_vacuum_scale_factor = 0.02,
             autovacuum_vacuum_threshold = 5000,
             autovacuum_vacuum_insert_scale_factor = 0.5,

@@ -31,8 +31,9 @@ pub struct ConsumerSettings {
     pub visibility: Duration,
 }
 
-/// How long one receive waits for a message.
-const WAIT: Duration = Duration::from_secs(5);
+/// How long one receive waits for a message; also what a shutdown waits for at most, since a receive that is given up may
+/// already have hidden messages, which would then come late.
+const WAIT: Duration = Duration::from_secs(2);
 /// The pause after a receive that failed, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
@@ -56,11 +57,7 @@ pub async fn run<H: Handler>(bus: SharedBus, settings: ConsumerSettings, handler
 async fn consume<H: Handler>(bus: SharedBus, settings: ConsumerSettings, handler: Arc<H>, shutdown: CancellationToken) {
     let mut pause = PAUSE.0;
     while !shutdown.is_cancelled() {
-        let received = tokio::select! {
-            // A receive that is dropped may have hidden messages already; they come back after their visibility.
-            received = bus.receive(&settings.queue, settings.batch, settings.visibility, WAIT) => received,
-            () = shutdown.cancelled() => return,
-        };
+        let received = bus.receive(&settings.queue, settings.batch, settings.visibility, WAIT).await;
         match received {
             Ok(batch) if batch.is_empty() => pause = PAUSE.0,
             Ok(batch) => {

@@ -10,7 +10,11 @@ use std::{
     time::Duration,
 };
 
-use axum::{extract::{Request, State}, middleware::Next, response::{IntoResponse, Response}};
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
 use sqlx::{PgPool, migrate::Migrator};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;

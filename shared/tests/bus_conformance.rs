@@ -1,5 +1,7 @@
 //! Both adapters of the bus against one description of what a bus does: on a real MiniStack, and on a real PostgreSQL.
 
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a failed precondition fails the test")]
+
 mod bus_conformance {
     mod aws;
     mod dead_letters;

@@ -111,7 +111,10 @@ pub(super) struct Redriven {
 /// What could not be consumed, and why. Looking takes nothing away.
 #[utoipa::path(get, path = "/dead-letters", tag = "operation", params(DeadLettersQuery), responses(
     (status = 200, body = DeadLetters), (status = 400, body = ErrorBody), (status = 503, body = ErrorBody)))]
-pub(super) async fn list(State(state): State<AppState>, Params(query): Params<DeadLettersQuery>) -> Result<Json<DeadLetters>, ApiError> {
+pub(super) async fn list(
+    State(state): State<AppState>,
+    Params(query): Params<DeadLettersQuery>,
+) -> Result<Json<DeadLetters>, ApiError> {
     let limit = usize::try_from(page::limit(query.limit)?).unwrap_or_default();
     let letters = state.bus.dead_letters(query.queue.name(&state), limit).await?;
     Ok(Json(DeadLetters { dead_letters: letters.into_iter().map(DeadLetter::from).collect() }))

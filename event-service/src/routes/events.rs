@@ -83,10 +83,19 @@ pub(super) struct EventPage {
 /// The catalogue, newest first.
 #[utoipa::path(get, path = "/events", tag = "catalogue", params(EventsQuery), responses(
     (status = 200, body = EventPage), (status = 400, body = ErrorBody), (status = 503, body = ErrorBody)))]
-pub(super) async fn list(State(state): State<AppState>, Params(query): Params<EventsQuery>) -> Result<Json<EventPage>, ApiError> {
+pub(super) async fn list(
+    State(state): State<AppState>,
+    Params(query): Params<EventsQuery>,
+) -> Result<Json<EventPage>, ApiError> {
     let limit = page::limit(query.limit)?;
     let after = query.cursor.as_deref().map(page::read).transpose()?;
-    let filter = EventFilter { user_id: query.user_id, item_id: query.item_id, event_type: query.r#type, from: query.from, to: query.to };
+    let filter = EventFilter {
+        user_id: query.user_id,
+        item_id: query.item_id,
+        event_type: query.r#type,
+        from: query.from,
+        to: query.to,
+    };
     let rows = state.store.events(&filter, after, limit).await?;
     let last = rows.last().filter(|_| rows.len() as i64 == limit);
     let next_cursor = last.map(|row| page::write(Cursor { occurred_at: row.occurred_at, event_id: row.event_id }));

@@ -147,9 +147,16 @@ pub(super) struct NotificationPage {
 /// occurrences are looked for one notification after the other.
 #[utoipa::path(get, path = "/notifications", tag = "notifications", params(NotificationsQuery), responses(
     (status = 200, body = NotificationPage), (status = 400, body = ErrorBody), (status = 503, body = ErrorBody)))]
-pub(super) async fn list(State(state): State<AppState>, Params(query): Params<NotificationsQuery>) -> Result<Json<NotificationPage>, ApiError> {
+pub(super) async fn list(
+    State(state): State<AppState>,
+    Params(query): Params<NotificationsQuery>,
+) -> Result<Json<NotificationPage>, ApiError> {
     let limit = page::limit(query.limit)?;
-    let after = query.cursor.as_deref().map(|text| Uuid::try_parse(text).map_err(|_| ApiError::invalid("cursor: is none of ours"))).transpose()?;
+    let after = query
+        .cursor
+        .as_deref()
+        .map(|text| Uuid::try_parse(text).map_err(|_| ApiError::invalid("cursor: is none of ours")))
+        .transpose()?;
     let mut filter = NotificationFilter { due_before: query.due_before, ..NotificationFilter::default() };
     match query.state.as_deref() {
         None => {}

@@ -12,7 +12,11 @@ const MAX_LIMIT: i64 = 500;
 /// The length of a page.
 pub(super) fn limit(asked: Option<i64>) -> Result<i64, ApiError> {
     let limit = asked.unwrap_or(DEFAULT_LIMIT);
-    if (1..=MAX_LIMIT).contains(&limit) { Ok(limit) } else { Err(ApiError::invalid(format!("limit: expected 1 to {MAX_LIMIT}"))) }
+    if (1..=MAX_LIMIT).contains(&limit) {
+        Ok(limit)
+    } else {
+        Err(ApiError::invalid(format!("limit: expected 1 to {MAX_LIMIT}")))
+    }
 }
 
 /// A cursor as it is written: the last event's time in microseconds and its id.

@@ -86,7 +86,11 @@ pub(super) async fn stats(State(state): State<AppState>) -> Result<Json<Stats>, 
     let (figures, depth) = tokio::join!(state.store.statistics(), state.bus.depth(&state.queues.event));
     let figures = figures?;
     Ok(Json(Stats {
-        estimated: Estimates { occurrences: figures.occurrences, notifications: figures.notifications, events: figures.events },
+        estimated: Estimates {
+            occurrences: figures.occurrences,
+            notifications: figures.notifications,
+            events: figures.events,
+        },
         due_now: figures.due_now.into(),
         oldest_due_at: figures.oldest_due_at,
         next_due_at: figures.next_due_at,

@@ -53,15 +53,30 @@ struct Following {
     params(StreamQuery, ("Last-Event-ID" = Option<String>, Header, description = "Goes on after this one")),
     responses((status = 200, content_type = "text/event-stream", body = String), (status = 400, body = ErrorBody),
         (status = 429, body = ErrorBody), (status = 503, body = ErrorBody)))]
-pub(super) async fn stream(State(state): State<AppState>, headers: HeaderMap, Params(query): Params<StreamQuery>) -> Result<impl IntoResponse, ApiError> {
-    let permit = state.streams.clone().try_acquire_owned().map_err(|_| ApiError::new(Reason::RateLimited, "too many streams are open"))?;
+pub(super) async fn stream(
+    State(state): State<AppState>,
+    headers: HeaderMap,
+    Params(query): Params<StreamQuery>,
+) -> Result<impl IntoResponse, ApiError> {
+    let permit = state
+        .streams
+        .clone()
+        .try_acquire_owned()
+        .map_err(|_| ApiError::new(Reason::RateLimited, "too many streams are open"))?;
     let position = match headers.get("last-event-id").and_then(|value| value.to_str().ok()) {
         Some(text) => read_position(text)?,
         None => state.store.stream_start().await?,
     };
-    let filter = EventFilter { user_id: query.user_id, item_id: query.item_id, event_type: query.r#type, ..EventFilter::default() };
+    let filter = EventFilter {
+        user_id: query.user_id,
+        item_id: query.item_id,
+        event_type: query.r#type,
+        ..EventFilter::default()
+    };
     let following = Following { state, filter, position, read: VecDeque::new(), _permit: permit };
-    let events = stream::unfold(following, async |mut following| following.next().await.map(|event| (Ok::<_, Infallible>(event), following)));
+    let events = stream::unfold(following, async |mut following| {
+        following.next().await.map(|event| (Ok::<_, Infallible>(event), following))
+    });
     Ok(Sse::new(events).keep_alive(KeepAlive::default()))
 }
 
@@ -100,6 +115,8 @@ fn written(row: EventRow) -> Event {
 }
 
 fn read_position(text: &str) -> Result<StreamPosition, ApiError> {
-    let parsed = text.split_once('-').and_then(|(xid, id)| Some(StreamPosition { xid: xid.parse().ok()?, event_id: Uuid::try_parse(id).ok()? }));
+    let parsed = text
+        .split_once('-')
+        .and_then(|(xid, id)| Some(StreamPosition { xid: xid.parse().ok()?, event_id: Uuid::try_parse(id).ok()? }));
     parsed.ok_or_else(|| ApiError::invalid("Last-Event-ID: is none of ours"))
 }

@@ -71,7 +71,10 @@ pub(super) struct Timeline {
 /// The life of a reminder: every event and every delivery, in order of time.
 #[utoipa::path(get, path = "/timeline/{reminderId}", tag = "catalogue", params(("reminderId" = String, Path, description = "The reminder's id")),
     responses((status = 200, body = Timeline), (status = 404, body = ErrorBody), (status = 503, body = ErrorBody)))]
-pub(super) async fn timeline(State(state): State<AppState>, Path(text): Path<String>) -> Result<Json<Timeline>, ApiError> {
+pub(super) async fn timeline(
+    State(state): State<AppState>,
+    Path(text): Path<String>,
+) -> Result<Json<Timeline>, ApiError> {
     let nothing = || ApiError::new(Reason::NotFound, "nothing is known of this reminder");
     let item: ItemId = text.parse().map_err(|_| nothing())?;
     let filter = EventFilter { item_id: Some(text.clone()), ..EventFilter::default() };
@@ -87,5 +90,10 @@ pub(super) async fn timeline(State(state): State<AppState>, Path(text): Path<Str
     let due = occurrences.iter().cloned().map(|row| Step::Occurrence { at: row.due_at, occurrence: row.into() });
     let mut timeline: Vec<Step> = told.chain(due).collect();
     timeline.sort_by_key(Step::at);
-    Ok(Json(Timeline { reminder_id: text, notifications: NotificationView::all(notifications, occurrences), timeline, truncated }))
+    Ok(Json(Timeline {
+        reminder_id: text,
+        notifications: NotificationView::all(notifications, occurrences),
+        timeline,
+        truncated,
+    }))
 }

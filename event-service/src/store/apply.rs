@@ -42,7 +42,9 @@ impl ApplyError {
     pub fn is_the_messages(&self) -> bool {
         match self {
             Self::Json(_) | Self::Database(sqlx::Error::Encode(_)) => true,
-            Self::Database(sqlx::Error::Database(error)) => error.code().is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class))),
+            Self::Database(sqlx::Error::Database(error)) => {
+                error.code().is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)))
+            }
             Self::Database(_) => false,
         }
     }
@@ -86,7 +88,10 @@ impl Store {
 }
 
 /// Adds to the catalogue what is not in it, and returns just that.
-async fn remember<'a>(connection: &mut PgConnection, incoming: &[&'a Incoming]) -> Result<Vec<&'a Incoming>, sqlx::Error> {
+async fn remember<'a>(
+    connection: &mut PgConnection,
+    incoming: &[&'a Incoming],
+) -> Result<Vec<&'a Incoming>, sqlx::Error> {
     let ours = incoming.iter().copied().filter(|it| it.effect != Effect::OwnFact);
     let by_key: BTreeMap<_, _> = ours.map(|it| ((it.event.occurred_at, it.event.event_id), it)).collect();
     let events: Vec<&Envelope> = by_key.values().map(|it| &it.event).collect();
@@ -115,7 +120,10 @@ async fn remember<'a>(connection: &mut PgConnection, incoming: &[&'a Incoming]) 
     Ok(new.iter().filter_map(|row| by_key.get(&(row.occurred_at, row.event_id)).copied()).collect())
 }
 
-async fn change_notifications(transaction: &mut Transaction<'_, Postgres>, fresh: &[&Incoming]) -> Result<Vec<OutboxMessage>, ApplyError> {
+async fn change_notifications(
+    transaction: &mut Transaction<'_, Postgres>,
+    fresh: &[&Incoming],
+) -> Result<Vec<OutboxMessage>, ApplyError> {
     let mut items = Items::new();
     for it in fresh {
         if let Effect::Notification { source, id, change } = &it.effect {
@@ -140,7 +148,10 @@ async fn change_notifications(transaction: &mut Transaction<'_, Postgres>, fresh
 }
 
 /// Locks what is known of some notifications, in the order of their ids; with the database's time.
-async fn lock(connection: &mut PgConnection, ids: &[Uuid]) -> Result<(HashMap<Uuid, Known>, DateTime<Utc>), sqlx::Error> {
+async fn lock(
+    connection: &mut PgConnection,
+    ids: &[Uuid],
+) -> Result<(HashMap<Uuid, Known>, DateTime<Utc>), sqlx::Error> {
     let rows = sqlx::query!(
         r#"select now() as "now!", found.id as "id?", found.version as "version?", found.state as "state?: NotificationState"
            from (select) as one
@@ -172,11 +183,14 @@ async fn keep(connection: &mut PgConnection, settled: &[Settled<'_>]) -> Result<
     let users: Vec<&str> = settled.iter().map(|it| it.outcome.event.user_id.as_str()).collect();
     let versions: Vec<i64> = settled.iter().map(|it| it.outcome.event.version).collect();
     let occurred: Vec<DateTime<Utc>> = settled.iter().map(|it| it.outcome.event.occurred_at).collect();
-    let traces: Vec<Option<String>> = settled.iter().map(|it| it.outcome.event.traceparent.map(|trace| trace.to_string())).collect();
+    let traces: Vec<Option<String>> =
+        settled.iter().map(|it| it.outcome.event.traceparent.map(|trace| trace.to_string())).collect();
     // The tombstone of a deleted one keeps neither address nor content.
-    let emails: Vec<Option<&str>> = settled.iter().map(|it| it.outcome.data.and(it.outcome.event.user_email.as_deref())).collect();
+    let emails: Vec<Option<&str>> =
+        settled.iter().map(|it| it.outcome.data.and(it.outcome.event.user_email.as_deref())).collect();
     let dates: Vec<Option<DateTime<Utc>>> = settled.iter().map(|it| it.outcome.data.map(|data| data.date)).collect();
-    let offsets: Vec<Option<String>> = settled.iter().map(|it| it.outcome.data.map(|data| array_text(&data.notify_offsets))).collect();
+    let offsets: Vec<Option<String>> =
+        settled.iter().map(|it| it.outcome.data.map(|data| array_text(&data.notify_offsets))).collect();
     let contents = settled.iter().map(|it| it.outcome.data.map(|data| serde_json::to_value(&data.content)).transpose());
     let contents: Vec<Option<serde_json::Value>> = contents.collect::<Result<_, _>>()?;
     let rows = sqlx::query!(

@@ -66,7 +66,12 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn events(&self, filter: &EventFilter, after: Option<Cursor>, limit: i64) -> Result<Vec<EventRow>, sqlx::Error> {
+    pub async fn events(
+        &self,
+        filter: &EventFilter,
+        after: Option<Cursor>,
+        limit: i64,
+    ) -> Result<Vec<EventRow>, sqlx::Error> {
         // Planned with its values each time (store.rs: SESSION), so that each combination of filters finds its index.
         sqlx::query_as!(
             EventRow,
@@ -95,7 +100,9 @@ impl Store {
     /// # Errors
     /// When the database cannot be asked.
     pub async fn stream_start(&self) -> Result<StreamPosition, sqlx::Error> {
-        let xid = sqlx::query_scalar!(r#"select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as "xid!""#).fetch_one(&self.pool).await?;
+        let xid = sqlx::query_scalar!(r#"select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as "xid!""#)
+            .fetch_one(&self.pool)
+            .await?;
         Ok(StreamPosition { xid, event_id: Uuid::nil() })
     }
 
@@ -104,7 +111,12 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn events_after(&self, filter: &EventFilter, position: StreamPosition, limit: i64) -> Result<Vec<EventRow>, sqlx::Error> {
+    pub async fn events_after(
+        &self,
+        filter: &EventFilter,
+        position: StreamPosition,
+        limit: i64,
+    ) -> Result<Vec<EventRow>, sqlx::Error> {
         sqlx::query_as!(
             EventRow,
             "select occurred_at, event_id, event_type, item_id, user_id, version, data, received_at, received_xid

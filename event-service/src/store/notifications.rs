@@ -141,8 +141,14 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn notifications(&self, filter: NotificationFilter, after: Option<Uuid>, limit: i64) -> Result<Vec<NotificationRow>, sqlx::Error> {
-        let pending_only = filter.occurrence == Some(OccurrenceState::Pending) || (filter.occurrence.is_none() && filter.due_before.is_some());
+    pub async fn notifications(
+        &self,
+        filter: NotificationFilter,
+        after: Option<Uuid>,
+        limit: i64,
+    ) -> Result<Vec<NotificationRow>, sqlx::Error> {
+        let pending_only = filter.occurrence == Some(OccurrenceState::Pending)
+            || (filter.occurrence.is_none() && filter.due_before.is_some());
         let other = filter.occurrence.filter(|state| *state != OccurrenceState::Pending);
         sqlx::query_as!(
             NotificationRow,

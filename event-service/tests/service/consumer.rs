@@ -18,7 +18,10 @@ async fn a_repeat_changes_nothing() {
     let message = created("a", 1, now() + hours(2), &[0, 10]);
     world.apply(&[message.clone(), message.clone()]).await;
     world.apply(&[message]).await;
-    assert_eq!((world.count("events").await, world.count("notifications").await, world.count("occurrences").await), (1, 1, 2));
+    assert_eq!(
+        (world.count("events").await, world.count("notifications").await, world.count("occurrences").await),
+        (1, 1, 2)
+    );
     assert_eq!(world.facts().await, ["notification:created"]);
 }
 
@@ -31,8 +34,12 @@ async fn what_cannot_be_read_is_rejected_with_its_reason_and_the_rest_is_applied
     let mut unknown_type = good.clone();
     unknown_type.attributes.insert("eventType".to_owned(), "reminder:eaten".to_owned());
     let mut recurring = data(now() + hours(2), &[0]);
-    recurring.recurrence =
-        Some(Recurrence { rrule: "FREQ=DAILY".to_owned(), exdates: Vec::new(), gap: Default::default(), fold: Default::default() });
+    recurring.recurrence = Some(Recurrence {
+        rrule: "FREQ=DAILY".to_owned(),
+        exdates: Vec::new(),
+        gap: Default::default(),
+        fold: Default::default(),
+    });
     let recurring = received(&event(EventType::ReminderCreated, "c", 1, now(), recurring));
     let no_offset = created("d", 1, now() + hours(2), &[]);
 
@@ -58,11 +65,17 @@ async fn one_message_that_the_database_refuses_does_not_keep_the_others() {
     poison.content.message = "a text with a NUL \0 in it".to_owned();
     let poison = received(&event(EventType::ReminderCreated, "poison", 1, now(), poison));
 
-    let settlements =
-        world.handler.handle(&[created("a", 1, now() + hours(2), &[0]), poison, created("b", 1, now() + hours(2), &[0])]).await;
+    let settlements = world
+        .handler
+        .handle(&[created("a", 1, now() + hours(2), &[0]), poison, created("b", 1, now() + hours(2), &[0])])
+        .await;
 
     assert_eq!((&settlements[0], &settlements[2]), (&Settlement::Done, &Settlement::Done));
-    assert!(matches!(&settlements[1], Settlement::Reject(reason) if reason.contains("SQLSTATE 22")), "{:?}", settlements[1]);
+    assert!(
+        matches!(&settlements[1], Settlement::Reject(reason) if reason.contains("SQLSTATE 22")),
+        "{:?}",
+        settlements[1]
+    );
     assert!(world.notification("a").await.is_some() && world.notification("b").await.is_some());
     assert_eq!(world.notification("poison").await, None);
 }
@@ -156,9 +169,13 @@ struct Gate {
 impl Gate {
     async fn close(world: &World) -> Self {
         let url = support::postgres::cluster_url().await.expect("the test cluster");
-        let mut gate = Self { admin: PgConnection::connect(&url).await.expect("connects"), name: world.database.name().to_owned() };
+        let mut gate = Self {
+            admin: PgConnection::connect(&url).await.expect("connects"),
+            name: world.database.name().to_owned(),
+        };
         gate.run(format!("alter database {} allow_connections false", gate.name)).await;
-        gate.run(format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{}'", gate.name)).await;
+        gate.run(format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{}'", gate.name))
+            .await;
         gate
     }
 

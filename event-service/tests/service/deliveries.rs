@@ -6,7 +6,13 @@ use shared::contract::EventType;
 use crate::fixture::{World, created, data, deleted, event, hours, minutes, now, received, updated, world};
 
 async fn pending(world: &World, item: &str) -> Vec<DateTime<Utc>> {
-    world.occurrences(item).await.into_iter().filter(|(_, state)| state == "pending").map(|(due_at, _)| due_at).collect()
+    world
+        .occurrences(item)
+        .await
+        .into_iter()
+        .filter(|(_, state)| state == "pending")
+        .map(|(due_at, _)| due_at)
+        .collect()
 }
 
 /// As a scheduler marks it.
@@ -100,7 +106,9 @@ async fn a_deletion_before_the_creation_leaves_a_tombstone() {
 async fn of_several_versions_in_a_batch_the_highest_wins() {
     let world = world().await;
     let dates = [now() + hours(2), now() + hours(3), now() + hours(4)];
-    world.apply(&[updated("a", 3, dates[2], &[0]), created("a", 1, dates[0], &[0]), updated("a", 2, dates[1], &[0])]).await;
+    world
+        .apply(&[updated("a", 3, dates[2], &[0]), created("a", 1, dates[0], &[0]), updated("a", 2, dates[1], &[0])])
+        .await;
     assert_eq!(pending(&world, "a").await, [dates[2]]);
     assert_eq!(world.notification("a").await.map(|it| it.version), Some(3));
 }

@@ -9,7 +9,8 @@ use shared::{
     bus::{BusSettings, Receipt, Received, Settlement, SharedBus, settings::PostgresSettings},
     consumer::Handler,
     contract::{
-        Channel, DeliveryState, Event, EventType, NotifyContent, OutcomeData, Priority, ReminderData, Schema, new_id, occurrence_id,
+        Channel, DeliveryState, Event, EventType, NotifyContent, OutcomeData, Priority, ReminderData, Schema, new_id,
+        occurrence_id,
     },
     outbox::Relay,
 };
@@ -64,7 +65,9 @@ impl World {
     }
 
     pub(crate) async fn notification(&self, item: &str) -> Option<Kept> {
-        let row = sqlx::query_as("select version, state::text, date, notify_offsets, content from notifications where item_id = $1");
+        let row = sqlx::query_as(
+            "select version, state::text, date, notify_offsets, content from notifications where item_id = $1",
+        );
         let row: Option<(i64, String, _, _, _)> = row.bind(item).fetch_optional(&self.pool).await.expect("a row");
         row.map(|(version, state, date, offsets, content)| Kept { version, state, date, offsets, content })
     }
@@ -118,7 +121,13 @@ pub(crate) fn data(date: DateTime<Utc>, offsets: &[i32]) -> ReminderData {
 }
 
 /// An event of an item, made at `occurred_at`.
-pub(crate) fn event<D>(event_type: EventType, item: &str, version: i64, occurred_at: DateTime<Utc>, data: D) -> Event<D> {
+pub(crate) fn event<D>(
+    event_type: EventType,
+    item: &str,
+    version: i64,
+    occurred_at: DateTime<Utc>,
+    data: D,
+) -> Event<D> {
     Event {
         event_type,
         event_id: new_id(),
@@ -158,7 +167,13 @@ pub(crate) fn deleted(item: &str, version: i64) -> Received {
 }
 
 /// How the delivery of the occurrence at `due_at` stands, of so many.
-pub(crate) fn outcome(item: &str, due_at: DateTime<Utc>, state: DeliveryState, reason: Option<&str>, deliveries: i32) -> Received {
+pub(crate) fn outcome(
+    item: &str,
+    due_at: DateTime<Utc>,
+    state: DeliveryState,
+    reason: Option<&str>,
+    deliveries: i32,
+) -> Received {
     let data = OutcomeData {
         occurrence_id: occurrence_id("reminder", item, due_at).simple(),
         source: "reminder".to_owned(),

@@ -1,13 +1,16 @@
 //! The catalogue's partitions.
 
 use chrono::{DateTime, Utc};
-use shared::contract::EventType;
 use serde_json::json;
+use shared::contract::EventType;
 
 use crate::fixture::{World, event, hours, now, received, world};
 
 async fn partition_of_all(world: &World) -> Vec<String> {
-    sqlx::query_scalar("select tableoid::regclass::text from events order by occurred_at").fetch_all(&world.pool).await.expect("names")
+    sqlx::query_scalar("select tableoid::regclass::text from events order by occurred_at")
+        .fetch_all(&world.pool)
+        .await
+        .expect("names")
 }
 
 fn at(time: DateTime<Utc>) -> shared::bus::Received {

@@ -23,7 +23,12 @@ async fn it_ends_when_all_its_deliveries_have_and_one_sent_is_enough() {
     world.apply(&[created("a", 1, date, &[0])]).await;
     world.apply(&[outcome("a", date, Sent, None, 3)]).await;
     assert_eq!(stands(&world).await.0, "released");
-    world.apply(&[outcome("a", date, Failed, Some("unregistered"), 3), outcome("a", date, Deferred, Some("quiet-hours"), 3)]).await;
+    world
+        .apply(&[
+            outcome("a", date, Failed, Some("unregistered"), 3),
+            outcome("a", date, Deferred, Some("quiet-hours"), 3),
+        ])
+        .await;
     assert_eq!(stands(&world).await.0, "released");
     world.apply(&[outcome("a", date, Suppressed, Some("opt-out"), 3)]).await;
     assert_eq!(stands(&world).await, as_of("sent", Some("opt-out")));

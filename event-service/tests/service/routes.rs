@@ -76,7 +76,8 @@ async fn the_life_of_a_reminder_is_shown_in_order() {
     eventually(LIMIT, ended).await;
 
     let timeline = service.get(path).await;
-    let kinds: Vec<_> = timeline["timeline"].as_array().expect("steps").iter().map(|step| step["kind"].as_str()).collect();
+    let kinds: Vec<_> =
+        timeline["timeline"].as_array().expect("steps").iter().map(|step| step["kind"].as_str()).collect();
     assert_eq!(kinds, [Some("event"), Some("event"), Some("occurrence"), Some("occurrence")]);
     assert_eq!(timeline["timeline"][0]["event"]["type"], "reminder:created");
     assert_eq!(timeline["timeline"][3]["occurrence"]["state"], "sent");
@@ -87,7 +88,8 @@ async fn the_life_of_a_reminder_is_shown_in_order() {
 #[tokio::test(flavor = "multi_thread")]
 async fn events_and_notifications_are_found_by_filter_page_by_page() {
     let service = running().await;
-    let messages: Vec<_> = (0..5).map(|index| created(&format!("item-{index}"), 1, now() + hours(index + 1), &[0])).collect();
+    let messages: Vec<_> =
+        (0..5).map(|index| created(&format!("item-{index}"), 1, now() + hours(index + 1), &[0])).collect();
     service.publish(&messages).await;
     service.publish(&[deleted("item-9", 1)]).await;
     let total = async || service.get("/events").await["events"].as_array().map(Vec::len) == Some(6);
@@ -96,7 +98,10 @@ async fn events_and_notifications_are_found_by_filter_page_by_page() {
     let first = service.get("/events?userId=user-1&type=reminder:created&limit=3").await;
     let cursor = first["nextCursor"].as_str().expect("more").to_owned();
     let second = service.get(&format!("/events?userId=user-1&type=reminder:created&limit=3&cursor={cursor}")).await;
-    assert_eq!((first["events"].as_array().map(Vec::len), second["events"].as_array().map(Vec::len)), (Some(3), Some(2)));
+    assert_eq!(
+        (first["events"].as_array().map(Vec::len), second["events"].as_array().map(Vec::len)),
+        (Some(3), Some(2))
+    );
     assert_eq!(second["nextCursor"], Value::Null);
     assert_eq!(service.get("/events?itemId=item-3").await["events"][0]["itemId"], "item-3");
 
@@ -105,7 +110,13 @@ async fn events_and_notifications_are_found_by_filter_page_by_page() {
     assert_eq!(due["notifications"].as_array().map(Vec::len), Some(3), "those due within one, two and three hours");
     let tombstones = service.get("/notifications?state=deleted").await;
     assert_eq!(tombstones["notifications"][0]["itemId"], "item-9");
-    for bad in ["/events?limit=0", "/events?cursor=x", "/events?who=me", "/notifications?state=lost", "/dead-letters?queue=other"] {
+    for bad in [
+        "/events?limit=0",
+        "/events?cursor=x",
+        "/events?who=me",
+        "/notifications?state=lost",
+        "/dead-letters?queue=other",
+    ] {
         assert_eq!(service.client.get(bad).await.status, 400, "{bad}");
     }
     service.stop().await;
@@ -162,7 +173,10 @@ async fn a_stream_shows_events_as_they_are_applied() {
     let id = text.lines().find_map(|line| line.strip_prefix("id: ")).expect("an id").to_owned();
     service.publish(&[created("after", 1, now() + hours(1), &[0])]).await;
     let again = client.get(format!("{}/events/stream", service.base)).header("Last-Event-ID", id).send();
-    let chunk = tokio::time::timeout(LIMIT, async { again.await.expect("open").chunk().await }).await.expect("in time").expect("bytes");
+    let chunk = tokio::time::timeout(LIMIT, async { again.await.expect("open").chunk().await })
+        .await
+        .expect("in time")
+        .expect("bytes");
     let resumed = String::from_utf8_lossy(&chunk.expect("more")).into_owned();
     assert!(resumed.contains("after") && !resumed.contains("during"), "{resumed}");
     drop(stream);
@@ -182,7 +196,8 @@ async fn it_starts_without_its_database_and_says_what_is_missing() {
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into();
     let app = App::build(Config::read(&env).expect("complete")).await.expect("bound");
-    let (client, admin) = (Client::new(format!("http://{}", app.rest_addr())), Client::new(format!("http://{}", app.admin_addr())));
+    let (client, admin) =
+        (Client::new(format!("http://{}", app.rest_addr())), Client::new(format!("http://{}", app.admin_addr())));
     let shutdown = CancellationToken::new();
     let task = tokio::spawn(app.run(shutdown.clone()));
     assert_eq!(admin.get("/healthz").await.status, 200);
@@ -199,7 +214,9 @@ async fn it_starts_without_its_database_and_says_what_is_missing() {
 async fn metrics_count_what_was_applied() {
     let service = running().await;
     service.publish(&[created("a", 1, now() + hours(1), &[0])]).await;
-    let counted = async || service.admin.get("/metrics").await.body.as_str().is_some_and(|text| text.contains("events_applied_total"));
+    let counted = async || {
+        service.admin.get("/metrics").await.body.as_str().is_some_and(|text| text.contains("events_applied_total"))
+    };
     eventually(LIMIT, counted).await;
     service.stop().await;
 }

@@ -21,7 +21,8 @@ impl Store {
     pub async fn end(&self, claims: &[&Claimed], end: End) -> Result<usize, StoreError> {
         let mut transaction = self.pool.begin().await.map_err(StoreError::of(ACTION))?;
         let ended_at = mark(&mut transaction, claims, end).await.map_err(StoreError::of(ACTION))?;
-        let facts: Vec<Event<OutcomeData>> = claims.iter().filter_map(|it| ended_at.get(&it.id).map(|at| ended(it, end, *at))).collect();
+        let facts: Vec<Event<OutcomeData>> =
+            claims.iter().filter_map(|it| ended_at.get(&it.id).map(|at| ended(it, end, *at))).collect();
         remember(&mut transaction, &facts).await?;
         leave_in_outbox(&mut transaction, &facts).await?;
         transaction.commit().await.map_err(StoreError::of(ACTION))?;
@@ -30,7 +31,11 @@ impl Store {
 }
 
 /// Marks the ends; the time of each, in the milliseconds that messages carry.
-async fn mark(connection: &mut PgConnection, claims: &[&Claimed], end: End) -> Result<HashMap<Uuid, DateTime<Utc>>, sqlx::Error> {
+async fn mark(
+    connection: &mut PgConnection,
+    claims: &[&Claimed],
+    end: End,
+) -> Result<HashMap<Uuid, DateTime<Utc>>, sqlx::Error> {
     let ids: Vec<Uuid> = claims.iter().map(|it| it.id).collect();
     let fences: Vec<i32> = claims.iter().map(|it| it.fence).collect();
     let rows = sqlx::query!(
@@ -82,7 +87,8 @@ async fn leave_in_outbox(connection: &mut PgConnection, facts: &[Event<OutcomeDa
     let messages = messages.map_err(StoreError::of(ACTION))?;
     let ids: Vec<Uuid> = messages.iter().map(|it| it.event_id).collect();
     let bodies: Vec<&str> = messages.iter().map(|it| it.message.body.as_str()).collect();
-    let attributes: Vec<serde_json::Value> = messages.iter().map(|it| serde_json::json!(it.message.attributes)).collect();
+    let attributes: Vec<serde_json::Value> =
+        messages.iter().map(|it| serde_json::json!(it.message.attributes)).collect();
     sqlx::query!(
         "insert into outbox (event_id, body, attributes, lease_until)
          select event_id, body, attributes, '-infinity' from unnest($1::uuid[], $2::text[], $3::jsonb[]) as fact (event_id, body, attributes)

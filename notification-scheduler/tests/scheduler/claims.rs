@@ -6,6 +6,8 @@ use notification_scheduler::{
     events::{self, End},
     store::{Claimed, Store},
 };
+use serde_json::Value;
+use sqlx::PgPool;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -52,7 +54,9 @@ async fn a_hint_passes_over_what_is_earlier() {
 async fn what_was_cancelled_or_deleted_is_not_claimed() {
     let world = world().await;
     world.make(2, "-1 minute").await;
-    world.run("update occurrences set state = 'cancelled' where id = (select min(id::text)::uuid from occurrences)").await;
+    world
+        .run("update occurrences set state = 'cancelled' where id = (select min(id::text)::uuid from occurrences)")
+        .await;
     world.run("update notifications set state = 'deleted' where id = (select notification_id from occurrences where pending)").await;
     assert!(world.store.claim(10, None).await.expect("asked").claimed.is_empty());
 }
@@ -154,6 +158,23 @@ async fn the_next_time_is_that_of_the_first_without_a_lease() {
     assert!((3_500..=3_600).contains(&ahead.num_seconds()), "{ahead}");
 }
 
+/// The claim's plan, executed; it must go by the index. How many pages it read.
+async fn pages(pool: &PgPool, not_before: &str) -> i64 {
+    let explain = "explain (analyze, buffers, format json)
+        with due as materialized (
+            select id from occurrences where pending and due_at <= now() and due_at >= $1::text::timestamptz and lease_until <= now()
+            order by due_at limit 500 for update skip locked
+        )
+        update occurrences set lease_until = now() + interval '1 second', fence = fence + 1 from due, notifications
+        where occurrences.id = due.id and notifications.id = occurrences.notification_id and notifications.state = 'active'
+        returning occurrences.id";
+    let plan: Value = sqlx::query_scalar(explain).bind(not_before).fetch_one(pool).await.expect("a plan");
+    let text = plan.to_string();
+    assert!(text.contains("occurrences_due") && !text.contains("Seq Scan") && !text.contains("\"Sort\""), "{text}");
+    let blocks = |kind: &str| plan[0]["Plan"][kind].as_i64().expect("a count");
+    blocks("Shared Hit Blocks") + blocks("Shared Read Blocks")
+}
+
 #[tokio::test]
 async fn a_claim_costs_what_is_due_not_what_is_stored() {
     let world = world().await;
@@ -162,19 +183,26 @@ async fn a_claim_costs_what_is_due_not_what_is_stored() {
     // Before and after the planner knows the table.
     for prepare in ["select 1", "analyze occurrences, notifications"] {
         world.run(prepare).await;
-        let explain = "explain (analyze, buffers, format json)
-            with due as materialized (
-                select id from occurrences where pending and due_at <= now() and due_at >= '-infinity' and lease_until <= now()
-                order by due_at limit 500 for update skip locked
-            )
-            update occurrences set lease_until = now() + interval '1 second', fence = fence + 1 from due, notifications
-            where occurrences.id = due.id and notifications.id = occurrences.notification_id and notifications.state = 'active'
-            returning occurrences.id";
-        let plan: serde_json::Value = sqlx::query_scalar(explain).fetch_one(&world.pool).await.expect("a plan");
-        let text = plan.to_string();
-        assert!(text.contains("occurrences_due") && !text.contains("Seq Scan") && !text.contains("\"Sort\""), "{text}");
-        let read = plan[0]["Plan"]["Shared Hit Blocks"].as_i64().expect("a count") + plan[0]["Plan"]["Shared Read Blocks"].as_i64().expect("a count");
-        assert!(read < 1_000, "{read} pages for ten occurrences: {text}");
+        let read = pages(&world.pool, "-infinity").await;
+        assert!(read < 1_000, "{read} pages for ten occurrences");
         world.run("update occurrences set lease_until = '-infinity' where lease_until > now()").await;
     }
+}
+
+#[tokio::test]
+async fn with_the_hint_a_held_snapshot_costs_a_claim_nothing() {
+    let world = world().await;
+    world.make(20_000, "-1 hour").await;
+    world.make(10, "-1 minute").await;
+    let mut reader = world.pool.begin().await.expect("begun");
+    sqlx::query("set transaction isolation level repeatable read").execute(&mut *reader).await.expect("set");
+    sqlx::query("select 1 from occurrences limit 1").execute(&mut *reader).await.expect("a snapshot");
+    world.run("update occurrences set state = 'released' where due_at < now() - interval '30 minutes'").await;
+
+    let without = pages(&world.pool, "-infinity").await;
+    world.run("update occurrences set lease_until = '-infinity' where lease_until > now()").await;
+    let hint = (chrono::Utc::now() - chrono::TimeDelta::minutes(5)).to_rfc3339();
+    let with = pages(&world.pool, &hint).await;
+    reader.rollback().await.expect("ended");
+    assert!(with < 300 && without > 5 * with, "{with} pages with the hint, {without} without");
 }

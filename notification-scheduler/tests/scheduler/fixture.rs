@@ -1,16 +1,15 @@
 //! A database with event-service's schema, what is due in it, and the bus in the same database.
 
-use std::{
-    collections::BTreeSet,
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use notification_scheduler::{
     scheduler::{Scheduler, Settings},
     store::{SESSION, Store},
 };
 use shared::{
-    bus::{BusSettings, QueueSpec, Received, Settlement, SharedBus, Subscription, Topology, settings::PostgresSettings},
+    bus::{
+        BusSettings, QueueSpec, Received, Settlement, SharedBus, Subscription, Topology, settings::PostgresSettings,
+    },
     contract::Envelope,
 };
 use sqlx::{

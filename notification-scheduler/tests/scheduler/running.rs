@@ -111,7 +111,8 @@ async fn it_recovers_by_itself_when_the_database_was_away() {
     let stop = shutdown.clone();
     let running = tokio::spawn(async move { scheduler.run(stop).await });
 
-    let mut admin = PgConnection::connect(&support::postgres::cluster_url().await.expect("the cluster")).await.expect("connects");
+    let mut admin =
+        PgConnection::connect(&support::postgres::cluster_url().await.expect("the cluster")).await.expect("connects");
     let name = world.database.name();
     let away = format!("alter database {name} allow_connections false");
     sqlx::raw_sql(AssertSqlSafe(away)).execute(&mut admin).await.expect("closed");

@@ -132,7 +132,7 @@ pub(crate) fn least_with(more: Value) -> Value {
 }
 
 pub(crate) fn merged(mut body: Value, more: Value) -> Value {
-    let (Value::Object(fields), Value::Object(more)) = (&mut body, more) else { panic!("objects") };
-    fields.extend(more);
+    let more = more.as_object().cloned().expect("an object");
+    body.as_object_mut().expect("an object").extend(more);
     body
 }

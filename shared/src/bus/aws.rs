@@ -12,7 +12,11 @@ mod queue;
 mod receive;
 mod settle;
 
-use std::{collections::HashMap, sync::RwLock, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Mutex, RwLock},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 
@@ -34,6 +38,8 @@ pub struct AwsBus {
     sns: aws_sdk_sns::Client,
     sqs: aws_sdk_sqs::Client,
     queues: RwLock<HashMap<String, Queue>>,
+    /// URLs of queues that had a whole batch the last time.
+    full: Mutex<HashSet<String>>,
 }
 
 impl AwsBus {

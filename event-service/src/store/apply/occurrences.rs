@@ -49,7 +49,11 @@ impl Rows {
 }
 
 /// Cancels what no longer is to be delivered, makes or revives what is. What was released or has ended stays as it is.
-pub(super) async fn replace(connection: &mut PgConnection, settled: &[Settled<'_>], replaced: &[Uuid]) -> Result<(), sqlx::Error> {
+pub(super) async fn replace(
+    connection: &mut PgConnection,
+    settled: &[Settled<'_>],
+    replaced: &[Uuid],
+) -> Result<(), sqlx::Error> {
     let owed = Rows::of(settled, true);
     let kept = Rows::of(settled, false);
     if !replaced.is_empty() {

@@ -56,12 +56,14 @@ pub(super) async fn count(connection: &mut PgConnection, fresh: &[&Incoming]) ->
         return Ok(());
     }
     let column = |value: fn(&Tally) -> i32| tallies.values().map(value).collect::<Vec<i32>>();
-    let (sent, failed, suppressed, deliveries) = (column(|it| it.sent), column(|it| it.failed), column(|it| it.suppressed), column(|it| it.deliveries));
+    let (sent, failed, suppressed, deliveries) =
+        (column(|it| it.sent), column(|it| it.failed), column(|it| it.suppressed), column(|it| it.deliveries));
     let ids: Vec<Uuid> = tallies.keys().copied().collect();
     let notifications: Vec<Uuid> = tallies.values().map(|it| it.notification_id).collect();
     let due: Vec<DateTime<Utc>> = tallies.values().map(|it| it.due_at).collect();
     let at: Vec<Option<DateTime<Utc>>> = tallies.values().map(|it| it.latest.as_ref().map(|latest| latest.0)).collect();
-    let reasons: Vec<Option<&str>> = tallies.values().map(|it| it.latest.as_ref().and_then(|latest| latest.1.as_deref())).collect();
+    let reasons: Vec<Option<&str>> =
+        tallies.values().map(|it| it.latest.as_ref().and_then(|latest| latest.1.as_deref())).collect();
     sqlx::query!(
         "insert into occurrences as known (id, notification_id, due_at, sent, failed, suppressed, deliveries, outcome_at, reason, state, released_at)
          select *, occurrence_state_of(sent, failed, suppressed, deliveries), now()

@@ -58,7 +58,10 @@ fn only_a_dead_token_is_held_against_the_device() {
     let (gone, _) = judged(Outcome::Gone { reason: "UNREGISTERED".into() }, 0);
     let (rejected, _) = judged(Outcome::Rejected { reason: "INVALID_ARGUMENT".into() }, 0);
     assert_eq!((ended_as(&gone), gone.token_is_dead), ((DeliveryState::Failed, Some("UNREGISTERED")), true));
-    assert_eq!((ended_as(&rejected), rejected.token_is_dead), ((DeliveryState::Failed, Some("INVALID_ARGUMENT")), false));
+    assert_eq!(
+        (ended_as(&rejected), rejected.token_is_dead),
+        ((DeliveryState::Failed, Some("INVALID_ARGUMENT")), false)
+    );
 }
 
 #[test]
@@ -87,6 +90,7 @@ fn what_is_no_fault_of_the_message_burns_no_attempt() {
 
 #[test]
 fn what_has_no_time_left_fails() {
-    let throttle = Outcome::Throttled { retry_after: Some(Duration::from_secs(7_200)), reason: "QUOTA_EXCEEDED".into() };
+    let throttle =
+        Outcome::Throttled { retry_after: Some(Duration::from_secs(7_200)), reason: "QUOTA_EXCEEDED".into() };
     assert_eq!(ended_as(&judged(throttle, 0).0), (DeliveryState::Failed, Some("EXPIRED")));
 }

@@ -52,6 +52,9 @@ impl AwsBus {
 
     pub(super) async fn redrive_into(&self, queue: &str, max: usize) -> Result<u64, Error> {
         let (from, to) = (self.dead_letters_url(queue).await?, self.queue_url(queue).await?);
+        // Just those that are there now: one that is as bad as before is back here at once, and would be moved for ever.
+        let there = self.depth_of(&from).await?;
+        let max = max.min(usize::try_from(there.visible + there.in_flight).unwrap_or(usize::MAX));
         let mut moved = 0;
         while moved < max {
             let messages = self.receive_from(&from, (max - moved).min(BATCH * CALLS), HELD, WAIT).await?;

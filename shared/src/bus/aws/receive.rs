@@ -1,6 +1,6 @@
 //! Out of queues: ten messages a call, so a batch takes several.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::PoisonError, time::Duration};
 
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_sqs::{
@@ -8,7 +8,7 @@ use aws_sdk_sqs::{
     types::{Message, MessageSystemAttributeName as System},
 };
 use chrono::{DateTime, Utc};
-use futures::future::join_all;
+use futures::{StreamExt as _, stream::FuturesUnordered};
 
 use super::{
     AwsBus, BATCH, CALLS,
@@ -23,7 +23,8 @@ const MAX_WAIT: i32 = 20;
 pub(super) const MAX_VISIBILITY: i32 = 12 * 60 * 60;
 
 impl AwsBus {
-    /// One call waits; when it comes back full, more is there, and short calls beside each other fetch it.
+    /// One call waits; when it comes back full, more is there, and short calls beside each other fetch it. A queue that
+    /// had a whole batch the last time is asked by short calls at once.
     pub(super) async fn receive_from(
         &self,
         url: &str,
@@ -32,20 +33,50 @@ impl AwsBus {
         wait: Duration,
     ) -> Result<Vec<Received>, Error> {
         let visibility = seconds(visibility, MAX_VISIBILITY);
-        let mut messages = self.receive_call(url, max, visibility, seconds(wait, MAX_WAIT)).await?;
-        let mut full = messages.len() == max.min(BATCH);
-        while full && messages.len() < max {
-            let wanted = (max - messages.len()).min(BATCH * CALLS);
-            let calls = (0..wanted.div_ceil(BATCH)).map(|call| {
-                let share = (wanted - call * BATCH).min(BATCH);
-                self.receive_call(url, share, visibility, 0)
-            });
-            let before = messages.len();
-            // What was received is returned though another call failed: it is hidden, and nobody else gets it.
-            messages.extend(join_all(calls).await.into_iter().filter_map(Result::ok).flatten());
-            full = messages.len() - before == wanted;
+        let mut messages = Vec::new();
+        if self.was_full(url) {
+            messages = self.receive_at_once(url, max, visibility).await;
         }
+        if messages.is_empty() {
+            let share = max.min(BATCH);
+            messages = self.receive_call(url, share, visibility, seconds(wait, MAX_WAIT)).await?;
+            if messages.len() == share && max > share {
+                messages.extend(self.receive_at_once(url, max - share, visibility).await);
+            }
+        }
+        self.note_full(url, messages.len() == max);
         Ok(messages)
+    }
+
+    /// Short calls beside each other, until one comes back less than full. A call's failure only ends it: what others
+    /// received is hidden by now, and must be returned.
+    async fn receive_at_once(&self, url: &str, max: usize, visibility: i32) -> Vec<Received> {
+        let (mut messages, mut asked, mut full) = (Vec::with_capacity(max), 0, true);
+        let mut calls = FuturesUnordered::new();
+        loop {
+            while full && asked < max && calls.len() < CALLS {
+                let share = (max - asked).min(BATCH);
+                asked += share;
+                calls.push(async move { (share, self.receive_call(url, share, visibility, 0).await) });
+            }
+            let Some((share, received)) = calls.next().await else { return messages };
+            let received = received.unwrap_or_default();
+            full &= received.len() == share;
+            messages.extend(received);
+        }
+    }
+
+    fn was_full(&self, url: &str) -> bool {
+        self.full.lock().unwrap_or_else(PoisonError::into_inner).contains(url)
+    }
+
+    fn note_full(&self, url: &str, full: bool) {
+        let mut queues = self.full.lock().unwrap_or_else(PoisonError::into_inner);
+        if !full {
+            queues.remove(url);
+        } else if !queues.contains(url) {
+            queues.insert(url.to_owned());
+        }
     }
 
     async fn receive_call(&self, url: &str, max: usize, visibility: i32, wait: i32) -> Result<Vec<Received>, Error> {
