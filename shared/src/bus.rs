@@ -25,7 +25,8 @@ pub const MAX_MESSAGE_BYTES: usize = 256 * 1024;
 /// The longest delay of a message that is sent to a queue (SQS: 15 minutes).
 pub const MAX_DELAY: Duration = Duration::from_secs(15 * 60);
 
-/// The attribute in which a dead-lettered message carries why it was put there.
+/// The attribute in which a dead-lettered message carries why it was put there. (What SQS moves by its own redrive
+/// policy, received too often, has none.)
 pub const REASON_ATTRIBUTE: &str = "deadLetterReason";
 
 /// A shared handle to whichever adapter was configured.

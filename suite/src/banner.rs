@@ -39,13 +39,13 @@ impl Banner {
         [
             (
                 "register a device",
-                format!("curl http://{notification}/device/register \\\n  {identity} \\\n  {json} -d '{device}'"),
+                format!("curl -s http://{notification}/device/register \\\n  {identity} \\\n  {json} -d '{device}'"),
             ),
             (
                 "a reminder due in five seconds",
-                format!("curl http://{reminder}/reminders \\\n  {identity} \\\n  {json} -d '{body}'"),
+                format!("curl -s http://{reminder}/reminders \\\n  {identity} \\\n  {json} -d '{body}'"),
             ),
-            ("what was delivered", format!("curl http://{notification}/notifications \\\n  {identity}")),
+            ("what was delivered", format!("curl -s http://{notification}/notifications \\\n  {identity}")),
         ]
     }
 }

@@ -19,7 +19,10 @@ use shared::{
 };
 use sqlx::PgPool;
 use support::{eventually, http::Client, postgres::Database};
-use tokio::task::JoinHandle;
+use tokio::{
+    runtime::{Builder, Runtime},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
 /// How long anything may take.
@@ -34,6 +37,9 @@ pub(crate) struct Service {
     url: String,
     admin_url: String,
     shutdown: CancellationToken,
+    /// The service's own: a database cannot be dropped while a connection to the server is being opened, so whoever opens
+    /// connections must be able to end while a test's thread waits for the drop.
+    runtime: Option<Runtime>,
     running: Option<JoinHandle<anyhow::Result<()>>>,
     facts: Mutex<HashMap<uuid::Uuid, Envelope>>,
     environment: BTreeMap<String, String>,
@@ -66,6 +72,7 @@ impl Service {
             url: String::new(),
             admin_url: String::new(),
             shutdown: CancellationToken::new(),
+            runtime: Some(runtime()),
             running: None,
             facts: Mutex::default(),
             environment,
@@ -78,11 +85,12 @@ impl Service {
     /// Starts the service again on the same database.
     pub(crate) async fn run(&mut self) {
         let config = Config::read(&self.environment).expect("a complete environment");
-        let app = App::build(config).await.expect("the service is built");
+        let runtime = self.runtime.as_ref().expect("it is there until the end").handle().clone();
+        let app = runtime.spawn(App::build(config)).await.expect("no panic").expect("the service is built");
         self.url = format!("http://{}", app.rest_addr());
         self.admin_url = format!("http://{}", app.admin_addr());
         self.shutdown = CancellationToken::new();
-        self.running = Some(tokio::spawn(app.run(self.shutdown.clone())));
+        self.running = Some(runtime.spawn(app.run(self.shutdown.clone())));
         let admin = Client::new(&self.admin_url);
         eventually(LIMIT, async || admin.get("/readyz").await.status == 200).await;
     }
@@ -210,6 +218,18 @@ impl Service {
             text.as_str().unwrap_or_default().lines().filter(|line| line.starts_with(name) && line.contains(labels));
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn runtime() -> Runtime {
+    Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
 }
 
 /// Everything works, and SES allows more than is sent here.

@@ -22,7 +22,7 @@ const LEASE: Duration = Duration::from_secs(60);
 async fn registered(pool: &PgPool, user: &str, token: &str) -> devices::Registered {
     let token = Token::parse(token.to_owned()).expect("a token");
     let new = NewDevice { user_id: user.to_owned(), token, device_type: DeviceType::Android, name: None };
-    devices::register(&mut *pool.acquire().await.expect("a connection"), &new).await.expect("registered")
+    devices::register(&mut pool.acquire().await.expect("a connection"), &new).await.expect("registered")
 }
 
 /// Writes an occurrence with one pending delivery to each of the devices.
@@ -77,7 +77,7 @@ async fn an_occurrence_is_written_once() {
         traceparent: None,
     };
     let new =
-        intake::insert_dispatches(&mut *pool.acquire().await.expect("a connection"), &[&again]).await.expect("written");
+        intake::insert_dispatches(&mut pool.acquire().await.expect("a connection"), &[&again]).await.expect("written");
     assert_eq!(new, HashSet::new());
 }
 

@@ -46,7 +46,12 @@ impl AwsBus {
     /// An adapter with the SDK's configuration (see [`sdk_config`]).
     #[must_use]
     pub fn new(config: &aws_config::SdkConfig) -> Self {
-        Self { sns: aws_sdk_sns::Client::new(config), sqs: aws_sdk_sqs::Client::new(config), queues: RwLock::default() }
+        Self {
+            sns: aws_sdk_sns::Client::new(config),
+            sqs: aws_sdk_sqs::Client::new(config),
+            queues: RwLock::default(),
+            full: Mutex::default(),
+        }
     }
 }
 

@@ -54,16 +54,21 @@ pub(super) fn failure<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>
         SdkError::ConstructionFailure(_) => Outcome::Rejected { reason: "NOT_WRITABLE".into() },
         SdkError::TimeoutError(_) => unavailable("TIMEOUT".into(), true),
         SdkError::DispatchFailure(failure) => {
-            let connector = failure.as_connector_error().map(|error| error as &(dyn Error + 'static));
-            match () {
-                () if chain(connector).any(never_connected) => unavailable("CONNECT_FAILED".into(), false),
-                () if failure.is_timeout() => unavailable("TIMEOUT".into(), true),
-                () if failure.is_io() => unavailable("CONNECTION_LOST".into(), true),
-                // Nothing went out: no credentials could be had, for one.
-                () => Outcome::Misconfigured { reason: "NO_CREDENTIALS".into() },
-            }
+            let unclassified = failure.is_other() && failure.as_other().is_none();
+            not_answered(failure.as_connector_error().map(|error| error as _), failure.is_timeout(), unclassified)
         }
         _ => unavailable("UNREADABLE_ANSWER".into(), true),
+    }
+}
+
+fn not_answered(error: Option<&(dyn Error + 'static)>, timed_out: bool, unclassified: bool) -> Outcome {
+    let client = chain(error).find_map(|error| error.downcast_ref::<hyper_util::client::legacy::Error>());
+    match client {
+        Some(client) if client.is_connect() => unavailable("CONNECT_FAILED".into(), false),
+        _ if timed_out => unavailable("TIMEOUT".into(), true),
+        // It did not come to a request: there were no credentials to sign it with.
+        None if unclassified => Outcome::Misconfigured { reason: "NO_CREDENTIALS".into() },
+        _ => unavailable("CONNECTION_LOST".into(), true),
     }
 }
 
@@ -116,11 +121,6 @@ fn unavailable(reason: Reason, maybe_delivered: bool) -> Outcome {
 
 fn chain<'a>(error: Option<&'a (dyn Error + 'static)>) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(error, |&error| error.source())
-}
-
-fn never_connected(error: &(dyn Error + 'static)) -> bool {
-    let client = error.downcast_ref::<hyper_util::client::legacy::Error>();
-    client.is_some_and(hyper_util::client::legacy::Error::is_connect)
 }
 
 #[cfg(test)]

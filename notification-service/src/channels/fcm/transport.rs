@@ -24,8 +24,11 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use url::Url;
 
-/// How often a request that certainly did not reach the server is tried on yet another connection.
-const TRIES: usize = 4;
+/// How often a request is given to a connection that turns out to take none, beyond once for each connection there may be:
+/// all of them may have been told to go away at the same time.
+const SPARE_TRIES: usize = 3;
+/// How often the server may refuse a request by itself before it is believed.
+const REFUSALS: usize = 3;
 
 /// The limits of a transport.
 #[derive(Debug, Clone)]
@@ -128,8 +131,10 @@ impl TransportError {
 /// How a request on one connection failed.
 #[derive(Debug)]
 enum Failure {
-    /// It certainly did not reach the server's application.
+    /// The connection takes no requests; this one did not reach the server's application.
     NotSent,
+    /// The server refused this one, untouched (REFUSED_STREAM; RFC 9113, section 8.7).
+    Refused,
     /// Nobody knows.
     Lost,
 }
@@ -190,7 +195,8 @@ impl Transport {
     async fn exchange(
         &self, target: &Target, headers: &HeaderMap, body: Bytes, sent: &AtomicBool,
     ) -> Result<Answer, TransportError> {
-        for _ in 0..TRIES {
+        let mut refusals = 0;
+        for _ in 0..self.pool.settings.connections + SPARE_TRIES {
             let failure = match self.pool.protocol() {
                 Some(Protocol::Http1) => self.over_http1(target, headers, body.clone(), sent).await?,
                 Some(Protocol::Http2) | None => match self.pool.multiplexed_connection().await? {
@@ -205,7 +211,12 @@ impl Transport {
             match failure {
                 Ok(answer) => return Ok(answer),
                 Err(Failure::Lost) => return Err(TransportError::Interrupted),
-                Err(Failure::NotSent) => sent.store(false, Ordering::Relaxed),
+                Err(Failure::NotSent) => {}
+                Err(Failure::Refused) => refusals += 1,
+            }
+            sent.store(false, Ordering::Relaxed);
+            if refusals == REFUSALS {
+                break;
             }
         }
         Err(TransportError::NotTaken)

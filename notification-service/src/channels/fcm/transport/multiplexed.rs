@@ -167,20 +167,19 @@ impl Connection {
         result
     }
 
-    /// Whether a request without an answer certainly had no effect: it was still waiting here, or the server said so,
-    /// by REFUSED_STREAM (RFC 9113, section 8.7) or by a GOAWAY that leaves the stream out (section 6.8; h2 gives that
-    /// error to no other stream). A connection that cannot take requests is not asked again.
+    /// Whether a request without an answer certainly had no effect. A connection that cannot take requests is not
+    /// asked again.
     fn failed(&self, never_sent: bool, error: &hyper::Error) -> Failure {
-        let error = error.source().and_then(|source| source.downcast_ref::<h2::Error>()).filter(|error| error.is_remote());
-        let refused =
-            error.is_some_and(|error| error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM));
-        if !refused {
-            self.retired.store(true, Ordering::Relaxed);
+        let said = error.source().and_then(|source| source.downcast_ref::<h2::Error>()).filter(|error| error.is_remote());
+        if said.is_some_and(|said| said.is_reset() && said.reason() == Some(h2::Reason::REFUSED_STREAM)) {
+            return Failure::Refused;
         }
-        match never_sent || refused || error.is_some_and(h2::Error::is_go_away) {
-            true => Failure::NotSent,
-            false => Failure::Lost,
-        }
+        self.retired.store(true, Ordering::Relaxed);
+        // A GOAWAY that leaves the stream out (RFC 9113, section 6.8): h2 gives that error to no other stream.
+        let left_out = said.is_some_and(h2::Error::is_go_away);
+        // The connection ended while the request waited for a free stream, its body still here.
+        let dropped = error.is_user();
+        if never_sent || left_out || dropped { Failure::NotSent } else { Failure::Lost }
     }
 }
 
