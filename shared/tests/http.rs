@@ -1,5 +1,7 @@
 //! What every REST API of the suite promises, on a small router behind the real layers.
 
+#![allow(clippy::panic, reason = "one route fails on purpose")]
+
 use axum::{
     Json, Router,
     body::{Body as RawBody, to_bytes},

@@ -33,9 +33,8 @@ impl Banner {
         let (reminder, notification) = (self.reminder, self.notification);
         let device = r#"{"fcmToken":"my-phone","type":"android","name":"My phone"}"#;
         let due = "$(date -u -d '+5 seconds' +%FT%TZ 2>/dev/null || date -u -v+5S +%FT%TZ)";
-        let body = format!(
-            r#"{{"date":"'"{due}"'","channels":["push","email"],"title":"Tea","message":"The tea is ready"}}"#
-        );
+        let body =
+            format!(r#"{{"date":"'"{due}"'","channels":["push","email"],"title":"Tea","message":"The tea is ready"}}"#);
         [
             (
                 "register a device",

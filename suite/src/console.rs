@@ -1,6 +1,6 @@
 //! The page, and the way from it to the services.
 //!
-//! The browser talks to this origin only. The [`proxy`] stands where an API gateway stands in production: it takes away
+//! The browser talks to this origin only. The proxy stands where an API gateway stands in production: it takes away
 //! the identity headers a client may have set and puts the ones of the chosen demo user in their place.
 
 mod guard;

@@ -62,8 +62,10 @@ async fn start_cluster(data: &Path, last: &LastStart) -> anyhow::Result<Cluster>
     } else {
         "starting PostgreSQL"
     });
-    let dir = data.join("postgres");
-    match Cluster::start(private_postgres::Options::new(&dir)).await {
+    let mut options = private_postgres::Options::new(data.join("postgres"));
+    // What a checkpoint has not written yet is written while the user waits for Ctrl-C to take effect.
+    options.settings.push(("checkpoint_timeout".to_owned(), "1min".to_owned()));
+    match Cluster::start(options).await {
         Ok(cluster) => Ok(cluster),
         Err(private_postgres::Error::InUse { .. }) => Err(anyhow!(
             "another suite runs on {} ({}): stop it, or choose another folder with --data",
@@ -179,7 +181,7 @@ impl Suite {
         let drained = timeout(DRAIN_LIMIT, async {
             while let Some(ended) = self.tasks.join_next().await {
                 match ended {
-                    Ok((_, Ok(()))) => {}
+                    Ok((name, Ok(()))) => tracing::info!("{name} ended"),
                     Ok((name, Err(error))) => tracing::error!(error = format!("{error:#}"), "{name} did not end well"),
                     Err(error) => tracing::error!(error = %error, "a service panicked"),
                 }

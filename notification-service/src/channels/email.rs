@@ -253,7 +253,11 @@ impl Ses {
         let unknown: Vec<String> =
             parts.iter().flatten().flat_map(|part| stored_template::unknown_variables(part)).collect();
         if !unknown.is_empty() {
-            tracing::error!(template = name, variables = unknown.join(", "), "the SES template wants variables that no mail has");
+            tracing::error!(
+                template = name,
+                variables = unknown.join(", "),
+                "the SES template wants variables that no mail has"
+            );
         }
         self.template_is_wrong.store(!unknown.is_empty(), Ordering::Relaxed);
     }

@@ -124,10 +124,7 @@ fn jittered(wait: Duration, random: f64) -> Duration {
 
 /// `at + wait`, or the end of time when that is beyond it.
 fn later(at: DateTime<Utc>, wait: Duration) -> DateTime<Utc> {
-    TimeDelta::from_std(wait)
-        .ok()
-        .and_then(|wait| at.checked_add_signed(wait))
-        .unwrap_or(DateTime::<Utc>::MAX_UTC)
+    TimeDelta::from_std(wait).ok().and_then(|wait| at.checked_add_signed(wait)).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 #[cfg(test)]

@@ -64,7 +64,7 @@ async fn pause(attempt: usize) {
 
 /// Whole seconds, as SQS counts: rounded up, at most `max`.
 fn seconds(duration: Duration, max: i32) -> i32 {
-    let rounded = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    let rounded = duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0));
     i32::try_from(rounded).unwrap_or(max).min(max)
 }
 

@@ -58,8 +58,6 @@ pub(super) async fn a_delayed_message_comes_when_its_delay_has_passed(stage: &St
     let delay = Duration::from_secs(1);
     stage.bus.send(&stage.everything, &[message(0, &[])], delay).await.unwrap();
 
-    stage.nothing_comes_for(Duration::ZERO).await;
-    assert_eq!(stage.bus.depth(&stage.everything).await.unwrap(), Depth { visible: 0, in_flight: 0, delayed: 1 });
     stage.receive_one(LONG).await;
     assert!(begun.elapsed() >= delay, "{:?}", begun.elapsed());
 
@@ -70,7 +68,8 @@ pub(super) async fn a_delayed_message_comes_when_its_delay_has_passed(stage: &St
 pub(super) async fn a_queue_is_counted(stage: &Stage) {
     stage.publish(&messages(15)).await;
     stage.bus.receive(&stage.everything, 4, LONG, LIMIT).await.unwrap();
+    stage.bus.send(&stage.everything, &messages(2), LONG).await.unwrap();
 
-    assert_eq!(stage.bus.depth(&stage.everything).await.unwrap(), Depth { visible: 11, in_flight: 4, delayed: 0 });
+    assert_eq!(stage.bus.depth(&stage.everything).await.unwrap(), Depth { visible: 11, in_flight: 4, delayed: 2 });
     assert_eq!(stage.bus.depth(&stage.some).await.unwrap(), Depth { visible: 0, in_flight: 0, delayed: 0 });
 }

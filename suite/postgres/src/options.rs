@@ -48,7 +48,15 @@ impl Options {
         let by_durability: &[(&str, &str)] = if self.durable {
             &[("shared_buffers", "256MB"), ("wal_compression", "on")]
         } else {
-            &[("shared_buffers", "128MB"), ("fsync", "off"), ("synchronous_commit", "off"), ("full_page_writes", "off")]
+            &[
+                ("shared_buffers", "128MB"),
+                ("fsync", "off"),
+                ("synchronous_commit", "off"),
+                ("full_page_writes", "off"),
+                // A test that ends while it connects leaves a half-open connection, which would hold up the dropping of
+                // its database for a minute.
+                ("authentication_timeout", "5s"),
+            ]
         };
         let built_in = always.iter().chain(by_durability);
         built_in

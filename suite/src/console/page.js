@@ -276,8 +276,10 @@ function fit(frame) {
     link.target = '_blank';
     link.rel = 'noopener noreferrer';
   }
-  const measure = () => { frame.style.height = `${Math.min(900, inside.documentElement.scrollHeight)}px`; };
-  frame.style.height = '0';
+  const measure = () => {
+    frame.style.height = '0'; // else a frame that was too high once stays so
+    frame.style.height = `${Math.min(900, inside.documentElement.scrollHeight)}px`;
+  };
   measure();
   new ResizeObserver(measure).observe(inside.documentElement);
 }

@@ -18,7 +18,7 @@ use crate::{
 /// # Errors
 /// When something cannot be started, a row fails (the others are told all the same), or `--check` finds a figure wanting.
 pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
-    let house = House::build().await?;
+    let house = House::build(options.statements).await?;
     eprintln!("{}", table::machine(&house.machine));
     let (mut rows, mut failures) = (Vec::new(), Vec::new());
     let measured = tokio::select! {

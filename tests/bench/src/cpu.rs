@@ -100,7 +100,7 @@ impl Reading {
         }
         let alive: f64 = postgres_by_use.values().sum();
         // The server itself, and processes of its that ended meanwhile.
-        postgres_by_use.insert("server".to_owned(), (postgres - alive).max(0.0));
+        *postgres_by_use.entry("server".to_owned()).or_insert(0.0) += (postgres - alive).max(0.0);
         let ours: f64 = postgres + processes.iter().map(|(_, seconds)| seconds).sum::<f64>();
         let others = (seconds(self.machine.saturating_sub(first.machine)) - ours).max(0.0);
         Usage { processes, postgres, postgres_by_use, others, wall }
@@ -130,10 +130,17 @@ fn purpose(title: &str) -> String {
     let rest = title.strip_prefix("postgres: ").unwrap_or(title);
     let words: Vec<_> = rest.split_whitespace().collect();
     match words.as_slice() {
-        [_user, database, client, ..] if client.contains('(') || *client == "[local]" => (*database).to_owned(),
+        [_user, database, client, ..] if client.contains('(') || *client == "[local]" => short(database).to_owned(),
         ["autovacuum", ..] => "autovacuum".to_owned(),
-        _ => rest.trim().to_owned(),
+        // A process that begins or ends has no title.
+        [] => "server".to_owned(),
+        _ => words.join(" "),
     }
+}
+
+/// What the databases of all stages are called behind the stage's name.
+fn short(database: &str) -> &str {
+    database.rsplit_once('_').map_or(database, |(_, short)| short)
 }
 
 /// The whole machine's busy ticks: everything but idle and waiting for disks.
@@ -168,8 +175,9 @@ mod tests {
 
     #[test]
     fn a_postgres_process_is_known_by_its_title() {
-        assert_eq!(purpose("postgres: postgres bench_1_bus 127.0.0.1(4711) idle\0"), "bench_1_bus");
-        assert_eq!(purpose("postgres: walwriter \0"), "walwriter");
+        assert_eq!(purpose("postgres: postgres burst_bus 127.0.0.1(4711) idle\0"), "bus");
+        assert_eq!(purpose("postgres: background writer \0"), "background writer");
+        assert_eq!(purpose(""), "server");
         assert_eq!(purpose("postgres: autovacuum worker bench_1_bus\0"), "autovacuum");
     }
 

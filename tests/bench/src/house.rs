@@ -14,6 +14,7 @@ use crate::{
     machine::Machine,
     process::{Program, Running},
     record::{self, Record},
+    statements::{self, Statements},
 };
 
 /// PostgreSQL as a small production server would have it; fsync and synchronous_commit are on by default.
@@ -30,13 +31,15 @@ pub(crate) struct House {
     pub(crate) provider: Provider,
     pub(crate) machine: Machine,
     pub(crate) cluster: Cluster,
+    /// Kept when asked for.
+    pub(crate) statements: Option<Statements>,
     pub(crate) logs: PathBuf,
     // Removed last.
     _dir: TempDir,
 }
 
 impl House {
-    pub(crate) async fn build() -> anyhow::Result<Self> {
+    pub(crate) async fn build(with_statements: bool) -> anyhow::Result<Self> {
         let mut folder = tempfile::Builder::new();
         // PostgreSQL runs as another account when the bench runs as root, and has to get in.
         #[cfg(unix)]
@@ -46,11 +49,31 @@ impl House {
         std::fs::create_dir(&logs).with_context(|| format!("create {}", logs.display()))?;
         let mut options = Options::new(dir.path().join("postgres"));
         options.settings.extend(SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        if with_statements {
+            options.settings.extend(statements::SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        }
         let cluster = Cluster::start(options).await.context("start PostgreSQL")?;
         let version = postgres_version(&cluster).await.context("ask PostgreSQL for its version")?;
         let machine = Machine::look(dir.path(), version)?;
         let provider = Provider::start(&logs).await?;
-        Ok(Self { provider, machine, cluster, logs, _dir: dir })
+        let statements = if with_statements { Some(Statements::open(cluster.url("postgres")).await?) } else { None };
+        Ok(Self { provider, machine, cluster, statements, logs, _dir: dir })
+    }
+
+    /// Begins the accounts of statements anew.
+    pub(crate) async fn count_statements(&self) -> anyhow::Result<()> {
+        match &self.statements {
+            Some(statements) => statements.reset().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Tells the statements since then, for `items` of what they served.
+    pub(crate) async fn tell_statements(&self, name: &str, items: usize) -> anyhow::Result<()> {
+        if let Some(statements) = &self.statements {
+            eprintln!("{}", statements.told(name, items).await?);
+        }
+        Ok(())
     }
 
     /// Ends it all in good order.

@@ -17,6 +17,7 @@ mod record;
 mod report;
 mod rows;
 mod stage;
+mod statements;
 mod stats;
 mod table;
 

@@ -32,6 +32,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE", default_value = "target/bench.jsonl")]
     pub(crate) json: PathBuf,
 
+    /// Tell also which statements PostgreSQL spends its time in (it costs a little of it)
+    #[arg(long)]
+    pub(crate) statements: bool,
+
     /// End with an error when a figure is worse than what is due
     #[arg(long)]
     pub(crate) check: bool,

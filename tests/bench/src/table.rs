@@ -52,7 +52,9 @@ fn shares(usage: &Usage, items: usize) -> String {
         .filter(|(_, seconds)| micros_each(**seconds, items) >= 1.0)
         .map(|(name, seconds)| format!("{name} {}", each(*seconds)))
         .collect();
-    parts.push(format!("postgres {} ({})", each(usage.postgres), uses.join(", ")));
+    if !uses.is_empty() {
+        parts.push(format!("postgres {} ({})", each(usage.postgres), uses.join(", ")));
+    }
     parts.push(format!("others {}", each(usage.others)));
     parts.join(" · ")
 }

@@ -158,7 +158,8 @@ mod tests {
     #[test]
     fn an_unverified_sender_is_our_fault() {
         for identity in ["reminders@example.org", "Reminders <Reminders@Example.org>", "example.org"] {
-            let message = format!("Email address is not verified. The following identities failed the check: {identity}");
+            let message =
+                format!("Email address is not verified. The following identities failed the check: {identity}");
             let misconfigured = Outcome::Misconfigured { reason: "SENDER_NOT_VERIFIED".into() };
             assert_eq!(outcome(400, "MessageRejected", &message), misconfigured);
         }

@@ -119,7 +119,9 @@ mod tests {
             match pace.admit(now) {
                 Admission::After(wait) if now + wait <= from + window => sent += 1,
                 Admission::After(_) => return sent,
-                Admission::NotBefore(wait) => now += wait.checked_sub(PATIENCE).unwrap_or(wait) + Duration::from_millis(1),
+                Admission::NotBefore(wait) => {
+                    now += wait.checked_sub(PATIENCE).unwrap_or(wait) + Duration::from_millis(1)
+                }
             }
         }
         sent

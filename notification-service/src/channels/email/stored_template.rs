@@ -73,7 +73,8 @@ mod tests {
     #[test]
     fn finds_what_no_mail_has() {
         let none: [&str; 0] = [];
-        let fine = "Hi {{userEmail}}, {{{message}}} {{#if url}}<a href=\"{{url}}\">{{title}}</a>{{else}}-{{/if}} {{! note }}";
+        let fine =
+            "Hi {{userEmail}}, {{{message}}} {{#if url}}<a href=\"{{url}}\">{{title}}</a>{{else}}-{{/if}} {{! note }}";
         assert_eq!(unknown_variables(fine), none);
         assert_eq!(unknown_variables("{{name}} {{#each items}}{{this.price}}{{/each}}"), ["name", "items", "price"]);
     }

@@ -88,7 +88,7 @@ fn by_status(status: u16, said: &Said, retry_after: Option<Duration>) -> Outcome
         405 | 407 | 421 | 426 | 300..=399 => Outcome::Misconfigured { reason: format!("HTTP_{status}").into() },
         429 => Outcome::Throttled { retry_after, reason: named("TOO_MANY_REQUESTS") },
         408 | 425 => unavailable(format!("HTTP_{status}").into(), retry_after),
-        400..=499 => Outcome::Rejected { reason: format!("HTTP_{status}").into() },
+        _ if (400..=499).contains(&status) => Outcome::Rejected { reason: format!("HTTP_{status}").into() },
         _ => unavailable(said.status.as_deref().map_or(format!("HTTP_{status}").into(), reason_from_code), retry_after),
     }
 }

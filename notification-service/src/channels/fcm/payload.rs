@@ -67,7 +67,11 @@ pub struct TooLarge;
 
 /// The body of a request that sends `push`.
 pub fn send(
-    token: &str, device: DeviceType, push: &Push<'_>, now: DateTime<Utc>, overflow: Overflow,
+    token: &str,
+    device: DeviceType,
+    push: &Push<'_>,
+    now: DateTime<Utc>,
+    overflow: Overflow,
 ) -> Result<Bytes, TooLarge> {
     let title = push.title.unwrap_or(wording::for_locale(push.locale).reminder);
     let ttl = (push.expires_at - now).num_seconds().clamp(0, LONGEST_TTL_SECONDS);

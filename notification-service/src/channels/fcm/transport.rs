@@ -11,8 +11,8 @@ mod multiplexed;
 
 use super::setup::SetupError;
 use bytes::{Bytes, BytesMut};
-use connect::{ConnectError, Dialer, Protocol};
 pub(super) use connect::Tls;
+use connect::{ConnectError, Dialer, Protocol};
 use http::header::{CONTENT_LENGTH, HOST, HeaderValue};
 use http::{HeaderMap, Method, Request, StatusCode, Uri, Version};
 use http_body_util::{BodyExt, Full};
@@ -182,7 +182,12 @@ impl Transport {
     }
 
     /// Posts `body` and reads the whole answer.
-    pub(super) async fn post(&self, target: &Target, headers: &HeaderMap, body: Bytes) -> Result<Answer, TransportError> {
+    pub(super) async fn post(
+        &self,
+        target: &Target,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Answer, TransportError> {
         let sent = AtomicBool::new(false);
         // The semaphores are never closed.
         let _turn = self.turns.acquire().await.map_err(|_| TransportError::NotTaken)?;
@@ -193,7 +198,11 @@ impl Transport {
     }
 
     async fn exchange(
-        &self, target: &Target, headers: &HeaderMap, body: Bytes, sent: &AtomicBool,
+        &self,
+        target: &Target,
+        headers: &HeaderMap,
+        body: Bytes,
+        sent: &AtomicBool,
     ) -> Result<Answer, TransportError> {
         let mut refusals = 0;
         for _ in 0..self.pool.settings.connections + SPARE_TRIES {
@@ -223,7 +232,11 @@ impl Transport {
     }
 
     async fn over_http1(
-        &self, target: &Target, headers: &HeaderMap, body: Bytes, sent: &AtomicBool,
+        &self,
+        target: &Target,
+        headers: &HeaderMap,
+        body: Bytes,
+        sent: &AtomicBool,
     ) -> Result<Result<Answer, Failure>, TransportError> {
         let _turn = self.http1_turns.acquire().await.map_err(|_| TransportError::NotTaken)?;
         let Some(connection) = self.pool.keep_alive_connection().await? else { return Ok(Err(Failure::NotSent)) };

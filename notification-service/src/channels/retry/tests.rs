@@ -48,10 +48,7 @@ fn an_outage_doubles_from_ten_seconds_to_ten_minutes() {
 fn the_last_word_on_a_doubtful_delivery_falls_after_an_hour() {
     let attempts = attempts(8, 3_001, DAY);
     let policy = Policy::default();
-    assert_eq!(
-        policy.decide(&unavailable(None, true), &attempts, 0.0),
-        Decision::GiveUp(GaveUp::RetriesExhausted)
-    );
+    assert_eq!(policy.decide(&unavailable(None, true), &attempts, 0.0), Decision::GiveUp(GaveUp::RetriesExhausted));
     assert!(matches!(policy.decide(&unavailable(None, false), &attempts, 0.0), Decision::RetryAt(_)));
 }
 

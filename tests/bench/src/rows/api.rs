@@ -104,10 +104,13 @@ async fn median(
     let mut runs = Vec::new();
     for number in 1..=options.runs() {
         let _waiting = Progress::waiting(&format!("api: {name} {number}/{}", options.runs()));
+        stage.house.count_statements().await?;
         let meter = Meter::start(stage.watched(services))?;
         let until = Until::Elapsed(Duration::from_secs(options.seconds(10)));
         let outcome = load::run(addr, CONNECTIONS, until, Arc::clone(&make), |_| ()).await?;
-        runs.push(Run { outcome, usage: meter.read()? });
+        let run = Run { outcome, usage: meter.read()? };
+        stage.house.tell_statements(name, run.outcome.requests).await?;
+        runs.push(run);
     }
     median_by(runs, Run::per_second).context("at least one run")
 }

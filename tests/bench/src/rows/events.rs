@@ -75,6 +75,7 @@ async fn run(stage: &Stage<'_>, services: &Services, bus: &SharedBus, count: usi
     let begun = Instant::now();
     let published = publish(bus, &messages, &format!("{name}: filling the queue")).await;
     let published_in = begun.elapsed();
+    stage.house.count_statements().await?;
     let meter = Meter::start(stage.watched(services))?;
     let begun = Instant::now();
     service.signal(Signal::SIGCONT);
@@ -86,7 +87,9 @@ async fn run(stage: &Stage<'_>, services: &Services, bus: &SharedBus, count: usi
         let now = ledger::notifications(&stage.notifications).await? - before;
         progress.set(now);
         if now == count {
-            return Ok(Run { applied: begun.elapsed(), published: published_in, usage: meter.read()? });
+            let run = Run { applied: begun.elapsed(), published: published_in, usage: meter.read()? };
+            stage.house.tell_statements(name, count).await?;
+            return Ok(run);
         }
         if now > applied {
             (applied, moved) = (now, Instant::now());

@@ -75,11 +75,13 @@ pub(crate) async fn run(stage: &Stage<'_>, services: &Services, plan: Plan, name
         let _waiting = Progress::waiting(&format!("{name}: until they are due"));
         tokio::time::sleep(until(first_ms).saturating_sub(BEFORE)).await;
     }
+    stage.house.count_statements().await?;
     let meter = Meter::start(stage.watched(services))?;
     wait_for_arrivals(stage, count as usize, last_ms, name).await?;
     let recorded = wait_for_records(stage, count, first_ms, last_ms).await?;
     let known = wait_for_facts(stage, count, first_ms, last_ms).await?;
     let usage = meter.read()?;
+    stage.house.tell_statements(name, count as usize).await?;
     let arrivals = Arrivals::of(&stage.house.provider.records().await?);
     ensure!(arrivals.distinct == count as usize, "{} of {count} reminders arrived", arrivals.distinct);
     let accepted = Duration::from_micros(arrivals.last_us.saturating_sub(first_ms * 1_000));

@@ -121,7 +121,8 @@ mod tests {
         let fields: std::collections::BTreeMap<_, _> =
             url::form_urlencoded::parse(form.as_bytes()).into_owned().collect();
         assert_eq!(fields["grant_type"], GRANT_TYPE);
-        let claims = jsonwebtoken::dangerous::insecure_decode::<serde_json::Value>(&fields["assertion"]).unwrap().claims;
+        let claims =
+            jsonwebtoken::dangerous::insecure_decode::<serde_json::Value>(&fields["assertion"]).unwrap().claims;
         assert_eq!(claims["scope"], SCOPE);
         assert_eq!(claims["aud"], "https://oauth2.example.com/token");
         let life = claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap();

@@ -134,7 +134,9 @@ fn a_code_of_tomorrow_falls_back_on_the_status() {
 
 #[test]
 fn odd_shapes_do_not_disturb() {
-    for body in ["[]", "null", r#"{"error":"x"}"#, r#"{"error":{"details":{"a":1}}}"#, r#"{"error":{"details":[1,null]}}"#] {
+    for body in
+        ["[]", "null", r#"{"error":"x"}"#, r#"{"error":{"details":{"a":1}}}"#, r#"{"error":{"details":[1,null]}}"#]
+    {
         assert!(matches!(outcome(&answer(400, body)), Outcome::Rejected { .. }));
         assert!(matches!(outcome(&answer(500, body)), Outcome::Unavailable { .. }));
     }

@@ -74,7 +74,9 @@ fn only_an_https_link_becomes_the_webs_link() {
 #[test]
 fn the_time_to_live_ends_with_the_reminder() {
     let data = BTreeMap::new();
-    for (expires_at, ttl) in [("2026-03-01T08:00:00Z", "0s"), ("2026-03-01T09:01:30Z", "90s"), ("2027-01-01T00:00:00Z", "2419200s")] {
+    for (expires_at, ttl) in
+        [("2026-03-01T08:00:00Z", "0s"), ("2026-03-01T09:01:30Z", "90s"), ("2027-01-01T00:00:00Z", "2419200s")]
+    {
         let push = Push { expires_at: expires_at.parse().unwrap(), ..push(&data) };
         assert_eq!(json(DeviceType::Android, &push)["message"]["android"]["ttl"], ttl);
     }

@@ -53,11 +53,15 @@ impl Connections {
 
     /// Sends a request and reads its answer; the connection is kept if it can be used again.
     pub(super) async fn exchange(
-        &self, mut connection: Connection, request: Request<Full<Bytes>>, settings: &TransportSettings,
+        &self,
+        mut connection: Connection,
+        request: Request<Full<Bytes>>,
+        settings: &TransportSettings,
     ) -> Result<Answer, Failure> {
-        let response = connection.try_send_request(request).await.map_err(|mut error| {
-            if error.take_message().is_some() { Failure::NotSent } else { Failure::Lost }
-        })?;
+        let response = connection
+            .try_send_request(request)
+            .await
+            .map_err(|mut error| if error.take_message().is_some() { Failure::NotSent } else { Failure::Lost })?;
         let (head, body) = response.into_parts();
         let body = read_bounded(body, settings.max_answer_bytes).await.map_err(|_| Failure::Lost)?;
         self.put(connection);

@@ -58,7 +58,9 @@ impl Pool {
             let busy = connection.load() * BUSY_SHARE >= connection.limit(&self.settings);
             if busy && count < self.settings.connections && !self.multiplexed.connecting.is_running() {
                 let pool = Arc::clone(self);
-                tokio::spawn(async move { pool.multiplexed.connecting.join(|| None, || Arc::clone(&pool).open()).await });
+                tokio::spawn(
+                    async move { pool.multiplexed.connecting.join(|| None, || Arc::clone(&pool).open()).await },
+                );
             }
             return Ok(Some(connection));
         }
@@ -147,7 +149,9 @@ impl Connection {
 
     /// Sends a request and reads its answer.
     pub(super) async fn exchange(
-        &self, request: Request<Full<Bytes>>, settings: &TransportSettings,
+        &self,
+        request: Request<Full<Bytes>>,
+        settings: &TransportSettings,
     ) -> Result<Answer, Failure> {
         let mut waiting = Waiting::on(self, settings.request_timeout);
         let result = match self.sender.clone().try_send_request(request).await {
@@ -170,7 +174,8 @@ impl Connection {
     /// Whether a request without an answer certainly had no effect. A connection that cannot take requests is not
     /// asked again.
     fn failed(&self, never_sent: bool, error: &hyper::Error) -> Failure {
-        let said = error.source().and_then(|source| source.downcast_ref::<h2::Error>()).filter(|error| error.is_remote());
+        let said =
+            error.source().and_then(|source| source.downcast_ref::<h2::Error>()).filter(|error| error.is_remote());
         if said.is_some_and(|said| said.is_reset() && said.reason() == Some(h2::Reason::REFUSED_STREAM)) {
             return Failure::Refused;
         }
