@@ -2,7 +2,8 @@
 //!
 //! The highest version wins; on the way there each version says which times of delivery are owed:
 //!
-//! - of a new notification: those that lie ahead, and past ones that have not expired, which are delivered at once;
+//! - of a new notification: those that lie ahead; when none does, past ones that have not expired, which are delivered at
+//!   once (a command that says "now");
 //! - of a changed one: those that lay ahead when it was changed. A past one is kept when it was owed before and is still
 //!   waiting, but never made anew: an edit does not fire again what has been.
 //!
@@ -91,6 +92,7 @@ fn deliveries(
 ) -> BTreeMap<DateTime<Utc>, Delivery> {
     let lifetime = TimeDelta::minutes(data.content.expires_after_minutes.into());
     let times = data.notify_offsets.iter().map(|offset| due_at(data.date, *offset));
+    let none_is_ahead = times.clone().all(|due| due <= event.occurred_at);
     times
         .filter_map(|due| {
             let expires_at = due + lifetime;
@@ -98,7 +100,7 @@ fn deliveries(
             let was_owed = before.and_then(|before| before.get(&due)).map(|delivery| delivery.owed);
             // Without an earlier version in the batch, the database knows whether it is waiting.
             let may_wait = before.is_none() || was_owed.is_some();
-            let owed = ahead || was_owed == Some(true) || (is_new && now <= expires_at);
+            let owed = ahead || was_owed == Some(true) || (is_new && none_is_ahead && now <= expires_at);
             (owed || may_wait).then_some((due, Delivery { date: data.date, expires_at, owed }))
         })
         .collect()

@@ -55,7 +55,9 @@ impl DbSettings {
     }
 
     fn parse(reader: &mut Reader<'_>, url: &SecretString) -> Option<PgConnectOptions> {
-        let parsed = url.expose_secret().parse::<PgConnectOptions>().ok();
+        let text = url.expose_secret();
+        let is_postgres = text.starts_with("postgres://") || text.starts_with("postgresql://");
+        let parsed = text.parse::<PgConnectOptions>().ok().filter(|_| is_postgres);
         if parsed.is_none() {
             reader.fault("DATABASE_URL", "is malformed: expected postgres://user:password@host:port/name");
         }

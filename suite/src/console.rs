@@ -24,7 +24,11 @@ pub(crate) const DEMO_USER: (&str, &str) = ("demo", "demo@example.com");
 
 const PAGE: &str = include_str!("console/page.html");
 const STYLE: &str = include_str!("console/page.css");
-const SCRIPT: &str = include_str!("console/page.js");
+const SCRIPTS: [(&str, &str); 3] = [
+    ("/shared.js", include_str!("console/shared.js")),
+    ("/arrived.js", include_str!("console/arrived.js")),
+    ("/page.js", include_str!("console/page.js")),
+];
 
 /// Nothing is loaded from elsewhere. Inline styles are what an e-mail's body is made of; its frame inherits this policy.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
@@ -34,10 +38,12 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
 pub(crate) fn routes(banner: &Banner, started_at: String, shutdown: CancellationToken) -> Router {
     let session = session(banner, started_at);
     let proxy = Proxy::new(banner, shutdown);
-    Router::new()
+    let scripts = SCRIPTS.into_iter().fold(Router::new(), |router, (path, text)| {
+        router.route(path, get(async || asset("text/javascript; charset=utf-8", text)))
+    });
+    scripts
         .route("/", get(async || asset("text/html; charset=utf-8", PAGE)))
         .route("/page.css", get(async || asset("text/css; charset=utf-8", STYLE)))
-        .route("/page.js", get(async || asset("text/javascript; charset=utf-8", SCRIPT)))
         .route("/api/session", get(async move || Json(session)))
         .fallback(proxy::forward)
         .with_state(proxy)

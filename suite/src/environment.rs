@@ -54,8 +54,8 @@ impl Env for LogEnv {
         let default = match (name, self.verbose) {
             ("LOG_FORMAT", _) => Some("pretty"),
             ("RUST_LOG", true) => Some("info"),
-            // A download takes minutes: it is the one thing that is told of without being asked.
-            ("RUST_LOG", false) => Some("warn,private_postgres::fetch=info"),
+            // A download takes minutes: it is told of without being asked. That a statement is slow is no news on a desk.
+            ("RUST_LOG", false) => Some("warn,sqlx=error,private_postgres::fetch=info"),
             _ => None,
         };
         ProcessEnv.get(name).or_else(|| default.map(str::to_owned))

@@ -52,7 +52,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 
 /// Makes the data folder and gives its full path.
 fn prepare(data: &Path) -> anyhow::Result<PathBuf> {
-    fs::create_dir_all(data).with_context(|| format!("could not make the data folder {}", data.display()))?;
+    fs::create_dir_all(data)
+        .with_context(|| format!("could not make the data folder {}; --data chooses another", data.display()))?;
     data.canonicalize().with_context(|| format!("could not resolve {}", data.display()))
 }
 

@@ -80,6 +80,14 @@ fn a_new_one_owes_what_is_past_until_it_expires() {
 }
 
 #[test]
+fn a_new_one_with_a_delivery_ahead_owes_none_that_was_past_when_it_was_made() {
+    let event = envelope(1, at(0));
+    let change = Change::Create(data(at(10), &[0, 60]));
+    let outcome = settle(None, vec![(&event, &change)], at(0));
+    assert_eq!(owed(outcome.as_ref()), [(at(-50), false), (at(10), true)]);
+}
+
+#[test]
 fn what_an_earlier_version_of_the_batch_owed_stays_owed_and_what_it_dropped_stays_dropped() {
     let (second, third) = (envelope(2, at(0)), envelope(3, at(60)));
     let (moved, renamed) = (Change::Update(data(at(30), &[0])), Change::Update(data(at(30), &[0, 10])));

@@ -104,6 +104,6 @@ async fn ses(config: &SesConfig, max_in_flight: usize) -> anyhow::Result<Ses> {
         max_in_flight,
         ..email::Settings::new(config.source.clone())
     };
-    let sdk = bus::settings::sdk_config(&config.aws).await;
+    let sdk = bus::settings::sdk_config(&config.aws.at(&config.aws.ses_endpoint_url)).await;
     Ses::new(&sdk, settings).context("SES")
 }

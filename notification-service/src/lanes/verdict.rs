@@ -9,9 +9,9 @@ use super::gate::Sign;
 use crate::{
     channels::{
         outcome::Outcome,
-        retry::{Attempts, Decision, Policy},
+        retry::{Attempts, Decision, GaveUp, Policy},
     },
-    delivery::{Delivery, Record, Verdict},
+    delivery::{Delivery, Record, Verdict, reason},
 };
 
 /// The longest reason or provider's id that is kept, in bytes.
@@ -48,6 +48,7 @@ pub(super) fn judge(
     let verdict = match policy.decide(&outcome, &so_far, random) {
         Decision::Final => ended(outcome),
         Decision::RetryAt(at) | Decision::HoldUntil(at) => Verdict::Again { at, reason: outcome.reason().map(own) },
+        Decision::GiveUp(GaveUp::Expired) => not_made(&delivery, reason::EXPIRED),
         Decision::GiveUp(why) => failed(why.reason().into()),
     };
     let started_at = counts.then_some(times.started);
@@ -60,9 +61,10 @@ pub(super) fn unattempted(delivery: Delivery, verdict: Verdict, at: DateTime<Utc
     Record { delivery, verdict, attempts, started_at: None, at, token_is_dead: false }
 }
 
-/// The verdict on a delivery that is not to be made, or not again.
+/// The verdict on a delivery that is not to be made, or not again. What has expired is suppressed, however often it was tried.
 pub(super) fn not_made(delivery: &Delivery, reason: &'static str) -> Verdict {
-    let state = if delivery.attempts == 0 { DeliveryState::Suppressed } else { DeliveryState::Failed };
+    let was_tried = delivery.attempts > 0 && reason != reason::EXPIRED;
+    let state = if was_tried { DeliveryState::Failed } else { DeliveryState::Suppressed };
     Verdict::Ended { state, reason: Some(reason.into()), provider_message_id: None }
 }
 

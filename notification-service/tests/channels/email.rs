@@ -42,7 +42,13 @@ impl Mailbox {
 
 async fn sdk(url: String) -> SdkConfig {
     let credentials = Some(("test".to_owned(), "test".to_owned().into()));
-    sdk_config(&AwsSettings { region: "eu-west-1".into(), endpoint_url: Some(url), credentials }).await
+    sdk_config(&AwsSettings {
+        region: "eu-west-1".into(),
+        endpoint_url: Some(url),
+        credentials,
+        ..AwsSettings::default()
+    })
+    .await
 }
 
 fn email(to: &str) -> Email<'_> {

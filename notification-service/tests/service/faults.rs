@@ -106,7 +106,7 @@ async fn what_expires_while_its_provider_is_away_is_not_sent() {
     due.send.expires_at = chrono::Utc::now() + chrono::TimeDelta::seconds(5);
     service.publish(&[due.message()]).await;
 
-    let outcome = service.outcome(&due, EventType::NotificationFailed).await;
+    let outcome = service.outcome(&due, EventType::NotificationSuppressed).await;
     assert_eq!((outcome.reason.as_deref(), outcome.attempts), (Some("EXPIRED"), 1));
 }
 

@@ -43,12 +43,12 @@ pub struct AwsBus {
 }
 
 impl AwsBus {
-    /// An adapter with the SDK's configuration (see [`sdk_config`]).
+    /// An adapter with the SDK's configuration for either service (see [`sdk_config`]).
     #[must_use]
-    pub fn new(config: &aws_config::SdkConfig) -> Self {
+    pub fn new(sns: &aws_config::SdkConfig, sqs: &aws_config::SdkConfig) -> Self {
         Self {
-            sns: aws_sdk_sns::Client::new(config),
-            sqs: aws_sdk_sqs::Client::new(config),
+            sns: aws_sdk_sns::Client::new(sns),
+            sqs: aws_sdk_sqs::Client::new(sqs),
             queues: RwLock::default(),
             full: Mutex::default(),
         }

@@ -18,7 +18,7 @@ pub enum BusSettings {
 }
 
 /// How to reach AWS.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct AwsSettings {
     /// The region.
     pub region: String,
@@ -26,6 +26,20 @@ pub struct AwsSettings {
     pub endpoint_url: Option<String>,
     /// A static access key and its secret; none: the SDK's own chain (environment, profile, web identity, ECS, IMDS).
     pub credentials: Option<(String, SecretString)>,
+    /// Another endpoint for SNS alone.
+    pub sns_endpoint_url: Option<String>,
+    /// Another endpoint for SQS alone.
+    pub sqs_endpoint_url: Option<String>,
+    /// Another endpoint for SES alone.
+    pub ses_endpoint_url: Option<String>,
+}
+
+impl AwsSettings {
+    /// The same, for a service that may have an endpoint of its own.
+    #[must_use]
+    pub fn at(&self, endpoint_url: &Option<String>) -> Self {
+        Self { endpoint_url: endpoint_url.clone().or_else(|| self.endpoint_url.clone()), ..self.clone() }
+    }
 }
 
 /// How to reach the PostgreSQL of the bus.
@@ -43,7 +57,10 @@ pub struct PostgresSettings {
 /// [`Error::Misconfigured`] when the settings cannot be understood.
 pub async fn connect(settings: &BusSettings) -> Result<SharedBus, Error> {
     Ok(match settings {
-        BusSettings::Aws(settings) => Arc::new(AwsBus::new(&sdk_config(settings).await)),
+        BusSettings::Aws(settings) => {
+            let (sns, sqs) = (settings.at(&settings.sns_endpoint_url), settings.at(&settings.sqs_endpoint_url));
+            Arc::new(AwsBus::new(&sdk_config(&sns).await, &sdk_config(&sqs).await))
+        }
         BusSettings::Postgres(settings) => Arc::new(PostgresBus::new(settings)?),
     })
 }

@@ -173,17 +173,27 @@ impl BusConfig {
     }
 }
 
-/// Reads `AWS_REGION AWS_ENDPOINT_URL AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY`; without keys the SDK's own chain
+/// Reads `AWS_REGION AWS_ENDPOINT_URL AWS_ENDPOINT_URL_{SNS,SQS,SES} AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY`; without keys the SDK's own chain
 /// (web identity, profile, instance role) is used.
 pub fn aws_settings(reader: &mut Reader<'_>) -> Option<AwsSettings> {
     let region = reader.or("AWS_REGION", "region of SNS, SQS and SES", "us-east-1".to_owned());
     let endpoint_url = reader.optional("AWS_ENDPOINT_URL", "another endpoint for SNS, SQS and SES (an emulator)");
+    let sns_endpoint_url = reader.optional("AWS_ENDPOINT_URL_SNS", "another endpoint for SNS alone");
+    let sqs_endpoint_url = reader.optional("AWS_ENDPOINT_URL_SQS", "another endpoint for SQS alone");
+    let ses_endpoint_url = reader.optional("AWS_ENDPOINT_URL_SES", "another endpoint for SES alone");
     let key_id = reader.optional::<String>("AWS_ACCESS_KEY_ID", "static credentials (else the SDK's own chain)");
     let key = reader.secret("AWS_SECRET_ACCESS_KEY", "static credentials (else the SDK's own chain)");
     let token = reader.secret("AWS_SESSION_TOKEN", "session of temporary credentials");
     // Temporary credentials and everything else that is not a plain pair are the SDK's own business.
     let credentials = if token.is_some() { None } else { key_id.zip(key) };
-    Some(AwsSettings { region: region?, endpoint_url, credentials })
+    Some(AwsSettings {
+        region: region?,
+        endpoint_url,
+        credentials,
+        sns_endpoint_url,
+        sqs_endpoint_url,
+        ses_endpoint_url,
+    })
 }
 
 /// How callers of the REST API are identified.

@@ -32,7 +32,7 @@ pub enum Schema {
 pub enum DecodeError {
     /// The body is not the JSON that it should be.
     #[error("the body cannot be read: {0}")]
-    Body(#[source] serde_json::Error),
+    Body(String),
     /// `eventData` is not what the event type asks for.
     #[error("eventData of {event_type} cannot be read: {problem}")]
     Data {
@@ -199,12 +199,22 @@ impl Envelope {
     }
 
     fn typed<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
-        T::deserialize(&self.data).map_err(|error| self.data_error(error.to_string()))
+        T::deserialize(&self.data).map_err(|error| self.data_error(without_values(&error.to_string())))
     }
 
     fn data_error(&self, problem: String) -> DecodeError {
         DecodeError::Data { event_type: self.event_type, problem }
     }
+}
+
+/// What a parser complains of, without the foreign text that it quotes: reasons are logged and kept. Names of fields that
+/// are missing are ours and stay.
+pub(super) fn without_values(problem: &str) -> String {
+    if problem.starts_with("missing field") {
+        return problem.to_owned();
+    }
+    let end = problem.find([':', '`', '"']).unwrap_or(problem.len());
+    problem[..end].trim_end().to_owned()
 }
 
 /// The SNS envelope, where the text is one.
@@ -235,7 +245,8 @@ fn decode(
         .ok_or(DecodeError::Missing("eventType"))?
         .parse()
         .map_err(|_| DecodeError::UnknownType)?;
-    let body: Body = serde_json::from_str(text).map_err(DecodeError::Body)?;
+    let body: Body =
+        serde_json::from_str(text).map_err(|error| DecodeError::Body(without_values(&error.to_string())))?;
     let occurred_at = match attribute("occurredAt") {
         None => sent_at,
         Some(text) => text.parse().map_err(|_| DecodeError::Malformed("occurredAt"))?,

@@ -129,6 +129,7 @@ pub(super) fn aws_settings(endpoint: &str) -> AwsSettings {
         region: REGION.to_owned(),
         endpoint_url: Some(endpoint.to_owned()),
         credentials: Some((key_id.to_owned(), secret.into())),
+        ..AwsSettings::default()
     }
 }
 

@@ -17,6 +17,7 @@ pub(crate) async fn provision(ministack: &MiniStack) -> BTreeMap<String, String>
         region: "us-east-1".to_owned(),
         endpoint_url: Some(ministack.endpoint().to_owned()),
         credentials: Some(("test".to_owned(), SecretString::from("test"))),
+        ..AwsSettings::default()
     };
     let config = sdk_config(&settings).await;
     let (sns, sqs) = (aws_sdk_sns::Client::new(&config), aws_sdk_sqs::Client::new(&config));

@@ -208,6 +208,7 @@ impl House {
                 region: "us-east-1".to_owned(),
                 endpoint_url: Some(ministack.endpoint().to_owned()),
                 credentials: Some(("test".to_owned(), SecretString::from("test"))),
+                ..AwsSettings::default()
             }),
             None => BusSettings::Postgres(PostgresSettings { url: self.bus.url().into(), max_connections: 2 }),
         };

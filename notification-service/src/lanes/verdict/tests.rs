@@ -92,5 +92,5 @@ fn what_is_no_fault_of_the_message_burns_no_attempt() {
 fn what_has_no_time_left_fails() {
     let throttle =
         Outcome::Throttled { retry_after: Some(Duration::from_secs(7_200)), reason: "QUOTA_EXCEEDED".into() };
-    assert_eq!(ended_as(&judged(throttle, 0).0), (DeliveryState::Failed, Some("EXPIRED")));
+    assert_eq!(ended_as(&judged(throttle, 0).0), (DeliveryState::Suppressed, Some("EXPIRED")));
 }

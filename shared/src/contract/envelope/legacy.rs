@@ -59,7 +59,7 @@ pub(super) fn send(data: &Value, item_id: &ItemId) -> Result<SendData, String> {
 }
 
 fn fields(data: &Value) -> Result<Fields, String> {
-    Fields::deserialize(data).map_err(|error| error.to_string())
+    Fields::deserialize(data).map_err(|error| super::without_values(&error.to_string()))
 }
 
 fn content(fields: Fields) -> Result<NotifyContent, String> {

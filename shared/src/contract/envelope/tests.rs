@@ -97,3 +97,17 @@ fn what_cannot_be_read_says_why() {
         assert!(error.to_string().starts_with(reason), "{error}");
     }
 }
+
+#[test]
+fn a_reason_never_quotes_what_was_sent() {
+    let data = |data: serde_json::Value| {
+        let body = json!({"userId": "u1", "itemId": "abc", "eventData": data}).to_string();
+        Envelope::decode(&received(body, LEGACY)).expect("readable").reminder().expect_err("no reminder").to_string()
+    };
+    for secret in [data(json!("s3cret@example.com")), data(json!({"date": "s3cret", "message": "m"}))] {
+        assert!(!secret.contains("s3cret"), "{secret}");
+    }
+    let error = Envelope::decode(&received("\"s3cret\"".to_owned(), LEGACY)).expect_err("no body").to_string();
+    assert!(error.starts_with("the body cannot be read") && !error.contains("s3cret"), "{error}");
+    assert!(data(json!({"date": "2026-05-01T08:00:00Z"})).contains("missing field `message`"));
+}

@@ -160,7 +160,7 @@ impl Connection {
                 let (head, body) = response.into_parts();
                 match read_bounded(body, settings.max_answer_bytes).await {
                     Ok(body) => Ok(Answer { status: head.status, headers: head.headers, body }),
-                    Err(_) => Err(Failure::Lost),
+                    Err(e) => { eprintln!("DBG body {e:?}"); Err(Failure::Lost) }
                 }
             }
         };
@@ -184,6 +184,7 @@ impl Connection {
         let left_out = said.is_some_and(h2::Error::is_go_away);
         // The connection ended while the request waited for a free stream, its body still here.
         let dropped = error.is_user();
+        if !(never_sent || left_out || dropped) { eprintln!("DBG {error:?}"); }
         if never_sent || left_out || dropped { Failure::NotSent } else { Failure::Lost }
     }
 }
