@@ -48,18 +48,19 @@ impl Statements {
         let queue = format!("pgmq.\"q_{name}\"");
         let dead_letters = format!("pgmq.\"q_{name}{DEAD_LETTERS}\"");
         Self {
-            // $1: lowest msg_id, $2: how many, $3: visibility.
+            // $1: lowest msg_id, $2: how many, $3: visibility. The rows are found by an array of their ids, not by a join:
+            // for a table whose statistics say it is empty, a join may walk the whole queue for each message.
             receive: format!(
                 "with picked as materialized (
-                    select msg_id, read_ct from {queue}
+                    select msg_id from {queue}
                     where msg_id >= $1 and vt <= now()
                     order by msg_id limit $2
                     for update skip locked
                 ), allowed as materialized (
                     select coalesce((select max_receive_count from bus.queues where name = '{name}'), 2147483647) as receipts
                 ), dead as (
-                    delete from {queue} as m using picked
-                    where m.msg_id = picked.msg_id and picked.read_ct >= (select receipts from allowed)
+                    delete from {queue} as m
+                    where m.msg_id = any(array(select msg_id from picked)) and m.read_ct >= (select receipts from allowed)
                     returning m.enqueued_at, m.read_ct, m.message, m.headers
                 ), parked as (
                     insert into {dead_letters} (enqueued_at, vt, message, headers)
@@ -68,8 +69,7 @@ impl Statements {
                     from dead
                 )
                 update {queue} as m set read_ct = m.read_ct + 1, last_read_at = now(), vt = now() + $3
-                from picked
-                where m.msg_id = picked.msg_id and picked.read_ct < (select receipts from allowed)
+                where m.msg_id = any(array(select msg_id from picked)) and m.read_ct < (select receipts from allowed)
                 returning {RECEIVED}"
             )
             .into(),
@@ -121,7 +121,7 @@ impl Statements {
                 "with picked as materialized (
                     select msg_id from {dead_letters} order by msg_id limit $1 for update skip locked
                 ), gone as (
-                    delete from {dead_letters} as m using picked where m.msg_id = picked.msg_id
+                    delete from {dead_letters} as m where m.msg_id = any(array(select msg_id from picked))
                     returning m.message, m.headers
                 )
                 insert into {queue} (vt, message, headers)
