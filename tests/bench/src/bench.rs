@@ -18,7 +18,8 @@ use crate::{
 /// # Errors
 /// When something cannot be started, a row fails (the others are told all the same), or `--check` finds a figure wanting.
 pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
-    let house = House::build(options.statements).await?;
+    let logs = options.json.with_file_name("bench-logs");
+    let house = House::build(&logs, options.statements).await?;
     eprintln!("{}", table::machine(&house.machine));
     let (mut rows, mut failures) = (Vec::new(), Vec::new());
     let measured = tokio::select! {
@@ -30,31 +31,32 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     tell(options, &machine, &rows)?;
     ensure!(measured, "interrupted");
     if !failures.is_empty() {
-        bail!("some rows failed:\n{}", failures.join("\n"));
+        bail!("some rows failed; the services' logs are in {}\n{}", logs.display(), failures.join("\n"));
     }
     ensure!(!options.check || rows.iter().flat_map(|row| &row.figures).all(Figure::is_met), "a figure is not as due");
     Ok(())
 }
 
 async fn measure(options: &Options, house: &House, rows: &mut Vec<Row>, failures: &mut Vec<String>) {
-    let mut keep = |name: &str, result: anyhow::Result<Vec<Row>>| match result {
-        Ok(measured) => rows.extend(measured),
-        Err(error) => failures.push(format!("{name}: {error:#}")),
+    let mut note = |name: &str, result: anyhow::Result<()>| {
+        if let Err(error) = result {
+            failures.push(format!("{name}: {error:#}"));
+        }
     };
     if options.wants(RowId::Generator) {
-        keep("generator", rows::generator::measure(options, house).await);
+        note("generator", rows::generator::measure(options, house, rows).await);
     }
     if [RowId::Burst, RowId::Latency, RowId::Lateness, RowId::Memory].into_iter().any(|row| options.wants(row)) {
-        keep("pipeline", rows::pipeline::measure(options, house).await);
+        note("burst, latency, lateness, memory", rows::pipeline::measure(options, house, rows).await);
     }
     if options.wants(RowId::Events) {
-        keep("events", rows::events::measure(options, house).await);
+        note("events", rows::events::measure(options, house, rows).await);
     }
     if options.wants(RowId::Api) {
-        keep("api", rows::api::measure(options, house).await);
+        note("api", rows::api::measure(options, house, rows).await);
     }
     if options.wants(RowId::Start) {
-        keep("start", rows::start::measure(options, house).await);
+        note("start", rows::start::measure(options, house, rows).await);
     }
 }
 

@@ -1,6 +1,10 @@
 //! What stands for all rows: a private PostgreSQL that is as durable as production's, and the fast provider.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -39,14 +43,14 @@ pub(crate) struct House {
 }
 
 impl House {
-    pub(crate) async fn build(with_statements: bool) -> anyhow::Result<Self> {
+    /// Builds it; what its processes print goes to `logs`, emptied first.
+    pub(crate) async fn build(logs: &Path, with_statements: bool) -> anyhow::Result<Self> {
         let mut folder = tempfile::Builder::new();
         // PostgreSQL runs as another account when the bench runs as root, and has to get in.
         #[cfg(unix)]
         folder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755));
         let dir = folder.prefix("reminders-bench-").tempdir().context("make a folder")?;
-        let logs = dir.path().join("logs");
-        std::fs::create_dir(&logs).with_context(|| format!("create {}", logs.display()))?;
+        empty(logs).with_context(|| format!("empty {}", logs.display()))?;
         let mut options = Options::new(dir.path().join("postgres"));
         options.settings.extend(SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())));
         if with_statements {
@@ -55,9 +59,9 @@ impl House {
         let cluster = Cluster::start(options).await.context("start PostgreSQL")?;
         let version = postgres_version(&cluster).await.context("ask PostgreSQL for its version")?;
         let machine = Machine::look(dir.path(), version)?;
-        let provider = Provider::start(&logs).await?;
+        let provider = Provider::start(logs).await?;
         let statements = if with_statements { Some(Statements::open(cluster.url("postgres")).await?) } else { None };
-        Ok(Self { provider, machine, cluster, statements, logs, _dir: dir })
+        Ok(Self { provider, machine, cluster, statements, logs: logs.to_owned(), _dir: dir })
     }
 
     /// Begins the accounts of statements anew.
@@ -81,9 +85,16 @@ impl House {
         let relocated = self.cluster.is_relocated().then(|| self.cluster.dir().to_owned());
         self.cluster.stop().await.context("stop PostgreSQL")?;
         if let Some(dir) = relocated {
-            std::fs::remove_dir_all(&dir).with_context(|| format!("remove {}", dir.display()))?;
+            fs::remove_dir_all(&dir).with_context(|| format!("remove {}", dir.display()))?;
         }
         Ok(())
+    }
+}
+
+fn empty(dir: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => fs::create_dir_all(dir),
     }
 }
 
@@ -99,7 +110,7 @@ pub(crate) struct Provider {
 }
 
 impl Provider {
-    pub(crate) async fn start(logs: &std::path::Path) -> anyhow::Result<Self> {
+    pub(crate) async fn start(logs: &Path) -> anyhow::Result<Self> {
         let process = Program {
             name: "provider",
             file: std::env::current_exe().context("find the bench's own file")?,

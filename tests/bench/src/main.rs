@@ -21,16 +21,25 @@ mod statements;
 mod stats;
 mod table;
 
+use std::process::ExitCode;
+
 use clap::Parser as _;
 
 use options::{Command, Options};
 
 /// One thread: the load generator and the provider need no more, and the cores are for what is measured.
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
     let options = Options::parse();
-    match options.command {
+    let ended = match options.command {
         Some(Command::Provider) => provider::run().await,
         None => bench::run(&options).await,
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

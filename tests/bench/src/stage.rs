@@ -1,5 +1,7 @@
 //! The four services on databases of their own: made anew for each group of rows, so that none leaves anything to another.
 
+use std::path::PathBuf;
+
 use anyhow::Context as _;
 use secrecy::SecretString;
 use shared::bus::{self, BusSettings, SharedBus, settings::PostgresSettings};
@@ -22,11 +24,15 @@ pub(crate) struct Stage<'a> {
     pub(crate) notifications: PgPool,
     pub(crate) devices: PgPool,
     bus_url: String,
+    /// Where the services' output goes.
+    pub(crate) logs: PathBuf,
 }
 
 impl<'a> Stage<'a> {
     /// Makes the databases, whose names begin with `name`, and migrates them.
     pub(crate) async fn make(house: &'a House, name: &str) -> anyhow::Result<Self> {
+        let logs = house.logs.join(name);
+        std::fs::create_dir_all(&logs).with_context(|| format!("create {}", logs.display()))?;
         let mut urls = Vec::new();
         for what in ["reminders", "notifications", "devices", "bus"] {
             let database = format!("{name}_{what}");
@@ -39,12 +45,12 @@ impl<'a> Stage<'a> {
         let mut programs = Vec::new();
         for (name, database) in SERVICES.into_iter().zip(databases) {
             let environment = environment(house, &bus_url, database);
-            Program::beside(name, "migrate", environment.clone())?.run(&house.logs).await?;
+            Program::beside(name, "migrate", environment.clone())?.run(&logs).await?;
             programs.push(Program::beside(name, "serve", environment)?);
         }
         let programs = <[Program; 4]>::try_from(programs).map_err(|_| anyhow::anyhow!("there are four services"))?;
         let pool = |url: &str| PgPoolOptions::new().max_connections(1).connect_lazy(url);
-        Ok(Self { house, programs, notifications: pool(&notifications)?, devices: pool(&devices)?, bus_url })
+        Ok(Self { house, programs, notifications: pool(&notifications)?, devices: pool(&devices)?, bus_url, logs })
     }
 
     /// How to start the service with this name.
@@ -54,8 +60,7 @@ impl<'a> Stage<'a> {
 
     /// Starts some of the services and waits until they are ready.
     pub(crate) async fn start(&self, names: &[&str]) -> anyhow::Result<Services> {
-        let started: anyhow::Result<Vec<_>> =
-            names.iter().map(|name| self.program(name)?.start(&self.house.logs)).collect();
+        let started: anyhow::Result<Vec<_>> = names.iter().map(|name| self.program(name)?.start(&self.logs)).collect();
         let mut services = Vec::new();
         for running in started? {
             let (addresses, _) = running.ready().await?;

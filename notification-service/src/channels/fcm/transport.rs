@@ -1,13 +1,15 @@
 //! Long-lived connections to one origin: many HTTP/2 streams each, or HTTP/1.1 where the server speaks nothing else.
 //!
-//! What is promised: every call ends within the request timeout; in all but a few words of protocol the caller is told
-//! whether the request may have reached the server ([`TransportError::maybe_delivered`]); a request that certainly did not is
-//! repeated on another connection, any other never. A connection that sent GOAWAY, closed, or turned out to be a black
-//! hole gets no new request.
+//! What is promised: every call ends within the request timeout once it has its turn, and a failed one says whether the
+//! server may have taken the request all the same ([`TransportError::maybe_delivered`]). A request that certainly was
+//! not taken is given to another connection; any other never. A connection that sent GOAWAY, closed, or answered nothing
+//! for a whole timeout gets no new request.
 
 mod connect;
+mod greeted;
 mod keep_alive;
 mod multiplexed;
+mod read_on;
 
 use super::setup::SetupError;
 use bytes::{Bytes, BytesMut};
@@ -108,6 +110,10 @@ pub(super) enum TransportError {
 }
 
 impl TransportError {
+    fn is_hung_up(&self) -> bool {
+        matches!(self, TransportError::Connect(error) if matches!(**error, ConnectError::HungUp))
+    }
+
     /// Whether the server may have done what was asked.
     pub(super) fn maybe_delivered(&self) -> bool {
         match self {
@@ -208,9 +214,12 @@ impl Transport {
         for _ in 0..self.pool.settings.connections + SPARE_TRIES {
             let failure = match self.pool.protocol() {
                 Some(Protocol::Http1) => self.over_http1(target, headers, body.clone(), sent).await?,
-                Some(Protocol::Http2) | None => match self.pool.multiplexed_connection().await? {
-                    None => continue,
-                    Some(connection) => {
+                Some(Protocol::Http2) | None => match self.pool.multiplexed_connection().await {
+                    Ok(None) => continue,
+                    // It said nothing, so it was given nothing.
+                    Err(error) if error.is_hung_up() => Err(Failure::Refused),
+                    Err(error) => return Err(error),
+                    Ok(Some(connection)) => {
                         let request = target.over_http2(headers, body.clone());
                         sent.store(true, Ordering::Relaxed);
                         connection.exchange(request, &self.pool.settings).await

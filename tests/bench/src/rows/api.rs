@@ -44,7 +44,7 @@ impl Run {
     }
 }
 
-pub(crate) async fn measure(options: &Options, house: &House) -> anyhow::Result<Vec<Row>> {
+pub(crate) async fn measure(options: &Options, house: &House, rows: &mut Vec<Row>) -> anyhow::Result<()> {
     let stage = Stage::make(house, "api").await?;
     let services = stage.start(&[SERVICE]).await?;
     let addr = services.rest(SERVICE)?;
@@ -54,34 +54,9 @@ pub(crate) async fn measure(options: &Options, house: &House) -> anyhow::Result<
     let get = median(options, &stage, &services, "GET /reminders", Arc::new(list)).await?;
     let post = median(options, &stage, &services, "POST /reminders", Arc::new(create)).await?;
     services.stop().await?;
-    let post_row = Row::new("post", "POST /reminders, 64 connections, durable with outbox");
-    let get_row = Row::new("get", "GET /reminders?limit=10, 64 connections, 100 of the user's, 10,000 in all");
-    Ok(vec![
-        row(
-            post_row,
-            post,
-            References {
-                machine: ["624/s", "6,000/s", "10,000/s"],
-                service: ["606/s", "10,000/s", "16,000/s"],
-                cpu: "1.65 s",
-                postgres: "0.32 s",
-                p50: "101 ms",
-                p99: "144 ms",
-            },
-        ),
-        row(
-            get_row,
-            get,
-            References {
-                machine: ["1,443/s", "10,000/s", "15,000/s"],
-                service: ["1,390/s", "15,000/s", "25,000/s"],
-                cpu: "0.72 s",
-                postgres: "0.25 s",
-                p50: "43 ms",
-                p99: "71 ms",
-            },
-        ),
-    ])
+    rows.push(row("post", "POST /reminders, 64 connections, durable with outbox", post, POST));
+    rows.push(row("get", "GET /reminders?limit=10, 64 connections, 100 of the user's, 10,000 in all", get, GET));
+    Ok(())
 }
 
 async fn fill(addr: std::net::SocketAddr) -> anyhow::Result<()> {
@@ -125,25 +100,38 @@ struct References {
     p99: &'static str,
 }
 
-fn row(row: Row, run: Run, references: References) -> Row {
+const POST: References = References {
+    machine: ["624/s", "6,000/s", "10,000/s"],
+    service: ["606/s", "10,000/s", "16,000/s"],
+    cpu: "1.65 s",
+    postgres: "0.32 s",
+    p50: "101 ms",
+    p99: "144 ms",
+};
+
+const GET: References = References {
+    machine: ["1,443/s", "10,000/s", "15,000/s"],
+    service: ["1,390/s", "15,000/s", "25,000/s"],
+    cpu: "0.72 s",
+    postgres: "0.25 s",
+    p50: "43 ms",
+    p99: "71 ms",
+};
+
+fn row(id: &'static str, title: &str, run: Run, references: References) -> Row {
     let (cpu, postgres) = run.cpu_per_thousand();
     let latency = run.outcome.latency_ms;
-    let [baseline, milestone, goal] = references.machine;
-    let per_second =
-        Figure::new("perSecond", "on the machine", run.per_second(), "/s").beside(baseline, milestone, goal);
-    let [baseline, milestone, goal] = references.service;
-    let per_cpu = if cpu > 0.0 { 1e3 / cpu } else { 0.0 };
-    let per_cpu_second =
-        Figure::new("perCpuSecond", "per CPU second of the service", per_cpu, "/s").beside(baseline, milestone, goal);
-    row.figure(per_second)
-        .figure(per_cpu_second)
-        .figure(Figure::new("p50Ms", "p50", latency.p50, "ms").beside(references.p50, "", ""))
-        .figure(Figure::new("p99Ms", "p99", latency.p99, "ms").beside(references.p99, "", ""))
-        .figure(Figure::new("cpuPer1000", "CPU of the service for 1,000", cpu, "s").beside(references.cpu, "", ""))
-        .figure(Figure::new("postgresPer1000", "CPU of PostgreSQL for 1,000", postgres, "s").beside(
-            references.postgres,
-            "",
-            "",
-        ))
+    let per_cpu_second = if cpu > 0.0 { 1e3 / cpu } else { 0.0 };
+    let figure = |key, label, value, unit, [baseline, milestone, goal]: [&'static str; 3]| {
+        Figure::new(key, label, value, unit).beside(baseline, milestone, goal)
+    };
+    let References { machine, service, cpu: cpu_before, postgres: postgres_before, p50, p99 } = references;
+    Row::new(id, title)
+        .figure(figure("perSecond", "on the machine", run.per_second(), "/s", machine))
+        .figure(figure("perCpuSecond", "per CPU second of the service", per_cpu_second, "/s", service))
+        .figure(figure("p50Ms", "p50", latency.p50, "ms", [p50, "", ""]))
+        .figure(figure("p99Ms", "p99", latency.p99, "ms", [p99, "", ""]))
+        .figure(figure("cpuPer1000", "CPU of the service for 1,000", cpu, "s", [cpu_before, "", ""]))
+        .figure(figure("postgresPer1000", "CPU of PostgreSQL for 1,000", postgres, "s", [postgres_before, "", ""]))
         .cpu(run.outcome.requests, run.usage)
 }

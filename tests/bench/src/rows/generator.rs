@@ -18,7 +18,7 @@ use crate::{
 /// Connections, as in the API rows.
 const CONNECTIONS: usize = 64;
 
-pub(crate) async fn measure(options: &Options, house: &House) -> anyhow::Result<Vec<Row>> {
+pub(crate) async fn measure(options: &Options, house: &House, rows: &mut Vec<Row>) -> anyhow::Result<()> {
     let seconds = options.seconds(5);
     let addr = house.provider.addr();
     house.provider.reset(0).await?;
@@ -36,5 +36,6 @@ pub(crate) async fn measure(options: &Options, house: &House) -> anyhow::Result<
         .figure(Figure::new("perSecond", "requests", rate(outcome.requests, outcome.time), "/s"))
         .figure(Figure::new("p99Ms", "p99", outcome.latency_ms.p99, "ms"))
         .cpu(outcome.requests, meter.read()?);
-    Ok(vec![row])
+    rows.push(row);
+    Ok(())
 }

@@ -26,7 +26,7 @@ const STEADY_MIB: f64 = 0.5;
 /// After so many seconds it is taken as it is.
 const SETTLE_SECONDS: usize = 20;
 
-pub(crate) async fn measure(options: &Options, house: &House) -> anyhow::Result<Vec<Row>> {
+pub(crate) async fn measure(options: &Options, house: &House, rows: &mut Vec<Row>) -> anyhow::Result<()> {
     let stage = Stage::make(house, "pipeline").await?;
     let services = stage.start(&SERVICES).await?;
     let idle = if options.wants(RowId::Memory) { Some(settle(&services).await?) } else { None };
@@ -37,7 +37,6 @@ pub(crate) async fn measure(options: &Options, house: &House) -> anyhow::Result<
     let warm_up = run::run(&stage, &services, plan, "warming up").await?;
     let plan = Plan { count: options.count(), made_per_second: warm_up.made_per_second, ..plan };
 
-    let mut rows = Vec::new();
     if options.wants(RowId::Burst) {
         rows.push(burst(&bursts(options, &stage, &services, plan, "burst").await?, 0));
     } else if idle.is_some() {
@@ -55,8 +54,7 @@ pub(crate) async fn measure(options: &Options, house: &House) -> anyhow::Result<
     if let Some(idle) = idle {
         rows.push(memory(idle, now(&services)?));
     }
-    services.stop().await?;
-    Ok(rows)
+    services.stop().await
 }
 
 async fn bursts(

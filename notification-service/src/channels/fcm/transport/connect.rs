@@ -64,6 +64,8 @@ pub(in crate::channels::fcm) enum ConnectError {
     Refused(#[source] Box<dyn Error + Send + Sync>),
     #[error("could not agree on HTTP")]
     Handshake(#[source] Box<dyn Error + Send + Sync>),
+    #[error("the server hung up before it said anything")]
+    HungUp,
 }
 
 impl ConnectError {
@@ -72,6 +74,7 @@ impl ConnectError {
             ConnectError::Timeout => "CONNECT_TIMEOUT",
             ConnectError::Refused(_) => "CONNECT_FAILED",
             ConnectError::Handshake(_) => "HANDSHAKE_FAILED",
+            ConnectError::HungUp => "HUNG_UP",
         }
     }
 }

@@ -1,6 +1,8 @@
 //! HTTP/2: a few connections, the least busy one for the next request, another one when they fill up.
 
 use super::connect::{ConnectError, Protocol, Stream};
+use super::greeted::Greeted;
+use super::read_on::ReadOn;
 use super::{Answer, Failure, Pool, TransportError, TransportSettings, keep_alive, read_bounded};
 use crate::channels::fcm::single_flight::SingleFlight;
 use bytes::Bytes;
@@ -14,6 +16,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
+use tokio::time::timeout;
 
 /// A connection with more than a quarter of its streams in use calls for another.
 const BUSY_SHARE: usize = 4;
@@ -100,7 +103,9 @@ pub(super) struct Connection {
 }
 
 impl Connection {
+    /// Speaks HTTP/2 on a stream, and waits until the server does.
     async fn over(stream: Stream, settings: &TransportSettings) -> Result<Self, ConnectError> {
+        let (stream, greeted) = Greeted::new(ReadOn::new(stream));
         let (sender, mut connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .keep_alive_interval(settings.ping_interval)
@@ -121,6 +126,11 @@ impl Connection {
                 tracing::debug!(error = &error as &dyn Error, "an HTTP/2 connection ended");
             }
         });
+        match timeout(settings.connect_timeout, greeted).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return Err(ConnectError::HungUp),
+            Err(_) => return Err(ConnectError::Timeout),
+        }
         Ok(Connection {
             sender,
             in_flight: AtomicUsize::new(0),
@@ -160,7 +170,7 @@ impl Connection {
                 let (head, body) = response.into_parts();
                 match read_bounded(body, settings.max_answer_bytes).await {
                     Ok(body) => Ok(Answer { status: head.status, headers: head.headers, body }),
-                    Err(e) => { eprintln!("DBG body {e:?}"); Err(Failure::Lost) }
+                    Err(_) => Err(Failure::Lost),
                 }
             }
         };
@@ -184,7 +194,6 @@ impl Connection {
         let left_out = said.is_some_and(h2::Error::is_go_away);
         // The connection ended while the request waited for a free stream, its body still here.
         let dropped = error.is_user();
-        if !(never_sent || left_out || dropped) { eprintln!("DBG {error:?}"); }
         if never_sent || left_out || dropped { Failure::NotSent } else { Failure::Lost }
     }
 }
