@@ -93,6 +93,7 @@ pub fn ended(claimed: &Claimed, end: End, at: DateTime<Utc>) -> Event<OutcomeDat
             attempts: 0,
             due_at: claimed.due_at,
             at,
+            until: None,
             provider_message_id: None,
             deliveries: 0,
         },

@@ -107,6 +107,7 @@ pub fn outcome(
             attempts: ending.attempts,
             due_at: dispatch.send.due_at,
             at: ending.at,
+            until: None,
             provider_message_id: ending.provider_message_id.map(ToOwned::to_owned),
             deliveries: dispatch.deliveries,
         },

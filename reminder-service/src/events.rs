@@ -93,6 +93,8 @@ fn data(details: &Details) -> ReminderData {
         date: details.schedule.date,
         notify_offsets: details.schedule.offsets.as_slice().to_vec(),
         recurrence: None,
+        snooze: None,
+        acknowledged: None,
         content: NotifyContent {
             channels: details.channels.as_slice().iter().copied().map(Into::into).collect(),
             title: details.title.as_ref().map(|it| it.as_str().to_owned()),

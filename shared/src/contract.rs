@@ -9,7 +9,10 @@ mod event_type;
 mod ids;
 mod outcome;
 
-pub use content::{Channel, FoldPolicy, GapPolicy, NotifyContent, Priority, Recurrence, ReminderData, SendData};
+pub use content::{
+    Channel, ErasedData, FoldPolicy, GapPolicy, NotifyContent, Priority, Recurrence, ReminderData, RevisionData,
+    SendData, Snooze,
+};
 pub use envelope::{DecodeError, Envelope, Event, Schema};
 pub use event_type::EventType;
 pub use ids::{ItemId, event_id_of, new_id, occurrence_id};

@@ -38,7 +38,7 @@ fn data(date: DateTime<Utc>, offsets: &[i32]) -> ReminderData {
         time_zone: "UTC".to_owned(),
         expires_after_minutes: 60,
     };
-    ReminderData { date, notify_offsets: offsets.to_vec(), recurrence: None, content }
+    ReminderData { date, notify_offsets: offsets.to_vec(), recurrence: None, snooze: None, acknowledged: None, content }
 }
 
 /// The times of delivery, and whether each is owed.

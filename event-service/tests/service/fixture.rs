@@ -117,7 +117,7 @@ pub(crate) fn data(date: DateTime<Utc>, offsets: &[i32]) -> ReminderData {
         time_zone: "Europe/Berlin".to_owned(),
         expires_after_minutes: 60,
     };
-    ReminderData { date, notify_offsets: offsets.to_vec(), recurrence: None, content }
+    ReminderData { date, notify_offsets: offsets.to_vec(), recurrence: None, snooze: None, acknowledged: None, content }
 }
 
 /// An event of an item, made at `occurred_at`.
@@ -184,6 +184,7 @@ pub(crate) fn outcome(
         attempts: 1,
         due_at,
         at: now(),
+        until: None,
         provider_message_id: None,
         deliveries,
     };

@@ -112,9 +112,47 @@ pub struct ReminderData {
     /// How it recurs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recurrence: Option<Recurrence>,
+    /// An occurrence that comes once more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snooze: Option<Snooze>,
+    /// Occurrences up to this one are acknowledged: nothing of them is delivered any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged: Option<DateTime<Utc>>,
     /// What it says.
     #[serde(flatten)]
     pub content: NotifyContent,
+}
+
+/// An occurrence that its user put off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Snooze {
+    /// The occurrence.
+    pub date: DateTime<Utc>,
+    /// When it is delivered once more.
+    pub until: DateTime<Utc>,
+}
+
+/// `eventData` of `user:erased`. The body's `itemId` is the receipt's id; what happened up to `occurredAt` is erased.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ErasedData {
+    /// The receipt that the user was given.
+    pub receipt_id: ItemId,
+}
+
+/// `eventData` of `notification:update|delete` on the notification topic: what becomes of occurrences that were released
+/// already, where their deliveries have not been made yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RevisionData {
+    /// Who asked for them: `reminder` or `notification`.
+    pub source: String,
+    /// The occurrences, each 32 hexadecimal characters.
+    pub occurrences: Vec<uuid::fmt::Simple>,
+    /// What they now say; none when they are not to be delivered any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<NotifyContent>,
 }
 
 /// `eventData` of `notification:send`: one occurrence that is due.

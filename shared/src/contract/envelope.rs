@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{EventType, ItemId, OutcomeData, ReminderData, SendData, event_id_of};
+use super::{ErasedData, EventType, ItemId, OutcomeData, ReminderData, RevisionData, SendData, event_id_of};
 use crate::{
     bus::{MAX_ATTRIBUTES, Message, Received},
     telemetry::Traceparent,
@@ -188,6 +188,22 @@ impl Envelope {
             Schema::V2 => self.typed(),
             Schema::Legacy => legacy::send(&self.data, &self.item_id).map_err(|problem| self.data_error(problem)),
         }
+    }
+
+    /// `eventData` of what becomes of released occurrences.
+    ///
+    /// # Errors
+    /// [`DecodeError::Data`] when it is something else.
+    pub fn revision(&self) -> Result<RevisionData, DecodeError> {
+        self.typed()
+    }
+
+    /// `eventData` of an erasure.
+    ///
+    /// # Errors
+    /// [`DecodeError::Data`] when it is something else.
+    pub fn erased(&self) -> Result<ErasedData, DecodeError> {
+        self.typed()
     }
 
     /// `eventData` of an outcome.

@@ -60,6 +60,9 @@ pub struct OutcomeData {
     pub due_at: DateTime<Utc>,
     /// When it came to stand so.
     pub at: DateTime<Utc>,
+    /// Of `deferred`: the end of the quiet hours, when it is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<DateTime<Utc>>,
     /// The provider's id of the message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_message_id: Option<String>,
