@@ -171,7 +171,7 @@ async fn work(
     let consumed = CancellationToken::new();
     let (relay, handoff) = Relay::new(pool, Arc::clone(&bus), config.bus.event_topic.clone());
     let relay = tokio::spawn(relay.run(consumed.clone()));
-    let house = tokio::spawn(housekeeping::run(store.clone(), shutdown.clone()));
+    let house = tokio::spawn(housekeeping::run(store.clone(), config.retention, shutdown.clone()));
     let settings = ConsumerSettings {
         queue: config.bus.event_queue.clone(),
         batch: BATCH,

@@ -1,5 +1,6 @@
 //! What event-service is told by the environment.
 
+use chrono::TimeDelta;
 use shared::{
     config::{self, BusConfig, Env, Process, Reader, Report},
     db::DbSettings,
@@ -16,6 +17,8 @@ pub struct Config {
     pub bus: BusConfig,
     /// Batches of events that are applied at once.
     pub concurrency: usize,
+    /// For how long events, and what has ended, are kept.
+    pub retention: TimeDelta,
 }
 
 impl Config {
@@ -35,6 +38,13 @@ impl Config {
         if concurrency.is_some_and(|count| !(1..=64).contains(&count)) {
             reader.fault("EVENT_CONCURRENCY", "is malformed: expected 1 to 64");
         }
-        Some(Self { process: process?, database: database?, bus: bus?, concurrency: concurrency? })
+        let retention = config::retention(reader);
+        Some(Self {
+            process: process?,
+            database: database?,
+            bus: bus?,
+            concurrency: concurrency?,
+            retention: retention?,
+        })
     }
 }

@@ -14,18 +14,18 @@ use crate::{
 /// The fact that follows from an outcome of a batch; none when a notification that never was is taken back.
 pub(crate) fn fact(
     source: Source,
-    known: Option<Known>,
+    known: Option<&Known>,
     outcome: &Outcome<'_>,
 ) -> Result<Option<OutboxMessage>, serde_json::Error> {
     let was_active = known.is_some_and(|known| known.active);
-    let event_type = match (outcome.data, was_active) {
+    let event_type = match (outcome.wanted, was_active) {
         (Some(_), false) => EventType::NotificationCreated,
         (Some(_), true) => EventType::NotificationUpdated,
         (None, true) => EventType::NotificationDeleted,
         (None, false) => return Ok(None),
     };
     let cause = outcome.event;
-    let data: Value = outcome.data.map_or_else(|| Ok(json!({})), serde_json::to_value)?;
+    let data: Value = outcome.data().map_or_else(|| Ok(json!({})), serde_json::to_value)?;
     let event = Event {
         event_type,
         event_id: fact_id(source, &cause.item_id, cause.version, event_type),

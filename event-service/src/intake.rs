@@ -1,9 +1,10 @@
 //! What a message means here: read, checked, and sorted by what it does.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
+use recurrence::Timetable;
 use shared::{
     bus::Received,
-    contract::{DecodeError, DeliveryState, Envelope, EventType, OutcomeData, ReminderData},
+    contract::{DecodeError, DeliveryState, Envelope, EventType, ItemId, NoTimetable, OutcomeData, ReminderData},
 };
 use uuid::Uuid;
 
@@ -42,6 +43,11 @@ pub enum Effect {
         /// How it stands.
         data: OutcomeData,
     },
+    /// Takes a user and everything of theirs away.
+    Erasure {
+        /// The receipt that the user was given.
+        receipt: ItemId,
+    },
     /// Is remembered in the catalogue, no more.
     Remembered,
     /// Is one of our own facts coming back.
@@ -52,9 +58,9 @@ pub enum Effect {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
     /// It is new, and looks like this.
-    Create(ReminderData),
+    Create(Box<Wanted>),
     /// It now looks like this.
-    Update(ReminderData),
+    Update(Box<Wanted>),
     /// It is no more.
     Delete,
 }
@@ -65,15 +71,47 @@ impl Change {
     }
 }
 
+/// What a notification is to look like, and when it is delivered.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// What it looks like.
+    pub data: ReminderData,
+    /// Its deliveries.
+    pub timetable: Timetable,
+}
+
+impl PartialEq for Wanted {
+    fn eq(&self, other: &Self) -> bool {
+        self.data == other.data
+    }
+}
+
+impl Wanted {
+    /// What some data asks for.
+    ///
+    /// # Errors
+    /// [`Refusal`]: its rule cannot be followed.
+    pub fn of(data: ReminderData) -> Result<Self, Refusal> {
+        let timetable = data.timetable()?;
+        Ok(Self { data, timetable })
+    }
+
+    /// Whether an occurrence is acknowledged.
+    #[must_use]
+    pub fn is_done_with(&self, date: DateTime<Utc>) -> bool {
+        self.data.acknowledged.is_some_and(|acknowledged| date <= acknowledged)
+    }
+}
+
 /// Why a message is dead-lettered.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// It cannot be read.
     #[error(transparent)]
     Unreadable(#[from] DecodeError),
-    /// It asks for recurrence.
-    #[error("recurrence is not supported by this version of event-service")]
-    Recurrence,
+    /// It asks for a rule that cannot be followed.
+    #[error(transparent)]
+    Timetable(#[from] NoTimetable),
     /// It asks for what cannot be done.
     #[error("{0}")]
     Invalid(&'static str),
@@ -96,11 +134,11 @@ impl Incoming {
 
 fn effect(event: &Envelope) -> Result<Effect, Refusal> {
     let (source, change) = match event.event_type {
-        EventType::ReminderCreated => (Source::Reminder, Change::Create(reminder(event)?)),
-        EventType::ReminderUpdated => (Source::Reminder, Change::Update(reminder(event)?)),
+        EventType::ReminderCreated => (Source::Reminder, Change::Create(Box::new(reminder(event)?))),
+        EventType::ReminderUpdated => (Source::Reminder, Change::Update(Box::new(reminder(event)?))),
         EventType::ReminderDeleted => (Source::Reminder, Change::Delete),
-        EventType::NotificationCreate => (Source::Notification, Change::Create(reminder(event)?)),
-        EventType::NotificationUpdate => (Source::Notification, Change::Update(reminder(event)?)),
+        EventType::NotificationCreate => (Source::Notification, Change::Create(Box::new(reminder(event)?))),
+        EventType::NotificationUpdate => (Source::Notification, Change::Update(Box::new(reminder(event)?))),
         EventType::NotificationDelete => (Source::Notification, Change::Delete),
         EventType::NotificationSent
         | EventType::NotificationFailed
@@ -108,10 +146,10 @@ fn effect(event: &Envelope) -> Result<Effect, Refusal> {
         | EventType::NotificationDeferred => {
             return outcome(event);
         }
-        EventType::DeviceRegistered
-        | EventType::DeviceRemoved
-        | EventType::DeviceInvalidated
-        | EventType::UserErased => return Ok(Effect::Remembered),
+        EventType::DeviceRegistered | EventType::DeviceRemoved | EventType::DeviceInvalidated => {
+            return Ok(Effect::Remembered);
+        }
+        EventType::UserErased => return Ok(Effect::Erasure { receipt: event.erased()?.receipt_id }),
         EventType::NotificationCreated | EventType::NotificationUpdated | EventType::NotificationDeleted => {
             return Ok(Effect::OwnFact);
         }
@@ -120,11 +158,8 @@ fn effect(event: &Envelope) -> Result<Effect, Refusal> {
     Ok(Effect::Notification { source, id: notification_id(source, &event.item_id), change })
 }
 
-fn reminder(event: &Envelope) -> Result<ReminderData, Refusal> {
+fn reminder(event: &Envelope) -> Result<Wanted, Refusal> {
     let data = event.reminder()?;
-    if data.recurrence.is_some() {
-        return Err(Refusal::Recurrence);
-    }
     if data.notify_offsets.is_empty() || data.notify_offsets.len() > MAX_OFFSETS {
         return Err(Refusal::Invalid("notifyOffsets: expected 1 to 16"));
     }
@@ -143,7 +178,10 @@ fn reminder(event: &Envelope) -> Result<ReminderData, Refusal> {
     if !representable(data.date) {
         return Err(Refusal::Invalid("date: expected a year between 1970 and 9999"));
     }
-    Ok(data)
+    if data.snooze.is_some_and(|it| !representable(it.date) || !representable(it.until)) {
+        return Err(Refusal::Invalid("snooze: expected years between 1970 and 9999"));
+    }
+    Wanted::of(data)
 }
 
 fn outcome(event: &Envelope) -> Result<Effect, Refusal> {
@@ -157,7 +195,7 @@ fn outcome(event: &Envelope) -> Result<Effect, Refusal> {
     if data.deliveries < 0 {
         return Err(Refusal::Invalid("deliveries: expected no less than 0"));
     }
-    if !representable(data.due_at) || !representable(data.at) {
+    if !representable(data.due_at) || !representable(data.at) || data.until.is_some_and(|until| !representable(until)) {
         return Err(Refusal::Invalid("dueAt, at: expected a year between 1970 and 9999"));
     }
     Ok(Effect::Outcome { notification_id: notification_id(source, &event.item_id), data })
@@ -166,10 +204,4 @@ fn outcome(event: &Envelope) -> Result<Effect, Refusal> {
 /// Leaves room for every sum of a date, an offset and an expiry.
 fn representable(at: DateTime<Utc>) -> bool {
     (0..=253_402_300_799).contains(&at.timestamp())
-}
-
-/// A time of delivery: `date` less an offset.
-#[must_use]
-pub fn due_at(date: DateTime<Utc>, offset_minutes: i32) -> DateTime<Utc> {
-    date - TimeDelta::minutes(offset_minutes.into())
 }

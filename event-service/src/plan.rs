@@ -7,6 +7,9 @@
 //! - of a changed one: those that lay ahead when it was changed. A past one is kept when it was owed before and is still
 //!   waiting, but never made anew: an edit does not fire again what has been.
 //!
+//! Of one that recurs, the next time alone is owed, and the one after it once it is released; a snooze is owed beside it.
+//! What belongs to an acknowledged occurrence is not delivered any more.
+//!
 //! "Ahead" is measured from when the change was made, not from when its event arrived here: an event that comes late
 //! loses no delivery. What has expired by then is owed all the same; the scheduler ends it as `suppressed: expired`.
 
@@ -15,20 +18,30 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use shared::contract::{Envelope, ReminderData};
 
-use crate::intake::{Change, due_at};
+use crate::intake::{Change, Wanted};
+
+/// Times of a recurring notification that are owed at once at the most: the next, and before it those that an event that
+/// came late has to make up for.
+const MOST_AHEAD: usize = 100;
 
 /// What is known of a notification before the batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {
     /// Its version.
     pub version: i64,
     /// Whether it is active; else it is a tombstone.
     pub active: bool,
+    /// Its times of delivery that wait.
+    pub waiting: Vec<DateTime<Utc>>,
+    /// Its times of delivery that were released and have not ended.
+    pub released: Vec<DateTime<Utc>>,
+    /// The latest of those that no longer wait.
+    pub gone_until: Option<DateTime<Utc>>,
 }
 
 impl Known {
     /// Whether a change is newer. Of equal versions the deletion is: the predecessor's carries the version of what it deletes.
-    fn gives_way_to(self, version: i64, change: &Change) -> bool {
+    fn gives_way_to(&self, version: i64, change: &Change) -> bool {
         version > self.version || (version == self.version && self.active && change.is_delete())
     }
 }
@@ -39,9 +52,31 @@ pub struct Outcome<'a> {
     /// The event that decides: the one of the highest version.
     pub event: &'a Envelope,
     /// What it looks like; nothing when it is deleted.
-    pub data: Option<&'a ReminderData>,
+    pub wanted: Option<&'a Wanted>,
     /// Its times of delivery.
     pub deliveries: BTreeMap<DateTime<Utc>, Delivery>,
+}
+
+impl Outcome<'_> {
+    /// What it looks like; nothing when it is deleted.
+    #[must_use]
+    pub fn data(&self) -> Option<&ReminderData> {
+        self.wanted.map(|wanted| &wanted.data)
+    }
+
+    /// Whether what was released for a time of delivery still belongs to it.
+    #[must_use]
+    pub fn still_has(&self, due: DateTime<Utc>) -> bool {
+        let Some(wanted) = self.wanted else { return false };
+        let snoozed = wanted.data.snooze.is_some_and(|snooze| snooze.until == due);
+        snoozed || delivery_at(wanted, due).is_some_and(|date| !wanted.is_done_with(date))
+    }
+}
+
+/// The occurrence of a time of delivery.
+fn delivery_at(wanted: &Wanted, due: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let next = wanted.timetable.after(due - TimeDelta::milliseconds(1)).next()?;
+    (next.at == due).then_some(next.date)
 }
 
 /// One time of delivery.
@@ -58,7 +93,7 @@ pub struct Delivery {
 /// Works out what becomes of a notification; nothing when no event is newer than what is known.
 #[must_use]
 pub fn settle<'a>(
-    known: Option<Known>,
+    known: Option<&Known>,
     mut events: Vec<(&'a Envelope, &'a Change)>,
     now: DateTime<Utc>,
 ) -> Option<Outcome<'a>> {
@@ -69,41 +104,83 @@ pub fn settle<'a>(
     let mut before = None;
     for (event, change) in &events {
         let first_seen = before.is_none() && known.is_none_or(|known| !known.active);
+        let step = Step { event, known, before: before.as_ref(), now };
         before = Some(match change {
             Change::Delete => BTreeMap::new(),
-            Change::Create(data) => deliveries(event, data, true, before.as_ref(), now),
-            Change::Update(data) => deliveries(event, data, first_seen, before.as_ref(), now),
+            Change::Create(wanted) => step.deliveries(wanted, true),
+            Change::Update(wanted) => step.deliveries(wanted, first_seen),
         });
     }
     let (event, change) = events.last()?;
-    let data = match change {
-        Change::Create(data) | Change::Update(data) => Some(data),
+    let wanted = match change {
+        Change::Create(wanted) | Change::Update(wanted) => Some(&**wanted),
         Change::Delete => None,
     };
-    Some(Outcome { event, data, deliveries: before? })
+    Some(Outcome { event, wanted, deliveries: before? })
 }
 
-fn deliveries(
-    event: &Envelope,
-    data: &ReminderData,
-    is_new: bool,
-    before: Option<&BTreeMap<DateTime<Utc>, Delivery>>,
+/// Times of delivery, by time.
+type Deliveries = BTreeMap<DateTime<Utc>, Delivery>;
+
+/// One version on the way to the newest.
+struct Step<'a> {
+    event: &'a Envelope,
+    known: Option<&'a Known>,
+    before: Option<&'a Deliveries>,
     now: DateTime<Utc>,
-) -> BTreeMap<DateTime<Utc>, Delivery> {
-    let lifetime = TimeDelta::minutes(data.content.expires_after_minutes.into());
-    let times = data.notify_offsets.iter().map(|offset| due_at(data.date, *offset));
-    let none_is_ahead = times.clone().all(|due| due <= event.occurred_at);
-    times
-        .filter_map(|due| {
+}
+
+impl Step<'_> {
+    fn deliveries(&self, wanted: &Wanted, is_new: bool) -> Deliveries {
+        let lifetime = TimeDelta::minutes(wanted.data.content.expires_after_minutes.into());
+        let made = self.event.occurred_at;
+        let times = self.times(wanted);
+        let none_is_ahead = times.keys().all(|due| *due <= made);
+        let deliveries = times.into_iter().filter_map(|(due, date)| {
             let expires_at = due + lifetime;
-            let ahead = due > event.occurred_at;
-            let was_owed = before.and_then(|before| before.get(&due)).map(|delivery| delivery.owed);
+            let was_owed = self.before.and_then(|before| before.get(&due)).map(|delivery| delivery.owed);
             // Without an earlier version in the batch, the database knows whether it is waiting.
-            let may_wait = before.is_none() || was_owed.is_some();
-            let owed = ahead || was_owed == Some(true) || (is_new && none_is_ahead && now <= expires_at);
-            (owed || may_wait).then_some((due, Delivery { date: data.date, expires_at, owed }))
-        })
-        .collect()
+            let may_wait = self.before.is_none() || was_owed.is_some();
+            let owed = due > made || was_owed == Some(true) || (is_new && none_is_ahead && self.now <= expires_at);
+            (owed || may_wait).then_some((due, Delivery { date, expires_at, owed }))
+        });
+        deliveries.collect()
+    }
+
+    /// The times that may be owed, and the occurrence of each.
+    fn times(&self, wanted: &Wanted) -> BTreeMap<DateTime<Utc>, DateTime<Utc>> {
+        let mut times: BTreeMap<_, _> = if wanted.data.recurrence.is_some() {
+            self.past_times(wanted).chain(self.next_times(wanted)).collect()
+        } else {
+            let all = wanted.timetable.after(DateTime::<Utc>::MIN_UTC);
+            all.map(|delivery| (delivery.at, delivery.date)).filter(|(_, date)| !wanted.is_done_with(*date)).collect()
+        };
+        if let Some(snooze) = wanted.data.snooze {
+            times.entry(snooze.until).or_insert(snooze.date);
+        }
+        times
+    }
+
+    /// Of one that recurs: what was waiting and is past.
+    fn past_times(&self, wanted: &Wanted) -> impl Iterator<Item = (DateTime<Utc>, DateTime<Utc>)> {
+        let in_batch = self.before.into_iter().flat_map(|before| before.keys());
+        let known = self.known.filter(|_| self.before.is_none()).into_iter().flat_map(|known| &known.waiting);
+        let past = in_batch.chain(known).filter(|due| **due <= self.event.occurred_at);
+        past.filter_map(|due| delivery_at(wanted, *due).map(|date| (*due, date)))
+            .filter(|(_, date)| !wanted.is_done_with(*date))
+    }
+
+    /// Of one that recurs: the next after it was changed; and when the event comes so late that later ones are gone
+    /// already, all up to the first that is not.
+    fn next_times(&self, wanted: &Wanted) -> impl Iterator<Item = (DateTime<Utc>, DateTime<Utc>)> {
+        let made = self.event.occurred_at;
+        let gone_until = self.known.and_then(|known| known.gone_until).map_or(made, |gone| gone.max(made));
+        let mut past_the_last = false;
+        let ahead = wanted.timetable.after(made).filter(|it| !wanted.is_done_with(it.date)).take(MOST_AHEAD);
+        ahead
+            .take_while(move |it| !std::mem::replace(&mut past_the_last, it.at > gone_until))
+            .map(|delivery| (delivery.at, delivery.date))
+    }
 }
 
 #[cfg(test)]

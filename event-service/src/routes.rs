@@ -5,6 +5,7 @@
 
 mod dead_letters;
 mod events;
+mod export;
 mod notifications;
 mod page;
 mod stats;
@@ -67,6 +68,7 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(stream::stream))
         .routes(routes!(timeline::timeline))
         .routes(routes!(notifications::list))
+        .routes(routes!(export::export))
         .routes(routes!(stats::stats))
         .routes(routes!(dead_letters::list))
         .routes(routes!(dead_letters::redrive))

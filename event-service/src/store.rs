@@ -2,15 +2,19 @@
 
 mod apply;
 mod catalogue;
+mod export;
 mod notifications;
 mod partitions;
+mod retention;
 mod statistics;
 
 use sqlx::{PgPool, migrate::Migrator};
 
 pub use apply::ApplyError;
 pub use catalogue::{Cursor, EventFilter, EventRow, StreamPosition};
+pub use export::{Held, MOST as MOST_EXPORTED};
 pub use notifications::{NotificationFilter, NotificationRow, NotificationState, OccurrenceRow, OccurrenceState};
+pub use retention::LetGo;
 pub use statistics::{COUNTED, Count, Statistics};
 
 /// The migrations of the notifications database.

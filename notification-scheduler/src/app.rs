@@ -14,6 +14,7 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    commands::Commands,
     config::Config,
     scheduler::{Scheduler, Settings},
     store::{SESSION, Store},
@@ -100,6 +101,8 @@ impl App {
         let store = Store::new(pool.clone(), Settings::LEASE);
         let scheduler =
             Scheduler::new(store.clone(), Arc::clone(&bus), Settings::new(config.bus.notification_topic.clone()));
+        let (commands_store, commands_bus) = (store.clone(), Arc::clone(&bus));
+        let commands_topic = config.bus.notification_topic.clone();
         let started = Started::default();
         let readiness = started.check(readiness(store, scheduler.clone())).until(shutdown.clone());
         // Health stays reachable while the rest drains.
@@ -113,7 +116,8 @@ impl App {
             topology: topology(&config.bus),
         };
         if startup.complete(&started, &shutdown).await {
-            scheduler.run(shutdown).await;
+            let commands = Commands::new(commands_store, commands_bus, commands_topic);
+            tokio::join!(scheduler.run(shutdown.clone()), commands.run(shutdown));
         }
         stopped.cancel();
         admin_server.await??;

@@ -14,6 +14,8 @@ use crate::store::Claimed;
 pub enum End {
     /// It was too late to be sent.
     Expired,
+    /// A later one of the same series is due as well: that one is sent.
+    Missed,
     /// The topic can never take it.
     Unpublishable,
 }
@@ -23,7 +25,7 @@ impl End {
     #[must_use]
     pub const fn state(self) -> DeliveryState {
         match self {
-            Self::Expired => DeliveryState::Suppressed,
+            Self::Expired | Self::Missed => DeliveryState::Suppressed,
             Self::Unpublishable => DeliveryState::Failed,
         }
     }
@@ -33,13 +35,14 @@ impl End {
     pub const fn reason(self) -> &'static str {
         match self {
             Self::Expired => "expired",
+            Self::Missed => "missed",
             Self::Unpublishable => "unpublishable",
         }
     }
 
     const fn event_type(self) -> EventType {
         match self {
-            Self::Expired => EventType::NotificationSuppressed,
+            Self::Expired | Self::Missed => EventType::NotificationSuppressed,
             Self::Unpublishable => EventType::NotificationFailed,
         }
     }

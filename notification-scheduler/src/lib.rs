@@ -5,6 +5,7 @@
 //! publishes the same occurrence again, with the same ids.
 
 pub mod app;
+mod commands;
 pub mod config;
 pub mod events;
 mod pace;

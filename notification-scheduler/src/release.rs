@@ -1,6 +1,6 @@
 //! Brings a claimed batch to the topic and marks what the topic took.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use shared::bus::{Message, PublishError, SharedBus};
 use tokio::time::{sleep, timeout};
@@ -14,6 +14,9 @@ use crate::{
 
 /// What is kept of a lease for publishing and marking: with less left, a batch is not published any more.
 const RESERVE: Duration = Duration::from_secs(5);
+
+/// A recurring notification that is later than this may have been overtaken by its next occurrence.
+const CATCH_UP_SECONDS: f64 = 60.0;
 
 /// Releases batches, several at once.
 pub(crate) struct Releaser {
@@ -35,9 +38,13 @@ impl Releaser {
         Self { store, bus, name, lease, topic: Failures::default() }
     }
 
-    /// Ends what has expired, publishes the rest and marks it.
+    /// Ends what has expired or been missed, publishes the rest and marks it.
     pub(crate) async fn release(&self, batch: Batch) {
-        let (expired, due): (Vec<Claimed>, Vec<Claimed>) = batch.claimed.into_iter().partition(|it| it.expired);
+        let (missed, claimed) = self.without_missed(batch.claimed).await;
+        if !missed.is_empty() {
+            self.end(&missed.iter().collect::<Vec<_>>(), End::Missed).await;
+        }
+        let (expired, due): (Vec<Claimed>, Vec<Claimed>) = claimed.into_iter().partition(|it| it.expired);
         if !expired.is_empty() {
             self.end(&expired.iter().collect::<Vec<_>>(), End::Expired).await;
         }
@@ -63,11 +70,32 @@ impl Releaser {
         }
     }
 
+    /// Sorts out occurrences of recurring notifications that a later one has overtaken.
+    async fn without_missed(&self, claimed: Vec<Claimed>) -> (Vec<Claimed>, Vec<Claimed>) {
+        let late: Vec<&Claimed> = claimed.iter().filter(|it| it.recurs && it.lateness >= CATCH_UP_SECONDS).collect();
+        if late.is_empty() {
+            return (Vec::new(), claimed);
+        }
+        match self.store.overtaken(&late).await {
+            Ok(overtaken) => claimed.into_iter().partition(|it| overtaken.contains(&it.id)),
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "what was missed is not known; it is sorted out with the next lease"
+                );
+                let late: HashSet<Uuid> = late.iter().map(|it| it.id).collect();
+                let (late, others): (Vec<_>, Vec<_>) = claimed.into_iter().partition(|it| late.contains(&it.id));
+                self.give_back(&late).await;
+                (Vec::new(), others)
+            }
+        }
+    }
+
     async fn settle(&self, claims: Vec<Claimed>, results: Vec<Result<(), PublishError>>) {
         let (mut taken, mut refused, mut impossible) = (Vec::with_capacity(claims.len()), Vec::new(), Vec::new());
         for (claim, result) in claims.iter().zip(results) {
             match result {
-                Ok(()) => taken.push((claim.id, claim.fence)),
+                Ok(()) => taken.push(claim.clone()),
                 Err(PublishError::Retry(_)) => refused.push(claim),
                 Err(PublishError::Unpublishable(reason)) => {
                     tracing::error!(occurrence.id = %claim.id.simple(), reason, "it can never be published");
@@ -90,7 +118,7 @@ impl Releaser {
     }
 
     /// Marks until it succeeds or the lease has run out: an unmarked occurrence is published again.
-    async fn mark(&self, taken: &[(Uuid, i32)]) {
+    async fn mark(&self, taken: &[Claimed]) {
         let tries = Failures::default();
         let marking = async {
             loop {

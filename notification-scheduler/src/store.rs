@@ -2,7 +2,9 @@
 //!
 //! Every comparison with the present is the database's: clocks of other machines decide nothing.
 
+mod commands;
 mod ending;
+mod series;
 
 use std::time::Duration;
 
@@ -11,7 +13,7 @@ use shared::{
     contract::{ItemId, NotifyContent},
     telemetry::Traceparent,
 };
-use sqlx::{PgPool, postgres::types::PgInterval, types::Json};
+use sqlx::{PgExecutor, PgPool, postgres::types::PgInterval, types::Json};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -56,6 +58,10 @@ pub struct Claimed {
     pub expires_at: DateTime<Utc>,
     /// Whether it had expired when it was claimed.
     pub expired: bool,
+    /// The notification it is of.
+    pub notification_id: Uuid,
+    /// Whether its notification recurs: the next occurrence is made when this one is released.
+    pub recurs: bool,
     /// Seconds between its time and the claim.
     pub lateness: f64,
     /// Who asked for it.
@@ -151,7 +157,7 @@ impl Store {
                from due, notifications
                where occurrences.id = due.id and notifications.id = occurrences.notification_id and notifications.state = 'active'
                returning occurrences.id, fence, due_at, occurrences.date as "date!", expires_at as "expires_at!", now() > expires_at as "expired!",
-                   extract(epoch from now() - due_at)::float8 as "lateness!", source, item_id, user_id, user_email, version,
+                   extract(epoch from now() - due_at)::float8 as "lateness!", notification_id, recurrence is not null as "recurs!", source, item_id, user_id, user_email, version,
                    content as "content!: Json<NotifyContent>", traceparent"#,
             limit,
             interval(self.lease),
@@ -169,6 +175,8 @@ impl Store {
                 date: row.date,
                 expires_at: row.expires_at,
                 expired: row.expired,
+                notification_id: row.notification_id,
+                recurs: row.recurs,
                 lateness: row.lateness,
                 source: row.source,
                 item_id: row.item_id.parse().map_err(StoreError::of("read an item's id"))?,
@@ -202,23 +210,28 @@ impl Store {
         Ok(Next { now: row.now, due_at: row.due_at })
     }
 
-    /// Marks as released what was published, where the lease is still the one under which it was.
+    /// Marks as released what was published, where the lease is still the one under which it was. Of what recurs, the next
+    /// occurrence is made in the same transaction.
     ///
     /// # Errors
-    /// When a statement fails.
-    pub async fn mark_released(&self, claims: &[(Uuid, i32)]) -> Result<Marked, StoreError> {
-        let (ids, fences): (Vec<Uuid>, Vec<i32>) = claims.iter().copied().unzip();
-        let released = sqlx::query!(
-            "update occurrences set state = 'released', released_at = now()
-             from unnest($1::uuid[], $2::int[]) as claim (id, fence)
-             where occurrences.id = claim.id and occurrences.fence = claim.fence and pending",
-            &ids,
-            &fences,
-        )
-        .execute(&self.pool)
-        .await
-        .map_err(StoreError::of("mark what was released"))?
-        .rows_affected();
+    /// When a statement fails; nothing is marked then.
+    pub async fn mark_released(&self, claims: &[Claimed]) -> Result<Marked, StoreError> {
+        let action = "mark what was released";
+        let ids: Vec<Uuid> = claims.iter().map(|it| it.id).collect();
+        let fences: Vec<i32> = claims.iter().map(|it| it.fence).collect();
+        let recurring: Vec<&Claimed> = claims.iter().filter(|it| it.recurs).collect();
+        let released = if recurring.is_empty() {
+            mark(&self.pool, &ids, &fences).await.map_err(StoreError::of(action))?.len()
+        } else {
+            let mut transaction = self.pool.begin().await.map_err(StoreError::of(action))?;
+            // Before the occurrences, as event-service locks them.
+            let series = series::lock(&mut transaction, &recurring).await?;
+            let released = mark(&mut *transaction, &ids, &fences).await.map_err(StoreError::of(action))?;
+            series::go_on(&mut transaction, &series, &released).await?;
+            transaction.commit().await.map_err(StoreError::of(action))?;
+            released.len()
+        };
+        let released = released as u64;
         let others = claims.len() as u64 - released;
         let stale = if others == 0 { 0 } else { self.stale(&ids, &fences).await? };
         Ok(Marked { released, stale, settled: others.saturating_sub(stale) })
@@ -255,4 +268,21 @@ impl Store {
         .map_err(StoreError::of("give leases back"))?;
         Ok(())
     }
+}
+
+/// An occurrence that no longer waits: its notification, and its time.
+pub(crate) type Gone = (Uuid, DateTime<Utc>);
+
+async fn mark(executor: impl PgExecutor<'_>, ids: &[Uuid], fences: &[i32]) -> Result<Vec<Gone>, sqlx::Error> {
+    let rows = sqlx::query!(
+        "update occurrences set state = 'released', released_at = now()
+         from unnest($1::uuid[], $2::int[]) as claim (id, fence)
+         where occurrences.id = claim.id and occurrences.fence = claim.fence and pending
+         returning notification_id, due_at",
+        ids,
+        fences,
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.notification_id, row.due_at)).collect())
 }

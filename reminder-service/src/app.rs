@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Config, housekeeping,
+    peers::Peers,
     routes::{self, Api},
     store::MIGRATOR,
 };
@@ -48,7 +49,12 @@ impl App {
         let bus = bus::connect(&config.bus.settings).await?;
         let (relay, handoff) = Relay::new(pool.clone(), bus.clone(), config.bus.event_topic.clone());
         let started = Started::default();
-        let routes = routes::router(Api { pool: pool.clone(), handoff, started: started.clone() });
+        let routes = routes::router(Api {
+            pool: pool.clone(),
+            handoff,
+            peers: Peers::new(config.peers)?,
+            started: started.clone(),
+        });
         let router = api(routes, Authenticator::new(config.auth)?, &config.api);
         let topology = topology(config.bus.event_topic);
         let startup =

@@ -6,6 +6,8 @@ use shared::{
     http::ApiSettings,
 };
 
+use crate::peers::PeerSettings;
+
 /// The configuration of reminder-service.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -19,6 +21,8 @@ pub struct Config {
     pub auth: Auth,
     /// How the API is wrapped.
     pub api: ApiSettings,
+    /// Where the other services are.
+    pub peers: PeerSettings,
 }
 
 impl Config {
@@ -36,7 +40,8 @@ impl Config {
         let bus = BusConfig::read(reader, &["EVENT_TOPIC_ARN"]);
         let auth = Auth::read(reader);
         let api = ApiSettings::read(reader);
-        Some(Self { process: process?, database: database?, bus: bus?, auth: auth?, api: api? })
+        let peers = PeerSettings::read(reader);
+        Some(Self { process: process?, database: database?, bus: bus?, auth: auth?, api: api?, peers: peers? })
     }
 }
 

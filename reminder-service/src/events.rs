@@ -11,7 +11,7 @@ use shared::{
 };
 use uuid::Uuid;
 
-use crate::reminder::{Channel, Details, Priority};
+use crate::reminder::{Channel, Details, Fold, Gap, Handled, Priority, Recurrence};
 
 /// Whose change it is and which trace it belongs to.
 #[derive(Debug, Clone, Copy)]
@@ -48,15 +48,20 @@ impl Unstamped {
 /// # Errors
 /// When it cannot be written as JSON.
 pub fn created(origin: Origin<'_>, id: Uuid, details: &Details) -> Result<Unstamped, serde_json::Error> {
-    unstamped(EventType::ReminderCreated, origin, id, data(details))
+    unstamped(EventType::ReminderCreated, origin, id, data(details, Handled::default()))
 }
 
 /// `reminder:updated`, with everything that the reminder now says.
 ///
 /// # Errors
 /// When it cannot be written as JSON.
-pub fn updated(origin: Origin<'_>, id: Uuid, details: &Details) -> Result<Unstamped, serde_json::Error> {
-    unstamped(EventType::ReminderUpdated, origin, id, data(details))
+pub fn updated(
+    origin: Origin<'_>,
+    id: Uuid,
+    details: &Details,
+    handled: Handled,
+) -> Result<Unstamped, serde_json::Error> {
+    unstamped(EventType::ReminderUpdated, origin, id, data(details, handled))
 }
 
 /// `reminder:deleted`.
@@ -65,6 +70,15 @@ pub fn updated(origin: Origin<'_>, id: Uuid, details: &Details) -> Result<Unstam
 /// When it cannot be written as JSON.
 pub fn deleted(origin: Origin<'_>, id: Uuid) -> Result<Unstamped, serde_json::Error> {
     unstamped(EventType::ReminderDeleted, origin, id, json!({}))
+}
+
+/// `user:erased`: the item is the receipt.
+///
+/// # Errors
+/// When it cannot be written as JSON.
+pub fn erased(origin: Origin<'_>, receipt: Uuid) -> Result<Unstamped, serde_json::Error> {
+    let data = contract::ErasedData { receipt_id: receipt.into() };
+    unstamped(EventType::UserErased, origin, receipt, data)
 }
 
 fn unstamped<D: Serialize>(
@@ -78,7 +92,8 @@ fn unstamped<D: Serialize>(
         event_id: new_id(),
         occurred_at: DateTime::UNIX_EPOCH,
         user_id: origin.identity.user_id.clone(),
-        user_email: Some(origin.identity.email.clone()),
+        // Whoever is erased is written to no more.
+        user_email: (event_type != EventType::UserErased).then(|| origin.identity.email.clone()),
         item_id: id.into(),
         version: 0,
         schema: Schema::V2,
@@ -88,13 +103,13 @@ fn unstamped<D: Serialize>(
     OutboxMessage::of(&event).map(Unstamped)
 }
 
-fn data(details: &Details) -> ReminderData {
+fn data(details: &Details, handled: Handled) -> ReminderData {
     ReminderData {
         date: details.schedule.date,
         notify_offsets: details.schedule.offsets.as_slice().to_vec(),
-        recurrence: None,
-        snooze: None,
-        acknowledged: None,
+        recurrence: details.schedule.recurrence.clone().map(Into::into),
+        snooze: handled.snooze.map(|it| contract::Snooze { date: it.date, until: it.until }),
+        acknowledged: handled.acknowledged,
         content: NotifyContent {
             channels: details.channels.as_slice().iter().copied().map(Into::into).collect(),
             title: details.title.as_ref().map(|it| it.as_str().to_owned()),
@@ -106,6 +121,36 @@ fn data(details: &Details) -> ReminderData {
             time_zone: details.schedule.time_zone.name().to_owned(),
             expires_after_minutes: details.expires_after.minutes(),
         },
+    }
+}
+
+impl From<Recurrence> for contract::Recurrence {
+    fn from(it: Recurrence) -> Self {
+        let gap = match it.gap {
+            Gap::Shift => contract::GapPolicy::Shift,
+            Gap::Skip => contract::GapPolicy::Skip,
+        };
+        let fold = match it.fold {
+            Fold::First => contract::FoldPolicy::First,
+            Fold::Second => contract::FoldPolicy::Second,
+            Fold::Both => contract::FoldPolicy::Both,
+        };
+        Self { rrule: it.rrule, exdates: it.exdates, gap, fold }
+    }
+}
+
+impl From<contract::Recurrence> for Recurrence {
+    fn from(it: contract::Recurrence) -> Self {
+        let gap = match it.gap {
+            contract::GapPolicy::Shift => Gap::Shift,
+            contract::GapPolicy::Skip => Gap::Skip,
+        };
+        let fold = match it.fold {
+            contract::FoldPolicy::First => Fold::First,
+            contract::FoldPolicy::Second => Fold::Second,
+            contract::FoldPolicy::Both => Fold::Both,
+        };
+        Self { rrule: it.rrule, exdates: it.exdates, gap, fold }
     }
 }
 

@@ -5,6 +5,7 @@ pub mod app;
 pub mod config;
 pub mod events;
 mod housekeeping;
+pub mod peers;
 pub mod reminder;
 pub mod routes;
 pub mod store;

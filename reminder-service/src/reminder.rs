@@ -2,16 +2,20 @@
 
 mod channels;
 mod pairs;
+mod recurrence;
 mod schedule;
 mod text;
+mod upcoming;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 pub use channels::{Channel, Channels, looks_like_an_address};
 pub use pairs::Pairs;
+pub use recurrence::{Fold, Gap, InvalidRecurrence, Recurrence};
 pub use schedule::{ExpiresAfter, NotifyOffsets, Schedule, Status, TimeZone, due_date, instant};
 pub use text::{Link, Locale, Message, Title};
+pub use upcoming::{NothingDelivered, Snooze, Upcoming};
 
 /// A field whose value breaks one of the rules.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -93,6 +97,17 @@ pub struct Reminder {
     pub updated_at: DateTime<Utc>,
     /// What the user decided.
     pub details: Details,
+    /// What the user did with the latest occurrence.
+    pub handled: Handled,
+}
+
+/// What a user did with the latest occurrences.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Handled {
+    /// Occurrences up to this one are acknowledged.
+    pub acknowledged: Option<DateTime<Utc>>,
+    /// One that comes once more.
+    pub snooze: Option<Snooze>,
 }
 
 /// A change: what is `None` stays as it is.
@@ -104,6 +119,10 @@ pub struct Change {
     pub time_zone: Option<TimeZone>,
     /// Other offsets.
     pub offsets: Option<NotifyOffsets>,
+    /// Another rule, or none any more.
+    pub recurrence: Option<Option<Recurrence>>,
+    /// What the change says of whether it recurs; it must agree.
+    pub is_recurring: Option<bool>,
     /// Other channels.
     pub channels: Option<Channels>,
     /// Another title, or none any more.
@@ -124,14 +143,18 @@ pub struct Change {
 
 impl Details {
     /// These details with a change made to them.
-    #[must_use]
-    pub fn with(self, change: Change) -> Self {
-        let schedule = Schedule {
-            date: change.date.unwrap_or(self.schedule.date),
-            time_zone: change.time_zone.unwrap_or(self.schedule.time_zone),
-            offsets: change.offsets.unwrap_or(self.schedule.offsets),
-        };
-        Self {
+    ///
+    /// # Errors
+    /// When the rule cannot be followed, or the change contradicts itself about whether there is one.
+    pub fn with(self, change: Change) -> Result<Self, InvalidRecurrence> {
+        let schedule = Schedule::new(
+            change.date.unwrap_or(self.schedule.date),
+            change.time_zone.unwrap_or(self.schedule.time_zone),
+            change.offsets.unwrap_or(self.schedule.offsets),
+            change.recurrence.unwrap_or(self.schedule.recurrence),
+        )?;
+        agree(change.is_recurring, schedule.recurrence.is_some())?;
+        Ok(Self {
             schedule,
             channels: change.channels.unwrap_or(self.channels),
             title: change.title.unwrap_or(self.title),
@@ -141,8 +164,21 @@ impl Details {
             expires_after: change.expires_after.unwrap_or(self.expires_after),
             priority: change.priority.unwrap_or(self.priority),
             locale: change.locale.unwrap_or(self.locale),
-        }
+        })
     }
+}
+
+/// `isRecurring` is true exactly when there is a rule.
+///
+/// # Errors
+/// When it is said to be otherwise.
+pub fn agree(is_recurring: Option<bool>, has_rule: bool) -> Result<(), InvalidRecurrence> {
+    let problem = match (is_recurring, has_rule) {
+        (Some(true), false) => "isRecurring: cannot be true without recurrence",
+        (Some(false), true) => "isRecurring: cannot be false with recurrence",
+        _ => return Ok(()),
+    };
+    Err(InvalidRecurrence(problem.to_owned()))
 }
 
 #[cfg(test)]

@@ -2,16 +2,20 @@
 
 mod answer;
 mod body;
+mod bulk;
 mod change;
 mod create;
 mod cursor;
 mod examples;
+mod handle;
 mod list;
+mod me;
+mod occurrences;
 mod single;
 
-use axum::Router;
+use axum::{Router, extract::DefaultBodyLimit};
 use shared::{
-    http::{ApiError, openapi_routes},
+    http::{ApiError, Reason, openapi_routes},
     outbox::Handoff,
     startup::Started,
 };
@@ -19,7 +23,10 @@ use sqlx::PgPool;
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::reminder::InvalidField;
+use crate::{
+    peers::Peers,
+    reminder::{InvalidField, InvalidRecurrence},
+};
 
 /// What the handlers share.
 #[derive(Debug, Clone)]
@@ -28,6 +35,8 @@ pub struct Api {
     pub pool: PgPool,
     /// The way to the relay for what is committed.
     pub handoff: Handoff,
+    /// The way to the other services.
+    pub peers: Peers,
     /// Whether the schema is there.
     pub started: Started,
 }
@@ -40,7 +49,7 @@ pub struct Api {
             The caller is identified by the gateway's `X-Authenticated-Userid` and `X-Consumer-Username`, or by a bearer token, as the installation is configured. \
             Every POST takes an `Idempotency-Key`: the same key with the same body gives the first answer again for 24 hours.",
     ),
-    tags((name = "reminders", description = "A user's reminders"))
+    tags((name = "reminders", description = "A user's reminders"), (name = "me", description = "What is held of a user"))
 )]
 struct Description;
 
@@ -60,16 +69,27 @@ pub fn openapi() -> Result<String, serde_json::Error> {
 }
 
 fn described() -> OpenApiRouter<Api> {
-    OpenApiRouter::with_openapi(Description::openapi()).routes(routes!(create::create, list::list)).routes(routes!(
-        single::get,
-        change::post,
-        change::patch,
-        single::delete
-    ))
+    let large = OpenApiRouter::new().routes(routes!(bulk::create)).layer(DefaultBodyLimit::max(bulk::MAX_BODY_BYTES));
+    OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(create::create, list::list))
+        .routes(routes!(single::get, change::post, change::patch, single::delete))
+        .routes(routes!(occurrences::of_reminder))
+        .routes(routes!(occurrences::preview))
+        .routes(routes!(handle::snooze))
+        .routes(routes!(handle::acknowledge))
+        .routes(routes!(me::export))
+        .routes(routes!(me::erase))
+        .merge(large)
 }
 
 impl From<InvalidField> for ApiError {
     fn from(error: InvalidField) -> Self {
         Self::invalid(error.to_string())
+    }
+}
+
+impl From<InvalidRecurrence> for ApiError {
+    fn from(error: InvalidRecurrence) -> Self {
+        Self::new(Reason::InvalidRecurrence, error.to_string())
     }
 }

@@ -3,6 +3,7 @@
 
 mod change;
 mod create;
+mod erase;
 mod list;
 mod row;
 
@@ -13,7 +14,8 @@ use crate::reminder::Reminder;
 use row::Row;
 
 pub use change::{delete, lock, update};
-pub use create::{Created, NewReminder, create};
+pub use create::{Created, NewReminder, create, create_many};
+pub use erase::erase;
 pub use list::{Filter, Page, Slice, list};
 pub use row::Seen;
 
@@ -31,7 +33,7 @@ pub async fn get(
 ) -> Result<Option<Seen<Reminder>>, sqlx::Error> {
     let row = sqlx::query_as!(
         Row,
-        r#"select id, date, time_zone, notify_offsets, channels, title, message, url,
+        r#"select id, date, time_zone, notify_offsets, recurrence as "recurrence: _", acknowledged, snooze_date, snooze_until, channels, title, message, url,
                data as "data: _", expires_after_minutes, priority, locale, version, created_at, updated_at, now() as "now!", 0::int8 as "total!"
            from reminders where id = $1 and user_id = $2"#,
         id,

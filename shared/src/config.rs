@@ -9,7 +9,7 @@ mod settings;
 
 pub use reader::{Env, ProcessEnv, Reader};
 pub use report::{Fault, Report, Setting};
-pub use settings::{AppEnv, Auth, BusConfig, JwtSettings, LogFormat, Process, aws_settings};
+pub use settings::{AppEnv, Auth, BusConfig, JwtSettings, LogFormat, Process, aws_settings, retention};
 
 /// Reads a configuration, or says everything that is wrong with it at once.
 ///

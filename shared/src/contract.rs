@@ -8,6 +8,7 @@ mod envelope;
 mod event_type;
 mod ids;
 mod outcome;
+mod timetable;
 
 pub use content::{
     Channel, ErasedData, FoldPolicy, GapPolicy, NotifyContent, Priority, Recurrence, ReminderData, RevisionData,
@@ -17,6 +18,7 @@ pub use envelope::{DecodeError, Envelope, Event, Schema};
 pub use event_type::EventType;
 pub use ids::{ItemId, event_id_of, new_id, occurrence_id};
 pub use outcome::{DeliveryState, OutcomeData};
+pub use timetable::{NoTimetable, timetable};
 
 /// `eventItemType` of what concerns a reminder.
 pub const ITEM_REMINDER: &str = "reminder";

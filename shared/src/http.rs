@@ -2,6 +2,7 @@
 //! of layers around the routes, and the admin port.
 
 pub mod admin;
+mod client;
 mod docs;
 mod error;
 mod extract;
@@ -11,9 +12,10 @@ mod jwks;
 mod layers;
 mod server;
 
+pub use client::client;
 pub use docs::openapi_routes;
 pub use error::{ApiError, ErrorBody, ErrorDetail, Reason};
-pub use extract::{Body, Params, PathId};
-pub use identity::{Authenticator, Identity};
+pub use extract::{Body, Params, PathId, part};
+pub use identity::{Authenticator, Credentials, Identity};
 pub use layers::{ApiSettings, RequestContext, api};
 pub use server::{Listeners, serve};

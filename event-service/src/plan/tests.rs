@@ -46,12 +46,20 @@ fn owed(outcome: Option<&Outcome<'_>>) -> Vec<(DateTime<Utc>, bool)> {
     outcome.map(|it| it.deliveries.iter().map(|(due, delivery)| (*due, delivery.owed)).collect()).unwrap_or_default()
 }
 
-const KNOWN: Option<Known> = Some(Known { version: 1, active: true });
+const KNOWN: Option<&Known> = Some(&known(true));
+
+const fn known(active: bool) -> Known {
+    Known { version: 1, active, waiting: Vec::new(), released: Vec::new(), gone_until: None }
+}
+
+fn wanted(data: ReminderData) -> Box<Wanted> {
+    Box::new(Wanted::of(data).expect("a timetable"))
+}
 
 #[test]
 fn what_is_not_newer_changes_nothing() {
     let event = envelope(1, at(0));
-    let change = Change::Update(data(at(100), &[0]));
+    let change = Change::Update(wanted(data(at(100), &[0])));
     assert_eq!(settle(KNOWN, vec![(&event, &change)], at(0)), None);
 }
 
@@ -59,14 +67,14 @@ fn what_is_not_newer_changes_nothing() {
 fn a_deletion_of_the_known_version_is_newer_once() {
     let event = envelope(1, at(0));
     assert!(settle(KNOWN, vec![(&event, &Change::Delete)], at(0)).is_some());
-    let tombstone = Some(Known { version: 1, active: false });
-    assert_eq!(settle(tombstone, vec![(&event, &Change::Delete)], at(0)), None);
+    let tombstone = known(false);
+    assert_eq!(settle(Some(&tombstone), vec![(&event, &Change::Delete)], at(0)), None);
 }
 
 #[test]
 fn a_change_owes_what_lay_ahead_when_it_was_made_however_late_it_comes() {
     let event = envelope(2, at(0));
-    let change = Change::Update(data(at(30), &[0, 45]));
+    let change = Change::Update(wanted(data(at(30), &[0, 45])));
     let outcome = settle(KNOWN, vec![(&event, &change)], at(500));
     assert_eq!(owed(outcome.as_ref()), [(at(-15), false), (at(30), true)]);
 }
@@ -74,7 +82,7 @@ fn a_change_owes_what_lay_ahead_when_it_was_made_however_late_it_comes() {
 #[test]
 fn a_new_one_owes_what_is_past_until_it_expires() {
     let event = envelope(1, at(0));
-    let change = Change::Create(data(at(-10), &[0, 60]));
+    let change = Change::Create(wanted(data(at(-10), &[0, 60])));
     let outcome = settle(None, vec![(&event, &change)], at(0));
     assert_eq!(owed(outcome.as_ref()), [(at(-70), false), (at(-10), true)]);
 }
@@ -82,7 +90,7 @@ fn a_new_one_owes_what_is_past_until_it_expires() {
 #[test]
 fn a_new_one_with_a_delivery_ahead_owes_none_that_was_past_when_it_was_made() {
     let event = envelope(1, at(0));
-    let change = Change::Create(data(at(10), &[0, 60]));
+    let change = Change::Create(wanted(data(at(10), &[0, 60])));
     let outcome = settle(None, vec![(&event, &change)], at(0));
     assert_eq!(owed(outcome.as_ref()), [(at(-50), false), (at(10), true)]);
 }
@@ -90,18 +98,69 @@ fn a_new_one_with_a_delivery_ahead_owes_none_that_was_past_when_it_was_made() {
 #[test]
 fn what_an_earlier_version_of_the_batch_owed_stays_owed_and_what_it_dropped_stays_dropped() {
     let (second, third) = (envelope(2, at(0)), envelope(3, at(60)));
-    let (moved, renamed) = (Change::Update(data(at(30), &[0])), Change::Update(data(at(30), &[0, 10])));
+    let (moved, renamed) = (Change::Update(wanted(data(at(30), &[0]))), Change::Update(wanted(data(at(30), &[0, 10]))));
     let outcome = settle(KNOWN, vec![(&third, &renamed), (&second, &moved)], at(60));
     assert_eq!(owed(outcome.as_ref()), [(at(30), true)], "ten minutes before was past when it was asked for");
 }
 
 #[test]
 fn after_a_deletion_a_change_begins_anew() {
-    let tombstone = Some(Known { version: 1, active: false });
+    let tombstone = known(false);
     let event = envelope(2, at(0));
-    let change = Change::Update(data(at(-10), &[0]));
-    let outcome = settle(tombstone, vec![(&event, &change)], at(0));
+    let change = Change::Update(wanted(data(at(-10), &[0])));
+    let outcome = settle(Some(&tombstone), vec![(&event, &change)], at(0));
     assert_eq!(owed(outcome.as_ref()), [(at(-10), true)]);
+}
+
+fn hourly(date: DateTime<Utc>) -> ReminderData {
+    let recurrence = serde_json::from_value(json!({"rrule": "FREQ=HOURLY"})).expect("a rule");
+    ReminderData { recurrence: Some(recurrence), ..data(date, &[0]) }
+}
+
+#[test]
+fn of_a_recurring_one_the_next_time_is_owed() {
+    let event = envelope(1, at(90));
+    let change = Change::Create(wanted(hourly(at(0))));
+    assert_eq!(owed(settle(None, vec![(&event, &change)], at(90)).as_ref()), [(at(120), true)]);
+}
+
+#[test]
+fn an_event_that_comes_late_makes_up_for_what_is_gone_and_goes_on_after_it() {
+    let event = envelope(2, at(30));
+    let change = Change::Update(wanted(hourly(at(0))));
+    let known = Known { gone_until: Some(at(120)), ..known(true) };
+    let outcome = settle(Some(&known), vec![(&event, &change)], at(130));
+    assert_eq!(owed(outcome.as_ref()), [(at(60), true), (at(120), true), (at(180), true)]);
+}
+
+#[test]
+fn a_recurring_time_that_is_past_and_waits_is_kept_while_the_rule_has_it() {
+    let event = envelope(2, at(61));
+    let known = Known { waiting: vec![at(60)], ..known(true) };
+    let same = Change::Update(wanted(hourly(at(0))));
+    assert_eq!(owed(settle(Some(&known), vec![(&event, &same)], at(61)).as_ref()), [(at(60), false), (at(120), true)]);
+    let moved = Change::Update(wanted(hourly(at(10))));
+    assert_eq!(owed(settle(Some(&known), vec![(&event, &moved)], at(61)).as_ref()), [(at(70), true)]);
+}
+
+#[test]
+fn a_snooze_is_owed_beside_the_next_and_what_is_acknowledged_is_not() {
+    let event = envelope(2, at(61));
+    let snooze = Some(shared::contract::Snooze { date: at(60), until: at(70) });
+    let snoozed = Change::Update(wanted(ReminderData { snooze, ..hourly(at(0)) }));
+    assert_eq!(owed(settle(KNOWN, vec![(&event, &snoozed)], at(61)).as_ref()), [(at(70), true), (at(120), true)]);
+    let acknowledged = ReminderData { acknowledged: Some(at(100)), ..data(at(100), &[0, 60]) };
+    let done = Change::Update(wanted(acknowledged));
+    assert_eq!(owed(settle(KNOWN, vec![(&event, &done)], at(61)).as_ref()), []);
+}
+
+#[test]
+fn what_was_released_is_still_its_own_unless_the_change_took_it_away() {
+    let event = envelope(2, at(61));
+    let same = Change::Update(wanted(hourly(at(0))));
+    let outcome = settle(KNOWN, vec![(&event, &same)], at(61)).expect("newer");
+    assert!(outcome.still_has(at(60)) && !outcome.still_has(at(65)));
+    assert!(!settle(KNOWN, vec![(&event, &Change::Delete)], at(61)).expect("newer").still_has(at(60)));
 }
 
 proptest! {
@@ -113,7 +172,7 @@ proptest! {
         let events: Vec<_> = steps
             .iter()
             .map(|(version, made, date, deletes)| {
-                let change = if *deletes { Change::Delete } else { Change::Update(data(at(*date), &[0, 10])) };
+                let change = if *deletes { Change::Delete } else { Change::Update(wanted(data(at(*date), &[0, 10]))) };
                 (envelope(*version, at(*made)), change)
             })
             .collect();

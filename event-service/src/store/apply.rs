@@ -3,8 +3,10 @@
 //! Rows are written in the order of their keys, so that two replicas wait for each other instead of locking each other
 //! out; what still collides (with a scheduler's marks) is rolled back by the server and applied again.
 
+mod erasure;
 mod occurrences;
 mod outcomes;
+mod revisions;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -66,7 +68,7 @@ type Items<'a> = BTreeMap<Uuid, (Source, Vec<(&'a Envelope, &'a Change)>)>;
 struct Settled<'a> {
     id: Uuid,
     source: Source,
-    known: Option<Known>,
+    known: Option<&'a Known>,
     outcome: Outcome<'a>,
 }
 
@@ -77,7 +79,8 @@ impl Store {
     /// [`ApplyError`]: nothing was applied.
     pub async fn apply(&self, incoming: &[&Incoming]) -> Result<Vec<OutboxMessage>, ApplyError> {
         let mut transaction = self.pool.begin().await?;
-        let fresh = remember(&mut transaction, incoming).await?;
+        let incoming = erasure::apply(&mut transaction, incoming).await?;
+        let fresh = remember(&mut transaction, &incoming).await?;
         let facts = change_notifications(&mut transaction, &fresh).await?;
         outcomes::count(&mut transaction, &fresh).await?;
         outbox::insert(&mut *transaction, &facts).await?;
@@ -92,7 +95,7 @@ async fn remember<'a>(
     connection: &mut PgConnection,
     incoming: &[&'a Incoming],
 ) -> Result<Vec<&'a Incoming>, sqlx::Error> {
-    let ours = incoming.iter().copied().filter(|it| it.effect != Effect::OwnFact);
+    let ours = incoming.iter().copied().filter(|it| !matches!(it.effect, Effect::OwnFact));
     let by_key: BTreeMap<_, _> = ours.map(|it| ((it.event.occurred_at, it.event.event_id), it)).collect();
     let events: Vec<&Envelope> = by_key.values().map(|it| &it.event).collect();
     let occurred: Vec<DateTime<Utc>> = events.iter().map(|event| event.occurred_at).collect();
@@ -135,7 +138,7 @@ async fn change_notifications(
     }
     let (known, now) = lock(transaction, &items.keys().copied().collect::<Vec<_>>()).await?;
     let settled = items.into_iter().filter_map(|(id, (source, events))| {
-        let known = known.get(&id).copied();
+        let known = known.get(&id);
         plan::settle(known, events, now).map(|outcome| Settled { id, source, known, outcome })
     });
     let mut settled: Vec<Settled<'_>> = settled.collect();
@@ -143,6 +146,7 @@ async fn change_notifications(
     // Another replica was quicker with a newer version of an item that was unknown here a moment ago.
     settled.retain(|it| kept.written.contains(&it.id));
     occurrences::replace(transaction, &settled, &kept.replaced).await?;
+    revisions::tell(transaction, &settled).await?;
     let facts: Result<Vec<_>, _> = settled.iter().map(|it| fact(it.source, it.known, &it.outcome)).collect();
     Ok(facts?.into_iter().flatten().collect())
 }
@@ -158,14 +162,42 @@ async fn lock(
            left join (select id, version, state from notifications where id = any($1) order by id for update) as found on true"#,
         ids,
     )
-    .fetch_all(connection)
+    .fetch_all(&mut *connection)
     .await?;
     let now = rows.first().map_or_else(Utc::now, |row| row.now);
     let known = rows.into_iter().filter_map(|row| {
-        let known = Known { version: row.version?, active: row.state? == NotificationState::Active };
-        Some((row.id?, known))
+        let (version, active) = (row.version?, row.state? == NotificationState::Active);
+        Some((row.id?, Known { version, active, waiting: Vec::new(), released: Vec::new(), gone_until: None }))
     });
-    Ok((known.collect(), now))
+    let mut known: HashMap<Uuid, Known> = known.collect();
+    if !known.is_empty() {
+        look_at_occurrences(connection, &mut known).await?;
+    }
+    Ok((known, now))
+}
+
+/// Adds how the times of delivery of known notifications stand.
+async fn look_at_occurrences(
+    connection: &mut PgConnection,
+    known: &mut HashMap<Uuid, Known>,
+) -> Result<(), sqlx::Error> {
+    let ids: Vec<Uuid> = known.keys().copied().collect();
+    let rows = sqlx::query!(
+        r#"select notification_id as "id!",
+               coalesce(array_agg(due_at) filter (where state = 'pending'), '{}') as "waiting!",
+               coalesce(array_agg(due_at) filter (where state = 'released'), '{}') as "released!",
+               max(due_at) filter (where state not in ('pending', 'cancelled')) as gone_until
+           from occurrences where notification_id = any($1) group by notification_id"#,
+        &ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    for row in rows {
+        if let Some(known) = known.get_mut(&row.id) {
+            (known.waiting, known.released, known.gone_until) = (row.waiting, row.released, row.gone_until);
+        }
+    }
+    Ok(())
 }
 
 /// What the upsert did.
@@ -187,25 +219,36 @@ async fn keep(connection: &mut PgConnection, settled: &[Settled<'_>]) -> Result<
         settled.iter().map(|it| it.outcome.event.traceparent.map(|trace| trace.to_string())).collect();
     // The tombstone of a deleted one keeps neither address nor content.
     let emails: Vec<Option<&str>> =
-        settled.iter().map(|it| it.outcome.data.and(it.outcome.event.user_email.as_deref())).collect();
-    let dates: Vec<Option<DateTime<Utc>>> = settled.iter().map(|it| it.outcome.data.map(|data| data.date)).collect();
+        settled.iter().map(|it| it.outcome.wanted.and(it.outcome.event.user_email.as_deref())).collect();
+    let dates: Vec<Option<DateTime<Utc>>> = settled.iter().map(|it| it.outcome.data().map(|data| data.date)).collect();
     let offsets: Vec<Option<String>> =
-        settled.iter().map(|it| it.outcome.data.map(|data| array_text(&data.notify_offsets))).collect();
-    let contents = settled.iter().map(|it| it.outcome.data.map(|data| serde_json::to_value(&data.content)).transpose());
+        settled.iter().map(|it| it.outcome.data().map(|data| array_text(&data.notify_offsets))).collect();
+    let contents =
+        settled.iter().map(|it| it.outcome.data().map(|data| serde_json::to_value(&data.content)).transpose());
     let contents: Vec<Option<serde_json::Value>> = contents.collect::<Result<_, _>>()?;
+    let rules = settled
+        .iter()
+        .map(|it| it.outcome.data().and_then(|data| data.recurrence.as_ref()).map(serde_json::to_value).transpose());
+    let rules: Vec<Option<serde_json::Value>> = rules.collect::<Result<_, _>>()?;
+    let acknowledged: Vec<Option<DateTime<Utc>>> =
+        settled.iter().map(|it| it.outcome.data().and_then(|data| data.acknowledged)).collect();
     let rows = sqlx::query!(
         r#"insert into notifications as known
-               (id, source, item_id, user_id, user_email, version, state, date, notify_offsets, content, traceparent, occurred_at)
+               (id, source, item_id, user_id, user_email, version, state, date, notify_offsets, content, traceparent, occurred_at,
+                recurrence, acknowledged, time_zone_database)
            select id, source, item_id, user_id, user_email, version,
                   case when content is null then 'deleted' else 'active' end::notification_state,
-                  date, notify_offsets::int[], content, traceparent, occurred_at
+                  date, notify_offsets::int[], content, traceparent, occurred_at,
+                  recurrence, acknowledged, case when recurrence is not null then $14 end
            from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::timestamptz[], $8::text[], $9::jsonb[],
-                       $10::text[], $11::timestamptz[])
-               as new (id, source, item_id, user_id, user_email, version, date, notify_offsets, content, traceparent, occurred_at)
+                       $10::text[], $11::timestamptz[], $12::jsonb[], $13::timestamptz[])
+               as new (id, source, item_id, user_id, user_email, version, date, notify_offsets, content, traceparent, occurred_at,
+                       recurrence, acknowledged)
            on conflict (id) do update set
                user_id = excluded.user_id, user_email = excluded.user_email, version = excluded.version, state = excluded.state,
                date = excluded.date, notify_offsets = excluded.notify_offsets, recurrence = excluded.recurrence,
-               content = excluded.content, traceparent = excluded.traceparent, occurred_at = excluded.occurred_at, updated_at = now()
+               content = excluded.content, traceparent = excluded.traceparent, occurred_at = excluded.occurred_at, updated_at = now(),
+               acknowledged = excluded.acknowledged, time_zone_database = excluded.time_zone_database
            where known.version < excluded.version
               or (known.version = excluded.version and known.state = 'active' and excluded.state = 'deleted')
            returning id, (xmax = 0) as "is_new!""#,
@@ -220,6 +263,9 @@ async fn keep(connection: &mut PgConnection, settled: &[Settled<'_>]) -> Result<
         &contents as &[Option<serde_json::Value>],
         &traces as &[Option<String>],
         &occurred,
+        &rules as &[Option<serde_json::Value>],
+        &acknowledged as &[Option<DateTime<Utc>>],
+        recurrence::time_zone_database(),
     )
     .fetch_all(connection)
     .await?;

@@ -7,7 +7,7 @@ use shared::{contract::Event, contract::OutcomeData, outbox::OutboxMessage};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Claimed, Store, StoreError};
+use super::{Claimed, Gone, Store, StoreError, series};
 use crate::events::{End, ended, outbox_message};
 
 const ACTION: &str = "end occurrences that are not to be published";
@@ -19,8 +19,17 @@ impl Store {
     /// # Errors
     /// When a statement fails; nothing is ended then.
     pub async fn end(&self, claims: &[&Claimed], end: End) -> Result<usize, StoreError> {
+        let recurring: Vec<&Claimed> = claims.iter().copied().filter(|it| it.recurs).collect();
         let mut transaction = self.pool.begin().await.map_err(StoreError::of(ACTION))?;
+        // Before the occurrences, as event-service locks them.
+        let series = series::lock(&mut transaction, &recurring).await?;
         let ended_at = mark(&mut transaction, claims, end).await.map_err(StoreError::of(ACTION))?;
+        let gone: Vec<Gone> = claims
+            .iter()
+            .filter(|it| ended_at.contains_key(&it.id))
+            .map(|it| (it.notification_id, it.due_at))
+            .collect();
+        series::go_on(&mut transaction, &series, &gone).await?;
         let facts: Vec<Event<OutcomeData>> =
             claims.iter().filter_map(|it| ended_at.get(&it.id).map(|at| ended(it, end, *at))).collect();
         remember(&mut transaction, &facts).await?;

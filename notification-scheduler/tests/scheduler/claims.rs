@@ -102,9 +102,9 @@ async fn after_a_crash_the_next_holder_publishes_the_same_and_the_stale_fence_is
         events.map(|event| (event.event_id, event.occurred_at, event.data.occurrence_id)).collect()
     };
     assert_eq!(published(&again), published(&crashed));
-    let stale = world.store.mark_released(&keys(&crashed)).await.expect("asked");
+    let stale = world.store.mark_released(&crashed).await.expect("asked");
     assert_eq!((stale.released, stale.stale), (0, 3));
-    let fresh = world.store.mark_released(&keys(&again)).await.expect("marked");
+    let fresh = world.store.mark_released(&again).await.expect("marked");
     assert_eq!((fresh.released, fresh.stale), (3, 0));
 }
 
@@ -114,7 +114,7 @@ async fn an_outcome_that_is_quicker_than_the_mark_is_not_overwritten() {
     world.make(1, "-1 minute").await;
     let claimed = world.store.claim(10, None).await.expect("claimed").claimed;
     world.run("update occurrences set state = 'sent'").await;
-    let marked = world.store.mark_released(&keys(&claimed)).await.expect("asked");
+    let marked = world.store.mark_released(&claimed).await.expect("asked");
     assert_eq!((marked.released, marked.stale, marked.settled), (0, 0, 1));
     assert_eq!(world.count("state = 'sent'").await, 1);
 }

@@ -12,11 +12,13 @@ const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 fn details() -> Details {
     Details {
-        schedule: Schedule {
-            date: due_date("2026-05-01T10:00:00+02:00").expect("a time"),
-            time_zone: TimeZone::parse("Europe/Berlin").expect("a zone"),
-            offsets: NotifyOffsets::asked(None, Some(vec![1440, 0])).expect("offsets").expect("given"),
-        },
+        schedule: Schedule::new(
+            due_date("2026-05-01T10:00:00+02:00").expect("a time"),
+            TimeZone::parse("Europe/Berlin").expect("a zone"),
+            NotifyOffsets::asked(None, Some(vec![1440, 0])).expect("offsets").expect("given"),
+            None,
+        )
+        .expect("a schedule"),
         channels: Channels::asked(None, Some(vec![Channel::Push, Channel::Email])).expect("channels").expect("given"),
         title: Title::parse("Dentist".to_owned()).expect("a title"),
         message: Message::parse("Take the X-ray along.".to_owned()).expect("a message"),
@@ -59,7 +61,7 @@ fn a_change_is_told_with_everything_the_reminder_now_says() {
         locale: None,
         ..details()
     };
-    let written = written(|origin| updated(origin, ID, &plain), 2);
+    let written = written(|origin| updated(origin, ID, &plain, Handled::default()), 2);
     assert_eq!(written, golden(include_str!("../../tests/golden/reminder-updated.json")));
 }
 

@@ -1,9 +1,10 @@
 //! When a reminder is due, when it is delivered, and what that makes of it now.
 
-use chrono::{DateTime, Datelike, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use chrono_tz::Tz;
+use recurrence::Timetable;
 
-use super::InvalidField;
+use super::{InvalidField, InvalidRecurrence, Recurrence};
 
 /// Four weeks: the earliest that a delivery can come before its date.
 const MAX_OFFSET_MINUTES: i32 = 40_320;
@@ -12,15 +13,27 @@ const MAX_OFFSETS: usize = 5;
 const MAX_EXPIRY_MINUTES: i32 = 525_600;
 
 /// When a reminder is due and when before that it is delivered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Schedule {
-    /// When it is due.
+    /// When it is due; of a recurring one, the start of its rule.
     pub date: DateTime<Utc>,
     /// The zone of its wall clock.
     pub time_zone: TimeZone,
     /// How long before `date` each delivery is.
     pub offsets: NotifyOffsets,
+    /// How it recurs.
+    pub recurrence: Option<Recurrence>,
+    timetable: Timetable,
 }
+
+impl PartialEq for Schedule {
+    fn eq(&self, other: &Self) -> bool {
+        let parts = |it: &Self| (it.date, it.time_zone, it.offsets.clone(), it.recurrence.clone());
+        parts(self) == parts(other)
+    }
+}
+
+impl Eq for Schedule {}
 
 /// Whether a reminder has anything ahead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,28 +45,47 @@ pub enum Status {
 }
 
 impl Schedule {
-    /// The time of the last delivery.
-    #[must_use]
-    pub fn last_at(&self) -> DateTime<Utc> {
-        self.before(self.offsets.first())
+    /// A schedule, its rule read.
+    ///
+    /// # Errors
+    /// When the rule cannot be followed.
+    pub fn new(
+        date: DateTime<Utc>,
+        time_zone: TimeZone,
+        offsets: NotifyOffsets,
+        recurrence: Option<Recurrence>,
+    ) -> Result<Self, InvalidRecurrence> {
+        let minutes = offsets.as_slice().to_vec();
+        let timetable = match &recurrence {
+            None => Timetable::once(date, minutes),
+            Some(rule) => Timetable::recurring(rule.series(date, time_zone.name())?, minutes),
+        };
+        Ok(Self { date, time_zone, offsets, recurrence, timetable })
     }
 
-    /// The time of the next delivery after `now`, if there is one. Deliveries whose time has come are not ahead: a reminder
-    /// made with some of its offsets already past has just the others.
+    /// Its deliveries.
     #[must_use]
-    pub fn next_at(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let times = self.offsets.as_slice().iter().rev();
-        times.map(|offset| self.before(*offset)).find(|at| *at > now)
+    pub fn timetable(&self) -> &Timetable {
+        &self.timetable
+    }
+
+    /// The time of the last delivery; none when there is no end. A rule that never fires has had its last before it began.
+    #[must_use]
+    pub fn last_at(&self) -> Option<DateTime<Utc>> {
+        let ended = if self.timetable.ends() { Some(DateTime::UNIX_EPOCH) } else { None };
+        self.timetable.last().or(ended)
+    }
+
+    /// Whether it has an occurrence at all.
+    #[must_use]
+    pub fn fires(&self) -> bool {
+        self.recurrence.is_none() || self.timetable.occurrences_after(DateTime::<Utc>::MIN_UTC).next().is_some()
     }
 
     /// What it is at `now`.
     #[must_use]
     pub fn status(&self, now: DateTime<Utc>) -> Status {
-        if self.last_at() > now { Status::Scheduled } else { Status::Completed }
-    }
-
-    fn before(&self, minutes: i32) -> DateTime<Utc> {
-        self.date - TimeDelta::minutes(minutes.into())
+        if self.last_at().is_none_or(|last| last > now) { Status::Scheduled } else { Status::Completed }
     }
 }
 

@@ -14,7 +14,7 @@ fn offsets(minutes: &[i32]) -> NotifyOffsets {
 }
 
 fn schedule(date: &str, minutes: &[i32]) -> Schedule {
-    Schedule { date: at(date), time_zone: TimeZone::default(), offsets: offsets(minutes) }
+    Schedule::new(at(date), TimeZone::default(), offsets(minutes), None).expect("a schedule")
 }
 
 fn details() -> Details {
@@ -40,21 +40,21 @@ fn the_next_delivery_is_the_first_that_is_strictly_ahead() {
         ("2026-05-01T07:59:59.999Z", Some("2026-05-01T08:00:00Z")),
         ("2026-05-01T08:00:00Z", None),
     ] {
-        assert_eq!(schedule.next_at(at(now)), next.map(at), "{now}");
+        assert_eq!(schedule.timetable().after(at(now)).next().map(|it| it.at), next.map(at), "{now}");
     }
 }
 
 #[test]
 fn a_change_of_the_offset_alone_keeps_the_rest() {
     let offsets = NotifyOffsets::asked(Some(10), None).expect("an offset");
-    let changed = details().with(Change { offsets, ..Change::default() });
+    let changed = details().with(Change { offsets, ..Change::default() }).expect("a change");
     let expected = Details { schedule: schedule("2026-05-01T08:00:00Z", &[10]), ..details() };
     assert_eq!(changed, expected);
 }
 
 #[test]
 fn an_empty_change_changes_nothing() {
-    assert_eq!(details().with(Change::default()), details());
+    assert_eq!(details().with(Change::default()), Ok(details()));
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn what_may_be_missing_can_be_removed() {
         locale: Some(None),
         ..Change::default()
     };
-    let changed = details().with(change);
+    let changed = details().with(change).expect("a change");
     assert_eq!((changed.title, changed.url, changed.locale), (None, None, None));
     assert!(changed.data.as_map().is_empty());
 }
@@ -185,16 +185,16 @@ proptest! {
 
     #[test]
     fn every_delivery_is_next_once_and_then_the_reminder_is_completed(given in minutes()) {
-        let schedule = Schedule { date: at("2026-05-01T08:00:00Z"), time_zone: TimeZone::default(), offsets: offsets(&given) };
+        let schedule = schedule("2026-05-01T08:00:00Z", &given);
         let mut now = schedule.date - TimeDelta::days(30);
         let mut deliveries = Vec::new();
-        while let Some(next) = schedule.next_at(now) {
+        while let Some(next) = schedule.timetable().after(now).next().map(|it| it.at) {
             prop_assert_eq!(schedule.status(now), Status::Scheduled);
             deliveries.push((schedule.date - next).num_minutes());
             now = next;
         }
         prop_assert_eq!(schedule.status(now), Status::Completed);
-        prop_assert_eq!(now, schedule.last_at());
+        prop_assert_eq!(Some(now), schedule.last_at());
         deliveries.reverse();
         prop_assert_eq!(deliveries, schedule.offsets.as_slice().iter().map(|it| i64::from(*it)).collect::<Vec<_>>());
     }

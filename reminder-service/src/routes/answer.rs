@@ -59,7 +59,7 @@ pub(super) struct ReminderAnswer {
     locale: Option<String>,
     /// Whether a delivery is ahead.
     status: StatusWord,
-    /// The time of the next delivery, if one is ahead.
+    /// The time of the next delivery, if one is ahead; a snoozed one counts.
     #[serde(serialize_with = "optional_time")]
     next_at: Option<DateTime<Utc>>,
     /// Which change of it this is; the first is 1.
@@ -98,15 +98,15 @@ impl From<StatusWord> for Status {
 impl From<Seen<Reminder>> for ReminderAnswer {
     fn from(Seen { value: reminder, now }: Seen<Reminder>) -> Self {
         let reminder::Details { schedule, channels, .. } = &reminder.details;
-        let (status, next_at) = (schedule.status(now).into(), schedule.next_at(now));
+        let (status, next_at) = (reminder.status(now).into(), reminder.next_at(now));
         Self {
             id: reminder.id.simple().to_string(),
             created_at: reminder.created_at,
             updated_at: reminder.updated_at,
             date: schedule.date,
             time_zone: schedule.time_zone.name(),
-            is_recurring: false,
-            recurrence: None,
+            is_recurring: schedule.recurrence.is_some(),
+            recurrence: schedule.recurrence.clone().map(Into::into),
             notify_offset: schedule.offsets.first(),
             notify_offsets: schedule.offsets.as_slice().to_vec(),
             notify_type: channels.first().into(),
@@ -126,7 +126,7 @@ impl From<Seen<Reminder>> for ReminderAnswer {
 }
 
 /// UTC with milliseconds and `Z`, as the predecessor wrote it.
-fn time<S: Serializer>(at: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn time<S: Serializer>(at: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&at.to_rfc3339_opts(SecondsFormat::Millis, true))
 }
 

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer};
 use shared::{
     contract::{Channel, Priority, Recurrence},
-    http::{ApiError, Reason},
+    http::ApiError,
 };
 use utoipa::ToSchema;
 
 use super::examples;
 use crate::reminder::{
-    Change, Channels, Details, ExpiresAfter, InvalidField, Link, Locale, Message, NotifyOffsets, Pairs, Schedule,
-    TimeZone, Title, due_date,
+    Change, Channels, Details, ExpiresAfter, InvalidField, InvalidRecurrence, Link, Locale, Message, NotifyOffsets,
+    Pairs, Schedule, TimeZone, Title, agree, due_date,
 };
 
 /// A reminder to be made. What is left out has its default.
@@ -29,7 +29,7 @@ pub(super) struct NewReminder {
     time_zone: Option<String>,
     /// Must agree with `recurrence`.
     is_recurring: Option<bool>,
-    /// Not supported by this version: refused with `INVALID_RECURRENCE`.
+    /// How it recurs; `date` is the start of the rule, and an occurrence only if the rule yields it.
     recurrence: Option<Recurrence>,
     /// Minutes before `date` at which to notify. Not together with `notifyOffsets`.
     #[schema(minimum = 0, maximum = 40320, default = 0)]
@@ -45,9 +45,9 @@ pub(super) struct NewReminder {
     /// A short heading: one line.
     #[schema(max_length = 200)]
     title: Option<String>,
-    /// The text.
-    #[schema(min_length = 1, max_length = 2000)]
-    message: String,
+    /// The text. Only a preview does without.
+    #[schema(required, value_type = String, min_length = 1, max_length = 2000)]
+    message: Option<String>,
     /// What a tap opens: an absolute http or https address without credentials; never fetched by us.
     #[schema(max_length = 2048)]
     url: Option<String>,
@@ -80,7 +80,7 @@ pub(super) struct ReminderChange {
     /// Must agree with `recurrence`.
     #[serde(default, deserialize_with = "given")]
     is_recurring: Option<bool>,
-    /// Not supported by this version: refused with `INVALID_RECURRENCE`.
+    /// How it recurs; `null` makes it come once.
     #[serde(default, deserialize_with = "clearable")]
     #[schema(value_type = Option<Recurrence>)]
     recurrence: Option<Option<Recurrence>>,
@@ -134,17 +134,36 @@ impl NewReminder {
     /// # Errors
     /// The first field that breaks a rule.
     pub(super) fn details(self) -> Result<Details, ApiError> {
-        refuse_recurring(self.is_recurring, self.recurrence.as_ref())?;
-        let schedule = Schedule {
-            date: due_date(&self.date)?,
-            time_zone: self.time_zone.as_deref().map(TimeZone::parse).transpose()?.unwrap_or_default(),
-            offsets: NotifyOffsets::asked(self.notify_offset, self.notify_offsets)?.unwrap_or_default(),
-        };
+        let details = self.parsed()?;
+        if !details.schedule.fires() {
+            return Err(InvalidRecurrence("recurrence.rrule: it never fires".to_owned()).into());
+        }
+        Ok(details)
+    }
+
+    /// When it would come, if it were made; nothing else than the schedule is required.
+    ///
+    /// # Errors
+    /// The first field that breaks a rule.
+    pub(super) fn previewed(mut self) -> Result<Schedule, ApiError> {
+        self.message.get_or_insert_with(|| "preview".to_owned());
+        Ok(self.parsed()?.schedule)
+    }
+
+    fn parsed(self) -> Result<Details, ApiError> {
+        agree(self.is_recurring, self.recurrence.is_some())?;
+        let schedule = Schedule::new(
+            due_date(&self.date)?,
+            self.time_zone.as_deref().map(TimeZone::parse).transpose()?.unwrap_or_default(),
+            NotifyOffsets::asked(self.notify_offset, self.notify_offsets)?.unwrap_or_default(),
+            self.recurrence.map(Into::into),
+        )?;
+        let message = self.message.ok_or_else(|| InvalidField::new("message", "is required"))?;
         Ok(Details {
             schedule,
             channels: channels(self.notify_type, self.channels)?.unwrap_or_default(),
             title: self.title.map(Title::parse).transpose()?.flatten(),
-            message: Message::parse(self.message)?,
+            message: Message::parse(message)?,
             url: self.url.map(Link::parse).transpose()?.flatten(),
             data: self.data.map(Pairs::parse).transpose()?.unwrap_or_default(),
             expires_after: self.expires_after_minutes.map(ExpiresAfter::parse).transpose()?.unwrap_or_default(),
@@ -163,11 +182,12 @@ impl ReminderChange {
         if self == Self::default() {
             return Err(ApiError::invalid("a change names at least one field"));
         }
-        refuse_recurring(self.is_recurring, self.recurrence.as_ref().and_then(Option::as_ref))?;
         Ok(Change {
             date: self.date.as_deref().map(due_date).transpose()?,
             time_zone: self.time_zone.as_deref().map(TimeZone::parse).transpose()?,
             offsets: NotifyOffsets::asked(self.notify_offset, self.notify_offsets)?,
+            recurrence: self.recurrence.map(|it| it.map(Into::into)),
+            is_recurring: self.is_recurring,
             channels: channels(self.notify_type, self.channels)?,
             title: optional(self.title, Title::parse)?,
             message: self.message.map(Message::parse).transpose()?,
@@ -178,16 +198,6 @@ impl ReminderChange {
             locale: optional(self.locale, |text| Locale::parse(text).map(Some))?,
         })
     }
-}
-
-/// Recurring reminders are not supported yet; to take one and deliver it once would be worse than to refuse it.
-fn refuse_recurring(is_recurring: Option<bool>, recurrence: Option<&Recurrence>) -> Result<(), ApiError> {
-    let problem = match (is_recurring, recurrence) {
-        (_, Some(_)) => "recurrence: recurring reminders are not supported by this version yet",
-        (Some(true), None) => "isRecurring: cannot be true without recurrence",
-        (Some(false) | None, None) => return Ok(()),
-    };
-    Err(ApiError::new(Reason::InvalidRecurrence, problem))
 }
 
 fn channels(notify_type: Option<Channel>, channels: Option<Vec<Channel>>) -> Result<Option<Channels>, InvalidField> {

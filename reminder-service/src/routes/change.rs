@@ -8,7 +8,7 @@ use axum::{
 };
 use shared::http::{
     ApiError, Body, ErrorBody, Identity, PathId, RequestContext,
-    idempotency::{self, Known},
+    idempotency::{self, IdempotencyKey, Known},
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::{Api, answer::ReminderAnswer, body::ReminderChange, create::nothing_ahead, single::missing};
 use crate::{
     events::{self, Origin, Unstamped},
-    reminder::{Change, Reminder, Status},
+    reminder::{Change, Handled, InvalidRecurrence, Reminder, Status},
     store::{self, Seen},
 };
 
@@ -93,17 +93,28 @@ async fn change(
     let id = id.ok_or_else(missing)?;
     let change = body.value.change()?;
     let origin = Origin { identity, traceparent: context.traceparent };
+    once(api, origin, body.key.as_ref(), async |connection| apply(connection, origin, id, change).await).await
+}
+
+/// Makes a change once, however often its request comes, and answers with the reminder as it is then.
+pub(super) async fn once(
+    api: &Api,
+    origin: Origin<'_>,
+    key: Option<&IdempotencyKey>,
+    change: impl AsyncFnOnce(&mut PgConnection) -> Result<(Seen<Reminder>, Unstamped), ApiError>,
+) -> Result<Response, ApiError> {
+    let user_id = &origin.identity.user_id;
     let mut transaction = api.pool.begin().await?;
-    if let Some(key) = &body.key
-        && let Known::Answered(replay) = idempotency::begin(&mut transaction, &identity.user_id, key).await?
+    if let Some(key) = key
+        && let Known::Answered(replay) = idempotency::begin(&mut transaction, user_id, key).await?
     {
         return Ok(replay.into_response());
     }
-    let (seen, message) = apply(&mut transaction, origin, id, change).await?;
+    let (seen, message) = change(&mut transaction).await?;
     let (at, version) = (seen.value.updated_at, seen.value.version);
     let answer = ReminderAnswer::from(seen);
-    if let Some(key) = &body.key {
-        idempotency::finish(&mut transaction, &identity.user_id, key, StatusCode::OK, Some(&answer)).await?;
+    if let Some(key) = key {
+        idempotency::finish(&mut transaction, user_id, key, StatusCode::OK, Some(&answer)).await?;
     }
     transaction.commit().await?;
     api.handoff.after_commit([message.stamped(at, version)]);
@@ -119,15 +130,32 @@ async fn apply(
     change: Change,
 ) -> Result<(Seen<Reminder>, Unstamped), ApiError> {
     let seen = store::lock(connection, &origin.identity.user_id, id).await?.ok_or_else(missing)?;
-    let Seen { value: before, now } = seen;
-    let schedule_before = before.details.schedule.clone();
-    let details = before.details.with(change);
-    if details.schedule != schedule_before && details.schedule.status(now) == Status::Completed {
-        return Err(nothing_ahead());
+    let Seen { value: mut reminder, now } = seen;
+    let schedule_before = reminder.details.schedule.clone();
+    reminder.details = reminder.details.with(change)?;
+    let schedule = &reminder.details.schedule;
+    if *schedule != schedule_before {
+        if !schedule.fires() {
+            return Err(InvalidRecurrence("recurrence.rrule: it never fires".to_owned()).into());
+        }
+        if schedule.status(now) == Status::Completed {
+            return Err(nothing_ahead());
+        }
+        // Another schedule has other occurrences: what was done with the old ones means nothing to it.
+        reminder.handled = Handled::default();
     }
-    details.channels.reach(&origin.identity.email)?;
-    let message = events::updated(origin, id, &details)?;
-    let (version, updated_at) = store::update(connection, id, &details, &message).await?;
-    let value = Reminder { id, version, created_at: before.created_at, updated_at, details };
-    Ok((Seen { value, now }, message))
+    reminder.details.channels.reach(&origin.identity.email)?;
+    keep(connection, origin, Seen { value: reminder, now }).await
+}
+
+/// Keeps a reminder as it has become, with the message that tells of it, in the caller's transaction.
+pub(super) async fn keep(
+    connection: &mut PgConnection,
+    origin: Origin<'_>,
+    seen: Seen<Reminder>,
+) -> Result<(Seen<Reminder>, Unstamped), ApiError> {
+    let Seen { value: mut reminder, now } = seen;
+    let message = events::updated(origin, reminder.id, &reminder.details, reminder.handled)?;
+    (reminder.version, reminder.updated_at) = store::update(connection, &reminder, &message).await?;
+    Ok((Seen { value: reminder, now }, message))
 }

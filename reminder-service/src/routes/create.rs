@@ -28,7 +28,13 @@ use crate::{
 pub(super) struct Made {
     /// Its id.
     #[schema(example = "01979a3c7e2f7c41b1d1e0a5d2c3f4a5")]
-    id: String,
+    pub(super) id: String,
+}
+
+impl Made {
+    pub(super) fn of(id: uuid::Uuid) -> Self {
+        Self { id: id.simple().to_string() }
+    }
 }
 
 /// Make a reminder
@@ -61,7 +67,7 @@ pub(super) async fn create(
     let id = new_id();
     let origin = Origin { identity: &identity, traceparent: context.traceparent };
     let message = events::created(origin, id, &details)?;
-    let made = Made { id: id.simple().to_string() };
+    let made = Made::of(id);
     let answer = json!(made);
     let key = body.key.as_ref();
     let new = store::NewReminder {

@@ -25,6 +25,51 @@ pub(super) fn reminder() -> Value {
     })
 }
 
+/// A reminder for every Monday morning.
+pub(super) fn recurring() -> Value {
+    json!({
+        "date": "2126-05-06T09:00:00+02:00", "timeZone": "Europe/Berlin", "message": "Tablets", "notifyOffsets": [0, 30],
+        "recurrence": {"rrule": "FREQ=WEEKLY;BYDAY=MO", "exdates": ["2126-05-13T09:00:00"], "gap": "shift", "fold": "first"}
+    })
+}
+
+pub(super) fn occurrences() -> Value {
+    let delivery = |offset: i32, at: &str| json!({"notifyOffset": offset, "deliverAt": at});
+    json!({"occurrences": [
+        {"at": "2126-05-06T07:00:00.000Z", "deliveries": [delivery(30, "2126-05-06T06:30:00.000Z"), delivery(0, "2126-05-06T07:00:00.000Z")]},
+        {"at": "2126-05-20T07:00:00.000Z", "deliveries": [delivery(30, "2126-05-20T06:30:00.000Z"), delivery(0, "2126-05-20T07:00:00.000Z")]}
+    ]})
+}
+
+pub(super) fn snooze() -> Value {
+    json!({"minutes": 10})
+}
+
+pub(super) fn bulk() -> Value {
+    json!({"reminders": [new_reminder(), recurring(), {"date": "2026-01-01T00:00:00Z", "message": "too late"}]})
+}
+
+pub(super) fn bulk_results() -> Value {
+    json!({"results": [
+        {"status": 201, "id": "01979a3c7e2f7c41b1d1e0a5d2c3f4a5"},
+        {"status": 201, "id": "01979a3c7e2f7c41b1d1e0a5d2c3f4a6"},
+        {"status": 422, "error": {"message": "date: no delivery (date minus an offset) lies in the future", "reason": "INVALID_DUEDATE"}}
+    ]})
+}
+
+pub(super) fn export() -> Value {
+    json!({
+        "exportedAt": "2026-04-20T12:00:00.000Z", "userId": "7f3a", "email": "someone@example.com", "complete": true, "missing": [],
+        "reminders": [reminder()],
+        "notificationService": {"devices": [], "preferences": null, "notifications": [], "truncated": false},
+        "eventService": {"notifications": [], "events": [], "truncated": false}
+    })
+}
+
+pub(super) fn receipt() -> Value {
+    json!({"receiptId": "01979a3c7e2f7c41b1d1e0a5d2c3f4a5", "erasedAt": "2026-04-20T12:00:00.000Z"})
+}
+
 pub(super) fn list() -> Value {
     json!({"reminders": {"items": [reminder()], "limit": 10, "offset": 0, "total": 1, "nextCursor": null}})
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use shared::outbox;
+use shared::{contract, outbox};
 use sqlx::{PgConnection, PgExecutor, postgres::types::PgInterval, types::Json};
 use uuid::Uuid;
 
@@ -24,7 +24,7 @@ pub async fn lock(
 ) -> Result<Option<Seen<Reminder>>, sqlx::Error> {
     let row = sqlx::query_as!(
         Row,
-        r#"select id, date, time_zone, notify_offsets, channels, title, message, url, data as "data: _",
+        r#"select id, date, time_zone, notify_offsets, recurrence as "recurrence: _", acknowledged, snooze_date, snooze_until, channels, title, message, url, data as "data: _",
                expires_after_minutes, priority, locale, version, created_at, updated_at, statement_timestamp() as "now!", 0::int8 as "total!"
            from reminders where id = $1 and user_id = $2
            for update"#,
@@ -36,33 +36,34 @@ pub async fn lock(
     row.map(Row::seen).transpose()
 }
 
-/// Gives a reminder other details and writes the message that tells of it: one statement. Answers with its new version
+/// Keeps a reminder as it has become and writes the message that tells of it: one statement. Answers with its new version
 /// and the time of the change.
 ///
 /// # Errors
 /// When the statement fails, or the reminder is not there.
 pub async fn update(
     connection: &mut PgConnection,
-    id: Uuid,
-    details: &Details,
+    reminder: &Reminder,
     message: &Unstamped,
 ) -> Result<(i64, DateTime<Utc>), sqlx::Error> {
-    let message = message.message();
+    let (details, message) = (&reminder.details, message.message());
+    let snooze = reminder.handled.snooze;
     let row = sqlx::query!(
         r#"with changed as (
                update reminders
                set date = $2, time_zone = $3, notify_offsets = $4, channels = $5, title = $6, message = $7, url = $8, data = $9,
-                   expires_after_minutes = $10, priority = $11, locale = $12, last_at = $13,
+                   expires_after_minutes = $10, priority = $11, locale = $12, last_at = coalesce($13::timestamptz, 'infinity'), recurrence = $14,
+                   acknowledged = $15, snooze_date = $16, snooze_until = $17,
                    version = version + 1, updated_at = statement_timestamp()
                where id = $1
                returning version, updated_at
            ), told as (
                insert into outbox (event_id, body, attributes, lease_until)
-               select $14, $15, $16::jsonb || jsonb_build_object('version', version::text, 'occurredAt', wire_time(updated_at)), now() + $17
+               select $18, $19, $20::jsonb || jsonb_build_object('version', version::text, 'occurredAt', wire_time(updated_at)), now() + $21
                from changed
            )
            select version, updated_at from changed"#,
-        id,
+        reminder.id,
         details.schedule.date,
         details.schedule.time_zone.name(),
         details.schedule.offsets.as_slice(),
@@ -74,7 +75,11 @@ pub async fn update(
         details.expires_after.minutes(),
         details.priority.as_str(),
         details.locale.as_ref().map(|it| it.as_str()),
-        details.schedule.last_at(),
+        reminder.last_at(),
+        rule_of(details) as _,
+        reminder.handled.acknowledged,
+        snooze.map(|it| it.date),
+        snooze.map(|it| it.until),
         message.event_id,
         message.message.body,
         Json(&message.message.attributes) as _,
@@ -116,6 +121,11 @@ pub async fn delete(
     .fetch_optional(executor)
     .await?;
     Ok(row.map(|row| (row.version, row.now)))
+}
+
+/// The rule as it is stored: as the messages write it.
+pub(super) fn rule_of(details: &Details) -> Option<Json<contract::Recurrence>> {
+    details.schedule.recurrence.clone().map(|it| Json(it.into()))
 }
 
 pub(super) fn channel_words(channels: &Channels) -> Vec<&'static str> {

@@ -1,12 +1,14 @@
 //! A new reminder.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::{http::idempotency::IdempotencyKey, outbox};
-use sqlx::{PgPool, types::Json};
+use sqlx::{PgConnection, PgPool, types::Json};
 use uuid::Uuid;
 
-use super::change::{channel_words, interval};
+use super::change::{channel_words, interval, rule_of};
 use crate::{events::Unstamped, reminder::Details};
 
 /// A reminder to be made, the message that tells of it, and what is remembered of the request.
@@ -46,16 +48,16 @@ pub async fn create(pool: &PgPool, new: NewReminder<'_>) -> Result<Created, sqlx
     let created_at = sqlx::query_scalar!(
         r#"with taken as (
                insert into idempotency_keys as known (user_id, key, request_hash, status, response)
-               select $2, $17, $18, 201, $19 where $17::text is not null and $14 > now()
+               select $2, $17, $18, 201, $19 where $17::text is not null and coalesce($14::timestamptz, 'infinity') > now()
                on conflict (user_id, key) do update
                set request_hash = excluded.request_hash, status = excluded.status, response = excluded.response, created_at = now()
                where known.created_at < now() - interval '24 hours'
                returning true
            ), made as (
                insert into reminders (id, user_id, date, time_zone, notify_offsets, channels, title, message, url, data,
-                   expires_after_minutes, priority, locale, last_at)
-               select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
-               where $14::timestamptz > now() and ($17::text is null or exists (select from taken))
+                   expires_after_minutes, priority, locale, last_at, recurrence)
+               select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, coalesce($14::timestamptz, 'infinity'), $22
+               where coalesce($14::timestamptz, 'infinity') > now() and ($17::text is null or exists (select from taken))
                returning version, created_at
            ), told as (
                insert into outbox (event_id, body, attributes, lease_until)
@@ -84,8 +86,70 @@ pub async fn create(pool: &PgPool, new: NewReminder<'_>) -> Result<Created, sqlx
         key.map(|_| new.answer),
         Json(&message.message.attributes) as _,
         interval(outbox::LEASE),
+        rule_of(details) as _,
     )
     .fetch_optional(pool)
     .await?;
     Ok(created_at.map_or(Created::Refused, Created::At))
+}
+
+/// Makes reminders of one user and writes their messages to the outbox: one statement. Answers when each was made; one whose
+/// last delivery is not ahead is not.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn create_many(
+    connection: &mut PgConnection,
+    user_id: &str,
+    new: &[(Uuid, &Details, &Unstamped)],
+) -> Result<HashMap<Uuid, DateTime<Utc>>, sqlx::Error> {
+    let rows: Vec<Value> = new.iter().map(|(id, details, message)| row_of(*id, details, message)).collect();
+    let made = sqlx::query!(
+        r#"with new as materialized (
+               select * from jsonb_to_recordset($2) as new (id uuid, date timestamptz, time_zone text, notify_offsets int[], recurrence jsonb,
+                   channels text[], title text, message text, url text, data jsonb, expires_after_minutes int, priority text, locale text,
+                   last_at timestamptz, event_id uuid, body text, attributes jsonb)
+           ), made as (
+               insert into reminders (id, user_id, date, time_zone, notify_offsets, recurrence, channels, title, message, url, data,
+                   expires_after_minutes, priority, locale, last_at)
+               select id, $1, date, time_zone, notify_offsets, recurrence, channels, title, message, url, data,
+                   expires_after_minutes, priority, locale, coalesce(last_at, 'infinity')
+               from new where coalesce(last_at, 'infinity') > now()
+               returning id, version, created_at
+           ), told as (
+               insert into outbox (event_id, body, attributes, lease_until)
+               select event_id, body, attributes || jsonb_build_object('version', version::text, 'occurredAt', wire_time(created_at)), now() + $3
+               from made join new using (id)
+           )
+           select id, created_at from made"#,
+        user_id,
+        Json(rows) as _,
+        interval(outbox::LEASE),
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(made.into_iter().map(|row| (row.id, row.created_at)).collect())
+}
+
+fn row_of(id: Uuid, details: &Details, message: &Unstamped) -> Value {
+    let message = message.message();
+    json!({
+        "id": id,
+        "date": details.schedule.date,
+        "time_zone": details.schedule.time_zone.name(),
+        "notify_offsets": details.schedule.offsets.as_slice(),
+        "recurrence": rule_of(details),
+        "channels": channel_words(&details.channels),
+        "title": details.title.as_ref().map(|it| it.as_str()),
+        "message": details.message.as_str(),
+        "url": details.url.as_ref().map(|it| it.as_str()),
+        "data": details.data.as_map(),
+        "expires_after_minutes": details.expires_after.minutes(),
+        "priority": details.priority.as_str(),
+        "locale": details.locale.as_ref().map(|it| it.as_str()),
+        "last_at": details.schedule.last_at(),
+        "event_id": message.event_id,
+        "body": message.message.body,
+        "attributes": message.message.attributes,
+    })
 }

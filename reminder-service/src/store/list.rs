@@ -54,7 +54,7 @@ pub async fn list(pool: &PgPool, user_id: &str, filter: &Filter, slice: Slice) -
                    and ($3::bool is null or (last_at > now()) = $3) and ($4::timestamptz is null or date >= $4) and ($5::timestamptz is null or date < $5)
                order by id desc offset $6 limit $7
            )
-           select id, date, time_zone, notify_offsets, channels, title, message, url, data as "data: _",
+           select id, date, time_zone, notify_offsets, recurrence as "recurrence: _", acknowledged, snooze_date, snooze_until, channels, title, message, url, data as "data: _",
                expires_after_minutes, priority, locale, version, created_at, updated_at, now() as "now!",
                (select count(*) from reminders
                 where user_id = $1

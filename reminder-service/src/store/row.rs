@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use shared::contract;
 use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::reminder::{
-    Channel, Channels, Details, ExpiresAfter, Link, Locale, Message, NotifyOffsets, Pairs, Priority, Reminder,
-    Schedule, TimeZone, Title,
+    Channel, Channels, Details, ExpiresAfter, Handled, Link, Locale, Message, NotifyOffsets, Pairs, Priority, Reminder,
+    Schedule, Snooze, TimeZone, Title,
 };
 
 /// What was read, and when by the database's clock.
@@ -25,6 +26,10 @@ pub(super) struct Row {
     pub(super) date: DateTime<Utc>,
     pub(super) time_zone: String,
     pub(super) notify_offsets: Vec<i32>,
+    pub(super) recurrence: Option<Json<contract::Recurrence>>,
+    pub(super) acknowledged: Option<DateTime<Utc>>,
+    pub(super) snooze_date: Option<DateTime<Utc>>,
+    pub(super) snooze_until: Option<DateTime<Utc>>,
     pub(super) channels: Vec<String>,
     pub(super) title: Option<String>,
     pub(super) message: String,
@@ -60,12 +65,16 @@ impl Row {
         let unknown = |column| sqlx::Error::Decode(UnknownWord { id, column }.into());
         let channels = self.channels.iter().map(|word| Channel::from_word(word)).collect::<Option<Vec<_>>>();
         let channels = channels.and_then(|it| Channels::asked(None, Some(it)).ok().flatten());
+        let schedule = Schedule::new(
+            self.date,
+            TimeZone::parse(&self.time_zone).map_err(|_| unknown("time_zone"))?,
+            NotifyOffsets::from_store(self.notify_offsets),
+            self.recurrence.map(|it| it.0.into()),
+        );
+        let snooze = self.snooze_date.zip(self.snooze_until).map(|(date, until)| Snooze { date, until });
+        let handled = Handled { acknowledged: self.acknowledged, snooze };
         let details = Details {
-            schedule: Schedule {
-                date: self.date,
-                time_zone: TimeZone::parse(&self.time_zone).map_err(|_| unknown("time_zone"))?,
-                offsets: NotifyOffsets::from_store(self.notify_offsets),
-            },
+            schedule: schedule.map_err(|_| unknown("recurrence"))?,
             channels: channels.ok_or_else(|| unknown("channels"))?,
             title: self.title.map(Title::from_store),
             message: Message::from_store(self.message),
@@ -76,6 +85,6 @@ impl Row {
             locale: self.locale.map(Locale::from_store),
         };
         let (version, created_at, updated_at) = (self.version, self.created_at, self.updated_at);
-        Ok(Reminder { id, version, created_at, updated_at, details })
+        Ok(Reminder { id, version, created_at, updated_at, details, handled })
     }
 }

@@ -1,13 +1,17 @@
 //! The service from outside: built as in production, on ports of its own, against a real PostgreSQL that is its database and
 //! its bus.
 
+mod bulk;
 mod change;
 mod create;
 mod delete;
+mod handle;
 mod idempotency;
 mod list;
+mod me;
 mod messages;
 mod openapi;
+mod recurring;
 mod service;
 mod start;
 mod validation;

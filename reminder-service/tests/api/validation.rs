@@ -21,7 +21,7 @@ fn refused() -> Vec<(Value, u16, &'static str, &'static str)> {
         bad(json!({"timeZone": "Europe/Atlantis"}), "timeZone: "),
         bad(json!({"timeZone": "+02:00"}), "timeZone: "),
         (json!({"isRecurring": true}), 422, "INVALID_RECURRENCE", "isRecurring: "),
-        (json!({"recurrence": {"rrule": "FREQ=DAILY"}}), 422, "INVALID_RECURRENCE", "recurrence: "),
+        (json!({"recurrence": {"rrule": "DAILY"}}), 422, "INVALID_RECURRENCE", "recurrence.rrule: "),
         bad(json!({"recurrence": {}}), "recurrence: "),
         bad(json!({"isRecurring": "no"}), "isRecurring: "),
         bad(json!({"notifyOffset": -1}), "notifyOffset: "),

@@ -4,7 +4,8 @@
 //! sooner than this program. A running process sees an update within minutes.
 
 use std::{
-    fs,
+    fs::File,
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
     sync::LazyLock,
 };
@@ -42,7 +43,7 @@ fn folder() -> PathBuf {
 
 /// The edition that a folder says it holds: `# version 2025b` in `tzdata.zi`, or the file `+VERSION`.
 fn edition_in(folder: &Path) -> Option<String> {
-    let first_line = |name| fs::read_to_string(folder.join(name)).ok()?.lines().next().map(str::to_owned);
+    let first_line = |name| BufReader::new(File::open(folder.join(name)).ok()?).lines().next()?.ok();
     let edition = first_line("tzdata.zi").and_then(|line| line.strip_prefix("# version ").map(str::to_owned));
     let edition = edition.or_else(|| first_line("+VERSION")).map(|it| it.trim().to_owned());
     edition.filter(|it| (4..=8).contains(&it.len()) && it.starts_with(|first: char| first.is_ascii_digit()))
@@ -50,6 +51,8 @@ fn edition_in(folder: &Path) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

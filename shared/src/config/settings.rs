@@ -246,3 +246,14 @@ impl Auth {
         }
     }
 }
+
+/// Reads `RETENTION_DAYS`: for how long what has ended is kept.
+pub fn retention(reader: &mut Reader<'_>) -> Option<chrono::TimeDelta> {
+    const NAME: &str = "RETENTION_DAYS";
+    let days: i64 = reader.or(NAME, "days for which events and deliveries are kept once they have ended", 90)?;
+    if (1..=3650).contains(&days) {
+        return Some(chrono::TimeDelta::days(days));
+    }
+    reader.fault(NAME, "is malformed: expected 1 to 3650");
+    None
+}

@@ -40,13 +40,23 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 
 fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, ApiError> {
     let mut json = serde_json::Deserializer::from_slice(text);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let path = error.path().to_string();
-        let problem = error.into_inner().to_string();
-        if path == "." { ApiError::invalid(problem) } else { ApiError::invalid(format!("{path}: {problem}")) }
-    })?;
+    let value = serde_path_to_error::deserialize(&mut json).map_err(refused)?;
     json.end().map_err(|error| ApiError::invalid(error.to_string()))?;
     Ok(value)
+}
+
+/// Reads a part of a body, refused as a body of its own would be.
+///
+/// # Errors
+/// `INVALID_REQUEST`, with the field named.
+pub fn part<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, ApiError> {
+    serde_path_to_error::deserialize(value).map_err(refused)
+}
+
+fn refused(error: serde_path_to_error::Error<serde_json::Error>) -> ApiError {
+    let path = error.path().to_string();
+    let problem = error.into_inner().to_string();
+    if path == "." { ApiError::invalid(problem) } else { ApiError::invalid(format!("{path}: {problem}")) }
 }
 
 /// A query string.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, header::AUTHORIZATION, request::Parts},
+    http::{HeaderMap, HeaderName, header::AUTHORIZATION, request::Parts},
 };
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use secrecy::{ExposeSecret, SecretString};
@@ -31,6 +31,27 @@ pub struct Identity {
     pub user_id: String,
     /// Where the user's e-mail goes.
     pub email: String,
+}
+
+/// The headers by which a caller is identified, to ask another service in the caller's name.
+#[derive(Debug, Clone)]
+pub struct Credentials(pub HeaderMap);
+
+/// Those headers.
+const CREDENTIALS: [HeaderName; 4] = [
+    HeaderName::from_static("x-authenticated-userid"),
+    HeaderName::from_static("x-consumer-username"),
+    HeaderName::from_static("x-gateway-secret"),
+    AUTHORIZATION,
+];
+
+impl<S: Send + Sync> FromRequestParts<S> for Credentials {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
+        let given = CREDENTIALS.into_iter().filter_map(|name| Some((name.clone(), parts.headers.get(&name)?.clone())));
+        Ok(Self(given.collect()))
+    }
 }
 
 /// Finds out who calls.

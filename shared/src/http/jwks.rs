@@ -32,8 +32,7 @@ struct State {
 
 impl KeySet {
     pub(super) fn new(url: String) -> anyhow::Result<Self> {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder().timeout(TIMEOUT).connect_timeout(TIMEOUT).build()?;
+        let client = super::client(TIMEOUT)?;
         Ok(Self { url, client, state: Mutex::new(State::default()) })
     }
 

@@ -1,0 +1,75 @@
+//! Tells notification-service what became of occurrences that were released before a notification was changed or taken
+//! back: a delivery of theirs may still wait there, for the end of quiet hours or of a provider's outage.
+
+use chrono::{DateTime, Utc};
+use shared::{
+    contract::{Envelope, Event, EventType, RevisionData, Schema, event_id_of, occurrence_id},
+    outbox::OutboxMessage,
+};
+use sqlx::PgConnection;
+
+use super::{ApplyError, Settled};
+
+pub(super) async fn tell(connection: &mut PgConnection, settled: &[Settled<'_>]) -> Result<(), ApplyError> {
+    let mut commands = Vec::new();
+    for it in settled {
+        let released = it.known.map_or(&[][..], |known| &known.released);
+        let (kept, taken): (Vec<_>, Vec<_>) = released.iter().copied().partition(|due| it.outcome.still_has(*due));
+        commands.extend(command(it, EventType::NotificationUpdate, &kept)?);
+        commands.extend(command(it, EventType::NotificationDelete, &taken)?);
+    }
+    insert(connection, &commands).await
+}
+
+fn command(
+    settled: &Settled<'_>,
+    event_type: EventType,
+    due: &[DateTime<Utc>],
+) -> Result<Option<OutboxMessage>, serde_json::Error> {
+    if due.is_empty() {
+        return Ok(None);
+    }
+    let cause: &Envelope = settled.outcome.event;
+    let source = settled.source.as_str();
+    let content = settled.outcome.data().filter(|_| event_type == EventType::NotificationUpdate);
+    let data = RevisionData {
+        source: source.to_owned(),
+        occurrences: due.iter().map(|due| occurrence_id(source, cause.item_id.as_str(), *due).simple()).collect(),
+        content: content.map(|data| data.content.clone()),
+    };
+    let event = Event {
+        event_type,
+        event_id: event_id_of(&format!("{source}\n{}\n{}\n{event_type}\nreleased", cause.item_id, cause.version)),
+        occurred_at: cause.occurred_at,
+        user_id: cause.user_id.clone(),
+        user_email: cause.user_email.clone(),
+        item_id: cause.item_id.clone(),
+        version: cause.version,
+        schema: Schema::V2,
+        traceparent: cause.traceparent,
+        data,
+    };
+    OutboxMessage::of(&event).map(Some)
+}
+
+/// Leaves commands for the scheduler, which publishes on the notification topic.
+pub(super) async fn insert(connection: &mut PgConnection, commands: &[OutboxMessage]) -> Result<(), ApplyError> {
+    if commands.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<_> = commands.iter().map(|it| it.event_id).collect();
+    let bodies: Vec<&str> = commands.iter().map(|it| it.message.body.as_str()).collect();
+    let attributes: Vec<serde_json::Value> =
+        commands.iter().map(|it| serde_json::json!(it.message.attributes)).collect();
+    sqlx::query!(
+        "insert into commands (event_id, body, attributes)
+         select * from unnest($1::uuid[], $2::text[], $3::jsonb[])
+         on conflict (event_id) do nothing",
+        &ids,
+        &bodies as &[&str],
+        &attributes,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

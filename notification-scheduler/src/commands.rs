@@ -1,0 +1,91 @@
+//! Brings event-service's commands to the notification topic: what became of occurrences that were released already, and
+//! whom to erase.
+
+use std::time::Duration;
+
+use shared::bus::{Message, PublishError, SharedBus};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{
+    pace::Failures,
+    store::{Store, StoreError},
+};
+
+/// How often it looks while there is nothing; they are rare, and an empty table costs next to nothing to look at.
+const PERIOD: Duration = Duration::from_millis(250);
+/// How long the topic may take to answer.
+const ANSWER: Duration = Duration::from_secs(10);
+const BATCH: i64 = 100;
+
+/// Relays commands; any number share a database.
+pub(crate) struct Commands {
+    store: Store,
+    bus: SharedBus,
+    topic: String,
+    failures: Failures,
+}
+
+impl Commands {
+    pub(crate) fn new(store: Store, bus: SharedBus, topic: String) -> Self {
+        Self { store, bus, topic, failures: Failures::default() }
+    }
+
+    /// Relays until the token is cancelled.
+    pub(crate) async fn run(self, shutdown: CancellationToken) {
+        while !shutdown.is_cancelled() {
+            let pause = match self.relay().await {
+                Ok(0) => PERIOD,
+                Ok(_) => Duration::ZERO,
+                Err(error) => {
+                    self.failures.note();
+                    tracing::warn!(error = &error as &dyn std::error::Error, "commands were not relayed; trying again");
+                    Duration::ZERO
+                }
+            };
+            let pause = self.failures.pause().unwrap_or_default().max(pause);
+            tokio::select! { () = sleep(pause) => {} () = shutdown.cancelled() => {} }
+        }
+    }
+
+    /// Relays a batch; how many there were.
+    async fn relay(&self) -> Result<usize, StoreError> {
+        let (ids, messages): (Vec<Uuid>, Vec<Message>) = self.store.claim_commands(BATCH).await?.into_iter().unzip();
+        if ids.is_empty() {
+            self.failures.clear();
+            return Ok(0);
+        }
+        let results = match timeout(ANSWER, self.bus.publish(&self.topic, &messages)).await {
+            Ok(Ok(results)) => results,
+            Ok(Err(error)) => return self.refused(&ids, &error.to_string()).await,
+            Err(_) => return self.refused(&ids, "no answer in time").await,
+        };
+        let (mut taken, mut refused, mut parked) = (Vec::new(), Vec::new(), Vec::new());
+        for (id, result) in ids.into_iter().zip(results) {
+            match result {
+                Ok(()) => taken.push(id),
+                Err(PublishError::Retry(_)) => refused.push(id),
+                Err(PublishError::Unpublishable(reason)) => {
+                    tracing::error!(event.id = %id.simple(), reason, "a command can never be published; it is parked");
+                    parked.push((id, reason.to_string()));
+                }
+            }
+        }
+        self.store.settle_commands(&taken, &refused, &parked).await?;
+        metrics::counter!("scheduler_commands_relayed_total").increment(taken.len() as u64);
+        if refused.is_empty() {
+            self.failures.clear()
+        } else {
+            self.failures.note()
+        }
+        Ok(taken.len())
+    }
+
+    async fn refused(&self, ids: &[Uuid], problem: &str) -> Result<usize, StoreError> {
+        self.failures.note();
+        tracing::warn!(problem, commands = ids.len(), "the topic took no commands; trying again");
+        self.store.settle_commands(&[], ids, &[]).await?;
+        Ok(0)
+    }
+}

@@ -1,0 +1,89 @@
+use uuid::Uuid;
+
+use super::*;
+use crate::reminder::{
+    Channels, Details, ExpiresAfter, Message, NotifyOffsets, Pairs, Priority, Recurrence, TimeZone, due_date,
+};
+
+fn at(text: &str) -> DateTime<Utc> {
+    due_date(text).expect("a time")
+}
+
+fn reminder(date: &str, offsets: &[i32], rrule: Option<&str>) -> Reminder {
+    let offsets = NotifyOffsets::asked(None, Some(offsets.to_vec())).expect("offsets").expect("given");
+    let recurrence = rrule.map(|rrule| Recurrence {
+        rrule: rrule.to_owned(),
+        exdates: Vec::new(),
+        gap: Default::default(),
+        fold: Default::default(),
+    });
+    let details = Details {
+        schedule: Schedule::new(at(date), TimeZone::default(), offsets, recurrence).expect("a schedule"),
+        channels: Channels::default(),
+        title: None,
+        message: Message::parse("Tablets".to_owned()).expect("a message"),
+        url: None,
+        data: Pairs::default(),
+        expires_after: ExpiresAfter::default(),
+        priority: Priority::default(),
+        locale: None,
+    };
+    let (created_at, updated_at) = (DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH);
+    Reminder { id: Uuid::nil(), version: 1, created_at, updated_at, details, handled: Handled::default() }
+}
+
+#[test]
+fn nothing_can_be_done_with_what_was_not_delivered() {
+    let reminder = reminder("2026-05-01T08:00:00Z", &[0, 60], None);
+    assert_eq!(reminder.snooze(at("2026-05-01T06:59:00Z"), at("2026-05-01T09:00:00Z")), Err(NothingDelivered));
+    assert_eq!(reminder.acknowledge(at("2026-05-01T06:59:00Z")), Err(NothingDelivered));
+}
+
+#[test]
+fn a_snoozed_reminder_is_scheduled_until_it_came_once_more() {
+    let mut reminder = reminder("2026-05-01T08:00:00Z", &[0], None);
+    let (now, until) = (at("2026-05-01T08:01:00Z"), at("2026-05-01T08:11:00Z"));
+    assert_eq!((reminder.status(now), reminder.next_at(now)), (Status::Completed, None));
+    reminder.handled = reminder.snooze(now, until).expect("delivered");
+    assert_eq!((reminder.status(now), reminder.next_at(now)), (Status::Scheduled, Some(until)));
+    assert_eq!(
+        reminder.upcoming(now, now, 5)[0],
+        Upcoming { at: at("2026-05-01T08:00:00Z"), deliveries: vec![(None, until)] }
+    );
+    assert_eq!((reminder.status(until), reminder.next_at(until)), (Status::Completed, None));
+}
+
+#[test]
+fn what_came_once_more_is_the_latest_until_the_next_occurrence() {
+    let mut reminder = reminder("2026-05-01T08:00:00Z", &[0], Some("FREQ=DAILY"));
+    reminder.handled = reminder.snooze(at("2026-05-02T08:01:00Z"), at("2026-05-03T09:00:00Z")).expect("delivered");
+    assert_eq!(reminder.latest(at("2026-05-03T08:30:00Z")), Ok(at("2026-05-03T08:00:00Z")));
+    assert_eq!(reminder.latest(at("2026-05-03T09:30:00Z")), Ok(at("2026-05-02T08:00:00Z")));
+    assert_eq!(reminder.latest(at("2026-05-04T08:30:00Z")), Ok(at("2026-05-04T08:00:00Z")));
+}
+
+#[test]
+fn an_acknowledged_occurrence_has_no_later_offsets_and_no_snooze() {
+    let mut once = reminder("2026-05-01T08:00:00Z", &[0, 60], None);
+    let now = at("2026-05-01T07:30:00Z");
+    once.handled = once.snooze(now, at("2026-05-01T07:45:00Z")).expect("delivered");
+    once.handled = once.acknowledge(now).expect("delivered");
+    assert_eq!((once.status(now), once.next_at(now)), (Status::Completed, None));
+    assert!(once.upcoming(now, now, 5).is_empty());
+
+    let mut daily = reminder("2026-05-01T08:00:00Z", &[0, 60], Some("FREQ=DAILY"));
+    daily.handled = daily.acknowledge(now).expect("delivered");
+    assert_eq!(daily.next_at(now), Some(at("2026-05-02T07:00:00Z")));
+}
+
+#[test]
+fn deliveries_that_are_past_are_not_shown_and_those_that_coincide_are_shown_once() {
+    let hourly = reminder("2026-05-01T08:00:00Z", &[0, 60], Some("FREQ=HOURLY"));
+    let now = at("2026-05-01T08:30:00Z");
+    let upcoming = hourly.upcoming(now, now, 2);
+    assert_eq!(
+        upcoming[0],
+        Upcoming { at: at("2026-05-01T09:00:00Z"), deliveries: vec![(Some(0), at("2026-05-01T09:00:00Z"))] }
+    );
+    assert_eq!(upcoming[1].deliveries, [(Some(0), at("2026-05-01T10:00:00Z"))], "09:00 is the earlier one's own");
+}

@@ -1,0 +1,198 @@
+//! `POST /reminders/bulk`.
+
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use serde_json::Value;
+use shared::{
+    contract::new_id,
+    http::{
+        ApiError, Body, ErrorBody, Identity, RequestContext,
+        idempotency::{self, Known},
+        part,
+    },
+    outbox::OutboxMessage,
+};
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{
+    Api,
+    body::NewReminder,
+    create::{Made, nothing_ahead},
+    examples,
+};
+use crate::{
+    events::{self, Origin, Unstamped},
+    reminder::Details,
+    store,
+};
+
+/// The largest body.
+pub(super) const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
+/// The most reminders of one call.
+const MOST: usize = 1_000;
+
+/// Reminders to be made.
+#[derive(ToSchema)]
+#[schema(example = json!(examples::bulk()))]
+#[expect(
+    dead_code,
+    reason = "the shape for the description; each entry is read by itself, so that each is refused by itself"
+)]
+pub(super) struct Bulk {
+    /// 1 to 1,000 of them.
+    #[schema(min_items = 1, max_items = 1000)]
+    reminders: Vec<NewReminder>,
+}
+
+/// What became of each, in the order of the request.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!(examples::bulk_results()))]
+pub(super) struct Results {
+    results: Vec<ItemResult>,
+}
+
+/// What became of one.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ItemResult {
+    /// The status that it alone would have been answered with: 201, 400 or 422.
+    status: u16,
+    /// Its id, when it was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    /// Why it was not made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<ItemError>,
+}
+
+/// Why one was not made.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct ItemError {
+    /// For a person.
+    message: String,
+    /// For a program.
+    reason: &'static str,
+}
+
+impl From<ApiError> for ItemError {
+    fn from(error: ApiError) -> Self {
+        Self { reason: error.reason.parts().1, message: error.message }
+    }
+}
+
+impl From<Result<Uuid, ApiError>> for ItemResult {
+    fn from(result: Result<Uuid, ApiError>) -> Self {
+        match result {
+            Ok(id) => Self { status: 201, id: Some(Made::of(id).id), error: None },
+            Err(error) => Self { status: error.reason.parts().0.as_u16(), id: None, error: Some(error.into()) },
+        }
+    }
+}
+
+/// A reminder to be made, and the message that tells of it.
+pub(super) struct Draft {
+    pub(super) id: Uuid,
+    pub(super) details: Details,
+    pub(super) message: Unstamped,
+}
+
+impl Draft {
+    pub(super) fn of(details: Details, origin: Origin<'_>) -> Result<Self, ApiError> {
+        details.channels.reach(&origin.identity.email)?;
+        let id = new_id();
+        let message = events::created(origin, id, &details)?;
+        Ok(Self { id, details, message })
+    }
+}
+
+/// Make up to 1,000 reminders in one transaction
+///
+/// Each entry is a body of `POST /reminders`. Those that can be made are, all together; each of the others has its own error.
+#[utoipa::path(
+    post,
+    path = "/reminders/bulk",
+    operation_id = "createReminders",
+    tag = "reminders",
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters, chosen by the client for this request and its repeats")),
+    request_body = Bulk,
+    responses(
+        (status = 200, description = "A result for each entry, in their order", body = Results),
+        (status = 400, description = "`INVALID_REQUEST`: the body is no list of 1 to 1,000 reminders", body = ErrorBody),
+        (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
+        (status = 413, description = "`PAYLOAD_TOO_LARGE`: more than 4 MiB", body = ErrorBody),
+        (status = 422, description = "`IDEMPOTENCY_KEY_REUSED`", body = ErrorBody),
+        (status = 503, description = "`UPSTREAM_UNAVAILABLE`: try again after `Retry-After`", body = ErrorBody),
+    ),
+)]
+pub(super) async fn create(
+    State(api): State<Api>,
+    identity: Identity,
+    context: RequestContext,
+    body: Body<Value>,
+) -> Result<Response, ApiError> {
+    let origin = Origin { identity: &identity, traceparent: context.traceparent };
+    let draft = |entry| part::<NewReminder>(entry).and_then(NewReminder::details).and_then(|it| Draft::of(it, origin));
+    let drafts: Vec<Result<Draft, ApiError>> = entries(body.value)?.into_iter().map(draft).collect();
+    let mut transaction = api.pool.begin().await?;
+    if let Some(key) = &body.key
+        && let Known::Answered(replay) = idempotency::begin(&mut transaction, &identity.user_id, key).await?
+    {
+        return Ok(replay.into_response());
+    }
+    let (results, messages) = make(&mut transaction, origin, drafts).await?;
+    let answer = Results { results: results.into_iter().map(Into::into).collect() };
+    if let Some(key) = &body.key {
+        idempotency::finish(&mut transaction, &identity.user_id, key, StatusCode::OK, Some(&answer)).await?;
+    }
+    transaction.commit().await?;
+    metrics::counter!("reminders_created_total").increment(messages.len() as u64);
+    api.handoff.after_commit(messages);
+    Ok(Json(answer).into_response())
+}
+
+/// Makes what can be made in the caller's transaction: a result for each draft, and the messages to hand over after the
+/// commit.
+pub(super) async fn make(
+    connection: &mut PgConnection,
+    origin: Origin<'_>,
+    drafts: Vec<Result<Draft, ApiError>>,
+) -> Result<(Vec<Result<Uuid, ApiError>>, Vec<OutboxMessage>), ApiError> {
+    let fit: Vec<&Draft> = drafts.iter().flatten().collect();
+    let new: Vec<_> = fit.iter().map(|it| (it.id, &it.details, &it.message)).collect();
+    let made = store::create_many(connection, &origin.identity.user_id, &new).await?;
+    let (mut results, mut messages) = (Vec::with_capacity(drafts.len()), Vec::with_capacity(made.len()));
+    for draft in drafts {
+        results.push(draft.and_then(|draft| match made.get(&draft.id) {
+            Some(created_at) => {
+                messages.push(draft.message.stamped(*created_at, 1));
+                Ok(draft.id)
+            }
+            None => Err(nothing_ahead()),
+        }));
+    }
+    Ok((results, messages))
+}
+
+/// The entries: `{"reminders":[…]}`, or the list alone.
+fn entries(body: Value) -> Result<Vec<Value>, ApiError> {
+    let list = match body {
+        Value::Object(mut fields) => {
+            let list = fields.remove("reminders");
+            if let Some(unknown) = fields.keys().next() {
+                return Err(ApiError::invalid(format!("{unknown}: unknown field, expected `reminders`")));
+            }
+            list.ok_or_else(|| ApiError::invalid("missing field `reminders`"))?
+        }
+        list => list,
+    };
+    match list {
+        Value::Array(entries) if (1..=MOST).contains(&entries.len()) => Ok(entries),
+        _ => Err(ApiError::invalid(format!("reminders: must be a list of 1 to {MOST}"))),
+    }
+}

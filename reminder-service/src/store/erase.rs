@@ -1,0 +1,37 @@
+//! Takes a user and everything of theirs away.
+
+use chrono::{DateTime, Utc};
+use shared::outbox;
+use sqlx::{PgPool, types::Json};
+
+use super::change::interval;
+use crate::events::Unstamped;
+
+/// Deletes everything that is held of a user and writes the message that tells the other services to: one transaction. Answers
+/// with its time; what comes afterwards is a new user's.
+///
+/// # Errors
+/// When a statement fails; nothing is deleted then.
+pub async fn erase(pool: &PgPool, user_id: &str, message: &Unstamped) -> Result<DateTime<Utc>, sqlx::Error> {
+    let message = message.message();
+    let mut transaction = pool.begin().await?;
+    sqlx::query!("delete from reminders where user_id = $1", user_id).execute(&mut *transaction).await?;
+    sqlx::query!("delete from idempotency_keys where user_id = $1", user_id).execute(&mut *transaction).await?;
+    // What was not told yet need not be told any more.
+    sqlx::query!("delete from outbox where body::jsonb ->> 'userId' = $1", user_id).execute(&mut *transaction).await?;
+    let erased_at = sqlx::query_scalar!(
+        r#"with erased as (select date_trunc('milliseconds', clock_timestamp()) as at), told as (
+               insert into outbox (event_id, body, attributes, lease_until)
+               select $1, $2, $3::jsonb || jsonb_build_object('version', '1', 'occurredAt', wire_time(at)), now() + $4 from erased
+           )
+           select at as "at!" from erased"#,
+        message.event_id,
+        message.message.body,
+        Json(&message.message.attributes) as _,
+        interval(outbox::LEASE),
+    )
+    .fetch_one(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(erased_at)
+}

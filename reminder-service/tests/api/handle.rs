@@ -1,0 +1,85 @@
+//! Snooze and acknowledge: what a user does with the latest occurrence.
+
+use serde_json::json;
+use support::http::Answer;
+
+use crate::service::{Service, in_minutes, least_with, wire};
+
+/// A reminder whose earlier offset has come, and its path.
+async fn half_delivered(service: &Service) -> String {
+    let id = service.make(&least_with(json!({"date": in_minutes(60), "notifyOffsets": [0, 30]}))).await;
+    let sql = "update reminders set date = date - interval '45 minutes', last_at = last_at - interval '45 minutes' where id = $1::text::uuid";
+    sqlx::query(sql).bind(&id).execute(&service.database.pool().await).await.expect("it is moved");
+    format!("/reminders/{id}")
+}
+
+#[tokio::test]
+async fn a_snooze_is_the_next_delivery_and_another_takes_its_place() {
+    let service = Service::start().await;
+    let path = half_delivered(&service).await;
+
+    let first = service.ada.post(&format!("{path}/snooze"), &json!({"minutes": 5})).await.expect(200).body;
+    let until = in_minutes(10);
+    let second = service.ada.post(&format!("{path}/snooze"), &json!({"until": until})).await.expect(200).body;
+
+    assert!(first["nextAt"].as_str() < second["nextAt"].as_str(), "{first} {second}");
+    assert_eq!((&second["nextAt"], &second["version"]), (&json!(until), &json!(3)));
+    let shown = service.ada.get(&format!("{path}/occurrences")).await.expect(200).body;
+    assert_eq!(shown["occurrences"][0]["deliveries"], json!([{"notifyOffset": null, "deliverAt": until}]));
+}
+
+#[tokio::test]
+async fn an_acknowledged_occurrence_has_nothing_ahead() {
+    let service = Service::start().await;
+    let path = half_delivered(&service).await;
+    assert_eq!(service.ada.get(&path).await.expect(200).body["status"], "scheduled");
+
+    let done = service.ada.post(&format!("{path}/acknowledge"), &json!({})).await.expect(200).body;
+
+    assert_eq!((&done["status"], &done["nextAt"]), (&json!("completed"), &json!(null)));
+    let shown = service.ada.get(&format!("{path}/occurrences")).await.expect(200).body;
+    assert_eq!(shown, json!({"occurrences": []}));
+}
+
+#[tokio::test]
+async fn nothing_can_be_done_before_the_first_delivery_nor_by_another() {
+    let service = Service::start().await;
+    let path = format!("/reminders/{}", service.make(&least_with(json!({}))).await);
+    for (call, body) in [("snooze", json!({"minutes": 5})), ("acknowledge", json!({}))] {
+        let answer = service.ada.post(&format!("{path}/{call}"), &body).await.expect(409);
+        assert_eq!(answer.reason(), Some("CONFLICT"));
+        let other = service.anonymous.as_user("bob", "bob@example.com");
+        assert_eq!(other.post(&format!("{path}/{call}"), &body).await.expect(404).reason(), Some("MISSING_REMINDER"));
+    }
+}
+
+#[tokio::test]
+async fn a_snooze_needs_one_time_that_is_ahead() {
+    let service = Service::start().await;
+    let path = half_delivered(&service).await;
+    let snooze = async |body| -> Answer { service.ada.post(&format!("{path}/snooze"), &body).await };
+    for body in [
+        json!({}),
+        json!({"minutes": 0}),
+        json!({"minutes": 5, "until": in_minutes(5)}),
+        json!({"until": "soon"}),
+        json!({"hours": 1}),
+    ] {
+        assert_eq!(snooze(body.clone()).await.expect(400).reason(), Some("INVALID_REQUEST"), "{body}");
+    }
+    for until in [in_minutes(-1), "2999-01-01T00:00:00Z".to_owned()] {
+        assert_eq!(snooze(json!({"until": until})).await.expect(422).reason(), Some("INVALID_DUEDATE"));
+    }
+}
+
+#[tokio::test]
+async fn another_schedule_forgets_what_was_done_with_the_old_one() {
+    let service = Service::start().await;
+    let path = half_delivered(&service).await;
+    service.ada.post(&format!("{path}/acknowledge"), &json!({})).await.expect(200);
+    let renamed = service.ada.patch(&path, &json!({"title": "Tablets"})).await.expect(200).body;
+    assert_eq!(renamed["status"], "completed");
+    let date = wire(chrono::Utc::now() + chrono::TimeDelta::hours(2));
+    let moved = service.ada.patch(&path, &json!({"date": date})).await.expect(200).body;
+    assert_eq!(moved["status"], "scheduled");
+}
