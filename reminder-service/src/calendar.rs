@@ -164,5 +164,5 @@ fn shown(text: &str) -> String {
     text.chars().map(|it| if it.is_control() { ' ' } else { it }).take(200).collect()
 }
 
-
-
+#[cfg(test)]
+mod tests;

@@ -6,8 +6,27 @@ use super::{lines::Line, ours};
 
 /// The properties that are read; all others are passed over, however they look.
 const READ: [&str; 21] = [
-    "ACTION", "COMPLETED", "DESCRIPTION", "DTEND", "DTSTART", "DUE", "DURATION", "EXDATE", "EXRULE", "METHOD", "RDATE",
-    "RECURRENCE-ID", "REPEAT", "RRULE", "STATUS", "SUMMARY", "TRIGGER", "TZID", "UID", "URL", "X-LIC-LOCATION",
+    "ACTION",
+    "COMPLETED",
+    "DESCRIPTION",
+    "DTEND",
+    "DTSTART",
+    "DUE",
+    "DURATION",
+    "EXDATE",
+    "EXRULE",
+    "METHOD",
+    "RDATE",
+    "RECURRENCE-ID",
+    "REPEAT",
+    "RRULE",
+    "STATUS",
+    "SUMMARY",
+    "TRIGGER",
+    "TZID",
+    "UID",
+    "URL",
+    "X-LIC-LOCATION",
 ];
 const CALENDAR_ZONE: &str = "X-WR-TIMEZONE";
 
@@ -50,12 +69,8 @@ impl Property {
             let value = it.val.as_ref().map(|value| value.as_str().to_owned()).unwrap_or_default();
             (it.key.as_str().to_ascii_uppercase(), value)
         });
-        let mut property = Self {
-            line: line.number,
-            name,
-            value: parsed.val.as_str().to_owned(),
-            parameters: parameters.collect(),
-        };
+        let mut property =
+            Self { line: line.number, name, value: parsed.val.as_str().to_owned(), parameters: parameters.collect() };
         property.mend_zone();
         Some(property)
     }

@@ -9,14 +9,11 @@ use super::{
     Entry, Import, MAX_ENTRIES, Note, Problem, Refused,
     component::{Component, Components},
     entry::{Candidate, Rejection},
-    recurring::{add_exclusion, exclusion},
+    recurring::{MAX_EXCLUSIONS, add_exclusion, exclusion},
     shown,
     times::Moment,
     zones::Zones,
 };
-
-/// The most instances that a series leaves out.
-const MAX_EXCLUSIONS: usize = 1_000;
 
 /// Reads a file as it was sent; any bytes will do. Times without a zone are of the wall clock of the calendar's, or else of
 /// `default_zone`.
@@ -121,7 +118,8 @@ fn replace_instances(found: &mut [Found]) {
         .collect();
     for index in 0..found.len() {
         let Some(Found { of, candidate }) = found.get(index) else { continue };
-        let (Some(replaces), false) = (candidate.replaces, matches!(candidate.outcome, Err(Rejection::Refused(_)))) else {
+        let (Some(replaces), false) = (candidate.replaces, matches!(candidate.outcome, Err(Rejection::Refused(_))))
+        else {
             continue;
         };
         let master = of.uid.as_ref().and_then(|uid| series.get(uid)).copied();
@@ -134,7 +132,9 @@ fn replace_instances(found: &mut [Found]) {
                 }
             }
             None => {
-                if let Some(Found { candidate: Candidate { outcome: Ok((entry, clock)), .. }, .. }) = found.get_mut(index) {
+                if let Some(Found { candidate: Candidate { outcome: Ok((entry, clock)), .. }, .. }) =
+                    found.get_mut(index)
+                {
                     entry.instance = exclusion(replaces, *clock);
                 }
             }
@@ -149,7 +149,9 @@ impl Found {
 
     /// Leaves an instance out of this series, for the component at `line`; how the instance is written.
     fn leave_out(&mut self, instance: Moment, line: usize) -> Result<Option<String>, Problem> {
-        let Ok((Entry { recurrence: Some(recurrence), .. }, clock)) = &mut self.candidate.outcome else { return Ok(None) };
+        let Ok((Entry { recurrence: Some(recurrence), .. }, clock)) = &mut self.candidate.outcome else {
+            return Ok(None);
+        };
         if recurrence.exdates.len() >= MAX_EXCLUSIONS {
             return Err(Problem::new(line, "its series leaves out 1,000 instances already"));
         }

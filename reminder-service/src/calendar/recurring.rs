@@ -2,7 +2,7 @@
 
 use chrono::{MappedLocalTime, NaiveDateTime, SecondsFormat, TimeZone};
 use chrono_tz::Tz;
-use shared::contract::{GapPolicy, Recurrence, FoldPolicy};
+use shared::contract::{FoldPolicy, GapPolicy, Recurrence};
 
 use super::{
     Problem,
@@ -13,7 +13,8 @@ use super::{
 };
 
 const LONGEST_RULE: usize = 1_000;
-const MAX_EXCLUSIONS: usize = 1_000;
+/// The most instances that a series leaves out.
+pub(super) const MAX_EXCLUSIONS: usize = 1_000;
 const FREQUENCIES: [&str; 7] = ["SECONDLY", "MINUTELY", "HOURLY", "DAILY", "WEEKLY", "MONTHLY", "YEARLY"];
 
 /// The wall clock of a series.
@@ -105,7 +106,8 @@ fn checked(text: &str, clock: Clock) -> Result<String, String> {
         if !fits || names.contains(&name) {
             return Err(malformed());
         }
-        let value = if name == "UNTIL" && clock.is_all_day { last_day(&value, clock).ok_or_else(malformed)? } else { value };
+        let value =
+            if name == "UNTIL" && clock.is_all_day { last_day(&value, clock).ok_or_else(malformed)? } else { value };
         parts.push(format!("{name}={value}"));
         names.push(name);
     }

@@ -1,6 +1,8 @@
 //! Dates, times and durations as RFC 5545 §3.3 writes them, and where they lie in a zone.
 
-use chrono::{DateTime, MappedLocalTime, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeDelta, TimeZone, Timelike, Utc};
+use chrono::{
+    DateTime, MappedLocalTime, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeDelta, TimeZone, Timelike, Utc,
+};
 use chrono_tz::{GapInfo, Tz};
 
 use super::{Problem, property::Property, shown, zones::Zones};

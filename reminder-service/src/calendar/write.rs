@@ -44,7 +44,8 @@ pub fn write(reminders: impl IntoIterator<Item = Exported>) -> String {
         if zone != Tz::UTC {
             let first = earliest.entry(zone.name()).or_insert((zone, reminder.date));
             first.1 = first.1.min(reminder.date);
-            latest = latest.max(reminder.date);
+            // A series goes on after its start: it was still kept when it was last changed.
+            latest = latest.max(reminder.date).max(reminder.updated_at);
         }
         events.component("VEVENT", |lines| event(lines, &reminder, zone));
     }

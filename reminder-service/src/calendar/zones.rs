@@ -1,7 +1,7 @@
 //! The zones that a calendar speaks of, by whatever names its product has for them.
 
 mod display;
-mod windows;
+pub(super) mod windows;
 
 use std::collections::HashMap;
 

@@ -4,7 +4,8 @@ use chrono::{DateTime, Offset, TimeZone};
 use chrono_tz::{OffsetComponents, TZ_VARIANTS, Tz};
 
 /// What stands behind the offset, for those whose zone is not that of one of their cities, or not of any.
-const NAMES: [(&str, &str); 44] = [
+const NAMES: [(&str, &str); 45] = [
+    ("Abu Dhabi, Muscat", "Asia/Dubai"),
     ("Adelaide", "Australia/Adelaide"),
     ("Alaska", "America/Anchorage"),
     ("Aleutian Islands", "America/Adak"),
@@ -22,9 +23,11 @@ const NAMES: [(&str, &str); 44] = [
     ("Central America", "America/Guatemala"),
     ("Central Time (US & Canada)", "America/Chicago"),
     ("Chennai, Kolkata, Mumbai, New Delhi", "Asia/Kolkata"),
+    ("Chihuahua, La Paz, Mazatlan", "America/Mazatlan"),
     ("Coordinated Universal Time", "Etc/UTC"),
     ("Dublin, Edinburgh, Lisbon, London", "Europe/London"),
     ("Eastern Time (US & Canada)", "America/New_York"),
+    ("Georgetown, La Paz, Manaus, San Juan", "America/La_Paz"),
     ("Greenwich Mean Time : Dublin, Edinburgh, Lisbon, London", "Europe/London"),
     ("Guadalajara, Mexico City, Monterrey", "America/Mexico_City"),
     ("Harare, Pretoria", "Africa/Johannesburg"),
@@ -33,11 +36,11 @@ const NAMES: [(&str, &str); 44] = [
     ("Indiana (East)", "America/Indiana/Indianapolis"),
     ("International Date Line West", "Etc/GMT+12"),
     ("Islamabad, Karachi", "Asia/Karachi"),
+    ("Istanbul", "Europe/Istanbul"),
     ("Jerusalem", "Asia/Jerusalem"),
     ("Kuala Lumpur, Singapore", "Asia/Singapore"),
     ("Kuwait, Riyadh", "Asia/Riyadh"),
     ("La Paz, Mazatlan", "America/Mazatlan"),
-    ("Chihuahua, La Paz, Mazatlan", "America/Mazatlan"),
     ("Monrovia, Reykjavik", "Atlantic/Reykjavik"),
     ("Mountain Time (US & Canada)", "America/Denver"),
     ("Nairobi", "Africa/Nairobi"),
@@ -47,8 +50,6 @@ const NAMES: [(&str, &str); 44] = [
     ("Saskatchewan", "America/Regina"),
     ("Sri Jayawardenepura", "Asia/Colombo"),
     ("West Central Africa", "Africa/Lagos"),
-    ("Georgetown, La Paz, Manaus, San Juan", "America/La_Paz"),
-    ("Abu Dhabi, Muscat", "Asia/Dubai"),
 ];
 
 /// A day on which the standard offsets are compared: 1 January 2025.

@@ -2,7 +2,7 @@
 //! `windowsZones`, territory 001, and four names that Windows has given up.
 
 /// By name, in byte order.
-pub(super) const WINDOWS_ZONES: [(&str, &str); 146] = [
+pub(in crate::calendar) const WINDOWS_ZONES: [(&str, &str); 146] = [
     ("AUS Central Standard Time", "Australia/Darwin"),
     ("AUS Eastern Standard Time", "Australia/Sydney"),
     ("Afghanistan Standard Time", "Asia/Kabul"),
