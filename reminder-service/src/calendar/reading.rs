@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use chrono_tz::Tz;
-use shared::contract::Recurrence;
 
 use super::{
     Entry, Import, MAX_ENTRIES, Note, Problem, Refused,
@@ -11,7 +10,6 @@ use super::{
     entry::{Candidate, Rejection},
     recurring::{MAX_EXCLUSIONS, add_exclusion, exclusion},
     shown,
-    times::Moment,
     zones::Zones,
 };
 
@@ -113,60 +111,53 @@ fn replace_instances(found: &mut [Found]) {
     let series: HashMap<String, usize> = found
         .iter()
         .enumerate()
-        .filter(|(_, it)| it.candidate.replaces.is_none() && it.recurrence().is_some())
+        .filter(|(_, it)| it.is_series())
         .filter_map(|(index, it)| Some((it.of.uid.clone()?, index)))
         .collect();
     for index in 0..found.len() {
-        let Some(Found { of, candidate }) = found.get(index) else { continue };
-        let (Some(replaces), false) = (candidate.replaces, matches!(candidate.outcome, Err(Rejection::Refused(_))))
-        else {
-            continue;
-        };
-        let master = of.uid.as_ref().and_then(|uid| series.get(uid)).copied();
-        let line = of.line;
-        match master.and_then(|master| found.get_mut(master)) {
-            Some(master) => {
-                let replaced = master.leave_out(replaces, line);
-                if let Some(found) = found.get_mut(index) {
-                    found.replaces_instance(replaced);
-                }
-            }
-            None => {
-                if let Some(Found { candidate: Candidate { outcome: Ok((entry, clock)), .. }, .. }) =
-                    found.get_mut(index)
-                {
-                    entry.instance = exclusion(replaces, *clock);
-                }
-            }
+        let change = found.get(index).filter(|it| it.is_change());
+        let of_series = change.and_then(|it| series.get(it.of.uid.as_ref()?)).copied();
+        match of_series.map(|series| found.get_disjoint_mut([series, index])) {
+            Some(Ok([series, change])) => change.replace_in(series),
+            _ => found.get_mut(index).into_iter().for_each(Found::stand_alone),
         }
     }
 }
 
 impl Found {
-    fn recurrence(&self) -> Option<&Recurrence> {
-        self.candidate.outcome.as_ref().ok().and_then(|(entry, _)| entry.recurrence.as_ref())
+    fn is_series(&self) -> bool {
+        let recurs = self.candidate.outcome.as_ref().is_ok_and(|(entry, _)| entry.recurrence.is_some());
+        recurs && self.candidate.replaces.is_none()
     }
 
-    /// Leaves an instance out of this series, for the component at `line`; how the instance is written.
-    fn leave_out(&mut self, instance: Moment, line: usize) -> Result<Option<String>, Problem> {
-        let Ok((Entry { recurrence: Some(recurrence), .. }, clock)) = &mut self.candidate.outcome else {
-            return Ok(None);
+    fn is_change(&self) -> bool {
+        self.candidate.replaces.is_some() && !matches!(self.candidate.outcome, Err(Rejection::Refused(_)))
+    }
+
+    /// Takes the place of an instance of its series.
+    fn replace_in(&mut self, series: &mut Self) {
+        let (Some(instance), Ok((Entry { recurrence: Some(recurrence), .. }, clock))) =
+            (self.candidate.replaces, &mut series.candidate.outcome)
+        else {
+            return;
         };
         if recurrence.exdates.len() >= MAX_EXCLUSIONS {
-            return Err(Problem::new(line, "its series leaves out 1,000 instances already"));
+            let problem = Problem::new(self.of.line, "its series leaves out 1,000 instances already");
+            self.candidate.outcome = Err(Rejection::Refused(problem));
+            return;
         }
         let instance = exclusion(instance, *clock);
         add_exclusion(&mut recurrence.exdates, instance.clone());
-        Ok(instance)
+        match &mut self.candidate.outcome {
+            Ok((entry, _)) => entry.instance = instance,
+            outcome => *outcome = Err(Rejection::Excluded),
+        }
     }
 
-    /// Takes note of which instance of its series this replaces.
-    fn replaces_instance(&mut self, replaced: Result<Option<String>, Problem>) {
-        let outcome = &mut self.candidate.outcome;
-        match (replaced, outcome) {
-            (Err(problem), outcome) => *outcome = Err(Rejection::Refused(problem)),
-            (Ok(instance), Ok((entry, _))) => entry.instance = instance,
-            (Ok(_), outcome) => *outcome = Err(Rejection::Excluded),
+    /// Takes the place of an instance of a series that is not in the file.
+    fn stand_alone(&mut self) {
+        if let (Some(instance), Ok((entry, clock))) = (self.candidate.replaces, &mut self.candidate.outcome) {
+            entry.instance = exclusion(instance, *clock);
         }
     }
 }

@@ -20,7 +20,8 @@ struct Observance {
     is_summer: bool,
     from_seconds: i32,
     to_seconds: i32,
-    name: String,
+    /// What people call it; the database has no name for some.
+    name: Option<String>,
 }
 
 /// Writes a zone for times from `first` on. Its yearly changes are written as rules, which have no end; others as single
@@ -52,7 +53,9 @@ fn observance(lines: &mut Lines, kind: &Observance, onsets: &[NaiveDateTime], ru
         lines.property("DTSTART", &[], basic(*first));
         lines.property("TZOFFSETFROM", &[], offset(kind.from_seconds));
         lines.property("TZOFFSETTO", &[], offset(kind.to_seconds));
-        lines.property("TZNAME", &[], kind.name.as_str());
+        if let Some(name) = &kind.name {
+            lines.property("TZNAME", &[], name.as_str());
+        }
         if let Some(rule) = rule {
             lines.property("RRULE", &[], rule.text());
         } else if !others.is_empty() {
@@ -76,7 +79,7 @@ fn observed(zone: Tz, at: DateTime<Utc>) -> Observance {
         is_summer: offset.dst_offset() != TimeDelta::zero(),
         from_seconds: seconds,
         to_seconds: seconds,
-        name: offset.abbreviation().unwrap_or(zone.name()).to_owned(),
+        name: offset.abbreviation().map(str::to_owned),
     }
 }
 

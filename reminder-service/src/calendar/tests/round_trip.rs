@@ -107,7 +107,7 @@ fn a_reminder_in_utc_needs_no_zone() {
     let written = write([reminder.clone()]);
     assert!(!written.contains("VTIMEZONE") && written.contains("DTSTART:20260501T080000Z"), "{written}");
     assert!(written.contains("EXDATE:20260503T080000Z"), "{written}");
-    assert_eq!(read_back(&[reminder.clone()]), [expected(&reminder)]);
+    assert_eq!(read_back(std::slice::from_ref(&reminder)), [expected(&reminder)]);
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn what_a_local_time_cannot_say_of_a_date_is_kept() {
     // The second half past two of this night, and a part of a second.
     for date in ["2026-10-25T01:30:00Z", "2026-10-25T00:30:00.123Z"] {
         let reminder = Exported { date: at(date), ..exported() };
-        assert_eq!(read_back(&[reminder.clone()]), [expected(&reminder)]);
+        assert_eq!(read_back(std::slice::from_ref(&reminder)), [expected(&reminder)]);
     }
 }
 
@@ -129,7 +129,7 @@ fn a_start_that_was_changed_elsewhere_stays_changed() {
 fn a_title_that_stands_in_for_none_is_not_read() {
     let reminder = Exported { title: None, message: "  \nTwo\nwith water".to_owned(), ..exported() };
     assert!(write([reminder.clone()]).contains("SUMMARY:Two\r\n"));
-    assert_eq!(read_back(&[reminder.clone()]), [expected(&reminder)]);
+    assert_eq!(read_back(std::slice::from_ref(&reminder)), [expected(&reminder)]);
 }
 
 #[test]
