@@ -88,7 +88,7 @@ fn entry(
 ) -> Result<(Entry, Clock), Problem> {
     let property = start_property(component)?;
     let start = Moment::read(property, zones)?;
-    let rule = component.one("RRULE");
+    let rule = recurring::rules(component).next();
     let zone = zone_of(start, zones, rule.is_some() && !is_instance);
     let clock = Clock { zone, is_all_day: matches!(start.stamp, Stamp::Day(_)) };
     let out_of_range = || Problem::new(property.line, format!("{} is outside of the years 1 to 9999", property.name));

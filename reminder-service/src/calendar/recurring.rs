@@ -7,6 +7,7 @@ use shared::contract::{FoldPolicy, GapPolicy, Recurrence};
 use super::{
     Problem,
     component::Component,
+    property::Property,
     shown,
     times::{Moment, Stamp, wall_clock},
     zones::Zones,
@@ -42,7 +43,7 @@ pub(super) fn read(
             return Err(Problem::new(property.line, reason));
         }
     }
-    let mut rules = component.all("RRULE");
+    let mut rules = rules(component);
     let Some(rule) = rules.next() else { return Ok(None) };
     if let Some(second) = rules.next() {
         return Err(Problem::new(second.line, "it recurs by several rules (RRULE), and a reminder by one"));
@@ -59,6 +60,11 @@ pub(super) fn read(
         }
     }
     Ok(Some(Recurrence { rrule, exdates, gap: GapPolicy::default(), fold: FoldPolicy::default() }))
+}
+
+/// The rules of a component; some products write one that says nothing.
+pub(super) fn rules(component: &Component) -> impl Iterator<Item = &Property> {
+    component.all("RRULE").filter(|it| !it.value.trim().is_empty())
 }
 
 /// Adds an exclusion that is not there yet.

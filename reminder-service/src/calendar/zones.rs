@@ -55,7 +55,8 @@ fn unquoted(name: &str) -> &str {
 /// The zone of a name: IANA's, Windows', one with a product's prefix, or Outlook's for people.
 fn zone(name: &str) -> Option<Tz> {
     let name = unquoted(name);
-    iana(name).or_else(|| of_windows(name)).or_else(|| after_prefix(name)).or_else(|| display::zone(name))
+    let made_up = || after_prefix(name).or_else(|| with_slash(name));
+    iana(name).or_else(|| of_windows(name)).or_else(|| display::zone(name)).or_else(made_up)
 }
 
 fn iana(name: &str) -> Option<Tz> {
@@ -69,14 +70,15 @@ fn of_windows(name: &str) -> Option<Tz> {
 }
 
 /// `/mozilla.org/20050126_1/Europe/Berlin`, `/freeassociation.sourceforge.net/Europe/Berlin`: the globally unique names of
-/// RFC 5545 §3.8.3.1, as those who write them have agreed to end them.
+/// RFC 5545 §3.8.3.1, as those who write them have agreed to end them. So do the ones that others make up
+/// (`custom_America/New_York`).
 fn after_prefix(name: &str) -> Option<Tz> {
-    let mut rest = name.strip_prefix('/')?;
-    while let Some((_, suffix)) = rest.split_once('/') {
-        rest = suffix;
-        if let Some(zone) = iana(rest) {
-            return Some(zone);
-        }
-    }
-    None
+    let ends = name.match_indices(['/', '_']).filter_map(|(index, _)| name.get(index + 1..));
+    ends.filter_map(iana).next()
+}
+
+/// `US-Eastern`, `Europe_London`: a name that was made fit for a file.
+fn with_slash(name: &str) -> Option<Tz> {
+    let separator = name.find(['-', '_'])?;
+    iana(&format!("{}/{}", name.get(..separator)?, name.get(separator + 1..)?))
 }

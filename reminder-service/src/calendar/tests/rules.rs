@@ -73,7 +73,6 @@ fn whole_days_end_and_are_left_out_by_day() {
 #[test]
 fn a_rule_that_no_reminder_can_have_is_refused() {
     for line in [
-        "RRULE:",
         "RRULE:DAILY",
         "RRULE:COUNT=3",
         "RRULE:FREQ=DAILY;FREQ=DAILY",
@@ -85,6 +84,11 @@ fn a_rule_that_no_reminder_can_have_is_refused() {
         let (at, _) = refusal(&event(&["DTSTART:20260501T080000Z", line]));
         assert_eq!(at, if line.contains('\n') { 8 } else { 7 }, "{line}");
     }
+}
+
+#[test]
+fn a_rule_that_says_nothing_is_none() {
+    assert_eq!(only(&event(&["DTSTART:20260501T080000Z", "RRULE:"])).recurrence, None);
 }
 
 #[test]

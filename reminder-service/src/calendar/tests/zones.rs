@@ -40,6 +40,13 @@ fn a_zone_is_known_by_the_names_that_products_have_for_it() {
         ("\"(UTC+07:00) Bangkok, Hanoi, Jakarta\"", "Asia/Bangkok"),
         ("\"(UTC+03:00) Istanbul\"", "Europe/Istanbul"),
         ("\"(UTC+03:00) Nowhere, Minsk\"", "Europe/Minsk"),
+        ("\"(UTC-05:00) Eastern Time (US and Canada)\"", "America/New_York"),
+        ("\"(GMT+01.00) Sarajevo/Warsaw/Zagreb\"", "Europe/Sarajevo"),
+        ("\"Canberra, Melbourne, Sydney\"", "Australia/Sydney"),
+        ("/America/New_York", "America/New_York"),
+        ("custom_America/New_York", "America/New_York"),
+        ("US-Eastern", "US/Eastern"),
+        ("Europe_London", "Europe/London"),
         ("UTC", "UTC"),
     ] {
         assert_eq!(zone_of(tzid).as_deref(), Some(zone), "{tzid}");

@@ -4,7 +4,7 @@ use chrono::{DateTime, Offset, TimeZone};
 use chrono_tz::{OffsetComponents, TZ_VARIANTS, Tz};
 
 /// What stands behind the offset, for those whose zone is not that of one of their cities, or not of any.
-const NAMES: [(&str, &str); 45] = [
+const NAMES: [(&str, &str); 46] = [
     ("Abu Dhabi, Muscat", "Asia/Dubai"),
     ("Adelaide", "Australia/Adelaide"),
     ("Alaska", "America/Anchorage"),
@@ -18,6 +18,7 @@ const NAMES: [(&str, &str); 45] = [
     ("Belgrade, Bratislava, Budapest, Ljubljana, Prague", "Europe/Budapest"),
     ("Bogota, Lima, Quito, Rio Branco", "America/Bogota"),
     ("Brasilia", "America/Sao_Paulo"),
+    ("Brasília", "America/Sao_Paulo"),
     ("Brussels, Copenhagen, Madrid, Paris", "Europe/Paris"),
     ("Canberra, Melbourne, Sydney", "Australia/Sydney"),
     ("Central America", "America/Guatemala"),
@@ -55,15 +56,17 @@ const NAMES: [(&str, &str); 45] = [
 /// A day on which the standard offsets are compared: 1 January 2025.
 const REFERENCE_SECONDS: i64 = 1_735_689_600;
 
-/// The zone of such a name; one that is not known is searched for by its cities.
+/// The zone of such a name; one that is not known is searched for by its cities. Some products leave the offset out, or part
+/// the cities with slashes.
 pub(super) fn zone(name: &str) -> Option<Tz> {
-    let (offset, names) = name.strip_prefix('(')?.split_once(')')?;
-    let names = names.trim().replace(" / ", ", ");
+    let (offset, names) = name.strip_prefix('(').and_then(|it| it.split_once(')')).unwrap_or(("", name));
+    let cities = names.split([',', '/']).map(str::trim);
+    let names = cities.clone().collect::<Vec<_>>().join(", ").replace("(US and Canada)", "(US & Canada)");
     if let Some((_, zone)) = NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(&names)) {
         return zone.parse().ok();
     }
     let offset = minutes(offset)?;
-    names.split(',').find_map(|city| of_city(city.trim(), offset))
+    cities.into_iter().find_map(|city| of_city(city, offset))
 }
 
 /// `UTC+01:00`, `GMT-03.30` or `UTC`, in minutes.
