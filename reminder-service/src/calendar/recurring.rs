@@ -50,13 +50,14 @@ pub(super) fn read(
     }
     let rrule = checked(&rule.value, clock).map_err(|reason| Problem::new(rule.line, reason))?;
     let mut exdates = Vec::new();
-    for moment in component.all("EXDATE").flat_map(|it| Moment::read_all(it, zones)) {
-        match moment {
-            Ok(moment) => add_exclusion(&mut exdates, exclusion(moment, clock)),
-            Err(problem) => left_out.push((problem.line, problem.reason)),
-        }
-        if exdates.len() > MAX_EXCLUSIONS {
-            return Err(Problem::new(component.line, "it leaves out more than 1,000 instances (EXDATE)"));
+    for property in component.all("EXDATE") {
+        let (moments, problem) = Moment::read_all(property, zones);
+        left_out.extend(problem.map(|it| (it.line, it.reason)));
+        for moment in moments {
+            add_exclusion(&mut exdates, exclusion(moment, clock));
+            if exdates.len() > MAX_EXCLUSIONS {
+                return Err(Problem::new(property.line, "it leaves out more than 1,000 instances (EXDATE)"));
+            }
         }
     }
     Ok(Some(Recurrence { rrule, exdates, gap: GapPolicy::default(), fold: FoldPolicy::default() }))

@@ -62,41 +62,36 @@ pub(super) struct Moment {
 impl Moment {
     /// Reads a property with one value.
     pub(super) fn read(property: &Property, zones: &Zones) -> Result<Self, Problem> {
-        let unreadable = || {
-            let reason = format!("{} is no date and no time: {}", property.name, shown(&property.value));
-            Problem::new(property.line, reason)
-        };
-        let stamp = Stamp::parse(&property.value).ok_or_else(unreadable)?;
-        Self::of(stamp, property, zones)
+        Self::of(&property.value, property, zone_of(property, zones))
     }
 
-    /// Reads a property with several values; those that are none are problems.
-    pub(super) fn read_all(property: &Property, zones: &Zones) -> Vec<Result<Self, Problem>> {
-        let values = property.value.split(',').filter(|value| !value.trim().is_empty());
-        let read = values.map(|value| match Stamp::parse(value) {
-            Some(stamp) => Self::of(stamp, property, zones),
-            None => {
-                Err(Problem::new(property.line, format!("{} is no date and no time: {}", property.name, shown(value))))
+    /// Reads a property with several values. Those that are none are left out; the first of them is told of.
+    pub(super) fn read_all(property: &Property, zones: &Zones) -> (Vec<Self>, Option<Problem>) {
+        let zone = zone_of(property, zones);
+        let (mut moments, mut problem) = (Vec::new(), None);
+        for value in property.value.split(',').filter(|value| !value.trim().is_empty()) {
+            match Self::of(value, property, zone) {
+                Ok(moment) => moments.push(moment),
+                Err(other) => problem = problem.or(Some(other)),
             }
-        });
-        read.collect()
+        }
+        (moments, problem)
     }
 
-    fn of(stamp: Stamp, property: &Property, zones: &Zones) -> Result<Self, Problem> {
-        let stamp = match stamp {
+    fn of(value: &str, property: &Property, zone: Result<Option<Tz>, &str>) -> Result<Self, Problem> {
+        let name = &property.name;
+        let unreadable = || Problem::new(property.line, format!("{name} is no date and no time: {}", shown(value)));
+        let stamp = match Stamp::parse(value).ok_or_else(unreadable)? {
             Stamp::Local(local) if property.is_of_type("DATE") => Stamp::Day(local.date()),
             stamp => stamp,
         };
-        let zone = match property.parameter("TZID") {
-            None => None,
-            Some(name) => match (zones.named(name), stamp) {
-                (None, Stamp::Utc(_)) => None,
-                (None, _) => {
-                    let reason = format!("{} is in a time zone that is unknown: {}", property.name, shown(name));
-                    return Err(Problem::new(property.line, reason));
-                }
-                (zone, _) => zone,
-            },
+        let zone = match (zone, stamp) {
+            (Ok(zone), _) => zone,
+            (Err(_), Stamp::Utc(_)) => None,
+            (Err(unknown), _) => {
+                let reason = format!("{name} is in a time zone that is unknown: {}", shown(unknown));
+                return Err(Problem::new(property.line, reason));
+            }
         };
         Ok(Self { stamp, zone })
     }
@@ -110,6 +105,12 @@ impl Moment {
             Stamp::Utc(at) => Some(at),
         }
     }
+}
+
+/// The zone that a property names; as an error the name of one that is unknown.
+fn zone_of<'a>(property: &'a Property, zones: &Zones) -> Result<Option<Tz>, &'a str> {
+    let Some(name) = property.parameter("TZID") else { return Ok(None) };
+    zones.named(name).map(Some).ok_or(name)
 }
 
 /// The instant of a local time by RFC 5545 §3.3.5: the first of two; one that does not exist is read by the offset from

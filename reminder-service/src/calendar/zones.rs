@@ -9,6 +9,9 @@ use chrono_tz::{TZ_VARIANTS, Tz};
 
 use super::{Note, component::Component, shown};
 
+/// The longest name that is looked up. Those that products write have at most 80 characters.
+const LONGEST_NAME: usize = 128;
+
 /// The zones of one calendar.
 #[derive(Debug)]
 pub(super) struct Zones {
@@ -55,6 +58,9 @@ fn unquoted(name: &str) -> &str {
 /// The zone of a name: IANA's, Windows', one with a product's prefix, or Outlook's for people.
 fn zone(name: &str) -> Option<Tz> {
     let name = unquoted(name);
+    if name.len() > LONGEST_NAME {
+        return None;
+    }
     let made_up = || after_prefix(name).or_else(|| with_slash(name));
     iana(name).or_else(|| of_windows(name)).or_else(|| display::zone(name)).or_else(made_up)
 }

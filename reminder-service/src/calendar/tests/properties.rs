@@ -103,6 +103,10 @@ fn large_files_are_read_in_bounded_time() {
     let exdates = format!("EXDATE:{}", different.join(","));
     let (_, reason) = refusal(&super::event(&["DTSTART:20260501T080000Z", "RRULE:FREQ=DAILY", &exdates]));
     assert_eq!(reason, "it leaves out more than 1,000 instances (EXDATE)");
+    let never = format!("EXDATE:{}", "never,".repeat(100_000));
+    let import = read_text(&super::event(&["DTSTART:20260501T080000Z", "RRULE:FREQ=DAILY", &never]));
+    assert_eq!(import.notes, [note(8, "1", "EXDATE is no date and no time: never")]);
+    refusal(&super::event(&[&format!("DTSTART;TZID={}:20260501T080000", "/".repeat(900_000))]));
     for line in ["SUMMARY;;", ";", "A:B\n", "DTSTART;TZID=", "BEGIN:VEVENT\n", "\n ", "TRIGGER:P", "\"", "\\n"] {
         let file = format!("BEGIN:VCALENDAR\nBEGIN:VEVENT\nSUMMARY;X={}", line.repeat(1_000_000 / line.len()));
         assert_eq!(read_text(&file).entries, [], "{line}");
