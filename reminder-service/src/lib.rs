@@ -2,6 +2,7 @@
 //! event topic, written in the transaction of the change.
 
 pub mod app;
+pub mod calendar;
 pub mod config;
 pub mod events;
 mod housekeeping;

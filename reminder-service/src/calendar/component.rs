@@ -1,0 +1,153 @@
+//! The components of a file, out of its lines. What does not fit is refused by its line, and the rest goes on.
+
+use super::{
+    Note, Refused,
+    lines::{Line, unfold},
+    property::{self, Property},
+    shown,
+};
+
+/// Calendar, event and alarm are three.
+const MAX_DEPTH: usize = 8;
+/// A file that is no calendar need not be told so on every line.
+const MAX_REFUSED_LINES: usize = 100;
+/// Components that only a calendar has: where one begins, another that was not ended has ended.
+const OF_CALENDAR: [&str; 6] = ["VEVENT", "VTODO", "VJOURNAL", "VFREEBUSY", "VTIMEZONE", "VAVAILABILITY"];
+
+/// A component with what is in it.
+#[derive(Debug, Default)]
+pub(super) struct Component {
+    /// Its name, in capitals.
+    pub(super) name: String,
+    /// The line on which it begins.
+    pub(super) line: usize,
+    /// Its properties that are read, in their order.
+    pub(super) properties: Vec<Property>,
+    /// The components in it, in their order.
+    pub(super) components: Vec<Self>,
+    /// Whether it had its `END`.
+    pub(super) is_ended: bool,
+}
+
+impl Component {
+    /// The first property of a name.
+    pub(super) fn one(&self, name: &str) -> Option<&Property> {
+        self.properties.iter().find(|it| it.name == name)
+    }
+
+    /// All properties of a name.
+    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Property> {
+        self.properties.iter().filter(move |it| it.name == name)
+    }
+}
+
+/// The components of a file.
+#[derive(Debug, Default)]
+pub(super) struct Components {
+    /// Those that lie in no other.
+    pub(super) roots: Vec<Component>,
+    /// Lines that are no part of a component.
+    pub(super) refused: Vec<Refused>,
+    /// Lines that are only partly readable.
+    pub(super) notes: Vec<Note>,
+    open: Vec<Component>,
+    /// How many components are open that lie too deep to be read.
+    too_deep: usize,
+    refused_lines: usize,
+}
+
+impl Components {
+    /// Reads a file.
+    pub(super) fn read(file: &[u8]) -> Self {
+        let mut components = Self::default();
+        for line in unfold(file) {
+            components.take(&line);
+        }
+        components.close_to(0);
+        components
+    }
+
+    fn take(&mut self, line: &Line) {
+        let Some((name, rest)) = property::named(&line.text) else {
+            return self.refuse(line.number, "is no property: it has no name and value");
+        };
+        let value = || rest.trim_start_matches(':').trim().to_ascii_uppercase();
+        match name.as_str() {
+            "BEGIN" => self.begin(line.number, value()),
+            "END" => self.end(line.number, &value()),
+            _ if self.too_deep > 0 => {}
+            _ if property::is_read(&name) => self.property(line, name, rest),
+            _ if self.open.is_empty() => self.refuse(line.number, "lies outside of any component"),
+            _ => {}
+        }
+    }
+
+    fn property(&mut self, line: &Line, name: String, rest: &str) {
+        let Some(component) = self.open.last_mut() else {
+            return self.refuse(line.number, "lies outside of any component");
+        };
+        let Some(property) = Property::parse(line, name, rest) else {
+            return self.refuse(line.number, "has parameters that cannot be read");
+        };
+        if line.damaged {
+            let text = format!("{} is not written in UTF-8: some of its characters are lost", property.name);
+            self.notes.push(Note { line: line.number, uid: None, text });
+        }
+        component.properties.push(property);
+    }
+
+    fn begin(&mut self, line: usize, name: String) {
+        if name == "VCALENDAR" {
+            self.close_to(0);
+        } else if OF_CALENDAR.contains(&name.as_str())
+            && let Some(other) = self.open.iter().position(|it| OF_CALENDAR.contains(&it.name.as_str()))
+        {
+            self.close_to(other);
+        }
+        if self.open.len() < MAX_DEPTH {
+            let (properties, components) = (Vec::new(), Vec::new());
+            self.open.push(Component { name, line, properties, components, is_ended: false });
+        } else {
+            if self.too_deep == 0 {
+                self.refuse(line, "begins a component that lies too deep in others");
+            }
+            self.too_deep += 1;
+        }
+    }
+
+    fn end(&mut self, line: usize, name: &str) {
+        if self.too_deep > 0 {
+            self.too_deep -= 1;
+            return;
+        }
+        let Some(depth) = self.open.iter().rposition(|it| it.name == name) else {
+            return self.refuse(line, "ends a component that did not begin");
+        };
+        self.close_to(depth + 1);
+        if let Some(component) = self.open.last_mut() {
+            component.is_ended = true;
+        }
+        self.close_to(depth);
+    }
+
+    /// Closes open components until `depth` of them are left.
+    fn close_to(&mut self, depth: usize) {
+        self.too_deep = 0;
+        while self.open.len() > depth
+            && let Some(component) = self.open.pop()
+        {
+            let siblings = self.open.last_mut().map_or(&mut self.roots, |parent| &mut parent.components);
+            siblings.push(component);
+        }
+    }
+
+    fn refuse(&mut self, line: usize, problem: &str) {
+        self.refused_lines += 1;
+        if self.refused_lines > MAX_REFUSED_LINES {
+            return;
+        }
+        let more = if self.refused_lines == MAX_REFUSED_LINES { "; such lines after it are not told of" } else { "" };
+        let reason = shown(&format!("line {line} {problem}{more}"));
+        self.refused.push(Refused { line, uid: None, summary: None, reason });
+    }
+}

@@ -1,0 +1,165 @@
+//! One event or task of a calendar, as an entry.
+
+use chrono::{DateTime, Datelike, NaiveTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+
+use super::{
+    Entry, Problem,
+    alarms::{self, Span},
+    component::Component,
+    ours,
+    property::Property,
+    recurring::{self, Clock},
+    texts,
+    times::{Moment, Stamp, duration, place},
+    zones::Zones,
+};
+
+/// An event or a task as it was found.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    /// The entry, with the wall clock of its series.
+    pub(super) outcome: Result<(Entry, Clock), Rejection>,
+    /// Which instance of a series it replaces.
+    pub(super) replaces: Option<Moment>,
+    /// What it was taken without: the line and why.
+    pub(super) left_out: Vec<(usize, String)>,
+}
+
+/// Why it is no entry.
+#[derive(Debug)]
+pub(super) enum Rejection {
+    /// It is over: what it replaces does not take place.
+    Over(Problem),
+    /// It is over, and its series leaves it out.
+    Excluded,
+    /// It cannot be taken.
+    Refused(Problem),
+}
+
+impl Candidate {
+    /// Reads a VEVENT or a VTODO.
+    pub(super) fn read(component: &Component, zones: &Zones) -> Self {
+        let mut left_out = Vec::new();
+        let (replaces, outcome) = match replaced(component, zones) {
+            Err(problem) => (None, Err(Rejection::Refused(problem))),
+            Ok(replaces) => {
+                let outcome = match over(component) {
+                    Some(problem) => Err(Rejection::Over(problem)),
+                    None => entry(component, zones, replaces.is_some(), &mut left_out).map_err(Rejection::Refused),
+                };
+                (replaces, outcome)
+            }
+        };
+        Self { outcome, replaces, left_out }
+    }
+}
+
+fn replaced(component: &Component, zones: &Zones) -> Result<Option<Moment>, Problem> {
+    if !component.is_ended {
+        let reason = format!("it has no END:{}; the file may be cut off", component.name);
+        return Err(Problem::new(component.line, reason));
+    }
+    let Some(property) = component.one("RECURRENCE-ID") else { return Ok(None) };
+    if property.parameter("RANGE").is_some() {
+        let reason = "it changes all later instances of a series (RANGE), which a reminder cannot";
+        return Err(Problem::new(property.line, reason));
+    }
+    Moment::read(property, zones).map(Some)
+}
+
+fn over(component: &Component) -> Option<Problem> {
+    let status = component.one("STATUS");
+    let is = |word: &str| status.is_some_and(|it| it.value.trim().eq_ignore_ascii_case(word));
+    let line = |property: Option<&Property>| property.map_or(component.line, |it| it.line);
+    if is("CANCELLED") {
+        return Some(Problem::new(line(status), "it is cancelled"));
+    }
+    let completed = component.one("COMPLETED");
+    let is_completed = completed.is_some() || is("COMPLETED");
+    is_completed.then(|| Problem::new(line(completed.or(status)), "it is completed"))
+}
+
+fn entry(
+    component: &Component,
+    zones: &Zones,
+    is_instance: bool,
+    left_out: &mut Vec<(usize, String)>,
+) -> Result<(Entry, Clock), Problem> {
+    let property = start_property(component)?;
+    let start = Moment::read(property, zones)?;
+    let rule = recurring::rules(component).next();
+    let zone = zone_of(start, zones, rule.is_some() && !is_instance);
+    let clock = Clock { zone, is_all_day: matches!(start.stamp, Stamp::Day(_)) };
+    let out_of_range = || Problem::new(property.line, format!("{} is outside of the years 1 to 9999", property.name));
+    let begins = start.instant(zone).ok_or_else(out_of_range)?;
+    let end = end_of(component, begins, clock, zones);
+    let alarms = alarms::read(component, Span { start: begins, end, clock });
+    let date = date_of(start, begins, alarms.after_midnight, zone).filter(|it| (1..=9999).contains(&it.year()));
+    let recurrence = if is_instance {
+        left_out.extend(rule.map(|it| (it.line, "the rule (RRULE) of a single instance was left out".to_owned())));
+        None
+    } else {
+        recurring::read(component, clock, zones, left_out)?
+    };
+    let texts = texts::read(component, left_out)?;
+    left_out.extend(alarms.left_out);
+    let mut entry = Entry {
+        line: component.line,
+        uid: component.one("UID").map(|it| it.value.trim().to_owned()).filter(|it| !it.is_empty()),
+        instance: None,
+        date: date.ok_or_else(out_of_range)?,
+        time_zone: zone.name().to_owned(),
+        recurrence,
+        notify_offsets: alarms.offsets,
+        title: texts.title,
+        message: texts.message,
+        url: texts.url,
+        channels: None,
+        data: Default::default(),
+        expires_after_minutes: None,
+        priority: None,
+        locale: None,
+    };
+    ours::restore(&mut entry, component, left_out);
+    Ok((entry, clock))
+}
+
+fn start_property(component: &Component) -> Result<&Property, Problem> {
+    let start = component.one("DTSTART");
+    if component.name == "VTODO" {
+        let due = || component.one("DUE");
+        return start.or_else(due).ok_or_else(|| Problem::new(component.line, "it has neither a DTSTART nor a DUE"));
+    }
+    start.ok_or_else(|| Problem::new(component.line, "it has no DTSTART"))
+}
+
+fn zone_of(start: Moment, zones: &Zones, recurs: bool) -> Tz {
+    match start.stamp {
+        Stamp::Utc(_) => start.zone.or(zones.calendar.filter(|_| !recurs)).unwrap_or(Tz::UTC),
+        Stamp::Day(_) | Stamp::Local(_) => start.zone.unwrap_or_else(|| zones.floating()),
+    }
+}
+
+/// When it ends (RFC 5545 §3.6.1, §3.6.2); none when that cannot be read.
+fn end_of(component: &Component, begins: DateTime<Utc>, clock: Clock, zones: &Zones) -> Option<DateTime<Utc>> {
+    let name = if component.name == "VTODO" { "DUE" } else { "DTEND" };
+    if let Some(property) = component.one(name) {
+        return Moment::read(property, zones).ok()?.instant(clock.zone);
+    }
+    if let Some(property) = component.one("DURATION") {
+        return begins.checked_add_signed(duration(&property.value)?);
+    }
+    let is_day = clock.is_all_day && component.name == "VEVENT";
+    begins.checked_add_signed(if is_day { TimeDelta::days(1) } else { TimeDelta::zero() })
+}
+
+fn date_of(start: Moment, begins: DateTime<Utc>, after_midnight: i64, zone: Tz) -> Option<DateTime<Utc>> {
+    match start.stamp {
+        Stamp::Day(day) => {
+            let local = day.and_time(NaiveTime::MIN).checked_add_signed(TimeDelta::minutes(after_midnight))?;
+            place(local, zone)
+        }
+        Stamp::Local(_) | Stamp::Utc(_) => Some(begins),
+    }
+}

@@ -1,0 +1,163 @@
+//! A calendar file as what it asks for.
+
+use std::collections::HashMap;
+
+use chrono_tz::Tz;
+
+use super::{
+    Entry, Import, MAX_ENTRIES, Note, Problem, Refused,
+    component::{Component, Components},
+    entry::{Candidate, Rejection},
+    recurring::{MAX_EXCLUSIONS, add_exclusion, exclusion},
+    shown,
+    zones::Zones,
+};
+
+/// Reads a file as it was sent; any bytes will do. Times without a zone are of the wall clock of the calendar's, or else of
+/// `default_zone`.
+#[must_use]
+pub fn read(file: &[u8], default_zone: Tz) -> Import {
+    let Components { roots, refused, notes, .. } = Components::read(file);
+    let mut reading = Reading { import: Import { entries: Vec::new(), refused, notes }, found: Vec::new() };
+    if roots.is_empty() {
+        reading.refuse(None, Problem::new(1, "it is no calendar: there is no BEGIN:VCALENDAR in it"));
+    }
+    let (calendars, strays): (Vec<_>, Vec<_>) = roots.into_iter().partition(|it| it.name == "VCALENDAR");
+    let of_none = Component { components: strays, is_ended: true, ..Component::default() };
+    for calendar in calendars.iter().chain([&of_none]) {
+        reading.calendar(calendar, default_zone);
+    }
+    reading.settle()
+}
+
+struct Reading {
+    import: Import,
+    found: Vec<Found>,
+}
+
+struct Found {
+    of: Origin,
+    candidate: Candidate,
+}
+
+/// Which component something is told of.
+struct Origin {
+    line: usize,
+    uid: Option<String>,
+    summary: Option<String>,
+}
+
+impl Origin {
+    fn of(component: &Component) -> Self {
+        let text = |name| component.one(name).map(|it| it.value.trim()).filter(|it| !it.is_empty());
+        let (uid, summary) = (text("UID").map(str::to_owned), text("SUMMARY").map(shown));
+        Self { line: component.line, uid, summary }
+    }
+}
+
+impl Reading {
+    fn calendar(&mut self, calendar: &Component, default_zone: Tz) {
+        if !calendar.is_ended {
+            let text = "the calendar has no END:VCALENDAR; the file may be cut off".to_owned();
+            self.import.notes.push(Note { line: calendar.line, uid: None, text });
+        }
+        let zones = Zones::of(calendar, default_zone, &mut self.import.notes);
+        let is_cancelled = calendar.one("METHOD").is_some_and(|it| it.value.trim().eq_ignore_ascii_case("CANCEL"));
+        for component in &calendar.components {
+            let of = Origin::of(component);
+            match component.name.as_str() {
+                "VTIMEZONE" => {}
+                "VEVENT" | "VTODO" if is_cancelled => {
+                    self.refuse(Some(&of), Problem::new(of.line, "it is cancelled (METHOD:CANCEL)"));
+                }
+                "VEVENT" | "VTODO" => self.found.push(Found { candidate: Candidate::read(component, &zones), of }),
+                other => {
+                    let reason = format!("{} is neither an event nor a task", shown(other));
+                    self.refuse(Some(&of), Problem::new(of.line, reason));
+                }
+            }
+        }
+    }
+
+    fn refuse(&mut self, of: Option<&Origin>, problem: Problem) {
+        let (uid, summary) = of.map_or((None, None), |it| (it.uid.clone(), it.summary.clone()));
+        self.import.refused.push(Refused { line: problem.line, uid, summary, reason: problem.reason });
+    }
+
+    fn settle(mut self) -> Import {
+        replace_instances(&mut self.found);
+        for Found { of, candidate } in std::mem::take(&mut self.found) {
+            match candidate.outcome {
+                Ok(_) if self.import.entries.len() == MAX_ENTRIES => {
+                    self.refuse(Some(&of), Problem::new(of.line, "the file has more than 1,000 entries"));
+                }
+                Ok((entry, _)) => {
+                    let notes = candidate.left_out.into_iter();
+                    self.import.notes.extend(notes.map(|(line, text)| Note { line, uid: entry.uid.clone(), text }));
+                    self.import.entries.push(entry);
+                }
+                Err(Rejection::Excluded) => {}
+                Err(Rejection::Over(problem) | Rejection::Refused(problem)) => self.refuse(Some(&of), problem),
+            }
+        }
+        self.import.refused.sort_by_key(|it| it.line);
+        self.import.notes.sort_by_key(|it| it.line);
+        self.import
+    }
+}
+
+/// Leaves the instances that were changed on their own out of their series.
+fn replace_instances(found: &mut [Found]) {
+    let series: HashMap<String, usize> = found
+        .iter()
+        .enumerate()
+        .filter(|(_, it)| it.is_series())
+        .filter_map(|(index, it)| Some((it.of.uid.clone()?, index)))
+        .collect();
+    for index in 0..found.len() {
+        let change = found.get(index).filter(|it| it.is_change());
+        let of_series = change.and_then(|it| series.get(it.of.uid.as_ref()?)).copied();
+        match of_series.map(|series| found.get_disjoint_mut([series, index])) {
+            Some(Ok([series, change])) => change.replace_in(series),
+            _ => found.get_mut(index).into_iter().for_each(Found::stand_alone),
+        }
+    }
+}
+
+impl Found {
+    fn is_series(&self) -> bool {
+        let recurs = self.candidate.outcome.as_ref().is_ok_and(|(entry, _)| entry.recurrence.is_some());
+        recurs && self.candidate.replaces.is_none()
+    }
+
+    fn is_change(&self) -> bool {
+        self.candidate.replaces.is_some() && !matches!(self.candidate.outcome, Err(Rejection::Refused(_)))
+    }
+
+    /// Takes the place of an instance of its series.
+    fn replace_in(&mut self, series: &mut Self) {
+        let (Some(instance), Ok((Entry { recurrence: Some(recurrence), .. }, clock))) =
+            (self.candidate.replaces, &mut series.candidate.outcome)
+        else {
+            return;
+        };
+        if recurrence.exdates.len() >= MAX_EXCLUSIONS {
+            let problem = Problem::new(self.of.line, "its series leaves out 1,000 instances already");
+            self.candidate.outcome = Err(Rejection::Refused(problem));
+            return;
+        }
+        let instance = exclusion(instance, *clock);
+        add_exclusion(&mut recurrence.exdates, instance.clone());
+        match &mut self.candidate.outcome {
+            Ok((entry, _)) => entry.instance = instance,
+            outcome => *outcome = Err(Rejection::Excluded),
+        }
+    }
+
+    /// Takes the place of an instance of a series that is not in the file.
+    fn stand_alone(&mut self) {
+        if let (Some(instance), Ok((entry, clock))) = (self.candidate.replaces, &mut self.candidate.outcome) {
+            entry.instance = exclusion(instance, *clock);
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! How an entry recurs: its rule and the instances that are left out.
+
+use chrono::{MappedLocalTime, NaiveDateTime, SecondsFormat, TimeZone};
+use chrono_tz::Tz;
+use shared::contract::{FoldPolicy, GapPolicy, Recurrence};
+
+use super::{
+    Problem,
+    component::Component,
+    property::Property,
+    shown,
+    times::{Moment, Stamp, wall_clock},
+    zones::Zones,
+};
+
+const LONGEST_RULE: usize = 1_000;
+/// The most instances that a series leaves out.
+pub(super) const MAX_EXCLUSIONS: usize = 1_000;
+const FREQUENCIES: [&str; 7] = ["SECONDLY", "MINUTELY", "HOURLY", "DAILY", "WEEKLY", "MONTHLY", "YEARLY"];
+
+/// The wall clock of a series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Clock {
+    pub(super) zone: Tz,
+    pub(super) is_all_day: bool,
+}
+
+/// The series of an entry: none for what happens once. Exclusions that are no times are left out and told of.
+///
+/// # Errors
+/// When it recurs in a way that a reminder cannot.
+pub(super) fn read(
+    component: &Component,
+    clock: Clock,
+    zones: &Zones,
+    left_out: &mut Vec<(usize, String)>,
+) -> Result<Option<Recurrence>, Problem> {
+    for (name, reason) in [
+        ("RDATE", "it recurs on single dates (RDATE), which a reminder cannot"),
+        ("EXRULE", "it leaves out instances by a rule (EXRULE), which a reminder cannot"),
+    ] {
+        if let Some(property) = component.one(name) {
+            return Err(Problem::new(property.line, reason));
+        }
+    }
+    let mut rules = rules(component);
+    let Some(rule) = rules.next() else { return Ok(None) };
+    if let Some(second) = rules.next() {
+        return Err(Problem::new(second.line, "it recurs by several rules (RRULE), and a reminder by one"));
+    }
+    let rrule = checked(&rule.value, clock).map_err(|reason| Problem::new(rule.line, reason))?;
+    let mut exdates = Vec::new();
+    for property in component.all("EXDATE") {
+        let (moments, problem) = Moment::read_all(property, zones);
+        left_out.extend(problem.map(|it| (it.line, it.reason)));
+        for moment in moments {
+            add_exclusion(&mut exdates, exclusion(moment, clock));
+            if exdates.len() > MAX_EXCLUSIONS {
+                return Err(Problem::new(property.line, "it leaves out more than 1,000 instances (EXDATE)"));
+            }
+        }
+    }
+    Ok(Some(Recurrence { rrule, exdates, gap: GapPolicy::default(), fold: FoldPolicy::default() }))
+}
+
+/// The rules of a component; some products write one that says nothing.
+pub(super) fn rules(component: &Component) -> impl Iterator<Item = &Property> {
+    component.all("RRULE").filter(|it| !it.value.trim().is_empty())
+}
+
+/// Adds an exclusion that is not there yet.
+pub(super) fn add_exclusion(exdates: &mut Vec<String>, exclusion: Option<String>) {
+    exdates.extend(exclusion.filter(|it| !exdates.contains(it)));
+}
+
+/// How a reminder writes an instance that is left out: a whole day, a local time of its zone, or, where the local time comes
+/// twice and the file says which, the instant.
+pub(super) fn exclusion(moment: Moment, clock: Clock) -> Option<String> {
+    match moment.stamp {
+        stamp if clock.is_all_day => Some(stamp.day_in(clock.zone).to_string()),
+        Stamp::Day(day) => Some(day.to_string()),
+        Stamp::Local(local) if moment.zone.is_none_or(|zone| zone == clock.zone) => Some(local_time(local)),
+        Stamp::Local(_) | Stamp::Utc(_) => moment.instant(clock.zone).map(|at| {
+            let local = wall_clock(at, clock.zone);
+            match clock.zone.from_local_datetime(&local) {
+                MappedLocalTime::Ambiguous(..) => at.to_rfc3339_opts(SecondsFormat::Secs, true),
+                _ => local_time(local),
+            }
+        }),
+    }
+}
+
+fn local_time(local: NaiveDateTime) -> String {
+    local.format("%Y-%m-%dT%H:%M:%S").to_string()
+}
+
+/// A rule that has the form of one.
+fn checked(text: &str, clock: Clock) -> Result<String, String> {
+    let text = text.trim().trim_end_matches(';');
+    if text.len() > LONGEST_RULE {
+        return Err("its rule (RRULE) has more than 1,000 characters".to_owned());
+    }
+    let malformed = || format!("its rule (RRULE) cannot be read: {}", shown(text));
+    let (mut parts, mut names) = (Vec::new(), Vec::new());
+    for part in text.split(';') {
+        let (name, value) = part.split_once('=').ok_or_else(malformed)?;
+        let (name, value) = (name.trim().to_ascii_uppercase(), value.trim().to_ascii_uppercase());
+        let fits = match name.as_str() {
+            "" => false,
+            "FREQ" => FREQUENCIES.contains(&value.as_str()),
+            _ => !value.is_empty() && !value.contains('='),
+        };
+        if !fits || names.contains(&name) {
+            return Err(malformed());
+        }
+        let value =
+            if name == "UNTIL" && clock.is_all_day { last_day(&value, clock).ok_or_else(malformed)? } else { value };
+        parts.push(format!("{name}={value}"));
+        names.push(name);
+    }
+    if names.iter().any(|name| name == "FREQ") { Ok(parts.join(";")) } else { Err(malformed()) }
+}
+
+/// The end of a series of whole days is a day (RFC 5545 §3.3.10); products write an instant too.
+fn last_day(until: &str, clock: Clock) -> Option<String> {
+    Stamp::parse(until).map(|stamp| stamp.day_in(clock.zone).format("%Y%m%d").to_string())
+}

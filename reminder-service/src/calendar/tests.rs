@@ -1,0 +1,82 @@
+mod products;
+mod properties;
+mod round_trip;
+mod rules;
+mod zones;
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use shared::contract::{FoldPolicy, GapPolicy};
+
+use super::*;
+
+/// The zone of those who have said nothing of theirs.
+const DEFAULT: Tz = Tz::Europe__Madrid;
+
+fn at(text: &str) -> DateTime<Utc> {
+    text.parse().expect("a time")
+}
+
+/// An entry that says its title only, notified at its date.
+fn entry(line: usize, uid: &str, date: &str, zone: &str, title: &str) -> Entry {
+    Entry {
+        line,
+        uid: Some(uid.to_owned()),
+        instance: None,
+        date: at(date),
+        time_zone: zone.to_owned(),
+        recurrence: None,
+        notify_offsets: vec![0],
+        title: Some(title.to_owned()),
+        message: title.to_owned(),
+        url: None,
+        channels: None,
+        data: BTreeMap::new(),
+        expires_after_minutes: None,
+        priority: None,
+        locale: None,
+    }
+}
+
+fn every(rrule: &str, exdates: &[&str]) -> Option<Recurrence> {
+    let exdates = exdates.iter().map(|it| (*it).to_owned()).collect();
+    Some(Recurrence { rrule: rrule.to_owned(), exdates, gap: GapPolicy::Shift, fold: FoldPolicy::First })
+}
+
+fn refused(line: usize, uid: &str, summary: &str, reason: &str) -> Refused {
+    let (uid, summary) = (Some(uid.to_owned()), Some(summary.to_owned()));
+    Refused { line, uid, summary, reason: reason.to_owned() }
+}
+
+fn note(line: usize, uid: &str, text: &str) -> Note {
+    Note { line, uid: Some(uid.to_owned()), text: text.to_owned() }
+}
+
+/// A calendar with one event, which says `Something`.
+fn event(lines: &[&str]) -> String {
+    calendar(&["BEGIN:VEVENT", "UID:1", "SUMMARY:Something", &lines.join("\r\n"), "END:VEVENT"])
+}
+
+fn calendar(lines: &[&str]) -> String {
+    format!("BEGIN:VCALENDAR\r\nVERSION:2.0\r\n{}\r\nEND:VCALENDAR\r\n", lines.join("\r\n"))
+}
+
+fn read_text(text: &str) -> Import {
+    read(text.as_bytes(), DEFAULT)
+}
+
+/// The only entry of a file.
+fn only(text: &str) -> Entry {
+    let import = read_text(text);
+    assert_eq!(import.refused, []);
+    assert_eq!(import.entries.len(), 1, "{import:?}");
+    import.entries.into_iter().next().expect("an entry")
+}
+
+/// Why the only component of a file is refused.
+fn refusal(text: &str) -> (usize, String) {
+    let import = read_text(text);
+    assert_eq!(import.entries, []);
+    assert_eq!(import.refused.len(), 1, "{import:?}");
+    import.refused.into_iter().map(|it| (it.line, it.reason)).next().expect("a refusal")
+}

@@ -1,0 +1,205 @@
+//! What becomes of each part of an entry.
+
+use super::*;
+
+#[test]
+fn an_all_day_entry_is_due_in_the_morning_or_where_its_alarms_say() {
+    let day = "DTSTART;VALUE=DATE:20260501";
+    let alarm = |trigger: &str| format!("BEGIN:VALARM\r\nTRIGGER:{trigger}\r\nEND:VALARM");
+    for (triggers, date, offsets) in [
+        (vec![], "2026-05-01T07:00:00Z", vec![0]),
+        (vec!["-PT15H"], "2026-04-30T22:00:00Z", vec![900]),
+        (vec!["PT0S"], "2026-04-30T22:00:00Z", vec![0]),
+        (vec!["PT8H30M"], "2026-05-01T06:30:00Z", vec![0]),
+        (vec!["-PT15H", "PT9H", "PT10H"], "2026-05-01T08:00:00Z", vec![0, 60, 1_500]),
+        (vec!["P2D"], "2026-05-01T07:00:00Z", vec![0]),
+    ] {
+        let alarms: Vec<_> = triggers.iter().map(|it| alarm(it)).collect();
+        let entry = only(&event(&[day, &alarms.join("\r\n")]));
+        assert_eq!((entry.date, entry.notify_offsets), (at(date), offsets), "{triggers:?}");
+    }
+}
+
+#[test]
+fn alarms_are_counted_from_the_start() {
+    for (alarm, offsets) in [
+        ("TRIGGER:-PT1H", vec![60]),
+        ("TRIGGER:-P1W", vec![10_080]),
+        ("TRIGGER:-PT90S", vec![2]),
+        ("TRIGGER;RELATED=END:-PT2H", vec![60]),
+        ("TRIGGER;RELATED=END:PT0S", vec![0]),
+        ("TRIGGER;VALUE=DATE-TIME:20260501T073000Z", vec![30]),
+        ("TRIGGER:-PT15M\r\nREPEAT:3\r\nDURATION:PT5M", vec![0, 5, 10, 15]),
+        ("TRIGGER:-P28D", vec![40_320]),
+        ("TRIGGER:-P99999999999999999999D", vec![0]),
+        ("TRIGGER:-P9999999999999D", vec![0]),
+    ] {
+        let entry = only(&event(&["DTSTART:20260501T080000Z", "DURATION:PT1H", "BEGIN:VALARM", alarm, "END:VALARM"]));
+        assert_eq!(entry.notify_offsets, offsets, "{alarm}");
+    }
+}
+
+#[test]
+fn a_sixth_alarm_is_left_out() {
+    let alarms = (1..=6).map(|it| format!("BEGIN:VALARM\r\nTRIGGER:-PT{it}M\r\nEND:VALARM")).collect::<Vec<_>>();
+    let import = read_text(&event(&["DTSTART:20260501T080000Z", &alarms.join("\r\n")]));
+    assert_eq!(import.entries[0].notify_offsets, [1, 2, 3, 4, 5]);
+    assert_eq!(import.notes, [note(22, "1", "an alarm was left out: there are 5 already")]);
+}
+
+#[test]
+fn an_exclusion_is_written_in_the_wall_clock_of_its_series() {
+    for (exdate, expected) in [
+        ("EXDATE;TZID=Europe/Berlin:20260503T100000", vec!["2026-05-03T10:00:00"]),
+        ("EXDATE:20260503T100000,20260504T100000", vec!["2026-05-03T10:00:00", "2026-05-04T10:00:00"]),
+        ("EXDATE:20260503T080000Z", vec!["2026-05-03T10:00:00"]),
+        ("EXDATE;TZID=Asia/Tokyo:20260503T170000", vec!["2026-05-03T10:00:00"]),
+        ("EXDATE;VALUE=DATE:20260503", vec!["2026-05-03"]),
+        ("EXDATE:20260503T080000Z\r\nEXDATE:20260503T080000Z", vec!["2026-05-03T10:00:00"]),
+        // Half past two comes twice on this day; the file says which is left out.
+        ("EXDATE:20261025T003000Z", vec!["2026-10-25T00:30:00Z"]),
+    ] {
+        let entry = only(&event(&["DTSTART;TZID=Europe/Berlin:20260501T100000", "RRULE:FREQ=DAILY", exdate]));
+        assert_eq!(entry.recurrence, every("FREQ=DAILY", &expected), "{exdate}");
+    }
+}
+
+#[test]
+fn whole_days_end_and_are_left_out_by_day() {
+    let lines = ["DTSTART;VALUE=DATE:20260501", "RRULE:FREQ=DAILY;UNTIL=20260601T215959Z", "EXDATE:20260503T220000Z"];
+    assert_eq!(only(&event(&lines)).recurrence, every("FREQ=DAILY;UNTIL=20260601", &["2026-05-04"]));
+}
+
+#[test]
+fn a_rule_that_no_reminder_can_have_is_refused() {
+    for line in [
+        "RRULE:DAILY",
+        "RRULE:COUNT=3",
+        "RRULE:FREQ=DAILY;FREQ=DAILY",
+        "RRULE:FREQ=DAILY;COUNT=",
+        "RDATE:20260601T080000Z",
+        "EXRULE:FREQ=DAILY",
+        "RRULE:FREQ=DAILY\r\nRRULE:FREQ=DAILY",
+    ] {
+        let (at, _) = refusal(&event(&["DTSTART:20260501T080000Z", line]));
+        assert_eq!(at, if line.contains('\n') { 8 } else { 7 }, "{line}");
+    }
+}
+
+#[test]
+fn a_rule_that_says_nothing_is_none() {
+    assert_eq!(only(&event(&["DTSTART:20260501T080000Z", "RRULE:"])).recurrence, None);
+}
+
+#[test]
+fn a_changed_instance_without_its_series_is_a_single_entry() {
+    let lines = ["DTSTART:20260502T090000Z", "RECURRENCE-ID:20260501T080000Z", "RRULE:FREQ=DAILY"];
+    let import = read_text(&event(&lines));
+    let expected = Entry {
+        instance: Some("2026-05-01T08:00:00".to_owned()),
+        ..entry(3, "1", "2026-05-02T09:00:00Z", "UTC", "Something")
+    };
+    assert_eq!(import.entries, [expected]);
+    assert_eq!(import.notes, [note(8, "1", "the rule (RRULE) of a single instance was left out")]);
+}
+
+#[test]
+fn a_change_of_all_later_instances_is_refused_and_its_series_kept() {
+    let series = "BEGIN:VEVENT\r\nUID:1\r\nSUMMARY:Tea\r\nDTSTART:20260501T080000Z\r\nRRULE:FREQ=DAILY\r\nEND:VEVENT";
+    let change = "BEGIN:VEVENT\r\nUID:1\r\nSUMMARY:Tea\r\nDTSTART:20260503T090000Z\r\n\
+                  RECURRENCE-ID;RANGE=THISANDFUTURE:20260503T080000Z\r\nEND:VEVENT";
+    let import = read_text(&calendar(&[series, change]));
+    assert_eq!(import.entries[0].recurrence, every("FREQ=DAILY", &[]));
+    let reason = "it changes all later instances of a series (RANGE), which a reminder cannot";
+    assert_eq!(import.refused, [refused(13, "1", "Tea", reason)]);
+}
+
+#[test]
+fn a_calendar_of_cancellations_asks_for_nothing() {
+    let event = "BEGIN:VEVENT\r\nSUMMARY:Tea\r\nDTSTART:20260501T080000Z\r\nEND:VEVENT";
+    assert_eq!(refusal(&calendar(&["METHOD:CANCEL", event])), (4, "it is cancelled (METHOD:CANCEL)".to_owned()));
+}
+
+#[test]
+fn long_texts_are_cut() {
+    let summary = format!("SUMMARY:{}", "ü".repeat(201));
+    let description = format!("DESCRIPTION:{}", "ü".repeat(2_001));
+    let lines = ["BEGIN:VEVENT", "UID:1", "DTSTART:20260501T080000Z", &summary, &description, "END:VEVENT"];
+    let import = read_text(&calendar(&lines));
+    let entry = &import.entries[0];
+    assert_eq!((entry.title.as_deref(), entry.message.as_str()), (Some(&*"ü".repeat(200)), &*"ü".repeat(2_000)));
+    let notes =
+        [note(6, "1", "the heading was cut to 200 characters"), note(7, "1", "the text was cut to 2,000 characters")];
+    assert_eq!(import.notes, notes);
+}
+
+#[test]
+fn a_text_without_a_heading_has_no_title() {
+    let lines = ["BEGIN:VEVENT", "DTSTART:20260501T080000Z", "DESCRIPTION:Only\\nthis", "END:VEVENT"];
+    let entry = only(&calendar(&lines));
+    assert_eq!((entry.title, entry.message.as_str()), (None, "Only\nthis"));
+}
+
+#[test]
+fn a_fold_inside_a_character_is_undone() {
+    let text = event(&["DTSTART:20260501T080000Z", "DESCRIPTION:Gr|üße"]);
+    let (before, after) = text.split_once("|ü").expect("a mark");
+    let file = [before.as_bytes(), b"\xc3\r\n \xbc", after.as_bytes()].concat();
+    let import = read(&file, DEFAULT);
+    assert_eq!(import.entries[0].message, "Grüße");
+    assert_eq!(import.notes, []);
+}
+
+#[test]
+fn a_file_may_have_a_mark_other_line_ends_and_no_calendar_around() {
+    let text = event(&["DTSTART:20260501T080000Z", "DESCRIPTION:One\r\n  two"]);
+    let expected = only(&text);
+    for other in [format!("\u{feff}{text}"), text.replace("\r\n", "\n"), text.replace('\n', "")] {
+        assert_eq!(only(&other), expected);
+    }
+    let stray = "BEGIN:VEVENT\nUID:1\nSUMMARY:Tea\nDTSTART:20260501T080000Z\nEND:VEVENT";
+    assert_eq!(only(stray), entry(1, "1", "2026-05-01T08:00:00Z", "UTC", "Tea"));
+}
+
+#[test]
+fn a_text_in_another_encoding_is_taken_and_told_of() {
+    let text = event(&["DTSTART:20260501T080000Z", "DESCRIPTION:Gr|e"]);
+    let (before, after) = text.split_once('|').expect("a mark");
+    let import = read(&[before.as_bytes(), b"\xfc\xdf", after.as_bytes()].concat(), DEFAULT);
+    assert_eq!(import.entries[0].message, "Gr\u{fffd}\u{fffd}e");
+    let text = "DESCRIPTION is not written in UTF-8: some of its characters are lost".to_owned();
+    assert_eq!(import.notes, [Note { line: 7, uid: None, text }]);
+}
+
+#[test]
+fn what_is_no_calendar_is_refused() {
+    for (text, reason) in [
+        ("", "it is no calendar: there is no BEGIN:VCALENDAR in it"),
+        ("\r\n\r\n", "it is no calendar: there is no BEGIN:VCALENDAR in it"),
+    ] {
+        assert_eq!(refusal(text), (1, reason.to_owned()));
+    }
+    let import = read_text(&"<html>\n".repeat(100_000));
+    assert_eq!((import.entries.len(), import.refused.len()), (0, 101));
+    assert!(import.refused[100].reason.ends_with("such lines after it are not told of"));
+}
+
+#[test]
+fn an_entry_after_the_thousandth_is_refused() {
+    let event = "BEGIN:VEVENT\r\nSUMMARY:Tea\r\nDTSTART:20260501T080000Z\r\nEND:VEVENT\r\n";
+    let import = read_text(&calendar(&[&event.repeat(1_002)]));
+    assert_eq!((import.entries.len(), import.refused.len()), (1_000, 2));
+    assert_eq!(
+        (import.refused[0].line, import.refused[0].reason.as_str()),
+        (4_003, "the file has more than 1,000 entries")
+    );
+}
+
+#[test]
+fn what_lies_too_deep_is_passed_over() {
+    let text =
+        event(&["DTSTART:20260501T080000Z", &"BEGIN:X-DEEP\r\n".repeat(50_000), &"END:X-DEEP\r\n".repeat(50_000)]);
+    let import = read_text(&text);
+    assert_eq!(import.entries, [entry(3, "1", "2026-05-01T08:00:00Z", "UTC", "Something")]);
+    assert_eq!(import.refused[0].reason, "line 13 begins a component that lies too deep in others");
+}

@@ -1,0 +1,197 @@
+//! A zone's offsets as a VTIMEZONE (RFC 5545 §3.6.5), for products that do not know its name.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc, Weekday};
+use chrono_tz::{OffsetComponents, OffsetName, Tz};
+
+use super::write::{Lines, basic};
+
+/// In 28 years every date falls on every day of the week, so that a rule that fits them all is the zone's.
+const RULE_YEARS: i32 = 28;
+/// The database ends with 2099.
+const LAST_YEAR: i32 = 2099;
+/// Before this, zones have their local mean time, which does not change.
+const FIRST_YEAR: i32 = 1850;
+
+/// A period of one offset.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Observance {
+    is_summer: bool,
+    from_seconds: i32,
+    to_seconds: i32,
+    /// What people call it; the database has no name for some.
+    name: Option<String>,
+}
+
+/// Writes a zone for times from `first` on. Its yearly changes are written as rules, which have no end; others as single
+/// dates, up to years after `last`.
+pub(super) fn write(lines: &mut Lines, zone: Tz, first: DateTime<Utc>, last: DateTime<Utc>) {
+    let until = (last.year() + RULE_YEARS).min(LAST_YEAR);
+    lines.component("VTIMEZONE", |lines| {
+        lines.property("TZID", &[], zone.name());
+        lines.property("X-LIC-LOCATION", &[], zone.name());
+        let since = first.checked_sub_days(Days::new(1)).filter(|it| it.year() > 0).unwrap_or(first);
+        let at_first = observed(zone, since);
+        let local = (since + TimeDelta::seconds(at_first.to_seconds.into())).naive_utc();
+        observance(lines, &at_first, &[local], None);
+        for (kind, onsets) in changes(zone, since, until) {
+            let (single, yearly) = onsets.split_at(yearly_from(&onsets, until));
+            if !single.is_empty() {
+                observance(lines, &kind, single, None);
+            }
+            if !yearly.is_empty() {
+                observance(lines, &kind, yearly, Rule::of(yearly));
+            }
+        }
+    });
+}
+
+fn observance(lines: &mut Lines, kind: &Observance, onsets: &[NaiveDateTime], rule: Option<Rule>) {
+    let Some((first, others)) = onsets.split_first() else { return };
+    lines.component(if kind.is_summer { "DAYLIGHT" } else { "STANDARD" }, |lines| {
+        lines.property("DTSTART", &[], basic(*first));
+        lines.property("TZOFFSETFROM", &[], offset(kind.from_seconds));
+        lines.property("TZOFFSETTO", &[], offset(kind.to_seconds));
+        if let Some(name) = &kind.name {
+            lines.property("TZNAME", &[], name.as_str());
+        }
+        if let Some(rule) = rule {
+            lines.property("RRULE", &[], rule.text());
+        } else if !others.is_empty() {
+            lines.property("RDATE", &[], others.iter().copied().map(basic).collect::<Vec<_>>().join(","));
+        }
+    });
+}
+
+fn offset(seconds: i32) -> String {
+    let (sign, of_day) = (if seconds < 0 { '-' } else { '+' }, seconds.abs());
+    let (hours, minutes, seconds) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
+    let seconds = if seconds == 0 { String::new() } else { format!("{seconds:02}") };
+    format!("{sign}{hours:02}{minutes:02}{seconds}")
+}
+
+/// What is observed at an instant, as if it had been so before.
+fn observed(zone: Tz, at: DateTime<Utc>) -> Observance {
+    let offset = zone.offset_from_utc_datetime(&at.naive_utc());
+    let seconds = offset.fix().local_minus_utc();
+    Observance {
+        is_summer: offset.dst_offset() != TimeDelta::zero(),
+        from_seconds: seconds,
+        to_seconds: seconds,
+        name: offset.abbreviation().map(str::to_owned),
+    }
+}
+
+/// The onsets of each observance after `since`, in local time from before each (RFC 5545 §3.6.5).
+fn changes(zone: Tz, since: DateTime<Utc>, until: i32) -> BTreeMap<Observance, Vec<NaiveDateTime>> {
+    let mut changes: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    let earliest = NaiveDate::from_ymd_opt(FIRST_YEAR, 1, 1).unwrap_or_default().and_time(Default::default()).and_utc();
+    let mut at = since.max(earliest);
+    let mut before = observed(zone, at);
+    while at.year() <= until {
+        let next = at + TimeDelta::days(1);
+        let after = observed(zone, next);
+        if after != before {
+            let onset = onset(zone, at, next, &before);
+            let local = (onset + TimeDelta::seconds(before.to_seconds.into())).naive_utc();
+            let kind = Observance { from_seconds: before.to_seconds, ..after.clone() };
+            changes.entry(kind).or_default().push(local);
+        }
+        (at, before) = (next, after);
+    }
+    changes
+}
+
+/// The first second, after `low` and not after `high`, at which something else is observed than `before`.
+fn onset(zone: Tz, mut low: DateTime<Utc>, mut high: DateTime<Utc>, before: &Observance) -> DateTime<Utc> {
+    while high - low > TimeDelta::seconds(1) {
+        let middle = low + TimeDelta::seconds((high - low).num_seconds() / 2);
+        if observed(zone, middle) == *before {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    high
+}
+
+/// Where the onsets begin that one rule yields; their end if none yields the last.
+fn yearly_from(onsets: &[NaiveDateTime], until: i32) -> usize {
+    let goes_on = onsets.last().is_some_and(|last| last.year() >= until - 1);
+    let enough = usize::try_from(RULE_YEARS).unwrap_or(usize::MAX);
+    if !goes_on {
+        return onsets.len();
+    }
+    // Fitting is monotonic: what does not fit a part does not fit more.
+    let from = (0..onsets.len()).rev().take_while(|from| onsets.get(*from..).is_some_and(|it| Rule::of(it).is_some()));
+    from.last().filter(|from| onsets.len() - from >= enough).unwrap_or(onsets.len())
+}
+
+/// A yearly rule for a change of the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Rule {
+    month: u32,
+    weekday: Weekday,
+    day: Day,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Day {
+    /// The last such day of the week in the month.
+    Last,
+    /// The first such day of the week from this day of the month on.
+    From(u32),
+}
+
+impl Rule {
+    /// The rule that yields all of these, one in each year.
+    fn of(onsets: &[NaiveDateTime]) -> Option<Self> {
+        let first = onsets.first()?;
+        let alike = |it: &NaiveDateTime| {
+            (it.month(), it.weekday(), it.time()) == (first.month(), first.weekday(), first.time())
+        };
+        let is_yearly = onsets.windows(2).all(|pair| matches!(pair, [one, next] if next.year() == one.year() + 1));
+        if !is_yearly || !onsets.iter().all(alike) {
+            return None;
+        }
+        let (earliest, latest) = (onsets.iter().map(Datelike::day).min()?, onsets.iter().map(Datelike::day).max()?);
+        let day = if onsets.iter().all(|it| is_in_last_week(it.date())) {
+            Day::Last
+        } else if latest - earliest < 7 {
+            // Of the weeks that have them all, the one that begins as rules mostly do.
+            Day::From(if latest <= earliest.div_ceil(7) * 7 { (earliest - 1) / 7 * 7 + 1 } else { earliest })
+        } else {
+            return None;
+        };
+        Some(Self { month: first.month(), weekday: first.weekday(), day })
+    }
+
+    fn text(self) -> String {
+        let weekday = match self.weekday {
+            Weekday::Mon => "MO",
+            Weekday::Tue => "TU",
+            Weekday::Wed => "WE",
+            Weekday::Thu => "TH",
+            Weekday::Fri => "FR",
+            Weekday::Sat => "SA",
+            Weekday::Sun => "SU",
+        };
+        let month = self.month;
+        match self.day {
+            Day::Last => format!("FREQ=YEARLY;BYMONTH={month};BYDAY=-1{weekday}"),
+            Day::From(day) if day % 7 == 1 && day < 28 => {
+                format!("FREQ=YEARLY;BYMONTH={month};BYDAY={}{weekday}", day / 7 + 1)
+            }
+            Day::From(day) => {
+                let days: Vec<_> = (day..day + 7).map(|it| it.to_string()).collect();
+                format!("FREQ=YEARLY;BYMONTH={month};BYMONTHDAY={};BYDAY={weekday}", days.join(","))
+            }
+        }
+    }
+}
+
+fn is_in_last_week(date: NaiveDate) -> bool {
+    let next_month = date.with_day(1).and_then(|it| it.checked_add_months(Months::new(1)));
+    next_month.is_some_and(|next| (next - date).num_days() <= 7)
+}
