@@ -107,8 +107,8 @@ pub(super) struct DeliveryAnswer {
 pub(super) struct Deliveries {
     /// Newest first.
     notifications: Vec<DeliveryAnswer>,
-    /// Where the next part begins, if there is one. With filters a part may be shorter than what was asked for, even empty,
-    /// and not be the last one: no more than 2,000 deliveries are looked through for it.
+    /// Where the next part begins, if there is one. With filters a part may be shorter than what was asked for, even
+    /// empty, and not be the last one: no more than 2,000 deliveries are looked through for it.
     next_cursor: Option<String>,
 }
 

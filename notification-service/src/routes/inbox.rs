@@ -1,5 +1,5 @@
-//! What of it was read: `GET /notifications/unread-count`, `POST /notifications/{id}/read` and `…/unread`, and
-//! `POST /notifications/read` for all. An `{id}` is an occurrence's or that of one of its deliveries: what is read is always
+//! What of it was read: `GET /notifications/unread-count`, `POST /notifications/{id}/read` and `…/unread`, and `POST
+//! /notifications/read` for all. An `{id}` is an occurrence's or that of one of its deliveries: what is read is always
 //! the occurrence, for every device and the mailbox at once.
 
 use axum::{
@@ -28,7 +28,8 @@ use crate::store::inbox;
 pub(super) struct Unread {
     /// Counted among the newest 2,000 deliveries, and of what was marked as unread.
     unread: i64,
-    /// There, and `true`, when there are older deliveries that no `POST /notifications/read` covers: they were not counted.
+    /// There, and `true`, when there are older deliveries that no `POST /notifications/read` covers: they were not
+    /// counted.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     or_more: bool,
@@ -45,8 +46,8 @@ impl From<inbox::Unread> for Unread {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(example = json!(examples::read_all()))]
 pub(super) struct ReadAll {
-    /// What was first sent until then, such as the `finishedAt` of the newest delivery that was shown; all until now when it
-    /// is left out or lies ahead. RFC 3339 with an offset.
+    /// What was first sent until then, such as the `finishedAt` of the newest delivery that was shown; all until now
+    /// when it is left out or lies ahead. RFC 3339 with an offset.
     up_to: Option<DateTime<Utc>>,
 }
 

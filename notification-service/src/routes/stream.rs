@@ -1,8 +1,8 @@
 //! `GET /notifications/stream`: the caller's deliveries as they come to a state, by server-sent events.
 //!
 //! Each stream asks the database, once a [`PERIOD`], whether anything happened (`store::changes` says how it is found):
-//! whichever replica recorded it, and at no cost to the recording. The streams of a process share a few connections, and a page is
-//! read only when the client has taken the one before: a slow client holds one page and nothing grows.
+//! whichever replica recorded it, and at no cost to the recording. The streams of a process share a few connections,
+//! and a page is read only when the client has taken the one before: a slow client holds one page and nothing grows.
 
 mod cursor;
 mod places;
@@ -58,11 +58,12 @@ struct Following {
 
 /// Follow what is sent to the caller
 ///
-/// Server-sent events. `unread`: how many occurrences are not read, at first and whenever it is another number. `delivery`: a delivery, as
-/// `GET /notifications` shows it, each time it came to a state (`sent`, `failed`, `suppressed`, `deferred`). With
-/// `Last-Event-ID`, the `id` of an event, the stream goes on after it, on any replica and up to 7 days later: nothing is left
-/// out and nothing is told twice; of a delivery that came to several states meanwhile, the last is told. A comment every 15 seconds keeps
-/// the connection. A stream ends after an hour, or when its process does: connect again.
+/// Server-sent events. `unread`: how many occurrences are not read, at first and whenever it is another number.
+/// `delivery`: a delivery, as `GET /notifications` shows it, each time it came to a state (`sent`, `failed`,
+/// `suppressed`, `deferred`). With `Last-Event-ID`, the `id` of an event, the stream goes on after it, on any replica
+/// and up to 7 days later: nothing is left out and nothing is told twice; of a delivery that came to several states
+/// meanwhile, the last is told. A comment every 15 seconds keeps the connection. A stream ends after an hour, or when
+/// its process does: connect again.
 #[utoipa::path(
     get,
     path = "/notifications/stream",
@@ -158,7 +159,8 @@ impl Following {
         }
     }
 
-    /// Reads what came; when nothing did, moves on to where the look was, and counts the unread if that may have changed.
+    /// Reads what came; when nothing did, moves on to where the look was, and counts the unread if that may have
+    /// changed.
     async fn advance(&mut self) -> Result<Option<Unread>, sqlx::Error> {
         let Ok(_connection) = self.api.streams.connection().await else { return Ok(None) };
         let Cursor { position, floor } = self.cursor;

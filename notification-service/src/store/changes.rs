@@ -3,21 +3,23 @@
 //! # What tells the order
 //!
 //! The transaction that wrote a row as it is now is in the row already: its system column `xmin`. It is exact whichever
-//! statement wrote the row, and it costs the ledger nothing. It has 32 bits and is widened by the distance to the snapshot's;
-//! rows of a user's last days are never 2³¹ transactions apart. A page stops short of the oldest transaction that is still
-//! open, so that none that commits late is passed over.
+//! statement wrote the row, and it costs the ledger nothing. It has 32 bits and is widened by the distance to the
+//! snapshot's; rows of a user's last days are never 2³¹ transactions apart. A page stops short of the oldest
+//! transaction that is still open, so that none that commits late is passed over; one that somebody leaves open delays
+//! streams and loses nothing.
 //!
 //! # What finds the rows
 //!
-//! An index of its own, on the user and the time of the end, was measured and refused: each delivery would be written in one
-//! more place at random, whether anybody watches or not (40,000 deliveries on a table of a million, inserted and ended in
-//! batches of 500: about a tenth more time, up to a third more log after a checkpoint). A notification from a trigger would wake every
-//! stream all the time, and be taken by one transaction after another. `deliveries_by_user` is there anyway. A stream therefore
-//! carries a *floor*: no delivery of its user below it can change any more, for all of them were at their end, for every
-//! transaction to see, when the position was taken. A look costs the rows above the floor, those of the last minutes and of what waits since then:
-//! a few tenths of a millisecond, 3,000 a second on two connections. Writers spend nothing on it: no column, no index, no
-//! trigger. (The ledger's fill factor does not help verdicts, by the way: `next_attempt_at` and `state` belong to `deliveries_waiting`, so
-//! that none of them is a HOT update, and each index is written again by each.)
+//! An index of its own, on the user and the time of the end, was measured and refused: each delivery would be written
+//! in one more place at random, whether anybody watches or not (40,000 deliveries on a table of a million, inserted and
+//! ended in batches of 500: about a tenth more time, up to a third more log after a checkpoint). A notification from a
+//! trigger would wake every stream all the time, and be taken by one transaction after another. `deliveries_by_user` is
+//! there anyway. A stream therefore carries a *floor*: no delivery of its user below it can change any more, for all of
+//! them were at their end, for every transaction to see, when the position was taken. A look costs the rows above the
+//! floor, those of the last minutes and of what waits since then: a few tenths of a millisecond, 3,000 a second on two
+//! connections. Writers spend nothing on it: no column, no index, no trigger. (The ledger's fill factor does not help
+//! verdicts, by the way: `next_attempt_at` and `state` belong to `deliveries_waiting`, so that none of them is a HOT
+//! update, and each index is written again by each.)
 
 use shared::contract::SendData;
 use sqlx::{PgExecutor, types::Json};

@@ -1,8 +1,8 @@
 //! A user's deliveries, newest first: what they said, what became of them, and when their occurrence was read.
 //!
-//! Every statement begins with a range of `deliveries_by_user`, and with nothing but it: a user's page costs what that user's
-//! own rows cost. A filter is looked for in a window of [`WINDOW`] of them, so that one that lets nothing through ends as well;
-//! the page is then shorter and the cursor leads on.
+//! Every statement begins with a range of `deliveries_by_user`, and with nothing but it: a user's page costs what that
+//! user's own rows cost. A filter is looked for in a window of [`WINDOW`] of them, so that one that lets nothing
+//! through ends as well; the page is then shorter and the cursor leads on.
 
 use chrono::{DateTime, Utc};
 use shared::contract::{Channel, DeliveryState, SendData};
@@ -76,8 +76,8 @@ pub struct Page {
 }
 
 /// Reads the deliveries that `$scope` chooses (a list of common table expressions, the last of them `scope`), in the
-/// order that `$rest` says. `$1` is their user. A dispatch is looked up for each row: as a plain join, a filter on it could
-/// be planned as a walk through everybody's.
+/// order that `$rest` says. `$1` is their user. A dispatch is looked up for each row: as a plain join, a filter on it
+/// could be planned as a walk through everybody's.
 macro_rules! deliveries {
     ($scope:tt, $rest:tt, $($argument:expr),+ $(,)?) => {
         sqlx::query!(
@@ -148,8 +148,9 @@ pub async fn of_user(
 ) -> Result<Page, sqlx::Error> {
     let before = before.unwrap_or(Uuid::max());
     let window_end = if filter.lets_all_through() { None } else { window_end(pool, user_id, before).await? };
-    // One more than is given tells whether there are more.
-    let scan = if filter.lets_all_through() { limit + 1 } else { WINDOW };
+    // One more than is given tells whether there are more. With a filter the window's end is the bound: a number would,
+    // were something new to come now, leave out as much at that end.
+    let scan = filter.lets_all_through().then_some(limit + 1);
     let mut rows = deliveries!(
         "scope as materialized (
              select it.*, 0::bigint as xid from deliveries as it

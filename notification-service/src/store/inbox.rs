@@ -1,8 +1,8 @@
-//! What a user has read. An occurrence is one thing to read, however many devices and mailboxes it went to; it is there to
-//! be read once one of them was sent to (it *arrived*).
+//! What a user has read. An occurrence is one thing to read, however many devices and mailboxes it went to; it is there
+//! to be read once one of them was sent to (it *arrived*).
 //!
-//! Reading all is one row, whatever it covers; a mark on one occurrence counts more. Nothing is written that changes nothing:
-//! a repeat leaves the times, and the revision that streams watch, as they are.
+//! Reading all is one row, whatever it covers; a mark on one occurrence counts more. Nothing is written that changes
+//! nothing: a repeat leaves the times, and the revision that streams watch, as they are.
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use sqlx::PgExecutor;
@@ -91,8 +91,8 @@ pub async fn mark_unread(executor: impl PgExecutor<'_>, user_id: &str, occurrenc
     Ok(())
 }
 
-/// Marks as read what arrived up to a time, or until now. A reading that would cover nothing new is not kept, so that there
-/// are no more of them than things that were read.
+/// Marks as read what arrived up to a time, or until now. A reading that would cover nothing new is not kept, so that
+/// there are no more of them than things that were read.
 ///
 /// # Errors
 /// When the statement fails.

@@ -122,7 +122,8 @@ async fn a_burst_is_told_whole_and_once_over_any_number_of_connections() {
         }
     }
     let mut expected: Vec<_> = dues.iter().map(|due| due.send.occurrence_id.to_string()).collect();
-    (told.sort_unstable(), expected.sort_unstable());
+    told.sort_unstable();
+    expected.sort_unstable();
     assert_eq!(told, expected);
     let mut rest = Stream::open(&service, "ada", Some(&last)).await;
     assert_eq!(rest.expect("unread").await.data, json!({"unread": 250}), "and nothing again");

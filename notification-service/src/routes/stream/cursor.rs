@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use crate::store::changes::Position;
 
-/// A delivery is seen by others at the latest so long after the time in its id: its transaction takes 30 s at most, and the
-/// clocks of replicas may differ.
+/// A delivery is seen by others at the latest so long after the time in its id: its transaction takes 30 s at most, and
+/// the clocks of replicas may differ.
 const LATE: Duration = Duration::from_secs(5 * 60);
 /// How far a stream goes back.
 const REACH: Duration = Duration::from_secs(7 * 24 * 60 * 60);
