@@ -60,10 +60,11 @@ struct Following {
 ///
 /// Server-sent events. `unread`: how many occurrences are not read, at first and whenever it is another number.
 /// `delivery`: a delivery, as `GET /notifications` shows it, each time it came to a state (`sent`, `failed`,
-/// `suppressed`, `deferred`). With `Last-Event-ID`, the `id` of an event, the stream goes on after it, on any replica
-/// and up to 7 days later: nothing is left out and nothing is told twice; of a delivery that came to several states
-/// meanwhile, the last is told. A comment every 15 seconds keeps the connection. A stream ends after an hour, or when
-/// its process does: connect again.
+/// `suppressed`, `deferred`). A stream begins now; what came in the moments before may be among the first that it tells.
+/// With `Last-Event-ID`, the `id` of an event, it goes on after that event, on any replica and up to 7 days later:
+/// nothing is left out and nothing is told twice; of a delivery that came to several states meanwhile, the last is told.
+/// A comment every 15 seconds keeps the connection. A stream ends after an hour, or when its process does: connect
+/// again.
 #[utoipa::path(
     get,
     path = "/notifications/stream",
