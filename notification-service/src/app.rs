@@ -23,7 +23,7 @@ use crate::{
     consumer::Intake,
     housekeeping,
     lanes::Engine,
-    routes::{self, Api},
+    routes::{self, Api, Streams},
     store::MIGRATOR,
 };
 
@@ -44,6 +44,7 @@ pub struct App {
     addresses: (SocketAddr, SocketAddr),
     pool: PgPool,
     router: Router,
+    streams: Streams,
     work: Work,
 }
 
@@ -75,11 +76,13 @@ impl App {
         let (relay, handoff) = Relay::new(pool.clone(), bus.clone(), config.bus.event_topic.clone());
         let engine = Engine::build(&config, pool.clone(), Arc::clone(&clock), handoff.clone()).await?;
         let started = Started::default();
+        let streams = Streams::default();
         let shared = Api {
             pool: pool.clone(),
             clock: Arc::clone(&clock),
             handoff: handoff.clone(),
             fcm: engine.fcm(),
+            streams: streams.clone(),
             started: started.clone(),
         };
         let router = api(routes::router(shared), Authenticator::new(config.auth)?, &config.api);
@@ -92,7 +95,7 @@ impl App {
         };
         let queue = config.bus.notification_queue;
         let work = Work { pool: pool.clone(), clock, bus, queue, handoff, relay, engine, started, startup };
-        Ok(Self { rest, admin, addresses, pool, router, work })
+        Ok(Self { rest, admin, addresses, pool, router, streams, work })
     }
 
     /// Where the REST API listens.
@@ -119,7 +122,9 @@ impl App {
         let readiness = self.work.started.check(readiness);
         let admin = tokio::spawn(serve(self.admin, admin::routes(readiness), ended.clone()));
         let work = tokio::spawn(self.work.run(shutdown.clone(), answered.clone()));
-        let served = serve(self.rest, self.router, shutdown).await;
+        // Streams have no end of their own; the drain must not wait for them.
+        let (served, ()) =
+            tokio::join!(serve(self.rest, self.router, shutdown.clone()), self.streams.end_with(&shutdown));
         answered.cancel();
         work.await.context("the work beside the API ended unexpectedly")?;
         self.pool.close().await;

@@ -2,8 +2,11 @@
 
 mod answer;
 mod devices;
+mod examples;
 mod history;
+mod inbox;
 mod register;
+mod stream;
 
 use std::sync::Arc;
 
@@ -16,6 +19,8 @@ use shared::{
 use sqlx::PgPool;
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub use stream::Streams;
 
 use crate::{channels::fcm::Fcm, clock::DbClock};
 
@@ -30,6 +35,8 @@ pub struct Api {
     pub handoff: Handoff,
     /// The provider that knows tokens.
     pub fcm: Arc<Fcm>,
+    /// The streams that are open.
+    pub streams: Streams,
     /// Whether the schema is there.
     pub started: Started,
 }
@@ -38,7 +45,7 @@ pub struct Api {
 #[openapi(
     info(
         title = "notification-service",
-        description = "Devices and deliveries: register the devices that reminders are pushed to, and see what became of each delivery.\n\n\
+        description = "Devices and deliveries: register the devices that reminders are pushed to, see what became of each delivery, and keep an inbox of them.\n\n\
             The caller is identified by the gateway's `X-Authenticated-Userid` and `X-Consumer-Username`, or by a bearer token, as the installation is configured. \
             Every POST takes an `Idempotency-Key`: the same key with the same body gives the first answer again for 24 hours.",
     ),
@@ -67,4 +74,9 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(devices::list))
         .routes(routes!(devices::remove))
         .routes(routes!(history::list))
+        .routes(routes!(inbox::unread_count))
+        .routes(routes!(inbox::read_all))
+        .routes(routes!(inbox::read))
+        .routes(routes!(inbox::unread))
+        .routes(routes!(stream::stream))
 }

@@ -1,8 +1,10 @@
 //! All SQL of the service. The devices database is its own; the tables of the outbox and of idempotency keys are used
 //! through `shared`.
 
+pub mod changes;
 pub mod devices;
 pub mod history;
+pub mod inbox;
 pub mod intake;
 pub mod ledger;
 

@@ -1,17 +1,23 @@
 //! `GET /notifications`.
 
+use std::collections::BTreeMap;
+
 use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use shared::http::{ApiError, ErrorBody, Identity, Params};
+use shared::{
+    contract::{Channel, DeliveryState, ItemId, NotifyContent, SendData},
+    http::{ApiError, ErrorBody, Identity, Params},
+};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::{
     Api,
     answer::{optional_time, time},
+    examples,
 };
-use crate::store::history::{self, HistoryRow};
+use crate::store::history::{self, Filter, HistoryRow};
 
 const DEFAULT_LIMIT: i64 = 20;
 const MAX_LIMIT: i64 = 100;
@@ -24,14 +30,25 @@ pub(super) struct Query {
     /// How many to give.
     #[param(minimum = 1, maximum = 100, default = 20)]
     limit: Option<i64>,
-    /// The `nextCursor` of the part before.
+    /// The `nextCursor` of the part before, with the same filters: stable while new ones are made.
     cursor: Option<String>,
+    /// Only those in this state.
+    #[param(inline)]
+    state: Option<DeliveryState>,
+    /// Only those on this channel.
+    #[param(inline)]
+    channel: Option<Channel>,
+    /// Only those of this item, such as a reminder.
+    #[param(value_type = Option<String>, max_length = 64)]
+    item_id: Option<ItemId>,
+    /// `true`: only those whose occurrence was sent on some way and was not read; `false`: only the others.
+    unread: Option<bool>,
 }
 
 /// One delivery: an occurrence, on a channel, to a device or the mailbox.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-#[schema(as = Delivery)]
+#[schema(as = Delivery, example = json!(examples::delivery()))]
 pub(super) struct DeliveryAnswer {
     /// Its id.
     id: String,
@@ -42,6 +59,20 @@ pub(super) struct DeliveryAnswer {
     source: String,
     /// The item it belongs to, such as the reminder.
     item_id: String,
+    /// What it reminds of: its date, which may lie after the time of delivery.
+    #[serde(serialize_with = "time")]
+    date: DateTime<Utc>,
+    /// A short heading.
+    title: Option<String>,
+    /// The text.
+    message: String,
+    /// What a tap opens.
+    url: Option<String>,
+    /// The client's own pairs.
+    data: BTreeMap<String, String>,
+    /// When its occurrence was read; the deliveries of one occurrence share it. `null` while it is unread.
+    #[serde(serialize_with = "optional_time")]
+    read_at: Option<DateTime<Utc>>,
     /// `push` or `email`.
     #[schema(example = "push")]
     channel: String,
@@ -61,7 +92,7 @@ pub(super) struct DeliveryAnswer {
     /// When the first attempt began.
     #[serde(serialize_with = "optional_time")]
     first_attempt_at: Option<DateTime<Utc>>,
-    /// While it is pending: when it is tried again at the latest.
+    /// While it is pending or deferred: when it is tried again at the latest.
     #[serde(serialize_with = "optional_time")]
     next_attempt_at: Option<DateTime<Utc>>,
     /// When it came to its end; of `sent`: when the provider accepted it.
@@ -72,20 +103,29 @@ pub(super) struct DeliveryAnswer {
 /// A part of the caller's deliveries.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(example = json!(examples::deliveries()))]
 pub(super) struct Deliveries {
     /// Newest first.
     notifications: Vec<DeliveryAnswer>,
-    /// Where the next part begins, if there is one.
+    /// Where the next part begins, if there is one. With filters a part may be shorter than what was asked for, even
+    /// empty, and not be the last one: no more than 2,000 deliveries are looked through for it.
     next_cursor: Option<String>,
 }
 
 impl From<HistoryRow> for DeliveryAnswer {
     fn from(row: HistoryRow) -> Self {
+        let SendData { date, content: NotifyContent { title, message, url, data, .. }, .. } = row.send;
         Self {
             id: row.id.simple().to_string(),
             occurrence_id: row.occurrence_id.simple().to_string(),
             source: row.source,
             item_id: row.item_id,
+            date,
+            title,
+            message,
+            url,
+            data,
+            read_at: row.read_at,
             channel: row.channel,
             device_id: (!row.device_id.is_nil()).then(|| row.device_id.simple().to_string()),
             state: row.state,
@@ -100,6 +140,8 @@ impl From<HistoryRow> for DeliveryAnswer {
 }
 
 /// List what was sent to the caller, newest first
+///
+/// One entry for each delivery: a reminder on three devices and by e-mail is four deliveries of one occurrence.
 #[utoipa::path(
     get,
     path = "/notifications",
@@ -123,12 +165,11 @@ pub(super) async fn list(
         return Err(ApiError::invalid(format!("limit: must be between 1 and {MAX_LIMIT}")));
     }
     let before = query.cursor.as_deref().map(read_cursor).transpose()?;
-    // One more than is given tells whether there are more.
-    let mut rows = history::of_user(&api.pool, &identity.user_id, before, limit + 1).await?;
-    let has_more = rows.len() as i64 > limit;
-    rows.truncate(usize::try_from(limit).unwrap_or_default());
-    let next_cursor = rows.last().filter(|_| has_more).map(|last| last.id.simple().to_string());
-    Ok(Json(Deliveries { notifications: rows.into_iter().map(Into::into).collect(), next_cursor }))
+    let Query { state, channel, item_id, unread, .. } = query;
+    let filter = Filter { state, channel, item_id: item_id.map(Into::into), unread };
+    let page = history::of_user(&api.pool, &identity.user_id, &filter, before, limit).await?;
+    let next_cursor = page.next.map(|last| last.simple().to_string());
+    Ok(Json(Deliveries { notifications: page.rows.into_iter().map(Into::into).collect(), next_cursor }))
 }
 
 fn read_cursor(text: &str) -> Result<Uuid, ApiError> {

@@ -1,9 +1,9 @@
 //! `GET /notifications`.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::contract::Channel;
 
-use crate::harness::Service;
+use crate::harness::{Due, Service};
 
 #[tokio::test]
 async fn a_user_sees_what_became_of_each_delivery_and_of_nobody_elses() {
@@ -18,6 +18,9 @@ async fn a_user_sees_what_became_of_each_delivery_and_of_nobody_elses() {
     assert_eq!(delivery["itemId"], json!(due.send.item_id));
     assert_eq!((&delivery["deviceId"], &delivery["channel"]), (&json!(device), &json!("push")));
     assert_eq!((&delivery["state"], &delivery["attempts"]), (&json!("sent"), &json!(1)));
+    assert_eq!((&delivery["title"], &delivery["message"]), (&json!("Plants"), &json!("Water them")));
+    assert_eq!((&delivery["url"], &delivery["data"]), (&json!("https://example.com/plants"), &json!({})));
+    assert_eq!((&delivery["date"], &delivery["readAt"]), (&delivery["dueAt"], &json!(null)));
     assert!(delivery["finishedAt"].as_str().is_some_and(|time| time.ends_with('Z')));
     assert_eq!(service.user("bob").get("/notifications").await.body, json!({"notifications": [], "nextCursor": null}));
 }
@@ -49,6 +52,85 @@ async fn the_cursor_leads_through_all_of_it_once() {
 }
 
 #[tokio::test]
+async fn new_deliveries_do_not_move_a_cursor() {
+    let service = Service::start().await;
+    let sent = async || {
+        let due = service.due("ada", &[Channel::Push]).await;
+        service.ends(&due, Channel::Push, "suppressed").await;
+        due.id().simple().to_string()
+    };
+    let older = [sent().await, sent().await, sent().await];
+    let first = service.user("ada").get("/notifications?limit=1").await.expect(200).body;
+    sent().await;
+    let path = format!("/notifications?limit=5&cursor={}", first["nextCursor"].as_str().expect("more"));
+    let rest = service.user("ada").get(&path).await.expect(200).body;
+    assert_eq!(occurrences(&first), [older[2].as_str()]);
+    assert_eq!((occurrences(&rest), &rest["nextCursor"]), (vec![older[1].as_str(), &older[0]], &json!(null)));
+}
+
+#[tokio::test]
+async fn filters_choose_among_ones_own() {
+    let service = Service::start().await;
+    service.device("ada", "token-1").await;
+    let both = service.due("ada", &[Channel::Email, Channel::Push]).await;
+    let none = Due { email: None, ..Due::now("ada", &[Channel::Email]) };
+    service.publish(&[none.message()]).await;
+    let bobs = service.due("bob", &[Channel::Email]).await;
+    for (due, channel, state) in [
+        (&both, Channel::Email, "sent"),
+        (&both, Channel::Push, "sent"),
+        (&none, Channel::Email, "suppressed"),
+        (&bobs, Channel::Email, "sent"),
+    ] {
+        service.ends(due, channel, state).await;
+    }
+
+    let (both, none) = (both.send, none.send);
+    let of_both = format!("itemId={}", both.item_id.as_str());
+    for (query, expected) in [
+        ("state=sent", vec![both.occurrence_id; 2]),
+        ("state=suppressed&limit=1", vec![none.occurrence_id]),
+        ("channel=push", vec![both.occurrence_id]),
+        (of_both.as_str(), vec![both.occurrence_id; 2]),
+        (&format!("{of_both}&channel=email&state=sent&unread=true"), vec![both.occurrence_id]),
+        ("unread=true", vec![both.occurrence_id; 2]),
+        ("unread=false", vec![none.occurrence_id]),
+        ("state=failed", vec![]),
+        (&format!("itemId={}", bobs.send.item_id.as_str()), vec![]),
+    ] {
+        let page = service.user("ada").get(&format!("/notifications?{query}")).await.expect(200).body;
+        let expected: Vec<_> = expected.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            (occurrences(&page), &page["nextCursor"]),
+            (expected.iter().map(String::as_str).collect(), &json!(null)),
+            "{query}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_filter_that_fits_little_is_led_on_by_the_cursor() {
+    let service = Service::start().await;
+    let oldest = service.due("ada", &[Channel::Push]).await;
+    service.ends(&oldest, Channel::Push, "suppressed").await;
+    service.age().await;
+    service.write_sent("ada", 2_500).await;
+
+    let path = "/notifications?state=suppressed";
+    let first = service.user("ada").get(path).await.expect(200).body;
+    assert_eq!(first["notifications"], json!([]), "it looks through 2,000 and no more");
+    let path = format!("{path}&cursor={}", first["nextCursor"].as_str().expect("more"));
+    let second = service.user("ada").get(&path).await.expect(200).body;
+    assert_eq!(occurrences(&second), [oldest.send.occurrence_id.to_string()]);
+    assert_eq!(second["nextCursor"], json!(null));
+}
+
+fn occurrences(page: &Value) -> Vec<&str> {
+    let deliveries = page["notifications"].as_array().expect("a list");
+    deliveries.iter().map(|it| it["occurrenceId"].as_str().expect("an id")).collect()
+}
+
+#[tokio::test]
 async fn malformed_parameters_are_named() {
     let service = Service::start().await;
     for (query, field) in [
@@ -57,6 +139,10 @@ async fn malformed_parameters_are_named() {
         ("limit=x", "limit"),
         ("cursor=nonsense", "cursor"),
         ("page=2", "page"),
+        ("state=lost", "state"),
+        ("channel=pigeon", "channel"),
+        ("itemId=a%20b", "itemId"),
+        ("unread=maybe", "unread"),
     ] {
         let answer = service.user("ada").get(&format!("/notifications?{query}")).await.expect(400);
         assert!(answer.body["error"]["message"].as_str().is_some_and(|text| text.contains(field)), "{}", answer.body);

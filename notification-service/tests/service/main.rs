@@ -5,6 +5,8 @@ mod drain;
 mod faults;
 mod harness;
 mod history;
+mod inbox;
 mod openapi;
 mod sending;
 mod store;
+mod stream;

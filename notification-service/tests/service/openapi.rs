@@ -1,6 +1,7 @@
 //! The committed description of the API is that of the code, and it is what is served.
 
 use serde_json::Value;
+use shared::contract::Channel;
 
 use crate::harness::Service;
 
@@ -34,4 +35,20 @@ async fn the_example_of_a_registration_is_one_that_is_taken() {
     let description: Value = serde_json::from_str(&described()).expect("JSON");
     let example = &description["components"]["schemas"]["Registration"]["example"];
     service.user("ada").post("/device/register", example).await.expect(201);
+}
+
+#[tokio::test]
+async fn the_examples_of_the_inbox_are_as_what_is_taken_and_answered() {
+    let service = Service::start().await;
+    let due = service.due("ada", &[Channel::Email]).await;
+    service.ends(&due, Channel::Email, "sent").await;
+    let description: Value = serde_json::from_str(&described()).expect("JSON");
+    let schemas = &description["components"]["schemas"];
+    let fields = |value: &Value| value.as_object().map(|it| it.keys().cloned().collect::<Vec<_>>());
+
+    let listed = service.user("ada").get("/notifications").await.expect(200).body;
+    assert_eq!(fields(&listed), fields(&schemas["Deliveries"]["example"]));
+    assert_eq!(fields(&listed["notifications"][0]), fields(&schemas["Delivery"]["example"]));
+    let answer = service.user("ada").post("/notifications/read", &schemas["ReadAll"]["example"]).await.expect(200).body;
+    assert_eq!(fields(&answer), fields(&schemas["Unread"]["example"]));
 }

@@ -1,0 +1,212 @@
+//! What of it was read: `GET /notifications/unread-count`, `POST /notifications/{id}/read` and `…/unread`, and `POST
+//! /notifications/read` for all. An `{id}` is an occurrence's or that of one of its deliveries: what is read is always
+//! the occurrence, for every device and the mailbox at once.
+
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use shared::http::{
+    ApiError, Body, ErrorBody, Identity, PathId, Reason,
+    idempotency::{self, IdempotencyKey, Known},
+};
+use sqlx::{PgConnection, PgPool};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{Api, examples};
+use crate::store::inbox;
+
+/// How many occurrences were sent to the caller on some way and were not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(example = json!(examples::unread()))]
+pub(super) struct Unread {
+    /// Counted among the newest 2,000 deliveries, and of what was marked as unread.
+    unread: i64,
+    /// There, and `true`, when there are older deliveries that no `POST /notifications/read` covers: they were not
+    /// counted.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    or_more: bool,
+}
+
+impl From<inbox::Unread> for Unread {
+    fn from(inbox::Unread { count, or_more }: inbox::Unread) -> Self {
+        Self { unread: count, or_more }
+    }
+}
+
+/// Up to where all is read.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(example = json!(examples::read_all()))]
+pub(super) struct ReadAll {
+    /// What was first sent until then, such as the `finishedAt` of the newest delivery that was shown; all until now
+    /// when it is left out or lies ahead. RFC 3339 with an offset.
+    up_to: Option<DateTime<Utc>>,
+}
+
+/// Nothing.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({}))]
+pub(super) struct Nothing {}
+
+/// What is marked.
+enum Mark {
+    Read(Uuid),
+    Unread(Uuid),
+    AllRead(Option<DateTime<Utc>>),
+}
+
+/// Count what the caller has not read
+///
+/// A reminder that went to three devices and the mailbox is one thing to read.
+#[utoipa::path(
+    get,
+    path = "/notifications/unread-count",
+    operation_id = "countUnreadNotifications",
+    tag = "notifications",
+    responses(
+        (status = 200, description = "How many there are", body = Unread),
+        (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
+        (status = 503, description = "`UPSTREAM_UNAVAILABLE`", body = ErrorBody),
+    ),
+)]
+pub(super) async fn unread_count(State(api): State<Api>, identity: Identity) -> Result<Json<Unread>, ApiError> {
+    Ok(Json(inbox::unread(&api.pool, &identity.user_id).await?.into()))
+}
+
+/// Mark an occurrence as read
+///
+/// On every device and in the mailbox at once. It changes nothing when it is read already.
+#[utoipa::path(
+    post,
+    path = "/notifications/{id}/read",
+    operation_id = "readNotification",
+    tag = "notifications",
+    params(
+        ("id" = String, Path, description = "The occurrence's id, or the id of one of its deliveries", example = "01979a3c7e2f7c41b1d1e0a5d2c3f4a5"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters, chosen by the client for this request and its repeats"),
+    ),
+    request_body(content = Option<Nothing>, description = "Nothing, or an empty object"),
+    responses(
+        (status = 200, description = "It is read; what is still unread", body = Unread),
+        (status = 400, description = "`INVALID_REQUEST`", body = ErrorBody),
+        (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
+        (status = 404, description = "`NOT_FOUND`: the caller has no such occurrence or delivery", body = ErrorBody),
+        (status = 422, description = "`IDEMPOTENCY_KEY_REUSED`", body = ErrorBody),
+        (status = 503, description = "`UPSTREAM_UNAVAILABLE`: try again after `Retry-After`", body = ErrorBody),
+    ),
+)]
+pub(super) async fn read(
+    State(api): State<Api>,
+    identity: Identity,
+    PathId(id): PathId,
+    body: Body<Nothing>,
+) -> Result<Response, ApiError> {
+    marked(&api.pool, &identity, body.key, Mark::Read(id.ok_or_else(missing)?)).await
+}
+
+/// Mark an occurrence as unread
+///
+/// It changes nothing when it is unread already.
+#[utoipa::path(
+    post,
+    path = "/notifications/{id}/unread",
+    operation_id = "unreadNotification",
+    tag = "notifications",
+    params(
+        ("id" = String, Path, description = "The occurrence's id, or the id of one of its deliveries", example = "01979a3c7e2f7c41b1d1e0a5d2c3f4a5"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters, chosen by the client for this request and its repeats"),
+    ),
+    request_body(content = Option<Nothing>, description = "Nothing, or an empty object"),
+    responses(
+        (status = 200, description = "It is unread; how many are", body = Unread),
+        (status = 400, description = "`INVALID_REQUEST`", body = ErrorBody),
+        (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
+        (status = 404, description = "`NOT_FOUND`: the caller has no such occurrence or delivery", body = ErrorBody),
+        (status = 422, description = "`IDEMPOTENCY_KEY_REUSED`", body = ErrorBody),
+        (status = 503, description = "`UPSTREAM_UNAVAILABLE`: try again after `Retry-After`", body = ErrorBody),
+    ),
+)]
+pub(super) async fn unread(
+    State(api): State<Api>,
+    identity: Identity,
+    PathId(id): PathId,
+    body: Body<Nothing>,
+) -> Result<Response, ApiError> {
+    marked(&api.pool, &identity, body.key, Mark::Unread(id.ok_or_else(missing)?)).await
+}
+
+/// Mark all as read
+///
+/// All that was sent until `upTo`, what was marked as unread included. What comes later is unread.
+#[utoipa::path(
+    post,
+    path = "/notifications/read",
+    operation_id = "readAllNotifications",
+    tag = "notifications",
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters, chosen by the client for this request and its repeats")),
+    request_body = ReadAll,
+    responses(
+        (status = 200, description = "They are read; what is still unread", body = Unread),
+        (status = 400, description = "`INVALID_REQUEST`: a field is malformed or unknown; the message names it", body = ErrorBody),
+        (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
+        (status = 422, description = "`IDEMPOTENCY_KEY_REUSED`", body = ErrorBody),
+        (status = 503, description = "`UPSTREAM_UNAVAILABLE`: try again after `Retry-After`", body = ErrorBody),
+    ),
+)]
+pub(super) async fn read_all(
+    State(api): State<Api>,
+    identity: Identity,
+    body: Body<ReadAll>,
+) -> Result<Response, ApiError> {
+    marked(&api.pool, &identity, body.key, Mark::AllRead(body.value.up_to)).await
+}
+
+/// Makes a mark, once for each key, and answers what is unread then.
+async fn marked(
+    pool: &PgPool,
+    identity: &Identity,
+    key: Option<IdempotencyKey>,
+    mark: Mark,
+) -> Result<Response, ApiError> {
+    let mut transaction = pool.begin().await?;
+    if let Some(key) = &key
+        && let Known::Answered(replay) = idempotency::begin(&mut transaction, &identity.user_id, key).await?
+    {
+        return Ok(replay.into_response());
+    }
+    apply(&mut transaction, &identity.user_id, mark).await?;
+    let answer = Unread::from(inbox::unread(&mut *transaction, &identity.user_id).await?);
+    if let Some(key) = &key {
+        idempotency::finish(&mut transaction, &identity.user_id, key, StatusCode::OK, Some(&answer)).await?;
+    }
+    transaction.commit().await?;
+    Ok(Json(answer).into_response())
+}
+
+async fn apply(connection: &mut PgConnection, user_id: &str, mark: Mark) -> Result<(), ApiError> {
+    match mark {
+        Mark::Read(id) => {
+            let occurrence = inbox::occurrence(&mut *connection, user_id, id).await?.ok_or_else(missing)?;
+            inbox::mark_read(connection, user_id, occurrence).await?;
+        }
+        Mark::Unread(id) => {
+            let occurrence = inbox::occurrence(&mut *connection, user_id, id).await?.ok_or_else(missing)?;
+            inbox::mark_unread(connection, user_id, occurrence).await?;
+        }
+        Mark::AllRead(up_to) => inbox::read_up_to(connection, user_id, up_to).await?,
+    }
+    Ok(())
+}
+
+fn missing() -> ApiError {
+    ApiError::new(Reason::NotFound, "you have no such notification")
+}

@@ -1,0 +1,196 @@
+//! `GET /notifications/stream`: the caller's deliveries as they come to a state, by server-sent events.
+//!
+//! Each stream asks the database, once a [`PERIOD`], whether anything happened (`store::changes` says how it is found):
+//! whichever replica recorded it, and at no cost to the recording. The streams of a process share a few connections,
+//! and a page is read only when the client has taken the one before: a slow client holds one page and nothing grows.
+
+mod cursor;
+mod places;
+
+use std::{collections::VecDeque, convert::Infallible, time::Duration};
+
+use axum::{
+    extract::State,
+    http::{HeaderMap, HeaderValue},
+    response::{
+        IntoResponse,
+        sse::{Event, KeepAlive, Sse},
+    },
+};
+use futures::stream;
+use shared::http::{ApiError, ErrorBody, Identity};
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use self::{cursor::Cursor, places::Place};
+use super::{Api, examples, history::DeliveryAnswer, inbox::Unread};
+use crate::store::{
+    changes::{self, Change, Position},
+    inbox,
+};
+
+pub use places::Streams;
+
+/// How often a stream looks for what is new.
+const PERIOD: Duration = Duration::from_secs(1);
+/// How often it does while the database is away.
+const PERIOD_AWAY: Duration = Duration::from_secs(5);
+/// Deliveries read at once.
+const PAGE: i64 = 100;
+/// How long a stream lasts: then its client connects again, goes on where it was, and shows anew who it is.
+const LIFE: Duration = Duration::from_secs(60 * 60);
+
+/// One client's stream.
+struct Following {
+    api: Api,
+    user_id: String,
+    cursor: Cursor,
+    read: VecDeque<Change>,
+    /// The revision of what is read that the count was taken at; none before the first count.
+    revision: Option<i64>,
+    /// Whether something was sent since the count was taken.
+    has_arrivals: bool,
+    unread: Option<Unread>,
+    ends_at: Instant,
+    is_away: bool,
+    _place: Place,
+}
+
+/// Follow what is sent to the caller
+///
+/// Server-sent events. `unread`: how many occurrences are not read, at first and whenever it is another number.
+/// `delivery`: a delivery, as `GET /notifications` shows it, each time it came to a state (`sent`, `failed`,
+/// `suppressed`, `deferred`). A stream begins now; what came in the moments before may be among the first that it tells.
+/// With `Last-Event-ID`, the `id` of an event, it goes on after that event, on any replica and up to 7 days later:
+/// nothing is left out and nothing is told twice; of a delivery that came to several states meanwhile, the last is told.
+/// A comment every 15 seconds keeps the connection. A stream ends after an hour, or when its process does: connect
+/// again.
+#[utoipa::path(
+    get,
+    path = "/notifications/stream",
+    operation_id = "streamNotifications",
+    tag = "notifications",
+    params(("Last-Event-ID" = Option<String>, Header, description = "Goes on after this event")),
+    responses(
+        (status = 200, description = "The events", content_type = "text/event-stream", body = String, example = json!(examples::STREAM)),
+        (status = 400, description = "`INVALID_REQUEST`: `Last-Event-ID` is none of ours", body = ErrorBody),
+        (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
+        (status = 429, description = "`RATE_LIMITED`: the caller has 10 streams open", body = ErrorBody),
+        (status = 503, description = "`UPSTREAM_UNAVAILABLE`: too many streams are open, or the database is away; try again after `Retry-After`", body = ErrorBody),
+    ),
+)]
+pub(super) async fn stream(
+    State(api): State<Api>,
+    identity: Identity,
+    headers: HeaderMap,
+) -> Result<impl IntoResponse, ApiError> {
+    let place = api.streams.enter(&identity.user_id)?;
+    let last = headers.get("last-event-id").map(read_cursor).transpose()?;
+    let cursor = opened(&api, &identity.user_id, last).await?;
+    let following = Following {
+        api,
+        user_id: identity.user_id,
+        cursor,
+        read: VecDeque::new(),
+        revision: None,
+        has_arrivals: false,
+        unread: None,
+        ends_at: Instant::now() + LIFE,
+        is_away: false,
+        _place: place,
+    };
+    let events = stream::unfold(following, async |mut following| {
+        following.next().await.map(|event| (Ok::<_, Infallible>(event), following))
+    });
+    // Proxies that hold answers back until they are whole are asked not to.
+    let unbuffered = [("x-accel-buffering", HeaderValue::from_static("no"))];
+    Ok((unbuffered, Sse::new(events).keep_alive(KeepAlive::default())))
+}
+
+fn read_cursor(value: &HeaderValue) -> Result<Cursor, ApiError> {
+    let read = value.to_str().ok().and_then(|text| text.parse().ok());
+    read.ok_or_else(|| ApiError::invalid("Last-Event-ID: is none of ours"))
+}
+
+/// Where a stream begins: after the last event, or now. A position ahead of the database's is of another database, from
+/// before it was restored: such a stream begins now as well.
+async fn opened(api: &Api, user_id: &str, last: Option<Cursor>) -> Result<Cursor, ApiError> {
+    let now = api.clock.now();
+    let unknown = Position { xid: i64::MAX, id: Uuid::max() };
+    let _connection = api.streams.connection().await.map_err(ApiError::unexpected)?;
+    let look = changes::look(&api.pool, user_id, cursor::lowest(now), unknown).await?;
+    match last.filter(|last| last.position.xid <= look.horizon) {
+        Some(last) => Ok(last.within_reach(now)),
+        None => Ok(Cursor {
+            position: Position { xid: look.horizon, id: Uuid::nil() },
+            floor: cursor::floor(look.oldest_open, now),
+        }),
+    }
+}
+
+impl Following {
+    /// The next event; none at the end of the stream.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(change) = self.read.pop_front() {
+                self.cursor.position = change.position;
+                self.has_arrivals |= change.delivery.state == "sent";
+                return Some(self.event("delivery", &DeliveryAnswer::from(change.delivery)));
+            }
+            if Instant::now() >= self.ends_at {
+                return None;
+            }
+            let streams = self.api.streams.clone();
+            let advanced = tokio::select! { it = self.advance() => it, () = streams.ended() => return None };
+            if let Err(error) = &advanced
+                && !self.is_away
+            {
+                tracing::warn!(
+                    error = error as &dyn std::error::Error,
+                    "a stream of deliveries waits for the database"
+                );
+            }
+            self.is_away = advanced.is_err();
+            if let Ok(Some(unread)) = advanced {
+                return Some(self.event("unread", &unread));
+            }
+            if self.read.is_empty() {
+                self.wait().await;
+            }
+        }
+    }
+
+    /// Reads what came; when nothing did, moves on to where the look was, and counts the unread if that may have
+    /// changed.
+    async fn advance(&mut self) -> Result<Option<Unread>, sqlx::Error> {
+        let Ok(_connection) = self.api.streams.connection().await else { return Ok(None) };
+        let Cursor { position, floor } = self.cursor;
+        let now = self.api.clock.now();
+        let look = changes::look(&self.api.pool, &self.user_id, floor, position).await?;
+        if look.has_changes {
+            self.read = changes::after(&self.api.pool, &self.user_id, floor, position, PAGE).await?.into();
+            return Ok(None);
+        }
+        self.cursor = Cursor {
+            position: Position { xid: look.horizon, id: Uuid::nil() },
+            floor: cursor::floor(look.oldest_open, now),
+        };
+        if self.revision == Some(look.revision) && !self.has_arrivals {
+            return Ok(None);
+        }
+        let unread = Unread::from(inbox::unread(&self.api.pool, &self.user_id).await?);
+        (self.revision, self.has_arrivals) = (Some(look.revision), false);
+        Ok((self.unread.replace(unread) != Some(unread)).then_some(unread))
+    }
+
+    /// Waits for the next look, or the end of the process.
+    async fn wait(&self) {
+        let period = if self.is_away { PERIOD_AWAY } else { PERIOD };
+        tokio::select! { () = sleep(period) => {} () = self.api.streams.ended() => {} }
+    }
+
+    fn event(&self, name: &str, data: &impl serde::Serialize) -> Event {
+        let data = serde_json::to_string(data).unwrap_or_default();
+        Event::default().id(self.cursor.to_string()).event(name).data(data)
+    }
+}

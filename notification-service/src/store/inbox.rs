@@ -1,0 +1,179 @@
+//! What a user has read. An occurrence is one thing to read, however many devices and mailboxes it went to; it is there
+//! to be read once one of them was sent to (it *arrived*).
+//!
+//! Reading all is one row, whatever it covers; a mark on one occurrence counts more. Nothing is written that changes
+//! nothing: a repeat leaves the times, and the revision that streams watch, as they are.
+
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use sqlx::PgExecutor;
+use uuid::Uuid;
+
+use super::history::WINDOW;
+
+/// What a time in whole milliseconds leaves out.
+const REST: TimeDelta = TimeDelta::microseconds(999);
+
+/// How many occurrences arrived and were not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unread {
+    /// Among the newest [`WINDOW`] deliveries, and of what was marked unread.
+    pub count: i64,
+    /// Whether there are older deliveries which no reading covers and which were not looked at.
+    pub or_more: bool,
+}
+
+/// The occurrence that an id names, by its own id or a delivery's; none when it is not this user's.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn occurrence(executor: impl PgExecutor<'_>, user_id: &str, id: Uuid) -> Result<Option<Uuid>, sqlx::Error> {
+    let found = sqlx::query_scalar!(
+        r#"select occurrence_id as "occurrence_id!" from (
+               select occurrence_id from deliveries where user_id = $1 and id = $2
+               union all
+               select occurrence_id from deliveries where occurrence_id = $2 and user_id = $1
+           ) as named limit 1"#,
+        user_id,
+        id,
+    );
+    found.fetch_optional(executor).await
+}
+
+/// Marks an occurrence as read, now, unless it is.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn mark_read(executor: impl PgExecutor<'_>, user_id: &str, occurrence_id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "with marked as (
+             insert into inbox_marks as known (user_id, occurrence_id, read_at)
+             select $1::text, $2::uuid, now()
+             where exists (select from inbox_marks where user_id = $1 and occurrence_id = $2)
+                or not exists (
+                    select from inbox_readings where user_id = $1 and up_to >= (
+                        select min(finished_at) from deliveries where occurrence_id = $2 and state = 'sent'))
+             on conflict (user_id, occurrence_id) do update set read_at = excluded.read_at where known.read_at is null
+             returning true
+         )
+         insert into inboxes as known (user_id) select $1 where exists (select from marked)
+         on conflict (user_id) do update set revision = known.revision + 1",
+        user_id,
+        occurrence_id,
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// Marks an occurrence as unread, unless it is.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn mark_unread(executor: impl PgExecutor<'_>, user_id: &str, occurrence_id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "with marked as (
+             insert into inbox_marks as known (user_id, occurrence_id, read_at)
+             select $1::text, $2::uuid, null
+             where exists (select from inbox_marks where user_id = $1 and occurrence_id = $2)
+                or exists (
+                    select from inbox_readings where user_id = $1 and up_to >= (
+                        select min(finished_at) from deliveries where occurrence_id = $2 and state = 'sent'))
+             on conflict (user_id, occurrence_id) do update set read_at = null where known.read_at is not null
+             returning true
+         )
+         insert into inboxes as known (user_id) select $1 where exists (select from marked)
+         on conflict (user_id) do update set revision = known.revision + 1",
+        user_id,
+        occurrence_id,
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// Marks as read what arrived up to a time, or until now. A reading that would cover nothing new is not kept, so that
+/// there are no more of them than things that were read.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn read_up_to(
+    executor: impl PgExecutor<'_>,
+    user_id: &str,
+    up_to: Option<DateTime<Utc>>,
+) -> Result<(), sqlx::Error> {
+    // Clients know times in whole milliseconds: theirs covers all of its own. Before 1970 nothing arrived.
+    let up_to =
+        up_to.map(|at| at.max(DateTime::UNIX_EPOCH).trunc_subsecs(3)).and_then(|at| at.checked_add_signed(REST));
+    sqlx::query!(
+        "with bound as (select least($2::timestamptz, clock_timestamp()) as up_to),
+             covered as (select max(up_to) as up_to from inbox_readings where user_id = $1),
+             newest as (select state, finished_at from deliveries where user_id = $1 order by id desc limit $3),
+             reading as (
+                 insert into inbox_readings (user_id, up_to)
+                 select $1::text, bound.up_to from bound cross join covered
+                 where covered.up_to is null or exists (
+                     select from newest where state = 'sent' and finished_at > covered.up_to and finished_at <= bound.up_to)
+                 on conflict (user_id, up_to) do nothing
+                 returning true
+             ),
+             marked as (
+                 update inbox_marks as mark set read_at = now() from bound
+                 where mark.user_id = $1 and mark.read_at is null and exists (
+                     select from deliveries as it
+                     where it.occurrence_id = mark.occurrence_id and it.state = 'sent' and it.finished_at <= bound.up_to)
+                 returning true
+             )
+         insert into inboxes as known (user_id)
+         select $1 where exists (select from reading) or exists (select from marked)
+         on conflict (user_id) do update set revision = known.revision + 1",
+        user_id,
+        up_to,
+        WINDOW,
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// Counts what arrived and was not read, in a bounded number of steps.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn unread(executor: impl PgExecutor<'_>, user_id: &str) -> Result<Unread, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"with newest as materialized (
+               select id, occurrence_id, state, finished_at from deliveries where user_id = $1 order by id desc limit $2
+           ),
+           arrived as (select occurrence_id, min(finished_at) as at from newest where state = 'sent' group by occurrence_id),
+           covered as (select max(up_to) as up_to from inbox_readings where user_id = $1),
+           returned as (
+               select from inbox_marks as mark
+               where mark.user_id = $1 and mark.read_at is null and exists (
+                   select from deliveries as it where it.occurrence_id = mark.occurrence_id and it.state = 'sent')
+               limit $2
+           )
+           select covered.up_to as covered,
+               (select count(*) from arrived
+                where (covered.up_to is null or arrived.at > covered.up_to) and not exists (
+                    select from inbox_marks as mark where mark.user_id = $1 and mark.occurrence_id = arrived.occurrence_id)
+               ) + (select count(*) from returned) as "count!",
+               (select id from newest order by id limit 1) as oldest,
+               (select count(*) from newest) = $2 as "is_full!"
+           from covered"#,
+        user_id,
+        WINDOW,
+    )
+    .fetch_one(executor)
+    .await?;
+    let or_more = row.is_full && row.oldest.is_some_and(|oldest| !is_covered(oldest, row.covered));
+    Ok(Unread { count: row.count, or_more })
+}
+
+/// Whether a reading covers what is older than a delivery, told by the time in its id.
+fn is_covered(id: Uuid, covered: Option<DateTime<Utc>>) -> bool {
+    let made_at = id.get_timestamp().and_then(|at| {
+        let (seconds, nanoseconds) = at.to_unix();
+        DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanoseconds)
+    });
+    made_at.is_some_and(|made_at| covered.is_some_and(|covered| covered >= made_at))
+}

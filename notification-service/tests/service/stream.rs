@@ -1,0 +1,255 @@
+//! `GET /notifications/stream`.
+
+use std::time::{Duration, Instant};
+
+use notification_service::store::changes::{self, Position};
+use serde_json::{Value, json};
+use shared::contract::Channel;
+use support::eventually;
+use uuid::Uuid;
+
+use crate::harness::{Due, LIMIT, Service};
+
+/// What a stream tells, event by event.
+struct Stream {
+    response: reqwest::Response,
+    text: String,
+    /// The last count that it told.
+    unread: Value,
+}
+
+#[derive(Debug)]
+struct Told {
+    id: String,
+    event: String,
+    data: Value,
+}
+
+impl Stream {
+    async fn open(service: &Service, user: &str, last_event_id: Option<&str>) -> Self {
+        let response = service.stream(user, last_event_id).await;
+        assert_eq!(response.status(), 200);
+        Self { response, text: String::new(), unread: Value::Null }
+    }
+
+    /// The next event; none at the end of the stream.
+    async fn next(&mut self) -> Option<Told> {
+        loop {
+            if let Some((event, rest)) = self.text.split_once("\n\n") {
+                let field = |name| {
+                    event.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).map(str::to_owned)
+                };
+                let told = field("id").zip(field("event")).zip(field("data"));
+                self.text = rest.to_owned();
+                if let Some(((id, event), data)) = told {
+                    let told = Told { id, event, data: serde_json::from_str(&data).expect("JSON") };
+                    if told.event == "unread" {
+                        self.unread = told.data["unread"].clone();
+                    }
+                    return Some(told);
+                }
+                continue;
+            }
+            let chunk = tokio::time::timeout(LIMIT, self.response.chunk()).await.expect("in time").expect("bytes")?;
+            self.text.push_str(&String::from_utf8_lossy(&chunk));
+        }
+    }
+
+    /// The next delivery. Other transactions of the server may hold some back for a moment, so that a count comes first.
+    async fn delivery(&mut self) -> Told {
+        loop {
+            let told = self.next().await.expect("an event");
+            if told.event == "delivery" {
+                return told;
+            }
+        }
+    }
+
+    /// Waits for a count, with no delivery before it.
+    async fn counts(&mut self, unread: i64) {
+        while self.unread != json!(unread) {
+            self.expect("unread").await;
+        }
+    }
+
+    async fn expect(&mut self, event: &str) -> Told {
+        let told = self.next().await.expect("an event");
+        assert_eq!(told.event, event, "{told:?}");
+        told
+    }
+}
+
+async fn emailed(service: &Service, user: &str) -> Due {
+    let due = service.due(user, &[Channel::Email]).await;
+    service.ends(&due, Channel::Email, "sent").await;
+    due
+}
+
+#[tokio::test]
+async fn it_tells_the_callers_deliveries_as_the_list_shows_them_and_what_is_unread() {
+    let service = Service::start().await;
+    let mut stream = Stream::open(&service, "ada", None).await;
+    assert_eq!(stream.expect("unread").await.data, json!({"unread": 0}));
+    emailed(&service, "bob").await;
+    let due = emailed(&service, "ada").await;
+
+    let told = stream.delivery().await.data;
+    assert_eq!(told["occurrenceId"], json!(due.send.occurrence_id));
+    assert_eq!(told, service.user("ada").get("/notifications?limit=1").await.body["notifications"][0]);
+    stream.counts(1).await;
+    service.user("ada").post("/notifications/read", &json!({})).await.expect(200);
+    assert_eq!(stream.expect("unread").await.data, json!({"unread": 0}), "it was read somewhere else");
+}
+
+#[tokio::test]
+async fn it_goes_on_after_an_event_and_leaves_out_and_repeats_nothing() {
+    let mut service = Service::start().await;
+    let mut stream = Stream::open(&service, "ada", None).await;
+    let start = stream.expect("unread").await.id;
+    let before = [emailed(&service, "ada").await, emailed(&service, "ada").await];
+    let first = stream.delivery().await;
+    assert_eq!(first.data["occurrenceId"], json!(before[0].send.occurrence_id));
+    drop(stream);
+    service.stop().await;
+    service.run().await;
+    let after = emailed(&service, "ada").await;
+
+    for (id, expected) in [(&start, vec![&before[0], &before[1], &after]), (&first.id, vec![&before[1], &after])] {
+        let mut stream = Stream::open(&service, "ada", Some(id)).await;
+        for due in expected {
+            assert_eq!(stream.delivery().await.data["occurrenceId"], json!(due.send.occurrence_id));
+        }
+        stream.counts(3).await;
+    }
+}
+
+#[tokio::test]
+async fn a_burst_is_told_whole_and_once_over_any_number_of_connections() {
+    let service = Service::start().await;
+    let mut stream = Stream::open(&service, "ada", None).await;
+    let mut last = stream.expect("unread").await.id;
+    let dues: Vec<Due> = (0..250)
+        .map(|second| Due::at("ada", &[Channel::Email], chrono::Utc::now() - chrono::TimeDelta::seconds(second)))
+        .collect();
+    service.publish(&dues.iter().map(Due::message).collect::<Vec<_>>()).await;
+    let mut told = Vec::new();
+    while told.len() < 250 {
+        let event = stream.next().await.expect("an event");
+        last = event.id;
+        if event.event == "delivery" {
+            told.push(event.data["occurrenceId"].as_str().expect("an id").to_owned());
+            if told.len() % 60 == 0 {
+                stream = Stream::open(&service, "ada", Some(&last)).await;
+            }
+        }
+    }
+    let mut expected: Vec<_> = dues.iter().map(|due| due.send.occurrence_id.to_string()).collect();
+    told.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(told, expected);
+    let mut rest = Stream::open(&service, "ada", Some(&last)).await;
+    assert_eq!(rest.expect("unread").await.data, json!({"unread": 250}), "and nothing again");
+}
+
+#[tokio::test]
+async fn it_tells_each_state_that_an_old_delivery_comes_to() {
+    let service = Service::start().await;
+    let device = service.device("ada", "unavailable-1").await;
+    let due = service.due("ada", &[Channel::Push]).await;
+    eventually(LIMIT, async || service.ends(&due, Channel::Push, "pending").await.1 == 1).await;
+    service.age().await;
+    let mut stream = Stream::open(&service, "ada", None).await;
+    stream.expect("unread").await;
+    let set = async |state: &str| {
+        let statement =
+            "update deliveries set state = $1, next_attempt_at = now() + interval '1 h' where channel = 'push'";
+        sqlx::query(statement).bind(state).execute(&service.pool).await.expect("as another replica writes it");
+    };
+
+    set("deferred").await;
+    let told = stream.delivery().await;
+    assert_eq!((&told.data["state"], told.data["nextAttemptAt"].is_string()), (&json!("deferred"), true));
+    set("pending").await;
+    service.user("ada").delete(&format!("/device/remove/{device}")).await.expect(200);
+    service.hurry().await;
+    let failed = stream.delivery().await.data;
+    assert_eq!((&failed["state"], &failed["reason"]), (&json!("failed"), &json!("DEVICE_GONE")));
+    let mut resumed = Stream::open(&service, "ada", Some(&told.id)).await;
+    assert_eq!(resumed.delivery().await.data, failed);
+}
+
+#[tokio::test]
+async fn what_commits_late_is_not_passed_over() {
+    let service = Service::start().await;
+    let (late, early) = (emailed(&service, "ada").await, emailed(&service, "ada").await);
+    let nowhere = Position { xid: 0, id: Uuid::nil() };
+    let start = eventually(LIMIT, async || {
+        let look = changes::look(&service.pool, "ada", Uuid::nil(), nowhere).await.expect("a look");
+        if look.oldest_open.is_none() { Ok(look) } else { Err(look) }
+    })
+    .await;
+    let position = Position { xid: start.horizon, id: Uuid::nil() };
+    let touch = "update deliveries set attempts = attempts + 1 where occurrence_id = $1";
+    let mut open = service.pool.begin().await.expect("a transaction");
+    sqlx::query(touch).bind(late.id()).execute(&mut *open).await.expect("touched");
+    sqlx::query(touch).bind(early.id()).execute(&service.pool).await.expect("touched");
+
+    let look = changes::look(&service.pool, "ada", Uuid::nil(), position).await.expect("a look");
+    assert!(!look.has_changes, "the early one waits for the late one");
+    let ids = sqlx::query_scalar::<_, Uuid>("select id from deliveries where occurrence_id = $1").bind(early.id());
+    assert_eq!(look.oldest_open, Some(ids.fetch_one(&service.pool).await.expect("its id")), "and holds the floor");
+    open.commit().await.expect("committed");
+    let told = eventually(LIMIT, async || {
+        let told = changes::after(&service.pool, "ada", Uuid::nil(), position, 10).await.expect("changes");
+        if told.len() == 2 { Ok(told) } else { Err(told) }
+    })
+    .await;
+    assert_eq!(told.iter().map(|it| it.delivery.occurrence_id).collect::<Vec<_>>(), [late.id(), early.id()]);
+}
+
+#[tokio::test]
+async fn a_user_has_ten_and_each_that_ends_makes_room() {
+    let service = Service::start().await;
+    let mut streams = Vec::new();
+    for _ in 0..10 {
+        streams.push(Stream::open(&service, "ada", None).await);
+    }
+    let refused = service.stream("ada", None).await;
+    assert_eq!(refused.status(), 429);
+    assert!(refused.headers().contains_key("retry-after"));
+    Stream::open(&service, "bob", None).await;
+    streams.pop();
+    eventually(LIMIT, async || service.stream("ada", None).await.status() == 200).await;
+}
+
+#[tokio::test]
+async fn the_drain_ends_streams_and_does_not_wait_for_them() {
+    let mut service = Service::start().await;
+    let mut stream = Stream::open(&service, "ada", None).await;
+    stream.expect("unread").await;
+    let started = Instant::now();
+    service.stop().await;
+    assert!(started.elapsed() < Duration::from_secs(10), "it waited {:?}", started.elapsed());
+    assert!(stream.next().await.is_none(), "the stream is at its end");
+}
+
+#[tokio::test]
+async fn an_event_id_shows_nobody_anothers_deliveries() {
+    let service = Service::start().await;
+    let mut stream = Stream::open(&service, "ada", None).await;
+    let start = stream.expect("unread").await.id;
+    emailed(&service, "ada").await;
+    let mut of_bob = Stream::open(&service, "bob", Some(&start)).await;
+    assert_eq!(of_bob.expect("unread").await.data, json!({"unread": 0}));
+    assert_eq!(service.stream("bob", Some("nonsense")).await.status(), 400);
+}
+
+#[tokio::test]
+async fn an_event_id_from_before_the_database_was_restored_begins_now() {
+    let service = Service::start().await;
+    emailed(&service, "ada").await;
+    let ahead = format!("{}-{}-{}", i64::MAX, Uuid::nil().simple(), Uuid::nil().simple());
+    let mut stream = Stream::open(&service, "ada", Some(&ahead)).await;
+    let after = emailed(&service, "ada").await;
+    while stream.delivery().await.data["occurrenceId"] != json!(after.send.occurrence_id) {}
+}
