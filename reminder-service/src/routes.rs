@@ -3,6 +3,7 @@
 mod answer;
 mod body;
 mod bulk;
+mod calendar;
 mod change;
 mod create;
 mod cursor;
@@ -69,7 +70,10 @@ pub fn openapi() -> Result<String, serde_json::Error> {
 }
 
 fn described() -> OpenApiRouter<Api> {
-    let large = OpenApiRouter::new().routes(routes!(bulk::create)).layer(DefaultBodyLimit::max(bulk::MAX_BODY_BYTES));
+    let large = OpenApiRouter::new()
+        .routes(routes!(bulk::create))
+        .routes(routes!(calendar::import))
+        .layer(DefaultBodyLimit::max(bulk::MAX_BODY_BYTES));
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(create::create, list::list))
         .routes(routes!(single::get, change::post, change::patch, single::delete))
@@ -77,6 +81,7 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(occurrences::preview))
         .routes(routes!(handle::snooze))
         .routes(routes!(handle::acknowledge))
+        .routes(routes!(calendar::export))
         .routes(routes!(me::export))
         .routes(routes!(me::erase))
         .merge(large)

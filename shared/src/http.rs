@@ -15,7 +15,7 @@ mod server;
 pub use client::client;
 pub use docs::openapi_routes;
 pub use error::{ApiError, ErrorBody, ErrorDetail, Reason};
-pub use extract::{Body, Params, PathId, part};
+pub use extract::{Body, Params, PathId, RawBody, part};
 pub use identity::{Authenticator, Credentials, Identity};
 pub use layers::{ApiSettings, RequestContext, api};
 pub use server::{Listeners, serve};

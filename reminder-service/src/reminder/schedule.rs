@@ -170,6 +170,12 @@ impl TimeZone {
     }
 }
 
+impl From<TimeZone> for Tz {
+    fn from(zone: TimeZone) -> Self {
+        zone.0
+    }
+}
+
 /// Minutes after its time in which a delivery is still worth making.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExpiresAfter(i32);

@@ -10,6 +10,7 @@ use shared::{
 use utoipa::ToSchema;
 
 use super::examples;
+use crate::calendar::Entry;
 use crate::reminder::{
     Change, Channels, Details, ExpiresAfter, InvalidField, InvalidRecurrence, Link, Locale, Message, NotifyOffsets,
     Pairs, Schedule, TimeZone, Title, agree, due_date,
@@ -129,6 +130,28 @@ pub(super) struct ReminderChange {
 }
 
 impl NewReminder {
+    /// What an entry of a calendar file asks for.
+    pub(super) fn of(entry: &Entry) -> Self {
+        let entry = entry.clone();
+        Self {
+            date: entry.date.to_rfc3339(),
+            time_zone: Some(entry.time_zone),
+            is_recurring: None,
+            recurrence: entry.recurrence,
+            notify_offset: None,
+            notify_offsets: Some(entry.notify_offsets),
+            notify_type: None,
+            channels: entry.channels,
+            title: entry.title,
+            message: Some(entry.message),
+            url: entry.url,
+            data: Some(entry.data),
+            expires_after_minutes: entry.expires_after_minutes,
+            priority: entry.priority,
+            locale: entry.locale,
+        }
+    }
+
     /// What it asks for.
     ///
     /// # Errors

@@ -66,6 +66,21 @@ pub(super) fn export() -> Value {
     })
 }
 
+pub(super) fn calendar() -> Value {
+    json!(
+        "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//Example//Calendar//EN\r\nBEGIN:VEVENT\r\nUID:17@example.com\r\n\
+           DTSTAMP:20260420T120000Z\r\nDTSTART;TZID=Europe/Berlin:21260506T090000\r\nRRULE:FREQ=WEEKLY;BYDAY=MO\r\n\
+           SUMMARY:Tablets\r\nBEGIN:VALARM\r\nACTION:DISPLAY\r\nTRIGGER:-PT30M\r\nEND:VALARM\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+    )
+}
+
+pub(super) fn import() -> Value {
+    json!({
+        "imported": [{"line": 4, "uid": "17@example.com", "id": "01979a3c7e2f7c41b1d1e0a5d2c3f4a5"}],
+        "refused": [], "notes": []
+    })
+}
+
 pub(super) fn receipt() -> Value {
     json!({"receiptId": "01979a3c7e2f7c41b1d1e0a5d2c3f4a5", "erasedAt": "2026-04-20T12:00:00.000Z"})
 }

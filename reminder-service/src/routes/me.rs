@@ -17,7 +17,8 @@ use super::{
 };
 use crate::{
     events::{self, Origin},
-    store::{self, Filter, Slice},
+    reminder::Reminder,
+    store::{self, Filter, Seen, Slice},
 };
 
 /// Reminders that one export holds at the most; the newest.
@@ -79,7 +80,7 @@ pub(super) async fn export(
     credentials: Credentials,
 ) -> Result<Json<Export>, ApiError> {
     let (reminders, notification_service, event_service) = tokio::try_join!(
-        reminders_of(&api, &identity.user_id),
+        reminders_of::<ReminderAnswer>(&api, &identity.user_id, MOST),
         api.peers.of_notification_service(&credentials),
         api.peers.of_event_service(&identity.user_id),
     )?;
@@ -100,16 +101,21 @@ pub(super) async fn export(
     }))
 }
 
-async fn reminders_of(api: &Api, user_id: &str) -> Result<Vec<ReminderAnswer>, ApiError> {
+/// Up to `most` of a user's reminders, newest first, read page by page.
+pub(super) async fn reminders_of<T: From<Seen<Reminder>>>(
+    api: &Api,
+    user_id: &str,
+    most: usize,
+) -> Result<Vec<T>, ApiError> {
     let mut reminders = Vec::new();
     let mut before = None;
     loop {
-        let page =
-            store::list(&api.pool, user_id, &Filter::default(), Slice { before, offset: 0, limit: PAGE }).await?;
+        let slice = Slice { before, offset: 0, limit: PAGE };
+        let page = store::list(&api.pool, user_id, &Filter::default(), slice).await?;
         before = page.items.last().map(|last| last.value.id);
-        reminders.extend(page.items.into_iter().map(ReminderAnswer::from));
-        if !page.more || reminders.len() >= MOST {
-            reminders.truncate(MOST);
+        reminders.extend(page.items.into_iter().map(T::from));
+        if !page.more || reminders.len() >= most {
+            reminders.truncate(most);
             return Ok(reminders);
         }
     }

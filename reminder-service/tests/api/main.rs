@@ -2,6 +2,7 @@
 //! its bus.
 
 mod bulk;
+mod calendar;
 mod change;
 mod create;
 mod delete;

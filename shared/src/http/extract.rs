@@ -19,7 +19,16 @@ pub struct Body<T> {
     pub key: Option<IdempotencyKey>,
 }
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+/// A body that is not JSON, and the `Idempotency-Key` it came with.
+#[derive(Debug)]
+pub struct RawBody {
+    /// What was sent.
+    pub bytes: Bytes,
+    /// The key, when there was one.
+    pub key: Option<IdempotencyKey>,
+}
+
+impl<S: Send + Sync> FromRequest<S> for RawBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
@@ -32,6 +41,15 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
                 }
             })?;
         let key = IdempotencyKey::of(&parts, &bytes)?;
+        Ok(Self { bytes, key })
+    }
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let RawBody { bytes, key } = RawBody::from_request(request, state).await?;
         // A POST without a body is an empty object: each field that it should have is then named as missing.
         let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
         Ok(Self { value: parse(text)?, key })

@@ -19,7 +19,7 @@ const MAX_LENGTH: usize = 255;
 pub struct IdempotencyKey {
     /// 1 to 255 visible ASCII characters.
     pub key: String,
-    /// SHA-256 of method, path and body.
+    /// SHA-256 of method, path with query, and body.
     pub request_hash: Vec<u8>,
 }
 
@@ -43,7 +43,9 @@ impl IdempotencyKey {
     pub(super) fn of(parts: &Parts, body: &[u8]) -> Result<Option<Self>, ApiError> {
         let Some(key) = header(&parts.headers)? else { return Ok(None) };
         let mut digest = Sha256::new();
-        for part in [parts.method.as_str().as_bytes(), parts.uri.path().as_bytes(), body] {
+        for part in
+            [parts.method.as_str().as_bytes(), parts.uri.path_and_query().map_or("", |it| it.as_str()).as_bytes(), body]
+        {
             digest.update((part.len() as u64).to_be_bytes());
             digest.update(part);
         }

@@ -46,6 +46,14 @@ impl Client {
         self.send(Method::POST, path, Some(body)).await
     }
 
+    /// `POST` with a body that is not JSON.
+    pub async fn post_text(&self, path: &str, content_type: &str, body: String) -> Answer {
+        let url = format!("{}{path}", self.base);
+        let request = self.inner.post(&url).header("content-type", content_type).body(body);
+        let answer = self.answered(Method::POST, path, request).await;
+        answer.unwrap_or_else(|error| panic!("POST {url}: no answer: {error:?}"))
+    }
+
     /// `PUT` with a JSON body.
     pub async fn put(&self, path: &str, body: &Value) -> Answer {
         self.send(Method::PUT, path, Some(body)).await
@@ -73,11 +81,20 @@ impl Client {
     /// When there is no whole answer.
     pub async fn try_send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, reqwest::Error> {
         let mut request = self.inner.request(method.clone(), format!("{}{path}", self.base));
-        for (name, value) in &self.headers {
-            request = request.header(name, value);
-        }
         if let Some(body) = body {
             request = request.json(body);
+        }
+        self.answered(method, path, request).await
+    }
+
+    async fn answered(
+        &self,
+        method: Method,
+        path: &str,
+        mut request: reqwest::RequestBuilder,
+    ) -> Result<Answer, reqwest::Error> {
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
         }
         let response = request.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());

@@ -1,0 +1,227 @@
+//! `POST /reminders/import` and `GET /reminders/export.ics`.
+
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+use shared::http::{
+    ApiError, ErrorBody, Identity, Params, RawBody, RequestContext,
+    idempotency::{self, Known},
+};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::{
+    Api,
+    bulk::{Draft, make},
+    create::Made,
+    examples,
+    me::reminders_of,
+};
+use crate::{
+    calendar::{self, Entry, Exported, Import},
+    events::Origin,
+    reminder::{Details, Reminder, TimeZone},
+    store::Seen,
+};
+
+/// Reminders that one file holds at the most; the newest.
+const MOST: usize = 10_000;
+
+/// How a file is taken.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Query {
+    /// Whether nothing is made unless everything can be.
+    #[param(default = false)]
+    atomic: Option<bool>,
+    /// The IANA zone of times that name none, where the file names none either.
+    #[param(default = "UTC")]
+    time_zone: Option<String>,
+}
+
+/// What became of a file. Lines are counted from 1.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!(examples::import()))]
+pub(super) struct Imported {
+    /// The reminders that were made.
+    imported: Vec<ImportedEntry>,
+    /// What could not be taken. With `atomic=true`, nothing is made unless this is empty.
+    refused: Vec<RefusedEntry>,
+    /// What an entry was taken without.
+    notes: Vec<ImportNote>,
+}
+
+/// A reminder that was made.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ImportedEntry {
+    /// The line on which its entry begins.
+    line: usize,
+    /// The entry's identity in the calendar that it comes from.
+    uid: Option<String>,
+    /// The reminder's id.
+    id: String,
+}
+
+/// What could not be taken.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct RefusedEntry {
+    /// The line that is the reason.
+    line: usize,
+    /// The entry's identity.
+    uid: Option<String>,
+    /// The entry's heading.
+    summary: Option<String>,
+    /// Why.
+    reason: String,
+}
+
+/// What an entry was taken without.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ImportNote {
+    /// The line.
+    line: usize,
+    /// The entry's identity.
+    uid: Option<String>,
+    /// What was left out, and why.
+    text: String,
+}
+
+/// Make reminders of a calendar file
+///
+/// Events and tasks with their rules, exclusions and alarms, at most 1,000. What cannot be taken is named by its line with the
+/// reason, and the rest is made; or nothing is, with `atomic=true`.
+#[utoipa::path(
+    post,
+    path = "/reminders/import",
+    operation_id = "importReminders",
+    tag = "reminders",
+    params(
+        Query,
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters, chosen by the client for this request and its repeats"),
+    ),
+    request_body(content = String, content_type = "text/calendar", description = "An iCalendar file (RFC 5545), at most 4 MiB", example = json!(examples::calendar())),
+    responses(
+        (status = 200, description = "What was made, and what was not", body = Imported),
+        (status = 400, description = "`INVALID_REQUEST`: a parameter is malformed or unknown", body = ErrorBody),
+        (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
+        (status = 413, description = "`PAYLOAD_TOO_LARGE`: more than 4 MiB", body = ErrorBody),
+        (status = 422, description = "`IDEMPOTENCY_KEY_REUSED`", body = ErrorBody),
+        (status = 503, description = "`UPSTREAM_UNAVAILABLE`: try again after `Retry-After`", body = ErrorBody),
+    ),
+)]
+pub(super) async fn import(
+    State(api): State<Api>,
+    identity: Identity,
+    context: RequestContext,
+    Params(query): Params<Query>,
+    body: RawBody,
+) -> Result<Response, ApiError> {
+    let zone = query.time_zone.as_deref().map(TimeZone::parse).transpose()?.unwrap_or_default();
+    let bytes = body.bytes.clone();
+    let read = tokio::task::spawn_blocking(move || calendar::read(&bytes, zone.into()));
+    let Import { entries, refused, notes } = read.await.map_err(ApiError::unexpected)?;
+    let origin = Origin { identity: &identity, traceparent: context.traceparent };
+    let drafts: Vec<_> = entries.iter().map(|entry| draft(entry, origin)).collect();
+    let mut transaction = api.pool.begin().await?;
+    if let Some(key) = &body.key
+        && let Known::Answered(replay) = idempotency::begin(&mut transaction, &identity.user_id, key).await?
+    {
+        return Ok(replay.into_response());
+    }
+    let (results, messages) = make(&mut transaction, origin, drafts).await?;
+    let mut answer = Imported {
+        imported: Vec::new(),
+        refused: refused.into_iter().map(Into::into).collect(),
+        notes: notes.into_iter().map(|it| ImportNote { line: it.line, uid: it.uid, text: it.text }).collect(),
+    };
+    for (entry, result) in entries.into_iter().zip(results) {
+        answer.add(entry, result);
+    }
+    answer.refused.sort_by_key(|it| it.line);
+    let is_taken_back = query.atomic == Some(true) && !answer.refused.is_empty();
+    if is_taken_back {
+        transaction.rollback().await?;
+        answer.imported.clear();
+        return Ok(Json(answer).into_response());
+    }
+    if let Some(key) = &body.key {
+        idempotency::finish(&mut transaction, &identity.user_id, key, StatusCode::OK, Some(&answer)).await?;
+    }
+    transaction.commit().await?;
+    metrics::counter!("reminders_created_total").increment(messages.len() as u64);
+    api.handoff.after_commit(messages);
+    Ok(Json(answer).into_response())
+}
+
+impl Imported {
+    fn add(&mut self, entry: Entry, result: Result<Uuid, ApiError>) {
+        let Entry { line, uid, title, .. } = entry;
+        match result {
+            Ok(id) => self.imported.push(ImportedEntry { line, uid, id: Made::of(id).id }),
+            Err(error) => self.refused.push(RefusedEntry { line, uid, summary: title, reason: error.message }),
+        }
+    }
+}
+
+impl From<calendar::Refused> for RefusedEntry {
+    fn from(it: calendar::Refused) -> Self {
+        Self { line: it.line, uid: it.uid, summary: it.summary, reason: it.reason }
+    }
+}
+
+fn draft(entry: &Entry, origin: Origin<'_>) -> Result<Draft, ApiError> {
+    Draft::of(super::body::NewReminder::of(entry).details()?, origin)
+}
+
+/// Give the caller's reminders as a calendar file
+///
+/// One event a reminder, with its rule, exclusions and alarms; the newest 10,000. Imported again it makes the same reminders.
+#[utoipa::path(
+    get,
+    path = "/reminders/export.ics",
+    operation_id = "exportReminders",
+    tag = "reminders",
+    responses(
+        (status = 200, description = "An iCalendar file (RFC 5545)", body = String, content_type = "text/calendar"),
+        (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
+        (status = 503, description = "`UPSTREAM_UNAVAILABLE`", body = ErrorBody),
+    ),
+)]
+pub(super) async fn export(State(api): State<Api>, identity: Identity) -> Result<Response, ApiError> {
+    let reminders: Vec<Seen<Reminder>> = reminders_of(&api, &identity.user_id, MOST).await?;
+    let written = tokio::task::spawn_blocking(move || calendar::write(reminders.into_iter().map(exported)));
+    let file = written.await.map_err(ApiError::unexpected)?;
+    let headers = [
+        (header::CONTENT_TYPE, "text/calendar; charset=utf-8"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"reminders.ics\""),
+    ];
+    Ok((headers, file).into_response())
+}
+
+fn exported(seen: Seen<Reminder>) -> Exported {
+    let Reminder { id, version, created_at, updated_at, details, .. } = seen.value;
+    let Details { schedule, channels, title, message, url, data, expires_after, priority, locale } = details;
+    Exported {
+        id: Made::of(id).id,
+        version,
+        created_at,
+        updated_at,
+        date: schedule.date,
+        time_zone: schedule.time_zone.name().to_owned(),
+        recurrence: schedule.recurrence.map(Into::into),
+        notify_offsets: schedule.offsets.as_slice().to_vec(),
+        channels: channels.as_slice().iter().copied().map(Into::into).collect(),
+        title: title.map(|it| it.into_string()),
+        message: message.into_string(),
+        url: url.map(|it| it.into_string()),
+        data: data.into_map(),
+        expires_after_minutes: expires_after.minutes(),
+        priority: priority.into(),
+        locale: locale.map(|it| it.into_string()),
+    }
+}
