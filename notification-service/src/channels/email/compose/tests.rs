@@ -2,7 +2,12 @@ use super::*;
 use mail_parser::{MessageParser, MimeHeaders};
 
 fn composer(unsubscribe_url: Option<&str>) -> Composer {
-    Composer::new("Reminders <reminders@example.org>".parse().unwrap(), unsubscribe_url.map(str::to_owned)).unwrap()
+    let source = "Reminders <reminders@example.org>".parse().unwrap();
+    Composer::new(source, unsubscribe_url.map(str::to_owned), templates()).unwrap()
+}
+
+fn templates() -> Arc<Templates> {
+    Arc::new(Templates::built_in().unwrap())
 }
 
 fn email() -> Email<'static> {
@@ -12,7 +17,7 @@ fn email() -> Email<'static> {
         title: Some("Water the plants"),
         message: "The ficus too.\nAnd the ivy.",
         url: Some("https://example.com/plants?id=7&room=kitchen"),
-        due_at: "2025-10-03T07:30:00Z".parse().unwrap(),
+        date: "2025-10-03T07:30:00Z".parse().unwrap(),
         time_zone: chrono_tz::Europe::Berlin,
         locale: Some("en-GB"),
     }
@@ -24,7 +29,7 @@ fn compose(composer: &Composer, email: &Email<'_>) -> Vec<u8> {
 
 #[test]
 fn a_mail_reads_as_written() {
-    let (text, html) = composer(None).render(&email()).unwrap();
+    let Written { text, html, .. } = composer(None).write(&email()).unwrap();
     assert_eq!(text, include_str!("../../../../tests/golden/email/reminder.txt").trim_end());
     assert_eq!(html, include_str!("../../../../tests/golden/email/reminder.html").trim_end());
 }
@@ -56,7 +61,7 @@ fn a_way_out_is_offered_where_there_is_one() {
 fn an_unsubscribe_url_must_be_https() {
     for url in ["http://example.org/", "javascript:alert(1)", "https://example.org/\r\nBcc: x@example.com ü"] {
         let source = "reminders@example.org".parse().unwrap();
-        assert!(matches!(Composer::new(source, Some(url.into())), Err(SetupError::UnsubscribeUrl)));
+        assert!(matches!(Composer::new(source, Some(url.into()), templates()), Err(SetupError::UnsubscribeUrl)));
     }
 }
 
@@ -85,7 +90,7 @@ fn what_a_user_wrote_is_text_in_the_html() {
         url: Some("https://example.com/\"><script>"),
         ..email()
     };
-    let (text, html) = composer(None).render(&hostile).unwrap();
+    let Written { text, html, .. } = composer(None).write(&hostile).unwrap();
     assert!(!html.contains("<script>") && !html.contains("<img"));
     assert!(html.contains("&lt;img src=x onerror=alert(1)&gt; &amp; more"));
     assert!(text.contains("<img src=x onerror=alert(1)> & more"));
@@ -93,7 +98,8 @@ fn what_a_user_wrote_is_text_in_the_html() {
 
 #[test]
 fn only_web_links_are_links() {
-    let (text, html) = composer(None).render(&Email { url: Some("javascript:alert(1)"), ..email() }).unwrap();
+    let script = Email { url: Some("javascript:alert(1)"), ..email() };
+    let Written { text, html, .. } = composer(None).write(&script).unwrap();
     assert!(!text.contains("javascript:") && !html.contains("javascript:"));
 }
 
