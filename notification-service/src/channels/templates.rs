@@ -8,6 +8,7 @@ mod engine;
 mod fault;
 mod folder;
 mod samples;
+mod times;
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -206,20 +207,18 @@ impl<'a> Edition<'a> {
     }
 
     fn texts(&self, notice: &Notice<'_>, unsubscribe_url: Option<&str>) -> Texts<'a> {
-        let written = self.write(notice.date, notice.time_zone);
+        let at = notice.date.with_timezone(&notice.time_zone);
         let context = context! {
             title => self.title(notice.title),
             message => notice.message,
             url => notice.url.filter(|url| url.starts_with("https://") || url.starts_with("http://")),
-            date => written.date,
-            time => written.time,
-            when => written.phrase,
             timeZone => notice.time_zone.name(),
             locale => self.locale.to_string(),
             language => self.language.tag,
             direction => self.language.words.direction.as_str(),
             unsubscribeUrl => unsubscribe_url,
             words => Value::from_serialize(&self.language.words),
+            ..times::unwritten(at, self.locale.clone())
         };
         Texts { templates: self.templates, language: self.language, context }
     }

@@ -1,5 +1,6 @@
 use super::*;
 use mail_parser::{MessageParser, MimeHeaders};
+use proptest::prelude::*;
 
 fn composer(unsubscribe_url: Option<&str>) -> Composer {
     let source = "Reminders <reminders@example.org>".parse().unwrap();
@@ -97,6 +98,16 @@ fn what_a_user_wrote_is_text_in_the_html() {
 }
 
 #[test]
+fn a_mail_loads_nothing_and_says_how_it_is_read() {
+    let html = composer(None).write(&email()).unwrap().html;
+    for external in [" src=", "url(", "@import", "<link", "<img", "<script"] {
+        assert!(!html.contains(external), "{external}");
+    }
+    assert_eq!(html.matches("<table").count(), html.matches("<table role=\"presentation\"").count());
+    assert!(html.contains("<html lang=\"en\" dir=\"ltr\">") && html.contains("name=\"color-scheme\""));
+}
+
+#[test]
 fn only_web_links_are_links() {
     let script = Email { url: Some("javascript:alert(1)"), ..email() };
     let Written { text, html, .. } = composer(None).write(&script).unwrap();
@@ -106,4 +117,25 @@ fn only_web_links_are_links() {
 #[test]
 fn subjects_are_bounded() {
     assert_eq!(subject(&"ä".repeat(500)).chars().count(), LONGEST_SUBJECT + 1);
+}
+
+#[test]
+fn the_time_is_that_of_the_reminder_in_the_readers_words() {
+    let german = Email { locale: Some("de-AT"), title: None, ..email() };
+    let Written { subject, text, html } = composer(None).write(&german).unwrap();
+    assert_eq!(subject, "Erinnerung");
+    assert!(text.starts_with("Erinnerung\nFreitag, 3. Oktober 2025 um 09:30 (Europe/Berlin)\n"), "{text}");
+    assert!(html.contains("<html lang=\"de\" dir=\"ltr\">") && html.contains(">Link öffnen</a>"), "{html}");
+}
+
+proptest! {
+    #[test]
+    fn no_users_text_adds_a_header(title in "[\\PC\\r\\n\\t:@<>,;\\x00-\\x1f]{0,300}", message in "[\\PC\\r\\n.]{1,100}") {
+        let raw = compose(&composer(None), &Email { title: Some(&title), message: &message, ..email() });
+        let mail = MessageParser::default().parse(&raw).unwrap();
+        let mut headers: Vec<_> = mail.headers().iter().map(|header| header.name().to_owned()).collect();
+        headers.sort();
+        let expected = ["Auto-Submitted", "Content-Type", "Date", "From", "MIME-Version", "Message-ID", "Subject", "To"];
+        prop_assert_eq!(headers, expected);
+    }
 }
