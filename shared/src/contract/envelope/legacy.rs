@@ -40,14 +40,7 @@ pub(super) fn version(data: &Value, occurred_at: DateTime<Utc>) -> i64 {
 /// A reminder, or a command for a notification.
 pub(super) fn reminder(data: &Value) -> Result<ReminderData, String> {
     let fields = fields(data)?;
-    Ok(ReminderData {
-        date: fields.date,
-        notify_offsets: vec![0],
-        recurrence: None,
-        snooze: None,
-        acknowledged: None,
-        content: content(fields)?,
-    })
+    Ok(ReminderData { date: fields.date, notify_offsets: vec![0], recurrence: None, snooze: None, acknowledged: None, content: content(fields)? })
 }
 
 /// What is due.

@@ -134,14 +134,7 @@ fn message(number: u32) -> anyhow::Result<Message> {
         version: 1,
         schema: Schema::V2,
         traceparent: None,
-        data: ReminderData {
-            date: Utc::now() + AHEAD,
-            notify_offsets: vec![0],
-            recurrence: None,
-            snooze: None,
-            acknowledged: None,
-            content,
-        },
+        data: ReminderData { date: Utc::now() + AHEAD, notify_offsets: vec![0], recurrence: None, snooze: None, acknowledged: None, content },
     };
     event.to_message().context("write an event")
 }
