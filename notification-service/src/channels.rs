@@ -7,4 +7,5 @@ pub mod email;
 pub mod fcm;
 pub mod outcome;
 pub mod retry;
+pub mod templates;
 pub mod wording;

@@ -1,5 +1,7 @@
 //! What the service is told by its environment.
 
+use std::{path::Path, sync::Arc};
+
 use secrecy::{ExposeSecret, SecretString};
 use shared::{
     bus::settings::AwsSettings,
@@ -9,7 +11,10 @@ use shared::{
 };
 use url::Url;
 
-use crate::channels::fcm::account::ServiceAccount;
+use crate::channels::{
+    fcm::account::ServiceAccount,
+    templates::{Faults, Templates},
+};
 
 /// The configuration of notification-service.
 #[derive(Debug, Clone)]
@@ -28,6 +33,8 @@ pub struct Config {
     pub fcm: FcmConfig,
     /// E-mail.
     pub ses: SesConfig,
+    /// What pushes and e-mails say.
+    pub templates: Arc<Templates>,
     /// How many pushes may be in flight.
     pub push_max_in_flight: usize,
     /// How many e-mails may be in flight.
@@ -73,6 +80,7 @@ impl Config {
         let api = ApiSettings::read(reader);
         let fcm = FcmConfig::parse(reader);
         let ses = SesConfig::parse(reader);
+        let templates = read_templates(reader);
         let push_max_in_flight = within_lane(reader, "PUSH_MAX_IN_FLIGHT", "pushes on their way to FCM at once", 1_000);
         let email_max_in_flight = within_lane(reader, "EMAIL_MAX_IN_FLIGHT", "e-mails on their way to SES at once", 50);
         Some(Self {
@@ -83,10 +91,20 @@ impl Config {
             api: api?,
             fcm: fcm?,
             ses: ses?,
+            templates: templates?,
             push_max_in_flight: push_max_in_flight?,
             email_max_in_flight: email_max_in_flight?,
         })
     }
+}
+
+/// Reads the templates, and tries every one of them.
+pub(crate) fn read_templates(reader: &mut Reader<'_>) -> Option<Arc<Templates>> {
+    const FOLDER: &str = "TEMPLATES_DIR";
+    let folder = reader.optional::<String>(FOLDER, "folder of templates and words in place of our own");
+    let templates = folder.map_or_else(Templates::built_in, |folder| Templates::load(Path::new(&folder)));
+    let faulty = |faults: Faults| reader.fault(FOLDER, format!("has {faults}"));
+    templates.map(Arc::new).map_err(faulty).ok()
 }
 
 fn within_lane(reader: &mut Reader<'_>, name: &'static str, about: &'static str, default: usize) -> Option<usize> {

@@ -21,12 +21,14 @@ pub mod device;
 pub mod events;
 mod housekeeping;
 pub mod lanes;
+pub mod render;
 pub mod routes;
 pub mod store;
 
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use shared::{
     cli,
-    config::{Process, Reader},
+    config::{Env, Process, Reader},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -53,6 +55,14 @@ impl cli::Service for Notifications {
 
     async fn migrate(config: &Config) -> anyhow::Result<()> {
         migrate(config).await
+    }
+
+    fn own_commands() -> Vec<clap::Command> {
+        vec![render::Arguments::command()]
+    }
+
+    fn run_own(_: &str, arguments: &ArgMatches, env: &dyn Env) -> anyhow::Result<()> {
+        render::run(&render::Arguments::from_arg_matches(arguments)?, env)
     }
 
     async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {

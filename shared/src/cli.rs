@@ -2,11 +2,11 @@
 
 use std::{future::Future, process::ExitCode};
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{self, Env, Process, ProcessEnv, Reader},
+    config::{self, Env, Process, ProcessEnv, Reader, Report},
     shutdown, telemetry,
 };
 
@@ -65,13 +65,31 @@ pub trait Service {
     /// Brings what the service owns up to date.
     fn migrate(config: &Self::Config) -> impl Future<Output = anyhow::Result<()>> + Send;
 
+    /// Commands that this service has beside those of every binary; no configuration is read for them.
+    #[must_use]
+    fn own_commands() -> Vec<clap::Command> {
+        Vec::new()
+    }
+
+    /// Carries out one of its own commands.
+    ///
+    /// # Errors
+    /// A [`Report`] when the configuration forbids it; anything else is a failure.
+    fn run_own(command: &str, _arguments: &ArgMatches, _env: &dyn Env) -> anyhow::Result<()> {
+        anyhow::bail!("there is no command `{command}`")
+    }
+
     /// Serves until the token is cancelled, then drains.
     fn serve(config: Self::Config, shutdown: CancellationToken) -> impl Future<Output = anyhow::Result<()>> + Send;
 }
 
 /// The life of a service's process: command line, configuration, telemetry, work, drain, exit status.
 pub async fn run<S: Service>() -> ExitCode {
-    let command = Command::of(S::NAME, S::ABOUT, S::VERSION);
+    let matches = command_line::<S>().get_matches();
+    if let Some((name, arguments)) = matches.subcommand().filter(|(name, _)| is_own::<S>(name)) {
+        return own::<S>(name, arguments, &ProcessEnv);
+    }
+    let command = Command::of(&matches);
     if let Command::Config(what) = command {
         return describe::<S>(what, &ProcessEnv);
     }
@@ -119,11 +137,24 @@ fn describe<S: Service>(what: ConfigCommand, env: &dyn Env) -> ExitCode {
     ExitCode::from(EXIT_CONFIG)
 }
 
+fn own<S: Service>(name: &str, arguments: &ArgMatches, env: &dyn Env) -> ExitCode {
+    let Err(error) = S::run_own(name, arguments, env) else { return ExitCode::SUCCESS };
+    eprintln!("{}: {error:#}", S::NAME);
+    if error.is::<Report>() { ExitCode::from(EXIT_CONFIG) } else { ExitCode::FAILURE }
+}
+
+fn is_own<S: Service>(name: &str) -> bool {
+    S::own_commands().iter().any(|command| command.get_name() == name)
+}
+
+fn command_line<S: Service>() -> clap::Command {
+    Cli::command().name(S::NAME).about(S::ABOUT).version(S::VERSION).subcommands(S::own_commands())
+}
+
 impl Command {
-    /// Reads the command line; prints help, version or a usage error and exits where that is asked for.
-    fn of(name: &'static str, about: &'static str, version: &'static str) -> Self {
-        let matches = Cli::command().name(name).about(about).version(version).get_matches();
-        let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    /// What the command line asks for; prints a usage error and exits where it cannot be read.
+    fn of(matches: &ArgMatches) -> Self {
+        let cli = Cli::from_arg_matches(matches).unwrap_or_else(|error| error.exit());
         cli.command.unwrap_or(Self::Serve)
     }
 }

@@ -10,7 +10,7 @@ mod rate;
 mod stored_template;
 
 use super::outcome::Outcome;
-use super::wording::{self, WrittenTime};
+use super::templates::{Notice, Templates};
 use aws_config::SdkConfig;
 use aws_sdk_ses::Client;
 use aws_sdk_ses::config::retry::RetryConfig;
@@ -24,6 +24,7 @@ pub use compose::SetupError;
 use lettre::Address;
 use lettre::message::Mailbox;
 use rate::{Admission, Pacer};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -42,6 +43,8 @@ const OCCURRENCE_TAG: &str = "occurrence";
 pub struct Settings {
     /// The sender, `address` or `Name <address>`.
     pub source: String,
+    /// What our own mails say.
+    pub templates: Arc<Templates>,
     /// A template stored with SES; none: our own.
     pub template: Option<String>,
     /// The configuration set whose events tell of bounces and complaints.
@@ -58,9 +61,10 @@ pub struct Settings {
 
 impl Settings {
     /// The defaults around a sender.
-    pub fn new(source: impl Into<String>) -> Self {
+    pub fn new(source: impl Into<String>, templates: Arc<Templates>) -> Self {
         Settings {
             source: source.into(),
+            templates,
             template: None,
             configuration_set: None,
             unsubscribe_url: None,
@@ -84,21 +88,24 @@ pub struct Email<'a> {
     pub message: &'a str,
     /// What it is about.
     pub url: Option<&'a str>,
-    /// The time it reminds of.
-    pub due_at: DateTime<Utc>,
+    /// The time it reminds of, which may be long after the delivery.
+    pub date: DateTime<Utc>,
     /// The zone in which that time is written.
     pub time_zone: Tz,
-    /// BCP 47 language of our own words.
+    /// BCP 47 locale of our own words and of the time.
     pub locale: Option<&'a str>,
 }
 
 impl<'a> Email<'a> {
-    fn title(&self) -> &'a str {
-        self.title.unwrap_or(wording::for_locale(self.locale).reminder)
-    }
-
-    fn written_time(&self) -> WrittenTime {
-        wording::for_locale(self.locale).write(&self.due_at.with_timezone(&self.time_zone))
+    fn notice(&self) -> Notice<'a> {
+        Notice {
+            title: self.title,
+            message: self.message,
+            url: self.url,
+            date: self.date,
+            time_zone: self.time_zone,
+            locale: self.locale,
+        }
     }
 }
 
@@ -106,6 +113,7 @@ impl<'a> Email<'a> {
 pub struct Ses {
     client: Client,
     source: Mailbox,
+    templates: Arc<Templates>,
     template: Option<String>,
     template_is_wrong: AtomicBool,
     configuration_set: Option<String>,
@@ -119,7 +127,7 @@ impl Ses {
     /// do not count here.
     ///
     /// # Errors
-    /// When the sender is no address, or one of our own templates is broken.
+    /// When the sender is no address, or the unsubscribe URL is none that a mail can carry.
     pub fn new(sdk: &SdkConfig, settings: Settings) -> Result<Self, SetupError> {
         let source: Mailbox = settings.source.parse().map_err(|_| SetupError::Source)?;
         let timeouts = TimeoutConfig::builder()
@@ -133,7 +141,8 @@ impl Ses {
             .build();
         Ok(Ses {
             client: Client::from_conf(config),
-            composer: Composer::new(source.clone(), settings.unsubscribe_url)?,
+            composer: Composer::new(source.clone(), settings.unsubscribe_url, Arc::clone(&settings.templates))?,
+            templates: settings.templates,
             source,
             template: settings.template,
             template_is_wrong: AtomicBool::new(false),
@@ -220,7 +229,7 @@ impl Ses {
             .set_configuration_set_name(self.configuration_set.clone())
             .set_tags(tag(email.occurrence_id))
             .template(template)
-            .template_data(stored_template::data(email).to_string())
+            .template_data(stored_template::data(email, &self.templates).to_string())
             .send()
             .await;
         match sent {

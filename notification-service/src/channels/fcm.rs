@@ -11,6 +11,7 @@ mod single_flight;
 mod transport;
 
 use super::outcome::Outcome;
+use super::templates::Templates;
 use crate::device::DeviceType;
 use account::ServiceAccount;
 use auth::{Auth, Bearer};
@@ -19,6 +20,7 @@ use chrono::Utc;
 use classify::Meaning;
 use payload::{Overflow, Push};
 pub use setup::SetupError;
+use std::sync::Arc;
 use std::time::Duration;
 use transport::{Target, Tls, Transport, TransportSettings};
 use url::Url;
@@ -33,6 +35,8 @@ pub struct Settings {
     pub account: ServiceAccount,
     /// Where; an `http://` one may speak h2c or HTTP/1.1. Google's is [`ENDPOINT`].
     pub endpoint: Url,
+    /// What pushes say.
+    pub templates: Arc<Templates>,
     /// The most HTTP/2 connections, of about 100 streams each; opened as the load asks for them.
     pub connections: usize,
     /// The most connections to an endpoint that speaks HTTP/1.1 only.
@@ -56,10 +60,11 @@ pub struct Settings {
 impl Settings {
     /// The defaults. A thousand messages in flight make 20,000 a second at 50 ms each; FCM allows about 100 on a
     /// connection.
-    pub fn new(account: ServiceAccount, endpoint: Url) -> Self {
+    pub fn new(account: ServiceAccount, endpoint: Url, templates: Arc<Templates>) -> Self {
         Settings {
             account,
             endpoint,
+            templates,
             connections: 12,
             http1_connections: 256,
             max_in_flight: 1_200,
@@ -90,6 +95,7 @@ pub struct Fcm {
     auth: Auth,
     transport: Transport,
     target: Target,
+    templates: Arc<Templates>,
     overflow: Overflow,
 }
 
@@ -103,13 +109,14 @@ impl Fcm {
         let transport = Transport::new(&settings.endpoint, &tls, settings.transport())?;
         let target = transport.target(&payload::path(&settings.endpoint, settings.account.project_id())?)?;
         let auth = Auth::new(settings.account, &tls, settings.oauth_timeout)?;
-        Ok(Fcm { auth, transport, target, overflow: settings.overflow })
+        Ok(Fcm { auth, transport, target, templates: settings.templates, overflow: settings.overflow })
     }
 
     /// Makes one attempt to push to the device with this token. It ends within the request timeout, and that of an
     /// access token where one is needed, after it has its turn.
     pub async fn send(&self, token: &str, device: DeviceType, push: &Push<'_>) -> Outcome {
-        match payload::send(token, device, push, Utc::now(), self.overflow) {
+        let text = self.templates.texts(&push.notice(), None).push(push.message);
+        match payload::send(token, device, push, &text, Utc::now(), self.overflow) {
             Ok(body) => self.deliver(body).await,
             Err(payload::TooLarge) => Outcome::Rejected { reason: "PAYLOAD_TOO_LARGE".into() },
         }

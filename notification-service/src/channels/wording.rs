@@ -1,100 +1,164 @@
-//! Our own words around a user's text, one set a language, and the language's way of writing a time.
+//! Our own words around a user's text, one set a language.
 
-use chrono::{DateTime, Datelike, Timelike};
-use chrono_tz::Tz;
+mod times;
+
+use icu_locale_core::{Locale, locale};
+use serde::{Deserialize, Serialize};
+
+pub use times::{WrittenTime, write};
+
+/// The locale of a reader whose own we do not know: English, the day before the month and 24 hours, which can be misread
+/// nowhere.
+pub const FALLBACK: Locale = locale!("en-GB");
+
+macro_rules! built_in {
+    ($($tag:literal),*) => {
+        [$(($tag, include_str!(concat!("../../templates/", $tag, "/words.json")))),*]
+    };
+}
+
+/// The languages we have words in, by BCP 47 tag; one with a region says only what is said differently there.
+pub const LANGUAGES: [(&str, &str); 12] =
+    built_in!("de", "en", "es", "fr", "hi", "it", "ja", "nl", "pl", "pt", "pt-PT", "tr");
 
 /// The words of one language.
-#[derive(Debug)]
-pub struct Wording {
-    /// The language, for `lang` attributes (BCP 47).
-    pub language: &'static str,
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Words {
     /// What stands where a reminder has no title.
-    pub reminder: &'static str,
+    pub reminder: String,
     /// The label of a link to what the reminder is about.
-    pub open_link: &'static str,
+    pub open_link: String,
+    /// Why the reader gets this message.
+    pub why: String,
     /// The label of the link by which one stops these mails.
-    pub unsubscribe: &'static str,
-    /// Why the reader gets this mail.
-    pub why: &'static str,
-    /// Joins a date, a time and a zone into a phrase.
-    phrase: fn(&str, &str, &str) -> String,
-    weekdays: [&'static str; 7],
-    months: [&'static str; 12],
+    pub unsubscribe: String,
+    /// Which way the language is written.
+    #[serde(skip)]
+    pub direction: Direction,
 }
 
-/// A time as a reader in its zone would write it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WrittenTime {
-    /// Such as `Friday, 3 October 2025`.
-    pub date: String,
-    /// Such as `09:30`.
-    pub time: String,
-    /// All of it, the zone named: `Friday, 3 October 2025 at 09:30 (Europe/Berlin)`.
-    pub phrase: String,
+/// Which way a language is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// Left to right.
+    Ltr,
+    /// Right to left.
+    Rtl,
 }
 
-const ENGLISH: Wording = Wording {
-    language: "en",
-    reminder: "Reminder",
-    open_link: "Open link",
-    unsubscribe: "Unsubscribe",
-    why: "You are receiving this because you set a reminder.",
-    phrase: |date, time, zone| format!("{date} at {time} ({zone})"),
-    weekdays: ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"],
-    months: [
-        "January",
-        "February",
-        "March",
-        "April",
-        "May",
-        "June",
-        "July",
-        "August",
-        "September",
-        "October",
-        "November",
-        "December",
-    ],
-};
-
-const LANGUAGES: [&Wording; 1] = [&ENGLISH];
-
-/// The words for a BCP 47 locale: those of its language, else English.
-pub fn for_locale(locale: Option<&str>) -> &'static Wording {
-    let language = locale.and_then(|locale| locale.split(['-', '_']).next()).unwrap_or_default();
-    LANGUAGES.into_iter().find(|words| words.language.eq_ignore_ascii_case(language)).unwrap_or(&ENGLISH)
-}
-
-impl Wording {
-    /// Writes a time in its zone.
-    pub fn write(&self, at: &DateTime<Tz>) -> WrittenTime {
-        let weekday = self.weekdays[at.weekday().num_days_from_monday() as usize];
-        let month = self.months[at.month0() as usize];
-        let date = format!("{weekday}, {} {month} {}", at.day(), at.year());
-        let time = format!("{:02}:{:02}", at.hour(), at.minute());
-        let phrase = (self.phrase)(&date, &time, at.timezone().name());
-        WrittenTime { date, time, phrase }
+impl Direction {
+    /// As HTML's `dir` names it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Direction::Ltr => "ltr",
+            Direction::Rtl => "rtl",
+        }
     }
+}
+
+/// A `words.json`: all the words of a language, or those that are to be different.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Wordlist {
+    reminder: Option<String>,
+    open_link: Option<String>,
+    why: Option<String>,
+    unsubscribe: Option<String>,
+    direction: Option<Direction>,
+}
+
+impl Wordlist {
+    /// Reads a `words.json`.
+    ///
+    /// # Errors
+    /// When it is no JSON, has a key that is no word of ours, or a word that is not written on one line.
+    pub fn parse(json: &str) -> Result<Self, serde_json::Error> {
+        use serde::de::Error;
+        let list: Self = serde_json::from_str(json)?;
+        let is_no_line = |word: &String| word.trim().is_empty() || word.contains(char::is_control);
+        let broken = list.keyed().into_iter().find(|(_, word)| word.as_ref().is_some_and(is_no_line));
+        broken
+            .map_or(Ok(()), |(key, _)| Err(serde_json::Error::custom(format!("`{key}` must be one line of text"))))?;
+        Ok(list)
+    }
+
+    /// These words, and `base` where there are none.
+    #[must_use]
+    pub fn over(self, base: Self) -> Self {
+        Wordlist {
+            reminder: self.reminder.or(base.reminder),
+            open_link: self.open_link.or(base.open_link),
+            why: self.why.or(base.why),
+            unsubscribe: self.unsubscribe.or(base.unsubscribe),
+            direction: self.direction.or(base.direction),
+        }
+    }
+
+    /// The words of a language, if none is missing; else the keys that are. A language is written left to right unless
+    /// it says otherwise.
+    ///
+    /// # Errors
+    /// The keys that are missing.
+    pub fn complete(self) -> Result<Words, Vec<&'static str>> {
+        let missing = self.missing();
+        let Wordlist { reminder, open_link, why, unsubscribe, direction } = self;
+        match (reminder, open_link, why, unsubscribe) {
+            (Some(reminder), Some(open_link), Some(why), Some(unsubscribe)) => {
+                let direction = direction.unwrap_or(Direction::Ltr);
+                Ok(Words { reminder, open_link, why, unsubscribe, direction })
+            }
+            _ => Err(missing),
+        }
+    }
+
+    fn missing(&self) -> Vec<&'static str> {
+        self.keyed().into_iter().filter(|(_, word)| word.is_none()).map(|(key, _)| key).collect()
+    }
+
+    fn keyed(&self) -> [(&'static str, &Option<String>); 4] {
+        [
+            ("reminder", &self.reminder),
+            ("openLink", &self.open_link),
+            ("why", &self.why),
+            ("unsubscribe", &self.unsubscribe),
+        ]
+    }
+}
+
+/// A tag and what it falls back on, most special first: `pt-PT`, then `pt` (the lookup of RFC 4647, section 3.4).
+pub fn lookup(tag: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(tag), |tag| tag.rsplit_once('-').map(|(shorter, _)| shorter))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chrono::Utc;
 
     #[test]
-    fn a_time_is_written_in_the_readers_zone() {
-        let at: DateTime<Utc> = "2025-10-03T22:05:00Z".parse().unwrap();
-        let written = for_locale(None).write(&at.with_timezone(&Tz::Europe__Berlin));
-        assert_eq!(written.date, "Saturday, 4 October 2025");
-        assert_eq!(written.time, "00:05");
-        assert_eq!(written.phrase, "Saturday, 4 October 2025 at 00:05 (Europe/Berlin)");
+    fn a_region_says_only_what_is_different_there() {
+        let list = |tag| Wordlist::parse(LANGUAGES.iter().find(|(it, _)| *it == tag).unwrap().1).unwrap();
+        let words = list("pt-PT").over(list("pt")).complete().unwrap();
+        assert_eq!((&*words.reminder, &*words.unsubscribe), ("Lembrete", "Cancelar subscrição"));
     }
 
     #[test]
-    fn an_unknown_language_falls_back_to_english() {
-        for locale in [None, Some("en-GB"), Some("EN_us"), Some("tlh"), Some("")] {
-            assert_eq!(for_locale(locale).language, "en");
+    fn what_is_missing_is_named() {
+        let list = Wordlist::parse(r#"{"reminder": "Påminnelse", "why": "Du bad om det."}"#).unwrap();
+        assert_eq!(list.complete().unwrap_err(), ["openLink", "unsubscribe"]);
+    }
+
+    #[test]
+    fn a_wordlist_has_no_other_keys_and_no_blank_words() {
+        for json in [r#"{"remindr": "x"}"#, r#"{"why": " "}"#, r#"{"why": "a\nb"}"#, r#"{"direction": "up"}"#, "[]"] {
+            assert!(Wordlist::parse(json).is_err(), "{json}");
         }
+    }
+
+    #[test]
+    fn a_tag_falls_back_on_what_it_begins_with() {
+        assert_eq!(lookup("zh-Hant-TW").collect::<Vec<_>>(), ["zh-Hant-TW", "zh-Hant", "zh"]);
     }
 }

@@ -26,7 +26,7 @@ impl Sender for EmailSender {
             title: send.content.title.as_deref(),
             message: &send.content.message,
             url: send.content.url.as_deref(),
-            due_at: send.date,
+            date: send.date,
             // A zone that this build's tz database does not know is no reason not to send.
             time_zone: send.content.time_zone.parse().unwrap_or(chrono_tz::UTC),
             locale: send.content.locale.as_deref(),

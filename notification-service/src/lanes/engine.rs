@@ -19,7 +19,6 @@ use crate::{
         retry::Policy,
     },
     clock::DbClock,
-    config::{FcmConfig, SesConfig},
 };
 
 /// How long a delivery that met a stopped lane waits before it may be the next probe: long enough for another to be it.
@@ -46,10 +45,10 @@ impl Engine {
         let (push, push_jobs) = Lane::new(Channel::Push, config.push_max_in_flight, ProbePace::default());
         let (email, email_jobs) = Lane::new(Channel::Email, config.email_max_in_flight, ProbePace::default());
         let (recorder, records_in, records_out) = Recorder::new(pool.clone(), handoff, Arc::clone(&clock));
-        let fcm = Arc::new(fcm(&config.fcm, config.push_max_in_flight)?);
+        let fcm = Arc::new(fcm(config)?);
         let settings = WorkerSettings { pool, clock, policy: Policy { hold: HOLD, ..Policy::default() } };
         let push_sender = PushSender(Arc::clone(&fcm));
-        let ses = Arc::new(ses(&config.ses, config.email_max_in_flight).await?);
+        let ses = Arc::new(ses(config).await?);
         let email_sender = EmailSender(Arc::clone(&ses));
         let push_worker =
             Worker::new(Arc::clone(&push), push_sender, Arc::clone(&recorder), records_in.clone(), settings.clone());
@@ -89,21 +88,23 @@ impl Engine {
     }
 }
 
-fn fcm(config: &FcmConfig, max_in_flight: usize) -> anyhow::Result<Fcm> {
-    let mut settings = fcm::Settings::new(config.account.clone(), config.endpoint.clone());
+fn fcm(config: &Config) -> anyhow::Result<Fcm> {
+    let (account, endpoint) = (config.fcm.account.clone(), config.fcm.endpoint.clone());
+    let mut settings = fcm::Settings::new(account, endpoint, Arc::clone(&config.templates));
     // Beside what the lane sends, registrations ask about tokens.
-    settings.max_in_flight = max_in_flight + STREAMS;
+    settings.max_in_flight = config.push_max_in_flight + STREAMS;
     settings.connections = settings.max_in_flight.div_ceil(STREAMS) + 1;
     Fcm::new(settings).context("FCM")
 }
 
-async fn ses(config: &SesConfig, max_in_flight: usize) -> anyhow::Result<Ses> {
+async fn ses(config: &Config) -> anyhow::Result<Ses> {
+    let ses = &config.ses;
     let settings = email::Settings {
-        template: config.template.clone(),
-        configuration_set: config.configuration_set.clone(),
-        max_in_flight,
-        ..email::Settings::new(config.source.clone())
+        template: ses.template.clone(),
+        configuration_set: ses.configuration_set.clone(),
+        max_in_flight: config.email_max_in_flight,
+        ..email::Settings::new(ses.source.clone(), Arc::clone(&config.templates))
     };
-    let sdk = bus::settings::sdk_config(&config.aws.at(&config.aws.ses_endpoint_url)).await;
+    let sdk = bus::settings::sdk_config(&ses.aws.at(&ses.aws.ses_endpoint_url)).await;
     Ses::new(&sdk, settings).context("SES")
 }

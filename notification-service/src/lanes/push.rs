@@ -29,6 +29,9 @@ impl Sender for PushSender {
             url: send.content.url.as_deref(),
             data: &send.content.data,
             priority: send.content.priority,
+            date: send.date,
+            // A zone that this build's tz database does not know is no reason not to send.
+            time_zone: send.content.time_zone.parse().unwrap_or(chrono_tz::UTC),
             expires_at: send.expires_at,
             locale: send.content.locale.as_deref(),
         };

@@ -3,6 +3,7 @@
 use aws_config::SdkConfig;
 use notification_service::channels::email::{Email, Ses, Settings};
 use notification_service::channels::outcome::Outcome;
+use notification_service::channels::templates::Templates;
 use sandbox::{Mode, Options, Sandbox, SesMode};
 use shared::bus::settings::{AwsSettings, sdk_config};
 use std::sync::Arc;
@@ -25,7 +26,7 @@ impl Mailbox {
     async fn with(change: impl FnOnce(&mut Settings)) -> Self {
         let sandbox = Sandbox::start(Options::default()).await.unwrap();
         let sdk = sdk(sandbox.url()).await;
-        let mut settings = Settings::new(SOURCE);
+        let mut settings = Settings::new(SOURCE, templates());
         change(&mut settings);
         let ses = Arc::new(Ses::new(&sdk, settings).unwrap());
         Mailbox { sandbox, ses }
@@ -38,6 +39,10 @@ impl Mailbox {
     fn mode(&self, ses: SesMode) {
         self.sandbox.set_mode(Mode { ses, ..Mode::default() });
     }
+}
+
+fn templates() -> Arc<Templates> {
+    Arc::new(Templates::built_in().unwrap())
 }
 
 async fn sdk(url: String) -> SdkConfig {
@@ -58,7 +63,7 @@ fn email(to: &str) -> Email<'_> {
         title: Some("Water the plants"),
         message: "The ficus too.",
         url: Some("https://example.com/plants"),
-        due_at: "2025-10-03T07:30:00Z".parse().unwrap(),
+        date: "2025-10-03T07:30:00Z".parse().unwrap(),
         time_zone: chrono_tz::Europe::Berlin,
         locale: None,
     }
@@ -144,7 +149,7 @@ async fn without_credentials_nothing_is_lost() {
     let mailbox = Mailbox::new().await;
     let mut without = sdk(mailbox.sandbox.url()).await.into_builder();
     without.set_credentials_provider(None);
-    let ses = Ses::new(&without.build(), Settings::new(SOURCE)).unwrap();
+    let ses = Ses::new(&without.build(), Settings::new(SOURCE, templates())).unwrap();
     assert_eq!(told(&ses.send(&email("ada@example.com")).await), ("misconfigured", "NO_CREDENTIALS"));
 }
 

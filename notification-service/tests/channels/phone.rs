@@ -4,6 +4,7 @@ use notification_service::channels::fcm::account::ServiceAccount;
 use notification_service::channels::fcm::payload::Push;
 use notification_service::channels::fcm::{Fcm, Settings};
 use notification_service::channels::outcome::Outcome;
+use notification_service::channels::templates::Templates;
 use notification_service::device::DeviceType;
 use sandbox::{Options, Sandbox};
 use shared::contract::Priority;
@@ -42,7 +43,7 @@ impl Phone {
 /// A channel whose access tokens come from the sandbox and whose pushes go to `endpoint`.
 pub(crate) fn fcm(sandbox: &Sandbox, endpoint: &str, change: impl FnOnce(&mut Settings)) -> Fcm {
     let account = ServiceAccount::parse(&sandbox.fcm_project_config()).unwrap();
-    let mut settings = Settings::new(account, endpoint.parse().unwrap());
+    let mut settings = Settings::new(account, endpoint.parse().unwrap(), Arc::new(Templates::built_in().unwrap()));
     change(&mut settings);
     Fcm::new(settings).unwrap()
 }
@@ -62,6 +63,8 @@ pub(crate) async fn push_to(fcm: &Fcm, token: &str, device: DeviceType) -> Outco
         url: Some("https://example.com/plants"),
         data: &data,
         priority: Priority::Normal,
+        date: chrono::Utc::now(),
+        time_zone: chrono_tz::UTC,
         expires_at: chrono::Utc::now() + Duration::from_secs(3_600),
         locale: None,
     };

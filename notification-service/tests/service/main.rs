@@ -1,5 +1,6 @@
 //! The service as production builds it, on a real database and bus, with the sandbox's FCM and SES over HTTP.
 
+mod command;
 mod devices;
 mod drain;
 mod faults;

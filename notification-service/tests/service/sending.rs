@@ -49,6 +49,28 @@ async fn what_is_due_reaches_every_device_and_the_mailbox_and_is_told() {
 }
 
 #[tokio::test]
+async fn a_message_sent_a_day_ahead_says_when_the_appointment_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("push.body.txt"), "{{ when }}").expect("written");
+    let service = Service::start_with(&[("TEMPLATES_DIR", folder.path().to_str().expect("utf-8"))]).await;
+    service.device("ada", "token-1").await;
+    let mut due = Due::now("ada", &[Channel::Email, Channel::Push]);
+    due.send.date = "2031-03-05T08:30:00Z".parse().expect("a time");
+    due.send.content.title = None;
+    due.send.content.locale = Some("de".to_owned());
+    service.publish(&[due.message()]).await;
+
+    service.ends(&due, Channel::Email, "sent").await;
+    service.ends(&due, Channel::Push, "sent").await;
+    let when = "Mittwoch, 5. März 2031 um 09:30 (Europe/Berlin)";
+    let (emails, pushes) = (service.emails("ada@example.com"), service.pushes("token-1"));
+    let (email, push) = (emails[0].email().expect("an e-mail"), pushes[0].push().expect("a push"));
+    assert_eq!((&*email.subject, push.title.as_deref()), ("Erinnerung", Some("Erinnerung")));
+    assert!(email.text.as_ref().is_some_and(|text| text.contains(when)), "{:?}", email.text);
+    assert_eq!(push.body.as_deref(), Some(when));
+}
+
+#[tokio::test]
 async fn five_shuffled_copies_are_sent_once() {
     let service = Service::start().await;
     service.device("ada", "token-1").await;

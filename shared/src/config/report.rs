@@ -50,7 +50,10 @@ impl fmt::Display for Report {
         for fault in &self.faults {
             let about =
                 self.settings.iter().find(|setting| setting.name == fault.name).map_or("", |setting| setting.about);
-            writeln!(f, "  {:<24} {} ({about})", fault.name, fault.problem)?;
+            // What is said on further lines is detail; the meaning belongs to the first.
+            let (problem, detail) = fault.problem.split_once('\n').unwrap_or((&fault.problem, ""));
+            writeln!(f, "  {:<24} {problem} ({about})", fault.name)?;
+            detail.lines().try_for_each(|line| writeln!(f, "{line}"))?;
         }
         write!(f, "Set the variables above, or X_FILE=/path for a mounted Secret; `config check` shows them all.")
     }

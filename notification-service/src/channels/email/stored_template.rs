@@ -1,6 +1,7 @@
 //! Templates stored with SES: the variables every mail has, and which of them a template wants. Pure.
 
 use super::Email;
+use crate::channels::templates::Templates;
 use serde_json::{Value, json};
 
 /// What a stored template may use. Every mail has all of them; `url` may be empty.
@@ -11,10 +12,11 @@ const VARIABLES: [&str; 10] =
 const KEYWORDS: [&str; 8] = ["else", "if", "unless", "each", "with", "this", "lookup", "log"];
 
 /// `TemplateData` of a mail.
-pub(super) fn data(email: &Email<'_>) -> Value {
-    let written = email.written_time();
+pub(super) fn data(email: &Email<'_>, templates: &Templates) -> Value {
+    let edition = templates.edition(email.locale);
+    let written = edition.write(email.date, email.time_zone);
     json!({
-        "title": email.title(),
+        "title": edition.title(email.title),
         "message": email.message,
         "url": email.url.unwrap_or_default(),
         "date": written.date,
@@ -23,7 +25,7 @@ pub(super) fn data(email: &Email<'_>) -> Value {
         "timeZone": email.time_zone.name(),
         "userEmail": email.to,
         "occurrenceId": email.occurrence_id.simple().to_string(),
-        "locale": crate::channels::wording::for_locale(email.locale).language,
+        "locale": edition.language(),
     })
 }
 
@@ -52,7 +54,7 @@ mod tests {
             title: None,
             message: "Water the plants",
             url: None,
-            due_at: "2025-10-03T07:30:00Z".parse().unwrap(),
+            date: "2025-10-03T07:30:00Z".parse().unwrap(),
             time_zone: chrono_tz::Europe::Berlin,
             locale: None,
         }
@@ -60,7 +62,7 @@ mod tests {
 
     #[test]
     fn every_mail_has_every_variable_as_text() {
-        let data = data(&email());
+        let data = data(&email(), &Templates::built_in().unwrap());
         assert_eq!(data.as_object().unwrap().len(), VARIABLES.len());
         for variable in VARIABLES {
             assert!(data[variable].is_string(), "{variable}");
@@ -68,6 +70,14 @@ mod tests {
         assert_eq!(data["title"], "Reminder");
         assert_eq!(data["date"], "Friday, 3 October 2025");
         assert_eq!(data["time"], "09:30");
+    }
+
+    #[test]
+    fn words_and_times_are_the_readers() {
+        let german = Email { locale: Some("de-AT"), ..email() };
+        let data = data(&german, &Templates::built_in().unwrap());
+        assert_eq!((&data["title"], &data["locale"]), (&json!("Erinnerung"), &json!("de")));
+        assert_eq!(data["when"], "Freitag, 3. Oktober 2025 um 09:30 (Europe/Berlin)");
     }
 
     #[test]

@@ -8,10 +8,11 @@ mod message;
 mod shorten;
 
 use super::setup::SetupError;
-use crate::channels::wording;
+use crate::channels::templates::{Notice, PushText};
 use crate::device::DeviceType;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use message::{Message, Request};
 use shared::contract::Priority;
 use std::collections::BTreeMap;
@@ -35,7 +36,7 @@ pub struct Push<'a> {
     pub item_id: &'a str,
     /// The heading; none: the word for a reminder in the user's language.
     pub title: Option<&'a str>,
-    /// The text; shortened if the whole would be too large.
+    /// The text.
     pub message: &'a str,
     /// What a tap opens.
     pub url: Option<&'a str>,
@@ -44,10 +45,27 @@ pub struct Push<'a> {
     pub data: &'a BTreeMap<String, String>,
     /// How urgent it is.
     pub priority: Priority,
+    /// The time it reminds of, which may be long after the delivery.
+    pub date: DateTime<Utc>,
+    /// The zone in which that time is written.
+    pub time_zone: Tz,
     /// After this FCM drops it undelivered.
     pub expires_at: DateTime<Utc>,
-    /// BCP 47 language of our own words.
+    /// BCP 47 locale of our own words and of the time.
     pub locale: Option<&'a str>,
+}
+
+impl<'a> Push<'a> {
+    pub(super) fn notice(&self) -> Notice<'a> {
+        Notice {
+            title: self.title,
+            message: self.message,
+            url: self.url,
+            date: self.date,
+            time_zone: self.time_zone,
+            locale: self.locale,
+        }
+    }
 }
 
 /// What to do with a push that is too large even with the shortest text.
@@ -65,20 +83,20 @@ pub enum Overflow {
 #[error("the push does not fit into {LIMIT_BYTES} bytes")]
 pub struct TooLarge;
 
-/// The body of a request that sends `push`.
+/// The body of a request that sends `push`, which shows `text`; shortened if the whole would be too large.
 pub fn send(
     token: &str,
     device: DeviceType,
     push: &Push<'_>,
+    text: &PushText,
     now: DateTime<Utc>,
     overflow: Overflow,
 ) -> Result<Bytes, TooLarge> {
-    let title = push.title.unwrap_or(wording::for_locale(push.locale).reminder);
     let ttl = (push.expires_at - now).num_seconds().clamp(0, LONGEST_TTL_SECONDS);
     let mut occurrence = Uuid::encode_buffer();
     let parts = message::Parts {
         token,
-        title,
+        text,
         occurrence: push.occurrence_id.simple().encode_lower(&mut occurrence),
         ttl_seconds: ttl,
         expires_at: now.timestamp() + ttl,
@@ -94,7 +112,7 @@ pub fn send(
     for frugality in message::Frugality::steps(overflow) {
         message.save(frugality);
         let excess = written(&message).len().saturating_sub(overhead + LIMIT_BYTES);
-        if let Some(shorter) = shorten::by(push.message, excess) {
+        if let Some(shorter) = shorten::by(&text.body, excess) {
             message.set_text(&shorter);
             return Ok(written(&message).into());
         }

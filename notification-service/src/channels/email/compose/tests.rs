@@ -1,8 +1,14 @@
 use super::*;
 use mail_parser::{MessageParser, MimeHeaders};
+use proptest::prelude::*;
 
 fn composer(unsubscribe_url: Option<&str>) -> Composer {
-    Composer::new("Reminders <reminders@example.org>".parse().unwrap(), unsubscribe_url.map(str::to_owned)).unwrap()
+    let source = "Reminders <reminders@example.org>".parse().unwrap();
+    Composer::new(source, unsubscribe_url.map(str::to_owned), templates()).unwrap()
+}
+
+fn templates() -> Arc<Templates> {
+    Arc::new(Templates::built_in().unwrap())
 }
 
 fn email() -> Email<'static> {
@@ -12,7 +18,7 @@ fn email() -> Email<'static> {
         title: Some("Water the plants"),
         message: "The ficus too.\nAnd the ivy.",
         url: Some("https://example.com/plants?id=7&room=kitchen"),
-        due_at: "2025-10-03T07:30:00Z".parse().unwrap(),
+        date: "2025-10-03T07:30:00Z".parse().unwrap(),
         time_zone: chrono_tz::Europe::Berlin,
         locale: Some("en-GB"),
     }
@@ -24,7 +30,7 @@ fn compose(composer: &Composer, email: &Email<'_>) -> Vec<u8> {
 
 #[test]
 fn a_mail_reads_as_written() {
-    let (text, html) = composer(None).render(&email()).unwrap();
+    let Written { text, html, .. } = composer(None).write(&email()).unwrap();
     assert_eq!(text, include_str!("../../../../tests/golden/email/reminder.txt").trim_end());
     assert_eq!(html, include_str!("../../../../tests/golden/email/reminder.html").trim_end());
 }
@@ -56,7 +62,7 @@ fn a_way_out_is_offered_where_there_is_one() {
 fn an_unsubscribe_url_must_be_https() {
     for url in ["http://example.org/", "javascript:alert(1)", "https://example.org/\r\nBcc: x@example.com ü"] {
         let source = "reminders@example.org".parse().unwrap();
-        assert!(matches!(Composer::new(source, Some(url.into())), Err(SetupError::UnsubscribeUrl)));
+        assert!(matches!(Composer::new(source, Some(url.into()), templates()), Err(SetupError::UnsubscribeUrl)));
     }
 }
 
@@ -85,19 +91,51 @@ fn what_a_user_wrote_is_text_in_the_html() {
         url: Some("https://example.com/\"><script>"),
         ..email()
     };
-    let (text, html) = composer(None).render(&hostile).unwrap();
+    let Written { text, html, .. } = composer(None).write(&hostile).unwrap();
     assert!(!html.contains("<script>") && !html.contains("<img"));
     assert!(html.contains("&lt;img src=x onerror=alert(1)&gt; &amp; more"));
     assert!(text.contains("<img src=x onerror=alert(1)> & more"));
 }
 
 #[test]
+fn a_mail_loads_nothing_and_says_how_it_is_read() {
+    let html = composer(None).write(&email()).unwrap().html;
+    for external in [" src=", "url(", "@import", "<link", "<img", "<script"] {
+        assert!(!html.contains(external), "{external}");
+    }
+    assert_eq!(html.matches("<table").count(), html.matches("<table role=\"presentation\"").count());
+    assert!(html.contains("<html lang=\"en\" dir=\"ltr\">") && html.contains("name=\"color-scheme\""));
+}
+
+#[test]
 fn only_web_links_are_links() {
-    let (text, html) = composer(None).render(&Email { url: Some("javascript:alert(1)"), ..email() }).unwrap();
+    let script = Email { url: Some("javascript:alert(1)"), ..email() };
+    let Written { text, html, .. } = composer(None).write(&script).unwrap();
     assert!(!text.contains("javascript:") && !html.contains("javascript:"));
 }
 
 #[test]
 fn subjects_are_bounded() {
     assert_eq!(subject(&"ä".repeat(500)).chars().count(), LONGEST_SUBJECT + 1);
+}
+
+#[test]
+fn the_time_is_that_of_the_reminder_in_the_readers_words() {
+    let german = Email { locale: Some("de-AT"), title: None, ..email() };
+    let Written { subject, text, html } = composer(None).write(&german).unwrap();
+    assert_eq!(subject, "Erinnerung");
+    assert!(text.starts_with("Erinnerung\nFreitag, 3. Oktober 2025 um 09:30 (Europe/Berlin)\n"), "{text}");
+    assert!(html.contains("<html lang=\"de\" dir=\"ltr\">") && html.contains(">Link öffnen</a>"), "{html}");
+}
+
+proptest! {
+    #[test]
+    fn no_users_text_adds_a_header(title in "[\\PC\\r\\n\\t:@<>,;\\x00-\\x1f]{0,300}", message in "[\\PC\\r\\n.]{1,100}") {
+        let raw = compose(&composer(None), &Email { title: Some(&title), message: &message, ..email() });
+        let mail = MessageParser::default().parse(&raw).unwrap();
+        let mut headers: Vec<_> = mail.headers().iter().map(|header| header.name().to_owned()).collect();
+        headers.sort();
+        let expected = ["Auto-Submitted", "Content-Type", "Date", "From", "MIME-Version", "Message-ID", "Subject", "To"];
+        prop_assert_eq!(headers, expected);
+    }
 }

@@ -1,6 +1,7 @@
 //! The shape of a message, as FCM's REST reference names its fields.
 
 use super::{Overflow, Push};
+use crate::channels::templates::PushText;
 use crate::device::DeviceType;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -15,7 +16,7 @@ pub(super) struct Request<'a, 'b> {
 /// What a message is made of.
 pub(super) struct Parts<'a> {
     pub(super) token: &'a str,
-    pub(super) title: &'a str,
+    pub(super) text: &'a PushText,
     pub(super) occurrence: &'a str,
     pub(super) ttl_seconds: i64,
     pub(super) expires_at: i64,
@@ -176,7 +177,7 @@ impl<'a> Message<'a> {
         };
         Message {
             token: parts.token,
-            notification: Notification { title: parts.title, body: Cow::Borrowed(parts.push.message) },
+            notification: Notification { title: &parts.text.title, body: Cow::Borrowed(&parts.text.body) },
             data: Data { occurrence: parts.occurrence, push: parts.push, with_pairs: true },
             platform,
         }

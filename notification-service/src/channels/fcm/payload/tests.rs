@@ -1,6 +1,8 @@
 use super::*;
+use crate::channels::templates::Templates;
 use proptest::prelude::*;
 use serde_json::Value;
+use std::sync::LazyLock;
 
 fn now() -> DateTime<Utc> {
     "2026-03-01T09:00:00Z".parse().unwrap()
@@ -20,13 +22,21 @@ fn push(data: &BTreeMap<String, String>) -> Push<'_> {
         url: Some("https://example.com/plants?id=7"),
         data,
         priority: Priority::Normal,
+        date: "2026-03-02T08:00:00Z".parse().unwrap(),
+        time_zone: chrono_tz::UTC,
         expires_at: "2026-03-02T09:00:00Z".parse().unwrap(),
         locale: Some("en"),
     }
 }
 
+/// As a push is sent, with our own templates.
+fn sent(token: &str, device: DeviceType, push: &Push<'_>, overflow: Overflow) -> Result<Bytes, TooLarge> {
+    static TEMPLATES: LazyLock<Templates> = LazyLock::new(|| Templates::built_in().unwrap());
+    send(token, device, push, &TEMPLATES.texts(&push.notice(), None).push(push.message), now(), overflow)
+}
+
 fn json(device: DeviceType, push: &Push<'_>) -> Value {
-    let body = send("a-device-token", device, push, now(), Overflow::Refuse).unwrap();
+    let body = sent("a-device-token", device, push, Overflow::Refuse).unwrap();
     serde_json::from_slice(&body).unwrap()
 }
 
@@ -107,8 +117,8 @@ fn pairs_are_dropped_only_if_told() {
     let data = pairs(&[("key", &"v".repeat(2_000))]);
     let text = "t".repeat(500);
     let large = Push { url: Some(&url), message: &text, ..push(&data) };
-    assert_eq!(send("token", DeviceType::Android, &large, now(), Overflow::Refuse), Err(TooLarge));
-    let body = send("token", DeviceType::Android, &large, now(), Overflow::DropData).unwrap();
+    assert_eq!(sent("token", DeviceType::Android, &large, Overflow::Refuse), Err(TooLarge));
+    let body = sent("token", DeviceType::Android, &large, Overflow::DropData).unwrap();
     let sent: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(sent["message"]["data"]["key"], Value::Null);
     assert_eq!(sent["message"]["data"]["url"], url);
@@ -152,7 +162,7 @@ proptest! {
         data in prop::collection::btree_map("[a-z.]{1,20}", "[\\x00-\\x7f€]{0,150}", 0..20),
     ) {
         let push = Push { title: title.as_deref(), message: &message, url: url.as_deref(), ..push(&data) };
-        match send(&token, device, &push, now(), Overflow::DropData) {
+        match sent(&token, device, &push, Overflow::DropData) {
             Ok(body) => {
                 let sent: Value = serde_json::from_slice(&body).unwrap();
                 prop_assert_eq!(&sent["message"]["token"], &Value::String(token));

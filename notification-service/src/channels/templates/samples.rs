@@ -1,0 +1,55 @@
+//! Reminders that templates are tried with and shown with.
+
+use std::sync::LazyLock;
+
+use chrono::{DateTime, Utc};
+
+use super::Notice;
+
+/// Where a sample's reader would stop these mails.
+pub const UNSUBSCRIBE_URL: &str = "https://example.com/unsubscribe?user=4711&list=reminders";
+
+/// A reminder to try templates with.
+#[derive(Debug, Clone, Copy)]
+pub struct Sample {
+    /// Its name, fit for a file.
+    pub name: &'static str,
+    /// What it says.
+    pub notice: Notice<'static>,
+}
+
+/// As long as a message may be, in lines and in one word.
+static LONG: LazyLock<String> = LazyLock::new(|| {
+    let paragraph = "Take the passports, both tickets and the letter of the insurance. Turn off the water, close the \
+        windows, and leave the key with the neighbours & tell them about the <big> parcel.\n\n";
+    format!("{}https://example.com/{}", paragraph.repeat(9), "a-path-that-has-no-end/".repeat(14))
+});
+
+/// The samples: with everything, with as little as there can be, long, and written from right to left.
+#[must_use]
+pub fn samples() -> [Sample; 4] {
+    let notice = Notice {
+        title: Some("Dentist"),
+        message: "Dr. Lang, second floor.\nBring the insurance card.",
+        url: Some("https://example.com/appointments/17?from=reminder&lang=en"),
+        date: date(),
+        time_zone: chrono_tz::Europe::Berlin,
+        locale: None,
+    };
+    let untitled = Notice { title: None, message: "Water the plants", url: None, ..notice };
+    let long =
+        Notice { title: Some("Before the journey: everything that must not be forgotten"), message: &LONG, ..notice };
+    let right_to_left = Notice {
+        title: Some("موعد طبيب الأسنان"),
+        message: "الدكتور لانغ، الطابق الثاني.\nأحضر بطاقة التأمين (AOK 4711)!",
+        time_zone: chrono_tz::Asia::Riyadh,
+        ..notice
+    };
+    [("reminder", notice), ("untitled", untitled), ("long", long), ("right-to-left", right_to_left)]
+        .map(|(name, notice)| Sample { name, notice })
+}
+
+fn date() -> DateTime<Utc> {
+    // 3 October 2025, 07:30 UTC.
+    DateTime::from_timestamp(1_759_476_600, 0).unwrap_or_default()
+}

@@ -1,0 +1,120 @@
+//! The texts of one message, for one reader.
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use icu_locale_core::Locale;
+use minijinja::{Value, context};
+
+use super::{Language, Notice, Part, Templates, times};
+use crate::channels::wording::{self, WrittenTime};
+
+/// The words, the templates and the way to write times for one reader.
+#[derive(Debug)]
+pub struct Edition<'a> {
+    templates: &'a Templates,
+    language: &'a Language,
+    locale: Locale,
+}
+
+impl<'a> Edition<'a> {
+    pub(super) fn new(templates: &'a Templates, language: &'a Language, locale: Locale) -> Self {
+        Edition { templates, language, locale }
+    }
+
+    /// The tag of the language whose words are used.
+    #[must_use]
+    pub fn language(&self) -> &'a str {
+        &self.language.tag
+    }
+
+    /// The heading: the user's, else the word for a reminder.
+    #[must_use]
+    pub fn title<'b>(&self, title: Option<&'b str>) -> &'b str
+    where
+        'a: 'b,
+    {
+        title.filter(|title| !title.trim().is_empty()).unwrap_or(&self.language.words.reminder)
+    }
+
+    /// Writes a time in its zone.
+    #[must_use]
+    pub fn write(&self, at: DateTime<Utc>, time_zone: Tz) -> WrittenTime {
+        wording::write(&at.with_timezone(&time_zone), &self.locale)
+    }
+
+    pub(super) fn texts(&self, notice: &Notice<'_>, unsubscribe_url: Option<&str>) -> Texts<'a> {
+        let at = notice.date.with_timezone(&notice.time_zone);
+        let context = context! {
+            title => self.title(notice.title),
+            message => notice.message,
+            url => notice.url.filter(|url| url.starts_with("https://") || url.starts_with("http://")),
+            timeZone => notice.time_zone.name(),
+            locale => self.locale.to_string(),
+            language => self.language.tag,
+            direction => self.language.words.direction.as_str(),
+            unsubscribeUrl => unsubscribe_url,
+            words => Value::from_serialize(&self.language.words),
+            ..times::unwritten(at, self.locale.clone())
+        };
+        Texts { templates: self.templates, language: self.language, context }
+    }
+}
+
+/// The texts of one message.
+#[derive(Debug)]
+pub struct Texts<'a> {
+    templates: &'a Templates,
+    language: &'a Language,
+    context: Value,
+}
+
+impl Texts<'_> {
+    /// Renders a text. If a template of the folder fails, ours is rendered instead.
+    ///
+    /// # Errors
+    /// When ours fails as well, which a test rules out.
+    pub fn render(&self, part: Part) -> Result<String, minijinja::Error> {
+        if let Some(name) = self.language.custom(part) {
+            match self.custom(name) {
+                Ok(text) => return Ok(text),
+                // The error names the template and its line, and quotes nothing of the message.
+                Err(error) => tracing::warn!(
+                    template = name,
+                    line = error.line(),
+                    error = %error.kind(),
+                    "a template failed for a message; ours is used"
+                ),
+            }
+        }
+        self.templates.own.get_template(part.file_name())?.render(&self.context)
+    }
+
+    /// Renders a template of the folder, which may fail.
+    pub(super) fn custom(&self, name: &str) -> Result<String, minijinja::Error> {
+        self.templates.custom.get_template(name)?.render(&self.context)
+    }
+
+    /// Renders what a push shows, which is never blank.
+    #[must_use]
+    pub fn push(&self, message: &str) -> PushText {
+        PushText {
+            title: self.line(Part::PushTitle).unwrap_or_else(|| self.language.words.reminder.clone()),
+            body: self.line(Part::PushBody).unwrap_or_else(|| message.to_owned()),
+        }
+    }
+
+    fn line(&self, part: Part) -> Option<String> {
+        let text = self.render(part).ok()?;
+        let text = text.trim();
+        (!text.is_empty()).then(|| text.to_owned())
+    }
+}
+
+/// What a push shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushText {
+    /// The heading.
+    pub title: String,
+    /// The text.
+    pub body: String,
+}

@@ -1,0 +1,109 @@
+//! A time as a reader writes it: in the order, the clock and the words of the reader's locale (CLDR, by ICU4X).
+
+use chrono::{DateTime, Datelike, Timelike};
+use chrono_tz::Tz;
+use icu_datetime::{
+    DateTimeFormatter, NoCalendarFormatter,
+    fieldsets::{T, YMDE},
+    input::{self, Date, Time},
+};
+use icu_locale_core::Locale;
+
+/// A time as a reader in its zone would write it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenTime {
+    /// Such as `Friday, 3 October 2025`.
+    pub date: String,
+    /// Such as `09:30`.
+    pub time: String,
+    /// All of it, the zone named: `Friday, 3 October 2025 at 09:30 (Europe/Berlin)`.
+    pub phrase: String,
+}
+
+/// Writes a time in its zone, as the locale does.
+#[must_use]
+pub fn write(at: &DateTime<Tz>, locale: &Locale) -> WrittenTime {
+    let zone = at.timezone().name();
+    match local(at, locale) {
+        Some([date, time, both]) => WrittenTime { date, time, phrase: format!("{both} ({zone})") },
+        // A year of five digits, or a locale without data: it is still told, as ISO 8601 does.
+        None => WrittenTime {
+            date: at.format("%Y-%m-%d").to_string(),
+            time: at.format("%H:%M").to_string(),
+            phrase: format!("{} ({zone})", at.format("%Y-%m-%d %H:%M")),
+        },
+    }
+}
+
+/// The date, the time, and both in one phrase.
+fn local(at: &DateTime<Tz>, locale: &Locale) -> Option<[String; 3]> {
+    let byte = |number: u32| u8::try_from(number).ok();
+    let date = Date::try_new_iso(at.year(), byte(at.month())?, byte(at.day())?).ok()?;
+    let time = Time::try_new(byte(at.hour())?, byte(at.minute())?, 0, 0).ok()?;
+    let days = DateTimeFormatter::try_new(locale.into(), YMDE::long()).ok()?;
+    let minutes = NoCalendarFormatter::try_new(locale.into(), T::hm()).ok()?;
+    let both = DateTimeFormatter::try_new(locale.into(), YMDE::long().with_time_hm()).ok()?;
+    let moment = input::DateTime { date, time };
+    let texts = [days.format(&date).to_string(), minutes.format(&time).to_string(), both.format(&moment).to_string()];
+    Some(texts.map(spaced))
+}
+
+/// CLDR joins some of a time's parts by spaces that not every font has.
+fn spaced(text: String) -> String {
+    text.replace(['\u{202f}', '\u{a0}'], " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::Utc;
+
+    fn written(at: &str, locale: &str) -> WrittenTime {
+        let at: DateTime<Utc> = at.parse().unwrap();
+        write(&at.with_timezone(&Tz::Europe__Berlin), &locale.parse().unwrap())
+    }
+
+    #[test]
+    fn a_time_is_written_in_the_readers_zone() {
+        let written = written("2025-10-03T22:05:00Z", "en-GB");
+        assert_eq!(written.date, "Saturday, 4 October 2025");
+        assert_eq!(written.time, "00:05");
+        assert_eq!(written.phrase, "Saturday, 4 October 2025 at 00:05 (Europe/Berlin)");
+    }
+
+    #[test]
+    fn a_region_has_its_own_order_and_clock() {
+        let phrases = [
+            ("en-US", "Friday, October 3, 2025 at 9:30 AM"),
+            ("en-GB", "Friday, 3 October 2025 at 09:30"),
+            ("en-CA", "Friday, October 3, 2025 at 9:30 a.m."),
+            ("de", "Freitag, 3. Oktober 2025 um 09:30"),
+            ("fr", "vendredi 3 octobre 2025 à 09:30"),
+            ("fr-CA", "vendredi 3 octobre 2025 à 09 h 30"),
+            ("es", "viernes, 3 de octubre de 2025 a las 09:30"),
+            ("ja", "2025年10月3日金曜日 9:30"),
+            ("hi", "शुक्रवार, 3 अक्टूबर, 2025 को 9:30 am बजे"),
+            ("de-u-hc-h12", "Freitag, 3. Oktober 2025 um 9:30 AM"),
+        ];
+        for (locale, phrase) in phrases {
+            assert_eq!(written("2025-10-03T07:30:00Z", locale).phrase, format!("{phrase} (Europe/Berlin)"), "{locale}");
+        }
+    }
+
+    #[test]
+    fn noon_and_midnight_are_told_apart() {
+        assert_eq!(written("2025-10-03T10:00:00Z", "en-US").time, "12:00 PM");
+        assert_eq!(written("2025-10-02T22:00:00Z", "en-US").time, "12:00 AM");
+    }
+
+    #[test]
+    fn the_calendar_is_the_locales() {
+        assert!(written("2025-10-03T07:30:00Z", "th").date.contains("2568"));
+    }
+
+    #[test]
+    fn what_no_calendar_holds_is_still_told() {
+        let far = DateTime::<Utc>::MAX_UTC.with_timezone(&chrono_tz::UTC);
+        assert!(write(&far, &"de".parse().unwrap()).phrase.ends_with("(UTC)"));
+    }
+}
