@@ -1,7 +1,7 @@
 //! The environments the services are started with: what an operator would set, pointing at the private PostgreSQL and
 //! the sandbox.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use shared::config::{Env, ProcessEnv};
 
@@ -34,6 +34,13 @@ impl Environment {
             ("CORS_ALLOWED_ORIGINS", origin),
         ];
         Self(variables.map(|(name, value)| (name.to_owned(), value)).into())
+    }
+
+    /// The same, and where two of the services are: reminder-service gathers an export from them.
+    pub(crate) fn with_peers(&self, event: SocketAddr, notification: SocketAddr) -> Self {
+        let peers = [("EVENT_SERVICE_URL", event), ("NOTIFICATION_SERVICE_URL", notification)];
+        let peers = peers.map(|(name, address)| (name.to_owned(), format!("http://{address}")));
+        Self(self.0.clone().into_iter().chain(peers).collect())
     }
 
     /// The variables of one service.

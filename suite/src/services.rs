@@ -86,10 +86,11 @@ impl Services {
         let notification = wish("--notification-port", options.notification_port, last.notification, 3002);
         let scheduler = Wish { option: "", asked: Some(0), last: None, usual: None };
 
-        let reminder = build!(reminder_service, reminder, environment, reminders);
         let event = build!(event_service, event, environment, notifications);
         let scheduler = build!(notification_scheduler, scheduler, environment, notifications);
         let notification = build!(notification_service, notification, environment, devices);
+        let environment = environment.with_peers(event.rest_addr(), notification.rest_addr());
+        let reminder = build!(reminder_service, reminder, environment, reminders);
         Ok(Self {
             reminder: reminder.rest_addr(),
             event: event.rest_addr(),

@@ -44,3 +44,27 @@ async fn a_repeat_is_known_across_the_making_of_its_partition() {
     world.apply(&[message]).await;
     assert_eq!(world.count("events").await, 1);
 }
+
+#[tokio::test]
+async fn what_is_older_than_is_kept_is_let_go_and_what_waits_is_not() {
+    let world = world().await;
+    let old = now() - hours(24 * 40);
+    sqlx::query("select create_events_partition($1)").bind(old).execute(&world.pool).await.expect("made");
+    world.store.create_partitions().await.expect("made");
+    world.apply(&[at(old), at(old - hours(24 * 400)), at(now())]).await;
+    let make = "with made as (
+            insert into notifications (id, source, item_id, user_id, version, state, date, notify_offsets, content, occurred_at, updated_at)
+            select gen_random_uuid(), 'reminder', item, 'user-1', 1, 'active', $1, '{0}', '{}', $1, $1 from unnest(array['ended', 'waiting']) as item
+            returning id, item_id
+        )
+        insert into occurrences (id, notification_id, due_at, date, expires_at, state)
+        select gen_random_uuid(), id, $1, $1, $1, case item_id when 'ended' then 'sent' else 'pending' end::occurrence_state from made";
+    sqlx::query(make).bind(old).execute(&world.pool).await.expect("made");
+
+    let gone = world.store.let_go(now() - hours(24 * 30)).await.expect("let go");
+
+    assert_eq!((gone.partitions, gone.stray_events, gone.occurrences, gone.notifications), (1, 1, 1, 1));
+    assert_eq!((world.count("events").await, world.count("occurrences").await), (1, 1));
+    assert!(world.notification("waiting").await.is_some());
+    assert_eq!(world.store.let_go(now() - hours(24 * 30)).await.expect("again"), Default::default());
+}

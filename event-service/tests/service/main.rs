@@ -2,8 +2,10 @@
 
 mod consumer;
 mod deliveries;
+mod erasure;
 mod fixture;
 mod housekeeping;
 mod order;
 mod outcomes;
 mod routes;
+mod series;

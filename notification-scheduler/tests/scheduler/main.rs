@@ -3,3 +3,4 @@
 mod claims;
 mod fixture;
 mod running;
+mod series;

@@ -1,9 +1,8 @@
 //! Dates, times and durations as RFC 5545 §3.3 writes them, and where they lie in a zone.
 
-use chrono::{
-    DateTime, MappedLocalTime, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeDelta, TimeZone, Timelike, Utc,
-};
-use chrono_tz::{GapInfo, Tz};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike, Utc};
+use chrono_tz::Tz;
+use recurrence::Zone;
 
 use super::{Problem, property::Property, shown, zones::Zones};
 
@@ -114,22 +113,14 @@ fn zone_of<'a>(property: &'a Property, zones: &Zones) -> Result<Option<Tz>, &'a 
 }
 
 /// The instant of a local time by RFC 5545 §3.3.5: the first of two; one that does not exist is read by the offset from
-/// before the gap. None at the end of time.
+/// before the gap. None at the end of time. It is the edition of the zones by which the reminder is expanded.
 pub(super) fn place(local: NaiveDateTime, zone: Tz) -> Option<DateTime<Utc>> {
-    match zone.from_local_datetime(&local) {
-        MappedLocalTime::Single(at) => Some(at.to_utc()),
-        MappedLocalTime::Ambiguous(one, other) => Some(one.min(other).to_utc()),
-        MappedLocalTime::None => {
-            let (_, before) = GapInfo::new(&local, &zone)?.begin?;
-            let offset = TimeDelta::seconds(before.fix().local_minus_utc().into());
-            local.checked_sub_signed(offset).map(|it| it.and_utc())
-        }
-    }
+    Zone::parse(zone.name()).ok()?.instant(local)
 }
 
 /// The wall-clock time of an instant.
 pub(super) fn wall_clock(at: DateTime<Utc>, zone: Tz) -> NaiveDateTime {
-    at.with_timezone(&zone).naive_local()
+    Zone::parse(zone.name()).map_or_else(|_| at.with_timezone(&zone).naive_local(), |zone| zone.wall_clock(at))
 }
 
 /// A duration (RFC 5545 §3.3.6), such as `-PT15M`, `P1DT12H` or `P2W`; a day has 24 hours.

@@ -181,7 +181,7 @@ impl NewReminder {
             NotifyOffsets::asked(self.notify_offset, self.notify_offsets)?.unwrap_or_default(),
             self.recurrence.map(Into::into),
         )?;
-        let message = self.message.ok_or_else(|| InvalidField::new("message", "is required"))?;
+        let message = self.message.ok_or_else(|| ApiError::invalid("missing field `message`"))?;
         Ok(Details {
             schedule,
             channels: channels(self.notify_type, self.channels)?.unwrap_or_default(),

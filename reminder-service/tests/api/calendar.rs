@@ -36,7 +36,7 @@ async fn what_can_be_taken_is_made_and_the_rest_is_named_by_its_line() {
     let id = answer["imported"][0]["id"].as_str().expect("an id");
     let shown = service.ada.get(&format!("/reminders/{id}/occurrences?limit=2")).await.expect(200).body;
     let at: Vec<_> = shown["occurrences"].as_array().expect("a list").iter().map(|it| it["at"].clone()).collect();
-    assert_eq!(at, ["2096-05-06T07:00:00.000Z", "2096-05-20T07:00:00.000Z"]);
+    assert_eq!(at, ["2096-05-07T07:00:00.000Z", "2096-05-21T07:00:00.000Z"]);
 }
 
 #[tokio::test]

@@ -46,6 +46,9 @@ impl Service {
     /// All four.
     pub const ALL: [Self; 4] = [Self::Reminders, Self::Events, Self::Scheduler, Self::Notifications];
 
+    /// All four in the order in which they are started: reminder-service asks two of the others when it exports.
+    pub const STARTED: [Self; 4] = [Self::Events, Self::Scheduler, Self::Notifications, Self::Reminders];
+
     /// The binary's name.
     #[must_use]
     pub const fn binary(self) -> &'static str {
@@ -80,7 +83,7 @@ impl House {
     /// Several processes of each service, ready.
     pub async fn with_replicas(bus: Bus, replicas: usize) -> Self {
         let mut house = Self::empty(bus).await;
-        for service in Service::ALL {
+        for service in Service::STARTED {
             for _ in 0..replicas {
                 house.add(service).await;
             }
@@ -135,6 +138,13 @@ impl House {
         if self.ministack.is_none() {
             environment.insert("BUS", "postgres".to_owned());
             environment.insert("BUS_DATABASE_URL", self.bus.url().to_owned());
+        }
+        if service == Service::Reminders {
+            for (name, peer) in
+                [("EVENT_SERVICE_URL", Service::Events), ("NOTIFICATION_SERVICE_URL", Service::Notifications)]
+            {
+                environment.extend(self.processes(peer).first().map(|process| (name, process.rest_url())));
+            }
         }
         if service == Service::Notifications {
             environment.insert("FCM_ENDPOINT", self.sandbox.url());

@@ -1,0 +1,90 @@
+//! Recurring notifications, snoozes, acknowledgements, and what becomes of what was released before a change.
+
+use serde_json::{Value, json};
+use shared::contract::{EventType, ReminderData, Snooze, occurrence_id};
+
+use crate::fixture::{World, created, data, deleted, event, hours, minutes, now, received, world};
+
+fn hourly(world_now: chrono::DateTime<chrono::Utc>) -> ReminderData {
+    let rule = json!({"rrule": "FREQ=HOURLY"});
+    ReminderData {
+        recurrence: Some(serde_json::from_value(rule).expect("a rule")),
+        ..data(world_now + minutes(30), &[0])
+    }
+}
+
+fn updated(item: &str, version: i64, data: ReminderData) -> shared::bus::Received {
+    received(&event(EventType::ReminderUpdated, item, version, now(), data))
+}
+
+/// The commands for the notification topic: their types, and what they are about.
+async fn commands(world: &World) -> Vec<(String, Value)> {
+    let sql = "select attributes->>'eventType', body::jsonb->'eventData' from commands order by event_id";
+    sqlx::query_as(sql).fetch_all(&world.pool).await.expect("commands")
+}
+
+async fn release(world: &World, item: &str) {
+    let sql = "update occurrences set state = 'released', released_at = now()
+        from notifications where notifications.id = notification_id and item_id = $1 and pending";
+    sqlx::query(sql).bind(item).execute(&world.pool).await.expect("released");
+}
+
+#[tokio::test]
+async fn of_a_recurring_notification_the_next_time_waits_and_a_change_moves_it() {
+    let world = world().await;
+    let start = now();
+    world.apply(&[received(&event(EventType::ReminderCreated, "a", 1, start, hourly(start)))]).await;
+    let moved = ReminderData { date: start + minutes(40), ..hourly(start) };
+    let before = world.occurrences("a").await;
+    world.apply(&[updated("a", 2, moved)]).await;
+    let after = world.occurrences("a").await;
+
+    assert_eq!(before.into_iter().collect::<Vec<_>>(), [(start + minutes(30), "pending".to_owned())]);
+    let expected = [(start + minutes(30), "cancelled".to_owned()), (start + minutes(40), "pending".to_owned())];
+    assert_eq!(after.into_iter().collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test]
+async fn a_snooze_waits_beside_what_was_delivered_and_an_acknowledgement_takes_it_back() {
+    let world = world().await;
+    let date = now() + hours(1);
+    world.apply(&[created("a", 1, date, &[0, 120])]).await;
+    let until = date - minutes(50);
+    let snooze = Some(Snooze { date, until });
+    world.apply(&[updated("a", 2, ReminderData { snooze, ..data(date, &[0, 120]) })]).await;
+    assert_eq!(world.occurrences("a").await.get(&until).map(String::as_str), Some("pending"));
+
+    let acknowledged = Some(date);
+    world.apply(&[updated("a", 3, ReminderData { acknowledged, ..data(date, &[0, 120]) })]).await;
+    let states: Vec<_> = world.occurrences("a").await.into_values().collect();
+    assert_eq!(states, ["cancelled", "cancelled"], "{states:?}");
+}
+
+#[tokio::test]
+async fn what_was_released_is_told_of_a_change_and_of_a_deletion() {
+    let world = world().await;
+    let date = now() + hours(1);
+    world.apply(&[created("a", 1, date, &[0])]).await;
+    release(&world, "a").await;
+    let occurrence = occurrence_id("reminder", "a", date).simple().to_string();
+
+    let mut renamed = data(date, &[0]);
+    renamed.content.title = Some("Renamed".to_owned());
+    world.apply(&[updated("a", 2, renamed)]).await;
+    world.apply(&[deleted("a", 3)]).await;
+
+    let mut told = commands(&world).await;
+    told.sort_by(|one, other| one.0.cmp(&other.0).reverse());
+    assert_eq!(told.iter().map(|it| it.0.as_str()).collect::<Vec<_>>(), ["notification:update", "notification:delete"]);
+    assert_eq!((&told[0].1["occurrences"], &told[0].1["content"]["title"]), (&json!([occurrence]), &json!("Renamed")));
+    assert_eq!((&told[1].1["occurrences"], &told[1].1["content"]), (&json!([occurrence]), &Value::Null));
+}
+
+#[tokio::test]
+async fn a_change_before_anything_was_released_commands_nothing() {
+    let world = world().await;
+    world
+        .apply(&[created("a", 1, now() + hours(1), &[0]), created("a", 2, now() + hours(2), &[0]), deleted("a", 3)])
+        .await;
+    assert_eq!(commands(&world).await, []);
+}

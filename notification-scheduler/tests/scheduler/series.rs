@@ -1,0 +1,129 @@
+//! Recurring notifications: the next occurrence follows the one that is released, and one is sent for all that were missed.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use shared::contract::EventType;
+use support::eventually;
+use tokio_util::sync::CancellationToken;
+
+use crate::fixture::{World, drain, world};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+impl World {
+    /// A recurring notification whose rule began `began` ago (an SQL interval), with an occurrence that was due `due` ago.
+    async fn recurring(&self, rrule: &str, began: &str, due: &str) {
+        let sql = "with made as (
+                insert into notifications (id, source, item_id, user_id, user_email, version, state, date, notify_offsets, recurrence, content,
+                    occurred_at, time_zone_database)
+                select gen_random_uuid(), 'reminder', 'item-1', 'user-1', 'user-1@example.com', 3, 'active',
+                    date_trunc('second', now() - $2::text::interval), '{0}', jsonb_build_object('rrule', $1::text),
+                    '{\"channels\": [\"push\"], \"message\": \"m\", \"timeZone\": \"UTC\", \"expiresAfterMinutes\": 600}',
+                    now() - $2::text::interval - interval '1 hour', $4
+                returning id, date
+            )
+            insert into occurrences (id, notification_id, due_at, date, expires_at)
+            select gen_random_uuid(), id, date + ($2::text::interval - $3::text::interval), date, date + interval '1 year' from made";
+        let edition = recurrence::time_zone_database();
+        let query = sqlx::query(sql).bind(rrule).bind(began).bind(due).bind(edition);
+        query.execute(&self.pool).await.expect("made");
+    }
+
+    /// The states of all occurrences with their reasons, in the order of time.
+    async fn states(&self) -> Vec<(String, Option<String>)> {
+        let sql = "select state::text, reason from occurrences order by due_at";
+        sqlx::query_as(sql).fetch_all(&self.pool).await.expect("rows")
+    }
+
+    /// Runs a scheduler until one occurrence waits for a time ahead and nothing else does.
+    async fn run_until_ahead(&self) -> Vec<shared::contract::Envelope> {
+        let bus = self.bus().await;
+        let shutdown = CancellationToken::new();
+        let running = tokio::spawn({
+            let (scheduler, shutdown) = (self.scheduler(bus.clone()), shutdown.clone());
+            async move { scheduler.run(shutdown).await }
+        });
+        eventually(LIMIT, async || {
+            let waiting = self.count("pending").await;
+            let ahead = self.count("pending and due_at > now()").await;
+            if (waiting, ahead) == (1, 1) { Ok(()) } else { Err(format!("{waiting} wait, {ahead} of them ahead")) }
+        })
+        .await;
+        shutdown.cancel();
+        running.await.expect("it ends");
+        drain(&bus).await
+    }
+}
+
+#[tokio::test]
+async fn the_next_occurrence_is_there_when_one_is_released() {
+    let world = world().await;
+    world.recurring("FREQ=HOURLY", "2 hours", "0").await;
+    let events = world.run_until_ahead().await;
+    assert_eq!(events.len(), 1);
+    let states: Vec<_> = world.states().await.into_iter().map(|it| it.0).collect();
+    assert_eq!(states, ["released", "pending"]);
+    let gap: f64 = sqlx::query_scalar("select extract(epoch from max(due_at) - min(due_at))::float8 from occurrences")
+        .fetch_one(&world.pool)
+        .await
+        .expect("a time");
+    assert!((gap - 3600.0).abs() < 1.0, "{gap}");
+}
+
+#[tokio::test]
+async fn of_several_that_were_missed_the_last_is_sent_and_the_others_say_so() {
+    let world = world().await;
+    world.recurring("FREQ=MINUTELY;INTERVAL=10", "65 minutes", "55 minutes").await;
+    let events = world.run_until_ahead().await;
+
+    let states = world.states().await;
+    assert_eq!(events.iter().map(|it| it.event_type).collect::<Vec<_>>(), [EventType::NotificationSend], "{states:?}");
+    let missed = states.iter().filter(|it| it.1.as_deref() == Some("missed") && it.0 == "suppressed").count();
+    assert_eq!((missed, states.len()), (5, 7), "{states:?}");
+    assert_eq!(states[5].0, "released");
+    let told: i64 = sqlx::query_scalar(
+        "select count(*) from events where event_type = 'notification:suppressed' and data->>'reason' = 'missed'",
+    )
+    .fetch_one(&world.pool)
+    .await
+    .expect("a count");
+    assert_eq!(told, 5);
+}
+
+#[tokio::test]
+async fn a_series_that_has_ended_makes_nothing_more() {
+    let world = world().await;
+    world.recurring("FREQ=HOURLY;COUNT=3", "2 hours", "0").await;
+    let bus = world.bus().await;
+    let claimed = world.store.claim(10, None).await.expect("claimed").claimed;
+    let marked = world.store.mark_released(&claimed).await.expect("marked");
+    assert_eq!((marked.released, world.count("pending").await), (1, 0));
+    drop(bus);
+}
+
+#[tokio::test]
+async fn a_change_between_claim_and_mark_decides_what_follows() {
+    let world = world().await;
+    world.recurring("FREQ=HOURLY", "2 hours", "0").await;
+    let claimed = world.store.claim(10, None).await.expect("claimed").claimed;
+    world.run("update notifications set recurrence = '{\"rrule\": \"FREQ=DAILY\"}', version = 4").await;
+    world.store.mark_released(&claimed).await.expect("marked");
+    let next: DateTime<Utc> =
+        sqlx::query_scalar("select due_at from occurrences where pending").fetch_one(&world.pool).await.expect("one");
+    assert!(next - Utc::now() > chrono::TimeDelta::hours(20), "{next}");
+}
+
+#[tokio::test]
+async fn another_edition_of_the_time_zones_is_said_with_the_next_occurrence() {
+    let world = world().await;
+    world.recurring("FREQ=HOURLY", "2 hours", "0").await;
+    world.run("update notifications set time_zone_database = '1999a'").await;
+    let claimed = world.store.claim(10, None).await.expect("claimed").claimed;
+    world.store.mark_released(&claimed).await.expect("marked");
+    let edition = recurrence::time_zone_database();
+    assert_eq!(world.states().await[1].1.as_deref(), Some(format!("time zone data 1999a to {edition}").as_str()));
+    let noted: String =
+        sqlx::query_scalar("select time_zone_database from notifications").fetch_one(&world.pool).await.expect("one");
+    assert_eq!(noted, edition);
+}
