@@ -21,8 +21,10 @@ pub mod device;
 pub mod events;
 mod housekeeping;
 pub mod lanes;
+pub mod preferences;
 pub mod routes;
 pub mod store;
+pub mod waiting;
 
 use shared::{
     cli,

@@ -3,6 +3,7 @@
 mod answer;
 mod devices;
 mod history;
+mod preferences;
 mod register;
 
 use std::sync::Arc;
@@ -42,7 +43,7 @@ pub struct Api {
             The caller is identified by the gateway's `X-Authenticated-Userid` and `X-Consumer-Username`, or by a bearer token, as the installation is configured. \
             Every POST takes an `Idempotency-Key`: the same key with the same body gives the first answer again for 24 hours.",
     ),
-    tags((name = "devices", description = "A user's devices"), (name = "notifications", description = "What was sent to a user"))
+    tags((name = "devices", description = "A user's devices"), (name = "notifications", description = "What was sent to a user"), (name = "preferences", description = "How a user wants to be reached"))
 )]
 struct Description;
 
@@ -67,4 +68,5 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(devices::list))
         .routes(routes!(devices::remove))
         .routes(routes!(history::list))
+        .routes(routes!(preferences::get, preferences::put))
 }

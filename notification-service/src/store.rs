@@ -5,6 +5,8 @@ pub mod devices;
 pub mod history;
 pub mod intake;
 pub mod ledger;
+pub mod preferences;
+pub mod waiting;
 
 use std::time::Duration;
 

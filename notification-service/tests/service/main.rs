@@ -6,5 +6,6 @@ mod faults;
 mod harness;
 mod history;
 mod openapi;
+mod preferences;
 mod sending;
 mod store;

@@ -35,3 +35,11 @@ async fn the_example_of_a_registration_is_one_that_is_taken() {
     let example = &description["components"]["schemas"]["Registration"]["example"];
     service.user("ada").post("/device/register", example).await.expect(201);
 }
+
+#[tokio::test]
+async fn the_example_of_preferences_is_one_that_is_taken() {
+    let service = Service::start().await;
+    let description: Value = serde_json::from_str(&described()).expect("JSON");
+    let example = &description["components"]["schemas"]["Preferences"]["example"];
+    assert_eq!(&service.user("ada").put("/preferences", example).await.expect(200).body, example);
+}

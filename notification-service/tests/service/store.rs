@@ -9,7 +9,7 @@ use notification_service::{
     store::{
         MIGRATOR, devices,
         intake::{self, NewDelivery},
-        ledger::{self, Claim},
+        ledger::{self, Claim, Counted},
     },
 };
 use shared::contract::{Channel, DeliveryState, new_id};
@@ -44,6 +44,7 @@ async fn written(pool: &PgPool, devices: &[uuid::Uuid], leased: bool) -> Due {
         user_id: "ada",
         state: DeliveryState::Pending,
         reason: None,
+        deferred_until: None,
         leased,
     };
     let rows: Vec<_> = devices.iter().map(row).collect();
@@ -122,7 +123,8 @@ async fn a_verdict_under_an_old_fence_changes_nothing() {
 
     assert!(ledger::record(&pool, &[sent(slept)]).await.expect("asked").is_empty());
     let record = sent(awake);
-    assert_eq!(ledger::record(&pool, std::slice::from_ref(&record)).await.expect("recorded"), [0]);
+    let counted = ledger::record(&pool, std::slice::from_ref(&record)).await.expect("recorded");
+    assert_eq!(counted, [Counted { position: 0, withdrawn: None }]);
     assert!(ledger::record(&pool, &[record]).await.expect("asked").is_empty(), "a verdict is given once");
 }
 
