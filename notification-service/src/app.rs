@@ -58,6 +58,7 @@ struct Work {
     engine: Engine,
     started: Started,
     startup: Startup,
+    kept: Duration,
 }
 
 impl App {
@@ -91,7 +92,18 @@ impl App {
             topology: topology(&config.bus),
         };
         let queue = config.bus.notification_queue;
-        let work = Work { pool: pool.clone(), clock, bus, queue, handoff, relay, engine, started, startup };
+        let work = Work {
+            pool: pool.clone(),
+            clock,
+            bus,
+            queue,
+            handoff,
+            relay,
+            engine,
+            started,
+            startup,
+            kept: config.retention,
+        };
         Ok(Self { rest, admin, addresses, pool, router, work })
     }
 
@@ -132,7 +144,7 @@ impl App {
 impl Work {
     /// Consumes, sends and tells until `shutdown`; drains; the relay goes on until the API has answered as well.
     async fn run(self, shutdown: CancellationToken, answered: CancellationToken) {
-        let Self { pool, clock, bus, queue, handoff, relay, engine, started, startup } = self;
+        let Self { pool, clock, bus, queue, handoff, relay, engine, started, startup, kept } = self;
         if !startup.complete(&started, &shutdown).await {
             return;
         }
@@ -158,7 +170,7 @@ impl Work {
             consume,
             engine.run(consumed.clone()),
             clock.keep(&pool, &shutdown),
-            housekeeping::run(&pool, &shutdown)
+            housekeeping::run(&pool, kept, &shutdown)
         );
         answered.cancelled().await;
         drained.cancel();

@@ -1,5 +1,7 @@
 //! What the service is told by its environment.
 
+use std::time::Duration;
+
 use secrecy::{ExposeSecret, SecretString};
 use shared::{
     bus::settings::AwsSettings,
@@ -32,6 +34,8 @@ pub struct Config {
     pub push_max_in_flight: usize,
     /// How many e-mails may be in flight.
     pub email_max_in_flight: usize,
+    /// How long deliveries are kept.
+    pub retention: Duration,
 }
 
 /// How pushes are sent.
@@ -75,6 +79,7 @@ impl Config {
         let ses = SesConfig::parse(reader);
         let push_max_in_flight = within_lane(reader, "PUSH_MAX_IN_FLIGHT", "pushes on their way to FCM at once", 1_000);
         let email_max_in_flight = within_lane(reader, "EMAIL_MAX_IN_FLIGHT", "e-mails on their way to SES at once", 50);
+        let retention = retention(reader);
         Some(Self {
             process: process?,
             database: database?,
@@ -85,8 +90,19 @@ impl Config {
             ses: ses?,
             push_max_in_flight: push_max_in_flight?,
             email_max_in_flight: email_max_in_flight?,
+            retention: retention?,
         })
     }
+}
+
+fn retention(reader: &mut Reader<'_>) -> Option<Duration> {
+    const DAYS: &str = "RETENTION_DAYS";
+    let days = reader.or(DAYS, "days for which deliveries and events are kept", 90_u64)?;
+    if (1..=3_650).contains(&days) {
+        return Some(Duration::from_secs(days * 24 * 60 * 60));
+    }
+    reader.fault(DAYS, "is malformed: expected 1 to 3650");
+    None
 }
 
 fn within_lane(reader: &mut Reader<'_>, name: &'static str, about: &'static str, default: usize) -> Option<usize> {

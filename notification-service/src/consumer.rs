@@ -1,12 +1,16 @@
 //! Takes what is due from the notification queue into the ledger: a batch is a handful of set-based statements and one
 //! transaction. From its commit on the ledger owns the deliveries and the messages are done; an occurrence that is known
-//! already was delivered twice by the queue, and nothing follows from it.
+//! already was delivered twice by the queue, and nothing follows from it. The queue also brings revisions of what was released
+//! and erasures of users, in any order.
 
+mod ask;
 mod batch;
 mod plan;
+mod second_thoughts;
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    borrow::Cow,
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -14,11 +18,11 @@ use std::{
 use shared::{
     bus::{Received, Settlement},
     consumer::Handler,
-    contract::{Channel, DeliveryState, Envelope, EventType},
+    contract::{Channel, DeliveryState},
     db,
     outbox::{self, Handoff},
 };
-use sqlx::PgPool;
+use sqlx::{PgPool, Postgres, Transaction};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -28,11 +32,15 @@ use crate::{
     delivery::{Dispatch, address_digest},
     lanes::{LEASE, Lanes},
     preferences::Preferences,
+    revision,
     store::{
         intake::{self, LiveDevice},
         preferences,
+        revisions::{self, Overtaken},
     },
+    waiting,
 };
+use ask::Asked;
 use batch::{Batch, Reserved};
 use plan::{Fate, Planned};
 
@@ -77,22 +85,31 @@ impl Error {
     }
 }
 
+impl From<waiting::Error> for Error {
+    fn from(error: waiting::Error) -> Self {
+        match error {
+            waiting::Error::Sql(error) => Self::Sql(error),
+            waiting::Error::Json(error) => Self::Json(error),
+        }
+    }
+}
+
 impl Handler for Intake {
     async fn handle(&self, batch: &[Received]) -> Vec<Settlement> {
         let mut settlements = vec![Settlement::Done; batch.len()];
-        // In the order of their ids, each once: two batches that share occurrences never wait for each other in a circle.
-        let mut asked = BTreeMap::<Uuid, (Dispatch, Vec<usize>)>::new();
-        for (position, message) in batch.iter().enumerate() {
-            match read(message) {
-                Ok(dispatch) => {
-                    asked.entry(dispatch.occurrence_id()).or_insert_with(|| (dispatch, Vec::new())).1.push(position)
-                }
-                Err(reason) => settlements[position] = Settlement::Reject(reason),
-            }
+        let Asked { sends, revisions, erasures, rejected } = Asked::read(batch);
+        for (position, reason) in rejected {
+            settlements[position] = Settlement::Reject(reason);
         }
-        let (dispatches, positions): (Vec<_>, Vec<_>) = asked.into_values().unzip();
-        let results = self.take(&dispatches).await;
-        for (result, positions) in results.into_iter().zip(positions) {
+        for (erasure, position) in erasures {
+            settlements[position] = self.erase(&erasure).await;
+        }
+        let (revisions, positions): (Vec<_>, Vec<_>) = revisions.into_iter().unzip();
+        for (result, position) in self.revise(&revisions).await.into_iter().zip(positions) {
+            settlements[position] = result;
+        }
+        let (dispatches, positions): (Vec<_>, Vec<_>) = sends.into_values().unzip();
+        for (result, positions) in self.take(&dispatches).await.into_iter().zip(positions) {
             for position in positions {
                 settlements[position] = result.clone();
             }
@@ -101,28 +118,15 @@ impl Handler for Intake {
     }
 }
 
-/// What a message asks to be sent, or why it can never be.
-fn read(message: &Received) -> Result<Dispatch, String> {
-    let envelope = Envelope::decode(message).map_err(|error| error.to_string())?;
-    if envelope.event_type != EventType::NotificationSend {
-        return Err(format!("{} is not for this queue", envelope.event_type));
-    }
-    let send = envelope.send().map_err(|error| error.to_string())?;
-    if send.content.channels.is_empty() {
-        return Err("no channel".to_owned());
-    }
-    let Envelope { user_id, user_email, version, traceparent, .. } = envelope;
-    Ok(Dispatch { user_id, user_email, version, send, deliveries: 0, traceparent })
-}
-
 impl Intake {
     /// Takes dispatches in; one by one when one of them cannot be written.
     async fn take(&self, dispatches: &[Dispatch]) -> Vec<Settlement> {
-        match self.take_together(dispatches).await {
+        match self.until_written(dispatches.len(), || self.try_take(dispatches)).await {
             Settlement::Reject(_) if dispatches.len() > 1 => {
                 let mut settlements = Vec::with_capacity(dispatches.len());
                 for dispatch in dispatches {
-                    settlements.push(self.take_together(std::slice::from_ref(dispatch)).await);
+                    let one = std::slice::from_ref(dispatch);
+                    settlements.push(self.until_written(1, || self.try_take(one)).await);
                 }
                 settlements
             }
@@ -130,10 +134,14 @@ impl Intake {
         }
     }
 
-    async fn take_together(&self, dispatches: &[Dispatch]) -> Settlement {
+    /// Tries to write what some messages ask for until it is written, or can never be.
+    async fn until_written<F>(&self, messages: usize, mut attempt: impl FnMut() -> F) -> Settlement
+    where
+        F: Future<Output = Result<(), Error>>,
+    {
         let mut pause = AGAIN.0;
         loop {
-            let error = match self.try_take(dispatches).await {
+            let error = match attempt().await {
                 Ok(()) => return Settlement::Done,
                 Err(error) if error.is_of_the_message() => return Settlement::Reject(reason_of(&error)),
                 Err(error) => error,
@@ -142,7 +150,7 @@ impl Intake {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 is_transient,
-                messages = dispatches.len(),
+                messages,
                 "a batch could not be written; trying again"
             );
             tokio::select! {
@@ -153,14 +161,35 @@ impl Intake {
         }
     }
 
+    /// Writes occurrences and their deliveries. What overtook one of them on its way is found in the transaction, where it
+    /// cannot change any more; the batch is then laid out anew.
     async fn try_take(&self, dispatches: &[Dispatch]) -> Result<(), Error> {
-        if dispatches.is_empty() {
-            return Ok(());
+        let mut asked = Cow::Borrowed(dispatches);
+        let mut cancelled = HashSet::new();
+        while !asked.is_empty() {
+            let planned = self.plan(&asked, &cancelled).await?;
+            let reserved = self.reserve(&planned).await;
+            // Leases are counted from the transaction's beginning, so no later than from here.
+            let lease_ends = Instant::now() + LEASE;
+            let mut transaction = self.pool.begin().await?;
+            revisions::share_intake(&mut *transaction).await?;
+            let overtaken = revisions::overtaken(&mut *transaction, &asked).await?;
+            if overtaken.is_empty() {
+                return self.write(transaction, &planned, reserved, lease_ends).await;
+            }
+            transaction.rollback().await?;
+            make_up(asked.to_mut(), &mut cancelled, &overtaken);
         }
-        let planned = self.plan(dispatches).await?;
-        let mut reserved = self.reserve(&planned).await;
-        let lease_ends = Instant::now() + LEASE;
-        let mut transaction = self.pool.begin().await?;
+        Ok(())
+    }
+
+    async fn write(
+        &self,
+        mut transaction: Transaction<'_, Postgres>,
+        planned: &[(Arc<Dispatch>, Vec<Planned>)],
+        mut reserved: Reserved,
+        lease_ends: Instant,
+    ) -> Result<(), Error> {
         let rows: Vec<&Dispatch> = planned.iter().map(|(dispatch, _)| &**dispatch).collect();
         let new = intake::insert_dispatches(&mut transaction, &rows).await?;
         let mut batch = Batch::begin(self.clock.now(), lease_ends);
@@ -180,7 +209,11 @@ impl Intake {
 
     /// Looks up devices, suppressed addresses and preferences of the whole batch, makes each occurrence what its user prefers and
     /// lays out its rows.
-    async fn plan(&self, dispatches: &[Dispatch]) -> Result<Vec<(Arc<Dispatch>, Vec<Planned>)>, Error> {
+    async fn plan(
+        &self,
+        dispatches: &[Dispatch],
+        cancelled: &HashSet<Uuid>,
+    ) -> Result<Vec<(Arc<Dispatch>, Vec<Planned>)>, Error> {
         let devices = self.devices_of(dispatches).await?;
         let suppressed = self.suppressed_of(dispatches).await?;
         let preferences = self.preferences_of(dispatches).await?;
@@ -190,8 +223,12 @@ impl Intake {
             let devices = devices.get(&dispatch.user_id).map_or(&[][..], Vec::as_slice);
             let preferences = preferences.get(&dispatch.user_id).unwrap_or(&nothing_said);
             let mut dispatch = dispatch.clone();
-            let until = plan::suit(&mut dispatch, preferences, now);
-            let rows = plan::rows(&dispatch, devices, |digest| suppressed.contains(digest), preferences, until, now);
+            let rows = if cancelled.contains(&dispatch.occurrence_id()) {
+                plan::cancelled(&dispatch)
+            } else {
+                let until = plan::suit(&mut dispatch, preferences, now);
+                plan::rows(&dispatch, devices, |digest| suppressed.contains(digest), preferences, until, now)
+            };
             dispatch.deliveries = i32::try_from(rows.len()).unwrap_or(i32::MAX);
             planned.push((Arc::new(dispatch), rows));
         }
@@ -252,6 +289,25 @@ impl Intake {
         }
         self.handoff.after_commit(batch.messages);
     }
+}
+
+/// Brings occurrences to what overtook them: those of erased users are dropped, the others are what their newer version says, or
+/// cancelled.
+fn make_up(dispatches: &mut Vec<Dispatch>, cancelled: &mut HashSet<Uuid>, overtaken: &HashMap<Uuid, Overtaken>) {
+    dispatches.retain_mut(|dispatch| match overtaken.get(&dispatch.occurrence_id()) {
+        None => true,
+        Some(Overtaken::Erased) => false,
+        Some(Overtaken::Revised { version, content }) => {
+            dispatch.version = *version;
+            match content.clone() {
+                Some(content) => revision::revise(&mut dispatch.send, content),
+                None => {
+                    cancelled.insert(dispatch.occurrence_id());
+                }
+            }
+            true
+        }
+    });
 }
 
 fn with_channel(dispatches: &[Dispatch], channel: Channel) -> impl Iterator<Item = &Dispatch> {

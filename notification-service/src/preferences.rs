@@ -3,7 +3,7 @@
 mod quiet_hours;
 
 use chrono::{DateTime, Utc};
-use shared::contract::{Channel, Priority};
+use shared::contract::{Channel, NotifyContent, Priority};
 
 pub use quiet_hours::{QuietHours, TimeOfDay};
 
@@ -50,6 +50,13 @@ impl Preferences {
         match channel {
             Channel::Push => self.push,
             Channel::Email => self.email,
+        }
+    }
+
+    /// Gives a message that names no language the preferred one.
+    pub fn suit(&self, content: &mut NotifyContent) {
+        if content.locale.is_none() {
+            content.locale = self.locale.as_ref().map(|locale| locale.as_str().to_owned());
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod answer;
 mod devices;
+mod export;
 mod history;
 mod preferences;
 mod register;
@@ -43,7 +44,7 @@ pub struct Api {
             The caller is identified by the gateway's `X-Authenticated-Userid` and `X-Consumer-Username`, or by a bearer token, as the installation is configured. \
             Every POST takes an `Idempotency-Key`: the same key with the same body gives the first answer again for 24 hours.",
     ),
-    tags((name = "devices", description = "A user's devices"), (name = "notifications", description = "What was sent to a user"), (name = "preferences", description = "How a user wants to be reached"))
+    tags((name = "devices", description = "A user's devices"), (name = "notifications", description = "What was sent to a user"), (name = "preferences", description = "How a user wants to be reached"), (name = "export", description = "Everything that is kept of a user"))
 )]
 struct Description;
 
@@ -69,4 +70,5 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(devices::remove))
         .routes(routes!(history::list))
         .routes(routes!(preferences::get, preferences::put))
+        .routes(routes!(export::export))
 }

@@ -2,10 +2,14 @@
 //! through `shared`.
 
 pub mod devices;
+pub mod erasures;
+pub mod export;
 pub mod history;
 pub mod intake;
 pub mod ledger;
 pub mod preferences;
+pub mod retention;
+pub mod revisions;
 pub mod waiting;
 
 use std::time::Duration;

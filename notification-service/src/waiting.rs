@@ -1,10 +1,11 @@
-//! Second thoughts about deliveries that wait: what follows from a change of their user's preferences.
+//! Second thoughts about deliveries that wait: what follows from a change of their user's preferences, and from a newer version
+//! of what they deliver.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use shared::{
-    contract::{Channel, DeliveryState},
+    contract::{Channel, DeliveryState, Priority, SendData},
     outbox::OutboxMessage,
 };
 use sqlx::PgConnection;
@@ -12,9 +13,14 @@ use uuid::Uuid;
 
 use crate::{
     delivery::{DeliveryKey, reason},
+    erasure::user_digest,
     events::{self, Ending},
     preferences::Preferences,
-    store::waiting::{self, Waiting},
+    revision::{self, Revision},
+    store::{
+        erasures, preferences, revisions,
+        waiting::{self, Waiting},
+    },
 };
 
 /// Why waiting deliveries were not changed.
@@ -47,6 +53,85 @@ pub async fn reconsider(
     let until = preferences.quiet_hours.and_then(|quiet| quiet.until(now));
     messages.extend(defer(&mut *transaction, &deferred, until, now).await?);
     Ok(messages)
+}
+
+/// Applies revisions, at most one of each occurrence: what is cancelled or no longer wanted on a channel ends, what still waits
+/// says what the newest version says. One that is not newer than what the ledger knows changes nothing; one whose occurrence has
+/// not come is kept for it. Answers what is to be told, which is not in the outbox yet. Call it in a transaction that holds the
+/// intake.
+///
+/// # Errors
+/// When a statement fails or an event cannot be written.
+pub async fn revise(
+    transaction: &mut PgConnection,
+    revisions: &[Revision],
+    now: DateTime<Utc>,
+) -> Result<Vec<OutboxMessage>, Error> {
+    let revisions = of_the_living(&mut *transaction, revisions).await?;
+    let ids: Vec<Uuid> = revisions.iter().map(|it| it.occurrence_id).collect();
+    let known = revisions::known(&mut *transaction, &ids).await?;
+    let (known_ones, ahead): (Vec<&Revision>, Vec<&Revision>) =
+        revisions.into_iter().partition(|it| known.contains_key(&it.occurrence_id));
+    if !ahead.is_empty() {
+        revisions::remember(&mut *transaction, &ahead).await?;
+    }
+    let newer: BTreeMap<Uuid, &Revision> = known_ones
+        .into_iter()
+        .filter(|it| known.get(&it.occurrence_id).is_some_and(|version| *version < it.version))
+        .map(|it| (it.occurrence_id, it))
+        .collect();
+    if newer.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<Uuid> = newer.keys().copied().collect();
+    let waiting = waiting::of_occurrences(&mut *transaction, &ids).await?;
+    let keeps = |it: &Waiting| newer.get(&it.key.occurrence_id).is_some_and(|revision| revision.keeps(it.key.channel));
+    let (kept, cancelled): (Vec<_>, Vec<_>) = waiting.into_iter().partition(keeps);
+    let mut messages = withdraw(&mut *transaction, &cancelled, reason::CANCELLED, now).await?;
+    rewrite(&mut *transaction, &newer, &kept).await?;
+    let is_urgent = |it: &&Waiting| newer.get(&it.key.occurrence_id).is_some_and(|revision| is_urgent(revision));
+    let woken: Vec<Waiting> =
+        kept.iter().filter(|it| it.state == DeliveryState::Deferred).filter(is_urgent).cloned().collect();
+    messages.extend(defer(&mut *transaction, &woken, None, now).await?);
+    Ok(messages)
+}
+
+fn is_urgent(revision: &Revision) -> bool {
+    revision.content.as_ref().is_some_and(|content| content.priority == Priority::High)
+}
+
+/// Without the revisions of users who were erased since.
+async fn of_the_living<'a>(
+    transaction: &mut PgConnection,
+    revisions: &'a [Revision],
+) -> Result<Vec<&'a Revision>, sqlx::Error> {
+    let users: HashSet<&str> = revisions.iter().map(|it| it.user_id.as_str()).collect();
+    let users: Vec<&str> = users.into_iter().collect();
+    let erased = erasures::of_users(transaction, &users).await?;
+    let is_erased = |it: &&Revision| erased.get(&user_digest(&it.user_id)).is_some_and(|until| it.at <= *until);
+    Ok(revisions.iter().filter(|it| !is_erased(it)).collect())
+}
+
+/// Writes the newer versions, with what they say where something still waits to say it.
+async fn rewrite(
+    transaction: &mut PgConnection,
+    newer: &BTreeMap<Uuid, &Revision>,
+    kept: &[Waiting],
+) -> Result<(), sqlx::Error> {
+    let users: HashSet<&str> = newer.values().map(|it| it.user_id.as_str()).collect();
+    let users: Vec<&str> = users.into_iter().collect();
+    let preferences = preferences::of_users(&mut *transaction, &users).await?;
+    let waiting: HashMap<Uuid, &Waiting> = kept.iter().map(|it| (it.key.occurrence_id, it)).collect();
+    let said = |revision: &Revision| -> Option<SendData> {
+        let mut send = waiting.get(&revision.occurrence_id)?.dispatch.send.clone();
+        revision::revise(&mut send, revision.content.clone()?);
+        if let Some(preferences) = preferences.get(&revision.user_id) {
+            preferences.suit(&mut send.content);
+        }
+        Some(send)
+    };
+    let revised: Vec<_> = newer.values().map(|it| (it.occurrence_id, it.version, said(it))).collect();
+    revisions::apply(transaction, &revised).await
 }
 
 /// Ends deliveries; tells of those that nobody is just making.

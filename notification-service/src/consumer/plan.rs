@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     delivery::{Address, DeliveryKey, Dispatch, address_digest, reason},
-    preferences::{Locale, Preferences},
+    preferences::Preferences,
     store::intake::LiveDevice,
 };
 
@@ -33,13 +33,22 @@ pub(super) enum Fate {
 /// to live begins when they end. Answers until when it waits.
 pub(super) fn suit(dispatch: &mut Dispatch, preferences: &Preferences, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let send = &mut dispatch.send;
-    if send.content.locale.is_none() {
-        send.content.locale = preferences.locale.as_ref().map(|locale| Locale::as_str(locale).to_owned());
-    }
+    preferences.suit(&mut send.content);
     let until = preferences.holds_back(send.content.priority, now).filter(|_| now < send.expires_at)?;
     let lifetime = send.expires_at - send.due_at;
     send.expires_at = send.expires_at.max(until.checked_add_signed(lifetime).unwrap_or(send.expires_at));
     Some(until)
+}
+
+/// The deliveries of an occurrence that was cancelled before it came: one on each channel, which says so.
+pub(super) fn cancelled(dispatch: &Dispatch) -> Vec<Planned> {
+    let (occurrence_id, device_id) = (dispatch.occurrence_id(), Uuid::nil());
+    let row = |&channel| Planned {
+        key: DeliveryKey { occurrence_id, channel, device_id },
+        address: Address::Gone(reason::CANCELLED),
+        fate: Fate::Ended(reason::CANCELLED),
+    };
+    dispatch.send.content.channels.iter().map(row).collect()
 }
 
 /// The deliveries of an occurrence: one for each device and one for the mailbox, as its channels say. A channel on which
@@ -91,7 +100,10 @@ mod tests {
     use shared::contract::{NotifyContent, Priority, SendData};
 
     use super::*;
-    use crate::device::{DeviceType, Token};
+    use crate::{
+        device::{DeviceType, Token},
+        preferences::Locale,
+    };
 
     fn dispatch(channels: Vec<Channel>, email: Option<&str>) -> Dispatch {
         let now = DateTime::UNIX_EPOCH;

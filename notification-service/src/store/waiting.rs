@@ -71,6 +71,26 @@ pub async fn of_user(connection: &mut PgConnection, user_id: &str) -> Result<Vec
     rows.into_iter().map(|row| waiting!(row)).collect()
 }
 
+/// What waits of occurrences, locked.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn of_occurrences(connection: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Waiting>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select d.occurrence_id, d.channel, d.device_id, d.state, d.attempts, d.deferred_until,
+               d.leased and d.next_attempt_at > now() as "leased!", p.user_id, p.user_email, p.version, p.expires_at,
+               p.payload as "payload: Json<SendData>", p.deliveries, p.traceparent
+           from deliveries as d join dispatches as p on p.occurrence_id = d.occurrence_id
+           where d.occurrence_id = any($1) and d.state in ('pending', 'deferred') and d.withdrawn is null
+           order by d.occurrence_id, d.channel, d.device_id
+           for update of d"#,
+        ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(|row| waiting!(row)).collect()
+}
+
 /// Ends deliveries as suppressed for this reason; those that a process holds end with the attempt under way.
 ///
 /// # Errors

@@ -2,10 +2,14 @@
 
 mod devices;
 mod drain;
+mod erasure;
+mod export;
 mod faults;
 mod harness;
 mod history;
 mod openapi;
 mod preferences;
+mod retention;
+mod revisions;
 mod sending;
 mod store;
