@@ -14,7 +14,7 @@ use crate::{delivery::Dispatch, erasure::Erasure, revision::Revision};
 /// What a message asks for.
 #[derive(Debug)]
 enum Ask {
-    Send(Dispatch),
+    Send(Box<Dispatch>),
     Revise(Vec<Revision>),
     Erase(Erasure),
 }
@@ -37,7 +37,7 @@ impl Asked {
         for (position, message) in batch.iter().enumerate() {
             match read(message) {
                 Ok(Ask::Send(dispatch)) => {
-                    let known = asked.sends.entry(dispatch.occurrence_id()).or_insert_with(|| (dispatch, Vec::new()));
+                    let known = asked.sends.entry(dispatch.occurrence_id()).or_insert_with(|| (*dispatch, Vec::new()));
                     known.1.push(position);
                 }
                 Ok(Ask::Revise(revisions)) => asked.revisions.push((revisions, position)),
@@ -52,7 +52,7 @@ impl Asked {
 fn read(message: &Received) -> Result<Ask, String> {
     let envelope = Envelope::decode(message).map_err(|error| error.to_string())?;
     match envelope.event_type {
-        EventType::NotificationSend => send(envelope).map(Ask::Send),
+        EventType::NotificationSend => send(envelope).map(Box::new).map(Ask::Send),
         EventType::NotificationUpdate => revisions(envelope, true).map(Ask::Revise),
         EventType::NotificationDelete => revisions(envelope, false).map(Ask::Revise),
         EventType::UserErased => erasure(envelope).map(Ask::Erase),

@@ -36,6 +36,21 @@ const MOST: usize = 100_000;
 
 /// Everything that this service keeps of the caller.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "devices": [{
+        "id": "01979a3c7e2f7c41b1d1e0a5d2c3f4a5", "type": "android", "name": "My phone", "createdAt": "2026-01-10T08:00:00.000Z",
+        "lastSeenAt": "2026-01-12T08:00:00.000Z", "invalidatedAt": null
+    }],
+    "preferences": {"channels": {"push": true, "email": true}, "quietHours": null, "locale": "de"},
+    "notifications": [{
+        "id": "01979a3c7e2f7c41b1d1e0a5d2c3f4a6", "occurrenceId": "6f2d1c0b7e2f5c41b1d1e0a5d2c3f4a7", "source": "reminder",
+        "itemId": "01979a3c7e2f7c41b1d1e0a5d2c3f4a8", "channel": "push", "deviceId": "01979a3c7e2f7c41b1d1e0a5d2c3f4a5",
+        "email": null, "state": "sent", "reason": null, "attempts": 1, "date": "2026-01-12T09:00:00.000Z",
+        "dueAt": "2026-01-12T08:50:00.000Z", "receivedAt": "2026-01-12T08:50:00.012Z", "finishedAt": "2026-01-12T08:50:00.201Z",
+        "title": "Plants", "message": "Water them", "url": null, "data": {}, "locale": "de", "timeZone": "Europe/Berlin"
+    }],
+    "truncated": false
+}))]
 #[allow(dead_code, reason = "it describes an answer that is written part by part")]
 pub(super) struct Export {
     /// Every device, dead ones included; never a token.

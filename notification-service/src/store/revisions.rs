@@ -80,17 +80,14 @@ pub async fn overtaken(
     Ok(rows.into_iter().map(|row| (row.occurrence_id, overtaken(row.is_erased, row.version, row.content))).collect())
 }
 
-/// The versions in which the ledger knows occurrences, locked.
+/// The versions in which the ledger knows occurrences; only who holds the intake may change them.
 ///
 /// # Errors
 /// When the statement fails.
 pub async fn known(executor: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<HashMap<Uuid, i64>, sqlx::Error> {
-    let rows = sqlx::query!(
-        "select occurrence_id, version from dispatches where occurrence_id = any($1) order by occurrence_id for update",
-        ids,
-    )
-    .fetch_all(executor)
-    .await?;
+    let rows = sqlx::query!("select occurrence_id, version from dispatches where occurrence_id = any($1)", ids,)
+        .fetch_all(executor)
+        .await?;
     Ok(rows.into_iter().map(|row| (row.occurrence_id, row.version)).collect())
 }
 

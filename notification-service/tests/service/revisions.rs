@@ -183,13 +183,14 @@ async fn in_any_order_the_newest_version_wins() {
 }
 
 #[tokio::test]
-async fn sends_and_their_cancellations_at_the_same_time_leave_nothing_waiting() {
+async fn sends_and_their_cancellations_twice_and_shuffled_leave_nothing_waiting() {
     let service = Service::start().await;
     service.device("ada", "token-1").await;
     service.night("ada").await;
     let dues: Vec<Due> =
         (0..200).map(|second| Due::at("ada", &BOTH, chrono::Utc::now() - chrono::TimeDelta::seconds(second))).collect();
     let mut messages: Vec<_> = dues.iter().flat_map(|due| [due.message(), due.cancelled(4)]).collect();
+    messages.extend(messages.clone());
     messages.sort_by_cached_key(|_| rand::random::<u64>());
     for part in messages.chunks(7) {
         service.publish(part).await;
