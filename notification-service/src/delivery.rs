@@ -55,6 +55,14 @@ pub struct DeliveryKey {
     pub device_id: Uuid,
 }
 
+impl DeliveryKey {
+    /// The order in which whoever changes several deliveries takes them, so that no two wait for each other.
+    #[must_use]
+    pub fn order(&self) -> (Uuid, &'static str, Uuid) {
+        (self.occurrence_id, self.channel.as_str(), self.device_id)
+    }
+}
+
 /// An occurrence as the scheduler released it; shared by its deliveries.
 #[derive(Debug, Clone)]
 pub struct Dispatch {

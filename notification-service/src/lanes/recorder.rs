@@ -108,8 +108,9 @@ impl Recorder {
     /// Writes a batch, however often it takes. An attempt to write whose end is not known (the connection broke during the
     /// commit) is repeated too: what it had written is then no longer pending and stays as it is.
     async fn write(&self, batch: Vec<Finished>) {
-        let (records, places): (Vec<Record>, Vec<OwnedSemaphorePermit>) =
+        let (mut records, places): (Vec<Record>, Vec<OwnedSemaphorePermit>) =
             batch.into_iter().map(|it| (it.record, it._place)).unzip();
+        records.sort_unstable_by_key(|record| record.delivery.key.order());
         let mut pause = AGAIN.0;
         while let Err(error) = self.try_write(&records).await {
             if pause == AGAIN.0 {

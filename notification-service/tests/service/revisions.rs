@@ -1,5 +1,8 @@
 //! Second thoughts about what was released: in time they win, whatever order the queue brings them in.
 
+use std::collections::HashMap;
+
+use serde_json::json;
 use shared::contract::{Channel, EventType, NotifyContent, Priority};
 use support::eventually;
 
@@ -219,4 +222,60 @@ async fn a_revision_that_cannot_be_read_is_a_dead_letter_and_old_ones_are_forgot
     service.run().await;
 
     eventually(LIMIT, async || remembered(&service).await == 0).await;
+}
+
+/// What was told of the ends of deliveries: how often of each, and the last state.
+async fn ends_told(service: &Service) -> HashMap<(uuid::Uuid, Option<uuid::Uuid>), Vec<String>> {
+    service.receive_facts().await;
+    let mut told = HashMap::<_, Vec<String>>::new();
+    for outcome in service.told().into_iter().filter_map(|fact| fact.outcome().ok()) {
+        let key = (outcome.occurrence_id.into_uuid(), outcome.device_id.map(uuid::fmt::Simple::into_uuid));
+        told.entry(key).or_default().push(outcome.state.to_string());
+    }
+    told
+}
+
+#[tokio::test]
+async fn whatever_is_changed_while_it_is_sent_each_delivery_has_one_end_which_is_told_once_and_true() {
+    let service = Service::start_with(&[("PUSH_MAX_IN_FLIGHT", "8")]).await;
+    for token in ["token-1", "token-2", "flaky-1-x"] {
+        service.device("ada", token).await;
+    }
+    service.mode(|mode| mode.fcm.latency_ms = 15);
+    let dues: Vec<Due> = (0..150)
+        .map(|second| Due::at("ada", &[Channel::Push], chrono::Utc::now() - chrono::TimeDelta::seconds(second)))
+        .collect();
+    for (round, part) in dues.chunks(10).enumerate() {
+        service.publish(&part.iter().map(Due::message).collect::<Vec<_>>()).await;
+        service.publish(&part.iter().step_by(3).map(|due| due.cancelled(4)).collect::<Vec<_>>()).await;
+        let preferences = json!({"channels": {"push": round % 4 != 3}});
+        service.user("ada").put("/preferences", &preferences).await.expect(200);
+    }
+    service.consumed().await;
+    eventually(LIMIT, async || {
+        service.hurry().await;
+        let waiting = service.count("pending").await;
+        if waiting == 0 { Ok(()) } else { Err(waiting) }
+    })
+    .await;
+
+    let rows: Vec<(uuid::Uuid, uuid::Uuid, String)> =
+        sqlx::query_as("select occurrence_id, device_id, state from deliveries")
+            .fetch_all(&service.pool)
+            .await
+            .expect("rows");
+    eventually(LIMIT, async || {
+        let told = ends_told(&service).await;
+        if told.len() == rows.len() { Ok(()) } else { Err((told.len(), rows.len())) }
+    })
+    .await;
+    let told = ends_told(&service).await;
+    for (occurrence, device, state) in &rows {
+        let device = (!device.is_nil()).then_some(*device);
+        assert_eq!(told[&(*occurrence, device)], std::slice::from_ref(state), "{occurrence} {device:?}");
+    }
+    let accepted = ["token-1", "token-2", "flaky-1-x"].map(|token| service.pushes(token).len()).iter().sum::<usize>();
+    let in_state = |state: &str| rows.iter().filter(|row| row.2 == state).count();
+    assert_eq!(accepted, in_state("sent"), "what was accepted is what is sent");
+    assert!(accepted > 0 && in_state("suppressed") > 0, "some were in time and some were not");
 }
