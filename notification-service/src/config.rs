@@ -168,3 +168,20 @@ impl SesConfig {
         Some(Self { aws: aws?, source: source?, template, configuration_set })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn deliveries_are_kept_for_a_day_to_ten_years() {
+        let read = |days: &str| {
+            let env = BTreeMap::from([("RETENTION_DAYS".to_owned(), days.to_owned())]);
+            config::read(&env, retention).ok().map(|kept| kept.as_secs() / 86_400)
+        };
+        assert_eq!(["", "1", "3650"].map(read), [Some(90), Some(1), Some(3_650)]);
+        assert_eq!(["0", "3651", "-1", "a week"].map(read), [None; 4]);
+    }
+}

@@ -51,7 +51,6 @@ const MOST: usize = 100_000;
     }],
     "truncated": false
 }))]
-#[expect(dead_code, reason = "it describes an answer that is written part by part")]
 pub(super) struct Export {
     /// Every device, dead ones included; never a token.
     devices: Vec<ExportedDevice>,

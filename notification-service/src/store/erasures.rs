@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::erasure::{Erasure, user_digest};
 
-/// Occurrences that are erased in one transaction.
+/// Deliveries whose occurrences are erased in one transaction.
 const CHUNK: i64 = 1_000;
 
 /// Notes that a user is erased; up to when, if there may be anything left to erase. Call it while the intake is held: from the
@@ -34,7 +34,7 @@ pub async fn begin(connection: &mut PgConnection, erasure: &Erasure) -> Result<O
         .await
 }
 
-/// Erases a user's deliveries up to a time, with what they said, a bounded number of occurrences in each transaction.
+/// Erases a user's deliveries up to a time, with what they said, a bounded number in each transaction.
 ///
 /// # Errors
 /// When a statement fails; what was erased before stays so.
@@ -42,7 +42,7 @@ pub async fn deliveries(pool: &PgPool, user_id: &str, erased_at: DateTime<Utc>) 
     loop {
         let mut transaction = pool.begin().await?;
         let occurrences: Vec<Uuid> = sqlx::query_scalar!(
-            "select distinct d.occurrence_id from deliveries as d join dispatches as p on p.occurrence_id = d.occurrence_id
+            "select d.occurrence_id from deliveries as d join dispatches as p on p.occurrence_id = d.occurrence_id
              where d.user_id = $1 and p.due_at <= $2 limit $3",
             user_id,
             erased_at,
