@@ -23,7 +23,7 @@ create table commands (
 ) with (autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 1000);
 
 -- Who was erased: what happened to them up to then is not kept when it comes late. The user is known by a digest alone.
-create table erasures (
+create table erased_users (
     user_digest bytea primary key,
     erased_at   timestamptz not null,
     receipt_id  text not null

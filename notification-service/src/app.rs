@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use axum::Router;
+use chrono::TimeDelta;
 use shared::{
     bus::{self, QueueSpec, SharedBus, Subscription, Topology},
     config::BusConfig,
@@ -59,6 +60,7 @@ struct Work {
     engine: Engine,
     started: Started,
     startup: Startup,
+    kept: TimeDelta,
 }
 
 impl App {
@@ -94,7 +96,18 @@ impl App {
             topology: topology(&config.bus),
         };
         let queue = config.bus.notification_queue;
-        let work = Work { pool: pool.clone(), clock, bus, queue, handoff, relay, engine, started, startup };
+        let work = Work {
+            pool: pool.clone(),
+            clock,
+            bus,
+            queue,
+            handoff,
+            relay,
+            engine,
+            started,
+            startup,
+            kept: config.retention,
+        };
         Ok(Self { rest, admin, addresses, pool, router, streams, work })
     }
 
@@ -137,7 +150,7 @@ impl App {
 impl Work {
     /// Consumes, sends and tells until `shutdown`; drains; the relay goes on until the API has answered as well.
     async fn run(self, shutdown: CancellationToken, answered: CancellationToken) {
-        let Self { pool, clock, bus, queue, handoff, relay, engine, started, startup } = self;
+        let Self { pool, clock, bus, queue, handoff, relay, engine, started, startup, kept } = self;
         if !startup.complete(&started, &shutdown).await {
             return;
         }
@@ -163,7 +176,7 @@ impl Work {
             consume,
             engine.run(consumed.clone()),
             clock.keep(&pool, &shutdown),
-            housekeeping::run(&pool, &shutdown)
+            housekeeping::run(&pool, kept, &shutdown)
         );
         answered.cancelled().await;
         drained.cancel();

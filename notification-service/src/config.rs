@@ -2,6 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
+use chrono::TimeDelta;
 use secrecy::{ExposeSecret, SecretString};
 use shared::{
     bus::settings::AwsSettings,
@@ -39,6 +40,8 @@ pub struct Config {
     pub push_max_in_flight: usize,
     /// How many e-mails may be in flight.
     pub email_max_in_flight: usize,
+    /// How long deliveries are kept.
+    pub retention: TimeDelta,
 }
 
 /// How pushes are sent.
@@ -83,6 +86,7 @@ impl Config {
         let templates = read_templates(reader);
         let push_max_in_flight = within_lane(reader, "PUSH_MAX_IN_FLIGHT", "pushes on their way to FCM at once", 1_000);
         let email_max_in_flight = within_lane(reader, "EMAIL_MAX_IN_FLIGHT", "e-mails on their way to SES at once", 50);
+        let retention = config::retention(reader);
         Some(Self {
             process: process?,
             database: database?,
@@ -94,6 +98,7 @@ impl Config {
             templates: templates?,
             push_max_in_flight: push_max_in_flight?,
             email_max_in_flight: email_max_in_flight?,
+            retention: retention?,
         })
     }
 }
@@ -168,5 +173,22 @@ impl SesConfig {
             is_mailbox
         });
         Some(Self { aws: aws?, source: source?, template, configuration_set })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn deliveries_are_kept_for_a_day_to_ten_years() {
+        let read = |days: &str| {
+            let env = BTreeMap::from([("RETENTION_DAYS".to_owned(), days.to_owned())]);
+            config::read(&env, config::retention).ok().map(|kept| kept.num_days())
+        };
+        assert_eq!(["", "1", "3650"].map(read), [Some(90), Some(1), Some(3_650)]);
+        assert_eq!(["0", "3651", "-1", "a week"].map(read), [None; 4]);
     }
 }

@@ -1,11 +1,16 @@
 //! Takes what is due from the notification queue into the ledger: a batch is a handful of set-based statements and one
 //! transaction. From its commit on the ledger owns the deliveries and the messages are done; an occurrence that is known
-//! already was delivered twice by the queue, and nothing follows from it.
+//! already was delivered twice by the queue, and nothing follows from it. The queue also brings revisions of what was released
+//! and erasures of users, in any order.
 
+mod ask;
+mod batch;
 mod plan;
+mod second_thoughts;
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    borrow::Cow,
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,23 +18,31 @@ use std::{
 use shared::{
     bus::{Received, Settlement},
     consumer::Handler,
-    contract::{Channel, DeliveryState, Envelope, EventType, new_id},
+    contract::{Channel, DeliveryState},
     db,
-    outbox::{self, Handoff, OutboxMessage},
+    outbox::{self, Handoff},
 };
-use sqlx::PgPool;
+use sqlx::{PgPool, Postgres, Transaction};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
     clock::DbClock,
-    delivery::{Delivery, Dispatch, address_digest},
-    events::{self, Ending},
-    lanes::{Job, LEASE, Lanes, Places},
-    store::intake::{self, LiveDevice, NewDelivery},
+    delivery::{Dispatch, address_digest},
+    lanes::{LEASE, Lanes},
+    preferences::Preferences,
+    revision,
+    store::{
+        intake::{self, LiveDevice},
+        preferences,
+        revisions::{self, Overtaken},
+    },
+    waiting,
 };
-use plan::Planned;
+use ask::Asked;
+use batch::{Batch, Reserved};
+use plan::{Fate, Planned};
 
 /// How long a batch waits for places in the lane of pushes: cheaper than to write it now and to claim it later.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -72,24 +85,31 @@ impl Error {
     }
 }
 
+impl From<waiting::Error> for Error {
+    fn from(error: waiting::Error) -> Self {
+        match error {
+            waiting::Error::Sql(error) => Self::Sql(error),
+            waiting::Error::Json(error) => Self::Json(error),
+        }
+    }
+}
+
 impl Handler for Intake {
     async fn handle(&self, batch: &[Received]) -> Vec<Settlement> {
         let mut settlements = vec![Settlement::Done; batch.len()];
-        // In the order of their ids, each once: two batches that share occurrences never wait for each other in a circle.
-        let mut asked = BTreeMap::<Uuid, (Arc<Dispatch>, Vec<usize>)>::new();
-        for (position, message) in batch.iter().enumerate() {
-            match read(message) {
-                Ok(dispatch) => asked
-                    .entry(dispatch.occurrence_id())
-                    .or_insert_with(|| (Arc::new(dispatch), Vec::new()))
-                    .1
-                    .push(position),
-                Err(reason) => settlements[position] = Settlement::Reject(reason),
-            }
+        let Asked { sends, revisions, erasures, rejected } = Asked::read(batch);
+        for (position, reason) in rejected {
+            settlements[position] = Settlement::Reject(reason);
         }
-        let (mut dispatches, positions): (Vec<_>, Vec<_>) = asked.into_values().unzip();
-        let results = self.take(&mut dispatches).await;
-        for (result, positions) in results.into_iter().zip(positions) {
+        for (erasure, position) in erasures {
+            settlements[position] = self.erase(&erasure).await;
+        }
+        let (revisions, positions): (Vec<_>, Vec<_>) = revisions.into_iter().unzip();
+        for (result, position) in self.revise(&revisions).await.into_iter().zip(positions) {
+            settlements[position] = result;
+        }
+        let (dispatches, positions): (Vec<_>, Vec<_>) = sends.into_values().unzip();
+        for (result, positions) in self.take(&dispatches).await.into_iter().zip(positions) {
             for position in positions {
                 settlements[position] = result.clone();
             }
@@ -98,28 +118,15 @@ impl Handler for Intake {
     }
 }
 
-/// What a message asks to be sent, or why it can never be.
-fn read(message: &Received) -> Result<Dispatch, String> {
-    let envelope = Envelope::decode(message).map_err(|error| error.to_string())?;
-    if envelope.event_type != EventType::NotificationSend {
-        return Err(format!("{} is not for this queue", envelope.event_type));
-    }
-    let send = envelope.send().map_err(|error| error.to_string())?;
-    if send.content.channels.is_empty() {
-        return Err("no channel".to_owned());
-    }
-    let Envelope { user_id, user_email, version, traceparent, .. } = envelope;
-    Ok(Dispatch { user_id, user_email, version, send, deliveries: 0, traceparent })
-}
-
 impl Intake {
     /// Takes dispatches in; one by one when one of them cannot be written.
-    async fn take(&self, dispatches: &mut [Arc<Dispatch>]) -> Vec<Settlement> {
-        match self.take_together(dispatches).await {
+    async fn take(&self, dispatches: &[Dispatch]) -> Vec<Settlement> {
+        match self.until_written(dispatches.len(), || self.try_take(dispatches)).await {
             Settlement::Reject(_) if dispatches.len() > 1 => {
                 let mut settlements = Vec::with_capacity(dispatches.len());
-                for dispatch in dispatches.iter_mut() {
-                    settlements.push(self.take_together(std::slice::from_mut(dispatch)).await);
+                for dispatch in dispatches {
+                    let one = std::slice::from_ref(dispatch);
+                    settlements.push(self.until_written(1, || self.try_take(one)).await);
                 }
                 settlements
             }
@@ -127,10 +134,14 @@ impl Intake {
         }
     }
 
-    async fn take_together(&self, dispatches: &mut [Arc<Dispatch>]) -> Settlement {
+    /// Tries to write what some messages ask for until it is written, or can never be.
+    async fn until_written<F>(&self, messages: usize, mut attempt: impl FnMut() -> F) -> Settlement
+    where
+        F: Future<Output = Result<(), Error>>,
+    {
         let mut pause = AGAIN.0;
         loop {
-            let error = match self.try_take(dispatches).await {
+            let error = match attempt().await {
                 Ok(()) => return Settlement::Done,
                 Err(error) if error.is_of_the_message() => return Settlement::Reject(reason_of(&error)),
                 Err(error) => error,
@@ -139,7 +150,7 @@ impl Intake {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 is_transient,
-                messages = dispatches.len(),
+                messages,
                 "a batch could not be written; trying again"
             );
             tokio::select! {
@@ -150,21 +161,41 @@ impl Intake {
         }
     }
 
-    async fn try_take(&self, dispatches: &mut [Arc<Dispatch>]) -> Result<(), Error> {
-        if dispatches.is_empty() {
-            return Ok(());
+    /// Writes occurrences and their deliveries. What overtook one of them on its way is found in the transaction, where it
+    /// cannot change any more; the batch is then laid out anew.
+    async fn try_take(&self, dispatches: &[Dispatch]) -> Result<(), Error> {
+        let mut asked = Cow::Borrowed(dispatches);
+        let mut cancelled = HashSet::new();
+        while !asked.is_empty() {
+            let planned = self.plan(&asked, &cancelled).await?;
+            let reserved = self.reserve(&planned).await;
+            // Leases are counted from the transaction's beginning, so no later than from here.
+            let lease_ends = Instant::now() + LEASE;
+            let mut transaction = self.pool.begin().await?;
+            revisions::share_intake(&mut *transaction).await?;
+            let overtaken = revisions::overtaken(&mut *transaction, &asked).await?;
+            if overtaken.is_empty() {
+                return self.write(transaction, &planned, reserved, lease_ends).await;
+            }
+            transaction.rollback().await?;
+            make_up(asked.to_mut(), &mut cancelled, &overtaken);
         }
-        let planned = self.plan(dispatches).await?;
-        let mut reserved = self.reserve(&planned).await;
-        let lease_ends = Instant::now() + LEASE;
-        let mut transaction = self.pool.begin().await?;
-        let rows: Vec<&Dispatch> = dispatches.iter().map(|dispatch| &**dispatch).collect();
+        Ok(())
+    }
+
+    async fn write(
+        &self,
+        mut transaction: Transaction<'_, Postgres>,
+        planned: &[(Arc<Dispatch>, Vec<Planned>)],
+        mut reserved: Reserved,
+        lease_ends: Instant,
+    ) -> Result<(), Error> {
+        let rows: Vec<&Dispatch> = planned.iter().map(|(dispatch, _)| &**dispatch).collect();
         let new = intake::insert_dispatches(&mut transaction, &rows).await?;
-        let mut batch = Batch::default();
-        let ended_at = self.clock.now();
-        for (dispatch, rows) in dispatches.iter().zip(planned).filter(|it| new.contains(&it.0.occurrence_id())) {
+        let mut batch = Batch::begin(self.clock.now(), lease_ends);
+        for (dispatch, rows) in planned.iter().filter(|it| new.contains(&it.0.occurrence_id())) {
             for row in rows {
-                batch.add(dispatch, row, &mut reserved, lease_ends, ended_at)?;
+                batch.add(dispatch, row, &mut reserved)?;
             }
         }
         if !new.is_empty() {
@@ -176,22 +207,35 @@ impl Intake {
         Ok(())
     }
 
-    /// Looks up devices and suppressed addresses of the whole batch and lays out its rows; each dispatch learns how many it has.
-    async fn plan(&self, dispatches: &mut [Arc<Dispatch>]) -> Result<Vec<Vec<Planned>>, Error> {
+    /// Looks up devices, suppressed addresses and preferences of the whole batch, makes each occurrence what its user prefers and
+    /// lays out its rows.
+    async fn plan(
+        &self,
+        dispatches: &[Dispatch],
+        cancelled: &HashSet<Uuid>,
+    ) -> Result<Vec<(Arc<Dispatch>, Vec<Planned>)>, Error> {
         let devices = self.devices_of(dispatches).await?;
         let suppressed = self.suppressed_of(dispatches).await?;
-        let now = self.clock.now();
+        let preferences = self.preferences_of(dispatches).await?;
+        let (now, nothing_said) = (self.clock.now(), Preferences::default());
         let mut planned = Vec::with_capacity(dispatches.len());
         for dispatch in dispatches {
             let devices = devices.get(&dispatch.user_id).map_or(&[][..], Vec::as_slice);
-            let rows = plan::rows(dispatch, devices, |digest| suppressed.contains(digest), now);
-            Arc::make_mut(dispatch).deliveries = i32::try_from(rows.len()).unwrap_or(i32::MAX);
-            planned.push(rows);
+            let preferences = preferences.get(&dispatch.user_id).unwrap_or(&nothing_said);
+            let mut dispatch = dispatch.clone();
+            let rows = if cancelled.contains(&dispatch.occurrence_id()) {
+                plan::cancelled(&dispatch)
+            } else {
+                let until = plan::suit(&mut dispatch, preferences, now);
+                plan::rows(&dispatch, devices, |digest| suppressed.contains(digest), preferences, until, now)
+            };
+            dispatch.deliveries = i32::try_from(rows.len()).unwrap_or(i32::MAX);
+            planned.push((Arc::new(dispatch), rows));
         }
         Ok(planned)
     }
 
-    async fn devices_of(&self, dispatches: &[Arc<Dispatch>]) -> Result<HashMap<String, Vec<LiveDevice>>, sqlx::Error> {
+    async fn devices_of(&self, dispatches: &[Dispatch]) -> Result<HashMap<String, Vec<LiveDevice>>, sqlx::Error> {
         let users: HashSet<&str> = with_channel(dispatches, Channel::Push).map(|it| it.user_id.as_str()).collect();
         let users: Vec<String> = users.into_iter().map(ToOwned::to_owned).collect();
         let mut devices = HashMap::<String, Vec<LiveDevice>>::with_capacity(users.len());
@@ -203,7 +247,7 @@ impl Intake {
         Ok(devices)
     }
 
-    async fn suppressed_of(&self, dispatches: &[Arc<Dispatch>]) -> Result<HashSet<Vec<u8>>, sqlx::Error> {
+    async fn suppressed_of(&self, dispatches: &[Dispatch]) -> Result<HashSet<Vec<u8>>, sqlx::Error> {
         let digests: Vec<Vec<u8>> = with_channel(dispatches, Channel::Email)
             .filter_map(|it| it.user_email.as_deref())
             .map(address_digest)
@@ -211,9 +255,17 @@ impl Intake {
         if digests.is_empty() { Ok(HashSet::new()) } else { intake::suppressed(&self.pool, &digests).await }
     }
 
-    async fn reserve(&self, planned: &[Vec<Planned>]) -> Reserved {
-        let count =
-            |channel| planned.iter().flatten().filter(|row| row.key.channel == channel && row.ended.is_none()).count();
+    async fn preferences_of(&self, dispatches: &[Dispatch]) -> Result<HashMap<String, Preferences>, sqlx::Error> {
+        let users: HashSet<&str> = dispatches.iter().map(|it| it.user_id.as_str()).collect();
+        let users: Vec<&str> = users.into_iter().collect();
+        preferences::of_users(&self.pool, &users).await
+    }
+
+    async fn reserve(&self, planned: &[(Arc<Dispatch>, Vec<Planned>)]) -> Reserved {
+        let count = |channel| {
+            let rows = planned.iter().flat_map(|(_, rows)| rows);
+            rows.filter(|row| row.key.channel == channel && row.fate == Fate::Made).count()
+        };
         let (push, email) = tokio::join!(
             self.lanes.push.reserve(count(Channel::Push), PATIENCE),
             self.lanes.email.reserve(count(Channel::Email), Duration::ZERO),
@@ -231,15 +283,34 @@ impl Intake {
                 lane.left_waiting();
             }
         }
-        for row in batch.rows.iter().filter(|row| row.state == DeliveryState::Suppressed) {
-            metrics::counter!("deliveries_total", "channel" => row.key.channel.as_str(), "state" => "suppressed")
+        for row in batch.rows.iter().filter(|row| row.state != DeliveryState::Pending) {
+            metrics::counter!("deliveries_total", "channel" => row.key.channel.as_str(), "state" => row.state.as_str())
                 .increment(1);
         }
         self.handoff.after_commit(batch.messages);
     }
 }
 
-fn with_channel(dispatches: &[Arc<Dispatch>], channel: Channel) -> impl Iterator<Item = &Arc<Dispatch>> {
+/// Brings occurrences to what overtook them: those of erased users are dropped, the others are what their newer version says, or
+/// cancelled.
+fn make_up(dispatches: &mut Vec<Dispatch>, cancelled: &mut HashSet<Uuid>, overtaken: &HashMap<Uuid, Overtaken>) {
+    dispatches.retain_mut(|dispatch| match overtaken.get(&dispatch.occurrence_id()) {
+        None => true,
+        Some(Overtaken::Erased) => false,
+        Some(Overtaken::Revised { version, content }) => {
+            dispatch.version = *version;
+            match content.clone() {
+                Some(content) => revision::revise(&mut dispatch.send, content),
+                None => {
+                    cancelled.insert(dispatch.occurrence_id());
+                }
+            }
+            true
+        }
+    });
+}
+
+fn with_channel(dispatches: &[Dispatch], channel: Channel) -> impl Iterator<Item = &Dispatch> {
     dispatches.iter().filter(move |it| it.send.content.channels.contains(&channel))
 }
 
@@ -249,70 +320,5 @@ fn reason_of(error: &Error) -> String {
             format!("it cannot be stored: SQLSTATE {}", error.code().unwrap_or_default())
         }
         _ => "it cannot be stored".to_owned(),
-    }
-}
-
-struct Reserved {
-    push: Places,
-    email: Places,
-}
-
-/// What a transaction writes, and what follows from its commit.
-#[derive(Default)]
-struct Batch<'a> {
-    rows: Vec<NewDelivery<'a>>,
-    messages: Vec<OutboxMessage>,
-    pushes: Vec<Job>,
-    emails: Vec<Job>,
-    pushes_wait: bool,
-    emails_wait: bool,
-}
-
-impl<'a> Batch<'a> {
-    fn add(
-        &mut self,
-        dispatch: &'a Arc<Dispatch>,
-        planned: Planned,
-        reserved: &mut Reserved,
-        lease_ends: Instant,
-        ended_at: chrono::DateTime<chrono::Utc>,
-    ) -> Result<(), serde_json::Error> {
-        let Planned { key, address, ended } = planned;
-        let mut row = NewDelivery {
-            key,
-            id: new_id(),
-            user_id: &dispatch.user_id,
-            state: DeliveryState::Pending,
-            reason: ended,
-            leased: false,
-        };
-        if ended.is_some() {
-            row.state = DeliveryState::Suppressed;
-            let ending =
-                Ending { state: row.state, reason: ended, attempts: 0, at: ended_at, provider_message_id: None };
-            self.messages.extend(events::outcome(dispatch, key, &ending)?);
-        } else {
-            let (places, jobs, wait) = match key.channel {
-                Channel::Push => (&mut reserved.push, &mut self.pushes, &mut self.pushes_wait),
-                Channel::Email => (&mut reserved.email, &mut self.emails, &mut self.emails_wait),
-            };
-            match places.take() {
-                Some(place) => {
-                    row.leased = true;
-                    let delivery = Delivery {
-                        key,
-                        dispatch: Arc::clone(dispatch),
-                        address,
-                        attempts: 0,
-                        first_attempt_at: None,
-                        fence: 0,
-                    };
-                    jobs.push(Job { delivery, lease_ends, is_probe: false, place });
-                }
-                None => *wait = true,
-            }
-        }
-        self.rows.push(row);
-        Ok(())
     }
 }

@@ -24,6 +24,24 @@ pub mod reason {
     pub const ADDRESS_SUPPRESSED: &str = "ADDRESS_SUPPRESSED";
     /// Its time had passed.
     pub const EXPIRED: &str = "EXPIRED";
+    /// The user does not want anything on this channel.
+    pub const OPTED_OUT: &str = "OPTED_OUT";
+    /// What it belongs to was deleted or changed before it was sent.
+    pub const CANCELLED: &str = "CANCELLED";
+    /// It waits for the end of the user's quiet hours.
+    pub const QUIET_HOURS: &str = "QUIET_HOURS";
+
+    /// Whether a delivery that ends for this reason is suppressed, however often it was tried before: nobody wants it any more.
+    #[must_use]
+    pub fn is_unwanted(reason: &str) -> bool {
+        [EXPIRED, OPTED_OUT, CANCELLED].contains(&reason)
+    }
+
+    /// The reason as it was stored with a delivery that is not to be made any more.
+    #[must_use]
+    pub fn withdrawn(stored: &str) -> &'static str {
+        if stored == OPTED_OUT { OPTED_OUT } else { CANCELLED }
+    }
 }
 
 /// What makes a delivery unique.
@@ -35,6 +53,14 @@ pub struct DeliveryKey {
     pub channel: Channel,
     /// The device of a push; the nil UUID for e-mail.
     pub device_id: Uuid,
+}
+
+impl DeliveryKey {
+    /// The order in which whoever changes several deliveries takes them, so that no two wait for each other.
+    #[must_use]
+    pub fn order(&self) -> (Uuid, &'static str, Uuid) {
+        (self.occurrence_id, self.channel.as_str(), self.device_id)
+    }
 }
 
 /// An occurrence as the scheduler released it; shared by its deliveries.
@@ -95,6 +121,8 @@ pub struct Delivery {
     pub first_attempt_at: Option<DateTime<Utc>>,
     /// Proves that nobody else has claimed it since.
     pub fence: i32,
+    /// The end of the quiet hours that it waited for.
+    pub deferred_until: Option<DateTime<Utc>>,
 }
 
 /// What is to be recorded of a delivery.

@@ -10,7 +10,7 @@ use shared::{
 use uuid::Uuid;
 
 use crate::{
-    delivery::{DeliveryKey, Dispatch, Record, Verdict},
+    delivery::{DeliveryKey, Dispatch, Record, Verdict, reason},
     device::Device,
 };
 
@@ -62,10 +62,10 @@ pub fn device(
     })
 }
 
-/// How a delivery ended.
+/// How a delivery ended, or that it waits.
 #[derive(Debug)]
 pub struct Ending<'a> {
-    /// `sent`, `failed` or `suppressed`.
+    /// `sent`, `failed` or `suppressed`; or `deferred`, which is none yet.
     pub state: DeliveryState,
     /// Why.
     pub reason: Option<&'a str>,
@@ -75,9 +75,27 @@ pub struct Ending<'a> {
     pub at: DateTime<Utc>,
     /// The provider's id of the message.
     pub provider_message_id: Option<&'a str>,
+    /// Of `deferred`: when it is sent.
+    pub until: Option<DateTime<Utc>>,
 }
 
-/// Tells how a delivery ended. Its id follows from what it tells: told twice, it is the same event.
+impl<'a> Ending<'a> {
+    /// Of a delivery that is not made, for this reason.
+    #[must_use]
+    pub fn suppressed(reason: &'a str, at: DateTime<Utc>) -> Self {
+        let state = DeliveryState::Suppressed;
+        Self { state, reason: Some(reason), attempts: 0, at, provider_message_id: None, until: None }
+    }
+
+    /// Of a delivery that waits for the end of quiet hours.
+    #[must_use]
+    pub fn deferred(until: DateTime<Utc>, at: DateTime<Utc>) -> Self {
+        let (state, reason) = (DeliveryState::Deferred, Some(reason::QUIET_HOURS));
+        Self { state, reason, attempts: 0, at, provider_message_id: None, until: Some(until) }
+    }
+}
+
+/// Tells how a delivery ended or that it waits. Its id follows from what it tells: told twice, it is the same event.
 ///
 /// # Errors
 /// When it cannot be written as JSON.
@@ -89,7 +107,7 @@ pub fn outcome(
     let Some(event_type) = ending.state.event_type() else { return Ok(None) };
     let message = OutboxMessage::of(&Event {
         event_type,
-        event_id: outcome_id(key, ending.state),
+        event_id: outcome_id(key, ending.state, ending.until),
         occurred_at: ending.at,
         user_id: dispatch.user_id.clone(),
         user_email: dispatch.user_email.clone(),
@@ -107,7 +125,7 @@ pub fn outcome(
             attempts: ending.attempts,
             due_at: dispatch.send.due_at,
             at: ending.at,
-            until: None,
+            until: ending.until,
             provider_message_id: ending.provider_message_id.map(ToOwned::to_owned),
             deliveries: dispatch.deliveries,
         },
@@ -115,11 +133,16 @@ pub fn outcome(
     Ok(Some(message))
 }
 
-/// Tells of a verdict that ended its delivery; none of one that did not.
+/// Tells of a verdict that ended its delivery; none of one that did not, unless the delivery was `withdrawn` meanwhile, for
+/// this reason, and so has no further attempt.
 ///
 /// # Errors
 /// When it cannot be written as JSON.
-pub fn recorded(record: &Record) -> Result<Option<OutboxMessage>, serde_json::Error> {
+pub fn recorded(record: &Record, withdrawn: Option<&str>) -> Result<Option<OutboxMessage>, serde_json::Error> {
+    if let Some(reason) = withdrawn {
+        let ending = Ending { attempts: record.attempts, ..Ending::suppressed(reason, record.at) };
+        return outcome(&record.delivery.dispatch, record.delivery.key, &ending);
+    }
     let Verdict::Ended { state, reason, provider_message_id } = &record.verdict else { return Ok(None) };
     let ending = Ending {
         state: *state,
@@ -127,13 +150,16 @@ pub fn recorded(record: &Record) -> Result<Option<OutboxMessage>, serde_json::Er
         attempts: record.attempts,
         at: record.at,
         provider_message_id: provider_message_id.as_deref(),
+        until: None,
     };
     outcome(&record.delivery.dispatch, record.delivery.key, &ending)
 }
 
-fn outcome_id(key: DeliveryKey, state: DeliveryState) -> Uuid {
+fn outcome_id(key: DeliveryKey, state: DeliveryState, until: Option<DateTime<Utc>>) -> Uuid {
     let channel: Channel = key.channel;
-    event_id_of(&format!("{}/{channel}/{}/{state}", key.occurrence_id.simple(), key.device_id.simple()))
+    // A delivery may be deferred more than once, each time until another time.
+    let until = until.map(|until| format!("/{}", until.timestamp_millis())).unwrap_or_default();
+    event_id_of(&format!("{}/{channel}/{}/{state}{until}", key.occurrence_id.simple(), key.device_id.simple()))
 }
 
 #[cfg(test)]
@@ -144,11 +170,13 @@ mod tests {
     fn an_outcome_told_twice_is_the_same_event() {
         let key =
             DeliveryKey { occurrence_id: Uuid::from_u128(1), channel: Channel::Push, device_id: Uuid::from_u128(2) };
-        assert_eq!(outcome_id(key, DeliveryState::Sent), outcome_id(key, DeliveryState::Sent));
-        assert_ne!(outcome_id(key, DeliveryState::Sent), outcome_id(key, DeliveryState::Failed));
-        assert_ne!(
-            outcome_id(key, DeliveryState::Sent),
-            outcome_id(DeliveryKey { device_id: Uuid::nil(), ..key }, DeliveryState::Sent)
-        );
+        let id = |key, state| outcome_id(key, state, None);
+        assert_eq!(id(key, DeliveryState::Sent), id(key, DeliveryState::Sent));
+        assert_ne!(id(key, DeliveryState::Sent), id(key, DeliveryState::Failed));
+        let other = DeliveryKey { device_id: Uuid::nil(), ..key };
+        assert_ne!(id(key, DeliveryState::Sent), id(other, DeliveryState::Sent));
+        let deferred = |second| outcome_id(key, DeliveryState::Deferred, DateTime::from_timestamp(second, 0));
+        assert_eq!(deferred(1), deferred(1));
+        assert_ne!(deferred(1), deferred(2));
     }
 }

@@ -3,8 +3,10 @@
 mod answer;
 mod devices;
 mod examples;
+mod export;
 mod history;
 mod inbox;
+mod preferences;
 mod register;
 mod stream;
 
@@ -49,7 +51,7 @@ pub struct Api {
             The caller is identified by the gateway's `X-Authenticated-Userid` and `X-Consumer-Username`, or by a bearer token, as the installation is configured. \
             Every POST takes an `Idempotency-Key`: the same key with the same body gives the first answer again for 24 hours.",
     ),
-    tags((name = "devices", description = "A user's devices"), (name = "notifications", description = "What was sent to a user"))
+    tags((name = "devices", description = "A user's devices"), (name = "notifications", description = "What was sent to a user"), (name = "preferences", description = "How a user wants to be reached"), (name = "export", description = "Everything that is kept of a user"))
 )]
 struct Description;
 
@@ -79,4 +81,6 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(inbox::read))
         .routes(routes!(inbox::unread))
         .routes(routes!(stream::stream))
+        .routes(routes!(preferences::get, preferences::put))
+        .routes(routes!(export::export))
 }

@@ -3,10 +3,16 @@
 
 pub mod changes;
 pub mod devices;
+pub mod erasures;
+pub mod export;
 pub mod history;
 pub mod inbox;
 pub mod intake;
 pub mod ledger;
+pub mod preferences;
+pub mod retention;
+pub mod revisions;
+pub mod waiting;
 
 use std::time::Duration;
 

@@ -85,7 +85,8 @@ impl<S: Sender> Attempter<S> {
         let channel = self.lane.channel.as_str();
         metrics::counter!("delivery_attempts_total", "channel" => channel, "outcome" => outcome.class()).increment(1);
         let Some(reason) = outcome.reason() else {
-            let late = times.ended - delivery.dispatch.send.due_at;
+            // What waited for the end of quiet hours was due then.
+            let late = times.ended - delivery.deferred_until.unwrap_or(delivery.dispatch.send.due_at);
             return self.lateness.record(late.as_seconds_f64().max(0.0));
         };
         let (class, attempt, device) = (outcome.class(), delivery.attempts + 1, delivery.key.device_id.simple());

@@ -9,7 +9,7 @@ use std::{
 };
 
 use shared::{
-    contract::EventType,
+    contract::{DeliveryState, EventType},
     outbox::{self, Handoff, OutboxMessage},
 };
 use sqlx::PgPool;
@@ -23,7 +23,10 @@ use crate::{
     clock::DbClock,
     delivery::{Address, Record},
     events,
-    store::{devices, ledger},
+    store::{
+        devices,
+        ledger::{self, Counted},
+    },
 };
 
 /// Verdicts written together at the most.
@@ -105,8 +108,9 @@ impl Recorder {
     /// Writes a batch, however often it takes. An attempt to write whose end is not known (the connection broke during the
     /// commit) is repeated too: what it had written is then no longer pending and stays as it is.
     async fn write(&self, batch: Vec<Finished>) {
-        let (records, places): (Vec<Record>, Vec<OwnedSemaphorePermit>) =
+        let (mut records, places): (Vec<Record>, Vec<OwnedSemaphorePermit>) =
             batch.into_iter().map(|it| (it.record, it._place)).unzip();
+        records.sort_unstable_by_key(|record| record.delivery.key.order());
         let mut pause = AGAIN.0;
         while let Err(error) = self.try_write(&records).await {
             if pause == AGAIN.0 {
@@ -131,8 +135,8 @@ impl Recorder {
         let counted = ledger::record(&mut *transaction, records).await?;
         let mut messages = Vec::with_capacity(counted.len());
         let mut dead = Vec::new();
-        for record in counted.iter().filter_map(|&position| records.get(position)) {
-            messages.extend(events::recorded(record)?);
+        for (record, withdrawn) in counted.iter().filter_map(|it| Some((records.get(it.position)?, &it.withdrawn))) {
+            messages.extend(events::recorded(record, withdrawn.as_deref())?);
             if let (true, Address::Device { version, .. }) = (record.token_is_dead, &record.delivery.address) {
                 dead.push((record.delivery.key.device_id, *version, record.reason().unwrap_or_default().to_owned()));
             }
@@ -180,14 +184,15 @@ async fn gather(records: &mut mpsc::Receiver<Finished>) -> Option<Vec<Finished>>
     Some(batch)
 }
 
-fn count(records: &[Record], counted: &[usize]) {
+fn count(records: &[Record], counted: &[Counted]) {
     let stale = records.len() - counted.len();
     if stale > 0 {
         metrics::counter!("delivery_verdicts_stale_total").increment(stale as u64);
     }
     let mut figures = std::collections::BTreeMap::<(&str, &str), u64>::new();
-    for record in counted.iter().filter_map(|&position| records.get(position)) {
-        *figures.entry((record.delivery.key.channel.as_str(), record.state().as_str())).or_default() += 1;
+    for (record, withdrawn) in counted.iter().filter_map(|it| Some((records.get(it.position)?, &it.withdrawn))) {
+        let state = if withdrawn.is_some() { DeliveryState::Suppressed } else { record.state() };
+        *figures.entry((record.delivery.key.channel.as_str(), state.as_str())).or_default() += 1;
     }
     for ((channel, state), number) in figures {
         metrics::counter!("deliveries_total", "channel" => channel, "state" => state).increment(number);

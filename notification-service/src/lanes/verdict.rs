@@ -61,9 +61,10 @@ pub(super) fn unattempted(delivery: Delivery, verdict: Verdict, at: DateTime<Utc
     Record { delivery, verdict, attempts, started_at: None, at, token_is_dead: false }
 }
 
-/// The verdict on a delivery that is not to be made, or not again. What has expired is suppressed, however often it was tried.
+/// The verdict on a delivery that is not to be made, or not again. What has expired or is not wanted any more is suppressed,
+/// however often it was tried.
 pub(super) fn not_made(delivery: &Delivery, reason: &'static str) -> Verdict {
-    let was_tried = delivery.attempts > 0 && reason != reason::EXPIRED;
+    let was_tried = delivery.attempts > 0 && !reason::is_unwanted(reason);
     let state = if was_tried { DeliveryState::Failed } else { DeliveryState::Suppressed };
     Verdict::Ended { state, reason: Some(reason.into()), provider_message_id: None }
 }

@@ -2,6 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
+use chrono::{DateTime, Utc};
 use shared::contract::DeliveryState;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
@@ -36,10 +37,12 @@ pub struct NewDelivery<'a> {
     pub id: Uuid,
     /// Whose it is.
     pub user_id: &'a str,
-    /// `pending`, or how it ended at once.
+    /// `pending`, `deferred`, or how it ended at once.
     pub state: DeliveryState,
-    /// Why it ended.
+    /// Why it ended or waits.
     pub reason: Option<&'static str>,
+    /// Of a deferred one: until when.
+    pub deferred_until: Option<DateTime<Utc>>,
     /// Whether it is claimed as it is written.
     pub leased: bool,
 }
@@ -152,13 +155,15 @@ pub async fn insert_deliveries(
     let states: Vec<&str> = rows.iter().map(|it| it.state.as_str()).collect();
     let reasons: Vec<Option<&str>> = rows.iter().map(|it| it.reason).collect();
     let leased: Vec<bool> = rows.iter().map(|it| it.leased).collect();
+    let deferred: Vec<Option<DateTime<Utc>>> = rows.iter().map(|it| it.deferred_until).collect();
     sqlx::query!(
-        "insert into deliveries (occurrence_id, channel, device_id, id, user_id, state, reason, next_attempt_at, finished_at)
-         select occurrence_id, channel, device_id, id, user_id, state, reason,
-             case when state <> 'pending' then null when leased then now() + $9 else now() end,
-             case when state <> 'pending' then now() end
-         from unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::bool[])
-             as new (occurrence_id, channel, device_id, id, user_id, state, reason, leased)",
+        "insert into deliveries (occurrence_id, channel, device_id, id, user_id, state, reason, leased, deferred_until,
+             next_attempt_at, finished_at)
+         select occurrence_id, channel, device_id, id, user_id, state, reason, leased, deferred_until,
+             case state when 'pending' then case when leased then now() + $10 else now() end when 'deferred' then deferred_until end,
+             case when state not in ('pending', 'deferred') then now() end
+         from unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::bool[], $9::timestamptz[])
+             as new (occurrence_id, channel, device_id, id, user_id, state, reason, leased, deferred_until)",
         &occurrences,
         &channels as &[&str],
         &devices,
@@ -167,6 +172,7 @@ pub async fn insert_deliveries(
         &states as &[&str],
         &reasons as &[Option<&str>],
         &leased,
+        &deferred as &[Option<DateTime<Utc>>],
         interval(lease),
     )
     .execute(connection)

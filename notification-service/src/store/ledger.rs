@@ -1,7 +1,8 @@
 //! The ledger of deliveries: claims and verdicts.
 //!
 //! A claim raises a row's fence and moves `next_attempt_at` to the end of the lease; a verdict counts only under the fence
-//! it was reached with, so that a worker that slept past its lease changes nothing.
+//! it was reached with, so that a worker that slept past its lease changes nothing. A deferred row is claimed like a pending one
+//! once the quiet hours are over.
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,7 +34,7 @@ macro_rules! dispatch {
             user_id: $row.user_id,
             user_email: $row.user_email,
             version: $row.version,
-            send: $row.payload.0,
+            send: SendData { expires_at: $row.expires_at, ..$row.payload.0 },
             deliveries: $row.deliveries,
             traceparent: $row.traceparent.and_then(|text| text.parse().ok()),
         })
@@ -48,17 +49,18 @@ pub async fn claim_pushes(executor: impl PgExecutor<'_>, claim: Claim) -> Result
     let rows = sqlx::query!(
         r#"with due as materialized (
                select occurrence_id, device_id from deliveries
-               where channel = 'push' and state = 'pending' and next_attempt_at <= now()
+               where channel = 'push' and state in ('pending', 'deferred') and next_attempt_at <= now()
                  and next_attempt_at >= coalesce($2, '-infinity'::timestamptz)
                order by next_attempt_at limit $1
                for update skip locked
            )
-           update deliveries as d set next_attempt_at = now() + $3, fence = d.fence + 1
+           update deliveries as d set state = 'pending', leased = true, next_attempt_at = now() + $3, fence = d.fence + 1
            from due
                join dispatches as p on p.occurrence_id = due.occurrence_id
                left join devices as v on v.id = due.device_id and v.user_id = p.user_id and v.invalidated_at is null
            where d.occurrence_id = due.occurrence_id and d.channel = 'push' and d.device_id = due.device_id
-           returning d.occurrence_id, d.device_id, d.attempts, d.first_attempt_at, d.fence, p.user_id, p.user_email, p.version,
+           returning d.occurrence_id, d.device_id, d.attempts, d.first_attempt_at, d.fence, d.deferred_until, d.withdrawn,
+               p.user_id, p.user_email, p.version, p.expires_at,
                p.payload as "payload: Json<SendData>", p.deliveries, p.traceparent,
                v.token as "token?", v.type as "device_type?", v.version as "device_version?""#,
         claim.limit as i64,
@@ -70,6 +72,7 @@ pub async fn claim_pushes(executor: impl PgExecutor<'_>, claim: Claim) -> Result
     rows.into_iter()
         .map(|row| {
             let address = match (row.token, row.device_type, row.device_version) {
+                _ if row.withdrawn.is_some() => gone(row.withdrawn.as_deref()),
                 (Some(token), Some(device_type), Some(version)) => {
                     let device_type = device_type.parse().map_err(|problem: String| unreadable("type", problem))?;
                     Address::Device { token: Token::stored(token), device_type, version }
@@ -79,7 +82,8 @@ pub async fn claim_pushes(executor: impl PgExecutor<'_>, claim: Claim) -> Result
             let key =
                 DeliveryKey { occurrence_id: row.occurrence_id, channel: Channel::Push, device_id: row.device_id };
             let (attempts, first_attempt_at, fence) = (row.attempts, row.first_attempt_at, row.fence);
-            Ok(Delivery { key, dispatch: dispatch!(row), address, attempts, first_attempt_at, fence })
+            let deferred_until = row.deferred_until;
+            Ok(Delivery { key, dispatch: dispatch!(row), address, attempts, first_attempt_at, fence, deferred_until })
         })
         .collect()
 }
@@ -92,17 +96,18 @@ pub async fn claim_emails(executor: impl PgExecutor<'_>, claim: Claim) -> Result
     let rows = sqlx::query!(
         r#"with due as materialized (
                select occurrence_id from deliveries
-               where channel = 'email' and state = 'pending' and next_attempt_at <= now()
+               where channel = 'email' and state in ('pending', 'deferred') and next_attempt_at <= now()
                  and next_attempt_at >= coalesce($2, '-infinity'::timestamptz)
                order by next_attempt_at limit $1
                for update skip locked
            )
-           update deliveries as d set next_attempt_at = now() + $3, fence = d.fence + 1
+           update deliveries as d set state = 'pending', leased = true, next_attempt_at = now() + $3, fence = d.fence + 1
            from due
                join dispatches as p on p.occurrence_id = due.occurrence_id
                left join suppressed_addresses as s on s.address_hash = p.address_hash
            where d.occurrence_id = due.occurrence_id and d.channel = 'email'
-           returning d.occurrence_id, d.device_id, d.attempts, d.first_attempt_at, d.fence, p.user_id, p.user_email, p.version,
+           returning d.occurrence_id, d.device_id, d.attempts, d.first_attempt_at, d.fence, d.deferred_until, d.withdrawn,
+               p.user_id, p.user_email, p.version, p.expires_at,
                p.payload as "payload: Json<SendData>", p.deliveries, p.traceparent,
                s.address_hash is not null as "suppressed!""#,
         claim.limit as i64,
@@ -111,31 +116,39 @@ pub async fn claim_emails(executor: impl PgExecutor<'_>, claim: Claim) -> Result
     )
     .fetch_all(executor)
     .await?;
-    let delivery = |address, key, attempts, first_attempt_at, fence, dispatch| Delivery {
-        key,
-        dispatch,
-        address,
-        attempts,
-        first_attempt_at,
-        fence,
-    };
     let rows = rows.into_iter().map(|row| {
         let address = match (row.suppressed, &row.user_email) {
+            _ if row.withdrawn.is_some() => gone(row.withdrawn.as_deref()),
             (true, _) => Address::Gone(reason::ADDRESS_SUPPRESSED),
             (false, Some(address)) => Address::Mailbox(address.clone()),
             (false, None) => Address::Gone(reason::NO_ADDRESS),
         };
         let key = DeliveryKey { occurrence_id: row.occurrence_id, channel: Channel::Email, device_id: row.device_id };
-        delivery(address, key, row.attempts, row.first_attempt_at, row.fence, dispatch!(row))
+        let (attempts, first_attempt_at, fence) = (row.attempts, row.first_attempt_at, row.fence);
+        let deferred_until = row.deferred_until;
+        Delivery { key, dispatch: dispatch!(row), address, attempts, first_attempt_at, fence, deferred_until }
     });
     Ok(rows.collect())
 }
 
-/// Writes verdicts; the positions of those that counted. The others were reached under a fence that is no longer theirs.
+fn gone(withdrawn: Option<&str>) -> Address {
+    Address::Gone(reason::withdrawn(withdrawn.unwrap_or_default()))
+}
+
+/// A verdict that counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counted {
+    /// Which of those that were given.
+    pub position: usize,
+    /// Why the delivery ended although the verdict was to try again: it was not wanted any more.
+    pub withdrawn: Option<String>,
+}
+
+/// Writes verdicts; those that counted. The others were reached under a fence that is no longer theirs.
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn record(executor: impl PgExecutor<'_>, records: &[Record]) -> Result<Vec<usize>, sqlx::Error> {
+pub async fn record(executor: impl PgExecutor<'_>, records: &[Record]) -> Result<Vec<Counted>, sqlx::Error> {
     let occurrences: Vec<Uuid> = records.iter().map(|it| it.delivery.key.occurrence_id).collect();
     let channels: Vec<&str> = records.iter().map(|it| it.delivery.key.channel.as_str()).collect();
     let devices: Vec<Uuid> = records.iter().map(|it| it.delivery.key.device_id).collect();
@@ -149,19 +162,22 @@ pub async fn record(executor: impl PgExecutor<'_>, records: &[Record]) -> Result
     let finished: Vec<Option<DateTime<Utc>>> =
         records.iter().map(|it| matches!(it.verdict, Verdict::Ended { .. }).then_some(it.at)).collect();
     let provider: Vec<Option<&str>> = records.iter().map(provider_message_id).collect();
-    let counted = sqlx::query_scalar!(
+    let counted = sqlx::query!(
         r#"update deliveries as d
-           set state = new.state, attempts = new.attempts, next_attempt_at = new.next_attempt_at,
-               first_attempt_at = coalesce(d.first_attempt_at, new.first_attempt_at), finished_at = new.finished_at,
+           set state = case when new.state = 'pending' and d.withdrawn is not null then 'suppressed' else new.state end,
+               attempts = new.attempts, leased = false,
+               next_attempt_at = case when d.withdrawn is null then new.next_attempt_at end,
+               first_attempt_at = coalesce(d.first_attempt_at, new.first_attempt_at),
+               finished_at = case when new.state = 'pending' and d.withdrawn is not null then now() else new.finished_at end,
                provider_message_id = new.provider_message_id,
-               reason = case when new.state = 'pending' then coalesce(new.reason, d.reason) else new.reason end
+               reason = case when new.state = 'pending' then coalesce(d.withdrawn, new.reason, d.reason) else new.reason end
            from unnest($1::uuid[], $2::text[], $3::uuid[], $4::int[], $5::text[], $6::text[], $7::int[], $8::timestamptz[],
                        $9::timestamptz[], $10::timestamptz[], $11::text[])
                with ordinality as new (occurrence_id, channel, device_id, fence, state, reason, attempts, first_attempt_at,
                                        next_attempt_at, finished_at, provider_message_id, position)
            where d.occurrence_id = new.occurrence_id and d.channel = new.channel and d.device_id = new.device_id
              and d.fence = new.fence and d.state = 'pending'
-           returning new.position as "position!""#,
+           returning new.position as "position!", case when new.state = 'pending' then d.withdrawn end as withdrawn"#,
         &occurrences,
         &channels as &[&str],
         &devices,
@@ -176,7 +192,11 @@ pub async fn record(executor: impl PgExecutor<'_>, records: &[Record]) -> Result
     )
     .fetch_all(executor)
     .await?;
-    Ok(counted.into_iter().filter_map(|position| usize::try_from(position - 1).ok()).collect())
+    let position = |position: i64| usize::try_from(position - 1).ok();
+    Ok(counted
+        .into_iter()
+        .filter_map(|row| Some(Counted { position: position(row.position)?, withdrawn: row.withdrawn }))
+        .collect())
 }
 
 fn provider_message_id(record: &Record) -> Option<&str> {

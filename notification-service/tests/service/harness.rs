@@ -13,8 +13,8 @@ use serde_json::json;
 use shared::{
     bus::{self, Message, QueueSpec, Settlement, SharedBus, Subscription, Topology},
     contract::{
-        Channel, Envelope, Event, EventType, NotifyContent, OutcomeData, Priority, Schema, SendData, new_id,
-        occurrence_id,
+        Channel, Envelope, ErasedData, Event, EventType, NotifyContent, OutcomeData, Priority, RevisionData, Schema,
+        SendData, new_id, occurrence_id,
     },
 };
 use sqlx::PgPool;
@@ -202,6 +202,26 @@ impl Service {
         transaction.commit().await.expect("committed");
     }
 
+    /// Lets it be night for a user, from an hour ago for another hour.
+    pub(crate) async fn night(&self, user: &str) {
+        let at = |hours| (Utc::now() + TimeDelta::hours(hours)).format("%H:%M").to_string();
+        let preferences = json!({"quietHours": {"start": at(-1), "end": at(1)}});
+        self.user(user).put("/preferences", &preferences).await.expect(200);
+    }
+
+    /// Lets the night be over for a user, who has no other preferences.
+    pub(crate) async fn morning(&self, user: &str) {
+        self.user(user).put("/preferences", &json!({})).await.expect(200);
+    }
+
+    /// Waits until nothing is left in the queue of what is due.
+    pub(crate) async fn consumed(&self) {
+        eventually(LIMIT, async || {
+            self.bus.depth("notification-queue").await.is_ok_and(|depth| depth.visible + depth.in_flight == 0)
+        })
+        .await;
+    }
+
     /// How many deliveries are in this state.
     pub(crate) async fn count(&self, state: &str) -> i64 {
         let count = sqlx::query_scalar("select count(*) from deliveries where state = $1").bind(state);
@@ -353,18 +373,54 @@ impl Due {
 
     /// The message of the scheduler; each has an event id of its own, as after a crash of the scheduler.
     pub(crate) fn message(&self) -> Message {
+        self.event(EventType::NotificationSend, 3, self.send.clone())
+    }
+
+    /// The message that it says something else in this version.
+    pub(crate) fn updated(&self, version: i64, content: NotifyContent) -> Message {
+        self.event(EventType::NotificationUpdate, version, self.revision(Some(content)))
+    }
+
+    /// The message that it is cancelled in this version.
+    pub(crate) fn cancelled(&self, version: i64) -> Message {
+        self.event(EventType::NotificationDelete, version, self.revision(None))
+    }
+
+    fn revision(&self, content: Option<NotifyContent>) -> RevisionData {
+        RevisionData { source: self.send.source.clone(), occurrences: vec![self.send.occurrence_id], content }
+    }
+
+    fn event<D: serde::Serialize>(&self, event_type: EventType, version: i64, data: D) -> Message {
         let event = Event {
-            event_type: EventType::NotificationSend,
+            event_type,
             event_id: new_id(),
             occurred_at: Utc::now(),
             user_id: self.user.clone(),
             user_email: self.email.clone(),
             item_id: self.send.item_id.clone(),
-            version: 3,
+            version,
             schema: Schema::V2,
             traceparent: None,
-            data: self.send.clone(),
+            data,
         };
         event.to_message().expect("JSON")
     }
+}
+
+/// The message that a user is erased with everything up to a time.
+pub(crate) fn erased(user: &str, at: DateTime<Utc>) -> Message {
+    let receipt = shared::contract::ItemId::from(new_id());
+    let event = Event {
+        event_type: EventType::UserErased,
+        event_id: new_id(),
+        occurred_at: at,
+        user_id: user.to_owned(),
+        user_email: None,
+        item_id: receipt.clone(),
+        version: 1,
+        schema: Schema::V2,
+        traceparent: None,
+        data: ErasedData { receipt_id: receipt },
+    };
+    event.to_message().expect("JSON")
 }

@@ -3,11 +3,16 @@
 mod command;
 mod devices;
 mod drain;
+mod erasure;
+mod export;
 mod faults;
 mod harness;
 mod history;
 mod inbox;
 mod openapi;
+mod preferences;
+mod retention;
+mod revisions;
 mod sending;
 mod store;
 mod stream;

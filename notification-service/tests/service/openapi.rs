@@ -52,3 +52,28 @@ async fn the_examples_of_the_inbox_are_as_what_is_taken_and_answered() {
     let answer = service.user("ada").post("/notifications/read", &schemas["ReadAll"]["example"]).await.expect(200).body;
     assert_eq!(fields(&answer), fields(&schemas["Unread"]["example"]));
 }
+
+#[tokio::test]
+async fn the_example_of_preferences_is_one_that_is_taken() {
+    let service = Service::start().await;
+    let description: Value = serde_json::from_str(&described()).expect("JSON");
+    let example = &description["components"]["schemas"]["Preferences"]["example"];
+    assert_eq!(&service.user("ada").put("/preferences", example).await.expect(200).body, example);
+}
+
+#[tokio::test]
+async fn the_example_of_an_export_has_the_fields_of_one() {
+    let service = Service::start().await;
+    service.device("ada", "token-1").await;
+    let due = service.due("ada", &[Channel::Push]).await;
+    service.ends(&due, Channel::Push, "sent").await;
+    let export = service.user("ada").get("/me/export").await.expect(200).body;
+    let description: Value = serde_json::from_str(&described()).expect("JSON");
+    let example = &description["components"]["schemas"]["Export"]["example"];
+
+    let fields = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
+    assert_eq!(fields(example), fields(&export));
+    for list in ["devices", "notifications"] {
+        assert_eq!(fields(&example[list][0]), fields(&export[list][0]), "{list}");
+    }
+}

@@ -4,12 +4,13 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use chrono::Utc;
 use notification_service::{
-    delivery::{Delivery, DeliveryKey, Dispatch, Record, Verdict},
+    delivery::{Delivery, DeliveryKey, Dispatch, Record, Verdict, reason},
     device::{DeviceType, NewDevice, Token},
     store::{
         MIGRATOR, devices,
         intake::{self, NewDelivery},
-        ledger::{self, Claim},
+        ledger::{self, Claim, Counted},
+        waiting,
     },
 };
 use shared::contract::{Channel, DeliveryState, new_id};
@@ -44,6 +45,7 @@ async fn written(pool: &PgPool, devices: &[uuid::Uuid], leased: bool) -> Due {
         user_id: "ada",
         state: DeliveryState::Pending,
         reason: None,
+        deferred_until: None,
         leased,
     };
     let rows: Vec<_> = devices.iter().map(row).collect();
@@ -122,8 +124,50 @@ async fn a_verdict_under_an_old_fence_changes_nothing() {
 
     assert!(ledger::record(&pool, &[sent(slept)]).await.expect("asked").is_empty());
     let record = sent(awake);
-    assert_eq!(ledger::record(&pool, std::slice::from_ref(&record)).await.expect("recorded"), [0]);
+    let counted = ledger::record(&pool, std::slice::from_ref(&record)).await.expect("recorded");
+    assert_eq!(counted, [Counted { position: 0, withdrawn: None }]);
     assert!(ledger::record(&pool, &[record]).await.expect("asked").is_empty(), "a verdict is given once");
+}
+
+#[tokio::test]
+async fn what_nobody_holds_any_more_is_withdrawn_at_once_and_its_old_holder_changes_nothing() {
+    let database = support::postgres::migrated("ledger", &MIGRATOR).await;
+    let pool = database.pool().await;
+    let due = written(&pool, &[new_id()], false).await;
+    let slept = claimed(&pool, 1).await.remove(0);
+    sqlx::query("update deliveries set next_attempt_at = now()").execute(&pool).await.expect("the lease ends");
+    let mut connection = pool.acquire().await.expect("a connection");
+    let waiting = waiting::of_occurrences(&mut connection, &[due.id()]).await.expect("asked");
+    assert_eq!(waiting.iter().map(|it| (it.key, it.leased)).collect::<Vec<_>>(), [(slept.key, false)]);
+    waiting::withdraw(&pool, &[slept.key], reason::CANCELLED).await.expect("withdrawn");
+
+    assert!(ledger::record(&pool, &[sent(slept)]).await.expect("asked").is_empty());
+    assert!(waiting::of_occurrences(&mut connection, &[due.id()]).await.expect("asked").is_empty());
+    assert!(claimed(&pool, 1).await.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_held_is_withdrawn_when_its_holder_is_done() {
+    let database = support::postgres::migrated("ledger", &MIGRATOR).await;
+    let pool = database.pool().await;
+    let device = new_id();
+    written(&pool, &[device, new_id()], false).await;
+    let (accepted, refused): (Vec<_>, Vec<_>) =
+        claimed(&pool, 2).await.into_iter().partition(|it| it.key.device_id == device);
+    let keys: Vec<_> = accepted.iter().chain(&refused).map(|it| it.key).collect();
+    waiting::withdraw(&pool, &keys, reason::OPTED_OUT).await.expect("withdrawn");
+    let again = Verdict::Again { at: Utc::now(), reason: Some("UNAVAILABLE".into()) };
+    let records: Vec<_> = accepted
+        .into_iter()
+        .map(sent)
+        .chain(refused.into_iter().map(|it| Record { verdict: again.clone(), ..sent(it) }))
+        .collect();
+    let mut counted = ledger::record(&pool, &records).await.expect("recorded");
+
+    counted.sort_by_key(|it| it.position);
+    let opted_out = Some(reason::OPTED_OUT.to_owned());
+    assert_eq!(counted, [Counted { position: 0, withdrawn: None }, Counted { position: 1, withdrawn: opted_out }]);
+    assert!(claimed(&pool, 2).await.is_empty(), "no other attempt follows");
 }
 
 #[tokio::test]

@@ -58,14 +58,14 @@ async fn erased_among(
     connection: &mut PgConnection,
     incoming: &[&Incoming],
 ) -> Result<HashMap<Vec<u8>, DateTime<Utc>>, sqlx::Error> {
-    let is_there = sqlx::query_scalar!(r#"select exists (select from erasures) as "is_there!""#)
+    let is_there = sqlx::query_scalar!(r#"select exists (select from erased_users) as "is_there!""#)
         .fetch_one(&mut *connection)
         .await?;
     if !is_there {
         return Ok(HashMap::new());
     }
     let digests: Vec<Vec<u8>> = incoming.iter().map(|it| digest(&it.event.user_id)).collect();
-    let rows = sqlx::query!("select user_digest, erased_at from erasures where user_digest = any($1)", &digests)
+    let rows = sqlx::query!("select user_digest, erased_at from erased_users where user_digest = any($1)", &digests)
         .fetch_all(connection)
         .await?;
     Ok(rows.into_iter().map(|row| (row.user_digest, row.erased_at)).collect())
@@ -89,7 +89,7 @@ fn is_of_before(it: &Incoming, erased: &HashMap<Vec<u8>, DateTime<Utc>>) -> bool
 async fn erase(connection: &mut PgConnection, it: &Incoming, receipt: &ItemId) -> Result<(), ApplyError> {
     let (user_id, erased_at) = (it.event.user_id.as_str(), it.event.occurred_at);
     sqlx::query!(
-        "insert into erasures as known (user_digest, erased_at, receipt_id) values ($1, $2, $3)
+        "insert into erased_users as known (user_digest, erased_at, receipt_id) values ($1, $2, $3)
          on conflict (user_digest) do update set erased_at = excluded.erased_at, receipt_id = excluded.receipt_id
          where known.erased_at < excluded.erased_at",
         digest(user_id),

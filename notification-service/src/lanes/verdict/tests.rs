@@ -33,7 +33,15 @@ fn delivery(attempts: i32) -> Delivery {
         Dispatch { user_id: "u".to_owned(), user_email: None, version: 1, send, deliveries: 1, traceparent: None };
     let key = DeliveryKey { occurrence_id: Uuid::from_u128(1), channel: Channel::Push, device_id: Uuid::from_u128(2) };
     let address = Address::Mailbox("u@example.com".to_owned());
-    Delivery { key, dispatch: Arc::new(dispatch), address, attempts, first_attempt_at: None, fence: 0 }
+    Delivery {
+        key,
+        dispatch: Arc::new(dispatch),
+        address,
+        attempts,
+        first_attempt_at: None,
+        fence: 0,
+        deferred_until: None,
+    }
 }
 
 fn judged(outcome: Outcome, attempts: i32) -> (Record, Sign) {

@@ -1,0 +1,137 @@
+//! Quiet hours on the wall clock of a zone, and the instant at which they end.
+//!
+//! They last from `start` to `end` by what a clock on the user's wall shows, over midnight when `end` is the earlier. Where
+//! the clocks change: an end that is left out (the clocks go forward over it) is shifted by what is left out, as RFC 5545
+//! §3.3.5 reads such a time, and the hours last until then; of an end that comes twice, the first one still ahead counts.
+
+use std::{fmt, str::FromStr};
+
+use chrono::{DateTime, MappedLocalTime, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeDelta, TimeZone, Utc};
+use chrono_tz::{GapInfo, Tz};
+
+use super::InvalidField;
+
+/// A time of day, to the minute: `00:00` to `23:59`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TimeOfDay(NaiveTime);
+
+/// A text that is no time of day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be a time of day from 00:00 to 23:59")]
+pub struct NoTimeOfDay;
+
+impl FromStr for TimeOfDay {
+    type Err = NoTimeOfDay;
+
+    fn from_str(text: &str) -> Result<Self, NoTimeOfDay> {
+        let is_written_in_full = text.len() == 5 && text.bytes().filter(u8::is_ascii_digit).count() == 4;
+        let time = NaiveTime::parse_from_str(text, "%H:%M").ok().filter(|_| is_written_in_full);
+        time.map(Self).ok_or(NoTimeOfDay)
+    }
+}
+
+impl fmt::Display for TimeOfDay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.format("%H:%M"))
+    }
+}
+
+impl From<NaiveTime> for TimeOfDay {
+    fn from(time: NaiveTime) -> Self {
+        Self(time)
+    }
+}
+
+impl From<TimeOfDay> for NaiveTime {
+    fn from(time: TimeOfDay) -> Self {
+        time.0
+    }
+}
+
+/// The hours of each day in which nothing is sent that can wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QuietHours {
+    /// When they begin.
+    pub start: TimeOfDay,
+    /// When they end; never the same as `start`.
+    pub end: TimeOfDay,
+    /// Whose wall clock shows these times.
+    pub time_zone: Tz,
+}
+
+impl QuietHours {
+    /// Quiet hours as a user writes them; without a zone by UTC.
+    ///
+    /// # Errors
+    /// When a field is not what it should be, or they would have no length.
+    pub fn parse(start: &str, end: &str, time_zone: Option<&str>) -> Result<Self, InvalidField> {
+        const TIME: &str = "must be a time of day from 00:00 to 23:59";
+        let start: TimeOfDay = start.parse().map_err(|_| InvalidField::new("quietHours.start", TIME))?;
+        let end: TimeOfDay = end.parse().map_err(|_| InvalidField::new("quietHours.end", TIME))?;
+        if start == end {
+            return Err(InvalidField::new("quietHours.end", "must differ from quietHours.start"));
+        }
+        let time_zone = time_zone.map_or(Ok(Tz::UTC), str::parse);
+        let time_zone = time_zone.map_err(|_| {
+            InvalidField::new("quietHours.timeZone", "must be the name of an IANA time zone, such as Europe/Berlin")
+        })?;
+        Ok(Self { start, end, time_zone })
+    }
+
+    /// The end of the quiet hours that `at` lies in; none when it lies in none.
+    #[must_use]
+    pub fn until(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.covers(at).then(|| self.next_end(at))
+    }
+
+    /// Whether `at` lies in quiet hours.
+    #[must_use]
+    pub fn covers(&self, at: DateTime<Utc>) -> bool {
+        let local = at.with_timezone(&self.time_zone).naive_local();
+        self.contains(local.time()) || self.outlast_a_gap(at, local.date())
+    }
+
+    fn contains(&self, time: NaiveTime) -> bool {
+        let (start, end) = (self.start.0, self.end.0);
+        if start < end { start <= time && time < end } else { start <= time || time < end }
+    }
+
+    /// Whether the hours would have ended in a gap that has just passed, and so last a little longer.
+    fn outlast_a_gap(&self, at: DateTime<Utc>, today: NaiveDate) -> bool {
+        [today.pred_opt(), Some(today)].into_iter().flatten().any(|date| {
+            let end = date.and_time(self.end.0);
+            let gap = GapInfo::new(&end, &self.time_zone).and_then(|gap| Some((gap.begin?.0, gap.end?.to_utc())));
+            let Some((begins, passed)) = gap else { return false };
+            let last_before = begins - TimeDelta::nanoseconds(1);
+            self.contains(last_before.time()) && passed <= at && self.shifted(end).is_some_and(|shifted| at < shifted)
+        })
+    }
+
+    /// The first end after `at`.
+    fn next_end(&self, at: DateTime<Utc>) -> DateTime<Utc> {
+        // One that a gap shifted may be yesterday's; a gap may leave out tomorrow as a whole.
+        let yesterday = at.with_timezone(&self.time_zone).date_naive() - TimeDelta::days(1);
+        let ends = yesterday.iter_days().take(4).flat_map(|date| self.instants(date.and_time(self.end.0)));
+        ends.filter(|end| *end > at).min().unwrap_or(at + TimeDelta::days(1))
+    }
+
+    /// The instants at which the wall clock shows a time: one, both of one that comes twice, or where one that is left out
+    /// is shifted to.
+    fn instants(&self, local: NaiveDateTime) -> impl Iterator<Item = DateTime<Utc>> + use<> {
+        let (first, second) = match self.time_zone.from_local_datetime(&local) {
+            MappedLocalTime::Single(at) => (Some(at.to_utc()), None),
+            MappedLocalTime::Ambiguous(first, second) => (Some(first.to_utc()), Some(second.to_utc())),
+            MappedLocalTime::None => (self.shifted(local), None),
+        };
+        first.into_iter().chain(second)
+    }
+
+    /// A time that is left out, read as if the clocks had not been changed yet.
+    fn shifted(&self, local: NaiveDateTime) -> Option<DateTime<Utc>> {
+        let (_, offset_before) = GapInfo::new(&local, &self.time_zone)?.begin?;
+        Some(local.checked_sub_offset(offset_before.fix())?.and_utc())
+    }
+}
+
+#[cfg(test)]
+mod tests;

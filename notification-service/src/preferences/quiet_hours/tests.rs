@@ -1,0 +1,168 @@
+use chrono::Duration;
+use proptest::prelude::*;
+
+use super::*;
+
+fn quiet(start: &str, end: &str, zone: &str) -> QuietHours {
+    QuietHours::parse(start, end, Some(zone)).expect("quiet hours")
+}
+
+fn at(text: &str) -> DateTime<Utc> {
+    text.parse().expect("a time")
+}
+
+#[test]
+fn they_last_over_midnight() {
+    let night = quiet("22:00", "07:00", "Europe/Berlin");
+    for (now, until) in [
+        ("2026-01-10T20:59:59Z", None),
+        ("2026-01-10T21:00:00Z", Some("2026-01-11T06:00:00Z")),
+        ("2026-01-11T05:59:59Z", Some("2026-01-11T06:00:00Z")),
+        ("2026-01-11T06:00:00Z", None),
+    ] {
+        assert_eq!(night.until(at(now)), until.map(at), "{now}");
+    }
+}
+
+#[test]
+fn they_may_be_within_a_day() {
+    let noon = quiet("12:30", "14:00", "America/New_York");
+    assert_eq!(noon.until(at("2026-07-01T16:30:00Z")), Some(at("2026-07-01T18:00:00Z")));
+    assert_eq!(noon.until(at("2026-07-01T18:00:00Z")), None);
+}
+
+#[test]
+fn an_end_after_a_clock_change_is_by_the_new_time() {
+    let night = quiet("22:00", "07:00", "Europe/Berlin");
+    assert_eq!(night.until(at("2026-03-28T22:00:00Z")), Some(at("2026-03-29T05:00:00Z")), "an hour shorter");
+    assert_eq!(night.until(at("2026-10-24T22:00:00Z")), Some(at("2026-10-25T06:00:00Z")), "an hour longer");
+}
+
+#[test]
+fn an_end_that_is_left_out_is_shifted_by_what_is_left_out() {
+    let night = quiet("22:00", "02:30", "Europe/Berlin");
+    let shifted = at("2026-03-29T01:30:00Z"); // 03:30 by the clock, which went from 02:00 to 03:00.
+    for now in ["2026-03-28T23:00:00Z", "2026-03-29T00:59:59Z", "2026-03-29T01:00:00Z", "2026-03-29T01:29:59Z"] {
+        assert_eq!(night.until(at(now)), Some(shifted), "{now}");
+    }
+    assert_eq!(night.until(shifted), None);
+    let early = quiet("22:00", "02:00", "Europe/Berlin");
+    assert_eq!(early.until(at("2026-03-29T00:59:59Z")), Some(at("2026-03-29T01:00:00Z")));
+    assert_eq!(early.until(at("2026-03-29T01:00:00Z")), None);
+}
+
+#[test]
+fn hours_that_are_left_out_as_a_whole_are_not_kept() {
+    let short = quiet("02:15", "02:45", "Europe/Berlin");
+    for now in ["2026-03-29T00:59:59Z", "2026-03-29T01:00:00Z", "2026-03-29T01:20:00Z"] {
+        assert_eq!(short.until(at(now)), None, "{now}");
+    }
+}
+
+#[test]
+fn of_an_end_that_comes_twice_the_first_ahead_counts() {
+    let night = quiet("22:00", "02:30", "Europe/Berlin");
+    let (first, second) = (at("2026-10-25T00:30:00Z"), at("2026-10-25T01:30:00Z"));
+    assert_eq!(night.until(at("2026-10-24T23:00:00Z")), Some(first));
+    assert_eq!(night.until(first), None);
+    assert_eq!(night.until(at("2026-10-25T01:10:00Z")), Some(second), "the clock shows 02:10 again");
+    assert_eq!(night.until(second), None);
+}
+
+#[test]
+fn a_day_that_is_left_out_is_passed_over() {
+    let night = quiet("22:00", "07:00", "Pacific/Apia"); // There was no 30 December 2011 there.
+    assert_eq!(night.until(at("2011-12-30T09:00:00Z")), Some(at("2011-12-30T17:00:00Z")));
+}
+
+#[test]
+fn what_is_no_time_or_zone_is_named() {
+    for (start, end, zone, field) in [
+        ("24:00", "07:00", None, "quietHours.start"),
+        ("7:00", "08:00", None, "quietHours.start"),
+        ("+7:00", "08:00", None, "quietHours.start"),
+        ("22:00", "07:60", None, "quietHours.end"),
+        ("22:00", "", None, "quietHours.end"),
+        ("22:00", "22:00", None, "quietHours.end"),
+        ("22:00", "07:00", Some("Mars/Olympus"), "quietHours.timeZone"),
+    ] {
+        let error = QuietHours::parse(start, end, zone).expect_err("refused").to_string();
+        assert!(error.starts_with(field), "{error}");
+    }
+}
+
+/// Zones with whole, half and day-long changes, at night and at midnight.
+const ZONES: [Tz; 8] = [
+    Tz::UTC,
+    Tz::Europe__Berlin,
+    Tz::America__New_York,
+    Tz::America__Sao_Paulo,
+    Tz::Australia__Lord_Howe,
+    Tz::Africa__Casablanca,
+    Tz::Asia__Kathmandu,
+    Tz::Pacific__Apia,
+];
+
+fn instants() -> impl Strategy<Value = DateTime<Utc>> {
+    // Anywhere from 1970 to 2037, and around the clock changes of Berlin, São Paulo, Lord Howe and Apia.
+    let anywhere = 0_i64..2_114_380_800;
+    let changes =
+        prop::sample::select(vec![1_774_746_000_i64, 1_792_890_000, 1_508_036_400, 1_743_865_200, 1_325_239_200]);
+    let around = (changes, -93_600_i64..93_600).prop_map(|(change, offset)| change + offset);
+    prop_oneof![anywhere, around].prop_filter_map("a time", |seconds| DateTime::from_timestamp(seconds, 0))
+}
+
+fn hours() -> impl Strategy<Value = QuietHours> {
+    let time = || (0_u32..1_440).prop_map(|minute| NaiveTime::MIN + Duration::minutes(minute.into()));
+    (time(), time(), prop::sample::select(ZONES.to_vec())).prop_filter_map(
+        "of some length",
+        |(start, end, time_zone)| {
+            (start != end).then(|| QuietHours { start: start.into(), end: end.into(), time_zone })
+        },
+    )
+}
+
+/// How long the gap is that the end falls into on one of the days around; none when it falls into none.
+fn gap(hours: &QuietHours, until: DateTime<Utc>) -> Option<TimeDelta> {
+    let day = until.with_timezone(&hours.time_zone).date_naive();
+    let days = (day - TimeDelta::days(2)).iter_days().take(3);
+    days.filter_map(|day| {
+        let gap = GapInfo::new(&day.and_time(hours.end.0), &hours.time_zone)?;
+        Some(gap.end?.naive_local() - gap.begin?.0)
+    })
+    .max()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4_000))]
+
+    #[test]
+    fn an_end_is_ahead_and_what_comes_just_before_it_is_quiet(hours in hours(), now in instants()) {
+        let Some(until) = hours.until(now) else { return Ok(()) };
+        let just_before = until - TimeDelta::nanoseconds(1);
+        prop_assert!(until > now);
+        prop_assert_eq!(hours.until(just_before), Some(until));
+        let gap = gap(&hours, until);
+        prop_assert!(until - now <= TimeDelta::hours(25) + gap.unwrap_or_default());
+        let shown = until.with_timezone(&hours.time_zone).time();
+        prop_assert!(shown == hours.end.0 || gap.is_some_and(|gap| shown == hours.end.0 + gap), "{shown}");
+    }
+
+    #[test]
+    fn quiet_is_what_the_wall_clock_says_unless_the_end_was_left_out(hours in hours(), now in instants()) {
+        let shown = now.with_timezone(&hours.time_zone).time();
+        let (start, end) = (hours.start.0, hours.end.0);
+        let since_start = (shown - start).num_seconds().rem_euclid(86_400);
+        let in_all = (end - start).num_seconds().rem_euclid(86_400);
+        let says = since_start < in_all;
+        prop_assert!(hours.covers(now) == says || gap(&hours, now).is_some());
+        prop_assert!(!says || hours.covers(now));
+        prop_assert_eq!(hours.until(now).is_some(), hours.covers(now));
+    }
+
+    #[test]
+    fn a_time_of_day_is_read_back_as_it_is_written(minute in 0_u32..1_440) {
+        let time = TimeOfDay(NaiveTime::MIN + Duration::minutes(minute.into()));
+        prop_assert_eq!(time.to_string().parse(), Ok(time));
+    }
+}

@@ -1,0 +1,93 @@
+//! What becomes of an occurrence that was released already. Pure.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use shared::contract::{Channel, NotifyContent, SendData};
+use uuid::Uuid;
+
+/// A newer version of an occurrence: what it now says, or that it is not to be delivered any more.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Revision {
+    /// The occurrence.
+    pub occurrence_id: Uuid,
+    /// Whose it is.
+    pub user_id: String,
+    /// The item's version: an older one than is known is ignored.
+    pub version: i64,
+    /// What it now says; none when it is cancelled.
+    pub content: Option<NotifyContent>,
+    /// When it was decided.
+    pub at: DateTime<Utc>,
+}
+
+impl Revision {
+    /// Whether anything is still to be delivered on a channel.
+    #[must_use]
+    pub fn keeps(&self, channel: Channel) -> bool {
+        self.content.as_ref().is_some_and(|content| content.channels.contains(&channel))
+    }
+}
+
+/// Lets an occurrence say something else; its expiry moves by what its time to live changes.
+pub fn revise(send: &mut SendData, content: NotifyContent) {
+    let longer = i64::from(content.expires_after_minutes) - i64::from(send.content.expires_after_minutes);
+    send.expires_at = send.expires_at.checked_add_signed(TimeDelta::minutes(longer)).unwrap_or(send.expires_at);
+    send.content = content;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use shared::contract::Priority;
+
+    use super::*;
+
+    fn content(expires_after_minutes: i32) -> NotifyContent {
+        NotifyContent {
+            channels: vec![Channel::Push],
+            title: None,
+            message: format!("for {expires_after_minutes} minutes"),
+            url: None,
+            data: BTreeMap::new(),
+            priority: Priority::Normal,
+            locale: None,
+            time_zone: "UTC".to_owned(),
+            expires_after_minutes,
+        }
+    }
+
+    #[test]
+    fn the_expiry_moves_by_what_the_time_to_live_changes() {
+        let due_at = DateTime::UNIX_EPOCH;
+        // Quiet hours had moved it by eight hours.
+        let expires_at = due_at + TimeDelta::hours(9);
+        let mut send = SendData {
+            occurrence_id: Uuid::nil().simple(),
+            source: "reminder".to_owned(),
+            item_id: Uuid::nil().into(),
+            due_at,
+            date: due_at,
+            expires_at,
+            content: content(60),
+        };
+        revise(&mut send, content(90));
+        assert_eq!(
+            (send.expires_at, send.content.message.as_str()),
+            (expires_at + TimeDelta::minutes(30), "for 90 minutes")
+        );
+    }
+
+    #[test]
+    fn a_cancellation_keeps_no_channel() {
+        let revision = |content| Revision {
+            occurrence_id: Uuid::nil(),
+            user_id: "u".to_owned(),
+            version: 1,
+            content,
+            at: DateTime::UNIX_EPOCH,
+        };
+        assert!(!revision(None).keeps(Channel::Push));
+        assert!(revision(Some(content(1))).keeps(Channel::Push));
+        assert!(!revision(Some(content(1))).keeps(Channel::Email));
+    }
+}

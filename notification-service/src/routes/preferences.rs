@@ -1,0 +1,170 @@
+//! `GET /preferences` and `PUT /preferences`.
+
+use axum::{Json, extract::State};
+use serde::{Deserialize, Serialize};
+use shared::{
+    http::{ApiError, Body, ErrorBody, Identity},
+    outbox,
+};
+use utoipa::ToSchema;
+
+use super::Api;
+use crate::{
+    preferences::{InvalidField, Locale, Preferences, QuietHours},
+    store::{self, preferences},
+    waiting::{self, reconsider},
+};
+
+/// How the caller wants to be reached.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = Preferences, example = json!({
+    "channels": {"push": true, "email": true},
+    "quietHours": {"start": "22:00", "end": "07:00", "timeZone": "Europe/Berlin"},
+    "locale": "de"
+}))]
+pub(super) struct PreferencesBody {
+    /// On which channels; what is not wanted on a channel ends as `suppressed`, with the reason `OPTED_OUT`.
+    #[serde(default)]
+    channels: Channels,
+    /// When nothing is sent that can wait: it is `deferred` until they end. Reminders of priority `high` do not wait.
+    #[serde(default)]
+    quiet_hours: Option<QuietHoursBody>,
+    /// The language (BCP 47) of the texts around a message that names none itself.
+    #[serde(default)]
+    #[schema(max_length = 35)]
+    locale: Option<String>,
+}
+
+/// Which channels are wanted; one that is not named is.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Channels {
+    /// Pushes to the caller's devices.
+    #[serde(default = "wanted")]
+    #[schema(default = true)]
+    push: bool,
+    /// E-mails to the caller's mailbox.
+    #[serde(default = "wanted")]
+    #[schema(default = true)]
+    email: bool,
+}
+
+const fn wanted() -> bool {
+    true
+}
+
+impl Default for Channels {
+    fn default() -> Self {
+        Self { push: true, email: true }
+    }
+}
+
+/// A span of each day, over midnight where the end is the earlier.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = QuietHours)]
+pub(super) struct QuietHoursBody {
+    /// When they begin, as HH:MM on the zone's wall clock.
+    #[schema(pattern = "^([01][0-9]|2[0-3]):[0-5][0-9]$", example = "22:00")]
+    start: String,
+    /// When they end; not the same as `start`.
+    #[schema(pattern = "^([01][0-9]|2[0-3]):[0-5][0-9]$", example = "07:00")]
+    end: String,
+    /// An IANA time zone.
+    #[serde(default = "utc")]
+    #[schema(default = "UTC", example = "Europe/Berlin")]
+    time_zone: String,
+}
+
+fn utc() -> String {
+    "UTC".to_owned()
+}
+
+impl TryFrom<PreferencesBody> for Preferences {
+    type Error = InvalidField;
+
+    fn try_from(body: PreferencesBody) -> Result<Self, InvalidField> {
+        let PreferencesBody { channels: Channels { push, email }, quiet_hours, locale } = body;
+        let quiet_hours =
+            quiet_hours.map(|it| QuietHours::parse(&it.start, &it.end, Some(&it.time_zone))).transpose()?;
+        Ok(Self { push, email, quiet_hours, locale: locale.map(Locale::parse).transpose()? })
+    }
+}
+
+impl From<&Preferences> for PreferencesBody {
+    fn from(preferences: &Preferences) -> Self {
+        let Preferences { push, email, quiet_hours, locale } = preferences;
+        let hours = |hours: &QuietHours| QuietHoursBody {
+            start: hours.start.to_string(),
+            end: hours.end.to_string(),
+            time_zone: hours.time_zone.name().to_owned(),
+        };
+        Self {
+            channels: Channels { push: *push, email: *email },
+            quiet_hours: quiet_hours.as_ref().map(hours),
+            locale: locale.as_ref().map(|it| it.as_str().to_owned()),
+        }
+    }
+}
+
+/// How the caller wants to be reached
+#[utoipa::path(
+    get,
+    path = "/preferences",
+    operation_id = "getPreferences",
+    tag = "preferences",
+    responses(
+        (status = 200, description = "What was last put, or the defaults: every channel, at any time", body = PreferencesBody),
+        (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
+        (status = 503, description = "`UPSTREAM_UNAVAILABLE`", body = ErrorBody),
+    ),
+)]
+pub(super) async fn get(State(api): State<Api>, identity: Identity) -> Result<Json<PreferencesBody>, ApiError> {
+    let preferences = preferences::of_user(&api.pool, &identity.user_id).await?;
+    Ok(Json(PreferencesBody::from(&preferences)))
+}
+
+/// Set how the caller wants to be reached
+///
+/// The whole is replaced; what is left out is at its default. What waits already is looked at anew: deliveries on a channel
+/// that is switched off end as `suppressed`, and what was deferred waits for the end of the new quiet hours, or is sent now.
+#[utoipa::path(
+    put,
+    path = "/preferences",
+    operation_id = "putPreferences",
+    tag = "preferences",
+    request_body = PreferencesBody,
+    responses(
+        (status = 200, description = "They are kept", body = PreferencesBody),
+        (status = 400, description = "`INVALID_REQUEST`: a field is malformed or unknown; the message names it", body = ErrorBody),
+        (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
+        (status = 413, description = "`PAYLOAD_TOO_LARGE`", body = ErrorBody),
+        (status = 503, description = "`UPSTREAM_UNAVAILABLE`", body = ErrorBody),
+    ),
+)]
+pub(super) async fn put(
+    State(api): State<Api>,
+    identity: Identity,
+    body: Body<PreferencesBody>,
+) -> Result<Json<PreferencesBody>, ApiError> {
+    let wanted: Preferences =
+        body.value.try_into().map_err(|error: InvalidField| ApiError::invalid(error.to_string()))?;
+    let mut transaction = api.pool.begin().await?;
+    let now = store::now(&mut *transaction).await?;
+    preferences::put(&mut *transaction, &identity.user_id, &wanted).await?;
+    let messages = reconsider(&mut transaction, &identity.user_id, &wanted, now).await?;
+    outbox::insert(&mut *transaction, &messages).await?;
+    transaction.commit().await?;
+    api.handoff.after_commit(messages);
+    Ok(Json(PreferencesBody::from(&wanted)))
+}
+
+impl From<waiting::Error> for ApiError {
+    fn from(error: waiting::Error) -> Self {
+        match error {
+            waiting::Error::Sql(error) => error.into(),
+            waiting::Error::Json(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Users who were erased, and the erasing.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgExecutor, PgPool};
+use uuid::Uuid;
+
+use crate::erasure::{Erasure, user_digest};
+
+/// Deliveries whose occurrences are erased in one transaction.
+const CHUNK: i64 = 1_000;
+
+/// Notes that a user is erased; up to when, if there may be anything left to erase. Call it while the intake is held: from the
+/// commit on nothing from before is taken in.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn begin(connection: &mut PgConnection, erasure: &Erasure) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
+    let digest = user_digest(&erasure.user_id);
+    sqlx::query!(
+        "insert into erasures (user_digest, erased_at, receipt_id) values ($1, $2, $3)
+         on conflict (user_digest) do update
+         set erased_at = excluded.erased_at, receipt_id = excluded.receipt_id, completed_at = null
+         where erasures.erased_at < excluded.erased_at",
+        digest,
+        erasure.erased_at,
+        erasure.receipt_id,
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query_scalar!("select erased_at from erasures where user_digest = $1 and completed_at is null", digest)
+        .fetch_optional(connection)
+        .await
+}
+
+/// Erases a user's deliveries up to a time, with what they said, a bounded number in each transaction.
+///
+/// # Errors
+/// When a statement fails; what was erased before stays so.
+pub async fn deliveries(pool: &PgPool, user_id: &str, erased_at: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    loop {
+        let mut transaction = pool.begin().await?;
+        let occurrences: Vec<Uuid> = sqlx::query_scalar!(
+            "select d.occurrence_id from deliveries as d join dispatches as p on p.occurrence_id = d.occurrence_id
+             where d.user_id = $1 and p.due_at <= $2 limit $3",
+            user_id,
+            erased_at,
+            CHUNK,
+        )
+        .fetch_all(&mut *transaction)
+        .await?;
+        if occurrences.is_empty() {
+            return Ok(());
+        }
+        delete_occurrences(&mut transaction, &occurrences).await?;
+        transaction.commit().await?;
+    }
+}
+
+/// Deletes occurrences with their deliveries, and what was said of having read them.
+pub(super) async fn delete_occurrences(
+    connection: &mut PgConnection,
+    occurrences: &[Uuid],
+) -> Result<u64, sqlx::Error> {
+    sqlx::query!(
+        "delete from inbox_marks as m using deliveries as d
+         where d.occurrence_id = any($1) and m.user_id = d.user_id and m.occurrence_id = d.occurrence_id",
+        occurrences,
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!("delete from deliveries where occurrence_id = any($1)", occurrences).execute(&mut *connection).await?;
+    let deleted =
+        sqlx::query!("delete from dispatches where occurrence_id = any($1)", occurrences).execute(connection).await?;
+    Ok(deleted.rows_affected())
+}
+
+/// Erases the rest of a user up to a time, once the deliveries are gone, and notes that nothing is left. Messages about what was
+/// erased go with it, whenever they were written.
+///
+/// # Errors
+/// When a statement fails.
+pub async fn complete(
+    connection: &mut PgConnection,
+    user_id: &str,
+    erased_at: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!("delete from devices where user_id = $1 and last_seen_at <= $2", user_id, erased_at)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query!("delete from preferences where user_id = $1 and updated_at <= $2", user_id, erased_at)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query!("delete from inbox_readings where user_id = $1 and read_at <= $2", user_id, erased_at)
+        .execute(&mut *connection)
+        .await?;
+    // Of a user who is back it is made anew with the next mark.
+    sqlx::query!("delete from inboxes where user_id = $1", user_id).execute(&mut *connection).await?;
+    sqlx::query!("delete from idempotency_keys where user_id = $1 and created_at <= $2", user_id, erased_at)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query!("delete from revisions where user_id = $1 and at <= $2", user_id, erased_at)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query!(
+        "delete from outbox
+         where attributes ->> 'userId' = $1
+           and coalesce((body::jsonb -> 'eventData' ->> 'dueAt')::timestamptz, (attributes ->> 'occurredAt')::timestamptz) <= $2",
+        user_id,
+        erased_at,
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
+        "update erasures set completed_at = now() where user_digest = $1 and erased_at = $2",
+        user_digest(user_id),
+        erased_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Up to when these users were erased; nothing of one who was not.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn of_users(
+    executor: impl PgExecutor<'_>,
+    user_ids: &[&str],
+) -> Result<HashMap<Vec<u8>, DateTime<Utc>>, sqlx::Error> {
+    let digests: Vec<Vec<u8>> = user_ids.iter().map(|id| user_digest(id)).collect();
+    let rows = sqlx::query!("select user_digest, erased_at from erasures where user_digest = any($1)", &digests)
+        .fetch_all(executor)
+        .await?;
+    Ok(rows.into_iter().map(|row| (row.user_digest, row.erased_at)).collect())
+}

@@ -1,0 +1,202 @@
+//! `user:erased`: nothing of the user is left in any table, whatever order the queue brings things in.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
+use shared::contract::{Channel, EventType};
+use support::eventually;
+
+use crate::harness::{Due, LIMIT, Service, erased};
+
+const BOTH: [Channel; 2] = [Channel::Email, Channel::Push];
+const USER: &str = "ada-lovelace";
+
+/// Where in the database a text is found, as `table.column`.
+async fn found(service: &Service, text: &str) -> Vec<String> {
+    let columns: Vec<(String, String, String)> = sqlx::query_as(
+        "select table_name, column_name, data_type from information_schema.columns
+         where table_schema = current_schema() and data_type in ('text', 'jsonb', 'json', 'bytea', 'character varying')",
+    )
+    .fetch_all(&service.pool)
+    .await
+    .expect("the columns");
+    assert!(columns.len() > 30, "the tables are there");
+    let mut places = Vec::new();
+    for (table, column, kind) in columns {
+        let needle = if kind == "bytea" { "convert_to($1, 'UTF8')" } else { "$1" };
+        let value = if kind == "bytea" { format!("\"{column}\"") } else { format!("\"{column}\"::text") };
+        let query = format!("select exists(select from \"{table}\" where position({needle} in {value}) > 0)");
+        let query = sqlx::query_scalar::<_, bool>(sqlx::AssertSqlSafe(query)).bind(text);
+        if query.fetch_one(&service.pool).await.expect("asked") {
+            places.push(format!("{table}.{column}"));
+        }
+    }
+    places
+}
+
+/// Everything that can be kept of a user is kept of this one.
+async fn lived(service: &Service) {
+    let ada = service.user(USER).with_header("Idempotency-Key", "k-1");
+    ada.post("/device/register", &json!({"fcmToken": "token-1", "type": "web", "name": USER})).await.expect(201);
+    service.device(USER, "unavailable-1").await;
+    let due = service.due(USER, &BOTH).await;
+    service.ends(&due, Channel::Email, "sent").await;
+    service.night(USER).await;
+    let deferred = service.due(USER, &BOTH).await;
+    service.ends(&deferred, Channel::Email, "deferred").await;
+    let ahead = Due::now(USER, &BOTH);
+    let mut content = ahead.send.content.clone();
+    content.message = format!("{USER} waters them");
+    service.publish(&[ahead.updated(4, content)]).await;
+    service.consumed().await;
+}
+
+async fn completed(service: &Service) {
+    eventually(LIMIT, async || {
+        let completed = sqlx::query_scalar::<_, bool>("select bool_and(completed_at is not null) from erasures");
+        completed.fetch_optional(&service.pool).await.ok().flatten().unwrap_or(false)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nothing_of_the_user_is_left_anywhere() {
+    let service = Service::start().await;
+    lived(&service).await;
+    // A message that the topic has not acknowledged yet.
+    sqlx::query(
+        "insert into outbox (event_id, body, attributes, lease_until)
+         values (gen_random_uuid(), $1, $2, now() + interval '1 h')",
+    )
+    .bind(json!({"userId": USER, "eventData": {}}).to_string())
+    .bind(json!({"userId": USER, "occurredAt": "2026-01-01T00:00:00.000Z"}))
+    .execute(&service.pool)
+    .await
+    .expect("written");
+    let before = found(&service, USER).await;
+    for table in ["devices", "deliveries", "dispatches", "preferences", "idempotency_keys", "revisions", "outbox"] {
+        assert!(before.iter().any(|place| place.starts_with(table)), "{table} holds something: {before:?}");
+    }
+    service.publish(&[erased(USER, Utc::now())]).await;
+    completed(&service).await;
+
+    assert_eq!(found(&service, USER).await, Vec::<String>::new());
+    assert_eq!(found(&service, &format!("{USER}@example.com")).await, Vec::<String>::new());
+    assert_eq!(found(&service, "token-1").await, Vec::<String>::new());
+    let kept: i64 =
+        sqlx::query_scalar("select count(*) from erasures where user_digest = sha256(convert_to($1, 'UTF8'))")
+            .bind(USER)
+            .fetch_one(&service.pool)
+            .await
+            .expect("counted");
+    assert_eq!(kept, 1);
+}
+
+#[tokio::test]
+async fn others_keep_what_is_theirs() {
+    let service = Service::start().await;
+    lived(&service).await;
+    service.device("bob", "token-2").await;
+    let due = service.due("bob", &[Channel::Push]).await;
+    service.ends(&due, Channel::Push, "sent").await;
+    service.publish(&[erased(USER, Utc::now())]).await;
+    completed(&service).await;
+
+    let bob = service.user("bob");
+    assert_eq!(bob.get("/device").await.body["devices"].as_array().map(Vec::len), Some(1));
+    assert_eq!(bob.get("/notifications").await.body["notifications"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
+async fn what_was_due_before_and_comes_later_is_stored_nowhere() {
+    let service = Service::start().await;
+    let late = Due::now(USER, &BOTH);
+    service.publish(&[erased(USER, Utc::now())]).await;
+    completed(&service).await;
+    service.publish(&[late.message(), late.updated(4, late.send.content.clone())]).await;
+    service.consumed().await;
+
+    // The revision was decided after the erasure: a returned user's, of an occurrence that is not known.
+    assert_eq!(found(&service, USER).await, ["revisions.user_id"]);
+    assert!(service.sandbox.captured().is_empty());
+    assert_eq!(service.bus.dead_letters("notification-queue", 10).await.expect("asked").len(), 0);
+}
+
+#[tokio::test]
+async fn erasures_and_sends_at_the_same_time_leave_nothing() {
+    let service = Service::start().await;
+    service.device(USER, "token-1").await;
+    service.night(USER).await;
+    let now = Utc::now();
+    let dues = (0..150).map(|second| Due::at(USER, &BOTH, now - TimeDelta::seconds(second)));
+    let mut messages: Vec<_> = dues.map(|due| due.message()).collect();
+    messages.extend((0..5).map(|_| erased(USER, now)));
+    messages.sort_by_cached_key(|_| rand::random::<u64>());
+    for part in messages.chunks(5) {
+        service.publish(part).await;
+    }
+    service.consumed().await;
+    completed(&service).await;
+
+    eventually(LIMIT, async || {
+        let places = found(&service, USER).await;
+        if places.is_empty() { Ok(()) } else { Err(places) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_verdict_that_comes_after_the_erasure_brings_nothing_back() {
+    let mut service = Service::start().await;
+    service.device(USER, "token-1").await;
+    service.receive_facts().await;
+    service.mode(|mode| mode.fcm.latency_ms = 1_500);
+    let due = service.due(USER, &[Channel::Push]).await;
+    service.ends(&due, Channel::Push, "pending").await;
+    service.publish(&[erased(USER, Utc::now())]).await;
+    completed(&service).await;
+    eventually(LIMIT, async || service.pushes("token-1").len() == 1).await;
+    service.stop().await;
+
+    assert_eq!(found(&service, USER).await, Vec::<String>::new());
+    service.receive_facts().await;
+    assert!(service.told().iter().all(|fact| fact.event_type != EventType::NotificationSent));
+}
+
+#[tokio::test]
+async fn who_comes_back_is_a_new_user() {
+    let service = Service::start().await;
+    lived(&service).await;
+    let erased_at = Utc::now();
+    service.publish(&[erased(USER, erased_at)]).await;
+    completed(&service).await;
+    service.device(USER, "token-3").await;
+    let due = service.due(USER, &[Channel::Push]).await;
+    service.ends(&due, Channel::Push, "sent").await;
+    // The queue brings it again.
+    service.publish(&[erased(USER, erased_at), erased(USER, erased_at - TimeDelta::hours(1))]).await;
+    service.consumed().await;
+
+    let user = service.user(USER);
+    assert_eq!(user.get("/device").await.body["devices"].as_array().map(Vec::len), Some(1));
+    assert_eq!(user.get("/notifications").await.body["notifications"].as_array().map(Vec::len), Some(1));
+    assert_eq!(user.get("/preferences").await.body["quietHours"], json!(null));
+}
+
+#[tokio::test]
+async fn an_erasure_that_broke_off_is_finished() {
+    let service = Service::start().await;
+    lived(&service).await;
+    let erased_at: DateTime<Utc> = Utc::now();
+    sqlx::query(
+        "insert into erasures (user_digest, erased_at, receipt_id) values (sha256(convert_to($1, 'UTF8')), $2, 'r')",
+    )
+    .bind(USER)
+    .bind(erased_at)
+    .execute(&service.pool)
+    .await
+    .expect("begun");
+    service.publish(&[erased(USER, erased_at)]).await;
+    completed(&service).await;
+
+    assert_eq!(found(&service, USER).await, Vec::<String>::new());
+}

@@ -1,0 +1,249 @@
+//! What users prefer, and what becomes of their deliveries by it. The database's clock decides, so quiet hours are set around
+//! now.
+
+use chrono::{TimeDelta, Utc};
+use serde_json::{Value, json};
+use shared::contract::{Channel, DeliveryState, EventType, Priority};
+
+use crate::harness::{Due, LIMIT, Service};
+
+const BOTH: [Channel; 2] = [Channel::Email, Channel::Push];
+
+fn quiet(from_minutes: i64, to_minutes: i64) -> Value {
+    let at = |minutes| (Utc::now() + TimeDelta::minutes(minutes)).format("%H:%M").to_string();
+    json!({"start": at(from_minutes), "end": at(to_minutes)})
+}
+
+/// A user with a phone and a mailbox, for whom it is night.
+async fn asleep(service: &Service) {
+    service.device("ada", "token-1").await;
+    service.user("ada").put("/preferences", &json!({"quietHours": quiet(-60, 60)})).await.expect(200);
+}
+
+/// When the deliveries of an occurrence are due.
+async fn waits_until(service: &Service, due: &Due) -> chrono::DateTime<Utc> {
+    sqlx::query_scalar("select next_attempt_at from deliveries where occurrence_id = $1 and channel = 'push'")
+        .bind(due.id())
+        .fetch_one(&service.pool)
+        .await
+        .expect("a row")
+}
+
+#[tokio::test]
+async fn what_is_put_is_kept_and_replaces_the_whole() {
+    let service = Service::start().await;
+    let ada = service.user("ada");
+    let defaults = json!({"channels": {"push": true, "email": true}, "quietHours": null, "locale": null});
+    assert_eq!(ada.get("/preferences").await.expect(200).body, defaults);
+
+    let wanted = json!({
+        "channels": {"push": true, "email": false},
+        "quietHours": {"start": "22:00", "end": "07:00", "timeZone": "Europe/Berlin"},
+        "locale": "pt-BR",
+    });
+    assert_eq!(ada.put("/preferences", &wanted).await.expect(200).body, wanted);
+    assert_eq!(ada.get("/preferences").await.body, wanted);
+    assert_eq!(service.user("bob").get("/preferences").await.body, defaults);
+    let utc =
+        ada.put("/preferences", &json!({"quietHours": {"start": "00:00", "end": "23:59"}})).await.expect(200).body;
+    assert_eq!(utc["quietHours"], json!({"start": "00:00", "end": "23:59", "timeZone": "UTC"}));
+    assert_eq!(ada.put("/preferences", &json!({})).await.expect(200).body, defaults);
+    assert_eq!(ada.get("/preferences").await.body, defaults);
+}
+
+#[tokio::test]
+async fn malformed_preferences_name_the_field() {
+    let service = Service::start().await;
+    let hours = |start, end, zone| json!({"quietHours": {"start": start, "end": end, "timeZone": zone}});
+    for (body, field) in [
+        (json!({"colour": "red"}), "colour"),
+        (json!({"channels": {"push": true, "fax": true}}), "fax"),
+        (json!({"channels": {"push": "yes"}}), "channels.push"),
+        (json!({"quietHours": {"start": "22:00"}}), "quietHours"),
+        (hours("22:00", "24:00", "UTC"), "quietHours.end"),
+        (hours("7:00", "22:00", "UTC"), "quietHours.start"),
+        (hours("22:00", "22:00", "UTC"), "quietHours.end"),
+        (hours("22:00", "07:00", "Berlin"), "quietHours.timeZone"),
+        (json!({"locale": "de_DE"}), "locale"),
+    ] {
+        let answer = service.user("ada").put("/preferences", &body).await.expect(400);
+        assert_eq!(answer.reason(), Some("INVALID_REQUEST"));
+        assert!(answer.body["error"]["message"].as_str().is_some_and(|text| text.contains(field)), "{}", answer.body);
+    }
+    service.nobody().get("/preferences").await.expect(401);
+    service.nobody().put("/preferences", &json!({})).await.expect(401);
+}
+
+#[tokio::test]
+async fn a_channel_that_is_switched_off_is_suppressed_and_the_other_sent() {
+    let service = Service::start().await;
+    service.device("ada", "token-1").await;
+    service.device("ada", "token-2").await;
+    service.user("ada").put("/preferences", &json!({"channels": {"push": false}})).await.expect(200);
+    let due = service.due("ada", &BOTH).await;
+
+    service.ends(&due, Channel::Email, "sent").await;
+    let outcome = service.outcome(&due, EventType::NotificationSuppressed).await;
+    let told = (outcome.channel, outcome.device_id, outcome.reason.as_deref(), outcome.deliveries);
+    assert_eq!(told, (Some(Channel::Push), None, Some("OPTED_OUT"), 2));
+    assert!(service.pushes("token-1").is_empty());
+}
+
+#[tokio::test]
+async fn in_quiet_hours_it_waits_on_every_channel_and_is_sent_when_they_end() {
+    let service = Service::start().await;
+    asleep(&service).await;
+    let due = service.due("ada", &BOTH).await;
+    for channel in BOTH {
+        assert_eq!(service.ends(&due, channel, "deferred").await, (Some("QUIET_HOURS".to_owned()), 0));
+    }
+    let told = service.outcome(&due, EventType::NotificationDeferred).await;
+    let until = waits_until(&service, &due).await;
+    assert_eq!((told.state, told.until, told.deliveries), (DeliveryState::Deferred, Some(until), 2));
+    assert!(service.sandbox.captured().is_empty(), "nothing is sent at night");
+
+    // The morning, two seconds from now: the lanes wake by themselves.
+    let morning = Utc::now() + TimeDelta::seconds(2);
+    sqlx::query("update deliveries set next_attempt_at = $1")
+        .bind(morning)
+        .execute(&service.pool)
+        .await
+        .expect("moved");
+    for channel in BOTH {
+        service.ends(&due, channel, "sent").await;
+    }
+    let at = service.pushes("token-1")[0].at;
+    assert!(at >= morning && at - morning < TimeDelta::seconds(1), "{at} for {morning}");
+}
+
+#[tokio::test]
+async fn what_is_urgent_passes_quiet_hours() {
+    let service = Service::start().await;
+    asleep(&service).await;
+    let mut due = Due::now("ada", &BOTH);
+    due.send.content.priority = Priority::High;
+    service.publish(&[due.message()]).await;
+
+    for channel in BOTH {
+        service.ends(&due, channel, "sent").await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_expires_because_of_quiet_hours() {
+    let service = Service::start().await;
+    asleep(&service).await;
+    let mut due = Due::now("ada", &[Channel::Push]);
+    due.send.expires_at = due.send.due_at + TimeDelta::minutes(5);
+    service.publish(&[due.message()]).await;
+    service.ends(&due, Channel::Push, "deferred").await;
+
+    let kept: chrono::DateTime<Utc> =
+        sqlx::query_scalar("select expires_at from dispatches").fetch_one(&service.pool).await.expect("a row");
+    assert!(kept - waits_until(&service, &due).await >= TimeDelta::minutes(5), "{kept}");
+    // As if the night had passed: 10 minutes ago it was due, 5 minutes ago it would have expired.
+    sqlx::query("update dispatches set due_at = due_at - interval '10 min'")
+        .execute(&service.pool)
+        .await
+        .expect("moved");
+    sqlx::query("update deliveries set next_attempt_at = now()").execute(&service.pool).await.expect("moved");
+    service.ends(&due, Channel::Push, "sent").await;
+}
+
+#[tokio::test]
+async fn other_quiet_hours_move_what_waits() {
+    let service = Service::start().await;
+    asleep(&service).await;
+    let due = service.due("ada", &[Channel::Push]).await;
+    service.ends(&due, Channel::Push, "deferred").await;
+    let (first, expiry) = (waits_until(&service, &due).await, expiry(&service).await);
+    let an_hour_later = (first + TimeDelta::hours(1)).format("%H:%M").to_string();
+    let longer = json!({"start": quiet(-60, 60)["start"], "end": an_hour_later});
+    service.user("ada").put("/preferences", &json!({"quietHours": longer})).await.expect(200);
+
+    let second = waits_until(&service, &due).await;
+    assert_eq!((second - first, self::expiry(&service).await - expiry), (TimeDelta::hours(1), TimeDelta::hours(1)));
+    let told = support::eventually(LIMIT, async || {
+        service.receive_facts().await;
+        let outcomes = service.told().into_iter().filter_map(|it| it.outcome().ok());
+        let mut until: Vec<_> = outcomes.filter_map(|it| it.until).collect();
+        until.sort_unstable();
+        if until.len() == 2 { Ok(until) } else { Err(until) }
+    })
+    .await;
+    assert_eq!(told, [first, second], "each end is told");
+}
+
+async fn expiry(service: &Service) -> chrono::DateTime<Utc> {
+    sqlx::query_scalar("select expires_at from dispatches").fetch_one(&service.pool).await.expect("a row")
+}
+
+#[tokio::test]
+async fn without_quiet_hours_what_waits_is_sent_at_once() {
+    let service = Service::start().await;
+    asleep(&service).await;
+    let due = service.due("ada", &BOTH).await;
+    service.ends(&due, Channel::Push, "deferred").await;
+    service.user("ada").put("/preferences", &json!({})).await.expect(200);
+
+    for channel in BOTH {
+        service.ends(&due, channel, "sent").await;
+    }
+    assert_eq!((service.pushes("token-1").len(), service.emails("ada@example.com").len()), (1, 1));
+}
+
+#[tokio::test]
+async fn to_switch_a_channel_off_ends_what_waits_on_it() {
+    let service = Service::start().await;
+    service.device("ada", "unavailable-1").await;
+    let retried = service.due("ada", &[Channel::Push]).await;
+    support::eventually(LIMIT, async || service.ends(&retried, Channel::Push, "pending").await.1 == 1).await;
+    asleep(&service).await;
+    let deferred = service.due("ada", &BOTH).await;
+    service.ends(&deferred, Channel::Push, "deferred").await;
+    let off = json!({"channels": {"push": false}, "quietHours": quiet(-60, 60)});
+    service.user("ada").put("/preferences", &off).await.expect(200);
+
+    for due in [&retried, &deferred] {
+        let (reason, _) = service.ends(due, Channel::Push, "suppressed").await;
+        assert_eq!(reason.as_deref(), Some("OPTED_OUT"));
+        let told = service.outcome(due, EventType::NotificationSuppressed).await;
+        assert_eq!((told.channel, told.reason.as_deref()), (Some(Channel::Push), Some("OPTED_OUT")));
+    }
+    service.ends(&deferred, Channel::Email, "deferred").await;
+    assert!(service.pushes("token-1").is_empty());
+}
+
+#[tokio::test]
+async fn an_attempt_under_way_when_its_channel_is_switched_off_ends_as_it_ends() {
+    let service = Service::start().await;
+    service.device("ada", "token-1").await;
+    service.device("bob", "unavailable-1").await;
+    service.mode(|mode| mode.fcm.latency_ms = 1_500);
+    let accepted = service.due("ada", &[Channel::Push]).await;
+    let refused = service.due("bob", &[Channel::Push]).await;
+    for (due, user) in [(&accepted, "ada"), (&refused, "bob")] {
+        service.ends(due, Channel::Push, "pending").await;
+        service.user(user).put("/preferences", &json!({"channels": {"push": false}})).await.expect(200);
+    }
+
+    assert_eq!(service.ends(&accepted, Channel::Push, "sent").await, (None, 1));
+    let (reason, attempts) = service.ends(&refused, Channel::Push, "suppressed").await;
+    assert_eq!((reason.as_deref(), attempts), (Some("OPTED_OUT"), 1), "no retry follows");
+    let told = service.outcome(&refused, EventType::NotificationSuppressed).await;
+    assert_eq!((told.reason.as_deref(), told.attempts), (Some("OPTED_OUT"), 1));
+}
+
+#[tokio::test]
+async fn mails_are_in_the_preferred_language_where_the_reminder_names_none() {
+    let service = Service::start().await;
+    service.user("ada").put("/preferences", &json!({"locale": "pt-BR"})).await.expect(200);
+    let due = service.due("ada", &[Channel::Email]).await;
+    service.ends(&due, Channel::Email, "sent").await;
+
+    let locale: Option<String> = sqlx::query_scalar("select payload ->> 'locale' from dispatches")
+        .fetch_one(&service.pool)
+        .await
+        .expect("a row");
+    assert_eq!(locale.as_deref(), Some("pt-BR"));
+}
