@@ -185,7 +185,7 @@ impl Store {
         .await
     }
 
-    /// The occurrences of some notifications, in order of time.
+    /// The newest 10,000 occurrences of some notifications, in order of time.
     ///
     /// # Errors
     /// When the database cannot be asked.
@@ -194,7 +194,8 @@ impl Store {
             OccurrenceRow,
             r#"select id, notification_id, due_at, date, expires_at, state as "state: OccurrenceState", released_at, sent, failed, suppressed, deliveries,
                       outcome_at, reason
-               from occurrences where notification_id = any($1) order by due_at, id limit 10000"#,
+               from (select * from occurrences where notification_id = any($1) order by due_at desc, id limit 10000) as newest
+               order by due_at, id"#,
             notifications,
         )
         .fetch_all(&self.pool)

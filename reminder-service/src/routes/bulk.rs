@@ -137,8 +137,14 @@ pub(super) async fn create(
     body: Body<Value>,
 ) -> Result<Response, ApiError> {
     let origin = Origin { identity: &identity, traceparent: context.traceparent };
-    let draft = |entry| part::<NewReminder>(entry).and_then(NewReminder::details).and_then(|it| Draft::of(it, origin));
-    let drafts: Vec<Result<Draft, ApiError>> = entries(body.value)?.into_iter().map(draft).collect();
+    let entries = entries(body.value)?;
+    // Rules are tried out as they are read; a thousand of them are not to hold up other requests.
+    let read = tokio::task::spawn_blocking(move || {
+        let details = entries.into_iter().map(|entry| part::<NewReminder>(entry).and_then(NewReminder::details));
+        details.collect::<Vec<_>>()
+    });
+    let details = read.await.map_err(ApiError::unexpected)?;
+    let drafts = details.into_iter().map(|it| it.and_then(|details| Draft::of(details, origin))).collect();
     let mut transaction = api.pool.begin().await?;
     if let Some(key) = &body.key
         && let Known::Answered(replay) = idempotency::begin(&mut transaction, &identity.user_id, key).await?

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::{
     Api,
+    body::NewReminder,
     bulk::{Draft, make},
     create::Made,
     examples,
@@ -123,10 +124,14 @@ pub(super) async fn import(
 ) -> Result<Response, ApiError> {
     let zone = query.time_zone.as_deref().map(TimeZone::parse).transpose()?.unwrap_or_default();
     let bytes = body.bytes.clone();
-    let read = tokio::task::spawn_blocking(move || calendar::read(&bytes, zone.into()));
-    let Import { entries, refused, notes } = read.await.map_err(ApiError::unexpected)?;
+    let read = tokio::task::spawn_blocking(move || {
+        let import = calendar::read(&bytes, zone.into());
+        let details: Vec<_> = import.entries.iter().map(|entry| NewReminder::of(entry).details()).collect();
+        (import, details)
+    });
+    let (Import { entries, refused, notes }, details) = read.await.map_err(ApiError::unexpected)?;
     let origin = Origin { identity: &identity, traceparent: context.traceparent };
-    let drafts: Vec<_> = entries.iter().map(|entry| draft(entry, origin)).collect();
+    let drafts = details.into_iter().map(|it| it.and_then(|details| Draft::of(details, origin))).collect();
     let mut transaction = api.pool.begin().await?;
     if let Some(key) = &body.key
         && let Known::Answered(replay) = idempotency::begin(&mut transaction, &identity.user_id, key).await?
@@ -172,10 +177,6 @@ impl From<calendar::Refused> for RefusedEntry {
     fn from(it: calendar::Refused) -> Self {
         Self { line: it.line, uid: it.uid, summary: it.summary, reason: it.reason }
     }
-}
-
-fn draft(entry: &Entry, origin: Origin<'_>) -> Result<Draft, ApiError> {
-    Draft::of(super::body::NewReminder::of(entry).details()?, origin)
 }
 
 /// Give the caller's reminders as a calendar file

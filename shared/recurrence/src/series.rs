@@ -1,6 +1,6 @@
 //! A rule from its start on, and its occurrences.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use chrono::{DateTime, Datelike, Days, Months, NaiveDateTime, TimeDelta, Timelike, Utc};
 use rrule::{Frequency, RRuleSet, RRuleSetIter};
@@ -20,7 +20,7 @@ const SAMPLE: usize = 120;
 pub struct Series {
     start: DateTime<Utc>,
     zone: Zone,
-    parsed: Parsed,
+    parsed: Arc<Parsed>,
     gap: Gap,
     fold: Fold,
 }
@@ -32,7 +32,7 @@ impl Series {
     /// # Errors
     /// [`Refusal`]: the rule is malformed, has no end and never fires, or fires too often.
     pub fn new(start: DateTime<Utc>, zone: Zone, rule: Rule<'_>) -> Result<Self, Refusal> {
-        let parsed = Parsed::read(rule)?;
+        let parsed = Arc::new(Parsed::read(rule)?);
         let series = Self { start, zone, parsed, gap: rule.gap, fold: rule.fold };
         series.parsed.rule.clone().validate(as_utc(series.floating_start())).map_err(|error| malformed(&error))?;
         series.refuse_unfit()?;
