@@ -6,9 +6,6 @@ use uuid::Uuid;
 use super::unreadable;
 use crate::device::{Device, NewDevice};
 
-/// How often a token may change hands under a registration before it gives up.
-const ROUNDS: usize = 5;
-
 macro_rules! device {
     ($row:expr) => {{
         let row = $row;
@@ -37,19 +34,24 @@ pub struct Registered {
 /// device with a new id: what was on its way to the old one must not reach the new owner. Call it in a transaction.
 ///
 /// # Errors
-/// When a statement fails; `RowNotFound` when others kept registering the same token meanwhile.
+/// When a statement fails.
 pub async fn register(connection: &mut PgConnection, new: &NewDevice) -> Result<Registered, sqlx::Error> {
-    for _ in 0..ROUNDS {
-        let moved_from = take_from_others(connection, new).await?;
-        if let Some(device) = insert_or_refresh(connection, new).await? {
-            return Ok(Registered { device, moved_from });
-        }
-    }
-    Err(sqlx::Error::RowNotFound)
+    hold(connection, new).await?;
+    let moved_from = take_from_others(connection, new).await?;
+    let device = insert_or_refresh(connection, new).await?;
+    Ok(Registered { device, moved_from })
 }
 
-/// None when another user registered the same token in between.
-async fn insert_or_refresh(connection: &mut PgConnection, new: &NewDevice) -> Result<Option<Device>, sqlx::Error> {
+/// Keeps every other registration of the same token waiting until the transaction ends: between the two statements that
+/// follow nobody else becomes its owner.
+async fn hold(connection: &mut PgConnection, new: &NewDevice) -> Result<(), sqlx::Error> {
+    let digest = new.token.digest();
+    let key = digest.first_chunk::<8>().map_or(0, |bytes| i64::from_be_bytes(*bytes));
+    sqlx::query!("select pg_advisory_xact_lock($1)", key).execute(connection).await?;
+    Ok(())
+}
+
+async fn insert_or_refresh(connection: &mut PgConnection, new: &NewDevice) -> Result<Device, sqlx::Error> {
     let row = sqlx::query!(
         r#"insert into devices as known (id, user_id, token, token_hash, type, name) values ($1, $2, $3, $4, $5, $6)
            on conflict (token_hash) do update
@@ -64,9 +66,9 @@ async fn insert_or_refresh(connection: &mut PgConnection, new: &NewDevice) -> Re
         new.device_type.as_str(),
         new.name,
     )
-    .fetch_optional(connection)
+    .fetch_one(connection)
     .await?;
-    row.map(|row| device!(row)).transpose()
+    device!(row)
 }
 
 async fn take_from_others(connection: &mut PgConnection, new: &NewDevice) -> Result<Option<Device>, sqlx::Error> {

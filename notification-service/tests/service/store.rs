@@ -23,7 +23,10 @@ const LEASE: Duration = Duration::from_secs(60);
 async fn registered(pool: &PgPool, user: &str, token: &str) -> devices::Registered {
     let token = Token::parse(token.to_owned()).expect("a token");
     let new = NewDevice { user_id: user.to_owned(), token, device_type: DeviceType::Android, name: None };
-    devices::register(&mut pool.acquire().await.expect("a connection"), &new).await.expect("registered")
+    let mut transaction = pool.begin().await.expect("a transaction");
+    let registered = devices::register(&mut transaction, &new).await.expect("registered");
+    transaction.commit().await.expect("committed");
+    registered
 }
 
 /// Writes an occurrence with one pending delivery to each of the devices.
