@@ -3,8 +3,15 @@
 use serde_json::Value;
 use system::Service;
 
-/// The section of the document that is about event-service; all others are about the public services.
-const OPERATORS: &str = "Operators";
+use crate::schema;
+
+/// The sections of the document that are about another service than reminder-service.
+const SECTIONS: [(&str, Service); 4] = [
+    ("Devices", Service::Notifications),
+    ("Preferences", Service::Notifications),
+    ("What was delivered", Service::Notifications),
+    ("Operators", Service::Events),
+];
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
 /// What a service says of its API.
@@ -15,7 +22,8 @@ pub(crate) struct Description {
 
 /// Those of the three services that have an API.
 pub(crate) fn all() -> [Description; 3] {
-    let read = |service, text| Description { service, openapi: serde_json::from_str(text).expect("openapi.json is JSON") };
+    let read =
+        |service, text| Description { service, openapi: serde_json::from_str(text).expect("openapi.json is JSON") };
     [
         read(Service::Reminders, include_str!("../../../../reminder-service/openapi.json")),
         read(Service::Notifications, include_str!("../../../../notification-service/openapi.json")),
@@ -23,13 +31,17 @@ pub(crate) fn all() -> [Description; 3] {
     ]
 }
 
-/// The service and the path template that a call in a section of the document is meant for. Paths that two services have
-/// are the operators' in their section and the public ones elsewhere.
-pub(crate) fn chosen(descriptions: &[Description], section: &str, method: &str, path: &str) -> Option<(Service, String)> {
-    let mut found: Vec<_> = descriptions.iter().filter_map(|it| Some((it.service, it.template(method, path)?))).collect();
-    found.retain(|(service, _)| section == OPERATORS || *service != Service::Events);
-    found.sort_by_key(|(service, _)| *service != Service::Events);
-    found.into_iter().next()
+/// The service and the path template that a call in a section of the document is meant for: the section's own service
+/// goes before the public ones, and event-service is for its own section alone.
+pub(crate) fn chosen(
+    descriptions: &[Description],
+    section: &str,
+    method: &str,
+    path: &str,
+) -> Option<(Service, String)> {
+    let own = SECTIONS.iter().find(|(name, _)| *name == section).map_or(Service::Reminders, |(_, service)| *service);
+    let having = descriptions.iter().filter_map(|it| Some((it.service, it.template(method, path)?)));
+    having.filter(|(service, _)| *service == own || *service != Service::Events).min_by_key(|it| it.0 != own)
 }
 
 impl Description {
@@ -45,20 +57,45 @@ impl Description {
         fitting.map(|(_, template)| template).min_by_key(|template| template.matches('{').count())
     }
 
-    /// The places of the JSON bodies, asked or answered, that have no example.
+    /// The JSON bodies, asked or answered, whose description has no example, or one that is not of their schema.
     pub(crate) fn bodies_without_example(&self) -> Vec<String> {
         let mut without = Vec::new();
         for (method, path, operation) in self.all() {
             let answers = operation["responses"].as_object().into_iter().flatten();
-            let places = [("body", &operation["requestBody"])].into_iter().chain(answers.map(|(status, it)| (status.as_str(), it)));
-            for (place, body) in places {
+            let answers = answers.map(|(status, answer)| (status.as_str(), answer));
+            for (place, body) in [("body", &operation["requestBody"])].into_iter().chain(answers) {
                 let json = &body["content"]["application/json"];
-                if json.is_object() && !self.has_example(json) {
-                    without.push(format!("{}: {method} {path}: {place}", self.service.binary()));
+                if let Err(how) = self.exemplified(json) {
+                    without.push(format!("{}: {method} {path}: {place}: {how}", self.service.binary()));
                 }
             }
         }
         without
+    }
+
+    /// Whether a body, if there is one, has examples that are of its schema.
+    fn exemplified(&self, body: &Value) -> Result<(), String> {
+        if body.is_null() {
+            return Ok(());
+        }
+        let examples = self.examples(body);
+        if examples.is_empty() {
+            return Err("there is no example".to_owned());
+        }
+        examples.into_iter().try_for_each(|example| schema::fits(&self.openapi, &body["schema"], example))
+    }
+
+    /// The examples of a media type, or else of its schema, or else of what that refers to.
+    fn examples<'a>(&'a self, body: &'a Value) -> Vec<&'a Value> {
+        let schema = &body["schema"];
+        let alternatives = schema["oneOf"].as_array().into_iter().flatten();
+        let referred = alternatives.chain([schema]).filter_map(|it| {
+            let pointer = it["$ref"].as_str()?.strip_prefix('#')?;
+            self.openapi.pointer(pointer)
+        });
+        let named = body["examples"].as_object().into_iter().flatten().filter_map(|(_, it)| it.get("value"));
+        let places = [body, schema].into_iter().chain(referred);
+        named.chain(places.filter_map(|it| it.get("example"))).collect()
     }
 
     fn all(&self) -> impl Iterator<Item = (&str, &str, &Value)> {
@@ -66,20 +103,6 @@ impl Description {
         paths.flat_map(|(path, item)| {
             METHODS.into_iter().filter_map(move |method| Some((method, path.as_str(), item.get(method)?)))
         })
-    }
-
-    /// Whether a media type or its schema, or what that refers to, has an example; `null` needs none.
-    fn has_example(&self, body: &Value) -> bool {
-        let is_there = |it: &Value| it.get("example").is_some() || it.get("examples").is_some();
-        let schema = &body["schema"];
-        let alternatives = schema["oneOf"].as_array().map_or_else(|| vec![schema], |it| it.iter().collect());
-        let has_one = |schema: &Value| is_there(schema) || schema["type"] == "null" || is_there(self.referred(schema));
-        is_there(body) || alternatives.into_iter().all(has_one)
-    }
-
-    fn referred(&self, schema: &Value) -> &Value {
-        let pointer = schema["$ref"].as_str().and_then(|it| it.strip_prefix('#'));
-        pointer.and_then(|it| self.openapi.pointer(it)).unwrap_or(&Value::Null)
     }
 }
 

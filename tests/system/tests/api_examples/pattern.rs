@@ -56,10 +56,14 @@ impl Known {
 
     /// A text of a request, with the values in place of the placeholders.
     pub(crate) fn filled(&self, pattern: &str) -> String {
+        self.with_values(pattern, |name| panic!("{{{name}}} is not known yet: {pattern}"))
+    }
+
+    fn with_values(&self, pattern: &str, unknown: impl Fn(&str) -> String) -> String {
         let piece = |piece| match piece {
-            Piece::Text(text) => text,
-            Piece::Anything => ANYTHING,
-            Piece::Name(name) => self.0.get(name).unwrap_or_else(|| panic!("{{{name}}} is not known yet: {pattern}")),
+            Piece::Text(text) => text.to_owned(),
+            Piece::Anything => ANYTHING.to_owned(),
+            Piece::Name(name) => self.0.get(name).cloned().unwrap_or_else(|| unknown(name)),
         };
         pieces(pattern).into_iter().map(piece).collect()
     }
@@ -69,7 +73,8 @@ impl Known {
     /// # Errors
     /// How it differs.
     pub(crate) fn match_text(&mut self, pattern: &str, text: &str) -> Result<(), String> {
-        let differs = || format!("documented {pattern:?}, answered {text:?}");
+        let documented = self.with_values(pattern, |name| format!("{{{name}}}"));
+        let differs = || format!("documented {documented:?}, answered {text:?}");
         let (pieces, mut rest) = (pieces(pattern), text);
         for (index, piece) in pieces.iter().enumerate() {
             let known = match piece {
@@ -154,7 +159,7 @@ mod tests {
 
     #[test]
     fn what_is_not_documented_differs_unless_the_object_or_list_is_left_open() {
-        let mut compare = |documented, answered| Known::default().match_json(&documented, &answered).is_ok();
+        let compare = |documented, answered| Known::default().match_json(&documented, &answered).is_ok();
         assert!(compare(json!({"a": "…", "…": "…"}), json!({"a": null, "b": 1})));
         assert!(!compare(json!({"a": 1}), json!({"a": 1, "b": 1})));
         assert!(!compare(json!({"a": 1, "…": "…"}), json!({"b": 1})));

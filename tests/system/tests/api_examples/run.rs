@@ -74,7 +74,6 @@ impl Runner<'_> {
             }
         })
         .await;
-        if std::env::var_os("DUMP").is_some(){ let a=self.answered(example).await; if request.method=="GET" {eprintln!("== {request}\n{} {}",a.status,a.body);} }
     }
 
     async fn answered(&self, example: &Example) -> Answered {
