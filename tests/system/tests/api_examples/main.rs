@@ -1,5 +1,7 @@
 //! `docs/API.md` is true: every call that it shows is answered as it says, and no call is missing in it.
 
+#![allow(clippy::panic, clippy::expect_used, reason = "a failed precondition fails the test")]
+
 mod description;
 mod document;
 mod pattern;

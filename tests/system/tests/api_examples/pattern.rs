@@ -132,8 +132,8 @@ impl Known {
                 if answered.len() < shown || (answered.len() > shown && !is_part) {
                     return Err(format!("{at}: documented {shown} entries, answered {}", answered.len()));
                 }
-                let pairs = documented[..shown].iter().zip(answered).enumerate();
-                pairs.map(|(index, (one, other))| self.compare(&format!("{at}[{index}]"), one, other)).collect()
+                let mut pairs = documented[..shown].iter().zip(answered).enumerate();
+                pairs.try_for_each(|(index, (one, other))| self.compare(&format!("{at}[{index}]"), one, other))
             }
             _ if documented == answered => Ok(()),
             _ => Err(format!("{at}: documented {documented}, answered {answered}")),
