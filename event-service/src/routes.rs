@@ -5,6 +5,7 @@
 
 mod dead_letters;
 mod events;
+mod examples;
 mod export;
 mod notifications;
 mod page;

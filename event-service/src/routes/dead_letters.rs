@@ -11,7 +11,7 @@ use shared::{
 };
 use utoipa::{IntoParams, ToSchema};
 
-use super::{AppState, page};
+use super::{AppState, examples, page};
 
 /// The most that one call moves.
 const MAX_MOVED: usize = 10_000;
@@ -83,6 +83,7 @@ impl From<Received> for DeadLetter {
 /// Dead letters.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(example = json!(examples::dead_letters()))]
 pub(super) struct DeadLetters {
     /// Those that the bus showed; it may hold more.
     dead_letters: Vec<DeadLetter>,
@@ -91,18 +92,19 @@ pub(super) struct DeadLetters {
 /// What to try again.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(example = json!(examples::redrive()))]
 pub(super) struct Redrive {
     /// Whose dead letters; the event queue's if not said.
     #[serde(default)]
     queue: Queue,
     /// At most so many: 1 to 10,000, all of them if not said.
-    #[schema(example = 100)]
     max: Option<usize>,
 }
 
 /// What is tried again.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(example = json!(examples::redriven()))]
 pub(super) struct Redriven {
     /// So many messages are in their queue again.
     moved: u64,

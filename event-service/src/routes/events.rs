@@ -7,7 +7,7 @@ use serde_json::Value;
 use shared::http::{ApiError, ErrorBody, Params};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{AppState, page};
+use super::{AppState, examples, page};
 use crate::store::{Cursor, EventFilter, EventRow};
 
 /// Which events.
@@ -34,6 +34,7 @@ pub(super) struct EventsQuery {
 /// An event of the catalogue.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(example = json!(examples::event()))]
 pub(super) struct EventView {
     /// Its identity.
     #[schema(example = "018f6d0c-6d1b-7c5e-9f59-0d0c6b1c7e11")]
@@ -73,6 +74,7 @@ impl From<EventRow> for EventView {
 /// A page of events.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(example = json!(examples::events()))]
 pub(super) struct EventPage {
     /// Newest first.
     events: Vec<EventView>,

@@ -9,11 +9,12 @@ use serde_json::Value;
 use shared::http::{ApiError, ErrorBody};
 use utoipa::ToSchema;
 
-use super::AppState;
+use super::{AppState, examples};
 use crate::store::MOST_EXPORTED;
 
 /// Everything that event-service holds of a user.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!(examples::export()))]
 pub(super) struct Export {
     /// Notifications, each with its occurrences.
     notifications: Vec<Value>,

@@ -10,7 +10,7 @@ use shared::http::{ApiError, ErrorBody, Params};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{AppState, page};
+use super::{AppState, examples, page};
 use crate::store::{NotificationFilter, NotificationRow, NotificationState, OccurrenceRow, OccurrenceState};
 
 /// Which notifications.
@@ -31,6 +31,7 @@ pub(super) struct NotificationsQuery {
 /// A time of delivery and how it stands.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(example = json!(examples::occurrence()))]
 pub(super) struct OccurrenceView {
     /// Its id, which travels to the device.
     id: String,
@@ -81,6 +82,7 @@ impl From<OccurrenceRow> for OccurrenceView {
 /// A notification that is kept, or its tombstone.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(example = json!(examples::notification()))]
 pub(super) struct NotificationView {
     /// Its id.
     id: String,
@@ -136,6 +138,7 @@ impl NotificationView {
 /// A page of notifications.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(example = json!(examples::notifications()))]
 pub(super) struct NotificationPage {
     /// The latest made first.
     notifications: Vec<NotificationView>,

@@ -11,7 +11,7 @@ use shared::{
 };
 use utoipa::ToSchema;
 
-use super::AppState;
+use super::{AppState, examples};
 use crate::store::{COUNTED, Count};
 
 /// A count that stops somewhere.
@@ -63,6 +63,7 @@ struct Estimates {
 /// Figures at a glance, at a price that does not grow with the database.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(example = json!(examples::stats()))]
 pub(super) struct Stats {
     /// Estimated, not counted.
     estimated: Estimates,

@@ -17,7 +17,7 @@ use tokio::{sync::OwnedSemaphorePermit, time::sleep};
 use utoipa::IntoParams;
 use uuid::Uuid;
 
-use super::{AppState, events::EventView};
+use super::{AppState, events::EventView, examples};
 use crate::store::{EventFilter, EventRow, StreamPosition};
 
 /// How often it looks for new events.
@@ -51,7 +51,7 @@ struct Following {
 /// an event as `GET /events` shows it.
 #[utoipa::path(get, path = "/events/stream", tag = "catalogue",
     params(StreamQuery, ("Last-Event-ID" = Option<String>, Header, description = "Goes on after this one")),
-    responses((status = 200, content_type = "text/event-stream", body = String), (status = 400, body = ErrorBody),
+    responses((status = 200, content_type = "text/event-stream", body = String, example = json!(examples::STREAM)), (status = 400, body = ErrorBody),
         (status = 429, body = ErrorBody), (status = 503, body = ErrorBody)))]
 pub(super) async fn stream(
     State(state): State<AppState>,

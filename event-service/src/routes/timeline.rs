@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::{
     AppState,
     events::EventView,
+    examples,
     notifications::{NotificationView, OccurrenceView},
 };
 use crate::{
@@ -57,6 +58,7 @@ impl Step {
 /// The life of an item.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(example = json!(examples::timeline()))]
 pub(super) struct Timeline {
     /// The item.
     reminder_id: String,

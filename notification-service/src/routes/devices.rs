@@ -10,7 +10,7 @@ use shared::{
 };
 use utoipa::ToSchema;
 
-use super::{Api, answer::time};
+use super::{Api, answer::time, examples};
 use crate::{
     device::{Device, DeviceType},
     events,
@@ -20,16 +20,14 @@ use crate::{
 /// A device; never its token.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-#[schema(as = Device)]
+#[schema(as = Device, example = json!(examples::device()))]
 pub(super) struct DeviceAnswer {
     /// Its id.
-    #[schema(example = "01979a3c7e2f7c41b1d1e0a5d2c3f4a5")]
     id: String,
     /// What it is.
     #[serde(rename = "type")]
     device_type: DeviceType,
     /// What its user calls it.
-    #[schema(example = "My phone")]
     name: Option<String>,
     /// When it was first registered.
     #[serde(serialize_with = "time")]
@@ -41,6 +39,7 @@ pub(super) struct DeviceAnswer {
 
 /// The caller's devices.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!(examples::devices()))]
 pub(super) struct Devices {
     /// Oldest first.
     devices: Vec<DeviceAnswer>,

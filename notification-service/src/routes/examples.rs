@@ -2,6 +2,17 @@
 
 use serde_json::{Value, json};
 
+pub(super) fn device() -> Value {
+    json!({
+        "id": "01979a1f44d27b60b8a2c3d4e5f60718", "type": "android", "name": "My phone", "createdAt": "2026-01-10T08:00:00.000Z",
+        "lastSeenAt": "2026-04-12T08:00:00.000Z"
+    })
+}
+
+pub(super) fn devices() -> Value {
+    json!({"devices": [device()]})
+}
+
 pub(super) fn delivery() -> Value {
     json!({
         "id": "01979a3c7e2f7c41b1d1e0a5d2c3f4a5", "occurrenceId": "5f0c6c1e0b0a5c3d9d1e2f3a4b5c6d7e", "source": "reminder",

@@ -46,9 +46,9 @@ pub(super) struct Registration {
 
 /// The device that was registered.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"id": "01979a3c7e2f7c41b1d1e0a5d2c3f4a5"}))]
 pub(super) struct Registered {
     /// Its id.
-    #[schema(example = "01979a3c7e2f7c41b1d1e0a5d2c3f4a5")]
     id: String,
 }
 

@@ -25,9 +25,9 @@ use crate::{
 
 /// The reminder that was made.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"id": "01979a3c7e2f7c41b1d1e0a5d2c3f4a5"}))]
 pub(super) struct Made {
     /// Its id.
-    #[schema(example = "01979a3c7e2f7c41b1d1e0a5d2c3f4a5")]
     pub(super) id: String,
 }
 

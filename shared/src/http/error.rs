@@ -75,6 +75,10 @@ impl Reason {
 
 /// The body of every error.
 #[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(example = json!({"error": {
+    "message": "notifyOffset: must be between 0 and 40320 minutes", "reason": "INVALID_REQUEST", "status": 400,
+    "requestId": "01979a3c7e2f7c41b1d1e0a5d2c3f4a5"
+}}))]
 pub struct ErrorBody {
     /// What went wrong.
     pub error: ErrorDetail,
