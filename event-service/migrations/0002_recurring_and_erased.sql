@@ -29,6 +29,10 @@ create table erased_users (
     receipt_id  text not null
 );
 
+-- A time as the messages and the APIs write it.
+create function wire_time(at timestamptz) returns text language sql stable
+    return to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');
+
 -- Drops the partitions of whole weeks that ended before `before`; how many.
 create function drop_events_partitions(before timestamptz) returns int language plpgsql as $$
 declare

@@ -51,8 +51,12 @@ impl DbClock {
     /// # Errors
     /// When it does not answer; the clock then runs on.
     pub async fn observe(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
-        let time = store::now(pool).await?;
-        *self.anchor() = Anchor { at: Instant::now(), time };
+        let mut connection = pool.acquire().await?;
+        // From before the question: the clock may lead by the question's way, but it never shows that something was sent before
+        // it was due.
+        let at = Instant::now();
+        let time = store::now(&mut *connection).await?;
+        *self.anchor() = Anchor { at, time };
         Ok(())
     }
 

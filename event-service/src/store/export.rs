@@ -24,18 +24,18 @@ impl Store {
     pub async fn held_of(&self, user_id: &str) -> Result<Held, sqlx::Error> {
         let notifications = sqlx::query_scalar!(
             r#"select jsonb_build_object(
-                   'source', source, 'itemId', item_id, 'userEmail', user_email, 'version', version, 'state', state, 'date', date,
-                   'notifyOffsets', notify_offsets, 'recurrence', recurrence, 'acknowledged', acknowledged, 'content', content,
+                   'source', source, 'itemId', item_id, 'userEmail', user_email, 'version', version, 'state', state, 'date', wire_time(date),
+                   'notifyOffsets', notify_offsets, 'recurrence', recurrence, 'acknowledged', wire_time(acknowledged), 'content', content,
                    'occurrences', coalesce((
-                       select jsonb_agg(jsonb_build_object('dueAt', due_at, 'date', date, 'expiresAt', expires_at, 'state', state,
-                                  'releasedAt', released_at, 'sent', sent, 'failed', failed, 'suppressed', suppressed, 'reason', reason) order by due_at)
+                       select jsonb_agg(jsonb_build_object('dueAt', wire_time(due_at), 'date', wire_time(date), 'expiresAt', wire_time(expires_at), 'state', state,
+                                  'releasedAt', wire_time(released_at), 'sent', sent, 'failed', failed, 'suppressed', suppressed, 'reason', reason) order by due_at)
                        from occurrences where notification_id = notifications.id), '[]')) as "row!"
                from notifications where user_id = $1 order by occurred_at desc limit $2"#,
             user_id,
             MOST,
         );
         let events = sqlx::query_scalar!(
-            r#"select jsonb_build_object('occurredAt', occurred_at, 'eventId', event_id, 'eventType', event_type, 'itemId', item_id,
+            r#"select jsonb_build_object('occurredAt', wire_time(occurred_at), 'eventId', event_id, 'eventType', event_type, 'itemId', item_id,
                    'version', version, 'data', data) as "row!"
                from events where user_id = $1 order by occurred_at desc limit $2"#,
             user_id,
