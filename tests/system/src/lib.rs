@@ -8,9 +8,12 @@
 mod aws;
 mod house;
 mod person;
+mod search;
+mod timeline;
 
 pub use house::{Bus, House, Service};
-pub use person::{Person, written};
+pub use person::{Person, whole_seconds, written};
+pub use timeline::time;
 
 use std::time::Duration;
 
