@@ -2,9 +2,13 @@
 
 use chrono::{TimeDelta, Utc};
 use serde_json::json;
-use system::{Bus, House, time, written};
+use system::{Bus, House, time, whole_seconds, written};
 
-crate::on_both_buses!(a_snoozed_reminder_comes_once_more, an_acknowledged_reminder_comes_no_more);
+crate::on_both_buses!(
+    a_snoozed_reminder_comes_once_more,
+    an_acknowledged_reminder_comes_no_more,
+    a_series_goes_on_whatever_is_done_with_one_of_it,
+);
 
 async fn a_snoozed_reminder_comes_once_more(bus: Bus) {
     let house = House::start(bus).await;
@@ -48,4 +52,31 @@ async fn an_acknowledged_reminder_comes_no_more(bus: Bus) {
     assert_eq!((acknowledged["status"].as_str(), &acknowledged["nextAt"]), (Some("completed"), &json!(null)));
     house.stands(&id, &["sent", "cancelled", "cancelled"]).await;
     assert_eq!(house.sandbox.captured().len(), 1);
+}
+
+async fn a_series_goes_on_whatever_is_done_with_one_of_it(bus: Bus) {
+    let house = House::start(bus).await;
+    let ada = house.person("ada");
+    ada.registers("token-1", "ios").await;
+    let date = written(whole_seconds(Utc::now() + TimeDelta::seconds(4)));
+    let body = json!({"date": date, "title": "Plants", "message": "water them", "channels": ["push"],
+                      "recurrence": {"rrule": "FREQ=HOURLY;COUNT=3"}});
+    let id = ada.makes(&body).await;
+    house.stands(&id, &["sent", "pending"]).await;
+    let does = async |what: &str, body: serde_json::Value| {
+        ada.reminders.post(&format!("/reminders/{id}/{what}"), &body).await.expect(200);
+    };
+    does("snooze", json!({"until": written(Utc::now() + TimeDelta::seconds(2))})).await;
+    house.stands(&id, &["sent", "sent", "pending"]).await;
+    ada.edits(&id, &json!({"title": "All plants"})).await;
+    does("snooze", json!({"minutes": 30})).await;
+    house.stands(&id, &["sent", "sent", "pending", "pending"]).await;
+    does("acknowledge", json!({})).await;
+    house.stands(&id, &["sent", "sent", "cancelled", "pending"]).await;
+
+    let once = json!({"recurrence": null, "date": written(Utc::now() + TimeDelta::seconds(2))});
+    assert_eq!(ada.edits(&id, &once).await["isRecurring"], false);
+    house.stands(&id, &["sent", "sent", "sent", "cancelled", "cancelled"]).await;
+    let titles: Vec<_> = house.sandbox.captured().iter().filter_map(|it| it.push()?.title.clone()).collect();
+    assert_eq!(titles, ["Plants", "Plants", "All plants"]);
 }

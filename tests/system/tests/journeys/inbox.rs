@@ -1,25 +1,21 @@
 //! What was sent, and what of it was read.
 
 use serde_json::json;
-use system::{Bus, House, LIMIT, Service};
+use system::{Bus, House, LIMIT, Person, Service};
 use tokio::time::timeout;
 
-crate::on_both_buses!(what_arrives_is_told_live_and_is_unread_until_it_is_read);
+crate::on_both_buses!(
+    what_arrives_is_told_live_and_is_unread_until_it_is_read,
+    a_stream_goes_on_in_another_process_where_it_ended,
+);
 
 async fn what_arrives_is_told_live_and_is_unread_until_it_is_read(bus: Bus) {
     let house = House::start(bus).await;
     let ada = house.person("ada");
     ada.registers("token-1", "web").await;
-    let url = format!("{}/notifications/stream", house.processes(Service::Notifications)[0].rest_url());
-    let stream = support::http::plain().get(url).header("X-Authenticated-Userid", &ada.id);
-    let stream = stream.header("X-Consumer-Username", &ada.email).send().await.expect("the stream opens");
-    let mut stream = stream.error_for_status().expect("a stream");
+    let mut stream = Stream::open(&house, &ada, None).await;
     ada.is_reminded_in(2, &["push", "email"], "Tablets").await;
-    let mut told = String::new();
-    while told.matches("event: delivery").count() < 2 || !told.contains("{\"unread\":1}") {
-        let part = timeout(LIMIT, stream.chunk()).await.unwrap_or_else(|_| panic!("told so far: {told}"));
-        told.push_str(&String::from_utf8_lossy(&part.expect("the stream holds").expect("the stream goes on")));
-    }
+    let told = stream.until(|told| deliveries(told) == 2 && told.contains("{\"unread\":1}")).await;
     assert_eq!(told.matches("\"state\":\"sent\"").count(), 2, "{told}");
 
     // On two ways, and one thing to read.
@@ -34,4 +30,57 @@ async fn what_arrives_is_told_live_and_is_unread_until_it_is_read(bus: Bus) {
     assert_eq!((marks("unread").await, unread().await), (json!({"unread": 1}), json!({"unread": 1})));
     let bob = house.person("bob");
     bob.notifications.post(&format!("{one}/read"), &json!({})).await.expect(404);
+}
+
+async fn a_stream_goes_on_in_another_process_where_it_ended(bus: Bus) {
+    let mut house = House::start(bus).await;
+    let ada = house.person("ada");
+    ada.registers("token-1", "android").await;
+    let mut stream = Stream::open(&house, &ada, None).await;
+    ada.is_reminded_in(2, &["push"], "First").await;
+    let told = stream.until(|told| deliveries(told) == 1 && told.ends_with("\n\n")).await;
+    let last = told.lines().rev().find_map(|line| line.strip_prefix("id: ")).expect("an event has an id").to_owned();
+    house.kill(Service::Notifications).await;
+    ada.is_reminded_in(1, &["push"], "Second").await;
+    house.add(Service::Notifications).await;
+    house.ready().await;
+    let ada = house.person("ada");
+    ada.sees("sent", 2).await;
+
+    let mut stream = Stream::open(&house, &ada, Some(&last)).await;
+    let told = stream.until(|told| deliveries(told) == 1 && told.contains("{\"unread\":2}")).await;
+    assert!(told.contains("Second") && !told.contains("First"), "{told}");
+}
+
+/// How many deliveries a stream told of.
+fn deliveries(told: &str) -> usize {
+    told.matches("event: delivery").count()
+}
+
+/// An open stream of deliveries.
+struct Stream {
+    response: reqwest::Response,
+    told: String,
+}
+
+impl Stream {
+    async fn open(house: &House, person: &Person, last_event: Option<&str>) -> Self {
+        let url = format!("{}/notifications/stream", house.processes(Service::Notifications)[0].rest_url());
+        let mut request = support::http::plain().get(url).header("X-Authenticated-Userid", &person.id);
+        if let Some(last_event) = last_event {
+            request = request.header("Last-Event-ID", last_event);
+        }
+        let response = request.header("X-Consumer-Username", &person.email).send().await.expect("the stream opens");
+        Self { response: response.error_for_status().expect("a stream"), told: String::new() }
+    }
+
+    /// Listens until what it has told is enough.
+    async fn until(&mut self, is_enough: impl Fn(&str) -> bool) -> String {
+        while !is_enough(&self.told) {
+            let part = timeout(LIMIT, self.response.chunk()).await.unwrap_or_else(|_| panic!("told: {}", self.told));
+            let part = part.unwrap_or_else(|error| panic!("{error}; told: {}", self.told));
+            self.told.push_str(&String::from_utf8_lossy(&part.expect("the stream goes on")));
+        }
+        self.told.clone()
+    }
 }

@@ -1,10 +1,14 @@
 //! What is held of a user belongs to the user.
 
+use sandbox::{FcmMode, Mode};
 use serde_json::{Value, json};
 use support::eventually;
 use system::{Bus, House, LIMIT, Person};
 
-crate::on_both_buses!(everything_can_be_taken_along_and_nothing_is_left_after_an_erasure);
+crate::on_both_buses!(
+    everything_can_be_taken_along_and_nothing_is_left_after_an_erasure,
+    what_waits_for_a_provider_is_erased_and_not_sent,
+);
 
 /// Nothing else in a database is named like this.
 const ID: &str = "somebody-to-be-erased";
@@ -23,16 +27,15 @@ async fn everything_can_be_taken_along_and_nothing_is_left_after_an_erasure(bus:
     assert_eq!(count(&events["notifications"]), Some(2), "{events}");
     assert!(count(&events["events"]) >= Some(4), "{events}");
 
+    let tables = house.tables_that_say(ID).await.join(" ");
+    for table in
+        ["reminders", "idempotency_keys", "notifications", "events", "deliveries", "preferences", "inbox_marks"]
+    {
+        assert!(tables.contains(&format!("public.{table}")), "{table} is not searched: {tables}");
+    }
     let receipt = ada.reminders.delete("/me").await.expect(200).body;
     assert!(receipt["receiptId"].is_string() && receipt["erasedAt"].is_string(), "{receipt}");
-    for name in [ID, "token-erased", "A secret"] {
-        eventually(LIMIT, async || {
-            let tables = house.tables_that_say(name).await;
-            if tables.is_empty() { Ok(()) } else { Err(format!("{name} is in {tables:?}")) }
-        })
-        .await;
-    }
-    assert!(!house.tables_that_say("token-bob").await.is_empty(), "the search finds what is there");
+    is_forgotten(&house).await;
 
     ada.registers("token-again", "ios").await;
     let (id, _) = ada.is_reminded_in(2, &["push", "email"], "Again").await;
@@ -51,4 +54,38 @@ async fn lives_here(house: &House, ada: &Person) {
     let read = format!("/notifications/{}/read", sent[0]["id"].as_str().expect("an id"));
     ada.notifications.post(&read, &json!({})).await.expect(200);
     house.stands(&id, &["sent"]).await;
+}
+
+/// Waits until nothing says who lived here, on what device, and what they kept.
+async fn is_forgotten(house: &House) {
+    for name in [ID, "token-erased", "A secret"] {
+        eventually(LIMIT, async || {
+            let tables = house.tables_that_say(name).await;
+            if tables.is_empty() { Ok(()) } else { Err(format!("{name} is in {tables:?}")) }
+        })
+        .await;
+    }
+}
+
+async fn what_waits_for_a_provider_is_erased_and_not_sent(bus: Bus) {
+    let house = House::start(bus).await;
+    let (ada, bob) = (house.person(ID), house.person("bob"));
+    ada.registers("token-erased", "android").await;
+    bob.registers("token-bob", "web").await;
+    let fcm = FcmMode { status: Some(503), retry_after: Some(1), ..FcmMode::default() };
+    house.sandbox.set_mode(Mode { fcm, ..Mode::default() });
+    let (id, _) = ada.is_reminded_in(2, &["push"], "A secret").await;
+    house.stands(&id, &["released"]).await;
+    // Of this one a revision is on its way when the erasure comes.
+    ada.edits(&id, &json!({"message": "A secret, changed"})).await;
+    ada.reminders.delete("/me").await.expect(200);
+    is_forgotten(&house).await;
+
+    house.sandbox.set_mode(Mode::default());
+    // Somebody else's shows that the time of a retry has passed.
+    bob.is_reminded_in(3, &["push"], "After it").await;
+    bob.sees("sent", 1).await;
+    let titles: Vec<_> = house.sandbox.captured().iter().filter_map(|it| it.push()?.title.clone()).collect();
+    assert_eq!(titles, ["After it"]);
+    is_forgotten(&house).await;
 }
