@@ -1,11 +1,15 @@
-//! What is changed or taken back after its time, while a provider is away.
+//! What is changed or taken back after its time, while a provider or the ledger is away.
 
 use sandbox::{FcmMode, Mode};
 use serde_json::json;
 use support::eventually;
-use system::{Bus, House, LIMIT};
+use system::{Bus, House, LIMIT, Service};
 
-crate::on_both_buses!(what_is_deleted_meanwhile_is_not_sent, what_is_edited_meanwhile_is_sent_as_it_is_now);
+crate::on_both_buses!(
+    what_is_deleted_meanwhile_is_not_sent,
+    what_is_edited_meanwhile_is_sent_as_it_is_now,
+    what_is_changed_on_its_way_to_the_ledger_is_changed_there,
+);
 
 fn fcm_is_away(house: &House) {
     let fcm = FcmMode { status: Some(503), retry_after: Some(1), ..FcmMode::default() };
@@ -60,4 +64,35 @@ async fn what_is_edited_meanwhile_is_sent_as_it_is_now(bus: Bus) {
     let push = captured[0].push().expect("a push");
     assert_eq!((push.title.as_deref(), push.body.as_deref()), (Some("Platform 5"), Some("it was moved")));
     house.stands(&id, &["sent"]).await;
+}
+
+async fn what_is_changed_on_its_way_to_the_ledger_is_changed_there(bus: Bus) {
+    let mut house = House::start(bus).await;
+    let ada = house.person("ada");
+    ada.registers("token-1", "web").await;
+    // So nothing is sent at once, in whatever order the queue brings the messages.
+    let clock = |hours| (chrono::Utc::now() + chrono::TimeDelta::hours(hours)).format("%H:%M").to_string();
+    let quiet = json!({"quietHours": {"start": clock(-2), "end": clock(2)}});
+    ada.notifications.put("/preferences", &quiet).await.expect(200);
+    house.kill(Service::Notifications).await;
+    let (deleted, _) = ada.is_reminded_in(2, &["push"], "Never").await;
+    let (edited, _) = ada.is_reminded_in(2, &["push"], "Platform 4").await;
+    let (urgent, _) = ada.is_reminded_in(2, &["push"], "Now after all").await;
+    for id in [&deleted, &edited, &urgent] {
+        house.stands(id, &["released"]).await;
+    }
+    ada.deletes(&deleted).await;
+    ada.edits(&edited, &json!({"title": "Platform 5"})).await;
+    ada.edits(&urgent, &json!({"priority": "high"})).await;
+
+    house.add(Service::Notifications).await;
+    house.ready().await;
+    let ada = house.person("ada");
+    assert_eq!(ada.sees("suppressed", 1).await[0]["reason"], "CANCELLED");
+    assert_eq!(ada.sees("sent", 1).await[0]["title"], "Now after all");
+    ada.reads("Platform 5").await;
+    ada.notifications.put("/preferences", &json!({})).await.expect(200);
+    ada.sees("sent", 2).await;
+    let titles: Vec<_> = house.sandbox.captured().iter().filter_map(|it| it.push()?.title.clone()).collect();
+    assert_eq!(titles, ["Now after all", "Platform 5"]);
 }
