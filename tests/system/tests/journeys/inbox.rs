@@ -1,8 +1,7 @@
 //! What was sent, and what of it was read.
 
 use serde_json::json;
-use system::{Bus, House, LIMIT, Person, Service};
-use tokio::time::timeout;
+use system::{Bus, House, Service, Stream};
 
 crate::on_both_buses!(
     what_arrives_is_told_live_and_is_unread_until_it_is_read,
@@ -55,32 +54,4 @@ async fn a_stream_goes_on_in_another_process_where_it_ended(bus: Bus) {
 /// How many deliveries a stream told of.
 fn deliveries(told: &str) -> usize {
     told.matches("event: delivery").count()
-}
-
-/// An open stream of deliveries.
-struct Stream {
-    response: reqwest::Response,
-    told: String,
-}
-
-impl Stream {
-    async fn open(house: &House, person: &Person, last_event: Option<&str>) -> Self {
-        let url = format!("{}/notifications/stream", house.processes(Service::Notifications)[0].rest_url());
-        let mut request = support::http::plain().get(url).header("X-Authenticated-Userid", &person.id);
-        if let Some(last_event) = last_event {
-            request = request.header("Last-Event-ID", last_event);
-        }
-        let response = request.header("X-Consumer-Username", &person.email).send().await.expect("the stream opens");
-        Self { response: response.error_for_status().expect("a stream"), told: String::new() }
-    }
-
-    /// Listens until what it has told is enough.
-    async fn until(&mut self, is_enough: impl Fn(&str) -> bool) -> String {
-        while !is_enough(&self.told) {
-            let part = timeout(LIMIT, self.response.chunk()).await.unwrap_or_else(|_| panic!("told: {}", self.told));
-            let part = part.unwrap_or_else(|error| panic!("{error}; told: {}", self.told));
-            self.told.push_str(&String::from_utf8_lossy(&part.expect("the stream goes on")));
-        }
-        self.told.clone()
-    }
 }
