@@ -33,7 +33,7 @@ pub struct Known {
     pub active: bool,
     /// Its times of delivery that wait.
     pub waiting: Vec<DateTime<Utc>>,
-    /// Its times of delivery that were released and have not ended.
+    /// Its times of delivery that were released, or claimed to be, and have not ended.
     pub released: Vec<DateTime<Utc>>,
     /// The latest of those that no longer wait.
     pub gone_until: Option<DateTime<Utc>>,

@@ -217,8 +217,10 @@ impl Store {
     /// When a statement fails; nothing is marked then.
     pub async fn mark_released(&self, claims: &[Claimed]) -> Result<Marked, StoreError> {
         let action = "mark what was released";
-        let ids: Vec<Uuid> = claims.iter().map(|it| it.id).collect();
-        let fences: Vec<i32> = claims.iter().map(|it| it.fence).collect();
+        // As event-service locks them: neither waits for the other in a circle.
+        let mut keys: Vec<(Uuid, i32)> = claims.iter().map(|it| (it.id, it.fence)).collect();
+        keys.sort_unstable();
+        let (ids, fences): (Vec<Uuid>, Vec<i32>) = keys.into_iter().unzip();
         let recurring: Vec<&Claimed> = claims.iter().filter(|it| it.recurs).collect();
         let released = if recurring.is_empty() {
             mark(&self.pool, &ids, &fences).await.map_err(StoreError::of(action))?.len()

@@ -176,16 +176,21 @@ async fn lock(
     Ok((known, now))
 }
 
-/// Adds how the times of delivery of known notifications stand.
+/// Adds how the times of delivery of known notifications stand. What waits is locked first: a claim that is under way is
+/// waited for and seen, and a later one sees the change.
 async fn look_at_occurrences(
     connection: &mut PgConnection,
     known: &mut HashMap<Uuid, Known>,
 ) -> Result<(), sqlx::Error> {
     let ids: Vec<Uuid> = known.keys().copied().collect();
+    sqlx::query!("select id from occurrences where notification_id = any($1) and pending order by id for update", &ids)
+        .fetch_all(&mut *connection)
+        .await?;
+    // What is leased may be on its way already, and is marked as released only when it is.
     let rows = sqlx::query!(
         r#"select notification_id as "id!",
                coalesce(array_agg(due_at) filter (where state = 'pending'), '{}') as "waiting!",
-               coalesce(array_agg(due_at) filter (where state = 'released'), '{}') as "released!",
+               coalesce(array_agg(due_at) filter (where state = 'released' or (pending and lease_until > '-infinity')), '{}') as "released!",
                max(due_at) filter (where state not in ('pending', 'cancelled')) as gone_until
            from occurrences where notification_id = any($1) group by notification_id"#,
         &ids,

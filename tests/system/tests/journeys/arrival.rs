@@ -1,10 +1,17 @@
 //! A reminder arrives: everywhere, on time, once.
 
+use std::collections::BTreeSet;
+
 use chrono::TimeDelta;
+use serde_json::json;
 use support::eventually;
 use system::{Bus, House, LIMIT};
 
-crate::on_both_buses!(a_reminder_arrives_on_every_device_and_in_the_mailbox, a_repeated_request_is_one_reminder,);
+crate::on_both_buses!(
+    a_reminder_arrives_on_every_device_and_in_the_mailbox,
+    a_repeated_request_is_one_reminder,
+    a_hundred_made_in_one_call_arrive_once_each,
+);
 
 async fn a_reminder_arrives_on_every_device_and_in_the_mailbox(bus: Bus) {
     let house = House::start(bus).await;
@@ -67,4 +74,23 @@ async fn a_repeated_request_is_one_reminder(bus: Bus) {
 
     ada.sees("sent", 1).await;
     assert_eq!(house.sandbox.captured().len(), 1);
+}
+
+async fn a_hundred_made_in_one_call_arrive_once_each(bus: Bus) {
+    let house = House::start(bus).await;
+    let ada = house.person("ada");
+    ada.registers("token-1", "android").await;
+    let date = system::written(chrono::Utc::now() + TimeDelta::seconds(5));
+    let one = |number: usize| json!({"date": date, "title": format!("no. {number}"), "message": "one of many", "channels": ["push"]});
+    let mut reminders: Vec<_> = (0..100).map(one).collect();
+    reminders.push(json!({"date": "2020-01-01T00:00:00Z", "message": "too late"}));
+    let answer = ada.reminders.post("/reminders/bulk", &json!({"reminders": reminders})).await.expect(200).body;
+    let results = answer["results"].as_array().expect("a result for each");
+    assert_eq!(results.iter().filter(|it| it["status"] == 201 && it["id"].is_string()).count(), 100, "{answer}");
+    assert_eq!(results[100]["error"]["reason"], "INVALID_DUEDATE");
+
+    ada.sees("sent", 100).await;
+    let captured = house.sandbox.captured();
+    let titles: BTreeSet<_> = captured.iter().filter_map(|it| it.push()?.title.clone()).collect();
+    assert_eq!((captured.len(), titles.len(), house.sandbox.stats().duplicates), (100, 100, 0));
 }

@@ -3,10 +3,18 @@
 use system::Bus;
 
 mod arrival;
+mod calendars;
 mod changes;
 mod faults;
+mod handled;
+mod inbox;
 mod messages;
+mod offsets;
+mod preferences;
+mod recurring;
+mod released;
 mod replicas;
+mod theirs;
 
 /// Runs each journey on SNS and SQS and on PostgreSQL, as tests of their own.
 macro_rules! on_both_buses {

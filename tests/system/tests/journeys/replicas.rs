@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::json;
 use support::eventually;
 use system::{Bus, House, LIMIT, Service};
 
 crate::on_both_buses!(
     two_of_each_send_everything_once,
     what_is_due_while_everything_is_down_is_sent_afterwards,
-    draining_loses_nothing
+    draining_loses_nothing,
+    two_of_each_follow_series_and_edits_alike,
 );
 
 const REMINDERS: usize = 60;
@@ -74,4 +76,28 @@ async fn draining_loses_nothing(bus: Bus) {
     house.ready().await;
     house.person("ada").sees("sent", REMINDERS).await;
     assert_eq!((house.sandbox.captured().len(), house.sandbox.stats().duplicates), (REMINDERS, 0));
+}
+
+async fn two_of_each_follow_series_and_edits_alike(bus: Bus) {
+    let house = House::with_replicas(bus, 2).await;
+    let ada = house.person("ada");
+    ada.registers("token-1", "android").await;
+    let date = system::whole_seconds(chrono::Utc::now() + chrono::TimeDelta::seconds(6));
+    let mut made = Vec::new();
+    for number in 0..20 {
+        let body = json!({"date": system::written(date), "title": format!("no. {number}"), "message": "as it was",
+                          "channels": ["push"], "recurrence": {"rrule": "FREQ=DAILY"}});
+        let id = ada.makes(&body).await;
+        ada.edits(&id, &json!({"message": "as it is"})).await;
+        made.push(id);
+    }
+
+    ada.sees("sent", made.len()).await;
+    let captured = house.sandbox.captured();
+    assert_eq!((captured.len(), house.sandbox.stats().duplicates), (made.len(), 0));
+    assert!(captured.iter().filter_map(|it| it.push()).all(|push| push.body.as_deref() == Some("as it is")));
+    for id in &made {
+        let occurrences = house.stands(id, &["sent", "pending"]).await;
+        assert_eq!(system::time(&occurrences[1]["dueAt"]), date + chrono::TimeDelta::days(1));
+    }
 }
