@@ -236,3 +236,25 @@ fn topology(bus: &BusConfig) -> Topology {
     let queues = [queue(&bus.notification_queue, vec![due])].into_iter().chain(feedback).collect();
     Topology { topics: vec![bus.event_topic.clone()], queues }
 }
+
+#[cfg(test)]
+mod tests {
+    use shared::config;
+
+    use super::*;
+
+    fn queues(variables: &[(&str, &str)]) -> Vec<String> {
+        let env: BTreeMap<_, _> =
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let bus = config::read(&env, |reader| BusConfig::read(reader, &[])).expect("a complete environment");
+        topology(&bus).queues.into_iter().map(|it| it.queue).collect()
+    }
+
+    #[test]
+    fn feedback_is_heard_on_our_own_bus_and_on_aws_where_its_queue_is_named() {
+        let due = "notification-queue";
+        assert_eq!(queues(&[("BUS", "aws")]), [due]);
+        assert_eq!(queues(&[("BUS", "aws"), ("SES_FEEDBACK_QUEUE_URL", "feedback")]), [due, "feedback"]);
+        assert_eq!(queues(&[("BUS", "postgres"), ("BUS_DATABASE_URL", "postgres://bus")]), [due, "ses-feedback-queue"]);
+    }
+}

@@ -4,7 +4,7 @@
 //! SES publishes at least once, and often more. Nothing is remembered of a message: a delivery is corrected while it is `sent`, an
 //! address is suppressed while it is not, and neither happens twice.
 
-mod notice;
+pub mod notice;
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -28,12 +28,11 @@ use crate::{
     events::{self, Ending},
     store::feedback,
 };
-
-pub use notice::{Correction, Grounds, Kind, Notice, Suppression, Unreadable};
+use notice::{Correction, Grounds, Notice};
 
 /// SES may be quicker than our record of what it accepted: what names an e-mail that the ledger does not know is looked at again
 /// so often, after such a pause. After that it is not ours, or was forgotten.
-const LOOKS: u32 = 4;
+const LOOKS: u32 = 5;
 const BETWEEN_LOOKS: Duration = Duration::from_secs(15);
 /// The pause before a batch that met trouble in the database is tried again, at first and at most. It is tried again in
 /// place: every return to the queue would bring its messages nearer to the dead letters.

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{ledger::dispatch, unreadable};
 use crate::{
     delivery::{DeliveryKey, Dispatch},
-    feedback::Grounds,
+    feedback::notice::Grounds,
 };
 
 /// An e-mail that SES accepted.
