@@ -192,6 +192,10 @@ fn outcome(event: &Envelope) -> Result<Effect, Refusal> {
     if told != Some(event.event_type) || data.state == DeliveryState::Pending {
         return Err(Refusal::Invalid("state: is not the event type's"));
     }
+    let ends = [DeliveryState::Sent, DeliveryState::Failed, DeliveryState::Suppressed];
+    if data.corrects.is_some_and(|it| it == data.state || ![it, data.state].iter().all(|state| ends.contains(state))) {
+        return Err(Refusal::Invalid("corrects: expected another end than state"));
+    }
     if data.deliveries < 0 {
         return Err(Refusal::Invalid("deliveries: expected no less than 0"));
     }

@@ -92,6 +92,7 @@ pub fn ended(claimed: &Claimed, end: End, at: DateTime<Utc>) -> Event<OutcomeDat
             channel: None,
             device_id: None,
             state: end.state(),
+            corrects: None,
             reason: Some(end.reason().to_owned()),
             attempts: 0,
             due_at: claimed.due_at,

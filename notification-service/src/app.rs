@@ -22,6 +22,7 @@ use crate::{
     Config,
     clock::DbClock,
     consumer::Intake,
+    feedback::Feedback,
     housekeeping,
     lanes::Engine,
     routes::{self, Api, Streams},
@@ -35,6 +36,8 @@ const MAX_RECEIVE_COUNT: u32 = 10;
 const BATCH: usize = 500;
 /// Batches under way at once.
 const BATCHES: usize = 3;
+/// Messages of feedback in one batch; of these one batch is under way at a time: they are few, and nobody waits for them.
+const FEEDBACK_BATCH: usize = 100;
 /// For how long a received message is hidden.
 const VISIBILITY: Duration = Duration::from_secs(10);
 
@@ -55,6 +58,7 @@ struct Work {
     clock: Arc<DbClock>,
     bus: SharedBus,
     queue: String,
+    feedback_queue: Option<String>,
     handoff: Handoff,
     relay: Relay,
     engine: Engine,
@@ -95,12 +99,13 @@ impl App {
             bus: bus.clone(),
             topology: topology(&config.bus),
         };
-        let queue = config.bus.notification_queue;
+        let (queue, feedback_queue) = (config.bus.notification_queue, config.bus.ses_feedback_queue);
         let work = Work {
             pool: pool.clone(),
             clock,
             bus,
             queue,
+            feedback_queue,
             handoff,
             relay,
             engine,
@@ -150,7 +155,7 @@ impl App {
 impl Work {
     /// Consumes, sends and tells until `shutdown`; drains; the relay goes on until the API has answered as well.
     async fn run(self, shutdown: CancellationToken, answered: CancellationToken) {
-        let Self { pool, clock, bus, queue, handoff, relay, engine, started, startup, kept } = self;
+        let Self { pool, clock, bus, queue, feedback_queue, handoff, relay, engine, started, startup, kept } = self;
         if !startup.complete(&started, &shutdown).await {
             return;
         }
@@ -159,6 +164,13 @@ impl Work {
         }
         let drained = CancellationToken::new();
         let relay = tokio::spawn(relay.run(drained.clone()));
+        let feedback = Feedback {
+            pool: pool.clone(),
+            clock: Arc::clone(&clock),
+            handoff: handoff.clone(),
+            shutdown: shutdown.clone(),
+        };
+        let hear = hear(bus.clone(), feedback_queue, feedback, shutdown.clone());
         let intake = Intake {
             pool: pool.clone(),
             clock: Arc::clone(&clock),
@@ -174,6 +186,7 @@ impl Work {
         };
         tokio::join!(
             consume,
+            hear,
             engine.run(consumed.clone()),
             clock.keep(&pool, &shutdown),
             housekeeping::run(&pool, kept, &shutdown)
@@ -184,6 +197,13 @@ impl Work {
             tracing::error!(error = %error, "the relay ended unexpectedly; the outbox keeps what was not published");
         }
     }
+}
+
+/// Consumes what SES says of e-mails, where there is a queue for it.
+async fn hear(bus: SharedBus, queue: Option<String>, feedback: Feedback, shutdown: CancellationToken) {
+    let Some(queue) = queue else { return };
+    let settings = ConsumerSettings { queue, batch: FEEDBACK_BATCH, concurrency: 1, visibility: VISIBILITY };
+    consumer::run(bus, settings, Arc::new(feedback), shutdown).await;
 }
 
 /// The same pool with a plan for each execution: what was planned while the ledger was empty reads all of it, batch after
@@ -205,11 +225,36 @@ pub async fn migrate(config: &Config) -> anyhow::Result<()> {
 }
 
 fn topology(bus: &BusConfig) -> Topology {
-    let subscription = Subscription { topic: bus.notification_topic.clone(), filter: BTreeMap::new() };
-    let queue = QueueSpec {
-        queue: bus.notification_queue.clone(),
+    let queue = |queue: &String, subscriptions| QueueSpec {
+        queue: queue.clone(),
         max_receive_count: MAX_RECEIVE_COUNT,
-        subscriptions: vec![subscription],
+        subscriptions,
     };
-    Topology { topics: vec![bus.event_topic.clone()], queues: vec![queue] }
+    let due = Subscription { topic: bus.notification_topic.clone(), filter: BTreeMap::new() };
+    // What SES says comes from a topic of SES's own, which its operator subscribes the queue to.
+    let feedback = bus.ses_feedback_queue.iter().map(|it| queue(it, Vec::new()));
+    let queues = [queue(&bus.notification_queue, vec![due])].into_iter().chain(feedback).collect();
+    Topology { topics: vec![bus.event_topic.clone()], queues }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::config;
+
+    use super::*;
+
+    fn queues(variables: &[(&str, &str)]) -> Vec<String> {
+        let env: BTreeMap<_, _> =
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let bus = config::read(&env, |reader| BusConfig::read(reader, &[])).expect("a complete environment");
+        topology(&bus).queues.into_iter().map(|it| it.queue).collect()
+    }
+
+    #[test]
+    fn feedback_is_heard_on_our_own_bus_and_on_aws_where_its_queue_is_named() {
+        let due = "notification-queue";
+        assert_eq!(queues(&[("BUS", "aws")]), [due]);
+        assert_eq!(queues(&[("BUS", "aws"), ("SES_FEEDBACK_QUEUE_URL", "feedback")]), [due, "feedback"]);
+        assert_eq!(queues(&[("BUS", "postgres"), ("BUS_DATABASE_URL", "postgres://bus")]), [due, "ses-feedback-queue"]);
+    }
 }

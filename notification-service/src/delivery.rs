@@ -31,6 +31,13 @@ pub mod reason {
     /// It waits for the end of the user's quiet hours.
     pub const QUIET_HOURS: &str = "QUIET_HOURS";
 
+    /// The provider accepted it, and the mailbox then refused it for good.
+    pub const BOUNCED: &str = "BOUNCED";
+    /// The provider accepted it, and could then not fill in its own template.
+    pub const RENDERING_FAILED: &str = "RENDERING_FAILED";
+    /// The provider accepted it, and then would not send it.
+    pub const REJECTED_BY_PROVIDER: &str = "REJECTED_BY_PROVIDER";
+
     /// Whether a delivery that ends for this reason is suppressed, however often it was tried before: nobody wants it any more.
     #[must_use]
     pub fn is_unwanted(reason: &str) -> bool {

@@ -67,6 +67,8 @@ pub fn device(
 pub struct Ending<'a> {
     /// `sent`, `failed` or `suppressed`; or `deferred`, which is none yet.
     pub state: DeliveryState,
+    /// The end that was told before, and that this one takes the place of.
+    pub corrects: Option<DeliveryState>,
     /// Why.
     pub reason: Option<&'a str>,
     /// Attempts made.
@@ -84,14 +86,28 @@ impl<'a> Ending<'a> {
     #[must_use]
     pub fn suppressed(reason: &'a str, at: DateTime<Utc>) -> Self {
         let state = DeliveryState::Suppressed;
-        Self { state, reason: Some(reason), attempts: 0, at, provider_message_id: None, until: None }
+        Self { state, corrects: None, reason: Some(reason), attempts: 0, at, provider_message_id: None, until: None }
     }
 
     /// Of a delivery that waits for the end of quiet hours.
     #[must_use]
     pub fn deferred(until: DateTime<Utc>, at: DateTime<Utc>) -> Self {
         let (state, reason) = (DeliveryState::Deferred, Some(reason::QUIET_HOURS));
-        Self { state, reason, attempts: 0, at, provider_message_id: None, until: Some(until) }
+        Self { state, corrects: None, reason, attempts: 0, at, provider_message_id: None, until: Some(until) }
+    }
+
+    /// Of a delivery that was told as sent, and that its provider then could not make for this reason.
+    #[must_use]
+    pub fn undelivered(reason: &'a str, attempts: i32, at: DateTime<Utc>, provider_message_id: &'a str) -> Self {
+        Self {
+            state: DeliveryState::Failed,
+            corrects: Some(DeliveryState::Sent),
+            reason: Some(reason),
+            attempts,
+            at,
+            provider_message_id: Some(provider_message_id),
+            until: None,
+        }
     }
 }
 
@@ -121,6 +137,7 @@ pub fn outcome(
             channel: Some(key.channel),
             device_id: (!key.device_id.is_nil()).then(|| key.device_id.simple()),
             state: ending.state,
+            corrects: ending.corrects,
             reason: ending.reason.map(ToOwned::to_owned),
             attempts: ending.attempts,
             due_at: dispatch.send.due_at,
@@ -146,6 +163,7 @@ pub fn recorded(record: &Record, withdrawn: Option<&str>) -> Result<Option<Outbo
     let Verdict::Ended { state, reason, provider_message_id } = &record.verdict else { return Ok(None) };
     let ending = Ending {
         state: *state,
+        corrects: None,
         reason: reason.as_deref(),
         attempts: record.attempts,
         at: record.at,

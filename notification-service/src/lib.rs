@@ -32,6 +32,7 @@ pub mod delivery;
 pub mod device;
 pub mod erasure;
 pub mod events;
+pub mod feedback;
 mod housekeeping;
 pub mod lanes;
 pub mod preferences;

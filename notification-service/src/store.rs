@@ -5,6 +5,7 @@ pub mod changes;
 pub mod devices;
 pub mod erasures;
 pub mod export;
+pub mod feedback;
 pub mod history;
 pub mod inbox;
 pub mod intake;

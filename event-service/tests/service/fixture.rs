@@ -9,8 +9,8 @@ use shared::{
     bus::{BusSettings, Receipt, Received, Settlement, SharedBus, settings::PostgresSettings},
     consumer::Handler,
     contract::{
-        Channel, DeliveryState, Event, EventType, NotifyContent, OutcomeData, Priority, ReminderData, Schema, new_id,
-        occurrence_id,
+        Channel, DeliveryState, Envelope, Event, EventType, NotifyContent, OutcomeData, Priority, ReminderData, Schema,
+        new_id, occurrence_id,
     },
     outbox::Relay,
 };
@@ -180,6 +180,7 @@ pub(crate) fn outcome(
         channel: Some(Channel::Push),
         device_id: Some(new_id().simple()),
         state,
+        corrects: None,
         reason: reason.map(ToOwned::to_owned),
         attempts: 1,
         due_at,
@@ -190,4 +191,18 @@ pub(crate) fn outcome(
     };
     let event_type = state.event_type().expect("it tells of something");
     received(&event(event_type, item, 1, now(), data))
+}
+
+/// That the delivery of an outcome which was told as sent failed instead.
+pub(crate) fn correction(sent: &Received) -> Received {
+    let event = Envelope::decode(sent).expect("readable");
+    let data = OutcomeData {
+        state: DeliveryState::Failed,
+        corrects: Some(DeliveryState::Sent),
+        reason: Some("BOUNCED".to_owned()),
+        at: event.occurred_at + minutes(1),
+        ..event.outcome().expect("an outcome")
+    };
+    let (item, at) = (event.item_id.as_str(), data.at);
+    received(&self::event(EventType::NotificationFailed, item, event.version, at, data))
 }

@@ -5,7 +5,7 @@ use shared::{
     contract::DeliveryState::{Deferred, Failed, Sent, Suppressed},
 };
 
-use crate::fixture::{World, created, deleted, hours, now, outcome, world};
+use crate::fixture::{World, correction, created, deleted, hours, now, outcome, world};
 
 async fn stands(world: &World) -> (String, Option<String>) {
     let sql = "select state::text, reason from occurrences";
@@ -82,4 +82,57 @@ async fn an_outcome_that_contradicts_its_type_is_refused() {
     told.attributes.insert("eventType".to_owned(), "notification:failed".to_owned());
     let settlements = world.handler.handle(&[told]).await;
     assert!(matches!(&settlements[..], [shared::bus::Settlement::Reject(_)]), "{settlements:?}");
+}
+
+#[tokio::test]
+async fn a_corrected_outcome_takes_the_place_of_the_one_before_whichever_comes_first() {
+    for order in [[0, 1], [1, 0]] {
+        for at_once in [true, false] {
+            let world = world().await;
+            let date = now() + hours(1);
+            let sent = outcome("a", date, Sent, None, 1);
+            let told = [sent.clone(), correction(&sent)];
+            let told = order.map(|place| told[place].clone());
+            world.apply(&[created("a", 1, date, &[0])]).await;
+            if at_once {
+                world.apply(&told).await;
+            } else {
+                world.apply(&told[..1]).await;
+                world.apply(&[told[0].clone(), told[1].clone()]).await;
+            }
+            assert_eq!(stands(&world).await, as_of("failed", Some("BOUNCED")), "{order:?} {at_once}");
+            assert_eq!(counts(&world).await, (0, 1));
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_that_was_sent_is_enough_whatever_became_of_another() {
+    let world = world().await;
+    let date = now() + hours(1);
+    let [mail, push] = [(); 2].map(|()| outcome("a", date, Sent, None, 2));
+    world.apply(&[created("a", 1, date, &[0])]).await;
+    world.apply(&[correction(&mail)]).await;
+    assert_eq!(stands(&world).await.0, "released", "what is corrected was not told yet");
+    world.apply(&[mail]).await;
+    assert_eq!(stands(&world).await.0, "released", "one of two");
+    world.apply(&[push]).await;
+    assert_eq!((stands(&world).await.0.as_str(), counts(&world).await), ("sent", (1, 1)));
+}
+
+#[tokio::test]
+async fn a_correction_of_what_is_no_end_is_refused() {
+    let world = world().await;
+    let sent = outcome("a", now(), Sent, None, 1);
+    for corrects in ["failed", "pending", "deferred"] {
+        let mut told = correction(&sent);
+        told.body = told.body.replace(r#""corrects":"sent""#, &format!(r#""corrects":"{corrects}""#));
+        let settlements = world.handler.handle(&[told]).await;
+        assert!(matches!(&settlements[..], [shared::bus::Settlement::Reject(_)]), "{corrects}: {settlements:?}");
+    }
+}
+
+/// How often it was sent and failed.
+async fn counts(world: &World) -> (i32, i32) {
+    sqlx::query_as("select sent, failed from occurrences").fetch_one(&world.pool).await.expect("one occurrence")
 }

@@ -40,6 +40,7 @@ macro_rules! dispatch {
         })
     };
 }
+pub(super) use dispatch;
 
 /// Claims pushes that are due, with the tokens of their devices as they are now.
 ///

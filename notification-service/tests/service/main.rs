@@ -6,6 +6,7 @@ mod drain;
 mod erasure;
 mod export;
 mod faults;
+mod feedback;
 mod harness;
 mod history;
 mod inbox;

@@ -51,6 +51,9 @@ pub struct OutcomeData {
     pub device_id: Option<uuid::fmt::Simple>,
     /// How it stands.
     pub state: DeliveryState,
+    /// The end that was told of this delivery before: it turned out otherwise, and this one takes its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corrects: Option<DeliveryState>,
     /// Why, as a stable code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

@@ -36,15 +36,25 @@ impl Tally {
                 latest: None,
             });
             tally.deliveries = tally.deliveries.max(data.deliveries);
-            match data.state {
-                DeliveryState::Sent => tally.sent += 1,
-                DeliveryState::Failed => tally.failed += 1,
-                DeliveryState::Suppressed => tally.suppressed += 1,
-                DeliveryState::Pending | DeliveryState::Deferred => continue,
+            let Some(ended) = tally.ended_as(data.state) else { continue };
+            *ended += 1;
+            // What is corrected may be told later than this: until then its count is below nothing, and the sum is right.
+            if let Some(before) = data.corrects.and_then(|state| tally.ended_as(state)) {
+                *before -= 1;
             }
             tally.latest = tally.latest.take().max(Some((data.at, data.reason.clone())));
         }
         tallies
+    }
+
+    /// The count of the deliveries that ended like this.
+    fn ended_as(&mut self, state: DeliveryState) -> Option<&mut i32> {
+        match state {
+            DeliveryState::Sent => Some(&mut self.sent),
+            DeliveryState::Failed => Some(&mut self.failed),
+            DeliveryState::Suppressed => Some(&mut self.suppressed),
+            DeliveryState::Pending | DeliveryState::Deferred => None,
+        }
     }
 }
 

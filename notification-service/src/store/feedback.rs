@@ -1,0 +1,110 @@
+//! What follows from SES's feedback: e-mails that did not arrive, and addresses that must not be written to again. Call these in
+//! one transaction: the deliveries stay locked from the first look on.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use chrono::{DateTime, Utc};
+use shared::contract::{Channel, DeliveryState, SendData};
+use sqlx::{PgConnection, PgExecutor, types::Json};
+use uuid::Uuid;
+
+use super::{ledger::dispatch, unreadable};
+use crate::{
+    delivery::{DeliveryKey, Dispatch},
+    feedback::notice::Grounds,
+};
+
+/// An e-mail that SES accepted.
+#[derive(Debug, Clone)]
+pub struct Accepted {
+    /// Which one it is.
+    pub key: DeliveryKey,
+    /// What it delivers.
+    pub dispatch: Arc<Dispatch>,
+    /// SES's id of it.
+    pub provider_message_id: String,
+    /// How it stands: `sent`, until it was corrected.
+    pub state: DeliveryState,
+    /// Attempts made.
+    pub attempts: i32,
+}
+
+/// The e-mails with these ids of SES, locked.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn accepted(
+    connection: &mut PgConnection,
+    provider_message_ids: &[&str],
+) -> Result<Vec<Accepted>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select d.occurrence_id, d.device_id, d.state, d.attempts, d.provider_message_id as "provider_message_id!",
+               p.user_id, p.user_email, p.version, p.expires_at,
+               p.payload as "payload: Json<SendData>", p.deliveries, p.traceparent
+           from deliveries as d join dispatches as p on p.occurrence_id = d.occurrence_id
+           where d.channel = 'email' and d.provider_message_id is not null and d.provider_message_id = any($1)
+           order by d.occurrence_id, d.device_id
+           for update of d"#,
+        provider_message_ids as &[&str],
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let channel = Channel::Email;
+            Ok(Accepted {
+                key: DeliveryKey { occurrence_id: row.occurrence_id, channel, device_id: row.device_id },
+                provider_message_id: row.provider_message_id,
+                state: row.state.parse().map_err(|problem: String| unreadable("state", problem))?,
+                attempts: row.attempts,
+                dispatch: dispatch!(row),
+            })
+        })
+        .collect()
+}
+
+/// Lets e-mails that were sent have failed instead, each for its reason.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn correct(
+    executor: impl PgExecutor<'_>,
+    failed: &[(DeliveryKey, &'static str)],
+    at: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let occurrences: Vec<Uuid> = failed.iter().map(|(key, _)| key.occurrence_id).collect();
+    let devices: Vec<Uuid> = failed.iter().map(|(key, _)| key.device_id).collect();
+    let reasons: Vec<&str> = failed.iter().map(|(_, reason)| *reason).collect();
+    sqlx::query!(
+        "update deliveries as d set state = 'failed', reason = it.reason, finished_at = $4
+         from unnest($1::uuid[], $2::uuid[], $3::text[]) as it (occurrence_id, device_id, reason)
+         where d.occurrence_id = it.occurrence_id and d.channel = 'email' and d.device_id = it.device_id and d.state = 'sent'",
+        &occurrences,
+        &devices,
+        &reasons as &[&str],
+        at,
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// Suppresses addresses, known by their digests; of one that is suppressed already the first grounds stay. They are taken in the
+/// order of the digests, so that no two batches wait for each other.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn suppress(executor: impl PgExecutor<'_>, addresses: &BTreeMap<&[u8], Grounds>) -> Result<(), sqlx::Error> {
+    let digests: Vec<Vec<u8>> = addresses.keys().map(|digest| digest.to_vec()).collect();
+    let grounds: Vec<&str> = addresses.values().map(|grounds| grounds.as_str()).collect();
+    sqlx::query!(
+        "insert into suppressed_addresses (address_hash, reason)
+         select * from unnest($1::bytea[], $2::text[])
+         on conflict (address_hash) do nothing",
+        &digests,
+        &grounds as &[&str],
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
