@@ -1,4 +1,4 @@
-//! Reminders as calendar files (iCalendar, RFC 5545): what a file asks for ([`read`]), and reminders as a file ([`write`]).
+//! Reminders as calendar files (iCalendar, RFC 5545): what a file asks for ([`read`]), and reminders as a file ([`write()`]).
 //!
 //! A file of another product is taken as far as it can be: what cannot is refused by its line, and the rest goes on. The
 //! `icalendar` crate reads and writes single content lines (names, parameters, escapes, folding). Lines, components and
