@@ -15,7 +15,7 @@ use shared::{
     startup::{Started, Startup},
 };
 use sqlx::PgPool;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -38,6 +38,8 @@ const BATCH: usize = 500;
 const BATCHES: usize = 3;
 /// Messages of feedback in one batch; of these one batch is under way at a time: they are few, and nobody waits for them.
 const FEEDBACK_BATCH: usize = 100;
+/// Between two looks for the queue of feedback.
+const FEEDBACK_PAUSE: Duration = Duration::from_secs(10);
 /// For how long a received message is hidden.
 const VISIBILITY: Duration = Duration::from_secs(10);
 
@@ -202,6 +204,9 @@ impl Work {
 /// Consumes what SES says of e-mails, where there is a queue for it.
 async fn hear(bus: SharedBus, queue: Option<String>, feedback: Feedback, shutdown: CancellationToken) {
     let Some(queue) = queue else { return };
+    if !feedback_is_there(&bus, &queue, &shutdown).await {
+        return;
+    }
     let settings = ConsumerSettings { queue, batch: FEEDBACK_BATCH, concurrency: 1, visibility: VISIBILITY };
     consumer::run(bus, settings, Arc::new(feedback), shutdown).await;
 }
@@ -221,20 +226,44 @@ pub async fn migrate(config: &Config) -> anyhow::Result<()> {
     db::migrate(&config.database.pool(NAME), &MIGRATOR).await.context("the devices database")?;
     let bus = bus::connect(&config.bus.settings).await?;
     bus.ensure(&topology(&config.bus)).await?;
+    if let Some(queue) = &config.bus.ses_feedback_queue
+        && let Err(error) = bus.ensure(&feedback_topology(queue)).await
+    {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "bounces and complaints will not be heard: their queue is not there"
+        );
+    }
     Ok(())
 }
 
 fn topology(bus: &BusConfig) -> Topology {
-    let queue = |queue: &String, subscriptions| QueueSpec {
-        queue: queue.clone(),
-        max_receive_count: MAX_RECEIVE_COUNT,
-        subscriptions,
-    };
     let due = Subscription { topic: bus.notification_topic.clone(), filter: BTreeMap::new() };
-    // What SES says comes from a topic of SES's own, which its operator subscribes the queue to.
-    let feedback = bus.ses_feedback_queue.iter().map(|it| queue(it, Vec::new()));
-    let queues = [queue(&bus.notification_queue, vec![due])].into_iter().chain(feedback).collect();
-    Topology { topics: vec![bus.event_topic.clone()], queues }
+    let queue = QueueSpec {
+        queue: bus.notification_queue.clone(),
+        max_receive_count: MAX_RECEIVE_COUNT,
+        subscriptions: vec![due],
+    };
+    Topology { topics: vec![bus.event_topic.clone()], queues: vec![queue] }
+}
+
+/// What is relied on to hear SES, apart from the rest: without it reminders are sent all the same. What SES says comes from a
+/// topic of SES's own, which its operator subscribes the queue to.
+fn feedback_topology(queue: &str) -> Topology {
+    let queue = QueueSpec { queue: queue.to_owned(), max_receive_count: MAX_RECEIVE_COUNT, subscriptions: Vec::new() };
+    Topology { topics: Vec::new(), queues: vec![queue] }
+}
+
+/// Waits until the queue of feedback is there; `false` when the token was cancelled before.
+async fn feedback_is_there(bus: &SharedBus, queue: &str, shutdown: &CancellationToken) -> bool {
+    while let Err(error) = bus.ensure(&feedback_topology(queue)).await {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "bounces and complaints are not heard: their queue is not there; trying again"
+        );
+        tokio::select! { () = sleep(FEEDBACK_PAUSE) => {} () = shutdown.cancelled() => return false }
+    }
+    true
 }
 
 #[cfg(test)]
@@ -243,18 +272,19 @@ mod tests {
 
     use super::*;
 
-    fn queues(variables: &[(&str, &str)]) -> Vec<String> {
+    fn feedback(variables: &[(&str, &str)]) -> Option<String> {
         let env: BTreeMap<_, _> =
             variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let bus = config::read(&env, |reader| BusConfig::read(reader, &[])).expect("a complete environment");
-        topology(&bus).queues.into_iter().map(|it| it.queue).collect()
+        assert!(topology(&bus).queues.iter().all(|it| Some(&it.queue) != bus.ses_feedback_queue.as_ref()));
+        bus.ses_feedback_queue
     }
 
     #[test]
-    fn feedback_is_heard_on_our_own_bus_and_on_aws_where_its_queue_is_named() {
-        let due = "notification-queue";
-        assert_eq!(queues(&[("BUS", "aws")]), [due]);
-        assert_eq!(queues(&[("BUS", "aws"), ("SES_FEEDBACK_QUEUE_URL", "feedback")]), [due, "feedback"]);
-        assert_eq!(queues(&[("BUS", "postgres"), ("BUS_DATABASE_URL", "postgres://bus")]), [due, "ses-feedback-queue"]);
+    fn feedback_is_heard_on_our_own_bus_and_on_aws_where_its_queue_is_named_and_nothing_waits_for_it() {
+        assert_eq!(feedback(&[("BUS", "aws")]), None);
+        assert_eq!(feedback(&[("BUS", "aws"), ("SES_FEEDBACK_QUEUE_URL", "feedback")]).as_deref(), Some("feedback"));
+        let own = feedback(&[("BUS", "postgres"), ("BUS_DATABASE_URL", "postgres://bus")]);
+        assert_eq!(own.as_deref(), Some("ses-feedback-queue"));
     }
 }

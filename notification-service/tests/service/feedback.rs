@@ -58,6 +58,8 @@ async fn told_twice(service: &Service, said: Value, message_id: &str, kind: &str
 
 async fn put(service: &Service, bodies: &[String]) {
     let messages: Vec<_> = bodies.iter().map(|body| Message { body: body.clone(), attributes: [].into() }).collect();
+    // Nothing of the service waits for this queue; it is made while the rest works already.
+    eventually(LIMIT, async || service.bus.depth(QUEUE).await.is_ok()).await;
     let results = service.bus.send(QUEUE, &messages, Duration::ZERO).await.expect("the bus is there");
     results.into_iter().for_each(|result| result.expect("sent"));
 }
