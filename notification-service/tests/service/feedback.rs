@@ -53,7 +53,11 @@ async fn mailed(service: &Service, user: &str) -> (Due, String) {
 async fn told_twice(service: &Service, said: Value, message_id: &str, kind: &str) {
     let said = about(said, message_id, "ada@example.com");
     put(service, &[said.clone(), enveloped(&said)]).await;
-    eventually(LIMIT, async || service.metric("feedback_total", &format!("kind=\"{kind}\"")).await == 2.0).await;
+    eventually(LIMIT, async || {
+        let heard = service.metric("feedback_total", &format!("kind=\"{kind}\"")).await;
+        if heard == 2.0 { Ok(()) } else { Err(format!("heard {heard} times; {:?}", service.bus.depth(QUEUE).await)) }
+    })
+    .await;
 }
 
 async fn put(service: &Service, bodies: &[String]) {

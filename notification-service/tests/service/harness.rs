@@ -84,6 +84,8 @@ impl Service {
 
     /// Starts the service again on the same database.
     pub(crate) async fn run(&mut self) {
+        // What is counted before the recorder is there is lost; a process installs it first of all.
+        shared::telemetry::metrics_handle();
         let config = Config::read(&self.environment).expect("a complete environment");
         let runtime = self.runtime.as_ref().expect("it is there until the end").handle().clone();
         let app = runtime.spawn(App::build(config)).await.expect("no panic").expect("the service is built");
