@@ -11,7 +11,7 @@ mod statistics;
 use sqlx::{PgPool, migrate::Migrator};
 
 pub use apply::ApplyError;
-pub use catalogue::{Cursor, EventFilter, EventRow, StreamPosition};
+pub use catalogue::{Applied, Cursor, EventFilter, EventRow, StreamPosition};
 pub use export::{Held, MOST as MOST_EXPORTED};
 pub use notifications::{NotificationFilter, NotificationRow, NotificationState, OccurrenceRow, OccurrenceState};
 pub use retention::LetGo;

@@ -18,7 +18,7 @@ use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::{AppState, events::EventView, examples};
-use crate::store::{EventFilter, EventRow, StreamPosition};
+use crate::store::{Applied, EventFilter, EventRow, StreamPosition};
 
 /// How often it looks for new events.
 const PERIOD: Duration = Duration::from_millis(250);
@@ -43,6 +43,8 @@ struct Following {
     state: AppState,
     filter: EventFilter,
     position: StreamPosition,
+    /// Of a stream that begins now: what it need not show.
+    already: Option<Applied>,
     read: VecDeque<EventRow>,
     _permit: OwnedSemaphorePermit,
 }
@@ -63,9 +65,9 @@ pub(super) async fn stream(
         .clone()
         .try_acquire_owned()
         .map_err(|_| ApiError::new(Reason::RateLimited, "too many streams are open"))?;
-    let position = match headers.get("last-event-id").and_then(|value| value.to_str().ok()) {
-        Some(text) => read_position(text)?,
-        None => state.store.stream_start().await?,
+    let (position, already) = match headers.get("last-event-id").and_then(|value| value.to_str().ok()) {
+        Some(text) => (read_position(text)?, None),
+        None => state.store.stream_start().await.map(|(position, already)| (position, Some(already)))?,
     };
     let filter = EventFilter {
         user_id: query.user_id,
@@ -73,7 +75,7 @@ pub(super) async fn stream(
         event_type: query.r#type,
         ..EventFilter::default()
     };
-    let following = Following { state, filter, position, read: VecDeque::new(), _permit: permit };
+    let following = Following { state, filter, position, already, read: VecDeque::new(), _permit: permit };
     let events = stream::unfold(following, async |mut following| {
         following.next().await.map(|event| (Ok::<_, Infallible>(event), following))
     });
@@ -87,7 +89,7 @@ impl Following {
             if let Some(row) = self.read.pop_front() {
                 return Some(written(row));
             }
-            match self.state.store.events_after(&self.filter, self.position, PAGE).await {
+            match self.state.store.events_after(&self.filter, self.position, self.already.as_ref(), PAGE).await {
                 Ok(rows) => {
                     let full = rows.len() as i64 == PAGE;
                     if let Some(last) = rows.last() {
