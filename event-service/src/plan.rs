@@ -20,9 +20,8 @@ use shared::contract::{Envelope, ReminderData};
 
 use crate::intake::{Change, Wanted};
 
-/// Times of a recurring notification that are owed at once at the most: the next, and before it those that an event that
-/// came late has to make up for.
-const MOST_AHEAD: usize = 100;
+/// Times of a recurring notification that an event that came late makes up for at the most, beside the next one.
+const MOST_MADE_UP: usize = 100;
 
 /// What is known of a notification before the batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -170,16 +169,14 @@ impl Step<'_> {
             .filter(|(_, date)| !wanted.is_done_with(*date))
     }
 
-    /// Of one that recurs: the next after it was changed; and when the event comes so late that later ones are gone
-    /// already, all up to the first that is not.
+    /// Of one that recurs: the next after it was changed; and when the event comes so late that later ones are gone already,
+    /// the next after those, with what lies between. The next is always among them: without it the series would stand still.
     fn next_times(&self, wanted: &Wanted) -> impl Iterator<Item = (DateTime<Utc>, DateTime<Utc>)> {
         let made = self.event.occurred_at;
         let gone_until = self.known.and_then(|known| known.gone_until).map_or(made, |gone| gone.max(made));
-        let mut past_the_last = false;
-        let ahead = wanted.timetable.after(made).filter(|it| !wanted.is_done_with(it.date)).take(MOST_AHEAD);
-        ahead
-            .take_while(move |it| !std::mem::replace(&mut past_the_last, it.at > gone_until))
-            .map(|delivery| (delivery.at, delivery.date))
+        let after = |time| wanted.timetable.after(time).filter(|it| !wanted.is_done_with(it.date));
+        let between = after(made).take_while(move |it| it.at <= gone_until).take(MOST_MADE_UP);
+        between.chain(after(gone_until).next()).map(|delivery| (delivery.at, delivery.date))
     }
 }
 

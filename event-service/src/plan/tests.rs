@@ -134,6 +134,15 @@ fn an_event_that_comes_late_makes_up_for_what_is_gone_and_goes_on_after_it() {
 }
 
 #[test]
+fn a_series_goes_on_however_much_is_gone_when_its_change_comes() {
+    let event = envelope(2, at(30));
+    let change = Change::Update(wanted(hourly(at(0))));
+    let known = Known { gone_until: Some(at(60 * 500)), ..known(true) };
+    let outcome = settle(Some(&known), vec![(&event, &change)], at(60 * 500 + 10));
+    assert_eq!(owed(outcome.as_ref()).last(), Some(&(at(60 * 501), true)));
+}
+
+#[test]
 fn a_recurring_time_that_is_past_and_waits_is_kept_while_the_rule_has_it() {
     let event = envelope(2, at(61));
     let known = Known { waiting: vec![at(60)], ..known(true) };

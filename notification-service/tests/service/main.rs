@@ -17,3 +17,4 @@ mod revisions;
 mod sending;
 mod store;
 mod stream;
+mod written;
