@@ -14,6 +14,10 @@ run: ## run the whole suite in one process, nothing configured (Ctrl-C ends it)
 test: ## everything that must hold: format, lints, docs, checked SQL, all tests (sets itself up)
 	scripts/test.sh $(ARGS)
 
+.PHONY: verify
+verify: ## everything that is not Rust: manifests, infrastructure, pipeline, images' recipe, rules (sets itself up)
+	scripts/verify.sh $(ARGS)
+
 .PHONY: setup
 setup: ## get what the tests need: PostgreSQL, cargo-nextest, sqlx-cli, MiniStack
 	scripts/setup.sh
