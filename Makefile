@@ -47,6 +47,10 @@ prepare: ## write the offline data of the checked SQL after a change of a query 
 openapi: ## write the openapi.json files after a change of a route
 	UPDATE_OPENAPI=1 cargo nextest run --workspace -E 'test(openapi)'
 
+.PHONY: config
+config: ## write the config.json files (each binary's variables) after a change of the configuration
+	UPDATE_CONFIG=1 cargo nextest run --workspace -E 'test(each_config_json)'
+
 .PHONY: clean
 clean: ## remove the suite's data (.data) and the tests' cluster; build output stays
 	-cargo run --quiet --bin test-postgres -- stop

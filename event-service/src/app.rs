@@ -38,7 +38,6 @@ pub struct EventService;
 impl Service for EventService {
     const NAME: &'static str = "event-service";
     const ABOUT: &'static str = "Consumes events; owns the notifications database and the event catalogue";
-    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     type Config = Config;
 
     fn read(reader: &mut Reader<'_>) -> Option<Config> {

@@ -27,7 +27,6 @@ pub struct NotificationScheduler;
 impl Service for NotificationScheduler {
     const NAME: &'static str = "notification-scheduler";
     const ABOUT: &'static str = "Claims due occurrences and publishes them";
-    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     type Config = Config;
 
     fn read(reader: &mut Reader<'_>) -> Option<Config> {

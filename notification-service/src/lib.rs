@@ -59,7 +59,6 @@ pub struct Notifications;
 impl cli::Service for Notifications {
     const NAME: &'static str = env!("CARGO_PKG_NAME");
     const ABOUT: &'static str = env!("CARGO_PKG_DESCRIPTION");
-    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     type Config = Config;
 
     fn read(reader: &mut Reader<'_>) -> Option<Config> {

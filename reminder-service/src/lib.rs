@@ -27,7 +27,6 @@ pub struct Reminders;
 impl cli::Service for Reminders {
     const NAME: &'static str = env!("CARGO_PKG_NAME");
     const ABOUT: &'static str = env!("CARGO_PKG_DESCRIPTION");
-    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     type Config = Config;
 
     fn read(reader: &mut Reader<'_>) -> Option<Config> {

@@ -6,8 +6,9 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    VERSION,
     config::{self, Env, Process, ProcessEnv, Reader, Report},
-    shutdown, telemetry,
+    healthcheck, shutdown, telemetry,
 };
 
 /// Exit status of a start that the configuration forbids (`EX_CONFIG` of sysexits.h).
@@ -34,6 +35,12 @@ pub enum Command {
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Ask the process that serves on this machine whether it is alive; exit status 0 if so
+    Healthcheck {
+        /// Ask whether it is ready to work
+        #[arg(long)]
+        ready: bool,
+    },
 }
 
 /// What is asked about the configuration.
@@ -51,8 +58,6 @@ pub trait Service {
     const NAME: &'static str;
     /// One line for `--help`.
     const ABOUT: &'static str;
-    /// Its version, the same as the image's tag.
-    const VERSION: &'static str;
     /// Everything it is told by the environment.
     type Config: Send;
 
@@ -93,6 +98,9 @@ pub async fn run<S: Service>() -> ExitCode {
     if let Command::Config(what) = command {
         return describe::<S>(what, &ProcessEnv);
     }
+    if let Command::Healthcheck { ready } = command {
+        return healthcheck::run(S::NAME, ready, &ProcessEnv).await;
+    }
     let config = match config::read(&ProcessEnv, S::read) {
         Ok(config) => config,
         Err(report) => {
@@ -100,7 +108,7 @@ pub async fn run<S: Service>() -> ExitCode {
             return ExitCode::from(EXIT_CONFIG);
         }
     };
-    let _telemetry = match telemetry::init(S::NAME, S::VERSION, &S::process(&config).telemetry) {
+    let _telemetry = match telemetry::init(S::NAME, VERSION, &S::process(&config).telemetry) {
         Ok(guard) => guard,
         Err(error) => {
             eprintln!("{}: {error:#}", S::NAME);
@@ -148,7 +156,7 @@ fn is_own<S: Service>(name: &str) -> bool {
 }
 
 fn command_line<S: Service>() -> clap::Command {
-    Cli::command().name(S::NAME).about(S::ABOUT).version(S::VERSION).subcommands(S::own_commands())
+    Cli::command().name(S::NAME).about(S::ABOUT).version(VERSION).subcommands(S::own_commands())
 }
 
 impl Command {

@@ -7,8 +7,16 @@ pub mod config;
 pub mod consumer;
 pub mod contract;
 pub mod db;
+mod healthcheck;
 pub mod http;
 pub mod outbox;
 pub mod shutdown;
 pub mod startup;
 pub mod telemetry;
+
+/// The version of this build: what an image is tagged with. The build of an image names it (`SUITE_VERSION`); elsewhere it is
+/// the workspace's.
+pub const VERSION: &str = match option_env!("SUITE_VERSION") {
+    Some(version) => version,
+    None => env!("CARGO_PKG_VERSION"),
+};

@@ -12,7 +12,9 @@ mod last_start;
 mod lifecycle;
 mod options;
 mod ports;
+mod provisioning;
 mod services;
 
 pub use lifecycle::run;
-pub use options::Options;
+pub use options::{Cli, Command, Options};
+pub use provisioning::provision;

@@ -34,7 +34,7 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 /// When something cannot be started, or ends without having been told to.
 pub async fn run(options: Options) -> anyhow::Result<()> {
     let settings = shared::config::read(&LogEnv { verbose: options.verbose }, TelemetrySettings::read)?;
-    let _telemetry = telemetry::init("suite", env!("CARGO_PKG_VERSION"), &settings)?;
+    let _telemetry = telemetry::init("suite", shared::VERSION, &settings)?;
     let shutdown = interrupt::listen().context("could not listen for signals")?;
     let begun = Instant::now();
 

@@ -1,13 +1,18 @@
-//! `suite`: everything in one process, nothing configured.
+//! `suite`: everything in one process, nothing configured; and what sets up a local AWS.
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use suite::Options;
+use suite::{Cli, Command};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match suite::run(Options::parse()).await {
+    let cli = Cli::parse();
+    let done = match &cli.command {
+        Some(Command::Provision(what)) => suite::provision(what).await,
+        None => suite::run(cli.options).await,
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("\nsuite: {error:#}");

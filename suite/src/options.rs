@@ -2,17 +2,50 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
 
 /// Reminders from the POST to the phone and the mailbox, in one process: the four services, a private PostgreSQL, and
 /// a sandbox in place of FCM and SES.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "suite",
-    version,
+    version = shared::VERSION,
+    disable_help_subcommand = true,
+    args_conflicts_with_subcommands = true,
     after_help = "Ports are those of the last start, else 3000, 3001, 3002 and 8080, else the next free ones. A port \
                   that is given must be free; 0 takes any."
 )]
+pub struct Cli {
+    /// Another task than running the suite.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// How the suite runs.
+    #[command(flatten)]
+    pub options: Options,
+}
+
+/// Other tasks.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Make topics, queues and e-mail on a local AWS (AWS_ENDPOINT_URL), or bring them up to date
+    ///
+    /// Prints the services' variables, one NAME=value a line. May be repeated.
+    Provision(Provision),
+}
+
+/// What to make on a local AWS.
+#[derive(Debug, Clone, Args)]
+pub struct Provision {
+    /// In front of every name, as in dev-event-topic
+    #[arg(long, default_value = "", value_name = "PREFIX")]
+    pub prefix: String,
+    /// Who the e-mails are from
+    #[arg(long, default_value = "reminders@example.com", value_name = "ADDRESS")]
+    pub source_email: String,
+}
+
+/// How the suite runs.
+#[derive(Debug, Clone, Args)]
 pub struct Options {
     /// Folder of the data: the database's cluster, and what the last start used
     #[arg(long, value_name = "DIR", default_value_os_t = default_data())]
@@ -47,10 +80,10 @@ fn default_data() -> PathBuf {
 mod tests {
     use clap::CommandFactory;
 
-    use super::Options;
+    use super::Cli;
 
     #[test]
     fn the_command_line_is_well_formed() {
-        Options::command().debug_assert();
+        Cli::command().debug_assert();
     }
 }

@@ -1,40 +1,76 @@
 //! `sandbox`: the stand-ins for FCM and SES as a program of their own.
 
 use std::{
+    fs,
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::Context as _;
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
 use sandbox::{Options, Sandbox};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Stand-ins for FCM HTTP v1 and SES that capture what arrives.
 #[derive(Debug, Parser)]
-#[command(version)]
-struct Arguments {
-    /// The address to listen on.
+#[command(version, disable_help_subcommand = true, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write a service account whose tokens the sandbox at an address issues
+    ServiceAccount {
+        /// The sandbox's address, as the services reach it
+        #[arg(long, value_name = "URL")]
+        url: String,
+        /// The file to write; without it, standard output
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+    },
+    /// Ask the sandbox on this machine whether it is alive; exit status 0 if so
+    Healthcheck {
+        /// Its port
+        #[arg(long, default_value_t = 4500)]
+        port: u16,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    /// The address to listen on
     #[arg(long, default_value = "127.0.0.1")]
     host: IpAddr,
-    /// The port to listen on; 0 for a free one.
+    /// The port to listen on; 0 for a free one
     #[arg(long, default_value_t = 4500)]
     port: u16,
-    /// Where to write the service account whose tokens the sandbox issues.
+    /// Where to write the service account whose tokens the sandbox issues
     #[arg(long, value_name = "FILE")]
     service_account: Option<PathBuf>,
-    /// How many messages are kept.
+    /// How many messages are kept
     #[arg(long, default_value_t = 10_000)]
     capacity: usize,
-    /// How long access tokens live, in seconds.
+    /// How long access tokens live, in seconds
     #[arg(long, default_value_t = 3_599)]
     token_lifetime: u64,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+    let cli = Cli::parse();
+    match cli.command {
+        Some(Command::ServiceAccount { url, to }) => write_account(&sandbox::service_account(&url), to.as_deref()),
+        Some(Command::Healthcheck { port }) => is_alive(port).await,
+        None => serve(cli.serve).await,
+    }
+}
+
+async fn serve(arguments: Serve) -> anyhow::Result<()> {
     let (mut terminated, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let sandbox = Sandbox::start(Options {
         addr: SocketAddr::new(arguments.host, arguments.port),
@@ -44,8 +80,7 @@ async fn main() -> anyhow::Result<()> {
     .await?;
     let file = arguments.service_account;
     if let Some(file) = &file {
-        let account = serde_json::to_string_pretty(&sandbox.service_account())?;
-        std::fs::write(file, account).with_context(|| format!("write the service account to {}", file.display()))?;
+        write_account(&sandbox.service_account(), Some(file))?;
     }
     print_how_to_use(&sandbox, file.as_deref());
     tokio::select! {
@@ -56,7 +91,25 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print_how_to_use(sandbox: &Sandbox, service_account: Option<&std::path::Path>) {
+fn write_account(account: &serde_json::Value, file: Option<&Path>) -> anyhow::Result<()> {
+    let text = serde_json::to_string_pretty(account)?;
+    match file {
+        Some(file) => {
+            fs::write(file, text).with_context(|| format!("write the service account to {}", file.display()))?;
+        }
+        None => println!("{text}"),
+    }
+    Ok(())
+}
+
+async fn is_alive(port: u16) -> anyhow::Result<()> {
+    let connecting = tokio::net::TcpStream::connect(("127.0.0.1", port));
+    let connected = tokio::time::timeout(Duration::from_secs(3), connecting).await.context("no answer in time")?;
+    connected.with_context(|| format!("nothing listens on port {port}"))?;
+    Ok(())
+}
+
+fn print_how_to_use(sandbox: &Sandbox, service_account: Option<&Path>) {
     let url = sandbox.url();
     let account =
         service_account.map_or("(start with --service-account FILE)".to_owned(), |file| file.display().to_string());

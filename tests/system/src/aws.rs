@@ -1,88 +1,97 @@
-//! Topics, queues and dead letters on the emulator, made the way infrastructure makes them.
+//! Topics, queues and dead letters on the emulator, made as an operator makes them: by `suite provision`, or by Terraform.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{collections::BTreeMap, path::Path};
 
-use aws_sdk_sqs::types::QueueAttributeName;
 use secrecy::SecretString;
 use shared::bus::settings::{AwsSettings, sdk_config};
-use support::ministack::MiniStack;
+use support::{
+    ministack::{CREDENTIALS, MiniStack},
+    process::Command,
+};
 
-/// How often a message may be received before it is a dead letter.
-const MAX_RECEIVE_COUNT: u32 = 5;
+/// The region that everything is in.
+pub const REGION: &str = "us-east-1";
+/// `terraform`: the journeys run on what Terraform made.
+const CHOICE: &str = "JOURNEYS_PROVISIONED_BY";
 
-/// Makes everything and says what the services' variables for it are. One queue gets SNS envelopes, the other raw
-/// deliveries: consumers read both.
-pub(crate) async fn provision(ministack: &MiniStack) -> BTreeMap<String, String> {
-    let settings = AwsSettings {
-        region: "us-east-1".to_owned(),
-        endpoint_url: Some(ministack.endpoint().to_owned()),
-        credentials: Some(("test".to_owned(), SecretString::from("test"))),
+/// How the SDK reaches the emulator.
+#[must_use]
+pub fn settings(endpoint: &str) -> AwsSettings {
+    AwsSettings {
+        region: REGION.to_owned(),
+        endpoint_url: Some(endpoint.to_owned()),
+        credentials: Some((CREDENTIALS.0.to_owned(), SecretString::from(CREDENTIALS.1))),
         ..AwsSettings::default()
-    };
-    let config = sdk_config(&settings).await;
-    let (sns, sqs) = (aws_sdk_sns::Client::new(&config), aws_sdk_sqs::Client::new(&config));
-    let event_topic = topic(&sns, "event-topic").await;
-    let notification_topic = topic(&sns, "notification-topic").await;
-    let event_queue = queue(&sqs, "event-queue").await;
-    let notification_queue = queue(&sqs, "notification-queue").await;
-    subscribe(&sns, &event_topic, &event_queue.arn, false).await;
-    subscribe(&sns, &notification_topic, &notification_queue.arn, true).await;
-    verify(ministack.endpoint(), crate::house::SOURCE_EMAIL).await;
-    [
-        ("BUS", "aws".to_owned()),
-        ("AWS_REGION", "us-east-1".to_owned()),
-        ("AWS_ENDPOINT_URL", ministack.endpoint().to_owned()),
-        ("AWS_ACCESS_KEY_ID", "test".to_owned()),
-        ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
-        ("EVENT_TOPIC_ARN", event_topic),
-        ("NOTIFICATION_TOPIC_ARN", notification_topic),
-        ("EVENT_QUEUE_URL", event_queue.url),
-        ("NOTIFICATION_QUEUE_URL", notification_queue.url),
-    ]
-    .into_iter()
-    .map(|(name, value)| (name.to_owned(), value))
-    .collect()
+    }
 }
 
-struct Queue {
-    url: String,
-    arn: String,
+/// Makes everything and says what the services' variables for it are.
+pub(crate) async fn provision(ministack: &MiniStack) -> BTreeMap<String, String> {
+    let endpoint = ministack.endpoint();
+    let mut variables = access(endpoint);
+    variables.insert("BUS".to_owned(), "aws".to_owned());
+    match std::env::var(CHOICE) {
+        Ok(choice) if choice == "terraform" => variables.extend(by_terraform(endpoint).await),
+        Ok(other) => panic!("{CHOICE}={other}: expected terraform, or nothing"),
+        Err(_) => {
+            variables.extend(by_the_suite(endpoint, &[]).await);
+            envelope(endpoint, &variables["EVENT_TOPIC_ARN"]).await;
+        }
+    }
+    // The journeys read the service's own e-mails.
+    variables.remove("SES_EMAIL_TEMPLATE");
+    variables
 }
 
-async fn topic(sns: &aws_sdk_sns::Client, name: &str) -> String {
-    let made = sns.create_topic().name(name).send().await.expect("the topic is made");
-    made.topic_arn.expect("a topic has an ARN")
+/// `suite provision`, and what it printed.
+///
+/// # Panics
+/// When it fails; with everything it said.
+pub async fn by_the_suite(endpoint: &str, arguments: &[&str]) -> BTreeMap<String, String> {
+    let command = Command::new("suite").without_ports().envs(access(endpoint)).arg("provision");
+    let command = arguments.iter().fold(command, |command, argument| command.arg(*argument));
+    let (code, output) = command.run().await;
+    assert_eq!(code, Some(0), "suite provision: {output}");
+    let pairs = output.lines().filter_map(|line| line.split_once('='));
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-async fn queue(sqs: &aws_sdk_sqs::Client, name: &str) -> Queue {
-    let letters = bare_queue(sqs, &format!("{name}-dlq"), HashMap::new()).await;
-    let redrive =
-        serde_json::json!({"deadLetterTargetArn": letters.arn, "maxReceiveCount": MAX_RECEIVE_COUNT.to_string()});
-    bare_queue(sqs, name, HashMap::from([(QueueAttributeName::RedrivePolicy, redrive.to_string())])).await
+async fn by_terraform(endpoint: &str) -> BTreeMap<String, String> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/terraform-local.sh");
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = folder.path().join("variables.json");
+    let of_this_process = ["HOME", "TF_CLI_CONFIG_FILE", "TF_PLUGIN_CACHE_DIR"];
+    let environment = of_this_process.iter().filter_map(|name| Some((*name, std::env::var(name).ok()?)));
+    let command = Command::program("terraform-local.sh", script).without_ports().envs(environment);
+    let command = command.arg("apply").arg("--endpoint").arg(endpoint);
+    let command = command.arg("--state").arg(folder.path().display().to_string());
+    let (code, said) = command.arg("--output").arg(output.display().to_string()).run().await;
+    assert_eq!(code, Some(0), "{said}");
+    let variables = std::fs::read(&output).expect("the variables were written");
+    serde_json::from_slice(&variables).expect("the variables are a JSON object of texts")
 }
 
-async fn bare_queue(sqs: &aws_sdk_sqs::Client, name: &str, attributes: HashMap<QueueAttributeName, String>) -> Queue {
-    let made =
-        sqs.create_queue().queue_name(name).set_attributes(Some(attributes)).send().await.expect("the queue is made");
-    let url = made.queue_url.expect("a queue has a URL");
-    let asked = sqs.get_queue_attributes().queue_url(&url).attribute_names(QueueAttributeName::QueueArn).send().await;
-    let mut attributes = asked.expect("the queue is there").attributes.expect("a queue has attributes");
-    Queue { url, arn: attributes.remove(&QueueAttributeName::QueueArn).expect("a queue has an ARN") }
+/// How the services reach the emulator.
+fn access(endpoint: &str) -> BTreeMap<String, String> {
+    let variables = [
+        ("AWS_REGION", REGION),
+        ("AWS_ENDPOINT_URL", endpoint),
+        ("AWS_ACCESS_KEY_ID", CREDENTIALS.0),
+        ("AWS_SECRET_ACCESS_KEY", CREDENTIALS.1),
+    ];
+    variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 
-async fn subscribe(sns: &aws_sdk_sns::Client, topic: &str, queue: &str, raw: bool) {
-    let subscribing = sns.subscribe().topic_arn(topic).protocol("sqs").endpoint(queue);
-    subscribing.attributes("RawMessageDelivery", raw.to_string()).send().await.expect("the queue is subscribed");
-}
-
-/// Makes SES accept mail from an address.
-async fn verify(endpoint: &str, address: &str) {
-    let form = [("Action", "VerifyEmailIdentity"), ("EmailAddress", address), ("Version", "2010-12-01")];
-    // The emulator finds the service in the credential's scope and checks no signature.
-    let scope = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/ses/aws4_request, SignedHeaders=host, Signature=0";
-    let request = support::http::plain().post(endpoint).header("Authorization", scope).form(&form);
-    let answer = request.send().await.expect("SES answers");
-    assert!(answer.status().is_success(), "the address is verified: {}", answer.status());
+/// Turns raw delivery off for what a topic's queues get: consumers read envelopes as well.
+async fn envelope(endpoint: &str, topic: &str) {
+    let sns = aws_sdk_sns::Client::new(&sdk_config(&settings(endpoint)).await);
+    let subscribed = sns.list_subscriptions_by_topic().topic_arn(topic).send().await.expect("the topic is there");
+    for subscription in subscribed.subscriptions() {
+        let setting =
+            sns.set_subscription_attributes().subscription_arn(subscription.subscription_arn().expect("an ARN"));
+        let set = setting.attribute_name("RawMessageDelivery").attribute_value("false").send().await;
+        set.expect("the delivery is set");
+    }
 }
 
 /// The subjects of the mails that SES took for an address.

@@ -3,11 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use sandbox::{Options, Sandbox};
-use secrecy::SecretString;
-use shared::bus::{
-    BusSettings, SharedBus,
-    settings::{AwsSettings, PostgresSettings},
-};
+use shared::bus::{BusSettings, SharedBus, settings::PostgresSettings};
 use support::{
     http::Client,
     ministack::MiniStack,
@@ -231,12 +227,7 @@ impl House {
     /// The bus, as another service would use it.
     pub async fn bus(&self) -> SharedBus {
         let settings = match &self.ministack {
-            Some(ministack) => BusSettings::Aws(AwsSettings {
-                region: "us-east-1".to_owned(),
-                endpoint_url: Some(ministack.endpoint().to_owned()),
-                credentials: Some(("test".to_owned(), SecretString::from("test"))),
-                ..AwsSettings::default()
-            }),
+            Some(ministack) => BusSettings::Aws(aws::settings(ministack.endpoint())),
             None => BusSettings::Postgres(PostgresSettings { url: self.bus.url().into(), max_connections: 2 }),
         };
         shared::bus::connect(&settings).await.expect("the bus is configured")

@@ -5,7 +5,7 @@
 
 #![allow(clippy::panic, clippy::expect_used, clippy::unwrap_used, reason = "a failed precondition fails the test")]
 
-mod aws;
+pub mod aws;
 mod house;
 mod person;
 mod search;

@@ -1,0 +1,33 @@
+//! The sender and the stored template. No emulator tells what becomes of a mail, so nothing leads to the feedback topic.
+
+use anyhow::Context as _;
+use aws_sdk_ses::{error::ProvideErrorMetadata as _, types::Template};
+
+use crate::Plan;
+
+/// Verifies the sender and keeps the template; its name.
+pub(crate) async fn make(ses: &aws_sdk_ses::Client, plan: &Plan) -> anyhow::Result<String> {
+    let verified = ses.verify_email_identity().email_address(&plan.source_email).send().await;
+    verified.context("verify the sender")?;
+    let name = format!("{}reminder-template", plan.prefix);
+    let template = Template::builder()
+        .template_name(&name)
+        .subject_part(include_str!("template/subject.txt").trim())
+        .text_part(include_str!("template/body.txt"))
+        .html_part(include_str!("template/body.html"))
+        .build()?;
+    keep(ses, template).await.context("the template")?;
+    Ok(name)
+}
+
+async fn keep(ses: &aws_sdk_ses::Client, template: Template) -> anyhow::Result<()> {
+    match ses.create_template().template(template.clone()).send().await {
+        Ok(_) => Ok(()),
+        // The emulators' codes have the suffix `Exception` or not.
+        Err(error) if error.code().is_some_and(|code| code.trim_end_matches("Exception") == "AlreadyExists") => {
+            ses.update_template().template(template).send().await?;
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
