@@ -31,6 +31,10 @@ bench: ## measure speed, lateness, memory and start on this machine (ARGS="--qui
 build: ## release binaries in target/release
 	cargo build --release --bins
 
+.PHONY: images
+images: ## container images of the services (VERSION=2.0.0 ENV=dev REGISTRY=…; ARGS="--push")
+	VERSION="$(VERSION)" ENV="$(ENV)" REGISTRY="$(REGISTRY)" scripts/images.sh $(ARGS)
+
 .PHONY: fmt
 fmt: ## format the code
 	cargo fmt --all

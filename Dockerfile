@@ -1,0 +1,72 @@
+# One recipe for every image of the suite.
+#
+#   docker build --build-arg SERVICE=event-service --build-arg VERSION=2.0.0 -t event-service:2.0.0-dev .
+#
+# SERVICE is one of reminder-service, event-service, notification-scheduler, notification-service; or, for a desk, suite
+# or sandbox. All binaries come out of one build, so the second image is a copy. `make images` builds them all.
+
+ARG RUST_VERSION=1.95
+ARG DEBIAN_RELEASE=bookworm
+
+FROM docker.io/library/rust:${RUST_VERSION}-${DEBIAN_RELEASE} AS chef
+ARG CARGO_CHEF_VERSION=0.1.78
+RUN cargo install --quiet --locked cargo-chef --version ${CARGO_CHEF_VERSION}
+WORKDIR /src
+
+FROM chef AS plan
+COPY . .
+RUN cargo chef prepare --recipe-path recipe.json
+
+# The dependencies: a layer that lasts until Cargo.lock changes.
+FROM chef AS build
+COPY --from=plan /src/recipe.json recipe.json
+RUN cargo chef cook --release --locked --workspace --bins --recipe-path recipe.json
+COPY . .
+ARG VERSION
+ENV SQLX_OFFLINE=true SUITE_VERSION=${VERSION}
+RUN test -n "${VERSION}" || { echo 'VERSION is not set: --build-arg VERSION=2.0.0' >&2; exit 1; } \
+    && cargo build --release --locked --workspace --bins
+
+# What a binary needs beside itself: the C library, CA certificates, the time zone database, a user without rights.
+FROM docker.io/library/debian:${DEBIAN_RELEASE}-slim AS root
+# The newest of each is wanted: zones and certificates change.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends ca-certificates tzdata \
+    && rm -rf /var/lib/apt/lists/*
+SHELL ["/bin/bash", "-o", "pipefail", "-c"]
+WORKDIR /root-of-image
+RUN mkdir -p etc/ssl/certs usr/share usr/local/bin data \
+    && cp -a /usr/share/zoneinfo usr/share/ \
+    && rm -rf usr/share/zoneinfo/posix usr/share/zoneinfo/right \
+    && cp /etc/ssl/certs/ca-certificates.crt etc/ssl/certs/ \
+    && echo 'app:x:65532:65532:app:/data:/usr/sbin/nologin' > etc/passwd \
+    && echo 'app:x:65532:' > etc/group \
+    && echo 'hosts: files dns' > etc/nsswitch.conf \
+    && cp --parents -L "$(ldconfig -p | awk '/ld-linux/ {print $NF; exit}')" . \
+    && for name in libc.so.6 libm.so.6 libgcc_s.so.1; do \
+        cp --parents -L "$(ldconfig -p | awk -v name="$name" '$1 == name {print $NF; exit}')" .; \
+    done
+ARG SERVICE
+COPY --from=build /src/target/release/${SERVICE} /binary/usr/local/bin/${SERVICE}
+RUN ln -s "/usr/local/bin/${SERVICE}" /binary/entrypoint
+
+FROM scratch AS service
+COPY --from=root /root-of-image /
+COPY --from=root --chown=65532:65532 /root-of-image/data /data
+COPY --from=root /binary /
+USER 65532:65532
+ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
+ARG SERVICE
+ARG VERSION
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="${SERVICE}" \
+      org.opencontainers.image.description="Reminders that arrive: ${SERVICE}" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.licenses="MIT"
+# It runs where it is used, or the build fails: a library that is missing shows here.
+RUN ["/entrypoint", "--version"]
+EXPOSE 3000 9090
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 CMD ["/entrypoint", "healthcheck"]
+ENTRYPOINT ["/entrypoint"]
