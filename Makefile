@@ -4,7 +4,7 @@ export SQLX_OFFLINE := true
 
 .PHONY: help
 help: ## list what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## run the whole suite in one process, nothing configured (Ctrl-C ends it)
@@ -34,6 +34,10 @@ build: ## release binaries in target/release
 .PHONY: images
 images: ## container images of the services (VERSION=2.0.0 ENV=dev REGISTRY=…; ARGS="--push")
 	VERSION="$(VERSION)" ENV="$(ENV)" REGISTRY="$(REGISTRY)" scripts/images.sh $(ARGS)
+
+.PHONY: compose-check
+compose-check: ## bring compose.yaml up, send a reminder through it, take it down (COMPOSE="docker compose")
+	scripts/compose-check.sh $(ARGS)
 
 .PHONY: fmt
 fmt: ## format the code

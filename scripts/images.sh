@@ -62,5 +62,5 @@ for service in "${services[@]}"; do
     printf '\033[1m== %s (%s of %s s)\033[0m\n' "$tag" "$engine" "$SECONDS"
     "${build[@]}" "${more[@]}" --build-arg "SERVICE=$service" --build-arg "VERSION=$version" \
         --build-arg "REVISION=$revision" --tag "$tag" .
-    if [ $push = yes ]; then "$engine" push "$tag"; fi
+    if [ "$push" = yes ]; then "$engine" push "$tag"; fi
 done
