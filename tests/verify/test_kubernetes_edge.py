@@ -85,7 +85,7 @@ def traefik(tmp_path_factory):
         servers[name] = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Backend)
         servers[name].service = name
         servers[name].daemon_threads = True
-        threading.Thread(target=servers[name].serve_forever, daemon=True).start()
+        threading.Thread(target=servers[name].serve_forever, args=(0.05,), daemon=True).start()
     rendered = [item for environment in ENVIRONMENTS for item in objects(environment, "Service", "Ingress", "Middleware")]
     services = [item for item in rendered if item["kind"] == "Service"]
     rendered += slices(services, {name: server.server_port for name, server in servers.items()})
