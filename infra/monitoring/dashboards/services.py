@@ -1,0 +1,176 @@
+"""Each service by itself: its own work first, then what all have in common."""
+
+from panels import HERE, count, dashboard, heatmap, per_second, quantiles, selector, series
+
+
+def _common(job):
+    """What every process has: requests, an outbox, a pod."""
+    of = f'job="{job}"'
+    pods = f'pod=~".*{job}-.*", container!=""'
+    rows = []
+    if job != "notification-scheduler":
+        served = [(per_second("http_request_duration_seconds_count", "status", of), "{{status}}")]
+        rows.append(
+            (
+                "REST",
+                [
+                    series("Requests", served, "reqps", width=12, stacked=True),
+                    series("Latency", quantiles("http_request_duration_seconds", labels=of), "s", width=12),
+                ],
+            )
+        )
+        moved = [
+            (per_second("outbox_published_total", labels=of), "published"),
+            (per_second("outbox_swept_total", labels=of), "taken by the sweep"),
+        ]
+        trouble = [
+            (count("outbox_parked_total", labels=of), "parked"),
+            (count("outbox_left_to_sweep_total", labels=of), "no room in memory"),
+        ]
+        rows.append(
+            (
+                "Outbox",
+                [
+                    series("Waiting", [(f"max({selector('outbox_waiting', of)})", "rows")]),
+                    series("Published", moved, "cps", "The sweep takes what its writer could not publish, or died before."),
+                    series("Trouble", trouble, about="Parked: can never be published."),
+                ],
+            )
+        )
+    cpu = [(f"sum by (pod) (rate(container_cpu_usage_seconds_total{{{HERE}, {pods}}}[$__rate_interval]))", "{{pod}}")]
+    memory = [(f"sum by (pod) (container_memory_working_set_bytes{{{HERE}, {pods}}})", "{{pod}}")]
+    rows.append(
+        (
+            "Processes",
+            [
+                series("Answering", [(f"sum({selector('up', of)})", "processes")]),
+                series("CPU", cpu, about="Cores. From the kubelet; empty outside Kubernetes."),
+                series("Memory", memory, "bytes", "Working set. From the kubelet; empty outside Kubernetes."),
+            ],
+        )
+    )
+    return rows
+
+
+def _reminder_service():
+    changes = [(per_second(f"reminders_{what}_total"), what) for what in ("created", "updated", "deleted")]
+    of = 'job="reminder-service"'
+    kept = [
+        (count("users_erased_total", labels=of), "users erased"),
+        (count("idempotency_keys_forgotten_total", labels=of), "idempotency keys forgotten"),
+    ]
+    return [("Reminders", [series("Changes", changes, "cps", width=12), series("Erasure and housekeeping", kept, width=12)])]
+
+
+def _event_service():
+    applied = [
+        (per_second("events_applied_total"), "applied"),
+        (per_second("events_of_erased_users_total"), "of erased users, dropped"),
+    ]
+    queue = [(per_second("consumer_messages_total", "outcome", 'job="event-service"'), "{{outcome}}")]
+    trouble = [
+        (count("events_apply_retries_total"), "batches tried again"),
+        (count("catalogue_partitions_dropped_total"), "old weeks dropped"),
+    ]
+    return [
+        (
+            "Events",
+            [
+                series("Applied", applied, "cps", "An event that came before is not applied again."),
+                series("Messages", queue, "cps", "Done, back to the queue, or dead-lettered."),
+                series("Retries and retention", trouble),
+                series("A batch takes", quantiles("events_batch_duration_seconds"), "s", width=12),
+                heatmap("A batch takes", "events_batch_duration_seconds"),
+            ],
+        )
+    ]
+
+
+def _scheduler():
+    moved = [(per_second(f"scheduler_{what}_total"), what) for what in ("claimed", "released")]
+    moved += [(per_second("scheduler_ended_total", "reason"), "ended: {{reason}}")]
+    unusual = [
+        (count("scheduler_given_back_total"), "given back"),
+        (count("scheduler_leases_lost_total"), "lease lost"),
+        (count("scheduler_stale_total"), "published again"),
+        (count("scheduler_settled_before_mark_total"), "settled before the mark"),
+    ]
+    recurring = [
+        (count("scheduler_series_broken_total"), "broken"),
+        (count("scheduler_series_moved_total"), "moved to another edition of the zones"),
+    ]
+    failures = [
+        (count("scheduler_database_failures_total"), "database"),
+        (count("scheduler_publish_failures_total"), "topic"),
+    ]
+    commands = [(per_second("scheduler_commands_relayed_total"), "relayed")]
+    return [
+        (
+            "Occurrences",
+            [
+                series("Due", moved, "cps"),
+                series("Lateness of claims", quantiles("scheduler_lateness_seconds"), "s"),
+                heatmap("Lateness of claims", "scheduler_lateness_seconds", width=8),
+                series("A claim takes", quantiles("scheduler_claim_duration_seconds"), "s"),
+                series("Out of the ordinary", unusual),
+                series("Failures", failures),
+                series("Series", recurring, width=12),
+                series("Commands", commands, "cps", "Changes, deletions and erasures for what was released already.", width=12),
+            ],
+        )
+    ]
+
+
+def _notification_service():
+    attempts = [(per_second("delivery_attempts_total", "channel, outcome"), "{{channel}} {{outcome}}")]
+    ends = [(per_second("deliveries_total", "channel, state"), "{{channel}} {{state}}")]
+    lanes = [
+        (f"sum by (channel) ({selector('lane_places_taken')})", "places taken: {{channel}}"),
+        (f"sum by (channel) ({selector('lane_in_flight')})", "in flight: {{channel}}"),
+    ]
+    again = [
+        (count("delivery_retries_total", "channel"), "to be tried again: {{channel}}"),
+        (count("lane_stops_total", "channel"), "lane stopped: {{channel}}"),
+        (count("delivery_leases_lost_total", "channel"), "lease lost: {{channel}}"),
+        (count("delivery_verdicts_stale_total"), "outcome after its lease"),
+    ]
+    feedback = [(count("feedback_total", "kind"), "{{kind}}"), (count("deliveries_corrected_total", "reason"), "corrected: {{reason}}")]
+    people = [
+        (f"sum({selector('notification_streams_open')})", "streams open"),
+        (count("devices_registered_total", "type"), "registered: {{type}}"),
+    ]
+    of = 'job="notification-service"'
+    kept = [
+        (count("users_erased_total", labels=of), "users erased"),
+        (count("dispatches_forgotten_total"), "old deliveries"),
+        (count("revisions_forgotten_total"), "revisions that nothing came for"),
+        (count("idempotency_keys_forgotten_total", labels=of), "idempotency keys"),
+    ]
+    return [
+        (
+            "Deliveries",
+            [
+                series("Attempts", attempts, "cps", stacked=True),
+                series("States", ends, "cps", stacked=True),
+                series("In memory of the lanes", lanes),
+                heatmap("Lateness of push", "delivery_lateness_seconds", labels='channel="push"'),
+                heatmap("Lateness of e-mail", "delivery_lateness_seconds", labels='channel="email"'),
+                series("Again", again),
+                series("Messages", [(per_second("consumer_messages_total", "queue, outcome", of), "{{queue}} {{outcome}}")], "cps"),
+                series("What SES says afterwards", feedback),
+            ],
+        ),
+        ("People", [series("Streams and devices", people, width=12), series("Erasure and housekeeping", kept, width=12)]),
+    ]
+
+
+def _of(job, about, rows):
+    return dashboard(f"reminders-{job}", f"Reminders: {job}", about, rows + _common(job))
+
+
+DASHBOARDS = {
+    "reminder-service": _of("reminder-service", "What people ask for.", _reminder_service()),
+    "event-service": _of("event-service", "What happened, and what is to be sent.", _event_service()),
+    "notification-scheduler": _of("notification-scheduler", "What is due.", _scheduler()),
+    "notification-service": _of("notification-service", "What reaches devices and mailboxes.", _notification_service()),
+}

@@ -1,0 +1,1 @@
+"""What the tests of monitoring stand on: the metrics that the code exposes, and PromQL taken apart."""

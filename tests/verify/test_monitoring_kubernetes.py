@@ -1,0 +1,127 @@
+"""What an environment's Prometheus and Grafana get: the rules with the environment's namespace, and the pods to ask."""
+
+import functools
+import json
+import pathlib
+import re
+import shutil
+import tempfile
+
+import pytest
+import yaml
+
+from conftest import ENVIRONMENTS, ROOT, SERVICES, TOOLS, run, tool
+from monitoring.dashboards import dashboards
+from monitoring.promql import RULES
+
+MONITORING = "../../components/monitoring"
+MODELS = TOOLS / "node_modules/@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1"
+VALIDATE = """
+import fs from "node:fs";
+for (const object of JSON.parse(fs.readFileSync(0, "utf8"))) {
+  const models = await import(`${process.argv[1]}/${object.kind}.js`);
+  new models[object.kind](object).validate();
+}
+"""
+
+
+def built(folder):
+    """The objects that kustomize makes of a folder."""
+    return list(yaml.load_all(run(tool("kubectl"), "kustomize", folder), Loader=yaml.CSafeLoader))
+
+
+@functools.cache
+def bare(name):
+    """What the components make of an environment that has nothing but what they ask for."""
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        shutil.copytree(ROOT / "k8s/components/monitoring", folder / "components/monitoring")
+        overlay = folder / "overlays" / name
+        (overlay / "base").mkdir(parents=True)
+        # A fact is no object of the cluster.
+        options = {"annotations": {"config.kubernetes.io/local-config": "true"}}
+        facts = {"name": "facts", "literals": [f"NAMESPACE={name}"], "options": options}
+        (overlay / "base/kustomization.yaml").write_text(yaml.safe_dump({"configMapGenerator": [facts]}))
+        components = [MONITORING, f"{MONITORING}/dashboards"]
+        prefix = f"{ENVIRONMENTS[name]}-"
+        content = {"namespace": name, "namePrefix": prefix, "resources": ["base"], "components": components}
+        (overlay / "kustomization.yaml").write_text(yaml.safe_dump(content))
+        return built(overlay)
+
+
+@functools.cache
+def whole(name):
+    """An environment as it is committed, with monitoring if it has not asked for it."""
+    if not (ROOT / "k8s/overlays" / name).exists():
+        pytest.skip(f"k8s/overlays/{name} is not written yet")
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(ROOT / "k8s", pathlib.Path(folder) / "k8s")
+        file = pathlib.Path(folder) / "k8s/overlays" / name / "kustomization.yaml"
+        content = yaml.safe_load(file.read_text())
+        content["components"] = [*content["components"], *({MONITORING} - set(content["components"]))]
+        file.write_text(yaml.safe_dump(content))
+        return built(file.parent)
+
+
+def rules(items):
+    """Each PrometheusRule's groups by its name without the environment's prefix."""
+    return {item["metadata"]["name"].split("-", 1)[1]: item["spec"] for item in items if item["kind"] == "PrometheusRule"}
+
+
+def of_compose(spec, name):
+    """Rules with compose's namespace in place of an environment's, which every expression must name once."""
+    for rule in [rule for group in spec["groups"] for rule in group["rules"]]:
+        assert rule["expr"].count(f'namespace="{name}"') == 1, rule["expr"]
+        rule["expr"] = rule["expr"].replace(f'namespace="{name}"', 'namespace="compose"')
+    return spec
+
+
+def test_objects_are_the_environments(environment):
+    for item in bare(environment):
+        assert item["metadata"]["namespace"] == environment
+        assert item["metadata"]["name"].startswith(ENVIRONMENTS[environment] + "-")
+
+
+def test_rules_name_the_environment_and_are_else_the_ones_that_promtool_tests(environment):
+    found = {name: of_compose(spec, environment) for name, spec in rules(bare(environment)).items()}
+    assert found == {path.stem: yaml.safe_load(path.read_text()) for path in RULES}
+
+
+def test_the_prometheus_operators_schemas_are_kept():
+    objects = [item for item in bare("production") if item["apiVersion"] == "monitoring.coreos.com/v1"]
+    assert {item["kind"] for item in objects} == {"PodMonitor", "PrometheusRule"}
+    run("node", "--input-type=module", "-e", VALIDATE, MODELS, input=json.dumps(objects))
+
+
+def test_grafanas_sidecar_finds_every_dashboard_under_one_name():
+    found = {}
+    for item in bare("production"):
+        if item["kind"] == "ConfigMap":
+            assert item["metadata"]["labels"]["grafana_dashboard"] == "1"
+            assert not re.search(r"-[a-z0-9]{10}$", item["metadata"]["name"]), "a change would be a second dashboard beside the first"
+            found |= {name.removesuffix(".json"): json.loads(text) for name, text in item["data"].items()}
+    assert found == dashboards()
+
+
+def test_an_environments_rules_name_it(environment):
+    found = rules(whole(environment))
+    assert found.keys() == {path.stem for path in RULES}
+    for spec in found.values():
+        of_compose(spec, environment)
+
+
+def test_each_service_is_found_and_nothing_else(environment):
+    monitor = next(item for item in whole(environment) if item["kind"] == "PodMonitor")["spec"]
+    ports, found = {endpoint["port"] for endpoint in monitor["podMetricsEndpoints"]}, set()
+    for item in whole(environment):
+        pod = item["spec"]["template"] if item["kind"] in ("Deployment", "StatefulSet", "Job") else None
+        if pod and selects(monitor["selector"], pod["metadata"]["labels"]):
+            found.add(pod["metadata"]["labels"][monitor["jobLabel"]])
+            assert ports <= {port["name"] for container in pod["spec"]["containers"] for port in container["ports"]}
+    assert found == set(SERVICES)
+
+
+def selects(selector, labels):
+    """Whether a label selector fits some labels."""
+    exactly = all(labels.get(name) == value for name, value in selector["matchLabels"].items())
+    return exactly and all(labels.get(one["key"]) in one["values"] for one in selector["matchExpressions"])

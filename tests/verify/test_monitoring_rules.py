@@ -1,0 +1,128 @@
+"""Alarms fire when they should and rest when they should not, in their own environment, and each has its page."""
+
+import functools
+import pathlib
+import re
+
+import pytest
+import yaml
+
+from conftest import ROOT, run
+from monitoring import promql
+
+FOLDER = ROOT / "infra/monitoring"
+CASES = sorted((ROOT / "tests/verify/monitoring/cases").glob("*.yml"))
+OPERATIONS = ROOT / "docs/OPERATIONS.md"
+RUNBOOK = "{{ $externalLabels.runbook_base }}docs/OPERATIONS.md#"
+
+
+@functools.cache
+def alarms():
+    """Every rule that raises an alarm."""
+    return [rule for _, _, rule in promql.rules() if "alert" in rule]
+
+
+def laid_out(folder, case):
+    """The rules and some test cases where promtool looks for them. Annotations are words, and not compared."""
+    (folder / "rules").mkdir()
+    for source in promql.RULES:
+        content = yaml.safe_load(source.read_text())
+        for group in content["groups"]:
+            for rule in group["rules"]:
+                rule.pop("annotations", None)
+        (folder / "rules" / source.name).write_text(yaml.safe_dump(content))
+    (folder / "case.yml").write_text(yaml.safe_dump(case))
+    return folder / "case.yml"
+
+
+def test_prometheus_takes_its_configuration():
+    run("promtool", "check", "config", "--lint=all", "--lint-fatal", FOLDER / "prometheus.yml")
+
+
+def test_prometheus_takes_the_rules_and_none_is_there_twice():
+    run("promtool", "check", "rules", "--lint=all", "--lint-fatal", *promql.RULES)
+
+
+def test_compose_is_asked_for_what_it_runs():
+    configuration = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    for job in configuration["scrape_configs"]:
+        assert job["static_configs"] == [{"targets": [f"{job['job_name']}:9090"], "labels": {"namespace": "compose"}}]
+        assert job["job_name"] in services
+    mounts = [mount.split(":") for mount in services["prometheus"]["volumes"]]
+    assert ["./infra/monitoring", "/etc/prometheus", "ro"] in mounts
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
+def test_alarms_fire_and_rest(case, tmp_path):
+    run("promtool", "test", "rules", laid_out(tmp_path, yaml.safe_load(case.read_text())))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
+def test_another_environment_is_none_of_its_business(case, tmp_path):
+    """What makes alarms fire, in another namespace: nothing is recorded and nothing fires (but that ours is missing)."""
+    content = yaml.safe_load(case.read_text())
+    names = {rule.get("record") for path in content["rule_files"] for rule in rules_of(pathlib.Path(path).name)} - {None}
+    for test in content["tests"]:
+        for series in test["input_series"]:
+            assert 'namespace="compose"' in series["series"]
+            series["series"] = series["series"].replace('namespace="compose"', 'namespace="elsewhere"')
+        asked = [alert for alert in test.get("alert_rule_test", []) if alert["alertname"] != "ServiceMissing"]
+        times = {alert["eval_time"] for alert in asked} | {expr["eval_time"] for expr in test.get("promql_expr_test", [])}
+        test["alert_rule_test"] = [{**alert, "exp_alerts": []} for alert in asked]
+        everything = "{__name__=~\"" + "|".join(names) + "\"}"
+        test["promql_expr_test"] = [{"expr": everything, "eval_time": time, "exp_samples": []} for time in times]
+    run("promtool", "test", "rules", laid_out(tmp_path, content))
+
+
+def rules_of(file):
+    """The rules of one file."""
+    return [rule for name, _, rule in promql.rules() if name == file]
+
+
+def test_every_alarm_is_seen_to_fire_and_to_rest():
+    fired, rested = set(), set()
+    for case in CASES:
+        for test in yaml.safe_load(case.read_text())["tests"]:
+            for alert in test.get("alert_rule_test", []):
+                name = alert["alertname"]
+                rested |= set() if alert["exp_alerts"] else {name}
+                fired |= {(name, *sorted(fixed_labels(name, it["exp_labels"]).items())) for it in alert["exp_alerts"]}
+    assert fired == {(rule["alert"], *sorted(rule["labels"].items())) for rule in alarms()}
+    assert rested == {rule["alert"] for rule in alarms()}
+
+
+def fixed_labels(name, labels):
+    """Those labels of an alarm that its rule sets."""
+    fixed = {label for rule in alarms() if rule["alert"] == name for label in rule["labels"]}
+    return {label: value for label, value in labels.items() if label in fixed}
+
+
+@pytest.mark.parametrize("rule", [rule for _, _, rule in promql.rules()], ids=lambda rule: rule.get("alert") or rule["record"])
+def test_the_first_quoted_text_is_the_namespace_and_the_only_one(rule):
+    """k8s/components/monitoring replaces just that one."""
+    assert re.match(r'[^"]*namespace="compose"', rule["expr"])
+    assert rule["expr"].count("compose") == 1
+
+
+@pytest.mark.parametrize("rule", alarms(), ids=lambda rule: f"{rule['alert']}-{rule['labels']['severity']}")
+def test_an_alarm_says_what_it_is_how_bad_and_where_to_read_on(rule):
+    assert rule["labels"]["severity"] in ("critical", "warning")
+    texts = rule["annotations"]
+    assert texts.keys() == {"summary", "description", "runbook"}
+    assert texts["runbook"] == RUNBOOK + rule["alert"].lower()
+    assert len(texts["summary"]) < 120 and texts["summary"].endswith(".")
+    assert texts["description"].endswith(".") and "\n" not in texts["description"]
+    assert "{{ $labels.namespace }}" in texts["summary"], "who is called must know for which environment"
+
+
+def test_every_alarm_has_its_section_and_every_section_its_alarm():
+    if not OPERATIONS.exists():
+        pytest.skip("docs/OPERATIONS.md is not written yet")
+    text = OPERATIONS.read_text()
+    chapter = re.search(r"^## Alarms$(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert chapter, "docs/OPERATIONS.md has no chapter `## Alarms`"
+    sections = dict(re.findall(r"^### (\w+)$(.*?)(?=^### |\Z)", chapter[1], re.MULTILINE | re.DOTALL))
+    assert sections.keys() == {rule["alert"] for rule in alarms()}
+    for name, section in sections.items():
+        assert "**Means**" in section and "**Do**" in section, f"{name} says not both what it means and what to do"
