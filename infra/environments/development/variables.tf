@@ -1,0 +1,86 @@
+variable "account_id" {
+  description = "The AWS account."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[0-9]{12}$", var.account_id))
+    error_message = "account_id: twelve digits."
+  }
+}
+
+variable "region" {
+  description = "The AWS region: the cluster's."
+  type        = string
+}
+
+variable "cluster_name" {
+  description = "The cluster (infra/environments/cluster)."
+  type        = string
+  default     = "reminders"
+}
+
+variable "source_email" {
+  description = "The sender of e-mails, `address` or `Name <address>`, of a domain that this environment alone sends from."
+  type        = string
+}
+
+variable "email" {
+  description = "Settings of e-mail (module email). `stored_template`: the template that SES keeps, instead of notification-service's own."
+  type = object({
+    identity            = optional(string, "domain")
+    stored_template     = optional(bool, false)
+    sandbox_recipients  = optional(set(string), [])
+    route53_zone_id     = optional(string)
+    mail_from_subdomain = optional(string, "bounce")
+    dmarc_policy        = optional(string, "v=DMARC1; p=none")
+    account_alarms      = optional(bool, false)
+  })
+  default = {}
+}
+
+variable "database" {
+  description = "The database's size (module database)."
+  type = object({
+    engine_version        = optional(string, "17")
+    instance_class        = optional(string, "db.t4g.medium")
+    multi_az              = optional(bool, false)
+    storage_gib           = optional(object({ initial = optional(number, 20), max = optional(number, 100) }), {})
+    backup_retention_days = optional(number, 3)
+    connection_alarm      = optional(number, 200)
+  })
+  default = {}
+}
+
+variable "backup" {
+  description = "The daily backup (module backup)."
+  type = object({
+    enabled                 = optional(bool, true)
+    retention_days          = optional(number, 30)
+    snapshot_retention_days = optional(number, 2)
+  })
+  default = {}
+}
+
+variable "log_retention_days" {
+  description = "For how long CloudWatch keeps logs."
+  type        = number
+  default     = 30
+}
+
+variable "alert_subscribers" {
+  description = "E-mail addresses that alarms are sent to."
+  type        = set(string)
+  default     = []
+}
+
+variable "deletion_protection" {
+  description = "Whether what holds data refuses to be destroyed. To destroy: apply once with `false`, then destroy."
+  type        = bool
+  default     = false
+}
+
+variable "tags" {
+  description = "Further tags on everything."
+  type        = map(string)
+  default     = {}
+}

@@ -1,0 +1,27 @@
+output "variables" {
+  description = "The services' variables, by name. The credentials are what the emulator takes from anybody."
+  value = {
+    BUS                    = "aws"
+    AWS_REGION             = var.region
+    AWS_ENDPOINT_URL       = var.endpoint
+    AWS_ACCESS_KEY_ID      = "test"
+    AWS_SECRET_ACCESS_KEY  = "test"
+    EVENT_TOPIC_ARN        = module.messaging.topic_arns["event"]
+    NOTIFICATION_TOPIC_ARN = module.messaging.topic_arns["notification"]
+    EVENT_QUEUE_URL        = module.messaging.queue_urls["event"]
+    NOTIFICATION_QUEUE_URL = module.messaging.queue_urls["notification"]
+    SES_FEEDBACK_QUEUE_URL = module.messaging.queue_urls["ses-feedback"]
+    SES_SOURCE_EMAIL       = module.email.source_email
+    SES_CONFIGURATION_SET  = module.email.configuration_set_name
+  }
+}
+
+output "template_name" {
+  description = "The template that SES keeps (SES_EMAIL_TEMPLATE, where it is wanted)."
+  value       = module.email.template_name
+}
+
+output "role_arns" {
+  description = "The services' roles."
+  value       = module.iam.role_arns
+}

@@ -1,0 +1,20 @@
+# The mirror of production, load-tested there: production's sizes, shorter memories. What makes it so is in variables.tf.
+
+locals {
+  tags = merge(var.tags, { Project = "reminders", Environment = "staging", ManagedBy = "terraform" })
+}
+
+module "environment" {
+  source = "../../terraform/modules/environment"
+
+  environment         = "staging"
+  prefix              = "stg"
+  cluster_name        = var.cluster_name
+  source_email        = var.source_email
+  email               = var.email
+  database            = var.database
+  backup              = var.backup
+  alert_subscribers   = var.alert_subscribers
+  deletion_protection = var.deletion_protection
+  log_retention_days  = var.log_retention_days
+}

@@ -1,0 +1,76 @@
+variable "prefix" {
+  description = "Prefix of every name."
+  type        = string
+}
+
+variable "database_identifier" {
+  description = "Identifier of the RDS instance (module database)."
+  type        = string
+}
+
+variable "database_arn" {
+  description = "Its ARN."
+  type        = string
+}
+
+variable "kms_key_arn" {
+  description = "The key of snapshots, exports and bucket."
+  type        = string
+}
+
+variable "enabled" {
+  description = "Whether the schedule runs."
+  type        = bool
+  default     = true
+}
+
+variable "schedule" {
+  description = "When the snapshot is taken, in UTC."
+  type        = string
+  default     = "cron(0 0 * * ? *)"
+
+  validation {
+    condition     = can(regex("^(cron|rate)\\(.+\\)$", var.schedule))
+    error_message = "schedule: cron(…) or rate(…), as EventBridge Scheduler takes it."
+  }
+}
+
+variable "retention_days" {
+  description = "For how long an export is kept: three years."
+  type        = number
+  default     = 1095
+
+  validation {
+    condition     = var.retention_days >= 7
+    error_message = "retention_days: at least a week."
+  }
+}
+
+variable "snapshot_retention_days" {
+  description = "For how long the snapshots themselves are kept beside the exports. They restore at once, but AWS allows 100 of them an account and region."
+  type        = number
+  default     = 7
+
+  validation {
+    condition     = var.snapshot_retention_days >= 1 && var.snapshot_retention_days <= 30
+    error_message = "snapshot_retention_days: 1 to 30; three environments share AWS's quota of 100."
+  }
+}
+
+variable "force_destroy" {
+  description = "Whether the bucket may be destroyed with what it holds."
+  type        = bool
+  default     = false
+}
+
+variable "log_retention_days" {
+  description = "For how long CloudWatch keeps what went wrong in a run."
+  type        = number
+  default     = 365
+}
+
+variable "alarm_topic_arns" {
+  description = "Topics that alarms are told to."
+  type        = list(string)
+  default     = []
+}

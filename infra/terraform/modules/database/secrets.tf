@@ -1,0 +1,17 @@
+# One secret a database, with the keys and the name that the Kubernetes Secret of the same purpose has: host, name, user,
+# password. scripts/terraform-databases.sh makes role, database and password, and writes the value: a password made here
+# would be in Terraform's state, and a change of it would reach the services before it reaches PostgreSQL.
+
+locals {
+  # Secret -> database and its owner. The notifications database serves event-service and notification-scheduler.
+  databases = { reminder = "reminders", notification = "notifications", device = "devices" }
+}
+
+resource "aws_secretsmanager_secret" "this" {
+  for_each = local.databases
+
+  name                    = "${var.prefix}-${each.key}-db-secrets"
+  description             = "The database ${each.value} on ${local.name} and its owner; written by scripts/terraform-databases.sh"
+  kms_key_id              = var.kms_key_arn
+  recovery_window_in_days = var.deletion_protection ? 30 : 0
+}

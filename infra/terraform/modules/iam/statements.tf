@@ -1,0 +1,86 @@
+data "aws_region" "current" {}
+
+locals {
+  # Publishing, and asking at the start whether the topic is there.
+  publish = { for name, arn in var.topic_arns : name => {
+    Sid      = "PublishTo${title(name)}Topic"
+    Effect   = "Allow"
+    Action   = ["sns:GetTopicAttributes", "sns:Publish"]
+    Resource = arn
+  } }
+
+  # Receiving and settling. A queue may be configured by its name: GetQueueUrl.
+  consume = { for name, arn in var.queue_arns : name => {
+    Sid    = "Consume${join("", [for word in split("-", name) : title(word)])}Queue"
+    Effect = "Allow"
+    Action = [
+      "sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:ReceiveMessage",
+    ]
+    Resource = arn
+  } }
+
+  # What can never be consumed is put there with its reason.
+  reject = { for name, arn in var.dead_letter_queue_arns : name => {
+    Sid      = "Reject${join("", [for word in split("-", name) : title(word)])}Messages"
+    Effect   = "Allow"
+    Action   = ["sqs:GetQueueUrl", "sqs:SendMessage"]
+    Resource = arn
+  } }
+
+  # event-service's GET /dead-letters and POST /dead-letters/redrive, for its own queue and notification-service's.
+  redrive = [
+    {
+      Sid    = "LookAtDeadLetters"
+      Effect = "Allow"
+      Action = [
+        "sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:ReceiveMessage",
+      ]
+      Resource = [var.dead_letter_queue_arns.event, var.dead_letter_queue_arns.notification]
+    },
+    {
+      Sid      = "PutDeadLettersBack"
+      Effect   = "Allow"
+      Action   = ["sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:SendMessage"]
+      Resource = [var.queue_arns.event, var.queue_arns.notification]
+    },
+  ]
+
+  # A publisher has its message's data key made, a consumer has it opened; by way of SNS and SQS only.
+  keys = { for services, names in { sns = ["sns"], sns_sqs = ["sns", "sqs"] } : services => {
+    Sid      = "KeysOfMessages"
+    Effect   = "Allow"
+    Action   = ["kms:Decrypt", "kms:GenerateDataKey"]
+    Resource = var.messages_key_arn
+    Condition = {
+      StringEquals = { "kms:ViaService" = [for name in names : "${name}.${data.aws_region.current.name}.amazonaws.com"] }
+    }
+  } }
+
+  email = [
+    {
+      Sid       = "SendAsOurselves"
+      Effect    = "Allow"
+      Action    = ["ses:SendRawEmail", "ses:SendTemplatedEmail"]
+      Resource  = var.sending_arns
+      Condition = { StringEquals = { "ses:FromAddress" = var.source_address } }
+    },
+    {
+      # Neither call knows resources: the rate is the account's, and templates cannot be named in a policy.
+      Sid      = "ReadRateAndTemplate"
+      Effect   = "Allow"
+      Action   = ["ses:GetSendQuota", "ses:GetTemplate"]
+      Resource = "*"
+    },
+  ]
+
+  statements = {
+    reminder-service       = [local.publish.event, local.keys.sns]
+    event-service          = concat([local.publish.event, local.consume.event, local.reject.event], local.redrive, [local.keys.sns_sqs])
+    notification-scheduler = [local.publish.notification, local.keys.sns]
+    notification-service = concat(
+      [local.publish.event, local.consume.notification, local.reject.notification],
+      [local.consume.ses-feedback, local.reject.ses-feedback, local.keys.sns_sqs],
+      local.email,
+    )
+  }
+}
