@@ -81,8 +81,12 @@ if [ "$mode" = check ]; then say "$id is whole"; exit; fi
 
 # --- Before anything is touched ----------------------------------------------------------------------------------------
 
-objects="select count(*) from pg_class join pg_namespace on pg_namespace.oid = relnamespace
-    where nspname !~ '^pg_' and nspname <> 'information_schema' and relkind in ('r', 'p', 'v', 'm', 'S', 'f')"
+objects="select count(*) from (
+        select relnamespace from pg_class where relkind in ('r', 'p', 'v', 'm', 'S', 'f')
+        union all select pronamespace from pg_proc
+        union all select typnamespace from pg_type where typtype in ('e', 'd')
+    ) as object (namespace) join pg_namespace on pg_namespace.oid = namespace
+    where nspname !~ '^pg_' and nspname <> 'information_schema'"
 services="select string_agg(distinct application_name, ', ') from pg_stat_activity
     where datname = current_database()
       and application_name in ('reminder-service', 'event-service', 'notification-scheduler', 'notification-service')"
@@ -97,7 +101,7 @@ for database in "${wanted[@]}"; do
     [ "$is_older" = f ] || fail "the server of the database $name is older than the one that was backed up"
     full[$database]=$(ask "$database" -c "$objects")
     if [ "${full[$database]}" != 0 ] && [[ " ${may_empty[*]} " != *" $name "* ]]; then
-        fail "the database $name is not empty (${full[$database]} tables, views or sequences). Restore into a new one, or, if what is in it may go for good, give: --empty $name"
+        fail "the database $name is not empty (${full[$database]} tables, views, functions and types). Restore into a new one, or, if what is in it may go for good, give: --empty $name"
     fi
 done
 
@@ -123,12 +127,15 @@ restore() {
     local database=$1 section
     if [ "${full[$database]}" != 0 ]; then ask "$database" -c "$empty"; fi
     for section in pre-data data post-data; do
-        with_database "$database" bash -c 'exec pg_restore --dbname="$PGDATABASE" "$@"' pg_restore --exit-on-error --no-owner --no-privileges \
-            --section="$section" --jobs="$([ $section = pre-data ] && echo 1 || echo "$jobs")" "$here/$database.dump" ||
-            fail "$database: pg_restore stopped. Mend what it says and run this again with --empty for this database"
+        (
+            connect_to "$database"
+            exec pg_restore --dbname="$PGDATABASE" --exit-on-error --no-owner --no-privileges --section="$section" \
+                --jobs="$([ "$section" = pre-data ] && echo 1 || echo "$jobs")" "$here/$database.dump"
+        ) || fail "$database: pg_restore stopped. Mend what it says and run this again with --empty for this database"
         if [ "$database/$section" = notification/data ]; then ask "$database" -c "$events_are_past"; fi
     done
-    ask "$database" -c 'vacuum (analyze)'
+    # Without the server's own tables, which only its superuser may touch.
+    ask "$database" -c 'set client_min_messages = error' -c 'vacuum (analyze)'
 }
 
 # Every table has as many rows as the snapshot had.
