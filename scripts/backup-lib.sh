@@ -64,13 +64,17 @@ ask() {
     with_database "$database" "${PSQL[@]}" "$@"
 }
 
-# Refuses to go on with client programs that are older than a server: they would leave out what they do not know.
+major_of_client() { pg_dump --version | sed -E 's/^[^0-9]*([0-9]+).*/\1/'; }
+
+# Refuses to go on with client programs that are older than a server (they would leave out what they do not know), or, with
+# `exactly`, newer (what they restore begins with settings that it does not know).
 require_client_for() {
-    local server client
-    server=$(ask "$1" -c 'show server_version_num') || fail "cannot reach the $1 database: check ${1^^}_DB_HOST, _PORT, _NAME, _USER and _PASS"
-    client=$(pg_dump --version | sed -E 's/^[^0-9]*([0-9]+).*/\1/')
-    [ "$client" -ge $((server / 10000)) ] ||
-        fail "pg_dump $client is older than the $1 database's PostgreSQL $((server / 10000)): use client programs of that version or a newer one"
+    local database=$1 which=${2:-} client server
+    server=$(ask "$database" -c 'show server_version_num') || fail "cannot reach the $database database: check ${database^^}_DB_HOST, _PORT, _NAME, _USER and _PASS"
+    server=$((server / 10000)) client=$(major_of_client)
+    if [ "$client" -lt "$server" ] || { [ "$which" = exactly ] && [ "$client" -gt "$server" ]; }; then
+        fail "these are client programs of PostgreSQL $client, and the $database database's server is $server: use those of $server (the backup image is built for one version)"
+    fi
 }
 
 # --- Where backups are kept -------------------------------------------------------------------------------------------

@@ -73,10 +73,11 @@ if is_s3 "$place"; then
 fi
 say "checking $id"
 check_checksums "$here"
-for database in "${DATABASES[@]}"; do
-    pg_restore --list "$here/$database.dump" >/dev/null || fail "$database.dump cannot be read: use another backup"
-done
 manifest=$(<"$here/manifest.json")
+made_by=$(sed -nE 's/^ *"tool": "(.*)",$/ \1/p' <<<"$manifest")
+for database in "${DATABASES[@]}"; do
+    pg_restore --list "$here/$database.dump" >/dev/null || fail "$database.dump cannot be read by pg_restore $(major_of_client); made by$made_by: if that is newer, use it, else another backup"
+done
 if [ "$mode" = check ]; then say "$id is whole"; exit; fi
 
 # --- Before anything is touched ----------------------------------------------------------------------------------------
@@ -92,7 +93,7 @@ services="select string_agg(distinct application_name, ', ') from pg_stat_activi
       and application_name in ('reminder-service', 'event-service', 'notification-scheduler', 'notification-service')"
 declare -A full=()
 for database in "${wanted[@]}"; do
-    require_client_for "$database"
+    require_client_for "$database" exactly
     name=$(ask "$database" -c 'select current_database()')
     running=$(ask "$database" -c "$services")
     [ -z "$running" ] || fail "$running is connected to the database $name: scale all four services to 0, then run this again"
