@@ -18,7 +18,8 @@ Backs up the databases of reminders, notifications and devices as of one moment 
 
 A database is reached by REMINDER_DB_HOST _PORT (5432) _NAME _USER _PASS, and the same with NOTIFICATION_DB and DEVICE_DB;
 NAME_FILE=/path stands in for any of them. libpq's own variables count as well (PGSSLMODE, PGSSLROOTCERT).
-S3: the AWS CLI's own variables; AWS_ENDPOINT_URL; BACKUP_SSE (AES256, the default, or aws:kms) and BACKUP_KMS_KEY_ID.
+S3: the AWS CLI's own variables; AWS_ENDPOINT_URL; BACKUP_SSE: AES256 (the default), aws:kms (with BACKUP_KMS_KEY_ID), or
+bucket: as the bucket does by itself. It is made sure that each object is encrypted.
 
 Nothing is locked out while it runs; each database needs three connections or, with --jobs N, N + 2.
 HELP
@@ -37,7 +38,7 @@ done
 [ -n "$place" ] || fail 'where to? Give --to a folder or s3://bucket/prefix, or set BACKUP_PLACE'
 [[ $jobs =~ ^[1-9][0-9]?$ ]] || fail "--jobs: expected 1 to 99, not $jobs"
 sse=${BACKUP_SSE:-AES256}
-[[ $sse == AES256 || $sse == aws:kms ]] || fail "BACKUP_SSE: expected AES256 or aws:kms, not $sse"
+[[ $sse == AES256 || $sse == aws:kms || $sse == bucket ]] || fail "BACKUP_SSE: expected AES256, aws:kms or bucket, not $sse"
 require psql pg_dump pg_restore sha256sum
 if is_s3 "$place"; then require aws; else mkdir -p "$place"; work=$place; fi
 
@@ -150,21 +151,26 @@ write_checksums "$here"
 check_checksums "$here"
 size=$(du -sb "$here" | cut -f1)
 
-# Uploads one file and makes sure that it is there, whole and encrypted.
+# Uploads everything, the checksums last, and makes sure that it is there, whole and encrypted.
 upload() {
-    local file=$1 key kms=() told length encryption
-    key=$(s3_prefix "$place")$id/$file
-    [ "$sse" = AES256 ] || [ -z "${BACKUP_KMS_KEY_ID:-}" ] || kms=(--sse-kms-key-id "$BACKUP_KMS_KEY_ID")
-    s3 s3 cp --only-show-errors --no-follow-symlinks --sse "$sse" "${kms[@]}" "$here/$file" "s3://$(s3_bucket "$place")/$key"
-    told=$(s3 s3api head-object --bucket "$(s3_bucket "$place")" --key "$key" --query '[ContentLength,ServerSideEncryption]' --output text)
-    read -r length encryption <<<"$told"
-    [ "$length" = "$(stat -c %s "$here/$file")" ] || fail "$key: $length bytes arrived of $(stat -c %s "$here/$file")"
-    [ "$encryption" = "$sse" ] || fail "$key: it is encrypted as $encryption, not $sse: check the bucket's policy"
+    local bucket key asked=() came encryption
+    bucket=$(s3_bucket "$place") key=$(s3_prefix "$place")$id
+    [ "$sse" = bucket ] || asked=(--sse "$sse")
+    [ "$sse" != aws:kms ] || [ -z "${BACKUP_KMS_KEY_ID:-}" ] || asked+=(--sse-kms-key-id "$BACKUP_KMS_KEY_ID")
+    s3 s3 cp --only-show-errors --recursive --no-follow-symlinks --exclude SHA256SUMS "${asked[@]}" "$here" "s3://$bucket/$key"
+    came=$(s3 s3api list-objects-v2 --bucket "$bucket" --prefix "$key/" --query 'Contents[].[Key,Size]' --output text)
+    diff <(cd "$here" && find . -type f ! -name SHA256SUMS -printf '%P\t%s\n' | sort) <(sort <<<"${came//"$key/"/}") >&2 ||
+        fail "not everything arrived at $place/$id (< is here, > is there)"
+    s3 s3 cp --only-show-errors "${asked[@]}" "$here/SHA256SUMS" "s3://$bucket/$key/SHA256SUMS"
+    encryption=$(s3 s3api head-object --bucket "$bucket" --key "$key/SHA256SUMS" --query ServerSideEncryption --output text)
+    case $sse/$encryption in
+        AES256/AES256 | aws:kms/aws:kms | bucket/AES256 | bucket/aws:kms*) ;;
+        *) fail "asked for the encryption $sse, what arrived has $encryption: check the bucket's policy" ;;
+    esac
 }
 
 if is_s3 "$place"; then
-    while IFS= read -r file; do upload "$file"; done < <(cd "$here" && find . -type f ! -name SHA256SUMS -printf '%P\n' | sort)
-    upload SHA256SUMS
+    upload
 else
     # In the same file system: it appears whole or not at all.
     mv --no-target-directory "$here" "$place/$id"
