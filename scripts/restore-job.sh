@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Makes a Job of the cluster out of the backup's CronJob: for restoring from within, where databases and Secrets are.
+set -euo pipefail
+
+usage() {
+    cat <<'HELP'
+Reads the CronJob of the backup as JSON and writes a Job that runs one of its scripts once, with the same image, Secrets,
+account and network:
+
+  kubectl -n production get cronjob prod-backup -o json \
+      | scripts/restore-job.sh NAME restore.sh --backup 20250101T000000Z | kubectl create -f -
+  kubectl -n production wait --for=condition=complete --timeout=2h job/NAME; kubectl -n production logs job/NAME
+
+NAME is the Job's; then one of restore.sh, restore-reconcile.sh, backup.sh with its arguments. BACKUP_PLACE is set as in the
+CronJob. A Job is tried once: a restore that stopped is looked at before it is repeated.
+HELP
+}
+
+case ${1:-} in '' | -h | --help) usage; exit ;; esac
+case ${2:-} in
+    restore.sh | restore-reconcile.sh | backup.sh) ;;
+    *) usage >&2; exit 2 ;;
+esac
+exec python3 -c '
+import json, sys
+
+name, script, *arguments = sys.argv[1:]
+cron = json.load(sys.stdin)
+spec = cron["spec"]["jobTemplate"]["spec"]
+spec["backoffLimit"] = 0
+container, = spec["template"]["spec"]["containers"]
+container["command"], container["args"] = [script], arguments
+# On behalf of the CronJob it is not: its history limits would remove it, and its success would count as a backup.
+metadata = {"name": name, "namespace": cron["metadata"]["namespace"], "labels": cron["spec"]["jobTemplate"]["metadata"]["labels"]}
+print(json.dumps({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}, indent=2))
+' "$@"

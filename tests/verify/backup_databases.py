@@ -1,0 +1,107 @@
+"""A throw-away PostgreSQL with the suite's real schemas, and the scripts that back them up and restore them."""
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import uuid
+
+from conftest import ROOT, TOOLS, run
+
+# Without Debian's wrapper, which takes longer than most of these programs.
+PROGRAMS = max(pathlib.Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: int(folder.parent.name), default=pathlib.Path("/usr/bin"))
+
+# The database's name in the scripts -> whose migrations make it.
+OWNERS = {"reminder": "reminder-service", "notification": "event-service", "device": "notification-service"}
+
+
+@dataclasses.dataclass
+class Cluster:
+    """A running server, with a template database for each of the three."""
+
+    port: int
+
+    def sql(self, database, *statements):
+        """Runs statements and returns what they answer, fields between bars."""
+        arguments = [part for statement in statements for part in ("-c", statement)]
+        return run(PROGRAMS / "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", f"postgresql://drill@127.0.0.1:{self.port}/{database}", *arguments).strip()
+
+    def make_templates(self):
+        """The schemas as migrations make them."""
+        for name, owner in OWNERS.items():
+            self.sql("postgres", f"create database template_{name}")
+            migrations = sorted((ROOT / owner / "migrations").glob("*.sql"))
+            assert migrations
+            files = [part for migration in migrations for part in ("-f", migration)]
+            run(PROGRAMS / "psql", "-Xq", "-v", "ON_ERROR_STOP=1", f"postgresql://drill@127.0.0.1:{self.port}/template_{name}", *files)
+            self.sql(
+                f"template_{name}",
+                "create table _sqlx_migrations (version bigint primary key, success boolean not null)",
+                f"insert into _sqlx_migrations select version, true from generate_series(1, {len(migrations)}) as version",
+            )
+
+
+@contextlib.contextmanager
+def cluster():
+    """Starts a server; it is gone afterwards."""
+    parent = pathlib.Path(tempfile.mkdtemp(prefix="backup-test-"))
+    parent.chmod(0o755)  # PostgreSQL's account goes through it
+    folder = parent / "postgres"
+    try:
+        started = Cluster(int(run("scripts/restore-cluster.sh", "start", folder)))
+        started.make_templates()
+        yield started
+    finally:
+        run("scripts/restore-cluster.sh", "stop", folder)
+        shutil.rmtree(parent)
+
+
+class House:
+    """Three databases of one test, and the scripts on them."""
+
+    def __init__(self, server, folder, template=True):
+        self.server, self.folder, self.store = server, folder, folder / "store"
+        suffix = uuid.uuid4().hex[:12]
+        self.names = {name: f"{name}_{suffix}" for name in OWNERS}
+        for name, database in self.names.items():
+            server.sql("postgres", f"create database {database}" + (f" template template_{name}" if template else ""))
+
+    def empty(self):
+        """Other databases on the same server, with nothing in them."""
+        other = House(self.server, self.folder, template=False)
+        return other
+
+    def sql(self, name, *statements):
+        """Statements on one of the three."""
+        return self.server.sql(self.names[name], *statements)
+
+    def environment(self, **more):
+        """What the scripts are told."""
+        told = {"PATH": f"{PROGRAMS}:{TOOLS / 'venv' / 'bin'}:{os.environ['PATH']}", "HOME": str(self.folder), "TMPDIR": str(self.folder)}
+        for name, database in self.names.items():
+            host = {"HOST": "127.0.0.1", "PORT": str(self.server.port), "USER": "drill", "NAME": database}
+            told |= {f"{name.upper()}_DB_{key}": value for key, value in host.items()}
+        return told | more
+
+    def script(self, script, *arguments, **environment):
+        """Runs a script; (exit code, output, errors)."""
+        command = [str(ROOT / "scripts" / script), *map(str, arguments)]
+        done = subprocess.run(command, env=self.environment(**environment), text=True, capture_output=True, timeout=60)
+        return done.returncode, done.stdout, done.stderr
+
+    def backs_up(self):
+        """A backup in the store; its folder."""
+        code, output, errors = self.script("backup.sh", "--to", self.store)
+        assert code == 0, output + errors
+        return max(self.store.iterdir())
+
+    def restores(self, *arguments):
+        """Restores the newest backup of the store."""
+        return self.script("restore.sh", "--from", self.store, *arguments)
+
+    def reconciles(self, *arguments):
+        """Compares the three databases."""
+        return self.script("restore-reconcile.sh", "--verbose", *arguments)

@@ -1,0 +1,179 @@
+"""restore-reconcile.sh: what three databases of different moments disagree about is found, named and mended."""
+
+import json
+import re
+import uuid
+
+import pytest
+
+from backup_databases import House, cluster
+
+MISSING, BEHIND, AHEAD, GONE_AHEAD, UNKNOWN, ALIKE, PAST = (str(uuid.UUID(int=(0x0190_0000_0000 << 80) | (7 << 76) | (2 << 62) | n)) for n in range(1, 8))
+
+
+@pytest.fixture(scope="session")
+def server():
+    with cluster() as started:
+        yield started
+
+
+@pytest.fixture
+def house(server, tmp_path):
+    return House(server, tmp_path)
+
+
+def reminder(house, id, version=1, due="now() + interval '1 day'", **columns):
+    columns = {"time_zone": "'Europe/Berlin'", "channels": "'{email,push}'", "message": "'Water the plants'", "priority": "'high'"} | columns
+    house.sql(
+        "reminder",
+        f"insert into reminders (id, user_id, version, date, last_at, notify_offsets, expires_after_minutes, {', '.join(columns)})"
+        f" values ('{id}', 'ada', {version}, {due}, {due}, '{{0,10}}', 60, {', '.join(columns.values())})",
+    )
+
+
+def notification(house, id, version=1, state="active", item_id=None):
+    active = state == "active"
+    house.sql(
+        "notification",
+        f"""insert into notifications (id, source, item_id, user_id, user_email, version, state, date, notify_offsets, content, occurred_at)
+        values ('{id}', 'reminder', '{item_id or id.replace("-", "")}', 'ada', {"'ada@example.com'" if active else "null"}, {version}, '{state}',
+            {"now(), '{0}', '{}'" if active else "null, null, null"}, now())""",
+    )
+
+
+def occurrence(house, number, state="released", **columns):
+    id = str(uuid.UUID(int=number))
+    columns = {"due_at": "now() - interval '1 minute'", "date": "now()", "expires_at": "now() + interval '1 hour'"} | columns
+    house.sql(
+        "notification",
+        f"insert into occurrences (id, notification_id, state, released_at, {', '.join(columns)})"
+        f" values ('{id}', '{ALIKE}', '{state}', now() - interval '1 minute', {', '.join(columns.values())})",
+    )
+    return id
+
+
+def dispatch(house, id, *states):
+    house.sql(
+        "device",
+        f"""insert into dispatches (occurrence_id, source, item_id, user_id, user_email, version, due_at, expires_at, payload, deliveries, received_at)
+        values ('{id}', 'reminder', 'x', 'bob', 'bob@example.com', 1, now(), now(), '{{}}', {len(states)}, now() - interval '1 hour')""",
+        *(
+            f"""insert into deliveries (occurrence_id, channel, device_id, id, user_id, state, reason, finished_at)
+            values ('{id}', 'push', gen_random_uuid(), gen_random_uuid(), 'bob', '{state}', {"'UNREGISTERED'" if state == "failed" else "null"},
+                {"now() - interval '1 minute'" if state != "pending" else "null"})"""
+            for state in states
+        ),
+    )
+
+
+def told(house):
+    rows = house.sql("reminder", "select attributes || jsonb_build_object('body', body::jsonb) from outbox").splitlines()
+    messages = [json.loads(row) for row in rows]
+    return {message["body"]["itemId"]: message for message in messages}
+
+
+def counts(output):
+    return [int(number) for number in re.findall(r"^ *(\d+)  (?:reminders|notifications|occurrences)", output, re.MULTILINE)]
+
+
+def test_nothing_is_said_of_databases_that_agree(house):
+    reminder(house, ALIKE)
+    notification(house, ALIKE)
+    # The catalogue forgets what is long past; a reminder of a predecessor has no row here.
+    reminder(house, PAST, due="now() - interval '1 year'")
+    notification(house, str(uuid.uuid4()), item_id="65f0c0ffee")
+    code, output, errors = house.reconciles("--repair")
+    assert (code, counts(output)) == (0, [0] * 6), output + errors
+    assert told(house) == {}
+
+
+def disagree(house):
+    reminder(house, ALIKE)
+    notification(house, ALIKE)
+    reminder(house, MISSING, 3, recurrence="""'{"rrule": "FREQ=DAILY", "exdates": [], "gap": "shift", "fold": "first"}'""",
+             data="""'{"k": "v"}'""", url="'https://example.com/'", acknowledged="'2026-01-01T00:00Z'")
+    reminder(house, BEHIND, 4)
+    notification(house, BEHIND, 3)
+    reminder(house, AHEAD, 2)
+    notification(house, AHEAD, 7)
+    reminder(house, GONE_AHEAD, 2)
+    notification(house, GONE_AHEAD, 3, "deleted")
+    notification(house, UNKNOWN, 5)
+
+
+def test_what_is_found_is_named_and_nothing_is_changed_unasked(house):
+    disagree(house)
+    code, output, errors = house.reconciles()
+    assert (code, counts(output)) == (1, [1, 1, 2, 1, 0, 0]), output + errors
+    assert all(id in output for id in (MISSING, BEHIND, AHEAD, GONE_AHEAD, UNKNOWN)) and ALIKE not in output
+    assert told(house) == {}
+
+
+def test_reminders_are_told_as_reminder_service_tells_them(house):
+    disagree(house)
+    code, output, errors = house.reconciles("--repair")
+    assert code == 0, output + errors
+    messages = told(house)
+    assert {item: (message["eventType"], message["version"]) for item, message in messages.items()} == {
+        MISSING.replace("-", ""): ("reminder:updated", "3"),
+        BEHIND.replace("-", ""): ("reminder:updated", "4"),
+        AHEAD.replace("-", ""): ("reminder:updated", "8"),
+        GONE_AHEAD.replace("-", ""): ("reminder:updated", "4"),
+        UNKNOWN.replace("-", ""): ("reminder:deleted", "6"),
+    }
+    message = messages[MISSING.replace("-", "")]
+    assert message.keys() == {"eventItemType", "eventType", "userId", "eventId", "occurredAt", "version", "schema", "body"}
+    assert message["body"]["userEmail"] == "ada@example.com"
+    data = message["body"]["eventData"]
+    assert data.pop("date").endswith("Z") and data.pop("acknowledged") == "2026-01-01T00:00:00.000000Z"
+    assert data == {
+        "notifyOffsets": [0, 10], "channels": ["email", "push"], "message": "Water the plants", "priority": "high",
+        "timeZone": "Europe/Berlin", "expiresAfterMinutes": 60, "url": "https://example.com/", "data": {"k": "v"},
+        "recurrence": {"rrule": "FREQ=DAILY", "exdates": [], "gap": "shift", "fold": "first"},
+    }
+    assert house.sql("reminder", f"select version from reminders where id = '{AHEAD}'") == "8"
+
+
+def test_repeating_it_tells_the_same_messages(house):
+    disagree(house)
+    house.reconciles("--repair")
+    before = told(house)
+    house.reconciles("--repair")
+    assert {message["eventId"] for message in told(house).values()} >= {before[MISSING.replace("-", "")]["eventId"]}
+    assert len(told(house)) == len(before)
+
+
+def test_an_address_is_found_with_what_was_sent_or_its_lack_is_said(house):
+    dispatch(house, str(uuid.UUID(int=1)), "sent")
+    for id, user in ((MISSING, "bob"), (BEHIND, "eve")):
+        reminder(house, id)
+        house.sql("reminder", f"update reminders set user_id = '{user}' where id = '{id}'")
+    code, output, errors = house.reconciles("--repair")
+    assert code == 0 and re.search(r"^ *1  users of these whose e-mail address", output, re.MULTILINE), output + errors
+    assert told(house)[MISSING.replace("-", "")]["body"]["userEmail"] == "bob@example.com"
+    assert told(house)[BEHIND.replace("-", "")]["body"]["userEmail"] is None
+
+
+def test_occurrences_follow_the_ledger(house):
+    reminder(house, ALIKE)
+    notification(house, ALIKE)
+    lost, ended, open_, old = (occurrence(house, n) for n in (1, 2, 3, 4))
+    # Due before the ledger's first row: it may have been sent and forgotten.
+    house.sql("notification", f"update occurrences set due_at = now() - interval '2 hours' where id = '{old}'")
+    dispatch(house, ended, "sent", "failed")
+    dispatch(house, open_, "sent", "pending")
+    code, output, errors = house.reconciles("--repair")
+    assert (code, counts(output)) == (0, [0, 0, 0, 0, 1, 1]), output + errors
+    states = house.sql("notification", "select id, state, sent, failed, deliveries from occurrences order by id").splitlines()
+    assert states == [f"{lost}|pending|0|0|0", f"{ended}|sent|1|1|2", f"{open_}|released|0|0|0", f"{old}|released|0|0|0"]
+    code, output, _ = house.reconciles()
+    assert (code, counts(output)) == (0, [0] * 6)
+
+
+def test_what_may_be_under_way_is_left_alone(house):
+    reminder(house, ALIKE)
+    notification(house, ALIKE)
+    occurrence(house, 1)
+    dispatch(house, occurrence(house, 2), "sent")
+    code, output, _ = house.reconciles("--settled", "10")
+    assert (code, counts(output)) == (0, [0] * 6)
