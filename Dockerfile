@@ -25,7 +25,9 @@ COPY . .
 ARG VERSION
 ENV SQLX_OFFLINE=true SUITE_VERSION=${VERSION}
 RUN test -n "${VERSION}" || { echo 'VERSION is not set: --build-arg VERSION=2.0.0' >&2; exit 1; } \
-    && cargo build --release --locked --workspace --bins
+    && cargo build --release --locked --workspace \
+        --bin reminder-service --bin event-service --bin notification-scheduler --bin notification-service \
+        --bin suite --bin sandbox
 
 # What a binary needs beside itself: the C library, CA certificates, the time zone database, a user without rights.
 FROM docker.io/library/debian:${DEBIAN_RELEASE}-slim AS root
