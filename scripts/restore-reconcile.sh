@@ -10,7 +10,7 @@ Compares the three databases. They are backed up one after the other, and messag
 after a restore a reminder may be there that nothing will ever send. --repair mends that by the messages that the services
 themselves would send, and by what their tables say:
 
-  restore-reconcile.sh [--repair] [--verbose] [--settled MINUTES] [--work DIR]
+  restore-reconcile.sh [--repair [--sent-until TIME]] [--verbose] [--settled MINUTES] [--work DIR]
 
   reminders the catalogue does not know, or knows in another version    are told again (reminder:updated)
   notifications of reminders that are not there                          are taken back (reminder:deleted)
@@ -20,6 +20,9 @@ themselves would send, and by what their tables say:
 What the reminders database says is right. Nothing is sent twice by it: the ledger knows what was sent.
 
   --repair            mends; otherwise it only tells, and exits 1 when there is something to mend
+  --sent-until TIME   what was due between the backup and the loss was sent, and the restored ledger does not know it: as long
+                      as it has not expired it would be sent once more. With the time of the loss (2025-01-01T12:00:00Z) it is
+                      not: what waits and was due by then ends as suppressed (expired), and series go on after it
   --verbose           names each one
   --settled MINUTES   what is younger may still be under way between running services (10; 0 while no service runs)
   --work DIR          where lists are kept meanwhile (BACKUP_WORK_DIR, else $TMPDIR or /tmp)
@@ -29,11 +32,12 @@ no harm. The databases are reached as backup.sh reaches them: see backup.sh --he
 HELP
 }
 
-repair=false verbose=false settled='' work=${BACKUP_WORK_DIR:-${TMPDIR:-/tmp}}
+repair=false verbose=false settled='' sent_until='' work=${BACKUP_WORK_DIR:-${TMPDIR:-/tmp}}
 while [ $# -gt 0 ]; do
     case $1 in
         --repair) repair=true; shift ;;
         --verbose) verbose=true; shift ;;
+        --sent-until) sent_until=${2:?--sent-until needs a time}; shift 2 ;;
         --settled) settled=${2:?--settled needs minutes}; shift 2 ;;
         --work) work=${2:?--work needs a folder}; shift 2 ;;
         -h | --help) usage; exit ;;
@@ -41,6 +45,8 @@ while [ $# -gt 0 ]; do
     esac
 done
 [[ $settled =~ ^[0-9]{0,5}$ ]] || fail "--settled: expected minutes, not $settled"
+[ -z "$sent_until" ] || [[ $sent_until =~ ^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$ ]] || fail "--sent-until: expected a time such as 2025-01-01T12:00:00Z"
+[ -z "$sent_until" ] || $repair || fail '--sent-until changes what is sent: give --repair as well'
 require psql pg_dump
 umask 077
 scratch=$(mktemp -d "$work/.reconcile.XXXXXX")
@@ -211,6 +217,12 @@ tell uncounted 'occurrences whose outcomes never reached the catalogue' 'counted
 without=$(grep -cvxFf <(cut -f 1 "$scratch/addresses") "$scratch/users" || true)
 [ "$without" = 0 ] || printf '%8d  users of these whose e-mail address nothing tells: their next change of the reminder will\n' "$without"
 
+if [ -n "$sent_until" ]; then
+    # The scheduler ends them in its own way, and makes what follows in their series.
+    ended=$(ask notification -c "with passed as (update occurrences set expires_at = due_at
+        where pending and due_at <= '$sent_until' and expires_at > due_at returning true) select count(*) from passed")
+    printf '%8d  occurrences that were due by %s: not sent again\n' "$ended" "$sent_until"
+fi
 [ "$found" -gt 0 ] || exit 0
 $repair || exit 1
 tell_again

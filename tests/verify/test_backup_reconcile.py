@@ -177,3 +177,15 @@ def test_what_may_be_under_way_is_left_alone(house):
     dispatch(house, occurrence(house, 2), "sent")
     code, output, _ = house.reconciles("--settled", "10")
     assert (code, counts(output)) == (0, [0] * 6)
+
+
+def test_what_was_sent_before_the_loss_can_be_left_out(house):
+    reminder(house, ALIKE)
+    notification(house, ALIKE)
+    passed = occurrence(house, 1, "pending", due_at="'2026-01-01T12:00:00Z'")
+    ahead = occurrence(house, 2, "pending", due_at="'2026-01-01T12:00:01Z'")
+    code, output, errors = house.reconciles("--repair", "--sent-until", "2026-01-01T12:00:00Z")
+    assert code == 0 and re.search(r"^ *1  occurrences that were due by", output, re.MULTILINE), output + errors
+    expired = house.sql("notification", "select id, expires_at < now() from occurrences order by id").splitlines()
+    assert expired == [f"{passed}|t", f"{ahead}|f"]
+    assert house.reconciles("--sent-until", "2026-01-01T12:00:00Z")[0] == 1
