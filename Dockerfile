@@ -45,7 +45,7 @@ RUN mkdir -p etc/ssl/certs usr/share usr/local/bin data \
     && echo 'app:x:65532:65532:app:/data:/usr/sbin/nologin' > etc/passwd \
     && echo 'app:x:65532:' > etc/group \
     && echo 'hosts: files dns' > etc/nsswitch.conf \
-    && cp --parents -L "$(ldconfig -p | awk '/ld-linux/ {print $NF; exit}')" . \
+    && cp --parents -L "$(ldd /bin/true | awk '/ld-linux/ {print $1}')" . \
     && for name in libc.so.6 libm.so.6 libgcc_s.so.1; do \
         cp --parents -L "$(ldconfig -p | awk -v name="$name" '$1 == name {print $NF; exit}')" .; \
     done
