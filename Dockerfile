@@ -38,7 +38,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 WORKDIR /root-of-image
-RUN mkdir -p etc/ssl/certs usr/share usr/local/bin data \
+RUN mkdir -p etc/ssl/certs usr/share usr/local/bin /owned/data \
     && cp -a /usr/share/zoneinfo usr/share/ \
     && rm -rf usr/share/zoneinfo/posix usr/share/zoneinfo/right \
     && cp /etc/ssl/certs/ca-certificates.crt etc/ssl/certs/ \
@@ -55,7 +55,7 @@ RUN ln -s "/usr/local/bin/${SERVICE}" /binary/entrypoint
 
 FROM scratch AS service
 COPY --from=root /root-of-image /
-COPY --from=root --chown=65532:65532 /root-of-image/data /data
+COPY --from=root --chown=65532:65532 /owned /
 COPY --from=root /binary /
 USER 65532:65532
 ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
