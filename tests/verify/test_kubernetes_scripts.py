@@ -34,12 +34,13 @@ def test_a_version_is_written_to_every_environment(manifests):
     run(manifests / "set-version.sh", "12.3.4-rc.1")
     for environment, prefix in PREFIXES.items():
         file = "kustomization.yaml" if environment == "local" else "environment/kustomization.yaml"
-        assert (manifests / "overlays" / environment / file).read_text().count(f"newTag: 12.3.4-rc.1-{prefix}\n") >= 4
+        tag = f"newTag: 12.3.4-rc.1-{'dev' if environment == 'local' else prefix}\n"
+        assert (manifests / "overlays" / environment / file).read_text().count(tag) >= 4
     services = ("reminder-service", "event-service", "notification-scheduler", "notification-service")
     assert images(manifests / "overlays/staging") == {f"{service}:12.3.4-rc.1-stg" for service in services}
     jobs = [item["metadata"]["name"] for item in rendered(manifests / "overlays/production/migrate") if item["kind"] == "Job"]
     assert "prod-event-service-migrate-12-3-4-rc-1" in jobs
-    assert {"ministack:local", "postgres:15-bookworm", "suite:12.3.4-rc.1-local"} <= images(manifests / "overlays/local")
+    assert {"ministack:local", "postgres:15-bookworm", "suite:12.3.4-rc.1-dev"} <= images(manifests / "overlays/local")
 
 
 def test_a_version_is_written_to_the_environment_or_the_colour_that_is_named_alone(manifests):
