@@ -90,6 +90,16 @@ def selectors(expr):
     return [selector for child in _children(expr) for selector in selectors(child)]
 
 
+def bare_counters(expr):
+    """Counters of the code that are read as they stand: they say how long a process has lived, and little else."""
+    if isinstance(expr, promql.VectorSelector):
+        metric = _own(expr.name)
+        return {expr.name} if metric and metric.kind != "gauge" else set()
+    if isinstance(expr, promql.Call) and expr.func.name in OF_COUNTERS:
+        return set()
+    return {name for child in _children(expr) for name in bare_counters(child)}
+
+
 def _own(name):
     """A metric of the code by the name of one of its series; None for others."""
     if name in exposed() and exposed()[name].kind != "histogram":
