@@ -1,0 +1,145 @@
+#!/usr/bin/env bash
+# Clones an environment: a new namespace with the topology of another (which services in which number, their versions, variables,
+# limits, network and order of roll-out) and nothing of its data or its secrets. A preview of a branch, a second staging.
+#
+#   scripts/clone-environment.sh SOURCE NEW [options]      scripts/clone-environment.sh development login --apply
+#   scripts/clone-environment.sh --destroy NEW [--keep] [--context NAME]
+#
+#   --prefix P          what stands before its names (default: NEW, of which ten characters are taken)
+#   --host HOST         where clients reach it (default: SOURCE's, with NEW in place of SOURCE or behind its first label)
+#   --from-overlay      as k8s/overlays/SOURCE says (default)
+#   --from-cluster      as SOURCE runs now: version, number of pods, limits and variables that somebody changed there
+#   --version VERSION   another version than SOURCE's
+#   --apply             promote the images, and deploy it
+#   --context NAME      kubectl's context
+#
+# NEW becomes k8s/overlays/NEW: a folder like its source's, to be kept as a template, changed, committed or thrown away. What
+# somebody outside gives (databases, topics, queues, roles: infra/environments; the Secrets' values) it must be given as any
+# environment; k8s/overlays/NEW/secrets.example lists what it will ask for. --destroy takes the namespace away with everything
+# in it, and the folder too unless --keep. It destroys clones only.
+set -euo pipefail
+# shellcheck source=scripts/environments.sh
+source "$(dirname "${BASH_SOURCE[0]}")/environments.sh"
+# shellcheck source=scripts/clone-environment-live.sh
+source "$ROOT/scripts/clone-environment-live.sh"
+
+prefix='' host='' live='' version='' apply='' context='' destroy='' keep='' arguments=()
+while [ $# -gt 0 ]; do
+    case $1 in
+        -h | --help) usage; exit ;;
+        --prefix) prefix=${2:?a prefix}; shift 2 ;;
+        --host) host=${2:?a host}; shift 2 ;;
+        --from-overlay) live=''; shift ;;
+        --from-cluster) live=yes; shift ;;
+        --version) version=${2:?a version}; check_version "$version"; shift 2 ;;
+        --apply) apply=yes; shift ;;
+        --context) context=${2:?a context}; shift 2 ;;
+        --destroy) destroy=${2:?a clone}; shift 2 ;;
+        --keep) keep=yes; shift ;;
+        -*) fail "Unknown option: $1. See --help." ;;
+        *) arguments+=("$1"); shift ;;
+    esac
+done
+need kubectl jq
+kube() { kubectl ${context:+--context "$context"} "$@"; }
+
+if [ -n "$destroy" ]; then
+    origin=$(kube get namespace "$destroy" --ignore-not-found --output jsonpath='{.metadata.labels.reminders/clone-of}')
+    folder=$MANIFESTS/overlays/$destroy
+    [ -n "$origin" ] || [ -d "$folder/clone" ] || fail "$destroy is no clone: neither its namespace nor its folder says so. Nothing was destroyed."
+    [ -z "$origin" ] || kube delete namespace "$destroy" --wait=true
+    # What no namespace holds.
+    kube delete priorityclass --selector "reminders/environment=$destroy" --ignore-not-found
+    if [ -z "$keep" ] && [ -d "$folder/clone" ]; then rm -r "$folder"; fi
+    say "$destroy is gone${keep:+; k8s/overlays/$destroy is kept}. What was made for it elsewhere is still there: databases, topics, queues, roles (infra/environments)."
+    exit
+fi
+
+[ ${#arguments[@]} -eq 2 ] || { usage >&2; exit 2; }
+source=${arguments[0]} new=${arguments[1]}
+prefix=${prefix:-$(cut -c1-10 <<< "$new" | sed 's/-$//')}
+[[ $new =~ ^[a-z]([-a-z0-9]*[a-z0-9])?$ && ${#new} -le 40 ]] || fail "Not a name for a namespace: $new. Lower-case letters, digits and hyphens, 40 at the most."
+[[ $prefix =~ ^[a-z]([-a-z0-9]*[a-z0-9])?$ && ${#prefix} -le 10 ]] || fail "Not a prefix: $prefix. Lower-case letters, digits and hyphens, ten at the most: the names of migrations hold 63."
+from=$(overlay_of "$source")
+to=$MANIFESTS/overlays/$new
+[ ! -e "$to" ] || fail "k8s/overlays/$new is there already."
+source_prefix=$(prefix_of "$source")
+for taken in $(environments); do
+    [ "$(prefix_of "$taken")" != "$prefix" ] || fail "The prefix $prefix is $taken's."
+done
+source_host=$(sed -n 's/^ *value: \([a-z0-9.-]*\.[a-z]*\)$/\1/p' "$from/environment/entry.yaml" | head -n 1)
+if [ -z "$host" ]; then
+    case .$source_host. in
+        *".$source."*) host=${source_host/$source/$new} ;;
+        *) host=${source_host%%.*}.$new.${source_host#*.} ;;
+    esac
+fi
+
+# What names the environment is renamed: namespace, prefix, host, in values and comments. What names something that a clone
+# shares with its source is not: what kind of environment it is, who issues tokens, which web clients there are.
+rename() {
+    local shared='^(APP_ENV|JWT_[A-Z_]*|CORS_ALLOWED_ORIGINS)='
+    sed -E -e "/$shared/b" \
+        -e "s/(^|[^A-Za-z0-9.-])${source_host//./\\.}($|[^A-Za-z0-9.-])/\1$host\2/g" \
+        -e "s/$source-$source_prefix-/$new-$prefix-/g" \
+        -e "s/(^|[^A-Za-z0-9-])$source_prefix-/\1$prefix-/g" \
+        -e "s/^( *newTag: .*)-$source_prefix\$/\1-$prefix/" \
+        -e "s/(^|[^A-Za-z0-9.-])$source($|[^A-Za-z0-9.-])/\1$new\2/g"
+}
+
+if [ -n "$live" ]; then look_at_what_runs; fi
+trap 'rm -rf "$to"' EXIT
+cp -R "$from" "$to"
+while read -r file; do rename < "$from/${file#"$to/"}" > "$file"; done < <(find "$to" -type f)
+
+# `clone` says what a clone has besides, after everything else. A clone of a clone has one already.
+mkdir -p "$to/clone"
+{
+    printf '# A clone of %s. By these labels it is told from an environment that stays (scripts/clone-environment.sh --destroy).\n' "$source"
+    printf 'apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\n'
+    printf 'labels:\n  - pairs:\n      reminders/clone-of: %s\n      reminders/environment: %s\n' "$source" "$new"
+    if [ -n "$live" ]; then what_runs; fi
+} > "$to/clone/kustomization.yaml"
+# add_component FILE NAME: at the end of its components.
+add_component() {
+    grep -q "^  - $2\$" "$1" || awk -v line="  - $2" '
+        inside && !/^  / { print line; inside = 0 }
+        /^components:/ { inside = 1 }
+        { print }
+        END { if (inside) print line }' "$1" > "$1.new"
+    if [ -f "$1.new" ]; then mv "$1.new" "$1"; fi
+}
+add_component "$to/kustomization.yaml" clone
+add_component "$to/migrate/kustomization.yaml" ../clone
+version=${version:-${live_version:-$(sed -nE "s/^ *newTag: (.*)-$prefix\$/\1/p" "$to/environment/kustomization.yaml" | head -n 1)}}
+[ -n "$version" ] || fail "k8s/overlays/$source says no version."
+"$MANIFESTS/set-version.sh" "$version" "$new"
+
+# It is a clone if it renders to the same but for its names. Nothing may lead to its source.
+rendering=$(mktemp)
+{ render "$new" "$version"; render "$new" "$version" migrate; } > "$rendering"
+if grep -nE "(^|[^A-Za-z0-9-])$source_prefix-|namespace: $source\$|$source-$source_prefix-|-$source_prefix\"?\$" "$rendering" >&2; then
+    fail "k8s/overlays/$new would still name what is $source's (above). Nothing was kept."
+fi
+objects=$(documents list "$rendering" | wc -l)
+{
+    printf '# What %s asks for, by name and key; values are never copied. Fill in a copy outside of the repository.\n' "$new"
+    secrets_in "$rendering" | awk -v namespace="$new" '
+        $1 != name { name = $1; printf "---\napiVersion: v1\nkind: Secret\nmetadata:\n  name: %s\n  namespace: %s\nstringData:\n", name, namespace }
+        { printf "  %s: \"\"\n", $2 }'
+} > "$to/secrets.example"
+trap - EXIT
+
+say "k8s/overlays/$new: $objects objects like $source's, version $version, prefix $prefix-, $host"
+if [ -z "$apply" ]; then
+    cat <<TEXT
+what is left:
+  infra/environments: databases, topics, queues and roles of the prefix $prefix
+  the Secrets of k8s/overlays/$new/secrets.example
+  scripts/promote.sh $version $source $new
+  scripts/deploy.sh $new $version
+TEXT
+    exit
+fi
+"$ROOT/scripts/promote.sh" "$version" "$source" "$new"
+"$ROOT/scripts/deploy.sh" "$new" "$version" ${context:+--context "$context"}

@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# Deploys a version to an environment: everything k8s/overlays/ENVIRONMENT renders to, with this version's images.
+#
+#   scripts/deploy.sh ENVIRONMENT VERSION [options]      scripts/deploy.sh development 2.0.0 --dry-run
+#
+#   --dry-run          say what would be done, in order; needs no cluster
+#   --render           write the manifests to standard output and end (| kubectl diff -f -)
+#   --no-migrations    leave the databases as they are (rolling back: migrations only ever add within a release)
+#   --colour NAME      blue or green, where the environment has both: the other colour is left alone
+#   --manifests DIR    the k8s folder of another checkout (default: this one)
+#   --context NAME     kubectl's context (default: the current one)
+#   --timeout TIME     how long a migration, or a Deployment's roll-out, may take (600s)
+#
+# In this order: what pods need to start (namespace, accounts, configuration, network) · the migration Jobs, all of which must
+# succeed · each Deployment, waited for, in the order of scripts/environments.sh · the rest (scaling, edge, alarms). When a
+# migration fails nothing is rolled out. When a Deployment does not become ready, the reasons are told, every Deployment that
+# this run changed goes back to the revision it had, and the script ends with 1. What was added besides stays; it is applied
+# again, and changed, by the next deployment.
+#
+#   REGISTRY    where images are: $REGISTRY/<service>:VERSION-PREFIX
+set -euo pipefail
+# shellcheck source=scripts/environments.sh
+source "$(dirname "${BASH_SOURCE[0]}")/environments.sh"
+# shellcheck source=scripts/deploy-rollout.sh
+source "$ROOT/scripts/deploy-rollout.sh"
+
+mode=deploy migrations=yes colour='' context='' timeout=600s
+arguments=()
+while [ $# -gt 0 ]; do
+    case $1 in
+        -h | --help) usage; exit ;;
+        --dry-run) mode=dry-run; shift ;;
+        --render) mode=render; shift ;;
+        --no-migrations) migrations=; shift ;;
+        --colour) colour=${2:?blue or green}; shift 2 ;;
+        --manifests) MANIFESTS=$(cd "${2:?a folder}" && pwd); shift 2 ;;
+        --context) context=${2:?a context}; shift 2 ;;
+        --timeout) timeout=${2:?a time, like 600s}; shift 2 ;;
+        -*) fail "Unknown option: $1. See --help." ;;
+        *) arguments+=("$1"); shift ;;
+    esac
+done
+[ ${#arguments[@]} -eq 2 ] || { usage >&2; exit 2; }
+environment=${arguments[0]} version=${arguments[1]}
+check_version "$version"
+[[ $timeout =~ ^[0-9]+s$ ]] || fail "Not a time: $timeout. It is in seconds, like 600s."
+need kubectl jq
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+rendering=$scratch/rendering.yaml
+render "$environment" "$version" > "$rendering"
+render "$environment" "$version" migrate > "$scratch/migrate.yaml"
+namespace=$(namespace_of "$environment")
+
+# What pods need before they can start; Jobs and Deployments have steps of their own; the rest comes when they run.
+foundation='^(Namespace|ResourceQuota|LimitRange|PriorityClass|ServiceAccount|Role|RoleBinding|ConfigMap|Secret|SecretStore|ExternalSecret|NetworkPolicy|Service|PersistentVolumeClaim)/'
+documents only "$rendering" "$foundation" > "$scratch/foundation.yaml"
+documents only "$scratch/migrate.yaml" '^Job/' > "$scratch/jobs.yaml"
+documents only "$rendering" '^Deployment/' > "$scratch/deployments.yaml"
+if grep -qE '^  name: .*-(blue|green)$' "$scratch/deployments.yaml"; then
+    case $colour in
+        blue) other=green ;;
+        green) other=blue ;;
+        *) fail "$environment has colours: say --colour with the one that clients do not reach (scripts/blue-green.sh shows and switches it)." ;;
+    esac
+    documents without "$scratch/deployments.yaml" "-$other\$" > "$scratch/one-colour.yaml"
+    mv "$scratch/one-colour.yaml" "$scratch/deployments.yaml"
+else
+    [ -z "$colour" ] || fail "$environment has no colours (k8s/overlays/$environment)."
+fi
+documents without "$rendering" "$foundation|^(Job|Deployment)/" > "$scratch/rest.yaml"
+mapfile -t jobs < <(documents list "$scratch/jobs.yaml" | cut -d / -f 2)
+mapfile -t deployments < <(in_rollout_order "$scratch/deployments.yaml")
+[ -n "$migrations" ] || jobs=()
+
+if [ "$mode" = render ]; then
+    cat "$rendering" "$scratch/jobs.yaml"
+    exit
+fi
+if [ "$mode" = dry-run ]; then
+    say "would deploy $version to $environment (namespace $namespace)"
+    step() { printf '%s\n' "$1"; shift; [ $# -eq 0 ] || printf '    %s\n' "$@"; }
+    mapfile -t names < <(documents list "$scratch/foundation.yaml"); step '1. apply what pods need' "${names[@]}"
+    step "2. look for the Secrets they read" "$(secrets_read | cut -d ' ' -f 1 | sort -u | paste -sd ' ')"
+    step "3. migrate, each to its end within $timeout" ${jobs[@]+"${jobs[@]/#/Job/}"}
+    step "4. roll out, one after the other, each ready within $timeout" "${deployments[@]/#/Deployment/}"
+    mapfile -t names < <(documents list "$scratch/rest.yaml"); step '5. apply the rest' ${names[@]+"${names[@]}"}
+    exit
+fi
+
+say "deploying $version to $environment (namespace $namespace, context ${context:-$(kubectl config current-context)})"
+documents only "$rendering" '^Namespace/' > "$scratch/namespace.yaml"
+kube apply -f "$scratch/namespace.yaml"
+# Nothing is touched before the cluster has said that it would take everything.
+kube apply --dry-run=server -f "$rendering" > /dev/null || fail "The cluster refuses a manifest (above): nothing was changed."
+kube apply -f "$scratch/foundation.yaml"
+await_external_secrets
+check_secrets
+[ ${#jobs[@]} -eq 0 ] || migrate
+roll_out
+if [ -s "$scratch/rest.yaml" ]; then kube apply -f "$scratch/rest.yaml"; fi
+record_release
+say "$environment runs $version ($SECONDS s)"

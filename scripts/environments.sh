@@ -1,0 +1,133 @@
+# shellcheck shell=bash
+# What the pipeline's scripts have in common: what an environment is called, what it renders to, and in which order its
+# services are rolled out. Sourced, never run.
+#
+# An environment is a folder of k8s/overlays. Its namespace and prefix are what its kustomization.yaml says, so that an
+# environment that was cloned needs to be made known nowhere else.
+
+# The manifests: the k8s folder of this checkout, or of another.
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+MANIFESTS=${MANIFESTS:-$ROOT/k8s}
+
+# Where images are kept: <registry>/<service>:<version>-<prefix>.
+REGISTRY=${REGISTRY:-registry.example.com/reminders}
+
+# Whoever reads a message comes before whoever writes it: event-service hears reminder-service and notification-service,
+# notification-service hears the scheduler. Clients reach what is new last, when everything behind it is there.
+# shellcheck disable=SC2034 # read by the scripts that source this file
+ROLLOUT_ORDER=(event-service notification-service notification-scheduler reminder-service)
+
+say() { printf '\033[1m%s\033[0m\n' "$*"; }
+warn() { printf '\033[33m%s\033[0m\n' "$*" >&2; }
+fail() { printf '\033[31m%s\033[0m\n' "$*" >&2; exit 1; }
+
+# The comment at the head of the script that asks, as its help.
+usage() { sed -n '2,/^[^#]/{/^#/s/^# \{0,1\}//p;}' "$0"; }
+
+# need TOOL...: fails with the name of the first that is not there.
+need() {
+    local tool
+    for tool in "$@"; do
+        command -v "$tool" >/dev/null || fail "Missing: $tool. Install it and run again."
+    done
+}
+
+# check_version VERSION: what may stand in an image's tag before the environment's prefix.
+check_version() {
+    [[ $1 =~ ^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$ ]] || fail "Not a version: $1. It is like 2.0.0 or 2.0.0-g4e7d01f0a1b2 (scripts/version.sh)."
+}
+
+# overlay_of ENVIRONMENT: its folder.
+overlay_of() {
+    local folder=$MANIFESTS/overlays/$1
+    [ -f "$folder/kustomization.yaml" ] || fail "No environment $1: there is no k8s/overlays/$1/kustomization.yaml. There are: $(environments | paste -sd ' ')."
+    printf '%s\n' "$folder"
+}
+
+# environments: the names of all of them.
+environments() {
+    local file
+    for file in "$MANIFESTS"/overlays/*/kustomization.yaml; do
+        if [ -f "$file" ]; then basename "$(dirname "$file")"; fi
+    done
+}
+
+# The documents of a rendering, chosen by kind and name. A rendering is what `kubectl kustomize` writes: canonical YAML, whose
+# own keys begin a line and whose metadata is indented by two.
+#   documents list FILE               kind and name of each
+#   documents only FILE REGEX         those whose "Kind/name" matches
+#   documents without FILE REGEX      the others
+documents() {
+    awk -v want="$1" -v pattern="${3:-}" '
+        function finish() {
+            id = kind "/" name
+            if (kind != "") {
+                if (want == "list") print id
+                else if ((id ~ pattern) == (want == "only")) printf "---\n%s", text
+            }
+            text = kind = name = section = ""
+        }
+        /^---$/ { finish(); next }
+        { text = text $0 "\n" }
+        /^[A-Za-z]/ { section = $1 }
+        /^kind: / { kind = $2 }
+        section == "metadata:" && /^  name: / { name = $2; gsub(/"/, "", name) }
+        END { finish() }' "$2"
+}
+
+# prefix_of ENVIRONMENT: what stands before its names, without the hyphen; namespace_of ENVIRONMENT: where they are.
+prefix_of() { local value; value=$(said_by "$1" namePrefix); printf '%s\n' "${value%-}"; }
+namespace_of() { said_by "$1" namespace; }
+said_by() {
+    local folder value
+    folder=$(overlay_of "$1")
+    value=$(sed -n "s/^$2: *//p" "$folder/kustomization.yaml")
+    [ -n "$value" ] || fail "k8s/overlays/$1/kustomization.yaml has no $2."
+    printf '%s\n' "$value"
+}
+
+# deployments_of RENDERING SERVICE: every Deployment that runs it; more than one where it has colours.
+deployments_of() { documents list "$1" | sed -nE "s#^Deployment/(.*$2(-blue|-green)?)\$#\1#p"; }
+
+# render ENVIRONMENT VERSION [PART]: what the environment (or a part of it: migrate) renders to, with that version's images and label.
+render() {
+    local folder work prefix service
+    folder=$(overlay_of "$1")${3:+/$3}
+    [ -f "$folder/kustomization.yaml" ] || fail "k8s/overlays/$1 has no $3: it is not deployed by a pipeline. kubectl apply -k k8s/overlays/$1"
+    prefix=$(prefix_of "$1")
+    work=$(mktemp -d)
+    cp -R "$MANIFESTS" "$work/k8s"
+    "$work/k8s/set-version.sh" "$2" "$1"
+    {
+        printf '# %s\nresources: [k8s%s]\n' "$folder" "${folder#"$MANIFESTS"}"
+        printf 'labels:\n  - pairs: {app.kubernetes.io/version: "%s"}\n    includeTemplates: true\n' "$2"
+        # What `kubectl rollout history` shows of a revision.
+        printf 'transformers:\n  - |\n    {apiVersion: builtin, kind: AnnotationsTransformer, metadata: {name: cause},\n'
+        printf '     annotations: {kubernetes.io/change-cause: "%s"},\n' "$2"
+        printf '     fieldSpecs: [{kind: Deployment, path: metadata/annotations, create: true}]}\nimages:\n'
+        # kustomize takes the name as a regular expression: whatever registry the overlay says, its images are ours.
+        for service in "${ROLLOUT_ORDER[@]}"; do
+            printf '  - {name: "(.*/)?%s", newName: "%s", newTag: "%s"}\n' "$service" "$REGISTRY/$service" "$2-$prefix"
+        done
+    } > "$work/kustomization.yaml"
+    kubectl kustomize "$work" || { rm -r "$work"; fail "$folder does not render with version $2; see above."; }
+    rm -r "$work"
+}
+
+# secrets_in RENDERING: each Secret and key that pods read, as "NAME KEY"; the key is * where all of it is read.
+secrets_in() {
+    documents only "$1" '^(Deployment|Job|CronJob|StatefulSet)/' | awk '
+        function finish(    key) {
+            if (name != "" && !optional) { if (count == 0) print name, "*"; for (key in keys) print name, key }
+            name = ""; inside = optional = count = 0; delete keys
+        }
+        { match($0, /^ */); depth = RLENGTH }
+        inside && depth <= column { finish() }
+        /^ *(- )?(secretKeyRef|secretRef|secret):$/ { finish(); match($0, /^ *(- )?/); column = RLENGTH; inside = 1; next }
+        !inside { next }
+        { sub(/^ *(- )?/, "") }
+        $1 == "name:" || $1 == "secretName:" { name = $2 }
+        $1 == "key:" { keys[$2] = 1; count++ }
+        $1 == "optional:" { optional = $2 == "true" }
+        END { finish() }' | sort -u
+}

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Goes back: deploys a version that the environment ran before, with the manifests it had then.
+#
+#   scripts/rollback.sh ENVIRONMENT [VERSION] [--here] [--dry-run] [--context NAME] [--timeout TIME]
+#   scripts/rollback.sh ENVIRONMENT --list            what it ran, the newest first
+#
+# Without VERSION it is the one before the present one. Its manifests come from the commit it was built from, in a checkout
+# of its own; --here takes those of this checkout. Databases stay as they are: a migration only adds what the version before can
+# live with (CONTRIBUTING.md), so that one release back is safe and more than one is not promised.
+set -euo pipefail
+# shellcheck source=scripts/environments.sh
+source "$(dirname "${BASH_SOURCE[0]}")/environments.sh"
+
+here='' list='' context='' options=() arguments=()
+while [ $# -gt 0 ]; do
+    case $1 in
+        -h | --help) usage; exit ;;
+        --here) here=yes; shift ;;
+        --list) list=yes; shift ;;
+        --dry-run) options+=("$1"); shift ;;
+        --context) context=${2:?a context}; options+=("$1" "$2"); shift 2 ;;
+        --timeout) options+=("$1" "${2:?a time}"); shift 2 ;;
+        -*) fail "Unknown option: $1. See --help." ;;
+        *) arguments+=("$1"); shift ;;
+    esac
+done
+case ${#arguments[@]} in 1 | 2) ;; *) usage >&2; exit 2 ;; esac
+environment=${arguments[0]} version=${arguments[1]:-}
+need kubectl git
+
+name=$(prefix_of "$environment")-releases
+namespace=$(namespace_of "$environment")
+history=$(kubectl ${context:+--context "$context"} --namespace "$namespace" get configmap "$name" --ignore-not-found --output jsonpath='{.data.history}')
+[ -n "$history" ] || fail "$namespace has no ConfigMap $name: scripts/deploy.sh has not deployed anything there."
+if [ -n "$list" ]; then
+    printf '%s\n' "$history"
+    exit
+fi
+
+present=${history%% *}
+if [ -z "$version" ]; then
+    version=$(awk -v present="$present" '$1 != present {print $1; exit}' <<< "$history")
+    [ -n "$version" ] || fail "$environment has only ever run $present: there is nothing to go back to."
+fi
+check_version "$version"
+grep -q "^$version " <<< "$history" || warn "$environment has not run $version among its last twenty deployments."
+
+if [ -z "$here" ]; then
+    commit=$("$ROOT/scripts/version.sh" --commit "$version")
+    checkout=$(mktemp -d)
+    trap 'git -C "$ROOT" worktree remove --force "$checkout/tree" 2> /dev/null || true; rm -rf "$checkout"' EXIT
+    git -C "$ROOT" worktree add --quiet --detach "$checkout/tree" "$commit"
+    options+=(--manifests "$checkout/tree/k8s")
+fi
+say "$environment runs $present; going back to $version"
+"$ROOT/scripts/deploy.sh" "$environment" "$version" --no-migrations ${options[@]+"${options[@]}"}

@@ -1,0 +1,158 @@
+"""scripts/deploy.sh and scripts/rollback.sh, played against a kubectl that remembers (pipeline_cluster.py).
+
+What is asserted is what a cluster would come to: which images run at the end, what was applied and in which order.
+"""
+
+import copy
+import re
+
+import pytest
+import yaml
+
+from conftest import ENVIRONMENTS, SERVICES
+from pipeline_cluster import Cluster, secrets_read
+
+ORDER = ["event-service", "notification-service", "notification-scheduler", "reminder-service"]
+JOBS = ["event-service", "notification-service", "reminder-service"]
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """A namespace in which nothing runs."""
+    cluster = Cluster(tmp_path)
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture(scope="session")
+def after_2_0_0(tmp_path_factory):
+    cluster = Cluster(tmp_path_factory.mktemp("running"))
+    done = cluster.deploy("2.0.0")
+    assert done.returncode == 0, done.stderr
+    cluster.close()
+    return cluster.objects, cluster.applied
+
+
+@pytest.fixture
+def running(cluster, after_2_0_0):
+    """A namespace that runs 2.0.0."""
+    cluster.objects, cluster.applied = copy.deepcopy(after_2_0_0)
+    return cluster
+
+
+def everywhere(tag):
+    return {service: tag for service in SERVICES}
+
+
+def test_migrates_then_rolls_out_in_order_then_does_the_rest(cluster):
+    done = cluster.deploy("2.1.0")
+    assert done.returncode == 0, done.stderr
+    assert cluster.runs() == everywhere("2.1.0-dev")
+    order = cluster.order
+    assert order[0] == "Namespace/development"
+    assert cluster.rolled_out() == ORDER
+    jobs = [at for at, name in enumerate(order) if name.startswith("Job/")]
+    first, last = order.index("Deployment/dev-event-service"), order.index("Deployment/dev-reminder-service")
+    assert len(jobs) == len(JOBS) and max(jobs) < first
+    configuration = [at for at, name in enumerate(order) if re.match("(ConfigMap|ServiceAccount|NetworkPolicy)/", name)]
+    assert configuration and max(configuration[:-1]) < min(jobs)
+    assert order.index("Ingress/dev-entry") > last
+    assert cluster.objects["ConfigMap/dev-releases"]["data"]["history"].startswith("2.1.0 ")
+
+
+def test_nothing_is_rolled_out_when_a_migration_fails(running):
+    running.failing_jobs = {"notification-service-migrate"}
+    done = running.deploy("2.1.0")
+    assert done.returncode == 1
+    assert running.rolled_out() == [] and running.runs() == everywhere("2.0.0-dev")
+    assert "job/dev-notification-service-migrate" in done.stderr and "what the process said last" in done.stderr
+    assert running.objects["ConfigMap/dev-releases"]["data"]["history"].startswith("2.0.0 ")
+
+
+def test_all_go_back_when_one_does_not_become_ready(running):
+    applied = copy.deepcopy(running.applied)
+    running.never_ready = {"notification-scheduler:2.1.0"}
+    done = running.deploy("2.1.0")
+    assert done.returncode == 1
+    assert running.rolled_out() == ORDER[:3], "what comes after the failed one is not begun"
+    assert running.runs() == everywhere("2.0.0-dev")
+    undone = [call for call in running.calls if call.startswith("rollout undo")]
+    assert [call.split()[2] for call in undone] == [f"deployment/dev-{service}" for service in reversed(ORDER[:3])]
+    assert running.applied == applied, "the next merge starts from what runs"
+    for said in ("dev-notification-scheduler did not become ready", "ImagePullBackOff: no such image", "what the process said last"):
+        assert said in done.stderr
+
+
+def test_a_first_deployment_that_fails_has_nothing_to_go_back_to(cluster):
+    cluster.never_ready = {"event-service:"}
+    done = cluster.deploy("2.0.0")
+    assert done.returncode == 1 and "is new" in done.stderr
+    assert cluster.runs() == {"event-service": "2.0.0-dev"}
+    assert not [call for call in cluster.calls if call.startswith("rollout undo")]
+
+
+def test_what_could_not_go_back_is_named(running):
+    running.never_ready = {"notification-service:2.1.0"}
+    running.cannot_undo = {"dev-event-service"}
+    done = running.deploy("2.1.0")
+    assert done.returncode == 1 and "did not succeed for dev-event-service" in done.stderr
+    assert running.runs()["notification-service"] == "2.0.0-dev", "the others are tried all the same"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda secrets: secrets.pop("dev-fcm-secrets"), "Secret dev-fcm-secrets"),
+        (lambda secrets: secrets["dev-device-db-secrets"].remove("password"), "Secret dev-device-db-secrets, key password"),
+    ],
+)
+def test_a_missing_secret_is_named_before_anything_runs(cluster, change, said):
+    change(cluster.secrets)
+    done = cluster.deploy("2.1.0")
+    assert done.returncode == 1 and said in done.stderr
+    assert not [name for name in cluster.order if name.startswith(("Job/", "Deployment/"))]
+
+
+def test_a_manifest_that_the_cluster_refuses_changes_nothing(cluster):
+    cluster.refused = {"Middleware"}
+    done = cluster.deploy("2.1.0")
+    assert done.returncode == 1 and "nothing was changed" in done.stderr
+    assert cluster.order == ["Namespace/development"]
+
+
+def test_the_same_version_again_migrates_again_and_rolls_out_nothing_new(running):
+    assert running.deploy("2.0.0").returncode == 0
+    assert any(call.startswith("delete job ") for call in running.calls)
+    assert all(len(item["revisions"]) == 1 for name, item in running.objects.items() if name.startswith("Deployment/"))
+
+
+def test_a_dry_run_asks_no_cluster(environment, tmp_path):
+    cluster = Cluster(tmp_path, environment)
+    done = cluster.deploy("2.1.0", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert cluster.calls == []
+    prefix = ENVIRONMENTS[environment]
+    said = [done.stdout.index(f"Deployment/{prefix}-{service}\n") for service in ORDER]
+    assert said == sorted(said) and done.stdout.count("Deployment/") == len(SERVICES)
+    for secret in secrets_read(environment):
+        assert secret in done.stdout
+
+
+def test_the_version_is_in_every_image_and_label(environment, tmp_path):
+    done = Cluster(tmp_path, environment).deploy("2.1.0-gabcdef012345", "--render")
+    assert done.returncode == 0, done.stderr
+    seen = set()
+    for item in filter(None, yaml.safe_load_all(done.stdout)):
+        assert item["metadata"]["labels"]["app.kubernetes.io/version"] == "2.1.0-gabcdef012345"
+        if item["kind"] in ("Deployment", "Job"):
+            for container in item["spec"]["template"]["spec"]["containers"]:
+                seen.add(container["image"])
+                assert container["image"].endswith(f":2.1.0-gabcdef012345-{ENVIRONMENTS[environment]}")
+    assert {image.split("/")[-1].split(":")[0] for image in seen} == set(SERVICES)
+
+
+@pytest.mark.parametrize("arguments", [("nowhere", "2.0.0"), ("development", "latest"), ("development",), ("development", "2.0.0", "--force")])
+def test_wrong_arguments_are_told_and_do_nothing(cluster, arguments):
+    done = cluster.run("deploy.sh", *arguments)
+    assert done.returncode != 0 and done.stderr
+    assert cluster.calls == []
