@@ -5,6 +5,7 @@
 #   scripts/promote.sh VERSION FROM TO [--dry-run]      scripts/promote.sh 2.0.0 staging production
 #
 # A tag is never moved: where TO has another image by that name, nothing is done. Doing it twice does nothing the second time.
+# It ends with 3 when FROM does not have the version, so that who would then build it can tell that from a fault.
 #
 #   REGISTRY           where the images are: $REGISTRY/<service>:VERSION-PREFIX
 #   SIGNED_BY          a regular expression of certificate identities: what is not signed by one of them is not promoted
@@ -50,7 +51,10 @@ for service in "${ROLLOUT_ORDER[@]}"; do
     source=$REGISTRY/$service:$version-$from_prefix
     target=$REGISTRY/$service:$version-$to_prefix
     source_digest[$service]=$(digest "$source")
-    [ -n "${source_digest[$service]}" ] || fail "There is no $source. A version is built once, for the first environment it runs in: has it been in $from?"
+    if [ -z "${source_digest[$service]}" ]; then
+        warn "There is no $source. A version is built once, for the first environment it runs in: has it been in $from?"
+        exit 3
+    fi
     target_digest=$(digest "$target")
     if [ "$target_digest" = "${source_digest[$service]}" ]; then
         printf '%s is %s already\n' "$target" "$target_digest"

@@ -3,6 +3,7 @@
 #
 #   scripts/version.sh [COMMIT]              2.0.0 if the commit carries the tag v2.0.0, else 2.0.0-g and 12 digits of the commit
 #   scripts/version.sh --commit VERSION      the other way round: the commit that a version was built from
+#   scripts/version.sh --prefix ENVIRONMENT  what stands behind it in that environment's tags
 #
 # The number is Cargo.toml's. It needs the repository's tags (in CI: a checkout with fetch-depth 0).
 set -euo pipefail
@@ -17,6 +18,7 @@ case ${1:-} in
         git rev-parse --verify --quiet "$ref^{commit}" || fail "This repository has no $ref. Fetch it (git fetch --tags origin), or give the manifests yourself."
         exit
         ;;
+    --prefix) prefix_of "${2:?an environment}"; exit ;;
 esac
 
 commit=$(git rev-parse --verify --quiet "${1:-HEAD}^{commit}") || fail "No such commit: ${1:-HEAD}."
