@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Backs up the three databases: snapshots within milliseconds of each other, dumps, manifest, checksums, upload.
+# Backs up the three databases: snapshots a fraction of a second apart, dumps, manifest, checksums, upload.
 set -euo pipefail
 # shellcheck source=scripts/backup-lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/backup-lib.sh"
 
 usage() {
     cat <<'HELP'
-Backs up the databases of reminders, notifications and devices as of one moment each, within milliseconds of each other.
+Backs up the databases of reminders, notifications and devices as of one moment each, a fraction of a second apart.
 
   backup.sh --to PLACE [--jobs N] [--work DIR]
 

@@ -13,6 +13,7 @@ themselves would send, and by what their tables say:
   restore-reconcile.sh [--repair [--sent-until TIME]] [--verbose] [--settled MINUTES] [--work DIR]
 
   reminders the catalogue does not know, or knows in another version    are told again (reminder:updated)
+  reminders with a delivery ahead for which the catalogue has none       get the next version, and are told again
   notifications of reminders that are not there                          are taken back (reminder:deleted)
   occurrences that were released and that the ledger never heard of      are released again
   occurrences whose outcomes the catalogue never heard of                get the ledger's
@@ -74,14 +75,20 @@ create temp table catalogue (id uuid primary key, version bigint, is_deleted boo
 \\copy catalogue from '$scratch/catalogue'
 analyze catalogue;
 create temp table finding as
-    select case when catalogue.id is null then 'missing' when catalogue.version < reminders.version then 'behind' else 'ahead' end as kind,
+    select case
+            when catalogue.id is null then 'missing'
+            when catalogue.version < reminders.version then 'behind'
+            when catalogue.version > reminders.version or is_deleted then 'ahead'
+            else 'silent'
+        end as kind,
         reminders.id, reminders.user_id, catalogue.user_email, catalogue.version as known
     from reminders left join catalogue using (id)
     where case
         when catalogue.id is null then last_at + make_interval(mins => expires_after_minutes) > now()
         when catalogue.version < reminders.version
             then is_waiting or last_at + make_interval(mins => expires_after_minutes) > now()
-        else catalogue.version > reminders.version or is_deleted
+        -- Whatever is ahead has an occurrence that waits; of a series, the next.
+        else catalogue.version > reminders.version or is_deleted or (not is_waiting and last_at > now() + interval '1 minute')
     end
     union all
     select 'unknown', catalogue.id, catalogue.user_id, null, catalogue.version
@@ -114,7 +121,7 @@ create temp table address (user_id text, user_email text, at timestamptz) on com
 create function pg_temp.precisely(at timestamptz) returns text language sql stable as
     \$\$ select to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') \$\$;
 
-update reminders set version = known + 1 from finding where finding.id = reminders.id and kind = 'ahead' and version <= known;
+update reminders set version = known + 1 from finding where finding.id = reminders.id and kind in ('ahead', 'silent') and version <= known;
 
 -- As reminder-service writes it (docs/ARCHITECTURE.md, The bus). It counts as made when it was, so that what came due since
 -- is still delivered; but not so long ago that a series would be gone through from its beginning.
@@ -199,7 +206,7 @@ SQL
 # --- What was found -------------------------------------------------------------------------------------------------------
 
 of_kind() { awk -F '\t' -v kind="$1" '$1 == kind { print $2 }' "$scratch/findings" >"$scratch/$1"; }
-for kind in missing behind ahead unknown; do of_kind "$kind"; done
+for kind in missing behind ahead silent unknown; do of_kind "$kind"; done
 found=0
 tell() {
     local count
@@ -211,6 +218,7 @@ tell() {
 tell missing 'reminders that the catalogue does not know' 'told again'
 tell behind 'reminders that the catalogue knows in an older version' 'told again'
 tell ahead 'reminders that the catalogue knows in a newer version' 'made newer, and told again'
+tell silent 'reminders with a delivery ahead, for which nothing waits in the catalogue' 'made newer, and told again'
 tell unknown 'notifications of reminders that are not there' 'taken back'
 tell unsent 'occurrences that were released and never reached the ledger' 'will be released again'
 tell uncounted 'occurrences whose outcomes never reached the catalogue' 'counted'

@@ -8,7 +8,7 @@ import pytest
 
 from backup_databases import House, cluster
 
-MISSING, BEHIND, AHEAD, GONE_AHEAD, UNKNOWN, ALIKE, PAST = (str(uuid.UUID(int=(0x0190_0000_0000 << 80) | (7 << 76) | (2 << 62) | n)) for n in range(1, 8))
+MISSING, BEHIND, AHEAD, GONE_AHEAD, SILENT, UNKNOWN, ALIKE, PAST = (str(uuid.UUID(int=(0x0190_0000_0000 << 80) | (7 << 76) | (2 << 62) | n)) for n in range(1, 9))
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +31,7 @@ def reminder(house, id, version=1, due="now() + interval '1 day'", **columns):
     )
 
 
-def notification(house, id, version=1, state="active", item_id=None):
+def notification(house, id, version=1, state="active", item_id=None, waits=True):
     active = state == "active"
     house.sql(
         "notification",
@@ -39,6 +39,8 @@ def notification(house, id, version=1, state="active", item_id=None):
         values ('{id}', 'reminder', '{item_id or id.replace("-", "")}', 'ada', {"'ada@example.com'" if active else "null"}, {version}, '{state}',
             {"now(), '{0}', '{}'" if active else "null, null, null"}, now())""",
     )
+    if active and waits:
+        house.sql("notification", f"insert into occurrences (id, notification_id, due_at, date, expires_at) select gen_random_uuid(), '{id}', at, at, at from (select now() + interval '1 day') as it (at)")
 
 
 def occurrence(house, number, state="released", **columns):
@@ -83,7 +85,7 @@ def test_nothing_is_said_of_databases_that_agree(house):
     reminder(house, PAST, due="now() - interval '1 year'")
     notification(house, str(uuid.uuid4()), item_id="65f0c0ffee")
     code, output, errors = house.reconciles("--repair")
-    assert (code, counts(output)) == (0, [0] * 6), output + errors
+    assert (code, counts(output)) == (0, [0] * 7), output + errors
     assert told(house) == {}
 
 
@@ -98,14 +100,17 @@ def disagree(house):
     notification(house, AHEAD, 7)
     reminder(house, GONE_AHEAD, 2)
     notification(house, GONE_AHEAD, 3, "deleted")
+    # A series that stands still.
+    reminder(house, SILENT, 4)
+    notification(house, SILENT, 4, waits=False)
     notification(house, UNKNOWN, 5)
 
 
 def test_what_is_found_is_named_and_nothing_is_changed_unasked(house):
     disagree(house)
     code, output, errors = house.reconciles()
-    assert (code, counts(output)) == (1, [1, 1, 2, 1, 0, 0]), output + errors
-    assert all(id in output for id in (MISSING, BEHIND, AHEAD, GONE_AHEAD, UNKNOWN)) and ALIKE not in output
+    assert (code, counts(output)) == (1, [1, 1, 2, 1, 1, 0, 0]), output + errors
+    assert all(id in output for id in (MISSING, BEHIND, AHEAD, GONE_AHEAD, SILENT, UNKNOWN)) and ALIKE not in output
     assert told(house) == {}
 
 
@@ -119,6 +124,7 @@ def test_reminders_are_told_as_reminder_service_tells_them(house):
         BEHIND.replace("-", ""): ("reminder:updated", "4"),
         AHEAD.replace("-", ""): ("reminder:updated", "8"),
         GONE_AHEAD.replace("-", ""): ("reminder:updated", "4"),
+        SILENT.replace("-", ""): ("reminder:updated", "5"),
         UNKNOWN.replace("-", ""): ("reminder:deleted", "6"),
     }
     message = messages[MISSING.replace("-", "")]
@@ -163,11 +169,11 @@ def test_occurrences_follow_the_ledger(house):
     dispatch(house, ended, "sent", "failed")
     dispatch(house, open_, "sent", "pending")
     code, output, errors = house.reconciles("--repair")
-    assert (code, counts(output)) == (0, [0, 0, 0, 0, 1, 1]), output + errors
-    states = house.sql("notification", "select id, state, sent, failed, deliveries from occurrences order by id").splitlines()
+    assert (code, counts(output)) == (0, [0, 0, 0, 0, 0, 1, 1]), output + errors
+    states = house.sql("notification", "select id, state, sent, failed, deliveries from occurrences where released_at is not null or sent > 0 or due_at < now() order by id").splitlines()
     assert states == [f"{lost}|pending|0|0|0", f"{ended}|sent|1|1|2", f"{open_}|released|0|0|0", f"{old}|released|0|0|0"]
     code, output, _ = house.reconciles()
-    assert (code, counts(output)) == (0, [0] * 6)
+    assert (code, counts(output)) == (0, [0] * 7)
 
 
 def test_what_may_be_under_way_is_left_alone(house):
@@ -176,7 +182,7 @@ def test_what_may_be_under_way_is_left_alone(house):
     occurrence(house, 1)
     dispatch(house, occurrence(house, 2), "sent")
     code, output, _ = house.reconciles("--settled", "10")
-    assert (code, counts(output)) == (0, [0] * 6)
+    assert (code, counts(output)) == (0, [0] * 7)
 
 
 def test_what_was_sent_before_the_loss_can_be_left_out(house):
@@ -186,6 +192,6 @@ def test_what_was_sent_before_the_loss_can_be_left_out(house):
     ahead = occurrence(house, 2, "pending", due_at="'2026-01-01T12:00:01Z'")
     code, output, errors = house.reconciles("--repair", "--sent-until", "2026-01-01T12:00:00Z")
     assert code == 0 and re.search(r"^ *1  occurrences that were due by", output, re.MULTILINE), output + errors
-    expired = house.sql("notification", "select id, expires_at < now() from occurrences order by id").splitlines()
+    expired = house.sql("notification", "select id, expires_at < now() from occurrences where due_at < now() order by id").splitlines()
     assert expired == [f"{passed}|t", f"{ahead}|f"]
     assert house.reconciles("--sent-until", "2026-01-01T12:00:00Z")[0] == 1
