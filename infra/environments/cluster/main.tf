@@ -2,19 +2,7 @@
 
 data "aws_partition" "current" {}
 
-data "aws_availability_zones" "available" {
-  state = "available"
-
-  # Local zones have neither NAT gateways nor Multi-AZ.
-  filter {
-    name   = "opt-in-status"
-    values = ["opt-in-not-required"]
-  }
-}
-
 locals {
-  zones = coalesce(var.availability_zones, slice(sort(data.aws_availability_zones.available.names), 0, 3))
-
   # The queues are the environments' (module messaging); KEDA, which is one for all, may count them. Named here because
   # they may not be there yet.
   queue_arns = flatten([for prefix in values(var.environments) : [for queue in ["event", "notification", "ses-feedback"] :
@@ -35,7 +23,7 @@ module "network" {
   name                = var.cluster_name
   cluster_name        = var.cluster_name
   cidr                = var.vpc_cidr
-  availability_zones  = local.zones
+  availability_zones  = var.availability_zones
   nat_gateways        = var.nat_gateways
   interface_endpoints = var.interface_endpoints
   kms_key_arn         = module.keys.data_key_arn

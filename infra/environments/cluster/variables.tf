@@ -31,9 +31,8 @@ variable "vpc_cidr" {
 }
 
 variable "availability_zones" {
-  description = "Three availability zones; null takes the region's first three."
+  description = "Three availability zones of the region (`aws ec2 describe-availability-zones`). Named, not found: a zone that AWS adds must not move subnets."
   type        = list(string)
-  default     = null
 }
 
 variable "nat_gateways" {

@@ -11,7 +11,7 @@ variables {
   alarm_topic_arns    = ["arn:aws:sns:eu-central-1:123456789012:prod-alerts"]
 }
 
-run "schedule" {
+run "production" {
   command = plan
   module {
     source = "./modules/backup"
@@ -25,14 +25,6 @@ run "schedule" {
     condition     = aws_scheduler_schedule.this.state == "ENABLED" && aws_scheduler_schedule.this.target[0].arn == aws_sfn_state_machine.this.arn
     error_message = "it starts the state machine"
   }
-}
-
-run "state_machine" {
-  command = plan
-  module {
-    source = "./modules/backup"
-  }
-
   assert {
     condition = [for state in values(jsondecode(aws_sfn_state_machine.this.definition).States) : state.Resource if state.Type == "Task"] == [
       "arn:aws:states:::aws-sdk:rds:describeDBSnapshots",
@@ -58,14 +50,6 @@ run "state_machine" {
     }
     error_message = "the export goes to the bucket, by the export role, encrypted"
   }
-}
-
-run "bucket" {
-  command = plan
-  module {
-    source = "./modules/backup"
-  }
-
   assert {
     condition     = aws_s3_bucket.this.bucket == "prod-reminders-backups-123456789012-eu-central-1" && !aws_s3_bucket.this.force_destroy
     error_message = "the bucket has the prefix, and is not destroyed with what it holds"
@@ -97,14 +81,6 @@ run "bucket" {
     condition     = { for it in aws_s3_bucket_lifecycle_configuration.this.rule[0].transition : it.storage_class => it.days } == { STANDARD_IA = 30, GLACIER_IR = 90, DEEP_ARCHIVE = 365 }
     error_message = "it becomes cheaper with age"
   }
-}
-
-run "roles" {
-  command = plan
-  module {
-    source = "./modules/backup"
-  }
-
   assert {
     condition = { for role in [aws_iam_role.scheduler, aws_iam_role.state_machine, aws_iam_role.export] : role.name => [
       jsondecode(role.assume_role_policy).Statement[0].Principal.Service, jsondecode(role.assume_role_policy).Statement[0].Condition.StringEquals["aws:SourceAccount"]
@@ -127,14 +103,6 @@ run "roles" {
     condition     = [for it in jsondecode(aws_iam_role_policy.state_machine.policy).Statement : it.Condition if it.Action == "iam:PassRole"] == [{ StringEquals = { "iam:PassedToService" = "export.rds.amazonaws.com" } }]
     error_message = "the export's role is handed to the export alone"
   }
-}
-
-run "alarms" {
-  command = plan
-  module {
-    source = "./modules/backup"
-  }
-
   assert {
     condition     = aws_cloudwatch_metric_alarm.missing.evaluation_periods * aws_cloudwatch_metric_alarm.missing.period == 26 * 3600 && aws_cloudwatch_metric_alarm.missing.treat_missing_data == "breaching"
     error_message = "a backup that did not happen is told within 26 hours"

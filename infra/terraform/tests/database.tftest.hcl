@@ -11,10 +11,13 @@ variables {
   kms_key_arn               = "arn:aws:kms:eu-central-1:123456789012:key/00000000-0000-0000-0000-000000000009"
 }
 
-run "what_production_gets" {
+run "production" {
   command = plan
   module {
     source = "./modules/database"
+  }
+  variables {
+    alarm_topic_arns = ["arn:aws:sns:eu-central-1:123456789012:prod-alerts"]
   }
 
   assert {
@@ -49,14 +52,6 @@ run "what_production_gets" {
     condition     = !strcontains(aws_db_instance.this.backup_window, "00:")
     error_message = "RDS's own backup keeps out of the way of the daily snapshot at 00:00"
   }
-}
-
-run "who_reaches_it" {
-  command = plan
-  module {
-    source = "./modules/database"
-  }
-
   assert {
     condition = length(aws_vpc_security_group_ingress_rule.clients) == 1 && alltrue([for rule in aws_vpc_security_group_ingress_rule.clients :
       rule.referenced_security_group_id == "sg-00000000000000001" && rule.cidr_ipv4 == null && rule.from_port == 5432 && rule.to_port == 5432
@@ -67,14 +62,6 @@ run "who_reaches_it" {
     condition     = aws_db_instance.this.vpc_security_group_ids == toset([aws_security_group.this.id])
     error_message = "no other security group lets anybody in"
   }
-}
-
-run "secrets" {
-  command = plan
-  module {
-    source = "./modules/database"
-  }
-
   assert {
     condition     = output.secret_names == { devices = "prod-device-db-secrets", notifications = "prod-notification-db-secrets", reminders = "prod-reminder-db-secrets" }
     error_message = "secrets have the names of the Kubernetes Secrets that they feed"
@@ -83,17 +70,6 @@ run "secrets" {
     condition     = alltrue([for secret in aws_secretsmanager_secret.this : secret.kms_key_id == var.kms_key_arn && secret.recovery_window_in_days == 30])
     error_message = "secrets are encrypted, and can be had back"
   }
-}
-
-run "alarms" {
-  command = plan
-  module {
-    source = "./modules/database"
-  }
-  variables {
-    alarm_topic_arns = ["arn:aws:sns:eu-central-1:123456789012:prod-alerts"]
-  }
-
   assert {
     condition     = keys(aws_cloudwatch_metric_alarm.this) == ["connections", "cpu", "disk-queue", "memory", "storage", "transaction-ids"]
     error_message = "what fills up is told before it is full"

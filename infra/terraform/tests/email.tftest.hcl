@@ -44,14 +44,6 @@ run "a_domain" {
     condition     = length(aws_cloudwatch_metric_alarm.reputation) == 0
     error_message = "the account's rates are one environment's to watch"
   }
-}
-
-run "feedback" {
-  command = plan
-  module {
-    source = "./modules/email"
-  }
-
   assert {
     condition     = aws_sesv2_configuration_set_event_destination.feedback.event_destination[0].enabled && aws_sesv2_configuration_set_event_destination.feedback.event_destination[0].sns_destination[0].topic_arn == var.feedback_topic_arn
     error_message = "SES tells the feedback topic"
@@ -106,24 +98,14 @@ run "an_address_of_the_sandbox" {
   }
 }
 
-run "deaf_to_bounces_is_refused" {
+run "what_is_refused" {
   command = plan
   module {
     source = "./modules/email"
   }
   variables {
     feedback_events = ["COMPLAINT", "REJECT", "RENDERING_FAILURE"]
+    source_email    = "reminders"
   }
-  expect_failures = [var.feedback_events]
-}
-
-run "a_sender_that_is_no_address_is_refused" {
-  command = plan
-  module {
-    source = "./modules/email"
-  }
-  variables {
-    source_email = "reminders"
-  }
-  expect_failures = [var.source_email]
+  expect_failures = [var.feedback_events, var.source_email]
 }

@@ -87,6 +87,7 @@ run "cluster" {
   }
   variables {
     kubernetes_version = "1.35"
+    availability_zones = ["eu-central-1a", "eu-central-1b", "eu-central-1c"]
     admins             = { platform = "arn:aws:iam::123456789012:role/platform" }
     github_repository  = "example/reminders"
   }

@@ -26,7 +26,7 @@ variables {
   source_address   = "reminders@mail.example.com"
 }
 
-run "who_takes_the_roles" {
+run "roles" {
   command = plan
   module {
     source = "./modules/iam"
@@ -49,14 +49,6 @@ run "who_takes_the_roles" {
     }]])
     error_message = "a role is its service account's, in its namespace, and nobody else's"
   }
-}
-
-run "least_privilege" {
-  command = plan
-  module {
-    source = "./modules/iam"
-  }
-
   assert {
     condition     = alltrue(flatten([for it in aws_iam_role_policy.this : [for statement in jsondecode(it.policy).Statement : [for action in flatten([statement.Action]) : !strcontains(action, "*")]]]))
     error_message = "no action is a pattern"
@@ -78,14 +70,6 @@ run "least_privilege" {
     ]]))
     error_message = "the key is used by way of SNS and SQS only"
   }
-}
-
-run "who_may_what" {
-  command = plan
-  module {
-    source = "./modules/iam"
-  }
-
   assert {
     condition = jsonencode({ for service, it in aws_iam_role_policy.this : service => sort(distinct(flatten([
       for statement in jsondecode(it.policy).Statement : [for action in flatten([statement.Action]) : [for resource in flatten([statement.Resource]) : "${action} ${resource}"] if startswith(action, "sns:Publish")]

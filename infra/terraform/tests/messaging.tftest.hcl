@@ -27,7 +27,7 @@ variables {
   alarm_topic_arns       = ["arn:aws:sns:eu-central-1:123456789012:prod-alerts"]
 }
 
-run "topics_and_queues" {
+run "topics_queues_policies_alarms" {
   command = plan
   module {
     source = "./modules/messaging"
@@ -73,14 +73,6 @@ run "topics_and_queues" {
     condition     = alltrue([for name, queue in aws_sqs_queue.dead_letters : queue.message_retention_seconds == 1209600 && queue.message_retention_seconds > aws_sqs_queue.this[name].message_retention_seconds])
     error_message = "dead letters are kept for 14 days, longer than messages: SQS counts from when a message was first sent"
   }
-}
-
-run "subscriptions" {
-  command = plan
-  module {
-    source = "./modules/messaging"
-  }
-
   assert {
     condition     = alltrue([for it in aws_sns_topic_subscription.this : it.protocol == "sqs" && it.raw_message_delivery && it.filter_policy == null])
     error_message = "queues get everything of their topic, as it was published"
@@ -89,14 +81,6 @@ run "subscriptions" {
     condition     = jsondecode(aws_sns_topic_subscription.this["event"].redrive_policy).deadLetterTargetArn == "arn:aws:sqs:eu-central-1:123456789012:prod-event-queue-dlq"
     error_message = "what SNS cannot deliver is kept with the dead letters"
   }
-}
-
-run "policies" {
-  command = plan
-  module {
-    source = "./modules/messaging"
-  }
-
   assert {
     condition = alltrue([
       for policy in concat(values(aws_sqs_queue_policy.this), values(aws_sqs_queue_policy.dead_letters), values(aws_sns_topic_policy.this)) : length([
@@ -127,14 +111,6 @@ run "policies" {
     }]
     error_message = "SES publishes feedback of our configuration set alone"
   }
-}
-
-run "alarms" {
-  command = plan
-  module {
-    source = "./modules/messaging"
-  }
-
   assert {
     condition = alltrue([for name, alarm in aws_cloudwatch_metric_alarm.dead_letters :
       alarm.threshold == 0 && alarm.comparison_operator == "GreaterThanThreshold" && alarm.metric_name == "ApproximateNumberOfMessagesVisible"
@@ -160,24 +136,14 @@ run "alarms" {
   }
 }
 
-run "too_few_receipts_are_refused" {
+run "what_is_refused" {
   command = plan
   module {
     source = "./modules/messaging"
   }
   variables {
     max_receive_count = { event = 2 }
+    prefix            = "Prod-"
   }
-  expect_failures = [var.max_receive_count]
-}
-
-run "a_prefix_that_is_none_is_refused" {
-  command = plan
-  module {
-    source = "./modules/messaging"
-  }
-  variables {
-    prefix = "Prod-"
-  }
-  expect_failures = [var.prefix]
+  expect_failures = [var.max_receive_count, var.prefix]
 }

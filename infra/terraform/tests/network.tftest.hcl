@@ -10,7 +10,7 @@ variables {
   kms_key_arn        = "arn:aws:kms:eu-central-1:123456789012:key/00000000-0000-0000-0000-000000000009"
 }
 
-run "subnets" {
+run "three_zones" {
   command = plan
   module {
     source = "./modules/network"
@@ -40,14 +40,6 @@ run "subnets" {
     condition     = length(aws_default_security_group.closed.ingress) == 0 && length(aws_default_security_group.closed.egress) == 0
     error_message = "the default security group lets nothing through"
   }
-}
-
-run "a_way_out_in_each_zone" {
-  command = plan
-  module {
-    source = "./modules/network"
-  }
-
   assert {
     condition     = length(aws_nat_gateway.this) == 3 && length(aws_route_table.private) == 3
     error_message = "a lost zone takes nobody else's way out"

@@ -11,7 +11,7 @@ variables {
   cluster_arn     = "arn:aws:eks:eu-central-1:123456789012:cluster/reminders"
 }
 
-run "who_takes_the_roles" {
+run "roles" {
   command = plan
   module {
     source = "./modules/pipeline"
@@ -29,14 +29,6 @@ run "who_takes_the_roles" {
     condition     = alltrue([for role in aws_iam_role.this : !strcontains(role.assume_role_policy, "*")])
     error_message = "no pattern lets another repository or branch in"
   }
-}
-
-run "what_they_may" {
-  command = plan
-  module {
-    source = "./modules/pipeline"
-  }
-
   assert {
     condition     = { for environment, it in aws_eks_access_policy_association.deploy : environment => one(it.access_scope[0].namespaces) if it.access_scope[0].type == "namespace" } == { development = "development", production = "production", staging = "staging" }
     error_message = "who deploys to an environment administers its namespace and no other"

@@ -8,6 +8,9 @@ run "repositories" {
   module {
     source = "./modules/registry"
   }
+  variables {
+    kept = { prod = 40 }
+  }
 
   assert {
     condition = [for repository in aws_ecr_repository.this : repository.name] == [
@@ -24,17 +27,6 @@ run "repositories" {
     condition     = output.registry == "123456789012.dkr.ecr.eu-central-1.amazonaws.com/reminders"
     error_message = "the registry is what stands before /image:tag"
   }
-}
-
-run "life_cycle" {
-  command = plan
-  module {
-    source = "./modules/registry"
-  }
-  variables {
-    kept = { prod = 40 }
-  }
-
   assert {
     condition = jsonencode([for rule in jsondecode(aws_ecr_lifecycle_policy.this["event-service"].policy).rules : [
       rule.rulePriority, try(rule.selection.tagPatternList[0], rule.selection.tagStatus), rule.selection.countNumber

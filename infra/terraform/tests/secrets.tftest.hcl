@@ -12,7 +12,7 @@ variables {
   other_secret_arns = ["arn:aws:secretsmanager:eu-central-1:123456789012:secret:prod-reminder-db-secrets-AbCdEf"]
 }
 
-run "secrets" {
+run "secrets_and_reader" {
   command = plan
   module {
     source = "./modules/secrets"
@@ -34,14 +34,6 @@ run "secrets" {
     condition     = alltrue([for it in concat(values(aws_secretsmanager_secret.known), values(aws_secretsmanager_secret.entered)) : it.kms_key_id == var.kms_key_arn])
     error_message = "all are encrypted by the customer-managed key"
   }
-}
-
-run "reader" {
-  command = plan
-  module {
-    source = "./modules/secrets"
-  }
-
   assert {
     condition     = jsondecode(aws_iam_role.reader.assume_role_policy).Statement[0].Condition.StringEquals["oidc.eks.eu-central-1.amazonaws.com/id/0123456789ABCDEF:sub"] == "system:serviceaccount:production:prod-external-secrets"
     error_message = "the reader is the namespace's own service account"

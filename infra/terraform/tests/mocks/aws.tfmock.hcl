@@ -16,10 +16,6 @@ mock_data "aws_default_tags" {
   defaults = { tags = { Project = "reminders" } }
 }
 
-mock_data "aws_availability_zones" {
-  defaults = { names = ["eu-central-1c", "eu-central-1a", "eu-central-1b"] }
-}
-
 mock_data "aws_eks_cluster" {
   defaults = {
     identity   = [{ oidc = [{ issuer = "https://oidc.eks.eu-central-1.amazonaws.com/id/0123456789ABCDEF" }] }]

@@ -1,0 +1,94 @@
+"""The infrastructure as Terraform reads it: format, pinned providers, validity, the modules' promises, policy."""
+
+import itertools
+import json
+import os
+import re
+
+import pytest
+from conftest import ROOT, run, tool
+from terraform_tools import INFRA, MODULES, PROVIDER, ROOTS, VERSION, terraform
+
+TESTS = sorted(path.name for path in (INFRA / "terraform" / "tests").glob("*.tftest.hcl"))
+# So many `terraform test` beside each other: each loads the provider, which is what takes the time.
+SHARES = 2
+
+
+def test_formatted(tmp_path):
+    terraform("fmt", "-check", "-recursive", "-diff", cwd=INFRA, data=tmp_path)
+
+
+def test_one_provider_is_locked_everywhere():
+    locks = {path.parent.name: path.read_text() for path in INFRA.rglob(".terraform.lock.hcl") if ".terraform" not in path.parts}
+    assert sorted(locks) == sorted([*ROOTS, "terraform"])
+    assert len(set(locks.values())) == 1
+    lock = locks["production"]
+    assert f'provider "{PROVIDER}"' in lock and f'version     = "{VERSION}"' in lock
+    assert len(re.findall('"zh:[0-9a-f]{64}"', lock)) >= 10, "hashes of the release's packages for every platform"
+
+
+def test_the_lock_holds(tmp_path):
+    said = terraform("init", "-backend=false", "-lockfile=readonly", "-no-color", cwd=INFRA / "environments" / "production", data=tmp_path, mirror=True)
+    assert "successfully initialized" in said
+
+
+def test_valid(tmp_path):
+    """All roots, and by them all modules, in one go: as parts of one configuration."""
+    folder = tmp_path / "all"
+    folder.mkdir()
+    sources = {root: os.path.relpath(INFRA / "environments" / root, folder) for root in ROOTS}
+    parts = [f'module "{root}" {{\n  source = "{source}"\n{required(root)}}}\n' for root, source in sources.items()]
+    (folder / "main.tf").write_text("\n".join(parts))
+    terraform("get", "-no-color", cwd=folder, data=tmp_path)
+    said = json.loads(terraform("validate", "-json", cwd=folder, data=tmp_path))
+    expected = ["Provider development overrides are in effect", "Backend configuration ignored"]
+    problems = [it for it in said["diagnostics"] if it["summary"] not in expected]
+    assert said["valid"] and not problems, problems
+
+
+def required(root):
+    """Something for each variable that has no default."""
+    text = (INFRA / "environments" / root / "variables.tf").read_text()
+    blocks = re.findall(r'^variable "(\w+)" \{(.*?)^\}', text, re.MULTILINE | re.DOTALL)
+    types = {name: re.search(r"type\s+= (\w+)", block)[1] for name, block in blocks if "  default" not in block}
+    values = {"string": '"000000000000"', "list": "[]", "map": "{}"}
+    return "".join(f"  {name} = {values[kind]}\n" for name, kind in types.items())
+
+
+@pytest.mark.parametrize("share", range(SHARES))
+def test_modules_keep_their_promises(share, tmp_path):
+    """infra/terraform/tests, on a provider that answers by itself."""
+    folder = INFRA / "terraform"
+    terraform("get", "-no-color", cwd=folder, data=tmp_path)
+    chosen = itertools.islice(TESTS, share, None, SHARES)
+    said = terraform("test", "-no-color", *[f"-filter=tests/{name}" for name in chosen], cwd=folder, data=tmp_path)
+    assert re.search(r"^Success! [1-9][0-9]* passed, 0 failed\.$", said, re.MULTILINE), said
+
+
+def test_every_module_is_used_and_tested():
+    configurations = "\n".join(path.read_text() for path in INFRA.rglob("*.tf"))
+    promises = "\n".join((INFRA / "terraform" / "tests" / name).read_text() for name in TESTS)
+    for module in MODULES:
+        assert re.search(rf'source\s+= "(\.\./|\.\./\.\./terraform/modules/){module}"', configurations), f"nothing uses {module}"
+        if module != "environment":  # It is what the environments' roots are made of.
+            assert f'source = "./modules/{module}"' in promises, f"nothing tests {module}"
+
+
+def test_variables_and_outputs_say_what_they_are():
+    for path in INFRA.rglob("*.tf"):
+        for block in re.findall(r'^(?:variable|output) "\w+" \{.*?^\}', path.read_text(), re.MULTILINE | re.DOTALL):
+            assert re.search(r"^  description = ", block, re.MULTILINE), f"{path}: {block}"
+
+
+def test_the_stored_template_uses_what_every_mail_has():
+    """A variable that is missing makes SES drop the mail without an error."""
+    source = (ROOT / "notification-service/src/channels/email/stored_template.rs").read_text()
+    known = set(re.findall(r'"(\w+)"', re.search(r"const VARIABLES: .*? =(.*?);", source, re.DOTALL)[0]))
+    assert "message" in known
+    for path in (INFRA / "terraform/modules/email/templates").iterdir():
+        used = set(re.findall(r"\{\{(?:#if )?(\w+)\}\}", path.read_text()))
+        assert used and used <= known, f"{path.name}: {used - known}"
+
+
+def test_policy():
+    run(tool("checkov"), "--config-file", INFRA / "checkov.yaml")
