@@ -88,6 +88,10 @@ def test_colours_are_as_open_as_what_they_stand_for():
     assert allowed("production+colours", "production") == expected(SERVICES)
 
 
+def test_with_everything_added_only_the_backup_reaches_out_as_well():
+    assert allowed("production+all", "production") == expected(SERVICES) | {("backup", *to) for to in OUTSIDE | NAMES}
+
+
 def test_locally_stand_ins_are_reached_and_nothing_outside():
     needed = {edge for edge in expected(SERVICES) if edge[1:] not in OUTSIDE}
     needed |= {(name, *to) for name in ("provision", "postgres", "ministack", "sandbox") for to in NAMES}

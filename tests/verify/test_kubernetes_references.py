@@ -168,7 +168,7 @@ def test_pods_have_the_accounts_configuration_secrets_and_priority_that_they_nam
             assert mounted <= {volume["name"] for volume in spec.get("volumes", [])} | claims, identity(item)
         for volume in spec.get("volumes", []):
             if "secret" in volume:
-                assert {entry["key"] for entry in volume["secret"]["items"]} <= secrets[volume["secret"]["secretName"]]
+                assert {entry["key"] for entry in volume["secret"].get("items", [])} <= secrets[volume["secret"]["secretName"]]
             if "configMap" in volume:
                 assert volume["configMap"]["name"] in config
 
@@ -214,7 +214,7 @@ def test_peers_are_asked_where_their_services_are(variant):
         assert config[variable] == f"http://{prefix}{service}:{ports[prefix + service]['http']}"
 
 
-@pytest.mark.parametrize("variant", ["production+keda", "staging+keda+colours+zone"])
+@pytest.mark.parametrize("variant", ["production+keda", "production+all"])
 def test_scaled_objects_name_what_is_there(variant):
     environment, prefix = environment_of(variant)
     [region] = {item["data"]["AWS_REGION"] for item in objects(variant, "ConfigMap") if "AWS_REGION" in item["data"]}
