@@ -52,7 +52,8 @@ look() {
     kube get services,deployments --selector 'app.kubernetes.io/name in (reminder-service,notification-service)' --output go-template='
         {{- define "or"}}{{if .}}{{.}}{{else}}-{{end}}{{end}}
         {{- range .items}}{{.kind}} {{.metadata.name}} {{template "or" index (or .metadata.labels .metadata) "reminders/colour"}}
-            {{- if eq .kind "Service"}} {{template "or" index .spec.selector "reminders/colour"}} {{with .metadata.annotations}}{{template "or" index . "reminders/colour-before"}}{{else}}-{{end}} - -
+            {{- if eq .kind "Service"}} {{template "or" index .spec.selector "reminders/colour"}} {{/* the blank before it */ -}}
+                {{with .metadata.annotations}}{{template "or" index . "reminders/colour-before"}}{{else}}-{{end}} - -
             {{- else}} - - {{or .status.readyReplicas 0}} {{.spec.replicas}} {{(index .spec.template.spec.containers 0).image}}{{end}}
         {{end}}' > "$scratch/seen" || fail "Cannot look into the namespace $namespace (above)."
     while read -r kind name colour leads_to led_to count of what; do

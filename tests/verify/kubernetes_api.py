@@ -16,13 +16,23 @@ RESOURCES = {
     "discovery.k8s.io/v1": ["EndpointSlice"],
     "networking.k8s.io/v1": ["Ingress", "IngressClass"],
     "traefik.io/v1alpha1": [
-        "IngressRoute", "IngressRouteTCP", "IngressRouteUDP", "Middleware", "MiddlewareTCP", "ServersTransport", "ServersTransportTCP",
-        "TLSOption", "TLSStore", "TraefikService",
+        "IngressRoute",
+        "IngressRouteTCP",
+        "IngressRouteUDP",
+        "Middleware",
+        "MiddlewareTCP",
+        "ServersTransport",
+        "ServersTransportTCP",
+        "TLSOption",
+        "TLSStore",
+        "TraefikService",
     ],
 }
 PLURALS = {kind: kind.lower() + ("es" if kind.endswith("s") else "s") for kinds in RESOURCES.values() for kind in kinds}
 KINDS = {(version, PLURALS[kind]): kind for version, kinds in RESOURCES.items() for kind in kinds}
-PATH = re.compile(r"/(?:api/(?P<core>v1)|apis/(?P<group>[^/]+/[^/]+))(?:/namespaces/(?P<namespace>[^/]+))?/(?P<plural>[a-z]+)(?:/(?P<name>[^/]+))?$")
+PATH = re.compile(
+    r"/(?:api/(?P<core>v1)|apis/(?P<group>[^/]+/[^/]+))(?:/namespaces/(?P<namespace>[^/]+))?/(?P<plural>[a-z]+)(?:/(?P<name>[^/]+))?$"
+)
 
 
 def merged(value, patch):
@@ -113,7 +123,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def refuse(self, status, reason):
         """A Status, which clients print."""
-        self.answer({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "message": reason, "code": status}, status)
+        self.answer(
+            {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "message": reason, "code": status}, status
+        )
 
     def do_GET(self):
         """Discovery, an object, a list, a watch."""
@@ -139,7 +151,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         items = []
         for (one, namespace, name), item in self.server.items.items():
             wanted_name = re.match(r"metadata\.name=(.+)", query.get("fieldSelector", ""))
-            if one == kind and asked["namespace"] in (None, namespace) and has_labels(item["metadata"].get("labels", {}), query.get("labelSelector", "")):
+            if (
+                one == kind
+                and asked["namespace"] in (None, namespace)
+                and has_labels(item["metadata"].get("labels", {}), query.get("labelSelector", ""))
+            ):
                 if not wanted_name or wanted_name[1] == name:
                     items.append(item)
         version = asked["core"] or asked["group"]
@@ -187,7 +203,13 @@ def discovered(path):
         "apiVersion": "v1",
         "groupVersion": version,
         "resources": [
-            {"name": PLURALS[kind], "singularName": kind.lower(), "namespaced": True, "kind": kind, "verbs": ["get", "list", "watch", "patch"]}
+            {
+                "name": PLURALS[kind],
+                "singularName": kind.lower(),
+                "namespaced": True,
+                "kind": kind,
+                "verbs": ["get", "list", "watch", "patch"],
+            }
             for kind in RESOURCES[version]
         ],
     }

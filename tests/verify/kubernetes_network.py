@@ -29,7 +29,9 @@ class Network:
 
     def allows(self, source, target, port):
         """Whether a connection is let out where it begins and in where it ends."""
-        return self._one_way(source, "Egress", "egress", "to", target, port) and self._one_way(target, "Ingress", "ingress", "from", source, port)
+        return self._one_way(source, "Egress", "egress", "to", target, port) and self._one_way(
+            target, "Ingress", "ingress", "from", source, port
+        )
 
     def edges(self, endpoints):
         """Every connection that is allowed: (source, target, protocol/port), by name."""
@@ -44,7 +46,9 @@ class Network:
     def _one_way(self, pod, direction, rules, peers, other, port):
         if pod.namespace != self.namespace:
             return True
-        selecting = [one for one in self.policies if direction in one["policyTypes"] and matches(one["podSelector"], dict(pod.labels))]
+        selecting = [
+            one for one in self.policies if direction in one["policyTypes"] and matches(one["podSelector"], dict(pod.labels))
+        ]
         if not selecting:
             return True
         return any(self._fits(rule, peers, other, port) for one in selecting for rule in one.get(rules, []))
@@ -58,7 +62,9 @@ class Network:
             # Addresses of pods are not to be relied on: only what is outside is meant.
             block = peer["ipBlock"]
             inside = other.ip and ipaddress.ip_address(other.ip) in ipaddress.ip_network(block["cidr"])
-            return bool(inside) and not any(ipaddress.ip_address(other.ip) in ipaddress.ip_network(hole) for hole in block.get("except", []))
+            return bool(inside) and not any(
+                ipaddress.ip_address(other.ip) in ipaddress.ip_network(hole) for hole in block.get("except", [])
+            )
         if other.namespace is None:
             return False
         if "namespaceSelector" in peer:

@@ -33,7 +33,18 @@ VARIANTS |= {
     "production+zone": ("production", "", (COMPONENTS + "location/zone",)),
     "production/migrate+zone": ("production", "migrate", ("../" + COMPONENTS + "location/zone",)),
     "production+colours": ("production", "", ("colours",)),
-    "staging+keda+colours+zone": ("staging", "", (COMPONENTS + "keda", "colours", COMPONENTS + "location/zone")),
+    "production+monitoring": ("production", "", (COMPONENTS + "monitoring", COMPONENTS + "monitoring/dashboards")),
+    "production+backup": ("production", "", (COMPONENTS + "backup",)),
+    # Everything at once, in the order that k8s/README.md asks for.
+    "production+all": (
+        "production",
+        "",
+        (
+            *(COMPONENTS + name for name in ("external-secrets", "keda", "monitoring", "monitoring/dashboards", "backup")),
+            "colours",
+            COMPONENTS + "location/zone",
+        ),
+    ),
 }
 WHOLE = [name for name, (_, part, _) in VARIANTS.items() if not part]
 

@@ -27,7 +27,9 @@ ASKED_BY_A_PEER = {("notification-service", "/me/export")}
 def paths_of(service):
     """The paths of a service's API, with something in place of what is variable."""
     described = json.loads((ROOT / service / "openapi.json").read_text())
-    return {re.sub(r"\{\w+\}", "0197", path): [method.upper() for method in methods] for path, methods in described["paths"].items()}
+    return {
+        re.sub(r"\{\w+\}", "0197", path): [method.upper() for method in methods] for path, methods in described["paths"].items()
+    }
 
 
 def identity_headers():
@@ -89,12 +91,14 @@ def traefik(tmp_path_factory):
     rendered = [item for environment in ENVIRONMENTS for item in objects(environment, "Service", "Ingress", "Middleware")]
     services = [item for item in rendered if item["kind"] == "Service"]
     rendered += slices(services, {name: server.server_port for name, server in servers.items()})
-    rendered.append({
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "IngressClass",
-        "metadata": {"name": "traefik"},
-        "spec": {"controller": "traefik.io/ingress-controller"},
-    })
+    rendered.append(
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "IngressClass",
+            "metadata": {"name": "traefik"},
+            "spec": {"controller": "traefik.io/ingress-controller"},
+        }
+    )
     plain, secure = free_port(), free_port()
     log = tmp_path_factory.mktemp("traefik") / "log"
     with Api(rendered) as api, log.open("w") as said:
@@ -162,14 +166,31 @@ def test_every_public_path_leads_to_its_service(traefik, environment):
             for method in methods:
                 _, _, asked = ask(traefik[1], method, HOSTS[environment], path)
                 assert asked, f"{method} {path} leads nowhere"
-                assert (asked["service"], asked["method"], asked["path"]) == (f"{ENVIRONMENTS[environment]}-{expected}", method, path)
+                assert (asked["service"], asked["method"], asked["path"]) == (
+                    f"{ENVIRONMENTS[environment]}-{expected}",
+                    method,
+                    path,
+                )
 
 
 def test_nothing_else_leads_anywhere(traefik):
     public = {path for service in PUBLIC for path in paths_of(service)}
     internal = set(paths_of("event-service")) - public
     assert len(internal) >= 6
-    beside = ["/", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics", "/me/", "/me/other", "/mean", "/reminders-of-others", "/devices", "/preferences/x"]
+    beside = [
+        "/",
+        "/docs",
+        "/openapi.json",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/me/",
+        "/me/other",
+        "/mean",
+        "/reminders-of-others",
+        "/devices",
+        "/preferences/x",
+    ]
     for path in [*sorted(internal), *beside]:
         status, _, asked = ask(traefik[1], "GET", "api.example.com", path)
         assert (status, asked) == (404, None), path
@@ -193,7 +214,9 @@ def test_an_environments_host_leads_to_no_other_environment_and_another_host_now
 def test_who_somebody_says_to_be_does_not_reach_a_service(traefik):
     known = identity_headers()
     assert known == {"x-authenticated-userid", "x-consumer-username", "x-anonymous-consumer", "x-gateway-secret"}
-    forged = [(name, "mallory") for name in known] + [(name.upper(), "again") for name in known] + [(name.title(), "") for name in known]
+    forged = (
+        [(name, "mallory") for name in known] + [(name.upper(), "again") for name in known] + [(name.title(), "") for name in known]
+    )
     for path in ("/reminders", "/device"):
         _, _, asked = ask(traefik[1], "GET", "api.example.com", path, forged)
         assert not known & {name for name, _ in asked["headers"]}

@@ -20,7 +20,12 @@ AROUND = [
     Endpoint("prometheus", "monitoring", app("prometheus"), ports=(ADMIN,)),
     Endpoint("dns", "kube-system", (("k8s-app", "kube-dns"),), ports=DNS),
     Endpoint("beside dns", "kube-system", ports=(*DNS, HTTPS)),
-    Endpoint("another environment", "elsewhere", (*app("reminder-service"), ("app.kubernetes.io/component", "service")), ports=(HTTP, ADMIN)),
+    Endpoint(
+        "another environment",
+        "elsewhere",
+        (*app("reminder-service"), ("app.kubernetes.io/component", "service")),
+        ports=(HTTP, ADMIN),
+    ),
     Endpoint("database", ip="10.40.7.7", ports=(POSTGRES, ("TCP", 22))),
     Endpoint("another network's database", ip="10.41.7.7", ports=(POSTGRES,)),
     Endpoint("AWS", ip="52.94.5.5", ports=(HTTPS, ("TCP", 80), POSTGRES)),
@@ -36,10 +41,16 @@ def endpoints(variant, namespace):
     pods = [Endpoint("stranger", namespace, app("stranger"), ports=(HTTP, ADMIN))]
     for item in workloads(variant):
         template = pod_of(item)
-        name = template["metadata"]["labels"]["app.kubernetes.io/name"] + (" migration" if item["kind"] == "Job" and service_of(item) else "")
+        name = template["metadata"]["labels"]["app.kubernetes.io/name"] + (
+            " migration" if item["kind"] == "Job" and service_of(item) else ""
+        )
         # Every port is tried at every pod, whether or not it listens there.
-        ports = {("TCP", port["containerPort"]) for container in template["spec"]["containers"] for port in container.get("ports", [])}
-        pods.append(Endpoint(name, namespace, tuple(template["metadata"]["labels"].items()), ports=tuple(sorted(ports | {HTTP, ADMIN}))))
+        ports = {
+            ("TCP", port["containerPort"]) for container in template["spec"]["containers"] for port in container.get("ports", [])
+        }
+        pods.append(
+            Endpoint(name, namespace, tuple(template["metadata"]["labels"].items()), ports=tuple(sorted(ports | {HTTP, ADMIN})))
+        )
     return pods
 
 
@@ -75,6 +86,10 @@ def test_migrations_reach_the_outside_and_are_reached_by_nobody(environment):
 
 def test_colours_are_as_open_as_what_they_stand_for():
     assert allowed("production+colours", "production") == expected(SERVICES)
+
+
+def test_with_everything_added_only_the_backup_reaches_out_as_well():
+    assert allowed("production+all", "production") == expected(SERVICES) | {("backup", *to) for to in OUTSIDE | NAMES}
 
 
 def test_locally_stand_ins_are_reached_and_nothing_outside():

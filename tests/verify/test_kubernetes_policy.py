@@ -20,7 +20,18 @@ SET_ASIDE = {
 def test_checkov_has_no_other_findings_than_those_set_aside(tmp_path):
     for variant in LOOKED_AT:
         (tmp_path / f"{variant.replace('/', '-')}.yaml").write_text(text(variant))
-    command = [tool("checkov"), "--directory", tmp_path, "--framework", "kubernetes", "--output", "json", "--quiet", "--compact", "--skip-download"]
+    command = [
+        tool("checkov"),
+        "--directory",
+        tmp_path,
+        "--framework",
+        "kubernetes",
+        "--output",
+        "json",
+        "--quiet",
+        "--compact",
+        "--skip-download",
+    ]
     done = subprocess.run(command, text=True, capture_output=True)
     assert done.stdout, done.stderr
     report = json.loads(done.stdout)

@@ -11,7 +11,16 @@ from kubernetes_rendered import VARIANTS, identity, objects
 
 # The oldest Kubernetes that has all that is used, and the newest whose schemas there are.
 VERSIONS = ["1.31", "1.37"]
-OF_KUBERNETES = ("apps/", "autoscaling/", "batch/", "networking.k8s.io/", "policy/", "rbac.authorization.k8s.io/", "scheduling.k8s.io/", "v1")
+OF_KUBERNETES = (
+    "apps/",
+    "autoscaling/",
+    "batch/",
+    "networking.k8s.io/",
+    "policy/",
+    "rbac.authorization.k8s.io/",
+    "scheduling.k8s.io/",
+    "v1",
+)
 
 # It would read all of Kubernetes' definitions again for each object.
 kubernetes_validate.utils.schema_contents = functools.cache(kubernetes_validate.utils.schema_contents)
@@ -40,7 +49,10 @@ def test_objects_of_kubernetes_fit_its_schemas(version):
 
 def test_custom_objects_fit_their_schemas_and_no_kind_is_without_one():
     custom = {
-        json.dumps(item, sort_keys=True) for variant in VARIANTS for item in objects(variant) if not item["apiVersion"].startswith(OF_KUBERNETES)
+        json.dumps(item, sort_keys=True)
+        for variant in VARIANTS
+        for item in objects(variant)
+        if not item["apiVersion"].startswith(OF_KUBERNETES)
     }
     checked = run("node", ROOT / "tests/verify/kubernetes_crds.mjs", TOOLS / "node_modules", input=f"[{','.join(sorted(custom))}]")
     assert json.loads(checked) == {"problems": [], "unknown": []}

@@ -54,10 +54,15 @@ def test_a_version_is_written_to_the_environment_or_the_colour_that_is_named_alo
         "production/colours/kustomization.yaml",
     }
     colours = yaml.safe_load((manifests / "overlays/production/colours/kustomization.yaml").read_text())["images"]
-    assert {image["name"] for image in colours if image["newTag"] == "4.0.0-prod"} == {"reminder-service-green", "notification-service-green"}
+    assert {image["name"] for image in colours if image["newTag"] == "4.0.0-prod"} == {
+        "reminder-service-green",
+        "notification-service-green",
+    }
 
 
-@pytest.mark.parametrize("arguments", [[], ["1"], ["2.0.0", "nowhere"], ["2.0.0", "development", "--colour", "green"], ["2.0.0", "--other"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["1"], ["2.0.0", "nowhere"], ["2.0.0", "development", "--colour", "green"], ["2.0.0", "--other"]]
+)
 def test_what_cannot_be_a_version_or_an_environment_is_refused_and_changes_nothing(manifests, arguments):
     done = subprocess.run([manifests / "set-version.sh", *arguments], text=True, capture_output=True)
     assert done.returncode != 0 and done.stderr
@@ -67,7 +72,9 @@ def test_what_cannot_be_a_version_or_an_environment_is_refused_and_changes_nothi
 @pytest.fixture
 def cluster():
     """Production with colours: every Deployment has three ready pods."""
-    with Api([with_pods(item, 3) for item in objects("production+colours", "Service", "Deployment", "HorizontalPodAutoscaler")]) as api:
+    with Api(
+        [with_pods(item, 3) for item in objects("production+colours", "Service", "Deployment", "HorizontalPodAutoscaler")]
+    ) as api:
         yield api
 
 
@@ -75,7 +82,9 @@ def with_pods(item, count):
     """A Deployment that has so many pods, all ready; other objects as they are. Kubernetes leaves out what is zero."""
     if item["kind"] == "Deployment":
         item["spec"]["replicas"] = count
-        item["status"] = dict.fromkeys(["replicas", "updatedReplicas", "readyReplicas", "availableReplicas"] if count else [], count)
+        item["status"] = dict.fromkeys(
+            ["replicas", "updatedReplicas", "readyReplicas", "availableReplicas"] if count else [], count
+        )
     return item
 
 
@@ -84,18 +93,24 @@ def blue_green(cluster, *arguments):
     home = ROOT / ".verify/home"
     home.mkdir(exist_ok=True)
     config = home / f"{cluster.server_port}.yaml"
-    config.write_text(yaml.safe_dump({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "test",
-        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
-        "clusters": [{"name": "test", "cluster": {"server": cluster.url}}],
-        "users": [{"name": "test", "user": {}}],
-    }))
+    config.write_text(
+        yaml.safe_dump(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "current-context": "test",
+                "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+                "clusters": [{"name": "test", "cluster": {"server": cluster.url}}],
+                "users": [{"name": "test", "user": {}}],
+            }
+        )
+    )
     path = f"{os.path.dirname(tool('kubectl'))}:{os.environ['PATH']}"
     environment = {"PATH": path, "HOME": str(home), "KUBECONFIG": str(config), "POLL_SECONDS": "0.1"}
     try:
-        return subprocess.run([ROOT / "scripts/blue-green.sh", *arguments], env=environment, text=True, capture_output=True, timeout=60)
+        return subprocess.run(
+            [ROOT / "scripts/blue-green.sh", *arguments], env=environment, text=True, capture_output=True, timeout=60
+        )
     finally:
         config.unlink()
 
@@ -119,7 +134,9 @@ def test_there_and_back(cluster):
     assert blue_green(cluster, "back", "production").returncode == 1
     assert blue_green(cluster, "idle", "production").stdout == "green\n"
 
-    assert blue_green(cluster, "switch", "production").stdout.endswith("production: clients reach green; before, they reached blue\n")
+    assert blue_green(cluster, "switch", "production").stdout.endswith(
+        "production: clients reach green; before, they reached blue\n"
+    )
     assert colours(cluster) == ["green", "green"]
     selector = cluster.item("Service", "prod-reminder-service")["spec"]["selector"]
     assert selector["app.kubernetes.io/name"] == "reminder-service", "the rest of the selector stays"

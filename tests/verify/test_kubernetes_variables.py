@@ -165,12 +165,14 @@ def binary(service):
 # What the Secrets' keys could hold.
 VALUES = {
     "source_email": "Reminders <reminders@example.com>",
-    "project_config": json.dumps({
-        "project_id": "reminders",
-        "client_email": "reminders@example.com",
-        "token_uri": "https://oauth2.example.com/token",
-        "private_key": (ROOT / "suite/sandbox/keys/test-only-private-key.pem").read_text(),
-    }),
+    "project_config": json.dumps(
+        {
+            "project_id": "reminders",
+            "client_email": "reminders@example.com",
+            "token_uri": "https://oauth2.example.com/token",
+            "private_key": (ROOT / "suite/sandbox/keys/test-only-private-key.pem").read_text(),
+        }
+    ),
 }
 
 
