@@ -120,8 +120,8 @@ def test_every_alarm_has_its_section_and_every_section_its_alarm():
     if not OPERATIONS.exists():
         pytest.skip("docs/OPERATIONS.md is not written yet")
     text = OPERATIONS.read_text()
-    chapter = re.search(r"^## Alarms$(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
-    assert chapter, "docs/OPERATIONS.md has no chapter `## Alarms`"
+    chapter = re.search(r"^## Alarms by Prometheus$(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert chapter, "docs/OPERATIONS.md has no chapter `## Alarms by Prometheus`"
     sections = dict(re.findall(r"^### (\w+)$(.*?)(?=^### |\Z)", chapter[1], re.MULTILINE | re.DOTALL))
     assert sections.keys() == {rule["alert"] for rule in alarms()}
     for name, section in sections.items():
