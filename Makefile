@@ -39,6 +39,11 @@ images: ## container images of the services (VERSION=2.0.0 ENV=dev REGISTRY=…;
 compose-check: ## bring compose.yaml up, send a reminder through it, take it down (COMPOSE="docker compose")
 	scripts/compose-check.sh $(ARGS)
 
+.PHONY: drill
+drill: ## the restore drill: back up, lose and restore real databases, count what arrives (ARGS="--pace 2")
+	cargo build --bins
+	scripts/restore-drill.sh $(ARGS)
+
 .PHONY: fmt
 fmt: ## format the code
 	cargo fmt --all

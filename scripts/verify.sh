@@ -19,6 +19,7 @@ apt_install() {
 command -v python3 >/dev/null || apt_install python3 python3-venv
 command -v npm >/dev/null || apt_install npm
 command -v promtool >/dev/null || apt_install prometheus
+compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || apt_install postgresql
 
 mkdir -p .verify
 if ! cmp -s tests/verify/requirements.txt .verify/requirements.txt; then
@@ -31,6 +32,14 @@ if ! cmp -s tests/verify/package.json .verify/package.json; then
     say 'installing the tools of tests/verify/package.json into .verify/node_modules'
     cp tests/verify/package.json .verify/package.json.new
     (cd .verify && mv package.json.new package.json && npm install --silent --no-audit --no-fund) || { rm -f .verify/package.json; fail 'npm could not install tests/verify/package.json'; }
+fi
+
+# MiniStack needs another botocore than the tools above.
+if ! cmp -s tests/requirements.txt .venv/requirements.txt; then
+    say "installing $(tr '\n' ' ' < tests/requirements.txt)into .venv"
+    python3 -m venv .venv
+    .venv/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+    cp tests/requirements.txt .venv/requirements.txt
 fi
 
 exec .verify/venv/bin/pytest tests/verify -q -n auto --durations=5 -rs "$@"
