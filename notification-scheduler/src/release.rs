@@ -38,9 +38,13 @@ impl Releaser {
         Self { store, bus, name, lease, topic: Failures::default() }
     }
 
-    /// Ends what has expired or been missed, publishes the rest and marks it.
+    /// Marks what was published before, ends what has expired or been missed, publishes the rest and marks it.
     pub(crate) async fn release(&self, batch: Batch) {
-        let (missed, claimed) = self.without_missed(batch.claimed).await;
+        let (told, claimed): (Vec<Claimed>, Vec<Claimed>) = batch.claimed.into_iter().partition(|it| it.told);
+        if !told.is_empty() {
+            self.mark(&told).await;
+        }
+        let (missed, claimed) = self.without_missed(claimed).await;
         if !missed.is_empty() {
             self.end(&missed.iter().collect::<Vec<_>>(), End::Missed).await;
         }

@@ -58,6 +58,8 @@ pub struct Claimed {
     pub expires_at: DateTime<Utc>,
     /// Whether it had expired when it was claimed.
     pub expired: bool,
+    /// Whether it was published before, by a scheduler that did not live to mark it: an outcome has come.
+    pub told: bool,
     /// The notification it is of.
     pub notification_id: Uuid,
     /// Whether its notification recurs: the next occurrence is made when this one is released.
@@ -105,7 +107,7 @@ pub struct Marked {
     pub released: u64,
     /// Refused: another scheduler has claimed them since.
     pub stale: u64,
-    /// No longer pending: their outcome was quicker than the mark, or they were cancelled meanwhile.
+    /// No longer pending: they do not recur and their outcome was quicker than the mark, or they were cancelled meanwhile.
     pub settled: u64,
 }
 
@@ -156,7 +158,7 @@ impl Store {
                update occurrences set lease_until = now() + $2, fence = fence + 1
                from due, notifications
                where occurrences.id = due.id and notifications.id = occurrences.notification_id and notifications.state = 'active'
-               returning occurrences.id, fence, due_at, occurrences.date as "date!", expires_at as "expires_at!", now() > expires_at as "expired!",
+               returning occurrences.id, fence, due_at, occurrences.date as "date!", expires_at as "expires_at!", now() > expires_at as "expired!", released_at is not null as "told!",
                    extract(epoch from now() - due_at)::float8 as "lateness!", notification_id, recurrence is not null as "recurs!", source, item_id, user_id, user_email, version,
                    content as "content!: Json<NotifyContent>", traceparent"#,
             limit,
@@ -175,6 +177,7 @@ impl Store {
                 date: row.date,
                 expires_at: row.expires_at,
                 expired: row.expired,
+                told: row.told,
                 notification_id: row.notification_id,
                 recurs: row.recurs,
                 lateness: row.lateness,
@@ -277,7 +280,8 @@ pub(crate) type Gone = (Uuid, DateTime<Utc>);
 
 async fn mark(executor: impl PgExecutor<'_>, ids: &[Uuid], fences: &[i32]) -> Result<Vec<Gone>, sqlx::Error> {
     let rows = sqlx::query!(
-        "update occurrences set state = 'released', released_at = now()
+        "update occurrences set
+             state = occurrence_state_of(sent, failed, suppressed, deliveries), released_at = coalesce(released_at, now())
          from unnest($1::uuid[], $2::int[]) as claim (id, fence)
          where occurrences.id = claim.id and occurrences.fence = claim.fence and pending
          returning notification_id, due_at",

@@ -67,7 +67,7 @@ impl Store {
 
     async fn drop_partitions(&self, before: DateTime<Utc>) -> Result<i32, sqlx::Error> {
         let mut transaction = self.pool.begin().await?;
-        sqlx::query!("set local lock_timeout = '5s'").execute(&mut *transaction).await?;
+        sqlx::query!("set local lock_timeout = '500ms'").execute(&mut *transaction).await?;
         let dropped = sqlx::query_scalar!(r#"select drop_events_partitions($1) as "dropped!""#, before)
             .fetch_one(&mut *transaction)
             .await?;

@@ -1,9 +1,9 @@
 //! Recurring notifications, snoozes, acknowledgements, and what becomes of what was released before a change.
 
 use serde_json::{Value, json};
-use shared::contract::{EventType, ReminderData, Snooze, occurrence_id};
+use shared::contract::{DeliveryState, EventType, ReminderData, Snooze, occurrence_id};
 
-use crate::fixture::{World, created, data, deleted, event, hours, minutes, now, received, world};
+use crate::fixture::{World, created, data, deleted, event, hours, minutes, now, outcome, received, world};
 
 fn hourly(world_now: chrono::DateTime<chrono::Utc>) -> ReminderData {
     let rule = json!({"rrule": "FREQ=HOURLY"});
@@ -133,4 +133,19 @@ async fn a_change_before_anything_was_released_commands_nothing() {
         .apply(&[created("a", 1, now() + hours(1), &[0]), created("a", 2, now() + hours(2), &[0]), deleted("a", 3)])
         .await;
     assert_eq!(commands(&world).await, []);
+}
+
+#[tokio::test]
+async fn an_outcome_before_the_mark_does_not_end_an_occurrence_that_others_follow() {
+    let world = world().await;
+    let start = now();
+    let due = start + minutes(30);
+    world.apply(&[received(&event(EventType::ReminderCreated, "a", 1, start, hourly(start)))]).await;
+    world.apply(&[outcome("a", due, DeliveryState::Sent, None, 1)]).await;
+    assert_eq!(world.occurrences("a").await[&due], "pending", "its series would stand still");
+
+    let moved = ReminderData { date: start + minutes(40), ..hourly(start) };
+    world.apply(&[updated("a", 2, moved)]).await;
+    let expected = [(due, "sent".to_owned()), (start + minutes(40), "pending".to_owned())];
+    assert_eq!(world.occurrences("a").await.into_iter().collect::<Vec<_>>(), expected);
 }

@@ -127,3 +127,31 @@ async fn another_edition_of_the_time_zones_is_said_with_the_next_occurrence() {
         sqlx::query_scalar("select time_zone_database from notifications").fetch_one(&world.pool).await.expect("one");
     assert_eq!(noted, edition);
 }
+
+/// What event-service writes when an outcome comes before the mark.
+const OUTCOME: &str = "update occurrences set sent = 1, deliveries = 1, outcome_at = now(), released_at = now()";
+
+#[tokio::test]
+async fn an_outcome_that_is_quicker_than_the_mark_does_not_end_the_series() {
+    let world = world().await;
+    world.recurring("FREQ=HOURLY", "2 hours", "0").await;
+    let claimed = world.store.claim(10, None).await.expect("claimed").claimed;
+    world.run(OUTCOME).await;
+    world.store.mark_released(&claimed).await.expect("marked");
+    let states: Vec<_> = world.states().await.into_iter().map(|it| it.0).collect();
+    assert_eq!(states, ["sent", "pending"]);
+}
+
+#[tokio::test]
+async fn what_a_scheduler_published_and_did_not_live_to_mark_is_not_published_again() {
+    let world = world().await;
+    world.recurring("FREQ=HOURLY", "3 hours", "2 hours").await;
+    world.store.claim(10, None).await.expect("claimed");
+    world.run(OUTCOME).await;
+    world.run("update occurrences set lease_until = '-infinity'").await;
+    let events = world.run_until_ahead().await;
+
+    let states: Vec<_> = world.states().await.into_iter().collect();
+    assert_eq!(states.first().map(|it| it.0.as_str()), Some("sent"), "neither missed nor sent again: {states:?}");
+    assert!(states.len() > 2 && events.len() == 1, "one for those that followed: {states:?}");
+}

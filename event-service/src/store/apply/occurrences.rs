@@ -69,9 +69,13 @@ pub(super) async fn replace(
     Ok(())
 }
 
+/// What has an outcome already was published, though no scheduler has marked it: it ends as its outcomes say.
 async fn cancel(connection: &mut PgConnection, notifications: &[Uuid], staying: &[Uuid]) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update occurrences set state = 'cancelled', outcome_at = now(), reason = null
+        "update occurrences set
+             state = case when released_at is null then 'cancelled' else occurrence_state_of(sent, failed, suppressed, deliveries) end,
+             outcome_at = case when released_at is null then now() else outcome_at end,
+             reason = case when released_at is not null then reason end
          from (
              select id from occurrences
              where notification_id = any($1) and pending and not exists (select from unnest($2::uuid[]) as staying (id) where staying.id = occurrences.id)

@@ -60,6 +60,9 @@ impl Tally {
 
 /// Adds the outcomes of a batch. One whose occurrence is not known yet is kept for it: the event that makes the
 /// occurrence then finds it released or ended.
+///
+/// An outcome may be quicker than the scheduler's mark, or come although the scheduler died before it. An occurrence of a
+/// recurring notification waits for the mark all the same: with it the next one is made, and the series would end without.
 pub(super) async fn count(connection: &mut PgConnection, fresh: &[&Incoming]) -> Result<(), sqlx::Error> {
     let tallies = Tally::of(fresh);
     if tallies.is_empty() {
@@ -91,8 +94,11 @@ pub(super) async fn count(connection: &mut PgConnection, fresh: &[&Incoming]) ->
                  else known.reason
              end,
              released_at = coalesce(known.released_at, excluded.released_at),
-             state = occurrence_state_of(known.sent + excluded.sent, known.failed + excluded.failed, known.suppressed + excluded.suppressed,
-                                         greatest(known.deliveries, excluded.deliveries))",
+             state = case
+                 when known.pending and exists (select from notifications where id = known.notification_id and recurrence is not null) then 'pending'
+                 else occurrence_state_of(known.sent + excluded.sent, known.failed + excluded.failed, known.suppressed + excluded.suppressed,
+                                          greatest(known.deliveries, excluded.deliveries))
+             end",
         &ids,
         &notifications,
         &due,
