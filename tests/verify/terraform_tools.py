@@ -110,6 +110,8 @@ class MiniStack:
 
     def __init__(self, folder, secure=False, **variables):
         self.folder, self.secure, self.variables = pathlib.Path(folder), secure, variables
+        # It makes one of its own.
+        self.certificate = str(self.folder / "ministack-tls" / "server.crt")
 
     def __enter__(self):
         with socket.socket() as free:
@@ -119,6 +121,7 @@ class MiniStack:
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "TMPDIR": str(self.folder), "BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "IOT_MTLS_ENABLED": "0", "SFTP_ENABLED": "0", "LOG_LEVEL": "WARNING"}
         if self.secure:
             environment |= {"USE_SSL": "1", "AUTH": "true"}
+        self.region = self.variables.get("MINISTACK_REGION", "us-east-1")
         with open(self.folder / "ministack.log", "w", encoding="utf-8") as log:
             command = [ministack_binary()]
             self.process = subprocess.Popen(command, env=environment | self.variables, stdout=log, stderr=log, start_new_session=True)
@@ -131,10 +134,9 @@ class MiniStack:
 
     def until_it_answers(self):
         """Waits for it, up to half a minute."""
-        # Its certificate is its own.
-        trusting = ssl._create_unverified_context()
         for _ in range(300):
             with contextlib.suppress(OSError):
+                trusting = ssl.create_default_context(cafile=self.certificate) if self.secure else None
                 urllib.request.urlopen(f"{self.endpoint}/_ministack/health", timeout=5, context=trusting).close()
                 return
             assert self.process.poll() is None, (self.folder / "ministack.log").read_text()
@@ -145,6 +147,6 @@ class MiniStack:
         """An SDK client, with a role's credentials or as the account's owner."""
         credentials = credentials or {"AccessKeyId": "test", "SecretAccessKey": "test"}
         return botocore.session.get_session().create_client(
-            service, region_name="us-east-1", endpoint_url=self.endpoint, verify=False,
+            service, region_name=self.region, endpoint_url=self.endpoint, verify=self.certificate if self.secure else None,
             aws_access_key_id=credentials["AccessKeyId"], aws_secret_access_key=credentials["SecretAccessKey"],
             aws_session_token=credentials.get("SessionToken"), config=Config(retries={"max_attempts": 0}, **config))
