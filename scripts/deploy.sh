@@ -6,14 +6,15 @@
 #   --dry-run          say what would be done, in order; needs no cluster
 #   --render           write the manifests to standard output and end (| kubectl diff -f -)
 #   --no-migrations    leave the databases as they are (rolling back: migrations only ever add within a release)
-#   --colour NAME      blue or green, where the environment has both: the other colour is left alone
+#   --colour NAME      blue, green or idle (the one that clients do not reach), where the environment has both: the other one is
+#                      left alone
 #   --manifests DIR    the k8s folder of another checkout (default: this one)
 #   --context NAME     kubectl's context (default: the current one)
 #   --timeout TIME     how long a migration, or a Deployment's roll-out, may take (600s)
 #
 # In this order: what pods need to start (namespace, accounts, configuration, network) · the migration Jobs, all of which must
-# succeed · each Deployment, waited for, in the order of scripts/environments.sh · the rest (scaling, edge, alarms). When a
-# migration fails nothing is rolled out. When a Deployment does not become ready, the reasons are told, every Deployment that
+# succeed · each Deployment, waited for, in the order of scripts/environments.sh · the rest (scaling, edge, alarms). What takes an
+# administrator (namespace, priority, roles) is applied if kubectl's user is one, and must else be there already. When a migration fails nothing is rolled out. When a Deployment does not become ready, the reasons are told, every Deployment that
 # this run changed goes back to the revision it had, and the script ends with 1. What was added besides stays; it is applied
 # again, and changed, by the next deployment.
 #
@@ -53,23 +54,27 @@ render "$environment" "$version" > "$rendering"
 render "$environment" "$version" migrate > "$scratch/migrate.yaml"
 namespace=$(namespace_of "$environment")
 
-# What pods need before they can start; Jobs and Deployments have steps of their own; the rest comes when they run.
-foundation='^(Namespace|ResourceQuota|LimitRange|PriorityClass|ServiceAccount|Role|RoleBinding|ConfigMap|Secret|SecretStore|ExternalSecret|NetworkPolicy|Service|PersistentVolumeClaim)/'
+# What takes an administrator; what pods need before they can start; Jobs and Deployments have steps of their own; the rest
+# comes when they run.
+administered='^(Namespace|PriorityClass|Role|RoleBinding|ClusterRole|ClusterRoleBinding)/'
+foundation='^(ResourceQuota|LimitRange|ServiceAccount|ConfigMap|Secret|SecretStore|ExternalSecret|NetworkPolicy|Service|PersistentVolumeClaim)/'
+documents only "$rendering" "$administered" > "$scratch/administered.yaml"
 documents only "$rendering" "$foundation" > "$scratch/foundation.yaml"
 documents only "$scratch/migrate.yaml" '^Job/' > "$scratch/jobs.yaml"
 documents only "$rendering" '^Deployment/' > "$scratch/deployments.yaml"
 if grep -qE '^  name: .*-(blue|green)$' "$scratch/deployments.yaml"; then
+    [ "$colour" != idle ] || colour=$("$ROOT/scripts/blue-green.sh" idle "$environment" --namespace "$namespace" ${context:+--context "$context"})
     case $colour in
         blue) other=green ;;
         green) other=blue ;;
-        *) fail "$environment has colours: say --colour with the one that clients do not reach (scripts/blue-green.sh shows and switches it)." ;;
+        *) fail "$environment has colours: say which (--colour blue, green or idle)." ;;
     esac
     documents without "$scratch/deployments.yaml" "-$other\$" > "$scratch/one-colour.yaml"
     mv "$scratch/one-colour.yaml" "$scratch/deployments.yaml"
 else
     [ -z "$colour" ] || fail "$environment has no colours (k8s/overlays/$environment)."
 fi
-documents without "$rendering" "$foundation|^(Job|Deployment)/" > "$scratch/rest.yaml"
+documents without "$rendering" "$administered|$foundation|^(Job|Deployment)/" > "$scratch/rest.yaml"
 mapfile -t jobs < <(documents list "$scratch/jobs.yaml" | cut -d / -f 2)
 mapfile -t deployments < <(in_rollout_order "$scratch/deployments.yaml")
 [ -n "$migrations" ] || jobs=()
@@ -81,19 +86,24 @@ fi
 if [ "$mode" = dry-run ]; then
     say "would deploy $version to $environment (namespace $namespace)"
     step() { printf '%s\n' "$1"; shift; [ $# -eq 0 ] || printf '    %s\n' "$@"; }
-    mapfile -t names < <(documents list "$scratch/foundation.yaml"); step '1. apply what pods need' "${names[@]}"
-    step "2. look for the Secrets they read" "$(secrets_read | cut -d ' ' -f 1 | sort -u | paste -sd ' ')"
-    step "3. migrate, each to its end within $timeout" ${jobs[@]+"${jobs[@]/#/Job/}"}
-    step "4. roll out, one after the other, each ready within $timeout" "${deployments[@]/#/Deployment/}"
-    mapfile -t names < <(documents list "$scratch/rest.yaml"); step '5. apply the rest' ${names[@]+"${names[@]}"}
+    mapfile -t names < <(documents list "$scratch/administered.yaml"); step "1. apply, if kubectl's user may, what takes an administrator" "${names[@]}"
+    mapfile -t names < <(documents list "$scratch/foundation.yaml"); step '2. apply what pods need' "${names[@]}"
+    step "3. look for the Secrets they read" "$(secrets_read | cut -d ' ' -f 1 | sort -u | paste -sd ' ')"
+    step "4. migrate, each to its end within $timeout" ${jobs[@]+"${jobs[@]/#/Job/}"}
+    step "5. roll out, one after the other, each ready within $timeout" "${deployments[@]/#/Deployment/}"
+    mapfile -t names < <(documents list "$scratch/rest.yaml"); step '6. apply the rest' ${names[@]+"${names[@]}"}
     exit
 fi
 
 say "deploying $version to $environment (namespace $namespace, context ${context:-$(kubectl config current-context)})"
-documents only "$rendering" '^Namespace/' > "$scratch/namespace.yaml"
-kube apply -f "$scratch/namespace.yaml"
-# Nothing is touched before the cluster has said that it would take everything.
-kube apply --dry-run=server -f "$rendering" > /dev/null || fail "The cluster refuses a manifest (above): nothing was changed."
+if kube auth can-i patch "namespace/$namespace" > /dev/null 2>&1; then
+    kube apply -f "$scratch/administered.yaml"
+else
+    kube get namespace "$namespace" > /dev/null || fail "There is no namespace $namespace, or no right to see it. An administrator deploys first (docs/OPERATIONS.md)."
+fi
+# Nothing more is touched before the cluster has said that it would take everything.
+documents without "$rendering" "$administered" > "$scratch/all.yaml"
+kube apply --dry-run=server -f "$scratch/all.yaml" > /dev/null || fail "The cluster refuses a manifest (above): nothing was changed."
 kube apply -f "$scratch/foundation.yaml"
 await_external_secrets
 check_secrets

@@ -100,11 +100,28 @@ render() {
     "$work/k8s/set-version.sh" "$2" "$1"
     {
         printf '# %s\nresources: [k8s%s]\n' "$folder" "${folder#"$MANIFESTS"}"
-        printf 'labels:\n  - pairs: {app.kubernetes.io/version: "%s"}\n    includeTemplates: true\n' "$2"
-        # What `kubectl rollout history` shows of a revision.
-        printf 'transformers:\n  - |\n    {apiVersion: builtin, kind: AnnotationsTransformer, metadata: {name: cause},\n'
-        printf '     annotations: {kubernetes.io/change-cause: "%s"},\n' "$2"
-        printf '     fieldSpecs: [{kind: Deployment, path: metadata/annotations, create: true}]}\nimages:\n'
+        # On what runs it, so that nothing else changes with each version: a label for people and selectors of dashboards, and
+        # what `kubectl rollout history` shows of a revision.
+        cat <<YAML
+transformers:
+  - |
+    apiVersion: builtin
+    kind: LabelTransformer
+    metadata: {name: version}
+    labels: {app.kubernetes.io/version: "$2"}
+    fieldSpecs:
+      - {kind: Deployment, path: metadata/labels, create: true}
+      - {kind: Deployment, path: spec/template/metadata/labels, create: true}
+      - {kind: Job, path: metadata/labels, create: true}
+      - {kind: Job, path: spec/template/metadata/labels, create: true}
+  - |
+    apiVersion: builtin
+    kind: AnnotationsTransformer
+    metadata: {name: cause}
+    annotations: {kubernetes.io/change-cause: "$2"}
+    fieldSpecs: [{kind: Deployment, path: metadata/annotations, create: true}]
+images:
+YAML
         # kustomize takes the name as a regular expression: whatever registry the overlay says, its images are ours.
         for service in "${ROLLOUT_ORDER[@]}"; do
             printf '  - {name: "(.*/)?%s", newName: "%s", newTag: "%s"}\n' "$service" "$REGISTRY/$service" "$2-$prefix"

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Goes back: deploys a version that the environment ran before, with the manifests it had then.
 #
-#   scripts/rollback.sh ENVIRONMENT [VERSION] [--here] [--dry-run] [--context NAME] [--timeout TIME]
+#   scripts/rollback.sh ENVIRONMENT [VERSION] [--here] [--dry-run] [--colour NAME] [--context NAME] [--timeout TIME]
 #   scripts/rollback.sh ENVIRONMENT --list            what it ran, the newest first
 #
 # Without VERSION it is the one before the present one. Its manifests come from the commit it was built from, in a checkout
 # of its own; --here takes those of this checkout. Databases stay as they are: a migration only adds what the version before can
-# live with (CONTRIBUTING.md), so that one release back is safe and more than one is not promised.
+# live with (CONTRIBUTING.md), so that one release back is safe and more than one is not promised. Where clients come through
+# colours, scripts/blue-green.sh back is faster.
 set -euo pipefail
 # shellcheck source=scripts/environments.sh
 source "$(dirname "${BASH_SOURCE[0]}")/environments.sh"
@@ -19,7 +20,7 @@ while [ $# -gt 0 ]; do
         --list) list=yes; shift ;;
         --dry-run) options+=("$1"); shift ;;
         --context) context=${2:?a context}; options+=("$1" "$2"); shift 2 ;;
-        --timeout) options+=("$1" "${2:?a time}"); shift 2 ;;
+        --timeout | --colour) options+=("$1" "${2:?its value}"); shift 2 ;;
         -*) fail "Unknown option: $1. See --help." ;;
         *) arguments+=("$1"); shift ;;
     esac

@@ -20,6 +20,8 @@ command -v python3 >/dev/null || apt_install python3 python3-venv
 command -v npm >/dev/null || apt_install npm
 command -v promtool >/dev/null || apt_install prometheus
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || apt_install postgresql
+command -v skopeo >/dev/null || apt_install skopeo
+command -v jq >/dev/null || apt_install jq
 
 mkdir -p .verify
 if ! cmp -s tests/verify/requirements.txt .verify/requirements.txt; then

@@ -5,12 +5,12 @@ What is asserted is what a cluster would come to: which images run at the end, w
 
 import copy
 import re
+import shutil
 
 import pytest
-import yaml
 
-from conftest import ENVIRONMENTS, SERVICES
-from pipeline_cluster import Cluster, secrets_read
+from conftest import ENVIRONMENTS, ROOT, SERVICES
+from pipeline_cluster import Cluster, documents, secrets_read
 
 ORDER = ["event-service", "notification-service", "notification-scheduler", "reminder-service"]
 JOBS = ["event-service", "notification-service", "reminder-service"]
@@ -24,19 +24,10 @@ def cluster(tmp_path):
     cluster.close()
 
 
-@pytest.fixture(scope="session")
-def after_2_0_0(tmp_path_factory):
-    cluster = Cluster(tmp_path_factory.mktemp("running"))
-    done = cluster.deploy("2.0.0")
-    assert done.returncode == 0, done.stderr
-    cluster.close()
-    return cluster.objects, cluster.applied
-
-
 @pytest.fixture
-def running(cluster, after_2_0_0):
+def running(cluster):
     """A namespace that runs 2.0.0."""
-    cluster.objects, cluster.applied = copy.deepcopy(after_2_0_0)
+    cluster.settle("2.0.0")
     return cluster
 
 
@@ -49,7 +40,7 @@ def test_migrates_then_rolls_out_in_order_then_does_the_rest(cluster):
     assert done.returncode == 0, done.stderr
     assert cluster.runs() == everywhere("2.1.0-dev")
     order = cluster.order
-    assert order[0] == "Namespace/development"
+    assert set(order[:2]) == {"Namespace/development", "PriorityClass/dev-services"}
     assert cluster.rolled_out() == ORDER
     jobs = [at for at, name in enumerate(order) if name.startswith("Job/")]
     first, last = order.index("Deployment/dev-event-service"), order.index("Deployment/dev-reminder-service")
@@ -66,7 +57,7 @@ def test_nothing_is_rolled_out_when_a_migration_fails(running):
     assert done.returncode == 1
     assert running.rolled_out() == [] and running.runs() == everywhere("2.0.0-dev")
     assert "job/dev-notification-service-migrate" in done.stderr and "what the process said last" in done.stderr
-    assert running.objects["ConfigMap/dev-releases"]["data"]["history"].startswith("2.0.0 ")
+    assert "ConfigMap/dev-releases" not in running.objects, "what failed is not remembered as deployed"
 
 
 def test_all_go_back_when_one_does_not_become_ready(running):
@@ -117,13 +108,39 @@ def test_a_manifest_that_the_cluster_refuses_changes_nothing(cluster):
     cluster.refused = {"Middleware"}
     done = cluster.deploy("2.1.0")
     assert done.returncode == 1 and "nothing was changed" in done.stderr
-    assert cluster.order == ["Namespace/development"]
+    assert set(cluster.order) == {"Namespace/development", "PriorityClass/dev-services"}
 
 
-def test_the_same_version_again_migrates_again_and_rolls_out_nothing_new(running):
-    assert running.deploy("2.0.0").returncode == 0
-    assert any(call.startswith("delete job ") for call in running.calls)
-    assert all(len(item["revisions"]) == 1 for name, item in running.objects.items() if name.startswith("Deployment/"))
+def test_who_may_change_a_namespace_only_deploys_into_it(running):
+    running.administrator = False
+    done = running.deploy("2.1.0")
+    assert done.returncode == 0, done.stderr
+    assert running.runs() == everywhere("2.1.0-dev")
+    assert not [name for name in running.order if name.startswith(("Namespace/", "PriorityClass/"))]
+    del running.objects["Namespace/development"]
+    done = running.deploy("2.2.0")
+    assert done.returncode == 1 and "An administrator deploys first" in done.stderr and running.order == []
+
+
+def test_one_colour_is_deployed_and_the_other_left_alone(cluster, tmp_path):
+    shutil.copytree(ROOT / "k8s", tmp_path / "k8s")
+    overlay = tmp_path / "k8s/overlays/staging/kustomization.yaml"
+    overlay.write_text(overlay.read_text().rstrip() + "\n  - colours\n")
+    options = ("--manifests", str(tmp_path / "k8s"), "--dry-run")
+    done = cluster.run("deploy.sh", "staging", "2.1.0", *options)
+    assert done.returncode == 1 and "has colours" in done.stderr
+    done = cluster.run("deploy.sh", "staging", "2.1.0", "--colour", "green", *options)
+    assert re.findall(r"Deployment/stg-(\S+)", done.stdout) == [
+        "event-service", "notification-service-green", "notification-scheduler", "reminder-service-green"]  # fmt: skip
+    done = cluster.run("deploy.sh", "production", "2.1.0", "--colour", "green", "--dry-run")
+    assert done.returncode == 1 and "has no colours" in done.stderr
+
+
+def test_the_same_version_again_migrates_again_and_rolls_out_nothing_new(cluster):
+    for _ in range(2):
+        assert cluster.deploy("2.0.0").returncode == 0
+    assert any(call.startswith("delete job ") for call in cluster.calls)
+    assert all(len(item["revisions"]) == 1 for name, item in cluster.objects.items() if name.startswith("Deployment/"))
 
 
 def test_a_dry_run_asks_no_cluster(environment, tmp_path):
@@ -142,12 +159,15 @@ def test_the_version_is_in_every_image_and_label(environment, tmp_path):
     done = Cluster(tmp_path, environment).deploy("2.1.0-gabcdef012345", "--render")
     assert done.returncode == 0, done.stderr
     seen = set()
-    for item in filter(None, yaml.safe_load_all(done.stdout)):
-        assert item["metadata"]["labels"]["app.kubernetes.io/version"] == "2.1.0-gabcdef012345"
+    for item in documents(done.stdout):
+        labelled = [item["metadata"]]
         if item["kind"] in ("Deployment", "Job"):
+            labelled.append(item["spec"]["template"]["metadata"])
             for container in item["spec"]["template"]["spec"]["containers"]:
                 seen.add(container["image"])
                 assert container["image"].endswith(f":2.1.0-gabcdef012345-{ENVIRONMENTS[environment]}")
+        for metadata in labelled:
+            assert (metadata["labels"].get("app.kubernetes.io/version") == "2.1.0-gabcdef012345") == (item["kind"] in ("Deployment", "Job"))
     assert {image.split("/")[-1].split(":")[0] for image in seen} == set(SERVICES)
 
 

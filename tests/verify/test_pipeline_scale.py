@@ -1,0 +1,104 @@
+"""docs/SCALE.md: what it derives is derived from the figures that docs/BENCHMARKS.md has today, and from the manifests."""
+
+import math
+import re
+
+import pytest
+import yaml
+
+from conftest import ROOT
+
+RATES = [100, 1_000, 2_500, 5_000, 10_000]
+SCALE = (ROOT / "docs/SCALE.md").read_text()
+BENCHMARKS = (ROOT / "docs/BENCHMARKS.md").read_text()
+
+
+def measured():
+    """The figures that everything is derived from, in µs of CPU a notification and events a second."""
+    cpu = re.search(
+        r"notification-service (\d+), scheduler (\d+), event-service (\d+), provider \d+, PostgreSQL (\d+) \(bus (\d+)", BENCHMARKS.replace("\n", " ")
+    )
+    events = re.search(r"^\| events applied \| ([\d,]+)/s", BENCHMARKS, re.MULTILINE)
+    assert cpu and events, "docs/BENCHMARKS.md has its figures elsewhere now: derive docs/SCALE.md from there"
+    sender, scheduler, catalogue, database, bus = (int(figure) for figure in cpu.groups())
+    return {
+        "sender": sender, "scheduler": scheduler, "catalogue": catalogue, "database": database - bus, "events": int(events[1].replace(",", "")),
+    }  # fmt: skip
+
+
+def manifest(service, name):
+    return yaml.safe_load((ROOT / f"k8s/base/services/{service}/{name}.yaml").read_text())
+
+
+def half_a_request(service):
+    """CPU at which the autoscaler adds a pod, in µs a second."""
+    request = manifest(service, "deployment")["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"]["cpu"]
+    target = manifest(service, "autoscaler")["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"]
+    return int(request.removesuffix("m")) * 1_000 * target / 100
+
+
+def bounds(service):
+    spec = manifest(service, "autoscaler")["spec"]
+    return spec["minReplicas"], spec["maxReplicas"]
+
+
+def pods(rate):
+    """Of each service; at least the autoscaler's minimum."""
+    figures = measured()
+    by_cpu = {
+        "notification-service": math.ceil(rate * figures["sender"] / half_a_request("notification-service")),
+        "notification-scheduler": math.ceil(rate * figures["scheduler"] / half_a_request("notification-scheduler")),
+        "event-service": max(math.ceil(rate * figures["catalogue"] / half_a_request("event-service")), math.ceil(3 * rate / figures["events"])),
+        "reminder-service": 0,
+    }
+    return {service: max(number, bounds(service)[0]) for service, number in by_cpu.items()}
+
+
+def derived_table():
+    process = (ROOT / "k8s/base/foundation/process.env").read_text()
+    connections_each = int(re.search(r"^DB_MAX_CONNECTIONS=(\d+)", process, re.MULTILINE)[1])
+    lines = []
+    for rate in RATES:
+        number = pods(rate)
+        connections = sum(number.values()) * connections_each
+        lines.append(
+            f"| {rate:,}/s | {number['notification-service']} | {number['notification-scheduler']} | {number['event-service']} "
+            f"| {(rate * measured()['database'] + 5_000) // 10_000 / 100:.2f} | {connections} · {math.ceil(connections * 1.25)} | {2 * rate:,} · {4 * rate:,} | {rate / 5:,.0f} |"
+        )
+    return lines
+
+
+def test_the_table_is_what_follows_from_todays_figures():
+    found = [line for line in SCALE.splitlines() if re.match(r"\| [\d,]+/s \| \d+ \|", line)]
+    assert found == derived_table(), "docs/SCALE.md, \"From 100 to 10,000 a second\" should say:\n" + "\n".join(derived_table())
+
+
+@pytest.mark.parametrize("service", ["notification-service", "notification-scheduler", "event-service"])
+def test_the_most_that_is_derived_is_within_the_autoscalers(service):
+    assert pods(RATES[-1])[service] <= bounds(service)[1]
+
+
+def test_figures_that_are_quoted_are_those_that_were_measured():
+    figures = measured()
+    for quoted in (
+        f"notification-service {figures['sender']}", f"scheduler {figures['scheduler']}", f"event-service {figures['catalogue']}",
+        f"{figures['database']} µs", f"{figures['events']:,} events a second",
+    ):  # fmt: skip
+        assert quoted in SCALE, quoted
+    burst = re.search(r"accepted and recorded \| ([\d,]+)/s", BENCHMARKS)[1]
+    assert f"{burst} a second" in SCALE
+    seconds = 100_000 / int(burst.replace(",", ""))
+    assert f"{seconds:.0f} s" in SCALE, "100,000 due at one minute"
+
+
+def test_limits_that_are_quoted_are_the_codes():
+    """Numbers of the code that a reader reckons with."""
+    for file, pattern, quoted in [
+        ("shared/src/bus/aws.rs", r"const BATCH: usize = (\d+)", "{} messages a call"),
+        ("shared/src/bus/aws.rs", r"const CALLS: usize = (\d+)", "{} calls at once"),
+        ("notification-service/config.json", r'"default": "(\d+)",\s*"name": "PUSH_MAX_IN_FLIGHT"|PUSH_MAX_IN_FLIGHT"[^}]*?"default": "(\d+)"', "`PUSH_MAX_IN_FLIGHT` ({})"),
+    ]:
+        found = re.search(pattern, (ROOT / file).read_text(), re.DOTALL)
+        assert found, file
+        number = next(group for group in found.groups() if group)
+        assert quoted.format(f"{int(number):,}") in SCALE, quoted.format(number)
