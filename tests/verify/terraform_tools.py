@@ -122,6 +122,7 @@ class MiniStack:
         if self.secure:
             environment |= {"USE_SSL": "1", "AUTH": "true"}
         self.region = self.variables.get("MINISTACK_REGION", "us-east-1")
+        self.account = self.variables.get("MINISTACK_ACCOUNT_ID", "000000000000")
         with open(self.folder / "ministack.log", "w", encoding="utf-8") as log:
             command = [ministack_binary()]
             self.process = subprocess.Popen(command, env=environment | self.variables, stdout=log, stderr=log, start_new_session=True)

@@ -89,16 +89,16 @@ def make_roles(iam, folder):
 def strangers_are_refused(aws):
     """Only the service's own service account takes its role."""
     ours = subject(NAMESPACE, f"{PREFIX}-event-service")
-    assert assumed(aws, "event-service", ours)
+    assert assumed(aws, f"{PREFIX}-event-service", ours)
     for stranger in [
         subject(NAMESPACE, f"{PREFIX}-reminder-service"), subject("staging", f"{PREFIX}-event-service"),
         subject(NAMESPACE, "default"), {**ours, "aud": "somebody.else"}, {**ours, "iss": "https://oidc.example.com/id/2"},
     ]:
-        assert not is_allowed(lambda claims=stranger: assumed(aws, "event-service", claims)), stranger
+        assert not is_allowed(lambda claims=stranger: assumed(aws, f"{PREFIX}-event-service", claims)), stranger
 
 
 def what_is_allowed(aws, service):
-    credentials = assumed(aws, service, subject(NAMESPACE, f"{PREFIX}-{service}"))
+    credentials = assumed(aws, f"{PREFIX}-{service}", subject(NAMESPACE, f"{PREFIX}-{service}"))
     return sorted((target, name) for target, name, call in calls(aws, credentials) if is_allowed(call))
 
 
@@ -147,10 +147,9 @@ def subject(namespace, account):
     return {"iss": f"https://{ISSUER}", "sub": f"system:serviceaccount:{namespace}:{account}", "aud": "sts.amazonaws.com"}
 
 
-def assumed(aws, service, claims):
+def assumed(aws, role, claims):
     """The role's credentials for a token that says this."""
     parts = [{"alg": "RS256", "typ": "JWT"}, claims]
     token = ".".join([*(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts), "AAAA"])
-    role = f"arn:aws:iam::{ACCOUNT}:role/{PREFIX}-{service}"
     sts = aws.client("sts", signature_version=UNSIGNED)
-    return sts.assume_role_with_web_identity(RoleArn=role, RoleSessionName="test", WebIdentityToken=token)["Credentials"]
+    return sts.assume_role_with_web_identity(RoleArn=f"arn:aws:iam::{aws.account}:role/{role}", RoleSessionName="test", WebIdentityToken=token)["Credentials"]
