@@ -63,7 +63,7 @@ done
 
 if [ "$command" = check ]; then
     [ -x .verify/venv/bin/pytest ] || fail 'The tools are not installed: run make verify once.'
-    exec .verify/venv/bin/pytest tests/verify/applied_terraform.py -v -rs
+    exec .verify/venv/bin/pytest tests/verify/applied_databases.py tests/verify/applied_terraform.py -v -rs
 fi
 
 command -v terraform >/dev/null || fail 'Missing: terraform, 1.11 or later.'

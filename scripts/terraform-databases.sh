@@ -1,0 +1,139 @@
+#!/usr/bin/env bash
+# Makes what Terraform cannot reach: the databases on an environment's PostgreSQL, an owner for each with a password of its
+# own, and the secrets from which the services get them. A second run changes nothing, unless it is told to.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+usage() {
+    cat <<'EOF'
+Usage: scripts/terraform-databases.sh --database FILE [OPTIONS]
+
+Run it after `terraform apply` of an environment, from a machine that reaches the database (through a tunnel, say) and whose
+AWS credentials read and write the environment's secrets.
+
+Options:
+  --database FILE   the environment's output: terraform output -json database >FILE
+  --via HOST:PORT   where the database is reached from here (its address, port 5432); the secrets name its own address
+  --rotate          give every owner a new password; restart the services afterwards
+  --dry-run         say what would be done, and do nothing
+
+Environment:
+  AWS_REGION, AWS_PROFILE, …   as for the aws command
+  PGSSLMODE, PGSSLROOTCERT     how the server's certificate is verified (require; verify-full with RDS's bundle is better)
+
+Needs: aws, psql, python3.
+EOF
+}
+
+fail() { printf '\033[31m%s\033[0m\n' "$*" >&2; exit 1; }
+say() { printf '%s\n' "$*"; }
+
+database='' via='' rotate=false dry_run=false
+while [ $# -gt 0 ]; do
+    case "$1" in
+        --database | --via)
+            [ $# -ge 2 ] || fail "$1 needs a value; see scripts/terraform-databases.sh --help."
+            if [ "$1" = --via ]; then via=$2; else database=$2; fi
+            shift
+            ;;
+        --rotate) rotate=true ;;
+        --dry-run) dry_run=true ;;
+        -h | --help) usage; exit 0 ;;
+        *) fail "Unknown option $1; see scripts/terraform-databases.sh --help." ;;
+    esac
+    shift
+done
+
+for tool in aws psql python3; do
+    command -v "$tool" >/dev/null || fail "Missing: $tool."
+done
+[ -n "$database" ] || fail 'Missing: --database, the output of Terraform (see --help).'
+[ -r "$database" ] || fail "Cannot read $database."
+
+# A field of a JSON document on standard input, by its path; nothing where it is not there.
+field() { python3 -c 'import json, sys
+value = json.load(sys.stdin)
+for name in sys.argv[1:]:
+    value = (value or {}).get(name)
+print("" if value is None else value)' "$@"; }
+
+address=$(field address <"$database")
+master_secret=$(field master_secret_arn <"$database")
+[ -n "$address" ] && [ -n "$master_secret" ] || fail "$database is not the output \`database\` of an environment."
+via=${via:-$address:5432}
+
+# Standard input and environment carry secrets, never a command line: that anybody on the machine can read.
+
+# A secret's value; nothing where it has none yet. Any other trouble ends the script: it must not be taken for a new secret.
+secret() {
+    local answer
+    if answer=$(aws secretsmanager get-secret-value --secret-id "$1" --output json 2>&1); then
+        field SecretString <<<"$answer"
+    elif [[ $answer != *ResourceNotFoundException* ]]; then
+        fail "The secret $1 cannot be read: $answer"
+    fi
+}
+master=$(secret "$master_secret")
+[ -n "$master" ] || fail "The master's secret $master_secret has no value."
+export PGHOST=${via%:*} PGPORT=${via##*:} PGSSLMODE=${PGSSLMODE:-require} PGCONNECT_TIMEOUT=10
+PGUSER=$(field username <<<"$master") PGPASSWORD=$(field password <<<"$master")
+export PGUSER PGPASSWORD
+psql --no-psqlrc --quiet --dbname postgres --command 'select 1' >/dev/null || fail "The database is not reached at $via."
+
+# What PostgreSQL keeps of a password (SCRAM-SHA-256, RFC 5802 and 7677). Given in its place, the password itself comes
+# into no log and no statistics of the server.
+verifier() {
+    # shellcheck disable=SC2016 # the dollars are the format's
+    PASSWORD=$1 python3 -c 'import base64, hashlib, hmac, os
+salt, rounds = os.urandom(16), 4096
+salted = hashlib.pbkdf2_hmac("sha256", os.environ["PASSWORD"].encode(), salt, rounds)
+stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+server = hmac.digest(salted, b"Server Key", "sha256")
+salt, stored, server = (base64.b64encode(value).decode() for value in (salt, stored, server))
+print(f"SCRAM-SHA-256${rounds}:{salt}${stored}:{server}")'
+}
+
+# One owner and its database, whatever is there already.
+make_database() {
+    OWNER=$1 OWNER_VERIFIER=$2 psql --no-psqlrc --quiet --dbname postgres --set ON_ERROR_STOP=1 <<'EOF'
+set client_min_messages = warning;
+\getenv owner OWNER
+\getenv verifier OWNER_VERIFIER
+select format('create role %I', :'owner') where not exists (select from pg_roles where rolname = :'owner') \gexec
+select format('alter role %I with login nocreatedb nocreaterole password %L', :'owner', :'verifier') \gexec
+-- To give a database to a role one must be able to become it; RDS's master is no superuser.
+select format('grant %I to current_user', :'owner') where not (select rolsuper from pg_roles where rolname = current_user) \gexec
+select format('create database %I owner %I', :'owner', :'owner') where not exists (select from pg_database where datname = :'owner') \gexec
+-- The databases are apart: nobody enters another's.
+select format('revoke connect, temporary on database %I from public', :'owner') \gexec
+EOF
+}
+
+python3 -c 'import json, sys
+for database, secret in sorted(json.load(sys.stdin)["secret_names"].items()): print(database, secret)' <"$database" |
+    while read -r name secret_name; do
+        known=$(secret "$secret_name")
+        password=$(field password <<<"${known:-null}")
+        host=$(field host <<<"${known:-null}")
+        changes=()
+        [ -n "$password" ] || changes+=('a password')
+        [ -z "$password" ] || [ "$rotate" = false ] || changes+=('a new password')
+        [ -z "$password" ] || [ "$host" = "$address" ] || changes+=("the address $address")
+        if [ "$dry_run" = true ]; then
+            say "$name: would see to role and database${changes[*]:+, and write ${changes[*]} into $secret_name}"
+            continue
+        fi
+        if [ -z "$password" ] || [ "$rotate" = true ]; then
+            password=$(python3 -c 'import secrets, string; print("".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(40)))')
+        fi
+        # First PostgreSQL, then the secret: what a service reads is true when it reads it.
+        scram=$(verifier "$password")
+        make_database "$name" "$scram" || fail "$name: PostgreSQL refused."
+        if [ ${#changes[@]} -gt 0 ]; then
+            NAME=$name HOST=$address PASSWORD=$password python3 -c 'import json, os
+e = os.environ
+print(json.dumps({"host": e["HOST"], "name": e["NAME"], "user": e["NAME"], "password": e["PASSWORD"]}), end="")' |
+                aws secretsmanager put-secret-value --secret-id "$secret_name" --secret-string file:///dev/stdin >/dev/null
+        fi
+        say "$name: role and database are there${changes[*]:+; wrote ${changes[*]} into $secret_name}"
+    done
