@@ -5,7 +5,7 @@
 #   scripts/clone-environment.sh SOURCE NEW [options]      scripts/clone-environment.sh development login --apply
 #   scripts/clone-environment.sh --destroy NEW [--keep] [--context NAME]
 #
-#   --prefix P          what stands before its names (default: NEW, of which ten characters are taken)
+#   --prefix P          what stands before its names (default: ten letters and digits of NEW)
 #   --host HOST         where clients reach it (default: SOURCE's, with NEW in place of SOURCE or behind its first label)
 #   --from-overlay      as k8s/overlays/SOURCE says (default)
 #   --from-cluster      as SOURCE runs now: version, number of pods, limits and variables that somebody changed there
@@ -57,9 +57,9 @@ fi
 
 [ ${#arguments[@]} -eq 2 ] || { usage >&2; exit 2; }
 source=${arguments[0]} new=${arguments[1]}
-prefix=${prefix:-$(cut -c1-10 <<< "$new" | sed 's/-$//')}
+prefix=${prefix:-$(tr -d - <<< "$new" | cut -c1-10)}
 [[ $new =~ ^[a-z]([-a-z0-9]*[a-z0-9])?$ && ${#new} -le 40 ]] || fail "Not a name for a namespace: $new. Lower-case letters, digits and hyphens, 40 at the most."
-[[ $prefix =~ ^[a-z]([-a-z0-9]*[a-z0-9])?$ && ${#prefix} -le 10 ]] || fail "Not a prefix: $prefix. Lower-case letters, digits and hyphens, ten at the most: the names of migrations hold 63."
+[[ $prefix =~ ^[a-z][a-z0-9]{0,9}$ ]] || fail "Not a prefix: $prefix. Lower-case letters and digits, ten at the most, as infra/terraform asks."
 from=$(overlay_of "$source")
 to=$MANIFESTS/overlays/$new
 [ ! -e "$to" ] || fail "k8s/overlays/$new is there already."

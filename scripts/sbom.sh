@@ -33,8 +33,8 @@ need cargo jq
 scratch=$(mktemp -d)
 trap 'rm -r "$scratch"' EXIT
 mkdir "$scratch/lock"
-cargo tree --quiet --locked --package "$service" --edges normal --target x86_64-unknown-linux-gnu --prefix none --no-dedupe \
-    --format '{p}|{l}' | sed -E 's/^([^ ]+) v([^ |]+)[^|]*\|/\1 \2|/; s# */ *# OR #g' | sort -u > "$scratch/linked"
+cargo tree --quiet --locked --package "$service" --edges normal --target x86_64-unknown-linux-gnu --prefix none --format '{p}|{l}' |
+    sed -E 's/ \(\*\)$//; s/^([^ ]+) v([^ |]+)[^|]*\|/\1 \2|/; s# */ *# OR #g' | sort -u > "$scratch/linked"
 # Cargo.lock's packages are paragraphs; the first two are about the file.
 awk -v RS= -v ORS='\n\n' '
     FILENAME == ARGV[1] { lines = split($0, line, "\n"); for (i = 1; i <= lines; i++) { sub(/\|.*/, "", line[i]); wanted[line[i]] = 1 }; next }
