@@ -33,14 +33,13 @@ VARIANTS |= {
     "production+zone": ("production", "", (COMPONENTS + "location/zone",)),
     "production/migrate+zone": ("production", "migrate", ("../" + COMPONENTS + "location/zone",)),
     "production+colours": ("production", "", ("colours",)),
-    "production+monitoring": ("production", "", (COMPONENTS + "monitoring", COMPONENTS + "monitoring/dashboards")),
     "production+backup": ("production", "", (COMPONENTS + "backup",)),
     # Everything at once, in the order that k8s/README.md asks for.
     "production+all": (
         "production",
         "",
         (
-            *(COMPONENTS + name for name in ("external-secrets", "keda", "monitoring", "monitoring/dashboards", "backup")),
+            *(COMPONENTS + name for name in ("external-secrets", "keda", "backup")),
             "colours",
             COMPONENTS + "location/zone",
         ),
