@@ -1,32 +1,32 @@
 # shellcheck shell=bash
 # What a clone takes over from its source as it runs, when that is not what the source's overlay says: version, number of pods,
 # limits, variables. Sourced by scripts/clone-environment.sh, whose variables it reads.
-# shellcheck disable=SC2154 # source, source_prefix and prefix are its
+# shellcheck disable=SC2154 # source, source_prefix, prefix and scratch are its
 
 # look_at_what_runs: asks the cluster for everything, before anything is written.
 look_at_what_runs() {
     local namespace
     namespace=$(namespace_of "$source")
-    live_deployments=$(kube --namespace "$namespace" get deployments --output json)
-    live_configmaps=$(kube --namespace "$namespace" get configmaps --output json)
-    live_autoscalers=$(kube --namespace "$namespace" get horizontalpodautoscalers --output json)
+    kube --namespace "$namespace" get deployments --output json > "$scratch/deployments"
+    kube --namespace "$namespace" get configmaps --output json > "$scratch/configmaps"
+    kube --namespace "$namespace" get horizontalpodautoscalers --output json > "$scratch/autoscalers"
     live_version=$(jq --raw-output '[.items[].spec.template.spec.containers[].image | capture("/(?<service>[a-z-]+):(?<tag>[^@]+)") | select(.service | IN($ARGS.positional[])) | .tag] | unique | .[]' \
-        --args "${ROLLOUT_ORDER[@]}" <<< "$live_deployments" | sed "s/-$source_prefix\$//")
+        --args "${ROLLOUT_ORDER[@]}" < "$scratch/deployments" | sed "s/-$source_prefix\$//")
     [ -n "$live_version" ] || fail "Nothing of the suite runs in $namespace."
     [ "$(wc -l <<< "$live_version")" -eq 1 ] || fail "$source runs several versions at once ($(paste -sd ' ' <<< "$live_version")): clone it when its roll-out is over, or with --from-overlay."
 }
 
 # what_runs: that, as the rest of a component.
 what_runs() {
-    live_variables "$live_configmaps" "$live_deployments"
-    live_pods "$live_deployments" "$live_autoscalers"
+    live_variables
+    live_pods
 }
 
-# live_variables CONFIGMAPS DEPLOYMENTS: the ConfigMaps that pods read, by the names they have without prefix and digest.
+# live_variables: the ConfigMaps that pods read, by the names they have without prefix and digest.
 live_variables() {
-    jq --raw-output --null-input --argjson maps "$1" --argjson deployments "$2" --arg prefix "$source_prefix-" --arg shared "^(APP_ENV|JWT_.*|CORS_ALLOWED_ORIGINS)$" '
-        ([$deployments.items[].spec.template.spec.containers[].envFrom // [] | .[].configMapRef.name // empty] | unique) as $read
-        | [$maps.items[] | select(.metadata.name | IN($read[])) | select((.data // {}) != {})]
+    jq --raw-output --null-input --slurpfile maps "$scratch/configmaps" --slurpfile deployments "$scratch/deployments" --arg prefix "$source_prefix-" '
+        ([$deployments[0].items[].spec.template.spec.containers[].envFrom // [] | .[].configMapRef.name // empty] | unique) as $read
+        | [$maps[0].items[] | select(.metadata.name | IN($read[])) | select((.data // {}) != {})]
         | if length == 0 then empty else "configMapGenerator:" end,
           (.[] | "  - name: \(.metadata.name | ltrimstr($prefix) | sub("-[a-z0-9]{10}$"; ""))\n    behavior: merge\n    literals:",
                  (.data | to_entries[] | "      - \("\(.key)=\(.value)" | @json)"))' | rename_values
@@ -37,19 +37,19 @@ rename_values() {
     sed -E -e '/^ *- "(APP_ENV|JWT_[A-Z_]*|CORS_ALLOWED_ORIGINS)=/b' -e "s/(^|[^A-Za-z0-9-])$source_prefix-/\1$prefix-/g"
 }
 
-# live_pods DEPLOYMENTS AUTOSCALERS: limits and variables of each Deployment, and how many pods it has: by its autoscaler, where one
+# live_pods: limits and variables of each Deployment, and how many pods it has: by its autoscaler, where one
 # decides that.
 live_pods() {
     printf 'patches:\n'
-    jq --raw-output --null-input --argjson deployments "$1" --argjson autoscalers "$2" --arg prefix "$source_prefix-" '
+    jq --raw-output --null-input --slurpfile deployments "$scratch/deployments" --slurpfile autoscalers "$scratch/autoscalers" --arg prefix "$source_prefix-" '
         def patch(kind; api; name; spec):
             "  - target: {kind: \(kind), name: \(name)}\n    patch: |-\n      \({apiVersion: api, kind: kind, metadata: {name: name}, spec: spec} | tojson)";
-        [$autoscalers.items[].spec.scaleTargetRef.name] as $scaled
-        | ($deployments.items[]
+        [$autoscalers[0].items[].spec.scaleTargetRef.name] as $scaled
+        | ($deployments[0].items[]
            | .metadata.name as $name
            | {template: {spec: {containers: [.spec.template.spec.containers[] | {name, resources, env: [.env // [] | .[] | select(has("value"))]}]}}}
              + if $name | IN($scaled[]) then {} else {replicas: .spec.replicas} end
            | patch("Deployment"; "apps/v1"; $name | ltrimstr($prefix); .)),
-          ($autoscalers.items[]
+          ($autoscalers[0].items[]
            | patch("HorizontalPodAutoscaler"; "autoscaling/v2"; .metadata.name | ltrimstr($prefix); .spec | {minReplicas, maxReplicas}))' | rename_values
 }

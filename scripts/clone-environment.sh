@@ -23,14 +23,14 @@ source "$(dirname "${BASH_SOURCE[0]}")/environments.sh"
 # shellcheck source=scripts/clone-environment-live.sh
 source "$ROOT/scripts/clone-environment-live.sh"
 
-prefix='' host='' live='' version='' apply='' context='' destroy='' keep='' arguments=()
+prefix='' host='' from_cluster='' version='' apply='' context='' destroy='' keep='' arguments=()
 while [ $# -gt 0 ]; do
     case $1 in
         -h | --help) usage; exit ;;
         --prefix) prefix=${2:?a prefix}; shift 2 ;;
         --host) host=${2:?a host}; shift 2 ;;
-        --from-overlay) live=''; shift ;;
-        --from-cluster) live=yes; shift ;;
+        --from-overlay) from_cluster=''; shift ;;
+        --from-cluster) from_cluster=yes; shift ;;
         --version) version=${2:?a version}; check_version "$version"; shift 2 ;;
         --apply) apply=yes; shift ;;
         --context) context=${2:?a context}; shift 2 ;;
@@ -87,8 +87,9 @@ rename() {
         -e "s/(^|[^A-Za-z0-9.-])$source($|[^A-Za-z0-9.-])/\1$new\2/g"
 }
 
-if [ -n "$live" ]; then look_at_what_runs; fi
-trap 'rm -rf "$to"' EXIT
+scratch=$(mktemp -d)
+trap 'rm -rf "$to" "$scratch"' EXIT
+if [ -n "$from_cluster" ]; then look_at_what_runs; fi
 cp -R "$from" "$to"
 while read -r file; do rename < "$from/${file#"$to/"}" > "$file"; done < <(find "$to" -type f)
 
@@ -98,7 +99,7 @@ mkdir -p "$to/clone"
     printf '# A clone of %s. By these labels it is told from an environment that stays (scripts/clone-environment.sh --destroy).\n' "$source"
     printf 'apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\n'
     printf 'labels:\n  - pairs:\n      reminders/clone-of: %s\n      reminders/environment: %s\n' "$source" "$new"
-    if [ -n "$live" ]; then what_runs; fi
+    if [ -n "$from_cluster" ]; then what_runs; fi
 } > "$to/clone/kustomization.yaml"
 # add_component FILE NAME: at the end of its components.
 add_component() {
@@ -116,7 +117,7 @@ version=${version:-${live_version:-$(sed -nE "s/^ *newTag: (.*)-$prefix\$/\1/p" 
 "$MANIFESTS/set-version.sh" "$version" "$new"
 
 # It is a clone if it renders to the same but for its names. Nothing may lead to its source.
-rendering=$(mktemp)
+rendering=$scratch/rendering
 { render "$new" "$version"; render "$new" "$version" migrate; } > "$rendering"
 if grep -nE "(^|[^A-Za-z0-9-])$source_prefix-|namespace: $source\$|$source-$source_prefix-|-$source_prefix\"?\$" "$rendering" >&2; then
     fail "k8s/overlays/$new would still name what is $source's (above). Nothing was kept."
@@ -128,7 +129,7 @@ objects=$(documents list "$rendering" | wc -l)
         $1 != name { name = $1; printf "---\napiVersion: v1\nkind: Secret\nmetadata:\n  name: %s\n  namespace: %s\nstringData:\n", name, namespace }
         { printf "  %s: \"\"\n", $2 }'
 } > "$to/secrets.example"
-trap - EXIT
+trap 'rm -rf "$scratch"' EXIT
 
 say "k8s/overlays/$new: $objects objects like $source's, version $version, prefix $prefix-, $host"
 if [ -z "$apply" ]; then

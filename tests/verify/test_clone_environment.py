@@ -67,6 +67,7 @@ def test_a_clone_is_its_source_under_other_names(source, manifests, cluster):
         (rf"-{ENVIRONMENTS[source]}$", "-lg"),
         (re.escape(host), "login.example.com"),
         (rf"(namespace|name): {source}$", r"\1: login"),
+        (rf'(namespace=\\?"){source}(\\?")', r"\1login\2"),
     ]:
         renamed = re.sub(old, new, renamed, flags=re.MULTILINE)
     expected, found = objects(renamed), objects(without_digests(clone))
