@@ -42,7 +42,7 @@ def rendered_text(folder):
 
 def rendered(folder):
     """The objects `kubectl kustomize` makes of a folder; a new copy each time."""
-    return [item for item in yaml.safe_load_all(rendered_text(folder)) if item]
+    return [item for item in yaml.load_all(rendered_text(folder), Loader=yaml.CSafeLoader) if item]
 
 
 @pytest.fixture(params=sorted(ENVIRONMENTS))
