@@ -38,7 +38,7 @@ impl MiniStack {
             .env("GATEWAY_PORT", port.to_string())
             .env("BIND_HOST", "127.0.0.1")
             .env("MINISTACK_REGION", REGION)
-            .env("SERVICES", "sns,sqs,ses")
+            .env("SERVICES", "sns,sqs,ses,iam,kms,sts")
             .env("LOG_LEVEL", "WARNING")
             .env("IOT_MTLS_ENABLED", "0")
             .env("SFTP_ENABLED", "0")

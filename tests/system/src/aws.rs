@@ -1,6 +1,6 @@
 //! Topics, queues and dead letters on the emulator, made as an operator makes them: by `suite provision`, or by Terraform.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use secrecy::SecretString;
 use shared::bus::settings::{AwsSettings, sdk_config};
@@ -11,6 +11,8 @@ use support::{
 
 /// The region that everything is in.
 pub const REGION: &str = "us-east-1";
+/// How long Terraform may take: it waits more than a minute for what SQS's attributes settle to.
+const TERRAFORM_LIMIT: Duration = Duration::from_secs(400);
 /// `terraform`: the journeys run on what Terraform made.
 const CHOICE: &str = "JOURNEYS_PROVISIONED_BY";
 
@@ -65,8 +67,9 @@ async fn by_terraform(endpoint: &str) -> BTreeMap<String, String> {
     let command = Command::program("terraform-local.sh", script).without_ports().envs(environment);
     let command = command.arg("apply").arg("--endpoint").arg(endpoint);
     let command = command.arg("--state").arg(folder.path().display().to_string());
-    let (code, said) = command.arg("--output").arg(output.display().to_string()).run().await;
-    assert_eq!(code, Some(0), "{said}");
+    let mut applying = command.arg("--output").arg(output.display().to_string()).start().await;
+    let code = applying.ended(TERRAFORM_LIMIT).await;
+    assert_eq!(code, Some(0), "{}", applying.log());
     let variables = std::fs::read(&output).expect("the variables were written");
     serde_json::from_slice(&variables).expect("the variables are a JSON object of texts")
 }
