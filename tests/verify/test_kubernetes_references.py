@@ -305,3 +305,18 @@ def test_pods_can_be_bound_to_a_region_or_a_zone(variant, keys):
         assert term["matchExpressions"] == [
             {"key": f"topology.kubernetes.io/{key}", "operator": "In", "values": [wanted[key]]} for key in keys
         ]
+
+
+@pytest.mark.parametrize("variant", sorted(ENVIRONMENTS))
+def test_the_pipelines_group_may_write_every_custom_object_of_its_environment(variant):
+    """The group that infra/terraform/modules/pipeline gives the deploying role; EKS's policy covers what is Kubernetes' own."""
+    _, prefix = environment_of(variant)
+    (binding,) = [item for item in objects(variant, "RoleBinding") if item["metadata"]["name"] == prefix + "deployers"]
+    assert binding["subjects"] == [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": prefix + "deployers"}]
+    (role,) = [item for item in objects(variant, "Role") if item["metadata"]["name"] == binding["roleRef"]["name"]]
+    allowed = {(group, kind) for rule in role["rules"] if {"create", "patch", "delete"} <= set(rule["verbs"]) for group in rule["apiGroups"] for kind in rule["resources"]}
+    for name in (variant, "production+all"):
+        for item in objects(name):
+            group = item["apiVersion"].rpartition("/")[0]
+            if "." in group and not group.endswith(".k8s.io"):
+                assert (group, item["kind"].lower() + "s") in allowed, identity(item)
