@@ -63,12 +63,37 @@ def test_modules_keep_their_promises(share, tmp_path):
     assert re.search(r"^Success! [1-9][0-9]* passed, 0 failed\.$", said, re.MULTILINE), said
 
 
+def test_what_is_protected_refuses_to_be_destroyed(tmp_path):
+    """For real: it needs no provider but Terraform's own."""
+    source = os.path.relpath(INFRA / "terraform/modules/protection", tmp_path)
+    (tmp_path / "main.tf").write_text(f"""
+        variable "protected" {{}}
+        resource "terraform_data" "precious" {{}}
+        module "protection" {{
+          source     = "{source}"
+          enabled    = var.protected
+          about      = "The precious"
+          depends_on = [terraform_data.precious]
+        }}
+    """)
+    at = {"cwd": tmp_path, "data": tmp_path / "data"}
+    terraform("init", "-no-color", **at)
+    terraform("apply", "-auto-approve", **at, protected="true")
+    with pytest.raises(AssertionError, match="The precious is protected"):
+        terraform("destroy", "-auto-approve", "-no-color", **at, protected="false")
+    assert "terraform_data.precious" in terraform("state", "list", **at), "nothing is gone"
+    terraform("apply", "-auto-approve", **at, protected="false")
+    terraform("destroy", "-auto-approve", **at, protected="false")
+
+
 def test_every_module_is_used_and_tested():
     configurations = "\n".join(path.read_text() for path in INFRA.rglob("*.tf"))
     promises = "\n".join((INFRA / "terraform" / "tests" / name).read_text() for name in TESTS)
+    # What the environments' roots are made of, and what is tested above.
+    elsewhere = ["environment", "protection"]
     for module in MODULES:
         assert re.search(rf'source\s+= "(\.\./|\.\./\.\./terraform/modules/){module}"', configurations), f"nothing uses {module}"
-        if module != "environment":  # It is what the environments' roots are made of.
+        if module not in elsewhere:
             assert f'source = "./modules/{module}"' in promises, f"nothing tests {module}"
 
 
@@ -76,6 +101,18 @@ def test_variables_and_outputs_say_what_they_are():
     for path in INFRA.rglob("*.tf"):
         for block in re.findall(r'^(?:variable|output) "\w+" \{.*?^\}', path.read_text(), re.MULTILINE | re.DOTALL):
             assert re.search(r"^  description = ", block, re.MULTILINE), f"{path}: {block}"
+
+
+@pytest.mark.parametrize("root", sorted(set(ROOTS) - {"local"}))
+def test_examples_fit(root):
+    """What is to be copied names every variable that must be given, and none that there is not."""
+    folder = INFRA / "environments" / root
+    blocks = dict(re.findall(r'^variable "(\w+)" \{(.*?)^\}', (folder / "variables.tf").read_text(), re.MULTILINE | re.DOTALL))
+    example = (folder / "terraform.tfvars.example").read_text()
+    given = set(re.findall(r"^(\w+) +=", example, re.MULTILINE))
+    assert given | set(re.findall(r"^# (\w+) +=", example, re.MULTILINE)) <= set(blocks)
+    assert {name for name, block in blocks.items() if "\n  default" not in block} <= given
+    assert f"reminders/{root}.tfstate" in (folder / "backend.hcl.example").read_text()
 
 
 def test_the_stored_template_uses_what_every_mail_has():

@@ -68,3 +68,12 @@ module "alerts" {
   kms_key_arn = module.keys.messages_key_arn
   subscribers = var.alert_subscribers
 }
+
+module "protection" {
+  source = "../../terraform/modules/protection"
+
+  enabled = var.deletion_protection
+  about   = "The cluster ${var.cluster_name}"
+
+  depends_on = [module.alerts, module.eks, module.keys, module.network, module.pipeline, module.registry]
+}

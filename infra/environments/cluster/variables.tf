@@ -91,7 +91,7 @@ variable "alert_subscribers" {
 }
 
 variable "deletion_protection" {
-  description = "Whether repositories with images refuse to be destroyed."
+  description = "Whether the cluster refuses to be destroyed. `false`, applied once, makes it destroyable, repositories with images too."
   type        = bool
   default     = true
 }

@@ -1,0 +1,4 @@
+output "enabled" {
+  description = "Whether it refuses."
+  value       = terraform_data.this.input.enabled
+}
