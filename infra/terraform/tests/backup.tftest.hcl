@@ -5,6 +5,8 @@ mock_provider "aws" {
 
 variables {
   prefix              = "prod"
+  namespace           = "production"
+  oidc_provider_arn   = "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-central-1.amazonaws.com/id/0123456789ABCDEF"
   database_identifier = "prod-reminders"
   database_arn        = "arn:aws:rds:eu-central-1:123456789012:db:prod-reminders"
   kms_key_arn         = "arn:aws:kms:eu-central-1:123456789012:key/00000000-0000-0000-0000-000000000009"
@@ -102,6 +104,14 @@ run "production" {
   assert {
     condition     = [for it in jsondecode(aws_iam_role_policy.state_machine.policy).Statement : it.Condition if it.Action == "iam:PassRole"] == [{ StringEquals = { "iam:PassedToService" = "export.rds.amazonaws.com" } }]
     error_message = "the export's role is handed to the export alone"
+  }
+  assert {
+    condition     = jsondecode(aws_iam_role.dumps.assume_role_policy).Statement[0].Condition.StringEquals["oidc.eks.eu-central-1.amazonaws.com/id/0123456789ABCDEF:sub"] == "system:serviceaccount:production:prod-backup"
+    error_message = "dumps are the CronJob's"
+  }
+  assert {
+    condition     = alltrue([for it in jsondecode(aws_iam_role_policy.dumps.policy).Statement : endswith(it.Resource, "/dumps/*") if startswith(flatten([it.Action])[0], "s3:") && it.Action != "s3:ListBucket"]) && !strcontains(aws_iam_role_policy.dumps.policy, "Delete")
+    error_message = "it writes into its folder, and deletes nothing"
   }
   assert {
     condition     = aws_cloudwatch_metric_alarm.missing.evaluation_periods * aws_cloudwatch_metric_alarm.missing.period == 26 * 3600 && aws_cloudwatch_metric_alarm.missing.treat_missing_data == "breaching"

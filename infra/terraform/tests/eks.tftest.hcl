@@ -51,8 +51,10 @@ run "control_plane_and_roles" {
     error_message = "a role is its service account's"
   }
   assert {
-    condition     = [for it in jsondecode(aws_iam_role_policy.component["keda"].policy).Statement : [it.Action, it.Resource]] == [["sqs:GetQueueAttributes", ["arn:aws:sqs:eu-central-1:123456789012:prod-event-queue"]]]
-    error_message = "KEDA counts messages and reads none"
+    condition = [for it in jsondecode(aws_iam_role_policy.component["keda"].policy).Statement : [it.Action, it.Resource]] == [
+      ["sqs:GetQueueAttributes", ["arn:aws:sqs:eu-central-1:123456789012:prod-event-queue"]], ["cloudwatch:GetMetricData", "*"],
+    ]
+    error_message = "KEDA counts messages, sees how old they are, and reads none"
   }
   assert {
     condition     = [for it in jsondecode(aws_iam_role_policy.component["cluster-autoscaler"].policy).Statement : it.Condition if it.Sid == "ScaleItsGroups"] == [{ StringEquals = { "aws:ResourceTag/k8s.io/cluster-autoscaler/reminders" = "owned" } }]

@@ -43,7 +43,7 @@ run "production" {
   }
   assert {
     condition = toset(keys(output.service_account_roles)) == toset([
-      "prod-reminder-service", "prod-event-service", "prod-notification-scheduler", "prod-notification-service", "prod-external-secrets",
+      "prod-reminder-service", "prod-event-service", "prod-notification-scheduler", "prod-notification-service", "prod-external-secrets", "prod-backup",
     ])
     error_message = "each service account has its role"
   }

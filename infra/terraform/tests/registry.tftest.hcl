@@ -30,7 +30,7 @@ run "repositories" {
   assert {
     condition = jsonencode([for rule in jsondecode(aws_ecr_lifecycle_policy.this["event-service"].policy).rules : [
       rule.rulePriority, try(rule.selection.tagPatternList[0], rule.selection.tagStatus), rule.selection.countNumber
-    ]]) == jsonencode([[1, "*-prod", 40], [2, "*-stg", 30], [3, "*-dev", 30], [10, "untagged", 7]])
+    ]]) == jsonencode([[1, "*-prod", 40], [2, "*-stg", 30], [3, "*-dev", 30], [9, "*", 60], [10, "untagged", 7]])
     error_message = "production's rule comes first: an image with a production tag never goes because its development tag is old"
   }
 }

@@ -12,3 +12,13 @@ output "state_machine_arn" {
   description = "The state machine: start an execution of it to take a backup now."
   value       = aws_sfn_state_machine.this.arn
 }
+
+output "dumps_place" {
+  description = "Where the CronJob puts dumps (BACKUP_PLACE)."
+  value       = "s3://${aws_s3_bucket.this.id}/dumps"
+}
+
+output "dumps_role_arn" {
+  description = "The CronJob's role (BACKUP_ROLE_ARN)."
+  value       = aws_iam_role.dumps.arn
+}

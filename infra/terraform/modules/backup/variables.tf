@@ -18,6 +18,16 @@ variable "kms_key_arn" {
   type        = string
 }
 
+variable "namespace" {
+  description = "The namespace whose CronJob writes dumps beside the exports (k8s/components/backup)."
+  type        = string
+}
+
+variable "oidc_provider_arn" {
+  description = "ARN of the IAM OIDC provider of the cluster."
+  type        = string
+}
+
 variable "enabled" {
   description = "Whether the schedule runs."
   type        = bool

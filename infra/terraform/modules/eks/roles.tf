@@ -53,12 +53,21 @@ locals {
       ]
     },
     length(var.queue_arns) == 0 ? {} : {
-      keda = [{
-        Sid      = "SeeDepthOfQueues"
-        Effect   = "Allow"
-        Action   = "sqs:GetQueueAttributes"
-        Resource = var.queue_arns
-      }]
+      keda = [
+        {
+          Sid      = "SeeDepthOfQueues"
+          Effect   = "Allow"
+          Action   = "sqs:GetQueueAttributes"
+          Resource = var.queue_arns
+        },
+        {
+          # The age of a queue's oldest message is a metric; metrics have no resource.
+          Sid      = "SeeAgeOfMessages"
+          Effect   = "Allow"
+          Action   = "cloudwatch:GetMetricData"
+          Resource = "*"
+        },
+      ]
     },
   )
 }

@@ -79,7 +79,7 @@ variable "addon_versions" {
 }
 
 variable "queue_arns" {
-  description = "Queues whose depth KEDA's operator may read (`keda-operator` in the namespace `keda`). None: no role."
+  description = "Queues that KEDA's operator may look at (`keda-operator` in the namespace `keda`). None: no role."
   type        = list(string)
   default     = []
 }

@@ -104,6 +104,8 @@ module "backup" {
   source = "../backup"
 
   prefix                  = var.prefix
+  namespace               = var.environment
+  oidc_provider_arn       = data.aws_iam_openid_connect_provider.this.arn
   database_identifier     = module.database.identifier
   database_arn            = module.database.arn
   kms_key_arn             = module.keys.data_key_arn

@@ -18,7 +18,7 @@ output "service_account_roles" {
   description = "Service account -> role, for the annotation `eks.amazonaws.com/role-arn`."
   value = merge(
     { for service, arn in module.iam.role_arns : "${var.prefix}-${service}" => arn },
-    { "${var.prefix}-external-secrets" = module.secrets.reader_role_arn },
+    { "${var.prefix}-external-secrets" = module.secrets.reader_role_arn, "${var.prefix}-backup" = module.backup.dumps_role_arn },
   )
 }
 
@@ -47,6 +47,7 @@ output "backup" {
   description = "Where backups are, and what takes one."
   value = {
     bucket            = module.backup.bucket
+    dumps_place       = module.backup.dumps_place
     state_machine_arn = module.backup.state_machine_arn
   }
 }

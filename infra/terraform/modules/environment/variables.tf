@@ -3,18 +3,18 @@ variable "environment" {
   type        = string
 
   validation {
-    condition     = contains(["development", "staging", "production"], var.environment)
-    error_message = "environment: development, staging or production."
+    condition     = can(regex("^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", var.environment))
+    error_message = "environment: a name as Kubernetes takes it for a namespace."
   }
 }
 
 variable "prefix" {
-  description = "Prefix of every name."
+  description = "Prefix of every name: `dev`, `stg`, `prod`, or a clone's."
   type        = string
 
   validation {
-    condition     = contains(["dev", "stg", "prod"], var.prefix)
-    error_message = "prefix: dev, stg or prod."
+    condition     = can(regex("^[a-z][a-z0-9]{0,9}$", var.prefix))
+    error_message = "prefix: one to ten lower-case letters and digits, a letter first."
   }
 }
 

@@ -39,6 +39,18 @@ resource "aws_ecr_lifecycle_policy" "this" {
         action = { type = "expire" }
       }],
       [{
+        rulePriority = 9
+        description  = "other environments' for ${var.others_kept_days} days"
+        selection = {
+          tagStatus      = "tagged"
+          tagPatternList = ["*"]
+          countType      = "sinceImagePushed"
+          countUnit      = "days"
+          countNumber    = var.others_kept_days
+        }
+        action = { type = "expire" }
+      }],
+      [{
         rulePriority = 10
         description  = "what no tag names any more"
         selection = {

@@ -26,6 +26,17 @@ variable "kept" {
   }
 }
 
+variable "others_kept_days" {
+  description = "For how many days an image is kept that has tags of other environments only: clones, previews of a branch."
+  type        = number
+  default     = 60
+
+  validation {
+    condition     = var.others_kept_days >= 7
+    error_message = "others_kept_days: at least a week."
+  }
+}
+
 variable "kms_key_arn" {
   description = "The key of the images, or null for AES-256 by ECR itself. It cannot be changed later."
   type        = string
