@@ -32,10 +32,10 @@ pub(crate) async fn provision(ministack: &MiniStack) -> BTreeMap<String, String>
     let endpoint = ministack.endpoint();
     let mut variables = access(endpoint);
     variables.insert("BUS".to_owned(), "aws".to_owned());
-    match std::env::var(CHOICE) {
-        Ok(choice) if choice == "terraform" => variables.extend(by_terraform(endpoint).await),
-        Ok(other) => panic!("{CHOICE}={other}: expected terraform, or nothing"),
-        Err(_) => {
+    match std::env::var_os(CHOICE) {
+        Some(choice) if choice == "terraform" => variables.extend(by_terraform(endpoint).await),
+        Some(other) => panic!("{CHOICE}={}: expected terraform, or nothing", other.display()),
+        None => {
             variables.extend(by_the_suite(endpoint, &[]).await);
             envelope(endpoint, &variables["EVENT_TOPIC_ARN"]).await;
         }
@@ -63,7 +63,8 @@ async fn by_terraform(endpoint: &str) -> BTreeMap<String, String> {
     let folder = tempfile::tempdir().expect("a folder");
     let output = folder.path().join("variables.json");
     let of_this_process = ["HOME", "TF_CLI_CONFIG_FILE", "TF_PLUGIN_CACHE_DIR"];
-    let environment = of_this_process.iter().filter_map(|name| Some((*name, std::env::var(name).ok()?)));
+    let environment =
+        of_this_process.iter().filter_map(|name| Some((*name, std::env::var_os(name)?.into_string().ok()?)));
     let command = Command::program("terraform-local.sh", script).without_ports().envs(environment);
     let command = command.arg("apply").arg("--endpoint").arg(endpoint);
     let command = command.arg("--state").arg(folder.path().display().to_string());
