@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
-# Makes what Terraform cannot reach: the databases on an environment's PostgreSQL, an owner for each with a password of its
-# own, and the secrets from which the services get them. A second run changes nothing, unless it is told to.
+# Makes what Terraform cannot reach: the databases on an environment's PostgreSQL, an owner and a user for each, and the
+# secrets from which the services get them. A second run changes nothing, unless it is told to.
+#
+# A database `devices` belongs to the role `devices`, which cannot log in. Who logs in is `devices_a` or `devices_b`, and is
+# then `devices`: so a password is changed by going over to the other user, while running services keep the one they have.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,7 +17,8 @@ AWS credentials read and write the environment's secrets.
 Options:
   --database FILE   the environment's output: terraform output -json database >FILE
   --via HOST:PORT   where the database is reached from here (its address, port 5432); the secrets name its own address
-  --rotate          give every owner a new password; restart the services afterwards
+  --rotate          a new password, for the other user of each database, into the secrets; the old one stays valid
+  --retire          the user that is not in the secrets cannot log in any more: when the services run with the new one
   --dry-run         say what would be done, and do nothing
 
 Environment:
@@ -28,7 +32,7 @@ EOF
 fail() { printf '\033[31m%s\033[0m\n' "$*" >&2; exit 1; }
 say() { printf '%s\n' "$*"; }
 
-database='' via='' rotate=false dry_run=false
+database='' via='' rotate=false retire=false dry_run=false
 while [ $# -gt 0 ]; do
     case "$1" in
         --database | --via)
@@ -37,6 +41,7 @@ while [ $# -gt 0 ]; do
             shift
             ;;
         --rotate) rotate=true ;;
+        --retire) retire=true ;;
         --dry-run) dry_run=true ;;
         -h | --help) usage; exit 0 ;;
         *) fail "Unknown option $1; see scripts/terraform-databases.sh --help." ;;
@@ -47,6 +52,7 @@ done
 for tool in aws psql python3; do
     command -v "$tool" >/dev/null || fail "Missing: $tool."
 done
+[ "$rotate" = false ] || [ "$retire" = false ] || fail 'First --rotate, then a restart of the services, then --retire.'
 [ -n "$database" ] || fail 'Missing: --database, the output of Terraform (see --help).'
 [ -r "$database" ] || fail "Cannot read $database."
 
@@ -93,19 +99,31 @@ salt, stored, server = (base64.b64encode(value).decode() for value in (salt, sto
 print(f"SCRAM-SHA-256${rounds}:{salt}${stored}:{server}")'
 }
 
-# One owner and its database, whatever is there already.
+# A database, its owner and the user that logs in, whatever is there already.
 make_database() {
-    OWNER=$1 OWNER_VERIFIER=$2 psql --no-psqlrc --quiet --dbname postgres --set ON_ERROR_STOP=1 <<'EOF'
+    OWNER=$1 LOGIN=$2 VERIFIER=$3 psql --no-psqlrc --quiet --dbname postgres --set ON_ERROR_STOP=1 <<'EOF'
 set client_min_messages = warning;
 \getenv owner OWNER
-\getenv verifier OWNER_VERIFIER
-select format('create role %I', :'owner') where not exists (select from pg_roles where rolname = :'owner') \gexec
-select format('alter role %I with login nocreatedb nocreaterole password %L', :'owner', :'verifier') \gexec
+\getenv login LOGIN
+\getenv verifier VERIFIER
+select format('create role %I nologin', :'owner') where not exists (select from pg_roles where rolname = :'owner') \gexec
 -- To give a database to a role one must be able to become it; RDS's master is no superuser.
 select format('grant %I to current_user', :'owner') where not (select rolsuper from pg_roles where rolname = current_user) \gexec
+select format('create role %I', :'login') where not exists (select from pg_roles where rolname = :'login') \gexec
+select format('alter role %I with login password %L', :'login', :'verifier') \gexec
+select format('grant %I to %I', :'owner', :'login') \gexec
+-- What it makes belongs to the owner, so that the other user finds it, too.
+select format('alter role %I set role = %L', :'login', :'owner') \gexec
 select format('create database %I owner %I', :'owner', :'owner') where not exists (select from pg_database where datname = :'owner') \gexec
 -- The databases are apart: nobody enters another's.
 select format('revoke connect, temporary on database %I from public', :'owner') \gexec
+EOF
+}
+
+retire_login() {
+    LOGIN=$1 psql --no-psqlrc --quiet --dbname postgres --set ON_ERROR_STOP=1 <<'EOF'
+\getenv login LOGIN
+select format('alter role %I with nologin password null', :'login') where exists (select from pg_roles where rolname = :'login') \gexec
 EOF
 }
 
@@ -113,27 +131,39 @@ python3 -c 'import json, sys
 for database, secret in sorted(json.load(sys.stdin)["secret_names"].items()): print(database, secret)' <"$database" |
     while read -r name secret_name; do
         known=$(secret "$secret_name")
+        login=$(field user <<<"${known:-null}")
         password=$(field password <<<"${known:-null}")
         host=$(field host <<<"${known:-null}")
+        other=${name}_a
+        [ "$login" != "$other" ] || other=${name}_b
+        if [ "$retire" = true ]; then
+            [ -n "$password" ] || fail "$secret_name has no value yet: run without --retire first."
+            [ "$dry_run" = true ] || retire_login "$other" || fail "$name: PostgreSQL refused."
+            say "$name: $other cannot log in$([ "$dry_run" = false ] || printf ' (would be)'), $login can"
+            continue
+        fi
         changes=()
-        [ -n "$password" ] || changes+=('a password')
-        [ -z "$password" ] || [ "$rotate" = false ] || changes+=('a new password')
-        [ -z "$password" ] || [ "$host" = "$address" ] || changes+=("the address $address")
+        if [ -z "$password" ] || [ "$rotate" = true ]; then
+            changes+=("user $other with a new password")
+        elif [ "$host" != "$address" ]; then
+            changes+=("the address $address")
+        fi
         if [ "$dry_run" = true ]; then
-            say "$name: would see to role and database${changes[*]:+, and write ${changes[*]} into $secret_name}"
+            say "$name: would see to roles and database${changes[*]:+, and write ${changes[*]} into $secret_name}"
             continue
         fi
         if [ -z "$password" ] || [ "$rotate" = true ]; then
+            login=$other
             password=$(python3 -c 'import secrets, string; print("".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(40)))')
         fi
         # First PostgreSQL, then the secret: what a service reads is true when it reads it.
         scram=$(verifier "$password")
-        make_database "$name" "$scram" || fail "$name: PostgreSQL refused."
+        make_database "$name" "$login" "$scram" || fail "$name: PostgreSQL refused."
         if [ ${#changes[@]} -gt 0 ]; then
-            NAME=$name HOST=$address PASSWORD=$password python3 -c 'import json, os
+            NAME=$name HOST=$address LOGIN=$login PASSWORD=$password python3 -c 'import json, os
 e = os.environ
-print(json.dumps({"host": e["HOST"], "name": e["NAME"], "user": e["NAME"], "password": e["PASSWORD"]}), end="")' |
+print(json.dumps({"host": e["HOST"], "name": e["NAME"], "user": e["LOGIN"], "password": e["PASSWORD"]}), end="")' |
                 aws secretsmanager put-secret-value --secret-id "$secret_name" --secret-string file:///dev/stdin >/dev/null
         fi
-        say "$name: role and database are there${changes[*]:+; wrote ${changes[*]} into $secret_name}"
+        say "$name: roles and database are there${changes[*]:+; wrote ${changes[*]} into $secret_name}"
     done

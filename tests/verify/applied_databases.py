@@ -80,28 +80,35 @@ def test_databases_owners_and_secrets(server, tmp_path):
         def known(database):
             return json.loads(manager.get_secret_value(SecretId=SECRETS[database])["SecretString"])
 
-        def works(database, into=None):
-            owner = known(database)
-            return psql(port, owner["user"], owner["password"], into or owner["name"], "create temporary table t (); create table if not exists t2 ()").returncode == 0
+        def works(owner, statement="create temporary table t (); create table if not exists t2 ()", into=None):
+            return psql(port, owner["user"], owner["password"], into or owner["name"], statement).returncode == 0
 
-        assert "write a password into dev-device-db-secrets" in script("--dry-run")
+        assert "write user devices_a with a new password into dev-device-db-secrets" in script("--dry-run")
         assert psql(port, MASTER["username"], MASTER["password"], "postgres", "select count(*) from pg_database where datname = 'devices'").stdout.strip() == "0"
 
         script()
         first = {database: known(database) for database in SECRETS}
-        assert all(first[database].items() >= {"host": "dev.example.com", "name": database, "user": database}.items() for database in SECRETS)
-        assert all(works(database) for database in SECRETS)
-        assert not works("devices", into="reminders"), "the databases are apart"
+        expected = {database: {"host": "dev.example.com", "name": database, "user": f"{database}_a"} for database in SECRETS}
+        assert {database: {**it, "password": "…"} for database, it in first.items()} == {database: {**it, "password": "…"} for database, it in expected.items()}
+        assert all(works(known(database)) for database in SECRETS)
+        assert not works(known("devices"), into="reminders"), "the databases are apart"
+        assert works(known("devices"), "create table mine ()")
 
         script()
         assert {database: known(database) for database in SECRETS} == first, "a second run changes nothing"
 
         script("--rotate")
-        assert all(known(database)["password"] != first[database]["password"] and works(database) for database in SECRETS)
+        assert all(known(database)["user"] == f"{database}_b" and works(known(database)) for database in SECRETS)
+        assert works(known("devices"), "alter table mine add column x int"), "what the one user made is the other's"
+        assert all(works(it) for it in first.values()), "what runs keeps its user until it is retired"
+        script("--retire")
+        assert not any(works(it) for it in first.values()) and all(works(known(database)) for database in SECRETS)
 
         rotated = known("devices")
         script(address="restored.example.com")
         assert known("devices") == {**rotated, "host": "restored.example.com"}, "a restored instance is told, with the password as it was"
+        script("--rotate", address="restored.example.com")
+        assert known("devices")["user"] == "devices_a" and works(known("devices")), "and back to the first user"
 
-        passwords = [it["password"] for it in [*first.values(), *map(known, SECRETS)]]
+        passwords = [it["password"] for it in [*first.values(), rotated, *map(known, SECRETS)]]
         assert not any(password in log.read_text() for password in passwords), "no password comes into the server's log"
