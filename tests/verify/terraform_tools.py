@@ -102,6 +102,7 @@ def ministack_binary():
         if not (folder / "bin" / "ministack").exists():
             run("python3", "-m", "venv", folder)
             run(folder / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", "-r", ROOT / "tests" / "requirements.txt")
+            shutil.copy(ROOT / "tests" / "requirements.txt", folder)
     return str(folder / "bin" / "ministack")
 
 
