@@ -62,24 +62,28 @@ def test_a_right_for_each_call_and_a_call_for_each_right():
 
 
 def test_roles_allow_just_what_the_services_do(tmp_path):
+    planned = plan(tmp_path)
     with MiniStack(tmp_path, secure=True, SERVICES="sns,sqs,ses,iam,sts", MINISTACK_ACCOUNT_ID=ACCOUNT, MINISTACK_REGION=REGION) as aws:
         for name in TOPICS:
             aws.client("sns").create_topic(Name=f"{PREFIX}-{name}-topic")
         for name in QUEUES:
             aws.client("sqs").create_queue(QueueName=queue_name(name))
-        make_roles(aws.client("iam"), tmp_path)
+        make_roles(aws.client("iam"), planned)
         strangers_are_refused(aws)
         allowed = {service: what_is_allowed(aws, service) for service in SERVICES}
     assert allowed == {service: sorted((target, name) for target, names in MAY[service].items() for name in names) for service in SERVICES}
 
 
-def make_roles(iam, folder):
-    """The roles and policies that Terraform plans in its own test."""
+def plan(folder):
+    """What Terraform plans in its own test of the roles, by address."""
     place = INFRA / "terraform"
     terraform("get", cwd=place, data=folder / "data")
     said = terraform("test", "-json", "-verbose", "-filter=tests/iam.tftest.hcl", cwd=place, data=folder / "data")
-    plan = next(message["test_plan"] for message in map(json.loads, said.splitlines()) if message["type"] == "test_plan")
-    planned = {change["address"]: change["change"]["after"] for change in plan["resource_changes"]}
+    planned = next(message["test_plan"] for message in map(json.loads, said.splitlines()) if message["type"] == "test_plan")
+    return {change["address"]: change["change"]["after"] for change in planned["resource_changes"]}
+
+
+def make_roles(iam, planned):
     for service in SERVICES:
         role, policy = planned[f'aws_iam_role.this["{service}"]'], planned[f'aws_iam_role_policy.this["{service}"]']
         iam.create_role(RoleName=role["name"], AssumeRolePolicyDocument=role["assume_role_policy"])
