@@ -44,4 +44,4 @@ if ! cmp -s tests/requirements.txt .venv/requirements.txt; then
     cp tests/requirements.txt .venv/requirements.txt
 fi
 
-exec .verify/venv/bin/pytest tests/verify -q -n auto --durations=5 -rs "$@"
+exec .verify/venv/bin/pytest tests/verify -q -n auto --dist worksteal --durations=5 -rs "$@"
