@@ -98,8 +98,11 @@ impl App {
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let Self { config, listeners, pool, bus, .. } = self;
         let store = Store::new(pool.clone(), Settings::LEASE);
-        let scheduler =
-            Scheduler::new(store.clone(), Arc::clone(&bus), Settings::new(config.bus.notification_topic.clone()));
+        let settings = Settings {
+            user_releases_per_second: config.user_releases_per_second,
+            ..Settings::new(config.bus.notification_topic.clone())
+        };
+        let scheduler = Scheduler::new(store.clone(), Arc::clone(&bus), settings);
         let (commands_store, commands_bus) = (store.clone(), Arc::clone(&bus));
         let commands_topic = config.bus.notification_topic.clone();
         let started = Started::default();

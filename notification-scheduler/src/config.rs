@@ -14,6 +14,8 @@ pub struct Config {
     pub database: DbSettings,
     /// The bus and the names on it.
     pub bus: BusConfig,
+    /// Occurrences of one user released in a second at the most, by one process.
+    pub user_releases_per_second: u32,
 }
 
 impl Config {
@@ -29,6 +31,23 @@ impl Config {
         let process = Process::read(reader);
         let database = DbSettings::read(reader);
         let bus = BusConfig::read(reader, &["NOTIFICATION_TOPIC_ARN"]);
-        Some(Self { process: process?, database: database?, bus: bus? })
+        let user_releases_per_second = user_releases_per_second(reader);
+        Some(Self {
+            process: process?,
+            database: database?,
+            bus: bus?,
+            user_releases_per_second: user_releases_per_second?,
+        })
     }
+}
+
+/// Reads `USER_RELEASES_PER_SECOND`: 1 to 1,000,000.
+fn user_releases_per_second(reader: &mut Reader<'_>) -> Option<u32> {
+    let name = "USER_RELEASES_PER_SECOND";
+    let releases = reader.or(name, "occurrences of one user released in a second, by one process", 500)?;
+    if (1..=1_000_000).contains(&releases) {
+        return Some(releases);
+    }
+    reader.fault(name, "is out of bounds: expected 1 to 1000000");
+    None
 }

@@ -8,6 +8,7 @@ pub mod app;
 mod commands;
 pub mod config;
 pub mod events;
+mod fairness;
 mod pace;
 mod release;
 pub mod scheduler;

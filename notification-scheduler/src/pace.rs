@@ -30,6 +30,12 @@ pub(crate) fn between_full_claims(took: Duration) -> Duration {
     (took * 8).clamp(POLL, Duration::from_secs(10))
 }
 
+/// Between two claims while some user is backlogged. A claim passes over the index entries of the backlog, so an eighth of
+/// the time at most is spent in them; others wait half a second at the most.
+pub(crate) fn beside_a_backlog(took: Duration) -> Duration {
+    (took * 8).clamp(POLL, Duration::from_millis(500))
+}
+
 /// Failures in a row of something that is needed, and the pause they ask for.
 #[derive(Debug, Default)]
 pub(crate) struct Failures(AtomicU32);
@@ -86,6 +92,12 @@ mod tests {
         assert_eq!(between_full_claims(Duration::from_micros(300)), POLL);
         assert_eq!(between_full_claims(Duration::from_millis(100)), Duration::from_millis(800));
         assert_eq!(between_full_claims(Duration::from_secs(9)), Duration::from_secs(10));
+    }
+
+    #[test]
+    fn bounds_the_wait_beside_a_backlog() {
+        assert_eq!(beside_a_backlog(Duration::from_millis(1)), POLL);
+        assert_eq!(beside_a_backlog(Duration::from_secs(9)), Duration::from_millis(500));
     }
 
     #[test]

@@ -9,11 +9,14 @@ use uuid::Uuid;
 use crate::{
     events::{self, End},
     pace::Failures,
-    store::{Batch, Claimed, Store},
+    store::{Batch, Claimed, Fate, Store},
 };
 
 /// What is kept of a lease for publishing and marking: with less left, a batch is not published any more.
 const RESERVE: Duration = Duration::from_secs(5);
+
+/// How long an occurrence that this version cannot read is left alone before it is looked at again.
+const SET_ASIDE: Duration = Duration::from_secs(60);
 
 /// A recurring notification that is later than this may have been overtaken by its next occurrence.
 const CATCH_UP_SECONDS: f64 = 60.0;
@@ -40,6 +43,7 @@ impl Releaser {
 
     /// Marks what was published before, ends what has expired or been missed, publishes the rest and marks it.
     pub(crate) async fn release(&self, batch: Batch) {
+        self.clear_away(&batch).await;
         let (told, claimed): (Vec<Claimed>, Vec<Claimed>) = batch.claimed.into_iter().partition(|it| it.told);
         if !told.is_empty() {
             self.mark(&told).await;
@@ -68,9 +72,40 @@ impl Releaser {
             Ok(Ok(results)) => self.settle(claims, results).await,
             Ok(Err(error)) => {
                 self.topic_failed(&error.to_string(), claims.len());
-                self.give_back(&claims).await;
+                self.give_back(&claims, Fate::Unknown).await;
             }
             Err(_) => self.topic_failed("no answer within the lease", claims.len()),
+        }
+    }
+
+    /// Ends occurrences whose notification is gone, and sets aside those that cannot be read: either alone, whatever else
+    /// is in the batch.
+    async fn clear_away(&self, batch: &Batch) {
+        if !batch.orphans.is_empty() {
+            match self.store.end_orphans(&batch.orphans).await {
+                Ok(ended) => {
+                    tracing::warn!(occurrences = ended, "notification deleted or erased, occurrences cancelled");
+                    metrics::counter!("reminders_scheduler_orphans_total").increment(ended);
+                }
+                Err(error) => tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "orphaned occurrences not ended, will retry with the next lease"
+                ),
+            }
+        }
+        if batch.unreadable.is_empty() {
+            return;
+        }
+        for (id, _, problem) in &batch.unreadable {
+            tracing::error!(occurrence.id = %id.simple(), problem, "occurrence cannot be read by this version, set aside");
+        }
+        metrics::counter!("reminders_scheduler_unreadable_total").increment(batch.unreadable.len() as u64);
+        let keys: Vec<(Uuid, i32)> = batch.unreadable.iter().map(|(id, fence, _)| (*id, *fence)).collect();
+        if let Err(error) = self.store.set_aside(&keys, SET_ASIDE).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "unreadable occurrences not set aside, will retry"
+            );
         }
     }
 
@@ -89,7 +124,7 @@ impl Releaser {
                 );
                 let late: HashSet<Uuid> = late.iter().map(|it| it.id).collect();
                 let (late, others): (Vec<_>, Vec<_>) = claimed.into_iter().partition(|it| late.contains(&it.id));
-                self.give_back(&late).await;
+                self.give_back(&late, Fate::NotPublished).await;
                 (Vec::new(), others)
             }
         }
@@ -111,7 +146,7 @@ impl Releaser {
             self.topic.clear();
         } else {
             self.topic_failed("some entries were refused", refused.len());
-            self.give_back(refused).await;
+            self.give_back(refused, Fate::Unknown).await;
         }
         if !impossible.is_empty() {
             self.end(&impossible, End::Unpublishable).await;
@@ -170,16 +205,16 @@ impl Releaser {
                     reason = end.reason(),
                     "could not be ended; trying again with the next lease"
                 );
-                self.give_back(claims.iter().copied()).await;
+                self.give_back(claims.iter().copied(), Fate::NotPublished).await;
             }
         }
     }
 
     /// Gives leases back; where that fails they run out by themselves.
-    pub(crate) async fn give_back<'a>(&self, claims: impl IntoIterator<Item = &'a Claimed>) {
+    pub(crate) async fn give_back<'a>(&self, claims: impl IntoIterator<Item = &'a Claimed>, fate: Fate) {
         let keys = keys(claims);
         metrics::counter!("scheduler_given_back_total").increment(keys.len() as u64);
-        if let Err(error) = self.store.give_back(&keys).await {
+        if let Err(error) = self.store.give_back(&keys, fate).await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "could not give leases back; they run out by themselves"

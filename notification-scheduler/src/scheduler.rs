@@ -3,11 +3,17 @@
 //! Two loops claim. The first goes on from where it was: it passes over what lies before the last claim, so that index
 //! entries of released occurrences, which a held snapshot keeps alive, cost it nothing. The second looks at everything, for
 //! what was made late, given back, or left by a crash; it looks the less often the longer that takes.
+//!
+//! While some user has more due than a share (`fairness`), both pass over that user, and the first one also claims what the
+//! user's share allows.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
-use shared::bus::SharedBus;
+use shared::{bus::SharedBus, contract::Priority};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
@@ -16,9 +22,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    fairness::{self, Candidate, Shares},
     pace::{self, BREATH, Failures},
     release::Releaser,
-    store::{Batch, Store},
+    store::{Batch, Claimed, Fate, Store, UserKey},
 };
 
 /// How a scheduler works.
@@ -32,6 +39,8 @@ pub struct Settings {
     pub batch: usize,
     /// Batches on their way to the topic at once.
     pub in_flight: usize,
+    /// Occurrences of one user released in a second at the most (`USER_RELEASES_PER_SECOND`), and as many at once.
+    pub user_releases_per_second: u32,
 }
 
 impl Settings {
@@ -41,7 +50,7 @@ impl Settings {
     /// What serves well everywhere.
     #[must_use]
     pub fn new(topic: String) -> Self {
-        Self { topic, lease: Self::LEASE, batch: 500, in_flight: 6 }
+        Self { topic, lease: Self::LEASE, batch: 500, in_flight: 6, user_releases_per_second: 500 }
     }
 }
 
@@ -56,6 +65,7 @@ pub struct Scheduler {
     releaser: Arc<Releaser>,
     permits: Arc<Semaphore>,
     database: Arc<Failures>,
+    shares: Arc<Mutex<Shares>>,
 }
 
 impl Scheduler {
@@ -64,7 +74,8 @@ impl Scheduler {
     pub fn new(store: Store, bus: SharedBus, settings: Settings) -> Self {
         let releaser = Arc::new(Releaser::new(store.clone(), bus, settings.topic.clone(), settings.lease));
         let permits = Arc::new(Semaphore::new(settings.in_flight));
-        Self { store, settings, releaser, permits, database: Arc::default() }
+        let shares = Arc::new(Mutex::new(Shares::new(settings.user_releases_per_second, Instant::now())));
+        Self { store, settings, releaser, permits, database: Arc::default(), shares }
     }
 
     /// Whether the topic took what was published last.
@@ -90,19 +101,43 @@ impl Scheduler {
         let mut hint = None;
         while let Some(permit) = self.permit(&shutdown).await {
             while releasing.try_join_next().is_some() {}
-            let pause = match self.claim(hint).await {
+            let started = Instant::now();
+            let backlogged = self.shares().backlogged();
+            let claimed = self.claim(hint, &backlogged).await;
+            let took = started.elapsed();
+            let pause = match &claimed {
                 None => Duration::ZERO,
-                Some(batch) if batch.claimed.is_empty() => self.until_next(hint).await,
-                Some(batch) => {
-                    hint = batch.claimed.last().map(|it| it.due_at).max(hint);
-                    let full = batch.claimed.len() == self.settings.batch;
-                    self.start(batch, permit, &mut releasing, &shutdown);
-                    if full { Duration::ZERO } else { BREATH }
-                }
+                Some(batch) if batch.leased() >= self.settings.batch => Duration::ZERO,
+                Some(_) if !backlogged.is_empty() => pace::beside_a_backlog(took),
+                Some(batch) if batch.leased() == 0 => self.until_next(hint).await,
+                Some(_) => BREATH,
             };
+            if let Some(batch) = claimed {
+                hint = batch.last_due_at().max(hint);
+                self.start(batch, permit, &mut releasing, &shutdown).await;
+            }
+            if !backlogged.is_empty() {
+                self.claim_allowances(&mut releasing, &shutdown).await;
+            }
             wait(pause, &shutdown).await;
         }
         releasing
+    }
+
+    /// Claims what backlogged users may have now.
+    async fn claim_allowances(&self, releasing: &mut JoinSet<()>, shutdown: &CancellationToken) {
+        let allowances = self.shares().allowances(Instant::now());
+        for allowance in allowances {
+            let Some(permit) = self.permit(shutdown).await else { return };
+            let limit = allowance.limit.min(self.settings.batch);
+            let claimed = self.store.claim_of_user(limit as i64, Some(allowance.since), allowance.user).await;
+            let Some(batch) = self.noted(claimed) else { return };
+            let ordinary = batch.claimed.iter().filter(|claimed| claimed.content.priority != Priority::High);
+            let first_due_at = ordinary.map(|claimed| claimed.due_at).min();
+            let spent = fairness::Allowance { limit, ..allowance };
+            self.shares().spend(spent, batch.leased(), first_due_at, Instant::now());
+            self.release(batch, permit, releasing, shutdown);
+        }
     }
 
     /// Claims without the hint, now and then.
@@ -111,14 +146,15 @@ impl Scheduler {
         while let Some(permit) = self.permit(&shutdown).await {
             while releasing.try_join_next().is_some() {}
             let started = Instant::now();
-            let batch = self.claim(None).await;
+            let backlogged = self.shares().backlogged();
+            let batch = self.claim(None, &backlogged).await;
             let took = started.elapsed();
             let mut pause = pace::between_full_claims(took);
-            if let Some(batch) = batch.filter(|batch| !batch.claimed.is_empty()) {
-                if batch.claimed.len() == self.settings.batch {
+            if let Some(batch) = batch.filter(|batch| batch.leased() > 0) {
+                if batch.leased() >= self.settings.batch {
                     pause = took;
                 }
-                self.start(batch, permit, &mut releasing, &shutdown);
+                self.start(batch, permit, &mut releasing, &shutdown).await;
             } else {
                 drop(permit);
             }
@@ -140,9 +176,19 @@ impl Scheduler {
         }
     }
 
-    /// One claim; nothing when the database failed, which is noted.
-    async fn claim(&self, hint: Option<DateTime<Utc>>) -> Option<Batch> {
-        match self.store.claim(self.settings.batch as i64, hint).await {
+    /// One claim, of all users but those that are backlogged; nothing when the database failed, which is noted.
+    async fn claim(&self, hint: Option<DateTime<Utc>>, backlogged: &[UserKey]) -> Option<Batch> {
+        let limit = self.settings.batch as i64;
+        let claimed = match backlogged {
+            [] => self.store.claim(limit, hint).await,
+            users => self.store.claim_of_others(limit, hint, users).await,
+        };
+        self.noted(claimed)
+    }
+
+    /// The batch of a claim; nothing when the database failed, which is noted.
+    fn noted(&self, claimed: Result<Batch, crate::store::StoreError>) -> Option<Batch> {
+        match claimed {
             Ok(batch) => {
                 self.database.clear();
                 count(&batch);
@@ -153,6 +199,10 @@ impl Scheduler {
                 None
             }
         }
+    }
+
+    fn shares(&self) -> MutexGuard<'_, Shares> {
+        self.shares.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn until_next(&self, hint: Option<DateTime<Utc>>) -> Duration {
@@ -171,17 +221,40 @@ impl Scheduler {
         tracing::warn!(error = error as &dyn std::error::Error, "the database failed; trying again");
     }
 
-    fn start(
+    /// Gives back what is beyond its user's share, and releases the rest.
+    async fn start(
+        &self,
+        mut batch: Batch,
+        permit: OwnedSemaphorePermit,
+        releasing: &mut JoinSet<()>,
+        shutdown: &CancellationToken,
+    ) {
+        let candidates: Vec<Candidate> = batch.claimed.iter().map(candidate).collect();
+        let admitted = self.shares().admit(&candidates, Instant::now());
+        let mut decisions = admitted.into_iter();
+        let beyond: Vec<Claimed> =
+            batch.claimed.extract_if(.., |_| decisions.next().is_some_and(|admitted| !admitted)).collect();
+        if !beyond.is_empty() {
+            metrics::counter!("reminders_scheduler_beyond_share_total").increment(beyond.len() as u64);
+            self.releaser.give_back(&beyond, Fate::NotPublished).await;
+        }
+        self.release(batch, permit, releasing, shutdown);
+    }
+
+    fn release(
         &self,
         batch: Batch,
         permit: OwnedSemaphorePermit,
         releasing: &mut JoinSet<()>,
         shutdown: &CancellationToken,
     ) {
+        if batch.leased() == 0 {
+            return;
+        }
         let (releaser, shutdown) = (Arc::clone(&self.releaser), shutdown.clone());
         releasing.spawn(async move {
             if shutdown.is_cancelled() {
-                releaser.give_back(&batch.claimed).await;
+                releaser.give_back(&batch.claimed, Fate::NotPublished).await;
             } else {
                 releaser.release(batch).await;
             }
@@ -190,11 +263,15 @@ impl Scheduler {
     }
 }
 
+fn candidate(claimed: &Claimed) -> Candidate {
+    Candidate { user: claimed.user_key, due_at: claimed.due_at, is_urgent: claimed.content.priority == Priority::High }
+}
+
 fn count(batch: &Batch) {
-    if batch.claimed.is_empty() {
+    if batch.leased() == 0 {
         return;
     }
-    metrics::counter!("scheduler_claimed_total").increment(batch.claimed.len() as u64);
+    metrics::counter!("scheduler_claimed_total").increment(batch.leased() as u64);
     metrics::histogram!("scheduler_claim_duration_seconds").record(batch.claimed_at.elapsed().as_secs_f64());
     let lateness = metrics::histogram!("scheduler_lateness_seconds");
     for it in &batch.claimed {

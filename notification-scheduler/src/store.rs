@@ -2,6 +2,7 @@
 //!
 //! Every comparison with the present is the database's: clocks of other machines decide nothing.
 
+mod claim;
 mod commands;
 mod ending;
 mod series;
@@ -13,9 +14,10 @@ use shared::{
     contract::{ItemId, NotifyContent},
     telemetry::Traceparent,
 };
-use sqlx::{PgExecutor, PgPool, postgres::types::PgInterval, types::Json};
-use tokio::time::Instant;
+use sqlx::{PgExecutor, PgPool, postgres::types::PgInterval};
 use uuid::Uuid;
+
+pub use claim::{Batch, UserKey};
 
 /// How its sessions plan: by the index of what is due and by keys, whatever the statistics say of a table that was just filled.
 pub const SESSION: &[(&str, &str)] = &[
@@ -62,6 +64,8 @@ pub struct Claimed {
     pub told: bool,
     /// The notification it is of.
     pub notification_id: Uuid,
+    /// The user's key in the claim index.
+    pub user_key: UserKey,
     /// Whether its notification recurs: the next occurrence is made when this one is released.
     pub recurs: bool,
     /// Seconds between its time and the claim.
@@ -82,13 +86,13 @@ pub struct Claimed {
     pub traceparent: Option<Traceparent>,
 }
 
-/// Occurrences claimed together.
-#[derive(Debug, Clone)]
-pub struct Batch {
-    /// Before the claim was sent, by the monotonic clock: the lease runs out no sooner than its length after this.
-    pub claimed_at: Instant,
-    /// In the order of their times.
-    pub claimed: Vec<Claimed>,
+/// Whether the topic may have taken an occurrence whose lease is given back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It was not published under this lease.
+    NotPublished,
+    /// A publish was begun, and its end is not known.
+    Unknown,
 }
 
 /// When to look again.
@@ -139,59 +143,6 @@ impl Store {
         )
         .fetch_one(&self.pool)
         .await
-    }
-
-    /// Claims up to `limit` occurrences that are due and leased to nobody, the latest ones first. `not_before` is a hint:
-    /// earlier ones are passed over, and with them the index entries of what was released lately.
-    ///
-    /// # Errors
-    /// When the statement fails; nothing is claimed then, or what is comes free when the lease runs out.
-    pub async fn claim(&self, limit: i64, not_before: Option<DateTime<Utc>>) -> Result<Batch, StoreError> {
-        let claimed_at = Instant::now();
-        let rows = sqlx::query!(
-            r#"with due as materialized (
-                   select id from occurrences
-                   where pending and due_at <= now() and due_at >= coalesce($3::timestamptz, '-infinity') and lease_until <= now()
-                   order by due_at limit $1
-                   for update skip locked
-               )
-               update occurrences set lease_until = now() + $2, fence = fence + 1
-               from due, notifications
-               where occurrences.id = due.id and notifications.id = occurrences.notification_id and notifications.state = 'active'
-               returning occurrences.id, fence, due_at, occurrences.date as "date!", expires_at as "expires_at!", now() > expires_at as "expired!", released_at is not null as "told!",
-                   extract(epoch from now() - due_at)::float8 as "lateness!", notification_id, recurrence is not null as "recurs!", source, item_id, user_id, user_email, version,
-                   content as "content!: Json<NotifyContent>", traceparent"#,
-            limit,
-            interval(self.lease),
-            not_before,
-        )
-        .fetch_all(&self.pool)
-        .await
-        .map_err(StoreError::of("claim what is due"))?;
-        let mut claimed = Vec::with_capacity(rows.len());
-        for row in rows {
-            claimed.push(Claimed {
-                id: row.id,
-                fence: row.fence,
-                due_at: row.due_at,
-                date: row.date,
-                expires_at: row.expires_at,
-                expired: row.expired,
-                told: row.told,
-                notification_id: row.notification_id,
-                recurs: row.recurs,
-                lateness: row.lateness,
-                source: row.source,
-                item_id: row.item_id.parse().map_err(StoreError::of("read an item's id"))?,
-                user_id: row.user_id,
-                user_email: row.user_email,
-                version: row.version,
-                content: row.content.0,
-                traceparent: row.traceparent.and_then(|text| text.parse().ok()),
-            });
-        }
-        claimed.sort_by_key(|it| it.due_at);
-        Ok(Batch { claimed_at, claimed })
     }
 
     /// When the next occurrence is due that nobody has leased, and the database's time.
@@ -255,18 +206,20 @@ impl Store {
         Ok(stale.unsigned_abs())
     }
 
-    /// Gives leases back, so that anybody may claim again at once.
+    /// Gives leases back, so that anybody may claim again at once. Occurrences that the topic may have taken, under this
+    /// lease or an earlier one, keep the mark of a lease: an edit or a deletion still follows them by a command.
     ///
     /// # Errors
     /// When the statement fails; the leases then run out by themselves.
-    pub async fn give_back(&self, claims: &[(Uuid, i32)]) -> Result<(), StoreError> {
+    pub async fn give_back(&self, claims: &[(Uuid, i32)], fate: Fate) -> Result<(), StoreError> {
         let (ids, fences): (Vec<Uuid>, Vec<i32>) = claims.iter().copied().unzip();
         sqlx::query!(
-            "update occurrences set lease_until = '-infinity'
+            "update occurrences set lease_until = case when $3 or occurrences.fence > 1 then now() else '-infinity' end
              from unnest($1::uuid[], $2::int[]) as claim (id, fence)
              where occurrences.id = claim.id and occurrences.fence = claim.fence and pending",
             &ids,
             &fences,
+            fate == Fate::Unknown,
         )
         .execute(&self.pool)
         .await

@@ -147,11 +147,14 @@ async fn make(connection: &mut PgConnection, rows: &BTreeMap<Uuid, NewRow>) -> R
     let expiries: Vec<DateTime<Utc>> = rows.values().map(|row| row.2).collect();
     let reasons: Vec<Option<&str>> = rows.values().map(|row| row.3.as_deref()).collect();
     sqlx::query!(
-        "insert into occurrences as known (id, notification_id, due_at, date, expires_at, reason)
-         select * from unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[], $6::text[])
+        "insert into occurrences as known (id, notification_id, due_at, date, expires_at, reason, user_key)
+         select new.*, occurrence_user_key(n.user_id, n.content->>'priority')
+         from unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[], $6::text[])
+                  as new (id, notification_id, due_at, date, expires_at, reason)
+              join notifications as n on n.id = new.notification_id
          on conflict (id) do update set
              state = 'pending', date = excluded.date, expires_at = excluded.expires_at, outcome_at = null, reason = excluded.reason,
-             lease_until = '-infinity'
+             user_key = excluded.user_key, lease_until = '-infinity'
          where known.state = 'cancelled'",
         &ids,
         &notifications,

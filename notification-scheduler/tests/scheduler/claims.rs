@@ -4,7 +4,7 @@ use std::{collections::HashSet, time::Duration};
 
 use notification_scheduler::{
     events::{self, End},
-    store::{Claimed, Store},
+    store::{Claimed, Fate, Store, UserKey},
 };
 use serde_json::Value;
 use sqlx::PgPool;
@@ -51,14 +51,99 @@ async fn a_hint_passes_over_what_is_earlier() {
 }
 
 #[tokio::test]
-async fn what_was_cancelled_or_deleted_is_not_claimed() {
+async fn ends_occurrences_of_deleted_notifications() {
     let world = world().await;
     world.make(2, "-1 minute").await;
     world
         .run("update occurrences set state = 'cancelled' where id = (select min(id::text)::uuid from occurrences)")
         .await;
     world.run("update notifications set state = 'deleted' where id = (select notification_id from occurrences where pending)").await;
-    assert!(world.store.claim(10, None).await.expect("asked").claimed.is_empty());
+    let batch = world.store.claim(10, None).await.expect("asked");
+    assert_eq!((batch.claimed.len(), batch.orphans.len()), (0, 1));
+    assert_eq!(world.store.end_orphans(&batch.orphans).await.expect("ended"), 1);
+    assert_eq!(world.count("pending").await, 0);
+}
+
+#[tokio::test]
+async fn orphans_do_not_stand_in_the_way_of_others() {
+    let world = world().await;
+    world.make(5, "-2 minutes").await;
+    world.run("delete from notifications").await;
+    world.make(1, "-1 minute").await;
+    let batch = world.store.claim(5, None).await.expect("claimed");
+    assert_eq!(batch.orphans.len(), 5);
+    world.store.end_orphans(&batch.orphans).await.expect("ended");
+    assert_eq!(world.store.claim(5, None).await.expect("claimed").claimed.len(), 1);
+}
+
+#[tokio::test]
+async fn claims_readable_rows_beside_unreadable_ones() {
+    let world = world().await;
+    world.make(3, "-1 minute").await;
+    world.run("update notifications set content = content || '{\"channels\": [\"pigeon\"]}' where id = (select min(id::text)::uuid from notifications)").await;
+    let batch = world.store.claim(10, None).await.expect("claimed");
+    assert_eq!((batch.claimed.len(), batch.unreadable.len()), (2, 1));
+    let unreadable: Vec<_> = batch.unreadable.iter().map(|(id, fence, _)| (*id, *fence)).collect();
+    world.store.set_aside(&unreadable, Duration::from_secs(60)).await.expect("set aside");
+    assert_eq!(world.count("pending and reason = 'UNREADABLE' and lease_until > now()").await, 1);
+}
+
+#[tokio::test]
+async fn reads_content_that_was_edited_after_the_claim() {
+    let world = world().await;
+    world.make(1, "-1 minute").await;
+    // The claim's first statement waits on this lock with the snapshot it began with; its second one sees the edit.
+    let waiting = "create function wait() returns trigger language plpgsql
+            as $$ begin perform pg_advisory_xact_lock(42); return new; end $$;
+        create trigger wait before update on occurrences for each row execute function wait()";
+    sqlx::raw_sql(waiting).execute(&world.pool).await.expect("made");
+    let mut edit = world.pool.begin().await.expect("begun");
+    sqlx::query("select pg_advisory_xact_lock(42)").execute(&mut *edit).await.expect("locked");
+    let claiming = tokio::spawn({
+        let store = world.store.clone();
+        async move { store.claim(10, None).await.expect("claimed") }
+    });
+    let waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
+    support::eventually(Duration::from_secs(10), async || {
+        sqlx::query_scalar::<_, i64>(waits).fetch_one(&world.pool).await.expect("a count") > 0
+    })
+    .await;
+    sqlx::query("update notifications set version = 4, content = content || '{\"message\": \"new\"}'")
+        .execute(&mut *edit)
+        .await
+        .expect("edited");
+    edit.commit().await.expect("committed");
+    let claimed = claiming.await.expect("no panic").claimed;
+    assert_eq!((claimed[0].version, claimed[0].content.message.as_str()), (4, "new"));
+}
+
+#[tokio::test]
+async fn passes_over_backlogged_users() {
+    let world = world().await;
+    world.make_of("crowd", 300, "-1 minute").await;
+    world.make_of("another", 1, "-30 seconds").await;
+    let crowd = world.store.claim(1, None).await.expect("claimed").claimed[0].user_key;
+    let others = world.store.claim_of_others(100, None, &[crowd]).await.expect("claimed").claimed;
+    assert_eq!(others.iter().map(|claimed| claimed.user_id.as_str()).collect::<Vec<_>>(), ["another"]);
+    let own = world.store.claim_of_user(1_000, None, crowd).await.expect("claimed").claimed;
+    assert_eq!((own.len(), own.iter().all(|claimed| claimed.user_id == "crowd")), (299, true));
+}
+
+#[tokio::test]
+async fn claims_urgent_ones_of_a_user_first() {
+    let world = world().await;
+    world.make(5, "-1 minute").await;
+    world.run("update occurrences as o set user_key = occurrence_user_key('user-1', 'high') where id = (select id from occurrences order by due_at desc limit 1)").await;
+    let key: i64 = sqlx::query_scalar("select occurrence_user_key('user-1', 'normal')")
+        .fetch_one(&world.pool)
+        .await
+        .expect("a key");
+    let last: Uuid = sqlx::query_scalar("select id from occurrences order by due_at desc limit 1")
+        .fetch_one(&world.pool)
+        .await
+        .expect("an id");
+    let claimed = world.store.claim_of_user(1, None, UserKey::of_row(key)).await.expect("claimed").claimed;
+    assert_eq!(claimed.iter().map(|claimed| claimed.id).collect::<Vec<_>>(), [last]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -125,8 +210,20 @@ async fn a_lease_given_back_is_free_at_once() {
     world.make(1, "-1 minute").await;
     let claimed = world.store.claim(10, None).await.expect("claimed").claimed;
     assert!(world.store.claim(10, None).await.expect("asked").claimed.is_empty());
-    world.store.give_back(&keys(&claimed)).await.expect("given back");
+    world.store.give_back(&keys(&claimed), Fate::NotPublished).await.expect("given back");
+    assert_eq!(world.count("lease_until = '-infinity'").await, 1);
     assert_eq!(world.store.claim(10, None).await.expect("claimed").claimed[0].fence, 2);
+}
+
+#[tokio::test]
+async fn keeps_mark_of_lease_when_publish_may_have_succeeded() {
+    let world = world().await;
+    world.make(1, "-1 minute").await;
+    for fate in [Fate::Unknown, Fate::NotPublished] {
+        let claimed = world.store.claim(10, None).await.expect("claimed").claimed;
+        world.store.give_back(&keys(&claimed), fate).await.expect("given back");
+        assert_eq!(world.count("lease_until > '-infinity' and lease_until <= now()").await, 1, "{fate:?}");
+    }
 }
 
 #[tokio::test]
@@ -165,8 +262,8 @@ async fn pages(pool: &PgPool, not_before: &str) -> i64 {
             select id from occurrences where pending and due_at <= now() and due_at >= $1::text::timestamptz and lease_until <= now()
             order by due_at limit 500 for update skip locked
         )
-        update occurrences set lease_until = now() + interval '1 second', fence = fence + 1 from due, notifications
-        where occurrences.id = due.id and notifications.id = occurrences.notification_id and notifications.state = 'active'
+        update occurrences set lease_until = now() + interval '1 second', fence = fence + 1 from due
+        where occurrences.id = due.id
         returning occurrences.id";
     let plan: Value = sqlx::query_scalar(explain).bind(not_before).fetch_one(pool).await.expect("a plan");
     let text = plan.to_string();

@@ -59,16 +59,22 @@ pub(crate) async fn heard(url: &str) -> SharedBus {
 impl World {
     /// Makes notifications with one occurrence each, `due` (an SQL interval from now) and expiring an hour later.
     pub(crate) async fn make(&self, count: i64, due: &str) {
+        self.make_of("user-1", count, due).await;
+    }
+
+    /// Makes notifications of a user as [`World::make`] does.
+    pub(crate) async fn make_of(&self, user: &str, count: i64, due: &str) {
         let sql = "with made as (
                 insert into notifications (id, source, item_id, user_id, user_email, version, state, date, notify_offsets, content, occurred_at)
-                select gen_random_uuid(), 'reminder', 'item-' || gen_random_uuid(), 'user-1', 'user-1@example.com', 3, 'active', now() + $2::text::interval, '{0}',
+                select gen_random_uuid(), 'reminder', 'item-' || gen_random_uuid(), $3, $3 || '@example.com', 3, 'active', now() + $2::text::interval, '{0}',
                     '{\"channels\": [\"push\"], \"message\": \"m\", \"timeZone\": \"UTC\", \"expiresAfterMinutes\": 60}', now()
                 from generate_series(1, $1)
                 returning id, date
             )
-            insert into occurrences (id, notification_id, due_at, date, expires_at)
-            select gen_random_uuid(), id, date + random() * interval '1 ms', date, date + interval '1 hour' from made";
-        sqlx::query(sql).bind(count).bind(due).execute(&self.pool).await.expect("made");
+            insert into occurrences (id, notification_id, due_at, date, expires_at, user_key)
+            select gen_random_uuid(), id, date + random() * interval '1 ms', date, date + interval '1 hour', occurrence_user_key($3, 'normal')
+            from made";
+        sqlx::query(sql).bind(count).bind(due).bind(user).execute(&self.pool).await.expect("made");
     }
 
     /// The bus in the same database, with a queue that hears what the scheduler publishes.

@@ -92,13 +92,18 @@ async fn cancel(connection: &mut PgConnection, notifications: &[Uuid], staying: 
 
 async fn make(connection: &mut PgConnection, owed: &Rows) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "insert into occurrences as known (id, notification_id, due_at, date, expires_at)
-         select * from unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[])
+        "insert into occurrences as known (id, notification_id, due_at, date, expires_at, user_key)
+         select new.*, occurrence_user_key(n.user_id, n.content->>'priority')
+         from unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[])
+                  as new (id, notification_id, due_at, date, expires_at)
+              join notifications as n on n.id = new.notification_id
          on conflict (id) do update set
              state = 'pending', date = excluded.date, expires_at = excluded.expires_at, outcome_at = null, reason = null,
+             user_key = excluded.user_key,
              lease_until = case when known.state = 'pending' then known.lease_until else '-infinity' end
          where known.state = 'cancelled'
-            or (known.state = 'pending' and (known.date, known.expires_at) is distinct from (excluded.date, excluded.expires_at))",
+            or (known.state = 'pending' and (known.date, known.expires_at, known.user_key)
+                                 is distinct from (excluded.date, excluded.expires_at, excluded.user_key))",
         &owed.ids(),
         &owed.notifications(),
         &owed.due(),
@@ -110,16 +115,23 @@ async fn make(connection: &mut PgConnection, owed: &Rows) -> Result<(), sqlx::Er
     Ok(())
 }
 
-/// The same time of delivery may now be of another date, or expire at another time.
+/// The same time of delivery may now be of another date or priority, or expire at another time.
 async fn adjust(connection: &mut PgConnection, kept: &Rows) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update occurrences set date = new.date, expires_at = new.expires_at
-         from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[]) as new (id, date, expires_at)
+        "update occurrences set date = new.date, expires_at = new.expires_at, user_key = new.user_key
+         from (
+             select kept.id, kept.date, kept.expires_at, occurrence_user_key(n.user_id, n.content->>'priority') as user_key
+             from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::uuid[])
+                      as kept (id, date, expires_at, notification_id)
+                  join notifications as n on n.id = kept.notification_id
+         ) as new
          where occurrences.id = new.id and pending
-           and (occurrences.date, occurrences.expires_at) is distinct from (new.date, new.expires_at)",
+           and (occurrences.date, occurrences.expires_at, occurrences.user_key)
+               is distinct from (new.date, new.expires_at, new.user_key)",
         &kept.ids(),
         &kept.dates(),
         &kept.expiries(),
+        &kept.notifications(),
     )
     .execute(connection)
     .await?;

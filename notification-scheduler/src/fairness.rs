@@ -1,0 +1,233 @@
+//! Shares: how much of one user's backlog is released in a second. Pure.
+//!
+//! Each user has a token bucket. Occurrences beyond it are given back, and the user counts as backlogged: claims pass
+//! over that user, who gets what the bucket refills by claims of their own, until these find no more. Others are
+//! thereby claimed as if the backlog were not there, and the queue behind the topic stays short. Every scheduler has
+//! buckets of its own: with `n` replicas a user's share is up to `n` times as large.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use tokio::time::Instant;
+
+use crate::store::UserKey;
+
+/// Users that are passed over at once. Each one more costs a claim a range of the index; users beyond these are not
+/// held to their share.
+const MAX_BACKLOGGED: usize = 16;
+/// The part of a full bucket from which on a claim of a user's own is worth making.
+const WORTH_A_CLAIM: f64 = 0.1;
+/// The time between two removals of full buckets.
+const PURGE_EVERY: Duration = Duration::from_secs(1);
+
+/// An occurrence, as far as shares are concerned.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Candidate {
+    /// Whose it is.
+    pub(crate) user: UserKey,
+    /// The time of delivery.
+    pub(crate) due_at: DateTime<Utc>,
+    /// Whether its priority is `high`.
+    pub(crate) is_urgent: bool,
+}
+
+/// A claim that a backlogged user may make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Allowance {
+    /// The user.
+    pub(crate) user: UserKey,
+    /// No occurrence of the backlog is due before this.
+    pub(crate) since: DateTime<Utc>,
+    /// Occurrences at the most.
+    pub(crate) limit: usize,
+}
+
+#[derive(Debug)]
+struct Bucket {
+    tokens: f64,
+    filled_at: Instant,
+}
+
+/// The shares of all users.
+#[derive(Debug)]
+pub(crate) struct Shares {
+    /// Tokens a second, and in a full bucket.
+    per_second: f64,
+    buckets: HashMap<UserKey, Bucket>,
+    backlogged: BTreeMap<UserKey, DateTime<Utc>>,
+    purged_at: Instant,
+}
+
+impl Shares {
+    /// Full shares of `per_second` releases a second, and as many at once.
+    pub(crate) fn new(per_second: u32, now: Instant) -> Self {
+        Self { per_second: per_second.into(), buckets: HashMap::new(), backlogged: BTreeMap::new(), purged_at: now }
+    }
+
+    /// Decides for each claimed occurrence whether it is released now. Of one user's, urgent ones come before others,
+    /// and earlier ones before later ones.
+    pub(crate) fn admit(&mut self, candidates: &[Candidate], now: Instant) -> Vec<bool> {
+        self.purge(now);
+        let mut order: Vec<usize> = (0..candidates.len()).collect();
+        order.sort_by_key(|position| {
+            candidates.get(*position).map(|candidate| (!candidate.is_urgent, candidate.due_at))
+        });
+        let mut admitted = vec![true; candidates.len()];
+        for position in order {
+            let Some(candidate) = candidates.get(position) else { continue };
+            if !self.take(candidate.user, now) && self.note_backlog(candidate) {
+                admitted[position] = false;
+            }
+        }
+        admitted
+    }
+
+    /// The users that claims pass over.
+    pub(crate) fn backlogged(&self) -> Vec<UserKey> {
+        self.backlogged.keys().copied().collect()
+    }
+
+    /// The claims that backlogged users may make now.
+    pub(crate) fn allowances(&mut self, now: Instant) -> Vec<Allowance> {
+        let users: Vec<(UserKey, DateTime<Utc>)> =
+            self.backlogged.iter().map(|(user, since)| (*user, *since)).collect();
+        let worth = (self.per_second * WORTH_A_CLAIM).max(1.0);
+        let allowance = |(user, since)| {
+            let tokens = self.bucket(user, now).tokens;
+            (tokens >= worth).then_some(Allowance { user, since, limit: tokens as usize })
+        };
+        users.into_iter().filter_map(allowance).collect()
+    }
+
+    /// Notes the result of a claim that was allowed: how many occurrences it brought, and the time of the first that is
+    /// not urgent. A claim that brought fewer than it might have ends the backlog.
+    pub(crate) fn spend(
+        &mut self,
+        allowance: Allowance,
+        claimed: usize,
+        first_due_at: Option<DateTime<Utc>>,
+        now: Instant,
+    ) {
+        let bucket = self.bucket(allowance.user, now);
+        bucket.tokens = (bucket.tokens - claimed as f64).max(0.0);
+        if claimed < allowance.limit {
+            self.backlogged.remove(&allowance.user);
+        } else if let (Some(since), Some(first)) = (self.backlogged.get_mut(&allowance.user), first_due_at) {
+            *since = first.max(*since);
+        }
+    }
+
+    fn take(&mut self, user: UserKey, now: Instant) -> bool {
+        let bucket = self.bucket(user, now);
+        let has_token = bucket.tokens >= 1.0;
+        if has_token {
+            bucket.tokens -= 1.0;
+        }
+        has_token
+    }
+
+    /// Counts the user as backlogged; `false` when there are too many of them already.
+    fn note_backlog(&mut self, candidate: &Candidate) -> bool {
+        if let Some(since) = self.backlogged.get_mut(&candidate.user) {
+            *since = candidate.due_at.min(*since);
+            return true;
+        }
+        let has_room = self.backlogged.len() < MAX_BACKLOGGED;
+        if has_room {
+            self.backlogged.insert(candidate.user, candidate.due_at);
+        }
+        has_room
+    }
+
+    fn bucket(&mut self, user: UserKey, now: Instant) -> &mut Bucket {
+        let full = self.per_second;
+        let bucket = self.buckets.entry(user).or_insert(Bucket { tokens: full, filled_at: now });
+        let elapsed = now.saturating_duration_since(bucket.filled_at).as_secs_f64();
+        bucket.tokens = elapsed.mul_add(full, bucket.tokens).min(full);
+        bucket.filled_at = now;
+        bucket
+    }
+
+    /// Removes buckets that have filled up: what is left is bounded by what is released in a second.
+    fn purge(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.purged_at) >= PURGE_EVERY {
+            self.buckets.retain(|_, bucket| now.saturating_duration_since(bucket.filled_at) < PURGE_EVERY);
+            self.purged_at = now;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn due(seconds: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds)
+    }
+
+    fn of(user: i64, seconds: i64, is_urgent: bool) -> Candidate {
+        Candidate { user: UserKey::of_row(user), due_at: due(seconds), is_urgent }
+    }
+
+    #[tokio::test]
+    async fn admits_everybody_within_their_share() {
+        let now = Instant::now();
+        let mut shares = Shares::new(2, now);
+        let candidates = [of(1, 0, false), of(3, 0, false), of(1, 1, false), of(3, 1, false)];
+        assert_eq!(shares.admit(&candidates, now), [true; 4]);
+        assert!(shares.backlogged().is_empty());
+    }
+
+    #[tokio::test]
+    async fn holds_back_one_user_beyond_the_share() {
+        let now = Instant::now();
+        let mut shares = Shares::new(2, now);
+        let candidates = [of(1, 5, false), of(1, 6, false), of(1, 7, true), of(1, 8, false), of(3, 9, false)];
+        assert_eq!(shares.admit(&candidates, now), [true, false, true, false, true]);
+        assert_eq!(shares.backlogged(), [UserKey::of_row(1)]);
+        assert_eq!(shares.allowances(now), []);
+        let allowance = Allowance { user: UserKey::of_row(1), since: due(6), limit: 2 };
+        assert_eq!(shares.allowances(now + SECOND), [allowance]);
+    }
+
+    #[tokio::test]
+    async fn ends_backlog_when_a_claim_finds_no_more() {
+        let now = Instant::now();
+        let mut shares = Shares::new(1, now);
+        shares.admit(&[of(1, 5, false), of(1, 6, false)], now);
+        let allowance = shares.allowances(now + SECOND)[0];
+        shares.spend(allowance, 1, Some(due(6)), now + SECOND);
+        assert_eq!(shares.backlogged().len(), 1);
+        let allowance = shares.allowances(now + 2 * SECOND)[0];
+        shares.spend(allowance, 0, None, now + 2 * SECOND);
+        assert!(shares.backlogged().is_empty());
+    }
+
+    #[tokio::test]
+    async fn lets_users_pass_beyond_the_most_backlogged() {
+        let now = Instant::now();
+        let mut shares = Shares::new(1, now);
+        let users = 2 * MAX_BACKLOGGED as i64;
+        let candidates: Vec<Candidate> =
+            (0..users).flat_map(|user| [of(2 * user, 0, false), of(2 * user, 0, false)]).collect();
+        let admitted = shares.admit(&candidates, now).into_iter().filter(|admitted| *admitted).count();
+        assert_eq!((shares.backlogged().len(), admitted), (MAX_BACKLOGGED, candidates.len() - MAX_BACKLOGGED));
+    }
+
+    #[tokio::test]
+    async fn forgets_users_whose_buckets_are_full() {
+        let now = Instant::now();
+        let mut shares = Shares::new(10, now);
+        let candidates: Vec<Candidate> = (0..100).map(|user| of(2 * user, 0, false)).collect();
+        shares.admit(&candidates, now);
+        shares.admit(&[of(1_000, 0, false)], now + 2 * SECOND);
+        assert_eq!(shares.buckets.len(), 1);
+    }
+}
