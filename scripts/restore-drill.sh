@@ -83,7 +83,8 @@ declare -A database=([reminder-service]=reminder [event-service]=notification [n
 environment() {
     printf '%s\0' PATH="$PATH" APP_ENV=staging BIND_ADDRESS=127.0.0.1 PORT=0 ADMIN_PORT=0 BUS=postgres BUS_DATABASE_URL="$(url bus)" \
         DATABASE_URL="$(url "${database[$1]}")" FCM_ENDPOINT="$sandbox" FCM_PROJECT_CONFIG="$folder/account.json" \
-        AWS_ENDPOINT_URL="$sandbox" AWS_ACCESS_KEY_ID=drill AWS_SECRET_ACCESS_KEY=drill SES_SOURCE_EMAIL=reminders@example.com
+        AWS_ENDPOINT_URL="$sandbox" AWS_ACCESS_KEY_ID=drill AWS_SECRET_ACCESS_KEY=drill SES_SOURCE_EMAIL=reminders@example.com \
+        OPERATOR_TOKEN=the-operators-of-the-drill
 }
 
 declare -A address=()

@@ -132,9 +132,10 @@ impl App {
         let readiness = admin::Readiness::default().with_database(pool.clone(), &MIGRATOR).until(shutdown.clone());
         let admin_routes = admin::routes(started.check(readiness));
         let state = routes::AppState::new(store.clone(), Arc::clone(&bus), &config.bus, shutdown.clone());
-        // Nobody is identified here: the API is internal and asks for no identity.
+        // No user is identified here: the API is the operators' own.
         let nobody = Authenticator::new(Auth::Gateway { secret: None })?;
-        let api = http::api(routes::router(state, started.clone()), nobody, &ApiSettings::default());
+        let router = routes::router(state, started.clone(), config.operators.clone());
+        let api = http::api(router, nobody, &ApiSettings::default());
         // Health stays reachable while the rest drains.
         let stopped = CancellationToken::new();
         let admin_server = tokio::spawn(http::serve(listeners.admin, admin_routes, stopped.clone()));

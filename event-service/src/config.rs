@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use shared::{
-    config::{self, BusConfig, Env, Process, Reader, Report},
+    config::{self, BusConfig, Env, Operators, Process, Reader, Report},
     db::DbSettings,
 };
 
@@ -19,6 +19,8 @@ pub struct Config {
     pub concurrency: usize,
     /// For how long events, and what has ended, are kept.
     pub retention: TimeDelta,
+    /// Holders of the operator token, who may call the API.
+    pub operators: Operators,
 }
 
 impl Config {
@@ -39,12 +41,14 @@ impl Config {
             reader.fault("EVENT_CONCURRENCY", "is malformed: expected 1 to 64");
         }
         let retention = config::retention(reader);
+        let operators = Operators::read(reader, process.as_ref().map(|process| process.app_env));
         Some(Self {
             process: process?,
             database: database?,
             bus: bus?,
             concurrency: concurrency?,
             retention: retention?,
+            operators: operators?,
         })
     }
 }

@@ -1,7 +1,7 @@
 //! The internal REST API: the catalogue, the notifications, the figures, the dead letters.
 //!
-//! It is never routed from outside: it asks for no identity and shows every user's data. Only operators, the console and
-//! other services reach it.
+//! It is never routed from outside and shows every user's data. Every call but its description needs an operator's token
+//! outside of `local`; reminder-service has one for exports.
 
 mod dead_letters;
 mod events;
@@ -18,8 +18,8 @@ use std::sync::Arc;
 use axum::{Router, middleware::from_fn_with_state};
 use shared::{
     bus::SharedBus,
-    config::BusConfig,
-    http::openapi_routes,
+    config::{BusConfig, Operators},
+    http::{openapi_routes, require_operator},
     startup::{self, Started},
 };
 use tokio::sync::Semaphore;
@@ -57,8 +57,8 @@ impl AppState {
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "event-service", description = "The event catalogue, the notifications and the dead letters. Internal: never routed from outside, \
-                                                 so it asks for no identity."),
+    info(title = "event-service", description = "The event catalogue, the notifications and the dead letters. Internal: never routed from outside. \
+                                                 Every call needs `Authorization: Bearer` with an operator's token, unless `APP_ENV=local`."),
     tags((name = "catalogue"), (name = "notifications"), (name = "operation"))
 )]
 struct Api;
@@ -81,8 +81,11 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     documented().into_openapi()
 }
 
-/// The routes; those that need the database answer 503 until the start is complete.
-pub(crate) fn router(state: AppState, started: Started) -> Router {
+/// The routes; those that need the database answer 401 without an operator's token, and 503 until the start is complete.
+pub(crate) fn router(state: AppState, started: Started, operators: Operators) -> Router {
     let (routes, openapi) = documented().with_state(state).split_for_parts();
-    routes.route_layer(from_fn_with_state(started, startup::require)).merge(openapi_routes(openapi))
+    routes
+        .route_layer(from_fn_with_state(started, startup::require))
+        .route_layer(from_fn_with_state(operators, require_operator))
+        .merge(openapi_routes(openapi))
 }

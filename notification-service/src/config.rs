@@ -79,7 +79,7 @@ impl Config {
         let process = Process::read(reader);
         let database = DbSettings::read(reader);
         let bus = BusConfig::read(reader, &["EVENT_TOPIC_ARN", "NOTIFICATION_QUEUE_URL"]);
-        let auth = Auth::read(reader);
+        let auth = Auth::read(reader, process.as_ref().map(|process| process.app_env));
         let api = ApiSettings::read(reader);
         let fcm = FcmConfig::parse(reader);
         let ses = SesConfig::parse(reader);

@@ -38,9 +38,10 @@ impl Config {
         let process = Process::read(reader);
         let database = DbSettings::read(reader);
         let bus = BusConfig::read(reader, &["EVENT_TOPIC_ARN"]);
-        let auth = Auth::read(reader);
+        let app_env = process.as_ref().map(|process| process.app_env);
+        let auth = Auth::read(reader, app_env);
         let api = ApiSettings::read(reader);
-        let peers = PeerSettings::read(reader);
+        let peers = PeerSettings::read(reader, app_env);
         Some(Self { process: process?, database: database?, bus: bus?, auth: auth?, api: api?, peers: peers? })
     }
 }

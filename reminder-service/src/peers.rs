@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use shared::{
-    config::Reader,
+    config::{AppEnv, Operators, Reader},
     http::{ApiError, Credentials},
 };
 use url::Url;
@@ -21,10 +22,12 @@ pub struct PeerSettings {
     pub notification_service: Option<Url>,
     /// `EVENT_SERVICE_URL`
     pub event_service: Option<Url>,
+    /// `OPERATOR_TOKEN`, which event-service asks for outside of `local`.
+    pub operators: Operators,
 }
 
 impl PeerSettings {
-    pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+    pub(crate) fn read(reader: &mut Reader<'_>, app_env: Option<AppEnv>) -> Option<Self> {
         let notification_service = url(
             reader,
             "NOTIFICATION_SERVICE_URL",
@@ -35,7 +38,8 @@ impl PeerSettings {
             "EVENT_SERVICE_URL",
             "address of event-service, whose part GET /me/export holds; unset: it says that the part is missing",
         );
-        Some(Self { notification_service: notification_service?, event_service: event_service? })
+        let operators = Operators::read_optional(reader, app_env);
+        Some(Self { notification_service: notification_service?, event_service: event_service?, operators })
     }
 }
 
@@ -69,11 +73,18 @@ impl Peers {
     /// What cannot be asked for, and why.
     #[must_use]
     pub fn missing(&self) -> Vec<String> {
+        let PeerSettings { notification_service, event_service, .. } = &self.settings;
         let known = [
-            ("notification-service (NOTIFICATION_SERVICE_URL is not set)", &self.settings.notification_service),
-            ("event-service (EVENT_SERVICE_URL is not set)", &self.settings.event_service),
+            ("notification-service (NOTIFICATION_SERVICE_URL is not set)", notification_service.is_some()),
+            ("event-service (EVENT_SERVICE_URL is not set)", event_service.is_some()),
+            ("event-service (OPERATOR_TOKEN is not set)", event_service.is_none() || self.may_ask_event_service()),
         ];
-        known.into_iter().filter(|(_, url)| url.is_none()).map(|(text, _)| text.to_owned()).collect()
+        known.into_iter().filter(|(_, is_known)| !is_known).map(|(text, _)| text.to_owned()).collect()
+    }
+
+    fn may_ask_event_service(&self) -> bool {
+        let operators = &self.settings.operators;
+        operators.own().is_some() || !operators.is_required()
     }
 
     /// What notification-service holds of the caller; none when it is not known where it is.
@@ -85,8 +96,14 @@ impl Peers {
 
     /// What event-service holds of a user; none when it is not known where it is.
     pub(crate) async fn of_event_service(&self, user_id: &str) -> Result<Option<Value>, ApiError> {
-        let Some(base) = &self.settings.event_service else { return Ok(None) };
-        part("event-service", self.client.get(at(base, &["users", user_id, "export"])?)).await.map(Some)
+        let Some(base) = self.settings.event_service.as_ref().filter(|_| self.may_ask_event_service()) else {
+            return Ok(None);
+        };
+        let mut request = self.client.get(at(base, &["users", user_id, "export"])?);
+        if let Some(token) = self.settings.operators.own() {
+            request = request.bearer_auth(token.expose_secret());
+        }
+        part("event-service", request).await.map(Some)
     }
 }
 

@@ -3,13 +3,20 @@
 //!
 //! Any variable `X` may be given as `X_FILE=/path` instead, the way mounted Secrets are.
 
+mod auth;
+mod live;
+mod operators;
 mod reader;
 mod report;
+pub mod secret_file;
 mod settings;
 
+pub use auth::{Auth, JwtSettings};
+pub use live::LiveSecret;
+pub use operators::{Operator, Operators};
 pub use reader::{Env, ProcessEnv, Reader};
 pub use report::{Fault, Report, Setting};
-pub use settings::{AppEnv, Auth, BusConfig, JwtSettings, LogFormat, Process, aws_settings, retention};
+pub use settings::{AppEnv, BusConfig, LogFormat, Process, aws_settings, retention};
 
 /// Reads a configuration, or says everything that is wrong with it at once.
 ///

@@ -2,6 +2,7 @@
 //! of layers around the routes, and the admin port.
 
 pub mod admin;
+mod bearer;
 mod client;
 mod docs;
 mod error;
@@ -10,6 +11,7 @@ pub mod idempotency;
 mod identity;
 mod jwks;
 mod layers;
+mod operator;
 mod server;
 
 pub use client::client;
@@ -18,4 +20,5 @@ pub use error::{ApiError, ErrorBody, ErrorDetail, Reason};
 pub use extract::{Body, Params, PathId, RawBody, part};
 pub use identity::{Authenticator, Credentials, Identity};
 pub use layers::{ApiSettings, RequestContext, api};
+pub use operator::require_operator;
 pub use server::{Listeners, serve};

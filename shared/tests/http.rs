@@ -12,7 +12,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::{
-    config::{Auth, JwtSettings},
+    config::{Auth, JwtSettings, LiveSecret},
     http::{ApiError, ApiSettings, Authenticator, Body, Identity, Params, Reason, api},
 };
 use tower::ServiceExt;
@@ -89,7 +89,7 @@ async fn an_anonymous_consumer_is_nobody() {
 
 #[tokio::test]
 async fn the_gateway_proves_itself_where_a_secret_is_set() {
-    let auth = || Auth::Gateway { secret: Some("s3cret".into()) };
+    let auth = || Auth::Gateway { secret: Some(LiveSecret::fixed("s3cret".into())) };
     let with = |secret| [IDENTITY, &[("X-Gateway-Secret", secret)]].concat();
     assert_eq!(call(app(auth()), request("GET", "/who", IDENTITY, "")).await.0, StatusCode::UNAUTHORIZED);
     assert_eq!(call(app(auth()), request("GET", "/who", &with("wrong"), "")).await.0, StatusCode::UNAUTHORIZED);

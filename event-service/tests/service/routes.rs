@@ -24,7 +24,11 @@ struct Running {
 
 /// The whole service on a database that is still empty.
 async fn running() -> Running {
-    let database = support::postgres::database("eventapi").await;
+    start(support::postgres::database("eventapi").await, &[]).await
+}
+
+/// The whole service on a database as it is, with more in its environment.
+async fn start(database: Database, more: &[(&str, &str)]) -> Running {
     let variables = [
         ("DATABASE_URL", database.url()),
         ("BUS", "postgres"),
@@ -33,7 +37,9 @@ async fn running() -> Running {
         ("PORT", "0"),
         ("ADMIN_PORT", "0"),
     ];
-    let env: BTreeMap<String, String> = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let variables = variables.iter().chain(more);
+    let env: BTreeMap<String, String> =
+        variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let app = App::build(Config::read(&env).expect("a complete configuration")).await.expect("bound");
     let base = format!("http://{}", app.rest_addr());
     let admin = Client::new(format!("http://{}", app.admin_addr()));
@@ -59,8 +65,14 @@ impl Running {
     }
 
     async fn stop(self) {
+        self.stopped().await;
+    }
+
+    /// Drains the service and gives its database back.
+    async fn stopped(self) -> Database {
         self.shutdown.cancel();
         self.task.await.expect("no panic").expect("drained");
+        self.database
     }
 }
 
@@ -219,4 +231,45 @@ async fn metrics_count_what_was_applied() {
     };
     eventually(LIMIT, counted).await;
     service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refuses_operator_calls_without_a_token() {
+    // The schema is there before: only `local` brings it up to date at the start.
+    let database = running().await.stopped().await;
+    let service =
+        start(database, &[("APP_ENV", "production"), ("OPERATOR_TOKEN", "the-new-token,the-old-token")]).await;
+    let calls =
+        ["/events", "/events/stream", "/timeline/a", "/notifications", "/stats", "/dead-letters", "/users/a/export"];
+    for path in calls {
+        for client in [service.client.clone(), bearer(&service.client, "the-new-toke"), bearer(&service.client, "")] {
+            let answer = client.get(path).await;
+            assert_eq!((answer.status, answer.reason()), (401, Some("UNAUTHENTICATED")), "{path}");
+        }
+        for token in ["the-new-token", "the-old-token"] {
+            let streams = path.ends_with("stream");
+            assert!(streams || bearer(&service.client, token).get(path).await.status != 401, "{path}");
+        }
+    }
+    let redrive = "/dead-letters/redrive";
+    assert_eq!(service.client.post(redrive, &json!({})).await.status, 401);
+    assert_eq!(bearer(&service.client, "the-old-token").post(redrive, &json!({})).await.status, 200);
+    for path in ["/openapi.json", "/docs"] {
+        assert_eq!(service.client.get(path).await.status, 200, "{path}");
+    }
+    service.stop().await;
+}
+
+fn bearer(client: &Client, token: &str) -> Client {
+    client.with_header("Authorization", &format!("bearer {token}"))
+}
+
+#[test]
+fn refuses_a_start_without_operator_token() {
+    let names = |app_env: &str| {
+        let env = BTreeMap::from([("APP_ENV".to_owned(), app_env.to_owned())]);
+        let report = Config::read(&env).expect_err("faults");
+        report.faults.iter().any(|fault| fault.name == "OPERATOR_TOKEN")
+    };
+    assert_eq!(["local", "development", "staging", "production"].map(names), [false, true, true, true]);
 }

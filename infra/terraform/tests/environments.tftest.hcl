@@ -37,7 +37,7 @@ run "production" {
   assert {
     condition = toset(output.secrets) == toset([
       "prod-reminder-db-secrets", "prod-notification-db-secrets", "prod-device-db-secrets", "prod-sns-topics-secrets", "prod-sqs-queues-secrets",
-      "prod-ses-secrets", "prod-fcm-secrets",
+      "prod-ses-secrets", "prod-fcm-secrets", "prod-operator-secrets",
     ])
     error_message = "each Kubernetes Secret has its source"
   }

@@ -19,7 +19,7 @@ run "secrets_and_reader" {
   }
 
   assert {
-    condition     = sort(output.names) == tolist(["prod-fcm-secrets", "prod-sns-topics-secrets"])
+    condition     = sort(output.names) == tolist(["prod-fcm-secrets", "prod-operator-secrets", "prod-sns-topics-secrets"])
     error_message = "secrets have the names of the Kubernetes Secrets that they feed"
   }
   assert {
@@ -27,7 +27,7 @@ run "secrets_and_reader" {
     error_message = "they have their keys, too"
   }
   assert {
-    condition     = keys(output.to_be_entered) == ["prod-fcm-secrets"] && keys(aws_secretsmanager_secret_version.known) == ["sns-topics-secrets"]
+    condition     = keys(output.to_be_entered) == ["prod-fcm-secrets", "prod-operator-secrets"] && keys(aws_secretsmanager_secret_version.known) == ["sns-topics-secrets"]
     error_message = "what only people know is left to them: Terraform writes no value"
   }
   assert {

@@ -29,6 +29,16 @@ async fn an_export_is_refused_as_a_whole_while_a_service_does_not_answer() {
 }
 
 #[tokio::test]
+async fn exports_without_events_when_no_operator_token() {
+    let database = Service::start().await.stop().await;
+    let more = [("APP_ENV", "development"), ("EVENT_SERVICE_URL", "http://127.0.0.1:9/")];
+    let service = Service::start_on(database, &more).await;
+    service.ready().await;
+    let export = service.ada.get("/me/export").await.expect(200).body;
+    assert!(export["missing"].to_string().contains("OPERATOR_TOKEN"), "{export}");
+}
+
+#[tokio::test]
 async fn an_erased_user_is_in_no_table_and_another_stays() {
     let service = Service::start().await;
     let ada = service.ada.with_header("Idempotency-Key", "key-1");

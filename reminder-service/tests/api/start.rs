@@ -20,7 +20,7 @@ async fn at_a_desk_the_schema_is_brought_up_to_date() {
 async fn elsewhere_the_service_waits_for_the_schema_and_says_so() {
     let database = postgres::database("reminders").await;
     let migrating = config(database.url(), &[]);
-    let service = Service::start_on(database, &[("APP_ENV", "production")]).await;
+    let service = Service::start_on(database, &[("APP_ENV", "staging")]).await;
 
     let why = eventually(LIMIT, async || match service.admin.get("/readyz").await {
         Answer { status: 503, body, .. } => Some(body),

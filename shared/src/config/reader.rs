@@ -1,10 +1,14 @@
 //! Asks the environment for variables and keeps account of what was asked and what was wrong.
 
-use std::{collections::BTreeMap, fmt::Display, str::FromStr};
+use std::{collections::BTreeMap, fmt::Display, path::PathBuf, str::FromStr};
 
 use secrecy::SecretString;
 
-use super::report::{Fault, Report, Setting};
+use super::{
+    live::LiveSecret,
+    report::{Fault, Report, Setting},
+    secret_file,
+};
 
 /// Where variables come from: the process, or a map in tests and in the suite.
 pub trait Env: Send + Sync {
@@ -84,6 +88,28 @@ impl<'a> Reader<'a> {
         raw.map(SecretString::from)
     }
 
+    /// Secret that may be left out. When it comes from a file, the file is read again while the
+    /// process runs; see [`LiveSecret`].
+    pub fn live_secret(&mut self, name: &'static str, about: &'static str) -> Option<LiveSecret> {
+        let value = self.ask(name, about, false, true, None).map(SecretString::from)?;
+        Some(match self.file_of(name) {
+            Some(path) => LiveSecret::from_file(name, path, value),
+            None => LiveSecret::fixed(value),
+        })
+    }
+
+    /// Returns true if a variable is set to blanks, or to nothing at all: a secret that somebody
+    /// meant to give.
+    #[must_use]
+    pub fn is_blank(&self, name: &str) -> bool {
+        self.env.get(name).is_some_and(|value| value.trim().is_empty())
+    }
+
+    /// File that stands in for a variable (`X_FILE`), if one is named.
+    fn file_of(&self, name: &str) -> Option<PathBuf> {
+        self.env.get(&format!("{name}_FILE")).filter(|path| !path.is_empty()).map(PathBuf::from)
+    }
+
     /// Notes a fault of a variable; `problem` must not contain its value.
     pub fn fault(&mut self, name: &'static str, problem: impl Into<String>) {
         if !self.report.faults.iter().any(|fault| fault.name == name) {
@@ -121,7 +147,7 @@ impl<'a> Reader<'a> {
         default: Option<String>,
     ) -> Option<String> {
         let direct = self.env.get(name).filter(|value| !value.trim().is_empty());
-        let file = self.env.get(&format!("{name}_FILE")).filter(|value| !value.is_empty());
+        let file = self.file_of(name);
         let set = direct.is_some() || file.is_some();
         if !self.report.settings.iter().any(|setting| setting.name == name) {
             self.report.settings.push(Setting { name, about, required, secret, default, set });
@@ -132,10 +158,10 @@ impl<'a> Reader<'a> {
                 None
             }
             (Some(value), None) => Some(value.trim().to_owned()),
-            (None, Some(path)) => match std::fs::read_to_string(&path) {
-                Ok(text) => Some(text.trim().to_owned()),
-                Err(error) => {
-                    self.fault(name, format!("its file ({name}_FILE) cannot be read: {}", error.kind()));
+            (None, Some(path)) => match secret_file::read(&path) {
+                Ok(text) => Some(text),
+                Err(problem) => {
+                    self.fault(name, format!("its file ({name}_FILE) {problem}"));
                     None
                 }
             },

@@ -2,8 +2,6 @@
 
 use std::{fmt, net::IpAddr, net::Ipv4Addr, str::FromStr};
 
-use secrecy::SecretString;
-
 use super::Reader;
 use crate::{
     bus::{
@@ -194,57 +192,6 @@ pub fn aws_settings(reader: &mut Reader<'_>) -> Option<AwsSettings> {
         sqs_endpoint_url,
         ses_endpoint_url,
     })
-}
-
-/// How callers of the REST API are identified.
-#[derive(Debug, Clone)]
-pub enum Auth {
-    /// A gateway sets the identity headers; the secret, when set, proves that it was the gateway.
-    Gateway {
-        /// Expected in `X-Gateway-Secret`.
-        secret: Option<SecretString>,
-    },
-    /// Bearer tokens are verified here.
-    Jwt(JwtSettings),
-}
-
-/// Where keys come from and what a token must say.
-#[derive(Debug, Clone)]
-pub struct JwtSettings {
-    /// A JWKS document's address.
-    pub jwks_url: Option<String>,
-    /// A PEM public key (RSA, EC or Ed25519), instead of a JWKS.
-    pub public_key: Option<String>,
-    /// The expected `iss`.
-    pub issuer: Option<String>,
-    /// The expected `aud`.
-    pub audience: Option<String>,
-}
-
-impl Auth {
-    /// Reads `AUTH_MODE GATEWAY_SECRET JWT_JWKS_URL JWT_PUBLIC_KEY JWT_ISSUER JWT_AUDIENCE`.
-    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let mode = reader.or("AUTH_MODE", "gateway (identity headers) or jwt (bearer tokens)", "gateway".to_owned())?;
-        let secret = reader.secret("GATEWAY_SECRET", "expected in X-Gateway-Secret (AUTH_MODE=gateway)");
-        let jwt = JwtSettings {
-            jwks_url: reader.optional("JWT_JWKS_URL", "address of the key set (AUTH_MODE=jwt)"),
-            public_key: reader.optional("JWT_PUBLIC_KEY", "PEM public key instead of a key set (AUTH_MODE=jwt)"),
-            issuer: reader.optional("JWT_ISSUER", "expected iss (AUTH_MODE=jwt)"),
-            audience: reader.optional("JWT_AUDIENCE", "expected aud (AUTH_MODE=jwt)"),
-        };
-        match mode.as_str() {
-            "gateway" => Some(Self::Gateway { secret }),
-            "jwt" if jwt.jwks_url.is_some() == jwt.public_key.is_some() => {
-                reader.fault("JWT_JWKS_URL", "AUTH_MODE=jwt needs either JWT_JWKS_URL or JWT_PUBLIC_KEY");
-                None
-            }
-            "jwt" => Some(Self::Jwt(jwt)),
-            _ => {
-                reader.fault("AUTH_MODE", "is malformed: expected gateway or jwt");
-                None
-            }
-        }
-    }
 }
 
 /// Reads `RETENTION_DAYS`: for how long what has ended is kept.

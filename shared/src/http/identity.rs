@@ -7,11 +7,11 @@ use axum::{
     http::{HeaderMap, HeaderName, header::AUTHORIZATION, request::Parts},
 };
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use serde::Deserialize;
 
 use super::{ApiError, Reason, jwks::KeySet};
-use crate::config::{Auth, JwtSettings};
+use crate::config::{Auth, JwtSettings, LiveSecret};
 
 /// The algorithms a token may be signed with: asymmetric ones only.
 const ALGORITHMS: [Algorithm; 7] = [
@@ -59,7 +59,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Credentials {
 pub struct Authenticator(Arc<Mode>);
 
 enum Mode {
-    Gateway(Option<SecretString>),
+    Gateway(Option<LiveSecret>),
     Jwt { settings: JwtSettings, keys: Keys },
 }
 
@@ -117,10 +117,10 @@ fn single<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     (fits && values.next().is_none()).then_some(value)
 }
 
-fn gateway(headers: &HeaderMap, secret: Option<&SecretString>) -> Result<Identity, ApiError> {
+fn gateway(headers: &HeaderMap, secret: Option<&LiveSecret>) -> Result<Identity, ApiError> {
     if let Some(secret) = secret {
         let given = single(headers, "x-gateway-secret").unwrap_or_default();
-        if !same(given.as_bytes(), secret.expose_secret().as_bytes()) {
+        if !same(given.as_bytes(), secret.current().expose_secret().as_bytes()) {
             return Err(unauthenticated("the request did not come through the gateway"));
         }
     }

@@ -79,6 +79,7 @@ pub(crate) fn request(
     headers.insert(header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
     headers.insert("x-authenticated-userid", text(user.to_owned()));
     headers.insert("x-consumer-username", text(format!("{user}@example.com")));
+    headers.insert("x-gateway-secret", http::HeaderValue::from_static(crate::stage::GATEWAY_SECRET));
     request
 }
 

@@ -13,6 +13,9 @@ use crate::{
     process::{Addresses, Program, Running},
 };
 
+/// Secret by which the bench's requests come through the gateway.
+pub(crate) const GATEWAY_SECRET: &str = "the-gateway-of-the-bench";
+
 /// The services, in the order of a reminder's way.
 pub(crate) const SERVICES: [&str; 4] =
     ["reminder-service", "event-service", "notification-scheduler", "notification-service"];
@@ -133,5 +136,7 @@ fn environment(house: &House, bus_url: &str, database_url: &str) -> Vec<(&'stati
         ("AWS_ACCESS_KEY_ID", "bench".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", "bench".to_owned()),
         ("SES_SOURCE_EMAIL", "reminders@example.com".to_owned()),
+        ("GATEWAY_SECRET", GATEWAY_SECRET.to_owned()),
+        ("OPERATOR_TOKEN", "the-operators-of-the-bench".to_owned()),
     ]
 }

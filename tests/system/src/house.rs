@@ -16,6 +16,9 @@ use crate::{LIMIT, Person, aws, search};
 /// Who the e-mails are from.
 pub(crate) const SOURCE_EMAIL: &str = "reminders@example.com";
 
+/// Token of operator calls, which every process is told.
+pub const OPERATOR_TOKEN: &str = "the-operators-of-the-journeys";
+
 /// Which bus the services are configured for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bus {
@@ -124,6 +127,7 @@ impl House {
             ("ADMIN_PORT", "0".to_owned()),
             ("LOG_FORMAT", "pretty".to_owned()),
             ("RUST_LOG", "info".to_owned()),
+            ("OPERATOR_TOKEN", OPERATOR_TOKEN.to_owned()),
         ]);
         environment.insert("DATABASE_URL", self.database(service).url().to_owned());
         if self.ministack.is_none() {
@@ -194,7 +198,7 @@ impl House {
     /// event-service's internal API.
     #[must_use]
     pub fn events(&self) -> Client {
-        self.client(Service::Events)
+        self.client(Service::Events).with_header("Authorization", &format!("Bearer {OPERATOR_TOKEN}"))
     }
 
     /// A pool on the database that a service works with: for what would take too long to wait for.

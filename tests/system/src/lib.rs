@@ -12,7 +12,7 @@ mod search;
 mod stream;
 mod timeline;
 
-pub use house::{Bus, House, Service};
+pub use house::{Bus, House, OPERATOR_TOKEN, Service};
 pub use person::{Person, whole_seconds, written};
 pub use stream::Stream;
 pub use timeline::time;

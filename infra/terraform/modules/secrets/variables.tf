@@ -27,7 +27,8 @@ variable "entered_by_hand" {
   description = "Secrets whose values people enter in Secrets Manager, as JSON: name without prefix -> what is to be entered."
   type        = map(string)
   default = {
-    fcm-secrets = "JSON with the key project_config: the service account of the Firebase project, as one string"
+    fcm-secrets      = "JSON with the key project_config: the service account of the Firebase project, as one string"
+    operator-secrets = "JSON with the key token: the bearer token of operator calls, as openssl rand -hex 32 makes it"
   }
 }
 

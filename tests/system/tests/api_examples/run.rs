@@ -90,6 +90,9 @@ impl Runner<'_> {
         let url = format!("{}{}", self.base(service), self.known.filled(path));
         let mut request = self.client.request(method.parse().expect("a method"), url);
         let is_given = |name: &str| headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(name));
+        if service == Service::Events && !is_given("authorization") {
+            request = request.bearer_auth(system::OPERATOR_TOKEN);
+        }
         for (name, value) in IDENTITY.into_iter().filter(|(name, _)| !is_given(name)) {
             request = request.header(name, value);
         }
