@@ -10,8 +10,9 @@ use shared::{
     consumer::{self, ConsumerSettings},
     contract::EventType,
     db,
-    http::{self, ApiSettings, Authenticator, Listeners, admin},
+    http::{self, Authenticator, Listeners, admin},
     outbox::Relay,
+    shutdown::spawn_essential,
     startup::{Started, Startup},
 };
 use sqlx::PgPool;
@@ -130,17 +131,20 @@ impl App {
         let store = Store::new(pool.clone());
         let started = Started::default();
         let readiness = admin::Readiness::default().with_database(pool.clone(), &MIGRATOR).until(shutdown.clone());
-        let admin_routes = admin::routes(started.check(readiness));
+        let readiness = started.check(readiness);
         let state = routes::AppState::new(store.clone(), Arc::clone(&bus), &config.bus, shutdown.clone());
         // No user is identified here: the API is the operators' own.
         let nobody = Authenticator::new(Auth::Gateway { secret: None })?;
         let router = routes::router(state, started.clone(), config.operators.clone());
-        let api = http::api(router, nobody, &ApiSettings::default());
+        let api = http::api(router, nobody, &config.api);
         // Health stays reachable while the rest drains.
         let stopped = CancellationToken::new();
-        let admin_server = tokio::spawn(http::serve(listeners.admin, admin_routes, stopped.clone()));
+        let admin_server = tokio::spawn(http::serve_admin(listeners.admin, readiness, stopped.clone()));
         let rest = listeners.rest.context("the REST listener is missing")?;
-        let rest_server = tokio::spawn(http::serve(rest, api, shutdown.clone()));
+        let rest_server = spawn_essential("REST", &shutdown, {
+            let (server, shutdown) = (config.api.server.clone(), shutdown.clone());
+            async move { http::serve(rest, api, &server, shutdown).await }
+        });
 
         let startup = Startup {
             app_env: config.process.app_env,
@@ -170,8 +174,9 @@ async fn work(
 ) -> anyhow::Result<()> {
     let consumed = CancellationToken::new();
     let (relay, handoff) = Relay::new(pool, Arc::clone(&bus), config.bus.event_topic.clone());
-    let relay = tokio::spawn(relay.run(consumed.clone()));
-    let house = tokio::spawn(housekeeping::run(store.clone(), config.retention, shutdown.clone()));
+    let relay = spawn_essential("relay", shutdown, relay.run(consumed.clone()));
+    let house = housekeeping::run(store.clone(), config.retention, shutdown.clone());
+    let house = spawn_essential("housekeeping", shutdown, house);
     let settings = ConsumerSettings {
         queue: config.bus.event_queue.clone(),
         batch: BATCH,

@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 use shared::{
     config::{self, BusConfig, Env, Operators, Process, Reader, Report},
     db::DbSettings,
+    http::ApiSettings,
 };
 
 /// The whole configuration.
@@ -15,6 +16,8 @@ pub struct Config {
     pub database: DbSettings,
     /// The bus and the names on it.
     pub bus: BusConfig,
+    /// How the API is wrapped and served.
+    pub api: ApiSettings,
     /// Batches of events that are applied at once.
     pub concurrency: usize,
     /// For how long events, and what has ended, are kept.
@@ -36,6 +39,7 @@ impl Config {
         let process = Process::read(reader);
         let database = DbSettings::read(reader);
         let bus = BusConfig::read(reader, &["EVENT_TOPIC_ARN", "EVENT_QUEUE_URL"]);
+        let api = ApiSettings::read_internal(reader);
         let concurrency = reader.or("EVENT_CONCURRENCY", "batches of events applied at once", 3);
         if concurrency.is_some_and(|count| !(1..=64).contains(&count)) {
             reader.fault("EVENT_CONCURRENCY", "is malformed: expected 1 to 64");
@@ -46,6 +50,7 @@ impl Config {
             process: process?,
             database: database?,
             bus: bus?,
+            api: api?,
             concurrency: concurrency?,
             retention: retention?,
             operators: operators?,

@@ -87,5 +87,5 @@ pub(crate) fn router(state: AppState, started: Started, operators: Operators) ->
     routes
         .route_layer(from_fn_with_state(started, startup::require))
         .route_layer(from_fn_with_state(operators, require_operator))
-        .merge(openapi_routes(openapi))
+        .merge(openapi_routes(&openapi))
 }

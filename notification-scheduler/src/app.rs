@@ -109,7 +109,7 @@ impl App {
         let readiness = started.check(readiness(store, scheduler.clone())).until(shutdown.clone());
         // Health stays reachable while the rest drains.
         let stopped = CancellationToken::new();
-        let admin_server = tokio::spawn(http::serve(listeners.admin, admin::routes(readiness), stopped.clone()));
+        let admin_server = tokio::spawn(http::serve_admin(listeners.admin, readiness, stopped.clone()));
         let startup = Startup {
             app_env: config.process.app_env,
             pool: pool.clone(),

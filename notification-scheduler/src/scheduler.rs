@@ -13,7 +13,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use shared::{bus::SharedBus, contract::Priority};
+use shared::{bus::SharedBus, contract::Priority, shutdown::spawn_essential};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
@@ -86,7 +86,7 @@ impl Scheduler {
 
     /// Works until the token is cancelled, then lets the batches under way finish.
     pub async fn run(&self, shutdown: CancellationToken) {
-        let everything = tokio::spawn(self.clone().claim_everything(shutdown.clone()));
+        let everything = spawn_essential("full claims", &shutdown, self.clone().claim_everything(shutdown.clone()));
         let mut releasing = self.clone().claim_onwards(shutdown).await;
         match everything.await {
             Ok(others) => drain(others).await,

@@ -10,8 +10,9 @@ use shared::{
     config::BusConfig,
     consumer::{self, ConsumerSettings},
     db,
-    http::{Authenticator, Listeners, admin, admin::Readiness, api, serve},
+    http::{Authenticator, Listeners, ServerSettings, admin::Readiness, api, serve, serve_admin},
     outbox::{Handoff, Relay},
+    shutdown::spawn_essential,
     startup::{Started, Startup},
 };
 use sqlx::PgPool;
@@ -50,6 +51,7 @@ pub struct App {
     addresses: (SocketAddr, SocketAddr),
     pool: PgPool,
     router: Router,
+    server: ServerSettings,
     streams: Streams,
     work: Work,
 }
@@ -115,7 +117,7 @@ impl App {
             startup,
             kept: config.retention,
         };
-        Ok(Self { rest, admin, addresses, pool, router, streams, work })
+        Ok(Self { rest, admin, addresses, pool, router, server: config.api.server, streams, work })
     }
 
     /// Where the REST API listens.
@@ -140,11 +142,13 @@ impl App {
         let ended = CancellationToken::new();
         let readiness = Readiness::default().with_database(self.pool.clone(), &MIGRATOR).until(shutdown.clone());
         let readiness = self.work.started.check(readiness);
-        let admin = tokio::spawn(serve(self.admin, admin::routes(readiness), ended.clone()));
-        let work = tokio::spawn(self.work.run(shutdown.clone(), answered.clone()));
+        let admin = tokio::spawn(serve_admin(self.admin, readiness, ended.clone()));
+        let work = spawn_essential("work", &shutdown, self.work.run(shutdown.clone(), answered.clone()));
         // Streams have no end of their own; the drain must not wait for them.
-        let (served, ()) =
-            tokio::join!(serve(self.rest, self.router, shutdown.clone()), self.streams.end_with(&shutdown));
+        let (served, ()) = tokio::join!(
+            serve(self.rest, self.router, &self.server, shutdown.clone()),
+            self.streams.end_with(&shutdown)
+        );
         answered.cancel();
         work.await.context("the work beside the API ended unexpectedly")?;
         self.pool.close().await;
@@ -165,7 +169,7 @@ impl Work {
             tracing::warn!(error = %error, "the database was not asked for the time; this machine's is used until it is");
         }
         let drained = CancellationToken::new();
-        let relay = tokio::spawn(relay.run(drained.clone()));
+        let relay = spawn_essential("relay", &shutdown, relay.run(drained.clone()));
         let feedback = Feedback {
             pool: pool.clone(),
             clock: Arc::clone(&clock),

@@ -7,8 +7,9 @@ use axum::Router;
 use shared::{
     bus::{self, Topology},
     db,
-    http::{Authenticator, Listeners, admin, admin::Readiness, api, serve},
+    http::{Authenticator, Listeners, ServerSettings, admin::Readiness, api, serve, serve_admin},
     outbox::Relay,
+    shutdown::spawn_essential,
     startup::{Started, Startup},
 };
 use sqlx::PgPool;
@@ -31,6 +32,7 @@ pub struct App {
     addresses: (SocketAddr, SocketAddr),
     pool: PgPool,
     router: Router,
+    server: ServerSettings,
     relay: Relay,
     started: Started,
     startup: Startup,
@@ -59,7 +61,7 @@ impl App {
         let topology = topology(config.bus.event_topic);
         let startup =
             Startup { app_env: config.process.app_env, pool: pool.clone(), migrator: Some(&MIGRATOR), bus, topology };
-        Ok(Self { rest, admin, addresses, pool, router, relay, started, startup })
+        Ok(Self { rest, admin, addresses, pool, router, server: config.api.server, relay, started, startup })
     }
 
     /// Where the REST API listens.
@@ -84,8 +86,8 @@ impl App {
         let readiness = self
             .started
             .check(Readiness::default().with_database(self.pool.clone(), &MIGRATOR).until(shutdown.clone()));
-        let admin = tokio::spawn(serve(self.admin, admin::routes(readiness), ended.clone()));
-        let relay = tokio::spawn({
+        let admin = tokio::spawn(serve_admin(self.admin, readiness, ended.clone()));
+        let relay = spawn_essential("relay", &shutdown, {
             let (pool, answered) = (self.pool.clone(), answered.clone());
             let (startup, started, relay) = (self.startup, self.started, self.relay);
             async move {
@@ -94,7 +96,7 @@ impl App {
                 }
             }
         });
-        let served = serve(self.rest, self.router, shutdown).await;
+        let served = serve(self.rest, self.router, &self.server, shutdown).await;
         answered.cancel();
         relay.await.context("the relay ended unexpectedly")?;
         self.pool.close().await;

@@ -58,7 +58,7 @@ struct Description;
 pub fn router(api: Api) -> Router {
     let (routes, openapi) = described().split_for_parts();
     let started = axum::middleware::from_fn_with_state(api.started.clone(), shared::startup::require);
-    routes.layer(started).with_state(api).merge(openapi_routes(openapi))
+    routes.layer(started).with_state(api).merge(openapi_routes(&openapi))
 }
 
 /// The description of the API as it is committed in `openapi.json`.

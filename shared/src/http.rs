@@ -4,21 +4,32 @@
 pub mod admin;
 mod bearer;
 mod client;
+mod cors;
 mod docs;
 mod error;
 mod extract;
+pub mod guard;
 pub mod idempotency;
 mod identity;
 mod jwks;
 mod layers;
 mod operator;
 mod server;
+mod settings;
+
+use std::net::IpAddr;
 
 pub use client::client;
+pub use cors::AllowedOrigins;
 pub use docs::openapi_routes;
-pub use error::{ApiError, ErrorBody, ErrorDetail, Reason};
+pub use error::{ApiError, ErrorBody, ErrorDetail, FieldFault, Reason};
 pub use extract::{Body, Params, PathId, RawBody, part};
 pub use identity::{Authenticator, Credentials, Identity};
-pub use layers::{ApiSettings, RequestContext, api};
+pub use layers::{RequestContext, api};
 pub use operator::require_operator;
-pub use server::{Listeners, serve};
+pub use server::{Listeners, ServerSettings, serve, serve_admin};
+pub use settings::ApiSettings;
+
+/// The address that a request's connection comes from: an extension of each request that [`serve`] takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer(pub IpAddr);

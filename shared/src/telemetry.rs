@@ -86,7 +86,19 @@ pub fn init(
     });
     Registry::default().with(log).with(traces).try_init().context("telemetry was installed before")?;
     metrics_handle();
+    report_panics();
     Ok(TelemetryGuard(provider))
+}
+
+/// Logs and counts every panic, whatever it ends: a request, a task or a thread. Its message may hold what a user
+/// wrote, so it is told by its place.
+fn report_panics() {
+    metrics::describe_counter!("reminders_panics_total", "Panics, each of which ended a request, a task or a thread");
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, thread = std::thread::current().name(), "a panic ended a request, a task or a thread");
+        metrics::counter!("reminders_panics_total").increment(1);
+    }));
 }
 
 fn tracer(service: &'static str, version: &'static str, endpoint: &str) -> anyhow::Result<SdkTracerProvider> {

@@ -41,7 +41,8 @@ fn app(auth: Auth) -> Router {
         .route("/lost", get(async || ApiError::from(sqlx::Error::PoolTimedOut)))
         .route("/broken", get(async || ApiError::unexpected("the password is hunter2")))
         .route("/panic", get(async || -> String { panic!("inside") }));
-    let settings = ApiSettings { allowed_origins: vec!["https://app.example.com".parse().expect("a value")] };
+    let settings =
+        ApiSettings { origins: "https://app.example.com".parse().expect("an origin"), ..ApiSettings::default() };
     api(routes, Authenticator::new(auth).expect("an authenticator"), &settings)
 }
 
@@ -163,6 +164,48 @@ async fn failures_inside_are_opaque_and_outages_say_when_to_come_back() {
     assert_eq!((status, &answer["error"]["reason"]), (StatusCode::SERVICE_UNAVAILABLE, &json!("UPSTREAM_UNAVAILABLE")));
     assert!(sent.contains_key("retry-after"));
     assert_eq!(call(app(gateway()), request("GET", "/panic", &[], "")).await.0, StatusCode::INTERNAL_SERVER_ERROR);
+}
+
+#[tokio::test]
+async fn counts_invented_methods_under_one_label() {
+    let metrics = shared::telemetry::metrics_handle();
+    for number in 0..50 {
+        let method = format!("INVENTED{number}");
+        let path = format!("/nowhere/{number}");
+        assert_eq!(call(app(gateway()), request(&method, "/notes", &[], "")).await.0, StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(call(app(gateway()), request(&method, &path, &[], "")).await.0, StatusCode::NOT_FOUND);
+    }
+    let rendered = metrics.render();
+    assert!(rendered.contains(r#"method="OTHER""#), "{rendered}");
+    assert!(!rendered.contains("INVENTED") && !rendered.contains("/nowhere"), "{rendered}");
+}
+
+#[tokio::test]
+async fn answers_any_origin_without_credentials_when_all_are_allowed() {
+    let settings = ApiSettings { origins: "*".parse().expect("any"), ..ApiSettings::default() };
+    let app = api(Router::new(), Authenticator::new(gateway()).expect("an authenticator"), &settings);
+    let (_, sent, _) = call(app, request("GET", "/nowhere", &[("Origin", "https://any.example.com")], "")).await;
+    assert_eq!(sent["access-control-allow-origin"], "*");
+    assert!(!sent.contains_key("access-control-allow-credentials"));
+}
+
+#[tokio::test]
+async fn refuses_other_sites_when_hosts_are_named() {
+    let settings = ApiSettings { hosts: Some("127.0.0.1".parse().expect("a host")), ..ApiSettings::default() };
+    let app = || {
+        let routes = Router::new().route("/who", get(async |identity: Identity| identity.email));
+        api(routes, Authenticator::new(gateway()).expect("an authenticator"), &settings)
+    };
+    let with = |headers: &[(&'static str, &'static str)]| [IDENTITY, headers].concat();
+    let own = with(&[("Host", "127.0.0.1:3000")]);
+    assert_eq!(call(app(), request("GET", "/who", &own, "")).await.0, StatusCode::OK);
+    for headers in [
+        with(&[("Host", "rebound.example.org:3000")]),
+        with(&[("Host", "127.0.0.1:3000"), ("Origin", "https://example.org")]),
+    ] {
+        let (status, _, answer) = call(app(), request("GET", "/who", &headers, "")).await;
+        assert_eq!((status, &answer["error"]["reason"]), (StatusCode::FORBIDDEN, &json!("PERMISSION_DENIED")));
+    }
 }
 
 #[tokio::test]

@@ -3,17 +3,20 @@
 //! The browser talks to this origin only. The proxy stands where an API gateway stands in production: it takes away
 //! the identity headers a client may have set and puts the ones of the chosen demo user in their place.
 
-mod guard;
 mod proxy;
 
 use axum::{
     Json, Router,
     http::{HeaderName, header},
-    middleware::from_fn,
+    middleware::from_fn_with_state,
     response::{IntoResponse, Response},
     routing::get,
 };
 use serde_json::{Value, json};
+use shared::http::{
+    AllowedOrigins,
+    guard::{AllowedHosts, Guard, refuse_other_sites},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::banner::Banner;
@@ -38,6 +41,8 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
 pub(crate) fn routes(banner: &Banner, started_at: String, shutdown: CancellationToken) -> Router {
     let session = session(banner, started_at);
     let proxy = Proxy::new(banner, shutdown);
+    // The console acts for a user without asking for a password: only its own page may ask it to.
+    let guard = Guard::new(AllowedHosts::loopback(), AllowedOrigins::None);
     let scripts = SCRIPTS.into_iter().fold(Router::new(), |router, (path, text)| {
         router.route(path, get(async || asset("text/javascript; charset=utf-8", text)))
     });
@@ -47,7 +52,7 @@ pub(crate) fn routes(banner: &Banner, started_at: String, shutdown: Cancellation
         .route("/api/session", get(async move || Json(session)))
         .fallback(proxy::forward)
         .with_state(proxy)
-        .layer(from_fn(guard::own_page_only))
+        .layer(from_fn_with_state(guard, refuse_other_sites))
 }
 
 /// What the page has to know of the process. A message's sequence number means something within one start only.

@@ -10,7 +10,10 @@ use std::{
 use anyhow::{Context, anyhow};
 use private_postgres::Cluster;
 use sandbox::Sandbox;
-use shared::telemetry::{self, TelemetrySettings};
+use shared::{
+    http::ServerSettings,
+    telemetry::{self, TelemetrySettings},
+};
 use tokio::{net::TcpListener, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -150,7 +153,7 @@ impl Suite {
         }
         let shutdown = self.shutdown.clone();
         self.tasks.spawn(async move {
-            let served = shared::http::serve(listener, routes, shutdown).await;
+            let served = shared::http::serve(listener, routes, &ServerSettings::default(), shutdown).await;
             ("the console", served.map_err(anyhow::Error::from))
         });
         Ok((banner, admins))

@@ -31,6 +31,12 @@ LEFT = {
     "EMAIL_MAX_IN_FLIGHT": "SES's own rate decides, which the service asks for",
     "RETENTION_DAYS": "the default is what the documentation promises",
     "TEMPLATES_DIR": "our own templates",
+    "ALLOWED_HOSTS": "the gateway decides by which names the services are reached",
+    "MAX_CONNECTIONS": "the memory limits are reckoned with the default",
+    "HTTP_HEADER_TIMEOUT_SECONDS": "the default fits a gateway",
+    "HTTP_BODY_TIMEOUT_SECONDS": "the default fits a gateway",
+    "HTTP_IDLE_TIMEOUT_SECONDS": "longer than the load balancer's 60 seconds",
+    "HTTP_WRITE_TIMEOUT_SECONDS": "the default fits a gateway",
 }
 LEFT_ON_AWS = {
     "AWS_ENDPOINT_URL": "AWS itself",

@@ -13,13 +13,15 @@ use axum::{
 use futures::future::{BoxFuture, join_all};
 use serde_json::json;
 use sqlx::PgPool;
-use tokio::time::timeout;
+use tokio::{runtime::Handle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::telemetry::metrics_handle;
 
 /// How long one check may take.
 const LIMIT: Duration = Duration::from_secs(2);
+/// How long all of them may take together, when the process is too busy to make them.
+const LIMIT_OF_ALL: Duration = Duration::from_millis(2_500);
 
 type Check = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
@@ -74,7 +76,8 @@ impl Readiness {
     }
 }
 
-/// The routes of the admin port.
+/// The routes of the admin port. Checks of readiness run in the runtime that this is called in: they use connections
+/// that belong to it.
 pub fn routes(readiness: Readiness) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
@@ -83,11 +86,16 @@ pub fn routes(readiness: Readiness) -> Router {
             "/metrics",
             get(async || ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics_handle().render())),
         )
-        .with_state(readiness)
+        .with_state((readiness, Handle::current()))
 }
 
-async fn ready(State(readiness): State<Readiness>) -> impl IntoResponse {
-    let failures = readiness.failures().await;
+async fn ready(State((readiness, runtime)): State<(Readiness, Handle)>) -> impl IntoResponse {
+    let checks = runtime.spawn(async move { readiness.failures().await });
+    let failures = match timeout(LIMIT_OF_ALL, checks).await {
+        Ok(Ok(failures)) => failures,
+        Ok(Err(_)) => vec![("process", "a check ended unexpectedly".to_owned())],
+        Err(_) => vec![("process", "too busy to make the checks".to_owned())],
+    };
     let status = if failures.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let failing: serde_json::Map<_, _> =
         failures.into_iter().map(|(name, problem)| (name.to_owned(), json!(problem))).collect();

@@ -26,10 +26,16 @@ pub enum Reason {
     NotFound,
     /// 405: the path does not know this method.
     MethodNotAllowed,
+    /// 408: the request did not arrive in time.
+    RequestTimeout,
     /// 409: the request contradicts the state.
     Conflict,
     /// 413: the body is too large.
     PayloadTooLarge,
+    /// 414: the address is too long.
+    UriTooLong,
+    /// 431: the headers are too large or too many.
+    HeadersTooLarge,
     /// 422: nothing of it lies in the future.
     InvalidDueDate,
     /// 422: the rule cannot be followed.
@@ -59,8 +65,11 @@ impl Reason {
             Self::MissingReminder => (StatusCode::NOT_FOUND, "MISSING_REMINDER"),
             Self::NotFound => (StatusCode::NOT_FOUND, "NOT_FOUND"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "INVALID_REQUEST"),
+            Self::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "INVALID_REQUEST"),
             Self::Conflict => (StatusCode::CONFLICT, "CONFLICT"),
             Self::PayloadTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE"),
+            Self::UriTooLong => (StatusCode::URI_TOO_LONG, "INVALID_REQUEST"),
+            Self::HeadersTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "INVALID_REQUEST"),
             Self::InvalidDueDate => (StatusCode::UNPROCESSABLE_ENTITY, "INVALID_DUEDATE"),
             Self::InvalidRecurrence => (StatusCode::UNPROCESSABLE_ENTITY, "INVALID_RECURRENCE"),
             Self::InvalidToken => (StatusCode::UNPROCESSABLE_ENTITY, "INVALID_TOKEN"),
@@ -99,6 +108,35 @@ pub struct ErrorDetail {
     pub status: u16,
     /// What to quote to the operators; also in the header `X-Request-Id`.
     pub request_id: String,
+    /// Every fault of a body or a query, by field; `message` is the first of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<FieldFault>,
+}
+
+/// One fault of a body or a query.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FieldFault {
+    /// The path of the field, such as `recurrence.rrule` or `channels[1]`.
+    #[schema(example = "notifyOffset")]
+    pub field: String,
+    /// What is wrong with it.
+    #[schema(example = "must be between 0 and 40320 minutes")]
+    pub message: String,
+}
+
+impl FieldFault {
+    /// A fault of a field.
+    pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { field: field.into(), message: message.into() }
+    }
+}
+
+impl ErrorDetail {
+    /// An error without details.
+    #[must_use]
+    pub fn new(message: String, reason: &'static str, status: u16, request_id: String) -> Self {
+        Self { message, reason, status, request_id, details: Vec::new() }
+    }
 }
 
 /// A refusal or a failure on its way to the client. The body is completed with the request id by [`super::api`].
@@ -110,6 +148,8 @@ pub struct ApiError {
     pub message: String,
     /// When to try again.
     pub retry_after: Option<Duration>,
+    /// Every fault of the body or the query, by field.
+    pub details: Vec<FieldFault>,
 }
 
 impl ApiError {
@@ -117,7 +157,26 @@ impl ApiError {
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         let retry_after =
             matches!(reason, Reason::UpstreamUnavailable | Reason::RateLimited).then_some(Duration::from_secs(2));
-        Self { reason, message: message.into(), retry_after }
+        Self { reason, message: message.into(), retry_after, details: Vec::new() }
+    }
+
+    /// A refusal for a fault of one field.
+    pub fn field(reason: Reason, field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::faults(reason, vec![FieldFault::new(field, problem)])
+    }
+
+    /// A refusal that names every fault; the message is the first of them.
+    #[must_use]
+    pub fn faults(reason: Reason, details: Vec<FieldFault>) -> Self {
+        let message = details.first().map(|fault| format!("{}: {}", fault.field, fault.message)).unwrap_or_default();
+        Self { details, ..Self::new(reason, message) }
+    }
+
+    /// The same, to be tried again after a time.
+    #[must_use]
+    pub fn after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
     }
 
     /// 400 with a message.
@@ -162,7 +221,9 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = self.reason.parts().0.into_response();
         if let Some(after) = self.retry_after {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from(after.as_millis().div_ceil(1_000).clamp(1, 86_400) as u64));
         }
         response.extensions_mut().insert(self);
         response

@@ -1,14 +1,18 @@
 //! Bodies, query strings and path ids, refused with a clear message when they are not what they should be.
 
+use std::error::Error;
+
 use axum::{
+    RequestExt,
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Path, Request},
     http::request::Parts,
 };
+use http_body_util::{BodyExt, LengthLimitError};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use super::{ApiError, Reason, idempotency::IdempotencyKey};
+use super::{ApiError, Reason, idempotency::IdempotencyKey, server::BodyTimedOut};
 
 /// A JSON body, and the `Idempotency-Key` it came with. Types that refuse unknown fields name them in the error.
 #[derive(Debug)]
@@ -31,15 +35,9 @@ pub struct RawBody {
 impl<S: Send + Sync> FromRequest<S> for RawBody {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let (parts, body) = request.into_parts();
-        let bytes =
-            Bytes::from_request(Request::from_parts(parts.clone(), body), state).await.map_err(|rejection| {
-                match rejection.status().as_u16() {
-                    413 => ApiError::new(Reason::PayloadTooLarge, "the body is too large"),
-                    _ => ApiError::invalid("the body could not be read"),
-                }
-            })?;
+    async fn from_request(request: Request, _state: &S) -> Result<Self, ApiError> {
+        let (parts, body) = request.with_limited_body().into_parts();
+        let bytes = body.collect().await.map_err(|error| unread(&error))?.to_bytes();
         let key = IdempotencyKey::of(&parts, &bytes)?;
         Ok(Self { bytes, key })
     }
@@ -54,6 +52,21 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
         Ok(Self { value: parse(text)?, key })
     }
+}
+
+/// The refusal of a body that could not be read.
+fn unread(error: &axum::Error) -> ApiError {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if error.is::<LengthLimitError>() {
+            return ApiError::new(Reason::PayloadTooLarge, "the body is too large");
+        }
+        if error.is::<BodyTimedOut>() {
+            return ApiError::new(Reason::RequestTimeout, BodyTimedOut.to_string());
+        }
+        cause = error.source();
+    }
+    ApiError::invalid("the body could not be read")
 }
 
 fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, ApiError> {

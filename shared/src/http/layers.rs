@@ -9,52 +9,23 @@ use axum::{
     Extension, Json, Router,
     extract::{DefaultBodyLimit, FromRequestParts, MatchedPath, Request},
     http::{HeaderName, HeaderValue, Method, header, request::Parts},
-    middleware::{Next, from_fn},
+    middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
 };
-use tower_http::{
-    catch_panic::CatchPanicLayer,
-    cors::{AllowOrigin, CorsLayer},
-};
+use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
-use super::{ApiError, Authenticator, ErrorBody, ErrorDetail, Reason};
-use crate::{config::Reader, contract::new_id, telemetry::Traceparent};
+use super::{
+    ApiError, ApiSettings, Authenticator, ErrorBody, ErrorDetail, Reason,
+    guard::{Guard, refuse_other_sites},
+};
+use crate::{contract::new_id, telemetry::Traceparent};
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// How long a request may take in all.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// The largest body, unless a route says otherwise.
 const MAX_BODY_BYTES: usize = 64 * 1024;
-
-/// How an API is wrapped.
-#[derive(Debug, Clone, Default)]
-pub struct ApiSettings {
-    /// Origins whose pages may call the API (`CORS_ALLOWED_ORIGINS`); none by default.
-    pub allowed_origins: Vec<HeaderValue>,
-}
-
-impl ApiSettings {
-    /// Reads `CORS_ALLOWED_ORIGINS`, a comma-separated list.
-    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let list = reader
-            .optional::<String>("CORS_ALLOWED_ORIGINS", "origins of web clients, comma-separated; none by default");
-        let parsed: Result<Vec<_>, _> = list
-            .iter()
-            .flat_map(|list| list.split(','))
-            .map(str::trim)
-            .filter(|origin| !origin.is_empty())
-            .map(HeaderValue::from_str)
-            .collect();
-        match parsed {
-            Ok(allowed_origins) => Some(Self { allowed_origins }),
-            Err(_) => {
-                reader.fault("CORS_ALLOWED_ORIGINS", "is malformed: expected origins such as https://app.example.com");
-                None
-            }
-        }
-    }
-}
 
 /// What is known of the request that is being answered.
 #[derive(Debug, Clone, Copy)]
@@ -72,19 +43,8 @@ impl<S: Send + Sync> FromRequestParts<S> for RequestContext {
     }
 }
 
-/// Wraps routes: request id, trace, metrics, error bodies, panics, time limit, body limit, CORS and identity.
+/// Wraps routes: request id, trace, metrics, error bodies, panics, time limit, body limit, CORS, guard and identity.
 pub fn api(routes: Router, authenticator: Authenticator, settings: &ApiSettings) -> Router {
-    let cors = CorsLayer::new()
-        .allow_origin(AllowOrigin::list(settings.allowed_origins.iter().cloned()))
-        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
-        .allow_headers([
-            header::AUTHORIZATION,
-            header::CONTENT_TYPE,
-            HeaderName::from_static("idempotency-key"),
-            REQUEST_ID,
-        ])
-        .expose_headers([REQUEST_ID, header::RETRY_AFTER, HeaderName::from_static("idempotent-replayed")])
-        .max_age(Duration::from_secs(600));
     let routes = routes
         .fallback(async || ApiError::new(Reason::NotFound, "no such path"))
         .method_not_allowed_fallback(async || {
@@ -92,9 +52,19 @@ pub fn api(routes: Router, authenticator: Authenticator, settings: &ApiSettings)
         })
         .layer(Extension(authenticator))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn(observe));
-    if settings.allowed_origins.is_empty() { routes } else { routes.layer(cors) }
+        .layer(CatchPanicLayer::custom(panicked));
+    let routes = match &settings.hosts {
+        Some(hosts) => {
+            let guard = Guard::new(hosts.clone(), settings.origins.clone());
+            routes.layer(from_fn_with_state(guard, refuse_other_sites))
+        }
+        None => routes,
+    };
+    let routes = routes.layer(from_fn(observe));
+    match settings.origins.layer() {
+        Some(cors) => routes.layer(cors),
+        None => routes,
+    }
 }
 
 fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
@@ -104,12 +74,12 @@ fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
 async fn observe(mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = request.headers().get(REQUEST_ID).and_then(acceptable).unwrap_or_else(|| new_id().simple().to_string());
-    let method = request.method().clone();
+    let method = method_label(request.method());
     let route =
         request.extensions().get::<MatchedPath>().map_or("unmatched".to_owned(), |path| path.as_str().to_owned());
     let incoming =
         request.headers().get("traceparent").and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
-    let span = tracing::info_span!("request", http.method = %method, http.route = route, request.id = id);
+    let span = tracing::info_span!("request", http.method = method, http.route = route, request.id = id);
     if let Some(parent) = incoming {
         Traceparent::adopt(parent, &span);
     }
@@ -129,9 +99,15 @@ async fn observe(mut request: Request, next: Next) -> Response {
     span.in_scope(|| {
         tracing::debug!(http.status = status.as_u16(), elapsed_ms = elapsed.as_millis() as u64, "answered")
     });
-    metrics::histogram!("http_request_duration_seconds", "method" => method.to_string(), "route" => route, "status" => status.as_str().to_owned())
+    metrics::histogram!("http_request_duration_seconds", "method" => method, "route" => route, "status" => status.as_str().to_owned())
         .record(elapsed.as_secs_f64());
     response
+}
+
+/// The label of a method: from a closed set, since clients can invent methods.
+fn method_label(method: &Method) -> &'static str {
+    const KNOWN: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
+    KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("OTHER")
 }
 
 /// A caller's own request id, when it is one that can be logged and echoed.
@@ -144,8 +120,10 @@ fn acceptable(value: &HeaderValue) -> Option<String> {
 
 fn complete(error: ApiError, bare: Response, request_id: &str) -> Response {
     let (status, reason) = error.reason.parts();
-    let detail =
-        ErrorDetail { message: error.message, reason, status: status.as_u16(), request_id: request_id.to_owned() };
+    let detail = ErrorDetail {
+        details: error.details,
+        ..ErrorDetail::new(error.message, reason, status.as_u16(), request_id.to_owned())
+    };
     let mut response = (status, Json(ErrorBody { error: detail })).into_response();
     for (name, value) in bare.headers() {
         if name != header::CONTENT_LENGTH && name != header::CONTENT_TYPE {

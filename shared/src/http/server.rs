@@ -1,19 +1,50 @@
-//! The two listeners of a process and how they end.
+//! The listeners of a process, the loop that accepts connections, and their end.
+//!
+//! Every connection has limits ([`ServerSettings`]): a number of them is open at once, and none waits for its client
+//! without end. All connections of a listener share one router.
+
+mod activity;
+mod bodies;
+mod connection;
+mod frames;
+mod places;
+mod refusal;
+mod settings;
+mod socket;
 
 use std::{
+    io,
     net::{IpAddr, SocketAddr},
+    sync::Arc,
+    thread,
     time::Duration,
 };
 
 use anyhow::Context;
 use axum::Router;
-use tokio::{net::TcpListener, time::timeout};
-use tokio_util::sync::CancellationToken;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    runtime,
+    sync::oneshot,
+    time::{sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::{
+    activity::Activity,
+    connection::{Accepted, Listener},
+    places::Places,
+};
+use super::admin::{self, Readiness};
 use crate::config::Process;
+
+pub(crate) use bodies::BodyTimedOut;
+pub use settings::ServerSettings;
 
 /// How long open connections may take to finish once the process drains.
 const DRAIN: Duration = Duration::from_secs(15);
+/// The pause after a connection could not be accepted, most likely for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Bound, not yet served.
 #[derive(Debug)]
@@ -44,7 +75,7 @@ impl Listeners {
     ///
     /// # Errors
     /// When the socket has no address.
-    pub fn admin_addr(&self) -> std::io::Result<SocketAddr> {
+    pub fn admin_addr(&self) -> io::Result<SocketAddr> {
         self.admin.local_addr()
     }
 }
@@ -56,39 +87,81 @@ async fn bind(address: IpAddr, port: u16, variable: &str) -> anyhow::Result<TcpL
 /// Serves a router (HTTP/1.1 and h2c) until the token is cancelled, then lets open requests finish for a bounded time.
 ///
 /// # Errors
-/// When the listener fails.
-pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> std::io::Result<()> {
-    let cancelled = shutdown.clone();
-    let serving = axum::serve(ListenerNoDelay(listener), router)
-        .with_graceful_shutdown(async move { cancelled.cancelled().await });
-    let serving = tokio::spawn(async move { serving.await });
-    shutdown.cancelled().await;
-    match timeout(DRAIN, serving).await {
-        Ok(Ok(result)) => result,
-        Ok(Err(error)) => Err(std::io::Error::other(error)),
-        Err(_) => {
-            tracing::warn!("some connections were still open when the time to drain ended");
-            Ok(())
-        }
+/// When the listener has no address.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    settings: &ServerSettings,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    let shared = Arc::new(Listener {
+        // Made ready here, once: afterwards a clone of it is a reference.
+        router: router.with_state(()),
+        settings: settings.clone(),
+        shutdown: shutdown.clone(),
+        abort: CancellationToken::new(),
+    });
+    let connections = TaskTracker::new();
+    tokio::select! {
+        () = accept(&listener, &shared, &connections) => {}
+        () = shutdown.cancelled() => {}
+    }
+    drop(listener);
+    connections.close();
+    if timeout(DRAIN, connections.wait()).await.is_err() {
+        tracing::warn!(open = connections.len(), "the time to drain ended; open connections are closed");
+        shared.abort.cancel();
+        connections.wait().await;
+    }
+    Ok(())
+}
+
+/// Accepts connections without end.
+async fn accept(listener: &TcpListener, shared: &Arc<Listener>, connections: &TaskTracker) {
+    let places = Places::new(shared.settings.max_connections);
+    let mut id = 0;
+    loop {
+        let (stream, peer): (TcpStream, SocketAddr) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) if is_of_client(&error) => continue,
+            Err(error) => {
+                tracing::warn!(error = %error, "a connection could not be accepted; an idle one is closed");
+                places.evict_one();
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        id += 1;
+        let activity = Activity::new();
+        let place = places.enter(id, &activity).await;
+        connections.spawn(connection::run(Arc::clone(shared), Accepted { stream, peer, activity, place }));
     }
 }
 
-/// Small answers must not wait for Nagle's algorithm.
-struct ListenerNoDelay(TcpListener);
+/// Whether the connection failed before it was accepted, which says nothing of the next one.
+fn is_of_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
 
-impl axum::serve::Listener for ListenerNoDelay {
-    type Io = tokio::net::TcpStream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        let (stream, address) = axum::serve::Listener::accept(&mut self.0).await;
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(error = %error, "TCP_NODELAY could not be set");
-        }
-        (stream, address)
-    }
-
-    fn local_addr(&self) -> std::io::Result<Self::Addr> {
-        self.0.local_addr()
-    }
+/// Serves health and metrics on a thread of their own until the token is cancelled, so that they answer whatever the
+/// rest of the process is busy with. Checks of readiness run where the caller runs.
+///
+/// # Errors
+/// When the thread cannot be started, or its listener fails.
+pub async fn serve_admin(listener: TcpListener, readiness: Readiness, shutdown: CancellationToken) -> io::Result<()> {
+    let router = admin::routes(readiness);
+    let listener = listener.into_std()?;
+    let (ended, end) = oneshot::channel();
+    thread::Builder::new().name("admin".to_owned()).spawn(move || {
+        let served = runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| {
+            runtime.block_on(async {
+                let listener = TcpListener::from_std(listener)?;
+                serve(listener, router, &ServerSettings::admin(), shutdown).await
+            })
+        });
+        // Nobody is left to hear of it when the process has given up waiting.
+        let _ = ended.send(served);
+    })?;
+    end.await.map_err(|_| io::Error::other("the thread of the admin port panicked"))?
 }

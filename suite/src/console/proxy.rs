@@ -36,6 +36,10 @@ const PER_CONNECTION: [HeaderName; 7] = [
     header::UPGRADE,
 ];
 
+/// What a browser says of the page; the console has judged it already, and the services know another origin.
+const OF_THE_PAGE: [HeaderName; 3] =
+    [header::ORIGIN, HeaderName::from_static("sec-fetch-site"), HeaderName::from_static("sec-fetch-mode")];
+
 /// Where requests go.
 #[derive(Clone)]
 pub(super) struct Proxy {
@@ -102,6 +106,7 @@ fn identify(headers: &mut HeaderMap) {
     let (id, email) = DEMO_USER;
     let [chosen_id, chosen_email] = CHOSEN_USER.map(|name| headers.remove(name));
     remove(headers, &PER_CONNECTION);
+    remove(headers, &OF_THE_PAGE);
     for name in IDENTITY {
         headers.remove(name);
     }
@@ -120,7 +125,7 @@ fn remove(headers: &mut HeaderMap, names: &[HeaderName]) {
 fn refusal(reason: Reason, message: &str) -> Response {
     let (status, code) = reason.parts();
     let request_id = new_id().simple().to_string();
-    let detail = ErrorDetail { message: message.to_owned(), reason: code, status: status.as_u16(), request_id };
+    let detail = ErrorDetail::new(message.to_owned(), code, status.as_u16(), request_id);
     (status, Json(ErrorBody { error: detail })).into_response()
 }
 

@@ -1,0 +1,154 @@
+//! A guard for listeners on a developer's machine: other sites in the same browser can send requests to loopback
+//! addresses, under their own origin or, by DNS rebinding, under a name of theirs.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, HeaderName, Uri, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+
+use super::{ApiError, Reason, cors::AllowedOrigins};
+
+/// Host names that are listed at the most.
+const MAX_HOSTS: usize = 100;
+
+/// Host names under which a listener may be addressed, with any port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AllowedHosts(Vec<String>);
+
+impl AllowedHosts {
+    /// The names of this machine's loopback addresses.
+    #[must_use]
+    pub fn loopback() -> Self {
+        Self(["127.0.0.1", "localhost", "[::1]"].map(str::to_owned).into())
+    }
+}
+
+impl FromStr for AllowedHosts {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let hosts: Vec<_> =
+            text.split(',').map(|host| host.trim().to_ascii_lowercase()).filter(|host| !host.is_empty()).collect();
+        let fits = |host: &String| {
+            url::Url::parse(&format!("http://{host}/"))
+                .is_ok_and(|url| url.host_str() == Some(host) && url.port().is_none())
+        };
+        if hosts.is_empty() || hosts.len() > MAX_HOSTS || !hosts.iter().all(fits) {
+            return Err("expected 1 to 100 host names or addresses without ports, such as 127.0.0.1,localhost,[::1]");
+        }
+        Ok(Self(hosts))
+    }
+}
+
+impl fmt::Display for AllowedHosts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(","))
+    }
+}
+
+/// What a guarded listener answers to.
+#[derive(Debug, Clone)]
+pub struct Guard(Arc<Rules>);
+
+#[derive(Debug)]
+struct Rules {
+    hosts: AllowedHosts,
+    origins: AllowedOrigins,
+}
+
+impl Guard {
+    /// A guard that lets pass what is addressed to one of the hosts, by no page or by a page of the same origin or of
+    /// one that is allowed.
+    #[must_use]
+    pub fn new(hosts: AllowedHosts, origins: AllowedOrigins) -> Self {
+        Self(Arc::new(Rules { hosts, origins }))
+    }
+
+    fn lets_pass(&self, uri: &Uri, headers: &HeaderMap) -> bool {
+        let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+        // HTTP/2 names the host in the address.
+        let Some(host) = uri.authority().map(|authority| authority.as_str()).or_else(|| text(header::HOST)) else {
+            return false;
+        };
+        let is_repeated = headers.get_all(header::HOST).iter().nth(1).is_some();
+        let name = match host.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+            _ => host,
+        };
+        let is_local = self.0.hosts.0.iter().any(|allowed| allowed.eq_ignore_ascii_case(name));
+        let origin = text(header::ORIGIN);
+        let is_allowed = origin.is_some_and(|origin| self.0.origins.allows(origin));
+        let is_same = origin.is_none_or(|origin| origin.strip_prefix("http://") == Some(host));
+        let site = text(HeaderName::from_static("sec-fetch-site"));
+        // Following a link is no request of another site's making: it carries no method but GET, and no body.
+        let is_navigation = text(HeaderName::from_static("sec-fetch-mode")) == Some("navigate");
+        let is_own = is_same && (is_navigation || site.is_none_or(|site| matches!(site, "same-origin" | "none")));
+        is_local && !is_repeated && (is_allowed || is_own)
+    }
+}
+
+/// Middleware that refuses what another site's page may have caused.
+pub async fn refuse_other_sites(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    if guard.lets_pass(request.uri(), request.headers()) {
+        return next.run(request).await;
+    }
+    let message = "this address answers under its own host name, and to pages of its own or an allowed origin only";
+    ApiError::new(Reason::PermissionDenied, message).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passes(uri: &'static str, pairs: &[(&'static str, &'static str)]) -> bool {
+        let headers = pairs
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), value.parse().expect("a header value")))
+            .collect();
+        let origins = "http://127.0.0.1:8080".parse().expect("an origin");
+        Guard::new(AllowedHosts::loopback(), origins).lets_pass(&Uri::from_static(uri), &headers)
+    }
+
+    #[test]
+    fn answers_its_own_page_and_a_terminal() {
+        assert!(passes("/", &[("host", "127.0.0.1:3000")]));
+        assert!(passes("/", &[("host", "[::1]:3000")]));
+        assert!(passes("/", &[("host", "localhost")]));
+        assert!(passes("http://localhost:3000/", &[]));
+        assert!(passes(
+            "/",
+            &[("host", "localhost:3000"), ("origin", "http://localhost:3000"), ("sec-fetch-site", "same-origin")]
+        ));
+    }
+
+    #[test]
+    fn answers_pages_of_allowed_origins() {
+        assert!(passes(
+            "/",
+            &[("host", "127.0.0.1:3000"), ("origin", "http://127.0.0.1:8080"), ("sec-fetch-site", "same-site")]
+        ));
+    }
+
+    #[test]
+    fn refuses_other_sites() {
+        assert!(!passes("/", &[("host", "127.0.0.1:3000"), ("origin", "https://example.org")]));
+        assert!(!passes("/", &[("host", "127.0.0.1:3000"), ("origin", "null")]));
+        assert!(!passes("/", &[("host", "127.0.0.1:3000"), ("sec-fetch-site", "cross-site")]));
+        assert!(!passes("/", &[("host", "rebound.example.org:3000")]));
+        assert!(!passes("/", &[("host", "127.0.0.1.example.org")]));
+        assert!(!passes("http://rebound.example.org/", &[("host", "127.0.0.1:3000")]));
+        assert!(!passes("/", &[]));
+    }
+
+    #[test]
+    fn reads_host_names_without_ports() {
+        assert_eq!("127.0.0.1, LOCALHOST,[::1]".parse(), Ok(AllowedHosts::loopback()));
+        for text in ["", ",", "localhost:3000", "http://localhost", "a b", "a/b"] {
+            assert!(text.parse::<AllowedHosts>().is_err(), "{text}");
+        }
+    }
+}

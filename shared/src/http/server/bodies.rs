@@ -1,0 +1,123 @@
+//! Bodies of requests and answers, with the limits that a client must keep while they are sent.
+
+use std::{
+    error::Error,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::body::Body;
+use bytes::Bytes;
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use tokio::time::{Sleep, sleep};
+
+use super::activity::{OpenRequest, Receiving};
+
+/// The most that is handed to a connection at once: what HTTP/2 buffers for a client that does not read.
+const MAX_PART_BYTES: usize = 16 * 1024;
+
+/// The body did not come in time.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the body did not arrive in time")]
+pub(crate) struct BodyTimedOut;
+
+/// Body of a request, which must arrive within a time.
+pub(super) struct RequestBody {
+    body: Incoming,
+    timeout: Duration,
+    receiving: Receiving,
+    /// Starts with the first wait: a body that is there costs no timer.
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl RequestBody {
+    pub(super) fn new(body: Incoming, timeout: Duration, receiving: Receiving) -> Self {
+        Self { body, timeout, receiving, deadline: None }
+    }
+}
+
+impl HttpBody for RequestBody {
+    type Data = Bytes;
+    type Error = Box<dyn Error + Send + Sync>;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let this = self.get_mut();
+        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) {
+            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
+        if this.deadline.is_none() {
+            this.receiving.waits();
+        }
+        let timeout = this.timeout;
+        let deadline = this.deadline.get_or_insert_with(|| Box::pin(sleep(timeout)));
+        deadline.as_mut().poll(context).map(|()| Some(Err(BodyTimedOut.into())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Body of an answer, handed over in parts; the connection knows while a part waits for the client.
+pub(super) struct AnswerBody {
+    body: Body,
+    /// What was produced and is not handed over.
+    rest: Bytes,
+    request: OpenRequest,
+}
+
+impl AnswerBody {
+    pub(super) fn new(body: Body, request: OpenRequest) -> Self {
+        request.offered(true);
+        Self { body, rest: Bytes::new(), request }
+    }
+
+    fn part(&mut self, mut data: Bytes) -> Frame<Bytes> {
+        self.rest = data.split_off(data.len().min(MAX_PART_BYTES));
+        self.request.offered(true);
+        Frame::data(data)
+    }
+}
+
+impl HttpBody for AnswerBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let this = self.get_mut();
+        if !this.rest.is_empty() {
+            let rest = std::mem::take(&mut this.rest);
+            return Poll::Ready(Some(Ok(this.part(rest))));
+        }
+        match Pin::new(&mut this.body).poll_frame(context) {
+            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(match frame.into_data() {
+                Ok(data) => this.part(data),
+                Err(trailers) => trailers,
+            }))),
+            // The answer waits for its own source, or is over: nothing waits for the client.
+            other => {
+                this.request.offered(false);
+                other
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (inner, rest) = (self.body.size_hint(), self.rest.len() as u64);
+        let mut hint = SizeHint::new();
+        hint.set_lower(inner.lower() + rest);
+        if let Some(upper) = inner.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint
+    }
+}

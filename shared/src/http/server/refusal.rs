@@ -1,0 +1,73 @@
+//! Answers to requests that never reach a route, in the shape of all errors of the API.
+
+use axum::http::StatusCode;
+use bytes::Bytes;
+
+use crate::{
+    contract::new_id,
+    http::{ErrorBody, ErrorDetail, Reason},
+};
+
+/// The answer in place of one that hyper gives by itself to a head it cannot take; none for any other bytes.
+/// Those have no content and close the connection, which no answer of a route does.
+pub(super) fn in_place_of(bytes: &[u8]) -> Option<Bytes> {
+    let head = std::str::from_utf8(bytes).ok()?;
+    let status = head.strip_prefix("HTTP/1.1 4").or_else(|| head.strip_prefix("HTTP/1.0 4"))?.get(..2)?;
+    let lacks_content = head.contains("content-length: 0\r\n") && head.ends_with("\r\n\r\n");
+    if !lacks_content || !head.contains("connection: close\r\n") || head.contains("x-request-id:") {
+        return None;
+    }
+    match status {
+        "00" => Some(answer(Reason::InvalidRequest, "the request is not valid HTTP")),
+        "14" => Some(answer(Reason::UriTooLong, "the address is too long")),
+        "31" => Some(answer(Reason::HeadersTooLarge, "the headers are too large or too many")),
+        _ => None,
+    }
+}
+
+/// The answer to a head that was begun and not completed.
+pub(super) fn head_timed_out() -> Bytes {
+    answer(Reason::RequestTimeout, "the request head did not arrive in time")
+}
+
+/// An HTTP/1.1 answer after which the connection ends.
+fn answer(reason: Reason, message: &str) -> Bytes {
+    let (status, code) = reason.parts();
+    let request_id = new_id().simple().to_string();
+    let error = ErrorDetail::new(message.to_owned(), code, status.as_u16(), request_id.clone());
+    let body = serde_json::to_string(&ErrorBody { error }).unwrap_or_default();
+    let phrase = StatusCode::canonical_reason(&status).unwrap_or_default();
+    Bytes::from(format!(
+        "HTTP/1.1 {} {phrase}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nx-request-id: {request_id}\r\nconnection: close\r\n\r\n{body}",
+        status.as_u16(),
+        body.len(),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replaces_refusals_that_hyper_gives_by_itself() {
+        let bare = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\ndate: x\r\n\r\n";
+        let answer = in_place_of(bare).expect("an answer");
+        let text = std::str::from_utf8(&answer).expect("text");
+        let (_, body) = text.split_once("\r\n\r\n").expect("a body");
+        let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
+        assert_eq!((&body["error"]["status"], &body["error"]["reason"]), (&431.into(), &"INVALID_REQUEST".into()));
+    }
+
+    #[test]
+    fn leaves_answers_of_routes_alone() {
+        for bytes in [
+            &b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"[..],
+            b"HTTP/1.1 400 Bad Request\r\nx-request-id: a\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
+            b"{}",
+            b"\xff",
+        ] {
+            assert_eq!(in_place_of(bytes), None);
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Limits of connections, tried by clients that break them: raw sockets, and HTTP/2 by its frames.
+
+#![allow(clippy::panic, reason = "an answer without an error is a failure of its test")]
+
+#[path = "connections/floods.rs"]
+mod floods;
+#[path = "connections/places.rs"]
+mod places;
+#[path = "connections/server.rs"]
+mod server;
+#[path = "connections/slow.rs"]
+mod slow;
