@@ -23,6 +23,7 @@ use crate::{
     consumer::{Events, PATIENCE},
     housekeeping, routes,
     store::{MIGRATOR, SESSION, Store},
+    watchdog,
 };
 
 /// Events in one batch at the most.
@@ -75,7 +76,7 @@ pub async fn migrate(config: &Config) -> anyhow::Result<()> {
 /// What event-service relies on: its topic, and its queue subscribed to the events it consumes.
 fn topology(bus: &BusConfig) -> Topology {
     let consumed =
-        EventType::ALL.iter().filter(|it| !it.is_event_service_fact() && **it != EventType::NotificationSend);
+        EventType::ALL.iter().filter(|event_type| !event_type.is_event_service_fact() && !event_type.is_for_sender());
     let filter = BTreeMap::from([("eventType".to_owned(), consumed.map(ToString::to_string).collect())]);
     let subscription = Subscription { topic: bus.event_topic.clone(), filter };
     let queue = QueueSpec {
@@ -128,6 +129,7 @@ impl App {
     /// When a listener or a task fails.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let Self { config, listeners, pool, bus, .. } = self;
+        watchdog::describe_metrics();
         let store = Store::new(pool.clone());
         let started = Started::default();
         let readiness = admin::Readiness::default().with_database(pool.clone(), &MIGRATOR).until(shutdown.clone());
@@ -177,6 +179,9 @@ async fn work(
     let relay = spawn_essential("relay", shutdown, relay.run(consumed.clone()));
     let house = housekeeping::run(store.clone(), config.retention, shutdown.clone());
     let house = spawn_essential("housekeeping", shutdown, house);
+    let watch = watchdog::Settings { after: config.unsettled_after, queue: config.bus.event_queue.clone() };
+    let watchdog = watchdog::run(store.clone(), Arc::clone(&bus), watch, shutdown.clone());
+    let watchdog = spawn_essential("watchdog", shutdown, watchdog);
     let settings = ConsumerSettings {
         queue: config.bus.event_queue.clone(),
         batch: BATCH,
@@ -188,5 +193,6 @@ async fn work(
     consumed.cancel();
     relay.await?;
     house.await?;
+    watchdog.await?;
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! What event-service is told by the environment.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use shared::{
     config::{self, BusConfig, Env, Operators, Process, Reader, Report},
@@ -24,6 +26,8 @@ pub struct Config {
     pub retention: TimeDelta,
     /// Holders of the operator token, who may call the API.
     pub operators: Operators,
+    /// For how long outcomes of what was released are waited for before the ledger is asked.
+    pub unsettled_after: Duration,
 }
 
 impl Config {
@@ -46,6 +50,14 @@ impl Config {
         }
         let retention = config::retention(reader);
         let operators = Operators::read(reader, process.as_ref().map(|process| process.app_env));
+        let minutes = reader.or(
+            "UNSETTLED_AFTER_MINUTES",
+            "minutes after which a released occurrence without an outcome is asked about",
+            60,
+        );
+        if minutes.is_some_and(|minutes| !(1..=10_080).contains(&minutes)) {
+            reader.fault("UNSETTLED_AFTER_MINUTES", "is malformed: expected 1 to 10080");
+        }
         Some(Self {
             process: process?,
             database: database?,
@@ -54,6 +66,7 @@ impl Config {
             concurrency: concurrency?,
             retention: retention?,
             operators: operators?,
+            unsettled_after: Duration::from_secs(60 * minutes?),
         })
     }
 }

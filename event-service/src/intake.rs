@@ -4,16 +4,13 @@ use chrono::{DateTime, Utc};
 use recurrence::Timetable;
 use shared::{
     bus::Received,
-    contract::{DecodeError, DeliveryState, Envelope, EventType, ItemId, NoTimetable, OutcomeData, ReminderData},
+    contract::{
+        DecodeError, DeliveryState, Envelope, EventType, ItemId, NoTimetable, OutcomeData, ReminderData, bounds,
+    },
 };
 use uuid::Uuid;
 
 use crate::identity::{Source, notification_id};
-
-/// The farthest a notification may lie before its date: four weeks, as the contract says of reminders.
-const MAX_OFFSET_MINUTES: i32 = 40_320;
-/// The most offsets of one notification.
-const MAX_OFFSETS: usize = 16;
 
 /// An event and what it does.
 #[derive(Debug, Clone, PartialEq)]
@@ -153,35 +150,15 @@ fn effect(event: &Envelope) -> Result<Effect, Refusal> {
         EventType::NotificationCreated | EventType::NotificationUpdated | EventType::NotificationDeleted => {
             return Ok(Effect::OwnFact);
         }
-        EventType::NotificationSend => return Err(Refusal::Misrouted(event.event_type)),
+        EventType::NotificationSend | EventType::NotificationReconcile => {
+            return Err(Refusal::Misrouted(event.event_type));
+        }
     };
     Ok(Effect::Notification { source, id: notification_id(source, &event.item_id), change })
 }
 
 fn reminder(event: &Envelope) -> Result<Wanted, Refusal> {
-    let data = event.reminder()?;
-    if data.notify_offsets.is_empty() || data.notify_offsets.len() > MAX_OFFSETS {
-        return Err(Refusal::Invalid("notifyOffsets: expected 1 to 16"));
-    }
-    if data.notify_offsets.iter().any(|offset| !(0..=MAX_OFFSET_MINUTES).contains(offset)) {
-        return Err(Refusal::Invalid("notifyOffsets: expected minutes between 0 and 40320"));
-    }
-    if data.content.channels.is_empty() {
-        return Err(Refusal::Invalid("channels: expected at least one"));
-    }
-    if data.content.expires_after_minutes < 0 {
-        return Err(Refusal::Invalid("expiresAfterMinutes: expected no less than 0"));
-    }
-    if data.content.time_zone.parse::<chrono_tz::Tz>().is_err() {
-        return Err(Refusal::Invalid("timeZone: expected an IANA name"));
-    }
-    if !representable(data.date) {
-        return Err(Refusal::Invalid("date: expected a year between 1970 and 9999"));
-    }
-    if data.snooze.is_some_and(|it| !representable(it.date) || !representable(it.until)) {
-        return Err(Refusal::Invalid("snooze: expected years between 1970 and 9999"));
-    }
-    Wanted::of(data)
+    Wanted::of(event.reminder()?)
 }
 
 fn outcome(event: &Envelope) -> Result<Effect, Refusal> {
@@ -199,13 +176,8 @@ fn outcome(event: &Envelope) -> Result<Effect, Refusal> {
     if data.deliveries < 0 {
         return Err(Refusal::Invalid("deliveries: expected no less than 0"));
     }
-    if !representable(data.due_at) || !representable(data.at) || data.until.is_some_and(|until| !representable(until)) {
-        return Err(Refusal::Invalid("dueAt, at: expected a year between 1970 and 9999"));
+    if ![Some(data.due_at), Some(data.at), data.until].into_iter().flatten().all(bounds::is_instant) {
+        return Err(Refusal::Invalid("dueAt, at, until: expected a year between 0001 and 9999"));
     }
     Ok(Effect::Outcome { notification_id: notification_id(source, &event.item_id), data })
-}
-
-/// Leaves room for every sum of a date, an offset and an expiry.
-fn representable(at: DateTime<Utc>) -> bool {
-    (0..=253_402_300_799).contains(&at.timestamp())
 }

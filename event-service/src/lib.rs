@@ -14,6 +14,7 @@ pub mod intake;
 pub mod plan;
 mod routes;
 pub mod store;
+mod watchdog;
 
 pub use app::{App, EventService, migrate};
 pub use config::Config;

@@ -7,6 +7,7 @@ mod notifications;
 mod partitions;
 mod retention;
 mod statistics;
+mod unsettled;
 
 use sqlx::{PgPool, migrate::Migrator};
 
@@ -16,6 +17,7 @@ pub use export::{Held, MOST as MOST_EXPORTED};
 pub use notifications::{NotificationFilter, NotificationRow, NotificationState, OccurrenceRow, OccurrenceState};
 pub use retention::LetGo;
 pub use statistics::{COUNTED, Count, Statistics};
+pub use unsettled::{Unsettled, Watched};
 
 /// The migrations of the notifications database.
 pub static MIGRATOR: Migrator = sqlx::migrate!();

@@ -93,6 +93,7 @@ pub fn ended(claimed: &Claimed, end: End, at: DateTime<Utc>) -> Event<OutcomeDat
             device_id: None,
             state: end.state(),
             corrects: None,
+            retold: false,
             reason: Some(end.reason().to_owned()),
             attempts: 0,
             due_at: claimed.due_at,

@@ -139,7 +139,7 @@ impl Store {
     /// When the database cannot be asked.
     pub async fn has_tables(&self) -> Result<bool, sqlx::Error> {
         sqlx::query_scalar!(
-            r#"select bool_and(to_regclass(name) is not null) as "there!" from unnest(array['occurrences', 'notifications', 'events', 'outbox']) as name"#
+            r#"select bool_and(to_regclass(name) is not null) as "there!" from unnest(array['occurrences', 'notifications', 'events', 'outbox', 'releases']) as name"#
         )
         .fetch_one(&self.pool)
         .await
@@ -233,11 +233,17 @@ pub(crate) type Gone = (Uuid, DateTime<Utc>);
 
 async fn mark(executor: impl PgExecutor<'_>, ids: &[Uuid], fences: &[i32]) -> Result<Vec<Gone>, sqlx::Error> {
     let rows = sqlx::query!(
-        "update occurrences set
-             state = occurrence_state_of(sent, failed, suppressed, deliveries), released_at = coalesce(released_at, now())
-         from unnest($1::uuid[], $2::int[]) as claim (id, fence)
-         where occurrences.id = claim.id and occurrences.fence = claim.fence and pending
-         returning notification_id, due_at",
+        // What has no outcome yet is noted for event-service's watchdog, in the same statement.
+        r#"with marked as (
+             update occurrences set
+                 state = occurrence_state_of(sent, failed, suppressed, deliveries), released_at = coalesce(released_at, now())
+             from unnest($1::uuid[], $2::int[]) as claim (id, fence)
+             where occurrences.id = claim.id and occurrences.fence = claim.fence and pending
+             returning occurrences.id, notification_id, due_at, state
+         ), noted as (
+             insert into releases (occurrences) select array_agg(id) from marked where state = 'released' having count(*) > 0
+         )
+         select notification_id as "notification_id!", due_at as "due_at!" from marked"#,
         ids,
         fences,
     )

@@ -6,6 +6,7 @@
 mod ask;
 mod batch;
 mod plan;
+mod reconcile;
 mod second_thoughts;
 
 use std::{
@@ -97,7 +98,7 @@ impl From<waiting::Error> for Error {
 impl Handler for Intake {
     async fn handle(&self, batch: &[Received]) -> Vec<Settlement> {
         let mut settlements = vec![Settlement::Done; batch.len()];
-        let Asked { sends, revisions, erasures, rejected } = Asked::read(batch);
+        let Asked { sends, revisions, erasures, questions, rejected } = Asked::read(batch);
         for (position, reason) in rejected {
             settlements[position] = Settlement::Reject(reason);
         }
@@ -112,6 +113,14 @@ impl Handler for Intake {
         for (result, positions) in self.take(&dispatches).await.into_iter().zip(positions) {
             for position in positions {
                 settlements[position] = result.clone();
+            }
+        }
+        // After the sends: what a question brings to be sent is known by now.
+        let (questions, positions): (Vec<_>, Vec<_>) = questions.into_iter().unzip();
+        let answered = self.answer(&questions).await;
+        for position in positions {
+            if settlements[position] == Settlement::Done {
+                settlements[position] = answered.clone();
             }
         }
         settlements

@@ -38,6 +38,12 @@ pub mod reason {
     /// The provider accepted it, and then would not send it.
     pub const REJECTED_BY_PROVIDER: &str = "REJECTED_BY_PROVIDER";
 
+    /// Whether a delivery with this reason was told as sent before.
+    #[must_use]
+    pub fn is_correction(reason: &str) -> bool {
+        [BOUNCED, RENDERING_FAILED, REJECTED_BY_PROVIDER].contains(&reason)
+    }
+
     /// Whether a delivery that ends for this reason is suppressed, however often it was tried before: nobody wants it any more.
     #[must_use]
     pub fn is_unwanted(reason: &str) -> bool {

@@ -138,6 +138,7 @@ pub fn outcome(
             device_id: (!key.device_id.is_nil()).then(|| key.device_id.simple()),
             state: ending.state,
             corrects: ending.corrects,
+            retold: false,
             reason: ending.reason.map(ToOwned::to_owned),
             attempts: ending.attempts,
             due_at: dispatch.send.due_at,
@@ -173,7 +174,8 @@ pub fn recorded(record: &Record, withdrawn: Option<&str>) -> Result<Option<Outbo
     outcome(&record.delivery.dispatch, record.delivery.key, &ending)
 }
 
-fn outcome_id(key: DeliveryKey, state: DeliveryState, until: Option<DateTime<Utc>>) -> Uuid {
+/// The id of the event that tells of a state: it follows from what it tells.
+pub(crate) fn outcome_id(key: DeliveryKey, state: DeliveryState, until: Option<DateTime<Utc>>) -> Uuid {
     let channel: Channel = key.channel;
     // A delivery may be deferred more than once, each time until another time.
     let until = until.map(|until| format!("/{}", until.timestamp_millis())).unwrap_or_default();

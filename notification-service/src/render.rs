@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::{
     channels::{
-        fcm::payload::{self, Overflow, Push},
+        fcm::payload::{self, Push},
         templates::{Notice, Part, Sample, Templates, Texts, UNSUBSCRIBE_URL, samples},
     },
     config::read_templates,
@@ -114,7 +114,7 @@ impl Shown {
         let notice = Notice { locale: Some(locale), ..sample.notice };
         let texts = templates.texts(&notice, Some(UNSUBSCRIBE_URL));
         let html = texts.render(Part::EmailHtml)?;
-        let push: Value = serde_json::from_slice(&push(&notice, &texts)?)?;
+        let push: Value = serde_json::from_slice(&push(&notice, &texts))?;
         let shown = |field: &str| push["message"]["notification"][field].as_str().unwrap_or_default().to_owned();
         Ok(Self {
             name: sample.name,
@@ -140,7 +140,7 @@ impl Shown {
 }
 
 /// What FCM would be asked to send to a phone.
-fn push(notice: &Notice<'_>, texts: &Texts<'_>) -> Result<bytes::Bytes, payload::TooLarge> {
+fn push(notice: &Notice<'_>, texts: &Texts<'_>) -> bytes::Bytes {
     let push = Push {
         occurrence_id: Uuid::nil(),
         source: "reminder",
@@ -156,7 +156,7 @@ fn push(notice: &Notice<'_>, texts: &Texts<'_>) -> Result<bytes::Bytes, payload:
         locale: notice.locale,
     };
     let text = texts.push(notice.message);
-    payload::send("DEVICE-TOKEN", DeviceType::Android, &push, &text, notice.date, Overflow::Refuse)
+    payload::send("DEVICE-TOKEN", DeviceType::Android, &push, &text, notice.date)
 }
 
 /// A mail as one scheme shows it, whatever the viewer's own preference is.

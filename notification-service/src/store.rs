@@ -13,6 +13,7 @@ pub mod ledger;
 pub mod preferences;
 pub mod retention;
 pub mod revisions;
+pub mod told;
 pub mod waiting;
 
 use std::time::Duration;

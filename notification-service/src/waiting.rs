@@ -172,7 +172,9 @@ async fn defer(
     let mut messages = Vec::with_capacity(moved.len());
     for delivery in &moved {
         let later = delivery.deferred_until.map_or(chrono::TimeDelta::zero(), |before| until - before);
-        expiries.insert(delivery.key.occurrence_id, delivery.dispatch.send.expires_at + later);
+        let expires_at = delivery.dispatch.send.expires_at;
+        let moved = expires_at.checked_add_signed(later).unwrap_or(expires_at);
+        expiries.insert(delivery.key.occurrence_id, moved);
         messages.extend(events::outcome(&delivery.dispatch, delivery.key, &Ending::deferred(until, now))?);
     }
     let expiries: Vec<_> = expiries.into_iter().collect();

@@ -4,9 +4,9 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::json;
 use shared::{
-    contract::{self, Event, EventType, NotifyContent, ReminderData, Schema, new_id},
-    http::Identity,
-    outbox::OutboxMessage,
+    contract::{self, Bounds, Event, EventType, NotifyContent, OutOfBounds, ReminderData, Schema, new_id},
+    http::{ApiError, Identity},
+    outbox::{OutboxMessage, WriteError},
     telemetry::Traceparent,
 };
 use uuid::Uuid;
@@ -43,40 +43,56 @@ impl Unstamped {
     }
 }
 
+/// Why a change cannot be told, and so is not made.
+#[derive(Debug, thiserror::Error)]
+pub enum Untellable {
+    /// It is outside of what the other services read.
+    #[error(transparent)]
+    OutOfBounds(#[from] OutOfBounds),
+    /// Its message cannot go into the outbox.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+impl From<Untellable> for ApiError {
+    fn from(error: Untellable) -> Self {
+        match error {
+            Untellable::OutOfBounds(error) => Self::invalid(error.to_string()),
+            Untellable::Write(error) => error.into(),
+        }
+    }
+}
+
 /// `reminder:created`.
 ///
 /// # Errors
-/// When it cannot be written as JSON.
-pub fn created(origin: Origin<'_>, id: Uuid, details: &Details) -> Result<Unstamped, serde_json::Error> {
-    unstamped(EventType::ReminderCreated, origin, id, data(details, Handled::default()))
+/// [`Untellable`]: the reminder is not to be made.
+pub fn created(origin: Origin<'_>, id: Uuid, details: &Details) -> Result<Unstamped, Untellable> {
+    let data = data(details, Handled::default())?;
+    Ok(unstamped(EventType::ReminderCreated, origin, id, data)?)
 }
 
 /// `reminder:updated`, with everything that the reminder now says.
 ///
 /// # Errors
-/// When it cannot be written as JSON.
-pub fn updated(
-    origin: Origin<'_>,
-    id: Uuid,
-    details: &Details,
-    handled: Handled,
-) -> Result<Unstamped, serde_json::Error> {
-    unstamped(EventType::ReminderUpdated, origin, id, data(details, handled))
+/// [`Untellable`]: the change is not to be made.
+pub fn updated(origin: Origin<'_>, id: Uuid, details: &Details, handled: Handled) -> Result<Unstamped, Untellable> {
+    Ok(unstamped(EventType::ReminderUpdated, origin, id, data(details, handled)?)?)
 }
 
 /// `reminder:deleted`.
 ///
 /// # Errors
-/// When it cannot be written as JSON.
-pub fn deleted(origin: Origin<'_>, id: Uuid) -> Result<Unstamped, serde_json::Error> {
+/// [`WriteError`]: the deletion is not to be made.
+pub fn deleted(origin: Origin<'_>, id: Uuid) -> Result<Unstamped, WriteError> {
     unstamped(EventType::ReminderDeleted, origin, id, json!({}))
 }
 
 /// `user:erased`: the item is the receipt.
 ///
 /// # Errors
-/// When it cannot be written as JSON.
-pub fn erased(origin: Origin<'_>, receipt: Uuid) -> Result<Unstamped, serde_json::Error> {
+/// [`WriteError`]: the erasure is not to be made.
+pub fn erased(origin: Origin<'_>, receipt: Uuid) -> Result<Unstamped, WriteError> {
     let data = contract::ErasedData { receipt_id: receipt.into() };
     unstamped(EventType::UserErased, origin, receipt, data)
 }
@@ -86,7 +102,7 @@ fn unstamped<D: Serialize>(
     origin: Origin<'_>,
     id: Uuid,
     data: D,
-) -> Result<Unstamped, serde_json::Error> {
+) -> Result<Unstamped, WriteError> {
     let event = Event {
         event_type,
         event_id: new_id(),
@@ -100,11 +116,12 @@ fn unstamped<D: Serialize>(
         traceparent: Some(origin.traceparent),
         data,
     };
-    OutboxMessage::of(&event).map(Unstamped)
+    OutboxMessage::checked(&event).map(Unstamped)
 }
 
-fn data(details: &Details, handled: Handled) -> ReminderData {
-    ReminderData {
+/// The data of a reminder, within the bounds that every consumer reads.
+fn data(details: &Details, handled: Handled) -> Result<ReminderData, OutOfBounds> {
+    let data = ReminderData {
         date: details.schedule.date,
         notify_offsets: details.schedule.offsets.as_slice().to_vec(),
         recurrence: details.schedule.recurrence.clone().map(Into::into),
@@ -121,7 +138,9 @@ fn data(details: &Details, handled: Handled) -> ReminderData {
             time_zone: details.schedule.time_zone.name().to_owned(),
             expires_after_minutes: details.expires_after.minutes(),
         },
-    }
+    };
+    data.check(&Bounds::REMINDER)?;
+    Ok(data)
 }
 
 impl From<Recurrence> for contract::Recurrence {

@@ -8,3 +8,7 @@ create table outbox (
     lease_until   timestamptz not null,
     parked_reason text
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
+
+-- Since when a row waits, whoever has leased it meanwhile; and which rows are parked.
+alter table outbox add column created_at timestamptz not null default now();
+create index outbox_parked on outbox (event_id) where parked_reason is not null;

@@ -14,6 +14,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
+pub use limits::{Unpublishable, check};
 pub use settings::{BusSettings, connect};
 
 /// The most attributes a message may carry: SQS discards a raw delivery with more, silently.

@@ -3,6 +3,7 @@
 
 #[macro_use]
 mod words;
+pub mod bounds;
 mod content;
 mod envelope;
 mod event_type;
@@ -10,9 +11,10 @@ mod ids;
 mod outcome;
 mod timetable;
 
+pub use bounds::{Bounds, OutOfBounds};
 pub use content::{
-    Channel, ErasedData, FoldPolicy, GapPolicy, NotifyContent, Priority, Recurrence, ReminderData, RevisionData,
-    SendData, Snooze,
+    Channel, ErasedData, FoldPolicy, GapPolicy, NotifyContent, Priority, ReconcileData, Recurrence, ReminderData,
+    RevisionData, SendData, Snooze, Unknown,
 };
 pub use envelope::{DecodeError, Envelope, Event, Schema};
 pub use event_type::EventType;

@@ -15,7 +15,10 @@ use sqlx::PgExecutor;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::{bus::Message, contract::Event};
+use crate::{
+    bus::{self, Message, Unpublishable},
+    contract::Event,
+};
 pub use relay::Relay;
 
 /// For how long a row belongs to the process that wrote or claimed it.
@@ -38,6 +41,31 @@ impl OutboxMessage {
     pub fn of<D: serde::Serialize>(event: &Event<D>) -> Result<Self, serde_json::Error> {
         Ok(Self { event_id: event.event_id, message: event.to_message()? })
     }
+
+    /// The message that tells of an event, checked: a request whose message no bus would take is refused
+    /// instead of being answered and parked.
+    ///
+    /// # Errors
+    /// [`WriteError`]: it cannot be written, or can never be published.
+    pub fn checked<D: serde::Serialize>(event: &Event<D>) -> Result<Self, WriteError> {
+        let message = Self::of(event)?;
+        bus::check(&message.message, STAMPS)?;
+        Ok(message)
+    }
+}
+
+/// Room for what a statement may still write into the attributes: the item's version, up to 19 digits.
+const STAMPS: usize = 32;
+
+/// Why a message cannot go into the outbox.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// Its data cannot be written as JSON.
+    #[error("write an event as JSON")]
+    Json(#[from] serde_json::Error),
+    /// The bus would never take it.
+    #[error(transparent)]
+    Unpublishable(#[from] Unpublishable),
 }
 
 /// Writes messages into the outbox, in the caller's transaction; hand them to [`Handoff::after_commit`] once it is

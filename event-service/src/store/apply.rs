@@ -6,7 +6,7 @@
 mod erasure;
 mod occurrences;
 mod outcomes;
-mod revisions;
+pub(super) mod revisions;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -80,6 +80,7 @@ impl Store {
     pub async fn apply(&self, incoming: &[&Incoming]) -> Result<Vec<OutboxMessage>, ApplyError> {
         let mut transaction = self.pool.begin().await?;
         let incoming = erasure::apply(&mut transaction, incoming).await?;
+        let incoming = outcomes::without_known(&mut transaction, incoming).await?;
         let fresh = remember(&mut transaction, &incoming).await?;
         let facts = change_notifications(&mut transaction, &fresh).await?;
         outcomes::count(&mut transaction, &fresh).await?;

@@ -181,6 +181,7 @@ pub(crate) fn outcome(
         device_id: Some(new_id().simple()),
         state,
         corrects: None,
+        retold: false,
         reason: reason.map(ToOwned::to_owned),
         attempts: 1,
         due_at,

@@ -9,3 +9,4 @@ mod order;
 mod outcomes;
 mod routes;
 mod series;
+mod watchdog;

@@ -149,3 +149,17 @@ async fn an_outcome_before_the_mark_does_not_end_an_occurrence_that_others_follo
     let expected = [(due, "sent".to_owned()), (start + minutes(40), "pending".to_owned())];
     assert_eq!(world.occurrences("a").await.into_iter().collect::<Vec<_>>(), expected);
 }
+
+#[tokio::test]
+async fn plans_a_series_that_starts_before_1970() {
+    let world = world().await;
+    for (item, year) in [("a", 1955), ("b", 1604), ("c", 1)] {
+        let start = chrono::NaiveDate::from_ymd_opt(year, 5, 1).expect("a day").and_hms_opt(9, 0, 0).expect("a time");
+        let rule = serde_json::from_value(json!({"rrule": "FREQ=YEARLY"})).expect("a rule");
+        let data = ReminderData { recurrence: Some(rule), ..data(start.and_utc(), &[0]) };
+        world.apply(&[received(&event(EventType::ReminderCreated, item, 1, now(), data))]).await;
+        let occurrences = world.occurrences(item).await;
+        let ahead: Vec<_> = occurrences.iter().filter(|(due, state)| **due > now() && *state == "pending").collect();
+        assert_eq!((occurrences.len(), ahead.len()), (1, 1), "{item}: {occurrences:?}");
+    }
+}

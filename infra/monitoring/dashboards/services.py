@@ -26,6 +26,7 @@ def _common(job):
         trouble = [
             (count("outbox_parked_total", labels=of), "parked"),
             (count("outbox_left_to_sweep_total", labels=of), "no room in memory"),
+            (f"max by (table) ({selector('reminders_outbox_parked', of)})", "parked rows: {{table}}"),
         ]
         rows.append(
             (
@@ -34,6 +35,7 @@ def _common(job):
                     series("Waiting", [(f"max({selector('outbox_waiting', of)})", "rows")]),
                     series("Published", moved, "cps", "The sweep takes what its writer could not publish, or died before."),
                     series("Trouble", trouble, about="Parked: can never be published."),
+                    series("Age of the oldest", [(f"max({selector('outbox_oldest_seconds', of)})", "oldest")], "s"),
                 ],
             )
         )
@@ -72,6 +74,10 @@ def _event_service():
         (count("events_apply_retries_total"), "batches tried again"),
         (count("catalogue_partitions_dropped_total"), "old weeks dropped"),
     ]
+    unsettled = [
+        (count("reminders_occurrences_asked_total"), "asked about"),
+        (f"max({selector('reminders_occurrences_unsettled')})", "asked about in vain"),
+    ]
     return [
         (
             "Events",
@@ -79,6 +85,7 @@ def _event_service():
                 series("Applied", applied, "cps", "An event that came before is not applied again."),
                 series("Messages", queue, "cps", "Done, back to the queue, or dead-lettered."),
                 series("Retries and retention", trouble),
+                series("Without an outcome", unsettled, about="Released, and no outcome for an hour: the ledger is asked."),
                 series("A batch takes", quantiles("events_batch_duration_seconds"), "s", width=12),
                 heatmap("A batch takes", "events_batch_duration_seconds"),
             ],
@@ -133,6 +140,7 @@ def _notification_service():
         (count("lane_stops_total", "channel"), "lane stopped: {{channel}}"),
         (count("delivery_leases_lost_total", "channel"), "lease lost: {{channel}}"),
         (count("delivery_verdicts_stale_total"), "outcome after its lease"),
+        (count("reminders_deliveries_retold_total"), "outcome told again"),
     ]
     feedback = [(count("feedback_total", "kind"), "{{kind}}"), (count("deliveries_corrected_total", "reason"), "corrected: {{reason}}")]
     people = [

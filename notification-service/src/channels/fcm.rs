@@ -18,7 +18,7 @@ use auth::{Auth, Bearer};
 use bytes::Bytes;
 use chrono::Utc;
 use classify::Meaning;
-use payload::{Overflow, Push};
+use payload::Push;
 pub use setup::SetupError;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,8 +53,6 @@ pub struct Settings {
     pub ping_interval: Duration,
     /// How long that sign may take before the connection is closed.
     pub ping_timeout: Duration,
-    /// What to do with a push that is too large.
-    pub overflow: Overflow,
 }
 
 impl Settings {
@@ -73,7 +71,6 @@ impl Settings {
             oauth_timeout: Duration::from_secs(10),
             ping_interval: Duration::from_secs(20),
             ping_timeout: Duration::from_secs(5),
-            overflow: Overflow::Refuse,
         }
     }
 
@@ -96,7 +93,6 @@ pub struct Fcm {
     transport: Transport,
     target: Target,
     templates: Arc<Templates>,
-    overflow: Overflow,
 }
 
 impl Fcm {
@@ -109,17 +105,14 @@ impl Fcm {
         let transport = Transport::new(&settings.endpoint, &tls, settings.transport())?;
         let target = transport.target(&payload::path(&settings.endpoint, settings.account.project_id())?)?;
         let auth = Auth::new(settings.account, &tls, settings.oauth_timeout)?;
-        Ok(Fcm { auth, transport, target, templates: settings.templates, overflow: settings.overflow })
+        Ok(Fcm { auth, transport, target, templates: settings.templates })
     }
 
     /// Makes one attempt to push to the device with this token. It ends within the request timeout, and that of an
     /// access token where one is needed, after it has its turn.
     pub async fn send(&self, token: &str, device: DeviceType, push: &Push<'_>) -> Outcome {
         let text = self.templates.texts(&push.notice(), None).push(push.message);
-        match payload::send(token, device, push, &text, Utc::now(), self.overflow) {
-            Ok(body) => self.deliver(body).await,
-            Err(payload::TooLarge) => Outcome::Rejected { reason: "PAYLOAD_TOO_LARGE".into() },
-        }
+        self.deliver(payload::send(token, device, push, &text, Utc::now())).await
     }
 
     /// Asks whether FCM would deliver to this token, without sending anything. `Sent`: it would. `Gone` or `Rejected`:

@@ -9,6 +9,7 @@ use shared::{
 };
 use uuid::Uuid;
 
+use super::reconcile::Question;
 use crate::{delivery::Dispatch, erasure::Erasure, revision::Revision};
 
 /// What a message asks for.
@@ -17,6 +18,7 @@ enum Ask {
     Send(Box<Dispatch>),
     Revise(Vec<Revision>),
     Erase(Erasure),
+    Reconcile(Box<Question>, Option<Box<Dispatch>>),
 }
 
 /// What a batch asks for, each with the positions of the messages that do.
@@ -26,6 +28,8 @@ pub(super) struct Asked {
     pub(super) sends: BTreeMap<Uuid, (Dispatch, Vec<usize>)>,
     pub(super) revisions: Vec<(Vec<Revision>, usize)>,
     pub(super) erasures: Vec<(Erasure, usize)>,
+    /// What is asked about occurrences; what of them may have to be sent is among the sends.
+    pub(super) questions: Vec<(Question, usize)>,
     /// Why nothing can ever come of the others.
     pub(super) rejected: Vec<(usize, String)>,
 }
@@ -36,9 +40,12 @@ impl Asked {
         let mut asked = Self::default();
         for (position, message) in batch.iter().enumerate() {
             match read(message) {
-                Ok(Ask::Send(dispatch)) => {
-                    let known = asked.sends.entry(dispatch.occurrence_id()).or_insert_with(|| (*dispatch, Vec::new()));
-                    known.1.push(position);
+                Ok(Ask::Send(dispatch)) => asked.send(*dispatch, position),
+                Ok(Ask::Reconcile(question, dispatch)) => {
+                    if let Some(dispatch) = dispatch {
+                        asked.send(*dispatch, position);
+                    }
+                    asked.questions.push((*question, position));
                 }
                 Ok(Ask::Revise(revisions)) => asked.revisions.push((revisions, position)),
                 Ok(Ask::Erase(erasure)) => asked.erasures.push((erasure, position)),
@@ -46,6 +53,11 @@ impl Asked {
             }
         }
         asked
+    }
+
+    fn send(&mut self, dispatch: Dispatch, position: usize) {
+        let known = self.sends.entry(dispatch.occurrence_id()).or_insert_with(|| (dispatch, Vec::new()));
+        known.1.push(position);
     }
 }
 
@@ -56,24 +68,32 @@ fn read(message: &Received) -> Result<Ask, String> {
         EventType::NotificationUpdate => revisions(envelope, true).map(Ask::Revise),
         EventType::NotificationDelete => revisions(envelope, false).map(Ask::Revise),
         EventType::UserErased => erasure(envelope).map(Ask::Erase),
+        EventType::NotificationReconcile => reconcile(envelope),
         other => Err(format!("{other} is not for this queue")),
     }
 }
 
 fn send(envelope: Envelope) -> Result<Dispatch, String> {
     let send = envelope.send().map_err(|error| error.to_string())?;
-    if send.content.channels.is_empty() {
-        return Err("no channel".to_owned());
-    }
     let Envelope { user_id, user_email, version, traceparent, .. } = envelope;
     Ok(Dispatch { user_id, user_email, version, send, deliveries: 0, traceparent })
+}
+
+fn reconcile(envelope: Envelope) -> Result<Ask, String> {
+    let data = envelope.reconcile().map_err(|error| error.to_string())?;
+    let Envelope { user_id, user_email, item_id, version, traceparent, .. } = envelope;
+    let dispatch = data.send.clone().map(|send| {
+        let user_id = user_id.clone();
+        Box::new(Dispatch { user_id, user_email, version, send, deliveries: 0, traceparent })
+    });
+    let question = Question { user_id, item_id, version, traceparent, data };
+    Ok(Ask::Reconcile(Box::new(question), dispatch))
 }
 
 fn revisions(envelope: Envelope, has_content: bool) -> Result<Vec<Revision>, String> {
     let revision = envelope.revision().map_err(|error| error.to_string())?;
     let content = match (revision.content, has_content) {
         (None, true) => return Err("no content".to_owned()),
-        (Some(content), true) if content.channels.is_empty() => return Err("no channel".to_owned()),
         (content, true) => content,
         (_, false) => None,
     };

@@ -4,6 +4,7 @@ use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use shared::{
+    bus,
     contract::EventType,
     http::{ApiError, ErrorBody, Identity, PathId, Reason, RequestContext},
     outbox,
@@ -101,6 +102,7 @@ pub(super) async fn remove(
         api.clock.now(),
         Some(context.traceparent),
     )?;
+    bus::check(&message.message, 0)?;
     outbox::insert(&mut *transaction, std::slice::from_ref(&message)).await?;
     transaction.commit().await?;
     api.handoff.after_commit([message]);

@@ -10,6 +10,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use shared::{
+    bus,
     contract::EventType,
     http::{
         ApiError, Body, ErrorBody, Identity, Reason, RequestContext,
@@ -146,6 +147,9 @@ async fn store(
     let trace = Some(context.traceparent);
     let email = Some(identity.email.clone());
     let mut messages = vec![events::device(EventType::DeviceRegistered, &registered.device, email, None, now, trace)?];
+    for message in &messages {
+        bus::check(&message.message, 0)?;
+    }
     if let Some(moved) = &registered.moved_from {
         messages.push(events::device(EventType::DeviceRemoved, moved, None, Some("MOVED"), now, trace)?);
     }

@@ -355,7 +355,7 @@ impl Due {
         RevisionData { source: self.send.source.clone(), occurrences: vec![self.send.occurrence_id], content }
     }
 
-    fn event<D: serde::Serialize>(&self, event_type: EventType, version: i64, data: D) -> Message {
+    pub(crate) fn event<D: serde::Serialize>(&self, event_type: EventType, version: i64, data: D) -> Message {
         let event = Event {
             event_type,
             event_id: new_id(),

@@ -12,6 +12,7 @@ mod history;
 mod inbox;
 mod openapi;
 mod preferences;
+mod reconcile;
 mod retention;
 mod revisions;
 mod sending;

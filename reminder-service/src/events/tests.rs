@@ -31,7 +31,7 @@ fn details() -> Details {
 }
 
 /// A message as JSON, with its event id, which is another one each time, replaced.
-fn written(make: impl FnOnce(Origin<'_>) -> Result<Unstamped, serde_json::Error>, version: i64) -> Value {
+fn written<E: std::fmt::Debug>(make: impl FnOnce(Origin<'_>) -> Result<Unstamped, E>, version: i64) -> Value {
     let identity = Identity { user_id: "u1".to_owned(), email: "u1@example.com".to_owned() };
     let origin = Origin { identity: &identity, traceparent: TRACE.parse().expect("a traceparent") };
     let at = due_date("2026-04-20T12:00:00.123Z").expect("a time");
@@ -69,4 +69,21 @@ fn a_change_is_told_with_everything_the_reminder_now_says() {
 fn a_deletion_is_told_without_what_it_said() {
     let written = written(|origin| deleted(origin, ID), 3);
     assert_eq!(written, golden(include_str!("../../tests/golden/reminder-deleted.json")));
+}
+
+#[test]
+fn refuses_what_the_bus_would_never_take() {
+    let odd = Identity { user_id: "u\u{ffff}".to_owned(), email: "u1@example.com".to_owned() };
+    let long = Identity { user_id: "u1".to_owned(), email: "e".repeat(300_000) };
+    for (identity, status) in [(&odd, 400), (&long, 413)] {
+        let origin = Origin { identity, traceparent: TRACE.parse().expect("a traceparent") };
+        let created = created(origin, ID, &details()).expect_err("refused");
+        assert_eq!(ApiError::from(created).reason.parts().0.as_u16(), status);
+        let updated = updated(origin, ID, &details(), Handled::default()).expect_err("refused");
+        assert_eq!(ApiError::from(updated).reason.parts().0.as_u16(), status);
+    }
+    let origin = Origin { identity: &odd, traceparent: TRACE.parse().expect("a traceparent") };
+    for refused in [deleted(origin, ID), erased(origin, ID)] {
+        assert_eq!(ApiError::from(refused.expect_err("refused")).reason.parts().0.as_u16(), 400);
+    }
 }

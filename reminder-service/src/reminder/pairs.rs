@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{InvalidField, text::is_carried};
+use shared::contract::bounds::{MAX_PAIRS, MAX_PAIRS_BYTES};
 
-const MAX_PAIRS: usize = 20;
-const MAX_BYTES: usize = 2 * 1024;
+use super::{InvalidField, text::is_carried};
 
 /// At most 20 pairs of together at most 2 KiB.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,7 +21,7 @@ impl Pairs {
         if pairs.len() > MAX_PAIRS {
             return invalid("must have at most 20 pairs".to_owned());
         }
-        if pairs.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>() > MAX_BYTES {
+        if pairs.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>() > MAX_PAIRS_BYTES {
             return invalid("must have at most 2 KiB of keys and values together".to_owned());
         }
         for (key, value) in &pairs {

@@ -1,9 +1,12 @@
 //! How a reminder recurs.
 
 pub use recurrence::{Fold, Gap};
-use recurrence::{Refusal, Rule, Series, Zone};
+use recurrence::{Refusal, Rule, Series, Zone, canonical_exclusion};
+use shared::contract::bounds::MAX_EXDATE;
 
 use chrono::{DateTime, Utc};
+
+use super::InvalidField;
 
 /// A rule that cannot be followed. The text names the field.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +33,41 @@ pub struct Recurrence {
 }
 
 impl Recurrence {
+    /// The rule as it is kept: without white space around it, and each exclusion in its shortest form. What is no
+    /// exclusion stays as it is, for [`Series::new`] to refuse.
+    ///
+    /// # Errors
+    /// When an exclusion is longer than one can be.
+    pub fn parse(mut self) -> Result<Self, InvalidField> {
+        if self.exdates.iter().any(|exdate| exdate.len() > MAX_EXDATE) {
+            let problem = format!("each entry must have at most {MAX_EXDATE} characters");
+            return Err(InvalidField::new("recurrence.exdates", problem));
+        }
+        self.shorten();
+        Ok(self)
+    }
+
+    /// One that was stored; what an earlier version stored at any length comes in its shortest form as well.
+    #[must_use]
+    pub fn from_store(mut self) -> Self {
+        if self.exdates.iter().any(|exdate| exdate.len() > MAX_EXDATE) {
+            self.shorten();
+        }
+        self
+    }
+
+    fn shorten(&mut self) {
+        let rrule = self.rrule.trim();
+        if rrule.len() < self.rrule.len() {
+            self.rrule = rrule.to_owned();
+        }
+        for exdate in &mut self.exdates {
+            if let Some(canonical) = canonical_exclusion(exdate) {
+                *exdate = canonical;
+            }
+        }
+    }
+
     /// The rule from its start on, in a zone.
     pub(super) fn series(&self, start: DateTime<Utc>, zone: &str) -> Result<Series, InvalidRecurrence> {
         let unknown = || InvalidRecurrence(format!("timeZone: {zone} is not in this machine's time zone database"));

@@ -1,16 +1,11 @@
 //! When a reminder is due, when it is delivered, and what that makes of it now.
 
-use chrono::{DateTime, Datelike, Utc};
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use recurrence::Timetable;
+use shared::contract::bounds::{MAX_EXPIRY_MINUTES, MAX_OFFSET_MINUTES, MAX_OFFSETS, is_date};
 
 use super::{InvalidField, InvalidRecurrence, Recurrence};
-
-/// Four weeks: the earliest that a delivery can come before its date.
-const MAX_OFFSET_MINUTES: i32 = 40_320;
-const MAX_OFFSETS: usize = 5;
-/// One year: the longest that a late delivery is still worth making.
-const MAX_EXPIRY_MINUTES: i32 = 525_600;
 
 /// When a reminder is due and when before that it is delivered.
 #[derive(Debug, Clone)]
@@ -73,7 +68,8 @@ impl Schedule {
     #[must_use]
     pub fn last_at(&self) -> Option<DateTime<Utc>> {
         let ended = if self.timetable.ends() { Some(DateTime::UNIX_EPOCH) } else { None };
-        self.timetable.last().or(ended)
+        // Beyond the last year that can be written there is no end.
+        self.timetable.last().or(ended).filter(|last| is_date(*last))
     }
 
     /// Whether it has an occurrence at all.
@@ -220,7 +216,7 @@ pub fn instant(field: &'static str, text: &str) -> Result<DateTime<Utc>, Invalid
     // To the millisecond, and out of a leap second, which PostgreSQL does not know.
     let instant = parsed.and_then(|it| DateTime::from_timestamp_millis(it.timestamp_millis()));
     let problem = "must be an RFC 3339 time with its offset, such as 2026-05-01T10:00:00+02:00 or 2026-05-01T08:00:00Z";
-    instant.filter(|it| (1..=9999).contains(&it.year())).ok_or_else(|| InvalidField::new(field, problem))
+    instant.filter(|at| is_date(*at)).ok_or_else(|| InvalidField::new(field, problem))
 }
 
 /// The due date that a text names: an [`instant`].

@@ -1,14 +1,10 @@
 //! Texts that a user writes, each with its rules. The messages between services cannot carry every character (SNS and SQS
 //! take what XML 1.0 §2.2 allows), and a heading is one line.
 
+use shared::contract::bounds::{MAX_LOCALE, MAX_MESSAGE, MAX_TITLE, MAX_URL};
 use url::{Host, Url};
 
 use super::InvalidField;
-
-const MAX_TITLE: usize = 200;
-const MAX_MESSAGE: usize = 2_000;
-const MAX_LINK: usize = 2_048;
-const MAX_LOCALE: usize = 35;
 
 macro_rules! texts {
     ($($(#[$doc:meta])* $name:ident,)*) => {$(
@@ -49,10 +45,7 @@ texts! {
     Locale,
 }
 
-/// Whether the messages between services can carry a character.
-pub(super) fn is_carried(character: char) -> bool {
-    matches!(character, '\n' | '\t') || !(character.is_control() || matches!(character, '\u{fffe}' | '\u{ffff}'))
-}
+pub(super) use shared::contract::bounds::is_carried;
 
 fn longer_than(text: &str, limit: usize) -> bool {
     // A text of so few bytes cannot have more characters.
@@ -106,7 +99,7 @@ impl Link {
         if text.is_empty() {
             return Ok(None);
         }
-        if longer_than(&text, MAX_LINK) {
+        if longer_than(&text, MAX_URL) {
             return invalid("must have at most 2048 characters");
         }
         // The parser mends what browsers mend; what is stored is the text itself, so it must not need it.

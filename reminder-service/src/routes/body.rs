@@ -12,8 +12,8 @@ use utoipa::ToSchema;
 use super::examples;
 use crate::calendar::Entry;
 use crate::reminder::{
-    Change, Channels, Details, ExpiresAfter, InvalidField, InvalidRecurrence, Link, Locale, Message, NotifyOffsets,
-    Pairs, Schedule, TimeZone, Title, agree, due_date,
+    self, Change, Channels, Details, ExpiresAfter, InvalidField, InvalidRecurrence, Link, Locale, Message,
+    NotifyOffsets, Pairs, Schedule, TimeZone, Title, agree, due_date,
 };
 
 /// A reminder to be made. What is left out has its default.
@@ -179,7 +179,7 @@ impl NewReminder {
             due_date(&self.date)?,
             self.time_zone.as_deref().map(TimeZone::parse).transpose()?.unwrap_or_default(),
             NotifyOffsets::asked(self.notify_offset, self.notify_offsets)?.unwrap_or_default(),
-            self.recurrence.map(Into::into),
+            self.recurrence.map(rule).transpose()?,
         )?;
         let message = self.message.ok_or_else(|| ApiError::invalid("missing field `message`"))?;
         Ok(Details {
@@ -209,7 +209,7 @@ impl ReminderChange {
             date: self.date.as_deref().map(due_date).transpose()?,
             time_zone: self.time_zone.as_deref().map(TimeZone::parse).transpose()?,
             offsets: NotifyOffsets::asked(self.notify_offset, self.notify_offsets)?,
-            recurrence: self.recurrence.map(|it| it.map(Into::into)),
+            recurrence: self.recurrence.map(|given| given.map(rule).transpose()).transpose()?,
             is_recurring: self.is_recurring,
             channels: channels(self.notify_type, self.channels)?,
             title: optional(self.title, Title::parse)?,
@@ -221,6 +221,10 @@ impl ReminderChange {
             locale: optional(self.locale, |text| Locale::parse(text).map(Some))?,
         })
     }
+}
+
+fn rule(given: Recurrence) -> Result<reminder::Recurrence, InvalidField> {
+    reminder::Recurrence::from(given).parse()
 }
 
 fn channels(notify_type: Option<Channel>, channels: Option<Vec<Channel>>) -> Result<Option<Channels>, InvalidField> {

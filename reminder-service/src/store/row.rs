@@ -8,8 +8,8 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::reminder::{
-    Channel, Channels, Details, ExpiresAfter, Handled, Link, Locale, Message, NotifyOffsets, Pairs, Priority, Reminder,
-    Schedule, Snooze, TimeZone, Title,
+    Channel, Channels, Details, ExpiresAfter, Handled, Link, Locale, Message, NotifyOffsets, Pairs, Priority,
+    Recurrence, Reminder, Schedule, Snooze, TimeZone, Title,
 };
 
 /// What was read, and when by the database's clock.
@@ -69,7 +69,7 @@ impl Row {
             self.date,
             TimeZone::parse(&self.time_zone).map_err(|_| unknown("time_zone"))?,
             NotifyOffsets::from_store(self.notify_offsets),
-            self.recurrence.map(|it| it.0.into()),
+            self.recurrence.map(|stored| Recurrence::from(stored.0).from_store()),
         );
         let snooze = self.snooze_date.zip(self.snooze_until).map(|(date, until)| Snooze { date, until });
         let handled = Handled { acknowledged: self.acknowledged, snooze };

@@ -99,3 +99,56 @@ async fn rules_that_no_reminder_can_mean_are_refused_with_the_part_named() {
     }
     assert_eq!(service.count("reminders").await, 0);
 }
+
+#[tokio::test]
+async fn takes_a_birthday_of_any_year() {
+    let service = Service::start().await;
+    let yearly = json!({"rrule": "FREQ=YEARLY"});
+    for date in ["1955-05-01T09:00:00.000Z", "1604-02-29T00:00:00.000Z", "0001-01-02T00:00:00.000Z"] {
+        let body = json!({"date": date, "message": "Birthday", "recurrence": yearly});
+        let path = format!("/reminders/{}", service.make(&body).await);
+        let made = service.ada.get(&path).await.expect(200).body;
+        assert_eq!((&made["date"], &made["status"]), (&json!(date), &json!("scheduled")));
+        let moved = service.ada.patch(&path, &json!({"date": "1900-03-01T08:00:00Z"})).await.expect(200).body;
+        assert_eq!(moved["date"], "1900-03-01T08:00:00.000Z");
+    }
+}
+
+#[tokio::test]
+async fn keeps_exclusions_in_their_shortest_form() {
+    let service = Service::start().await;
+    let rule =
+        json!({"rrule": "  FREQ=DAILY ", "exdates": ["2126-05-02T10:00:00.000000", "2126-05-03T12:00:00+02:00"]});
+    let body = json!({"date": "2126-05-01T10:00:00Z", "message": "Tablets", "recurrence": rule});
+    let path = format!("/reminders/{}", service.make(&body).await);
+    let made = service.ada.get(&path).await.expect(200).body;
+    assert_eq!(made["recurrence"]["rrule"], "FREQ=DAILY");
+    assert_eq!(made["recurrence"]["exdates"], json!(["2126-05-02T10:00:00", "2126-05-03T10:00:00Z"]));
+}
+
+#[tokio::test]
+async fn parks_nothing_that_was_answered_with_201() {
+    let service = Service::start().await;
+    let recurrence = |rule: String, exdate: String| json!({"rrule": rule, "exdates": [exdate]});
+    let long = format!("2126-05-02T10:00:00.{}", "0".repeat(280_000));
+    let spaces = " ".repeat(280_000);
+    let reminders = json!({"reminders": [
+        least_with(json!({"recurrence": recurrence("FREQ=DAILY".to_owned(), long)})),
+        least_with(json!({"recurrence": recurrence(format!("{spaces}FREQ=DAILY"), "2126-05-02".to_owned())})),
+        least_with(json!({"message": "plain"})),
+    ]});
+    let answer = service.ada.post("/reminders/bulk", &reminders).await.expect(200).body;
+    let statuses: Vec<_> =
+        answer["results"].as_array().expect("results").iter().map(|it| it["status"].clone()).collect();
+    assert_eq!(json!(statuses), json!([400, 201, 201]));
+    support::eventually(std::time::Duration::from_secs(20), async || service.count("outbox").await == 0).await;
+}
+
+#[tokio::test]
+async fn has_no_end_beyond_the_year_9999() {
+    let service = Service::start().await;
+    let body =
+        json!({"date": "2126-05-01T10:00:00Z", "message": "m", "recurrence": {"rrule": "FREQ=YEARLY;COUNT=9000"}});
+    let answer = service.ada.post("/reminders/bulk", &json!([body])).await.expect(200).body;
+    assert_eq!(answer["results"][0]["status"], 201);
+}

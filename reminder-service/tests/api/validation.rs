@@ -65,6 +65,10 @@ fn refused() -> Vec<(Value, u16, &'static str, &'static str)> {
         bad(json!({"data": {"message_type": "v"}}), "data: "),
         bad(json!({"data": {"google.x": "v"}}), "data: "),
         bad(json!({"data": {"gcm": "v"}}), "data: "),
+        bad(
+            json!({"recurrence": {"rrule": "FREQ=DAILY", "exdates": [format!("2126-05-02T10:00:00.{}", "0".repeat(30_000))]}}),
+            "recurrence.exdates: ",
+        ),
         bad(json!({"expiresAfterMinutes": 0}), "expiresAfterMinutes: "),
         bad(json!({"expiresAfterMinutes": 525_601}), "expiresAfterMinutes: "),
         bad(json!({"priority": "urgent"}), "priority: "),

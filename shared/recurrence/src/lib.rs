@@ -8,6 +8,7 @@
 //! Everything here is pure and bounded: a rule that would take long to expand is refused when it is read.
 
 mod database;
+mod exclusion;
 mod rule;
 mod series;
 mod subdaily;
@@ -16,6 +17,7 @@ mod until;
 mod zone;
 
 pub use database::time_zone_database;
+pub use exclusion::canonical_exclusion;
 pub use rule::{Refusal, Rule};
 pub use series::{Occurrences, Series};
 pub use timetable::{Deliveries, Delivery, Merged, Timetable};

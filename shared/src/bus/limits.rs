@@ -42,6 +42,35 @@ pub(super) fn wire_body(message: &Message) -> Result<Cow<'_, str>, PublishError>
     Ok(body)
 }
 
+/// Why a message can never be published, told before it is committed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unpublishable {
+    /// It has more bytes than the bus takes.
+    #[error("the message of {0} bytes is too large; at most {MAX_MESSAGE_BYTES} are allowed")]
+    TooLarge(usize),
+    /// It has something else that the bus refuses.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Checks that a message can be published, by the same rules as publishing it: before the transaction that
+/// would leave it in an outbox for ever. `reserve` bytes are kept free for what is still to be added.
+///
+/// # Errors
+/// [`Unpublishable`]: neither adapter would ever take it.
+pub fn check(message: &Message, reserve: usize) -> Result<(), Unpublishable> {
+    let attributes = || message.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let refused = |error: PublishError| match error {
+        PublishError::Retry(problem) | PublishError::Unpublishable(problem) => Unpublishable::Refused(problem),
+    };
+    let least = message_bytes(&message.body, attributes()) + reserve;
+    if least > MAX_MESSAGE_BYTES {
+        return Err(Unpublishable::TooLarge(least));
+    }
+    let bytes = message_bytes(&wire_body(message).map_err(refused)?, attributes()) + reserve;
+    if bytes > MAX_MESSAGE_BYTES { Err(Unpublishable::TooLarge(bytes)) } else { Ok(()) }
+}
+
 /// What counts towards the limit: the body, and each attribute's name, type (`String`) and value.
 pub(super) fn message_bytes<'a>(body: &str, attributes: impl Iterator<Item = (&'a str, &'a str)>) -> usize {
     body.len() + attributes.map(|(name, value)| name.len() + "String".len() + value.len()).sum::<usize>()
@@ -134,6 +163,19 @@ mod tests {
         let room = MAX_MESSAGE_BYTES - "eventType".len() - "String".len() - 1;
         assert!(wire_body(&message(&"x".repeat(room))).is_ok());
         assert!(wire_body(&message(&"x".repeat(room + 1))).is_err());
+    }
+
+    #[test]
+    fn checks_before_the_commit_what_publishing_refuses() {
+        let room = MAX_MESSAGE_BYTES - "eventType".len() - "String".len() - 1;
+        let of = |bytes: usize| message(&format!("\"{}\"", "x".repeat(bytes - 2)));
+        assert_eq!(check(&of(room), 0), Ok(()));
+        assert_eq!(check(&of(room - 9), 10), Err(Unpublishable::TooLarge(MAX_MESSAGE_BYTES + 1)));
+        // Three bytes of UTF-8 are six when they are escaped.
+        let escaped = message(&format!("\"{}\"", "\u{ffff}".repeat(60_000)));
+        assert!(matches!(check(&escaped, 0), Err(Unpublishable::Refused(_) | Unpublishable::TooLarge(_))));
+        assert!(matches!(check(&message("\"\\u0000\""), 0), Err(Unpublishable::Refused(_))));
+        assert!(matches!(check(&with_attribute("userId", "a\u{ffff}"), 0), Err(Unpublishable::Refused(_))));
     }
 
     #[test]

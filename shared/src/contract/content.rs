@@ -155,6 +155,34 @@ pub struct RevisionData {
     pub content: Option<NotifyContent>,
 }
 
+/// `eventData` of `notification:reconcile` on the notification topic: an occurrence that was released and whose end is not
+/// known. The ledger tells again what it knows of it; what it does not know is sent, or told as it is said here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReconcileData {
+    /// The occurrence, 32 hexadecimal characters.
+    pub occurrence_id: uuid::fmt::Simple,
+    /// Who asked for it: `reminder` or `notification`.
+    pub source: String,
+    /// The time of delivery.
+    pub due_at: DateTime<Utc>,
+    /// What is sent where the ledger does not know it; none when it has expired or was taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub send: Option<SendData>,
+    /// Why it ends where the ledger does not know it and nothing is sent.
+    pub otherwise: Unknown,
+}
+
+words! {
+    /// The end of an occurrence that the ledger does not know.
+    Unknown {
+        /// It failed: its message was lost between the services, and it expired meanwhile.
+        LostInTransit = "LOST_IN_TRANSIT",
+        /// It is not to be made: it was taken back.
+        Cancelled = "CANCELLED",
+    }
+}
+
 /// `eventData` of `notification:send`: one occurrence that is due.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{ErasedData, EventType, ItemId, OutcomeData, ReminderData, RevisionData, SendData, event_id_of};
+use super::{
+    Bounds, ErasedData, EventType, ItemId, OutcomeData, ReconcileData, ReminderData, RevisionData, SendData, bounds,
+    event_id_of,
+};
 use crate::{
     bus::{MAX_ATTRIBUTES, Message, Received},
     telemetry::Traceparent,
@@ -168,26 +171,30 @@ impl Envelope {
         }
     }
 
-    /// `eventData` of a reminder or of a command for a notification.
+    /// `eventData` of a reminder or of a command for a notification, within [`Bounds::READ`].
     ///
     /// # Errors
-    /// [`DecodeError::Data`] when it is something else.
+    /// [`DecodeError::Data`] when it is something else, or out of bounds.
     pub fn reminder(&self) -> Result<ReminderData, DecodeError> {
-        match self.schema {
-            Schema::V2 => self.typed(),
-            Schema::Legacy => legacy::reminder(&self.data).map_err(|problem| self.data_error(problem)),
-        }
+        let data: ReminderData = match self.schema {
+            Schema::V2 => self.typed()?,
+            Schema::Legacy => legacy::reminder(&self.data).map_err(|problem| self.data_error(problem))?,
+        };
+        data.check(&Bounds::READ).map_err(|error| self.data_error(error.to_string()))?;
+        Ok(data)
     }
 
-    /// `eventData` of `notification:send`.
+    /// `eventData` of `notification:send`, within [`Bounds::READ`].
     ///
     /// # Errors
-    /// [`DecodeError::Data`] when it is something else.
+    /// [`DecodeError::Data`] when it is something else, or out of bounds.
     pub fn send(&self) -> Result<SendData, DecodeError> {
-        match self.schema {
-            Schema::V2 => self.typed(),
-            Schema::Legacy => legacy::send(&self.data, &self.item_id).map_err(|problem| self.data_error(problem)),
-        }
+        let data: SendData = match self.schema {
+            Schema::V2 => self.typed()?,
+            Schema::Legacy => legacy::send(&self.data, &self.item_id).map_err(|problem| self.data_error(problem))?,
+        };
+        data.check().map_err(|error| self.data_error(error.to_string()))?;
+        Ok(data)
     }
 
     /// `eventData` of what becomes of released occurrences.
@@ -195,7 +202,19 @@ impl Envelope {
     /// # Errors
     /// [`DecodeError::Data`] when it is something else.
     pub fn revision(&self) -> Result<RevisionData, DecodeError> {
-        self.typed()
+        let data: RevisionData = self.typed()?;
+        data.check().map_err(|error| self.data_error(error.to_string()))?;
+        Ok(data)
+    }
+
+    /// `eventData` of `notification:reconcile`.
+    ///
+    /// # Errors
+    /// [`DecodeError::Data`] when it is something else, or out of bounds.
+    pub fn reconcile(&self) -> Result<ReconcileData, DecodeError> {
+        let data: ReconcileData = self.typed()?;
+        data.check().map_err(|error| self.data_error(error.to_string()))?;
+        Ok(data)
     }
 
     /// `eventData` of an erasure.
@@ -267,19 +286,26 @@ fn decode(
         None => sent_at,
         Some(text) => text.parse().map_err(|_| DecodeError::Malformed("occurredAt"))?,
     };
+    if !bounds::is_date(occurred_at) {
+        return Err(DecodeError::Malformed("occurredAt"));
+    }
     let version = match attribute("version") {
         None => legacy::version(&body.event_data, occurred_at),
         Some(text) => text.parse().map_err(|_| DecodeError::Malformed("version"))?,
     };
-    let user_id = body
-        .user_id
-        .or_else(|| attribute("userId").map(ToOwned::to_owned))
-        .filter(|id| !id.is_empty() && id.len() <= 255);
+    let user_id = body.user_id.or_else(|| attribute("userId").map(ToOwned::to_owned)).unwrap_or_default();
+    if user_id.is_empty() {
+        return Err(DecodeError::Missing("userId"));
+    }
+    // What follows from the event carries it as an attribute.
+    if !bounds::is_identity(&user_id) {
+        return Err(DecodeError::Malformed("userId"));
+    }
     Ok(Event {
         event_type,
         event_id: event_id_of(attribute("eventId").unwrap_or(message_id)),
         occurred_at,
-        user_id: user_id.ok_or(DecodeError::Missing("userId"))?,
+        user_id,
         user_email: body.user_email.filter(|email| !email.is_empty()),
         item_id: body.item_id,
         version,

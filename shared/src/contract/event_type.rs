@@ -57,6 +57,8 @@ event_types! {
     NotificationDeleted = "notification:deleted",
     /// An occurrence is due.
     NotificationSend = "notification:send",
+    /// What became of an occurrence that was released and has not ended.
+    NotificationReconcile = "notification:reconcile",
     /// A provider accepted a delivery.
     NotificationSent = "notification:sent",
     /// A delivery failed for good.
@@ -91,6 +93,12 @@ impl EventType {
     #[must_use]
     pub const fn is_event_service_fact(self) -> bool {
         matches!(self, Self::NotificationCreated | Self::NotificationUpdated | Self::NotificationDeleted)
+    }
+
+    /// Whether it is on the notification topic alone.
+    #[must_use]
+    pub const fn is_for_sender(self) -> bool {
+        matches!(self, Self::NotificationSend | Self::NotificationReconcile)
     }
 
     /// Whether it tells how a delivery ended or that it waits.

@@ -54,6 +54,9 @@ pub struct OutcomeData {
     /// The end that was told of this delivery before: it turned out otherwise, and this one takes its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub corrects: Option<DeliveryState>,
+    /// Told again, for whoever did not hear it: the event's id is that of the first time, its `occurredAt` may not be.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub retold: bool,
     /// Why, as a stable code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

@@ -9,7 +9,11 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{bus, db};
+use crate::{
+    bus::{self, Unpublishable},
+    db,
+    outbox::WriteError,
+};
 
 /// Why a request was refused; each has one status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -208,6 +212,25 @@ impl From<sqlx::Error> for ApiError {
 impl From<bus::Error> for ApiError {
     fn from(error: bus::Error) -> Self {
         Self::unavailable("the message bus", error)
+    }
+}
+
+impl From<WriteError> for ApiError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Json(error) => Self::unexpected(error),
+            WriteError::Unpublishable(error) => error.into(),
+        }
+    }
+}
+
+impl From<Unpublishable> for ApiError {
+    fn from(error: Unpublishable) -> Self {
+        let reason = match error {
+            Unpublishable::TooLarge(_) => Reason::PayloadTooLarge,
+            Unpublishable::Refused(_) => Reason::InvalidRequest,
+        };
+        Self::new(reason, error.to_string())
     }
 }
 

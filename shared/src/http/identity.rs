@@ -11,7 +11,10 @@ use secrecy::ExposeSecret;
 use serde::Deserialize;
 
 use super::{ApiError, Reason, jwks::KeySet};
-use crate::config::{Auth, JwtSettings, LiveSecret};
+use crate::{
+    config::{Auth, JwtSettings, LiveSecret},
+    contract::bounds::is_identity,
+};
 
 /// The algorithms a token may be signed with: asymmetric ones only.
 const ALGORITHMS: [Algorithm; 7] = [
@@ -113,8 +116,7 @@ fn unauthenticated(message: &str) -> ApiError {
 fn single<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?.trim();
-    let fits = !value.is_empty() && value.len() <= 255 && !value.chars().any(char::is_control);
-    (fits && values.next().is_none()).then_some(value)
+    (is_identity(value) && values.next().is_none()).then_some(value)
 }
 
 fn gateway(headers: &HeaderMap, secret: Option<&LiveSecret>) -> Result<Identity, ApiError> {
@@ -193,8 +195,7 @@ async fn bearer(headers: &HeaderMap, settings: &JwtSettings, keys: &Keys) -> Res
         .email
         .filter(|email| !email.is_empty())
         .ok_or_else(|| unauthenticated("the bearer token names no email"))?;
-    let fits = |text: &str| !text.is_empty() && text.len() <= 255 && !text.chars().any(char::is_control);
-    if !fits(&claims.sub) || !fits(&email) {
+    if !is_identity(&claims.sub) || !is_identity(&email) {
         return Err(unauthenticated("the bearer token's sub or email is malformed"));
     }
     Ok(Identity { user_id: claims.sub, email })

@@ -41,6 +41,11 @@ impl Relay {
     /// A relay from a database's outbox to a topic, and the way to hand messages over to it.
     #[must_use]
     pub fn new(pool: PgPool, bus: SharedBus, topic: String) -> (Self, Handoff) {
+        metrics::describe_gauge!(
+            "reminders_outbox_parked",
+            "Rows that can never be published, with their reason in the table"
+        );
+        metrics::describe_gauge!("outbox_oldest_seconds", "Age of the oldest row that is not published");
         let (sender, handed_over) = mpsc::channel(HANDOFF);
         let publisher = Publisher { pool, bus, topic, in_flight: Arc::new(Semaphore::new(BATCHES)) };
         (Self { publisher: Arc::new(publisher), handed_over }, Handoff(sender))
@@ -114,9 +119,10 @@ impl Publisher {
                 break;
             }
         }
-        if let Ok((waiting, age)) = store::backlog(&self.pool).await {
-            metrics::gauge!("outbox_waiting").set(waiting as f64);
-            metrics::gauge!("outbox_oldest_seconds").set(age);
+        if let Ok(backlog) = store::backlog(&self.pool).await {
+            metrics::gauge!("outbox_waiting").set(backlog.waiting as f64);
+            metrics::gauge!("outbox_oldest_seconds").set(backlog.oldest_seconds);
+            metrics::gauge!("reminders_outbox_parked", "table" => "outbox").set(backlog.parked as f64);
         }
     }
 

@@ -78,13 +78,26 @@ pub(super) async fn park(pool: &PgPool, id: Uuid, reason: &str) -> Result<(), sq
     Ok(())
 }
 
-/// How many rows wait and how many seconds the oldest lease has been over.
-pub(super) async fn backlog(pool: &PgPool) -> Result<(i64, f64), sqlx::Error> {
-    let row = sqlx::query!(
-        r#"select count(*) as "waiting!", coalesce(extract(epoch from now() - min(lease_until) filter (where lease_until > '-infinity')), 0)::float8 as "age!"
-           from (select lease_until from outbox where parked_reason is null limit 100000) as rows"#
+/// Figures of the rows that are not published.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Backlog {
+    /// Rows that wait; counted up to 100,000.
+    pub(super) waiting: i64,
+    /// Seconds since the oldest of them was written, however often it has been leased since.
+    pub(super) oldest_seconds: f64,
+    /// Rows that can never be published.
+    pub(super) parked: i64,
+}
+
+/// Counts what is not published.
+pub(super) async fn backlog(pool: &PgPool) -> Result<Backlog, sqlx::Error> {
+    sqlx::query_as!(
+        Backlog,
+        r#"select count(*) as "waiting!",
+               greatest(coalesce(extract(epoch from now() - min(created_at)), 0), 0)::float8 as "oldest_seconds!",
+               (select count(*) from outbox where parked_reason is not null) as "parked!"
+           from (select created_at from outbox where parked_reason is null limit 100000) as rows"#
     )
     .fetch_one(pool)
-    .await?;
-    Ok((row.waiting, row.age.max(0.0)))
+    .await
 }

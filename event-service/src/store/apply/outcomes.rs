@@ -1,9 +1,9 @@
 //! Counts the outcomes of deliveries, and ends the occurrences that all their deliveries have ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use shared::contract::DeliveryState;
+use shared::contract::{DeliveryState, OutcomeData};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -58,6 +58,59 @@ impl Tally {
     }
 }
 
+/// Leaves out outcomes that are told again and are known: the time of an event is a part of its key, and one that is told again
+/// may have another. What is told again as deferred is looked at when its quiet hours are over.
+pub(super) async fn without_known<'a>(
+    connection: &mut PgConnection,
+    incoming: Vec<&'a Incoming>,
+) -> Result<Vec<&'a Incoming>, sqlx::Error> {
+    let again: Vec<(&Incoming, &OutcomeData)> = incoming.iter().filter_map(|it| Some((*it, retold(it)?))).collect();
+    if again.is_empty() {
+        return Ok(incoming);
+    }
+    let ids: Vec<Uuid> = again.iter().map(|(it, _)| it.event.event_id).collect();
+    let items: Vec<&str> = again.iter().map(|(it, _)| it.event.item_id.as_str()).collect();
+    let known = sqlx::query_scalar!(
+        "select event_id from events where item_id = any($1) and event_id = any($2)",
+        &items as &[&str],
+        &ids,
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let told_now = incoming.iter().filter(|it| retold(it).is_none()).map(|it| it.event.event_id);
+    let mut known: HashSet<Uuid> = known.into_iter().chain(told_now).collect();
+    put_off(connection, &again).await?;
+    let is_new = |it: &&'a Incoming| retold(it).is_none() || known.insert(it.event.event_id);
+    Ok(incoming.into_iter().filter(is_new).collect())
+}
+
+/// The outcome that an event tells again.
+fn retold(it: &Incoming) -> Option<&OutcomeData> {
+    match &it.effect {
+        Effect::Outcome { data, .. } if data.retold => Some(data),
+        _ => None,
+    }
+}
+
+/// Asks no more about what waits for the end of quiet hours, until an hour after that.
+async fn put_off(connection: &mut PgConnection, retold: &[(&Incoming, &OutcomeData)]) -> Result<(), sqlx::Error> {
+    let deferred = retold.iter().filter_map(|(_, data)| Some((data.occurrence_id.into_uuid(), data.until?)));
+    let (ids, until): (Vec<Uuid>, Vec<DateTime<Utc>>) = deferred.unzip();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "update unsettled set look_at = greatest(look_at, until + interval '1 hour'), asked = 0
+         from unnest($1::uuid[], $2::timestamptz[]) as deferred (id, until)
+         where occurrence_id = deferred.id",
+        &ids,
+        &until,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Adds the outcomes of a batch. One whose occurrence is not known yet is kept for it: the event that makes the
 /// occurrence then finds it released or ended.
 ///
@@ -78,7 +131,8 @@ pub(super) async fn count(connection: &mut PgConnection, fresh: &[&Incoming]) ->
     let reasons: Vec<Option<&str>> =
         tallies.values().map(|it| it.latest.as_ref().and_then(|latest| latest.1.as_deref())).collect();
     sqlx::query!(
-        "insert into occurrences as known (id, notification_id, due_at, sent, failed, suppressed, deliveries, outcome_at, reason, state, released_at)
+        "with counted as (
+         insert into occurrences as known (id, notification_id, due_at, sent, failed, suppressed, deliveries, outcome_at, reason, state, released_at)
          select *, occurrence_state_of(sent, failed, suppressed, deliveries), now()
          from unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::int[], $5::int[], $6::int[], $7::int[], $8::timestamptz[], $9::text[])
              as told (id, notification_id, due_at, sent, failed, suppressed, deliveries, outcome_at, reason)
@@ -98,7 +152,12 @@ pub(super) async fn count(connection: &mut PgConnection, fresh: &[&Incoming]) ->
                  when known.pending and exists (select from notifications where id = known.notification_id and recurrence is not null) then 'pending'
                  else occurrence_state_of(known.sent + excluded.sent, known.failed + excluded.failed, known.suppressed + excluded.suppressed,
                                           greatest(known.deliveries, excluded.deliveries))
-             end",
+             end
+         returning id, state, released_at
+         )
+         -- Quicker than the mark, and not the last outcome: no scheduler notes it any more.
+         insert into releases (occurrences)
+         select array_agg(id) from counted where state = 'released' and released_at = now() having count(*) > 0",
         &ids,
         &notifications,
         &due,

@@ -4,7 +4,7 @@
 
 use chrono::{DateTime, Utc};
 use shared::{
-    contract::{Envelope, Event, EventType, RevisionData, Schema, event_id_of, occurrence_id},
+    contract::{Envelope, Event, EventType, RevisionData, Schema, bounds::MAX_REVISED, event_id_of, occurrence_id},
     outbox::OutboxMessage,
 };
 use sqlx::PgConnection;
@@ -16,20 +16,22 @@ pub(super) async fn tell(connection: &mut PgConnection, settled: &[Settled<'_>])
     for it in settled {
         let released = it.known.map_or(&[][..], |known| &known.released);
         let (kept, taken): (Vec<_>, Vec<_>) = released.iter().copied().partition(|due| it.outcome.still_has(*due));
-        commands.extend(command(it, EventType::NotificationUpdate, &kept)?);
-        commands.extend(command(it, EventType::NotificationDelete, &taken)?);
+        for (event_type, due) in [(EventType::NotificationUpdate, kept), (EventType::NotificationDelete, taken)] {
+            for (part, due) in due.chunks(MAX_REVISED).enumerate() {
+                commands.push(command(it, event_type, due, part)?);
+            }
+        }
     }
     insert(connection, &commands).await
 }
 
+/// The command of one part of the occurrences, so that each fits into a message.
 fn command(
     settled: &Settled<'_>,
     event_type: EventType,
     due: &[DateTime<Utc>],
-) -> Result<Option<OutboxMessage>, serde_json::Error> {
-    if due.is_empty() {
-        return Ok(None);
-    }
+    part: usize,
+) -> Result<OutboxMessage, serde_json::Error> {
     let cause: &Envelope = settled.outcome.event;
     let source = settled.source.as_str();
     let content = settled.outcome.data().filter(|_| event_type == EventType::NotificationUpdate);
@@ -40,7 +42,7 @@ fn command(
     };
     let event = Event {
         event_type,
-        event_id: event_id_of(&format!("{source}\n{}\n{}\n{event_type}\nreleased", cause.item_id, cause.version)),
+        event_id: event_id_of(&format!("{source}\n{}\n{}\n{event_type}\nreleased{part}", cause.item_id, cause.version)),
         occurred_at: cause.occurred_at,
         user_id: cause.user_id.clone(),
         user_email: cause.user_email.clone(),
@@ -50,11 +52,14 @@ fn command(
         traceparent: cause.traceparent,
         data,
     };
-    OutboxMessage::of(&event).map(Some)
+    OutboxMessage::of(&event)
 }
 
 /// Leaves commands for the scheduler, which publishes on the notification topic.
-pub(super) async fn insert(connection: &mut PgConnection, commands: &[OutboxMessage]) -> Result<(), ApplyError> {
+pub(in crate::store) async fn insert(
+    connection: &mut PgConnection,
+    commands: &[OutboxMessage],
+) -> Result<(), ApplyError> {
     if commands.is_empty() {
         return Ok(());
     }

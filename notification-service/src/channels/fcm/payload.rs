@@ -68,30 +68,17 @@ impl<'a> Push<'a> {
     }
 }
 
-/// What to do with a push that is too large even with the shortest text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Overflow {
-    /// It is not sent.
-    #[default]
-    Refuse,
-    /// The client's own pairs are left out, all of them.
-    DropData,
-}
+/// A text of at most so many bytes of JSON is sent whole, at the cost of the client's pairs and of the link. A longer
+/// one is cut, but to no less than this for their sake.
+const WHOLE_TEXT_BYTES: usize = 3_000;
+/// The longest heading of a push that would not fit otherwise, in bytes of JSON: 200 characters of four bytes.
+const TITLE_BYTES: usize = 800;
 
-/// The push does not fit into [`LIMIT_BYTES`], whatever is shortened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the push does not fit into {LIMIT_BYTES} bytes")]
-pub struct TooLarge;
-
-/// The body of a request that sends `push`, which shows `text`; shortened if the whole would be too large.
-pub fn send(
-    token: &str,
-    device: DeviceType,
-    push: &Push<'_>,
-    text: &PushText,
-    now: DateTime<Utc>,
-    overflow: Overflow,
-) -> Result<Bytes, TooLarge> {
+/// The body of a request that sends `push`, which shows `text`. A push that is too large is made to fit: the web's second
+/// copy of the link goes first, then the client's pairs, then the link, and then the end of the text. Our ids always
+/// stay: by them the app finds the whole.
+#[must_use]
+pub fn send(token: &str, device: DeviceType, push: &Push<'_>, text: &PushText, now: DateTime<Utc>) -> Bytes {
     let ttl = (push.expires_at - now).num_seconds().clamp(0, LONGEST_TTL_SECONDS);
     let mut occurrence = Uuid::encode_buffer();
     let parts = message::Parts {
@@ -105,19 +92,32 @@ pub fn send(
     };
     let mut message = Message::of(device, &parts);
     let bytes = written(&message);
-    let overhead = token_bytes(token);
-    if bytes.len() - overhead <= LIMIT_BYTES {
-        return Ok(bytes.into());
+    let limit = token_bytes(token) + LIMIT_BYTES;
+    if bytes.len() <= limit {
+        return bytes.into();
     }
-    for frugality in message::Frugality::steps(overflow) {
-        message.save(frugality);
-        let excess = written(&message).len().saturating_sub(overhead + LIMIT_BYTES);
-        if let Some(shorter) = shorten::by(&text.body, excess) {
-            message.set_text(&shorter);
-            return Ok(written(&message).into());
+    shorten(&mut message, text, limit);
+    written(&message).into()
+}
+
+/// Leaves out as little as makes the message fit into so many bytes.
+fn shorten(message: &mut Message<'_>, text: &PushText, limit: usize) {
+    let body_bytes = shorten::escaped_bytes(&text.body);
+    let room_for_text = |message: &Message<'_>| {
+        let others = written(message).len() - body_bytes;
+        limit.saturating_sub(others)
+    };
+    for left_out in message::LeftOut::STEPS {
+        message.leave_out(left_out);
+        let room = room_for_text(message);
+        if room >= body_bytes.min(WHOLE_TEXT_BYTES) {
+            return message.set_text(shorten::to(&text.body, room));
         }
     }
-    Err(TooLarge)
+    // Nothing is left but the ids, the heading and the text.
+    message.set_title(shorten::to(&text.title, TITLE_BYTES));
+    let room = room_for_text(message);
+    message.set_text(shorten::to(&text.body, room));
 }
 
 /// The body of a request that only asks whether the token is one.

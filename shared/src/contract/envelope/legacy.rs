@@ -60,7 +60,9 @@ pub(super) fn send(data: &Value, item_id: &ItemId) -> Result<SendData, String> {
         item_id: item_id.clone(),
         due_at: date,
         date,
-        expires_at: date + TimeDelta::minutes(EXPIRES_AFTER_MINUTES.into()),
+        expires_at: date
+            .checked_add_signed(TimeDelta::minutes(EXPIRES_AFTER_MINUTES.into()))
+            .ok_or_else(|| "date: expected a year between 0001 and 9999".to_owned())?,
         content: content(fields)?,
     })
 }

@@ -111,3 +111,27 @@ fn a_reason_never_quotes_what_was_sent() {
     assert!(error.starts_with("the body cannot be read") && !error.contains("s3cret"), "{error}");
     assert!(data(json!({"date": "2026-05-01T08:00:00Z"})).contains("missing field `message`"));
 }
+
+#[test]
+fn refuses_times_beyond_the_contracts_years() {
+    for date in ["+262142-12-31T23:59:59Z", "+12026-05-01T08:00:00Z", "-000001-01-01T00:00:00Z"] {
+        let body = legacy_body().replace("2026-05-01T08:00:00.000Z", date);
+        let send = [("eventType", "notification:send"), ("userId", "u1")];
+        let sent = Envelope::decode(&received(body.clone(), &send)).expect("readable").send();
+        assert!(sent.is_err_and(|error| error.to_string().contains("date")), "{date}");
+        let created = Envelope::decode(&received(body, LEGACY)).expect("readable").reminder();
+        assert!(created.is_err_and(|error| error.to_string().contains("date")), "{date}");
+    }
+    let attributes = [("eventType", "reminder:created"), ("occurredAt", "+262142-12-31T23:59:59Z")];
+    let error = Envelope::decode(&received(legacy_body(), &attributes)).expect_err("no such time");
+    assert_eq!(error.to_string(), "the attribute occurredAt is malformed");
+}
+
+#[test]
+fn refuses_a_user_id_that_no_attribute_carries() {
+    for id in ["u\u{ffff}", "u\u{1}", &"u".repeat(256)] {
+        let body = json!({"userId": id, "itemId": "abc", "eventData": {}}).to_string();
+        let error = Envelope::decode(&received(body, LEGACY)).expect_err("malformed");
+        assert_eq!(error.to_string(), "the attribute userId is malformed");
+    }
+}

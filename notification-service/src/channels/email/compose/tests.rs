@@ -139,3 +139,16 @@ proptest! {
         prop_assert_eq!(headers, expected);
     }
 }
+
+#[test]
+fn no_header_of_a_long_mail_is_too_long() {
+    let to = format!("{}@{}.example", "a".repeat(64), "b".repeat(63));
+    for title in ["a".repeat(2_000), "a ".repeat(1_000), "😀".repeat(2_000), "\u{202e}ä".repeat(1_000)] {
+        let raw = compose(&composer(None), &Email { title: Some(&title), to: &to, ..email() });
+        // RFC 5322, section 2.1.1: a line has at most 998 characters.
+        assert!(raw.split(|byte| *byte == b'\n').all(|line| line.len() <= 999));
+        let message = MessageParser::default().parse(&raw).unwrap();
+        let subject = message.subject().unwrap();
+        assert!(subject.chars().count() <= LONGEST_SUBJECT + 1 && subject.ends_with('…'), "{subject}");
+    }
+}

@@ -1,6 +1,6 @@
 //! The shape of a message, as FCM's REST reference names its fields.
 
-use super::{Overflow, Push};
+use super::Push;
 use crate::channels::templates::PushText;
 use crate::device::DeviceType;
 use serde::ser::SerializeMap;
@@ -35,7 +35,7 @@ pub(super) struct Message<'a> {
 
 #[derive(Serialize)]
 struct Notification<'a> {
-    title: &'a str,
+    title: Cow<'a, str>,
     body: Cow<'a, str>,
 }
 
@@ -123,6 +123,7 @@ struct Data<'a> {
     occurrence: &'a str,
     push: &'a Push<'a>,
     with_pairs: bool,
+    with_url: bool,
 }
 
 impl Serialize for Data<'_> {
@@ -133,7 +134,7 @@ impl Serialize for Data<'_> {
         if self.push.source == ITEM_REMINDER {
             map.serialize_entry("reminderId", self.push.item_id)?;
         }
-        if let Some(url) = self.push.url {
+        if let Some(url) = self.push.url.filter(|_| self.with_url) {
             map.serialize_entry("url", url)?;
         }
         let pairs = self.push.data.iter().filter(|(key, _)| self.with_pairs && !is_taken(key));
@@ -150,22 +151,22 @@ fn is_taken(key: &str) -> bool {
     ours || matches!(key, "" | "from" | "message_type") || key.starts_with("google.") || key.starts_with("gcm.")
 }
 
-/// What is left out to make room.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Frugality {
-    with_pairs: bool,
-    with_link: bool,
+/// A part that is left out to make room for the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LeftOut {
+    /// Nothing.
+    Nothing,
+    /// The web's second copy of the link.
+    WebLink,
+    /// The client's own pairs.
+    Pairs,
+    /// The link.
+    Url,
 }
 
-impl Frugality {
-    /// From leaving out nothing to leaving out what may be: first the web's second copy of the link.
-    pub(super) fn steps(overflow: Overflow) -> impl Iterator<Item = Frugality> {
-        let pairs: &'static [bool] = match overflow {
-            Overflow::Refuse => &[true],
-            Overflow::DropData => &[true, false],
-        };
-        pairs.iter().flat_map(|&with_pairs| [true, false].map(|with_link| Frugality { with_pairs, with_link }))
-    }
+impl LeftOut {
+    /// The order in which parts are left out; what was left out stays out.
+    pub(super) const STEPS: [Self; 4] = [Self::Nothing, Self::WebLink, Self::Pairs, Self::Url];
 }
 
 impl<'a> Message<'a> {
@@ -177,21 +178,30 @@ impl<'a> Message<'a> {
         };
         Message {
             token: parts.token,
-            notification: Notification { title: &parts.text.title, body: Cow::Borrowed(&parts.text.body) },
-            data: Data { occurrence: parts.occurrence, push: parts.push, with_pairs: true },
+            notification: Notification {
+                title: Cow::Borrowed(&parts.text.title),
+                body: Cow::Borrowed(&parts.text.body),
+            },
+            data: Data { occurrence: parts.occurrence, push: parts.push, with_pairs: true, with_url: true },
             platform,
         }
     }
 
-    pub(super) fn save(&mut self, frugality: Frugality) {
-        self.data.with_pairs = frugality.with_pairs;
-        if let (Platform::Webpush(web), false) = (&mut self.platform, frugality.with_link) {
-            web.fcm_options = None;
+    pub(super) fn leave_out(&mut self, part: LeftOut) {
+        match (part, &mut self.platform) {
+            (LeftOut::WebLink, Platform::Webpush(web)) => web.fcm_options = None,
+            (LeftOut::Nothing | LeftOut::WebLink, _) => {}
+            (LeftOut::Pairs, _) => self.data.with_pairs = false,
+            (LeftOut::Url, _) => self.data.with_url = false,
         }
     }
 
-    pub(super) fn set_text(&mut self, text: &str) {
-        self.notification.body = Cow::Owned(text.to_owned());
+    pub(super) fn set_title(&mut self, title: String) {
+        self.notification.title = Cow::Owned(title);
+    }
+
+    pub(super) fn set_text(&mut self, text: String) {
+        self.notification.body = Cow::Owned(text);
     }
 }
 

@@ -30,14 +30,13 @@ fn push(data: &BTreeMap<String, String>) -> Push<'_> {
 }
 
 /// As a push is sent, with our own templates.
-fn sent(token: &str, device: DeviceType, push: &Push<'_>, overflow: Overflow) -> Result<Bytes, TooLarge> {
+fn sent(token: &str, device: DeviceType, push: &Push<'_>) -> Bytes {
     static TEMPLATES: LazyLock<Templates> = LazyLock::new(|| Templates::built_in().unwrap());
-    send(token, device, push, &TEMPLATES.texts(&push.notice(), None).push(push.message), now(), overflow)
+    send(token, device, push, &TEMPLATES.texts(&push.notice(), None).push(push.message), now())
 }
 
 fn json(device: DeviceType, push: &Push<'_>) -> Value {
-    let body = sent("a-device-token", device, push, Overflow::Refuse).unwrap();
-    serde_json::from_slice(&body).unwrap()
+    serde_json::from_slice(&sent("a-device-token", device, push)).unwrap()
 }
 
 macro_rules! golden {
@@ -112,17 +111,46 @@ fn a_long_text_ends_in_an_ellipsis() {
 }
 
 #[test]
-fn pairs_are_dropped_only_if_told() {
+fn leaves_out_pairs_before_the_link() {
     let url = format!("https://example.com/{}", "u".repeat(2_000));
     let data = pairs(&[("key", &"v".repeat(2_000))]);
     let text = "t".repeat(500);
     let large = Push { url: Some(&url), message: &text, ..push(&data) };
-    assert_eq!(sent("token", DeviceType::Android, &large, Overflow::Refuse), Err(TooLarge));
-    let body = sent("token", DeviceType::Android, &large, Overflow::DropData).unwrap();
-    let sent: Value = serde_json::from_slice(&body).unwrap();
-    assert_eq!(sent["message"]["data"]["key"], Value::Null);
-    assert_eq!(sent["message"]["data"]["url"], url);
+    for device in [DeviceType::Android, DeviceType::Ios, DeviceType::Web] {
+        let sent = json(device, &large);
+        assert_eq!(sent["message"]["data"]["key"], Value::Null);
+        assert_eq!(sent["message"]["data"]["url"], url);
+        assert_eq!(sent["message"]["notification"]["body"], text);
+    }
+}
+
+#[test]
+fn leaves_out_the_link_before_the_text_is_cut() {
+    let url = format!("https://example.com/{}", "ü".repeat(2_028));
+    let data = pairs(&[("key", &"v".repeat(2_045))]);
+    let text = "t".repeat(2_000);
+    let sent = json(DeviceType::Web, &Push { url: Some(&url), message: &text, ..push(&data) });
     assert_eq!(sent["message"]["notification"]["body"], text);
+    let keys: Vec<_> = sent["message"]["data"].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(keys, ["itemId", "occurrenceId", "reminderId"]);
+}
+
+#[test]
+fn keeps_the_link_of_a_text_that_is_cut_anyway() {
+    let (data, text) = (pairs(&[("room", "kitchen")]), "😀".repeat(2_000));
+    let sent = json(DeviceType::Web, &Push { message: &text, ..push(&data) });
+    assert_eq!(sent["message"]["data"]["url"], "https://example.com/plants?id=7");
+    assert_eq!(sent["message"]["data"]["room"], "kitchen");
+    assert!(sent["message"]["notification"]["body"].as_str().unwrap().len() >= WHOLE_TEXT_BYTES - 8);
+}
+
+#[test]
+fn shortens_a_heading_that_leaves_no_room() {
+    let (data, title) = (BTreeMap::new(), "€".repeat(80_000));
+    let sent = json(DeviceType::Ios, &Push { title: Some(&title), message: &title, ..push(&data) });
+    let shown = |field: &str| sent["message"]["notification"][field].as_str().unwrap().len();
+    assert!((TITLE_BYTES - 3..=TITLE_BYTES).contains(&shown("title")));
+    assert!(shown("body") > 2_000);
 }
 
 #[test]
@@ -158,20 +186,19 @@ proptest! {
         token in "[!-~]{1,300}",
         title in prop::option::of("\\PC{0,200}"),
         message in "[\\x00-\\x7fäß€世😀]{1,2000}",
-        url in prop::option::of("https://example\\.com/[a-z]{0,2000}"),
+        url in prop::option::of("https://example\\.com/[a-zü世😀]{0,2000}"),
         data in prop::collection::btree_map("[a-z.]{1,20}", "[\\x00-\\x7f€]{0,150}", 0..20),
     ) {
         let push = Push { title: title.as_deref(), message: &message, url: url.as_deref(), ..push(&data) };
-        match sent(&token, device, &push, Overflow::DropData) {
-            Ok(body) => {
-                let sent: Value = serde_json::from_slice(&body).unwrap();
-                prop_assert_eq!(&sent["message"]["token"], &Value::String(token));
-                let mut message = sent["message"].clone();
-                message.as_object_mut().unwrap().remove("token");
-                prop_assert!(message.to_string().len() <= LIMIT_BYTES);
-                prop_assert!(!sent["message"]["notification"]["body"].as_str().unwrap().is_empty());
-            }
-            Err(TooLarge) => prop_assert!(url.is_some_and(|url| url.len() > 1_000)),
-        }
+        let sent: Value = serde_json::from_slice(&sent(&token, device, &push)).unwrap();
+        prop_assert_eq!(&sent["message"]["token"], &Value::String(token));
+        let mut without_token = sent["message"].clone();
+        without_token.as_object_mut().unwrap().remove("token");
+        prop_assert!(without_token.to_string().len() <= LIMIT_BYTES);
+        let body = sent["message"]["notification"]["body"].as_str().unwrap();
+        prop_assert!(!body.is_empty());
+        prop_assert!(!body.ends_with('…') || shorten::escaped_bytes(body) > 2_000);
+        prop_assert_eq!(&sent["message"]["data"]["itemId"], push.item_id);
+        prop_assert!(sent["message"]["data"]["occurrenceId"].is_string());
     }
 }

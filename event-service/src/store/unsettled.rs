@@ -1,0 +1,260 @@
+//! Occurrences that were released and have no end: found an hour later, and asked about until they have one.
+//!
+//! The scheduler notes what it releases in `releases`, a row for each batch. What of a batch has not ended when
+//! its time is over goes into `unsettled`, and from there a command asks the ledger of notification-service.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use shared::{
+    contract::{Event, EventType, ItemId, NotifyContent, ReconcileData, Schema, SendData, Unknown, event_id_of},
+    outbox::OutboxMessage,
+};
+use sqlx::{PgConnection, postgres::types::PgInterval, types::Json};
+use uuid::Uuid;
+
+use super::{ApplyError, Store, apply::revisions};
+
+/// The advisory lock of the watchdog: one replica looks at a time.
+const WATCHDOG: i64 = 0x7761_7463_6864_6f67;
+/// Batches of releases that one transaction goes through: up to 500 occurrences each.
+const RELEASES: i64 = 40;
+/// Occurrences that one transaction asks about.
+const ASKED: i64 = 500;
+
+/// Figures of one look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Watched {
+    /// Another replica is looking; nothing was done.
+    pub busy: bool,
+    /// There may be more to look at.
+    pub more: bool,
+    /// Occurrences that the ledger was asked about.
+    pub asked: u64,
+    /// Occurrences that had ended by themselves.
+    pub settled: u64,
+    /// Occurrences that ended here: the notification that they were of is gone.
+    pub orphaned: u64,
+}
+
+/// Figures for operators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unsettled {
+    /// Occurrences that the ledger was asked about more than once and that have not ended.
+    pub asked_again: i64,
+    /// Commands for the notification topic that can never be published.
+    pub parked_commands: i64,
+}
+
+/// An occurrence that the ledger is asked about.
+struct Open {
+    id: Uuid,
+    due_at: DateTime<Utc>,
+    date: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+    expired: bool,
+    asked: i32,
+    source: String,
+    item_id: String,
+    user_id: String,
+    user_email: Option<String>,
+    version: i64,
+    /// None: the notification was taken back.
+    content: Option<NotifyContent>,
+    traceparent: Option<String>,
+    now: DateTime<Utc>,
+}
+
+fn interval(duration: Duration) -> PgInterval {
+    let microseconds = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+    PgInterval { months: 0, days: 0, microseconds }
+}
+
+impl Store {
+    /// Looks at one part of what was released longer than `after` ago, and asks the ledger about what has no
+    /// end: by a command, which the scheduler relays. What was asked about is looked at again after as long.
+    ///
+    /// # Errors
+    /// [`ApplyError`]: nothing was done.
+    pub async fn watch(&self, after: Duration) -> Result<Watched, ApplyError> {
+        let mut transaction = self.pool.begin().await?;
+        let alone = sqlx::query_scalar!(r#"select pg_try_advisory_xact_lock($1) as "alone!""#, WATCHDOG);
+        if !alone.fetch_one(&mut *transaction).await? {
+            return Ok(Watched { busy: true, ..Watched::default() });
+        }
+        let batches = take_over(&mut transaction, after).await?;
+        let (open, settled, orphaned) = look(&mut transaction).await?;
+        forget(&mut transaction, &settled).await?;
+        end_orphans(&mut transaction, &orphaned).await?;
+        let commands = open.iter().map(command).collect::<Result<Vec<_>, _>>()?;
+        revisions::insert(&mut transaction, &commands).await?;
+        let ids: Vec<Uuid> = open.iter().map(|occurrence| occurrence.id).collect();
+        look_again(&mut transaction, &ids, after).await?;
+        transaction.commit().await?;
+        let seen = open.len() + settled.len() + orphaned.len();
+        Ok(Watched {
+            busy: false,
+            more: batches == RELEASES || seen as i64 == ASKED,
+            asked: open.len() as u64,
+            settled: settled.len() as u64,
+            orphaned: orphaned.len() as u64,
+        })
+    }
+
+    /// Counts what has no end although it was asked about, and commands that are parked.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn unsettled(&self) -> Result<Unsettled, sqlx::Error> {
+        sqlx::query_as!(
+            Unsettled,
+            r#"select
+                   (select count(*) from unsettled where asked > 1) as "asked_again!",
+                   (select count(*) from commands where parked_reason is not null) as "parked_commands!""#
+        )
+        .fetch_one(&self.pool)
+        .await
+    }
+}
+
+/// Moves what was released and has not ended to `unsettled`; returns how many batches were gone through.
+/// Batches are in the order of their ids: the first that is too young ends the look.
+async fn take_over(connection: &mut PgConnection, after: Duration) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"with old as (
+               delete from releases
+               where id in (
+                   select id from (select id, released_at from releases order by id limit $2) as oldest
+                   where released_at <= now() - $1::interval
+               )
+               returning occurrences
+           ), noted as (
+               insert into unsettled (occurrence_id, look_at)
+               select known.id, now()
+               from (select unnest(occurrences) as id from old) as released
+               join occurrences as known on known.id = released.id
+               where known.state = 'released'
+               on conflict (occurrence_id) do nothing
+           )
+           select count(*) as "batches!" from old"#,
+        interval(after),
+        RELEASES,
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// Occurrences to ask about, those that have ended, and those whose notification is gone.
+async fn look(connection: &mut PgConnection) -> Result<(Vec<Open>, Vec<Uuid>, Vec<Uuid>), ApplyError> {
+    let rows = sqlx::query!(
+        r#"select due.occurrence_id as "occurrence_id!", due.asked as "asked!", coalesce(known.state = 'released', false) as "is_open!",
+               known.due_at as "due_at?", known.date as "date?", known.expires_at as "expires_at?",
+               coalesce(known.expires_at <= now(), false) as "expired!", wanted.source as "source?", wanted.item_id as "item_id?",
+               wanted.user_id as "user_id?", wanted.user_email as "user_email?", wanted.version as "version?",
+               wanted.content as "content?: Json<NotifyContent>", wanted.traceparent as "traceparent?", now() as "now!"
+           from (select occurrence_id, asked from unsettled where look_at <= now() order by look_at limit $1) as due
+           left join occurrences as known on known.id = due.occurrence_id
+           left join notifications as wanted on wanted.id = known.notification_id"#,
+        ASKED,
+    )
+    .fetch_all(connection)
+    .await?;
+    let (mut open, mut settled, mut orphaned) = (Vec::new(), Vec::new(), Vec::new());
+    for row in rows {
+        let owner = row.source.zip(row.item_id).zip(row.user_id).zip(row.version);
+        let times = row.due_at.zip(row.date).zip(row.expires_at);
+        match (owner, times) {
+            _ if !row.is_open => settled.push(row.occurrence_id),
+            (Some((((source, item_id), user_id), version)), Some(((due_at, date), expires_at))) => open.push(Open {
+                id: row.occurrence_id,
+                due_at,
+                date,
+                expires_at,
+                expired: row.expired,
+                asked: row.asked,
+                source,
+                item_id,
+                user_id,
+                user_email: row.user_email,
+                version,
+                content: row.content.map(|content| content.0),
+                traceparent: row.traceparent,
+                now: row.now,
+            }),
+            _ => orphaned.push(row.occurrence_id),
+        }
+    }
+    Ok((open, settled, orphaned))
+}
+
+/// The command that asks about an occurrence. A repeat of the same question is the same event.
+fn command(open: &Open) -> Result<OutboxMessage, ApplyError> {
+    let item_id: ItemId = open.item_id.parse().map_err(|_| ApplyError::Database(sqlx::Error::RowNotFound))?;
+    let content = open.content.clone().filter(|_| !open.expired);
+    let send = content.map(|content| SendData {
+        occurrence_id: open.id.simple(),
+        source: open.source.clone(),
+        item_id: item_id.clone(),
+        due_at: open.due_at,
+        date: open.date,
+        expires_at: open.expires_at,
+        content,
+    });
+    let otherwise = if open.content.is_some() { Unknown::LostInTransit } else { Unknown::Cancelled };
+    let event_type = EventType::NotificationReconcile;
+    let data = ReconcileData {
+        occurrence_id: open.id.simple(),
+        source: open.source.clone(),
+        due_at: open.due_at,
+        send,
+        otherwise,
+    };
+    Ok(OutboxMessage::of(&Event {
+        event_type,
+        event_id: event_id_of(&format!("{}\n{event_type}\n{}", open.id.simple(), open.asked)),
+        occurred_at: open.now,
+        user_id: open.user_id.clone(),
+        user_email: open.user_email.clone(),
+        item_id,
+        version: open.version,
+        schema: Schema::V2,
+        traceparent: open.traceparent.as_deref().and_then(|text| text.parse().ok()),
+        data,
+    })?)
+}
+
+async fn forget(connection: &mut PgConnection, ids: &[Uuid]) -> Result<(), sqlx::Error> {
+    if !ids.is_empty() {
+        sqlx::query!("delete from unsettled where occurrence_id = any($1)", ids).execute(connection).await?;
+    }
+    Ok(())
+}
+
+/// Ends occurrences of notifications that are gone: nobody can be asked about them.
+async fn end_orphans(connection: &mut PgConnection, ids: &[Uuid]) -> Result<(), sqlx::Error> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "update occurrences set state = 'cancelled', reason = 'NOTIFICATION_GONE', outcome_at = now()
+         where id = any($1) and state = 'released'",
+        ids,
+    )
+    .execute(&mut *connection)
+    .await?;
+    forget(connection, ids).await
+}
+
+async fn look_again(connection: &mut PgConnection, ids: &[Uuid], after: Duration) -> Result<(), sqlx::Error> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "update unsettled set look_at = now() + $2::interval, asked = asked + 1 where occurrence_id = any($1)",
+        ids,
+        interval(after),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,91 @@
+//! Watches over what was released: an occurrence whose outcome does not come is asked about until it has an
+//! end. A message in a dead-letter queue that nobody redrives, an outcome parked in an outbox or a lost
+//! subscription leave none without one.
+
+use std::time::Duration;
+
+use shared::bus::SharedBus;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::store::Store;
+
+/// How often it looks.
+const PERIOD: Duration = Duration::from_secs(30);
+/// Parts of one look, each a transaction of its own; what is left over waits for the next look.
+const PARTS: usize = 50;
+/// Messages in the queue of events above which nothing is asked: the outcomes may be among them.
+const BACKLOG: u64 = 5_000;
+
+/// What it needs to know.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// For how long outcomes are waited for.
+    pub(crate) after: Duration,
+    /// The queue of events.
+    pub(crate) queue: String,
+}
+
+/// Watches until the token is cancelled.
+pub(crate) async fn run(store: Store, bus: SharedBus, settings: Settings, shutdown: CancellationToken) {
+    let pause = PERIOD.min(settings.after / 2);
+    loop {
+        tokio::select! { () = sleep(pause) => {} () = shutdown.cancelled() => return }
+        tokio::select! { () = look(&store, &bus, &settings) => {} () = shutdown.cancelled() => return }
+    }
+}
+
+async fn look(store: &Store, bus: &SharedBus, settings: &Settings) {
+    match store.unsettled().await {
+        Ok(unsettled) => {
+            metrics::gauge!("reminders_occurrences_unsettled").set(unsettled.asked_again as f64);
+            metrics::gauge!("reminders_outbox_parked", "table" => "commands").set(unsettled.parked_commands as f64);
+        }
+        Err(error) => return tracing::warn!(error = %error, "unsettled occurrences could not be counted"),
+    }
+    match bus.depth(&settings.queue).await {
+        Ok(depth) if depth.visible > BACKLOG => return,
+        Ok(_) => {}
+        Err(error) => {
+            return tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the queue of events could not be counted; unsettled occurrences wait"
+            );
+        }
+    }
+    for _ in 0..PARTS {
+        match store.watch(settings.after).await {
+            Ok(watched) => {
+                metrics::counter!("reminders_occurrences_asked_total").increment(watched.asked);
+                if watched.asked + watched.orphaned > 0 {
+                    tracing::warn!(
+                        asked = watched.asked,
+                        orphaned = watched.orphaned,
+                        "released occurrences have no outcome; the ledger is asked"
+                    );
+                }
+                if watched.busy || !watched.more {
+                    return;
+                }
+            }
+            Err(error) => {
+                return tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "unsettled occurrences could not be looked at; trying again"
+                );
+            }
+        }
+    }
+}
+
+/// Describes the figures of this module.
+pub(crate) fn describe_metrics() {
+    metrics::describe_gauge!(
+        "reminders_occurrences_unsettled",
+        "Released occurrences without an outcome that the ledger was asked about more than once"
+    );
+    metrics::describe_counter!(
+        "reminders_occurrences_asked_total",
+        "Released occurrences without an outcome that the ledger was asked about"
+    );
+}
