@@ -21,7 +21,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::Config,
     consumer::{Events, PATIENCE},
-    housekeeping, routes,
+    erasure, housekeeping, routes, signals,
+    signals::Watched,
     store::{MIGRATOR, SESSION, Store},
     watchdog,
 };
@@ -93,7 +94,10 @@ pub struct App {
     listeners: Listeners,
     rest_addr: SocketAddr,
     admin_addr: SocketAddr,
+    /// Connections of events: consumer, relay, housekeeping.
     pool: PgPool,
+    /// Connections of the REST API.
+    readers: PgPool,
     bus: SharedBus,
 }
 
@@ -106,9 +110,15 @@ impl App {
         let listeners = Listeners::bind(&config.process, true).await?;
         let rest_addr = listeners.rest_addr().context("the REST listener has no address")?;
         let admin_addr = listeners.admin_addr()?;
-        let pool = config.database.pool_with(EventService::NAME, SESSION);
+        let (pipeline, readers) = split(config.database.max_connections);
+        let pool_of = |connections| {
+            let mut settings = config.database.clone();
+            settings.max_connections = connections;
+            settings.pool_with(EventService::NAME, SESSION)
+        };
+        let (pool, readers) = (pool_of(pipeline), pool_of(readers));
         let bus = bus::connect(&config.bus.settings).await.context("connect to the bus")?;
-        Ok(Self { config, listeners, rest_addr, admin_addr, pool, bus })
+        Ok(Self { config, listeners, rest_addr, admin_addr, pool, readers, bus })
     }
 
     /// Where the REST API listens.
@@ -128,13 +138,13 @@ impl App {
     /// # Errors
     /// When a listener or a task fails.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        let Self { config, listeners, pool, bus, .. } = self;
+        let Self { config, listeners, pool, readers, bus, .. } = self;
         watchdog::describe_metrics();
         let store = Store::new(pool.clone());
         let started = Started::default();
         let readiness = admin::Readiness::default().with_database(pool.clone(), &MIGRATOR).until(shutdown.clone());
         let readiness = started.check(readiness);
-        let state = routes::AppState::new(store.clone(), Arc::clone(&bus), &config.bus, shutdown.clone());
+        let state = routes::AppState::new(Store::new(readers.clone()), Arc::clone(&bus), &config, shutdown.clone());
         // No user is identified here: the API is the operators' own.
         let nobody = Authenticator::new(Auth::Gateway { secret: None })?;
         let router = routes::router(state, started.clone(), config.operators.clone());
@@ -156,14 +166,30 @@ impl App {
             topology: topology(&config.bus),
         };
         if startup.complete(&started, &shutdown).await {
+            let watched = Watched {
+                store: Store::new(readers.clone()),
+                pools: [("events", pool.clone()), ("rest", readers.clone())],
+                bus: Arc::clone(&bus),
+                queues: Watched::queues_of(&config.bus),
+            };
+            let signals = spawn_essential("signals", &shutdown, signals::run(watched, shutdown.clone()));
             work(&config, store, pool.clone(), bus, &shutdown).await?;
+            signals.await?;
         }
         rest_server.await??;
         stopped.cancel();
         admin_server.await??;
+        readers.close().await;
         pool.close().await;
         Ok(())
     }
+}
+
+/// Splits a process's connections into those of events and those of its REST API: streams, exports and
+/// long lists of the one never take what the other works with.
+fn split(connections: u32) -> (u32, u32) {
+    let readers = (connections / 3).clamp(1, 3);
+    ((connections - readers.min(connections)).max(1), readers)
 }
 
 /// Consumes and relays until the token is cancelled; the relay ends after the consumer, whose last facts it publishes.
@@ -182,6 +208,8 @@ async fn work(
     let watch = watchdog::Settings { after: config.unsettled_after, queue: config.bus.event_queue.clone() };
     let watchdog = watchdog::run(store.clone(), Arc::clone(&bus), watch, shutdown.clone());
     let watchdog = spawn_essential("watchdog", shutdown, watchdog);
+    let eraser = erasure::run(store.clone(), shutdown.clone());
+    let eraser = spawn_essential("erasures", shutdown, eraser);
     let settings = ConsumerSettings {
         queue: config.bus.event_queue.clone(),
         batch: BATCH,
@@ -194,5 +222,6 @@ async fn work(
     relay.await?;
     house.await?;
     watchdog.await?;
+    eraser.await?;
     Ok(())
 }

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use shared::{
     config::{self, BusConfig, Env, Operators, Process, Reader, Report},
     db::DbSettings,
-    http::ApiSettings,
+    http::{ApiSettings, ExportLimit},
 };
 
 /// The whole configuration.
@@ -28,6 +28,10 @@ pub struct Config {
     pub operators: Operators,
     /// For how long outcomes of what was released are waited for before the ledger is asked.
     pub unsettled_after: Duration,
+    /// Streams of events that are open at once.
+    pub streams: usize,
+    /// Exports that are written at once.
+    pub exports: usize,
 }
 
 impl Config {
@@ -58,6 +62,12 @@ impl Config {
         if minutes.is_some_and(|minutes| !(1..=10_080).contains(&minutes)) {
             reader.fault("UNSETTLED_AFTER_MINUTES", "is malformed: expected 1 to 10080");
         }
+        let streams =
+            reader.or("EVENT_STREAMS_MAX", "streams of GET /events/stream that are open at once, 1 to 1000", 64);
+        if streams.is_some_and(|most| !(1..=1000).contains(&most)) {
+            reader.fault("EVENT_STREAMS_MAX", "is malformed: expected 1 to 1000");
+        }
+        let exports = ExportLimit::read(reader);
         Some(Self {
             process: process?,
             database: database?,
@@ -67,6 +77,8 @@ impl Config {
             retention: retention?,
             operators: operators?,
             unsettled_after: Duration::from_secs(60 * minutes?),
+            streams: streams?,
+            exports: exports?,
         })
     }
 }

@@ -1,54 +1,95 @@
-//! Makes the catalogue's partitions before their weeks begin, and lets go of what is older than is kept.
+//! Makes the catalogue's partitions before their weeks begin, and purges what is older than it is kept.
 
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-use crate::store::Store;
+use crate::store::{Kind, Purged, Store};
 
-/// How often it looks; a partition is made four weeks ahead, so a missed look does no harm.
+/// Pause between two runs; a partition is made four weeks ahead, so a missed run does no harm.
 const PERIOD: Duration = Duration::from_secs(60 * 60);
-/// When it looks again after a failure.
+/// Pause after a failure; it doubles with each further one, up to [`PERIOD`].
 const RETRY: Duration = Duration::from_secs(60);
 
 /// Keeps house until the token is cancelled.
 pub(crate) async fn run(store: Store, retention: TimeDelta, shutdown: CancellationToken) {
+    let (mut walked, mut retry) = (Uuid::nil(), RETRY);
     loop {
-        let pause = tokio::select! {
-            pause = keep(&store, retention) => pause,
+        let is_done = tokio::select! {
+            is_done = keep(&store, retention, &mut walked) => is_done,
             () = shutdown.cancelled() => return,
         };
+        let pause = if is_done { PERIOD } else { retry };
+        retry = if is_done { RETRY } else { (retry * 2).min(PERIOD) };
         tokio::select! { () = sleep(pause) => {} () = shutdown.cancelled() => return }
     }
 }
 
-async fn keep(store: &Store, retention: TimeDelta) -> Duration {
+/// One run; returns whether all of it succeeded.
+async fn keep(store: &Store, retention: TimeDelta, walked: &mut Uuid) -> bool {
+    let mut is_done = true;
     match store.create_partitions().await {
         Ok(0) => {}
         Ok(made) => tracing::info!(made, "the catalogue's partitions are there"),
         Err(error) => {
             tracing::warn!(error = %error, "the catalogue's partitions could not be made; its default partition takes what comes");
-            return RETRY;
+            is_done = false;
         }
     }
-    let gone = async { store.let_go(store.now().await? - retention).await };
-    match gone.await {
-        Ok(gone) => {
-            metrics::counter!("catalogue_partitions_dropped_total").increment(gone.partitions.unsigned_abs().into());
-            tracing::info!(
-                partitions = gone.partitions,
-                events = gone.stray_events,
-                occurrences = gone.occurrences,
-                notifications = gone.notifications,
-                "what is older than is kept was let go"
-            );
-            PERIOD
-        }
+    match store.now().await {
+        Ok(now) => is_done & purge(store, now - retention, walked).await,
         Err(error) => {
-            tracing::warn!(error = %error, "not all that is older than is kept could be let go; it will be tried again");
-            RETRY
+            tracing::warn!(error = %error, "nothing was purged, will retry");
+            false
         }
     }
+}
+
+/// Purges everything from before a time; returns whether all of it succeeded.
+async fn purge(store: &Store, before: DateTime<Utc>, walked: &mut Uuid) -> bool {
+    let (mut total, mut is_done) = (Purged::default(), true);
+    for kind in Kind::all(*walked) {
+        if let Err(error) = purge_kind(store, kind, before, &mut total, walked).await {
+            tracing::warn!(error = %error, kind = ?kind, "not all that is older than it is kept was purged, will retry");
+            is_done = false;
+        }
+    }
+    metrics::counter!("catalogue_partitions_dropped_total").increment(total.partitions.unsigned_abs().into());
+    tracing::info!(
+        partitions = total.partitions,
+        events = total.stray_events,
+        occurrences = total.occurrences,
+        notifications = total.notifications,
+        "purged what is older than it is kept"
+    );
+    is_done
+}
+
+/// Purges one kind, chunk after chunk.
+///
+/// # Errors
+/// When a statement fails; chunks before it stay purged.
+pub async fn purge_kind(
+    store: &Store,
+    kind: Kind,
+    before: DateTime<Utc>,
+    total: &mut Purged,
+    walked: &mut Uuid,
+) -> Result<(), sqlx::Error> {
+    let mut next = Some(kind);
+    while let Some(kind) = next {
+        let (purged, following) = store.purge_chunk(kind, before).await?;
+        total.add(purged);
+        next = match following {
+            Some(Kind::Notifications { after, left: 0 }) => {
+                *walked = after;
+                None
+            }
+            following => following,
+        };
+    }
+    Ok(())
 }

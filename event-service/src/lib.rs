@@ -7,12 +7,14 @@
 pub mod app;
 pub mod config;
 pub mod consumer;
+pub mod erasure;
 mod events;
-mod housekeeping;
+pub mod housekeeping;
 pub mod identity;
 pub mod intake;
 pub mod plan;
 mod routes;
+mod signals;
 pub mod store;
 mod watchdog;
 

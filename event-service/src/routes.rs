@@ -18,8 +18,8 @@ use std::sync::Arc;
 use axum::{Router, middleware::from_fn_with_state};
 use shared::{
     bus::SharedBus,
-    config::{BusConfig, Operators},
-    http::{openapi_routes, require_operator},
+    config::Operators,
+    http::{ExportLimit, openapi_routes, require_operator},
     startup::{self, Started},
 };
 use tokio::sync::Semaphore;
@@ -27,10 +27,7 @@ use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::store::Store;
-
-/// Streams of events that are open at once.
-const STREAMS: usize = 64;
+use crate::{config::Config, store::Store};
 
 /// What the handlers work with.
 #[derive(Clone)]
@@ -39,6 +36,8 @@ pub(crate) struct AppState {
     bus: SharedBus,
     queues: Arc<Queues>,
     streams: Arc<Semaphore>,
+    horizon: stream::Horizon,
+    exports: ExportLimit,
     shutdown: CancellationToken,
 }
 
@@ -49,9 +48,18 @@ struct Queues {
 }
 
 impl AppState {
-    pub(crate) fn new(store: Store, bus: SharedBus, names: &BusConfig, shutdown: CancellationToken) -> Self {
+    pub(crate) fn new(store: Store, bus: SharedBus, config: &Config, shutdown: CancellationToken) -> Self {
+        let names = &config.bus;
         let queues = Queues { event: names.event_queue.clone(), notification: names.notification_queue.clone() };
-        Self { store, bus, queues: Arc::new(queues), streams: Arc::new(Semaphore::new(STREAMS)), shutdown }
+        Self {
+            store,
+            bus,
+            queues: Arc::new(queues),
+            streams: Arc::new(Semaphore::new(config.streams)),
+            horizon: stream::Horizon::default(),
+            exports: ExportLimit::new(config.exports),
+            shutdown,
+        }
     }
 }
 

@@ -2,21 +2,30 @@
 
 mod apply;
 mod catalogue;
+mod erasures;
 mod export;
 mod notifications;
 mod partitions;
 mod retention;
+mod signals;
 mod statistics;
+mod stream;
 mod unsettled;
 
+use std::sync::Arc;
+
 use sqlx::{PgPool, migrate::Migrator};
+use tokio::sync::Notify;
 
 pub use apply::ApplyError;
-pub use catalogue::{Applied, Cursor, EventFilter, EventRow, StreamPosition};
-pub use export::{Held, MOST as MOST_EXPORTED};
+pub use catalogue::{Cursor, EventFilter, EventRow};
+pub use erasures::{CHUNK as ERASED_AT_ONCE, Erasure, Pass};
+pub use export::{ExportedOccurrence, MOST as MOST_EXPORTED};
 pub use notifications::{NotificationFilter, NotificationRow, NotificationState, OccurrenceRow, OccurrenceState};
-pub use retention::LetGo;
+pub use retention::{CHUNK as PURGED_AT_ONCE, Kind, Purged};
+pub use signals::Signals;
 pub use statistics::{COUNTED, Count, Statistics};
+pub use stream::{Applied, LOOK, Sighting, StreamPosition};
 pub use unsettled::{Unsettled, Watched};
 
 /// The migrations of the notifications database.
@@ -30,12 +39,19 @@ pub const SESSION: &[(&str, &str)] = &[("plan_cache_mode", "force_custom_plan"),
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: PgPool,
+    /// Wakes the deletion of erased users' rows.
+    erasures: Arc<Notify>,
 }
 
 impl Store {
     /// The store behind a pool.
     #[must_use]
     pub fn new(pool: PgPool) -> Self {
-        Self { pool }
+        Self { pool, erasures: Arc::default() }
+    }
+
+    /// Waits until a batch of this process has noted an erasure.
+    pub async fn erasure_noted(&self) {
+        self.erasures.notified().await;
     }
 }

@@ -68,6 +68,7 @@ pub fn send(claimed: Claimed) -> Event<SendData> {
             due_at: claimed.due_at,
             date: claimed.date,
             expires_at: claimed.expires_at,
+            item_changed_at: Some(claimed.item_changed_at),
             content: claimed.content,
         },
     }
@@ -97,6 +98,7 @@ pub fn ended(claimed: &Claimed, end: End, at: DateTime<Utc>) -> Event<OutcomeDat
             reason: Some(end.reason().to_owned()),
             attempts: 0,
             due_at: claimed.due_at,
+            item_changed_at: Some(claimed.item_changed_at),
             at,
             until: None,
             provider_message_id: None,

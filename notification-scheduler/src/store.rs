@@ -80,6 +80,8 @@ pub struct Claimed {
     pub user_email: Option<String>,
     /// The item's version.
     pub version: i64,
+    /// Time at which that version was made.
+    pub item_changed_at: DateTime<Utc>,
     /// What it says and how.
     pub content: NotifyContent,
     /// The trace it belongs to.

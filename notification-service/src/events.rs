@@ -142,6 +142,7 @@ pub fn outcome(
             reason: ending.reason.map(ToOwned::to_owned),
             attempts: ending.attempts,
             due_at: dispatch.send.due_at,
+            item_changed_at: dispatch.send.item_changed_at,
             at: ending.at,
             until: ending.until,
             provider_message_id: ending.provider_message_id.map(ToOwned::to_owned),

@@ -68,6 +68,7 @@ mod tests {
             due_at,
             date: due_at,
             expires_at,
+            item_changed_at: None,
             content: content(60),
         };
         revise(&mut send, content(90));

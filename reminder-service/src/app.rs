@@ -7,7 +7,7 @@ use axum::Router;
 use shared::{
     bus::{self, Topology},
     db,
-    http::{Authenticator, Listeners, ServerSettings, admin::Readiness, api, serve, serve_admin},
+    http::{Authenticator, ExportLimit, Listeners, ServerSettings, admin::Readiness, api, serve, serve_admin},
     outbox::Relay,
     shutdown::spawn_essential,
     startup::{Started, Startup},
@@ -55,6 +55,7 @@ impl App {
             pool: pool.clone(),
             handoff,
             peers: Peers::new(config.peers)?,
+            exports: ExportLimit::new(config.exports),
             started: started.clone(),
         });
         let router = api(routes, Authenticator::new(config.auth)?, &config.api);

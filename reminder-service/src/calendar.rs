@@ -34,7 +34,7 @@ use chrono::{DateTime, Utc};
 use shared::contract::{Channel, Priority, Recurrence};
 
 pub use reading::read;
-pub use write::write;
+pub use write::{Calendar, write};
 
 /// The most entries that are taken from one file.
 pub const MAX_ENTRIES: usize = 1_000;

@@ -3,7 +3,7 @@
 use shared::{
     config::{self, Auth, BusConfig, Env, Process, Reader, Report},
     db::DbSettings,
-    http::ApiSettings,
+    http::{ApiSettings, ExportLimit},
 };
 
 use crate::peers::PeerSettings;
@@ -23,6 +23,8 @@ pub struct Config {
     pub api: ApiSettings,
     /// Where the other services are.
     pub peers: PeerSettings,
+    /// Exports that are written at once.
+    pub exports: usize,
 }
 
 impl Config {
@@ -42,7 +44,16 @@ impl Config {
         let auth = Auth::read(reader, app_env);
         let api = ApiSettings::read(reader);
         let peers = PeerSettings::read(reader, app_env);
-        Some(Self { process: process?, database: database?, bus: bus?, auth: auth?, api: api?, peers: peers? })
+        let exports = ExportLimit::read(reader);
+        Some(Self {
+            process: process?,
+            database: database?,
+            bus: bus?,
+            auth: auth?,
+            api: api?,
+            peers: peers?,
+            exports: exports?,
+        })
     }
 }
 

@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
-use serde_json::Value;
 use shared::{
     config::{AppEnv, Operators, Reader},
-    http::{ApiError, Credentials},
+    http::{ApiError, BodyWriter, ClientGone, Credentials},
 };
 use url::Url;
 
-/// How long a service may take to gather its part.
+/// Time within which a service answers, and within which each piece of its part follows.
 const TIMEOUT: Duration = Duration::from_secs(20);
+/// Bytes of a part's end that are looked at.
+const TAIL: usize = 32;
 /// The largest part.
 const MAX_BYTES: usize = 256 * 1024 * 1024;
 
@@ -66,7 +67,7 @@ impl Peers {
     /// # Errors
     /// When the client cannot be built.
     pub fn new(settings: PeerSettings) -> anyhow::Result<Self> {
-        let client = shared::http::client(TIMEOUT)?;
+        let client = shared::http::streaming_client(TIMEOUT)?;
         Ok(Self { settings, client })
     }
 
@@ -88,14 +89,14 @@ impl Peers {
     }
 
     /// What notification-service holds of the caller; none when it is not known where it is.
-    pub(crate) async fn of_notification_service(&self, caller: &Credentials) -> Result<Option<Value>, ApiError> {
+    pub(crate) async fn of_notification_service(&self, caller: &Credentials) -> Result<Option<Part>, ApiError> {
         let Some(base) = &self.settings.notification_service else { return Ok(None) };
         let request = self.client.get(at(base, &["me", "export"])?).headers(caller.0.clone());
-        part("notification-service", request).await.map(Some)
+        Part::open("notification-service", request).await.map(Some)
     }
 
     /// What event-service holds of a user; none when it is not known where it is.
-    pub(crate) async fn of_event_service(&self, user_id: &str) -> Result<Option<Value>, ApiError> {
+    pub(crate) async fn of_event_service(&self, user_id: &str) -> Result<Option<Part>, ApiError> {
         let Some(base) = self.settings.event_service.as_ref().filter(|_| self.may_ask_event_service()) else {
             return Ok(None);
         };
@@ -103,7 +104,7 @@ impl Peers {
         if let Some(token) = self.settings.operators.own() {
             request = request.bearer_auth(token.expose_secret());
         }
-        part("event-service", request).await.map(Some)
+        Part::open("event-service", request).await.map(Some)
     }
 }
 
@@ -115,15 +116,65 @@ fn at(base: &Url, path: &[&str]) -> Result<Url, ApiError> {
     Ok(url)
 }
 
-async fn part(service: &'static str, request: reqwest::RequestBuilder) -> Result<Value, ApiError> {
-    let unavailable = |error: reqwest::Error| ApiError::unavailable(service, error.without_url());
-    let mut response = request.send().await.and_then(reqwest::Response::error_for_status).map_err(unavailable)?;
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(unavailable)? {
-        body.extend_from_slice(&chunk);
-        if body.len() > MAX_BYTES {
-            return Err(ApiError::unexpected("a service's part of an export is larger than 256 MiB"));
-        }
+/// A service's part of an export, as it comes: nothing of it is kept.
+#[derive(Debug)]
+pub(crate) struct Part {
+    service: &'static str,
+    response: reqwest::Response,
+}
+
+/// Error of a part that cannot be passed on whole. What was written of it is no JSON, so the whole
+/// export is cut off.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PartError {
+    /// The connection to the service broke off, or it was silent for too long.
+    #[error("{service}: the body broke off")]
+    Broken {
+        service: &'static str,
+        #[source]
+        source: reqwest::Error,
+    },
+    /// The body ended, and not as the service ends it.
+    #[error("{service}: the body is incomplete")]
+    Incomplete { service: &'static str },
+    /// The body is larger than 256 MiB.
+    #[error("{service}: the body is too large")]
+    TooLarge { service: &'static str },
+    /// Nobody reads the export any more.
+    #[error(transparent)]
+    ClientGone(#[from] ClientGone),
+}
+
+/// The last member of every part, and what it says of older rows that were left out.
+const ENDS: [(&[u8], bool); 2] = [(br#""truncated":true}"#, true), (br#""truncated":false}"#, false)];
+
+impl Part {
+    async fn open(service: &'static str, request: reqwest::RequestBuilder) -> Result<Self, ApiError> {
+        let answer = tokio::time::timeout(TIMEOUT, request.send()).await;
+        let answer = answer.map_err(|error| ApiError::unavailable(service, error))?;
+        let response = answer.and_then(reqwest::Response::error_for_status);
+        let response = response.map_err(|error| ApiError::unavailable(service, error.without_url()))?;
+        Ok(Self { service, response })
     }
-    serde_json::from_slice(&body).map_err(|_| ApiError::unexpected("a service's part of an export is no JSON"))
+
+    /// Passes the part on; returns whether older rows were left out of it.
+    ///
+    /// # Errors
+    /// [`PartError`]: the export cannot be completed.
+    pub(crate) async fn copy_to(mut self, writer: &mut BodyWriter) -> Result<bool, PartError> {
+        let service = self.service;
+        let broken = |error: reqwest::Error| PartError::Broken { service, source: error.without_url() };
+        let (mut bytes, mut tail) = (0, Vec::new());
+        while let Some(chunk) = self.response.chunk().await.map_err(broken)? {
+            bytes += chunk.len();
+            if bytes > MAX_BYTES {
+                return Err(PartError::TooLarge { service });
+            }
+            writer.write(&chunk).await?;
+            tail.extend_from_slice(&chunk[chunk.len().saturating_sub(TAIL)..]);
+            tail.drain(..tail.len().saturating_sub(TAIL));
+        }
+        let end = ENDS.into_iter().find(|(end, _)| tail.ends_with(end));
+        end.map(|(_, truncated)| truncated).ok_or(PartError::Incomplete { service })
+    }
 }

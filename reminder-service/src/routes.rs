@@ -16,7 +16,7 @@ mod single;
 
 use axum::{Router, extract::DefaultBodyLimit};
 use shared::{
-    http::{ApiError, Reason, openapi_routes},
+    http::{ApiError, ExportLimit, Reason, openapi_routes},
     outbox::Handoff,
     startup::Started,
 };
@@ -38,6 +38,8 @@ pub struct Api {
     pub handoff: Handoff,
     /// The way to the other services.
     pub peers: Peers,
+    /// The limit of exports.
+    pub exports: ExportLimit,
     /// Whether the schema is there.
     pub started: Started,
 }

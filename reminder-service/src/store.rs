@@ -16,7 +16,7 @@ use row::Row;
 pub use change::{delete, lock, update};
 pub use create::{Created, NewReminder, create, create_many};
 pub use erase::erase;
-pub use list::{Filter, Page, Slice, list};
+pub use list::{Filter, Page, Slice, ZoneSpan, list, page, zones};
 pub use row::Seen;
 
 /// The migrations of the reminders database.

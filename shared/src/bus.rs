@@ -173,6 +173,12 @@ pub trait Bus: Send + Sync + 'static {
     /// [`Error`] when the queue could not be read.
     async fn depth(&self, queue: &str) -> Result<Depth, Error>;
 
+    /// Counts the dead letters of `queue`.
+    ///
+    /// # Errors
+    /// [`Error`] when the dead-letter queue could not be read.
+    async fn dead_letter_depth(&self, queue: &str) -> Result<Depth, Error>;
+
     /// Looks at up to `max` dead letters of `queue` without taking them away.
     ///
     /// # Errors

@@ -16,10 +16,11 @@ mod layers;
 mod operator;
 mod server;
 mod settings;
+mod streamed;
 
 use std::net::IpAddr;
 
-pub use client::client;
+pub use client::{client, streaming_client};
 pub use cors::AllowedOrigins;
 pub use docs::openapi_routes;
 pub use error::{ApiError, ErrorBody, ErrorDetail, FieldFault, Reason};
@@ -29,6 +30,7 @@ pub use layers::{RequestContext, api};
 pub use operator::require_operator;
 pub use server::{Listeners, ServerSettings, serve, serve_admin};
 pub use settings::ApiSettings;
+pub use streamed::{BodyWriter, ClientGone, ExportLimit, ExportPermit, streamed, streamed_json};
 
 /// The address that a request's connection comes from: an extension of each request that [`serve`] takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -82,7 +82,7 @@ def test_rules_name_the_environment_and_are_else_the_ones_that_promtool_tests(en
 
 def test_the_prometheus_operators_schemas_are_kept():
     objects = [item for item in bare("production") if item["apiVersion"] == "monitoring.coreos.com/v1"]
-    assert {item["kind"] for item in objects} == {"PodMonitor", "PrometheusRule"}
+    assert {item["kind"] for item in objects} == {"PodMonitor", "Probe", "PrometheusRule"}
     run("node", "--input-type=module", "-e", VALIDATE, MODELS, input=json.dumps(objects))
 
 
@@ -104,7 +104,7 @@ def test_an_environments_rules_name_it(environment):
 
 
 def test_each_service_is_found_and_nothing_else(environment):
-    monitor = next(item for item in whole(environment) if item["kind"] == "PodMonitor")["spec"]
+    monitor = monitor_of(environment, "services")
     ports, found = {endpoint["port"] for endpoint in monitor["podMetricsEndpoints"]}, set()
     for item in whole(environment):
         pod = item["spec"]["template"] if item["kind"] in ("Deployment", "StatefulSet", "Job") else None
@@ -112,6 +112,35 @@ def test_each_service_is_found_and_nothing_else(environment):
             found.add(pod["metadata"]["labels"][monitor["jobLabel"]])
             assert ports <= {port["name"] for container in pod["spec"]["containers"] for port in container["ports"]}
     assert found == set(SERVICES)
+
+
+def monitor_of(environment, name):
+    """A PodMonitor of an environment by its name without the prefix."""
+    monitors = (item for item in whole(environment) if item["kind"] == "PodMonitor")
+    return next(item["spec"] for item in monitors if item["metadata"]["name"].split("-", 1)[1] == name)
+
+
+def test_public_endpoints_are_probed_by_the_ingress(environment):
+    items = whole(environment)
+    targets = next(item for item in items if item["kind"] == "Probe")["spec"]["targets"]["ingress"]
+    keep = re.compile(next(rule["regex"] for rule in targets["relabelingConfigs"] if rule.get("action") == "keep"))
+    probed = set()
+    for ingress in (item for item in items if item["kind"] == "Ingress"):
+        if selects({"matchExpressions": [], **targets["selector"]}, ingress["metadata"]["labels"]):
+            paths = [path for rule in ingress["spec"]["rules"] for path in rule["http"]["paths"]]
+            probed |= {path["backend"]["service"]["name"] for path in paths if keep.fullmatch(path["path"])}
+    prefix = ENVIRONMENTS[environment]
+    assert probed == {f"{prefix}-reminder-service", f"{prefix}-notification-service"}
+
+
+def test_only_own_series_are_kept_of_the_ingress_controller(environment):
+    endpoint = monitor_of(environment, "ingress")["podMetricsEndpoints"][0]
+    keep = next(rule["regex"] for rule in endpoint["metricRelabelings"] if rule.get("sourceLabels") == ["service"])
+    prefix = ENVIRONMENTS[environment]
+    assert re.fullmatch(keep, f"{environment}-{prefix}-reminder-service-http@kubernetes")
+    assert not re.fullmatch(keep, f"{environment}-2-{prefix}-reminder-service-http@kubernetes")
+    assert not re.fullmatch(keep, "elsewhere-x-reminder-service-http@kubernetes")
+    assert {"targetLabel": "namespace", "replacement": environment} in endpoint["metricRelabelings"]
 
 
 def selects(selector, labels):

@@ -3,6 +3,7 @@
 import functools
 import pathlib
 import re
+import urllib.parse
 
 import pytest
 import yaml
@@ -46,9 +47,20 @@ def test_prometheus_takes_the_rules_and_none_is_there_twice():
 def test_compose_is_asked_for_what_it_runs():
     configuration = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
     services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
-    for job in configuration["scrape_configs"]:
+    *jobs, entry = configuration["scrape_configs"]
+    for job in jobs:
         assert job["static_configs"] == [{"targets": [f"{job['job_name']}:9090"], "labels": {"namespace": "compose"}}]
         assert job["job_name"] in services
+    exporter = next(rule["replacement"] for rule in entry["relabel_configs"] if rule.get("target_label") == "__address__")
+    assert exporter.split(":")[0] in services
+    for target in entry["static_configs"]:
+        address = urllib.parse.urlsplit(target["targets"][0])
+        assert address.hostname in services and target["labels"] == {"namespace": "compose", "path": address.path}
+    modules = yaml.safe_load((FOLDER / "blackbox.yml").read_text())["modules"]
+    assert modules.keys() == set(entry["params"]["module"])
+    assert ["./infra/monitoring/blackbox.yml", "/etc/blackbox/blackbox.yml", "ro"] in [
+        mount.split(":") for mount in services["blackbox-exporter"]["volumes"]
+    ]
     mounts = [mount.split(":") for mount in services["prometheus"]["volumes"]]
     assert ["./infra/monitoring", "/etc/prometheus", "ro"] in mounts
 
@@ -60,14 +72,14 @@ def test_alarms_fire_and_rest(case, tmp_path):
 
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
 def test_another_environment_is_none_of_its_business(case, tmp_path):
-    """What makes alarms fire, in another namespace: nothing is recorded and nothing fires (but that ours is missing)."""
+    """What makes alarms fire, in another namespace: nothing is recorded and nothing fires (but that ours is missing or not probed)."""
     content = yaml.safe_load(case.read_text())
     names = {rule.get("record") for path in content["rule_files"] for rule in rules_of(pathlib.Path(path).name)} - {None}
     for test in content["tests"]:
         for series in test["input_series"]:
             assert 'namespace="compose"' in series["series"]
             series["series"] = series["series"].replace('namespace="compose"', 'namespace="elsewhere"')
-        asked = [alert for alert in test.get("alert_rule_test", []) if alert["alertname"] != "ServiceMissing"]
+        asked = [alert for alert in test.get("alert_rule_test", []) if alert["alertname"] not in ("ServiceMissing", "EntryNotProbed")]
         times = {alert["eval_time"] for alert in asked} | {expr["eval_time"] for expr in test.get("promql_expr_test", [])}
         test["alert_rule_test"] = [{**alert, "exp_alerts": []} for alert in asked]
         everything = "{__name__=~\"" + "|".join(names) + "\"}"

@@ -1,16 +1,25 @@
-//! `GET /users/{userId}/export`: event-service's part of what a user may take along.
+//! `GET /users/{userId}/export`: event-service's part of what a user may take along, written as it is
+//! read.
 
 use axum::{
-    Json,
     extract::{Path, State},
+    response::Response,
 };
 use serde::Serialize;
 use serde_json::Value;
-use shared::http::{ApiError, ErrorBody};
+use shared::http::{ApiError, BodyWriter, ErrorBody, streamed_json};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::{AppState, examples};
-use crate::store::MOST_EXPORTED;
+use crate::store::{ExportedOccurrence, MOST_EXPORTED, Store};
+
+/// Notifications that are in memory at once.
+const NOTIFICATIONS: usize = 20;
+/// Occurrences of one notification that are in memory at once.
+const OCCURRENCES: i64 = 200;
+/// Events that are in memory at once.
+const EVENTS: i64 = 50;
 
 /// Everything that event-service holds of a user.
 #[derive(Debug, Serialize, ToSchema)]
@@ -20,18 +29,105 @@ pub(super) struct Export {
     notifications: Vec<Value>,
     /// Events of the catalogue, newest first.
     events: Vec<Value>,
-    /// Whether older rows were left out: at most 100,000 of each kind are given.
+    /// Whether older rows were left out: at most 100,000 of each kind are given. It comes last; a body
+    /// without it broke off.
     truncated: bool,
 }
 
-/// Everything that is held of a user. reminder-service puts it into `GET /me/export`.
+type ExportError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Everything that is held of a user. reminder-service puts it into `GET /me/export`. It is written as it is read; where it breaks off,
+/// the connection does.
 #[utoipa::path(get, path = "/users/{userId}/export", tag = "catalogue", params(("userId" = String, Path, description = "The user's id")),
-    responses((status = 200, body = Export), (status = 503, body = ErrorBody)))]
-pub(super) async fn export(
-    State(state): State<AppState>,
-    Path(user_id): Path<String>,
-) -> Result<Json<Export>, ApiError> {
-    let held = state.store.held_of(&user_id).await?;
-    let truncated = held.notifications.len().max(held.events.len()) as i64 >= MOST_EXPORTED;
-    Ok(Json(Export { notifications: held.notifications, events: held.events, truncated }))
+    responses((status = 200, body = Export), (status = 429, body = ErrorBody), (status = 503, body = ErrorBody)))]
+pub(super) async fn export(State(state): State<AppState>, Path(user_id): Path<String>) -> Result<Response, ApiError> {
+    let permit = state.exports.acquire(&user_id)?;
+    // The first statement is waited for: while the database is away, the answer is 503.
+    let ids = state.store.exported_ids(&user_id).await?;
+    let store = state.store;
+    Ok(streamed_json(permit, async move |mut writer: BodyWriter| {
+        let most = usize::try_from(MOST_EXPORTED)?;
+        writer.write(r#"{"notifications":["#).await?;
+        for (page, ids) in ids.iter().take(most).collect::<Vec<_>>().chunks(NOTIFICATIONS).enumerate() {
+            let ids: Vec<Uuid> = ids.iter().copied().copied().collect();
+            write_notifications(&store, &mut writer, &ids, page == 0).await?;
+        }
+        writer.write(r#"],"events":["#).await?;
+        let has_more = write_events(&store, &mut writer, &user_id, most).await?;
+        let truncated = has_more || ids.len() > most;
+        writer.write(format!(r#"],"truncated":{truncated}}}"#)).await?;
+        Ok(writer.finish().await?)
+    }))
+}
+
+async fn write_notifications(
+    store: &Store,
+    writer: &mut BodyWriter,
+    ids: &[Uuid],
+    is_first: bool,
+) -> Result<(), ExportError> {
+    let notifications = store.exported_notifications(ids).await?;
+    let occurrences = store.exported_occurrences(ids, None, OCCURRENCES).await?;
+    for (place, (id, json)) in notifications.into_iter().enumerate() {
+        if !(is_first && place == 0) {
+            writer.write(",").await?;
+        }
+        // Its object ends with the occurrences.
+        writer.write(json.strip_suffix('}').unwrap_or(&json)).await?;
+        writer.write(r#","occurrences":["#).await?;
+        let own = occurrences.iter().filter(|row| row.notification_id == id);
+        write_occurrences(store, writer, id, own.collect()).await?;
+        writer.write("]}").await?;
+    }
+    Ok(())
+}
+
+/// Writes the first occurrences of a notification, and reads the rest of a long series page by page.
+async fn write_occurrences(
+    store: &Store,
+    writer: &mut BodyWriter,
+    id: Uuid,
+    first: Vec<&ExportedOccurrence>,
+) -> Result<(), ExportError> {
+    for (place, occurrence) in first.iter().enumerate() {
+        if place > 0 {
+            writer.write(",").await?;
+        }
+        writer.write(&occurrence.json).await?;
+    }
+    let mut position = first.last().map(|last| last.position);
+    let mut is_full = first.len() as i64 == OCCURRENCES;
+    while is_full {
+        let page = store.exported_occurrences(&[id], position, OCCURRENCES).await?;
+        for occurrence in &page {
+            writer.write(",").await?;
+            writer.write(&occurrence.json).await?;
+        }
+        position = page.last().map(|last| last.position).or(position);
+        is_full = page.len() as i64 == OCCURRENCES;
+    }
+    Ok(())
+}
+
+/// Writes up to `most` events; returns whether there are more.
+async fn write_events(store: &Store, writer: &mut BodyWriter, user_id: &str, most: usize) -> Result<bool, ExportError> {
+    let (mut before, mut written) = (None, 0);
+    loop {
+        let page = store.exported_events(user_id, before, EVENTS).await?;
+        let is_last = (page.len() as i64) < EVENTS;
+        for (cursor, json) in page {
+            if written == most {
+                return Ok(true);
+            }
+            if written > 0 {
+                writer.write(",").await?;
+            }
+            writer.write(json).await?;
+            before = Some(cursor);
+            written += 1;
+        }
+        if is_last {
+            return Ok(false);
+        }
+    }
 }

@@ -13,6 +13,9 @@ use uuid::Uuid;
 use super::{AppState, examples, page};
 use crate::store::{NotificationFilter, NotificationRow, NotificationState, OccurrenceRow, OccurrenceState};
 
+/// Occurrences that are shown of each notification of a page; the newest.
+const OCCURRENCES: i64 = 100;
+
 /// Which notifications.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -106,7 +109,9 @@ pub(super) struct NotificationView {
     content: Option<Value>,
     /// When its newest version was applied.
     updated_at: DateTime<Utc>,
-    /// Its times of delivery, in order.
+    /// Its times of delivery, in order; of a long series the newest 100, all of them with
+    /// `GET /timeline/{reminderId}`.
+    #[schema(max_items = 100)]
     occurrences: Vec<OccurrenceView>,
 }
 
@@ -169,7 +174,8 @@ pub(super) async fn list(
     }
     let rows = state.store.notifications(filter, after, limit).await?;
     let next_cursor = rows.last().filter(|_| rows.len() as i64 == limit).map(|row| row.id.simple().to_string());
-    let occurrences = state.store.occurrences_of(&rows.iter().map(|row| row.id).collect::<Vec<_>>()).await?;
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+    let occurrences = state.store.occurrences_of(&ids, OCCURRENCES).await?;
     Ok(Json(NotificationPage { notifications: NotificationView::all(rows, occurrences), next_cursor }))
 }
 

@@ -1,6 +1,6 @@
 //! `GET /events/stream`: the catalogue as it grows, by server-sent events.
 
-use std::{collections::VecDeque, convert::Infallible, time::Duration};
+use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     extract::State,
@@ -13,17 +13,22 @@ use axum::{
 use futures::stream;
 use serde::Deserialize;
 use shared::http::{ApiError, ErrorBody, Params, Reason};
-use tokio::{sync::OwnedSemaphorePermit, time::sleep};
+use tokio::{
+    sync::{Mutex, OwnedSemaphorePermit},
+    time::{Instant, sleep},
+};
 use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::{AppState, events::EventView, examples};
-use crate::store::{Applied, EventFilter, EventRow, StreamPosition};
+use crate::store::{Applied, EventFilter, EventRow, LOOK, Sighting, Store, StreamPosition};
 
-/// How often it looks for new events.
+/// Pause between two looks for new events.
 const PERIOD: Duration = Duration::from_millis(250);
-/// Events read at once.
-const PAGE: i64 = 500;
+/// Events of a stream that are in memory at once.
+const PAGE: usize = 16;
+/// Time after which a stream that shows nothing tells its client how far it has got.
+const TELL_POSITION: Duration = Duration::from_secs(15);
 
 /// Which events.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -38,6 +43,24 @@ pub(super) struct StreamQuery {
     r#type: Option<String>,
 }
 
+/// The horizon of all streams of a process: asked for once a period, however many streams there are.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Horizon(Arc<Mutex<Option<(Instant, i64)>>>);
+
+impl Horizon {
+    async fn current(&self, store: &Store) -> Result<i64, sqlx::Error> {
+        let mut known = self.0.lock().await;
+        if let Some((at, horizon)) = *known
+            && at.elapsed() < PERIOD
+        {
+            return Ok(horizon);
+        }
+        let horizon = store.stream_horizon().await?;
+        *known = Some((Instant::now(), horizon));
+        Ok(horizon)
+    }
+}
+
 /// One client's stream.
 struct Following {
     state: AppState,
@@ -45,12 +68,17 @@ struct Following {
     position: StreamPosition,
     /// Of a stream that begins now: what it need not show.
     already: Option<Applied>,
+    /// Events that pass the filter and are still to be read.
+    sighted: VecDeque<Sighting>,
     read: VecDeque<EventRow>,
+    /// When the client was last told a position, and which.
+    told: (Instant, StreamPosition),
     _permit: OwnedSemaphorePermit,
 }
 
 /// Events as any replica applies them, from now on, or after `Last-Event-ID`. Each is named by its type, and its data is
-/// an event as `GET /events` shows it.
+/// an event as `GET /events` shows it. A stream that shows nothing for long sends an `id` alone now and then, so that a client that
+/// comes back goes on from there.
 #[utoipa::path(get, path = "/events/stream", tag = "catalogue",
     params(StreamQuery, ("Last-Event-ID" = Option<String>, Header, description = "Goes on after this one")),
     responses((status = 200, content_type = "text/event-stream", body = String, example = json!(examples::STREAM)), (status = 400, body = ErrorBody),
@@ -65,9 +93,12 @@ pub(super) async fn stream(
         .clone()
         .try_acquire_owned()
         .map_err(|_| ApiError::new(Reason::RateLimited, "too many streams are open"))?;
-    let (position, already) = match headers.get("last-event-id").and_then(|value| value.to_str().ok()) {
-        Some(text) => (read_position(text)?, None),
-        None => state.store.stream_start().await.map(|(position, already)| (position, Some(already)))?,
+    let (position, already) = match headers.get("last-event-id") {
+        Some(value) => (known_position(&state.store, value.to_str().unwrap_or_default()).await?, None),
+        None => {
+            let (position, already) = state.store.stream_start().await?;
+            (position, Some(already))
+        }
     };
     let filter = EventFilter {
         user_id: query.user_id,
@@ -75,7 +106,16 @@ pub(super) async fn stream(
         event_type: query.r#type,
         ..EventFilter::default()
     };
-    let following = Following { state, filter, position, already, read: VecDeque::new(), _permit: permit };
+    let following = Following {
+        state,
+        filter,
+        position,
+        already,
+        sighted: VecDeque::new(),
+        read: VecDeque::new(),
+        told: (Instant::now(), position),
+        _permit: permit,
+    };
     let events = stream::unfold(following, async |mut following| {
         following.next().await.map(|event| (Ok::<_, Infallible>(event), following))
     });
@@ -83,42 +123,111 @@ pub(super) async fn stream(
 }
 
 impl Following {
-    /// The next event; none once the process drains.
+    /// Returns the next event; `None` once the process drains.
     async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some(row) = self.read.pop_front() {
+                let position = StreamPosition { xid: row.received_xid, event_id: row.event_id };
+                self.told = (Instant::now(), position);
                 return Some(written(row));
             }
-            match self.state.store.events_after(&self.filter, self.position, self.already.as_ref(), PAGE).await {
-                Ok(rows) => {
-                    let full = rows.len() as i64 == PAGE;
-                    if let Some(last) = rows.last() {
-                        self.position = StreamPosition { xid: last.received_xid, event_id: last.event_id };
-                    }
-                    self.read = rows.into();
-                    if full {
-                        continue;
-                    }
-                }
-                Err(error) => tracing::warn!(error = %error, "a stream of events waits for the database"),
+            let has_more = self.read_on().await.unwrap_or_else(|error| {
+                tracing::warn!(error = %error, "a stream of events waits for the database");
+                false
+            });
+            if !self.read.is_empty() || has_more {
+                continue;
             }
-            if self.read.is_empty() {
-                tokio::select! { () = sleep(PERIOD) => {} () = self.state.shutdown.cancelled() => return None }
+            if self.told.0.elapsed() >= TELL_POSITION && self.told.1 != self.position {
+                self.told = (Instant::now(), self.position);
+                return Some(Event::default().id(id_of(self.position)));
             }
+            tokio::select! { () = sleep(PERIOD) => {} () = self.state.shutdown.cancelled() => return None }
         }
+    }
+
+    /// Reads events that were sighted, or else looks for new ones; returns whether there is more to do
+    /// at once.
+    async fn read_on(&mut self) -> Result<bool, sqlx::Error> {
+        if self.sighted.is_empty() {
+            return self.look().await;
+        }
+        let page: Vec<Sighting> = self.sighted.iter().take(PAGE).copied().collect();
+        self.read = self.state.store.seen(&page).await?.into();
+        self.sighted.drain(..page.len());
+        Ok(true)
+    }
+
+    async fn look(&mut self) -> Result<bool, sqlx::Error> {
+        let horizon = self.state.horizon.current(&self.state.store).await?;
+        if horizon <= self.position.xid {
+            return Ok(false);
+        }
+        if self.already.as_ref().is_some_and(|already| self.position.xid >= already.until) {
+            self.already = None;
+        }
+        let (filter, already) = (&self.filter, self.already.as_ref());
+        let sightings = self.state.store.look(filter, self.position, horizon, already).await?;
+        self.position = after_look(&sightings, horizon);
+        self.sighted = sightings.into_iter().filter(|seen| seen.passes).collect();
+        Ok(!self.sighted.is_empty() || self.position.xid < horizon)
+    }
+}
+
+/// The position after a look: past everything that it came upon, whether it passed or not.
+fn after_look(sightings: &[Sighting], horizon: i64) -> StreamPosition {
+    match sightings.last() {
+        Some(last) if sightings.len() as i64 == LOOK => last.position,
+        _ => StreamPosition { xid: horizon, event_id: Uuid::nil() },
     }
 }
 
 fn written(row: EventRow) -> Event {
-    let id = format!("{}-{}", row.received_xid, row.event_id.simple());
-    let event = Event::default().id(id).event(row.event_type.clone());
+    let position = StreamPosition { xid: row.received_xid, event_id: row.event_id };
+    let event = Event::default().id(id_of(position)).event(row.event_type.clone());
     let data = serde_json::to_string(&EventView::from(row)).unwrap_or_default();
     event.data(data)
 }
 
-fn read_position(text: &str) -> Result<StreamPosition, ApiError> {
+fn id_of(position: StreamPosition) -> String {
+    format!("{}-{}", position.xid, position.event_id.simple())
+}
+
+/// The position that a client gives. One that lies ahead of the database's transactions is none of
+/// this database's (it was restored, or replaced): whoever waited for it would see nothing.
+async fn known_position(store: &Store, text: &str) -> Result<StreamPosition, ApiError> {
     let parsed = text
         .split_once('-')
         .and_then(|(xid, id)| Some(StreamPosition { xid: xid.parse().ok()?, event_id: Uuid::try_parse(id).ok()? }));
-    parsed.ok_or_else(|| ApiError::invalid("Last-Event-ID: is none of ours"))
+    let unknown = || ApiError::invalid("Last-Event-ID: is none of ours");
+    let position = parsed.filter(|position| position.xid >= 0).ok_or_else(unknown)?;
+    if position.xid > store.stream_horizon().await? {
+        return Err(unknown());
+    }
+    Ok(position)
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+
+    fn sightings(count: i64) -> Vec<Sighting> {
+        let sighting = |number: i64| Sighting {
+            position: StreamPosition { xid: number, event_id: Uuid::from_u128(7) },
+            occurred_at: DateTime::UNIX_EPOCH,
+            passes: false,
+        };
+        (1..=count).map(sighting).collect()
+    }
+
+    #[test]
+    fn position_moves_on_when_nothing_passes() {
+        let at_horizon = StreamPosition { xid: 5_000, event_id: Uuid::nil() };
+        assert_eq!(after_look(&[], 5_000), at_horizon);
+        assert_eq!(after_look(&sightings(3), 5_000), at_horizon);
+        let full = sightings(LOOK);
+        assert_eq!(after_look(&full, 5_000), full[full.len() - 1].position);
+    }
 }

@@ -26,6 +26,8 @@ use crate::{
 
 /// The newest so many events are shown.
 const EVENTS: i64 = 1_000;
+/// Times of delivery that are shown of one notification; the newest.
+const OCCURRENCES: i64 = 10_000;
 
 /// A step in the life of an item.
 #[derive(Debug, Serialize, ToSchema)]
@@ -83,7 +85,7 @@ pub(super) async fn timeline(
     let events = state.store.events(&filter, None, EVENTS).await?;
     let ids: Vec<Uuid> = Source::ALL.into_iter().map(|source| notification_id(source, &item)).collect();
     let notifications = state.store.notifications_by_id(&ids).await?;
-    let occurrences = state.store.occurrences_of(&ids).await?;
+    let occurrences = state.store.occurrences_of(&ids, OCCURRENCES).await?;
     if events.is_empty() && notifications.is_empty() && occurrences.is_empty() {
         return Err(nothing());
     }

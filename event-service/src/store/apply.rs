@@ -3,7 +3,7 @@
 //! Rows are written in the order of their keys, so that two replicas wait for each other instead of locking each other
 //! out; what still collides (with a scheduler's marks) is rolled back by the server and applied again.
 
-mod erasure;
+pub(super) mod erasure;
 mod occurrences;
 mod outcomes;
 pub(super) mod revisions;
@@ -79,13 +79,16 @@ impl Store {
     /// [`ApplyError`]: nothing was applied.
     pub async fn apply(&self, incoming: &[&Incoming]) -> Result<Vec<OutboxMessage>, ApplyError> {
         let mut transaction = self.pool.begin().await?;
-        let incoming = erasure::apply(&mut transaction, incoming).await?;
+        let erasure::Remaining { incoming, noted } = erasure::apply(&mut transaction, incoming).await?;
         let incoming = outcomes::without_known(&mut transaction, incoming).await?;
         let fresh = remember(&mut transaction, &incoming).await?;
         let facts = change_notifications(&mut transaction, &fresh).await?;
         outcomes::count(&mut transaction, &fresh).await?;
         outbox::insert(&mut *transaction, &facts).await?;
         transaction.commit().await?;
+        if noted {
+            self.erasures.notify_one();
+        }
         metrics::counter!("events_applied_total").increment(fresh.len() as u64);
         Ok(facts)
     }

@@ -1,49 +1,127 @@
-//! Everything that is held of a user.
+//! Everything that is held of a user, page by page: no page is large, and none holds a connection
+//! while a client reads.
 
-use serde_json::Value;
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
-use super::Store;
+use super::{Cursor, Store};
 
-/// The most rows of a kind that one export holds; the newest.
+/// Rows of a kind that one export holds at most; the newest.
 pub const MOST: i64 = 100_000;
 
-/// What is held of a user.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Held {
-    /// Notifications with their occurrences, as JSON objects.
-    pub notifications: Vec<Value>,
-    /// Events of the catalogue, as JSON objects, newest first.
-    pub events: Vec<Value>,
+/// An occurrence as an export shows it, and where it stands in the order of its notification's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExportedOccurrence {
+    /// The notification it is of.
+    pub notification_id: Uuid,
+    /// Time of delivery and id: the next page goes on after them.
+    pub position: (DateTime<Utc>, Uuid),
+    /// The occurrence as a JSON object.
+    pub json: String,
 }
 
 impl Store {
-    /// Everything that is held of a user.
+    /// The ids of a user's notifications, the latest made first; one more than an export holds tells
+    /// that there are more.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn held_of(&self, user_id: &str) -> Result<Held, sqlx::Error> {
-        let notifications = sqlx::query_scalar!(
-            r#"select jsonb_build_object(
-                   'source', source, 'itemId', item_id, 'userEmail', user_email, 'version', version, 'state', state, 'date', wire_time(date),
-                   'notifyOffsets', notify_offsets, 'recurrence', recurrence, 'acknowledged', wire_time(acknowledged), 'content', content,
-                   'occurrences', coalesce((
-                       select jsonb_agg(jsonb_build_object('dueAt', wire_time(due_at), 'date', wire_time(date), 'expiresAt', wire_time(expires_at), 'state', state,
-                                  'releasedAt', wire_time(released_at), 'sent', sent, 'failed', failed, 'suppressed', suppressed, 'reason', reason) order by due_at)
-                       from occurrences where notification_id = notifications.id), '[]')) as "row!"
-               from notifications where user_id = $1 order by occurred_at desc limit $2"#,
+    pub async fn exported_ids(&self, user_id: &str) -> Result<Vec<Uuid>, sqlx::Error> {
+        sqlx::query_scalar!(
+            "select id from notifications where user_id = $1 order by id desc limit $2",
             user_id,
-            MOST,
-        );
-        let events = sqlx::query_scalar!(
-            r#"select jsonb_build_object('occurredAt', wire_time(occurred_at), 'eventId', event_id, 'eventType', event_type, 'itemId', item_id,
-                   'version', version, 'data', data) as "row!"
-               from events where user_id = $1 order by occurred_at desc limit $2"#,
+            MOST + 1
+        )
+        .fetch_all(&self.pool)
+        .await
+    }
+
+    /// Notifications as JSON objects, by their ids; one that was erased meanwhile is left out.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn exported_notifications(&self, ids: &[Uuid]) -> Result<Vec<(Uuid, String)>, sqlx::Error> {
+        let rows = sqlx::query!(
+            r#"select id, jsonb_build_object(
+                   'source', source, 'itemId', item_id, 'userEmail', user_email, 'version', version,
+                   'state', state, 'date', wire_time(date), 'notifyOffsets', notify_offsets,
+                   'recurrence', recurrence, 'acknowledged', wire_time(acknowledged),
+                   'content', content)::text as "json!"
+               from notifications where id = any($1) order by id desc"#,
+            ids,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(|row| (row.id, row.json)).collect())
+    }
+
+    /// Up to `limit` occurrences of each of some notifications, in order of time, after a position.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn exported_occurrences(
+        &self,
+        notifications: &[Uuid],
+        after: Option<(DateTime<Utc>, Uuid)>,
+        limit: i64,
+    ) -> Result<Vec<ExportedOccurrence>, sqlx::Error> {
+        let rows = sqlx::query!(
+            r#"select wanted.id as "notification_id!", found.id as "id!", found.due_at as "due_at!",
+                   jsonb_build_object(
+                       'dueAt', wire_time(found.due_at), 'date', wire_time(found.date),
+                       'expiresAt', wire_time(found.expires_at), 'state', found.state,
+                       'releasedAt', wire_time(found.released_at), 'sent', found.sent,
+                       'failed', found.failed, 'suppressed', found.suppressed,
+                       'reason', found.reason)::text as "json!"
+               from unnest($1::uuid[]) as wanted (id)
+               cross join lateral (
+                   select * from occurrences
+                   where notification_id = wanted.id
+                     and ($2::timestamptz is null or (due_at, id) > ($2, $3::uuid))
+                   order by due_at, id limit $4
+               ) as found
+               order by wanted.id, found.due_at, found.id"#,
+            notifications,
+            after.map(|(due_at, _)| due_at),
+            after.map(|(_, id)| id),
+            limit,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let occurrences = rows.into_iter().map(|row| ExportedOccurrence {
+            notification_id: row.notification_id,
+            position: (row.due_at, row.id),
+            json: row.json,
+        });
+        Ok(occurrences.collect())
+    }
+
+    /// Up to `limit` events of a user as JSON objects, newest first, before a position.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn exported_events(
+        &self,
+        user_id: &str,
+        before: Option<Cursor>,
+        limit: i64,
+    ) -> Result<Vec<(Cursor, String)>, sqlx::Error> {
+        let rows = sqlx::query!(
+            r#"select occurred_at, event_id, jsonb_build_object(
+                   'occurredAt', wire_time(occurred_at), 'eventId', event_id, 'eventType', event_type,
+                   'itemId', item_id, 'version', version, 'data', data)::text as "json!"
+               from events
+               where user_id = $1 and ($2::timestamptz is null or occurred_at <= $2)
+                 and ($2::timestamptz is null or (occurred_at, event_id) < ($2, $3::uuid))
+               order by occurred_at desc, event_id desc limit $4"#,
             user_id,
-            MOST,
-        );
-        Ok(Held {
-            notifications: notifications.fetch_all(&self.pool).await?,
-            events: events.fetch_all(&self.pool).await?,
-        })
+            before.map(|cursor| cursor.occurred_at),
+            before.map(|cursor| cursor.event_id),
+            limit,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let position = |occurred_at, event_id| Cursor { occurred_at, event_id };
+        Ok(rows.into_iter().map(|row| (position(row.occurred_at, row.event_id), row.json)).collect())
     }
 }

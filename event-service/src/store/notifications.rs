@@ -185,18 +185,23 @@ impl Store {
         .await
     }
 
-    /// The newest 10,000 occurrences of some notifications, in order of time.
+    /// The newest `most` occurrences of each of some notifications, in order of time: none of them
+    /// takes the place of another's.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn occurrences_of(&self, notifications: &[Uuid]) -> Result<Vec<OccurrenceRow>, sqlx::Error> {
+    pub async fn occurrences_of(&self, notifications: &[Uuid], most: i64) -> Result<Vec<OccurrenceRow>, sqlx::Error> {
         sqlx::query_as!(
             OccurrenceRow,
             r#"select id, notification_id, due_at, date, expires_at, state as "state: OccurrenceState", released_at, sent, failed, suppressed, deliveries,
                       outcome_at, reason
-               from (select * from occurrences where notification_id = any($1) order by due_at desc, id limit 10000) as newest
+               from unnest($1::uuid[]) as wanted (wanted_id)
+               cross join lateral (
+                   select * from occurrences where notification_id = wanted_id order by due_at desc, id limit $2
+               ) as newest
                order by due_at, id"#,
             notifications,
+            most,
         )
         .fetch_all(&self.pool)
         .await

@@ -59,6 +59,7 @@ struct Open {
     user_id: String,
     user_email: Option<String>,
     version: i64,
+    item_changed_at: DateTime<Utc>,
     /// None: the notification was taken back.
     content: Option<NotifyContent>,
     traceparent: Option<String>,
@@ -151,6 +152,7 @@ async fn look(connection: &mut PgConnection) -> Result<(Vec<Open>, Vec<Uuid>, Ve
                known.due_at as "due_at?", known.date as "date?", known.expires_at as "expires_at?",
                coalesce(known.expires_at <= now(), false) as "expired!", wanted.source as "source?", wanted.item_id as "item_id?",
                wanted.user_id as "user_id?", wanted.user_email as "user_email?", wanted.version as "version?",
+               wanted.occurred_at as "item_changed_at?",
                wanted.content as "content?: Json<NotifyContent>", wanted.traceparent as "traceparent?", now() as "now!"
            from (select occurrence_id, asked from unsettled where look_at <= now() order by look_at limit $1) as due
            left join occurrences as known on known.id = due.occurrence_id
@@ -161,26 +163,29 @@ async fn look(connection: &mut PgConnection) -> Result<(Vec<Open>, Vec<Uuid>, Ve
     .await?;
     let (mut open, mut settled, mut orphaned) = (Vec::new(), Vec::new(), Vec::new());
     for row in rows {
-        let owner = row.source.zip(row.item_id).zip(row.user_id).zip(row.version);
+        let owner = row.source.zip(row.item_id).zip(row.user_id).zip(row.version).zip(row.item_changed_at);
         let times = row.due_at.zip(row.date).zip(row.expires_at);
         match (owner, times) {
             _ if !row.is_open => settled.push(row.occurrence_id),
-            (Some((((source, item_id), user_id), version)), Some(((due_at, date), expires_at))) => open.push(Open {
-                id: row.occurrence_id,
-                due_at,
-                date,
-                expires_at,
-                expired: row.expired,
-                asked: row.asked,
-                source,
-                item_id,
-                user_id,
-                user_email: row.user_email,
-                version,
-                content: row.content.map(|content| content.0),
-                traceparent: row.traceparent,
-                now: row.now,
-            }),
+            (Some(((((source, item_id), user_id), version), item_changed_at)), Some(((due_at, date), expires_at))) => {
+                open.push(Open {
+                    id: row.occurrence_id,
+                    due_at,
+                    date,
+                    expires_at,
+                    expired: row.expired,
+                    asked: row.asked,
+                    source,
+                    item_id,
+                    user_id,
+                    user_email: row.user_email,
+                    version,
+                    item_changed_at,
+                    content: row.content.map(|content| content.0),
+                    traceparent: row.traceparent,
+                    now: row.now,
+                })
+            }
             _ => orphaned.push(row.occurrence_id),
         }
     }
@@ -198,6 +203,7 @@ fn command(open: &Open) -> Result<OutboxMessage, ApplyError> {
         due_at: open.due_at,
         date: open.date,
         expires_at: open.expires_at,
+        item_changed_at: Some(open.item_changed_at),
         content,
     });
     let otherwise = if open.content.is_some() { Unknown::LostInTransit } else { Unknown::Cancelled };

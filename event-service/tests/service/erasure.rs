@@ -1,17 +1,28 @@
-//! A user who is erased is in no table any more, and stays away.
+//! A user who is erased is in no table any more, and stays away; nobody else waits for it.
 
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use event_service::{
+    erasure::{Progress, erase_next},
+    store::{ERASED_AT_ONCE, Pass, Store},
+};
 use serde_json::{Value, json};
 use shared::{
     bus::Received,
-    contract::{DeliveryState, EventType},
+    contract::{DeliveryState, Envelope, Event, EventType, OutcomeData, new_id},
 };
 use sqlx::AssertSqlSafe;
+use support::eventually;
+use tokio_util::sync::CancellationToken;
 
-use crate::fixture::{World, created, event, hours, minutes, now, outcome, received, world};
+use crate::fixture::{World, created, data, event, hours, minutes, now, outcome, received, world};
+
+const LIMIT: Duration = Duration::from_secs(20);
 
 const USER: &str = "user-1";
 
-fn erased(at: chrono::DateTime<chrono::Utc>) -> Received {
+fn erased(at: DateTime<Utc>) -> Received {
     received(&event(EventType::UserErased, "receipt-1", 1, at, json!({"receiptId": "receipt-1"})))
 }
 
@@ -29,6 +40,32 @@ async fn traces(world: &World) -> Vec<(String, Value)> {
     found
 }
 
+/// Erases until nothing is left to erase: once the transactions of other tests on the same cluster have
+/// ended as well.
+async fn finish(world: &World) {
+    let shutdown = CancellationToken::new();
+    eventually(3 * LIMIT, async || {
+        erase_next(&world.store, &shutdown).await.expect("erased") == Progress::Idle
+            && world.count("pending_erasures").await == 0
+    })
+    .await;
+}
+
+/// The same event of another user.
+fn of_user(user_id: &str, message: &Received) -> Received {
+    let Envelope { event_type, item_id, version, occurred_at, data, .. } = Envelope::decode(message).expect("readable");
+    let event = event(event_type, item_id.as_str(), version, occurred_at, data);
+    received(&Event { user_id: user_id.to_owned(), user_email: None, ..event })
+}
+
+/// An outcome of a delivery that was asked for then.
+fn outcome_of(asked_for: DateTime<Utc>, due_at: DateTime<Utc>) -> Received {
+    let message = Envelope::decode(&outcome("a", due_at, DeliveryState::Sent, None, 1));
+    let message = message.expect("readable");
+    let data = OutcomeData { item_changed_at: Some(asked_for), ..message.outcome().expect("an outcome") };
+    received(&event(EventType::NotificationSent, "a", 1, due_at, data))
+}
+
 #[tokio::test]
 async fn an_erased_user_is_in_no_table_and_the_erasure_goes_on() {
     let world = world().await;
@@ -37,6 +74,7 @@ async fn an_erased_user_is_in_no_table_and_the_erasure_goes_on() {
     assert!(!traces(&world).await.is_empty());
 
     world.apply(&[erased(now())]).await;
+    finish(&world).await;
 
     assert_eq!(traces(&world).await, []);
     assert_eq!(world.count("occurrences").await, 0);
@@ -55,10 +93,9 @@ async fn what_comes_late_is_not_kept_and_who_comes_back_is() {
     let late = created("a", 1, erased_at + hours(1), &[0]);
     let late_outcome = outcome("a", erased_at - minutes(5), DeliveryState::Sent, None, 1);
     world.apply(&[erased(erased_at)]).await;
+    finish(&world).await;
     let (before, after) = (erased_at - minutes(1), erased_at + minutes(1));
-    let at = |time| {
-        received(&event(EventType::ReminderCreated, "b", 1, time, crate::fixture::data(erased_at + hours(1), &[0])))
-    };
+    let at = |time| received(&event(EventType::ReminderCreated, "b", 1, time, data(erased_at + hours(1), &[0])));
     world.apply(&[at(before), late_outcome]).await;
     assert_eq!(traces(&world).await, []);
     drop(late);
@@ -66,6 +103,7 @@ async fn what_comes_late_is_not_kept_and_who_comes_back_is() {
     world.apply(&[at(after)]).await;
     assert!(world.notification("b").await.is_some());
     world.apply(&[erased(erased_at)]).await;
+    finish(&world).await;
     assert!(world.notification("b").await.is_some(), "the same erasure again takes nothing of what came after it");
 }
 
@@ -73,8 +111,164 @@ async fn what_comes_late_is_not_kept_and_who_comes_back_is() {
 async fn everything_of_a_batch_is_erased_whatever_its_order() {
     let world = world().await;
     let made = now() - minutes(1);
-    let created =
-        received(&event(EventType::ReminderCreated, "a", 1, made, crate::fixture::data(now() + hours(1), &[0])));
+    let created = received(&event(EventType::ReminderCreated, "a", 1, made, data(now() + hours(1), &[0])));
     world.apply(&[created.clone(), erased(now()), created]).await;
+    finish(&world).await;
     assert_eq!(traces(&world).await, []);
+}
+
+/// Rows of a heavy user, made by SQL: events, and notifications with two occurrences each.
+async fn heavy(world: &World, events: i32, notifications: i32) {
+    let made = "insert into events (occurred_at, event_id, event_type, item_id, user_id, version, data)
+        select now() - interval '1 day' + n * interval '1 ms', gen_random_uuid(), 'device:registered', 'd', 'user-1', n, '{}'
+        from generate_series(1, $1) as n";
+    sqlx::query(made).bind(events).execute(&world.pool).await.expect("events");
+    let made = "with made as (
+            insert into notifications (id, source, item_id, user_id, version, state, date, notify_offsets, content, occurred_at)
+            select gen_random_uuid(), 'reminder', 'n-' || n, 'user-1', 1, 'active', now(), '{0}', '{}', now() - interval '1 day'
+            from generate_series(1, $1) as n returning id
+        )
+        insert into occurrences (id, notification_id, due_at, date, expires_at)
+        select gen_random_uuid(), id, now() + n * interval '1 day', now(), now() from made, generate_series(1, 2) as n";
+    sqlx::query(made).bind(notifications).execute(&world.pool).await.expect("notifications");
+    sqlx::query("analyze").execute(&world.pool).await.expect("analyzed");
+}
+
+#[tokio::test]
+async fn erases_in_chunks_while_events_of_others_flow() {
+    let world = world().await;
+    heavy(&world, 200_000, 2_000).await;
+    // A batch of another replica that is not over yet: an erasure used to wait for it, and the rest for the erasure.
+    let mut open = world.pool.begin().await.expect("begun");
+    sqlx::query("select pg_advisory_xact_lock_shared(42)").execute(&mut *open).await.expect("locked");
+    sqlx::query("select pg_current_xact_id()").execute(&mut *open).await.expect("a number");
+    world.apply(&[erased(now())]).await;
+
+    let erasure = world.store.claim_erasure().await.expect("asked").expect("noted");
+    let (mut pass, mut chunks) = (Pass::Notifications, 0);
+    while pass != Pass::Over {
+        pass = world.store.erase_chunk(&erasure, pass).await.expect("a chunk");
+        chunks += 1;
+        if chunks == 3 {
+            let is_final = world.store.is_final(&erasure).await.expect("asked");
+            assert!(!is_final, "a batch of before is open");
+        }
+        if chunks % 50 == 1 {
+            let item = format!("other-{chunks}");
+            let message = of_user("user-2", &created(&item, 1, now() + hours(1), &[0]));
+            world.apply(&[message]).await;
+            assert!(world.notification(&item).await.is_some());
+        }
+    }
+
+    let least = 200_000 / ERASED_AT_ONCE;
+    assert!((least..least + 50).contains(&chunks), "{chunks} chunks of {ERASED_AT_ONCE} rows");
+    assert_eq!(world.count("events where user_id = 'user-1'").await, 0);
+    open.rollback().await.expect("ended");
+    world.store.postpone_erasure(&erasure, Duration::ZERO).await.expect("given back");
+    finish(&world).await;
+    assert_eq!(traces(&world).await, []);
+}
+
+#[tokio::test]
+async fn erases_rows_of_a_batch_that_began_before() {
+    let world = world().await;
+    // As a batch does: it takes its number, does not see the erasure, and writes after it.
+    let mut batch = world.pool.begin().await.expect("begun");
+    sqlx::query("select pg_current_xact_id()").execute(&mut *batch).await.expect("a number");
+    world.apply(&[erased(now())]).await;
+    let late = "insert into events (occurred_at, event_id, event_type, item_id, user_id, version, data)
+        values (now() - interval '1 minute', $1, 'reminder:created', 'a', 'user-1', 1, '{}')";
+    sqlx::query(late).bind(new_id()).execute(&mut *batch).await.expect("written");
+    let shutdown = CancellationToken::new();
+    let progress = erase_next(&world.store, &shutdown).await.expect("erased");
+    assert_eq!(progress, Progress::Settling);
+    batch.commit().await.expect("committed");
+
+    finish(&world).await;
+
+    assert_eq!(traces(&world).await, []);
+}
+
+#[tokio::test]
+async fn goes_on_where_a_crashed_replica_stopped() {
+    let world = world().await;
+    heavy(&world, 3_000, 10).await;
+    world.apply(&[erased(now())]).await;
+    let crashed = world.store.claim_erasure().await.expect("asked").expect("noted");
+    world.store.erase_chunk(&crashed, Pass::Notifications).await.expect("a chunk");
+    let other = Store::new(world.pool.clone());
+    assert!(other.claim_erasure().await.expect("asked").is_none(), "it is leased");
+    let expire = "update pending_erasures set lease_until = now() - interval '1 second'";
+    sqlx::query(expire).execute(&world.pool).await.expect("expired");
+
+    finish(&world).await;
+
+    assert_eq!(traces(&world).await, []);
+}
+
+#[tokio::test]
+async fn erases_an_occurrence_that_is_made_meanwhile() {
+    let world = world().await;
+    world.apply(&[created("a", 1, now() + hours(1), &[0])]).await;
+    // As the scheduler goes on with a series: it holds the notification and makes the next occurrence.
+    let mut scheduler = world.pool.begin().await.expect("begun");
+    let lock = "select id from notifications for update";
+    sqlx::query(lock).execute(&mut *scheduler).await.expect("locked");
+    let made = "insert into occurrences (id, notification_id, due_at, date, expires_at)
+        select gen_random_uuid(), id, now() + interval '1 minute', now(), now() from notifications";
+    sqlx::query(made).execute(&mut *scheduler).await.expect("made");
+    world.apply(&[erased(now())]).await;
+    let erasing = tokio::spawn({
+        let store = world.store.clone();
+        async move { erase_next(&store, &CancellationToken::new()).await }
+    });
+    let waiting = "pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    eventually(LIMIT, async || world.count(waiting).await > 0).await;
+    scheduler.commit().await.expect("committed");
+
+    erasing.await.expect("no panic").expect("erased");
+    finish(&world).await;
+
+    assert_eq!((world.count("occurrences").await, world.count("notifications").await), (0, 0));
+}
+
+#[tokio::test]
+async fn erases_outcomes_by_when_they_were_asked_for() {
+    let world = world().await;
+    let (asked_for, erased_at) = (now() - hours(1), now());
+    let (sent, late) = (erased_at + minutes(1), erased_at + minutes(2));
+    // One was applied before the erasure, one comes after it; both fell due after it.
+    world.apply(&[outcome_of(asked_for, sent)]).await;
+    world.apply(&[erased(erased_at)]).await;
+    finish(&world).await;
+    world.apply(&[outcome_of(asked_for, late)]).await;
+    assert_eq!(traces(&world).await, []);
+
+    world.apply(&[outcome_of(erased_at + minutes(1), late)]).await;
+    assert_eq!(world.count("events").await, 1, "of a reminder of afterwards");
+}
+
+#[tokio::test]
+async fn keeps_newer_messages_when_delivered_twice() {
+    let world = world().await;
+    let erased_at = now();
+    world.apply(&[erased(erased_at)]).await;
+    finish(&world).await;
+    sqlx::query("delete from commands").execute(&world.pool).await.expect("published");
+    for table in
+        ["outbox (event_id, body, attributes, lease_until)", "commands (event_id, body, attributes, lease_until)"]
+    {
+        let sql = format!(
+            "insert into {table} values ($1, '{{\"userId\":\"user-1\"}}', jsonb_build_object('userId', 'user-1', 'eventType', 'notification:delete',
+                'occurredAt', wire_time($2)), now())"
+        );
+        let newer = sqlx::query(AssertSqlSafe(sql)).bind(new_id()).bind(erased_at + minutes(1));
+        newer.execute(&world.pool).await.expect("written");
+    }
+
+    world.apply(&[erased(erased_at)]).await;
+    finish(&world).await;
+
+    assert_eq!((world.count("outbox").await, world.count("commands").await), (1, 1));
 }

@@ -185,6 +185,7 @@ pub(crate) fn outcome(
         reason: reason.map(ToOwned::to_owned),
         attempts: 1,
         due_at,
+        item_changed_at: None,
         at: now(),
         until: None,
         provider_message_id: None,

@@ -1,8 +1,13 @@
 //! The catalogue's partitions.
 
 use chrono::{DateTime, Utc};
+use event_service::{
+    housekeeping::purge_kind,
+    store::{Kind, PURGED_AT_ONCE, Purged},
+};
 use serde_json::json;
 use shared::contract::EventType;
+use uuid::Uuid;
 
 use crate::fixture::{World, event, hours, now, received, world};
 
@@ -61,10 +66,92 @@ async fn what_is_older_than_is_kept_is_let_go_and_what_waits_is_not() {
         select gen_random_uuid(), id, $1, $1, $1, case item_id when 'ended' then 'sent' else 'pending' end::occurrence_state from made";
     sqlx::query(make).bind(old).execute(&world.pool).await.expect("made");
 
-    let gone = world.store.let_go(now() - hours(24 * 30)).await.expect("let go");
+    let gone = purged(&world).await;
 
     assert_eq!((gone.partitions, gone.stray_events, gone.occurrences, gone.notifications), (1, 1, 1, 1));
     assert_eq!((world.count("events").await, world.count("occurrences").await), (1, 1));
     assert!(world.notification("waiting").await.is_some());
-    assert_eq!(world.store.let_go(now() - hours(24 * 30)).await.expect("again"), Default::default());
+    assert_eq!(purged(&world).await, Purged::default());
+}
+
+/// Purges what is older than 30 days; returns what that was.
+async fn purged(world: &World) -> Purged {
+    let (mut total, mut walked) = (Purged::default(), Uuid::nil());
+    for kind in Kind::all(walked) {
+        purge_kind(&world.store, kind, now() - hours(24 * 30), &mut total, &mut walked).await.expect("purged");
+    }
+    total
+}
+
+/// Makes notifications that were last changed 40 days ago, with one occurrence each, as SQL gives its state and due time.
+async fn old(world: &World, count: i64, state: &str, occurrence: &str, due: &str) {
+    let sql = format!(
+        "with made as (
+            insert into notifications (id, source, item_id, user_id, version, state, date, notify_offsets, content, occurred_at, updated_at)
+            select gen_random_uuid(), 'reminder', gen_random_uuid(), 'user-1', 1, '{state}', now(), '{{0}}', '{{}}', now() - interval '40 days',
+                now() - interval '40 days' from generate_series(1, $1) returning id
+        )
+        insert into occurrences (id, notification_id, due_at, date, expires_at, state)
+        select gen_random_uuid(), id, now() + interval '{due}', now(), now() + interval '{due} 1 hour', '{occurrence}' from made"
+    );
+    sqlx::query(sqlx::AssertSqlSafe(sql)).bind(count).execute(&world.pool).await.expect("made");
+}
+
+#[tokio::test]
+async fn purges_in_chunks_found_by_an_index() {
+    let world = world().await;
+    old(&world, 2 * PURGED_AT_ONCE + 500, "active", "sent", "-40 days").await;
+    old(&world, 20_000, "active", "sent", "-1 day").await;
+    sqlx::query("analyze occurrences").execute(&world.pool).await.expect("analyzed");
+    let plan = "explain select id from occurrences where not pending and due_at < now() - interval '30 days'
+        and (state <> 'released' or coalesce(expires_at, due_at) < now()) order by due_at limit 1000 for update skip locked";
+    let plan: Vec<String> = sqlx::query_scalar(plan).fetch_all(&world.pool).await.expect("a plan");
+    assert!(plan.iter().any(|line| line.contains("occurrences_ended")), "{plan:?}");
+
+    let before = now() - hours(24 * 30);
+    let (first, next) = world.store.purge_chunk(Kind::Occurrences, before).await.expect("a chunk");
+    assert_eq!((first.occurrences, first.notifications), (1_000, 1_000));
+    assert_eq!(next, Some(Kind::Occurrences));
+    let total = purged(&world).await;
+    assert_eq!((total.occurrences, total.notifications), (1_500, 1_500));
+    assert_eq!(world.count("notifications").await, 20_000);
+}
+
+#[tokio::test]
+async fn purges_what_was_cancelled_with_its_tombstone() {
+    let world = world().await;
+    old(&world, 3, "deleted", "cancelled", "20 years").await;
+    let total = purged(&world).await;
+    assert_eq!((total.occurrences, total.notifications), (3, 3));
+}
+
+#[tokio::test]
+async fn keeps_what_was_released_until_its_expiry_is_old() {
+    let world = world().await;
+    old(&world, 1, "active", "released", "-40 days").await;
+    let extend = "update occurrences set expires_at = now() + interval '1 day'";
+    sqlx::query(extend).execute(&world.pool).await.expect("extended");
+    old(&world, 2, "active", "released", "-41 days").await;
+    let total = purged(&world).await;
+    assert_eq!((total.occurrences, total.notifications), (2, 2), "what is never heard of again goes as well");
+}
+
+#[tokio::test]
+async fn leaves_the_purge_to_the_replica_that_is_at_it() {
+    let world = world().await;
+    old(&world, 3, "active", "sent", "-40 days").await;
+    let mut other = world.pool.begin().await.expect("begun");
+    let lock = "select pg_advisory_xact_lock(x'726574656e74696f'::bigint)";
+    sqlx::query(lock).execute(&mut *other).await.expect("locked");
+    assert_eq!(purged(&world).await, Purged::default());
+    other.rollback().await.expect("ended");
+    assert_eq!(purged(&world).await.occurrences, 3);
+}
+
+#[tokio::test]
+async fn purges_what_lost_its_occurrences_otherwise() {
+    let world = world().await;
+    old(&world, 3, "active", "sent", "-40 days").await;
+    sqlx::query("delete from occurrences").execute(&world.pool).await.expect("deleted");
+    assert_eq!(purged(&world).await.notifications, 3);
 }

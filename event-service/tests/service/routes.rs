@@ -196,6 +196,80 @@ async fn a_stream_shows_events_as_they_are_applied() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn refuses_position_ahead_of_the_database() {
+    let service = running().await;
+    let client = support::http::plain();
+    for position in ["9223372036854775807-00000000000000000000000000000000", "-1-00000000000000000000000000000000", "x"]
+    {
+        let request = client.get(format!("{}/events/stream", service.base)).header("Last-Event-ID", position);
+        assert_eq!(request.send().await.expect("an answer").status(), 400, "{position}");
+    }
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refuses_streams_beyond_the_limit() {
+    let service = start(support::postgres::database("eventapi").await, &[("EVENT_STREAMS_MAX", "1")]).await;
+    let client = support::http::plain();
+    let open = async || client.get(format!("{}/events/stream", service.base)).send().await.expect("an answer");
+    let first = open().await;
+    assert_eq!(first.status(), 200);
+    let second = open().await;
+    assert_eq!((second.status().as_u16(), second.headers().contains_key("retry-after")), (429, true));
+    drop(first);
+    eventually(LIMIT, async || open().await.status() == 200).await;
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exports_long_series_and_many_events_whole() {
+    let service = running().await;
+    service.publish(&[created("series", 1, now() + hours(1), &[0]), created("other", 1, now() + hours(1), &[0])]).await;
+    eventually(LIMIT, async || service.client.get("/timeline/other").await.status == 200).await;
+    let pool = service.database.pool().await;
+    let made = "insert into occurrences (id, notification_id, due_at, state)
+        select gen_random_uuid(), id, now() + n * interval '1 minute', 'sent' from notifications, generate_series(1, 650) as n
+        where item_id = 'series'";
+    sqlx::query(made).execute(&pool).await.expect("made");
+    let made = "insert into events (occurred_at, event_id, event_type, item_id, user_id, version, data)
+        select now() - n * interval '1 ms', gen_random_uuid(), 'device:registered', 'd', 'user-1', n, '{}' from generate_series(1, 230) as n";
+    sqlx::query(made).execute(&pool).await.expect("made");
+
+    let export = service.get("/users/user-1/export").await;
+
+    let notifications = export["notifications"].as_array().expect("a list");
+    let occurrences = |item| {
+        let notification = notifications.iter().find(|notification| notification["itemId"] == item);
+        notification.and_then(|notification| notification["occurrences"].as_array()).map(Vec::len)
+    };
+    assert_eq!((occurrences("series"), occurrences("other")), (Some(651), Some(1)));
+    assert_eq!(export["events"].as_array().map(Vec::len), Some(232));
+    assert_eq!(export["truncated"], false);
+    let nobody = service.get("/users/nobody/export").await;
+    assert_eq!(nobody, json!({"notifications": [], "events": [], "truncated": false}));
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shows_occurrences_beside_a_long_series() {
+    let service = running().await;
+    service.publish(&[created("series", 1, now() + hours(1), &[0]), created("other", 1, now() + hours(1), &[0])]).await;
+    eventually(LIMIT, async || service.client.get("/timeline/other").await.status == 200).await;
+    let made = "insert into occurrences (id, notification_id, due_at, state)
+        select gen_random_uuid(), id, now() + interval '1 day' + n * interval '1 minute', 'sent' from notifications, generate_series(1, 10000) as n
+        where item_id = 'series'";
+    sqlx::query(made).execute(&service.database.pool().await).await.expect("made");
+
+    let page = service.get("/notifications").await;
+
+    let counts = page["notifications"].as_array().expect("a list").iter();
+    let mut counts: Vec<_> = counts.map(|notification| notification["occurrences"].as_array().map(Vec::len)).collect();
+    counts.sort_unstable();
+    assert_eq!(counts, [Some(1), Some(100)]);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn it_starts_without_its_database_and_says_what_is_missing() {
     let env: BTreeMap<String, String> = [
         ("DATABASE_URL", "postgres://nobody@127.0.0.1:9/none"),
@@ -220,6 +294,32 @@ async fn it_starts_without_its_database_and_says_what_is_missing() {
     assert_eq!(client.get("/openapi.json").await.status, 200);
     shutdown.cancel();
     task.await.expect("no panic").expect("drained");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tells_what_is_overdue() {
+    let service = running().await;
+    let made = "with made as (
+            insert into notifications (id, source, item_id, user_id, version, state, date, notify_offsets, content, occurred_at)
+            select gen_random_uuid(), 'reminder', 'a', 'user-1', 1, 'active', now(), '{0}', '{}', now() returning id
+        )
+        insert into occurrences (id, notification_id, due_at, date, expires_at)
+        select gen_random_uuid(), id, now() - interval '90 seconds', now(), now() + interval '1 day' from made";
+    sqlx::query(made).execute(&service.database.pool().await).await.expect("made");
+    let overdue = async || {
+        let metrics = service.admin.get("/metrics").await.body;
+        let value = |name: &str| {
+            let lines = metrics.as_str().unwrap_or_default().lines();
+            let line = lines.filter(|line| !line.starts_with('#')).find(|line| line.starts_with(name))?;
+            line.rsplit(' ').next()?.parse::<f64>().ok()
+        };
+        value("reminders_oldest_overdue_seconds").is_some_and(|age| age > 60.0)
+            && value("reminders_backlog") == Some(1.0)
+            && value("reminders_queue_messages").is_some()
+            && value("reminders_database_connections").is_some()
+    };
+    eventually(2 * LIMIT, overdue).await;
+    service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -73,11 +73,20 @@ def _event_service():
     trouble = [
         (count("events_apply_retries_total"), "batches tried again"),
         (count("catalogue_partitions_dropped_total"), "old weeks dropped"),
+        (count("reminders_erasures_completed_total"), "erasures complete"),
+        (count("reminders_erasure_failures_total"), "erasures interrupted"),
+        (count("reminders_signal_failures_total", "of"), "figures not read: {{of}}"),
     ]
     unsettled = [
         (count("reminders_occurrences_asked_total"), "asked about"),
         (f"max({selector('reminders_occurrences_unsettled')})", "asked about in vain"),
     ]
+    overdue = [
+        (f"max({selector('reminders_oldest_overdue_seconds')})", "oldest overdue occurrence"),
+        (f"max({selector('reminders_oldest_erasure_seconds')})", "oldest unfinished erasure"),
+    ]
+    queues = [(f"max by (queue, state) ({selector('reminders_queue_messages')})", "{{queue}} {{state}}")]
+    pools = [(f"sum by (pool, state) ({selector('reminders_database_connections')})", "{{pool}} {{state}}")]
     return [
         (
             "Events",
@@ -89,7 +98,16 @@ def _event_service():
                 series("A batch takes", quantiles("events_batch_duration_seconds"), "s", width=12),
                 heatmap("A batch takes", "events_batch_duration_seconds"),
             ],
-        )
+        ),
+        (
+            "Signals",
+            [
+                series("Oldest", overdue, "s", "Read from the tables: a scheduler that hangs shows here."),
+                series("Backlog", [(f"max({selector('reminders_backlog')})", "due, not released")], about="Counting stops at 10,000."),
+                series("Queues", queues, about="As the bus counts them; dead: in the dead-letter queue."),
+                series("Connections", pools, width=12),
+            ],
+        ),
     ]
 
 

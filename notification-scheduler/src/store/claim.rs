@@ -213,7 +213,8 @@ impl Store {
         ids.sort_unstable();
         ids.dedup();
         let rows = sqlx::query!(
-            r#"select id, recurrence is not null as "recurs!", source, item_id, user_id, user_email, version, content::text as "content!", traceparent
+            r#"select id, recurrence is not null as "recurs!", source, item_id, user_id, user_email, version, occurred_at, content::text as "content!",
+                   traceparent
                from notifications where id = any($1) and state = 'active'"#,
             &ids,
         )
@@ -246,6 +247,7 @@ impl Store {
                     user_id: notification.user_id.clone(),
                     user_email: notification.user_email.clone(),
                     version: notification.version,
+                    item_changed_at: notification.occurred_at,
                     content,
                     traceparent: notification.traceparent.as_deref().and_then(|text| text.parse().ok()),
                 },

@@ -125,6 +125,7 @@ mod tests {
             due_at: now,
             date: now,
             expires_at: now + chrono::TimeDelta::minutes(1),
+            item_changed_at: None,
             content,
         };
         Dispatch {

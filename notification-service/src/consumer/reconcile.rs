@@ -148,6 +148,7 @@ fn outcome(question: &Question, state: DeliveryState, at: DateTime<Utc>) -> Outc
         reason: None,
         attempts: 0,
         due_at: question.data.due_at,
+        item_changed_at: question.data.send.as_ref().and_then(|send| send.item_changed_at),
         at,
         until: None,
         provider_message_id: None,

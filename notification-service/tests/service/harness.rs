@@ -326,6 +326,7 @@ impl Due {
             due_at,
             date: due_at,
             expires_at: due_at + TimeDelta::hours(1),
+            item_changed_at: None,
             content,
         };
         Self { user: user.to_owned(), email: Some(format!("{user}@example.com")), send }

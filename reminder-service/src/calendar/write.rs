@@ -35,36 +35,75 @@ impl Lines {
     }
 }
 
-/// A calendar of the reminders, which [`read`](super::read) reads as they were. A zone whose name is not known is written as
-/// UTC, and so is a wall clock that has left the years 1 to 9999.
-pub fn write(reminders: impl IntoIterator<Item = Exported>) -> String {
-    let (mut events, mut earliest, mut latest) = (Lines::default(), BTreeMap::new(), DateTime::<Utc>::MIN_UTC);
-    for reminder in reminders {
-        let zone = zone_of(&reminder);
-        if zone != Tz::UTC {
-            let first = earliest.entry(zone.name()).or_insert((zone, reminder.date));
-            first.1 = first.1.min(reminder.date);
-            // A series goes on after its start: it was still kept when it was last changed.
-            latest = latest.max(reminder.date).max(reminder.updated_at);
+/// A calendar file that is written piece by piece: a head with the zones that its events name, the
+/// events, the tail. [`read`](super::read) reads it as it was. A zone whose name is not known is written as UTC, and so is a
+/// wall clock that has left the years 1 to 9999, or a date that the head does not cover.
+#[derive(Debug, Default)]
+pub struct Calendar {
+    /// By name: the zone, and the first date that its description covers.
+    zones: BTreeMap<&'static str, (Tz, DateTime<Utc>)>,
+    last: DateTime<Utc>,
+}
+
+impl Calendar {
+    /// The end of the file.
+    pub const TAIL: &'static str = "END:VCALENDAR\r\n";
+
+    /// A calendar whose events name these zones, from the first to the last of some times each.
+    pub fn new(zones: impl IntoIterator<Item = (String, DateTime<Utc>, DateTime<Utc>)>) -> Self {
+        let mut calendar = Self { zones: BTreeMap::new(), last: DateTime::<Utc>::MIN_UTC };
+        for (name, first, last) in zones {
+            let zone = zone_at(&name, first);
+            if zone != Tz::UTC {
+                let known = calendar.zones.entry(zone.name()).or_insert((zone, first));
+                known.1 = known.1.min(first);
+                calendar.last = calendar.last.max(last);
+            }
         }
-        events.component("VEVENT", |lines| event(lines, &reminder, zone));
+        calendar
     }
-    let mut calendar = Lines::default();
-    calendar.component("VCALENDAR", |lines| {
+
+    /// The beginning of the file.
+    #[must_use]
+    pub fn head(&self) -> String {
+        let mut lines = Lines::default();
+        lines.property("BEGIN", &[], "VCALENDAR");
         lines.property("VERSION", &[], "2.0");
         lines.property("PRODID", &[], PRODUCT);
         lines.property("CALSCALE", &[], "GREGORIAN");
-        for (zone, first) in earliest.into_values() {
-            vtimezone::write(lines, zone, first, latest);
+        for (zone, first) in self.zones.values() {
+            vtimezone::write(&mut lines, *zone, *first, self.last);
         }
-        lines.0.push_str(&events.0);
-    });
-    calendar.0
+        lines.0
+    }
+
+    /// A reminder as an event of the file.
+    #[must_use]
+    pub fn event(&self, reminder: &Exported) -> String {
+        let zone = zone_at(&reminder.time_zone, reminder.date);
+        let is_covered = self.zones.get(zone.name()).is_some_and(|(_, first)| *first <= reminder.date);
+        let zone = if is_covered { zone } else { Tz::UTC };
+        let mut lines = Lines::default();
+        lines.component("VEVENT", |lines| event(lines, reminder, zone));
+        lines.0
+    }
 }
 
-fn zone_of(reminder: &Exported) -> Tz {
-    let zone = reminder.time_zone.parse().unwrap_or(Tz::UTC);
-    if (1..=9999).contains(&wall_clock(reminder.date, zone).year()) { zone } else { Tz::UTC }
+/// A calendar of the reminders, in one piece.
+pub fn write(reminders: impl IntoIterator<Item = Exported>) -> String {
+    let reminders: Vec<Exported> = reminders.into_iter().collect();
+    // A series goes on after its start: it was still kept when it was last changed.
+    let spans = reminders
+        .iter()
+        .map(|reminder| (reminder.time_zone.clone(), reminder.date, reminder.date.max(reminder.updated_at)));
+    let calendar = Calendar::new(spans);
+    let events: String = reminders.iter().map(|reminder| calendar.event(reminder)).collect();
+    calendar.head() + &events + Calendar::TAIL
+}
+
+fn zone_at(name: &str, date: DateTime<Utc>) -> Tz {
+    let zone = name.parse().unwrap_or(Tz::UTC);
+    if (1..=9999).contains(&wall_clock(date, zone).year()) { zone } else { Tz::UTC }
 }
 
 fn event(lines: &mut Lines, reminder: &Exported, zone: Tz) {

@@ -1,15 +1,18 @@
 //! `POST /reminders/import` and `GET /reminders/export.ics`.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
 use shared::http::{
-    ApiError, ErrorBody, Identity, Params, RawBody, RequestContext,
+    ApiError, BodyWriter, ErrorBody, Identity, Params, RawBody, RequestContext,
     idempotency::{self, Known},
+    streamed,
 };
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -20,17 +23,18 @@ use super::{
     bulk::{Draft, make},
     create::Made,
     examples,
-    me::reminders_of,
 };
 use crate::{
-    calendar::{self, Entry, Exported, Import},
+    calendar::{self, Calendar, Entry, Exported, Import},
     events::Origin,
     reminder::{Details, Reminder, TimeZone},
-    store::Seen,
+    store::{self, Seen},
 };
 
 /// Reminders that one file holds at the most; the newest.
 const MOST: usize = 10_000;
+/// Reminders of a file in memory at once.
+const PAGE: i64 = 100;
 
 /// How a file is taken.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -190,18 +194,47 @@ impl From<calendar::Refused> for RefusedEntry {
     responses(
         (status = 200, description = "An iCalendar file (RFC 5545)", body = String, content_type = "text/calendar"),
         (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
+        (status = 429, description = "`RATE_LIMITED`: an export of the caller, or as many as the service writes at once, are under way", body = ErrorBody),
         (status = 503, description = "`UPSTREAM_UNAVAILABLE`", body = ErrorBody),
     ),
 )]
 pub(super) async fn export(State(api): State<Api>, identity: Identity) -> Result<Response, ApiError> {
-    let reminders: Vec<Seen<Reminder>> = reminders_of(&api, &identity.user_id, MOST).await?;
-    let written = tokio::task::spawn_blocking(move || calendar::write(reminders.into_iter().map(exported)));
-    let file = written.await.map_err(ApiError::unexpected)?;
-    let headers = [
-        (header::CONTENT_TYPE, "text/calendar; charset=utf-8"),
-        (header::CONTENT_DISPOSITION, "attachment; filename=\"reminders.ics\""),
-    ];
-    Ok((headers, file).into_response())
+    let permit = api.exports.acquire(&identity.user_id)?;
+    let zones = store::zones(&api.pool, &identity.user_id, MOST as i64).await?;
+    let calendar = Calendar::new(zones.into_iter().map(|zone| (zone.time_zone, zone.first, zone.last)));
+    let file = HeaderValue::from_static("text/calendar; charset=utf-8");
+    let mut response = streamed(permit, file, move |writer: BodyWriter| write(api, identity, calendar, writer));
+    let disposition = HeaderValue::from_static("attachment; filename=\"reminders.ics\"");
+    response.headers_mut().insert(header::CONTENT_DISPOSITION, disposition);
+    Ok(response)
+}
+
+/// Writes the file page by page; a reminder that is made meanwhile is newer than the first of them.
+async fn write(
+    api: Api,
+    identity: Identity,
+    calendar: Calendar,
+    mut writer: BodyWriter,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let calendar = Arc::new(calendar);
+    writer.write(calendar.head()).await?;
+    let (mut before, mut written) = (None, 0);
+    loop {
+        let page = store::page(&api.pool, &identity.user_id, before, PAGE).await?;
+        let is_last = (page.len() as i64) < PAGE;
+        before = page.last().map(|last| last.value.id);
+        written += page.len();
+        let calendar = Arc::clone(&calendar);
+        let events = tokio::task::spawn_blocking(move || {
+            page.into_iter().map(|seen| calendar.event(&exported(seen))).collect::<String>()
+        });
+        writer.write(events.await?).await?;
+        if is_last || written >= MOST {
+            break;
+        }
+    }
+    writer.write(Calendar::TAIL).await?;
+    Ok(writer.finish().await?)
 }
 
 fn exported(seen: Seen<Reminder>) -> Exported {

@@ -1,12 +1,12 @@
 //! `GET /me/export` and `DELETE /me`: what is held of a user, to take along or to have erased.
 
-use axum::{Json, extract::State};
+use axum::{Json, extract::State, response::Response};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 use shared::{
     contract::new_id,
-    http::{ApiError, Credentials, ErrorBody, Identity, RequestContext},
+    http::{ApiError, BodyWriter, Credentials, ErrorBody, Identity, RequestContext, streamed_json},
 };
 use utoipa::ToSchema;
 
@@ -17,16 +17,17 @@ use super::{
 };
 use crate::{
     events::{self, Origin},
+    peers::Part,
     reminder::Reminder,
-    store::{self, Filter, Seen, Slice},
+    store::{self, Seen},
 };
 
 /// Reminders that one export holds at the most; the newest.
 const MOST: usize = 100_000;
-/// Reminders read at once.
-const PAGE: u32 = 1_000;
+/// Reminders of an export in memory at once.
+const PAGE: i64 = 100;
 
-/// Everything that is held of the caller.
+/// Everything that is held of the caller. It is written as it is read, in this order.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(example = json!(examples::export()))]
@@ -38,16 +39,27 @@ pub(super) struct Export {
     user_id: String,
     /// The caller's e-mail address.
     email: String,
-    /// Whether every service's part is there, and none was cut short.
-    complete: bool,
-    /// What is missing, and why.
-    missing: Vec<String>,
-    /// The caller's reminders, newest first.
-    reminders: Vec<ReminderAnswer>,
     /// What notification-service holds: devices, preferences, deliveries.
     notification_service: Option<Value>,
     /// What event-service holds: notifications and their occurrences, events.
     event_service: Option<Value>,
+    /// The caller's reminders, newest first.
+    reminders: Vec<ReminderAnswer>,
+    /// What is missing, and why.
+    missing: Vec<String>,
+    /// Whether every service's part is there, and none was cut short. It comes last: a body without it
+    /// broke off, as its connection did.
+    complete: bool,
+}
+
+/// The first members of an [`Export`].
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Head<'a> {
+    #[serde(serialize_with = "time")]
+    exported_at: DateTime<Utc>,
+    user_id: &'a str,
+    email: &'a str,
 }
 
 /// An erasure's receipt.
@@ -69,56 +81,97 @@ pub(super) struct Receipt {
     operation_id = "exportMe",
     tag = "me",
     responses(
-        (status = 200, description = "What every service holds, in one document", body = Export),
+        (status = 200, description = "What every service holds, in one document; `complete` is its last member, and missing where the body broke off", body = Export),
         (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
-        (status = 503, description = "`UPSTREAM_UNAVAILABLE`: a service does not answer; nothing is given in part", body = ErrorBody),
+        (status = 429, description = "`RATE_LIMITED`: an export of the caller, or as many as the service writes at once, are under way", body = ErrorBody),
+        (status = 503, description = "`UPSTREAM_UNAVAILABLE`: a service does not answer", body = ErrorBody),
     ),
 )]
 pub(super) async fn export(
     State(api): State<Api>,
     identity: Identity,
     credentials: Credentials,
-) -> Result<Json<Export>, ApiError> {
-    let (reminders, notification_service, event_service) = tokio::try_join!(
-        reminders_of::<ReminderAnswer>(&api, &identity.user_id, MOST),
+) -> Result<Response, ApiError> {
+    let permit = api.exports.acquire(&identity.user_id)?;
+    // Before the answer begins: a service that is away, or the database, is told by 503.
+    let (page, notification_service, event_service) = tokio::try_join!(
+        async { Ok(store::page(&api.pool, &identity.user_id, None, PAGE).await?) },
         api.peers.of_notification_service(&credentials),
         api.peers.of_event_service(&identity.user_id),
     )?;
-    let mut missing = api.peers.missing();
-    let is_cut = |part: &Option<Value>| part.as_ref().is_some_and(|part| part["truncated"] == true);
-    if reminders.len() == MOST || is_cut(&notification_service) || is_cut(&event_service) {
-        missing.push("of the oldest entries, more than 100,000 of a kind".to_owned());
-    }
-    Ok(Json(Export {
-        exported_at: Utc::now(),
-        user_id: identity.user_id,
-        email: identity.email,
-        complete: missing.is_empty(),
-        missing,
-        reminders,
-        notification_service,
-        event_service,
-    }))
+    let export = Writing { api, identity, notification_service, event_service };
+    Ok(streamed_json(permit, move |writer: BodyWriter| export.write(writer, page)))
 }
 
-/// Up to `most` of a user's reminders, newest first, read page by page.
-pub(super) async fn reminders_of<T: From<Seen<Reminder>>>(
-    api: &Api,
-    user_id: &str,
-    most: usize,
-) -> Result<Vec<T>, ApiError> {
-    let mut reminders = Vec::new();
-    let mut before = None;
-    loop {
-        let slice = Slice { before, offset: 0, limit: PAGE };
-        let page = store::list(&api.pool, user_id, &Filter::default(), slice).await?;
-        before = page.items.last().map(|last| last.value.id);
-        reminders.extend(page.items.into_iter().map(T::from));
-        if !page.more || reminders.len() >= most {
-            reminders.truncate(most);
-            return Ok(reminders);
+/// An export that is being written.
+struct Writing {
+    api: Api,
+    identity: Identity,
+    notification_service: Option<Part>,
+    event_service: Option<Part>,
+}
+
+type ExportError = Box<dyn std::error::Error + Send + Sync>;
+
+impl Writing {
+    /// The parts of the other services come first: they wait on open connections. `complete` comes
+    /// last, so that a body that broke off never has it.
+    async fn write(self, mut writer: BodyWriter, page: Vec<Seen<Reminder>>) -> Result<(), ExportError> {
+        let Self { api, identity, notification_service, event_service } = self;
+        let head = Head { exported_at: Utc::now(), user_id: &identity.user_id, email: &identity.email };
+        let head = serde_json::to_string(&head)?;
+        writer.write(head.trim_end_matches('}')).await?;
+        let mut is_cut = false;
+        for (name, part) in [("notificationService", notification_service), ("eventService", event_service)] {
+            writer.write(format!(r#","{name}":"#)).await?;
+            match part {
+                Some(part) => is_cut |= part.copy_to(&mut writer).await?,
+                None => writer.write("null").await?,
+            }
         }
+        writer.write(r#","reminders":["#).await?;
+        is_cut |= write_reminders(&api, &mut writer, &identity.user_id, page).await?;
+        let mut missing = api.peers.missing();
+        if is_cut {
+            missing.push("of the oldest entries, more than 100,000 of a kind".to_owned());
+        }
+        let (is_complete, missing) = (missing.is_empty(), serde_json::to_string(&missing)?);
+        writer.write(format!(r#"],"missing":{missing},"complete":{is_complete}}}"#)).await?;
+        Ok(writer.finish().await?)
     }
+}
+
+/// Writes a user's reminders, newest first; returns whether there are more than an export holds.
+async fn write_reminders(
+    api: &Api,
+    writer: &mut BodyWriter,
+    user_id: &str,
+    mut page: Vec<Seen<Reminder>>,
+) -> Result<bool, ExportError> {
+    let mut written = 0;
+    loop {
+        let (is_last, before) = ((page.len() as i64) < PAGE, page.last().map(|last| last.value.id));
+        written += page.len();
+        // Where a reminder stands is computed by its rule, which may take its time.
+        let is_first = written == page.len();
+        writer.write(tokio::task::spawn_blocking(move || listed(page, is_first)).await??).await?;
+        if is_last || written >= MOST {
+            return Ok(!is_last);
+        }
+        page = store::page(&api.pool, user_id, before, PAGE).await?;
+    }
+}
+
+/// Reminders as the items of a list, with a comma before each but the first.
+fn listed(page: Vec<Seen<Reminder>>, is_first: bool) -> Result<String, serde_json::Error> {
+    let mut text = String::new();
+    for (place, seen) in page.into_iter().enumerate() {
+        if !(is_first && place == 0) {
+            text.push(',');
+        }
+        text.push_str(&serde_json::to_string(&ReminderAnswer::from(seen))?);
+    }
+    Ok(text)
 }
 
 /// Erase everything that is held of the caller

@@ -38,7 +38,8 @@ pub enum Created {
 }
 
 /// Makes a reminder, writes its message to the outbox and keeps the answer to the key: one statement, which is one
-/// transaction and one round trip. A second request with the same key waits in it for the first one's end.
+/// transaction and one round trip. A second request with the same key waits in it for the first one's end, and for the end
+/// of an erasure of the user that is under way: the reminder is made after it then.
 ///
 /// # Errors
 /// When the statement fails.
@@ -46,18 +47,25 @@ pub async fn create(pool: &PgPool, new: NewReminder<'_>) -> Result<Created, sqlx
     let NewReminder { details, key, .. } = new;
     let message = new.message.message();
     let created_at = sqlx::query_scalar!(
-        r#"with taken as (
+        r#"with locked as materialized (
+               select pg_advisory_xact_lock_shared(hashtextextended($2, 0))
+           ), current as materialized (
+               -- After the wait for an erasure that is under way: what is made then is made after it.
+               select clock_timestamp() as at from locked
+           ), taken as (
                insert into idempotency_keys as known (user_id, key, request_hash, status, response)
-               select $2, $17, $18, 201, $19 where $17::text is not null and coalesce($14::timestamptz, 'infinity') > now()
+               select $2, $17, $18, 201, $19 from current
+               where $17::text is not null and coalesce($14::timestamptz, 'infinity') > at
                on conflict (user_id, key) do update
                set request_hash = excluded.request_hash, status = excluded.status, response = excluded.response, created_at = now()
                where known.created_at < now() - interval '24 hours'
                returning true
            ), made as (
                insert into reminders (id, user_id, date, time_zone, notify_offsets, channels, title, message, url, data,
-                   expires_after_minutes, priority, locale, last_at, recurrence)
-               select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, coalesce($14::timestamptz, 'infinity'), $22
-               where coalesce($14::timestamptz, 'infinity') > now() and ($17::text is null or exists (select from taken))
+                   expires_after_minutes, priority, locale, last_at, recurrence, created_at, updated_at)
+               select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, coalesce($14::timestamptz, 'infinity'), $22, at, at
+               from current
+               where coalesce($14::timestamptz, 'infinity') > at and ($17::text is null or exists (select from taken))
                returning version, created_at
            ), told as (
                insert into outbox (event_id, body, attributes, lease_until)
@@ -94,7 +102,7 @@ pub async fn create(pool: &PgPool, new: NewReminder<'_>) -> Result<Created, sqlx
 }
 
 /// Makes reminders of one user and writes their messages to the outbox: one statement. Answers when each was made; one whose
-/// last delivery is not ahead is not.
+/// last delivery is not ahead is not. It waits for an erasure of the user, as [`create`] does.
 ///
 /// # Errors
 /// When the statement fails.
@@ -105,16 +113,20 @@ pub async fn create_many(
 ) -> Result<HashMap<Uuid, DateTime<Utc>>, sqlx::Error> {
     let rows: Vec<Value> = new.iter().map(|(id, details, message)| row_of(*id, details, message)).collect();
     let made = sqlx::query!(
-        r#"with new as materialized (
+        r#"with locked as materialized (
+               select pg_advisory_xact_lock_shared(hashtextextended($1, 0))
+           ), current as materialized (
+               select clock_timestamp() as at from locked
+           ), new as materialized (
                select * from jsonb_to_recordset($2) as new (id uuid, date timestamptz, time_zone text, notify_offsets int[], recurrence jsonb,
                    channels text[], title text, message text, url text, data jsonb, expires_after_minutes int, priority text, locale text,
                    last_at timestamptz, event_id uuid, body text, attributes jsonb)
            ), made as (
                insert into reminders (id, user_id, date, time_zone, notify_offsets, recurrence, channels, title, message, url, data,
-                   expires_after_minutes, priority, locale, last_at)
+                   expires_after_minutes, priority, locale, last_at, created_at, updated_at)
                select id, $1, date, time_zone, notify_offsets, recurrence, channels, title, message, url, data,
-                   expires_after_minutes, priority, locale, coalesce(last_at, 'infinity')
-               from new where coalesce(last_at, 'infinity') > now()
+                   expires_after_minutes, priority, locale, coalesce(last_at, 'infinity'), at, at
+               from new, current where coalesce(last_at, 'infinity') > at
                returning id, version, created_at
            ), told as (
                insert into outbox (event_id, body, attributes, lease_until)

@@ -96,3 +96,59 @@ async fn count(pool: &PgPool, user_id: &str, filter: &Filter) -> Result<i64, sql
     .fetch_one(pool)
     .await
 }
+
+/// Up to `limit` of a user's reminders, newest first, made before one: a page of an export, which counts
+/// nothing.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn page(
+    pool: &PgPool,
+    user_id: &str,
+    before: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<Seen<Reminder>>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select id, date, time_zone, notify_offsets, recurrence as "recurrence: _", acknowledged, snooze_date, snooze_until, channels, title, message, url, data as "data: _",
+               expires_after_minutes, priority, locale, version, created_at, updated_at, now() as "now!", 0::int8 as "total!"
+           from reminders where user_id = $1 and id < $2
+           order by id desc limit $3"#,
+        user_id,
+        before.unwrap_or(Uuid::max()),
+        limit,
+    )
+    .fetch_all(pool)
+    .await?;
+    rows.into_iter().map(Row::seen).collect()
+}
+
+/// A time zone that some of a user's reminders name, and which times its description has to cover.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ZoneSpan {
+    /// The IANA name.
+    pub time_zone: String,
+    /// The earliest date of a reminder.
+    pub first: DateTime<Utc>,
+    /// The latest date or change of a reminder.
+    pub last: DateTime<Utc>,
+}
+
+/// The time zones of a user's newest reminders, `most` of them.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn zones(pool: &PgPool, user_id: &str, most: i64) -> Result<Vec<ZoneSpan>, sqlx::Error> {
+    sqlx::query_as!(
+        ZoneSpan,
+        r#"select time_zone, min(date) as "first!", max(greatest(date, updated_at)) as "last!"
+           from (select time_zone, date, updated_at from reminders where user_id = $1 order by id desc limit $2) as newest
+           -- At the ends of the calendar a wall clock may have another year.
+           where date between '0001-01-03' and '9999-12-29'
+           group by time_zone order by time_zone"#,
+        user_id,
+        most,
+    )
+    .fetch_all(pool)
+    .await
+}

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use support::eventually;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::service::{Service, bus, least, least_with};
 
@@ -69,4 +70,135 @@ async fn an_erased_user_is_in_no_table_and_another_stays() {
         bus.receive(crate::service::LISTENER, 10, std::time::Duration::from_secs(30), std::time::Duration::ZERO).await;
     let told = told.expect("messages");
     assert!(told.iter().any(|it| it.attributes.get("eventType").is_some_and(|it| it == "user:erased")), "{told:?}");
+}
+
+const LIMIT: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// Waits until a session of the service's database waits for a lock.
+async fn until_something_waits(service: &Service) {
+    let waiting = "pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    eventually(LIMIT, async || service.count(waiting).await > 0).await;
+}
+
+fn time(value: &Value) -> chrono::DateTime<chrono::Utc> {
+    value.as_str().expect("a text").parse().expect("a time")
+}
+
+#[tokio::test]
+async fn creates_after_erasure_that_is_under_way() {
+    let service = Service::start().await;
+    // As an erasure holds it.
+    let pool = service.database.pool().await;
+    let mut erasure = pool.begin().await.expect("begun");
+    let lock = "select pg_advisory_xact_lock(hashtextextended('ada', 0))";
+    sqlx::query(lock).execute(&mut *erasure).await.expect("locked");
+    let ada = service.anonymous.as_user("ada", "ada@example.com");
+    let creating = tokio::spawn(async move { ada.post("/reminders", &least()).await });
+    until_something_waits(&service).await;
+    let bob = service.anonymous.as_user("bob", "bob@example.com");
+    bob.post("/reminders", &least()).await.expect(201);
+
+    let now = "select clock_timestamp()";
+    let erased_at: chrono::DateTime<chrono::Utc> =
+        sqlx::query_scalar(now).fetch_one(&mut *erasure).await.expect("a time");
+    erasure.commit().await.expect("committed");
+
+    let id = creating.await.expect("no panic").expect(201).id();
+    let made = service.ada.get(&format!("/reminders/{id}")).await.expect(200).body;
+    assert!(time(&made["createdAt"]).timestamp_millis() >= erased_at.timestamp_millis(), "{made}");
+}
+
+#[tokio::test]
+async fn bulk_that_began_before_erasure_is_made_after_it() {
+    let service = Service::start().await;
+    let pool = service.database.pool().await;
+    let mut holder = pool.begin().await.expect("begun");
+    let hold = "insert into idempotency_keys (user_id, key, request_hash) values ('ada', 'key-1', 'x')";
+    sqlx::query(hold).execute(&mut *holder).await.expect("held");
+    let ada = service.anonymous.as_user("ada", "ada@example.com").with_header("Idempotency-Key", "key-1");
+    let creating =
+        tokio::spawn(async move { ada.post("/reminders/bulk", &json!({"reminders": [least(), least()]})).await });
+    until_something_waits(&service).await;
+
+    let receipt = service.ada.delete("/me").await.expect(200).body;
+    holder.rollback().await.expect("let go");
+    creating.await.expect("no panic").expect(200);
+
+    let kept = service.ada.get("/reminders").await.expect(200).body;
+    let items = kept["reminders"]["items"].as_array().expect("a list");
+    assert_eq!(items.len(), 2);
+    // Consumers drop what happened up to the erasure: a reminder that is shown has to be later.
+    assert!(items.iter().all(|item| time(&item["createdAt"]) > time(&receipt["erasedAt"])), "{kept} {receipt}");
+}
+
+/// A peer that answers one request after the other with these bytes, and then closes the connection,
+/// or keeps it open.
+async fn peer(answer: &'static str, stays: bool) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        let mut open = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request).await;
+            let _ = stream.write_all(answer.as_bytes()).await;
+            if stays {
+                open.push(stream);
+            }
+        }
+    });
+    format!("http://{address}/")
+}
+
+/// An answer whose body is sent in chunks, without the last one.
+const BEGUN: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{\"a\":\r\n";
+/// A whole answer that is not a whole part.
+const CUT: &str = "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n{\"a\":1";
+const WHOLE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 36\r\n\r\n{\"notifications\":1,\"truncated\":true}";
+
+async fn exporting(peer: &str) -> Service {
+    let database = Service::start().await.stop().await;
+    let service = Service::start_on(database, &[("EVENT_SERVICE_URL", peer)]).await;
+    service.ready().await;
+    service
+}
+
+/// The answer to an export, whose body is still to be read.
+async fn export_of(service: &Service) -> reqwest::Response {
+    let request = support::http::plain().get(format!("{}/me/export", service.base));
+    let request = request.header("X-Authenticated-Userid", "ada").header("X-Consumer-Username", "ada@example.com");
+    request.send().await.expect("an answer")
+}
+
+#[tokio::test]
+async fn passes_on_parts_as_they_are() {
+    let service = exporting(&peer(WHOLE, false).await).await;
+    for _ in 0..230 {
+        service.make(&least()).await;
+    }
+    let export = service.ada.get("/me/export").await.expect(200).body;
+    assert_eq!(export["eventService"], json!({"notifications": 1, "truncated": true}));
+    assert_eq!(export["reminders"].as_array().map(Vec::len), Some(230));
+    assert_eq!((&export["notificationService"], &export["complete"]), (&Value::Null, &json!(false)));
+    assert!(export["missing"].to_string().contains("oldest entries"), "{}", export["missing"]);
+}
+
+#[tokio::test]
+async fn breaks_off_when_a_part_breaks_off() {
+    for answer in [BEGUN, CUT] {
+        let service = exporting(&peer(answer, false).await).await;
+        let response = export_of(&service).await;
+        assert_eq!(response.status(), 200);
+        assert!(response.bytes().await.is_err(), "{answer}: the client sees that it is incomplete");
+    }
+}
+
+#[tokio::test]
+async fn refuses_a_second_export_meanwhile() {
+    let service = exporting(&peer(BEGUN, true).await).await;
+    let first = export_of(&service).await;
+    assert_eq!(first.status(), 200);
+    let second = export_of(&service).await;
+    assert_eq!((second.status().as_u16(), second.headers().contains_key("retry-after")), (429, true));
+    drop(first);
 }

@@ -105,6 +105,10 @@ impl Bus for AwsBus {
         self.depth_of(queue).await
     }
 
+    async fn dead_letter_depth(&self, queue: &str) -> Result<Depth, Error> {
+        self.depth_of(&self.dead_letters_url(queue).await?).await
+    }
+
     async fn dead_letters(&self, queue: &str, max: usize) -> Result<Vec<Received>, Error> {
         self.peek_dead_letters(queue, max).await
     }

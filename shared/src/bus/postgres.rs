@@ -111,6 +111,11 @@ impl Bus for PostgresBus {
         self.depth_of(&*self.queue(queue)?).await
     }
 
+    async fn dead_letter_depth(&self, queue: &str) -> Result<Depth, Error> {
+        let dead_letters = format!("{}{}", self.queue(queue)?.name, name::DEAD_LETTERS);
+        self.depth_of(&Queue::new(dead_letters)).await
+    }
+
     async fn dead_letters(&self, queue: &str, max: usize) -> Result<Vec<Received>, Error> {
         self.peek_dead_letters(&*self.queue(queue)?, max).await
     }

@@ -199,6 +199,10 @@ pub struct SendData {
     pub date: DateTime<Utc>,
     /// After this it is no longer sent.
     pub expires_at: DateTime<Utc>,
+    /// Time at which the version of the item that it follows was made. What was asked for before its
+    /// user was erased is told from what was asked for after by it; messages of 2.0.0 have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item_changed_at: Option<DateTime<Utc>>,
     /// What it says.
     #[serde(flatten)]
     pub content: NotifyContent,

@@ -64,6 +64,10 @@ pub struct OutcomeData {
     pub attempts: i32,
     /// The time of delivery that was asked for.
     pub due_at: DateTime<Utc>,
+    /// Time at which the version of the item that it follows was made. What was asked for before its
+    /// user was erased is told from what was asked for after by it; messages of 2.0.0 have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item_changed_at: Option<DateTime<Utc>>,
     /// When it came to stand so.
     pub at: DateTime<Utc>,
     /// Of `deferred`: the end of the quiet hours, when it is sent.

@@ -7,6 +7,18 @@ use std::time::Duration;
 /// # Errors
 /// When the system's certificates cannot be used.
 pub fn client(timeout: Duration) -> anyhow::Result<reqwest::Client> {
+    Ok(builder(timeout).timeout(timeout).build()?)
+}
+
+/// A client for bodies of any length: connecting, and each part of a body, end within `timeout`.
+///
+/// # Errors
+/// When the system's certificates cannot be used.
+pub fn streaming_client(timeout: Duration) -> anyhow::Result<reqwest::Client> {
+    Ok(builder(timeout).read_timeout(timeout).build()?)
+}
+
+fn builder(timeout: Duration) -> reqwest::ClientBuilder {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Ok(reqwest::Client::builder().timeout(timeout).connect_timeout(timeout.min(Duration::from_secs(5))).build()?)
+    reqwest::Client::builder().connect_timeout(timeout.min(Duration::from_secs(5)))
 }

@@ -19,6 +19,8 @@ POD = frozenset({"namespace", "pod"})
 # Not ours: Prometheus's own, kube-state-metrics's (v2) and cAdvisor's, with the labels that we may use.
 OTHERS = {
     "up": TARGET,
+    "probe_success": TARGET | {"path"},
+    "traefik_service_requests_total": TARGET | {"service", "code"},
     "ALERTS": TARGET | {"alertname", "alertstate", "severity"},
     "container_cpu_usage_seconds_total": POD | {"container"},
     "container_memory_working_set_bytes": POD | {"container"},

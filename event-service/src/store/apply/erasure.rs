@@ -1,6 +1,8 @@
-//! Takes a user and everything of theirs away, and keeps it away when an event of before comes late.
+//! Notes the erasures of a batch, and keeps an erased user's late events out.
 //!
-//! An erasure waits for every batch under way, and every later batch sees it: so none writes what it has just taken away.
+//! Nothing waits for an erasure: it is noted in the transaction of its batch, and [`super::super::erasures`] deletes the
+//! user's rows afterwards. A batch whose look at `erased_users` came too early to see the erasure is waited for there, by
+//! the number of its transaction, which is why each batch takes that number before it looks (ADR 13).
 
 use std::collections::HashMap;
 
@@ -15,41 +17,44 @@ use sqlx::PgConnection;
 use super::{ApplyError, revisions};
 use crate::intake::{Effect, Incoming};
 
-/// The advisory lock that batches share and an erasure has alone.
-const LOCK: i64 = 0x6572_6173_7572_6521;
-/// For how long after an erasure the last news of devices may be under way: they are erased by notification-service, later.
+/// Advisory lock that every batch of version 2.0.0 shares. An erasure takes it alone, so that a
+/// replica of that version has ended its batches before the erasure is committed. To go with the next
+/// version.
+const LOCK_OF_2_0: i64 = 0x6572_6173_7572_6521;
+/// Time after an erasure for which the last news of devices may be under way: notification-service
+/// erases them later.
 const DEVICES_LINGER: TimeDelta = TimeDelta::minutes(10);
 
-/// Carries out the erasures of a batch, and returns what of the batch is still to be applied.
+/// A batch without its erasures and without events from before an erasure.
+pub(super) struct Remaining<'a> {
+    /// Events that are still to be applied.
+    pub(super) incoming: Vec<&'a Incoming>,
+    /// Whether an erasure was noted whose rows are to be deleted.
+    pub(super) noted: bool,
+}
+
+/// Notes the erasures of a batch, and returns what of the batch is still to be applied.
 pub(super) async fn apply<'a>(
     connection: &mut PgConnection,
     incoming: &[&'a Incoming],
-) -> Result<Vec<&'a Incoming>, ApplyError> {
-    let erasures: Vec<(&Incoming, &ItemId)> = incoming
-        .iter()
-        .filter_map(|it| if let Effect::Erasure { receipt } = &it.effect { Some((*it, receipt)) } else { None })
-        .collect();
-    lock(connection, !erasures.is_empty()).await?;
-    for (it, receipt) in &erasures {
-        erase(connection, it, receipt).await?;
+) -> Result<Remaining<'a>, ApplyError> {
+    // Before the look at `erased_users`: see the module's description.
+    sqlx::query_scalar!("select pg_current_xact_id()::text").fetch_one(&mut *connection).await?;
+    let mut noted = false;
+    for event in incoming {
+        if let Effect::Erasure { receipt } = &event.effect {
+            noted |= note(connection, event, receipt).await?;
+        }
     }
     let erased = erased_among(connection, incoming).await?;
-    let stays = |it: &&&Incoming| !matches!(it.effect, Effect::Erasure { .. }) && !is_of_before(it, &erased);
-    let staying: Vec<&Incoming> = incoming.iter().filter(stays).copied().collect();
-    metrics::counter!("events_of_erased_users_total").increment((incoming.len() - staying.len()) as u64);
-    Ok(staying)
+    let remains =
+        |event: &&&Incoming| !matches!(event.effect, Effect::Erasure { .. }) && !precedes_erasure(event, &erased);
+    let remaining: Vec<&Incoming> = incoming.iter().filter(remains).copied().collect();
+    metrics::counter!("events_of_erased_users_total").increment((incoming.len() - remaining.len()) as u64);
+    Ok(Remaining { incoming: remaining, noted })
 }
 
-async fn lock(connection: &mut PgConnection, alone: bool) -> Result<(), sqlx::Error> {
-    if alone {
-        sqlx::query!("select pg_advisory_xact_lock($1)", LOCK).execute(connection).await?;
-    } else {
-        sqlx::query!("select pg_advisory_xact_lock_shared($1)", LOCK).execute(connection).await?;
-    }
-    Ok(())
-}
-
-fn digest(user_id: &str) -> Vec<u8> {
+pub(in crate::store) fn digest(user_id: &str) -> Vec<u8> {
     Sha256::digest(user_id.as_bytes()).to_vec()
 }
 
@@ -58,74 +63,88 @@ async fn erased_among(
     connection: &mut PgConnection,
     incoming: &[&Incoming],
 ) -> Result<HashMap<Vec<u8>, DateTime<Utc>>, sqlx::Error> {
-    let is_there = sqlx::query_scalar!(r#"select exists (select from erased_users) as "is_there!""#)
-        .fetch_one(&mut *connection)
-        .await?;
-    if !is_there {
-        return Ok(HashMap::new());
-    }
-    let digests: Vec<Vec<u8>> = incoming.iter().map(|it| digest(&it.event.user_id)).collect();
+    let mut digests: Vec<Vec<u8>> = incoming.iter().map(|event| digest(&event.event.user_id)).collect();
+    digests.sort_unstable();
+    digests.dedup();
     let rows = sqlx::query!("select user_digest, erased_at from erased_users where user_digest = any($1)", &digests)
         .fetch_all(connection)
         .await?;
     Ok(rows.into_iter().map(|row| (row.user_digest, row.erased_at)).collect())
 }
 
-/// Whether an event tells of what was before its user was erased.
-fn is_of_before(it: &Incoming, erased: &HashMap<Vec<u8>, DateTime<Utc>>) -> bool {
+/// Whether an event tells of something from before its user was erased.
+fn precedes_erasure(event: &Incoming, erased: &HashMap<Vec<u8>, DateTime<Utc>>) -> bool {
     if erased.is_empty() {
         return false;
     }
-    let Some(erased_at) = erased.get(&digest(&it.event.user_id)) else { return false };
-    match &it.effect {
-        Effect::Outcome { data, .. } => data.due_at <= *erased_at,
-        Effect::Remembered if it.event.event_type != EventType::DeviceRegistered => {
-            it.event.occurred_at <= *erased_at + DEVICES_LINGER
-        }
-        _ => it.event.occurred_at <= *erased_at,
+    let Some(erased_at) = erased.get(&digest(&event.event.user_id)) else { return false };
+    let asked_for = match &event.effect {
+        Effect::Outcome { data, .. } => Some(data.item_changed_at.unwrap_or(data.due_at.min(event.event.occurred_at))),
+        _ => None,
+    };
+    precedes(event.event.event_type, event.event.occurred_at, asked_for, *erased_at)
+}
+
+/// Whether an event is of before an erasure. An outcome is of the time at which its delivery was asked
+/// for (`asked_for`), however much later the delivery was made. Where that is not known, messages of
+/// 2.0.0, it is the earlier of the time of delivery and the outcome's own.
+pub(in crate::store) fn precedes(
+    event_type: EventType,
+    occurred_at: DateTime<Utc>,
+    asked_for: Option<DateTime<Utc>>,
+    erased_at: DateTime<Utc>,
+) -> bool {
+    match event_type {
+        _ if event_type.is_outcome() => asked_for.unwrap_or(occurred_at) <= erased_at,
+        EventType::DeviceRemoved | EventType::DeviceInvalidated => occurred_at <= erased_at + DEVICES_LINGER,
+        _ => occurred_at <= erased_at,
     }
 }
 
-async fn erase(connection: &mut PgConnection, it: &Incoming, receipt: &ItemId) -> Result<(), ApplyError> {
-    let (user_id, erased_at) = (it.event.user_id.as_str(), it.event.occurred_at);
-    sqlx::query!(
-        "insert into erased_users as known (user_digest, erased_at, receipt_id) values ($1, $2, $3)
-         on conflict (user_digest) do update set erased_at = excluded.erased_at, receipt_id = excluded.receipt_id
-         where known.erased_at < excluded.erased_at",
-        digest(user_id),
-        erased_at,
+/// Notes an erasure, and the command that carries it on to notification-service. Returns `false` for
+/// one that is known, or older than the one that is.
+async fn note(connection: &mut PgConnection, event: &Incoming, receipt: &ItemId) -> Result<bool, ApplyError> {
+    sqlx::query!("select pg_advisory_xact_lock($1)", LOCK_OF_2_0).execute(&mut *connection).await?;
+    let noted = sqlx::query_scalar!(
+        r#"with noted as (
+               insert into erased_users as known (user_digest, erased_at, receipt_id)
+               values ($1, $3, $4)
+               on conflict (user_digest) do update
+               set erased_at = excluded.erased_at, receipt_id = excluded.receipt_id
+               where known.erased_at < excluded.erased_at
+               returning user_digest, erased_at, receipt_id
+           )
+           insert into pending_erasures (user_digest, user_id, erased_at, receipt_id)
+           select user_digest, $2, erased_at, receipt_id from noted
+           on conflict (user_digest) do update
+           set erased_at = excluded.erased_at, receipt_id = excluded.receipt_id, horizon = null,
+               lease_until = '-infinity'
+           returning true as "noted!""#,
+        digest(&event.event.user_id),
+        event.event.user_id,
+        event.event.occurred_at,
         receipt.as_str(),
     )
-    .execute(&mut *connection)
+    .fetch_optional(&mut *connection)
     .await?;
-    sqlx::query!(
-        "with gone as (delete from notifications where user_id = $1 and occurred_at <= $2 returning id)
-         delete from occurrences where notification_id in (select id from gone)",
-        user_id,
-        erased_at,
-    )
-    .execute(&mut *connection)
-    .await?;
-    sqlx::query!("delete from events where user_id = $1 and occurred_at <= $2", user_id, erased_at)
-        .execute(&mut *connection)
-        .await?;
-    sqlx::query!("delete from outbox where body::jsonb ->> 'userId' = $1", user_id).execute(&mut *connection).await?;
-    sqlx::query!("delete from commands where body::jsonb ->> 'userId' = $1", user_id).execute(&mut *connection).await?;
-    revisions::insert(connection, &[onwards(it, receipt)?]).await
+    if noted.is_some() {
+        revisions::insert(connection, &[onwards(event, receipt)?]).await?;
+    }
+    Ok(noted.is_some())
 }
 
 /// The erasure for notification-service, which hears the notification topic alone.
-fn onwards(it: &Incoming, receipt: &ItemId) -> Result<OutboxMessage, serde_json::Error> {
+fn onwards(event: &Incoming, receipt: &ItemId) -> Result<OutboxMessage, serde_json::Error> {
     OutboxMessage::of(&Event {
         event_type: EventType::UserErased,
         event_id: event_id_of(&format!("{ITEM_USER}\n{receipt}\n{}", EventType::UserErased)),
-        occurred_at: it.event.occurred_at,
-        user_id: it.event.user_id.clone(),
+        occurred_at: event.event.occurred_at,
+        user_id: event.event.user_id.clone(),
         user_email: None,
         item_id: receipt.clone(),
-        version: it.event.version,
+        version: event.event.version,
         schema: Schema::V2,
-        traceparent: it.event.traceparent,
+        traceparent: event.event.traceparent,
         data: ErasedData { receipt_id: receipt.clone() },
     })
 }

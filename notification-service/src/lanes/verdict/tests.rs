@@ -27,6 +27,7 @@ fn delivery(attempts: i32) -> Delivery {
         due_at,
         date: due_at,
         expires_at: due_at + TimeDelta::hours(1),
+        item_changed_at: None,
         content,
     };
     let dispatch =

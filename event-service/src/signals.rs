@@ -1,0 +1,116 @@
+//! Gauges that tell whether the suite does its work, seen from the database and the bus: a scheduler or a
+//! service that hangs does not tell by itself.
+
+use std::time::Duration;
+
+use shared::{
+    bus::{Depth, SharedBus},
+    config::BusConfig,
+};
+use sqlx::PgPool;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::store::Store;
+
+/// Pause between two readings: the interval at which Prometheus asks.
+const PERIOD: Duration = Duration::from_secs(15);
+/// Time within which the database, and each queue, answers.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What is watched.
+pub(crate) struct Watched {
+    /// The notifications database, on connections of its own.
+    pub(crate) store: Store,
+    /// Pools by the name of what uses them.
+    pub(crate) pools: [(&'static str, PgPool); 2],
+    /// The bus.
+    pub(crate) bus: SharedBus,
+    /// Queues by their role.
+    pub(crate) queues: Vec<(&'static str, String)>,
+}
+
+impl Watched {
+    /// The queues of an installation, by their role.
+    pub(crate) fn queues_of(names: &BusConfig) -> Vec<(&'static str, String)> {
+        vec![("event", names.event_queue.clone()), ("notification", names.notification_queue.clone())]
+    }
+}
+
+/// Reads the figures until the token is cancelled.
+pub(crate) async fn run(watched: Watched, shutdown: CancellationToken) {
+    describe();
+    let mut tick = interval(PERIOD);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            () = shutdown.cancelled() => return,
+        }
+        tokio::select! {
+            () = read(&watched) => {}
+            () = shutdown.cancelled() => return,
+        }
+    }
+}
+
+fn describe() {
+    metrics::describe_gauge!(
+        "reminders_oldest_overdue_seconds",
+        "Age of the oldest pending occurrence whose time has come; 0 when there is none"
+    );
+    metrics::describe_gauge!("reminders_backlog", "Pending occurrences whose time has come; counting stops at 10000");
+    metrics::describe_gauge!(
+        "reminders_oldest_erasure_seconds",
+        "Age of the oldest erasure whose rows are not all deleted; 0 when there is none"
+    );
+    metrics::describe_gauge!("reminders_queue_messages", "Messages of a queue by their state, as the bus counts them");
+    metrics::describe_gauge!("reminders_database_connections", "Connections of a pool by their state");
+    metrics::describe_counter!("reminders_signal_failures_total", "Readings of these figures that failed");
+}
+
+async fn read(watched: &Watched) {
+    match timeout(PATIENCE, watched.store.signals()).await {
+        Ok(Ok(signals)) => {
+            metrics::gauge!("reminders_oldest_overdue_seconds").set(signals.oldest_overdue_seconds);
+            metrics::gauge!("reminders_backlog").set(signals.backlog as f64);
+            metrics::gauge!("reminders_oldest_erasure_seconds").set(signals.oldest_erasure_seconds);
+        }
+        Ok(Err(error)) => failed("database", &error.to_string()),
+        Err(_) => failed("database", "no answer in time"),
+    }
+    for (queue, name) in &watched.queues {
+        read_queue(watched, queue, name).await;
+    }
+    for (pool, connections) in &watched.pools {
+        let idle = connections.num_idle();
+        let used = (connections.size() as usize).saturating_sub(idle);
+        metrics::gauge!("reminders_database_connections", "pool" => *pool, "state" => "used").set(used as f64);
+        metrics::gauge!("reminders_database_connections", "pool" => *pool, "state" => "idle").set(idle as f64);
+    }
+}
+
+async fn read_queue(watched: &Watched, queue: &'static str, name: &str) {
+    let depths = async {
+        let depth = watched.bus.depth(name).await?;
+        Ok::<(Depth, Depth), shared::bus::Error>((depth, watched.bus.dead_letter_depth(name).await?))
+    };
+    match timeout(PATIENCE, depths).await {
+        Ok(Ok((depth, dead))) => {
+            let set = |state: &'static str, count: u64| {
+                metrics::gauge!("reminders_queue_messages", "queue" => queue, "state" => state).set(count as f64);
+            };
+            set("visible", depth.visible);
+            set("in_flight", depth.in_flight);
+            set("dead", dead.visible + dead.in_flight + dead.delayed);
+        }
+        Ok(Err(error)) => failed(queue, &error.to_string()),
+        Err(_) => failed(queue, "no answer in time"),
+    }
+}
+
+/// The figures keep their last values; what cannot be asked raises alarms of its own.
+fn failed(what: &'static str, error: &str) {
+    tracing::debug!(what, error, "figures for alarms could not be read");
+    metrics::counter!("reminders_signal_failures_total", "of" => what).increment(1);
+}

@@ -1,0 +1,133 @@
+//! Reads the catalogue as it grows, in the order of the transactions that applied the events.
+//!
+//! Two bounded statements: a look at what was applied after a position, whether it passes the filter
+//! or not, and the events that pass, a few at a time. The position moves on with the look, so a stream
+//! whose filter nothing passes never reads anything twice.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{EventFilter, EventRow, Store};
+
+/// Events that one look passes over at most.
+pub const LOOK: i64 = 1_000;
+
+/// Where a stream is: everything up to it was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamPosition {
+    /// The transaction that wrote the last event seen.
+    pub xid: i64,
+    /// The last event seen.
+    pub event_id: Uuid,
+}
+
+/// What was applied when a stream was opened: a snapshot of PostgreSQL's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    snapshot: String,
+    /// Transactions from this one on are none of it.
+    pub until: i64,
+}
+
+/// An event that a look came upon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sighting {
+    /// Its place in the order.
+    pub position: StreamPosition,
+    /// When it happened: with its id the key of the catalogue.
+    pub occurred_at: DateTime<Utc>,
+    /// Whether it passes the filter.
+    pub passes: bool,
+}
+
+impl Store {
+    /// The oldest transaction that is still open: every event of an earlier one is committed, and none
+    /// of them is missed by a reader that stops short of it.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn stream_horizon(&self) -> Result<i64, sqlx::Error> {
+        sqlx::query_scalar!(r#"select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as "xid!""#)
+            .fetch_one(&self.pool)
+            .await
+    }
+
+    /// The position from which a stream shows what is applied from now on, and the snapshot of what was
+    /// applied already: while other transactions are open, some of that lies behind the position.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn stream_start(&self) -> Result<(StreamPosition, Applied), sqlx::Error> {
+        let row = sqlx::query!(
+            r#"select pg_snapshot_xmin(snapshot)::text::bigint as "xid!",
+                   pg_snapshot_xmax(snapshot)::text::bigint as "until!", snapshot::text as "snapshot!"
+               from pg_current_snapshot() as snapshot"#
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        let position = StreamPosition { xid: row.xid, event_id: Uuid::nil() };
+        Ok((position, Applied { snapshot: row.snapshot, until: row.until }))
+    }
+
+    /// Looks at up to [`LOOK`] events after a position and before a horizon, in their order. What was
+    /// `already` applied does not pass.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn look(
+        &self,
+        filter: &EventFilter,
+        position: StreamPosition,
+        horizon: i64,
+        already: Option<&Applied>,
+    ) -> Result<Vec<Sighting>, sqlx::Error> {
+        let rows = sqlx::query!(
+            r#"select occurred_at, event_id, received_xid,
+                   ($4::text is null or user_id = $4) and ($5::text is null or item_id = $5)
+                   and ($6::text is null or event_type = $6)
+                   and ($7::text is null
+                        or not pg_visible_in_snapshot(received_xid::text::xid8, $7::text::pg_snapshot))
+                   as "passes!"
+               from events
+               where received_xid >= $1 and (received_xid, event_id) > ($1, $2) and received_xid < $3
+               order by received_xid, event_id limit $8"#,
+            position.xid,
+            position.event_id,
+            horizon,
+            filter.user_id.as_deref(),
+            filter.item_id.as_deref(),
+            filter.event_type.as_deref(),
+            already.map(|applied| applied.snapshot.as_str()),
+            LOOK,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let sightings = rows.into_iter().map(|row| Sighting {
+            position: StreamPosition { xid: row.received_xid, event_id: row.event_id },
+            occurred_at: row.occurred_at,
+            passes: row.passes,
+        });
+        Ok(sightings.collect())
+    }
+
+    /// The events of some sightings, in their order; one that was deleted meanwhile is left out.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn seen(&self, sightings: &[Sighting]) -> Result<Vec<EventRow>, sqlx::Error> {
+        let occurred: Vec<DateTime<Utc>> = sightings.iter().map(|seen| seen.occurred_at).collect();
+        let ids: Vec<Uuid> = sightings.iter().map(|seen| seen.position.event_id).collect();
+        sqlx::query_as!(
+            EventRow,
+            "select occurred_at, event_id, event_type, item_id, user_id, version, data, received_at,
+                 received_xid
+             from events
+             where occurred_at = any($1) and event_id = any($2)
+             order by received_xid, event_id",
+            &occurred,
+            &ids,
+        )
+        .fetch_all(&self.pool)
+        .await
+    }
+}
