@@ -141,7 +141,7 @@ impl App {
         let Self { config, listeners, pool, readers, bus, .. } = self;
         watchdog::describe_metrics();
         let store = Store::new(pool.clone());
-        let started = Started::default();
+        let started = Started::watching(pool.clone());
         let readiness = admin::Readiness::default().with_database(pool.clone(), &MIGRATOR).until(shutdown.clone());
         let readiness = started.check(readiness);
         let state = routes::AppState::new(Store::new(readers.clone()), Arc::clone(&bus), &config, shutdown.clone());

@@ -39,6 +39,11 @@ async fn keep(store: &Store, retention: TimeDelta, walked: &mut Uuid) -> bool {
             is_done = false;
         }
     }
+    let purged = async { store.purge_actions(store.now().await?).await };
+    if let Err(error) = purged.await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "old records of actions were not deleted, will retry");
+        is_done = false;
+    }
     match store.now().await {
         Ok(now) => is_done & purge(store, now - retention, walked).await,
         Err(error) => {

@@ -3,6 +3,7 @@
 //! It is never routed from outside and shows every user's data. Every call but its description needs an operator's token
 //! outside of `local`; reminder-service has one for exports.
 
+mod audit;
 mod dead_letters;
 mod events;
 mod examples;
@@ -81,6 +82,7 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(stats::stats))
         .routes(routes!(dead_letters::list))
         .routes(routes!(dead_letters::redrive))
+        .routes(routes!(audit::list))
 }
 
 /// The API's description, as `openapi.json` has it.
@@ -91,8 +93,9 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 
 /// The routes; those that need the database answer 401 without an operator's token, and 503 until the start is complete.
 pub(crate) fn router(state: AppState, started: Started, operators: Operators) -> Router {
-    let (routes, openapi) = documented().with_state(state).split_for_parts();
+    let (routes, openapi) = documented().with_state(state.clone()).split_for_parts();
     routes
+        .route_layer(from_fn_with_state(state, audit::record))
         .route_layer(from_fn_with_state(started, startup::require))
         .route_layer(from_fn_with_state(operators, require_operator))
         .merge(openapi_routes(&openapi))

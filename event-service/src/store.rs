@@ -1,6 +1,7 @@
 //! All SQL of event-service.
 
 mod apply;
+mod audit;
 mod catalogue;
 mod erasures;
 mod export;
@@ -18,6 +19,7 @@ use sqlx::{PgPool, migrate::Migrator};
 use tokio::sync::Notify;
 
 pub use apply::ApplyError;
+pub use audit::{Action, NewAction};
 pub use catalogue::{Cursor, EventFilter, EventRow};
 pub use erasures::{CHUNK as ERASED_AT_ONCE, Erasure, Pass};
 pub use export::{ExportedOccurrence, MOST as MOST_EXPORTED};

@@ -7,6 +7,7 @@ use shared::{
     bus::{self, SharedBus, Topology},
     cli::Service,
     config::{BusConfig, Process, Reader},
+    db,
     http::{self, Listeners, admin},
     startup::{Started, Startup},
 };
@@ -135,7 +136,7 @@ fn readiness(store: Store, scheduler: Scheduler) -> admin::Readiness {
             match store.has_tables().await {
                 Ok(true) => Ok(()),
                 Ok(false) => Err("event-service's tables are missing: run its `migrate`".to_owned()),
-                Err(_) => Err("the database does not answer".to_owned()),
+                Err(error) => Err(db::why_away(&error).to_owned()),
             }
         }
     };

@@ -31,6 +31,9 @@ use crate::{
 };
 
 const NAME: &str = "notification-service";
+/// Settings of its sessions: a plan for each execution. What was planned while the ledger was empty reads all of it, batch
+/// after batch, once a burst has filled it.
+const SESSION: &[(&str, &str)] = &[("plan_cache_mode", "force_custom_plan")];
 /// Receipts of a message before it is a dead letter.
 const MAX_RECEIVE_COUNT: u32 = 10;
 /// Messages in one batch.
@@ -80,12 +83,12 @@ impl App {
         let listeners = Listeners::bind(&config.process, true).await?;
         let (rest, admin) = (listeners.rest.context("the REST port is not bound")?, listeners.admin);
         let addresses = (rest.local_addr()?, admin.local_addr()?);
-        let pool = planned_anew(&config.database.pool(NAME));
+        let pool = config.database.pool_with(NAME, SESSION);
         let clock = Arc::new(DbClock::default());
         let bus = bus::connect(&config.bus.settings).await?;
         let (relay, handoff) = Relay::new(pool.clone(), bus.clone(), config.bus.event_topic.clone());
         let engine = Engine::build(&config, pool.clone(), Arc::clone(&clock), handoff.clone()).await?;
-        let started = Started::default();
+        let started = Started::watching(pool.clone());
         let streams = Streams::default();
         let shared = Api {
             pool: pool.clone(),
@@ -213,13 +216,6 @@ async fn hear(bus: SharedBus, queue: Option<String>, feedback: Feedback, shutdow
     }
     let settings = ConsumerSettings { queue, batch: FEEDBACK_BATCH, concurrency: 1, visibility: VISIBILITY };
     consumer::run(bus, settings, Arc::new(feedback), shutdown).await;
-}
-
-/// The same pool with a plan for each execution: what was planned while the ledger was empty reads all of it, batch after
-/// batch, once a burst has filled it.
-fn planned_anew(pool: &PgPool) -> PgPool {
-    let options = (*pool.connect_options()).clone().options([("plan_cache_mode", "force_custom_plan")]);
-    pool.options().clone().connect_lazy_with(options)
 }
 
 /// Brings the schema up to date and sees to the topic and the queue.

@@ -3,10 +3,10 @@
 use std::{path::Path, sync::Arc};
 
 use chrono::TimeDelta;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use shared::{
     bus::settings::AwsSettings,
-    config::{self, Auth, BusConfig, Env, Process, Reader, Report},
+    config::{self, Auth, BusConfig, Env, LiveSecret, Process, Reader, Report},
     db::DbSettings,
     http::ApiSettings,
 };
@@ -126,9 +126,9 @@ impl FcmConfig {
         const ACCOUNT: &str = "FCM_PROJECT_CONFIG";
         const ENDPOINT: &str = "FCM_ENDPOINT";
         let account =
-            reader.required_secret(ACCOUNT, "service account of the Firebase project: its JSON, or a path to it");
+            reader.required_live_secret(ACCOUNT, "service account of the Firebase project: its JSON, or a path to it");
         let endpoint = reader.or(ENDPOINT, "where pushes are sent", "https://fcm.googleapis.com".to_owned());
-        let account = account.and_then(|account| match parse_account(&account) {
+        let account = account.and_then(|account| match parse_account(account) {
             Ok(account) => Some(account),
             Err(problem) => {
                 reader.fault(ACCOUNT, format!("is malformed: {problem}"));
@@ -147,14 +147,16 @@ impl FcmConfig {
 }
 
 /// The account itself where it is one, else what is in the file that is named.
-fn parse_account(text: &SecretString) -> Result<ServiceAccount, String> {
+fn parse_account(given: LiveSecret) -> Result<ServiceAccount, String> {
+    let text = given.current();
     let text = text.expose_secret().trim();
-    if text.starts_with('{') {
-        return ServiceAccount::parse(text).map_err(|error| error.to_string());
-    }
-    let json = std::fs::read_to_string(text)
-        .map_err(|error| format!("neither JSON nor a readable file ({})", error.kind()))?;
-    ServiceAccount::parse(&json).map_err(|error| error.to_string())
+    let source = if text.starts_with('{') {
+        given
+    } else {
+        let opened = LiveSecret::open("FCM_PROJECT_CONFIG", text.into());
+        opened.map_err(|problem| format!("neither JSON nor the path of a usable file, which {problem}"))?
+    };
+    ServiceAccount::live(source).map_err(|error| error.to_string())
 }
 
 impl SesConfig {

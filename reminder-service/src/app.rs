@@ -50,13 +50,14 @@ impl App {
         let pool = config.database.pool(NAME);
         let bus = bus::connect(&config.bus.settings).await?;
         let (relay, handoff) = Relay::new(pool.clone(), bus.clone(), config.bus.event_topic.clone());
-        let started = Started::default();
+        let started = Started::watching(pool.clone());
         let routes = routes::router(Api {
             pool: pool.clone(),
             handoff,
             peers: Peers::new(config.peers)?,
             exports: ExportLimit::new(config.exports),
             started: started.clone(),
+            addresses: config.addresses,
         });
         let router = api(routes, Authenticator::new(config.auth)?, &config.api);
         let topology = topology(config.bus.event_topic);

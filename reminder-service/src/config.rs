@@ -6,7 +6,7 @@ use shared::{
     http::{ApiSettings, ExportLimit},
 };
 
-use crate::peers::PeerSettings;
+use crate::{addresses::Addresses, peers::PeerSettings};
 
 /// The configuration of reminder-service.
 #[derive(Debug, Clone)]
@@ -25,6 +25,8 @@ pub struct Config {
     pub peers: PeerSettings,
     /// Exports that are written at once.
     pub exports: usize,
+    /// How many addresses a user's e-mails go to.
+    pub addresses: Addresses,
 }
 
 impl Config {
@@ -45,6 +47,7 @@ impl Config {
         let api = ApiSettings::read(reader);
         let peers = PeerSettings::read(reader, app_env);
         let exports = ExportLimit::read(reader);
+        let addresses = Addresses::read(reader);
         Some(Self {
             process: process?,
             database: database?,
@@ -53,6 +56,7 @@ impl Config {
             api: api?,
             peers: peers?,
             exports: exports?,
+            addresses: addresses?,
         })
     }
 }

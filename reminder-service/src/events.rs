@@ -108,8 +108,9 @@ fn unstamped<D: Serialize>(
         event_id: new_id(),
         occurred_at: DateTime::UNIX_EPOCH,
         user_id: origin.identity.user_id.clone(),
-        // Whoever is erased is written to no more.
-        user_email: (event_type != EventType::UserErased).then(|| origin.identity.email.clone()),
+        // Whoever is erased is written to no more, and an address that nobody vouches for is not written to at all.
+        user_email: (event_type != EventType::UserErased && origin.identity.email_verified)
+            .then(|| origin.identity.email.clone()),
         item_id: id.into(),
         version: 0,
         schema: Schema::V2,

@@ -7,6 +7,8 @@ use sqlx::PgPool;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use crate::store;
+
 const EVERY: Duration = Duration::from_secs(30 * 60);
 
 /// Keeps the tables small until the token is cancelled.
@@ -19,7 +21,7 @@ pub(crate) async fn run(pool: PgPool, shutdown: CancellationToken) {
             () = shutdown.cancelled() => return,
         }
         tokio::select! {
-            () = forget_old_keys(&pool) => {}
+            () = async { tokio::join!(forget_old_keys(&pool), purge_addresses(&pool)); } => {}
             () = shutdown.cancelled() => return,
         }
     }
@@ -35,6 +37,23 @@ async fn forget_old_keys(pool: &PgPool) {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "old idempotency keys were not forgotten; they will be the next time"
+                );
+                return;
+            }
+        }
+    }
+}
+
+/// Deletes the addresses of earlier days, a bounded number a statement, until none is left.
+async fn purge_addresses(pool: &PgPool) {
+    loop {
+        match store::purge_addresses(pool).await {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "addresses of earlier days were not deleted, will retry"
                 );
                 return;
             }

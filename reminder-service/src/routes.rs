@@ -25,6 +25,7 @@ use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
+    addresses::Addresses,
     peers::Peers,
     reminder::{InvalidField, InvalidRecurrence},
 };
@@ -42,6 +43,8 @@ pub struct Api {
     pub exports: ExportLimit,
     /// Whether the schema is there.
     pub started: Started,
+    /// Which addresses e-mails may go to.
+    pub addresses: Addresses,
 }
 
 #[derive(OpenApi)]

@@ -1,6 +1,7 @@
 //! All SQL of the reminders database. Every change of a reminder is one statement together with the message that tells of
 //! it; the time of a change, and whether something lies ahead, is decided by the database's clock.
 
+mod addresses;
 mod change;
 mod create;
 mod erase;
@@ -13,6 +14,7 @@ use uuid::Uuid;
 use crate::reminder::Reminder;
 use row::Row;
 
+pub use addresses::{note_address, purge_addresses};
 pub use change::{delete, lock, update};
 pub use create::{Created, NewReminder, create, create_many};
 pub use erase::erase;

@@ -1,93 +1,71 @@
 //! Access to PostgreSQL: settings, pools, migrations, and which errors pass by themselves.
 
+mod probe;
+mod settings;
+mod tls;
+mod url;
+
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
     Connection, PgPool,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use crate::config::Reader;
+pub(crate) use probe::Probe;
+pub use settings::DbSettings;
+pub(crate) use tls::Tls;
+pub use url::DbUrl;
 
 /// A connection that was idle no longer than this is used without asking whether it still lives: under load that would
 /// double the round trips.
 const TRUSTED: Duration = Duration::from_secs(1);
+/// Time in which a connection that was idle for longer answers, else another one is taken.
+const PING_LIMIT: Duration = Duration::from_millis(500);
 
-/// How to reach a database.
-#[derive(Debug, Clone)]
-pub struct DbSettings {
-    /// The connection options, with the password inside.
-    options: PgConnectOptions,
-    /// The most connections this process opens.
-    pub max_connections: u32,
+/// Options of a pool whose connections are asked for before use when they were idle, and waited for
+/// no longer than `acquire_timeout`.
+pub(crate) fn pool_options(max_connections: u32, acquire_timeout: Duration) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(max_connections)
+        .acquire_timeout(acquire_timeout)
+        .idle_timeout(Duration::from_secs(300))
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                if meta.idle_for < TRUSTED {
+                    return Ok(true);
+                }
+                // A server that was stopped, or a path that swallows packets, answers nothing at all.
+                let answered = tokio::time::timeout(PING_LIMIT, connection.ping()).await;
+                answered.map_err(|_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))??;
+                Ok(true)
+            })
+        })
 }
 
-impl DbSettings {
-    /// Reads `DATABASE_URL`, or `DB_HOST DB_PORT DB_NAME DB_USER DB_PASS`; and `DB_MAX_CONNECTIONS`.
-    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let url = reader.secret("DATABASE_URL", "PostgreSQL, as postgres://user:password@host:port/name");
-        let host = reader.optional::<String>("DB_HOST", "PostgreSQL host, instead of DATABASE_URL");
-        let port = reader.or("DB_PORT", "PostgreSQL port", 5432);
-        let name = reader.optional::<String>("DB_NAME", "PostgreSQL database");
-        let user = reader.optional::<String>("DB_USER", "PostgreSQL user");
-        let password = reader.secret("DB_PASS", "PostgreSQL password");
-        let max_connections = reader.or("DB_MAX_CONNECTIONS", "connections to PostgreSQL", 10)?;
-        let options = match url {
-            Some(url) => Self::parse(reader, &url)?,
-            None => {
-                if host.is_none() {
-                    reader.fault("DATABASE_URL", "is not set, and neither is DB_HOST");
-                } else {
-                    for (variable, value) in [("DB_NAME", &name), ("DB_USER", &user)] {
-                        if value.is_none() {
-                            reader.fault(variable, "is not set, and DB_HOST needs it");
-                        }
-                    }
+/// Has a pool's further connections made with new options whenever the secrets in them change,
+/// until the pool is closed. Connections that are open already stay.
+pub(crate) fn follow_changes(
+    pool: &PgPool,
+    secrets: impl IntoIterator<Item = tokio::sync::watch::Receiver<secrecy::SecretString>>,
+    options: impl Fn() -> Option<PgConnectOptions> + Clone + Send + 'static,
+) {
+    for mut changes in secrets {
+        let (pool, options) = (pool.clone(), options.clone());
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    changed = changes.changed() => if changed.is_err() { return },
+                    () = pool.close_event() => return,
                 }
-                let options =
-                    PgConnectOptions::new_without_pgpass().host(&host?).port(port?).database(&name?).username(&user?);
-                password.iter().fold(options, |options, password| options.password(password.expose_secret()))
+                match options() {
+                    Some(options) => pool.set_connect_options(options),
+                    None => tracing::warn!("changed secret of a database is malformed, the last one stays in use"),
+                }
             }
-        };
-        Some(Self { options, max_connections })
-    }
-
-    fn parse(reader: &mut Reader<'_>, url: &SecretString) -> Option<PgConnectOptions> {
-        let text = url.expose_secret();
-        let is_postgres = text.starts_with("postgres://") || text.starts_with("postgresql://");
-        let parsed = text.parse::<PgConnectOptions>().ok().filter(|_| is_postgres);
-        if parsed.is_none() {
-            reader.fault("DATABASE_URL", "is malformed: expected postgres://user:password@host:port/name");
-        }
-        parsed
-    }
-
-    /// A pool that connects when it is first used, so that a process starts while its database is away.
-    #[must_use]
-    pub fn pool(&self, application: &str) -> PgPool {
-        self.pool_with(application, &[])
-    }
-
-    /// The same, with further settings of its sessions.
-    #[must_use]
-    pub fn pool_with(&self, application: &str, session: &[(&str, &str)]) -> PgPool {
-        let options = self.options.clone().application_name(application).options([
-            ("statement_timeout", "30s"),
-            ("idle_in_transaction_session_timeout", "30s"),
-            ("timezone", "UTC"),
-        ]);
-        let options = options.options(session.iter().copied());
-        PgPoolOptions::new()
-            .max_connections(self.max_connections)
-            .acquire_timeout(Duration::from_secs(5))
-            .idle_timeout(Duration::from_secs(300))
-            .test_before_acquire(false)
-            .before_acquire(|connection, meta| {
-                Box::pin(async move { Ok(meta.idle_for < TRUSTED || connection.ping().await.is_ok()) })
-            })
-            .connect_lazy_with(options)
+        });
     }
 }
 
@@ -115,19 +93,45 @@ pub async fn is_migrated(pool: &PgPool, migrator: &Migrator) -> Result<bool, sql
     }
 }
 
-/// Whether the same statement may succeed later without anything being mended: the connection was lost, the
-/// server restarts, is overloaded, or two transactions were in each other's way (SQLSTATE classes 08, 40, 53, 57).
+/// SQLSTATE classes and codes (PostgreSQL's appendix A) that are no fault of a statement: connection
+/// lost (08), no access (28, 3D, 42501: a password or a user is being replaced), a server that became
+/// a standby (25006) or ended the session (25P03, 25P04), conflicts (40), lock timeout (55P03), overload
+/// (53), operator's intervention (57), the machine (58).
+const PASSING: [&str; 12] = ["08", "28", "3D", "42501", "25006", "25P03", "25P04", "40", "55P03", "53", "57", "58"];
+
+/// Returns true if the same statement may succeed later without being changed: the connection was
+/// lost or refused, the server restarts or is overloaded, or two transactions were in each other's way.
 #[must_use]
 pub fn is_transient(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
         | sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed
         | sqlx::Error::Protocol(_) => true,
         sqlx::Error::Database(error) => {
-            error.code().is_some_and(|code| ["08", "40", "53", "57"].iter().any(|class| code.starts_with(class)))
+            error.code().is_some_and(|code| PASSING.iter().any(|passing| code.starts_with(passing)))
         }
         _ => false,
     }
 }
+
+/// Why a database does not serve, for `/readyz`; says nothing of passwords, users or addresses.
+#[must_use]
+pub fn why_away(error: &sqlx::Error) -> &'static str {
+    let code = match error {
+        sqlx::Error::Tls(_) => return "TLS to the database failed: see DB_SSLMODE and DB_SSLROOTCERT",
+        sqlx::Error::Database(error) => error.code(),
+        _ => None,
+    };
+    match code.as_deref() {
+        Some(code) if code.starts_with("28") => "the database refuses the user or the password",
+        Some(code) if code.starts_with("3D") => "the database does not exist on its server",
+        Some("42501") => "the database's user lacks a right",
+        _ => "the database does not answer",
+    }
+}
+
+#[cfg(test)]
+mod tests;

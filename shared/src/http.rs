@@ -17,6 +17,7 @@ mod operator;
 mod server;
 mod settings;
 mod streamed;
+mod tokens;
 
 use std::net::IpAddr;
 

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     bus::{SharedBus, Topology},
     config::AppEnv,
-    db,
+    db::{self, Probe},
     http::{ApiError, Reason, admin::Readiness},
 };
 
@@ -47,13 +47,23 @@ pub struct Startup {
 
 /// Whether the start is complete; part of `/readyz`.
 #[derive(Debug, Clone, Default)]
-pub struct Started(Arc<AtomicBool>);
+pub struct Started {
+    is_complete: Arc<AtomicBool>,
+    /// Asked when a request is not answered for long.
+    database: Option<Probe>,
+}
 
 impl Started {
+    /// The same, for routes that answer 503 when the database is lost while they wait for it.
+    #[must_use]
+    pub fn watching(database: PgPool) -> Self {
+        Self { is_complete: Arc::default(), database: Some(Probe::new(database)) }
+    }
+
     /// Whether the start is complete.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.is_complete.load(Ordering::Acquire)
     }
 
     /// Adds the check that the start is complete.
@@ -73,12 +83,21 @@ impl Started {
     }
 }
 
-/// Middleware of the routes that need what the start waits for: 503 until it is there.
+/// Middleware of the routes that need what the start waits for: 503 until it is there, and 503 when
+/// the database is found away while a request waits for it.
 pub async fn require(State(started): State<Started>, request: Request, next: Next) -> Response {
-    if started.is_complete() {
-        return next.run(request).await;
+    if !started.is_complete() {
+        return ApiError::new(Reason::UpstreamUnavailable, "the service is starting; try again").into_response();
     }
-    ApiError::new(Reason::UpstreamUnavailable, "the service is starting; try again").into_response()
+    let Some(database) = &started.database else { return next.run(request).await };
+    tokio::select! {
+        biased;
+        response = next.run(request) => response,
+        () = database.lost() => {
+            tracing::warn!("database does not answer, a request that waits for it is given up");
+            ApiError::new(Reason::UpstreamUnavailable, "the database is unavailable; try again").into_response()
+        }
+    }
 }
 
 impl Startup {
@@ -88,7 +107,7 @@ impl Startup {
         loop {
             match self.attempt().await {
                 Ok(()) => {
-                    started.0.store(true, Ordering::Release);
+                    started.is_complete.store(true, Ordering::Release);
                     tracing::info!("ready to work");
                     return true;
                 }

@@ -8,6 +8,7 @@ use axum::{
     http::{Request, StatusCode},
     routing::{get, post},
 };
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -34,6 +35,7 @@ struct Page {
 fn app(auth: Auth) -> Router {
     let routes = Router::new()
         .route("/who", get(async |identity: Identity| identity.email))
+        .route("/verified", get(async |identity: Identity| identity.email_verified.to_string()))
         .route(
             "/notes",
             post(async |body: Body<Note>| Json(body.value)).get(async |page: Params<Page>| page.0.limit.to_string()),
@@ -224,6 +226,7 @@ const PUBLIC: &str = include_str!("keys/ed25519.pub.pem");
 const OTHER_PRIVATE: &str = include_str!("keys/other-ed25519.pem");
 
 fn token(claims: &Value, key: &str) -> String {
+    jwt_crypto::install();
     let key = EncodingKey::from_ed_pem(key.as_bytes()).expect("a key");
     format!("Bearer {}", encode(&Header::new(Algorithm::EdDSA), claims, &key).expect("a token"))
 }
@@ -263,8 +266,9 @@ async fn tokens_that_prove_nothing_are_refused() {
         claims.as_object_mut().expect("an object").remove(name);
         claims
     };
-    let symmetric = encode(&Header::new(Algorithm::HS256), &claims(), &EncodingKey::from_secret(PUBLIC.as_bytes()))
-        .expect("a token");
+    let critical = Header { crit: Some(vec!["b64".to_owned()]), ..Header::new(Algorithm::EdDSA) };
+    let key = EncodingKey::from_ed_pem(PRIVATE.as_bytes()).expect("a key");
+    let critical = encode(&critical, &claims(), &key).expect("a token");
     for refused in [
         token(&claims(), OTHER_PRIVATE),
         token(&with("exp", json!(1)), PRIVATE),
@@ -275,7 +279,10 @@ async fn tokens_that_prove_nothing_are_refused() {
         token(&without("aud"), PRIVATE),
         token(&without("sub"), PRIVATE),
         token(&without("email"), PRIVATE),
-        format!("Bearer {symmetric}"),
+        format!("Bearer {}", symmetric(&claims(), PUBLIC)),
+        format!("Bearer {critical}"),
+        format!("Bearer {}", "a".repeat(9_000)),
+        format!("{}, {}", token(&claims(), PRIVATE), token(&claims(), PRIVATE)),
         "Bearer x.y.z".to_owned(),
         "Basic dTpw".to_owned(),
     ] {
@@ -285,6 +292,71 @@ async fn tokens_that_prove_nothing_are_refused() {
             (StatusCode::UNAUTHORIZED, &json!("UNAUTHENTICATED")),
             "{refused}"
         );
+    }
+}
+
+/// A token signed with a public key as if that were a shared secret.
+fn symmetric(claims: &Value, secret: &str) -> String {
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let message = format!("{}.{}", part(&json!({"alg": "HS256", "typ": "JWT"})), part(claims));
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret.as_bytes());
+    format!("{message}.{}", URL_SAFE_NO_PAD.encode(ring::hmac::sign(&key, message.as_bytes())))
+}
+
+#[tokio::test]
+async fn reads_whether_the_address_is_verified() {
+    for (claim, expected) in [
+        (None, "true"),
+        (Some(json!(true)), "true"),
+        (Some(json!("true")), "true"),
+        (Some(json!(false)), "false"),
+        (Some(json!("false")), "false"),
+        (Some(json!(1)), "false"),
+    ] {
+        let mut claims = claims();
+        if let Some(claim) = &claim {
+            claims["email_verified"] = claim.clone();
+        }
+        let authorization = token(&claims, PRIVATE).replacen("Bearer", "bEARER", 1);
+        let request = request("GET", "/verified", &[("Authorization", &authorization)], "");
+        let (status, _, answer) = call(app(jwt()), request).await;
+        assert_eq!((status, answer.to_string().as_str()), (StatusCode::OK, expected), "{claim:?}");
+    }
+}
+
+#[tokio::test]
+async fn refuses_gateway_headers_that_come_twice() {
+    let auth = || Auth::Gateway { secret: Some(LiveSecret::fixed("s3cret".into())) };
+    let whole = [IDENTITY, &[("X-Gateway-Secret", "s3cret")]].concat();
+    assert_eq!(call(app(auth()), request("GET", "/who", &whole, "")).await.0, StatusCode::OK);
+    for twice in [
+        ("X-Authenticated-Userid", "u2"),
+        ("X-Consumer-Username", "u2@example.com"),
+        ("X-Gateway-Secret", "s3cret"),
+        ("X-Anonymous-Consumer", "true"),
+    ] {
+        let headers = [&whole[..], &[("X-Anonymous-Consumer", "false"), twice]].concat();
+        let status = call(app(auth()), request("GET", "/who", &headers, "")).await.0;
+        assert_eq!(status, StatusCode::UNAUTHORIZED, "{twice:?}");
+    }
+    let long = "u".repeat(256);
+    for user in [long.as_str(), "", " ", "u\u{e9}"] {
+        let headers = [("X-Authenticated-Userid", user), whole[1], whole[2]];
+        let status = call(app(auth()), request("GET", "/who", &headers, "")).await.0;
+        assert_eq!(status, StatusCode::UNAUTHORIZED, "{user}");
+    }
+}
+
+#[test]
+fn refuses_short_static_keys() {
+    let fixture: Value = serde_json::from_str(include_str!("../jwt-crypto/tests/fixtures/pyjwt.json")).expect("JSON");
+    let with = |pem: &Value| {
+        let public_key = pem.as_str().map(str::to_owned);
+        Authenticator::new(Auth::Jwt(JwtSettings { jwks_url: None, public_key, issuer: None, audience: None }))
+    };
+    assert!(with(&fixture["refused"][0]["publicKey"]).is_err());
+    for accepted in fixture["accepted"].as_array().expect("a list") {
+        assert!(with(&accepted["publicKey"]).is_ok(), "{}", accepted["alg"]);
     }
 }
 

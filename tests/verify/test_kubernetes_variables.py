@@ -24,6 +24,9 @@ LEFT = {
     "AWS_SESSION_TOKEN": "no temporary keys are handed out by hand",
     "OTEL_EXPORTER_OTLP_ENDPOINT": "no collector of traces is part of the cluster",
     "GATEWAY_SECRET": "no gateway vouches for callers",
+    "PGSSLMODE": "DB_SSLMODE is set",
+    "PGSSLROOTCERT": "DB_SSLMODE says what is verified",
+    "MAX_EMAIL_ADDRESSES_PER_DAY": "the default is what the documentation promises",
     "JWT_PUBLIC_KEY": "issuers rotate keys: a key set is asked for (JWT_JWKS_URL)",
     "EVENT_CONCURRENCY": "the figures in docs/BENCHMARKS.md are with the default",
     "USER_RELEASES_PER_SECOND": "a user of these environments is a person; the default is far above what one needs",
@@ -50,6 +53,7 @@ LEFT_LOCALLY = {
     "JWT_AUDIENCE": "of AUTH_MODE=jwt only",
     "CORS_ALLOWED_ORIGINS": "no web client is served there",
     "SES_CONFIGURATION_SET": "MiniStack's mails do not bounce",
+    "DB_SSLROOTCERT": "the database there speaks no TLS",
 }
 # All binaries know all names on the bus; these are the ones that each uses.
 ON_THE_BUS = {"EVENT_TOPIC_ARN", "NOTIFICATION_TOPIC_ARN", "EVENT_QUEUE_URL", "NOTIFICATION_QUEUE_URL", "SES_FEEDBACK_QUEUE_URL"}

@@ -113,3 +113,11 @@ pub(super) fn redrive() -> Value {
 pub(super) fn redriven() -> Value {
     json!({"moved": 1})
 }
+
+pub(super) fn audit() -> Value {
+    json!({"actions": [{
+        "id": "01979a2b11c07d3fa0c4b7d8e9f0a1b4", "at": "2026-04-20T12:00:00.011724Z", "actor": "operator-5f0c6c1e", "action": "EXPORT",
+        "subject": "9c56cc51b374c3ba189210d5b6d4bf57790d351c96c47c02190ecf1e430635ab", "requestId": "01979a2b11c07d3fa0c4b7d8e9f0a1b5",
+        "result": "DONE"
+    }], "nextCursor": null})
+}

@@ -1,5 +1,6 @@
 //! event-service on a real database: what it makes of events, in whatever order and however often they come.
 
+mod audit;
 mod consumer;
 mod deliveries;
 mod erasure;

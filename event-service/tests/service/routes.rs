@@ -11,11 +11,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::fixture::{bus, created, deleted, hours, now, outcome};
 
-const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
-struct Running {
-    database: Database,
-    client: Client,
+pub(crate) struct Running {
+    pub(crate) database: Database,
+    pub(crate) client: Client,
     base: String,
     admin: Client,
     shutdown: CancellationToken,
@@ -23,7 +23,7 @@ struct Running {
 }
 
 /// The whole service on a database that is still empty.
-async fn running() -> Running {
+pub(crate) async fn running() -> Running {
     start(support::postgres::database("eventapi").await, &[]).await
 }
 
@@ -64,7 +64,7 @@ impl Running {
         answer.body
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stopped().await;
     }
 

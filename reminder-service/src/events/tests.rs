@@ -32,7 +32,7 @@ fn details() -> Details {
 
 /// A message as JSON, with its event id, which is another one each time, replaced.
 fn written<E: std::fmt::Debug>(make: impl FnOnce(Origin<'_>) -> Result<Unstamped, E>, version: i64) -> Value {
-    let identity = Identity { user_id: "u1".to_owned(), email: "u1@example.com".to_owned() };
+    let identity = Identity { user_id: "u1".to_owned(), email: "u1@example.com".to_owned(), email_verified: true };
     let origin = Origin { identity: &identity, traceparent: TRACE.parse().expect("a traceparent") };
     let at = due_date("2026-04-20T12:00:00.123Z").expect("a time");
     let mut message = make(origin).expect("JSON").stamped(at, version).message;
@@ -73,8 +73,8 @@ fn a_deletion_is_told_without_what_it_said() {
 
 #[test]
 fn refuses_what_the_bus_would_never_take() {
-    let odd = Identity { user_id: "u\u{ffff}".to_owned(), email: "u1@example.com".to_owned() };
-    let long = Identity { user_id: "u1".to_owned(), email: "e".repeat(300_000) };
+    let odd = Identity { user_id: "u\u{ffff}".to_owned(), email: "u1@example.com".to_owned(), email_verified: true };
+    let long = Identity { user_id: "u1".to_owned(), email: "e".repeat(300_000), email_verified: true };
     for (identity, status) in [(&odd, 400), (&long, 413)] {
         let origin = Origin { identity, traceparent: TRACE.parse().expect("a traceparent") };
         let created = created(origin, ID, &details()).expect_err("refused");

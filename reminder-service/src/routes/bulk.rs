@@ -28,8 +28,9 @@ use super::{
     examples,
 };
 use crate::{
+    addresses::reach,
     events::{self, Origin, Unstamped},
-    reminder::Details,
+    reminder::{Channel, Details},
     store,
 };
 
@@ -104,7 +105,7 @@ pub(super) struct Draft {
 
 impl Draft {
     pub(super) fn of(details: Details, origin: Origin<'_>) -> Result<Self, ApiError> {
-        details.channels.reach(&origin.identity.email)?;
+        reach(&details.channels, origin.identity)?;
         let id = new_id();
         let message = events::created(origin, id, &details)?;
         Ok(Self { id, details, message })
@@ -151,7 +152,7 @@ pub(super) async fn create(
     {
         return Ok(replay.into_response());
     }
-    let (results, messages) = make(&mut transaction, origin, drafts).await?;
+    let (results, messages) = make(&api, &mut transaction, origin, drafts).await?;
     let answer = Results { results: results.into_iter().map(Into::into).collect() };
     if let Some(key) = &body.key {
         idempotency::finish(&mut transaction, &identity.user_id, key, StatusCode::OK, Some(&answer)).await?;
@@ -165,11 +166,15 @@ pub(super) async fn create(
 /// Makes what can be made in the caller's transaction: a result for each draft, and the messages to hand over after the
 /// commit.
 pub(super) async fn make(
+    api: &Api,
     connection: &mut PgConnection,
     origin: Origin<'_>,
     drafts: Vec<Result<Draft, ApiError>>,
 ) -> Result<(Vec<Result<Uuid, ApiError>>, Vec<OutboxMessage>), ApiError> {
     let fit: Vec<&Draft> = drafts.iter().flatten().collect();
+    if let Some(draft) = fit.iter().find(|draft| draft.details.channels.as_slice().contains(&Channel::Email)) {
+        api.addresses.accept(&mut *connection, origin.identity, &draft.details.channels).await?;
+    }
     let new: Vec<_> = fit.iter().map(|it| (it.id, &it.details, &it.message)).collect();
     let made = store::create_many(connection, &origin.identity.user_id, &new).await?;
     let (mut results, mut messages) = (Vec::with_capacity(drafts.len()), Vec::with_capacity(made.len()));

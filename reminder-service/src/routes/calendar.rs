@@ -142,7 +142,7 @@ pub(super) async fn import(
     {
         return Ok(replay.into_response());
     }
-    let (results, messages) = make(&mut transaction, origin, drafts).await?;
+    let (results, messages) = make(&api, &mut transaction, origin, drafts).await?;
     let mut answer = Imported {
         imported: Vec::new(),
         refused: refused.into_iter().map(Into::into).collect(),

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::{Api, answer::ReminderAnswer, body::ReminderChange, create::nothing_ahead, single::missing};
 use crate::{
+    addresses::reach,
     events::{self, Origin, Unstamped},
     reminder::{Change, Handled, InvalidRecurrence, Reminder, Status},
     store::{self, Seen},
@@ -37,6 +38,7 @@ use crate::{
         (status = 200, description = "The reminder as it is now", body = ReminderAnswer),
         (status = 400, description = "`INVALID_REQUEST`: a field is malformed or unknown; the message names it", body = ErrorBody),
         (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
+        (status = 403, description = "`PERMISSION_DENIED`: e-mail to an address that the token says is not verified", body = ErrorBody),
         (status = 404, description = "`MISSING_REMINDER`: the caller has no such reminder", body = ErrorBody),
         (status = 413, description = "`PAYLOAD_TOO_LARGE`", body = ErrorBody),
         (status = 422, description = "`INVALID_DUEDATE`: the schedule changes and no delivery lies ahead · `INVALID_RECURRENCE` · `IDEMPOTENCY_KEY_REUSED`", body = ErrorBody),
@@ -67,6 +69,7 @@ pub(super) async fn post(
         (status = 200, description = "The reminder as it is now", body = ReminderAnswer),
         (status = 400, description = "`INVALID_REQUEST`: a field is malformed or unknown; the message names it", body = ErrorBody),
         (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
+        (status = 403, description = "`PERMISSION_DENIED`: e-mail to an address that the token says is not verified", body = ErrorBody),
         (status = 404, description = "`MISSING_REMINDER`: the caller has no such reminder", body = ErrorBody),
         (status = 413, description = "`PAYLOAD_TOO_LARGE`", body = ErrorBody),
         (status = 422, description = "`INVALID_DUEDATE`: the schedule changes and no delivery lies ahead · `INVALID_RECURRENCE`", body = ErrorBody),
@@ -111,6 +114,7 @@ pub(super) async fn once(
         return Ok(replay.into_response());
     }
     let (seen, message) = change(&mut transaction).await?;
+    api.addresses.accept(&mut *transaction, origin.identity, &seen.value.details.channels).await?;
     let (at, version) = (seen.value.updated_at, seen.value.version);
     let answer = ReminderAnswer::from(seen);
     if let Some(key) = key {
@@ -144,7 +148,7 @@ async fn apply(
         // Another schedule has other occurrences: what was done with the old ones means nothing to it.
         reminder.handled = Handled::default();
     }
-    reminder.details.channels.reach(&origin.identity.email)?;
+    reach(&reminder.details.channels, origin.identity)?;
     keep(connection, origin, Seen { value: reminder, now }).await
 }
 

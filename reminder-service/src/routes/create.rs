@@ -19,6 +19,7 @@ use utoipa::ToSchema;
 
 use super::{Api, body::NewReminder};
 use crate::{
+    addresses::reach,
     events::{self, Origin},
     store::{self, Created},
 };
@@ -51,6 +52,7 @@ impl Made {
         (status = 201, description = "It was made (or had been, with this `Idempotency-Key`: then with `Idempotent-Replayed: true`)", body = Made),
         (status = 400, description = "`INVALID_REQUEST`: a field is malformed or unknown; the message names it", body = ErrorBody),
         (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
+        (status = 403, description = "`PERMISSION_DENIED`: e-mail to an address that the token says is not verified", body = ErrorBody),
         (status = 413, description = "`PAYLOAD_TOO_LARGE`", body = ErrorBody),
         (status = 422, description = "`INVALID_DUEDATE`: no delivery lies ahead · `INVALID_RECURRENCE` · `IDEMPOTENCY_KEY_REUSED`", body = ErrorBody),
         (status = 503, description = "`UPSTREAM_UNAVAILABLE`: try again after `Retry-After`", body = ErrorBody),
@@ -63,7 +65,8 @@ pub(super) async fn create(
     body: Body<NewReminder>,
 ) -> Result<Response, ApiError> {
     let details = body.value.details()?;
-    details.channels.reach(&identity.email)?;
+    reach(&details.channels, &identity)?;
+    api.addresses.accept(&api.pool, &identity, &details.channels).await?;
     let id = new_id();
     let origin = Origin { identity: &identity, traceparent: context.traceparent };
     let message = events::created(origin, id, &details)?;

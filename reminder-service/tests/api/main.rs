@@ -1,6 +1,7 @@
 //! The service from outside: built as in production, on ports of its own, against a real PostgreSQL that is its database and
 //! its bus.
 
+mod addresses;
 mod bulk;
 mod calendar;
 mod change;

@@ -4,7 +4,6 @@ use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use reminder_service::{App, Config};
-use secrecy::SecretString;
 use serde_json::{Value, json};
 use shared::bus::{self, BusSettings, QueueSpec, SharedBus, Subscription, Topology, settings::PostgresSettings};
 use support::{
@@ -93,7 +92,7 @@ pub(crate) const LISTENER: &str = "listener";
 
 /// The bus of a database.
 pub(crate) async fn bus(url: &str) -> Result<SharedBus, bus::Error> {
-    let settings = PostgresSettings { url: SecretString::from(url.to_owned()), max_connections: 2 };
+    let settings = PostgresSettings { url: url.into(), max_connections: 2 };
     bus::connect(&BusSettings::Postgres(settings)).await
 }
 

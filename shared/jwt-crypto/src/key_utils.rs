@@ -71,8 +71,7 @@ fn ed_of_private(pkcs8: &[u8], curve: &EllipticCurve) -> Result<Vec<u8>> {
     if *curve != EllipticCurve::Ed25519 {
         return Err(new_error(ErrorKind::InvalidAlgorithm));
     }
-    let key =
-        Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8).map_err(|_| new_error(ErrorKind::InvalidEddsaKey))?;
+    let key = Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8).map_err(|_| new_error(ErrorKind::InvalidEddsaKey))?;
     Ok(key.public_key().as_ref().to_vec())
 }
 

@@ -28,6 +28,8 @@ static PROVIDER: CryptoProvider = CryptoProvider {
 /// signed or verified, as often as convenient.
 pub fn install() {
     static INSTALLED: Once = Once::new();
-    // Only another provider can be there before, and this workspace has no other.
-    INSTALLED.call_once(|| drop(PROVIDER.install_default()));
+    INSTALLED.call_once(|| {
+        // Only another provider can be there before, and this workspace has no other.
+        let _ = PROVIDER.install_default();
+    });
 }

@@ -23,7 +23,6 @@ use std::{
 };
 
 use async_trait::async_trait;
-use secrecy::ExposeSecret as _;
 use sqlx::PgPool;
 
 use super::{
@@ -47,7 +46,7 @@ impl PostgresBus {
     /// # Errors
     /// [`Error::Misconfigured`] when the URL cannot be understood.
     pub fn new(settings: &PostgresSettings) -> Result<Self, Error> {
-        let pool = pool::lazy(settings.url.expose_secret(), settings.max_connections)?;
+        let pool = pool::lazy(&settings.url, settings.max_connections)?;
         Ok(Self { pool, queues: RwLock::default() })
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use secrecy::SecretString;
 
 use super::{Error, SharedBus, aws::AwsBus, postgres::PostgresBus};
+use crate::db::DbUrl;
 
 pub use super::aws::sdk_config;
 
@@ -46,7 +47,7 @@ impl AwsSettings {
 #[derive(Debug, Clone)]
 pub struct PostgresSettings {
     /// `postgres://user:password@host:port/name`.
-    pub url: SecretString,
+    pub url: DbUrl,
     /// The most connections that this process opens to it.
     pub max_connections: u32,
 }

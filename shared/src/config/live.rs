@@ -38,6 +38,15 @@ impl LiveSecret {
         Self::new("", None, value)
     }
 
+    /// Secret in a file, which is looked at again from now on; `name` is logged when it changes.
+    ///
+    /// # Errors
+    /// When the file cannot be read now.
+    pub fn open(name: &'static str, file: PathBuf) -> Result<Self, FileProblem> {
+        let value = secret_file::read(&file)?;
+        Ok(Self::from_file(name, file, value.into()))
+    }
+
     /// Secret whose file is looked at again from now on; `value` is its content so far.
     pub(super) fn from_file(name: &'static str, file: PathBuf, value: SecretString) -> Self {
         let secret = Self::new(name, Some(file), value);

@@ -91,7 +91,27 @@ impl<'a> Reader<'a> {
     /// Secret that may be left out. When it comes from a file, the file is read again while the
     /// process runs; see [`LiveSecret`].
     pub fn live_secret(&mut self, name: &'static str, about: &'static str) -> Option<LiveSecret> {
-        let value = self.ask(name, about, false, true, None).map(SecretString::from)?;
+        let value = self.ask(name, about, false, true, None);
+        self.live(name, value)
+    }
+
+    /// The same, without which the start fails.
+    pub fn required_live_secret(&mut self, name: &'static str, about: &'static str) -> Option<LiveSecret> {
+        let value = self.ask(name, about, true, true, None);
+        if value.is_none() {
+            self.missing(name);
+        }
+        self.live(name, value)
+    }
+
+    /// Value that is no secret and may be left out, read again like a [`LiveSecret`].
+    pub fn live_value(&mut self, name: &'static str, about: &'static str) -> Option<LiveSecret> {
+        let value = self.ask(name, about, false, false, None);
+        self.live(name, value)
+    }
+
+    fn live(&self, name: &'static str, value: Option<String>) -> Option<LiveSecret> {
+        let value = SecretString::from(value?);
         Some(match self.file_of(name) {
             Some(path) => LiveSecret::from_file(name, path, value),
             None => LiveSecret::fixed(value),

@@ -8,6 +8,7 @@ use crate::{
         BusSettings,
         settings::{AwsSettings, PostgresSettings},
     },
+    db::{DbUrl, Tls},
     telemetry::TelemetrySettings,
 };
 
@@ -128,7 +129,8 @@ impl BusConfig {
     /// without on aws (on the postgres bus each has a default name).
     pub fn read(reader: &mut Reader<'_>, used: &[&'static str]) -> Option<Self> {
         let bus: Option<String> = reader.required("BUS", "aws (SNS and SQS) or postgres (pgmq)");
-        let url = reader.secret("BUS_DATABASE_URL", "PostgreSQL of the bus (BUS=postgres)");
+        let url = reader.live_secret("BUS_DATABASE_URL", "PostgreSQL of the bus (BUS=postgres)");
+        let tls = Tls::read(reader);
         let connections = reader.or("BUS_MAX_CONNECTIONS", "connections to the PostgreSQL of the bus", 8);
         let aws = aws_settings(reader);
         let settings = match bus.as_deref() {
@@ -136,6 +138,10 @@ impl BusConfig {
             Some("postgres") => {
                 if url.is_none() {
                     reader.fault("BUS_DATABASE_URL", "is not set, and BUS=postgres needs it");
+                }
+                let url = url.zip(tls).map(|(url, tls)| DbUrl::new(url, tls));
+                if url.as_ref().is_some_and(|url| url.options().is_none()) {
+                    reader.fault("BUS_DATABASE_URL", "is malformed: expected postgres://user:password@host:port/name");
                 }
                 url.zip(connections)
                     .map(|(url, max_connections)| BusSettings::Postgres(PostgresSettings { url, max_connections }))

@@ -85,6 +85,10 @@ async fn observe(mut request: Request, next: Next) -> Response {
     }
     let traceparent = Traceparent::of(&span, incoming.unwrap_or_else(Traceparent::generate));
     request.extensions_mut().insert(RequestContext { traceparent });
+    // Handlers, records and the services that are asked know the request by the same id.
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        request.headers_mut().insert(REQUEST_ID, value);
+    }
     let answered = tokio::time::timeout(TIMEOUT, next.run(request).instrument(span.clone())).await;
     let mut response = answered
         .unwrap_or_else(|_| ApiError::new(Reason::UpstreamUnavailable, "the answer took too long").into_response());

@@ -149,6 +149,7 @@ fn check(body: &[u8]) -> Result<(), Refusal> {
 }
 
 fn verified(assertion: &str) -> Result<Claims, Refusal> {
+    jwt_crypto::install();
     let signature = |error: jsonwebtoken::errors::Error| ("invalid_grant", format!("Invalid JWT: {error}."));
     let mut validation = Validation::new(Algorithm::RS256);
     validation.set_required_spec_claims(&["iss", "aud", "exp"]);

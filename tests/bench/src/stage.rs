@@ -75,7 +75,7 @@ impl<'a> Stage<'a> {
     /// The bus, as the services use it.
     pub(crate) async fn bus(&self) -> anyhow::Result<SharedBus> {
         let url = SecretString::from(self.bus_url.clone());
-        let settings = BusSettings::Postgres(PostgresSettings { url, max_connections: 2 });
+        let settings = BusSettings::Postgres(PostgresSettings { url: url.into(), max_connections: 2 });
         bus::connect(&settings).await.context("connect to the bus")
     }
 

@@ -1,7 +1,9 @@
 //! The service account in whose name pushes are sent: Google's JSON key file, read once and checked.
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
+use shared::config::LiveSecret;
 use std::fmt;
 use url::Url;
 
@@ -13,6 +15,8 @@ pub struct ServiceAccount {
     key_id: Option<String>,
     token_uri: Url,
     key: EncodingKey,
+    /// Where a newer key of the same account is found, if anywhere.
+    source: Option<LiveSecret>,
 }
 
 /// What is wrong with a service account; never quotes the JSON, which holds the private key.
@@ -65,12 +69,35 @@ impl ServiceAccount {
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
             .ok_or(AccountError::TokenUri)?;
+        jwt_crypto::install();
         let pem = present(file.private_key, "private_key")?;
         let key = EncodingKey::from_rsa_pem(pem.as_bytes()).map_err(|_| AccountError::PrivateKey)?;
         let key_id = file.private_key_id.filter(|id| !id.is_empty());
-        let account = ServiceAccount { project_id, client_email, key_id, token_uri, key };
+        let account = ServiceAccount { project_id, client_email, key_id, token_uri, key, source: None };
         account.sign(&serde_json::json!({})).map_err(|_| AccountError::PrivateKey)?;
         Ok(account)
+    }
+
+    /// Reads a key file that may be replaced while the process runs.
+    pub fn live(source: LiveSecret) -> Result<Self, AccountError> {
+        let account = Self::parse(source.current().expose_secret())?;
+        Ok(ServiceAccount { source: Some(source), ..account })
+    }
+
+    /// The account with the newest key. One of another project, or of another token endpoint, needs a restart.
+    pub(super) fn current(&self) -> Self {
+        let Some(source) = &self.source else { return self.clone() };
+        match Self::parse(source.current().expose_secret()) {
+            Ok(newest) if newest.project_id == self.project_id && newest.token_uri == self.token_uri => newest,
+            Ok(_) => {
+                tracing::warn!("service account is now of another project or token endpoint, a restart is needed");
+                self.clone()
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, "service account was replaced by one that cannot be used");
+                self.clone()
+            }
+        }
     }
 
     /// The Firebase project.
@@ -123,6 +150,25 @@ mod tests {
         let account = ServiceAccount::parse(&json(|_| {})).unwrap();
         assert_eq!(account.project_id(), "reminders-sandbox");
         assert_eq!(account.token_uri().as_str(), "https://oauth2.example.com/token");
+    }
+
+    #[test]
+    fn signs_with_the_key_that_replaced_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("account.json");
+        std::fs::write(&path, json(|value| value["private_key_id"] = "first".into())).unwrap();
+        let source = LiveSecret::open("FCM_PROJECT_CONFIG", path.clone()).unwrap();
+        let account = ServiceAccount::live(source.clone()).unwrap();
+        let key_id = |account: &ServiceAccount| account.current().key_id;
+        assert_eq!(key_id(&account).as_deref(), Some("first"));
+        std::fs::write(&path, json(|value| value["private_key_id"] = "second".into())).unwrap();
+        source.refresh();
+        assert_eq!(key_id(&account).as_deref(), Some("second"));
+        for unusable in [json(|value| value["project_id"] = "another".into()), "{".to_owned()] {
+            std::fs::write(&path, unusable).unwrap();
+            source.refresh();
+            assert_eq!(key_id(&account).as_deref(), Some("first"));
+        }
     }
 
     #[test]

@@ -1,17 +1,16 @@
 //! The bus's connections.
 
-use std::{str::FromStr as _, time::Duration};
+use std::time::Duration;
 
-use sqlx::{
-    Connection as _, PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions},
+use sqlx::PgPool;
+
+use crate::{
+    bus::Error,
+    db::{self, DbUrl},
 };
 
-use super::error;
-use crate::bus::Error;
-
-/// A connection that was idle for longer is tried before it is used.
-const TRUSTED_IDLE: Duration = Duration::from_secs(1);
+/// Time that a call waits for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What every connection of the bus is set to.
 ///
@@ -27,21 +26,14 @@ const SESSION: [(&str, &str); 7] = [
     ("jit", "off"),
 ];
 
-pub(super) fn lazy(url: &str, max_connections: u32) -> Result<PgPool, Error> {
-    let options =
-        PgConnectOptions::from_str(url).map_err(|source| error::of("read the URL of the bus's database", source))?;
-    let options = options.application_name("bus").options(SESSION);
-    let pool = PgPoolOptions::new()
-        .max_connections(max_connections)
-        .acquire_timeout(Duration::from_secs(5))
-        .test_before_acquire(false)
-        .before_acquire(|connection, usage| {
-            Box::pin(async move {
-                if usage.idle_for > TRUSTED_IDLE {
-                    connection.ping().await?;
-                }
-                Ok(true)
-            })
-        });
-    Ok(pool.connect_lazy_with(options))
+pub(super) fn lazy(url: &DbUrl, max_connections: u32) -> Result<PgPool, Error> {
+    let followed = url.clone();
+    let options = move || Some(followed.options()?.application_name("bus").options(SESSION));
+    let first = options().ok_or_else(|| Error::Misconfigured {
+        action: "read the URL of the bus's database",
+        source: "it is malformed".into(),
+    })?;
+    let pool = db::pool_options(max_connections, ACQUIRE_TIMEOUT).connect_lazy_with(first);
+    db::follow_changes(&pool, url.secret().changes(), options);
+    Ok(pool)
 }

@@ -70,6 +70,7 @@ impl Sender {
             claims[name] = value.clone();
         }
         let key = account["private_key"].as_str().expect("a key").as_bytes();
+        jwt_crypto::install();
         let key = EncodingKey::from_rsa_pem(key).expect("an RSA key");
         jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &key).expect("it is signed")
     }

@@ -30,6 +30,7 @@ struct Claims<'a> {
 /// The form to post, its assertion signed now.
 pub(super) fn form(account: &ServiceAccount) -> jsonwebtoken::errors::Result<String> {
     let now = Utc::now().timestamp();
+    let account = account.current();
     let assertion = account.sign(&Claims {
         iss: account.client_email(),
         scope: SCOPE,

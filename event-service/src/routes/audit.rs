@@ -1,0 +1,130 @@
+//! `GET /audit`: what operators did; and the middleware that records it.
+
+use axum::{
+    Json,
+    extract::{MatchedPath, RawPathParams, Request, State},
+    http::Method,
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use shared::{
+    config::Operator,
+    contract::new_id,
+    http::{ApiError, ErrorBody, Params},
+};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{AppState, examples, page};
+use crate::store::{Action, Cursor, NewAction};
+
+/// Which actions.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct AuditQuery {
+    /// At most so many: 1 to 500, 50 by default.
+    limit: Option<i64>,
+    /// `nextCursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// An action on what is held of users, or on messages.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct AuditedAction {
+    /// Its id.
+    id: String,
+    /// When it began.
+    at: DateTime<Utc>,
+    /// Who acted: `operator-` and the beginning of the token's digest, `local` where no token is asked for, or `user`.
+    actor: String,
+    /// `REDRIVE`, `EXPORT` or `ERASE`.
+    action: String,
+    /// SHA-256 of the id of the user whom it concerns, in hexadecimal; none when it concerns no single user.
+    subject: Option<String>,
+    /// The request's id; of an erasure, its receipt.
+    request_id: String,
+    /// `DONE`, or `FAILED` with the status of the answer; none while it is under way.
+    result: Option<String>,
+}
+
+/// Actions.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(example = json!(examples::audit()))]
+pub(super) struct Audit {
+    /// Newest first.
+    actions: Vec<AuditedAction>,
+    /// Where older ones begin, if there are any.
+    next_cursor: Option<String>,
+}
+
+impl From<Action> for AuditedAction {
+    fn from(action: Action) -> Self {
+        let hex = |digest: Vec<u8>| digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        Self {
+            id: action.id.simple().to_string(),
+            at: action.at,
+            actor: action.actor,
+            action: action.action,
+            subject: action.subject.map(hex),
+            request_id: action.request_id,
+            result: action.result,
+        }
+    }
+}
+
+/// What operators did, and whose data was exported or erased, newest first.
+#[utoipa::path(get, path = "/audit", tag = "operation", params(AuditQuery), responses(
+    (status = 200, body = Audit), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 503, body = ErrorBody)))]
+pub(super) async fn list(
+    State(state): State<AppState>,
+    Params(query): Params<AuditQuery>,
+) -> Result<Json<Audit>, ApiError> {
+    let limit = page::limit(query.limit)?;
+    let after = query.cursor.as_deref().map(page::read).transpose()?;
+    let mut actions = state.store.actions(after, limit + 1).await?;
+    let is_more = actions.len() as i64 > limit;
+    actions.truncate(usize::try_from(limit).unwrap_or_default());
+    let next_cursor =
+        actions.last().filter(|_| is_more).map(|last| page::write(Cursor { occurred_at: last.at, event_id: last.id }));
+    Ok(Json(Audit { actions: actions.into_iter().map(AuditedAction::from).collect(), next_cursor }))
+}
+
+/// Middleware that records redrives and exports: before, so that none is made without a record, and afterwards how it ended.
+pub(super) async fn record(
+    State(state): State<AppState>,
+    operator: Operator,
+    params: RawPathParams,
+    request: Request,
+    next: Next,
+) -> Response {
+    let Some((action, user_id)) = audited(&request, &params) else { return next.run(request).await };
+    let request_id = request.headers().get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
+    let new = NewAction { id: new_id(), actor: operator.0, action, user_id, request_id: request_id.to_owned() };
+    if let Err(error) = state.store.begin_action(&new).await {
+        return ApiError::from(error).into_response();
+    }
+    let response = next.run(request).await;
+    let status = response.status();
+    let result = if status.is_success() { "DONE".to_owned() } else { format!("FAILED {}", status.as_u16()) };
+    if let Err(error) = state.store.end_action(new.id, &result).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, action.id = %new.id, "result of an action is not recorded");
+    }
+    response
+}
+
+/// The kind of action that a request is, and the id of the user whom it concerns; none of a request that only looks.
+fn audited(request: &Request, params: &RawPathParams) -> Option<(&'static str, Option<String>)> {
+    let route = request.extensions().get::<MatchedPath>()?.as_str();
+    match (request.method(), route) {
+        (&Method::POST, "/dead-letters/redrive") => Some(("REDRIVE", None)),
+        (&Method::GET | &Method::HEAD, "/users/{userId}/export") => {
+            let user_id = params.iter().find(|(name, _)| *name == "userId").map(|(_, value)| value.to_owned());
+            Some(("EXPORT", user_id))
+        }
+        _ => None,
+    }
+}

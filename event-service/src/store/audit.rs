@@ -1,0 +1,113 @@
+//! The record of operators' actions.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::{Cursor, Store};
+
+/// Time for which actions are kept.
+const KEPT: TimeDelta = TimeDelta::days(3 * 365);
+/// Rows that one purge deletes at most.
+const PURGED_AT_ONCE: i64 = 10_000;
+
+/// Action that is recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewAction {
+    /// Its identity.
+    pub id: Uuid,
+    /// Who acts.
+    pub actor: String,
+    /// Its kind: `REDRIVE` or `EXPORT`.
+    pub action: &'static str,
+    /// Id of the user whom it concerns, of which a digest is kept.
+    pub user_id: Option<String>,
+    /// Id of the request.
+    pub request_id: String,
+}
+
+/// Action as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Action {
+    /// Its identity.
+    pub id: Uuid,
+    /// When it began.
+    pub at: DateTime<Utc>,
+    /// Who acted.
+    pub actor: String,
+    /// Its kind.
+    pub action: String,
+    /// SHA-256 of the id of the user whom it concerns.
+    pub subject: Option<Vec<u8>>,
+    /// Id of the request, or receipt of an erasure.
+    pub request_id: String,
+    /// How it ended; none while it is under way.
+    pub result: Option<String>,
+}
+
+impl Store {
+    /// Records an action that is about to begin.
+    ///
+    /// # Errors
+    /// When the statement fails: then the action must not be made.
+    pub async fn begin_action(&self, action: &NewAction) -> Result<(), sqlx::Error> {
+        let subject = action.user_id.as_ref().map(|user_id| Sha256::digest(user_id).to_vec());
+        sqlx::query!(
+            "insert into operator_actions (id, actor, action, subject, request_id) values ($1, $2, $3, $4, $5)",
+            action.id,
+            action.actor,
+            action.action,
+            subject,
+            action.request_id,
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Records how an action ended.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn end_action(&self, id: Uuid, result: &str) -> Result<(), sqlx::Error> {
+        sqlx::query!("update operator_actions set result = $2 where id = $1", id, result).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Actions, newest first, after the one that a cursor names.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn actions(&self, after: Option<Cursor>, limit: i64) -> Result<Vec<Action>, sqlx::Error> {
+        let (at, id) = after.map(|cursor| (cursor.occurred_at, cursor.event_id)).unzip();
+        sqlx::query_as!(
+            Action,
+            r#"select id, at, actor, action, subject, request_id, result
+               from operator_actions
+               where $1::timestamptz is null or (at, id) < ($1, $2::uuid)
+               order by at desc, id desc
+               limit $3"#,
+            at,
+            id,
+            limit,
+        )
+        .fetch_all(&self.pool)
+        .await
+    }
+
+    /// Deletes actions that are older than is kept, a bounded number; returns how many.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn purge_actions(&self, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
+        let purged = sqlx::query!(
+            "delete from operator_actions where id = any(array(
+                 select id from operator_actions where at < $1 order by at limit $2))",
+            now - KEPT,
+            PURGED_AT_ONCE,
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(purged.rows_affected())
+    }
+}

@@ -1,0 +1,147 @@
+//! Addresses that e-mails may go to: ones that look like it, that the identity provider vouches for, and not too many of a
+//! user and day.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use chrono::{NaiveDate, NaiveTime, Utc};
+use sha2::{Digest, Sha256};
+use shared::{
+    config::Reader,
+    http::{ApiError, Identity, Reason},
+};
+use sqlx::PgExecutor;
+
+use crate::{
+    reminder::{Channel, Channels},
+    store,
+};
+
+const LIMIT: &str = "MAX_EMAIL_ADDRESSES_PER_DAY";
+/// Users with an accepted address that are remembered, so that the database is not asked again.
+const REMEMBERED: usize = 50_000;
+
+/// Addresses that users' e-mails go to today.
+#[derive(Debug, Clone)]
+pub struct Addresses {
+    /// Different addresses of a user and day.
+    limit: u32,
+    accepted: Arc<Mutex<Accepted>>,
+}
+
+/// Addresses that were accepted on a day, by a digest of user and address.
+#[derive(Debug, Default)]
+struct Accepted {
+    day: NaiveDate,
+    pairs: HashSet<[u8; 32]>,
+}
+
+impl Addresses {
+    /// Reads `MAX_EMAIL_ADDRESSES_PER_DAY`.
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let limit = reader.or(LIMIT, "different addresses that a user's e-mails go to on one day (UTC)", 5_u32)?;
+        if (1..=1_000).contains(&limit) {
+            return Some(Self { limit, accepted: Arc::default() });
+        }
+        reader.fault(LIMIT, "is malformed: expected 1 to 1000");
+        None
+    }
+
+    /// Refuses e-mail to one more address of a user who has used too many today. Asks the database once for each user,
+    /// address and day in this process. An address that is not verified is written to by nobody and does not count.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED` until midnight (UTC).
+    pub(crate) async fn accept(
+        &self,
+        executor: impl PgExecutor<'_>,
+        identity: &Identity,
+        channels: &Channels,
+    ) -> Result<(), ApiError> {
+        if !identity.email_verified || !channels.as_slice().contains(&Channel::Email) {
+            return Ok(());
+        }
+        let today = Utc::now().date_naive();
+        let (user, address) = (Sha256::digest(&identity.user_id), Sha256::digest(&identity.email));
+        let pair: [u8; 32] = Sha256::new().chain_update(&user[..]).chain_update(&address[..]).finalize().into();
+        if self.is_accepted(today, &pair) {
+            return Ok(());
+        }
+        if !store::note_address(executor, &user[..], &address[..], i64::from(self.limit)).await? {
+            return Err(too_many());
+        }
+        self.remember(today, pair);
+        Ok(())
+    }
+
+    fn is_accepted(&self, today: NaiveDate, pair: &[u8; 32]) -> bool {
+        let accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        accepted.day == today && accepted.pairs.contains(pair)
+    }
+
+    fn remember(&self, today: NaiveDate, pair: [u8; 32]) {
+        let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        if accepted.day != today || accepted.pairs.len() >= REMEMBERED {
+            *accepted = Accepted { day: today, pairs: HashSet::new() };
+        }
+        accepted.pairs.insert(pair);
+    }
+}
+
+/// Refuses channels that do not reach a caller: e-mail without an address, or to one that nobody vouches for.
+///
+/// # Errors
+/// `INVALID_REQUEST` or `PERMISSION_DENIED`.
+pub(crate) fn reach(channels: &Channels, identity: &Identity) -> Result<(), ApiError> {
+    channels.reach(&identity.email)?;
+    if channels.as_slice().contains(&Channel::Email) && !identity.email_verified {
+        let problem = "channels: email needs a verified address, and the token says that it is not (email_verified)";
+        return Err(ApiError::new(Reason::PermissionDenied, problem));
+    }
+    Ok(())
+}
+
+fn too_many() -> ApiError {
+    let problem = "channels: e-mails of this user go to too many addresses today";
+    let left = NaiveTime::MIN - Utc::now().time() + chrono::TimeDelta::days(1);
+    let retry_after = left.to_std().unwrap_or(Duration::from_secs(60));
+    ApiError { retry_after: Some(retry_after), ..ApiError::new(Reason::RateLimited, problem) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_email_to_an_address_that_nobody_vouches_for() {
+        let identity = |email: &str, email_verified| Identity {
+            user_id: "u1".to_owned(),
+            email: email.to_owned(),
+            email_verified,
+        };
+        let asked = |channel| Channels::asked(Some(channel), None).expect("a set").expect("not empty");
+        let reason = |channel, identity| reach(&asked(channel), &identity).err().map(|error| error.reason);
+        assert_eq!(reason(Channel::Email, identity("u1@example.com", true)), None);
+        assert_eq!(reason(Channel::Email, identity("u1@example.com", false)), Some(Reason::PermissionDenied));
+        assert_eq!(reason(Channel::Email, identity("nobody", true)), Some(Reason::InvalidRequest));
+        assert_eq!(reason(Channel::Push, identity("nobody", false)), None);
+    }
+
+    #[test]
+    fn forgets_yesterdays_addresses_and_stays_bounded() {
+        let addresses = Addresses { limit: 5, accepted: Arc::default() };
+        let day = |day| NaiveDate::from_ymd_opt(2026, 5, day).expect("a date");
+        addresses.remember(day(1), [7; 32]);
+        assert!(addresses.is_accepted(day(1), &[7; 32]));
+        assert!(!addresses.is_accepted(day(2), &[7; 32]));
+        for number in 0..REMEMBERED + 10 {
+            let mut pair = [0; 32];
+            pair[..8].copy_from_slice(&number.to_be_bytes());
+            addresses.remember(day(2), pair);
+        }
+        assert!(addresses.accepted.lock().expect("not poisoned").pairs.len() <= REMEMBERED);
+    }
+}

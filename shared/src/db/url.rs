@@ -1,0 +1,62 @@
+//! A database's URL, which may change while the process runs.
+
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::postgres::PgConnectOptions;
+use url::Url;
+
+use super::tls::{self, Tls};
+use crate::config::LiveSecret;
+
+/// URL of a database (`postgres://user:password@host:port/name`), with how TLS is used where the URL
+/// does not say (`sslmode`, `sslrootcert`).
+#[derive(Debug, Clone)]
+pub struct DbUrl {
+    url: LiveSecret,
+    tls: Tls,
+}
+
+impl DbUrl {
+    pub(crate) fn new(url: LiveSecret, tls: Tls) -> Self {
+        Self { url, tls }
+    }
+
+    /// The secret that the URL is.
+    pub(crate) fn secret(&self) -> &LiveSecret {
+        &self.url
+    }
+
+    /// The options that the URL is now; none when it is malformed.
+    pub(crate) fn options(&self) -> Option<PgConnectOptions> {
+        let url = self.url.current();
+        let parsed = Url::parse(url.expose_secret()).ok()?;
+        if !matches!(parsed.scheme(), "postgres" | "postgresql") {
+            return None;
+        }
+        let options: PgConnectOptions = url.expose_secret().parse().ok()?;
+        let said = |names: &[&str]| parsed.query_pairs().filter(|(name, _)| names.contains(&&**name)).last();
+        let mode = match said(&["sslmode", "ssl-mode"]) {
+            Some((_, mode)) => Some(tls::parse_mode(&mode)?),
+            None => None,
+        };
+        let has_root = said(&["sslrootcert", "ssl-root-cert", "ssl-ca"]).is_some();
+        Some(self.tls.apply(options, Some(tls::InUrl { mode, has_root })))
+    }
+}
+
+impl From<SecretString> for DbUrl {
+    fn from(url: SecretString) -> Self {
+        Self::new(LiveSecret::fixed(url), Tls::default())
+    }
+}
+
+impl From<String> for DbUrl {
+    fn from(url: String) -> Self {
+        SecretString::from(url).into()
+    }
+}
+
+impl From<&str> for DbUrl {
+    fn from(url: &str) -> Self {
+        url.to_owned().into()
+    }
+}

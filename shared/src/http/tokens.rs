@@ -1,0 +1,153 @@
+//! Bearer tokens: JSON Web Tokens (RFC 7519) of the configured issuer.
+
+use axum::http::HeaderMap;
+use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind, Validation, decode, decode_header};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{ApiError, Identity, Reason, bearer, jwks::KeySet};
+use crate::{config::JwtSettings, contract::bounds::is_identity};
+
+/// The algorithms a token may be signed with: asymmetric ones only.
+const ALGORITHMS: [Algorithm; 9] = [
+    Algorithm::RS256,
+    Algorithm::RS384,
+    Algorithm::RS512,
+    Algorithm::PS256,
+    Algorithm::PS384,
+    Algorithm::PS512,
+    Algorithm::ES256,
+    Algorithm::ES384,
+    Algorithm::EdDSA,
+];
+/// Longest token, in characters.
+const MAX_LENGTH: usize = 8 * 1024;
+/// Largest RSA key, in bits: verifying with a larger one costs too much.
+const MAX_RSA_BITS: usize = 8192;
+
+/// Verifier of bearer tokens.
+pub(super) struct Tokens {
+    settings: JwtSettings,
+    keys: Keys,
+}
+
+enum Keys {
+    Static { key: DecodingKey, algorithms: Vec<Algorithm> },
+    Set(KeySet),
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    sub: String,
+    email: Option<String>,
+    email_verified: Option<Value>,
+}
+
+impl Tokens {
+    pub(super) fn new(settings: JwtSettings) -> anyhow::Result<Self> {
+        jwt_crypto::install();
+        let keys = match (&settings.public_key, &settings.jwks_url) {
+            (Some(pem), _) => static_key(pem)?,
+            (None, Some(url)) => Keys::Set(KeySet::new(url.clone())?),
+            (None, None) => anyhow::bail!("neither JWT_PUBLIC_KEY nor JWT_JWKS_URL is set"),
+        };
+        Ok(Self { settings, keys })
+    }
+
+    /// The user whom a request's token names.
+    pub(super) async fn identify(&self, headers: &HeaderMap) -> Result<Identity, ApiError> {
+        let token = bearer::token(headers).ok_or_else(|| refused("a bearer token is missing"))?;
+        if token.len() > MAX_LENGTH {
+            return Err(refused("the bearer token is too long"));
+        }
+        let header = decode_header(token).map_err(|_| refused("the bearer token is malformed"))?;
+        // Extensions that must be understood (RFC 7515, section 4.1.11): none is.
+        if header.crit.is_some() {
+            return Err(refused("the bearer token asks for an extension that is not understood"));
+        }
+        if !ALGORITHMS.contains(&header.alg) {
+            return Err(refused("the bearer token's algorithm is not accepted"));
+        }
+        let key = match &self.keys {
+            Keys::Static { key, algorithms } if algorithms.contains(&header.alg) => key.clone(),
+            Keys::Static { .. } => return Err(refused("the bearer token's algorithm is not accepted")),
+            Keys::Set(set) => set.key(header.kid.as_deref(), header.alg).await?,
+        };
+        let claims = decode::<Claims>(token, &key, &self.validation(header.alg))
+            .map_err(|_| refused("the bearer token is not valid"))?
+            .claims;
+        identity(claims)
+    }
+
+    fn validation(&self, algorithm: Algorithm) -> Validation {
+        let mut validation = Validation::new(algorithm);
+        validation.validate_nbf = true;
+        match &self.settings.issuer {
+            Some(issuer) => {
+                validation.set_issuer(&[issuer]);
+                validation.required_spec_claims.insert("iss".to_owned());
+            }
+            None => validation.iss = None,
+        }
+        match &self.settings.audience {
+            Some(audience) => {
+                validation.set_audience(&[audience]);
+                validation.required_spec_claims.insert("aud".to_owned());
+            }
+            None => validation.validate_aud = false,
+        }
+        validation
+    }
+}
+
+fn refused(message: &str) -> ApiError {
+    ApiError::new(Reason::Unauthenticated, message)
+}
+
+fn identity(claims: Claims) -> Result<Identity, ApiError> {
+    let email =
+        claims.email.filter(|email| !email.is_empty()).ok_or_else(|| refused("the bearer token names no email"))?;
+    if !is_identity(&claims.sub) || !is_identity(&email) {
+        return Err(refused("the bearer token's sub or email is malformed"));
+    }
+    Ok(Identity { user_id: claims.sub, email, email_verified: is_verified(claims.email_verified.as_ref()) })
+}
+
+/// Reads `email_verified` (OpenID Connect Core, section 5.1). Some issuers write it as text; without
+/// it, the issuer vouches for every address that it names.
+fn is_verified(claim: Option<&Value>) -> bool {
+    match claim {
+        None => true,
+        Some(Value::Bool(is_verified)) => *is_verified,
+        Some(Value::String(text)) => text == "true",
+        Some(_) => false,
+    }
+}
+
+/// Returns true if an RSA key is neither too small to be safe nor too large to be verified with.
+pub(super) fn is_rsa_size_accepted(key: &DecodingKey) -> bool {
+    jwt_crypto::rsa_modulus_bits(key).is_some_and(|bits| (jwt_crypto::MIN_RSA_BITS..=MAX_RSA_BITS).contains(&bits))
+}
+
+fn static_key(pem: &str) -> anyhow::Result<Keys> {
+    let pem = pem.replace("\\n", "\n");
+    if let Ok(key) = DecodingKey::from_rsa_pem(pem.as_bytes())
+        && jwt_crypto::rsa_modulus_bits(&key).is_some()
+    {
+        anyhow::ensure!(is_rsa_size_accepted(&key), "JWT_PUBLIC_KEY: an RSA key has 2048 to 8192 bits");
+        let is_rsa = |algorithm: &Algorithm| format!("{algorithm:?}").starts_with(['R', 'P']);
+        return Ok(Keys::Static { key, algorithms: ALGORITHMS.into_iter().filter(is_rsa).collect() });
+    }
+    if let Ok(key) = DecodingKey::from_ec_pem(pem.as_bytes()) {
+        let algorithm = match key.kind() {
+            DecodingKeyKind::SecretOrDer(point) if point.len() == 65 => Algorithm::ES256,
+            DecodingKeyKind::SecretOrDer(point) if point.len() == 97 => Algorithm::ES384,
+            _ => anyhow::bail!("JWT_PUBLIC_KEY: the curve of an EC key is P-256 or P-384"),
+        };
+        return Ok(Keys::Static { key, algorithms: vec![algorithm] });
+    }
+    match DecodingKey::from_ed_pem(pem.as_bytes()) {
+        Ok(key) => Ok(Keys::Static { key, algorithms: vec![Algorithm::EdDSA] }),
+        Err(_) => anyhow::bail!("JWT_PUBLIC_KEY is no PEM public key (RSA, EC or Ed25519)"),
+    }
+}

@@ -1,0 +1,158 @@
+//! The token issuer's key set: rotation, withdrawal, outages, and clients that hang up.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Body as RawBody,
+    http::{Request, StatusCode},
+    response::IntoResponse,
+    routing::get,
+};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, jwk::Jwk};
+use serde_json::{Value, json};
+use shared::{
+    config::{Auth, JwtSettings},
+    http::{ApiSettings, Authenticator, Identity, api},
+};
+use tokio::time::{sleep, timeout};
+use tower::ServiceExt;
+
+/// Key pairs made for these tests alone.
+const OLD: &str = include_str!("keys/ed25519.pem");
+const NEW: &str = include_str!("keys/other-ed25519.pem");
+/// Time that the issuer takes to answer; clients hang up earlier.
+const LATENCY: Duration = Duration::from_millis(200);
+const HANG_UP: Duration = Duration::from_millis(20);
+
+/// A token issuer whose key set can be changed.
+#[derive(Clone, Default)]
+struct Issuer {
+    /// The set that is answered; none answers 500.
+    set: Arc<Mutex<Option<Value>>>,
+    fetches: Arc<AtomicU32>,
+}
+
+impl Issuer {
+    fn publish(&self, keys: &[(&str, &str)]) {
+        let keys: Vec<Value> = keys.iter().map(|(id, pem)| public(id, pem)).collect();
+        *self.set.lock().expect("not poisoned") = Some(json!({ "keys": keys }));
+    }
+
+    fn fail(&self) {
+        *self.set.lock().expect("not poisoned") = None;
+    }
+
+    /// An API that accepts the tokens of this issuer.
+    async fn api(&self) -> Router {
+        jwt_crypto::install();
+        let issuer = self.clone();
+        let answer = get(async move || {
+            issuer.fetches.fetch_add(1, Ordering::Relaxed);
+            // What is asked for during a rotation is what was there before it.
+            let set = issuer.set.lock().expect("not poisoned").clone();
+            sleep(LATENCY).await;
+            set.map(axum::Json).ok_or(StatusCode::INTERNAL_SERVER_ERROR).into_response()
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        tokio::spawn(async move { axum::serve(listener, Router::new().route("/keys", answer)).await });
+        let settings = JwtSettings {
+            jwks_url: Some(format!("http://{address}/keys")),
+            public_key: None,
+            issuer: None,
+            audience: None,
+        };
+        let routes = Router::new().route("/who", get(async |identity: Identity| identity.user_id));
+        api(routes, Authenticator::new(Auth::Jwt(settings)).expect("an authenticator"), &ApiSettings::default())
+    }
+}
+
+fn public(id: &str, pem: &str) -> Value {
+    let key = EncodingKey::from_ed_pem(pem.as_bytes()).expect("a key");
+    let mut jwk = Jwk::from_encoding_key(&key, Algorithm::EdDSA).expect("a JWK");
+    jwk.common.key_id = Some(id.to_owned());
+    serde_json::to_value(jwk).expect("JSON")
+}
+
+async fn call(api: &Router, id: &str, pem: &str) -> StatusCode {
+    let key = EncodingKey::from_ed_pem(pem.as_bytes()).expect("a key");
+    let header = Header { kid: Some(id.to_owned()), ..Header::new(Algorithm::EdDSA) };
+    let claims = json!({"sub": "u1", "email": "u1@example.com", "exp": 253_402_300_799_i64});
+    let token = encode(&header, &claims, &key).expect("a token");
+    let request = Request::get("/who").header("Authorization", format!("Bearer {token}"));
+    let request = request.body(RawBody::empty()).expect("a request");
+    api.clone().oneshot(request).await.expect("infallible").status()
+}
+
+/// Calls that are hung up before the issuer answers.
+async fn hang_up(api: &Router, id: &str, pem: &str) {
+    for _ in 0..5 {
+        assert!(timeout(HANG_UP, call(api, id, pem)).await.is_err(), "nothing is known yet");
+    }
+}
+
+#[tokio::test]
+async fn follows_rotation_while_clients_hang_up() {
+    let issuer = Issuer::default();
+    issuer.publish(&[("old", OLD)]);
+    let api = issuer.api().await;
+    hang_up(&api, "old", OLD).await;
+    assert_eq!(call(&api, "old", OLD).await, StatusCode::OK);
+
+    issuer.publish(&[("new", NEW)]);
+    hang_up(&api, "new", NEW).await;
+    assert_eq!(call(&api, "new", NEW).await, StatusCode::OK);
+    assert_eq!(call(&api, "old", OLD).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(call(&api, "new", NEW).await, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn asks_again_when_set_was_answered_before_rotation() {
+    let issuer = Issuer::default();
+    issuer.publish(&[("old", OLD)]);
+    let api = issuer.api().await;
+    let (early, late) = tokio::join!(call(&api, "old", OLD), async {
+        while issuer.fetches.load(Ordering::Relaxed) == 0 {
+            tokio::task::yield_now().await;
+        }
+        issuer.publish(&[("old", OLD), ("new", NEW)]);
+        call(&api, "new", NEW).await
+    });
+    assert_eq!((early, late), (StatusCode::OK, StatusCode::OK));
+}
+
+#[tokio::test]
+async fn fetches_once_for_many_and_rarely_for_invented_keys() {
+    let issuer = Issuer::default();
+    issuer.publish(&[("old", OLD)]);
+    let api = issuer.api().await;
+    let calls = futures::future::join_all((0..50).map(|_| call(&api, "old", OLD))).await;
+    assert!(calls.iter().all(|status| *status == StatusCode::OK));
+    assert_eq!(issuer.fetches.load(Ordering::Relaxed), 1);
+    for invented in 0..40 {
+        assert_eq!(call(&api, &format!("invented-{invented}"), NEW).await, StatusCode::UNAUTHORIZED);
+    }
+    assert!(issuer.fetches.load(Ordering::Relaxed) <= 6, "{:?}", issuer.fetches);
+    assert_eq!(call(&api, "old", OLD).await, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn keeps_last_set_while_issuer_is_away() {
+    let issuer = Issuer::default();
+    let api = issuer.api().await;
+    assert_eq!(call(&api, "old", OLD).await, StatusCode::SERVICE_UNAVAILABLE);
+    issuer.publish(&[("old", OLD)]);
+    assert_eq!(call(&api, "old", OLD).await, StatusCode::OK);
+    issuer.fail();
+    assert_eq!(call(&api, "new", NEW).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(call(&api, "old", OLD).await, StatusCode::OK);
+    // Somebody else's signature under a known id.
+    assert_eq!(call(&api, "old", NEW).await, StatusCode::UNAUTHORIZED);
+}
