@@ -215,8 +215,10 @@ async fn work(
         batch: BATCH,
         concurrency: config.concurrency,
         visibility: VISIBILITY,
+        dead_letters_kept: config.bus.dead_letters_kept,
     };
-    let handler = Arc::new(Events::new(store, handoff, PATIENCE, shutdown.clone()));
+    let handler = Events::new(store, handoff, PATIENCE, shutdown.clone());
+    let handler = Arc::new(handler.with_dead_letters(Arc::clone(&bus), config.bus.event_queue.clone()));
     consumer::run(bus, settings, handler, shutdown.clone()).await;
     consumed.cancel();
     relay.await?;

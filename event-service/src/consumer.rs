@@ -1,80 +1,106 @@
-//! Consumes the event queue: a batch becomes one transaction, or, when one of its messages is to blame, one transaction
-//! a message.
+//! Consumes the event queue: a batch becomes one transaction, or, when one of its messages makes it fail, several, until that
+//! message stands alone.
 //!
 //! While the database is away a batch is held and tried again: giving it back would use up its receipts, and a long outage
 //! would end in the dead-letter queue. The loop around it keeps the batch hidden meanwhile.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use shared::{
-    bus::{Received, Settlement},
-    consumer::Handler,
+    bus::{Received, Settlement, SharedBus},
+    consumer::{
+        Handler,
+        isolation::{Attempt, Failure, Isolation, Outcome},
+    },
+    db::{self, Blame},
     outbox::Handoff,
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    intake::Incoming,
+    intake::{Effect, Incoming},
     store::{ApplyError, Store},
 };
 
 /// How long a batch is held for a database that is away. Five receipts of this length outlast any outage that is not to be
 /// mended by hand.
 pub const PATIENCE: Duration = Duration::from_secs(10 * 60);
-/// The pause between two tries, at first and at most.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(2));
-/// When a batch that was held in vain becomes visible again.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// When an erasure is tried again whose dead letters could not be removed.
+const ERASE_AGAIN: Duration = Duration::from_secs(30);
 
 /// Applies the events of a queue.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Events {
     store: Store,
     facts: Handoff,
-    patience: Duration,
-    shutdown: CancellationToken,
+    isolation: Arc<Isolation>,
+    /// The bus and the queue whose dead letters are a part of an erasure.
+    dead_letters: Option<(SharedBus, String)>,
 }
+
+/// Events of a batch, applied in one transaction.
+struct Apply<'a>(&'a Events);
 
 impl Events {
     /// A handler that applies events to a store and hands facts to a relay. It holds a batch while the database is away, for
     /// `patience` and until the token is cancelled.
     #[must_use]
     pub fn new(store: Store, facts: Handoff, patience: Duration, shutdown: CancellationToken) -> Self {
-        Self { store, facts, patience, shutdown }
+        Self { store, facts, isolation: Arc::new(Isolation::new(patience, shutdown)), dead_letters: None }
     }
 
-    /// Applies events together, trying again while it is not a message that is to blame.
-    async fn apply(&self, incoming: &[&Incoming]) -> Result<(), ApplyError> {
-        let started = Instant::now();
-        let mut pause = PAUSE.0;
-        loop {
-            let error = match self.store.apply(incoming).await {
-                Ok(facts) => {
-                    self.facts.after_commit(facts);
-                    return Ok(());
-                }
-                Err(error) => error,
-            };
-            if error.is_the_messages() || self.shutdown.is_cancelled() || started.elapsed() >= self.patience {
-                return Err(error);
+    /// The same, which removes the dead letters of a queue that concern an erased user.
+    #[must_use]
+    pub fn with_dead_letters(self, bus: SharedBus, queue: String) -> Self {
+        Self { dead_letters: Some((bus, queue)), ..self }
+    }
+
+    /// Removes an erased user's dead letters; an event that is no erasure has none.
+    async fn erase_dead_letters(&self, incoming: &Incoming) -> Settlement {
+        let (Some((bus, queue)), Effect::Erasure { .. }) = (&self.dead_letters, &incoming.effect) else {
+            return Settlement::Done;
+        };
+        match bus.erase_dead_letters(queue, &incoming.event.user_id).await {
+            Ok(erased) => {
+                tracing::info!(erased, queue, "an erased user's dead letters were removed");
+                Settlement::Done
             }
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                events = incoming.len(),
-                "not applied; trying again"
-            );
-            metrics::counter!("events_apply_retries_total").increment(1);
-            tokio::select! { () = sleep(pause) => {} () = self.shutdown.cancelled() => {} }
-            pause = (pause * 2).min(PAUSE.1);
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    queue,
+                    "an erased user's dead letters were not removed; trying again"
+                );
+                Settlement::RetryAfter(ERASE_AGAIN)
+            }
+        }
+    }
+}
+
+impl<'a> Attempt for Apply<'a> {
+    type Item = &'a Incoming;
+    type Error = ApplyError;
+
+    async fn attempt(&self, incoming: &[&'a Incoming]) -> Result<(), ApplyError> {
+        let facts = self.0.store.apply(incoming).await?;
+        self.0.facts.after_commit(facts);
+        Ok(())
+    }
+}
+
+impl Failure for ApplyError {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::Json(_) => Blame::Data,
+            Self::Database(error) => db::blame(error),
         }
     }
 
-    async fn apply_one(&self, incoming: &Incoming) -> Settlement {
-        match self.apply(&[incoming]).await {
-            Ok(()) => Settlement::Done,
-            Err(error) => settlement(&error),
-        }
+    fn reason(&self) -> String {
+        let code = self.sqlstate().unwrap_or_else(|| "none".to_owned());
+        format!("it cannot be applied (SQLSTATE {code})")
     }
 }
 
@@ -83,25 +109,19 @@ impl Handler for Events {
         let started = Instant::now();
         let read: Vec<_> = batch.iter().map(Incoming::read).collect();
         let readable: Vec<&Incoming> = read.iter().flatten().collect();
-        let together = if readable.is_empty() { Ok(()) } else { self.apply(&readable).await };
-        let mut settlements = Vec::with_capacity(read.len());
-        for it in &read {
-            settlements.push(match (it, &together) {
-                (Err(refusal), _) => Settlement::Reject(refusal.to_string()),
-                (Ok(_), Ok(())) => Settlement::Done,
-                (Ok(incoming), Err(error)) if error.is_the_messages() => self.apply_one(incoming).await,
-                (Ok(_), Err(error)) => settlement(error),
+        let mut outcomes = self.isolation.apply(&Apply(self), &readable).await.into_iter();
+        let mut settlements = Vec::with_capacity(batch.len());
+        for (read, received) in read.iter().zip(batch) {
+            settlements.push(match read {
+                Err(refusal) => Settlement::Reject(refusal.to_string()),
+                Ok(incoming) => match outcomes.next() {
+                    Some(Outcome::Done) => self.erase_dead_letters(incoming).await,
+                    Some(outcome) => outcome.settlement(received.receive_count),
+                    None => Settlement::RetryAfter(Duration::ZERO),
+                },
             });
         }
         metrics::histogram!("events_batch_duration_seconds").record(started.elapsed().as_secs_f64());
         settlements
     }
-}
-
-fn settlement(error: &ApplyError) -> Settlement {
-    if !error.is_the_messages() {
-        return Settlement::RetryAfter(RETRY_AFTER);
-    }
-    let code = error.sqlstate().unwrap_or_else(|| "none".to_owned());
-    Settlement::Reject(format!("its values cannot be stored (SQLSTATE {code})"))
 }

@@ -46,12 +46,18 @@ pub(crate) struct AppState {
 struct Queues {
     event: String,
     notification: String,
+    /// None where bounces and complaints are not heard.
+    feedback: Option<String>,
 }
 
 impl AppState {
     pub(crate) fn new(store: Store, bus: SharedBus, config: &Config, shutdown: CancellationToken) -> Self {
         let names = &config.bus;
-        let queues = Queues { event: names.event_queue.clone(), notification: names.notification_queue.clone() };
+        let queues = Queues {
+            event: names.event_queue.clone(),
+            notification: names.notification_queue.clone(),
+            feedback: names.ses_feedback_queue.clone(),
+        };
         Self {
             store,
             bus,

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use shared::bus::{Message, PublishError, SharedBus};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -17,7 +17,12 @@ use crate::{
 const PERIOD: Duration = Duration::from_millis(250);
 /// How long the topic may take to answer.
 const ANSWER: Duration = Duration::from_secs(10);
+/// Commands relayed together at the most, and their bytes.
 const BATCH: i64 = 100;
+const BATCH_BYTES: i64 = 4 * 1024 * 1024;
+/// The pause is at least so many times what a look took: while a snapshot is held, each look steps over all commands that
+/// were relayed since.
+const REST: u32 = 10;
 
 /// Relays commands; any number share a database.
 pub(crate) struct Commands {
@@ -35,8 +40,9 @@ impl Commands {
     /// Relays until the token is cancelled.
     pub(crate) async fn run(self, shutdown: CancellationToken) {
         while !shutdown.is_cancelled() {
+            let began = Instant::now();
             let pause = match self.relay().await {
-                Ok(0) => PERIOD,
+                Ok(0) => PERIOD.max(began.elapsed() * REST),
                 Ok(_) => Duration::ZERO,
                 Err(error) => {
                     self.failures.note();
@@ -51,7 +57,8 @@ impl Commands {
 
     /// Relays a batch; how many there were.
     async fn relay(&self) -> Result<usize, StoreError> {
-        let (ids, messages): (Vec<Uuid>, Vec<Message>) = self.store.claim_commands(BATCH).await?.into_iter().unzip();
+        let (ids, messages): (Vec<Uuid>, Vec<Message>) =
+            self.store.claim_commands(BATCH, BATCH_BYTES).await?.into_iter().unzip();
         if ids.is_empty() {
             self.failures.clear();
             return Ok(0);

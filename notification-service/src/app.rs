@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use shared::{
     bus::{self, QueueSpec, SharedBus, Subscription, Topology},
     config::BusConfig,
-    consumer::{self, ConsumerSettings},
+    consumer::{self, ConsumerSettings, isolation::Isolation},
     db,
     http::{Authenticator, Listeners, ServerSettings, admin::Readiness, api, serve, serve_admin},
     outbox::{Handoff, Relay},
@@ -72,6 +72,7 @@ struct Work {
     started: Started,
     startup: Startup,
     kept: TimeDelta,
+    dead_letters_kept: Duration,
 }
 
 impl App {
@@ -107,6 +108,7 @@ impl App {
             topology: topology(&config.bus),
         };
         let (queue, feedback_queue) = (config.bus.notification_queue, config.bus.ses_feedback_queue);
+        let dead_letters_kept = config.bus.dead_letters_kept;
         let work = Work {
             pool: pool.clone(),
             clock,
@@ -119,6 +121,7 @@ impl App {
             started,
             startup,
             kept: config.retention,
+            dead_letters_kept,
         };
         Ok(Self { rest, admin, addresses, pool, router, server: config.api.server, streams, work })
     }
@@ -164,7 +167,20 @@ impl App {
 impl Work {
     /// Consumes, sends and tells until `shutdown`; drains; the relay goes on until the API has answered as well.
     async fn run(self, shutdown: CancellationToken, answered: CancellationToken) {
-        let Self { pool, clock, bus, queue, feedback_queue, handoff, relay, engine, started, startup, kept } = self;
+        let Self {
+            pool,
+            clock,
+            bus,
+            queue,
+            feedback_queue,
+            handoff,
+            relay,
+            engine,
+            started,
+            startup,
+            kept,
+            dead_letters_kept,
+        } = self;
         if !startup.complete(&started, &shutdown).await {
             return;
         }
@@ -177,17 +193,19 @@ impl Work {
             pool: pool.clone(),
             clock: Arc::clone(&clock),
             handoff: handoff.clone(),
-            shutdown: shutdown.clone(),
+            isolation: Isolation::new(Duration::MAX, shutdown.clone()),
         };
-        let hear = hear(bus.clone(), feedback_queue, feedback, shutdown.clone());
+        let hear = hear(bus.clone(), feedback_queue, dead_letters_kept, feedback, shutdown.clone());
         let intake = Intake {
             pool: pool.clone(),
             clock: Arc::clone(&clock),
             handoff,
             lanes: engine.lanes(),
-            shutdown: shutdown.clone(),
+            isolation: Isolation::new(Duration::MAX, shutdown.clone()),
+            dead_letters: (bus.clone(), queue.clone()),
         };
-        let settings = ConsumerSettings { queue, batch: BATCH, concurrency: BATCHES, visibility: VISIBILITY };
+        let settings =
+            ConsumerSettings { queue, batch: BATCH, concurrency: BATCHES, visibility: VISIBILITY, dead_letters_kept };
         let consumed = CancellationToken::new();
         let consume = async {
             consumer::run(bus, settings, Arc::new(intake), shutdown.clone()).await;
@@ -209,12 +227,19 @@ impl Work {
 }
 
 /// Consumes what SES says of e-mails, where there is a queue for it.
-async fn hear(bus: SharedBus, queue: Option<String>, feedback: Feedback, shutdown: CancellationToken) {
+async fn hear(
+    bus: SharedBus,
+    queue: Option<String>,
+    dead_letters_kept: Duration,
+    feedback: Feedback,
+    shutdown: CancellationToken,
+) {
     let Some(queue) = queue else { return };
     if !feedback_is_there(&bus, &queue, &shutdown).await {
         return;
     }
-    let settings = ConsumerSettings { queue, batch: FEEDBACK_BATCH, concurrency: 1, visibility: VISIBILITY };
+    let settings =
+        ConsumerSettings { queue, batch: FEEDBACK_BATCH, concurrency: 1, visibility: VISIBILITY, dead_letters_kept };
     consumer::run(bus, settings, Arc::new(feedback), shutdown).await;
 }
 

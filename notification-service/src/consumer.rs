@@ -17,15 +17,16 @@ use std::{
 };
 
 use shared::{
-    bus::{Received, Settlement},
-    consumer::Handler,
+    bus::{self, Received, Settlement, SharedBus},
+    consumer::{
+        Handler,
+        isolation::{Attempt, Failure, Isolation, Outcome},
+    },
     contract::{Channel, DeliveryState},
-    db,
+    db::{self, Blame},
     outbox::{self, Handoff},
 };
 use sqlx::{PgPool, Postgres, Transaction};
-use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
@@ -44,12 +45,10 @@ use crate::{
 use ask::Asked;
 use batch::{Batch, Reserved};
 use plan::{Fate, Planned};
+use second_thoughts::Revise;
 
 /// How long a batch waits for places in the lane of pushes: cheaper than to write it now and to claim it later.
 const PATIENCE: Duration = Duration::from_millis(250);
-/// The pause before a batch that met trouble in the database is tried again, at first and at most. It is tried again in
-/// place: every return to the queue would bring its messages nearer to the dead letters.
-const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 /// The handler of the notification queue.
 pub struct Intake {
@@ -61,8 +60,10 @@ pub struct Intake {
     pub handoff: Handoff,
     /// Where deliveries go that can be sent at once.
     pub lanes: Lanes,
-    /// Ends the waiting for a database that is away.
-    pub shutdown: CancellationToken,
+    /// Holds batches while the database is away, and finds what makes them fail.
+    pub isolation: Isolation,
+    /// The bus and the queue whose dead letters are a part of an erasure.
+    pub dead_letters: (SharedBus, String),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -71,18 +72,38 @@ enum Error {
     Sql(#[from] sqlx::Error),
     #[error("write an event as JSON")]
     Json(#[from] serde_json::Error),
+    #[error("remove an erased user's dead letters")]
+    Bus(#[from] bus::Error),
 }
 
-impl Error {
-    /// Whether what was written is to blame (SQLSTATE classes 22 and 23), and not the database or its schema.
-    fn is_of_the_message(&self) -> bool {
+impl Failure for Error {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::Json(_) => Blame::Data,
+            Self::Sql(error) => db::blame(error),
+            Self::Bus(_) => Blame::Outage,
+        }
+    }
+
+    fn reason(&self) -> String {
         match self {
             Self::Sql(sqlx::Error::Database(error)) => {
-                error.code().is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+                format!("it cannot be stored: SQLSTATE {}", error.code().unwrap_or_default())
             }
-            Self::Sql(sqlx::Error::Encode(_)) | Self::Json(_) => true,
-            Self::Sql(_) => false,
+            _ => "it cannot be stored".to_owned(),
         }
+    }
+}
+
+/// Writes occurrences and their deliveries.
+struct Take<'a>(&'a Intake);
+
+impl Attempt for Take<'_> {
+    type Item = Dispatch;
+    type Error = Error;
+
+    async fn attempt(&self, dispatches: &[Dispatch]) -> Result<(), Error> {
+        self.0.try_take(dispatches).await
     }
 }
 
@@ -102,17 +123,21 @@ impl Handler for Intake {
         for (position, reason) in rejected {
             settlements[position] = Settlement::Reject(reason);
         }
-        for (erasure, position) in erasures {
-            settlements[position] = self.erase(&erasure).await;
+        let mut settle = |position: usize, outcome: &Outcome| {
+            settlements[position] = outcome.settlement(batch[position].receive_count);
+        };
+        let (erasures, positions): (Vec<_>, Vec<_>) = erasures.into_iter().unzip();
+        for (outcome, position) in self.erase(&erasures).await.iter().zip(positions) {
+            settle(position, outcome);
         }
         let (revisions, positions): (Vec<_>, Vec<_>) = revisions.into_iter().unzip();
-        for (result, position) in self.revise(&revisions).await.into_iter().zip(positions) {
-            settlements[position] = result;
+        for (outcome, position) in self.isolation.apply(&Revise(self), &revisions).await.iter().zip(positions) {
+            settle(position, outcome);
         }
         let (dispatches, positions): (Vec<_>, Vec<_>) = sends.into_values().unzip();
-        for (result, positions) in self.take(&dispatches).await.into_iter().zip(positions) {
+        for (outcome, positions) in self.isolation.apply(&Take(self), &dispatches).await.iter().zip(positions) {
             for position in positions {
-                settlements[position] = result.clone();
+                settle(position, outcome);
             }
         }
         // After the sends: what a question brings to be sent is known by now.
@@ -128,48 +153,6 @@ impl Handler for Intake {
 }
 
 impl Intake {
-    /// Takes dispatches in; one by one when one of them cannot be written.
-    async fn take(&self, dispatches: &[Dispatch]) -> Vec<Settlement> {
-        match self.until_written(dispatches.len(), || self.try_take(dispatches)).await {
-            Settlement::Reject(_) if dispatches.len() > 1 => {
-                let mut settlements = Vec::with_capacity(dispatches.len());
-                for dispatch in dispatches {
-                    let one = std::slice::from_ref(dispatch);
-                    settlements.push(self.until_written(1, || self.try_take(one)).await);
-                }
-                settlements
-            }
-            settlement => vec![settlement; dispatches.len()],
-        }
-    }
-
-    /// Tries to write what some messages ask for until it is written, or can never be.
-    async fn until_written<F>(&self, messages: usize, mut attempt: impl FnMut() -> F) -> Settlement
-    where
-        F: Future<Output = Result<(), Error>>,
-    {
-        let mut pause = AGAIN.0;
-        loop {
-            let error = match attempt().await {
-                Ok(()) => return Settlement::Done,
-                Err(error) if error.is_of_the_message() => return Settlement::Reject(reason_of(&error)),
-                Err(error) => error,
-            };
-            let is_transient = matches!(&error, Error::Sql(error) if db::is_transient(error));
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                is_transient,
-                messages,
-                "a batch could not be written; trying again"
-            );
-            tokio::select! {
-                () = sleep(pause) => {}
-                () = self.shutdown.cancelled() => return Settlement::RetryAfter(Duration::ZERO),
-            }
-            pause = (pause * 2).min(AGAIN.1);
-        }
-    }
-
     /// Writes occurrences and their deliveries. What overtook one of them on its way is found in the transaction, where it
     /// cannot change any more; the batch is then laid out anew.
     async fn try_take(&self, dispatches: &[Dispatch]) -> Result<(), Error> {
@@ -321,13 +304,4 @@ fn make_up(dispatches: &mut Vec<Dispatch>, cancelled: &mut HashSet<Uuid>, overta
 
 fn with_channel(dispatches: &[Dispatch], channel: Channel) -> impl Iterator<Item = &Dispatch> {
     dispatches.iter().filter(move |it| it.send.content.channels.contains(&channel))
-}
-
-fn reason_of(error: &Error) -> String {
-    match error {
-        Error::Sql(sqlx::Error::Database(error)) => {
-            format!("it cannot be stored: SQLSTATE {}", error.code().unwrap_or_default())
-        }
-        _ => "it cannot be stored".to_owned(),
-    }
 }

@@ -8,20 +8,21 @@ pub mod notice;
 
 use std::{
     collections::{BTreeMap, HashSet},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use shared::{
     bus::{Received, Settlement},
-    consumer::Handler,
+    consumer::{
+        Handler,
+        isolation::{Attempt, Failure, Isolation, Outcome},
+    },
     contract::DeliveryState,
-    db,
+    db::{self, Blame},
     outbox::{self, Handoff},
 };
 use sqlx::PgPool;
-use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::DbClock,
@@ -34,9 +35,6 @@ use notice::{Correction, Grounds, Notice};
 /// so often, after such a pause. After that it is not ours, or was forgotten.
 const LOOKS: u32 = 5;
 const BETWEEN_LOOKS: Duration = Duration::from_secs(15);
-/// The pause before a batch that met trouble in the database is tried again, at first and at most. It is tried again in
-/// place: every return to the queue would bring its messages nearer to the dead letters.
-const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 /// The handler of the queue of SES's feedback.
 pub struct Feedback {
@@ -46,8 +44,8 @@ pub struct Feedback {
     pub clock: Arc<DbClock>,
     /// The way to the relay.
     pub handoff: Handoff,
-    /// Ends the waiting for a database that is away.
-    pub shutdown: CancellationToken,
+    /// Holds batches while the database is away, and finds what makes them fail.
+    pub isolation: Isolation,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -58,24 +56,64 @@ enum Error {
     Json(#[from] serde_json::Error),
 }
 
+impl Failure for Error {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::Json(_) => Blame::Data,
+            Self::Sql(error) => db::blame(error),
+        }
+    }
+
+    fn reason(&self) -> String {
+        match self {
+            Self::Sql(sqlx::Error::Database(error)) => {
+                format!("it cannot be stored: SQLSTATE {}", error.code().unwrap_or_default())
+            }
+            _ => "it cannot be stored".to_owned(),
+        }
+    }
+}
+
+/// Writes what notices ask for, and gathers the ids of the e-mails among them that the ledger has.
+struct Write<'a> {
+    feedback: &'a Feedback,
+    known: Mutex<HashSet<String>>,
+}
+
+impl<'a> Attempt for Write<'a> {
+    type Item = &'a Notice;
+    type Error = Error;
+
+    async fn attempt(&self, notices: &[&'a Notice]) -> Result<(), Error> {
+        let known = self.feedback.try_write(notices).await?;
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).extend(known);
+        Ok(())
+    }
+}
+
 impl Handler for Feedback {
     async fn handle(&self, batch: &[Received]) -> Vec<Settlement> {
         let read: Vec<_> = batch.iter().map(|message| Notice::read(&message.body)).collect();
-        let known = self.until_written(&read.iter().flatten().collect::<Vec<_>>()).await;
+        let notices: Vec<&Notice> = read.iter().flatten().collect();
+        let write = Write { feedback: self, known: Mutex::default() };
+        let mut outcomes = self.isolation.apply(&write, &notices).await.into_iter();
+        let known = write.known.into_inner().unwrap_or_else(PoisonError::into_inner);
         let settlements = batch.iter().zip(&read).map(|(message, read)| match read {
             Err(unreadable) => Settlement::Reject(unreadable.to_string()),
-            Ok(notice) => settle(notice, known.as_ref(), message.receive_count),
+            Ok(notice) => match outcomes.next() {
+                Some(Outcome::Done) => settle(notice, &known, message.receive_count),
+                Some(other) => other.settlement(message.receive_count),
+                None => Settlement::RetryAfter(Duration::ZERO),
+            },
         });
         settlements.collect()
     }
 }
 
-/// What becomes of a message, once the e-mails are known that the ledger has; without them nothing was written.
-fn settle(notice: &Notice, known: Option<&HashSet<String>>, receive_count: u32) -> Settlement {
-    let is_known = |it: &Correction| known.is_some_and(|known| known.contains(&it.provider_message_id));
+/// What becomes of a message whose notice is written, once the e-mails are known that the ledger has.
+fn settle(notice: &Notice, known: &HashSet<String>, receive_count: u32) -> Settlement {
     match &notice.correction {
-        _ if known.is_none() => return Settlement::RetryAfter(Duration::ZERO),
-        Some(correction) if !is_known(correction) && receive_count < LOOKS => {
+        Some(correction) if !known.contains(&correction.provider_message_id) && receive_count < LOOKS => {
             return Settlement::RetryAfter(BETWEEN_LOOKS);
         }
         _ => {}
@@ -85,29 +123,6 @@ fn settle(notice: &Notice, known: Option<&HashSet<String>>, receive_count: u32) 
 }
 
 impl Feedback {
-    /// Tries to write what notices ask for until it is written; nothing when the process is to end before.
-    async fn until_written(&self, notices: &[&Notice]) -> Option<HashSet<String>> {
-        let mut pause = AGAIN.0;
-        loop {
-            let error = match self.try_write(notices).await {
-                Ok(known) => return Some(known),
-                Err(error) => error,
-            };
-            let is_transient = matches!(&error, Error::Sql(error) if db::is_transient(error));
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                is_transient,
-                messages = notices.len(),
-                "feedback could not be written; trying again"
-            );
-            tokio::select! {
-                () = sleep(pause) => {}
-                () = self.shutdown.cancelled() => return None,
-            }
-            pause = (pause * 2).min(AGAIN.1);
-        }
-    }
-
     /// Writes what notices ask for; the ids of the e-mails among them that the ledger has.
     async fn try_write(&self, notices: &[&Notice]) -> Result<HashSet<String>, Error> {
         let (corrections, suppressions) = gathered(notices);

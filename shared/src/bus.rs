@@ -4,6 +4,7 @@
 //! said by `BUS` and never guessed. One conformance suite (`shared/tests/bus_conformance.rs`) holds both
 //! to the same behaviour.
 
+mod attributes;
 pub mod aws;
 mod limits;
 pub mod postgres;
@@ -14,6 +15,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
+pub use attributes::attributes_in;
 pub use limits::{Unpublishable, check};
 pub use settings::{BusSettings, connect};
 
@@ -22,6 +24,10 @@ pub const MAX_ATTRIBUTES: usize = 10;
 
 /// The most bytes of body, attribute names and attribute values together (SNS and SQS: 256 KiB).
 pub const MAX_MESSAGE_BYTES: usize = 256 * 1024;
+
+/// The most bytes of bodies and attributes that one receive returns, however many messages were asked for; a single
+/// message is returned whatever its size. Three batches of this size, read into memory, fit a pod of 256 MiB.
+pub const MAX_RECEIVE_BYTES: usize = 4 * 1024 * 1024;
 
 /// The longest delay of a message that is sent to a queue (SQS: 15 minutes).
 pub const MAX_DELAY: Duration = Duration::from_secs(15 * 60);
@@ -57,6 +63,22 @@ pub struct Received {
     pub receive_count: u32,
     /// When the message was put into the queue.
     pub sent_at: DateTime<Utc>,
+}
+
+impl Message {
+    /// Bytes of body, attribute names and attribute values.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        limits::message_bytes(&self.body, self.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+    }
+}
+
+impl Received {
+    /// Bytes of body, attribute names and attribute values.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        limits::message_bytes(&self.body, self.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+    }
 }
 
 /// An opaque handle to one receipt of one message.
@@ -141,7 +163,7 @@ pub trait Bus: Send + Sync + 'static {
         delay: Duration,
     ) -> Result<Vec<Result<(), PublishError>>, Error>;
 
-    /// Receives up to `max` messages, hidden from others for `visibility`, waiting up to `wait` for the first.
+    /// Receives up to `max` messages, of [`MAX_RECEIVE_BYTES`] together, hidden from others for `visibility`, waiting up to `wait` for the first.
     /// Messages received more often than the queue allows are in its dead-letter queue instead.
     ///
     /// # Errors
@@ -190,6 +212,21 @@ pub trait Bus: Send + Sync + 'static {
     /// # Errors
     /// [`Error`] when they could not be moved; none is lost, some may be there twice.
     async fn redrive(&self, queue: &str, max: usize) -> Result<u64, Error>;
+
+    /// Removes the dead letters of `queue` that have been there for longer than `kept`; returns how many. Where the bus is
+    /// infrastructure (aws) the queues have a retention of their own, and nothing is done.
+    ///
+    /// # Errors
+    /// [`Error`] when they could not be removed; some may be gone.
+    async fn purge_dead_letters(&self, queue: &str, kept: Duration) -> Result<u64, Error>;
+
+    /// Removes the dead letters of `queue` that concern a user, by the attribute or the body's field `userId`; returns how
+    /// many. SQS cannot look for messages: there they stay until the retention of the dead-letter queue ends, and
+    /// nothing is done.
+    ///
+    /// # Errors
+    /// [`Error`] when they could not be removed; some may be gone.
+    async fn erase_dead_letters(&self, queue: &str, user_id: &str) -> Result<u64, Error>;
 
     /// Creates what the process needs where the bus is our own (postgres: topic, queue, dead-letter queue and
     /// subscription); where it is infrastructure (aws), checks that it is there. Idempotent.

@@ -1,5 +1,7 @@
 //! Access to PostgreSQL: settings, pools, migrations, and which errors pass by themselves.
 
+mod blame;
+mod migrations;
 mod probe;
 mod settings;
 mod tls;
@@ -13,6 +15,8 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
+pub use blame::{Blame, blame};
+pub use migrations::{MigrationError, migrate};
 pub(crate) use probe::Probe;
 pub use settings::DbSettings;
 pub(crate) use tls::Tls;
@@ -67,14 +71,6 @@ pub(crate) fn follow_changes(
             }
         });
     }
-}
-
-/// Applies what is missing of a service's migrations.
-///
-/// # Errors
-/// When the database cannot be reached or a migration fails; the failed one is rolled back.
-pub async fn migrate(pool: &PgPool, migrator: &Migrator) -> Result<(), sqlx::migrate::MigrateError> {
-    migrator.run(pool).await
 }
 
 /// Whether every migration of this binary is applied: what `/readyz` asks of a schema.

@@ -7,6 +7,7 @@ mod bus_conformance {
     mod dead_letters;
     mod delivery;
     mod failures;
+    mod foreign;
     mod postgres;
     mod proxy;
     mod publishing;
@@ -42,6 +43,7 @@ mod bus_conformance {
         delivery::receivers_side_by_side_get_different_messages,
         delivery::a_delayed_message_comes_when_its_delay_has_passed,
         delivery::a_queue_is_counted,
+        delivery::a_receive_takes_no_more_bytes_than_it_may,
         visibility::a_message_comes_again_when_its_visibility_has_passed,
         visibility::an_extended_message_stays_hidden,
         visibility::a_message_to_retry_comes_when_it_was_told_to,

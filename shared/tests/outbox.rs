@@ -157,3 +157,39 @@ async fn the_same_event_is_written_once() {
     outbox::insert(&post.pool, &[message]).await.expect("a repeat is no error");
     assert_eq!(post.rows().await, 1);
 }
+
+/// A sweep that takes long, as under a held snapshot, must not keep what is handed over.
+#[tokio::test]
+async fn publishes_handed_over_messages_while_a_sweep_hangs() {
+    let post = Post::open().await;
+    let hang = "create function hang() returns trigger language plpgsql as $$ begin
+            perform pg_advisory_xact_lock(1);
+            return null;
+        end $$;
+        create trigger hang before update on outbox for each statement execute function hang();";
+    sqlx::raw_sql(hang).execute(&post.pool).await.expect("a trigger");
+    let mut holder = post.pool.acquire().await.expect("a connection");
+    sqlx::query("select pg_advisory_lock(1)").execute(&mut *holder).await.expect("a lock");
+    let hanging = "select exists (select from pg_locks where locktype = 'advisory' and not granted)";
+    eventually(LIMIT, async || sqlx::query_scalar(hanging).fetch_one(&post.pool).await.unwrap_or(false)).await;
+
+    let message = post.commit(r#"{"n":1}"#).await;
+    post.handoff.after_commit([message]);
+
+    assert_eq!(post.received().await.len(), 1);
+    eventually(LIMIT, async || post.rows().await == 0).await;
+    sqlx::query("select pg_advisory_unlock(1)").execute(&mut *holder).await.expect("the sweep goes on");
+}
+
+/// Ids of other versions than 7 tell no time: they are found by the full passes.
+#[tokio::test]
+async fn sweeps_rows_whose_ids_tell_no_time() {
+    let post = Post::open().await;
+    let mut message = message(r#"{"n":1}"#);
+    message.event_id = uuid::Uuid::from_u128(1);
+    outbox::insert(&post.pool, &[message]).await.expect("written");
+    post.expire_leases().await;
+    // A full pass comes every 30 seconds.
+    eventually(3 * LIMIT, async || post.rows().await == 0).await;
+    assert_eq!(post.received().await.len(), 1);
+}

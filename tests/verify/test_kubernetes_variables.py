@@ -18,6 +18,7 @@ LEFT = {
     "DATABASE_URL": "its parts are given (DB_HOST, …)",
     "BUS_DATABASE_URL": "of BUS=postgres only",
     "BUS_MAX_CONNECTIONS": "of BUS=postgres only",
+    "DEAD_LETTER_DAYS": "of BUS=postgres only; on aws the dead-letter queues have a retention",
     "AWS_ENDPOINT_URL_SNS": "AWS_ENDPOINT_URL is enough where there is an emulator",
     "AWS_ENDPOINT_URL_SQS": "AWS_ENDPOINT_URL is enough where there is an emulator",
     "AWS_ENDPOINT_URL_SES": "AWS_ENDPOINT_URL is enough where there is an emulator",
@@ -59,8 +60,8 @@ LEFT_LOCALLY = {
 ON_THE_BUS = {"EVENT_TOPIC_ARN", "NOTIFICATION_TOPIC_ARN", "EVENT_QUEUE_URL", "NOTIFICATION_QUEUE_URL", "SES_FEEDBACK_QUEUE_URL"}
 USED = {
     "reminder-service": {"EVENT_TOPIC_ARN"},
-    # The other service's queue for its dead letters, which it shows and puts back.
-    "event-service": {"EVENT_TOPIC_ARN", "EVENT_QUEUE_URL", "NOTIFICATION_QUEUE_URL"},
+    # The other service's queues for their dead letters, which it shows and puts back.
+    "event-service": {"EVENT_TOPIC_ARN", "EVENT_QUEUE_URL", "NOTIFICATION_QUEUE_URL", "SES_FEEDBACK_QUEUE_URL"},
     "notification-scheduler": {"NOTIFICATION_TOPIC_ARN"},
     "notification-service": {"EVENT_TOPIC_ARN", "NOTIFICATION_QUEUE_URL", "SES_FEEDBACK_QUEUE_URL"},
 }

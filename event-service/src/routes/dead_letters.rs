@@ -25,13 +25,18 @@ enum Queue {
     Event,
     /// notification-service's.
     Notification,
+    /// Bounces and complaints of SES, which notification-service reads.
+    Feedback,
 }
 
 impl Queue {
-    fn name(self, state: &AppState) -> &str {
+    fn name(self, state: &AppState) -> Result<&str, ApiError> {
         match self {
-            Self::Event => &state.queues.event,
-            Self::Notification => &state.queues.notification,
+            Self::Event => Ok(&state.queues.event),
+            Self::Notification => Ok(&state.queues.notification),
+            Self::Feedback => state.queues.feedback.as_deref().ok_or_else(|| {
+                ApiError::invalid("queue: there is no feedback queue; SES_FEEDBACK_QUEUE_URL is not set")
+            }),
         }
     }
 }
@@ -41,7 +46,7 @@ impl Queue {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct DeadLettersQuery {
-    /// `event` (the default) or `notification`.
+    /// `event` (the default), `notification` or `feedback`.
     #[param(inline)]
     #[serde(default)]
     queue: Queue,
@@ -118,7 +123,7 @@ pub(super) async fn list(
     Params(query): Params<DeadLettersQuery>,
 ) -> Result<Json<DeadLetters>, ApiError> {
     let limit = usize::try_from(page::limit(query.limit)?).unwrap_or_default();
-    let letters = state.bus.dead_letters(query.queue.name(&state), limit).await?;
+    let letters = state.bus.dead_letters(query.queue.name(&state)?, limit).await?;
     Ok(Json(DeadLetters { dead_letters: letters.into_iter().map(DeadLetter::from).collect() }))
 }
 
@@ -130,7 +135,7 @@ pub(super) async fn redrive(State(state): State<AppState>, body: Body<Redrive>) 
     if !(1..=MAX_MOVED).contains(&max) {
         return Err(ApiError::invalid(format!("max: expected 1 to {MAX_MOVED}")));
     }
-    let moved = state.bus.redrive(body.value.queue.name(&state), max).await?;
+    let moved = state.bus.redrive(body.value.queue.name(&state)?, max).await?;
     tracing::info!(moved, "dead letters are tried again");
     Ok(Json(Redriven { moved }))
 }

@@ -38,19 +38,6 @@ pub enum ApplyError {
 }
 
 impl ApplyError {
-    /// Whether a message is to blame, and would be again: its values are what the database refuses (SQLSTATE classes 22
-    /// data, 23 constraint, 54 limit), or they cannot be encoded. Everything else passes, or is to be mended elsewhere.
-    #[must_use]
-    pub fn is_the_messages(&self) -> bool {
-        match self {
-            Self::Json(_) | Self::Database(sqlx::Error::Encode(_)) => true,
-            Self::Database(sqlx::Error::Database(error)) => {
-                error.code().is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)))
-            }
-            Self::Database(_) => false,
-        }
-    }
-
     /// The SQLSTATE, where the database gave one: its message may quote values and is not shown.
     #[must_use]
     pub fn sqlstate(&self) -> Option<String> {

@@ -80,6 +80,56 @@ async fn one_message_that_the_database_refuses_does_not_keep_the_others() {
     assert_eq!(world.notification("poison").await, None);
 }
 
+/// The database fails for one item, as a timeout, a lack of memory or a trigger would make it: its statement and with it
+/// its transaction.
+async fn fail_for(world: &World, item: &str, sqlstate: &str) {
+    let sql = format!(
+        "create or replace function fail() returns trigger language plpgsql as $$ begin
+             if new.item_id = '{item}' then raise exception 'scripted' using errcode = '{sqlstate}'; end if;
+             return new;
+         end $$;
+         create or replace trigger fail before insert on notifications for each row execute function fail();"
+    );
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&world.pool).await.expect("a trigger");
+}
+
+#[tokio::test]
+async fn applies_the_others_when_one_message_fails_the_batch() {
+    for sqlstate in ["P0001", "57014", "25P03", "53200", "54001", "40001", "XX000"] {
+        let world = world().await;
+        fail_for(&world, "poison", sqlstate).await;
+        let date = now() + hours(2);
+        let mut batch: Vec<_> = (0..40).map(|number| created(&format!("good-{number}"), 1, date, &[0])).collect();
+        batch.insert(17, created("poison", 1, date, &[0]));
+
+        let first = world.handler.handle(&batch).await;
+        assert_eq!(first.iter().filter(|settlement| **settlement == Settlement::Done).count(), 40, "{sqlstate}");
+        assert_eq!(world.count("notifications").await, 40, "{sqlstate}");
+
+        for message in &mut batch {
+            message.receive_count = 3;
+        }
+        let last = world.handler.handle(&batch).await;
+        assert!(
+            matches!(&last[17], Settlement::Reject(reason) if reason.contains(sqlstate)),
+            "{sqlstate}: {:?}",
+            last[17]
+        );
+    }
+}
+
+#[tokio::test]
+async fn rejects_nothing_when_the_schema_is_missing() {
+    let world = world_with(Duration::from_millis(50)).await;
+    sqlx::raw_sql("alter table notifications rename to renamed").execute(&world.pool).await.expect("renamed");
+    let mut batch = [created("a", 1, now() + hours(2), &[0]), created("b", 1, now() + hours(2), &[0])];
+    for message in &mut batch {
+        message.receive_count = 9;
+    }
+    let settlements = world.handler.handle(&batch).await;
+    assert!(settlements.iter().all(|settlement| matches!(settlement, Settlement::RetryAfter(_))), "{settlements:?}");
+}
+
 #[tokio::test]
 async fn our_own_facts_and_what_is_not_ours_are_told_apart() {
     let world = world().await;

@@ -9,7 +9,8 @@ use event_service::{
 };
 use serde_json::{Value, json};
 use shared::{
-    bus::Received,
+    bus::{Message, QueueSpec, Received, Settlement, Topology},
+    consumer::Handler,
     contract::{DeliveryState, Envelope, Event, EventType, OutcomeData, new_id},
 };
 use sqlx::AssertSqlSafe;
@@ -24,6 +25,23 @@ const USER: &str = "user-1";
 
 fn erased(at: DateTime<Utc>) -> Received {
     received(&event(EventType::UserErased, "receipt-1", 1, at, json!({"receiptId": "receipt-1"})))
+}
+
+#[tokio::test]
+async fn removes_dead_letters_of_erased_user() {
+    let world = world().await;
+    let bus = crate::fixture::bus(world.database.url()).await;
+    let queue = QueueSpec { queue: "event-queue".to_owned(), max_receive_count: 3, subscriptions: Vec::new() };
+    bus.ensure(&Topology { topics: Vec::new(), queues: vec![queue] }).await.expect("a queue");
+    let letter = |user: &str| Message { body: json!({ "userId": user }).to_string(), attributes: [].into() };
+    bus.send("event-queue-dlq", &[letter(USER), letter("another")], Duration::ZERO).await.expect("dead letters");
+    let handler = world.handler.clone().with_dead_letters(bus.clone(), "event-queue".to_owned());
+
+    assert_eq!(handler.handle(&[erased(now())]).await, [Settlement::Done]);
+
+    let left = bus.dead_letters("event-queue", 10).await.expect("dead letters");
+    assert_eq!(left.len(), 1);
+    assert!(left[0].body.contains("another"));
 }
 
 /// Every row of every table that names the user or the user's address; commands aside, of which one carries the erasure on.

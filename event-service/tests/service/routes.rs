@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use event_service::{App, Config};
 use serde_json::{Value, json};
-use shared::{bus::Message, contract::DeliveryState};
+use shared::{
+    bus::{Message, QueueSpec, Topology},
+    contract::DeliveryState,
+};
 use support::{eventually, http::Client, postgres::Database};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -162,6 +165,22 @@ async fn dead_letters_are_shown_with_their_reason_and_tried_again() {
     assert_eq!((moved.status, moved.body["moved"].clone()), (200, json!(1)));
     // It is as unreadable as before.
     eventually(LIMIT, there).await;
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shows_and_redrives_dead_letters_of_ses_feedback() {
+    let service = running().await;
+    let bus = bus(service.database.url()).await;
+    let queue = QueueSpec { queue: "ses-feedback-queue".to_owned(), max_receive_count: 3, subscriptions: Vec::new() };
+    bus.ensure(&Topology { topics: Vec::new(), queues: vec![queue] }).await.expect("a queue");
+    let letter = Message { body: r#"{"notificationType": "Bounce"}"#.to_owned(), attributes: [].into() };
+    bus.send("ses-feedback-queue-dlq", &[letter], Duration::ZERO).await.expect("a dead letter");
+
+    let letters = service.get("/dead-letters?queue=feedback").await;
+    assert_eq!(letters["deadLetters"].as_array().map(Vec::len), Some(1), "{letters}");
+    let moved = service.client.post("/dead-letters/redrive", &json!({"queue": "feedback"})).await;
+    assert_eq!((moved.status, moved.body["moved"].clone()), (200, json!(1)));
     service.stop().await;
 }
 

@@ -86,7 +86,7 @@ run "roles" {
       for statement in jsondecode(it.policy).Statement : flatten([statement.Resource]) if contains(flatten([statement.Action]), "sqs:ReceiveMessage")
       ]))) }) == jsonencode({
       reminder-service       = []
-      event-service          = sort([var.queue_arns.event, var.dead_letter_queue_arns.event, var.dead_letter_queue_arns.notification])
+      event-service          = sort(concat([var.queue_arns.event], values(var.dead_letter_queue_arns)))
       notification-scheduler = []
       notification-service   = sort([var.queue_arns.notification, var.queue_arns.ses-feedback])
     })
@@ -97,7 +97,7 @@ run "roles" {
       for statement in jsondecode(it.policy).Statement : flatten([statement.Resource]) if contains(flatten([statement.Action]), "sqs:SendMessage")
       ]))) }) == jsonencode({
       reminder-service       = []
-      event-service          = sort([var.dead_letter_queue_arns.event, var.queue_arns.event, var.queue_arns.notification])
+      event-service          = sort(concat([var.dead_letter_queue_arns.event], values(var.queue_arns)))
       notification-scheduler = []
       notification-service   = sort([var.dead_letter_queue_arns.notification, var.dead_letter_queue_arns.ses-feedback])
     })

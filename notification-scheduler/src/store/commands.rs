@@ -1,37 +1,42 @@
 //! Commands that event-service leaves for the notification topic.
 
-use std::collections::BTreeMap;
-
-use shared::bus::Message;
-use sqlx::types::Json;
+use shared::bus::{Message, attributes_in};
 use uuid::Uuid;
 
 use super::{Store, StoreError, interval};
 
 impl Store {
-    /// Claims commands that nobody has leased, oldest first.
+    /// Claims commands that nobody has leased, at most `limit` of them and `bytes` together (a single one whatever its size).
+    /// Attributes are read as text: a row that somebody else wrote must not keep the others.
     ///
     /// # Errors
     /// When the statement fails.
-    pub async fn claim_commands(&self, limit: i64) -> Result<Vec<(Uuid, Message)>, StoreError> {
+    pub async fn claim_commands(&self, limit: i64, bytes: i64) -> Result<Vec<(Uuid, Message)>, StoreError> {
         let rows = sqlx::query!(
-            r#"update commands set lease_until = now() + $2
-               from (
-                   select event_id from commands
+            r#"with free as materialized (
+                   select event_id, octet_length(body) + pg_column_size(attributes) as bytes from commands
                    where lease_until <= now() and parked_reason is null
                    order by event_id limit $1
                    for update skip locked
-               ) as free
-               where commands.event_id = free.event_id
-               returning commands.event_id, body, attributes as "attributes: Json<BTreeMap<String, String>>""#,
+               ), fitting as materialized (
+                   select event_id from (
+                       select event_id, bytes, sum(bytes) over (order by event_id rows unbounded preceding) as until from free
+                   ) as sized
+                   where until <= $2 or until = bytes
+               )
+               update commands set lease_until = now() + $3
+               from fitting
+               where commands.event_id = fitting.event_id
+               returning commands.event_id, body, attributes::text as "attributes!""#,
             limit,
+            bytes,
             interval(self.lease),
         )
         .fetch_all(&self.pool)
         .await
         .map_err(StoreError::of("claim commands"))?;
-        let message = |body, attributes: Json<BTreeMap<String, String>>| Message { body, attributes: attributes.0 };
-        Ok(rows.into_iter().map(|row| (row.event_id, message(row.body, row.attributes))).collect())
+        let message = |body, attributes: &str| Message { body, attributes: attributes_in(attributes) };
+        Ok(rows.into_iter().map(|row| (row.event_id, message(row.body, &row.attributes))).collect())
     }
 
     /// Settles commands: removes what the topic took, gives back what it may take later, and parks what it never will.

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use shared::{bus::Settlement, outbox};
+use shared::{
+    consumer::isolation::{Attempt, Outcome},
+    outbox,
+};
 use uuid::Uuid;
 
 use super::{Error, Intake};
@@ -13,26 +16,34 @@ use crate::{
     waiting,
 };
 
-impl Intake {
-    /// Applies what the messages of a batch revise; one message by one when one of them cannot be written.
-    pub(super) async fn revise(&self, messages: &[Vec<Revision>]) -> Vec<Settlement> {
-        if messages.is_empty() {
-            return Vec::new();
-        }
-        let newest = newest(messages.iter().flatten());
-        match self.until_written(messages.len(), || self.try_revise(&newest)).await {
-            Settlement::Reject(_) if messages.len() > 1 => {
-                let mut settlements = Vec::with_capacity(messages.len());
-                for message in messages {
-                    let newest = newest_of(message);
-                    settlements.push(self.until_written(1, || self.try_revise(&newest)).await);
-                }
-                settlements
-            }
-            settlement => vec![settlement; messages.len()],
-        }
-    }
+/// Applies what messages revise.
+pub(super) struct Revise<'a>(pub(super) &'a Intake);
 
+impl Attempt for Revise<'_> {
+    type Item = Vec<Revision>;
+    type Error = Error;
+
+    async fn attempt(&self, messages: &[Vec<Revision>]) -> Result<(), Error> {
+        self.0.try_revise(&newest(messages.iter().flatten())).await
+    }
+}
+
+/// Erases users, one after the other.
+struct Erase<'a>(&'a Intake);
+
+impl Attempt for Erase<'_> {
+    type Item = Erasure;
+    type Error = Error;
+
+    async fn attempt(&self, erasures: &[Erasure]) -> Result<(), Error> {
+        for erasure in erasures {
+            self.0.try_erase(erasure).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Intake {
     async fn try_revise(&self, revisions: &[Revision]) -> Result<(), Error> {
         let mut transaction = self.pool.begin().await?;
         revisions::hold_intake(&mut *transaction).await?;
@@ -44,12 +55,20 @@ impl Intake {
         Ok(())
     }
 
-    /// Erases a user.
-    pub(super) async fn erase(&self, erasure: &Erasure) -> Settlement {
-        self.until_written(1, || self.try_erase(erasure)).await
+    /// Erases users.
+    pub(super) async fn erase(&self, erasures: &[Erasure]) -> Vec<Outcome> {
+        self.isolation.apply(&Erase(self), erasures).await
     }
 
+    /// Erases a user from the ledger and from the dead letters, as far as it was not done before.
     async fn try_erase(&self, erasure: &Erasure) -> Result<(), Error> {
+        self.erase_from_ledger(erasure).await?;
+        let (bus, queue) = &self.dead_letters;
+        bus.erase_dead_letters(queue, &erasure.user_id).await?;
+        Ok(())
+    }
+
+    async fn erase_from_ledger(&self, erasure: &Erasure) -> Result<(), Error> {
         let mut transaction = self.pool.begin().await?;
         revisions::hold_intake(&mut *transaction).await?;
         let left = erasures::begin(&mut transaction, erasure).await?;
@@ -76,8 +95,4 @@ fn newest<'a>(revisions: impl Iterator<Item = &'a Revision>) -> Vec<Revision> {
         }
     }
     newest.into_values().cloned().collect()
-}
-
-fn newest_of(message: &[Revision]) -> Vec<Revision> {
-    newest(message.iter())
 }

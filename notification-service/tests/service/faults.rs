@@ -132,3 +132,30 @@ async fn broken_connections_to_the_database_lose_and_double_nothing() {
     .await;
     assert_eq!(service.pushes("token-1").len(), 300);
 }
+
+#[tokio::test]
+async fn delivers_the_others_when_one_message_fails_the_batch() {
+    let service = Service::start().await;
+    service.device("ada", "token-1").await;
+    let fail = "create function fail() returns trigger language plpgsql as $$ begin
+            if new.user_id = 'eve' then raise exception 'scripted' using errcode = '57014'; end if;
+            return new;
+        end $$;
+        create trigger fail before insert on dispatches for each row execute function fail();";
+    sqlx::raw_sql(fail).execute(&service.pool).await.expect("a trigger");
+    let second = |number| chrono::Utc::now() - chrono::TimeDelta::seconds(number);
+    let mut dues: Vec<Due> = (0..40).map(|number| Due::at("ada", &[Channel::Push], second(number))).collect();
+    dues.insert(20, Due::now("eve", &[Channel::Push]));
+
+    service.publish(&dues.iter().map(Due::message).collect::<Vec<_>>()).await;
+
+    eventually(LIMIT, async || {
+        let sent = service.count("sent").await;
+        if sent == 40 { Ok(()) } else { Err(sent) }
+    })
+    .await;
+    let held = service.bus.depth("notification-queue").await.expect("a count");
+    assert_eq!((held.visible + held.in_flight, held.delayed), (1, 0), "eve's message is tried again");
+    let dead = service.bus.dead_letters("notification-queue", 10).await.expect("dead letters");
+    assert!(dead.is_empty(), "{dead:?}");
+}

@@ -6,7 +6,7 @@ use notification_service::{clock::DbClock, feedback::Feedback};
 use serde_json::{Value, json};
 use shared::{
     bus::{Message, Receipt, Received, Settlement},
-    consumer::Handler,
+    consumer::{Handler, isolation::Isolation},
     contract::{Channel, DeliveryState, EventType},
     outbox::Relay,
 };
@@ -202,8 +202,8 @@ async fn what_ses_says_before_its_e_mail_is_recorded_is_looked_at_again() {
 /// A handler of our own, which messages are handed to directly.
 fn handler(service: &Service) -> Feedback {
     let (_, handoff) = Relay::new(service.pool.clone(), service.bus.clone(), "event-topic".to_owned());
-    let (clock, shutdown) = (Arc::new(DbClock::default()), CancellationToken::new());
-    Feedback { pool: service.pool.clone(), clock, handoff, shutdown }
+    let isolation = Isolation::new(Duration::MAX, CancellationToken::new());
+    Feedback { pool: service.pool.clone(), clock: Arc::new(DbClock::default()), handoff, isolation }
 }
 
 fn received(body: String, receive_count: u32) -> Received {

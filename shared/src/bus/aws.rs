@@ -13,7 +13,7 @@ mod receive;
 mod settle;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Mutex, RwLock},
     time::Duration,
 };
@@ -38,8 +38,8 @@ pub struct AwsBus {
     sns: aws_sdk_sns::Client,
     sqs: aws_sdk_sqs::Client,
     queues: RwLock<HashMap<String, Queue>>,
-    /// URLs of queues that had a whole batch the last time.
-    full: Mutex<HashSet<String>>,
+    /// URLs of queues that had a whole batch the last time, with the bytes of its largest answer.
+    full: Mutex<HashMap<String, usize>>,
 }
 
 impl AwsBus {
@@ -115,6 +115,14 @@ impl Bus for AwsBus {
 
     async fn redrive(&self, queue: &str, max: usize) -> Result<u64, Error> {
         self.redrive_into(queue, max).await
+    }
+
+    async fn purge_dead_letters(&self, _queue: &str, _kept: Duration) -> Result<u64, Error> {
+        Ok(0)
+    }
+
+    async fn erase_dead_letters(&self, _queue: &str, _user_id: &str) -> Result<u64, Error> {
+        Ok(0)
     }
 
     async fn ensure(&self, topology: &Topology) -> Result<(), Error> {

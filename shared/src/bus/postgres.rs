@@ -5,6 +5,7 @@
 //! are named by the last segment of an ARN or URL, in lower case. A topic that no queue is subscribed to yet takes
 //! nothing: publishing to it is [`Error::Unavailable`], so that an outbox keeps what nobody would receive.
 
+mod dead_letters;
 mod error;
 mod floor;
 mod install;
@@ -28,6 +29,7 @@ use sqlx::PgPool;
 use super::{
     Bus, Depth, Error, Message, PublishError, Receipt, Received, Settlement, Topology, settings::PostgresSettings,
 };
+use dead_letters::Remove;
 use queue::Queue;
 
 /// No call to the database takes longer, whatever becomes of the connection.
@@ -121,6 +123,14 @@ impl Bus for PostgresBus {
 
     async fn redrive(&self, queue: &str, max: usize) -> Result<u64, Error> {
         self.redrive_into(&*self.queue(queue)?, max).await
+    }
+
+    async fn purge_dead_letters(&self, queue: &str, kept: Duration) -> Result<u64, Error> {
+        self.remove_dead_letters(&*self.queue(queue)?, Remove::OlderThan(kept)).await
+    }
+
+    async fn erase_dead_letters(&self, queue: &str, user_id: &str) -> Result<u64, Error> {
+        self.remove_dead_letters(&*self.queue(queue)?, Remove::Of(user_id)).await
     }
 
     async fn ensure(&self, topology: &Topology) -> Result<(), Error> {

@@ -1,6 +1,6 @@
 //! The groups of variables that several services share.
 
-use std::{fmt, net::IpAddr, net::Ipv4Addr, str::FromStr};
+use std::{fmt, net::IpAddr, net::Ipv4Addr, str::FromStr, time::Duration};
 
 use super::Reader;
 use crate::{
@@ -122,6 +122,8 @@ pub struct BusConfig {
     pub notification_queue: String,
     /// Bounces and complaints (`SES_FEEDBACK_QUEUE_URL`); without it none are read on aws.
     pub ses_feedback_queue: Option<String>,
+    /// For how long dead letters are kept on the postgres bus (`DEAD_LETTER_DAYS`); on aws their queues say so.
+    pub dead_letters_kept: Duration,
 }
 
 impl BusConfig {
@@ -166,6 +168,7 @@ impl BusConfig {
         let notification_queue = name("NOTIFICATION_QUEUE_URL", "queue of notification-service", "notification-queue");
         let feedback = reader.optional::<String>("SES_FEEDBACK_QUEUE_URL", "queue of bounces and complaints");
         let ses_feedback_queue = feedback.or_else(|| (!on_aws).then(|| "ses-feedback-queue".to_owned()));
+        let dead_letters_kept = dead_letters_kept(reader);
         Some(Self {
             settings: settings?,
             event_topic,
@@ -173,8 +176,20 @@ impl BusConfig {
             event_queue,
             notification_queue,
             ses_feedback_queue,
+            dead_letters_kept: dead_letters_kept?,
         })
     }
+}
+
+/// Reads `DEAD_LETTER_DAYS`. The default is what SQS keeps at the most.
+fn dead_letters_kept(reader: &mut Reader<'_>) -> Option<Duration> {
+    const NAME: &str = "DEAD_LETTER_DAYS";
+    let days: u64 = reader.or(NAME, "days for which dead letters are kept (BUS=postgres)", 14)?;
+    if (1..=3650).contains(&days) {
+        return Some(Duration::from_secs(days * 24 * 60 * 60));
+    }
+    reader.fault(NAME, "is malformed: expected 1 to 3650");
+    None
 }
 
 /// Reads `AWS_REGION AWS_ENDPOINT_URL AWS_ENDPOINT_URL_{SNS,SQS,SES} AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY`; without keys the SDK's own chain

@@ -4,6 +4,7 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, request::Parts},
     response::{IntoResponse, Response},
 };
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -132,18 +133,33 @@ pub async fn finish(
     Ok(())
 }
 
-/// Removes keys older than 24 hours, a bounded number at a time; returns how many.
+/// Removes all keys older than 24 hours, a bounded number a statement; returns how many. Each statement goes on where the
+/// one before it ended: while a snapshot is held, what was removed is still in the index.
 ///
 /// # Errors
-/// When the statement fails.
+/// When a statement fails; what was removed by then is gone.
 pub async fn forget_old(pool: &PgPool) -> Result<u64, sqlx::Error> {
-    let removed = sqlx::query!(
-        "delete from idempotency_keys where ctid = any(array(
-             select ctid from idempotency_keys where created_at < now() - interval '24 hours' limit 5000))"
-    )
-    .execute(pool)
-    .await?;
-    Ok(removed.rows_affected())
+    let (mut removed, mut low) = (0, None::<DateTime<Utc>>);
+    loop {
+        let chunk = sqlx::query!(
+            r#"with gone as (
+                   delete from idempotency_keys where ctid = any(array(
+                       select ctid from idempotency_keys
+                       where created_at < now() - interval '24 hours' and created_at >= coalesce($1::timestamptz, '-infinity')
+                       order by created_at limit 5000))
+                   returning created_at
+               )
+               select count(*) as "count!", max(created_at) as last from gone"#,
+            low,
+        )
+        .fetch_one(pool)
+        .await?;
+        if chunk.count == 0 {
+            return Ok(removed);
+        }
+        removed += chunk.count.unsigned_abs();
+        low = chunk.last;
+    }
 }
 
 impl IntoResponse for Replay {

@@ -1,12 +1,26 @@
 //! The SQL of the outbox table (`shared/sql/outbox.sql`; each service's first migration has a copy).
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use sqlx::{PgExecutor, PgPool, postgres::types::PgInterval, types::Json};
+use sqlx::{PgExecutor, PgPool, postgres::types::PgInterval};
 use uuid::Uuid;
 
 use super::OutboxMessage;
-use crate::bus::Message;
+use crate::bus::{Message, attributes_in};
+
+/// Which rows are claimed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Claim {
+    /// The lowest and the highest id.
+    pub(super) low: Uuid,
+    pub(super) high: Uuid,
+    /// The most rows.
+    pub(super) rows: usize,
+    /// The most bytes of all rows; a single one is claimed whatever its size.
+    pub(super) bytes: usize,
+    /// For how long.
+    pub(super) lease: Duration,
+}
 
 fn interval(duration: Duration) -> PgInterval {
     PgInterval { months: 0, days: 0, microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX) }
@@ -17,17 +31,17 @@ pub(super) async fn insert(
     messages: &[OutboxMessage],
     lease: Duration,
 ) -> Result<(), sqlx::Error> {
-    let ids: Vec<Uuid> = messages.iter().map(|it| it.event_id).collect();
-    let bodies: Vec<String> = messages.iter().map(|it| it.message.body.clone()).collect();
+    let ids: Vec<Uuid> = messages.iter().map(|message| message.event_id).collect();
+    let bodies: Vec<&str> = messages.iter().map(|message| message.message.body.as_str()).collect();
     let attributes: Vec<serde_json::Value> =
-        messages.iter().map(|it| serde_json::json!(it.message.attributes)).collect();
+        messages.iter().map(|message| serde_json::json!(message.message.attributes)).collect();
     sqlx::query!(
         "insert into outbox (event_id, body, attributes, lease_until)
-         select event_id, body, attributes, now() + $4
+         select event_id, body, attributes, clock_timestamp() + $4
          from unnest($1::uuid[], $2::text[], $3::jsonb[]) as new (event_id, body, attributes)
          on conflict (event_id) do nothing",
         &ids,
-        &bodies,
+        &bodies as &[&str],
         &attributes,
         interval(lease),
     )
@@ -36,27 +50,37 @@ pub(super) async fn insert(
     Ok(())
 }
 
-/// Leases up to `limit` rows whose lease has run out, oldest first.
-pub(super) async fn claim(pool: &PgPool, limit: i64, lease: Duration) -> Result<Vec<OutboxMessage>, sqlx::Error> {
+/// Leases rows whose lease has run out, lowest ids first. Attributes are read as text: a row that somebody else wrote must
+/// not keep the others.
+pub(super) async fn claim(pool: &PgPool, claim: Claim) -> Result<Vec<OutboxMessage>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"update outbox set lease_until = now() + $2
-           from (
-               select event_id from outbox
-               where lease_until < now() and parked_reason is null
-               order by event_id limit $1
+        r#"with free as materialized (
+               select event_id, octet_length(body) + pg_column_size(attributes) as bytes from outbox
+               where event_id between $1 and $2 and lease_until < now() and parked_reason is null
+               order by event_id limit $3
                for update skip locked
-           ) as free
-           where outbox.event_id = free.event_id
-           returning outbox.event_id, body, attributes as "attributes: Json<BTreeMap<String, String>>""#,
-        limit,
-        interval(lease),
+           ), fitting as materialized (
+               select event_id from (
+                   select event_id, bytes, sum(bytes) over (order by event_id rows unbounded preceding) as until from free
+               ) as sized
+               where until <= $4 or until = bytes
+           )
+           update outbox set lease_until = now() + $5
+           from fitting
+           where outbox.event_id = fitting.event_id
+           returning outbox.event_id, body, attributes::text as "attributes!""#,
+        claim.low,
+        claim.high,
+        i64::try_from(claim.rows).unwrap_or(i64::MAX),
+        i64::try_from(claim.bytes).unwrap_or(i64::MAX),
+        interval(claim.lease),
     )
     .fetch_all(pool)
     .await?;
-    let message = |body, attributes: Json<BTreeMap<String, String>>| Message { body, attributes: attributes.0 };
+    let message = |body, attributes: &str| Message { body, attributes: attributes_in(attributes) };
     Ok(rows
         .into_iter()
-        .map(|row| OutboxMessage { event_id: row.event_id, message: message(row.body, row.attributes) })
+        .map(|row| OutboxMessage { event_id: row.event_id, message: message(row.body, &row.attributes) })
         .collect())
 }
 
@@ -101,3 +125,6 @@ pub(super) async fn backlog(pool: &PgPool) -> Result<Backlog, sqlx::Error> {
     .fetch_one(pool)
     .await
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures::future::join_all;
-use shared::bus::Depth;
+use shared::bus::{Depth, MAX_RECEIVE_BYTES, Message, Received};
 
 use super::stage::{LIMIT, LONG, Stage, message, messages, numbers};
 
@@ -72,4 +72,20 @@ pub(super) async fn a_queue_is_counted(stage: &Stage) {
 
     assert_eq!(stage.bus.depth(&stage.everything).await.unwrap(), Depth { visible: 11, in_flight: 4, delayed: 2 });
     assert_eq!(stage.bus.depth(&stage.some).await.unwrap(), Depth { visible: 0, in_flight: 0, delayed: 0 });
+}
+
+pub(super) async fn a_receive_takes_no_more_bytes_than_it_may(stage: &Stage) {
+    let body = serde_json::json!({ "number": 0, "text": "x".repeat(250_000) }).to_string();
+    let message = Message { body, ..message(0, &[("kind", "a")]) };
+    stage.publish(&vec![message; 40]).await;
+
+    let mut received = Vec::new();
+    while received.len() < 40 {
+        let batch = stage.bus.receive(&stage.everything, 500, LONG, LIMIT).await.unwrap();
+        let bytes: usize = batch.iter().map(Received::bytes).sum();
+        assert!(!batch.is_empty(), "only {} came", received.len());
+        assert!(bytes <= MAX_RECEIVE_BYTES, "{bytes} bytes in {} messages", batch.len());
+        received.extend(batch);
+    }
+    assert_eq!(received.len(), 40);
 }

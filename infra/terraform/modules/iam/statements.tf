@@ -27,7 +27,8 @@ locals {
     Resource = arn
   } }
 
-  # event-service's GET /dead-letters and POST /dead-letters/redrive, for its own queue and notification-service's.
+  # event-service's GET /dead-letters and POST /dead-letters/redrive, for its own queue and notification-service's two.
+  redriven = ["event", "notification", "ses-feedback"]
   redrive = [
     {
       Sid    = "LookAtDeadLetters"
@@ -35,13 +36,13 @@ locals {
       Action = [
         "sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:ReceiveMessage",
       ]
-      Resource = [var.dead_letter_queue_arns.event, var.dead_letter_queue_arns.notification]
+      Resource = [for name in local.redriven : var.dead_letter_queue_arns[name]]
     },
     {
       Sid      = "PutDeadLettersBack"
       Effect   = "Allow"
       Action   = ["sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:SendMessage"]
-      Resource = [var.queue_arns.event, var.queue_arns.notification]
+      Resource = [for name in local.redriven : var.queue_arns[name]]
     },
   ]
 

@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, sync::PoisonError, time::Duration};
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_sqs::{
     config,
-    types::{Message, MessageSystemAttributeName as System},
+    types::{Message, MessageAttributeValue, MessageSystemAttributeName as System},
 };
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use chrono::{DateTime, Utc};
 use futures::{StreamExt as _, stream::FuturesUnordered};
 
@@ -15,9 +16,11 @@ use super::{
     config::{ATTEMPT, OPERATION},
     error, seconds,
 };
-use crate::bus::{Error, Receipt, Received};
+use crate::bus::{Error, MAX_RECEIVE_BYTES, Receipt, Received};
 
 const RECEIVE: &str = "receive from a queue";
+/// Calls under way at once for one receive: their answers are in memory before their size is known.
+const RECEIVE_CALLS: usize = 8;
 /// SQS's limits: how long a poll may wait and a message be hidden, in seconds.
 const MAX_WAIT: i32 = 20;
 pub(super) const MAX_VISIBILITY: i32 = 12 * 60 * 60;
@@ -33,49 +36,50 @@ impl AwsBus {
         wait: Duration,
     ) -> Result<Vec<Received>, Error> {
         let visibility = seconds(visibility, MAX_VISIBILITY);
-        let mut messages = Vec::new();
-        if self.was_full(url) {
-            messages = self.receive_at_once(url, max, visibility).await;
+        let mut gathered = Gathered::new(max);
+        if let Some(largest) = self.was_full(url) {
+            gathered.largest = largest;
+            self.receive_at_once(url, &mut gathered, visibility).await;
         }
-        if messages.is_empty() {
+        if gathered.messages.is_empty() {
             let share = max.min(BATCH);
-            messages = self.receive_call(url, share, visibility, seconds(wait, MAX_WAIT)).await?;
-            if messages.len() == share && max > share {
-                messages.extend(self.receive_at_once(url, max - share, visibility).await);
+            gathered.add(self.receive_call(url, share, visibility, seconds(wait, MAX_WAIT)).await?);
+            if gathered.messages.len() == share {
+                self.receive_at_once(url, &mut gathered, visibility).await;
             }
         }
-        self.note_full(url, messages.len() == max);
-        Ok(messages)
+        self.note_full(url, gathered.is_full().then_some(gathered.largest));
+        Ok(gathered.messages)
     }
 
-    /// Short calls beside each other, until one comes back less than full. A call's failure only ends it: what others
-    /// received is hidden by now, and must be returned.
-    async fn receive_at_once(&self, url: &str, max: usize, visibility: i32) -> Vec<Received> {
-        let (mut messages, mut asked, mut full) = (Vec::with_capacity(max), 0, true);
+    /// Short calls beside each other, until one comes back less than full or enough is gathered. A call's failure only
+    /// ends it: what others received is hidden by now, and must be returned.
+    async fn receive_at_once(&self, url: &str, gathered: &mut Gathered, visibility: i32) {
+        let (mut asked, mut full) = (gathered.messages.len(), true);
         let mut calls = FuturesUnordered::new();
         loop {
-            while full && asked < max && calls.len() < CALLS {
-                let share = (max - asked).min(BATCH);
+            while full && asked < gathered.max && calls.len() < gathered.calls() {
+                let share = (gathered.max - asked).min(BATCH);
                 asked += share;
                 calls.push(async move { (share, self.receive_call(url, share, visibility, 0).await) });
             }
-            let Some((share, received)) = calls.next().await else { return messages };
+            let Some((share, received)) = calls.next().await else { return };
             let received = received.unwrap_or_default();
             full &= received.len() == share;
-            messages.extend(received);
+            gathered.add(received);
         }
     }
 
-    fn was_full(&self, url: &str) -> bool {
-        self.full.lock().unwrap_or_else(PoisonError::into_inner).contains(url)
+    fn was_full(&self, url: &str) -> Option<usize> {
+        self.full.lock().unwrap_or_else(PoisonError::into_inner).get(url).copied()
     }
 
-    fn note_full(&self, url: &str, full: bool) {
+    fn note_full(&self, url: &str, full: Option<usize>) {
         let mut queues = self.full.lock().unwrap_or_else(PoisonError::into_inner);
-        if !full {
-            queues.remove(url);
-        } else if !queues.contains(url) {
-            queues.insert(url.to_owned());
+        match (full, queues.get_mut(url)) {
+            (None, _) => drop(queues.remove(url)),
+            (Some(largest), Some(known)) => *known = largest,
+            (Some(largest), None) => drop(queues.insert(url.to_owned(), largest)),
         }
     }
 
@@ -102,7 +106,43 @@ impl AwsBus {
     }
 }
 
-/// Attributes that are no text (binary ones; this suite writes none) are left out.
+/// What the calls of one receive returned.
+struct Gathered {
+    /// The most messages to gather.
+    max: usize,
+    messages: Vec<Received>,
+    bytes: usize,
+    /// The bytes of the largest answer, of the receive before at first, by which those of the next ones are estimated.
+    largest: usize,
+}
+
+impl Gathered {
+    fn new(max: usize) -> Self {
+        Self { max, messages: Vec::with_capacity(max.min(BATCH * CALLS)), bytes: 0, largest: 0 }
+    }
+
+    fn add(&mut self, received: Vec<Received>) {
+        let bytes = received.iter().map(Received::bytes).sum();
+        self.bytes += bytes;
+        self.largest = self.largest.max(bytes);
+        self.messages.extend(received);
+    }
+
+    /// Calls that may be under way at once, of which the answers are expected to be as large as the largest one so far. When
+    /// messages grow suddenly, what is gathered passes [`MAX_RECEIVE_BYTES`] by what [`RECEIVE_CALLS`] return at the most.
+    fn calls(&self) -> usize {
+        let left = MAX_RECEIVE_BYTES.saturating_sub(self.bytes);
+        let calls = left.checked_div(self.largest).unwrap_or(RECEIVE_CALLS).min(RECEIVE_CALLS);
+        if self.messages.is_empty() { calls.max(1) } else { calls }
+    }
+
+    /// Whether more is likely to be there.
+    fn is_full(&self) -> bool {
+        self.messages.len() >= self.max || self.calls() == 0
+    }
+}
+
+/// Binary attributes, of which this suite writes none, are read as their Base64 text.
 fn received(message: Message) -> Option<Received> {
     let system = |name| message.attributes().and_then(|attributes| attributes.get(&name));
     let receive_count = system(System::ApproximateReceiveCount).and_then(|count| count.parse().ok()).unwrap_or(1);
@@ -111,7 +151,7 @@ fn received(message: Message) -> Option<Received> {
         .unwrap_or_else(Utc::now);
     let attributes = message.message_attributes.unwrap_or_default();
     let attributes: BTreeMap<String, String> =
-        attributes.into_iter().filter_map(|(name, value)| Some((name, value.string_value?))).collect();
+        attributes.into_iter().filter_map(|(name, value)| Some((name, text(value)?))).collect();
     Some(Received {
         // Without it the message could not be settled; SQS always gives one.
         receipt: Receipt(message.receipt_handle?),
@@ -121,4 +161,53 @@ fn received(message: Message) -> Option<Received> {
         receive_count,
         sent_at,
     })
+}
+
+fn text(value: MessageAttributeValue) -> Option<String> {
+    value.string_value.or_else(|| value.binary_value.map(|bytes| BASE64_STANDARD.encode(bytes.into_inner())))
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_sqs::primitives::Blob;
+
+    use super::*;
+    use crate::bus::MAX_MESSAGE_BYTES;
+
+    fn messages(number: usize, bytes: usize) -> Vec<Received> {
+        let body = "x".repeat(bytes);
+        let message = || Message::builder().receipt_handle("r").body(&body).build();
+        (0..number).filter_map(|_| received(message())).collect()
+    }
+
+    #[test]
+    fn reads_binary_attributes_as_text() {
+        let binary = MessageAttributeValue::builder().data_type("Binary").binary_value(Blob::new([0, 255]));
+        let number = MessageAttributeValue::builder().data_type("Number").string_value("1");
+        let message = Message::builder()
+            .receipt_handle("r")
+            .message_attributes("binary", binary.build().unwrap())
+            .message_attributes("number", number.build().unwrap());
+        let attributes = received(message.build()).unwrap().attributes;
+        assert_eq!((attributes["binary"].as_str(), attributes["number"].as_str()), ("AP8=", "1"));
+    }
+
+    #[test]
+    fn asks_for_less_when_messages_are_large() {
+        let mut gathered = Gathered::new(500);
+        assert_eq!(gathered.calls(), RECEIVE_CALLS);
+        gathered.add(messages(10, 1_000));
+        assert_eq!(gathered.calls(), RECEIVE_CALLS);
+        gathered.add(messages(10, MAX_MESSAGE_BYTES));
+        assert_eq!((gathered.calls(), gathered.is_full()), (0, true));
+    }
+
+    #[test]
+    fn is_full_when_all_messages_were_gathered() {
+        let mut gathered = Gathered::new(10);
+        gathered.add(messages(9, 1));
+        assert!(!gathered.is_full());
+        gathered.add(messages(1, 1));
+        assert!(gathered.is_full());
+    }
 }

@@ -24,6 +24,22 @@ pub(super) fn blames_data(error: &sqlx::Error) -> bool {
     error.code().is_some_and(|code| code.starts_with("22") || code.starts_with("54"))
 }
 
+/// Whether the database could not read a row, so that one row of a statement may be to blame: class 22 (data exception),
+/// 54 (program limit exceeded, as by a number of many digits), out of memory, and XX (corrupted data).
+pub(super) fn blames_row(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(database) = error else { return false };
+    blames_data(error) || database.code().is_some_and(|code| code == "53200" || code.starts_with("XX"))
+}
+
+/// The SQLSTATE of an error, for reasons that are kept: messages of the database may quote values.
+pub(super) fn code(error: &sqlx::Error) -> String {
+    let code = match error {
+        sqlx::Error::Database(error) => error.code(),
+        _ => None,
+    };
+    format!("SQLSTATE {}", code.as_deref().unwrap_or("unknown"))
+}
+
 fn is_misconfiguration(code: &str) -> bool {
     code == NO_TOPIC
         // Invalid authorization, catalog name or schema name; syntax error or access rule violation (as: no such table).

@@ -26,6 +26,9 @@ const OVERDUE: Duration = Duration::from_secs(60);
 pub(super) struct Look {
     /// The lowest row at or above the floor.
     pub(super) low: Option<i64>,
+    /// The last id that was drawn from the sequence, where it is known: a row above it was given its id by hand, and
+    /// the ids of those to come are below it.
+    pub(super) last: Option<i64>,
     /// All transactions below have ended.
     pub(super) xmin: i64,
     /// All transactions from here on began later.
@@ -82,7 +85,8 @@ impl Floor {
             self.at = candidate.at.min(look.low.unwrap_or(i64::MAX)).max(self.at);
         }
         // With no row there, whatever comes has a higher id than all that was received.
-        let at = look.low.unwrap_or(self.highest + 1);
+        let at = look.low.unwrap_or(self.highest.saturating_add(1));
+        let at = at.min(look.last.map_or(i64::MAX, |last| last.saturating_add(1)));
         self.candidate = Some(Candidate { at, xmax: look.xmax, found: now });
         self.at
     }
@@ -104,7 +108,18 @@ mod tests {
     use super::*;
 
     fn look(low: impl Into<Option<i64>>, xmin: i64, xmax: i64) -> Look {
-        Look { low: low.into(), xmin, xmax }
+        Look { low: low.into(), last: None, xmin, xmax }
+    }
+
+    #[test]
+    fn ignores_ids_that_were_given_by_hand() {
+        let (mut floor, now) = (Floor::default(), Instant::now());
+        floor.received([i64::MAX].into_iter());
+        for low in [None, Some(i64::MAX), None] {
+            floor.looked(Look { low, last: Some(20), xmin: 7, xmax: 7 }, now);
+        }
+        assert_eq!(floor.begin(now).at, 0, "the first read sweeps");
+        assert_eq!(floor.begin(now).at, 21);
     }
 
     #[test]

@@ -1,15 +1,24 @@
 //! One queue: its tables' names in SQL, written once, and where to begin reading.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use super::{floor::Floor, name::DEAD_LETTERS};
-use crate::bus::REASON_ATTRIBUTE;
+use crate::bus::{MAX_MESSAGE_BYTES, MAX_RECEIVE_BYTES, REASON_ATTRIBUTE, attributes::HEADERS_ATTRIBUTE};
+
+/// The most bytes of body and headers, as text, with which a row is handed out: a published message is at most
+/// [`MAX_MESSAGE_BYTES`], and `jsonb` adds a space after each comma and colon. A larger row was written past the bus.
+const MAX_ROW_BYTES: usize = 2 * MAX_MESSAGE_BYTES;
 
 #[derive(Debug)]
 pub(super) struct Queue {
     pub(super) name: String,
     pub(super) sql: Statements,
     floor: Mutex<Floor>,
+    /// Rows to ask for so that about two times [`MAX_RECEIVE_BYTES`] are looked at, by the size of those last received.
+    fitting: AtomicUsize,
 }
 
 /// The statements on a queue. Its name was checked to need no care in SQL.
@@ -19,19 +28,39 @@ pub(super) struct Queue {
 #[derive(Debug)]
 pub(super) struct Statements {
     pub(super) receive: Arc<str>,
+    pub(super) receive_these: Arc<str>,
+    pub(super) visible: Arc<str>,
+    pub(super) quarantine: Arc<str>,
+    pub(super) put_off: Arc<str>,
     pub(super) look: Arc<str>,
     pub(super) done: Arc<str>,
     pub(super) hide: Arc<str>,
     pub(super) reject: Arc<str>,
     pub(super) depth: Arc<str>,
     pub(super) dead_letters: Arc<str>,
+    pub(super) dead_letter_ids: Arc<str>,
+    pub(super) one_dead_letter: Arc<str>,
+    pub(super) purge_dead_letters: Arc<str>,
+    pub(super) erase_dead_letters: Arc<str>,
     pub(super) redrive: Arc<str>,
 }
 
 impl Queue {
     pub(super) fn new(name: String) -> Self {
         let sql = Statements::on(&name);
-        Self { name, sql, floor: Mutex::default() }
+        Self { name, sql, floor: Mutex::default(), fitting: AtomicUsize::new(usize::MAX) }
+    }
+
+    /// The most rows that the next receive looks at: it reads each of them, and hands out what [`MAX_RECEIVE_BYTES`] allow.
+    pub(super) fn fitting(&self, max: usize) -> usize {
+        self.fitting.load(Ordering::Relaxed).min(max).max(1)
+    }
+
+    /// Takes note of the size of what was received.
+    pub(super) fn note_size(&self, rows: usize, bytes: usize) {
+        if let Some(average) = bytes.checked_div(rows) {
+            self.fitting.store(2 * MAX_RECEIVE_BYTES / average.max(1), Ordering::Relaxed);
+        }
     }
 
     pub(super) fn floor(&self) -> MutexGuard<'_, Floor> {
@@ -39,43 +68,115 @@ impl Queue {
     }
 }
 
-/// The columns that make a `Received`.
-const RECEIVED: &str = "m.msg_id, m.read_ct, m.enqueued_at, m.headers,
-    case jsonb_typeof(m.message) when 'string' then m.message #>> '{}' else m.message::text end as body";
+/// The columns of a received message; a time that no calendar of ours holds is brought to its end.
+const COLUMNS: &str = "msg_id, read_ct,
+    least(greatest(enqueued_at, '0001-01-01 00:00:00+00'), '9999-12-31 00:00:00+00') as enqueued_at,
+    headers::text as headers,
+    case jsonb_typeof(message) when 'string' then message #>> '{}' else message::text end as body";
+
+/// What becomes of the headers of a row that is dead-lettered for `reason`, an expression. Headers that are no object
+/// become an attribute of one.
+fn dead_letter_headers(reason: &str) -> String {
+    format!(
+        "case
+            when headers is null then '{{}}'
+            when jsonb_typeof(headers) = 'object' then headers
+            else jsonb_build_object('{HEADERS_ATTRIBUTE}', headers)
+        end || jsonb_build_object('{REASON_ATTRIBUTE}', {reason})"
+    )
+}
+
+/// $2: how many rows to look at, $3: visibility, $4: the most bytes of all that is handed out. The first message is handed
+/// out whatever its size. Rows are found by an array of their ids, not by a join: for a table whose statistics say it is
+/// empty, a join may walk the whole queue for each message.
+fn receive(name: &str, queue: &str, dead_letters: &str, which: &str) -> String {
+    let headers = dead_letter_headers(&format!(
+        "case when spent then format('received %s times without being settled', read_ct)
+            else 'larger than {MAX_ROW_BYTES} bytes' end"
+    ));
+    format!(
+        "with picked as materialized (
+            select {COLUMNS} from {queue}
+            where {which} and vt <= now()
+            order by msg_id limit $2
+            for update skip locked
+        ), allowed as materialized (
+            select coalesce((select max_receive_count from bus.queues where name = '{name}'), 2147483647) as receipts
+        ), sized as (
+            select *, coalesce(octet_length(headers), 0) + coalesce(octet_length(body), 0) as bytes,
+                read_ct >= (select receipts from allowed) as spent
+            from picked
+        ), taken as materialized (
+            select * from (
+                select *, sum(bytes) over (order by msg_id rows unbounded preceding) as until
+                from sized where not spent and bytes <= {MAX_ROW_BYTES}
+            ) as fitting
+            where until <= $4 or until = bytes
+        ), dead as (
+            delete from {queue} as m
+            where m.msg_id = any(array(select msg_id from sized where spent or bytes > {MAX_ROW_BYTES}))
+            returning m.enqueued_at, m.read_ct, m.message, m.headers,
+                m.read_ct >= (select receipts from allowed) as spent
+        ), parked as (
+            insert into {dead_letters} (enqueued_at, vt, message, headers)
+            select enqueued_at, now(), message, {headers} from dead
+        ), hidden as (
+            update {queue} as m set read_ct = greatest(m.read_ct, 0) + 1, last_read_at = now(), vt = now() + $3
+            where m.msg_id = any(array(select msg_id from taken))
+        )
+        select msg_id, greatest(read_ct, 0) + 1, enqueued_at, headers, body from taken"
+    )
+}
 
 impl Statements {
     fn on(name: &str) -> Self {
         let queue = format!("pgmq.\"q_{name}\"");
         let dead_letters = format!("pgmq.\"q_{name}{DEAD_LETTERS}\"");
-        Self {
-            // $1: lowest msg_id, $2: how many, $3: visibility. The rows are found by an array of their ids, not by a join:
-            // for a table whose statistics say it is empty, a join may walk the whole queue for each message.
-            receive: format!(
-                "with picked as materialized (
-                    select msg_id from {queue}
-                    where msg_id >= $1 and vt <= now()
-                    order by msg_id limit $2
-                    for update skip locked
-                ), allowed as materialized (
-                    select coalesce((select max_receive_count from bus.queues where name = '{name}'), 2147483647) as receipts
-                ), dead as (
-                    delete from {queue} as m
-                    where m.msg_id = any(array(select msg_id from picked)) and m.read_ct >= (select receipts from allowed)
-                    returning m.enqueued_at, m.read_ct, m.message, m.headers
-                ), parked as (
-                    insert into {dead_letters} (enqueued_at, vt, message, headers)
-                    select enqueued_at, now(), message, coalesce(headers, '{{}}') || jsonb_build_object(
-                        '{REASON_ATTRIBUTE}', format('received %s times without being settled', read_ct))
-                    from dead
+        // $1: the last message that was looked at, $2: how many are looked at. From dead-lettering on a message is visible.
+        let remove = |which: &str| {
+            format!(
+                "with seen as materialized (
+                    select msg_id, ({which}) as is_removed from {dead_letters}
+                    where msg_id > $1 order by msg_id limit $2
+                ), gone as (
+                    delete from {dead_letters} where msg_id = any(array(select msg_id from seen where is_removed))
+                    returning 1
                 )
-                update {queue} as m set read_ct = m.read_ct + 1, last_read_at = now(), vt = now() + $3
-                where m.msg_id = any(array(select msg_id from picked)) and m.read_ct < (select receipts from allowed)
-                returning {RECEIVED}"
+                select (select count(*) from gone), (select max(msg_id) from seen)"
+            )
+        };
+        // A dead letter's body of any size: a long one is cut.
+        let shown = format!(
+            "select msg_id, read_ct, enqueued_at, left(headers, {MAX_ROW_BYTES}) as headers,
+                case when octet_length(body) <= {MAX_ROW_BYTES} then body
+                    else left(body, 1000) || format('… (%s bytes)', octet_length(body)) end as body
+            from (select {COLUMNS} from {dead_letters} "
+        );
+        Self {
+            // $1: lowest msg_id.
+            receive: receive(name, &queue, &dead_letters, "msg_id >= $1").into(),
+            // $1: ids.
+            receive_these: receive(name, &queue, &dead_letters, "msg_id = any($1::bigint[])").into(),
+            // $1: lowest msg_id, $2: how many.
+            visible: format!("select msg_id from {queue} where msg_id >= $1 and vt <= now() order by msg_id limit $2")
+                .into(),
+            // $1: the message, $2: why.
+            quarantine: format!(
+                "with gone as (
+                    delete from {queue} where msg_id = $1 and vt <= now() returning enqueued_at, message, headers
+                )
+                insert into {dead_letters} (enqueued_at, vt, message, headers)
+                select enqueued_at, now(), message, {} from gone",
+                dead_letter_headers("$2::text")
             )
             .into(),
-            // $1: the floor.
+            // $1: the message, $2: for how long.
+            put_off: format!("update {queue} set vt = now() + $2 where msg_id = $1").into(),
+            // $1: the floor. Without the right to read the sequence, the last id that was drawn is not known.
             look: format!(
                 "select (select min(msg_id) from {queue} where msg_id >= $1),
+                    (select case when has_sequence_privilege(ids, 'usage, select') then pg_sequence_last_value(ids) end
+                        from (select pg_get_serial_sequence('{queue}', 'msg_id')::regclass as ids) as drawn),
                     pg_snapshot_xmin(pg_current_snapshot())::text::bigint,
                     pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
             )
@@ -102,9 +203,8 @@ impl Statements {
                     returning m.enqueued_at, m.message, m.headers, r.reason
                 )
                 insert into {dead_letters} (enqueued_at, vt, message, headers)
-                select enqueued_at, now(), message,
-                    coalesce(headers, '{{}}') || jsonb_build_object('{REASON_ATTRIBUTE}', reason)
-                from gone"
+                select enqueued_at, now(), message, {} from gone",
+                dead_letter_headers("reason")
             )
             .into(),
             depth: format!(
@@ -114,8 +214,27 @@ impl Statements {
                 from {queue}"
             )
             .into(),
+            // $1: how many, $2: the most bytes of all that is shown.
+            dead_letters: format!(
+                "select msg_id, read_ct, enqueued_at, headers, body from (
+                    select *, sum(coalesce(octet_length(headers), 0) + coalesce(octet_length(body), 0))
+                        over (order by msg_id rows unbounded preceding) as until
+                    from ({shown} order by msg_id limit $1) as letters) as cut) as fitting
+                where until <= $2"
+            )
+            .into(),
             // $1: how many.
-            dead_letters: format!("select {RECEIVED} from {dead_letters} as m order by m.msg_id limit $1").into(),
+            dead_letter_ids: format!("select msg_id from {dead_letters} order by msg_id limit $1").into(),
+            // $1: the message.
+            one_dead_letter: format!("{shown} where msg_id = $1) as letter").into(),
+            // $3: for how long they are kept.
+            purge_dead_letters: remove("case when isfinite(vt) then vt else enqueued_at end < now() - $3").into(),
+            // $3: the user.
+            erase_dead_letters: remove(
+                "coalesce($3 in (headers ->> 'userId', message ->> 'userId',
+                    message #>> '{MessageAttributes,userId,Value}'), false)",
+            )
+            .into(),
             // $1: how many.
             redrive: format!(
                 "with picked as materialized (
@@ -125,7 +244,9 @@ impl Statements {
                     returning m.message, m.headers
                 )
                 insert into {queue} (vt, message, headers)
-                select now(), message, headers - '{REASON_ATTRIBUTE}' from gone"
+                select now(), message,
+                    case jsonb_typeof(headers) when 'object' then headers - '{REASON_ATTRIBUTE}' else headers end
+                from gone"
             )
             .into(),
         }

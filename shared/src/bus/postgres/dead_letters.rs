@@ -1,0 +1,101 @@
+//! Dead letters: looking at them, moving them back, removing them.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use chrono::Utc;
+use sqlx::AssertSqlSafe;
+
+use super::{
+    PostgresBus, bounded, error,
+    queue::Queue,
+    receive::{Row, limit, readable, received},
+    settle::interval,
+};
+use crate::bus::{Error, MAX_RECEIVE_BYTES, REASON_ATTRIBUTE, Receipt, Received};
+
+const PEEK: &str = "look at dead letters";
+const REMOVE: &str = "remove dead letters";
+/// Dead letters that one statement looks at to remove some of them.
+const CHUNK: i64 = 1_000;
+
+/// Which dead letters are removed.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Remove<'a> {
+    /// Those that have been there for longer.
+    OlderThan(Duration),
+    /// Those that concern a user.
+    Of(&'a str),
+}
+
+impl PostgresBus {
+    pub(super) async fn peek_dead_letters(&self, queue: &Queue, max: usize) -> Result<Vec<Received>, Error> {
+        let query = sqlx::query_as(AssertSqlSafe(Arc::clone(&queue.sql.dead_letters)))
+            .bind(limit(max))
+            .bind(limit(MAX_RECEIVE_BYTES));
+        let mut rows: Vec<Row> = match readable(PEEK, query.fetch_all(&self.pool)).await? {
+            Ok(rows) => rows,
+            Err(_) => return self.peek_one_by_one(queue, max).await,
+        };
+        rows.sort_unstable_by_key(|row| row.0);
+        Ok(rows.into_iter().map(received).collect())
+    }
+
+    /// Shows dead letters of which one cannot be read: in its place there is what is known of it.
+    async fn peek_one_by_one(&self, queue: &Queue, max: usize) -> Result<Vec<Received>, Error> {
+        let query = sqlx::query_scalar(AssertSqlSafe(Arc::clone(&queue.sql.dead_letter_ids))).bind(limit(max));
+        let ids: Vec<i64> = bounded(PEEK, query.fetch_all(&self.pool)).await?;
+        let (mut letters, mut left) = (Vec::with_capacity(ids.len()), MAX_RECEIVE_BYTES);
+        for id in ids {
+            let query = sqlx::query_as(AssertSqlSafe(Arc::clone(&queue.sql.one_dead_letter))).bind(id);
+            let letter = match readable(PEEK, query.fetch_all(&self.pool)).await? {
+                Ok(rows) => rows.into_iter().next().map(received),
+                Err(unreadable) => Some(unreadable_letter(id, &unreadable)),
+            };
+            let Some(letter) = letter else { continue };
+            let Some(rest) = left.checked_sub(letter.bytes()) else { break };
+            left = rest;
+            letters.push(letter);
+        }
+        Ok(letters)
+    }
+
+    pub(super) async fn redrive_into(&self, queue: &Queue, max: usize) -> Result<u64, Error> {
+        let query = sqlx::query(AssertSqlSafe(Arc::clone(&queue.sql.redrive))).bind(limit(max));
+        Ok(bounded("redrive dead letters", query.execute(&self.pool)).await?.rows_affected())
+    }
+
+    /// Removes dead letters, a bounded number a statement.
+    pub(super) async fn remove_dead_letters(&self, queue: &Queue, which: Remove<'_>) -> Result<u64, Error> {
+        let (mut removed, mut last) = (0, i64::MIN);
+        loop {
+            let query = match which {
+                Remove::OlderThan(kept) => {
+                    let query = sqlx::query_as(AssertSqlSafe(Arc::clone(&queue.sql.purge_dead_letters)));
+                    query.bind(last).bind(CHUNK).bind(interval(kept))
+                }
+                Remove::Of(user_id) => {
+                    let query = sqlx::query_as(AssertSqlSafe(Arc::clone(&queue.sql.erase_dead_letters)));
+                    query.bind(last).bind(CHUNK).bind(user_id)
+                }
+            };
+            let (gone, looked_at): (i64, Option<i64>) = bounded(REMOVE, query.fetch_one(&self.pool)).await?;
+            removed += gone.unsigned_abs();
+            match looked_at {
+                Some(looked_at) if looked_at < i64::MAX => last = looked_at,
+                _ => return Ok(removed),
+            }
+        }
+    }
+}
+
+fn unreadable_letter(id: i64, problem: &sqlx::Error) -> Received {
+    let reason = format!("it cannot be read: {}", error::code(problem));
+    Received {
+        receipt: Receipt(format!("{id}.0")),
+        message_id: id.to_string(),
+        body: String::new(),
+        attributes: BTreeMap::from([(REASON_ATTRIBUTE.to_owned(), reason)]),
+        receive_count: 0,
+        sent_at: Utc::now(),
+    }
+}

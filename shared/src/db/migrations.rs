@@ -1,0 +1,240 @@
+//! Applies migrations beside running services.
+//!
+//! A session of its own has no time limit: an index of a large table takes as long as it takes. It waits for a lock no
+//! longer than [`LOCK_TIMEOUT`], since whoever comes after a waiting `alter table` waits as well; it gives way and tries
+//! again. A migration without a transaction (`-- no-transaction` in its first line) holds up nobody while it waits, and
+//! waits without a limit. docs/adr/0012-migrations-beside-traffic.md has the rules for writing them.
+
+use std::time::Duration;
+
+use sqlx::{
+    AssertSqlSafe, Connection as _, PgConnection, PgPool,
+    migrate::{Migrate as _, MigrateError, Migration, Migrator},
+    postgres::PgConnectOptions,
+};
+use tokio::time::{Instant, sleep};
+
+/// How long a statement of a migration waits for a lock.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+/// Tries of a migration, or of becoming the one that migrates: some ten minutes.
+const TRIES: u32 = 100;
+/// The pause between two tries, in which those go on that waited behind the migration.
+const PAUSE: Duration = Duration::from_secs(4);
+/// When it is first looked what a migration waits for, and how often after that.
+const WATCH: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
+
+/// Why a schema was not brought up to date.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrationError {
+    /// The session could not be opened or set up.
+    #[error("open a session for migrations")]
+    Session(#[source] sqlx::Error),
+    /// Another process held the lock of migrations, or sessions held tables, at every try.
+    #[error("{action}: others held its locks at each of {TRIES} tries; the log names them")]
+    Locked {
+        /// What was attempted.
+        action: String,
+        /// The last refusal.
+        #[source]
+        source: MigrateError,
+    },
+    /// A migration failed, or what is applied is not what this binary knows.
+    #[error(transparent)]
+    Failed(#[from] MigrateError),
+}
+
+/// The session of the migrations, and how to open another one that watches it.
+struct Session {
+    connection: PgConnection,
+    pid: i32,
+    options: PgConnectOptions,
+    pause: Duration,
+}
+
+/// Applies what is missing of a service's migrations, one process at a time.
+///
+/// # Errors
+/// [`MigrationError`]; a migration that failed is rolled back, those before it stay applied.
+pub async fn migrate(pool: &PgPool, migrator: &Migrator) -> Result<(), MigrationError> {
+    let options = (*pool.connect_options()).clone();
+    let mut session = Session::open(options, PAUSE).await.map_err(MigrationError::Session)?;
+    let result = session.run(migrator).await;
+    let _ = session.connection.close().await;
+    result
+}
+
+impl Session {
+    async fn open(options: PgConnectOptions, pause: Duration) -> Result<Self, sqlx::Error> {
+        let mut connection = PgConnection::connect_with(&options).await?;
+        let settings = "set statement_timeout = 0; set idle_in_transaction_session_timeout = 0";
+        sqlx::raw_sql(settings).execute(&mut connection).await?;
+        let pid = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut connection).await?;
+        Ok(Self { connection, pid, options, pause })
+    }
+
+    async fn run(&mut self, migrator: &Migrator) -> Result<(), MigrationError> {
+        self.limit_locks(true).await?;
+        self.become_the_only_one().await?;
+        self.connection.ensure_migrations_table(&migrator.table_name).await?;
+        let applied = self.connection.list_applied_migrations(&migrator.table_name).await?;
+        let pending: Vec<&Migration> = migrator
+            .iter()
+            .filter(|migration| !applied.iter().any(|applied| applied.version == migration.version))
+            .collect();
+        for (number, migration) in pending.iter().enumerate() {
+            tracing::info!(
+                migration.version = migration.version,
+                migration = %migration.description,
+                left = pending.len() - number,
+                "applying a migration"
+            );
+            let began = Instant::now();
+            self.apply(migrator, migration).await?;
+            tracing::info!(
+                migration.version = migration.version,
+                seconds = began.elapsed().as_secs_f64(),
+                "a migration is applied"
+            );
+        }
+        // Compares what was applied before with what this binary knows.
+        Ok(migrator.run_direct(None, &mut self.connection, false).await?)
+    }
+
+    /// Waits for other processes that migrate the same database. It asks again and again: a session that waits in the
+    /// server holds a snapshot, for which an index that another process builds would wait in turn.
+    async fn become_the_only_one(&mut self) -> Result<(), MigrationError> {
+        for attempt in 1.. {
+            match self.connection.lock().await {
+                Err(error) if is_lock_timeout(&error) => {
+                    if attempt == TRIES {
+                        return Err(MigrationError::Locked { action: "begin to migrate".to_owned(), source: error });
+                    }
+                    tracing::info!(attempt, "another process migrates this database; waiting for it");
+                    sleep(self.pause).await;
+                }
+                result => return Ok(result?),
+            }
+        }
+        Ok(())
+    }
+
+    async fn apply(&mut self, migrator: &Migrator, migration: &Migration) -> Result<(), MigrationError> {
+        self.limit_locks(!migration.no_tx).await?;
+        for attempt in 1.. {
+            self.drop_invalid_index(migration).await?;
+            let watch = watch(self.options.clone(), self.pid, migration.version);
+            let result = tokio::select! {
+                result = migrator.run_direct(Some(migration.version), &mut self.connection, false) => result,
+                never = watch => match never {},
+            };
+            match result {
+                Err(error) if is_lock_timeout(&error) => {
+                    if attempt == TRIES {
+                        let action = format!("apply migration {}", migration.version);
+                        return Err(MigrationError::Locked { action, source: error });
+                    }
+                    tracing::warn!(
+                        migration.version = migration.version,
+                        attempt,
+                        "a migration did not get its locks; it lets the others go on and tries again"
+                    );
+                    sleep(self.pause).await;
+                }
+                result => return Ok(result?),
+            }
+        }
+        Ok(())
+    }
+
+    async fn limit_locks(&mut self, is_limited: bool) -> Result<(), MigrationError> {
+        let timeout = if is_limited { LOCK_TIMEOUT.as_millis() } else { 0 };
+        let set = AssertSqlSafe(format!("set lock_timeout = {timeout}"));
+        sqlx::raw_sql(set).execute(&mut self.connection).await.map_err(MigrationError::Session)?;
+        Ok(())
+    }
+
+    /// Drops the index that an interrupted try of this migration left behind: it is never used, costs each write, and
+    /// `if not exists` would take it for the one that is asked for.
+    async fn drop_invalid_index(&mut self, migration: &Migration) -> Result<(), MigrationError> {
+        let Some(index) = concurrent_index(migration.sql.as_str()).filter(|_| migration.no_tx) else { return Ok(()) };
+        let invalid = "select exists (select from pg_index where indexrelid = to_regclass($1) and not indisvalid)";
+        let is_invalid = sqlx::query_scalar(invalid).bind(index).fetch_one(&mut self.connection);
+        if is_invalid.await.map_err(MigrationError::Session)? {
+            tracing::warn!(index, "an index that was not built to its end is dropped");
+            let drop = AssertSqlSafe(format!("drop index concurrently {index}"));
+            sqlx::raw_sql(drop).execute(&mut self.connection).await.map_err(MigrationError::Session)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a statement waited for a lock for too long, or two waited for each other.
+fn is_lock_timeout(error: &MigrateError) -> bool {
+    let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else { return false };
+    let sqlx::Error::Database(error) = error else { return false };
+    error.code().is_some_and(|code| matches!(&*code, "55P03" | "40P01"))
+}
+
+/// The name of the index that a migration builds concurrently.
+fn concurrent_index(sql: &str) -> Option<&str> {
+    let lines = sql.lines().filter(|line| !line.trim_start().starts_with("--"));
+    let mut words = lines.flat_map(str::split_whitespace);
+    words.find(|word| word.eq_ignore_ascii_case("concurrently"))?;
+    words.find(|word| !["if", "not", "exists"].iter().any(|known| word.eq_ignore_ascii_case(known)))
+}
+
+/// Logs what a session waits for and how far its index is, for as long as it is awaited.
+async fn watch(options: PgConnectOptions, pid: i32, version: i64) -> std::convert::Infallible {
+    let mut connection = None;
+    sleep(WATCH.0).await;
+    loop {
+        if connection.is_none() {
+            connection = PgConnection::connect_with(&options).await.ok();
+        }
+        if let Some(open) = &mut connection
+            && let Err(error) = look(open, pid, version).await
+        {
+            tracing::debug!(error = %error, "could not look what the migration waits for");
+            connection = None;
+        }
+        sleep(WATCH.1).await;
+    }
+}
+
+async fn look(connection: &mut PgConnection, pid: i32, version: i64) -> Result<(), sqlx::Error> {
+    let blockers: Vec<(i32, String, String, f64)> = sqlx::query_as(
+        "select pid, application_name, coalesce(state, ''), coalesce(extract(epoch from now() - xact_start), 0)::float8
+        from pg_stat_activity where pid = any(pg_blocking_pids($1))",
+    )
+    .bind(pid)
+    .fetch_all(&mut *connection)
+    .await?;
+    for (pid, application, state, seconds) in blockers {
+        tracing::warn!(
+            migration.version = version,
+            session.pid = pid,
+            session.application = application,
+            session.state = state,
+            session.transaction_seconds = seconds,
+            "a migration waits for another session"
+        );
+    }
+    let progress: Option<(String, i64, i64)> =
+        sqlx::query_as("select phase, blocks_done, blocks_total from pg_stat_progress_create_index where pid = $1")
+            .bind(pid)
+            .fetch_optional(connection)
+            .await?;
+    if let Some((phase, done, total)) = progress {
+        tracing::info!(
+            migration.version = version,
+            phase,
+            blocks.done = done,
+            blocks.total = total,
+            "building an index"
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

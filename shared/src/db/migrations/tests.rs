@@ -1,0 +1,112 @@
+use sqlx::{migrate::MigrationType, postgres::PgPoolOptions};
+use support::postgres::Database;
+
+use super::*;
+
+/// A table, a pool whose sessions allow no long statement, and a try's short pause.
+async fn stage() -> (Database, PgPool) {
+    let database = support::postgres::database("migrations").await;
+    let options: PgConnectOptions = database.url().parse().unwrap();
+    let options = options.options([("statement_timeout", "300ms")]);
+    let pool = PgPoolOptions::new().max_connections(4).connect_with(options).await.unwrap();
+    sqlx::raw_sql("create table items (id int); insert into items values (1)").execute(&pool).await.unwrap();
+    (database, pool)
+}
+
+fn migrator(statements: &[&str]) -> Migrator {
+    let migration = |(number, sql): (usize, &&str)| {
+        let no_tx = sql.starts_with("-- no-transaction");
+        let sql = AssertSqlSafe((*sql).to_owned());
+        let version = i64::try_from(number).unwrap() + 1;
+        Migration::new(version, "test".into(), MigrationType::Simple, sqlx::SqlSafeStr::into_sql_str(sql), no_tx)
+    };
+    Migrator::with_migrations(statements.iter().enumerate().map(migration).collect())
+}
+
+async fn run(pool: &PgPool, migrator: &Migrator) -> Result<(), MigrationError> {
+    let pause = Duration::from_millis(200);
+    Session::open((*pool.connect_options()).clone(), pause).await.unwrap().run(migrator).await
+}
+
+async fn is_valid(pool: &PgPool, index: &str) -> Option<bool> {
+    let valid = "select indisvalid from pg_index where indexrelid = to_regclass($1)";
+    sqlx::query_scalar(valid).bind(index).fetch_optional(pool).await.unwrap()
+}
+
+#[tokio::test]
+async fn applies_migration_that_takes_longer_than_statements_may() {
+    let (_database, pool) = stage().await;
+    let slow = migrator(&["alter table items add column a int", "select pg_sleep(0.5)"]);
+    run(&pool, &slow).await.unwrap();
+    run(&pool, &slow).await.unwrap();
+}
+
+#[tokio::test]
+async fn lets_others_read_while_it_waits_for_a_lock() {
+    let (_database, pool) = stage().await;
+    let mut holder = pool.begin().await.unwrap();
+    sqlx::query("select * from items").execute(&mut *holder).await.unwrap();
+    let alter = migrator(&["alter table items add column a int"]);
+    let migrating = run(&pool, &alter);
+    let reading = async {
+        // The migration waits for its lock, and whoever reads now waits behind it, for as long as it waits.
+        let waiting = "select exists (select from pg_locks where not granted and mode = 'AccessExclusiveLock')";
+        let mut reader = pool.acquire().await.unwrap();
+        while !sqlx::query_scalar::<_, bool>(waiting).fetch_one(&mut *reader).await.unwrap() {
+            tokio::task::yield_now().await;
+        }
+        sqlx::raw_sql("set statement_timeout = '20s'").execute(&mut *reader).await.unwrap();
+        let read = sqlx::query_scalar::<_, i64>("select count(*) from items").fetch_one(&mut *reader).await;
+        holder.commit().await.unwrap();
+        read
+    };
+    let (migrated, read) = tokio::join!(migrating, reading);
+    assert_eq!((migrated.is_ok(), read.unwrap()), (true, 1));
+}
+
+#[tokio::test]
+async fn builds_index_again_that_an_interruption_left_invalid() {
+    let (_database, pool) = stage().await;
+    let build =
+        "-- no-transaction\n-- by which items are found\ncreate index concurrently if not exists by_id on items (id)";
+    sqlx::raw_sql("create index by_id on items (id)").execute(&pool).await.unwrap();
+    let spoil = "update pg_index set indisvalid = false where indexrelid = 'by_id'::regclass";
+    sqlx::raw_sql(spoil).execute(&pool).await.unwrap();
+    assert_eq!(is_valid(&pool, "by_id").await, Some(false));
+
+    run(&pool, &migrator(&[build])).await.unwrap();
+
+    assert_eq!(is_valid(&pool, "by_id").await, Some(true));
+}
+
+#[tokio::test]
+async fn migrates_once_when_several_processes_begin_together() {
+    let (_database, pool) = stage().await;
+    let all = migrator(&[
+        "create table once (id int)",
+        "-- no-transaction\ncreate index concurrently if not exists by_id on items (id)",
+    ]);
+    let (first, second, third) = tokio::join!(run(&pool, &all), run(&pool, &all), run(&pool, &all));
+    assert!(first.is_ok() && second.is_ok() && third.is_ok(), "{first:?} {second:?} {third:?}");
+    assert_eq!(is_valid(&pool, "by_id").await, Some(true));
+}
+
+#[tokio::test]
+async fn rolls_back_migration_that_fails() {
+    let (_database, pool) = stage().await;
+    let failing = migrator(&["alter table items add column a int; select 1 / 0"]);
+    assert!(matches!(run(&pool, &failing).await, Err(MigrationError::Failed(_))));
+    let columns = "select count(*) from information_schema.columns where table_name = 'items'";
+    assert_eq!(sqlx::query_scalar::<_, i64>(columns).fetch_one(&pool).await.unwrap(), 1);
+}
+
+#[test]
+fn finds_index_that_is_built_concurrently() {
+    for (sql, index) in [
+        ("-- no-transaction\ncreate index concurrently if not exists a_b on t (x)", Some("a_b")),
+        ("create unique index concurrently a_b on t (x)", Some("a_b")),
+        ("-- built concurrently one day\ncreate index a_b on t (x)", None),
+    ] {
+        assert_eq!(concurrent_index(sql), index, "{sql}");
+    }
+}

@@ -1,0 +1,83 @@
+use std::collections::BTreeMap;
+
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, postgres::PgPoolOptions};
+use support::postgres::Database;
+
+use super::*;
+use crate::contract::new_id;
+
+const LEASE: Duration = Duration::from_secs(30);
+
+/// A database with an outbox, and one connection to it.
+async fn outbox() -> (Database, PgPool) {
+    let database = support::postgres::database("outbox_store").await;
+    let pool = PgPoolOptions::new().max_connections(1).connect(database.url()).await.unwrap();
+    sqlx::raw_sql(include_str!("../../../sql/outbox.sql")).execute(&pool).await.unwrap();
+    (database, pool)
+}
+
+fn everything() -> Claim {
+    Claim { low: Uuid::nil(), high: Uuid::max(), rows: 500, bytes: 4 * 1024 * 1024, lease: LEASE }
+}
+
+fn message(bytes: usize) -> OutboxMessage {
+    OutboxMessage { event_id: new_id(), message: Message { body: "x".repeat(bytes), attributes: BTreeMap::new() } }
+}
+
+/// Entries of the outbox's index that were read so far, those of dead rows among them.
+async fn visited(pool: &PgPool) -> i64 {
+    sqlx::query("select pg_stat_force_next_flush()").execute(pool).await.unwrap();
+    let count = "select idx_tup_read from pg_stat_user_indexes where indexrelname = 'outbox_pkey'";
+    sqlx::query_scalar(count).fetch_one(pool).await.unwrap()
+}
+
+#[tokio::test]
+async fn claims_rows_within_bytes() {
+    let (_database, pool) = outbox().await;
+    let messages: Vec<_> = (0..40).map(|_| message(250_000)).collect();
+    insert(&pool, &messages, Duration::ZERO).await.unwrap();
+
+    let claimed = claim(&pool, everything()).await.unwrap();
+
+    assert_eq!(claimed.len(), 16);
+    let huge = Claim { bytes: 10, ..everything() };
+    assert_eq!(claim(&pool, huge).await.unwrap().len(), 1, "a row that is larger than allowed is claimed alone");
+}
+
+#[tokio::test]
+async fn claims_row_with_attributes_of_any_kind() {
+    let (_database, pool) = outbox().await;
+    insert(&pool, &[message(1)], Duration::ZERO).await.unwrap();
+    let rows = r#"insert into outbox select gen_random_uuid(), '{}', attributes, '-infinity'
+        from unnest(array['{"version": 1}', '[1]', '5', 'null', '"a"']::jsonb[]) as attributes"#;
+    sqlx::query(rows).execute(&pool).await.unwrap();
+
+    assert_eq!(claim(&pool, everything()).await.unwrap().len(), 6);
+}
+
+#[tokio::test]
+async fn walks_no_dead_rows_below_the_low_water_mark() {
+    let (database, pool) = outbox().await;
+    let mut holder = PgConnection::connect(database.url()).await.unwrap();
+    let hold = "begin isolation level repeatable read; select count(*) from outbox";
+    sqlx::raw_sql(hold).execute(&mut holder).await.unwrap();
+    // Ids of UUID v7 of an hour ago, as a busy outbox has left them.
+    let id = "lpad(to_hex((extract(epoch from now() - interval '1 hour') * 1000)::bigint + number), 12, '0')
+        || '7000800000000000000000'";
+    let dead = format!(
+        "insert into outbox select substr({id}, 1, 32)::uuid, '{{}}', '{{}}', '-infinity' from generate_series(1, 20000) as number;
+        delete from outbox"
+    );
+    sqlx::raw_sql(AssertSqlSafe(dead)).execute(&pool).await.unwrap();
+    insert(&pool, &[message(1)], Duration::ZERO).await.unwrap();
+
+    let before = visited(&pool).await;
+    let (low, high) = super::super::sweep::recent().into_inner();
+    assert_eq!(claim(&pool, Claim { low, high, ..everything() }).await.unwrap().len(), 1);
+    let recent = visited(&pool).await - before;
+    claim(&pool, everything()).await.unwrap();
+    let all = visited(&pool).await - before - recent;
+
+    assert!(recent < 20, "{recent} entries were visited");
+    assert!(all >= 20_000, "the snapshot holds the dead rows: {all} entries were visited");
+}

@@ -1,0 +1,102 @@
+//! The rules of docs/adr/0012-migrations-beside-traffic.md, held against every service's migrations.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+/// Owners of tables, and the last of their migrations that was written before the rules: no release had it, so no large
+/// table will ever be there when it is applied.
+const OWNERS: [(&str, i64); 3] = [("event-service", 2), ("notification-service", 5), ("reminder-service", 2)];
+/// Tables that stay small, as a relay empties them.
+const SMALL: [&str; 2] = ["outbox", "commands"];
+/// The comment before a statement that may hold a lock, with its reason.
+const ALLOWED: &str = "-- may lock:";
+
+/// The words of each statement, without comments and literals of functions, in lower case.
+fn statements(sql: &str) -> Vec<Vec<String>> {
+    let mut text = String::new();
+    let mut is_allowed = false;
+    for line in sql.lines() {
+        let line = line.trim();
+        is_allowed |= line.starts_with(ALLOWED);
+        let code = line.split("--").next().unwrap_or_default();
+        if !code.trim().is_empty() && !is_allowed {
+            text += &format!(" {}", code.to_lowercase());
+        }
+        is_allowed &= !code.contains(';');
+    }
+    // Bodies of functions run later, when nobody waits for a migration.
+    let outside = text.split("$$").step_by(2).collect::<Vec<_>>().join(" ");
+    let words = |statement: &str| statement.replace('(', " (").split_whitespace().map(str::to_owned).collect();
+    outside.split(';').map(words).filter(|words: &Vec<String>| !words.is_empty()).collect()
+}
+
+/// What breaks the rules in a migration.
+fn faults(sql: &str) -> Vec<String> {
+    let statements = statements(sql);
+    let has_no_transaction = sql.starts_with("-- no-transaction");
+    let mut made = BTreeSet::new();
+    let mut faults = Vec::new();
+    for words in &statements {
+        let after = |word: &str| words.iter().position(|found| found == word).and_then(|at| words.get(at + 1));
+        let begins =
+            |start: &[&str]| words.iter().zip(start).filter(|(word, start)| word == start).count() == start.len();
+        let is_index = begins(&["create", "index"]) || begins(&["create", "unique", "index"]);
+        if begins(&["create", "table"]) {
+            let name = words[2..].iter().find(|word| !["if", "not", "exists"].contains(&word.as_str()));
+            made.extend(name);
+        }
+        if !is_index {
+            continue;
+        }
+        let is_concurrent = words.iter().any(|word| word == "concurrently");
+        if is_concurrent && (!has_no_transaction || statements.len() > 1) {
+            faults.push(format!("{}: concurrently needs `-- no-transaction` and a file of its own", words.join(" ")));
+        } else if is_concurrent && !words.iter().any(|word| word == "exists") {
+            faults.push(format!("{}: without `if not exists` it cannot be tried again", words.join(" ")));
+        } else if !is_concurrent
+            && after("on").is_some_and(|table| !made.contains(table) && !SMALL.contains(&table.as_str()))
+        {
+            faults.push(format!("{}: locks a table that may be large", words.join(" ")));
+        }
+    }
+    if has_no_transaction && statements.len() != 1 {
+        faults.push("without a transaction there is one statement".to_owned());
+    }
+    faults
+}
+
+#[test]
+fn migrations_lock_no_table_that_may_be_large() {
+    let mut found = Vec::new();
+    for (owner, last) in OWNERS {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(owner).join("migrations");
+        for file in fs::read_dir(folder).expect("a folder") {
+            let path = file.expect("a file").path();
+            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+            let version: i64 = name.split('_').next().and_then(|number| number.parse().ok()).expect("a number");
+            if version > last {
+                let sql = fs::read_to_string(&path).expect("text");
+                found.extend(faults(&sql).into_iter().map(|fault| format!("{owner} {name}: {fault}")));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn finds_indexes_that_lock() {
+    for (sql, number) in [
+        ("create index a on t (x);", 1),
+        ("-- why\ncreate unique index a on t(x);", 1),
+        ("create table t (x int);\ncreate index a on t (x);", 0),
+        ("create table if not exists t (x int); create index a on t (x); create index b on u (x);", 1),
+        ("-- no-transaction\ncreate index concurrently if not exists a on t (x);", 0),
+        ("-- no-transaction\ncreate index concurrently a on t (x);", 1),
+        ("create index concurrently if not exists a on t (x);", 1),
+        ("-- no-transaction\ncreate index concurrently if not exists a on t (x); select 1;", 2),
+        ("create function f() returns void language plpgsql as $$ begin create index a on t (x); end $$;", 0),
+        ("create index a on outbox (x); begin;", 0),
+        ("-- may lock: the table is rewritten here\ncreate index a on t (x);", 0),
+    ] {
+        assert_eq!(faults(sql).len(), number, "{sql}: {:?}", faults(sql));
+    }
+}
