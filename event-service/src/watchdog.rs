@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::store::Store;
 
 /// How often it looks.
-const PERIOD: Duration = Duration::from_secs(30);
+const PERIOD: Duration = Duration::from_secs(10);
 /// Parts of one look, each a transaction of its own; what is left over waits for the next look.
 const PARTS: usize = 50;
 /// Messages in the queue of events above which nothing is asked: the outcomes may be among them.

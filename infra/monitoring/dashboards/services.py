@@ -46,6 +46,7 @@ def _common(job):
             "Processes",
             [
                 series("Answering", [(f"sum({selector('up', of)})", "processes")]),
+                series("Panics", [(count("reminders_panics_total", labels=of), "panics")], about="Each cost one request or task."),
                 series("CPU", cpu, about="Cores. From the kubelet; empty outside Kubernetes."),
                 series("Memory", memory, "bytes", "Working set. From the kubelet; empty outside Kubernetes."),
             ],
@@ -119,6 +120,9 @@ def _scheduler():
         (count("scheduler_leases_lost_total"), "lease lost"),
         (count("scheduler_stale_total"), "published again"),
         (count("scheduler_settled_before_mark_total"), "settled before the mark"),
+        (count("reminders_scheduler_beyond_share_total"), "beyond a user's share"),
+        (count("reminders_scheduler_orphans_total"), "of a notification that is gone"),
+        (count("reminders_scheduler_unreadable_total"), "unreadable, set aside"),
     ]
     recurring = [
         (count("scheduler_series_broken_total"), "broken"),
