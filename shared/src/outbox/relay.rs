@@ -194,10 +194,8 @@ fn describe() {
         );
         metrics::describe_counter!("outbox_swept_total", "Rows that a sweep of the outbox took over");
         metrics::describe_counter!("outbox_parked_total", "Messages that can never be published");
+        metrics::describe_gauge!("reminders_outbox_parked", "Rows that can never be published, by their table");
         metrics::describe_gauge!("outbox_waiting", "Rows of the outbox that are to be published");
-        metrics::describe_gauge!(
-            "outbox_oldest_seconds",
-            "How long the oldest lease of a row of the outbox has been over"
-        );
+        metrics::describe_gauge!("outbox_oldest_seconds", "Age of the oldest row of the outbox that is not published");
     });
 }
