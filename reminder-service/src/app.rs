@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Config, housekeeping,
     peers::Peers,
+    quota::Quota,
     routes::{self, Api},
     store::MIGRATOR,
 };
@@ -58,6 +59,7 @@ impl App {
             exports: ExportLimit::new(config.exports),
             started: started.clone(),
             addresses: config.addresses,
+            quota: Quota::new(config.max_reminders),
         });
         let router = api(routes, Authenticator::new(config.auth)?, &config.api);
         let topology = topology(config.bus.event_topic);

@@ -27,6 +27,8 @@ pub struct Config {
     pub exports: usize,
     /// How many addresses a user's e-mails go to.
     pub addresses: Addresses,
+    /// Reminders that one user may have.
+    pub max_reminders: u32,
 }
 
 impl Config {
@@ -48,6 +50,7 @@ impl Config {
         let peers = PeerSettings::read(reader, app_env);
         let exports = ExportLimit::read(reader);
         let addresses = Addresses::read(reader);
+        let max_reminders = max_reminders(reader);
         Some(Self {
             process: process?,
             database: database?,
@@ -57,8 +60,20 @@ impl Config {
             peers: peers?,
             exports: exports?,
             addresses: addresses?,
+            max_reminders: max_reminders?,
         })
     }
+}
+
+/// Reads `MAX_REMINDERS_PER_USER`.
+fn max_reminders(reader: &mut Reader<'_>) -> Option<u32> {
+    const NAME: &str = "MAX_REMINDERS_PER_USER";
+    let most = reader.or(NAME, "reminders that one user may have", 10_000)?;
+    if (1..=1_000_000).contains(&most) {
+        return Some(most);
+    }
+    reader.fault(NAME, "is malformed: expected 1 to 1000000");
+    None
 }
 
 #[cfg(test)]

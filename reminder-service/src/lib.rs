@@ -8,6 +8,7 @@ pub mod config;
 pub mod events;
 mod housekeeping;
 pub mod peers;
+pub mod quota;
 pub mod reminder;
 pub mod routes;
 pub mod store;

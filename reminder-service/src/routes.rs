@@ -8,6 +8,7 @@ mod change;
 mod create;
 mod cursor;
 mod examples;
+mod faults;
 mod handle;
 mod list;
 mod me;
@@ -27,6 +28,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     addresses::Addresses,
     peers::Peers,
+    quota::Quota,
     reminder::{InvalidField, InvalidRecurrence},
 };
 
@@ -45,6 +47,8 @@ pub struct Api {
     pub started: Started,
     /// Which addresses e-mails may go to.
     pub addresses: Addresses,
+    /// Reminders that one user may have.
+    pub quota: Quota,
 }
 
 #[derive(OpenApi)]

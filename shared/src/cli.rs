@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     VERSION,
     config::{self, Env, Process, ProcessEnv, Reader, Report},
-    healthcheck, shutdown, telemetry,
+    healthcheck, open_files, shutdown, telemetry,
 };
 
 /// Exit status of a start that the configuration forbids (`EX_CONFIG` of sysexits.h).
@@ -129,6 +129,7 @@ pub async fn run<S: Service>() -> ExitCode {
 }
 
 async fn serve<S: Service>(config: S::Config) -> anyhow::Result<()> {
+    open_files::raise_limit();
     S::serve(config, shutdown::on_signal()?).await
 }
 

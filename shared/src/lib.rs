@@ -9,6 +9,7 @@ pub mod contract;
 pub mod db;
 mod healthcheck;
 pub mod http;
+pub mod open_files;
 pub mod outbox;
 pub mod shutdown;
 pub mod startup;

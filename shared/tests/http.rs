@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::{
     config::{Auth, JwtSettings, LiveSecret},
-    http::{ApiError, ApiSettings, Authenticator, Body, Identity, Params, Reason, api},
+    http::{ApiError, ApiSettings, Authenticator, Body, Identity, Params, RateLimit, Reason, api},
 };
 use tower::ServiceExt;
 
@@ -113,9 +113,11 @@ async fn bad_bodies_are_named() {
         (r#"{"text":"a","colour":1}"#, "colour"),
         (r#"{"tags":[]}"#, "text"),
         (r#"{"text":"a","tags":[1,-1]}"#, "tags[1]"),
-        (r#"{"text":"a""#, "EOF"),
-        (r#"{"text":"a"} x"#, "trailing"),
-        ("", "text"),
+        (r#"{"text":"a""#, "ends too early"),
+        (r#"{"text":"a"} x"#, "follows its end"),
+        ("", "the body is empty"),
+        ("[]", "must be a JSON object"),
+        ("null", "must be a JSON object"),
     ] {
         let (status, _, answer) = call(app(gateway()), request("POST", "/notes", IDENTITY, body)).await;
         let message = answer["error"]["message"].as_str().unwrap_or_default();
@@ -166,6 +168,61 @@ async fn failures_inside_are_opaque_and_outages_say_when_to_come_back() {
     assert_eq!((status, &answer["error"]["reason"]), (StatusCode::SERVICE_UNAVAILABLE, &json!("UPSTREAM_UNAVAILABLE")));
     assert!(sent.contains_key("retry-after"));
     assert_eq!(call(app(gateway()), request("GET", "/panic", &[], "")).await.0, StatusCode::INTERNAL_SERVER_ERROR);
+}
+
+#[tokio::test]
+async fn names_every_fault_in_the_details() {
+    let (_, _, answer) = call(app(gateway()), request("POST", "/notes", IDENTITY, r#"{"tags":[-1],"colour":1}"#)).await;
+    let details = answer["error"]["details"].as_array().cloned().expect("details");
+    let fields: Vec<_> = details.iter().map(|fault| fault["field"].as_str().unwrap_or_default()).collect();
+    assert_eq!(fields, ["colour", "tags[0]", "text"], "{answer}");
+    assert_eq!(answer["error"]["message"], "colour: unknown field");
+    let (_, _, answer) = call(app(gateway()), request("GET", "/notes?limit=x", &[], "")).await;
+    assert_eq!(answer["error"]["details"], json!([{"field": "limit", "message": "must be a whole number"}]));
+}
+
+fn limited(per_second: u32, burst: u32) -> Router {
+    let number = |number| std::num::NonZeroU32::new(number).expect("a number");
+    let rate_limit = Some(RateLimit { per_second: number(per_second), burst: number(burst) });
+    let routes = Router::new().route("/who", get(async |identity: Identity| identity.email));
+    let openapi = utoipa::openapi::OpenApi::default();
+    let settings = ApiSettings { rate_limit, ..ApiSettings::default() };
+    let authenticator = Authenticator::new(gateway()).expect("an authenticator");
+    api(routes.merge(shared::http::openapi_routes(&openapi)), authenticator, &settings)
+}
+
+#[tokio::test]
+async fn limits_calls_of_each_user() {
+    let app = limited(1, 3);
+    let bob = [("X-Authenticated-Userid", "u2"), ("X-Consumer-Username", "u2@example.com")];
+    for _ in 0..3 {
+        assert_eq!(call(app.clone(), request("GET", "/who", IDENTITY, "")).await.0, StatusCode::OK);
+    }
+    let (status, sent, answer) = call(app.clone(), request("GET", "/nowhere", IDENTITY, "")).await;
+    assert_eq!((status, &answer["error"]["reason"]), (StatusCode::TOO_MANY_REQUESTS, &json!("RATE_LIMITED")));
+    assert_eq!(sent["retry-after"], "1");
+    assert_eq!(call(app, request("GET", "/who", &bob, "")).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn limits_calls_that_identify_nobody() {
+    let app = limited(1, 3);
+    let mut statuses = Vec::new();
+    for _ in 0..5 {
+        statuses.push(call(app.clone(), request("GET", "/who", &[], "")).await.0.as_u16());
+    }
+    assert_eq!(statuses, [401, 401, 401, 429, 429]);
+    assert_eq!(call(app, request("GET", "/who", IDENTITY, "")).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn answers_descriptions_without_limit() {
+    let app = limited(1, 1);
+    for _ in 0..3 {
+        for path in ["/openapi.json", "/docs"] {
+            assert_eq!(call(app.clone(), request("GET", path, &[], "")).await.0, StatusCode::OK);
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,26 +1,60 @@
 //! The environments the services are started with: what an operator would set, pointing at the private PostgreSQL and
-//! the sandbox.
+//! the sandbox. Everything else comes from the environment of the suite's own process.
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
-use shared::config::{Env, ProcessEnv};
+use shared::{
+    config::{Env, ProcessEnv},
+    http::guard::AllowedHosts,
+};
 
-/// A service's variables.
-pub(crate) type Variables = BTreeMap<String, String>;
+type Variables = BTreeMap<String, String>;
 
 /// The name of the sender of the sandbox's e-mail.
 const SENDER: &str = "reminders@example.com";
+/// Variables that the suite decides, beside those that it sets: another value would lead out of this process.
+const DECIDED: [&str; 18] = [
+    "DB_HOST",
+    "DB_PORT",
+    "DB_NAME",
+    "DB_USER",
+    "DB_PASS",
+    "DB_SSLMODE",
+    "DB_SSLROOTCERT",
+    "EVENT_TOPIC_ARN",
+    "NOTIFICATION_TOPIC_ARN",
+    "EVENT_QUEUE_URL",
+    "NOTIFICATION_QUEUE_URL",
+    "SES_FEEDBACK_QUEUE_URL",
+    "AWS_ENDPOINT_URL_SNS",
+    "AWS_ENDPOINT_URL_SQS",
+    "AWS_ENDPOINT_URL_SES",
+    "AWS_SESSION_TOKEN",
+    "SES_EMAIL_TEMPLATE",
+    "SES_CONFIGURATION_SET",
+];
 
 /// What all services have in common.
 #[derive(Debug, Clone)]
-pub(crate) struct Environment(Variables);
+pub(crate) struct Environment {
+    /// What the suite decides.
+    own: Variables,
+    /// What holds where the process's environment says nothing.
+    defaults: Variables,
+}
+
+/// The environment of one service.
+#[derive(Debug, Clone)]
+pub(crate) struct ServiceEnv<P = ProcessEnv> {
+    environment: Environment,
+    process: P,
+}
 
 impl Environment {
     /// The common variables: the bus, the providers, and the origin whose pages may call the APIs.
     pub(crate) fn new(bus_url: String, providers_url: &str, fcm_project: String, origin: String) -> Self {
-        let variables = [
+        let own = [
             ("APP_ENV", "local".to_owned()),
-            ("BIND_ADDRESS", "127.0.0.1".to_owned()),
             ("ADMIN_PORT", "0".to_owned()),
             ("BUS", "postgres".to_owned()),
             ("BUS_DATABASE_URL", bus_url),
@@ -30,23 +64,54 @@ impl Environment {
             ("AWS_REGION", "us-east-1".to_owned()),
             ("AWS_ACCESS_KEY_ID", "sandbox".to_owned()),
             ("AWS_SECRET_ACCESS_KEY", "sandbox".to_owned()),
-            ("SES_SOURCE_EMAIL", SENDER.to_owned()),
-            ("CORS_ALLOWED_ORIGINS", origin),
         ];
-        Self(variables.map(|(name, value)| (name.to_owned(), value)).into())
+        let defaults = [
+            ("BIND_ADDRESS", "127.0.0.1".to_owned()),
+            ("ALLOWED_HOSTS", AllowedHosts::loopback().to_string()),
+            ("CORS_ALLOWED_ORIGINS", origin),
+            ("SES_SOURCE_EMAIL", SENDER.to_owned()),
+        ];
+        let named = |(name, value): (&str, String)| (name.to_owned(), value);
+        Self { own: own.map(named).into(), defaults: defaults.map(named).into() }
     }
 
     /// The same, and where two of the services are: reminder-service gathers an export from them.
     pub(crate) fn with_peers(&self, event: SocketAddr, notification: SocketAddr) -> Self {
         let peers = [("EVENT_SERVICE_URL", event), ("NOTIFICATION_SERVICE_URL", notification)];
-        let peers = peers.map(|(name, address)| (name.to_owned(), format!("http://{address}")));
-        Self(self.0.clone().into_iter().chain(peers).collect())
+        let mut environment = self.clone();
+        environment.own.extend(peers.map(|(name, address)| (name.to_owned(), format!("http://{address}"))));
+        environment
     }
 
     /// The variables of one service.
-    pub(crate) fn of(&self, port: u16, database_url: String) -> Variables {
+    pub(crate) fn of(&self, port: u16, database_url: String) -> ServiceEnv {
+        let mut environment = self.clone();
         let own = [("PORT", port.to_string()), ("DATABASE_URL", database_url)];
-        self.0.clone().into_iter().chain(own.map(|(name, value)| (name.to_owned(), value))).collect()
+        environment.own.extend(own.map(|(name, value)| (name.to_owned(), value)));
+        ServiceEnv { environment, process: ProcessEnv }
+    }
+
+    /// Variables that are set for the process and not used, because the suite decides them.
+    pub(crate) fn overruled(&self) -> Vec<String> {
+        let beside = ["PORT", "DATABASE_URL", "EVENT_SERVICE_URL", "NOTIFICATION_SERVICE_URL"];
+        let names = self.own.keys().map(String::as_str).chain(beside).chain(DECIDED);
+        let names = names.flat_map(|name| [name.to_owned(), format!("{name}_FILE")]);
+        names.filter(|name| ProcessEnv.get(name).is_some()).collect()
+    }
+}
+
+impl<P: Env> Env for ServiceEnv<P> {
+    fn get(&self, name: &str) -> Option<String> {
+        let Environment { own, defaults } = &self.environment;
+        if let Some(value) = own.get(name) {
+            return Some(value.clone());
+        }
+        let plain = name.strip_suffix("_FILE").unwrap_or(name);
+        if own.contains_key(plain) || DECIDED.contains(&plain) {
+            return None;
+        }
+        let default = || defaults.get(name).filter(|_| self.process.get(&format!("{name}_FILE")).is_none()).cloned();
+        self.process.get(name).or_else(default)
     }
 }
 
@@ -66,5 +131,42 @@ impl Env for LogEnv {
             _ => None,
         };
         ProcessEnv.get(name).or_else(|| default.map(str::to_owned))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn env(process: &[(&str, &str)]) -> ServiceEnv<Variables> {
+        let environment = Environment::new("bus".into(), "http://sandbox", "{}".into(), "http://console".into());
+        let ServiceEnv { environment, .. } = environment.of(3000, "database".into());
+        let process = process.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        ServiceEnv { environment, process }
+    }
+
+    #[test]
+    fn passes_variables_of_the_process_on() {
+        let env = env(&[("RETENTION_DAYS", "7"), ("CORS_ALLOWED_ORIGINS", "https://app.example.com")]);
+        assert_eq!(env.get("RETENTION_DAYS").as_deref(), Some("7"));
+        assert_eq!(env.get("CORS_ALLOWED_ORIGINS").as_deref(), Some("https://app.example.com"));
+        assert_eq!(env.get("BIND_ADDRESS").as_deref(), Some("127.0.0.1"));
+        assert_eq!(env.get("ALLOWED_HOSTS").as_deref(), Some("127.0.0.1,localhost,[::1]"));
+    }
+
+    #[test]
+    fn keeps_what_leads_to_its_own_parts() {
+        let env =
+            env(&[("DATABASE_URL", "other"), ("DB_HOST", "other"), ("AWS_REGION", "eu-west-1"), ("BUS_FILE", "x")]);
+        assert_eq!(env.get("DATABASE_URL").as_deref(), Some("database"));
+        assert_eq!(env.get("AWS_REGION").as_deref(), Some("us-east-1"));
+        assert_eq!((env.get("DB_HOST"), env.get("BUS_FILE")), (None, None));
+    }
+
+    #[test]
+    fn gives_way_to_a_file_in_place_of_a_default() {
+        let env = env(&[("SES_SOURCE_EMAIL_FILE", "/run/sender")]);
+        assert_eq!(env.get("SES_SOURCE_EMAIL"), None);
+        assert_eq!(env.get("SES_SOURCE_EMAIL_FILE").as_deref(), Some("/run/sender"));
     }
 }

@@ -6,6 +6,7 @@
 
 mod banner;
 mod console;
+mod data;
 mod environment;
 mod interrupt;
 mod last_start;

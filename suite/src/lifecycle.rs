@@ -1,7 +1,6 @@
 //! The life of the process: start what is needed in order, watch it, end it in the opposite order.
 
 use std::{
-    fs,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -19,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     banner::{Banner, progress},
-    console,
+    console, data,
     environment::{Environment, LogEnv},
     interrupt,
     last_start::LastStart,
@@ -38,10 +37,11 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 pub async fn run(options: Options) -> anyhow::Result<()> {
     let settings = shared::config::read(&LogEnv { verbose: options.verbose }, TelemetrySettings::read)?;
     let _telemetry = telemetry::init("suite", shared::VERSION, &settings)?;
+    shared::open_files::raise_limit();
     let shutdown = interrupt::listen().context("could not listen for signals")?;
     let begun = Instant::now();
 
-    let data = prepare(&options.data)?;
+    let data = data::prepare(options.data.as_deref())?;
     let last = LastStart::read(&data);
     let cluster = tokio::select! {
         cluster = start_cluster(&data, &last) => cluster?,
@@ -51,13 +51,6 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let over = suite.live(&options, &data, &last, begun).await;
     suite.end().await?;
     over
-}
-
-/// Makes the data folder and gives its full path.
-fn prepare(data: &Path) -> anyhow::Result<PathBuf> {
-    fs::create_dir_all(data)
-        .with_context(|| format!("could not make the data folder {}; --data chooses another", data.display()))?;
-    data.canonicalize().with_context(|| format!("could not resolve {}", data.display()))
 }
 
 async fn start_cluster(data: &Path, last: &LastStart) -> anyhow::Result<Cluster> {
@@ -131,6 +124,9 @@ impl Suite {
             sandbox.fcm_project_config(),
             format!("http://{console}"),
         );
+        for name in environment.overruled() {
+            progress(&format!("{name} is set and not used: the suite has a value of its own"));
+        }
         let services = Services::build(options, last, &environment, &self.cluster).await?;
         let banner = Banner {
             console,

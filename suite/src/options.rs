@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -47,9 +47,10 @@ pub struct Provision {
 /// How the suite runs.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// Folder of the data: the database's cluster, and what the last start used
-    #[arg(long, value_name = "DIR", default_value_os_t = default_data())]
-    pub data: PathBuf,
+    /// Folder of the data: the database's cluster, and what the last start used [default: .data in the checkout
+    /// while run inside of it, else reminders-suite in $XDG_DATA_HOME or ~/.local/share]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
     /// Port of the console page
     #[arg(long, value_name = "PORT")]
     pub console_port: Option<u16>,
@@ -68,12 +69,6 @@ pub struct Options {
     /// Log what the services do (RUST_LOG chooses more finely)
     #[arg(long, short)]
     pub verbose: bool,
-}
-
-/// `.data` in the workspace this program was built from; in the current folder when that is gone.
-fn default_data() -> PathBuf {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().filter(|dir| dir.join("Cargo.toml").is_file());
-    workspace.unwrap_or(Path::new(".")).join(".data")
 }
 
 #[cfg(test)]

@@ -161,6 +161,8 @@ async fn dead_letters_are_shown_with_their_reason_and_tried_again() {
     let letters = service.get("/dead-letters?queue=event").await;
     assert!(letters["deadLetters"][0]["reason"].as_str().is_some_and(|reason| reason.contains("body")), "{letters}");
 
+    let empty = service.client.try_send(reqwest::Method::POST, "/dead-letters/redrive", None).await;
+    assert_eq!(empty.expect("an answer").status, 400);
     let moved = service.client.post("/dead-letters/redrive", &json!({"queue": "event", "max": 10})).await;
     assert_eq!((moved.status, moved.body["moved"].clone()), (200, json!(1)));
     // It is as unreadable as before.

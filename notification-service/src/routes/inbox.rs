@@ -11,7 +11,7 @@ use axum::{
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use shared::http::{
-    ApiError, Body, ErrorBody, Identity, PathId, Reason,
+    ApiError, Body, ErrorBody, Identity, OptionalBody, PathId, Reason,
     idempotency::{self, IdempotencyKey, Known},
 };
 use sqlx::{PgConnection, PgPool};
@@ -108,7 +108,7 @@ pub(super) async fn read(
     State(api): State<Api>,
     identity: Identity,
     PathId(id): PathId,
-    body: Body<Nothing>,
+    body: OptionalBody<Nothing>,
 ) -> Result<Response, ApiError> {
     marked(&api.pool, &identity, body.key, Mark::Read(id.ok_or_else(missing)?)).await
 }
@@ -139,7 +139,7 @@ pub(super) async fn unread(
     State(api): State<Api>,
     identity: Identity,
     PathId(id): PathId,
-    body: Body<Nothing>,
+    body: OptionalBody<Nothing>,
 ) -> Result<Response, ApiError> {
     marked(&api.pool, &identity, body.key, Mark::Unread(id.ok_or_else(missing)?)).await
 }

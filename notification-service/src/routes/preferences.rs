@@ -3,7 +3,10 @@
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use shared::{
-    http::{ApiError, Body, ErrorBody, Identity},
+    http::{
+        ApiError, Body, ErrorBody, Identity,
+        json::{object_only, object_or_null},
+    },
     outbox,
 };
 use utoipa::ToSchema;
@@ -25,10 +28,10 @@ use crate::{
 }))]
 pub(super) struct PreferencesBody {
     /// On which channels; what is not wanted on a channel ends as `suppressed`, with the reason `OPTED_OUT`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object_only")]
     channels: Channels,
     /// When nothing is sent that can wait: it is `deferred` until they end. Reminders of priority `high` do not wait.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object_or_null")]
     quiet_hours: Option<QuietHoursBody>,
     /// The language (BCP 47) of the texts around a message that names none itself.
     #[serde(default)]

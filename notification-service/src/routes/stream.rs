@@ -35,8 +35,8 @@ pub use places::Streams;
 const PERIOD: Duration = Duration::from_secs(1);
 /// How often it does while the database is away.
 const PERIOD_AWAY: Duration = Duration::from_secs(5);
-/// Deliveries read at once.
-const PAGE: i64 = 100;
+/// Deliveries read at once: what each of a process's streams may hold, 12 KiB each at the most.
+const PAGE: i64 = 8;
 /// How long a stream lasts: then its client connects again, goes on where it was, and shows anew who it is.
 const LIFE: Duration = Duration::from_secs(60 * 60);
 

@@ -65,11 +65,17 @@ async fn malformed_preferences_name_the_field() {
         (hours("22:00", "22:00", "UTC"), "quietHours.end"),
         (hours("22:00", "07:00", "Berlin"), "quietHours.timeZone"),
         (json!({"locale": "de_DE"}), "locale"),
+        (json!({"channels": [false, false]}), "channels: must be an object"),
+        (json!({"quietHours": ["22:00", "07:00"]}), "quietHours: must be an object"),
+        (json!([]), "a JSON object"),
+        (json!(null), "a JSON object"),
     ] {
         let answer = service.user("ada").put("/preferences", &body).await.expect(400);
         assert_eq!(answer.reason(), Some("INVALID_REQUEST"));
         assert!(answer.body["error"]["message"].as_str().is_some_and(|text| text.contains(field)), "{}", answer.body);
     }
+    let empty = service.user("ada").try_send(reqwest::Method::PUT, "/preferences", None).await.expect("an answer");
+    assert_eq!((empty.status, empty.reason()), (400, Some("INVALID_REQUEST")));
     service.nobody().get("/preferences").await.expect(401);
     service.nobody().put("/preferences", &json!({})).await.expect(401);
 }

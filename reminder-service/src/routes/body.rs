@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use chrono::Utc;
 use serde::{Deserialize, Deserializer};
 use shared::{
     contract::{Channel, Priority, Recurrence},
-    http::ApiError,
+    http::{ApiError, FieldFault, json::object_or_null},
 };
 use utoipa::ToSchema;
 
-use super::examples;
+use super::{examples, faults::Faults};
 use crate::calendar::Entry;
 use crate::reminder::{
     self, Change, Channels, Details, ExpiresAfter, InvalidField, InvalidRecurrence, Link, Locale, Message,
@@ -23,14 +24,15 @@ use crate::reminder::{
 pub(super) struct NewReminder {
     /// When it is due: RFC 3339 with an offset. At least one delivery (`date` minus an offset) must be ahead; those that are
     /// not are not made.
-    #[schema(format = DateTime)]
-    date: String,
+    #[schema(required, value_type = String, format = DateTime)]
+    date: Option<String>,
     /// The IANA zone of its wall clock.
     #[schema(default = "UTC")]
     time_zone: Option<String>,
     /// Must agree with `recurrence`.
     is_recurring: Option<bool>,
     /// How it recurs; `date` is the start of the rule, and an occurrence only if the rule yields it.
+    #[serde(default, deserialize_with = "object_or_null")]
     recurrence: Option<Recurrence>,
     /// Minutes before `date` at which to notify. Not together with `notifyOffsets`.
     #[schema(minimum = 0, maximum = 40320, default = 0)]
@@ -82,7 +84,7 @@ pub(super) struct ReminderChange {
     #[serde(default, deserialize_with = "given")]
     is_recurring: Option<bool>,
     /// How it recurs; `null` makes it come once.
-    #[serde(default, deserialize_with = "clearable")]
+    #[serde(default, deserialize_with = "clearable_object")]
     #[schema(value_type = Option<Recurrence>)]
     recurrence: Option<Option<Recurrence>>,
     /// Minutes before `date` at which to notify. Not together with `notifyOffsets`.
@@ -134,7 +136,7 @@ impl NewReminder {
     pub(super) fn of(entry: &Entry) -> Self {
         let entry = entry.clone();
         Self {
-            date: entry.date.to_rfc3339(),
+            date: Some(entry.date.to_rfc3339()),
             time_zone: Some(entry.time_zone),
             is_recurring: None,
             recurrence: entry.recurrence,
@@ -152,73 +154,111 @@ impl NewReminder {
         }
     }
 
-    /// What it asks for.
+    /// What it asks for; `faults` are those of fields that could not be read.
     ///
     /// # Errors
-    /// The first field that breaks a rule.
-    pub(super) fn details(self) -> Result<Details, ApiError> {
-        let details = self.parsed()?;
-        if !details.schedule.fires() {
-            return Err(InvalidRecurrence("recurrence.rrule: it never fires".to_owned()).into());
+    /// Every field that breaks a rule.
+    pub(super) fn details(self, faults: Vec<FieldFault>) -> Result<Details, ApiError> {
+        let mut faults = Faults::begin(faults);
+        let details = self.parsed(&mut faults);
+        if details.as_ref().is_some_and(|details| !details.schedule.fires()) {
+            faults.take(Err::<(), _>(InvalidRecurrence("recurrence.rrule: it never fires".to_owned())));
         }
-        Ok(details)
+        faults.or(details)
     }
 
     /// When it would come, if it were made; nothing else than the schedule is required.
     ///
     /// # Errors
-    /// The first field that breaks a rule.
-    pub(super) fn previewed(mut self) -> Result<Schedule, ApiError> {
+    /// Every field that breaks a rule.
+    pub(super) fn previewed(mut self, faults: Vec<FieldFault>) -> Result<Schedule, ApiError> {
         self.message.get_or_insert_with(|| "preview".to_owned());
-        Ok(self.parsed()?.schedule)
+        let mut faults = Faults::begin(faults);
+        let details = self.parsed(&mut faults);
+        Ok(faults.or(details)?.schedule)
     }
 
-    fn parsed(self) -> Result<Details, ApiError> {
-        agree(self.is_recurring, self.recurrence.is_some())?;
-        let schedule = Schedule::new(
-            due_date(&self.date)?,
-            self.time_zone.as_deref().map(TimeZone::parse).transpose()?.unwrap_or_default(),
-            NotifyOffsets::asked(self.notify_offset, self.notify_offsets)?.unwrap_or_default(),
-            self.recurrence.map(rule).transpose()?,
-        )?;
-        let message = self.message.ok_or_else(|| ApiError::invalid("missing field `message`"))?;
-        Ok(Details {
-            schedule,
-            channels: channels(self.notify_type, self.channels)?.unwrap_or_default(),
-            title: self.title.map(Title::parse).transpose()?.flatten(),
-            message: Message::parse(message)?,
-            url: self.url.map(Link::parse).transpose()?.flatten(),
-            data: self.data.map(Pairs::parse).transpose()?.unwrap_or_default(),
-            expires_after: self.expires_after_minutes.map(ExpiresAfter::parse).transpose()?.unwrap_or_default(),
+    fn parsed(self, faults: &mut Faults) -> Option<Details> {
+        let date = faults.required("date", self.date);
+        let date = date.and_then(|date| faults.take(due_date(&date)));
+        let time_zone = faults.take(self.time_zone.as_deref().map(TimeZone::parse).transpose());
+        let offsets = faults.take(NotifyOffsets::asked(self.notify_offset, self.notify_offsets));
+        let message = faults.required("message", self.message);
+        let message = message.and_then(|message| faults.take(Message::parse(message)));
+        let channels = faults.take(channels(self.notify_type, self.channels));
+        let title = faults.take(self.title.map(Title::parse).transpose());
+        let url = faults.take(self.url.map(Link::parse).transpose());
+        let data = faults.take(self.data.map(Pairs::parse).transpose());
+        let expires_after = faults.take(self.expires_after_minutes.map(ExpiresAfter::parse).transpose());
+        let locale = faults.take(self.locale.map(Locale::parse).transpose());
+        if !faults.has("recurrence") {
+            faults.take(agree(self.is_recurring, self.recurrence.is_some()));
+        }
+        let recurrence = faults.take(self.recurrence.map(rule).transpose());
+        // A rule is looked at even if what it starts from is faulty.
+        let schedule = faults.take(Schedule::new(
+            date.unwrap_or_else(Utc::now),
+            time_zone.flatten().unwrap_or_default(),
+            offsets.clone().flatten().unwrap_or_default(),
+            recurrence.clone().flatten(),
+        ));
+        Some(Details {
+            // Made of defaults where one of these is faulty.
+            schedule: schedule
+                .filter(|_| date.is_some() && time_zone.is_some() && offsets.is_some() && recurrence.is_some())?,
+            channels: channels?.unwrap_or_default(),
+            title: title?.flatten(),
+            message: message?,
+            url: url?.flatten(),
+            data: data?.unwrap_or_default(),
+            expires_after: expires_after?.unwrap_or_default(),
             priority: self.priority.unwrap_or_default().into(),
-            locale: self.locale.map(Locale::parse).transpose()?,
+            locale: locale?,
         })
     }
 }
 
 impl ReminderChange {
-    /// What it asks for.
+    /// What it asks for; `faults` are those of fields that could not be read.
     ///
     /// # Errors
-    /// When it asks for nothing; the first field that breaks a rule.
-    pub(super) fn change(self) -> Result<Change, ApiError> {
-        if self == Self::default() {
+    /// When it asks for nothing; every field that breaks a rule.
+    pub(super) fn change(self, faults: Vec<FieldFault>) -> Result<Change, ApiError> {
+        if faults.is_empty() && self == Self::default() {
             return Err(ApiError::invalid("a change names at least one field"));
         }
-        Ok(Change {
-            date: self.date.as_deref().map(due_date).transpose()?,
-            time_zone: self.time_zone.as_deref().map(TimeZone::parse).transpose()?,
-            offsets: NotifyOffsets::asked(self.notify_offset, self.notify_offsets)?,
-            recurrence: self.recurrence.map(|given| given.map(rule).transpose()).transpose()?,
+        let mut faults = Faults::begin(faults);
+        let change = self.parsed(&mut faults);
+        faults.or(change)
+    }
+
+    fn parsed(self, faults: &mut Faults) -> Option<Change> {
+        let date = faults.take(self.date.as_deref().map(due_date).transpose());
+        let time_zone = faults.take(self.time_zone.as_deref().map(TimeZone::parse).transpose());
+        let offsets = faults.take(NotifyOffsets::asked(self.notify_offset, self.notify_offsets));
+        let channels = faults.take(channels(self.notify_type, self.channels));
+        let title = faults.take(optional(self.title, Title::parse));
+        let message = faults.take(self.message.map(Message::parse).transpose());
+        let url = faults.take(optional(self.url, Link::parse));
+        let data = faults.take(self.data.map(|data| Pairs::parse(data.unwrap_or_default())).transpose());
+        let expires_after = faults.take(self.expires_after_minutes.map(ExpiresAfter::parse).transpose());
+        let locale = faults.take(optional(self.locale, |text| Locale::parse(text).map(Some)));
+        let recurrence = self.recurrence.map(|given| given.map(rule).transpose()).transpose();
+        let recurrence = faults.take(recurrence);
+        Some(Change {
+            date: date?,
+            time_zone: time_zone?,
+            offsets: offsets?,
+            recurrence: recurrence?,
             is_recurring: self.is_recurring,
-            channels: channels(self.notify_type, self.channels)?,
-            title: optional(self.title, Title::parse)?,
-            message: self.message.map(Message::parse).transpose()?,
-            url: optional(self.url, Link::parse)?,
-            data: self.data.map(|it| Pairs::parse(it.unwrap_or_default())).transpose()?,
-            expires_after: self.expires_after_minutes.map(ExpiresAfter::parse).transpose()?,
+            channels: channels?,
+            title: title?,
+            message: message?,
+            url: url?,
+            data: data?,
+            expires_after: expires_after?,
             priority: self.priority.map(Into::into),
-            locale: optional(self.locale, |text| Locale::parse(text).map(Some))?,
+            locale: locale?,
         })
     }
 }
@@ -252,4 +292,11 @@ fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Res
 /// A field that may be left out, and `null` to remove what is there.
 fn clearable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
+}
+
+/// The same for a field that is an object.
+fn clearable_object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    object_or_null(deserializer).map(Some)
 }

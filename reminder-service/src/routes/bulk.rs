@@ -7,13 +7,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use shared::{
     contract::new_id,
     http::{
-        ApiError, Body, ErrorBody, Identity, RequestContext,
+        Allowance, ApiError, ErrorBody, FieldFault, Identity, RawBody, Reason, RequestContext,
         idempotency::{self, Known},
-        part,
+        json::{self, Lenient},
     },
     outbox::OutboxMessage,
 };
@@ -24,7 +24,7 @@ use uuid::Uuid;
 use super::{
     Api,
     body::NewReminder,
-    create::{Made, nothing_ahead},
+    create::{Made, full, nothing_ahead},
     examples,
 };
 use crate::{
@@ -38,6 +38,8 @@ use crate::{
 pub(super) const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 /// The most reminders of one call.
 const MOST: usize = 1_000;
+/// The largest entry: white space and superfluous digits counted, which are not kept.
+const MAX_ENTRY_BYTES: usize = 512 * 1024;
 
 /// Reminders to be made.
 #[derive(ToSchema)]
@@ -62,7 +64,7 @@ pub(super) struct Results {
 /// What became of one.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ItemResult {
-    /// The status that it alone would have been answered with: 201, 400 or 422.
+    /// The status that it alone would have been answered with: 201, 400, 413, 422 or 429.
     status: u16,
     /// Its id, when it was made.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,11 +81,14 @@ pub(super) struct ItemError {
     message: String,
     /// For a program.
     reason: &'static str,
+    /// Every fault of the entry, by field; `message` is the first of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    details: Vec<FieldFault>,
 }
 
 impl From<ApiError> for ItemError {
     fn from(error: ApiError) -> Self {
-        Self { reason: error.reason.parts().1, message: error.message }
+        Self { reason: error.reason.parts().1, message: error.message, details: error.details }
     }
 }
 
@@ -128,6 +133,7 @@ impl Draft {
         (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
         (status = 413, description = "`PAYLOAD_TOO_LARGE`: more than 4 MiB", body = ErrorBody),
         (status = 422, description = "`IDEMPOTENCY_KEY_REUSED`", body = ErrorBody),
+        (status = 429, description = "`RATE_LIMITED`: the call costs as much as one call and one for every 20 entries; try again after `Retry-After`", body = ErrorBody),
         (status = 503, description = "`UPSTREAM_UNAVAILABLE`: try again after `Retry-After`", body = ErrorBody),
     ),
 )]
@@ -135,30 +141,32 @@ pub(super) async fn create(
     State(api): State<Api>,
     identity: Identity,
     context: RequestContext,
-    body: Body<Value>,
+    allowance: Allowance,
+    RawBody { bytes, key, memory: _memory }: RawBody,
 ) -> Result<Response, ApiError> {
     let origin = Origin { identity: &identity, traceparent: context.traceparent };
-    let entries = entries(body.value)?;
     // Rules are tried out as they are read; a thousand of them are not to hold up other requests.
     let read = tokio::task::spawn_blocking(move || {
-        let details = entries.into_iter().map(|entry| part::<NewReminder>(entry).and_then(NewReminder::details));
-        details.collect::<Vec<_>>()
+        let entries = json::entries(&bytes, "reminders", MOST)?;
+        allowance.take_entries(entries.len())?;
+        Ok::<_, ApiError>(entries.into_iter().map(details).collect::<Vec<_>>())
     });
-    let details = read.await.map_err(ApiError::unexpected)?;
+    let details = read.await.map_err(ApiError::unexpected)??;
     let drafts = details.into_iter().map(|it| it.and_then(|details| Draft::of(details, origin))).collect();
     let mut transaction = api.pool.begin().await?;
-    if let Some(key) = &body.key
+    if let Some(key) = &key
         && let Known::Answered(replay) = idempotency::begin(&mut transaction, &identity.user_id, key).await?
     {
         return Ok(replay.into_response());
     }
     let (results, messages) = make(&api, &mut transaction, origin, drafts).await?;
     let answer = Results { results: results.into_iter().map(Into::into).collect() };
-    if let Some(key) = &body.key {
+    if let Some(key) = &key {
         idempotency::finish(&mut transaction, &identity.user_id, key, StatusCode::OK, Some(&answer)).await?;
     }
     transaction.commit().await?;
     metrics::counter!("reminders_created_total").increment(messages.len() as u64);
+    api.quota.forget(&identity.user_id);
     api.handoff.after_commit(messages);
     Ok(Json(answer).into_response())
 }
@@ -176,34 +184,26 @@ pub(super) async fn make(
         api.addresses.accept(&mut *connection, origin.identity, &draft.details.channels).await?;
     }
     let new: Vec<_> = fit.iter().map(|it| (it.id, &it.details, &it.message)).collect();
-    let made = store::create_many(connection, &origin.identity.user_id, &new).await?;
+    let made = store::create_many(connection, &origin.identity.user_id, &new, api.quota.max()).await?;
     let (mut results, mut messages) = (Vec::with_capacity(drafts.len()), Vec::with_capacity(made.len()));
     for draft in drafts {
         results.push(draft.and_then(|draft| match made.get(&draft.id) {
-            Some(created_at) => {
+            Some(Some(created_at)) => {
                 messages.push(draft.message.stamped(*created_at, 1));
                 Ok(draft.id)
             }
+            Some(None) => Err(full(api.quota.max())),
             None => Err(nothing_ahead()),
         }));
     }
     Ok((results, messages))
 }
 
-/// The entries: `{"reminders":[…]}`, or the list alone.
-fn entries(body: Value) -> Result<Vec<Value>, ApiError> {
-    let list = match body {
-        Value::Object(mut fields) => {
-            let list = fields.remove("reminders");
-            if let Some(unknown) = fields.keys().next() {
-                return Err(ApiError::invalid(format!("{unknown}: unknown field, expected `reminders`")));
-            }
-            list.ok_or_else(|| ApiError::invalid("missing field `reminders`"))?
-        }
-        list => list,
-    };
-    match list {
-        Value::Array(entries) if (1..=MOST).contains(&entries.len()) => Ok(entries),
-        _ => Err(ApiError::invalid(format!("reminders: must be a list of 1 to {MOST}"))),
+/// What an entry asks for; a part of a body is refused as a body of its own would be.
+fn details(entry: &RawValue) -> Result<Details, ApiError> {
+    if entry.get().len() > MAX_ENTRY_BYTES {
+        return Err(ApiError::new(Reason::PayloadTooLarge, "the entry is too large"));
     }
+    let Lenient { value, faults } = json::lenient::<NewReminder>(entry.get().as_bytes())?;
+    value.details(faults)
 }

@@ -10,7 +10,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use shared::http::{
-    ApiError, BodyWriter, ErrorBody, Identity, Params, RawBody, RequestContext,
+    Allowance, ApiError, BodyWriter, ErrorBody, Identity, Params, RawBody, RequestContext,
     idempotency::{self, Known},
     streamed,
 };
@@ -116,6 +116,7 @@ pub(super) struct ImportNote {
         (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
         (status = 413, description = "`PAYLOAD_TOO_LARGE`: more than 4 MiB", body = ErrorBody),
         (status = 422, description = "`IDEMPOTENCY_KEY_REUSED`", body = ErrorBody),
+        (status = 429, description = "`RATE_LIMITED`: the call costs as much as one call and one for every 20 entries; try again after `Retry-After`", body = ErrorBody),
         (status = 503, description = "`UPSTREAM_UNAVAILABLE`: try again after `Retry-After`", body = ErrorBody),
     ),
 )]
@@ -124,16 +125,18 @@ pub(super) async fn import(
     identity: Identity,
     context: RequestContext,
     Params(query): Params<Query>,
+    allowance: Allowance,
     body: RawBody,
 ) -> Result<Response, ApiError> {
     let zone = query.time_zone.as_deref().map(TimeZone::parse).transpose()?.unwrap_or_default();
     let bytes = body.bytes.clone();
     let read = tokio::task::spawn_blocking(move || {
         let import = calendar::read(&bytes, zone.into());
-        let details: Vec<_> = import.entries.iter().map(|entry| NewReminder::of(entry).details()).collect();
-        (import, details)
+        allowance.take_entries(import.entries.len())?;
+        let details: Vec<_> = import.entries.iter().map(|entry| NewReminder::of(entry).details(Vec::new())).collect();
+        Ok::<_, ApiError>((import, details))
     });
-    let (Import { entries, refused, notes }, details) = read.await.map_err(ApiError::unexpected)?;
+    let (Import { entries, refused, notes }, details) = read.await.map_err(ApiError::unexpected)??;
     let origin = Origin { identity: &identity, traceparent: context.traceparent };
     let drafts = details.into_iter().map(|it| it.and_then(|details| Draft::of(details, origin))).collect();
     let mut transaction = api.pool.begin().await?;
@@ -163,6 +166,7 @@ pub(super) async fn import(
     }
     transaction.commit().await?;
     metrics::counter!("reminders_created_total").increment(messages.len() as u64);
+    api.quota.forget(&identity.user_id);
     api.handoff.after_commit(messages);
     Ok(Json(answer).into_response())
 }

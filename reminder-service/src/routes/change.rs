@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use shared::http::{
-    ApiError, Body, ErrorBody, Identity, PathId, RequestContext,
+    ApiError, ErrorBody, Identity, LenientBody, PathId, RequestContext,
     idempotency::{self, IdempotencyKey, Known},
 };
 use sqlx::PgConnection;
@@ -50,7 +50,7 @@ pub(super) async fn post(
     identity: Identity,
     context: RequestContext,
     PathId(id): PathId,
-    body: Body<ReminderChange>,
+    body: LenientBody<ReminderChange>,
 ) -> Result<Response, ApiError> {
     change(&api, &identity, &context, id, body).await
 }
@@ -81,7 +81,7 @@ pub(super) async fn patch(
     identity: Identity,
     context: RequestContext,
     PathId(id): PathId,
-    body: Body<ReminderChange>,
+    body: LenientBody<ReminderChange>,
 ) -> Result<Response, ApiError> {
     change(&api, &identity, &context, id, body).await
 }
@@ -91,10 +91,10 @@ async fn change(
     identity: &Identity,
     context: &RequestContext,
     id: Option<Uuid>,
-    body: Body<ReminderChange>,
+    body: LenientBody<ReminderChange>,
 ) -> Result<Response, ApiError> {
     let id = id.ok_or_else(missing)?;
-    let change = body.value.change()?;
+    let change = body.value.change(body.faults)?;
     let origin = Origin { identity, traceparent: context.traceparent };
     once(api, origin, body.key.as_ref(), async |connection| apply(connection, origin, id, change).await).await
 }

@@ -1,5 +1,7 @@
 //! `POST /reminders`.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     extract::State,
@@ -11,7 +13,7 @@ use serde_json::json;
 use shared::{
     contract::new_id,
     http::{
-        ApiError, Body, ErrorBody, Identity, Reason, RequestContext,
+        ApiError, ErrorBody, Identity, LenientBody, Reason, RequestContext,
         idempotency::{self, IdempotencyKey, Known},
     },
 };
@@ -55,6 +57,7 @@ impl Made {
         (status = 403, description = "`PERMISSION_DENIED`: e-mail to an address that the token says is not verified", body = ErrorBody),
         (status = 413, description = "`PAYLOAD_TOO_LARGE`", body = ErrorBody),
         (status = 422, description = "`INVALID_DUEDATE`: no delivery lies ahead · `INVALID_RECURRENCE` · `IDEMPOTENCY_KEY_REUSED`", body = ErrorBody),
+        (status = 429, description = "`RATE_LIMITED`: too many calls, or the caller has as many reminders as one may have; try again after `Retry-After`", body = ErrorBody),
         (status = 503, description = "`UPSTREAM_UNAVAILABLE`: try again after `Retry-After`", body = ErrorBody),
     ),
 )]
@@ -62,9 +65,9 @@ pub(super) async fn create(
     State(api): State<Api>,
     identity: Identity,
     context: RequestContext,
-    body: Body<NewReminder>,
+    body: LenientBody<NewReminder>,
 ) -> Result<Response, ApiError> {
-    let details = body.value.details()?;
+    let details = body.value.details(body.faults)?;
     reach(&details.channels, &identity)?;
     api.addresses.accept(&api.pool, &identity, &details.channels).await?;
     let id = new_id();
@@ -74,6 +77,7 @@ pub(super) async fn create(
     let answer = json!(made);
     let key = body.key.as_ref();
     let new = store::NewReminder {
+        count_up_to: (!api.quota.take(&identity.user_id)).then_some(api.quota.max()),
         id,
         user_id: &identity.user_id,
         details: &details,
@@ -82,7 +86,10 @@ pub(super) async fn create(
         answer: &answer,
     };
     match store::create(&api.pool, new).await? {
-        Created::At(created_at) => {
+        Created::At { created_at, stored } => {
+            if let Some(stored) = stored {
+                api.quota.counted(&identity.user_id, stored + 1);
+            }
             api.handoff.after_commit([message.stamped(created_at, 1)]);
             metrics::counter!("reminders_created_total").increment(1);
             Ok((StatusCode::CREATED, Json(made)).into_response())
@@ -91,7 +98,8 @@ pub(super) async fn create(
     }
 }
 
-/// What is answered when nothing was written: the first answer to the key, or that nothing lies ahead.
+/// What is answered when nothing was written: the first answer to the key, that there are too many, or that nothing lies
+/// ahead.
 async fn refused(api: &Api, identity: &Identity, key: Option<&IdempotencyKey>) -> Result<Response, ApiError> {
     if let Some(key) = key {
         let mut connection = api.pool.acquire().await?;
@@ -99,7 +107,16 @@ async fn refused(api: &Api, identity: &Identity, key: Option<&IdempotencyKey>) -
             return Ok(replay.into_response());
         }
     }
+    if store::is_full(&api.pool, &identity.user_id, api.quota.max()).await? {
+        return Err(full(api.quota.max()));
+    }
     Err(nothing_ahead())
+}
+
+/// The user has as many reminders as one may have. Waiting alone does not help, so clients are told to come back late.
+pub(super) fn full(max_reminders: u32) -> ApiError {
+    let message = format!("you have {max_reminders} reminders, which is the most; delete some first");
+    ApiError::new(Reason::RateLimited, message).after(Duration::from_secs(3_600))
 }
 
 /// Nothing of the reminder lies in the future.

@@ -3,7 +3,7 @@
 use axum::{extract::State, response::Response};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
-use shared::http::{ApiError, Body, ErrorBody, Identity, PathId, Reason, RequestContext};
+use shared::http::{ApiError, Body, ErrorBody, Identity, OptionalBody, PathId, Reason, RequestContext};
 use utoipa::ToSchema;
 
 use super::{
@@ -131,7 +131,7 @@ pub(super) async fn acknowledge(
     identity: Identity,
     context: RequestContext,
     PathId(id): PathId,
-    body: Body<Nothing>,
+    body: OptionalBody<Nothing>,
 ) -> Result<Response, ApiError> {
     let id = id.ok_or_else(missing)?;
     let origin = Origin { identity: &identity, traceparent: context.traceparent };

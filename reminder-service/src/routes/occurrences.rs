@@ -3,7 +3,7 @@
 use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use shared::http::{ApiError, Body, ErrorBody, Identity, Params, PathId};
+use shared::http::{ApiError, ErrorBody, Identity, LenientBody, Params, PathId};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{Api, answer::time, body::NewReminder, examples, single::missing};
@@ -127,10 +127,10 @@ pub(super) async fn of_reminder(
 pub(super) async fn preview(
     _: Identity,
     Params(query): Params<Query>,
-    body: Body<NewReminder>,
+    body: LenientBody<NewReminder>,
 ) -> Result<Json<Occurrences>, ApiError> {
     let (from, limit) = query.read()?;
-    let schedule = body.value.previewed()?;
+    let schedule = body.value.previewed(body.faults)?;
     let now = Utc::now();
     let from = from.unwrap_or(now);
     Ok(Json(schedule.upcoming(from, from.min(now), limit).into()))

@@ -26,14 +26,21 @@ pub struct NewReminder<'a> {
     pub key: Option<&'a IdempotencyKey>,
     /// The answer that is kept for the key.
     pub answer: &'a Value,
+    /// Whether the user's reminders are counted, and how many there may be.
+    pub count_up_to: Option<u32>,
 }
 
 /// What became of a new reminder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Created {
-    /// It was made at this time.
-    At(DateTime<Utc>),
-    /// Nothing was written: its last delivery is not ahead, or the key is known.
+    /// It was made.
+    At {
+        /// When.
+        created_at: DateTime<Utc>,
+        /// Reminders that its user had before, if they were counted.
+        stored: Option<u32>,
+    },
+    /// Nothing was written: its last delivery is not ahead, its user has too many, or the key is known.
     Refused,
 }
 
@@ -46,16 +53,19 @@ pub enum Created {
 pub async fn create(pool: &PgPool, new: NewReminder<'_>) -> Result<Created, sqlx::Error> {
     let NewReminder { details, key, .. } = new;
     let message = new.message.message();
-    let created_at = sqlx::query_scalar!(
+    let made = sqlx::query!(
         r#"with locked as materialized (
                select pg_advisory_xact_lock_shared(hashtextextended($2, 0))
            ), current as materialized (
                -- After the wait for an erasure that is under way: what is made then is made after it.
                select clock_timestamp() as at from locked
+           ), room as materialized (
+               select count(*) as stored from (select from reminders where user_id = $2 limit coalesce($23::int8, 0)) as counted
            ), taken as (
                insert into idempotency_keys as known (user_id, key, request_hash, status, response)
                select $2, $17, $18, 201, $19 from current
                where $17::text is not null and coalesce($14::timestamptz, 'infinity') > at
+                   and ($23::int8 is null or (select stored < $23 from room))
                on conflict (user_id, key) do update
                set request_hash = excluded.request_hash, status = excluded.status, response = excluded.response, created_at = now()
                where known.created_at < now() - interval '24 hours'
@@ -65,14 +75,15 @@ pub async fn create(pool: &PgPool, new: NewReminder<'_>) -> Result<Created, sqlx
                    expires_after_minutes, priority, locale, last_at, recurrence, created_at, updated_at)
                select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, coalesce($14::timestamptz, 'infinity'), $22, at, at
                from current
-               where coalesce($14::timestamptz, 'infinity') > at and ($17::text is null or exists (select from taken))
+               where coalesce($14::timestamptz, 'infinity') > at and ($23::int8 is null or (select stored < $23 from room))
+                   and ($17::text is null or exists (select from taken))
                returning version, created_at
            ), told as (
                insert into outbox (event_id, body, attributes, lease_until)
                select $15, $16, $20::jsonb || jsonb_build_object('version', version::text, 'occurredAt', wire_time(created_at)), now() + $21
                from made
            )
-           select created_at from made"#,
+           select created_at, (select stored from room) as "stored!" from made"#,
         new.id,
         new.user_id,
         details.schedule.date,
@@ -95,14 +106,34 @@ pub async fn create(pool: &PgPool, new: NewReminder<'_>) -> Result<Created, sqlx
         Json(&message.message.attributes) as _,
         interval(outbox::LEASE),
         rule_of(details) as _,
+        new.count_up_to.map(i64::from),
     )
     .fetch_optional(pool)
     .await?;
-    Ok(created_at.map_or(Created::Refused, Created::At))
+    Ok(made.map_or(Created::Refused, |made| Created::At {
+        created_at: made.created_at,
+        stored: new.count_up_to.map(|_| u32::try_from(made.stored).unwrap_or(u32::MAX)),
+    }))
 }
 
-/// Makes reminders of one user and writes their messages to the outbox: one statement. Answers when each was made; one whose
-/// last delivery is not ahead is not. It waits for an erasure of the user, as [`create`] does.
+/// Whether a user has as many reminders as one may have. It reads no more entries of the index than that; creates that are
+/// under way at once may each find the last place free.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn is_full(pool: &PgPool, user_id: &str, max_reminders: u32) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists (select from reminders where user_id = $1 offset $2 limit 1) as "is_full!""#,
+        user_id,
+        i64::from(max_reminders) - 1,
+    )
+    .fetch_one(pool)
+    .await
+}
+
+/// Makes reminders of one user, as many as the user may still have, and writes their messages to the outbox: one statement.
+/// Answers when each was made, or nothing for one beyond the quota; one whose last delivery is not ahead is not among them.
+/// It waits for an erasure of the user, as [`create`] does.
 ///
 /// # Errors
 /// When the statement fails.
@@ -110,7 +141,8 @@ pub async fn create_many(
     connection: &mut PgConnection,
     user_id: &str,
     new: &[(Uuid, &Details, &Unstamped)],
-) -> Result<HashMap<Uuid, DateTime<Utc>>, sqlx::Error> {
+    max_reminders: u32,
+) -> Result<HashMap<Uuid, Option<DateTime<Utc>>>, sqlx::Error> {
     let rows: Vec<Value> = new.iter().map(|(id, details, message)| row_of(*id, details, message)).collect();
     let made = sqlx::query!(
         r#"with locked as materialized (
@@ -121,22 +153,27 @@ pub async fn create_many(
                select * from jsonb_to_recordset($2) as new (id uuid, date timestamptz, time_zone text, notify_offsets int[], recurrence jsonb,
                    channels text[], title text, message text, url text, data jsonb, expires_after_minutes int, priority text, locale text,
                    last_at timestamptz, event_id uuid, body text, attributes jsonb)
+           ), room as materialized (
+               select $4 - count(*) as places from (select from reminders where user_id = $1 limit $4) as stored
+           ), ahead as materialized (
+               select new.*, at, row_number() over () as place from new, current where coalesce(last_at, 'infinity') > at
            ), made as (
                insert into reminders (id, user_id, date, time_zone, notify_offsets, recurrence, channels, title, message, url, data,
                    expires_after_minutes, priority, locale, last_at, created_at, updated_at)
                select id, $1, date, time_zone, notify_offsets, recurrence, channels, title, message, url, data,
                    expires_after_minutes, priority, locale, coalesce(last_at, 'infinity'), at, at
-               from new, current where coalesce(last_at, 'infinity') > at
+               from ahead where place <= (select places from room)
                returning id, version, created_at
            ), told as (
                insert into outbox (event_id, body, attributes, lease_until)
                select event_id, body, attributes || jsonb_build_object('version', version::text, 'occurredAt', wire_time(created_at)), now() + $3
                from made join new using (id)
            )
-           select id, created_at from made"#,
+           select ahead.id as "id!", made.created_at as "created_at?" from ahead left join made using (id)"#,
         user_id,
         Json(rows) as _,
         interval(outbox::LEASE),
+        i64::from(max_reminders),
     )
     .fetch_all(connection)
     .await?;

@@ -20,6 +20,7 @@ async fn each_entry_has_its_own_result_and_those_that_fit_are_made() {
 
     let statuses: Vec<_> = results.iter().map(|it| it["status"].as_u64().unwrap_or_default()).collect();
     assert_eq!(statuses, [201, 201, 422, 400, 400, 400]);
+    assert_eq!(results[4]["error"]["details"], json!([{"field": "message", "message": "is required"}]));
     assert_eq!(results[2]["error"]["reason"], "INVALID_DUEDATE");
     assert!(results[3]["error"]["message"].as_str().unwrap_or_default().contains("colour"), "{}", results[3]);
     assert_eq!(service.count("reminders").await, 2);

@@ -9,6 +9,7 @@ mod create;
 mod delete;
 mod handle;
 mod idempotency;
+mod limits;
 mod list;
 mod me;
 mod messages;

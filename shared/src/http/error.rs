@@ -90,7 +90,11 @@ impl Reason {
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(example = json!({"error": {
     "message": "notifyOffset: must be between 0 and 40320 minutes", "reason": "INVALID_REQUEST", "status": 400,
-    "requestId": "01979a3c7e2f7c41b1d1e0a5d2c3f4a5"
+    "requestId": "01979a3c7e2f7c41b1d1e0a5d2c3f4a5",
+    "details": [
+        {"field": "notifyOffset", "message": "must be between 0 and 40320 minutes"},
+        {"field": "message", "message": "is required"}
+    ]
 }}))]
 pub struct ErrorBody {
     /// What went wrong.
@@ -157,11 +161,13 @@ pub struct ApiError {
 }
 
 impl ApiError {
-    /// A refusal with a message for a person.
+    /// A refusal with a message for a person. A message of the form `field: problem` names its field in the details too.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        let message = message.into();
         let retry_after =
             matches!(reason, Reason::UpstreamUnavailable | Reason::RateLimited).then_some(Duration::from_secs(2));
-        Self { reason, message: message.into(), retry_after, details: Vec::new() }
+        let details = named(reason, &message).into_iter().collect();
+        Self { reason, message, retry_after, details }
     }
 
     /// A refusal for a fault of one field.
@@ -201,6 +207,14 @@ impl ApiError {
         tracing::warn!(error = &*error as &dyn std::error::Error, "{what} is unavailable");
         Self::new(Reason::UpstreamUnavailable, format!("{what} is unavailable; try again"))
     }
+}
+
+/// The field that a message begins with, where it speaks of what was sent.
+fn named(reason: Reason, message: &str) -> Option<FieldFault> {
+    let is_of_request = matches!(reason.parts().0, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY);
+    let (field, problem) = message.split_once(": ").filter(|_| is_of_request)?;
+    let is_path = |byte: u8| byte.is_ascii_alphanumeric() || b"._-[]".contains(&byte);
+    (!field.is_empty() && field.bytes().all(is_path)).then(|| FieldFault::new(field, problem))
 }
 
 impl From<sqlx::Error> for ApiError {

@@ -4,17 +4,25 @@ use std::error::Error;
 
 use axum::{
     RequestExt,
-    body::Bytes,
     extract::{FromRequest, FromRequestParts, Path, Request},
     http::request::Parts,
 };
+use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, LengthLimitError};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use super::{ApiError, Reason, idempotency::IdempotencyKey, server::BodyTimedOut};
+use super::{
+    ApiError, FieldFault, HeldMemory, Reason,
+    idempotency::IdempotencyKey,
+    json::{self, Lenient},
+    limit::Caller,
+    memory::BodyMemory,
+    server::BodyTimedOut,
+};
 
-/// A JSON body, and the `Idempotency-Key` it came with. Types that refuse unknown fields name them in the error.
+/// A JSON object as a body, and the `Idempotency-Key` it came with. Types that refuse unknown fields name them in the
+/// error; every faulty field is named.
 #[derive(Debug)]
 pub struct Body<T> {
     /// What was sent.
@@ -23,23 +31,56 @@ pub struct Body<T> {
     pub key: Option<IdempotencyKey>,
 }
 
-/// A body that is not JSON, and the `Idempotency-Key` it came with.
+/// The same, where no body at all stands for an empty object.
+#[derive(Debug)]
+pub struct OptionalBody<T> {
+    /// What was sent.
+    pub value: T,
+    /// The key, when there was one.
+    pub key: Option<IdempotencyKey>,
+}
+
+/// The same, with the faults of fields left to the handler, which adds those that it finds by its own rules.
+#[derive(Debug)]
+pub struct LenientBody<T> {
+    /// What was sent, without its faulty fields.
+    pub value: T,
+    /// The faults of those.
+    pub faults: Vec<FieldFault>,
+    /// The key, when there was one.
+    pub key: Option<IdempotencyKey>,
+}
+
+/// A body as it was sent, and the `Idempotency-Key` it came with.
 #[derive(Debug)]
 pub struct RawBody {
     /// What was sent.
     pub bytes: Bytes,
     /// The key, when there was one.
     pub key: Option<IdempotencyKey>,
+    /// The memory that the body takes, to be held until what was made of it is done with.
+    pub memory: HeldMemory,
 }
 
 impl<S: Send + Sync> FromRequest<S> for RawBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, ApiError> {
-        let (parts, body) = request.with_limited_body().into_parts();
-        let bytes = body.collect().await.map_err(|error| unread(&error))?.to_bytes();
+        let (parts, mut body) = request.with_limited_body().into_parts();
+        let memory = parts.extensions.get::<BodyMemory>();
+        let memory = memory.ok_or_else(|| ApiError::unexpected("the routes are not wrapped by shared::http::api"))?;
+        let caller = parts.extensions.get::<Caller>().map_or(0, |caller| caller.key);
+        let mut memory = memory.hold(caller);
+        let mut bytes = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            if let Ok(data) = frame.map_err(|error| unread(&error))?.into_data() {
+                memory.grow(data.len())?;
+                bytes.extend_from_slice(&data);
+            }
+        }
+        let bytes = bytes.freeze();
         let key = IdempotencyKey::of(&parts, &bytes)?;
-        Ok(Self { bytes, key })
+        Ok(Self { bytes, key, memory })
     }
 }
 
@@ -47,11 +88,34 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let RawBody { bytes, key } = RawBody::from_request(request, state).await?;
-        // A POST without a body is an empty object: each field that it should have is then named as missing.
-        let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
-        Ok(Self { value: parse(text)?, key })
+        let RawBody { bytes, key, memory: _memory } = RawBody::from_request(request, state).await?;
+        Ok(Self { value: json::object(given(&bytes)?)?, key })
     }
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for OptionalBody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let RawBody { bytes, key, memory: _memory } = RawBody::from_request(request, state).await?;
+        let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+        Ok(Self { value: json::object(text)?, key })
+    }
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for LenientBody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let RawBody { bytes, key, memory: _memory } = RawBody::from_request(request, state).await?;
+        let Lenient { value, faults } = json::lenient(given(&bytes)?)?;
+        Ok(Self { value, faults, key })
+    }
+}
+
+/// A body that must not be left out.
+fn given(bytes: &[u8]) -> Result<&[u8], ApiError> {
+    if bytes.is_empty() { Err(ApiError::invalid("the body is empty; a JSON object is expected")) } else { Ok(bytes) }
 }
 
 /// The refusal of a body that could not be read.
@@ -69,27 +133,6 @@ fn unread(error: &axum::Error) -> ApiError {
     ApiError::invalid("the body could not be read")
 }
 
-fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, ApiError> {
-    let mut json = serde_json::Deserializer::from_slice(text);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(refused)?;
-    json.end().map_err(|error| ApiError::invalid(error.to_string()))?;
-    Ok(value)
-}
-
-/// Reads a part of a body, refused as a body of its own would be.
-///
-/// # Errors
-/// `INVALID_REQUEST`, with the field named.
-pub fn part<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, ApiError> {
-    serde_path_to_error::deserialize(value).map_err(refused)
-}
-
-fn refused(error: serde_path_to_error::Error<serde_json::Error>) -> ApiError {
-    let path = error.path().to_string();
-    let problem = error.into_inner().to_string();
-    if path == "." { ApiError::invalid(problem) } else { ApiError::invalid(format!("{path}: {problem}")) }
-}
-
 /// A query string.
 #[derive(Debug)]
 pub struct Params<T>(pub T);
@@ -102,7 +145,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
         query.map(|query| Self(query.0)).map_err(|rejection| {
             let text = rejection.body_text();
             let problem = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
-            ApiError::invalid(format!("query: {problem}"))
+            ApiError::faults(Reason::InvalidRequest, vec![json::of_query(problem)])
         })
     }
 }

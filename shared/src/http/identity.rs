@@ -9,7 +9,7 @@ use axum::{
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
-use super::{ApiError, Reason, tokens::Tokens};
+use super::{ApiError, Reason, limit::Caller, tokens::Tokens};
 use crate::{
     config::{Auth, LiveSecret},
     contract::bounds::is_identity,
@@ -122,6 +122,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Identity {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        if let Some(caller) = parts.extensions.get::<Caller>() {
+            return caller.identity.clone();
+        }
         let authenticator = parts.extensions.get::<Authenticator>().cloned();
         let authenticator =
             authenticator.ok_or_else(|| ApiError::unexpected("the routes are not wrapped by shared::http::api"))?;

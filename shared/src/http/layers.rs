@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    hash::RandomState,
     time::{Duration, Instant},
 };
 
@@ -18,6 +19,8 @@ use tracing::Instrument;
 use super::{
     ApiError, ApiSettings, Authenticator, ErrorBody, ErrorDetail, Reason,
     guard::{Guard, refuse_other_sites},
+    limit::{Admission, Limiter, admit},
+    memory::BodyMemory,
 };
 use crate::{contract::new_id, telemetry::Traceparent};
 
@@ -43,15 +46,18 @@ impl<S: Send + Sync> FromRequestParts<S> for RequestContext {
     }
 }
 
-/// Wraps routes: request id, trace, metrics, error bodies, panics, time limit, body limit, CORS, guard and identity.
+/// Wraps routes: request id, trace, metrics, error bodies, panics, time limit, CORS, guard, identity, rate limit and
+/// limits of bodies.
 pub fn api(routes: Router, authenticator: Authenticator, settings: &ApiSettings) -> Router {
     let routes = routes
         .fallback(async || ApiError::new(Reason::NotFound, "no such path"))
         .method_not_allowed_fallback(async || {
             ApiError::new(Reason::MethodNotAllowed, "the path does not know this method")
         })
-        .layer(Extension(authenticator))
+        .layer(Extension(authenticator.clone()))
+        .layer(Extension(BodyMemory::new(settings.body_memory_mib)))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(from_fn_with_state(admission(authenticator, settings), admit))
         .layer(CatchPanicLayer::custom(panicked));
     let routes = match &settings.hosts {
         Some(hosts) => {
@@ -65,6 +71,10 @@ pub fn api(routes: Router, authenticator: Authenticator, settings: &ApiSettings)
         Some(cors) => routes.layer(cors),
         None => routes,
     }
+}
+
+fn admission(authenticator: Authenticator, settings: &ApiSettings) -> Admission {
+    Admission { authenticator, limiter: settings.rate_limit.map(Limiter::new), hasher: RandomState::new() }
 }
 
 fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {

@@ -21,7 +21,7 @@ use std::{
 };
 
 use anyhow::Context;
-use axum::Router;
+use axum::{Router, middleware::from_fn_with_state};
 use tokio::{
     net::{TcpListener, TcpStream},
     runtime,
@@ -35,8 +35,12 @@ use self::{
     connection::{Accepted, Listener},
     places::Places,
 };
-use super::admin::{self, Readiness};
-use crate::config::Process;
+use super::{
+    AllowedOrigins,
+    admin::{self, Readiness},
+    guard::{AllowedHosts, Guard, refuse_other_sites},
+};
+use crate::{config::Process, open_files};
 
 pub(crate) use bodies::BodyTimedOut;
 pub use settings::ServerSettings;
@@ -118,7 +122,7 @@ pub async fn serve(
 
 /// Accepts connections without end.
 async fn accept(listener: &TcpListener, shared: &Arc<Listener>, connections: &TaskTracker) {
-    let places = Places::new(shared.settings.max_connections);
+    let places = Places::new(open_files::connections(shared.settings.max_connections));
     let mut id = 0;
     loop {
         let (stream, peer): (TcpStream, SocketAddr) = match listener.accept().await {
@@ -151,6 +155,13 @@ fn is_of_client(error: &io::Error) -> bool {
 /// When the thread cannot be started, or its listener fails.
 pub async fn serve_admin(listener: TcpListener, readiness: Readiness, shutdown: CancellationToken) -> io::Result<()> {
     let router = admin::routes(readiness);
+    // Bound to a loopback address it is on somebody's desk, where web pages can reach it.
+    let router = if listener.local_addr()?.ip().is_loopback() {
+        let guard = Guard::new(AllowedHosts::loopback(), AllowedOrigins::None);
+        router.layer(from_fn_with_state(guard, refuse_other_sites))
+    } else {
+        router
+    };
     let listener = listener.into_std()?;
     let (ended, end) = oneshot::channel();
     thread::Builder::new().name("admin".to_owned()).spawn(move || {

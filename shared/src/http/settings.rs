@@ -1,36 +1,66 @@
 //! What a REST API is told by its environment.
 
-use super::{cors::AllowedOrigins, guard::AllowedHosts, server::ServerSettings};
+use super::{
+    cors::AllowedOrigins,
+    guard::AllowedHosts,
+    limit::RateLimit,
+    memory::{self, DEFAULT_MIB},
+    server::ServerSettings,
+};
 use crate::config::Reader;
 
 /// How an API is wrapped and served.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct ApiSettings {
     /// Origins whose pages may call the API (`CORS_ALLOWED_ORIGINS`); none by default.
     pub origins: AllowedOrigins,
     /// Names under which the API may be addressed (`ALLOWED_HOSTS`); any by default.
     pub hosts: Option<AllowedHosts>,
+    /// Calls of one user (`RATE_LIMIT_PER_SECOND`, `RATE_LIMIT_BURST`); no limit by default of this type.
+    pub rate_limit: Option<RateLimit>,
+    /// MiB that request bodies may take together (`HTTP_BODY_MEMORY_MIB`).
+    pub body_memory_mib: usize,
     /// Limits of its connections.
     pub server: ServerSettings,
 }
 
+impl Default for ApiSettings {
+    fn default() -> Self {
+        Self {
+            origins: AllowedOrigins::None,
+            hosts: None,
+            rate_limit: None,
+            body_memory_mib: DEFAULT_MIB,
+            server: ServerSettings::default(),
+        }
+    }
+}
+
 impl ApiSettings {
-    /// Reads `CORS_ALLOWED_ORIGINS`, `ALLOWED_HOSTS` and the limits of connections.
+    /// Reads `CORS_ALLOWED_ORIGINS`, the rate limit, `ALLOWED_HOSTS` and the limits of bodies and connections.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let origins = reader
             .optional("CORS_ALLOWED_ORIGINS", "origins of web clients, comma-separated, or * for any; none by default");
+        let rate_limit = RateLimit::read(reader);
         let internal = Self::read_internal(reader);
-        Some(Self { origins: origins.unwrap_or_default(), ..internal? })
+        Some(Self { origins: origins.unwrap_or_default(), rate_limit: rate_limit?, ..internal? })
     }
 
-    /// Reads what an internal API needs: `ALLOWED_HOSTS` and the limits of connections. No page of another origin may
-    /// call it.
+    /// Reads what an internal API needs: `ALLOWED_HOSTS` and the limits of bodies and connections. No page of another
+    /// origin may call it; its callers are operators and services, whose calls are not limited.
     pub fn read_internal(reader: &mut Reader<'_>) -> Option<Self> {
         let hosts = reader.optional(
             "ALLOWED_HOSTS",
             "host names the API answers to, comma-separated (guards against DNS rebinding); any by default",
         );
+        let body_memory_mib = memory::read(reader);
         let server = ServerSettings::read(reader);
-        Some(Self { origins: AllowedOrigins::None, hosts, server: server? })
+        Some(Self {
+            origins: AllowedOrigins::None,
+            hosts,
+            rate_limit: None,
+            body_memory_mib: body_memory_mib?,
+            server: server?,
+        })
     }
 }

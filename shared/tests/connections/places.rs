@@ -87,7 +87,7 @@ async fn answers_health_while_the_runtime_is_blocked() {
     let asking = std::thread::spawn(move || {
         let mut stream = std::net::TcpStream::connect(address)?;
         stream.set_read_timeout(Some(std::time::Duration::from_secs(20)))?;
-        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")?;
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         std::io::Result::Ok(answer)

@@ -11,6 +11,7 @@
 mod admin;
 pub mod capture;
 pub mod fcm;
+mod guard;
 mod mode;
 mod oauth;
 mod sandbox;

@@ -6,6 +6,7 @@ use axum::{
     Router,
     body::Body,
     extract::{DefaultBodyLimit, State as Shared},
+    middleware::from_fn,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -19,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
-use crate::{admin, fcm, mode::HOLD, oauth, sandbox::State, ses};
+use crate::{admin, fcm, guard, mode::HOLD, oauth, sandbox::State, ses};
 
 /// SES takes mails of up to 10 MB, base64 in a form.
 const BODY_LIMIT_BYTES: usize = 20 * 1024 * 1024;
@@ -48,6 +49,10 @@ pub(crate) async fn unanswered() -> Response {
 /// Serves until told to stop.
 pub(crate) async fn serve(listener: TcpListener, state: Arc<State>, stop: CancellationToken) {
     let router = router(Arc::clone(&state));
+    let router = match listener.local_addr() {
+        Ok(address) if !guard::is_needed(address) => router,
+        _ => router.layer(from_fn(guard::refuse_other_sites)),
+    };
     let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {

@@ -8,9 +8,15 @@ use crate::{
     http::{ErrorBody, ErrorDetail, Reason},
 };
 
+/// More than hyper's own answers are long.
+const MAX_BARE_BYTES: usize = 512;
+
 /// The answer in place of one that hyper gives by itself to a head it cannot take; none for any other bytes.
 /// Those have no content and close the connection, which no answer of a route does.
 pub(super) fn in_place_of(bytes: &[u8]) -> Option<Bytes> {
+    if bytes.len() > MAX_BARE_BYTES || !bytes.starts_with(b"HTTP/1.") {
+        return None;
+    }
     let head = std::str::from_utf8(bytes).ok()?;
     let status = head.strip_prefix("HTTP/1.1 4").or_else(|| head.strip_prefix("HTTP/1.0 4"))?.get(..2)?;
     let lacks_content = head.contains("content-length: 0\r\n") && head.ends_with("\r\n\r\n");

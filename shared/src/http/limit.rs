@@ -1,0 +1,232 @@
+//! Rate limits: how many calls a user may make, or an address that identifies nobody.
+//!
+//! Each process counts by itself, so that no call waits for another machine: N replicas behind a balancer let a user
+//! make up to N times as many calls.
+
+use std::{
+    hash::{BuildHasher, Hash, RandomState},
+    net::IpAddr,
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use axum::{
+    extract::{FromRequestParts, Request, State},
+    http::request::Parts,
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use governor::{DefaultKeyedRateLimiter, Quota, clock::Clock};
+
+use super::{ApiError, Authenticator, Identity, Peer, Reason, docs};
+use crate::config::Reader;
+
+/// Callers that are remembered at once, 48 bytes each; those beyond share one allowance.
+const MAX_CALLERS: usize = 100_000;
+/// Calls between two sweeps of callers whose allowance is whole again.
+const SWEEP_EVERY: usize = 4_096;
+/// The key of callers beyond the most that are remembered.
+const OVERFLOW: u64 = 0;
+/// Entries of a bulk that cost as much as a call.
+pub const ENTRIES_PER_CALL: usize = 20;
+
+/// The allowance of one caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Calls a second, on average.
+    pub per_second: NonZeroU32,
+    /// Calls at once.
+    pub burst: NonZeroU32,
+}
+
+impl RateLimit {
+    /// Reads `RATE_LIMIT_PER_SECOND` and `RATE_LIMIT_BURST`. The outer option is none after a fault, the inner one when
+    /// limits are switched off.
+    pub(super) fn read(reader: &mut Reader<'_>) -> Option<Option<Self>> {
+        const RANGE: &str = "is malformed: expected a number up to 1000000";
+        let (rate, size) = ("RATE_LIMIT_PER_SECOND", "RATE_LIMIT_BURST");
+        let per_second: Option<u32> = reader.or(rate, "calls a second of one user, for each replica; 0: no limit", 60);
+        let burst: Option<u32> = reader.or(size, "calls of one user at once", 300);
+        for (name, value, least) in [(rate, per_second, 0), (size, burst, 1)] {
+            if value.is_some_and(|value| !(least..=1_000_000).contains(&value)) {
+                reader.fault(name, RANGE);
+                return None;
+            }
+        }
+        let burst = NonZeroU32::new(burst?)?;
+        Some(NonZeroU32::new(per_second?).map(|per_second| Self { per_second, burst }))
+    }
+}
+
+/// The limits of one API.
+#[derive(Clone)]
+pub(super) struct Limiter(Arc<Inner>);
+
+struct Inner {
+    limiter: DefaultKeyedRateLimiter<u64>,
+    hasher: RandomState,
+    burst: NonZeroU32,
+    calls: AtomicUsize,
+}
+
+impl Limiter {
+    pub(super) fn new(limit: RateLimit) -> Self {
+        let quota = Quota::per_second(limit.per_second).allow_burst(limit.burst);
+        Self(Arc::new(Inner {
+            limiter: DefaultKeyedRateLimiter::hashmap(quota),
+            hasher: RandomState::new(),
+            burst: limit.burst,
+            calls: AtomicUsize::new(0),
+        }))
+    }
+
+    fn key(&self, caller: impl Hash) -> u64 {
+        let Inner { limiter, hasher, calls, .. } = &*self.0;
+        if calls.fetch_add(1, Ordering::Relaxed) % SWEEP_EVERY == SWEEP_EVERY - 1 {
+            limiter.retain_recent();
+        }
+        if limiter.len() < MAX_CALLERS { hasher.hash_one(caller) } else { OVERFLOW }
+    }
+
+    /// Takes calls from a caller's allowance.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED` when it is used up, with the time after which it is not.
+    fn take(&self, key: u64, calls: NonZeroU32) -> Result<(), ApiError> {
+        let Inner { limiter, burst, .. } = &*self.0;
+        let Ok(Err(refused)) = limiter.check_key_n(&key, calls.min(*burst)) else { return Ok(()) };
+        let wait = refused.wait_time_from(limiter.clock().now());
+        Err(ApiError::new(Reason::RateLimited, "you make too many calls; try again later").after(wait))
+    }
+}
+
+/// Who makes a call: an extension of each request.
+#[derive(Clone)]
+pub(super) struct Caller {
+    /// Whom the request identifies, found out once.
+    pub(super) identity: Result<Identity, ApiError>,
+    /// The same number for all calls of a user in this process.
+    pub(super) key: u64,
+    limiter: Option<Limiter>,
+}
+
+/// What the middleware needs.
+#[derive(Clone)]
+pub(super) struct Admission {
+    pub(super) authenticator: Authenticator,
+    pub(super) limiter: Option<Limiter>,
+    pub(super) hasher: RandomState,
+}
+
+/// Middleware that identifies the caller and takes the call from their allowance. Calls that identify nobody are taken
+/// from the allowance of the address that they come from.
+pub(super) async fn admit(State(admission): State<Admission>, mut request: Request, next: Next) -> Response {
+    if docs::PATHS.contains(&request.uri().path()) {
+        return next.run(request).await;
+    }
+    let identity = admission.authenticator.identify(request.headers()).await;
+    let peer = request.extensions().get::<Peer>().map(|peer| subscriber(peer.0));
+    let whom = identity.as_ref().map(|identity| identity.user_id.as_str()).map_err(|_| peer);
+    let Admission { limiter, hasher, .. } = admission;
+    let key = limiter.as_ref().map_or_else(|| hasher.hash_one(whom), |limiter| limiter.key(whom));
+    if let Some(limiter) = &limiter
+        && let Err(refused) = limiter.take(key, NonZeroU32::MIN)
+    {
+        return refused.into_response();
+    }
+    request.extensions_mut().insert(Caller { identity, key, limiter });
+    next.run(request).await
+}
+
+/// An address as it is assigned: of IPv6 a subscriber has a network of 64 bits.
+fn subscriber(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::from((u128::from(address) & !u128::from(u64::MAX)).to_be_bytes()),
+        address => address,
+    }
+}
+
+/// The caller's allowance, for calls that do the work of several.
+pub struct Allowance(Option<Caller>);
+
+impl Allowance {
+    /// Takes what a number of entries costs beside the call itself: a call for every [`ENTRIES_PER_CALL`].
+    ///
+    /// # Errors
+    /// `RATE_LIMITED` when the allowance is used up.
+    pub fn take_entries(&self, entries: usize) -> Result<(), ApiError> {
+        let Some(Caller { key, limiter: Some(limiter), .. }) = &self.0 else { return Ok(()) };
+        let calls = u32::try_from(entries / ENTRIES_PER_CALL).unwrap_or(u32::MAX);
+        NonZeroU32::new(calls).map_or(Ok(()), |calls| limiter.take(*key, calls))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Allowance {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        Ok(Self(parts.extensions.get::<Caller>().cloned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limiter(per_second: u32, burst: u32) -> Limiter {
+        let number = |number| NonZeroU32::new(number).expect("a number");
+        Limiter::new(RateLimit { per_second: number(per_second), burst: number(burst) })
+    }
+
+    #[test]
+    fn refuses_calls_beyond_the_burst_of_one_caller() {
+        let limiter = limiter(1, 3);
+        let (ada, bob) = (limiter.key("ada"), limiter.key("bob"));
+        for _ in 0..3 {
+            limiter.take(ada, NonZeroU32::MIN).expect("within the burst");
+        }
+        let refused = limiter.take(ada, NonZeroU32::MIN).expect_err("beyond the burst");
+        assert_eq!(refused.reason, Reason::RateLimited);
+        assert!(refused.retry_after.is_some_and(|wait| !wait.is_zero()));
+        limiter.take(bob, NonZeroU32::MIN).expect("somebody else's");
+    }
+
+    #[test]
+    fn lets_a_whole_burst_pay_for_a_call_that_costs_more() {
+        let limiter = limiter(1, 3);
+        limiter.take(1, NonZeroU32::MAX).expect("the burst");
+        limiter.take(1, NonZeroU32::MIN).expect_err("nothing is left");
+    }
+
+    #[test]
+    fn remembers_a_bounded_number_of_callers() {
+        let limiter = limiter(1, 1);
+        for caller in 0..2 * MAX_CALLERS {
+            let key = limiter.key(caller);
+            let _ = limiter.take(key, NonZeroU32::MIN);
+        }
+        assert!(limiter.0.limiter.len() <= MAX_CALLERS + 1);
+    }
+
+    #[test]
+    fn forgets_callers_whose_allowance_is_whole() {
+        let limiter = limiter(1_000_000, 1);
+        for caller in 0..10 * SWEEP_EVERY {
+            let key = limiter.key(caller);
+            let _ = limiter.take(key, NonZeroU32::MIN);
+        }
+        limiter.0.limiter.retain_recent();
+        assert!(limiter.0.limiter.len() < SWEEP_EVERY);
+    }
+
+    #[test]
+    fn counts_a_network_as_one_subscriber() {
+        let address = |text: &str| subscriber(text.parse().expect("an address"));
+        assert_eq!(address("2001:db8::1"), address("2001:db8::ffff:1"));
+        assert_ne!(address("2001:db8::1"), address("2001:db8:0:1::1"));
+        assert_eq!(address("::ffff:10.0.0.1"), address("10.0.0.1"));
+    }
+}
