@@ -199,7 +199,8 @@ fn groups(batch: Vec<Received>) -> Vec<Vec<Received>> {
 /// Handles a batch; where its handling panics, by parts, until the message at fault stands alone.
 async fn handle<H: Handler>(handler: &H, batch: &[Received]) -> Vec<Settlement> {
     let mut settlements = vec![Settlement::RetryAfter(AFTER_PANIC); batch.len()];
-    let mut queue = VecDeque::from([0..batch.len()]);
+    let mut queue = VecDeque::new();
+    queue.push_back(0..batch.len());
     while let Some(part) = queue.pop_front() {
         let messages = &batch[part.clone()];
         let handled = AssertUnwindSafe(async { handler.handle(messages).await }).catch_unwind().await;

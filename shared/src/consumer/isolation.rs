@@ -154,7 +154,8 @@ impl Isolation {
 
 impl<A: Attempt> Run<'_, A> {
     async fn finish(mut self) -> Vec<Outcome> {
-        let mut queue = VecDeque::from([0..self.items.len()]);
+        let mut queue = VecDeque::new();
+        queue.push_back(0..self.items.len());
         let mut pause = self.isolation.times.pause.0;
         loop {
             let left = self.round(queue).await;
