@@ -4,7 +4,7 @@
 //! While the database is away a batch is held and tried again: giving it back would use up its receipts, and a long outage
 //! would end in the dead-letter queue. The loop around it keeps the batch hidden meanwhile.
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::resume_unwind, sync::Arc, time::Duration};
 
 use shared::{
     bus::{Received, Settlement, SharedBus},
@@ -15,11 +15,11 @@ use shared::{
     db::{self, Blame},
     outbox::Handoff,
 };
-use tokio::time::Instant;
+use tokio::{task::spawn_blocking, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    intake::{Effect, Incoming},
+    intake::{Effect, Incoming, Refusal},
     store::{ApplyError, Store},
 };
 
@@ -107,7 +107,7 @@ impl Failure for ApplyError {
 impl Handler for Events {
     async fn handle(&self, batch: &[Received]) -> Vec<Settlement> {
         let started = Instant::now();
-        let read: Vec<_> = batch.iter().map(Incoming::read).collect();
+        let read = read(batch).await;
         let readable: Vec<&Incoming> = read.iter().flatten().collect();
         let mut outcomes = self.isolation.apply(&Apply(self), &readable).await.into_iter();
         let mut settlements = Vec::with_capacity(batch.len());
@@ -123,5 +123,22 @@ impl Handler for Events {
         }
         metrics::histogram!("events_batch_duration_seconds").record(started.elapsed().as_secs_f64());
         settlements
+    }
+}
+
+/// Reads a batch. Rules are tried out as they are read: a batch that has some is read off the threads that answer probes.
+async fn read(batch: &[Received]) -> Vec<Result<Incoming, Refusal>> {
+    let read_all = |batch: &[Received]| batch.iter().map(Incoming::read).collect();
+    if !batch.iter().any(|received| received.body.contains("rrule")) {
+        return read_all(batch);
+    }
+    let owned = batch.to_vec();
+    match spawn_blocking(move || read_all(&owned)).await {
+        Ok(read) => read,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            // The runtime takes no work any more, as the process is ending.
+            Err(_) => read_all(batch),
+        },
     }
 }

@@ -1,7 +1,7 @@
 //! What a message means here: read, checked, and sorted by what it does.
 
 use chrono::{DateTime, Utc};
-use recurrence::Timetable;
+use recurrence::{Delivery, Timetable};
 use shared::{
     bus::Received,
     contract::{
@@ -75,6 +75,9 @@ pub struct Wanted {
     pub data: ReminderData,
     /// Its deliveries.
     pub timetable: Timetable,
+    /// Of one that recurs: the first that follows the event. It is searched for here, and not in the transaction that
+    /// applies a batch.
+    next: Option<(DateTime<Utc>, Option<Delivery>)>,
 }
 
 impl PartialEq for Wanted {
@@ -84,13 +87,26 @@ impl PartialEq for Wanted {
 }
 
 impl Wanted {
-    /// What some data asks for.
+    /// What the data of an event asks for.
     ///
     /// # Errors
     /// [`Refusal`]: its rule cannot be followed.
-    pub fn of(data: ReminderData) -> Result<Self, Refusal> {
+    pub fn of(data: ReminderData, occurred_at: DateTime<Utc>) -> Result<Self, Refusal> {
         let timetable = data.timetable()?;
-        Ok(Self { data, timetable })
+        let next = data
+            .recurrence
+            .is_some()
+            .then(|| (occurred_at, timetable.unacknowledged_after(occurred_at, data.acknowledged).next()));
+        Ok(Self { data, timetable, next })
+    }
+
+    /// The first delivery after a time that is not of an acknowledged occurrence.
+    #[must_use]
+    pub fn next_after(&self, time: DateTime<Utc>) -> Option<Delivery> {
+        match self.next {
+            Some((occurred_at, next)) if occurred_at == time => next,
+            _ => self.timetable.unacknowledged_after(time, self.data.acknowledged).next(),
+        }
     }
 
     /// Whether an occurrence is acknowledged.
@@ -158,7 +174,7 @@ fn effect(event: &Envelope) -> Result<Effect, Refusal> {
 }
 
 fn reminder(event: &Envelope) -> Result<Wanted, Refusal> {
-    Wanted::of(event.reminder()?)
+    Wanted::of(event.reminder()?, event.occurred_at)
 }
 
 fn outcome(event: &Envelope) -> Result<Effect, Refusal> {

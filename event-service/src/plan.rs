@@ -74,8 +74,7 @@ impl Outcome<'_> {
 
 /// The occurrence of a time of delivery.
 fn delivery_at(wanted: &Wanted, due: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    let next = wanted.timetable.after(due - TimeDelta::milliseconds(1)).next()?;
-    (next.at == due).then_some(next.date)
+    wanted.timetable.delivery_at(due).map(|delivery| delivery.date)
 }
 
 /// One time of delivery.
@@ -169,14 +168,17 @@ impl Step<'_> {
             .filter(|(_, date)| !wanted.is_done_with(*date))
     }
 
-    /// Of one that recurs: the next after it was changed; and when the event comes so late that later ones are gone already,
+    /// Of one that recurs: the next after it was changed, which was found when the event was read; and when the event comes so late that later ones are gone already,
     /// the next after those, with what lies between. The next is always among them: without it the series would stand still.
     fn next_times(&self, wanted: &Wanted) -> impl Iterator<Item = (DateTime<Utc>, DateTime<Utc>)> {
         let made = self.event.occurred_at;
         let gone_until = self.known.and_then(|known| known.gone_until).map_or(made, |gone| gone.max(made));
-        let after = |time| wanted.timetable.after(time).filter(|it| !wanted.is_done_with(it.date));
-        let between = after(made).take_while(move |it| it.at <= gone_until).take(MOST_MADE_UP);
-        between.chain(after(gone_until).next()).map(|delivery| (delivery.at, delivery.date))
+        let is_late = gone_until > made;
+        let after = |time| wanted.timetable.unacknowledged_after(time, wanted.data.acknowledged);
+        let late =
+            is_late.then(|| after(made).take_while(move |delivery| delivery.at <= gone_until).take(MOST_MADE_UP));
+        let next = if is_late { after(gone_until).next() } else { wanted.next_after(made) };
+        late.into_iter().flatten().chain(next).map(|delivery| (delivery.at, delivery.date))
     }
 }
 

@@ -181,9 +181,10 @@ impl Store {
         let released = if recurring.is_empty() {
             mark(&self.pool, &ids, &fences).await.map_err(StoreError::of(action))?.len()
         } else {
+            let prepared = series::prepare(&self.pool, &recurring).await?;
             let mut transaction = self.pool.begin().await.map_err(StoreError::of(action))?;
             // Before the occurrences, as event-service locks them.
-            let series = series::lock(&mut transaction, &recurring).await?;
+            let series = series::lock(&mut transaction, &recurring, prepared).await?;
             let released = mark(&mut *transaction, &ids, &fences).await.map_err(StoreError::of(action))?;
             series::go_on(&mut transaction, &series, &released).await?;
             transaction.commit().await.map_err(StoreError::of(action))?;

@@ -95,6 +95,8 @@ pub struct Reminder {
     pub created_at: DateTime<Utc>,
     /// When it was last changed.
     pub updated_at: DateTime<Utc>,
+    /// When it got its present schedule: deliveries of that schedule which lie before were never made.
+    pub scheduled_at: DateTime<Utc>,
     /// What the user decided.
     pub details: Details,
     /// What the user did with the latest occurrence.

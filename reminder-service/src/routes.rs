@@ -5,6 +5,7 @@ mod body;
 mod bulk;
 mod calendar;
 mod change;
+mod compute;
 mod create;
 mod cursor;
 mod examples;

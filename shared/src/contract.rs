@@ -20,7 +20,7 @@ pub use envelope::{DecodeError, Envelope, Event, Schema};
 pub use event_type::EventType;
 pub use ids::{ItemId, event_id_of, new_id, occurrence_id};
 pub use outcome::{DeliveryState, OutcomeData};
-pub use timetable::{NoTimetable, timetable};
+pub use timetable::{NoTimetable, stored_timetable, timetable};
 
 /// `eventItemType` of what concerns a reminder.
 pub const ITEM_REMINDER: &str = "reminder";

@@ -53,7 +53,7 @@ const fn known(active: bool) -> Known {
 }
 
 fn wanted(data: ReminderData) -> Box<Wanted> {
-    Box::new(Wanted::of(data).expect("a timetable"))
+    Box::new(Wanted::of(data, DateTime::UNIX_EPOCH).expect("a timetable"))
 }
 
 #[test]

@@ -20,9 +20,10 @@ impl Store {
     /// When a statement fails; nothing is ended then.
     pub async fn end(&self, claims: &[&Claimed], end: End) -> Result<usize, StoreError> {
         let recurring: Vec<&Claimed> = claims.iter().copied().filter(|it| it.recurs).collect();
+        let prepared = series::prepare(&self.pool, &recurring).await?;
         let mut transaction = self.pool.begin().await.map_err(StoreError::of(ACTION))?;
         // Before the occurrences, as event-service locks them.
-        let series = series::lock(&mut transaction, &recurring).await?;
+        let series = series::lock(&mut transaction, &recurring, prepared).await?;
         let ended_at = mark(&mut transaction, claims, end).await.map_err(StoreError::of(ACTION))?;
         let gone: Vec<Gone> = claims
             .iter()

@@ -1,24 +1,31 @@
 //! The series of recurring notifications: what comes after an occurrence that no longer waits.
 //!
 //! The next occurrence is made in the transaction in which the one before is released or ended, from the notification as it
-//! is then, under its lock: an edit is either seen here, or sees what is written here.
+//! is then, under its lock: an edit is either seen here, or sees what is written here. What follows is worked out before the
+//! transaction; under the lock it is only compared with the version that it was worked out from.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use recurrence::{Delivery, Timetable, time_zone_database};
-use shared::contract::{self, NotifyContent, occurrence_id};
-use sqlx::{PgConnection, PgExecutor, types::Json};
+use shared::contract::{self, occurrence_id};
+use sqlx::{PgConnection, PgExecutor, PgPool};
+use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 use super::{Claimed, Gone, Store, StoreError};
 
 /// Occurrences made at once of a series that fell behind; the rest follow with the next release.
-const MOST_AT_ONCE: usize = 500;
+const MOST_OF_ONE: usize = 500;
+/// Occurrences made at once of all series of a batch, if each has one at least.
+const MOST_AT_ONCE: usize = 5_000;
+/// Claims of recurring notifications whose rules are followed on the thread at hand; those of more, off it.
+const FEW: usize = 20;
 const ACTION: &str = "go on with a series";
 
-/// A recurring notification, locked.
-pub(super) struct Series {
+/// A recurring notification.
+struct Series {
+    version: i64,
     source: String,
     item_id: String,
     timetable: Timetable,
@@ -31,100 +38,213 @@ pub(super) struct Series {
 }
 
 impl Series {
-    /// What follows a time: the first that is ahead, and before it what is due by now already.
-    fn following(&self, gone: DateTime<Utc>) -> Vec<Delivery> {
+    /// Up to `most` deliveries that follow the first of some times, other than those: the first that is ahead, and before it
+    /// those that are due by now already. One walk, however many times have gone.
+    fn following(&self, gone: &BTreeSet<DateTime<Utc>>, most: usize) -> Vec<Delivery> {
+        let Some(first) = gone.first() else { return Vec::new() };
         let mut is_enough = false;
-        let deliveries = self.timetable.after(gone.max(self.changed_at));
-        let deliveries = deliveries.filter(|it| self.acknowledged.is_none_or(|done| it.date > done));
-        deliveries.take_while(|it| !std::mem::replace(&mut is_enough, it.at > self.now)).take(MOST_AT_ONCE).collect()
+        let deliveries = self.timetable.unacknowledged_after((*first).max(self.changed_at), self.acknowledged);
+        let deliveries = deliveries.filter(|delivery| !gone.contains(&delivery.at));
+        deliveries
+            .take_while(|delivery| !std::mem::replace(&mut is_enough, delivery.at > self.now))
+            .take(most)
+            .collect()
     }
 
     /// Whether a time has been overtaken: it is one of the series, and so is a later one that is due as well.
     fn has_overtaken(&self, due: DateTime<Utc>) -> bool {
-        self.timetable.has(due) && self.timetable.after(due).next().is_some_and(|next| next.at <= self.now)
+        self.timetable.delivery_at(due).is_some()
+            && self.timetable.after(due).next().is_some_and(|next| next.at <= self.now)
+    }
+
+    fn next(&self, gone: &BTreeSet<DateTime<Utc>>, most: usize, edition: &str) -> Next {
+        let other = self.time_zone_database.as_deref().filter(|known| *known != edition);
+        let reason = other.map(|known| format!("time zone data {known} to {edition}"));
+        let rows = self.following(gone, most).into_iter().map(|delivery| NewRow {
+            id: occurrence_id(&self.source, &self.item_id, delivery.at),
+            delivery,
+            expires_at: delivery.at + self.lifetime,
+        });
+        Next { version: self.version, rows: rows.collect(), reason }
     }
 }
 
-/// Locks the recurring notifications of some claims, in the order of their ids.
+/// What follows of some series, by notification.
+pub(super) type Following = HashMap<Uuid, Next>;
+
+/// What follows of one series, by one version of it.
+pub(super) struct Next {
+    version: i64,
+    rows: Vec<NewRow>,
+    /// Why the rows may differ from what was shown before: other time zone data.
+    reason: Option<String>,
+}
+
+/// An occurrence to make.
+struct NewRow {
+    id: Uuid,
+    delivery: Delivery,
+    expires_at: DateTime<Utc>,
+}
+
+/// Works out what follows some claims, before the transaction in which they are marked.
+pub(super) async fn prepare(pool: &PgPool, claims: &[&Claimed]) -> Result<Following, StoreError> {
+    if claims.is_empty() {
+        return Ok(Following::new());
+    }
+    let gone: Vec<Gone> = claims.iter().map(|claimed| (claimed.notification_id, claimed.due_at)).collect();
+    let ids: Vec<Uuid> = gone.iter().map(|(id, _)| *id).collect();
+    let rows = read(pool, &ids).await?;
+    off_thread(gone.len(), move || follow(rows, &gone)).await
+}
+
+/// Follows the rules of some rows: what comes after the times that have gone.
+fn follow(rows: Vec<Row>, gone: &[Gone]) -> Following {
+    let series = series_of(rows);
+    let mut times: HashMap<Uuid, BTreeSet<DateTime<Utc>>> = HashMap::new();
+    for (id, due) in gone {
+        times.entry(*id).or_default().insert(*due);
+    }
+    let edition = time_zone_database();
+    let most = (MOST_AT_ONCE / series.len().max(1)).clamp(1, MOST_OF_ONE);
+    let next = series.into_iter().filter_map(|(id, series)| Some((id, series.next(times.get(&id)?, most, &edition))));
+    next.collect()
+}
+
+async fn off_thread<T: Send + 'static>(
+    claims: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, StoreError> {
+    if claims <= FEW { Ok(work()) } else { spawn_blocking(work).await.map_err(StoreError::of(ACTION)) }
+}
+
+/// Locks the recurring notifications of some claims, in the order of their ids, and works out again what follows those that
+/// have changed since.
 pub(super) async fn lock(
     connection: &mut PgConnection,
     claims: &[&Claimed],
-) -> Result<HashMap<Uuid, Series>, StoreError> {
+    mut prepared: Following,
+) -> Result<Following, StoreError> {
     if claims.is_empty() {
-        return Ok(HashMap::new());
+        return Ok(prepared);
     }
-    let ids: Vec<Uuid> = claims.iter().map(|it| it.notification_id).collect();
-    sqlx::query!("select id from notifications where id = any($1) order by id for update", &ids)
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(StoreError::of(ACTION))?;
-    read(connection, &ids).await
+    let ids: Vec<Uuid> = claims.iter().map(|claimed| claimed.notification_id).collect();
+    let locked = sqlx::query!(
+        r#"select id, version, state = 'active' and recurrence is not null as "goes_on!" from notifications where id = any($1) order by id for update"#,
+        &ids
+    )
+    .fetch_all(&mut *connection)
+    .await
+    .map_err(StoreError::of(ACTION))?;
+    let goes_on: HashMap<Uuid, i64> =
+        locked.into_iter().filter(|row| row.goes_on).map(|row| (row.id, row.version)).collect();
+    prepared.retain(|id, next| goes_on.get(id) == Some(&next.version));
+    let changed: Vec<Uuid> = goes_on.into_keys().filter(|id| !prepared.contains_key(id)).collect();
+    if !changed.is_empty() {
+        let gone: Vec<Gone> = claims.iter().map(|claimed| (claimed.notification_id, claimed.due_at)).collect();
+        prepared.extend(follow(read(connection, &changed).await?, &gone));
+    }
+    Ok(prepared)
 }
 
-async fn read(executor: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<HashMap<Uuid, Series>, StoreError> {
-    let rows = sqlx::query!(
-        r#"select id, source, item_id, date as "date!", notify_offsets as "notify_offsets!", recurrence as "recurrence!: Json<contract::Recurrence>",
-               content as "content!: Json<NotifyContent>", acknowledged, occurred_at, time_zone_database, now() as "now!"
+/// A recurring notification as it is stored. What versions may write differently is read by row: one that this version
+/// cannot read stands alone.
+struct Row {
+    id: Uuid,
+    version: i64,
+    source: String,
+    item_id: String,
+    date: DateTime<Utc>,
+    notify_offsets: Vec<i32>,
+    recurrence: serde_json::Value,
+    content: serde_json::Value,
+    acknowledged: Option<DateTime<Utc>>,
+    occurred_at: DateTime<Utc>,
+    time_zone_database: Option<String>,
+    now: DateTime<Utc>,
+}
+
+/// The part of a notification's content that its times depend on.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Timing {
+    time_zone: String,
+    expires_after_minutes: i32,
+}
+
+async fn read(executor: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<Vec<Row>, StoreError> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select id, version, source, item_id, date as "date!", notify_offsets as "notify_offsets!", recurrence as "recurrence!", content as "content!",
+               acknowledged, occurred_at, time_zone_database, now() as "now!"
            from notifications where id = any($1) and state = 'active' and recurrence is not null"#,
         ids,
     )
     .fetch_all(executor)
-    .await
-    .map_err(StoreError::of(ACTION))?;
+    .await;
+    rows.map_err(StoreError::of(ACTION))
+}
+
+fn series_of(rows: Vec<Row>) -> HashMap<Uuid, Series> {
     let mut series = HashMap::with_capacity(rows.len());
     for row in rows {
-        let zone = &row.content.0.time_zone;
-        let timetable = match contract::timetable(row.date, row.notify_offsets, Some(&row.recurrence.0), zone) {
-            Ok(timetable) => timetable,
+        let id = row.id;
+        match row.series() {
+            Ok(one) => {
+                series.insert(id, one);
+            }
             Err(error) => {
                 // It was read before it was kept; another edition of the zones may not know its zone any more.
-                tracing::error!(error = &error as &dyn std::error::Error, notification.id = %row.id, "a series ends: its rule cannot be followed any more");
+                tracing::error!(
+                    error = &*error,
+                    notification.id = %id,
+                    "a series ends: its rule cannot be followed any more"
+                );
                 metrics::counter!("scheduler_series_broken_total").increment(1);
-                continue;
             }
-        };
-        let it = Series {
-            source: row.source,
-            item_id: row.item_id,
-            timetable,
-            lifetime: TimeDelta::minutes(row.content.0.expires_after_minutes.into()),
-            acknowledged: row.acknowledged,
-            changed_at: row.occurred_at,
-            time_zone_database: row.time_zone_database,
-            now: row.now,
-        };
-        series.insert(row.id, it);
+        }
     }
-    Ok(series)
+    series
+}
+
+impl Row {
+    fn series(self) -> Result<Series, Box<dyn std::error::Error>> {
+        let Timing { time_zone, expires_after_minutes } = serde_json::from_value(self.content)?;
+        let recurrence: contract::Recurrence = serde_json::from_value(self.recurrence)?;
+        let timetable = contract::stored_timetable(self.date, self.notify_offsets, Some(&recurrence), &time_zone)?;
+        Ok(Series {
+            version: self.version,
+            source: self.source,
+            item_id: self.item_id,
+            timetable,
+            lifetime: TimeDelta::minutes(expires_after_minutes.into()),
+            acknowledged: self.acknowledged,
+            changed_at: self.occurred_at,
+            time_zone_database: self.time_zone_database,
+            now: self.now,
+        })
+    }
 }
 
 /// Makes what follows occurrences that no longer wait.
 pub(super) async fn go_on(
     connection: &mut PgConnection,
-    series: &HashMap<Uuid, Series>,
+    following: &Following,
     gone: &[Gone],
 ) -> Result<(), StoreError> {
-    if series.is_empty() {
-        return Ok(());
-    }
-    let edition = time_zone_database();
-    let mut rows = BTreeMap::new();
-    let mut moved = HashSet::new();
-    for (notification_id, due) in gone {
-        let Some(it) = series.get(notification_id) else { continue };
-        let other = it.time_zone_database.as_deref().filter(|known| *known != edition);
-        let reason = other.map(|known| format!("time zone data {known} to {edition}"));
-        if reason.is_some() {
-            moved.insert(*notification_id);
+    let gone: BTreeSet<Uuid> = gone.iter().map(|(id, _)| *id).collect();
+    let (mut rows, mut moved) = (BTreeMap::new(), Vec::new());
+    for (id, next) in gone.iter().filter_map(|id| following.get_key_value(id)) {
+        if next.reason.is_some() {
+            moved.push(*id);
         }
-        for next in it.following(*due) {
-            let id = occurrence_id(&it.source, &it.item_id, next.at);
-            rows.insert(id, (*notification_id, next, next.at + it.lifetime, reason.clone()));
-        }
+        rows.extend(next.rows.iter().map(|row| (row.id, (*id, row, next.reason.as_deref()))));
     }
-    make(connection, &rows).await.map_err(StoreError::of(ACTION))?;
+    if !rows.is_empty() {
+        make(connection, &rows).await.map_err(StoreError::of(ACTION))?;
+    }
     if !moved.is_empty() {
-        let moved: Vec<Uuid> = moved.into_iter().collect();
+        let edition = time_zone_database();
         tracing::warn!(
             notifications = moved.len(),
             edition,
@@ -136,16 +256,16 @@ pub(super) async fn go_on(
     Ok(())
 }
 
-/// A row to make: its notification, what it is, its expiry, and why it may differ from what was shown before.
-type NewRow = (Uuid, Delivery, DateTime<Utc>, Option<String>);
+/// Rows to make by their ids, each with its notification and its reason.
+type NewRows<'a> = BTreeMap<Uuid, (Uuid, &'a NewRow, Option<&'a str>)>;
 
-async fn make(connection: &mut PgConnection, rows: &BTreeMap<Uuid, NewRow>) -> Result<(), sqlx::Error> {
+async fn make(connection: &mut PgConnection, rows: &NewRows<'_>) -> Result<(), sqlx::Error> {
     let ids: Vec<Uuid> = rows.keys().copied().collect();
-    let notifications: Vec<Uuid> = rows.values().map(|row| row.0).collect();
-    let due: Vec<DateTime<Utc>> = rows.values().map(|row| row.1.at).collect();
-    let dates: Vec<DateTime<Utc>> = rows.values().map(|row| row.1.date).collect();
-    let expiries: Vec<DateTime<Utc>> = rows.values().map(|row| row.2).collect();
-    let reasons: Vec<Option<&str>> = rows.values().map(|row| row.3.as_deref()).collect();
+    let notifications: Vec<Uuid> = rows.values().map(|(notification, ..)| *notification).collect();
+    let due: Vec<DateTime<Utc>> = rows.values().map(|(_, row, _)| row.delivery.at).collect();
+    let dates: Vec<DateTime<Utc>> = rows.values().map(|(_, row, _)| row.delivery.date).collect();
+    let expiries: Vec<DateTime<Utc>> = rows.values().map(|(_, row, _)| row.expires_at).collect();
+    let reasons: Vec<Option<&str>> = rows.values().map(|(_, _, reason)| *reason).collect();
     sqlx::query!(
         "insert into occurrences as known (id, notification_id, due_at, date, expires_at, reason, user_key)
          select new.*, occurrence_user_key(n.user_id, n.content->>'priority')
@@ -181,12 +301,60 @@ impl Store {
     /// # Errors
     /// When the statement fails.
     pub async fn overtaken(&self, claims: &[&Claimed]) -> Result<HashSet<Uuid>, StoreError> {
-        let ids: Vec<Uuid> = claims.iter().map(|it| it.notification_id).collect();
-        let series = read(&self.pool, &ids).await?;
-        let overtaken = claims.iter().filter(|it| {
-            let series = series.get(&it.notification_id);
-            series.is_some_and(|series| series.has_overtaken(it.due_at))
+        let ids: Vec<Uuid> = claims.iter().map(|claimed| claimed.notification_id).collect();
+        let rows = read(&self.pool, &ids).await?;
+        let due: Vec<_> = claims.iter().map(|claimed| (claimed.id, claimed.notification_id, claimed.due_at)).collect();
+        let overtaken = off_thread(due.len(), move || {
+            let series = series_of(rows);
+            let has_overtaken = |id, due| series.get(id).is_some_and(|series: &Series| series.has_overtaken(due));
+            let overtaken = due.iter().filter(|(_, notification, due)| has_overtaken(notification, *due));
+            overtaken.map(|(id, ..)| *id).collect()
         });
-        Ok(overtaken.map(|it| it.id).collect())
+        overtaken.await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use recurrence::{Fold, Gap, Rule, Zone};
+
+    use super::*;
+
+    fn minutely(now_minutes: i64) -> Series {
+        let rule = Rule { rrule: "FREQ=MINUTELY", exdates: &[], gap: Gap::Shift, fold: Fold::First };
+        let zone = Zone::parse("UTC").expect("a zone");
+        let series = recurrence::Series::new(DateTime::UNIX_EPOCH, zone, rule).expect("a rule");
+        Series {
+            version: 1,
+            source: "reminder".to_owned(),
+            item_id: "item-1".to_owned(),
+            timetable: Timetable::recurring(series, vec![0]),
+            lifetime: TimeDelta::minutes(10),
+            acknowledged: None,
+            changed_at: DateTime::UNIX_EPOCH,
+            time_zone_database: None,
+            now: minute(now_minutes) + TimeDelta::seconds(30),
+        }
+    }
+
+    fn minute(number: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::minutes(number)
+    }
+
+    fn minutes(deliveries: &[Delivery]) -> Vec<i64> {
+        deliveries.iter().map(|delivery| (delivery.at - DateTime::UNIX_EPOCH).num_minutes()).collect()
+    }
+
+    #[test]
+    fn walks_once_over_what_several_claims_missed() {
+        let gone: BTreeSet<_> = (10..13).map(minute).collect();
+        assert_eq!(minutes(&minutely(15).following(&gone, 500)), [13, 14, 15, 16]);
+        assert_eq!(minutes(&minutely(12).following(&gone, 500)), [13]);
+    }
+
+    #[test]
+    fn makes_no_more_at_once_than_its_share() {
+        let gone = BTreeSet::from([minute(10)]);
+        assert_eq!(minutes(&minutely(900).following(&gone, 3)), [11, 12, 13]);
     }
 }

@@ -70,9 +70,23 @@ impl Recurrence {
 
     /// The rule from its start on, in a zone.
     pub(super) fn series(&self, start: DateTime<Utc>, zone: &str) -> Result<Series, InvalidRecurrence> {
+        self.read(start, zone, Series::new)
+    }
+
+    /// As [`Self::series`], of a rule that was accepted before it was stored.
+    pub(super) fn stored_series(&self, start: DateTime<Utc>, zone: &str) -> Result<Series, InvalidRecurrence> {
+        self.read(start, zone, Series::stored)
+    }
+
+    fn read(
+        &self,
+        start: DateTime<Utc>,
+        zone: &str,
+        read: impl FnOnce(DateTime<Utc>, Zone, Rule<'_>) -> Result<Series, Refusal>,
+    ) -> Result<Series, InvalidRecurrence> {
         let unknown = || InvalidRecurrence(format!("timeZone: {zone} is not in this machine's time zone database"));
         let zone = Zone::parse(zone).map_err(|_| unknown())?;
         let rule = Rule { rrule: &self.rrule, exdates: &self.exdates, gap: self.gap, fold: self.fold };
-        Ok(Series::new(start, zone, rule)?)
+        Ok(read(start, zone, rule)?)
     }
 }

@@ -1,5 +1,7 @@
 //! When a reminder is due, when it is delivered, and what that makes of it now.
 
+use std::sync::OnceLock;
+
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use recurrence::Timetable;
@@ -18,7 +20,9 @@ pub struct Schedule {
     pub offsets: NotifyOffsets,
     /// How it recurs.
     pub recurrence: Option<Recurrence>,
-    timetable: Timetable,
+    /// Worked out when it is first asked for, once: reading a page of reminders reads no rule.
+    timetable: OnceLock<Timetable>,
+    last_at: OnceLock<Option<DateTime<Utc>>>,
 }
 
 impl PartialEq for Schedule {
@@ -55,27 +59,47 @@ impl Schedule {
             None => Timetable::once(date, minutes),
             Some(rule) => Timetable::recurring(rule.series(date, time_zone.name())?, minutes),
         };
-        Ok(Self { date, time_zone, offsets, recurrence, timetable })
+        Ok(Self { date, time_zone, offsets, recurrence, timetable: timetable.into(), last_at: OnceLock::new() })
     }
 
-    /// Its deliveries.
+    /// A schedule that was accepted before it was stored.
+    #[must_use]
+    pub fn stored(
+        date: DateTime<Utc>,
+        time_zone: TimeZone,
+        offsets: NotifyOffsets,
+        recurrence: Option<Recurrence>,
+    ) -> Self {
+        Self { date, time_zone, offsets, recurrence, timetable: OnceLock::new(), last_at: OnceLock::new() }
+    }
+
+    /// Its deliveries. A stored rule that this version cannot follow has none: it was accepted by one with other limits.
     #[must_use]
     pub fn timetable(&self) -> &Timetable {
-        &self.timetable
+        self.timetable.get_or_init(|| {
+            let minutes = self.offsets.as_slice().to_vec();
+            let Some(rule) = &self.recurrence else { return Timetable::once(self.date, minutes) };
+            match rule.stored_series(self.date, self.time_zone.name()) {
+                Ok(series) => Timetable::recurring(series, minutes),
+                Err(_) => Timetable::never(),
+            }
+        })
     }
 
     /// The time of the last delivery; none when there is no end. A rule that never fires has had its last before it began.
     #[must_use]
     pub fn last_at(&self) -> Option<DateTime<Utc>> {
-        let ended = if self.timetable.ends() { Some(DateTime::UNIX_EPOCH) } else { None };
-        // Beyond the last year that can be written there is no end.
-        self.timetable.last().or(ended).filter(|last| is_date(*last))
+        *self.last_at.get_or_init(|| {
+            let ended = self.timetable().ends().then_some(DateTime::UNIX_EPOCH);
+            // Beyond the last year that can be written there is no end.
+            self.timetable().last().or(ended).filter(|last| is_date(*last))
+        })
     }
 
     /// Whether it has an occurrence at all.
     #[must_use]
     pub fn fires(&self) -> bool {
-        self.recurrence.is_none() || self.timetable.occurrences_after(DateTime::<Utc>::MIN_UTC).next().is_some()
+        self.recurrence.is_none() || self.timetable().occurrences_after(DateTime::<Utc>::MIN_UTC).next().is_some()
     }
 
     /// What it is at `now`.

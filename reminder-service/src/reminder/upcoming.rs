@@ -35,11 +35,8 @@ impl Schedule {
         let timetable = self.timetable();
         let told = |at: DateTime<Utc>, minutes: i32| {
             let deliver_at = at - TimeDelta::minutes(minutes.into());
-            let is_ours = || {
-                let just_before = deliver_at - TimeDelta::milliseconds(1);
-                timetable.after(just_before).next().is_some_and(|delivery| delivery.date == at)
-            };
-            (deliver_at > sent_until && is_ours()).then_some((Some(minutes), deliver_at))
+            let is_shown = deliver_at > sent_until && !timetable.is_of_earlier(at, minutes);
+            is_shown.then_some((Some(minutes), deliver_at))
         };
         let occurrences = timetable.occurrences_after(from).take(limit);
         let upcoming = occurrences.map(|at| {
@@ -55,7 +52,7 @@ impl Reminder {
     /// made with some of its offsets already past has just the others.
     #[must_use]
     pub fn next_at(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let scheduled = self.details.schedule.timetable().after(now).find(|delivery| !self.is_done_with(delivery.date));
+        let scheduled = self.details.schedule.timetable().unacknowledged_after(now, self.handled.acknowledged).next();
         let snoozed = self.handled.snooze.map(|snooze| snooze.until).filter(|until| *until > now);
         scheduled.map(|delivery| delivery.at).into_iter().chain(snoozed).min()
     }
@@ -88,12 +85,15 @@ impl Reminder {
         self.handled.acknowledged.map_or(from, |acknowledged| acknowledged.max(from))
     }
 
-    /// The occurrence that was delivered last, in part at least.
+    /// The occurrence that was delivered last, in part at least. What lies before the schedule was made was not delivered by
+    /// it: a series may start in the past, and a reminder may be made with some of its offsets past.
     ///
     /// # Errors
     /// When none was.
     pub fn latest(&self, now: DateTime<Utc>) -> Result<DateTime<Utc>, NothingDelivered> {
-        let scheduled = self.details.schedule.timetable().latest(now).map(|delivery| (delivery.at, delivery.date));
+        let scheduled = self.details.schedule.timetable().latest(now);
+        let scheduled = scheduled.filter(|delivery| delivery.at > self.scheduled_at);
+        let scheduled = scheduled.map(|delivery| (delivery.at, delivery.date));
         let snoozed = self.handled.snooze.filter(|snooze| snooze.until <= now).map(|it| (it.until, it.date));
         scheduled.into_iter().chain(snoozed).max().map(|(_, date)| date).ok_or(NothingDelivered)
     }

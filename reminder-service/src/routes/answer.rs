@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
-use shared::contract::{Channel, Priority, Recurrence};
+use shared::{
+    contract::{Channel, Priority, Recurrence},
+    http::ApiError,
+};
 use utoipa::ToSchema;
 
-use super::examples;
+use super::{compute::off_thread, examples};
 use crate::{
     reminder::{self, Reminder, Status},
     store::Seen,
@@ -123,6 +126,16 @@ impl From<Seen<Reminder>> for ReminderAnswer {
             version: reminder.version,
         }
     }
+}
+
+/// Reminders as they are answered. Where one recurs, its rule is followed off the threads that serve requests.
+///
+/// # Errors
+/// When the work panics.
+pub(super) async fn answers(seen: Vec<Seen<Reminder>>) -> Result<Vec<ReminderAnswer>, ApiError> {
+    let recurs = seen.iter().any(|seen| seen.value.details.schedule.recurrence.is_some());
+    let convert = move || seen.into_iter().map(ReminderAnswer::from).collect();
+    if recurs { off_thread(convert).await } else { Ok(convert()) }
 }
 
 /// UTC with milliseconds and `Z`, as the predecessor wrote it.

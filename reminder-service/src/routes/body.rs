@@ -164,7 +164,15 @@ impl NewReminder {
         if details.as_ref().is_some_and(|details| !details.schedule.fires()) {
             faults.take(Err::<(), _>(InvalidRecurrence("recurrence.rrule: it never fires".to_owned())));
         }
-        faults.or(details)
+        let details = faults.or(details)?;
+        // Kept with the schedule: what is stored is worked out before a transaction begins.
+        let _kept = details.schedule.last_at();
+        Ok(details)
+    }
+
+    /// Whether it has a rule, which takes time to try out.
+    pub(super) fn recurs(&self) -> bool {
+        self.recurrence.is_some()
     }
 
     /// When it would come, if it were made; nothing else than the schedule is required.

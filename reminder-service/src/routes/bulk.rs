@@ -24,6 +24,7 @@ use uuid::Uuid;
 use super::{
     Api,
     body::NewReminder,
+    compute::off_thread,
     create::{Made, full, nothing_ahead},
     examples,
 };
@@ -146,12 +147,12 @@ pub(super) async fn create(
 ) -> Result<Response, ApiError> {
     let origin = Origin { identity: &identity, traceparent: context.traceparent };
     // Rules are tried out as they are read; a thousand of them are not to hold up other requests.
-    let read = tokio::task::spawn_blocking(move || {
+    let read = off_thread(move || {
         let entries = json::entries(&bytes, "reminders", MOST)?;
         allowance.take_entries(entries.len())?;
         Ok::<_, ApiError>(entries.into_iter().map(details).collect::<Vec<_>>())
     });
-    let details = read.await.map_err(ApiError::unexpected)??;
+    let details = read.await??;
     let drafts = details.into_iter().map(|it| it.and_then(|details| Draft::of(details, origin))).collect();
     let mut transaction = api.pool.begin().await?;
     if let Some(key) = &key

@@ -21,6 +21,7 @@ use super::{
     Api,
     body::NewReminder,
     bulk::{Draft, make},
+    compute::off_thread,
     create::Made,
     examples,
 };
@@ -130,13 +131,13 @@ pub(super) async fn import(
 ) -> Result<Response, ApiError> {
     let zone = query.time_zone.as_deref().map(TimeZone::parse).transpose()?.unwrap_or_default();
     let bytes = body.bytes.clone();
-    let read = tokio::task::spawn_blocking(move || {
+    let read = off_thread(move || {
         let import = calendar::read(&bytes, zone.into());
         allowance.take_entries(import.entries.len())?;
         let details: Vec<_> = import.entries.iter().map(|entry| NewReminder::of(entry).details(Vec::new())).collect();
         Ok::<_, ApiError>((import, details))
     });
-    let (Import { entries, refused, notes }, details) = read.await.map_err(ApiError::unexpected)??;
+    let (Import { entries, refused, notes }, details) = read.await??;
     let origin = Origin { identity: &identity, traceparent: context.traceparent };
     let drafts = details.into_iter().map(|it| it.and_then(|details| Draft::of(details, origin))).collect();
     let mut transaction = api.pool.begin().await?;

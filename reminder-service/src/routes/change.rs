@@ -138,7 +138,8 @@ async fn apply(
     let schedule_before = reminder.details.schedule.clone();
     reminder.details = reminder.details.with(change)?;
     let schedule = &reminder.details.schedule;
-    if *schedule != schedule_before {
+    let is_rescheduled = *schedule != schedule_before;
+    if is_rescheduled {
         if !schedule.fires() {
             return Err(InvalidRecurrence("recurrence.rrule: it never fires".to_owned()).into());
         }
@@ -149,17 +150,19 @@ async fn apply(
         reminder.handled = Handled::default();
     }
     reach(&reminder.details.channels, origin.identity)?;
-    keep(connection, origin, Seen { value: reminder, now }).await
+    keep(connection, origin, Seen { value: reminder, now }, is_rescheduled).await
 }
 
-/// Keeps a reminder as it has become, with the message that tells of it, in the caller's transaction.
+/// Keeps a reminder as it has become, under another schedule or the same, with the message that tells of it, in the caller's
+/// transaction.
 pub(super) async fn keep(
     connection: &mut PgConnection,
     origin: Origin<'_>,
     seen: Seen<Reminder>,
+    is_rescheduled: bool,
 ) -> Result<(Seen<Reminder>, Unstamped), ApiError> {
     let Seen { value: mut reminder, now } = seen;
     let message = events::updated(origin, reminder.id, &reminder.details, reminder.handled)?;
-    (reminder.version, reminder.updated_at) = store::update(connection, &reminder, &message).await?;
+    (reminder.version, reminder.updated_at) = store::update(connection, &reminder, is_rescheduled, &message).await?;
     Ok((Seen { value: reminder, now }, message))
 }

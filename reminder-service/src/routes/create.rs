@@ -19,7 +19,7 @@ use shared::{
 };
 use utoipa::ToSchema;
 
-use super::{Api, body::NewReminder};
+use super::{Api, body::NewReminder, compute::off_thread};
 use crate::{
     addresses::reach,
     events::{self, Origin},
@@ -67,7 +67,9 @@ pub(super) async fn create(
     context: RequestContext,
     body: LenientBody<NewReminder>,
 ) -> Result<Response, ApiError> {
-    let details = body.value.details(body.faults)?;
+    let LenientBody { value, faults, key } = body;
+    let details =
+        if value.recurs() { off_thread(move || value.details(faults)).await?? } else { value.details(faults)? };
     reach(&details.channels, &identity)?;
     api.addresses.accept(&api.pool, &identity, &details.channels).await?;
     let id = new_id();
@@ -75,7 +77,7 @@ pub(super) async fn create(
     let message = events::created(origin, id, &details)?;
     let made = Made::of(id);
     let answer = json!(made);
-    let key = body.key.as_ref();
+    let key = key.as_ref();
     let new = store::NewReminder {
         count_up_to: (!api.quota.take(&identity.user_id)).then_some(api.quota.max()),
         id,

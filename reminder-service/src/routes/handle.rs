@@ -99,7 +99,7 @@ pub(super) async fn snooze(
         let mut seen = store::lock(connection, &identity.user_id, id).await?.ok_or_else(missing)?;
         let until = body.value.until(seen.now)?;
         seen.value.handled = seen.value.snooze(seen.now, until)?;
-        keep(connection, origin, seen).await
+        keep(connection, origin, seen, false).await
     })
     .await
 }
@@ -138,7 +138,7 @@ pub(super) async fn acknowledge(
     once(&api, origin, body.key.as_ref(), async |connection| {
         let mut seen = store::lock(connection, &identity.user_id, id).await?.ok_or_else(missing)?;
         seen.value.handled = seen.value.acknowledge(seen.now)?;
-        keep(connection, origin, seen).await
+        keep(connection, origin, seen, false).await
     })
     .await
 }

@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Api,
-    answer::{ReminderAnswer, StatusWord},
+    answer::{ReminderAnswer, StatusWord, answers},
     cursor, examples,
 };
 use crate::{
@@ -100,7 +100,7 @@ pub(super) async fn list(
     let page = store::list(&api.pool, &identity.user_id, &filter, Slice { before, offset, limit }).await?;
     let last = page.items.last().filter(|_| page.more);
     let next_cursor = last.map(|last| cursor::after(last.value.id));
-    let items = page.items.into_iter().map(Into::into).collect();
+    let items = answers(page.items).await?;
     Ok(Json(Listed {
         reminders: Reminders { items, limit: limit.into(), offset: offset.into(), total: page.total, next_cursor },
     }))

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use shared::http::{ApiError, ErrorBody, Identity, LenientBody, Params, PathId};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Api, answer::time, body::NewReminder, examples, single::missing};
+use super::{Api, answer::time, body::NewReminder, compute::off_thread, examples, single::missing};
 use crate::{
     reminder::{Upcoming, instant},
     store,
@@ -103,7 +103,9 @@ pub(super) async fn of_reminder(
     let id = id.ok_or_else(missing)?;
     let mut connection = api.pool.acquire().await?;
     let seen = store::get(&mut connection, &identity.user_id, id).await?.ok_or_else(missing)?;
-    Ok(Json(seen.value.upcoming(from.unwrap_or(seen.now), seen.now, limit).into()))
+    drop(connection);
+    let upcoming = off_thread(move || seen.value.upcoming(from.unwrap_or(seen.now), seen.now, limit));
+    Ok(Json(upcoming.await?.into()))
 }
 
 /// Show what a reminder would send, without saving it
@@ -130,8 +132,11 @@ pub(super) async fn preview(
     body: LenientBody<NewReminder>,
 ) -> Result<Json<Occurrences>, ApiError> {
     let (from, limit) = query.read()?;
-    let schedule = body.value.previewed(body.faults)?;
     let now = Utc::now();
     let from = from.unwrap_or(now);
-    Ok(Json(schedule.upcoming(from, from.min(now), limit).into()))
+    let upcoming = off_thread(move || {
+        let schedule = body.value.previewed(body.faults)?;
+        Ok::<_, ApiError>(schedule.upcoming(from, from.min(now), limit))
+    });
+    Ok(Json(upcoming.await??.into()))
 }

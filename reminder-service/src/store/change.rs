@@ -25,7 +25,7 @@ pub async fn lock(
     let row = sqlx::query_as!(
         Row,
         r#"select id, date, time_zone, notify_offsets, recurrence as "recurrence: _", acknowledged, snooze_date, snooze_until, channels, title, message, url, data as "data: _",
-               expires_after_minutes, priority, locale, version, created_at, updated_at, statement_timestamp() as "now!", 0::int8 as "total!"
+               expires_after_minutes, priority, locale, version, created_at, updated_at, coalesce(scheduled_at, created_at) as "scheduled_at!", statement_timestamp() as "now!", 0::int8 as "total!"
            from reminders where id = $1 and user_id = $2
            for update"#,
         id,
@@ -37,13 +37,14 @@ pub async fn lock(
 }
 
 /// Keeps a reminder as it has become and writes the message that tells of it: one statement. Answers with its new version
-/// and the time of the change.
+/// and the time of the change, which is noted as the time of its schedule when that is another.
 ///
 /// # Errors
 /// When the statement fails, or the reminder is not there.
 pub async fn update(
     connection: &mut PgConnection,
     reminder: &Reminder,
+    is_rescheduled: bool,
     message: &Unstamped,
 ) -> Result<(i64, DateTime<Utc>), sqlx::Error> {
     let (details, message) = (&reminder.details, message.message());
@@ -54,6 +55,7 @@ pub async fn update(
                set date = $2, time_zone = $3, notify_offsets = $4, channels = $5, title = $6, message = $7, url = $8, data = $9,
                    expires_after_minutes = $10, priority = $11, locale = $12, last_at = coalesce($13::timestamptz, 'infinity'), recurrence = $14,
                    acknowledged = $15, snooze_date = $16, snooze_until = $17,
+                   scheduled_at = case when $22 then statement_timestamp() else scheduled_at end,
                    version = version + 1, updated_at = statement_timestamp()
                where id = $1
                returning version, updated_at
@@ -84,6 +86,7 @@ pub async fn update(
         message.message.body,
         Json(&message.message.attributes) as _,
         interval(outbox::LEASE),
+        is_rescheduled,
     )
     .fetch_one(connection)
     .await?;

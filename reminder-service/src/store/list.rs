@@ -55,7 +55,7 @@ pub async fn list(pool: &PgPool, user_id: &str, filter: &Filter, slice: Slice) -
                order by id desc offset $6 limit $7
            )
            select id, date, time_zone, notify_offsets, recurrence as "recurrence: _", acknowledged, snooze_date, snooze_until, channels, title, message, url, data as "data: _",
-               expires_after_minutes, priority, locale, version, created_at, updated_at, now() as "now!",
+               expires_after_minutes, priority, locale, version, created_at, updated_at, coalesce(scheduled_at, created_at) as "scheduled_at!", now() as "now!",
                (select count(*) from reminders
                 where user_id = $1
                    and ($3::bool is null or (last_at > now()) = $3) and ($4::timestamptz is null or date >= $4) and ($5::timestamptz is null or date < $5)
@@ -111,7 +111,7 @@ pub async fn page(
     let rows = sqlx::query_as!(
         Row,
         r#"select id, date, time_zone, notify_offsets, recurrence as "recurrence: _", acknowledged, snooze_date, snooze_until, channels, title, message, url, data as "data: _",
-               expires_after_minutes, priority, locale, version, created_at, updated_at, now() as "now!", 0::int8 as "total!"
+               expires_after_minutes, priority, locale, version, created_at, updated_at, coalesce(scheduled_at, created_at) as "scheduled_at!", now() as "now!", 0::int8 as "total!"
            from reminders where user_id = $1 and id < $2
            order by id desc limit $3"#,
         user_id,

@@ -41,6 +41,7 @@ pub(super) struct Row {
     pub(super) version: i64,
     pub(super) created_at: DateTime<Utc>,
     pub(super) updated_at: DateTime<Utc>,
+    pub(super) scheduled_at: DateTime<Utc>,
     pub(super) now: DateTime<Utc>,
     /// How many the list has in all; asked for by the list alone.
     pub(super) total: i64,
@@ -65,7 +66,7 @@ impl Row {
         let unknown = |column| sqlx::Error::Decode(UnknownWord { id, column }.into());
         let channels = self.channels.iter().map(|word| Channel::from_word(word)).collect::<Option<Vec<_>>>();
         let channels = channels.and_then(|it| Channels::asked(None, Some(it)).ok().flatten());
-        let schedule = Schedule::new(
+        let schedule = Schedule::stored(
             self.date,
             TimeZone::parse(&self.time_zone).map_err(|_| unknown("time_zone"))?,
             NotifyOffsets::from_store(self.notify_offsets),
@@ -74,7 +75,7 @@ impl Row {
         let snooze = self.snooze_date.zip(self.snooze_until).map(|(date, until)| Snooze { date, until });
         let handled = Handled { acknowledged: self.acknowledged, snooze };
         let details = Details {
-            schedule: schedule.map_err(|_| unknown("recurrence"))?,
+            schedule,
             channels: channels.ok_or_else(|| unknown("channels"))?,
             title: self.title.map(Title::from_store),
             message: Message::from_store(self.message),
@@ -84,7 +85,7 @@ impl Row {
             priority: Priority::from_word(&self.priority).ok_or_else(|| unknown("priority"))?,
             locale: self.locale.map(Locale::from_store),
         };
-        let (version, created_at, updated_at) = (self.version, self.created_at, self.updated_at);
-        Ok(Reminder { id, version, created_at, updated_at, details, handled })
+        let Self { version, created_at, updated_at, scheduled_at, .. } = self;
+        Ok(Reminder { id, version, created_at, updated_at, scheduled_at, details, handled })
     }
 }

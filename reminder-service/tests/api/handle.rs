@@ -8,7 +8,9 @@ use crate::service::{Service, in_minutes, least_with, wire};
 /// A reminder whose earlier offset has come, and its path.
 async fn half_delivered(service: &Service) -> String {
     let id = service.make(&least_with(json!({"date": in_minutes(60), "notifyOffsets": [0, 30]}))).await;
-    let sql = "update reminders set date = date - interval '45 minutes', last_at = last_at - interval '45 minutes' where id = $1::text::uuid";
+    let sql = "update reminders set date = date - interval '45 minutes', last_at = last_at - interval '45 minutes',
+            created_at = created_at - interval '45 minutes'
+        where id = $1::text::uuid";
     sqlx::query(sql).bind(&id).execute(&service.database.pool().await).await.expect("it is moved");
     format!("/reminders/{id}")
 }
@@ -50,6 +52,24 @@ async fn nothing_can_be_done_before_the_first_delivery_nor_by_another() {
         assert_eq!(answer.reason(), Some("CONFLICT"));
         let other = service.anonymous.as_user("bob", "bob@example.com");
         assert_eq!(other.post(&format!("{path}/{call}"), &body).await.expect(404).reason(), Some("MISSING_REMINDER"));
+    }
+}
+
+#[tokio::test]
+async fn refuses_what_lies_before_its_schedule() {
+    let service = Service::start().await;
+    let daily = json!({"rrule": "FREQ=DAILY"});
+    let began = wire(chrono::Utc::now() - chrono::TimeDelta::hours(26));
+    let series = service.make(&least_with(json!({"date": began, "recurrence": daily}))).await;
+    let partly = service.make(&least_with(json!({"date": in_minutes(30), "notifyOffsets": [0, 60]}))).await;
+    let moved = service.make(&least_with(json!({}))).await;
+    let change = json!({"date": began, "recurrence": daily});
+    service.ada.patch(&format!("/reminders/{moved}"), &change).await.expect(200);
+    for id in [series, partly, moved] {
+        for (call, body) in [("snooze", json!({"minutes": 5})), ("acknowledge", json!({}))] {
+            let answer = service.ada.post(&format!("/reminders/{id}/{call}"), &body).await.expect(409);
+            assert_eq!(answer.reason(), Some("CONFLICT"), "{call}");
+        }
     }
 }
 

@@ -5,13 +5,19 @@
 //! twice, as the reminder says ([`Gap`], [`Fold`]). So a clock change neither loses an instance of `COUNT` nor moves the
 //! ones after it.
 //!
-//! Everything here is pure and bounded: a rule that would take long to expand is refused when it is read.
+//! Everything here is pure and bounded: occurrences are computed one at a time from wherever one looks, a search for the
+//! next one has a fixed number of steps, and a rule that could need more is refused when it is made.
 
+mod bits;
+mod calendar;
+mod clock;
 mod database;
+mod days;
 mod exclusion;
+mod expansion;
+mod parts;
 mod rule;
 mod series;
-mod subdaily;
 mod timetable;
 mod until;
 mod zone;
@@ -25,3 +31,6 @@ pub use zone::{Fold, Gap, UnknownZone, Zone};
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod bounds;

@@ -2,20 +2,16 @@
 
 use std::collections::HashSet;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, Timelike, Utc};
-use rrule::{Frequency, RRule, Unvalidated};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Timelike, Utc};
 
 use crate::{
-    until::Until,
+    calendar::{DAY, seconds_of},
+    parts::{Frequency, Parts},
     zone::{Fold, Gap},
 };
 
-/// The longest text of a rule.
-const LONGEST: usize = 1_000;
 /// The most exclusions.
 const MOST_EXCLUSIONS: usize = 1_000;
-/// The highest `COUNT`: a counted rule is expanded from its start each time.
-const HIGHEST_COUNT: u32 = 10_000;
 
 /// A rule as a client writes it.
 #[derive(Debug, Clone, Copy)]
@@ -54,13 +50,18 @@ pub enum Refusal {
     /// It fires too often.
     #[error("rrule: it fires more often than once a minute")]
     TooOften,
+    /// It fires so rarely, if ever, that an occurrence is not found within the steps of a search.
+    #[error("rrule: it fires too rarely to be followed, or never")]
+    TooRare,
 }
 
-/// What is left out.
+/// Occurrences that are left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Exclusions {
-    pub(crate) times: HashSet<NaiveDateTime>,
-    pub(crate) days: HashSet<NaiveDate>,
+    /// Floating local times, in seconds.
+    times: HashSet<i64>,
+    /// Days, by their number.
+    days: HashSet<i64>,
     pub(crate) instants: HashSet<DateTime<Utc>>,
 }
 
@@ -74,9 +75,9 @@ impl Exclusions {
             if let Ok(at) = DateTime::parse_from_rfc3339(text) {
                 exclusions.instants.insert(whole_second(at.to_utc()));
             } else if let Some(local) = local_time(text) {
-                exclusions.times.insert(local);
+                exclusions.times.insert(seconds_of(local));
             } else if let Ok(day) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
-                exclusions.days.insert(day);
+                exclusions.days.insert(seconds_of(day.and_time(NaiveTime::MIN)).div_euclid(DAY));
             } else {
                 return Err(Refusal::Exclusion(position));
             }
@@ -84,8 +85,19 @@ impl Exclusions {
         Ok(exclusions)
     }
 
-    pub(crate) fn has(&self, local: NaiveDateTime) -> bool {
-        self.times.contains(&local) || self.days.contains(&local.date())
+    /// How many there are.
+    pub(crate) fn len(&self) -> u32 {
+        u32::try_from(self.times.len() + self.days.len() + self.instants.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether the whole day of a floating local time is left out.
+    pub(crate) fn has_day_of(&self, local: i64) -> bool {
+        !self.days.is_empty() && self.days.contains(&local.div_euclid(DAY))
+    }
+
+    /// Whether a floating local time is left out by itself.
+    pub(crate) fn has_time(&self, local: i64) -> bool {
+        !self.times.is_empty() && self.times.contains(&local)
     }
 }
 
@@ -99,71 +111,26 @@ fn whole_second(at: DateTime<Utc>) -> DateTime<Utc> {
     at.with_nanosecond(0).unwrap_or(at)
 }
 
-/// A rule that was read: the library's, without its end, which is ours.
-#[derive(Debug, Clone)]
+/// A rule that was read.
+#[derive(Debug)]
 pub(crate) struct Parsed {
-    pub(crate) rule: RRule<Unvalidated>,
-    pub(crate) until: Option<Until>,
+    pub(crate) parts: Parts,
     pub(crate) exclusions: Exclusions,
 }
 
 impl Parsed {
     pub(crate) fn read(rule: Rule<'_>) -> Result<Self, Refusal> {
-        let (text, until) = without_until(rule.rrule)?;
-        let parsed: RRule<Unvalidated> = text.parse().map_err(|error| malformed(&error))?;
-        if until.is_some() && parsed.get_count().is_some() {
-            return Err(Refusal::Unsupported("COUNT and UNTIL cannot be given together"));
-        }
-        if parsed.get_count().is_some_and(|count| count > HIGHEST_COUNT) {
-            return Err(Refusal::Unsupported("COUNT must be at most 10000"));
-        }
-        if parsed.get_interval() == 0 || parsed.get_count() == Some(0) {
-            return Err(Refusal::Unsupported("INTERVAL and COUNT must be at least 1"));
-        }
-        Ok(Self { rule: parsed, until, exclusions: Exclusions::parse(rule.exdates)? })
+        Ok(Self { parts: Parts::read(rule.rrule)?, exclusions: Exclusions::parse(rule.exdates)? })
     }
 
     /// Whether two instances may lie less than a minute apart.
     pub(crate) fn may_crowd(&self) -> bool {
-        self.rule.get_freq() == Frequency::Secondly || self.rule.get_by_second().len() > 1
+        self.parts.frequency == Frequency::Secondly
+            || self.parts.seconds.is_some_and(|seconds| seconds.count_ones() > 1)
     }
 }
 
-/// A wall-clock time as the library takes it: whole seconds.
-pub(crate) fn floating(local: NaiveDateTime) -> NaiveDateTime {
-    local.with_nanosecond(0).unwrap_or(local)
-}
-
-/// The rule without its `UNTIL`, which the library would compare with floating times, and the `UNTIL`.
-fn without_until(text: &str) -> Result<(String, Option<Until>), Refusal> {
-    let text = text.trim();
-    let text = text.strip_prefix("RRULE:").unwrap_or(text);
-    if text.len() > LONGEST {
-        return Err(Refusal::Unsupported("at most 1000 characters"));
-    }
-    let (mut rest, mut until, mut names) = (Vec::new(), None, HashSet::new());
-    for part in text.split(';').filter(|part| !part.is_empty()) {
-        let name = part.split('=').next().unwrap_or_default().to_ascii_uppercase();
-        if part.contains(['\n', '\r']) || !names.insert(name.clone()) {
-            return Err(Refusal::Malformed(format!("{} comes twice or has a line break", shown(&name))));
-        }
-        if name == "UNTIL" {
-            let value = part.split_once('=').map(|(_, value)| value).unwrap_or_default();
-            let problem =
-                "UNTIL must be a date (20261231), a local time (20261231T120000) or an instant (20261231T120000Z)";
-            until = Some(Until::parse(value).ok_or(Refusal::Unsupported(problem))?);
-        } else {
-            rest.push(part);
-        }
-    }
-    Ok((rest.join(";"), until))
-}
-
-/// What the library says, short and on one line.
-pub(crate) fn malformed(error: &rrule::RRuleError) -> Refusal {
-    Refusal::Malformed(shown(&error.to_string()))
-}
-
-fn shown(text: &str) -> String {
-    text.chars().map(|it| if it.is_control() { ' ' } else { it }).take(200).collect()
+/// A client's text in a message: short and on one line.
+pub(crate) fn shown(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(80).collect()
 }

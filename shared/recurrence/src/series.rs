@@ -1,17 +1,29 @@
 //! A rule from its start on, and its occurrences.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc};
 
-use chrono::{DateTime, Datelike, Days, Months, NaiveDateTime, TimeDelta, Timelike, Utc};
-use rrule::{Frequency, RRuleSet, RRuleSetIter};
+use chrono::{DateTime, TimeDelta, Timelike, Utc};
 
 use crate::{
-    rule::{Parsed, Refusal, Rule, floating, malformed},
-    subdaily::SubDaily,
+    calendar::{DAY, local_of, seconds_of},
+    expansion::{END, Exhausted, Expansion, Search},
+    rule::{Exclusions, Parsed, Refusal, Rule},
     until::Until,
     zone::{Fold, Gap, Zone},
 };
 
+/// Steps of one search for the next instance, at the most. No accepted rule needs as many.
+pub(crate) const SEARCH_STEPS: u32 = 50_000;
+/// Steps more for each exclusion, which may have to be passed over.
+const EXCLUSION_STEPS: u32 = 500;
+/// Steps that a rule may need for its next instance, wherever the search begins: one that needs more is refused.
+pub(crate) const ACCEPTED_STEPS: u32 = 10_000;
+/// Steps in which the end of a counted rule must be found.
+const COUNTING_STEPS: u32 = 100_000;
+/// Steps in which a new rule is tried out.
+const TRIAL_STEPS: u32 = 40_000;
+/// Instances of a new rule that are tried out from its start on, and instants later on.
+const TRIALS: (usize, i64) = (256, 32);
 /// Instances that are looked at to see whether they crowd.
 const SAMPLE: usize = 120;
 
@@ -20,9 +32,20 @@ const SAMPLE: usize = 120;
 pub struct Series {
     start: DateTime<Utc>,
     zone: Zone,
-    parsed: Arc<Parsed>,
+    rule: Arc<Followed>,
     gap: Gap,
     fold: Fold,
+}
+
+/// A rule with its start.
+#[derive(Debug)]
+struct Followed {
+    expansion: Expansion,
+    exclusions: Exclusions,
+    until: Option<Until>,
+    is_counted: bool,
+    /// The last floating local time that can be an instance, in seconds.
+    end: i64,
 }
 
 impl Series {
@@ -30,21 +53,52 @@ impl Series {
     /// yields it.
     ///
     /// # Errors
-    /// [`Refusal`]: the rule is malformed, has no end and never fires, or fires too often.
+    /// [`Refusal`]: the rule is malformed, has no end and never fires, fires too often, or takes too long to follow.
     pub fn new(start: DateTime<Utc>, zone: Zone, rule: Rule<'_>) -> Result<Self, Refusal> {
-        let parsed = Arc::new(Parsed::read(rule)?);
-        let series = Self { start, zone, parsed, gap: rule.gap, fold: rule.fold };
-        series.parsed.rule.clone().validate(as_utc(series.floating_start())).map_err(|error| malformed(&error))?;
-        series.refuse_unfit()?;
+        let parsed = Parsed::read(rule)?;
+        let may_crowd = parsed.may_crowd();
+        let series = Self::of(start, zone, rule, parsed)?;
+        series.refuse_unfit(may_crowd)?;
         Ok(series)
     }
 
-    fn refuse_unfit(&self) -> Result<(), Refusal> {
-        let mut occurrences = self.occurrences_from(self.floating_start(), DateTime::<Utc>::MIN_UTC);
-        let Some(first) = occurrences.next() else {
-            return if self.ends() { Ok(()) } else { Err(Refusal::NeverFires) };
+    /// Reads a rule that was accepted before it was stored, without trying it out again.
+    ///
+    /// # Errors
+    /// [`Refusal`]: the rule is malformed; it was stored by a version with other limits.
+    pub fn stored(start: DateTime<Utc>, zone: Zone, rule: Rule<'_>) -> Result<Self, Refusal> {
+        Self::of(start, zone, rule, Parsed::read(rule)?)
+    }
+
+    fn of(start: DateTime<Utc>, zone: Zone, rule: Rule<'_>, parsed: Parsed) -> Result<Self, Refusal> {
+        let Parsed { parts, exclusions } = parsed;
+        let expansion = Expansion::new(&parts, seconds_of(zone.wall_clock(start)));
+        let counted = match parts.count {
+            Some(count) => expansion.last_of(count, &mut Search::new(COUNTING_STEPS, END)),
+            None => Ok(None),
         };
-        if self.parsed.may_crowd() {
+        let counted = counted.map_err(|Exhausted| Refusal::TooRare)?;
+        let until = match parts.until {
+            Some(Until::Local(until)) => Some(seconds_of(until)),
+            Some(Until::Instant(until)) => Some(until.timestamp() + zone.offsets_near(until).1),
+            None => None,
+        };
+        let end = counted.or(until).unwrap_or(END).min(END);
+        let followed = Followed { expansion, exclusions, until: parts.until, is_counted: parts.count.is_some(), end };
+        Ok(Self { start, zone, rule: Arc::new(followed), gap: rule.gap, fold: rule.fold })
+    }
+
+    fn refuse_unfit(&self, may_crowd: bool) -> Result<(), Refusal> {
+        let mut occurrences = self.after(DateTime::<Utc>::MIN_UTC);
+        occurrences.steps = ACCEPTED_STEPS;
+        let Some(first) = occurrences.next() else {
+            return match (occurrences.is_exhausted, self.ends()) {
+                (true, _) => Err(Refusal::TooRare),
+                (false, true) => Ok(()),
+                (false, false) => Err(Refusal::NeverFires),
+            };
+        };
+        if may_crowd {
             let mut before = first;
             for at in occurrences.take(SAMPLE) {
                 if at - before < TimeDelta::minutes(1) {
@@ -53,47 +107,124 @@ impl Series {
                 before = at;
             }
         }
+        let longest = self.longest_search().map_err(|Exhausted| Refusal::TooRare)?;
+        // All exclusions may follow one another.
+        let exclusions = self.rule.exclusions.len();
+        if longest.saturating_mul(exclusions + 1) > SEARCH_STEPS + exclusions * EXCLUSION_STEPS {
+            return Err(Refusal::TooRare);
+        }
         Ok(())
+    }
+
+    /// Steps of the longest search that the rule was found to need: from its start on, and from instants spread over the
+    /// years. None are counted of a rule whose form alone makes its searches short.
+    fn longest_search(&self) -> Result<u32, Exhausted> {
+        let Followed { expansion, end, .. } = &*self.rule;
+        if expansion.is_plainly_short() {
+            return Ok(0);
+        }
+        let (mut longest, mut left) = (0, TRIAL_STEPS);
+        let mut next_after = |from: i64| {
+            let mut search = Search::new(ACCEPTED_STEPS, *end);
+            let found = expansion.at_or_after(from, &mut search)?;
+            let steps = ACCEPTED_STEPS - search.steps_left();
+            (longest, left) = (longest.max(steps), left.saturating_sub(steps));
+            Ok(found.filter(|_| left > 0))
+        };
+        let start = seconds_of(self.zone.wall_clock(self.start));
+        let mut from = start;
+        for _ in 0..TRIALS.0 {
+            match next_after(from)? {
+                Some(found) => from = found + 1,
+                None => break,
+            }
+        }
+        let span = (*end - start) / TRIALS.1;
+        for position in 1..TRIALS.1 {
+            if next_after(start + position * span)?.is_none() {
+                break;
+            }
+        }
+        Ok(longest)
     }
 
     /// The occurrences strictly after an instant, in order.
     #[must_use]
     pub fn after(&self, after: DateTime<Utc>) -> Occurrences {
-        self.occurrences_from(self.start_near(after), after)
+        let (least, _) = self.zone.offsets_near(after);
+        self.search_from(after.timestamp().saturating_add(least), self.rule.end, after)
     }
 
-    /// The last occurrence at or before an instant.
+    /// Whether an instant is an occurrence.
+    #[must_use]
+    pub fn contains(&self, at: DateTime<Utc>) -> bool {
+        self.first_between(at - TimeDelta::nanoseconds(1), at) == Some(at)
+    }
+
+    /// The first occurrence after an instant and at or before another; the search goes no further.
+    fn first_between(&self, after: DateTime<Utc>, until: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let (least, _) = self.zone.offsets_near(after);
+        let (_, greatest) = self.zone.offsets_near(until);
+        let end = until.timestamp().saturating_add(greatest).min(self.rule.end);
+        self.search_from(after.timestamp().saturating_add(least), end, after).next().filter(|at| *at <= until)
+    }
+
+    fn search_from(&self, from: i64, end: i64, after: DateTime<Utc>) -> Occurrences {
+        Occurrences {
+            series: self.clone(),
+            from: Some(from),
+            end,
+            steps: SEARCH_STEPS,
+            below_second: TimeDelta::nanoseconds(i64::from(self.start.nanosecond())),
+            after,
+            waiting: BinaryHeap::new(),
+            settled: None,
+            is_exhausted: false,
+        }
+    }
+
+    /// The last occurrence at or before an instant. Looks back over a span that grows until one is in it, and halves what
+    /// may hold a later one.
     #[must_use]
     pub fn last_until(&self, until: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let earliest = self.start - TimeDelta::days(2);
-        let mut window = self.period() * 2 + TimeDelta::days(2);
-        loop {
-            let from = if until - earliest > window { until - window } else { earliest };
-            if let Some(last) = self.after(from).take_while(|at| *at <= until).last() {
-                return Some(last);
+        let (mut span, mut until) = (TimeDelta::minutes(1), until);
+        let mut last = loop {
+            let from = if until - earliest > span { until - span } else { earliest };
+            if let Some(found) = self.first_between(from, until) {
+                break found;
             }
             if from <= earliest {
                 return None;
             }
-            window = window.checked_mul(4).unwrap_or(TimeDelta::MAX);
+            until = from;
+            span = span.checked_mul(4).unwrap_or(TimeDelta::MAX);
+        };
+        while let Some(next) = self.first_between(last, until) {
+            let middle = next + (until - next) / 2;
+            match self.first_between(middle, until) {
+                Some(later) => last = later,
+                None => (last, until) = (next, middle),
+            }
         }
+        Some(last)
     }
 
     /// The last occurrence of all; none when there is no end.
     #[must_use]
     pub fn last(&self) -> Option<DateTime<Utc>> {
-        match self.parsed.until {
-            Some(Until::Instant(until)) => self.last_until(until),
-            // A wall clock is never more than a day from UTC.
-            Some(Until::Local(until)) => self.last_until(until.and_utc() + TimeDelta::days(2)),
-            None => self.parsed.rule.get_count().and_then(|_| self.after(DateTime::<Utc>::MIN_UTC).last()),
+        if !self.ends() {
+            return None;
         }
+        // A wall clock is never more than a day from UTC.
+        let until = DateTime::from_timestamp(self.rule.end, 0)?;
+        self.last_until(until + TimeDelta::days(2))
     }
 
     /// Whether it ends some day.
     #[must_use]
     pub fn ends(&self) -> bool {
-        self.parsed.until.is_some() || self.parsed.rule.get_count().is_some()
+        self.rule.until.is_some() || self.rule.is_counted
     }
 
     /// Whether it ever fires: one that ends may do so before its first occurrence.
@@ -101,142 +232,66 @@ impl Series {
     pub fn fires(&self) -> bool {
         self.after(DateTime::<Utc>::MIN_UTC).next().is_some()
     }
-
-    fn floating_start(&self) -> NaiveDateTime {
-        floating(self.zone.wall_clock(self.start))
-    }
-
-    fn occurrences_from(&self, start: NaiveDateTime, after: DateTime<Utc>) -> Occurrences {
-        // Validated with the first start already; a later one in step with it changes nothing of the rule.
-        let rule = self.parsed.rule.clone().validate(as_utc(start)).ok();
-        let floating = match rule.as_ref().and_then(|rule| SubDaily::new(rule, start)) {
-            Some(sub_daily) => Floating::SubDaily(Box::new(sub_daily)),
-            None => {
-                let set = RRuleSet::new(as_utc(start)).set_rrules(rule.into_iter().collect()).limit();
-                Floating::Daily(Box::new(set.into_iter()))
-            }
-        };
-        let below_second = TimeDelta::nanoseconds(i64::from(self.start.nanosecond()));
-        Occurrences {
-            series: self.clone(),
-            floating,
-            below_second,
-            after,
-            waiting: BTreeSet::new(),
-            settled: None,
-            ended: false,
-        }
-    }
-
-    /// The longest time between two periods of the rule.
-    fn period(&self) -> TimeDelta {
-        let interval = i32::from(self.parsed.rule.get_interval());
-        let one = match self.parsed.rule.get_freq() {
-            Frequency::Yearly => TimeDelta::days(366),
-            Frequency::Monthly => TimeDelta::days(31),
-            Frequency::Weekly => TimeDelta::days(7),
-            Frequency::Daily => TimeDelta::days(1),
-            Frequency::Hourly => TimeDelta::hours(1),
-            Frequency::Minutely => TimeDelta::minutes(1),
-            Frequency::Secondly => TimeDelta::seconds(1),
-        };
-        one * interval
-    }
-
-    /// A start in step with the rule's, as late as it can be for every occurrence after `after` to be found: without it,
-    /// what a minutely rule costs would grow with its age. A counted rule has to be counted from its start.
-    fn start_near(&self, after: DateTime<Utc>) -> NaiveDateTime {
-        let start = self.floating_start();
-        // A gap can shift an instance by a day (a zone that changed sides of the date line).
-        let Some(target) = after.checked_sub_signed(TimeDelta::days(3)) else { return start };
-        if target <= self.start || self.parsed.rule.get_count().is_some() {
-            return start;
-        }
-        let target = self.zone.wall_clock(target);
-        let interval = i64::from(self.parsed.rule.get_interval());
-        let near = match self.parsed.rule.get_freq() {
-            Frequency::Yearly => months_near(start, target, interval * 12),
-            Frequency::Monthly => months_near(start, target, interval),
-            Frequency::Weekly => days_near(start, target, interval * 7),
-            Frequency::Daily => days_near(start, target, interval),
-            Frequency::Hourly => seconds_near(start, target, interval * 3_600),
-            Frequency::Minutely => seconds_near(start, target, interval * 60),
-            Frequency::Secondly => seconds_near(start, target, interval),
-        };
-        near.unwrap_or(start)
-    }
-}
-
-fn as_utc(floating: NaiveDateTime) -> DateTime<rrule::Tz> {
-    floating.and_utc().with_timezone(&rrule::Tz::UTC)
-}
-
-fn seconds_near(start: NaiveDateTime, target: NaiveDateTime, step: i64) -> Option<NaiveDateTime> {
-    let steps = (target - start).num_seconds() / step;
-    start.checked_add_signed(TimeDelta::seconds(steps * step))
-}
-
-fn days_near(start: NaiveDateTime, target: NaiveDateTime, step: i64) -> Option<NaiveDateTime> {
-    let steps = (target - start).num_days() / step;
-    start.checked_add_days(Days::new(u64::try_from(steps * step).ok()?))
-}
-
-/// The latest month in step that has the start's day: a rule without BYMONTHDAY takes the day from its start.
-fn months_near(start: NaiveDateTime, target: NaiveDateTime, step: i64) -> Option<NaiveDateTime> {
-    let months = i64::from(target.year() - start.year()) * 12 + i64::from(target.month()) - i64::from(start.month());
-    let latest = (months / step).saturating_sub(1).max(0);
-    (0..=latest).rev().find_map(|steps| {
-        let near = start.checked_add_months(Months::new(u32::try_from(steps * step).ok()?))?;
-        (near.day() == start.day()).then_some(near)
-    })
-}
-
-/// The instances of a rule in floating local time.
-enum Floating {
-    SubDaily(Box<SubDaily>),
-    Daily(Box<RRuleSetIter>),
-}
-
-impl Iterator for Floating {
-    type Item = NaiveDateTime;
-
-    fn next(&mut self) -> Option<NaiveDateTime> {
-        match self {
-            Self::SubDaily(instances) => instances.next(),
-            Self::Daily(instances) => instances.next().map(|it| it.naive_utc()),
-        }
-    }
 }
 
 /// The occurrences of a [`Series`] in order, each instant once.
 pub struct Occurrences {
     series: Series,
-    floating: Floating,
+    /// Where the search for the next instance begins, in seconds of floating local time; none at the end.
+    from: Option<i64>,
+    end: i64,
+    /// Steps of each search.
+    steps: u32,
     below_second: TimeDelta,
     after: DateTime<Utc>,
-    waiting: BTreeSet<DateTime<Utc>>,
+    /// Placed, and not yet given: an instance that is placed later may come before.
+    waiting: BinaryHeap<Reverse<DateTime<Utc>>>,
     /// Nothing that is still to be placed lies before this.
     settled: Option<DateTime<Utc>>,
-    ended: bool,
+    is_exhausted: bool,
 }
 
 impl Occurrences {
-    /// Places one instance more; whether there was one.
-    fn pull(&mut self) -> bool {
-        let Some(local) = self.floating.next() else { return false };
-        if matches!(self.series.parsed.until, Some(Until::Local(until)) if local > until) {
-            return false;
+    /// The next instance in floating local time that is not excluded.
+    fn local(&mut self) -> Option<i64> {
+        let mut from = self.from.take()?;
+        let Followed { expansion, exclusions, .. } = &*self.series.rule;
+        let mut search = Search::new(self.steps + exclusions.len() * EXCLUSION_STEPS, self.end);
+        loop {
+            let found = expansion.at_or_after(from, &mut search).unwrap_or_else(|Exhausted| {
+                self.is_exhausted = true;
+                None
+            });
+            let local = found.filter(|local| *local <= self.end)?;
+            if exclusions.has_day_of(local) {
+                from = (local.div_euclid(DAY) + 1) * DAY;
+            } else if exclusions.has_time(local) {
+                from = local + 1;
+            } else {
+                self.from = Some(local + 1);
+                return Some(local);
+            }
         }
-        let Some(placed) = self.series.zone.place(local, self.series.gap, self.series.fold) else { return false };
-        self.settled = Some(placed.no_later_before);
-        if !self.series.parsed.exclusions.has(local) {
-            let exclusions = &self.series.parsed.exclusions.instants;
-            let instants = placed.instants.into_iter().flatten().filter(|at| !exclusions.contains(at));
-            let (until, after, below_second) = (self.series.parsed.until, self.after, self.below_second);
-            let kept = instants.filter(|at| !matches!(until, Some(Until::Instant(until)) if *at > until));
-            self.waiting.extend(kept.map(|at| at + below_second).filter(|at| *at > after));
-        }
-        !matches!(self.series.parsed.until, Some(Until::Instant(until)) if placed.no_later_before > until)
+    }
+
+    /// Places one instance more; it was the last when `from` is none afterwards.
+    fn pull(&mut self) {
+        let Some(local) = self.local() else { return };
+        let place = |local| self.series.zone.place(local_of(local)?, self.series.gap, self.series.fold);
+        let Some(placed) = place(local) else {
+            self.from = None;
+            return;
+        };
+        self.settled = Some(placed.no_later_before + self.below_second);
+        let Followed { exclusions, until, .. } = &*self.series.rule;
+        let until = match until {
+            Some(Until::Instant(until)) => Some(*until),
+            _ => None,
+        };
+        let instants = placed.instants.into_iter().flatten();
+        let kept = instants.filter(|at| until.is_none_or(|until| *at <= until) && !exclusions.instants.contains(at));
+        let (after, below_second) = (self.after, self.below_second);
+        self.waiting.extend(kept.map(|at| at + below_second).filter(|at| *at > after).map(Reverse));
     }
 }
 
@@ -244,13 +299,17 @@ impl Iterator for Occurrences {
     type Item = DateTime<Utc>;
 
     fn next(&mut self) -> Option<DateTime<Utc>> {
-        while !self.ended {
-            let first = self.waiting.first().copied();
-            if first.is_some_and(|first| self.settled.is_some_and(|settled| first <= settled + self.below_second)) {
-                break;
+        loop {
+            let is_settled = |first: &Reverse<DateTime<Utc>>| self.settled.is_some_and(|settled| first.0 <= settled);
+            if self.from.is_none() || self.waiting.peek().is_some_and(is_settled) {
+                let Reverse(next) = self.waiting.pop()?;
+                if next > self.after {
+                    self.after = next;
+                    return Some(next);
+                }
+            } else {
+                self.pull();
             }
-            self.ended = !self.pull();
         }
-        self.waiting.pop_first()
     }
 }

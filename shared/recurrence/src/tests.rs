@@ -176,7 +176,8 @@ fn deliveries_of_several_offsets_come_merged_and_once() {
     let times: Vec<_> = deliveries.iter().map(|it| it.at.format("%H:%M").to_string()).collect();
     assert_eq!(times, ["10:30", "11:00", "11:30"]);
     assert_eq!(deliveries[1].date, at("2026-05-01T11:00:00Z"), "the occurrence that is now, not the one in an hour");
-    assert!(timetable.has(at("2026-05-01T11:30:00Z")) && !timetable.has(at("2026-05-01T11:31:00Z")));
+    assert_eq!(timetable.delivery_at(at("2026-05-01T11:00:00Z")), Some(deliveries[1]));
+    assert_eq!(timetable.delivery_at(at("2026-05-01T11:31:00Z")), None);
 }
 
 #[test]
@@ -186,4 +187,148 @@ fn the_latest_delivery_is_the_last_that_has_come() {
     assert_eq!(once.latest(at("2026-05-01T09:30:00Z")).map(|it| it.at), Some(at("2026-05-01T09:00:00Z")));
     assert_eq!(once.latest(at("2026-05-02T00:00:00Z")).map(|it| it.at), Some(at("2026-05-01T10:00:00Z")));
     assert_eq!(once.last(), Some(at("2026-05-01T10:00:00Z")));
+}
+
+#[test]
+fn refuses_what_rfc_5545_forbids_by_its_part() {
+    for (rrule, part) in [
+        ("FREQ=WEEKLY;BYDAY=2MO", "BYDAY"),
+        ("FREQ=DAILY;BYDAY=1MO", "BYDAY"),
+        ("FREQ=HOURLY;BYDAY=-1FR", "BYDAY"),
+        ("FREQ=YEARLY;BYWEEKNO=20;BYDAY=1MO", "BYDAY"),
+        ("FREQ=MONTHLY;BYDAY=0MO", "BYDAY"),
+        ("FREQ=MONTHLY;BYDAY=54MO", "BYDAY"),
+        ("FREQ=MONTHLY;BYMONTHDAY=0", "BYMONTHDAY"),
+        ("FREQ=MONTHLY;BYMONTHDAY=32", "BYMONTHDAY"),
+        ("FREQ=WEEKLY;BYMONTHDAY=1", "BYMONTHDAY"),
+        ("FREQ=DAILY;BYYEARDAY=1", "BYYEARDAY"),
+        ("FREQ=YEARLY;BYYEARDAY=367", "BYYEARDAY"),
+        ("FREQ=MONTHLY;BYWEEKNO=1", "BYWEEKNO"),
+        ("FREQ=YEARLY;BYWEEKNO=0", "BYWEEKNO"),
+        ("FREQ=DAILY;BYSETPOS=1", "BYSETPOS"),
+        ("FREQ=MONTHLY;BYDAY=MO;BYSETPOS=0", "BYSETPOS"),
+        ("FREQ=YEARLY;BYMONTH=13", "BYMONTH"),
+        ("FREQ=DAILY;BYHOUR=24", "BYHOUR"),
+        ("FREQ=DAILY;BYMINUTE=60", "BYMINUTE"),
+        ("FREQ=DAILY;BYSECOND=61", "BYSECOND"),
+        ("FREQ=DAILY;WKST=1MO", "WKST"),
+        ("FREQ=DAILY;INTERVAL=0", "INTERVAL"),
+        ("FREQ=DAILY;COUNT=0", "COUNT"),
+        ("FREQ=DAILY;BYEASTER=1", "BYEASTER"),
+        ("FREQ=DAILY;BYHOUR=", "BYHOUR"),
+        ("FREQ=FORTNIGHTLY", "FREQ"),
+        ("INTERVAL=2", "FREQ"),
+    ] {
+        let refusal = series("2026-05-01T10:00:00Z", "UTC", rrule).expect_err(rrule).to_string();
+        assert!(refusal.starts_with("rrule: ") && refusal.contains(part), "{rrule}: {refusal}");
+    }
+}
+
+#[test]
+fn takes_counted_weekdays_beside_others() {
+    let rule = series("2026-06-01T08:00:00Z", "UTC", "FREQ=MONTHLY;BYDAY=1MO,TU").expect("a rule");
+    let days = ["01", "02", "09", "16", "23", "30"].map(|day| format!("2026-06-{day}T08:00:00Z"));
+    assert_eq!(first(&rule, 6), days);
+}
+
+#[test]
+fn reads_the_leap_second_as_the_one_before() {
+    let rule = series("2026-06-01T08:00:00Z", "UTC", "FREQ=DAILY;BYSECOND=60").expect("a rule");
+    assert_eq!(first(&rule, 1), ["2026-06-01T08:00:59Z"]);
+}
+
+#[test]
+fn chooses_positions_of_the_whole_first_week() {
+    let rule = series("2026-06-03T08:00:00Z", "UTC", "FREQ=WEEKLY;BYDAY=MO,WE,FR;BYSETPOS=2").expect("a rule");
+    assert_eq!(first(&rule, 2), ["2026-06-03T08:00:00Z", "2026-06-10T08:00:00Z"]);
+}
+
+#[test]
+fn counts_positions_of_dense_periods_without_listing() {
+    let all = |most: u32| (0..most).map(|number| number.to_string()).collect::<Vec<_>>().join(",");
+    let rrule = format!(
+        "FREQ=YEARLY;BYDAY=MO,TU,WE,TH,FR,SA,SU;BYHOUR={};BYMINUTE={};BYSECOND={};BYSETPOS=1",
+        all(24),
+        all(60),
+        all(60)
+    );
+    let rule = series("2026-06-01T08:00:00Z", "UTC", &rrule).expect("a rule");
+    assert_eq!(first(&rule, 3), ["2027-01-01T00:00:00Z", "2028-01-01T00:00:00Z", "2029-01-01T00:00:00Z"]);
+}
+
+#[test]
+fn finds_the_end_of_counted_rules() {
+    for (rrule, last) in [
+        ("FREQ=DAILY;COUNT=10000", "2053-10-16T08:00:00Z"),
+        ("FREQ=HOURLY;INTERVAL=5;COUNT=10000", "2032-02-13T11:00:00Z"),
+        ("FREQ=MONTHLY;INTERVAL=2;BYMONTHDAY=1,31;COUNT=9", "2027-04-01T08:00:00Z"),
+        ("FREQ=WEEKLY;BYDAY=MO,WE;BYHOUR=7,9;COUNT=5", "2026-06-08T09:00:00Z"),
+        ("FREQ=HOURLY;BYHOUR=9,17;COUNT=10000", "2040-02-07T17:00:00Z"),
+        ("FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1;COUNT=3", "2026-08-31T08:00:00Z"),
+    ] {
+        let rule = series("2026-06-01T08:00:00Z", "UTC", rrule).expect("a rule");
+        assert_eq!(rule.last(), Some(at(last)), "{rrule}");
+        assert_eq!(rule.after(rule.last().expect("an end")).next(), None, "{rrule}");
+    }
+}
+
+#[test]
+fn refuses_rules_that_search_without_end() {
+    for rrule in [
+        "FREQ=DAILY;INTERVAL=7;BYDAY=MO",
+        "FREQ=HOURLY;INTERVAL=168;BYDAY=MO",
+        "FREQ=MONTHLY;INTERVAL=2;BYMONTH=2",
+        "FREQ=SECONDLY;INTERVAL=86399;BYHOUR=3;BYMINUTE=0;BYSECOND=0;BYMONTH=2;BYMONTHDAY=29",
+        "FREQ=MINUTELY;INTERVAL=1440;BYHOUR=3",
+        "FREQ=DAILY;BYHOUR=1,2;BYSETPOS=3",
+    ] {
+        let refusal = series("2026-05-01T10:00:00Z", "UTC", rrule).expect_err(rrule);
+        assert!(matches!(refusal, Refusal::TooRare | Refusal::NeverFires), "{rrule}: {refusal}");
+    }
+}
+
+#[test]
+fn passes_over_excluded_days_as_a_whole() {
+    let start = at("2026-01-01T00:00:00Z");
+    let excluded: Vec<String> =
+        (0..1_000).map(|day| (start + TimeDelta::days(day)).format("%Y-%m-%d").to_string()).collect();
+    let rule = Rule { rrule: "FREQ=MINUTELY", exdates: &excluded, gap: Gap::Shift, fold: Fold::First };
+    let series = Series::new(start, Zone::parse("UTC").expect("a zone"), rule).expect("a rule");
+    assert_eq!(series.after(start).next(), Some(start + TimeDelta::days(1_000)));
+}
+
+#[test]
+fn passes_over_acknowledged_deliveries_at_once() {
+    let minutely = series("2026-05-01T10:00:00Z", "UTC", "FREQ=MINUTELY").expect("a rule");
+    let timetable = Timetable::recurring(minutely, vec![0, 40_320]);
+    let acknowledged = at("2099-05-01T10:00:00Z");
+    let next = timetable.unacknowledged_after(at("2026-05-01T10:00:00Z"), Some(acknowledged)).next();
+    let date = acknowledged + TimeDelta::minutes(1);
+    assert_eq!(next, Some(Delivery { at: date - TimeDelta::minutes(40_320), date }));
+}
+
+#[test]
+fn refuses_rules_over_their_limits() {
+    let long = format!("FREQ=DAILY;BYHOUR={}", vec!["10"; 400].join(","));
+    for (rrule, problem) in [
+        (long.as_str(), "rrule: at most 1000 characters"),
+        ("FREQ=DAILY;COUNT=10001", "rrule: COUNT must be between 1 and 10000"),
+        ("FREQ=DAILY;COUNT=99999999999999999999", "rrule: COUNT must be between 1 and 10000"),
+        ("FREQ=DAILY;INTERVAL=1000000001", "rrule: INTERVAL must be between 1 and 1000000000"),
+    ] {
+        let refusal = series("2026-05-01T10:00:00Z", "UTC", rrule).expect_err(rrule);
+        assert_eq!(refusal.to_string(), problem);
+    }
+    let excluded = vec!["2026-05-02".to_owned(); 1_001];
+    let rule = Rule { rrule: "FREQ=DAILY", exdates: &excluded, gap: Gap::Shift, fold: Fold::First };
+    let refused = Series::new(at("2026-05-01T10:00:00Z"), Zone::parse("UTC").expect("a zone"), rule).err();
+    assert_eq!(refused, Some(Refusal::TooManyExclusions));
+}
+
+#[test]
+fn refuses_counts_that_take_too_long() {
+    let rare = "FREQ=MINUTELY;INTERVAL=37;BYHOUR=1;BYMINUTE=5";
+    assert!(series("2026-05-01T10:00:00Z", "UTC", &format!("{rare};COUNT=100")).is_ok());
+    let counted = series("2026-05-01T10:00:00Z", "UTC", &format!("{rare};COUNT=10000"));
+    assert_eq!(counted.err(), Some(Refusal::TooRare));
 }

@@ -26,6 +26,7 @@ pub struct Timetable {
 enum Times {
     Once(DateTime<Utc>),
     Series(Box<Series>),
+    Never,
 }
 
 impl Timetable {
@@ -33,6 +34,12 @@ impl Timetable {
     #[must_use]
     pub fn once(date: DateTime<Utc>, offsets: Vec<i32>) -> Self {
         Self { occurrences: Times::Once(date), offsets }
+    }
+
+    /// One that has no occurrences: its rule can no longer be followed.
+    #[must_use]
+    pub fn never() -> Self {
+        Self { occurrences: Times::Never, offsets: Vec::new() }
     }
 
     /// One that recurs.
@@ -52,6 +59,7 @@ impl Timetable {
         let (once, series) = match &self.occurrences {
             Times::Once(date) => (Some(*date).filter(|date| *date > after), None),
             Times::Series(series) => (None, Some(series.after(after))),
+            Times::Never => (None, None),
         };
         once.into_iter().chain(series.into_iter().flatten())
     }
@@ -59,15 +67,50 @@ impl Timetable {
     /// The deliveries strictly after an instant, in order, each instant once.
     #[must_use]
     pub fn after(&self, after: DateTime<Utc>) -> Deliveries {
+        self.unacknowledged_after(after, None)
+    }
+
+    /// The deliveries strictly after an instant, less those of occurrences up to the one that was acknowledged. Those are not
+    /// walked over: a minutely rule with an offset of four weeks has 40,320 of them.
+    #[must_use]
+    pub fn unacknowledged_after(&self, after: DateTime<Utc>, acknowledged: Option<DateTime<Utc>>) -> Deliveries {
         match &self.occurrences {
             Times::Once(date) => {
+                let is_acknowledged = acknowledged.is_some_and(|acknowledged| *date <= acknowledged);
+                let offsets = self.offsets.iter().filter(|_| !is_acknowledged);
                 let mut deliveries: Vec<Delivery> =
-                    self.offsets.iter().map(|minutes| before(*date, *minutes)).filter(|it| it.at > after).collect();
+                    offsets.map(|minutes| before(*date, *minutes)).filter(|delivery| delivery.at > after).collect();
                 deliveries.sort_unstable();
                 deliveries.dedup();
                 Deliveries::Once(deliveries.into_iter())
             }
-            Times::Series(series) => Deliveries::Merged(Merged::new(series, &self.offsets, after)),
+            Times::Series(series) => Deliveries::Merged(Merged::new(series, &self.offsets, after, acknowledged)),
+            Times::Never => Deliveries::Once(Vec::new().into_iter()),
+        }
+    }
+
+    /// The delivery at an instant, if there is one; of two that fall together, that of the earlier occurrence.
+    #[must_use]
+    pub fn delivery_at(&self, at: DateTime<Utc>) -> Option<Delivery> {
+        let dates = self.offsets.iter().filter_map(|minutes| at.checked_add_signed(before_by(*minutes)));
+        dates.filter(|date| self.has_occurrence(*date)).min().map(|date| Delivery { at, date })
+    }
+
+    /// Whether the delivery of an occurrence, so many minutes before it, is also one of an earlier occurrence, which is then
+    /// the one that it tells of.
+    #[must_use]
+    pub fn is_of_earlier(&self, date: DateTime<Utc>, minutes: i32) -> bool {
+        let mut smaller = self.offsets.iter().filter(|other| **other < minutes);
+        smaller.any(|other| self.has_occurrence(date - before_by(minutes - other)))
+    }
+
+    /// Whether an instant is an occurrence.
+    #[must_use]
+    pub fn has_occurrence(&self, at: DateTime<Utc>) -> bool {
+        match &self.occurrences {
+            Times::Once(date) => *date == at,
+            Times::Series(series) => series.contains(at),
+            Times::Never => false,
         }
     }
 
@@ -79,10 +122,11 @@ impl Timetable {
             let last = match &self.occurrences {
                 Times::Once(date) => Some(*date).filter(|date| before(*date, minutes).at <= until),
                 Times::Series(series) => series.last_until(until + TimeDelta::minutes(minutes.into())),
+                Times::Never => None,
             };
             last.map(|date| before(date, minutes))
         });
-        latest.max_by_key(|it| (it.at, Reverse(it.date)))
+        latest.max_by_key(|delivery| (delivery.at, Reverse(delivery.date)))
     }
 
     /// The last delivery of all; none when there is no end.
@@ -92,6 +136,7 @@ impl Timetable {
         match &self.occurrences {
             Times::Once(date) => Some(before(*date, least).at),
             Times::Series(series) => series.last().map(|date| before(date, least).at),
+            Times::Never => None,
         }
     }
 
@@ -99,20 +144,18 @@ impl Timetable {
     #[must_use]
     pub fn ends(&self) -> bool {
         match &self.occurrences {
-            Times::Once(_) => true,
+            Times::Once(_) | Times::Never => true,
             Times::Series(series) => series.ends(),
         }
     }
+}
 
-    /// Whether a delivery at an instant is one of these.
-    #[must_use]
-    pub fn has(&self, at: DateTime<Utc>) -> bool {
-        self.after(at - TimeDelta::milliseconds(1)).next().is_some_and(|next| next.at == at)
-    }
+fn before_by(minutes: i32) -> TimeDelta {
+    TimeDelta::minutes(minutes.into())
 }
 
 fn before(date: DateTime<Utc>, minutes: i32) -> Delivery {
-    Delivery { at: date - TimeDelta::minutes(minutes.into()), date }
+    Delivery { at: date - before_by(minutes), date }
 }
 
 /// The deliveries of a [`Timetable`], in order.
@@ -142,9 +185,10 @@ pub struct Merged {
 }
 
 impl Merged {
-    fn new(series: &Series, offsets: &[i32], after: DateTime<Utc>) -> Self {
+    fn new(series: &Series, offsets: &[i32], after: DateTime<Utc>, acknowledged: Option<DateTime<Utc>>) -> Self {
         let lines = offsets.iter().map(|minutes| {
             let from = after.checked_add_signed(TimeDelta::minutes((*minutes).into())).unwrap_or(after);
+            let from = acknowledged.map_or(from, |acknowledged| acknowledged.max(from));
             (*minutes, series.after(from).peekable())
         });
         let mut merged = Self { lines: lines.collect(), heads: BinaryHeap::new(), last: None };

@@ -33,6 +33,9 @@ pub enum Fold {
     Both,
 }
 
+/// How far from an instant a change of the clock can matter to it, in seconds: no change is longer than a day.
+const NEAR: i64 = 26 * 3_600;
+
 /// An IANA time zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Zone(TimeZone);
@@ -104,6 +107,28 @@ impl Zone {
             }
         };
         Some(placed)
+    }
+
+    /// The least and the greatest of the offsets that are in effect near an instant, in seconds: what is placed at the instant
+    /// was placed by one of them. Outside the years that have offsets, bounds that none exceeds.
+    pub(crate) fn offsets_near(&self, at: DateTime<Utc>) -> (i64, i64) {
+        let at = at.timestamp();
+        let offset_at = |second| Timestamp::from_second(second).map(|at| i64::from(self.0.to_offset(at).seconds()));
+        let (Ok(later), Ok(end)) =
+            (offset_at(at.saturating_add(NEAR)), Timestamp::from_second(at.saturating_add(NEAR)))
+        else {
+            return (-NEAR, NEAR);
+        };
+        let (mut least, mut greatest) = (later, later);
+        for change in self.0.preceding(end) {
+            let changed_at = change.timestamp().as_second();
+            if changed_at < at - NEAR {
+                break;
+            }
+            let before = offset_at(changed_at - 1).unwrap_or(later);
+            (least, greatest) = (least.min(before), greatest.max(before));
+        }
+        (least, greatest)
     }
 
     /// The last change of the clock at or before an instant.

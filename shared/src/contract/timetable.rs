@@ -36,6 +36,29 @@ pub fn timetable(
     recurrence: Option<&Recurrence>,
     time_zone: &str,
 ) -> Result<Timetable, NoTimetable> {
+    follow(date, offsets, recurrence, time_zone, Series::new)
+}
+
+/// As [`timetable`], of a rule that was accepted before it was stored: it is not tried out again.
+///
+/// # Errors
+/// When the rule cannot be followed by this version, or the zone is unknown.
+pub fn stored_timetable(
+    date: DateTime<Utc>,
+    offsets: Vec<i32>,
+    recurrence: Option<&Recurrence>,
+    time_zone: &str,
+) -> Result<Timetable, NoTimetable> {
+    follow(date, offsets, recurrence, time_zone, Series::stored)
+}
+
+fn follow(
+    date: DateTime<Utc>,
+    offsets: Vec<i32>,
+    recurrence: Option<&Recurrence>,
+    time_zone: &str,
+    read: impl FnOnce(DateTime<Utc>, Zone, Rule<'_>) -> Result<Series, Refusal>,
+) -> Result<Timetable, NoTimetable> {
     let Some(recurrence) = recurrence else { return Ok(Timetable::once(date, offsets)) };
     let zone = Zone::parse(time_zone).map_err(|_| NoTimetable::Zone)?;
     let gap = match recurrence.gap {
@@ -48,5 +71,5 @@ pub fn timetable(
         FoldPolicy::Both => Fold::Both,
     };
     let rule = Rule { rrule: &recurrence.rrule, exdates: &recurrence.exdates, gap, fold };
-    Ok(Timetable::recurring(Series::new(date, zone, rule)?, offsets))
+    Ok(Timetable::recurring(read(date, zone, rule)?, offsets))
 }

@@ -28,8 +28,9 @@ fn reminder(date: &str, offsets: &[i32], rrule: Option<&str>) -> Reminder {
         priority: Priority::default(),
         locale: None,
     };
-    let (created_at, updated_at) = (DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH);
-    Reminder { id: Uuid::nil(), version: 1, created_at, updated_at, details, handled: Handled::default() }
+    let [created_at, updated_at, scheduled_at] = [DateTime::UNIX_EPOCH; 3];
+    let handled = Handled::default();
+    Reminder { id: Uuid::nil(), version: 1, created_at, updated_at, scheduled_at, details, handled }
 }
 
 #[test]
@@ -86,4 +87,30 @@ fn deliveries_that_are_past_are_not_shown_and_those_that_coincide_are_shown_once
         Upcoming { at: at("2026-05-01T09:00:00Z"), deliveries: vec![(Some(0), at("2026-05-01T09:00:00Z"))] }
     );
     assert_eq!(upcoming[1].deliveries, [(Some(0), at("2026-05-01T10:00:00Z"))], "09:00 is the earlier one's own");
+}
+
+#[test]
+fn refuses_snooze_when_nothing_was_delivered_since() {
+    let mut series = reminder("2026-05-01T08:00:00Z", &[0], Some("FREQ=DAILY"));
+    series.scheduled_at = at("2026-05-03T08:00:00Z");
+    let until = at("2026-05-05T00:00:00Z");
+    assert_eq!(series.snooze(at("2026-05-04T07:59:00Z"), until), Err(NothingDelivered));
+    assert_eq!(series.acknowledge(at("2026-05-04T07:59:00Z")), Err(NothingDelivered));
+    assert_eq!(series.latest(at("2026-05-04T08:00:00Z")), Ok(at("2026-05-04T08:00:00Z")));
+
+    let mut once = reminder("2026-05-01T08:00:00Z", &[10, 60], None);
+    once.scheduled_at = at("2026-05-01T07:30:00Z");
+    assert_eq!(once.acknowledge(at("2026-05-01T07:49:00Z")), Err(NothingDelivered));
+    assert_eq!(once.latest(at("2026-05-01T07:50:00Z")), Ok(at("2026-05-01T08:00:00Z")));
+}
+
+#[test]
+fn shows_dense_rules_without_walking_over_them() {
+    let all = |most: u32| (0..most).map(|number| number.to_string()).collect::<Vec<_>>().join(",");
+    let rrule = format!("FREQ=YEARLY;BYDAY=MO,TU,WE,TH,FR,SA,SU;BYHOUR={};BYMINUTE={}", all(24), all(60));
+    let dense = reminder("2026-05-01T08:00:00Z", &[0, 1, 2, 1_440, 40_320], Some(&rrule));
+    let now = at("2026-07-01T08:00:30Z");
+    let upcoming = dense.upcoming(now, now, 100);
+    assert_eq!(upcoming.len(), 100);
+    assert_eq!(upcoming[99].deliveries, [(Some(0), at("2026-07-01T09:40:00Z"))]);
 }

@@ -1,0 +1,101 @@
+//! Bounds of searches, whatever the rule.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use proptest::prelude::*;
+
+use crate::{
+    calendar::LAST_DAY,
+    expansion::{END, Expansion, Search},
+    parts::Parts,
+    series::{ACCEPTED_STEPS, SEARCH_STEPS},
+    *,
+};
+
+/// Numbers of a part: few, many or all.
+fn list(most: i32, is_signed: bool) -> impl Strategy<Value = String> {
+    let least = if is_signed { -most } else { 0 };
+    let few = proptest::collection::btree_set(least..=most, 1..4);
+    let all = Just((least..=most).collect());
+    prop_oneof![4 => few, 1 => all].prop_map(|numbers: std::collections::BTreeSet<i32>| {
+        numbers.iter().filter(|number| **number != 0).map(ToString::to_string).collect::<Vec<_>>().join(",")
+    })
+}
+
+/// Rules that are hard to follow: long and odd intervals, few days, few times, positions.
+fn hostile() -> impl Strategy<Value = String> {
+    let frequencies = vec!["YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MINUTELY", "SECONDLY"];
+    let interval = prop_oneof![Just(1), 1..60i32, 1..2_000i32, 60_000..100_000i32, 1..1_000_000_000i32];
+    let part = |name: &'static str, numbers: BoxedStrategy<String>| prop_oneof![2 => Just(String::new()), 1 => numbers.prop_map(move |numbers| format!(";{name}={numbers}"))];
+    let weekdays = proptest::sample::select(vec!["MO", "MO,TU,WE,TH,FR,SA,SU", "SA,SU", "2MO,-1FR", "53SU", "FR"]);
+    let days = (
+        part("BYMONTH", list(12, false).boxed()),
+        part("BYWEEKNO", list(53, true).boxed()),
+        part("BYYEARDAY", list(366, true).boxed()),
+        part("BYMONTHDAY", list(31, true).boxed()),
+        part("BYDAY", weekdays.prop_map(str::to_owned).boxed()),
+    );
+    let times = (
+        part("BYHOUR", list(23, false).boxed()),
+        part("BYMINUTE", list(59, false).boxed()),
+        part("BYSECOND", proptest::sample::select(vec!["0", "59", "30"]).prop_map(str::to_owned).boxed()),
+        part("BYSETPOS", list(366, true).boxed()),
+    );
+    (proptest::sample::select(frequencies), interval, days, times).prop_map(|(frequency, interval, days, times)| {
+        let ((a, b, c, d, e), (f, g, h, i)) = (days, times);
+        format!("FREQ={frequency};INTERVAL={interval}{a}{b}{c}{d}{e}{f}{g}{h}{i}")
+    })
+}
+
+fn read(start: DateTime<Utc>, rrule: &str) -> Result<Series, Refusal> {
+    let rule = Rule { rrule, exdates: &[], gap: Gap::Shift, fold: Fold::First };
+    Series::new(start, Zone::parse("UTC").expect("a zone"), rule)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_500))]
+
+    /// No search takes more than its steps, and of an accepted rule none comes near them, wherever it begins.
+    #[test]
+    fn finds_instances_of_accepted_rules_within_bounds(
+        rrule in hostile(), start in 0..2_000_000_000i64, froms in proptest::collection::vec(0..LAST_DAY * 86_400, 24),
+    ) {
+        let begins = DateTime::from_timestamp(start, 0).expect("a time");
+        if read(begins, &rrule).is_ok() {
+            let expansion = Expansion::new(&Parts::read(&rrule).expect("it was read"), start);
+            for from in froms {
+                let mut search = Search::new(SEARCH_STEPS, END);
+                prop_assert!(expansion.at_or_after(from, &mut search).is_ok(), "{rrule} from {from}");
+                let steps = SEARCH_STEPS - search.steps_left();
+                prop_assert!(steps <= ACCEPTED_STEPS, "{rrule} from {from}: {steps} steps");
+            }
+        }
+    }
+
+    /// Order, uniqueness, and the same answers from wherever one looks.
+    #[test]
+    fn answers_alike_from_wherever_one_looks(rrule in hostile(), start in 0..2_000_000_000i64, skipped in 0..12usize) {
+        let begins = DateTime::from_timestamp(start, 0).expect("a time");
+        let Ok(series) = read(begins, &rrule) else { return Ok(()) };
+        let all: Vec<_> = series.after(DateTime::<Utc>::MIN_UTC).take(12).collect();
+        prop_assert!(all.windows(2).all(|pair| pair[1] - pair[0] >= TimeDelta::minutes(1)), "{all:?}");
+        prop_assert!(all.iter().all(|at| *at >= begins));
+        if let Some(from) = all.get(skipped) {
+            prop_assert!(series.contains(*from) && !series.contains(*from + TimeDelta::milliseconds(1)));
+            prop_assert_eq!(series.after(*from).next(), all.get(skipped + 1).copied().or_else(|| series.after(*from).next()));
+            prop_assert_eq!(series.last_until(*from), Some(*from));
+            prop_assert_eq!(series.last_until(*from - TimeDelta::seconds(1)), skipped.checked_sub(1).map(|before| all[before]));
+        }
+    }
+
+    /// A counted rule ends where its instances say.
+    #[test]
+    fn ends_counted_rules_at_their_last_instance(rrule in hostile(), start in 0..2_000_000_000i64, count in 1..60usize) {
+        let begins = DateTime::from_timestamp(start, 0).expect("a time");
+        if let (Ok(endless), Ok(counted)) = (read(begins, &rrule), read(begins, &format!("{rrule};COUNT={count}"))) {
+            let expected: Vec<_> = endless.after(DateTime::<Utc>::MIN_UTC).take(count).collect();
+            let found: Vec<_> = counted.after(DateTime::<Utc>::MIN_UTC).collect();
+            prop_assert_eq!(&found, &expected);
+            prop_assert_eq!(counted.last(), expected.last().copied());
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! The instances of a rule in floating local time: no list of them is ever made. [`Expansion::at_or_after`] finds the next
+//! one from wherever it is asked, by arithmetic on the rule's grid of periods and by look-up in its sets of days and times.
+//!
+//! A search is bounded whatever the rule: each look at a day, a period or a year is a step, and a [`Search`] has a number
+//! of them.
+
+use crate::{
+    bits::Signed,
+    calendar::{DAY, LAST_DAY, Year, month_start},
+    clock::{Times, only},
+    days::{DayParts, Days},
+    parts::{Frequency, Parts, Weekdays},
+};
+
+/// The first day that is in no rule's range any more, in seconds.
+pub(crate) const END: i64 = (LAST_DAY + 1) * DAY;
+
+/// A search that came to the end of its steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Exhausted;
+
+/// Steps that a search has left, and how far it looks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Search {
+    steps: u32,
+    last_day: i64,
+}
+
+impl Search {
+    /// A search of so many steps for instances up to a local time.
+    pub(crate) fn new(steps: u32, until: i64) -> Self {
+        Self { steps, last_day: until.div_euclid(DAY).min(LAST_DAY) }
+    }
+
+    pub(crate) const fn steps_left(&self) -> u32 {
+        self.steps
+    }
+
+    fn step(&mut self) -> Result<(), Exhausted> {
+        self.steps = self.steps.checked_sub(1).ok_or(Exhausted)?;
+        Ok(())
+    }
+}
+
+/// A rule as it is followed from its start on.
+#[derive(Debug)]
+pub(crate) struct Expansion {
+    frequency: Frequency,
+    interval: i64,
+    /// DTSTART, in seconds of floating local time.
+    start: i64,
+    /// The period of the start: every `interval`-th from it on belongs to the rule.
+    origin: i64,
+    week_start: i64,
+    days: Days,
+    /// The periods of a day that a rule shorter than a day may fire in, as the times at which they begin.
+    periods: Times,
+    /// The times within a period, or, of a rule of a day or longer, within a day.
+    times: Times,
+    positions: Option<Signed>,
+}
+
+impl Expansion {
+    pub(crate) fn new(parts: &Parts, start: i64) -> Self {
+        let frequency = parts.frequency;
+        let (day, clock) = (start.div_euclid(DAY), start.rem_euclid(DAY));
+        let [hour, minute, second] =
+            [clock / 3_600, clock / 60 % 60, clock % 60].map(|own| only(u32::try_from(own).unwrap_or(0)));
+        let (all_hours, all_minutes) = ((1 << 24) - 1, (1 << 60) - 1);
+        // What is shorter than the frequency is the start's where the rule does not say it (RFC 5545 §3.3.10).
+        let seconds = parts.seconds.unwrap_or(second);
+        let minutes = parts.minutes.unwrap_or(minute);
+        let zero = only(0);
+        let (periods, times) = match frequency {
+            Frequency::Secondly => (
+                Times::new(
+                    parts.hours.unwrap_or(all_hours),
+                    parts.minutes.unwrap_or(all_minutes),
+                    parts.seconds.unwrap_or(all_minutes),
+                ),
+                Times::new(zero, zero, zero),
+            ),
+            Frequency::Minutely => (
+                Times::new(parts.hours.unwrap_or(all_hours), parts.minutes.unwrap_or(all_minutes), zero),
+                Times::new(zero, zero, seconds),
+            ),
+            Frequency::Hourly => {
+                (Times::new(parts.hours.unwrap_or(all_hours), zero, zero), Times::new(zero, minutes, seconds))
+            }
+            _ => (Times::new(zero, zero, zero), Times::new(parts.hours.unwrap_or(hour), minutes, seconds)),
+        };
+        let mut expansion = Self {
+            frequency,
+            interval: parts.interval,
+            start,
+            origin: 0,
+            week_start: parts.week_start,
+            days: Days::new(day_parts(parts, day)),
+            periods,
+            times,
+            positions: parts.positions,
+        };
+        expansion.origin = match expansion.period_seconds() {
+            Some(length) => start.div_euclid(length),
+            None => expansion.period_of(day),
+        };
+        expansion
+    }
+
+    /// The first instance at or after a local time, not before the start; none when there is none as far as is looked.
+    ///
+    /// # Errors
+    /// [`Exhausted`]: the steps did not suffice.
+    pub(crate) fn at_or_after(&self, from: i64, search: &mut Search) -> Result<Option<i64>, Exhausted> {
+        let mut from = from.max(self.start);
+        loop {
+            let Some(base) = self.base_at_or_after(from, search)? else { return Ok(None) };
+            let within = match &self.positions {
+                None => self.times.at_or_after((from - base).max(0)).map(|time| base + time),
+                Some(positions) => self.chosen(positions, base, from),
+            };
+            if within.is_some() {
+                return Ok(within.filter(|at| *at < END));
+            }
+            from = self.end_after(base);
+        }
+    }
+
+    /// Where the days or periods begin among which the next instance is: one that begins at `from` or is under way then.
+    fn base_at_or_after(&self, from: i64, search: &mut Search) -> Result<Option<i64>, Exhausted> {
+        match self.period_seconds() {
+            None => Ok(self.day_at_or_after(from.div_euclid(DAY), search)?.map(|day| day * DAY)),
+            Some(length) => self.period_at_or_after(from, length, search),
+        }
+    }
+
+    /// Where to go on when nothing of a day or period is left: after it, or after the whole set that BYSETPOS chooses from.
+    fn end_after(&self, base: i64) -> i64 {
+        match (self.period_seconds(), &self.positions) {
+            (Some(length), _) => base + length,
+            (None, None) => base + DAY,
+            (None, Some(_)) => self.period_days(base.div_euclid(DAY)).1 * DAY,
+        }
+    }
+
+    /// The first day, of those that the rule lets through, in a period of the grid.
+    fn day_at_or_after(&self, day: i64, search: &mut Search) -> Result<Option<i64>, Exhausted> {
+        let mut day = day;
+        loop {
+            search.step()?;
+            day = self.in_step(day);
+            if day > search.last_day {
+                return Ok(None);
+            }
+            let year = Year::containing(day);
+            day = match self.days.of(year).at_or_after(day - year.first) {
+                None => year.end(),
+                Some(found) => {
+                    let found = year.first + found;
+                    if self.in_step(found) == found {
+                        return Ok(Some(found).filter(|found| *found <= search.last_day));
+                    }
+                    found
+                }
+            };
+        }
+    }
+
+    /// The first day at or after one that is in a period of the grid. Days are all in the grid of a shorter frequency.
+    fn in_step(&self, day: i64) -> i64 {
+        if self.interval == 1 || self.frequency < Frequency::Daily {
+            return day;
+        }
+        let period = self.period_of(day);
+        match (period - self.origin).rem_euclid(self.interval) {
+            0 => day,
+            past => self.start_of(period + self.interval - past),
+        }
+    }
+
+    /// The first period of a rule shorter than a day that begins at a local time or is under way then.
+    fn period_at_or_after(&self, from: i64, length: i64, search: &mut Search) -> Result<Option<i64>, Exhausted> {
+        let mut at = from.div_euclid(length) * length;
+        loop {
+            let past = (at.div_euclid(length) - self.origin).rem_euclid(self.interval);
+            if past != 0 {
+                at += (self.interval - past) * length;
+            }
+            let Some(day) = self.day_at_or_after(at.div_euclid(DAY), search)? else { return Ok(None) };
+            at = at.max(day * DAY);
+            match self.periods.at_or_after(at - day * DAY) {
+                None => at = (day + 1) * DAY,
+                Some(period) => {
+                    at = day * DAY + period;
+                    if (at.div_euclid(length) - self.origin).rem_euclid(self.interval) == 0 {
+                        return Ok(Some(at));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The first instance at or after a local time among those that BYSETPOS chooses of one period. The set is counted, not
+    /// written out: so many days, each with so many times.
+    fn chosen(&self, positions: &Signed, base: i64, from: i64) -> Option<i64> {
+        let in_day = self.times.count();
+        if self.frequency <= Frequency::Daily {
+            let rank = positions.rank_at_or_after(self.times.count_before((from - base).max(0)), in_day)?;
+            return self.times.nth(rank).map(|time| base + time);
+        }
+        let (first, end) = self.period_days(base.div_euclid(DAY));
+        let day = from.div_euclid(DAY);
+        let mut passed = 0;
+        if day >= first {
+            passed = self.days.count(first, day.min(end)) * in_day;
+            if day < end && self.days.has(day) {
+                passed += self.times.count_before(from - day * DAY);
+            }
+        }
+        let rank = positions.rank_at_or_after(passed, self.days.count(first, end) * in_day)?;
+        let day = self.days.nth(first, rank / in_day)?;
+        self.times.nth(rank % in_day).map(|time| day * DAY + time)
+    }
+
+    /// Length of a period that is shorter than a day.
+    fn period_seconds(&self) -> Option<i64> {
+        match self.frequency {
+            Frequency::Secondly => Some(1),
+            Frequency::Minutely => Some(60),
+            Frequency::Hourly => Some(3_600),
+            _ => None,
+        }
+    }
+
+    /// The number of the period that a day is in.
+    fn period_of(&self, day: i64) -> i64 {
+        match self.frequency {
+            Frequency::Yearly => Year::containing(day).number,
+            Frequency::Monthly => {
+                let year = Year::containing(day);
+                year.number * 12 + i64::try_from(year.month_of(day)).unwrap_or(0)
+            }
+            Frequency::Weekly => (day + 3 - self.week_start).div_euclid(7),
+            _ => day,
+        }
+    }
+
+    /// The first day of a period.
+    fn start_of(&self, period: i64) -> i64 {
+        match self.frequency {
+            Frequency::Yearly => Year::of(period).first,
+            Frequency::Monthly => month_start(period),
+            Frequency::Weekly => period * 7 - 3 + self.week_start,
+            _ => period,
+        }
+    }
+
+    /// The first day of a day's period, and the first after it.
+    fn period_days(&self, day: i64) -> (i64, i64) {
+        let period = self.period_of(day);
+        (self.start_of(period), self.start_of(period + 1))
+    }
+
+    /// The instance that `COUNT` ends with; none when the years end before.
+    ///
+    /// # Errors
+    /// [`Exhausted`]: the steps did not suffice to count so far.
+    pub(crate) fn last_of(&self, count: u32, search: &mut Search) -> Result<Option<i64>, Exhausted> {
+        let count = i64::from(count);
+        if let Some(length) = self.period_seconds()
+            && self.fires_in_every_period()
+        {
+            let first = self.start;
+            let last = (count - 1).checked_mul(self.interval * length).and_then(|length| first.checked_add(length));
+            return Ok(last.filter(|last| *last < END));
+        }
+        if self.frequency >= Frequency::Daily && self.positions.is_none() {
+            return self.last_by_days(count, search);
+        }
+        let mut last = self.start - 1;
+        for _ in 0..count {
+            match self.at_or_after(last + 1, search)? {
+                Some(next) => last = next,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(last))
+    }
+
+    /// Counts whole days, and whole years where every day of a year is in the grid.
+    fn last_by_days(&self, count: i64, search: &mut Search) -> Result<Option<i64>, Exhausted> {
+        let (in_day, by_year) = (self.times.count(), self.interval == 1 || self.frequency == Frequency::Yearly);
+        // What lies before the start on its day is not counted.
+        let start_day = self.start.div_euclid(DAY);
+        let before = self.times.count_before(self.start - start_day * DAY);
+        let (mut left, mut day) = (count, start_day);
+        while let Some(found) = self.day_at_or_after(day, search)? {
+            let passed = if found == start_day { before } else { 0 };
+            let year = Year::containing(found);
+            let in_year = self.days.of(year).count_below(year.length) * in_day;
+            if by_year && found > start_day && day <= year.first && in_year < left {
+                (left, day) = (left - in_year, year.end());
+                continue;
+            }
+            if in_day - passed >= left {
+                return Ok(self.times.nth(passed + left - 1).map(|time| found * DAY + time));
+            }
+            (left, day) = (left - (in_day - passed), found + 1);
+        }
+        Ok(None)
+    }
+
+    /// Whether every period of the grid has exactly one instance, and each as far into it as the start is.
+    fn fires_in_every_period(&self) -> bool {
+        let all = match self.frequency {
+            Frequency::Secondly => 86_400,
+            Frequency::Minutely => 1_440,
+            Frequency::Hourly => 24,
+            _ => return false,
+        };
+        let within = self.period_seconds().map_or(0, |length| self.start.rem_euclid(length));
+        let is_start = self.times.count() == 1 && self.times.nth(0) == Some(within);
+        is_start && self.positions.is_none() && self.days.is_all() && self.periods.count() == all
+    }
+
+    /// Whether the search for the next instance is short from wherever it begins, by the form of the rule alone: a year is one
+    /// step, and what is let through is always in the grid.
+    pub(crate) fn is_plainly_short(&self) -> bool {
+        let in_grid = self.interval == 1 || self.frequency == Frequency::Yearly;
+        in_grid || (self.days.is_all() && self.frequency >= Frequency::Daily) || self.fires_in_every_period()
+    }
+}
+
+/// The parts that choose days; where none does, the start's day is meant (RFC 5545 §3.3.10).
+fn day_parts(parts: &Parts, start_day: i64) -> DayParts {
+    let year = Year::containing(start_day);
+    let month = year.month_of(start_day);
+    let mut days = DayParts {
+        months: parts.months,
+        week_numbers: parts.week_numbers,
+        year_days: parts.year_days,
+        month_days: parts.month_days,
+        weekdays: parts.weekdays.clone(),
+        counts_in_month: parts.frequency == Frequency::Monthly || parts.months.is_some(),
+        week_start: parts.week_start,
+    };
+    let chooses_days = [days.week_numbers, days.year_days, days.month_days].iter().any(Option::is_some);
+    if chooses_days || days.weekdays.is_some() {
+        return days;
+    }
+    if parts.frequency == Frequency::Weekly {
+        let weekday = crate::calendar::weekday(start_day);
+        days.weekdays = Some(Weekdays { every: 1 << weekday, counted: None });
+    }
+    if parts.frequency >= Frequency::Monthly {
+        let first = month_start(year.number * 12 + i64::try_from(month).unwrap_or(0));
+        let mut own = Signed::default();
+        own.insert(start_day - first + 1);
+        days.month_days = Some(own);
+    }
+    if parts.frequency == Frequency::Yearly && days.months.is_none() {
+        days.months = Some(1 << month);
+    }
+    days
+}
