@@ -8,9 +8,9 @@ use sqlx::{PgPool, postgres::PgConnectOptions};
 use super::{DbUrl, follow_changes, pool_options, tls::Tls};
 use crate::config::{LiveSecret, Reader};
 
-/// Time that a statement waits for a connection. REST answers 503 then, so it is short; everything
-/// else tries again.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time that a statement waits for a connection. Requests are given up earlier when the database is
+/// found away ([`super::Probe`]); everything else tries again.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How to reach a database.
 #[derive(Debug, Clone)]

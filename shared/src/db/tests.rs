@@ -86,7 +86,7 @@ async fn malformed_settings_of_tls_are_faults_without_values() {
     let private = key_path("localhost.key.pem");
     for (name, value) in [
         ("DB_SSLMODE", "verify-fully"),
-        ("PGSSLMODE", "on"),
+        ("PGSSLMODE", "verify-all"),
         ("DB_SSLROOTCERT", absent.as_str()),
         ("PGSSLROOTCERT", private.as_str()),
         ("DATABASE_URL", "postgres://u:hunter2@h/x?sslmode=maybe"),
@@ -246,8 +246,8 @@ async fn goes_over_to_the_user_that_replaced_another() {
     let run = async |sql: String| sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&admin).await.expect("a statement");
     let name = format!("rotated_{}", crate::contract::new_id().simple());
     let (old, new) = (format!("{name}_old"), format!("{name}_new"));
-    run(format!("create role {old} login password 'old'")).await;
-    run(format!("create role {new} login password 'new'")).await;
+    run(format!("create role {old} login password 'same'")).await;
+    run(format!("create role {new} login password 'same'")).await;
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("user");
     std::fs::write(&file, &old).expect("written");
@@ -258,7 +258,7 @@ async fn goes_over_to_the_user_that_replaced_another() {
         ("DB_PORT", &port),
         ("DB_NAME", at.get_database().expect("a name")),
         ("DB_USER_FILE", &path),
-        ("DB_PASS", "old"),
+        ("DB_PASS", "same"),
     ];
     let pool = settings(&pairs).expect("settings").pool("tests");
     let user = async || sqlx::query_scalar::<_, String>("select current_user::text").fetch_one(&pool).await;
