@@ -39,6 +39,10 @@ def _common(job):
                 ],
             )
         )
+    panics = [
+        (count("reminders_panics_total", labels=of), "panics"),
+        (count("reminders_consumer_panics_total", labels=of), "of a batch"),
+    ]
     cpu = [(f"sum by (pod) (rate(container_cpu_usage_seconds_total{{{HERE}, {pods}}}[$__rate_interval]))", "{{pod}}")]
     memory = [(f"sum by (pod) (container_memory_working_set_bytes{{{HERE}, {pods}}})", "{{pod}}")]
     rows.append(
@@ -46,7 +50,7 @@ def _common(job):
             "Processes",
             [
                 series("Answering", [(f"sum({selector('up', of)})", "processes")]),
-                series("Panics", [(count("reminders_panics_total", labels=of), "panics")], about="Each cost one request or task."),
+                series("Panics", panics, about="Each cost one request, task or batch."),
                 series("CPU", cpu, about="Cores. From the kubelet; empty outside Kubernetes."),
                 series("Memory", memory, "bytes", "Working set. From the kubelet; empty outside Kubernetes."),
             ],
@@ -61,6 +65,7 @@ def _reminder_service():
     kept = [
         (count("users_erased_total", labels=of), "users erased"),
         (count("idempotency_keys_forgotten_total", labels=of), "idempotency keys forgotten"),
+        (count("reminders_jwks_fetches_total", labels=of), "key sets fetched"),
     ]
     return [("Reminders", [series("Changes", changes, "cps", width=12), series("Erasure and housekeeping", kept, width=12)])]
 
@@ -72,7 +77,9 @@ def _event_service():
     ]
     queue = [(per_second("consumer_messages_total", "outcome", 'job="event-service"'), "{{outcome}}")]
     trouble = [
-        (count("events_apply_retries_total"), "batches tried again"),
+        (count("reminders_batch_retries_total", labels='job="event-service"'), "batches tried again"),
+        (count("reminders_batches_split_total", labels='job="event-service"'), "batches split"),
+        (count("reminders_dead_letters_purged_total", labels='job="event-service"'), "old dead letters purged"),
         (count("catalogue_partitions_dropped_total"), "old weeks dropped"),
         (count("reminders_erasures_completed_total"), "erasures complete"),
         (count("reminders_erasure_failures_total"), "erasures interrupted"),

@@ -107,7 +107,7 @@ def _database():
     failing = [
         (count("scheduler_database_failures_total"), "scheduler: statements failed"),
         (count("scheduler_publish_failures_total"), "scheduler: publishing failed"),
-        (count("events_apply_retries_total"), "event-service: batches tried again"),
+        (count("reminders_batch_retries_total", labels='job="event-service"'), "event-service: batches tried again"),
     ]
     return [
         series("Failures", failing),
