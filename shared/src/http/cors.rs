@@ -88,8 +88,10 @@ impl fmt::Display for AllowedOrigins {
 
 /// Whether a text is an origin exactly as browsers send it: scheme, host and, where it is not the scheme's own, port.
 fn is_origin(text: &str) -> bool {
-    url::Url::parse(text)
-        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == text)
+    let is_canonical =
+        |url: url::Url| matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == text;
+    // No pattern is an origin: a browser never sends one.
+    !text.contains('*') && url::Url::parse(text).is_ok_and(is_canonical)
 }
 
 #[cfg(test)]
