@@ -1,7 +1,7 @@
 //! How many reminders a user may have, checked without counting them at each create.
 //!
-//! A count tells how many places are left. A part of them ([`SHARE`]) may then be taken in this process without another
-//! count; every replica does the same, so that up to [`SHARE`] of them together stay within the quota.
+//! A count tells how many places are left. A small part of them ([`SHARE`]) may then be taken in this process without
+//! another count. One process keeps the quota exactly; every other replica may exceed it by that part.
 
 use std::{
     collections::HashMap,
@@ -9,8 +9,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// The part of the places left that a process takes before it counts again; also the replicas that this is exact for.
-const SHARE: u32 = 16;
+/// The part of the places left that a process takes before it counts again: one of so many.
+const SHARE: u32 = 256;
 /// Users that are remembered at once, 32 bytes each.
 const MAX_USERS: usize = 100_000;
 
@@ -101,13 +101,14 @@ mod tests {
     }
 
     #[test]
-    fn allows_exactly_the_quota_among_replicas() {
-        let replicas: Vec<_> = (0..SHARE).map(|_| Quota::new(1_000)).collect();
+    fn exceeds_the_quota_by_a_share_for_each_other_replica() {
+        let (max, others) = (1_000, 15);
+        let replicas: Vec<_> = (0..=others).map(|_| Quota::new(max)).collect();
         let mut stored = 0;
         for replica in replicas.iter().cycle().take(5_000) {
             created(replica, &mut stored, 3);
         }
-        assert_eq!(stored, 1_000);
+        assert!((max..=max + others * max / SHARE).contains(&stored), "{stored}");
     }
 
     #[test]
