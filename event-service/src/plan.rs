@@ -7,7 +7,8 @@
 //! - of a changed one: those that lay ahead when it was changed. A past one is kept when it was owed before and is still
 //!   waiting, but never made anew: an edit does not fire again what has been.
 //!
-//! Of one that recurs, the next time alone is owed, and the one after it once it is released; a snooze is owed beside it.
+//! Of one that recurs, the next time alone is owed, and the one after it once it is released; a snooze is owed beside it, and in
+//! place of what was due of the snoozed occurrence and has not gone out.
 //! What belongs to an acknowledged occurrence is not delivered any more.
 //!
 //! "Ahead" is measured from when the change was made, not from when its event arrived here: an event that comes late
@@ -68,8 +69,15 @@ impl Outcome<'_> {
     pub fn still_has(&self, due: DateTime<Utc>) -> bool {
         let Some(wanted) = self.wanted else { return false };
         let snoozed = wanted.data.snooze.is_some_and(|snooze| snooze.until == due);
-        snoozed || delivery_at(wanted, due).is_some_and(|date| !wanted.is_done_with(date))
+        let is_owed = |date| !wanted.is_done_with(date) && !is_put_off(wanted, due, date, self.event.occurred_at);
+        snoozed || delivery_at(wanted, due).is_some_and(is_owed)
     }
+}
+
+/// Whether a time of delivery that was past when its notification was changed is of the occurrence that the change put off: where
+/// it has not gone out yet, it goes out at the snooze's time instead.
+fn is_put_off(wanted: &Wanted, due: DateTime<Utc>, date: DateTime<Utc>, changed_at: DateTime<Utc>) -> bool {
+    wanted.data.snooze.is_some_and(|snooze| snooze.date == date && due <= changed_at && due != snooze.until)
 }
 
 /// The occurrence of a time of delivery.
@@ -153,6 +161,7 @@ impl Step<'_> {
             let all = wanted.timetable.after(DateTime::<Utc>::MIN_UTC);
             all.map(|delivery| (delivery.at, delivery.date)).filter(|(_, date)| !wanted.is_done_with(*date)).collect()
         };
+        times.retain(|due, date| !is_put_off(wanted, *due, *date, self.event.occurred_at));
         if let Some(snooze) = wanted.data.snooze {
             times.entry(snooze.until).or_insert(snooze.date);
         }

@@ -192,3 +192,39 @@ proptest! {
         prop_assert_eq!(settle(KNOWN, shuffled, at(0)), settle(KNOWN, ordered, at(0)));
     }
 }
+
+#[test]
+fn snooze_takes_place_of_what_has_not_gone_out() {
+    let event = envelope(2, at(61));
+    let snooze = Some(shared::contract::Snooze { date: at(60), until: at(70) });
+    for (data, expected) in
+        [(data(at(60), &[0, 10]), vec![(at(70), true)]), (hourly(at(0)), vec![(at(70), true), (at(120), true)])]
+    {
+        let snoozed = Change::Update(wanted(ReminderData { snooze, ..data }));
+        let known = Known { waiting: vec![at(60)], ..known(true) };
+        let outcome = settle(Some(&known), vec![(&event, &snoozed)], at(62));
+        assert_eq!(owed(outcome.as_ref()), expected);
+        let outcome = outcome.expect("a change");
+        assert!(!outcome.still_has(at(60)), "what was released of it is taken back");
+        assert!(outcome.still_has(at(70)));
+    }
+}
+
+#[test]
+fn snooze_leaves_later_offsets_of_occurrence() {
+    let event = envelope(2, at(51));
+    let snooze = Some(shared::contract::Snooze { date: at(60), until: at(55) });
+    let snoozed = Change::Update(wanted(ReminderData { snooze, ..data(at(60), &[0, 10]) }));
+    let known = Known { waiting: vec![at(50), at(60)], ..known(true) };
+    assert_eq!(owed(settle(Some(&known), vec![(&event, &snoozed)], at(52)).as_ref()), [(at(55), true), (at(60), true)]);
+}
+
+#[test]
+fn snooze_in_batch_of_creation_takes_its_place() {
+    let (first, second) = (envelope(1, at(0)), envelope(2, at(61)));
+    let snooze = Some(shared::contract::Snooze { date: at(60), until: at(70) });
+    let created = Change::Create(wanted(data(at(60), &[0])));
+    let snoozed = Change::Update(wanted(ReminderData { snooze, ..data(at(60), &[0]) }));
+    let outcome = settle(None, vec![(&second, &snoozed), (&first, &created)], at(90));
+    assert_eq!(owed(outcome.as_ref()), [(at(70), true)]);
+}
