@@ -71,6 +71,8 @@ struct Work {
     engine: Engine,
     started: Started,
     startup: Startup,
+    max_devices: usize,
+    takeover: Duration,
     kept: TimeDelta,
     dead_letters_kept: Duration,
 }
@@ -81,6 +83,7 @@ impl App {
     /// # Errors
     /// When a port is taken, or a setting cannot be used.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
+        describe_metrics();
         let listeners = Listeners::bind(&config.process, true).await?;
         let (rest, admin) = (listeners.rest.context("the REST port is not bound")?, listeners.admin);
         let addresses = (rest.local_addr()?, admin.local_addr()?);
@@ -96,6 +99,8 @@ impl App {
             clock: Arc::clone(&clock),
             handoff: handoff.clone(),
             fcm: engine.fcm(),
+            max_devices: config.max_devices_per_user,
+            takeover: config.takeover,
             streams: streams.clone(),
             started: started.clone(),
         };
@@ -120,6 +125,8 @@ impl App {
             engine,
             started,
             startup,
+            max_devices: config.max_devices_per_user,
+            takeover: config.takeover,
             kept: config.retention,
             dead_letters_kept,
         };
@@ -178,6 +185,8 @@ impl Work {
             engine,
             started,
             startup,
+            max_devices,
+            takeover,
             kept,
             dead_letters_kept,
         } = self;
@@ -203,6 +212,8 @@ impl Work {
             lanes: engine.lanes(),
             isolation: Isolation::new(Duration::MAX, shutdown.clone()),
             dead_letters: (bus.clone(), queue.clone()),
+            max_devices,
+            takeover,
         };
         let settings =
             ConsumerSettings { queue, batch: BATCH, concurrency: BATCHES, visibility: VISIBILITY, dead_letters_kept };
@@ -224,6 +235,18 @@ impl Work {
             tracing::error!(error = %error, "the relay ended unexpectedly; the outbox keeps what was not published");
         }
     }
+}
+
+/// Says what the metrics mean that are counted where a user or a row is set aside.
+fn describe_metrics() {
+    metrics::describe_counter!(
+        "reminders_unreadable_rows_total",
+        "Stored rows that this version of the service could not read, by table."
+    );
+    metrics::describe_counter!(
+        "reminders_deliveries_put_off_total",
+        "Claimed deliveries that were put off because their user had their share of the channel."
+    );
 }
 
 /// Consumes what SES says of e-mails, where there is a queue for it.

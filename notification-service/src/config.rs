@@ -1,6 +1,6 @@
 //! What the service is told by its environment.
 
-use std::{path::Path, sync::Arc};
+use std::{fmt::Display, ops::RangeInclusive, path::Path, str::FromStr, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use secrecy::ExposeSecret;
@@ -40,6 +40,14 @@ pub struct Config {
     pub push_max_in_flight: usize,
     /// How many e-mails may be in flight.
     pub email_max_in_flight: usize,
+    /// Devices that one user may have.
+    pub max_devices_per_user: usize,
+    /// Pushes to one user that are begun in a minute.
+    pub push_per_user_per_minute: u32,
+    /// E-mails to one user that are begun in a minute.
+    pub email_per_user_per_minute: u32,
+    /// After how long a delivery that a process claimed is claimed by others, if nothing was recorded of it.
+    pub takeover: Duration,
     /// How long deliveries are kept.
     pub retention: TimeDelta,
 }
@@ -84,8 +92,33 @@ impl Config {
         let fcm = FcmConfig::parse(reader);
         let ses = SesConfig::parse(reader);
         let templates = read_templates(reader);
-        let push_max_in_flight = within_lane(reader, "PUSH_MAX_IN_FLIGHT", "pushes on their way to FCM at once", 1_000);
-        let email_max_in_flight = within_lane(reader, "EMAIL_MAX_IN_FLIGHT", "e-mails on their way to SES at once", 50);
+        let push_max_in_flight =
+            within(reader, "PUSH_MAX_IN_FLIGHT", "pushes on their way to FCM at once", 1_000, 1..=100_000);
+        let email_max_in_flight =
+            within(reader, "EMAIL_MAX_IN_FLIGHT", "e-mails on their way to SES at once", 50, 1..=100_000);
+        let max_devices_per_user = within(
+            reader,
+            "MAX_DEVICES_PER_USER",
+            "devices of one user; the least recently seen gives way",
+            20,
+            1..=100,
+        );
+        let push_per_user_per_minute = within(
+            reader,
+            "PUSH_PER_USER_PER_MINUTE",
+            "pushes to one user begun in a minute; others wait",
+            6_000,
+            PACES,
+        );
+        let email_per_user_per_minute = within(
+            reader,
+            "EMAIL_PER_USER_PER_MINUTE",
+            "e-mails to one user begun in a minute; others wait",
+            300,
+            PACES,
+        );
+        let takeover =
+            within(reader, "TAKEOVER_SECONDS", "when others take over what a process claimed and lost", 90, 60..=900);
         let retention = config::retention(reader);
         Some(Self {
             process: process?,
@@ -98,6 +131,10 @@ impl Config {
             templates: templates?,
             push_max_in_flight: push_max_in_flight?,
             email_max_in_flight: email_max_in_flight?,
+            max_devices_per_user: max_devices_per_user?,
+            push_per_user_per_minute: push_per_user_per_minute?,
+            email_per_user_per_minute: email_per_user_per_minute?,
+            takeover: Duration::from_secs(takeover?),
             retention: retention?,
         })
     }
@@ -112,12 +149,25 @@ pub(crate) fn read_templates(reader: &mut Reader<'_>) -> Option<Arc<Templates>> 
     templates.map(Arc::new).map_err(faulty).ok()
 }
 
-fn within_lane(reader: &mut Reader<'_>, name: &'static str, about: &'static str, default: usize) -> Option<usize> {
+/// The paces of one user that may be set.
+const PACES: RangeInclusive<u32> = 1..=1_000_000;
+
+/// A number with a default, between two others.
+fn within<T>(
+    reader: &mut Reader<'_>,
+    name: &'static str,
+    about: &'static str,
+    default: T,
+    range: RangeInclusive<T>,
+) -> Option<T>
+where
+    T: FromStr<Err: Display> + Display + PartialOrd,
+{
     let value = reader.or(name, about, default)?;
-    if (1..=100_000).contains(&value) {
+    if range.contains(&value) {
         return Some(value);
     }
-    reader.fault(name, "is malformed: expected 1 to 100000");
+    reader.fault(name, format!("is malformed: expected {} to {}", range.start(), range.end()));
     None
 }
 

@@ -8,9 +8,9 @@ mod batch;
 mod plan;
 mod reconcile;
 mod second_thoughts;
+mod series;
 
 use std::{
-    borrow::Cow,
     collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
@@ -27,15 +27,17 @@ use shared::{
     outbox::{self, Handoff},
 };
 use sqlx::{PgPool, Postgres, Transaction};
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::{
     clock::DbClock,
-    delivery::{Dispatch, address_digest},
-    lanes::{LEASE, Lanes},
+    delivery::{DeliveryKey, Dispatch, address_digest},
+    lanes::{LEASE, Lanes, is_urgent},
     preferences::Preferences,
     revision,
     store::{
+        self,
         intake::{self, LiveDevice},
         preferences,
         revisions::{self, Overtaken},
@@ -46,9 +48,18 @@ use ask::Asked;
 use batch::{Batch, Reserved};
 use plan::{Fate, Planned};
 use second_thoughts::Revise;
+use series::{missed, series_of};
 
 /// How long a batch waits for places in the lane of pushes: cheaper than to write it now and to claim it later.
 const PATIENCE: Duration = Duration::from_millis(250);
+
+/// Ledger rows that one transaction of the intake writes at the most, unless a single occurrence has more.
+const MAX_ROWS: usize = 2_000;
+/// Occurrences that one transaction revises at the most.
+const MAX_REVISED: usize = 200;
+
+/// Rows leased by a transaction of this process whose commit was not answered: their occurrences and their own ids.
+type Doubtful = HashSet<(Uuid, Uuid)>;
 
 /// The handler of the notification queue.
 pub struct Intake {
@@ -64,6 +75,10 @@ pub struct Intake {
     pub isolation: Isolation,
     /// The bus and the queue whose dead letters are a part of an erasure.
     pub dead_letters: (SharedBus, String),
+    /// Devices of one user that are sent to: the most recently seen ones.
+    pub max_devices: usize,
+    /// After how long others take over what is written as leased.
+    pub takeover: Duration,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -95,15 +110,31 @@ impl Failure for Error {
     }
 }
 
-/// Writes occurrences and their deliveries.
-struct Take<'a>(&'a Intake);
+/// Writes occurrences and their deliveries, a bounded number of ledger rows in each transaction.
+struct Take<'a> {
+    intake: &'a Intake,
+    /// What the attempts before left in doubt.
+    doubtful: Mutex<Doubtful>,
+}
+
+impl<'a> Take<'a> {
+    fn new(intake: &'a Intake) -> Self {
+        Self { intake, doubtful: Mutex::default() }
+    }
+}
 
 impl Attempt for Take<'_> {
     type Item = Dispatch;
     type Error = Error;
 
     async fn attempt(&self, dispatches: &[Dispatch]) -> Result<(), Error> {
-        self.0.try_take(dispatches).await
+        let mut doubtful = self.doubtful.lock().await;
+        let mut rest = dispatches;
+        while !rest.is_empty() {
+            let taken = self.intake.try_take(rest, &mut doubtful).await?;
+            rest = rest.get(taken..).unwrap_or_default();
+        }
+        Ok(())
     }
 }
 
@@ -135,7 +166,7 @@ impl Handler for Intake {
             settle(position, outcome);
         }
         let (dispatches, positions): (Vec<_>, Vec<_>) = sends.into_values().unzip();
-        for (outcome, positions) in self.isolation.apply(&Take(self), &dispatches).await.iter().zip(positions) {
+        for (outcome, positions) in self.isolation.apply(&Take::new(self), &dispatches).await.iter().zip(positions) {
             for position in positions {
                 settle(position, outcome);
             }
@@ -153,26 +184,30 @@ impl Handler for Intake {
 }
 
 impl Intake {
-    /// Writes occurrences and their deliveries. What overtook one of them on its way is found in the transaction, where it
-    /// cannot change any more; the batch is then laid out anew.
-    async fn try_take(&self, dispatches: &[Dispatch]) -> Result<(), Error> {
-        let mut asked = Cow::Borrowed(dispatches);
-        let mut cancelled = HashSet::new();
-        while !asked.is_empty() {
-            let planned = self.plan(&asked, &cancelled).await?;
-            let reserved = self.reserve(&planned).await;
+    /// Writes the first of some occurrences with their deliveries, up to [`MAX_ROWS`] rows; returns how many. What overtook one
+    /// of them on its way is found in the transaction, where it cannot change any more; they are then laid out anew.
+    async fn try_take(&self, dispatches: &[Dispatch], doubtful: &mut Doubtful) -> Result<usize, Error> {
+        let mut overtaken = HashMap::new();
+        loop {
+            let mut plan = self.plan(dispatches, &overtaken).await?;
+            self.pace(&mut plan.rows);
+            if plan.rows.is_empty() {
+                return Ok(plan.taken);
+            }
+            let reserved = self.reserve(&plan.rows).await;
             // Leases are counted from the transaction's beginning, so no later than from here.
             let lease_ends = Instant::now() + LEASE;
             let mut transaction = self.pool.begin().await?;
             revisions::share_intake(&mut *transaction).await?;
-            let overtaken = revisions::overtaken(&mut *transaction, &asked).await?;
-            if overtaken.is_empty() {
-                return self.write(transaction, &planned, reserved, lease_ends).await;
+            let laid_out: Vec<&Dispatch> = plan.rows.iter().map(|(dispatch, _)| &**dispatch).collect();
+            let found = revisions::overtaken(&mut *transaction, &laid_out).await?;
+            if found.is_empty() {
+                self.write(transaction, &plan.rows, reserved, lease_ends, doubtful).await?;
+                return Ok(plan.taken);
             }
             transaction.rollback().await?;
-            make_up(asked.to_mut(), &mut cancelled, &overtaken);
+            overtaken.extend(found);
         }
-        Ok(())
     }
 
     async fn write(
@@ -181,50 +216,103 @@ impl Intake {
         planned: &[(Arc<Dispatch>, Vec<Planned>)],
         mut reserved: Reserved,
         lease_ends: Instant,
+        doubtful: &mut Doubtful,
     ) -> Result<(), Error> {
         let rows: Vec<&Dispatch> = planned.iter().map(|(dispatch, _)| &**dispatch).collect();
         let new = intake::insert_dispatches(&mut transaction, &rows).await?;
         let mut batch = Batch::begin(self.clock.now(), lease_ends);
-        for (dispatch, rows) in planned.iter().filter(|it| new.contains(&it.0.occurrence_id())) {
+        let new_ones = || planned.iter().filter(|it| new.contains(&it.0.occurrence_id()));
+        let missed = self.miss(&mut transaction, new_ones(), &mut batch).await?;
+        for (dispatch, rows) in new_ones() {
             for row in rows {
-                batch.add(dispatch, row, &mut reserved)?;
+                batch.add(dispatch, row, missed.contains(&row.key), &mut reserved)?;
             }
         }
         if !new.is_empty() {
-            intake::insert_deliveries(&mut transaction, &batch.rows, LEASE).await?;
+            intake::insert_deliveries(&mut transaction, &batch.rows, self.takeover).await?;
             outbox::insert(&mut *transaction, &batch.messages).await?;
         }
-        transaction.commit().await?;
+        if !doubtful.is_empty() {
+            let released = intake::release(&mut transaction, doubtful).await?;
+            (batch.pushes_wait, batch.emails_wait) =
+                (batch.pushes_wait || released > 0, batch.emails_wait || released > 0);
+        }
+        if let Err(error) = transaction.commit().await {
+            let leased = batch.rows.iter().filter(|row| row.leased);
+            doubtful.extend(leased.map(|row| (row.key.occurrence_id, row.id)));
+            return Err(error.into());
+        }
+        doubtful.clear();
+        self.charge(planned, &new);
         self.hand_over(batch);
         Ok(())
     }
 
-    /// Looks up devices, suppressed addresses and preferences of the whole batch, makes each occurrence what its user prefers and
-    /// lays out its rows.
-    async fn plan(
+    /// Which deliveries that are to be deferred a later occurrence of the same item takes the place of; what was deferred before
+    /// and is missed now ends, and the batch tells of it.
+    async fn miss<'a>(
         &self,
-        dispatches: &[Dispatch],
-        cancelled: &HashSet<Uuid>,
-    ) -> Result<Vec<(Arc<Dispatch>, Vec<Planned>)>, Error> {
+        transaction: &mut Transaction<'_, Postgres>,
+        planned: impl Iterator<Item = &'a (Arc<Dispatch>, Vec<Planned>)>,
+        batch: &mut Batch<'_>,
+    ) -> Result<HashSet<DeliveryKey>, Error> {
+        let mut deferred = Vec::new();
+        for (dispatch, rows) in planned {
+            for row in rows.iter().filter(|row| matches!(row.fate, Fate::Deferred(_))) {
+                deferred.push((series_of(dispatch, row.key.channel), dispatch.send.due_at, row.key));
+            }
+        }
+        let items: HashSet<_> = deferred.iter().map(|((user, source, item, _), ..)| (*user, *source, *item)).collect();
+        if items.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let items: Vec<_> = items.into_iter().collect();
+        let users: Vec<&str> = items.iter().map(|item| item.0).collect();
+        store::waiting::hold_deferring(&mut **transaction, &users).await?;
+        let stored = store::waiting::deferred_of_items(&mut *transaction, &items).await?;
+        let known = stored.iter().map(|waiting| {
+            let dispatch = &waiting.dispatch;
+            (series_of(dispatch, waiting.key.channel), dispatch.send.due_at, waiting.key)
+        });
+        let missed = missed(deferred.into_iter().chain(known));
+        let stored: Vec<_> = stored.iter().filter(|waiting| missed.contains(&waiting.key)).cloned().collect();
+        batch.messages.extend(waiting::miss(&mut *transaction, &stored, self.clock.now()).await?);
+        Ok(missed)
+    }
+
+    /// Looks up devices, suppressed addresses and preferences, makes each occurrence what its user prefers and lays out its rows:
+    /// of as many of the occurrences as have no more than [`MAX_ROWS`] together, but of one at least.
+    async fn plan(&self, dispatches: &[Dispatch], overtaken: &HashMap<Uuid, Overtaken>) -> Result<Plan, Error> {
         let devices = self.devices_of(dispatches).await?;
         let suppressed = self.suppressed_of(dispatches).await?;
         let preferences = self.preferences_of(dispatches).await?;
         let (now, nothing_said) = (self.clock.now(), Preferences::default());
-        let mut planned = Vec::with_capacity(dispatches.len());
+        let mut plan = Plan { taken: 0, rows: Vec::with_capacity(dispatches.len()) };
+        let mut left = MAX_ROWS;
         for dispatch in dispatches {
             let devices = devices.get(&dispatch.user_id).map_or(&[][..], Vec::as_slice);
             let preferences = preferences.get(&dispatch.user_id).unwrap_or(&nothing_said);
             let mut dispatch = dispatch.clone();
-            let rows = if cancelled.contains(&dispatch.occurrence_id()) {
-                plan::cancelled(&dispatch)
-            } else {
-                let until = plan::suit(&mut dispatch, preferences, now);
-                plan::rows(&dispatch, devices, |digest| suppressed.contains(digest), preferences, until, now)
+            let known = overtaken.get(&dispatch.occurrence_id());
+            let rows = match make_up(&mut dispatch, known) {
+                MadeUp::Erased => Vec::new(),
+                MadeUp::Cancelled => plan::cancelled(&dispatch),
+                MadeUp::Wanted => {
+                    let until = plan::suit(&mut dispatch, preferences, now);
+                    plan::rows(&dispatch, devices, |digest| suppressed.contains(digest), preferences, until, now)
+                }
             };
-            dispatch.deliveries = i32::try_from(rows.len()).unwrap_or(i32::MAX);
-            planned.push((Arc::new(dispatch), rows));
+            if rows.len() > left && plan.taken > 0 {
+                break;
+            }
+            left = left.saturating_sub(rows.len());
+            plan.taken += 1;
+            if !rows.is_empty() {
+                dispatch.deliveries = i32::try_from(rows.len()).unwrap_or(i32::MAX);
+                plan.rows.push((Arc::new(dispatch), rows));
+            }
         }
-        Ok(planned)
+        Ok(plan)
     }
 
     async fn devices_of(&self, dispatches: &[Dispatch]) -> Result<HashMap<String, Vec<LiveDevice>>, sqlx::Error> {
@@ -232,7 +320,7 @@ impl Intake {
         let users: Vec<String> = users.into_iter().map(ToOwned::to_owned).collect();
         let mut devices = HashMap::<String, Vec<LiveDevice>>::with_capacity(users.len());
         if !users.is_empty() {
-            for device in intake::live_devices(&self.pool, &users).await? {
+            for device in intake::live_devices(&self.pool, &users, self.max_devices).await? {
                 devices.entry(device.user_id.clone()).or_default().push(device);
             }
         }
@@ -253,16 +341,49 @@ impl Intake {
         preferences::of_users(&self.pool, &users).await
     }
 
+    /// Puts off what a user has due beyond their pace. Nothing is charged before it is written.
+    fn pace(&self, planned: &mut [(Arc<Dispatch>, Vec<Planned>)]) {
+        let now = self.clock.now();
+        let mut ahead = HashMap::<(Channel, bool, &str), u32>::new();
+        for (dispatch, rows) in planned {
+            for row in rows.iter_mut().filter(|row| row.fate == Fate::Made) {
+                let (channel, is_urgent) = (row.key.channel, is_urgent(dispatch));
+                let before = ahead.entry((channel, is_urgent, &dispatch.user_id)).or_default();
+                row.not_before = self.lanes.of(channel).user_turn(&dispatch.user_id, is_urgent, *before, now);
+                *before += 1;
+            }
+        }
+    }
+
     async fn reserve(&self, planned: &[(Arc<Dispatch>, Vec<Planned>)]) -> Reserved {
         let count = |channel| {
-            let rows = planned.iter().flat_map(|(_, rows)| rows);
-            rows.filter(|row| row.key.channel == channel && row.fate == Fate::Made).count()
+            let share = self.lanes.of(channel).share();
+            let mut of_users = HashMap::<(bool, &str), usize>::new();
+            for (dispatch, rows) in planned {
+                let now = |row: &&Planned| row.fate == Fate::Made && row.not_before.is_none();
+                let rows = rows.iter().filter(now).filter(|row| row.key.channel == channel).count();
+                *of_users.entry((is_urgent(dispatch), &dispatch.user_id)).or_default() += rows;
+            }
+            of_users.into_values().map(|rows| rows.min(share)).sum()
         };
         let (push, email) = tokio::join!(
             self.lanes.push.reserve(count(Channel::Push), PATIENCE),
             self.lanes.email.reserve(count(Channel::Email), Duration::ZERO),
         );
         Reserved { push, email }
+    }
+
+    fn charge(&self, planned: &[(Arc<Dispatch>, Vec<Planned>)], new: &HashSet<Uuid>) {
+        let now = self.clock.now();
+        for (dispatch, rows) in planned.iter().filter(|it| new.contains(&it.0.occurrence_id())) {
+            for channel in [Channel::Push, Channel::Email] {
+                let made = rows.iter().filter(|row| row.key.channel == channel && row.fate == Fate::Made).count();
+                if made > 0 {
+                    let made = u32::try_from(made).unwrap_or(u32::MAX);
+                    self.lanes.of(channel).charge(&dispatch.user_id, is_urgent(dispatch), made, now);
+                }
+            }
+        }
     }
 
     fn hand_over(&self, batch: Batch<'_>) {
@@ -283,23 +404,38 @@ impl Intake {
     }
 }
 
-/// Brings occurrences to what overtook them: those of erased users are dropped, the others are what their newer version says, or
-/// cancelled.
-fn make_up(dispatches: &mut Vec<Dispatch>, cancelled: &mut HashSet<Uuid>, overtaken: &HashMap<Uuid, Overtaken>) {
-    dispatches.retain_mut(|dispatch| match overtaken.get(&dispatch.occurrence_id()) {
-        None => true,
-        Some(Overtaken::Erased) => false,
+/// The first of some occurrences, laid out.
+struct Plan {
+    /// How many of them.
+    taken: usize,
+    /// Their deliveries; none of those whose users were erased.
+    rows: Vec<(Arc<Dispatch>, Vec<Planned>)>,
+}
+
+/// What an occurrence is after what overtook it.
+enum MadeUp {
+    Wanted,
+    Cancelled,
+    Erased,
+}
+
+/// Brings an occurrence to what overtook it: its newer version, which says something else or that it is cancelled, or the erasure
+/// of its user.
+fn make_up(dispatch: &mut Dispatch, overtaken: Option<&Overtaken>) -> MadeUp {
+    match overtaken {
+        None => MadeUp::Wanted,
+        Some(Overtaken::Erased) => MadeUp::Erased,
         Some(Overtaken::Revised { version, content }) => {
             dispatch.version = *version;
             match content.clone() {
-                Some(content) => revision::revise(&mut dispatch.send, content),
-                None => {
-                    cancelled.insert(dispatch.occurrence_id());
+                Some(content) => {
+                    revision::revise(&mut dispatch.send, content);
+                    MadeUp::Wanted
                 }
+                None => MadeUp::Cancelled,
             }
-            true
         }
-    });
+    }
 }
 
 fn with_channel(dispatches: &[Dispatch], channel: Channel) -> impl Iterator<Item = &Dispatch> {

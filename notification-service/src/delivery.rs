@@ -28,6 +28,12 @@ pub mod reason {
     pub const OPTED_OUT: &str = "OPTED_OUT";
     /// What it belongs to was deleted or changed before it was sent.
     pub const CANCELLED: &str = "CANCELLED";
+    /// What is stored of it, or of its device, cannot be read by this version of the service.
+    pub const UNREADABLE: &str = "UNREADABLE";
+    /// A later occurrence of the same item waits for the end of the same quiet hours, and is sent in its place.
+    pub const MISSED: &str = "MISSED";
+    /// The user has more due than is sent to one user in a minute; it waits for its turn.
+    pub const RATE_LIMITED: &str = "RATE_LIMITED";
     /// It waits for the end of the user's quiet hours.
     pub const QUIET_HOURS: &str = "QUIET_HOURS";
 

@@ -1,6 +1,6 @@
 //! A device: an address at which a user can be reached by push.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,8 @@ use uuid::Uuid;
 
 /// The longest token that is taken.
 const MAX_TOKEN: usize = 4096;
+/// The reason of a device that was removed because its user has more than one user may have.
+pub const LIMIT_REASON: &str = "DEVICE_LIMIT";
 /// The longest name of a device, in characters.
 const MAX_NAME: usize = 100;
 
@@ -56,8 +58,10 @@ impl fmt::Display for DeviceType {
 }
 
 /// An FCM registration token: 1 to 4096 visible ASCII characters. It never appears in a log.
+///
+/// Its text is shared: each delivery of a batch carries the token of its device.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Token(String);
+pub struct Token(Arc<str>);
 
 impl Token {
     /// A token as a client gave it.
@@ -66,12 +70,12 @@ impl Token {
     /// What a token should be, when it is something else.
     pub fn parse(text: String) -> Result<Self, &'static str> {
         let fits = (1..=MAX_TOKEN).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-        if fits { Ok(Self(text)) } else { Err("must be 1 to 4096 visible ASCII characters") }
+        if fits { Ok(Self(text.into())) } else { Err("must be 1 to 4096 visible ASCII characters") }
     }
 
     /// A token that was parsed before it was stored.
     pub(crate) fn stored(text: String) -> Self {
-        Self(text)
+        Self(text.into())
     }
 
     /// Its text, for the provider.
@@ -123,8 +127,8 @@ pub struct Device {
     pub id: Uuid,
     /// Whose it is.
     pub user_id: String,
-    /// What it is.
-    pub device_type: DeviceType,
+    /// What it is: the word of a [`DeviceType`], or one that a newer version stored.
+    pub device_type: String,
     /// What its user calls it.
     pub name: Option<String>,
     /// When it was first registered.

@@ -22,11 +22,11 @@ pub struct DeviceData<'a> {
     pub device_id: uuid::fmt::Simple,
     /// `web`, `android` or `ios`.
     #[serde(rename = "type")]
-    pub device_type: &'static str,
+    pub device_type: &'a str,
     /// What its user calls it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<&'a str>,
-    /// Why it was invalidated.
+    /// Why it was removed or invalidated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'a str>,
 }
@@ -55,7 +55,7 @@ pub fn device(
         traceparent,
         data: DeviceData {
             device_id: device.id.simple(),
-            device_type: device.device_type.as_str(),
+            device_type: &device.device_type,
             name: device.name.as_deref(),
             reason,
         },

@@ -5,16 +5,23 @@
 //! the lane's sweep claims them, the latest first, as places become free; it also takes what other processes left
 //! behind. A place is given back when the verdict is recorded, so what is in memory is bounded from one end to the other.
 //!
+//! No user stands in another's way: each holds a bounded part of the permits (`share`), the jobs in memory are taken in turn by
+//! user (`queue`), and what one user has due beyond a pace waits in the ledger until its turn (`pace`).
+//!
 //! A delivery goes: *waiting* → *leased* (claimed under a fence) → attempt → verdict: ended, or waiting again. Who holds a
-//! lease must start the attempt well before it ends; afterwards the row is anybody's, and the old fence counts no more.
+//! lease must start the attempt within 15 seconds and end it within [`LEASE`]; the rest of [`TAKEOVER`] is for recording what came
+//! of it, should the database be out of reach meanwhile. Afterwards the row is anybody's, and the old fence counts no more.
 
 mod attempt;
 mod dispatch;
 mod email;
 mod engine;
 mod gate;
+mod pace;
 mod push;
+mod queue;
 mod recorder;
+mod share;
 mod sweep;
 mod verdict;
 
@@ -23,23 +30,36 @@ use std::{
     time::{Duration, Instant},
 };
 
-use shared::contract::Channel;
+use chrono::{DateTime, TimeDelta, Utc};
+use shared::contract::{Channel, Priority};
 use tokio::{
-    sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 
-use crate::{channels::outcome::Outcome, delivery::Delivery};
+use crate::{
+    channels::outcome::Outcome,
+    delivery::{Delivery, Dispatch},
+};
 pub use dispatch::{Worker, WorkerSettings};
 pub use engine::Engine;
 pub use gate::ProbePace;
 use gate::{Gate, Turn};
+use pace::Pace;
+use queue::FairQueue;
 pub use recorder::{Finished, Recorder};
+pub use share::Place;
+use share::Shares;
 
-/// For how long a claimed delivery belongs to its claimer.
+/// For how long whoever claimed a delivery may work on it: an attempt has ended by then.
 pub const LEASE: Duration = Duration::from_secs(35);
+/// After how long a delivery that was claimed is claimed by others, if nothing was recorded of it. What is longer than [`LEASE`] is
+/// for the outcome: a process that was cut off from the database for that long records it before anybody sends again.
+pub const TAKEOVER: Duration = Duration::from_secs(90);
 /// Places in memory for each message that may be in flight: the others are being written, waiting or being recorded.
 const PLACES_PER_FLIGHT: usize = 4;
+/// The part of the messages in flight, and of the places in memory, that one user may have.
+const PART_OF_USER: usize = 8;
 
 /// A way to a provider.
 pub trait Sender: Send + Sync + 'static {
@@ -57,23 +77,48 @@ pub struct Job {
     /// Whether it is the one message by which a stopped lane sees whether it may go on.
     pub is_probe: bool,
     /// Its place.
-    pub place: OwnedSemaphorePermit,
+    pub place: Place,
 }
+
+/// Whether an occurrence comes before the others of its user.
+pub(crate) fn is_urgent(dispatch: &Dispatch) -> bool {
+    dispatch.send.content.priority == Priority::High
+}
+
+/// Why there is no place for a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoPlace {
+    /// The lane is full.
+    Lane,
+    /// Its user has their share of the lane.
+    User,
+}
+
+/// For how long a delivery is put off whose user has their share of a lane, at least.
+pub const PUT_OFF: TimeDelta = TimeDelta::milliseconds(500);
 
 /// Places reserved in a lane.
 #[derive(Debug)]
-pub struct Places(Option<OwnedSemaphorePermit>);
+pub struct Places {
+    permits: Option<OwnedSemaphorePermit>,
+    shares: Arc<Shares>,
+}
 
 impl Places {
-    /// Takes one.
-    pub fn take(&mut self) -> Option<OwnedSemaphorePermit> {
-        self.0.as_mut().and_then(|all| all.split(1))
+    /// Takes one for a delivery of this user.
+    ///
+    /// # Errors
+    /// When none is left, or the user has their share of all.
+    pub fn take(&mut self, user: &str, is_urgent: bool) -> Result<Place, NoPlace> {
+        let permits = self.permits.as_mut().filter(|permits| permits.num_permits() > 0).ok_or(NoPlace::Lane)?;
+        let share = self.shares.take(user, is_urgent).ok_or(NoPlace::User)?;
+        Ok(Place::new(permits.split(1).ok_or(NoPlace::Lane)?, share))
     }
 
     /// How many are left.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)
+        self.permits.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)
     }
 
     /// Whether none is left.
@@ -96,26 +141,40 @@ pub struct Lane {
     waiting: Notify,
     room: Arc<Semaphore>,
     size: usize,
-    jobs: mpsc::UnboundedSender<Job>,
+    shares: Arc<Shares>,
+    pace: Pace,
+    jobs: Arc<FairQueue<Job>>,
+}
+
+/// How much a lane does at once.
+#[derive(Debug, Clone, Copy)]
+pub struct LaneSettings {
+    /// Messages on their way to the provider.
+    pub max_in_flight: usize,
+    /// Deliveries of one user that are begun in a minute.
+    pub per_user_per_minute: u32,
+    /// How often a stopped lane tries again.
+    pub probes: ProbePace,
 }
 
 impl Lane {
-    /// A lane that has up to `max_in_flight` messages on their way, and where its jobs come out.
+    /// A lane in which nothing is on its way yet.
     #[must_use]
-    pub fn new(channel: Channel, max_in_flight: usize, pace: ProbePace) -> (Arc<Self>, mpsc::UnboundedReceiver<Job>) {
-        let (sender, jobs) = mpsc::unbounded_channel();
+    pub fn new(channel: Channel, settings: LaneSettings) -> Arc<Self> {
+        let LaneSettings { max_in_flight, per_user_per_minute, probes } = settings;
         let size = max_in_flight.max(1) * PLACES_PER_FLIGHT;
-        let lane = Self {
+        Arc::new(Self {
             channel,
-            gate: Mutex::new(Gate::new(max_in_flight, pace)),
+            gate: Mutex::new(Gate::new(max_in_flight, probes)),
             slot: Notify::new(),
             turned: Notify::new(),
             waiting: Notify::new(),
             room: Arc::new(Semaphore::new(size)),
             size,
-            jobs: sender,
-        };
-        (Arc::new(lane), jobs)
+            shares: Shares::new(size / PART_OF_USER),
+            pace: Pace::new(per_user_per_minute),
+            jobs: FairQueue::new(max_in_flight / PART_OF_USER),
+        })
     }
 
     /// The channel.
@@ -128,7 +187,7 @@ impl Lane {
     /// has none.
     pub async fn reserve(&self, wanted: usize, patience: Duration) -> Places {
         if wanted == 0 || self.turn() != Turn::Open {
-            return Places(None);
+            return self.reserved(None);
         }
         let wanted = wanted.min(self.size / 2).max(1);
         match timeout(patience, self.places(wanted)).await {
@@ -137,12 +196,30 @@ impl Lane {
         }
     }
 
-    /// Takes over jobs, each with its place, in their order.
+    /// Takes over jobs, each with its place.
     pub fn accept(&self, jobs: impl IntoIterator<Item = Job>) {
         for job in jobs {
+            let dispatch = Arc::clone(&job.delivery.dispatch);
             // After the end of the dispatcher the job is dropped; its lease runs out and another process claims it.
-            let _ = self.jobs.send(job);
+            self.jobs.push(&dispatch.user_id, is_urgent(&dispatch), job);
         }
+    }
+
+    /// When the delivery of a user with `ahead` others of the same batch before it may begin; `None` when it may now.
+    #[must_use]
+    pub fn user_turn(&self, user: &str, is_urgent: bool, ahead: u32, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.pace.turn(user, is_urgent, ahead, now)
+    }
+
+    /// Charges deliveries that were written to their user.
+    pub fn charge(&self, user: &str, is_urgent: bool, deliveries: u32, now: DateTime<Utc>) {
+        self.pace.charge(user, is_urgent, deliveries, now);
+    }
+
+    /// Places that one user may hold of each urgency.
+    #[must_use]
+    pub fn share(&self) -> usize {
+        self.shares.most()
     }
 
     /// Says that rows without a lease were written.
@@ -152,17 +229,21 @@ impl Lane {
 
     async fn places(&self, wanted: usize) -> Places {
         let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
-        Places(Arc::clone(&self.room).acquire_many_owned(wanted).await.ok())
+        self.reserved(Arc::clone(&self.room).acquire_many_owned(wanted).await.ok())
+    }
+
+    fn reserved(&self, permits: Option<OwnedSemaphorePermit>) -> Places {
+        Places { permits, shares: Arc::clone(&self.shares) }
     }
 
     /// Up to `wanted` places that are free now.
     fn free_places(&self, wanted: usize) -> Places {
         let wanted = u32::try_from(self.room.available_permits().min(wanted)).unwrap_or(u32::MAX);
         if wanted == 0 {
-            return Places(None);
+            return self.reserved(None);
         }
         // Somebody may have taken them in between: then there are none.
-        Places(Arc::clone(&self.room).try_acquire_many_owned(wanted).ok())
+        self.reserved(Arc::clone(&self.room).try_acquire_many_owned(wanted).ok())
     }
 
     fn turn(&self) -> Turn {

@@ -10,7 +10,7 @@ mod preferences;
 mod register;
 mod stream;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::Router;
 use shared::{
@@ -37,6 +37,10 @@ pub struct Api {
     pub handoff: Handoff,
     /// The provider that knows tokens.
     pub fcm: Arc<Fcm>,
+    /// Living devices that one user may have.
+    pub max_devices: usize,
+    /// After how long others take over what a process claimed.
+    pub takeover: Duration,
     /// The streams that are open.
     pub streams: Streams,
     /// Whether the schema is there.

@@ -10,6 +10,7 @@ pub mod history;
 pub mod inbox;
 pub mod intake;
 pub mod ledger;
+mod payload;
 pub mod preferences;
 pub mod retention;
 pub mod revisions;
@@ -34,9 +35,4 @@ pub async fn now(executor: impl PgExecutor<'_>) -> Result<DateTime<Utc>, sqlx::E
 
 fn interval(duration: Duration) -> PgInterval {
     PgInterval { months: 0, days: 0, microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX) }
-}
-
-/// A word that our own statements wrote and that this version cannot read.
-fn unreadable(column: &'static str, problem: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> sqlx::Error {
-    sqlx::Error::ColumnDecode { index: column.to_owned(), source: problem.into() }
 }

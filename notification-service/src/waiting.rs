@@ -1,7 +1,10 @@
 //! Second thoughts about deliveries that wait: what follows from a change of their user's preferences, and from a newer version
 //! of what they deliver.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use shared::{
@@ -19,7 +22,7 @@ use crate::{
     revision::{self, Revision},
     store::{
         erasures, preferences, revisions,
-        waiting::{self, Waiting},
+        waiting::{self, Change, Waiting},
     },
 };
 
@@ -34,9 +37,21 @@ pub enum Error {
     Json(#[from] serde_json::Error),
 }
 
-/// Looks at everything that waits for a user with other preferences: what they do not want any more ends, and what was
-/// deferred waits for the end of the quiet hours that now are, or no longer. Answers what is to be told, which is not in the
-/// outbox yet. Call it in the transaction of the change.
+/// Deliveries that one transaction looks at with other preferences.
+const PART: i64 = 1_000;
+
+/// What follows from other preferences.
+#[derive(Debug)]
+pub struct Reconsidered {
+    /// What is to be told, which is not in the outbox yet.
+    pub messages: Vec<OutboxMessage>,
+    /// Whether there is more to be looked at, in another transaction.
+    pub has_more: bool,
+}
+
+/// Looks at a part of what waits for a user with other preferences: what they do not want any more ends, and what was
+/// deferred waits for the end of the quiet hours that now are, or no longer. Call it in the transaction of the change, and in
+/// others until there is no more; what was looked at before is not found again.
 ///
 /// # Errors
 /// When a statement fails or an event cannot be written.
@@ -44,15 +59,37 @@ pub async fn reconsider(
     transaction: &mut PgConnection,
     user_id: &str,
     preferences: &Preferences,
+    takeover: Duration,
+    now: DateTime<Utc>,
+) -> Result<Reconsidered, Error> {
+    let all = [Channel::Email, Channel::Push];
+    let unwanted: Vec<&str> =
+        all.into_iter().filter(|channel| !preferences.allows(*channel)).map(Channel::as_str).collect();
+    let until = preferences.quiet_hours.and_then(|quiet| quiet.until(now));
+    let change = Change { user_id, unwanted: &unwanted, until };
+    let changed = waiting::changed_by(&mut *transaction, change, PART).await?;
+    let has_more = changed.len() as i64 == PART;
+    let (deferred, mut ended): (Vec<_>, Vec<_>) =
+        changed.into_iter().partition(|delivery| preferences.allows(delivery.key.channel));
+    if !unwanted.is_empty() && !has_more {
+        ended.extend(waiting::held_of_user(&mut *transaction, change, takeover).await?);
+    }
+    let mut messages = withdraw(&mut *transaction, &ended, reason::OPTED_OUT, now).await?;
+    messages.extend(defer(&mut *transaction, &deferred, until, now).await?);
+    Ok(Reconsidered { messages, has_more })
+}
+
+/// Ends deferred deliveries that a later occurrence of their item takes the place of. Answers what is to be told, which is not
+/// in the outbox yet. Call it in the transaction in which the later one is written.
+///
+/// # Errors
+/// When a statement fails or an event cannot be written.
+pub async fn miss(
+    transaction: &mut PgConnection,
+    deliveries: &[Waiting],
     now: DateTime<Utc>,
 ) -> Result<Vec<OutboxMessage>, Error> {
-    let waiting = waiting::of_user(&mut *transaction, user_id).await?;
-    let (wanted, unwanted): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|it| preferences.allows(it.key.channel));
-    let mut messages = withdraw(&mut *transaction, &unwanted, reason::OPTED_OUT, now).await?;
-    let deferred: Vec<_> = wanted.into_iter().filter(|it| it.state == DeliveryState::Deferred).collect();
-    let until = preferences.quiet_hours.and_then(|quiet| quiet.until(now));
-    messages.extend(defer(&mut *transaction, &deferred, until, now).await?);
-    Ok(messages)
+    withdraw(transaction, deliveries, reason::MISSED, now).await
 }
 
 /// Applies revisions, at most one of each occurrence: what is cancelled or no longer wanted on a channel ends, what still waits

@@ -12,7 +12,7 @@ use super::plan::{Fate, Planned};
 use crate::{
     delivery::{Delivery, Dispatch, reason},
     events::{self, Ending},
-    lanes::{Job, Places},
+    lanes::{Job, NoPlace, PUT_OFF, Places, is_urgent},
     store::intake::NewDelivery,
 };
 
@@ -41,20 +41,26 @@ impl<'a> Batch<'a> {
         Self { at, lease_ends, rows, messages, pushes, emails, pushes_wait: false, emails_wait: false }
     }
 
-    /// Adds a delivery: to be made at once where there is a place for it.
+    /// Adds a delivery: to be made at once where there is a place for it; ended where it is missed.
     pub(super) fn add(
         &mut self,
         dispatch: &'a Arc<Dispatch>,
         planned: &Planned,
+        is_missed: bool,
         reserved: &mut Reserved,
     ) -> Result<(), serde_json::Error> {
-        let (key, fate) = (planned.key, planned.fate);
+        let (key, fate) = (planned.key, if is_missed { Fate::Ended(reason::MISSED) } else { planned.fate });
         let (state, reason, deferred_until) = match fate {
             Fate::Made => (DeliveryState::Pending, None, None),
             Fate::Deferred(until) => (DeliveryState::Deferred, Some(reason::QUIET_HOURS), Some(until)),
             Fate::Ended(reason) => (DeliveryState::Suppressed, Some(reason), None),
         };
-        let leased = fate == Fate::Made && self.hand_out(dispatch, planned, reserved);
+        let (leased, not_before) = match (fate, planned.not_before) {
+            (Fate::Made, None) => self.hand_out(dispatch, planned, reserved),
+            (Fate::Made, not_before) => (false, not_before),
+            _ => (false, None),
+        };
+        let reason = if not_before.is_some() { Some(reason::RATE_LIMITED) } else { reason };
         match fate {
             Fate::Made => {}
             Fate::Deferred(until) => {
@@ -65,19 +71,29 @@ impl<'a> Batch<'a> {
             }
         }
         let user_id = &dispatch.user_id;
-        self.rows.push(NewDelivery { key, id: new_id(), user_id, state, reason, deferred_until, leased });
+        self.rows.push(NewDelivery { key, id: new_id(), user_id, state, reason, deferred_until, not_before, leased });
         Ok(())
     }
 
-    /// Makes a job of a delivery if there is a place for it; else it is left waiting.
-    fn hand_out(&mut self, dispatch: &Arc<Dispatch>, planned: &Planned, reserved: &mut Reserved) -> bool {
+    /// Makes a job of a delivery if there is a place for it; else it is left waiting, for a while where its user has their share.
+    /// Whether it was leased, and when it may be claimed otherwise.
+    fn hand_out(
+        &mut self,
+        dispatch: &Arc<Dispatch>,
+        planned: &Planned,
+        reserved: &mut Reserved,
+    ) -> (bool, Option<DateTime<Utc>>) {
         let (places, jobs, wait) = match planned.key.channel {
             Channel::Push => (&mut reserved.push, &mut self.pushes, &mut self.pushes_wait),
             Channel::Email => (&mut reserved.email, &mut self.emails, &mut self.emails_wait),
         };
-        let Some(place) = places.take() else {
-            *wait = true;
-            return false;
+        let place = match places.take(&dispatch.user_id, is_urgent(dispatch)) {
+            Ok(place) => place,
+            Err(NoPlace::User) => return (false, Some(self.at + PUT_OFF)),
+            Err(NoPlace::Lane) => {
+                *wait = true;
+                return (false, None);
+            }
         };
         let delivery = Delivery {
             key: planned.key,
@@ -89,6 +105,6 @@ impl<'a> Batch<'a> {
             deferred_until: None,
         };
         jobs.push(Job { delivery, lease_ends: self.lease_ends, is_probe: false, place });
-        true
+        (true, None)
     }
 }

@@ -16,6 +16,8 @@ pub(super) struct Planned {
     pub(super) key: DeliveryKey,
     pub(super) address: Address,
     pub(super) fate: Fate,
+    /// Of one that is made: when it may begin, where its user has more due than may begin now.
+    pub(super) not_before: Option<DateTime<Utc>>,
 }
 
 /// What becomes of a delivery at first.
@@ -47,6 +49,7 @@ pub(super) fn cancelled(dispatch: &Dispatch) -> Vec<Planned> {
         key: DeliveryKey { occurrence_id, channel, device_id },
         address: Address::Gone(reason::CANCELLED),
         fate: Fate::Ended(reason::CANCELLED),
+        not_before: None,
     };
     dispatch.send.content.channels.iter().map(row).collect()
 }
@@ -69,7 +72,8 @@ pub(super) fn rows(
                 (_, Some(until)) => Fate::Deferred(until),
                 (_, None) => Fate::Made,
             };
-            Planned { key: DeliveryKey { occurrence_id: dispatch.occurrence_id(), channel, device_id }, address, fate }
+            let key = DeliveryKey { occurrence_id: dispatch.occurrence_id(), channel, device_id };
+            Planned { key, address, fate, not_before: None }
         };
         match channel {
             _ if now >= dispatch.send.expires_at => rows.push(row(Uuid::nil(), Address::Gone(reason::EXPIRED))),
@@ -83,7 +87,8 @@ pub(super) fn rows(
 }
 
 fn address(device: &LiveDevice) -> Address {
-    Address::Device { token: device.token.clone(), device_type: device.device_type, version: device.version }
+    let Some(device_type) = device.device_type else { return Address::Gone(reason::UNREADABLE) };
+    Address::Device { token: device.token.clone(), device_type, version: device.version }
 }
 
 fn mailbox(address: Option<&str>, is_suppressed: impl Fn(&[u8]) -> bool) -> Address {
@@ -140,7 +145,13 @@ mod tests {
 
     fn device(id: u128) -> LiveDevice {
         let token = Token::parse(format!("token-{id}")).expect("a token");
-        LiveDevice { id: Uuid::from_u128(id), user_id: "u".to_owned(), token, device_type: DeviceType::Web, version: 1 }
+        LiveDevice {
+            id: Uuid::from_u128(id),
+            user_id: "u".to_owned(),
+            token,
+            device_type: Some(DeviceType::Web),
+            version: 1,
+        }
     }
 
     fn fates(rows: &[Planned]) -> Vec<(Channel, Fate)> {

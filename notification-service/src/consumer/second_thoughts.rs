@@ -8,7 +8,7 @@ use shared::{
 };
 use uuid::Uuid;
 
-use super::{Error, Intake};
+use super::{Error, Intake, MAX_REVISED};
 use crate::{
     erasure::Erasure,
     revision::Revision,
@@ -44,7 +44,15 @@ impl Attempt for Erase<'_> {
 }
 
 impl Intake {
+    /// Applies revisions, a bounded number in each transaction: one that is applied again changes nothing.
     async fn try_revise(&self, revisions: &[Revision]) -> Result<(), Error> {
+        for part in revisions.chunks(MAX_REVISED) {
+            self.revise_part(part).await?;
+        }
+        Ok(())
+    }
+
+    async fn revise_part(&self, revisions: &[Revision]) -> Result<(), Error> {
         let mut transaction = self.pool.begin().await?;
         revisions::hold_intake(&mut *transaction).await?;
         let now = store::now(&mut *transaction).await?;

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// An attempt starts only while at least this much of the lease is left: it must end before the row is anybody's.
-const LEAST_LEASE: Duration = Duration::from_secs(20);
+pub(super) const LEAST_LEASE: Duration = Duration::from_secs(20);
 
 /// What every attempt of a lane needs.
 pub(super) struct Attempter<S> {

@@ -9,7 +9,11 @@ use sqlx::PgPool;
 use tokio::{sync::mpsc, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Finished, Job, Lane, Recorder, Sender, attempt::Attempter, gate::Turn};
+use super::{
+    Finished, Job, Lane, Recorder, Sender,
+    attempt::{Attempter, LEAST_LEASE},
+    gate::Turn,
+};
 use crate::{channels::retry::Policy, clock::DbClock};
 
 /// How long attempts under way may take to end once the lane is to stop.
@@ -24,6 +28,8 @@ pub struct WorkerSettings {
     pub clock: Arc<DbClock>,
     /// When to try again.
     pub policy: Policy,
+    /// After how long others take over what was claimed.
+    pub takeover: Duration,
 }
 
 /// The sending side of a lane, one a process.
@@ -32,6 +38,7 @@ pub struct Worker<S> {
     pub(super) pool: PgPool,
     pub(super) recorder: Arc<Recorder>,
     pub(super) attempter: Arc<Attempter<S>>,
+    pub(super) takeover: Duration,
 }
 
 enum Admission {
@@ -49,17 +56,16 @@ impl<S: Sender> Worker<S> {
         settings: WorkerSettings,
     ) -> Self {
         let lateness = metrics::histogram!("delivery_lateness_seconds", "channel" => lane.channel().as_str());
-        let WorkerSettings { pool, clock, policy } = settings;
+        let WorkerSettings { pool, clock, policy, takeover } = settings;
         let attempter = Arc::new(Attempter { lane: Arc::clone(&lane), sender, clock, policy, records, lateness });
-        Self { lane, pool, recorder, attempter }
+        Self { lane, pool, recorder, attempter, takeover }
     }
 
     /// Sends until the token is cancelled; then lets attempts under way end, for a bounded time, and gives back the rest.
-    pub async fn run(self, mut jobs: mpsc::UnboundedReceiver<Job>, shutdown: CancellationToken) {
+    pub async fn run(self, shutdown: CancellationToken) {
         let attempts = TaskTracker::new();
-        tokio::join!(self.sweep(&shutdown), self.dispatch(&mut jobs, &attempts, &shutdown));
-        jobs.close();
-        while let Some(job) = jobs.recv().await {
+        tokio::join!(self.sweep(&shutdown), self.dispatch(&attempts, &shutdown));
+        for job in self.lane.jobs.close() {
             self.attempter.give_back(job).await;
         }
         attempts.close();
@@ -71,19 +77,13 @@ impl<S: Sender> Worker<S> {
         }
     }
 
-    async fn dispatch(
-        &self,
-        jobs: &mut mpsc::UnboundedReceiver<Job>,
-        attempts: &TaskTracker,
-        shutdown: &CancellationToken,
-    ) {
+    async fn dispatch(&self, attempts: &TaskTracker, shutdown: &CancellationToken) {
         loop {
-            let job = tokio::select! {
+            let (job, in_flight) = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
-                job = jobs.recv() => job,
+                next = self.lane.jobs.next() => next,
             };
-            let Some(job) = job else { return };
             let admission = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => Admission::Back,
@@ -92,16 +92,23 @@ impl<S: Sender> Worker<S> {
             match admission {
                 Admission::Enter => {
                     let attempter = Arc::clone(&self.attempter);
-                    attempts.spawn(async move { attempter.carry(job).await });
+                    attempts.spawn(async move {
+                        attempter.carry(job).await;
+                        drop(in_flight);
+                    });
                 }
                 Admission::Back => self.attempter.give_back(job).await,
             }
         }
     }
 
-    /// Waits for a slot; a job that finds the gate closed goes back to the ledger.
+    /// Waits for a slot; a job that finds the gate closed, or that waited too long in memory, goes back to the ledger.
     async fn admit(&self, job: &Job) -> Admission {
         loop {
+            if !job.is_probe && job.lease_ends.saturating_duration_since(Instant::now()) < LEAST_LEASE {
+                metrics::counter!("delivery_leases_lost_total", "channel" => self.lane.channel.as_str()).increment(1);
+                return Admission::Back;
+            }
             {
                 let mut gate = self.lane.gate();
                 let is_open = gate.turn(Instant::now()) == Turn::Open;

@@ -9,7 +9,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Finished, Job, Lane, Lanes, ProbePace, Recorder, Worker, WorkerSettings, email::EmailSender, push::PushSender,
+    Finished, Lane, LaneSettings, Lanes, ProbePace, Recorder, Worker, WorkerSettings, email::EmailSender,
+    push::PushSender,
 };
 use crate::{
     Config,
@@ -31,8 +32,8 @@ pub struct Engine {
     lanes: Lanes,
     fcm: Arc<Fcm>,
     ses: Arc<Ses>,
-    push: (Worker<PushSender>, mpsc::UnboundedReceiver<Job>),
-    email: (Worker<EmailSender>, mpsc::UnboundedReceiver<Job>),
+    push: Worker<PushSender>,
+    email: Worker<EmailSender>,
     recorder: (Arc<Recorder>, mpsc::Receiver<Finished>),
 }
 
@@ -42,11 +43,15 @@ impl Engine {
     /// # Errors
     /// When a setting of a provider cannot be used.
     pub async fn build(config: &Config, pool: PgPool, clock: Arc<DbClock>, handoff: Handoff) -> anyhow::Result<Self> {
-        let (push, push_jobs) = Lane::new(Channel::Push, config.push_max_in_flight, ProbePace::default());
-        let (email, email_jobs) = Lane::new(Channel::Email, config.email_max_in_flight, ProbePace::default());
+        let lane = |channel, max_in_flight, per_user_per_minute| {
+            Lane::new(channel, LaneSettings { max_in_flight, per_user_per_minute, probes: ProbePace::default() })
+        };
+        let push = lane(Channel::Push, config.push_max_in_flight, config.push_per_user_per_minute);
+        let email = lane(Channel::Email, config.email_max_in_flight, config.email_per_user_per_minute);
         let (recorder, records_in, records_out) = Recorder::new(pool.clone(), handoff, Arc::clone(&clock));
         let fcm = Arc::new(fcm(config)?);
-        let settings = WorkerSettings { pool, clock, policy: Policy { hold: HOLD, ..Policy::default() } };
+        let policy = Policy { hold: HOLD, ..Policy::default() };
+        let settings = WorkerSettings { pool, clock, policy, takeover: config.takeover };
         let push_sender = PushSender(Arc::clone(&fcm));
         let ses = Arc::new(ses(config).await?);
         let email_sender = EmailSender(Arc::clone(&ses));
@@ -57,8 +62,8 @@ impl Engine {
             lanes: Lanes { push, email },
             fcm,
             ses,
-            push: (push_worker, push_jobs),
-            email: (email_worker, email_jobs),
+            push: push_worker,
+            email: email_worker,
             recorder: (recorder, records_out),
         })
     }
@@ -81,8 +86,8 @@ impl Engine {
         // Each worker holds a way to the recorder, which ends when both are gone.
         tokio::join!(
             ses.watch_account(shutdown.clone()),
-            push.0.run(push.1, shutdown.clone()),
-            email.0.run(email.1, shutdown),
+            push.run(shutdown.clone()),
+            email.run(shutdown),
             recorder.0.run(recorder.1),
         );
     }

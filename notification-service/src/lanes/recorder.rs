@@ -14,11 +14,12 @@ use shared::{
 };
 use sqlx::PgPool;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{Semaphore, mpsc},
     time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_util::task::TaskTracker;
 
+use super::Place;
 use crate::{
     clock::DbClock,
     delivery::{Address, Record},
@@ -48,7 +49,7 @@ pub struct Finished {
     /// What is to be recorded.
     pub record: Record,
     /// Given back once it is.
-    pub _place: OwnedSemaphorePermit,
+    pub _place: Place,
 }
 
 /// Writes verdicts, one a process, for all lanes.
@@ -108,7 +109,7 @@ impl Recorder {
     /// Writes a batch, however often it takes. An attempt to write whose end is not known (the connection broke during the
     /// commit) is repeated too: what it had written is then no longer pending and stays as it is.
     async fn write(&self, batch: Vec<Finished>) {
-        let (mut records, places): (Vec<Record>, Vec<OwnedSemaphorePermit>) =
+        let (mut records, places): (Vec<Record>, Vec<Place>) =
             batch.into_iter().map(|it| (it.record, it._place)).unzip();
         records.sort_unstable_by_key(|record| record.delivery.key.order());
         let mut pause = AGAIN.0;

@@ -8,10 +8,10 @@ use shared::contract::Channel;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::{Job, LEASE, Places, Sender, Worker, gate::Turn};
+use super::{Job, LEASE, PUT_OFF, Places, Sender, Worker, gate::Turn, is_urgent};
 use crate::{
     delivery::Delivery,
-    store::ledger::{self, Claim},
+    store::ledger::{self, Claim, Released},
 };
 
 /// Rows claimed at once at the most.
@@ -24,6 +24,27 @@ const AFTER_ERROR: Duration = Duration::from_secs(1);
 const LOOK_BACK_EVERY: Duration = Duration::from_secs(30);
 /// Rows may become visible this long after the time they are due at: their transaction took as long.
 const LATE_COMMIT: TimeDelta = TimeDelta::seconds(60);
+
+/// For how long after an error of its own, or a start of the database, nobody's lease is taken over: whoever sent something
+/// meanwhile records it first.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// What a sweep knows from one claim to the next.
+struct Progress {
+    horizon: Horizon,
+    pause: Duration,
+    last_error: Option<Instant>,
+    /// Rows that were claimed by a commit that was not answered, or that could not be put off: nobody holds them.
+    released: Vec<Released>,
+}
+
+impl Progress {
+    /// Whether leases that ran out are taken over, and how long the database must have been up for it.
+    fn takeover(&self) -> Option<Duration> {
+        let is_settled = self.last_error.is_none_or(|error| error.elapsed() >= GRACE);
+        is_settled.then_some(GRACE)
+    }
+}
 
 /// Since when there may be due rows. A look at all of them passes over what lately ended and could not be vacuumed yet
 /// (somebody holds a snapshot), so it is not made each time.
@@ -49,11 +70,11 @@ impl Horizon {
 impl<S: Sender> Worker<S> {
     /// Claims until the token is cancelled; a claim under way is finished, so that its rows are handed on or given back.
     pub(super) async fn sweep(&self, shutdown: &CancellationToken) {
-        let mut horizon = Horizon { known: None, looked_back: Instant::now() };
-        let mut pause = PAUSE.0;
+        let horizon = Horizon { known: None, looked_back: Instant::now() };
+        let mut progress = Progress { horizon, pause: PAUSE.0, last_error: None, released: Vec::new() };
         while !shutdown.is_cancelled() {
             self.show();
-            let wait = self.round(&mut horizon, &mut pause, shutdown).await;
+            let wait = self.round(&mut progress, shutdown).await;
             if wait.is_zero() {
                 continue;
             }
@@ -67,7 +88,7 @@ impl<S: Sender> Worker<S> {
     }
 
     /// One look at the gate, the room and the ledger; how long to wait before the next.
-    async fn round(&self, horizon: &mut Horizon, pause: &mut Duration, shutdown: &CancellationToken) -> Duration {
+    async fn round(&self, progress: &mut Progress, shutdown: &CancellationToken) -> Duration {
         let (wanted, is_probe) = match self.lane.turn() {
             Turn::Open => (CLAIM, false),
             Turn::Probe => (1, true),
@@ -80,13 +101,14 @@ impl<S: Sender> Worker<S> {
             places = self.places_for(wanted) => places,
             () = shutdown.cancelled() => return Duration::ZERO,
         };
-        match self.claim(places, is_probe, horizon).await {
+        match self.claim(places, is_probe, progress).await {
             Ok(claimed) if claimed.is_full => Duration::ZERO,
             Ok(claimed) => {
-                *pause = if claimed.any { PAUSE.0 } else { (*pause * 2).min(PAUSE.1) };
-                *pause
+                progress.pause = if claimed.any { PAUSE.0 } else { (progress.pause * 2).min(PAUSE.1) };
+                progress.pause
             }
             Err(error) => {
+                progress.last_error = Some(Instant::now());
                 tracing::warn!(error = %error, channel = self.lane.channel.as_str(), "the ledger could not be swept");
                 AFTER_ERROR
             }
@@ -97,34 +119,84 @@ impl<S: Sender> Worker<S> {
     async fn places_for(&self, wanted: usize) -> Places {
         let at_least = (self.lane.size / 16).clamp(1, wanted);
         let mut places = self.lane.places(at_least).await;
-        if let (Some(all), Some(more)) = (places.0.as_mut(), self.lane.free_places(wanted - at_least).0) {
+        let more = self.lane.free_places(wanted - at_least).permits;
+        if let (Some(all), Some(more)) = (places.permits.as_mut(), more) {
             all.merge(more);
         }
         places
     }
 
-    async fn claim(&self, mut places: Places, is_probe: bool, horizon: &mut Horizon) -> Result<Claimed, sqlx::Error> {
+    async fn claim(&self, mut places: Places, is_probe: bool, progress: &mut Progress) -> Result<Claimed, sqlx::Error> {
+        self.release(&mut progress.released).await?;
         let limit = places.len();
         let lease_ends = Instant::now() + LEASE;
         let now = self.attempter.clock.now();
-        let due_since = horizon.due_since();
-        let claim = Claim { limit, due_since, lease: LEASE };
+        let due_since = progress.horizon.due_since();
+        let claim = Claim { limit, due_since, lease: self.takeover, takeover: progress.takeover() };
+        // In a transaction, so that what it claimed is known although the commit may not be answered.
+        let mut transaction = self.pool.begin().await?;
         let deliveries: Vec<Delivery> = match self.lane.channel {
-            Channel::Push => ledger::claim_pushes(&self.pool, claim).await?,
-            Channel::Email => ledger::claim_emails(&self.pool, claim).await?,
+            Channel::Push => ledger::claim_pushes(&mut *transaction, claim).await?,
+            Channel::Email => ledger::claim_emails(&mut *transaction, claim).await?,
         };
+        if let Err(error) = transaction.commit().await {
+            progress.released.extend(deliveries.iter().map(|delivery| Released::of(delivery, None)));
+            return Err(error);
+        }
         let claimed = Claimed { any: !deliveries.is_empty(), is_full: deliveries.len() >= limit && !is_probe };
         if deliveries.len() < limit {
-            horizon.exhausted(due_since, now);
+            progress.horizon.exhausted(due_since, now);
         }
         if is_probe && claimed.any {
             self.lane.gate().probe_starts();
         }
-        let jobs = deliveries
-            .into_iter()
-            .filter_map(|delivery| Some(Job { delivery, lease_ends, is_probe, place: places.take()? }));
+        let (mut jobs, mut excess) = (Vec::with_capacity(deliveries.len()), Vec::new());
+        for delivery in deliveries {
+            match places.take(&delivery.dispatch.user_id, is_urgent(&delivery.dispatch)) {
+                Ok(place) => jobs.push(Job { delivery, lease_ends, is_probe, place }),
+                Err(_) => excess.push(delivery),
+            }
+        }
         self.lane.accept(jobs);
+        drop(places);
+        if !excess.is_empty() {
+            self.put_off(excess, now, progress).await?;
+        }
         Ok(claimed)
+    }
+
+    /// Puts deliveries off whose users have their share of the lane, each to its turn: what others have due is claimed next.
+    async fn put_off(
+        &self,
+        excess: Vec<Delivery>,
+        now: DateTime<Utc>,
+        progress: &mut Progress,
+    ) -> Result<(), sqlx::Error> {
+        let rows: Vec<Released> = excess
+            .iter()
+            .map(|delivery| {
+                let (user, is_urgent) = (&delivery.dispatch.user_id, is_urgent(&delivery.dispatch));
+                let turn = self.lane.user_turn(user, is_urgent, 0, now);
+                self.lane.charge(user, is_urgent, 1, now);
+                Released::of(delivery, Some(turn.unwrap_or(now).max(now + PUT_OFF)))
+            })
+            .collect();
+        metrics::counter!("reminders_deliveries_put_off_total", "channel" => self.lane.channel.as_str())
+            .increment(rows.len() as u64);
+        if let Err(error) = ledger::release(&self.pool, &rows).await {
+            progress.released.extend(rows);
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Gives back rows that nobody holds although they are leased.
+    async fn release(&self, rows: &mut Vec<Released>) -> Result<(), sqlx::Error> {
+        if !rows.is_empty() {
+            ledger::release(&self.pool, rows).await?;
+            rows.clear();
+        }
+        Ok(())
     }
 
     fn show(&self) {

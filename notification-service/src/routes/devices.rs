@@ -27,7 +27,8 @@ pub(super) struct DeviceAnswer {
     id: String,
     /// What it is.
     #[serde(rename = "type")]
-    device_type: DeviceType,
+    #[schema(value_type = DeviceType)]
+    device_type: String,
     /// What its user calls it.
     name: Option<String>,
     /// When it was first registered.
@@ -42,7 +43,7 @@ pub(super) struct DeviceAnswer {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!(examples::devices()))]
 pub(super) struct Devices {
-    /// Oldest first.
+    /// Oldest first; as many as one user may have (20, if the installation does not say otherwise).
     devices: Vec<DeviceAnswer>,
 }
 

@@ -144,7 +144,7 @@ impl From<KeptDevice> for ExportedDevice {
 
 impl From<KeptDelivery> for ExportedDelivery {
     fn from(kept: KeptDelivery) -> Self {
-        let send = kept.send.0;
+        let send = kept.send;
         let NotifyContent { title, message, url, data, locale, time_zone, .. } = send.content;
         Self {
             id: kept.id.simple().to_string(),

@@ -9,13 +9,14 @@ use shared::{
     },
     outbox,
 };
+use sqlx::{Postgres, Transaction};
 use utoipa::ToSchema;
 
 use super::Api;
 use crate::{
     preferences::{InvalidField, Locale, Preferences, QuietHours},
     store::{self, preferences},
-    waiting::{self, reconsider},
+    waiting::{self, Reconsidered, reconsider},
 };
 
 /// How the caller wants to be reached.
@@ -154,13 +155,31 @@ pub(super) async fn put(
     let wanted: Preferences =
         body.value.try_into().map_err(|error: InvalidField| ApiError::invalid(error.to_string()))?;
     let mut transaction = api.pool.begin().await?;
-    let now = store::now(&mut *transaction).await?;
     preferences::put(&mut *transaction, &identity.user_id, &wanted).await?;
-    let messages = reconsider(&mut transaction, &identity.user_id, &wanted, now).await?;
+    while apply(&api, transaction, &identity.user_id, &wanted).await? {
+        transaction = api.pool.begin().await?;
+        preferences::hold(&mut *transaction, &identity.user_id).await?;
+        if preferences::of_user(&mut *transaction, &identity.user_id).await? != wanted {
+            // A later request put others, and looks at everything itself.
+            break;
+        }
+    }
+    Ok(Json(PreferencesBody::from(&wanted)))
+}
+
+/// Applies preferences to a part of what waits, and commits; whether there is more.
+async fn apply(
+    api: &Api,
+    mut transaction: Transaction<'_, Postgres>,
+    user_id: &str,
+    wanted: &Preferences,
+) -> Result<bool, ApiError> {
+    let now = store::now(&mut *transaction).await?;
+    let Reconsidered { messages, has_more } = reconsider(&mut transaction, user_id, wanted, api.takeover, now).await?;
     outbox::insert(&mut *transaction, &messages).await?;
     transaction.commit().await?;
     api.handoff.after_commit(messages);
-    Ok(Json(PreferencesBody::from(&wanted)))
+    Ok(has_more)
 }
 
 impl From<waiting::Error> for ApiError {

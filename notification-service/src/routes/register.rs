@@ -24,7 +24,7 @@ use utoipa::ToSchema;
 use super::Api;
 use crate::{
     channels::outcome::Outcome,
-    device::{DeviceType, NewDevice, Token, parse_name},
+    device::{DeviceType, LIMIT_REASON, NewDevice, Token, parse_name},
     events,
     store::devices,
 };
@@ -65,7 +65,8 @@ impl Registration {
 /// Register a device, or refresh it
 ///
 /// FCM is asked whether it knows the token. One's own token again refreshes the device and gives the same id; a token that
-/// was another user's moves: the other user's device is gone, and this one is new.
+/// was another user's moves: the other user's device is gone, and this one is new. A user has a limited number of devices (20, if
+/// the installation does not say otherwise): the one that was registered least recently gives way.
 #[utoipa::path(
     post,
     path = "/device/register",
@@ -142,7 +143,7 @@ async fn store(
     context: &RequestContext,
     new: &NewDevice,
 ) -> Result<(Registered, Vec<OutboxMessage>), ApiError> {
-    let registered = devices::register(transaction, new).await?;
+    let registered = devices::register(transaction, new, api.max_devices).await?;
     let now = api.clock.now();
     let trace = Some(context.traceparent);
     let email = Some(identity.email.clone());
@@ -152,6 +153,9 @@ async fn store(
     }
     if let Some(moved) = &registered.moved_from {
         messages.push(events::device(EventType::DeviceRemoved, moved, None, Some("MOVED"), now, trace)?);
+    }
+    for evicted in &registered.evicted {
+        messages.push(events::device(EventType::DeviceRemoved, evicted, None, Some(LIMIT_REASON), now, trace)?);
     }
     outbox::insert(&mut *transaction, &messages).await?;
     Ok((Registered { id: registered.device.id.simple().to_string() }, messages))

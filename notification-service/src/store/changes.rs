@@ -22,8 +22,7 @@
 //! verdicts, by the way: `next_attempt_at` and `state` belong to `deliveries_waiting`, so that none of them is a HOT
 //! update, and each index is written again by each.)
 
-use shared::contract::SendData;
-use sqlx::{PgExecutor, types::Json};
+use sqlx::PgExecutor;
 use uuid::Uuid;
 
 use super::history::{HistoryRow, deliveries, history_row};

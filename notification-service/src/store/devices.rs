@@ -3,23 +3,27 @@
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
-use super::unreadable;
-use crate::device::{Device, NewDevice};
+use crate::device::{Device, LIMIT_REASON, NewDevice};
 
 macro_rules! device {
     ($row:expr) => {{
         let row = $row;
-        Ok::<_, sqlx::Error>(Device {
+        Device {
             id: row.id,
             user_id: row.user_id,
-            device_type: row.device_type.parse().map_err(|problem: String| unreadable("type", problem))?,
+            device_type: row.device_type,
             name: row.name,
             created_at: row.created_at,
             last_seen_at: row.last_seen_at,
             version: row.version,
-        })
+        }
     }};
 }
+
+/// Class of the advisory locks that keep the registrations of one user apart; any number that nobody else takes.
+const USER_LOCKS: i32 = 0x6465_7669;
+/// Tombstones kept for each user; of more, the oldest are deleted.
+const MAX_TOMBSTONES: i64 = 100;
 
 /// What a registration did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,35 +32,42 @@ pub struct Registered {
     pub device: Device,
     /// The device that had the token before, of another user: it is no more.
     pub moved_from: Option<Device>,
+    /// The user's least recently seen devices, which gave way to this one.
+    pub evicted: Vec<Device>,
 }
 
 /// Registers a device, refreshes it, or takes its token over from another user. A token that changes hands becomes a new
-/// device with a new id: what was on its way to the old one must not reach the new owner. Call it in a transaction.
+/// device with a new id: what was on its way to the old one must not reach the new owner. Of more than `limit` living devices of
+/// the user, the least recently seen become tombstones. Call it in a transaction.
 ///
 /// # Errors
 /// When a statement fails.
-pub async fn register(connection: &mut PgConnection, new: &NewDevice) -> Result<Registered, sqlx::Error> {
-    hold(connection, new).await?;
+pub async fn register(connection: &mut PgConnection, new: &NewDevice, limit: usize) -> Result<Registered, sqlx::Error> {
+    lock(connection, new).await?;
     let moved_from = take_from_others(connection, new).await?;
     let device = insert_or_refresh(connection, new).await?;
-    Ok(Registered { device, moved_from })
+    let evicted = evict(connection, &device, limit).await?;
+    Ok(Registered { device, moved_from, evicted })
 }
 
-/// Keeps every other registration of the same token waiting until the transaction ends: between the two statements that
-/// follow nobody else becomes its owner.
-async fn hold(connection: &mut PgConnection, new: &NewDevice) -> Result<(), sqlx::Error> {
+/// Keeps every other registration of the same token, and every other one of the same user, waiting until the transaction ends:
+/// between the statements that follow nobody else becomes the token's owner, and the user's devices are counted right.
+async fn lock(connection: &mut PgConnection, new: &NewDevice) -> Result<(), sqlx::Error> {
     let digest = new.token.digest();
     let key = digest.first_chunk::<8>().map_or(0, |bytes| i64::from_be_bytes(*bytes));
-    sqlx::query!("select pg_advisory_xact_lock($1)", key).execute(connection).await?;
+    // The token's first, always: nobody who holds a user's waits for a token's.
+    sqlx::query!("select pg_advisory_xact_lock($1)", key).execute(&mut *connection).await?;
+    sqlx::query!("select pg_advisory_xact_lock($1, hashtext($2))", USER_LOCKS, new.user_id).execute(connection).await?;
     Ok(())
 }
 
 async fn insert_or_refresh(connection: &mut PgConnection, new: &NewDevice) -> Result<Device, sqlx::Error> {
     let row = sqlx::query!(
-        r#"insert into devices as known (id, user_id, token, token_hash, type, name) values ($1, $2, $3, $4, $5, $6)
+        r#"insert into devices as known (id, user_id, token, token_hash, type, name, last_seen_at)
+           values ($1, $2, $3, $4, $5, $6, clock_timestamp())
            on conflict (token_hash) do update
-           set type = excluded.type, name = coalesce(excluded.name, known.name), last_seen_at = now(), version = known.version + 1,
-               invalidated_at = null, invalid_reason = null
+           set type = excluded.type, name = coalesce(excluded.name, known.name), last_seen_at = excluded.last_seen_at,
+               version = known.version + 1, invalidated_at = null, invalid_reason = null
            where known.user_id = excluded.user_id
            returning id, user_id, type as device_type, name, created_at, last_seen_at, version"#,
         shared::contract::new_id(),
@@ -68,7 +79,7 @@ async fn insert_or_refresh(connection: &mut PgConnection, new: &NewDevice) -> Re
     )
     .fetch_one(connection)
     .await?;
-    device!(row)
+    Ok(device!(row))
 }
 
 async fn take_from_others(connection: &mut PgConnection, new: &NewDevice) -> Result<Option<Device>, sqlx::Error> {
@@ -80,7 +91,40 @@ async fn take_from_others(connection: &mut PgConnection, new: &NewDevice) -> Res
     )
     .fetch_optional(connection)
     .await?;
-    row.map(|row| device!(row)).transpose()
+    Ok(row.map(|row| device!(row)))
+}
+
+/// Makes tombstones of the user's least recently seen devices beyond `limit`, and deletes the oldest tombstones. A device that
+/// another transaction is just removing or taking over is passed over, so that no two registrations wait for each other.
+async fn evict(connection: &mut PgConnection, newest: &Device, limit: usize) -> Result<Vec<Device>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"with surplus as materialized (
+               select id from devices where user_id = $1 and invalidated_at is null and id <> $2
+               order by last_seen_at desc, id desc offset $3
+           ),
+           locked as materialized (
+               select id from devices where id in (select id from surplus) and invalidated_at is null
+               for update skip locked
+           ),
+           old as materialized (
+               select id from devices where user_id = $1 and invalidated_at is not null
+               order by invalidated_at desc, id desc offset $4
+           ),
+           deleted as (
+               delete from devices where id in (select id from devices where id in (select id from old) for update skip locked)
+           )
+           update devices set invalidated_at = now(), invalid_reason = $5, version = version + 1
+           where id in (select id from locked)
+           returning id, user_id, type as device_type, name, created_at, last_seen_at, version"#,
+        newest.user_id,
+        newest.id,
+        i64::try_from(limit.saturating_sub(1)).unwrap_or(i64::MAX),
+        MAX_TOMBSTONES,
+        LIMIT_REASON,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| device!(row)).collect())
 }
 
 /// A user's living devices, oldest first.
@@ -95,7 +139,7 @@ pub async fn of_user(executor: impl PgExecutor<'_>, user_id: &str) -> Result<Vec
     )
     .fetch_all(executor)
     .await?;
-    rows.into_iter().map(|row| device!(row)).collect()
+    Ok(rows.into_iter().map(|row| device!(row)).collect())
 }
 
 /// Removes a device of a user; none when it is not the user's, or no longer.
@@ -111,7 +155,7 @@ pub async fn remove(executor: impl PgExecutor<'_>, user_id: &str, id: Uuid) -> R
     )
     .fetch_optional(executor)
     .await?;
-    row.map(|row| device!(row)).transpose()
+    Ok(row.map(|row| device!(row)))
 }
 
 /// Makes tombstones of devices whose provider said that their token is dead, where they are still at the version that was
@@ -137,5 +181,5 @@ pub async fn invalidate(
     )
     .fetch_all(executor)
     .await?;
-    rows.into_iter().map(|row| device!(row)).collect()
+    Ok(rows.into_iter().map(|row| device!(row)).collect())
 }

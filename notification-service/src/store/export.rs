@@ -2,8 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use shared::contract::SendData;
-use sqlx::{PgExecutor, types::Json};
+use sqlx::PgExecutor;
 use uuid::Uuid;
+
+use super::payload;
 
 /// A device, a dead one included; never its token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,8 +47,8 @@ pub struct KeptDelivery {
     pub finished_at: Option<DateTime<Utc>>,
     /// Where the user's e-mail went.
     pub user_email: Option<String>,
-    /// What it said.
-    pub send: Json<SendData>,
+    /// What it said; nothing where that cannot be read by this version.
+    pub send: SendData,
 }
 
 /// Every device of a user, oldest first.
@@ -73,10 +75,9 @@ pub async fn deliveries(
     before: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<KeptDelivery>, sqlx::Error> {
-    sqlx::query_as!(
-        KeptDelivery,
+    let rows = sqlx::query!(
         r#"select d.id, d.occurrence_id, d.channel, d.device_id, d.state, d.reason, d.attempts, p.received_at, d.finished_at,
-               p.user_email, p.payload as "send: Json<SendData>"
+               p.user_email, p.source, p.item_id, p.due_at, p.expires_at, p.payload::text as "payload!"
            from deliveries as d join dispatches as p on p.occurrence_id = d.occurrence_id
            where d.user_id = $1 and d.id < coalesce($2, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
            order by d.id desc limit $3"#,
@@ -85,5 +86,28 @@ pub async fn deliveries(
         limit,
     )
     .fetch_all(executor)
-    .await
+    .await?;
+    let kept = rows.into_iter().map(|row| {
+        let columns = payload::Columns {
+            occurrence_id: row.occurrence_id,
+            source: row.source,
+            item_id: row.item_id,
+            due_at: row.due_at,
+            expires_at: row.expires_at,
+        };
+        KeptDelivery {
+            id: row.id,
+            occurrence_id: row.occurrence_id,
+            channel: row.channel,
+            device_id: row.device_id,
+            state: row.state,
+            reason: row.reason,
+            attempts: row.attempts,
+            received_at: row.received_at,
+            finished_at: row.finished_at,
+            user_email: row.user_email,
+            send: payload::send(&row.payload, columns).0,
+        }
+    });
+    Ok(kept.collect())
 }

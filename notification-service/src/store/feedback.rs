@@ -4,11 +4,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
-use shared::contract::{Channel, DeliveryState, SendData};
-use sqlx::{PgConnection, PgExecutor, types::Json};
+use shared::contract::{Channel, DeliveryState};
+use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
-use super::{ledger::dispatch, unreadable};
+use super::{ledger::dispatch, payload};
 use crate::{
     delivery::{DeliveryKey, Dispatch},
     feedback::notice::Grounds,
@@ -39,8 +39,8 @@ pub async fn accepted(
 ) -> Result<Vec<Accepted>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"select d.occurrence_id, d.device_id, d.state, d.attempts, d.provider_message_id as "provider_message_id!",
-               p.user_id, p.user_email, p.version, p.expires_at,
-               p.payload as "payload: Json<SendData>", p.deliveries, p.traceparent
+               p.user_id, p.user_email, p.version, p.source, p.item_id, p.due_at, p.expires_at,
+               p.payload::text as "payload!", p.deliveries, p.traceparent
            from deliveries as d join dispatches as p on p.occurrence_id = d.occurrence_id
            where d.channel = 'email' and d.provider_message_id is not null and d.provider_message_id = any($1)
            order by d.occurrence_id, d.device_id
@@ -49,18 +49,17 @@ pub async fn accepted(
     )
     .fetch_all(connection)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            let channel = Channel::Email;
-            Ok(Accepted {
-                key: DeliveryKey { occurrence_id: row.occurrence_id, channel, device_id: row.device_id },
-                provider_message_id: row.provider_message_id,
-                state: row.state.parse().map_err(|problem: String| unreadable("state", problem))?,
-                attempts: row.attempts,
-                dispatch: dispatch!(row),
-            })
-        })
-        .collect()
+    let accepted = rows.into_iter().filter_map(|row| {
+        let Ok(state) = row.state.parse() else {
+            payload::note("deliveries", row.occurrence_id);
+            return None;
+        };
+        let key = DeliveryKey { occurrence_id: row.occurrence_id, channel: Channel::Email, device_id: row.device_id };
+        let (provider_message_id, attempts) = (row.provider_message_id, row.attempts);
+        let (dispatch, _) = dispatch!(row);
+        Some(Accepted { key, dispatch, provider_message_id, state, attempts })
+    });
+    Ok(accepted.collect())
 }
 
 /// Lets e-mails that were sent have failed instead, each for its reason.

@@ -6,7 +6,7 @@
 
 use chrono::{DateTime, Utc};
 use shared::contract::{Channel, DeliveryState, SendData};
-use sqlx::{PgPool, types::Json};
+use sqlx::PgPool;
 use uuid::Uuid;
 
 /// Deliveries of a user that one statement looks through at the most.
@@ -43,7 +43,7 @@ pub struct HistoryRow {
     pub finished_at: Option<DateTime<Utc>>,
     /// When its occurrence was read; none while it is unread.
     pub read_at: Option<DateTime<Utc>>,
-    /// What it says.
+    /// What it says; nothing where that cannot be read by this version.
     pub send: SendData,
 }
 
@@ -86,11 +86,11 @@ macro_rules! deliveries {
                    d.channel as "channel!", d.device_id as "device_id!", d.state as "state!", d.reason as "reason?",
                    d.attempts as "attempts!", p.due_at as "due_at!", d.first_attempt_at as "first_attempt_at?",
                    case when d.state in ('pending', 'deferred') then d.next_attempt_at end as "next_attempt_at?",
-                   d.finished_at as "finished_at?", seen.read_at as "read_at?", p.payload as "payload!: Json<SendData>",
+                   d.finished_at as "finished_at?", seen.read_at as "read_at?", p.payload::text as "payload!", p.expires_at as "expires_at!",
                    d.xid as "xid!"
                from scope as d
                    cross join lateral (
-                       select source, item_id, due_at, payload from dispatches as it where it.occurrence_id = d.occurrence_id limit 1
+                       select source, item_id, due_at, expires_at, payload from dispatches as it where it.occurrence_id = d.occurrence_id limit 1
                    ) as p
                    left join inbox_marks as mark on mark.user_id = $1 and mark.occurrence_id = d.occurrence_id
                    cross join lateral (
@@ -111,6 +111,14 @@ macro_rules! deliveries {
 macro_rules! history_row {
     ($row:expr) => {{
         let row = $row;
+        let columns = $crate::store::payload::Columns {
+            occurrence_id: row.occurrence_id,
+            source: row.source.clone(),
+            item_id: row.item_id.clone(),
+            due_at: row.due_at,
+            expires_at: row.expires_at,
+        };
+        let (send, _) = $crate::store::payload::send(&row.payload, columns);
         HistoryRow {
             id: row.id,
             occurrence_id: row.occurrence_id,
@@ -126,7 +134,7 @@ macro_rules! history_row {
             next_attempt_at: row.next_attempt_at,
             finished_at: row.finished_at,
             read_at: row.read_at,
-            send: row.payload.0,
+            send,
         }
     }};
 }

@@ -7,7 +7,7 @@ use shared::contract::DeliveryState;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
-use super::{interval, unreadable};
+use super::interval;
 use crate::{
     delivery::{DeliveryKey, Dispatch, address_digest},
     device::{DeviceType, Token},
@@ -22,8 +22,8 @@ pub struct LiveDevice {
     pub user_id: String,
     /// Its token.
     pub token: Token,
-    /// Its kind.
-    pub device_type: DeviceType,
+    /// Its kind; none where a newer version stored one that this version does not know.
+    pub device_type: Option<DeviceType>,
     /// Its version.
     pub version: i64,
 }
@@ -43,34 +43,41 @@ pub struct NewDelivery<'a> {
     pub reason: Option<&'static str>,
     /// Of a deferred one: until when.
     pub deferred_until: Option<DateTime<Utc>>,
+    /// Of a pending one that nobody holds: when it may be claimed; none: now.
+    pub not_before: Option<DateTime<Utc>>,
     /// Whether it is claimed as it is written.
     pub leased: bool,
 }
 
-/// The living devices of users.
+/// The living devices of users: of each the `limit` that were seen most recently.
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn live_devices(executor: impl PgExecutor<'_>, user_ids: &[String]) -> Result<Vec<LiveDevice>, sqlx::Error> {
+pub async fn live_devices(
+    executor: impl PgExecutor<'_>,
+    user_ids: &[String],
+    limit: usize,
+) -> Result<Vec<LiveDevice>, sqlx::Error> {
     let rows = sqlx::query!(
-        "select id, user_id, token, type as device_type, version from devices where user_id = any($1) and invalidated_at is null order by id",
+        "select id, user_id, token, device_type, version from (
+             select id, user_id, token, type as device_type, version,
+                 row_number() over (partition by user_id order by last_seen_at desc, id desc) as rank
+             from devices where user_id = any($1) and invalidated_at is null
+         ) as ranked
+         where rank <= $2 order by id",
         user_ids,
+        i64::try_from(limit).unwrap_or(i64::MAX),
     )
     .fetch_all(executor)
     .await?;
-    let device = |device_type: String| device_type.parse().map_err(|problem: String| unreadable("type", problem));
-    rows.into_iter()
-        .map(|row| {
-            let device_type = device(row.device_type)?;
-            Ok(LiveDevice {
-                id: row.id,
-                user_id: row.user_id,
-                token: Token::stored(row.token),
-                device_type,
-                version: row.version,
-            })
-        })
-        .collect()
+    let devices = rows.into_iter().map(|row| LiveDevice {
+        id: row.id,
+        user_id: row.user_id,
+        token: Token::stored(row.token),
+        device_type: row.device_type.parse().ok(),
+        version: row.version,
+    });
+    Ok(devices.collect())
 }
 
 /// Which of these digests belong to suppressed addresses.
@@ -156,14 +163,17 @@ pub async fn insert_deliveries(
     let reasons: Vec<Option<&str>> = rows.iter().map(|it| it.reason).collect();
     let leased: Vec<bool> = rows.iter().map(|it| it.leased).collect();
     let deferred: Vec<Option<DateTime<Utc>>> = rows.iter().map(|it| it.deferred_until).collect();
+    let not_before: Vec<Option<DateTime<Utc>>> = rows.iter().map(|row| row.not_before).collect();
     sqlx::query!(
         "insert into deliveries (occurrence_id, channel, device_id, id, user_id, state, reason, leased, deferred_until,
              next_attempt_at, finished_at)
          select occurrence_id, channel, device_id, id, user_id, state, reason, leased, deferred_until,
-             case state when 'pending' then case when leased then now() + $10 else now() end when 'deferred' then deferred_until end,
+             case state when 'pending' then case when leased then now() + $10 else coalesce(not_before, now()) end
+                 when 'deferred' then deferred_until end,
              case when state not in ('pending', 'deferred') then now() end
-         from unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::bool[], $9::timestamptz[])
-             as new (occurrence_id, channel, device_id, id, user_id, state, reason, leased, deferred_until)",
+         from unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::bool[], $9::timestamptz[],
+                     $11::timestamptz[])
+             as new (occurrence_id, channel, device_id, id, user_id, state, reason, leased, deferred_until, not_before)",
         &occurrences,
         &channels as &[&str],
         &devices,
@@ -174,8 +184,26 @@ pub async fn insert_deliveries(
         &leased,
         &deferred as &[Option<DateTime<Utc>>],
         interval(lease),
+        &not_before as &[Option<DateTime<Utc>>],
     )
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Lets others claim rows that a transaction leased whose commit was not answered: nobody holds them. Returns how many they were.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn release(connection: &mut PgConnection, rows: &HashSet<(Uuid, Uuid)>) -> Result<u64, sqlx::Error> {
+    let (occurrences, ids): (Vec<Uuid>, Vec<Uuid>) = rows.iter().copied().unzip();
+    let released = sqlx::query!(
+        "update deliveries set leased = false, next_attempt_at = now()
+         where occurrence_id = any($1) and id = any($2) and state = 'pending' and leased and fence = 0",
+        &occurrences,
+        &ids,
+    )
+    .execute(connection)
+    .await?;
+    Ok(released.rows_affected())
 }

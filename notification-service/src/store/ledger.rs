@@ -4,16 +4,16 @@
 //! it was reached with, so that a worker that slept past its lease changes nothing. A deferred row is claimed like a pending one
 //! once the quiet hours are over.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use shared::contract::{Channel, SendData};
-use sqlx::{PgExecutor, types::Json};
+use shared::contract::Channel;
+use sqlx::PgExecutor;
 use uuid::Uuid;
 
-use super::{interval, unreadable};
+use super::{interval, payload};
 use crate::{
-    delivery::{Address, Delivery, DeliveryKey, Dispatch, Record, Verdict, reason},
+    delivery::{Address, Delivery, DeliveryKey, Record, Verdict, reason},
     device::Token,
 };
 
@@ -26,19 +26,32 @@ pub struct Claim {
     pub due_since: Option<DateTime<Utc>>,
     /// For how long they belong to the caller.
     pub lease: Duration,
+    /// Whether rows whose lease ran out are claimed too: for how long the database must have been up for it. After a restart of it
+    /// whoever sent something meanwhile records it first.
+    pub takeover: Option<Duration>,
 }
 
+/// The dispatch of a row, and whether its payload could be read.
 macro_rules! dispatch {
-    ($row:expr) => {
-        Arc::new(Dispatch {
+    ($row:expr) => {{
+        let columns = $crate::store::payload::Columns {
+            occurrence_id: $row.occurrence_id,
+            source: $row.source,
+            item_id: $row.item_id,
+            due_at: $row.due_at,
+            expires_at: $row.expires_at,
+        };
+        let (send, is_readable) = $crate::store::payload::send(&$row.payload, columns);
+        let dispatch = $crate::delivery::Dispatch {
             user_id: $row.user_id,
             user_email: $row.user_email,
             version: $row.version,
-            send: SendData { expires_at: $row.expires_at, ..$row.payload.0 },
+            send,
             deliveries: $row.deliveries,
             traceparent: $row.traceparent.and_then(|text| text.parse().ok()),
-        })
-    };
+        };
+        (std::sync::Arc::new(dispatch), is_readable)
+    }};
 }
 pub(super) use dispatch;
 
@@ -52,6 +65,7 @@ pub async fn claim_pushes(executor: impl PgExecutor<'_>, claim: Claim) -> Result
                select occurrence_id, device_id from deliveries
                where channel = 'push' and state in ('pending', 'deferred') and next_attempt_at <= now()
                  and next_attempt_at >= coalesce($2, '-infinity'::timestamptz)
+                 and (not leased or ($4 and now() >= pg_postmaster_start_time() + $5::interval))
                order by next_attempt_at limit $1
                for update skip locked
            )
@@ -61,32 +75,43 @@ pub async fn claim_pushes(executor: impl PgExecutor<'_>, claim: Claim) -> Result
                left join devices as v on v.id = due.device_id and v.user_id = p.user_id and v.invalidated_at is null
            where d.occurrence_id = due.occurrence_id and d.channel = 'push' and d.device_id = due.device_id
            returning d.occurrence_id, d.device_id, d.attempts, d.first_attempt_at, d.fence, d.deferred_until, d.withdrawn,
-               p.user_id, p.user_email, p.version, p.expires_at,
-               p.payload as "payload: Json<SendData>", p.deliveries, p.traceparent,
+               p.user_id, p.user_email, p.version, p.source, p.item_id, p.due_at, p.expires_at,
+               p.payload::text as "payload!", p.deliveries, p.traceparent,
                v.token as "token?", v.type as "device_type?", v.version as "device_version?""#,
         claim.limit as i64,
         claim.due_since,
         interval(claim.lease),
+        claim.takeover.is_some(),
+        interval(claim.takeover.unwrap_or_default()),
     )
     .fetch_all(executor)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            let address = match (row.token, row.device_type, row.device_version) {
-                _ if row.withdrawn.is_some() => gone(row.withdrawn.as_deref()),
-                (Some(token), Some(device_type), Some(version)) => {
-                    let device_type = device_type.parse().map_err(|problem: String| unreadable("type", problem))?;
-                    Address::Device { token: Token::stored(token), device_type, version }
-                }
-                _ => Address::Gone(reason::DEVICE_GONE),
-            };
-            let key =
-                DeliveryKey { occurrence_id: row.occurrence_id, channel: Channel::Push, device_id: row.device_id };
-            let (attempts, first_attempt_at, fence) = (row.attempts, row.first_attempt_at, row.fence);
-            let deferred_until = row.deferred_until;
-            Ok(Delivery { key, dispatch: dispatch!(row), address, attempts, first_attempt_at, fence, deferred_until })
-        })
-        .collect()
+    let rows = rows.into_iter().map(|row| {
+        let key = DeliveryKey { occurrence_id: row.occurrence_id, channel: Channel::Push, device_id: row.device_id };
+        let (attempts, first_attempt_at, fence) = (row.attempts, row.first_attempt_at, row.fence);
+        let deferred_until = row.deferred_until;
+        let device = row.token.zip(row.device_type).zip(row.device_version);
+        let withdrawn = row.withdrawn;
+        let (dispatch, is_readable) = dispatch!(row);
+        let address = match device {
+            _ if withdrawn.is_some() => gone(withdrawn.as_deref()),
+            _ if !is_readable => Address::Gone(reason::UNREADABLE),
+            Some(((token, device_type), version)) => device_address(row.device_id, token, &device_type, version),
+            None => Address::Gone(reason::DEVICE_GONE),
+        };
+        Delivery { key, dispatch, address, attempts, first_attempt_at, fence, deferred_until }
+    });
+    Ok(rows.collect())
+}
+
+fn device_address(id: Uuid, token: String, device_type: &str, version: i64) -> Address {
+    match device_type.parse() {
+        Ok(device_type) => Address::Device { token: Token::stored(token), device_type, version },
+        Err(_) => {
+            payload::note("devices", id);
+            Address::Gone(reason::UNREADABLE)
+        }
+    }
 }
 
 /// Claims e-mails that are due, unless their address was suppressed meanwhile.
@@ -99,6 +124,7 @@ pub async fn claim_emails(executor: impl PgExecutor<'_>, claim: Claim) -> Result
                select occurrence_id from deliveries
                where channel = 'email' and state in ('pending', 'deferred') and next_attempt_at <= now()
                  and next_attempt_at >= coalesce($2, '-infinity'::timestamptz)
+                 and (not leased or ($4 and now() >= pg_postmaster_start_time() + $5::interval))
                order by next_attempt_at limit $1
                for update skip locked
            )
@@ -108,32 +134,87 @@ pub async fn claim_emails(executor: impl PgExecutor<'_>, claim: Claim) -> Result
                left join suppressed_addresses as s on s.address_hash = p.address_hash
            where d.occurrence_id = due.occurrence_id and d.channel = 'email'
            returning d.occurrence_id, d.device_id, d.attempts, d.first_attempt_at, d.fence, d.deferred_until, d.withdrawn,
-               p.user_id, p.user_email, p.version, p.expires_at,
-               p.payload as "payload: Json<SendData>", p.deliveries, p.traceparent,
+               p.user_id, p.user_email, p.version, p.source, p.item_id, p.due_at, p.expires_at,
+               p.payload::text as "payload!", p.deliveries, p.traceparent,
                s.address_hash is not null as "suppressed!""#,
         claim.limit as i64,
         claim.due_since,
         interval(claim.lease),
+        claim.takeover.is_some(),
+        interval(claim.takeover.unwrap_or_default()),
     )
     .fetch_all(executor)
     .await?;
     let rows = rows.into_iter().map(|row| {
-        let address = match (row.suppressed, &row.user_email) {
-            _ if row.withdrawn.is_some() => gone(row.withdrawn.as_deref()),
-            (true, _) => Address::Gone(reason::ADDRESS_SUPPRESSED),
-            (false, Some(address)) => Address::Mailbox(address.clone()),
-            (false, None) => Address::Gone(reason::NO_ADDRESS),
-        };
         let key = DeliveryKey { occurrence_id: row.occurrence_id, channel: Channel::Email, device_id: row.device_id };
         let (attempts, first_attempt_at, fence) = (row.attempts, row.first_attempt_at, row.fence);
         let deferred_until = row.deferred_until;
-        Delivery { key, dispatch: dispatch!(row), address, attempts, first_attempt_at, fence, deferred_until }
+        let (is_suppressed, withdrawn) = (row.suppressed, row.withdrawn);
+        let (dispatch, is_readable) = dispatch!(row);
+        let address = match &dispatch.user_email {
+            _ if withdrawn.is_some() => gone(withdrawn.as_deref()),
+            _ if !is_readable => Address::Gone(reason::UNREADABLE),
+            _ if is_suppressed => Address::Gone(reason::ADDRESS_SUPPRESSED),
+            Some(address) => Address::Mailbox(address.clone()),
+            None => Address::Gone(reason::NO_ADDRESS),
+        };
+        Delivery { key, dispatch, address, attempts, first_attempt_at, fence, deferred_until }
     });
     Ok(rows.collect())
 }
 
 fn gone(withdrawn: Option<&str>) -> Address {
     Address::Gone(reason::withdrawn(withdrawn.unwrap_or_default()))
+}
+
+/// A claimed delivery that its claimer does not hold any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Released {
+    key: DeliveryKey,
+    fence: i32,
+    /// When it may be claimed again; none: now.
+    not_before: Option<DateTime<Utc>>,
+}
+
+impl Released {
+    /// A delivery that may be claimed again, at once or not before a time.
+    #[must_use]
+    pub fn of(delivery: &Delivery, not_before: Option<DateTime<Utc>>) -> Self {
+        Self { key: delivery.key, fence: delivery.fence, not_before }
+    }
+}
+
+/// Lets others claim deliveries, as if the caller had never claimed them, where its fence is still theirs.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn release(executor: impl PgExecutor<'_>, rows: &[Released]) -> Result<(), sqlx::Error> {
+    let mut rows = rows.to_vec();
+    // In the order in which the recorder takes them.
+    rows.sort_unstable_by_key(|row| row.key.order());
+    let occurrences: Vec<Uuid> = rows.iter().map(|row| row.key.occurrence_id).collect();
+    let channels: Vec<&str> = rows.iter().map(|row| row.key.channel.as_str()).collect();
+    let devices: Vec<Uuid> = rows.iter().map(|row| row.key.device_id).collect();
+    let fences: Vec<i32> = rows.iter().map(|row| row.fence).collect();
+    let not_before: Vec<Option<DateTime<Utc>>> = rows.iter().map(|row| row.not_before).collect();
+    sqlx::query!(
+        "update deliveries as d
+         set leased = false, next_attempt_at = coalesce(it.not_before, now()),
+             reason = case when it.not_before is null then d.reason else coalesce(d.reason, $6) end
+         from unnest($1::uuid[], $2::text[], $3::uuid[], $4::int[], $5::timestamptz[])
+             as it (occurrence_id, channel, device_id, fence, not_before)
+         where d.occurrence_id = it.occurrence_id and d.channel = it.channel and d.device_id = it.device_id
+           and d.fence = it.fence and d.state = 'pending' and d.leased",
+        &occurrences,
+        &channels as &[&str],
+        &devices,
+        &fences,
+        &not_before as &[Option<DateTime<Utc>>],
+        reason::RATE_LIMITED,
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
 }
 
 /// A verdict that counted.

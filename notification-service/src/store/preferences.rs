@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
+use chrono_tz::Tz;
 use sqlx::PgExecutor;
 
-use super::unreadable;
 use crate::preferences::{Locale, Preferences, QuietHours};
 
 /// What these users prefer; nothing of one who never said.
@@ -21,20 +21,27 @@ pub async fn of_users(
     )
     .fetch_all(executor)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            let quiet_hours = match (row.quiet_start, row.quiet_end, row.time_zone) {
-                (Some(start), Some(end), Some(zone)) => Some(QuietHours {
-                    start: start.into(),
-                    end: end.into(),
-                    time_zone: zone.parse().map_err(|error| unreadable("time_zone", error))?,
-                }),
-                _ => None,
-            };
-            let (push, email, locale) = (row.push, row.email, row.locale.map(Locale::stored));
-            Ok((row.user_id, Preferences { push, email, quiet_hours, locale }))
-        })
-        .collect()
+    let preferences = rows.into_iter().map(|row| {
+        let quiet_hours = match (row.quiet_start, row.quiet_end, row.time_zone) {
+            (Some(start), Some(end), Some(zone)) => {
+                Some(QuietHours { start: start.into(), end: end.into(), time_zone: zone_of(&zone) })
+            }
+            _ => None,
+        };
+        let (push, email, locale) = (row.push, row.email, row.locale.map(Locale::stored));
+        (row.user_id, Preferences { push, email, quiet_hours, locale })
+    });
+    Ok(preferences.collect())
+}
+
+/// A zone by its stored name; UTC where this version's time zone database does not know it: quiet hours that begin at another
+/// hour hold up nobody else, while a row that cannot be read would hold up its whole batch.
+fn zone_of(name: &str) -> Tz {
+    name.parse().unwrap_or_else(|_| {
+        metrics::counter!("reminders_unreadable_rows_total", "table" => "preferences").increment(1);
+        tracing::warn!(zone = name, "a stored time zone is not known to this version; UTC is used");
+        Tz::UTC
+    })
 }
 
 /// What a user prefers; the defaults of one who never said.
@@ -43,6 +50,17 @@ pub async fn of_users(
 /// When the statement fails.
 pub async fn of_user(executor: impl PgExecutor<'_>, user_id: &str) -> Result<Preferences, sqlx::Error> {
     Ok(of_users(executor, &[user_id]).await?.remove(user_id).unwrap_or_default())
+}
+
+/// Keeps others from changing what a user prefers until the transaction ends.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn hold(executor: impl PgExecutor<'_>, user_id: &str) -> Result<(), sqlx::Error> {
+    sqlx::query!("select user_id from preferences where user_id = $1 for update", user_id)
+        .fetch_optional(executor)
+        .await?;
+    Ok(())
 }
 
 /// Keeps what a user prefers, in place of what was known.

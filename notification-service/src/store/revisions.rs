@@ -7,9 +7,10 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use shared::contract::{NotifyContent, SendData};
-use sqlx::{PgExecutor, PgPool, types::Json};
+use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 
+use super::payload;
 use crate::{delivery::Dispatch, erasure::user_digest, revision::Revision};
 
 /// The advisory lock between the intake and those who change its mind; any number will do that nobody else takes.
@@ -53,15 +54,15 @@ pub enum Overtaken {
 /// When the statement fails.
 pub async fn overtaken(
     executor: impl PgExecutor<'_>,
-    dispatches: &[Dispatch],
+    dispatches: &[&Dispatch],
 ) -> Result<HashMap<Uuid, Overtaken>, sqlx::Error> {
-    let ids: Vec<Uuid> = dispatches.iter().map(Dispatch::occurrence_id).collect();
+    let ids: Vec<Uuid> = dispatches.iter().map(|dispatch| dispatch.occurrence_id()).collect();
     let versions: Vec<i64> = dispatches.iter().map(|it| it.version).collect();
     let due: Vec<DateTime<Utc>> = dispatches.iter().map(|it| it.send.due_at).collect();
     let digests: Vec<Vec<u8>> = dispatches.iter().map(|it| user_digest(&it.user_id)).collect();
     let rows = sqlx::query!(
         r#"select it.occurrence_id as "occurrence_id!", e.user_digest is not null as "is_erased!",
-               r.version as "version?", r.content as "content?: Json<NotifyContent>"
+               r.version as "version?", r.content::text as "content?"
            from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::bytea[]) as it (occurrence_id, version, due_at, user_digest)
                left join revisions as r on r.occurrence_id = it.occurrence_id and r.version > it.version
                left join erasures as e on e.user_digest = it.user_digest and e.erased_at >= it.due_at
@@ -73,11 +74,28 @@ pub async fn overtaken(
     )
     .fetch_all(executor)
     .await?;
-    let overtaken = |is_erased, version, content: Option<Json<NotifyContent>>| match (is_erased, version) {
-        (false, Some(version)) => Overtaken::Revised { version, content: content.map(|content| content.0) },
-        _ => Overtaken::Erased,
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| {
+            let overtaken = match (row.is_erased, row.version) {
+                (false, Some(version)) => revised(row.occurrence_id, version, row.content.as_deref())?,
+                _ => Overtaken::Erased,
+            };
+            Some((row.occurrence_id, overtaken))
+        })
+        .collect())
+}
+
+/// A newer version as it was stored; none when this version of the service cannot read it: an occurrence that says what it said
+/// before is better than none. Where no channel is left that this version knows, nothing is left for it to deliver.
+fn revised(occurrence_id: Uuid, version: i64, content: Option<&str>) -> Option<Overtaken> {
+    let Some(text) = content else { return Some(Overtaken::Revised { version, content: None }) };
+    let Some(content) = payload::read::<NotifyContent>(text) else {
+        payload::note("revisions", occurrence_id);
+        return None;
     };
-    Ok(rows.into_iter().map(|row| (row.occurrence_id, overtaken(row.is_erased, row.version, row.content))).collect())
+    let content = Some(content).filter(|content| !content.channels.is_empty());
+    Some(Overtaken::Revised { version, content })
 }
 
 /// The versions in which the ledger knows occurrences; only who holds the intake may change them.

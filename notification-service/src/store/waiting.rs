@@ -2,15 +2,18 @@
 //! holds under a lease are only marked: what the attempt under way comes to is recorded as it is, and none follows. Call these
 //! in one transaction: the rows stay locked from the first look on.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use shared::contract::{Channel, DeliveryState, SendData};
-use sqlx::{PgConnection, PgExecutor, types::Json};
+use shared::contract::{Channel, DeliveryState};
+use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
-use super::unreadable;
-use crate::delivery::{DeliveryKey, Dispatch};
+use super::{interval, ledger::dispatch, payload};
+use crate::{
+    delivery::{DeliveryKey, Dispatch},
+    erasure::user_digest,
+};
 
 /// A delivery that has not come to its end.
 #[derive(Debug, Clone)]
@@ -29,46 +32,147 @@ pub struct Waiting {
     pub deferred_until: Option<DateTime<Utc>>,
 }
 
+/// The delivery of a row; none of one on a channel that a newer version of the service knows and this one does not.
 macro_rules! waiting {
     ($row:expr) => {{
         let row = $row;
-        let channel = row.channel.parse().map_err(|problem: String| unreadable("channel", problem))?;
-        Ok::<_, sqlx::Error>(Waiting {
-            key: DeliveryKey { occurrence_id: row.occurrence_id, channel, device_id: row.device_id },
-            dispatch: Arc::new(Dispatch {
-                user_id: row.user_id,
-                user_email: row.user_email,
-                version: row.version,
-                send: SendData { expires_at: row.expires_at, ..row.payload.0 },
-                deliveries: row.deliveries,
-                traceparent: row.traceparent.and_then(|text| text.parse().ok()),
-            }),
-            state: row.state.parse().map_err(|problem: String| unreadable("state", problem))?,
-            leased: row.leased,
-            attempts: row.attempts,
-            deferred_until: row.deferred_until,
-        })
+        let (channel, state) = (row.channel.parse(), row.state.parse());
+        let (device_id, leased, attempts, deferred_until) =
+            (row.device_id, row.leased, row.attempts, row.deferred_until);
+        let occurrence_id = row.occurrence_id;
+        let (Ok(channel), Ok(state)) = (channel, state) else {
+            payload::note("deliveries", occurrence_id);
+            return None;
+        };
+        let (dispatch, _) = dispatch!(row);
+        let key = DeliveryKey { occurrence_id, channel, device_id };
+        Some(Waiting { key, dispatch, state, leased, attempts, deferred_until })
     }};
 }
 
-/// What waits for a user, locked.
+/// What preferences change of a user's deliveries: which channels they do not want any more, and until when what was deferred waits.
+#[derive(Debug, Clone, Copy)]
+pub struct Change<'a> {
+    /// The user.
+    pub user_id: &'a str,
+    /// Channels that are not wanted.
+    pub unwanted: &'a [&'a str],
+    /// The end of the quiet hours that now are; none when there are none.
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// Deliveries of a user that nobody holds and that other preferences change, locked: up to `limit`.
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn of_user(connection: &mut PgConnection, user_id: &str) -> Result<Vec<Waiting>, sqlx::Error> {
+pub async fn changed_by(
+    connection: &mut PgConnection,
+    change: Change<'_>,
+    limit: i64,
+) -> Result<Vec<Waiting>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"select d.occurrence_id, d.channel, d.device_id, d.state, d.attempts, d.deferred_until,
-               d.leased and d.next_attempt_at > now() as "leased!", p.user_id, p.user_email, p.version, p.expires_at,
-               p.payload as "payload: Json<SendData>", p.deliveries, p.traceparent
-           from deliveries as d join dispatches as p on p.occurrence_id = d.occurrence_id
-           where d.user_id = $1 and d.state in ('pending', 'deferred') and d.withdrawn is null
+               false as "leased!", p.user_id, p.user_email, p.version, p.source, p.item_id,
+               p.due_at, p.expires_at, p.payload::text as "payload!", p.deliveries, p.traceparent
+           from (
+                   select occurrence_id, channel, device_id from deliveries
+                   where user_id = $1 and state in ('pending', 'deferred') and not leased and withdrawn is null
+                     and (channel = any($2) or (state = 'deferred' and case when $3::timestamptz is null then next_attempt_at > now()
+                         else deferred_until is distinct from $3 end))
+                   limit $4
+               ) as it
+               join deliveries as d using (occurrence_id, channel, device_id)
+               join dispatches as p using (occurrence_id)
+           where d.state in ('pending', 'deferred') and not d.leased and d.withdrawn is null
            order by d.occurrence_id, d.channel, d.device_id
            for update of d"#,
-        user_id,
+        change.user_id,
+        change.unwanted as &[&str],
+        change.until,
+        limit,
     )
     .fetch_all(connection)
     .await?;
-    rows.into_iter().map(|row| waiting!(row)).collect()
+    Ok(rows.into_iter().filter_map(|row| waiting!(row)).collect())
+}
+
+/// Deliveries of a user on channels that are not wanted and that a process holds, locked. They are looked for among those whose
+/// leases end within `takeover`: their number is bounded by what processes hold in memory.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn held_of_user(
+    connection: &mut PgConnection,
+    change: Change<'_>,
+    takeover: Duration,
+) -> Result<Vec<Waiting>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select d.occurrence_id, d.channel, d.device_id, d.state, d.attempts, d.deferred_until,
+               d.next_attempt_at > now() as "leased!", p.user_id, p.user_email, p.version, p.source, p.item_id,
+               p.due_at, p.expires_at, p.payload::text as "payload!", p.deliveries, p.traceparent
+           from deliveries as d join dispatches as p on p.occurrence_id = d.occurrence_id
+           where d.channel = any($2) and d.state in ('pending', 'deferred') and d.next_attempt_at <= now() + $3
+             and d.leased and d.user_id = $1 and d.withdrawn is null
+           order by d.occurrence_id, d.channel, d.device_id
+           for update of d"#,
+        change.user_id,
+        change.unwanted as &[&str],
+        interval(takeover),
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().filter_map(|row| waiting!(row)).collect())
+}
+
+/// Class of the advisory locks that keep those apart who defer deliveries of the same users; any number that nobody else takes.
+const DEFERRING: i32 = 0x6465_6665;
+
+/// Keeps others from deferring deliveries of these users until the transaction ends. The locks are shared by many users, so that
+/// a batch never takes more than 64 of them.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn hold_deferring(executor: impl PgExecutor<'_>, user_ids: &[&str]) -> Result<(), sqlx::Error> {
+    let locks: BTreeSet<i32> =
+        user_ids.iter().map(|id| i32::from(user_digest(id).first().copied().unwrap_or_default() % 64)).collect();
+    let locks: Vec<i32> = locks.into_iter().collect();
+    sqlx::query!(
+        "select pg_advisory_xact_lock($1, it.lock) from unnest($2::int[]) with ordinality as it (lock, position) order by position",
+        DEFERRING,
+        &locks
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(())
+}
+
+/// What is deferred of some items, locked: their users, who asked for them, and their ids.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn deferred_of_items(
+    connection: &mut PgConnection,
+    items: &[(&str, &str, &str)],
+) -> Result<Vec<Waiting>, sqlx::Error> {
+    let users: Vec<&str> = items.iter().map(|item| item.0).collect();
+    let sources: Vec<&str> = items.iter().map(|item| item.1).collect();
+    let ids: Vec<&str> = items.iter().map(|item| item.2).collect();
+    let rows = sqlx::query!(
+        r#"select d.occurrence_id, d.channel, d.device_id, d.state, d.attempts, d.deferred_until,
+               false as "leased!", p.user_id, p.user_email, p.version, p.source, p.item_id,
+               p.due_at, p.expires_at, p.payload::text as "payload!", p.deliveries, p.traceparent
+           from deliveries as d join dispatches as p on p.occurrence_id = d.occurrence_id
+           where d.user_id = any($1) and d.state = 'deferred' and not d.leased and d.withdrawn is null
+             and (p.user_id, p.source, p.item_id) in (select * from unnest($1::text[], $2::text[], $3::text[]))
+           order by d.occurrence_id, d.channel, d.device_id
+           for update of d"#,
+        &users as &[&str],
+        &sources as &[&str],
+        &ids as &[&str],
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().filter_map(|row| waiting!(row)).collect())
 }
 
 /// What waits of occurrences, locked.
@@ -78,8 +182,8 @@ pub async fn of_user(connection: &mut PgConnection, user_id: &str) -> Result<Vec
 pub async fn of_occurrences(connection: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Waiting>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"select d.occurrence_id, d.channel, d.device_id, d.state, d.attempts, d.deferred_until,
-               d.leased and d.next_attempt_at > now() as "leased!", p.user_id, p.user_email, p.version, p.expires_at,
-               p.payload as "payload: Json<SendData>", p.deliveries, p.traceparent
+               d.leased and d.next_attempt_at > now() as "leased!", p.user_id, p.user_email, p.version, p.source, p.item_id,
+               p.due_at, p.expires_at, p.payload::text as "payload!", p.deliveries, p.traceparent
            from deliveries as d join dispatches as p on p.occurrence_id = d.occurrence_id
            where d.occurrence_id = any($1) and d.state in ('pending', 'deferred') and d.withdrawn is null
            order by d.occurrence_id, d.channel, d.device_id
@@ -88,7 +192,7 @@ pub async fn of_occurrences(connection: &mut PgConnection, ids: &[Uuid]) -> Resu
     )
     .fetch_all(connection)
     .await?;
-    rows.into_iter().map(|row| waiting!(row)).collect()
+    Ok(rows.into_iter().filter_map(|row| waiting!(row)).collect())
 }
 
 /// Ends deliveries as suppressed for this reason; those that a process holds end with the attempt under way.

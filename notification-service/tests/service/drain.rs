@@ -17,11 +17,10 @@ async fn what_is_under_way_is_finished_and_the_rest_is_given_back() {
     eventually(LIMIT, async || !service.pushes("token-1").is_empty()).await;
     service.stop().await;
 
-    let leased: i64 =
-        sqlx::query_scalar("select count(*) from deliveries where state = 'pending' and next_attempt_at > now()")
-            .fetch_one(&service.pool)
-            .await
-            .expect("counted");
+    let leased: i64 = sqlx::query_scalar("select count(*) from deliveries where state = 'pending' and leased")
+        .fetch_one(&service.pool)
+        .await
+        .expect("counted");
     assert_eq!(leased, 0, "no lease outlives the process");
     assert_eq!(service.count("sent").await as usize, service.pushes("token-1").len());
     let outbox: i64 =

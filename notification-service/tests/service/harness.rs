@@ -97,6 +97,23 @@ impl Service {
         eventually(LIMIT, async || admin.get("/readyz").await.status == 200).await;
     }
 
+    /// Starts another replica of the service with some variables set differently; it ends with the service.
+    pub(crate) async fn replica(&self, variables: &[(&str, &str)]) {
+        let mut environment = self.environment.clone();
+        environment.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let config = Config::read(&environment).expect("a complete environment");
+        let runtime = self.runtime.as_ref().expect("it is there until the end").handle().clone();
+        let app = runtime.spawn(App::build(config)).await.expect("no panic").expect("the replica is built");
+        let admin = Client::new(format!("http://{}", app.admin_addr()));
+        runtime.spawn(app.run(CancellationToken::new()));
+        eventually(LIMIT, async || admin.get("/readyz").await.status == 200).await;
+    }
+
+    /// A variable of the service.
+    pub(crate) fn variable(&self, name: &str) -> &str {
+        &self.environment[name]
+    }
+
     /// Stops the service and waits until it has drained.
     pub(crate) async fn stop(&mut self) {
         self.shutdown.cancel();
@@ -153,6 +170,25 @@ impl Service {
             .map_err(|error| error.to_string())?;
             match row {
                 Some((found, reason, attempts)) if found == state => Ok((reason, attempts)),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await
+    }
+
+    /// Waits until the push of an occurrence to one device ended as expected, and answers its reason.
+    pub(crate) async fn ends_on(&self, due: &Due, device: &str, state: &str) -> Option<String> {
+        let device: uuid::Uuid = device.parse().expect("a device's id");
+        eventually(LIMIT, async || {
+            let row: Option<(String, Option<String>)> =
+                sqlx::query_as("select state, reason from deliveries where occurrence_id = $1 and device_id = $2")
+                    .bind(due.id())
+                    .bind(device)
+                    .fetch_optional(&self.pool)
+                    .await
+                    .map_err(|error| error.to_string())?;
+            match row {
+                Some((found, reason)) if found == state => Ok(reason),
                 other => Err(format!("{other:?}")),
             }
         })
@@ -330,6 +366,14 @@ impl Due {
             content,
         };
         Self { user: user.to_owned(), email: Some(format!("{user}@example.com")), send }
+    }
+
+    /// Another occurrence of the same item.
+    pub(crate) fn again(&self, due_at: DateTime<Utc>) -> Self {
+        let mut again = Self::at(&self.user, &self.send.content.channels, due_at);
+        again.send.item_id = self.send.item_id.clone();
+        again.send.occurrence_id = occurrence_id("reminder", again.send.item_id.as_str(), due_at).simple();
+        again
     }
 
     /// The occurrence's id.

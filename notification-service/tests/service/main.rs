@@ -1,15 +1,18 @@
 //! The service as production builds it, on a real database and bus, with the sandbox's FCM and SES over HTTP.
 
 mod command;
+mod cut_off;
 mod devices;
 mod drain;
 mod erasure;
 mod export;
+mod fairness;
 mod faults;
 mod feedback;
 mod harness;
 mod history;
 mod inbox;
+mod limits;
 mod openapi;
 mod preferences;
 mod reconcile;
@@ -18,4 +21,5 @@ mod revisions;
 mod sending;
 mod store;
 mod stream;
+mod unreadable;
 mod written;

@@ -253,3 +253,54 @@ async fn mails_are_in_the_preferred_language_where_the_reminder_names_none() {
         .expect("a row");
     assert_eq!(locale.as_deref(), Some("pt-BR"));
 }
+
+#[tokio::test]
+async fn collapses_series_deferred_by_quiet_hours() {
+    let service = Service::start().await;
+    service.device("ada", "token-1").await;
+    service.night("ada").await;
+    let first = Due::now("ada", &[Channel::Push]);
+    let series: Vec<Due> = (0..60).map(|minute| first.again(Utc::now() - TimeDelta::minutes(minute))).collect();
+    let other = Due::now("ada", &[Channel::Push]);
+    // In several batches, and not in their order.
+    service.publish(&[series[30].message(), series[59].message(), other.message()]).await;
+    service.consumed().await;
+    service.publish(&series.iter().rev().map(Due::message).collect::<Vec<_>>()).await;
+    service.consumed().await;
+
+    support::eventually(LIMIT, async || service.count("suppressed").await == 59).await;
+    assert_eq!(service.count("deferred").await, 2);
+    assert_eq!(service.ends(&series[1], Channel::Push, "suppressed").await.0.as_deref(), Some("MISSED"));
+    service.morning("ada").await;
+    service.ends(&series[0], Channel::Push, "sent").await;
+    service.ends(&other, Channel::Push, "sent").await;
+    assert_eq!(service.pushes("token-1").len(), 2);
+    support::eventually(LIMIT, async || {
+        service.receive_facts().await;
+        let told =
+            service.told().into_iter().filter(|fact| fact.event_type == EventType::NotificationSuppressed).count();
+        if told == 59 { Ok(()) } else { Err(told) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn applies_preferences_to_large_backlog_in_parts() {
+    let service = Service::start().await;
+    service.night("ada").await;
+    let dues: Vec<Due> =
+        (0..1_500).map(|second| Due::at("ada", &[Channel::Email], Utc::now() - TimeDelta::seconds(second))).collect();
+    for part in dues.chunks(500) {
+        service.publish(&part.iter().map(Due::message).collect::<Vec<_>>()).await;
+    }
+    support::eventually(LIMIT, async || service.count("deferred").await == 1_500).await;
+    service.user("ada").put("/preferences", &json!({"channels": {"email": false}})).await.expect(200);
+
+    assert_eq!((service.count("suppressed").await, service.count("deferred").await), (1_500, 0));
+    let most: i64 =
+        sqlx::query_scalar("select max(rows) from (select count(*) as rows from deliveries group by xmin::text) as it")
+            .fetch_one(&service.pool)
+            .await
+            .expect("counted");
+    assert!(most <= 1_000, "{most} rows in one transaction");
+}

@@ -196,7 +196,8 @@ async fn a_removed_device_gets_no_retry() {
 
 #[tokio::test]
 async fn a_burst_is_sent_whole() {
-    let service = Service::start_with(&[("PUSH_MAX_IN_FLIGHT", "16"), ("EMAIL_MAX_IN_FLIGHT", "4")]).await;
+    let few = [("PUSH_MAX_IN_FLIGHT", "16"), ("EMAIL_MAX_IN_FLIGHT", "4"), ("EMAIL_PER_USER_PER_MINUTE", "100000")];
+    let service = Service::start_with(&few).await;
     service.device("ada", "token-1").await;
     service.mode(|mode| (mode.fcm.latency_ms, mode.ses.latency_ms) = (20, 10));
     let dues: Vec<Due> = (0..600)

@@ -9,7 +9,7 @@ use notification_service::{
     store::{
         MIGRATOR, devices,
         intake::{self, NewDelivery},
-        ledger::{self, Claim, Counted},
+        ledger::{self, Claim, Counted, Released},
         waiting,
     },
 };
@@ -21,10 +21,14 @@ use crate::harness::Due;
 const LEASE: Duration = Duration::from_secs(60);
 
 async fn registered(pool: &PgPool, user: &str, token: &str) -> devices::Registered {
+    registered_within(pool, user, token, 20).await
+}
+
+async fn registered_within(pool: &PgPool, user: &str, token: &str, limit: usize) -> devices::Registered {
     let token = Token::parse(token.to_owned()).expect("a token");
     let new = NewDevice { user_id: user.to_owned(), token, device_type: DeviceType::Android, name: None };
     let mut transaction = pool.begin().await.expect("a transaction");
-    let registered = devices::register(&mut transaction, &new).await.expect("registered");
+    let registered = devices::register(&mut transaction, &new, limit).await.expect("registered");
     transaction.commit().await.expect("committed");
     registered
 }
@@ -49,6 +53,7 @@ async fn written(pool: &PgPool, devices: &[uuid::Uuid], leased: bool) -> Due {
         state: DeliveryState::Pending,
         reason: None,
         deferred_until: None,
+        not_before: None,
         leased,
     };
     let rows: Vec<_> = devices.iter().map(row).collect();
@@ -58,7 +63,11 @@ async fn written(pool: &PgPool, devices: &[uuid::Uuid], leased: bool) -> Due {
 }
 
 async fn claimed(pool: &PgPool, limit: usize) -> Vec<Delivery> {
-    ledger::claim_pushes(pool, Claim { limit, due_since: None, lease: LEASE }).await.expect("claimed")
+    claimed_with(pool, limit, Some(Duration::ZERO)).await
+}
+
+async fn claimed_with(pool: &PgPool, limit: usize, takeover: Option<Duration>) -> Vec<Delivery> {
+    ledger::claim_pushes(pool, Claim { limit, due_since: None, lease: LEASE, takeover }).await.expect("claimed")
 }
 
 fn sent(delivery: Delivery) -> Record {
@@ -114,6 +123,43 @@ async fn a_leased_delivery_is_nobody_elses_until_the_lease_ends() {
     assert!(claimed(&pool, 10).await.is_empty());
     sqlx::query("update deliveries set next_attempt_at = now()").execute(&pool).await.expect("the lease ends");
     assert_eq!(claimed(&pool, 10).await[0].fence, 1);
+}
+
+#[tokio::test]
+async fn takes_no_lease_over_after_trouble() {
+    let database = support::postgres::migrated("ledger", &MIGRATOR).await;
+    let pool = database.pool().await;
+    written(&pool, &[new_id()], true).await;
+    let waiting = written(&pool, &[new_id()], false).await;
+    sqlx::query("update deliveries set next_attempt_at = now()").execute(&pool).await.expect("the lease ends");
+    let a_year = Duration::from_secs(365 * 86_400);
+
+    let since_restart = claimed_with(&pool, 10, Some(a_year)).await;
+    assert_eq!(since_restart.iter().map(|it| it.key.occurrence_id).collect::<Vec<_>>(), [waiting.id()]);
+    assert!(claimed_with(&pool, 10, None).await.is_empty(), "nor after an error of one's own");
+    assert_eq!(claimed(&pool, 10).await.len(), 1);
+}
+
+#[tokio::test]
+async fn releases_claim_under_its_fence_alone() {
+    let database = support::postgres::migrated("ledger", &MIGRATOR).await;
+    let pool = database.pool().await;
+    written(&pool, &[new_id(), new_id()], false).await;
+    let first = claimed(&pool, 2).await;
+    let released: Vec<_> = first.iter().map(|delivery| Released::of(delivery, None)).collect();
+    ledger::release(&pool, &released).await.expect("released");
+    let second = claimed(&pool, 2).await;
+    assert_eq!(second.iter().map(|delivery| delivery.fence).collect::<Vec<_>>(), [2, 2]);
+    ledger::release(&pool, &released).await.expect("asked");
+    assert!(claimed(&pool, 2).await.is_empty(), "the old fence releases nothing");
+
+    let later = Utc::now() + chrono::TimeDelta::hours(1);
+    let put_off: Vec<_> = second.iter().map(|delivery| Released::of(delivery, Some(later))).collect();
+    ledger::release(&pool, &put_off).await.expect("put off");
+    assert!(claimed(&pool, 2).await.is_empty());
+    let reasons: Vec<Option<String>> =
+        sqlx::query_scalar("select reason from deliveries").fetch_all(&pool).await.expect("asked");
+    assert_eq!(reasons, vec![Some("RATE_LIMITED".to_owned()); 2]);
 }
 
 #[tokio::test]
@@ -213,4 +259,67 @@ async fn users_that_fight_for_a_token_leave_one_device() {
     }
     let devices: i64 = sqlx::query_scalar("select count(*) from devices").fetch_one(&*pool).await.expect("counted");
     assert_eq!(devices, 1);
+}
+
+#[tokio::test]
+async fn evicts_least_recently_seen_device_at_limit() {
+    let database = support::postgres::migrated("devices", &MIGRATOR).await;
+    let pool = database.pool().await;
+    for token in ["token-1", "token-2", "token-3", "token-1"] {
+        assert!(registered_within(&pool, "ada", token, 3).await.evicted.is_empty(), "{token}");
+    }
+    registered_within(&pool, "bob", "token-9", 3).await;
+    let fourth = registered_within(&pool, "ada", "token-4", 3).await;
+
+    let evicted: Vec<_> = fourth.evicted.iter().map(|device| device.user_id.as_str()).collect();
+    assert_eq!(evicted, ["ada"]);
+    let reason: String = sqlx::query_scalar("select invalid_reason from devices where token = 'token-2'")
+        .fetch_one(&pool)
+        .await
+        .expect("a tombstone");
+    assert_eq!(reason, "DEVICE_LIMIT");
+    assert_eq!(devices::of_user(&pool, "ada").await.expect("asked").len(), 3);
+    let again = registered_within(&pool, "ada", "token-2", 3).await;
+    assert_eq!(again.device.id, fourth.evicted[0].id, "the tombstone is the device again");
+}
+
+#[tokio::test]
+async fn keeps_device_limit_when_registrations_race() {
+    let database = support::postgres::migrated("devices", &MIGRATOR).await;
+    let pool = Arc::new(database.pool().await);
+    let tasks = (0..40).map(|number| {
+        let pool = Arc::clone(&pool);
+        // Two users, who take tokens from each other as well.
+        let user = format!("user-{}", number % 2);
+        tokio::spawn(async move { registered_within(&pool, &user, &format!("token-{}", number / 3), 3).await })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.expect("registered");
+    }
+    for user in ["user-0", "user-1"] {
+        let living = devices::of_user(&*pool, user).await.expect("asked").len();
+        assert!((1..=3).contains(&living), "{user} has {living}");
+    }
+}
+
+#[tokio::test]
+async fn keeps_bounded_number_of_tombstones() {
+    let database = support::postgres::migrated("devices", &MIGRATOR).await;
+    let pool = database.pool().await;
+    for number in 0..110 {
+        registered_within(&pool, "ada", &format!("token-{number}"), 1).await;
+    }
+    let kept: i64 = sqlx::query_scalar("select count(*) from devices").fetch_one(&pool).await.expect("counted");
+    assert!((100..=102).contains(&kept), "{kept}");
+}
+
+#[tokio::test]
+async fn releases_rows_of_unanswered_commit() {
+    let database = support::postgres::migrated("ledger", &MIGRATOR).await;
+    let pool = database.pool().await;
+    let due = written(&pool, &[new_id(), new_id()], true).await;
+    let ids: Vec<uuid::Uuid> = sqlx::query_scalar("select id from deliveries").fetch_all(&pool).await.expect("both");
+    let one = HashSet::from([(due.id(), ids[0])]);
+    let released = intake::release(&mut pool.acquire().await.expect("a connection"), &one).await.expect("released");
+    assert_eq!((released, claimed(&pool, 10).await.len()), (1, 1));
 }

@@ -1,0 +1,243 @@
+//! Jobs that wait for a slot, taken in turn by user: one of each user who has any, then the next of each.
+//!
+//! A user's urgent jobs come before their others. A user has a bounded number of jobs in flight, so that the provider's pace is
+//! not used up by one of them; what is queued is bounded by the permits of the channel.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::Notify;
+
+/// The queue of one channel.
+#[derive(Debug)]
+pub(super) struct FairQueue<T> {
+    state: Mutex<State<T>>,
+    ready: Notify,
+    /// Jobs of one user in flight at the most.
+    in_flight: usize,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    users: HashMap<Arc<str>, User<T>>,
+    /// Users who may have one more in flight and have one that waits, each once.
+    turns: VecDeque<Arc<str>>,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct User<T> {
+    urgent: VecDeque<T>,
+    normal: VecDeque<T>,
+    in_flight: usize,
+    has_turn: bool,
+}
+
+/// One job of a user in flight; dropped, the user may have another.
+#[derive(Debug)]
+pub(super) struct InFlight<T> {
+    queue: Arc<FairQueue<T>>,
+    user: Arc<str>,
+}
+
+impl<T> FairQueue<T> {
+    /// An empty queue of which each user may have `in_flight` jobs in flight.
+    pub(super) fn new(in_flight: usize) -> Arc<Self> {
+        let state = State { users: HashMap::new(), turns: VecDeque::new(), closed: false };
+        Arc::new(Self { state: Mutex::new(state), ready: Notify::new(), in_flight: in_flight.max(1) })
+    }
+
+    /// Adds a job of a user; `false`, and it is dropped, once the queue is closed.
+    pub(super) fn push(&self, user: &str, is_urgent: bool, job: T) -> bool {
+        {
+            let mut state = self.state();
+            if state.closed {
+                return false;
+            }
+            let name = match state.users.get_key_value(user) {
+                Some((name, _)) => Arc::clone(name),
+                None => Arc::from(user),
+            };
+            let known = state.users.entry(Arc::clone(&name)).or_insert_with(User::new);
+            if is_urgent {
+                known.urgent.push_back(job)
+            } else {
+                known.normal.push_back(job)
+            }
+            if known.may_have_turn(self.in_flight) {
+                known.has_turn = true;
+                state.turns.push_back(name);
+            }
+        }
+        self.ready.notify_one();
+        true
+    }
+
+    /// The next job, once there is one that may be in flight.
+    pub(super) async fn next(self: &Arc<Self>) -> (T, InFlight<T>) {
+        loop {
+            if let Some(next) = self.pop() {
+                return next;
+            }
+            self.ready.notified().await;
+        }
+    }
+
+    /// Closes the queue; the jobs that were left in it.
+    pub(super) fn close(&self) -> Vec<T> {
+        let mut state = self.state();
+        state.closed = true;
+        state.turns.clear();
+        let users = std::mem::take(&mut state.users);
+        users.into_values().flat_map(|user| user.urgent.into_iter().chain(user.normal)).collect()
+    }
+
+    fn pop(self: &Arc<Self>) -> Option<(T, InFlight<T>)> {
+        let mut state = self.state();
+        let name = state.turns.pop_front()?;
+        let user = state.users.get_mut(&name)?;
+        user.has_turn = false;
+        let job = user.urgent.pop_front().or_else(|| user.normal.pop_front())?;
+        user.in_flight += 1;
+        if user.may_have_turn(self.in_flight) {
+            user.has_turn = true;
+            state.turns.push_back(Arc::clone(&name));
+        }
+        Some((job, InFlight { queue: Arc::clone(self), user: name }))
+    }
+
+    fn ended(&self, name: &Arc<str>) {
+        {
+            let mut state = self.state();
+            let Some(user) = state.users.get_mut(name) else { return };
+            user.in_flight = user.in_flight.saturating_sub(1);
+            if user.is_idle() {
+                state.users.remove(name);
+                return;
+            }
+            if !user.may_have_turn(self.in_flight) {
+                return;
+            }
+            user.has_turn = true;
+            state.turns.push_back(Arc::clone(name));
+        }
+        self.ready.notify_one();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> User<T> {
+    fn new() -> Self {
+        Self { urgent: VecDeque::new(), normal: VecDeque::new(), in_flight: 0, has_turn: false }
+    }
+
+    fn waits(&self) -> bool {
+        !(self.urgent.is_empty() && self.normal.is_empty())
+    }
+
+    fn may_have_turn(&self, in_flight: usize) -> bool {
+        !self.has_turn && self.in_flight < in_flight && self.waits()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.in_flight == 0 && !self.waits()
+    }
+}
+
+impl<T> Drop for InFlight<T> {
+    fn drop(&mut self) {
+        self.queue.ended(&self.user);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn names(queue: &Arc<FairQueue<String>>, count: usize) -> (Vec<String>, Vec<InFlight<String>>) {
+        std::iter::repeat_with(|| queue.pop()).take(count).flatten().unzip()
+    }
+
+    #[test]
+    fn takes_users_in_turn() {
+        let queue = FairQueue::new(10);
+        for number in 0..5 {
+            queue.push("hog", false, format!("hog-{number}"));
+        }
+        queue.push("ada", false, "ada-0".to_owned());
+        queue.push("bob", false, "bob-0".to_owned());
+        let (taken, _flights) = names(&queue, 10);
+        assert_eq!(taken, ["hog-0", "ada-0", "bob-0", "hog-1", "hog-2", "hog-3", "hog-4"]);
+    }
+
+    #[test]
+    fn takes_urgent_jobs_of_user_first() {
+        let queue = FairQueue::new(10);
+        for number in 0..3 {
+            queue.push("ada", false, format!("normal-{number}"));
+        }
+        queue.push("ada", true, "urgent".to_owned());
+        let (taken, _flights) = names(&queue, 2);
+        assert_eq!(taken, ["urgent", "normal-0"]);
+    }
+
+    #[test]
+    fn bounds_jobs_of_user_in_flight() {
+        let queue = FairQueue::new(2);
+        for number in 0..4 {
+            queue.push("hog", false, format!("hog-{number}"));
+        }
+        let (taken, flights) = names(&queue, 10);
+        assert_eq!(taken.len(), 2);
+        queue.push("ada", false, "ada".to_owned());
+        assert_eq!(queue.pop().map(|(job, _)| job).as_deref(), Some("ada"));
+        drop(flights);
+        assert_eq!(names(&queue, 10).0, ["hog-2", "hog-3"]);
+    }
+
+    #[test]
+    fn gives_out_what_is_left_when_closed() {
+        let queue = FairQueue::new(1);
+        queue.push("ada", false, 1);
+        queue.push("ada", true, 2);
+        assert_eq!(queue.close(), [2, 1]);
+        assert!(!queue.push("ada", false, 3));
+        assert!(queue.pop().is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn gives_out_each_job_once(jobs in prop::collection::vec((0u8..5, any::<bool>()), 0..200), limit in 1usize..4) {
+            let queue = FairQueue::new(limit);
+            let mut given = HashSet::new();
+            let mut flights = Vec::new();
+            for (number, (user, is_urgent)) in jobs.iter().enumerate() {
+                queue.push(&user.to_string(), *is_urgent, number);
+                if number % 3 == 0
+                    && let Some((job, flight)) = queue.pop()
+                {
+                    prop_assert!(given.insert(job));
+                    flights.push(flight);
+                }
+            }
+            loop {
+                flights.clear();
+                let Some((job, flight)) = queue.pop() else { break };
+                prop_assert!(given.insert(job));
+                flights.push(flight);
+            }
+            prop_assert_eq!(given.len(), jobs.len());
+            flights.clear();
+            prop_assert!(queue.state().users.is_empty(), "nothing is kept of a user who has nothing");
+        }
+    }
+}

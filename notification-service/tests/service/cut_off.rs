@@ -1,0 +1,82 @@
+//! Two replicas, of which one is cut off from the database for a while.
+
+use std::{sync::Arc, time::Duration};
+
+use shared::contract::Channel;
+use support::eventually;
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    time::sleep,
+};
+
+use crate::harness::{Due, LIMIT, Service};
+
+/// For how long the replica is cut off.
+const OUTAGE: Duration = Duration::from_secs(45);
+
+/// A way to the database that can be cut.
+struct Way {
+    port: u16,
+    open: Arc<watch::Sender<bool>>,
+}
+
+impl Way {
+    async fn to(host: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let open = Arc::new(watch::Sender::new(true));
+        let of_others = Arc::clone(&open);
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let (host, mut open) = (host.clone(), of_others.subscribe());
+                tokio::spawn(async move {
+                    if !*open.borrow() {
+                        return;
+                    }
+                    let Ok(mut server) = TcpStream::connect(host).await else { return };
+                    tokio::select! {
+                        _ = copy_bidirectional(&mut client, &mut server) => {}
+                        _ = open.wait_for(|is_open| !is_open) => {}
+                    }
+                });
+            }
+        });
+        Self { port, open }
+    }
+}
+
+#[tokio::test]
+async fn sends_once_when_replica_is_cut_off_after_acceptance() {
+    let mut service = Service::start().await;
+    service.device("ada", "token-1").await;
+    let mut url = url::Url::parse(service.variable("DATABASE_URL")).expect("a URL");
+    let way = Way::to(format!("{}:{}", url.host_str().expect("a host"), url.port().expect("a port"))).await;
+    url.set_host(Some("127.0.0.1")).expect("a host");
+    url.set_port(Some(way.port)).expect("a port");
+    service.stop().await;
+    service.replica(&[("DATABASE_URL", url.as_str())]).await;
+    service.mode(|mode| (mode.fcm.latency_ms, mode.ses.latency_ms) = (1_000, 1_000));
+    let dues: Vec<Due> = (0..5).map(|_| Due::now("ada", &[Channel::Email, Channel::Push])).collect();
+    service.publish(&dues.iter().map(Due::message).collect::<Vec<_>>()).await;
+    eventually(LIMIT, async || {
+        let leased: i64 = sqlx::query_scalar("select count(*) from deliveries where leased")
+            .fetch_one(&service.pool)
+            .await
+            .expect("counted");
+        if leased == 10 { Ok(()) } else { Err(leased) }
+    })
+    .await;
+
+    way.open.send_replace(false);
+    service.run().await;
+    eventually(LIMIT, async || service.pushes("token-1").len() == 5 && service.emails("ada@example.com").len() == 5)
+        .await;
+    // The outage itself: it is longer than any attempt, and shorter than what is left of a lease.
+    sleep(OUTAGE).await;
+    way.open.send_replace(true);
+
+    eventually(LIMIT * 4, async || service.count("sent").await == 10).await;
+    assert_eq!((service.pushes("token-1").len(), service.emails("ada@example.com").len()), (5, 5));
+}
