@@ -7,7 +7,7 @@ use shared::contract::{Channel, DeliveryState};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::unreadable;
+use super::payload;
 use crate::delivery::DeliveryKey;
 
 /// A delivery as it stands.
@@ -53,10 +53,14 @@ pub async fn of_occurrences(
     .await?;
     let mut told = HashMap::<Uuid, Vec<Told>>::new();
     for row in rows {
-        let channel: Channel = row.channel.parse().map_err(|problem: String| unreadable("channel", problem))?;
+        let (Ok(channel), Ok(state)) = (row.channel.parse::<Channel>(), row.state.parse()) else {
+            // A newer version of the service wrote it, and tells of it.
+            payload::note("deliveries", row.occurrence_id);
+            continue;
+        };
         told.entry(row.occurrence_id).or_default().push(Told {
             key: DeliveryKey { occurrence_id: row.occurrence_id, channel, device_id: row.device_id },
-            state: row.state.parse().map_err(|problem: String| unreadable("state", problem))?,
+            state,
             reason: row.reason,
             attempts: row.attempts,
             finished_at: row.finished_at,
