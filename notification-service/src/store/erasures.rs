@@ -34,7 +34,7 @@ pub async fn begin(connection: &mut PgConnection, erasure: &Erasure) -> Result<O
         .await
 }
 
-/// Erases a user's deliveries up to a time, with what they said, a bounded number in each transaction.
+/// Erases a user's deliveries that were asked for up to a time, whenever they are due, with what they said, a bounded number in each transaction.
 ///
 /// # Errors
 /// When a statement fails; what was erased before stays so.
@@ -43,7 +43,10 @@ pub async fn deliveries(pool: &PgPool, user_id: &str, erased_at: DateTime<Utc>) 
         let mut transaction = pool.begin().await?;
         let occurrences: Vec<Uuid> = sqlx::query_scalar!(
             "select d.occurrence_id from deliveries as d join dispatches as p on p.occurrence_id = d.occurrence_id
-             where d.user_id = $1 and p.due_at <= $2 limit $3",
+             where d.user_id = $1 and coalesce(
+                 case when p.payload ->> 'itemChangedAt' ~ '^[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-9:.]+Z$'
+                     then (p.payload ->> 'itemChangedAt')::timestamptz end, p.due_at) <= $2
+             limit $3",
             user_id,
             erased_at,
             CHUNK,
@@ -106,7 +109,8 @@ pub async fn complete(
     sqlx::query!(
         "delete from outbox
          where attributes ->> 'userId' = $1
-           and coalesce((body::jsonb -> 'eventData' ->> 'dueAt')::timestamptz, (attributes ->> 'occurredAt')::timestamptz) <= $2",
+           and coalesce((body::jsonb -> 'eventData' ->> 'itemChangedAt')::timestamptz,
+                        (body::jsonb -> 'eventData' ->> 'dueAt')::timestamptz, (attributes ->> 'occurredAt')::timestamptz) <= $2",
         user_id,
         erased_at,
     )

@@ -61,7 +61,16 @@ fn empty(columns: Columns) -> SendData {
         expires_after_minutes: 0,
     };
     let item_id = ItemId::try_from(item_id).unwrap_or_else(|_| occurrence_id.into());
-    SendData { occurrence_id: occurrence_id.simple(), source, item_id, due_at, date: due_at, expires_at, content }
+    SendData {
+        occurrence_id: occurrence_id.simple(),
+        source,
+        item_id,
+        due_at,
+        date: due_at,
+        expires_at,
+        item_changed_at: None,
+        content,
+    }
 }
 
 #[cfg(test)]

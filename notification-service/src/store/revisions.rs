@@ -37,7 +37,7 @@ pub async fn hold_intake(executor: impl PgExecutor<'_>) -> Result<(), sqlx::Erro
 /// What was known of an occurrence before it came.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Overtaken {
-    /// Its user was erased after it was due.
+    /// Its user was erased after it was asked for.
     Erased,
     /// There is a newer version: what it says, or that it is cancelled.
     Revised {
@@ -58,18 +58,19 @@ pub async fn overtaken(
 ) -> Result<HashMap<Uuid, Overtaken>, sqlx::Error> {
     let ids: Vec<Uuid> = dispatches.iter().map(|dispatch| dispatch.occurrence_id()).collect();
     let versions: Vec<i64> = dispatches.iter().map(|it| it.version).collect();
-    let due: Vec<DateTime<Utc>> = dispatches.iter().map(|it| it.send.due_at).collect();
+    let asked: Vec<DateTime<Utc>> =
+        dispatches.iter().map(|dispatch| dispatch.send.item_changed_at.unwrap_or(dispatch.send.due_at)).collect();
     let digests: Vec<Vec<u8>> = dispatches.iter().map(|it| user_digest(&it.user_id)).collect();
     let rows = sqlx::query!(
         r#"select it.occurrence_id as "occurrence_id!", e.user_digest is not null as "is_erased!",
                r.version as "version?", r.content::text as "content?"
-           from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::bytea[]) as it (occurrence_id, version, due_at, user_digest)
+           from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::bytea[]) as it (occurrence_id, version, asked_at, user_digest)
                left join revisions as r on r.occurrence_id = it.occurrence_id and r.version > it.version
-               left join erasures as e on e.user_digest = it.user_digest and e.erased_at >= it.due_at
+               left join erasures as e on e.user_digest = it.user_digest and e.erased_at >= it.asked_at
            where r.occurrence_id is not null or e.user_digest is not null"#,
         &ids,
         &versions,
-        &due,
+        &asked,
         &digests,
     )
     .fetch_all(executor)

@@ -200,3 +200,28 @@ async fn an_erasure_that_broke_off_is_finished() {
 
     assert_eq!(found(&service, USER).await, Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn erases_what_was_asked_for_before_and_due_after() {
+    let service = Service::start().await;
+    let asked_at = Utc::now() - TimeDelta::minutes(1);
+    let asked = || {
+        let mut due = Due::now(USER, &[Channel::Email]);
+        due.send.item_changed_at = Some(asked_at);
+        due
+    };
+    let due = asked();
+    service.publish(&[due.message()]).await;
+    service.ends(&due, Channel::Email, "sent").await;
+    service.publish(&[erased(USER, asked_at + TimeDelta::seconds(1))]).await;
+    completed(&service).await;
+    eventually(LIMIT, async || found(&service, USER).await.is_empty()).await;
+
+    service.publish(&[asked().message()]).await;
+    service.consumed().await;
+    assert!(found(&service, USER).await.is_empty());
+    let mut back = asked();
+    back.send.item_changed_at = Some(Utc::now());
+    service.publish(&[back.message()]).await;
+    service.ends(&back, Channel::Email, "sent").await;
+}
