@@ -48,6 +48,8 @@ pub struct Config {
     pub email_per_user_per_minute: u32,
     /// After how long a delivery that a process claimed is claimed by others, if nothing was recorded of it.
     pub takeover: Duration,
+    /// How many registrations may ask FCM about their token at once.
+    pub device_checks_max_in_flight: usize,
     /// How long deliveries are kept.
     pub retention: TimeDelta,
 }
@@ -59,6 +61,8 @@ pub struct FcmConfig {
     pub account: ServiceAccount,
     /// To whom.
     pub endpoint: Url,
+    /// How many messages the project may send in a minute, by all processes together.
+    pub max_per_minute: u32,
 }
 
 /// How e-mails are sent.
@@ -119,6 +123,13 @@ impl Config {
         );
         let takeover =
             within(reader, "TAKEOVER_SECONDS", "when others take over what a process claimed and lost", 90, 60..=900);
+        let checks = within(
+            reader,
+            "DEVICE_CHECKS_MAX_IN_FLIGHT",
+            "registrations that ask FCM about their token at once",
+            100,
+            1..=1_000,
+        );
         let retention = config::retention(reader);
         Some(Self {
             process: process?,
@@ -135,6 +146,7 @@ impl Config {
             push_per_user_per_minute: push_per_user_per_minute?,
             email_per_user_per_minute: email_per_user_per_minute?,
             takeover: Duration::from_secs(takeover?),
+            device_checks_max_in_flight: checks?,
             retention: retention?,
         })
     }
@@ -192,7 +204,15 @@ impl FcmConfig {
             }
             url
         });
-        Some(Self { account: account?, endpoint: endpoint? })
+        let max = within(
+            reader,
+            "FCM_MAX_PER_MINUTE",
+            "messages that the Firebase project may send in a minute, by all replicas together",
+            600_000,
+            60..=1_000_000_000,
+        );
+        let max_per_minute = max.and_then(|max| u32::try_from(max).ok());
+        Some(Self { account: account?, endpoint: endpoint?, max_per_minute: max_per_minute? })
     }
 }
 

@@ -34,6 +34,8 @@ pub mod reason {
     pub const MISSED: &str = "MISSED";
     /// The user has more due than is sent to one user in a minute; it waits for its turn.
     pub const RATE_LIMITED: &str = "RATE_LIMITED";
+    /// It waits until the provider's quota of 24 hours has room again.
+    pub const DAILY_QUOTA_EXCEEDED: &str = "DAILY_QUOTA_EXCEEDED";
     /// It waits for the end of the user's quiet hours.
     pub const QUIET_HOURS: &str = "QUIET_HOURS";
 

@@ -13,6 +13,8 @@
 //! of it, should the database be out of reach meanwhile. Afterwards the row is anybody's, and the old fence counts no more.
 
 mod attempt;
+mod budget;
+mod departures;
 mod dispatch;
 mod email;
 mod engine;
@@ -26,6 +28,8 @@ mod sweep;
 mod verdict;
 
 use std::{
+    collections::hash_map::RandomState,
+    hash::BuildHasher,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -39,12 +43,12 @@ use tokio::{
 
 use crate::{
     channels::outcome::Outcome,
-    delivery::{Delivery, Dispatch},
+    delivery::{Address, Delivery, Dispatch},
 };
 pub use dispatch::{Worker, WorkerSettings};
 pub use engine::Engine;
 pub use gate::ProbePace;
-use gate::{Gate, Turn};
+use gate::{Gate, Origin, Turn};
 use pace::Pace;
 use queue::FairQueue;
 pub use recorder::{Finished, Recorder};
@@ -63,8 +67,9 @@ const PART_OF_USER: usize = 8;
 
 /// A way to a provider.
 pub trait Sender: Send + Sync + 'static {
-    /// Makes one attempt. It is bounded in time, well below [`LEASE`].
-    fn send(&self, delivery: &Delivery) -> impl Future<Output = Outcome> + Send;
+    /// Makes one attempt. It is cut off at `deadline`, before the lease ends; what cannot be sent early enough for an
+    /// answer until then is better not sent.
+    fn send(&self, delivery: &Delivery, deadline: Instant) -> impl Future<Output = Outcome> + Send;
 }
 
 /// A claimed delivery with its place in the lane.
@@ -133,6 +138,8 @@ impl Places {
 pub struct Lane {
     channel: Channel,
     gate: Mutex<Gate>,
+    /// Digests of users and addresses, which nobody outside can aim at.
+    hasher: RandomState,
     /// A slot may be free, or the gate may have turned: for the dispatcher.
     slot: Notify,
     /// The gate has turned: for the sweep.
@@ -166,6 +173,7 @@ impl Lane {
         Arc::new(Self {
             channel,
             gate: Mutex::new(Gate::new(max_in_flight, probes)),
+            hasher: RandomState::new(),
             slot: Notify::new(),
             turned: Notify::new(),
             waiting: Notify::new(),
@@ -244,6 +252,24 @@ impl Lane {
         }
         // Somebody may have taken them in between: then there are none.
         self.reserved(Arc::clone(&self.room).try_acquire_many_owned(wanted).ok())
+    }
+
+    /// Whom and what trouble of a delivery is charged to.
+    fn origin(&self, delivery: &Delivery) -> Origin {
+        let party = self.hasher.hash_one(&delivery.dispatch.user_id);
+        let (address, platform) = match &delivery.address {
+            Address::Device { device_type, version, .. } => {
+                (self.hasher.hash_one((delivery.key.device_id, version)), Some(*device_type))
+            }
+            Address::Mailbox(address) => (self.hasher.hash_one(address), None),
+            Address::Gone(_) => (party, None),
+        };
+        Origin { party, address, platform }
+    }
+
+    /// Jobs in memory that are not in flight.
+    fn backlog(&self) -> usize {
+        self.size.saturating_sub(self.room.available_permits()).saturating_sub(self.gate().in_flight())
     }
 
     fn turn(&self) -> Turn {

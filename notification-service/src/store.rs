@@ -1,7 +1,9 @@
 //! All SQL of the service. The devices database is its own; the tables of the outbox and of idempotency keys are used
 //! through `shared`.
 
+pub mod budgets;
 pub mod changes;
+pub mod departures;
 pub mod devices;
 pub mod erasures;
 pub mod export;

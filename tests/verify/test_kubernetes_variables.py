@@ -33,6 +33,8 @@ LEFT = {
     "USER_RELEASES_PER_SECOND": "a user of these environments is a person; the default is far above what one needs",
     "PUSH_MAX_IN_FLIGHT": "the figures in docs/BENCHMARKS.md are with the default",
     "EMAIL_MAX_IN_FLIGHT": "SES's own rate decides, which the service asks for",
+    "DEVICE_CHECKS_MAX_IN_FLIGHT": "the default keeps registrations from holding what pushes need",
+    "FCM_MAX_PER_MINUTE": "the default is FCM's own quota of a project",
     "RETENTION_DAYS": "the default is what the documentation promises",
     "UNSETTLED_AFTER_MINUTES": "the default is what the documentation promises",
     "EVENT_STREAMS_MAX": "the default fits the pods' memory",

@@ -171,10 +171,17 @@ def _notification_service():
         (count("delivery_verdicts_stale_total"), "outcome after its lease"),
         (count("reminders_deliveries_retold_total"), "outcome told again"),
     ]
+    breakers = [
+        (f"max by (platform) ({selector('reminders_push_platform_stopped')})", "stopped: {{platform}}"),
+        (count("reminders_push_platform_stops_total", "platform"), "stops: {{platform}}"),
+        (f"sum by (channel) ({selector('reminders_paused_addresses')})", "paused addresses: {{channel}}"),
+    ]
+    quota = [(f"min by (channel) ({selector('reminders_send_quota_left')})", "left in 24 hours: {{channel}}")]
     feedback = [(count("feedback_total", "kind"), "{{kind}}"), (count("deliveries_corrected_total", "reason"), "corrected: {{reason}}")]
     people = [
         (f"sum({selector('notification_streams_open')})", "streams open"),
         (count("devices_registered_total", "type"), "registered: {{type}}"),
+        (count("reminders_registrations_refused_total"), "registrations refused: too many at once"),
     ]
     of = 'job="notification-service"'
     kept = [
@@ -195,6 +202,8 @@ def _notification_service():
                 series("Again", again),
                 series("Messages", [(per_second("consumer_messages_total", "queue, outcome", of), "{{queue}} {{outcome}}")], "cps"),
                 series("What SES says afterwards", feedback),
+                series("Refused or throttled", breakers, about="What pauses by itself, and platforms that are stopped for all."),
+                series("Quota", quota),
             ],
         ),
         ("People", [series("Streams and devices", people, width=12), series("Erasure and housekeeping", kept, width=12)]),

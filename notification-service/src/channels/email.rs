@@ -1,12 +1,12 @@
 //! E-mail by Amazon SES.
 //!
 //! [`Ses::send`] makes one attempt and says what became of it. The SDK makes exactly one request for it: SES has no
-//! idempotency key, and whether and when there is another attempt is decided by the ledger. Attempts are paced to the
-//! account's rate, which [`Ses::watch_account`] keeps reading.
+//! idempotency key, and whether and when there is another attempt is decided by the ledger. What the account may send,
+//! which [`Ses::watch_account`] keeps reading, is told to whoever paces the attempts ([`Ses::quota`]).
 
 mod classify;
 mod compose;
-mod rate;
+mod quota;
 mod stored_template;
 
 use super::outcome::Outcome;
@@ -23,11 +23,11 @@ use compose::Composer;
 pub use compose::SetupError;
 use lettre::Address;
 use lettre::message::Mailbox;
-use rate::{Admission, Pacer};
+pub use quota::{DEFAULT_RATE, Quota};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -35,6 +35,8 @@ use uuid::Uuid;
 const WATCH_INTERVAL: Duration = Duration::from_secs(3 * 60);
 /// And how soon when that failed.
 const WATCH_RETRY: Duration = Duration::from_secs(20);
+/// And how soon when the account's quota of 24 hours is used up.
+const WATCH_USED_UP: Duration = Duration::from_secs(60);
 /// The tag by which SES's events name the occurrence.
 const OCCURRENCE_TAG: &str = "occurrence";
 
@@ -118,8 +120,8 @@ pub struct Ses {
     template_is_wrong: AtomicBool,
     configuration_set: Option<String>,
     composer: Composer,
-    pacer: Pacer,
-    turns: Semaphore,
+    quota: watch::Sender<Option<Quota>>,
+    permits: Semaphore,
 }
 
 impl Ses {
@@ -147,8 +149,8 @@ impl Ses {
             template: settings.template,
             template_is_wrong: AtomicBool::new(false),
             configuration_set: settings.configuration_set,
-            pacer: Pacer::new(),
-            turns: Semaphore::new(settings.max_in_flight.clamp(1, Semaphore::MAX_PERMITS)),
+            quota: watch::Sender::new(None),
+            permits: Semaphore::new(settings.max_in_flight.clamp(1, Semaphore::MAX_PERMITS)),
         })
     }
 
@@ -161,31 +163,31 @@ impl Ses {
             return Outcome::Misconfigured { reason: "TEMPLATE_VARIABLE_UNKNOWN".into() };
         }
         // The semaphore is never closed.
-        let _turn = self.turns.acquire().await;
-        match self.pacer.admit() {
-            Admission::After(wait) => tokio::time::sleep(wait).await,
-            Admission::NotBefore(wait) => {
-                return Outcome::Throttled { retry_after: Some(wait), reason: "PACED".into() };
-            }
-        }
-        let outcome = match &self.template {
+        let _permit = self.permits.acquire().await;
+        match &self.template {
             None => self.send_own(email, to).await,
             Some(template) => self.send_stored(email, &to, template).await,
-        };
-        if matches!(outcome, Outcome::Throttled { .. }) {
-            self.pacer.throttled();
         }
-        outcome
     }
 
-    /// Reads the account's rate, and the variables of a stored template, now and every few minutes, until cancelled.
+    /// What the account may send, as it was last read; none before that.
+    #[must_use]
+    pub fn quota(&self) -> watch::Receiver<Option<Quota>> {
+        self.quota.subscribe()
+    }
+
+    /// Reads the account's quota, and the variables of a stored template, now and every few minutes, until cancelled.
     pub async fn watch_account(&self, shutdown: CancellationToken) {
         loop {
-            let known = self.read_rate().await;
+            let known = self.read_quota().await;
             if let Some(template) = &self.template {
                 self.check_template(template).await;
             }
-            let pause = if known { WATCH_INTERVAL } else { WATCH_RETRY };
+            let pause = match known {
+                Some(Quota { day_left: Some(..=0), .. }) => WATCH_USED_UP,
+                Some(_) => WATCH_INTERVAL,
+                None => WATCH_RETRY,
+            };
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
@@ -238,17 +240,23 @@ impl Ses {
         }
     }
 
-    async fn read_rate(&self) -> bool {
+    async fn read_quota(&self) -> Option<Quota> {
         match self.client.get_send_quota().send().await {
-            Ok(quota) => {
-                tracing::debug!(rate = quota.max_send_rate, "the account's sending rate");
-                self.pacer.set_rate(quota.max_send_rate);
-                true
+            Ok(read) => {
+                let quota = Quota::read(read.max_send_rate, read.max24_hour_send, read.sent_last24_hours);
+                tracing::debug!(?quota, "the account's quota");
+                if quota.day_left.is_some_and(|left| left <= 0) {
+                    tracing::error!(
+                        "the account's quota of 24 hours is used up: e-mails wait until some of it is free again"
+                    );
+                }
+                self.quota.send_replace(Some(quota));
+                Some(quota)
             }
             Err(error) => {
                 let outcome = classify::failure(&error, self.source.email.as_ref());
-                tracing::warn!(reason = outcome.reason(), "the account's sending rate could not be read");
-                false
+                tracing::warn!(reason = outcome.reason(), "the account's quota could not be read, will retry");
+                None
             }
         }
     }

@@ -4,6 +4,7 @@
 
 pub mod account;
 mod auth;
+mod checks;
 mod classify;
 pub mod payload;
 mod setup;
@@ -16,12 +17,15 @@ use crate::device::DeviceType;
 use account::ServiceAccount;
 use auth::{Auth, Bearer};
 use bytes::Bytes;
-use chrono::Utc;
+pub use checks::CheckPermit;
+use checks::Checks;
+use chrono::{DateTime, Utc};
 use classify::Meaning;
 use payload::Push;
 pub use setup::SetupError;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio::time::timeout_at;
 use transport::{Target, Tls, Transport, TransportSettings};
 use url::Url;
 
@@ -43,6 +47,8 @@ pub struct Settings {
     pub http1_connections: usize,
     /// The most messages on their way at a time.
     pub max_in_flight: usize,
+    /// The most token checks on their way at a time, beside the messages.
+    pub max_checks: usize,
     /// For name, TCP, TLS and protocol.
     pub connect_timeout: Duration,
     /// For one message, connecting included.
@@ -66,6 +72,7 @@ impl Settings {
             connections: 12,
             http1_connections: 256,
             max_in_flight: 1_200,
+            max_checks: 100,
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(15),
             oauth_timeout: Duration::from_secs(10),
@@ -77,7 +84,7 @@ impl Settings {
     fn transport(&self) -> TransportSettings {
         TransportSettings {
             http1_connections: self.http1_connections,
-            max_in_flight: self.max_in_flight,
+            max_in_flight: self.max_in_flight.saturating_add(self.max_checks),
             connect_timeout: self.connect_timeout,
             request_timeout: self.request_timeout,
             ping_interval: self.ping_interval,
@@ -93,6 +100,9 @@ pub struct Fcm {
     transport: Transport,
     target: Target,
     templates: Arc<Templates>,
+    checks: Arc<Checks>,
+    request_timeout: Duration,
+    check_timeout: Duration,
 }
 
 impl Fcm {
@@ -105,48 +115,79 @@ impl Fcm {
         let transport = Transport::new(&settings.endpoint, &tls, settings.transport())?;
         let target = transport.target(&payload::path(&settings.endpoint, settings.account.project_id())?)?;
         let auth = Auth::new(settings.account, &tls, settings.oauth_timeout)?;
-        Ok(Fcm { auth, transport, target, templates: settings.templates })
+        Ok(Fcm {
+            auth,
+            transport,
+            target,
+            templates: settings.templates,
+            checks: Checks::new(settings.max_checks),
+            request_timeout: settings.request_timeout,
+            check_timeout: settings.request_timeout.saturating_add(settings.oauth_timeout),
+        })
     }
 
-    /// Makes one attempt to push to the device with this token. It ends within the request timeout, and that of an
-    /// access token where one is needed, after it has its turn.
-    pub async fn send(&self, token: &str, device: DeviceType, push: &Push<'_>) -> Outcome {
+    /// Makes one attempt to push to the device with this token, which ends before `deadline`: what cannot be sent
+    /// early enough for that (no access token came in time) is not sent at all. `now` is the database's time, from
+    /// which the time to live is counted.
+    pub async fn send(
+        &self,
+        token: &str,
+        device: DeviceType,
+        push: &Push<'_>,
+        now: DateTime<Utc>,
+        deadline: Instant,
+    ) -> Outcome {
         let text = self.templates.texts(&push.notice(), None).push(push.message);
-        self.deliver(payload::send(token, device, push, &text, Utc::now())).await
+        self.deliver(payload::send(token, device, push, &text, now), deadline).await
+    }
+
+    /// Takes a permit to ask about one token for a user; `None` at once when too many are being asked about.
+    #[must_use]
+    pub fn check_permit(&self, user_id: &str) -> Option<CheckPermit> {
+        self.checks.permit(user_id)
     }
 
     /// Asks whether FCM would deliver to this token, without sending anything. `Sent`: it would. `Gone` or `Rejected`:
     /// it is no token, or none of this project. Anything else: FCM could not be asked.
-    pub async fn validate(&self, token: &str) -> Outcome {
-        match self.deliver(payload::validate(token)).await {
-            // For a message it means that our key is of another project; for a token that comes in, that the token is.
-            Outcome::Misconfigured { reason } if reason == "SENDER_ID_MISMATCH" => Outcome::Rejected { reason },
+    pub async fn validate(&self, token: &str, _permit: &CheckPermit) -> Outcome {
+        let now = Instant::now();
+        let deadline = now.checked_add(self.check_timeout).unwrap_or(now);
+        match self.deliver(payload::validate(token), deadline).await {
+            // For a message it may mean that our key is of another project; for a token that comes in, that the token is.
+            Outcome::Refused { reason } if reason == "SENDER_ID_MISMATCH" => Outcome::Rejected { reason },
             outcome => outcome,
         }
     }
 
-    /// Posts, and once more if the access token was stale.
-    async fn deliver(&self, body: Bytes) -> Outcome {
-        let bearer = match self.auth.bearer().await {
-            Ok(bearer) => bearer,
-            Err(error) => return error.into(),
+    /// Posts, and once more if the access token was stale. No request begins so late that it could outlast `deadline`:
+    /// cut off, it would leave in doubt whether the message was sent.
+    async fn deliver(&self, body: Bytes, deadline: Instant) -> Outcome {
+        let Some(latest_start) = deadline.checked_sub(self.request_timeout) else { return too_late() };
+        let bearer = match timeout_at(latest_start.into(), self.auth.bearer()).await {
+            Ok(Ok(bearer)) => bearer,
+            Ok(Err(error)) => return error.into(),
+            Err(_) => return too_late(),
         };
-        match self.post(&bearer, body.clone()).await {
+        match self.post(&bearer, body.clone(), latest_start).await {
             Meaning::Ended(outcome) => return outcome,
             Meaning::TokenRefused => {}
         }
-        let fresh = match self.auth.replace(&bearer).await {
-            Some(Ok(bearer)) => bearer,
-            Some(Err(error)) => return error.into(),
-            None => return unauthenticated(),
+        let fresh = match timeout_at(latest_start.into(), self.auth.replace(&bearer)).await {
+            Ok(Some(Ok(bearer))) => bearer,
+            Ok(Some(Err(error))) => return error.into(),
+            Ok(None) => return unauthenticated(),
+            Err(_) => return too_late(),
         };
-        match self.post(&fresh, body).await {
+        match self.post(&fresh, body, latest_start).await {
             Meaning::Ended(outcome) => outcome,
             Meaning::TokenRefused => unauthenticated(),
         }
     }
 
-    async fn post(&self, bearer: &Bearer, body: Bytes) -> Meaning {
+    async fn post(&self, bearer: &Bearer, body: Bytes, latest_start: Instant) -> Meaning {
+        if Instant::now() > latest_start {
+            return Meaning::Ended(too_late());
+        }
         match self.transport.post(&self.target, bearer.headers(), body).await {
             Ok(answer) => {
                 let meaning = classify::meaning(&answer, Utc::now());
@@ -162,6 +203,11 @@ impl Fcm {
             }),
         }
     }
+}
+
+/// Outcome of an attempt whose time ran out before anything was sent.
+fn too_late() -> Outcome {
+    Outcome::Unavailable { retry_after: None, reason: "DEADLINE_EXCEEDED".into(), maybe_delivered: false }
 }
 
 fn unauthenticated() -> Outcome {

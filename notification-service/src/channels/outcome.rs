@@ -1,11 +1,14 @@
-//! What became of one attempt to deliver: five classes of failure, because each asks for something else
-//! of the ledger, the device and the lane.
+//! Outcome of one attempt to deliver: six classes of failure, because each asks for something else of the
+//! ledger, the device and the lane.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 /// Why: a short, stable UPPER_SNAKE code, ours or the provider's; never a token, an address or a text.
 pub type Reason = Cow<'static, str>;
+
+/// Longest wait that a provider can ask for; a longer one is cut to this (FCM's own advice ends after 60 minutes).
+pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// The end of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,19 +30,25 @@ pub enum Outcome {
     },
     /// The provider asks for patience; the message was not taken.
     Throttled {
-        /// How long it asked us to wait, if it said so.
+        /// The wait it asked for, if any, at most [`MAX_RETRY_AFTER`].
         retry_after: Option<Duration>,
         /// The limit that was hit.
         reason: Reason,
     },
     /// The provider, or the way to it, does not work just now.
     Unavailable {
-        /// How long it asked us to wait, if it said so.
+        /// The wait it asked for, if any, at most [`MAX_RETRY_AFTER`].
         retry_after: Option<Duration>,
         /// What was seen of the trouble.
         reason: Reason,
         /// The message may have been taken all the same: the request had left, and no clear answer came.
         maybe_delivered: bool,
+    },
+    /// The provider does not accept the credentials for this device. The fault is the device's (a token of another
+    /// project), unless others of its platform are refused too (the key of APNs or Web Push).
+    Refused {
+        /// The provider's code.
+        reason: Reason,
     },
     /// Our account, key or settings are wrong: every message would fail. Stop the lane, keep the backlog, alarm.
     Misconfigured {
@@ -57,6 +66,7 @@ impl Outcome {
             Outcome::Rejected { .. } => "rejected",
             Outcome::Throttled { .. } => "throttled",
             Outcome::Unavailable { .. } => "unavailable",
+            Outcome::Refused { .. } => "refused",
             Outcome::Misconfigured { .. } => "misconfigured",
         }
     }
@@ -69,6 +79,7 @@ impl Outcome {
             | Outcome::Rejected { reason }
             | Outcome::Throttled { reason, .. }
             | Outcome::Unavailable { reason, .. }
+            | Outcome::Refused { reason }
             | Outcome::Misconfigured { reason } => Some(reason),
         }
     }

@@ -4,14 +4,14 @@
 //! and jittered, after a 5xx or a timeout, and for an end after 60 minutes; SES wants up to 10 minutes after a
 //! throttle. A wait is never shorter than asked: jitter only adds.
 
-use super::outcome::Outcome;
+use super::outcome::{MAX_RETRY_AFTER, Outcome};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::time::Duration;
 
 /// The figures the decision rests on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// First wait after a throttle that names none; doubles with each attempt.
+    /// First wait after a throttle that names none, and after a refusal; doubles with each attempt.
     pub throttled: Duration,
     /// First wait after an outage that names none; doubles with each attempt.
     pub unavailable: Duration,
@@ -19,8 +19,10 @@ pub struct Policy {
     pub longest: Duration,
     /// How long after the first attempt a message that may already have been delivered is still repeated.
     pub doubt: Duration,
-    /// How long a message waits before it looks again at a lane that is stopped.
-    pub hold: Duration,
+    /// How long after the first attempt a delivery is given up whose own address is refused or throttled.
+    pub charged: Duration,
+    /// How many attempts it has had by then at least.
+    pub charged_attempts: u32,
 }
 
 impl Default for Policy {
@@ -30,7 +32,8 @@ impl Default for Policy {
             unavailable: Duration::from_secs(10),
             longest: Duration::from_secs(10 * 60),
             doubt: Duration::from_secs(60 * 60),
-            hold: Duration::from_secs(60),
+            charged: Duration::from_secs(2 * 60 * 60),
+            charged_attempts: 5,
         }
     }
 }
@@ -38,7 +41,7 @@ impl Default for Policy {
 /// The attempts made so far for one delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempts {
-    /// How many, the one just ended included; attempts that ended as misconfigured do not count.
+    /// How many, the one just ended included; attempts that met an open circuit breaker do not count.
     pub made: u32,
     /// When the first began.
     pub first_at: DateTime<Utc>,
@@ -55,7 +58,7 @@ pub enum Decision {
     Final,
     /// Try again, not before this time.
     RetryAt(DateTime<Utc>),
-    /// The lane is stopped; look again at this time. The attempt does not count.
+    /// The circuit breaker is open or the address paused; look again at this time. No attempt is counted.
     HoldUntil(DateTime<Utc>),
     /// No time is left for another attempt.
     GiveUp(GaveUp),
@@ -68,46 +71,58 @@ pub enum GaveUp {
     Expired,
     /// The provider did not recover in the time a message of doubtful delivery may be repeated.
     RetriesExhausted,
-}
-
-impl GaveUp {
-    /// The reason as it is stored and published.
-    pub fn reason(self) -> &'static str {
-        match self {
-            GaveUp::Expired => "EXPIRED",
-            GaveUp::RetriesExhausted => "RETRIES_EXHAUSTED",
-        }
-    }
+    /// The provider went on refusing or throttling this one address; its own reason stands.
+    Charged,
 }
 
 impl Policy {
     /// Decides what follows from `outcome`. `random` is uniform in `[0, 1)` and spreads the waits.
     pub fn decide(&self, outcome: &Outcome, attempts: &Attempts, random: f64) -> Decision {
-        let (asked, first, limit) = match outcome {
+        let spent = attempts.now.signed_duration_since(attempts.first_at).to_std().unwrap_or_default();
+        let wait = match outcome {
             Outcome::Sent { .. } | Outcome::Gone { .. } | Outcome::Rejected { .. } => return Decision::Final,
-            Outcome::Misconfigured { .. } => return self.hold(attempts, random),
-            Outcome::Throttled { retry_after, .. } => (*retry_after, self.throttled, None),
-            Outcome::Unavailable { retry_after, maybe_delivered, .. } => {
-                (*retry_after, self.unavailable, maybe_delivered.then_some(self.doubt))
+            Outcome::Throttled { .. } | Outcome::Refused { .. } | Outcome::Misconfigured { .. } => {
+                if spent >= self.charged && attempts.made >= self.charged_attempts {
+                    return Decision::GiveUp(GaveUp::Charged);
+                }
+                self.charged_wait(outcome, attempts.made)
+            }
+            Outcome::Unavailable { retry_after: Some(asked), maybe_delivered, .. } => {
+                if *maybe_delivered && spent >= self.doubt {
+                    return Decision::GiveUp(GaveUp::RetriesExhausted);
+                }
+                (*asked).min(MAX_RETRY_AFTER)
+            }
+            Outcome::Unavailable { maybe_delivered, .. } => {
+                let wait = self.doubled(self.unavailable, attempts.made);
+                if *maybe_delivered && spent.saturating_add(jittered(wait, random)) > self.doubt {
+                    return Decision::GiveUp(GaveUp::RetriesExhausted);
+                }
+                wait
             }
         };
-        let wait = asked.unwrap_or_else(|| self.doubled(first, attempts.made));
         let at = later(attempts.now, jittered(wait, random));
-        if at >= attempts.expires_at {
-            return Decision::GiveUp(GaveUp::Expired);
-        }
-        if limit.is_some_and(|limit| at > later(attempts.first_at, limit)) {
-            return Decision::GiveUp(GaveUp::RetriesExhausted);
-        }
-        Decision::RetryAt(at)
+        if at >= attempts.expires_at { Decision::GiveUp(GaveUp::Expired) } else { Decision::RetryAt(at) }
     }
 
-    fn hold(&self, attempts: &Attempts, random: f64) -> Decision {
-        if attempts.now >= attempts.expires_at {
+    /// Decides what follows for a delivery that meets an open circuit breaker or a pause, after which it may be tried
+    /// again in `wait`.
+    pub fn hold(&self, wait: Duration, now: DateTime<Utc>, expires_at: DateTime<Utc>, random: f64) -> Decision {
+        if now >= expires_at {
             return Decision::GiveUp(GaveUp::Expired);
         }
-        let at = later(attempts.now, jittered(self.hold, random));
-        Decision::HoldUntil(at.min(attempts.expires_at))
+        Decision::HoldUntil(later(now, jittered(wait.min(MAX_RETRY_AFTER), random)).min(expires_at))
+    }
+
+    /// The wait that a throttle or refusal of one address asks for: as told, and never less than the doubling.
+    fn charged_wait(&self, outcome: &Outcome, made: u32) -> Duration {
+        match outcome {
+            Outcome::Throttled { retry_after: Some(asked), .. } => {
+                let asked = (*asked).min(MAX_RETRY_AFTER);
+                asked.max(self.doubled(asked.min(self.throttled), made))
+            }
+            _ => self.doubled(self.throttled, made),
+        }
     }
 
     fn doubled(&self, first: Duration, made: u32) -> Duration {

@@ -6,22 +6,26 @@ use std::{
 };
 
 use shared::contract::DeliveryState;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout_at};
 use tracing::Instrument;
 
 use super::{
     Finished, Job, Lane, Sender,
-    gate::{Change, Sign},
+    budget::Budget,
+    departures::Departures,
+    gate::{Change, Charge, Hold, Ticket},
     verdict::{self, Times},
 };
 use crate::{
     channels::{outcome::Outcome, retry::Policy},
     clock::DbClock,
-    delivery::{Address, Delivery, Record, Verdict, reason},
+    delivery::{Address, Delivery, Record, reason},
 };
 
 /// An attempt starts only while at least this much of the lease is left: it must end before the row is anybody's.
-pub(super) const LEAST_LEASE: Duration = Duration::from_secs(20);
+const LEAST_LEASE: Duration = Duration::from_secs(20);
+/// What of the lease is left for its outcome to be recorded: the attempt is cut off before.
+const MARGIN: Duration = Duration::from_secs(2);
 
 /// What every attempt of a lane needs.
 pub(super) struct Attempter<S> {
@@ -31,54 +35,81 @@ pub(super) struct Attempter<S> {
     pub(super) policy: Policy,
     pub(super) records: mpsc::Sender<Finished>,
     pub(super) lateness: metrics::Histogram,
+    pub(super) budget: Arc<Budget>,
+    pub(super) departures: Arc<Departures>,
+}
+
+/// Whether enough of a job's lease is left for an attempt.
+pub(super) fn has_time(job: &Job) -> bool {
+    job.lease_ends.saturating_duration_since(Instant::now()) >= LEAST_LEASE
 }
 
 impl<S: Sender> Attempter<S> {
     /// Carries a job, which has a slot of the gate, to its verdict.
-    pub(super) async fn carry(&self, job: Job) {
-        let slot = Slot { lane: &self.lane, is_probe: job.is_probe };
-        if job.lease_ends.saturating_duration_since(Instant::now()) < LEAST_LEASE {
-            // It waited too long; the row is claimed anew, by whoever comes first.
-            metrics::counter!("delivery_leases_lost_total", "channel" => self.lane.channel.as_str()).increment(1);
-            self.learn(Sign::None, job.is_probe);
-            return;
+    pub(super) async fn carry(&self, job: Job, slot: Slot) {
+        if !has_time(&job) {
+            drop(slot);
+            return self.lease_was_lost(job).await;
         }
-        let Job { delivery, is_probe, place, .. } = job;
-        let (record, sign) = self.attempt(delivery).await;
-        self.learn(sign, is_probe);
+        let Job { delivery, lease_ends, place, .. } = job;
+        let record = self.attempt(delivery, lease_ends, &slot.ticket).await;
         drop(slot);
         self.finish(Finished { record, _place: place }).await;
     }
 
+    /// Gives back a job that waited in memory for too long: whoever comes first claims it anew.
+    pub(super) async fn lease_was_lost(&self, job: Job) {
+        metrics::counter!("delivery_leases_lost_total", "channel" => self.lane.channel.as_str()).increment(1);
+        self.give_back(job).await;
+    }
+
     /// Gives a job back to the ledger, as if it had never been claimed.
     pub(super) async fn give_back(&self, job: Job) {
-        let now = self.clock.now();
+        self.hold(job, Hold::default()).await;
+    }
+
+    /// Gives a job back to the ledger, which may not be attempted for a while.
+    pub(super) async fn hold(&self, job: Job, hold: Hold) {
         if job.is_probe {
-            self.learn(Sign::None, true);
+            self.lane.gate().probe_was_lost();
+            self.wake();
         }
-        let record = verdict::unattempted(job.delivery, Verdict::Again { at: now, reason: None }, now);
+        let record = verdict::held(&self.policy, job.delivery, hold, self.clock.now(), rand::random());
         self.finish(Finished { record, _place: job.place }).await;
     }
 
-    async fn attempt(&self, delivery: Delivery) -> (Record, Sign) {
+    async fn attempt(&self, delivery: Delivery, lease_ends: Instant, ticket: &Ticket) -> Record {
         let started = self.clock.now();
         let obstacle = match &delivery.address {
             _ if started >= delivery.dispatch.send.expires_at => Some(reason::EXPIRED),
             Address::Gone(reason) => Some(*reason),
+            Address::Device { .. } if self.departures.contains(delivery.key.device_id) => Some(reason::DEVICE_GONE),
             Address::Device { .. } | Address::Mailbox(_) => None,
         };
         if let Some(reason) = obstacle {
             let verdict = verdict::not_made(&delivery, reason);
-            return (verdict::unattempted(delivery, verdict, started), Sign::None);
+            return verdict::unattempted(delivery, verdict, started);
         }
         let span = tracing::info_span!("deliver", occurrence.id = %delivery.key.occurrence_id.simple(), channel = self.lane.channel.as_str());
         if let Some(parent) = delivery.dispatch.traceparent {
             parent.adopt(&span);
         }
-        let outcome = self.sender.send(&delivery).instrument(span.clone()).await;
+        let outcome = self.send(&delivery, lease_ends).instrument(span.clone()).await;
         let times = Times { started, ended: self.clock.now() };
         span.in_scope(|| self.tell(&delivery, &outcome, times));
-        verdict::judge(&self.policy, delivery, outcome, times, rand::random())
+        let charge = self.learn(ticket, &outcome);
+        verdict::judge(&self.policy, delivery, outcome, charge, times, rand::random())
+    }
+
+    /// Sends, and cuts the attempt off before its lease ends: afterwards the row is anybody's.
+    async fn send(&self, delivery: &Delivery, lease_ends: Instant) -> Outcome {
+        let deadline = lease_ends.checked_sub(MARGIN).unwrap_or(lease_ends);
+        match timeout_at(deadline.into(), self.sender.send(delivery, deadline)).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                Outcome::Unavailable { retry_after: None, reason: "DEADLINE_EXCEEDED".into(), maybe_delivered: true }
+            }
+        }
     }
 
     fn tell(&self, delivery: &Delivery, outcome: &Outcome, times: Times) {
@@ -98,24 +129,42 @@ impl<S: Sender> Attempter<S> {
         }
     }
 
-    fn learn(&self, sign: Sign, is_probe: bool) {
+    fn learn(&self, ticket: &Ticket, outcome: &Outcome) -> Charge {
         let channel = self.lane.channel.as_str();
-        let change = self.lane.gate().learn(Instant::now(), sign, is_probe);
+        let (change, charge) = self.lane.gate().learn(Instant::now(), ticket, outcome);
+        let reason = outcome.reason().unwrap_or_default();
         match change {
-            Change::Same if !is_probe => return,
+            Change::Same if !ticket.probes_lane => return charge,
             Change::Same => {}
             Change::Paused(wait) => {
-                tracing::warn!(channel, wait_s = wait.as_secs(), "the provider throttles; the lane pauses")
+                self.budget.slow_down();
+                tracing::warn!(channel, reason, wait_s = wait.as_secs(), "the provider throttles; the channel pauses");
             }
             Change::Stopped => {
                 metrics::counter!("lane_stops_total", "channel" => channel).increment(1);
                 tracing::error!(
                     channel,
-                    "the lane is stopped: the provider refuses our account, key or settings; the backlog is kept and probed"
+                    reason,
+                    "the channel is stopped: the provider refuses our account, key or settings; the backlog is kept and probed"
                 );
             }
-            Change::Recovered => tracing::warn!(channel, "the lane sends again"),
+            Change::PlatformStopped(platform) => {
+                metrics::counter!("reminders_push_platform_stops_total", "platform" => platform.as_str()).increment(1);
+                tracing::error!(
+                    %platform,
+                    reason,
+                    "pushes to the platform are stopped: several users' devices were refused; the backlog is kept and probed"
+                );
+            }
+            Change::PlatformRecovered(platform) => tracing::warn!(%platform, "pushes to the platform are sent again"),
+            Change::Recovered => tracing::warn!(channel, "the channel sends again"),
         }
+        self.wake();
+        charge
+    }
+
+    /// Wakes the sweep and the dispatcher: the gate may have turned.
+    fn wake(&self) {
         self.lane.turned.notify_one();
         self.lane.slot.notify_one();
     }
@@ -132,21 +181,21 @@ impl<S: Sender> Attempter<S> {
 }
 
 /// A slot of the gate, given back whatever becomes of the attempt.
-struct Slot<'a> {
-    lane: &'a Lane,
-    is_probe: bool,
+pub(super) struct Slot {
+    lane: Arc<Lane>,
+    ticket: Ticket,
 }
 
-impl Drop for Slot<'_> {
+impl Slot {
+    /// The slot that came with a ticket.
+    pub(super) fn new(lane: Arc<Lane>, ticket: Ticket) -> Self {
+        Self { lane, ticket }
+    }
+}
+
+impl Drop for Slot {
     fn drop(&mut self) {
-        {
-            let mut gate = self.lane.gate();
-            gate.leave();
-            if self.is_probe {
-                // Only where nothing was learned from it.
-                gate.probe_was_lost(Instant::now());
-            }
-        }
+        self.lane.gate().leave(&self.ticket);
         self.lane.slot.notify_one();
     }
 }

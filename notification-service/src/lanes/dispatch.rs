@@ -11,10 +11,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Finished, Job, Lane, Recorder, Sender,
-    attempt::{Attempter, LEAST_LEASE},
-    gate::Turn,
+    attempt::{self, Attempter, Slot},
+    budget::{Budget, Leave},
+    departures::Departures,
+    gate::{Admission, Hold, Ticket},
 };
-use crate::{channels::retry::Policy, clock::DbClock};
+use crate::{channels::retry::Policy, clock::DbClock, delivery::reason};
 
 /// How long attempts under way may take to end once the lane is to stop.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -30,6 +32,8 @@ pub struct WorkerSettings {
     pub policy: Policy,
     /// After how long others take over what was claimed.
     pub takeover: Duration,
+    /// Devices that were deleted lately.
+    pub departures: Arc<Departures>,
 }
 
 /// The sending side of a lane, one a process.
@@ -38,27 +42,33 @@ pub struct Worker<S> {
     pub(super) pool: PgPool,
     pub(super) recorder: Arc<Recorder>,
     pub(super) attempter: Arc<Attempter<S>>,
+    pub(super) budget: Arc<Budget>,
     pub(super) takeover: Duration,
-}
-
-enum Admission {
-    Enter,
-    Back,
 }
 
 impl<S: Sender> Worker<S> {
     /// The worker of a lane.
-    pub fn new(
+    pub(super) fn new(
         lane: Arc<Lane>,
         sender: S,
         recorder: Arc<Recorder>,
         records: mpsc::Sender<Finished>,
+        budget: Arc<Budget>,
         settings: WorkerSettings,
     ) -> Self {
         let lateness = metrics::histogram!("delivery_lateness_seconds", "channel" => lane.channel().as_str());
-        let WorkerSettings { pool, clock, policy, takeover } = settings;
-        let attempter = Arc::new(Attempter { lane: Arc::clone(&lane), sender, clock, policy, records, lateness });
-        Self { lane, pool, recorder, attempter, takeover }
+        let WorkerSettings { pool, clock, policy, takeover, departures } = settings;
+        let attempter = Arc::new(Attempter {
+            lane: Arc::clone(&lane),
+            sender,
+            clock,
+            policy,
+            records,
+            lateness,
+            budget: Arc::clone(&budget),
+            departures,
+        });
+        Self { lane, pool, recorder, attempter, budget, takeover }
     }
 
     /// Sends until the token is cancelled; then lets attempts under way end, for a bounded time, and gives back the rest.
@@ -86,39 +96,65 @@ impl<S: Sender> Worker<S> {
             };
             let admission = tokio::select! {
                 biased;
-                () = shutdown.cancelled() => Admission::Back,
+                () = shutdown.cancelled() => Admission::Back(Hold::default()),
                 admission = self.admit(&job) => admission,
             };
             match admission {
-                Admission::Enter => {
-                    let attempter = Arc::clone(&self.attempter);
-                    attempts.spawn(async move {
-                        attempter.carry(job).await;
-                        drop(in_flight);
-                    });
-                }
-                Admission::Back => self.attempter.give_back(job).await,
+                Admission::Enter(ticket) => self.enter(job, ticket, in_flight, attempts, shutdown).await,
+                Admission::Back(hold) => self.attempter.hold(job, hold).await,
+                Admission::Wait => {}
             }
         }
     }
 
-    /// Waits for a slot; a job that finds the gate closed, or that waited too long in memory, goes back to the ledger.
-    async fn admit(&self, job: &Job) -> Admission {
-        loop {
-            if !job.is_probe && job.lease_ends.saturating_duration_since(Instant::now()) < LEAST_LEASE {
-                metrics::counter!("delivery_leases_lost_total", "channel" => self.lane.channel.as_str()).increment(1);
-                return Admission::Back;
+    /// Starts the attempt of a job that was let in, once the provider's budget allows it. `in_flight` is its user's share of the
+    /// attempts under way.
+    async fn enter(
+        &self,
+        job: Job,
+        ticket: Ticket,
+        in_flight: impl Send + 'static,
+        attempts: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) {
+        let slot = Slot::new(Arc::clone(&self.lane), ticket);
+        if !attempt::has_time(&job) {
+            drop(slot);
+            return self.attempter.lease_was_lost(job).await;
+        }
+        let leave = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => None,
+            leave = self.budget.take(|| self.lane.backlog().max(1)) => Some(leave),
+        };
+        match leave {
+            Some(Leave::Given) => {
+                let attempter = Arc::clone(&self.attempter);
+                attempts.spawn(async move {
+                    attempter.carry(job, slot).await;
+                    drop(in_flight);
+                });
             }
-            {
-                let mut gate = self.lane.gate();
-                let is_open = gate.turn(Instant::now()) == Turn::Open;
-                if job.is_probe || (is_open && gate.has_slot()) {
-                    gate.enter();
-                    return Admission::Enter;
-                }
-                if !is_open {
-                    return Admission::Back;
-                }
+            Some(Leave::UsedUp(wait)) => {
+                self.lane.gate().quota_used_up(Instant::now(), wait);
+                drop(slot);
+                let reason = Some(reason::DAILY_QUOTA_EXCEEDED.into());
+                self.attempter.hold(job, Hold { wait, reason, worn_out: false }).await;
+            }
+            None => {
+                drop(slot);
+                self.attempter.give_back(job).await;
+            }
+        }
+    }
+
+    /// Waits for a slot; a job that must not be attempted now goes back to the ledger.
+    async fn admit(&self, job: &Job) -> Admission {
+        let origin = self.lane.origin(&job.delivery);
+        loop {
+            let admission = self.lane.gate().admit(Instant::now(), origin, job.is_probe);
+            if admission != Admission::Wait {
+                return admission;
             }
             self.lane.slot.notified().await;
         }

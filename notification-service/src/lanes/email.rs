@@ -1,6 +1,6 @@
 //! The lane of e-mails speaks to SES.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use super::Sender;
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 pub(super) struct EmailSender(pub(super) Arc<Ses>);
 
 impl Sender for EmailSender {
-    async fn send(&self, delivery: &Delivery) -> Outcome {
+    async fn send(&self, delivery: &Delivery, _deadline: Instant) -> Outcome {
         let Address::Mailbox(to) = &delivery.address else {
             return Outcome::Rejected { reason: "NOT_A_MAILBOX".into() };
         };

@@ -1,6 +1,6 @@
 //! The lanes, the recorder and the ways to the providers, assembled.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use anyhow::Context;
 use shared::{bus, contract::Channel, outbox::Handoff};
@@ -9,7 +9,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Finished, Lane, LaneSettings, Lanes, ProbePace, Recorder, Worker, WorkerSettings, email::EmailSender,
+    Finished, Lane, LaneSettings, Lanes, ProbePace, Recorder, Worker, WorkerSettings,
+    budget::{Budget, Terms, per_minute},
+    departures::Departures,
+    email::EmailSender,
     push::PushSender,
 };
 use crate::{
@@ -22,8 +25,6 @@ use crate::{
     clock::DbClock,
 };
 
-/// How long a delivery that met a stopped lane waits before it may be the next probe: long enough for another to be it.
-const HOLD: Duration = Duration::from_secs(5);
 /// Streams that FCM allows on one HTTP/2 connection.
 const STREAMS: usize = 100;
 
@@ -35,6 +36,9 @@ pub struct Engine {
     push: Worker<PushSender>,
     email: Worker<EmailSender>,
     recorder: (Arc<Recorder>, mpsc::Receiver<Finished>),
+    budget: Arc<Budget>,
+    departures: Arc<Departures>,
+    pool: PgPool,
 }
 
 impl Engine {
@@ -50,14 +54,36 @@ impl Engine {
         let email = lane(Channel::Email, config.email_max_in_flight, config.email_per_user_per_minute);
         let (recorder, records_in, records_out) = Recorder::new(pool.clone(), handoff, Arc::clone(&clock));
         let fcm = Arc::new(fcm(config)?);
-        let policy = Policy { hold: HOLD, ..Policy::default() };
-        let settings = WorkerSettings { pool, clock, policy, takeover: config.takeover };
-        let push_sender = PushSender(Arc::clone(&fcm));
+        let settings = WorkerSettings {
+            pool,
+            clock: Arc::clone(&clock),
+            policy: Policy::default(),
+            takeover: config.takeover,
+            departures: Arc::default(),
+        };
+        let push_sender = PushSender { fcm: Arc::clone(&fcm), clock };
         let ses = Arc::new(ses(config).await?);
         let email_sender = EmailSender(Arc::clone(&ses));
-        let push_worker =
-            Worker::new(Arc::clone(&push), push_sender, Arc::clone(&recorder), records_in.clone(), settings.clone());
-        let email_worker = Worker::new(Arc::clone(&email), email_sender, Arc::clone(&recorder), records_in, settings);
+        let (departures, pool) = (Arc::clone(&settings.departures), settings.pool.clone());
+        let push_rate = per_minute(config.fcm.max_per_minute);
+        let push_budget = Budget::new(Channel::Push, settings.pool.clone(), Terms::BY_MINUTE, push_rate);
+        let budget = Arc::new(Budget::new(Channel::Email, settings.pool.clone(), Terms::EVEN, email::DEFAULT_RATE));
+        let push_worker = Worker::new(
+            Arc::clone(&push),
+            push_sender,
+            Arc::clone(&recorder),
+            records_in.clone(),
+            Arc::new(push_budget),
+            settings.clone(),
+        );
+        let email_worker = Worker::new(
+            Arc::clone(&email),
+            email_sender,
+            Arc::clone(&recorder),
+            records_in,
+            Arc::clone(&budget),
+            settings,
+        );
         Ok(Self {
             lanes: Lanes { push, email },
             fcm,
@@ -65,6 +91,9 @@ impl Engine {
             push: push_worker,
             email: email_worker,
             recorder: (recorder, records_out),
+            budget,
+            departures,
+            pool,
         })
     }
 
@@ -82,12 +111,14 @@ impl Engine {
 
     /// Sends until the token is cancelled; then ends what is under way, gives back the rest and records all of it.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self { ses, push, email, recorder, .. } = self;
+        let Self { ses, push, email, recorder, budget, departures, pool, .. } = self;
         // Each worker holds a way to the recorder, which ends when both are gone.
         tokio::join!(
             ses.watch_account(shutdown.clone()),
+            budget.follow(ses.quota(), &shutdown),
+            departures.keep(&pool, &shutdown),
             push.run(shutdown.clone()),
-            email.run(shutdown),
+            email.run(shutdown.clone()),
             recorder.0.run(recorder.1),
         );
     }
@@ -96,9 +127,9 @@ impl Engine {
 fn fcm(config: &Config) -> anyhow::Result<Fcm> {
     let (account, endpoint) = (config.fcm.account.clone(), config.fcm.endpoint.clone());
     let mut settings = fcm::Settings::new(account, endpoint, Arc::clone(&config.templates));
-    // Beside what the lane sends, registrations ask about tokens.
-    settings.max_in_flight = config.push_max_in_flight + STREAMS;
-    settings.connections = settings.max_in_flight.div_ceil(STREAMS) + 1;
+    settings.max_in_flight = config.push_max_in_flight;
+    settings.max_checks = config.device_checks_max_in_flight;
+    settings.connections = (settings.max_in_flight + settings.max_checks).div_ceil(STREAMS) + 1;
     Fcm::new(settings).context("FCM")
 }
 

@@ -1,6 +1,6 @@
 //! The lane of pushes speaks to FCM.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use super::Sender;
 use crate::{
@@ -8,14 +8,19 @@ use crate::{
         fcm::{Fcm, payload::Push},
         outcome::Outcome,
     },
+    clock::DbClock,
     delivery::{Address, Delivery},
 };
 
 /// Sends pushes.
-pub(super) struct PushSender(pub(super) Arc<Fcm>);
+pub(super) struct PushSender {
+    pub(super) fcm: Arc<Fcm>,
+    /// The database's time, from which the time to live is counted.
+    pub(super) clock: Arc<DbClock>,
+}
 
 impl Sender for PushSender {
-    async fn send(&self, delivery: &Delivery) -> Outcome {
+    async fn send(&self, delivery: &Delivery, deadline: Instant) -> Outcome {
         let Address::Device { token, device_type, .. } = &delivery.address else {
             return Outcome::Rejected { reason: "NOT_A_DEVICE".into() };
         };
@@ -35,6 +40,6 @@ impl Sender for PushSender {
             expires_at: send.expires_at,
             locale: send.content.locale.as_deref(),
         };
-        self.0.send(token.as_str(), *device_type, &push).await
+        self.fcm.send(token.as_str(), *device_type, &push, self.clock.now(), deadline).await
     }
 }

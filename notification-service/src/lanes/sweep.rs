@@ -11,9 +11,12 @@ use tokio_util::sync::CancellationToken;
 use super::{Job, LEASE, PUT_OFF, Places, Sender, Worker, gate::Turn, is_urgent};
 use crate::{
     delivery::Delivery,
+    device::DeviceType,
     store::ledger::{self, Claim, Released},
 };
 
+/// The platforms of devices, for their gauges.
+const PLATFORMS: [DeviceType; 3] = [DeviceType::Web, DeviceType::Android, DeviceType::Ios];
 /// Rows claimed at once at the most.
 const CLAIM: usize = 500;
 /// The pause after a claim that found something, and the longest after those that found nothing.
@@ -201,10 +204,18 @@ impl<S: Sender> Worker<S> {
 
     fn show(&self) {
         let channel = self.lane.channel.as_str();
-        let (level, in_flight) = {
+        let (level, in_flight, paused, stopped) = {
             let gate = self.lane.gate();
-            (gate.level(Instant::now()), gate.in_flight())
+            let stopped = PLATFORMS.map(|platform| gate.is_stopped(platform));
+            (gate.level(Instant::now()), gate.in_flight(), gate.paused_addresses(), stopped)
         };
+        metrics::gauge!("reminders_paused_addresses", "channel" => channel).set(paused as f64);
+        if self.lane.channel == Channel::Push {
+            for (platform, stopped) in PLATFORMS.into_iter().zip(stopped) {
+                metrics::gauge!("reminders_push_platform_stopped", "platform" => platform.as_str())
+                    .set(f64::from(u8::from(stopped)));
+            }
+        }
         metrics::gauge!("lane_state", "channel" => channel).set(f64::from(level));
         metrics::gauge!("lane_in_flight", "channel" => channel).set(in_flight as f64);
         metrics::gauge!("lane_places_taken", "channel" => channel)

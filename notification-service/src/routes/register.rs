@@ -98,7 +98,9 @@ pub(super) async fn register(
         return Ok(replay.into_response());
     }
     // Asked outside of any transaction: FCM may take seconds.
-    check(api.fcm.validate(device.token.as_str()).await)?;
+    let Some(permit) = api.fcm.check_permit(&identity.user_id) else { return Err(busy()) };
+    check(api.fcm.validate(device.token.as_str(), &permit).await)?;
+    drop(permit);
     let mut transaction = api.pool.begin().await?;
     if let Some(key) = key
         && let Known::Answered(replay) = idempotency::begin(&mut transaction, &identity.user_id, key).await?
@@ -126,11 +128,21 @@ fn check(outcome: Outcome) -> Result<(), ApiError> {
             error.retry_after = Some(retry_after.unwrap_or(RETRY_AFTER));
             Err(error)
         }
+        Outcome::Refused { reason } => {
+            tracing::warn!(%reason, "FCM refuses the credentials for a device that is being registered");
+            Err(ApiError::new(Reason::UpstreamUnavailable, "FCM cannot be asked about the token; try again"))
+        }
         Outcome::Misconfigured { reason } => {
             tracing::error!(%reason, "FCM refuses our account, key or settings: no device can be registered");
             Err(ApiError::new(Reason::UpstreamUnavailable, "FCM cannot be asked about the token; try again"))
         }
     }
+}
+
+/// Refuses a registration while FCM is being asked about as many tokens as is allowed: it does not wait for a permit.
+fn busy() -> ApiError {
+    metrics::counter!("reminders_registrations_refused_total").increment(1);
+    ApiError::new(Reason::UpstreamUnavailable, "too many devices are being registered at once; try again")
 }
 
 /// When to try again, when FCM names no time.

@@ -29,8 +29,8 @@ async fn refusals_have_their_class() {
         ("unregistered-1", "gone", "UNREGISTERED"),
         ("turned-invalid-1", "gone", "INVALID_TOKEN"),
         ("bad-payload-1", "rejected", "INVALID_ARGUMENT"),
-        ("sender-mismatch-1", "misconfigured", "SENDER_ID_MISMATCH"),
-        ("third-party-1", "misconfigured", "THIRD_PARTY_AUTH_ERROR"),
+        ("sender-mismatch-1", "refused", "SENDER_ID_MISMATCH"),
+        ("third-party-1", "refused", "THIRD_PARTY_AUTH_ERROR"),
         ("quota-1", "throttled", "QUOTA_EXCEEDED"),
         ("unavailable-1", "unavailable", "UNAVAILABLE"),
         ("internal-1", "unavailable", "INTERNAL"),
@@ -73,9 +73,10 @@ async fn a_404_for_the_project_kills_no_token() {
 #[tokio::test]
 async fn a_token_is_validated_without_a_message() {
     let phone = Phone::new().await;
-    assert_eq!(phone.fcm.validate("works-1").await.class(), "sent");
-    assert_eq!(phone.fcm.validate("invalid-token-1").await.class(), "gone");
-    assert_eq!(phone.fcm.validate("unregistered-1").await.class(), "gone");
+    let permit = phone.fcm.check_permit("ada").unwrap();
+    assert_eq!(phone.fcm.validate("works-1", &permit).await.class(), "sent");
+    assert_eq!(phone.fcm.validate("invalid-token-1", &permit).await.class(), "gone");
+    assert_eq!(phone.fcm.validate("unregistered-1", &permit).await.class(), "gone");
     assert!(phone.sandbox.captured().is_empty());
     assert!(phone.sandbox.attempts("works-1").iter().all(|attempt| attempt.validate_only));
 }
@@ -83,9 +84,19 @@ async fn a_token_is_validated_without_a_message() {
 #[tokio::test]
 async fn a_validation_that_cannot_be_made_says_so() {
     let phone = Phone::new().await;
+    let permit = phone.fcm.check_permit("ada").unwrap();
     phone.sandbox.set_mode(Mode { fcm: FcmMode { status: Some(503), ..FcmMode::default() }, ..Mode::default() });
-    assert_eq!(phone.fcm.validate("works-1").await.class(), "unavailable");
+    assert_eq!(phone.fcm.validate("works-1", &permit).await.class(), "unavailable");
     phone.sandbox.set_mode(Mode { oauth: OAuthMode { status: Some(400), ..OAuthMode::default() }, ..Mode::default() });
     phone.sandbox.revoke_tokens();
-    assert_eq!(told(&phone.fcm.validate("works-1").await), ("misconfigured", "OAUTH_INVALID_GRANT"));
+    assert_eq!(told(&phone.fcm.validate("works-1", &permit).await), ("misconfigured", "OAUTH_INVALID_GRANT"));
+}
+
+#[tokio::test]
+async fn sends_nothing_when_too_late_for_an_answer() {
+    let phone = Phone::new().await;
+    let outcome = phone.push_until("works-1", std::time::Instant::now() + Duration::from_secs(14)).await;
+    let reason = "DEADLINE_EXCEEDED".into();
+    assert_eq!(outcome, Outcome::Unavailable { retry_after: None, reason, maybe_delivered: false });
+    assert!(phone.sandbox.captured().is_empty());
 }

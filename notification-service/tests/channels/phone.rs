@@ -34,6 +34,10 @@ impl Phone {
         push(&self.fcm, token).await
     }
 
+    pub(crate) async fn push_until(&self, token: &str, deadline: Instant) -> Outcome {
+        push_before(&self.fcm, token, DeviceType::Android, deadline).await
+    }
+
     /// Pushes to so many devices at once, whose tokens begin so, and returns what became of each.
     pub(crate) async fn burst(&self, token: &str, count: usize) -> Vec<Outcome> {
         burst(&self.fcm, token, count).await
@@ -53,6 +57,10 @@ pub(crate) async fn push(fcm: &Fcm, token: &str) -> Outcome {
 }
 
 pub(crate) async fn push_to(fcm: &Fcm, token: &str, device: DeviceType) -> Outcome {
+    push_before(fcm, token, device, Instant::now() + Duration::from_secs(40)).await
+}
+
+async fn push_before(fcm: &Fcm, token: &str, device: DeviceType, deadline: Instant) -> Outcome {
     let data = BTreeMap::from([("room".to_owned(), "kitchen".to_owned())]);
     let push = Push {
         occurrence_id: Uuid::now_v7(),
@@ -68,7 +76,7 @@ pub(crate) async fn push_to(fcm: &Fcm, token: &str, device: DeviceType) -> Outco
         expires_at: chrono::Utc::now() + Duration::from_secs(3_600),
         locale: None,
     };
-    fcm.send(token, device, &push).await
+    fcm.send(token, device, &push, chrono::Utc::now(), deadline).await
 }
 
 pub(crate) async fn burst(fcm: &Arc<Fcm>, token: &str, count: usize) -> Vec<Outcome> {

@@ -1,9 +1,10 @@
 //! The registry over REST.
 
 use serde_json::{Value, json};
-use shared::contract::EventType;
+use shared::contract::{Channel, EventType};
+use support::eventually;
 
-use crate::harness::Service;
+use crate::harness::{LIMIT, Service};
 
 fn body(token: &str) -> Value {
     json!({"fcmToken": token, "type": "web", "name": "Browser"})
@@ -138,4 +139,21 @@ async fn nobody_gets_nothing() {
     ] {
         assert_eq!((answer.status, answer.reason()), (401, Some("UNAUTHENTICATED")));
     }
+}
+
+#[tokio::test]
+async fn sends_nothing_to_token_that_changed_hands_in_memory() {
+    let service = Service::start_with(&[("PUSH_MAX_IN_FLIGHT", "1")]).await;
+    service.device("ada", "token-1").await;
+    service.device("bob", "slow-6000-x").await;
+    // The only permit is taken for a while; the push to Ada's phone waits in memory behind it.
+    service.due("bob", &[Channel::Push]).await;
+    eventually(LIMIT, async || !service.pushes("slow-6000-x").is_empty()).await;
+    let due = service.due("ada", &[Channel::Push]).await;
+    service.consumed().await;
+    service.device("eve", "token-1").await;
+
+    let outcome = service.outcome(&due, EventType::NotificationSuppressed).await;
+    assert_eq!(outcome.reason.as_deref(), Some("DEVICE_GONE"));
+    assert!(service.pushes("token-1").is_empty());
 }

@@ -45,25 +45,55 @@ async fn a_retry_is_never_early() {
 }
 
 #[tokio::test]
-async fn a_throttle_pauses_the_pushes_and_not_the_mail() {
+async fn pauses_pushes_and_no_mail_when_project_is_throttled() {
     let service = Service::start().await;
-    service.device("ada", "token-1").await;
-    service.device("bob", "quota-after-4-x").await;
-    let throttled = service.due("bob", &[Channel::Push]).await;
-    eventually(LIMIT, async || service.ends(&throttled, Channel::Push, "pending").await.1 == 1).await;
-    let held = service.due("ada", &[Channel::Email, Channel::Push]).await;
+    let users = ["ada", "bob", "cyd", "dan", "eve", "fay"];
+    for user in users {
+        service.device(user, &format!("token-{user}")).await;
+    }
+    service.mode(|mode| (mode.fcm.status, mode.fcm.retry_after) = (Some(429), Some(3)));
+    let mut dues = Vec::new();
+    for user in users {
+        dues.push(service.due(user, &[Channel::Email, Channel::Push]).await);
+    }
+    eventually(LIMIT, async || service.metric("lane_state", "push").await == 1.0).await;
+    for due in &dues {
+        service.ends(due, Channel::Email, "sent").await;
+    }
+    service.mode(|_| {});
+    for due in &dues {
+        service.ends(due, Channel::Push, "sent").await;
+    }
+    for user in users {
+        let attempts = service.sandbox.attempts(&format!("token-{user}"));
+        let sends: Vec<_> = attempts.into_iter().filter(|attempt| !attempt.validate_only).collect();
+        for pair in sends.windows(2) {
+            assert!(pair[1].at - pair[0].at >= chrono::TimeDelta::seconds(3), "{user} was called early");
+        }
+    }
+}
 
-    service.ends(&held, Channel::Email, "sent").await;
-    assert!(service.pushes("token-1").is_empty(), "the lane of pushes is paused");
-    service.ends(&held, Channel::Push, "sent").await;
-    let refused = service
-        .sandbox
-        .attempts("quota-after-4-x")
-        .into_iter()
-        .find(|it| !it.validate_only)
-        .expect("the throttled attempt")
-        .at;
-    assert!(service.pushes("token-1")[0].at - refused >= chrono::TimeDelta::seconds(4), "not called early");
+#[tokio::test]
+async fn pauses_only_devices_that_are_refused_or_throttled() {
+    let service = Service::start().await;
+    let bad =
+        ["quota-after-3000-x", "quota-x", "third-party-x", "sender-mismatch-x", "quota-after-9300000000000000000-x"];
+    for (number, token) in bad.into_iter().enumerate() {
+        for user in ["eve", "mal"] {
+            service.device(user, &format!("{token}-{user}-{number}")).await;
+        }
+    }
+    service.device("ada", "token-1").await;
+    for user in ["eve", "mal"].repeat(5) {
+        let mut due = Due::now(user, &[Channel::Push]);
+        due.send.expires_at = chrono::Utc::now() + chrono::TimeDelta::days(300);
+        service.publish(&[due.message()]).await;
+    }
+    eventually(LIMIT, async || service.attempted().await == 50).await;
+    let due = service.due("ada", &[Channel::Push]).await;
+    service.ends(&due, Channel::Push, "sent").await;
+    assert_eq!(service.metric("lane_stops_total", "push").await, 0.0);
+    assert_eq!(service.metric("reminders_push_platform_stopped", "").await, 0.0);
 }
 
 #[tokio::test]
@@ -87,15 +117,68 @@ async fn a_refused_account_stops_the_lane_and_burns_nothing() {
 }
 
 #[tokio::test]
-async fn one_token_of_another_project_does_not_hold_up_the_others_for_good() {
+async fn stops_only_platform_when_its_key_is_refused() {
     let service = Service::start().await;
-    service.device("eve", "sender-mismatch-1").await;
-    service.device("ada", "token-1").await;
-    service.due("eve", &[Channel::Push]).await;
-    eventually(LIMIT, async || service.metric("lane_state", "push").await == 2.0).await;
-    let due = service.due("ada", &[Channel::Push]).await;
+    let users = ["ada", "bob", "cyd", "dan", "eve"];
+    for user in users {
+        service.device_of_type(user, &format!("third-party-{user}"), "ios").await;
+    }
+    service.device("gus", "token-1").await;
+    for user in users {
+        service.due(user, &[Channel::Push]).await;
+    }
+    eventually(LIMIT, async || service.metric("reminders_push_platform_stopped", "ios").await == 1.0).await;
+    service.device_of_type("fay", "third-party-fay", "ios").await;
+    let held = service.due("fay", &[Channel::Push]).await;
+    let due = service.due("gus", &[Channel::Push]).await;
 
     service.ends(&due, Channel::Push, "sent").await;
+    assert_eq!(service.ends(&held, Channel::Push, "pending").await.1, 0, "no attempt is counted");
+    assert_eq!(service.metric("lane_state", "push").await, 0.0);
+}
+
+#[tokio::test]
+async fn ends_with_reason_when_one_device_stays_refused() {
+    let service = Service::start().await;
+    service.device("eve", "sender-mismatch-1").await;
+    let due = service.due("eve", &[Channel::Push]).await;
+    eventually(LIMIT, async || service.ends(&due, Channel::Push, "pending").await.1 == 1).await;
+    // The same five attempts later; the device was registered anew meanwhile, so that nothing pauses it here.
+    sqlx::query("update deliveries set first_attempt_at = now() - interval '3 hours', attempts = 5")
+        .execute(&service.pool)
+        .await
+        .expect("aged");
+    service.device("eve", "sender-mismatch-1").await;
+    service.hurry().await;
+
+    let outcome = service.outcome(&due, EventType::NotificationFailed).await;
+    assert_eq!((outcome.reason.as_deref(), outcome.attempts), (Some("SENDER_ID_MISMATCH"), 6));
+}
+
+#[tokio::test]
+async fn sends_each_push_once_when_registrations_flood_a_slow_provider() {
+    let service = Service::start_with(&[("PUSH_MAX_IN_FLIGHT", "20"), ("DEVICE_CHECKS_MAX_IN_FLIGHT", "10")]).await;
+    for number in 0..20 {
+        service.device(&format!("owner-{number}"), &format!("token-{number}")).await;
+    }
+    service.mode(|mode| mode.fcm.latency_ms = 3_000);
+    let registrations = (0..60).map(|number| {
+        let user = service.user(&format!("user-{number}"));
+        async move { user.post("/device/register", &json!({"fcmToken": format!("new-{number}"), "type": "web"})).await }
+    });
+    let registrations = futures::future::join_all(registrations);
+    let dues: Vec<Due> = (0..40).map(|number| Due::now(&format!("owner-{}", number % 20), &[Channel::Push])).collect();
+    let pushes = async {
+        service.publish(&dues.iter().map(Due::message).collect::<Vec<_>>()).await;
+        eventually(LIMIT, async || service.count("sent").await == 40).await;
+    };
+    let (answers, ()) = tokio::join!(registrations, pushes);
+
+    let refused: Vec<_> = answers.iter().filter(|answer| answer.status == 503).collect();
+    assert!(refused.len() >= 40, "{} were refused at once", refused.len());
+    assert!(answers.iter().all(|answer| matches!(answer.status, 201 | 503)));
+    let pushed: Vec<usize> = (0..20).map(|number| service.pushes(&format!("token-{number}")).len()).collect();
+    assert_eq!(pushed, [2; 20]);
 }
 
 #[tokio::test]

@@ -54,9 +54,16 @@ impl Service {
 
     /// Starts the service with some variables set differently.
     pub(crate) async fn start_with(variables: &[(&str, &str)]) -> Self {
+        Self::start_in(variables, |_| {}).await
+    }
+
+    /// Starts the service with some variables set differently, and providers that behave so from the start.
+    pub(crate) async fn start_in(variables: &[(&str, &str)], change: impl FnOnce(&mut Mode)) -> Self {
         let database = support::postgres::migrated("notification", &MIGRATOR).await;
         let sandbox = Sandbox::start(sandbox::Options::default()).await.expect("a sandbox");
-        sandbox.set_mode(usual());
+        let mut mode = usual();
+        change(&mut mode);
+        sandbox.set_mode(mode);
         let environment = environment(database.url(), &sandbox, variables);
         let pool = database.pool().await;
         let config = Config::read(&environment).expect("a complete environment");
@@ -98,20 +105,27 @@ impl Service {
     }
 
     /// Starts another replica of the service with some variables set differently; it ends with the service.
-    pub(crate) async fn replica(&self, variables: &[(&str, &str)]) {
+    pub(crate) async fn replica(&self, variables: &[(&str, &str)]) -> Replica {
         let mut environment = self.environment.clone();
         environment.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let config = Config::read(&environment).expect("a complete environment");
         let runtime = self.runtime.as_ref().expect("it is there until the end").handle().clone();
         let app = runtime.spawn(App::build(config)).await.expect("no panic").expect("the replica is built");
         let admin = Client::new(format!("http://{}", app.admin_addr()));
-        runtime.spawn(app.run(CancellationToken::new()));
+        let shutdown = CancellationToken::new();
+        let running = runtime.spawn(app.run(shutdown.clone()));
         eventually(LIMIT, async || admin.get("/readyz").await.status == 200).await;
+        Replica { shutdown, running }
     }
 
     /// A variable of the service.
     pub(crate) fn variable(&self, name: &str) -> &str {
         &self.environment[name]
+    }
+
+    /// How often SES was asked for the account's quota.
+    pub(crate) fn quotas_read(&self) -> u64 {
+        self.sandbox.stats().quotas_read
     }
 
     /// Stops the service and waits until it has drained.
@@ -141,7 +155,16 @@ impl Service {
 
     /// Registers a device of a user and answers its id.
     pub(crate) async fn device(&self, user: &str, token: &str) -> String {
-        self.user(user).post("/device/register", &json!({"fcmToken": token, "type": "android"})).await.expect(201).id()
+        self.device_of_type(user, token, "android").await
+    }
+
+    /// Registers a device of a type and answers its id.
+    pub(crate) async fn device_of_type(&self, user: &str, token: &str, device_type: &str) -> String {
+        self.user(user)
+            .post("/device/register", &json!({"fcmToken": token, "type": device_type}))
+            .await
+            .expect(201)
+            .id()
     }
 
     /// Lets an occurrence come due for a user.
@@ -229,9 +252,27 @@ impl Service {
         count.fetch_one(&self.pool).await.expect("counted")
     }
 
+    /// How many pending deliveries have a reason: they were attempted, or held for what another attempt met.
+    pub(crate) async fn attempted(&self) -> i64 {
+        let count =
+            sqlx::query_scalar("select count(*) from deliveries where state = 'pending' and reason is not null");
+        count.fetch_one(&self.pool).await.expect("counted")
+    }
+
+    /// What is noted to be left of the e-mails of a day.
+    pub(crate) async fn day_left(&self) -> Option<i64> {
+        let left = sqlx::query_scalar("select day_left from send_budgets where channel = 'email'");
+        left.fetch_one(&self.pool).await.expect("a row")
+    }
+
     /// The pushes to a token that FCM accepted.
     pub(crate) fn pushes(&self, token: &str) -> Vec<std::sync::Arc<Captured>> {
         self.sandbox.captured().into_iter().filter(|it| it.push().is_some_and(|push| push.token == token)).collect()
+    }
+
+    /// Every e-mail that SES accepted.
+    pub(crate) fn all_emails(&self) -> Vec<std::sync::Arc<Captured>> {
+        self.sandbox.captured().into_iter().filter(|captured| captured.email().is_some()).collect()
     }
 
     /// The e-mails to an address that SES accepted.
@@ -283,6 +324,20 @@ impl Service {
         let lines =
             text.as_str().unwrap_or_default().lines().filter(|line| line.starts_with(name) && line.contains(labels));
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+}
+
+/// Another replica of a service.
+pub(crate) struct Replica {
+    shutdown: CancellationToken,
+    running: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Replica {
+    /// Stops the replica and waits until it has drained.
+    pub(crate) async fn stop(self) {
+        self.shutdown.cancel();
+        self.running.await.expect("no panic").expect("a clean end");
     }
 }
 

@@ -50,6 +50,8 @@ pub struct SesMode {
     pub hang: bool,
     /// `MaxSendRate` in `GetSendQuota`'s answer; 14 by default. Sends beyond it are not throttled.
     pub max_send_rate: Option<u32>,
+    /// `Max24HourSend` in `GetSendQuota`'s answer; 50,000 by default. Sends beyond it are not refused.
+    pub max_24_hour_send: Option<u32>,
 }
 
 /// How the token endpoint behaves.

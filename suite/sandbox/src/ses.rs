@@ -129,10 +129,12 @@ async fn deliver(state: &State, outgoing: Outgoing, at: DateTime<Utc>) -> Result
 }
 
 fn quota(state: &State, mode: &SesMode) -> String {
+    state.store.count(|stats| stats.quotas_read += 1);
     let sent = state.store.stats().accepted.get("email").copied().unwrap_or(0);
     let rate = mode.max_send_rate.unwrap_or(MAX_SEND_RATE);
+    let max = mode.max_24_hour_send.unwrap_or(MAX_24_HOUR_SEND);
     format!(
-        "<Max24HourSend>{MAX_24_HOUR_SEND}.0</Max24HourSend><MaxSendRate>{rate}.0</MaxSendRate>\
+        "<Max24HourSend>{max}.0</Max24HourSend><MaxSendRate>{rate}.0</MaxSendRate>\
          <SentLast24Hours>{sent}.0</SentLast24Hours>"
     )
 }

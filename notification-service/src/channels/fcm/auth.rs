@@ -78,8 +78,8 @@ impl Bearer {
         Ok(Bearer {
             headers,
             issued_at: now,
-            renew_at: now + lifetime.saturating_sub(RENEW_BEFORE.min(lifetime / 5)),
-            expires_at: now + lifetime,
+            renew_at: later(now, lifetime.saturating_sub(RENEW_BEFORE.min(lifetime / 5))),
+            expires_at: later(now, lifetime),
             replaces_refused,
             worked: AtomicBool::new(false),
         })
@@ -100,6 +100,11 @@ impl Bearer {
     fn may_be_replaced(&self) -> bool {
         !self.replaces_refused || self.worked.load(Ordering::Relaxed) || self.issued_at.elapsed() > FRUITLESS_HOLDS
     }
+}
+
+/// Returns `at + wait`, or `at` itself where the clock cannot represent the sum: such a token is renewed at once.
+fn later(at: Instant, wait: Duration) -> Instant {
+    at.checked_add(wait).unwrap_or(at)
 }
 
 /// The source of access tokens.

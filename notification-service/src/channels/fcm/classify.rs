@@ -4,10 +4,10 @@
 //! violations first and by the status only where there are none: a 400 may have no details, a 502 may be a page of HTML.
 
 use super::transport::Answer;
-use crate::channels::outcome::{Outcome, Reason, reason_from_code};
+use crate::channels::outcome::{MAX_RETRY_AFTER, Outcome, Reason, reason_from_code};
 use chrono::{DateTime, Utc};
 use http::HeaderMap;
-use http::header::RETRY_AFTER;
+use http::header::{DATE, RETRY_AFTER};
 use serde::Deserialize;
 use serde_json::Value;
 use std::time::Duration;
@@ -69,7 +69,7 @@ fn by_code(code: &str, status: u16, said: &Said, retry_after: Option<Duration>) 
         "UNREGISTERED" => Outcome::Gone { reason },
         "INVALID_ARGUMENT" if said.names_token => Outcome::Gone { reason: "INVALID_TOKEN".into() },
         "INVALID_ARGUMENT" => Outcome::Rejected { reason },
-        "SENDER_ID_MISMATCH" | "THIRD_PARTY_AUTH_ERROR" => Outcome::Misconfigured { reason },
+        "SENDER_ID_MISMATCH" | "THIRD_PARTY_AUTH_ERROR" => Outcome::Refused { reason },
         "QUOTA_EXCEEDED" => Outcome::Throttled { retry_after, reason },
         "INTERNAL" | "UNAVAILABLE" => unavailable(reason, retry_after),
         _ => by_status(status, said, retry_after),
@@ -111,14 +111,20 @@ fn said(body: &[u8]) -> Said {
     said
 }
 
-/// `Retry-After` in either of its forms, seconds or a date (RFC 9110, section 10.2.3).
+/// Reads `Retry-After` in either of its forms, seconds or a date (RFC 9110, section 10.2.3), cut to
+/// [`MAX_RETRY_AFTER`]. A date counts from the answer's own `Date`, and from `now` where there is none. Returns `None`
+/// for anything else.
 pub(super) fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = value.parse() {
-        return Some(Duration::from_secs(seconds));
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // A number too large for its type is only a longer wait.
+        let seconds = value.parse().unwrap_or(u64::MAX);
+        return Some(Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
     }
-    let at = DateTime::parse_from_rfc2822(value).ok()?;
-    Some((at.with_timezone(&Utc) - now).to_std().unwrap_or(Duration::ZERO))
+    let at = DateTime::parse_from_rfc2822(value).ok()?.to_utc();
+    let said_at = headers.get(DATE).and_then(|date| DateTime::parse_from_rfc2822(date.to_str().ok()?).ok());
+    let wait = at.signed_duration_since(said_at.map_or(now, |date| date.to_utc()));
+    Some(wait.to_std().unwrap_or(Duration::ZERO).min(MAX_RETRY_AFTER))
 }
 
 #[cfg(test)]

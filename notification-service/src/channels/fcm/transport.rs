@@ -1,6 +1,6 @@
 //! Long-lived connections to one origin: many HTTP/2 streams each, or HTTP/1.1 where the server speaks nothing else.
 //!
-//! What is promised: every call ends within the request timeout once it has its turn, and a failed one says whether the
+//! What is promised: every call ends within the request timeout, waiting for its permit included, and a failed one says whether the
 //! server may have taken the request all the same ([`TransportError::maybe_delivered`]). A request that certainly was
 //! not taken is given to another connection; any other never. A connection that sent GOAWAY, closed, or answered nothing
 //! for a whole timeout gets no new request.
@@ -45,7 +45,7 @@ pub(super) struct TransportSettings {
     pub(super) max_in_flight: usize,
     /// For name, TCP, TLS and finding out the protocol.
     pub(super) connect_timeout: Duration,
-    /// From having a turn to the last byte of the answer.
+    /// From the call to the last byte of the answer, waiting for a permit and connecting included.
     pub(super) request_timeout: Duration,
     /// An HTTP/2 connection on which nothing comes for so long is asked for a sign of life.
     pub(super) ping_interval: Duration,
@@ -148,7 +148,7 @@ enum Failure {
 /// Connections to one origin.
 pub(super) struct Transport {
     pool: Arc<Pool>,
-    turns: Semaphore,
+    permits: Semaphore,
     http1_turns: Semaphore,
     request_timeout: Duration,
 }
@@ -164,13 +164,13 @@ impl Transport {
     /// Nothing is connected yet.
     pub(super) fn new(origin: &Url, tls: &Tls, settings: TransportSettings) -> Result<Self, SetupError> {
         let dialer = Dialer::new(origin, tls, settings.connect_timeout)?;
-        let turns = Semaphore::new(settings.max_in_flight.clamp(1, Semaphore::MAX_PERMITS));
+        let permits = Semaphore::new(settings.max_in_flight.clamp(1, Semaphore::MAX_PERMITS));
         let http1_turns = Semaphore::new(settings.http1_connections.clamp(1, Semaphore::MAX_PERMITS));
         let request_timeout = settings.request_timeout;
         let multiplexed = multiplexed::Connections::new();
         let keep_alive = keep_alive::Connections::new();
         let pool = Arc::new(Pool { dialer, settings, multiplexed, keep_alive });
-        Ok(Transport { pool, turns, http1_turns, request_timeout })
+        Ok(Transport { pool, permits, http1_turns, request_timeout })
     }
 
     /// A path (and query) of the origin, to be prepared once.
@@ -195,9 +195,12 @@ impl Transport {
         body: Bytes,
     ) -> Result<Answer, TransportError> {
         let sent = AtomicBool::new(false);
-        // The semaphores are never closed.
-        let _turn = self.turns.acquire().await.map_err(|_| TransportError::NotTaken)?;
-        match timeout(self.request_timeout, self.exchange(target, headers, body, &sent)).await {
+        let exchange = async {
+            // The semaphores are never closed.
+            let _permit = self.permits.acquire().await.map_err(|_| TransportError::NotTaken)?;
+            self.exchange(target, headers, body, &sent).await
+        };
+        match timeout(self.request_timeout, exchange).await {
             Ok(result) => result,
             Err(_) => Err(TransportError::Timeout { sent: sent.load(Ordering::Relaxed) }),
         }

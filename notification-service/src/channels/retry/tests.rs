@@ -65,16 +65,47 @@ fn final_outcomes_are_not_repeated() {
 }
 
 #[test]
-fn a_stopped_lane_holds_until_the_expiry_at_most() {
+fn holds_until_expiry_at_most() {
+    let (policy, soon) = (Policy::default(), attempts(1, 0, 5));
+    let hold = |wait, attempts: &Attempts| policy.hold(wait, attempts.now, attempts.expires_at, 0.0);
+    assert_eq!(hold(Duration::from_secs(60), &soon), Decision::HoldUntil(soon.expires_at));
+    assert_eq!(hold(Duration::MAX, &soon), Decision::HoldUntil(soon.expires_at));
+    assert_eq!(hold(Duration::from_secs(1), &attempts(1, 0, 0)), Decision::GiveUp(GaveUp::Expired));
+}
+
+#[test]
+fn ends_delivery_when_its_address_stays_refused() {
     let policy = Policy::default();
-    let outcome = Outcome::Misconfigured { reason: REASON };
-    let soon = attempts(1, 0, 5);
-    assert_eq!(policy.decide(&outcome, &soon, 0.0), Decision::HoldUntil(soon.expires_at));
-    assert_eq!(policy.decide(&outcome, &attempts(1, 0, 0), 0.0), Decision::GiveUp(GaveUp::Expired));
+    let refused = Outcome::Refused { reason: REASON };
+    for outcome in [refused, throttled(None), throttled(Some(Duration::from_secs(1)))] {
+        let waits: Vec<i64> = (1..=5)
+            .map(|made| match policy.decide(&outcome, &attempts(made, 7_199, 365 * DAY), 0.0) {
+                Decision::RetryAt(at) => (at - attempts(made, 0, 0).now).num_seconds(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert!(waits.is_sorted() && waits[4] >= waits[0] * 10, "{waits:?}");
+        let last = policy.decide(&outcome, &attempts(5, 7_200, 365 * DAY), 0.0);
+        assert_eq!(last, Decision::GiveUp(GaveUp::Charged));
+        let few = policy.decide(&outcome, &attempts(4, 100_000, 365 * DAY), 0.0);
+        assert!(matches!(few, Decision::RetryAt(_)), "{few:?}");
+    }
+}
+
+#[test]
+fn retries_once_more_when_asked_to_wait_long() {
+    let policy = Policy::default();
+    for asked in [3_600, 86_400, u64::MAX] {
+        let outcome = unavailable(Some(Duration::from_secs(asked)), true);
+        let first = attempts(1, 0, 30 * DAY);
+        assert_eq!(policy.decide(&outcome, &first, 0.0), Decision::RetryAt(seconds(first.now, 3_600)));
+        let second = attempts(2, 3_600, 30 * DAY);
+        assert_eq!(policy.decide(&outcome, &second, 0.0), Decision::GiveUp(GaveUp::RetriesExhausted));
+    }
 }
 
 fn any_failure() -> impl Strategy<Value = Outcome> {
-    let asked = prop::option::of((0u64..10_000_000).prop_map(Duration::from_secs));
+    let asked = prop::option::of(prop_oneof![0u64..100_000, any::<u64>()].prop_map(Duration::from_secs));
     prop_oneof![
         asked.clone().prop_map(throttled),
         (asked, any::<bool>()).prop_map(|(asked, doubt)| unavailable(asked, doubt)),
@@ -94,7 +125,7 @@ proptest! {
                 Outcome::Unavailable { retry_after, .. } => (*retry_after, 10),
                 other => panic!("{other:?}"),
             };
-            let least = asked.unwrap_or(Duration::from_secs(least));
+            let least = asked.unwrap_or(Duration::from_secs(least)).min(MAX_RETRY_AFTER);
             prop_assert!(at >= later(attempts.now, least));
             prop_assert!(at < attempts.expires_at);
             if asked.is_none() {

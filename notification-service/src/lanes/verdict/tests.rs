@@ -45,10 +45,15 @@ fn delivery(attempts: i32) -> Delivery {
     }
 }
 
-fn judged(outcome: Outcome, attempts: i32) -> (Record, Sign) {
+fn judged(outcome: Outcome, attempts: i32) -> Record {
+    charged(outcome, attempts, Charge::Delivery)
+}
+
+fn charged(outcome: Outcome, attempts: i32, charge: Charge) -> Record {
     let delivery = delivery(attempts);
     let started = delivery.dispatch.send.due_at;
-    judge(&Policy::default(), delivery, outcome, Times { started, ended: started + TimeDelta::seconds(1) }, 0.0)
+    let times = Times { started, ended: started + TimeDelta::seconds(1) };
+    judge(&Policy::default(), delivery, outcome, charge, times, 0.0)
 }
 
 fn ended_as(record: &Record) -> (DeliveryState, Option<&str>) {
@@ -56,16 +61,16 @@ fn ended_as(record: &Record) -> (DeliveryState, Option<&str>) {
 }
 
 #[test]
-fn an_acceptance_ends_it_and_speaks_for_the_lane() {
-    let (record, sign) = judged(Outcome::Sent { provider_id: "m\u{0}-1".to_owned() }, 2);
-    assert_eq!((ended_as(&record), record.attempts, sign), ((DeliveryState::Sent, None), 3, Sign::Healthy));
+fn an_acceptance_ends_it() {
+    let record = judged(Outcome::Sent { provider_id: "m\u{0}-1".to_owned() }, 2);
+    assert_eq!((ended_as(&record), record.attempts), ((DeliveryState::Sent, None), 3));
     assert!(matches!(record.verdict, Verdict::Ended { provider_message_id: Some(id), .. } if id == "m-1"));
 }
 
 #[test]
 fn only_a_dead_token_is_held_against_the_device() {
-    let (gone, _) = judged(Outcome::Gone { reason: "UNREGISTERED".into() }, 0);
-    let (rejected, _) = judged(Outcome::Rejected { reason: "INVALID_ARGUMENT".into() }, 0);
+    let gone = judged(Outcome::Gone { reason: "UNREGISTERED".into() }, 0);
+    let rejected = judged(Outcome::Rejected { reason: "INVALID_ARGUMENT".into() }, 0);
     assert_eq!((ended_as(&gone), gone.token_is_dead), ((DeliveryState::Failed, Some("UNREGISTERED")), true));
     assert_eq!(
         (ended_as(&rejected), rejected.token_is_dead),
@@ -76,24 +81,54 @@ fn only_a_dead_token_is_held_against_the_device() {
 #[test]
 fn an_outage_is_tried_again_and_counted() {
     let outage = Outcome::Unavailable { retry_after: None, reason: "INTERNAL".into(), maybe_delivered: true };
-    let (record, sign) = judged(outage, 1);
+    let record = judged(outage, 1);
     assert_eq!((ended_as(&record), record.attempts), ((DeliveryState::Pending, Some("INTERNAL")), 2));
-    assert_eq!(sign, Sign::Troubled);
 }
 
 #[test]
-fn a_throttle_pauses_the_lane_for_as_long_as_was_asked_or_a_minute() {
-    let throttle = |retry_after| Outcome::Throttled { retry_after, reason: "QUOTA_EXCEEDED".into() };
-    assert_eq!(judged(throttle(Some(Duration::from_secs(7))), 0).1, Sign::Throttled(Duration::from_secs(7)));
-    assert_eq!(judged(throttle(None), 0).1, Sign::Throttled(Duration::from_secs(60)));
-}
-
-#[test]
-fn what_is_no_fault_of_the_message_burns_no_attempt() {
-    let paced = Outcome::Throttled { retry_after: Some(Duration::from_secs(1)), reason: PACED.into() };
-    for outcome in [Outcome::Misconfigured { reason: "PERMISSION_DENIED".into() }, paced] {
-        let (record, _) = judged(outcome, 0);
+fn burns_no_attempt_when_breaker_is_open() {
+    let throttled = Outcome::Throttled { retry_after: None, reason: "QUOTA_EXCEEDED".into() };
+    let refused = Outcome::Refused { reason: "THIRD_PARTY_AUTH_ERROR".into() };
+    for outcome in [Outcome::Misconfigured { reason: "PERMISSION_DENIED".into() }, throttled, refused] {
+        let record = charged(outcome, 0, Charge::Breaker(Duration::from_secs(7)));
         assert_eq!((record.state(), record.attempts, record.started_at), (DeliveryState::Pending, 0, None));
+        let Verdict::Again { at, .. } = record.verdict else { panic!("it ended") };
+        assert_eq!(at - record.at, TimeDelta::seconds(7));
+    }
+}
+
+#[test]
+fn fails_with_providers_reason_when_address_stays_refused() {
+    let mut delivery = delivery(7);
+    let started = delivery.dispatch.send.due_at;
+    delivery.first_attempt_at = Some(started - TimeDelta::hours(3));
+    let refused = Outcome::Refused { reason: "SENDER_ID_MISMATCH".into() };
+    let times = Times { started, ended: started };
+    let record = judge(&Policy::default(), delivery, refused, Charge::Delivery, times, 0.0);
+    assert_eq!(ended_as(&record), (DeliveryState::Failed, Some("SENDER_ID_MISMATCH")));
+}
+
+fn hold(worn_out: bool) -> Hold {
+    Hold { wait: Duration::from_secs(60), reason: Some("QUOTA_EXCEEDED".into()), worn_out }
+}
+
+#[test]
+fn holds_delivery_when_its_address_is_paused() {
+    let delivery = delivery(0);
+    let due_at = delivery.dispatch.send.due_at;
+    let record = held(&Policy::default(), delivery, hold(true), due_at, 0.0);
+    assert_eq!((ended_as(&record), record.attempts), ((DeliveryState::Pending, Some("QUOTA_EXCEEDED")), 0));
+}
+
+#[test]
+fn fails_held_delivery_when_its_address_is_worn_out() {
+    for (worn_out, state) in [(true, DeliveryState::Failed), (false, DeliveryState::Pending)] {
+        let mut delivery = delivery(0);
+        let due_at = delivery.dispatch.send.due_at;
+        let dispatch = Arc::make_mut(&mut delivery.dispatch);
+        dispatch.send.expires_at = due_at + TimeDelta::days(365);
+        let record = held(&Policy::default(), delivery, hold(worn_out), due_at + TimeDelta::hours(2), 0.0);
+        assert_eq!(ended_as(&record), (state, Some("QUOTA_EXCEEDED")));
     }
 }
 
@@ -101,5 +136,5 @@ fn what_is_no_fault_of_the_message_burns_no_attempt() {
 fn what_has_no_time_left_fails() {
     let throttle =
         Outcome::Throttled { retry_after: Some(Duration::from_secs(7_200)), reason: "QUOTA_EXCEEDED".into() };
-    assert_eq!(ended_as(&judged(throttle, 0).0), (DeliveryState::Suppressed, Some("EXPIRED")));
+    assert_eq!(ended_as(&judged(throttle, 0)), (DeliveryState::Suppressed, Some("EXPIRED")));
 }

@@ -24,6 +24,8 @@ pub struct Stats {
     pub duplicates: u64,
     /// Templated mails that were answered with an id and then not rendered, because a variable was missing.
     pub rendering_failures: u64,
+    /// How often the account's sending quota was asked for.
+    pub quotas_read: u64,
     /// Access tokens issued.
     pub oauth_refreshes: u64,
     /// Requests with a missing, unknown or expired access token.

@@ -7,6 +7,7 @@ use crate::channels::fcm::transport::Answer;
 use crate::channels::outcome::reason_from_code;
 use chrono::Utc;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::time::Duration;
 
 const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
@@ -17,6 +18,8 @@ const CLOCK_TOLERANCE_SECONDS: i64 = 5 * 60;
 const ASSERTION_SECONDS: i64 = 45 * 60;
 /// The life of a token whose answer does not name it (RFC 6749, section 5.1, lets a server leave it out).
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(300);
+/// The longest life that is believed; Google's tokens live for an hour.
+const MAX_LIFETIME: Duration = Duration::from_secs(60 * 60);
 
 #[derive(Serialize)]
 struct Claims<'a> {
@@ -47,7 +50,7 @@ pub(super) fn form(account: &ServiceAccount) -> jsonwebtoken::errors::Result<Str
 #[derive(Deserialize)]
 struct Granted {
     access_token: String,
-    expires_in: Option<u64>,
+    expires_in: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -60,7 +63,8 @@ pub(super) fn read(answer: &Answer) -> Result<(String, Duration), AuthError> {
     if answer.status.is_success() {
         return match serde_json::from_slice::<Granted>(&answer.body) {
             Ok(granted) if !granted.access_token.is_empty() => {
-                Ok((granted.access_token, granted.expires_in.map_or(DEFAULT_LIFETIME, Duration::from_secs)))
+                let lifetime = lifetime(granted.expires_in.as_ref());
+                Ok((granted.access_token, lifetime))
             }
             _ => Err(AuthError::Unavailable { reason: "OAUTH_UNREADABLE".into(), retry_after: None }),
         };
@@ -73,6 +77,16 @@ pub(super) fn read(answer: &Answer) -> Result<(String, Duration), AuthError> {
         return Err(AuthError::Unavailable { reason, retry_after });
     }
     Err(AuthError::Refused { reason })
+}
+
+/// Lifetime of a token in seconds, cut to [`MAX_LIFETIME`]; [`DEFAULT_LIFETIME`] where the answer names none that makes
+/// sense (zero, negative, no number).
+fn lifetime(expires_in: Option<&Value>) -> Duration {
+    let seconds = expires_in.and_then(|value| value.as_u64().or_else(|| value.as_str()?.parse().ok()));
+    match seconds {
+        None | Some(0) => DEFAULT_LIFETIME,
+        Some(seconds) => Duration::from_secs(seconds).min(MAX_LIFETIME),
+    }
 }
 
 #[cfg(test)]
@@ -91,6 +105,21 @@ mod tests {
         assert_eq!(read(&granted), Ok(("ya29.x".into(), Duration::from_secs(3599))));
         let silent = answer(200, r#"{"access_token":"ya29.x"}"#);
         assert_eq!(read(&silent), Ok(("ya29.x".into(), DEFAULT_LIFETIME)));
+    }
+
+    #[test]
+    fn caps_life_of_token_when_absurd() {
+        let life = |expires_in: &str| {
+            let body = format!(r#"{{"access_token":"ya29.x","expires_in":{expires_in}}}"#);
+            read(&answer(200, &body)).expect("a token").1
+        };
+        for huge in ["18446744073709551615", "9300000000000000000", "3601", "\"86400\""] {
+            assert_eq!(life(huge), MAX_LIFETIME, "{huge}");
+        }
+        for senseless in ["0", "-1", "1e300", "36893488147419103232", "null", "true", "\"soon\"", "[1]"] {
+            assert_eq!(life(senseless), DEFAULT_LIFETIME, "{senseless}");
+        }
+        assert_eq!(life("\"1800\""), Duration::from_secs(1_800));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 use super::*;
 use bytes::Bytes;
 use http::StatusCode;
+use proptest::prelude::*;
 
 macro_rules! fixture {
     ($name:literal) => {
@@ -76,8 +77,6 @@ fn a_wrong_payload_touches_no_device() {
 #[test]
 fn our_own_faults_stop_the_lane() {
     let cases = [
-        (403, fixture!("sender-id-mismatch.json"), "SENDER_ID_MISMATCH"),
-        (401, fixture!("third-party-auth.json"), "THIRD_PARTY_AUTH_ERROR"),
         (403, fixture!("permission-denied.json"), "PERMISSION_DENIED"),
         (403, "<html>blocked</html>", "PERMISSION_DENIED"),
         (301, "", "HTTP_301"),
@@ -85,6 +84,17 @@ fn our_own_faults_stop_the_lane() {
     ];
     for (status, body, reason) in cases {
         assert_eq!(outcome(&answer(status, body)), Outcome::Misconfigured { reason: reason.into() });
+    }
+}
+
+#[test]
+fn refused_credentials_are_first_of_all_the_devices() {
+    let cases = [
+        (403, fixture!("sender-id-mismatch.json"), "SENDER_ID_MISMATCH"),
+        (401, fixture!("third-party-auth.json"), "THIRD_PARTY_AUTH_ERROR"),
+    ];
+    for (status, body, reason) in cases {
+        assert_eq!(outcome(&answer(status, body)), Outcome::Refused { reason: reason.into() });
     }
 }
 
@@ -108,6 +118,52 @@ fn throttles_carry_their_retry_after() {
     assert_eq!(outcome(&waiting(429, quota, "Sun, 01 Mar 2026 12:02:00 GMT")), throttled(Some(120)));
     assert_eq!(outcome(&waiting(429, quota, "Sun, 01 Mar 2026 11:00:00 GMT")), throttled(Some(0)));
     assert_eq!(outcome(&waiting(429, quota, "soon")), throttled(None));
+}
+
+#[test]
+fn caps_retry_after_when_absurd() {
+    let quota = fixture!("quota-exceeded.json");
+    let asked = |value: &str| match outcome(&waiting(429, quota, value)) {
+        Outcome::Throttled { retry_after, .. } => retry_after,
+        other => panic!("{other:?}"),
+    };
+    let huge = ["9300000000000000000", "18446744073709551616", "99999999999999999999999999", "3601"];
+    for value in huge.into_iter().chain(["Fri, 31 Dec 9999 23:59:59 GMT"]) {
+        assert_eq!(asked(value), Some(MAX_RETRY_AFTER), "{value}");
+    }
+    for value in ["-1", "+5", "1.5", "1e9", "", "0x10", "\u{661}"] {
+        assert_eq!(asked(value), None, "{value}");
+    }
+}
+
+#[test]
+fn counts_retry_date_from_answers_own_date() {
+    let mut answer = waiting(503, "", "Sun, 01 Mar 2026 15:00:30 GMT");
+    answer.headers.insert(DATE, "Sun, 01 Mar 2026 15:00:00 GMT".parse().unwrap());
+    assert_eq!(outcome(&answer), doubtful("HTTP_503", Some(30)));
+}
+
+proptest! {
+    #[test]
+    fn reads_any_answer(
+        status in 100u16..1_000, wait in any::<Vec<u8>>(), date in ".*", known in 0usize..5, body in any::<Vec<u8>>(),
+    ) {
+        let fixtures =
+            [fixture!("quota-exceeded.json"), fixture!("unregistered.json"), fixture!("sender-id-mismatch.json"), "{}"];
+        let body = fixtures.get(known).map_or(body, |known| known.as_bytes().to_vec());
+        let mut headers = HeaderMap::new();
+        for (name, value) in [(RETRY_AFTER, wait), (DATE, date.into_bytes())] {
+            if let Ok(value) = http::HeaderValue::from_bytes(&value) {
+                headers.insert(name, value);
+            }
+        }
+        let answer = Answer { status: StatusCode::from_u16(status).unwrap(), headers, body: body.into() };
+        if let Meaning::Ended(Outcome::Throttled { retry_after, .. } | Outcome::Unavailable { retry_after, .. }) =
+            meaning(&answer, now())
+        {
+            prop_assert!(retry_after.is_none_or(|wait| wait <= MAX_RETRY_AFTER));
+        }
+    }
 }
 
 #[test]

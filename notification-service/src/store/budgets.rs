@@ -1,0 +1,82 @@
+//! Budgets of the providers, shared by every process that sends.
+
+use std::time::Duration;
+
+use shared::contract::Channel;
+use sqlx::PgExecutor;
+
+use super::interval;
+
+/// What a process asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    /// Whose budget.
+    pub channel: Channel,
+    /// Messages at the most.
+    pub messages: i64,
+    /// The time one message takes at the provider's rate, in seconds.
+    pub seconds_each: f64,
+    /// How much of the time that passed unused may be made up for.
+    pub burst: Duration,
+    /// How far ahead of now a lease may begin.
+    pub ahead: Duration,
+}
+
+/// What it was given.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Leased {
+    /// Messages; none where the budget is leased too far ahead, or the day's quota is used up.
+    pub messages: i64,
+    /// When the lease begins, in seconds from now; negative where it makes up for time that passed.
+    pub begins_in: f64,
+    /// Messages left of the day's quota, where there is one.
+    pub day_left: Option<i64>,
+}
+
+/// Leases the next part of a channel's budget. `None` when the channel has no budget.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn lease(executor: impl PgExecutor<'_>, wanted: Wanted) -> Result<Option<Leased>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"with budget as materialized (
+               select channel, day_left, greatest(leased_until, clock_timestamp() - $3::interval) as begins,
+                   clock_timestamp() as at, least($2, coalesce(day_left, $2)) as messages
+               from send_budgets where channel = $1 for update
+           ), leased as (
+               update send_budgets as b
+               set leased_until = budget.begins + make_interval(secs => budget.messages * $4::float8),
+                   day_left = b.day_left - budget.messages
+               from budget
+               where b.channel = budget.channel and budget.messages > 0 and budget.begins <= budget.at + $5::interval
+               returning budget.messages, b.day_left
+           )
+           select coalesce(leased.messages, 0) as "messages!",
+               extract(epoch from budget.begins - budget.at)::float8 as "begins_in!",
+               coalesce(leased.day_left, budget.day_left) as day_left
+           from budget left join leased on true"#,
+        wanted.channel.as_str(),
+        wanted.messages,
+        interval(wanted.burst),
+        wanted.seconds_each,
+        interval(wanted.ahead),
+    )
+    .fetch_optional(executor)
+    .await?;
+    Ok(row.map(|row| Leased { messages: row.messages, begins_in: row.begins_in, day_left: row.day_left }))
+}
+
+/// Notes what the provider said is left of the day's quota; `None` where it has no such quota.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn note_day_left(
+    executor: impl PgExecutor<'_>,
+    channel: Channel,
+    left: Option<i64>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!("update send_budgets set day_left = $2 where channel = $1", channel.as_str(), left)
+        .execute(executor)
+        .await?;
+    Ok(())
+}
