@@ -19,6 +19,11 @@ pub enum Blame {
 pub fn blame(error: &sqlx::Error) -> Blame {
     match error {
         sqlx::Error::Encode(_) => Blame::Data,
+        // A check without a name is that of a partition: the row was on its way into one that another transaction has split
+        // meanwhile, and finds its place when it is written again.
+        sqlx::Error::Database(error) if error.code().as_deref() == Some("23514") && error.constraint().is_none() => {
+            Blame::Conflict
+        }
         sqlx::Error::Database(error) => error.code().map_or(Blame::Suspect, |code| blame_of(&code)),
         // A row that this binary cannot read, as a newer one may have written it.
         sqlx::Error::Decode(_)
