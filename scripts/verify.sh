@@ -1,27 +1,21 @@
 #!/usr/bin/env bash
 # Verifies what is not Rust: manifests, infrastructure, pipeline, Dockerfile, rules, scripts (tests/verify). Installs its pinned
-# tools into .verify first. `make verify` calls it; arguments go to pytest (-k kubernetes).
+# tools into .verify first, and lists what else it installs. `make verify` calls it; arguments go to pytest (-k kubernetes).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-say() { printf '\033[1m%s\033[0m\n' "$*"; }
-fail() { printf '\033[31m%s\033[0m\n' "$*" >&2; exit 1; }
+# shellcheck source=scripts/packages.sh
+source scripts/packages.sh
 
-apt_install() {
-    command -v apt-get >/dev/null || fail "Missing: $*. Install it with this system's package manager and run again."
-    local sudo=()
-    [ "$(id -u)" = 0 ] || sudo=(sudo)
-    say "installing $*"
-    "${sudo[@]}" apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get install -y -qq --no-install-recommends "$@" >/dev/null
-}
+command -v python3 >/dev/null || missing+=(python3 python3-venv)
+command -v npm >/dev/null || missing+=(npm)
+has_postgres || missing+=(postgresql)
+command -v skopeo >/dev/null || missing+=(skopeo)
+command -v jq >/dev/null || missing+=(jq)
+[ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
 
-command -v python3 >/dev/null || apt_install python3 python3-venv
-command -v npm >/dev/null || apt_install npm
-command -v promtool >/dev/null || apt_install prometheus
-compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || apt_install postgresql
-command -v skopeo >/dev/null || apt_install skopeo
-command -v jq >/dev/null || apt_install jq
+export PATH="$PWD/.verify/bin:$PATH"
+command -v promtool >/dev/null || apt_unpack prometheus /usr/bin/promtool .verify/bin
 
 mkdir -p .verify
 if ! cmp -s tests/verify/requirements.txt .verify/requirements.txt; then

@@ -66,7 +66,8 @@ def test_a_clone_is_its_source_under_other_names(source, manifests, cluster):
         (rf"(?<![a-zA-Z0-9-]){ENVIRONMENTS[source]}-", "lg-"),
         (rf"-{ENVIRONMENTS[source]}$", "-lg"),
         (re.escape(host), "login.example.com"),
-        (rf"(namespace|name): {source}$", r"\1: login"),
+        (rf"(namespace|name|replacement): {source}$", r"\1: login"),
+        (rf"regex: {source}-", "regex: login-"),
         (rf'(namespace=\\?"){source}(\\?")', r"\1login\2"),
     ]:
         renamed = re.sub(old, new, renamed, flags=re.MULTILINE)

@@ -25,7 +25,7 @@ def longest_drain(service):
     of = r"const {}: Duration = Duration::from_secs\((\d+)\)".format
     requests = seconds("shared/src/http/server.rs", of("DRAIN"))
     outbox = seconds("shared/src/outbox/relay.rs", of("DRAIN"))
-    statement = seconds("shared/src/db.rs", r'"statement_timeout", "(\d+)s"')
+    statement = seconds("shared/src/db/settings.rs", r'"statement_timeout", "(\d+)s"')
     batch = seconds("shared/src/consumer.rs", of("WAIT")) + statement + seconds("shared/src/bus/aws/config.rs", of("OPERATION"))
     sends = seconds("notification-service/src/lanes/dispatch.rs", of("DRAIN"))
     verdicts = seconds("notification-service/src/lanes/recorder.rs", of("DRAIN"))

@@ -41,6 +41,7 @@ MAY = {
         "event-queue": sorted({*CONSUMES, *REDRIVES}), "event-queue-dlq": sorted({*CONSUMES, *REJECTS}),
         # It shows and redrives notification-service's dead letters, too.
         "notification-queue": REDRIVES, "notification-queue-dlq": CONSUMES,
+        "ses-feedback-queue": REDRIVES, "ses-feedback-queue-dlq": CONSUMES,
     },
     "notification-scheduler": {"notification-topic": ["ask", "publish"]},
     "notification-service": {

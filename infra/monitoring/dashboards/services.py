@@ -170,12 +170,14 @@ def _notification_service():
         (count("delivery_leases_lost_total", "channel"), "lease lost: {{channel}}"),
         (count("delivery_verdicts_stale_total"), "outcome after its lease"),
         (count("reminders_deliveries_retold_total"), "outcome told again"),
+        (count("reminders_unreadable_rows_total", "table"), "unreadable rows: {{table}}"),
     ]
     breakers = [
         (f"max by (platform) ({selector('reminders_push_platform_stopped')})", "stopped: {{platform}}"),
         (count("reminders_push_platform_stops_total", "platform"), "stops: {{platform}}"),
         (f"sum by (channel) ({selector('reminders_paused_addresses')})", "paused addresses: {{channel}}"),
     ]
+    beyond = [(count("reminders_deliveries_put_off_total", "channel"), "put off: {{channel}}")]
     quota = [(f"min by (channel) ({selector('reminders_send_quota_left')})", "left in 24 hours: {{channel}}")]
     feedback = [(count("feedback_total", "kind"), "{{kind}}"), (count("deliveries_corrected_total", "reason"), "corrected: {{reason}}")]
     people = [
@@ -204,6 +206,7 @@ def _notification_service():
                 series("What SES says afterwards", feedback),
                 series("Refused or throttled", breakers, about="What pauses by itself, and platforms that are stopped for all."),
                 series("Quota", quota),
+                series("Beyond a user's pace", beyond, about="Deliveries put off because their user had their share of the minute."),
             ],
         ),
         ("People", [series("Streams and devices", people, width=12), series("Erasure and housekeeping", kept, width=12)]),
