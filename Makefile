@@ -27,6 +27,16 @@ bench: ## measure speed, lateness, memory and start on this machine (ARGS="--qui
 	cargo build --release --bins
 	cargo run --release --bin bench -- $(ARGS)
 
+.PHONY: storm
+storm: ## kill, pause and cut off everything at random for four minutes on each bus, and judge (ARGS="--seed 7 --bus aws")
+	cargo build --bins
+	cargo run --quiet --bin storm -- $(ARGS)
+
+.PHONY: hostile
+hostile: ## one user does everything at once that costs much, for five minutes; what another notices (ARGS="--bus aws")
+	cargo build --release --bins
+	cargo run --quiet --release --bin hostile -- $(ARGS)
+
 .PHONY: build
 build: ## release binaries in target/release
 	cargo build --release --bins

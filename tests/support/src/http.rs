@@ -48,10 +48,18 @@ impl Client {
 
     /// `POST` with a body that is not JSON.
     pub async fn post_text(&self, path: &str, content_type: &str, body: String) -> Answer {
-        let url = format!("{}{path}", self.base);
-        let request = self.inner.post(&url).header("content-type", content_type).body(body);
-        let answer = self.answered(Method::POST, path, request).await;
-        answer.unwrap_or_else(|error| panic!("POST {url}: no answer: {error:?}"))
+        let answer = self.try_text(path, content_type, body).await;
+        answer.unwrap_or_else(|error| panic!("POST {}{path}: no answer: {error:?}", self.base))
+    }
+
+    /// The same, with the failure to get an answer as a value.
+    ///
+    /// # Errors
+    ///
+    /// When there is no whole answer.
+    pub async fn try_text(&self, path: &str, content_type: &str, body: String) -> Result<Answer, reqwest::Error> {
+        let request = self.inner.post(format!("{}{path}", self.base)).header("content-type", content_type).body(body);
+        self.answered(Method::POST, path, request).await
     }
 
     /// `PUT` with a JSON body.

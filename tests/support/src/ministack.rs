@@ -23,7 +23,7 @@ pub const CREDENTIALS: (&str, &str) = ("test", "test");
 #[derive(Debug)]
 pub struct MiniStack {
     endpoint: String,
-    _running: Running,
+    running: Running,
 }
 
 impl MiniStack {
@@ -55,7 +55,12 @@ impl MiniStack {
             }
         })
         .await;
-        Self { endpoint, _running: running }
+        Self { endpoint, running }
+    }
+
+    /// The process, to pause it.
+    pub fn process(&self) -> &Running {
+        &self.running
     }
 
     /// Its address, for every service.

@@ -100,9 +100,19 @@ async fn envelope(endpoint: &str, topic: &str) {
 
 /// The subjects of the mails that SES took for an address.
 pub(crate) async fn mailed(endpoint: &str, address: &str) -> Vec<String> {
+    let mails = all_mails(endpoint).await.into_iter();
+    mails.filter(|(to, _)| to == address).map(|(_, subject)| subject).collect()
+}
+
+/// The recipient and the subject of every mail that SES took.
+pub(crate) async fn all_mails(endpoint: &str) -> Vec<(String, String)> {
     let answer = support::http::Client::new(endpoint).get("/_ministack/ses/messages").await.expect(200).body;
     let accounts = answer["messages"].as_object().cloned().unwrap_or_default();
     let messages = accounts.values().filter_map(|messages| messages.as_array()).flatten();
-    let mine = messages.filter(|mail| mail["To"].as_array().is_some_and(|to| to.iter().any(|it| it == address)));
-    mine.map(|mail| mail["Subject"].as_str().unwrap_or_default().to_owned()).collect()
+    let read = messages.flat_map(|mail| {
+        let subject = mail["Subject"].as_str().unwrap_or_default().to_owned();
+        let to = mail["To"].as_array().cloned().unwrap_or_default();
+        to.into_iter().filter_map(move |to| Some((to.as_str()?.to_owned(), subject.clone())))
+    });
+    read.collect()
 }

@@ -19,6 +19,9 @@ pub(crate) const SOURCE_EMAIL: &str = "reminders@example.com";
 /// Token of operator calls, which every process is told.
 pub const OPERATOR_TOKEN: &str = "the-operators-of-the-journeys";
 
+/// Messages that the sandbox keeps: more than a storm of some minutes makes.
+const KEPT: usize = 100_000;
+
 /// Which bus the services are configured for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bus {
@@ -93,7 +96,8 @@ impl House {
 
     /// Databases (migrated), bus and providers, and no service yet.
     pub async fn empty(bus: Bus) -> Self {
-        let sandbox = Sandbox::start(Options { addr: SocketAddr::from(([127, 0, 0, 1], 0)), ..Options::default() });
+        let options = Options { addr: SocketAddr::from(([127, 0, 0, 1], 0)), capacity: KEPT, ..Options::default() };
+        let sandbox = Sandbox::start(options);
         let sandbox = sandbox.await.expect("the sandbox starts");
         let ministack = if bus == Bus::Aws { Some(MiniStack::start().await) } else { None };
         let aws = match &ministack {
@@ -160,6 +164,12 @@ impl House {
         self.running.entry(service).or_default().push(process);
     }
 
+    /// Starts a process of a service in the place of one that was taken out.
+    pub(crate) async fn add_at(&mut self, service: Service, replica: usize) {
+        let process = self.command(service).start().await;
+        self.running.entry(service).or_default().insert(replica, process);
+    }
+
     /// Waits until every process is ready.
     pub async fn ready(&self) {
         for process in self.running.values().flatten() {
@@ -181,6 +191,31 @@ impl House {
             codes.push(process.terminate().await);
         }
         codes
+    }
+
+    /// Takes a process out, so that it can be ended alone.
+    pub(crate) fn take(&mut self, service: Service, replica: usize) -> Running {
+        self.running.get_mut(&service).map(|processes| processes.remove(replica)).expect("the process runs")
+    }
+
+    /// Where the REST API of each process of a service is.
+    pub(crate) fn rest_urls(&self, service: Service) -> Vec<String> {
+        self.processes(service).iter().map(Running::rest_url).collect()
+    }
+
+    /// Which bus it is.
+    pub(crate) fn bus_kind(&self) -> Bus {
+        if self.ministack.is_some() { Bus::Aws } else { Bus::Postgres }
+    }
+
+    /// The database of the postgres bus.
+    pub(crate) fn bus_database(&self) -> &Database {
+        &self.bus
+    }
+
+    /// The emulator of AWS.
+    pub(crate) fn emulator(&self) -> Option<&MiniStack> {
+        self.ministack.as_ref()
     }
 
     /// The processes of a service.
@@ -215,7 +250,7 @@ impl House {
         tables
     }
 
-    fn database(&self, service: Service) -> &Database {
+    pub(crate) fn database(&self, service: Service) -> &Database {
         match service {
             Service::Reminders => &self.reminders,
             Service::Events | Service::Scheduler => &self.notifications,

@@ -6,9 +6,11 @@
 #![allow(clippy::panic, clippy::expect_used, clippy::unwrap_used, reason = "a failed precondition fails the test")]
 
 pub mod aws;
+pub mod hostile;
 mod house;
 mod person;
 mod search;
+pub mod storm;
 mod stream;
 mod timeline;
 

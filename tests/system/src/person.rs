@@ -97,6 +97,6 @@ pub fn whole_seconds(time: DateTime<Utc>) -> DateTime<Utc> {
     DateTime::from_timestamp_secs(time.timestamp()).expect("a time")
 }
 
-fn whole_millis(time: DateTime<Utc>) -> DateTime<Utc> {
+pub(crate) fn whole_millis(time: DateTime<Utc>) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(time.timestamp_millis()).unwrap_or(time)
 }

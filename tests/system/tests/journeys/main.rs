@@ -7,6 +7,7 @@ mod calendars;
 mod changes;
 mod faults;
 mod handled;
+mod hostile;
 mod inbox;
 mod messages;
 mod offsets;
@@ -14,7 +15,9 @@ mod preferences;
 mod recurring;
 mod released;
 mod replicas;
+mod storm;
 mod theirs;
+mod watchdog;
 
 /// Runs each journey on SNS and SQS and on PostgreSQL, as tests of their own.
 macro_rules! on_both_buses {

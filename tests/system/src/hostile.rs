@@ -1,0 +1,199 @@
+//! One user who does everything at once that costs much, beside another who is reminded of something twice a second.
+//!
+//! Measured is what the other user and the operators notice: how late the other's reminders arrive, how much memory each
+//! process takes, whether one was restarted, and how fast health answers.
+
+mod attacks;
+mod raw;
+mod watch;
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
+use support::eventually;
+use tokio::{task::JoinSet, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Bus, House, LIMIT, Service, person::whole_millis, written};
+pub use attacks::Tally;
+use watch::Watch;
+
+/// How often the other user makes a reminder.
+const EVERY: Duration = Duration::from_millis(500);
+/// How long before its time the other user makes one.
+const AHEAD: TimeDelta = TimeDelta::seconds(4);
+
+/// The result for one process.
+#[derive(Debug, Clone)]
+pub struct ProcessReport {
+    /// The binary.
+    pub name: &'static str,
+    /// The most memory it took (resident), in MiB.
+    pub peak_mib: u64,
+    /// What its manifest allows, in MiB.
+    pub limit_mib: u64,
+    /// The slowest answer of `/healthz`; none when one was missing.
+    pub slowest_health: Option<Duration>,
+    /// Whether it still runs.
+    pub runs: bool,
+}
+
+/// The result.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Reminders of the other user that were answered with 201.
+    pub made: usize,
+    /// Requests of the other user that were answered otherwise.
+    pub refused: usize,
+    /// How late each of the other user's deliveries was, ascending.
+    pub lateness: Vec<TimeDelta>,
+    /// Deliveries of the other user that did not arrive.
+    pub lost: usize,
+    /// Requests that the hostile user made, by attack, and how they were answered.
+    pub attacks: Vec<(&'static str, Tally)>,
+    /// Each process.
+    pub processes: Vec<ProcessReport>,
+}
+
+impl Report {
+    /// The lateness that this part (0 to 1) of the deliveries does not exceed.
+    #[must_use]
+    pub fn lateness_at(&self, part: f64) -> TimeDelta {
+        let last = self.lateness.len().saturating_sub(1);
+        self.lateness.get((last as f64 * part).round() as usize).copied().unwrap_or_default()
+    }
+
+    /// Everything that breaks a promise but the lateness, which a busy machine may cause as well.
+    #[must_use]
+    pub fn broken(&self) -> Vec<String> {
+        let mut broken = Vec::new();
+        if self.lost > 0 {
+            broken.push(format!("{} deliveries of the other user did not arrive", self.lost));
+        }
+        for process in &self.processes {
+            if !process.runs {
+                broken.push(format!("{} ended", process.name));
+            }
+            if process.peak_mib > process.limit_mib {
+                broken.push(format!("{} took {} of {} MiB", process.name, process.peak_mib, process.limit_mib));
+            }
+            if process.slowest_health.is_none() {
+                broken.push(format!("{}: /healthz did not answer", process.name));
+            }
+        }
+        broken
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = |part| self.lateness_at(part).num_milliseconds();
+        writeln!(
+            f,
+            "the other user: {} made, {} refused, {} lost; late by p50 {} ms, p99 {} ms, at most {} ms",
+            self.made,
+            self.refused,
+            self.lost,
+            ms(0.5),
+            ms(0.99),
+            ms(1.0)
+        )?;
+        for process in &self.processes {
+            let health =
+                process.slowest_health.map_or("missing".to_owned(), |slowest| format!("{} ms", slowest.as_millis()));
+            writeln!(
+                f,
+                "  {:<24} {:>4} of {} MiB, /healthz at most {health}",
+                process.name, process.peak_mib, process.limit_mib
+            )?;
+        }
+        for (attack, tally) in &self.attacks {
+            writeln!(f, "  {attack:<40} {tally}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Lets the hostile user work for a time and measures.
+///
+/// # Panics
+/// When the suite does not start.
+pub async fn run(bus: Bus, length: Duration, mut progress: impl FnMut(&str)) -> Report {
+    let house = House::start(bus).await;
+    let other = house.person("grace");
+    other.registers("token-of-grace", "android").await;
+    let stop = CancellationToken::new();
+    let watch = Watch::begin(&house, &stop);
+    let attacks = attacks::begin(&house, &stop);
+
+    let (mut made, mut refused) = (Vec::new(), 0);
+    let began = Instant::now();
+    let mut tick = tokio::time::interval(EVERY);
+    while began.elapsed() < length {
+        tick.tick().await;
+        let title = format!("tablets {}", made.len() + refused);
+        let due_at = whole_millis(Utc::now() + AHEAD);
+        let body =
+            json!({"date": written(due_at), "title": title, "message": "with water", "channels": ["push", "email"]});
+        match other.reminders.try_send(reqwest::Method::POST, "/reminders", Some(&body)).await {
+            Ok(answer) if answer.status == 201 => made.push((title, due_at)),
+            _ => refused += 1,
+        }
+        progress(&format!("{:>4} s of {}: {} made", began.elapsed().as_secs(), length.as_secs(), made.len()));
+    }
+    let last = Utc::now() + AHEAD;
+    eventually(LIMIT, async || Utc::now() > last).await;
+    stop.cancel();
+    progress("the hostile user has gone; waiting for what is still under way");
+    let (lateness, lost) = arrivals(&house, &made, &other.email).await;
+    let attacks = finished(attacks).await;
+    Report { made: made.len(), refused, lateness, lost, attacks, processes: watch.end(&house).await }
+}
+
+async fn finished(mut attacks: JoinSet<(&'static str, Tally)>) -> Vec<(&'static str, Tally)> {
+    let mut tallies = BTreeMap::<&'static str, Tally>::new();
+    while let Some(tally) = attacks.join_next().await {
+        let (attack, tally) = tally.expect("an attack does not panic");
+        tallies.entry(attack).or_default().add(tally);
+    }
+    tallies.into_iter().collect()
+}
+
+/// How late each delivery was, ascending, and how many did not come in two minutes more: the emulator of AWS takes as
+/// long for what the hostile user made before.
+async fn arrivals(house: &House, made: &[(String, DateTime<Utc>)], email: &str) -> (Vec<TimeDelta>, usize) {
+    let mut lateness = Vec::new();
+    let began = Instant::now();
+    loop {
+        lateness.clear();
+        let captured = house.sandbox.captured();
+        for (title, due_at) in made {
+            let push =
+                captured.iter().find(|message| message.push().is_some_and(|push| push.title.as_ref() == Some(title)));
+            let mail = captured.iter().find(|message| {
+                message.email().is_some_and(|mail| &mail.subject == title && mail.to.iter().any(|to| to == email))
+            });
+            lateness.extend(push.into_iter().chain(mail).map(|message| message.at - *due_at));
+        }
+        // On AWS the e-mails are the emulator's, which does not say when they came.
+        let channels = if house.bus_kind() == Bus::Aws { 1 } else { 2 };
+        let lost = made.len() * channels - lateness.len();
+        if lost == 0 || began.elapsed() > 2 * LIMIT {
+            lateness.sort_unstable();
+            return (lateness, lost);
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+}
+
+/// What the manifest of a service allows, in MiB.
+///
+/// # Panics
+/// When the manifest does not say.
+fn memory_limit(service: Service) -> u64 {
+    let file = format!("{}/../../k8s/base/services/{}/deployment.yaml", env!("CARGO_MANIFEST_DIR"), service.binary());
+    let manifest = std::fs::read_to_string(&file).expect("the manifest is there");
+    let limit = manifest.lines().find_map(|line| line.trim().strip_prefix("limits: {memory: ")?.strip_suffix("Mi}"));
+    limit.and_then(|mib| mib.parse().ok()).expect("the manifest limits the memory")
+}
