@@ -10,7 +10,7 @@ use shared::{
     config::BusConfig,
     consumer::{self, ConsumerSettings, isolation::Isolation},
     db,
-    http::{Authenticator, Listeners, ServerSettings, admin::Readiness, api, serve, serve_admin},
+    http::{Authenticator, ExportLimit, Listeners, ServerSettings, admin::Readiness, api, serve, serve_admin},
     outbox::{Handoff, Relay},
     shutdown::spawn_essential,
     startup::{Started, Startup},
@@ -102,6 +102,7 @@ impl App {
             max_devices: config.max_devices_per_user,
             takeover: config.takeover,
             streams: streams.clone(),
+            exports: ExportLimit::new(config.exports),
             started: started.clone(),
         };
         let router = api(routes::router(shared), Authenticator::new(config.auth)?, &config.api);

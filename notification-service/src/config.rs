@@ -8,7 +8,7 @@ use shared::{
     bus::settings::AwsSettings,
     config::{self, Auth, BusConfig, Env, LiveSecret, Process, Reader, Report},
     db::DbSettings,
-    http::ApiSettings,
+    http::{ApiSettings, ExportLimit},
 };
 use url::Url;
 
@@ -52,6 +52,8 @@ pub struct Config {
     pub device_checks_max_in_flight: usize,
     /// How long deliveries are kept.
     pub retention: TimeDelta,
+    /// Exports that are written at once.
+    pub exports: usize,
 }
 
 /// How pushes are sent.
@@ -118,7 +120,7 @@ impl Config {
             reader,
             "EMAIL_PER_USER_PER_MINUTE",
             "e-mails to one user begun in a minute; others wait",
-            300,
+            600,
             PACES,
         );
         let takeover =
@@ -131,6 +133,7 @@ impl Config {
             1..=1_000,
         );
         let retention = config::retention(reader);
+        let exports = ExportLimit::read(reader);
         Some(Self {
             process: process?,
             database: database?,
@@ -148,6 +151,7 @@ impl Config {
             takeover: Duration::from_secs(takeover?),
             device_checks_max_in_flight: checks?,
             retention: retention?,
+            exports: exports?,
         })
     }
 }

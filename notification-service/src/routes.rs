@@ -14,7 +14,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::Router;
 use shared::{
-    http::openapi_routes,
+    http::{ExportLimit, openapi_routes},
     outbox::Handoff,
     startup::{self, Started},
 };
@@ -43,6 +43,8 @@ pub struct Api {
     pub takeover: Duration,
     /// The streams that are open.
     pub streams: Streams,
+    /// The limit of exports.
+    pub exports: ExportLimit,
     /// Whether the schema is there.
     pub started: Started,
 }

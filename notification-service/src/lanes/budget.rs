@@ -1,8 +1,8 @@
 //! The share of a provider's rate and quota that this process may use.
 //!
 //! The budget itself lies in the database, where all processes lease from it: one statement for the next few hundred
-//! milliseconds, not one for each message. What is leased and not used in its time is lost, so that the processes
-//! together keep to the provider's rate whoever of them sends.
+//! milliseconds, not one for each message. What is leased and not used in its time is lost to the rate, so that the
+//! processes together keep to it whoever of them sends; the next lease gives it back to the quota of the day.
 
 mod purse;
 
@@ -140,11 +140,14 @@ impl Budget {
     }
 
     async fn lease(&self, demand: usize) -> Result<Option<Leased>, sqlx::Error> {
-        let per_second = self.purse().rate(Instant::now());
+        let (per_second, unused) = {
+            let mut purse = self.purse();
+            (purse.rate(Instant::now()), purse.take_unused())
+        };
         let messages = wanted(demand, per_second, self.terms.lease);
         let (seconds_each, channel) = (1.0 / per_second, self.channel);
-        let wanted = Wanted { channel, messages, seconds_each, burst: self.terms.burst, ahead: AHEAD };
-        let leased = budgets::lease(&self.pool, wanted).await?;
+        let wanted = Wanted { channel, messages, seconds_each, burst: self.terms.burst, ahead: AHEAD, unused };
+        let leased = budgets::lease(&self.pool, wanted).await.inspect_err(|_| self.purse().keep_unused(unused))?;
         if let Some(leased) = leased.filter(|leased| leased.messages > 0) {
             self.purse().add(Instant::now(), leased.messages, leased.begins_in, seconds_each);
             self.show(leased.day_left);

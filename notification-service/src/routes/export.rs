@@ -2,22 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use axum::{
-    body::{Body, Bytes},
-    extract::State,
-    http::{HeaderValue, header::CONTENT_TYPE},
-    response::{IntoResponse, Response},
-};
+use axum::{extract::State, response::Response};
 use chrono::{DateTime, Utc};
-use futures::{Stream, stream};
 use serde::Serialize;
 use shared::{
     contract::NotifyContent,
-    http::{ApiError, ErrorBody, Identity},
+    http::{ApiError, BodyWriter, ErrorBody, Identity, streamed_json},
 };
 use sqlx::PgPool;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::{
     Api,
@@ -30,7 +23,7 @@ use crate::store::{
 };
 
 /// Deliveries that are in memory at once.
-const PAGE: i64 = 500;
+const PAGE: i64 = 100;
 /// Deliveries that are given at the most.
 const MOST: usize = 100_000;
 
@@ -182,78 +175,48 @@ impl From<KeptDelivery> for ExportedDelivery {
     responses(
         (status = 200, description = "All of it", body = Export),
         (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
+        (status = 429, description = "`RATE_LIMITED`: an export of the caller, or as many as the service writes at once, are under way", body = ErrorBody),
         (status = 503, description = "`UPSTREAM_UNAVAILABLE`", body = ErrorBody),
     ),
 )]
 pub(super) async fn export(State(api): State<Api>, identity: Identity) -> Result<Response, ApiError> {
+    let permit = api.exports.acquire(&identity.user_id)?;
     let devices = export::devices(&api.pool, &identity.user_id).await?;
     let devices: Vec<ExportedDevice> = devices.into_iter().map(Into::into).collect();
     let preferences = PreferencesBody::from(&preferences::of_user(&api.pool, &identity.user_id).await?);
     let (devices, preferences) = (serde_json::to_string(&devices)?, serde_json::to_string(&preferences)?);
     let head = format!(r#"{{"devices":{devices},"preferences":{preferences},"notifications":["#);
-    let parts = parts(Place { pool: api.pool, user_id: identity.user_id, given: 0, next: Next::Head(head) });
-    let json = HeaderValue::from_static("application/json");
-    Ok(([(CONTENT_TYPE, json)], Body::from_stream(parts)).into_response())
+    Ok(streamed_json(permit, async move |mut writer: BodyWriter| {
+        writer.write(head).await?;
+        let truncated = write_deliveries(&api.pool, &mut writer, &identity.user_id).await?;
+        writer.write(format!(r#"],"truncated":{truncated}}}"#)).await?;
+        Ok(writer.finish().await?)
+    }))
 }
 
-/// How far the writing is.
-struct Place {
-    pool: PgPool,
-    user_id: String,
-    given: usize,
-    next: Next,
-}
-
-enum Next {
-    Head(String),
-    Page { before: Option<Uuid> },
-    End,
-}
-
-#[derive(Debug, thiserror::Error)]
-enum Error {
-    #[error("read deliveries")]
-    Sql(#[from] sqlx::Error),
-    #[error("write deliveries as JSON")]
-    Json(#[from] serde_json::Error),
-}
-
-/// The answer, part by part.
-fn parts(place: Place) -> impl Stream<Item = Result<Bytes, Error>> {
-    stream::try_unfold(place, async |mut place| {
-        let part = match std::mem::replace(&mut place.next, Next::End) {
-            Next::End => return Ok(None),
-            Next::Head(head) => {
-                place.next = Next::Page { before: None };
-                head
+/// Writes a user's deliveries, newest first; returns whether there are more than an export holds.
+async fn write_deliveries(
+    pool: &PgPool,
+    writer: &mut BodyWriter,
+    user_id: &str,
+) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
+    let (mut before, mut written) = (None, 0);
+    loop {
+        let page = export::deliveries(pool, user_id, before, PAGE).await?;
+        let is_last = (page.len() as i64) < PAGE;
+        before = page.last().map(|last| last.id).or(before);
+        for delivery in page {
+            if written == MOST {
+                return Ok(true);
             }
-            Next::Page { before } => page(&mut place, before).await.inspect_err(|error| {
-                tracing::warn!(error = error as &dyn std::error::Error, "an export broke off");
-            })?,
-        };
-        Ok(Some((Bytes::from(part), place)))
-    })
-}
-
-/// The next deliveries; with the last of them the end of the answer.
-async fn page(place: &mut Place, before: Option<Uuid>) -> Result<String, Error> {
-    // One more than is given tells whether there are more.
-    let mut rows = export::deliveries(&place.pool, &place.user_id, before, PAGE + 1).await?;
-    let has_more = rows.len() as i64 > PAGE;
-    rows.truncate(usize::try_from(PAGE).unwrap_or_default());
-    let last = rows.last().map(|row| row.id);
-    let mut text = String::new();
-    for row in rows {
-        if place.given > 0 {
-            text.push(',');
+            if written > 0 {
+                writer.write(",").await?;
+            }
+            writer.write(serde_json::to_string(&ExportedDelivery::from(delivery))?).await?;
+            written += 1;
         }
-        text.push_str(&serde_json::to_string(&ExportedDelivery::from(row))?);
-        place.given += 1;
+        if is_last {
+            return Ok(false);
+        }
     }
-    if has_more && place.given < MOST {
-        place.next = Next::Page { before: last };
-    } else {
-        text.push_str(&format!(r#"],"truncated":{has_more}}}"#));
-    }
-    Ok(text)
 }

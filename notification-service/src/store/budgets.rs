@@ -20,6 +20,8 @@ pub struct Wanted {
     pub burst: Duration,
     /// How far ahead of now a lease may begin.
     pub ahead: Duration,
+    /// Messages of earlier leases that were not sent: they are given back to the day's quota.
+    pub unused: i64,
 }
 
 /// What it was given.
@@ -33,33 +35,38 @@ pub struct Leased {
     pub day_left: Option<i64>,
 }
 
-/// Leases the next part of a channel's budget. `None` when the channel has no budget.
+/// Leases the next part of a channel's budget, and gives back what was not used of the day's quota. `None` when the channel
+/// has no budget.
 ///
 /// # Errors
 /// When the statement fails.
 pub async fn lease(executor: impl PgExecutor<'_>, wanted: Wanted) -> Result<Option<Leased>, sqlx::Error> {
     let row = sqlx::query!(
         r#"with budget as materialized (
-               select channel, day_left, greatest(leased_until, clock_timestamp() - $3::interval) as begins,
-                   clock_timestamp() as at, least($2, coalesce(day_left, $2)) as messages
+               select channel, day_left + $6::bigint as day_left, clock_timestamp() as at,
+                   greatest(leased_until, clock_timestamp() - $3::interval) as begins
                from send_budgets where channel = $1 for update
+           ), given as materialized (
+               select *, case when begins <= at + $5::interval then greatest(least($2, coalesce(day_left, $2)), 0)
+                         else 0 end as messages
+               from budget
            ), leased as (
                update send_budgets as b
-               set leased_until = budget.begins + make_interval(secs => budget.messages * $4::float8),
-                   day_left = b.day_left - budget.messages
-               from budget
-               where b.channel = budget.channel and budget.messages > 0 and budget.begins <= budget.at + $5::interval
-               returning budget.messages, b.day_left
+               set leased_until = case when given.messages = 0 then b.leased_until
+                                  else given.begins + make_interval(secs => given.messages * $4::float8) end,
+                   day_left = given.day_left - given.messages
+               from given
+               where b.channel = given.channel and (given.messages > 0 or $6 > 0)
            )
-           select coalesce(leased.messages, 0) as "messages!",
-               extract(epoch from budget.begins - budget.at)::float8 as "begins_in!",
-               coalesce(leased.day_left, budget.day_left) as day_left
-           from budget left join leased on true"#,
+           select messages as "messages!", extract(epoch from begins - at)::float8 as "begins_in!",
+               day_left - messages as day_left
+           from given"#,
         wanted.channel.as_str(),
         wanted.messages,
         interval(wanted.burst),
         wanted.seconds_each,
         interval(wanted.ahead),
+        wanted.unused,
     )
     .fetch_optional(executor)
     .await?;

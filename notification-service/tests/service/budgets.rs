@@ -17,7 +17,7 @@ const SECONDS_EACH: f64 = 3_600.0;
 
 fn wanted(channel: Channel, messages: i64) -> Wanted {
     let ahead = Duration::from_secs(3_600 * 1_000);
-    Wanted { channel, messages, seconds_each: SECONDS_EACH, burst: Duration::ZERO, ahead }
+    Wanted { channel, messages, seconds_each: SECONDS_EACH, burst: Duration::ZERO, ahead, unused: 0 }
 }
 
 #[tokio::test]
@@ -48,6 +48,20 @@ async fn leases_no_more_than_day_has_left() {
     assert_eq!(given, [(7, Some(3)), (3, Some(0)), (0, Some(0))]);
     let push = budgets::lease(&pool, wanted(Channel::Push, 7)).await.expect("leased").expect("a budget");
     assert!(matches!(push, Leased { messages: 7, day_left: None, .. }), "{push:?}");
+}
+
+#[tokio::test]
+async fn gives_unused_messages_back_to_day() {
+    let database = support::postgres::migrated("notification", &MIGRATOR).await;
+    let pool = database.pool().await;
+    budgets::note_day_left(&pool, Channel::Email, Some(10)).await.expect("noted");
+    let mut left = Vec::new();
+    for unused in [0, 9, 0, 5, 0] {
+        let ask = Wanted { unused, ..wanted(Channel::Email, 10) };
+        let leased = budgets::lease(&pool, ask).await.expect("leased").expect("a budget");
+        left.push((leased.messages, leased.day_left));
+    }
+    assert_eq!(left, [(10, Some(0)), (9, Some(0)), (0, Some(0)), (5, Some(0)), (0, Some(0))]);
 }
 
 #[tokio::test]

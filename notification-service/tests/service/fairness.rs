@@ -12,9 +12,8 @@ const RATE: u32 = 2;
 const FEW: usize = 30;
 
 async fn slow_mail() -> Service {
-    let service = Service::start().await;
-    service.mode(|mode| mode.ses.max_send_rate = Some(RATE));
-    service
+    // From the start: the account's rate is read then, and again only minutes later.
+    Service::start_in(&[], |mode| mode.ses.max_send_rate = Some(RATE)).await
 }
 
 fn mails(user: &str, count: i64) -> Vec<Due> {

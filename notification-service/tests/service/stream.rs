@@ -126,10 +126,11 @@ async fn it_goes_on_after_an_event_and_leaves_out_and_repeats_nothing() {
 #[tokio::test]
 async fn a_burst_is_told_whole_and_once_over_any_number_of_connections() {
     let service = Service::start().await;
+    service.device("ada", "token-1").await;
     let mut stream = Stream::open(&service, "ada", None).await;
     let mut last = stream.expect("unread").await.id;
     let dues: Vec<Due> = (0..250)
-        .map(|second| Due::at("ada", &[Channel::Email], chrono::Utc::now() - chrono::TimeDelta::seconds(second)))
+        .map(|second| Due::at("ada", &[Channel::Push], chrono::Utc::now() - chrono::TimeDelta::seconds(second)))
         .collect();
     service.publish(&dues.iter().map(Due::message).collect::<Vec<_>>()).await;
     let mut told = Vec::new();

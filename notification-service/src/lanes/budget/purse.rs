@@ -37,6 +37,8 @@ pub(super) struct Purse {
     share_at: Instant,
     throttled_at: Option<Instant>,
     left: i64,
+    /// Leased and not used in its time.
+    unused: i64,
     next: Instant,
     each: Duration,
     ends: Instant,
@@ -51,6 +53,7 @@ impl Purse {
             share_at: now,
             throttled_at: None,
             left: 0,
+            unused: 0,
             next: now,
             each: Duration::ZERO,
             ends: now,
@@ -93,6 +96,18 @@ impl Purse {
         self.ends = self.next.checked_add(lasts.saturating_add(SLACK)).unwrap_or(self.next);
     }
 
+    /// Takes what was leased and not used, to be given back; nothing is left afterwards.
+    pub(super) fn take_unused(&mut self) -> i64 {
+        self.keep_unused(self.left);
+        self.left = 0;
+        std::mem::take(&mut self.unused)
+    }
+
+    /// Keeps what could not be given back.
+    pub(super) fn keep_unused(&mut self, messages: i64) {
+        self.unused = self.unused.saturating_add(messages.max(0));
+    }
+
     /// Takes leave for one message.
     pub(super) fn take(&mut self, now: Instant) -> Take {
         // Places whose time has passed are lost: another process's may follow them.
@@ -100,6 +115,7 @@ impl Purse {
         while self.left > 0 && !self.each.is_zero() && self.next < latest {
             self.next = self.next.checked_add(self.each).unwrap_or(now);
             self.left -= 1;
+            self.unused += 1;
         }
         if self.left <= 0 || now >= self.ends {
             return Take::Empty;
@@ -136,6 +152,19 @@ mod tests {
         assert_eq!(taken.len(), 3, "{taken:?}");
         purse.add(now, 10, 0.0, 0.1);
         assert_eq!(purse.take(now + Duration::from_secs(2)), Take::Empty);
+    }
+
+    #[test]
+    fn gives_back_what_was_not_used() {
+        let now = Instant::now();
+        let mut purse = Purse::new(true, 10.0, now);
+        purse.add(now, 10, 0.0, 0.1);
+        let later = now + Duration::from_millis(720);
+        assert_eq!(purse.take(later), Take::Now);
+        assert_eq!((purse.take_unused(), purse.take_unused()), (9, 0));
+        assert_eq!(purse.take(later), Take::Empty);
+        purse.keep_unused(9);
+        assert_eq!(purse.take_unused(), 9);
     }
 
     #[test]
