@@ -26,7 +26,7 @@ use crate::{
 pub use relay::Relay;
 
 /// For how long a row belongs to the process that wrote or claimed it. Longer than a message may wait in memory
-/// ([`FRESH`]) and be published ([`relay::PUBLISH_LIMIT`]) together: whoever publishes a row still owns it.
+/// (`FRESH`) and be published (`relay::PUBLISH_LIMIT`) together: whoever publishes a row still owns it.
 pub const LEASE: Duration = Duration::from_secs(30);
 
 /// For how long a message that was handed over may wait in memory; after that its row is left to the sweep, which would

@@ -323,6 +323,7 @@ async fn tokens_that_prove_nothing_are_refused() {
         claims.as_object_mut().expect("an object").remove(name);
         claims
     };
+    jwt_crypto::install();
     let critical = Header { crit: Some(vec!["b64".to_owned()]), ..Header::new(Algorithm::EdDSA) };
     let key = EncodingKey::from_ed_pem(PRIVATE.as_bytes()).expect("a key");
     let critical = encode(&critical, &claims(), &key).expect("a token");

@@ -75,6 +75,7 @@ impl Issuer {
 }
 
 fn public(id: &str, pem: &str) -> Value {
+    jwt_crypto::install();
     let key = EncodingKey::from_ed_pem(pem.as_bytes()).expect("a key");
     let mut jwk = Jwk::from_encoding_key(&key, Algorithm::EdDSA).expect("a JWK");
     jwk.common.key_id = Some(id.to_owned());

@@ -1,7 +1,7 @@
 //! Finds the items of a batch that make it fail, so that all the others go on.
 //!
 //! A batch is tried as a whole. When it fails for what one of its items may have caused, it is split into
-//! [`parts`](super::parts) until the cause stands alone. Three kinds of failure are told apart ([`Blame`]):
+//! `parts` until the cause stands alone. Three kinds of failure are told apart ([`Blame`]):
 //!
 //! - *Data*: the store refuses a value. Alone, such an item is refused for good.
 //! - *Suspect*: a timeout, memory, a trigger: one item may be the cause, or the whole store is in trouble. Alone, such an
