@@ -57,22 +57,15 @@ async fn sends_once_when_replica_is_cut_off_after_acceptance() {
     url.set_port(Some(way.port)).expect("a port");
     service.stop().await;
     service.replica(&[("DATABASE_URL", url.as_str())]).await;
-    service.mode(|mode| (mode.fcm.latency_ms, mode.ses.latency_ms) = (1_000, 1_000));
+    service.mode(|mode| (mode.fcm.latency_ms, mode.ses.latency_ms) = (5_000, 5_000));
     let dues: Vec<Due> = (0..5).map(|_| Due::now("ada", &[Channel::Email, Channel::Push])).collect();
     service.publish(&dues.iter().map(Due::message).collect::<Vec<_>>()).await;
-    eventually(LIMIT, async || {
-        let leased: i64 = sqlx::query_scalar("select count(*) from deliveries where leased")
-            .fetch_one(&service.pool)
-            .await
-            .expect("counted");
-        if leased == 10 { Ok(()) } else { Err(leased) }
-    })
-    .await;
+    // The sandbox captures a message before it answers: the cut comes between the acceptance and its record.
+    eventually(LIMIT, async || service.pushes("token-1").len() == 5 && service.emails("ada@example.com").len() == 5)
+        .await;
 
     way.open.send_replace(false);
     service.run().await;
-    eventually(LIMIT, async || service.pushes("token-1").len() == 5 && service.emails("ada@example.com").len() == 5)
-        .await;
     // The outage itself: it is longer than any attempt, and shorter than what is left of a lease.
     sleep(OUTAGE).await;
     way.open.send_replace(true);

@@ -206,7 +206,7 @@ async fn a_burst_is_sent_whole() {
     let messages: Vec<_> = dues.iter().map(Due::message).collect();
     service.publish(&messages).await;
 
-    support::eventually(LIMIT * 2, async || {
+    support::eventually(LIMIT * 4, async || {
         let sent = service.count("sent").await;
         if sent == 1_200 { Ok(()) } else { Err(sent) }
     })
