@@ -71,6 +71,8 @@ impl PostgresBus {
     }
 
     /// Reads the same rows by halves, so that the one that cannot be read stands alone and is dead-lettered.
+    ///
+    /// Rows that a failed statement still holds locked, because its rollback is under way, come with the next read.
     async fn read_in_parts(&self, queue: &Queue, at: i64, max: usize, visibility: Duration) -> Result<Vec<Row>, Error> {
         let query = sqlx::query_scalar(AssertSqlSafe(Arc::clone(&queue.sql.visible))).bind(at).bind(limit(max));
         let ids: Vec<i64> = bounded(RECEIVE, query.fetch_all(&self.pool)).await?;
