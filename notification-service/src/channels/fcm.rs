@@ -188,7 +188,7 @@ impl Fcm {
         if Instant::now() > latest_start {
             return Meaning::Ended(too_late());
         }
-        match self.transport.post(&self.target, bearer.headers(), body).await {
+        match self.transport.post(&self.target, bearer.headers(), body, latest_start).await {
             Ok(answer) => {
                 let meaning = classify::meaning(&answer, Utc::now());
                 if meaning != Meaning::TokenRefused {

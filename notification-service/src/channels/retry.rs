@@ -111,7 +111,10 @@ impl Policy {
         if now >= expires_at {
             return Decision::GiveUp(GaveUp::Expired);
         }
-        Decision::HoldUntil(later(now, jittered(wait.min(MAX_RETRY_AFTER), random)).min(expires_at))
+        let wait = wait.min(MAX_RETRY_AFTER);
+        // No provider was asked: a short hold stays short.
+        let spread = (wait / 2).mul_f64(random.clamp(0.0, 1.0));
+        Decision::HoldUntil(later(now, wait.saturating_add(spread)).min(expires_at))
     }
 
     /// The wait that a throttle or refusal of one address asks for: as told, and never less than the doubling.

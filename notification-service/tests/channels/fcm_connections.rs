@@ -154,3 +154,20 @@ async fn an_endless_answer_is_not_read_to_its_end() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leaves_no_doubt_when_connections_are_full() {
+    let phone = Phone::with(|settings| {
+        settings.connections = 1;
+        settings.request_timeout = Duration::from_secs(3);
+    })
+    .await;
+    assert!(is_sent(&phone.push("works-1").await));
+    phone.sandbox.set_mode(Mode { fcm: FcmMode { latency_ms: 2_000, ..FcmMode::default() }, ..Mode::default() });
+    // A hundred fit; the others are sent when those are answered, or not at all, but never cut off on their way.
+    for outcome in phone.burst("works-2-", 230).await {
+        let doubtful = matches!(outcome, Outcome::Unavailable { maybe_delivered: true, .. });
+        assert!(!doubtful, "{outcome:?}");
+    }
+    assert_eq!(phone.sandbox.stats().duplicates, 0);
+}

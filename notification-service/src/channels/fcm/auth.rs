@@ -208,7 +208,9 @@ impl Inner {
         let form = grant::form(&self.account).map_err(|_| AuthError::Refused { reason: "OAUTH_SIGNING".into() })?;
         let mut headers = HeaderMap::with_capacity(2);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-        let answer = self.transport.post(&self.target, &headers, form.into()).await.map_err(|error| {
+        // Nobody but the transport's own timeout bounds when it is sent.
+        let start_by = later(Instant::now(), RENEW_BEFORE);
+        let answer = self.transport.post(&self.target, &headers, form.into(), start_by).await.map_err(|error| {
             AuthError::Unavailable { reason: format!("OAUTH_{}", error.reason()).into(), retry_after: None }
         })?;
         grant::read(&answer)

@@ -1,9 +1,9 @@
 //! Long-lived connections to one origin: many HTTP/2 streams each, or HTTP/1.1 where the server speaks nothing else.
 //!
-//! What is promised: every call ends within the request timeout, waiting for its permit included, and a failed one says whether the
-//! server may have taken the request all the same ([`TransportError::maybe_delivered`]). A request that certainly was
-//! not taken is given to another connection; any other never. A connection that sent GOAWAY, closed, or answered nothing
-//! for a whole timeout gets no new request.
+//! What is promised: a call that was not sent by the time it should begin ends then, any other within the request timeout
+//! from when it was sent, and a failed one says whether the server may have taken the request all the same
+//! ([`TransportError::maybe_delivered`]). A request that certainly was not taken is given to another connection; any
+//! other never. A connection that sent GOAWAY, closed, or answered nothing for a whole timeout gets no new request.
 
 mod connect;
 mod greeted;
@@ -20,10 +20,9 @@ use http::{HeaderMap, Method, Request, StatusCode, Uri, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 use url::Url;
 
 /// How often a request is given to a connection that turns out to take none, beyond once for each connection there may be:
@@ -45,7 +44,7 @@ pub(super) struct TransportSettings {
     pub(super) max_in_flight: usize,
     /// For name, TCP, TLS and finding out the protocol.
     pub(super) connect_timeout: Duration,
-    /// From the call to the last byte of the answer, waiting for a permit and connecting included.
+    /// From the sending to the last byte of the answer; and, before, for a permit and a connection.
     pub(super) request_timeout: Duration,
     /// An HTTP/2 connection on which nothing comes for so long is asked for a sign of life.
     pub(super) ping_interval: Duration,
@@ -187,23 +186,20 @@ impl Transport {
         })
     }
 
-    /// Posts `body` and reads the whole answer.
+    /// Posts `body` and reads the whole answer. What has no permit and no connection by `start_by`, or within the request
+    /// timeout, is not sent; what is sent has the whole request timeout for its answer.
     pub(super) async fn post(
         &self,
         target: &Target,
         headers: &HeaderMap,
         body: Bytes,
+        start_by: Instant,
     ) -> Result<Answer, TransportError> {
-        let sent = AtomicBool::new(false);
-        let exchange = async {
-            // The semaphores are never closed.
-            let _permit = self.permits.acquire().await.map_err(|_| TransportError::NotTaken)?;
-            self.exchange(target, headers, body, &sent).await
-        };
-        match timeout(self.request_timeout, exchange).await {
-            Ok(result) => result,
-            Err(_) => Err(TransportError::Timeout { sent: sent.load(Ordering::Relaxed) }),
-        }
+        let now = Instant::now();
+        let start_by = now.checked_add(self.request_timeout).map_or(start_by, |latest| latest.min(start_by));
+        // The semaphores are never closed.
+        let _permit = in_time(start_by, self.permits.acquire()).await?.map_err(|_| TransportError::NotTaken)?;
+        self.exchange(target, headers, body, start_by).await
     }
 
     async fn exchange(
@@ -211,21 +207,23 @@ impl Transport {
         target: &Target,
         headers: &HeaderMap,
         body: Bytes,
-        sent: &AtomicBool,
+        start_by: Instant,
     ) -> Result<Answer, TransportError> {
         let mut refusals = 0;
         for _ in 0..self.pool.settings.connections + SPARE_TRIES {
+            if Instant::now() > start_by {
+                return Err(TransportError::Timeout { sent: false });
+            }
             let failure = match self.pool.protocol() {
-                Some(Protocol::Http1) => self.over_http1(target, headers, body.clone(), sent).await?,
-                Some(Protocol::Http2) | None => match self.pool.multiplexed_connection().await {
+                Some(Protocol::Http1) => self.over_http1(target, headers, body.clone(), start_by).await?,
+                Some(Protocol::Http2) | None => match in_time(start_by, self.pool.stream()).await? {
                     Ok(None) => continue,
                     // It said nothing, so it was given nothing.
                     Err(error) if error.is_hung_up() => Err(Failure::Refused),
                     Err(error) => return Err(error),
-                    Ok(Some(connection)) => {
+                    Ok(Some(stream)) => {
                         let request = target.over_http2(headers, body.clone());
-                        sent.store(true, Ordering::Relaxed);
-                        connection.exchange(request, &self.pool.settings).await
+                        self.answered(stream.exchange(request, &self.pool.settings)).await?
                     }
                 },
             };
@@ -235,7 +233,6 @@ impl Transport {
                 Err(Failure::NotSent) => {}
                 Err(Failure::Refused) => refusals += 1,
             }
-            sent.store(false, Ordering::Relaxed);
             if refusals == REFUSALS {
                 break;
             }
@@ -248,18 +245,29 @@ impl Transport {
         target: &Target,
         headers: &HeaderMap,
         body: Bytes,
-        sent: &AtomicBool,
+        start_by: Instant,
     ) -> Result<Result<Answer, Failure>, TransportError> {
-        let _turn = self.http1_turns.acquire().await.map_err(|_| TransportError::NotTaken)?;
-        let Some(connection) = self.pool.keep_alive_connection().await? else { return Ok(Err(Failure::NotSent)) };
+        let _permit = in_time(start_by, self.http1_turns.acquire()).await?.map_err(|_| TransportError::NotTaken)?;
+        let Some(connection) = in_time(start_by, self.pool.keep_alive_connection()).await?? else {
+            return Ok(Err(Failure::NotSent));
+        };
         let request = target.over_http1(headers, body);
-        sent.store(true, Ordering::Relaxed);
-        let exchanged = self.pool.keep_alive.exchange(connection, request, &self.pool.settings).await;
+        let exchanged = self.answered(self.pool.keep_alive.exchange(connection, request, &self.pool.settings)).await?;
         if exchanged.is_err() {
             self.pool.dialer.forget_protocol();
         }
         Ok(exchanged)
     }
+
+    /// Waits for the answer to a request that is on its way.
+    async fn answered<T>(&self, exchange: impl Future<Output = T>) -> Result<T, TransportError> {
+        timeout(self.request_timeout, exchange).await.map_err(|_| TransportError::Timeout { sent: true })
+    }
+}
+
+/// Waits for what a request needs before it is sent.
+async fn in_time<T>(start_by: Instant, needed: impl Future<Output = T>) -> Result<T, TransportError> {
+    timeout_at(start_by.into(), needed).await.map_err(|_| TransportError::Timeout { sent: false })
 }
 
 impl Target {

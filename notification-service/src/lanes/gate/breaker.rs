@@ -85,13 +85,15 @@ impl Breaker {
     /// Whether a party may send. `is_probe`: the attempt is the probe that is on its way already.
     pub(super) fn passage(&self, now: Instant, party: Party, is_probe: bool) -> Passage {
         let Some(open) = self.open else { return Passage::Free };
-        let is_fresh = now >= open.fresh_at && !self.evidence.holds(now, party);
-        if (is_probe || !open.probing) && (is_fresh || now >= open.known_at) {
+        let is_fresh = !self.evidence.holds(now, party);
+        let may_probe = now >= open.known_at || (is_fresh && now >= open.fresh_at);
+        if may_probe && (is_probe || !open.probing) {
             return Passage::Probe;
         }
-        // The longer it lasts, the more rarely what waits looks again.
+        // The longer it lasts, the more rarely what waits looks again; at first, who has not met it does so soon.
+        let least = if is_fresh { self.pace.fresh } else { self.pace.first };
         let age = now.saturating_duration_since(open.since);
-        Passage::Held((age / 2).clamp(self.pace.first, self.pace.longest.max(self.pace.first)))
+        Passage::Held((age / 2).clamp(least, self.pace.longest.max(least)))
     }
 
     /// Notes that the probe is on its way: there is one at a time.

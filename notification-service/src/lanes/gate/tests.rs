@@ -111,6 +111,17 @@ fn stops_only_platform_when_several_users_are_refused() {
 }
 
 #[test]
+fn holds_fresh_user_shortly_when_platform_has_just_stopped() {
+    let (mut gate, now) = gate();
+    (1..=5).for_each(|user| assert!(attempt(&mut gate, now, android(user), &MISMATCH).is_some()));
+    let mut held = |at, user| match gate.admit(at, android(user), false) {
+        Admission::Back(hold) => hold.wait,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((held(now, 9), held(now, 1)), (SECOND / 4, SECOND * 5));
+}
+
+#[test]
 fn keeps_platform_when_successes_outweigh_refusals() {
     let (mut gate, now) = gate();
     for user in 0..200 {

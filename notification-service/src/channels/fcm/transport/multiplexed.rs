@@ -1,4 +1,7 @@
 //! HTTP/2: a few connections, the least busy one for the next request, another one when they fill up.
+//!
+//! A connection is given no more requests than its server takes at once: one more would wait inside of the connection, be
+//! sent when its time is nearly over, and end in doubt. It waits outside, where it is certain that it was not sent.
 
 use super::connect::{ConnectError, Protocol, Stream};
 use super::greeted::Greeted;
@@ -16,20 +19,25 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 /// A connection with more than a quarter of its streams in use calls for another.
 const BUSY_SHARE: usize = 4;
+/// The longest that a request waits for a free stream before it looks again.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// The connections that take requests.
 pub(super) struct Connections {
     live: RwLock<Vec<Arc<Connection>>>,
     connecting: SingleFlight<Result<(), Arc<ConnectError>>>,
+    /// A stream may be free.
+    freed: Arc<Notify>,
 }
 
 impl Connections {
     pub(super) fn new() -> Self {
-        Connections { live: RwLock::default(), connecting: SingleFlight::new() }
+        Connections { live: RwLock::default(), connecting: SingleFlight::new(), freed: Arc::default() }
     }
 
     /// The least busy connection, and how many there are.
@@ -55,21 +63,43 @@ impl Pool {
         self.dialer.protocol()
     }
 
-    /// A connection to send on; `None` when the server turned out to speak HTTP/1.1.
-    pub(super) async fn multiplexed_connection(self: &Arc<Self>) -> Result<Option<Arc<Connection>>, TransportError> {
-        if let Some((connection, count)) = self.multiplexed.least_busy() {
-            let busy = connection.load() * BUSY_SHARE >= connection.limit(&self.settings);
-            if busy && count < self.settings.connections && !self.multiplexed.connecting.is_running() {
-                let pool = Arc::clone(self);
-                tokio::spawn(
-                    async move { pool.multiplexed.connecting.join(|| None, || Arc::clone(&pool).open()).await },
-                );
+    /// A stream to send on; `None` when the server turned out to speak HTTP/1.1. Waits while every connection is full.
+    pub(super) async fn stream(self: &Arc<Self>) -> Result<Option<FreeStream>, TransportError> {
+        loop {
+            let Some((connection, count)) = self.multiplexed.least_busy() else {
+                let already = || self.multiplexed.least_busy().map(|_| Ok(()));
+                self.connect(already).await.map_err(TransportError::Connect)?;
+                if self.multiplexed.least_busy().is_none() {
+                    return Ok(None);
+                }
+                continue;
+            };
+            let limit = connection.limit(&self.settings);
+            let may_grow = count < self.settings.connections;
+            if let Some(stream) = connection.reserve(limit, &self.multiplexed.freed) {
+                let busy = connection.load() * BUSY_SHARE >= limit;
+                if busy && may_grow && !self.multiplexed.connecting.is_running() {
+                    let pool = Arc::clone(self);
+                    tokio::spawn(async move { pool.connect(|| None).await });
+                }
+                return Ok(Some(stream));
             }
-            return Ok(Some(connection));
+            let has_grown = may_grow
+                && self.connect(|| None).await.is_ok()
+                && self.multiplexed.least_busy().is_some_and(|(_, now)| now > count);
+            if !has_grown {
+                // Whatever frees a stream may be missed in between: it is looked at again soon in any case.
+                let _ = timeout(LOOK_AGAIN, self.multiplexed.freed.notified()).await;
+            }
         }
-        let already = || self.multiplexed.least_busy().map(|_| Ok(()));
-        self.multiplexed.connecting.join(already, || Arc::clone(self).open()).await.map_err(TransportError::Connect)?;
-        Ok(self.multiplexed.least_busy().map(|(connection, _)| connection))
+    }
+
+    /// Opens a connection, once for everybody who wants one; `already` may say that there is one by now.
+    async fn connect(
+        self: &Arc<Self>,
+        already: impl FnOnce() -> Option<Result<(), Arc<ConnectError>>>,
+    ) -> Result<(), Arc<ConnectError>> {
+        self.multiplexed.connecting.join(already, || Arc::clone(self).open()).await
     }
 
     /// Opens a connection and puts it where its protocol belongs.
@@ -149,6 +179,13 @@ impl Connection {
         self.in_flight.load(Ordering::Relaxed)
     }
 
+    /// Takes one of the streams that the server allows; `None` when all of them are in use.
+    fn reserve(self: &Arc<Self>, limit: usize, freed: &Arc<Notify>) -> Option<FreeStream> {
+        let one_more = |load| (load < limit).then_some(load + 1);
+        self.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
+        Some(FreeStream { connection: Arc::clone(self), freed: Arc::clone(freed) })
+    }
+
     fn limit(&self, settings: &TransportSettings) -> usize {
         self.server_limit.load(Ordering::Relaxed).clamp(1, settings.streams_per_connection.max(1))
     }
@@ -158,11 +195,7 @@ impl Connection {
     }
 
     /// Sends a request and reads its answer.
-    pub(super) async fn exchange(
-        &self,
-        request: Request<Full<Bytes>>,
-        settings: &TransportSettings,
-    ) -> Result<Answer, Failure> {
+    async fn exchange(&self, request: Request<Full<Bytes>>, settings: &TransportSettings) -> Result<Answer, Failure> {
         let mut waiting = Waiting::on(self, settings.request_timeout);
         let result = match self.sender.clone().try_send_request(request).await {
             Err(mut error) => Err(self.failed(error.take_message().is_some(), error.error())),
@@ -198,7 +231,31 @@ impl Connection {
     }
 }
 
-/// Counts a request as in flight, and learns from one that was given up.
+/// A stream of a connection, taken for one request and given back when it is dropped.
+pub(super) struct FreeStream {
+    connection: Arc<Connection>,
+    freed: Arc<Notify>,
+}
+
+impl FreeStream {
+    /// Sends a request and reads its answer.
+    pub(super) async fn exchange(
+        self,
+        request: Request<Full<Bytes>>,
+        settings: &TransportSettings,
+    ) -> Result<Answer, Failure> {
+        self.connection.exchange(request, settings).await
+    }
+}
+
+impl Drop for FreeStream {
+    fn drop(&mut self) {
+        self.connection.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.freed.notify_one();
+    }
+}
+
+/// Waits for an answer, and learns from a request that was given up.
 struct Waiting<'a> {
     connection: &'a Connection,
     since_ms: u64,
@@ -208,14 +265,12 @@ struct Waiting<'a> {
 
 impl<'a> Waiting<'a> {
     fn on(connection: &'a Connection, patience: Duration) -> Self {
-        connection.in_flight.fetch_add(1, Ordering::Relaxed);
         Waiting { connection, since_ms: connection.age_ms(), patience, ended: false }
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.connection.in_flight.fetch_sub(1, Ordering::Relaxed);
         if self.ended {
             return;
         }
