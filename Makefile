@@ -45,6 +45,10 @@ build: ## release binaries in target/release
 images: ## container images of the services (VERSION=2.0.0 ENV=dev REGISTRY=…; ARGS="--push")
 	VERSION="$(VERSION)" ENV="$(ENV)" REGISTRY="$(REGISTRY)" scripts/images.sh $(ARGS)
 
+.PHONY: pin-images
+pin-images: ## pin the base images to the digests that their tags have now (ARGS="--check" only looks)
+	scripts/pin-images.sh $(ARGS)
+
 .PHONY: compose-check
 compose-check: ## bring compose.yaml up, send a reminder through it, take it down (COMPOSE="docker compose")
 	scripts/compose-check.sh $(ARGS)

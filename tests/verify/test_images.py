@@ -33,7 +33,7 @@ def test_dockerfiles_have_no_findings(dockerfile):
 
 
 def test_the_image_is_built_by_the_projects_toolchain():
-    built_by = re.search(r"^ARG RUST_VERSION=([\d.]+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)[1]
+    built_by = re.search(r"^FROM docker\.io/library/rust:([\d.]+)-", (ROOT / "Dockerfile").read_text(), re.MULTILINE)[1]
     at_least = workspace()["package"]["rust-version"]
     assert tuple(map(int, built_by.split("."))) >= tuple(map(int, at_least.split(".")))
 

@@ -62,7 +62,7 @@ def test_images_have_the_version_and_the_environments_prefix(variant):
     tag = f"{VERSION}-{'dev' if is_local else environment_of(variant)[1].removesuffix('-')}"
     for item in workloads(variant):
         for container in containers(pod_of(item)):
-            name, _, found = container["image"].rpartition(":")
+            name, _, found = container["image"].partition("@")[0].rpartition(":")
             if name.rpartition("/")[2] in STAND_INS:
                 assert found and found != "latest"
                 continue

@@ -25,9 +25,9 @@ def rendered(folder):
 
 
 def images(folder):
-    """The images in it, without their registry."""
+    """The images in it, without their registry and digest."""
     pods = [pod_of(item) for item in rendered(folder) if pod_of(item)]
-    return {container["image"].rpartition("/")[2] for pod in pods for container in pod["spec"]["containers"]}
+    return {container["image"].rpartition("/")[2].partition("@")[0] for pod in pods for container in pod["spec"]["containers"]}
 
 
 def test_a_version_is_written_to_every_environment(manifests):

@@ -230,7 +230,7 @@ def test_signatures_are_those_of_the_workflow_that_signs():
 def test_the_toolchain_is_the_images():
     text = (ACTIONS / "rust/action.yml").read_text()
     toolchain = re.search(r"TOOLCHAIN: ([\d.]+)", text)[1]
-    image = re.search(r"^ARG RUST_VERSION=([\d.]+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)[1]
+    image = re.search(r"^FROM docker\.io/library/rust:([\d.]+)-", (ROOT / "Dockerfile").read_text(), re.MULTILINE)[1]
     oldest = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["rust-version"]
     assert toolchain.startswith(image + ".")
     assert [int(part) for part in oldest.split(".")] <= [int(part) for part in toolchain.split(".")][:2]

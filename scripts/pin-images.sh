@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Pins the images of others (Dockerfiles, compose.yaml, manifests) to the digests that their tags have now.
+#
+#   scripts/pin-images.sh             writes the digests
+#   scripts/pin-images.sh --check     writes nothing; fails if an image is not pinned, or its tag has another digest by now
+#
+# A digest is that of the index, which names the image of each platform: the same line builds on x86-64 and on arm64. To move to
+# another tag, change the tag and run this. Dependabot (.github/dependabot.yml) proposes both each week.
+set -euo pipefail
+# shellcheck source=scripts/environments.sh
+source "$(dirname "${BASH_SOURCE[0]}")/environments.sh"
+cd "$ROOT"
+
+write=yes
+case ${1:-} in
+    '') ;;
+    --check) write=no ;;
+    -h | --help) usage; exit ;;
+    *) usage >&2; exit 2 ;;
+esac
+need skopeo jq git
+
+# An image as these files name it: registry, repository and tag, with or without a digest.
+image='docker\.io/[a-z0-9][a-z0-9._/-]*:[A-Za-z0-9_][A-Za-z0-9._-]*'
+mapfile -t files < <(git grep --untracked --files-with-matches -E "$image" -- '*Dockerfile' compose.yaml 'k8s/*.yaml')
+[ ${#files[@]} -gt 0 ] || fail 'No file names an image.'
+
+# digest_of IMAGE: the digest of its index.
+digest_of() {
+    local index
+    index=$(mktemp)
+    skopeo inspect --raw "docker://$1" > "$index" || { rm -f "$index"; fail "The registry does not tell the digest of $1."; }
+    if ! jq --exit-status 'has("manifests")' "$index" >/dev/null; then
+        rm -f "$index"
+        fail "$1 is an image of one platform, not an index."
+    fi
+    printf 'sha256:%s\n' "$(sha256sum < "$index" | cut -d ' ' -f 1)"
+    rm -f "$index"
+}
+
+stale=0
+while read -r name; do
+    digest=$(digest_of "$name")
+    # Every place that names it, each as it stands there.
+    while read -r found; do
+        [ "$found" != "$name@$digest" ] || continue
+        stale=$((stale + 1))
+        printf '%s -> %s\n' "$found" "$digest"
+        if [ "$write" = yes ]; then
+            # The tag ends there: 1.2 is not the beginning of 1.2.3.
+            sed -i -E "s#${found//./\\.}([^A-Za-z0-9._@-]|\$)#$name@$digest\1#g" "${files[@]}"
+        fi
+    done < <(grep --no-filename --only-matching -E "$image(@sha256:[0-9a-f]{64})?" "${files[@]}" | awk -v name="$name" -F @ '$1 == name' | sort -u)
+done < <(grep --no-filename --only-matching -E "$image" "${files[@]}" | sort -u)
+
+if [ "$stale" = 0 ]; then
+    say 'Every image is pinned to the digest that its tag has.'
+elif [ "$write" = no ]; then
+    fail "$stale images are not pinned to the digests that their tags have. Run scripts/pin-images.sh."
+fi
