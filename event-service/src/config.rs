@@ -18,7 +18,7 @@ pub struct Config {
     pub database: DbSettings,
     /// The bus and the names on it.
     pub bus: BusConfig,
-    /// How the API is wrapped and served.
+    /// Settings of the REST API.
     pub api: ApiSettings,
     /// Batches of events that are applied at once.
     pub concurrency: usize,

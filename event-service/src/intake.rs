@@ -87,7 +87,7 @@ impl PartialEq for Wanted {
 }
 
 impl Wanted {
-    /// What the data of an event asks for.
+    /// Returns the effect that the data of an event asks for.
     ///
     /// # Errors
     /// [`Refusal`]: its rule cannot be followed.

@@ -74,8 +74,9 @@ impl Outcome<'_> {
     }
 }
 
-/// Whether a time of delivery that was past when its notification was changed is of the occurrence that the change put off: where
-/// it has not gone out yet, it goes out at the snooze's time instead.
+/// Returns whether a delivery that was past when its notification was changed is of the occurrence
+/// that the change put off: where it has not gone out yet, it goes out at the snooze's time
+/// instead.
 fn is_put_off(wanted: &Wanted, due: DateTime<Utc>, date: DateTime<Utc>, changed_at: DateTime<Utc>) -> bool {
     wanted.data.snooze.is_some_and(|snooze| snooze.date == date && due <= changed_at && due != snooze.until)
 }

@@ -18,7 +18,7 @@ const PERIOD: Duration = Duration::from_secs(15);
 /// Time within which the database, and each queue, answers.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What is watched.
+/// The sources of the gauges.
 pub(crate) struct Watched {
     /// The notifications database, on connections of its own.
     pub(crate) store: Store,

@@ -10,14 +10,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::store::Store;
 
-/// How often it looks.
+/// Time between two looks.
 const PERIOD: Duration = Duration::from_secs(10);
 /// Parts of one look, each a transaction of its own; what is left over waits for the next look.
 const PARTS: usize = 50;
 /// Messages in the queue of events above which nothing is asked: the outcomes may be among them.
 const BACKLOG: u64 = 5_000;
 
-/// What it needs to know.
+/// Settings of the watchdog.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     /// For how long outcomes are waited for.

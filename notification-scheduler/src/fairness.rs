@@ -26,11 +26,11 @@ const PURGE_EVERY: Duration = Duration::from_secs(1);
 /// An occurrence, as far as shares are concerned.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Candidate {
-    /// Whose it is.
+    /// The user.
     pub(crate) user: UserKey,
     /// The time of delivery.
     pub(crate) due_at: DateTime<Utc>,
-    /// Whether its priority is `high`.
+    /// `true` if the priority is `high`.
     pub(crate) is_urgent: bool,
 }
 

@@ -15,7 +15,7 @@ use crate::{
 /// What is kept of a lease for publishing and marking: with less left, a batch is not published any more.
 const RESERVE: Duration = Duration::from_secs(5);
 
-/// How long an occurrence that this version cannot read is left alone before it is looked at again.
+/// Time for which an occurrence that this version cannot read is set aside.
 const SET_ASIDE: Duration = Duration::from_secs(60);
 
 /// A recurring notification that is later than this may have been overtaken by its next occurrence.

@@ -88,7 +88,7 @@ pub struct Claimed {
     pub traceparent: Option<Traceparent>,
 }
 
-/// Whether the topic may have taken an occurrence whose lease is given back.
+/// Fate of a publish whose occurrence's lease is given back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     /// It was not published under this lease.

@@ -48,7 +48,7 @@ pub struct Config {
     pub email_per_user_per_minute: u32,
     /// After how long a delivery that a process claimed is claimed by others, if nothing was recorded of it.
     pub takeover: Duration,
-    /// How many registrations may ask FCM about their token at once.
+    /// Number of registrations that may ask FCM about their token at once.
     pub device_checks_max_in_flight: usize,
     /// How long deliveries are kept.
     pub retention: TimeDelta,
@@ -63,7 +63,7 @@ pub struct FcmConfig {
     pub account: ServiceAccount,
     /// To whom.
     pub endpoint: Url,
-    /// How many messages the project may send in a minute, by all processes together.
+    /// Number of messages that the project may send in a minute, by all processes together.
     pub max_per_minute: u32,
 }
 

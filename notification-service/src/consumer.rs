@@ -113,7 +113,7 @@ impl Failure for Error {
 /// Writes occurrences and their deliveries, a bounded number of ledger rows in each transaction.
 struct Take<'a> {
     intake: &'a Intake,
-    /// What the attempts before left in doubt.
+    /// Rows that earlier attempts left in doubt.
     doubtful: Mutex<Doubtful>,
 }
 
@@ -406,13 +406,13 @@ impl Intake {
 
 /// The first of some occurrences, laid out.
 struct Plan {
-    /// How many of them.
+    /// Number of dispatches taken.
     taken: usize,
     /// Their deliveries; none of those whose users were erased.
     rows: Vec<(Arc<Dispatch>, Vec<Planned>)>,
 }
 
-/// What an occurrence is after what overtook it.
+/// State of an occurrence after a newer version or an erasure overtook it.
 enum MadeUp {
     Wanted,
     Cancelled,

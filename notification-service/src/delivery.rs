@@ -28,7 +28,7 @@ pub mod reason {
     pub const OPTED_OUT: &str = "OPTED_OUT";
     /// What it belongs to was deleted or changed before it was sent.
     pub const CANCELLED: &str = "CANCELLED";
-    /// What is stored of it, or of its device, cannot be read by this version of the service.
+    /// This version of the service cannot read the stored payload or device.
     pub const UNREADABLE: &str = "UNREADABLE";
     /// A later occurrence of the same item waits for the end of the same quiet hours, and is sent in its place.
     pub const MISSED: &str = "MISSED";
@@ -46,7 +46,7 @@ pub mod reason {
     /// The provider accepted it, and then would not send it.
     pub const REJECTED_BY_PROVIDER: &str = "REJECTED_BY_PROVIDER";
 
-    /// Whether a delivery with this reason was told as sent before.
+    /// Returns whether a delivery with this reason was told as sent before.
     #[must_use]
     pub fn is_correction(reason: &str) -> bool {
         [BOUNCED, RENDERING_FAILED, REJECTED_BY_PROVIDER].contains(&reason)

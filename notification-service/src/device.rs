@@ -59,7 +59,7 @@ impl fmt::Display for DeviceType {
 
 /// An FCM registration token: 1 to 4096 visible ASCII characters. It never appears in a log.
 ///
-/// Its text is shared: each delivery of a batch carries the token of its device.
+/// The text is shared: each delivery of a batch carries the token of its device.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(Arc<str>);
 
@@ -127,7 +127,7 @@ pub struct Device {
     pub id: Uuid,
     /// Whose it is.
     pub user_id: String,
-    /// What it is: the word of a [`DeviceType`], or one that a newer version stored.
+    /// The type: the word of a [`DeviceType`], or one that a newer version stored.
     pub device_type: String,
     /// What its user calls it.
     pub name: Option<String>,

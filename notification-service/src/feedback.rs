@@ -110,7 +110,7 @@ impl Handler for Feedback {
     }
 }
 
-/// What becomes of a message whose notice is written, once the e-mails are known that the ledger has.
+/// Returns how to settle a message whose notice is written, by the e-mails that the ledger knows.
 fn settle(notice: &Notice, known: &HashSet<String>, receive_count: u32) -> Settlement {
     match &notice.correction {
         Some(correction) if !known.contains(&correction.provider_message_id) && receive_count < LOOKS => {

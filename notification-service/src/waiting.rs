@@ -40,12 +40,12 @@ pub enum Error {
 /// Deliveries that one transaction looks at with other preferences.
 const PART: i64 = 1_000;
 
-/// What follows from other preferences.
+/// Result of a look at waiting deliveries with other preferences.
 #[derive(Debug)]
 pub struct Reconsidered {
-    /// What is to be told, which is not in the outbox yet.
+    /// Events to tell, which are not in the outbox yet.
     pub messages: Vec<OutboxMessage>,
-    /// Whether there is more to be looked at, in another transaction.
+    /// `true` if there is more to be looked at, in another transaction.
     pub has_more: bool,
 }
 

@@ -25,7 +25,7 @@ pub struct Config {
     pub peers: PeerSettings,
     /// Exports that are written at once.
     pub exports: usize,
-    /// How many addresses a user's e-mails go to.
+    /// Limit of the addresses that a user's e-mails go to.
     pub addresses: Addresses,
     /// Reminders that one user may have.
     pub max_reminders: u32,

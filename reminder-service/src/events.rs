@@ -49,7 +49,7 @@ pub enum Untellable {
     /// It is outside of what the other services read.
     #[error(transparent)]
     OutOfBounds(#[from] OutOfBounds),
-    /// Its message cannot go into the outbox.
+    /// The message cannot be written into the outbox.
     #[error(transparent)]
     Write(#[from] WriteError),
 }

@@ -1,4 +1,4 @@
-//! How many reminders a user may have, checked without counting them at each create.
+//! Quota of reminders of each user, checked without counting them at each create.
 //!
 //! A count tells how many places are left. A small part of them (`SHARE`) may then be taken in this process without
 //! another count. One process keeps the quota exactly; every other replica may exceed it by that part.

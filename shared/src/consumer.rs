@@ -57,7 +57,7 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 const PARTS: usize = 8;
 /// Messages of one group, by how often they were received: more than once, and more than three times.
 const GROUPS: [(u32, usize); 2] = [(1, 64), (3, 8)];
-/// How often dead letters are looked at that are older than they are kept.
+/// Time between two purges of dead letters that are older than they are kept.
 const PURGE: Duration = Duration::from_secs(60 * 60);
 /// Receipts at which a message is given up whose handling panics.
 const PANICS: u32 = 2;
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn handles_fresh_messages_first_and_others_in_small_groups() {
+    fn handles_fresh_messages_before_small_groups() {
         let counts = [5, 1, 2, 1].into_iter().chain([2; 70]).chain([4; 10]);
         let batch: Vec<_> = counts.enumerate().map(|(number, count)| message(number, count)).collect();
         let sizes: Vec<_> = groups(batch.clone()).iter().map(Vec::len).collect();

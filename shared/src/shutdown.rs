@@ -76,7 +76,7 @@ mod tests {
         assert!(!shutdown.is_cancelled());
     }
 
-    /// Whether panics unwind is decided by the profile that images are built with.
+    /// The profile that images are built with decides that panics unwind.
     #[test]
     fn unwinds_panics_in_release_builds() {
         let manifest = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");

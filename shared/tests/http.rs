@@ -240,7 +240,7 @@ async fn counts_invented_methods_under_one_label() {
 }
 
 #[tokio::test]
-async fn answers_any_origin_without_credentials_when_all_are_allowed() {
+async fn answers_any_origin_when_all_are_allowed() {
     let settings = ApiSettings { origins: "*".parse().expect("any"), ..ApiSettings::default() };
     let app = api(Router::new(), Authenticator::new(gateway()).expect("an authenticator"), &settings);
     let (_, sent, _) = call(app, request("GET", "/nowhere", &[("Origin", "https://any.example.com")], "")).await;

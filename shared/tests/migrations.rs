@@ -29,7 +29,7 @@ fn statements(sql: &str) -> Vec<Vec<String>> {
     outside.split(';').map(words).filter(|words: &Vec<String>| !words.is_empty()).collect()
 }
 
-/// What breaks the rules in a migration.
+/// Returns the statements of a migration that break the rules.
 fn faults(sql: &str) -> Vec<String> {
     let statements = statements(sql);
     let has_no_transaction = sql.starts_with("-- no-transaction");

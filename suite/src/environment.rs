@@ -37,9 +37,9 @@ const DECIDED: [&str; 18] = [
 /// What all services have in common.
 #[derive(Debug, Clone)]
 pub(crate) struct Environment {
-    /// What the suite decides.
+    /// Variables that the suite decides.
     own: Variables,
-    /// What holds where the process's environment says nothing.
+    /// Values of variables that the process's environment does not set.
     defaults: Variables,
 }
 

@@ -34,11 +34,11 @@ pub(super) struct AuditQuery {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct AuditedAction {
-    /// Its id.
+    /// The action's id.
     id: String,
     /// When it began.
     at: DateTime<Utc>,
-    /// Who acted: `operator-` and the beginning of the token's digest, `local` where no token is asked for, or `user`.
+    /// The actor: `operator-` and the beginning of the token's digest, `local` where no token is asked for, or `user`.
     actor: String,
     /// `REDRIVE`, `EXPORT` or `ERASE`.
     action: String,
@@ -76,7 +76,7 @@ impl From<Action> for AuditedAction {
     }
 }
 
-/// What operators did, and whose data was exported or erased, newest first.
+/// Lists the actions of operators, and whose data was exported or erased, newest first.
 #[utoipa::path(get, path = "/audit", tag = "operation", params(AuditQuery), responses(
     (status = 200, body = Audit), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 503, body = ErrorBody)))]
 pub(super) async fn list(

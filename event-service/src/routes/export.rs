@@ -29,7 +29,7 @@ pub(super) struct Export {
     notifications: Vec<Value>,
     /// Events of the catalogue, newest first.
     events: Vec<Value>,
-    /// Whether older rows were left out: at most 100,000 of each kind are given. It comes last; a body
+    /// `true` if older rows were left out: at most 100,000 of each kind are given. It comes last; a body
     /// without it broke off.
     truncated: bool,
 }

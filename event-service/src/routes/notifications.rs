@@ -87,9 +87,9 @@ impl From<OccurrenceRow> for OccurrenceView {
 #[serde(rename_all = "camelCase")]
 #[schema(example = json!(examples::notification()))]
 pub(super) struct NotificationView {
-    /// Its id.
+    /// The notification's id.
     id: String,
-    /// Who asked for it: `reminder` or `notification`.
+    /// The source: `reminder` or `notification`.
     source: String,
     /// The item it is of.
     item_id: String,
@@ -109,7 +109,7 @@ pub(super) struct NotificationView {
     content: Option<Value>,
     /// When its newest version was applied.
     updated_at: DateTime<Utc>,
-    /// Its times of delivery, in order; of a long series the newest 100, all of them with
+    /// The times of delivery, in order; of a long series the newest 100, all of them with
     /// `GET /timeline/{reminderId}`.
     #[schema(max_items = 100)]
     occurrences: Vec<OccurrenceView>,

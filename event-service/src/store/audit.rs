@@ -14,11 +14,11 @@ const PURGED_AT_ONCE: i64 = 10_000;
 /// Action that is recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewAction {
-    /// Its identity.
+    /// The action's id.
     pub id: Uuid,
-    /// Who acts.
+    /// The actor.
     pub actor: String,
-    /// Its kind: `REDRIVE` or `EXPORT`.
+    /// The kind: `REDRIVE` or `EXPORT`.
     pub action: &'static str,
     /// Id of the user whom it concerns, of which a digest is kept.
     pub user_id: Option<String>,
@@ -29,19 +29,19 @@ pub struct NewAction {
 /// Action as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Action {
-    /// Its identity.
+    /// The action's id.
     pub id: Uuid,
     /// When it began.
     pub at: DateTime<Utc>,
-    /// Who acted.
+    /// The actor.
     pub actor: String,
-    /// Its kind.
+    /// The kind of the action.
     pub action: String,
     /// SHA-256 of the id of the user whom it concerns.
     pub subject: Option<Vec<u8>>,
     /// Id of the request, or receipt of an erasure.
     pub request_id: String,
-    /// How it ended; none while it is under way.
+    /// The result; none while the action is under way.
     pub result: Option<String>,
 }
 

@@ -23,7 +23,7 @@ const LEASE: Duration = Duration::from_secs(60);
 pub struct Erasure {
     digest: Vec<u8>,
     user_id: String,
-    /// What happened up to then is erased.
+    /// Everything up to this time is erased.
     pub erased_at: DateTime<Utc>,
     /// The receipt that its user was given; logs name the erasure by it.
     pub receipt_id: String,
@@ -72,8 +72,8 @@ impl Store {
         }))
     }
 
-    /// Whether every transaction has ended that could not see the erasure when it began: a pass that
-    /// begins after that finds every row there will ever be.
+    /// Returns whether every transaction has ended that could not see the erasure when it began: a
+    /// pass that begins after that finds every row there will ever be.
     ///
     /// # Errors
     /// When the database cannot be asked.

@@ -42,7 +42,7 @@ impl Purged {
     }
 }
 
-/// What is purged, one after the other; a failure of one keeps none of the others from its turn.
+/// Kinds of rows that are purged, in turn; a failure of one kind does not stop the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Partitions of the catalogue.
@@ -57,7 +57,7 @@ pub enum Kind {
     Notifications {
         /// The last one looked at.
         after: Uuid,
-        /// How many more are looked at in this run.
+        /// Number of rows still to be looked at in this run.
         left: i64,
     },
 }
@@ -170,7 +170,8 @@ async fn delete_without_occurrences(
     Ok(deleted.execute(connection).await?.rows_affected())
 }
 
-/// What was cancelled before its time, however far ahead that is, goes with its tombstone.
+/// Deletes tombstones with everything that was cancelled before its time, however far ahead that
+/// is.
 async fn delete_tombstones(
     connection: &mut PgConnection,
     before: DateTime<Utc>,

@@ -2,7 +2,7 @@
 
 use super::{COUNTED, Store};
 
-/// What is due and was not released, and erasures that are under way.
+/// Figures of occurrences that are due and not released, and of erasures under way.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Signals {
     /// Age of the oldest pending occurrence whose time has come, in seconds; 0 when there is none.

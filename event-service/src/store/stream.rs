@@ -21,7 +21,7 @@ pub struct StreamPosition {
     pub event_id: Uuid,
 }
 
-/// What was applied when a stream was opened: a snapshot of PostgreSQL's.
+/// The events that were applied when a stream was opened: a snapshot of PostgreSQL's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applied {
     snapshot: String,
@@ -32,11 +32,11 @@ pub struct Applied {
 /// An event that a look came upon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sighting {
-    /// Its place in the order.
+    /// The position in the order.
     pub position: StreamPosition,
     /// When it happened: with its id the key of the catalogue.
     pub occurred_at: DateTime<Utc>,
-    /// Whether it passes the filter.
+    /// `true` if the event passes the filter.
     pub passes: bool,
 }
 

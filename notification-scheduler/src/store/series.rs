@@ -69,10 +69,10 @@ impl Series {
     }
 }
 
-/// What follows of some series, by notification.
+/// The next occurrences of some series, by notification.
 pub(super) type Following = HashMap<Uuid, Next>;
 
-/// What follows of one series, by one version of it.
+/// The next occurrences of one series, by one version of it.
 pub(super) struct Next {
     version: i64,
     rows: Vec<NewRow>,

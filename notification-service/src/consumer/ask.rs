@@ -28,7 +28,7 @@ pub(super) struct Asked {
     pub(super) sends: BTreeMap<Uuid, (Dispatch, Vec<usize>)>,
     pub(super) revisions: Vec<(Vec<Revision>, usize)>,
     pub(super) erasures: Vec<(Erasure, usize)>,
-    /// What is asked about occurrences; what of them may have to be sent is among the sends.
+    /// Questions about occurrences; those that may have to be sent are among the sends.
     pub(super) questions: Vec<(Question, usize)>,
     /// Why nothing can ever come of the others.
     pub(super) rejected: Vec<(usize, String)>,

@@ -75,8 +75,9 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Makes a job of a delivery if there is a place for it; else it is left waiting, for a while where its user has their share.
-    /// Whether it was leased, and when it may be claimed otherwise.
+    /// Makes a job of a delivery if there is a place for it; else it is left waiting, for a while
+    /// where its user has their share. Returns whether the delivery was leased, and when it may be
+    /// claimed otherwise.
     fn hand_out(
         &mut self,
         dispatch: &Arc<Dispatch>,

@@ -81,7 +81,7 @@ impl Intake {
     }
 }
 
-/// What the ledger knows of an occurrence, in the words of the first time.
+/// Returns the ledger's outcomes of an occurrence, as they were told the first time.
 fn told_again(question: &Question, deliveries: &[Told]) -> Result<Vec<OutboxMessage>, serde_json::Error> {
     let mut messages = Vec::with_capacity(deliveries.len());
     for told in deliveries {

@@ -7,24 +7,24 @@ use sqlx::PgExecutor;
 
 use super::interval;
 
-/// What a process asks for.
+/// A request for a part of a budget.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted {
-    /// Whose budget.
+    /// The channel of the budget.
     pub channel: Channel,
     /// Messages at the most.
     pub messages: i64,
     /// The time one message takes at the provider's rate, in seconds.
     pub seconds_each: f64,
-    /// How much of the time that passed unused may be made up for.
+    /// The part of the time that passed unused which may be made up for.
     pub burst: Duration,
-    /// How far ahead of now a lease may begin.
+    /// The longest time ahead of now at which a lease may begin.
     pub ahead: Duration,
     /// Messages of earlier leases that were not sent: they are given back to the day's quota.
     pub unused: i64,
 }
 
-/// What it was given.
+/// The answer to a request for a part of a budget.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Leased {
     /// Messages; none where the budget is leased too far ahead, or the day's quota is used up.

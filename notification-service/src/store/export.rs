@@ -47,7 +47,7 @@ pub struct KeptDelivery {
     pub finished_at: Option<DateTime<Utc>>,
     /// Where the user's e-mail went.
     pub user_email: Option<String>,
-    /// What it said; nothing where that cannot be read by this version.
+    /// The content; empty if this version cannot read it.
     pub send: SendData,
 }
 

@@ -43,7 +43,7 @@ pub struct HistoryRow {
     pub finished_at: Option<DateTime<Utc>>,
     /// When its occurrence was read; none while it is unread.
     pub read_at: Option<DateTime<Utc>>,
-    /// What it says; nothing where that cannot be read by this version.
+    /// The content; empty if this version cannot read it.
     pub send: SendData,
 }
 

@@ -22,7 +22,7 @@ pub struct LiveDevice {
     pub user_id: String,
     /// Its token.
     pub token: Token,
-    /// Its kind; none where a newer version stored one that this version does not know.
+    /// The type; none if a newer version stored one that this version does not know.
     pub device_type: Option<DeviceType>,
     /// Its version.
     pub version: i64,

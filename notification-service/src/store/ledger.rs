@@ -26,8 +26,8 @@ pub struct Claim {
     pub due_since: Option<DateTime<Utc>>,
     /// For how long they belong to the caller.
     pub lease: Duration,
-    /// Whether rows whose lease ran out are claimed too: for how long the database must have been up for it. After a restart of it
-    /// whoever sent something meanwhile records it first.
+    /// Time for which the database must have been up for rows to be claimed whose lease ran out;
+    /// none: they are not. After a restart of it whoever sent something meanwhile records it first.
     pub takeover: Option<Duration>,
 }
 

@@ -1,4 +1,5 @@
-//! What was stored of an occurrence by this version of the service, an older one or a newer one.
+//! Payloads of occurrences, as this version of the service, an older one or a newer one stored
+//! them.
 //!
 //! A row is read by itself: one that cannot be read never fails the statement that brought it, nor the rows beside it.
 

@@ -37,7 +37,7 @@ pub async fn hold_intake(executor: impl PgExecutor<'_>) -> Result<(), sqlx::Erro
 /// What was known of an occurrence before it came.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Overtaken {
-    /// Its user was erased after it was asked for.
+    /// The user was erased after the occurrence was asked for.
     Erased,
     /// There is a newer version: what it says, or that it is cancelled.
     Revised {

@@ -1,4 +1,4 @@
-//! What the ledger has told of occurrences, to tell it again.
+//! Outcomes that the ledger has told of occurrences, to tell them again.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ use crate::delivery::DeliveryKey;
 pub struct Told {
     /// Which one it is.
     pub key: DeliveryKey,
-    /// How it stands.
+    /// The state.
     pub state: DeliveryState,
     /// Why.
     pub reason: Option<String>,

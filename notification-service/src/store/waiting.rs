@@ -50,7 +50,8 @@ macro_rules! waiting {
     }};
 }
 
-/// What preferences change of a user's deliveries: which channels they do not want any more, and until when what was deferred waits.
+/// Change that preferences make to a user's deliveries: channels that are switched off, and the
+/// time until which deferred ones wait.
 #[derive(Debug, Clone, Copy)]
 pub struct Change<'a> {
     /// The user.
@@ -146,7 +147,7 @@ pub async fn hold_deferring(executor: impl PgExecutor<'_>, user_ids: &[&str]) ->
     Ok(())
 }
 
-/// What is deferred of some items, locked: their users, who asked for them, and their ids.
+/// Deferred deliveries of some items (user, source, id), locked.
 ///
 /// # Errors
 /// When the statement fails.

@@ -20,7 +20,7 @@ fn mails(user: &str, count: i64) -> Vec<Due> {
     (0..count).map(|second| Due::at(user, &[Channel::Email], Utc::now() - TimeDelta::seconds(second))).collect()
 }
 
-/// How many e-mails to a user were accepted before the first one to another.
+/// Counts the e-mails to a user that were accepted before the first one to another.
 async fn before(service: &Service, hog: &str, other: &str) -> usize {
     let address = format!("{other}@example.com");
     eventually(LIMIT, async || !service.emails(&address).is_empty()).await;

@@ -156,7 +156,7 @@ async fn ends_with_reason_when_one_device_stays_refused() {
 }
 
 #[tokio::test]
-async fn sends_each_push_once_when_registrations_flood_a_slow_provider() {
+async fn sends_pushes_once_when_registrations_flood_provider() {
     let service = Service::start_with(&[("PUSH_MAX_IN_FLIGHT", "20"), ("DEVICE_CHECKS_MAX_IN_FLIGHT", "10")]).await;
     for number in 0..20 {
         service.device(&format!("owner-{number}"), &format!("token-{number}")).await;
@@ -217,7 +217,7 @@ async fn broken_connections_to_the_database_lose_and_double_nothing() {
 }
 
 #[tokio::test]
-async fn delivers_the_others_when_one_message_fails_the_batch() {
+async fn delivers_others_when_one_message_fails_batch() {
     let service = Service::start().await;
     service.device("ada", "token-1").await;
     let fail = "create function fail() returns trigger language plpgsql as $$ begin

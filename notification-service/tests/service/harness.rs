@@ -123,7 +123,7 @@ impl Service {
         &self.environment[name]
     }
 
-    /// How often SES was asked for the account's quota.
+    /// Returns how many times SES was asked for the account's quota.
     pub(crate) fn quotas_read(&self) -> u64 {
         self.sandbox.stats().quotas_read
     }
@@ -252,14 +252,15 @@ impl Service {
         count.fetch_one(&self.pool).await.expect("counted")
     }
 
-    /// How many pending deliveries have a reason: they were attempted, or held for what another attempt met.
+    /// Counts the pending deliveries that have a reason: they were attempted, or held for what
+    /// another attempt met.
     pub(crate) async fn attempted(&self) -> i64 {
         let count =
             sqlx::query_scalar("select count(*) from deliveries where state = 'pending' and reason is not null");
         count.fetch_one(&self.pool).await.expect("counted")
     }
 
-    /// What is noted to be left of the e-mails of a day.
+    /// Returns the number of e-mails that are noted to be left of the day's quota.
     pub(crate) async fn day_left(&self) -> Option<i64> {
         let left = sqlx::query_scalar("select day_left from send_budgets where channel = 'email'");
         left.fetch_one(&self.pool).await.expect("a row")

@@ -1,4 +1,4 @@
-//! What one user may have, and what one transaction writes.
+//! Limits of one user, and of one transaction.
 
 use chrono::{TimeDelta, Utc};
 use serde_json::json;

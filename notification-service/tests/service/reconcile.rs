@@ -1,4 +1,4 @@
-//! What event-service asks about occurrences that have no end there.
+//! Questions of event-service about occurrences that have no outcome there.
 
 use chrono::{TimeDelta, Utc};
 use shared::contract::{Channel, DeliveryState, EventType, ReconcileData, Unknown};
@@ -36,7 +36,7 @@ async fn sends_once_what_was_lost_on_its_way() {
 }
 
 #[tokio::test]
-async fn tells_an_outcome_again_with_its_id_when_the_first_is_parked() {
+async fn tells_outcome_again_when_first_is_parked() {
     let service = Service::start().await;
     service.device("ada", "token-1").await;
     let due = service.due("ada", &[Channel::Push]).await;

@@ -73,7 +73,8 @@ impl Schedule {
         Self { date, time_zone, offsets, recurrence, timetable: OnceLock::new(), last_at: OnceLock::new() }
     }
 
-    /// Its deliveries. A stored rule that this version cannot follow has none: it was accepted by one with other limits.
+    /// The deliveries of the schedule. A stored rule that this version cannot follow has none: it
+    /// was accepted by one with other limits.
     #[must_use]
     pub fn timetable(&self) -> &Timetable {
         self.timetable.get_or_init(|| {

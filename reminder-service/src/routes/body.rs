@@ -154,7 +154,7 @@ impl NewReminder {
         }
     }
 
-    /// What it asks for; `faults` are those of fields that could not be read.
+    /// Returns the details that the body asks for; `faults` are those of fields that could not be read.
     ///
     /// # Errors
     /// Every field that breaks a rule.
@@ -170,7 +170,7 @@ impl NewReminder {
         Ok(details)
     }
 
-    /// Whether it has a rule, which takes time to try out.
+    /// Returns whether the body has a rule, which takes time to try out.
     pub(super) fn recurs(&self) -> bool {
         self.recurrence.is_some()
     }
@@ -227,7 +227,7 @@ impl NewReminder {
 }
 
 impl ReminderChange {
-    /// What it asks for; `faults` are those of fields that could not be read.
+    /// Returns the details that the body asks for; `faults` are those of fields that could not be read.
     ///
     /// # Errors
     /// When it asks for nothing; every field that breaks a rule.

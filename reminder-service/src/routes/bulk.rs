@@ -200,7 +200,7 @@ pub(super) async fn make(
     Ok((results, messages))
 }
 
-/// What an entry asks for; a part of a body is refused as a body of its own would be.
+/// Reads the details that an entry asks for; a part of a body is refused as a body of its own would be.
 fn details(entry: &RawValue) -> Result<Details, ApiError> {
     if entry.get().len() > MAX_ENTRY_BYTES {
         return Err(ApiError::new(Reason::PayloadTooLarge, "the entry is too large"));

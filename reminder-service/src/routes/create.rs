@@ -100,7 +100,7 @@ pub(super) async fn create(
     }
 }
 
-/// What is answered when nothing was written: the first answer to the key, that there are too many, or that nothing lies
+/// Answers a create that wrote nothing: with the first answer to the key, that there are too many, or that nothing lies
 /// ahead.
 async fn refused(api: &Api, identity: &Identity, key: Option<&IdempotencyKey>) -> Result<Response, ApiError> {
     if let Some(key) = key {

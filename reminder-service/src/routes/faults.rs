@@ -17,7 +17,7 @@ impl Faults {
         Self { is_malformed: !faults.is_empty(), faults, reason: None }
     }
 
-    /// What a field says, or nothing when it is faulty.
+    /// Returns the value of a field, or notes its fault.
     pub(super) fn take<T>(&mut self, field: Result<T, impl Into<ApiError>>) -> Option<T> {
         match field {
             Ok(value) => Some(value),
@@ -28,7 +28,7 @@ impl Faults {
         }
     }
 
-    /// What a field must say.
+    /// Returns the value of a required field, or notes that it is missing.
     pub(super) fn required<T>(&mut self, field: &'static str, value: Option<T>) -> Option<T> {
         if value.is_none() {
             self.add(ApiError::field(Reason::InvalidRequest, field, "is required"));
@@ -36,7 +36,7 @@ impl Faults {
         value
     }
 
-    /// Whether a field, or a part of it, is known to be faulty.
+    /// Returns whether a field, or a part of it, is known to be faulty.
     pub(super) fn has(&self, field: &str) -> bool {
         self.faults.iter().any(|fault| top(&fault.field) == field)
     }

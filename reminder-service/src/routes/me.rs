@@ -45,9 +45,9 @@ pub(super) struct Export {
     event_service: Option<Value>,
     /// The caller's reminders, newest first.
     reminders: Vec<ReminderAnswer>,
-    /// What is missing, and why.
+    /// The parts that are missing, and why.
     missing: Vec<String>,
-    /// Whether every service's part is there, and none was cut short. It comes last: a body without it
+    /// `true` if every service's part is there and none was cut short. It comes last: a body without it
     /// broke off, as its connection did.
     complete: bool,
 }

@@ -26,7 +26,7 @@ pub struct NewReminder<'a> {
     pub key: Option<&'a IdempotencyKey>,
     /// The answer that is kept for the key.
     pub answer: &'a Value,
-    /// Whether the user's reminders are counted, and how many there may be.
+    /// The quota up to which the user's reminders are counted; none: they are not counted.
     pub count_up_to: Option<u32>,
 }
 
@@ -116,8 +116,8 @@ pub async fn create(pool: &PgPool, new: NewReminder<'_>) -> Result<Created, sqlx
     }))
 }
 
-/// Whether a user has as many reminders as one may have. It reads no more entries of the index than that; creates that are
-/// under way at once may each find the last place free.
+/// Returns whether a user has as many reminders as one may have. It reads no more entries of the
+/// index than that; creates that are under way at once may each find the last place free.
 ///
 /// # Errors
 /// When the statement fails.

@@ -1,4 +1,4 @@
-//! How many addresses a user's e-mails go to on a day.
+//! Limit of the addresses that a user's e-mails go to on one day.
 
 use serde_json::json;
 use support::http::Client;

@@ -1,4 +1,4 @@
-//! What one user may have and ask for.
+//! Limits of what one user may have and ask for.
 
 use serde_json::{Value, json};
 use support::postgres;

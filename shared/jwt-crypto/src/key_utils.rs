@@ -1,4 +1,4 @@
-//! What can be told of a key: the size of an RSA one, and the parts that a JWK is made of.
+//! Properties of keys: the size of an RSA key, and the parts that a JWK is made of.
 
 use jsonwebtoken::{
     Algorithm, DecodingKey, DecodingKeyKind,

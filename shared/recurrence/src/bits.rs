@@ -41,7 +41,7 @@ impl Bits {
         })
     }
 
-    /// How many numbers are less than `end`.
+    /// Counts the numbers that are less than `end`.
     pub(crate) fn count_below(&self, end: i64) -> i64 {
         let Some((last, bit)) = place(end.clamp(0, 383)) else { return 0 };
         let words = self.0.iter().enumerate().take(last + 1);

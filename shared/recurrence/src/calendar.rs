@@ -52,7 +52,7 @@ pub(crate) fn month_start(month: i64) -> i64 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Year {
     pub(crate) number: i64,
-    /// Its 1 January.
+    /// 1 January of the year.
     pub(crate) first: i64,
     pub(crate) length: i64,
 }

@@ -43,7 +43,7 @@ impl Times {
         Self { hours, minutes, seconds }
     }
 
-    /// How many there are.
+    /// Counts the times.
     pub(crate) fn count(self) -> i64 {
         size(self.hours) * size(self.minutes) * size(self.seconds)
     }
@@ -66,7 +66,7 @@ impl Times {
         Some(hour * 3_600 + at_or_after(self.minutes, 0)? * 60 + first)
     }
 
-    /// How many are earlier than a number of seconds.
+    /// Counts the times that are earlier than a number of seconds.
     pub(crate) fn count_before(self, offset: i64) -> i64 {
         let (hour, minute, second) = (offset / 3_600, offset / 60 % 60, offset % 60);
         let in_hour = size(self.minutes) * size(self.seconds);

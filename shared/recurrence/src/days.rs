@@ -38,7 +38,7 @@ impl Days {
         Self { parts, kinds: Box::new([const { OnceLock::new() }; 28]) }
     }
 
-    /// Whether every day is let through.
+    /// Returns whether every day is let through.
     pub(crate) fn is_all(&self) -> bool {
         let DayParts { months, week_numbers, year_days, month_days, weekdays, .. } = &self.parts;
         months.is_none()
@@ -53,13 +53,13 @@ impl Days {
         self.kinds.get(kind).map_or_else(|| self.parts.days(year), |kind| *kind.get_or_init(|| self.parts.days(year)))
     }
 
-    /// Whether a day is one.
+    /// Returns whether the set has a day.
     pub(crate) fn has(&self, day: i64) -> bool {
         let year = Year::containing(day);
         self.of(year).has(day - year.first)
     }
 
-    /// How many there are from `first` to before `end`.
+    /// Counts the days from `first` to before `end`.
     pub(crate) fn count(&self, first: i64, end: i64) -> i64 {
         let (mut count, mut day) = (0, first);
         while day < end {
@@ -142,7 +142,7 @@ struct Weeks {
     /// Zero-based first day of the first week, -3 to 3.
     first: i64,
     count: i64,
-    /// How many the years before and after have.
+    /// Numbers of weeks of the years before and after.
     before: i64,
     after: i64,
 }

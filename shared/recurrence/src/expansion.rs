@@ -310,7 +310,8 @@ impl Expansion {
         Ok(None)
     }
 
-    /// Whether every period of the grid has exactly one instance, and each as far into it as the start is.
+    /// Returns whether every period of the grid has exactly one instance, and each as far into it
+    /// as the start is.
     fn fires_in_every_period(&self) -> bool {
         let all = match self.frequency {
             Frequency::Secondly => 86_400,
@@ -323,8 +324,8 @@ impl Expansion {
         is_start && self.positions.is_none() && self.days.is_all() && self.periods.count() == all
     }
 
-    /// Whether the search for the next instance is short from wherever it begins, by the form of the rule alone: a year is one
-    /// step, and what is let through is always in the grid.
+    /// Returns whether the search for the next instance is short from wherever it begins, by the
+    /// form of the rule alone: a year is one step, and what is let through is always in the grid.
     pub(crate) fn is_plainly_short(&self) -> bool {
         let in_grid = self.interval == 1 || self.frequency == Frequency::Yearly;
         in_grid || (self.days.is_all() && self.frequency >= Frequency::Daily) || self.fires_in_every_period()

@@ -85,17 +85,17 @@ impl Exclusions {
         Ok(exclusions)
     }
 
-    /// How many there are.
+    /// Counts the exclusions.
     pub(crate) fn len(&self) -> u32 {
         u32::try_from(self.times.len() + self.days.len() + self.instants.len()).unwrap_or(u32::MAX)
     }
 
-    /// Whether the whole day of a floating local time is left out.
+    /// Returns whether the whole day of a floating local time is left out.
     pub(crate) fn has_day_of(&self, local: i64) -> bool {
         !self.days.is_empty() && self.days.contains(&local.div_euclid(DAY))
     }
 
-    /// Whether a floating local time is left out by itself.
+    /// Returns whether a floating local time is left out by itself.
     pub(crate) fn has_time(&self, local: i64) -> bool {
         !self.times.is_empty() && self.times.contains(&local)
     }

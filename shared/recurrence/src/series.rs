@@ -155,7 +155,7 @@ impl Series {
         self.search_from(after.timestamp().saturating_add(least), self.rule.end, after)
     }
 
-    /// Whether an instant is an occurrence.
+    /// Returns whether an instant is an occurrence.
     #[must_use]
     pub fn contains(&self, at: DateTime<Utc>) -> bool {
         self.first_between(at - TimeDelta::nanoseconds(1), at) == Some(at)

@@ -96,15 +96,15 @@ impl Timetable {
         dates.filter(|date| self.has_occurrence(*date)).min().map(|date| Delivery { at, date })
     }
 
-    /// Whether the delivery of an occurrence, so many minutes before it, is also one of an earlier occurrence, which is then
-    /// the one that it tells of.
+    /// Returns whether the delivery of an occurrence, so many minutes before it, is also one of an
+    /// earlier occurrence, which is then the one that it tells of.
     #[must_use]
     pub fn is_of_earlier(&self, date: DateTime<Utc>, minutes: i32) -> bool {
         let mut smaller = self.offsets.iter().filter(|other| **other < minutes);
         smaller.any(|other| self.has_occurrence(date - before_by(minutes - other)))
     }
 
-    /// Whether an instant is an occurrence.
+    /// Returns whether an instant is an occurrence.
     #[must_use]
     pub fn has_occurrence(&self, at: DateTime<Utc>) -> bool {
         match &self.occurrences {

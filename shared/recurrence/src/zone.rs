@@ -33,7 +33,8 @@ pub enum Fold {
     Both,
 }
 
-/// How far from an instant a change of the clock can matter to it, in seconds: no change is longer than a day.
+/// The farthest that a change of the clock can be from an instant and matter to it, in seconds: no
+/// change is longer than a day.
 const NEAR: i64 = 26 * 3_600;
 
 /// An IANA time zone.

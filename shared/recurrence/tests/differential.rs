@@ -35,7 +35,7 @@ fn series(start: DateTime<Utc>, zone: &str, rrule: &str) -> Series {
     Series::new(start, zone, rule).expect(rrule)
 }
 
-/// What is wrong with a line in floating time; its local times are read as UTC.
+/// Returns the fault of a line in floating time; its local times are read as UTC.
 fn floating(line: &str) -> Option<String> {
     let [rrule, start, from, found, last] = fields(line);
     let start = local(start);
@@ -52,7 +52,7 @@ fn floating(line: &str) -> Option<String> {
     (!is_right).then(|| format!("{line}\n  expected {expected:?}\n  found {actual:?}, the last {:?}", series.last()))
 }
 
-/// What is wrong with a line that is placed in a zone.
+/// Returns the fault of a line that is placed in a zone.
 fn placed(line: &str) -> Option<String> {
     let [zone, rrule, start, from, found] = fields(line);
     let begins = Zone::compiled_in(zone).expect("a zone").instant(local(start).naive_utc()).expect("a start");

@@ -1,4 +1,4 @@
-//! How callers of the REST APIs are identified, and which ways are refused at the start.
+//! Identification of callers of the REST APIs, and the settings that are refused at the start.
 
 use super::{AppEnv, LiveSecret, Reader};
 

@@ -1,4 +1,4 @@
-//! Who may make operator calls: the holders of `OPERATOR_TOKEN`.
+//! Tokens of operators: the holders of `OPERATOR_TOKEN` may make operator calls.
 
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};

@@ -45,7 +45,7 @@ const SUSPECT_RECEIPTS: u32 = 3;
 
 /// One way of applying items, all of them or none.
 pub trait Attempt: Sync {
-    /// What is applied.
+    /// Item of a batch.
     type Item: Sync;
     /// Why nothing was applied.
     type Error: Failure;
@@ -56,19 +56,19 @@ pub trait Attempt: Sync {
 
 /// An error that tells who caused it.
 pub trait Failure: std::error::Error + Send + 'static {
-    /// Who caused it.
+    /// Returns the party that caused the failure.
     fn blame(&self) -> Blame;
 
     /// The reason that is kept with a dead letter; it quotes no value.
     fn reason(&self) -> String;
 }
 
-/// What became of an item.
+/// Outcome of an item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Applied.
     Done,
-    /// Its values are refused, for this reason.
+    /// Refused for its values, for this reason.
     Refused(String),
     /// It fails alone while others are applied, for this reason.
     Suspect(String),
@@ -77,7 +77,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// What becomes of the item's message, which was received so many times.
+    /// Returns how to settle the item's message, which was received so many times.
     #[must_use]
     pub fn settlement(&self, receive_count: u32) -> Settlement {
         match self {
@@ -124,7 +124,7 @@ struct Run<'a, A: Attempt> {
     applied_before: u64,
 }
 
-/// What a round left.
+/// Parts that a round left.
 #[derive(Default)]
 struct Left {
     /// Parts that were not tried, or not tried to the end.
@@ -191,7 +191,7 @@ impl<A: Attempt> Run<'_, A> {
         self.outcomes
     }
 
-    /// Whether the store took something since this batch began.
+    /// Returns whether the store took something since this batch began.
     fn has_evidence(&self) -> bool {
         self.isolation.applied.load(Ordering::Relaxed) > self.applied_before
     }

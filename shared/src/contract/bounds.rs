@@ -91,27 +91,29 @@ impl Bounds {
     pub const READ: Self = Self { offsets: 16, expiry_minutes: (0, 100 * MAX_EXPIRY_MINUTES), texts: None };
 }
 
-/// Whether a time lies in the years 0001 to 9999, which RFC 3339 can write.
+/// Returns whether a time lies in the years 0001 to 9999, which RFC 3339 can write.
 #[must_use]
 pub fn is_date(at: DateTime<Utc>) -> bool {
     (1..=9_999).contains(&at.year())
 }
 
-/// Whether a time is a date, or one less an offset or plus an expiry and a night of quiet hours.
+/// Returns whether a time is a date, or one less an offset or plus an expiry and a night of quiet
+/// hours.
 #[must_use]
 pub fn is_instant(at: DateTime<Utc>) -> bool {
     (0..=10_100).contains(&at.year())
 }
 
-/// Whether the messages between services can carry a character: SNS and SQS take what XML 1.0 section 2.2
-/// allows, and line feeds and tabs are the only control characters that a text needs.
+/// Returns whether the messages between services can carry a character: SNS and SQS take what XML
+/// 1.0 section 2.2 allows, and line feeds and tabs are the only control characters that a text
+/// needs.
 #[must_use]
 pub fn is_carried(character: char) -> bool {
     matches!(character, '\n' | '\t') || !(character.is_control() || matches!(character, '\u{fffe}' | '\u{ffff}'))
 }
 
-/// Whether a text can be the id of a user: 1 to [`MAX_IDENTITY`] bytes of one line. It travels as an
-/// attribute, where nothing can be escaped.
+/// Returns whether a text can be the id of a user: 1 to [`MAX_IDENTITY`] bytes of one line. It
+/// travels as an attribute, where nothing can be escaped.
 #[must_use]
 pub fn is_identity(text: &str) -> bool {
     (1..=MAX_IDENTITY).contains(&text.len())

@@ -162,11 +162,12 @@ pub struct RevisionData {
 pub struct ReconcileData {
     /// The occurrence, 32 hexadecimal characters.
     pub occurrence_id: uuid::fmt::Simple,
-    /// Who asked for it: `reminder` or `notification`.
+    /// The source: `reminder` or `notification`.
     pub source: String,
     /// The time of delivery.
     pub due_at: DateTime<Utc>,
-    /// What is sent where the ledger does not know it; none when it has expired or was taken back.
+    /// The send for an occurrence that the ledger does not know; none if it has expired or was
+    /// taken back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub send: Option<SendData>,
     /// Why it ends where the ledger does not know it and nothing is sent.

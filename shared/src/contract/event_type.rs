@@ -57,7 +57,7 @@ event_types! {
     NotificationDeleted = "notification:deleted",
     /// An occurrence is due.
     NotificationSend = "notification:send",
-    /// What became of an occurrence that was released and has not ended.
+    /// Question about an occurrence that was released and has not ended.
     NotificationReconcile = "notification:reconcile",
     /// A provider accepted a delivery.
     NotificationSent = "notification:sent",
@@ -95,7 +95,7 @@ impl EventType {
         matches!(self, Self::NotificationCreated | Self::NotificationUpdated | Self::NotificationDeleted)
     }
 
-    /// Whether it is on the notification topic alone.
+    /// Returns whether the type is on the notification topic alone.
     #[must_use]
     pub const fn is_for_sender(self) -> bool {
         matches!(self, Self::NotificationSend | Self::NotificationReconcile)

@@ -1,6 +1,6 @@
-//! Who caused the failure of a statement that applies several items, by its SQLSTATE.
+//! Blame for the failure of a statement that applies several items, by its SQLSTATE.
 
-/// Who caused the failure of a statement that applies several items.
+/// The cause of the failure of a statement that applies several items.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blame {
     /// The data of an item: the same statement fails again.
@@ -14,7 +14,7 @@ pub enum Blame {
     Outage,
 }
 
-/// Who caused an error, by its SQLSTATE (PostgreSQL's appendix A).
+/// Returns the cause of an error, by its SQLSTATE (PostgreSQL's appendix A).
 #[must_use]
 pub fn blame(error: &sqlx::Error) -> Blame {
     match error {

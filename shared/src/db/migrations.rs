@@ -14,7 +14,7 @@ use sqlx::{
 };
 use tokio::time::{Instant, sleep};
 
-/// How long a statement of a migration waits for a lock.
+/// Time for which a statement of a migration waits for a lock.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 /// Tries of a migration, or of becoming the one that migrates: some ten minutes.
 const TRIES: u32 = 100;
@@ -32,7 +32,7 @@ pub enum MigrationError {
     /// Another process held the lock of migrations, or sessions held tables, at every try.
     #[error("{action}: others held its locks at each of {TRIES} tries; the log names them")]
     Locked {
-        /// What was attempted.
+        /// The attempted action.
         action: String,
         /// The last refusal.
         #[source]
@@ -168,7 +168,7 @@ impl Session {
     }
 }
 
-/// Whether a statement waited for a lock for too long, or two waited for each other.
+/// Returns whether a statement waited for a lock for too long, or two waited for each other.
 fn is_lock_timeout(error: &MigrateError) -> bool {
     let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else { return false };
     let sqlx::Error::Database(error) = error else { return false };

@@ -1,4 +1,4 @@
-//! Whether a database answers at all: asked when a request has waited for long.
+//! Probe of a database that a request has waited for: does it answer at all?
 
 use std::{
     sync::Arc,

@@ -1,4 +1,4 @@
-//! How to reach a service's database.
+//! Settings of a service's database.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::config::{LiveSecret, Reader};
 /// found away ([`super::Probe`]); everything else tries again.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How to reach a database.
+/// Settings of a database.
 #[derive(Debug, Clone)]
 pub struct DbSettings {
     source: Source,

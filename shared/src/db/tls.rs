@@ -1,4 +1,4 @@
-//! How connections to PostgreSQL use TLS (libpq's `sslmode`).
+//! TLS of connections to PostgreSQL (libpq's `sslmode`).
 
 use std::path::PathBuf;
 
@@ -27,7 +27,7 @@ enum Root {
     Pem(String),
 }
 
-/// What a URL says of TLS.
+/// Settings of TLS in a URL.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct InUrl {
     pub(super) mode: Option<PgSslMode>,

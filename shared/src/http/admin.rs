@@ -20,7 +20,7 @@ use crate::telemetry::metrics_handle;
 
 /// How long one check may take.
 const LIMIT: Duration = Duration::from_secs(2);
-/// How long all of them may take together, when the process is too busy to make them.
+/// Time that all checks may take together, when the process is too busy to make them.
 const LIMIT_OF_ALL: Duration = Duration::from_millis(2_500);
 
 type Check = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;

@@ -23,7 +23,7 @@ pub enum AllowedOrigins {
 }
 
 impl AllowedOrigins {
-    /// Whether a page of this origin may call the API.
+    /// Returns whether a page of this origin may call the API.
     #[must_use]
     pub fn allows(&self, origin: &str) -> bool {
         match self {
@@ -86,7 +86,8 @@ impl fmt::Display for AllowedOrigins {
     }
 }
 
-/// Whether a text is an origin exactly as browsers send it: scheme, host and, where it is not the scheme's own, port.
+/// Returns whether a text is an origin exactly as browsers send it: scheme, host and, where it is
+/// not the scheme's own, port.
 fn is_origin(text: &str) -> bool {
     let is_canonical =
         |url: url::Url| matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == text;

@@ -127,7 +127,7 @@ pub struct FieldFault {
     /// The path of the field, such as `recurrence.rrule` or `channels[1]`.
     #[schema(example = "notifyOffset")]
     pub field: String,
-    /// What is wrong with it.
+    /// The rule that the field breaks.
     #[schema(example = "must be between 0 and 40320 minutes")]
     pub message: String,
 }

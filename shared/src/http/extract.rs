@@ -25,7 +25,7 @@ use super::{
 /// error; every faulty field is named.
 #[derive(Debug)]
 pub struct Body<T> {
-    /// What was sent.
+    /// The value that was sent.
     pub value: T,
     /// The key, when there was one.
     pub key: Option<IdempotencyKey>,
@@ -34,7 +34,7 @@ pub struct Body<T> {
 /// The same, where no body at all stands for an empty object.
 #[derive(Debug)]
 pub struct OptionalBody<T> {
-    /// What was sent.
+    /// The value that was sent.
     pub value: T,
     /// The key, when there was one.
     pub key: Option<IdempotencyKey>,
@@ -43,7 +43,7 @@ pub struct OptionalBody<T> {
 /// The same, with the faults of fields left to the handler, which adds those that it finds by its own rules.
 #[derive(Debug)]
 pub struct LenientBody<T> {
-    /// What was sent, without its faulty fields.
+    /// The value that was sent, without its faulty fields.
     pub value: T,
     /// The faults of those.
     pub faults: Vec<FieldFault>,
@@ -54,7 +54,7 @@ pub struct LenientBody<T> {
 /// A body as it was sent, and the `Idempotency-Key` it came with.
 #[derive(Debug)]
 pub struct RawBody {
-    /// What was sent.
+    /// The value that was sent.
     pub bytes: Bytes,
     /// The key, when there was one.
     pub key: Option<IdempotencyKey>,

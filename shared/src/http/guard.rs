@@ -50,7 +50,7 @@ impl fmt::Display for AllowedHosts {
     }
 }
 
-/// What a guarded listener answers to.
+/// Hosts and origins that a guarded listener answers to.
 #[derive(Debug, Clone)]
 pub struct Guard(Arc<Rules>);
 

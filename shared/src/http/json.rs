@@ -20,10 +20,11 @@ const MAX_VALUES: usize = 10_000;
 /// Faults that one answer names.
 const MAX_FAULTS: usize = 20;
 
-/// What could be read of a body, and the faults of the fields that could not: those are left out of it.
+/// The readable part of a body, and the faults of the fields that could not be read and are left
+/// out.
 #[derive(Debug)]
 pub struct Lenient<T> {
-    /// What was sent, without the faulty fields.
+    /// The value that was sent, without the faulty fields.
     pub value: T,
     /// The faults.
     pub faults: Vec<FieldFault>,

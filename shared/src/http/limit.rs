@@ -103,17 +103,17 @@ impl Limiter {
     }
 }
 
-/// Who makes a call: an extension of each request.
+/// The caller: an extension of each request.
 #[derive(Clone)]
 pub(super) struct Caller {
-    /// Whom the request identifies, found out once.
+    /// The identity of the request, found out once.
     pub(super) identity: Result<Identity, ApiError>,
     /// The same number for all calls of a user in this process.
     pub(super) key: u64,
     limiter: Option<Limiter>,
 }
 
-/// What the middleware needs.
+/// Parts of the middleware.
 #[derive(Clone)]
 pub(super) struct Admission {
     pub(super) authenticator: Authenticator,

@@ -11,13 +11,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::{ApiError, Reason};
 use crate::config::Reader;
 
-/// What a body may have without asking: connections bound the number of these.
+/// Bytes that a body may have without a permit: connections bound the number of these.
 const FREE_BYTES: usize = 16 * 1024;
 /// A body that is larger counts as a large one of its caller.
 const LARGE_BYTES: usize = 64 * 1024;
 /// Large bodies of one caller at once.
 const LARGE_OF_CALLER: usize = 2;
-/// What is asked for at once.
+/// Bytes of one permit.
 const UNIT_BYTES: usize = 1024;
 /// When to come again.
 const RETRY_AFTER: Duration = Duration::from_secs(2);

@@ -142,7 +142,8 @@ async fn accept(listener: &TcpListener, shared: &Arc<Listener>, connections: &Ta
     }
 }
 
-/// Whether the connection failed before it was accepted, which says nothing of the next one.
+/// Returns whether the connection failed before it was accepted, which says nothing of the next
+/// one.
 fn is_of_client(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)

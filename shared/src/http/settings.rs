@@ -1,4 +1,4 @@
-//! What a REST API is told by its environment.
+//! Settings of a REST API.
 
 use super::{
     cors::AllowedOrigins,
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::config::Reader;
 
-/// How an API is wrapped and served.
+/// Settings of a REST API.
 #[derive(Debug, Clone)]
 pub struct ApiSettings {
     /// Origins whose pages may call the API (`CORS_ALLOWED_ORIGINS`); none by default.

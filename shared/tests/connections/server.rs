@@ -116,7 +116,7 @@ pub(crate) async fn until_closed(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// What comes until a text is among it.
+/// Reads until a text has come.
 pub(crate) async fn until_contains(stream: &mut TcpStream, text: &str) -> String {
     let mut bytes = Vec::new();
     while !String::from_utf8_lossy(&bytes).contains(text) {

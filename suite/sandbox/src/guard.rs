@@ -10,7 +10,7 @@ use axum::{
 };
 use http::{StatusCode, header};
 
-/// Whether a listener has to be guarded.
+/// Returns whether a listener has to be guarded.
 pub(crate) fn is_needed(address: SocketAddr) -> bool {
     address.ip().is_loopback()
 }

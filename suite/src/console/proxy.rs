@@ -36,7 +36,8 @@ const PER_CONNECTION: [HeaderName; 7] = [
     header::UPGRADE,
 ];
 
-/// What a browser says of the page; the console has judged it already, and the services know another origin.
+/// Headers in which a browser names the page; the console has judged it already, and the services
+/// know another origin.
 const OF_THE_PAGE: [HeaderName; 3] =
     [header::ORIGIN, HeaderName::from_static("sec-fetch-site"), HeaderName::from_static("sec-fetch-mode")];
 

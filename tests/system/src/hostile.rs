@@ -19,9 +19,9 @@ use crate::{Bus, House, LIMIT, Service, person::whole_millis, written};
 pub use attacks::Tally;
 use watch::Watch;
 
-/// How often the other user makes a reminder.
+/// Time between two reminders of the other user.
 const EVERY: Duration = Duration::from_millis(500);
-/// How long before its time the other user makes one.
+/// Time from the creation of one to its due time.
 const AHEAD: TimeDelta = TimeDelta::seconds(4);
 
 /// The result for one process.
@@ -31,11 +31,11 @@ pub struct ProcessReport {
     pub name: &'static str,
     /// The most memory it took (resident), in MiB.
     pub peak_mib: u64,
-    /// What its manifest allows, in MiB.
+    /// The limit of its manifest, in MiB.
     pub limit_mib: u64,
     /// The slowest answer of `/healthz`; none when one was missing.
     pub slowest_health: Option<Duration>,
-    /// Whether it still runs.
+    /// `true` if it still runs.
     pub runs: bool,
 }
 
@@ -46,7 +46,7 @@ pub struct Report {
     pub made: usize,
     /// Requests of the other user that were answered otherwise.
     pub refused: usize,
-    /// How late each of the other user's deliveries was, ascending.
+    /// Lateness of each of the other user's deliveries, ascending.
     pub lateness: Vec<TimeDelta>,
     /// Deliveries of the other user that did not arrive.
     pub lost: usize,
@@ -160,8 +160,8 @@ async fn finished(mut attacks: JoinSet<(&'static str, Tally)>) -> Vec<(&'static 
     tallies.into_iter().collect()
 }
 
-/// How late each delivery was, ascending, and how many did not come in two minutes more: the emulator of AWS takes as
-/// long for what the hostile user made before.
+/// Returns the lateness of each delivery, ascending, and the number that did not come in two
+/// minutes more: the emulator of AWS takes as long for what the hostile user made before.
 async fn arrivals(house: &House, made: &[(String, DateTime<Utc>)], email: &str) -> (Vec<TimeDelta>, usize) {
     let mut lateness = Vec::new();
     let began = Instant::now();
@@ -187,7 +187,7 @@ async fn arrivals(house: &House, made: &[(String, DateTime<Utc>)], email: &str) 
     }
 }
 
-/// What the manifest of a service allows, in MiB.
+/// Returns the memory limit in the manifest of a service, in MiB.
 ///
 /// # Panics
 /// When the manifest does not say.

@@ -29,7 +29,7 @@ const DEVICES_LINGER: TimeDelta = TimeDelta::minutes(10);
 pub(super) struct Remaining<'a> {
     /// Events that are still to be applied.
     pub(super) incoming: Vec<&'a Incoming>,
-    /// Whether an erasure was noted whose rows are to be deleted.
+    /// `true` if an erasure was noted whose rows are to be deleted.
     pub(super) noted: bool,
 }
 
@@ -72,7 +72,7 @@ async fn erased_among(
     Ok(rows.into_iter().map(|row| (row.user_digest, row.erased_at)).collect())
 }
 
-/// Whether an event tells of something from before its user was erased.
+/// Returns whether an event tells of something from before its user was erased.
 fn precedes_erasure(event: &Incoming, erased: &HashMap<Vec<u8>, DateTime<Utc>>) -> bool {
     if erased.is_empty() {
         return false;
@@ -85,9 +85,9 @@ fn precedes_erasure(event: &Incoming, erased: &HashMap<Vec<u8>, DateTime<Utc>>) 
     precedes(event.event.event_type, event.event.occurred_at, asked_for, *erased_at)
 }
 
-/// Whether an event is of before an erasure. An outcome is of the time at which its delivery was asked
-/// for (`asked_for`), however much later the delivery was made. Where that is not known, messages of
-/// 2.0.0, it is the earlier of the time of delivery and the outcome's own.
+/// Returns whether an event precedes an erasure. An outcome is of the time at which its delivery
+/// was asked for (`asked_for`), however much later the delivery was made. Where that is not known,
+/// messages of 2.0.0, it is the earlier of the time of delivery and the outcome's own.
 pub(in crate::store) fn precedes(
     event_type: EventType,
     occurred_at: DateTime<Utc>,

@@ -70,14 +70,14 @@ fn is_misconfiguration(code: &str) -> bool {
     MISCONFIGURED.contains(&code) || is_kms(code) && !is_throttling(code)
 }
 
-/// Whether a code says that a message's own data is refused.
+/// Returns whether a code says that a message's own data is refused.
 fn names_data(code: &str) -> bool {
     ["InvalidParameter", "InvalidMessageContents", "BatchRequestTooLong", "InvalidAttributeValue", "MessageTooLong"]
         .iter()
         .any(|known| code.contains(known))
 }
 
-/// Whether a refusal speaks of the topic or queue and not of the message.
+/// Returns whether a refusal is about the topic or queue and not about the message.
 fn names_target(message: Option<&str>) -> bool {
     message.is_some_and(|message| ["TopicArn", "Queue", "queue"].iter().any(|target| message.contains(target)))
 }

@@ -106,7 +106,7 @@ impl AwsBus {
     }
 }
 
-/// What the calls of one receive returned.
+/// Messages that the calls of one receive returned.
 struct Gathered {
     /// The most messages to gather.
     max: usize,
@@ -136,7 +136,7 @@ impl Gathered {
         if self.messages.is_empty() { calls.max(1) } else { calls }
     }
 
-    /// Whether more is likely to be there.
+    /// Returns whether more messages are likely to be there.
     fn is_full(&self) -> bool {
         self.messages.len() >= self.max || self.calls() == 0
     }

@@ -24,8 +24,9 @@ pub(super) fn blames_data(error: &sqlx::Error) -> bool {
     error.code().is_some_and(|code| code.starts_with("22") || code.starts_with("54"))
 }
 
-/// Whether the database could not read a row, so that one row of a statement may be to blame: class 22 (data exception),
-/// 54 (program limit exceeded, as by a number of many digits), out of memory, and XX (corrupted data).
+/// Returns whether the database could not read a row, so that one row of a statement may be to
+/// blame: class 22 (data exception), 54 (program limit exceeded, as by a number of many digits),
+/// out of memory, and XX (corrupted data).
 pub(super) fn blames_row(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(database) = error else { return false };
     blames_data(error) || database.code().is_some_and(|code| code == "53200" || code.starts_with("XX"))

@@ -74,8 +74,8 @@ const COLUMNS: &str = "msg_id, read_ct,
     headers::text as headers,
     case jsonb_typeof(message) when 'string' then message #>> '{}' else message::text end as body";
 
-/// What becomes of the headers of a row that is dead-lettered for `reason`, an expression. Headers that are no object
-/// become an attribute of one.
+/// Expression for the headers of a row that is dead-lettered for `reason`, an expression as well.
+/// Headers that are no object become an attribute of one.
 fn dead_letter_headers(reason: &str) -> String {
     format!(
         "case

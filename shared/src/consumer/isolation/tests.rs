@@ -7,7 +7,7 @@ use super::*;
 struct Store {
     /// Items that make a part fail, and how.
     poison: Vec<(u32, Blame)>,
-    /// How many calls fail with an outage first.
+    /// Number of calls that fail with an outage first.
     away: Mutex<u32>,
     taken: Mutex<BTreeSet<u32>>,
     calls: Mutex<Vec<usize>>,

@@ -34,7 +34,7 @@ async fn is_valid(pool: &PgPool, index: &str) -> Option<bool> {
 }
 
 #[tokio::test]
-async fn applies_migration_that_takes_longer_than_statements_may() {
+async fn applies_migration_longer_than_statement_timeout() {
     let (_database, pool) = stage().await;
     let slow = migrator(&["alter table items add column a int", "select pg_sleep(0.5)"]);
     run(&pool, &slow).await.unwrap();
@@ -65,7 +65,7 @@ async fn lets_others_read_while_it_waits_for_a_lock() {
 }
 
 #[tokio::test]
-async fn builds_index_again_that_an_interruption_left_invalid() {
+async fn rebuilds_index_that_interruption_left_invalid() {
     let (_database, pool) = stage().await;
     let build =
         "-- no-transaction\n-- by which items are found\ncreate index concurrently if not exists by_id on items (id)";

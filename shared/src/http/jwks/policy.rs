@@ -1,4 +1,4 @@
-//! How old a key set may be, and how often it is fetched.
+//! Age and fetches of a key set.
 
 use std::time::{Duration, Instant};
 

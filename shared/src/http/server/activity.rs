@@ -21,7 +21,7 @@ pub(super) struct Activity {
 struct State {
     /// Requests that are not answered completely.
     open_requests: usize,
-    /// Whether a request has come at all.
+    /// `true` once a request has come.
     has_served: bool,
     /// Time since which no request is open.
     idle_since: Instant,
@@ -35,7 +35,7 @@ struct State {
     is_multiplexed: bool,
 }
 
-/// What a look at a connection finds.
+/// Finding of a look at a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Finding {
     /// It is within its limits.
@@ -115,7 +115,7 @@ impl Activity {
         oldest.filter(|_| state.receiving.len() == state.open_requests).map(|since| (true, since))
     }
 
-    /// Whether a request is open.
+    /// Returns whether a request is open.
     pub(super) fn is_open(&self) -> bool {
         self.state().open_requests > 0
     }

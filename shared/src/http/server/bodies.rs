@@ -66,7 +66,7 @@ impl HttpBody for RequestBody {
 /// Body of an answer, handed over in parts; the connection knows while a part waits for the client.
 pub(super) struct AnswerBody {
     body: Body,
-    /// What was produced and is not handed over.
+    /// Bytes that were produced and are not handed over.
     rest: Bytes,
     request: OpenRequest,
 }

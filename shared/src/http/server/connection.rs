@@ -28,29 +28,29 @@ use super::{
 };
 use crate::http::Peer;
 
-/// What every HTTP/2 connection begins with (RFC 9113, section 3.4). No HTTP/1.1 request begins so.
+/// Preface of every HTTP/2 connection (RFC 9113, section 3.4). No HTTP/1.1 request begins so.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Headers of one request.
 const MAX_HEADERS: usize = 100;
 /// A head that is larger than this when it is not complete is refused.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
-/// What is read ahead of, or written behind, one connection.
+/// Bytes that are read ahead of, or written behind, one connection.
 const MAX_BUFFER_BYTES: usize = 64 * 1024;
 /// Requests that are open at once on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 100;
-/// What one HTTP/2 request may send before it is read, and all of one connection.
+/// Bytes that one HTTP/2 request may send before they are read, and all requests of one connection.
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 256 * 1024;
 /// Streams that a client may reset before they were looked at, and that may be reset for its errors.
 const MAX_RESETS: usize = 20;
 const MAX_ERROR_RESETS: usize = 64;
-/// How often an HTTP/2 client is asked whether it is there, and how long it has to say so.
+/// Time between two keep-alive pings of an HTTP/2 client, and the time for its answer.
 const PING_PERIOD: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// Time for a connection to end that was asked to, when no request of it is open.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// What all connections of a listener share.
+/// Parts that all connections of a listener share.
 pub(super) struct Listener {
     pub(super) router: Router,
     pub(super) settings: ServerSettings,
@@ -173,12 +173,12 @@ fn answering(
     }
 }
 
-/// How a connection came to its end.
+/// End of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     /// By itself, or because it was told to.
     Ended,
-    /// Its request head did not arrive in time; the client can still be told.
+    /// The request head did not arrive in time; the client can still be told.
     HeadOverdue,
 }
 

@@ -20,7 +20,7 @@ use super::{activity::Activity, frames::FrameMeter, refusal};
 /// The socket of one connection.
 pub(super) struct Socket {
     stream: TcpStream,
-    /// What was read before the protocol was known.
+    /// Bytes that were read before the protocol was known.
     read_ahead: Bytes,
     activity: Arc<Activity>,
     /// Counts frames, with HTTP/2.
@@ -28,7 +28,7 @@ pub(super) struct Socket {
     write_timeout: Duration,
     /// Runs while a write waits for the client.
     stalled: Option<Pin<Box<Sleep>>>,
-    /// What is written in place of an answer of hyper's own.
+    /// Substitute for an answer of hyper's own.
     substitute: Option<Substitute>,
 }
 

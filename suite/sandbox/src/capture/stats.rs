@@ -24,7 +24,7 @@ pub struct Stats {
     pub duplicates: u64,
     /// Templated mails that were answered with an id and then not rendered, because a variable was missing.
     pub rendering_failures: u64,
-    /// How often the account's sending quota was asked for.
+    /// Number of times that the account's sending quota was asked for.
     pub quotas_read: u64,
     /// Access tokens issued.
     pub oauth_refreshes: u64,

@@ -1,4 +1,4 @@
-//! What the hostile user does, each attack again and again until the end.
+//! Attacks of the hostile user, each repeated until the end.
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, time::Duration};
 
@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Between two rounds of an attack.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// How often something was answered, by status or by what happened instead.
+/// Number of answers, by status or by what happened instead.
 #[derive(Debug, Clone, Default)]
 pub struct Tally(BTreeMap<String, usize>);
 

@@ -8,7 +8,7 @@ use tokio::{
     time::timeout,
 };
 
-/// How long one connection is worked on.
+/// Time for which one connection is worked on.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// Opens a connection, sends bytes, and holds it without a word more until it is closed from there or `LIMIT` is over.

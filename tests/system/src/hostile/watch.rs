@@ -1,4 +1,4 @@
-//! What operators would see of the processes.
+//! Observation of the processes, as operators see them.
 
 use std::{
     collections::BTreeMap,
