@@ -13,7 +13,7 @@ use shared::{
     config::Reader,
     http::{ApiError, Identity, Reason},
 };
-use sqlx::PgExecutor;
+use sqlx::PgPool;
 
 use crate::{
     reminder::{Channel, Channels},
@@ -50,31 +50,31 @@ impl Addresses {
         None
     }
 
-    /// Refuses e-mail to one more address of a user who has used too many today. Asks the database once for each user,
-    /// address and day in this process. An address that is not verified is written to by nobody and does not count.
+    /// Refuses e-mail to one more address of a user who has used too many today. Asks the database once
+    /// for each user, address and day in this process, on a connection of its own: callers hold none.
+    /// An address that is not verified is written to by nobody and does not count.
     ///
     /// # Errors
     /// `RATE_LIMITED` until midnight (UTC).
-    pub(crate) async fn accept(
-        &self,
-        executor: impl PgExecutor<'_>,
-        identity: &Identity,
-        channels: &Channels,
-    ) -> Result<(), ApiError> {
-        if !identity.email_verified || !channels.as_slice().contains(&Channel::Email) {
+    pub(crate) async fn accept(&self, pool: &PgPool, identity: &Identity, channels: &Channels) -> Result<(), ApiError> {
+        if self.knows(identity, channels) {
             return Ok(());
         }
-        let today = Utc::now().date_naive();
-        let (user, address) = (Sha256::digest(&identity.user_id), Sha256::digest(&identity.email));
-        let pair: [u8; 32] = Sha256::new().chain_update(&user[..]).chain_update(&address[..]).finalize().into();
-        if self.is_accepted(today, &pair) {
-            return Ok(());
-        }
-        if !store::note_address(executor, &user[..], &address[..], i64::from(self.limit)).await? {
+        let (user, address) = digests(identity);
+        if !store::note_address(pool, &user, &address, i64::from(self.limit)).await? {
             return Err(too_many());
         }
-        self.remember(today, pair);
+        self.remember(Utc::now().date_naive(), pair(&user, &address));
         Ok(())
+    }
+
+    /// Returns `true` if [`Addresses::accept`] accepts without asking the database.
+    pub(crate) fn knows(&self, identity: &Identity, channels: &Channels) -> bool {
+        if !identity.email_verified || !channels.as_slice().contains(&Channel::Email) {
+            return true;
+        }
+        let (user, address) = digests(identity);
+        self.is_accepted(Utc::now().date_naive(), &pair(&user, &address))
     }
 
     fn is_accepted(&self, today: NaiveDate, pair: &[u8; 32]) -> bool {
@@ -89,6 +89,15 @@ impl Addresses {
         }
         accepted.pairs.insert(pair);
     }
+}
+
+/// Returns the digests of a user and of the user's address.
+fn digests(identity: &Identity) -> ([u8; 32], [u8; 32]) {
+    (Sha256::digest(&identity.user_id).into(), Sha256::digest(&identity.email).into())
+}
+
+fn pair(user: &[u8; 32], address: &[u8; 32]) -> [u8; 32] {
+    Sha256::new().chain_update(user).chain_update(address).finalize().into()
 }
 
 /// Refuses channels that do not reach a caller: e-mail without an address, or to one that nobody vouches for.

@@ -143,18 +143,31 @@ pub struct Change {
     pub locale: Option<Option<Locale>>,
 }
 
+impl Change {
+    /// Returns `true` if it names a part of the schedule, be it the same as before.
+    #[must_use]
+    pub fn reschedules(&self) -> bool {
+        self.date.is_some() || self.time_zone.is_some() || self.offsets.is_some() || self.recurrence.is_some()
+    }
+}
+
 impl Details {
     /// These details with a change made to them.
     ///
     /// # Errors
     /// When the rule cannot be followed, or the change contradicts itself about whether there is one.
     pub fn with(self, change: Change) -> Result<Self, InvalidRecurrence> {
-        let schedule = Schedule::new(
-            change.date.unwrap_or(self.schedule.date),
-            change.time_zone.unwrap_or(self.schedule.time_zone),
-            change.offsets.unwrap_or(self.schedule.offsets),
-            change.recurrence.unwrap_or(self.schedule.recurrence),
-        )?;
+        // A schedule that nobody asks to change stays, even if its rule is beyond today's limits.
+        let schedule = if change.reschedules() {
+            Schedule::new(
+                change.date.unwrap_or(self.schedule.date),
+                change.time_zone.unwrap_or(self.schedule.time_zone),
+                change.offsets.unwrap_or(self.schedule.offsets),
+                change.recurrence.unwrap_or(self.schedule.recurrence),
+            )?
+        } else {
+            self.schedule
+        };
         agree(change.is_recurring, schedule.recurrence.is_some())?;
         Ok(Self {
             schedule,

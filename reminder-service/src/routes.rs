@@ -14,6 +14,7 @@ mod handle;
 mod list;
 mod me;
 mod occurrences;
+mod once;
 mod single;
 
 use axum::{Router, extract::DefaultBodyLimit};

@@ -7,6 +7,7 @@ mod client;
 mod cors;
 mod docs;
 mod error;
+mod exports;
 mod extract;
 pub mod guard;
 pub mod idempotency;
@@ -28,6 +29,7 @@ pub use client::{client, streaming_client};
 pub use cors::AllowedOrigins;
 pub use docs::openapi_routes;
 pub use error::{ApiError, ErrorBody, ErrorDetail, FieldFault, Reason};
+pub use exports::{ExportLimit, ExportPermit};
 pub use extract::{Body, LenientBody, OptionalBody, Params, PathId, RawBody};
 pub use identity::{Authenticator, Credentials, Identity};
 pub use layers::{RequestContext, api};
@@ -36,7 +38,7 @@ pub use memory::HeldMemory;
 pub use operator::require_operator;
 pub use server::{Listeners, ServerSettings, serve, serve_admin};
 pub use settings::ApiSettings;
-pub use streamed::{BodyWriter, ClientGone, ExportLimit, ExportPermit, streamed, streamed_json};
+pub use streamed::{BodyWriter, ClientGone, streamed, streamed_json};
 
 /// The address that a request's connection comes from: an extension of each request that [`serve`] takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

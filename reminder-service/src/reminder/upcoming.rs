@@ -66,6 +66,16 @@ impl Reminder {
         Some(self.handled.snooze.map_or(last, |snooze| snooze.until.max(last)))
     }
 
+    /// Returns the first instant after `now` at which [`Reminder::next_at`], [`Reminder::status`] or
+    /// [`Reminder::latest`] may change although nobody changes the reminder: the time of a delivery,
+    /// be it acknowledged, or of a snooze.
+    #[must_use]
+    pub fn next_turn(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let scheduled = self.details.schedule.timetable().after(now).next();
+        let snoozed = self.handled.snooze.map(|snooze| snooze.until).filter(|until| *until > now);
+        scheduled.map(|delivery| delivery.at).into_iter().chain(snoozed).min()
+    }
+
     /// What it is at `now`.
     #[must_use]
     pub fn status(&self, now: DateTime<Utc>) -> Status {

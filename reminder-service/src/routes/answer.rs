@@ -100,8 +100,15 @@ impl From<StatusWord> for Status {
 
 impl From<Seen<Reminder>> for ReminderAnswer {
     fn from(Seen { value: reminder, now }: Seen<Reminder>) -> Self {
+        let (status, next_at) = (reminder.status(now), reminder.next_at(now));
+        Self::new(reminder, status, next_at)
+    }
+}
+
+impl ReminderAnswer {
+    /// The answer for a reminder of which it is known how it stands.
+    pub(super) fn new(reminder: Reminder, status: Status, next_at: Option<DateTime<Utc>>) -> Self {
         let reminder::Details { schedule, channels, .. } = &reminder.details;
-        let (status, next_at) = (reminder.status(now).into(), reminder.next_at(now));
         Self {
             id: reminder.id.simple().to_string(),
             created_at: reminder.created_at,
@@ -121,7 +128,7 @@ impl From<Seen<Reminder>> for ReminderAnswer {
             expires_after_minutes: reminder.details.expires_after.minutes(),
             priority: reminder.details.priority.into(),
             locale: reminder.details.locale.map(reminder::Locale::into_string),
-            status,
+            status: status.into(),
             next_at,
             version: reminder.version,
         }
@@ -132,10 +139,10 @@ impl From<Seen<Reminder>> for ReminderAnswer {
 ///
 /// # Errors
 /// When the work panics.
-pub(super) async fn answers(seen: Vec<Seen<Reminder>>) -> Result<Vec<ReminderAnswer>, ApiError> {
+pub(super) async fn answers(user_id: &str, seen: Vec<Seen<Reminder>>) -> Result<Vec<ReminderAnswer>, ApiError> {
     let recurs = seen.iter().any(|seen| seen.value.details.schedule.recurrence.is_some());
     let convert = move || seen.into_iter().map(ReminderAnswer::from).collect();
-    if recurs { off_thread(convert).await } else { Ok(convert()) }
+    if recurs { off_thread(user_id, convert).await } else { Ok(convert()) }
 }
 
 /// UTC with milliseconds and `Z`, as the predecessor wrote it.

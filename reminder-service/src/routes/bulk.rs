@@ -147,19 +147,21 @@ pub(super) async fn create(
 ) -> Result<Response, ApiError> {
     let origin = Origin { identity: &identity, traceparent: context.traceparent };
     // Rules are tried out as they are read; a thousand of them are not to hold up other requests.
-    let read = off_thread(move || {
+    let read = off_thread(&identity.user_id, move || {
         let entries = json::entries(&bytes, "reminders", MOST)?;
         allowance.take_entries(entries.len())?;
         Ok::<_, ApiError>(entries.into_iter().map(details).collect::<Vec<_>>())
     });
     let details = read.await??;
-    let drafts = details.into_iter().map(|it| it.and_then(|details| Draft::of(details, origin))).collect();
+    let drafts: Vec<_> = details.into_iter().map(|it| it.and_then(|details| Draft::of(details, origin))).collect();
+    let accepted = accept_address(&api, &identity, &drafts).await;
     let mut transaction = api.pool.begin().await?;
     if let Some(key) = &key
         && let Known::Answered(replay) = idempotency::begin(&mut transaction, &identity.user_id, key).await?
     {
         return Ok(replay.into_response());
     }
+    accepted?;
     let (results, messages) = make(&api, &mut transaction, origin, drafts).await?;
     let answer = Results { results: results.into_iter().map(Into::into).collect() };
     if let Some(key) = &key {
@@ -172,6 +174,22 @@ pub(super) async fn create(
     Ok(Json(answer).into_response())
 }
 
+/// Accepts the address that the e-mails of drafts go to, before a transaction begins.
+///
+/// # Errors
+/// `RATE_LIMITED`, for all of them.
+pub(super) async fn accept_address(
+    api: &Api,
+    identity: &Identity,
+    drafts: &[Result<Draft, ApiError>],
+) -> Result<(), ApiError> {
+    let channels = drafts.iter().flatten().map(|draft| &draft.details.channels);
+    match channels.into_iter().find(|channels| channels.as_slice().contains(&Channel::Email)) {
+        Some(channels) => api.addresses.accept(&api.pool, identity, channels).await,
+        None => Ok(()),
+    }
+}
+
 /// Makes what can be made in the caller's transaction: a result for each draft, and the messages to hand over after the
 /// commit.
 pub(super) async fn make(
@@ -181,9 +199,6 @@ pub(super) async fn make(
     drafts: Vec<Result<Draft, ApiError>>,
 ) -> Result<(Vec<Result<Uuid, ApiError>>, Vec<OutboxMessage>), ApiError> {
     let fit: Vec<&Draft> = drafts.iter().flatten().collect();
-    if let Some(draft) = fit.iter().find(|draft| draft.details.channels.as_slice().contains(&Channel::Email)) {
-        api.addresses.accept(&mut *connection, origin.identity, &draft.details.channels).await?;
-    }
     let new: Vec<_> = fit.iter().map(|it| (it.id, &it.details, &it.message)).collect();
     let made = store::create_many(connection, &origin.identity.user_id, &new, api.quota.max()).await?;
     let (mut results, mut messages) = (Vec::with_capacity(drafts.len()), Vec::with_capacity(made.len()));

@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::{
     Api,
     body::NewReminder,
-    bulk::{Draft, make},
+    bulk::{Draft, accept_address, make},
     compute::off_thread,
     create::Made,
     examples,
@@ -131,7 +131,7 @@ pub(super) async fn import(
 ) -> Result<Response, ApiError> {
     let zone = query.time_zone.as_deref().map(TimeZone::parse).transpose()?.unwrap_or_default();
     let bytes = body.bytes.clone();
-    let read = off_thread(move || {
+    let read = off_thread(&identity.user_id, move || {
         let import = calendar::read(&bytes, zone.into());
         allowance.take_entries(import.entries.len())?;
         let details: Vec<_> = import.entries.iter().map(|entry| NewReminder::of(entry).details(Vec::new())).collect();
@@ -139,13 +139,15 @@ pub(super) async fn import(
     });
     let (Import { entries, refused, notes }, details) = read.await??;
     let origin = Origin { identity: &identity, traceparent: context.traceparent };
-    let drafts = details.into_iter().map(|it| it.and_then(|details| Draft::of(details, origin))).collect();
+    let drafts: Vec<_> = details.into_iter().map(|it| it.and_then(|details| Draft::of(details, origin))).collect();
+    let accepted = accept_address(&api, &identity, &drafts).await;
     let mut transaction = api.pool.begin().await?;
     if let Some(key) = &body.key
         && let Known::Answered(replay) = idempotency::begin(&mut transaction, &identity.user_id, key).await?
     {
         return Ok(replay.into_response());
     }
+    accepted?;
     let (results, messages) = make(&api, &mut transaction, origin, drafts).await?;
     let mut answer = Imported {
         imported: Vec::new(),

@@ -1,24 +1,22 @@
 //! `POST /reminders/{id}` and `PATCH /reminders/{id}`.
 
-use axum::{
-    Json,
-    extract::State,
-    http::StatusCode,
-    response::{IntoResponse, Response},
-};
-use shared::http::{
-    ApiError, ErrorBody, Identity, LenientBody, PathId, RequestContext,
-    idempotency::{self, IdempotencyKey, Known},
-};
-use sqlx::PgConnection;
+use axum::{extract::State, response::Response};
+use shared::http::{ApiError, ErrorBody, Identity, LenientBody, PathId, RequestContext};
 use uuid::Uuid;
 
-use super::{Api, answer::ReminderAnswer, body::ReminderChange, create::nothing_ahead, single::missing};
+use super::{
+    Api,
+    answer::ReminderAnswer,
+    body::ReminderChange,
+    create::nothing_ahead,
+    once::{Planned, Work, once},
+    single::missing,
+};
 use crate::{
     addresses::reach,
-    events::{self, Origin, Unstamped},
+    events::Origin,
     reminder::{Change, Handled, InvalidRecurrence, Reminder, Status},
-    store::{self, Seen},
+    store::Seen,
 };
 
 /// Change a reminder
@@ -96,49 +94,19 @@ async fn change(
     let id = id.ok_or_else(missing)?;
     let change = body.value.change(body.faults)?;
     let origin = Origin { identity, traceparent: context.traceparent };
-    once(api, origin, body.key.as_ref(), async |connection| apply(connection, origin, id, change).await).await
+    let has_rule = change.recurrence.as_ref().is_some_and(Option::is_some);
+    let caller = identity.clone();
+    let plan = move |seen| changed(seen, change.clone(), &caller);
+    once(api, origin, body.key.as_ref(), Work { id, has_rule, plan }).await
 }
 
-/// Makes a change once, however often its request comes, and answers with the reminder as it is then.
-pub(super) async fn once(
-    api: &Api,
-    origin: Origin<'_>,
-    key: Option<&IdempotencyKey>,
-    change: impl AsyncFnOnce(&mut PgConnection) -> Result<(Seen<Reminder>, Unstamped), ApiError>,
-) -> Result<Response, ApiError> {
-    let user_id = &origin.identity.user_id;
-    let mut transaction = api.pool.begin().await?;
-    if let Some(key) = key
-        && let Known::Answered(replay) = idempotency::begin(&mut transaction, user_id, key).await?
-    {
-        return Ok(replay.into_response());
-    }
-    let (seen, message) = change(&mut transaction).await?;
-    api.addresses.accept(&mut *transaction, origin.identity, &seen.value.details.channels).await?;
-    let (at, version) = (seen.value.updated_at, seen.value.version);
-    let answer = ReminderAnswer::from(seen);
-    if let Some(key) = key {
-        idempotency::finish(&mut transaction, user_id, key, StatusCode::OK, Some(&answer)).await?;
-    }
-    transaction.commit().await?;
-    api.handoff.after_commit([message.stamped(at, version)]);
-    metrics::counter!("reminders_updated_total").increment(1);
-    Ok(Json(answer).into_response())
-}
-
-/// Makes the change in the caller's transaction; the reminder as it is then.
-async fn apply(
-    connection: &mut PgConnection,
-    origin: Origin<'_>,
-    id: Uuid,
-    change: Change,
-) -> Result<(Seen<Reminder>, Unstamped), ApiError> {
-    let seen = store::lock(connection, &origin.identity.user_id, id).await?.ok_or_else(missing)?;
-    let Seen { value: mut reminder, now } = seen;
-    let schedule_before = reminder.details.schedule.clone();
-    reminder.details = reminder.details.with(change)?;
-    let schedule = &reminder.details.schedule;
-    let is_rescheduled = *schedule != schedule_before;
+/// The reminder as a change of its fields makes it.
+fn changed(seen: Seen<Reminder>, change: Change, identity: &Identity) -> Result<Planned, ApiError> {
+    let Seen { value: before, now } = seen;
+    let mut after = before.clone();
+    after.details = after.details.with(change)?;
+    let schedule = &after.details.schedule;
+    let is_rescheduled = *schedule != before.details.schedule;
     if is_rescheduled {
         if !schedule.fires() {
             return Err(InvalidRecurrence("recurrence.rrule: it never fires".to_owned()).into());
@@ -147,22 +115,8 @@ async fn apply(
             return Err(nothing_ahead());
         }
         // Another schedule has other occurrences: what was done with the old ones means nothing to it.
-        reminder.handled = Handled::default();
+        after.handled = Handled::default();
     }
-    reach(&reminder.details.channels, origin.identity)?;
-    keep(connection, origin, Seen { value: reminder, now }, is_rescheduled).await
-}
-
-/// Keeps a reminder as it has become, under another schedule or the same, with the message that tells of it, in the caller's
-/// transaction.
-pub(super) async fn keep(
-    connection: &mut PgConnection,
-    origin: Origin<'_>,
-    seen: Seen<Reminder>,
-    is_rescheduled: bool,
-) -> Result<(Seen<Reminder>, Unstamped), ApiError> {
-    let Seen { value: mut reminder, now } = seen;
-    let message = events::updated(origin, reminder.id, &reminder.details, reminder.handled)?;
-    (reminder.version, reminder.updated_at) = store::update(connection, &reminder, is_rescheduled, &message).await?;
-    Ok((Seen { value: reminder, now }, message))
+    reach(&after.details.channels, identity)?;
+    Ok(Planned::new(&before, after, now, is_rescheduled))
 }

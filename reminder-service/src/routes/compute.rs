@@ -1,29 +1,109 @@
 //! Work on recurrence rules, off the threads that serve requests.
+//!
+//! As much of it runs at once as there are cores: more would only take time from the threads that serve
+//! requests. One user's work takes half of that and waits for its turn in a line of its own, so that
+//! somebody else's waits for one piece of work of each user before it, not for all of them.
 
 use std::{
-    sync::{Arc, LazyLock},
+    collections::HashMap,
+    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
     thread::available_parallelism,
 };
 
 use shared::http::ApiError;
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::spawn_blocking,
+};
 
-/// As many at once as there are cores: more would only take time from the threads that serve requests.
-static PERMITS: LazyLock<Arc<Semaphore>> =
-    LazyLock::new(|| Arc::new(Semaphore::new(available_parallelism().map_or(1, usize::from))));
+static COMPUTE: LazyLock<Compute> = LazyLock::new(|| Compute::new(available_parallelism().map_or(1, usize::from)));
 
-/// Runs work in its turn. The permit stays with the work, which goes on when its request is gone.
+/// Permits for work in all, and for that of each user who has some.
+#[derive(Debug, Clone)]
+struct Compute {
+    all: Arc<Semaphore>,
+    /// Permits of one user.
+    share: usize,
+    users: Users,
+}
+
+type Users = Arc<Mutex<HashMap<String, Arc<Semaphore>>>>;
+
+/// Permit for one piece of work.
+#[derive(Debug)]
+struct Permit {
+    user_id: String,
+    users: Users,
+    /// One of the user's and one of all; none while they are waited for.
+    held: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
+}
+
+impl Compute {
+    fn new(permits: usize) -> Self {
+        Self { all: Arc::new(Semaphore::new(permits)), share: permits.div_ceil(2), users: Users::default() }
+    }
+
+    /// Waits for the user's turn, then for that of all.
+    async fn acquire(&self, user_id: &str) -> Result<Permit, ApiError> {
+        // Made first: its end forgets the user, also when the request goes away while it waits.
+        let mut permit = Permit { user_id: user_id.to_owned(), users: Arc::clone(&self.users), held: None };
+        let own = {
+            let mut users = locked(&self.users);
+            let own = users.entry(user_id.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(self.share)));
+            Arc::clone(own)
+        };
+        let own = own.acquire_owned().await.map_err(ApiError::unexpected)?;
+        let all = Arc::clone(&self.all).acquire_owned().await.map_err(ApiError::unexpected)?;
+        permit.held = Some((own, all));
+        Ok(permit)
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut users = locked(&self.users);
+        self.held = None;
+        // Who waits for a permit, or holds one, holds the semaphore.
+        if users.get(&self.user_id).is_some_and(|own| Arc::strong_count(own) == 1) {
+            users.remove(&self.user_id);
+        }
+    }
+}
+
+fn locked(users: &Users) -> MutexGuard<'_, HashMap<String, Arc<Semaphore>>> {
+    users.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs work of a user in its turn. The permit stays with the work, which goes on when its request is
+/// gone. Callers hold no connection to the database meanwhile.
 ///
 /// # Errors
 /// When the work panics.
-pub(super) async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
-    let permit = Arc::clone(&PERMITS).acquire_owned().await.map_err(ApiError::unexpected)?;
+pub(super) async fn off_thread<T: Send + 'static>(
+    user_id: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    let permit = COMPUTE.acquire(user_id).await?;
     let work = spawn_blocking(move || {
         let done = work();
         drop(permit);
         done
     });
     work.await.map_err(ApiError::unexpected)
+}
+
+/// Takes all permits, so that work waits until they are dropped.
+#[cfg(test)]
+pub(super) async fn all_permits() -> OwnedSemaphorePermit {
+    let all = available_parallelism().map_or(1, usize::from);
+    let all = u32::try_from(all).expect("few cores");
+    Arc::clone(&COMPUTE.all).acquire_many_owned(all).await.expect("it is not closed")
+}
+
+/// Returns `true` if work runs or waits.
+#[cfg(test)]
+pub(super) fn is_wanted() -> bool {
+    !locked(&COMPUTE.users).is_empty()
 }
 
 #[cfg(test)]
@@ -41,11 +121,47 @@ mod tests {
             RUNNING.fetch_sub(1, SeqCst);
             running
         };
-        let tasks: Vec<_> = (0..64).map(|_| tokio::spawn(off_thread(work))).collect();
+        let user = |number: u32| async move { off_thread(&number.to_string(), work).await };
+        let tasks: Vec<_> = (0..64).map(|number| tokio::spawn(user(number))).collect();
         let cores = available_parallelism().expect("a number").get();
         for task in tasks {
             let running = task.await.expect("it ends").expect("it does not panic");
             assert!(running <= cores, "{running} at once on {cores} cores");
         }
+    }
+
+    #[tokio::test]
+    async fn waits_for_one_piece_of_work_of_each_user() {
+        let compute = Compute::new(2);
+        let first = compute.acquire("mallory").await.expect("a permit");
+        let queue: Vec<_> = (0..100)
+            .map(|_| {
+                let compute = compute.clone();
+                tokio::spawn(async move { compute.acquire("mallory").await })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        let ada = compute.acquire("ada").await.expect("not behind all of mallory's");
+        drop((first, ada));
+        for waiting in queue {
+            waiting.await.expect("it ends").expect("a permit");
+        }
+        assert!(locked(&compute.users).is_empty(), "nobody is remembered");
+    }
+
+    #[tokio::test]
+    async fn forgets_user_whose_request_goes_away() {
+        let compute = Compute::new(1);
+        let first = compute.acquire("ada").await.expect("a permit");
+        let waiting = tokio::spawn({
+            let compute = compute.clone();
+            async move { compute.acquire("bob").await }
+        });
+        tokio::task::yield_now().await;
+        assert_eq!(locked(&compute.users).len(), 2);
+        waiting.abort();
+        assert!(waiting.await.is_err_and(|error| error.is_cancelled()));
+        drop(first);
+        assert!(locked(&compute.users).is_empty(), "nobody is remembered");
     }
 }

@@ -68,8 +68,12 @@ pub(super) async fn create(
     body: LenientBody<NewReminder>,
 ) -> Result<Response, ApiError> {
     let LenientBody { value, faults, key } = body;
-    let details =
-        if value.recurs() { off_thread(move || value.details(faults)).await?? } else { value.details(faults)? };
+    let user_id = &identity.user_id;
+    let details = if value.recurs() {
+        off_thread(user_id, move || value.details(faults)).await??
+    } else {
+        value.details(faults)?
+    };
     reach(&details.channels, &identity)?;
     api.addresses.accept(&api.pool, &identity, &details.channels).await?;
     let id = new_id();

@@ -9,21 +9,21 @@ use utoipa::ToSchema;
 use super::{
     Api,
     answer::ReminderAnswer,
-    change::{keep, once},
     examples,
+    once::{Planned, Work, once},
     single::missing,
 };
 use crate::{
     events::Origin,
-    reminder::{InvalidField, NothingDelivered, instant},
-    store,
+    reminder::{Handled, InvalidField, NothingDelivered, Reminder, instant},
+    store::Seen,
 };
 
 /// A year: the farthest that an occurrence can be put off.
 const MAX_MINUTES: i64 = 527_040;
 
 /// Until when: one of the two.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!(examples::snooze()))]
 pub(super) struct Snooze {
@@ -95,13 +95,25 @@ pub(super) async fn snooze(
 ) -> Result<Response, ApiError> {
     let id = id.ok_or_else(missing)?;
     let origin = Origin { identity: &identity, traceparent: context.traceparent };
-    once(&api, origin, body.key.as_ref(), async |connection| {
-        let mut seen = store::lock(connection, &identity.user_id, id).await?.ok_or_else(missing)?;
-        let until = body.value.until(seen.now)?;
-        seen.value.handled = seen.value.snooze(seen.now, until)?;
-        keep(connection, origin, seen, false).await
-    })
-    .await
+    let asked = body.value;
+    let plan = move |seen| {
+        handled(seen, |reminder, now| {
+            let until = asked.until(now)?;
+            Ok(reminder.snooze(now, until)?)
+        })
+    };
+    once(&api, origin, body.key.as_ref(), Work { id, has_rule: false, plan }).await
+}
+
+/// The reminder with what its user does with the latest occurrence.
+fn handled(
+    seen: Seen<Reminder>,
+    handle: impl FnOnce(&Reminder, DateTime<Utc>) -> Result<Handled, ApiError>,
+) -> Result<Planned, ApiError> {
+    let Seen { value: before, now } = seen;
+    let mut after = before.clone();
+    after.handled = handle(&before, now)?;
+    Ok(Planned::new(&before, after, now, false))
 }
 
 /// Acknowledge the latest occurrence
@@ -135,10 +147,6 @@ pub(super) async fn acknowledge(
 ) -> Result<Response, ApiError> {
     let id = id.ok_or_else(missing)?;
     let origin = Origin { identity: &identity, traceparent: context.traceparent };
-    once(&api, origin, body.key.as_ref(), async |connection| {
-        let mut seen = store::lock(connection, &identity.user_id, id).await?.ok_or_else(missing)?;
-        seen.value.handled = seen.value.acknowledge(seen.now)?;
-        keep(connection, origin, seen, false).await
-    })
-    .await
+    let plan = |seen| handled(seen, |reminder, now| Ok(reminder.acknowledge(now)?));
+    once(&api, origin, body.key.as_ref(), Work { id, has_rule: false, plan }).await
 }

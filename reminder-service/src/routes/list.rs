@@ -100,7 +100,7 @@ pub(super) async fn list(
     let page = store::list(&api.pool, &identity.user_id, &filter, Slice { before, offset, limit }).await?;
     let last = page.items.last().filter(|_| page.more);
     let next_cursor = last.map(|last| cursor::after(last.value.id));
-    let items = answers(page.items).await?;
+    let items = answers(&identity.user_id, page.items).await?;
     Ok(Json(Listed {
         reminders: Reminders { items, limit: limit.into(), offset: offset.into(), total: page.total, next_cursor },
     }))

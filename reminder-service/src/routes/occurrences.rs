@@ -104,8 +104,8 @@ pub(super) async fn of_reminder(
     let mut connection = api.pool.acquire().await?;
     let seen = store::get(&mut connection, &identity.user_id, id).await?.ok_or_else(missing)?;
     drop(connection);
-    let upcoming = off_thread(move || seen.value.upcoming(from.unwrap_or(seen.now), seen.now, limit));
-    Ok(Json(upcoming.await?.into()))
+    let work = move || seen.value.upcoming(from.unwrap_or(seen.now), seen.now, limit);
+    Ok(Json(off_thread(&identity.user_id, work).await?.into()))
 }
 
 /// Show what a reminder would send, without saving it
@@ -127,14 +127,14 @@ pub(super) async fn of_reminder(
     ),
 )]
 pub(super) async fn preview(
-    _: Identity,
+    identity: Identity,
     Params(query): Params<Query>,
     body: LenientBody<NewReminder>,
 ) -> Result<Json<Occurrences>, ApiError> {
     let (from, limit) = query.read()?;
     let now = Utc::now();
     let from = from.unwrap_or(now);
-    let upcoming = off_thread(move || {
+    let upcoming = off_thread(&identity.user_id, move || {
         let schedule = body.value.previewed(body.faults)?;
         Ok::<_, ApiError>(schedule.upcoming(from, from.min(now), limit))
     });

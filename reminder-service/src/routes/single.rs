@@ -3,7 +3,10 @@
 use axum::{Json, extract::State, http::StatusCode};
 use shared::http::{ApiError, ErrorBody, Identity, PathId, Reason, RequestContext};
 
-use super::{Api, answer::ReminderAnswer};
+use super::{
+    Api,
+    answer::{ReminderAnswer, answers},
+};
 use crate::{
     events::{self, Origin},
     store,
@@ -30,8 +33,10 @@ pub(super) async fn get(
 ) -> Result<Json<ReminderAnswer>, ApiError> {
     let id = id.ok_or_else(missing)?;
     let mut connection = api.pool.acquire().await?;
-    let seen = store::get(&mut connection, &identity.user_id, id).await?;
-    seen.map(|seen| Json(seen.into())).ok_or_else(missing)
+    let seen = store::get(&mut connection, &identity.user_id, id).await?.ok_or_else(missing)?;
+    drop(connection);
+    let answer = answers(&identity.user_id, vec![seen]).await?.pop();
+    answer.map(Json).ok_or_else(missing)
 }
 
 /// Delete a reminder

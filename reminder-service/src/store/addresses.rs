@@ -1,20 +1,21 @@
 //! Addresses that a user's e-mails go to.
 
-use sqlx::PgExecutor;
+use sqlx::{PgExecutor, PgPool};
 
-/// Notes that a user's e-mails go to an address today: one statement on the primary key. Returns
-/// `false`, and notes nothing, if `limit` other addresses are noted already. Users and addresses are
-/// given by their digests. Two requests at the same instant can each note one.
+/// Notes that a user's e-mails go to an address today, in a transaction of its own. Returns `false`,
+/// and notes nothing, if `limit` other addresses are noted already. Users and addresses are given by
+/// their digests.
+///
+/// Requests of one user that ask at the same time take turns by an advisory lock: each of them counts
+/// what the one before noted. Callers hold no other lock or connection meanwhile.
 ///
 /// # Errors
-/// When the statement fails.
-pub async fn note_address(
-    executor: impl PgExecutor<'_>,
-    user: &[u8],
-    address: &[u8],
-    limit: i64,
-) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar!(
+/// When a statement fails.
+pub async fn note_address(pool: &PgPool, user: &[u8; 32], address: &[u8; 32], limit: i64) -> Result<bool, sqlx::Error> {
+    let mut transaction = pool.begin().await?;
+    sqlx::query!("select pg_advisory_xact_lock($1)", lock_key(user)).execute(&mut *transaction).await?;
+    // A statement of its own: it sees what was committed while the lock was waited for.
+    let is_accepted = sqlx::query_scalar!(
         r#"with known as materialized (
                select count(*) as number, coalesce(bool_or(address = $2), false) as is_noted
                from email_addresses
@@ -25,12 +26,20 @@ pub async fn note_address(
                on conflict do nothing
            )
            select is_noted or number < $3 as "is_accepted!" from known"#,
-        user,
-        address,
+        user.as_slice(),
+        address.as_slice(),
         limit,
     )
-    .fetch_one(executor)
-    .await
+    .fetch_one(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(is_accepted)
+}
+
+/// Returns the key of the advisory lock of a user's addresses: a part of the user's digest.
+fn lock_key(user: &[u8; 32]) -> i64 {
+    let [a, b, c, d, e, f, g, h, ..] = *user;
+    i64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
 /// Deletes addresses noted before yesterday, a bounded number at a time; returns how many.

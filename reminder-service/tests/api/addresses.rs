@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use support::http::Client;
+use tokio::task::JoinSet;
 
 use crate::service::{Service, least, least_with};
 
@@ -28,6 +29,20 @@ async fn refuses_one_address_too_many_of_a_day() {
     let other = service.anonymous.as_user("bob", "ada6@example.com");
     other.post("/reminders", &email).await.expect(201);
     assert_eq!(service.ada.post("/reminders", &least()).await.status, 201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keeps_address_limit_when_requests_race() {
+    let service = Service::start().await;
+    let email = least_with(json!({"channels": ["email"]}));
+    let mut calls = JoinSet::new();
+    for number in 0..30 {
+        let (client, email) = (at(&service, number), email.clone());
+        calls.spawn(async move { client.post("/reminders", &email).await.status });
+    }
+    let statuses = calls.join_all().await;
+    let answered = |status| statuses.iter().filter(|answer| **answer == status).count();
+    assert_eq!((answered(201), answered(429)), (5, 25), "{statuses:?}");
 }
 
 #[tokio::test]

@@ -119,3 +119,17 @@ async fn email_needs_an_address_after_the_change_too() {
     nameless.patch(&path, &json!({"channels": ["email"]})).await.expect(400);
     nameless.patch(&path, &json!({"title": "Mine"})).await.expect(200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn makes_all_changes_of_a_series_that_race() {
+    let service = Service::start().await;
+    let id = service.make(&least_with(json!({"recurrence": {"rrule": "FREQ=DAILY"}}))).await;
+    let mut calls = tokio::task::JoinSet::new();
+    for number in 0..16 {
+        let (ada, path) = (service.ada.clone(), format!("/reminders/{id}"));
+        calls.spawn(async move { ada.patch(&path, &json!({"title": number.to_string()})).await.expect(200).body });
+    }
+    let mut versions: Vec<_> = calls.join_all().await.iter().map(|body| body["version"].as_i64()).collect();
+    versions.sort_unstable();
+    assert_eq!(versions, (2..18).map(Some).collect::<Vec<_>>(), "each change is one version");
+}

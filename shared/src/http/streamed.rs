@@ -1,11 +1,9 @@
-//! A JSON body that is written while it is read, so that its length is no matter, and the limit of
-//! how many are written at once.
+//! A JSON body that is written while it is read, so that its length is no matter.
 
 use std::{
-    collections::HashSet,
     future::Future,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -15,13 +13,9 @@ use axum::{
 };
 use bytes::Bytes;
 use futures::stream;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
-    time::timeout,
-};
+use tokio::{sync::mpsc, time::timeout};
 
-use super::{ApiError, Reason};
-use crate::config::Reader;
+use super::exports::{ExportPermit, Progress};
 
 /// Bytes that are gathered before they are handed to the connection.
 const PART: usize = 16 * 1024;
@@ -29,8 +23,6 @@ const PART: usize = 16 * 1024;
 const WAITING: usize = 2;
 /// Time after which a body that is still being written is cut off.
 const DEADLINE: Duration = Duration::from_secs(10 * 60);
-/// Time after which a client whose export is refused may ask again.
-const RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// Error of a body whose client is gone.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +47,7 @@ enum Part {
 pub struct BodyWriter {
     parts: mpsc::Sender<Part>,
     buffer: Vec<u8>,
+    progress: Arc<Progress>,
 }
 
 impl BodyWriter {
@@ -76,7 +69,7 @@ impl BodyWriter {
     /// [`ClientGone`].
     pub async fn finish(mut self) -> Result<(), ClientGone> {
         self.flush().await?;
-        self.parts.send(Part::End).await.map_err(|_| ClientGone)
+        self.send(Part::End, 0).await
     }
 
     async fn flush(&mut self) -> Result<(), ClientGone> {
@@ -84,7 +77,15 @@ impl BodyWriter {
             return Ok(());
         }
         let bytes = Bytes::from(std::mem::take(&mut self.buffer));
-        self.parts.send(Part::Bytes(bytes)).await.map_err(|_| ClientGone)
+        let length = bytes.len();
+        self.send(Part::Bytes(bytes), length).await
+    }
+
+    async fn send(&self, part: Part, length: usize) -> Result<(), ClientGone> {
+        self.progress.begin_wait(Instant::now());
+        let sent = self.parts.send(part).await.map_err(|_| ClientGone);
+        self.progress.end_wait(length, Instant::now());
+        sent
     }
 }
 
@@ -97,17 +98,25 @@ where
     streamed(permit, HeaderValue::from_static("application/json"), write)
 }
 
-/// Answers 200 with a body that `write` writes in a task of its own. When it fails or takes longer
-/// than ten minutes, the body is cut off. `permit` is held until then.
+/// Answers 200 with a body that `write` writes in a task of its own. When it fails, takes longer than
+/// ten minutes or gives way to another user's export, the body is cut off. `permit` is held until
+/// then.
 pub fn streamed<W, F>(permit: ExportPermit, content_type: HeaderValue, write: W) -> Response
 where
     W: FnOnce(BodyWriter) -> F + Send + 'static,
     F: Future<Output = Result<(), WriteError>> + Send,
 {
     let (sender, receiver) = mpsc::channel(WAITING);
-    let writer = BodyWriter { parts: sender, buffer: Vec::new() };
+    let writer = BodyWriter { parts: sender, buffer: Vec::new(), progress: permit.progress() };
     tokio::spawn(async move {
-        match timeout(DEADLINE, write(writer)).await {
+        let written = tokio::select! {
+            written = timeout(DEADLINE, write(writer)) => written,
+            () = permit.revoked() => {
+                tracing::warn!("an export was cut off in favour of another user's, its client reads too slowly");
+                return;
+            }
+        };
+        match written {
             Ok(Ok(())) => {}
             Ok(Err(error)) if error.is::<ClientGone>() => {
                 tracing::debug!("an export's client went away");
@@ -130,67 +139,11 @@ where
     ([(CONTENT_TYPE, content_type)], Body::from_stream(parts)).into_response()
 }
 
-/// Limit of exports that a process writes at once: so many in all, and one a user.
-#[derive(Debug, Clone)]
-pub struct ExportLimit {
-    permits: Arc<Semaphore>,
-    users: Arc<Mutex<HashSet<String>>>,
-}
-
-/// Right to write one export.
-#[derive(Debug)]
-pub struct ExportPermit {
-    _permit: OwnedSemaphorePermit,
-    user_id: String,
-    users: Arc<Mutex<HashSet<String>>>,
-}
-
-impl ExportLimit {
-    /// A limit of `most` exports.
-    #[must_use]
-    pub fn new(most: usize) -> Self {
-        Self { permits: Arc::new(Semaphore::new(most)), users: Arc::default() }
-    }
-
-    /// Reads `EXPORTS_MAX`.
-    pub fn read(reader: &mut Reader<'_>) -> Option<usize> {
-        let most = reader.or("EXPORTS_MAX", "exports that a process writes at once, 1 to 64", 4);
-        if most.is_some_and(|most| !(1..=64).contains(&most)) {
-            reader.fault("EXPORTS_MAX", "is malformed: expected 1 to 64");
-        }
-        most
-    }
-
-    /// Takes the right to write an export of a user.
-    ///
-    /// # Errors
-    /// `RATE_LIMITED` when one of the user's, or the most in all, are being written.
-    pub fn acquire(&self, user_id: &str) -> Result<ExportPermit, ApiError> {
-        let refused =
-            |message: &str| ApiError { retry_after: Some(RETRY_AFTER), ..ApiError::new(Reason::RateLimited, message) };
-        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
-        if users.contains(user_id) {
-            return Err(refused("an export of this user is being written; try again"));
-        }
-        let permit = Arc::clone(&self.permits).try_acquire_owned();
-        let permit = permit.map_err(|_| refused("too many exports are being written; try again"))?;
-        users.insert(user_id.to_owned());
-        let (users, user_id) = (Arc::clone(&self.users), user_id.to_owned());
-        Ok(ExportPermit { _permit: permit, user_id, users })
-    }
-}
-
-impl Drop for ExportPermit {
-    fn drop(&mut self) {
-        self.users.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.user_id);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use http_body_util::BodyExt;
 
-    use super::*;
+    use super::{super::exports::ExportLimit, *};
 
     fn permit() -> ExportPermit {
         ExportLimit::new(1).acquire("ada").expect("the first")
@@ -217,14 +170,21 @@ mod tests {
         assert!(response.into_body().collect().await.is_err());
     }
 
-    #[test]
-    fn refuses_second_export_of_a_user() {
-        let limit = ExportLimit::new(2);
-        let first = limit.acquire("ada").expect("the first");
-        assert_eq!(limit.acquire("ada").expect_err("busy").reason, Reason::RateLimited);
-        let _other = limit.acquire("bob").expect("another's");
-        assert!(limit.acquire("eve").is_err(), "two is the most");
-        drop(first);
-        limit.acquire("ada").expect("again");
+    #[tokio::test]
+    async fn body_breaks_off_when_it_gives_way() {
+        let limit = ExportLimit::new(1);
+        let slow = limit.acquire("mallory").expect("the first");
+        let progress = slow.progress();
+        let response = streamed_json(slow, async |mut writer: BodyWriter| {
+            loop {
+                writer.write([b' '; PART]).await?;
+            }
+        });
+        while !progress.is_waiting() {
+            tokio::task::yield_now().await;
+        }
+        let later = Instant::now() + Duration::from_secs(60);
+        let _permit = limit.acquire_at("ada", later).expect("in place of the slow one");
+        assert!(response.into_body().collect().await.is_err());
     }
 }
