@@ -12,6 +12,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use shared::{
     contract::{ItemId, NotifyContent},
+    db::StoredTime,
     telemetry::Traceparent,
 };
 use sqlx::{PgExecutor, PgPool, postgres::types::PgInterval};
@@ -157,13 +158,13 @@ impl Store {
                    select due_at from occurrences
                    where pending and due_at >= coalesce($1::timestamptz, '-infinity') and lease_until <= now()
                    order by due_at limit 1
-               ) as due_at"#,
+               ) as "due_at: StoredTime""#,
             not_before,
         )
         .fetch_one(&self.pool)
         .await
         .map_err(StoreError::of("ask what is due next"))?;
-        Ok(Next { now: row.now, due_at: row.due_at })
+        Ok(Next { now: row.now, due_at: row.due_at.map(StoredTime::nearest) })
     }
 
     /// Marks as released what was published, where the lease is still the one under which it was. Of what recurs, the next

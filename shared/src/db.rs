@@ -4,6 +4,7 @@ mod blame;
 mod migrations;
 mod probe;
 mod settings;
+mod stored_time;
 mod tls;
 mod url;
 
@@ -19,6 +20,7 @@ pub use blame::{Blame, blame};
 pub use migrations::{MigrationError, migrate};
 pub(crate) use probe::Probe;
 pub use settings::DbSettings;
+pub use stored_time::StoredTime;
 pub(crate) use tls::Tls;
 pub use url::DbUrl;
 

@@ -7,7 +7,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use chrono::{DateTime, Utc};
-use shared::contract::NotifyContent;
+use shared::{contract::NotifyContent, db::StoredTime};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -37,9 +37,9 @@ impl UserKey {
 struct Leased {
     id: Uuid,
     fence: i32,
-    due_at: DateTime<Utc>,
-    date: Option<DateTime<Utc>>,
-    expires_at: Option<DateTime<Utc>>,
+    due_at: StoredTime,
+    date: Option<StoredTime>,
+    expires_at: Option<StoredTime>,
     expired: bool,
     told: bool,
     lateness: f64,
@@ -106,11 +106,12 @@ impl Store {
                    order by due_at limit $1
                    for update skip locked
                )
-               update occurrences set lease_until = now() + $2, fence = fence + 1
+               update occurrences set lease_until = now() + $2, fence = fence % 2147483647 + 1
                from due
                where occurrences.id = due.id
-               returning occurrences.id, fence, due_at, date, expires_at, coalesce(now() > expires_at, false) as "expired!",
-                   released_at is not null as "told!", extract(epoch from now() - due_at)::float8 as "lateness!", notification_id, user_key"#,
+               returning occurrences.id, fence, due_at as "due_at!: StoredTime", date as "date: StoredTime", expires_at as "expires_at: StoredTime",
+                   coalesce(now() > expires_at, false) as "expired!", released_at is not null as "told!",
+                   extract(epoch from now() - greatest(due_at, '0001-01-01'))::float8 as "lateness!", notification_id, user_key"#,
             limit,
             interval(self.lease),
             not_before,
@@ -146,11 +147,12 @@ impl Store {
                        for update skip locked
                    ) as free
                )
-               update occurrences set lease_until = now() + $2, fence = fence + 1
+               update occurrences set lease_until = now() + $2, fence = fence % 2147483647 + 1
                from due
                where occurrences.id = due.id
-               returning occurrences.id, fence, due_at, date, expires_at, coalesce(now() > expires_at, false) as "expired!",
-                   released_at is not null as "told!", extract(epoch from now() - due_at)::float8 as "lateness!", notification_id, user_key"#,
+               returning occurrences.id, fence, due_at as "due_at!: StoredTime", date as "date: StoredTime", expires_at as "expires_at: StoredTime",
+                   coalesce(now() > expires_at, false) as "expired!", released_at is not null as "told!",
+                   extract(epoch from now() - greatest(due_at, '0001-01-01'))::float8 as "lateness!", notification_id, user_key"#,
             limit,
             interval(self.lease),
             not_before,
@@ -187,11 +189,12 @@ impl Store {
                    ) as free
                    limit $1
                )
-               update occurrences set lease_until = now() + $2, fence = fence + 1
+               update occurrences set lease_until = now() + $2, fence = fence % 2147483647 + 1
                from due
                where occurrences.id = due.id
-               returning occurrences.id, fence, due_at, date, expires_at, coalesce(now() > expires_at, false) as "expired!",
-                   released_at is not null as "told!", extract(epoch from now() - due_at)::float8 as "lateness!", notification_id, user_key"#,
+               returning occurrences.id, fence, due_at as "due_at!: StoredTime", date as "date: StoredTime", expires_at as "expires_at: StoredTime",
+                   coalesce(now() > expires_at, false) as "expired!", released_at is not null as "told!",
+                   extract(epoch from now() - greatest(due_at, '0001-01-01'))::float8 as "lateness!", notification_id, user_key"#,
             limit,
             interval(self.lease),
             not_before,
@@ -213,7 +216,7 @@ impl Store {
         ids.sort_unstable();
         ids.dedup();
         let rows = sqlx::query!(
-            r#"select id, recurrence is not null as "recurs!", source, item_id, user_id, user_email, version, occurred_at, content::text as "content!",
+            r#"select id, recurrence is not null as "recurs!", source, item_id, user_id, user_email, version, occurred_at as "occurred_at: StoredTime", content::text as "content!",
                    traceparent
                from notifications where id = any($1) and state = 'active'"#,
             &ids,
@@ -229,11 +232,12 @@ impl Store {
                 continue;
             };
             let content = serde_json::from_str::<NotifyContent>(&notification.content);
-            let claimed = match (content, notification.item_id.parse(), row.date, row.expires_at) {
-                (Ok(content), Ok(item_id), Some(date), Some(expires_at)) => Claimed {
+            let times = times(&row, notification.occurred_at);
+            let claimed = match (content, notification.item_id.parse(), times) {
+                (Ok(content), Ok(item_id), Some([due_at, date, expires_at, item_changed_at])) => Claimed {
                     id: row.id,
                     fence: row.fence,
-                    due_at: row.due_at,
+                    due_at,
                     date,
                     expires_at,
                     expired: row.expired,
@@ -247,7 +251,7 @@ impl Store {
                     user_id: notification.user_id.clone(),
                     user_email: notification.user_email.clone(),
                     version: notification.version,
-                    item_changed_at: notification.occurred_at,
+                    item_changed_at,
                     content,
                     traceparent: notification.traceparent.as_deref().and_then(|text| text.parse().ok()),
                 },
@@ -256,7 +260,7 @@ impl Store {
                     continue;
                 }
                 _ => {
-                    batch.unreadable.push((row.id, row.fence, "the item's id or the dates are malformed".to_owned()));
+                    batch.unreadable.push((row.id, row.fence, "the item's id or the times are malformed".to_owned()));
                     continue;
                 }
             };
@@ -308,6 +312,11 @@ impl Store {
         .map_err(StoreError::of("set aside what cannot be read"))?;
         Ok(())
     }
+}
+
+/// The times of an occurrence and of its notification's version; none if one of them is missing or none of the contract's.
+fn times(row: &Leased, changed_at: StoredTime) -> Option<[DateTime<Utc>; 4]> {
+    Some([row.due_at.get()?, row.date?.get()?, row.expires_at?.get()?, changed_at.get()?])
 }
 
 /// The ranges of keys (both bounds included) that lie between those of some users.

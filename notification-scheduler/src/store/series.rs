@@ -8,7 +8,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use recurrence::{Delivery, Timetable, time_zone_database};
-use shared::contract::{self, occurrence_id};
+use shared::{
+    contract::{self, occurrence_id},
+    db::StoredTime,
+};
 use sqlx::{PgConnection, PgExecutor, PgPool};
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
@@ -154,12 +157,12 @@ struct Row {
     version: i64,
     source: String,
     item_id: String,
-    date: DateTime<Utc>,
-    notify_offsets: Vec<i32>,
+    date: StoredTime,
+    notify_offsets: Vec<Option<i32>>,
     recurrence: serde_json::Value,
     content: serde_json::Value,
-    acknowledged: Option<DateTime<Utc>>,
-    occurred_at: DateTime<Utc>,
+    acknowledged: Option<StoredTime>,
+    occurred_at: StoredTime,
     time_zone_database: Option<String>,
     now: DateTime<Utc>,
 }
@@ -175,8 +178,9 @@ struct Timing {
 async fn read(executor: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<Vec<Row>, StoreError> {
     let rows = sqlx::query_as!(
         Row,
-        r#"select id, version, source, item_id, date as "date!", notify_offsets as "notify_offsets!", recurrence as "recurrence!", content as "content!",
-               acknowledged, occurred_at, time_zone_database, now() as "now!"
+        r#"select id, version, source, item_id, date as "date!: StoredTime", notify_offsets as "notify_offsets!: Vec<Option<i32>>",
+               recurrence as "recurrence!", content as "content!", acknowledged as "acknowledged: StoredTime",
+               occurred_at as "occurred_at: StoredTime", time_zone_database, now() as "now!"
            from notifications where id = any($1) and state = 'active' and recurrence is not null"#,
         ids,
     )
@@ -211,15 +215,18 @@ impl Row {
     fn series(self) -> Result<Series, Box<dyn std::error::Error>> {
         let Timing { time_zone, expires_after_minutes } = serde_json::from_value(self.content)?;
         let recurrence: contract::Recurrence = serde_json::from_value(self.recurrence)?;
-        let timetable = contract::stored_timetable(self.date, self.notify_offsets, Some(&recurrence), &time_zone)?;
+        let date = self.date.get().ok_or("the date is none that a message can carry")?;
+        let offsets: Option<Vec<i32>> = self.notify_offsets.into_iter().collect();
+        let offsets = offsets.ok_or("an offset is missing")?;
+        let timetable = contract::stored_timetable(date, offsets, Some(&recurrence), &time_zone)?;
         Ok(Series {
             version: self.version,
             source: self.source,
             item_id: self.item_id,
             timetable,
             lifetime: TimeDelta::minutes(expires_after_minutes.into()),
-            acknowledged: self.acknowledged,
-            changed_at: self.occurred_at,
+            acknowledged: self.acknowledged.map(StoredTime::nearest),
+            changed_at: self.occurred_at.nearest(),
             time_zone_database: self.time_zone_database,
             now: self.now,
         })

@@ -89,6 +89,37 @@ async fn claims_readable_rows_beside_unreadable_ones() {
 }
 
 #[tokio::test]
+async fn claims_rows_beside_times_that_none_can_read() {
+    let world = world().await;
+    world.make(9, "-1 minute").await;
+    world
+        .run(
+            "with one as (select id, row_number() over (order by id) as n from occurrences)
+             update occurrences as it
+             set date = case n when 1 then 'infinity' else date end,
+                 expires_at = case n when 2 then 'infinity' when 3 then '-infinity' when 4 then '290000-01-01' else expires_at end,
+                 due_at = case n when 5 then '-infinity' else due_at end,
+                 fence = case n when 6 then 2147483647 else fence end
+             from one where one.id = it.id",
+        )
+        .await;
+    world
+        .run(
+            "update notifications set occurred_at = 'infinity'
+             where id = (select notification_id from occurrences order by id offset 6 limit 1)",
+        )
+        .await;
+    let batch = world.store.claim(10, None).await.expect("claimed");
+    assert_eq!((batch.claimed.len(), batch.unreadable.len()), (3, 6));
+    let unreadable: Vec<_> = batch.unreadable.iter().map(|(id, fence, _)| (*id, *fence)).collect();
+    world.store.set_aside(&unreadable, Duration::from_secs(60)).await.expect("set aside");
+    assert_eq!(world.store.claim(10, None).await.expect("claimed").leased(), 0);
+    world.store.mark_released(&batch.claimed).await.expect("marked");
+    world.run("update occurrences set due_at = 'infinity' where pending").await;
+    world.store.next(None).await.expect("asked");
+}
+
+#[tokio::test]
 async fn reads_content_that_was_edited_after_the_claim() {
     let world = world().await;
     world.make(1, "-1 minute").await;

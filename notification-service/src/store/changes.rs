@@ -22,6 +22,7 @@
 //! verdicts, by the way: `next_attempt_at` and `state` belong to `deliveries_waiting`, so that none of them is a HOT
 //! update, and each index is written again by each.)
 
+use shared::db::StoredTime;
 use sqlx::PgExecutor;
 use uuid::Uuid;
 

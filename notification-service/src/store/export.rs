@@ -1,7 +1,7 @@
 //! Everything that is kept of a user, for themselves.
 
 use chrono::{DateTime, Utc};
-use shared::contract::SendData;
+use shared::{contract::SendData, db::StoredTime};
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
@@ -77,7 +77,8 @@ pub async fn deliveries(
 ) -> Result<Vec<KeptDelivery>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"select d.id, d.occurrence_id, d.channel, d.device_id, d.state, d.reason, d.attempts, p.received_at, d.finished_at,
-               p.user_email, p.source, p.item_id, p.due_at, p.expires_at, p.payload::text as "payload!"
+               p.user_email, p.source, p.item_id,
+               p.due_at as "due_at: StoredTime", p.expires_at as "expires_at: StoredTime", p.payload::text as "payload!"
            from deliveries as d join dispatches as p on p.occurrence_id = d.occurrence_id
            where d.user_id = $1 and d.id < coalesce($2, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
            order by d.id desc limit $3"#,

@@ -4,7 +4,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
-use shared::contract::{Channel, DeliveryState};
+use shared::{
+    contract::{Channel, DeliveryState},
+    db::StoredTime,
+};
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
@@ -39,7 +42,8 @@ pub async fn accepted(
 ) -> Result<Vec<Accepted>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"select d.occurrence_id, d.device_id, d.state, d.attempts, d.provider_message_id as "provider_message_id!",
-               p.user_id, p.user_email, p.version, p.source, p.item_id, p.due_at, p.expires_at,
+               p.user_id, p.user_email, p.version, p.source, p.item_id,
+               p.due_at as "due_at: StoredTime", p.expires_at as "expires_at: StoredTime",
                p.payload::text as "payload!", p.deliveries, p.traceparent
            from deliveries as d join dispatches as p on p.occurrence_id = d.occurrence_id
            where d.channel = 'email' and d.provider_message_id is not null and d.provider_message_id = any($1)

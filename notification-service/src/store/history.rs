@@ -5,7 +5,10 @@
 //! through ends as well; the page is then shorter and the cursor leads on.
 
 use chrono::{DateTime, Utc};
-use shared::contract::{Channel, DeliveryState, SendData};
+use shared::{
+    contract::{Channel, DeliveryState, SendData},
+    db::StoredTime,
+};
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -84,9 +87,10 @@ macro_rules! deliveries {
             "with " + $scope +
             r#" select d.id as "id!", d.occurrence_id as "occurrence_id!", p.source as "source!", p.item_id as "item_id!",
                    d.channel as "channel!", d.device_id as "device_id!", d.state as "state!", d.reason as "reason?",
-                   d.attempts as "attempts!", p.due_at as "due_at!", d.first_attempt_at as "first_attempt_at?",
-                   case when d.state in ('pending', 'deferred') then d.next_attempt_at end as "next_attempt_at?",
-                   d.finished_at as "finished_at?", seen.read_at as "read_at?", p.payload::text as "payload!", p.expires_at as "expires_at!",
+                   d.attempts as "attempts!", p.due_at as "due_at!: StoredTime", d.first_attempt_at as "first_attempt_at?: StoredTime",
+                   case when d.state in ('pending', 'deferred') then d.next_attempt_at end as "next_attempt_at?: StoredTime",
+                   d.finished_at as "finished_at?: StoredTime", seen.read_at as "read_at?", p.payload::text as "payload!",
+                   p.expires_at as "expires_at!: StoredTime",
                    d.xid as "xid!"
                from scope as d
                    cross join lateral (
@@ -129,10 +133,10 @@ macro_rules! history_row {
             state: row.state,
             reason: row.reason,
             attempts: row.attempts,
-            due_at: row.due_at,
-            first_attempt_at: row.first_attempt_at,
-            next_attempt_at: row.next_attempt_at,
-            finished_at: row.finished_at,
+            due_at: row.due_at.nearest(),
+            first_attempt_at: row.first_attempt_at.map(StoredTime::nearest),
+            next_attempt_at: row.next_attempt_at.map(StoredTime::nearest),
+            finished_at: row.finished_at.map(StoredTime::nearest),
             read_at: row.read_at,
             send,
         }

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use shared::contract::Channel;
+use shared::{contract::Channel, db::StoredTime};
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
@@ -69,13 +69,14 @@ pub async fn claim_pushes(executor: impl PgExecutor<'_>, claim: Claim) -> Result
                order by next_attempt_at limit $1
                for update skip locked
            )
-           update deliveries as d set state = 'pending', leased = true, next_attempt_at = now() + $3, fence = d.fence + 1
+           update deliveries as d set state = 'pending', leased = true, next_attempt_at = now() + $3, fence = d.fence % 2147483647 + 1
            from due
                join dispatches as p on p.occurrence_id = due.occurrence_id
                left join devices as v on v.id = due.device_id and v.user_id = p.user_id and v.invalidated_at is null
            where d.occurrence_id = due.occurrence_id and d.channel = 'push' and d.device_id = due.device_id
-           returning d.occurrence_id, d.device_id, d.attempts, d.first_attempt_at, d.fence, d.deferred_until, d.withdrawn,
-               p.user_id, p.user_email, p.version, p.source, p.item_id, p.due_at, p.expires_at,
+           returning d.occurrence_id, d.device_id, d.attempts, d.first_attempt_at as "first_attempt_at: StoredTime", d.fence,
+               d.deferred_until as "deferred_until: StoredTime", d.withdrawn, p.user_id, p.user_email, p.version, p.source, p.item_id,
+               p.due_at as "due_at: StoredTime", p.expires_at as "expires_at: StoredTime",
                p.payload::text as "payload!", p.deliveries, p.traceparent,
                v.token as "token?", v.type as "device_type?", v.version as "device_version?""#,
         claim.limit as i64,
@@ -88,8 +89,9 @@ pub async fn claim_pushes(executor: impl PgExecutor<'_>, claim: Claim) -> Result
     .await?;
     let rows = rows.into_iter().map(|row| {
         let key = DeliveryKey { occurrence_id: row.occurrence_id, channel: Channel::Push, device_id: row.device_id };
-        let (attempts, first_attempt_at, fence) = (row.attempts, row.first_attempt_at, row.fence);
-        let deferred_until = row.deferred_until;
+        let (attempts, first_attempt_at, fence) =
+            (row.attempts, row.first_attempt_at.map(StoredTime::nearest), row.fence);
+        let deferred_until = row.deferred_until.map(StoredTime::nearest);
         let device = row.token.zip(row.device_type).zip(row.device_version);
         let withdrawn = row.withdrawn;
         let (dispatch, is_readable) = dispatch!(row);
@@ -128,13 +130,14 @@ pub async fn claim_emails(executor: impl PgExecutor<'_>, claim: Claim) -> Result
                order by next_attempt_at limit $1
                for update skip locked
            )
-           update deliveries as d set state = 'pending', leased = true, next_attempt_at = now() + $3, fence = d.fence + 1
+           update deliveries as d set state = 'pending', leased = true, next_attempt_at = now() + $3, fence = d.fence % 2147483647 + 1
            from due
                join dispatches as p on p.occurrence_id = due.occurrence_id
                left join suppressed_addresses as s on s.address_hash = p.address_hash
            where d.occurrence_id = due.occurrence_id and d.channel = 'email'
-           returning d.occurrence_id, d.device_id, d.attempts, d.first_attempt_at, d.fence, d.deferred_until, d.withdrawn,
-               p.user_id, p.user_email, p.version, p.source, p.item_id, p.due_at, p.expires_at,
+           returning d.occurrence_id, d.device_id, d.attempts, d.first_attempt_at as "first_attempt_at: StoredTime", d.fence,
+               d.deferred_until as "deferred_until: StoredTime", d.withdrawn, p.user_id, p.user_email, p.version, p.source, p.item_id,
+               p.due_at as "due_at: StoredTime", p.expires_at as "expires_at: StoredTime",
                p.payload::text as "payload!", p.deliveries, p.traceparent,
                s.address_hash is not null as "suppressed!""#,
         claim.limit as i64,
@@ -147,8 +150,9 @@ pub async fn claim_emails(executor: impl PgExecutor<'_>, claim: Claim) -> Result
     .await?;
     let rows = rows.into_iter().map(|row| {
         let key = DeliveryKey { occurrence_id: row.occurrence_id, channel: Channel::Email, device_id: row.device_id };
-        let (attempts, first_attempt_at, fence) = (row.attempts, row.first_attempt_at, row.fence);
-        let deferred_until = row.deferred_until;
+        let (attempts, first_attempt_at, fence) =
+            (row.attempts, row.first_attempt_at.map(StoredTime::nearest), row.fence);
+        let deferred_until = row.deferred_until.map(StoredTime::nearest);
         let (is_suppressed, withdrawn) = (row.suppressed, row.withdrawn);
         let (dispatch, is_readable) = dispatch!(row);
         let address = match &dispatch.user_email {

@@ -3,10 +3,12 @@
 //!
 //! A row is read by itself: one that cannot be read never fails the statement that brought it, nor the rows beside it.
 
-use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use shared::contract::{Channel, ItemId, NotifyContent, Priority, SendData};
+use shared::{
+    contract::{Channel, ItemId, NotifyContent, Priority, SendData},
+    db::StoredTime,
+};
 use uuid::Uuid;
 
 /// The columns of a dispatch that say what it is of, whatever its payload says.
@@ -14,8 +16,8 @@ pub(super) struct Columns {
     pub(super) occurrence_id: Uuid,
     pub(super) source: String,
     pub(super) item_id: String,
-    pub(super) due_at: DateTime<Utc>,
-    pub(super) expires_at: DateTime<Utc>,
+    pub(super) due_at: StoredTime,
+    pub(super) expires_at: StoredTime,
 }
 
 /// Reads a payload; `None` when this version cannot. A channel that it does not know is left out: a newer version wrote it, and
@@ -33,8 +35,9 @@ pub(super) fn read<T: DeserializeOwned>(text: &str) -> Option<T> {
 
 /// Reads the payload of a dispatch, and whether it could be read: where not, the result says only what its columns say.
 pub(super) fn send(text: &str, columns: Columns) -> (SendData, bool) {
-    match read::<SendData>(text) {
-        Some(send) => (SendData { expires_at: columns.expires_at, ..send }, true),
+    let times = columns.due_at.get().zip(columns.expires_at.get());
+    match read::<SendData>(text).zip(times) {
+        Some((send, (_, expires_at))) => (SendData { expires_at, ..send }, true),
         None => {
             note("dispatches", columns.occurrence_id);
             (empty(columns), false)
@@ -50,6 +53,7 @@ pub(super) fn note(table: &'static str, id: Uuid) {
 
 fn empty(columns: Columns) -> SendData {
     let Columns { occurrence_id, source, item_id, due_at, expires_at } = columns;
+    let (due_at, expires_at) = (due_at.nearest(), expires_at.nearest());
     let content = NotifyContent {
         channels: Vec::new(),
         title: None,
@@ -76,6 +80,7 @@ fn empty(columns: Columns) -> SendData {
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
     use serde_json::json;
 
     use super::*;
@@ -89,7 +94,7 @@ mod tests {
     }
 
     fn columns() -> Columns {
-        let due_at = DateTime::UNIX_EPOCH;
+        let due_at = StoredTime::from(DateTime::UNIX_EPOCH);
         let (source, item_id) = ("reminder".to_owned(), "a".to_owned());
         Columns { occurrence_id: Uuid::from_u128(1), source, item_id, due_at, expires_at: due_at }
     }

@@ -5,7 +5,10 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use shared::contract::{Channel, DeliveryState};
+use shared::{
+    contract::{Channel, DeliveryState},
+    db::StoredTime,
+};
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
@@ -38,7 +41,7 @@ macro_rules! waiting {
         let row = $row;
         let (channel, state) = (row.channel.parse(), row.state.parse());
         let (device_id, leased, attempts, deferred_until) =
-            (row.device_id, row.leased, row.attempts, row.deferred_until);
+            (row.device_id, row.leased, row.attempts, row.deferred_until.map(StoredTime::nearest));
         let occurrence_id = row.occurrence_id;
         let (Ok(channel), Ok(state)) = (channel, state) else {
             payload::note("deliveries", occurrence_id);
@@ -72,9 +75,9 @@ pub async fn changed_by(
     limit: i64,
 ) -> Result<Vec<Waiting>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"select d.occurrence_id, d.channel, d.device_id, d.state, d.attempts, d.deferred_until,
+        r#"select d.occurrence_id, d.channel, d.device_id, d.state, d.attempts, d.deferred_until as "deferred_until: StoredTime",
                false as "leased!", p.user_id, p.user_email, p.version, p.source, p.item_id,
-               p.due_at, p.expires_at, p.payload::text as "payload!", p.deliveries, p.traceparent
+               p.due_at as "due_at: StoredTime", p.expires_at as "expires_at: StoredTime", p.payload::text as "payload!", p.deliveries, p.traceparent
            from (
                    select occurrence_id, channel, device_id from deliveries
                    where user_id = $1 and state in ('pending', 'deferred') and not leased and withdrawn is null
@@ -108,9 +111,9 @@ pub async fn held_of_user(
     takeover: Duration,
 ) -> Result<Vec<Waiting>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"select d.occurrence_id, d.channel, d.device_id, d.state, d.attempts, d.deferred_until,
+        r#"select d.occurrence_id, d.channel, d.device_id, d.state, d.attempts, d.deferred_until as "deferred_until: StoredTime",
                d.next_attempt_at > now() as "leased!", p.user_id, p.user_email, p.version, p.source, p.item_id,
-               p.due_at, p.expires_at, p.payload::text as "payload!", p.deliveries, p.traceparent
+               p.due_at as "due_at: StoredTime", p.expires_at as "expires_at: StoredTime", p.payload::text as "payload!", p.deliveries, p.traceparent
            from deliveries as d join dispatches as p on p.occurrence_id = d.occurrence_id
            where d.channel = any($2) and d.state in ('pending', 'deferred') and d.next_attempt_at <= now() + $3
              and d.leased and d.user_id = $1 and d.withdrawn is null
@@ -159,9 +162,9 @@ pub async fn deferred_of_items(
     let sources: Vec<&str> = items.iter().map(|item| item.1).collect();
     let ids: Vec<&str> = items.iter().map(|item| item.2).collect();
     let rows = sqlx::query!(
-        r#"select d.occurrence_id, d.channel, d.device_id, d.state, d.attempts, d.deferred_until,
+        r#"select d.occurrence_id, d.channel, d.device_id, d.state, d.attempts, d.deferred_until as "deferred_until: StoredTime",
                false as "leased!", p.user_id, p.user_email, p.version, p.source, p.item_id,
-               p.due_at, p.expires_at, p.payload::text as "payload!", p.deliveries, p.traceparent
+               p.due_at as "due_at: StoredTime", p.expires_at as "expires_at: StoredTime", p.payload::text as "payload!", p.deliveries, p.traceparent
            from deliveries as d join dispatches as p on p.occurrence_id = d.occurrence_id
            where d.user_id = any($1) and d.state = 'deferred' and not d.leased and d.withdrawn is null
              and (p.user_id, p.source, p.item_id) in (select * from unnest($1::text[], $2::text[], $3::text[]))
@@ -182,9 +185,9 @@ pub async fn deferred_of_items(
 /// When the statement fails.
 pub async fn of_occurrences(connection: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Waiting>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"select d.occurrence_id, d.channel, d.device_id, d.state, d.attempts, d.deferred_until,
+        r#"select d.occurrence_id, d.channel, d.device_id, d.state, d.attempts, d.deferred_until as "deferred_until: StoredTime",
                d.leased and d.next_attempt_at > now() as "leased!", p.user_id, p.user_email, p.version, p.source, p.item_id,
-               p.due_at, p.expires_at, p.payload::text as "payload!", p.deliveries, p.traceparent
+               p.due_at as "due_at: StoredTime", p.expires_at as "expires_at: StoredTime", p.payload::text as "payload!", p.deliveries, p.traceparent
            from deliveries as d join dispatches as p on p.occurrence_id = d.occurrence_id
            where d.occurrence_id = any($1) and d.state in ('pending', 'deferred') and d.withdrawn is null
            order by d.occurrence_id, d.channel, d.device_id

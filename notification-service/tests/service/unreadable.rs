@@ -16,16 +16,21 @@ async fn ends_unreadable_payload_beside_others() {
     service.device("ada", "token-1").await;
     service.mode(|mode| (mode.fcm.status, mode.ses.down) = (Some(503), true));
     let both = [Channel::Email, Channel::Push];
-    let dues = [service.due("ada", &both).await, service.due("ada", &both).await, service.due("ada", &both).await];
+    let mut dues = Vec::new();
+    for _ in 0..4 {
+        dues.push(service.due("ada", &both).await);
+    }
     for channel in both {
         for due in &dues {
             eventually(LIMIT, async || service.ends(due, channel, "pending").await.1 > 0).await;
         }
     }
-    for (due, payload) in
-        dues.iter().zip(["'{}'", "jsonb_set(payload, '{channels}', '[\"push\", \"sms\", \"email\"]')"])
-    {
-        let statement = format!("update dispatches set payload = {payload} where occurrence_id = $1");
+    for (due, change) in dues.iter().zip([
+        "payload = '{}'",
+        "payload = jsonb_set(payload, '{channels}', '[\"push\", \"sms\", \"email\"]')",
+        "due_at = '-infinity', expires_at = 'infinity'",
+    ]) {
+        let statement = format!("update dispatches set {change} where occurrence_id = $1");
         sqlx::query(sqlx::AssertSqlSafe(statement)).bind(due.id()).execute(&service.pool).await.expect("planted");
     }
     service.mode(|_| {});
@@ -33,13 +38,14 @@ async fn ends_unreadable_payload_beside_others() {
 
     for channel in both {
         assert_eq!(service.ends(&dues[0], channel, "failed").await.0.as_deref(), Some("UNREADABLE"));
+        assert_eq!(service.ends(&dues[2], channel, "failed").await.0.as_deref(), Some("UNREADABLE"));
         service.ends(&dues[1], channel, "sent").await;
-        service.ends(&dues[2], channel, "sent").await;
+        service.ends(&dues[3], channel, "sent").await;
     }
     let outcome = service.outcome(&dues[0], EventType::NotificationFailed).await;
     assert_eq!((outcome.occurrence_id, outcome.reason.as_deref()), (dues[0].send.occurrence_id, Some("UNREADABLE")));
     let history = service.user("ada").get("/notifications").await.expect(200).body;
-    assert_eq!(history["notifications"].as_array().map(Vec::len), Some(6), "{history}");
+    assert_eq!(history["notifications"].as_array().map(Vec::len), Some(8), "{history}");
     service.user("ada").get("/me/export").await.expect(200);
 }
 
