@@ -9,6 +9,9 @@ use super::{
 
 /// Calendar, event and alarm are three.
 const MAX_DEPTH: usize = 8;
+/// Components of one file: five times as many as it may have entries, each with alarms. A file of the size that is taken
+/// could begin hundreds of thousands, each to be told of.
+const MAX_COMPONENTS: usize = 20_000;
 /// A file that is no calendar need not be told so on every line.
 const MAX_REFUSED_LINES: usize = 100;
 /// Components that only a calendar has: where one begins, another that was not ended has ended.
@@ -51,8 +54,9 @@ pub(super) struct Components {
     /// Lines that are only partly readable.
     pub(super) notes: Vec<Note>,
     open: Vec<Component>,
-    /// How many components are open that lie too deep to be read.
+    /// How many components are open that lie too deep to be read, or are too many.
     too_deep: usize,
+    begun: usize,
     refused_lines: usize,
 }
 
@@ -97,6 +101,16 @@ impl Components {
     }
 
     fn begin(&mut self, line: usize, name: String) {
+        self.begun += 1;
+        if self.begun > MAX_COMPONENTS {
+            if self.begun == MAX_COMPONENTS + 1 {
+                let reason =
+                    format!("the file has more than {MAX_COMPONENTS} components; what begins here is not read");
+                self.refused.push(Refused { line, uid: None, summary: None, reason });
+            }
+            self.too_deep += 1;
+            return;
+        }
         if name == "VCALENDAR" {
             self.close_to(0);
         } else if OF_CALENDAR.contains(&name.as_str())

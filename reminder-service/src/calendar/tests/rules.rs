@@ -203,3 +203,13 @@ fn what_lies_too_deep_is_passed_over() {
     assert_eq!(import.entries, [entry(3, "1", "2026-05-01T08:00:00Z", "UTC", "Something")]);
     assert_eq!(import.refused[0].reason, "line 13 begins a component that lies too deep in others");
 }
+
+#[test]
+fn reads_a_bounded_number_of_components() {
+    let import = read_text(&format!("BEGIN:VCALENDAR\r\n{}", "BEGIN:VEVENT\r\n".repeat(100_000)));
+    assert_eq!(import.entries.len(), 0);
+    assert_eq!(import.refused.len(), 20_000);
+    let last = import.refused.last().expect("one");
+    assert_eq!(last.reason, "the file has more than 20000 components; what begins here is not read");
+    assert_eq!(last.line, 20_001);
+}
