@@ -98,8 +98,8 @@ pub(super) async fn list(
         from: query.from,
         to: query.to,
     };
-    let rows = state.store.events(&filter, after, limit).await?;
-    let last = rows.last().filter(|_| rows.len() as i64 == limit);
+    let page = state.store.events(&filter, after, limit).await?;
+    let last = page.rows.last().filter(|_| page.is_full);
     let next_cursor = last.map(|row| page::write(Cursor { occurred_at: row.occurred_at, event_id: row.event_id }));
-    Ok(Json(EventPage { events: rows.into_iter().map(EventView::from).collect(), next_cursor }))
+    Ok(Json(EventPage { events: page.rows.into_iter().map(EventView::from).collect(), next_cursor }))
 }

@@ -172,11 +172,11 @@ pub(super) async fn list(
         Some("deleted") => filter.state = Some(NotificationState::Deleted),
         Some(word) => filter.occurrence = Some(OccurrenceState::of(word).ok_or_else(unknown_state)?),
     }
-    let rows = state.store.notifications(filter, after, limit).await?;
-    let next_cursor = rows.last().filter(|_| rows.len() as i64 == limit).map(|row| row.id.simple().to_string());
-    let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+    let page = state.store.notifications(filter, after, limit).await?;
+    let next_cursor = page.rows.last().filter(|_| page.is_full).map(|row| row.id.simple().to_string());
+    let ids: Vec<Uuid> = page.rows.iter().map(|row| row.id).collect();
     let occurrences = state.store.occurrences_of(&ids, OCCURRENCES).await?;
-    Ok(Json(NotificationPage { notifications: NotificationView::all(rows, occurrences), next_cursor }))
+    Ok(Json(NotificationPage { notifications: NotificationView::all(page.rows, occurrences), next_cursor }))
 }
 
 fn unknown_state() -> ApiError {

@@ -24,7 +24,7 @@ use crate::{
     store::EventFilter,
 };
 
-/// The newest so many events are shown.
+/// The newest so many events are shown, fewer if they are large.
 const EVENTS: i64 = 1_000;
 /// Times of delivery that are shown of one notification; the newest.
 const OCCURRENCES: i64 = 10_000;
@@ -82,15 +82,15 @@ pub(super) async fn timeline(
     let nothing = || ApiError::new(Reason::NotFound, "nothing is known of this reminder");
     let item: ItemId = text.parse().map_err(|_| nothing())?;
     let filter = EventFilter { item_id: Some(text.clone()), ..EventFilter::default() };
-    let events = state.store.events(&filter, None, EVENTS).await?;
+    let page = state.store.events(&filter, None, EVENTS).await?;
     let ids: Vec<Uuid> = Source::ALL.into_iter().map(|source| notification_id(source, &item)).collect();
     let notifications = state.store.notifications_by_id(&ids).await?;
     let occurrences = state.store.occurrences_of(&ids, OCCURRENCES).await?;
-    if events.is_empty() && notifications.is_empty() && occurrences.is_empty() {
+    if page.rows.is_empty() && notifications.is_empty() && occurrences.is_empty() {
         return Err(nothing());
     }
-    let truncated = events.len() as i64 == EVENTS;
-    let told = events.into_iter().map(|row| Step::Event { at: row.occurred_at, event: row.into() });
+    let truncated = page.is_full;
+    let told = page.rows.into_iter().map(|row| Step::Event { at: row.occurred_at, event: row.into() });
     let due = occurrences.iter().cloned().map(|row| Step::Occurrence { at: row.due_at, occurrence: row.into() });
     let mut timeline: Vec<Step> = told.chain(due).collect();
     timeline.sort_by_key(Step::at);

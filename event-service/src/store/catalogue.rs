@@ -3,7 +3,10 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::Store;
+use super::{
+    Store,
+    page::{self, Page},
+};
 
 /// Which events.
 #[derive(Debug, Clone, Default)]
@@ -53,7 +56,7 @@ pub struct EventRow {
 }
 
 impl Store {
-    /// A page of events, newest first.
+    /// A page of events, newest first, of `limit` and of [`super::PAGE_BYTES`] at the most.
     ///
     /// # Errors
     /// When the database cannot be asked.
@@ -62,9 +65,9 @@ impl Store {
         filter: &EventFilter,
         after: Option<Cursor>,
         limit: i64,
-    ) -> Result<Vec<EventRow>, sqlx::Error> {
+    ) -> Result<Page<EventRow>, sqlx::Error> {
         // Planned with its values each time (store.rs: SESSION), so that each combination of filters finds its index.
-        sqlx::query_as!(
+        let found = sqlx::query_as!(
             EventRow,
             "select occurred_at, event_id, event_type, item_id, user_id, version, data, received_at, received_xid
              from events
@@ -82,7 +85,7 @@ impl Store {
             after.map(|cursor| cursor.event_id),
             limit,
         )
-        .fetch_all(&self.pool)
-        .await
+        .fetch(&self.pool);
+        page::gather(found, limit, |row| page::bytes_of(&row.data)).await
     }
 }

@@ -3,7 +3,10 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::Store;
+use super::{
+    Store,
+    page::{self, Page},
+};
 
 /// Whether a notification is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
@@ -137,7 +140,7 @@ pub struct OccurrenceRow {
 }
 
 impl Store {
-    /// A page of notifications, newest id first, below `after`.
+    /// A page of notifications, newest id first, below `after`, of `limit` and of [`super::PAGE_BYTES`] at the most.
     ///
     /// # Errors
     /// When the database cannot be asked.
@@ -146,11 +149,11 @@ impl Store {
         filter: NotificationFilter,
         after: Option<Uuid>,
         limit: i64,
-    ) -> Result<Vec<NotificationRow>, sqlx::Error> {
+    ) -> Result<Page<NotificationRow>, sqlx::Error> {
         let pending_only = filter.occurrence == Some(OccurrenceState::Pending)
             || (filter.occurrence.is_none() && filter.due_before.is_some());
         let other = filter.occurrence.filter(|state| *state != OccurrenceState::Pending);
-        sqlx::query_as!(
+        let found = sqlx::query_as!(
             NotificationRow,
             r#"select id, source, item_id, user_id, version, state as "state: NotificationState", date, notify_offsets, recurrence, content, updated_at
                from notifications
@@ -166,8 +169,9 @@ impl Store {
             filter.due_before,
             limit,
         )
-        .fetch_all(&self.pool)
-        .await
+        .fetch(&self.pool);
+        let bytes_of = |value: &Option<_>| value.as_ref().map_or(0, page::bytes_of);
+        page::gather(found, limit, |row| bytes_of(&row.content) + bytes_of(&row.recurrence)).await
     }
 
     /// Notifications by id.

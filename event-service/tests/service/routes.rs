@@ -101,6 +101,42 @@ async fn the_life_of_a_reminder_is_shown_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn ends_pages_of_large_content_by_their_bytes() {
+    let service = running().await;
+    let pool = service.database.pool().await;
+    // 300 edits of one reminder and as many reminders, of 40 KiB each.
+    for sql in [
+        "insert into events (occurred_at, event_id, event_type, item_id, user_id, version, data)
+         select now() - n * interval '1 second', gen_random_uuid(), 'reminder:updated', 'large', 'user-1', n,
+             jsonb_build_object('message', repeat(md5(n::text), 1280))
+         from generate_series(1, 300) as n",
+        "insert into notifications (id, source, item_id, user_id, version, state, date, notify_offsets, content, occurred_at)
+         select gen_random_uuid(), 'reminder', 'item-' || n, 'user-1', 1, 'active', now(), '{0}',
+             jsonb_build_object('message', repeat(md5(n::text), 1280)), now()
+         from generate_series(1, 300) as n",
+    ] {
+        sqlx::query(sql).execute(&pool).await.expect("made");
+    }
+    for (path, list) in [("/events?limit=500", "events"), ("/notifications?limit=500", "notifications")] {
+        let (mut shown, mut cursor) = (0, String::new());
+        loop {
+            let page = service.get(&format!("{path}{cursor}")).await;
+            let entries = page[list].as_array().expect("a list").len();
+            assert!((1..150).contains(&entries), "{path} shows {entries}");
+            shown += entries;
+            let Some(next) = page["nextCursor"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        assert_eq!(shown, 300, "{path}");
+    }
+    let timeline = service.get("/timeline/large").await;
+    assert_eq!(timeline["truncated"], true);
+    assert!(timeline["timeline"].as_array().is_some_and(|steps| (1..150).contains(&steps.len())));
+    assert_eq!(timeline["timeline"][0]["event"]["version"].as_i64().map(|version| version > 1), Some(true));
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn events_and_notifications_are_found_by_filter_page_by_page() {
     let service = running().await;
     let messages: Vec<_> =
