@@ -2,6 +2,7 @@
 //! of layers around the routes, and the admin port.
 
 pub mod admin;
+mod answers;
 mod bearer;
 mod client;
 mod cors;

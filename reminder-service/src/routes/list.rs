@@ -1,8 +1,13 @@
 //! `GET /reminders`.
 
-use axum::{Json, extract::State};
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
 use serde::{Deserialize, Serialize};
 use shared::http::{ApiError, ErrorBody, Identity, Params};
+use tokio::sync::Semaphore;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
@@ -19,6 +24,9 @@ const DEFAULT_LIMIT: i64 = 10;
 const MAX_LIMIT: i64 = 100;
 /// Deeper than this a cursor is the way: an offset is counted off row by row.
 const MAX_OFFSET: i64 = 10_000;
+/// Parts that are read and written at once, fewer than there are connections: a part may have megabytes, and waits for others
+/// while its rules are followed.
+static AT_ONCE: Semaphore = Semaphore::const_new(6);
 
 /// Which part of the list is asked for.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -85,7 +93,7 @@ pub(super) async fn list(
     State(api): State<Api>,
     identity: Identity,
     Params(query): Params<Query>,
-) -> Result<Json<Listed>, ApiError> {
+) -> Result<Response, ApiError> {
     let limit = within("limit", query.limit.unwrap_or(DEFAULT_LIMIT), 1, MAX_LIMIT)?;
     let offset = within("offset", query.offset.unwrap_or(0), 0, MAX_OFFSET)?;
     if query.cursor.is_some() && query.offset.is_some() {
@@ -97,13 +105,17 @@ pub(super) async fn list(
         from: query.from.as_deref().map(|text| instant("from", text)).transpose()?,
         to: query.to.as_deref().map(|text| instant("to", text)).transpose()?,
     };
+    let turn = AT_ONCE.acquire().await.map_err(ApiError::unexpected)?;
     let page = store::list(&api.pool, &identity.user_id, &filter, Slice { before, offset, limit }).await?;
     let last = page.items.last().filter(|_| page.more);
     let next_cursor = last.map(|last| cursor::after(last.value.id));
     let items = answers(&identity.user_id, page.items).await?;
-    Ok(Json(Listed {
+    let listed = Listed {
         reminders: Reminders { items, limit: limit.into(), offset: offset.into(), total: page.total, next_cursor },
-    }))
+    };
+    let answer = Json(listed).into_response();
+    drop(turn);
+    Ok(answer)
 }
 
 fn within(name: &str, value: i64, least: i64, most: i64) -> Result<u32, ApiError> {

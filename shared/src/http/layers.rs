@@ -18,6 +18,7 @@ use tracing::Instrument;
 
 use super::{
     ApiError, ApiSettings, Authenticator, ErrorBody, ErrorDetail, Reason,
+    answers::Answers,
     guard::{Guard, refuse_other_sites},
     limit::{Admission, Limiter, admit},
     memory::BodyMemory,
@@ -74,7 +75,12 @@ pub fn api(routes: Router, authenticator: Authenticator, settings: &ApiSettings)
 }
 
 fn admission(authenticator: Authenticator, settings: &ApiSettings) -> Admission {
-    Admission { authenticator, limiter: settings.rate_limit.map(Limiter::new), hasher: RandomState::new() }
+    Admission {
+        authenticator,
+        limiter: settings.rate_limit.map(Limiter::new),
+        answers: Answers::new(settings.body_memory_mib),
+        hasher: RandomState::new(),
+    }
 }
 
 fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {

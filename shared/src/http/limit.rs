@@ -15,13 +15,13 @@ use std::{
 
 use axum::{
     extract::{FromRequestParts, Request, State},
-    http::request::Parts,
+    http::{Method, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use governor::{DefaultKeyedRateLimiter, Quota, clock::Clock};
 
-use super::{ApiError, Authenticator, Identity, Peer, Reason, docs};
+use super::{ApiError, Authenticator, Identity, Peer, Reason, answers::Answers, docs};
 use crate::config::Reader;
 
 /// Callers that are remembered at once, 48 bytes each; those beyond share one allowance.
@@ -118,11 +118,13 @@ pub(super) struct Caller {
 pub(super) struct Admission {
     pub(super) authenticator: Authenticator,
     pub(super) limiter: Option<Limiter>,
+    pub(super) answers: Answers,
     pub(super) hasher: RandomState,
 }
 
 /// Middleware that identifies the caller and takes the call from their allowance. Calls that identify nobody are taken
-/// from the allowance of the address that they come from.
+/// from the allowance of the address that they come from. A user has a few reading requests
+/// answered at once.
 pub(super) async fn admit(State(admission): State<Admission>, mut request: Request, next: Next) -> Response {
     if docs::PATHS.contains(&request.uri().path()) {
         return next.run(request).await;
@@ -130,15 +132,24 @@ pub(super) async fn admit(State(admission): State<Admission>, mut request: Reque
     let identity = admission.authenticator.identify(request.headers()).await;
     let peer = request.extensions().get::<Peer>().map(|peer| subscriber(peer.0));
     let whom = identity.as_ref().map(|identity| identity.user_id.as_str()).map_err(|_| peer);
-    let Admission { limiter, hasher, .. } = admission;
+    let Admission { limiter, answers, hasher, .. } = admission;
     let key = limiter.as_ref().map_or_else(|| hasher.hash_one(whom), |limiter| limiter.key(whom));
     if let Some(limiter) = &limiter
         && let Err(refused) = limiter.take(key, NonZeroU32::MIN)
     {
         return refused.into_response();
     }
+    let user = identity.is_ok().then_some(key);
+    // Other requests have a body, which a client may send slowly.
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     request.extensions_mut().insert(Caller { identity, key, limiter });
-    next.run(request).await
+    let turn = match user {
+        Some(key) if is_read => answers.turn(key).await,
+        _ => None,
+    };
+    let answer = next.run(request).await;
+    drop(turn);
+    answers.wait_for_client(user, answer)
 }
 
 /// An address as it is assigned: of IPv6 a subscriber has a network of 64 bits.

@@ -45,7 +45,7 @@ pub struct HeldMemory {
 /// Reads `HTTP_BODY_MEMORY_MIB`.
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<usize> {
     const NAME: &str = "HTTP_BODY_MEMORY_MIB";
-    let about = "MiB that request bodies over 16 KiB may take together";
+    let about = "MiB that request bodies over 16 KiB may take together, and answers that wait as much again";
     let mib = reader.or(NAME, about, DEFAULT_MIB)?;
     if (8..=4_096).contains(&mib) {
         return Some(mib);

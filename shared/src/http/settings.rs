@@ -18,7 +18,8 @@ pub struct ApiSettings {
     pub hosts: Option<AllowedHosts>,
     /// Calls of one user (`RATE_LIMIT_PER_SECOND`, `RATE_LIMIT_BURST`); no limit by default of this type.
     pub rate_limit: Option<RateLimit>,
-    /// MiB that request bodies may take together (`HTTP_BODY_MEMORY_MIB`).
+    /// MiB that request bodies may take together, and answers that wait for their clients as much again
+    /// (`HTTP_BODY_MEMORY_MIB`).
     pub body_memory_mib: usize,
     /// Limits of its connections.
     pub server: ServerSettings,

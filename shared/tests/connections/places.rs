@@ -32,6 +32,27 @@ async fn closes_longest_idle_connection_at_the_cap() {
 }
 
 #[tokio::test]
+async fn gives_places_at_once_when_heads_are_incomplete() {
+    const PLACES: usize = 64;
+    let server = Server::start(ServerSettings { max_connections: PLACES, ..long() }).await;
+    let mut held = Vec::new();
+    for begun in ["GET /hello HTTP/1.1\r\nhost: a\r\nx-a: ", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+        for _ in 0..PLACES {
+            held.push(server.send(begun).await);
+        }
+        // One after the other: were each place waited for, all of them would take longer than any of them may.
+        let answered = async {
+            for _ in 0..PLACES {
+                let mut stream = server.send(HELLO).await;
+                assert!(until_contains(&mut stream, "hello").await.contains("200 OK"));
+                held.push(stream);
+            }
+        };
+        soon(answered).await;
+    }
+}
+
+#[tokio::test]
 async fn waits_at_the_cap_while_all_are_answered() {
     let server = Server::start(ServerSettings { max_connections: 2, ..long() }).await;
     let quiet = "GET /quiet HTTP/1.1\r\nhost: a\r\n\r\n";

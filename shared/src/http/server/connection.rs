@@ -213,8 +213,13 @@ where
                 if activity.is_open() {
                     return End::Ended;
                 }
-                ends_at = Some(tokio::time::Instant::now() + GRACE);
-                asked = true;
+                // Another client waits for the place: this one is told if it can be, and not waited for.
+                ask_to_end(Pin::new(connection));
+                ending = true;
+                let ended = timeout(Duration::ZERO, &mut *connection).await;
+                if ended.is_ok() || !activity.is_open() {
+                    return End::Ended;
+                }
             }
             () = &mut tick => {
                 let now = tokio::time::Instant::now();
