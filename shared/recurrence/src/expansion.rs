@@ -37,7 +37,12 @@ impl Search {
     }
 
     fn step(&mut self) -> Result<(), Exhausted> {
-        self.steps = self.steps.checked_sub(1).ok_or(Exhausted)?;
+        self.spend(1)
+    }
+
+    /// Takes so many steps from those that are left.
+    pub(crate) fn spend(&mut self, steps: u32) -> Result<(), Exhausted> {
+        self.steps = self.steps.checked_sub(steps).ok_or(Exhausted)?;
         Ok(())
     }
 }

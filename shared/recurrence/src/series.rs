@@ -16,6 +16,9 @@ use crate::{
 pub(crate) const SEARCH_STEPS: u32 = 50_000;
 /// Steps more for each exclusion, which may have to be passed over.
 const EXCLUSION_STEPS: u32 = 500;
+/// Steps of an instance that a gap leaves out: to place it takes as long as many looks. A search passes
+/// over 2,000 of them, more than the minutes of a day that a zone left out.
+const GAP_STEPS: u32 = 25;
 /// Steps that a rule may need for its next instance, wherever the search begins: one that needs more is refused.
 pub(crate) const ACCEPTED_STEPS: u32 = 10_000;
 /// Steps in which the end of a counted rule must be found.
@@ -240,7 +243,7 @@ pub struct Occurrences {
     /// Where the search for the next instance begins, in seconds of floating local time; none at the end.
     from: Option<i64>,
     end: i64,
-    /// Steps of each search.
+    /// Steps to each occurrence.
     steps: u32,
     below_second: TimeDelta,
     after: DateTime<Utc>,
@@ -248,40 +251,45 @@ pub struct Occurrences {
     waiting: BinaryHeap<Reverse<DateTime<Utc>>>,
     /// Nothing that is still to be placed lies before this.
     settled: Option<DateTime<Utc>>,
-    is_exhausted: bool,
+    /// No steps were left: the occurrences end here although there may be more.
+    pub(crate) is_exhausted: bool,
 }
 
 impl Occurrences {
+    /// A search for the next occurrence, which may have to pass over every exclusion.
+    fn search(&self) -> Search {
+        Search::new(self.steps + self.series.rule.exclusions.len() * EXCLUSION_STEPS, self.end)
+    }
+
     /// The next instance in floating local time that is not excluded.
-    fn local(&mut self) -> Option<i64> {
-        let mut from = self.from.take()?;
+    fn local(&mut self, search: &mut Search) -> Result<Option<i64>, Exhausted> {
+        let Some(mut from) = self.from.take() else { return Ok(None) };
         let Followed { expansion, exclusions, .. } = &*self.series.rule;
-        let mut search = Search::new(self.steps + exclusions.len() * EXCLUSION_STEPS, self.end);
         loop {
-            let found = expansion.at_or_after(from, &mut search).unwrap_or_else(|Exhausted| {
-                self.is_exhausted = true;
-                None
-            });
-            let local = found.filter(|local| *local <= self.end)?;
+            let found = expansion.at_or_after(from, search)?;
+            let Some(local) = found.filter(|local| *local <= self.end) else { return Ok(None) };
             if exclusions.has_day_of(local) {
                 from = (local.div_euclid(DAY) + 1) * DAY;
             } else if exclusions.has_time(local) {
                 from = local + 1;
             } else {
                 self.from = Some(local + 1);
-                return Some(local);
+                return Ok(Some(local));
             }
         }
     }
 
     /// Places one instance more; it was the last when `from` is none afterwards.
-    fn pull(&mut self) {
-        let Some(local) = self.local() else { return };
+    fn pull(&mut self, search: &mut Search) -> Result<(), Exhausted> {
+        let Some(local) = self.local(search)? else { return Ok(()) };
         let place = |local| self.series.zone.place(local_of(local)?, self.series.gap, self.series.fold);
         let Some(placed) = place(local) else {
             self.from = None;
-            return;
+            return Ok(());
         };
+        if placed.instants == [None, None] {
+            search.spend(GAP_STEPS)?;
+        }
         self.settled = Some(placed.no_later_before + self.below_second);
         let Followed { exclusions, until, .. } = &*self.series.rule;
         let until = match until {
@@ -292,6 +300,7 @@ impl Occurrences {
         let kept = instants.filter(|at| until.is_none_or(|until| *at <= until) && !exclusions.instants.contains(at));
         let (after, below_second) = (self.after, self.below_second);
         self.waiting.extend(kept.map(|at| at + below_second).filter(|at| *at > after).map(Reverse));
+        Ok(())
     }
 }
 
@@ -299,6 +308,7 @@ impl Iterator for Occurrences {
     type Item = DateTime<Utc>;
 
     fn next(&mut self) -> Option<DateTime<Utc>> {
+        let mut search = self.search();
         loop {
             let is_settled = |first: &Reverse<DateTime<Utc>>| self.settled.is_some_and(|settled| first.0 <= settled);
             if self.from.is_none() || self.waiting.peek().is_some_and(is_settled) {
@@ -307,8 +317,8 @@ impl Iterator for Occurrences {
                     self.after = next;
                     return Some(next);
                 }
-            } else {
-                self.pull();
+            } else if self.pull(&mut search).is_err() {
+                (self.from, self.is_exhausted) = (None, true);
             }
         }
     }

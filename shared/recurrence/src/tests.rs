@@ -41,6 +41,40 @@ fn a_time_in_a_gap_is_shifted_or_left_out_and_counted_either_way() {
 }
 
 #[test]
+fn refuses_rules_that_always_fall_into_gaps() {
+    let all = (0..60).map(|number| number.to_string()).collect::<Vec<_>>().join(",");
+    let hour = "FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU;BYHOUR=2";
+    for rrule in [
+        hour.to_owned(),
+        format!("{hour};BYMINUTE={all}"),
+        format!("{hour};BYMINUTE={all};BYSECOND={all}"),
+        format!("{hour};BYMINUTE={all};BYSECOND={all};UNTIL=99991231T000000Z"),
+    ] {
+        let rule = Rule { rrule: &rrule, exdates: &[], gap: Gap::Skip, fold: Fold::First };
+        let refused = Series::new(at("2026-03-01T00:00:00Z"), Zone::parse("Europe/Berlin").expect("a zone"), rule);
+        assert_eq!(refused.err(), Some(Refusal::TooRare), "{rrule}");
+    }
+}
+
+#[test]
+fn ends_search_that_passes_over_too_many_gaps() {
+    let all = (0..60).map(|number| number.to_string()).collect::<Vec<_>>().join(",");
+    let rrule = format!("FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU;BYHOUR=2;BYMINUTE={all}");
+    // Berlin had no gaps then; from 1981 on all instances lie in one.
+    let early = with_policies("1970-01-01T00:00:00Z", "Europe/Berlin", &rrule, Gap::Skip, Fold::First);
+    let mut late = early.after(at("1990-01-01T00:00:00Z"));
+    assert_eq!((late.next(), late.is_exhausted), (None, true));
+    assert_eq!(early.last_until(at("2026-01-01T00:00:00Z")), Some(at("1980-03-30T01:59:00Z")));
+}
+
+#[test]
+fn passes_over_a_day_that_a_zone_left_out() {
+    let every = with_policies("2011-12-30T09:00:00Z", "Pacific/Apia", "FREQ=MINUTELY", Gap::Skip, Fold::First);
+    assert_eq!(every.after(at("2011-12-30T09:59:00Z")).next(), Some(at("2011-12-30T10:00:00Z")));
+    assert_eq!(every.after(at("2011-12-30T10:00:00Z")).next(), Some(at("2011-12-30T10:01:00Z")));
+}
+
+#[test]
 fn a_time_that_comes_twice_is_taken_as_the_policy_says() {
     let of = |fold| {
         first(&with_policies("2026-10-24T00:30:00Z", "Europe/Berlin", "FREQ=DAILY;COUNT=2", Gap::Shift, fold), 9)
