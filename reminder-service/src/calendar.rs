@@ -39,6 +39,11 @@ pub use write::{Calendar, write};
 /// The most entries that are taken from one file.
 pub const MAX_ENTRIES: usize = 1_000;
 
+/// The most refusals, and the most notes, that a file is answered with; one more says that there are others.
+const MAX_TOLD: usize = 1_000;
+/// The most characters of a UID (RFC 7986 §5.3 recommends 255 bytes).
+const MAX_UID: usize = 1_000;
+
 /// What a file asks for; each list in the order of the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Import {
@@ -156,6 +161,35 @@ struct Problem {
 impl Problem {
     fn new(line: usize, reason: impl Into<String>) -> Self {
         Self { line, reason: reason.into() }
+    }
+}
+
+/// Refusals or notes: as many as are told of, and the number of the others.
+#[derive(Debug)]
+struct Told<T> {
+    list: Vec<T>,
+    untold: usize,
+}
+
+impl<T> Default for Told<T> {
+    fn default() -> Self {
+        Self { list: Vec::new(), untold: 0 }
+    }
+}
+
+impl<T> Told<T> {
+    /// Adds one, which is not even made when there are enough.
+    fn add(&mut self, one: impl FnOnce() -> T) {
+        if self.list.len() < MAX_TOLD {
+            self.list.push(one());
+        } else {
+            self.untold += 1;
+        }
+    }
+
+    /// A text that tells of the others, if there are any.
+    fn others(&self) -> Option<String> {
+        (self.untold > 0).then(|| format!("{} more, which are not told of: only {MAX_TOLD} are", self.untold))
     }
 }
 

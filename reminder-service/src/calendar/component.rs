@@ -1,7 +1,7 @@
 //! The components of a file, out of its lines. What does not fit is refused by its line, and the rest goes on.
 
 use super::{
-    Note, Refused,
+    Note, Refused, Told,
     lines::{Line, unfold},
     property::{self, Property},
     shown,
@@ -12,8 +12,11 @@ const MAX_DEPTH: usize = 8;
 /// Components of one file: five times as many as it may have entries, each with alarms. A file of the size that is taken
 /// could begin hundreds of thousands, each to be told of.
 const MAX_COMPONENTS: usize = 20_000;
+/// Properties of one file that are read: those of as many components as products write them.
+const MAX_PROPERTIES: usize = 100_000;
 /// A file that is no calendar need not be told so on every line.
 const MAX_REFUSED_LINES: usize = 100;
+const TOO_MUCH: &str = "the file has more than 100,000 properties; this line and those after it are not read";
 /// Components that only a calendar has: where one begins, another that was not ended has ended.
 const OF_CALENDAR: [&str; 6] = ["VEVENT", "VTODO", "VJOURNAL", "VFREEBUSY", "VTIMEZONE", "VAVAILABILITY"];
 
@@ -38,6 +41,11 @@ impl Component {
         self.properties.iter().find(|it| it.name == name)
     }
 
+    /// The UID; none when it is empty.
+    pub(super) fn uid(&self) -> Option<&str> {
+        self.one("UID").map(|property| property.value.trim()).filter(|uid| !uid.is_empty())
+    }
+
     /// All properties of a name.
     pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Property> {
         self.properties.iter().filter(move |it| it.name == name)
@@ -52,8 +60,12 @@ pub(super) struct Components {
     /// Lines that are no part of a component.
     pub(super) refused: Vec<Refused>,
     /// Lines that are only partly readable.
-    pub(super) notes: Vec<Note>,
+    pub(super) notes: Told<Note>,
     open: Vec<Component>,
+    /// Properties that were read so far.
+    properties: usize,
+    /// The file has more of them than are read.
+    is_cut_off: bool,
     /// How many components are open that lie too deep to be read, or are too many.
     too_deep: usize,
     begun: usize,
@@ -66,6 +78,15 @@ impl Components {
         let mut components = Self::default();
         for line in unfold(file) {
             components.take(&line);
+            if components.is_cut_off {
+                components.refused.push(Refused {
+                    line: line.number,
+                    uid: None,
+                    summary: None,
+                    reason: TOO_MUCH.to_owned(),
+                });
+                break;
+            }
         }
         components.close_to(0);
         components
@@ -90,14 +111,19 @@ impl Components {
         let Some(component) = self.open.last_mut() else {
             return self.refuse(line.number, "lies outside of any component");
         };
+        if self.properties == MAX_PROPERTIES {
+            self.is_cut_off = true;
+            return;
+        }
         let Some(property) = Property::parse(line, name, rest) else {
             return self.refuse(line.number, "has parameters that cannot be read");
         };
         if line.damaged {
-            let text = format!("{} is not written in UTF-8: some of its characters are lost", property.name);
-            self.notes.push(Note { line: line.number, uid: None, text });
+            let text = || format!("{} is not written in UTF-8: some of its characters are lost", property.name);
+            self.notes.add(|| Note { line: line.number, uid: None, text: text() });
         }
         component.properties.push(property);
+        self.properties += 1;
     }
 
     fn begin(&mut self, line: usize, name: String) {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Datelike, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use super::{
-    Entry, Problem,
+    Entry, MAX_UID, Problem,
     alarms::{self, Span},
     component::Component,
     ours,
@@ -60,6 +60,9 @@ fn replaced(component: &Component, zones: &Zones) -> Result<Option<Moment>, Prob
         let reason = format!("it has no END:{}; the file may be cut off", component.name);
         return Err(Problem::new(component.line, reason));
     }
+    if component.uid().is_some_and(|uid| uid.chars().count() > MAX_UID) {
+        return Err(Problem::new(component.line, "its UID has more than 1,000 characters"));
+    }
     let Some(property) = component.one("RECURRENCE-ID") else { return Ok(None) };
     if property.parameter("RANGE").is_some() {
         let reason = "it changes all later instances of a series (RANGE), which a reminder cannot";
@@ -106,7 +109,7 @@ fn entry(
     left_out.extend(alarms.left_out);
     let mut entry = Entry {
         line: component.line,
-        uid: component.one("UID").map(|it| it.value.trim().to_owned()).filter(|it| !it.is_empty()),
+        uid: component.uid().map(str::to_owned),
         instance: None,
         date: date.ok_or_else(out_of_range)?,
         time_zone: zone.name().to_owned(),

@@ -11,20 +11,28 @@ pub(super) struct Line {
     pub(super) damaged: bool,
 }
 
-/// The content lines. Folds are undone in the bytes, since a fold may lie inside a character.
-pub(super) fn unfold(file: &[u8]) -> Vec<Line> {
+/// The content lines, one in memory at a time. Folds are undone in the bytes, since a fold may lie
+/// inside a character.
+pub(super) fn unfold(file: &[u8]) -> impl Iterator<Item = Line> {
     let file = file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file);
     let break_at = if file.contains(&b'\n') { b'\n' } else { b'\r' };
-    let mut lines: Vec<(usize, Vec<u8>)> = Vec::new();
-    for (index, physical) in file.split(|byte| *byte == break_at).enumerate() {
-        let end = physical.iter().rposition(|byte| *byte != b'\r').map_or(0, |last| last + 1);
-        match (&physical[..end], lines.last_mut()) {
-            ([], _) => {}
-            ([b' ' | b'\t', rest @ ..], Some((_, line))) => line.extend_from_slice(rest),
-            (line, _) => lines.push((index + 1, line.to_vec())),
+    let physical = file.split(move |byte| *byte == break_at).map(without_returns).enumerate();
+    let mut physical = physical.filter(|(_, line)| !line.is_empty()).peekable();
+    std::iter::from_fn(move || {
+        let (index, begin) = physical.next()?;
+        let mut bytes = begin.to_vec();
+        while let Some((_, [_, rest @ ..])) =
+            physical.next_if(|(_, line)| line.starts_with(b" ") || line.starts_with(b"\t"))
+        {
+            bytes.extend_from_slice(rest);
         }
-    }
-    lines.into_iter().map(|(number, bytes)| decoded(number, bytes)).collect()
+        Some(decoded(index + 1, bytes))
+    })
+}
+
+fn without_returns(line: &[u8]) -> &[u8] {
+    let end = line.iter().rposition(|byte| *byte != b'\r').map_or(0, |last| last + 1);
+    line.get(..end).unwrap_or_default()
 }
 
 fn decoded(number: usize, bytes: Vec<u8>) -> Line {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono_tz::Tz;
 
 use super::{
-    Entry, Import, MAX_ENTRIES, Note, Problem, Refused,
+    Entry, Import, MAX_ENTRIES, MAX_UID, Note, Problem, Refused, Told,
     component::{Component, Components},
     entry::{Candidate, Rejection},
     recurring::{MAX_EXCLUSIONS, add_exclusion, exclusion},
@@ -18,7 +18,7 @@ use super::{
 #[must_use]
 pub fn read(file: &[u8], default_zone: Tz) -> Import {
     let Components { roots, refused, notes, .. } = Components::read(file);
-    let mut reading = Reading { import: Import { entries: Vec::new(), refused, notes }, found: Vec::new() };
+    let mut reading = Reading { refused: Told { list: refused, untold: 0 }, notes, found: Vec::new() };
     if roots.is_empty() {
         reading.refuse(None, Problem::new(1, "it is no calendar: there is no BEGIN:VCALENDAR in it"));
     }
@@ -31,7 +31,8 @@ pub fn read(file: &[u8], default_zone: Tz) -> Import {
 }
 
 struct Reading {
-    import: Import,
+    refused: Told<Refused>,
+    notes: Told<Note>,
     found: Vec<Found>,
 }
 
@@ -49,8 +50,9 @@ struct Origin {
 
 impl Origin {
     fn of(component: &Component) -> Self {
-        let text = |name| component.one(name).map(|it| it.value.trim()).filter(|it| !it.is_empty());
-        let (uid, summary) = (text("UID").map(str::to_owned), text("SUMMARY").map(shown));
+        let uid = component.uid().map(|uid| uid.chars().take(MAX_UID).collect());
+        let summary = component.one("SUMMARY").map(|property| property.value.trim());
+        let summary = summary.filter(|summary| !summary.is_empty()).map(shown);
         Self { line: component.line, uid, summary }
     }
 }
@@ -58,10 +60,10 @@ impl Origin {
 impl Reading {
     fn calendar(&mut self, calendar: &Component, default_zone: Tz) {
         if !calendar.is_ended {
-            let text = "the calendar has no END:VCALENDAR; the file may be cut off".to_owned();
-            self.import.notes.push(Note { line: calendar.line, uid: None, text });
+            let text = "the calendar has no END:VCALENDAR; the file may be cut off";
+            self.notes.add(|| Note { line: calendar.line, uid: None, text: text.to_owned() });
         }
-        let zones = Zones::of(calendar, default_zone, &mut self.import.notes);
+        let zones = Zones::of(calendar, default_zone, &mut self.notes);
         let is_cancelled = calendar.one("METHOD").is_some_and(|it| it.value.trim().eq_ignore_ascii_case("CANCEL"));
         for component in &calendar.components {
             let of = Origin::of(component);
@@ -80,29 +82,56 @@ impl Reading {
     }
 
     fn refuse(&mut self, of: Option<&Origin>, problem: Problem) {
-        let (uid, summary) = of.map_or((None, None), |it| (it.uid.clone(), it.summary.clone()));
-        self.import.refused.push(Refused { line: problem.line, uid, summary, reason: problem.reason });
+        let named = || of.map_or((None, None), |origin| (origin.uid.clone(), origin.summary.clone()));
+        self.refused.add(|| {
+            let (uid, summary) = named();
+            Refused { line: problem.line, uid, summary, reason: problem.reason }
+        });
     }
 
     fn settle(mut self) -> Import {
         replace_instances(&mut self.found);
+        let mut entries = Vec::new();
         for Found { of, candidate } in std::mem::take(&mut self.found) {
             match candidate.outcome {
-                Ok(_) if self.import.entries.len() == MAX_ENTRIES => {
+                Ok(_) if entries.len() == MAX_ENTRIES => {
                     self.refuse(Some(&of), Problem::new(of.line, "the file has more than 1,000 entries"));
                 }
                 Ok((entry, _)) => {
-                    let notes = candidate.left_out.into_iter();
-                    self.import.notes.extend(notes.map(|(line, text)| Note { line, uid: entry.uid.clone(), text }));
-                    self.import.entries.push(entry);
+                    for (line, text) in candidate.left_out {
+                        self.notes.add(|| Note { line, uid: entry.uid.clone(), text });
+                    }
+                    entries.push(entry);
                 }
                 Err(Rejection::Excluded) => {}
                 Err(Rejection::Over(problem) | Rejection::Refused(problem)) => self.refuse(Some(&of), problem),
             }
         }
-        self.import.refused.sort_by_key(|it| it.line);
-        self.import.notes.sort_by_key(|it| it.line);
-        self.import
+        Import { entries, refused: self.refused.told(), notes: self.notes.told() }
+    }
+}
+
+impl Told<Refused> {
+    /// The refusals in the order of their lines, and one more if there are others.
+    fn told(mut self) -> Vec<Refused> {
+        self.list.sort_by_key(|refused| refused.line);
+        let last_line = self.list.last().map(|last| last.line);
+        if let Some((line, reason)) = last_line.zip(self.others()) {
+            self.list.push(Refused { line, uid: None, summary: None, reason });
+        }
+        self.list
+    }
+}
+
+impl Told<Note> {
+    /// The notes in the order of their lines, and one more if there are others.
+    fn told(mut self) -> Vec<Note> {
+        self.list.sort_by_key(|note| note.line);
+        let last_line = self.list.last().map(|last| last.line);
+        if let Some((line, text)) = last_line.zip(self.others()) {
+            self.list.push(Note { line, uid: None, text });
+        }
+        self.list
     }
 }
 

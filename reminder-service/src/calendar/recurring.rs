@@ -1,5 +1,7 @@
 //! How an entry recurs: its rule and the instances that are left out.
 
+use std::collections::HashSet;
+
 use chrono::{MappedLocalTime, NaiveDateTime, SecondsFormat, TimeZone};
 use chrono_tz::Tz;
 use shared::contract::{FoldPolicy, GapPolicy, Recurrence};
@@ -49,12 +51,12 @@ pub(super) fn read(
         return Err(Problem::new(second.line, "it recurs by several rules (RRULE), and a reminder by one"));
     }
     let rrule = checked(&rule.value, clock).map_err(|reason| Problem::new(rule.line, reason))?;
-    let mut exdates = Vec::new();
+    let (mut exdates, mut known) = (Vec::new(), HashSet::new());
     for property in component.all("EXDATE") {
         let (moments, problem) = Moment::read_all(property, zones);
         left_out.extend(problem.map(|it| (it.line, it.reason)));
         for moment in moments {
-            add_exclusion(&mut exdates, exclusion(moment, clock));
+            exdates.extend(exclusion(moment, clock).filter(|exclusion| known.insert(exclusion.clone())));
             if exdates.len() > MAX_EXCLUSIONS {
                 return Err(Problem::new(property.line, "it leaves out more than 1,000 instances (EXDATE)"));
             }

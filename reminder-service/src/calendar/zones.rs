@@ -3,11 +3,11 @@
 mod display;
 pub(super) mod windows;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::LazyLock};
 
 use chrono_tz::{TZ_VARIANTS, Tz};
 
-use super::{Note, component::Component, shown};
+use super::{Note, Told, component::Component, shown};
 
 /// The longest name that is looked up. Those that products write have at most 80 characters.
 const LONGEST_NAME: usize = 128;
@@ -24,12 +24,13 @@ pub(super) struct Zones {
 
 impl Zones {
     /// The zones of a calendar; `default` is for times without one.
-    pub(super) fn of(calendar: &Component, default: Tz, notes: &mut Vec<Note>) -> Self {
+    pub(super) fn of(calendar: &Component, default: Tz, notes: &mut Told<Note>) -> Self {
         let own = calendar.one("X-WR-TIMEZONE").filter(|it| !it.value.trim().is_empty());
         let calendar_zone = own.and_then(|it| zone(&it.value));
         if let (Some(property), None) = (own, calendar_zone) {
-            let text = format!("the calendar's time zone is unknown, {default} stands in: {}", shown(&property.value));
-            notes.push(Note { line: property.line, uid: None, text });
+            let text =
+                || format!("the calendar's time zone is unknown, {default} stands in: {}", shown(&property.value));
+            notes.add(|| Note { line: property.line, uid: None, text: text() });
         }
         let zones = calendar.components.iter().filter(|it| it.name == "VTIMEZONE");
         let defined = zones.filter_map(|it| {
@@ -65,9 +66,12 @@ fn zone(name: &str) -> Option<Tz> {
     iana(name).or_else(|| of_windows(name)).or_else(|| display::zone(name)).or_else(made_up)
 }
 
+/// The zones by their names in small letters: a file may ask for a name in every line.
+static BY_NAME: LazyLock<HashMap<String, Tz>> =
+    LazyLock::new(|| TZ_VARIANTS.iter().map(|zone| (zone.name().to_ascii_lowercase(), *zone)).collect());
+
 fn iana(name: &str) -> Option<Tz> {
-    let exact = name.parse().ok();
-    exact.or_else(|| TZ_VARIANTS.iter().find(|it| it.name().eq_ignore_ascii_case(name)).copied())
+    BY_NAME.get(&name.to_ascii_lowercase()).copied()
 }
 
 fn of_windows(name: &str) -> Option<Tz> {

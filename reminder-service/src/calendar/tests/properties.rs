@@ -106,6 +106,10 @@ fn large_files_are_read_in_bounded_time() {
     let never = format!("EXDATE:{}", "never,".repeat(100_000));
     let import = read_text(&super::event(&["DTSTART:20260501T080000Z", "RRULE:FREQ=DAILY", &never]));
     assert_eq!(import.notes, [note(8, "1", "EXDATE is no date and no time: never")]);
+    let unknown: String =
+        (0..20_000).map(|it| format!("EXDATE;TZID={}{it}:20260501T080000\r\n", "A/".repeat(60))).collect();
+    let import = read_text(&super::event(&["DTSTART:20260501T080000Z", "RRULE:FREQ=DAILY", unknown.trim()]));
+    assert_eq!((import.entries.len(), import.notes.len()), (1, 1_001));
     refusal(&super::event(&[&format!("DTSTART;TZID={}:20260501T080000", "/".repeat(900_000))]));
     for line in ["SUMMARY;;", ";", "A:B\n", "DTSTART;TZID=", "BEGIN:VEVENT\n", "\n ", "TRIGGER:P", "\"", "\\n"] {
         let file = format!("BEGIN:VCALENDAR\nBEGIN:VEVENT\nSUMMARY;X={}", line.repeat(1_000_000 / line.len()));

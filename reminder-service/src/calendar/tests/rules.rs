@@ -196,6 +196,42 @@ fn an_entry_after_the_thousandth_is_refused() {
 }
 
 #[test]
+fn tells_of_bounded_number_of_notes() {
+    let uid = format!("UID:{}", "u".repeat(1_000));
+    let alarms = "BEGIN:VALARM\r\nEND:VALARM\r\n".repeat(5_000);
+    let import =
+        read_text(&calendar(&["BEGIN:VEVENT", &uid, "SUMMARY:Tea", "DTSTART:20260501T080000Z", &alarms, "END:VEVENT"]));
+    assert_eq!((import.entries.len(), import.refused.len(), import.notes.len()), (1, 0, 1_001));
+    let last = Note { line: 2_005, uid: None, text: "4000 more, which are not told of: only 1000 are".to_owned() };
+    assert_eq!(import.notes.last(), Some(&last));
+}
+
+#[test]
+fn tells_of_bounded_number_of_refusals() {
+    let import = read_text(&calendar(&[&"BEGIN:VJOURNAL\r\nEND:VJOURNAL\r\n".repeat(1_500)]));
+    assert_eq!((import.entries.len(), import.refused.len()), (0, 1_001));
+    assert_eq!(import.refused[1_000].reason, "500 more, which are not told of: only 1000 are");
+}
+
+#[test]
+fn refuses_an_entry_whose_uid_is_too_long() {
+    let uid = format!("UID:{}", "ü".repeat(1_001));
+    let import = read_text(&calendar(&["BEGIN:VEVENT", &uid, "SUMMARY:Tea", "DTSTART:20260501T080000Z", "END:VEVENT"]));
+    assert_eq!((import.entries.len(), import.refused.len()), (0, 1));
+    assert_eq!(import.refused[0].reason, "its UID has more than 1,000 characters");
+    assert_eq!(import.refused[0].uid, Some("ü".repeat(1_000)));
+}
+
+#[test]
+fn reads_a_bounded_number_of_properties() {
+    let first = ["BEGIN:VEVENT", "UID:1", "SUMMARY:Something", "DTSTART:20260501T080000Z", "END:VEVENT"].join("\r\n");
+    let import = read_text(&calendar(&[&first, "BEGIN:VEVENT", &"UID:2\r\n".repeat(100_000), "END:VEVENT"]));
+    assert_eq!(import.entries, [entry(3, "1", "2026-05-01T08:00:00Z", "UTC", "Something")]);
+    let reason = "the file has more than 100,000 properties; this line and those after it are not read".to_owned();
+    assert_eq!(import.refused.last(), Some(&Refused { line: 100_006, uid: None, summary: None, reason }));
+}
+
+#[test]
 fn what_lies_too_deep_is_passed_over() {
     let text =
         event(&["DTSTART:20260501T080000Z", &"BEGIN:X-DEEP\r\n".repeat(50_000), &"END:X-DEEP\r\n".repeat(50_000)]);
@@ -208,8 +244,9 @@ fn what_lies_too_deep_is_passed_over() {
 fn reads_a_bounded_number_of_components() {
     let import = read_text(&format!("BEGIN:VCALENDAR\r\n{}", "BEGIN:VEVENT\r\n".repeat(100_000)));
     assert_eq!(import.entries.len(), 0);
-    assert_eq!(import.refused.len(), 20_000);
-    let last = import.refused.last().expect("one");
+    assert_eq!(import.refused.len(), 1_001);
+    let last = import.refused.get(999).expect("one");
     assert_eq!(last.reason, "the file has more than 20000 components; what begins here is not read");
     assert_eq!(last.line, 20_001);
+    assert_eq!(import.refused[1_000].reason, "19000 more, which are not told of: only 1000 are");
 }

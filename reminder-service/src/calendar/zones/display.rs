@@ -1,5 +1,7 @@
 //! The names that Outlook shows to people, such as `(UTC+01:00) Amsterdam, Berlin, Bern, Rome, Stockholm, Vienna`.
 
+use std::{collections::HashMap, sync::LazyLock};
+
 use chrono::{DateTime, Offset, TimeZone};
 use chrono_tz::{OffsetComponents, TZ_VARIANTS, Tz};
 
@@ -84,17 +86,24 @@ fn minutes(text: &str) -> Option<i64> {
     Some(sign * (i64::from(hours) * 60 + i64::from(minutes)))
 }
 
+/// The zones by their cities in small letters.
+static BY_CITY: LazyLock<HashMap<String, Vec<Tz>>> = LazyLock::new(|| {
+    let mut zones = HashMap::<String, Vec<Tz>>::new();
+    for zone in TZ_VARIANTS {
+        if let Some((_, city)) = zone.name().rsplit_once('/') {
+            zones.entry(city.to_ascii_lowercase()).or_default().push(zone);
+        }
+    }
+    zones
+});
+
 fn of_city(city: &str, minutes: i64) -> Option<Tz> {
-    let city = city.replace(' ', "_");
+    let named = BY_CITY.get(&city.replace(' ', "_").to_ascii_lowercase())?;
     let reference = DateTime::from_timestamp(REFERENCE_SECONDS, 0)?.naive_utc();
-    let named = TZ_VARIANTS.iter().filter(|zone| {
-        let (region, name) = zone.name().rsplit_once('/').unwrap_or_default();
-        !region.is_empty() && name.eq_ignore_ascii_case(&city)
-    });
     let fits = |zone: &&Tz| {
         let offset = zone.offset_from_utc_datetime(&reference);
         let summer = offset.dst_offset().num_minutes();
         i64::from(offset.fix().local_minus_utc()) / 60 - summer == minutes
     };
-    named.copied().find(|zone| fits(&zone))
+    named.iter().find(fits).copied()
 }
