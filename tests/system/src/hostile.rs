@@ -68,6 +68,9 @@ impl Report {
     #[must_use]
     pub fn broken(&self) -> Vec<String> {
         let mut broken = Vec::new();
+        if self.refused > (self.made / 100).max(1) {
+            broken.push(format!("{} requests of the other user were refused", self.refused));
+        }
         if self.lost > 0 {
             broken.push(format!("{} deliveries of the other user did not arrive", self.lost));
         }

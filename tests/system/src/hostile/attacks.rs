@@ -43,9 +43,13 @@ impl fmt::Display for Tally {
     }
 }
 
+/// The numbers below `count`, as a part of a rule.
+fn list(count: u32) -> String {
+    (0..count).map(|number| number.to_string()).collect::<Vec<_>>().join(",")
+}
+
 /// A rule that fires each minute by way of everything a rule can say.
 fn dense_rule(with_seconds: bool) -> String {
-    let list = |count: u32| (0..count).map(|number| number.to_string()).collect::<Vec<_>>().join(",");
     let seconds = if with_seconds { format!(";BYSECOND={}", list(60)) } else { String::new() };
     format!("FREQ=YEARLY;BYDAY=MO,TU,WE,TH,FR,SA,SU;BYHOUR={};BYMINUTE={}{seconds}", list(24), list(60))
 }
@@ -77,6 +81,10 @@ pub(super) fn begin(house: &House, stop: &CancellationToken) -> JoinSet<(&'stati
     attacks.by_requests("previews that start long ago", &reminders, "POST", "/reminders/preview?limit=100", || {
         let ago = json!({"notifyOffsets": [0, 1, 2, 3, 4], "recurrence": {"rrule": "FREQ=DAILY;COUNT=10000"}});
         body(-9_800 * 86_400, ago)
+    });
+    attacks.by_requests("previews of a rule in gaps", &reminders, "POST", "/reminders/preview", || {
+        let rule = format!("FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU;BYHOUR=2;BYMINUTE={0};BYSECOND={0}", list(60));
+        body(60, json!({"timeZone": "Europe/Berlin", "recurrence": {"rrule": rule, "gap": "skip"}}))
     });
     attacks.by_requests("100 dense rules", &reminders, "POST", "/reminders/bulk", || {
         bulk(100, &body(5, json!({"recurrence": {"rrule": dense_rule(false)}})))
@@ -113,6 +121,8 @@ pub(super) fn begin(house: &House, stop: &CancellationToken) -> JoinSet<(&'stati
         });
     }
     attacks.by_text("calendars of dense rules", &reminders, "/reminders/import", calendar());
+    attacks.by_text("calendars of empty alarms", &reminders, "/reminders/import", of_empty_alarms());
+    attacks.by_text("calendars of unknown zones", &reminders, "/reminders/import", of_unknown_zones());
     for (service, process) in
         Service::ALL.into_iter().filter_map(|service| Some((service, house.processes(service).first()?)))
     {
@@ -141,6 +151,23 @@ fn calendar() -> String {
         )
     };
     format!("BEGIN:VCALENDAR\r\nVERSION:2.0\r\n{}END:VCALENDAR\r\n", (0..1_000).map(entry).collect::<String>())
+}
+
+fn event(more: &str) -> String {
+    format!(
+        "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nBEGIN:VEVENT\r\nSUMMARY:x\r\nDTSTART:20300101T000000Z\r\nRRULE:FREQ=DAILY\r\n{more}\
+         END:VEVENT\r\nEND:VCALENDAR\r\n"
+    )
+}
+
+/// An event of which much is left out, with a long identity by which each note names it.
+fn of_empty_alarms() -> String {
+    event(&format!("UID:{}\r\n{}", "u".repeat(200_000), "BEGIN:VALARM\r\nEND:VALARM\r\n".repeat(20_000)))
+}
+
+fn of_unknown_zones() -> String {
+    let line = |number: usize| format!("EXDATE;TZID={}{number}:20300101T000000\r\n", "A/".repeat(60));
+    event(&(0..20_000).map(line).collect::<String>())
 }
 
 struct Attacks {
