@@ -74,7 +74,9 @@ impl Guard {
         let Some(host) = uri.authority().map(|authority| authority.as_str()).or_else(|| text(header::HOST)) else {
             return false;
         };
-        let is_repeated = headers.get_all(header::HOST).iter().nth(1).is_some();
+        // No browser repeats either; of two values one could be judged and the other believed.
+        let is_repeated =
+            [header::HOST, header::ORIGIN].iter().any(|name| headers.get_all(name).iter().nth(1).is_some());
         let name = match host.rsplit_once(':') {
             Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
             _ => host,
@@ -102,6 +104,8 @@ pub async fn refuse_other_sites(State(guard): State<Guard>, request: Request, ne
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     fn passes(uri: &'static str, pairs: &[(&'static str, &'static str)]) -> bool {
@@ -142,6 +146,20 @@ mod tests {
         assert!(!passes("/", &[("host", "127.0.0.1.example.org")]));
         assert!(!passes("http://rebound.example.org/", &[("host", "127.0.0.1:3000")]));
         assert!(!passes("/", &[]));
+    }
+
+    #[test]
+    fn refuses_repeated_hosts_and_origins() {
+        let both = |name, first, second| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_static("localhost:3000"));
+            headers.insert(&name, HeaderValue::from_static(first));
+            headers.append(&name, HeaderValue::from_static(second));
+            let guard = Guard::new(AllowedHosts::loopback(), AllowedOrigins::None);
+            guard.lets_pass(&Uri::from_static("/"), &headers)
+        };
+        assert!(!both(header::HOST, "localhost:3000", "rebound.example.org"));
+        assert!(!both(header::ORIGIN, "http://localhost:3000", "https://example.org"));
     }
 
     #[test]

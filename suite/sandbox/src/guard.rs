@@ -24,11 +24,16 @@ pub(crate) async fn refuse_other_sites(request: Request, next: Next) -> Response
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
     };
-    let is_local = ["127.0.0.1", "localhost", "[::1]"].contains(&name);
+    let is_local = ["127.0.0.1", "localhost", "[::1]"].iter().any(|local| local.eq_ignore_ascii_case(name));
+    let is_repeated = [header::HOST, header::ORIGIN].iter().any(|name| headers.get_all(name).iter().nth(1).is_some());
     let is_of_a_page = headers
         .get(header::ORIGIN)
         .is_some_and(|origin| origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://")) != Some(host));
-    if is_local && !is_of_a_page {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    // Following a link is no request of another site's making: it carries no method but GET, and no body.
+    let is_of_a_site = text("sec-fetch-site").is_some_and(|site| !matches!(site, "same-origin" | "none"))
+        && text("sec-fetch-mode") != Some("navigate");
+    if is_local && !is_repeated && !is_of_a_page && !is_of_a_site {
         return next.run(request).await;
     }
     (StatusCode::FORBIDDEN, "the sandbox answers programs of this machine only\n").into_response()
@@ -56,5 +61,18 @@ mod tests {
             StatusCode::FORBIDDEN
         );
         assert_eq!(status(&[]).await, StatusCode::FORBIDDEN);
+        assert_eq!(status(&[("host", "LOCALHOST:4000"), ("origin", "http://LOCALHOST:4000")]).await, StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn refuses_requests_that_other_sites_cause() {
+        let local = ("host", "localhost:4000");
+        assert_eq!(status(&[local, ("sec-fetch-site", "cross-site")]).await, StatusCode::FORBIDDEN);
+        assert_eq!(status(&[local, ("sec-fetch-site", "same-site")]).await, StatusCode::FORBIDDEN);
+        let link = [local, ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")];
+        assert_eq!(status(&link).await, StatusCode::OK);
+        assert_eq!(status(&[local, ("host", "rebound.example.org")]).await, StatusCode::FORBIDDEN);
+        let own = ("origin", "http://localhost:4000");
+        assert_eq!(status(&[local, own, ("origin", "https://example.org")]).await, StatusCode::FORBIDDEN);
     }
 }

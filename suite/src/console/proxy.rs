@@ -8,7 +8,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures::StreamExt;
+use secrecy::ExposeSecret as _;
 use shared::{
+    config::{LiveSecret, ProcessEnv, Reader},
     contract::new_id,
     http::{ErrorBody, ErrorDetail, Reason},
 };
@@ -48,6 +50,8 @@ pub(super) struct Proxy {
     event: String,
     notification: String,
     sandbox: String,
+    /// The secret by which the services know their gateway, where one is set for the process.
+    gateway_secret: Option<LiveSecret>,
     client: HttpClient,
     shutdown: CancellationToken,
 }
@@ -60,6 +64,7 @@ impl Proxy {
             event: format!("http://{}", banner.event),
             notification: format!("http://{}", banner.notification),
             sandbox: format!("http://{}/_sandbox", banner.sandbox),
+            gateway_secret: Reader::new(&ProcessEnv).live_secret("GATEWAY_SECRET", "what a gateway proves itself by"),
             client: services::http_client(),
             shutdown,
         }
@@ -87,7 +92,7 @@ pub(super) async fn forward(State(proxy): State<Proxy>, mut request: Request) ->
     };
     *request.uri_mut() = target;
     *request.version_mut() = Version::HTTP_11;
-    identify(request.headers_mut());
+    identify(request.headers_mut(), proxy.gateway_secret.as_ref());
     match proxy.client.request(request).await {
         Ok(response) => {
             let (mut parts, body) = response.into_parts();
@@ -102,8 +107,8 @@ pub(super) async fn forward(State(proxy): State<Proxy>, mut request: Request) ->
     }
 }
 
-/// Puts the chosen user's identity in place of any other.
-fn identify(headers: &mut HeaderMap) {
+/// Puts the chosen user's identity, and the gateway's proof, in place of any other.
+fn identify(headers: &mut HeaderMap, gateway_secret: Option<&LiveSecret>) {
     let (id, email) = DEMO_USER;
     let [chosen_id, chosen_email] = CHOSEN_USER.map(|name| headers.remove(name));
     remove(headers, &PER_CONNECTION);
@@ -111,9 +116,13 @@ fn identify(headers: &mut HeaderMap) {
     for name in IDENTITY {
         headers.remove(name);
     }
-    let [id_header, email_header, ..] = IDENTITY.map(HeaderName::from_static);
+    let [id_header, email_header, _, secret_header] = IDENTITY.map(HeaderName::from_static);
     headers.insert(id_header, chosen_id.unwrap_or(HeaderValue::from_static(id)));
     headers.insert(email_header, chosen_email.unwrap_or(HeaderValue::from_static(email)));
+    let secret = gateway_secret.and_then(|secret| HeaderValue::from_str(secret.current().expose_secret()).ok());
+    if let Some(secret) = secret {
+        headers.insert(secret_header, secret);
+    }
 }
 
 fn remove(headers: &mut HeaderMap, names: &[HeaderName]) {
@@ -146,7 +155,7 @@ mod tests {
             ("x-authenticated-userid", "root"),
             ("x-gateway-secret", "guess"),
         ]);
-        identify(&mut headers);
+        identify(&mut headers, None);
         let expected = map(&[("x-authenticated-userid", "ada"), ("x-consumer-username", "ada@example.com")]);
         assert_eq!(headers, expected);
     }
@@ -154,8 +163,15 @@ mod tests {
     #[test]
     fn without_a_choice_it_is_the_demo_user() {
         let mut headers = HeaderMap::new();
-        identify(&mut headers);
+        identify(&mut headers, None);
         assert_eq!(headers["x-authenticated-userid"], "demo");
         assert_eq!(headers["x-consumer-username"], "demo@example.com");
+    }
+
+    #[test]
+    fn proves_itself_where_a_gateway_secret_is_set() {
+        let mut headers = map(&[("x-gateway-secret", "guess")]);
+        identify(&mut headers, Some(&LiveSecret::fixed("sesame".into())));
+        assert_eq!(headers["x-gateway-secret"], "sesame");
     }
 }
