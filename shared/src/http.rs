@@ -21,6 +21,7 @@ mod memory;
 mod operator;
 mod server;
 mod settings;
+mod static_key;
 mod streamed;
 mod tokens;
 

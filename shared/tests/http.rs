@@ -291,7 +291,7 @@ fn token(claims: &Value, key: &str) -> String {
 fn jwt() -> Auth {
     Auth::Jwt(JwtSettings {
         jwks_url: None,
-        public_key: Some(PUBLIC.to_owned()),
+        public_key: Some(LiveSecret::fixed(PUBLIC.into())),
         issuer: Some("https://id.example.com".to_owned()),
         audience: Some("reminders".to_owned()),
     })
@@ -409,7 +409,7 @@ async fn refuses_gateway_headers_that_come_twice() {
 fn refuses_short_static_keys() {
     let fixture: Value = serde_json::from_str(include_str!("../jwt-crypto/tests/fixtures/pyjwt.json")).expect("JSON");
     let with = |pem: &Value| {
-        let public_key = pem.as_str().map(str::to_owned);
+        let public_key = pem.as_str().map(|pem| LiveSecret::fixed(pem.into()));
         Authenticator::new(Auth::Jwt(JwtSettings { jwks_url: None, public_key, issuer: None, audience: None }))
     };
     assert!(with(&fixture["refused"][0]["publicKey"]).is_err());

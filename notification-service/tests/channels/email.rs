@@ -5,7 +5,7 @@ use notification_service::channels::email::{Email, Quota, Ses, Settings};
 use notification_service::channels::outcome::Outcome;
 use notification_service::channels::templates::Templates;
 use sandbox::{Mode, Options, Sandbox, SesMode};
-use shared::bus::settings::{AwsSettings, sdk_config};
+use shared::bus::settings::{AwsCredentials, AwsSettings, sdk_config};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -46,7 +46,7 @@ fn templates() -> Arc<Templates> {
 }
 
 async fn sdk(url: String) -> SdkConfig {
-    let credentials = Some(("test".to_owned(), "test".to_owned().into()));
+    let credentials = Some(AwsCredentials::fixed("test", "test"));
     sdk_config(&AwsSettings {
         region: "eu-west-1".into(),
         endpoint_url: Some(url),

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use secrecy::SecretString;
-
 use super::{Error, SharedBus, aws::AwsBus, postgres::PostgresBus};
-use crate::db::DbUrl;
+use crate::{config::LiveSecret, db::DbUrl};
 
 pub use super::aws::sdk_config;
 
@@ -25,14 +23,31 @@ pub struct AwsSettings {
     pub region: String,
     /// Another endpoint than AWS's own (an emulator).
     pub endpoint_url: Option<String>,
-    /// A static access key and its secret; none: the SDK's own chain (environment, profile, web identity, ECS, IMDS).
-    pub credentials: Option<(String, SecretString)>,
+    /// An access key; none: the SDK's own chain (environment, profile, web identity, ECS, IMDS).
+    pub credentials: Option<AwsCredentials>,
     /// Another endpoint for SNS alone.
     pub sns_endpoint_url: Option<String>,
     /// Another endpoint for SQS alone.
     pub sqs_endpoint_url: Option<String>,
     /// Another endpoint for SES alone.
     pub ses_endpoint_url: Option<String>,
+}
+
+/// An access key, read again while the process runs where it comes from files.
+#[derive(Debug, Clone)]
+pub struct AwsCredentials {
+    /// The key's id.
+    pub key_id: LiveSecret,
+    /// The key's secret.
+    pub secret: LiveSecret,
+}
+
+impl AwsCredentials {
+    /// A key that never changes.
+    #[must_use]
+    pub fn fixed(key_id: &str, secret: &str) -> Self {
+        Self { key_id: LiveSecret::fixed(key_id.into()), secret: LiveSecret::fixed(secret.into()) }
+    }
 }
 
 impl AwsSettings {

@@ -20,7 +20,7 @@ pub struct JwtSettings {
     /// Address of a JWKS document.
     pub jwks_url: Option<String>,
     /// PEM public key (RSA, EC or Ed25519), instead of a JWKS.
-    pub public_key: Option<String>,
+    pub public_key: Option<LiveSecret>,
     /// Expected `iss`.
     pub issuer: Option<String>,
     /// Expected `aud`.
@@ -39,7 +39,7 @@ impl Auth {
             .live_secret("GATEWAY_SECRET", "expected in X-Gateway-Secret (AUTH_MODE=gateway); required in production");
         let jwt = JwtSettings {
             jwks_url: reader.optional("JWT_JWKS_URL", "address of the key set (AUTH_MODE=jwt)"),
-            public_key: reader.optional("JWT_PUBLIC_KEY", "PEM public key instead of a key set (AUTH_MODE=jwt)"),
+            public_key: reader.live_value("JWT_PUBLIC_KEY", "PEM public key instead of a key set (AUTH_MODE=jwt)"),
             issuer: reader.optional("JWT_ISSUER", "expected iss (AUTH_MODE=jwt); required outside of local"),
             audience: reader.optional("JWT_AUDIENCE", "expected aud (AUTH_MODE=jwt); required outside of local"),
         };

@@ -6,7 +6,7 @@ use super::Reader;
 use crate::{
     bus::{
         BusSettings,
-        settings::{AwsSettings, PostgresSettings},
+        settings::{AwsCredentials, AwsSettings, PostgresSettings},
     },
     db::{DbUrl, Tls},
     telemetry::TelemetrySettings,
@@ -200,11 +200,12 @@ pub fn aws_settings(reader: &mut Reader<'_>) -> Option<AwsSettings> {
     let sns_endpoint_url = reader.optional("AWS_ENDPOINT_URL_SNS", "another endpoint for SNS alone");
     let sqs_endpoint_url = reader.optional("AWS_ENDPOINT_URL_SQS", "another endpoint for SQS alone");
     let ses_endpoint_url = reader.optional("AWS_ENDPOINT_URL_SES", "another endpoint for SES alone");
-    let key_id = reader.optional::<String>("AWS_ACCESS_KEY_ID", "static credentials (else the SDK's own chain)");
-    let key = reader.secret("AWS_SECRET_ACCESS_KEY", "static credentials (else the SDK's own chain)");
+    let key_id = reader.live_value("AWS_ACCESS_KEY_ID", "static credentials (else the SDK's own chain)");
+    let secret = reader.live_secret("AWS_SECRET_ACCESS_KEY", "static credentials (else the SDK's own chain)");
     let token = reader.secret("AWS_SESSION_TOKEN", "session of temporary credentials");
     // Temporary credentials and everything else that is not a plain pair are the SDK's own business.
-    let credentials = if token.is_some() { None } else { key_id.zip(key) };
+    let key = key_id.zip(secret).filter(|_| token.is_none());
+    let credentials = key.map(|(key_id, secret)| AwsCredentials { key_id, secret });
     Some(AwsSettings {
         region: region?,
         endpoint_url,

@@ -1,15 +1,15 @@
 //! Bearer tokens: JSON Web Tokens (RFC 7519) of the configured issuer.
 
 use axum::http::HeaderMap;
-use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind, Validation, decode, decode_header};
+use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{ApiError, Identity, Reason, bearer, jwks::KeySet};
+use super::{ApiError, Identity, Reason, bearer, jwks::KeySet, static_key::StaticKey};
 use crate::{config::JwtSettings, contract::bounds::is_identity};
 
 /// The algorithms a token may be signed with: asymmetric ones only.
-const ALGORITHMS: [Algorithm; 9] = [
+pub(super) const ALGORITHMS: [Algorithm; 9] = [
     Algorithm::RS256,
     Algorithm::RS384,
     Algorithm::RS512,
@@ -22,8 +22,6 @@ const ALGORITHMS: [Algorithm; 9] = [
 ];
 /// Longest token, in characters.
 const MAX_LENGTH: usize = 8 * 1024;
-/// Largest RSA key, in bits: verifying with a larger one costs too much.
-const MAX_RSA_BITS: usize = 8192;
 
 /// Verifier of bearer tokens.
 pub(super) struct Tokens {
@@ -32,7 +30,7 @@ pub(super) struct Tokens {
 }
 
 enum Keys {
-    Static { key: DecodingKey, algorithms: Vec<Algorithm> },
+    Static(StaticKey),
     Set(KeySet),
 }
 
@@ -47,7 +45,7 @@ impl Tokens {
     pub(super) fn new(settings: JwtSettings) -> anyhow::Result<Self> {
         jwt_crypto::install();
         let keys = match (&settings.public_key, &settings.jwks_url) {
-            (Some(pem), _) => static_key(pem)?,
+            (Some(pem), _) => Keys::Static(StaticKey::new(pem.clone())?),
             (None, Some(url)) => Keys::Set(KeySet::new(url.clone())?),
             (None, None) => anyhow::bail!("neither JWT_PUBLIC_KEY nor JWT_JWKS_URL is set"),
         };
@@ -69,8 +67,9 @@ impl Tokens {
             return Err(refused("the bearer token's algorithm is not accepted"));
         }
         let key = match &self.keys {
-            Keys::Static { key, algorithms } if algorithms.contains(&header.alg) => key.clone(),
-            Keys::Static { .. } => return Err(refused("the bearer token's algorithm is not accepted")),
+            Keys::Static(key) => {
+                key.current(header.alg).ok_or_else(|| refused("the bearer token's algorithm is not accepted"))?
+            }
             Keys::Set(set) => set.key(header.kid.as_deref(), header.alg).await?,
         };
         let claims = decode::<Claims>(token, &key, &self.validation(header.alg))
@@ -121,33 +120,5 @@ fn is_verified(claim: Option<&Value>) -> bool {
         Some(Value::Bool(is_verified)) => *is_verified,
         Some(Value::String(text)) => text == "true",
         Some(_) => false,
-    }
-}
-
-/// Returns true if an RSA key is neither too small to be safe nor too large to be verified with.
-pub(super) fn is_rsa_size_accepted(key: &DecodingKey) -> bool {
-    jwt_crypto::rsa_modulus_bits(key).is_some_and(|bits| (jwt_crypto::MIN_RSA_BITS..=MAX_RSA_BITS).contains(&bits))
-}
-
-fn static_key(pem: &str) -> anyhow::Result<Keys> {
-    let pem = pem.replace("\\n", "\n");
-    if let Ok(key) = DecodingKey::from_rsa_pem(pem.as_bytes())
-        && jwt_crypto::rsa_modulus_bits(&key).is_some()
-    {
-        anyhow::ensure!(is_rsa_size_accepted(&key), "JWT_PUBLIC_KEY: an RSA key has 2048 to 8192 bits");
-        let is_rsa = |algorithm: &Algorithm| format!("{algorithm:?}").starts_with(['R', 'P']);
-        return Ok(Keys::Static { key, algorithms: ALGORITHMS.into_iter().filter(is_rsa).collect() });
-    }
-    if let Ok(key) = DecodingKey::from_ec_pem(pem.as_bytes()) {
-        let algorithm = match key.kind() {
-            DecodingKeyKind::SecretOrDer(point) if point.len() == 65 => Algorithm::ES256,
-            DecodingKeyKind::SecretOrDer(point) if point.len() == 97 => Algorithm::ES384,
-            _ => anyhow::bail!("JWT_PUBLIC_KEY: the curve of an EC key is P-256 or P-384"),
-        };
-        return Ok(Keys::Static { key, algorithms: vec![algorithm] });
-    }
-    match DecodingKey::from_ed_pem(pem.as_bytes()) {
-        Ok(key) => Ok(Keys::Static { key, algorithms: vec![Algorithm::EdDSA] }),
-        Err(_) => anyhow::bail!("JWT_PUBLIC_KEY is no PEM public key (RSA, EC or Ed25519)"),
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use aws_sdk_sqs::types::QueueAttributeName;
 use shared::bus::{
     self, BusSettings, Message, QueueSpec, Received, Settlement, SharedBus, Subscription, Topology,
-    settings::{AwsSettings, PostgresSettings, sdk_config},
+    settings::{AwsCredentials, AwsSettings, PostgresSettings, sdk_config},
 };
 use support::{
     ministack::{CREDENTIALS, MiniStack, REGION},
@@ -128,7 +128,7 @@ pub(super) fn aws_settings(endpoint: &str) -> AwsSettings {
     AwsSettings {
         region: REGION.to_owned(),
         endpoint_url: Some(endpoint.to_owned()),
-        credentials: Some((key_id.to_owned(), secret.into())),
+        credentials: Some(AwsCredentials::fixed(key_id, secret)),
         ..AwsSettings::default()
     }
 }

@@ -2,8 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
-use secrecy::SecretString;
-use shared::bus::settings::{AwsSettings, sdk_config};
+use shared::bus::settings::{AwsCredentials, AwsSettings, sdk_config};
 use support::{
     ministack::{CREDENTIALS, MiniStack},
     process::Command,
@@ -22,7 +21,7 @@ pub fn settings(endpoint: &str) -> AwsSettings {
     AwsSettings {
         region: REGION.to_owned(),
         endpoint_url: Some(endpoint.to_owned()),
-        credentials: Some((CREDENTIALS.0.to_owned(), SecretString::from(CREDENTIALS.1))),
+        credentials: Some(AwsCredentials::fixed(CREDENTIALS.0, CREDENTIALS.1)),
         ..AwsSettings::default()
     }
 }

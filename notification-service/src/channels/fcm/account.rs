@@ -5,6 +5,7 @@ use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use shared::config::LiveSecret;
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use url::Url;
 
 /// A service account whose key was tried and signs.
@@ -16,7 +17,13 @@ pub struct ServiceAccount {
     token_uri: Url,
     key: EncodingKey,
     /// Where a newer key of the same account is found, if anywhere.
-    source: Option<LiveSecret>,
+    source: Option<Arc<Source>>,
+}
+
+/// A key file that may be replaced, and the last usable account that was in it.
+struct Source {
+    file: LiveSecret,
+    last: Mutex<Option<ServiceAccount>>,
 }
 
 /// What is wrong with a service account; never quotes the JSON, which holds the private key.
@@ -81,23 +88,22 @@ impl ServiceAccount {
     /// Reads a key file that may be replaced while the process runs.
     pub fn live(source: LiveSecret) -> Result<Self, AccountError> {
         let account = Self::parse(source.current().expose_secret())?;
-        Ok(ServiceAccount { source: Some(source), ..account })
+        let source = Source { file: source, last: Mutex::default() };
+        Ok(ServiceAccount { source: Some(Arc::new(source)), ..account })
     }
 
-    /// The account with the newest key. One of another project, or of another token endpoint, needs a restart.
+    /// The account with the newest usable key. One of another project, or of another token endpoint, needs a restart.
     pub(super) fn current(&self) -> Self {
         let Some(source) = &self.source else { return self.clone() };
-        match Self::parse(source.current().expose_secret()) {
-            Ok(newest) if newest.project_id == self.project_id && newest.token_uri == self.token_uri => newest,
-            Ok(_) => {
-                tracing::warn!("service account is now of another project or token endpoint, a restart is needed");
-                self.clone()
+        let mut last = source.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match Self::parse(source.file.current().expose_secret()) {
+            Ok(newest) if newest.project_id == self.project_id && newest.token_uri == self.token_uri => {
+                *last = Some(newest);
             }
-            Err(error) => {
-                tracing::warn!(error = %error, "service account was replaced by one that cannot be used");
-                self.clone()
-            }
+            Ok(_) => tracing::warn!("service account is now of another project or token endpoint, a restart is needed"),
+            Err(error) => tracing::warn!(error = %error, "service account was replaced by one that cannot be used"),
         }
+        last.clone().unwrap_or_else(|| self.clone())
     }
 
     /// The Firebase project.
@@ -152,8 +158,9 @@ mod tests {
         assert_eq!(account.token_uri().as_str(), "https://oauth2.example.com/token");
     }
 
+    /// The key of the start may have been withdrawn by then.
     #[test]
-    fn signs_with_the_key_that_replaced_another() {
+    fn signs_with_the_last_usable_key() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("account.json");
         std::fs::write(&path, json(|value| value["private_key_id"] = "first".into())).unwrap();
@@ -167,7 +174,7 @@ mod tests {
         for unusable in [json(|value| value["project_id"] = "another".into()), "{".to_owned()] {
             std::fs::write(&path, unusable).unwrap();
             source.refresh();
-            assert_eq!(key_id(&account).as_deref(), Some("first"));
+            assert_eq!(key_id(&account).as_deref(), Some("second"));
         }
     }
 

@@ -1,20 +1,25 @@
 //! The SDK's configuration, the same for every AWS service.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
-use aws_credential_types::Credentials;
+use aws_credential_types::{
+    Credentials,
+    provider::{ProvideCredentials, future},
+};
 use aws_smithy_http_client::{
     Builder,
     tls::{Provider, rustls_provider::CryptoMode},
 };
 use secrecy::ExposeSecret as _;
 
-use crate::bus::settings::AwsSettings;
+use crate::bus::settings::{AwsCredentials, AwsSettings};
 
 /// Bounds of a call and of one attempt at it; a long poll adds what it waits.
 pub(super) const ATTEMPT: Duration = Duration::from_secs(5);
 pub(super) const OPERATION: Duration = Duration::from_secs(15);
+/// Time for which the SDK uses a key that comes from files before it looks again.
+const KEY_HOLDS: Duration = Duration::from_secs(30);
 
 /// The SDK's configuration by our settings: explicit timeouts, at most three attempts, TLS by rustls with ring. Nothing
 /// is contacted; credentials are resolved when the first call needs them.
@@ -33,8 +38,56 @@ pub async fn sdk_config(settings: &AwsSettings) -> SdkConfig {
     if let Some(url) = &settings.endpoint_url {
         loader = loader.endpoint_url(url);
     }
-    if let Some((key_id, secret)) = &settings.credentials {
-        loader = loader.credentials_provider(Credentials::new(key_id, secret.expose_secret(), None, None, "settings"));
+    if let Some(credentials) = &settings.credentials {
+        loader = loader.credentials_provider(Settings(credentials.clone()));
     }
     loader.load().await
+}
+
+/// The access key of the settings as it is at each look. The SDK looks again when what it was given expires.
+#[derive(Debug)]
+struct Settings(AwsCredentials);
+
+impl ProvideCredentials for Settings {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        let AwsCredentials { key_id, secret } = &self.0;
+        let expires = key_id.changes().or(secret.changes()).map(|_| SystemTime::now() + KEY_HOLDS);
+        let (key_id, secret) = (key_id.current(), secret.current());
+        let key = Credentials::new(key_id.expose_secret(), secret.expose_secret(), None, expires, "settings");
+        future::ProvideCredentials::ready(Ok(key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::LiveSecret;
+
+    async fn provided(settings: &Settings) -> (String, String, bool) {
+        let key = settings.provide_credentials().await.expect("a key");
+        (key.access_key_id().to_owned(), key.secret_access_key().to_owned(), key.expiry().is_some())
+    }
+
+    #[tokio::test]
+    async fn provides_the_key_that_replaced_another() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = |name: &str| folder.path().join(name);
+        let write = |key_id, secret| {
+            std::fs::write(file("id"), key_id).expect("written");
+            std::fs::write(file("secret"), secret).expect("written");
+        };
+        write("first", "one");
+        let open = |name| LiveSecret::open("AWS_ACCESS_KEY_ID", file(name)).expect("a file");
+        let settings = Settings(AwsCredentials { key_id: open("id"), secret: open("secret") });
+        assert_eq!(provided(&settings).await, ("first".to_owned(), "one".to_owned(), true));
+        write("second", "two");
+        settings.0.key_id.refresh();
+        settings.0.secret.refresh();
+        assert_eq!(provided(&settings).await, ("second".to_owned(), "two".to_owned(), true));
+        let fixed = Settings(AwsCredentials::fixed("id", "secret"));
+        assert_eq!(provided(&fixed).await, ("id".to_owned(), "secret".to_owned(), false));
+    }
 }

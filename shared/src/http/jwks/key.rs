@@ -7,7 +7,7 @@ use jsonwebtoken::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::http::tokens;
+use crate::http::static_key;
 
 /// Most keys of a set; issuers publish a handful.
 const MAX_KEYS: usize = 64;
@@ -82,7 +82,7 @@ fn kind_of(parameters: &AlgorithmParameters, key: &DecodingKey) -> Option<Kind> 
     // The curve and the length of what was decoded must agree.
     let length = key.try_get_as_bytes().map(<[u8]>::len).unwrap_or_default();
     match parameters {
-        AlgorithmParameters::RSA(_) => tokens::is_rsa_size_accepted(key).then_some(Kind::Rsa),
+        AlgorithmParameters::RSA(_) => static_key::is_rsa_size_accepted(key).then_some(Kind::Rsa),
         AlgorithmParameters::EllipticCurve(curve) => match (&curve.curve, length) {
             (EllipticCurve::P256, 65) => Some(Kind::P256),
             (EllipticCurve::P384, 97) => Some(Kind::P384),
