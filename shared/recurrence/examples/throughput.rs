@@ -39,6 +39,12 @@ fn main() {
         "FREQ=DAILY;COUNT=10000",
         "FREQ=HOURLY;BYHOUR=9,17;COUNT=10000",
         "FREQ=MINUTELY;INTERVAL=1439;BYHOUR=3;BYMINUTE=0",
+        "FREQ=MINUTELY;INTERVAL=10079;BYDAY=MO;BYHOUR=3;BYMINUTE=0",
+        "FREQ=HOURLY;INTERVAL=719;BYMONTHDAY=29;BYHOUR=3",
+        "FREQ=DAILY;INTERVAL=365;BYMONTH=2;BYMONTHDAY=29",
+        "FREQ=DAILY;INTERVAL=9973;BYMONTH=1;BYMONTHDAY=1",
+        "FREQ=SECONDLY;INTERVAL=86399;BYHOUR=3;BYMINUTE=0;BYSECOND=0",
+        "FREQ=HOURLY;INTERVAL=23;BYHOUR=9;COUNT=10000",
         dense.as_str(),
         chosen.as_str(),
     ];
@@ -49,7 +55,10 @@ fn main() {
             let rule = Rule { rrule, exdates: &[], gap: Gap::Shift, fold: Fold::First };
             Series::new(start, zone.clone(), rule)
         };
-        let Ok(series) = read() else { continue };
+        let Ok(series) = read() else {
+            println!("{:>14} {rrule}", "refused");
+            continue;
+        };
         let (walk, walked) = (Instant::now(), series.after(start).take(20_000).count());
         let rate = walked as f64 / walk.elapsed().as_secs_f64();
         let micros = |time: Duration| time.as_secs_f64() * 1e6;

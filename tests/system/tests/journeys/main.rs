@@ -5,6 +5,8 @@ use system::Bus;
 mod arrival;
 mod calendars;
 mod changes;
+#[cfg(target_os = "linux")]
+mod connections;
 mod faults;
 mod handled;
 mod hostile;
