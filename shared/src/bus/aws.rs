@@ -14,7 +14,7 @@ mod settle;
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, RwLock},
+    sync::{Mutex, RwLock, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -40,6 +40,8 @@ pub struct AwsBus {
     queues: RwLock<HashMap<String, Queue>>,
     /// URLs of queues that had a whole batch the last time, with the bytes of its largest answer.
     full: Mutex<HashMap<String, usize>>,
+    /// Whether messages name a group, until topic or queue refuse it.
+    names_groups: AtomicBool,
 }
 
 impl AwsBus {
@@ -51,6 +53,7 @@ impl AwsBus {
             sqs: aws_sdk_sqs::Client::new(sqs),
             queues: RwLock::default(),
             full: Mutex::default(),
+            names_groups: AtomicBool::new(true),
         }
     }
 }

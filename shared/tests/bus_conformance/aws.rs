@@ -28,6 +28,21 @@ async fn just_the_failed_entries_of_a_batch_are_published_again() {
 }
 
 #[tokio::test]
+async fn publishes_without_groups_when_they_are_refused() {
+    let stage = Stage::aws().await;
+    let proxy = Proxy::refusing_groups(endpoint(&stage)).await;
+    let through = bus::connect(&BusSettings::Aws(aws_settings(proxy.endpoint()))).await.unwrap();
+    let of_somebody: Vec<_> = (0..10).map(|number| message(number, &[("userId", "ada")])).collect();
+
+    let results = through.publish(&stage.topic, &of_somebody).await.unwrap();
+
+    assert_eq!(results, vec![Ok(()); 10]);
+    assert_eq!((proxy.refused(), proxy.published().len()), (1, 1));
+    assert_eq!(through.publish(&stage.topic, &of_somebody).await.unwrap(), vec![Ok(()); 10]);
+    assert_eq!(proxy.refused(), 1, "no group is named any more");
+}
+
+#[tokio::test]
 async fn an_sns_envelope_comes_out_as_it_lies_in_the_queue() {
     let stage = Stage::aws().await;
     let config = sdk_config(&aws_settings(endpoint(&stage))).await;

@@ -1,8 +1,8 @@
-//! A proxy before MiniStack that turns entries of the first `PublishBatch` answer into failures.
+//! A proxy before MiniStack that turns entries of the first `PublishBatch` answer into failures, or refuses groups.
 
 use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use axum::{
@@ -23,18 +23,32 @@ struct Seen {
     client: reqwest::Client,
     fail: Vec<String>,
     failed: AtomicBool,
+    refuses_groups: bool,
+    /// Calls that were refused.
+    refused: AtomicUsize,
     published: Mutex<Vec<Vec<String>>>,
 }
 
 impl Proxy {
     /// Entries with these ids fail, the first time.
     pub(super) async fn failing_once(upstream: &str, ids: &[&str]) -> Self {
+        Self::start(upstream, ids, false).await
+    }
+
+    /// Calls of which a message names a group fail, as those of topics that do not know groups.
+    pub(super) async fn refusing_groups(upstream: &str) -> Self {
+        Self::start(upstream, &[], true).await
+    }
+
+    async fn start(upstream: &str, ids: &[&str], refuses_groups: bool) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let seen = Arc::new(Seen {
             upstream: upstream.to_owned(),
             client: reqwest::Client::new(),
             fail: ids.iter().map(|&id| id.to_owned()).collect(),
             failed: AtomicBool::new(false),
+            refuses_groups,
+            refused: AtomicUsize::new(0),
             published: Mutex::default(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -46,6 +60,11 @@ impl Proxy {
 
     pub(super) fn endpoint(&self) -> &str {
         &self.endpoint
+    }
+
+    /// Calls that were refused for their groups.
+    pub(super) fn refused(&self) -> usize {
+        self.seen.refused.load(Ordering::SeqCst)
     }
 
     /// The messages of each `PublishBatch` call.
@@ -61,6 +80,12 @@ impl Drop for Proxy {
 }
 
 async fn forward(State(seen): State<Arc<Seen>>, mut headers: HeaderMap, body: String) -> (StatusCode, String) {
+    if seen.refuses_groups && body.contains("MessageGroupId") {
+        seen.refused.fetch_add(1, Ordering::SeqCst);
+        let refusal = "<ErrorResponse><Error><Type>Sender</Type><Code>InvalidParameter</Code><Message>Invalid parameter: \
+            MessageGroupId</Message></Error></ErrorResponse>";
+        return (StatusCode::BAD_REQUEST, refusal.to_owned());
+    }
     let messages: Vec<_> = url::form_urlencoded::parse(body.as_bytes())
         .filter(|(name, _)| name.ends_with(".Message"))
         .map(|(_, message)| message.into_owned())

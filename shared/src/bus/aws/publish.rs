@@ -1,10 +1,16 @@
 //! Into topics and queues: calls of at most ten entries and 256 KiB, several at once.
+//!
+//! Each message names its user as its group, by a digest. SNS passes the group on, and a standard
+//! queue of SQS delivers messages of other groups first while one group has many in flight (its
+//! "fair queues"). There is no order within a group. Where topics or queues do not know groups, as
+//! those of older emulators, messages go without.
 
-use std::{borrow::Cow, collections::BTreeMap, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 
 use aws_sdk_sns::types::{MessageAttributeValue as TopicAttribute, PublishBatchRequestEntry};
 use aws_sdk_sqs::types::{MessageAttributeValue as QueueAttribute, SendMessageBatchRequestEntry};
 use futures::{StreamExt as _, stream};
+use sha2::{Digest as _, Sha256};
 
 use super::{ATTEMPTS, AwsBus, BATCH, CALLS, batch::position, error, pause, seconds};
 use crate::bus::{Error, MAX_DELAY, MAX_MESSAGE_BYTES, Message, PublishError, limits};
@@ -98,6 +104,7 @@ impl AwsBus {
         for attempt in 1..=ATTEMPTS {
             let outcomes = match self.call(target, &left).await {
                 Ok(outcomes) => outcomes,
+                Err(Refusal::Data(problem)) if attempt < ATTEMPTS && self.refuses_groups(&problem) => continue,
                 Err(Refusal::Data(_)) if left.len() > 1 => {
                     known.extend(self.put_one_by_one(target, left).await);
                     return (known, None);
@@ -149,27 +156,46 @@ impl AwsBus {
                 *it = outcome;
             }
         };
+        let names_groups = self.names_groups.load(Ordering::Relaxed);
         match target {
             Target::Topic(arn) => {
-                let request = topic_entries(entries).map_err(|error| Refusal::Data(error.to_string()))?;
+                let request = topic_entries(entries, names_groups).map_err(|error| Refusal::Data(error.to_string()))?;
                 let call = self.sns.publish_batch().topic_arn(arn).set_publish_batch_request_entries(Some(request));
                 let answer = call.send().await.map_err(|error| refusal(PUBLISH, error))?;
                 answer.successful().iter().for_each(|it| settle(it.id().unwrap_or_default(), Ok(())));
                 for it in answer.failed() {
-                    settle(it.id(), Err(error::of_entry(it.code(), it.message(), it.sender_fault())));
+                    settle(it.id(), Err(self.failure(it.code(), it.message(), it.sender_fault())));
                 }
             }
             Target::Queue(url, delay) => {
-                let request = queue_entries(entries, delay).map_err(|error| Refusal::Data(error.to_string()))?;
+                let request =
+                    queue_entries(entries, delay, names_groups).map_err(|error| Refusal::Data(error.to_string()))?;
                 let call = self.sqs.send_message_batch().queue_url(url).set_entries(Some(request));
                 let answer = call.send().await.map_err(|error| refusal(SEND, error))?;
                 answer.successful().iter().for_each(|it| settle(it.id(), Ok(())));
                 for it in answer.failed() {
-                    settle(it.id(), Err(error::of_entry(it.code(), it.message(), it.sender_fault())));
+                    settle(it.id(), Err(self.failure(it.code(), it.message(), it.sender_fault())));
                 }
             }
         }
         Ok(outcomes)
+    }
+
+    /// Why an entry failed; one that is refused for its group alone is published again without.
+    fn failure(&self, code: &str, message: Option<&str>, sender_fault: bool) -> PublishError {
+        match message {
+            Some(problem) if self.refuses_groups(problem) => PublishError::Retry(problem.to_owned()),
+            _ => error::of_entry(code, message, sender_fault),
+        }
+    }
+
+    /// Whether a refusal is of the group that a message names; no message names one from then on.
+    fn refuses_groups(&self, problem: &str) -> bool {
+        let is_refused = problem.contains("MessageGroupId");
+        if is_refused && self.names_groups.swap(false, Ordering::Relaxed) {
+            tracing::warn!(problem, "message groups are refused, queues are not fair among users");
+        }
+        is_refused
     }
 }
 
@@ -202,9 +228,22 @@ fn pack(entries: Vec<Entry<'_>>) -> Vec<Vec<Entry<'_>>> {
     calls
 }
 
-fn topic_entries(entries: &[Entry<'_>]) -> Result<Vec<PublishBatchRequestEntry>, aws_sdk_sns::error::BuildError> {
+/// The group of a message: a digest of its user's id, which may have characters that no group may,
+/// and is nobody else's concern.
+fn group(entry: &Entry<'_>) -> Option<String> {
+    let digest = Sha256::digest(entry.attributes.get("userId")?);
+    Some(digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn topic_entries(
+    entries: &[Entry<'_>],
+    names_groups: bool,
+) -> Result<Vec<PublishBatchRequestEntry>, aws_sdk_sns::error::BuildError> {
     let entry = |(place, entry): (usize, &Entry<'_>)| {
-        let mut builder = PublishBatchRequestEntry::builder().id(place.to_string()).message(entry.body.as_ref());
+        let mut builder = PublishBatchRequestEntry::builder()
+            .id(place.to_string())
+            .message(entry.body.as_ref())
+            .set_message_group_id(names_groups.then(|| group(entry)).flatten());
         for (name, value) in entry.attributes.iter() {
             let value = TopicAttribute::builder().data_type("String").string_value(value).build()?;
             builder = builder.message_attributes(name, value);
@@ -217,12 +256,14 @@ fn topic_entries(entries: &[Entry<'_>]) -> Result<Vec<PublishBatchRequestEntry>,
 fn queue_entries(
     entries: &[Entry<'_>],
     delay: i32,
+    names_groups: bool,
 ) -> Result<Vec<SendMessageBatchRequestEntry>, aws_sdk_sqs::error::BuildError> {
     let entry = |(place, entry): (usize, &Entry<'_>)| {
         let mut builder = SendMessageBatchRequestEntry::builder()
             .id(place.to_string())
             .message_body(entry.body.as_ref())
-            .delay_seconds(delay);
+            .delay_seconds(delay)
+            .set_message_group_id(names_groups.then(|| group(entry)).flatten());
         for (name, value) in entry.attributes.iter() {
             let value = QueueAttribute::builder().data_type("String").string_value(value).build()?;
             builder = builder.message_attributes(name, value);
@@ -235,6 +276,22 @@ fn queue_entries(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_group_of_messages_user_without_showing_it() {
+        let entry = |user: &str| {
+            let attributes = BTreeMap::from([("userId".to_owned(), user.to_owned())]);
+            Entry { place: 0, body: "{}".into(), attributes: Cow::Owned(attributes) }
+        };
+        let (ada, grace) = (group(&entry("ada lovelace")).unwrap(), group(&entry("grace")).unwrap());
+        assert_ne!(ada, grace);
+        assert!(ada.len() == 32 && ada.bytes().all(|byte| byte.is_ascii_hexdigit()), "{ada}");
+        let nobody = Entry { place: 0, body: "{}".into(), attributes: Cow::Owned(BTreeMap::new()) };
+        assert_eq!(group(&nobody), None);
+        assert_eq!(topic_entries(&[entry("grace")], true).unwrap()[0].message_group_id(), Some(&*grace));
+        assert_eq!(queue_entries(&[entry("grace")], 0, true).unwrap()[0].message_group_id(), Some(&*grace));
+        assert_eq!(topic_entries(&[entry("grace")], false).unwrap()[0].message_group_id(), None);
+    }
 
     #[test]
     fn calls_keep_the_limits_of_number_and_size() {
