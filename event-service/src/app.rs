@@ -202,6 +202,7 @@ async fn work(
 ) -> anyhow::Result<()> {
     let consumed = CancellationToken::new();
     let (relay, handoff) = Relay::new(pool, Arc::clone(&bus), config.bus.event_topic.clone());
+    let relay = relay.with_user_share(config.user_events);
     let relay = spawn_essential("relay", shutdown, relay.run(consumed.clone()));
     let house = housekeeping::run(store.clone(), config.retention, shutdown.clone());
     let house = spawn_essential("housekeeping", shutdown, house);

@@ -32,6 +32,8 @@ pub struct Config {
     pub streams: usize,
     /// Exports that are written at once.
     pub exports: usize,
+    /// Messages of one user that are published in a second.
+    pub user_events: u32,
 }
 
 impl Config {
@@ -68,6 +70,7 @@ impl Config {
             reader.fault("EVENT_STREAMS_MAX", "is malformed: expected 1 to 1000");
         }
         let exports = ExportLimit::read(reader);
+        let user_events = config::user_events(reader);
         Some(Self {
             process: process?,
             database: database?,
@@ -79,6 +82,7 @@ impl Config {
             unsettled_after: Duration::from_secs(60 * minutes?),
             streams: streams?,
             exports: exports?,
+            user_events: user_events?,
         })
     }
 }

@@ -91,6 +91,7 @@ impl App {
         let clock = Arc::new(DbClock::default());
         let bus = bus::connect(&config.bus.settings).await?;
         let (relay, handoff) = Relay::new(pool.clone(), bus.clone(), config.bus.event_topic.clone());
+        let relay = relay.with_user_share(config.user_events);
         let engine = Engine::build(&config, pool.clone(), Arc::clone(&clock), handoff.clone()).await?;
         let started = Started::watching(pool.clone());
         let streams = Streams::default();

@@ -54,6 +54,8 @@ pub struct Config {
     pub retention: TimeDelta,
     /// Exports that are written at once.
     pub exports: usize,
+    /// Messages of one user that are published in a second.
+    pub user_events: u32,
 }
 
 /// How pushes are sent.
@@ -134,6 +136,7 @@ impl Config {
         );
         let retention = config::retention(reader);
         let exports = ExportLimit::read(reader);
+        let user_events = config::user_events(reader);
         Some(Self {
             process: process?,
             database: database?,
@@ -152,6 +155,7 @@ impl Config {
             device_checks_max_in_flight: checks?,
             retention: retention?,
             exports: exports?,
+            user_events: user_events?,
         })
     }
 }

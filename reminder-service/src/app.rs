@@ -51,6 +51,7 @@ impl App {
         let pool = config.database.pool(NAME);
         let bus = bus::connect(&config.bus.settings).await?;
         let (relay, handoff) = Relay::new(pool.clone(), bus.clone(), config.bus.event_topic.clone());
+        let relay = relay.with_user_share(config.user_events);
         let started = Started::watching(pool.clone());
         let routes = routes::router(Api {
             pool: pool.clone(),

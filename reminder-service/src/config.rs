@@ -29,6 +29,8 @@ pub struct Config {
     pub addresses: Addresses,
     /// Reminders that one user may have.
     pub max_reminders: u32,
+    /// Messages of one user that are published in a second.
+    pub user_events: u32,
 }
 
 impl Config {
@@ -51,6 +53,7 @@ impl Config {
         let exports = ExportLimit::read(reader);
         let addresses = Addresses::read(reader);
         let max_reminders = max_reminders(reader);
+        let user_events = config::user_events(reader);
         Some(Self {
             process: process?,
             database: database?,
@@ -61,6 +64,7 @@ impl Config {
             exports: exports?,
             addresses: addresses?,
             max_reminders: max_reminders?,
+            user_events: user_events?,
         })
     }
 }

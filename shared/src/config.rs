@@ -16,7 +16,7 @@ pub use live::LiveSecret;
 pub use operators::{Operator, Operators};
 pub use reader::{Env, ProcessEnv, Reader};
 pub use report::{Fault, Report, Setting};
-pub use settings::{AppEnv, BusConfig, LogFormat, Process, aws_settings, retention};
+pub use settings::{AppEnv, BusConfig, LogFormat, Process, aws_settings, retention, user_events};
 
 /// Reads a configuration, or says everything that is wrong with it at once.
 ///

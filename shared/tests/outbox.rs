@@ -1,7 +1,11 @@
 //! The outbox and its relay, on a real database and the postgres bus.
 
+#[path = "outbox/gate.rs"]
+mod gate;
+
 use std::{collections::BTreeMap, time::Duration};
 
+use gate::Gate;
 use shared::{
     bus::{
         BusSettings, Message, QueueSpec, Received, SharedBus, Subscription, Topology, connect,
@@ -31,6 +35,11 @@ struct Post {
 
 impl Post {
     async fn open() -> Self {
+        Self::behind(|bus| bus).await
+    }
+
+    /// The same, with something between the relay and the bus.
+    async fn behind(between: impl FnOnce(SharedBus) -> SharedBus) -> Self {
         let database = support::postgres::database("outbox").await;
         let bus_database = support::postgres::database("outbox_bus").await;
         let pool = database.pool().await;
@@ -40,7 +49,7 @@ impl Post {
         let subscriptions = vec![Subscription { topic: TOPIC.to_owned(), filter: BTreeMap::new() }];
         let queue = QueueSpec { queue: QUEUE.to_owned(), max_receive_count: 5, subscriptions };
         bus.ensure(&Topology { topics: vec![TOPIC.to_owned()], queues: vec![queue] }).await.expect("prepared");
-        let (relay, handoff) = Relay::new(pool.clone(), bus.clone(), TOPIC.to_owned());
+        let (relay, handoff) = Relay::new(pool.clone(), between(bus.clone()), TOPIC.to_owned());
         let shutdown = CancellationToken::new();
         let relay = tokio::spawn(relay.run(shutdown.clone()));
         Self { _database: database, _bus_database: bus_database, pool, bus, handoff, shutdown, relay }
@@ -51,6 +60,18 @@ impl Post {
         let message = message(body);
         outbox::insert(&self.pool, std::slice::from_ref(&message)).await.expect("written");
         message
+    }
+
+    /// Writes so many messages of a user, and commits.
+    async fn commit_of(&self, user: &str, messages: usize) -> Vec<OutboxMessage> {
+        let mut written: Vec<_> = (0..messages).map(|number| message(&format!(r#"{{"n":{number}}}"#))).collect();
+        for message in &mut written {
+            message.message.attributes.insert("userId".to_owned(), user.to_owned());
+        }
+        for part in written.chunks(1_000) {
+            outbox::insert(&self.pool, part).await.expect("written");
+        }
+        written
     }
 
     /// Lets every lease run out.
@@ -192,4 +213,40 @@ async fn sweeps_rows_whose_ids_tell_no_time() {
     // A full pass comes every 30 seconds.
     eventually(3 * LIMIT, async || post.rows().await == 0).await;
     assert_eq!(post.received().await.len(), 1);
+}
+
+/// A slow topic holds up the user who has many messages, in memory, and nobody else.
+#[tokio::test]
+async fn publishes_message_beside_20_000_of_another_user() {
+    let mut gate = None;
+    let post = Post::behind(|bus| gate.insert(Gate::closed(bus)).clone()).await;
+    let gate = gate.expect("a gate");
+    let many = post.commit_of("mallory", 20_000).await;
+    post.handoff.after_commit(many);
+    eventually(LIMIT, async || gate.begun("mallory") > 0).await;
+
+    let one = post.commit_of("ada", 1).await;
+    post.handoff.after_commit(one);
+
+    eventually(LIMIT, async || gate.begun("ada") == 1).await;
+    assert!(gate.begun("mallory") <= 100, "{} are under way", gate.begun("mallory"));
+    gate.open();
+    eventually(LIMIT, async || gate.begun("mallory") > 1_000).await;
+}
+
+/// So does what is left in the outbox: rows of others, though younger, come after one batch.
+#[tokio::test]
+async fn sweeps_other_users_before_backlog_of_one() {
+    let mut gate = None;
+    let post = Post::behind(|bus| gate.insert(Gate::closed(bus)).clone()).await;
+    let gate = gate.expect("a gate");
+    post.commit_of("mallory", 4_000).await;
+    post.commit_of("ada", 3).await;
+    post.expire_leases().await;
+    gate.open();
+
+    eventually(3 * LIMIT, async || gate.begun("ada") == 3).await;
+    assert!(gate.before("ada", "mallory") <= 600, "{} came before", gate.before("ada", "mallory"));
+    eventually(3 * LIMIT, async || post.rows().await == 0).await;
+    assert_eq!(gate.begun("mallory"), 4_000, "each was published once");
 }

@@ -30,6 +30,7 @@ LEFT = {
     "MAX_EMAIL_ADDRESSES_PER_DAY": "the default is what the documentation promises",
     "JWT_PUBLIC_KEY": "issuers rotate keys: a key set is asked for (JWT_JWKS_URL)",
     "EVENT_CONCURRENCY": "the figures in docs/BENCHMARKS.md are with the default",
+    "USER_EVENTS_PER_SECOND": "a user of these environments is a person; the default is far above what one needs",
     "USER_RELEASES_PER_SECOND": "a user of these environments is a person; the default is far above what one needs",
     "PUSH_MAX_IN_FLIGHT": "the figures in docs/BENCHMARKS.md are with the default",
     "EMAIL_MAX_IN_FLIGHT": "SES's own rate decides, which the service asks for",

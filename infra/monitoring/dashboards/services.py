@@ -26,6 +26,7 @@ def _common(job):
         trouble = [
             (count("outbox_parked_total", labels=of), "parked"),
             (count("outbox_left_to_sweep_total", labels=of), "no room in memory"),
+            (count("reminders_outbox_backlogged_total", labels=of), "users beyond their share"),
             (f"max by (table) ({selector('reminders_outbox_parked', of)})", "parked rows: {{table}}"),
         ]
         rows.append(
@@ -35,6 +36,11 @@ def _common(job):
                     series("Waiting", [(f"max({selector('outbox_waiting', of)})", "rows")]),
                     series("Published", moved, "cps", "The sweep takes what its writer could not publish, or died before."),
                     series("Trouble", trouble, about="Parked: can never be published."),
+                    series(
+                        "Share of one user",
+                        [(f"min({selector('reminders_outbox_pace', of)})", "messages a second")],
+                        about="Below USER_EVENTS_PER_SECOND while the topic is slow.",
+                    ),
                     series("Age of the oldest", [(f"max({selector('outbox_oldest_seconds', of)})", "oldest")], "s"),
                 ],
             )

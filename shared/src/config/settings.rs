@@ -9,6 +9,7 @@ use crate::{
         settings::{AwsCredentials, AwsSettings, PostgresSettings},
     },
     db::{DbUrl, Tls},
+    outbox::USER_EVENTS_PER_SECOND,
     telemetry::TelemetrySettings,
 };
 
@@ -225,4 +226,38 @@ pub fn retention(reader: &mut Reader<'_>) -> Option<chrono::TimeDelta> {
     }
     reader.fault(NAME, "is malformed: expected 1 to 3650");
     None
+}
+
+/// Reads `USER_EVENTS_PER_SECOND`: messages of one user that a process publishes in a second; others wait in its outbox.
+pub fn user_events(reader: &mut Reader<'_>) -> Option<u32> {
+    const NAME: &str = "USER_EVENTS_PER_SECOND";
+    let share = reader.or(
+        NAME,
+        "messages of one user published in a second; the rest waits in the outbox",
+        USER_EVENTS_PER_SECOND,
+    )?;
+    if (10..=1_000_000).contains(&share) {
+        return Some(share);
+    }
+    reader.fault(NAME, "is malformed: expected 10 to 1000000");
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::config;
+
+    #[test]
+    fn bounds_events_of_user_in_a_second() {
+        let read = |value: &str| {
+            let env = BTreeMap::from([("USER_EVENTS_PER_SECOND".to_owned(), value.to_owned())]);
+            config::read(&env, user_events).ok()
+        };
+        assert_eq!(config::read(&BTreeMap::new(), user_events).ok(), Some(USER_EVENTS_PER_SECOND));
+        assert_eq!((read("10"), read("1000000")), (Some(10), Some(1_000_000)));
+        assert_eq!((read("9"), read("1000001"), read("many")), (None, None, None));
+    }
 }

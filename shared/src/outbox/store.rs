@@ -22,6 +22,15 @@ pub(super) struct Claim {
     pub(super) lease: Duration,
 }
 
+/// Whose rows are claimed.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Whose<'a> {
+    /// Of everybody but these users.
+    NotOf(&'a [&'a str]),
+    /// Of one user; the empty name is for messages that say of nobody.
+    Of(&'a str),
+}
+
 fn interval(duration: Duration) -> PgInterval {
     PgInterval { months: 0, days: 0, microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX) }
 }
@@ -52,11 +61,16 @@ pub(super) async fn insert(
 
 /// Leases rows whose lease has run out, lowest ids first. Attributes are read as text: a row that somebody else wrote must
 /// not keep the others.
-pub(super) async fn claim(pool: &PgPool, claim: Claim) -> Result<Vec<OutboxMessage>, sqlx::Error> {
+pub(super) async fn claim(pool: &PgPool, claim: Claim, whose: Whose<'_>) -> Result<Vec<OutboxMessage>, sqlx::Error> {
+    let (users, are_passed_over): (&[&str], bool) = match &whose {
+        Whose::NotOf(users) => (users, true),
+        Whose::Of(user) => (std::slice::from_ref(user), false),
+    };
     let rows = sqlx::query!(
         r#"with free as materialized (
                select event_id, octet_length(body) + pg_column_size(attributes) as bytes from outbox
                where event_id between $1 and $2 and lease_until < now() and parked_reason is null
+                 and (coalesce(attributes ->> 'userId', '') = any($6)) <> $7
                order by event_id limit $3
                for update skip locked
            ), fitting as materialized (
@@ -74,6 +88,8 @@ pub(super) async fn claim(pool: &PgPool, claim: Claim) -> Result<Vec<OutboxMessa
         i64::try_from(claim.rows).unwrap_or(i64::MAX),
         i64::try_from(claim.bytes).unwrap_or(i64::MAX),
         interval(claim.lease),
+        users as &[&str],
+        are_passed_over,
     )
     .fetch_all(pool)
     .await?;

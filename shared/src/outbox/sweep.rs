@@ -1,11 +1,17 @@
-//! Takes over rows whose lease has run out: of processes that died, and of times when the bus was away.
+//! Takes over rows whose lease has run out: of processes that died, of times when the bus was away,
+//! and of users who have more than their share.
 //!
-//! While any snapshot in the cluster is held, the index entries of deleted rows stay, and a walk over the whole outbox
-//! steps over all of them. Ids of UUID v7 begin with their time, so the usual pass looks only at ids of the last minutes,
-//! from a low-water mark on. What is older, and ids of other versions, which stand anywhere, are found by a full pass
-//! every now and then, and whenever this process left rows behind.
+//! While any snapshot in the cluster is held, the index entries of deleted rows stay, and a walk
+//! over the whole outbox steps over all of them. Ids of UUID v7 begin with their time, so the usual
+//! pass looks only at ids of the last minutes, from a low-water mark on. What is older, and ids of
+//! other versions, which stand anywhere, are found by a full pass every now and then, and whenever
+//! this process left rows behind.
+//!
+//! A user of whom a pass finds more than a part of a batch, or more than the share allows, is
+//! passed over from then on and served after the others, by claims of their own, as far as the
+//! share goes ([`LateUsers`]).
 
-use std::{ops::RangeInclusive, sync::Arc, time::Duration};
+use std::{collections::VecDeque, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use chrono::{TimeDelta, Utc};
 use tokio::time::{Instant, sleep};
@@ -13,9 +19,11 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    LEASE,
-    relay::{BATCH, BATCH_BYTES, Publisher},
-    store::{self, Claim},
+    LEASE, OutboxMessage,
+    late::{LateUsers, after},
+    publisher::Publisher,
+    relay::{BATCH, BATCH_BYTES},
+    store::{self, Claim, Whose},
 };
 
 /// The pause between two passes, and after those in which the bus failed at most.
@@ -26,46 +34,129 @@ const FULL: Duration = Duration::from_secs(30);
 const BACK: TimeDelta = TimeDelta::minutes(2);
 /// How far ahead it looks, for clocks of other machines.
 const AHEAD: TimeDelta = TimeDelta::minutes(1);
+/// Rows of a user who is passed over that are published together.
+const LATE_BATCH: usize = 100;
 
-/// Sweeps until the token is cancelled. The first pass is full: it takes over what the process before left.
+/// The sweep of a process.
+struct Sweep {
+    publisher: Arc<Publisher>,
+    shutdown: CancellationToken,
+    late: LateUsers,
+    /// The longest claim of a pass: most of it is spent in stepping over rows that are leased or
+    /// passed over.
+    walk: Duration,
+}
+
+/// Sweeps until the token is cancelled. The first pass is full: it takes over what the process
+/// before left.
 pub(super) async fn run(publisher: Arc<Publisher>, shutdown: CancellationToken) {
     let (mut pause, mut full) = (PAUSE.0, Instant::now());
-    while !shutdown.is_cancelled() {
+    let mut sweep = Sweep { publisher, shutdown, late: LateUsers::default(), walk: Duration::ZERO };
+    while !sweep.shutdown.is_cancelled() {
         let began = Instant::now();
-        let is_full = publisher.take_left_rows() || began >= full;
+        let is_full = sweep.publisher.take_left_rows() || began >= full;
         let ids = if is_full { Uuid::nil()..=Uuid::max() } else { recent() };
-        let succeeded = pass(&publisher, ids, &shutdown).await;
+        let mut succeeded = sweep.pass(ids).await;
         if is_full {
-            measure(&publisher).await;
+            measure(&sweep.publisher).await;
             full = Instant::now() + FULL.max(began.elapsed() * 10);
+            sweep.late.start_over();
         }
+        succeeded = succeeded && sweep.serve_late().await;
         pause = if succeeded { PAUSE.0 } else { (pause * 2).min(PAUSE.1) };
-        tokio::select! { () = sleep(pause) => {} () = shutdown.cancelled() => {} }
+        // An eighth of the time at most is spent in claims that step over many rows.
+        let breath = pause.max((sweep.walk * 8).min(PAUSE.1));
+        tokio::select! { () = sleep(breath) => {} () = sweep.shutdown.cancelled() => {} }
     }
 }
 
-/// Publishes rows without a lease until none is left; `false` when the bus or the database failed.
-async fn pass(publisher: &Publisher, ids: RangeInclusive<Uuid>, shutdown: &CancellationToken) -> bool {
-    let (mut low, high) = ids.into_inner();
-    while !shutdown.is_cancelled() {
-        let claim = Claim { low, high, rows: BATCH, bytes: BATCH_BYTES, lease: LEASE };
-        let rows = match store::claim(&publisher.pool, claim).await {
-            Ok(rows) => rows,
-            Err(error) => {
-                tracing::warn!(error = %error, "the outbox could not be swept");
+impl Sweep {
+    /// Publishes rows without a lease until none is left but of users who are passed over; `false`
+    /// when the bus or the database failed.
+    async fn pass(&mut self, ids: RangeInclusive<Uuid>) -> bool {
+        let (mut low, high) = ids.into_inner();
+        self.walk = Duration::ZERO;
+        while !self.shutdown.is_cancelled() {
+            let began = Instant::now();
+            let Some(rows) = self.claim(low, high, BATCH, Whose::NotOf(&self.late.names())).await else { return false };
+            self.walk = self.walk.max(began.elapsed());
+            let Some(last) = rows.iter().map(|row| row.event_id).max() else { return true };
+            let sorted = {
+                let shares = &mut self.publisher.queue.state().shares;
+                self.late.sort_out(rows, shares, Instant::now())
+            };
+            self.publisher.put_back(&sorted.put_back).await;
+            if !self.publish(sorted.published).await {
                 return false;
             }
-        };
-        let Some(last) = rows.iter().map(|row| row.event_id).max() else { return true };
-        metrics::counter!("outbox_swept_total").increment(rows.len() as u64);
-        if !publisher.publish(rows).await {
-            return false;
+            // Not from the beginning again: what was just deleted is still in the index.
+            let Some(next) = after(last) else { return true };
+            low = next;
         }
-        // Not from the beginning again: what was just deleted is still in the index.
-        let Some(next) = last.as_u128().checked_add(1) else { return true };
-        low = Uuid::from_u128(next);
+        true
     }
-    true
+
+    /// Publishes rows of users who are passed over, in turns and as far as their shares go, for no
+    /// longer than others wait for the next pass; `false` when the bus or the database failed.
+    async fn serve_late(&mut self) -> bool {
+        let began = Instant::now();
+        let mut turns = VecDeque::from(self.late.turns(&mut self.publisher.queue.state().shares, began));
+        let mut succeeded = true;
+        while succeeded
+            && began.elapsed() < PAUSE.0
+            && !self.shutdown.is_cancelled()
+            && let Some((user, tokens)) = turns.pop_front()
+        {
+            let wanted = tokens.min(LATE_BATCH);
+            let claimed = self.serve(&user, wanted).await;
+            succeeded = claimed.is_some();
+            let left = tokens - claimed.unwrap_or(0);
+            if claimed == Some(wanted) && left > 0 {
+                turns.push_back((user, left));
+            } else {
+                self.give_back(&user, left);
+            }
+        }
+        turns.iter().for_each(|(user, tokens)| self.give_back(user, *tokens));
+        succeeded
+    }
+
+    /// Publishes the next rows of a user who is passed over; answers how many there were, or none
+    /// when the bus or the database failed.
+    async fn serve(&mut self, user: &str, wanted: usize) -> Option<usize> {
+        let low = self.late.low(user)?;
+        let rows = self.claim(low, Uuid::max(), wanted, Whose::Of(user)).await?;
+        let (claimed, last) = (rows.len(), rows.iter().map(|row| row.event_id).max());
+        match last {
+            Some(last) if claimed == wanted => self.late.go_on_after(user, last),
+            // Rows that did not fit by their bytes are found by the next pass.
+            _ => self.late.end(user),
+        }
+        self.publish(rows).await.then_some(claimed)
+    }
+
+    fn give_back(&self, user: &Arc<str>, tokens: usize) {
+        self.publisher.queue.state().shares.give_back(user, tokens, Instant::now());
+    }
+
+    /// Claimed rows; none when the database failed.
+    async fn claim(&self, low: Uuid, high: Uuid, rows: usize, whose: Whose<'_>) -> Option<Vec<OutboxMessage>> {
+        let claim = Claim { low, high, rows, bytes: BATCH_BYTES, lease: LEASE };
+        match store::claim(&self.publisher.pool, claim, whose).await {
+            Ok(rows) => {
+                metrics::counter!("outbox_swept_total").increment(rows.len() as u64);
+                Some(rows)
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, "the outbox could not be swept");
+                None
+            }
+        }
+    }
+
+    async fn publish(&self, rows: Vec<OutboxMessage>) -> bool {
+        rows.is_empty() || self.publisher.publish(rows).await
+    }
 }
 
 async fn measure(publisher: &Publisher) {

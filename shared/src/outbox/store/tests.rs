@@ -37,11 +37,15 @@ async fn claims_rows_within_bytes() {
     let messages: Vec<_> = (0..40).map(|_| message(250_000)).collect();
     insert(&pool, &messages, Duration::ZERO).await.unwrap();
 
-    let claimed = claim(&pool, everything()).await.unwrap();
+    let claimed = claim(&pool, everything(), Whose::NotOf(&[])).await.unwrap();
 
     assert_eq!(claimed.len(), 16);
     let huge = Claim { bytes: 10, ..everything() };
-    assert_eq!(claim(&pool, huge).await.unwrap().len(), 1, "a row that is larger than allowed is claimed alone");
+    assert_eq!(
+        claim(&pool, huge, Whose::NotOf(&[])).await.unwrap().len(),
+        1,
+        "a row that is larger than allowed is claimed alone"
+    );
 }
 
 #[tokio::test]
@@ -52,7 +56,7 @@ async fn claims_row_with_attributes_of_any_kind() {
         from unnest(array['{"version": 1}', '[1]', '5', 'null', '"a"']::jsonb[]) as attributes"#;
     sqlx::query(rows).execute(&pool).await.unwrap();
 
-    assert_eq!(claim(&pool, everything()).await.unwrap().len(), 6);
+    assert_eq!(claim(&pool, everything(), Whose::NotOf(&[])).await.unwrap().len(), 6);
 }
 
 #[tokio::test]
@@ -73,11 +77,29 @@ async fn walks_no_dead_rows_below_the_low_water_mark() {
 
     let before = visited(&pool).await;
     let (low, high) = super::super::sweep::recent().into_inner();
-    assert_eq!(claim(&pool, Claim { low, high, ..everything() }).await.unwrap().len(), 1);
+    assert_eq!(claim(&pool, Claim { low, high, ..everything() }, Whose::NotOf(&[])).await.unwrap().len(), 1);
     let recent = visited(&pool).await - before;
-    claim(&pool, everything()).await.unwrap();
+    claim(&pool, everything(), Whose::NotOf(&[])).await.unwrap();
     let all = visited(&pool).await - before - recent;
 
     assert!(recent < 20, "{recent} entries were visited");
     assert!(all >= 20_000, "the snapshot holds the dead rows: {all} entries were visited");
+}
+
+#[tokio::test]
+async fn claims_rows_of_other_users_or_of_one() {
+    let (_database, pool) = outbox().await;
+    let of = |user: &str| {
+        let attributes = BTreeMap::from([("userId".to_owned(), user.to_owned())]);
+        OutboxMessage { event_id: new_id(), message: Message { body: "{}".to_owned(), attributes } }
+    };
+    let messages: Vec<_> = ["mallory", "ada", "mallory", "grace"].map(of).into_iter().chain([message(1)]).collect();
+    insert(&pool, &messages, Duration::ZERO).await.unwrap();
+
+    let others = claim(&pool, everything(), Whose::NotOf(&["mallory"])).await.unwrap();
+    assert_eq!(others.len(), 3);
+    assert!(others.iter().all(|row| row.user() != "mallory"));
+    let one = claim(&pool, Claim { rows: 1, ..everything() }, Whose::Of("mallory")).await.unwrap();
+    assert_eq!((one.len(), one[0].event_id), (1, messages[0].event_id));
+    assert_eq!(claim(&pool, everything(), Whose::NotOf(&[])).await.unwrap().len(), 1);
 }
