@@ -28,6 +28,7 @@ use crate::{
     lanes::Engine,
     routes::{self, Api, Streams},
     store::MIGRATOR,
+    telemetry,
 };
 
 const NAME: &str = "notification-service";
@@ -83,7 +84,7 @@ impl App {
     /// # Errors
     /// When a port is taken, or a setting cannot be used.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
-        describe_metrics();
+        telemetry::describe_metrics();
         let listeners = Listeners::bind(&config.process, true).await?;
         let (rest, admin) = (listeners.rest.context("the REST port is not bound")?, listeners.admin);
         let addresses = (rest.local_addr()?, admin.local_addr()?);
@@ -237,18 +238,6 @@ impl Work {
             tracing::error!(error = %error, "the relay ended unexpectedly; the outbox keeps what was not published");
         }
     }
-}
-
-/// Says what the metrics mean that are counted where a user or a row is set aside.
-fn describe_metrics() {
-    metrics::describe_counter!(
-        "reminders_unreadable_rows_total",
-        "Stored rows that this version of the service could not read, by table."
-    );
-    metrics::describe_counter!(
-        "reminders_deliveries_put_off_total",
-        "Claimed deliveries that were put off because their user had their share of the channel."
-    );
 }
 
 /// Consumes what SES says of e-mails, where there is a queue for it.

@@ -5,8 +5,9 @@
 //! the lane's sweep claims them, the latest first, as places become free; it also takes what other processes left
 //! behind. A place is given back when the verdict is recorded, so what is in memory is bounded from one end to the other.
 //!
-//! No user stands in another's way: each holds a bounded part of the permits (`share`), the jobs in memory are taken in turn by
-//! user (`queue`), and what one user has due beyond a pace waits in the ledger until its turn (`pace`).
+//! No user stands in another's way: each holds a bounded part of the permits and leaves as many to others (`share`), the jobs
+//! in memory are taken in turn by user (`queue`), and what one user has due beyond a pace waits in the ledger until its turn
+//! (`pace`).
 //!
 //! A delivery goes: *waiting* → *leased* (claimed under a fence) → attempt → verdict: ended, or waiting again. Who holds a
 //! lease must start the attempt within 15 seconds and end it within [`LEASE`]; the rest of [`TAKEOVER`] is for recording what came
@@ -48,7 +49,7 @@ use crate::{
 pub use dispatch::{Worker, WorkerSettings};
 pub use engine::Engine;
 pub use gate::ProbePace;
-use gate::{Gate, Origin, Turn};
+use gate::{Gate, LEAST_IN_FLIGHT, Origin, Turn};
 use pace::Pace;
 use queue::FairQueue;
 pub use recorder::{Finished, Recorder};
@@ -62,8 +63,8 @@ pub const LEASE: Duration = Duration::from_secs(35);
 pub const TAKEOVER: Duration = Duration::from_secs(90);
 /// Places in memory for each message that may be in flight: the others are being written, waiting or being recorded.
 const PLACES_PER_FLIGHT: usize = 4;
-/// The part of the messages in flight, and of the places in memory, that one user may have.
-const PART_OF_USER: usize = 8;
+/// Places that one user may have where there are enough for others.
+const LEAST_PLACES: usize = 16;
 
 /// A way to a provider.
 pub trait Sender: Send + Sync + 'static {
@@ -79,8 +80,6 @@ pub struct Job {
     pub delivery: Delivery,
     /// When the claim ends, by this machine's monotonic clock.
     pub lease_ends: Instant,
-    /// Whether it is the one message by which a stopped lane sees whether it may go on.
-    pub is_probe: bool,
     /// Its place.
     pub place: Place,
 }
@@ -106,6 +105,7 @@ pub const PUT_OFF: TimeDelta = TimeDelta::milliseconds(500);
 #[derive(Debug)]
 pub struct Places {
     permits: Option<OwnedSemaphorePermit>,
+    room: Arc<Semaphore>,
     shares: Arc<Shares>,
 }
 
@@ -116,7 +116,8 @@ impl Places {
     /// When none is left, or the user has their share of all.
     pub fn take(&mut self, user: &str, is_urgent: bool) -> Result<Place, NoPlace> {
         let permits = self.permits.as_mut().filter(|permits| permits.num_permits() > 0).ok_or(NoPlace::Lane)?;
-        let share = self.shares.take(user, is_urgent).ok_or(NoPlace::User)?;
+        let free = self.room.available_permits() + permits.num_permits();
+        let share = self.shares.take(user, is_urgent, free).ok_or(NoPlace::User)?;
         Ok(Place::new(permits.split(1).ok_or(NoPlace::Lane)?, share))
     }
 
@@ -179,9 +180,9 @@ impl Lane {
             waiting: Notify::new(),
             room: Arc::new(Semaphore::new(size)),
             size,
-            shares: Shares::new(size / PART_OF_USER),
+            shares: Shares::new(share::part(size, LEAST_PLACES)),
             pace: Pace::new(per_user_per_minute),
-            jobs: FairQueue::new(max_in_flight / PART_OF_USER),
+            jobs: FairQueue::new(share::part(max_in_flight, LEAST_IN_FLIGHT)),
         })
     }
 
@@ -241,7 +242,7 @@ impl Lane {
     }
 
     fn reserved(&self, permits: Option<OwnedSemaphorePermit>) -> Places {
-        Places { permits, shares: Arc::clone(&self.shares) }
+        Places { permits, room: Arc::clone(&self.room), shares: Arc::clone(&self.shares) }
     }
 
     /// Up to `wanted` places that are free now.

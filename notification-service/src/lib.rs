@@ -40,6 +40,7 @@ pub mod render;
 pub mod revision;
 pub mod routes;
 pub mod store;
+mod telemetry;
 pub mod waiting;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches};

@@ -8,6 +8,7 @@ mod fixture;
 mod housekeeping;
 mod order;
 mod outcomes;
+mod plans;
 mod routes;
 mod series;
 mod watchdog;

@@ -217,7 +217,7 @@ impl Ses {
             .send()
             .await;
         match sent {
-            Ok(sent) => Outcome::Sent { provider_id: sent.message_id },
+            Ok(sent) => classify::accepted(sent.message_id),
             Err(error) => classify::failure(&error, self.source.email.as_ref()),
         }
     }
@@ -235,7 +235,7 @@ impl Ses {
             .send()
             .await;
         match sent {
-            Ok(sent) => Outcome::Sent { provider_id: sent.message_id },
+            Ok(sent) => classify::accepted(sent.message_id),
             Err(error) => classify::failure(&error, self.source.email.as_ref()),
         }
     }

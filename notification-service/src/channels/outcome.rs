@@ -1,4 +1,4 @@
-//! Outcome of one attempt to deliver: six classes of failure, because each asks for something else of the
+//! Outcome of one attempt to deliver: seven kinds of failure, because each asks for something else of the
 //! ledger, the device and the lane.
 
 use std::borrow::Cow;
@@ -55,6 +55,11 @@ pub enum Outcome {
         /// What is wrong.
         reason: Reason,
     },
+    /// Our key was refused before any address was named: nobody's address can be at fault. Stop the lane at once.
+    KeyRefused {
+        /// The token endpoint's code.
+        reason: Reason,
+    },
 }
 
 impl Outcome {
@@ -67,7 +72,7 @@ impl Outcome {
             Outcome::Throttled { .. } => "throttled",
             Outcome::Unavailable { .. } => "unavailable",
             Outcome::Refused { .. } => "refused",
-            Outcome::Misconfigured { .. } => "misconfigured",
+            Outcome::Misconfigured { .. } | Outcome::KeyRefused { .. } => "misconfigured",
         }
     }
 
@@ -80,7 +85,8 @@ impl Outcome {
             | Outcome::Throttled { reason, .. }
             | Outcome::Unavailable { reason, .. }
             | Outcome::Refused { reason }
-            | Outcome::Misconfigured { reason } => Some(reason),
+            | Outcome::Misconfigured { reason }
+            | Outcome::KeyRefused { reason } => Some(reason),
         }
     }
 }

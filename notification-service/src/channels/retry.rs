@@ -2,11 +2,14 @@
 //!
 //! The figures are the providers': FCM asks for 60 s after a 429 without `Retry-After`, at least 10 s, growing
 //! and jittered, after a 5xx or a timeout, and for an end after 60 minutes; SES wants up to 10 minutes after a
-//! throttle. A wait is never shorter than asked: jitter only adds.
+//! throttle. A wait is never shorter than asked: jitter only adds, and one that is asked for again and again doubles.
 
 use super::outcome::{MAX_RETRY_AFTER, Outcome};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::time::Duration;
+
+/// The shortest wait that counts as asked for.
+const LEAST_ASKED: Duration = Duration::from_secs(1);
 
 /// The figures the decision rests on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +84,10 @@ impl Policy {
         let spent = attempts.now.signed_duration_since(attempts.first_at).to_std().unwrap_or_default();
         let wait = match outcome {
             Outcome::Sent { .. } | Outcome::Gone { .. } | Outcome::Rejected { .. } => return Decision::Final,
-            Outcome::Throttled { .. } | Outcome::Refused { .. } | Outcome::Misconfigured { .. } => {
+            Outcome::Throttled { .. }
+            | Outcome::Refused { .. }
+            | Outcome::Misconfigured { .. }
+            | Outcome::KeyRefused { .. } => {
                 if spent >= self.charged && attempts.made >= self.charged_attempts {
                     return Decision::GiveUp(GaveUp::Charged);
                 }
@@ -91,7 +97,7 @@ impl Policy {
                 if *maybe_delivered && spent >= self.doubt {
                     return Decision::GiveUp(GaveUp::RetriesExhausted);
                 }
-                (*asked).min(MAX_RETRY_AFTER)
+                self.asked_wait(*asked, self.unavailable, attempts.made)
             }
             Outcome::Unavailable { maybe_delivered, .. } => {
                 let wait = self.doubled(self.unavailable, attempts.made);
@@ -120,12 +126,16 @@ impl Policy {
     /// The wait that a throttle or refusal of one address asks for: as told, and never less than the doubling.
     fn charged_wait(&self, outcome: &Outcome, made: u32) -> Duration {
         match outcome {
-            Outcome::Throttled { retry_after: Some(asked), .. } => {
-                let asked = (*asked).min(MAX_RETRY_AFTER);
-                asked.max(self.doubled(asked.min(self.throttled), made))
-            }
+            Outcome::Throttled { retry_after: Some(asked), .. } => self.asked_wait(*asked, self.throttled, made),
             _ => self.doubled(self.throttled, made),
         }
+    }
+
+    /// The wait that a provider asked for, but never less than a doubling of what it asked, from a second on: one that asks for
+    /// no wait at all, or for a time that has passed, is not called again and again.
+    fn asked_wait(&self, asked: Duration, first: Duration, made: u32) -> Duration {
+        let asked = asked.min(MAX_RETRY_AFTER);
+        asked.max(self.doubled(asked.clamp(LEAST_ASKED.min(first), first), made))
     }
 
     fn doubled(&self, first: Duration, made: u32) -> Duration {

@@ -105,7 +105,7 @@ impl<'a> Batch<'a> {
             fence: 0,
             deferred_until: None,
         };
-        jobs.push(Job { delivery, lease_ends: self.lease_ends, is_probe: false, place });
+        jobs.push(Job { delivery, lease_ends: self.lease_ends, place });
         (true, None)
     }
 }

@@ -84,6 +84,7 @@ impl Intake {
         // Done before, or as a part of a later one.
         let Some(erased_at) = left else { return Ok(()) };
         erasures::deliveries(&self.pool, &erasure.user_id, erased_at).await?;
+        erasures::rest(&self.pool, &erasure.user_id, erased_at).await?;
         let mut transaction = self.pool.begin().await?;
         erasures::complete(&mut transaction, &erasure.user_id, erased_at).await?;
         transaction.commit().await?;

@@ -70,10 +70,6 @@ impl<S: Sender> Attempter<S> {
 
     /// Gives a job back to the ledger, which may not be attempted for a while.
     pub(super) async fn hold(&self, job: Job, hold: Hold) {
-        if job.is_probe {
-            self.lane.gate().probe_was_lost();
-            self.wake();
-        }
         let record = verdict::held(&self.policy, job.delivery, hold, self.clock.now(), rand::random());
         self.finish(Finished { record, _place: job.place }).await;
     }

@@ -92,7 +92,7 @@ impl<S: Sender> Worker<S> {
             let (job, in_flight) = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
-                next = self.lane.jobs.next() => next,
+                next = self.lane.jobs.next(|| self.lane.gate().share_of_user()) => next,
             };
             let admission = tokio::select! {
                 biased;
@@ -152,7 +152,7 @@ impl<S: Sender> Worker<S> {
     async fn admit(&self, job: &Job) -> Admission {
         let origin = self.lane.origin(&job.delivery);
         loop {
-            let admission = self.lane.gate().admit(Instant::now(), origin, job.is_probe);
+            let admission = self.lane.gate().admit(Instant::now(), origin);
             if admission != Admission::Wait {
                 return admission;
             }

@@ -1,12 +1,13 @@
 //! Whether a lane may send, to whom, and how much at once. Pure: time is passed in.
 //!
 //! Trouble is charged to whom it belongs. What a provider says of one address pauses that address ([`pauses`]); a circuit
-//! breaker ([`breaker`]) opens only on the same trouble of several users, for the platform it concerns (APNs, Web Push,
-//! Android) or, when the provider throttles, for the whole channel. What concerns our account, key or project stops the
-//! channel at once. All of a user's devices are one piece of evidence.
+//! breaker ([`breaker`]) opens when more users meet the same trouble than succeed, for the platform it concerns (APNs, Web
+//! Push, Android) or, when the provider throttles, for the whole channel. What concerns our account, key or project stops the
+//! channel at once, unless others succeed. All of a user's devices are one piece of evidence.
 //!
-//! The window is the concurrency limit. It starts at its maximum; trouble narrows it, and each acceptance widens it by one,
-//! so that it doubles with each round trip: a provider that just recovered is not met with the whole backlog at once.
+//! The window is the concurrency limit. It starts at its maximum; trouble of more users than succeed narrows it, and each
+//! acceptance widens it by one, so that it doubles with each round trip: a provider that just recovered is not met with
+//! the whole backlog at once.
 
 mod breaker;
 mod evidence;
@@ -21,20 +22,24 @@ pub(super) use evidence::Party;
 pub(super) use pauses::AddressKey;
 use pauses::Pauses;
 
+use super::share;
 use crate::{
     channels::outcome::{MAX_RETRY_AFTER, Outcome, Reason},
     delivery::reason,
     device::DeviceType,
 };
 
-/// The narrowest window is this part of the widest.
+/// The narrowest window is this part of the widest, but not less than [`LEAST_WINDOW`] where that is at most half of it:
+/// attempts that are not answered must not fill it.
 const NARROWEST: usize = 16;
-/// Users whose trouble, not outweighed by successes, opens the breaker of a platform or of a throttled channel.
+/// Attempts that may be in flight however much trouble there is.
+const LEAST_WINDOW: usize = 32;
+/// Attempts that one user may have in flight where the window is wide enough for others'.
+pub(super) const LEAST_IN_FLIGHT: usize = 4;
+/// Users whose trouble opens a breaker, where they are more than those who succeed.
 const SEVERAL: usize = 5;
 /// For how long the trouble of one user narrows the window once.
 const TROUBLE_WINDOW: Duration = Duration::from_secs(10);
-/// For how long a user whose trouble stopped the channel, and was refuted, is not believed again.
-const REFUTED_WINDOW: Duration = Duration::from_secs(10 * 60);
 /// The wait after a throttle that names none (FCM: 60 seconds first).
 const THROTTLED: Duration = Duration::from_secs(60);
 
@@ -54,6 +59,8 @@ pub(super) struct Origin {
 pub(super) struct Ticket {
     /// Where it goes.
     pub(super) origin: Origin,
+    /// Time at which it was let in.
+    pub(super) began: Instant,
     /// Whether it probes the open breaker of the lane.
     pub(super) probes_lane: bool,
     /// Whether it probes the open breaker of its platform.
@@ -65,7 +72,7 @@ pub(super) struct Ticket {
 pub(super) enum Turn {
     /// Send.
     Open,
-    /// Send one message, to see.
+    /// Send one message of those that may probe.
     Probe,
     /// Nothing before this time.
     Closed(Instant),
@@ -127,7 +134,6 @@ pub(super) struct Gate {
     platforms: [Platform; 3],
     pauses: Pauses,
     trouble: Evidence,
-    refuted: Evidence,
     /// When the quota of the day is looked at again, while it is used up.
     used_up_until: Option<Instant>,
     widest: usize,
@@ -146,15 +152,13 @@ impl Gate {
     #[must_use]
     pub(super) fn new(widest: usize, pace: ProbePace) -> Self {
         let widest = widest.max(1);
-        let platform =
-            || Platform { breaker: Breaker::new(SEVERAL, ProbePace { fresh: pace.fresh / 4, ..pace }), reason: None };
+        let platform = || Platform { breaker: Breaker::new(SEVERAL, pace), reason: None };
         Self {
             lane: Breaker::new(1, pace),
             throttle: Breaker::new(SEVERAL, ProbePace { first: pace.fresh, ..pace }),
             platforms: [platform(), platform(), platform()],
             pauses: Pauses::default(),
             trouble: Evidence::within(TROUBLE_WINDOW),
-            refuted: Evidence::within(REFUTED_WINDOW),
             used_up_until: None,
             widest,
             window: widest,
@@ -168,7 +172,7 @@ impl Gate {
         if let Some(until) = self.used_up_until.filter(|until| now < *until) {
             return Turn::Closed(until);
         }
-        match self.lane.next_probe(now).max(self.throttle.next_probe(now)) {
+        match self.lane.next_probe().max(self.throttle.next_probe()) {
             None => Turn::Open,
             Some(at) if now >= at => Turn::Probe,
             Some(at) => Turn::Closed(at),
@@ -180,83 +184,76 @@ impl Gate {
         self.used_up_until = Some(after(now, wait));
     }
 
-    /// Notes that the probe is on its way: there is only one at a time.
-    pub(super) fn probe_starts(&mut self) {
-        self.lane.probe_starts();
-        self.throttle.probe_starts();
-    }
-
-    /// Notes that the probe ended without having told anything: the next is due at once.
-    pub(super) fn probe_was_lost(&mut self) {
-        self.lane.probe_was_lost();
-        self.throttle.probe_was_lost();
-    }
-
     /// Whether one more may be in flight.
     #[must_use]
     pub(super) fn has_slot(&self) -> bool {
         self.in_flight < self.window
     }
 
-    /// Lets a job in, keeps it waiting or sends it back. `is_probe`: it was claimed as the probe of a closed lane.
-    pub(super) fn admit(&mut self, now: Instant, origin: Origin, is_probe: bool) -> Admission {
-        if let Some(hold) = self.closed_to(now, origin, is_probe) {
-            return Admission::Back(hold);
-        }
-        if !is_probe && !self.has_slot() {
-            return Admission::Wait;
-        }
-        let mut probes_platform = false;
-        if let Some(platform) = origin.platform {
-            let platform = &mut self.platforms[platform as usize];
-            match platform.breaker.passage(now, origin.party, false) {
-                Passage::Free => {}
-                Passage::Probe => probes_platform = true,
-                Passage::Held(wait) => {
-                    let reason = platform.reason.clone();
-                    return Admission::Back(Hold { wait, reason, worn_out: false });
-                }
-            }
-        }
+    /// Attempts that one user may have in flight now: a bounded part of the window, and no more than are left for others.
+    #[must_use]
+    pub(super) fn share_of_user(&self) -> usize {
+        share::of_user(share::part(self.window, LEAST_IN_FLIGHT), self.window.saturating_sub(self.in_flight))
+    }
+
+    /// Lets a job in, keeps it waiting or sends it back.
+    pub(super) fn admit(&mut self, now: Instant, origin: Origin) -> Admission {
+        let probes_lane = match self.lane_passage(now, origin.party) {
+            Ok(probes) => probes,
+            Err(hold) => return Admission::Back(hold),
+        };
+        let probes_platform = match self.platform_passage(now, origin) {
+            Ok(probes) => probes,
+            Err(hold) => return Admission::Back(hold),
+        };
         if let Some(paused) = self.pauses.of(now, origin.address) {
             let hold = Hold { wait: paused.wait, reason: Some(paused.reason), worn_out: paused.worn_out };
             return Admission::Back(hold);
         }
+        // Probes are few, and must not wait for what is never answered.
+        if !(probes_lane || probes_platform || self.has_slot()) {
+            return Admission::Wait;
+        }
         self.pauses.attempt_starts(origin.address);
+        if probes_lane {
+            self.lane.probe_starts(now, origin.party);
+            self.throttle.probe_starts(now, origin.party);
+        }
         if let (true, Some(platform)) = (probes_platform, origin.platform) {
-            self.platforms[platform as usize].breaker.probe_starts();
+            self.platforms[platform as usize].breaker.probe_starts(now, origin.party);
         }
         self.in_flight += 1;
-        Admission::Enter(Ticket { origin, probes_lane: is_probe, probes_platform })
+        Admission::Enter(Ticket { origin, began: now, probes_lane, probes_platform })
     }
 
-    /// Why nothing of this party may be sent on the channel now.
-    fn closed_to(&self, now: Instant, origin: Origin, is_probe: bool) -> Option<Hold> {
+    /// Returns `true` if an attempt of this party probes the channel, or why it may not be made now.
+    fn lane_passage(&mut self, now: Instant, party: Party) -> Result<bool, Hold> {
         if let Some(until) = self.used_up_until.filter(|until| now < *until) {
             let reason = Some(reason::DAILY_QUOTA_EXCEEDED.into());
-            return Some(Hold { wait: until.saturating_duration_since(now), reason, worn_out: false });
+            return Err(Hold { wait: until.saturating_duration_since(now), reason, worn_out: false });
         }
-        let breakers = [&self.lane, &self.throttle];
-        if !is_probe {
-            return breakers.iter().any(|breaker| breaker.is_open()).then(Hold::default);
+        match (self.lane.passage(now, party), self.throttle.passage(now, party)) {
+            (Passage::Held(wait), Passage::Held(other)) => Err(Hold { wait: wait.max(other), ..Hold::default() }),
+            (Passage::Held(wait), _) | (_, Passage::Held(wait)) => Err(Hold { wait, ..Hold::default() }),
+            (lane, throttle) => Ok(lane == Passage::Probe || throttle == Passage::Probe),
         }
-        let held = breakers.iter().filter_map(|breaker| match breaker.passage(now, origin.party, true) {
-            Passage::Held(wait) => Some(wait),
-            Passage::Free | Passage::Probe => None,
-        });
-        Some(Hold { wait: held.max()?, ..Hold::default() })
     }
 
-    /// One fewer is in flight. Whoever's probe it was may make the next.
+    /// Returns `true` if an attempt probes its platform, or why it may not be made now.
+    fn platform_passage(&mut self, now: Instant, origin: Origin) -> Result<bool, Hold> {
+        let Some(platform) = origin.platform else { return Ok(false) };
+        let platform = &mut self.platforms[platform as usize];
+        match platform.breaker.passage(now, origin.party) {
+            Passage::Free => Ok(false),
+            Passage::Probe => Ok(true),
+            Passage::Held(wait) => Err(Hold { wait, reason: platform.reason.clone(), worn_out: false }),
+        }
+    }
+
+    /// One fewer is in flight.
     pub(super) fn leave(&mut self, ticket: &Ticket) {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.pauses.attempt_ends(ticket.origin.address);
-        if ticket.probes_lane {
-            self.probe_was_lost();
-        }
-        if let (true, Some(platform)) = (ticket.probes_platform, ticket.origin.platform) {
-            self.platforms[platform as usize].breaker.probe_was_lost();
-        }
     }
 
     /// How many are in flight.
@@ -290,10 +287,7 @@ impl Gate {
             Outcome::Sent { .. } => (self.succeeded(now, ticket, true), Charge::Delivery),
             Outcome::Gone { .. } | Outcome::Rejected { .. } => (self.succeeded(now, ticket, false), Charge::Delivery),
             Outcome::Unavailable { .. } => {
-                if self.trouble.add(now, ticket.origin.party) {
-                    self.narrow_to(self.window - (self.window / 8).max(1));
-                }
-                self.probe_told_nothing(now, ticket);
+                self.met_trouble(now, ticket.origin.party);
                 (Change::Same, Charge::Delivery)
             }
             Outcome::Throttled { retry_after, reason } => {
@@ -301,41 +295,37 @@ impl Gate {
             }
             Outcome::Refused { reason } => self.refused(now, ticket, reason),
             Outcome::Misconfigured { reason } => self.misconfigured(now, ticket, reason),
+            Outcome::KeyRefused { .. } => {
+                let opened = self.lane.failed_for_all(now, ticket.origin.party, ticket.probes_lane);
+                self.stopped(opened)
+            }
         }
     }
 
     fn succeeded(&mut self, now: Instant, ticket: &Ticket, was_sent: bool) -> Change {
+        let party = ticket.origin.party;
         self.window = (self.window + 1).min(self.widest);
-        let mut change = Change::Same;
-        if let Some(refuted) = self.lane.succeeded() {
-            change = Change::Recovered;
-            for party in refuted.filter(|party| *party != ticket.origin.party) {
-                self.refuted.add(now, party);
-            }
-        }
-        if self.throttle.succeeded().is_some() {
-            change = Change::Recovered;
-        }
+        self.trouble.succeed(now, party);
+        let lane_closed = self.lane.succeeded(now, party, ticket.began);
+        let throttle_closed = self.throttle.succeeded(now, party, ticket.began);
+        let change = if lane_closed || throttle_closed { Change::Recovered } else { Change::Same };
         let Some(platform) = ticket.origin.platform else {
             self.pauses.end(ticket.origin.address);
             return change;
         };
         if !was_sent {
             // It says nothing of the key by which FCM speaks to the platform.
-            self.platforms[platform as usize].breaker.probe_told_nothing(now, ticket.probes_platform);
             return change;
         }
         self.pauses.end(ticket.origin.address);
-        if self.platforms[platform as usize].breaker.succeeded().is_some() {
-            change = Change::PlatformRecovered(platform);
+        if self.platforms[platform as usize].breaker.succeeded(now, party, ticket.began) {
+            return Change::PlatformRecovered(platform);
         }
         change
     }
 
     fn throttled(&mut self, now: Instant, ticket: &Ticket, asked: Duration, reason: &Reason) -> (Change, Charge) {
         let opened = self.throttle.failed(now, ticket.origin.party, asked, ticket.probes_lane);
-        self.lane.probe_told_nothing(now, ticket.probes_lane);
-        self.platform_told_nothing(now, ticket);
         if opened {
             self.narrow_to(0);
             self.pauses.end_all();
@@ -344,20 +334,19 @@ impl Gate {
             let change = if opened { Change::Paused(asked) } else { Change::Same };
             return (change, Charge::Breaker(asked.max(Duration::from_secs(1))));
         }
-        if self.trouble.add(now, ticket.origin.party) {
-            self.narrow_to(self.window - (self.window / 8).max(1));
-        }
+        self.met_trouble(now, ticket.origin.party);
         self.pauses.charge(now, ticket.origin.address, asked, reason.clone());
         (Change::Same, Charge::Delivery)
     }
 
     fn refused(&mut self, now: Instant, ticket: &Ticket, reason: &Reason) -> (Change, Charge) {
+        let party = ticket.origin.party;
         // The provider let us in and knew the token: the channel as a whole works.
-        let change = if self.lane.succeeded().is_some() { Change::Recovered } else { Change::Same };
-        self.throttle.probe_told_nothing(now, ticket.probes_lane);
+        let lane_closed = self.lane.succeeded(now, party, ticket.began);
+        let change = if lane_closed { Change::Recovered } else { Change::Same };
         if let Some(platform) = ticket.origin.platform {
             let known = &mut self.platforms[platform as usize];
-            let opened = known.breaker.failed(now, ticket.origin.party, Duration::ZERO, ticket.probes_platform);
+            let opened = known.breaker.failed(now, party, Duration::ZERO, ticket.probes_platform);
             known.reason = Some(reason.clone());
             if opened {
                 self.pauses.end_all();
@@ -372,34 +361,32 @@ impl Gate {
     }
 
     fn misconfigured(&mut self, now: Instant, ticket: &Ticket, reason: &Reason) -> (Change, Charge) {
-        self.throttle.probe_told_nothing(now, ticket.probes_lane);
-        self.platform_told_nothing(now, ticket);
-        if !self.lane.is_open() && self.refuted.holds(now, ticket.origin.party) {
-            // It stopped the channel lately, and others showed that the channel works.
+        let opened = self.lane.failed(now, ticket.origin.party, Duration::ZERO, ticket.probes_lane);
+        if !self.lane.is_open() {
+            // Others succeed, or showed lately that this user's trouble is not theirs.
             self.pauses.charge(now, ticket.origin.address, Duration::ZERO, reason.clone());
             return (Change::Same, Charge::Delivery);
         }
-        let opened = self.lane.failed(now, ticket.origin.party, Duration::ZERO, ticket.probes_lane);
+        self.stopped(opened)
+    }
+
+    fn stopped(&mut self, opened: bool) -> (Change, Charge) {
         if opened {
             self.narrow_to(0);
         }
         (if opened { Change::Stopped } else { Change::Same }, Charge::Breaker(self.lane.hold()))
     }
 
-    fn probe_told_nothing(&mut self, now: Instant, ticket: &Ticket) {
-        self.lane.probe_told_nothing(now, ticket.probes_lane);
-        self.throttle.probe_told_nothing(now, ticket.probes_lane);
-        self.platform_told_nothing(now, ticket);
-    }
-
-    fn platform_told_nothing(&mut self, now: Instant, ticket: &Ticket) {
-        if let Some(platform) = ticket.origin.platform {
-            self.platforms[platform as usize].breaker.probe_told_nothing(now, ticket.probes_platform);
+    /// Narrows the window when more users meet trouble than succeed; each user's counts once for a while.
+    fn met_trouble(&mut self, now: Instant, party: Party) {
+        if self.trouble.fail(now, party) && self.trouble.is_general(now, 1, 1) {
+            self.narrow_to(self.window - (self.window / 8).max(1));
         }
     }
 
     fn narrow_to(&mut self, window: usize) {
-        self.window = window.max(self.widest / NARROWEST).max(1);
+        let narrowest = (self.widest / NARROWEST).max(LEAST_WINDOW.min(self.widest / 2)).max(1);
+        self.window = window.max(narrowest);
     }
 }
 

@@ -1,4 +1,5 @@
-//! Jobs that wait for a slot, taken in turn by user: one of each user who has any, then the next of each.
+//! Jobs that wait for a slot, taken in turn by user: one of each user who has any, then the next of each. A user who had
+//! none comes before those who have had one, so that who sends little does not wait for a round of those who send much.
 //!
 //! A user's urgent jobs come before their others. A user has a bounded number of jobs in flight, so that the provider's pace is
 //! not used up by one of them; what is queued is bounded by the permits of the channel.
@@ -9,6 +10,9 @@ use std::{
 };
 
 use tokio::sync::Notify;
+
+/// Newcomers in a row while others wait, who have their turn then.
+const NEWCOMERS_IN_A_ROW: usize = 8;
 
 /// The queue of one channel.
 #[derive(Debug)]
@@ -22,8 +26,12 @@ pub(super) struct FairQueue<T> {
 #[derive(Debug)]
 struct State<T> {
     users: HashMap<Arc<str>, User<T>>,
-    /// Users who may have one more in flight and have one that waits, each once.
+    /// Users who may have one more in flight and have one that waits, each once here or among the newcomers.
     turns: VecDeque<Arc<str>>,
+    /// Users who had nothing waiting or in flight before.
+    newcomers: VecDeque<Arc<str>>,
+    /// Newcomers since somebody else had a turn.
+    in_a_row: usize,
     closed: bool,
 }
 
@@ -45,7 +53,8 @@ pub(super) struct InFlight<T> {
 impl<T> FairQueue<T> {
     /// An empty queue of which each user may have `in_flight` jobs in flight.
     pub(super) fn new(in_flight: usize) -> Arc<Self> {
-        let state = State { users: HashMap::new(), turns: VecDeque::new(), closed: false };
+        let (turns, newcomers) = Default::default();
+        let state = State { users: HashMap::new(), turns, newcomers, in_a_row: 0, closed: false };
         Arc::new(Self { state: Mutex::new(state), ready: Notify::new(), in_flight: in_flight.max(1) })
     }
 
@@ -56,9 +65,9 @@ impl<T> FairQueue<T> {
             if state.closed {
                 return false;
             }
-            let name = match state.users.get_key_value(user) {
-                Some((name, _)) => Arc::clone(name),
-                None => Arc::from(user),
+            let (name, is_new) = match state.users.get_key_value(user) {
+                Some((name, _)) => (Arc::clone(name), false),
+                None => (Arc::from(user), true),
             };
             let known = state.users.entry(Arc::clone(&name)).or_insert_with(User::new);
             if is_urgent {
@@ -68,17 +77,18 @@ impl<T> FairQueue<T> {
             }
             if known.may_have_turn(self.in_flight) {
                 known.has_turn = true;
-                state.turns.push_back(name);
+                let turns = if is_new { &mut state.newcomers } else { &mut state.turns };
+                turns.push_back(name);
             }
         }
         self.ready.notify_one();
         true
     }
 
-    /// The next job, once there is one that may be in flight.
-    pub(super) async fn next(self: &Arc<Self>) -> (T, InFlight<T>) {
+    /// The next job, once there is one that may be in flight: `most` says how many a user may have there now.
+    pub(super) async fn next(self: &Arc<Self>, most: impl Fn() -> usize) -> (T, InFlight<T>) {
         loop {
-            if let Some(next) = self.pop() {
+            if let Some(next) = self.pop(most()) {
                 return next;
             }
             self.ready.notified().await;
@@ -90,13 +100,14 @@ impl<T> FairQueue<T> {
         let mut state = self.state();
         state.closed = true;
         state.turns.clear();
+        state.newcomers.clear();
         let users = std::mem::take(&mut state.users);
         users.into_values().flat_map(|user| user.urgent.into_iter().chain(user.normal)).collect()
     }
 
-    fn pop(self: &Arc<Self>) -> Option<(T, InFlight<T>)> {
+    fn pop(self: &Arc<Self>, most: usize) -> Option<(T, InFlight<T>)> {
         let mut state = self.state();
-        let name = state.turns.pop_front()?;
+        let name = state.next_turn(most)?;
         let user = state.users.get_mut(&name)?;
         user.has_turn = false;
         let job = user.urgent.pop_front().or_else(|| user.normal.pop_front())?;
@@ -115,19 +126,41 @@ impl<T> FairQueue<T> {
             user.in_flight = user.in_flight.saturating_sub(1);
             if user.is_idle() {
                 state.users.remove(name);
+            } else if user.may_have_turn(self.in_flight) {
+                user.has_turn = true;
+                state.turns.push_back(Arc::clone(name));
+            }
+            if state.turns.is_empty() {
                 return;
             }
-            if !user.may_have_turn(self.in_flight) {
-                return;
-            }
-            user.has_turn = true;
-            state.turns.push_back(Arc::clone(name));
         }
+        // It may be somebody else who may have one more in flight now.
         self.ready.notify_one();
     }
 
     fn state(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> State<T> {
+    /// The user whose turn it is, of those who have fewer than `most` in flight.
+    fn next_turn(&mut self, most: usize) -> Option<Arc<str>> {
+        let others_wait = !self.turns.is_empty();
+        let may_come = self.in_a_row < NEWCOMERS_IN_A_ROW || !others_wait;
+        if may_come && let Some(newcomer) = self.newcomers.pop_front() {
+            self.in_a_row = if others_wait { self.in_a_row + 1 } else { 0 };
+            return Some(newcomer);
+        }
+        self.in_a_row = 0;
+        for _ in 0..self.turns.len() {
+            let name = self.turns.pop_front()?;
+            if self.users.get(&name).is_some_and(|user| user.in_flight < most) {
+                return Some(name);
+            }
+            self.turns.push_back(name);
+        }
+        self.newcomers.pop_front()
     }
 }
 
@@ -164,7 +197,7 @@ mod tests {
     use super::*;
 
     fn names(queue: &Arc<FairQueue<String>>, count: usize) -> (Vec<String>, Vec<InFlight<String>>) {
-        std::iter::repeat_with(|| queue.pop()).take(count).flatten().unzip()
+        std::iter::repeat_with(|| queue.pop(usize::MAX)).take(count).flatten().unzip()
     }
 
     #[test]
@@ -199,9 +232,43 @@ mod tests {
         let (taken, flights) = names(&queue, 10);
         assert_eq!(taken.len(), 2);
         queue.push("ada", false, "ada".to_owned());
-        assert_eq!(queue.pop().map(|(job, _)| job).as_deref(), Some("ada"));
+        assert_eq!(queue.pop(usize::MAX).map(|(job, _)| job).as_deref(), Some("ada"));
         drop(flights);
         assert_eq!(names(&queue, 10).0, ["hog-2", "hog-3"]);
+    }
+
+    #[test]
+    fn takes_newcomer_before_round_of_others() {
+        let queue = FairQueue::new(10);
+        for user in ["hog", "pig", "cow"] {
+            (0..3).for_each(|number| assert!(queue.push(user, false, format!("{user}-{number}"))));
+        }
+        let (_, _flights) = names(&queue, 3);
+        queue.push("ada", false, "ada".to_owned());
+        assert_eq!(names(&queue, 2).0, ["ada", "hog-1"]);
+    }
+
+    #[test]
+    fn newcomers_keep_nobody_from_their_turn() {
+        let queue = FairQueue::new(10);
+        (0..3).for_each(|number| assert!(queue.push("hog", false, format!("hog-{number}"))));
+        let (_, _flights) = names(&queue, 1);
+        (0..20).for_each(|number| assert!(queue.push(&format!("new-{number}"), false, format!("new-{number}"))));
+        let (taken, _more) = names(&queue, 22);
+        let places: Vec<_> =
+            taken.iter().enumerate().filter(|(_, job)| job.starts_with("hog")).map(|(at, _)| at).collect();
+        assert_eq!(places, [8, 17]);
+    }
+
+    #[test]
+    fn passes_over_users_who_hold_what_is_left() {
+        let queue = FairQueue::new(10);
+        (0..6).for_each(|number| assert!(queue.push("hog", false, number)));
+        queue.push("pig", false, 10);
+        let flights: Vec<_> = std::iter::repeat_with(|| queue.pop(2)).take(9).flatten().collect();
+        let taken: Vec<_> = flights.iter().map(|(job, _)| *job).collect();
+        assert_eq!(taken, [0, 10, 1]);
+        assert_eq!(queue.pop(3).map(|(job, _)| job), Some(2));
     }
 
     #[test]
@@ -211,7 +278,7 @@ mod tests {
         queue.push("ada", true, 2);
         assert_eq!(queue.close(), [2, 1]);
         assert!(!queue.push("ada", false, 3));
-        assert!(queue.pop().is_none());
+        assert!(queue.pop(usize::MAX).is_none());
     }
 
     proptest! {
@@ -223,7 +290,7 @@ mod tests {
             for (number, (user, is_urgent)) in jobs.iter().enumerate() {
                 queue.push(&user.to_string(), *is_urgent, number);
                 if number % 3 == 0
-                    && let Some((job, flight)) = queue.pop()
+                    && let Some((job, flight)) = queue.pop(usize::MAX)
                 {
                     prop_assert!(given.insert(job));
                     flights.push(flight);
@@ -231,7 +298,7 @@ mod tests {
             }
             loop {
                 flights.clear();
-                let Some((job, flight)) = queue.pop() else { break };
+                let Some((job, flight)) = queue.pop(usize::MAX) else { break };
                 prop_assert!(given.insert(job));
                 flights.push(flight);
             }

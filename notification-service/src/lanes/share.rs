@@ -1,4 +1,5 @@
-//! Permits of a channel that each user holds: a bounded part of all, so that another user always finds one.
+//! Permits of a channel that each user holds: a bounded part of all, and no more than are left for others, so that another
+//! user finds one however many users hold as many as they may (the dynamic threshold of Choudhury and Hahne, 1998).
 
 use std::{
     collections::HashMap,
@@ -6,6 +7,19 @@ use std::{
 };
 
 use tokio::sync::OwnedSemaphorePermit;
+
+/// The part of the attempts in flight, and of the permits in memory, that one user may have.
+const PART_OF_USER: usize = 8;
+
+/// The part of `all` that one user may have: an eighth, or `least` where that is more and leaves half to others.
+pub(super) fn part(all: usize, least: usize) -> usize {
+    (all / PART_OF_USER).max(least.min(all / 2)).max(1)
+}
+
+/// The most that a user may have while `free` are left: their part, and no more than that.
+pub(super) fn of_user(part: usize, free: usize) -> usize {
+    part.min(free).max(1)
+}
 
 /// Permits by user.
 #[derive(Debug)]
@@ -48,8 +62,8 @@ impl Shares {
         self.most
     }
 
-    /// Takes one more of a user; none when the user has their share.
-    pub(super) fn take(self: &Arc<Self>, user: &str, is_urgent: bool) -> Option<Share> {
+    /// Takes one more of a user while `free` are left of all; none when the user has their share.
+    pub(super) fn take(self: &Arc<Self>, user: &str, is_urgent: bool, free: usize) -> Option<Share> {
         let mut held = self.held();
         let name = match held.get_key_value(user) {
             Some((name, _)) => Arc::clone(name),
@@ -57,7 +71,8 @@ impl Shares {
         };
         let [normal, urgent] = held.entry(Arc::clone(&name)).or_default();
         let count = if is_urgent { urgent } else { normal };
-        if *count >= self.most {
+        // At least one, so that nothing is kept of a user who is given none.
+        if *count >= of_user(self.most, free) {
             return None;
         }
         *count += 1;
@@ -88,12 +103,38 @@ mod tests {
     #[test]
     fn bounds_permits_of_user_and_leaves_others_theirs() {
         let shares = Shares::new(2);
-        let held: Vec<Share> = std::iter::repeat_with(|| shares.take("hog", false)).take(5).flatten().collect();
+        let held: Vec<Share> = std::iter::repeat_with(|| shares.take("hog", false, 8)).take(5).flatten().collect();
         assert_eq!(held.len(), 2);
-        assert!(shares.take("hog", true).is_some(), "what is urgent has a part of its own");
-        assert!(shares.take("ada", false).is_some());
+        assert!(shares.take("hog", true, 8).is_some(), "what is urgent has a part of its own");
+        assert!(shares.take("ada", false, 8).is_some());
         drop(held);
-        assert!(shares.take("hog", false).is_some());
+        assert!(shares.take("hog", false, 8).is_some());
         assert!(shares.held().is_empty(), "nothing is kept of a user who holds nothing");
+    }
+
+    #[test]
+    fn gives_user_larger_part_of_few_permits() {
+        assert_eq!([0, 1, 2, 4, 8, 16, 64, 1_000].map(|all| part(all, 4)), [1, 1, 1, 2, 4, 4, 8, 125]);
+        assert_eq!([16, 64, 4_000].map(|all| part(all, 16)), [8, 16, 500]);
+    }
+
+    #[test]
+    fn leaves_permits_free_when_many_users_hoard() {
+        for users in [1, 8, 20, 100] {
+            let (all, shares) = (4_000, Shares::new(part(4_000, 16)));
+            let mut held: Vec<Share> = Vec::new();
+            // In turn, until nobody is given another.
+            loop {
+                let before = held.len();
+                for user in 0..users {
+                    held.extend(shares.take(&user.to_string(), false, all - held.len()));
+                }
+                if held.len() == before {
+                    break;
+                }
+            }
+            assert!(all - held.len() >= all / (users + 2), "{} are free of {users} users'", all - held.len());
+            assert!(shares.take("ada", false, all - held.len()).is_some());
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use shared::contract::Channel;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{Job, LEASE, PUT_OFF, Places, Sender, Worker, gate::Turn, is_urgent};
@@ -19,6 +19,11 @@ use crate::{
 const PLATFORMS: [DeviceType; 3] = [DeviceType::Web, DeviceType::Android, DeviceType::Ios];
 /// Rows claimed at once at the most.
 const CLAIM: usize = 500;
+/// Rows claimed at once by a channel that probes: one of them may be sent, the others are held. So many that what users who
+/// met the trouble have due does not hide what others have.
+const PROBE_CLAIM: usize = 200;
+/// The wait of a claim for a part of the room, before it makes do with a single place.
+const PATIENCE: Duration = Duration::from_millis(50);
 /// The pause after a claim that found something, and the longest after those that found nothing.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
 /// The pause after an error: the recorder, which tries more often, writes first what was sent meanwhile.
@@ -92,9 +97,9 @@ impl<S: Sender> Worker<S> {
 
     /// One look at the gate, the room and the ledger; how long to wait before the next.
     async fn round(&self, progress: &mut Progress, shutdown: &CancellationToken) -> Duration {
-        let (wanted, is_probe) = match self.lane.turn() {
-            Turn::Open => (CLAIM, false),
-            Turn::Probe => (1, true),
+        let (wanted, is_open) = match self.lane.turn() {
+            Turn::Open => (CLAIM, true),
+            Turn::Probe => (PROBE_CLAIM, false),
             Turn::Closed(until) => return until.saturating_duration_since(Instant::now()).clamp(PAUSE.0, AFTER_ERROR),
         };
         if self.recorder.is_behind() {
@@ -104,8 +109,8 @@ impl<S: Sender> Worker<S> {
             places = self.places_for(wanted) => places,
             () = shutdown.cancelled() => return Duration::ZERO,
         };
-        match self.claim(places, is_probe, progress).await {
-            Ok(claimed) if claimed.is_full => Duration::ZERO,
+        match self.claim(places, progress).await {
+            Ok(claimed) if claimed.is_full && is_open => Duration::ZERO,
             Ok(claimed) => {
                 progress.pause = if claimed.any { PAUSE.0 } else { (progress.pause * 2).min(PAUSE.1) };
                 progress.pause
@@ -118,10 +123,15 @@ impl<S: Sender> Worker<S> {
         }
     }
 
-    /// Waits for a part of the room rather than for a single place: a claim costs a statement, whatever it brings.
+    /// Waits for a part of the room rather than for a single place: a claim costs a statement, whatever it brings. But not for
+    /// long: what is taken may be held for as long as a provider does not answer.
     async fn places_for(&self, wanted: usize) -> Places {
         let at_least = (self.lane.size / 16).clamp(1, wanted);
-        let mut places = self.lane.places(at_least).await;
+        let mut places = match timeout(PATIENCE, self.lane.places(at_least)).await {
+            Ok(places) => places,
+            Err(_) => self.lane.places(1).await,
+        };
+        let at_least = places.len().max(1);
         let more = self.lane.free_places(wanted - at_least).permits;
         if let (Some(all), Some(more)) = (places.permits.as_mut(), more) {
             all.merge(more);
@@ -129,7 +139,7 @@ impl<S: Sender> Worker<S> {
         places
     }
 
-    async fn claim(&self, mut places: Places, is_probe: bool, progress: &mut Progress) -> Result<Claimed, sqlx::Error> {
+    async fn claim(&self, mut places: Places, progress: &mut Progress) -> Result<Claimed, sqlx::Error> {
         self.release(&mut progress.released).await?;
         let limit = places.len();
         let lease_ends = Instant::now() + LEASE;
@@ -146,17 +156,14 @@ impl<S: Sender> Worker<S> {
             progress.released.extend(deliveries.iter().map(|delivery| Released::of(delivery, None)));
             return Err(error);
         }
-        let claimed = Claimed { any: !deliveries.is_empty(), is_full: deliveries.len() >= limit && !is_probe };
+        let claimed = Claimed { any: !deliveries.is_empty(), is_full: deliveries.len() >= limit };
         if deliveries.len() < limit {
             progress.horizon.exhausted(due_since, now);
-        }
-        if is_probe && claimed.any {
-            self.lane.gate().probe_starts();
         }
         let (mut jobs, mut excess) = (Vec::with_capacity(deliveries.len()), Vec::new());
         for delivery in deliveries {
             match places.take(&delivery.dispatch.user_id, is_urgent(&delivery.dispatch)) {
-                Ok(place) => jobs.push(Job { delivery, lease_ends, is_probe, place }),
+                Ok(place) => jobs.push(Job { delivery, lease_ends, place }),
                 Err(_) => excess.push(delivery),
             }
         }

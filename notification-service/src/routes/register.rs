@@ -132,7 +132,7 @@ fn check(outcome: Outcome) -> Result<(), ApiError> {
             tracing::warn!(%reason, "FCM refuses the credentials for a device that is being registered");
             Err(ApiError::new(Reason::UpstreamUnavailable, "FCM cannot be asked about the token; try again"))
         }
-        Outcome::Misconfigured { reason } => {
+        Outcome::Misconfigured { reason } | Outcome::KeyRefused { reason } => {
             tracing::error!(%reason, "FCM refuses our account, key or settings: no device can be registered");
             Err(ApiError::new(Reason::UpstreamUnavailable, "FCM cannot be asked about the token; try again"))
         }

@@ -8,8 +8,15 @@ use uuid::Uuid;
 
 use crate::erasure::{Erasure, user_digest};
 
-/// Deliveries whose occurrences are erased in one transaction.
+/// Rows of a kind that are erased in one transaction; of deliveries, those whose occurrences are.
 const CHUNK: i64 = 1_000;
+
+/// Runs a statement that deletes up to so many rows until none is left.
+macro_rules! in_chunks {
+    ($pool:expr, $statement:literal, $($argument:expr),+ $(,)?) => {
+        while sqlx::query!($statement, $($argument),+, CHUNK).execute($pool).await?.rows_affected() > 0 {}
+    };
+}
 
 /// Notes that a user is erased; up to when, if there may be anything left to erase. Call it while the intake is held: from the
 /// commit on nothing from before is taken in.
@@ -79,8 +86,48 @@ pub(super) async fn delete_occurrences(
     Ok(deleted.rows_affected())
 }
 
-/// Erases the rest of a user up to a time, once the deliveries are gone, and notes that nothing is left. Messages about what was
+/// Erases what there may be many rows of beside the deliveries, a bounded number in each transaction. Messages about what was
 /// erased go with it, whenever they were written.
+///
+/// # Errors
+/// When a statement fails; what was erased before stays so.
+pub async fn rest(pool: &PgPool, user_id: &str, erased_at: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    in_chunks!(
+        pool,
+        "delete from inbox_readings where user_id = $1 and up_to = any(array(
+             select up_to from inbox_readings where user_id = $1 and read_at <= $2 limit $3))",
+        user_id,
+        erased_at,
+    );
+    in_chunks!(
+        pool,
+        "delete from idempotency_keys where user_id = $1 and key = any(array(
+             select key from idempotency_keys where user_id = $1 and created_at <= $2 limit $3))",
+        user_id,
+        erased_at,
+    );
+    in_chunks!(
+        pool,
+        "delete from revisions where occurrence_id = any(array(
+             select occurrence_id from revisions where user_id = $1 and at <= $2 limit $3))",
+        user_id,
+        erased_at,
+    );
+    in_chunks!(
+        pool,
+        "delete from outbox where event_id = any(array(
+             select event_id from outbox
+             where attributes ->> 'userId' = $1
+               and coalesce((body::jsonb -> 'eventData' ->> 'itemChangedAt')::timestamptz,
+                            (body::jsonb -> 'eventData' ->> 'dueAt')::timestamptz, (attributes ->> 'occurredAt')::timestamptz) <= $2
+             limit $3))",
+        user_id,
+        erased_at,
+    );
+    Ok(())
+}
+
+/// Erases what a user has few of, once the rest is gone, and notes that nothing is left.
 ///
 /// # Errors
 /// When a statement fails.
@@ -89,33 +136,22 @@ pub async fn complete(
     user_id: &str,
     erased_at: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query!("delete from devices where user_id = $1 and last_seen_at <= $2", user_id, erased_at)
-        .execute(&mut *connection)
-        .await?;
-    sqlx::query!("delete from preferences where user_id = $1 and updated_at <= $2", user_id, erased_at)
-        .execute(&mut *connection)
-        .await?;
-    sqlx::query!("delete from inbox_readings where user_id = $1 and read_at <= $2", user_id, erased_at)
-        .execute(&mut *connection)
-        .await?;
-    // Of a user who is back it is made anew with the next mark.
-    sqlx::query!("delete from inboxes where user_id = $1", user_id).execute(&mut *connection).await?;
-    sqlx::query!("delete from idempotency_keys where user_id = $1 and created_at <= $2", user_id, erased_at)
-        .execute(&mut *connection)
-        .await?;
-    sqlx::query!("delete from revisions where user_id = $1 and at <= $2", user_id, erased_at)
-        .execute(&mut *connection)
-        .await?;
+    // Each half by its own index.
     sqlx::query!(
-        "delete from outbox
-         where attributes ->> 'userId' = $1
-           and coalesce((body::jsonb -> 'eventData' ->> 'itemChangedAt')::timestamptz,
-                        (body::jsonb -> 'eventData' ->> 'dueAt')::timestamptz, (attributes ->> 'occurredAt')::timestamptz) <= $2",
+        "delete from devices where last_seen_at <= $2 and id = any(array(
+             select id from devices where user_id = $1 and invalidated_at is null
+             union all
+             select id from devices where user_id = $1 and invalidated_at is not null))",
         user_id,
         erased_at,
     )
     .execute(&mut *connection)
     .await?;
+    sqlx::query!("delete from preferences where user_id = $1 and updated_at <= $2", user_id, erased_at)
+        .execute(&mut *connection)
+        .await?;
+    // Of a user who is back it is made anew with the next mark.
+    sqlx::query!("delete from inboxes where user_id = $1", user_id).execute(&mut *connection).await?;
     sqlx::query!(
         "update erasures set completed_at = now() where user_digest = $1 and erased_at = $2",
         user_digest(user_id),

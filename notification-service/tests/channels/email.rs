@@ -1,5 +1,6 @@
 //! The mail channel against the sandbox's SES.
 
+use crate::servers::{Server, Speaks};
 use aws_config::SdkConfig;
 use notification_service::channels::email::{Email, Quota, Ses, Settings};
 use notification_service::channels::outcome::Outcome;
@@ -7,6 +8,7 @@ use notification_service::channels::templates::Templates;
 use sandbox::{Mode, Options, Sandbox, SesMode};
 use shared::bus::settings::{AwsCredentials, AwsSettings, sdk_config};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -120,6 +122,29 @@ async fn a_refused_account_stops_the_lane() {
     let mailbox = Mailbox::new().await;
     mailbox.mode(SesMode { status: Some(403), ..SesMode::default() });
     assert_eq!(told(&mailbox.mail("ada@example.com").await), ("misconfigured", "ACCESS_DENIED"));
+}
+
+#[tokio::test]
+async fn waits_out_answers_that_are_not_of_ses() {
+    let no_id = r#"<SendRawEmailResponse xmlns="http://ses.amazonaws.com/doc/2010-12-01/"><SendRawEmailResult/></SendRawEmailResponse>"#;
+    let cases = [
+        (200, "<html>all is well</html>", "unavailable"),
+        (200, "", "unavailable"),
+        (200, "{}", "unavailable"),
+        (200, no_id, "unavailable"),
+        (429, "<html>slow down</html>", "throttled"),
+        (429, "", "throttled"),
+        (500, "<html>sorry</html>", "unavailable"),
+        (503, "", "unavailable"),
+    ];
+    for (status, body, class) in cases {
+        let status = http::StatusCode::from_u16(status).unwrap();
+        let server = Server::start(Speaks::Http1, status, body).await;
+        let ses = Ses::new(&sdk(server.url.clone()).await, Settings::new(SOURCE, templates())).unwrap();
+        let outcome = ses.send(&email("ada@example.com")).await;
+        assert_eq!(outcome.class(), class, "{status} {body:?}: {outcome:?}");
+        assert_eq!(server.requests.load(Ordering::SeqCst), 1, "the SDK repeats nothing");
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,11 @@
 //! Access tokens: once for everyone, before they expire, and when they are refused.
 
-use crate::phone::{Phone, is_sent, soon, told};
-use sandbox::{FcmMode, Mode, OAuthMode};
+use crate::phone::{Phone, burst, fcm, is_sent, soon, told};
+use crate::servers::{Server, Speaks};
+use notification_service::channels::fcm::account::ServiceAccount;
+use sandbox::{FcmMode, Mode, OAuthMode, Options, Sandbox};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 fn oauth(oauth: OAuthMode) -> Mode {
@@ -65,6 +69,47 @@ async fn the_token_endpoints_outage_passes() {
         assert!(start.elapsed() < Duration::from_secs(20), "no recovery");
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn waits_out_token_endpoint_that_answers_nonsense() {
+    let long = format!(r#"{{"access_token":"{}"}}"#, "x".repeat(20_000));
+    let cases = [
+        (200, "<html>all is well</html>", "OAUTH_UNREADABLE"),
+        (200, "", "OAUTH_UNREADABLE"),
+        (200, "{}", "OAUTH_UNREADABLE"),
+        (200, r#"{"access_token":"","expires_in":3599}"#, "OAUTH_UNREADABLE"),
+        (200, r#"{"access_token":"a\nb","expires_in":3599}"#, "OAUTH_UNREADABLE"),
+        (200, &*long, "OAUTH_UNREADABLE"),
+        (429, "<html>slow down</html>", "OAUTH_HTTP_429"),
+        (502, "<html>sorry</html>", "OAUTH_HTTP_502"),
+    ];
+    let sandbox = Sandbox::start(Options::default()).await.unwrap();
+    for (status, body, reason) in cases {
+        let status = http::StatusCode::from_u16(status).unwrap();
+        let server = Server::start(Speaks::Http1, status, body.to_owned()).await;
+        let account = sandbox::service_account(&server.url).to_string();
+        let fcm = Arc::new(fcm(&sandbox, &sandbox.url(), |settings| {
+            settings.account = ServiceAccount::parse(&account).unwrap();
+        }));
+        for outcome in burst(&fcm, "works-", 50).await {
+            assert_eq!(told(&outcome), ("unavailable", reason), "{status} {body:?}");
+        }
+        assert!(server.requests.load(Ordering::SeqCst) <= 2, "everybody shares one failure");
+    }
+    assert!(sandbox.captured().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_refused_message_after_another_costs_one_token() {
+    let phone = Phone::new().await;
+    for round in 0..20 {
+        assert!(is_sent(&phone.push("works-1").await));
+        let refused = phone.push(&format!("unauthenticated-{round}")).await;
+        assert_eq!(told(&refused), ("misconfigured", "UNAUTHENTICATED"));
+    }
+    let fetched = phone.sandbox.stats().oauth_refreshes;
+    assert!(fetched < 20, "{fetched} tokens for 20 refused messages");
 }
 
 #[tokio::test]

@@ -92,6 +92,38 @@ async fn nothing_of_the_user_is_left_anywhere() {
 }
 
 #[tokio::test]
+async fn erases_many_rows_of_each_kind_in_chunks() {
+    let service = Service::start().await;
+    // More than one chunk of each; the outbox stands still, as while the bus is away.
+    sqlx::raw_sql(
+        r#"insert into revisions select gen_random_uuid(), 'ada-lovelace', 1, null, '2026-01-01' from generate_series(1, 2500);
+           insert into idempotency_keys (user_id, key, request_hash, created_at)
+               select 'ada-lovelace', number::text, '', '2026-01-01' from generate_series(1, 2500) as number;
+           insert into inbox_readings select 'ada-lovelace', timestamptz '2026-01-01' + number * interval '1 s', '2026-01-01'
+               from generate_series(1, 2500) as number;
+           insert into outbox (event_id, body, attributes, lease_until)
+               select gen_random_uuid(), '{"eventData": {}}',
+                   '{"userId": "ada-lovelace", "occurredAt": "2026-01-01T00:00:00.000Z"}', 'infinity'
+               from generate_series(1, 2500);
+           insert into outbox (event_id, body, attributes, lease_until)
+               values (gen_random_uuid(), '{"eventData": {}}',
+                   '{"userId": "bob", "occurredAt": "2026-01-01T00:00:00.000Z"}', 'infinity');"#,
+    )
+    .execute(&service.pool)
+    .await
+    .expect("written");
+    service.publish(&[erased(USER, Utc::now())]).await;
+    completed(&service).await;
+
+    assert_eq!(found(&service, USER).await, Vec::<String>::new());
+    let others: i64 = sqlx::query_scalar("select count(*) from outbox where attributes ->> 'userId' = 'bob'")
+        .fetch_one(&service.pool)
+        .await
+        .expect("counted");
+    assert_eq!(others, 1);
+}
+
+#[tokio::test]
 async fn others_keep_what_is_theirs() {
     let service = Service::start().await;
     lived(&service).await;

@@ -14,6 +14,7 @@ mod list;
 mod me;
 mod messages;
 mod openapi;
+mod plans;
 mod recurring;
 mod service;
 mod start;

@@ -96,6 +96,7 @@ impl Session {
                 "a migration is applied"
             );
         }
+        self.rebuild_invalid_indexes(migrator).await?;
         // Compares what was applied before with what this binary knows.
         Ok(migrator.run_direct(None, &mut self.connection, false).await?)
     }
@@ -153,18 +154,34 @@ impl Session {
         Ok(())
     }
 
+    /// Builds the indexes anew that are invalid although their migrations are applied: what applied them took an index that
+    /// an interrupted try had left behind for the one that was asked for.
+    async fn rebuild_invalid_indexes(&mut self, migrator: &Migrator) -> Result<(), MigrationError> {
+        self.limit_locks(false).await?;
+        for migration in migrator.iter() {
+            if self.drop_invalid_index(migration).await? {
+                tracing::warn!(migration.version = migration.version, "the index of a migration is built anew");
+                let build = sqlx::raw_sql(migration.sql.clone()).execute(&mut self.connection).await;
+                build.map_err(|error| MigrateError::ExecuteMigration(error, migration.version))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Drops the index that an interrupted try of this migration left behind: it is never used, costs each write, and
-    /// `if not exists` would take it for the one that is asked for.
-    async fn drop_invalid_index(&mut self, migration: &Migration) -> Result<(), MigrationError> {
-        let Some(index) = concurrent_index(migration.sql.as_str()).filter(|_| migration.no_tx) else { return Ok(()) };
+    /// `if not exists` would take it for the one that is asked for. Returns whether there was one.
+    async fn drop_invalid_index(&mut self, migration: &Migration) -> Result<bool, MigrationError> {
+        let index = concurrent_index(migration.sql.as_str()).filter(|_| migration.no_tx);
+        let Some(index) = index else { return Ok(false) };
         let invalid = "select exists (select from pg_index where indexrelid = to_regclass($1) and not indisvalid)";
         let is_invalid = sqlx::query_scalar(invalid).bind(index).fetch_one(&mut self.connection);
-        if is_invalid.await.map_err(MigrationError::Session)? {
+        let is_invalid: bool = is_invalid.await.map_err(MigrationError::Session)?;
+        if is_invalid {
             tracing::warn!(index, "an index that was not built to its end is dropped");
             let drop = AssertSqlSafe(format!("drop index concurrently {index}"));
             sqlx::raw_sql(drop).execute(&mut self.connection).await.map_err(MigrationError::Session)?;
         }
-        Ok(())
+        Ok(is_invalid)
     }
 }
 

@@ -8,6 +8,7 @@
 mod eventually;
 pub mod http;
 pub mod ministack;
+pub mod plans;
 pub mod postgres;
 pub mod process;
 

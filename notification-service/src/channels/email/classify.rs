@@ -61,6 +61,14 @@ pub(super) fn failure<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>
     }
 }
 
+/// Outcome of an answer without an error: one that names no mail is none of SES, or was cut off.
+pub(super) fn accepted(message_id: String) -> Outcome {
+    if message_id.is_empty() {
+        return unavailable("UNREADABLE_ANSWER".into(), true);
+    }
+    Outcome::Sent { provider_id: message_id }
+}
+
 fn not_answered(error: Option<&(dyn Error + 'static)>, timed_out: bool, unclassified: bool) -> Outcome {
     let client = chain(error).find_map(|error| error.downcast_ref::<hyper_util::client::legacy::Error>());
     match client {

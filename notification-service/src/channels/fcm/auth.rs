@@ -21,10 +21,13 @@ use std::time::{Duration, Instant};
 
 /// A token is renewed this long before its end, or a fifth of its life before it when that is shorter.
 const RENEW_BEFORE: Duration = Duration::from_secs(5 * 60);
-/// After a failed fetch everyone gets that failure for so long, so that a burst makes one call and not hundreds.
+/// After a failed fetch everyone gets that failure for so long, or as long as the endpoint asked, so that a burst makes one
+/// call and not hundreds.
 const FAILURE_HOLDS: Duration = Duration::from_secs(1);
 /// A token that replaced a refused one, and never worked either, is not replaced again before this.
 const FRUITLESS_HOLDS: Duration = Duration::from_secs(10);
+/// One that worked is not replaced again before this: what is refused beside it is not refused for its sake.
+const FRUITFUL_HOLDS: Duration = Duration::from_secs(2);
 
 /// Why there is no access token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,10 +48,20 @@ pub(super) enum AuthError {
     },
 }
 
+impl AuthError {
+    /// For how long everyone gets it.
+    fn holds(&self) -> Duration {
+        match self {
+            AuthError::Unavailable { retry_after: Some(asked), .. } => FAILURE_HOLDS.max(*asked),
+            AuthError::Unavailable { .. } | AuthError::Refused { .. } => FAILURE_HOLDS,
+        }
+    }
+}
+
 impl From<AuthError> for Outcome {
     fn from(error: AuthError) -> Self {
         match error {
-            AuthError::Refused { reason } => Outcome::Misconfigured { reason },
+            AuthError::Refused { reason } => Outcome::KeyRefused { reason },
             AuthError::Unavailable { reason, retry_after } => {
                 Outcome::Unavailable { retry_after, reason, maybe_delivered: false }
             }
@@ -98,7 +111,8 @@ impl Bearer {
     }
 
     fn may_be_replaced(&self) -> bool {
-        !self.replaces_refused || self.worked.load(Ordering::Relaxed) || self.issued_at.elapsed() > FRUITLESS_HOLDS
+        let holds = if self.worked.load(Ordering::Relaxed) { FRUITFUL_HOLDS } else { FRUITLESS_HOLDS };
+        !self.replaces_refused || self.issued_at.elapsed() > holds
     }
 }
 
@@ -174,7 +188,7 @@ impl Inner {
     fn recent_failure(&self) -> Option<AuthError> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let (at, error) = state.failure.as_ref()?;
-        (at.elapsed() < FAILURE_HOLDS).then(|| error.clone())
+        (at.elapsed() < error.holds()).then(|| error.clone())
     }
 
     /// Fetches a token in place of `old`, unless somebody has, or has failed to a moment ago.

@@ -104,6 +104,23 @@ fn retries_once_more_when_asked_to_wait_long() {
     }
 }
 
+#[test]
+fn doubles_wait_when_asked_for_none() {
+    let waits = |outcome: &Outcome| {
+        let wait = |made| match Policy::default().decide(outcome, &attempts(made, 0, DAY), 0.0) {
+            Decision::RetryAt(at) => (at - attempts(made, 0, DAY).now).num_seconds(),
+            other => panic!("{other:?}"),
+        };
+        (1..=12).map(wait).collect::<Vec<_>>()
+    };
+    let from_a_second = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600];
+    for outcome in [unavailable(Some(Duration::ZERO), false), throttled(Some(Duration::ZERO))] {
+        assert_eq!(waits(&outcome), from_a_second, "{outcome:?}");
+    }
+    assert_eq!(waits(&unavailable(Some(Duration::from_secs(7)), false))[..4], [7, 14, 28, 56]);
+    assert_eq!(waits(&unavailable(Some(Duration::from_secs(3_600)), false))[11], 3_600);
+}
+
 fn any_failure() -> impl Strategy<Value = Outcome> {
     let asked = prop::option::of(prop_oneof![0u64..100_000, any::<u64>()].prop_map(Duration::from_secs));
     prop_oneof![

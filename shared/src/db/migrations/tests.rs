@@ -70,11 +70,57 @@ async fn rebuilds_index_that_interruption_left_invalid() {
     let build =
         "-- no-transaction\n-- by which items are found\ncreate index concurrently if not exists by_id on items (id)";
     sqlx::raw_sql("create index by_id on items (id)").execute(&pool).await.unwrap();
-    let spoil = "update pg_index set indisvalid = false where indexrelid = 'by_id'::regclass";
-    sqlx::raw_sql(spoil).execute(&pool).await.unwrap();
-    assert_eq!(is_valid(&pool, "by_id").await, Some(false));
+    spoil(&pool, "by_id").await;
 
     run(&pool, &migrator(&[build])).await.unwrap();
+
+    assert_eq!(is_valid(&pool, "by_id").await, Some(true));
+}
+
+/// Lets an index be as an interrupted build leaves it.
+async fn spoil(pool: &PgPool, index: &str) {
+    let spoil = "update pg_index set indisvalid = false where indexrelid = to_regclass($1)";
+    sqlx::query(spoil).bind(index).execute(pool).await.unwrap();
+    assert_eq!(is_valid(pool, index).await, Some(false));
+}
+
+#[tokio::test]
+async fn builds_index_again_that_counted_as_applied() {
+    let (_database, pool) = stage().await;
+    let all = migrator(&[
+        "-- no-transaction\ncreate index concurrently if not exists by_id on items (id)",
+        "-- no-transaction\ndrop index concurrently if exists gone",
+    ]);
+    run(&pool, &all).await.unwrap();
+    spoil(&pool, "by_id").await;
+
+    run(&pool, &all).await.unwrap();
+
+    assert_eq!((is_valid(&pool, "by_id").await, is_valid(&pool, "gone").await), (Some(true), None));
+}
+
+#[tokio::test]
+async fn builds_index_again_when_its_build_was_ended() {
+    let (_database, pool) = stage().await;
+    let build = "-- no-transaction\ncreate index concurrently if not exists by_id on items (id)";
+    // A transaction that has seen the table holds the build up, until somebody ends its session.
+    let mut holder = pool.begin().await.unwrap();
+    sqlx::query("insert into items values (2)").execute(&mut *holder).await.unwrap();
+    let all = migrator(&[build]);
+    let ended = async {
+        let end = "select bool_or(pg_terminate_backend(pid)) from pg_stat_activity
+                   where datname = current_database() and query ilike '%create index concurrently%' and pid <> pg_backend_pid()
+                     and exists (select from pg_index where indexrelid = to_regclass('by_id') and not indisvalid)";
+        while sqlx::query_scalar::<_, Option<bool>>(end).fetch_one(&pool).await.unwrap() != Some(true) {
+            tokio::task::yield_now().await;
+        }
+    };
+    let (first, ()) = tokio::join!(run(&pool, &all), ended);
+    assert!(first.is_err());
+    holder.commit().await.unwrap();
+    assert_eq!(is_valid(&pool, "by_id").await, Some(false));
+
+    run(&pool, &all).await.unwrap();
 
     assert_eq!(is_valid(&pool, "by_id").await, Some(true));
 }

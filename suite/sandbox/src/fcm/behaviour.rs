@@ -30,6 +30,10 @@ pub enum Behaviour {
     SenderMismatch,
     /// `third-party-…`: 401 `THIRD_PARTY_AUTH_ERROR`.
     ThirdParty,
+    /// `unauthenticated-…`: 401 `UNAUTHENTICATED`, as for a wrong access token.
+    Unauthenticated,
+    /// `permission-denied-…`: 403 `PERMISSION_DENIED`, as for an account without the right.
+    PermissionDenied,
     /// `quota-…`, `quota-after-N-…`: 429 `QUOTA_EXCEEDED`, with `Retry-After: N`.
     Quota(Option<u64>),
     /// `unavailable-…`, `unavailable-after-N-…`: 503 `UNAVAILABLE`, with `Retry-After: N`.
@@ -60,6 +64,8 @@ impl Behaviour {
             () if begins("turned-invalid-") => Self::TurnedInvalid,
             () if begins("sender-mismatch-") => Self::SenderMismatch,
             () if begins("third-party-") => Self::ThirdParty,
+            () if begins("unauthenticated-") => Self::Unauthenticated,
+            () if begins("permission-denied-") => Self::PermissionDenied,
             () if begins("quota-") => Self::Quota(number(token, "quota-after-")),
             () if begins("unavailable-") => Self::Unavailable(number(token, "unavailable-after-")),
             () if begins("internal-") => Self::Internal,
@@ -86,6 +92,8 @@ impl Behaviour {
             Self::GoneAfter(sends) => (failures.count(token) > sends).then(Refusal::unregistered),
             Self::SenderMismatch => Some(Refusal::sender_mismatch()),
             Self::ThirdParty => Some(Refusal::third_party()),
+            Self::Unauthenticated => Some(Refusal::unauthenticated()),
+            Self::PermissionDenied => Some(Refusal::permission_denied()),
             Self::Quota(retry_after) => Some(Refusal::quota(retry_after)),
             Self::Unavailable(retry_after) => Some(Refusal::unavailable(retry_after)),
             Self::Internal => Some(Refusal::internal()),
@@ -128,6 +136,8 @@ mod tests {
             ("unregistered-1", Behaviour::Unregistered),
             ("gone-1", Behaviour::GoneAfter(0)),
             ("gone-after-3-x", Behaviour::GoneAfter(3)),
+            ("unauthenticated-1", Behaviour::Unauthenticated),
+            ("permission-denied-1", Behaviour::PermissionDenied),
             ("quota-1", Behaviour::Quota(None)),
             ("quota-after-7-x", Behaviour::Quota(Some(7))),
             ("unavailable-after-2-x", Behaviour::Unavailable(Some(2))),

@@ -93,7 +93,7 @@ impl Refusal {
         Self::new(401, "UNAUTHENTICATED", message).info("ACCESS_TOKEN_EXPIRED", "googleapis.com")
     }
 
-    fn permission_denied() -> Self {
+    pub(super) fn permission_denied() -> Self {
         let message = "Permission 'cloudmessaging.messages.create' denied on resource (or it may not exist).";
         Self::new(403, "PERMISSION_DENIED", message).info("IAM_PERMISSION_DENIED", "iam.googleapis.com")
     }

@@ -21,6 +21,11 @@ const DEFAULT_LIFETIME: Duration = Duration::from_secs(300);
 /// The longest life that is believed; Google's tokens live for an hour.
 const MAX_LIFETIME: Duration = Duration::from_secs(60 * 60);
 
+/// The longest wait that the token endpoint can ask for: once it works again, everybody's pushes wait for nothing else.
+const MAX_WAIT: Duration = Duration::from_secs(60);
+/// The longest token that a request can carry (Google's have at most 2,048 bytes).
+const MAX_TOKEN_BYTES: usize = 8 * 1024;
+
 #[derive(Serialize)]
 struct Claims<'a> {
     iss: &'a str,
@@ -62,7 +67,7 @@ struct Denied {
 pub(super) fn read(answer: &Answer) -> Result<(String, Duration), AuthError> {
     if answer.status.is_success() {
         return match serde_json::from_slice::<Granted>(&answer.body) {
-            Ok(granted) if !granted.access_token.is_empty() => {
+            Ok(granted) if (1..=MAX_TOKEN_BYTES).contains(&granted.access_token.len()) => {
                 let lifetime = lifetime(granted.expires_in.as_ref());
                 Ok((granted.access_token, lifetime))
             }
@@ -73,7 +78,7 @@ pub(super) fn read(answer: &Answer) -> Result<(String, Duration), AuthError> {
     let code = serde_json::from_slice::<Denied>(&answer.body).map(|denied| reason_from_code(&denied.error));
     let reason = code.map_or_else(|_| format!("OAUTH_HTTP_{status}"), |code| format!("OAUTH_{code}")).into();
     if answer.status.is_server_error() || matches!(status, 408 | 429) {
-        let retry_after = retry_after(&answer.headers, Utc::now());
+        let retry_after = retry_after(&answer.headers, Utc::now()).map(|asked| asked.min(MAX_WAIT));
         return Err(AuthError::Unavailable { reason, retry_after });
     }
     Err(AuthError::Refused { reason })
@@ -120,6 +125,47 @@ mod tests {
             assert_eq!(life(senseless), DEFAULT_LIFETIME, "{senseless}");
         }
         assert_eq!(life("\"1800\""), Duration::from_secs(1_800));
+    }
+
+    #[test]
+    fn caps_wait_that_token_endpoint_asks_for() {
+        let asked = |value: &str| {
+            let mut answer = answer(503, "");
+            answer.headers.insert(http::header::RETRY_AFTER, value.parse().unwrap());
+            match read(&answer) {
+                Err(AuthError::Unavailable { retry_after, .. }) => retry_after,
+                other => panic!("{other:?}"),
+            }
+        };
+        for huge in ["3600", "9300000000000000000", "Fri, 31 Dec 9999 23:59:59 GMT"] {
+            assert_eq!(asked(huge), Some(MAX_WAIT), "{huge}");
+        }
+        assert_eq!(asked("Thu, 01 Jan 1970 00:00:00 GMT"), Some(Duration::ZERO));
+        for senseless in ["-1", "1.5", "soon", ""] {
+            assert_eq!(asked(senseless), None, "{senseless}");
+        }
+    }
+
+    #[test]
+    fn takes_no_token_that_no_request_could_carry() {
+        for token in ["".to_owned(), "x".repeat(MAX_TOKEN_BYTES + 1)] {
+            let body = format!(r#"{{"access_token":"{token}","expires_in":3599}}"#);
+            assert!(matches!(read(&answer(200, &body)), Err(AuthError::Unavailable { .. })), "{} bytes", token.len());
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn reads_any_grant(expires_in in proptest::prelude::any::<f64>(), text in ".*", body in ".*", kind in 0..4usize) {
+            let text = serde_json::Value::from(text).to_string();
+            let value = [expires_in.to_string(), text, (expires_in as i64).to_string(), body.clone()];
+            let granted = format!(r#"{{"access_token":"x","expires_in":{}}}"#, value[kind]);
+            for body in [granted, body] {
+                if let Ok((_, life)) = read(&answer(200, &body)) {
+                    proptest::prop_assert!(!life.is_zero() && life <= MAX_LIFETIME, "{:?}", life);
+                }
+            }
+        }
     }
 
     #[test]

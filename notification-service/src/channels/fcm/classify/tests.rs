@@ -131,6 +131,12 @@ fn caps_retry_after_when_absurd() {
     for value in huge.into_iter().chain(["Fri, 31 Dec 9999 23:59:59 GMT"]) {
         assert_eq!(asked(value), Some(MAX_RETRY_AFTER), "{value}");
     }
+    for value in ["0", "Thu, 01 Jan 1970 00:00:00 GMT", "Sat, 01 Jan 0001 00:00:00 GMT"] {
+        assert!(asked(value).is_none_or(|wait| wait.is_zero()), "{value}");
+    }
+    for value in ["Fri, 31 Feb 2026 00:00:00 GMT", "Friday", "2026-03-01T15:00:00Z"] {
+        assert_eq!(asked(value), None, "{value}");
+    }
     for value in ["-1", "+5", "1.5", "1e9", "", "0x10", "\u{661}"] {
         assert_eq!(asked(value), None, "{value}");
     }

@@ -1,0 +1,88 @@
+//! Twenty users whose own addresses are refused, throttled or not answered, beside users whose addresses work.
+
+use shared::contract::Channel;
+use support::eventually;
+
+use crate::harness::{Due, LIMIT, Service};
+
+/// Tokens of hostile users, which say how FCM answers.
+const TOKENS: [&str; 10] = [
+    "quota",
+    "quota-after-3000",
+    "sender-mismatch",
+    "third-party",
+    "unauthenticated",
+    "permission-denied",
+    "unavailable-after-3000",
+    "html-502",
+    "slow-10000",
+    "timeout-after-accept",
+];
+/// Addresses of hostile users, which say how SES answers.
+const ADDRESSES: [&str; 8] =
+    ["throttle", "daily-quota", "paused", "config-paused", "unverified", "reject", "unavailable", "slow-10000"];
+const HOSTILE: usize = 20;
+const OTHERS: usize = 40;
+
+/// Lets so many occurrences be due for each hostile user, all at once.
+fn of_hostile(channel: Channel, each: usize) -> Vec<Due> {
+    let due = |number: usize| {
+        let user = number % HOSTILE;
+        let address = format!("{}+{user}@example.com", ADDRESSES[user % ADDRESSES.len()]);
+        Due { email: Some(address), ..Due::now(&format!("hostile-{user}"), &[channel]) }
+    };
+    (0..HOSTILE * each).map(due).collect()
+}
+
+async fn publish(service: &Service, dues: &[Due]) {
+    for part in dues.chunks(20) {
+        service.publish(&part.iter().map(Due::message).collect::<Vec<_>>()).await;
+    }
+}
+
+#[tokio::test]
+async fn sends_others_pushes_beside_hostile_users() {
+    let service = Service::start_with(&[("PUSH_MAX_IN_FLIGHT", "40")]).await;
+    for user in 0..HOSTILE {
+        for device in 0..3 {
+            let token = TOKENS[(user + device) % TOKENS.len()];
+            service.device_of_type(&format!("hostile-{user}"), &format!("{token}-{user}-{device}"), "web").await;
+        }
+    }
+    for user in 0..OTHERS {
+        service.device_of_type(&format!("user-{user}"), &format!("token-{user}"), "web").await;
+    }
+    for round in 0..4 {
+        publish(&service, &of_hostile(Channel::Push, 5)).await;
+        let dues: Vec<Due> = (0..OTHERS)
+            .filter(|user| user % 4 == round)
+            .map(|user| Due::now(&format!("user-{user}"), &[Channel::Push]))
+            .collect();
+        publish(&service, &dues).await;
+        for due in &dues {
+            service.ends(due, Channel::Push, "sent").await;
+        }
+    }
+
+    // Nobody's trouble was everybody's for long: each hostile user is believed once.
+    let stops = service.metric("lane_stops_total", "push").await
+        + service.metric("reminders_push_platform_stops_total", "web").await;
+    assert!(stops <= 2.0 * HOSTILE as f64, "{stops} stops");
+    eventually(LIMIT, async || service.metric("lane_state", "push").await == 0.0).await;
+}
+
+#[tokio::test]
+async fn sends_others_mail_beside_hostile_users() {
+    let service = Service::start_with(&[("EMAIL_MAX_IN_FLIGHT", "20")]).await;
+    for round in 0..4 {
+        publish(&service, &of_hostile(Channel::Email, 5)).await;
+        let dues: Vec<Due> = (0..10).map(|user| Due::now(&format!("user-{round}-{user}"), &[Channel::Email])).collect();
+        publish(&service, &dues).await;
+        for due in &dues {
+            service.ends(due, Channel::Email, "sent").await;
+        }
+    }
+
+    let stops = service.metric("lane_stops_total", "email").await;
+    assert!(stops <= HOSTILE as f64, "{stops} stops");
+}

@@ -1,0 +1,20 @@
+//! Every statement finds its rows by an index.
+
+use notification_service::store::MIGRATOR;
+
+/// Rows by which the planner sees that a table may be large.
+const FILL: &str = "
+    insert into devices (id, user_id, token, token_hash, type, invalidated_at)
+        select gen_random_uuid(), 'user-' || number % 500, 'token-' || number, sha256(number::text::bytea), 'web',
+            case when number % 10 = 0 then now() end
+        from generate_series(1, 5000) as number;
+    analyze devices";
+
+#[tokio::test]
+async fn reads_no_growing_table_whole() {
+    let database = support::postgres::migrated("notification", &MIGRATOR).await;
+    sqlx::raw_sql(FILL).execute(&database.pool().await).await.expect("filled");
+    // A row for each channel; the devices that departed in the last two minutes.
+    let reads = support::plans::whole_table_reads(database.url(), &["send_budgets:", "departed_devices:"]).await;
+    assert!(reads.is_empty(), "{reads:#?}");
+}
