@@ -95,6 +95,7 @@ impl Failure for ApplyError {
         match self {
             Self::Json(_) => Blame::Data,
             Self::Database(error) => db::blame(error),
+            Self::MadeMeanwhile => Blame::Conflict,
         }
     }
 

@@ -1,4 +1,5 @@
-//! What becomes of one notification by the versions of it that a batch brings. Pure: it knows no database.
+//! What becomes of one notification by the versions of it that a batch brings. Pure: it knows no
+//! database.
 //!
 //! The highest version wins; on the way there each version says which times of delivery are owed:
 //!
@@ -7,12 +8,15 @@
 //! - of a changed one: those that lay ahead when it was changed. A past one is kept when it was owed before and is still
 //!   waiting, but never made anew: an edit does not fire again what has been.
 //!
-//! Of one that recurs, the next time alone is owed, and the one after it once it is released; a snooze is owed beside it, and in
-//! place of what was due of the snoozed occurrence and has not gone out.
-//! What belongs to an acknowledged occurrence is not delivered any more.
+//! Of one that recurs, the next time alone is owed, and the one after it once it is released; a
+//! snooze is owed beside it, and in place of what was due of the snoozed occurrence and has not
+//! gone out. What belongs to an acknowledged occurrence is not delivered any more. A snooze that is
+//! past was asked for by an earlier version: where that version never came (it was overtaken on the
+//! way), it is owed all the same.
 //!
-//! "Ahead" is measured from when the change was made, not from when its event arrived here: an event that comes late
-//! loses no delivery. What has expired by then is owed all the same; the scheduler ends it as `suppressed: expired`.
+//! "Ahead" is measured from when the change was made, not from when its event arrived here: an
+//! event that comes late loses no delivery. What has expired by then is owed all the same; the
+//! scheduler ends it as `suppressed: expired`.
 
 use std::collections::BTreeMap;
 
@@ -23,6 +27,9 @@ use crate::intake::{Change, Wanted};
 
 /// Times of a recurring notification that an event that came late makes up for at the most, beside the next one.
 const MOST_MADE_UP: usize = 100;
+/// For how long an event may be behind a later one of the same item: several visibility timeouts of
+/// a queue.
+const DISORDER: TimeDelta = TimeDelta::hours(1);
 
 /// What is known of a notification before the batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +38,8 @@ pub struct Known {
     pub version: i64,
     /// Whether it is active; else it is a tombstone.
     pub active: bool,
+    /// When that version was made.
+    pub changed_at: DateTime<Utc>,
     /// Its times of delivery that wait.
     pub waiting: Vec<DateTime<Utc>>,
     /// Its times of delivery that were released, or claimed to be, and have not ended.
@@ -74,11 +83,11 @@ impl Outcome<'_> {
     }
 }
 
-/// Returns whether a delivery that was past when its notification was changed is of the occurrence
-/// that the change put off: where it has not gone out yet, it goes out at the snooze's time
-/// instead.
+/// Returns whether a delivery that was past when its notification was changed, and that the snooze
+/// is later than, is of the snoozed occurrence: where it has not gone out yet, it goes out at the
+/// snooze's time instead.
 fn is_put_off(wanted: &Wanted, due: DateTime<Utc>, date: DateTime<Utc>, changed_at: DateTime<Utc>) -> bool {
-    wanted.data.snooze.is_some_and(|snooze| snooze.date == date && due <= changed_at && due != snooze.until)
+    wanted.data.snooze.is_some_and(|snooze| snooze.date == date && due <= changed_at && due < snooze.until)
 }
 
 /// The occurrence of a time of delivery.
@@ -148,10 +157,25 @@ impl Step<'_> {
             let was_owed = self.before.and_then(|before| before.get(&due)).map(|delivery| delivery.owed);
             // Without an earlier version in the batch, the database knows whether it is waiting.
             let may_wait = self.before.is_none() || was_owed.is_some();
-            let owed = due > made || was_owed == Some(true) || (is_new && none_is_ahead && self.now <= expires_at);
+            let is_late = is_new && none_is_ahead && self.now <= expires_at;
+            let owed = due > made || was_owed == Some(true) || is_late || self.is_overtaken_snooze(wanted, due);
             (owed || may_wait).then_some((due, Delivery { date, expires_at, owed }))
         });
         deliveries.collect()
+    }
+
+    /// Returns whether a time that was past when this version was made is that of a snooze whose
+    /// own version may not have come: it lies after the version that is known. Where it was made
+    /// before, making it again changes nothing.
+    fn is_overtaken_snooze(&self, wanted: &Wanted, due: DateTime<Utc>) -> bool {
+        let made = self.event.occurred_at;
+        let earliest = made.checked_sub_signed(DISORDER).unwrap_or(made);
+        let known_until = match self.known {
+            Some(known) if known.active => known.changed_at.max(earliest),
+            Some(_) => return false,
+            None => earliest,
+        };
+        wanted.data.snooze.is_some_and(|snooze| snooze.until == due && due > known_until)
     }
 
     /// The times that may be owed, and the occurrence of each.

@@ -49,7 +49,14 @@ fn owed(outcome: Option<&Outcome<'_>>) -> Vec<(DateTime<Utc>, bool)> {
 const KNOWN: Option<&Known> = Some(&known(true));
 
 const fn known(active: bool) -> Known {
-    Known { version: 1, active, waiting: Vec::new(), released: Vec::new(), gone_until: None }
+    Known {
+        version: 1,
+        active,
+        changed_at: DateTime::UNIX_EPOCH,
+        waiting: Vec::new(),
+        released: Vec::new(),
+        gone_until: None,
+    }
 }
 
 fn wanted(data: ReminderData) -> Box<Wanted> {
@@ -227,4 +234,48 @@ fn snooze_in_batch_of_creation_takes_its_place() {
     let snoozed = Change::Update(wanted(ReminderData { snooze, ..data(at(60), &[0]) }));
     let outcome = settle(None, vec![(&second, &snoozed), (&first, &created)], at(90));
     assert_eq!(owed(outcome.as_ref()), [(at(70), true)]);
+}
+
+#[test]
+fn snooze_is_owed_when_its_version_was_overtaken() {
+    // Snoozed at minute 61 until 70; the edit of minute 80 comes first.
+    let (edited, created) = (envelope(3, at(80)), envelope(1, at(0)));
+    let snooze = Some(shared::contract::Snooze { date: at(60), until: at(70) });
+    let edit = Change::Update(wanted(ReminderData { snooze, ..data(at(60), &[0]) }));
+    let known = Known { changed_at: at(0), waiting: vec![at(60)], ..known(true) };
+    for known in [Some(&known), None] {
+        assert_eq!(owed(settle(known, vec![(&edited, &edit)], at(81)).as_ref()), [(at(70), true)]);
+    }
+    let create = Change::Create(wanted(data(at(60), &[0])));
+    let outcome = settle(None, vec![(&edited, &edit), (&created, &create)], at(81));
+    assert_eq!(owed(outcome.as_ref()), [(at(70), true)], "in one batch with the creation");
+}
+
+#[test]
+fn past_snooze_is_not_owed_by_later_edit() {
+    let snooze = Some(shared::contract::Snooze { date: at(60), until: at(70) });
+    let edit = Change::Update(wanted(ReminderData { snooze, ..data(at(60), &[0]) }));
+    let event = envelope(3, at(80));
+    let settled = |changed_at| {
+        let known = Known { changed_at, ..known(true) };
+        owed(settle(Some(&known), vec![(&event, &edit)], at(81)).as_ref())
+    };
+    assert_eq!(settled(at(71)), [(at(70), false)], "the known version has it");
+    let event = envelope(3, at(70 + 24 * 60));
+    let known = Known { changed_at: at(61), ..known(true) };
+    let outcome = settle(Some(&known), vec![(&event, &edit)], at(70 + 24 * 60));
+    assert_eq!(owed(outcome.as_ref()), [(at(70), false)], "it was sent, and may be purged");
+}
+
+#[test]
+fn edit_after_snooze_keeps_later_offset_that_waits() {
+    // The offset of minute 50 was snoozed at 51 until 55; that of 60 waits for the end of an
+    // outage.
+    let snooze = Some(shared::contract::Snooze { date: at(60), until: at(55) });
+    let edit = Change::Update(wanted(ReminderData { snooze, ..data(at(60), &[0, 10]) }));
+    let known = Known { changed_at: at(51), waiting: vec![at(60)], ..known(true) };
+    let event = envelope(3, at(62));
+    let outcome = settle(Some(&known), vec![(&event, &edit)], at(62)).expect("a change");
+    assert!(outcome.deliveries.contains_key(&at(60)) && outcome.still_has(at(60)));
+    assert!(!outcome.deliveries.contains_key(&at(50)) && !outcome.still_has(at(50)));
 }

@@ -35,6 +35,9 @@ pub enum ApplyError {
     /// A value cannot be written as JSON.
     #[error("write an event as JSON")]
     Json(#[from] serde_json::Error),
+    /// Another transaction made a notification of the batch while it was planned as an unknown one.
+    #[error("apply events: a notification was made meanwhile")]
+    MadeMeanwhile,
 }
 
 impl ApplyError {
@@ -134,7 +137,13 @@ async fn change_notifications(
     });
     let mut settled: Vec<Settled<'_>> = settled.collect();
     let kept = keep(transaction, &settled).await?;
-    // Another replica was quicker with a newer version of an item that was unknown here a moment ago.
+    // Another replica was quicker with an item that was unknown here a moment ago, and its
+    // occurrences may be claimed by now. With an older version than here, what becomes of those has
+    // to be worked out anew.
+    if kept.replaced.iter().any(|id| !known.contains_key(id)) {
+        return Err(ApplyError::MadeMeanwhile);
+    }
+    // With a newer one, nothing is to be done.
     settled.retain(|it| kept.written.contains(&it.id));
     occurrences::replace(transaction, &settled, &kept.replaced).await?;
     revisions::tell(transaction, &settled).await?;
@@ -148,17 +157,20 @@ async fn lock(
     ids: &[Uuid],
 ) -> Result<(HashMap<Uuid, Known>, DateTime<Utc>), sqlx::Error> {
     let rows = sqlx::query!(
-        r#"select now() as "now!", found.id as "id?", found.version as "version?", found.state as "state?: NotificationState"
+        r#"select now() as "now!", found.id as "id?", found.version as "version?", found.state as "state?: NotificationState",
+               found.occurred_at as "changed_at?"
            from (select) as one
-           left join (select id, version, state from notifications where id = any($1) order by id for update) as found on true"#,
+           left join (select id, version, state, occurred_at from notifications where id = any($1)
+                      order by id for update) as found on true"#,
         ids,
     )
     .fetch_all(&mut *connection)
     .await?;
     let now = rows.first().map_or_else(Utc::now, |row| row.now);
     let known = rows.into_iter().filter_map(|row| {
-        let (version, active) = (row.version?, row.state? == NotificationState::Active);
-        Some((row.id?, Known { version, active, waiting: Vec::new(), released: Vec::new(), gone_until: None }))
+        let (version, active, changed_at) = (row.version?, row.state? == NotificationState::Active, row.changed_at?);
+        let (waiting, released) = Default::default();
+        Some((row.id?, Known { version, active, changed_at, waiting, released, gone_until: None }))
     });
     let mut known: HashMap<Uuid, Known> = known.collect();
     if !known.is_empty() {

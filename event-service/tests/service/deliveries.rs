@@ -1,7 +1,12 @@
 //! Which times of delivery are kept with a notification.
 
 use chrono::{DateTime, Utc};
-use shared::contract::EventType;
+use event_service::identity::{Source, notification_id};
+use shared::{
+    bus::Settlement,
+    consumer::Handler,
+    contract::{EventType, ReminderData, Snooze, occurrence_id},
+};
 
 use crate::fixture::{World, created, data, deleted, event, hours, minutes, now, received, updated, world};
 
@@ -111,4 +116,40 @@ async fn of_several_versions_in_a_batch_the_highest_wins() {
         .await;
     assert_eq!(pending(&world, "a").await, [dates[2]]);
     assert_eq!(world.notification("a").await.map(|it| it.version), Some(3));
+}
+
+/// Another replica makes the notification, and a scheduler claims what is due of it, while its
+/// snooze is planned as that of an unknown one.
+#[tokio::test]
+async fn snooze_takes_back_what_was_claimed_meanwhile() {
+    let world = world().await;
+    let (due, until) = (now() - minutes(1), now() + hours(1));
+    let id = notification_id(Source::Reminder, &"a".parse().expect("an id"));
+    let mut other = world.pool.begin().await.expect("begun");
+    let made = "insert into notifications (id, source, item_id, user_id, version, state, date, notify_offsets, content, occurred_at)
+        values ($1, 'reminder', 'a', 'user-1', 1, 'active', $2, '{0}', $3, $2 - interval '1 hour')";
+    let content = serde_json::to_value(data(due, &[0]).content).expect("JSON");
+    sqlx::query(made).bind(id).bind(due).bind(content).execute(&mut *other).await.expect("made");
+    let claimed = "insert into occurrences (id, notification_id, due_at, date, expires_at, lease_until, fence)
+        values ($1, $2, $3, $3, $3 + interval '1 hour', now() + interval '15 seconds', 1)";
+    let occurrence = occurrence_id("reminder", "a", due);
+    sqlx::query(claimed).bind(occurrence).bind(id).bind(due).execute(&mut *other).await.expect("claimed");
+
+    let snooze = Some(Snooze { date: due, until });
+    let snoozed = ReminderData { snooze, ..data(due, &[0]) };
+    let snoozed = received(&event(EventType::ReminderUpdated, "a", 2, now(), snoozed));
+    let handler = world.handler.clone();
+    let applying = tokio::spawn(async move { handler.handle(&[snoozed]).await });
+    let waits =
+        "select exists (select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database())";
+    support::eventually(std::time::Duration::from_secs(20), async || {
+        sqlx::query_scalar(waits).fetch_one(&world.pool).await.unwrap_or(false)
+    })
+    .await;
+    other.commit().await.expect("committed");
+
+    assert_eq!(applying.await.expect("no panic"), [Settlement::Done]);
+    let states = world.occurrences("a").await;
+    assert_eq!((states[&due].as_str(), states[&until].as_str()), ("cancelled", "pending"));
+    assert_eq!(world.count("commands where attributes->>'eventType' = 'notification:delete'").await, 1);
 }
