@@ -16,7 +16,7 @@ use row::Row;
 
 pub use addresses::{note_address, purge_addresses};
 pub use change::{delete, lock, update};
-pub use create::{Created, NewReminder, create, create_many, is_full};
+pub use create::{Created, NewReminder, create, create_many};
 pub use erase::erase;
 pub use list::{Filter, Page, Slice, ZoneSpan, list, page, zones};
 pub use row::Seen;

@@ -19,7 +19,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, jwk::Jwk};
 use serde_json::{Value, json};
 use shared::{
     config::{Auth, JwtSettings},
-    http::{ApiSettings, Authenticator, Identity, api},
+    http::{ApiSettings, Authenticator, Identity, RateLimit, api},
 };
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
@@ -51,6 +51,10 @@ impl Issuer {
 
     /// An API that accepts the tokens of this issuer.
     async fn api(&self) -> Router {
+        self.api_with(&ApiSettings::default()).await
+    }
+
+    async fn api_with(&self, settings: &ApiSettings) -> Router {
         jwt_crypto::install();
         let issuer = self.clone();
         let answer = get(async move || {
@@ -63,14 +67,14 @@ impl Issuer {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         tokio::spawn(async move { axum::serve(listener, Router::new().route("/keys", answer)).await });
-        let settings = JwtSettings {
+        let jwt = JwtSettings {
             jwks_url: Some(format!("http://{address}/keys")),
             public_key: None,
             issuer: None,
             audience: None,
         };
         let routes = Router::new().route("/who", get(async |identity: Identity| identity.user_id));
-        api(routes, Authenticator::new(Auth::Jwt(settings)).expect("an authenticator"), &ApiSettings::default())
+        api(routes, Authenticator::new(Auth::Jwt(jwt)).expect("an authenticator"), settings)
     }
 }
 
@@ -156,4 +160,13 @@ async fn keeps_last_set_while_issuer_is_away() {
     assert_eq!(call(&api, "old", OLD).await, StatusCode::OK);
     // Somebody else's signature under a known id.
     assert_eq!(call(&api, "old", NEW).await, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn answers_503_beyond_the_limit_without_a_key_set() {
+    let (issuer, one) = (Issuer::default(), std::num::NonZeroU32::MIN);
+    let rate_limit = Some(RateLimit { per_second: one, burst: one });
+    let api = issuer.api_with(&ApiSettings { rate_limit, ..ApiSettings::default() }).await;
+    let calls = futures::future::join_all((0..20).map(|_| call(&api, "old", OLD))).await;
+    assert!(calls.iter().all(|status| *status == StatusCode::SERVICE_UNAVAILABLE), "{calls:?}");
 }

@@ -33,6 +33,11 @@ pub use places::Streams;
 
 /// How often a stream looks for what is new.
 const PERIOD: Duration = Duration::from_secs(1);
+/// A look that took long is followed by a pause of so many times as long: the streams of one user, who may have much to
+/// look through, take a small part of a connection.
+const PAUSE_FACTOR: u32 = 20;
+/// The longest pause after a look.
+const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// How often it does while the database is away.
 const PERIOD_AWAY: Duration = Duration::from_secs(5);
 /// Deliveries read at once: what each of a process's streams may hold, 12 KiB each at the most.
@@ -53,7 +58,9 @@ struct Following {
     unread: Option<Unread>,
     ends_at: Instant,
     is_away: bool,
-    _place: Place,
+    /// Time that the last look took.
+    took: Duration,
+    place: Place,
 }
 
 /// Follow what is sent to the caller
@@ -63,6 +70,7 @@ struct Following {
 /// `suppressed`, `deferred`). A stream begins now; what came in the moments before may be among the first that it tells.
 /// With `Last-Event-ID`, the `id` of an event, it goes on after that event, on any replica and up to 7 days later:
 /// nothing is left out and nothing is told twice; of a delivery that came to several states meanwhile, the last is told.
+/// What is told is what comes of the caller's newest 10,000 deliveries; `GET /notifications` has the others.
 /// A comment every 15 seconds keeps the connection. A stream ends after an hour, or when its process does: connect
 /// again.
 #[utoipa::path(
@@ -86,7 +94,7 @@ pub(super) async fn stream(
 ) -> Result<impl IntoResponse, ApiError> {
     let place = api.streams.enter(&identity.user_id)?;
     let last = headers.get("last-event-id").map(read_cursor).transpose()?;
-    let cursor = opened(&api, &identity.user_id, last).await?;
+    let cursor = opened(&api, &place, &identity.user_id, last).await?;
     let following = Following {
         api,
         user_id: identity.user_id,
@@ -97,7 +105,8 @@ pub(super) async fn stream(
         unread: None,
         ends_at: Instant::now() + LIFE,
         is_away: false,
-        _place: place,
+        took: Duration::ZERO,
+        place,
     };
     let events = stream::unfold(following, async |mut following| {
         following.next().await.map(|event| (Ok::<_, Infallible>(event), following))
@@ -114,10 +123,10 @@ fn read_cursor(value: &HeaderValue) -> Result<Cursor, ApiError> {
 
 /// Where a stream begins: after the last event, or now. A position ahead of the database's is of another database, from
 /// before it was restored: such a stream begins now as well.
-async fn opened(api: &Api, user_id: &str, last: Option<Cursor>) -> Result<Cursor, ApiError> {
+async fn opened(api: &Api, place: &Place, user_id: &str, last: Option<Cursor>) -> Result<Cursor, ApiError> {
     let now = api.clock.now();
     let unknown = Position { xid: i64::MAX, id: Uuid::max() };
-    let _connection = api.streams.connection().await.map_err(ApiError::unexpected)?;
+    let _connection = api.streams.connection(place).await.map_err(ApiError::unexpected)?;
     let look = changes::look(&api.pool, user_id, cursor::lowest(now), unknown).await?;
     match last.filter(|last| last.position.xid <= look.horizon) {
         Some(last) => Ok(last.within_reach(now)),
@@ -126,6 +135,11 @@ async fn opened(api: &Api, user_id: &str, last: Option<Cursor>) -> Result<Cursor
             floor: cursor::floor(look.oldest_open, now),
         }),
     }
+}
+
+/// Pause between a look that took so long and the next one.
+fn pause_after(took: Duration) -> Duration {
+    (took * PAUSE_FACTOR).clamp(PERIOD, MAX_PAUSE)
 }
 
 impl Following {
@@ -163,10 +177,11 @@ impl Following {
     /// Reads what came; when nothing did, moves on to where the look was, and counts the unread if that may have
     /// changed.
     async fn advance(&mut self) -> Result<Option<Unread>, sqlx::Error> {
-        let Ok(_connection) = self.api.streams.connection().await else { return Ok(None) };
+        let Ok(_connection) = self.api.streams.connection(&self.place).await else { return Ok(None) };
         let Cursor { position, floor } = self.cursor;
-        let now = self.api.clock.now();
+        let (now, began) = (self.api.clock.now(), Instant::now());
         let look = changes::look(&self.api.pool, &self.user_id, floor, position).await?;
+        self.took = began.elapsed();
         if look.has_changes {
             self.read = changes::after(&self.api.pool, &self.user_id, floor, position, PAGE).await?.into();
             return Ok(None);
@@ -185,12 +200,25 @@ impl Following {
 
     /// Waits for the next look, or the end of the process.
     async fn wait(&self) {
-        let period = if self.is_away { PERIOD_AWAY } else { PERIOD };
-        tokio::select! { () = sleep(period) => {} () = self.api.streams.ended() => {} }
+        let pause = if self.is_away { PERIOD_AWAY } else { pause_after(self.took) };
+        tokio::select! { () = sleep(pause) => {} () = self.api.streams.ended() => {} }
     }
 
     fn event(&self, name: &str, data: &impl serde::Serialize) -> Event {
         let data = serde_json::to_string(data).unwrap_or_default();
         Event::default().id(self.cursor.to_string()).event(name).data(data)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_longer_after_looks_that_take_long() {
+        let pause = |millis| pause_after(Duration::from_millis(millis));
+        assert_eq!(pause(1), PERIOD);
+        assert_eq!(pause(200), Duration::from_secs(4));
+        assert_eq!(pause(60_000), MAX_PAUSE);
     }
 }

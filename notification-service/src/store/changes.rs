@@ -18,7 +18,8 @@
 //! them were at their end, for every transaction to see, when the position was taken. A look costs the rows above the
 //! floor, those of the last minutes and of what waits since then (an e-mail that bounces later than that is shown as failed by
 //! the history, and not told to streams): a few tenths of a millisecond, 3,000 a second on two
-//! connections. Writers spend nothing on it: no column, no index, no trigger. (The ledger's fill factor does not help
+//! connections. One delivery that waits for days would hold the floor below everything that came after it, so a look
+//! goes through no more than the newest [`MAX_ROWS`]: what changes of older ones is shown by the history alone. Writers spend nothing on it: no column, no index, no trigger. (The ledger's fill factor does not help
 //! verdicts, by the way: `next_attempt_at` and `state` belong to `deliveries_waiting`, so that none of them is a HOT
 //! update, and each index is written again by each.)
 
@@ -27,6 +28,9 @@ use sqlx::PgExecutor;
 use uuid::Uuid;
 
 use super::history::{HistoryRow, deliveries, history_row};
+
+/// Deliveries that one look goes through at the most: the newest at or above the floor.
+pub const MAX_ROWS: i64 = 10_000;
 
 /// Where a stream is: everything up to it was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +57,8 @@ pub struct Look {
     pub horizon: i64,
     /// Whether a delivery came to a state after the position.
     pub has_changes: bool,
-    /// The oldest delivery that may yet change, or whose change is not behind the horizon.
+    /// The oldest delivery that may yet change, or whose change is not behind the horizon, among
+    /// those that were looked at.
     pub oldest_open: Option<Uuid>,
     /// The revision of what the user has read.
     pub revision: i64,
@@ -74,9 +79,11 @@ pub async fn look(
         r#"with snapshot as materialized (select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as xmin),
                recent as (
                    select it.id, it.state,
-                       snapshot.xmin - ((snapshot.xmin - it.xmin::text::bigint + 6442450944) % 4294967296 - 2147483648) as xid
-                   from deliveries as it cross join snapshot
-                   where it.user_id = $1 and it.id >= $2
+                       snapshot.xmin - ((snapshot.xmin - it.writer + 6442450944) % 4294967296 - 2147483648) as xid
+                   from snapshot cross join (
+                       select id, state, xmin::text::bigint as writer from deliveries
+                       where user_id = $1 and id >= $2 order by id desc limit $5
+                   ) as it
                )
            select snapshot.xmin as "horizon!",
                coalesce(bool_or(state <> 'pending' and (xid, id) > ($3, $4) and xid < xmin), false) as "has_changes!",
@@ -88,6 +95,7 @@ pub async fn look(
         floor,
         position.xid,
         position.id,
+        MAX_ROWS,
     )
     .fetch_one(executor)
     .await
@@ -107,10 +115,11 @@ pub async fn after(
     let rows = deliveries!(
         "snapshot as materialized (select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as xmin),
          recent as (
-             select it.*,
-                 snapshot.xmin - ((snapshot.xmin - it.xmin::text::bigint + 6442450944) % 4294967296 - 2147483648) as xid
-             from deliveries as it cross join snapshot
-             where it.user_id = $1 and it.id >= $2
+             select it.*, snapshot.xmin - ((snapshot.xmin - it.writer + 6442450944) % 4294967296 - 2147483648) as xid
+             from snapshot cross join (
+                 select newest.*, newest.xmin::text::bigint as writer from deliveries as newest
+                 where user_id = $1 and id >= $2 order by id desc limit $6
+             ) as it
          ),
          scope as materialized (
              select recent.* from recent cross join snapshot
@@ -123,6 +132,7 @@ pub async fn after(
         position.xid,
         position.id,
         limit,
+        MAX_ROWS,
     )
     .fetch_all(executor)
     .await?;

@@ -209,6 +209,24 @@ async fn what_commits_late_is_not_passed_over() {
 }
 
 #[tokio::test]
+async fn looks_through_the_newest_deliveries_only() {
+    let service = Service::start().await;
+    let insert = "insert into deliveries (occurrence_id, channel, device_id, id, user_id, state, next_attempt_at)
+                  select gen_random_uuid(), 'push', gen_random_uuid(), lpad(to_hex(place), 32, '0')::uuid, 'mallory',
+                      case place when 1 then 'deferred' else 'sent' end, case place when 1 then now() + interval '7 days' end
+                  from generate_series(1, $1) as place";
+    sqlx::query(insert).bind(changes::MAX_ROWS).execute(&service.pool).await.expect("written");
+    let nowhere = Position { xid: 0, id: Uuid::nil() };
+    let look = async || changes::look(&service.pool, "mallory", Uuid::nil(), nowhere).await.expect("a look");
+    let seen = eventually(LIMIT, async || Some(look().await).filter(|look| look.has_changes)).await;
+    assert_eq!(seen.oldest_open, Some(Uuid::from_u128(1)), "all of them are looked at");
+    let one_more = "insert into deliveries (occurrence_id, channel, device_id, id, user_id, state)
+                    values (gen_random_uuid(), 'push', gen_random_uuid(), gen_random_uuid(), 'mallory', 'sent')";
+    sqlx::query(one_more).execute(&service.pool).await.expect("written");
+    eventually(LIMIT, async || look().await.oldest_open.is_none()).await;
+}
+
+#[tokio::test]
 async fn a_user_has_ten_and_each_that_ends_makes_room() {
     let service = Service::start().await;
     let mut streams = Vec::new();

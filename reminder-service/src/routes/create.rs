@@ -100,20 +100,25 @@ pub(super) async fn create(
             metrics::counter!("reminders_created_total").increment(1);
             Ok((StatusCode::CREATED, Json(made)).into_response())
         }
-        Created::Refused => refused(&api, &identity, key).await,
+        Created::Refused { stored } => refused(&api, &identity, key, stored).await,
     }
 }
 
 /// Answers a create that wrote nothing: with the first answer to the key, that there are too many, or that nothing lies
-/// ahead.
-async fn refused(api: &Api, identity: &Identity, key: Option<&IdempotencyKey>) -> Result<Response, ApiError> {
+/// ahead. There are too many only if they were counted, and they are not counted again.
+async fn refused(
+    api: &Api,
+    identity: &Identity,
+    key: Option<&IdempotencyKey>,
+    stored: Option<u32>,
+) -> Result<Response, ApiError> {
     if let Some(key) = key {
         let mut connection = api.pool.acquire().await?;
         if let Known::Answered(replay) = idempotency::lookup(&mut connection, &identity.user_id, key).await? {
             return Ok(replay.into_response());
         }
     }
-    if store::is_full(&api.pool, &identity.user_id, api.quota.max()).await? {
+    if stored.is_some_and(|stored| stored >= api.quota.max()) {
         return Err(full(api.quota.max()));
     }
     Err(nothing_ahead())

@@ -41,7 +41,10 @@ pub enum Created {
         stored: Option<u32>,
     },
     /// Nothing was written: its last delivery is not ahead, its user has too many, or the key is known.
-    Refused,
+    Refused {
+        /// Reminders that its user has, up to the quota, if they were counted.
+        stored: Option<u32>,
+    },
 }
 
 /// Makes a reminder, writes its message to the outbox and keeps the answer to the key: one statement, which is one
@@ -83,7 +86,7 @@ pub async fn create(pool: &PgPool, new: NewReminder<'_>) -> Result<Created, sqlx
                select $15, $16, $20::jsonb || jsonb_build_object('version', version::text, 'occurredAt', wire_time(created_at)), now() + $21
                from made
            )
-           select created_at, (select stored from room) as "stored!" from made"#,
+           select created_at as "created_at?", stored as "stored!" from room left join made on true"#,
         new.id,
         new.user_id,
         details.schedule.date,
@@ -108,27 +111,13 @@ pub async fn create(pool: &PgPool, new: NewReminder<'_>) -> Result<Created, sqlx
         rule_of(details) as _,
         new.count_up_to.map(i64::from),
     )
-    .fetch_optional(pool)
-    .await?;
-    Ok(made.map_or(Created::Refused, |made| Created::At {
-        created_at: made.created_at,
-        stored: new.count_up_to.map(|_| u32::try_from(made.stored).unwrap_or(u32::MAX)),
-    }))
-}
-
-/// Returns whether a user has as many reminders as one may have. It reads no more entries of the
-/// index than that; creates that are under way at once may each find the last place free.
-///
-/// # Errors
-/// When the statement fails.
-pub async fn is_full(pool: &PgPool, user_id: &str, max_reminders: u32) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"select exists (select from reminders where user_id = $1 offset $2 limit 1) as "is_full!""#,
-        user_id,
-        i64::from(max_reminders) - 1,
-    )
     .fetch_one(pool)
-    .await
+    .await?;
+    let stored = new.count_up_to.map(|_| u32::try_from(made.stored).unwrap_or(u32::MAX));
+    Ok(match made.created_at {
+        Some(created_at) => Created::At { created_at, stored },
+        None => Created::Refused { stored },
+    })
 }
 
 /// Makes reminders of one user, as many as the user may still have, and writes their messages to the outbox: one statement.

@@ -301,12 +301,17 @@ fn decode(
     if !bounds::is_identity(&user_id) {
         return Err(DecodeError::Malformed("userId"));
     }
+    let user_email = body.user_email.filter(|email| !email.is_empty());
+    if !user_email.as_deref().is_none_or(bounds::is_identity) {
+        let problem = format!("userEmail: must have at most {} bytes of one line", bounds::MAX_IDENTITY);
+        return Err(DecodeError::Body(problem));
+    }
     Ok(Event {
         event_type,
         event_id: event_id_of(attribute("eventId").unwrap_or(message_id)),
         occurred_at,
         user_id,
-        user_email: body.user_email.filter(|email| !email.is_empty()),
+        user_email,
         item_id: body.item_id,
         version,
         schema,

@@ -3,10 +3,11 @@
 //! An export is written as its client reads it, so a client that reads slowly holds a permit for a
 //! long time. Nobody is harmed while permits are left. When all are held, the export whose client
 //! kept it waiting beyond its patience for the longest time gives way to another user's: it is cut
-//! off.
+//! off, and its user gets another one only while permits are left for some minutes. So a few users
+//! who ask again and again do not hold all permits in turn.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -25,6 +26,11 @@ const BYTES_A_SECOND: u64 = 256 * 1024;
 /// The longest time for which a client may keep its export waiting while others want the permit.
 const MAX_PATIENCE: Duration = Duration::from_secs(60);
 
+/// Time for which a user whose export gave way takes no permit from others.
+const SUSPENSION: Duration = Duration::from_secs(5 * 60);
+/// Users that are known to have given way; those beyond, the earliest, are forgotten.
+const MAX_SUSPENDED: usize = 1_000;
+
 /// Limit of exports that a process writes at once: so many in all, and one a user.
 #[derive(Debug, Clone)]
 pub struct ExportLimit {
@@ -32,7 +38,37 @@ pub struct ExportLimit {
     exports: Exports,
 }
 
-type Exports = Arc<Mutex<HashMap<String, Arc<Progress>>>>;
+type Exports = Arc<Mutex<Inner>>;
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// Exports that are being written, by user.
+    open: HashMap<String, Arc<Progress>>,
+    /// Users whose export gave way, and when, the earliest first.
+    suspended: VecDeque<(String, Instant)>,
+}
+
+impl Inner {
+    fn is_suspended(&mut self, user_id: &str, now: Instant) -> bool {
+        self.suspended.retain(|(_, since)| now.saturating_duration_since(*since) < SUSPENSION);
+        self.suspended.iter().any(|(suspended, _)| suspended == user_id)
+    }
+
+    /// Ends the export whose client kept it waiting beyond its patience for the longest time. Returns
+    /// `false` if there is none.
+    fn revoke_slowest(&mut self, now: Instant) -> bool {
+        let overdue = self.open.iter().filter_map(|(user_id, export)| Some((export.pace().overdue(now)?, user_id)));
+        let Some(user_id) = overdue.max().map(|(_, user_id)| user_id.clone()) else { return false };
+        if let Some(progress) = self.open.remove(&user_id) {
+            progress.revoked.cancel();
+        }
+        self.suspended.push_back((user_id, now));
+        if self.suspended.len() > MAX_SUSPENDED {
+            self.suspended.pop_front();
+        }
+        true
+    }
+}
 
 /// Right to write one export.
 #[derive(Debug)]
@@ -123,27 +159,18 @@ impl ExportLimit {
     pub(super) fn acquire_at(&self, user_id: &str, now: Instant) -> Result<ExportPermit, ApiError> {
         let refused = |message: &str| ApiError::new(Reason::RateLimited, message).after(RETRY_AFTER);
         let mut exports = locked(&self.exports);
-        if exports.contains_key(user_id) {
+        if exports.open.contains_key(user_id) {
             return Err(refused("an export of this user is being written; try again"));
         }
-        if exports.len() >= self.max {
-            let slowest = slowest(&exports, now);
-            let slowest = slowest.ok_or_else(|| refused("too many exports are being written; try again"))?;
-            if let Some(progress) = exports.remove(&slowest) {
-                progress.revoked.cancel();
-            }
+        let is_full = exports.open.len() >= self.max;
+        if is_full && (exports.is_suspended(user_id, now) || !exports.revoke_slowest(now)) {
+            return Err(refused("too many exports are being written; try again"));
         }
         let progress = Arc::<Progress>::default();
-        exports.insert(user_id.to_owned(), Arc::clone(&progress));
+        exports.open.insert(user_id.to_owned(), Arc::clone(&progress));
         drop(exports);
         Ok(ExportPermit { user_id: user_id.to_owned(), progress, exports: Arc::clone(&self.exports) })
     }
-}
-
-/// Returns the user whose client kept its export waiting beyond its patience for the longest time.
-fn slowest(exports: &HashMap<String, Arc<Progress>>, now: Instant) -> Option<String> {
-    let overdue = exports.iter().filter_map(|(user_id, export)| Some((export.pace().overdue(now)?, user_id)));
-    overdue.max().map(|(_, user_id)| user_id.clone())
 }
 
 impl ExportPermit {
@@ -161,13 +188,13 @@ impl Drop for ExportPermit {
     fn drop(&mut self) {
         let mut exports = locked(&self.exports);
         // After it gave way, the user may have another export.
-        if exports.get(&self.user_id).is_some_and(|progress| Arc::ptr_eq(progress, &self.progress)) {
-            exports.remove(&self.user_id);
+        if exports.open.get(&self.user_id).is_some_and(|progress| Arc::ptr_eq(progress, &self.progress)) {
+            exports.open.remove(&self.user_id);
         }
     }
 }
 
-fn locked(exports: &Exports) -> MutexGuard<'_, HashMap<String, Arc<Progress>>> {
+fn locked(exports: &Exports) -> MutexGuard<'_, Inner> {
     exports.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -198,10 +225,16 @@ mod tests {
         let ada = limit.acquire_at("ada", after(7)).expect("in place of the slowest");
         assert!(mallory.progress.revoked.is_cancelled() && !trudy.progress.revoked.is_cancelled());
         drop(mallory);
-        limit.acquire_at("mallory", after(7)).expect("in place of the other slow one");
-        limit.acquire_at("bob", after(7)).expect("the permit was given back");
-        limit.acquire_at("eve", after(8)).expect("a permit of one that is ended");
+        limit.acquire_at("mallory", after(8)).expect_err("it gave way a moment ago");
+        let bob = limit.acquire_at("bob", after(8)).expect("in place of the other slow one");
+        limit.acquire_at("eve", after(8)).expect_err("nobody is slow");
         drop((ada, trudy));
+        limit.acquire_at("mallory", after(8)).expect("a permit is left");
+        let eve = limit.acquire_at("eve", after(8)).expect("a permit is left");
+        bob.progress.begin_wait(after(8));
+        limit.acquire_at("mallory", after(200)).expect_err("it gave way some minutes ago");
+        limit.acquire_at("mallory", after(400)).expect("in place of a slow one");
+        drop(eve);
     }
 
     #[test]

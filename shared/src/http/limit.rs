@@ -123,13 +123,19 @@ pub(super) struct Admission {
 }
 
 /// Middleware that identifies the caller and takes the call from their allowance. Calls that identify nobody are taken
-/// from the allowance of the address that they come from. A user has a few reading requests
-/// answered at once.
+/// from the allowance of the address that they come from. Where nobody can be identified, because there is no key set,
+/// that address would be the ingress' and stand for everybody: the call is answered with 503 and takes from nobody.
+/// A user has a few reading requests answered at once.
 pub(super) async fn admit(State(admission): State<Admission>, mut request: Request, next: Next) -> Response {
     if docs::PATHS.contains(&request.uri().path()) {
         return next.run(request).await;
     }
     let identity = admission.authenticator.identify(request.headers()).await;
+    if let Err(error) = &identity
+        && error.reason == Reason::UpstreamUnavailable
+    {
+        return error.clone().into_response();
+    }
     let peer = request.extensions().get::<Peer>().map(|peer| subscriber(peer.0));
     let whom = identity.as_ref().map(|identity| identity.user_id.as_str()).map_err(|_| peer);
     let Admission { limiter, answers, hasher, .. } = admission;

@@ -15,6 +15,8 @@ const STREAMS: usize = 1_000;
 const STREAMS_OF_USER: usize = 10;
 /// Connections to the database that all streams of a process use together: deliveries must not wait for those who watch.
 const CONNECTIONS: usize = 2;
+/// Connections among them that the streams of one user use: what they look through may be long.
+const CONNECTIONS_OF_USER: usize = 1;
 
 /// The streams that are open in a process.
 #[derive(Debug, Clone)]
@@ -25,13 +27,28 @@ pub struct Streams {
     ending: CancellationToken,
 }
 
-type Users = Arc<Mutex<HashMap<String, usize>>>;
+type Users = Arc<Mutex<HashMap<String, OfUser>>>;
+
+/// The streams of one user.
+#[derive(Debug)]
+struct OfUser {
+    open: usize,
+    connections: Arc<Semaphore>,
+}
+
+impl Default for OfUser {
+    fn default() -> Self {
+        Self { open: 0, connections: Arc::new(Semaphore::new(CONNECTIONS_OF_USER)) }
+    }
+}
 
 /// The place of one open stream, given back when it is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     user_id: String,
     users: Users,
+    /// Those of the user, for all of the user's streams.
+    connections: Arc<Semaphore>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -64,33 +81,43 @@ impl Streams {
     /// `RATE_LIMITED` when the user has too many, `UPSTREAM_UNAVAILABLE` when the process has.
     pub(super) fn enter(&self, user_id: &str) -> Result<Place, ApiError> {
         let mut users = locked(&self.users);
-        let open = users.get(user_id).copied().unwrap_or_default();
-        if open >= STREAMS_OF_USER {
+        if users.get(user_id).is_some_and(|user| user.open >= STREAMS_OF_USER) {
             return Err(ApiError::new(Reason::RateLimited, format!("you have {STREAMS_OF_USER} streams open")));
         }
         let full = |_| ApiError::new(Reason::UpstreamUnavailable, "too many streams are open here; try again");
         let permit = Arc::clone(&self.open).try_acquire_owned().map_err(full)?;
-        users.insert(user_id.to_owned(), open + 1);
+        let user = users.entry(user_id.to_owned()).or_default();
+        user.open += 1;
+        let connections = Arc::clone(&user.connections);
         drop(users);
         metrics::gauge!("notification_streams_open").increment(1.0);
-        Ok(Place { user_id: user_id.to_owned(), users: Arc::clone(&self.users), _permit: permit })
+        Ok(Place { user_id: user_id.to_owned(), users: Arc::clone(&self.users), connections, _permit: permit })
     }
 
-    /// Leave to use a connection to the database, until it is dropped.
+    /// Permit for a connection to the database, until it is dropped: first in the turn of the user's
+    /// own streams, then in that of all.
     ///
     /// # Errors
     /// Never: nothing closes it.
-    pub(super) async fn connection(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
-        self.connections.acquire().await
+    pub(super) async fn connection<'a>(&'a self, place: &'a Place) -> Result<ConnectionPermit<'a>, AcquireError> {
+        let own = place.connections.acquire().await?;
+        Ok(ConnectionPermit { _all: self.connections.acquire().await?, _own: own })
     }
+}
+
+/// Permit for a connection to the database.
+#[derive(Debug)]
+pub(super) struct ConnectionPermit<'a> {
+    _all: SemaphorePermit<'a>,
+    _own: SemaphorePermit<'a>,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut users = locked(&self.users);
-        if let Some(open) = users.get_mut(&self.user_id) {
-            *open -= 1;
-            if *open == 0 {
+        if let Some(user) = users.get_mut(&self.user_id) {
+            user.open -= 1;
+            if user.open == 0 {
                 users.remove(&self.user_id);
             }
         }
@@ -98,7 +125,7 @@ impl Drop for Place {
     }
 }
 
-fn locked(users: &Users) -> MutexGuard<'_, HashMap<String, usize>> {
+fn locked(users: &Users) -> MutexGuard<'_, HashMap<String, OfUser>> {
     users.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -116,6 +143,22 @@ mod tests {
         streams.enter("ada").expect("a place that was given back");
         places.clear();
         assert!(locked(&streams.users).is_empty(), "nobody is remembered");
+    }
+
+    #[tokio::test]
+    async fn leaves_connection_to_others_when_user_waits() {
+        let streams = Streams::default();
+        let places: Vec<_> = (0..STREAMS_OF_USER).map(|_| streams.enter("mallory").expect("a place")).collect();
+        let bob = streams.enter("bob").expect("a place");
+        let first = streams.connection(&places[0]).await.expect("the user's first");
+        let mut others: Vec<_> = places[1..].iter().map(|place| Box::pin(streams.connection(place))).collect();
+        for other in &mut others {
+            assert!(futures::poll!(other).is_pending(), "a second connection of one user");
+        }
+        let of_bob = Box::pin(streams.connection(&bob));
+        assert!(futures::poll!(of_bob).is_ready(), "another user waits behind them");
+        drop(first);
+        assert!(futures::poll!(&mut others[0]).is_ready(), "the user's next stream has its turn");
     }
 
     #[test]

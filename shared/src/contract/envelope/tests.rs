@@ -128,6 +128,20 @@ fn refuses_times_beyond_the_contracts_years() {
 }
 
 #[test]
+fn refuses_addresses_out_of_bounds() {
+    let decoded = |email: &str| {
+        let body = json!({"userId": "u1", "userEmail": email, "itemId": "abc", "eventData": {}}).to_string();
+        Envelope::decode(&received(body, LEGACY)).map(|event| event.user_email)
+    };
+    assert_eq!(decoded("").expect("none"), None);
+    assert_eq!(decoded(&"a".repeat(255)).expect("the longest"), Some("a".repeat(255)));
+    for email in ["a\nb@example.com", &"a".repeat(256), &"a".repeat(200_000)] {
+        let error = decoded(email).expect_err("out of bounds").to_string();
+        assert!(error.contains("userEmail") && error.len() < 200, "{error}");
+    }
+}
+
+#[test]
 fn refuses_a_user_id_that_no_attribute_carries() {
     for id in ["u\u{ffff}", "u\u{1}", &"u".repeat(256)] {
         let body = json!({"userId": id, "itemId": "abc", "eventData": {}}).to_string();
