@@ -16,7 +16,7 @@
 //!
 //! "Ahead" is measured from when the change was made, not from when its event arrived here: an
 //! event that comes late loses no delivery. What has expired by then is owed all the same; the
-//! scheduler ends it as `suppressed: expired`.
+//! scheduler ends it as `suppressed: EXPIRED`.
 
 use std::collections::BTreeMap;
 

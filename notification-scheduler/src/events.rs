@@ -34,9 +34,9 @@ impl End {
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
-            Self::Expired => "expired",
-            Self::Missed => "missed",
-            Self::Unpublishable => "unpublishable",
+            Self::Expired => "EXPIRED",
+            Self::Missed => "MISSED",
+            Self::Unpublishable => "UNPUBLISHABLE",
         }
     }
 

@@ -15,9 +15,6 @@ use crate::{
 /// What is kept of a lease for publishing and marking: with less left, a batch is not published any more.
 const RESERVE: Duration = Duration::from_secs(5);
 
-/// Time for which an occurrence that this version cannot read is set aside.
-const SET_ASIDE: Duration = Duration::from_secs(60);
-
 /// A recurring notification that is later than this may have been overtaken by its next occurrence.
 const CATCH_UP_SECONDS: f64 = 60.0;
 
@@ -101,7 +98,7 @@ impl Releaser {
         }
         metrics::counter!("reminders_scheduler_unreadable_total").increment(batch.unreadable.len() as u64);
         let keys: Vec<(Uuid, i32)> = batch.unreadable.iter().map(|(id, fence, _)| (*id, *fence)).collect();
-        if let Err(error) = self.store.set_aside(&keys, SET_ASIDE).await {
+        if let Err(error) = self.store.set_aside(&keys).await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "unreadable occurrences not set aside, will retry"
@@ -179,6 +176,7 @@ impl Releaser {
                 metrics::counter!("scheduler_released_total").increment(marked.released);
                 metrics::counter!("scheduler_stale_total").increment(marked.stale);
                 metrics::counter!("scheduler_settled_before_mark_total").increment(marked.settled);
+                metrics::counter!("reminders_scheduler_unreadable_total").increment(marked.set_aside);
                 if marked.stale > 0 {
                     tracing::warn!(
                         occurrences = marked.stale,

@@ -116,6 +116,8 @@ pub struct Marked {
     pub stale: u64,
     /// No longer pending: they do not recur and their outcome was quicker than the mark, or they were cancelled meanwhile.
     pub settled: u64,
+    /// Still pending: of a series that this binary cannot follow.
+    pub set_aside: u64,
 }
 
 /// What is due, and its leases.
@@ -168,33 +170,43 @@ impl Store {
     }
 
     /// Marks as released what was published, where the lease is still the one under which it was. Of what recurs, the next
-    /// occurrence is made in the same transaction.
+    /// occurrence is made in the same transaction; what is of a series that cannot be followed stays pending, as published.
     ///
     /// # Errors
-    /// When a statement fails; nothing is marked then.
+    /// When a statement fails; nothing is marked then, or nothing but what can be marked.
     pub async fn mark_released(&self, claims: &[Claimed]) -> Result<Marked, StoreError> {
         let action = "mark what was released";
-        // As event-service locks them: neither waits for the other in a circle.
-        let mut keys: Vec<(Uuid, i32)> = claims.iter().map(|it| (it.id, it.fence)).collect();
-        keys.sort_unstable();
-        let (ids, fences): (Vec<Uuid>, Vec<i32>) = keys.into_iter().unzip();
-        let recurring: Vec<&Claimed> = claims.iter().filter(|it| it.recurs).collect();
-        let released = if recurring.is_empty() {
-            mark(&self.pool, &ids, &fences).await.map_err(StoreError::of(action))?.len()
-        } else {
-            let prepared = series::prepare(&self.pool, &recurring).await?;
-            let mut transaction = self.pool.begin().await.map_err(StoreError::of(action))?;
-            // Before the occurrences, as event-service locks them.
-            let series = series::lock(&mut transaction, &recurring, prepared).await?;
-            let released = mark(&mut *transaction, &ids, &fences).await.map_err(StoreError::of(action))?;
-            series::go_on(&mut transaction, &series, &released).await?;
-            transaction.commit().await.map_err(StoreError::of(action))?;
-            released.len()
-        };
-        let released = released as u64;
-        let others = claims.len() as u64 - released;
-        let stale = if others == 0 { 0 } else { self.stale(&ids, &fences).await? };
-        Ok(Marked { released, stale, settled: others.saturating_sub(stale) })
+        let recurring: Vec<&Claimed> = claims.iter().filter(|claimed| claimed.recurs).collect();
+        if recurring.is_empty() {
+            let (ids, fences) = in_order(claims);
+            let released = mark(&self.pool, &ids, &fences).await.map_err(StoreError::of(action))?.len();
+            return self.marked(&ids, &fences, released, 0).await;
+        }
+        let prepared = series::prepare(&self.pool, &recurring).await?;
+        let mut transaction = self.pool.begin().await.map_err(StoreError::of(action))?;
+        // Before the occurrences, as event-service locks them.
+        let series = series::lock(&mut transaction, &recurring, prepared).await?;
+        let (held_back, go_on): (Vec<&Claimed>, Vec<&Claimed>) =
+            claims.iter().partition(|claimed| claimed.recurs && series.holds_back(claimed));
+        let (ids, fences) = in_order(go_on);
+        let released = mark(&mut *transaction, &ids, &fences).await.map_err(StoreError::of(action))?;
+        series::go_on(&mut transaction, &series, &released).await?;
+        transaction.commit().await.map_err(StoreError::of(action))?;
+        self.hold_back(&held_back, Fate::Unknown).await?;
+        self.marked(&ids, &fences, released.len(), held_back.len()).await
+    }
+
+    async fn marked(
+        &self,
+        ids: &[Uuid],
+        fences: &[i32],
+        released: usize,
+        set_aside: usize,
+    ) -> Result<Marked, StoreError> {
+        let others = (ids.len() - released) as u64;
+        let stale = if others == 0 { 0 } else { self.stale(ids, fences).await? };
+        let (released, set_aside) = (released as u64, set_aside as u64);
+        Ok(Marked { released, stale, settled: others.saturating_sub(stale), set_aside })
     }
 
     async fn stale(&self, ids: &[Uuid], fences: &[i32]) -> Result<u64, StoreError> {
@@ -232,6 +244,13 @@ impl Store {
     }
 }
 
+/// The ids and fences of claims, in the order in which event-service locks them: neither waits for the other in a circle.
+fn in_order<'a>(claims: impl IntoIterator<Item = &'a Claimed>) -> (Vec<Uuid>, Vec<i32>) {
+    let mut keys: Vec<(Uuid, i32)> = claims.into_iter().map(|claimed| (claimed.id, claimed.fence)).collect();
+    keys.sort_unstable();
+    keys.into_iter().unzip()
+}
+
 /// An occurrence that no longer waits: its notification, and its time.
 pub(crate) type Gone = (Uuid, DateTime<Utc>);
 
@@ -240,7 +259,8 @@ async fn mark(executor: impl PgExecutor<'_>, ids: &[Uuid], fences: &[i32]) -> Re
         // What has no outcome yet is noted for event-service's watchdog, in the same statement.
         r#"with marked as (
              update occurrences set
-                 state = occurrence_state_of(sent, failed, suppressed, deliveries), released_at = coalesce(released_at, now())
+                 state = occurrence_state_of(sent, failed, suppressed, deliveries), released_at = coalesce(released_at, now()),
+                 reason = nullif(reason, 'UNREADABLE')
              from unnest($1::uuid[], $2::int[]) as claim (id, fence)
              where occurrences.id = claim.id and occurrences.fence = claim.fence and pending
              returning occurrences.id, notification_id, due_at, state

@@ -11,7 +11,10 @@ use shared::{contract::NotifyContent, db::StoredTime};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Claimed, Store, StoreError, interval};
+use super::{Claimed, Fate, Store, StoreError, in_order, interval};
+
+/// Time for which an occurrence that this binary cannot read, or of a series that it cannot follow, is set aside.
+const SET_ASIDE: Duration = Duration::from_secs(60);
 
 /// Ordering key of a user in the claim index: a hash of the user's id whose lowest bit is clear for priority `high`
 /// (the SQL function `occurrence_user_key`).
@@ -290,26 +293,58 @@ impl Store {
         Ok(ended.rows_affected())
     }
 
-    /// Keeps occurrences that cannot be read from being claimed for a while, and notes the reason where the timeline
-    /// shows it. Those that have expired end.
+    /// Keeps occurrences that cannot be read from being claimed for a minute, and notes the reason where the timeline
+    /// shows it. Those that have expired end, unless they recur: the series would end with them.
     ///
     /// # Errors
     /// When the statement fails; the leases then run out by themselves.
-    pub async fn set_aside(&self, claims: &[(Uuid, i32)], pause: Duration) -> Result<(), StoreError> {
+    pub async fn set_aside(&self, claims: &[(Uuid, i32)]) -> Result<(), StoreError> {
         let (ids, fences): (Vec<Uuid>, Vec<i32>) = claims.iter().copied().unzip();
         sqlx::query!(
-            "update occurrences set lease_until = now() + $3, reason = 'UNREADABLE',
-                 state = case when now() > expires_at then 'suppressed' else state end,
-                 outcome_at = case when now() > expires_at then now() end
-             from unnest($1::uuid[], $2::int[]) as claim (id, fence)
-             where occurrences.id = claim.id and occurrences.fence = claim.fence and pending",
+            "with claimed as materialized (
+                 select occurrences.id, now() > expires_at and not exists (
+                     select from notifications as n where n.id = occurrences.notification_id and n.recurrence is not null) as ends
+                 from unnest($1::uuid[], $2::int[]) as claim (id, fence)
+                      join occurrences on occurrences.id = claim.id and occurrences.fence = claim.fence
+                 where pending
+                 order by occurrences.id for update of occurrences
+             )
+             update occurrences set lease_until = now() + $3, reason = 'UNREADABLE',
+                 state = case when ends then 'suppressed' else state end, outcome_at = case when ends then now() end
+             from claimed where occurrences.id = claimed.id",
             &ids,
             &fences,
-            interval(pause),
+            interval(SET_ASIDE),
         )
         .execute(&self.pool)
         .await
         .map_err(StoreError::of("set aside what cannot be read"))?;
+        Ok(())
+    }
+
+    /// Keeps occurrences of series that cannot be followed pending, for a minute at a time. What was published counts
+    /// as told: it is not published again, and marked by a binary that can make the next one.
+    ///
+    /// # Errors
+    /// When the statement fails; the leases then run out by themselves.
+    pub(super) async fn hold_back(&self, claims: &[&Claimed], fate: Fate) -> Result<(), StoreError> {
+        if claims.is_empty() {
+            return Ok(());
+        }
+        let (ids, fences) = in_order(claims.iter().copied());
+        sqlx::query!(
+            "update occurrences set lease_until = now() + $3, reason = 'UNREADABLE',
+                 released_at = case when $4 then coalesce(released_at, now()) else released_at end
+             from unnest($1::uuid[], $2::int[]) as claim (id, fence)
+             where occurrences.id = claim.id and occurrences.fence = claim.fence and pending",
+            &ids,
+            &fences,
+            interval(SET_ASIDE),
+            fate == Fate::Unknown,
+        )
+        .execute(&self.pool)
+        .await
+        .map_err(StoreError::of("set aside occurrences of series that cannot be followed"))?;
         Ok(())
     }
 }

@@ -7,24 +7,27 @@ use shared::{contract::Event, contract::OutcomeData, outbox::OutboxMessage};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Claimed, Gone, Store, StoreError, series};
+use super::{Claimed, Fate, Gone, Store, StoreError, series};
 use crate::events::{End, ended, outbox_message};
 
 const ACTION: &str = "end occurrences that are not to be published";
 
 impl Store {
     /// Ends occurrences under their leases, tells the catalogue, and leaves the fact in the outbox, whence event-service's
-    /// relay takes it. How many it ended: one whose lease has passed on is left to its new holder.
+    /// relay takes it. Returns how many it ended: one whose lease has passed on is left to its new holder, and one of a
+    /// series that cannot be followed is set aside.
     ///
     /// # Errors
     /// When a statement fails; nothing is ended then.
     pub async fn end(&self, claims: &[&Claimed], end: End) -> Result<usize, StoreError> {
-        let recurring: Vec<&Claimed> = claims.iter().copied().filter(|it| it.recurs).collect();
+        let recurring: Vec<&Claimed> = claims.iter().copied().filter(|claimed| claimed.recurs).collect();
         let prepared = series::prepare(&self.pool, &recurring).await?;
         let mut transaction = self.pool.begin().await.map_err(StoreError::of(ACTION))?;
         // Before the occurrences, as event-service locks them.
         let series = series::lock(&mut transaction, &recurring, prepared).await?;
-        let ended_at = mark(&mut transaction, claims, end).await.map_err(StoreError::of(ACTION))?;
+        let (held_back, claims): (Vec<&Claimed>, Vec<&Claimed>) =
+            claims.iter().copied().partition(|claimed| claimed.recurs && series.holds_back(claimed));
+        let ended_at = mark(&mut transaction, &claims, end).await.map_err(StoreError::of(ACTION))?;
         let gone: Vec<Gone> = claims
             .iter()
             .filter(|it| ended_at.contains_key(&it.id))
@@ -36,6 +39,7 @@ impl Store {
         remember(&mut transaction, &facts).await?;
         leave_in_outbox(&mut transaction, &facts).await?;
         transaction.commit().await.map_err(StoreError::of(ACTION))?;
+        self.hold_back(&held_back, Fate::NotPublished).await?;
         Ok(facts.len())
     }
 }

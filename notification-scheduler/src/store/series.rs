@@ -3,6 +3,9 @@
 //! The next occurrence is made in the transaction in which the one before is released or ended, from the notification as it
 //! is then, under its lock: an edit is either seen here, or sees what is written here. What follows is worked out before the
 //! transaction; under the lock it is only compared with the version that it was worked out from.
+//!
+//! A series that this binary cannot follow (a newer version wrote it, or its zone is not known here) is not brought to its
+//! end: its occurrence is published and stays pending, a minute at a time, until a binary comes that can.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -25,6 +28,8 @@ const MOST_AT_ONCE: usize = 5_000;
 /// Claims of recurring notifications whose rules are followed on the thread at hand; those of more, off it.
 const FEW: usize = 20;
 const ACTION: &str = "go on with a series";
+/// Reason of an occurrence that other time zone data may have moved.
+const TIME_ZONE_DATA_CHANGED: &str = "TIME_ZONE_DATA_CHANGED";
 
 /// A recurring notification.
 struct Series {
@@ -62,7 +67,7 @@ impl Series {
 
     fn next(&self, gone: &BTreeSet<DateTime<Utc>>, most: usize, edition: &str) -> Next {
         let other = self.time_zone_database.as_deref().filter(|known| *known != edition);
-        let reason = other.map(|known| format!("time zone data {known} to {edition}"));
+        let reason = other.map(|_| TIME_ZONE_DATA_CHANGED);
         let rows = self.following(gone, most).into_iter().map(|delivery| NewRow {
             id: occurrence_id(&self.source, &self.item_id, delivery.at),
             delivery,
@@ -73,14 +78,26 @@ impl Series {
 }
 
 /// The next occurrences of some series, by notification.
-pub(super) type Following = HashMap<Uuid, Next>;
+#[derive(Default)]
+pub(super) struct Following {
+    next: HashMap<Uuid, Next>,
+    /// Versions of notifications whose rules this binary cannot follow.
+    unreadable: HashMap<Uuid, i64>,
+}
+
+impl Following {
+    /// Returns whether an occurrence has to wait for a binary that can follow the series it is of.
+    pub(super) fn holds_back(&self, claimed: &Claimed) -> bool {
+        self.unreadable.contains_key(&claimed.notification_id)
+    }
+}
 
 /// The next occurrences of one series, by one version of it.
 pub(super) struct Next {
     version: i64,
     rows: Vec<NewRow>,
     /// Why the rows may differ from what was shown before: other time zone data.
-    reason: Option<String>,
+    reason: Option<&'static str>,
 }
 
 /// An occurrence to make.
@@ -93,7 +110,7 @@ struct NewRow {
 /// Works out what follows some claims, before the transaction in which they are marked.
 pub(super) async fn prepare(pool: &PgPool, claims: &[&Claimed]) -> Result<Following, StoreError> {
     if claims.is_empty() {
-        return Ok(Following::new());
+        return Ok(Following::default());
     }
     let gone: Vec<Gone> = claims.iter().map(|claimed| (claimed.notification_id, claimed.due_at)).collect();
     let ids: Vec<Uuid> = gone.iter().map(|(id, _)| *id).collect();
@@ -103,7 +120,10 @@ pub(super) async fn prepare(pool: &PgPool, claims: &[&Claimed]) -> Result<Follow
 
 /// Follows the rules of some rows: what comes after the times that have gone.
 fn follow(rows: Vec<Row>, gone: &[Gone]) -> Following {
-    let series = series_of(rows);
+    let Read { series, unreadable } = Read::of(rows);
+    if !unreadable.is_empty() {
+        metrics::counter!("scheduler_series_broken_total").increment(unreadable.len() as u64);
+    }
     let mut times: HashMap<Uuid, BTreeSet<DateTime<Utc>>> = HashMap::new();
     for (id, due) in gone {
         times.entry(*id).or_default().insert(*due);
@@ -111,7 +131,7 @@ fn follow(rows: Vec<Row>, gone: &[Gone]) -> Following {
     let edition = time_zone_database();
     let most = (MOST_AT_ONCE / series.len().max(1)).clamp(1, MOST_OF_ONE);
     let next = series.into_iter().filter_map(|(id, series)| Some((id, series.next(times.get(&id)?, most, &edition))));
-    next.collect()
+    Following { next: next.collect(), unreadable }
 }
 
 async fn off_thread<T: Send + 'static>(
@@ -141,11 +161,15 @@ pub(super) async fn lock(
     .map_err(StoreError::of(ACTION))?;
     let goes_on: HashMap<Uuid, i64> =
         locked.into_iter().filter(|row| row.goes_on).map(|row| (row.id, row.version)).collect();
-    prepared.retain(|id, next| goes_on.get(id) == Some(&next.version));
-    let changed: Vec<Uuid> = goes_on.into_keys().filter(|id| !prepared.contains_key(id)).collect();
+    prepared.next.retain(|id, next| goes_on.get(id) == Some(&next.version));
+    prepared.unreadable.retain(|id, version| goes_on.get(id) == Some(version));
+    let is_known = |id: &Uuid| prepared.next.contains_key(id) || prepared.unreadable.contains_key(id);
+    let changed: Vec<Uuid> = goes_on.into_keys().filter(|id| !is_known(id)).collect();
     if !changed.is_empty() {
         let gone: Vec<Gone> = claims.iter().map(|claimed| (claimed.notification_id, claimed.due_at)).collect();
-        prepared.extend(follow(read(connection, &changed).await?, &gone));
+        let Following { next, unreadable } = follow(read(connection, &changed).await?, &gone);
+        prepared.next.extend(next);
+        prepared.unreadable.extend(unreadable);
     }
     Ok(prepared)
 }
@@ -189,26 +213,36 @@ async fn read(executor: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<Vec<Row>, S
     rows.map_err(StoreError::of(ACTION))
 }
 
-fn series_of(rows: Vec<Row>) -> HashMap<Uuid, Series> {
-    let mut series = HashMap::with_capacity(rows.len());
-    for row in rows {
-        let id = row.id;
-        match row.series() {
-            Ok(one) => {
-                series.insert(id, one);
-            }
-            Err(error) => {
-                // It was read before it was kept; another edition of the zones may not know its zone any more.
-                tracing::error!(
-                    error = &*error,
-                    notification.id = %id,
-                    "a series ends: its rule cannot be followed any more"
-                );
-                metrics::counter!("scheduler_series_broken_total").increment(1);
+/// Rows as this binary understands them.
+#[derive(Default)]
+struct Read {
+    series: HashMap<Uuid, Series>,
+    /// Versions of those that it does not understand.
+    unreadable: HashMap<Uuid, i64>,
+}
+
+impl Read {
+    fn of(rows: Vec<Row>) -> Self {
+        let mut read = Self::default();
+        for row in rows {
+            let (id, version) = (row.id, row.version);
+            match row.series() {
+                Ok(one) => {
+                    read.series.insert(id, one);
+                }
+                Err(error) => {
+                    // It was read before it was kept: by a newer version, or with zones that are not known here.
+                    tracing::error!(
+                        error = &*error,
+                        notification.id = %id,
+                        "the rule of a series cannot be followed by this version, its occurrence is set aside"
+                    );
+                    read.unreadable.insert(id, version);
+                }
             }
         }
+        read
     }
-    series
 }
 
 impl Row {
@@ -241,11 +275,11 @@ pub(super) async fn go_on(
 ) -> Result<(), StoreError> {
     let gone: BTreeSet<Uuid> = gone.iter().map(|(id, _)| *id).collect();
     let (mut rows, mut moved) = (BTreeMap::new(), Vec::new());
-    for (id, next) in gone.iter().filter_map(|id| following.get_key_value(id)) {
+    for (id, next) in gone.iter().filter_map(|id| following.next.get_key_value(id)) {
         if next.reason.is_some() {
             moved.push(*id);
         }
-        rows.extend(next.rows.iter().map(|row| (row.id, (*id, row, next.reason.as_deref()))));
+        rows.extend(next.rows.iter().map(|row| (row.id, (*id, row, next.reason))));
     }
     if !rows.is_empty() {
         make(connection, &rows).await.map_err(StoreError::of(ACTION))?;
@@ -312,7 +346,7 @@ impl Store {
         let rows = read(&self.pool, &ids).await?;
         let due: Vec<_> = claims.iter().map(|claimed| (claimed.id, claimed.notification_id, claimed.due_at)).collect();
         let overtaken = off_thread(due.len(), move || {
-            let series = series_of(rows);
+            let Read { series, .. } = Read::of(rows);
             let has_overtaken = |id, due| series.get(id).is_some_and(|series: &Series| series.has_overtaken(due));
             let overtaken = due.iter().filter(|(_, notification, due)| has_overtaken(notification, *due));
             overtaken.map(|(id, ..)| *id).collect()

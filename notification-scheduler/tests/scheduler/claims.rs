@@ -84,7 +84,7 @@ async fn claims_readable_rows_beside_unreadable_ones() {
     let batch = world.store.claim(10, None).await.expect("claimed");
     assert_eq!((batch.claimed.len(), batch.unreadable.len()), (2, 1));
     let unreadable: Vec<_> = batch.unreadable.iter().map(|(id, fence, _)| (*id, *fence)).collect();
-    world.store.set_aside(&unreadable, Duration::from_secs(60)).await.expect("set aside");
+    world.store.set_aside(&unreadable).await.expect("set aside");
     assert_eq!(world.count("pending and reason = 'UNREADABLE' and lease_until > now()").await, 1);
 }
 
@@ -112,7 +112,7 @@ async fn claims_rows_beside_times_that_none_can_read() {
     let batch = world.store.claim(10, None).await.expect("claimed");
     assert_eq!((batch.claimed.len(), batch.unreadable.len()), (3, 6));
     let unreadable: Vec<_> = batch.unreadable.iter().map(|(id, fence, _)| (*id, *fence)).collect();
-    world.store.set_aside(&unreadable, Duration::from_secs(60)).await.expect("set aside");
+    world.store.set_aside(&unreadable).await.expect("set aside");
     assert_eq!(world.store.claim(10, None).await.expect("claimed").leased(), 0);
     world.store.mark_released(&batch.claimed).await.expect("marked");
     world.run("update occurrences set due_at = 'infinity' where pending").await;
@@ -266,11 +266,11 @@ async fn an_expired_one_ends_once_with_its_fact_in_catalogue_and_outbox() {
     assert_eq!(world.store.end(&claims, End::Expired).await.expect("ended"), 2);
     assert_eq!(world.store.end(&claims, End::Expired).await.expect("asked"), 0);
 
-    assert_eq!(world.count("state = 'suppressed' and reason = 'expired'").await, 2);
+    assert_eq!(world.count("state = 'suppressed' and reason = 'EXPIRED'").await, 2);
     // The fact that comes back by the queue has the catalogue's key, to the microsecond.
     let same = "select count(*) from events join outbox using (event_id)
         where event_type = 'notification:suppressed' and events.occurred_at = (attributes->>'occurredAt')::timestamptz
-          and outbox.lease_until = '-infinity' and data->>'reason' = 'expired'";
+          and outbox.lease_until = '-infinity' and data->>'reason' = 'EXPIRED'";
     assert_eq!(sqlx::query_scalar::<_, i64>(same).fetch_one(&world.pool).await.expect("a count"), 2);
 }
 

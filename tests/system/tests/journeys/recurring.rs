@@ -55,7 +55,7 @@ async fn of_what_was_missed_the_latest_is_sent(bus: Bus) {
     let occurrences = house.stands(&id, &["suppressed", "suppressed", "suppressed", "sent", "pending"]).await;
     for (number, occurrence) in (0..).zip(&occurrences) {
         assert_eq!(time(&occurrence["dueAt"]), next - since + TimeDelta::minutes(number));
-        assert_eq!(occurrence["reason"], if number < 3 { json!("missed") } else { json!(null) });
+        assert_eq!(occurrence["reason"], if number < 3 { json!("MISSED") } else { json!(null) });
     }
     assert_eq!(house.sandbox.captured().len(), 1);
 }
