@@ -33,7 +33,8 @@ pub(crate) struct Watched {
 impl Watched {
     /// The queues of an installation, by their role.
     pub(crate) fn queues_of(names: &BusConfig) -> Vec<(&'static str, String)> {
-        vec![("event", names.event_queue.clone()), ("notification", names.notification_queue.clone())]
+        let ours = [("event", names.event_queue.clone()), ("notification", names.notification_queue.clone())];
+        ours.into_iter().chain(names.ses_feedback_queue.clone().map(|queue| ("feedback", queue))).collect()
     }
 }
 

@@ -57,10 +57,11 @@ async fn look(store: &Store, bus: &SharedBus, settings: &Settings) {
         match store.watch(settings.after).await {
             Ok(watched) => {
                 metrics::counter!("reminders_occurrences_asked_total").increment(watched.asked);
-                if watched.asked + watched.orphaned > 0 {
+                if watched.asked + watched.orphaned + watched.unreadable > 0 {
                     tracing::warn!(
                         asked = watched.asked,
                         orphaned = watched.orphaned,
+                        unreadable = watched.unreadable,
                         "released occurrences have no outcome; the ledger is asked"
                     );
                 }
@@ -87,5 +88,9 @@ pub(crate) fn describe_metrics() {
     metrics::describe_counter!(
         "reminders_occurrences_asked_total",
         "Released occurrences without an outcome that the ledger was asked about"
+    );
+    metrics::describe_counter!(
+        "reminders_unreadable_rows_total",
+        "Stored rows that this version of the service could not read, by table."
     );
 }

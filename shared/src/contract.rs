@@ -18,7 +18,7 @@ pub use content::{
 };
 pub use envelope::{DecodeError, Envelope, Event, Schema};
 pub use event_type::EventType;
-pub use ids::{ItemId, event_id_of, new_id, occurrence_id};
+pub use ids::{ItemId, MalformedId, event_id_of, new_id, occurrence_id};
 pub use outcome::{DeliveryState, OutcomeData};
 pub use timetable::{NoTimetable, stored_timetable, timetable};
 

@@ -46,7 +46,7 @@ pub(super) struct OccurrenceView {
     expires_at: Option<DateTime<Utc>>,
     /// `pending`, `released` (published), `sent`, `failed`, `suppressed` or `cancelled`.
     #[schema(example = "pending")]
-    state: &'static str,
+    state: String,
     /// When it was published.
     released_at: Option<DateTime<Utc>>,
     /// Deliveries that a provider accepted.
@@ -70,7 +70,7 @@ impl From<OccurrenceRow> for OccurrenceView {
             due_at: row.due_at,
             date: row.date,
             expires_at: row.expires_at,
-            state: row.state.as_str(),
+            state: row.state,
             released_at: row.released_at,
             sent: row.sent,
             failed: row.failed,
@@ -98,7 +98,7 @@ pub(super) struct NotificationView {
     /// The item's version.
     version: i64,
     /// `active` or `deleted`.
-    state: &'static str,
+    state: String,
     /// When it is due; none of a deleted one.
     date: Option<DateTime<Utc>>,
     /// Minutes before it at which to notify.
@@ -129,7 +129,7 @@ impl NotificationView {
             item_id: row.item_id,
             user_id: row.user_id,
             version: row.version,
-            state: row.state.as_str(),
+            state: row.state,
             date: row.date,
             notify_offsets: row.notify_offsets.unwrap_or_default(),
             recurrence: row.recurrence,

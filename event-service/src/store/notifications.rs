@@ -94,8 +94,8 @@ pub struct NotificationRow {
     pub user_id: String,
     /// The item's version.
     pub version: i64,
-    /// Whether it is kept.
-    pub state: NotificationState,
+    /// The word of its state, known to this version or not.
+    pub state: String,
     /// When it is due.
     pub date: Option<DateTime<Utc>>,
     /// Minutes before it at which to notify.
@@ -121,8 +121,8 @@ pub struct OccurrenceRow {
     pub date: Option<DateTime<Utc>>,
     /// After this it is no longer sent.
     pub expires_at: Option<DateTime<Utc>>,
-    /// Where it stands.
-    pub state: OccurrenceState,
+    /// The word of its state, known to this version or not.
+    pub state: String,
     /// When it was published.
     pub released_at: Option<DateTime<Utc>>,
     /// Deliveries that a provider accepted.
@@ -155,7 +155,7 @@ impl Store {
         let other = filter.occurrence.filter(|state| *state != OccurrenceState::Pending);
         let found = sqlx::query_as!(
             NotificationRow,
-            r#"select id, source, item_id, user_id, version, state as "state: NotificationState", date, notify_offsets, recurrence, content, updated_at
+            r#"select id, source, item_id, user_id, version, state::text as "state!", date, notify_offsets, recurrence, content, updated_at
                from notifications
                where ($1::notification_state is null or state = $1) and ($2::uuid is null or id < $2)
                  and (not $3 or id in (select notification_id from occurrences where pending and ($5::timestamptz is null or due_at < $5)))
@@ -181,7 +181,7 @@ impl Store {
     pub async fn notifications_by_id(&self, ids: &[Uuid]) -> Result<Vec<NotificationRow>, sqlx::Error> {
         sqlx::query_as!(
             NotificationRow,
-            r#"select id, source, item_id, user_id, version, state as "state: NotificationState", date, notify_offsets, recurrence, content, updated_at
+            r#"select id, source, item_id, user_id, version, state::text as "state!", date, notify_offsets, recurrence, content, updated_at
                from notifications where id = any($1) order by source"#,
             ids,
         )
@@ -197,7 +197,7 @@ impl Store {
     pub async fn occurrences_of(&self, notifications: &[Uuid], most: i64) -> Result<Vec<OccurrenceRow>, sqlx::Error> {
         sqlx::query_as!(
             OccurrenceRow,
-            r#"select id, notification_id, due_at, date, expires_at, state as "state: OccurrenceState", released_at, sent, failed, suppressed, deliveries,
+            r#"select id, notification_id, due_at, date, expires_at, state::text as "state!", released_at, sent, failed, suppressed, deliveries,
                       outcome_at, reason
                from unnest($1::uuid[]) as wanted (wanted_id)
                cross join lateral (

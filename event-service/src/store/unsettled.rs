@@ -1,16 +1,19 @@
 //! Occurrences that were released and have no end: found an hour later, and asked about until they have one.
 //!
 //! The scheduler notes what it releases in `releases`, a row for each batch. What of a batch has not ended when
-//! its time is over goes into `unsettled`, and from there a command asks the ledger of notification-service.
+//! its time is over goes into `unsettled`, and from there a command asks the ledger of notification-service. Rows are read
+//! one by one: one that this binary cannot read, as a newer one may have written it, is put off alone.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use shared::{
-    contract::{Event, EventType, ItemId, NotifyContent, ReconcileData, Schema, SendData, Unknown, event_id_of},
+    contract::{
+        Event, EventType, ItemId, MalformedId, NotifyContent, ReconcileData, Schema, SendData, Unknown, event_id_of,
+    },
     outbox::OutboxMessage,
 };
-use sqlx::{PgConnection, postgres::types::PgInterval, types::Json};
+use sqlx::{PgConnection, postgres::types::PgInterval};
 use uuid::Uuid;
 
 use super::{ApplyError, Store, apply::revisions};
@@ -35,6 +38,8 @@ pub struct Watched {
     pub settled: u64,
     /// Occurrences that ended here: the notification that they were of is gone.
     pub orphaned: u64,
+    /// Occurrences that were put off: this binary cannot read the notification that they are of.
+    pub unreadable: u64,
 }
 
 /// Figures for operators.
@@ -60,8 +65,8 @@ struct Open {
     user_email: Option<String>,
     version: i64,
     item_changed_at: DateTime<Utc>,
-    /// None: the notification was taken back.
-    content: Option<NotifyContent>,
+    /// As JSON. None: the notification was taken back.
+    content: Option<String>,
     traceparent: Option<String>,
     now: DateTime<Utc>,
 }
@@ -87,7 +92,7 @@ impl Store {
         let (open, settled, orphaned) = look(&mut transaction).await?;
         forget(&mut transaction, &settled).await?;
         end_orphans(&mut transaction, &orphaned).await?;
-        let commands = open.iter().map(command).collect::<Result<Vec<_>, _>>()?;
+        let commands: Vec<OutboxMessage> = open.iter().filter_map(readable_command).collect();
         revisions::insert(&mut transaction, &commands).await?;
         let ids: Vec<Uuid> = open.iter().map(|occurrence| occurrence.id).collect();
         look_again(&mut transaction, &ids, after).await?;
@@ -96,9 +101,10 @@ impl Store {
         Ok(Watched {
             busy: false,
             more: batches == RELEASES || seen as i64 == ASKED,
-            asked: open.len() as u64,
+            asked: commands.len() as u64,
             settled: settled.len() as u64,
             orphaned: orphaned.len() as u64,
+            unreadable: (open.len() - commands.len()) as u64,
         })
     }
 
@@ -153,7 +159,7 @@ async fn look(connection: &mut PgConnection) -> Result<(Vec<Open>, Vec<Uuid>, Ve
                coalesce(known.expires_at <= now(), false) as "expired!", wanted.source as "source?", wanted.item_id as "item_id?",
                wanted.user_id as "user_id?", wanted.user_email as "user_email?", wanted.version as "version?",
                wanted.occurred_at as "item_changed_at?",
-               wanted.content as "content?: Json<NotifyContent>", wanted.traceparent as "traceparent?", now() as "now!"
+               wanted.content::text as "content?", wanted.traceparent as "traceparent?", now() as "now!"
            from (select occurrence_id, asked from unsettled where look_at <= now() order by look_at limit $1) as due
            left join occurrences as known on known.id = due.occurrence_id
            left join notifications as wanted on wanted.id = known.notification_id"#,
@@ -181,7 +187,7 @@ async fn look(connection: &mut PgConnection) -> Result<(Vec<Open>, Vec<Uuid>, Ve
                     user_email: row.user_email,
                     version,
                     item_changed_at,
-                    content: row.content.map(|content| content.0),
+                    content: row.content,
                     traceparent: row.traceparent,
                     now: row.now,
                 })
@@ -192,11 +198,37 @@ async fn look(connection: &mut PgConnection) -> Result<(Vec<Open>, Vec<Uuid>, Ve
     Ok((open, settled, orphaned))
 }
 
+/// Why no command can be made of a row.
+#[derive(Debug, thiserror::Error)]
+enum Unreadable {
+    #[error("the item's id")]
+    ItemId(#[from] MalformedId),
+    #[error("the content")]
+    Content(#[from] serde_json::Error),
+}
+
+/// The command that asks about an occurrence; none, which is counted and logged, of one that this binary cannot read.
+fn readable_command(open: &Open) -> Option<OutboxMessage> {
+    match command(open) {
+        Ok(command) => Some(command),
+        Err(error) => {
+            metrics::counter!("reminders_unreadable_rows_total", "table" => "notifications").increment(1);
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                occurrence.id = %open.id.simple(),
+                "a notification cannot be read by this version, the question about its occurrence is put off"
+            );
+            None
+        }
+    }
+}
+
 /// The command that asks about an occurrence. A repeat of the same question is the same event.
-fn command(open: &Open) -> Result<OutboxMessage, ApplyError> {
-    let item_id: ItemId = open.item_id.parse().map_err(|_| ApplyError::Database(sqlx::Error::RowNotFound))?;
-    let content = open.content.clone().filter(|_| !open.expired);
-    let send = content.map(|content| SendData {
+fn command(open: &Open) -> Result<OutboxMessage, Unreadable> {
+    let item_id: ItemId = open.item_id.parse()?;
+    // What has expired is sent no more, whatever it says.
+    let content = open.content.as_deref().filter(|_| !open.expired).map(serde_json::from_str::<NotifyContent>);
+    let send = content.transpose()?.map(|content| SendData {
         occurrence_id: open.id.simple(),
         source: open.source.clone(),
         item_id: item_id.clone(),

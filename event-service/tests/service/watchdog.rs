@@ -150,6 +150,37 @@ async fn notes_what_was_quicker_than_its_mark() {
 }
 
 #[tokio::test]
+async fn asks_about_others_beside_unreadable_rows() {
+    let newer = [
+        "update notifications set content = jsonb_set(content, '{channels}', '[\"sms\"]') where item_id = 'a'",
+        "update notifications set content = '[]' where item_id = 'a'",
+        "update notifications set item_id = repeat('a', 65) where item_id = 'a'",
+    ];
+    for newer in newer {
+        let world = world().await;
+        let due = now() - minutes(1);
+        world.apply(&[created("a", 1, due, &[0]), created("b", 1, due, &[0])]).await;
+        release(&world, "a").await;
+        release(&world, "b").await;
+        sqlx::query(newer).execute(&world.pool).await.expect("changed");
+
+        let watched = world.store.watch(Duration::ZERO).await.expect("watched");
+        assert_eq!((watched.asked, watched.unreadable), (1, 1), "{newer}");
+        let after = world.store.watch(Duration::from_secs(3_600)).await.expect("watched");
+        assert_eq!((after.asked, after.unreadable), (1, 1), "{newer}: both are looked at again");
+        assert_eq!(world.store.watch(Duration::ZERO).await.expect("watched").unreadable, 0, "{newer}: it is put off");
+
+        let expire = "update occurrences set expires_at = now()";
+        sqlx::query(expire).execute(&world.pool).await.expect("expired");
+        let mend = "update notifications set item_id = 'a' where length(item_id) > 1";
+        sqlx::query(mend).execute(&world.pool).await.expect("changed");
+        sqlx::query("update unsettled set look_at = now()").execute(&world.pool).await.expect("hurried");
+        let watched = world.store.watch(Duration::ZERO).await.expect("watched");
+        assert_eq!((watched.asked, watched.unreadable), (2, 0), "{newer}: what has expired is asked about");
+    }
+}
+
+#[tokio::test]
 async fn one_replica_looks_at_a_time() {
     let world = world().await;
     let mut other = world.pool.begin().await.expect("a transaction");
