@@ -21,7 +21,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::Config,
     consumer::{Events, PATIENCE},
-    erasure, housekeeping, routes, signals,
+    erasure::{self, DeadLetters},
+    housekeeping, routes, signals,
     signals::Watched,
     store::{MIGRATOR, SESSION, Store},
     watchdog,
@@ -209,7 +210,12 @@ async fn work(
     let watch = watchdog::Settings { after: config.unsettled_after, queue: config.bus.event_queue.clone() };
     let watchdog = watchdog::run(store.clone(), Arc::clone(&bus), watch, shutdown.clone());
     let watchdog = spawn_essential("watchdog", shutdown, watchdog);
-    let eraser = erasure::run(store.clone(), shutdown.clone());
+    let letters = DeadLetters {
+        bus: Arc::clone(&bus),
+        event_queue: config.bus.event_queue.clone(),
+        notification_queue: config.bus.notification_queue.clone(),
+    };
+    let eraser = erasure::run(store.clone(), letters, shutdown.clone());
     let eraser = spawn_essential("erasures", shutdown, eraser);
     let settings = ConsumerSettings {
         queue: config.bus.event_queue.clone(),
@@ -218,8 +224,7 @@ async fn work(
         visibility: VISIBILITY,
         dead_letters_kept: config.bus.dead_letters_kept,
     };
-    let handler = Events::new(store, handoff, PATIENCE, shutdown.clone());
-    let handler = Arc::new(handler.with_dead_letters(Arc::clone(&bus), config.bus.event_queue.clone()));
+    let handler = Arc::new(Events::new(store, handoff, PATIENCE, shutdown.clone()));
     consumer::run(bus, settings, handler, shutdown.clone()).await;
     consumed.cancel();
     relay.await?;

@@ -7,7 +7,7 @@
 use std::{panic::resume_unwind, sync::Arc, time::Duration};
 
 use shared::{
-    bus::{Received, Settlement, SharedBus},
+    bus::{Received, Settlement},
     consumer::{
         Handler,
         isolation::{Attempt, Failure, Isolation, Outcome},
@@ -19,7 +19,7 @@ use tokio::{task::spawn_blocking, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    intake::{Effect, Incoming, Refusal},
+    intake::{Incoming, Refusal},
     store::{ApplyError, Store},
 };
 
@@ -27,17 +27,12 @@ use crate::{
 /// mended by hand.
 pub const PATIENCE: Duration = Duration::from_secs(10 * 60);
 
-/// When an erasure is tried again whose dead letters could not be removed.
-const ERASE_AGAIN: Duration = Duration::from_secs(30);
-
 /// Applies the events of a queue.
 #[derive(Clone)]
 pub struct Events {
     store: Store,
     facts: Handoff,
     isolation: Arc<Isolation>,
-    /// The bus and the queue whose dead letters are a part of an erasure.
-    dead_letters: Option<(SharedBus, String)>,
 }
 
 /// Events of a batch, applied in one transaction.
@@ -48,34 +43,7 @@ impl Events {
     /// `patience` and until the token is cancelled.
     #[must_use]
     pub fn new(store: Store, facts: Handoff, patience: Duration, shutdown: CancellationToken) -> Self {
-        Self { store, facts, isolation: Arc::new(Isolation::new(patience, shutdown)), dead_letters: None }
-    }
-
-    /// The same, which removes the dead letters of a queue that concern an erased user.
-    #[must_use]
-    pub fn with_dead_letters(self, bus: SharedBus, queue: String) -> Self {
-        Self { dead_letters: Some((bus, queue)), ..self }
-    }
-
-    /// Removes an erased user's dead letters; an event that is no erasure has none.
-    async fn erase_dead_letters(&self, incoming: &Incoming) -> Settlement {
-        let (Some((bus, queue)), Effect::Erasure { .. }) = (&self.dead_letters, &incoming.effect) else {
-            return Settlement::Done;
-        };
-        match bus.erase_dead_letters(queue, &incoming.event.user_id).await {
-            Ok(erased) => {
-                tracing::info!(erased, queue, "an erased user's dead letters were removed");
-                Settlement::Done
-            }
-            Err(error) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    queue,
-                    "an erased user's dead letters were not removed; trying again"
-                );
-                Settlement::RetryAfter(ERASE_AGAIN)
-            }
-        }
+        Self { store, facts, isolation: Arc::new(Isolation::new(patience, shutdown)) }
     }
 }
 
@@ -115,11 +83,9 @@ impl Handler for Events {
         for (read, received) in read.iter().zip(batch) {
             settlements.push(match read {
                 Err(refusal) => Settlement::Reject(refusal.to_string()),
-                Ok(incoming) => match outcomes.next() {
-                    Some(Outcome::Done) => self.erase_dead_letters(incoming).await,
-                    Some(outcome) => outcome.settlement(received.receive_count),
-                    None => Settlement::RetryAfter(Duration::ZERO),
-                },
+                Ok(_) => outcomes.next().map_or(Settlement::RetryAfter(Duration::ZERO), |outcome: Outcome| {
+                    outcome.settlement(received.receive_count)
+                }),
             });
         }
         metrics::histogram!("events_batch_duration_seconds").record(started.elapsed().as_secs_f64());

@@ -1,7 +1,9 @@
-//! Deletes the rows of erased users in the background, chunk after chunk.
+//! Deletes the rows of erased users in the background, chunk after chunk, and their dead letters: no batch of events waits
+//! for either.
 
 use std::time::Duration;
 
+use shared::bus::{self, SharedBus};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +15,46 @@ const PERIOD: Duration = Duration::from_secs(10);
 const SETTLE: Duration = Duration::from_secs(1);
 /// Pause after a failure.
 const RETRY: Duration = Duration::from_secs(5);
+
+/// The queues whose dead letters are a part of an erasure.
+pub struct DeadLetters {
+    /// The bus.
+    pub bus: SharedBus,
+    /// The queue of events, which is this service's own.
+    pub event_queue: String,
+    /// The queue of notifications, which may not be there yet.
+    pub notification_queue: String,
+}
+
+impl DeadLetters {
+    /// Removes an erased user's dead letters: one look at all letters of each queue.
+    async fn remove(&self, erasure: &Erasure) -> Result<(), bus::Error> {
+        let user_id = erasure.user_id();
+        let mut removed = self.bus.erase_dead_letters(&self.event_queue, user_id).await?;
+        match self.bus.erase_dead_letters(&self.notification_queue, user_id).await {
+            Ok(others) => removed += others,
+            Err(error @ bus::Error::Unavailable { .. }) => return Err(error),
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                queue = self.notification_queue,
+                "the queue has no dead letters that could be erased"
+            ),
+        }
+        tracing::info!(removed, receipt.id = erasure.receipt_id, "dead letters of a user were erased");
+        Ok(())
+    }
+}
+
+/// Why an erasure was interrupted.
+#[derive(Debug, thiserror::Error)]
+pub enum EraseError {
+    /// A statement failed.
+    #[error("delete a user's rows")]
+    Database(#[from] sqlx::Error),
+    /// The bus could not be asked.
+    #[error("remove a user's dead letters")]
+    Bus(#[from] bus::Error),
+}
 
 /// Result of one look at the erasures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,14 +68,14 @@ pub enum Progress {
 }
 
 /// Erases until the token is cancelled.
-pub(crate) async fn run(store: Store, shutdown: CancellationToken) {
+pub(crate) async fn run(store: Store, letters: DeadLetters, shutdown: CancellationToken) {
     loop {
-        let pause = match erase_next(&store, &shutdown).await {
+        let pause = match erase_next(&store, &letters, &shutdown).await {
             Ok(Progress::Complete) => Duration::ZERO,
             Ok(Progress::Settling) => SETTLE,
             Ok(Progress::Idle) => PERIOD,
             Err(error) => {
-                tracing::warn!(error = %error, "an erasure was interrupted, will retry");
+                tracing::warn!(error = &error as &dyn std::error::Error, "an erasure was interrupted, will retry");
                 metrics::counter!("reminders_erasure_failures_total").increment(1);
                 RETRY
             }
@@ -52,8 +94,12 @@ pub(crate) async fn run(store: Store, shutdown: CancellationToken) {
 /// Takes one erasure to its end, or as far as open transactions let it.
 ///
 /// # Errors
-/// When a statement fails. What was deleted stays so, and any replica goes on when the lease runs out.
-pub async fn erase_next(store: &Store, shutdown: &CancellationToken) -> Result<Progress, sqlx::Error> {
+/// When a statement or the bus fails. What was deleted stays so, and any replica goes on when the lease runs out.
+pub async fn erase_next(
+    store: &Store,
+    letters: &DeadLetters,
+    shutdown: &CancellationToken,
+) -> Result<Progress, EraseError> {
     let Some(erasure) = store.claim_erasure().await? else { return Ok(Progress::Idle) };
     let is_final = store.is_final(&erasure).await?;
     let mut pass = Pass::Notifications;
@@ -65,6 +111,8 @@ pub async fn erase_next(store: &Store, shutdown: &CancellationToken) -> Result<P
         pass = store.erase_chunk(&erasure, pass).await?;
     }
     if is_final {
+        // Once for each erasure, however often its event is repeated.
+        letters.remove(&erasure).await?;
         complete(store, &erasure).await?;
         return Ok(Progress::Complete);
     }

@@ -214,7 +214,6 @@ impl Work {
             handoff,
             lanes: engine.lanes(),
             isolation: Isolation::new(Duration::MAX, shutdown.clone()),
-            dead_letters: (bus.clone(), queue.clone()),
             max_devices,
             takeover,
         };

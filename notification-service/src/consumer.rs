@@ -17,7 +17,7 @@ use std::{
 };
 
 use shared::{
-    bus::{self, Received, Settlement, SharedBus},
+    bus::{Received, Settlement},
     consumer::{
         Handler,
         isolation::{Attempt, Failure, Isolation, Outcome},
@@ -47,6 +47,7 @@ use crate::{
 use ask::Asked;
 use batch::{Batch, Reserved};
 use plan::{Fate, Planned};
+use reconcile::Answer;
 use second_thoughts::Revise;
 use series::{missed, series_of};
 
@@ -73,8 +74,6 @@ pub struct Intake {
     pub lanes: Lanes,
     /// Holds batches while the database is away, and finds what makes them fail.
     pub isolation: Isolation,
-    /// The bus and the queue whose dead letters are a part of an erasure.
-    pub dead_letters: (SharedBus, String),
     /// Devices of one user that are sent to: the most recently seen ones.
     pub max_devices: usize,
     /// After how long others take over what is written as leased.
@@ -87,8 +86,6 @@ enum Error {
     Sql(#[from] sqlx::Error),
     #[error("write an event as JSON")]
     Json(#[from] serde_json::Error),
-    #[error("remove an erased user's dead letters")]
-    Bus(#[from] bus::Error),
 }
 
 impl Failure for Error {
@@ -96,7 +93,6 @@ impl Failure for Error {
         match self {
             Self::Json(_) => Blame::Data,
             Self::Sql(error) => db::blame(error),
-            Self::Bus(_) => Blame::Outage,
         }
     }
 
@@ -158,8 +154,13 @@ impl Handler for Intake {
             settlements[position] = outcome.settlement(batch[position].receive_count);
         };
         let (erasures, positions): (Vec<_>, Vec<_>) = erasures.into_iter().unzip();
-        for (outcome, position) in self.erase(&erasures).await.iter().zip(positions) {
-            settle(position, outcome);
+        let noted = self.note(&erasures).await;
+        let mut erasing = Vec::with_capacity(erasures.len());
+        for ((erasure, position), outcome) in erasures.into_iter().zip(positions).zip(noted) {
+            match outcome {
+                Outcome::Done => erasing.push((erasure, position)),
+                undone => settle(position, &undone),
+            }
         }
         let (revisions, positions): (Vec<_>, Vec<_>) = revisions.into_iter().unzip();
         for (outcome, position) in self.isolation.apply(&Revise(self), &revisions).await.iter().zip(positions) {
@@ -173,11 +174,15 @@ impl Handler for Intake {
         }
         // After the sends: what a question brings to be sent is known by now.
         let (questions, positions): (Vec<_>, Vec<_>) = questions.into_iter().unzip();
-        let answered = self.answer(&questions).await;
-        for position in positions {
+        for (outcome, position) in self.isolation.apply(&Answer(self), &questions).await.iter().zip(positions) {
             if settlements[position] == Settlement::Done {
-                settlements[position] = answered.clone();
+                settlements[position] = outcome.settlement(batch[position].receive_count);
             }
+        }
+        // Last: nothing else of the batch waits for what a user had.
+        let (erasures, positions): (Vec<_>, Vec<_>) = erasing.into_iter().unzip();
+        for (outcome, position) in self.erase(&erasures).await.iter().zip(positions) {
+            settlements[position] = outcome.settlement(batch[position].receive_count);
         }
         settlements
     }

@@ -30,6 +30,14 @@ pub struct Erasure {
     horizon: i64,
 }
 
+impl Erasure {
+    /// The user's id.
+    #[must_use]
+    pub fn user_id(&self) -> &str {
+        &self.user_id
+    }
+}
+
 /// Which table a pass over a user's rows is at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pass {

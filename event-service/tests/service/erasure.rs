@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use event_service::{
-    erasure::{Progress, erase_next},
+    erasure::{DeadLetters, Progress, erase_next},
     store::{ERASED_AT_ONCE, Pass, Store},
 };
 use serde_json::{Value, json};
 use shared::{
-    bus::{Message, QueueSpec, Received, Settlement, Topology},
+    bus::{Message, QueueSpec, Received, Settlement, SharedBus, Topology},
     consumer::Handler,
     contract::{DeliveryState, Envelope, Event, EventType, OutcomeData, new_id},
 };
@@ -27,21 +27,66 @@ fn erased(at: DateTime<Utc>) -> Received {
     received(&event(EventType::UserErased, "receipt-1", 1, at, json!({"receiptId": "receipt-1"})))
 }
 
-#[tokio::test]
-async fn removes_dead_letters_of_erased_user() {
-    let world = world().await;
+/// The dead letters of queues, of which that of events is made on a bus in the same database.
+async fn dead_letters(world: &World) -> DeadLetters {
     let bus = crate::fixture::bus(world.database.url()).await;
-    let queue = QueueSpec { queue: "event-queue".to_owned(), max_receive_count: 3, subscriptions: Vec::new() };
+    make(&bus, "event-queue").await;
+    letters_of(bus)
+}
+
+fn letters_of(bus: SharedBus) -> DeadLetters {
+    DeadLetters { bus, event_queue: "event-queue".to_owned(), notification_queue: "notification-queue".to_owned() }
+}
+
+async fn make(bus: &SharedBus, queue: &str) {
+    let queue = QueueSpec { queue: queue.to_owned(), max_receive_count: 3, subscriptions: Vec::new() };
     bus.ensure(&Topology { topics: Vec::new(), queues: vec![queue] }).await.expect("a queue");
+}
+
+#[tokio::test]
+async fn removes_dead_letters_beside_the_batches() {
+    let world = world().await;
+    let DeadLetters { bus, event_queue, notification_queue } = dead_letters(&world).await;
+    make(&bus, &notification_queue).await;
+    let queues = [event_queue, notification_queue];
     let letter = |user: &str| Message { body: json!({ "userId": user }).to_string(), attributes: [].into() };
-    bus.send("event-queue-dlq", &[letter(USER), letter("another")], Duration::ZERO).await.expect("dead letters");
-    let handler = world.handler.clone().with_dead_letters(bus.clone(), "event-queue".to_owned());
+    for queue in &queues {
+        let letters = [letter(USER), letter("another")];
+        bus.send(&format!("{queue}-dlq"), &letters, Duration::ZERO).await.expect("dead letters");
+    }
+    let erasure = erased(now());
 
-    assert_eq!(handler.handle(&[erased(now())]).await, [Settlement::Done]);
+    assert_eq!(world.handler.handle(&vec![erasure.clone(); 60]).await, vec![Settlement::Done; 60]);
+    for queue in &queues {
+        assert_eq!(bus.dead_letters(queue, 10).await.expect("dead letters").len(), 2, "no batch looks at them");
+    }
+    finish(&world).await;
 
-    let left = bus.dead_letters("event-queue", 10).await.expect("dead letters");
-    assert_eq!(left.len(), 1);
-    assert!(left[0].body.contains("another"));
+    for queue in &queues {
+        let left = bus.dead_letters(queue, 10).await.expect("dead letters");
+        assert_eq!(left.len(), 1);
+        assert!(left[0].body.contains("another"));
+    }
+    world.apply(&[erasure]).await;
+    assert_eq!(world.count("pending_erasures").await, 0, "a repeat looks for nothing");
+}
+
+#[tokio::test]
+async fn applies_events_when_dead_letters_are_away() {
+    let world = world().await;
+    let away = crate::fixture::bus("postgres://nobody@127.0.0.1:9/none").await;
+    let away = letters_of(away);
+    world.apply(&[erased(now()), of_user("another", &created("b", 1, now() + hours(1), &[0]))]).await;
+
+    eventually(3 * LIMIT, async || {
+        sqlx::query("update pending_erasures set lease_until = '-infinity'").execute(&world.pool).await.expect("free");
+        erase_next(&world.store, &away, &CancellationToken::new()).await.is_err()
+    })
+    .await;
+    assert_eq!((world.count("pending_erasures").await, world.count("notifications").await), (1, 1));
+
+    sqlx::query("update pending_erasures set lease_until = '-infinity'").execute(&world.pool).await.expect("free");
+    finish(&world).await;
 }
 
 /// Every row of every table that names the user or the user's address; commands aside, of which one carries the erasure on.
@@ -61,9 +106,9 @@ async fn traces(world: &World) -> Vec<(String, Value)> {
 /// Erases until nothing is left to erase: once the transactions of other tests on the same cluster have
 /// ended as well.
 async fn finish(world: &World) {
-    let shutdown = CancellationToken::new();
+    let (letters, shutdown) = (dead_letters(world).await, CancellationToken::new());
     eventually(3 * LIMIT, async || {
-        erase_next(&world.store, &shutdown).await.expect("erased") == Progress::Idle
+        erase_next(&world.store, &letters, &shutdown).await.expect("erased") == Progress::Idle
             && world.count("pending_erasures").await == 0
     })
     .await;
@@ -199,7 +244,8 @@ async fn erases_rows_of_a_batch_that_began_before() {
         values (now() - interval '1 minute', $1, 'reminder:created', 'a', 'user-1', 1, '{}')";
     sqlx::query(late).bind(new_id()).execute(&mut *batch).await.expect("written");
     let shutdown = CancellationToken::new();
-    let progress = erase_next(&world.store, &shutdown).await.expect("erased");
+    let letters = dead_letters(&world).await;
+    let progress = erase_next(&world.store, &letters, &shutdown).await.expect("erased");
     assert_eq!(progress, Progress::Settling);
     batch.commit().await.expect("committed");
 
@@ -238,8 +284,8 @@ async fn erases_an_occurrence_that_is_made_meanwhile() {
     sqlx::query(made).execute(&mut *scheduler).await.expect("made");
     world.apply(&[erased(now())]).await;
     let erasing = tokio::spawn({
-        let store = world.store.clone();
-        async move { erase_next(&store, &CancellationToken::new()).await }
+        let (store, letters) = (world.store.clone(), dead_letters(&world).await);
+        async move { erase_next(&store, &letters, &CancellationToken::new()).await }
     });
     let waiting = "pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
     eventually(LIMIT, async || world.count(waiting).await > 0).await;

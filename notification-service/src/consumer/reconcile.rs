@@ -4,12 +4,11 @@
 
 use chrono::{DateTime, Utc};
 use shared::{
-    bus::Settlement,
+    consumer::isolation::Attempt,
     contract::{DeliveryState, Event, ItemId, OutcomeData, ReconcileData, Schema, Unknown, event_id_of, new_id},
     outbox::{self, OutboxMessage},
     telemetry::Traceparent,
 };
-use std::time::Duration;
 use uuid::Uuid;
 
 use super::{Error, Intake};
@@ -21,9 +20,6 @@ use crate::{
         told::{self, Told},
     },
 };
-
-/// When a question that could not be answered comes again.
-const RETRY_AFTER: Duration = Duration::from_secs(30);
 
 /// An occurrence that is asked about.
 #[derive(Debug, Clone)]
@@ -41,25 +37,19 @@ impl Question {
     }
 }
 
-impl Intake {
-    /// Answers questions; none is answered in part.
-    pub(super) async fn answer(&self, questions: &[Question]) -> Settlement {
-        if questions.is_empty() {
-            return Settlement::Done;
-        }
-        match self.try_answer(questions).await {
-            Ok(()) => Settlement::Done,
-            Err(error) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    questions = questions.len(),
-                    "unsettled occurrences could not be answered for; trying again"
-                );
-                Settlement::RetryAfter(RETRY_AFTER)
-            }
-        }
-    }
+/// Answers questions. One that is answered again is told again under the same event ids.
+pub(super) struct Answer<'a>(pub(super) &'a Intake);
 
+impl Attempt for Answer<'_> {
+    type Item = Question;
+    type Error = Error;
+
+    async fn attempt(&self, questions: &[Question]) -> Result<(), Error> {
+        self.0.try_answer(questions).await
+    }
+}
+
+impl Intake {
     async fn try_answer(&self, questions: &[Question]) -> Result<(), Error> {
         let mut transaction = self.pool.begin().await?;
         let now = store::now(&mut *transaction).await?;

@@ -28,7 +28,24 @@ impl Attempt for Revise<'_> {
     }
 }
 
-/// Erases users, one after the other.
+/// Notes erasures, all in one transaction: from its commit on nothing from before is taken in.
+struct Note<'a>(&'a Intake);
+
+impl Attempt for Note<'_> {
+    type Item = Erasure;
+    type Error = Error;
+
+    async fn attempt(&self, erasures: &[Erasure]) -> Result<(), Error> {
+        let mut transaction = self.0.pool.begin().await?;
+        revisions::hold_intake(&mut *transaction).await?;
+        for erasure in erasures {
+            erasures::note(&mut transaction, erasure).await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+}
+
+/// Erases users whose erasures are noted.
 struct Erase<'a>(&'a Intake);
 
 impl Attempt for Erase<'_> {
@@ -36,10 +53,7 @@ impl Attempt for Erase<'_> {
     type Error = Error;
 
     async fn attempt(&self, erasures: &[Erasure]) -> Result<(), Error> {
-        for erasure in erasures {
-            self.0.try_erase(erasure).await?;
-        }
-        Ok(())
+        self.0.try_erase(erasures).await
     }
 }
 
@@ -63,33 +77,29 @@ impl Intake {
         Ok(())
     }
 
-    /// Erases users.
+    /// Notes erasures.
+    pub(super) async fn note(&self, erasures: &[Erasure]) -> Vec<Outcome> {
+        self.isolation.apply(&Note(self), erasures).await
+    }
+
+    /// Erases users whose erasures are noted.
     pub(super) async fn erase(&self, erasures: &[Erasure]) -> Vec<Outcome> {
         self.isolation.apply(&Erase(self), erasures).await
     }
 
-    /// Erases a user from the ledger and from the dead letters, as far as it was not done before.
-    async fn try_erase(&self, erasure: &Erasure) -> Result<(), Error> {
-        self.erase_from_ledger(erasure).await?;
-        let (bus, queue) = &self.dead_letters;
-        bus.erase_dead_letters(queue, &erasure.user_id).await?;
-        Ok(())
-    }
-
-    async fn erase_from_ledger(&self, erasure: &Erasure) -> Result<(), Error> {
-        let mut transaction = self.pool.begin().await?;
-        revisions::hold_intake(&mut *transaction).await?;
-        let left = erasures::begin(&mut transaction, erasure).await?;
-        transaction.commit().await?;
-        // Done before, or as a part of a later one.
-        let Some(erased_at) = left else { return Ok(()) };
-        erasures::deliveries(&self.pool, &erasure.user_id, erased_at).await?;
-        erasures::rest(&self.pool, &erasure.user_id, erased_at).await?;
-        let mut transaction = self.pool.begin().await?;
-        erasures::complete(&mut transaction, &erasure.user_id, erased_at).await?;
-        transaction.commit().await?;
-        tracing::info!(receipt.id = erasure.receipt_id, "a user was erased");
-        metrics::counter!("users_erased_total").increment(1);
+    /// Erases users from the ledger, as far as it was not done before or as a part of a later erasure.
+    async fn try_erase(&self, erasures: &[Erasure]) -> Result<(), Error> {
+        let users: Vec<&str> = erasures.iter().map(|erasure| erasure.user_id.as_str()).collect();
+        let unfinished = erasures::unfinished(&self.pool, &users).await?;
+        for unfinished in &unfinished {
+            erasures::deliveries(&self.pool, &unfinished.user_id, unfinished.erased_at).await?;
+            erasures::rest(&self.pool, &unfinished.user_id, unfinished.erased_at).await?;
+            let mut transaction = self.pool.begin().await?;
+            erasures::complete(&mut transaction, &unfinished.user_id, unfinished.erased_at).await?;
+            transaction.commit().await?;
+            tracing::info!(receipt.id = unfinished.receipt_id, "a user was erased");
+            metrics::counter!("users_erased_total").increment(1);
+        }
         Ok(())
     }
 }

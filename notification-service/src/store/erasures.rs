@@ -18,27 +18,43 @@ macro_rules! in_chunks {
     };
 }
 
-/// Notes that a user is erased; up to when, if there may be anything left to erase. Call it while the intake is held: from the
-/// commit on nothing from before is taken in.
+/// Notes that a user is erased. Call it while the intake is held: from the commit on nothing from before is taken in.
 ///
 /// # Errors
-/// When a statement fails.
-pub async fn begin(connection: &mut PgConnection, erasure: &Erasure) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
-    let digest = user_digest(&erasure.user_id);
+/// When the statement fails.
+pub async fn note(connection: &mut PgConnection, erasure: &Erasure) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into erasures (user_digest, erased_at, receipt_id) values ($1, $2, $3)
          on conflict (user_digest) do update
          set erased_at = excluded.erased_at, receipt_id = excluded.receipt_id, completed_at = null
          where erasures.erased_at < excluded.erased_at",
-        digest,
+        user_digest(&erasure.user_id),
         erasure.erased_at,
         erasure.receipt_id,
     )
-    .execute(&mut *connection)
+    .execute(connection)
     .await?;
-    sqlx::query_scalar!("select erased_at from erasures where user_digest = $1 and completed_at is null", digest)
-        .fetch_optional(connection)
-        .await
+    Ok(())
+}
+
+/// The noted erasures of some users of which something may be left to erase, each once.
+///
+/// # Errors
+/// When the statement fails.
+pub async fn unfinished(executor: impl PgExecutor<'_>, user_ids: &[&str]) -> Result<Vec<Erasure>, sqlx::Error> {
+    let by_digest: HashMap<Vec<u8>, &str> = user_ids.iter().map(|id| (user_digest(id), *id)).collect();
+    let digests: Vec<Vec<u8>> = by_digest.keys().cloned().collect();
+    let rows = sqlx::query!(
+        "select user_digest, erased_at, receipt_id from erasures where user_digest = any($1) and completed_at is null",
+        &digests
+    )
+    .fetch_all(executor)
+    .await?;
+    let unfinished = rows.into_iter().filter_map(|row| {
+        let user_id = (*by_digest.get(&row.user_digest)?).to_owned();
+        Some(Erasure { user_id, erased_at: row.erased_at, receipt_id: row.receipt_id })
+    });
+    Ok(unfinished.collect())
 }
 
 /// Erases a user's deliveries that were asked for up to a time, whenever they are due, with what they said, a bounded number in each transaction.

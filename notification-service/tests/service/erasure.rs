@@ -154,6 +154,29 @@ async fn what_was_due_before_and_comes_later_is_stored_nowhere() {
 }
 
 #[tokio::test]
+async fn sends_others_beside_erasure_that_takes_long() {
+    let service = Service::start().await;
+    lived(&service).await;
+    service.device("bob", "token-2").await;
+    let mut slow = service.pool.begin().await.expect("begun");
+    sqlx::query("select from deliveries where user_id = $1 for update")
+        .bind(USER)
+        .execute(&mut *slow)
+        .await
+        .expect("locked");
+    let due = Due::now("bob", &[Channel::Push]);
+    service.publish(&[erased(USER, Utc::now()), due.message()]).await;
+
+    service.ends(&due, Channel::Push, "sent").await;
+    let noted = "select count(*) from erasures where completed_at is null";
+    let noted: i64 = sqlx::query_scalar(noted).fetch_one(&service.pool).await.expect("counted");
+    assert_eq!(noted, 1, "it is noted before anything of the batch is taken in");
+    slow.rollback().await.expect("released");
+    completed(&service).await;
+    assert_eq!(found(&service, USER).await, Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn erasures_and_sends_at_the_same_time_leave_nothing() {
     let service = Service::start().await;
     service.device(USER, "token-1").await;

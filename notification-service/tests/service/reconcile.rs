@@ -103,3 +103,24 @@ async fn tells_both_outcomes_of_a_bounced_email() {
     let failed = service.outcome(&due, EventType::NotificationFailed).await;
     assert_eq!((failed.corrects, failed.reason.as_deref()), (Some(DeliveryState::Sent), Some("BOUNCED")));
 }
+
+#[tokio::test]
+async fn answers_others_when_one_question_fails() {
+    let service = Service::start().await;
+    let fail = "create function fail() returns trigger language plpgsql as $$ begin
+            if new.attributes->>'userId' = 'eve' then raise exception 'scripted' using errcode = '57014'; end if;
+            return new;
+        end $$;
+        create trigger fail before insert on outbox for each row execute function fail();";
+    sqlx::raw_sql(fail).execute(&service.pool).await.expect("a trigger");
+    let late = |user: &str| Due::at(user, &[Channel::Push], Utc::now() - TimeDelta::hours(3));
+    let mut dues: Vec<Due> = (0..12).map(|number| late(&format!("user-{number}"))).collect();
+    dues.insert(6, late("eve"));
+
+    service.publish(&dues.iter().map(|due| question(due, Unknown::LostInTransit)).collect::<Vec<_>>()).await;
+
+    for due in dues.iter().filter(|due| due.user != "eve") {
+        let lost = service.outcome(due, EventType::NotificationFailed).await;
+        assert_eq!(lost.reason.as_deref(), Some("LOST_IN_TRANSIT"));
+    }
+}
