@@ -1,4 +1,5 @@
 -- What the watchdog of released occurrences goes by, and since when a row waits in the outbox.
+-- replaces 146a5aa6e8297b9c4aceef07e48ffa8a1c658196, which read all occurrences in this transaction; 0015 does it alone.
 
 -- Occurrences as they were released: one row for each batch that a scheduler marked, for the hour in which their outcomes
 -- are expected. An index of `occurrences` by its state would make every outcome an update of all of that table's indexes;
@@ -19,10 +20,6 @@ create table unsettled (
     asked         int not null default 0
 );
 create index unsettled_look_at on unsettled (look_at);
-
--- What was released before there was a watchdog. It comes before the locks below, since it reads the whole table.
-insert into unsettled (occurrence_id, look_at)
-select id, now() + interval '1 hour' from occurrences where state = 'released';
 
 -- A lease is renewed while the bus is away, and most ids carry no time: only this tells how long a row waits.
 alter table outbox add column created_at timestamptz not null default now();

@@ -23,8 +23,17 @@ fn statements(sql: &str) -> Vec<Vec<String>> {
         }
         is_allowed &= !code.contains(';');
     }
-    // Bodies of functions run later, when nobody waits for a migration.
-    let outside = text.split("$$").step_by(2).collect::<Vec<_>>().join(" ");
+    // Bodies of functions run later, when nobody waits for a migration; that of a `do` runs now, as a part of it.
+    let mut outside = String::new();
+    for (number, piece) in text.split("$$").enumerate() {
+        let is_run = outside.rsplit(';').next().is_some_and(|statement| statement.trim_start().starts_with("do "));
+        if number % 2 == 0 {
+            outside += piece;
+        } else if is_run {
+            outside += &piece.replace(';', " ");
+        }
+        outside += " ";
+    }
     let words = |statement: &str| statement.replace('(', " (").split_whitespace().map(str::to_owned).collect();
     outside.split(';').map(words).filter(|words: &Vec<String>| !words.is_empty()).collect()
 }
@@ -61,6 +70,32 @@ fn faults(sql: &str) -> Vec<String> {
     if has_no_transaction && statements.len() != 1 {
         faults.push("without a transaction there is one statement".to_owned());
     }
+    faults.extend(table_wide_changes(&statements, &made, has_no_transaction));
+    faults
+}
+
+/// Returns the statements that change, or go through, a table that may be large while others wait: rows stay locked until
+/// the transaction ends, and so does what an `alter table` of the same transaction locks.
+fn table_wide_changes(statements: &[Vec<String>], made: &BTreeSet<&String>, has_no_transaction: bool) -> Vec<String> {
+    let is_large =
+        |table: Option<&String>| table.is_some_and(|table| !made.contains(table) && !SMALL.contains(&table.as_str()));
+    let alters = statements
+        .iter()
+        .any(|words| words.starts_with(&["alter".into(), "table".into()]) && !made.contains(&words[2]));
+    let mut faults = Vec::new();
+    for words in statements {
+        let has = |word: &str| words.iter().any(|found| found == word);
+        let fault = match words[0].as_str() {
+            "do" if !(has_no_transaction && has("commit")) && ["update", "delete", "insert"].into_iter().any(has) => {
+                "changes rows without a commit after each chunk"
+            }
+            "update" if is_large(words.get(1)) => "changes all rows in one transaction",
+            "delete" if is_large(words.get(2)) => "changes all rows in one transaction",
+            "insert" if alters && has("select") => "reads tables under the lock of an `alter table`",
+            _ => continue,
+        };
+        faults.push(format!("{}: {fault}", words.join(" ")));
+    }
     faults
 }
 
@@ -80,6 +115,30 @@ fn migrations_lock_no_table_that_may_be_large() {
         }
     }
     assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn finds_changes_of_whole_tables() {
+    let chunks = "do $$ begin loop update t set x = 1 where y; commit; exit when not found; end loop; end $$;";
+    for (sql, number) in [
+        ("alter table t add column x int;\nupdate t set x = 1 from u where t.id = u.id;", 1),
+        ("update t set x = 1;", 1),
+        ("-- no-transaction\nupdate t set x = 1;", 1),
+        ("delete from t where x;", 1),
+        ("create table t (x int); insert into t values (1); update t set x = 2;", 0),
+        ("update outbox set x = 1;", 0),
+        ("insert into n (x) select x from t; alter table t add column y int;", 1),
+        ("create table n (x int); alter table n alter x set storage external; insert into n (x) select x from t;", 0),
+        ("-- no-transaction\ninsert into n (x) select x from t;", 0),
+        (chunks, 1),
+        (&format!("-- no-transaction\n{chunks}"), 0),
+        ("-- no-transaction\ndo $$ begin update t set x = 1; end $$;", 1),
+        ("do $$ begin perform 1; end $$;", 0),
+        ("create function f() returns void language plpgsql as $$ begin update t set x = 1; end $$;", 0),
+        ("-- may lock: it has few rows\nupdate t set x = 1;", 0),
+    ] {
+        assert_eq!(faults(sql).len(), number, "{sql}: {:?}", faults(sql));
+    }
 }
 
 #[test]

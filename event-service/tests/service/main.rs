@@ -6,6 +6,7 @@ mod deliveries;
 mod erasure;
 mod fixture;
 mod housekeeping;
+mod migrations;
 mod order;
 mod outcomes;
 mod plans;

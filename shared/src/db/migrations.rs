@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sqlx::{
     AssertSqlSafe, Connection as _, PgConnection, PgPool,
-    migrate::{Migrate as _, MigrateError, Migration, Migrator},
+    migrate::{AppliedMigration, Migrate as _, MigrateError, Migration, Migrator},
     postgres::PgConnectOptions,
 };
 use tokio::time::{Instant, sleep};
@@ -77,6 +77,7 @@ impl Session {
         self.become_the_only_one().await?;
         self.connection.ensure_migrations_table(&migrator.table_name).await?;
         let applied = self.connection.list_applied_migrations(&migrator.table_name).await?;
+        self.accept_replaced(migrator, &applied).await?;
         let pending: Vec<&Migration> = migrator
             .iter()
             .filter(|migration| !applied.iter().any(|applied| applied.version == migration.version))
@@ -99,6 +100,27 @@ impl Session {
         self.rebuild_invalid_indexes(migrator).await?;
         // Compares what was applied before with what this binary knows.
         Ok(migrator.run_direct(None, &mut self.connection, false).await?)
+    }
+
+    /// Takes a migration for applied whose former text was: the new one names it by its checksum (`-- replaces …`), and leads
+    /// to the same schema.
+    async fn accept_replaced(
+        &mut self,
+        migrator: &Migrator,
+        applied: &[AppliedMigration],
+    ) -> Result<(), MigrationError> {
+        for migration in migrator.iter() {
+            let former = applied.iter().find(|applied| applied.version == migration.version);
+            let former = former.filter(|applied| replaces(migration.sql.as_str(), &applied.checksum));
+            if former.is_some_and(|applied| applied.checksum != migration.checksum) {
+                tracing::info!(migration.version = migration.version, "a migration was applied in its former text");
+                let accept =
+                    AssertSqlSafe(format!("update {} set checksum = $2 where version = $1", migrator.table_name));
+                let accept = sqlx::query(accept).bind(migration.version).bind(&*migration.checksum);
+                accept.execute(&mut self.connection).await.map_err(MigrationError::Session)?;
+            }
+        }
+        Ok(())
     }
 
     /// Waits for other processes that migrate the same database. It asks again and again: a session that waits in the
@@ -190,6 +212,14 @@ fn is_lock_timeout(error: &MigrateError) -> bool {
     let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else { return false };
     let sqlx::Error::Database(error) = error else { return false };
     error.code().is_some_and(|code| matches!(&*code, "55P03" | "40P01"))
+}
+
+/// Returns whether a migration says that it replaces the one with this checksum: in a comment, by at least 40 of its
+/// hexadecimal digits.
+fn replaces(sql: &str, checksum: &[u8]) -> bool {
+    let checksum: String = checksum.iter().map(|byte| format!("{byte:02x}")).collect();
+    let named = sql.lines().filter_map(|line| line.strip_prefix("-- replaces ")?.split([',', ' ']).next());
+    named.filter(|digits| digits.len() >= 40).any(|digits| checksum.starts_with(digits))
 }
 
 /// The name of the index that a migration builds concurrently.

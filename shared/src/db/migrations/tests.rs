@@ -146,6 +146,34 @@ async fn rolls_back_migration_that_fails() {
     assert_eq!(sqlx::query_scalar::<_, i64>(columns).fetch_one(&pool).await.unwrap(), 1);
 }
 
+#[tokio::test]
+async fn accepts_former_text_of_migration_that_names_it() {
+    let (_database, pool) = stage().await;
+    let former = migrator(&["alter table items add column a int; update items set a = 1"]);
+    run(&pool, &former).await.unwrap();
+    let checksum: String = former.iter().next().unwrap().checksum.iter().map(|byte| format!("{byte:02x}")).collect();
+    let rewritten =
+        |digits: &str| migrator(&[&format!("-- replaces {digits}, which\nalter table items add column a int")]);
+
+    assert!(run(&pool, &rewritten(&checksum[..39])).await.is_err(), "too few digits");
+    assert!(run(&pool, &rewritten(&"0".repeat(40))).await.is_err(), "another text");
+    run(&pool, &rewritten(&checksum[..40])).await.unwrap();
+    run(&pool, &rewritten(&checksum[..40])).await.unwrap();
+}
+
+#[tokio::test]
+async fn keeps_parts_of_migration_that_commits_by_chunks() {
+    let (_database, pool) = stage().await;
+    let fill = "-- no-transaction
+        do $$ begin
+            for number in 2..4 loop insert into items values (number); commit; end loop;
+            perform 1 / 0;
+        end $$";
+    assert!(run(&pool, &migrator(&[fill])).await.is_err());
+    let kept = sqlx::query_scalar::<_, i64>("select count(*) from items").fetch_one(&pool).await.unwrap();
+    assert_eq!(kept, 4);
+}
+
 #[test]
 fn finds_index_that_is_built_concurrently() {
     for (sql, index) in [
