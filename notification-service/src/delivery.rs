@@ -30,6 +30,8 @@ pub mod reason {
     pub const CANCELLED: &str = "CANCELLED";
     /// This version of the service cannot read the stored payload or device.
     pub const UNREADABLE: &str = "UNREADABLE";
+    /// The provider's own reason could not be stored.
+    pub const UNRECORDABLE: &str = "UNRECORDABLE";
     /// A later occurrence of the same item waits for the end of the same quiet hours, and is sent in its place.
     pub const MISSED: &str = "MISSED";
     /// The user has more due than is sent to one user in a minute; it waits for its turn.
@@ -191,6 +193,17 @@ impl Record {
         match self.verdict {
             Verdict::Ended { state, .. } => state,
             Verdict::Again { .. } => DeliveryState::Pending,
+        }
+    }
+
+    /// Leaves out what a provider said, where it may be what the store refuses.
+    pub fn leave_out_words(&mut self) {
+        match &mut self.verdict {
+            Verdict::Ended { reason, provider_message_id, .. } => {
+                *reason = reason.take().map(|_| reason::UNRECORDABLE.into());
+                *provider_message_id = None;
+            }
+            Verdict::Again { reason, .. } => *reason = reason.take().map(|_| reason::UNRECORDABLE.into()),
         }
     }
 

@@ -10,7 +10,7 @@ enum Kind {
 use Kind::{Counter, Gauge, Histogram};
 
 /// Every metric of the service, with its help text.
-const METRICS: [(&str, Kind, &str); 23] = [
+const METRICS: [(&str, Kind, &str); 24] = [
     ("deliveries_corrected_total", Counter, "Deliveries that failed after SES had accepted them, by reason"),
     ("deliveries_total", Counter, "Deliveries that came to a state, by channel and state"),
     ("delivery_attempts_total", Counter, "Requests to a provider for a delivery, by channel and class of the outcome"),
@@ -51,6 +51,7 @@ const METRICS: [(&str, Kind, &str); 23] = [
         Counter,
         "Stored rows that this version of the service could not read, by table",
     ),
+    ("reminders_verdicts_given_up_total", Counter, "Outcomes that could not be recorded while others were, by channel"),
     ("users_erased_total", Counter, "Users whose data was erased"),
 ];
 

@@ -222,8 +222,8 @@ async fn handle<H: Handler>(handler: &H, batch: &[Received]) -> Vec<Settlement> 
     settlements
 }
 
-/// A range in [`PARTS`] parts of nearly the same length, or in single items where it is shorter.
-fn parts(range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+/// A range in a few parts (8) of nearly the same length, or in single items where it is shorter.
+pub fn parts(range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
     let size = range.len().div_ceil(PARTS).max(1);
     let end = range.end;
     range.step_by(size).map(move |start| start..(start + size).min(end))

@@ -94,6 +94,7 @@ def _event_service():
     unsettled = [
         (count("reminders_occurrences_asked_total"), "asked about"),
         (f"max({selector('reminders_occurrences_unsettled')})", "asked about in vain"),
+        (count("reminders_unreadable_rows_total", "table", 'job="event-service"'), "unreadable rows: {{table}}"),
     ]
     overdue = [
         (f"max({selector('reminders_oldest_overdue_seconds')})", "oldest overdue occurrence"),
@@ -176,7 +177,8 @@ def _notification_service():
         (count("delivery_leases_lost_total", "channel"), "lease lost: {{channel}}"),
         (count("delivery_verdicts_stale_total"), "outcome after its lease"),
         (count("reminders_deliveries_retold_total"), "outcome told again"),
-        (count("reminders_unreadable_rows_total", "table"), "unreadable rows: {{table}}"),
+        (count("reminders_unreadable_rows_total", "table", 'job="notification-service"'), "unreadable rows: {{table}}"),
+        (count("reminders_verdicts_given_up_total", "channel"), "outcome given up: {{channel}}"),
     ]
     breakers = [
         (f"max by (platform) ({selector('reminders_push_platform_stopped')})", "stopped: {{platform}}"),

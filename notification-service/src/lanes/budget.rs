@@ -147,7 +147,11 @@ impl Budget {
         let messages = wanted(demand, per_second, self.terms.lease);
         let (seconds_each, channel) = (1.0 / per_second, self.channel);
         let wanted = Wanted { channel, messages, seconds_each, burst: self.terms.burst, ahead: AHEAD, unused };
-        let leased = budgets::lease(&self.pool, wanted).await.inspect_err(|_| self.purse().keep_unused(unused))?;
+        let leased = budgets::lease(&self.pool, wanted).await.inspect_err(|error| {
+            if is_undone(error) {
+                self.purse().keep_unused(unused);
+            }
+        })?;
         if let Some(leased) = leased.filter(|leased| leased.messages > 0) {
             self.purse().add(Instant::now(), leased.messages, leased.begins_in, seconds_each);
             self.show(leased.day_left);
@@ -164,6 +168,13 @@ impl Budget {
     fn purse(&self) -> MutexGuard<'_, Purse> {
         self.purse.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns whether a statement certainly changed nothing. One whose answer was lost may have: what it gave back must not be
+/// given back again, as the quota would seem larger than it is. If it was not given back, the provider's own count of the
+/// day shows it again.
+fn is_undone(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed)
 }
 
 /// How many messages to lease: what waits, within what the rate makes in the least and the longest time of a lease.
@@ -184,6 +195,16 @@ mod tests {
         assert_eq!([1, 1_000].map(|demand| wanted(demand, 0.5, even)), [1, 1]);
         let minute = per_minute(600_000);
         assert_eq!([1, 100_000].map(|demand| wanted(demand, minute, Terms::BY_MINUTE.lease)), [2_083, 8_333]);
+    }
+
+    #[test]
+    fn gives_nothing_back_again_when_answer_was_lost() {
+        for lost in
+            [std::io::ErrorKind::ConnectionReset, std::io::ErrorKind::UnexpectedEof, std::io::ErrorKind::TimedOut]
+        {
+            assert!(!is_undone(&std::io::Error::from(lost).into()), "{lost}");
+        }
+        assert!(is_undone(&sqlx::Error::PoolTimedOut));
     }
 
     #[test]

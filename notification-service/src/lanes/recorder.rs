@@ -1,15 +1,22 @@
 //! Writes verdicts in batches, each in one transaction with the events that tell of them.
+//!
+//! A batch that fails for what one of its verdicts may have caused is split until the cause stands alone. It is then tried
+//! apart from the batches, and given up once others were written that came after it.
 
 use std::{
+    collections::VecDeque,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
+use futures::StreamExt as _;
 use shared::{
+    consumer::parts,
     contract::{DeliveryState, EventType},
+    db::{self, Blame},
     outbox::{self, Handoff, OutboxMessage},
 };
 use sqlx::PgPool;
@@ -42,6 +49,10 @@ const AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_m
 const DRAIN: Duration = Duration::from_secs(10);
 /// Verdicts handed over and not yet taken up.
 const QUEUE: usize = 4096;
+/// Tries of a verdict that fails alone, before it is given up while others are written.
+const TRIES_ALONE: u32 = 5;
+/// Verdicts of one batch that are tried alone at once.
+const ALONE_AT_ONCE: usize = 4;
 
 /// A verdict, with the place that its delivery held in its lane.
 #[derive(Debug)]
@@ -58,7 +69,12 @@ pub struct Recorder {
     handoff: Handoff,
     clock: Arc<DbClock>,
     failing: AtomicUsize,
+    /// Transactions that were written.
+    written: AtomicU64,
 }
+
+/// Verdicts of a batch, in the order of their keys, and the places that their deliveries hold.
+type Part = (Vec<Record>, Vec<Place>);
 
 #[derive(Debug, thiserror::Error)]
 enum Error {
@@ -66,6 +82,16 @@ enum Error {
     Sql(#[from] sqlx::Error),
     #[error("write an event as JSON")]
     Json(#[from] serde_json::Error),
+}
+
+impl Error {
+    /// Returns whether one of the verdicts may be the cause; otherwise the database is away or in somebody's way.
+    fn accuses_verdicts(&self) -> bool {
+        match self {
+            Self::Sql(error) => matches!(db::blame(error), Blame::Data | Blame::Suspect),
+            Self::Json(_) => true,
+        }
+    }
 }
 
 impl Recorder {
@@ -77,7 +103,11 @@ impl Recorder {
         clock: Arc<DbClock>,
     ) -> (Arc<Self>, mpsc::Sender<Finished>, mpsc::Receiver<Finished>) {
         let (sender, records) = mpsc::channel(QUEUE);
-        (Arc::new(Self { pool, handoff, clock, failing: AtomicUsize::new(0) }), sender, records)
+        (
+            Arc::new(Self { pool, handoff, clock, failing: AtomicUsize::default(), written: AtomicU64::default() }),
+            sender,
+            records,
+        )
     }
 
     /// Whether verdicts could not be written and are being tried again: nothing should be claimed meanwhile, for it may
@@ -94,8 +124,17 @@ impl Recorder {
             let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { break };
             let recorder = Arc::clone(&self);
             batches.spawn(async move {
-                recorder.write(batch).await;
+                let alone = recorder.write(batch).await;
+                // Others are written meanwhile: each of these holds no more than its place.
                 drop(slot);
+                let writing = futures::stream::iter(alone).for_each_concurrent(ALONE_AT_ONCE, |(record, place)| {
+                    let recorder = &recorder;
+                    async move {
+                        recorder.write_alone(record).await;
+                        drop(place);
+                    }
+                });
+                writing.await;
             });
         }
         batches.close();
@@ -106,29 +145,70 @@ impl Recorder {
         }
     }
 
-    /// Writes a batch, however often it takes. An attempt to write whose end is not known (the connection broke during the
-    /// commit) is repeated too: what it had written is then no longer pending and stays as it is.
-    async fn write(&self, batch: Vec<Finished>) {
-        let (mut records, places): (Vec<Record>, Vec<Place>) =
-            batch.into_iter().map(|it| (it.record, it._place)).unzip();
-        records.sort_unstable_by_key(|record| record.delivery.key.order());
+    /// Writes a batch, however often it takes, but for verdicts that fail alone: those are returned. An attempt to write whose
+    /// end is not known (the connection broke during the commit) is repeated too: what it had written is then no longer
+    /// pending and stays as it is.
+    async fn write(&self, mut batch: Vec<Finished>) -> Vec<(Record, Place)> {
+        batch.sort_unstable_by_key(|finished| finished.record.delivery.key.order());
+        let whole: Part = batch.into_iter().map(|finished| (finished.record, finished._place)).unzip();
+        let (mut queue, mut alone) = (VecDeque::from([whole]), Vec::new());
         let mut pause = AGAIN.0;
-        while let Err(error) = self.try_write(&records).await {
-            if pause == AGAIN.0 {
+        let mut is_failing = false;
+        while let Some((records, places)) = queue.pop_front() {
+            let Err(error) = self.try_write(&records).await else { continue };
+            if !std::mem::replace(&mut is_failing, true) {
                 self.failing.fetch_add(1, Ordering::AcqRel);
             }
+            let is_split = error.accuses_verdicts();
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 verdicts = records.len(),
+                is_split,
                 "verdicts could not be written; trying again"
             );
-            sleep(pause).await;
-            pause = (pause * 2).min(AGAIN.1);
+            if is_split && records.len() == 1 {
+                alone.extend(records.into_iter().zip(places));
+            } else if is_split {
+                queue.extend(split((records, places)));
+            } else {
+                queue.push_front((records, places));
+                sleep(pause).await;
+                pause = (pause * 2).min(AGAIN.1);
+            }
         }
-        if pause != AGAIN.0 {
+        if is_failing {
             self.failing.fetch_sub(1, Ordering::AcqRel);
         }
-        drop(places);
+        alone
+    }
+
+    /// Writes a verdict that failed alone. While nothing else can be written either it is tried again and again; once others
+    /// are written it is given up after some tries, the last of them without the provider's words: its delivery is claimed
+    /// anew when the lease ends.
+    async fn write_alone(&self, record: Record) {
+        let (before, mut pause, mut tries) = (self.written.load(Ordering::Acquire), AGAIN.0, 0);
+        let mut record = [record];
+        while tries < TRIES_ALONE {
+            sleep(pause).await;
+            pause = (pause * 2).min(AGAIN.1);
+            let Err(error) = self.try_write(&record).await else { return };
+            let has_evidence = self.written.load(Ordering::Acquire) > before;
+            if has_evidence && error.accuses_verdicts() {
+                tries += 1;
+                tracing::warn!(error = &error as &dyn std::error::Error, tries, "a verdict fails alone");
+            }
+            if tries + 1 == TRIES_ALONE {
+                record[0].leave_out_words();
+            }
+        }
+        let [Record { delivery, .. }] = record;
+        tracing::error!(
+            occurrence.id = %delivery.key.occurrence_id.simple(),
+            channel = delivery.key.channel.as_str(),
+            "a verdict fails alone while others are written, given up; its delivery is claimed anew"
+        );
+        let channel = delivery.key.channel.as_str();
+        metrics::counter!("reminders_verdicts_given_up_total", "channel" => channel).increment(1);
     }
 
     async fn try_write(&self, records: &[Record]) -> Result<(), Error> {
@@ -147,6 +227,7 @@ impl Recorder {
         }
         outbox::insert(&mut *transaction, &messages).await?;
         transaction.commit().await?;
+        self.written.fetch_add(1, Ordering::AcqRel);
         count(records, &counted);
         self.handoff.after_commit(messages);
         Ok(())
@@ -166,6 +247,15 @@ impl Recorder {
         }
         Ok(messages)
     }
+}
+
+/// Splits a part in a few, in the same order.
+fn split((mut records, mut places): Part) -> Vec<Part> {
+    let ranges: Vec<_> = parts(0..records.len()).collect();
+    let mut split: Vec<Part> =
+        ranges.into_iter().rev().map(|range| (records.split_off(range.start), places.split_off(range.start))).collect();
+    split.reverse();
+    split
 }
 
 /// A batch: what is there, and what comes within [`GATHER`]; none when nothing will come any more.

@@ -242,3 +242,36 @@ async fn delivers_others_when_one_message_fails_batch() {
     let dead = service.bus.dead_letters("notification-queue", 10).await.expect("dead letters");
     assert!(dead.is_empty(), "{dead:?}");
 }
+
+#[tokio::test]
+async fn records_others_when_one_verdict_fails_batch() {
+    let service = Service::start().await;
+    service.device("ada", "token-1").await;
+    service.device("eve", "token-2").await;
+    let fail = "create function fail() returns trigger language plpgsql as $$ begin
+            if new.user_id = 'eve' and new.state = 'sent' then raise exception 'scripted' using errcode = '57014'; end if;
+            return new;
+        end $$;
+        create trigger fail before update on deliveries for each row execute function fail();";
+    sqlx::raw_sql(fail).execute(&service.pool).await.expect("a trigger");
+    service.mode(|mode| mode.fcm.latency_ms = 300);
+    let second = |number| chrono::Utc::now() - chrono::TimeDelta::seconds(number);
+    let mut dues: Vec<Due> = (0..40).map(|number| Due::at("ada", &[Channel::Push], second(number))).collect();
+    dues.insert(20, Due::now("eve", &[Channel::Push]));
+
+    service.publish(&dues.iter().map(Due::message).collect::<Vec<_>>()).await;
+
+    eventually(LIMIT, async || {
+        let sent = service.count("sent").await;
+        if sent == 40 { Ok(()) } else { Err(sent) }
+    })
+    .await;
+    // Given up alone, while others are written.
+    eventually(LIMIT, async || {
+        service.due("ada", &[Channel::Push]).await;
+        service.metric("reminders_verdicts_given_up_total", "push").await >= 1.0
+    })
+    .await;
+    eventually(LIMIT, async || service.count("pending").await == 1).await;
+    assert_eq!(service.pushes("token-2").len(), 1);
+}
