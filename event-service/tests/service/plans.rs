@@ -24,7 +24,7 @@ async fn reads_no_growing_table_whole() {
         // What had no outcome for an hour is counted for an alarm.
         "unsettled: select (select count(*)",
         // An operator's list of what waits: the partial index of what is pending is read.
-        "occurrences: select id, source, item_id, user_id, version, state as",
+        "occurrences: select id, source, item_id, user_id, version, state::text as",
     ];
     let reads = support::plans::whole_table_reads(database.url(), &except).await;
     assert!(reads.is_empty(), "{reads:#?}");
