@@ -72,7 +72,7 @@ mod tests {
 
     use super::*;
 
-    /// The names in `counter!("…"`, `gauge!("…"` and `histogram!("…"` of the source files below a folder.
+    /// Adds the names that the macros of counters, gauges and histograms are given in the source files below a folder.
     fn used(folder: &Path, names: &mut BTreeSet<(String, &'static str)>) {
         for entry in fs::read_dir(folder).expect("a folder") {
             let path = entry.expect("an entry").path();
