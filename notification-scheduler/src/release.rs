@@ -80,6 +80,7 @@ impl Releaser {
     async fn clear_away(&self, batch: &Batch) {
         if !batch.orphans.is_empty() {
             match self.store.end_orphans(&batch.orphans).await {
+                Ok(0) => {}
                 Ok(ended) => {
                     tracing::warn!(occurrences = ended, "notification deleted or erased, occurrences cancelled");
                     metrics::counter!("reminders_scheduler_orphans_total").increment(ended);

@@ -1,8 +1,10 @@
 //! Claims: occurrences that are due, under a lease, with the newest content of their notifications.
 //!
-//! A claim is two statements. The first leases occurrences; the second reads their notifications, after the leases are
-//! committed. An edit that committed before is thereby read, and one that commits later finds the lease and follows the
-//! occurrence by a command (ADR 7). Rows are read one by one: one that this binary cannot read stays behind alone.
+//! A claim is two statements. The first leases occurrences; the second reads them with their
+//! notifications, after the leases are committed, in one snapshot. A change that committed before
+//! is thereby seen: what it cancelled is not published, which would ask for it in the very version
+//! that cancelled it. A change that commits later finds the lease and follows the occurrence by a
+//! command (ADR 7). Rows are read one by one: one that this binary cannot read stays behind alone.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -35,21 +37,6 @@ impl UserKey {
     }
 }
 
-/// Due time and lease of an occurrence, before its notification was read.
-#[derive(Debug, Clone)]
-struct Leased {
-    id: Uuid,
-    fence: i32,
-    due_at: StoredTime,
-    date: Option<StoredTime>,
-    expires_at: Option<StoredTime>,
-    expired: bool,
-    told: bool,
-    lateness: f64,
-    notification_id: Uuid,
-    user_key: i64,
-}
-
 /// Occurrences claimed together.
 #[derive(Debug, Clone)]
 pub struct Batch {
@@ -57,7 +44,8 @@ pub struct Batch {
     pub claimed_at: Instant,
     /// In the order of their times.
     pub claimed: Vec<Claimed>,
-    /// Id and fence of occurrences whose notification is deleted or gone.
+    /// Id and fence of occurrences of which nothing is left to publish: their notification is
+    /// deleted or gone, or a change cancelled them since their lease.
     pub orphans: Vec<(Uuid, i32)>,
     /// Id and fence of occurrences whose notification this binary cannot read, each with the reason.
     pub unreadable: Vec<(Uuid, i32, String)>,
@@ -75,23 +63,6 @@ impl Batch {
     pub fn last_due_at(&self) -> Option<DateTime<Utc>> {
         self.claimed.last().map(|claimed| claimed.due_at)
     }
-}
-
-macro_rules! leased {
-    ($row:expr) => {
-        Leased {
-            id: $row.id,
-            fence: $row.fence,
-            due_at: $row.due_at,
-            date: $row.date,
-            expires_at: $row.expires_at,
-            expired: $row.expired,
-            told: $row.told,
-            lateness: $row.lateness,
-            notification_id: $row.notification_id,
-            user_key: $row.user_key,
-        }
-    };
 }
 
 impl Store {
@@ -112,9 +83,7 @@ impl Store {
                update occurrences set lease_until = now() + $2, fence = fence % 2147483647 + 1
                from due
                where occurrences.id = due.id
-               returning occurrences.id, fence, due_at as "due_at!: StoredTime", date as "date: StoredTime", expires_at as "expires_at: StoredTime",
-                   coalesce(now() > expires_at, false) as "expired!", released_at is not null as "told!",
-                   extract(epoch from now() - greatest(due_at, '0001-01-01'))::float8 as "lateness!", notification_id, user_key"#,
+               returning occurrences.id, fence"#,
             limit,
             interval(self.lease),
             not_before,
@@ -122,7 +91,7 @@ impl Store {
         .fetch_all(&self.pool)
         .await
         .map_err(StoreError::of("claim what is due"))?;
-        self.read(claimed_at, rows.into_iter().map(|row| leased!(row)).collect()).await
+        self.read(claimed_at, rows.into_iter().map(|row| (row.id, row.fence)).collect()).await
     }
 
     /// Claims as [`Store::claim`] does, but none of some users. Their entries are passed over inside the index.
@@ -153,9 +122,7 @@ impl Store {
                update occurrences set lease_until = now() + $2, fence = fence % 2147483647 + 1
                from due
                where occurrences.id = due.id
-               returning occurrences.id, fence, due_at as "due_at!: StoredTime", date as "date: StoredTime", expires_at as "expires_at: StoredTime",
-                   coalesce(now() > expires_at, false) as "expired!", released_at is not null as "told!",
-                   extract(epoch from now() - greatest(due_at, '0001-01-01'))::float8 as "lateness!", notification_id, user_key"#,
+               returning occurrences.id, fence"#,
             limit,
             interval(self.lease),
             not_before,
@@ -165,7 +132,7 @@ impl Store {
         .fetch_all(&self.pool)
         .await
         .map_err(StoreError::of("claim what is due of others"))?;
-        self.read(claimed_at, rows.into_iter().map(|row| leased!(row)).collect()).await
+        self.read(claimed_at, rows.into_iter().map(|row| (row.id, row.fence)).collect()).await
     }
 
     /// Claims up to `limit` due occurrences of one user, those of priority `high` before the others.
@@ -195,9 +162,7 @@ impl Store {
                update occurrences set lease_until = now() + $2, fence = fence % 2147483647 + 1
                from due
                where occurrences.id = due.id
-               returning occurrences.id, fence, due_at as "due_at!: StoredTime", date as "date: StoredTime", expires_at as "expires_at: StoredTime",
-                   coalesce(now() > expires_at, false) as "expired!", released_at is not null as "told!",
-                   extract(epoch from now() - greatest(due_at, '0001-01-01'))::float8 as "lateness!", notification_id, user_key"#,
+               returning occurrences.id, fence"#,
             limit,
             interval(self.lease),
             not_before,
@@ -206,37 +171,41 @@ impl Store {
         .fetch_all(&self.pool)
         .await
         .map_err(StoreError::of("claim what is due of a user"))?;
-        self.read(claimed_at, rows.into_iter().map(|row| leased!(row)).collect()).await
+        self.read(claimed_at, rows.into_iter().map(|row| (row.id, row.fence)).collect()).await
     }
 
-    /// Reads the notifications of leased occurrences, each by itself.
-    async fn read(&self, claimed_at: Instant, leased: Vec<Leased>) -> Result<Batch, StoreError> {
-        let mut batch = Batch { claimed_at, claimed: Vec::new(), orphans: Vec::new(), unreadable: Vec::new() };
+    /// Reads leased occurrences with their notifications, each by itself, unless a change cancelled
+    /// them since.
+    async fn read(&self, claimed_at: Instant, leased: Vec<(Uuid, i32)>) -> Result<Batch, StoreError> {
+        let (claimed, orphans, unreadable) = Default::default();
+        let mut batch = Batch { claimed_at, claimed, orphans, unreadable };
         if leased.is_empty() {
             return Ok(batch);
         }
-        let mut ids: Vec<Uuid> = leased.iter().map(|row| row.notification_id).collect();
-        ids.sort_unstable();
-        ids.dedup();
+        let (ids, fences): (Vec<Uuid>, Vec<i32>) = leased.iter().copied().unzip();
         let rows = sqlx::query!(
-            r#"select id, recurrence is not null as "recurs!", source, item_id, user_id, user_email, version, occurred_at as "occurred_at: StoredTime", content::text as "content!",
-                   traceparent
-               from notifications where id = any($1) and state = 'active'"#,
+            r#"select o.id, o.fence, o.due_at as "due_at!: StoredTime", o.date as "date: StoredTime",
+                   o.expires_at as "expires_at: StoredTime", coalesce(now() > o.expires_at, false) as "expired!",
+                   o.released_at is not null as "told!", o.notification_id, o.user_key,
+                   extract(epoch from now() - greatest(o.due_at, '0001-01-01'))::float8 as "lateness!",
+                   n.recurrence is not null as "recurs!", n.source, n.item_id, n.user_id, n.user_email, n.version,
+                   n.occurred_at as "occurred_at: StoredTime", n.content::text as "content!", n.traceparent
+               from unnest($1::uuid[], $2::int[]) as lease (id, fence)
+                   join occurrences as o on o.id = lease.id and o.fence = lease.fence and o.pending
+                   join notifications as n on n.id = o.notification_id and n.state = 'active'"#,
             &ids,
+            &fences,
         )
         .fetch_all(&self.pool)
         .await
-        .map_err(StoreError::of("read the notifications of what is due"))?;
-        let notifications: HashMap<Uuid, _> = rows.into_iter().map(|row| (row.id, row)).collect();
-        batch.claimed.reserve(leased.len());
-        for row in leased {
-            let Some(notification) = notifications.get(&row.notification_id) else {
-                batch.orphans.push((row.id, row.fence));
-                continue;
-            };
-            let content = serde_json::from_str::<NotifyContent>(&notification.content);
-            let times = times(&row, notification.occurred_at);
-            let claimed = match (content, notification.item_id.parse(), times) {
+        .map_err(StoreError::of("read what was claimed"))?;
+        let mut missing: HashMap<Uuid, i32> = leased.into_iter().collect();
+        batch.claimed.reserve(rows.len());
+        for row in rows {
+            missing.remove(&row.id);
+            let content = serde_json::from_str::<NotifyContent>(&row.content);
+            let times = times([Some(row.due_at), row.date, row.expires_at, Some(row.occurred_at)]);
+            let claimed = match (content, row.item_id.parse(), times) {
                 (Ok(content), Ok(item_id), Some([due_at, date, expires_at, item_changed_at])) => Claimed {
                     id: row.id,
                     fence: row.fence,
@@ -247,16 +216,16 @@ impl Store {
                     told: row.told,
                     notification_id: row.notification_id,
                     user_key: UserKey::of_row(row.user_key),
-                    recurs: notification.recurs,
+                    recurs: row.recurs,
                     lateness: row.lateness,
-                    source: notification.source.clone(),
+                    source: row.source,
                     item_id,
-                    user_id: notification.user_id.clone(),
-                    user_email: notification.user_email.clone(),
-                    version: notification.version,
+                    user_id: row.user_id,
+                    user_email: row.user_email,
+                    version: row.version,
                     item_changed_at,
                     content,
-                    traceparent: notification.traceparent.as_deref().and_then(|text| text.parse().ok()),
+                    traceparent: row.traceparent.as_deref().and_then(|text| text.parse().ok()),
                 },
                 (Err(error), ..) => {
                     batch.unreadable.push((row.id, row.fence, format!("content: {error}")));
@@ -269,11 +238,13 @@ impl Store {
             };
             batch.claimed.push(claimed);
         }
+        batch.orphans.extend(missing);
         batch.claimed.sort_by_key(|claimed| claimed.due_at);
         Ok(batch)
     }
 
-    /// Ends occurrences whose notification is deleted or gone: nothing is left to send. Returns how many it ended.
+    /// Ends occurrences whose notification is deleted or gone: nothing is left to send. Returns how
+    /// many it ended; what a change cancelled has ended before.
     ///
     /// # Errors
     /// When the statement fails; the leases then run out by themselves.
@@ -350,8 +321,8 @@ impl Store {
 }
 
 /// The times of an occurrence and of its notification's version; none if one of them is missing or none of the contract's.
-fn times(row: &Leased, changed_at: StoredTime) -> Option<[DateTime<Utc>; 4]> {
-    Some([row.due_at.get()?, row.date?.get()?, row.expires_at?.get()?, changed_at.get()?])
+fn times([due_at, date, expires_at, changed_at]: [Option<StoredTime>; 4]) -> Option<[DateTime<Utc>; 4]> {
+    Some([due_at?.get()?, date?.get()?, expires_at?.get()?, changed_at?.get()?])
 }
 
 /// The ranges of keys (both bounds included) that lie between those of some users.

@@ -148,6 +148,32 @@ async fn reads_content_that_was_edited_after_the_claim() {
     assert_eq!((claimed[0].version, claimed[0].content.message.as_str()), (4, "new"));
 }
 
+/// A version that cancels an occurrence between its lease and the reading of its content must not
+/// be published: it would ask for the occurrence under the number of that very version.
+#[tokio::test]
+async fn omits_occurrence_cancelled_after_its_lease() {
+    let world = world().await;
+    world.make(2, "-1 minute").await;
+    let mut change = world.pool.begin().await.expect("begun");
+    // The claim's first statement does not need this table; its second one waits.
+    sqlx::query("lock table notifications in access exclusive mode").execute(&mut *change).await.expect("locked");
+    let claiming = tokio::spawn({
+        let store = world.store.clone();
+        async move { store.claim(10, None).await.expect("claimed") }
+    });
+    support::eventually(Duration::from_secs(10), async || world.count("lease_until > now()").await == 2).await;
+    let cancel = "update occurrences set state = 'cancelled' where id = (select min(id::text)::uuid from occurrences)";
+    sqlx::query(cancel).execute(&mut *change).await.expect("cancelled");
+    sqlx::query("update notifications set version = 4").execute(&mut *change).await.expect("changed");
+    change.commit().await.expect("committed");
+
+    let batch = claiming.await.expect("no panic");
+    assert_eq!((batch.claimed.len(), batch.orphans.len(), batch.leased()), (1, 1, 2));
+    assert_eq!(batch.claimed[0].version, 4);
+    assert_eq!(world.store.end_orphans(&batch.orphans).await.expect("asked"), 0, "it has ended");
+    assert_eq!(world.count("state = 'cancelled' and reason is null").await, 1);
+}
+
 #[tokio::test]
 async fn passes_over_backlogged_users() {
     let world = world().await;
