@@ -52,7 +52,7 @@ pub struct ConsumerSettings {
 /// already have hidden messages, which would then come late.
 const WAIT: Duration = Duration::from_secs(2);
 /// The pause after a receive that failed, at first and at most.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 /// Parts that a batch is split into when one of its messages makes it fail: 500 messages are single after three splits.
 const PARTS: usize = 8;
 /// Messages of one group, by how often they were received: more than once, and more than three times.

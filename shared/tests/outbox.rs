@@ -14,7 +14,7 @@ use shared::{
     contract::new_id,
     outbox::{self, Handoff, OutboxMessage, Relay},
 };
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 use support::{eventually, postgres::Database};
 use tokio_util::sync::CancellationToken;
 
@@ -25,7 +25,7 @@ const QUEUE: &str = "listener";
 /// A database with an outbox, a bus with a queue that hears everything, and a relay between them.
 struct Post {
     _database: Database,
-    _bus_database: Database,
+    bus_database: Database,
     pool: PgPool,
     bus: SharedBus,
     handoff: Handoff,
@@ -52,7 +52,7 @@ impl Post {
         let (relay, handoff) = Relay::new(pool.clone(), between(bus.clone()), TOPIC.to_owned());
         let shutdown = CancellationToken::new();
         let relay = tokio::spawn(relay.run(shutdown.clone()));
-        Self { _database: database, _bus_database: bus_database, pool, bus, handoff, shutdown, relay }
+        Self { _database: database, bus_database, pool, bus, handoff, shutdown, relay }
     }
 
     /// Writes a message and commits; it is not handed over, as if the process had died then.
@@ -80,6 +80,19 @@ impl Post {
             .execute(&self.pool)
             .await
             .expect("updated");
+    }
+
+    /// Lets the bus be reached, or not.
+    async fn allow_bus_connections(&self, allowed: bool) {
+        let url = support::postgres::cluster_url().await.expect("the cluster runs");
+        let mut admin = PgConnection::connect(&url).await.expect("the cluster answers");
+        let name = self.bus_database.name();
+        let change = format!("alter database {name} allow_connections {allowed}");
+        sqlx::raw_sql(AssertSqlSafe(change)).execute(&mut admin).await.expect("changed");
+        if !allowed {
+            let end = format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'");
+            sqlx::raw_sql(AssertSqlSafe(end)).execute(&mut admin).await.expect("ended");
+        }
     }
 
     async fn received(&self) -> Vec<Received> {
@@ -249,4 +262,19 @@ async fn sweeps_other_users_before_backlog_of_one() {
     assert!(gate.before("ada", "mallory") <= 600, "{} came before", gate.before("ada", "mallory"));
     eventually(3 * LIMIT, async || post.rows().await == 0).await;
     assert_eq!(gate.begun("mallory"), 4_000, "each was published once");
+}
+
+/// What is told must not come late by the rest of a lease once the bus is back.
+#[tokio::test]
+async fn gives_rows_back_at_once_when_the_bus_fails() {
+    let post = Post::open().await;
+    post.allow_bus_connections(false).await;
+    let message = post.commit(r#"{"n":1}"#).await;
+    post.handoff.after_commit([message]);
+    let given_back = "select exists (select from outbox where lease_until = '-infinity')";
+    eventually(LIMIT, async || sqlx::query_scalar(given_back).fetch_one(&post.pool).await.unwrap_or(false)).await;
+
+    post.allow_bus_connections(true).await;
+    eventually(LIMIT, async || post.rows().await == 0).await;
+    assert_eq!(post.received().await.len(), 1);
 }

@@ -10,6 +10,7 @@ use std::{
 
 use sqlx::PgPool;
 use tokio::time::{Instant, timeout};
+use uuid::Uuid;
 
 use super::{OutboxMessage, handoff::HandoffQueue, store};
 use crate::bus::{PublishError, SharedBus};
@@ -51,8 +52,8 @@ impl Publisher {
         self.note_pace(ids.len(), began.elapsed(), matches!(published, Ok(Ok(_))));
         let results = match published {
             Ok(Ok(results)) => results,
-            Ok(Err(error)) => return self.not_published(ids.len(), &error),
-            Err(elapsed) => return self.not_published(ids.len(), &elapsed),
+            Ok(Err(error)) => return self.not_published(&ids, &error).await,
+            Err(elapsed) => return self.not_published(&ids, &elapsed).await,
         };
         let mut acknowledged = Vec::with_capacity(ids.len());
         let mut refused = Vec::new();
@@ -80,7 +81,7 @@ impl Publisher {
     }
 
     /// Gives rows back that are not published now, so that any sweep may claim them.
-    pub(super) async fn put_back(&self, ids: &[uuid::Uuid]) {
+    pub(super) async fn put_back(&self, ids: &[Uuid]) {
         if !ids.is_empty() {
             self.note(store::release(&self.pool, ids).await);
         }
@@ -99,9 +100,17 @@ impl Publisher {
         metrics::gauge!("reminders_outbox_pace").set(pace);
     }
 
-    fn not_published(&self, messages: usize, error: &(dyn std::error::Error + 'static)) -> bool {
+    /// Gives the rows of a publish that failed back to the sweep: nobody publishes them any more,
+    /// and what they tell of must not come late by the rest of their lease once the bus is back.
+    /// What the bus did take comes twice, with the same ids.
+    async fn not_published(&self, ids: &[Uuid], error: &(dyn std::error::Error + Sync + 'static)) -> bool {
         self.has_left_rows.store(true, Ordering::Relaxed);
-        tracing::warn!(error, messages, "could not publish; the outbox keeps them");
+        tracing::warn!(
+            error = error as &dyn std::error::Error,
+            messages = ids.len(),
+            "could not publish; the outbox keeps them"
+        );
+        self.note(store::release(&self.pool, ids).await);
         false
     }
 

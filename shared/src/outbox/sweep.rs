@@ -27,7 +27,7 @@ use super::{
 };
 
 /// The pause between two passes, and after those in which the bus failed at most.
-const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
+const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(2));
 /// The time between two full passes; longer where one takes more than a tenth of it.
 const FULL: Duration = Duration::from_secs(30);
 /// How far back the usual pass looks: several times the lease.
