@@ -69,6 +69,7 @@ pub fn send(claimed: Claimed) -> Event<SendData> {
             date: claimed.date,
             expires_at: claimed.expires_at,
             item_changed_at: Some(claimed.item_changed_at),
+            as_of: Some(claimed.as_of),
             content: claimed.content,
         },
     }

@@ -1,9 +1,14 @@
 //! How long to wait: until the next occurrence is due, after a failure, between two looks at everything. Pure.
 
 use std::{
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
+
+use tokio::time::Instant;
 
 use crate::store::Next;
 
@@ -38,24 +43,33 @@ pub(crate) fn beside_a_backlog(took: Duration) -> Duration {
 
 /// Failures in a row of something that is needed, and the pause they ask for.
 #[derive(Debug, Default)]
-pub(crate) struct Failures(AtomicU32);
+pub(crate) struct Failures {
+    in_a_row: AtomicU32,
+    last: Mutex<Option<Instant>>,
+}
 
 impl Failures {
     pub(crate) fn note(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.in_a_row.fetch_add(1, Ordering::Relaxed);
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Time since the last one, whether or not it has been cleared; `None` without any.
+    pub(crate) fn since_last(&self) -> Option<Duration> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).map(|last| last.elapsed())
     }
 
     pub(crate) fn clear(&self) {
-        self.0.store(0, Ordering::Relaxed);
+        self.in_a_row.store(0, Ordering::Relaxed);
     }
 
     pub(crate) fn any(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > 0
+        self.in_a_row.load(Ordering::Relaxed) > 0
     }
 
     /// None without a failure; then it doubles with each.
     pub(crate) fn pause(&self) -> Option<Duration> {
-        let doublings = self.0.load(Ordering::Relaxed).checked_sub(1)?;
+        let doublings = self.in_a_row.load(Ordering::Relaxed).checked_sub(1)?;
         Some((BACK_OFF.0 * 2_u32.pow(doublings.min(10))).min(BACK_OFF.1))
     }
 }
@@ -112,5 +126,6 @@ mod tests {
         assert_eq!(pauses, [100, 200, 400, 800, 1600, 2000, 2000]);
         failures.clear();
         assert_eq!(failures.pause(), None);
+        assert!(failures.since_last().is_some() && Failures::default().since_last().is_none());
     }
 }

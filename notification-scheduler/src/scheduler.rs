@@ -57,6 +57,11 @@ impl Settings {
 /// How long a drain may take: what is not marked by then is published again by another, with the same ids.
 const DRAIN: Duration = Duration::from_secs(20);
 
+/// For how long after its start, or after a failure of the database or the topic, a scheduler tells
+/// of what was due before that it may have been changed meanwhile: the outage may have held up
+/// changes as well. They are awaited by notification-service.
+const UNSETTLED: Duration = Duration::from_secs(10);
+
 /// One scheduler; any number share a database.
 #[derive(Clone)]
 pub struct Scheduler {
@@ -66,6 +71,7 @@ pub struct Scheduler {
     permits: Arc<Semaphore>,
     database: Arc<Failures>,
     shares: Arc<Mutex<Shares>>,
+    started: Instant,
 }
 
 impl Scheduler {
@@ -75,7 +81,7 @@ impl Scheduler {
         let releaser = Arc::new(Releaser::new(store.clone(), bus, settings.topic.clone(), settings.lease));
         let permits = Arc::new(Semaphore::new(settings.in_flight));
         let shares = Arc::new(Mutex::new(Shares::new(settings.user_releases_per_second, Instant::now())));
-        Self { store, settings, releaser, permits, database: Arc::default(), shares }
+        Self { store, settings, releaser, permits, database: Arc::default(), shares, started: Instant::now() }
     }
 
     /// Whether the topic took what was published last.
@@ -189,9 +195,12 @@ impl Scheduler {
     /// The batch of a claim; nothing when the database failed, which is noted.
     fn noted(&self, claimed: Result<Batch, crate::store::StoreError>) -> Option<Batch> {
         match claimed {
-            Ok(batch) => {
+            Ok(mut batch) => {
                 self.database.clear();
                 count(&batch);
+                if let Some(calm) = self.calm_after_outage() {
+                    batch.doubt(calm);
+                }
                 Some(batch)
             }
             Err(error) => {
@@ -199,6 +208,14 @@ impl Scheduler {
                 None
             }
         }
+    }
+
+    /// Time since the start or the last failure, while changes may be under way that were held up
+    /// by then.
+    fn calm_after_outage(&self) -> Option<Duration> {
+        let failures = [self.database.since_last(), self.releaser.topic.since_last()];
+        let calm = failures.into_iter().flatten().fold(self.started.elapsed(), Duration::min);
+        (calm < UNSETTLED).then_some(calm)
     }
 
     fn shares(&self) -> MutexGuard<'_, Shares> {

@@ -71,6 +71,9 @@ pub struct Claimed {
     pub recurs: bool,
     /// Seconds between its time and the claim.
     pub lateness: f64,
+    /// Time as of which it is known to be wanted as it is: the claim, or its due time after an
+    /// outage, when changes may be under way.
+    pub as_of: DateTime<Utc>,
     /// Who asked for it.
     pub source: String,
     /// The item it is of.

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Config,
     clock::DbClock,
-    consumer::Intake,
+    consumer::{Intake, Interruptions},
     feedback::Feedback,
     housekeeping,
     lanes::Engine,
@@ -213,6 +213,8 @@ impl Work {
             clock: Arc::clone(&clock),
             handoff,
             lanes: engine.lanes(),
+            recalls: engine.recalls(),
+            interruptions: Interruptions::default(),
             isolation: Isolation::new(Duration::MAX, shutdown.clone()),
             max_devices,
             takeover,

@@ -5,6 +5,7 @@
 
 mod ask;
 mod batch;
+mod late;
 mod plan;
 mod reconcile;
 mod second_thoughts;
@@ -32,8 +33,8 @@ use uuid::Uuid;
 
 use crate::{
     clock::DbClock,
-    delivery::{DeliveryKey, Dispatch, address_digest},
-    lanes::{LEASE, Lanes, is_urgent},
+    delivery::{DeliveryKey, Dispatch, address_digest, reason},
+    lanes::{LEASE, Lanes, Recalls, is_urgent},
     preferences::Preferences,
     revision,
     store::{
@@ -46,6 +47,7 @@ use crate::{
 };
 use ask::Asked;
 use batch::{Batch, Reserved};
+pub use late::Interruptions;
 use plan::{Fate, Planned};
 use reconcile::Answer;
 use second_thoughts::Revise;
@@ -72,6 +74,10 @@ pub struct Intake {
     pub handoff: Handoff,
     /// Where deliveries go that can be sent at once.
     pub lanes: Lanes,
+    /// What recalls those of them that a revision changed.
+    pub recalls: Arc<Recalls>,
+    /// Outages after which what comes may have been changed on its way.
+    pub interruptions: Interruptions,
     /// Holds batches while the database is away, and finds what makes them fail.
     pub isolation: Isolation,
     /// Devices of one user that are sent to: the most recently seen ones.
@@ -195,7 +201,7 @@ impl Intake {
         let mut overtaken = HashMap::new();
         loop {
             let mut plan = self.plan(dispatches, &overtaken).await?;
-            self.pace(&mut plan.rows);
+            let any_held_up = self.pace(&mut plan.rows);
             if plan.rows.is_empty() {
                 return Ok(plan.taken);
             }
@@ -205,9 +211,12 @@ impl Intake {
             let mut transaction = self.pool.begin().await?;
             revisions::share_intake(&mut *transaction).await?;
             let laid_out: Vec<&Dispatch> = plan.rows.iter().map(|(dispatch, _)| &**dispatch).collect();
-            let found = revisions::overtaken(&mut *transaction, &laid_out).await?;
+            let mut found = revisions::overtaken(&mut *transaction, &laid_out).await?;
+            // A cancellation overtakes its own version too: it is laid out already.
+            found.retain(|occurrence, now| overtaken.get(occurrence) != Some(now));
             if found.is_empty() {
                 self.write(transaction, &plan.rows, reserved, lease_ends, doubtful).await?;
+                self.interruptions.wrote(any_held_up, Instant::now());
                 return Ok(plan.taken);
             }
             transaction.rollback().await?;
@@ -346,18 +355,26 @@ impl Intake {
         preferences::of_users(&self.pool, &users).await
     }
 
-    /// Puts off what a user has due beyond their pace. Nothing is charged before it is written.
-    fn pace(&self, planned: &mut [(Arc<Dispatch>, Vec<Planned>)]) {
-        let now = self.clock.now();
+    /// Puts off what may have been changed on its way, and what a user has due beyond their pace.
+    /// Nothing is charged before it is written. Returns whether an interruption held up any of it.
+    fn pace(&self, planned: &mut [(Arc<Dispatch>, Vec<Planned>)]) -> bool {
+        let (now, known, at) = (self.clock.now(), self.interruptions.known(), Instant::now());
+        let mut any_held_up = false;
         let mut ahead = HashMap::<(Channel, bool, &str), u32>::new();
         for (dispatch, rows) in planned {
+            let late = dispatch.arrival.and_then(|arrival| known.lateness(arrival, now, at));
+            any_held_up |= late.is_some_and(|late| late.was_held_up);
+            let settled = late.and_then(|late| late.waits_until(dispatch.send.expires_at, now));
+            let settled = settled.map(|until| (until, reason::AWAITING_CHANGES));
             for row in rows.iter_mut().filter(|row| row.fate == Fate::Made) {
                 let (channel, is_urgent) = (row.key.channel, is_urgent(dispatch));
                 let before = ahead.entry((channel, is_urgent, &dispatch.user_id)).or_default();
-                row.not_before = self.lanes.of(channel).user_turn(&dispatch.user_id, is_urgent, *before, now);
+                let turn = self.lanes.of(channel).user_turn(&dispatch.user_id, is_urgent, *before, now);
+                row.not_before = settled.max(turn.map(|turn| (turn, reason::RATE_LIMITED)));
                 *before += 1;
             }
         }
+        any_held_up
     }
 
     async fn reserve(&self, planned: &[(Arc<Dispatch>, Vec<Planned>)]) -> Reserved {

@@ -36,6 +36,9 @@ pub mod reason {
     pub const MISSED: &str = "MISSED";
     /// The user has more due than is sent to one user in a minute; it waits for its turn.
     pub const RATE_LIMITED: &str = "RATE_LIMITED";
+    /// It comes late, as after an outage, and waits a few seconds for changes that may be under
+    /// way.
+    pub const AWAITING_CHANGES: &str = "AWAITING_CHANGES";
     /// It waits until the provider's quota of 24 hours has room again.
     pub const DAILY_QUOTA_EXCEEDED: &str = "DAILY_QUOTA_EXCEEDED";
     /// It waits for the end of the user's quiet hours.
@@ -101,6 +104,17 @@ pub struct Dispatch {
     pub deliveries: i32,
     /// The trace it belongs to.
     pub traceparent: Option<Traceparent>,
+    /// When its message came; `None` where it is read from the ledger.
+    pub arrival: Option<Arrival>,
+}
+
+/// Times of the message that asks for an occurrence.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival {
+    /// As of which the occurrence is known to be wanted as it is, if the message says so.
+    pub as_of: Option<DateTime<Utc>>,
+    /// At which it was put into the queue.
+    pub queued_at: DateTime<Utc>,
 }
 
 impl Dispatch {

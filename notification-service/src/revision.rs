@@ -20,6 +20,14 @@ pub struct Revision {
 }
 
 impl Revision {
+    /// Returns whether it replaces what is known in a version: a newer one does, and so does a
+    /// cancellation in the same version, since the version that cancels an occurrence does not ask
+    /// for it.
+    #[must_use]
+    pub fn replaces(&self, version: i64) -> bool {
+        version < self.version || (version == self.version && self.content.is_none())
+    }
+
     /// Whether anything is still to be delivered on a channel.
     #[must_use]
     pub fn keeps(&self, channel: Channel) -> bool {
@@ -69,6 +77,7 @@ mod tests {
             date: due_at,
             expires_at,
             item_changed_at: None,
+            as_of: None,
             content: content(60),
         };
         revise(&mut send, content(90));
@@ -90,5 +99,19 @@ mod tests {
         assert!(!revision(None).keeps(Channel::Push));
         assert!(revision(Some(content(1))).keeps(Channel::Push));
         assert!(!revision(Some(content(1))).keeps(Channel::Email));
+    }
+
+    #[test]
+    fn cancellation_replaces_its_own_version() {
+        let revision = |version, content| Revision {
+            occurrence_id: Uuid::nil(),
+            user_id: "u".to_owned(),
+            version,
+            content,
+            at: DateTime::UNIX_EPOCH,
+        };
+        assert!(revision(2, Some(content(1))).replaces(1) && revision(2, None).replaces(1));
+        assert!(revision(2, None).replaces(2) && !revision(2, Some(content(1))).replaces(2));
+        assert!(!revision(2, None).replaces(3));
     }
 }

@@ -14,6 +14,7 @@ pub mod intake;
 pub mod ledger;
 mod payload;
 pub mod preferences;
+pub mod recalls;
 pub mod retention;
 pub mod revisions;
 pub mod told;

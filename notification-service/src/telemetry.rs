@@ -10,7 +10,7 @@ enum Kind {
 use Kind::{Counter, Gauge, Histogram};
 
 /// Every metric of the service, with its help text.
-const METRICS: [(&str, Kind, &str); 24] = [
+const METRICS: [(&str, Kind, &str); 25] = [
     ("deliveries_corrected_total", Counter, "Deliveries that failed after SES had accepted them, by reason"),
     ("deliveries_total", Counter, "Deliveries that came to a state, by channel and state"),
     ("delivery_attempts_total", Counter, "Requests to a provider for a delivery, by channel and class of the outcome"),
@@ -30,6 +30,11 @@ const METRICS: [(&str, Kind, &str); 24] = [
         Counter,
         "Claimed deliveries put off because their user had their share of the \
         channel",
+    ),
+    (
+        "reminders_deliveries_recalled_total",
+        Counter,
+        "Claimed deliveries given back unsent because they were changed or taken back meanwhile",
     ),
     ("reminders_deliveries_retold_total", Counter, "Outcomes told again because event-service had not heard them"),
     ("reminders_paused_addresses", Gauge, "Addresses that are paused or lately were, by channel"),

@@ -21,7 +21,9 @@ use crate::{
     preferences::Preferences,
     revision::{self, Revision},
     store::{
-        erasures, preferences, revisions,
+        erasures, preferences,
+        recalls::{self, EVERY_VERSION},
+        revisions,
         waiting::{self, Change, Waiting},
     },
 };
@@ -114,7 +116,7 @@ pub async fn revise(
     }
     let newer: BTreeMap<Uuid, &Revision> = known_ones
         .into_iter()
-        .filter(|it| known.get(&it.occurrence_id).is_some_and(|version| *version < it.version))
+        .filter(|revision| known.get(&revision.occurrence_id).is_some_and(|version| revision.replaces(*version)))
         .map(|it| (it.occurrence_id, it))
         .collect();
     if newer.is_empty() {
@@ -149,7 +151,8 @@ async fn of_the_living<'a>(
     Ok(revisions.iter().filter(|it| !is_erased(it)).collect())
 }
 
-/// Writes the newer versions, with what they say where something still waits to say it.
+/// Writes the newer versions, with what they say where something still waits to say it. What a
+/// process holds in memory in an older version is recalled.
 async fn rewrite(
     transaction: &mut PgConnection,
     newer: &BTreeMap<Uuid, &Revision>,
@@ -158,6 +161,7 @@ async fn rewrite(
     let users: HashSet<&str> = newer.values().map(|it| it.user_id.as_str()).collect();
     let users: Vec<&str> = users.into_iter().collect();
     let preferences = preferences::of_users(&mut *transaction, &users).await?;
+    recall(&mut *transaction, kept, |key| newer.get(&key.occurrence_id).map_or(0, |revision| revision.version)).await?;
     let waiting: HashMap<Uuid, &Waiting> = kept.iter().map(|it| (it.key.occurrence_id, it)).collect();
     let said = |revision: &Revision| -> Option<SendData> {
         let mut send = waiting.get(&revision.occurrence_id)?.dispatch.send.clone();
@@ -171,7 +175,8 @@ async fn rewrite(
     revisions::apply(transaction, &revised).await
 }
 
-/// Ends deliveries; tells of those that nobody is just making.
+/// Ends deliveries; tells of those that nobody is just making, and recalls the others from whoever
+/// holds them in memory.
 async fn withdraw(
     transaction: &mut PgConnection,
     deliveries: &[Waiting],
@@ -182,6 +187,7 @@ async fn withdraw(
         return Ok(Vec::new());
     }
     waiting::withdraw(&mut *transaction, &keys(deliveries), reason).await?;
+    recall(&mut *transaction, deliveries, |_| EVERY_VERSION).await?;
     let mut messages = Vec::with_capacity(deliveries.len());
     for delivery in deliveries.iter().filter(|it| !it.leased) {
         let ending = Ending { attempts: delivery.attempts, ..Ending::suppressed(reason, now) };
@@ -190,6 +196,17 @@ async fn withdraw(
             .increment(1);
     }
     Ok(messages)
+}
+
+/// Recalls deliveries of an older version from whoever holds them in memory.
+async fn recall(
+    transaction: &mut PgConnection,
+    deliveries: &[Waiting],
+    version: impl Fn(DeliveryKey) -> i64,
+) -> Result<(), sqlx::Error> {
+    let held = deliveries.iter().filter(|delivery| delivery.leased).map(|delivery| delivery.key);
+    let recalled = held.map(|key| ((key.occurrence_id, key.channel), version(key))).collect();
+    recalls::note(transaction, &recalled).await
 }
 
 /// Puts deferred deliveries off anew; their time to live is kept from the new end on.

@@ -236,6 +236,7 @@ fn command(open: &Open) -> Result<OutboxMessage, Unreadable> {
         date: open.date,
         expires_at: open.expires_at,
         item_changed_at: Some(open.item_changed_at),
+        as_of: None,
         content,
     });
     let otherwise = if open.content.is_some() { Unknown::LostInTransit } else { Unknown::Cancelled };

@@ -8,7 +8,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use shared::{contract::NotifyContent, db::StoredTime};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -56,6 +56,13 @@ impl Batch {
     #[must_use]
     pub fn leased(&self) -> usize {
         self.claimed.len() + self.orphans.len() + self.unreadable.len()
+    }
+
+    /// Notes of what was due before the end of an outage, which was so long ago, that changes of it
+    /// may be under way: it is known to be wanted as of its due time alone.
+    pub fn doubt(&mut self, calm: Duration) {
+        let held_up = self.claimed.iter_mut().filter(|claimed| claimed.lateness >= calm.as_secs_f64());
+        held_up.for_each(|claimed| claimed.as_of = claimed.due_at);
     }
 
     /// The due time of the last row that was read, from which an ascending claim goes on.
@@ -218,6 +225,7 @@ impl Store {
                     user_key: UserKey::of_row(row.user_key),
                     recurs: row.recurs,
                     lateness: row.lateness,
+                    as_of: due_at + TimeDelta::milliseconds((row.lateness * 1000.0) as i64),
                     source: row.source,
                     item_id,
                     user_id: row.user_id,

@@ -174,6 +174,22 @@ async fn omits_occurrence_cancelled_after_its_lease() {
     assert_eq!(world.count("state = 'cancelled' and reason is null").await, 1);
 }
 
+/// What was due before an outage ended may have been changed by events that the outage held up.
+#[tokio::test]
+async fn doubts_what_was_due_before_outage_ended() {
+    let world = world().await;
+    world.make(1, "-1 minute").await;
+    world.make(1, "-1 second").await;
+    let mut batch = world.store.claim(10, None).await.expect("claimed");
+    assert!(batch.claimed.iter().all(|claimed| claimed.as_of > claimed.due_at), "it was read just now");
+    batch.doubt(Duration::from_secs(30));
+
+    let (before, after) = (&batch.claimed[0], &batch.claimed[1]);
+    assert_eq!(before.as_of, before.due_at);
+    assert!(after.as_of > after.due_at);
+    assert_eq!(events::send(before.clone()).data.as_of, Some(before.due_at));
+}
+
 #[tokio::test]
 async fn passes_over_backlogged_users() {
     let world = world().await;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use shared::{
     bus::Received,
     contract::{Envelope, EventType},
@@ -10,7 +10,11 @@ use shared::{
 use uuid::Uuid;
 
 use super::reconcile::Question;
-use crate::{delivery::Dispatch, erasure::Erasure, revision::Revision};
+use crate::{
+    delivery::{Arrival, Dispatch},
+    erasure::Erasure,
+    revision::Revision,
+};
 
 /// What a message asks for.
 #[derive(Debug)]
@@ -64,27 +68,29 @@ impl Asked {
 fn read(message: &Received) -> Result<Ask, String> {
     let envelope = Envelope::decode(message).map_err(|error| error.to_string())?;
     match envelope.event_type {
-        EventType::NotificationSend => send(envelope).map(Box::new).map(Ask::Send),
+        EventType::NotificationSend => send(envelope, message.sent_at).map(Box::new).map(Ask::Send),
         EventType::NotificationUpdate => revisions(envelope, true).map(Ask::Revise),
         EventType::NotificationDelete => revisions(envelope, false).map(Ask::Revise),
         EventType::UserErased => erasure(envelope).map(Ask::Erase),
-        EventType::NotificationReconcile => reconcile(envelope),
+        EventType::NotificationReconcile => reconcile(envelope, message.sent_at),
         other => Err(format!("{other} is not for this queue")),
     }
 }
 
-fn send(envelope: Envelope) -> Result<Dispatch, String> {
-    let send = envelope.send().map_err(|error| error.to_string())?;
+fn send(envelope: Envelope, queued_at: DateTime<Utc>) -> Result<Dispatch, String> {
+    let mut send = envelope.send().map_err(|error| error.to_string())?;
+    // It concerns the way here alone, and is not stored.
+    let arrival = Some(Arrival { as_of: send.as_of.take(), queued_at });
     let Envelope { user_id, user_email, version, traceparent, .. } = envelope;
-    Ok(Dispatch { user_id, user_email, version, send, deliveries: 0, traceparent })
+    Ok(Dispatch { user_id, user_email, version, send, deliveries: 0, traceparent, arrival })
 }
 
-fn reconcile(envelope: Envelope) -> Result<Ask, String> {
+fn reconcile(envelope: Envelope, queued_at: DateTime<Utc>) -> Result<Ask, String> {
     let data = envelope.reconcile().map_err(|error| error.to_string())?;
     let Envelope { user_id, user_email, item_id, version, traceparent, .. } = envelope;
     let dispatch = data.send.clone().map(|send| {
-        let user_id = user_id.clone();
-        Box::new(Dispatch { user_id, user_email, version, send, deliveries: 0, traceparent })
+        let (user_id, arrival) = (user_id.clone(), Some(Arrival { as_of: None, queued_at }));
+        Box::new(Dispatch { user_id, user_email, version, send, deliveries: 0, traceparent, arrival })
     });
     let question = Question { user_id, item_id, version, traceparent, data };
     Ok(Ask::Reconcile(Box::new(question), dispatch))

@@ -55,12 +55,13 @@ impl<'a> Batch<'a> {
             Fate::Deferred(until) => (DeliveryState::Deferred, Some(reason::QUIET_HOURS), Some(until)),
             Fate::Ended(reason) => (DeliveryState::Suppressed, Some(reason), None),
         };
-        let (leased, not_before) = match (fate, planned.not_before) {
+        let (leased, waits) = match (fate, planned.not_before) {
             (Fate::Made, None) => self.hand_out(dispatch, planned, reserved),
-            (Fate::Made, not_before) => (false, not_before),
+            (Fate::Made, waits) => (false, waits),
             _ => (false, None),
         };
-        let reason = if not_before.is_some() { Some(reason::RATE_LIMITED) } else { reason };
+        let not_before = waits.map(|(until, _)| until);
+        let reason = waits.map_or(reason, |(_, reason)| Some(reason));
         match fate {
             Fate::Made => {}
             Fate::Deferred(until) => {
@@ -77,20 +78,20 @@ impl<'a> Batch<'a> {
 
     /// Makes a job of a delivery if there is a place for it; else it is left waiting, for a while
     /// where its user has their share. Returns whether the delivery was leased, and when it may be
-    /// claimed otherwise.
+    /// claimed otherwise and why not now.
     fn hand_out(
         &mut self,
         dispatch: &Arc<Dispatch>,
         planned: &Planned,
         reserved: &mut Reserved,
-    ) -> (bool, Option<DateTime<Utc>>) {
+    ) -> (bool, Option<(DateTime<Utc>, &'static str)>) {
         let (places, jobs, wait) = match planned.key.channel {
             Channel::Push => (&mut reserved.push, &mut self.pushes, &mut self.pushes_wait),
             Channel::Email => (&mut reserved.email, &mut self.emails, &mut self.emails_wait),
         };
         let place = match places.take(&dispatch.user_id, is_urgent(dispatch)) {
             Ok(place) => place,
-            Err(NoPlace::User) => return (false, Some(self.at + PUT_OFF)),
+            Err(NoPlace::User) => return (false, Some((self.at + PUT_OFF, reason::RATE_LIMITED))),
             Err(NoPlace::Lane) => {
                 *wait = true;
                 return (false, None);

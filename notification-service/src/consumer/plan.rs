@@ -16,8 +16,8 @@ pub(super) struct Planned {
     pub(super) key: DeliveryKey,
     pub(super) address: Address,
     pub(super) fate: Fate,
-    /// Of one that is made: when it may begin, where its user has more due than may begin now.
-    pub(super) not_before: Option<DateTime<Utc>>,
+    /// Of one that is made: when it may begin, where it may not begin now, and why.
+    pub(super) not_before: Option<(DateTime<Utc>, &'static str)>,
 }
 
 /// What becomes of a delivery at first.
@@ -131,6 +131,7 @@ mod tests {
             date: now,
             expires_at: now + chrono::TimeDelta::minutes(1),
             item_changed_at: None,
+            as_of: None,
             content,
         };
         Dispatch {
@@ -140,6 +141,7 @@ mod tests {
             send,
             deliveries: 0,
             traceparent: None,
+            arrival: None,
         }
     }
 

@@ -73,6 +73,7 @@ impl Intake {
         let messages = waiting::revise(&mut transaction, revisions, now).await?;
         outbox::insert(&mut *transaction, &messages).await?;
         transaction.commit().await?;
+        self.recalls.look();
         self.handoff.after_commit(messages);
         Ok(())
     }
@@ -109,7 +110,7 @@ fn newest<'a>(revisions: impl Iterator<Item = &'a Revision>) -> Vec<Revision> {
     let mut newest = BTreeMap::<Uuid, &Revision>::new();
     for revision in revisions {
         let known = newest.entry(revision.occurrence_id).or_insert(revision);
-        if known.version < revision.version {
+        if revision.replaces(known.version) {
             *known = revision;
         }
     }

@@ -14,6 +14,7 @@ use super::{
     budget::Budget,
     departures::Departures,
     gate::{Change, Charge, Hold, Ticket},
+    recalls::Recalls,
     verdict::{self, Times},
 };
 use crate::{
@@ -37,6 +38,7 @@ pub(super) struct Attempter<S> {
     pub(super) lateness: metrics::Histogram,
     pub(super) budget: Arc<Budget>,
     pub(super) departures: Arc<Departures>,
+    pub(super) recalls: Arc<Recalls>,
 }
 
 /// Whether enough of a job's lease is left for an attempt.
@@ -50,6 +52,12 @@ impl<S: Sender> Attempter<S> {
         if !has_time(&job) {
             drop(slot);
             return self.lease_was_lost(job).await;
+        }
+        if self.recalls.concern(&job.delivery) {
+            drop(slot);
+            let channel = self.lane.channel.as_str();
+            metrics::counter!("reminders_deliveries_recalled_total", "channel" => channel).increment(1);
+            return self.give_back(job).await;
         }
         let Job { delivery, lease_ends, place, .. } = job;
         let record = self.attempt(delivery, lease_ends, &slot.ticket).await;

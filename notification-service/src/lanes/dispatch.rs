@@ -15,6 +15,7 @@ use super::{
     budget::{Budget, Leave},
     departures::Departures,
     gate::{Admission, Hold, Ticket},
+    recalls::Recalls,
 };
 use crate::{channels::retry::Policy, clock::DbClock, delivery::reason};
 
@@ -34,6 +35,8 @@ pub struct WorkerSettings {
     pub takeover: Duration,
     /// Devices that were deleted lately.
     pub departures: Arc<Departures>,
+    /// Occurrences that were changed or taken back lately.
+    pub recalls: Arc<Recalls>,
 }
 
 /// The sending side of a lane, one a process.
@@ -57,7 +60,7 @@ impl<S: Sender> Worker<S> {
         settings: WorkerSettings,
     ) -> Self {
         let lateness = metrics::histogram!("delivery_lateness_seconds", "channel" => lane.channel().as_str());
-        let WorkerSettings { pool, clock, policy, takeover, departures } = settings;
+        let WorkerSettings { pool, clock, policy, takeover, departures, recalls } = settings;
         let attempter = Arc::new(Attempter {
             lane: Arc::clone(&lane),
             sender,
@@ -67,6 +70,7 @@ impl<S: Sender> Worker<S> {
             lateness,
             budget: Arc::clone(&budget),
             departures,
+            recalls,
         });
         Self { lane, pool, recorder, attempter, budget, takeover }
     }

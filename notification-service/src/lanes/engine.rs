@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Finished, Lane, LaneSettings, Lanes, ProbePace, Recorder, Worker, WorkerSettings,
+    Finished, Lane, LaneSettings, Lanes, ProbePace, Recalls, Recorder, Worker, WorkerSettings,
     budget::{Budget, Terms, per_minute},
     departures::Departures,
     email::EmailSender,
@@ -38,6 +38,7 @@ pub struct Engine {
     recorder: (Arc<Recorder>, mpsc::Receiver<Finished>),
     budget: Arc<Budget>,
     departures: Arc<Departures>,
+    recalls: Arc<Recalls>,
     pool: PgPool,
 }
 
@@ -60,11 +61,13 @@ impl Engine {
             policy: Policy::default(),
             takeover: config.takeover,
             departures: Arc::default(),
+            recalls: Arc::default(),
         };
         let push_sender = PushSender { fcm: Arc::clone(&fcm), clock };
         let ses = Arc::new(ses(config).await?);
         let email_sender = EmailSender(Arc::clone(&ses));
-        let (departures, pool) = (Arc::clone(&settings.departures), settings.pool.clone());
+        let (departures, recalls) = (Arc::clone(&settings.departures), Arc::clone(&settings.recalls));
+        let pool = settings.pool.clone();
         let push_rate = per_minute(config.fcm.max_per_minute);
         let push_budget = Budget::new(Channel::Push, settings.pool.clone(), Terms::BY_MINUTE, push_rate);
         let budget = Arc::new(Budget::new(Channel::Email, settings.pool.clone(), Terms::EVEN, email::DEFAULT_RATE));
@@ -93,6 +96,7 @@ impl Engine {
             recorder: (recorder, records_out),
             budget,
             departures,
+            recalls,
             pool,
         })
     }
@@ -103,6 +107,12 @@ impl Engine {
         self.lanes.clone()
     }
 
+    /// What lets the consumer recall deliveries that wait in memory.
+    #[must_use]
+    pub fn recalls(&self) -> Arc<Recalls> {
+        Arc::clone(&self.recalls)
+    }
+
     /// The provider that knows tokens.
     #[must_use]
     pub fn fcm(&self) -> Arc<Fcm> {
@@ -111,12 +121,13 @@ impl Engine {
 
     /// Sends until the token is cancelled; then ends what is under way, gives back the rest and records all of it.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self { ses, push, email, recorder, budget, departures, pool, .. } = self;
+        let Self { ses, push, email, recorder, budget, departures, recalls, pool, .. } = self;
         // Each worker holds a way to the recorder, which ends when both are gone.
         tokio::join!(
             ses.watch_account(shutdown.clone()),
             budget.follow(ses.quota(), &shutdown),
             departures.keep(&pool, &shutdown),
+            recalls.keep(&pool, &shutdown),
             push.run(shutdown.clone()),
             email.run(shutdown.clone()),
             recorder.0.run(recorder.1),

@@ -49,6 +49,7 @@ macro_rules! dispatch {
             send,
             deliveries: $row.deliveries,
             traceparent: $row.traceparent.and_then(|text| text.parse().ok()),
+            arrival: None,
         };
         (std::sync::Arc::new(dispatch), is_readable)
     }};

@@ -74,6 +74,7 @@ fn empty(columns: Columns) -> SendData {
         date: due_at,
         expires_at,
         item_changed_at: None,
+        as_of: None,
         content,
     }
 }

@@ -48,7 +48,9 @@ pub enum Overtaken {
     },
 }
 
-/// Which of these occurrences were overtaken on their way, and by what.
+/// Which of these occurrences were overtaken on their way, and by what. A version that cancels an
+/// occurrence does not ask for it: what was asked for in the name of that very version was read
+/// while the version was being applied.
 ///
 /// # Errors
 /// When the statement fails.
@@ -65,7 +67,8 @@ pub async fn overtaken(
         r#"select it.occurrence_id as "occurrence_id!", e.user_digest is not null as "is_erased!",
                r.version as "version?", r.content::text as "content?"
            from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::bytea[]) as it (occurrence_id, version, asked_at, user_digest)
-               left join revisions as r on r.occurrence_id = it.occurrence_id and r.version > it.version
+               left join revisions as r on r.occurrence_id = it.occurrence_id
+                   and (r.version > it.version or (r.version = it.version and r.content is null))
                left join erasures as e on e.user_digest = it.user_digest and e.erased_at >= it.asked_at
            where r.occurrence_id is not null or e.user_digest is not null"#,
         &ids,
@@ -128,7 +131,8 @@ pub async fn remember(executor: impl PgExecutor<'_>, revisions: &[&Revision]) ->
              as new (occurrence_id, user_id, version, content, at)
          on conflict (occurrence_id) do update
          set version = excluded.version, content = excluded.content, at = excluded.at
-         where revisions.version < excluded.version",
+         where revisions.version < excluded.version
+            or (revisions.version = excluded.version and excluded.content is null)",
         &ids,
         &users as &[&str],
         &versions,

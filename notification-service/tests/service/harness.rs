@@ -419,6 +419,7 @@ impl Due {
             date: due_at,
             expires_at: due_at + TimeDelta::hours(1),
             item_changed_at: None,
+            as_of: None,
             content,
         };
         Self { user: user.to_owned(), email: Some(format!("{user}@example.com")), send }

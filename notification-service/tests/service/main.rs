@@ -1,6 +1,7 @@
 //! The service as production builds it, on a real database and bus, with the sandbox's FCM and SES over HTTP.
 
 mod budgets;
+mod changes;
 mod command;
 mod cut_off;
 mod devices;

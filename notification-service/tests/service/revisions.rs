@@ -8,10 +8,10 @@ use support::eventually;
 
 use crate::harness::{Due, LIMIT, Service};
 
-const BOTH: [Channel; 2] = [Channel::Email, Channel::Push];
+pub(crate) const BOTH: [Channel; 2] = [Channel::Email, Channel::Push];
 
 /// What an occurrence says, with another text.
-fn other(due: &Due, channels: &[Channel]) -> NotifyContent {
+pub(crate) fn other(due: &Due, channels: &[Channel]) -> NotifyContent {
     NotifyContent { message: "Feed the cat".to_owned(), channels: channels.to_vec(), ..due.send.content.clone() }
 }
 
@@ -148,7 +148,7 @@ async fn a_version_that_is_not_newer_changes_nothing() {
     service.night("ada").await;
     let due = service.due("ada", &[Channel::Push]).await;
     service.ends(&due, Channel::Push, "deferred").await;
-    service.publish(&[due.cancelled(3), due.cancelled(2), due.updated(3, other(&due, &BOTH))]).await;
+    service.publish(&[due.cancelled(2), due.updated(3, other(&due, &BOTH))]).await;
     service.consumed().await;
     service.morning("ada").await;
 
@@ -156,6 +156,29 @@ async fn a_version_that_is_not_newer_changes_nothing() {
     let pushes = service.pushes("token-1");
     assert_eq!(pushes[0].push().and_then(|push| push.body.clone()).as_deref(), Some("Water them"));
     assert_eq!(remembered(&service).await, 0);
+}
+
+/// What asks for an occurrence in the name of the very version that cancels it was read while that
+/// version was being applied.
+#[tokio::test]
+async fn cancellation_wins_over_its_own_version() {
+    let service = Service::start().await;
+    service.device("ada", "token-1").await;
+    let ahead = Due::now("ada", &BOTH);
+    service.publish(&[ahead.updated(3, other(&ahead, &BOTH)), ahead.cancelled(3)]).await;
+    eventually(LIMIT, async || remembered(&service).await == 1).await;
+    service.consumed().await;
+    service.publish(&[ahead.message()]).await;
+    service.night("ada").await;
+    let behind = service.due("ada", &BOTH).await;
+    service.ends(&behind, Channel::Push, "deferred").await;
+    service.publish(&[behind.cancelled(3)]).await;
+
+    for (due, channel) in [&ahead, &behind].into_iter().flat_map(|due| BOTH.map(|channel| (due, channel))) {
+        assert_eq!(service.ends(due, channel, "suppressed").await, (Some("CANCELLED".to_owned()), 0));
+    }
+    service.morning("ada").await;
+    assert!(service.sandbox.captured().is_empty());
 }
 
 #[tokio::test]

@@ -43,6 +43,7 @@ async fn written(pool: &PgPool, devices: &[uuid::Uuid], leased: bool) -> Due {
         send: due.send.clone(),
         deliveries: 1,
         traceparent: None,
+        arrival: None,
     };
     let mut transaction = pool.begin().await.expect("a transaction");
     intake::insert_dispatches(&mut transaction, &[&dispatch]).await.expect("written");
@@ -89,6 +90,7 @@ async fn an_occurrence_is_written_once() {
         send: due.send,
         deliveries: 1,
         traceparent: None,
+        arrival: None,
     };
     let new =
         intake::insert_dispatches(&mut pool.acquire().await.expect("a connection"), &[&again]).await.expect("written");

@@ -204,6 +204,10 @@ pub struct SendData {
     /// user was erased is told from what was asked for after by it; messages of 2.0.0 have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item_changed_at: Option<DateTime<Utc>>,
+    /// Time as of which it is known to be wanted as it is. What reaches the queue long after it, as
+    /// in an outage, waits for changes that may be under way; messages of 2.0.0 have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<DateTime<Utc>>,
     /// What it says.
     #[serde(flatten)]
     pub content: NotifyContent,

@@ -28,10 +28,18 @@ fn delivery(attempts: i32) -> Delivery {
         date: due_at,
         expires_at: due_at + TimeDelta::hours(1),
         item_changed_at: None,
+        as_of: None,
         content,
     };
-    let dispatch =
-        Dispatch { user_id: "u".to_owned(), user_email: None, version: 1, send, deliveries: 1, traceparent: None };
+    let dispatch = Dispatch {
+        user_id: "u".to_owned(),
+        user_email: None,
+        version: 1,
+        send,
+        deliveries: 1,
+        traceparent: None,
+        arrival: None,
+    };
     let key = DeliveryKey { occurrence_id: Uuid::from_u128(1), channel: Channel::Push, device_id: Uuid::from_u128(2) };
     let address = Address::Mailbox("u@example.com".to_owned());
     Delivery {

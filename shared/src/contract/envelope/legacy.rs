@@ -64,6 +64,7 @@ pub(super) fn send(data: &Value, item_id: &ItemId) -> Result<SendData, String> {
             .checked_add_signed(TimeDelta::minutes(EXPIRES_AFTER_MINUTES.into()))
             .ok_or_else(|| "date: expected a year between 0001 and 9999".to_owned())?,
         item_changed_at: None,
+        as_of: None,
         content: content(fields)?,
     })
 }
