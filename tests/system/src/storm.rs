@@ -1,8 +1,9 @@
-//! A storm: reminders are made, edited and deleted while processes, databases, the bus and the providers fail at
-//! random; afterwards a checker judges everything that arrived and everything that is recorded.
+//! A storm: reminders are made, edited, snoozed and deleted while processes, databases, the bus and
+//! the providers fail at random; afterwards a checker judges everything that arrived and everything
+//! that is recorded.
 //!
-//! The seed decides the faults and their times. Two storms with one seed differ all the same in what a fault meets, since
-//! the processes are real.
+//! The seed decides the faults and their times. Two storms with one seed differ all the same in
+//! what a fault meets, since the processes are real.
 
 mod checker;
 mod faults;
@@ -54,6 +55,8 @@ pub struct Report {
     pub arrived: usize,
     /// Those of them that repeat an earlier one.
     pub repeats: usize,
+    /// Reminders that were snoozed, and those of them that went out between that and the new time.
+    pub snoozed: (usize, usize),
     /// Faults by kind.
     pub faults: Vec<(&'static str, usize)>,
     /// Everything that must not be; empty when all is well.
@@ -64,8 +67,8 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "seed {}: {} reminders, {} arrivals, {} repeats",
-            self.seed, self.made, self.arrived, self.repeats
+            "seed {}: {} reminders, {} arrivals, {} repeats; of {} snoozed {} went out all the same",
+            self.seed, self.made, self.arrived, self.repeats, self.snoozed.0, self.snoozed.1
         )?;
         for (fault, times) in &self.faults {
             writeln!(f, "  {times:>5} {fault}")?;
@@ -136,6 +139,10 @@ async fn report(house: &House, seed: u64, made: &[Made], weather: &faults::Weath
         made: made.len(),
         arrived: evidence.arrivals.len(),
         repeats: checker::repeats(&evidence.arrivals),
+        snoozed: (
+            made.iter().filter(|made| made.snoozed.is_some()).count(),
+            checker::out_all_the_same(made, &evidence.arrivals),
+        ),
         faults: weather.counts(),
         findings: judge(made, &evidence),
     }

@@ -25,6 +25,9 @@ pub struct Made {
     pub addresses: Vec<String>,
     /// Whether it was deleted: it may then arrive, or not.
     pub deleted: bool,
+    /// Where it was snoozed: when that was answered, and until when. It is then to arrive at that
+    /// time; before, if it had gone out.
+    pub snoozed: Option<(DateTime<Utc>, DateTime<Utc>)>,
 }
 
 /// A message that a provider accepted.
@@ -126,8 +129,13 @@ pub fn judge(made: &[Made], evidence: &Evidence) -> Vec<Finding> {
             findings.push(Finding { kind, subject: format!("{} ({detail})", reminder.title) });
         };
         for address in reminder.addresses.iter().filter(|_| !reminder.deleted) {
-            if !places.contains_key(&(reminder.title.as_str(), address.as_str())) {
-                found(Kind::Lost, address);
+            let arrivals = places.get(&(reminder.title.as_str(), address.as_str())).map_or(&[][..], Vec::as_slice);
+            match reminder.snoozed {
+                None if arrivals.is_empty() => found(Kind::Lost, address),
+                Some((_, until)) if arrivals.iter().all(|arrival| arrival.at.is_some_and(|at| at < until)) => {
+                    found(Kind::Lost, &format!("{address}, at the time that it was snoozed to"));
+                }
+                _ => {}
             }
         }
         let records = recorded.get(reminder.id.as_str()).map_or(&[][..], Vec::as_slice);
@@ -138,7 +146,7 @@ pub fn judge(made: &[Made], evidence: &Evidence) -> Vec<Finding> {
             let reason = record.reason.as_deref().unwrap_or("no reason");
             match record.state.as_str() {
                 "pending" | "released" => found(Kind::Stuck, &record.state),
-                "failed" | "suppressed" | "cancelled" if !reminder.deleted => {
+                "failed" | "suppressed" | "cancelled" if !reminder.deleted && reminder.snoozed.is_none() => {
                     found(Kind::Failed, &format!("{}: {reason}", record.state));
                 }
                 _ => {}
@@ -156,7 +164,9 @@ pub fn judge(made: &[Made], evidence: &Evidence) -> Vec<Finding> {
             }
             _ => findings.push(Finding { kind: Kind::Unexpected, subject: format!("{title} ({address})") }),
         }
-        findings.extend(duplicate(title, arrivals, &evidence.faults));
+        let is_snoozed = made.get(title).is_some_and(|reminder| reminder.snoozed.is_some());
+        let (first, again) = if is_snoozed { by_first_key(arrivals) } else { (arrivals.clone(), Vec::new()) };
+        findings.extend([first, again].iter().filter_map(|arrivals| duplicate(title, arrivals, &evidence.faults)));
     }
     let dead = evidence.dead_letters.iter();
     findings.extend(dead.map(|reason| Finding { kind: Kind::DeadLetter, subject: reason.clone() }));
@@ -173,6 +183,26 @@ fn by_place(arrivals: &[Arrival]) -> BTreeMap<(&str, &str), Vec<&Arrival>> {
         places.entry((&arrival.title, &arrival.address)).or_default().push(arrival);
     }
     places
+}
+
+/// The arrivals of the occurrence that came first, and those of its snooze.
+fn by_first_key<'a>(arrivals: &[&'a Arrival]) -> (Vec<&'a Arrival>, Vec<&'a Arrival>) {
+    let first = arrivals.first().map(|arrival| &arrival.key);
+    arrivals.iter().partition(|arrival| Some(&arrival.key) == first)
+}
+
+/// The number of snoozed reminders that arrived between the answer to the snooze and its time, as
+/// if they had not been snoozed: their event had not got anywhere when they went out.
+#[must_use]
+pub(super) fn out_all_the_same(made: &[Made], arrivals: &[Arrival]) -> usize {
+    let places = by_place(arrivals);
+    let is_out = |reminder: &&Made| {
+        let Some((answered, until)) = reminder.snoozed else { return false };
+        let mut at =
+            places.iter().filter(|((title, _), _)| *title == reminder.title).flat_map(|(_, arrivals)| arrivals);
+        at.any(|arrival| arrival.at.is_some_and(|at| at > answered && at < until))
+    };
+    made.iter().filter(is_out).count()
 }
 
 fn early(reminder: &Made, arrival: &Arrival) -> Option<Finding> {
@@ -207,7 +237,14 @@ mod tests {
     }
 
     fn made() -> Made {
-        Made { id: "1".into(), title: "Tea".into(), due_at: at(10), addresses: vec!["token".into()], deleted: false }
+        Made {
+            id: "1".into(),
+            title: "Tea".into(),
+            due_at: at(10),
+            addresses: vec!["token".into()],
+            deleted: false,
+            snoozed: None,
+        }
     }
 
     fn arrival(seconds: i64) -> Arrival {
@@ -270,5 +307,21 @@ mod tests {
         let cancelled = Recorded { state: "cancelled".into(), outcomes: 0, deliveries: 0, ..sent() };
         let evidence = Evidence { arrivals: vec![], recorded: vec![cancelled], ..well() };
         assert_eq!(kinds(&[deleted], &evidence), []);
+    }
+
+    #[test]
+    fn expects_a_snoozed_one_at_its_new_time() {
+        let snoozed = [Made { snoozed: Some((at(12), at(20))), ..made() }];
+        let again = Arrival { key: Some("of the snooze".into()), ..arrival(21) };
+        let cancelled = Recorded { state: "cancelled".into(), outcomes: 0, deliveries: 0, ..sent() };
+        let once = Evidence { arrivals: vec![again.clone()], recorded: vec![cancelled, sent()], ..well() };
+        assert_eq!(kinds(&snoozed, &once), []);
+        let beside = Evidence { arrivals: vec![arrival(11), again.clone()], ..well() };
+        assert_eq!((kinds(&snoozed, &beside), out_all_the_same(&snoozed, &beside.arrivals)), (vec![], 0));
+        let late = Evidence { arrivals: vec![arrival(15), again.clone()], ..well() };
+        assert_eq!((kinds(&snoozed, &late), out_all_the_same(&snoozed, &late.arrivals)), (vec![], 1));
+        assert_eq!(kinds(&snoozed, &well()), [Kind::Lost]);
+        let twice = Evidence { arrivals: vec![arrival(11), again.clone(), again], ..well() };
+        assert_eq!(kinds(&snoozed, &twice), [Kind::Duplicate]);
     }
 }

@@ -200,6 +200,22 @@ impl House {
         }
     }
 
+    /// Takes the bus away from everybody.
+    ///
+    /// # Panics
+    /// When that cannot be done.
+    pub async fn bus_goes_away(&self) {
+        self.shut(Place::Bus).await;
+    }
+
+    /// Gives the bus back.
+    ///
+    /// # Panics
+    /// When that cannot be done.
+    pub async fn bus_comes_back(&self) {
+        self.open(Place::Bus).await;
+    }
+
     /// Opens what was shut.
     ///
     /// # Panics

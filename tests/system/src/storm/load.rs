@@ -19,6 +19,8 @@ const USERS: usize = 8;
 /// How often a request is tried: longer than any outage lasts.
 const TRIES: usize = 400;
 const PAUSE: Duration = Duration::from_millis(250);
+/// How long after its time a reminder is snoozed.
+const AFTER_DUE: Duration = Duration::from_millis(300);
 
 /// Users with a device and a mailbox each.
 pub(super) async fn users(house: &House) -> Vec<Person> {
@@ -44,13 +46,18 @@ fn reminder(user: &Person, title: &str, due_at: DateTime<Utc>, channels: &[&str]
 
 /// Makes `count` reminders on both channels, due in `seconds`, and answers them.
 pub(super) async fn some(users: &[Person], count: usize, seconds: i64) -> Vec<Made> {
+    due_at(users, count, Utc::now() + TimeDelta::seconds(seconds)).await
+}
+
+/// Makes `count` reminders on both channels, all of them due at one time, and answers them.
+pub(super) async fn due_at(users: &[Person], count: usize, due_at: DateTime<Utc>) -> Vec<Made> {
     let mut made = Vec::with_capacity(count);
+    let due_at = whole_millis(due_at);
     for (number, user) in users.iter().cycle().take(count).enumerate() {
         let title = format!("no. {number}");
-        let due_at = whole_millis(Utc::now() + TimeDelta::seconds(seconds));
         let (body, addresses) = reminder(user, &title, due_at, &["push", "email"]);
         let id = user.makes(&body).await;
-        made.push(Made { id, title, due_at, addresses, deleted: false });
+        made.push(Made { id, title, due_at, addresses, deleted: false, snoozed: None });
     }
     made
 }
@@ -70,7 +77,7 @@ pub(super) async fn run(settings: Settings, users: Vec<Person>, addresses: Addre
     making.join_all().await.into_iter().flatten().collect()
 }
 
-/// One reminder: made, and now and then edited or deleted.
+/// One reminder: made, and now and then edited, deleted or snoozed.
 async fn life(user: Person, addresses: Addresses, number: usize, seed: u64) -> Option<Made> {
     let mut rng = StdRng::seed_from_u64(seed);
     let title = format!("no. {number}");
@@ -84,7 +91,7 @@ async fn life(user: Person, addresses: Addresses, number: usize, seed: u64) -> O
         return None;
     }
     let path = format!("/reminders/{}", answer.id());
-    let mut made = Made { id: answer.id(), title, due_at, addresses: wanted, deleted: false };
+    let mut made = Made { id: answer.id(), title, due_at, addresses: wanted, deleted: false, snoozed: None };
     match rng.random_range(0..10) {
         0 => {
             // Whether or not it is answered, it may have been done.
@@ -94,6 +101,16 @@ async fn life(user: Person, addresses: Addresses, number: usize, seed: u64) -> O
         1 | 2 => {
             let change = json!({"message": "as it is"});
             tried(&user, &addresses, Method::PATCH, &path, Some((&change, &format!("edit-{number}")))).await;
+        }
+        3 if channels == ["push"] => {
+            // Whether it has gone out by then depends on the faults.
+            sleep((due_at - Utc::now()).to_std().unwrap_or_default() + AFTER_DUE).await;
+            let until = whole_millis(Utc::now() + TimeDelta::milliseconds(rng.random_range(2_000..12_000)));
+            let body = json!({"until": written(until)});
+            let (path, key) = (format!("{path}/snooze"), format!("snooze-{number}"));
+            let answer = tried(&user, &addresses, Method::POST, &path, Some((&body, &key))).await;
+            // An answer that came too late for its time is a refusal.
+            made.snoozed = answer.filter(|answer| answer.status == 200).map(|_| (Utc::now(), until));
         }
         _ => {}
     }
