@@ -11,6 +11,7 @@ mod guard;
 mod load;
 mod record;
 mod replay;
+mod stale;
 
 use std::{
     fmt,
@@ -148,12 +149,20 @@ async fn report(house: &House, seed: u64, made: &[Made], weather: &faults::Weath
     }
 }
 
-/// Reminders that are made, delivered and then delivered by the bus once more, or made while the bus is away and the
-/// process that took them is killed: what one guard alone holds. With the guard taken out, the checker must find it.
+/// Judges a scenario that one guard alone holds, with it in place and with it taken out: reminders that are delivered by
+/// the bus once more, that are made while the bus is away by a process that is then killed, or that a scheduler without
+/// its lease is about to end. Without the guard the checker must find it.
 ///
 /// # Panics
 /// As [`run`].
-pub async fn prove(without: Option<Guard>, scenario: Guard) -> Vec<Finding> {
+pub async fn prove(guard: Guard) -> [Vec<Finding>; 2] {
+    // Both suites stay until both are judged: their end holds up the thread for seconds.
+    let (with, without) = tokio::join!(tried(None, guard), tried(Some(guard), guard));
+    [with.1, without.1]
+}
+
+/// A suite in which a scenario was made, and what is found.
+async fn tried(without: Option<Guard>, scenario: Guard) -> (House, Vec<Finding>) {
     let mut house = House::start(Bus::Postgres).await;
     let users = load::users(&house).await;
     if let Some(guard) = without {
@@ -162,8 +171,10 @@ pub async fn prove(without: Option<Guard>, scenario: Guard) -> Vec<Finding> {
     let made = match scenario {
         Guard::Inbox | Guard::LedgerKey => replay::everything_again(&house, &users).await,
         Guard::Outbox => faults::killed_while_the_bus_was_away(&mut house, &users).await,
+        Guard::Fence => stale::ended_without_a_lease(&mut house, &users).await,
     };
     // What a process left in its outbox when it was killed is taken over after half a minute.
     record::settle(&house, &made, Duration::from_secs(75)).await;
-    judge(&made, &record::evidence(&house, Vec::new()).await)
+    let findings = judge(&made, &record::evidence(&house, Vec::new()).await);
+    (house, findings)
 }

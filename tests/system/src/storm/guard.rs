@@ -1,5 +1,5 @@
-//! The guards that a storm leans on, and how each is taken out: by a trigger in the services' databases, so that the
-//! binaries stay what they are. (The fence is proved where its statements are: in the tests of the scheduler's claims.)
+//! Guards that a storm leans on, each taken out by a trigger in the services' databases, so that the binaries stay what
+//! they are.
 
 use sqlx::AssertSqlSafe;
 
@@ -14,11 +14,13 @@ pub enum Guard {
     Outbox,
     /// An occurrence, channel and address is delivered once.
     LedgerKey,
+    /// A scheduler that has lost its lease changes nothing: each claim raises the number that it has to show.
+    Fence,
 }
 
 impl Guard {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Inbox, Self::Outbox, Self::LedgerKey];
+    pub const ALL: [Self; 4] = [Self::Inbox, Self::Outbox, Self::LedgerKey, Self::Fence];
 
     /// Takes the guard out.
     ///
@@ -43,6 +45,8 @@ impl Guard {
                 "delete from deliveries where occurrence_id = new.occurrence_id;
                  delete from dispatches where occurrence_id = new.occurrence_id; return new;",
             ),
+            // Every claim has the same number, that of a stale one as well.
+            Self::Fence => (Service::Events, "occurrences", "update", "new.fence = 1; return new;"),
         };
         let sql = format!(
             "create function guard_is_out() returns trigger language plpgsql as $$ begin {body} end $$;

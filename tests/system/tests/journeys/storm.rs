@@ -32,7 +32,7 @@ async fn found(guard: Guard) -> (Vec<Kind>, Vec<Kind>) {
         kinds.dedup();
         kinds
     };
-    (kinds(storm::prove(None, guard).await), kinds(storm::prove(Some(guard), guard).await))
+    storm::prove(guard).await.map(kinds).into()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -51,4 +51,10 @@ async fn loses_reminders_without_the_outbox() {
 async fn sends_twice_without_the_ledger_key() {
     let (with, without) = found(Guard::LedgerKey).await;
     assert!(with.is_empty() && without.contains(&Kind::Duplicate), "{with:?} {without:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn loses_edited_reminders_without_the_fence() {
+    let (with, without) = found(Guard::Fence).await;
+    assert_eq!((with, without), (vec![], vec![Kind::Lost, Kind::Failed]));
 }
