@@ -93,9 +93,11 @@ pub async fn is_migrated(pool: &PgPool, migrator: &Migrator) -> Result<bool, sql
 
 /// SQLSTATE classes and codes (PostgreSQL's appendix A) that are no fault of a statement: connection
 /// lost (08), no access (28, 3D, 42501: a password or a user is being replaced), a server that became
-/// a standby (25006) or ended the session (25P03, 25P04), conflicts (40), lock timeout (55P03), overload
-/// (53), operator's intervention (57), the machine (58).
-const PASSING: [&str; 12] = ["08", "28", "3D", "42501", "25006", "25P03", "25P04", "40", "55P03", "53", "57", "58"];
+/// a standby (25006) or ended the session (25P03, 25P04), conflicts (40), a database that accepts no
+/// connections for a while (55000), lock timeout (55P03), overload (53), operator's intervention (57),
+/// the machine (58).
+const PASSING: [&str; 13] =
+    ["08", "28", "3D", "42501", "25006", "25P03", "25P04", "40", "55000", "55P03", "53", "57", "58"];
 
 /// Returns true if the same statement may succeed later without being changed: the connection was
 /// lost or refused, the server restarts or is overloaded, or two transactions were in each other's way.

@@ -39,6 +39,8 @@ fn blame_of(code: &str) -> Blame {
         // A timeout of a statement, of an idle or of a whole transaction; memory; settings that a statement exceeds.
         "57014" | "25P03" | "25P04" | "53200" | "53400" => Blame::Suspect,
         "55P03" => Blame::Conflict,
+        // The database accepts no connections for a while.
+        "55000" => Blame::Outage,
         _ => match code.get(..2).unwrap_or_default() {
             // Cardinality (two items of a batch meet in one row), data, constraints, limits of the program.
             "21" | "22" | "23" | "54" => Blame::Data,
@@ -57,9 +59,10 @@ mod tests {
 
     #[test]
     fn blames_database_for_outages() {
-        for code in
-            ["08006", "08001", "57P01", "57P02", "57P03", "28P01", "3D000", "53300", "53100", "42P01", "42501", "25006"]
-        {
+        for code in [
+            "08006", "08001", "57P01", "57P02", "57P03", "28P01", "3D000", "53300", "53100", "42P01", "42501", "25006",
+            "55000",
+        ] {
             assert_eq!(blame_of(code), Blame::Outage, "{code}");
         }
         assert_eq!(blame(&sqlx::Error::PoolTimedOut), Blame::Outage);

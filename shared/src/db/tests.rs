@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -47,7 +47,9 @@ fn key_path(name: &str) -> String {
 
 #[test]
 fn errors_of_access_and_of_the_machine_pass() {
-    for code in ["08006", "28P01", "28000", "3D000", "42501", "25006", "40001", "55P03", "53300", "57P03", "58030"] {
+    for code in
+        ["08006", "28P01", "28000", "3D000", "42501", "25006", "40001", "55000", "55P03", "53300", "57P03", "58030"]
+    {
         assert!(PASSING.iter().any(|passing| code.starts_with(passing)), "{code}");
     }
     for code in ["22003", "23505", "42P01", "42601", "25P02", "54001", "XX000"] {
@@ -184,30 +186,49 @@ async fn speaks_in_the_clear_only_where_it_may() {
     }
 }
 
-/// Forwards to a database until it falls silent: then nothing of what is sent arrives, on no connection.
-async fn forwarder(to: SocketAddr, is_silent: Arc<AtomicBool>) -> SocketAddr {
+/// The way to a database.
+#[derive(Default)]
+struct Way {
+    /// Nothing of what is sent arrives, on no connection.
+    is_silent: AtomicBool,
+    /// Connections, of those that follow, that are taken and lead nowhere.
+    lost: AtomicUsize,
+}
+
+/// A pool that reaches a database by a way that fails when it is told to.
+async fn behind(database: &support::postgres::Database, way: &Arc<Way>) -> sqlx::PgPool {
+    let real: PgConnectOptions = database.url().parse().expect("a URL");
+    let real = SocketAddr::new(real.get_host().parse().expect("an address"), real.get_port());
+    let address = forwarder(real, Arc::clone(way)).await;
+    let url = database.url().replacen(&real.to_string(), &address.to_string(), 1);
+    assert!(url.contains(&address.to_string()), "the URL names the database by its address");
+    settings(&[("DATABASE_URL", &url)]).expect("settings").pool("tests")
+}
+
+async fn forwarder(to: SocketAddr, way: Arc<Way>) -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move {
+        let mut lost = Vec::new();
         while let Ok((client, _)) = listener.accept().await {
+            if way.lost.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| left.checked_sub(1)).is_ok() {
+                lost.push(client);
+                continue;
+            }
             let Ok(server) = tokio::net::TcpStream::connect(to).await else { continue };
             let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
-            tokio::spawn(pump(from_client, to_server, Arc::clone(&is_silent)));
-            tokio::spawn(pump(from_server, to_client, Arc::clone(&is_silent)));
+            tokio::spawn(pump(from_client, to_server, Arc::clone(&way)));
+            tokio::spawn(pump(from_server, to_client, Arc::clone(&way)));
         }
     });
     address
 }
 
-async fn pump(
-    mut from: tokio::net::tcp::OwnedReadHalf,
-    mut to: tokio::net::tcp::OwnedWriteHalf,
-    is_silent: Arc<AtomicBool>,
-) {
+async fn pump(mut from: tokio::net::tcp::OwnedReadHalf, mut to: tokio::net::tcp::OwnedWriteHalf, way: Arc<Way>) {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let mut buffer = [0; 4096];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        if !is_silent.load(Ordering::Acquire) && to.write_all(&buffer[..read]).await.is_err() {
+        if !way.is_silent.load(Ordering::Acquire) && to.write_all(&buffer[..read]).await.is_err() {
             return;
         }
     }
@@ -216,27 +237,38 @@ async fn pump(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tells_a_silent_database_from_a_slow_statement() {
     let database = support::postgres::database("probed").await;
-    let real: PgConnectOptions = database.url().parse().expect("a URL");
-    let real = SocketAddr::new(real.get_host().parse().expect("an address"), real.get_port());
-    let is_silent = Arc::new(AtomicBool::new(false));
-    let address = forwarder(real, Arc::clone(&is_silent)).await;
-    let url = database.url().replacen(&real.to_string(), &address.to_string(), 1);
-    assert!(url.contains(&address.to_string()), "the URL names the database by its address");
-    let pool = settings(&[("DATABASE_URL", &url)]).expect("settings").pool("tests");
+    let way = Arc::new(Way::default());
+    let pool = behind(&database, &way).await;
     let probe = Probe::new(pool.clone());
     tokio::select! {
         slept = sqlx::query("select pg_sleep(2.5)").execute(&pool) => drop(slept.expect("it answers")),
         () = probe.lost() => panic!("the database only takes its time"),
     }
-    is_silent.store(true, Ordering::Release);
+    way.is_silent.store(true, Ordering::Release);
     let waiting = async { sqlx::query("select 1").execute(&pool).await };
     let lost = async { tokio::time::timeout(LIMIT, probe.lost()).await.expect("it is found away") };
     // Whichever comes first: the connection that is trusted hangs, another one is not had.
     tokio::select! { result = waiting => assert!(is_transient(&result.expect_err("silent"))), () = lost => {} }
     let error = sqlx::query("select 1").execute(&pool).await.expect_err("no connection");
     assert!(is_transient(&error), "{error}");
-    is_silent.store(false, Ordering::Release);
+    way.is_silent.store(false, Ordering::Release);
     eventually(LIMIT, async || sqlx::query("select 1").execute(&pool).await.is_ok()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leaves_requests_alone_when_one_connection_is_slow() {
+    let database = support::postgres::database("slowly_probed").await;
+    let way = Arc::new(Way::default());
+    let pool = behind(&database, &way).await;
+    let mut connection = pool.acquire().await.expect("connected");
+    way.lost.store(1, Ordering::Release);
+    let probe = Probe::new(pool.clone());
+    tokio::select! {
+        biased;
+        slept = sqlx::query("select pg_sleep(2.5)").execute(&mut *connection) => drop(slept.expect("it answers")),
+        () = probe.lost() => panic!("one connection alone says nothing of the database"),
+    }
+    assert_eq!(way.lost.load(Ordering::Acquire), 0, "the database was asked for");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
