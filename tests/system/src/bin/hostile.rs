@@ -10,12 +10,15 @@ use system::{Bus, hostile};
 
 /// The most that the other user's reminders may be late (99 of 100), and the slowest that health may answer.
 const LATE: TimeDelta = TimeDelta::seconds(1);
+/// The slowest that the other user's requests may be answered (99 of 100).
+const ANSWERED: Duration = Duration::from_secs(2);
 const HEALTH: Duration = Duration::from_secs(1);
 
 /// Attacks the suite as one of its users and measures how late another user's reminders are.
 ///
-/// Ends with 0 when 99 of 100 of the other user's deliveries are at most a second late, none is lost, no process took
-/// more memory than its manifest allows or ended, and health answered within a second. Everything is on the loopback.
+/// Ends with 0 when 99 of 100 of the other user's deliveries are at most a second late, none is lost, 99 of 100 of the
+/// other user's requests are answered as they should be and within two seconds, no process took more memory than its
+/// manifest allows or ended, and health answered within a second. Everything is on the loopback.
 #[derive(Debug, Parser)]
 #[command(name = "hostile")]
 struct Options {
@@ -47,6 +50,9 @@ async fn main() -> ExitCode {
     let mut broken = report.broken();
     if report.lateness_at(0.99) > LATE {
         broken.push("more than one delivery in a hundred of the other user was more than a second late".to_owned());
+    }
+    if report.answered_at(0.99) > ANSWERED {
+        broken.push("more than one request in a hundred of the other user took more than two seconds".to_owned());
     }
     for process in &report.processes {
         if process.slowest_health.is_some_and(|slowest| slowest > HEALTH) {

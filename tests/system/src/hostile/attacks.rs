@@ -1,10 +1,12 @@
-//! Attacks of the hostile user, each repeated until the end.
+//! Attacks of the hostile users, each repeated until the end.
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, time::Duration};
+mod several;
+
+use std::{collections::BTreeMap, fmt, net::SocketAddr, pin::Pin, time::Duration};
 
 use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
-use support::http::Client;
+use support::http::{Answer, Client};
 use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
@@ -12,7 +14,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::raw;
-use crate::{House, Service, written};
+use crate::{House, Person, Service, written};
 
 const USER: &str = "mallory";
 /// The longest that an attack waits for one answer.
@@ -28,6 +30,15 @@ impl Tally {
     pub(super) fn add(&mut self, other: Self) {
         for (answer, times) in other.0 {
             *self.0.entry(answer).or_default() += times;
+        }
+    }
+
+    /// Notes how a request is answered.
+    async fn ask(&mut self, request: impl Future<Output = Result<Answer, reqwest::Error>>) {
+        match timeout(PATIENCE, request).await {
+            Ok(Ok(answer)) => self.note(answer.status.to_string()),
+            Ok(Err(_)) => self.note("no answer"),
+            Err(_) => self.note("no answer in time"),
         }
     }
 
@@ -136,6 +147,7 @@ pub(super) fn begin(house: &House, stop: &CancellationToken) -> JoinSet<(&'stati
         attacks.by_bytes("pings", address, 2, raw::pings(20_000));
         attacks.by_bytes("held bodies", address, 10, raw::held_body(USER));
     }
+    several::begin(&mut attacks, house);
     attacks.tasks
 }
 
@@ -170,6 +182,10 @@ fn of_unknown_zones() -> String {
     event(&(0..20_000).map(line).collect::<String>())
 }
 
+/// Requests of one round of an attack.
+type Round = Pin<Box<dyn Future<Output = Tally> + Send>>;
+
+/// Attacks under way.
 struct Attacks {
     tasks: JoinSet<(&'static str, Tally)>,
     stop: CancellationToken,
@@ -192,11 +208,7 @@ impl Attacks {
                 let body = body();
                 let body = Some(&body).filter(|body| !body.is_null());
                 let method = method.parse().expect("a method");
-                match timeout(PATIENCE, client.try_send(method, path, body)).await {
-                    Ok(Ok(answer)) => tally.note(answer.status.to_string()),
-                    Ok(Err(_)) => tally.note("no answer"),
-                    Err(_) => tally.note("no answer in time"),
-                }
+                tally.ask(client.try_send(method, path, body)).await;
                 sleep(PAUSE).await;
             }
             (attack, tally)
@@ -208,11 +220,39 @@ impl Attacks {
         self.tasks.spawn(async move {
             let mut tally = Tally::default();
             while !stop.is_cancelled() {
-                match timeout(PATIENCE, client.try_text(path, "text/calendar", text.clone())).await {
-                    Ok(Ok(answer)) => tally.note(answer.status.to_string()),
-                    Ok(Err(_)) => tally.note("no answer"),
-                    Err(_) => tally.note("no answer in time"),
-                }
+                tally.ask(client.try_text(path, "text/calendar", text.clone())).await;
+                sleep(PAUSE).await;
+            }
+            (attack, tally)
+        });
+    }
+
+    /// Does the same as one user, round by round.
+    fn by_person(
+        &mut self,
+        attack: &'static str,
+        person: Person,
+        round: impl Fn(Person) -> Round + Send + Sync + 'static,
+    ) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            let mut tally = Tally::default();
+            while !stop.is_cancelled() {
+                tally.add(round(person.clone()).await);
+                sleep(PAUSE).await;
+            }
+            (attack, tally)
+        });
+    }
+
+    /// Makes a request and takes its answer as slowly as it is let.
+    fn by_slow_reading(&mut self, attack: &'static str, address: SocketAddr, request: Vec<u8>) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            let mut tally = Tally::default();
+            while !stop.is_cancelled() {
+                let answer = raw::trickle(address, &request).await;
+                tally.note(answer.unwrap_or_else(|| "nothing, or closed".to_owned()));
                 sleep(PAUSE).await;
             }
             (attack, tally)

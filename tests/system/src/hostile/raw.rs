@@ -4,8 +4,8 @@ use std::{net::SocketAddr, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    time::timeout,
+    net::{TcpSocket, TcpStream},
+    time::{Instant, sleep, timeout},
 };
 
 /// Time for which one connection is worked on.
@@ -21,6 +21,31 @@ pub(super) async fn say(address: SocketAddr, bytes: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(answer.get(..length)?);
     let line = text.lines().next()?;
     Some(if line.starts_with("HTTP/1.1 ") { line.to_owned() } else { "an answer in HTTP/2".to_owned() })
+}
+
+/// Makes a request and takes a little of the answer at a time, from a small buffer, until it ends or `LIMIT` is over.
+/// Answers its first line, if one came.
+pub(super) async fn trickle(address: SocketAddr, request: &[u8]) -> Option<String> {
+    let socket = TcpSocket::new_v4().ok()?;
+    socket.set_recv_buffer_size(4 * 1024).ok()?;
+    let mut connection = timeout(LIMIT, socket.connect(address)).await.ok()?.ok()?;
+    timeout(LIMIT, connection.write_all(request)).await.ok()?.ok()?;
+    let (began, mut part, mut line) = (Instant::now(), [0; 1_024], None);
+    while began.elapsed() < LIMIT {
+        let Ok(Ok(length @ 1..)) = timeout(LIMIT, connection.read(&mut part)).await else { break };
+        let text = String::from_utf8_lossy(part.get(..length)?);
+        line = line.or_else(|| text.lines().next().map(str::to_owned));
+        sleep(Duration::from_millis(200)).await;
+    }
+    line
+}
+
+/// A request of a user for a path.
+pub(super) fn get(path: &str, user: &str) -> Vec<u8> {
+    let head = format!(
+        "GET {path} HTTP/1.1\r\nhost: a\r\nx-authenticated-userid: {user}\r\nx-consumer-username: {user}@example.com\r\n\r\n"
+    );
+    head.into_bytes()
 }
 
 /// Many requests with invented methods, one behind the other.
