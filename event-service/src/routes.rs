@@ -16,7 +16,12 @@ mod timeline;
 
 use std::sync::Arc;
 
-use axum::{Router, middleware::from_fn_with_state};
+use axum::{
+    Router,
+    extract::{Request, State},
+    middleware::{Next, from_fn_with_state},
+    response::Response,
+};
 use shared::{
     bus::SharedBus,
     config::Operators,
@@ -26,7 +31,10 @@ use shared::{
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::{
+    router::{OpenApiRouter, UtoipaMethodRouterExt as _},
+    routes,
+};
 
 use crate::{config::Config, store::Store};
 
@@ -78,15 +86,27 @@ impl AppState {
 )]
 struct Api;
 
+/// Pages of users' content that are made at once; further requests wait for their turn. While it is made a page takes
+/// several times the memory of its answer, and a connection, of which others need one too.
+const PAGES_AT_ONCE: usize = 2;
+
+/// Lets a request wait for its turn, until its answer is made.
+async fn in_turn(State(turns): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+    // Nobody closes it.
+    let _turn = turns.acquire().await.ok();
+    next.run(request).await
+}
+
 fn documented() -> OpenApiRouter<AppState> {
+    let in_turn = from_fn_with_state(Arc::new(Semaphore::new(PAGES_AT_ONCE)), in_turn);
     OpenApiRouter::with_openapi(Api::openapi())
-        .routes(routes!(events::list))
+        .routes(routes!(events::list).layer(in_turn.clone()))
         .routes(routes!(stream::stream))
-        .routes(routes!(timeline::timeline))
-        .routes(routes!(notifications::list))
+        .routes(routes!(timeline::timeline).layer(in_turn.clone()))
+        .routes(routes!(notifications::list).layer(in_turn.clone()))
         .routes(routes!(export::export))
         .routes(routes!(stats::stats))
-        .routes(routes!(dead_letters::list))
+        .routes(routes!(dead_letters::list).layer(in_turn))
         .routes(routes!(dead_letters::redrive))
         .routes(routes!(audit::list))
 }

@@ -9,6 +9,7 @@ mod housekeeping;
 mod migrations;
 mod order;
 mod outcomes;
+mod pages;
 mod plans;
 mod routes;
 mod series;

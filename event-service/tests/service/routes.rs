@@ -32,7 +32,7 @@ pub(crate) async fn running() -> Running {
 
 /// Waits until the partitions of the events are there: a row that is written, or a page that is read,
 /// while they are made may miss its place.
-async fn partitioned(pool: &sqlx::PgPool) {
+pub(crate) async fn partitioned(pool: &sqlx::PgPool) {
     let count = "select count(*) from pg_inherits where inhparent = 'events'::regclass";
     // The default partition, and those of six weeks.
     eventually(LIMIT, async || sqlx::query_scalar::<_, i64>(count).fetch_one(pool).await.is_ok_and(|made| made >= 7))
@@ -63,14 +63,14 @@ async fn start(database: Database, more: &[(&str, &str)]) -> Running {
 
 impl Running {
     /// Publishes messages to the event topic.
-    async fn publish(&self, messages: &[shared::bus::Received]) {
+    pub(crate) async fn publish(&self, messages: &[shared::bus::Received]) {
         let messages: Vec<Message> =
             messages.iter().map(|it| Message { body: it.body.clone(), attributes: it.attributes.clone() }).collect();
         let results = bus(self.database.url()).await.publish("event-topic", &messages).await.expect("published");
         assert!(results.iter().all(Result::is_ok), "{results:?}");
     }
 
-    async fn get(&self, path: &str) -> Value {
+    pub(crate) async fn get(&self, path: &str) -> Value {
         let answer = self.client.get(path).await;
         assert_eq!(answer.status, 200, "{path}");
         answer.body
@@ -106,80 +106,6 @@ async fn the_life_of_a_reminder_is_shown_in_order() {
     assert_eq!(timeline["timeline"][0]["event"]["type"], "reminder:created");
     assert_eq!(timeline["timeline"][3]["occurrence"]["state"], "sent");
     assert_eq!(service.client.get("/timeline/unknown").await.status, 404);
-    service.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn ends_pages_of_large_content_by_their_bytes() {
-    let service = running().await;
-    let pool = service.database.pool().await;
-    partitioned(&pool).await;
-    // 300 edits of one reminder and as many reminders, of 40 KiB each.
-    for sql in [
-        "insert into events (occurred_at, event_id, event_type, item_id, user_id, version, data)
-         select now() - n * interval '1 second', gen_random_uuid(), 'reminder:updated', 'large', 'user-1', n,
-             jsonb_build_object('message', repeat(md5(n::text), 1280))
-         from generate_series(1, 300) as n",
-        "insert into notifications (id, source, item_id, user_id, version, state, date, notify_offsets, content, occurred_at)
-         select gen_random_uuid(), 'reminder', 'item-' || n, 'user-1', 1, 'active', now(), '{0}',
-             jsonb_build_object('message', repeat(md5(n::text), 1280)), now()
-         from generate_series(1, 300) as n",
-    ] {
-        sqlx::query(sql).execute(&pool).await.expect("made");
-    }
-    for (path, list) in [("/events?limit=500", "events"), ("/notifications?limit=500", "notifications")] {
-        let (mut shown, mut cursor) = (0, String::new());
-        loop {
-            let page = service.get(&format!("{path}{cursor}")).await;
-            let entries = page[list].as_array().expect("a list").len();
-            assert!((1..150).contains(&entries), "{path} shows {entries}");
-            shown += entries;
-            let Some(next) = page["nextCursor"].as_str() else { break };
-            cursor = format!("&cursor={next}");
-        }
-        assert_eq!(shown, 300, "{path}");
-    }
-    let timeline = service.get("/timeline/large").await;
-    assert_eq!(timeline["truncated"], true);
-    assert!(timeline["timeline"].as_array().is_some_and(|steps| (1..150).contains(&steps.len())));
-    assert_eq!(timeline["timeline"][0]["event"]["version"].as_i64().map(|version| version > 1), Some(true));
-    service.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn events_and_notifications_are_found_by_filter_page_by_page() {
-    let service = running().await;
-    let messages: Vec<_> =
-        (0..5).map(|index| created(&format!("item-{index}"), 1, now() + hours(index + 1), &[0])).collect();
-    service.publish(&messages).await;
-    service.publish(&[deleted("item-9", 1)]).await;
-    let total = async || service.get("/events").await["events"].as_array().map(Vec::len) == Some(6);
-    eventually(LIMIT, total).await;
-
-    let first = service.get("/events?userId=user-1&type=reminder:created&limit=3").await;
-    let cursor = first["nextCursor"].as_str().expect("more").to_owned();
-    let second = service.get(&format!("/events?userId=user-1&type=reminder:created&limit=3&cursor={cursor}")).await;
-    assert_eq!(
-        (first["events"].as_array().map(Vec::len), second["events"].as_array().map(Vec::len)),
-        (Some(3), Some(2))
-    );
-    assert_eq!(second["nextCursor"], Value::Null);
-    assert_eq!(service.get("/events?itemId=item-3").await["events"][0]["itemId"], "item-3");
-
-    let before = (now() + hours(3)).to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
-    let due = service.get(&format!("/notifications?state=pending&dueBefore={before}")).await;
-    assert_eq!(due["notifications"].as_array().map(Vec::len), Some(3), "those due within one, two and three hours");
-    let tombstones = service.get("/notifications?state=deleted").await;
-    assert_eq!(tombstones["notifications"][0]["itemId"], "item-9");
-    for bad in [
-        "/events?limit=0",
-        "/events?cursor=x",
-        "/events?who=me",
-        "/notifications?state=lost",
-        "/dead-letters?queue=other",
-    ] {
-        assert_eq!(service.client.get(bad).await.status, 400, "{bad}");
-    }
     service.stop().await;
 }
 
