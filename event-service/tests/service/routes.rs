@@ -12,7 +12,7 @@ use support::{eventually, http::Client, postgres::Database};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::fixture::{bus, created, deleted, hours, now, outcome};
+use crate::fixture::{bus, created, hours, now, outcome};
 
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 

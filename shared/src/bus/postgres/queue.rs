@@ -10,7 +10,12 @@ use crate::bus::{MAX_MESSAGE_BYTES, MAX_RECEIVE_BYTES, REASON_ATTRIBUTE, attribu
 
 /// The most bytes of body and headers, as text, with which a row is handed out: a published message is at most
 /// [`MAX_MESSAGE_BYTES`], and `jsonb` adds a space after each comma and colon. A larger row was written past the bus.
-const MAX_ROW_BYTES: usize = 2 * MAX_MESSAGE_BYTES;
+pub(super) const MAX_ROW_BYTES: usize = 2 * MAX_MESSAGE_BYTES;
+/// A document that takes at most so many bytes in its row, uncompressed, is not written as text to learn its size.
+const SMALL_BYTES: usize = 2_000;
+/// The most bytes of the text of a small document. Escaped characters make it up to six times as long; only numbers with
+/// large exponents make it longer, without bound.
+const MAX_SMALL_TEXT_BYTES: usize = 8 * SMALL_BYTES;
 
 #[derive(Debug)]
 pub(super) struct Queue {
@@ -68,11 +73,33 @@ impl Queue {
     }
 }
 
-/// The columns of a received message; a time that no calendar of ours holds is brought to its end.
-const COLUMNS: &str = "msg_id, read_ct,
-    least(greatest(enqueued_at, '0001-01-01 00:00:00+00'), '9999-12-31 00:00:00+00') as enqueued_at,
-    headers::text as headers,
-    case jsonb_typeof(message) when 'string' then message #>> '{}' else message::text end as body";
+/// A time that no calendar of ours holds is brought to its end.
+const ENQUEUED_AT: &str = "least(greatest(enqueued_at, '0001-01-01 00:00:00+00'), '9999-12-31 00:00:00+00')";
+
+/// A message as text.
+const BODY: &str = "case jsonb_typeof(message) when 'string' then message #>> '{}' else message::text end";
+
+/// Condition under which a document takes few bytes.
+fn is_small(document: &str) -> String {
+    format!("pg_column_size({document}) <= {SMALL_BYTES} and pg_column_compression({document}) is null")
+}
+
+/// Expression for the bytes of a document as text; of a small one roughly.
+fn bytes_of(document: &str) -> String {
+    format!(
+        "coalesce(case when {} then pg_column_size({document}) else octet_length({document}::text) end, 0)",
+        is_small(document)
+    )
+}
+
+/// Expression for a document as it is handed out, written as text by `text`: null if it is small and its text is not.
+fn handed_out(document: &str, text: &str, default: &str) -> String {
+    format!(
+        "(select case when octet_length(text) > {MAX_SMALL_TEXT_BYTES} and {} then null else coalesce(text, '{default}') end
+            from (select {text} as text offset 0) as written)",
+        is_small(document)
+    )
+}
 
 /// Expression for the headers of a row that is dead-lettered for `reason`, an expression as well.
 /// Headers that are no object become an attribute of one.
@@ -87,44 +114,46 @@ fn dead_letter_headers(reason: &str) -> String {
 }
 
 /// $2: how many rows to look at, $3: visibility, $4: the most bytes of all that is handed out. The first message is handed
-/// out whatever its size. Rows are found by an array of their ids, not by a join: for a table whose statistics say it is
-/// empty, a join may walk the whole queue for each message.
+/// out whatever its size. Documents are written as text once, when they are handed out: not those of rows that others hold.
+/// Null headers or a null body say that its text is too large after all.
+/// Rows are found by an array of their ids, not by a join: for a table whose statistics say it is empty, a join may walk
+/// the whole queue for each message.
 fn receive(name: &str, queue: &str, dead_letters: &str, which: &str) -> String {
     let headers = dead_letter_headers(&format!(
         "case when spent then format('received %s times without being settled', read_ct)
             else 'larger than {MAX_ROW_BYTES} bytes' end"
     ));
+    let (bytes_of_headers, bytes_of_message) = (bytes_of("headers"), bytes_of("message"));
+    let (headers_out, body_out) = (handed_out("headers", "headers::text", "{}"), handed_out("message", BODY, ""));
     format!(
         "with picked as materialized (
-            select {COLUMNS} from {queue}
+            select msg_id, read_ct, {bytes_of_headers} + {bytes_of_message} as bytes
+            from {queue}
             where {which} and vt <= now()
             order by msg_id limit $2
             for update skip locked
         ), allowed as materialized (
             select coalesce((select max_receive_count from bus.queues where name = '{name}'), 2147483647) as receipts
-        ), sized as (
-            select *, coalesce(octet_length(headers), 0) + coalesce(octet_length(body), 0) as bytes,
-                read_ct >= (select receipts from allowed) as spent
-            from picked
-        ), taken as materialized (
-            select * from (
-                select *, sum(bytes) over (order by msg_id rows unbounded preceding) as until
-                from sized where not spent and bytes <= {MAX_ROW_BYTES}
-            ) as fitting
+        ), fitting as materialized (
+            select msg_id from (
+                select msg_id, bytes, sum(bytes) over (order by msg_id rows unbounded preceding) as until
+                from picked where read_ct < (select receipts from allowed) and bytes <= {MAX_ROW_BYTES}
+            ) as summed
             where until <= $4 or until = bytes
         ), dead as (
             delete from {queue} as m
-            where m.msg_id = any(array(select msg_id from sized where spent or bytes > {MAX_ROW_BYTES}))
+            where m.msg_id = any(array(
+                select msg_id from picked where read_ct >= (select receipts from allowed) or bytes > {MAX_ROW_BYTES}
+            ))
             returning m.enqueued_at, m.read_ct, m.message, m.headers,
                 m.read_ct >= (select receipts from allowed) as spent
         ), parked as (
             insert into {dead_letters} (enqueued_at, vt, message, headers)
             select enqueued_at, now(), message, {headers} from dead
-        ), hidden as (
-            update {queue} as m set read_ct = greatest(m.read_ct, 0) + 1, last_read_at = now(), vt = now() + $3
-            where m.msg_id = any(array(select msg_id from taken))
         )
-        select msg_id, greatest(read_ct, 0) + 1, enqueued_at, headers, body from taken"
+        update {queue} as m set read_ct = greatest(m.read_ct, 0) + 1, last_read_at = now(), vt = now() + $3
+        where m.msg_id = any(array(select msg_id from fitting))
+        returning m.msg_id, m.read_ct, {ENQUEUED_AT}, {headers_out}, {body_out}"
     )
 }
 
@@ -150,7 +179,8 @@ impl Statements {
             "select msg_id, read_ct, enqueued_at, left(headers, {MAX_ROW_BYTES}) as headers,
                 case when octet_length(body) <= {MAX_ROW_BYTES} then body
                     else left(body, 1000) || format('… (%s bytes)', octet_length(body)) end as body
-            from (select {COLUMNS} from {dead_letters} "
+            from (select msg_id, read_ct, {ENQUEUED_AT} as enqueued_at, headers::text as headers, {BODY} as body
+                from {dead_letters} "
         );
         Self {
             // $1: lowest msg_id.

@@ -12,7 +12,12 @@ use std::{
 use chrono::{DateTime, Utc};
 use sqlx::AssertSqlSafe;
 
-use super::{PostgresBus, bounded, error, floor::Look, queue::Queue, settle::interval};
+use super::{
+    PostgresBus, bounded, error,
+    floor::Look,
+    queue::{MAX_ROW_BYTES, Queue},
+    settle::interval,
+};
 use crate::bus::{Depth, Error, MAX_RECEIVE_BYTES, Receipt, Received, attributes_in, limits::reason_text};
 
 /// The pause after a read that found nothing: at first, and at most. No connection is held meanwhile.
@@ -21,7 +26,8 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_mi
 const PUT_OFF: Duration = Duration::from_secs(60 * 60);
 const RECEIVE: &str = "receive from a queue";
 
-/// The columns of a received message: msg_id, read_ct, enqueued_at, headers as JSON text, body.
+/// The columns of a received message: msg_id, read_ct, enqueued_at, headers as JSON text, body; none of these two where
+/// the text is too large.
 pub(super) type Row = (i64, i32, DateTime<Utc>, Option<String>, Option<String>);
 
 /// The rows of a statement, or the database's word on a row that it cannot read.
@@ -64,6 +70,10 @@ impl PostgresBus {
                 self.read_in_parts(queue, at, max, visibility).await?
             }
         };
+        let too_large: Vec<Row> = rows.extract_if(.., |row| row.3.is_none() || row.4.is_none()).collect();
+        if !too_large.is_empty() {
+            self.refuse_large(queue, &too_large).await;
+        }
         rows.sort_unstable_by_key(|row| row.0);
         queue.floor().received(rows.iter().map(|row| row.0));
         queue.note_size(rows.len(), rows.iter().map(bytes).sum());
@@ -104,6 +114,19 @@ impl PostgresBus {
             }
         }
         Ok(rows)
+    }
+
+    /// Puts rows whose text is too large to the dead letters; where that fails they come again.
+    async fn refuse_large(&self, queue: &Queue, rows: &[Row]) {
+        let reason = format!("larger than {MAX_ROW_BYTES} bytes");
+        tracing::error!(messages = rows.len(), reason, queue = queue.name, "dead-lettered");
+        let query = sqlx::query(AssertSqlSafe(Arc::clone(&queue.sql.reject)))
+            .bind(rows.iter().map(|row| row.0).collect::<Vec<i64>>())
+            .bind(rows.iter().map(|row| row.1).collect::<Vec<i32>>())
+            .bind(vec![reason; rows.len()]);
+        if let Err(error) = bounded("put messages to the dead letters", query.execute(&self.pool)).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, queue = queue.name, "could not be put aside");
+        }
     }
 
     /// Puts a row that cannot be read to the dead letters; one that cannot be moved either is hidden for a long time.
