@@ -4,6 +4,7 @@
 pub mod admin;
 mod answers;
 mod bearer;
+mod budget;
 mod client;
 mod cors;
 mod docs;

@@ -7,10 +7,7 @@
 use std::{
     collections::HashMap,
     pin::Pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -22,69 +19,51 @@ use axum::{
 use hyper::body::{Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{ApiError, Reason};
+use super::{
+    ApiError, Reason,
+    budget::{Budget, Refused, Taken},
+};
 
 /// Reading requests of one user that are answered at once; further ones wait for their turn.
 const AT_ONCE: usize = 4;
 /// Bytes of an answer that cost nothing: the number of connections bounds these.
 const FREE_BYTES: usize = 16 * 1024;
-/// Bytes that are counted as one.
-const UNIT_BYTES: usize = 1024;
-/// One user's part of the memory of all.
-const PART: usize = 4;
 /// Time after which a client whose answer is refused may ask again.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// The answers of one API.
 #[derive(Debug, Clone)]
-pub(super) struct Answers(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    units: Arc<Semaphore>,
-    all_units: usize,
-    users: Mutex<HashMap<u64, Arc<User>>>,
-}
-
-#[derive(Debug)]
-struct User {
-    turns: Arc<Semaphore>,
-    waiting_units: AtomicUsize,
-}
-
-/// A user as long as something of theirs is under way.
-#[derive(Debug)]
-struct Known {
-    answers: Answers,
-    key: u64,
-    user: Arc<User>,
+pub(super) struct Answers {
+    memory: Budget,
+    /// Turns of users of whom something is under way.
+    turns: Arc<Mutex<HashMap<u64, Arc<Semaphore>>>>,
 }
 
 /// A user's turn: one of the requests that are answered at once.
 #[derive(Debug)]
 pub(super) struct Turn {
-    _permit: OwnedSemaphorePermit,
-    _known: Known,
+    answers: Answers,
+    key: u64,
+    turns: Arc<Semaphore>,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Answers {
     /// Answers that may wait for their clients with that much together.
     pub(super) fn new(mib: usize) -> Self {
-        let all_units = mib * 1024 * 1024 / UNIT_BYTES;
-        Self(Arc::new(Inner { units: Arc::new(Semaphore::new(all_units)), all_units, users: Mutex::default() }))
+        Self { memory: Budget::new(mib), turns: Arc::default() }
     }
 
-    fn known(&self, key: u64) -> Known {
-        let new = || Arc::new(User { turns: Arc::new(Semaphore::new(AT_ONCE)), waiting_units: AtomicUsize::new(0) });
-        let user = Arc::clone(self.0.users().entry(key).or_insert_with(new));
-        Known { answers: self.clone(), key, user }
+    fn turns(&self) -> MutexGuard<'_, HashMap<u64, Arc<Semaphore>>> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for the user's turn. None is returned only when the process ends.
     pub(super) async fn turn(&self, key: u64) -> Option<Turn> {
-        let known = self.known(key);
-        let permit = Arc::clone(&known.user.turns).acquire_owned().await.ok()?;
-        Some(Turn { _permit: permit, _known: known })
+        let turns = Arc::clone(self.turns().entry(key).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE))));
+        let mut turn = Turn { answers: self.clone(), key, turns: Arc::clone(&turns), permit: None };
+        turn.permit = Some(turns.acquire_owned().await.ok()?);
+        Some(turn)
     }
 
     /// Counts an answer until its client has taken it. One whose length is not known is counted by whoever writes it.
@@ -100,71 +79,39 @@ impl Answers {
     }
 
     /// Takes memory for an answer. One alone may have more than a user's part.
-    fn hold(&self, user: Option<u64>, bytes: usize) -> Result<Held, ApiError> {
-        let units = bytes.div_ceil(UNIT_BYTES).min(self.0.all_units);
-        let share = user.map(|key| self.share(key, units)).transpose()?;
-        let full = |_| {
-            let message = "too many large answers wait for their clients; try again";
-            ApiError::new(Reason::UpstreamUnavailable, message).after(RETRY_AFTER)
+    fn hold(&self, user: Option<u64>, bytes: usize) -> Result<Taken, ApiError> {
+        let mut held = self.memory.nothing(user);
+        let refused = |refused| {
+            let (reason, message) = match refused {
+                Refused::Caller => (
+                    Reason::RateLimited,
+                    "you have not taken the answers that you asked for; read them, then try again",
+                ),
+                Refused::All => {
+                    (Reason::UpstreamUnavailable, "too many large answers wait for their clients; try again")
+                }
+            };
+            ApiError::new(reason, message).after(RETRY_AFTER)
         };
-        let wanted = u32::try_from(units).unwrap_or(u32::MAX);
-        let permit = Arc::clone(&self.0.units).try_acquire_many_owned(wanted).map_err(full)?;
-        Ok(Held { _permit: permit, _share: share })
-    }
-
-    /// Takes a part of what the user may have.
-    fn share(&self, key: u64, units: usize) -> Result<Share, ApiError> {
-        let known = self.known(key);
-        let part = self.0.all_units / PART;
-        let fits = |waiting: usize| (waiting == 0 || waiting + units <= part).then_some(waiting + units);
-        if known.user.waiting_units.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_err() {
-            let message = "you have not taken the answers that you asked for; read them, then try again";
-            return Err(ApiError::new(Reason::RateLimited, message).after(RETRY_AFTER));
-        }
-        Ok(Share { known, units })
+        held.grow(bytes).map_err(refused).map(|()| held)
     }
 }
 
-impl Inner {
-    fn users(&self) -> MutexGuard<'_, HashMap<u64, Arc<User>>> {
-        self.users.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Known {
+impl Drop for Turn {
     fn drop(&mut self) {
-        let mut users = self.answers.0.users();
-        // The map's and this one: nobody else has it, and nobody can get it while the map is locked.
-        if Arc::strong_count(&self.user) <= 2 {
-            users.remove(&self.key);
+        let mut turns = self.answers.turns();
+        self.permit = None;
+        // The map's, this one, and none of a request that waits: nobody can get it while the map is locked.
+        if Arc::strong_count(&self.turns) <= 2 {
+            turns.remove(&self.key);
         }
-    }
-}
-
-/// The memory of an answer.
-#[derive(Debug)]
-struct Held {
-    _permit: OwnedSemaphorePermit,
-    _share: Option<Share>,
-}
-
-/// What an answer takes of its user's part.
-#[derive(Debug)]
-struct Share {
-    known: Known,
-    units: usize,
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.known.user.waiting_units.fetch_sub(self.units, Ordering::Relaxed);
     }
 }
 
 /// A body whose memory is counted.
 struct HeldBody {
     body: Body,
-    _held: Held,
+    _held: Taken,
 }
 
 impl HttpBody for HeldBody {
@@ -190,7 +137,7 @@ mod tests {
 
     const MIB: usize = 1024 * 1024;
 
-    fn reason(held: Result<Held, ApiError>) -> Reason {
+    fn reason(held: Result<Taken, ApiError>) -> Reason {
         held.expect_err("refused").reason
     }
 
@@ -202,8 +149,6 @@ mod tests {
         let bob = answers.hold(None, 6 * MIB).expect("one alone may be large");
         assert_eq!(reason(answers.hold(Some(3), MIB)), Reason::UpstreamUnavailable);
         drop((ada, bob));
-        drop(answers.hold(Some(4), 100 * MIB).expect("larger than all, alone"));
-        assert!(answers.0.users().is_empty());
     }
 
     #[tokio::test]
@@ -219,7 +164,7 @@ mod tests {
         turns.pop();
         assert!(next.await.is_some());
         drop(turns);
-        assert!(answers.0.users().is_empty());
+        assert!(answers.turns().is_empty());
     }
 
     #[tokio::test]

@@ -6,30 +6,27 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
-use super::{ApiError, Reason};
+use super::{
+    ApiError, Reason,
+    budget::{Budget, Refused, Taken},
+};
 use crate::config::Reader;
 
-/// Bytes that a body may have without a permit: connections bound the number of these.
-const FREE_BYTES: usize = 16 * 1024;
+/// Bytes of a body that are not counted: those of most requests. The calls that a user may make in the time for a body
+/// bound the number of these.
+const FREE_BYTES: usize = 2 * 1024;
 /// A body that is larger counts as a large one of its caller.
 const LARGE_BYTES: usize = 64 * 1024;
 /// Large bodies of one caller at once.
 const LARGE_OF_CALLER: usize = 2;
-/// Bytes of one permit.
-const UNIT_BYTES: usize = 1024;
 /// When to come again.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// The memory of request bodies of one API.
 #[derive(Debug, Clone)]
-pub(super) struct BodyMemory(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    units: Arc<Semaphore>,
-    large: Mutex<HashMap<u64, usize>>,
+pub(super) struct BodyMemory {
+    budget: Budget,
+    large: Arc<Mutex<HashMap<u64, usize>>>,
 }
 
 /// The memory of one body, given back when it is dropped: hold it until what was made of the body is done with.
@@ -38,14 +35,14 @@ pub struct HeldMemory {
     memory: BodyMemory,
     caller: u64,
     bytes: usize,
-    permit: Option<OwnedSemaphorePermit>,
+    taken: Taken,
     is_large: bool,
 }
 
 /// Reads `HTTP_BODY_MEMORY_MIB`.
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<usize> {
     const NAME: &str = "HTTP_BODY_MEMORY_MIB";
-    let about = "MiB that request bodies over 16 KiB may take together, and answers that wait as much again";
+    let about = "MiB that request bodies may take together, and answers that wait as much again";
     let mib = reader.or(NAME, about, DEFAULT_MIB)?;
     if (8..=4_096).contains(&mib) {
         return Some(mib);
@@ -59,17 +56,17 @@ pub(super) const DEFAULT_MIB: usize = 32;
 
 impl BodyMemory {
     pub(super) fn new(mib: usize) -> Self {
-        let units = Arc::new(Semaphore::new(mib * 1024 * 1024 / UNIT_BYTES));
-        Self(Arc::new(Inner { units, large: Mutex::default() }))
+        Self { budget: Budget::new(mib), large: Arc::default() }
     }
 
     /// The memory of a body that has not begun.
     pub(super) fn hold(&self, caller: u64) -> HeldMemory {
-        HeldMemory { memory: self.clone(), caller, bytes: 0, permit: None, is_large: false }
+        let taken = self.budget.nothing(Some(caller));
+        HeldMemory { memory: self.clone(), caller, bytes: 0, taken, is_large: false }
     }
 
     fn large(&self) -> MutexGuard<'_, HashMap<u64, usize>> {
-        self.0.large.lock().unwrap_or_else(PoisonError::into_inner)
+        self.large.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -77,32 +74,35 @@ impl HeldMemory {
     /// Asks for more, as it arrives.
     ///
     /// # Errors
-    /// `RATE_LIMITED` when the caller has too many large bodies at once, `UPSTREAM_UNAVAILABLE` when all memory is taken.
+    /// `RATE_LIMITED` when the caller has too many large bodies at once, or too much memory in all of them;
+    /// `UPSTREAM_UNAVAILABLE` when all memory is taken.
     pub(super) fn grow(&mut self, bytes: usize) -> Result<(), ApiError> {
-        let units = |bytes: usize| bytes.saturating_sub(FREE_BYTES).div_ceil(UNIT_BYTES);
-        let (before, after) = (units(self.bytes), units(self.bytes + bytes));
+        let counted = |bytes: usize| bytes.saturating_sub(FREE_BYTES);
+        let more = counted(self.bytes + bytes) - counted(self.bytes);
         self.bytes += bytes;
         if self.bytes > LARGE_BYTES && !self.is_large {
-            let mut large = self.memory.large();
-            let open = large.entry(self.caller).or_default();
-            if *open >= LARGE_OF_CALLER {
-                let message =
-                    format!("you send {LARGE_OF_CALLER} large bodies already; try again when one is answered");
-                return Err(ApiError::new(Reason::RateLimited, message).after(RETRY_AFTER));
-            }
-            *open += 1;
-            self.is_large = true;
+            self.note_large()?;
         }
-        let more = u32::try_from(after - before).unwrap_or(u32::MAX);
-        let full = |_| {
-            let message = "too many large bodies are being received; try again";
-            ApiError::new(Reason::UpstreamUnavailable, message).after(RETRY_AFTER)
-        };
-        let permit = Arc::clone(&self.memory.0.units).try_acquire_many_owned(more).map_err(full)?;
-        match &mut self.permit {
-            Some(held) => held.merge(permit),
-            None => self.permit = Some(permit),
+        self.taken.grow(more).map_err(|refused| {
+            let (reason, message) = match refused {
+                Refused::Caller => {
+                    (Reason::RateLimited, "you send too much at once; try again when a request is answered")
+                }
+                Refused::All => (Reason::UpstreamUnavailable, "too many large bodies are being received; try again"),
+            };
+            ApiError::new(reason, message).after(RETRY_AFTER)
+        })
+    }
+
+    fn note_large(&mut self) -> Result<(), ApiError> {
+        let mut large = self.memory.large();
+        let open = large.entry(self.caller).or_default();
+        if *open >= LARGE_OF_CALLER {
+            let message = format!("you send {LARGE_OF_CALLER} large bodies already; try again when one is answered");
+            return Err(ApiError::new(Reason::RateLimited, message).after(RETRY_AFTER));
         }
+        *open += 1;
+        self.is_large = true;
         Ok(())
     }
 }
@@ -139,6 +139,19 @@ mod tests {
         assert_eq!(small.grow(64 * 1024).expect_err("full").reason, Reason::UpstreamUnavailable);
         drop(held);
         memory.hold(3).grow(4 * MIB).expect("given back");
+    }
+
+    #[test]
+    fn bounds_memory_of_small_bodies_of_one_caller() {
+        let memory = BodyMemory::new(8);
+        let hold = || {
+            let mut body = memory.hold(1);
+            body.grow(16 * 1024).map(|()| body)
+        };
+        let held: Vec<_> = std::iter::from_fn(|| hold().ok()).take(1_000).collect();
+        assert_eq!(held.len(), 2 * MIB / (14 * 1024));
+        assert_eq!(hold().expect_err("their part").reason, Reason::RateLimited);
+        memory.hold(2).grow(16 * 1024).expect("somebody else's");
     }
 
     #[test]
