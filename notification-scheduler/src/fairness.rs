@@ -2,8 +2,9 @@
 //!
 //! Each user has a token bucket. Occurrences beyond it are given back, and the user counts as backlogged: claims pass
 //! over that user, who gets what the bucket refills by claims of their own, until these find no more. Others are
-//! thereby claimed as if the backlog were not there, and the queue behind the topic stays short. Every scheduler has
-//! buckets of its own: with `n` replicas a user's share is up to `n` times as large.
+//! thereby claimed as if the backlog were not there, and the queue behind the topic stays short. Beside a slow topic
+//! buckets hold less and refill more slowly ([`TopicPace`]). Every scheduler has buckets of its own: with `n` replicas a
+//! user's share is up to `n` times as large.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -11,6 +12,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
+use shared::bus::TopicPace;
 use tokio::time::Instant;
 
 use crate::store::UserKey;
@@ -55,16 +57,21 @@ struct Bucket {
 #[derive(Debug)]
 pub(crate) struct Shares {
     /// Tokens a second, and in a full bucket.
-    per_second: f64,
+    pace: TopicPace,
     buckets: HashMap<UserKey, Bucket>,
     backlogged: BTreeMap<UserKey, DateTime<Utc>>,
     purged_at: Instant,
 }
 
 impl Shares {
-    /// Full shares of `per_second` releases a second, and as many at once.
+    /// Shares of `per_second` releases a second while the topic is quick, and as many at once.
     pub(crate) fn new(per_second: u32, now: Instant) -> Self {
-        Self { per_second: per_second.into(), buckets: HashMap::new(), backlogged: BTreeMap::new(), purged_at: now }
+        Self {
+            pace: TopicPace::new(per_second, now),
+            buckets: HashMap::new(),
+            backlogged: BTreeMap::new(),
+            purged_at: now,
+        }
     }
 
     /// Decides for each claimed occurrence whether it is released now. Of one user's, urgent ones come before others,
@@ -85,6 +92,12 @@ impl Shares {
         admitted
     }
 
+    /// Notes the time that a publish took, and returns the pace: releases of one user a second.
+    pub(crate) fn note_publish(&mut self, messages: usize, took: Duration, succeeded: bool, now: Instant) -> f64 {
+        self.pace.note(messages, took, succeeded, now);
+        self.pace.per_second()
+    }
+
     /// The users that claims pass over.
     pub(crate) fn backlogged(&self) -> Vec<UserKey> {
         self.backlogged.keys().copied().collect()
@@ -94,7 +107,7 @@ impl Shares {
     pub(crate) fn allowances(&mut self, now: Instant) -> Vec<Allowance> {
         let users: Vec<(UserKey, DateTime<Utc>)> =
             self.backlogged.iter().map(|(user, since)| (*user, *since)).collect();
-        let worth = (self.per_second * WORTH_A_CLAIM).max(1.0);
+        let worth = (self.pace.per_second() * WORTH_A_CLAIM).max(1.0);
         let allowance = |(user, since)| {
             let tokens = self.bucket(user, now).tokens;
             (tokens >= worth).then_some(Allowance { user, since, limit: tokens as usize })
@@ -143,7 +156,7 @@ impl Shares {
     }
 
     fn bucket(&mut self, user: UserKey, now: Instant) -> &mut Bucket {
-        let full = self.per_second;
+        let full = self.pace.per_second();
         let bucket = self.buckets.entry(user).or_insert(Bucket { tokens: full, filled_at: now });
         let elapsed = now.saturating_duration_since(bucket.filled_at).as_secs_f64();
         bucket.tokens = elapsed.mul_add(full, bucket.tokens).min(full);
@@ -195,6 +208,15 @@ mod tests {
         assert_eq!(shares.allowances(now), []);
         let allowance = Allowance { user: UserKey::of_row(1), since: due(6), limit: 2 };
         assert_eq!(shares.allowances(now + SECOND), [allowance]);
+    }
+
+    #[tokio::test]
+    async fn admits_less_of_one_user_beside_slow_topic() {
+        let now = Instant::now();
+        let mut shares = Shares::new(4, now);
+        let then = now + SECOND;
+        assert_eq!(shares.note_publish(1, SECOND, true, then), 1.0);
+        assert_eq!(shares.admit(&[of(1, 5, false), of(1, 6, false), of(3, 5, false)], then), [true, false, true]);
     }
 
     #[tokio::test]

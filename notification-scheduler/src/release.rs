@@ -1,13 +1,18 @@
 //! Brings a claimed batch to the topic and marks what the topic took.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use shared::bus::{Message, PublishError, SharedBus};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
 use crate::{
     events::{self, End},
+    fairness::Shares,
     pace::Failures,
     store::{Batch, Claimed, Fate, Store},
 };
@@ -26,6 +31,8 @@ pub(crate) struct Releaser {
     lease: Duration,
     /// Publishes that failed in a row.
     pub(crate) topic: Failures,
+    /// Shares of users, whose pace follows how quick the topic is.
+    shares: Arc<Mutex<Shares>>,
 }
 
 /// The ids and fences of claims.
@@ -34,8 +41,8 @@ fn keys<'a>(claims: impl IntoIterator<Item = &'a Claimed>) -> Vec<(Uuid, i32)> {
 }
 
 impl Releaser {
-    pub(crate) fn new(store: Store, bus: SharedBus, name: String, lease: Duration) -> Self {
-        Self { store, bus, name, lease, topic: Failures::default() }
+    pub(crate) fn new(store: Store, bus: SharedBus, name: String, lease: Duration, shares: Arc<Mutex<Shares>>) -> Self {
+        Self { store, bus, name, lease, topic: Failures::default(), shares }
     }
 
     /// Marks what was published before, ends what has expired or been missed, publishes the rest and marks it.
@@ -65,7 +72,10 @@ impl Releaser {
             return;
         }
         let Some((claims, messages)) = written(due) else { return };
-        match timeout(left, self.bus.publish(&self.name, &messages)).await {
+        let began = Instant::now();
+        let published = timeout(left, self.bus.publish(&self.name, &messages)).await;
+        self.note_pace(messages.len(), began.elapsed(), matches!(published, Ok(Ok(_))));
+        match published {
             Ok(Ok(results)) => self.settle(claims, results).await,
             Ok(Err(error)) => {
                 self.topic_failed(&error.to_string(), claims.len());
@@ -73,6 +83,13 @@ impl Releaser {
             }
             Err(_) => self.topic_failed("no answer within the lease", claims.len()),
         }
+    }
+
+    /// Notes how long the topic took.
+    fn note_pace(&self, messages: usize, took: Duration, succeeded: bool) {
+        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        let pace = shares.note_publish(messages, took, succeeded, Instant::now());
+        metrics::gauge!("reminders_scheduler_pace").set(pace);
     }
 
     /// Ends occurrences whose notification is gone, and sets aside those that cannot be read: either alone, whatever else

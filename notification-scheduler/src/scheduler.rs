@@ -78,9 +78,10 @@ impl Scheduler {
     /// A scheduler on a database and a bus.
     #[must_use]
     pub fn new(store: Store, bus: SharedBus, settings: Settings) -> Self {
-        let releaser = Arc::new(Releaser::new(store.clone(), bus, settings.topic.clone(), settings.lease));
-        let permits = Arc::new(Semaphore::new(settings.in_flight));
         let shares = Arc::new(Mutex::new(Shares::new(settings.user_releases_per_second, Instant::now())));
+        let (topic, lease) = (settings.topic.clone(), settings.lease);
+        let releaser = Arc::new(Releaser::new(store.clone(), bus, topic, lease, Arc::clone(&shares)));
+        let permits = Arc::new(Semaphore::new(settings.in_flight));
         Self { store, settings, releaser, permits, database: Arc::default(), shares, started: Instant::now() }
     }
 

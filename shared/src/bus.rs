@@ -7,6 +7,7 @@
 mod attributes;
 pub mod aws;
 mod limits;
+mod pace;
 pub mod postgres;
 pub mod settings;
 
@@ -17,6 +18,7 @@ use chrono::{DateTime, Utc};
 
 pub use attributes::attributes_in;
 pub use limits::{Unpublishable, check};
+pub use pace::TopicPace;
 pub use settings::{BusSettings, connect};
 
 /// The most attributes a message may carry: SQS discards a raw delivery with more, silently.

@@ -157,6 +157,11 @@ def _scheduler():
                 series("A claim takes", quantiles("scheduler_claim_duration_seconds"), "s"),
                 series("Out of the ordinary", unusual),
                 series("Failures", failures),
+                series(
+                    "Share of one user",
+                    [(f"min({selector('reminders_scheduler_pace')})", "releases a second")],
+                    about="Below USER_RELEASES_PER_SECOND while the topic is slow.",
+                ),
                 series("Series", recurring, width=12),
                 series("Commands", commands, "cps", "Changes, deletions and erasures for what was released already.", width=12),
             ],

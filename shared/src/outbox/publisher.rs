@@ -18,9 +18,6 @@ use crate::bus::{PublishError, SharedBus};
 /// How long a publish may take; after that its rows are left to the sweep.
 pub(super) const PUBLISH_LIMIT: Duration = Duration::from_secs(20);
 
-/// A publish that failed sooner says nothing about how quick the topic is.
-const FAILS_SLOWLY: Duration = Duration::from_secs(2);
-
 /// Publishes batches and settles their rows.
 pub(super) struct Publisher {
     pub(super) pool: PgPool,
@@ -87,16 +84,9 @@ impl Publisher {
         }
     }
 
-    /// Notes how long the topic took. A failure says that it is slow when it took long, and else
-    /// nothing: a bus that is away is not overloaded.
+    /// Notes how long the topic took.
     fn note_pace(&self, messages: usize, took: Duration, succeeded: bool) {
-        let pace = {
-            let shares = &mut self.queue.state().shares;
-            if succeeded || took > FAILS_SLOWLY {
-                shares.note(messages, took, Instant::now());
-            }
-            shares.pace()
-        };
+        let pace = self.queue.state().shares.note(messages, took, succeeded, Instant::now());
         metrics::gauge!("reminders_outbox_pace").set(pace);
     }
 

@@ -2,29 +2,17 @@
 //!
 //! Each user has a token bucket. Messages beyond it wait, in memory or in the outbox, while those
 //! of others go on: the queue behind the topic is first in, first out, and thereby never holds much
-//! of one user. A slow topic is a sign that it, or what is behind it, has more than it can do:
-//! buckets then hold less and refill more slowly, until it is quick again. Every process has
-//! buckets of its own: with `n` replicas a user's share is up to `n` times as large.
+//! of one user. Beside a slow topic buckets hold less and refill more slowly ([`TopicPace`]). Every
+//! process has buckets of its own: with `n` replicas a user's share is up to `n` times as large.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
+use crate::bus::TopicPace;
+
 /// Seconds of a share that may be published at once.
 const BURST_SECONDS: f64 = 2.0;
-/// Messages of a publish that is expected to be answered within [`QUICK`]; more may take longer in
-/// proportion.
-const MEASURE: usize = 100;
-/// The longest time that a quick topic takes for [`MEASURE`] messages.
-const QUICK: Duration = Duration::from_millis(250);
-/// The time between two changes of the pace: the last one has its effect first.
-const SETTLING: Duration = Duration::from_millis(250);
-/// The factors of the pace when the topic is slow: a little, and ten times or more.
-const SLOWER: (f64, f64) = (0.7, 0.1);
-/// The factor of the pace when the topic is quick, for each [`SETTLING`] since the last change.
-const FASTER: f64 = 1.1;
-/// The part of a share that is left however slow the topic is.
-const LEAST: f64 = 0.02;
 /// The part of a share that is for what waits in the outbox, however much newer messages take.
 const OF_LATE: f64 = 0.5;
 /// Buckets in memory from which on those that are full are removed.
@@ -33,11 +21,8 @@ const BUCKETS: usize = 10_000;
 /// The shares of all users.
 #[derive(Debug)]
 pub(super) struct Shares {
-    /// Tokens a second while the topic is quick.
-    full: f64,
-    /// Tokens a second now.
-    pace: f64,
-    paced_at: Instant,
+    /// Tokens a second.
+    pace: TopicPace,
     buckets: HashMap<Arc<str>, Bucket>,
     /// The number of buckets from which on full ones are removed.
     purge_at: usize,
@@ -53,8 +38,7 @@ struct Bucket {
 impl Shares {
     /// Full shares of so many messages a second.
     pub(super) fn new(per_second: u32, now: Instant) -> Self {
-        let full = f64::from(per_second.max(1));
-        Self { full, pace: full, paced_at: now, buckets: HashMap::new(), purge_at: BUCKETS }
+        Self { pace: TopicPace::new(per_second, now), buckets: HashMap::new(), purge_at: BUCKETS }
     }
 
     /// Takes tokens of a user; answers how many of those that were wanted there were.
@@ -69,7 +53,7 @@ impl Shares {
     /// share is taken in advance when newer messages have used up all tokens, so that those wait in
     /// turn.
     pub(super) fn take_for_late(&mut self, user: &Arc<str>, wanted: usize, now: Instant) -> usize {
-        let pace = self.pace;
+        let pace = self.pace();
         let bucket = self.bucket(user, now);
         let in_advance = (pace * OF_LATE).max(1.0).min(bucket.tokens + pace);
         let taken = wanted.min(bucket.tokens.max(in_advance).max(0.0) as usize);
@@ -84,30 +68,23 @@ impl Shares {
         bucket.tokens = (bucket.tokens + tokens as f64).min(burst);
     }
 
-    /// Notes how long the topic took for so many messages, and adapts the pace.
-    pub(super) fn note(&mut self, messages: usize, took: Duration, now: Instant) {
-        let since = now.saturating_duration_since(self.paced_at);
-        if since < SETTLING {
-            return;
-        }
-        let expected = QUICK.as_secs_f64() * messages.max(MEASURE) as f64 / MEASURE as f64;
-        let part = expected / took.as_secs_f64();
-        let faster = || FASTER.powf(since.as_secs_f64() / SETTLING.as_secs_f64());
-        let factor = if part >= 1.0 { faster() } else { part.clamp(SLOWER.1, SLOWER.0) };
-        (self.pace, self.paced_at) = ((self.pace * factor).clamp(self.full * LEAST, self.full), now);
+    /// Notes how long the topic took for so many messages, and returns the pace: messages of one
+    /// user a second.
+    pub(super) fn note(&mut self, messages: usize, took: Duration, succeeded: bool, now: Instant) -> f64 {
+        self.pace.note(messages, took, succeeded, now);
+        self.pace()
     }
 
-    /// Messages of one user a second, as fast as the topic is now.
-    pub(super) fn pace(&self) -> f64 {
-        self.pace
+    fn pace(&self) -> f64 {
+        self.pace.per_second()
     }
 
     fn burst(&self) -> f64 {
-        (self.pace * BURST_SECONDS).max(1.0)
+        (self.pace() * BURST_SECONDS).max(1.0)
     }
 
     fn bucket(&mut self, user: &Arc<str>, now: Instant) -> &mut Bucket {
-        let (pace, burst) = (self.pace, self.burst());
+        let (pace, burst) = (self.pace(), self.burst());
         if self.buckets.len() >= self.purge_at {
             self.purge(now);
         }
@@ -121,7 +98,7 @@ impl Shares {
 
     /// Removes buckets that are full: a user without one has a full one.
     fn purge(&mut self, now: Instant) {
-        let (pace, burst) = (self.pace, self.burst());
+        let (pace, burst) = (self.pace(), self.burst());
         self.buckets.retain(|_, bucket| {
             let elapsed = now.saturating_duration_since(bucket.filled_at).as_secs_f64();
             elapsed.mul_add(pace, bucket.tokens) < burst
@@ -173,30 +150,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn slows_down_beside_slow_topic_and_recovers() {
-        let mut now = Instant::now();
+    async fn takes_less_beside_slow_topic() {
+        let now = Instant::now();
         let mut shares = Shares::new(1_000, now);
-        now += SECOND;
-        shares.note(MEASURE, QUICK * 4, now);
-        assert_eq!(shares.pace(), 250.0);
-        for _ in 0..3 {
-            now += SECOND;
-            shares.note(MEASURE, QUICK * 1_000, now);
-        }
-        assert_eq!(shares.pace(), 20.0);
-        assert_eq!(shares.take(&user("ada"), 1_000, now), 40);
-        shares.note(MEASURE * 5, QUICK * 2, now + SETTLING);
-        assert!((21.0..23.0).contains(&shares.pace()), "{}", shares.pace());
-        shares.note(MEASURE * 5, QUICK * 2, now + SECOND * 15);
-        assert_eq!(shares.pace(), 1_000.0);
-    }
-
-    #[tokio::test]
-    async fn changes_pace_once_while_it_settles() {
-        let now = Instant::now() + SECOND;
-        let mut shares = Shares::new(1_000, now - SECOND);
-        (0..10).for_each(|_| shares.note(1, QUICK * 2, now));
-        assert_eq!(shares.pace(), 500.0);
+        assert_eq!(shares.note(100, SECOND, true, now + SECOND), 250.0);
+        assert_eq!(shares.take(&user("ada"), 1_000, now + SECOND), 500);
     }
 
     #[tokio::test]
