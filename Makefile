@@ -33,7 +33,7 @@ storm: ## kill, pause and cut off everything at random for four minutes on each 
 	cargo run --quiet --bin storm -- $(ARGS)
 
 .PHONY: hostile
-hostile: ## users who do everything at once that costs much, for five minutes; what another one notices (ARGS="--bus aws")
+hostile: ## a user does everything at once that costs much, for five minutes; what another one notices (ARGS="--bus aws --several")
 	cargo build --release --bins
 	cargo run --quiet --release --bin hostile -- $(ARGS)
 

@@ -57,6 +57,8 @@ pub struct Report {
     pub answered: Vec<Duration>,
     /// Exports that the other user asked for, and those that came whole.
     pub exports: (usize, usize),
+    /// Greatest lateness in each tenth of the time.
+    pub worst: Vec<TimeDelta>,
     /// Lateness of each of the other user's deliveries, ascending.
     pub lateness: Vec<TimeDelta>,
     /// Deliveries of the other user that did not arrive.
@@ -133,6 +135,8 @@ impl fmt::Display for Report {
             answered(0.99),
             answered(1.0)
         )?;
+        let worst: Vec<String> = self.worst.iter().map(|late| late.num_milliseconds().to_string()).collect();
+        writeln!(f, "  late at most in each tenth of the time (ms): {}", worst.join(", "))?;
         for process in &self.processes {
             let health =
                 process.slowest_health.map_or("missing".to_owned(), |slowest| format!("{} ms", slowest.as_millis()));
@@ -149,17 +153,26 @@ impl fmt::Display for Report {
     }
 }
 
-/// Lets the hostile user work for a time and measures.
+/// Who attacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attackers {
+    /// One user.
+    One,
+    /// Several more users beside that one, who attack in other ways as well.
+    Several,
+}
+
+/// Lets hostile users work for a time and measures.
 ///
 /// # Panics
 /// When the suite does not start.
-pub async fn run(bus: Bus, length: Duration, mut progress: impl FnMut(&str)) -> Report {
+pub async fn run(bus: Bus, attackers: Attackers, length: Duration, mut progress: impl FnMut(&str)) -> Report {
     let house = House::start(bus).await;
     let person = house.person("grace");
     person.registers("token-of-grace", "android").await;
     let stop = CancellationToken::new();
     let watch = Watch::begin(&house, &stop);
-    let attacks = attacks::begin(&house, &stop);
+    let attacks = attacks::begin(&house, attackers, &stop);
 
     let mut other = OtherUser::new(person);
     let began = Instant::now();
@@ -173,12 +186,15 @@ pub async fn run(bus: Bus, length: Duration, mut progress: impl FnMut(&str)) -> 
     eventually(LIMIT, async || Utc::now() > last).await;
     stop.cancel();
     progress("the hostile user has gone; waiting for what is still under way");
-    let (lateness, lost) = arrivals(&house, &other.made, &other.person.email).await;
+    let (mut lateness, lost) = arrivals(&house, &other.made, &other.person.email).await;
+    let tenths = lateness.chunks(lateness.len().div_ceil(10).max(1));
+    let worst = tenths.filter_map(|tenth| tenth.iter().max().copied()).collect();
+    lateness.sort_unstable();
     let attacks = finished(attacks).await;
     let OtherUser { made, refused, mut answered, exports, .. } = other;
     answered.sort_unstable();
     let processes = watch.end(&house).await;
-    Report { made: made.len(), refused, answered, exports, lateness, lost, attacks, processes }
+    Report { made: made.len(), refused, answered, exports, worst, lateness, lost, attacks, processes }
 }
 
 /// The other user, who asks for nothing unusual.
@@ -247,7 +263,7 @@ async fn finished(mut attacks: JoinSet<(&'static str, Tally)>) -> Vec<(&'static 
     tallies.into_iter().collect()
 }
 
-/// Returns the lateness of each delivery, ascending, and the number that did not come in two
+/// Returns the lateness of each delivery, in the order of their times, and the number that did not come in two
 /// minutes more: the emulator of AWS takes as long for what the hostile user made before.
 async fn arrivals(house: &House, made: &[(String, DateTime<Utc>)], email: &str) -> (Vec<TimeDelta>, usize) {
     let mut lateness = Vec::new();
@@ -267,7 +283,6 @@ async fn arrivals(house: &House, made: &[(String, DateTime<Utc>)], email: &str) 
         let channels = if house.bus_kind() == Bus::Aws { 1 } else { 2 };
         let lost = made.len() * channels - lateness.len();
         if lost == 0 || began.elapsed() > 2 * LIMIT {
-            lateness.sort_unstable();
             return (lateness, lost);
         }
         tokio::time::sleep(Duration::from_millis(250)).await;

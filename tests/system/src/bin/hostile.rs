@@ -6,7 +6,10 @@ use std::{process::ExitCode, time::Duration};
 
 use chrono::TimeDelta;
 use clap::{Parser, ValueEnum};
-use system::{Bus, hostile};
+use system::{
+    Bus,
+    hostile::{self, Attackers},
+};
 
 /// The most that the other user's reminders may be late (99 of 100), and the slowest that health may answer.
 const LATE: TimeDelta = TimeDelta::seconds(1);
@@ -28,6 +31,9 @@ struct Options {
     /// For how many seconds.
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(5..=3_600))]
     seconds: u64,
+    /// More hostile users beside the one: they attack in other ways as well.
+    #[arg(long)]
+    several: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -43,8 +49,9 @@ async fn main() -> ExitCode {
         Choice::Aws => Bus::Aws,
         Choice::Postgres => Bus::Postgres,
     };
+    let attackers = if options.several { Attackers::Several } else { Attackers::One };
     let length = Duration::from_secs(options.seconds);
-    let report = hostile::run(bus, length, |progress| eprint!("\r\x1b[K{progress}")).await;
+    let report = hostile::run(bus, attackers, length, |progress| eprint!("\r\x1b[K{progress}")).await;
     eprintln!();
     println!("{bus:?}: {report}");
     let mut broken = report.broken();

@@ -13,7 +13,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::raw;
+use super::{Attackers, raw};
 use crate::{House, Person, Service, written};
 
 const USER: &str = "mallory";
@@ -78,8 +78,8 @@ fn bulk(count: usize, entry: &Value) -> Value {
     json!({"reminders": vec![entry.clone(); count]})
 }
 
-/// Starts every attack.
-pub(super) fn begin(house: &House, stop: &CancellationToken) -> JoinSet<(&'static str, Tally)> {
+/// Starts the attacks.
+pub(super) fn begin(house: &House, attackers: Attackers, stop: &CancellationToken) -> JoinSet<(&'static str, Tally)> {
     let mallory = house.person(USER);
     let (reminders, notifications) = (mallory.reminders, mallory.notifications);
     let mut attacks = Attacks { tasks: JoinSet::new(), stop: stop.clone() };
@@ -147,7 +147,9 @@ pub(super) fn begin(house: &House, stop: &CancellationToken) -> JoinSet<(&'stati
         attacks.by_bytes("pings", address, 2, raw::pings(20_000));
         attacks.by_bytes("held bodies", address, 10, raw::held_body(USER));
     }
-    several::begin(&mut attacks, house);
+    if attackers == Attackers::Several {
+        several::begin(&mut attacks, house);
+    }
     attacks.tasks
 }
 
