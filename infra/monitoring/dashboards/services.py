@@ -184,6 +184,7 @@ def _notification_service():
         (count("reminders_deliveries_retold_total"), "outcome told again"),
         (count("reminders_unreadable_rows_total", "table", 'job="notification-service"'), "unreadable rows: {{table}}"),
         (count("reminders_verdicts_given_up_total", "channel"), "outcome given up: {{channel}}"),
+        (count("reminders_deliveries_recalled_total", "channel"), "recalled by a change: {{channel}}"),
     ]
     breakers = [
         (f"max by (platform) ({selector('reminders_push_platform_stopped')})", "stopped: {{platform}}"),
