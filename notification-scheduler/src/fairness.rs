@@ -217,6 +217,12 @@ mod tests {
         let then = now + SECOND;
         assert_eq!(shares.note_publish(1, SECOND, true, then), 1.0);
         assert_eq!(shares.admit(&[of(1, 5, false), of(1, 6, false), of(3, 5, false)], then), [true, false, true]);
+        shares.note_publish(1, 100 * SECOND, true, then + SECOND);
+        assert_eq!(
+            shares.admit(&[of(1, 7, false), of(5, 7, false)], then + SECOND),
+            [true, true],
+            "nobody waits for ever"
+        );
     }
 
     #[tokio::test]

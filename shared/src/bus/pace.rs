@@ -14,13 +14,15 @@ const SETTLING: Duration = Duration::from_millis(250);
 const SLOWER: (f64, f64) = (0.7, 0.1);
 /// The factor of the pace when the topic is quick, for each [`SETTLING`] since the last change.
 const FASTER: f64 = 1.1;
-/// The part of the full pace that is left however slow the topic is.
-const LEAST: f64 = 0.02;
+/// The part of the full pace that is left however slow the topic is, and messages a second that are left of any pace: a
+/// user of whom nothing were published would wait for ever, as only a publish shows that the topic is quick again.
+const LEAST: (f64, f64) = (0.02, 1.0);
 /// A publish that failed sooner says nothing about how quick the topic is.
 const FAILS_SLOWLY: Duration = Duration::from_secs(2);
 
 /// The number of messages of one user that a process publishes in a second. A slow topic is a sign that it, or what is
-/// behind it, has more than it can do: the pace then falls, down to a fiftieth, and rises again once the topic is quick.
+/// behind it, has more than it can do: the pace then falls, down to a fiftieth but not below one message a second, and rises
+/// again once the topic is quick.
 #[derive(Debug, Clone)]
 pub struct TopicPace {
     /// Messages a second while the topic is quick.
@@ -55,7 +57,8 @@ impl TopicPace {
         let part = expected / took.as_secs_f64();
         let faster = || FASTER.powf(since.as_secs_f64() / SETTLING.as_secs_f64());
         let factor = if part >= 1.0 { faster() } else { part.clamp(SLOWER.1, SLOWER.0) };
-        (self.pace, self.changed_at) = ((self.pace * factor).clamp(self.full * LEAST, self.full), now);
+        let least = (self.full * LEAST.0).max(LEAST.1);
+        (self.pace, self.changed_at) = ((self.pace * factor).clamp(least, self.full), now);
     }
 }
 
@@ -81,6 +84,15 @@ mod tests {
         assert!((21.0..23.0).contains(&pace.per_second()), "{}", pace.per_second());
         pace.note(MEASURE * 5, QUICK * 2, true, now + SECOND * 15);
         assert_eq!(pace.per_second(), 1_000.0);
+    }
+
+    #[tokio::test]
+    async fn leaves_one_message_a_second_of_a_small_pace() {
+        let now = Instant::now() + SECOND;
+        let mut pace = TopicPace::new(10, now - SECOND);
+        pace.note(MEASURE, QUICK * 1_000, true, now);
+        pace.note(MEASURE, QUICK * 1_000, true, now + SECOND);
+        assert_eq!(pace.per_second(), 1.0);
     }
 
     #[tokio::test]

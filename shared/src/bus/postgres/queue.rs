@@ -10,12 +10,12 @@ use crate::bus::{MAX_MESSAGE_BYTES, MAX_RECEIVE_BYTES, REASON_ATTRIBUTE, attribu
 
 /// The most bytes of body and headers, as text, with which a row is handed out: a published message is at most
 /// [`MAX_MESSAGE_BYTES`], and `jsonb` adds a space after each comma and colon. A larger row was written past the bus.
-pub(super) const MAX_ROW_BYTES: usize = 2 * MAX_MESSAGE_BYTES;
+const MAX_ROW_BYTES: usize = 2 * MAX_MESSAGE_BYTES;
 /// A document that takes at most so many bytes in its row, uncompressed, is not written as text to learn its size.
 const SMALL_BYTES: usize = 2_000;
 /// The most bytes of the text of a small document. Escaped characters make it up to six times as long; only numbers with
 /// large exponents make it longer, without bound.
-const MAX_SMALL_TEXT_BYTES: usize = 8 * SMALL_BYTES;
+pub(super) const MAX_SMALL_TEXT_BYTES: usize = 8 * SMALL_BYTES;
 
 #[derive(Debug)]
 pub(super) struct Queue {

@@ -15,7 +15,7 @@ use sqlx::AssertSqlSafe;
 use super::{
     PostgresBus, bounded, error,
     floor::Look,
-    queue::{MAX_ROW_BYTES, Queue},
+    queue::{MAX_SMALL_TEXT_BYTES, Queue},
     settle::interval,
 };
 use crate::bus::{Depth, Error, MAX_RECEIVE_BYTES, Receipt, Received, attributes_in, limits::reason_text};
@@ -116,9 +116,9 @@ impl PostgresBus {
         Ok(rows)
     }
 
-    /// Puts rows whose text is too large to the dead letters; where that fails they come again.
+    /// Puts small rows whose text is large to the dead letters; where that fails they come again.
     async fn refuse_large(&self, queue: &Queue, rows: &[Row]) {
-        let reason = format!("larger than {MAX_ROW_BYTES} bytes");
+        let reason = format!("its numbers make its text larger than {MAX_SMALL_TEXT_BYTES} bytes");
         tracing::error!(messages = rows.len(), reason, queue = queue.name, "dead-lettered");
         let query = sqlx::query(AssertSqlSafe(Arc::clone(&queue.sql.reject)))
             .bind(rows.iter().map(|row| row.0).collect::<Vec<i64>>())
