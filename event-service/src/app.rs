@@ -41,7 +41,8 @@ pub struct EventService;
 
 impl Service for EventService {
     const NAME: &'static str = "event-service";
-    const ABOUT: &'static str = "Consumes events; owns the notifications database and the event catalogue";
+    const ABOUT: &'static str =
+        "Consumes events; owns the notifications database and the event catalogue";
     type Config = Config;
 
     fn read(reader: &mut Reader<'_>) -> Option<Config> {
@@ -77,9 +78,11 @@ pub async fn migrate(config: &Config) -> anyhow::Result<()> {
 
 /// What event-service relies on: its topic, and its queue subscribed to the events it consumes.
 fn topology(bus: &BusConfig) -> Topology {
-    let consumed =
-        EventType::ALL.iter().filter(|event_type| !event_type.is_event_service_fact() && !event_type.is_for_sender());
-    let filter = BTreeMap::from([("eventType".to_owned(), consumed.map(ToString::to_string).collect())]);
+    let consumed = EventType::ALL
+        .iter()
+        .filter(|event_type| !event_type.is_event_service_fact() && !event_type.is_for_sender());
+    let filter =
+        BTreeMap::from([("eventType".to_owned(), consumed.map(ToString::to_string).collect())]);
     let subscription = Subscription { topic: bus.event_topic.clone(), filter };
     let queue = QueueSpec {
         queue: bus.event_queue.clone(),
@@ -143,16 +146,24 @@ impl App {
         watchdog::describe_metrics();
         let store = Store::new(pool.clone());
         let started = Started::watching(pool.clone());
-        let readiness = admin::Readiness::default().with_database(pool.clone(), &MIGRATOR).until(shutdown.clone());
+        let readiness = admin::Readiness::default()
+            .with_database(pool.clone(), &MIGRATOR)
+            .until(shutdown.clone());
         let readiness = started.check(readiness);
-        let state = routes::AppState::new(Store::new(readers.clone()), Arc::clone(&bus), &config, shutdown.clone());
+        let state = routes::AppState::new(
+            Store::new(readers.clone()),
+            Arc::clone(&bus),
+            &config,
+            shutdown.clone(),
+        );
         // No user is identified here: the API is the operators' own.
         let nobody = Authenticator::new(Auth::Gateway { secret: None })?;
         let router = routes::router(state, started.clone(), config.operators.clone());
         let api = http::api(router, nobody, &config.api);
         // Health stays reachable while the rest drains.
         let stopped = CancellationToken::new();
-        let admin_server = tokio::spawn(http::serve_admin(listeners.admin, readiness, stopped.clone()));
+        let admin_server =
+            tokio::spawn(http::serve_admin(listeners.admin, readiness, stopped.clone()));
         let rest = listeners.rest.context("the REST listener is missing")?;
         let rest_server = spawn_essential("REST", &shutdown, {
             let (server, shutdown) = (config.api.server.clone(), shutdown.clone());
@@ -173,7 +184,8 @@ impl App {
                 bus: Arc::clone(&bus),
                 queues: Watched::queues_of(&config.bus),
             };
-            let signals = spawn_essential("signals", &shutdown, signals::run(watched, shutdown.clone()));
+            let signals =
+                spawn_essential("signals", &shutdown, signals::run(watched, shutdown.clone()));
             work(&config, store, pool.clone(), bus, &shutdown).await?;
             signals.await?;
         }
@@ -186,14 +198,15 @@ impl App {
     }
 }
 
-/// Splits a process's connections into those of events and those of its REST API: streams, exports and
-/// long lists of the one never take what the other works with.
+/// Splits a process's connections into those of events and those of its REST API: streams, exports
+/// and long lists of the one never take what the other works with.
 fn split(connections: u32) -> (u32, u32) {
     let readers = (connections / 3).clamp(1, 3);
     ((connections - readers.min(connections)).max(1), readers)
 }
 
-/// Consumes and relays until the token is cancelled; the relay ends after the consumer, whose last facts it publishes.
+/// Consumes and relays until the token is cancelled; the relay ends after the consumer, whose last
+/// facts it publishes.
 async fn work(
     config: &Config,
     store: Store,
@@ -207,7 +220,8 @@ async fn work(
     let relay = spawn_essential("relay", shutdown, relay.run(consumed.clone()));
     let house = housekeeping::run(store.clone(), config.retention, shutdown.clone());
     let house = spawn_essential("housekeeping", shutdown, house);
-    let watch = watchdog::Settings { after: config.unsettled_after, queue: config.bus.event_queue.clone() };
+    let watch =
+        watchdog::Settings { after: config.unsettled_after, queue: config.bus.event_queue.clone() };
     let watchdog = watchdog::run(store.clone(), Arc::clone(&bus), watch, shutdown.clone());
     let watchdog = spawn_essential("watchdog", shutdown, watchdog);
     let letters = DeadLetters {

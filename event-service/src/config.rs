@@ -64,8 +64,11 @@ impl Config {
         if minutes.is_some_and(|minutes| !(1..=10_080).contains(&minutes)) {
             reader.fault("UNSETTLED_AFTER_MINUTES", "is malformed: expected 1 to 10080");
         }
-        let streams =
-            reader.or("EVENT_STREAMS_MAX", "streams of GET /events/stream that are open at once, 1 to 1000", 64);
+        let streams = reader.or(
+            "EVENT_STREAMS_MAX",
+            "streams of GET /events/stream that are open at once, 1 to 1000",
+            64,
+        );
         if streams.is_some_and(|most| !(1..=1000).contains(&most)) {
             reader.fault("EVENT_STREAMS_MAX", "is malformed: expected 1 to 1000");
         }

@@ -1,8 +1,9 @@
-//! Consumes the event queue: a batch becomes one transaction, or, when one of its messages makes it fail, several, until that
-//! message stands alone.
+//! Consumes the event queue: a batch becomes one transaction, or, when one of its messages makes it
+//! fail, several, until that message stands alone.
 //!
-//! While the database is away a batch is held and tried again: giving it back would use up its receipts, and a long outage
-//! would end in the dead-letter queue. The loop around it keeps the batch hidden meanwhile.
+//! While the database is away a batch is held and tried again: giving it back would use up its
+//! receipts, and a long outage would end in the dead-letter queue. The loop around it keeps the
+//! batch hidden meanwhile.
 
 use std::{panic::resume_unwind, sync::Arc, time::Duration};
 
@@ -23,8 +24,8 @@ use crate::{
     store::{ApplyError, Store},
 };
 
-/// How long a batch is held for a database that is away. Five receipts of this length outlast any outage that is not to be
-/// mended by hand.
+/// How long a batch is held for a database that is away. Five receipts of this length outlast any
+/// outage that is not to be mended by hand.
 pub const PATIENCE: Duration = Duration::from_secs(10 * 60);
 
 /// Applies the events of a queue.
@@ -39,10 +40,15 @@ pub struct Events {
 struct Apply<'a>(&'a Events);
 
 impl Events {
-    /// A handler that applies events to a store and hands facts to a relay. It holds a batch while the database is away, for
-    /// `patience` and until the token is cancelled.
+    /// A handler that applies events to a store and hands facts to a relay. It holds a batch while
+    /// the database is away, for `patience` and until the token is cancelled.
     #[must_use]
-    pub fn new(store: Store, facts: Handoff, patience: Duration, shutdown: CancellationToken) -> Self {
+    pub fn new(
+        store: Store,
+        facts: Handoff,
+        patience: Duration,
+        shutdown: CancellationToken,
+    ) -> Self {
         Self { store, facts, isolation: Arc::new(Isolation::new(patience, shutdown)) }
     }
 }
@@ -83,17 +89,21 @@ impl Handler for Events {
         for (read, received) in read.iter().zip(batch) {
             settlements.push(match read {
                 Err(refusal) => Settlement::Reject(refusal.to_string()),
-                Ok(_) => outcomes.next().map_or(Settlement::RetryAfter(Duration::ZERO), |outcome: Outcome| {
-                    outcome.settlement(received.receive_count)
-                }),
+                Ok(_) => outcomes
+                    .next()
+                    .map_or(Settlement::RetryAfter(Duration::ZERO), |outcome: Outcome| {
+                        outcome.settlement(received.receive_count)
+                    }),
             });
         }
-        metrics::histogram!("events_batch_duration_seconds").record(started.elapsed().as_secs_f64());
+        metrics::histogram!("events_batch_duration_seconds")
+            .record(started.elapsed().as_secs_f64());
         settlements
     }
 }
 
-/// Reads a batch. Rules are tried out as they are read: a batch that has some is read off the threads that answer probes.
+/// Reads a batch. Rules are tried out as they are read: a batch that has some is read off the
+/// threads that answer probes.
 async fn read(batch: &[Received]) -> Vec<Result<Incoming, Refusal>> {
     let read_all = |batch: &[Received]| batch.iter().map(Incoming::read).collect();
     if !batch.iter().any(|received| received.body.contains("rrule")) {

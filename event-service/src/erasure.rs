@@ -1,5 +1,5 @@
-//! Deletes the rows of erased users in the background, chunk after chunk, and their dead letters: no batch of events waits
-//! for either.
+//! Deletes the rows of erased users in the background, chunk after chunk, and their dead letters:
+//! no batch of events waits for either.
 
 use std::time::Duration;
 
@@ -40,7 +40,11 @@ impl DeadLetters {
                 "the queue has no dead letters that could be erased"
             ),
         }
-        tracing::info!(removed, receipt.id = erasure.receipt_id, "dead letters of a user were erased");
+        tracing::info!(
+            removed,
+            receipt.id = erasure.receipt_id,
+            "dead letters of a user were erased"
+        );
         Ok(())
     }
 }
@@ -75,7 +79,10 @@ pub(crate) async fn run(store: Store, letters: DeadLetters, shutdown: Cancellati
             Ok(Progress::Settling) => SETTLE,
             Ok(Progress::Idle) => PERIOD,
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "an erasure was interrupted, will retry");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "an erasure was interrupted, will retry"
+                );
                 metrics::counter!("reminders_erasure_failures_total").increment(1);
                 RETRY
             }
@@ -94,7 +101,8 @@ pub(crate) async fn run(store: Store, letters: DeadLetters, shutdown: Cancellati
 /// Takes one erasure to its end, or as far as open transactions let it.
 ///
 /// # Errors
-/// When a statement or the bus fails. What was deleted stays so, and any replica goes on when the lease runs out.
+/// When a statement or the bus fails. What was deleted stays so, and any replica goes on when the
+/// lease runs out.
 pub async fn erase_next(
     store: &Store,
     letters: &DeadLetters,

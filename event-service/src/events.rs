@@ -11,7 +11,8 @@ use crate::{
     plan::{Known, Outcome},
 };
 
-/// The fact that follows from an outcome of a batch; none when a notification that never was is taken back.
+/// The fact that follows from an outcome of a batch; none when a notification that never was is
+/// taken back.
 pub(crate) fn fact(
     source: Source,
     known: Option<&Known>,

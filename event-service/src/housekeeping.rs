@@ -1,4 +1,5 @@
-//! Makes the catalogue's partitions before their weeks begin, and purges what is older than it is kept.
+//! Makes the catalogue's partitions before their weeks begin, and purges what is older than it is
+//! kept.
 
 use std::time::Duration;
 
@@ -41,7 +42,10 @@ async fn keep(store: &Store, retention: TimeDelta, walked: &mut Uuid) -> bool {
     }
     let purged = async { store.purge_actions(store.now().await?).await };
     if let Err(error) = purged.await {
-        tracing::warn!(error = &error as &dyn std::error::Error, "old records of actions were not deleted, will retry");
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "old records of actions were not deleted, will retry"
+        );
         is_done = false;
     }
     match store.now().await {
@@ -62,7 +66,8 @@ async fn purge(store: &Store, before: DateTime<Utc>, walked: &mut Uuid) -> bool 
             is_done = false;
         }
     }
-    metrics::counter!("catalogue_partitions_dropped_total").increment(total.partitions.unsigned_abs().into());
+    metrics::counter!("catalogue_partitions_dropped_total")
+        .increment(total.partitions.unsigned_abs().into());
     tracing::info!(
         partitions = total.partitions,
         events = total.stray_events,

@@ -6,7 +6,8 @@ use uuid::Uuid;
 /// The name space of notification ids that are no reminder's.
 const NOTIFICATIONS: Uuid = Uuid::from_u128(0x6e6f_7469_6669_4361_8469_6f6e_732d_6964);
 
-/// Who asked for a notification. It is part of the notification's identity: a foreign item may have a reminder's id.
+/// Who asked for a notification. It is part of the notification's identity: a foreign item may have
+/// a reminder's id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Source {
     /// A reminder.
@@ -29,15 +30,18 @@ impl Source {
     }
 }
 
-/// The id of an item's notification: the same whoever computes it, so that nothing must be looked up to know it. A
-/// reminder of this suite lends its own id, whose order of creation keeps index pages together.
+/// The id of an item's notification: the same whoever computes it, so that nothing must be looked
+/// up to know it. A reminder of this suite lends its own id, whose order of creation keeps index
+/// pages together.
 #[must_use]
 pub fn notification_id(source: Source, item_id: &ItemId) -> Uuid {
     let text = item_id.as_str();
-    let own = Uuid::try_parse(text)
-        .ok()
-        .filter(|id| source == Source::Reminder && id.get_version_num() == 7 && id.simple().to_string() == text);
-    own.unwrap_or_else(|| Uuid::new_v5(&NOTIFICATIONS, format!("{}\n{text}", source.as_str()).as_bytes()))
+    let own = Uuid::try_parse(text).ok().filter(|id| {
+        source == Source::Reminder && id.get_version_num() == 7 && id.simple().to_string() == text
+    });
+    own.unwrap_or_else(|| {
+        Uuid::new_v5(&NOTIFICATIONS, format!("{}\n{text}", source.as_str()).as_bytes())
+    })
 }
 
 /// The id of the fact that a notification came to be what it is in a version.
@@ -66,8 +70,15 @@ mod tests {
     #[test]
     fn two_spellings_of_one_uuid_are_two_items() {
         let id = new_id();
-        let (simple, hyphenated) = (item(&id.simple().to_string()), item(&id.hyphenated().to_string()));
-        assert_ne!(notification_id(Source::Reminder, &simple), notification_id(Source::Reminder, &hyphenated));
-        assert_eq!(notification_id(Source::Reminder, &hyphenated), notification_id(Source::Reminder, &hyphenated));
+        let (simple, hyphenated) =
+            (item(&id.simple().to_string()), item(&id.hyphenated().to_string()));
+        assert_ne!(
+            notification_id(Source::Reminder, &simple),
+            notification_id(Source::Reminder, &hyphenated)
+        );
+        assert_eq!(
+            notification_id(Source::Reminder, &hyphenated),
+            notification_id(Source::Reminder, &hyphenated)
+        );
     }
 }

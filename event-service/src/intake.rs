@@ -5,7 +5,8 @@ use recurrence::{Delivery, Timetable};
 use shared::{
     bus::Received,
     contract::{
-        DecodeError, DeliveryState, Envelope, EventType, ItemId, NoTimetable, OutcomeData, ReminderData, bounds,
+        DecodeError, DeliveryState, Envelope, EventType, ItemId, NoTimetable, OutcomeData,
+        ReminderData, bounds,
     },
 };
 use uuid::Uuid;
@@ -75,8 +76,8 @@ pub struct Wanted {
     pub data: ReminderData,
     /// Its deliveries.
     pub timetable: Timetable,
-    /// Of one that recurs: the first that follows the event. It is searched for here, and not in the transaction that
-    /// applies a batch.
+    /// Of one that recurs: the first that follows the event. It is searched for here, and not in
+    /// the transaction that applies a batch.
     next: Option<(DateTime<Utc>, Option<Delivery>)>,
 }
 
@@ -93,10 +94,9 @@ impl Wanted {
     /// [`Refusal`]: its rule cannot be followed.
     pub fn of(data: ReminderData, occurred_at: DateTime<Utc>) -> Result<Self, Refusal> {
         let timetable = data.timetable()?;
-        let next = data
-            .recurrence
-            .is_some()
-            .then(|| (occurred_at, timetable.unacknowledged_after(occurred_at, data.acknowledged).next()));
+        let next = data.recurrence.is_some().then(|| {
+            (occurred_at, timetable.unacknowledged_after(occurred_at, data.acknowledged).next())
+        });
         Ok(Self { data, timetable, next })
     }
 
@@ -147,11 +147,19 @@ impl Incoming {
 
 fn effect(event: &Envelope) -> Result<Effect, Refusal> {
     let (source, change) = match event.event_type {
-        EventType::ReminderCreated => (Source::Reminder, Change::Create(Box::new(reminder(event)?))),
-        EventType::ReminderUpdated => (Source::Reminder, Change::Update(Box::new(reminder(event)?))),
+        EventType::ReminderCreated => {
+            (Source::Reminder, Change::Create(Box::new(reminder(event)?)))
+        }
+        EventType::ReminderUpdated => {
+            (Source::Reminder, Change::Update(Box::new(reminder(event)?)))
+        }
         EventType::ReminderDeleted => (Source::Reminder, Change::Delete),
-        EventType::NotificationCreate => (Source::Notification, Change::Create(Box::new(reminder(event)?))),
-        EventType::NotificationUpdate => (Source::Notification, Change::Update(Box::new(reminder(event)?))),
+        EventType::NotificationCreate => {
+            (Source::Notification, Change::Create(Box::new(reminder(event)?)))
+        }
+        EventType::NotificationUpdate => {
+            (Source::Notification, Change::Update(Box::new(reminder(event)?)))
+        }
         EventType::NotificationDelete => (Source::Notification, Change::Delete),
         EventType::NotificationSent
         | EventType::NotificationFailed
@@ -162,8 +170,12 @@ fn effect(event: &Envelope) -> Result<Effect, Refusal> {
         EventType::DeviceRegistered | EventType::DeviceRemoved | EventType::DeviceInvalidated => {
             return Ok(Effect::Remembered);
         }
-        EventType::UserErased => return Ok(Effect::Erasure { receipt: event.erased()?.receipt_id }),
-        EventType::NotificationCreated | EventType::NotificationUpdated | EventType::NotificationDeleted => {
+        EventType::UserErased => {
+            return Ok(Effect::Erasure { receipt: event.erased()?.receipt_id });
+        }
+        EventType::NotificationCreated
+        | EventType::NotificationUpdated
+        | EventType::NotificationDeleted => {
             return Ok(Effect::OwnFact);
         }
         EventType::NotificationSend | EventType::NotificationReconcile => {
@@ -186,13 +198,16 @@ fn outcome(event: &Envelope) -> Result<Effect, Refusal> {
         return Err(Refusal::Invalid("state: is not the event type's"));
     }
     let ends = [DeliveryState::Sent, DeliveryState::Failed, DeliveryState::Suppressed];
-    if data.corrects.is_some_and(|it| it == data.state || ![it, data.state].iter().all(|state| ends.contains(state))) {
+    if data.corrects.is_some_and(|it| {
+        it == data.state || ![it, data.state].iter().all(|state| ends.contains(state))
+    }) {
         return Err(Refusal::Invalid("corrects: expected another end than state"));
     }
     if data.deliveries < 0 {
         return Err(Refusal::Invalid("deliveries: expected no less than 0"));
     }
-    if ![Some(data.due_at), Some(data.at), data.until].into_iter().flatten().all(bounds::is_instant) {
+    if ![Some(data.due_at), Some(data.at), data.until].into_iter().flatten().all(bounds::is_instant)
+    {
         return Err(Refusal::Invalid("dueAt, at, until: expected a year between 0001 and 9999"));
     }
     Ok(Effect::Outcome { notification_id: notification_id(source, &event.item_id), data })

@@ -3,10 +3,11 @@
 //!
 //! The highest version wins; on the way there each version says which times of delivery are owed:
 //!
-//! - of a new notification: those that lie ahead; when none does, past ones that have not expired, which are delivered at
-//!   once (a command that says "now");
-//! - of a changed one: those that lay ahead when it was changed. A past one is kept when it was owed before and is still
-//!   waiting, but never made anew: an edit does not fire again what has been.
+//! - of a new notification: those that lie ahead; when none does, past ones that have not expired,
+//!   which are delivered at once (a command that says "now");
+//! - of a changed one: those that lay ahead when it was changed. A past one is kept when it was
+//!   owed before and is still waiting, but never made anew: an edit does not fire again what has
+//!   been.
 //!
 //! Of one that recurs, the next time alone is owed, and the one after it once it is released; a
 //! snooze is owed beside it, and in place of what was due of the snoozed occurrence and has not
@@ -25,7 +26,8 @@ use shared::contract::{Envelope, ReminderData};
 
 use crate::intake::{Change, Wanted};
 
-/// Times of a recurring notification that an event that came late makes up for at the most, beside the next one.
+/// Times of a recurring notification that an event that came late makes up for at the most, beside
+/// the next one.
 const MOST_MADE_UP: usize = 100;
 /// For how long an event may be behind a later one of the same item: several visibility timeouts of
 /// a queue.
@@ -49,7 +51,8 @@ pub struct Known {
 }
 
 impl Known {
-    /// Whether a change is newer. Of equal versions the deletion is: the predecessor's carries the version of what it deletes.
+    /// Whether a change is newer. Of equal versions the deletion is: the predecessor's carries the
+    /// version of what it deletes.
     fn gives_way_to(&self, version: i64, change: &Change) -> bool {
         version > self.version || (version == self.version && self.active && change.is_delete())
     }
@@ -78,7 +81,9 @@ impl Outcome<'_> {
     pub fn still_has(&self, due: DateTime<Utc>) -> bool {
         let Some(wanted) = self.wanted else { return false };
         let snoozed = wanted.data.snooze.is_some_and(|snooze| snooze.until == due);
-        let is_owed = |date| !wanted.is_done_with(date) && !is_put_off(wanted, due, date, self.event.occurred_at);
+        let is_owed = |date| {
+            !wanted.is_done_with(date) && !is_put_off(wanted, due, date, self.event.occurred_at)
+        };
         snoozed || delivery_at(wanted, due).is_some_and(is_owed)
     }
 }
@@ -86,8 +91,16 @@ impl Outcome<'_> {
 /// Returns whether a delivery that was past when its notification was changed, and that the snooze
 /// is later than, is of the snoozed occurrence: where it has not gone out yet, it goes out at the
 /// snooze's time instead.
-fn is_put_off(wanted: &Wanted, due: DateTime<Utc>, date: DateTime<Utc>, changed_at: DateTime<Utc>) -> bool {
-    wanted.data.snooze.is_some_and(|snooze| snooze.date == date && due <= changed_at && due < snooze.until)
+fn is_put_off(
+    wanted: &Wanted,
+    due: DateTime<Utc>,
+    date: DateTime<Utc>,
+    changed_at: DateTime<Utc>,
+) -> bool {
+    wanted
+        .data
+        .snooze
+        .is_some_and(|snooze| snooze.date == date && due <= changed_at && due < snooze.until)
 }
 
 /// The occurrence of a time of delivery.
@@ -102,7 +115,8 @@ pub struct Delivery {
     pub date: DateTime<Utc>,
     /// After this it is no longer sent.
     pub expires_at: DateTime<Utc>,
-    /// Owed: made if it is not there, revived if it was cancelled. Otherwise only kept if it is still waiting.
+    /// Owed: made if it is not there, revived if it was cancelled. Otherwise only kept if it is
+    /// still waiting.
     pub owed: bool,
 }
 
@@ -113,7 +127,9 @@ pub fn settle<'a>(
     mut events: Vec<(&'a Envelope, &'a Change)>,
     now: DateTime<Utc>,
 ) -> Option<Outcome<'a>> {
-    events.retain(|(event, change)| known.is_none_or(|known| known.gives_way_to(event.version, change)));
+    events.retain(|(event, change)| {
+        known.is_none_or(|known| known.gives_way_to(event.version, change))
+    });
     // Between equals the event id decides, so that every replica decides alike.
     events.sort_by_key(|(event, change)| (event.version, change.is_delete(), event.event_id));
     events.dedup_by_key(|(event, change)| (event.version, change.is_delete()));
@@ -154,11 +170,15 @@ impl Step<'_> {
         let none_is_ahead = times.keys().all(|due| *due <= made);
         let deliveries = times.into_iter().filter_map(|(due, date)| {
             let expires_at = due + lifetime;
-            let was_owed = self.before.and_then(|before| before.get(&due)).map(|delivery| delivery.owed);
+            let was_owed =
+                self.before.and_then(|before| before.get(&due)).map(|delivery| delivery.owed);
             // Without an earlier version in the batch, the database knows whether it is waiting.
             let may_wait = self.before.is_none() || was_owed.is_some();
             let is_late = is_new && none_is_ahead && self.now <= expires_at;
-            let owed = due > made || was_owed == Some(true) || is_late || self.is_overtaken_snooze(wanted, due);
+            let owed = due > made
+                || was_owed == Some(true)
+                || is_late
+                || self.is_overtaken_snooze(wanted, due);
             (owed || may_wait).then_some((due, Delivery { date, expires_at, owed }))
         });
         deliveries.collect()
@@ -184,7 +204,9 @@ impl Step<'_> {
             self.past_times(wanted).chain(self.next_times(wanted)).collect()
         } else {
             let all = wanted.timetable.after(DateTime::<Utc>::MIN_UTC);
-            all.map(|delivery| (delivery.at, delivery.date)).filter(|(_, date)| !wanted.is_done_with(*date)).collect()
+            all.map(|delivery| (delivery.at, delivery.date))
+                .filter(|(_, date)| !wanted.is_done_with(*date))
+                .collect()
         };
         times.retain(|due, date| !is_put_off(wanted, *due, *date, self.event.occurred_at));
         if let Some(snooze) = wanted.data.snooze {
@@ -196,21 +218,29 @@ impl Step<'_> {
     /// Of one that recurs: what was waiting and is past.
     fn past_times(&self, wanted: &Wanted) -> impl Iterator<Item = (DateTime<Utc>, DateTime<Utc>)> {
         let in_batch = self.before.into_iter().flat_map(|before| before.keys());
-        let known = self.known.filter(|_| self.before.is_none()).into_iter().flat_map(|known| &known.waiting);
+        let known = self
+            .known
+            .filter(|_| self.before.is_none())
+            .into_iter()
+            .flat_map(|known| &known.waiting);
         let past = in_batch.chain(known).filter(|due| **due <= self.event.occurred_at);
         past.filter_map(|due| delivery_at(wanted, *due).map(|date| (*due, date)))
             .filter(|(_, date)| !wanted.is_done_with(*date))
     }
 
-    /// Of one that recurs: the next after it was changed, which was found when the event was read; and when the event comes so late that later ones are gone already,
-    /// the next after those, with what lies between. The next is always among them: without it the series would stand still.
+    /// Of one that recurs: the next after it was changed, which was found when the event was read;
+    /// and when the event comes so late that later ones are gone already, the next after those,
+    /// with what lies between. The next is always among them: without it the series would stand
+    /// still.
     fn next_times(&self, wanted: &Wanted) -> impl Iterator<Item = (DateTime<Utc>, DateTime<Utc>)> {
         let made = self.event.occurred_at;
-        let gone_until = self.known.and_then(|known| known.gone_until).map_or(made, |gone| gone.max(made));
+        let gone_until =
+            self.known.and_then(|known| known.gone_until).map_or(made, |gone| gone.max(made));
         let is_late = gone_until > made;
         let after = |time| wanted.timetable.unacknowledged_after(time, wanted.data.acknowledged);
-        let late =
-            is_late.then(|| after(made).take_while(move |delivery| delivery.at <= gone_until).take(MOST_MADE_UP));
+        let late = is_late.then(|| {
+            after(made).take_while(move |delivery| delivery.at <= gone_until).take(MOST_MADE_UP)
+        });
         let next = if is_late { after(gone_until).next() } else { wanted.next_after(made) };
         late.into_iter().flatten().chain(next).map(|delivery| (delivery.at, delivery.date))
     }

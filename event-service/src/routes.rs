@@ -1,7 +1,7 @@
 //! The internal REST API: the catalogue, the notifications, the figures, the dead letters.
 //!
-//! It is never routed from outside and shows every user's data. Every call but its description needs an operator's token
-//! outside of `local`; reminder-service has one for exports.
+//! It is never routed from outside and shows every user's data. Every call but its description
+//! needs an operator's token outside of `local`; reminder-service has one for exports.
 
 mod audit;
 mod dead_letters;
@@ -59,7 +59,12 @@ struct Queues {
 }
 
 impl AppState {
-    pub(crate) fn new(store: Store, bus: SharedBus, config: &Config, shutdown: CancellationToken) -> Self {
+    pub(crate) fn new(
+        store: Store,
+        bus: SharedBus,
+        config: &Config,
+        shutdown: CancellationToken,
+    ) -> Self {
         let names = &config.bus;
         let queues = Queues {
             event: names.event_queue.clone(),
@@ -86,8 +91,9 @@ impl AppState {
 )]
 struct Api;
 
-/// Pages of users' content that are made at once; further requests wait for their turn. While it is made a page takes
-/// several times the memory of its answer, and a connection, of which others need one too.
+/// Pages of users' content that are made at once; further requests wait for their turn. While it is
+/// made a page takes several times the memory of its answer, and a connection, of which others need
+/// one too.
 const PAGES_AT_ONCE: usize = 2;
 
 /// Lets a request wait for its turn, until its answer is made.
@@ -117,7 +123,8 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     documented().into_openapi()
 }
 
-/// The routes; those that need the database answer 401 without an operator's token, and 503 until the start is complete.
+/// The routes; those that need the database answer 401 without an operator's token, and 503 until
+/// the start is complete.
 pub(crate) fn router(state: AppState, started: Started, operators: Operators) -> Router {
     let (routes, openapi) = documented().with_state(state.clone()).split_for_parts();
     routes

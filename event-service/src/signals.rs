@@ -1,5 +1,5 @@
-//! Gauges that tell whether the suite does its work, seen from the database and the bus: a scheduler or a
-//! service that hangs does not tell by itself.
+//! Gauges that tell whether the suite does its work, seen from the database and the bus: a
+//! scheduler or a service that hangs does not tell by itself.
 
 use std::time::Duration;
 
@@ -33,8 +33,13 @@ pub(crate) struct Watched {
 impl Watched {
     /// The queues of an installation, by their role.
     pub(crate) fn queues_of(names: &BusConfig) -> Vec<(&'static str, String)> {
-        let ours = [("event", names.event_queue.clone()), ("notification", names.notification_queue.clone())];
-        ours.into_iter().chain(names.ses_feedback_queue.clone().map(|queue| ("feedback", queue))).collect()
+        let ours = [
+            ("event", names.event_queue.clone()),
+            ("notification", names.notification_queue.clone()),
+        ];
+        ours.into_iter()
+            .chain(names.ses_feedback_queue.clone().map(|queue| ("feedback", queue)))
+            .collect()
     }
 }
 
@@ -60,14 +65,26 @@ fn describe() {
         "reminders_oldest_overdue_seconds",
         "Age of the oldest pending occurrence whose time has come; 0 when there is none"
     );
-    metrics::describe_gauge!("reminders_backlog", "Pending occurrences whose time has come; counting stops at 10000");
+    metrics::describe_gauge!(
+        "reminders_backlog",
+        "Pending occurrences whose time has come; counting stops at 10000"
+    );
     metrics::describe_gauge!(
         "reminders_oldest_erasure_seconds",
         "Age of the oldest erasure whose rows are not all deleted; 0 when there is none"
     );
-    metrics::describe_gauge!("reminders_queue_messages", "Messages of a queue by their state, as the bus counts them");
-    metrics::describe_gauge!("reminders_database_connections", "Connections of a pool by their state");
-    metrics::describe_counter!("reminders_signal_failures_total", "Readings of these figures that failed");
+    metrics::describe_gauge!(
+        "reminders_queue_messages",
+        "Messages of a queue by their state, as the bus counts them"
+    );
+    metrics::describe_gauge!(
+        "reminders_database_connections",
+        "Connections of a pool by their state"
+    );
+    metrics::describe_counter!(
+        "reminders_signal_failures_total",
+        "Readings of these figures that failed"
+    );
 }
 
 async fn read(watched: &Watched) {
@@ -86,20 +103,26 @@ async fn read(watched: &Watched) {
     for (pool, connections) in &watched.pools {
         let idle = connections.num_idle();
         let used = (connections.size() as usize).saturating_sub(idle);
-        metrics::gauge!("reminders_database_connections", "pool" => *pool, "state" => "used").set(used as f64);
-        metrics::gauge!("reminders_database_connections", "pool" => *pool, "state" => "idle").set(idle as f64);
+        metrics::gauge!("reminders_database_connections", "pool" => *pool, "state" => "used")
+            .set(used as f64);
+        metrics::gauge!("reminders_database_connections", "pool" => *pool, "state" => "idle")
+            .set(idle as f64);
     }
 }
 
 async fn read_queue(watched: &Watched, queue: &'static str, name: &str) {
     let depths = async {
         let depth = watched.bus.depth(name).await?;
-        Ok::<(Depth, Depth), shared::bus::Error>((depth, watched.bus.dead_letter_depth(name).await?))
+        Ok::<(Depth, Depth), shared::bus::Error>((
+            depth,
+            watched.bus.dead_letter_depth(name).await?,
+        ))
     };
     match timeout(PATIENCE, depths).await {
         Ok(Ok((depth, dead))) => {
             let set = |state: &'static str, count: u64| {
-                metrics::gauge!("reminders_queue_messages", "queue" => queue, "state" => state).set(count as f64);
+                metrics::gauge!("reminders_queue_messages", "queue" => queue, "state" => state)
+                    .set(count as f64);
             };
             set("visible", depth.visible);
             set("in_flight", depth.in_flight);

@@ -24,7 +24,9 @@ pub use audit::{Action, NewAction};
 pub use catalogue::{Cursor, EventFilter, EventRow};
 pub use erasures::{CHUNK as ERASED_AT_ONCE, Erasure, Pass};
 pub use export::{ExportedOccurrence, MOST as MOST_EXPORTED};
-pub use notifications::{NotificationFilter, NotificationRow, NotificationState, OccurrenceRow, OccurrenceState};
+pub use notifications::{
+    NotificationFilter, NotificationRow, NotificationState, OccurrenceRow, OccurrenceState,
+};
 pub use page::{PAGE_BYTES, Page};
 pub use retention::{CHUNK as PURGED_AT_ONCE, Kind, Purged};
 pub use signals::Signals;
@@ -35,8 +37,8 @@ pub use unsettled::{Unsettled, Watched};
 /// The migrations of the notifications database.
 pub static MIGRATOR: Migrator = sqlx::migrate!();
 
-/// How its sessions plan: with the values of each call. A plan for all values would not know which of the filters are given, nor
-/// that a batch of a retry holds one event.
+/// How its sessions plan: with the values of each call. A plan for all values would not know which
+/// of the filters are given, nor that a batch of a retry holds one event.
 pub const SESSION: &[(&str, &str)] = &[("plan_cache_mode", "force_custom_plan"), ("jit", "off")];
 
 /// The notifications database.

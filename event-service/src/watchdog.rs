@@ -1,6 +1,6 @@
-//! Watches over what was released: an occurrence whose outcome does not come is asked about until it has an
-//! end. A message in a dead-letter queue that nobody redrives, an outcome parked in an outbox or a lost
-//! subscription leave none without one.
+//! Watches over what was released: an occurrence whose outcome does not come is asked about until
+//! it has an end. A message in a dead-letter queue that nobody redrives, an outcome parked in an
+//! outbox or a lost subscription leave none without one.
 
 use std::time::Duration;
 
@@ -27,7 +27,12 @@ pub(crate) struct Settings {
 }
 
 /// Watches until the token is cancelled.
-pub(crate) async fn run(store: Store, bus: SharedBus, settings: Settings, shutdown: CancellationToken) {
+pub(crate) async fn run(
+    store: Store,
+    bus: SharedBus,
+    settings: Settings,
+    shutdown: CancellationToken,
+) {
     let pause = PERIOD.min(settings.after / 2);
     loop {
         tokio::select! { () = sleep(pause) => {} () = shutdown.cancelled() => return }
@@ -39,9 +44,12 @@ async fn look(store: &Store, bus: &SharedBus, settings: &Settings) {
     match store.unsettled().await {
         Ok(unsettled) => {
             metrics::gauge!("reminders_occurrences_unsettled").set(unsettled.asked_again as f64);
-            metrics::gauge!("reminders_outbox_parked", "table" => "commands").set(unsettled.parked_commands as f64);
+            metrics::gauge!("reminders_outbox_parked", "table" => "commands")
+                .set(unsettled.parked_commands as f64);
         }
-        Err(error) => return tracing::warn!(error = %error, "unsettled occurrences could not be counted"),
+        Err(error) => {
+            return tracing::warn!(error = %error, "unsettled occurrences could not be counted");
+        }
     }
     match bus.depth(&settings.queue).await {
         Ok(depth) if depth.visible > BACKLOG => return,

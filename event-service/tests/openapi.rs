@@ -1,4 +1,5 @@
-//! The committed description is the code's. `UPDATE_OPENAPI=1 cargo test -p event-service --test openapi` writes it.
+//! The committed description is the code's. `UPDATE_OPENAPI=1 cargo test -p event-service --test
+//! openapi` writes it.
 
 use std::{fs, path::Path};
 
@@ -11,5 +12,8 @@ fn the_committed_description_is_current() {
         fs::write(&path, &current).expect("written");
     }
     let committed = fs::read_to_string(&path).unwrap_or_default();
-    assert!(committed == current, "openapi.json is out of date: run this test with UPDATE_OPENAPI=1");
+    assert!(
+        committed == current,
+        "openapi.json is out of date: run this test with UPDATE_OPENAPI=1"
+    );
 }

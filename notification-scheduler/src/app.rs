@@ -53,7 +53,8 @@ fn topology(bus: &BusConfig) -> Topology {
     Topology { topics: vec![bus.notification_topic.clone()], queues: Vec::new() }
 }
 
-/// Makes its topic where the bus is our own. It owns no table: event-service's `migrate` makes those.
+/// Makes its topic where the bus is our own. It owns no table: event-service's `migrate` makes
+/// those.
 ///
 /// # Errors
 /// When the bus cannot be reached or refuses.
@@ -110,7 +111,8 @@ impl App {
         let readiness = started.check(readiness(store, scheduler.clone())).until(shutdown.clone());
         // Health stays reachable while the rest drains.
         let stopped = CancellationToken::new();
-        let admin_server = tokio::spawn(http::serve_admin(listeners.admin, readiness, stopped.clone()));
+        let admin_server =
+            tokio::spawn(http::serve_admin(listeners.admin, readiness, stopped.clone()));
         let startup = Startup {
             app_env: config.process.app_env,
             pool: pool.clone(),
@@ -135,14 +137,22 @@ fn readiness(store: Store, scheduler: Scheduler) -> admin::Readiness {
         async move {
             match store.has_tables().await {
                 Ok(true) => Ok(()),
-                Ok(false) => Err("event-service's tables are missing: run its `migrate`".to_owned()),
+                Ok(false) => {
+                    Err("event-service's tables are missing: run its `migrate`".to_owned())
+                }
                 Err(error) => Err(db::why_away(&error).to_owned()),
             }
         }
     };
     let bus = move || {
         let answers = scheduler.topic_answers();
-        async move { if answers { Ok(()) } else { Err("the topic does not take what is published".to_owned()) } }
+        async move {
+            if answers {
+                Ok(())
+            } else {
+                Err("the topic does not take what is published".to_owned())
+            }
+        }
     };
     admin::Readiness::default().with("database", database).with("bus", bus)
 }

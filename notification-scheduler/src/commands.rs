@@ -1,5 +1,5 @@
-//! Brings event-service's commands to the notification topic: what became of occurrences that were released already, and
-//! whom to erase.
+//! Brings event-service's commands to the notification topic: what became of occurrences that were
+//! released already, and whom to erase.
 
 use std::time::Duration;
 
@@ -13,15 +13,16 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// How often it looks while there is nothing; they are rare, and an empty table costs next to nothing to look at.
+/// How often it looks while there is nothing; they are rare, and an empty table costs next to
+/// nothing to look at.
 const PERIOD: Duration = Duration::from_millis(250);
 /// How long the topic may take to answer.
 const ANSWER: Duration = Duration::from_secs(10);
 /// Commands relayed together at the most, and their bytes.
 const BATCH: i64 = 100;
 const BATCH_BYTES: i64 = 4 * 1024 * 1024;
-/// The pause is at least so many times what a look took: while a snapshot is held, each look steps over all commands that
-/// were relayed since.
+/// The pause is at least so many times what a look took: while a snapshot is held, each look steps
+/// over all commands that were relayed since.
 const REST: u32 = 10;
 
 /// Relays commands; any number share a database.
@@ -46,7 +47,10 @@ impl Commands {
                 Ok(_) => Duration::ZERO,
                 Err(error) => {
                     self.failures.note();
-                    tracing::warn!(error = &error as &dyn std::error::Error, "commands were not relayed; trying again");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "commands were not relayed; trying again"
+                    );
                     Duration::ZERO
                 }
             };

@@ -44,7 +44,8 @@ impl Config {
 /// Reads `USER_RELEASES_PER_SECOND`: 1 to 1,000,000.
 fn user_releases_per_second(reader: &mut Reader<'_>) -> Option<u32> {
     let name = "USER_RELEASES_PER_SECOND";
-    let releases = reader.or(name, "occurrences of one user released in a second, by one process", 500)?;
+    let releases =
+        reader.or(name, "occurrences of one user released in a second, by one process", 500)?;
     if (1..=1_000_000).contains(&releases) {
         return Some(releases);
     }

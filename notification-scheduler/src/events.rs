@@ -116,6 +116,8 @@ fn ended_id(occurrence: Uuid, end: End) -> Uuid {
 ///
 /// # Errors
 /// When its data cannot be written as JSON.
-pub(crate) fn outbox_message(event: &Event<OutcomeData>) -> Result<OutboxMessage, serde_json::Error> {
+pub(crate) fn outbox_message(
+    event: &Event<OutcomeData>,
+) -> Result<OutboxMessage, serde_json::Error> {
     OutboxMessage::of(event)
 }

@@ -1,10 +1,11 @@
 //! Shares: how much of one user's backlog is released in a second. Pure.
 //!
-//! Each user has a token bucket. Occurrences beyond it are given back, and the user counts as backlogged: claims pass
-//! over that user, who gets what the bucket refills by claims of their own, until these find no more. Others are
-//! thereby claimed as if the backlog were not there, and the queue behind the topic stays short. Beside a slow topic
-//! buckets hold less and refill more slowly ([`TopicPace`]). Every scheduler has buckets of its own: with `n` replicas a
-//! user's share is up to `n` times as large.
+//! Each user has a token bucket. Occurrences beyond it are given back, and the user counts as
+//! backlogged: claims pass over that user, who gets what the bucket refills by claims of their own,
+//! until these find no more. Others are thereby claimed as if the backlog were not there, and the
+//! queue behind the topic stays short. Beside a slow topic buckets hold less and refill more slowly
+//! ([`TopicPace`]). Every scheduler has buckets of its own: with `n` replicas a user's share is up
+//! to `n` times as large.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -17,8 +18,8 @@ use tokio::time::Instant;
 
 use crate::store::UserKey;
 
-/// Users that are passed over at once. Each one more costs a claim a range of the index; users beyond these are not
-/// held to their share.
+/// Users that are passed over at once. Each one more costs a claim a range of the index; users
+/// beyond these are not held to their share.
 const MAX_BACKLOGGED: usize = 16;
 /// The part of a full bucket from which on a claim of a user's own is worth making.
 const WORTH_A_CLAIM: f64 = 0.1;
@@ -74,8 +75,8 @@ impl Shares {
         }
     }
 
-    /// Decides for each claimed occurrence whether it is released now. Of one user's, urgent ones come before others,
-    /// and earlier ones before later ones.
+    /// Decides for each claimed occurrence whether it is released now. Of one user's, urgent ones
+    /// come before others, and earlier ones before later ones.
     pub(crate) fn admit(&mut self, candidates: &[Candidate], now: Instant) -> Vec<bool> {
         self.purge(now);
         let mut order: Vec<usize> = (0..candidates.len()).collect();
@@ -93,7 +94,13 @@ impl Shares {
     }
 
     /// Notes the time that a publish took, and returns the pace: releases of one user a second.
-    pub(crate) fn note_publish(&mut self, messages: usize, took: Duration, succeeded: bool, now: Instant) -> f64 {
+    pub(crate) fn note_publish(
+        &mut self,
+        messages: usize,
+        took: Duration,
+        succeeded: bool,
+        now: Instant,
+    ) -> f64 {
         self.pace.note(messages, took, succeeded, now);
         self.pace.per_second()
     }
@@ -115,8 +122,9 @@ impl Shares {
         users.into_iter().filter_map(allowance).collect()
     }
 
-    /// Notes the result of a claim that was allowed: how many occurrences it brought, and the time of the first that is
-    /// not urgent. A claim that brought fewer than it might have ends the backlog.
+    /// Notes the result of a claim that was allowed: how many occurrences it brought, and the time
+    /// of the first that is not urgent. A claim that brought fewer than it might have ends the
+    /// backlog.
     pub(crate) fn spend(
         &mut self,
         allowance: Allowance,
@@ -128,7 +136,9 @@ impl Shares {
         bucket.tokens = (bucket.tokens - claimed as f64).max(0.0);
         if claimed < allowance.limit {
             self.backlogged.remove(&allowance.user);
-        } else if let (Some(since), Some(first)) = (self.backlogged.get_mut(&allowance.user), first_due_at) {
+        } else if let (Some(since), Some(first)) =
+            (self.backlogged.get_mut(&allowance.user), first_due_at)
+        {
             *since = first.max(*since);
         }
     }
@@ -164,10 +174,12 @@ impl Shares {
         bucket
     }
 
-    /// Removes buckets that have filled up: what is left is bounded by what is released in a second.
+    /// Removes buckets that have filled up: what is left is bounded by what is released in a
+    /// second.
     fn purge(&mut self, now: Instant) {
         if now.saturating_duration_since(self.purged_at) >= PURGE_EVERY {
-            self.buckets.retain(|_, bucket| now.saturating_duration_since(bucket.filled_at) < PURGE_EVERY);
+            self.buckets
+                .retain(|_, bucket| now.saturating_duration_since(bucket.filled_at) < PURGE_EVERY);
             self.purged_at = now;
         }
     }
@@ -202,7 +214,8 @@ mod tests {
     async fn holds_back_one_user_beyond_the_share() {
         let now = Instant::now();
         let mut shares = Shares::new(2, now);
-        let candidates = [of(1, 5, false), of(1, 6, false), of(1, 7, true), of(1, 8, false), of(3, 9, false)];
+        let candidates =
+            [of(1, 5, false), of(1, 6, false), of(1, 7, true), of(1, 8, false), of(3, 9, false)];
         assert_eq!(shares.admit(&candidates, now), [true, false, true, false, true]);
         assert_eq!(shares.backlogged(), [UserKey::of_row(1)]);
         assert_eq!(shares.allowances(now), []);
@@ -216,7 +229,10 @@ mod tests {
         let mut shares = Shares::new(4, now);
         let then = now + SECOND;
         assert_eq!(shares.note_publish(1, SECOND, true, then), 1.0);
-        assert_eq!(shares.admit(&[of(1, 5, false), of(1, 6, false), of(3, 5, false)], then), [true, false, true]);
+        assert_eq!(
+            shares.admit(&[of(1, 5, false), of(1, 6, false), of(3, 5, false)], then),
+            [true, false, true]
+        );
         shares.note_publish(1, 100 * SECOND, true, then + SECOND);
         assert_eq!(
             shares.admit(&[of(1, 7, false), of(5, 7, false)], then + SECOND),
@@ -245,8 +261,12 @@ mod tests {
         let users = 2 * MAX_BACKLOGGED as i64;
         let candidates: Vec<Candidate> =
             (0..users).flat_map(|user| [of(2 * user, 0, false), of(2 * user, 0, false)]).collect();
-        let admitted = shares.admit(&candidates, now).into_iter().filter(|admitted| *admitted).count();
-        assert_eq!((shares.backlogged().len(), admitted), (MAX_BACKLOGGED, candidates.len() - MAX_BACKLOGGED));
+        let admitted =
+            shares.admit(&candidates, now).into_iter().filter(|admitted| *admitted).count();
+        assert_eq!(
+            (shares.backlogged().len(), admitted),
+            (MAX_BACKLOGGED, candidates.len() - MAX_BACKLOGGED)
+        );
     }
 
     #[tokio::test]

@@ -1,8 +1,9 @@
 //! Claims due occurrences and publishes them.
 //!
-//! It owns no table: it claims what is due in event-service's database under leases, publishes `notification:send` outside
-//! of any transaction, and marks what the topic acknowledged. Any number of replicas share the work; a crash anywhere
-//! publishes the same occurrence again, with the same ids.
+//! It owns no table: it claims what is due in event-service's database under leases, publishes
+//! `notification:send` outside of any transaction, and marks what the topic acknowledged. Any
+//! number of replicas share the work; a crash anywhere publishes the same occurrence again, with
+//! the same ids.
 
 pub mod app;
 mod commands;

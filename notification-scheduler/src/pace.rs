@@ -1,4 +1,5 @@
-//! How long to wait: until the next occurrence is due, after a failure, between two looks at everything. Pure.
+//! How long to wait: until the next occurrence is due, after a failure, between two looks at
+//! everything. Pure.
 
 use std::{
     sync::{
@@ -14,13 +15,14 @@ use crate::store::Next;
 
 /// The longest time between two claims: what is made meanwhile may be due at once.
 pub(crate) const POLL: Duration = Duration::from_millis(50);
-/// The shortest time after a claim that was not full: a steady trickle is claimed in small batches, not one by one.
+/// The shortest time after a claim that was not full: a steady trickle is claimed in small batches,
+/// not one by one.
 pub(crate) const BREATH: Duration = Duration::from_millis(5);
 /// Back-off, at first and at most.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
-/// Until the next occurrence is due, by the database's clock; at most [`POLL`], and no shorter than a breath when it is due
-/// but held by another.
+/// Until the next occurrence is due, by the database's clock; at most [`POLL`], and no shorter than
+/// a breath when it is due but held by another.
 pub(crate) fn until(next: Next) -> Duration {
     let wait = match next.due_at {
         None => POLL,
@@ -29,14 +31,15 @@ pub(crate) fn until(next: Next) -> Duration {
     wait.min(POLL)
 }
 
-/// Between two claims without the hint: an eighth of the time at most is spent in them, however long the dead entries at the
-/// index's head make one.
+/// Between two claims without the hint: an eighth of the time at most is spent in them, however
+/// long the dead entries at the index's head make one.
 pub(crate) fn between_full_claims(took: Duration) -> Duration {
     (took * 8).clamp(POLL, Duration::from_secs(10))
 }
 
-/// Between two claims while some user is backlogged. A claim passes over the index entries of the backlog, so an eighth of
-/// the time at most is spent in them; others wait half a second at the most.
+/// Between two claims while some user is backlogged. A claim passes over the index entries of the
+/// backlog, so an eighth of the time at most is spent in them; others wait half a second at the
+/// most.
 pub(crate) fn beside_a_backlog(took: Duration) -> Duration {
     (took * 8).clamp(POLL, Duration::from_millis(500))
 }

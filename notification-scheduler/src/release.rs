@@ -17,7 +17,8 @@ use crate::{
     store::{Batch, Claimed, Fate, Store},
 };
 
-/// What is kept of a lease for publishing and marking: with less left, a batch is not published any more.
+/// What is kept of a lease for publishing and marking: with less left, a batch is not published any
+/// more.
 const RESERVE: Duration = Duration::from_secs(5);
 
 /// A recurring notification that is later than this may have been overtaken by its next occurrence.
@@ -41,14 +42,22 @@ fn keys<'a>(claims: impl IntoIterator<Item = &'a Claimed>) -> Vec<(Uuid, i32)> {
 }
 
 impl Releaser {
-    pub(crate) fn new(store: Store, bus: SharedBus, name: String, lease: Duration, shares: Arc<Mutex<Shares>>) -> Self {
+    pub(crate) fn new(
+        store: Store,
+        bus: SharedBus,
+        name: String,
+        lease: Duration,
+        shares: Arc<Mutex<Shares>>,
+    ) -> Self {
         Self { store, bus, name, lease, topic: Failures::default(), shares }
     }
 
-    /// Marks what was published before, ends what has expired or been missed, publishes the rest and marks it.
+    /// Marks what was published before, ends what has expired or been missed, publishes the rest
+    /// and marks it.
     pub(crate) async fn release(&self, batch: Batch) {
         self.clear_away(&batch).await;
-        let (told, claimed): (Vec<Claimed>, Vec<Claimed>) = batch.claimed.into_iter().partition(|it| it.told);
+        let (told, claimed): (Vec<Claimed>, Vec<Claimed>) =
+            batch.claimed.into_iter().partition(|it| it.told);
         if !told.is_empty() {
             self.mark(&told).await;
         }
@@ -56,19 +65,23 @@ impl Releaser {
         if !missed.is_empty() {
             self.end(&missed.iter().collect::<Vec<_>>(), End::Missed).await;
         }
-        let (expired, due): (Vec<Claimed>, Vec<Claimed>) = claimed.into_iter().partition(|it| it.expired);
+        let (expired, due): (Vec<Claimed>, Vec<Claimed>) =
+            claimed.into_iter().partition(|it| it.expired);
         if !expired.is_empty() {
             self.end(&expired.iter().collect::<Vec<_>>(), End::Expired).await;
         }
         if due.is_empty() {
             return;
         }
-        // The process may have been stopped since the claim. By the monotonic clock, which went on meanwhile, the lease has then
-        // run out, and somebody else may have published.
+        // The process may have been stopped since the claim. By the monotonic clock, which went on
+        // meanwhile, the lease has then run out, and somebody else may have published.
         let left = self.lease.saturating_sub(batch.claimed_at.elapsed());
         if left < RESERVE.min(self.lease / 4) {
             metrics::counter!("scheduler_leases_lost_total").increment(due.len() as u64);
-            tracing::warn!(occurrences = due.len(), "the lease ran out before anything was published");
+            tracing::warn!(
+                occurrences = due.len(),
+                "the lease ran out before anything was published"
+            );
             return;
         }
         let Some((claims, messages)) = written(due) else { return };
@@ -92,14 +105,17 @@ impl Releaser {
         metrics::gauge!("reminders_scheduler_pace").set(pace);
     }
 
-    /// Ends occurrences whose notification is gone, and sets aside those that cannot be read: either alone, whatever else
-    /// is in the batch.
+    /// Ends occurrences whose notification is gone, and sets aside those that cannot be read:
+    /// either alone, whatever else is in the batch.
     async fn clear_away(&self, batch: &Batch) {
         if !batch.orphans.is_empty() {
             match self.store.end_orphans(&batch.orphans).await {
                 Ok(0) => {}
                 Ok(ended) => {
-                    tracing::warn!(occurrences = ended, "notification deleted or erased, occurrences cancelled");
+                    tracing::warn!(
+                        occurrences = ended,
+                        "notification deleted or erased, occurrences cancelled"
+                    );
                     metrics::counter!("reminders_scheduler_orphans_total").increment(ended);
                 }
                 Err(error) => tracing::warn!(
@@ -114,8 +130,10 @@ impl Releaser {
         for (id, _, problem) in &batch.unreadable {
             tracing::error!(occurrence.id = %id.simple(), problem, "occurrence cannot be read by this version, set aside");
         }
-        metrics::counter!("reminders_scheduler_unreadable_total").increment(batch.unreadable.len() as u64);
-        let keys: Vec<(Uuid, i32)> = batch.unreadable.iter().map(|(id, fence, _)| (*id, *fence)).collect();
+        metrics::counter!("reminders_scheduler_unreadable_total")
+            .increment(batch.unreadable.len() as u64);
+        let keys: Vec<(Uuid, i32)> =
+            batch.unreadable.iter().map(|(id, fence, _)| (*id, *fence)).collect();
         if let Err(error) = self.store.set_aside(&keys).await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
@@ -126,7 +144,8 @@ impl Releaser {
 
     /// Sorts out occurrences of recurring notifications that a later one has overtaken.
     async fn without_missed(&self, claimed: Vec<Claimed>) -> (Vec<Claimed>, Vec<Claimed>) {
-        let late: Vec<&Claimed> = claimed.iter().filter(|it| it.recurs && it.lateness >= CATCH_UP_SECONDS).collect();
+        let late: Vec<&Claimed> =
+            claimed.iter().filter(|it| it.recurs && it.lateness >= CATCH_UP_SECONDS).collect();
         if late.is_empty() {
             return (Vec::new(), claimed);
         }
@@ -138,7 +157,8 @@ impl Releaser {
                     "what was missed is not known; it is sorted out with the next lease"
                 );
                 let late: HashSet<Uuid> = late.iter().map(|it| it.id).collect();
-                let (late, others): (Vec<_>, Vec<_>) = claimed.into_iter().partition(|it| late.contains(&it.id));
+                let (late, others): (Vec<_>, Vec<_>) =
+                    claimed.into_iter().partition(|it| late.contains(&it.id));
                 self.give_back(&late, Fate::NotPublished).await;
                 (Vec::new(), others)
             }
@@ -146,7 +166,8 @@ impl Releaser {
     }
 
     async fn settle(&self, claims: Vec<Claimed>, results: Vec<Result<(), PublishError>>) {
-        let (mut taken, mut refused, mut impossible) = (Vec::with_capacity(claims.len()), Vec::new(), Vec::new());
+        let (mut taken, mut refused, mut impossible) =
+            (Vec::with_capacity(claims.len()), Vec::new(), Vec::new());
         for (claim, result) in claims.iter().zip(results) {
             match result {
                 Ok(()) => taken.push(claim.clone()),
@@ -194,7 +215,8 @@ impl Releaser {
                 metrics::counter!("scheduler_released_total").increment(marked.released);
                 metrics::counter!("scheduler_stale_total").increment(marked.stale);
                 metrics::counter!("scheduler_settled_before_mark_total").increment(marked.settled);
-                metrics::counter!("reminders_scheduler_unreadable_total").increment(marked.set_aside);
+                metrics::counter!("reminders_scheduler_unreadable_total")
+                    .increment(marked.set_aside);
                 if marked.stale > 0 {
                     tracing::warn!(
                         occurrences = marked.stale,
@@ -212,8 +234,13 @@ impl Releaser {
     async fn end(&self, claims: &[&Claimed], end: End) {
         match self.store.end(claims, end).await {
             Ok(ended) => {
-                metrics::counter!("scheduler_ended_total", "reason" => end.reason()).increment(ended as u64);
-                tracing::info!(occurrences = ended, reason = end.reason(), "ended without being sent");
+                metrics::counter!("scheduler_ended_total", "reason" => end.reason())
+                    .increment(ended as u64);
+                tracing::info!(
+                    occurrences = ended,
+                    reason = end.reason(),
+                    "ended without being sent"
+                );
             }
             Err(error) => {
                 tracing::warn!(
@@ -227,7 +254,11 @@ impl Releaser {
     }
 
     /// Gives leases back; where that fails they run out by themselves.
-    pub(crate) async fn give_back<'a>(&self, claims: impl IntoIterator<Item = &'a Claimed>, fate: Fate) {
+    pub(crate) async fn give_back<'a>(
+        &self,
+        claims: impl IntoIterator<Item = &'a Claimed>,
+        fate: Fate,
+    ) {
         let keys = keys(claims);
         metrics::counter!("scheduler_given_back_total").increment(keys.len() as u64);
         if let Err(error) = self.store.give_back(&keys, fate).await {
@@ -252,7 +283,10 @@ fn written(due: Vec<Claimed>) -> Option<(Vec<Claimed>, Vec<Message>)> {
     match messages {
         Ok(messages) => Some((due, messages)),
         Err(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "a message cannot be written");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "a message cannot be written"
+            );
             None
         }
     }

@@ -1,11 +1,13 @@
-//! Claims what is due, again and again, and hands each batch to be released while the next is claimed.
+//! Claims what is due, again and again, and hands each batch to be released while the next is
+//! claimed.
 //!
-//! Two loops claim. The first goes on from where it was: it passes over what lies before the last claim, so that index
-//! entries of released occurrences, which a held snapshot keeps alive, cost it nothing. The second looks at everything, for
-//! what was made late, given back, or left by a crash; it looks the less often the longer that takes.
+//! Two loops claim. The first goes on from where it was: it passes over what lies before the last
+//! claim, so that index entries of released occurrences, which a held snapshot keeps alive, cost it
+//! nothing. The second looks at everything, for what was made late, given back, or left by a crash;
+//! it looks the less often the longer that takes.
 //!
-//! While some user has more due than a share (`fairness`), both pass over that user, and the first one also claims what the
-//! user's share allows.
+//! While some user has more due than a share (`fairness`), both pass over that user, and the first
+//! one also claims what the user's share allows.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -39,7 +41,8 @@ pub struct Settings {
     pub batch: usize,
     /// Batches on their way to the topic at once.
     pub in_flight: usize,
-    /// Occurrences of one user released in a second at the most (`USER_RELEASES_PER_SECOND`), and as many at once.
+    /// Occurrences of one user released in a second at the most (`USER_RELEASES_PER_SECOND`), and
+    /// as many at once.
     pub user_releases_per_second: u32,
 }
 
@@ -54,7 +57,8 @@ impl Settings {
     }
 }
 
-/// How long a drain may take: what is not marked by then is published again by another, with the same ids.
+/// How long a drain may take: what is not marked by then is published again by another, with the
+/// same ids.
 const DRAIN: Duration = Duration::from_secs(20);
 
 /// For how long after its start, or after a failure of the database or the topic, a scheduler tells
@@ -78,11 +82,21 @@ impl Scheduler {
     /// A scheduler on a database and a bus.
     #[must_use]
     pub fn new(store: Store, bus: SharedBus, settings: Settings) -> Self {
-        let shares = Arc::new(Mutex::new(Shares::new(settings.user_releases_per_second, Instant::now())));
+        let shares =
+            Arc::new(Mutex::new(Shares::new(settings.user_releases_per_second, Instant::now())));
         let (topic, lease) = (settings.topic.clone(), settings.lease);
-        let releaser = Arc::new(Releaser::new(store.clone(), bus, topic, lease, Arc::clone(&shares)));
+        let releaser =
+            Arc::new(Releaser::new(store.clone(), bus, topic, lease, Arc::clone(&shares)));
         let permits = Arc::new(Semaphore::new(settings.in_flight));
-        Self { store, settings, releaser, permits, database: Arc::default(), shares, started: Instant::now() }
+        Self {
+            store,
+            settings,
+            releaser,
+            permits,
+            database: Arc::default(),
+            shares,
+            started: Instant::now(),
+        }
     }
 
     /// Whether the topic took what was published last.
@@ -93,16 +107,23 @@ impl Scheduler {
 
     /// Works until the token is cancelled, then lets the batches under way finish.
     pub async fn run(&self, shutdown: CancellationToken) {
-        let everything = spawn_essential("full claims", &shutdown, self.clone().claim_everything(shutdown.clone()));
+        let everything = spawn_essential(
+            "full claims",
+            &shutdown,
+            self.clone().claim_everything(shutdown.clone()),
+        );
         let mut releasing = self.clone().claim_onwards(shutdown).await;
         match everything.await {
             Ok(others) => drain(others).await,
-            Err(error) => tracing::error!(error = %error, "the loop of full claims ended unexpectedly"),
+            Err(error) => {
+                tracing::error!(error = %error, "the loop of full claims ended unexpectedly")
+            }
         }
         drain_in_time(&mut releasing).await;
     }
 
-    /// Claims from the hint on, full batches without a pause, and otherwise when the next one is due.
+    /// Claims from the hint on, full batches without a pause, and otherwise when the next one is
+    /// due.
     async fn claim_onwards(self, shutdown: CancellationToken) -> JoinSet<()> {
         let mut releasing = JoinSet::new();
         let mut hint = None;
@@ -137,9 +158,11 @@ impl Scheduler {
         for allowance in allowances {
             let Some(permit) = self.permit(shutdown).await else { return };
             let limit = allowance.limit.min(self.settings.batch);
-            let claimed = self.store.claim_of_user(limit as i64, Some(allowance.since), allowance.user).await;
+            let claimed =
+                self.store.claim_of_user(limit as i64, Some(allowance.since), allowance.user).await;
             let Some(batch) = self.noted(claimed) else { return };
-            let ordinary = batch.claimed.iter().filter(|claimed| claimed.content.priority != Priority::High);
+            let ordinary =
+                batch.claimed.iter().filter(|claimed| claimed.content.priority != Priority::High);
             let first_due_at = ordinary.map(|claimed| claimed.due_at).min();
             let spent = fairness::Allowance { limit, ..allowance };
             self.shares().spend(spent, batch.leased(), first_due_at, Instant::now());
@@ -170,7 +193,8 @@ impl Scheduler {
         releasing
     }
 
-    /// The right to one batch more, once neither the database nor the topic asks for a pause; none after the shutdown.
+    /// The right to one batch more, once neither the database nor the topic asks for a pause; none
+    /// after the shutdown.
     async fn permit(&self, shutdown: &CancellationToken) -> Option<OwnedSemaphorePermit> {
         let pause = self.database.pause().max(self.releaser.topic.pause());
         if let Some(pause) = pause {
@@ -183,7 +207,8 @@ impl Scheduler {
         }
     }
 
-    /// One claim, of all users but those that are backlogged; nothing when the database failed, which is noted.
+    /// One claim, of all users but those that are backlogged; nothing when the database failed,
+    /// which is noted.
     async fn claim(&self, hint: Option<DateTime<Utc>>, backlogged: &[UserKey]) -> Option<Batch> {
         let limit = self.settings.batch as i64;
         let claimed = match backlogged {
@@ -236,7 +261,10 @@ impl Scheduler {
     fn failed(&self, error: &crate::store::StoreError) {
         self.database.note();
         metrics::counter!("scheduler_database_failures_total").increment(1);
-        tracing::warn!(error = error as &dyn std::error::Error, "the database failed; trying again");
+        tracing::warn!(
+            error = error as &dyn std::error::Error,
+            "the database failed; trying again"
+        );
     }
 
     /// Gives back what is beyond its user's share, and releases the rest.
@@ -250,10 +278,13 @@ impl Scheduler {
         let candidates: Vec<Candidate> = batch.claimed.iter().map(candidate).collect();
         let admitted = self.shares().admit(&candidates, Instant::now());
         let mut decisions = admitted.into_iter();
-        let beyond: Vec<Claimed> =
-            batch.claimed.extract_if(.., |_| decisions.next().is_some_and(|admitted| !admitted)).collect();
+        let beyond: Vec<Claimed> = batch
+            .claimed
+            .extract_if(.., |_| decisions.next().is_some_and(|admitted| !admitted))
+            .collect();
         if !beyond.is_empty() {
-            metrics::counter!("reminders_scheduler_beyond_share_total").increment(beyond.len() as u64);
+            metrics::counter!("reminders_scheduler_beyond_share_total")
+                .increment(beyond.len() as u64);
             self.releaser.give_back(&beyond, Fate::NotPublished).await;
         }
         self.release(batch, permit, releasing, shutdown);
@@ -282,7 +313,11 @@ impl Scheduler {
 }
 
 fn candidate(claimed: &Claimed) -> Candidate {
-    Candidate { user: claimed.user_key, due_at: claimed.due_at, is_urgent: claimed.content.priority == Priority::High }
+    Candidate {
+        user: claimed.user_key,
+        due_at: claimed.due_at,
+        is_urgent: claimed.content.priority == Priority::High,
+    }
 }
 
 fn count(batch: &Batch) {
@@ -290,7 +325,8 @@ fn count(batch: &Batch) {
         return;
     }
     metrics::counter!("scheduler_claimed_total").increment(batch.leased() as u64);
-    metrics::histogram!("scheduler_claim_duration_seconds").record(batch.claimed_at.elapsed().as_secs_f64());
+    metrics::histogram!("scheduler_claim_duration_seconds")
+        .record(batch.claimed_at.elapsed().as_secs_f64());
     let lateness = metrics::histogram!("scheduler_lateness_seconds");
     for it in &batch.claimed {
         lateness.record(it.lateness);
@@ -310,6 +346,8 @@ async fn drain(mut releasing: JoinSet<()>) {
 async fn drain_in_time(releasing: &mut JoinSet<()>) {
     let all = async { while releasing.join_next().await.is_some() {} };
     if timeout(DRAIN, all).await.is_err() {
-        tracing::warn!("some batches were not finished in time; their leases run out by themselves");
+        tracing::warn!(
+            "some batches were not finished in time; their leases run out by themselves"
+        );
     }
 }

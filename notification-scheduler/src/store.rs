@@ -20,7 +20,8 @@ use uuid::Uuid;
 
 pub use claim::{Batch, UserKey};
 
-/// How its sessions plan: by the index of what is due and by keys, whatever the statistics say of a table that was just filled.
+/// How its sessions plan: by the index of what is due and by keys, whatever the statistics say of a
+/// table that was just filled.
 pub const SESSION: &[(&str, &str)] = &[
     ("enable_seqscan", "off"),
     ("enable_bitmapscan", "off"),
@@ -41,7 +42,9 @@ pub struct StoreError {
 }
 
 impl StoreError {
-    fn of<E: Into<Box<dyn std::error::Error + Send + Sync>>>(action: &'static str) -> impl FnOnce(E) -> Self {
+    fn of<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+        action: &'static str,
+    ) -> impl FnOnce(E) -> Self {
         move |source| Self { action, source: source.into() }
     }
 }
@@ -61,7 +64,8 @@ pub struct Claimed {
     pub expires_at: DateTime<Utc>,
     /// Whether it had expired when it was claimed.
     pub expired: bool,
-    /// Whether it was published before, by a scheduler that did not live to mark it: an outcome has come.
+    /// Whether it was published before, by a scheduler that did not live to mark it: an outcome has
+    /// come.
     pub told: bool,
     /// The notification it is of.
     pub notification_id: Uuid,
@@ -117,7 +121,8 @@ pub struct Marked {
     pub released: u64,
     /// Refused: another scheduler has claimed them since.
     pub stale: u64,
-    /// No longer pending: they do not recur and their outcome was quicker than the mark, or they were cancelled meanwhile.
+    /// No longer pending: they do not recur and their outcome was quicker than the mark, or they
+    /// were cancelled meanwhile.
     pub settled: u64,
     /// Still pending: of a series that this binary cannot follow.
     pub set_aside: u64,
@@ -131,7 +136,11 @@ pub struct Store {
 }
 
 fn interval(duration: Duration) -> PgInterval {
-    PgInterval { months: 0, days: 0, microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX) }
+    PgInterval {
+        months: 0,
+        days: 0,
+        microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX),
+    }
 }
 
 impl Store {
@@ -172,8 +181,9 @@ impl Store {
         Ok(Next { now: row.now, due_at: row.due_at.map(StoredTime::nearest) })
     }
 
-    /// Marks as released what was published, where the lease is still the one under which it was. Of what recurs, the next
-    /// occurrence is made in the same transaction; what is of a series that cannot be followed stays pending, as published.
+    /// Marks as released what was published, where the lease is still the one under which it was.
+    /// Of what recurs, the next occurrence is made in the same transaction; what is of a series
+    /// that cannot be followed stays pending, as published.
     ///
     /// # Errors
     /// When a statement fails; nothing is marked then, or nothing but what can be marked.
@@ -182,7 +192,8 @@ impl Store {
         let recurring: Vec<&Claimed> = claims.iter().filter(|claimed| claimed.recurs).collect();
         if recurring.is_empty() {
             let (ids, fences) = in_order(claims);
-            let released = mark(&self.pool, &ids, &fences).await.map_err(StoreError::of(action))?.len();
+            let released =
+                mark(&self.pool, &ids, &fences).await.map_err(StoreError::of(action))?.len();
             return self.marked(&ids, &fences, released, 0).await;
         }
         let prepared = series::prepare(&self.pool, &recurring).await?;
@@ -192,7 +203,8 @@ impl Store {
         let (held_back, go_on): (Vec<&Claimed>, Vec<&Claimed>) =
             claims.iter().partition(|claimed| claimed.recurs && series.holds_back(claimed));
         let (ids, fences) = in_order(go_on);
-        let released = mark(&mut *transaction, &ids, &fences).await.map_err(StoreError::of(action))?;
+        let released =
+            mark(&mut *transaction, &ids, &fences).await.map_err(StoreError::of(action))?;
         series::go_on(&mut transaction, &series, &released).await?;
         transaction.commit().await.map_err(StoreError::of(action))?;
         self.hold_back(&held_back, Fate::Unknown).await?;
@@ -225,8 +237,9 @@ impl Store {
         Ok(stale.unsigned_abs())
     }
 
-    /// Gives leases back, so that anybody may claim again at once. Occurrences that the topic may have taken, under this
-    /// lease or an earlier one, keep the mark of a lease: an edit or a deletion still follows them by a command.
+    /// Gives leases back, so that anybody may claim again at once. Occurrences that the topic may
+    /// have taken, under this lease or an earlier one, keep the mark of a lease: an edit or a
+    /// deletion still follows them by a command.
     ///
     /// # Errors
     /// When the statement fails; the leases then run out by themselves.
@@ -247,9 +260,11 @@ impl Store {
     }
 }
 
-/// The ids and fences of claims, in the order in which event-service locks them: neither waits for the other in a circle.
+/// The ids and fences of claims, in the order in which event-service locks them: neither waits for
+/// the other in a circle.
 fn in_order<'a>(claims: impl IntoIterator<Item = &'a Claimed>) -> (Vec<Uuid>, Vec<i32>) {
-    let mut keys: Vec<(Uuid, i32)> = claims.into_iter().map(|claimed| (claimed.id, claimed.fence)).collect();
+    let mut keys: Vec<(Uuid, i32)> =
+        claims.into_iter().map(|claimed| (claimed.id, claimed.fence)).collect();
     keys.sort_unstable();
     keys.into_iter().unzip()
 }
@@ -257,7 +272,11 @@ fn in_order<'a>(claims: impl IntoIterator<Item = &'a Claimed>) -> (Vec<Uuid>, Ve
 /// An occurrence that no longer waits: its notification, and its time.
 pub(crate) type Gone = (Uuid, DateTime<Utc>);
 
-async fn mark(executor: impl PgExecutor<'_>, ids: &[Uuid], fences: &[i32]) -> Result<Vec<Gone>, sqlx::Error> {
+async fn mark(
+    executor: impl PgExecutor<'_>,
+    ids: &[Uuid],
+    fences: &[i32],
+) -> Result<Vec<Gone>, sqlx::Error> {
     let rows = sqlx::query!(
         // What has no outcome yet is noted for event-service's watchdog, in the same statement.
         r#"with marked as (

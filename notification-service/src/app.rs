@@ -1,4 +1,5 @@
-//! The service, assembled: what it listens on, what runs beside the API, and the order in which it ends.
+//! The service, assembled: what it listens on, what runs beside the API, and the order in which it
+//! ends.
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -10,7 +11,10 @@ use shared::{
     config::BusConfig,
     consumer::{self, ConsumerSettings, isolation::Isolation},
     db,
-    http::{Authenticator, ExportLimit, Listeners, ServerSettings, admin::Readiness, api, serve, serve_admin},
+    http::{
+        Authenticator, ExportLimit, Listeners, ServerSettings, admin::Readiness, api, serve,
+        serve_admin,
+    },
     outbox::{Handoff, Relay},
     shutdown::spawn_essential,
     startup::{Started, Startup},
@@ -32,8 +36,8 @@ use crate::{
 };
 
 const NAME: &str = "notification-service";
-/// Settings of its sessions: a plan for each execution. What was planned while the ledger was empty reads all of it, batch
-/// after batch, once a burst has filled it.
+/// Settings of its sessions: a plan for each execution. What was planned while the ledger was empty
+/// reads all of it, batch after batch, once a burst has filled it.
 const SESSION: &[(&str, &str)] = &[("plan_cache_mode", "force_custom_plan")];
 /// Receipts of a message before it is a dead letter.
 const MAX_RECEIVE_COUNT: u32 = 10;
@@ -41,7 +45,8 @@ const MAX_RECEIVE_COUNT: u32 = 10;
 const BATCH: usize = 500;
 /// Batches under way at once.
 const BATCHES: usize = 3;
-/// Messages of feedback in one batch; of these one batch is under way at a time: they are few, and nobody waits for them.
+/// Messages of feedback in one batch; of these one batch is under way at a time: they are few, and
+/// nobody waits for them.
 const FEEDBACK_BATCH: usize = 100;
 /// Between two looks for the queue of feedback.
 const FEEDBACK_PAUSE: Duration = Duration::from_secs(10);
@@ -79,21 +84,25 @@ struct Work {
 }
 
 impl App {
-    /// Binds the ports and assembles the service. Neither the database, the bus nor a provider need be there yet.
+    /// Binds the ports and assembles the service. Neither the database, the bus nor a provider need
+    /// be there yet.
     ///
     /// # Errors
     /// When a port is taken, or a setting cannot be used.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
         telemetry::describe_metrics();
         let listeners = Listeners::bind(&config.process, true).await?;
-        let (rest, admin) = (listeners.rest.context("the REST port is not bound")?, listeners.admin);
+        let (rest, admin) =
+            (listeners.rest.context("the REST port is not bound")?, listeners.admin);
         let addresses = (rest.local_addr()?, admin.local_addr()?);
         let pool = config.database.pool_with(NAME, SESSION);
         let clock = Arc::new(DbClock::default());
         let bus = bus::connect(&config.bus.settings).await?;
-        let (relay, handoff) = Relay::new(pool.clone(), bus.clone(), config.bus.event_topic.clone());
+        let (relay, handoff) =
+            Relay::new(pool.clone(), bus.clone(), config.bus.event_topic.clone());
         let relay = relay.with_user_share(config.user_events);
-        let engine = Engine::build(&config, pool.clone(), Arc::clone(&clock), handoff.clone()).await?;
+        let engine =
+            Engine::build(&config, pool.clone(), Arc::clone(&clock), handoff.clone()).await?;
         let started = Started::watching(pool.clone());
         let streams = Streams::default();
         let shared = Api {
@@ -115,7 +124,8 @@ impl App {
             bus: bus.clone(),
             topology: topology(&config.bus),
         };
-        let (queue, feedback_queue) = (config.bus.notification_queue, config.bus.ses_feedback_queue);
+        let (queue, feedback_queue) =
+            (config.bus.notification_queue, config.bus.ses_feedback_queue);
         let dead_letters_kept = config.bus.dead_letters_kept;
         let work = Work {
             pool: pool.clone(),
@@ -148,18 +158,21 @@ impl App {
         self.addresses.1
     }
 
-    /// Serves until the token is cancelled, then drains: the open requests and the batches from the queue, the attempts
-    /// under way, their verdicts, and last the messages that tell of all of it.
+    /// Serves until the token is cancelled, then drains: the open requests and the batches from the
+    /// queue, the attempts under way, their verdicts, and last the messages that tell of all of it.
     ///
     /// # Errors
     /// When a listener fails.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let answered = CancellationToken::new();
         let ended = CancellationToken::new();
-        let readiness = Readiness::default().with_database(self.pool.clone(), &MIGRATOR).until(shutdown.clone());
+        let readiness = Readiness::default()
+            .with_database(self.pool.clone(), &MIGRATOR)
+            .until(shutdown.clone());
         let readiness = self.work.started.check(readiness);
         let admin = tokio::spawn(serve_admin(self.admin, readiness, ended.clone()));
-        let work = spawn_essential("work", &shutdown, self.work.run(shutdown.clone(), answered.clone()));
+        let work =
+            spawn_essential("work", &shutdown, self.work.run(shutdown.clone(), answered.clone()));
         // Streams have no end of their own; the drain must not wait for them.
         let (served, ()) = tokio::join!(
             serve(self.rest, self.router, &self.server, shutdown.clone()),
@@ -175,7 +188,8 @@ impl App {
 }
 
 impl Work {
-    /// Consumes, sends and tells until `shutdown`; drains; the relay goes on until the API has answered as well.
+    /// Consumes, sends and tells until `shutdown`; drains; the relay goes on until the API has
+    /// answered as well.
     async fn run(self, shutdown: CancellationToken, answered: CancellationToken) {
         let Self {
             pool,
@@ -219,8 +233,13 @@ impl Work {
             max_devices,
             takeover,
         };
-        let settings =
-            ConsumerSettings { queue, batch: BATCH, concurrency: BATCHES, visibility: VISIBILITY, dead_letters_kept };
+        let settings = ConsumerSettings {
+            queue,
+            batch: BATCH,
+            concurrency: BATCHES,
+            visibility: VISIBILITY,
+            dead_letters_kept,
+        };
         let consumed = CancellationToken::new();
         let consume = async {
             consumer::run(bus, settings, Arc::new(intake), shutdown.clone()).await;
@@ -253,8 +272,13 @@ async fn hear(
     if !feedback_is_there(&bus, &queue, &shutdown).await {
         return;
     }
-    let settings =
-        ConsumerSettings { queue, batch: FEEDBACK_BATCH, concurrency: 1, visibility: VISIBILITY, dead_letters_kept };
+    let settings = ConsumerSettings {
+        queue,
+        batch: FEEDBACK_BATCH,
+        concurrency: 1,
+        visibility: VISIBILITY,
+        dead_letters_kept,
+    };
     consumer::run(bus, settings, Arc::new(feedback), shutdown).await;
 }
 
@@ -287,10 +311,14 @@ fn topology(bus: &BusConfig) -> Topology {
     Topology { topics: vec![bus.event_topic.clone()], queues: vec![queue] }
 }
 
-/// What is relied on to hear SES, apart from the rest: without it reminders are sent all the same. What SES says comes from a
-/// topic of SES's own, which its operator subscribes the queue to.
+/// What is relied on to hear SES, apart from the rest: without it reminders are sent all the same.
+/// What SES says comes from a topic of SES's own, which its operator subscribes the queue to.
 fn feedback_topology(queue: &str) -> Topology {
-    let queue = QueueSpec { queue: queue.to_owned(), max_receive_count: MAX_RECEIVE_COUNT, subscriptions: Vec::new() };
+    let queue = QueueSpec {
+        queue: queue.to_owned(),
+        max_receive_count: MAX_RECEIVE_COUNT,
+        subscriptions: Vec::new(),
+    };
     Topology { topics: Vec::new(), queues: vec![queue] }
 }
 
@@ -313,17 +341,29 @@ mod tests {
     use super::*;
 
     fn feedback(variables: &[(&str, &str)]) -> Option<String> {
-        let env: BTreeMap<_, _> =
-            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let bus = config::read(&env, |reader| BusConfig::read(reader, &[])).expect("a complete environment");
-        assert!(topology(&bus).queues.iter().all(|it| Some(&it.queue) != bus.ses_feedback_queue.as_ref()));
+        let env: BTreeMap<_, _> = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let bus = config::read(&env, |reader| BusConfig::read(reader, &[]))
+            .expect("a complete environment");
+        assert!(
+            topology(&bus)
+                .queues
+                .iter()
+                .all(|it| Some(&it.queue) != bus.ses_feedback_queue.as_ref())
+        );
         bus.ses_feedback_queue
     }
 
     #[test]
-    fn feedback_is_heard_on_our_own_bus_and_on_aws_where_its_queue_is_named_and_nothing_waits_for_it() {
+    fn feedback_is_heard_on_our_own_bus_and_on_aws_where_its_queue_is_named_and_nothing_waits_for_it()
+     {
         assert_eq!(feedback(&[("BUS", "aws")]), None);
-        assert_eq!(feedback(&[("BUS", "aws"), ("SES_FEEDBACK_QUEUE_URL", "feedback")]).as_deref(), Some("feedback"));
+        assert_eq!(
+            feedback(&[("BUS", "aws"), ("SES_FEEDBACK_QUEUE_URL", "feedback")]).as_deref(),
+            Some("feedback")
+        );
         let own = feedback(&[("BUS", "postgres"), ("BUS_DATABASE_URL", "postgres://bus")]);
         assert_eq!(own.as_deref(), Some("ses-feedback-queue"));
     }

@@ -1,7 +1,8 @@
 //! The ways a notification reaches a person: push by FCM HTTP v1 and e-mail by SES.
 //!
-//! A channel turns one plain message into one [`Outcome`](outcome::Outcome) and knows nothing of queues, ledgers or
-//! databases; what follows from an outcome is decided by [`retry`], a pure function.
+//! A channel turns one plain message into one [`Outcome`](outcome::Outcome) and knows nothing of
+//! queues, ledgers or databases; what follows from an outcome is decided by [`retry`], a pure
+//! function.
 
 pub mod email;
 pub mod fcm;

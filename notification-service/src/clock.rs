@@ -1,5 +1,5 @@
-//! The database's time, kept between two looks at it: replicas whose own clocks disagree agree on what has expired and on
-//! when to try again.
+//! The database's time, kept between two looks at it: replicas whose own clocks disagree agree on
+//! what has expired and on when to try again.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -42,7 +42,8 @@ impl DbClock {
 
     fn at(&self, instant: Instant) -> DateTime<Utc> {
         let anchor = *self.anchor();
-        let passed = TimeDelta::from_std(instant.saturating_duration_since(anchor.at)).unwrap_or(TimeDelta::MAX);
+        let passed = TimeDelta::from_std(instant.saturating_duration_since(anchor.at))
+            .unwrap_or(TimeDelta::MAX);
         anchor.time.checked_add_signed(passed).unwrap_or(DateTime::<Utc>::MAX_UTC)
     }
 
@@ -52,8 +53,8 @@ impl DbClock {
     /// When it does not answer; the clock then runs on.
     pub async fn observe(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
         let mut connection = pool.acquire().await?;
-        // From before the question: the clock may lead by the question's way, but it never shows that something was sent before
-        // it was due.
+        // From before the question: the clock may lead by the question's way, but it never shows
+        // that something was sent before it was due.
         let at = Instant::now();
         let time = store::now(&mut *connection).await?;
         *self.anchor() = Anchor { at, time };
@@ -87,6 +88,9 @@ mod tests {
     fn it_runs_with_monotonic_time() {
         let clock = DbClock::default();
         let start = Instant::now();
-        assert_eq!(clock.at(start + Duration::from_secs(5)) - clock.at(start), TimeDelta::seconds(5));
+        assert_eq!(
+            clock.at(start + Duration::from_secs(5)) - clock.at(start),
+            TimeDelta::seconds(5)
+        );
     }
 }

@@ -46,7 +46,8 @@ pub struct Config {
     pub push_per_user_per_minute: u32,
     /// E-mails to one user that are begun in a minute.
     pub email_per_user_per_minute: u32,
-    /// After how long a delivery that a process claimed is claimed by others, if nothing was recorded of it.
+    /// After how long a delivery that a process claimed is claimed by others, if nothing was
+    /// recorded of it.
     pub takeover: Duration,
     /// Number of registrations that may ask FCM about their token at once.
     pub device_checks_max_in_flight: usize,
@@ -100,10 +101,20 @@ impl Config {
         let fcm = FcmConfig::parse(reader);
         let ses = SesConfig::parse(reader);
         let templates = read_templates(reader);
-        let push_max_in_flight =
-            within(reader, "PUSH_MAX_IN_FLIGHT", "pushes on their way to FCM at once", 1_000, 1..=100_000);
-        let email_max_in_flight =
-            within(reader, "EMAIL_MAX_IN_FLIGHT", "e-mails on their way to SES at once", 50, 1..=100_000);
+        let push_max_in_flight = within(
+            reader,
+            "PUSH_MAX_IN_FLIGHT",
+            "pushes on their way to FCM at once",
+            1_000,
+            1..=100_000,
+        );
+        let email_max_in_flight = within(
+            reader,
+            "EMAIL_MAX_IN_FLIGHT",
+            "e-mails on their way to SES at once",
+            50,
+            1..=100_000,
+        );
         let max_devices_per_user = within(
             reader,
             "MAX_DEVICES_PER_USER",
@@ -125,8 +136,13 @@ impl Config {
             600,
             PACES,
         );
-        let takeover =
-            within(reader, "TAKEOVER_SECONDS", "when others take over what a process claimed and lost", 90, 60..=900);
+        let takeover = within(
+            reader,
+            "TAKEOVER_SECONDS",
+            "when others take over what a process claimed and lost",
+            90,
+            60..=900,
+        );
         let checks = within(
             reader,
             "DEVICE_CHECKS_MAX_IN_FLIGHT",
@@ -163,8 +179,10 @@ impl Config {
 /// Reads the templates, and tries every one of them.
 pub(crate) fn read_templates(reader: &mut Reader<'_>) -> Option<Arc<Templates>> {
     const FOLDER: &str = "TEMPLATES_DIR";
-    let folder = reader.optional::<String>(FOLDER, "folder of templates and words in place of our own");
-    let templates = folder.map_or_else(Templates::built_in, |folder| Templates::load(Path::new(&folder)));
+    let folder =
+        reader.optional::<String>(FOLDER, "folder of templates and words in place of our own");
+    let templates =
+        folder.map_or_else(Templates::built_in, |folder| Templates::load(Path::new(&folder)));
     let faulty = |faults: Faults| reader.fault(FOLDER, format!("has {faults}"));
     templates.map(Arc::new).map_err(faulty).ok()
 }
@@ -195,9 +213,12 @@ impl FcmConfig {
     fn parse(reader: &mut Reader<'_>) -> Option<Self> {
         const ACCOUNT: &str = "FCM_PROJECT_CONFIG";
         const ENDPOINT: &str = "FCM_ENDPOINT";
-        let account =
-            reader.required_live_secret(ACCOUNT, "service account of the Firebase project: its JSON, or a path to it");
-        let endpoint = reader.or(ENDPOINT, "where pushes are sent", "https://fcm.googleapis.com".to_owned());
+        let account = reader.required_live_secret(
+            ACCOUNT,
+            "service account of the Firebase project: its JSON, or a path to it",
+        );
+        let endpoint =
+            reader.or(ENDPOINT, "where pushes are sent", "https://fcm.googleapis.com".to_owned());
         let account = account.and_then(|account| match parse_account(account) {
             Ok(account) => Some(account),
             Err(problem) => {
@@ -206,7 +227,9 @@ impl FcmConfig {
             }
         });
         let endpoint = endpoint.and_then(|text| {
-            let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+            let url = Url::parse(&text)
+                .ok()
+                .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
             if url.is_none() {
                 reader.fault(ENDPOINT, "is malformed: expected an http or https URL");
             }
@@ -232,7 +255,9 @@ fn parse_account(given: LiveSecret) -> Result<ServiceAccount, String> {
         given
     } else {
         let opened = LiveSecret::open("FCM_PROJECT_CONFIG", text.into());
-        opened.map_err(|problem| format!("neither JSON nor the path of a usable file, which {problem}"))?
+        opened.map_err(|problem| {
+            format!("neither JSON nor the path of a usable file, which {problem}")
+        })?
     };
     ServiceAccount::live(source).map_err(|error| error.to_string())
 }
@@ -241,10 +266,14 @@ impl SesConfig {
     fn parse(reader: &mut Reader<'_>) -> Option<Self> {
         const SOURCE: &str = "SES_SOURCE_EMAIL";
         let aws = config::aws_settings(reader);
-        let source = reader.required::<String>(SOURCE, "sender of e-mails, as address or Name <address>");
-        let template = reader.optional("SES_EMAIL_TEMPLATE", "name of a template kept by SES; unset: our own");
-        let configuration_set =
-            reader.optional("SES_CONFIGURATION_SET", "configuration set by which bounces and complaints come back");
+        let source =
+            reader.required::<String>(SOURCE, "sender of e-mails, as address or Name <address>");
+        let template =
+            reader.optional("SES_EMAIL_TEMPLATE", "name of a template kept by SES; unset: our own");
+        let configuration_set = reader.optional(
+            "SES_CONFIGURATION_SET",
+            "configuration set by which bounces and complaints come back",
+        );
         let source = source.filter(|source| {
             let is_mailbox = source.parse::<lettre::message::Mailbox>().is_ok();
             if !is_mailbox {

@@ -1,7 +1,8 @@
-//! Takes what is due from the notification queue into the ledger: a batch is a handful of set-based statements and one
-//! transaction. From its commit on the ledger owns the deliveries and the messages are done; an occurrence that is known
-//! already was delivered twice by the queue, and nothing follows from it. The queue also brings revisions of what was released
-//! and erasures of users, in any order.
+//! Takes what is due from the notification queue into the ledger: a batch is a handful of set-based
+//! statements and one transaction. From its commit on the ledger owns the deliveries and the
+//! messages are done; an occurrence that is known already was delivered twice by the queue, and
+//! nothing follows from it. The queue also brings revisions of what was released and erasures of
+//! users, in any order.
 
 mod ask;
 mod batch;
@@ -53,15 +54,18 @@ use reconcile::Answer;
 use second_thoughts::Revise;
 use series::{missed, series_of};
 
-/// How long a batch waits for places in the lane of pushes: cheaper than to write it now and to claim it later.
+/// How long a batch waits for places in the lane of pushes: cheaper than to write it now and to
+/// claim it later.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// Ledger rows that one transaction of the intake writes at the most, unless a single occurrence has more.
+/// Ledger rows that one transaction of the intake writes at the most, unless a single occurrence
+/// has more.
 const MAX_ROWS: usize = 2_000;
 /// Occurrences that one transaction revises at the most.
 const MAX_REVISED: usize = 200;
 
-/// Rows leased by a transaction of this process whose commit was not answered: their occurrences and their own ids.
+/// Rows leased by a transaction of this process whose commit was not answered: their occurrences
+/// and their own ids.
 type Doubtful = HashSet<(Uuid, Uuid)>;
 
 /// The handler of the notification queue.
@@ -169,18 +173,24 @@ impl Handler for Intake {
             }
         }
         let (revisions, positions): (Vec<_>, Vec<_>) = revisions.into_iter().unzip();
-        for (outcome, position) in self.isolation.apply(&Revise(self), &revisions).await.iter().zip(positions) {
+        for (outcome, position) in
+            self.isolation.apply(&Revise(self), &revisions).await.iter().zip(positions)
+        {
             settle(position, outcome);
         }
         let (dispatches, positions): (Vec<_>, Vec<_>) = sends.into_values().unzip();
-        for (outcome, positions) in self.isolation.apply(&Take::new(self), &dispatches).await.iter().zip(positions) {
+        for (outcome, positions) in
+            self.isolation.apply(&Take::new(self), &dispatches).await.iter().zip(positions)
+        {
             for position in positions {
                 settle(position, outcome);
             }
         }
         // After the sends: what a question brings to be sent is known by now.
         let (questions, positions): (Vec<_>, Vec<_>) = questions.into_iter().unzip();
-        for (outcome, position) in self.isolation.apply(&Answer(self), &questions).await.iter().zip(positions) {
+        for (outcome, position) in
+            self.isolation.apply(&Answer(self), &questions).await.iter().zip(positions)
+        {
             if settlements[position] == Settlement::Done {
                 settlements[position] = outcome.settlement(batch[position].receive_count);
             }
@@ -195,9 +205,14 @@ impl Handler for Intake {
 }
 
 impl Intake {
-    /// Writes the first of some occurrences with their deliveries, up to [`MAX_ROWS`] rows; returns how many. What overtook one
-    /// of them on its way is found in the transaction, where it cannot change any more; they are then laid out anew.
-    async fn try_take(&self, dispatches: &[Dispatch], doubtful: &mut Doubtful) -> Result<usize, Error> {
+    /// Writes the first of some occurrences with their deliveries, up to [`MAX_ROWS`] rows; returns
+    /// how many. What overtook one of them on its way is found in the transaction, where it cannot
+    /// change any more; they are then laid out anew.
+    async fn try_take(
+        &self,
+        dispatches: &[Dispatch],
+        doubtful: &mut Doubtful,
+    ) -> Result<usize, Error> {
         let mut overtaken = HashMap::new();
         loop {
             let mut plan = self.plan(dispatches, &overtaken).await?;
@@ -210,7 +225,8 @@ impl Intake {
             let lease_ends = Instant::now() + LEASE;
             let mut transaction = self.pool.begin().await?;
             revisions::share_intake(&mut *transaction).await?;
-            let laid_out: Vec<&Dispatch> = plan.rows.iter().map(|(dispatch, _)| &**dispatch).collect();
+            let laid_out: Vec<&Dispatch> =
+                plan.rows.iter().map(|(dispatch, _)| &**dispatch).collect();
             let mut found = revisions::overtaken(&mut *transaction, &laid_out).await?;
             // A cancellation overtakes its own version too: it is laid out already.
             found.retain(|occurrence, now| overtaken.get(occurrence) != Some(now));
@@ -262,8 +278,8 @@ impl Intake {
         Ok(())
     }
 
-    /// Which deliveries that are to be deferred a later occurrence of the same item takes the place of; what was deferred before
-    /// and is missed now ends, and the batch tells of it.
+    /// Which deliveries that are to be deferred a later occurrence of the same item takes the place
+    /// of; what was deferred before and is missed now ends, and the batch tells of it.
     async fn miss<'a>(
         &self,
         transaction: &mut Transaction<'_, Postgres>,
@@ -273,10 +289,15 @@ impl Intake {
         let mut deferred = Vec::new();
         for (dispatch, rows) in planned {
             for row in rows.iter().filter(|row| matches!(row.fate, Fate::Deferred(_))) {
-                deferred.push((series_of(dispatch, row.key.channel), dispatch.send.due_at, row.key));
+                deferred.push((
+                    series_of(dispatch, row.key.channel),
+                    dispatch.send.due_at,
+                    row.key,
+                ));
             }
         }
-        let items: HashSet<_> = deferred.iter().map(|((user, source, item, _), ..)| (*user, *source, *item)).collect();
+        let items: HashSet<_> =
+            deferred.iter().map(|((user, source, item, _), ..)| (*user, *source, *item)).collect();
         if items.is_empty() {
             return Ok(HashSet::new());
         }
@@ -289,14 +310,20 @@ impl Intake {
             (series_of(dispatch, waiting.key.channel), dispatch.send.due_at, waiting.key)
         });
         let missed = missed(deferred.into_iter().chain(known));
-        let stored: Vec<_> = stored.iter().filter(|waiting| missed.contains(&waiting.key)).cloned().collect();
+        let stored: Vec<_> =
+            stored.iter().filter(|waiting| missed.contains(&waiting.key)).cloned().collect();
         batch.messages.extend(waiting::miss(&mut *transaction, &stored, self.clock.now()).await?);
         Ok(missed)
     }
 
-    /// Looks up devices, suppressed addresses and preferences, makes each occurrence what its user prefers and lays out its rows:
-    /// of as many of the occurrences as have no more than [`MAX_ROWS`] together, but of one at least.
-    async fn plan(&self, dispatches: &[Dispatch], overtaken: &HashMap<Uuid, Overtaken>) -> Result<Plan, Error> {
+    /// Looks up devices, suppressed addresses and preferences, makes each occurrence what its user
+    /// prefers and lays out its rows: of as many of the occurrences as have no more than
+    /// [`MAX_ROWS`] together, but of one at least.
+    async fn plan(
+        &self,
+        dispatches: &[Dispatch],
+        overtaken: &HashMap<Uuid, Overtaken>,
+    ) -> Result<Plan, Error> {
         let devices = self.devices_of(dispatches).await?;
         let suppressed = self.suppressed_of(dispatches).await?;
         let preferences = self.preferences_of(dispatches).await?;
@@ -313,7 +340,14 @@ impl Intake {
                 MadeUp::Cancelled => plan::cancelled(&dispatch),
                 MadeUp::Wanted => {
                     let until = plan::suit(&mut dispatch, preferences, now);
-                    plan::rows(&dispatch, devices, |digest| suppressed.contains(digest), preferences, until, now)
+                    plan::rows(
+                        &dispatch,
+                        devices,
+                        |digest| suppressed.contains(digest),
+                        preferences,
+                        until,
+                        now,
+                    )
                 }
             };
             if rows.len() > left && plan.taken > 0 {
@@ -329,8 +363,12 @@ impl Intake {
         Ok(plan)
     }
 
-    async fn devices_of(&self, dispatches: &[Dispatch]) -> Result<HashMap<String, Vec<LiveDevice>>, sqlx::Error> {
-        let users: HashSet<&str> = with_channel(dispatches, Channel::Push).map(|it| it.user_id.as_str()).collect();
+    async fn devices_of(
+        &self,
+        dispatches: &[Dispatch],
+    ) -> Result<HashMap<String, Vec<LiveDevice>>, sqlx::Error> {
+        let users: HashSet<&str> =
+            with_channel(dispatches, Channel::Push).map(|it| it.user_id.as_str()).collect();
         let users: Vec<String> = users.into_iter().map(ToOwned::to_owned).collect();
         let mut devices = HashMap::<String, Vec<LiveDevice>>::with_capacity(users.len());
         if !users.is_empty() {
@@ -341,15 +379,25 @@ impl Intake {
         Ok(devices)
     }
 
-    async fn suppressed_of(&self, dispatches: &[Dispatch]) -> Result<HashSet<Vec<u8>>, sqlx::Error> {
+    async fn suppressed_of(
+        &self,
+        dispatches: &[Dispatch],
+    ) -> Result<HashSet<Vec<u8>>, sqlx::Error> {
         let digests: Vec<Vec<u8>> = with_channel(dispatches, Channel::Email)
             .filter_map(|it| it.user_email.as_deref())
             .map(address_digest)
             .collect();
-        if digests.is_empty() { Ok(HashSet::new()) } else { intake::suppressed(&self.pool, &digests).await }
+        if digests.is_empty() {
+            Ok(HashSet::new())
+        } else {
+            intake::suppressed(&self.pool, &digests).await
+        }
     }
 
-    async fn preferences_of(&self, dispatches: &[Dispatch]) -> Result<HashMap<String, Preferences>, sqlx::Error> {
+    async fn preferences_of(
+        &self,
+        dispatches: &[Dispatch],
+    ) -> Result<HashMap<String, Preferences>, sqlx::Error> {
         let users: HashSet<&str> = dispatches.iter().map(|it| it.user_id.as_str()).collect();
         let users: Vec<&str> = users.into_iter().collect();
         preferences::of_users(&self.pool, &users).await
@@ -369,7 +417,8 @@ impl Intake {
             for row in rows.iter_mut().filter(|row| row.fate == Fate::Made) {
                 let (channel, is_urgent) = (row.key.channel, is_urgent(dispatch));
                 let before = ahead.entry((channel, is_urgent, &dispatch.user_id)).or_default();
-                let turn = self.lanes.of(channel).user_turn(&dispatch.user_id, is_urgent, *before, now);
+                let turn =
+                    self.lanes.of(channel).user_turn(&dispatch.user_id, is_urgent, *before, now);
                 row.not_before = settled.max(turn.map(|turn| (turn, reason::RATE_LIMITED)));
                 *before += 1;
             }
@@ -399,19 +448,28 @@ impl Intake {
         let now = self.clock.now();
         for (dispatch, rows) in planned.iter().filter(|it| new.contains(&it.0.occurrence_id())) {
             for channel in [Channel::Push, Channel::Email] {
-                let made = rows.iter().filter(|row| row.key.channel == channel && row.fate == Fate::Made).count();
+                let made = rows
+                    .iter()
+                    .filter(|row| row.key.channel == channel && row.fate == Fate::Made)
+                    .count();
                 if made > 0 {
                     let made = u32::try_from(made).unwrap_or(u32::MAX);
-                    self.lanes.of(channel).charge(&dispatch.user_id, is_urgent(dispatch), made, now);
+                    self.lanes.of(channel).charge(
+                        &dispatch.user_id,
+                        is_urgent(dispatch),
+                        made,
+                        now,
+                    );
                 }
             }
         }
     }
 
     fn hand_over(&self, batch: Batch<'_>) {
-        for (channel, jobs, left_waiting) in
-            [(Channel::Push, batch.pushes, batch.pushes_wait), (Channel::Email, batch.emails, batch.emails_wait)]
-        {
+        for (channel, jobs, left_waiting) in [
+            (Channel::Push, batch.pushes, batch.pushes_wait),
+            (Channel::Email, batch.emails, batch.emails_wait),
+        ] {
             let lane = self.lanes.of(channel);
             lane.accept(jobs);
             if left_waiting {
@@ -441,8 +499,8 @@ enum MadeUp {
     Erased,
 }
 
-/// Brings an occurrence to what overtook it: its newer version, which says something else or that it is cancelled, or the erasure
-/// of its user.
+/// Brings an occurrence to what overtook it: its newer version, which says something else or that
+/// it is cancelled, or the erasure of its user.
 fn make_up(dispatch: &mut Dispatch, overtaken: Option<&Overtaken>) -> MadeUp {
     match overtaken {
         None => MadeUp::Wanted,

@@ -32,7 +32,8 @@ pub mod reason {
     pub const UNREADABLE: &str = "UNREADABLE";
     /// The provider's own reason could not be stored.
     pub const UNRECORDABLE: &str = "UNRECORDABLE";
-    /// A later occurrence of the same item waits for the end of the same quiet hours, and is sent in its place.
+    /// A later occurrence of the same item waits for the end of the same quiet hours, and is sent
+    /// in its place.
     pub const MISSED: &str = "MISSED";
     /// The user has more due than is sent to one user in a minute; it waits for its turn.
     pub const RATE_LIMITED: &str = "RATE_LIMITED";
@@ -57,7 +58,8 @@ pub mod reason {
         [BOUNCED, RENDERING_FAILED, REJECTED_BY_PROVIDER].contains(&reason)
     }
 
-    /// Whether a delivery that ends for this reason is suppressed, however often it was tried before: nobody wants it any more.
+    /// Whether a delivery that ends for this reason is suppressed, however often it was tried
+    /// before: nobody wants it any more.
     #[must_use]
     pub fn is_unwanted(reason: &str) -> bool {
         [EXPIRED, OPTED_OUT, CANCELLED].contains(&reason)
@@ -82,7 +84,8 @@ pub struct DeliveryKey {
 }
 
 impl DeliveryKey {
-    /// The order in which whoever changes several deliveries takes them, so that no two wait for each other.
+    /// The order in which whoever changes several deliveries takes them, so that no two wait for
+    /// each other.
     #[must_use]
     pub fn order(&self) -> (Uuid, &'static str, Uuid) {
         (self.occurrence_id, self.channel.as_str(), self.device_id)
@@ -134,7 +137,8 @@ pub enum Address {
         token: Token,
         /// Its kind.
         device_type: DeviceType,
-        /// Its version when the token was read: a verdict on the token counts only while it is the same.
+        /// Its version when the token was read: a verdict on the token counts only while it is the
+        /// same.
         version: i64,
     },
     /// To a mailbox.
@@ -217,7 +221,9 @@ impl Record {
                 *reason = reason.take().map(|_| reason::UNRECORDABLE.into());
                 *provider_message_id = None;
             }
-            Verdict::Again { reason, .. } => *reason = reason.take().map(|_| reason::UNRECORDABLE.into()),
+            Verdict::Again { reason, .. } => {
+                *reason = reason.take().map(|_| reason::UNRECORDABLE.into())
+            }
         }
     }
 
@@ -230,7 +236,8 @@ impl Record {
     }
 }
 
-/// The digest by which a mail address is known as suppressed; the case of its letters does not matter.
+/// The digest by which a mail address is known as suppressed; the case of its letters does not
+/// matter.
 #[must_use]
 pub fn address_digest(address: &str) -> Vec<u8> {
     Sha256::digest(address.trim().to_ascii_lowercase().as_bytes()).to_vec()

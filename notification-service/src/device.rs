@@ -69,7 +69,8 @@ impl Token {
     /// # Errors
     /// What a token should be, when it is something else.
     pub fn parse(text: String) -> Result<Self, &'static str> {
-        let fits = (1..=MAX_TOKEN).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        let fits = (1..=MAX_TOKEN).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_graphic());
         if fits { Ok(Self(text.into())) } else { Err("must be 1 to 4096 visible ASCII characters") }
     }
 
@@ -97,14 +98,21 @@ impl fmt::Debug for Token {
     }
 }
 
-/// A device's name as its user wrote it: trimmed, at most 100 characters, no control characters. An empty one is none.
+/// A device's name as its user wrote it: trimmed, at most 100 characters, no control characters. An
+/// empty one is none.
 ///
 /// # Errors
 /// What a name should be, when it is something else.
 pub fn parse_name(name: Option<String>) -> Result<Option<String>, &'static str> {
-    let Some(name) = name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()) else { return Ok(None) };
+    let Some(name) = name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()) else {
+        return Ok(None);
+    };
     let fits = name.chars().count() <= MAX_NAME && !name.chars().any(char::is_control);
-    if fits { Ok(Some(name)) } else { Err("must be at most 100 characters, none of them a control character") }
+    if fits {
+        Ok(Some(name))
+    } else {
+        Err("must be at most 100 characters, none of them a control character")
+    }
 }
 
 /// A device to be registered.
@@ -146,7 +154,9 @@ mod tests {
     #[test]
     fn tokens_are_visible_ascii_of_a_bounded_length() {
         assert!(Token::parse("a:b_C-9".to_owned()).is_ok());
-        for text in [String::new(), "a b".to_owned(), "ü".to_owned(), "a\n".to_owned(), "a".repeat(4097)] {
+        for text in
+            [String::new(), "a b".to_owned(), "ü".to_owned(), "a\n".to_owned(), "a".repeat(4097)]
+        {
             assert!(Token::parse(text).is_err());
         }
     }

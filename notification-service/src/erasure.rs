@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
-/// A user who wants to be forgotten, with everything up to a time. Who comes back later is a new user.
+/// A user who wants to be forgotten, with everything up to a time. Who comes back later is a new
+/// user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Erasure {
     /// Who.

@@ -3,7 +3,9 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use shared::{
-    contract::{Channel, DeliveryState, Event, EventType, OutcomeData, Schema, event_id_of, new_id},
+    contract::{
+        Channel, DeliveryState, Event, EventType, OutcomeData, Schema, event_id_of, new_id,
+    },
     outbox::OutboxMessage,
     telemetry::Traceparent,
 };
@@ -86,19 +88,41 @@ impl<'a> Ending<'a> {
     #[must_use]
     pub fn suppressed(reason: &'a str, at: DateTime<Utc>) -> Self {
         let state = DeliveryState::Suppressed;
-        Self { state, corrects: None, reason: Some(reason), attempts: 0, at, provider_message_id: None, until: None }
+        Self {
+            state,
+            corrects: None,
+            reason: Some(reason),
+            attempts: 0,
+            at,
+            provider_message_id: None,
+            until: None,
+        }
     }
 
     /// Of a delivery that waits for the end of quiet hours.
     #[must_use]
     pub fn deferred(until: DateTime<Utc>, at: DateTime<Utc>) -> Self {
         let (state, reason) = (DeliveryState::Deferred, Some(reason::QUIET_HOURS));
-        Self { state, corrects: None, reason, attempts: 0, at, provider_message_id: None, until: Some(until) }
+        Self {
+            state,
+            corrects: None,
+            reason,
+            attempts: 0,
+            at,
+            provider_message_id: None,
+            until: Some(until),
+        }
     }
 
-    /// Of a delivery that was told as sent, and that its provider then could not make for this reason.
+    /// Of a delivery that was told as sent, and that its provider then could not make for this
+    /// reason.
     #[must_use]
-    pub fn undelivered(reason: &'a str, attempts: i32, at: DateTime<Utc>, provider_message_id: &'a str) -> Self {
+    pub fn undelivered(
+        reason: &'a str,
+        attempts: i32,
+        at: DateTime<Utc>,
+        provider_message_id: &'a str,
+    ) -> Self {
         Self {
             state: DeliveryState::Failed,
             corrects: Some(DeliveryState::Sent),
@@ -111,7 +135,8 @@ impl<'a> Ending<'a> {
     }
 }
 
-/// Tells how a delivery ended or that it waits. Its id follows from what it tells: told twice, it is the same event.
+/// Tells how a delivery ended or that it waits. Its id follows from what it tells: told twice, it
+/// is the same event.
 ///
 /// # Errors
 /// When it cannot be written as JSON.
@@ -152,17 +177,22 @@ pub fn outcome(
     Ok(Some(message))
 }
 
-/// Tells of a verdict that ended its delivery; none of one that did not, unless the delivery was `withdrawn` meanwhile, for
-/// this reason, and so has no further attempt.
+/// Tells of a verdict that ended its delivery; none of one that did not, unless the delivery was
+/// `withdrawn` meanwhile, for this reason, and so has no further attempt.
 ///
 /// # Errors
 /// When it cannot be written as JSON.
-pub fn recorded(record: &Record, withdrawn: Option<&str>) -> Result<Option<OutboxMessage>, serde_json::Error> {
+pub fn recorded(
+    record: &Record,
+    withdrawn: Option<&str>,
+) -> Result<Option<OutboxMessage>, serde_json::Error> {
     if let Some(reason) = withdrawn {
         let ending = Ending { attempts: record.attempts, ..Ending::suppressed(reason, record.at) };
         return outcome(&record.delivery.dispatch, record.delivery.key, &ending);
     }
-    let Verdict::Ended { state, reason, provider_message_id } = &record.verdict else { return Ok(None) };
+    let Verdict::Ended { state, reason, provider_message_id } = &record.verdict else {
+        return Ok(None);
+    };
     let ending = Ending {
         state: *state,
         corrects: None,
@@ -176,11 +206,19 @@ pub fn recorded(record: &Record, withdrawn: Option<&str>) -> Result<Option<Outbo
 }
 
 /// The id of the event that tells of a state: it follows from what it tells.
-pub(crate) fn outcome_id(key: DeliveryKey, state: DeliveryState, until: Option<DateTime<Utc>>) -> Uuid {
+pub(crate) fn outcome_id(
+    key: DeliveryKey,
+    state: DeliveryState,
+    until: Option<DateTime<Utc>>,
+) -> Uuid {
     let channel: Channel = key.channel;
     // A delivery may be deferred more than once, each time until another time.
     let until = until.map(|until| format!("/{}", until.timestamp_millis())).unwrap_or_default();
-    event_id_of(&format!("{}/{channel}/{}/{state}{until}", key.occurrence_id.simple(), key.device_id.simple()))
+    event_id_of(&format!(
+        "{}/{channel}/{}/{state}{until}",
+        key.occurrence_id.simple(),
+        key.device_id.simple()
+    ))
 }
 
 #[cfg(test)]
@@ -189,14 +227,18 @@ mod tests {
 
     #[test]
     fn an_outcome_told_twice_is_the_same_event() {
-        let key =
-            DeliveryKey { occurrence_id: Uuid::from_u128(1), channel: Channel::Push, device_id: Uuid::from_u128(2) };
+        let key = DeliveryKey {
+            occurrence_id: Uuid::from_u128(1),
+            channel: Channel::Push,
+            device_id: Uuid::from_u128(2),
+        };
         let id = |key, state| outcome_id(key, state, None);
         assert_eq!(id(key, DeliveryState::Sent), id(key, DeliveryState::Sent));
         assert_ne!(id(key, DeliveryState::Sent), id(key, DeliveryState::Failed));
         let other = DeliveryKey { device_id: Uuid::nil(), ..key };
         assert_ne!(id(key, DeliveryState::Sent), id(other, DeliveryState::Sent));
-        let deferred = |second| outcome_id(key, DeliveryState::Deferred, DateTime::from_timestamp(second, 0));
+        let deferred =
+            |second| outcome_id(key, DeliveryState::Deferred, DateTime::from_timestamp(second, 0));
         assert_eq!(deferred(1), deferred(1));
         assert_ne!(deferred(1), deferred(2));
     }

@@ -1,8 +1,10 @@
-//! What SES says of e-mails after it accepted them: a mailbox that bounced for good or complained is not written to again, and a
-//! delivery that was told as sent and did not arrive is told once more, as failed.
+//! What SES says of e-mails after it accepted them: a mailbox that bounced for good or complained
+//! is not written to again, and a delivery that was told as sent and did not arrive is told once
+//! more, as failed.
 //!
-//! SES publishes at least once, and often more. Nothing is remembered of a message: a delivery is corrected while it is `sent`, an
-//! address is suppressed while it is not, and neither happens twice.
+//! SES publishes at least once, and often more. Nothing is remembered of a message: a delivery is
+//! corrected while it is `sent`, an address is suppressed while it is not, and neither happens
+//! twice.
 
 pub mod notice;
 
@@ -31,8 +33,9 @@ use crate::{
 };
 use notice::{Correction, Grounds, Notice};
 
-/// SES may be quicker than our record of what it accepted: what names an e-mail that the ledger does not know is looked at again
-/// so often, after such a pause. After that it is not ours, or was forgotten.
+/// SES may be quicker than our record of what it accepted: what names an e-mail that the ledger
+/// does not know is looked at again so often, after such a pause. After that it is not ours, or was
+/// forgotten.
 const LOOKS: u32 = 5;
 const BETWEEN_LOOKS: Duration = Duration::from_secs(15);
 
@@ -113,7 +116,9 @@ impl Handler for Feedback {
 /// Returns how to settle a message whose notice is written, by the e-mails that the ledger knows.
 fn settle(notice: &Notice, known: &HashSet<String>, receive_count: u32) -> Settlement {
     match &notice.correction {
-        Some(correction) if !known.contains(&correction.provider_message_id) && receive_count < LOOKS => {
+        Some(correction)
+            if !known.contains(&correction.provider_message_id) && receive_count < LOOKS =>
+        {
             return Settlement::RetryAfter(BETWEEN_LOOKS);
         }
         _ => {}
@@ -152,8 +157,11 @@ impl Feedback {
     }
 }
 
-/// What a batch asks for, each once: of what is said twice of an e-mail or of an address, the first.
-fn gathered<'a>(notices: &[&'a Notice]) -> (BTreeMap<&'a str, &'static str>, BTreeMap<&'a [u8], Grounds>) {
+/// What a batch asks for, each once: of what is said twice of an e-mail or of an address, the
+/// first.
+fn gathered<'a>(
+    notices: &[&'a Notice],
+) -> (BTreeMap<&'a str, &'static str>, BTreeMap<&'a [u8], Grounds>) {
     let (mut corrections, mut suppressions) = (BTreeMap::new(), BTreeMap::new());
     for notice in notices {
         if let Some(Correction { provider_message_id, reason }) = &notice.correction {

@@ -1,5 +1,6 @@
-//! What nobody asks for and must be done: what is of no use any more is forgotten. Idempotency keys once nobody can repeat their
-//! request, revisions whose occurrences never came, and deliveries older than they are to be kept.
+//! What nobody asks for and must be done: what is of no use any more is forgotten. Idempotency keys
+//! once nobody can repeat their request, revisions whose occurrences never came, and deliveries
+//! older than they are to be kept.
 
 use std::time::Duration;
 

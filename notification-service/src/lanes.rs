@@ -1,17 +1,20 @@
-//! The delivery engine: a lane for each channel, so that trouble with one provider holds up nobody else.
+//! The delivery engine: a lane for each channel, so that trouble with one provider holds up nobody
+//! else.
 //!
-//! A lane has a bounded number of places in memory. The consumer reserves places before it writes the ledger: rows for which
-//! there is a place are written already leased and are sent right after the commit. All others wait in the ledger, where
-//! the lane's sweep claims them, the latest first, as places become free; it also takes what other processes left
-//! behind. A place is given back when the verdict is recorded, so what is in memory is bounded from one end to the other.
+//! A lane has a bounded number of places in memory. The consumer reserves places before it writes
+//! the ledger: rows for which there is a place are written already leased and are sent right after
+//! the commit. All others wait in the ledger, where the lane's sweep claims them, the latest first,
+//! as places become free; it also takes what other processes left behind. A place is given back
+//! when the verdict is recorded, so what is in memory is bounded from one end to the other.
 //!
-//! No user stands in another's way: each holds a bounded part of the permits and leaves as many to others (`share`), the jobs
-//! in memory are taken in turn by user (`queue`), and what one user has due beyond a pace waits in the ledger until its turn
-//! (`pace`).
+//! No user stands in another's way: each holds a bounded part of the permits and leaves as many to
+//! others (`share`), the jobs in memory are taken in turn by user (`queue`), and what one user has
+//! due beyond a pace waits in the ledger until its turn (`pace`).
 //!
-//! A delivery goes: *waiting* → *leased* (claimed under a fence) → attempt → verdict: ended, or waiting again. Who holds a
-//! lease must start the attempt within 15 seconds and end it within [`LEASE`]; the rest of [`TAKEOVER`] is for recording what came
-//! of it, should the database be out of reach meanwhile. Afterwards the row is anybody's, and the old fence counts no more.
+//! A delivery goes: *waiting* → *leased* (claimed under a fence) → attempt → verdict: ended, or
+//! waiting again. Who holds a lease must start the attempt within 15 seconds and end it within
+//! [`LEASE`]; the rest of [`TAKEOVER`] is for recording what came of it, should the database be out
+//! of reach meanwhile. Afterwards the row is anybody's, and the old fence counts no more.
 
 mod attempt;
 mod budget;
@@ -60,18 +63,20 @@ use share::Shares;
 
 /// For how long whoever claimed a delivery may work on it: an attempt has ended by then.
 pub const LEASE: Duration = Duration::from_secs(35);
-/// After how long a delivery that was claimed is claimed by others, if nothing was recorded of it. What is longer than [`LEASE`] is
-/// for the outcome: a process that was cut off from the database for that long records it before anybody sends again.
+/// After how long a delivery that was claimed is claimed by others, if nothing was recorded of it.
+/// What is longer than [`LEASE`] is for the outcome: a process that was cut off from the database
+/// for that long records it before anybody sends again.
 pub const TAKEOVER: Duration = Duration::from_secs(90);
-/// Places in memory for each message that may be in flight: the others are being written, waiting or being recorded.
+/// Places in memory for each message that may be in flight: the others are being written, waiting
+/// or being recorded.
 const PLACES_PER_FLIGHT: usize = 4;
 /// Places that one user may have where there are enough for others.
 const LEAST_PLACES: usize = 16;
 
 /// A way to a provider.
 pub trait Sender: Send + Sync + 'static {
-    /// Makes one attempt. It is cut off at `deadline`, before the lease ends; what cannot be sent early enough for an
-    /// answer until then is better not sent.
+    /// Makes one attempt. It is cut off at `deadline`, before the lease ends; what cannot be sent
+    /// early enough for an answer until then is better not sent.
     fn send(&self, delivery: &Delivery, deadline: Instant) -> impl Future<Output = Outcome> + Send;
 }
 
@@ -117,7 +122,11 @@ impl Places {
     /// # Errors
     /// When none is left, or the user has their share of all.
     pub fn take(&mut self, user: &str, is_urgent: bool) -> Result<Place, NoPlace> {
-        let permits = self.permits.as_mut().filter(|permits| permits.num_permits() > 0).ok_or(NoPlace::Lane)?;
+        let permits = self
+            .permits
+            .as_mut()
+            .filter(|permits| permits.num_permits() > 0)
+            .ok_or(NoPlace::Lane)?;
         let free = self.room.available_permits() + permits.num_permits();
         let share = self.shares.take(user, is_urgent, free).ok_or(NoPlace::User)?;
         Ok(Place::new(permits.split(1).ok_or(NoPlace::Lane)?, share))
@@ -194,8 +203,8 @@ impl Lane {
         self.channel
     }
 
-    /// Reserves up to `wanted` places, waiting for them no longer than `patience`. A lane that does not send at the moment
-    /// has none.
+    /// Reserves up to `wanted` places, waiting for them no longer than `patience`. A lane that does
+    /// not send at the moment has none.
     pub async fn reserve(&self, wanted: usize, patience: Duration) -> Places {
         if wanted == 0 || self.turn() != Turn::Open {
             return self.reserved(None);
@@ -211,14 +220,22 @@ impl Lane {
     pub fn accept(&self, jobs: impl IntoIterator<Item = Job>) {
         for job in jobs {
             let dispatch = Arc::clone(&job.delivery.dispatch);
-            // After the end of the dispatcher the job is dropped; its lease runs out and another process claims it.
+            // After the end of the dispatcher the job is dropped; its lease runs out and another
+            // process claims it.
             self.jobs.push(&dispatch.user_id, is_urgent(&dispatch), job);
         }
     }
 
-    /// When the delivery of a user with `ahead` others of the same batch before it may begin; `None` when it may now.
+    /// When the delivery of a user with `ahead` others of the same batch before it may begin;
+    /// `None` when it may now.
     #[must_use]
-    pub fn user_turn(&self, user: &str, is_urgent: bool, ahead: u32, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    pub fn user_turn(
+        &self,
+        user: &str,
+        is_urgent: bool,
+        ahead: u32,
+        now: DateTime<Utc>,
+    ) -> Option<DateTime<Utc>> {
         self.pace.turn(user, is_urgent, ahead, now)
     }
 
@@ -272,7 +289,9 @@ impl Lane {
 
     /// Jobs in memory that are not in flight.
     fn backlog(&self) -> usize {
-        self.size.saturating_sub(self.room.available_permits()).saturating_sub(self.gate().in_flight())
+        self.size
+            .saturating_sub(self.room.available_permits())
+            .saturating_sub(self.gate().in_flight())
     }
 
     fn turn(&self) -> Turn {

@@ -1,4 +1,5 @@
-//! How a user wants to be reached: on which channels, at what times not, and in which language. Pure.
+//! How a user wants to be reached: on which channels, at what times not, and in which language.
+//! Pure.
 
 mod quiet_hours;
 
@@ -75,16 +76,19 @@ impl Preferences {
 pub struct Locale(String);
 
 impl Locale {
-    /// A language tag, by its shape: a language of 2 to 8 letters and subtags of 1 to 8 letters or digits.
+    /// A language tag, by its shape: a language of 2 to 8 letters and subtags of 1 to 8 letters or
+    /// digits.
     ///
     /// # Errors
     /// When it has another shape.
     pub fn parse(text: String) -> Result<Self, InvalidField> {
         let mut subtags = text.split('-');
         let language = subtags.next().unwrap_or_default();
-        let language_fits = (2..=8).contains(&language.len()) && language.bytes().all(|it| it.is_ascii_alphabetic());
-        let others_fit =
-            subtags.all(|it| (1..=8).contains(&it.len()) && it.bytes().all(|it| it.is_ascii_alphanumeric()));
+        let language_fits = (2..=8).contains(&language.len())
+            && language.bytes().all(|it| it.is_ascii_alphabetic());
+        let others_fit = subtags.all(|it| {
+            (1..=8).contains(&it.len()) && it.bytes().all(|it| it.is_ascii_alphanumeric())
+        });
         if text.len() <= MAX_LOCALE && language_fits && others_fit {
             return Ok(Self(text));
         }

@@ -68,12 +68,21 @@ fn write(templates: &Templates, locales: &[String], to: &Path) -> anyhow::Result
     for locale in locales {
         let folder = to.join(locale);
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        let shown =
-            samples().iter().map(|sample| Shown::of(templates, locale, sample)).collect::<Result<Vec<_>, _>>()?;
+        let shown = samples()
+            .iter()
+            .map(|sample| Shown::of(templates, locale, sample))
+            .collect::<Result<Vec<_>, _>>()?;
         for sample in &shown {
-            sample.files().into_iter().try_for_each(|(name, text)| put(&folder.join(name), text))?;
+            sample
+                .files()
+                .into_iter()
+                .try_for_each(|(name, text)| put(&folder.join(name), text))?;
         }
-        sections.push(Section { locale, language: templates.edition(Some(locale)).language(), samples: shown });
+        sections.push(Section {
+            locale,
+            language: templates.edition(Some(locale)).language(),
+            samples: shown,
+        });
     }
     let mut page = minijinja::Environment::new();
     page.add_template("index.html", INDEX)?;
@@ -115,7 +124,9 @@ impl Shown {
         let texts = templates.texts(&notice, Some(UNSUBSCRIBE_URL));
         let html = texts.render(Part::EmailHtml)?;
         let push: Value = serde_json::from_slice(&push(&notice, &texts))?;
-        let shown = |field: &str| push["message"]["notification"][field].as_str().unwrap_or_default().to_owned();
+        let shown = |field: &str| {
+            push["message"]["notification"][field].as_str().unwrap_or_default().to_owned()
+        };
         Ok(Self {
             name: sample.name,
             subject: texts.render(Part::EmailSubject)?,

@@ -37,8 +37,10 @@ impl Revision {
 
 /// Lets an occurrence say something else; its expiry moves by what its time to live changes.
 pub fn revise(send: &mut SendData, content: NotifyContent) {
-    let longer = i64::from(content.expires_after_minutes) - i64::from(send.content.expires_after_minutes);
-    send.expires_at = send.expires_at.checked_add_signed(TimeDelta::minutes(longer)).unwrap_or(send.expires_at);
+    let longer =
+        i64::from(content.expires_after_minutes) - i64::from(send.content.expires_after_minutes);
+    send.expires_at =
+        send.expires_at.checked_add_signed(TimeDelta::minutes(longer)).unwrap_or(send.expires_at);
     send.content = content;
 }
 

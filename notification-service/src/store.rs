@@ -1,5 +1,5 @@
-//! All SQL of the service. The devices database is its own; the tables of the outbox and of idempotency keys are used
-//! through `shared`.
+//! All SQL of the service. The devices database is its own; the tables of the outbox and of
+//! idempotency keys are used through `shared`.
 
 pub mod budgets;
 pub mod changes;
@@ -37,5 +37,9 @@ pub async fn now(executor: impl PgExecutor<'_>) -> Result<DateTime<Utc>, sqlx::E
 }
 
 fn interval(duration: Duration) -> PgInterval {
-    PgInterval { months: 0, days: 0, microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX) }
+    PgInterval {
+        months: 0,
+        days: 0,
+        microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX),
+    }
 }

@@ -11,19 +11,47 @@ use Kind::{Counter, Gauge, Histogram};
 
 /// Every metric of the service, with its help text.
 const METRICS: [(&str, Kind, &str); 25] = [
-    ("deliveries_corrected_total", Counter, "Deliveries that failed after SES had accepted them, by reason"),
+    (
+        "deliveries_corrected_total",
+        Counter,
+        "Deliveries that failed after SES had accepted them, by reason",
+    ),
     ("deliveries_total", Counter, "Deliveries that came to a state, by channel and state"),
-    ("delivery_attempts_total", Counter, "Requests to a provider for a delivery, by channel and class of the outcome"),
-    ("delivery_lateness_seconds", Histogram, "Time from when a delivery was due to its acceptance by the provider"),
-    ("delivery_leases_lost_total", Counter, "Claimed deliveries given back because too little of their lease was left"),
-    ("delivery_retries_total", Counter, "Attempts after which a delivery waits for another one, by channel"),
-    ("delivery_verdicts_stale_total", Counter, "Outcomes that came after another process had claimed the delivery"),
+    (
+        "delivery_attempts_total",
+        Counter,
+        "Requests to a provider for a delivery, by channel and class of the outcome",
+    ),
+    (
+        "delivery_lateness_seconds",
+        Histogram,
+        "Time from when a delivery was due to its acceptance by the provider",
+    ),
+    (
+        "delivery_leases_lost_total",
+        Counter,
+        "Claimed deliveries given back because too little of their lease was left",
+    ),
+    (
+        "delivery_retries_total",
+        Counter,
+        "Attempts after which a delivery waits for another one, by channel",
+    ),
+    (
+        "delivery_verdicts_stale_total",
+        Counter,
+        "Outcomes that came after another process had claimed the delivery",
+    ),
     ("devices_registered_total", Counter, "Registrations of devices, by type"),
     ("feedback_total", Counter, "Notices of SES about e-mails that it had accepted, by kind"),
     ("lane_in_flight", Gauge, "Attempts under way, by channel"),
     ("lane_places_taken", Gauge, "Deliveries in memory, by channel"),
     ("lane_state", Gauge, "State of a channel: 0 sends, 1 throttled or without quota, 2 stopped"),
-    ("lane_stops_total", Counter, "Times a channel stopped because the provider refused our account, key or settings"),
+    (
+        "lane_stops_total",
+        Counter,
+        "Times a channel stopped because the provider refused our account, key or settings",
+    ),
     ("notification_streams_open", Gauge, "Streams of deliveries that are open"),
     (
         "reminders_deliveries_put_off_total",
@@ -36,9 +64,17 @@ const METRICS: [(&str, Kind, &str); 25] = [
         Counter,
         "Claimed deliveries given back unsent because they were changed or taken back meanwhile",
     ),
-    ("reminders_deliveries_retold_total", Counter, "Outcomes told again because event-service had not heard them"),
+    (
+        "reminders_deliveries_retold_total",
+        Counter,
+        "Outcomes told again because event-service had not heard them",
+    ),
     ("reminders_paused_addresses", Gauge, "Addresses that are paused or lately were, by channel"),
-    ("reminders_push_platform_stopped", Gauge, "Whether pushes to a platform are stopped, by platform"),
+    (
+        "reminders_push_platform_stopped",
+        Gauge,
+        "Whether pushes to a platform are stopped, by platform",
+    ),
     (
         "reminders_push_platform_stops_total",
         Counter,
@@ -50,13 +86,21 @@ const METRICS: [(&str, Kind, &str); 25] = [
         Counter,
         "Registrations refused because too many tokens were being checked",
     ),
-    ("reminders_send_quota_left", Gauge, "Messages left of the provider's quota of 24 hours, by channel"),
+    (
+        "reminders_send_quota_left",
+        Gauge,
+        "Messages left of the provider's quota of 24 hours, by channel",
+    ),
     (
         "reminders_unreadable_rows_total",
         Counter,
         "Stored rows that this version of the service could not read, by table",
     ),
-    ("reminders_verdicts_given_up_total", Counter, "Outcomes that could not be recorded while others were, by channel"),
+    (
+        "reminders_verdicts_given_up_total",
+        Counter,
+        "Outcomes that could not be recorded while others were, by channel",
+    ),
     ("users_erased_total", Counter, "Users whose data was erased"),
 ];
 
@@ -77,7 +121,8 @@ mod tests {
 
     use super::*;
 
-    /// Adds the names that the macros of counters, gauges and histograms are given in the source files below a folder.
+    /// Adds the names that the macros of counters, gauges and histograms are given in the source
+    /// files below a folder.
     fn used(folder: &Path, names: &mut BTreeSet<(String, &'static str)>) {
         for entry in fs::read_dir(folder).expect("a folder") {
             let path = entry.expect("an entry").path();
@@ -86,10 +131,14 @@ mod tests {
                 continue;
             }
             let text = fs::read_to_string(&path).expect("a source file");
-            for (call, kind) in [("counter", "Counter"), ("gauge", "Gauge"), ("histogram", "Histogram")] {
+            for (call, kind) in
+                [("counter", "Counter"), ("gauge", "Gauge"), ("histogram", "Histogram")]
+            {
                 let call = format!("metrics::{call}!(");
-                let named =
-                    text.split(&call).skip(1).filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next());
+                let named = text
+                    .split(&call)
+                    .skip(1)
+                    .filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next());
                 names.extend(named.map(|name| (name.to_owned(), kind)));
             }
         }
@@ -99,9 +148,12 @@ mod tests {
     fn describes_every_metric() {
         let mut names = BTreeSet::new();
         used(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut names);
-        let described: BTreeSet<_> =
-            METRICS.iter().map(|(name, kind, _)| ((*name).to_owned(), format!("{kind:?}"))).collect();
-        let used: BTreeSet<_> = names.into_iter().map(|(name, kind)| (name, kind.to_owned())).collect();
+        let described: BTreeSet<_> = METRICS
+            .iter()
+            .map(|(name, kind, _)| ((*name).to_owned(), format!("{kind:?}")))
+            .collect();
+        let used: BTreeSet<_> =
+            names.into_iter().map(|(name, kind)| (name, kind.to_owned())).collect();
         assert_eq!(used, described);
         assert!(METRICS.iter().all(|(_, _, help)| help.len() > 10 && !help.ends_with('.')));
     }

@@ -1,5 +1,5 @@
-//! Second thoughts about deliveries that wait: what follows from a change of their user's preferences, and from a newer version
-//! of what they deliver.
+//! Second thoughts about deliveries that wait: what follows from a change of their user's
+//! preferences, and from a newer version of what they deliver.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -51,9 +51,10 @@ pub struct Reconsidered {
     pub has_more: bool,
 }
 
-/// Looks at a part of what waits for a user with other preferences: what they do not want any more ends, and what was
-/// deferred waits for the end of the quiet hours that now are, or no longer. Call it in the transaction of the change, and in
-/// others until there is no more; what was looked at before is not found again.
+/// Looks at a part of what waits for a user with other preferences: what they do not want any more
+/// ends, and what was deferred waits for the end of the quiet hours that now are, or no longer.
+/// Call it in the transaction of the change, and in others until there is no more; what was looked
+/// at before is not found again.
 ///
 /// # Errors
 /// When a statement fails or an event cannot be written.
@@ -65,8 +66,11 @@ pub async fn reconsider(
     now: DateTime<Utc>,
 ) -> Result<Reconsidered, Error> {
     let all = [Channel::Email, Channel::Push];
-    let unwanted: Vec<&str> =
-        all.into_iter().filter(|channel| !preferences.allows(*channel)).map(Channel::as_str).collect();
+    let unwanted: Vec<&str> = all
+        .into_iter()
+        .filter(|channel| !preferences.allows(*channel))
+        .map(Channel::as_str)
+        .collect();
     let until = preferences.quiet_hours.and_then(|quiet| quiet.until(now));
     let change = Change { user_id, unwanted: &unwanted, until };
     let changed = waiting::changed_by(&mut *transaction, change, PART).await?;
@@ -81,8 +85,9 @@ pub async fn reconsider(
     Ok(Reconsidered { messages, has_more })
 }
 
-/// Ends deferred deliveries that a later occurrence of their item takes the place of. Answers what is to be told, which is not
-/// in the outbox yet. Call it in the transaction in which the later one is written.
+/// Ends deferred deliveries that a later occurrence of their item takes the place of. Answers what
+/// is to be told, which is not in the outbox yet. Call it in the transaction in which the later one
+/// is written.
 ///
 /// # Errors
 /// When a statement fails or an event cannot be written.
@@ -94,9 +99,10 @@ pub async fn miss(
     withdraw(transaction, deliveries, reason::MISSED, now).await
 }
 
-/// Applies revisions, at most one of each occurrence: what is cancelled or no longer wanted on a channel ends, what still waits
-/// says what the newest version says. One that is not newer than what the ledger knows changes nothing; one whose occurrence has
-/// not come is kept for it. Answers what is to be told, which is not in the outbox yet. Call it in a transaction that holds the
+/// Applies revisions, at most one of each occurrence: what is cancelled or no longer wanted on a
+/// channel ends, what still waits says what the newest version says. One that is not newer than
+/// what the ledger knows changes nothing; one whose occurrence has not come is kept for it. Answers
+/// what is to be told, which is not in the outbox yet. Call it in a transaction that holds the
 /// intake.
 ///
 /// # Errors
@@ -116,7 +122,9 @@ pub async fn revise(
     }
     let newer: BTreeMap<Uuid, &Revision> = known_ones
         .into_iter()
-        .filter(|revision| known.get(&revision.occurrence_id).is_some_and(|version| revision.replaces(*version)))
+        .filter(|revision| {
+            known.get(&revision.occurrence_id).is_some_and(|version| revision.replaces(*version))
+        })
         .map(|it| (it.occurrence_id, it))
         .collect();
     if newer.is_empty() {
@@ -124,13 +132,21 @@ pub async fn revise(
     }
     let ids: Vec<Uuid> = newer.keys().copied().collect();
     let waiting = waiting::of_occurrences(&mut *transaction, &ids).await?;
-    let keeps = |it: &Waiting| newer.get(&it.key.occurrence_id).is_some_and(|revision| revision.keeps(it.key.channel));
+    let keeps = |it: &Waiting| {
+        newer.get(&it.key.occurrence_id).is_some_and(|revision| revision.keeps(it.key.channel))
+    };
     let (kept, cancelled): (Vec<_>, Vec<_>) = waiting.into_iter().partition(keeps);
     let mut messages = withdraw(&mut *transaction, &cancelled, reason::CANCELLED, now).await?;
     rewrite(&mut *transaction, &newer, &kept).await?;
-    let is_urgent = |it: &&Waiting| newer.get(&it.key.occurrence_id).is_some_and(|revision| is_urgent(revision));
-    let woken: Vec<Waiting> =
-        kept.iter().filter(|it| it.state == DeliveryState::Deferred).filter(is_urgent).cloned().collect();
+    let is_urgent = |it: &&Waiting| {
+        newer.get(&it.key.occurrence_id).is_some_and(|revision| is_urgent(revision))
+    };
+    let woken: Vec<Waiting> = kept
+        .iter()
+        .filter(|it| it.state == DeliveryState::Deferred)
+        .filter(is_urgent)
+        .cloned()
+        .collect();
     messages.extend(defer(&mut *transaction, &woken, None, now).await?);
     Ok(messages)
 }
@@ -147,7 +163,8 @@ async fn of_the_living<'a>(
     let users: HashSet<&str> = revisions.iter().map(|it| it.user_id.as_str()).collect();
     let users: Vec<&str> = users.into_iter().collect();
     let erased = erasures::of_users(transaction, &users).await?;
-    let is_erased = |it: &&Revision| erased.get(&user_digest(&it.user_id)).is_some_and(|until| it.at <= *until);
+    let is_erased =
+        |it: &&Revision| erased.get(&user_digest(&it.user_id)).is_some_and(|until| it.at <= *until);
     Ok(revisions.iter().filter(|it| !is_erased(it)).collect())
 }
 
@@ -161,8 +178,12 @@ async fn rewrite(
     let users: HashSet<&str> = newer.values().map(|it| it.user_id.as_str()).collect();
     let users: Vec<&str> = users.into_iter().collect();
     let preferences = preferences::of_users(&mut *transaction, &users).await?;
-    recall(&mut *transaction, kept, |key| newer.get(&key.occurrence_id).map_or(0, |revision| revision.version)).await?;
-    let waiting: HashMap<Uuid, &Waiting> = kept.iter().map(|it| (it.key.occurrence_id, it)).collect();
+    recall(&mut *transaction, kept, |key| {
+        newer.get(&key.occurrence_id).map_or(0, |revision| revision.version)
+    })
+    .await?;
+    let waiting: HashMap<Uuid, &Waiting> =
+        kept.iter().map(|it| (it.key.occurrence_id, it)).collect();
     let said = |revision: &Revision| -> Option<SendData> {
         let mut send = waiting.get(&revision.occurrence_id)?.dispatch.send.clone();
         revision::revise(&mut send, revision.content.clone()?);
@@ -171,7 +192,8 @@ async fn rewrite(
         }
         Some(send)
     };
-    let revised: Vec<_> = newer.values().map(|it| (it.occurrence_id, it.version, said(it))).collect();
+    let revised: Vec<_> =
+        newer.values().map(|it| (it.occurrence_id, it.version, said(it))).collect();
     revisions::apply(transaction, &revised).await
 }
 
@@ -216,7 +238,8 @@ async fn defer(
     until: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> Result<Vec<OutboxMessage>, Error> {
-    let moved: Vec<Waiting> = deliveries.iter().filter(|it| it.deferred_until != until).cloned().collect();
+    let moved: Vec<Waiting> =
+        deliveries.iter().filter(|it| it.deferred_until != until).cloned().collect();
     if moved.is_empty() {
         return Ok(Vec::new());
     }
@@ -225,11 +248,16 @@ async fn defer(
     let mut expiries = BTreeMap::<Uuid, DateTime<Utc>>::new();
     let mut messages = Vec::with_capacity(moved.len());
     for delivery in &moved {
-        let later = delivery.deferred_until.map_or(chrono::TimeDelta::zero(), |before| until - before);
+        let later =
+            delivery.deferred_until.map_or(chrono::TimeDelta::zero(), |before| until - before);
         let expires_at = delivery.dispatch.send.expires_at;
         let moved = expires_at.checked_add_signed(later).unwrap_or(expires_at);
         expiries.insert(delivery.key.occurrence_id, moved);
-        messages.extend(events::outcome(&delivery.dispatch, delivery.key, &Ending::deferred(until, now))?);
+        messages.extend(events::outcome(
+            &delivery.dispatch,
+            delivery.key,
+            &Ending::deferred(until, now),
+        )?);
     }
     let expiries: Vec<_> = expiries.into_iter().collect();
     waiting::prolong(&mut *transaction, &expiries).await?;

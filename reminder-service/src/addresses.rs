@@ -1,5 +1,5 @@
-//! Addresses that e-mails may go to: ones that look like it, that the identity provider vouches for, and not too many of a
-//! user and day.
+//! Addresses that e-mails may go to: ones that look like it, that the identity provider vouches
+//! for, and not too many of a user and day.
 
 use std::{
     collections::HashSet,
@@ -42,7 +42,11 @@ struct Accepted {
 impl Addresses {
     /// Reads `MAX_EMAIL_ADDRESSES_PER_DAY`.
     pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let limit = reader.or(LIMIT, "different addresses that a user's e-mails go to on one day (UTC)", 5_u32)?;
+        let limit = reader.or(
+            LIMIT,
+            "different addresses that a user's e-mails go to on one day (UTC)",
+            5_u32,
+        )?;
         if (1..=1_000).contains(&limit) {
             return Some(Self { limit, accepted: Arc::default() });
         }
@@ -50,13 +54,18 @@ impl Addresses {
         None
     }
 
-    /// Refuses e-mail to one more address of a user who has used too many today. Asks the database once
-    /// for each user, address and day in this process, on a connection of its own: callers hold none.
-    /// An address that is not verified is written to by nobody and does not count.
+    /// Refuses e-mail to one more address of a user who has used too many today. Asks the database
+    /// once for each user, address and day in this process, on a connection of its own: callers
+    /// hold none. An address that is not verified is written to by nobody and does not count.
     ///
     /// # Errors
     /// `RATE_LIMITED` until midnight (UTC).
-    pub(crate) async fn accept(&self, pool: &PgPool, identity: &Identity, channels: &Channels) -> Result<(), ApiError> {
+    pub(crate) async fn accept(
+        &self,
+        pool: &PgPool,
+        identity: &Identity,
+        channels: &Channels,
+    ) -> Result<(), ApiError> {
         if self.knows(identity, channels) {
             return Ok(());
         }
@@ -100,7 +109,8 @@ fn pair(user: &[u8; 32], address: &[u8; 32]) -> [u8; 32] {
     Sha256::new().chain_update(user).chain_update(address).finalize().into()
 }
 
-/// Refuses channels that do not reach a caller: e-mail without an address, or to one that nobody vouches for.
+/// Refuses channels that do not reach a caller: e-mail without an address, or to one that nobody
+/// vouches for.
 ///
 /// # Errors
 /// `INVALID_REQUEST` or `PERMISSION_DENIED`.
@@ -131,10 +141,15 @@ mod tests {
             email: email.to_owned(),
             email_verified,
         };
-        let asked = |channel| Channels::asked(Some(channel), None).expect("a set").expect("not empty");
-        let reason = |channel, identity| reach(&asked(channel), &identity).err().map(|error| error.reason);
+        let asked =
+            |channel| Channels::asked(Some(channel), None).expect("a set").expect("not empty");
+        let reason =
+            |channel, identity| reach(&asked(channel), &identity).err().map(|error| error.reason);
         assert_eq!(reason(Channel::Email, identity("u1@example.com", true)), None);
-        assert_eq!(reason(Channel::Email, identity("u1@example.com", false)), Some(Reason::PermissionDenied));
+        assert_eq!(
+            reason(Channel::Email, identity("u1@example.com", false)),
+            Some(Reason::PermissionDenied)
+        );
         assert_eq!(reason(Channel::Email, identity("nobody", true)), Some(Reason::InvalidRequest));
         assert_eq!(reason(Channel::Push, identity("nobody", false)), None);
     }

@@ -1,4 +1,5 @@
-//! The service, assembled: what it listens on, what runs beside the API, and the order in which it ends.
+//! The service, assembled: what it listens on, what runs beside the API, and the order in which it
+//! ends.
 
 use std::net::SocketAddr;
 
@@ -7,7 +8,10 @@ use axum::Router;
 use shared::{
     bus::{self, Topology},
     db,
-    http::{Authenticator, ExportLimit, Listeners, ServerSettings, admin::Readiness, api, serve, serve_admin},
+    http::{
+        Authenticator, ExportLimit, Listeners, ServerSettings, admin::Readiness, api, serve,
+        serve_admin,
+    },
     outbox::Relay,
     shutdown::spawn_essential,
     startup::{Started, Startup},
@@ -40,17 +44,20 @@ pub struct App {
 }
 
 impl App {
-    /// Binds the ports and assembles the service. Neither the database nor the bus need be there yet.
+    /// Binds the ports and assembles the service. Neither the database nor the bus need be there
+    /// yet.
     ///
     /// # Errors
     /// When a port is taken, or a setting cannot be used.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
         let listeners = Listeners::bind(&config.process, true).await?;
-        let (rest, admin) = (listeners.rest.context("the REST port is not bound")?, listeners.admin);
+        let (rest, admin) =
+            (listeners.rest.context("the REST port is not bound")?, listeners.admin);
         let addresses = (rest.local_addr()?, admin.local_addr()?);
         let pool = config.database.pool(NAME);
         let bus = bus::connect(&config.bus.settings).await?;
-        let (relay, handoff) = Relay::new(pool.clone(), bus.clone(), config.bus.event_topic.clone());
+        let (relay, handoff) =
+            Relay::new(pool.clone(), bus.clone(), config.bus.event_topic.clone());
         let relay = relay.with_user_share(config.user_events);
         let started = Started::watching(pool.clone());
         let routes = routes::router(Api {
@@ -64,9 +71,24 @@ impl App {
         });
         let router = api(routes, Authenticator::new(config.auth)?, &config.api);
         let topology = topology(config.bus.event_topic);
-        let startup =
-            Startup { app_env: config.process.app_env, pool: pool.clone(), migrator: Some(&MIGRATOR), bus, topology };
-        Ok(Self { rest, admin, addresses, pool, router, server: config.api.server, relay, started, startup })
+        let startup = Startup {
+            app_env: config.process.app_env,
+            pool: pool.clone(),
+            migrator: Some(&MIGRATOR),
+            bus,
+            topology,
+        };
+        Ok(Self {
+            rest,
+            admin,
+            addresses,
+            pool,
+            router,
+            server: config.api.server,
+            relay,
+            started,
+            startup,
+        })
     }
 
     /// Where the REST API listens.
@@ -81,16 +103,19 @@ impl App {
         self.addresses.1
     }
 
-    /// Serves until the token is cancelled, then drains: first the open requests, then the messages that they caused.
+    /// Serves until the token is cancelled, then drains: first the open requests, then the messages
+    /// that they caused.
     ///
     /// # Errors
     /// When a listener fails.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let answered = CancellationToken::new();
         let ended = CancellationToken::new();
-        let readiness = self
-            .started
-            .check(Readiness::default().with_database(self.pool.clone(), &MIGRATOR).until(shutdown.clone()));
+        let readiness = self.started.check(
+            Readiness::default()
+                .with_database(self.pool.clone(), &MIGRATOR)
+                .until(shutdown.clone()),
+        );
         let admin = tokio::spawn(serve_admin(self.admin, readiness, ended.clone()));
         let relay = spawn_essential("relay", &shutdown, {
             let (pool, answered) = (self.pool.clone(), answered.clone());

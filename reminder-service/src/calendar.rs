@@ -1,17 +1,22 @@
-//! Reminders as calendar files (iCalendar, RFC 5545): what a file asks for ([`read`]), and reminders as a file ([`write()`]).
+//! Reminders as calendar files (iCalendar, RFC 5545): what a file asks for ([`read`]), and
+//! reminders as a file ([`write()`]).
 //!
-//! A file of another product is taken as far as it can be: what cannot is refused by its line, and the rest goes on. The
-//! `icalendar` crate reads and writes single content lines (names, parameters, escapes, folding). Lines, components and
-//! their nesting are read here, because its parser gives up a whole file at the first bad line, knows no line numbers of
-//! the file as it was sent, unfolds only text that is UTF-8 already, and nests without a bound; they are written here,
-//! because its builder puts a `DTSTAMP` and a `UID` into every component, which time zones and alarms must not have.
+//! A file of another product is taken as far as it can be: what cannot is refused by its line, and
+//! the rest goes on. The `icalendar` crate reads and writes single content lines (names,
+//! parameters, escapes, folding). Lines, components and their nesting are read here, because its
+//! parser gives up a whole file at the first bad line, knows no line numbers of the file as it was
+//! sent, unfolds only text that is UTF-8 already, and nests without a bound; they are written here,
+//! because its builder puts a `DTSTAMP` and a `UID` into every component, which time zones and
+//! alarms must not have.
 //!
 //! Choices where the format leaves one:
-//! - An all-day entry without alarms is due at 09:00 of its day. With alarms it is due at midnight, from which alarms are
-//!   counted (`-PT15H` is 09:00 of the day before), or at the time of its latest alarm within the day (`PT9H`).
-//! - A single entry in UTC takes the calendar's zone (`X-WR-TIMEZONE`) for its wall clock; a recurring one stays in UTC,
-//!   where its rule is meant.
-//! - An instance that was changed on its own (`RECURRENCE-ID`) is left out of its series and becomes a single entry.
+//! - An all-day entry without alarms is due at 09:00 of its day. With alarms it is due at midnight,
+//!   from which alarms are counted (`-PT15H` is 09:00 of the day before), or at the time of its
+//!   latest alarm within the day (`PT9H`).
+//! - A single entry in UTC takes the calendar's zone (`X-WR-TIMEZONE`) for its wall clock; a
+//!   recurring one stays in UTC, where its rule is meant.
+//! - An instance that was changed on its own (`RECURRENCE-ID`) is left out of its series and
+//!   becomes a single entry.
 //! - Alarms in seconds are rounded up to whole minutes before the date.
 
 mod alarms;
@@ -39,7 +44,8 @@ pub use write::{Calendar, write};
 /// The most entries that are taken from one file.
 pub const MAX_ENTRIES: usize = 1_000;
 
-/// The most refusals, and the most notes, that a file is answered with; one more says that there are others.
+/// The most refusals, and the most notes, that a file is answered with; one more says that there
+/// are others.
 const MAX_TOLD: usize = 1_000;
 /// The most characters of a UID (RFC 7986 §5.3 recommends 255 bytes).
 const MAX_UID: usize = 1_000;
@@ -55,14 +61,16 @@ pub struct Import {
     pub notes: Vec<Note>,
 }
 
-/// An event or a task, in the terms of a reminder. The last five are only ever in files that were written here.
+/// An event or a task, in the terms of a reminder. The last five are only ever in files that were
+/// written here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The line on which it begins; the first is 1.
     pub line: usize,
     /// Its identity in the calendar that it comes from.
     pub uid: Option<String>,
-    /// Which instance of the `uid`'s series it replaces, as an exclusion is written; none for what stands for itself.
+    /// Which instance of the `uid`'s series it replaces, as an exclusion is written; none for what
+    /// stands for itself.
     pub instance: Option<String>,
     /// When it is due; DTSTART of a recurring one.
     pub date: DateTime<Utc>,
@@ -189,7 +197,8 @@ impl<T> Told<T> {
 
     /// A text that tells of the others, if there are any.
     fn others(&self) -> Option<String> {
-        (self.untold > 0).then(|| format!("{} more, which are not told of: only {MAX_TOLD} are", self.untold))
+        (self.untold > 0)
+            .then(|| format!("{} more, which are not told of: only {MAX_TOLD} are", self.untold))
     }
 }
 

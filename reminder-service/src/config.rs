@@ -93,7 +93,11 @@ mod tests {
     #[test]
     fn a_database_and_a_bus_are_enough() {
         let url = "postgres://user:secret@localhost/reminders";
-        let config = Config::read(&env(&[("DATABASE_URL", url), ("BUS", "postgres"), ("BUS_DATABASE_URL", url)]));
+        let config = Config::read(&env(&[
+            ("DATABASE_URL", url),
+            ("BUS", "postgres"),
+            ("BUS_DATABASE_URL", url),
+        ]));
         assert_eq!(config.expect("a configuration").bus.event_topic, "event-topic");
     }
 

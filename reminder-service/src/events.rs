@@ -4,7 +4,9 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::json;
 use shared::{
-    contract::{self, Bounds, Event, EventType, NotifyContent, OutOfBounds, ReminderData, Schema, new_id},
+    contract::{
+        self, Bounds, Event, EventType, NotifyContent, OutOfBounds, ReminderData, Schema, new_id,
+    },
     http::{ApiError, Identity},
     outbox::{OutboxMessage, WriteError},
     telemetry::Traceparent,
@@ -22,12 +24,14 @@ pub struct Origin<'a> {
     pub traceparent: Traceparent,
 }
 
-/// A message that is complete but for what the database decides: the change's time and the reminder's version.
+/// A message that is complete but for what the database decides: the change's time and the
+/// reminder's version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unstamped(OutboxMessage);
 
 impl Unstamped {
-    /// The message as it stands; the statement that writes it to the outbox puts `occurredAt` and `version` in.
+    /// The message as it stands; the statement that writes it to the outbox puts `occurredAt` and
+    /// `version` in.
     #[must_use]
     pub fn message(&self) -> &OutboxMessage {
         &self.0
@@ -37,7 +41,10 @@ impl Unstamped {
     #[must_use]
     pub fn stamped(mut self, occurred_at: DateTime<Utc>, version: i64) -> OutboxMessage {
         let attributes = &mut self.0.message.attributes;
-        attributes.insert("occurredAt".to_owned(), occurred_at.to_rfc3339_opts(SecondsFormat::Millis, true));
+        attributes.insert(
+            "occurredAt".to_owned(),
+            occurred_at.to_rfc3339_opts(SecondsFormat::Millis, true),
+        );
         attributes.insert("version".to_owned(), version.to_string());
         self.0
     }
@@ -76,7 +83,12 @@ pub fn created(origin: Origin<'_>, id: Uuid, details: &Details) -> Result<Unstam
 ///
 /// # Errors
 /// [`Untellable`]: the change is not to be made.
-pub fn updated(origin: Origin<'_>, id: Uuid, details: &Details, handled: Handled) -> Result<Unstamped, Untellable> {
+pub fn updated(
+    origin: Origin<'_>,
+    id: Uuid,
+    details: &Details,
+    handled: Handled,
+) -> Result<Unstamped, Untellable> {
     Ok(unstamped(EventType::ReminderUpdated, origin, id, data(details, handled)?)?)
 }
 
@@ -108,7 +120,8 @@ fn unstamped<D: Serialize>(
         event_id: new_id(),
         occurred_at: DateTime::UNIX_EPOCH,
         user_id: origin.identity.user_id.clone(),
-        // Whoever is erased is written to no more, and an address that nobody vouches for is not written to at all.
+        // Whoever is erased is written to no more, and an address that nobody vouches for is not
+        // written to at all.
         user_email: (event_type != EventType::UserErased && origin.identity.email_verified)
             .then(|| origin.identity.email.clone()),
         item_id: id.into(),

@@ -1,4 +1,5 @@
-//! What nobody asks for and must be done: idempotency keys are forgotten once nobody can repeat their request.
+//! What nobody asks for and must be done: idempotency keys are forgotten once nobody can repeat
+//! their request.
 
 use std::time::Duration;
 
@@ -32,7 +33,9 @@ async fn forget_old_keys(pool: &PgPool) {
     loop {
         match idempotency::forget_old(pool).await {
             Ok(0) => return,
-            Ok(forgotten) => metrics::counter!("idempotency_keys_forgotten_total").increment(forgotten),
+            Ok(forgotten) => {
+                metrics::counter!("idempotency_keys_forgotten_total").increment(forgotten)
+            }
             Err(error) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,

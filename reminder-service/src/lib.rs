@@ -1,5 +1,5 @@
-//! reminder-service: the REST API of reminders. It owns the reminders database, and tells every change by an event on the
-//! event topic, written in the transaction of the change.
+//! reminder-service: the REST API of reminders. It owns the reminders database, and tells every
+//! change by an event on the event topic, written in the transaction of the change.
 
 pub mod addresses;
 pub mod app;

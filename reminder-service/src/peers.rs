@@ -40,14 +40,20 @@ impl PeerSettings {
             "address of event-service, whose part GET /me/export holds; unset: it says that the part is missing",
         );
         let operators = Operators::read_optional(reader, app_env);
-        Some(Self { notification_service: notification_service?, event_service: event_service?, operators })
+        Some(Self {
+            notification_service: notification_service?,
+            event_service: event_service?,
+            operators,
+        })
     }
 }
 
 /// An optional address; the outer option is empty when it is malformed, which is a fault.
 fn url(reader: &mut Reader<'_>, name: &'static str, about: &'static str) -> Option<Option<Url>> {
     let Some(text) = reader.optional::<String>(name, about) else { return Some(None) };
-    let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let url = Url::parse(&text)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     if url.is_none() {
         reader.fault(name, "is malformed: expected an http or https URL");
     }
@@ -76,11 +82,21 @@ impl Peers {
     pub fn missing(&self) -> Vec<String> {
         let PeerSettings { notification_service, event_service, .. } = &self.settings;
         let known = [
-            ("notification-service (NOTIFICATION_SERVICE_URL is not set)", notification_service.is_some()),
+            (
+                "notification-service (NOTIFICATION_SERVICE_URL is not set)",
+                notification_service.is_some(),
+            ),
             ("event-service (EVENT_SERVICE_URL is not set)", event_service.is_some()),
-            ("event-service (OPERATOR_TOKEN is not set)", event_service.is_none() || self.may_ask_event_service()),
+            (
+                "event-service (OPERATOR_TOKEN is not set)",
+                event_service.is_none() || self.may_ask_event_service(),
+            ),
         ];
-        known.into_iter().filter(|(_, is_known)| !is_known).map(|(text, _)| text.to_owned()).collect()
+        known
+            .into_iter()
+            .filter(|(_, is_known)| !is_known)
+            .map(|(text, _)| text.to_owned())
+            .collect()
     }
 
     fn may_ask_event_service(&self) -> bool {
@@ -89,7 +105,10 @@ impl Peers {
     }
 
     /// What notification-service holds of the caller; none when it is not known where it is.
-    pub(crate) async fn of_notification_service(&self, caller: &Credentials) -> Result<Option<Part>, ApiError> {
+    pub(crate) async fn of_notification_service(
+        &self,
+        caller: &Credentials,
+    ) -> Result<Option<Part>, ApiError> {
         let Some(base) = &self.settings.notification_service else { return Ok(None) };
         let request = self.client.get(at(base, &["me", "export"])?).headers(caller.0.clone());
         Part::open("notification-service", request).await.map(Some)
@@ -97,7 +116,9 @@ impl Peers {
 
     /// What event-service holds of a user; none when it is not known where it is.
     pub(crate) async fn of_event_service(&self, user_id: &str) -> Result<Option<Part>, ApiError> {
-        let Some(base) = self.settings.event_service.as_ref().filter(|_| self.may_ask_event_service()) else {
+        let Some(base) =
+            self.settings.event_service.as_ref().filter(|_| self.may_ask_event_service())
+        else {
             return Ok(None);
         };
         let mut request = self.client.get(at(base, &["users", user_id, "export"])?);
@@ -110,7 +131,9 @@ impl Peers {
 
 fn at(base: &Url, path: &[&str]) -> Result<Url, ApiError> {
     let mut url = base.clone();
-    let mut segments = url.path_segments_mut().map_err(|()| ApiError::unexpected("the peer's address has no path"))?;
+    let mut segments = url
+        .path_segments_mut()
+        .map_err(|()| ApiError::unexpected("the peer's address has no path"))?;
     segments.pop_if_empty().extend(path);
     drop(segments);
     Ok(url)
@@ -146,14 +169,19 @@ pub(crate) enum PartError {
 }
 
 /// The last member of every part, and what it says of older rows that were left out.
-const ENDS: [(&[u8], bool); 2] = [(br#""truncated":true}"#, true), (br#""truncated":false}"#, false)];
+const ENDS: [(&[u8], bool); 2] =
+    [(br#""truncated":true}"#, true), (br#""truncated":false}"#, false)];
 
 impl Part {
-    async fn open(service: &'static str, request: reqwest::RequestBuilder) -> Result<Self, ApiError> {
+    async fn open(
+        service: &'static str,
+        request: reqwest::RequestBuilder,
+    ) -> Result<Self, ApiError> {
         let answer = tokio::time::timeout(TIMEOUT, request.send()).await;
         let answer = answer.map_err(|error| ApiError::unavailable(service, error))?;
         let response = answer.and_then(reqwest::Response::error_for_status);
-        let response = response.map_err(|error| ApiError::unavailable(service, error.without_url()))?;
+        let response =
+            response.map_err(|error| ApiError::unavailable(service, error.without_url()))?;
         Ok(Self { service, response })
     }
 
@@ -163,7 +191,8 @@ impl Part {
     /// [`PartError`]: the export cannot be completed.
     pub(crate) async fn copy_to(mut self, writer: &mut BodyWriter) -> Result<bool, PartError> {
         let service = self.service;
-        let broken = |error: reqwest::Error| PartError::Broken { service, source: error.without_url() };
+        let broken =
+            |error: reqwest::Error| PartError::Broken { service, source: error.without_url() };
         let (mut bytes, mut tail) = (0, Vec::new());
         while let Some(chunk) = self.response.chunk().await.map_err(broken)? {
             bytes += chunk.len();

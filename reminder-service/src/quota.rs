@@ -1,7 +1,8 @@
 //! Quota of reminders of each user, checked without counting them at each create.
 //!
-//! A count tells how many places are left. A small part of them (`SHARE`) may then be taken in this process without
-//! another count. One process keeps the quota exactly; every other replica may exceed it by that part.
+//! A count tells how many places are left. A small part of them (`SHARE`) may then be taken in this
+//! process without another count. One process keeps the quota exactly; every other replica may
+//! exceed it by that part.
 
 use std::{
     collections::HashMap,
@@ -39,7 +40,8 @@ impl Quota {
         self.0.max
     }
 
-    /// Takes a place for one reminder: `false` when the user's reminders must be counted with its create.
+    /// Takes a place for one reminder: `false` when the user's reminders must be counted with its
+    /// create.
     #[must_use]
     pub fn take(&self, user_id: &str) -> bool {
         let key = self.0.hasher.hash_one(user_id);

@@ -95,7 +95,8 @@ pub struct Reminder {
     pub created_at: DateTime<Utc>,
     /// When it was last changed.
     pub updated_at: DateTime<Utc>,
-    /// When it got its present schedule: deliveries of that schedule which lie before were never made.
+    /// When it got its present schedule: deliveries of that schedule which lie before were never
+    /// made.
     pub scheduled_at: DateTime<Utc>,
     /// What the user decided.
     pub details: Details,
@@ -147,7 +148,10 @@ impl Change {
     /// Returns `true` if it names a part of the schedule, be it the same as before.
     #[must_use]
     pub fn reschedules(&self) -> bool {
-        self.date.is_some() || self.time_zone.is_some() || self.offsets.is_some() || self.recurrence.is_some()
+        self.date.is_some()
+            || self.time_zone.is_some()
+            || self.offsets.is_some()
+            || self.recurrence.is_some()
     }
 }
 
@@ -155,7 +159,8 @@ impl Details {
     /// These details with a change made to them.
     ///
     /// # Errors
-    /// When the rule cannot be followed, or the change contradicts itself about whether there is one.
+    /// When the rule cannot be followed, or the change contradicts itself about whether there is
+    /// one.
     pub fn with(self, change: Change) -> Result<Self, InvalidRecurrence> {
         // A schedule that nobody asks to change stays, even if its rule is beyond today's limits.
         let schedule = if change.reschedules() {

@@ -68,7 +68,8 @@ struct Description;
 /// The routes, and `GET /openapi.json` and `GET /docs` that describe them.
 pub fn router(api: Api) -> Router {
     let (routes, openapi) = described().split_for_parts();
-    let started = axum::middleware::from_fn_with_state(api.started.clone(), shared::startup::require);
+    let started =
+        axum::middleware::from_fn_with_state(api.started.clone(), shared::startup::require);
     routes.layer(started).with_state(api).merge(openapi_routes(&openapi))
 }
 

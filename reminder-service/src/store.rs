@@ -1,5 +1,6 @@
-//! All SQL of the reminders database. Every change of a reminder is one statement together with the message that tells of
-//! it; the time of a change, and whether something lies ahead, is decided by the database's clock.
+//! All SQL of the reminders database. Every change of a reminder is one statement together with the
+//! message that tells of it; the time of a change, and whether something lies ahead, is decided by
+//! the database's clock.
 
 mod addresses;
 mod change;

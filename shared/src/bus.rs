@@ -1,8 +1,8 @@
 //! The bus as a port: topics that fan out to queues, at least once, in any order.
 //!
 //! Two adapters stand behind it: [`aws`] (SNS → SQS) and [`postgres`] (pgmq). Which one is used is
-//! said by `BUS` and never guessed. One conformance suite (`shared/tests/bus_conformance.rs`) holds both
-//! to the same behaviour.
+//! said by `BUS` and never guessed. One conformance suite (`shared/tests/bus_conformance.rs`) holds
+//! both to the same behaviour.
 
 mod attributes;
 pub mod aws;
@@ -27,15 +27,16 @@ pub const MAX_ATTRIBUTES: usize = 10;
 /// The most bytes of body, attribute names and attribute values together (SNS and SQS: 256 KiB).
 pub const MAX_MESSAGE_BYTES: usize = 256 * 1024;
 
-/// The most bytes of bodies and attributes that one receive returns, however many messages were asked for; a single
-/// message is returned whatever its size. Three batches of this size, read into memory, fit a pod of 256 MiB.
+/// The most bytes of bodies and attributes that one receive returns, however many messages were
+/// asked for; a single message is returned whatever its size. Three batches of this size, read into
+/// memory, fit a pod of 256 MiB.
 pub const MAX_RECEIVE_BYTES: usize = 4 * 1024 * 1024;
 
 /// The longest delay of a message that is sent to a queue (SQS: 15 minutes).
 pub const MAX_DELAY: Duration = Duration::from_secs(15 * 60);
 
-/// The attribute in which a dead-lettered message carries why it was put there. (What SQS moves by its own redrive
-/// policy, received too often, has none.)
+/// The attribute in which a dead-lettered message carries why it was put there. (What SQS moves by
+/// its own redrive policy, received too often, has none.)
 pub const REASON_ATTRIBUTE: &str = "deadLetterReason";
 
 /// A shared handle to whichever adapter was configured.
@@ -57,7 +58,8 @@ pub struct Received {
     pub receipt: Receipt,
     /// The bus's own id of the message, the same at each redelivery.
     pub message_id: String,
-    /// The text as it lies in the queue: raw, or an SNS JSON envelope (`contract::Envelope` reads both).
+    /// The text as it lies in the queue: raw, or an SNS JSON envelope (`contract::Envelope` reads
+    /// both).
     pub body: String,
     /// The queue's message attributes (empty where an SNS envelope carries them).
     pub attributes: BTreeMap<String, String>,
@@ -71,7 +73,10 @@ impl Message {
     /// Bytes of body, attribute names and attribute values.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        limits::message_bytes(&self.body, self.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+        limits::message_bytes(
+            &self.body,
+            self.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())),
+        )
     }
 }
 
@@ -79,7 +84,10 @@ impl Received {
     /// Bytes of body, attribute names and attribute values.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        limits::message_bytes(&self.body, self.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+        limits::message_bytes(
+            &self.body,
+            self.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())),
+        )
     }
 }
 
@@ -112,7 +120,8 @@ pub struct Depth {
 /// Why a call to the bus failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The bus could not be reached or answered that it is overloaded; the same call may succeed later.
+    /// The bus could not be reached or answered that it is overloaded; the same call may succeed
+    /// later.
     #[error("{action}: the bus is unavailable")]
     Unavailable {
         /// What was attempted.
@@ -121,7 +130,8 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The bus refused the call as it stands: a missing topic or queue, a permission, a malformed name.
+    /// The bus refused the call as it stands: a missing topic or queue, a permission, a malformed
+    /// name.
     #[error("{action}: the bus refused it")]
     Misconfigured {
         /// What was attempted.
@@ -146,15 +156,19 @@ pub enum PublishError {
 /// What every adapter does. All calls are bounded in time; none panics on foreign input.
 #[async_trait]
 pub trait Bus: Send + Sync + 'static {
-    /// Publishes to a topic (an ARN, or the name behind it). One result a message, in order; entries that
-    /// the bus refused in passing were tried again inside, entry by entry.
+    /// Publishes to a topic (an ARN, or the name behind it). One result a message, in order;
+    /// entries that the bus refused in passing were tried again inside, entry by entry.
     ///
     /// # Errors
     /// [`Error`] when no entry's fate is known; every message is then to be published again.
-    async fn publish(&self, topic: &str, messages: &[Message]) -> Result<Vec<Result<(), PublishError>>, Error>;
+    async fn publish(
+        &self,
+        topic: &str,
+        messages: &[Message],
+    ) -> Result<Vec<Result<(), PublishError>>, Error>;
 
-    /// Puts messages straight into a queue (a URL, or the name behind it), visible after `delay` (at most
-    /// [`MAX_DELAY`]).
+    /// Puts messages straight into a queue (a URL, or the name behind it), visible after `delay`
+    /// (at most [`MAX_DELAY`]).
     ///
     /// # Errors
     /// As [`Bus::publish`].
@@ -165,8 +179,9 @@ pub trait Bus: Send + Sync + 'static {
         delay: Duration,
     ) -> Result<Vec<Result<(), PublishError>>, Error>;
 
-    /// Receives up to `max` messages, of [`MAX_RECEIVE_BYTES`] together, hidden from others for `visibility`, waiting up to `wait` for the first.
-    /// Messages received more often than the queue allows are in its dead-letter queue instead.
+    /// Receives up to `max` messages, of [`MAX_RECEIVE_BYTES`] together, hidden from others for
+    /// `visibility`, waiting up to `wait` for the first. Messages received more often than the
+    /// queue allows are in its dead-letter queue instead.
     ///
     /// # Errors
     /// [`Error`] when the queue could not be read.
@@ -178,18 +193,28 @@ pub trait Bus: Send + Sync + 'static {
         wait: Duration,
     ) -> Result<Vec<Received>, Error>;
 
-    /// Settles receipts, batched. A stale receipt, one whose message was received again since, is ignored: the message
-    /// belongs to whoever received it last. So is one whose message is gone.
+    /// Settles receipts, batched. A stale receipt, one whose message was received again since, is
+    /// ignored: the message belongs to whoever received it last. So is one whose message is gone.
     ///
     /// # Errors
     /// [`Error`] when some receipts could not be settled; they will be delivered again.
-    async fn settle(&self, queue: &str, settlements: Vec<(Received, Settlement)>) -> Result<(), Error>;
+    async fn settle(
+        &self,
+        queue: &str,
+        settlements: Vec<(Received, Settlement)>,
+    ) -> Result<(), Error>;
 
-    /// Hides received messages for `visibility` from now on; stale receipts are ignored, as by [`Bus::settle`].
+    /// Hides received messages for `visibility` from now on; stale receipts are ignored, as by
+    /// [`Bus::settle`].
     ///
     /// # Errors
     /// [`Error`] when some could not be extended.
-    async fn extend(&self, queue: &str, receipts: &[Receipt], visibility: Duration) -> Result<(), Error>;
+    async fn extend(
+        &self,
+        queue: &str,
+        receipts: &[Receipt],
+        visibility: Duration,
+    ) -> Result<(), Error>;
 
     /// Counts a queue.
     ///
@@ -215,26 +240,29 @@ pub trait Bus: Send + Sync + 'static {
     /// [`Error`] when they could not be moved; none is lost, some may be there twice.
     async fn redrive(&self, queue: &str, max: usize) -> Result<u64, Error>;
 
-    /// Removes the dead letters of `queue` that have been there for longer than `kept`; returns how many. Where the bus is
-    /// infrastructure (aws) the queues have a retention of their own, and nothing is done.
+    /// Removes the dead letters of `queue` that have been there for longer than `kept`; returns how
+    /// many. Where the bus is infrastructure (aws) the queues have a retention of their own, and
+    /// nothing is done.
     ///
     /// # Errors
     /// [`Error`] when they could not be removed; some may be gone.
     async fn purge_dead_letters(&self, queue: &str, kept: Duration) -> Result<u64, Error>;
 
-    /// Removes the dead letters of `queue` that concern a user, by the attribute or the body's field `userId`; returns how
-    /// many. SQS cannot look for messages: there they stay until the retention of the dead-letter queue ends, and
-    /// nothing is done.
+    /// Removes the dead letters of `queue` that concern a user, by the attribute or the body's
+    /// field `userId`; returns how many. SQS cannot look for messages: there they stay until the
+    /// retention of the dead-letter queue ends, and nothing is done.
     ///
     /// # Errors
     /// [`Error`] when they could not be removed; some may be gone.
     async fn erase_dead_letters(&self, queue: &str, user_id: &str) -> Result<u64, Error>;
 
-    /// Creates what the process needs where the bus is our own (postgres: topic, queue, dead-letter queue and
-    /// subscription); where it is infrastructure (aws), checks that it is there. Idempotent.
+    /// Creates what the process needs where the bus is our own (postgres: topic, queue, dead-letter
+    /// queue and subscription); where it is infrastructure (aws), checks that it is there.
+    /// Idempotent.
     ///
     /// # Errors
-    /// [`Error::Misconfigured`] naming what is missing, [`Error::Unavailable`] when it could not be told.
+    /// [`Error::Misconfigured`] naming what is missing, [`Error::Unavailable`] when it could not be
+    /// told.
     async fn ensure(&self, topology: &Topology) -> Result<(), Error>;
 }
 
@@ -252,7 +280,8 @@ pub struct Topology {
 pub struct QueueSpec {
     /// URL or name.
     pub queue: String,
-    /// After this many receipts without a settlement a message goes to the dead-letter queue `{name}-dlq`.
+    /// After this many receipts without a settlement a message goes to the dead-letter queue
+    /// `{name}-dlq`.
     pub max_receive_count: u32,
     /// The topics it is subscribed to, each with its filter.
     pub subscriptions: Vec<Subscription>,
@@ -263,6 +292,7 @@ pub struct QueueSpec {
 pub struct Subscription {
     /// ARN or name.
     pub topic: String,
-    /// Attribute → accepted values, all of which must match; empty accepts everything (an SNS filter policy of strings).
+    /// Attribute → accepted values, all of which must match; empty accepts everything (an SNS
+    /// filter policy of strings).
     pub filter: BTreeMap<String, Vec<String>>,
 }

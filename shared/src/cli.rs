@@ -70,7 +70,8 @@ pub trait Service {
     /// Brings what the service owns up to date.
     fn migrate(config: &Self::Config) -> impl Future<Output = anyhow::Result<()>> + Send;
 
-    /// Commands that this service has beside those of every binary; no configuration is read for them.
+    /// Commands that this service has beside those of every binary; no configuration is read for
+    /// them.
     #[must_use]
     fn own_commands() -> Vec<clap::Command> {
         Vec::new()
@@ -85,10 +86,14 @@ pub trait Service {
     }
 
     /// Serves until the token is cancelled, then drains.
-    fn serve(config: Self::Config, shutdown: CancellationToken) -> impl Future<Output = anyhow::Result<()>> + Send;
+    fn serve(
+        config: Self::Config,
+        shutdown: CancellationToken,
+    ) -> impl Future<Output = anyhow::Result<()>> + Send;
 }
 
-/// The life of a service's process: command line, configuration, telemetry, work, drain, exit status.
+/// The life of a service's process: command line, configuration, telemetry, work, drain, exit
+/// status.
 pub async fn run<S: Service>() -> ExitCode {
     let matches = command_line::<S>().get_matches();
     if let Some((name, arguments)) = matches.subcommand().filter(|(name, _)| is_own::<S>(name)) {

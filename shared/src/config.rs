@@ -1,5 +1,5 @@
-//! Configuration: read once, in `main`, from the environment; parsed into types; every fault in one report that
-//! never prints a value.
+//! Configuration: read once, in `main`, from the environment; parsed into types; every fault in one
+//! report that never prints a value.
 //!
 //! Any variable `X` may be given as `X_FILE=/path` instead, the way mounted Secrets are.
 
@@ -22,7 +22,10 @@ pub use settings::{AppEnv, BusConfig, LogFormat, Process, aws_settings, retentio
 ///
 /// # Errors
 /// A [`Report`] that names every missing or malformed variable.
-pub fn read<C>(env: &dyn Env, parse: impl FnOnce(&mut Reader<'_>) -> Option<C>) -> Result<C, Report> {
+pub fn read<C>(
+    env: &dyn Env,
+    parse: impl FnOnce(&mut Reader<'_>) -> Option<C>,
+) -> Result<C, Report> {
     let mut reader = Reader::new(env);
     let config = parse(&mut reader);
     let report = reader.into_report();
@@ -79,13 +82,15 @@ mod tests {
 
     #[test]
     fn a_value_and_a_file_together_are_a_fault() {
-        let report = read(&env(&[("NAME", "a"), ("NAME_FILE", "/nowhere")]), two).expect_err("ambiguous");
+        let report =
+            read(&env(&[("NAME", "a"), ("NAME_FILE", "/nowhere")]), two).expect_err("ambiguous");
         assert!(report.to_string().contains("NAME_FILE"));
     }
 
     #[test]
     fn the_list_is_complete_whatever_the_environment_lacks() {
-        let names: Vec<_> = list(&env(&[]), two).settings.iter().map(|setting| setting.name).collect();
+        let names: Vec<_> =
+            list(&env(&[]), two).settings.iter().map(|setting| setting.name).collect();
         assert_eq!(names, ["PORT", "NAME"]);
     }
 }

@@ -1,10 +1,11 @@
-//! The loop of every consumer: receive a batch, handle it, settle it by value; extend its visibility while the
-//! handler runs; drain on shutdown.
+//! The loop of every consumer: receive a batch, handle it, settle it by value; extend its
+//! visibility while the handler runs; drain on shutdown.
 //!
-//! No message of a batch may harm the others. What comes for the first time is handled and settled before what came
-//! before, which is handled in small groups: whatever ends the process takes only those with it that share a group with
-//! the cause. A handler that panics is called again with parts of its batch until the cause stands alone. What fails
-//! in the store is found by the handlers themselves, with [`isolation`].
+//! No message of a batch may harm the others. What comes for the first time is handled and settled
+//! before what came before, which is handled in small groups: whatever ends the process takes only
+//! those with it that share a group with the cause. A handler that panics is called again with
+//! parts of its batch until the cause stands alone. What fails in the store is found by the
+//! handlers themselves, with [`isolation`].
 
 pub mod isolation;
 
@@ -28,8 +29,9 @@ use crate::bus::{MAX_RECEIVE_BYTES, Receipt, Received, Settlement, SharedBus};
 
 /// What a consumer does with a batch.
 pub trait Handler: Send + Sync + 'static {
-    /// Handles a batch and says of each message, in order, what becomes of it. It does not fail: what could not be
-    /// done now is [`Settlement::RetryAfter`]. It may be called again with parts of a batch, and must bear that.
+    /// Handles a batch and says of each message, in order, what becomes of it. It does not fail:
+    /// what could not be done now is [`Settlement::RetryAfter`]. It may be called again with parts
+    /// of a batch, and must bear that.
     fn handle(&self, batch: &[Received]) -> impl Future<Output = Vec<Settlement>> + Send;
 }
 
@@ -48,14 +50,16 @@ pub struct ConsumerSettings {
     pub dead_letters_kept: Duration,
 }
 
-/// How long one receive waits for a message; also what a shutdown waits for at most, since a receive that is given up may
-/// already have hidden messages, which would then come late.
+/// How long one receive waits for a message; also what a shutdown waits for at most, since a
+/// receive that is given up may already have hidden messages, which would then come late.
 const WAIT: Duration = Duration::from_secs(2);
 /// The pause after a receive that failed, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
-/// Parts that a batch is split into when one of its messages makes it fail: 500 messages are single after three splits.
+/// Parts that a batch is split into when one of its messages makes it fail: 500 messages are single
+/// after three splits.
 const PARTS: usize = 8;
-/// Messages of one group, by how often they were received: more than once, and more than three times.
+/// Messages of one group, by how often they were received: more than once, and more than three
+/// times.
 const GROUPS: [(u32, usize); 2] = [(1, 64), (3, 8)];
 /// Time between two purges of dead letters that are older than they are kept.
 const PURGE: Duration = Duration::from_secs(60 * 60);
@@ -65,19 +69,35 @@ const PANICS: u32 = 2;
 const AFTER_PANIC: Duration = Duration::from_secs(5);
 
 /// Consumes a queue until the token is cancelled, then lets the batches under way finish.
-pub async fn run<H: Handler>(bus: SharedBus, settings: ConsumerSettings, handler: Arc<H>, shutdown: CancellationToken) {
+pub async fn run<H: Handler>(
+    bus: SharedBus,
+    settings: ConsumerSettings,
+    handler: Arc<H>,
+    shutdown: CancellationToken,
+) {
     describe();
     let mut loops = JoinSet::new();
     for _ in 0..settings.concurrency.max(1) {
-        loops.spawn(consume(Arc::clone(&bus), settings.clone(), Arc::clone(&handler), shutdown.clone()));
+        loops.spawn(consume(
+            Arc::clone(&bus),
+            settings.clone(),
+            Arc::clone(&handler),
+            shutdown.clone(),
+        ));
     }
     let purge = tokio::spawn(purge(Arc::clone(&bus), settings.clone()));
     while let Some(ended) = loops.join_next().await {
         if let Err(error) = ended {
-            // A panic in a handler must not end the consumption of its queue: its batch becomes visible again.
+            // A panic in a handler must not end the consumption of its queue: its batch becomes
+            // visible again.
             tracing::error!(error = %error, queue = settings.queue, "a consumer loop ended unexpectedly and is started again");
             if !shutdown.is_cancelled() {
-                loops.spawn(consume(Arc::clone(&bus), settings.clone(), Arc::clone(&handler), shutdown.clone()));
+                loops.spawn(consume(
+                    Arc::clone(&bus),
+                    settings.clone(),
+                    Arc::clone(&handler),
+                    shutdown.clone(),
+                ));
             }
         }
     }
@@ -105,10 +125,16 @@ async fn purge(bus: SharedBus, settings: ConsumerSettings) {
     }
 }
 
-async fn consume<H: Handler>(bus: SharedBus, settings: ConsumerSettings, handler: Arc<H>, shutdown: CancellationToken) {
+async fn consume<H: Handler>(
+    bus: SharedBus,
+    settings: ConsumerSettings,
+    handler: Arc<H>,
+    shutdown: CancellationToken,
+) {
     let mut pause = PAUSE.0;
     while !shutdown.is_cancelled() {
-        let received = bus.receive(&settings.queue, settings.batch, settings.visibility, WAIT).await;
+        let received =
+            bus.receive(&settings.queue, settings.batch, settings.visibility, WAIT).await;
         match received {
             Ok(batch) if batch.is_empty() => pause = PAUSE.0,
             Ok(batch) => {
@@ -116,7 +142,11 @@ async fn consume<H: Handler>(bus: SharedBus, settings: ConsumerSettings, handler
                 process(&bus, &settings, &*handler, batch).await;
             }
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, queue = settings.queue, "could not receive");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    queue = settings.queue,
+                    "could not receive"
+                );
                 tokio::select! { () = sleep(pause) => {} () = shutdown.cancelled() => return }
                 pause = (pause * 2).min(PAUSE.1);
             }
@@ -124,13 +154,22 @@ async fn consume<H: Handler>(bus: SharedBus, settings: ConsumerSettings, handler
     }
 }
 
-async fn process<H: Handler>(bus: &SharedBus, settings: &ConsumerSettings, handler: &H, batch: Vec<Received>) {
+async fn process<H: Handler>(
+    bus: &SharedBus,
+    settings: &ConsumerSettings,
+    handler: &H,
+    batch: Vec<Received>,
+) {
     let period = settings.visibility / 2;
     let mut tick = interval_at(Instant::now() + period, period);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut groups = VecDeque::from(groups(batch));
     while let Some(group) = groups.pop_front() {
-        let hidden = std::iter::once(&group).chain(&groups).flatten().map(|message| message.receipt.clone()).collect();
+        let hidden = std::iter::once(&group)
+            .chain(&groups)
+            .flatten()
+            .map(|message| message.receipt.clone())
+            .collect();
         let settlements = tokio::select! {
             settlements = handle(handler, &group) => settlements,
             () = keep_hidden(bus, settings, hidden, &mut tick) => return,
@@ -140,7 +179,12 @@ async fn process<H: Handler>(bus: &SharedBus, settings: &ConsumerSettings, handl
 }
 
 /// Extends the visibility of messages for as long as it is awaited.
-async fn keep_hidden(bus: &SharedBus, settings: &ConsumerSettings, receipts: Vec<Receipt>, tick: &mut Interval) {
+async fn keep_hidden(
+    bus: &SharedBus,
+    settings: &ConsumerSettings,
+    receipts: Vec<Receipt>,
+    tick: &mut Interval,
+) {
     loop {
         tick.tick().await;
         if let Err(error) = bus.extend(&settings.queue, &receipts, settings.visibility).await {
@@ -153,14 +197,26 @@ async fn keep_hidden(bus: &SharedBus, settings: &ConsumerSettings, receipts: Vec
     }
 }
 
-async fn settle(bus: &SharedBus, settings: &ConsumerSettings, batch: Vec<Received>, settlements: Vec<Settlement>) {
+async fn settle(
+    bus: &SharedBus,
+    settings: &ConsumerSettings,
+    batch: Vec<Received>,
+    settlements: Vec<Settlement>,
+) {
     count(&settings.queue, &settlements);
     for (message, settlement) in batch.iter().zip(&settlements) {
         if let Settlement::Reject(reason) = settlement {
-            tracing::error!(message.id = message.message_id, reason, queue = settings.queue, "dead-lettered");
+            tracing::error!(
+                message.id = message.message_id,
+                reason,
+                queue = settings.queue,
+                "dead-lettered"
+            );
         }
     }
-    if let Err(error) = bus.settle(&settings.queue, batch.into_iter().zip(settlements).collect()).await {
+    if let Err(error) =
+        bus.settle(&settings.queue, batch.into_iter().zip(settlements).collect()).await
+    {
         tracing::warn!(
             error = &error as &dyn std::error::Error,
             queue = settings.queue,
@@ -169,8 +225,8 @@ async fn settle(bus: &SharedBus, settings: &ConsumerSettings, batch: Vec<Receive
     }
 }
 
-/// The groups in which a batch is handled, one after the other: first what was not received before, within
-/// [`MAX_RECEIVE_BYTES`] a group, then the rest by [`GROUPS`].
+/// The groups in which a batch is handled, one after the other: first what was not received before,
+/// within [`MAX_RECEIVE_BYTES`] a group, then the rest by [`GROUPS`].
 fn groups(batch: Vec<Received>) -> Vec<Vec<Received>> {
     let (mut groups, mut again, mut often) = (Vec::new(), Vec::new(), Vec::new());
     let (mut fresh, mut bytes) = (Vec::with_capacity(batch.len()), 0);
@@ -203,15 +259,22 @@ async fn handle<H: Handler>(handler: &H, batch: &[Received]) -> Vec<Settlement> 
     queue.push_back(0..batch.len());
     while let Some(part) = queue.pop_front() {
         let messages = &batch[part.clone()];
-        let handled = AssertUnwindSafe(async { handler.handle(messages).await }).catch_unwind().await;
+        let handled =
+            AssertUnwindSafe(async { handler.handle(messages).await }).catch_unwind().await;
         match handled {
-            Ok(handled) if handled.len() == part.len() => settlements[part].clone_from_slice(&handled),
+            Ok(handled) if handled.len() == part.len() => {
+                settlements[part].clone_from_slice(&handled)
+            }
             _ => {
                 metrics::counter!("reminders_consumer_panics_total").increment(1);
-                tracing::error!(messages = part.len(), "the handling of a batch panicked; it goes on in parts");
+                tracing::error!(
+                    messages = part.len(),
+                    "the handling of a batch panicked; it goes on in parts"
+                );
                 match messages {
                     [message] if message.receive_count >= PANICS => {
-                        settlements[part.start] = Settlement::Reject("its handling panicked".to_owned());
+                        settlements[part.start] =
+                            Settlement::Reject("its handling panicked".to_owned());
                     }
                     [_] => {}
                     _ => queue.extend(parts(part)),
@@ -289,7 +352,10 @@ mod tests {
     impl Handler for Panicking {
         async fn handle(&self, batch: &[Received]) -> Vec<Settlement> {
             self.1.lock().unwrap().push(batch.len());
-            assert!(!batch.iter().any(|message| self.0.contains(&message.message_id.as_str())), "scripted");
+            assert!(
+                !batch.iter().any(|message| self.0.contains(&message.message_id.as_str())),
+                "scripted"
+            );
             vec![Settlement::Done; batch.len()]
         }
     }
@@ -304,14 +370,18 @@ mod tests {
 
         assert_eq!(settlements[7], Settlement::RetryAfter(AFTER_PANIC));
         assert_eq!(settlements[300], Settlement::Reject("its handling panicked".to_owned()));
-        assert_eq!(settlements.iter().filter(|settlement| **settlement == Settlement::Done).count(), 498);
+        assert_eq!(
+            settlements.iter().filter(|settlement| **settlement == Settlement::Done).count(),
+            498
+        );
         assert!(handler.1.lock().unwrap().len() < 60);
     }
 
     #[test]
     fn handles_fresh_messages_before_small_groups() {
         let counts = [5, 1, 2, 1].into_iter().chain([2; 70]).chain([4; 10]);
-        let batch: Vec<_> = counts.enumerate().map(|(number, count)| message(number, count)).collect();
+        let batch: Vec<_> =
+            counts.enumerate().map(|(number, count)| message(number, count)).collect();
         let sizes: Vec<_> = groups(batch.clone()).iter().map(Vec::len).collect();
         assert_eq!(sizes, [2, 64, 7, 8, 3]);
         assert_eq!(groups(batch)[0][0].message_id, "1");
@@ -319,13 +389,18 @@ mod tests {
 
     #[test]
     fn bounds_groups_by_bytes() {
-        let large = |number| Received { body: "x".repeat(MAX_RECEIVE_BYTES / 2), ..message(number, 1) };
-        assert_eq!(groups((0..5).map(large).collect()).iter().map(Vec::len).collect::<Vec<_>>(), [2, 2, 1]);
+        let large =
+            |number| Received { body: "x".repeat(MAX_RECEIVE_BYTES / 2), ..message(number, 1) };
+        assert_eq!(
+            groups((0..5).map(large).collect()).iter().map(Vec::len).collect::<Vec<_>>(),
+            [2, 2, 1]
+        );
     }
 
     #[test]
     fn splits_range_into_parts() {
-        let lengths = |length: usize| parts(3..3 + length).map(|part| part.len()).collect::<Vec<_>>();
+        let lengths =
+            |length: usize| parts(3..3 + length).map(|part| part.len()).collect::<Vec<_>>();
         assert_eq!(lengths(500), [63, 63, 63, 63, 63, 63, 63, 59]);
         assert_eq!(lengths(9), [2, 2, 2, 2, 1]);
         assert_eq!(lengths(2), [1, 1]);

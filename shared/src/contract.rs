@@ -1,5 +1,5 @@
-//! The messages between services: what is in a body, which attributes stand beside it, and how both are read
-//! in either envelope, from this suite and from its predecessor.
+//! The messages between services: what is in a body, which attributes stand beside it, and how both
+//! are read in either envelope, from this suite and from its predecessor.
 
 #[macro_use]
 mod words;
@@ -13,8 +13,8 @@ mod timetable;
 
 pub use bounds::{Bounds, OutOfBounds};
 pub use content::{
-    Channel, ErasedData, FoldPolicy, GapPolicy, NotifyContent, Priority, ReconcileData, Recurrence, ReminderData,
-    RevisionData, SendData, Snooze, Unknown,
+    Channel, ErasedData, FoldPolicy, GapPolicy, NotifyContent, Priority, ReconcileData, Recurrence,
+    ReminderData, RevisionData, SendData, Snooze, Unknown,
 };
 pub use envelope::{DecodeError, Envelope, Event, Schema};
 pub use event_type::EventType;

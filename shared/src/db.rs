@@ -24,8 +24,8 @@ pub use stored_time::StoredTime;
 pub(crate) use tls::Tls;
 pub use url::DbUrl;
 
-/// A connection that was idle no longer than this is used without asking whether it still lives: under load that would
-/// double the round trips.
+/// A connection that was idle no longer than this is used without asking whether it still lives:
+/// under load that would double the round trips.
 const TRUSTED: Duration = Duration::from_secs(1);
 /// Time in which a connection that was idle for longer answers, else another one is taken.
 const PING_LIMIT: Duration = Duration::from_millis(500);
@@ -43,7 +43,8 @@ pub(crate) fn pool_options(max_connections: u32, acquire_timeout: Duration) -> P
                 if meta.idle_for < TRUSTED {
                     return Ok(true);
                 }
-                // A server that was stopped, or a path that swallows packets, answers nothing at all.
+                // A server that was stopped, or a path that swallows packets, answers nothing at
+                // all.
                 let answered = tokio::time::timeout(PING_LIMIT, connection.ping()).await;
                 answered.map_err(|_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))??;
                 Ok(true)
@@ -68,7 +69,9 @@ pub(crate) fn follow_changes(
                 }
                 match options() {
                     Some(options) => pool.set_connect_options(options),
-                    None => tracing::warn!("changed secret of a database is malformed, the last one stays in use"),
+                    None => tracing::warn!(
+                        "changed secret of a database is malformed, the last one stays in use"
+                    ),
                 }
             }
         });
@@ -81,9 +84,11 @@ pub(crate) fn follow_changes(
 /// When the database cannot be asked.
 pub async fn is_migrated(pool: &PgPool, migrator: &Migrator) -> Result<bool, sqlx::Error> {
     let newest = migrator.iter().map(|migration| migration.version).max().unwrap_or(0);
-    let applied = sqlx::query_scalar::<_, Option<i64>>("select max(version) from _sqlx_migrations where success")
-        .fetch_one(pool)
-        .await;
+    let applied = sqlx::query_scalar::<_, Option<i64>>(
+        "select max(version) from _sqlx_migrations where success",
+    )
+    .fetch_one(pool)
+    .await;
     match applied {
         Ok(version) => Ok(version.unwrap_or(0) >= newest),
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => Ok(false),
@@ -91,16 +96,18 @@ pub async fn is_migrated(pool: &PgPool, migrator: &Migrator) -> Result<bool, sql
     }
 }
 
-/// SQLSTATE classes and codes (PostgreSQL's appendix A) that are no fault of a statement: connection
-/// lost (08), no access (28, 3D, 42501: a password or a user is being replaced), a server that became
-/// a standby (25006) or ended the session (25P03, 25P04), conflicts (40), a database that accepts no
-/// connections for a while (55000), lock timeout (55P03), overload (53), operator's intervention (57),
-/// the machine (58).
-const PASSING: [&str; 13] =
-    ["08", "28", "3D", "42501", "25006", "25P03", "25P04", "40", "55000", "55P03", "53", "57", "58"];
+/// SQLSTATE classes and codes (PostgreSQL's appendix A) that are no fault of a statement:
+/// connection lost (08), no access (28, 3D, 42501: a password or a user is being replaced), a
+/// server that became a standby (25006) or ended the session (25P03, 25P04), conflicts (40), a
+/// database that accepts no connections for a while (55000), lock timeout (55P03), overload (53),
+/// operator's intervention (57), the machine (58).
+const PASSING: [&str; 13] = [
+    "08", "28", "3D", "42501", "25006", "25P03", "25P04", "40", "55000", "55P03", "53", "57", "58",
+];
 
 /// Returns true if the same statement may succeed later without being changed: the connection was
-/// lost or refused, the server restarts or is overloaded, or two transactions were in each other's way.
+/// lost or refused, the server restarts or is overloaded, or two transactions were in each other's
+/// way.
 #[must_use]
 pub fn is_transient(error: &sqlx::Error) -> bool {
     match error {
@@ -121,7 +128,9 @@ pub fn is_transient(error: &sqlx::Error) -> bool {
 #[must_use]
 pub fn why_away(error: &sqlx::Error) -> &'static str {
     let code = match error {
-        sqlx::Error::Tls(_) => return "TLS to the database failed: see DB_SSLMODE and DB_SSLROOTCERT",
+        sqlx::Error::Tls(_) => {
+            return "TLS to the database failed: see DB_SSLMODE and DB_SSLROOTCERT";
+        }
         sqlx::Error::Database(error) => error.code(),
         _ => None,
     };

@@ -1,4 +1,5 @@
-//! What an image's HEALTHCHECK runs: asks the admin port of the process beside it. There is no shell and no curl in an image.
+//! What an image's HEALTHCHECK runs: asks the admin port of the process beside it. There is no
+//! shell and no curl in an image.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -48,7 +49,11 @@ fn bail_in_time() -> anyhow::Result<()> {
 
 /// Where the admin port is reached from this machine.
 fn address(reader: &mut Reader<'_>) -> Option<SocketAddr> {
-    let bind = reader.or("BIND_ADDRESS", "address both listeners bind to", IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let bind = reader.or(
+        "BIND_ADDRESS",
+        "address both listeners bind to",
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+    );
     let port = reader.or("ADMIN_PORT", "port of /healthz, /readyz and /metrics", 9090);
     let reached = match bind? {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => IpAddr::V4(Ipv4Addr::LOCALHOST),

@@ -1,5 +1,6 @@
-//! What two or more services use today, and no business rule: the wire contract, the bus, configuration,
-//! database access, HTTP conventions, the outbox, the consumer loop, telemetry and shutdown.
+//! What two or more services use today, and no business rule: the wire contract, the bus,
+//! configuration, database access, HTTP conventions, the outbox, the consumer loop, telemetry and
+//! shutdown.
 
 pub mod bus;
 pub mod cli;
@@ -15,8 +16,8 @@ pub mod shutdown;
 pub mod startup;
 pub mod telemetry;
 
-/// The version of this build: what an image is tagged with. The build of an image names it (`SUITE_VERSION`); elsewhere it is
-/// the workspace's.
+/// The version of this build: what an image is tagged with. The build of an image names it
+/// (`SUITE_VERSION`); elsewhere it is the workspace's.
 pub const VERSION: &str = match option_env!("SUITE_VERSION") {
     Some(version) => version,
     None => env!("CARGO_PKG_VERSION"),

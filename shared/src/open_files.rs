@@ -1,16 +1,20 @@
-//! Open files of the process: each connection is one, and what has none left can neither accept nor ask its database.
+//! Open files of the process: each connection is one, and what has none left can neither accept nor
+//! ask its database.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// Files that a process needs beside its REST connections: database, bus, providers, the admin port.
+/// Files that a process needs beside its REST connections: database, bus, providers, the admin
+/// port.
 const RESERVED: u64 = 512;
 /// Connections that are accepted however low the limit is.
 const LEAST: usize = 64;
 
-/// Raises the limit to what the system allows, as far as that is: the default of many systems is 1,024.
+/// Raises the limit to what the system allows, as far as that is: the default of many systems is
+/// 1,024.
 pub fn raise_limit() {
-    let raised = getrlimit(Resource::RLIMIT_NOFILE)
-        .and_then(|(soft, hard)| if soft < hard { setrlimit(Resource::RLIMIT_NOFILE, hard, hard) } else { Ok(()) });
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
+        if soft < hard { setrlimit(Resource::RLIMIT_NOFILE, hard, hard) } else { Ok(()) }
+    });
     if let Err(error) = raised {
         tracing::debug!(error = %error, "the limit of open files stays as it is");
     }
@@ -22,7 +26,12 @@ pub fn connections(wanted: usize) -> usize {
     let Ok((soft, _)) = getrlimit(Resource::RLIMIT_NOFILE) else { return wanted };
     let possible = usize::try_from(soft.saturating_sub(RESERVED)).unwrap_or(usize::MAX).max(LEAST);
     if possible < wanted {
-        tracing::warn!(wanted, possible, open_files = soft, "fewer connections are served than MAX_CONNECTIONS says");
+        tracing::warn!(
+            wanted,
+            possible,
+            open_files = soft,
+            "fewer connections are served than MAX_CONNECTIONS says"
+        );
     }
     wanted.min(possible)
 }

@@ -1,10 +1,11 @@
-//! The transactional outbox: a change and the message that tells of it are one transaction; a relay publishes
-//! afterwards, at least once, and deletes what the topic acknowledged entry by entry.
+//! The transactional outbox: a change and the message that tells of it are one transaction; a relay
+//! publishes afterwards, at least once, and deletes what the topic acknowledged entry by entry.
 //!
-//! A row is written already leased to its writer, which hands the message to its own relay in memory as soon as the
-//! transaction is committed: no polling stands between the commit and the topic. Whatever is not published that way
-//! (the process died, the bus was away) is taken by any process's sweep once the lease has run out. Rows are claimed by
-//! their state, never by a cursor alone, so a row that commits late is not lost.
+//! A row is written already leased to its writer, which hands the message to its own relay in
+//! memory as soon as the transaction is committed: no polling stands between the commit and the
+//! topic. Whatever is not published that way (the process died, the bus was away) is taken by any
+//! process's sweep once the lease has run out. Rows are claimed by their state, never by a cursor
+//! alone, so a row that commits late is not lost.
 
 mod handoff;
 mod late;
@@ -27,15 +28,16 @@ use crate::{
 pub use handoff::Handoff;
 pub use relay::{Relay, USER_EVENTS_PER_SECOND};
 
-/// For how long a row belongs to the process that wrote or claimed it. Longer than a message may wait in memory
-/// (`FRESH`) and be published (`publisher::PUBLISH_LIMIT`) together: whoever publishes a row still owns it.
+/// For how long a row belongs to the process that wrote or claimed it. Longer than a message may
+/// wait in memory (`FRESH`) and be published (`publisher::PUBLISH_LIMIT`) together: whoever
+/// publishes a row still owns it.
 pub const LEASE: Duration = Duration::from_secs(30);
 
-/// For how long a message that was handed over may wait in memory; after that its row is left to the sweep, which would
-/// publish it a second time.
+/// For how long a message that was handed over may wait in memory; after that its row is left to
+/// the sweep, which would publish it a second time.
 const FRESH: Duration = Duration::from_secs(8);
-/// Bytes of messages handed over in memory and not yet published; beyond it, and beyond `lines::MESSAGES`, they are left
-/// to the sweep.
+/// Bytes of messages handed over in memory and not yet published; beyond it, and beyond
+/// `lines::MESSAGES`, they are left to the sweep.
 const HANDOFF_BYTES: usize = 16 * 1024 * 1024;
 
 /// A message on its way through the outbox.
@@ -56,13 +58,14 @@ impl OutboxMessage {
         Ok(Self { event_id: event.event_id, message: event.to_message()? })
     }
 
-    /// The user whose event it is, who waits when there are too many of them; empty where it does not say.
+    /// The user whose event it is, who waits when there are too many of them; empty where it does
+    /// not say.
     pub(crate) fn user(&self) -> &str {
         self.message.attributes.get("userId").map_or("", String::as_str)
     }
 
-    /// The message that tells of an event, checked: a request whose message no bus would take is refused
-    /// instead of being answered and parked.
+    /// The message that tells of an event, checked: a request whose message no bus would take is
+    /// refused instead of being answered and parked.
     ///
     /// # Errors
     /// [`WriteError`]: it cannot be written, or can never be published.
@@ -73,7 +76,8 @@ impl OutboxMessage {
     }
 }
 
-/// Room for what a statement may still write into the attributes: the item's version, up to 19 digits.
+/// Room for what a statement may still write into the attributes: the item's version, up to 19
+/// digits.
 const STAMPS: usize = 32;
 
 /// Why a message cannot go into the outbox.
@@ -87,12 +91,16 @@ pub enum WriteError {
     Unpublishable(#[from] Unpublishable),
 }
 
-/// Writes messages into the outbox, in the caller's transaction; hand them to [`Handoff::after_commit`] once it is
-/// committed. A message whose id is already there is the same message and stays as it is.
+/// Writes messages into the outbox, in the caller's transaction; hand them to
+/// [`Handoff::after_commit`] once it is committed. A message whose id is already there is the same
+/// message and stays as it is.
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn insert(executor: impl PgExecutor<'_>, messages: &[OutboxMessage]) -> Result<(), sqlx::Error> {
+pub async fn insert(
+    executor: impl PgExecutor<'_>,
+    messages: &[OutboxMessage],
+) -> Result<(), sqlx::Error> {
     if messages.is_empty() {
         return Ok(());
     }

@@ -26,9 +26,9 @@ pub fn on_signal() -> std::io::Result<CancellationToken> {
     Ok(token)
 }
 
-/// Spawns a task that the process cannot do without: when it panics, the process drains, and its owner learns of it by
-/// the handle and ends the process with an error, so that it is started anew. A task that is replaceable (one request,
-/// one batch) is spawned by itself: a panic ends it alone.
+/// Spawns a task that the process cannot do without: when it panics, the process drains, and its
+/// owner learns of it by the handle and ends the process with an error, so that it is started anew.
+/// A task that is replaceable (one request, one batch) is spawned by itself: a panic ends it alone.
 pub fn spawn_essential<T: Send + 'static>(
     name: &'static str,
     shutdown: &CancellationToken,
@@ -49,7 +49,10 @@ struct DrainOnPanic {
 impl Drop for DrainOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            tracing::error!(task = self.name, "a task that the process cannot do without panicked; draining");
+            tracing::error!(
+                task = self.name,
+                "a task that the process cannot do without panicked; draining"
+            );
             self.shutdown.cancel();
         }
     }
@@ -82,6 +85,9 @@ mod tests {
         let manifest = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
         let manifest = std::fs::read_to_string(manifest).expect("the workspace's manifest");
         let (_, release) = manifest.split_once("[profile.release]").expect("the profile");
-        assert!(!release.contains("panic = \"abort\""), "a panic in a handler would end the process");
+        assert!(
+            !release.contains("panic = \"abort\""),
+            "a panic in a handler would end the process"
+        );
     }
 }

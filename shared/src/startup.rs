@@ -1,5 +1,5 @@
-//! Coming up while databases and the bus may still be away: try again until they are there, say what is missing, and be
-//! un-ready until then.
+//! Coming up while databases and the bus may still be away: try again until they are there, say
+//! what is missing, and be un-ready until then.
 
 use std::{
     error::Error,
@@ -76,7 +76,8 @@ impl Started {
                 if complete {
                     Ok(())
                 } else {
-                    Err("still waiting for the schema or the bus; the log says for which".to_owned())
+                    Err("still waiting for the schema or the bus; the log says for which"
+                        .to_owned())
                 }
             }
         })
@@ -87,7 +88,8 @@ impl Started {
 /// the database is found away while a request waits for it.
 pub async fn require(State(started): State<Started>, request: Request, next: Next) -> Response {
     if !started.is_complete() {
-        return ApiError::new(Reason::UpstreamUnavailable, "the service is starting; try again").into_response();
+        return ApiError::new(Reason::UpstreamUnavailable, "the service is starting; try again")
+            .into_response();
     }
     let Some(database) = &started.database else { return next.run(request).await };
     tokio::select! {

@@ -1,8 +1,9 @@
 //! Logs, metrics and traces.
 //!
-//! Logs go to stdout, never with a token, an address or a body in them. Metrics are rendered for Prometheus on the
-//! admin port. Traces are exported by OTLP over HTTP when `OTEL_EXPORTER_OTLP_ENDPOINT` is set; the W3C
-//! `traceparent` travels with every message whether or not they are.
+//! Logs go to stdout, never with a token, an address or a body in them. Metrics are rendered for
+//! Prometheus on the admin port. Traces are exported by OTLP over HTTP when
+//! `OTEL_EXPORTER_OTLP_ENDPOINT` is set; the W3C `traceparent` travels with every message whether
+//! or not they are.
 
 mod traceparent;
 
@@ -59,9 +60,13 @@ impl TelemetrySettings {
 /// Reads the collector's address; the outer option is empty when it is malformed, which is a fault.
 fn otlp_endpoint(reader: &mut Reader<'_>) -> Option<Option<String>> {
     const NAME: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
-    let Some(text) = reader.optional::<String>(NAME, "OTLP/HTTP collector of traces") else { return Some(None) };
-    // Said here: what the exporter says of a malformed address quotes it, and it may hold a password.
-    let is_usable = Url::parse(&text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let Some(text) = reader.optional::<String>(NAME, "OTLP/HTTP collector of traces") else {
+        return Some(None);
+    };
+    // Said here: what the exporter says of a malformed address quotes it, and it may hold a
+    // password.
+    let is_usable = Url::parse(&text)
+        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     if !is_usable {
         reader.fault(NAME, "is malformed: expected an http or https URL");
         return None;
@@ -91,31 +96,52 @@ pub fn init(
 ) -> anyhow::Result<TelemetryGuard> {
     let filter = EnvFilter::try_new(&settings.filter).context("RUST_LOG is malformed")?.and(cap());
     let log: Box<dyn Layer<Registry> + Send + Sync> = match settings.format {
-        LogFormat::Json => tracing_subscriber::fmt::layer().json().flatten_event(true).with_filter(filter).boxed(),
+        LogFormat::Json => {
+            tracing_subscriber::fmt::layer().json().flatten_event(true).with_filter(filter).boxed()
+        }
         LogFormat::Pretty => {
             let ansi = std::io::stdout().is_terminal();
-            tracing_subscriber::fmt::layer().with_ansi(ansi).with_target(false).with_filter(filter).boxed()
+            tracing_subscriber::fmt::layer()
+                .with_ansi(ansi)
+                .with_target(false)
+                .with_filter(filter)
+                .boxed()
         }
     };
-    let provider = settings.otlp_endpoint.as_deref().map(|endpoint| tracer(service, version, endpoint)).transpose()?;
+    let provider = settings
+        .otlp_endpoint
+        .as_deref()
+        .map(|endpoint| tracer(service, version, endpoint))
+        .transpose()?;
     let traces = provider.as_ref().map(|provider| {
         tracing_opentelemetry::layer()
             .with_tracer(provider.tracer(service))
             .with_filter(EnvFilter::new("info,sqlx=off"))
     });
-    Registry::default().with(log).with(traces).try_init().context("telemetry was installed before")?;
+    Registry::default()
+        .with(log)
+        .with(traces)
+        .try_init()
+        .context("telemetry was installed before")?;
     metrics_handle();
     report_panics();
     Ok(TelemetryGuard(provider))
 }
 
-/// Logs and counts every panic, whatever it ends: a request, a task or a thread. Its message may hold what a user
-/// wrote, so it is told by its place.
+/// Logs and counts every panic, whatever it ends: a request, a task or a thread. Its message may
+/// hold what a user wrote, so it is told by its place.
 fn report_panics() {
-    metrics::describe_counter!("reminders_panics_total", "Panics, each of which ended a request, a task or a thread");
+    metrics::describe_counter!(
+        "reminders_panics_total",
+        "Panics, each of which ended a request, a task or a thread"
+    );
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        tracing::error!(place, thread = std::thread::current().name(), "a panic ended a request, a task or a thread");
+        tracing::error!(
+            place,
+            thread = std::thread::current().name(),
+            "a panic ended a request, a task or a thread"
+        );
         metrics::counter!("reminders_panics_total").increment(1);
     }));
 }
@@ -148,14 +174,20 @@ fn cap() -> Targets {
         .with_target("sqlx_postgres::options", LevelFilter::ERROR)
 }
 
-fn tracer(service: &'static str, version: &'static str, endpoint: &str) -> anyhow::Result<SdkTracerProvider> {
+fn tracer(
+    service: &'static str,
+    version: &'static str,
+    endpoint: &str,
+) -> anyhow::Result<SdkTracerProvider> {
     // The exporter's HTTP client asks rustls for the process's provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let exporter = opentelemetry_otlp::SpanExporter::builder()
         .with_http()
         .with_endpoint(format!("{}/v1/traces", endpoint.trim_end_matches('/')))
         .build()
-        .map_err(|_| anyhow::anyhow!("OTEL_EXPORTER_OTLP_ENDPOINT: no exporter can be made for this address"))?;
+        .map_err(|_| {
+            anyhow::anyhow!("OTEL_EXPORTER_OTLP_ENDPOINT: no exporter can be made for this address")
+        })?;
     opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
     let version = opentelemetry::KeyValue::new("service.version", version);
     let resource = Resource::builder().with_service_name(service).with_attribute(version).build();
@@ -170,14 +202,17 @@ pub fn metrics_handle() -> &'static PrometheusHandle {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
     static UPKEEP: Once = Once::new();
     let handle = HANDLE.get_or_init(|| {
-        let seconds =
-            [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0];
+        let seconds = [
+            0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+            60.0, 300.0, 3600.0,
+        ];
         PrometheusBuilder::new()
             .set_buckets(&seconds)
             .and_then(PrometheusBuilder::install_recorder)
             .expect("the buckets are not empty and no other recorder is installed in this process")
     });
-    // Samples of histograms pile up until somebody folds them into their buckets, and perhaps nobody scrapes.
+    // Samples of histograms pile up until somebody folds them into their buckets, and perhaps
+    // nobody scrapes.
     UPKEEP.call_once(|| {
         let upkeep = std::thread::Builder::new().name("metrics".to_owned());
         let started = upkeep.spawn(move || {
@@ -207,9 +242,14 @@ mod tests {
     #[test]
     fn never_prints_a_malformed_collector() {
         for address in ["http//user:hunter2@collector", "hunter2", "ftp://hunter2/"] {
-            let env = BTreeMap::from([("OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(), address.to_owned())]);
-            let report = config::read(&env, TelemetrySettings::read).expect_err("a fault").to_string();
-            assert!(report.contains("OTEL_EXPORTER_OTLP_ENDPOINT") && !report.contains("hunter2"), "{report}");
+            let env =
+                BTreeMap::from([("OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(), address.to_owned())]);
+            let report =
+                config::read(&env, TelemetrySettings::read).expect_err("a fault").to_string();
+            assert!(
+                report.contains("OTEL_EXPORTER_OTLP_ENDPOINT") && !report.contains("hunter2"),
+                "{report}"
+            );
         }
     }
 
@@ -232,7 +272,9 @@ mod tests {
         let written = Written::default();
         let writer = written.clone();
         let filter = EnvFilter::new("trace,aws_smithy_runtime=trace,sqlx=trace").and(cap());
-        let layer = tracing_subscriber::fmt::layer().with_writer(move || writer.clone()).with_filter(filter);
+        let layer = tracing_subscriber::fmt::layer()
+            .with_writer(move || writer.clone())
+            .with_filter(filter);
         tracing::subscriber::with_default(Registry::default().with(layer), || {
             tracing::trace!(target: "aws_smithy_runtime::client", "a secret body");
             tracing::debug!(target: "hyper::proto", "a secret header");
@@ -241,7 +283,8 @@ mod tests {
             tracing::warn!(target: "sqlx::query", "a slow statement");
             tracing::trace!(target: "shared::outbox", "our own");
         });
-        let text = String::from_utf8(written.0.lock().expect("not poisoned").clone()).expect("UTF-8");
+        let text =
+            String::from_utf8(written.0.lock().expect("not poisoned").clone()).expect("UTF-8");
         assert!(text.contains("a slow statement") && text.contains("our own"), "{text}");
         assert!(!text.contains("secret"), "{text}");
     }

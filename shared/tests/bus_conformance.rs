@@ -1,4 +1,5 @@
-//! Both adapters of the bus against one description of what a bus does: on a real MiniStack, and on a real PostgreSQL.
+//! Both adapters of the bus against one description of what a bus does: on a real MiniStack, and on
+//! a real PostgreSQL.
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a failed precondition fails the test")]
 

@@ -38,13 +38,16 @@ fn app(auth: Auth) -> Router {
         .route("/verified", get(async |identity: Identity| identity.email_verified.to_string()))
         .route(
             "/notes",
-            post(async |body: Body<Note>| Json(body.value)).get(async |page: Params<Page>| page.0.limit.to_string()),
+            post(async |body: Body<Note>| Json(body.value))
+                .get(async |page: Params<Page>| page.0.limit.to_string()),
         )
         .route("/lost", get(async || ApiError::from(sqlx::Error::PoolTimedOut)))
         .route("/broken", get(async || ApiError::unexpected("the password is hunter2")))
         .route("/panic", get(async || -> String { panic!("inside") }));
-    let settings =
-        ApiSettings { origins: "https://app.example.com".parse().expect("an origin"), ..ApiSettings::default() };
+    let settings = ApiSettings {
+        origins: "https://app.example.com".parse().expect("an origin"),
+        ..ApiSettings::default()
+    };
     api(routes, Authenticator::new(auth).expect("an authenticator"), &settings)
 }
 
@@ -52,21 +55,27 @@ fn gateway() -> Auth {
     Auth::Gateway { secret: None }
 }
 
-async fn call(app: Router, request: Request<RawBody>) -> (StatusCode, axum::http::HeaderMap, Value) {
+async fn call(
+    app: Router,
+    request: Request<RawBody>,
+) -> (StatusCode, axum::http::HeaderMap, Value) {
     let response = app.oneshot(request).await.expect("infallible");
     let (parts, body) = response.into_parts();
     let bytes = to_bytes(body, usize::MAX).await.expect("a body");
-    let value = serde_json::from_slice(&bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(&bytes)));
+    let value =
+        serde_json::from_slice(&bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(&bytes)));
     (parts.status, parts.headers, value)
 }
 
 fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Request<RawBody> {
     let builder = Request::builder().method(method).uri(path);
-    let builder = headers.iter().fold(builder, |builder, (name, value)| builder.header(*name, *value));
+    let builder =
+        headers.iter().fold(builder, |builder, (name, value)| builder.header(*name, *value));
     builder.body(RawBody::from(body.to_owned())).expect("a request")
 }
 
-const IDENTITY: &[(&str, &str)] = &[("X-Authenticated-Userid", "u1"), ("X-Consumer-Username", "u1@example.com")];
+const IDENTITY: &[(&str, &str)] =
+    &[("X-Authenticated-Userid", "u1"), ("X-Consumer-Username", "u1@example.com")];
 
 #[tokio::test]
 async fn the_gateways_headers_identify_the_caller() {
@@ -76,9 +85,14 @@ async fn the_gateways_headers_identify_the_caller() {
 
 #[tokio::test]
 async fn a_request_without_identity_is_refused_with_the_error_body() {
-    for headers in [&[][..], &IDENTITY[..1], &IDENTITY[1..], &[IDENTITY[0], IDENTITY[0], IDENTITY[1]]] {
+    for headers in
+        [&[][..], &IDENTITY[..1], &IDENTITY[1..], &[IDENTITY[0], IDENTITY[0], IDENTITY[1]]]
+    {
         let (status, sent, body) = call(app(gateway()), request("GET", "/who", headers, "")).await;
-        assert_eq!((status, &body["error"]["reason"]), (StatusCode::UNAUTHORIZED, &json!("UNAUTHENTICATED")));
+        assert_eq!(
+            (status, &body["error"]["reason"]),
+            (StatusCode::UNAUTHORIZED, &json!("UNAUTHENTICATED"))
+        );
         assert_eq!(body["error"]["status"], 401);
         assert_eq!(body["error"]["requestId"], sent["x-request-id"].to_str().expect("text"));
     }
@@ -87,23 +101,37 @@ async fn a_request_without_identity_is_refused_with_the_error_body() {
 #[tokio::test]
 async fn an_anonymous_consumer_is_nobody() {
     let headers = [IDENTITY, &[("X-Anonymous-Consumer", "true")]].concat();
-    assert_eq!(call(app(gateway()), request("GET", "/who", &headers, "")).await.0, StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        call(app(gateway()), request("GET", "/who", &headers, "")).await.0,
+        StatusCode::UNAUTHORIZED
+    );
 }
 
 #[tokio::test]
 async fn the_gateway_proves_itself_where_a_secret_is_set() {
     let auth = || Auth::Gateway { secret: Some(LiveSecret::fixed("s3cret".into())) };
     let with = |secret| [IDENTITY, &[("X-Gateway-Secret", secret)]].concat();
-    assert_eq!(call(app(auth()), request("GET", "/who", IDENTITY, "")).await.0, StatusCode::UNAUTHORIZED);
-    assert_eq!(call(app(auth()), request("GET", "/who", &with("wrong"), "")).await.0, StatusCode::UNAUTHORIZED);
-    assert_eq!(call(app(auth()), request("GET", "/who", &with("s3cret"), "")).await.0, StatusCode::OK);
+    assert_eq!(
+        call(app(auth()), request("GET", "/who", IDENTITY, "")).await.0,
+        StatusCode::UNAUTHORIZED
+    );
+    assert_eq!(
+        call(app(auth()), request("GET", "/who", &with("wrong"), "")).await.0,
+        StatusCode::UNAUTHORIZED
+    );
+    assert_eq!(
+        call(app(auth()), request("GET", "/who", &with("s3cret"), "")).await.0,
+        StatusCode::OK
+    );
 }
 
 #[tokio::test]
 async fn a_callers_request_id_is_kept_when_it_can_be_logged() {
-    let (_, sent, _) = call(app(gateway()), request("GET", "/who", &[("X-Request-Id", "abc-1")], "")).await;
+    let (_, sent, _) =
+        call(app(gateway()), request("GET", "/who", &[("X-Request-Id", "abc-1")], "")).await;
     assert_eq!(sent["x-request-id"], "abc-1");
-    let (_, sent, _) = call(app(gateway()), request("GET", "/who", &[("X-Request-Id", "a b<c>")], "")).await;
+    let (_, sent, _) =
+        call(app(gateway()), request("GET", "/who", &[("X-Request-Id", "a b<c>")], "")).await;
     assert_ne!(sent["x-request-id"], "a b<c>");
 }
 
@@ -119,7 +147,8 @@ async fn bad_bodies_are_named() {
         ("[]", "must be a JSON object"),
         ("null", "must be a JSON object"),
     ] {
-        let (status, _, answer) = call(app(gateway()), request("POST", "/notes", IDENTITY, body)).await;
+        let (status, _, answer) =
+            call(app(gateway()), request("POST", "/notes", IDENTITY, body)).await;
         let message = answer["error"]["message"].as_str().unwrap_or_default();
         assert_eq!(
             (status, &answer["error"]["reason"]),
@@ -129,10 +158,17 @@ async fn bad_bodies_are_named() {
         assert!(message.contains(named), "{body}: {message}");
     }
     let deep = format!(r#"{{"text":{}1{}}}"#, "[".repeat(5000), "]".repeat(5000));
-    assert_eq!(call(app(gateway()), request("POST", "/notes", IDENTITY, &deep)).await.0, StatusCode::BAD_REQUEST);
+    assert_eq!(
+        call(app(gateway()), request("POST", "/notes", IDENTITY, &deep)).await.0,
+        StatusCode::BAD_REQUEST
+    );
     let large = format!(r#"{{"text":"{}"}}"#, "x".repeat(1_000_000));
-    let (status, _, answer) = call(app(gateway()), request("POST", "/notes", IDENTITY, &large)).await;
-    assert_eq!((status, &answer["error"]["reason"]), (StatusCode::PAYLOAD_TOO_LARGE, &json!("PAYLOAD_TOO_LARGE")));
+    let (status, _, answer) =
+        call(app(gateway()), request("POST", "/notes", IDENTITY, &large)).await;
+    assert_eq!(
+        (status, &answer["error"]["reason"]),
+        (StatusCode::PAYLOAD_TOO_LARGE, &json!("PAYLOAD_TOO_LARGE"))
+    );
 }
 
 #[tokio::test]
@@ -146,7 +182,10 @@ async fn bad_queries_paths_and_methods_are_refused() {
     }
     let (status, _, answer) = call(app(gateway()), request("GET", "/nowhere", &[], "")).await;
     assert_eq!((status, &answer["error"]["reason"]), (StatusCode::NOT_FOUND, &json!("NOT_FOUND")));
-    assert_eq!(call(app(gateway()), request("DELETE", "/notes", &[], "")).await.0, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(
+        call(app(gateway()), request("DELETE", "/notes", &[], "")).await.0,
+        StatusCode::METHOD_NOT_ALLOWED
+    );
 }
 
 #[tokio::test]
@@ -154,7 +193,8 @@ async fn malformed_idempotency_keys_are_refused() {
     let long = "k".repeat(256);
     for key in [long.as_str(), "", "with space", "k\u{e9}"] {
         let headers = [IDENTITY, &[("Idempotency-Key", key)]].concat();
-        let answer = call(app(gateway()), request("POST", "/notes", &headers, r#"{"text":"a"}"#)).await;
+        let answer =
+            call(app(gateway()), request("POST", "/notes", &headers, r#"{"text":"a"}"#)).await;
         assert_eq!(answer.0, StatusCode::BAD_REQUEST, "{key}");
     }
 }
@@ -162,23 +202,38 @@ async fn malformed_idempotency_keys_are_refused() {
 #[tokio::test]
 async fn failures_inside_are_opaque_and_outages_say_when_to_come_back() {
     let (status, _, answer) = call(app(gateway()), request("GET", "/broken", &[], "")).await;
-    assert_eq!((status, &answer["error"]["reason"]), (StatusCode::INTERNAL_SERVER_ERROR, &json!("UNKNOWN_REASON")));
+    assert_eq!(
+        (status, &answer["error"]["reason"]),
+        (StatusCode::INTERNAL_SERVER_ERROR, &json!("UNKNOWN_REASON"))
+    );
     assert!(!answer.to_string().contains("hunter2"));
     let (status, sent, answer) = call(app(gateway()), request("GET", "/lost", &[], "")).await;
-    assert_eq!((status, &answer["error"]["reason"]), (StatusCode::SERVICE_UNAVAILABLE, &json!("UPSTREAM_UNAVAILABLE")));
+    assert_eq!(
+        (status, &answer["error"]["reason"]),
+        (StatusCode::SERVICE_UNAVAILABLE, &json!("UPSTREAM_UNAVAILABLE"))
+    );
     assert!(sent.contains_key("retry-after"));
-    assert_eq!(call(app(gateway()), request("GET", "/panic", &[], "")).await.0, StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(
+        call(app(gateway()), request("GET", "/panic", &[], "")).await.0,
+        StatusCode::INTERNAL_SERVER_ERROR
+    );
 }
 
 #[tokio::test]
 async fn names_every_fault_in_the_details() {
-    let (_, _, answer) = call(app(gateway()), request("POST", "/notes", IDENTITY, r#"{"tags":[-1],"colour":1}"#)).await;
+    let (_, _, answer) =
+        call(app(gateway()), request("POST", "/notes", IDENTITY, r#"{"tags":[-1],"colour":1}"#))
+            .await;
     let details = answer["error"]["details"].as_array().cloned().expect("details");
-    let fields: Vec<_> = details.iter().map(|fault| fault["field"].as_str().unwrap_or_default()).collect();
+    let fields: Vec<_> =
+        details.iter().map(|fault| fault["field"].as_str().unwrap_or_default()).collect();
     assert_eq!(fields, ["colour", "tags[0]", "text"], "{answer}");
     assert_eq!(answer["error"]["message"], "colour: unknown field");
     let (_, _, answer) = call(app(gateway()), request("GET", "/notes?limit=x", &[], "")).await;
-    assert_eq!(answer["error"]["details"], json!([{"field": "limit", "message": "must be a whole number"}]));
+    assert_eq!(
+        answer["error"]["details"],
+        json!([{"field": "limit", "message": "must be a whole number"}])
+    );
 }
 
 fn limited(per_second: u32, burst: u32) -> Router {
@@ -199,7 +254,10 @@ async fn limits_calls_of_each_user() {
         assert_eq!(call(app.clone(), request("GET", "/who", IDENTITY, "")).await.0, StatusCode::OK);
     }
     let (status, sent, answer) = call(app.clone(), request("GET", "/nowhere", IDENTITY, "")).await;
-    assert_eq!((status, &answer["error"]["reason"]), (StatusCode::TOO_MANY_REQUESTS, &json!("RATE_LIMITED")));
+    assert_eq!(
+        (status, &answer["error"]["reason"]),
+        (StatusCode::TOO_MANY_REQUESTS, &json!("RATE_LIMITED"))
+    );
     assert_eq!(sent["retry-after"], "1");
     assert_eq!(call(app, request("GET", "/who", &bob, "")).await.0, StatusCode::OK);
 }
@@ -231,8 +289,14 @@ async fn counts_invented_methods_under_one_label() {
     for number in 0..50 {
         let method = format!("INVENTED{number}");
         let path = format!("/nowhere/{number}");
-        assert_eq!(call(app(gateway()), request(&method, "/notes", &[], "")).await.0, StatusCode::METHOD_NOT_ALLOWED);
-        assert_eq!(call(app(gateway()), request(&method, &path, &[], "")).await.0, StatusCode::NOT_FOUND);
+        assert_eq!(
+            call(app(gateway()), request(&method, "/notes", &[], "")).await.0,
+            StatusCode::METHOD_NOT_ALLOWED
+        );
+        assert_eq!(
+            call(app(gateway()), request(&method, &path, &[], "")).await.0,
+            StatusCode::NOT_FOUND
+        );
     }
     let rendered = metrics.render();
     assert!(rendered.contains(r#"method="OTHER""#), "{rendered}");
@@ -242,15 +306,18 @@ async fn counts_invented_methods_under_one_label() {
 #[tokio::test]
 async fn answers_any_origin_when_all_are_allowed() {
     let settings = ApiSettings { origins: "*".parse().expect("any"), ..ApiSettings::default() };
-    let app = api(Router::new(), Authenticator::new(gateway()).expect("an authenticator"), &settings);
-    let (_, sent, _) = call(app, request("GET", "/nowhere", &[("Origin", "https://any.example.com")], "")).await;
+    let app =
+        api(Router::new(), Authenticator::new(gateway()).expect("an authenticator"), &settings);
+    let (_, sent, _) =
+        call(app, request("GET", "/nowhere", &[("Origin", "https://any.example.com")], "")).await;
     assert_eq!(sent["access-control-allow-origin"], "*");
     assert!(!sent.contains_key("access-control-allow-credentials"));
 }
 
 #[tokio::test]
 async fn refuses_other_sites_when_hosts_are_named() {
-    let settings = ApiSettings { hosts: Some("127.0.0.1".parse().expect("a host")), ..ApiSettings::default() };
+    let settings =
+        ApiSettings { hosts: Some("127.0.0.1".parse().expect("a host")), ..ApiSettings::default() };
     let app = || {
         let routes = Router::new().route("/who", get(async |identity: Identity| identity.email));
         api(routes, Authenticator::new(gateway()).expect("an authenticator"), &settings)
@@ -263,14 +330,23 @@ async fn refuses_other_sites_when_hosts_are_named() {
         with(&[("Host", "127.0.0.1:3000"), ("Origin", "https://example.org")]),
     ] {
         let (status, _, answer) = call(app(), request("GET", "/who", &headers, "")).await;
-        assert_eq!((status, &answer["error"]["reason"]), (StatusCode::FORBIDDEN, &json!("PERMISSION_DENIED")));
+        assert_eq!(
+            (status, &answer["error"]["reason"]),
+            (StatusCode::FORBIDDEN, &json!("PERMISSION_DENIED"))
+        );
     }
 }
 
 #[tokio::test]
 async fn only_allowed_origins_may_call() {
-    let preflight =
-        |origin| request("OPTIONS", "/notes", &[("Origin", origin), ("Access-Control-Request-Method", "POST")], "");
+    let preflight = |origin| {
+        request(
+            "OPTIONS",
+            "/notes",
+            &[("Origin", origin), ("Access-Control-Request-Method", "POST")],
+            "",
+        )
+    };
     let (_, sent, _) = call(app(gateway()), preflight("https://app.example.com")).await;
     assert_eq!(sent["access-control-allow-origin"], "https://app.example.com");
     let (_, sent, _) = call(app(gateway()), preflight("https://evil.example.com")).await;
@@ -308,7 +384,10 @@ async fn a_bearer_token_identifies_the_caller_and_the_gateways_headers_do_not() 
     let headers = [IDENTITY, &[("Authorization", authorization.as_str())]].concat();
     let (status, _, body) = call(app(jwt()), request("GET", "/who", &headers, "")).await;
     assert_eq!((status, body), (StatusCode::OK, json!("u7@example.com")));
-    assert_eq!(call(app(jwt()), request("GET", "/who", IDENTITY, "")).await.0, StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        call(app(jwt()), request("GET", "/who", IDENTITY, "")).await.0,
+        StatusCode::UNAUTHORIZED
+    );
 }
 
 #[tokio::test]
@@ -344,7 +423,8 @@ async fn tokens_that_prove_nothing_are_refused() {
         "Bearer x.y.z".to_owned(),
         "Basic dTpw".to_owned(),
     ] {
-        let (status, _, answer) = call(app(jwt()), request("GET", "/who", &[("Authorization", &refused)], "")).await;
+        let (status, _, answer) =
+            call(app(jwt()), request("GET", "/who", &[("Authorization", &refused)], "")).await;
         assert_eq!(
             (status, &answer["error"]["reason"]),
             (StatusCode::UNAUTHORIZED, &json!("UNAUTHENTICATED")),
@@ -407,10 +487,17 @@ async fn refuses_gateway_headers_that_come_twice() {
 
 #[test]
 fn refuses_short_static_keys() {
-    let fixture: Value = serde_json::from_str(include_str!("../jwt-crypto/tests/fixtures/pyjwt.json")).expect("JSON");
+    let fixture: Value =
+        serde_json::from_str(include_str!("../jwt-crypto/tests/fixtures/pyjwt.json"))
+            .expect("JSON");
     let with = |pem: &Value| {
         let public_key = pem.as_str().map(|pem| LiveSecret::fixed(pem.into()));
-        Authenticator::new(Auth::Jwt(JwtSettings { jwks_url: None, public_key, issuer: None, audience: None }))
+        Authenticator::new(Auth::Jwt(JwtSettings {
+            jwks_url: None,
+            public_key,
+            issuer: None,
+            audience: None,
+        }))
     };
     assert!(with(&fixture["refused"][0]["publicKey"]).is_err());
     for accepted in fixture["accepted"].as_array().expect("a list") {

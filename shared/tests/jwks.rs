@@ -66,7 +66,9 @@ impl Issuer {
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        tokio::spawn(async move { axum::serve(listener, Router::new().route("/keys", answer)).await });
+        tokio::spawn(
+            async move { axum::serve(listener, Router::new().route("/keys", answer)).await },
+        );
         let jwt = JwtSettings {
             jwks_url: Some(format!("http://{address}/keys")),
             public_key: None,
@@ -142,7 +144,10 @@ async fn fetches_once_for_many_and_rarely_for_invented_keys() {
     assert!(calls.iter().all(|status| *status == StatusCode::OK));
     assert_eq!(issuer.fetches.load(Ordering::Relaxed), 1);
     for invented in 0..40 {
-        assert_eq!(call(&api, &format!("invented-{invented}"), NEW).await, StatusCode::UNAUTHORIZED);
+        assert_eq!(
+            call(&api, &format!("invented-{invented}"), NEW).await,
+            StatusCode::UNAUTHORIZED
+        );
     }
     assert!(issuer.fetches.load(Ordering::Relaxed) <= 6, "{:?}", issuer.fetches);
     assert_eq!(call(&api, "old", OLD).await, StatusCode::OK);

@@ -1,10 +1,12 @@
-//! The rules of docs/adr/0012-migrations-beside-traffic.md, held against every service's migrations.
+//! The rules of docs/adr/0012-migrations-beside-traffic.md, held against every service's
+//! migrations.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-/// Owners of tables, and the last of their migrations that was written before the rules: no release had it, so no large
-/// table will ever be there when it is applied.
-const OWNERS: [(&str, i64); 3] = [("event-service", 2), ("notification-service", 5), ("reminder-service", 2)];
+/// Owners of tables, and the last of their migrations that was written before the rules: no release
+/// had it, so no large table will ever be there when it is applied.
+const OWNERS: [(&str, i64); 3] =
+    [("event-service", 2), ("notification-service", 5), ("reminder-service", 2)];
 /// Tables that stay small, as a relay empties them.
 const SMALL: [&str; 2] = ["outbox", "commands"];
 /// The comment before a statement that may hold a lock, with its reason.
@@ -23,10 +25,14 @@ fn statements(sql: &str) -> Vec<Vec<String>> {
         }
         is_allowed &= !code.contains(';');
     }
-    // Bodies of functions run later, when nobody waits for a migration; that of a `do` runs now, as a part of it.
+    // Bodies of functions run later, when nobody waits for a migration; that of a `do` runs now, as
+    // a part of it.
     let mut outside = String::new();
     for (number, piece) in text.split("$$").enumerate() {
-        let is_run = outside.rsplit(';').next().is_some_and(|statement| statement.trim_start().starts_with("do "));
+        let is_run = outside
+            .rsplit(';')
+            .next()
+            .is_some_and(|statement| statement.trim_start().starts_with("do "));
         if number % 2 == 0 {
             outside += piece;
         } else if is_run {
@@ -34,7 +40,9 @@ fn statements(sql: &str) -> Vec<Vec<String>> {
         }
         outside += " ";
     }
-    let words = |statement: &str| statement.replace('(', " (").split_whitespace().map(str::to_owned).collect();
+    let words = |statement: &str| {
+        statement.replace('(', " (").split_whitespace().map(str::to_owned).collect()
+    };
     outside.split(';').map(words).filter(|words: &Vec<String>| !words.is_empty()).collect()
 }
 
@@ -45,12 +53,16 @@ fn faults(sql: &str) -> Vec<String> {
     let mut made = BTreeSet::new();
     let mut faults = Vec::new();
     for words in &statements {
-        let after = |word: &str| words.iter().position(|found| found == word).and_then(|at| words.get(at + 1));
-        let begins =
-            |start: &[&str]| words.iter().zip(start).filter(|(word, start)| word == start).count() == start.len();
+        let after = |word: &str| {
+            words.iter().position(|found| found == word).and_then(|at| words.get(at + 1))
+        };
+        let begins = |start: &[&str]| {
+            words.iter().zip(start).filter(|(word, start)| word == start).count() == start.len()
+        };
         let is_index = begins(&["create", "index"]) || begins(&["create", "unique", "index"]);
         if begins(&["create", "table"]) {
-            let name = words[2..].iter().find(|word| !["if", "not", "exists"].contains(&word.as_str()));
+            let name =
+                words[2..].iter().find(|word| !["if", "not", "exists"].contains(&word.as_str()));
             made.extend(name);
         }
         if !is_index {
@@ -58,11 +70,18 @@ fn faults(sql: &str) -> Vec<String> {
         }
         let is_concurrent = words.iter().any(|word| word == "concurrently");
         if is_concurrent && (!has_no_transaction || statements.len() > 1) {
-            faults.push(format!("{}: concurrently needs `-- no-transaction` and a file of its own", words.join(" ")));
+            faults.push(format!(
+                "{}: concurrently needs `-- no-transaction` and a file of its own",
+                words.join(" ")
+            ));
         } else if is_concurrent && !words.iter().any(|word| word == "exists") {
-            faults.push(format!("{}: without `if not exists` it cannot be tried again", words.join(" ")));
+            faults.push(format!(
+                "{}: without `if not exists` it cannot be tried again",
+                words.join(" ")
+            ));
         } else if !is_concurrent
-            && after("on").is_some_and(|table| !made.contains(table) && !SMALL.contains(&table.as_str()))
+            && after("on")
+                .is_some_and(|table| !made.contains(table) && !SMALL.contains(&table.as_str()))
         {
             faults.push(format!("{}: locks a table that may be large", words.join(" ")));
         }
@@ -74,24 +93,34 @@ fn faults(sql: &str) -> Vec<String> {
     faults
 }
 
-/// Returns the statements that change, or go through, a table that may be large while others wait: rows stay locked until
-/// the transaction ends, and so does what an `alter table` of the same transaction locks.
-fn table_wide_changes(statements: &[Vec<String>], made: &BTreeSet<&String>, has_no_transaction: bool) -> Vec<String> {
-    let is_large =
-        |table: Option<&String>| table.is_some_and(|table| !made.contains(table) && !SMALL.contains(&table.as_str()));
-    let alters = statements
-        .iter()
-        .any(|words| words.starts_with(&["alter".into(), "table".into()]) && !made.contains(&words[2]));
+/// Returns the statements that change, or go through, a table that may be large while others wait:
+/// rows stay locked until the transaction ends, and so does what an `alter table` of the same
+/// transaction locks.
+fn table_wide_changes(
+    statements: &[Vec<String>],
+    made: &BTreeSet<&String>,
+    has_no_transaction: bool,
+) -> Vec<String> {
+    let is_large = |table: Option<&String>| {
+        table.is_some_and(|table| !made.contains(table) && !SMALL.contains(&table.as_str()))
+    };
+    let alters = statements.iter().any(|words| {
+        words.starts_with(&["alter".into(), "table".into()]) && !made.contains(&words[2])
+    });
     let mut faults = Vec::new();
     for words in statements {
         let has = |word: &str| words.iter().any(|found| found == word);
         let fault = match words[0].as_str() {
-            "do" if !(has_no_transaction && has("commit")) && ["update", "delete", "insert"].into_iter().any(has) => {
+            "do" if !(has_no_transaction && has("commit"))
+                && ["update", "delete", "insert"].into_iter().any(has) =>
+            {
                 "changes rows without a commit after each chunk"
             }
             "update" if is_large(words.get(1)) => "changes all rows in one transaction",
             "delete" if is_large(words.get(2)) => "changes all rows in one transaction",
-            "insert" if alters && has("select") => "reads tables under the lock of an `alter table`",
+            "insert" if alters && has("select") => {
+                "reads tables under the lock of an `alter table`"
+            }
             _ => continue,
         };
         faults.push(format!("{}: {fault}", words.join(" ")));
@@ -103,14 +132,18 @@ fn table_wide_changes(statements: &[Vec<String>], made: &BTreeSet<&String>, has_
 fn migrations_lock_no_table_that_may_be_large() {
     let mut found = Vec::new();
     for (owner, last) in OWNERS {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(owner).join("migrations");
+        let folder =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(owner).join("migrations");
         for file in fs::read_dir(folder).expect("a folder") {
             let path = file.expect("a file").path();
             let name = path.file_name().expect("a name").to_string_lossy().into_owned();
-            let version: i64 = name.split('_').next().and_then(|number| number.parse().ok()).expect("a number");
+            let version: i64 =
+                name.split('_').next().and_then(|number| number.parse().ok()).expect("a number");
             if version > last {
                 let sql = fs::read_to_string(&path).expect("text");
-                found.extend(faults(&sql).into_iter().map(|fault| format!("{owner} {name}: {fault}")));
+                found.extend(
+                    faults(&sql).into_iter().map(|fault| format!("{owner} {name}: {fault}")),
+                );
             }
         }
     }
@@ -128,13 +161,19 @@ fn finds_changes_of_whole_tables() {
         ("create table t (x int); insert into t values (1); update t set x = 2;", 0),
         ("update outbox set x = 1;", 0),
         ("insert into n (x) select x from t; alter table t add column y int;", 1),
-        ("create table n (x int); alter table n alter x set storage external; insert into n (x) select x from t;", 0),
+        (
+            "create table n (x int); alter table n alter x set storage external; insert into n (x) select x from t;",
+            0,
+        ),
         ("-- no-transaction\ninsert into n (x) select x from t;", 0),
         (chunks, 1),
         (&format!("-- no-transaction\n{chunks}"), 0),
         ("-- no-transaction\ndo $$ begin update t set x = 1; end $$;", 1),
         ("do $$ begin perform 1; end $$;", 0),
-        ("create function f() returns void language plpgsql as $$ begin update t set x = 1; end $$;", 0),
+        (
+            "create function f() returns void language plpgsql as $$ begin update t set x = 1; end $$;",
+            0,
+        ),
         ("-- may lock: it has few rows\nupdate t set x = 1;", 0),
     ] {
         assert_eq!(faults(sql).len(), number, "{sql}: {:?}", faults(sql));
@@ -147,12 +186,18 @@ fn finds_indexes_that_lock() {
         ("create index a on t (x);", 1),
         ("-- why\ncreate unique index a on t(x);", 1),
         ("create table t (x int);\ncreate index a on t (x);", 0),
-        ("create table if not exists t (x int); create index a on t (x); create index b on u (x);", 1),
+        (
+            "create table if not exists t (x int); create index a on t (x); create index b on u (x);",
+            1,
+        ),
         ("-- no-transaction\ncreate index concurrently if not exists a on t (x);", 0),
         ("-- no-transaction\ncreate index concurrently a on t (x);", 1),
         ("create index concurrently if not exists a on t (x);", 1),
         ("-- no-transaction\ncreate index concurrently if not exists a on t (x); select 1;", 2),
-        ("create function f() returns void language plpgsql as $$ begin create index a on t (x); end $$;", 0),
+        (
+            "create function f() returns void language plpgsql as $$ begin create index a on t (x); end $$;",
+            0,
+        ),
         ("create index a on outbox (x); begin;", 0),
         ("-- may lock: the table is rewritten here\ncreate index a on t (x);", 0),
     ] {

@@ -43,12 +43,17 @@ impl Post {
         let database = support::postgres::database("outbox").await;
         let bus_database = support::postgres::database("outbox_bus").await;
         let pool = database.pool().await;
-        sqlx::raw_sql(include_str!("../sql/outbox.sql")).execute(&pool).await.expect("the table is made");
+        sqlx::raw_sql(include_str!("../sql/outbox.sql"))
+            .execute(&pool)
+            .await
+            .expect("the table is made");
         let settings = PostgresSettings { url: bus_database.url().into(), max_connections: 4 };
         let bus = connect(&BusSettings::Postgres(settings)).await.expect("a bus");
         let subscriptions = vec![Subscription { topic: TOPIC.to_owned(), filter: BTreeMap::new() }];
         let queue = QueueSpec { queue: QUEUE.to_owned(), max_receive_count: 5, subscriptions };
-        bus.ensure(&Topology { topics: vec![TOPIC.to_owned()], queues: vec![queue] }).await.expect("prepared");
+        bus.ensure(&Topology { topics: vec![TOPIC.to_owned()], queues: vec![queue] })
+            .await
+            .expect("prepared");
         let (relay, handoff) = Relay::new(pool.clone(), between(bus.clone()), TOPIC.to_owned());
         let shutdown = CancellationToken::new();
         let relay = tokio::spawn(relay.run(shutdown.clone()));
@@ -64,7 +69,8 @@ impl Post {
 
     /// Writes so many messages of a user, and commits.
     async fn commit_of(&self, user: &str, messages: usize) -> Vec<OutboxMessage> {
-        let mut written: Vec<_> = (0..messages).map(|number| message(&format!(r#"{{"n":{number}}}"#))).collect();
+        let mut written: Vec<_> =
+            (0..messages).map(|number| message(&format!(r#"{{"n":{number}}}"#))).collect();
         for message in &mut written {
             message.message.attributes.insert("userId".to_owned(), user.to_owned());
         }
@@ -90,7 +96,9 @@ impl Post {
         let change = format!("alter database {name} allow_connections {allowed}");
         sqlx::raw_sql(AssertSqlSafe(change)).execute(&mut admin).await.expect("changed");
         if !allowed {
-            let end = format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'");
+            let end = format!(
+                "select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'"
+            );
             sqlx::raw_sql(AssertSqlSafe(end)).execute(&mut admin).await.expect("ended");
         }
     }
@@ -100,7 +108,10 @@ impl Post {
     }
 
     async fn rows(&self) -> i64 {
-        sqlx::query_scalar("select count(*) from outbox").fetch_one(&self.pool).await.expect("counted")
+        sqlx::query_scalar("select count(*) from outbox")
+            .fetch_one(&self.pool)
+            .await
+            .expect("counted")
     }
 }
 
@@ -163,7 +174,9 @@ async fn what_can_never_be_published_is_parked_and_holds_nobody_up() {
     post.handoff.after_commit([bad.clone(), good]);
     assert!(post.received().await[0].body.contains("good"));
     let parked = async || {
-        let query = sqlx::query_scalar::<_, Option<String>>("select parked_reason from outbox where event_id = $1");
+        let query = sqlx::query_scalar::<_, Option<String>>(
+            "select parked_reason from outbox where event_id = $1",
+        );
         query.bind(bad.event_id).fetch_one(&post.pool).await.expect("the row is kept")
     };
     eventually(LIMIT, parked).await;
@@ -180,7 +193,10 @@ async fn a_drain_publishes_what_was_handed_over() {
     post.handoff.after_commit(messages);
     post.shutdown.cancel();
     post.relay.await.expect("the relay ended");
-    let rows: i64 = sqlx::query_scalar("select count(*) from outbox").fetch_one(&post.pool).await.expect("counted");
+    let rows: i64 = sqlx::query_scalar("select count(*) from outbox")
+        .fetch_one(&post.pool)
+        .await
+        .expect("counted");
     assert_eq!(rows, 0);
 }
 
@@ -204,15 +220,22 @@ async fn publishes_handed_over_messages_while_a_sweep_hangs() {
     sqlx::raw_sql(hang).execute(&post.pool).await.expect("a trigger");
     let mut holder = post.pool.acquire().await.expect("a connection");
     sqlx::query("select pg_advisory_lock(1)").execute(&mut *holder).await.expect("a lock");
-    let hanging = "select exists (select from pg_locks where locktype = 'advisory' and not granted)";
-    eventually(LIMIT, async || sqlx::query_scalar(hanging).fetch_one(&post.pool).await.unwrap_or(false)).await;
+    let hanging =
+        "select exists (select from pg_locks where locktype = 'advisory' and not granted)";
+    eventually(LIMIT, async || {
+        sqlx::query_scalar(hanging).fetch_one(&post.pool).await.unwrap_or(false)
+    })
+    .await;
 
     let message = post.commit(r#"{"n":1}"#).await;
     post.handoff.after_commit([message]);
 
     assert_eq!(post.received().await.len(), 1);
     eventually(LIMIT, async || post.rows().await == 0).await;
-    sqlx::query("select pg_advisory_unlock(1)").execute(&mut *holder).await.expect("the sweep goes on");
+    sqlx::query("select pg_advisory_unlock(1)")
+        .execute(&mut *holder)
+        .await
+        .expect("the sweep goes on");
 }
 
 /// Ids of other versions than 7 tell no time: they are found by the full passes.
@@ -272,7 +295,10 @@ async fn gives_rows_back_at_once_when_the_bus_fails() {
     let message = post.commit(r#"{"n":1}"#).await;
     post.handoff.after_commit([message]);
     let given_back = "select exists (select from outbox where lease_until = '-infinity')";
-    eventually(LIMIT, async || sqlx::query_scalar(given_back).fetch_one(&post.pool).await.unwrap_or(false)).await;
+    eventually(LIMIT, async || {
+        sqlx::query_scalar(given_back).fetch_one(&post.pool).await.unwrap_or(false)
+    })
+    .await;
 
     post.allow_bus_connections(true).await;
     eventually(LIMIT, async || post.rows().await == 0).await;

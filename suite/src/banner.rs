@@ -25,26 +25,35 @@ fn styles(start: &'static str, end: &'static str) -> (&'static str, &'static str
 }
 
 impl Banner {
-    /// The calls that register a device, make a reminder that is due in five seconds, and read what was delivered.
-    /// `date` has one syntax on GNU systems and another on BSD's and macOS.
+    /// The calls that register a device, make a reminder that is due in five seconds, and read what
+    /// was delivered. `date` has one syntax on GNU systems and another on BSD's and macOS.
     pub(crate) fn commands(&self) -> [(&'static str, String); 3] {
-        let identity = "-H 'X-Authenticated-Userid: demo' -H 'X-Consumer-Username: demo@example.com'";
+        let identity =
+            "-H 'X-Authenticated-Userid: demo' -H 'X-Consumer-Username: demo@example.com'";
         let json = "-H 'Content-Type: application/json'";
         let (reminder, notification) = (self.reminder, self.notification);
         let device = r#"{"fcmToken":"my-phone","type":"android","name":"My phone"}"#;
         let due = "$(date -u -d '+5 seconds' +%FT%TZ 2>/dev/null || date -u -v+5S +%FT%TZ)";
-        let body =
-            format!(r#"{{"date":"'"{due}"'","channels":["push","email"],"title":"Tea","message":"The tea is ready"}}"#);
+        let body = format!(
+            r#"{{"date":"'"{due}"'","channels":["push","email"],"title":"Tea","message":"The tea is ready"}}"#
+        );
         [
             (
                 "register a device",
-                format!("curl -s http://{notification}/device/register \\\n  {identity} \\\n  {json} -d '{device}'"),
+                format!(
+                    "curl -s http://{notification}/device/register \\\n  {identity} \\\n  {json} -d '{device}'"
+                ),
             ),
             (
                 "a reminder due in five seconds",
-                format!("curl -s http://{reminder}/reminders \\\n  {identity} \\\n  {json} -d '{body}'"),
+                format!(
+                    "curl -s http://{reminder}/reminders \\\n  {identity} \\\n  {json} -d '{body}'"
+                ),
             ),
-            ("what was delivered", format!("curl -s http://{notification}/notifications \\\n  {identity}")),
+            (
+                "what was delivered",
+                format!("curl -s http://{notification}/notifications \\\n  {identity}"),
+            ),
         ]
     }
 }
@@ -61,7 +70,11 @@ impl fmt::Display for Banner {
             ("sandbox FCM and SES", format!("http://{}", self.sandbox)),
             ("data", self.data.display().to_string()),
         ];
-        writeln!(f, "\n{bold}The suite runs{plain} {dim}(ready in {:.1} s){plain}\n", self.took.as_secs_f64())?;
+        writeln!(
+            f,
+            "\n{bold}The suite runs{plain} {dim}(ready in {:.1} s){plain}\n",
+            self.took.as_secs_f64()
+        )?;
         for (name, value) in rows {
             writeln!(f, "  {name:<22}{value}")?;
         }

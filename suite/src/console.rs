@@ -1,7 +1,8 @@
 //! The page, and the way from it to the services.
 //!
-//! The browser talks to this origin only. The proxy stands where an API gateway stands in production: it takes away
-//! the identity headers a client may have set and puts the ones of the chosen demo user in their place.
+//! The browser talks to this origin only. The proxy stands where an API gateway stands in
+//! production: it takes away the identity headers a client may have set and puts the ones of the
+//! chosen demo user in their place.
 
 mod proxy;
 
@@ -33,7 +34,8 @@ const SCRIPTS: [(&str, &str); 3] = [
     ("/page.js", include_str!("console/page.js")),
 ];
 
-/// Nothing is loaded from elsewhere. Inline styles are what an e-mail's body is made of; its frame inherits this policy.
+/// Nothing is loaded from elsewhere. Inline styles are what an e-mail's body is made of; its frame
+/// inherits this policy.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                       connect-src 'self'; frame-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
 
@@ -55,11 +57,15 @@ pub(crate) fn routes(banner: &Banner, started_at: String, shutdown: Cancellation
         .layer(from_fn_with_state(guard, refuse_other_sites))
 }
 
-/// What the page has to know of the process. A message's sequence number means something within one start only.
+/// What the page has to know of the process. A message's sequence number means something within one
+/// start only.
 fn session(banner: &Banner, started_at: String) -> Value {
     let (id, email) = DEMO_USER;
-    let commands: Vec<_> =
-        banner.commands().into_iter().map(|(about, command)| json!({"about": about, "command": command})).collect();
+    let commands: Vec<_> = banner
+        .commands()
+        .into_iter()
+        .map(|(about, command)| json!({"about": about, "command": command}))
+        .collect();
     json!({
         "startedAt": started_at,
         "user": {"id": id, "email": email},

@@ -1,5 +1,5 @@
-//! The folder of the data: the one that was asked for, `.data` in the checkout while the suite is run inside of it, or a
-//! folder of the user's own.
+//! The folder of the data: the one that was asked for, `.data` in the checkout while the suite is
+//! run inside of it, or a folder of the user's own.
 
 use std::{
     fs::{self, DirBuilder},
@@ -46,7 +46,8 @@ fn checkout() -> Option<PathBuf> {
 /// The folders to try, in order.
 fn usual(checkout: Option<&Path>, env: &dyn Env) -> Vec<PathBuf> {
     let absolute = |name: &str| env.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let own = absolute("XDG_DATA_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/share")));
+    let own = absolute("XDG_DATA_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/share")));
     let temporary = std::env::temp_dir().join(format!("{NAME}-{}", nix::unistd::getuid()));
     checkout
         .map(|path| path.join(".data"))
@@ -56,14 +57,20 @@ fn usual(checkout: Option<&Path>, env: &dyn Env) -> Vec<PathBuf> {
         .collect()
 }
 
-/// A folder that is there, belongs to this user where others could have made it, and can be written to.
+/// A folder that is there, belongs to this user where others could have made it, and can be written
+/// to.
 fn made(folder: &Path) -> anyhow::Result<PathBuf> {
     DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
     let path = folder.canonicalize()?;
     let is_own = path.metadata()?.uid() == nix::unistd::getuid().as_raw();
-    anyhow::ensure!(is_own || !path.starts_with(std::env::temp_dir()), "it belongs to somebody else");
+    anyhow::ensure!(
+        is_own || !path.starts_with(std::env::temp_dir()),
+        "it belongs to somebody else"
+    );
     let probe = path.join(".writable");
-    fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)).context("it cannot be written to")?;
+    fs::write(&probe, b"")
+        .and_then(|()| fs::remove_file(&probe))
+        .context("it cannot be written to")?;
     Ok(path)
 }
 
@@ -81,7 +88,10 @@ mod tests {
     fn prefers_the_checkout_then_the_users_own_folder() {
         let home = env(&[("HOME", "/home/ada")]);
         let own = PathBuf::from("/home/ada/.local/share/reminders-suite");
-        assert_eq!(usual(Some(Path::new("/src")), &home)[..2], [PathBuf::from("/src/.data"), own.clone()]);
+        assert_eq!(
+            usual(Some(Path::new("/src")), &home)[..2],
+            [PathBuf::from("/src/.data"), own.clone()]
+        );
         assert_eq!(usual(None, &home)[0], own);
         let both = env(&[("HOME", "/home/ada"), ("XDG_DATA_HOME", "/data/ada")]);
         assert_eq!(usual(None, &both)[0], PathBuf::from("/data/ada/reminders-suite"));

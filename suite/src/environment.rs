@@ -1,5 +1,6 @@
-//! The environments the services are started with: what an operator would set, pointing at the private PostgreSQL and
-//! the sandbox. Everything else comes from the environment of the suite's own process.
+//! The environments the services are started with: what an operator would set, pointing at the
+//! private PostgreSQL and the sandbox. Everything else comes from the environment of the suite's
+//! own process.
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
@@ -12,7 +13,8 @@ type Variables = BTreeMap<String, String>;
 
 /// The name of the sender of the sandbox's e-mail.
 const SENDER: &str = "reminders@example.com";
-/// Variables that the suite decides, beside those that it sets: another value would lead out of this process.
+/// Variables that the suite decides, beside those that it sets: another value would lead out of
+/// this process.
 const DECIDED: [&str; 18] = [
     "DB_HOST",
     "DB_PORT",
@@ -52,7 +54,12 @@ pub(crate) struct ServiceEnv<P = ProcessEnv> {
 
 impl Environment {
     /// The common variables: the bus, the providers, and the origin whose pages may call the APIs.
-    pub(crate) fn new(bus_url: String, providers_url: &str, fcm_project: String, origin: String) -> Self {
+    pub(crate) fn new(
+        bus_url: String,
+        providers_url: &str,
+        fcm_project: String,
+        origin: String,
+    ) -> Self {
         let own = [
             ("APP_ENV", "local".to_owned()),
             ("ADMIN_PORT", "0".to_owned()),
@@ -79,7 +86,9 @@ impl Environment {
     pub(crate) fn with_peers(&self, event: SocketAddr, notification: SocketAddr) -> Self {
         let peers = [("EVENT_SERVICE_URL", event), ("NOTIFICATION_SERVICE_URL", notification)];
         let mut environment = self.clone();
-        environment.own.extend(peers.map(|(name, address)| (name.to_owned(), format!("http://{address}"))));
+        environment
+            .own
+            .extend(peers.map(|(name, address)| (name.to_owned(), format!("http://{address}"))));
         environment
     }
 
@@ -110,12 +119,18 @@ impl<P: Env> Env for ServiceEnv<P> {
         if own.contains_key(plain) || DECIDED.contains(&plain) {
             return None;
         }
-        let default = || defaults.get(name).filter(|_| self.process.get(&format!("{name}_FILE")).is_none()).cloned();
+        let default = || {
+            defaults
+                .get(name)
+                .filter(|_| self.process.get(&format!("{name}_FILE")).is_none())
+                .cloned()
+        };
         self.process.get(name).or_else(default)
     }
 }
 
-/// What the suite itself reads of the process's environment, with its own defaults: quiet, for a terminal.
+/// What the suite itself reads of the process's environment, with its own defaults: quiet, for a
+/// terminal.
 pub(crate) struct LogEnv {
     /// Whether `--verbose` was given.
     pub(crate) verbose: bool,
@@ -126,7 +141,8 @@ impl Env for LogEnv {
         let default = match (name, self.verbose) {
             ("LOG_FORMAT", _) => Some("pretty"),
             ("RUST_LOG", true) => Some("info"),
-            // A download takes minutes: it is told of without being asked. That a statement is slow is no news on a desk.
+            // A download takes minutes: it is told of without being asked. That a statement is slow
+            // is no news on a desk.
             ("RUST_LOG", false) => Some("warn,sqlx=error,private_postgres::fetch=info"),
             _ => None,
         };
@@ -139,15 +155,18 @@ mod tests {
     use super::*;
 
     fn env(process: &[(&str, &str)]) -> ServiceEnv<Variables> {
-        let environment = Environment::new("bus".into(), "http://sandbox", "{}".into(), "http://console".into());
+        let environment =
+            Environment::new("bus".into(), "http://sandbox", "{}".into(), "http://console".into());
         let ServiceEnv { environment, .. } = environment.of(3000, "database".into());
-        let process = process.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let process =
+            process.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         ServiceEnv { environment, process }
     }
 
     #[test]
     fn passes_variables_of_the_process_on() {
-        let env = env(&[("RETENTION_DAYS", "7"), ("CORS_ALLOWED_ORIGINS", "https://app.example.com")]);
+        let env =
+            env(&[("RETENTION_DAYS", "7"), ("CORS_ALLOWED_ORIGINS", "https://app.example.com")]);
         assert_eq!(env.get("RETENTION_DAYS").as_deref(), Some("7"));
         assert_eq!(env.get("CORS_ALLOWED_ORIGINS").as_deref(), Some("https://app.example.com"));
         assert_eq!(env.get("BIND_ADDRESS").as_deref(), Some("127.0.0.1"));
@@ -156,8 +175,12 @@ mod tests {
 
     #[test]
     fn keeps_what_leads_to_its_own_parts() {
-        let env =
-            env(&[("DATABASE_URL", "other"), ("DB_HOST", "other"), ("AWS_REGION", "eu-west-1"), ("BUS_FILE", "x")]);
+        let env = env(&[
+            ("DATABASE_URL", "other"),
+            ("DB_HOST", "other"),
+            ("AWS_REGION", "eu-west-1"),
+            ("BUS_FILE", "x"),
+        ]);
         assert_eq!(env.get("DATABASE_URL").as_deref(), Some("database"));
         assert_eq!(env.get("AWS_REGION").as_deref(), Some("us-east-1"));
         assert_eq!((env.get("DB_HOST"), env.get("BUS_FILE")), (None, None));

@@ -1,4 +1,5 @@
-//! Ctrl-C, SIGTERM, and a terminal that is closed: the first ends the suite in order, the second at once.
+//! Ctrl-C, SIGTERM, and a terminal that is closed: the first ends the suite in order, the second at
+//! once.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -6,8 +7,8 @@ use tokio_util::sync::CancellationToken;
 /// Exit status after the second signal: 128 + SIGINT, as a shell would say it.
 const FORCED: i32 = 130;
 
-/// A token that is cancelled by the first signal. The second ends the process; PostgreSQL, being a child, then shuts
-/// down by itself, and nothing that was committed is lost.
+/// A token that is cancelled by the first signal. The second ends the process; PostgreSQL, being a
+/// child, then shuts down by itself, and nothing that was committed is lost.
 ///
 /// # Errors
 /// When the process cannot listen for signals.

@@ -1,4 +1,5 @@
-//! What a start notes for the next one: its ports, and who it is, for an instance that finds the folder in use.
+//! What a start notes for the next one: its ports, and who it is, for an instance that finds the
+//! folder in use.
 
 use std::{
     fs,

@@ -1,8 +1,9 @@
-//! The four services in one process, with a private PostgreSQL, the postgres bus, sandbox providers and a page that
-//! shows what arrives.
+//! The four services in one process, with a private PostgreSQL, the postgres bus, sandbox providers
+//! and a page that shows what arrives.
 //!
-//! The services run unmodified: each is built from an environment (in `environment.rs`) as its own binary would be, speaks
-//! HTTP to the sandbox as it would to FCM and SES, and is stopped as SIGTERM would stop it.
+//! The services run unmodified: each is built from an environment (in `environment.rs`) as its own
+//! binary would be, speaks HTTP to the sandbox as it would to FCM and SES, and is stopped as
+//! SIGTERM would stop it.
 
 mod banner;
 mod console;

@@ -27,7 +27,8 @@ use crate::{
     services::{self, DATABASES, Services},
 };
 
-/// How long the services may drain. What is cut off then is what a crash would cut off: nothing is lost by it.
+/// How long the services may drain. What is cut off then is what a crash would cut off: nothing is
+/// lost by it.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 
 /// Runs the suite until Ctrl-C or SIGTERM.
@@ -35,7 +36,8 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 /// # Errors
 /// When something cannot be started, or ends without having been told to.
 pub async fn run(options: Options) -> anyhow::Result<()> {
-    let settings = shared::config::read(&LogEnv { verbose: options.verbose }, TelemetrySettings::read)?;
+    let settings =
+        shared::config::read(&LogEnv { verbose: options.verbose }, TelemetrySettings::read)?;
     let _telemetry = telemetry::init("suite", shared::VERSION, &settings)?;
     shared::open_files::raise_limit();
     let shutdown = interrupt::listen().context("could not listen for signals")?;
@@ -60,7 +62,8 @@ async fn start_cluster(data: &Path, last: &LastStart) -> anyhow::Result<Cluster>
         "starting PostgreSQL"
     });
     let mut options = private_postgres::Options::new(data.join("postgres"));
-    // What a checkpoint has not written yet is written while the user waits for Ctrl-C to take effect.
+    // What a checkpoint has not written yet is written while the user waits for Ctrl-C to take
+    // effect.
     options.settings.push(("checkpoint_timeout".to_owned(), "1min".to_owned()));
     match Cluster::start(options).await {
         Ok(cluster) => Ok(cluster),
@@ -85,8 +88,15 @@ struct Suite {
 }
 
 impl Suite {
-    /// Starts everything on top of PostgreSQL and watches it until a signal comes or something fails.
-    async fn live(&mut self, options: &Options, data: &Path, last: &LastStart, begun: Instant) -> anyhow::Result<()> {
+    /// Starts everything on top of PostgreSQL and watches it until a signal comes or something
+    /// fails.
+    async fn live(
+        &mut self,
+        options: &Options,
+        data: &Path,
+        last: &LastStart,
+        begun: Instant,
+    ) -> anyhow::Result<()> {
         let shutdown = self.shutdown.clone();
         let (banner, admins) = tokio::select! {
             started = self.start(options, data, last) => started?,
@@ -149,7 +159,8 @@ impl Suite {
         }
         let shutdown = self.shutdown.clone();
         self.tasks.spawn(async move {
-            let served = shared::http::serve(listener, routes, &ServerSettings::default(), shutdown).await;
+            let served =
+                shared::http::serve(listener, routes, &ServerSettings::default(), shutdown).await;
             ("the console", served.map_err(anyhow::Error::from))
         });
         Ok((banner, admins))
@@ -182,13 +193,17 @@ impl Suite {
             while let Some(ended) = self.tasks.join_next().await {
                 match ended {
                     Ok((name, Ok(()))) => tracing::info!("{name} ended"),
-                    Ok((name, Err(error))) => tracing::error!(error = format!("{error:#}"), "{name} did not end well"),
+                    Ok((name, Err(error))) => {
+                        tracing::error!(error = format!("{error:#}"), "{name} did not end well")
+                    }
                     Err(error) => tracing::error!(error = %error, "a service panicked"),
                 }
             }
         });
         if drained.await.is_err() {
-            tracing::warn!("not everything was drained in time; it is taken up again at the next start");
+            tracing::warn!(
+                "not everything was drained in time; it is taken up again at the next start"
+            );
         }
         self.tasks.shutdown().await;
         if let Some(sandbox) = self.sandbox {
@@ -199,7 +214,12 @@ impl Suite {
 }
 
 async fn start_sandbox(options: &Options, last: &LastStart) -> anyhow::Result<Sandbox> {
-    let wish = Wish { option: "--sandbox-port", asked: options.sandbox_port, last: last.sandbox, usual: None };
+    let wish = Wish {
+        option: "--sandbox-port",
+        asked: options.sandbox_port,
+        last: last.sandbox,
+        usual: None,
+    };
     let start = |port| async move {
         let addr = SocketAddr::from(([127, 0, 0, 1], port));
         Ok(Sandbox::start(sandbox::Options { addr, ..sandbox::Options::default() }).await?)
@@ -208,9 +228,16 @@ async fn start_sandbox(options: &Options, last: &LastStart) -> anyhow::Result<Sa
 }
 
 async fn bind_console(options: &Options, last: &LastStart) -> anyhow::Result<TcpListener> {
-    let wish = Wish { option: "--console-port", asked: options.console_port, last: last.console, usual: Some(8080) };
+    let wish = Wish {
+        option: "--console-port",
+        asked: options.console_port,
+        last: last.console,
+        usual: Some(8080),
+    };
     let bind = |port| async move {
-        TcpListener::bind(("127.0.0.1", port)).await.with_context(|| format!("could not listen on port {port}"))
+        TcpListener::bind(("127.0.0.1", port))
+            .await
+            .with_context(|| format!("could not listen on port {port}"))
     };
     wish.start(bind).await.context("the console")
 }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-/// Reminders from the POST to the phone and the mailbox, in one process: the four services, a private PostgreSQL, and
-/// a sandbox in place of FCM and SES.
+/// Reminders from the POST to the phone and the mailbox, in one process: the four services, a
+/// private PostgreSQL, and a sandbox in place of FCM and SES.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "suite",
@@ -47,8 +47,9 @@ pub struct Provision {
 /// How the suite runs.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// Folder of the data: the database's cluster, and what the last start used [default: .data in the checkout
-    /// while run inside of it, else reminders-suite in $XDG_DATA_HOME or ~/.local/share]
+    /// Folder of the data: the database's cluster, and what the last start used [default: .data in
+    /// the checkout while run inside of it, else reminders-suite in $XDG_DATA_HOME or
+    /// ~/.local/share]
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// Port of the console page

@@ -1,10 +1,12 @@
-//! Which port each listener takes: the one that is asked for, else the last one, else the usual one, else a free one.
+//! Which port each listener takes: the one that is asked for, else the last one, else the usual
+//! one, else a free one.
 
 use std::io;
 
 use anyhow::Context;
 
-/// Between two tries, so that the ports of a second instance are recognisable: 3000, 3001, 3002 become 3010, 3011, 3012.
+/// Between two tries, so that the ports of a second instance are recognisable: 3000, 3001, 3002
+/// become 3010, 3011, 3012.
 const STEP: u16 = 10;
 /// How many are tried before the system chooses.
 const TRIES: u16 = 20;
@@ -28,14 +30,19 @@ impl Wish {
         if let Some(asked) = self.asked {
             return vec![asked];
         }
-        let steps = self.usual.into_iter().flat_map(|usual| (0..TRIES).map(move |n| usual.saturating_add(n * STEP)));
+        let steps = self
+            .usual
+            .into_iter()
+            .flat_map(|usual| (0..TRIES).map(move |n| usual.saturating_add(n * STEP)));
         self.last.into_iter().chain(steps).chain([0]).collect()
     }
 
-    /// Starts a listener on the first port that is free. To bind is the test, so that nobody takes it in between.
+    /// Starts a listener on the first port that is free. To bind is the test, so that nobody takes
+    /// it in between.
     ///
     /// # Errors
-    /// When the start fails for another reason than a taken port, or none that may be tried is free.
+    /// When the start fails for another reason than a taken port, or none that may be tried is
+    /// free.
     pub(crate) async fn start<T, F>(&self, mut start: impl FnMut(u16) -> F) -> anyhow::Result<T>
     where
         F: Future<Output = anyhow::Result<T>>,
@@ -49,12 +56,15 @@ impl Wish {
         }
         let (port, error) = refused.context("no port to try")?;
         let option = self.option;
-        Err(error).with_context(|| format!("port {port} is taken: give another {option}, or leave it out"))
+        Err(error).with_context(|| {
+            format!("port {port} is taken: give another {option}, or leave it out")
+        })
     }
 }
 
 fn is_taken(error: &anyhow::Error) -> bool {
-    let kinds = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
+    let kinds =
+        error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
     kinds.into_iter().any(|kind| kind == io::ErrorKind::AddrInUse)
 }
 
@@ -95,7 +105,10 @@ mod tests {
     async fn a_taken_port_that_was_asked_for_is_an_error_that_says_what_to_do() {
         let (_listener, port) = taken().await;
         let error = Wish { asked: Some(port), ..ANY }.start(bind).await.expect_err("taken");
-        assert_eq!(error.to_string(), format!("port {port} is taken: give another --a-port, or leave it out"));
+        assert_eq!(
+            error.to_string(),
+            format!("port {port} is taken: give another --a-port, or leave it out")
+        );
     }
 
     #[tokio::test]

@@ -11,8 +11,10 @@ use crate::options::Provision;
 /// When the environment names no emulator, or it refuses a step.
 pub async fn provision(what: &Provision) -> anyhow::Result<()> {
     let aws = config::read(&ProcessEnv, config::aws_settings)?;
-    let plan = ::provision::Plan { prefix: what.prefix.clone(), source_email: what.source_email.clone() };
-    let variables = ::provision::provision(&aws, &plan).await.context("could not set up the local AWS")?;
+    let plan =
+        ::provision::Plan { prefix: what.prefix.clone(), source_email: what.source_email.clone() };
+    let variables =
+        ::provision::provision(&aws, &plan).await.context("could not set up the local AWS")?;
     for (name, value) in variables {
         println!("{name}={value}");
     }

@@ -1,4 +1,5 @@
-//! The four services: built as their own binaries build them, run, and asked whether they are ready.
+//! The four services: built as their own binaries build them, run, and asked whether they are
+//! ready.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -33,7 +34,8 @@ pub(crate) struct Service {
     /// Where it says whether it is ready.
     pub(crate) admin: SocketAddr,
     /// Serves until the token is cancelled, then drains.
-    pub(crate) run: Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, anyhow::Result<()>> + Send>,
+    pub(crate) run:
+        Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, anyhow::Result<()>> + Send>,
 }
 
 /// The four, and where their APIs are.
@@ -64,7 +66,11 @@ macro_rules! build {
 /// A built service, whatever its type.
 macro_rules! service {
     ($name:literal, $app:ident) => {
-        Service { name: $name, admin: $app.admin_addr(), run: Box::new(|shutdown| Box::pin($app.run(shutdown))) }
+        Service {
+            name: $name,
+            admin: $app.admin_addr(),
+            run: Box::new(|shutdown| Box::pin($app.run(shutdown))),
+        }
     };
 }
 
@@ -83,7 +89,8 @@ impl Services {
         let wish = |option, asked, last, usual| Wish { option, asked, last, usual: Some(usual) };
         let reminder = wish("--reminder-port", options.reminder_port, last.reminder, 3000);
         let event = wish("--event-port", options.event_port, last.event, 3001);
-        let notification = wish("--notification-port", options.notification_port, last.notification, 3002);
+        let notification =
+            wish("--notification-port", options.notification_port, last.notification, 3002);
         let scheduler = Wish { option: "", asked: Some(0), last: None, usual: None };
 
         let event = build!(event_service, event, environment, notifications);
@@ -116,7 +123,10 @@ pub(crate) fn http_client() -> HttpClient {
 ///
 /// # Errors
 /// When one is not within the limit; it is named.
-pub(crate) async fn ready(client: &HttpClient, services: &[(&'static str, SocketAddr)]) -> anyhow::Result<()> {
+pub(crate) async fn ready(
+    client: &HttpClient,
+    services: &[(&'static str, SocketAddr)],
+) -> anyhow::Result<()> {
     let deadline = Instant::now() + READY_LIMIT;
     for (name, admin) in services {
         while !is_ready(client, *admin).await {

@@ -38,12 +38,21 @@ fn data(date: DateTime<Utc>, offsets: &[i32]) -> ReminderData {
         time_zone: "UTC".to_owned(),
         expires_after_minutes: 60,
     };
-    ReminderData { date, notify_offsets: offsets.to_vec(), recurrence: None, snooze: None, acknowledged: None, content }
+    ReminderData {
+        date,
+        notify_offsets: offsets.to_vec(),
+        recurrence: None,
+        snooze: None,
+        acknowledged: None,
+        content,
+    }
 }
 
 /// The times of delivery, and whether each is owed.
 fn owed(outcome: Option<&Outcome<'_>>) -> Vec<(DateTime<Utc>, bool)> {
-    outcome.map(|it| it.deliveries.iter().map(|(due, delivery)| (*due, delivery.owed)).collect()).unwrap_or_default()
+    outcome
+        .map(|it| it.deliveries.iter().map(|(due, delivery)| (*due, delivery.owed)).collect())
+        .unwrap_or_default()
 }
 
 const KNOWN: Option<&Known> = Some(&known(true));
@@ -105,9 +114,16 @@ fn a_new_one_with_a_delivery_ahead_owes_none_that_was_past_when_it_was_made() {
 #[test]
 fn what_an_earlier_version_of_the_batch_owed_stays_owed_and_what_it_dropped_stays_dropped() {
     let (second, third) = (envelope(2, at(0)), envelope(3, at(60)));
-    let (moved, renamed) = (Change::Update(wanted(data(at(30), &[0]))), Change::Update(wanted(data(at(30), &[0, 10]))));
+    let (moved, renamed) = (
+        Change::Update(wanted(data(at(30), &[0]))),
+        Change::Update(wanted(data(at(30), &[0, 10]))),
+    );
     let outcome = settle(KNOWN, vec![(&third, &renamed), (&second, &moved)], at(60));
-    assert_eq!(owed(outcome.as_ref()), [(at(30), true)], "ten minutes before was past when it was asked for");
+    assert_eq!(
+        owed(outcome.as_ref()),
+        [(at(30), true)],
+        "ten minutes before was past when it was asked for"
+    );
 }
 
 #[test]
@@ -154,9 +170,15 @@ fn a_recurring_time_that_is_past_and_waits_is_kept_while_the_rule_has_it() {
     let event = envelope(2, at(61));
     let known = Known { waiting: vec![at(60)], ..known(true) };
     let same = Change::Update(wanted(hourly(at(0))));
-    assert_eq!(owed(settle(Some(&known), vec![(&event, &same)], at(61)).as_ref()), [(at(60), false), (at(120), true)]);
+    assert_eq!(
+        owed(settle(Some(&known), vec![(&event, &same)], at(61)).as_ref()),
+        [(at(60), false), (at(120), true)]
+    );
     let moved = Change::Update(wanted(hourly(at(10))));
-    assert_eq!(owed(settle(Some(&known), vec![(&event, &moved)], at(61)).as_ref()), [(at(70), true)]);
+    assert_eq!(
+        owed(settle(Some(&known), vec![(&event, &moved)], at(61)).as_ref()),
+        [(at(70), true)]
+    );
 }
 
 #[test]
@@ -164,7 +186,10 @@ fn a_snooze_is_owed_beside_the_next_and_what_is_acknowledged_is_not() {
     let event = envelope(2, at(61));
     let snooze = Some(shared::contract::Snooze { date: at(60), until: at(70) });
     let snoozed = Change::Update(wanted(ReminderData { snooze, ..hourly(at(0)) }));
-    assert_eq!(owed(settle(KNOWN, vec![(&event, &snoozed)], at(61)).as_ref()), [(at(70), true), (at(120), true)]);
+    assert_eq!(
+        owed(settle(KNOWN, vec![(&event, &snoozed)], at(61)).as_ref()),
+        [(at(70), true), (at(120), true)]
+    );
     let acknowledged = ReminderData { acknowledged: Some(at(100)), ..data(at(100), &[0, 60]) };
     let done = Change::Update(wanted(acknowledged));
     assert_eq!(owed(settle(KNOWN, vec![(&event, &done)], at(61)).as_ref()), []);
@@ -176,7 +201,9 @@ fn what_was_released_is_still_its_own_unless_the_change_took_it_away() {
     let same = Change::Update(wanted(hourly(at(0))));
     let outcome = settle(KNOWN, vec![(&event, &same)], at(61)).expect("newer");
     assert!(outcome.still_has(at(60)) && !outcome.still_has(at(65)));
-    assert!(!settle(KNOWN, vec![(&event, &Change::Delete)], at(61)).expect("newer").still_has(at(60)));
+    assert!(
+        !settle(KNOWN, vec![(&event, &Change::Delete)], at(61)).expect("newer").still_has(at(60))
+    );
 }
 
 proptest! {
@@ -204,9 +231,10 @@ proptest! {
 fn snooze_takes_place_of_what_has_not_gone_out() {
     let event = envelope(2, at(61));
     let snooze = Some(shared::contract::Snooze { date: at(60), until: at(70) });
-    for (data, expected) in
-        [(data(at(60), &[0, 10]), vec![(at(70), true)]), (hourly(at(0)), vec![(at(70), true), (at(120), true)])]
-    {
+    for (data, expected) in [
+        (data(at(60), &[0, 10]), vec![(at(70), true)]),
+        (hourly(at(0)), vec![(at(70), true), (at(120), true)]),
+    ] {
         let snoozed = Change::Update(wanted(ReminderData { snooze, ..data }));
         let known = Known { waiting: vec![at(60)], ..known(true) };
         let outcome = settle(Some(&known), vec![(&event, &snoozed)], at(62));
@@ -223,7 +251,10 @@ fn snooze_leaves_later_offsets_of_occurrence() {
     let snooze = Some(shared::contract::Snooze { date: at(60), until: at(55) });
     let snoozed = Change::Update(wanted(ReminderData { snooze, ..data(at(60), &[0, 10]) }));
     let known = Known { waiting: vec![at(50), at(60)], ..known(true) };
-    assert_eq!(owed(settle(Some(&known), vec![(&event, &snoozed)], at(52)).as_ref()), [(at(55), true), (at(60), true)]);
+    assert_eq!(
+        owed(settle(Some(&known), vec![(&event, &snoozed)], at(52)).as_ref()),
+        [(at(55), true), (at(60), true)]
+    );
 }
 
 #[test]

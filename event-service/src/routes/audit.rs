@@ -38,11 +38,13 @@ struct AuditedAction {
     id: String,
     /// When it began.
     at: DateTime<Utc>,
-    /// The actor: `operator-` and the beginning of the token's digest, `local` where no token is asked for, or `user`.
+    /// The actor: `operator-` and the beginning of the token's digest, `local` where no token is
+    /// asked for, or `user`.
     actor: String,
     /// `REDRIVE`, `EXPORT` or `ERASE`.
     action: String,
-    /// SHA-256 of the id of the user whom it concerns, in hexadecimal; none when it concerns no single user.
+    /// SHA-256 of the id of the user whom it concerns, in hexadecimal; none when it concerns no
+    /// single user.
     subject: Option<String>,
     /// The request's id; of an erasure, its receipt.
     request_id: String,
@@ -88,12 +90,15 @@ pub(super) async fn list(
     let mut actions = state.store.actions(after, limit + 1).await?;
     let is_more = actions.len() as i64 > limit;
     actions.truncate(usize::try_from(limit).unwrap_or_default());
-    let next_cursor =
-        actions.last().filter(|_| is_more).map(|last| page::write(Cursor { occurred_at: last.at, event_id: last.id }));
+    let next_cursor = actions
+        .last()
+        .filter(|_| is_more)
+        .map(|last| page::write(Cursor { occurred_at: last.at, event_id: last.id }));
     Ok(Json(Audit { actions: actions.into_iter().map(AuditedAction::from).collect(), next_cursor }))
 }
 
-/// Middleware that records redrives and exports: before, so that none is made without a record, and afterwards how it ended.
+/// Middleware that records redrives and exports: before, so that none is made without a record, and
+/// afterwards how it ended.
 pub(super) async fn record(
     State(state): State<AppState>,
     operator: Operator,
@@ -101,28 +106,42 @@ pub(super) async fn record(
     request: Request,
     next: Next,
 ) -> Response {
-    let Some((action, user_id)) = audited(&request, &params) else { return next.run(request).await };
-    let request_id = request.headers().get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
-    let new = NewAction { id: new_id(), actor: operator.0, action, user_id, request_id: request_id.to_owned() };
+    let Some((action, user_id)) = audited(&request, &params) else {
+        return next.run(request).await;
+    };
+    let request_id =
+        request.headers().get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
+    let new = NewAction {
+        id: new_id(),
+        actor: operator.0,
+        action,
+        user_id,
+        request_id: request_id.to_owned(),
+    };
     if let Err(error) = state.store.begin_action(&new).await {
         return ApiError::from(error).into_response();
     }
     let response = next.run(request).await;
     let status = response.status();
-    let result = if status.is_success() { "DONE".to_owned() } else { format!("FAILED {}", status.as_u16()) };
+    let result =
+        if status.is_success() { "DONE".to_owned() } else { format!("FAILED {}", status.as_u16()) };
     if let Err(error) = state.store.end_action(new.id, &result).await {
         tracing::warn!(error = &error as &dyn std::error::Error, action.id = %new.id, "result of an action is not recorded");
     }
     response
 }
 
-/// The kind of action that a request is, and the id of the user whom it concerns; none of a request that only looks.
+/// The kind of action that a request is, and the id of the user whom it concerns; none of a request
+/// that only looks.
 fn audited(request: &Request, params: &RawPathParams) -> Option<(&'static str, Option<String>)> {
     let route = request.extensions().get::<MatchedPath>()?.as_str();
     match (request.method(), route) {
         (&Method::POST, "/dead-letters/redrive") => Some(("REDRIVE", None)),
         (&Method::GET | &Method::HEAD, "/users/{userId}/export") => {
-            let user_id = params.iter().find(|(name, _)| *name == "userId").map(|(_, value)| value.to_owned());
+            let user_id = params
+                .iter()
+                .find(|(name, _)| *name == "userId")
+                .map(|(_, value)| value.to_owned());
             Some(("EXPORT", user_id))
         }
         _ => None,

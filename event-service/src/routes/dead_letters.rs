@@ -35,7 +35,9 @@ impl Queue {
             Self::Event => Ok(&state.queues.event),
             Self::Notification => Ok(&state.queues.notification),
             Self::Feedback => state.queues.feedback.as_deref().ok_or_else(|| {
-                ApiError::invalid("queue: there is no feedback queue; SES_FEEDBACK_QUEUE_URL is not set")
+                ApiError::invalid(
+                    "queue: there is no feedback queue; SES_FEEDBACK_QUEUE_URL is not set",
+                )
             }),
         }
     }
@@ -130,7 +132,10 @@ pub(super) async fn list(
 /// Puts dead letters back into their queue, for another try.
 #[utoipa::path(post, path = "/dead-letters/redrive", tag = "operation", request_body = Redrive, responses(
     (status = 200, body = Redriven), (status = 400, body = ErrorBody), (status = 503, body = ErrorBody)))]
-pub(super) async fn redrive(State(state): State<AppState>, body: Body<Redrive>) -> Result<Json<Redriven>, ApiError> {
+pub(super) async fn redrive(
+    State(state): State<AppState>,
+    body: Body<Redrive>,
+) -> Result<Json<Redriven>, ApiError> {
     let max = body.value.max.unwrap_or(MAX_MOVED);
     if !(1..=MAX_MOVED).contains(&max) {
         return Err(ApiError::invalid(format!("max: expected 1 to {MAX_MOVED}")));

@@ -100,6 +100,10 @@ pub(super) async fn list(
     };
     let page = state.store.events(&filter, after, limit).await?;
     let last = page.rows.last().filter(|_| page.is_full);
-    let next_cursor = last.map(|row| page::write(Cursor { occurred_at: row.occurred_at, event_id: row.event_id }));
-    Ok(Json(EventPage { events: page.rows.into_iter().map(EventView::from).collect(), next_cursor }))
+    let next_cursor = last
+        .map(|row| page::write(Cursor { occurred_at: row.occurred_at, event_id: row.event_id }));
+    Ok(Json(EventPage {
+        events: page.rows.into_iter().map(EventView::from).collect(),
+        next_cursor,
+    }))
 }

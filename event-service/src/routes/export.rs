@@ -1,5 +1,5 @@
-//! `GET /users/{userId}/export`: event-service's part of what a user may take along, written as it is
-//! read.
+//! `GET /users/{userId}/export`: event-service's part of what a user may take along, written as it
+//! is read.
 
 use axum::{
     extract::{Path, State},
@@ -29,18 +29,21 @@ pub(super) struct Export {
     notifications: Vec<Value>,
     /// Events of the catalogue, newest first.
     events: Vec<Value>,
-    /// `true` if older rows were left out: at most 100,000 of each kind are given. It comes last; a body
-    /// without it broke off.
+    /// `true` if older rows were left out: at most 100,000 of each kind are given. It comes last; a
+    /// body without it broke off.
     truncated: bool,
 }
 
 type ExportError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Everything that is held of a user. reminder-service puts it into `GET /me/export`. It is written as it is read; where it breaks off,
-/// the connection does.
+/// Everything that is held of a user. reminder-service puts it into `GET /me/export`. It is written
+/// as it is read; where it breaks off, the connection does.
 #[utoipa::path(get, path = "/users/{userId}/export", tag = "catalogue", params(("userId" = String, Path, description = "The user's id")),
     responses((status = 200, body = Export), (status = 429, body = ErrorBody), (status = 503, body = ErrorBody)))]
-pub(super) async fn export(State(state): State<AppState>, Path(user_id): Path<String>) -> Result<Response, ApiError> {
+pub(super) async fn export(
+    State(state): State<AppState>,
+    Path(user_id): Path<String>,
+) -> Result<Response, ApiError> {
     let permit = state.exports.acquire(&user_id)?;
     // The first statement is waited for: while the database is away, the answer is 503.
     let ids = state.store.exported_ids(&user_id).await?;
@@ -48,7 +51,9 @@ pub(super) async fn export(State(state): State<AppState>, Path(user_id): Path<St
     Ok(streamed_json(permit, async move |mut writer: BodyWriter| {
         let most = usize::try_from(MOST_EXPORTED)?;
         writer.write(r#"{"notifications":["#).await?;
-        for (page, ids) in ids.iter().take(most).collect::<Vec<_>>().chunks(NOTIFICATIONS).enumerate() {
+        for (page, ids) in
+            ids.iter().take(most).collect::<Vec<_>>().chunks(NOTIFICATIONS).enumerate()
+        {
             let ids: Vec<Uuid> = ids.iter().copied().copied().collect();
             write_notifications(&store, &mut writer, &ids, page == 0).await?;
         }
@@ -82,7 +87,8 @@ async fn write_notifications(
     Ok(())
 }
 
-/// Writes the first occurrences of a notification, and reads the rest of a long series page by page.
+/// Writes the first occurrences of a notification, and reads the rest of a long series page by
+/// page.
 async fn write_occurrences(
     store: &Store,
     writer: &mut BodyWriter,
@@ -110,7 +116,12 @@ async fn write_occurrences(
 }
 
 /// Writes up to `most` events; returns whether there are more.
-async fn write_events(store: &Store, writer: &mut BodyWriter, user_id: &str, most: usize) -> Result<bool, ExportError> {
+async fn write_events(
+    store: &Store,
+    writer: &mut BodyWriter,
+    user_id: &str,
+    most: usize,
+) -> Result<bool, ExportError> {
     let (mut before, mut written) = (None, 0);
     loop {
         let page = store.exported_events(user_id, before, EVENTS).await?;

@@ -11,7 +11,9 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::{AppState, examples, page};
-use crate::store::{NotificationFilter, NotificationRow, NotificationState, OccurrenceRow, OccurrenceState};
+use crate::store::{
+    NotificationFilter, NotificationRow, NotificationState, OccurrenceRow, OccurrenceState,
+};
 
 /// Occurrences that are shown of each notification of a page; the newest.
 const OCCURRENCES: i64 = 100;
@@ -21,7 +23,8 @@ const OCCURRENCES: i64 = 100;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct NotificationsQuery {
-    /// `active` or `deleted`; or with an occurrence that is `pending`, `released`, `sent`, `failed`, `suppressed` or `cancelled`.
+    /// `active` or `deleted`; or with an occurrence that is `pending`, `released`, `sent`,
+    /// `failed`, `suppressed` or `cancelled`.
     state: Option<String>,
     /// With an occurrence in that state (a pending one, if none is named) due before.
     due_before: Option<DateTime<Utc>>,
@@ -151,8 +154,8 @@ pub(super) struct NotificationPage {
     next_cursor: Option<String>,
 }
 
-/// What is kept, with its times of delivery. `state=pending` and `dueBefore` are found by an index; the other states of
-/// occurrences are looked for one notification after the other.
+/// What is kept, with its times of delivery. `state=pending` and `dueBefore` are found by an index;
+/// the other states of occurrences are looked for one notification after the other.
 #[utoipa::path(get, path = "/notifications", tag = "notifications", params(NotificationsQuery), responses(
     (status = 200, body = NotificationPage), (status = 400, body = ErrorBody), (status = 503, body = ErrorBody)))]
 pub(super) async fn list(
@@ -165,20 +168,29 @@ pub(super) async fn list(
         .as_deref()
         .map(|text| Uuid::try_parse(text).map_err(|_| ApiError::invalid("cursor: is none of ours")))
         .transpose()?;
-    let mut filter = NotificationFilter { due_before: query.due_before, ..NotificationFilter::default() };
+    let mut filter =
+        NotificationFilter { due_before: query.due_before, ..NotificationFilter::default() };
     match query.state.as_deref() {
         None => {}
         Some("active") => filter.state = Some(NotificationState::Active),
         Some("deleted") => filter.state = Some(NotificationState::Deleted),
-        Some(word) => filter.occurrence = Some(OccurrenceState::of(word).ok_or_else(unknown_state)?),
+        Some(word) => {
+            filter.occurrence = Some(OccurrenceState::of(word).ok_or_else(unknown_state)?)
+        }
     }
     let page = state.store.notifications(filter, after, limit).await?;
-    let next_cursor = page.rows.last().filter(|_| page.is_full).map(|row| row.id.simple().to_string());
+    let next_cursor =
+        page.rows.last().filter(|_| page.is_full).map(|row| row.id.simple().to_string());
     let ids: Vec<Uuid> = page.rows.iter().map(|row| row.id).collect();
     let occurrences = state.store.occurrences_of(&ids, OCCURRENCES).await?;
-    Ok(Json(NotificationPage { notifications: NotificationView::all(page.rows, occurrences), next_cursor }))
+    Ok(Json(NotificationPage {
+        notifications: NotificationView::all(page.rows, occurrences),
+        next_cursor,
+    }))
 }
 
 fn unknown_state() -> ApiError {
-    ApiError::invalid("state: expected active, deleted, pending, released, sent, failed, suppressed or cancelled")
+    ApiError::invalid(
+        "state: expected active, deleted, pending, released, sent, failed, suppressed or cancelled",
+    )
 }

@@ -48,7 +48,8 @@ impl From<Depth> for DepthView {
     }
 }
 
-/// Estimates of the database's own statistics: as of the last ANALYZE, which runs by itself as rows change.
+/// Estimates of the database's own statistics: as of the last ANALYZE, which runs by itself as rows
+/// change.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Estimates {
@@ -84,7 +85,8 @@ pub(super) struct Stats {
 /// Figures at a glance.
 #[utoipa::path(get, path = "/stats", tag = "operation", responses((status = 200, body = Stats), (status = 503, body = ErrorBody)))]
 pub(super) async fn stats(State(state): State<AppState>) -> Result<Json<Stats>, ApiError> {
-    let (figures, depth) = tokio::join!(state.store.statistics(), state.bus.depth(&state.queues.event));
+    let (figures, depth) =
+        tokio::join!(state.store.statistics(), state.bus.depth(&state.queues.event));
     let figures = figures?;
     Ok(Json(Stats {
         estimated: Estimates {

@@ -43,7 +43,8 @@ pub(super) struct StreamQuery {
     r#type: Option<String>,
 }
 
-/// The horizon of all streams of a process: asked for once a period, however many streams there are.
+/// The horizon of all streams of a process: asked for once a period, however many streams there
+/// are.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Horizon(Arc<Mutex<Option<(Instant, i64)>>>);
 
@@ -76,9 +77,9 @@ struct Following {
     _permit: OwnedSemaphorePermit,
 }
 
-/// Events as any replica applies them, from now on, or after `Last-Event-ID`. Each is named by its type, and its data is
-/// an event as `GET /events` shows it. A stream that shows nothing for long sends an `id` alone now and then, so that a client that
-/// comes back goes on from there.
+/// Events as any replica applies them, from now on, or after `Last-Event-ID`. Each is named by its
+/// type, and its data is an event as `GET /events` shows it. A stream that shows nothing for long
+/// sends an `id` alone now and then, so that a client that comes back goes on from there.
 #[utoipa::path(get, path = "/events/stream", tag = "catalogue",
     params(StreamQuery, ("Last-Event-ID" = Option<String>, Header, description = "Goes on after this one")),
     responses((status = 200, content_type = "text/event-stream", body = String, example = json!(examples::STREAM)), (status = 400, body = ErrorBody),
@@ -94,7 +95,9 @@ pub(super) async fn stream(
         .try_acquire_owned()
         .map_err(|_| ApiError::new(Reason::RateLimited, "too many streams are open"))?;
     let (position, already) = match headers.get("last-event-id") {
-        Some(value) => (known_position(&state.store, value.to_str().unwrap_or_default()).await?, None),
+        Some(value) => {
+            (known_position(&state.store, value.to_str().unwrap_or_default()).await?, None)
+        }
         None => {
             let (position, already) = state.store.stream_start().await?;
             (position, Some(already))
@@ -146,8 +149,8 @@ impl Following {
         }
     }
 
-    /// Reads events that were sighted, or else looks for new ones; returns whether there is more to do
-    /// at once.
+    /// Reads events that were sighted, or else looks for new ones; returns whether there is more to
+    /// do at once.
     async fn read_on(&mut self) -> Result<bool, sqlx::Error> {
         if self.sighted.is_empty() {
             return self.look().await;
@@ -196,9 +199,9 @@ fn id_of(position: StreamPosition) -> String {
 /// The position that a client gives. One that lies ahead of the database's transactions is none of
 /// this database's (it was restored, or replaced): whoever waited for it would see nothing.
 async fn known_position(store: &Store, text: &str) -> Result<StreamPosition, ApiError> {
-    let parsed = text
-        .split_once('-')
-        .and_then(|(xid, id)| Some(StreamPosition { xid: xid.parse().ok()?, event_id: Uuid::try_parse(id).ok()? }));
+    let parsed = text.split_once('-').and_then(|(xid, id)| {
+        Some(StreamPosition { xid: xid.parse().ok()?, event_id: Uuid::try_parse(id).ok()? })
+    });
     let unknown = || ApiError::invalid("Last-Event-ID: is none of ours");
     let position = parsed.filter(|position| position.xid >= 0).ok_or_else(unknown)?;
     if position.xid > store.stream_horizon().await? {

@@ -33,7 +33,8 @@ const OCCURRENCES: i64 = 10_000;
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "camelCase")]
 enum Step {
-    /// Something was told or commanded; deliveries are told by `notification:sent|failed|suppressed|deferred`.
+    /// Something was told or commanded; deliveries are told by
+    /// `notification:sent|failed|suppressed|deferred`.
     Event {
         /// When it happened.
         at: DateTime<Utc>,
@@ -64,7 +65,8 @@ impl Step {
 pub(super) struct Timeline {
     /// The item.
     reminder_id: String,
-    /// What is kept of it: the reminder's notification, and another service's if it chose the same id.
+    /// What is kept of it: the reminder's notification, and another service's if it chose the same
+    /// id.
     notifications: Vec<NotificationView>,
     /// Every event and every time of delivery, in order of time.
     timeline: Vec<Step>,
@@ -83,15 +85,20 @@ pub(super) async fn timeline(
     let item: ItemId = text.parse().map_err(|_| nothing())?;
     let filter = EventFilter { item_id: Some(text.clone()), ..EventFilter::default() };
     let page = state.store.events(&filter, None, EVENTS).await?;
-    let ids: Vec<Uuid> = Source::ALL.into_iter().map(|source| notification_id(source, &item)).collect();
+    let ids: Vec<Uuid> =
+        Source::ALL.into_iter().map(|source| notification_id(source, &item)).collect();
     let notifications = state.store.notifications_by_id(&ids).await?;
     let occurrences = state.store.occurrences_of(&ids, OCCURRENCES).await?;
     if page.rows.is_empty() && notifications.is_empty() && occurrences.is_empty() {
         return Err(nothing());
     }
     let truncated = page.is_full;
-    let told = page.rows.into_iter().map(|row| Step::Event { at: row.occurred_at, event: row.into() });
-    let due = occurrences.iter().cloned().map(|row| Step::Occurrence { at: row.due_at, occurrence: row.into() });
+    let told =
+        page.rows.into_iter().map(|row| Step::Event { at: row.occurred_at, event: row.into() });
+    let due = occurrences
+        .iter()
+        .cloned()
+        .map(|row| Step::Occurrence { at: row.due_at, occurrence: row.into() });
     let mut timeline: Vec<Step> = told.chain(due).collect();
     timeline.sort_by_key(Step::at);
     Ok(Json(Timeline {

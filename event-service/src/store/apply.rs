@@ -1,7 +1,8 @@
 //! A batch of events as one transaction of set-based statements.
 //!
-//! Rows are written in the order of their keys, so that two replicas wait for each other instead of locking each other
-//! out; what still collides (with a scheduler's marks) is rolled back by the server and applied again.
+//! Rows are written in the order of their keys, so that two replicas wait for each other instead of
+//! locking each other out; what still collides (with a scheduler's marks) is rolled back by the
+//! server and applied again.
 
 pub(super) mod erasure;
 mod occurrences;
@@ -63,13 +64,15 @@ struct Settled<'a> {
 }
 
 impl Store {
-    /// Applies events, each once however often it comes, and returns the facts to hand to the relay.
+    /// Applies events, each once however often it comes, and returns the facts to hand to the
+    /// relay.
     ///
     /// # Errors
     /// [`ApplyError`]: nothing was applied.
     pub async fn apply(&self, incoming: &[&Incoming]) -> Result<Vec<OutboxMessage>, ApplyError> {
         let mut transaction = self.pool.begin().await?;
-        let erasure::Remaining { incoming, noted } = erasure::apply(&mut transaction, incoming).await?;
+        let erasure::Remaining { incoming, noted } =
+            erasure::apply(&mut transaction, incoming).await?;
         let incoming = outcomes::without_known(&mut transaction, incoming).await?;
         let fresh = remember(&mut transaction, &incoming).await?;
         let facts = change_notifications(&mut transaction, &fresh).await?;
@@ -90,7 +93,8 @@ async fn remember<'a>(
     incoming: &[&'a Incoming],
 ) -> Result<Vec<&'a Incoming>, sqlx::Error> {
     let ours = incoming.iter().copied().filter(|it| !matches!(it.effect, Effect::OwnFact));
-    let by_key: BTreeMap<_, _> = ours.map(|it| ((it.event.occurred_at, it.event.event_id), it)).collect();
+    let by_key: BTreeMap<_, _> =
+        ours.map(|it| ((it.event.occurred_at, it.event.event_id), it)).collect();
     let events: Vec<&Envelope> = by_key.values().map(|it| &it.event).collect();
     let occurred: Vec<DateTime<Utc>> = events.iter().map(|event| event.occurred_at).collect();
     let ids: Vec<Uuid> = events.iter().map(|event| event.event_id).collect();
@@ -147,7 +151,8 @@ async fn change_notifications(
     settled.retain(|it| kept.written.contains(&it.id));
     occurrences::replace(transaction, &settled, &kept.replaced).await?;
     revisions::tell(transaction, &settled).await?;
-    let facts: Result<Vec<_>, _> = settled.iter().map(|it| fact(it.source, it.known, &it.outcome)).collect();
+    let facts: Result<Vec<_>, _> =
+        settled.iter().map(|it| fact(it.source, it.known, &it.outcome)).collect();
     Ok(facts?.into_iter().flatten().collect())
 }
 
@@ -168,7 +173,8 @@ async fn lock(
     .await?;
     let now = rows.first().map_or_else(Utc::now, |row| row.now);
     let known = rows.into_iter().filter_map(|row| {
-        let (version, active, changed_at) = (row.version?, row.state? == NotificationState::Active, row.changed_at?);
+        let (version, active, changed_at) =
+            (row.version?, row.state? == NotificationState::Active, row.changed_at?);
         let (waiting, released) = Default::default();
         Some((row.id?, Known { version, active, changed_at, waiting, released, gone_until: None }))
     });
@@ -179,8 +185,8 @@ async fn lock(
     Ok((known, now))
 }
 
-/// Adds how the times of delivery of known notifications stand. What waits is locked first: a claim that is under way is
-/// waited for and seen, and a later one sees the change.
+/// Adds how the times of delivery of known notifications stand. What waits is locked first: a claim
+/// that is under way is waited for and seen, and a later one sees the change.
 async fn look_at_occurrences(
     connection: &mut PgConnection,
     known: &mut HashMap<Uuid, Known>,
@@ -202,7 +208,8 @@ async fn look_at_occurrences(
     .await?;
     for row in rows {
         if let Some(known) = known.get_mut(&row.id) {
-            (known.waiting, known.released, known.gone_until) = (row.waiting, row.released, row.gone_until);
+            (known.waiting, known.released, known.gone_until) =
+                (row.waiting, row.released, row.gone_until);
         }
     }
     Ok(())
@@ -222,21 +229,34 @@ async fn keep(connection: &mut PgConnection, settled: &[Settled<'_>]) -> Result<
     let items: Vec<&str> = settled.iter().map(|it| it.outcome.event.item_id.as_str()).collect();
     let users: Vec<&str> = settled.iter().map(|it| it.outcome.event.user_id.as_str()).collect();
     let versions: Vec<i64> = settled.iter().map(|it| it.outcome.event.version).collect();
-    let occurred: Vec<DateTime<Utc>> = settled.iter().map(|it| it.outcome.event.occurred_at).collect();
-    let traces: Vec<Option<String>> =
-        settled.iter().map(|it| it.outcome.event.traceparent.map(|trace| trace.to_string())).collect();
-    // The tombstone of a deleted one keeps neither address nor content.
-    let emails: Vec<Option<&str>> =
-        settled.iter().map(|it| it.outcome.wanted.and(it.outcome.event.user_email.as_deref())).collect();
-    let dates: Vec<Option<DateTime<Utc>>> = settled.iter().map(|it| it.outcome.data().map(|data| data.date)).collect();
-    let offsets: Vec<Option<String>> =
-        settled.iter().map(|it| it.outcome.data().map(|data| array_text(&data.notify_offsets))).collect();
-    let contents =
-        settled.iter().map(|it| it.outcome.data().map(|data| serde_json::to_value(&data.content)).transpose());
-    let contents: Vec<Option<serde_json::Value>> = contents.collect::<Result<_, _>>()?;
-    let rules = settled
+    let occurred: Vec<DateTime<Utc>> =
+        settled.iter().map(|it| it.outcome.event.occurred_at).collect();
+    let traces: Vec<Option<String>> = settled
         .iter()
-        .map(|it| it.outcome.data().and_then(|data| data.recurrence.as_ref()).map(serde_json::to_value).transpose());
+        .map(|it| it.outcome.event.traceparent.map(|trace| trace.to_string()))
+        .collect();
+    // The tombstone of a deleted one keeps neither address nor content.
+    let emails: Vec<Option<&str>> = settled
+        .iter()
+        .map(|it| it.outcome.wanted.and(it.outcome.event.user_email.as_deref()))
+        .collect();
+    let dates: Vec<Option<DateTime<Utc>>> =
+        settled.iter().map(|it| it.outcome.data().map(|data| data.date)).collect();
+    let offsets: Vec<Option<String>> = settled
+        .iter()
+        .map(|it| it.outcome.data().map(|data| array_text(&data.notify_offsets)))
+        .collect();
+    let contents = settled
+        .iter()
+        .map(|it| it.outcome.data().map(|data| serde_json::to_value(&data.content)).transpose());
+    let contents: Vec<Option<serde_json::Value>> = contents.collect::<Result<_, _>>()?;
+    let rules = settled.iter().map(|it| {
+        it.outcome
+            .data()
+            .and_then(|data| data.recurrence.as_ref())
+            .map(serde_json::to_value)
+            .transpose()
+    });
     let rules: Vec<Option<serde_json::Value>> = rules.collect::<Result<_, _>>()?;
     let acknowledged: Vec<Option<DateTime<Utc>>> =
         settled.iter().map(|it| it.outcome.data().and_then(|data| data.acknowledged)).collect();

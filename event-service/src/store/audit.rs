@@ -70,7 +70,9 @@ impl Store {
     /// # Errors
     /// When the statement fails.
     pub async fn end_action(&self, id: Uuid, result: &str) -> Result<(), sqlx::Error> {
-        sqlx::query!("update operator_actions set result = $2 where id = $1", id, result).execute(&self.pool).await?;
+        sqlx::query!("update operator_actions set result = $2 where id = $1", id, result)
+            .execute(&self.pool)
+            .await?;
         Ok(())
     }
 
@@ -78,7 +80,11 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn actions(&self, after: Option<Cursor>, limit: i64) -> Result<Vec<Action>, sqlx::Error> {
+    pub async fn actions(
+        &self,
+        after: Option<Cursor>,
+        limit: i64,
+    ) -> Result<Vec<Action>, sqlx::Error> {
         let (at, id) = after.map(|cursor| (cursor.occurred_at, cursor.event_id)).unzip();
         sqlx::query_as!(
             Action,

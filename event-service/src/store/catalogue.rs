@@ -66,7 +66,8 @@ impl Store {
         after: Option<Cursor>,
         limit: i64,
     ) -> Result<Page<EventRow>, sqlx::Error> {
-        // Planned with its values each time (store.rs: SESSION), so that each combination of filters finds its index.
+        // Planned with its values each time (store.rs: SESSION), so that each combination of
+        // filters finds its index.
         let found = sqlx::query_as!(
             EventRow,
             "select occurred_at, event_id, event_type, item_id, user_id, version, data, received_at, received_xid

@@ -1,5 +1,5 @@
-//! Deletes the rows of erased users: in chunks, each a short transaction of its own, by whichever replica holds the
-//! erasure's lease. No batch of events waits for it.
+//! Deletes the rows of erased users: in chunks, each a short transaction of its own, by whichever
+//! replica holds the erasure's lease. No batch of events waits for it.
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ use super::{Store, apply::erasure::precedes};
 pub const CHUNK: i64 = 1_000;
 /// Notifications whose rows are locked by one transaction at most.
 const NOTIFICATIONS: i64 = 200;
-/// Time for which an erasure belongs to a replica after each chunk. A chunk is cut off after 30 s, the
-/// statement timeout.
+/// Time for which an erasure belongs to a replica after each chunk. A chunk is cut off after 30 s,
+/// the statement timeout.
 const LEASE: Duration = Duration::from_secs(60);
 
 /// An erasure that is under way, leased to this replica.
@@ -57,7 +57,8 @@ impl Store {
     /// # Errors
     /// When the statement fails.
     pub async fn claim_erasure(&self) -> Result<Option<Erasure>, sqlx::Error> {
-        // The transaction's number is later than the commit of the erasure, which this statement saw.
+        // The transaction's number is later than the commit of the erasure, which this statement
+        // saw.
         let row = sqlx::query!(
             r#"update pending_erasures
                set lease_until = now() + $1,
@@ -94,7 +95,8 @@ impl Store {
         .await
     }
 
-    /// Deletes the next chunk of a user's rows and extends the lease; returns where the pass goes on.
+    /// Deletes the next chunk of a user's rows and extends the lease; returns where the pass goes
+    /// on.
     ///
     /// # Errors
     /// When a statement fails; chunks before it stay deleted.
@@ -116,7 +118,8 @@ impl Store {
         Ok(next)
     }
 
-    /// Ends an erasure of which a final pass found nothing left. A later one of the same user stays.
+    /// Ends an erasure of which a final pass found nothing left. A later one of the same user
+    /// stays.
     ///
     /// # Errors
     /// When the statement fails.
@@ -135,7 +138,11 @@ impl Store {
     ///
     /// # Errors
     /// When the statement fails; the lease then runs out by itself.
-    pub async fn postpone_erasure(&self, erasure: &Erasure, pause: Duration) -> Result<(), sqlx::Error> {
+    pub async fn postpone_erasure(
+        &self,
+        erasure: &Erasure,
+        pause: Duration,
+    ) -> Result<(), sqlx::Error> {
         sqlx::query!(
             "update pending_erasures set lease_until = now() + $3 where user_digest = $1 and erased_at = $2",
             erasure.digest,
@@ -147,8 +154,8 @@ impl Store {
         Ok(())
     }
 
-    /// Notifications are locked before their occurrences are looked at, as the scheduler locks them:
-    /// an occurrence that it made in between is seen by the second statement.
+    /// Notifications are locked before their occurrences are looked at, as the scheduler locks
+    /// them: an occurrence that it made in between is seen by the second statement.
     async fn erase_notifications(&self, erasure: &Erasure) -> Result<Pass, sqlx::Error> {
         let mut transaction = self.pool.begin().await?;
         let ids: Vec<Uuid> = sqlx::query_scalar!(
@@ -174,14 +181,20 @@ impl Store {
         .await?
         .rows_affected();
         if (occurrences as i64) < CHUNK {
-            sqlx::query!("delete from notifications where id = any($1)", &ids).execute(&mut *transaction).await?;
+            sqlx::query!("delete from notifications where id = any($1)", &ids)
+                .execute(&mut *transaction)
+                .await?;
         }
         transaction.commit().await?;
         Ok(Pass::Notifications)
     }
 
     /// Each chunk goes on after the one before, past the index entries that it left behind.
-    async fn erase_events(&self, erasure: &Erasure, after: (DateTime<Utc>, Uuid)) -> Result<Pass, sqlx::Error> {
+    async fn erase_events(
+        &self,
+        erasure: &Erasure,
+        after: (DateTime<Utc>, Uuid),
+    ) -> Result<Pass, sqlx::Error> {
         let rows = sqlx::query!(
             r#"select occurred_at, event_id, event_type, data ->> 'itemChangedAt' as item_changed_at,
                    data ->> 'dueAt' as due_at
@@ -199,7 +212,9 @@ impl Store {
             return Ok(Pass::Messages);
         };
         let (from, to) = ((first.occurred_at, first.event_id), (last.occurred_at, last.event_id));
-        let time = |text: &Option<String>| text.as_deref().and_then(|text| text.parse::<DateTime<Utc>>().ok());
+        let time = |text: &Option<String>| {
+            text.as_deref().and_then(|text| text.parse::<DateTime<Utc>>().ok())
+        };
         let gone = rows.iter().filter(|row| {
             let due_at = || time(&row.due_at).map(|due_at| due_at.min(row.occurred_at));
             let asked_for = time(&row.item_changed_at).or_else(due_at);

@@ -21,8 +21,8 @@ pub struct ExportedOccurrence {
 }
 
 impl Store {
-    /// The ids of a user's notifications, the latest made first; one more than an export holds tells
-    /// that there are more.
+    /// The ids of a user's notifications, the latest made first; one more than an export holds
+    /// tells that there are more.
     ///
     /// # Errors
     /// When the database cannot be asked.
@@ -40,7 +40,10 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn exported_notifications(&self, ids: &[Uuid]) -> Result<Vec<(Uuid, String)>, sqlx::Error> {
+    pub async fn exported_notifications(
+        &self,
+        ids: &[Uuid],
+    ) -> Result<Vec<(Uuid, String)>, sqlx::Error> {
         let rows = sqlx::query!(
             r#"select id, jsonb_build_object(
                    'source', source, 'itemId', item_id, 'userEmail', user_email, 'version', version,
@@ -122,6 +125,9 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         let position = |occurred_at, event_id| Cursor { occurred_at, event_id };
-        Ok(rows.into_iter().map(|row| (position(row.occurred_at, row.event_id), row.json)).collect())
+        Ok(rows
+            .into_iter()
+            .map(|row| (position(row.occurred_at, row.event_id), row.json))
+            .collect())
     }
 }

@@ -48,7 +48,14 @@ impl NotificationState {
 }
 
 impl OccurrenceState {
-    const ALL: [Self; 6] = [Self::Pending, Self::Released, Self::Sent, Self::Failed, Self::Suppressed, Self::Cancelled];
+    const ALL: [Self; 6] = [
+        Self::Pending,
+        Self::Released,
+        Self::Sent,
+        Self::Failed,
+        Self::Suppressed,
+        Self::Cancelled,
+    ];
 
     /// Its word.
     #[must_use]
@@ -140,7 +147,8 @@ pub struct OccurrenceRow {
 }
 
 impl Store {
-    /// A page of notifications, newest id first, below `after`, of `limit` and of [`super::PAGE_BYTES`] at the most.
+    /// A page of notifications, newest id first, below `after`, of `limit` and of
+    /// [`super::PAGE_BYTES`] at the most.
     ///
     /// # Errors
     /// When the database cannot be asked.
@@ -178,7 +186,10 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn notifications_by_id(&self, ids: &[Uuid]) -> Result<Vec<NotificationRow>, sqlx::Error> {
+    pub async fn notifications_by_id(
+        &self,
+        ids: &[Uuid],
+    ) -> Result<Vec<NotificationRow>, sqlx::Error> {
         sqlx::query_as!(
             NotificationRow,
             r#"select id, source, item_id, user_id, version, state::text as "state!", date, notify_offsets, recurrence, content, updated_at
@@ -194,7 +205,11 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn occurrences_of(&self, notifications: &[Uuid], most: i64) -> Result<Vec<OccurrenceRow>, sqlx::Error> {
+    pub async fn occurrences_of(
+        &self,
+        notifications: &[Uuid],
+        most: i64,
+    ) -> Result<Vec<OccurrenceRow>, sqlx::Error> {
         sqlx::query_as!(
             OccurrenceRow,
             r#"select id, notification_id, due_at, date, expires_at, state::text as "state!", released_at, sent, failed, suppressed, deliveries,

@@ -42,7 +42,11 @@ pub(super) fn bytes_of(value: &Value) -> usize {
         Value::String(text) => PUNCTUATION + text.len(),
         Value::Array(values) => values.iter().map(bytes_of).sum::<usize>() + PUNCTUATION,
         Value::Object(fields) => {
-            fields.iter().map(|(name, value)| name.len() + bytes_of(value) + PUNCTUATION).sum::<usize>() + PUNCTUATION
+            fields
+                .iter()
+                .map(|(name, value)| name.len() + bytes_of(value) + PUNCTUATION)
+                .sum::<usize>()
+                + PUNCTUATION
         }
     }
 }
@@ -69,8 +73,7 @@ mod tests {
 
     #[test]
     fn reckons_bytes_of_json() {
-        let value =
-            serde_json::json!({"message": "x".repeat(1_000), "exdates": ["2026-01-01T00:00:00"], "urgent": null});
+        let value = serde_json::json!({"message": "x".repeat(1_000), "exdates": ["2026-01-01T00:00:00"], "urgent": null});
         let (reckoned, written) = (bytes_of(&value), value.to_string().len());
         assert!(reckoned.abs_diff(written) < 40, "{reckoned} {written}");
     }

@@ -1,8 +1,8 @@
-//! Purges what is older than it is kept: the catalogue by whole partitions, the rest in chunks, each a
-//! short transaction that reads no further than the rows it deletes.
+//! Purges what is older than it is kept: the catalogue by whole partitions, the rest in chunks,
+//! each a short transaction that reads no further than the rows it deletes.
 //!
-//! One replica purges at a time: every chunk tries an advisory lock of its own transaction, and whoever
-//! does not get it leaves the rest to the other one.
+//! One replica purges at a time: every chunk tries an advisory lock of its own transaction, and
+//! whoever does not get it leaves the rest to the other one.
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Postgres, Transaction};
@@ -14,7 +14,8 @@ use super::Store;
 pub const CHUNK: i64 = 1_000;
 /// Tombstones that one transaction looks at.
 const TOMBSTONES: i64 = 200;
-/// Notifications that one run looks at by their ids, for those that lost their last occurrence otherwise.
+/// Notifications that one run looks at by their ids, for those that lost their last occurrence
+/// otherwise.
 const WALKED: i64 = 20_000;
 /// Advisory lock of a purge.
 const LOCK: i64 = 0x7265_7465_6e74_696f;
@@ -75,16 +76,21 @@ impl Kind {
 }
 
 impl Store {
-    /// Purges one chunk of what is from before a time; returns where the next chunk goes on, or `None`
-    /// after the last, and when another replica purges.
+    /// Purges one chunk of what is from before a time; returns where the next chunk goes on, or
+    /// `None` after the last, and when another replica purges.
     ///
     /// # Errors
     /// When a statement fails; chunks before it stay purged.
-    pub async fn purge_chunk(&self, kind: Kind, before: DateTime<Utc>) -> Result<Step, sqlx::Error> {
+    pub async fn purge_chunk(
+        &self,
+        kind: Kind,
+        before: DateTime<Utc>,
+    ) -> Result<Step, sqlx::Error> {
         let mut transaction = self.pool.begin().await?;
-        let is_alone = sqlx::query_scalar!(r#"select pg_try_advisory_xact_lock($1) as "locked!""#, LOCK)
-            .fetch_one(&mut *transaction)
-            .await?;
+        let is_alone =
+            sqlx::query_scalar!(r#"select pg_try_advisory_xact_lock($1) as "locked!""#, LOCK)
+                .fetch_one(&mut *transaction)
+                .await?;
         if !is_alone {
             return Ok((Purged::default(), None));
         }
@@ -93,7 +99,9 @@ impl Store {
             Kind::StrayEvents => delete_strays(&mut transaction, before).await?,
             Kind::Occurrences => delete_occurrences(&mut transaction, before).await?,
             Kind::Tombstones(after) => delete_tombstones(&mut transaction, before, after).await?,
-            Kind::Notifications { after, left } => walk(&mut transaction, before, after, left).await?,
+            Kind::Notifications { after, left } => {
+                walk(&mut transaction, before, after, left).await?
+            }
         };
         transaction.commit().await?;
         Ok(step)
@@ -113,13 +121,17 @@ async fn drop_partitions(
     before: DateTime<Utc>,
 ) -> Result<Step, sqlx::Error> {
     sqlx::query!("set local lock_timeout = '500ms'").execute(&mut **transaction).await?;
-    let partitions = sqlx::query_scalar!(r#"select drop_events_partitions($1) as "dropped!""#, before)
-        .fetch_one(&mut **transaction)
-        .await?;
+    let partitions =
+        sqlx::query_scalar!(r#"select drop_events_partitions($1) as "dropped!""#, before)
+            .fetch_one(&mut **transaction)
+            .await?;
     Ok((Purged { partitions, ..Purged::default() }, None))
 }
 
-async fn delete_strays(connection: &mut PgConnection, before: DateTime<Utc>) -> Result<Step, sqlx::Error> {
+async fn delete_strays(
+    connection: &mut PgConnection,
+    before: DateTime<Utc>,
+) -> Result<Step, sqlx::Error> {
     let strays = sqlx::query!(
         "delete from events_default where ctid = any(array(
              select ctid from events_default where occurred_at < $1 order by occurred_at limit $2))",
@@ -131,9 +143,12 @@ async fn delete_strays(connection: &mut PgConnection, before: DateTime<Utc>) -> 
     Ok((Purged { stray_events, ..Purged::default() }, next))
 }
 
-/// One that was released and not heard of again is kept until its expiry is as long ago: until then an
-/// outcome may come.
-async fn delete_occurrences(connection: &mut PgConnection, before: DateTime<Utc>) -> Result<Step, sqlx::Error> {
+/// One that was released and not heard of again is kept until its expiry is as long ago: until then
+/// an outcome may come.
+async fn delete_occurrences(
+    connection: &mut PgConnection,
+    before: DateTime<Utc>,
+) -> Result<Step, sqlx::Error> {
     let notifications: Vec<Uuid> = sqlx::query_scalar!(
         "delete from occurrences where id = any(array(
              select id from occurrences
@@ -153,8 +168,8 @@ async fn delete_occurrences(connection: &mut PgConnection, before: DateTime<Utc>
     Ok((Purged { occurrences, notifications, ..Purged::default() }, next))
 }
 
-/// Deletes those of some notifications that have no occurrence and were not changed since. One that is
-/// being changed is waited for, and then has changed.
+/// Deletes those of some notifications that have no occurrence and were not changed since. One that
+/// is being changed is waited for, and then has changed.
 async fn delete_without_occurrences(
     connection: &mut PgConnection,
     ids: &[Uuid],
@@ -209,7 +224,9 @@ async fn delete_tombstones(
         Some(Kind::Tombstones(after))
     } else {
         let is_full = rows.len() as i64 == TOMBSTONES;
-        rows.last().filter(|_| is_full).map(|last| Kind::Tombstones(Some((last.updated_at, last.id))))
+        rows.last()
+            .filter(|_| is_full)
+            .map(|last| Kind::Tombstones(Some((last.updated_at, last.id))))
     };
     Ok((purged, next))
 }
@@ -221,10 +238,13 @@ async fn walk(
     left: i64,
 ) -> Result<Step, sqlx::Error> {
     let limit = CHUNK.min(left);
-    let ids: Vec<Uuid> =
-        sqlx::query_scalar!("select id from notifications where id > $1 order by id limit $2", after, limit)
-            .fetch_all(&mut *connection)
-            .await?;
+    let ids: Vec<Uuid> = sqlx::query_scalar!(
+        "select id from notifications where id > $1 order by id limit $2",
+        after,
+        limit
+    )
+    .fetch_all(&mut *connection)
+    .await?;
     let notifications = delete_without_occurrences(connection, &ids, before).await?;
     let purged = Purged { notifications, ..Purged::default() };
     let is_full = ids.len() as i64 == limit;

@@ -1,8 +1,8 @@
 //! Reads the catalogue as it grows, in the order of the transactions that applied the events.
 //!
-//! Two bounded statements: a look at what was applied after a position, whether it passes the filter
-//! or not, and the events that pass, a few at a time. The position moves on with the look, so a stream
-//! whose filter nothing passes never reads anything twice.
+//! Two bounded statements: a look at what was applied after a position, whether it passes the
+//! filter or not, and the events that pass, a few at a time. The position moves on with the look,
+//! so a stream whose filter nothing passes never reads anything twice.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -41,19 +41,22 @@ pub struct Sighting {
 }
 
 impl Store {
-    /// The oldest transaction that is still open: every event of an earlier one is committed, and none
-    /// of them is missed by a reader that stops short of it.
+    /// The oldest transaction that is still open: every event of an earlier one is committed, and
+    /// none of them is missed by a reader that stops short of it.
     ///
     /// # Errors
     /// When the database cannot be asked.
     pub async fn stream_horizon(&self) -> Result<i64, sqlx::Error> {
-        sqlx::query_scalar!(r#"select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as "xid!""#)
-            .fetch_one(&self.pool)
-            .await
+        sqlx::query_scalar!(
+            r#"select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as "xid!""#
+        )
+        .fetch_one(&self.pool)
+        .await
     }
 
-    /// The position from which a stream shows what is applied from now on, and the snapshot of what was
-    /// applied already: while other transactions are open, some of that lies behind the position.
+    /// The position from which a stream shows what is applied from now on, and the snapshot of what
+    /// was applied already: while other transactions are open, some of that lies behind the
+    /// position.
     ///
     /// # Errors
     /// When the database cannot be asked.
@@ -69,8 +72,8 @@ impl Store {
         Ok((position, Applied { snapshot: row.snapshot, until: row.until }))
     }
 
-    /// Looks at up to [`LOOK`] events after a position and before a horizon, in their order. What was
-    /// `already` applied does not pass.
+    /// Looks at up to [`LOOK`] events after a position and before a horizon, in their order. What
+    /// was `already` applied does not pass.
     ///
     /// # Errors
     /// When the database cannot be asked.

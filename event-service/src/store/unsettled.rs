@@ -1,15 +1,18 @@
-//! Occurrences that were released and have no end: found an hour later, and asked about until they have one.
+//! Occurrences that were released and have no end: found an hour later, and asked about until they
+//! have one.
 //!
-//! The scheduler notes what it releases in `releases`, a row for each batch. What of a batch has not ended when
-//! its time is over goes into `unsettled`, and from there a command asks the ledger of notification-service. Rows are read
-//! one by one: one that this binary cannot read, as a newer one may have written it, is put off alone.
+//! The scheduler notes what it releases in `releases`, a row for each batch. What of a batch has
+//! not ended when its time is over goes into `unsettled`, and from there a command asks the ledger
+//! of notification-service. Rows are read one by one: one that this binary cannot read, as a newer
+//! one may have written it, is put off alone.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use shared::{
     contract::{
-        Event, EventType, ItemId, MalformedId, NotifyContent, ReconcileData, Schema, SendData, Unknown, event_id_of,
+        Event, EventType, ItemId, MalformedId, NotifyContent, ReconcileData, Schema, SendData,
+        Unknown, event_id_of,
     },
     outbox::OutboxMessage,
 };
@@ -77,14 +80,16 @@ fn interval(duration: Duration) -> PgInterval {
 }
 
 impl Store {
-    /// Looks at one part of what was released longer than `after` ago, and asks the ledger about what has no
-    /// end: by a command, which the scheduler relays. What was asked about is looked at again after as long.
+    /// Looks at one part of what was released longer than `after` ago, and asks the ledger about
+    /// what has no end: by a command, which the scheduler relays. What was asked about is looked at
+    /// again after as long.
     ///
     /// # Errors
     /// [`ApplyError`]: nothing was done.
     pub async fn watch(&self, after: Duration) -> Result<Watched, ApplyError> {
         let mut transaction = self.pool.begin().await?;
-        let alone = sqlx::query_scalar!(r#"select pg_try_advisory_xact_lock($1) as "alone!""#, WATCHDOG);
+        let alone =
+            sqlx::query_scalar!(r#"select pg_try_advisory_xact_lock($1) as "alone!""#, WATCHDOG);
         if !alone.fetch_one(&mut *transaction).await? {
             return Ok(Watched { busy: true, ..Watched::default() });
         }
@@ -124,8 +129,8 @@ impl Store {
     }
 }
 
-/// Moves what was released and has not ended to `unsettled`; returns how many batches were gone through.
-/// Batches are in the order of their ids: the first that is too young ends the look.
+/// Moves what was released and has not ended to `unsettled`; returns how many batches were gone
+/// through. Batches are in the order of their ids: the first that is too young ends the look.
 async fn take_over(connection: &mut PgConnection, after: Duration) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!(
         r#"with old as (
@@ -152,7 +157,9 @@ async fn take_over(connection: &mut PgConnection, after: Duration) -> Result<i64
 }
 
 /// Occurrences to ask about, those that have ended, and those whose notification is gone.
-async fn look(connection: &mut PgConnection) -> Result<(Vec<Open>, Vec<Uuid>, Vec<Uuid>), ApplyError> {
+async fn look(
+    connection: &mut PgConnection,
+) -> Result<(Vec<Open>, Vec<Uuid>, Vec<Uuid>), ApplyError> {
     let rows = sqlx::query!(
         r#"select due.occurrence_id as "occurrence_id!", due.asked as "asked!", coalesce(known.state = 'released', false) as "is_open!",
                known.due_at as "due_at?", known.date as "date?", known.expires_at as "expires_at?",
@@ -169,29 +176,31 @@ async fn look(connection: &mut PgConnection) -> Result<(Vec<Open>, Vec<Uuid>, Ve
     .await?;
     let (mut open, mut settled, mut orphaned) = (Vec::new(), Vec::new(), Vec::new());
     for row in rows {
-        let owner = row.source.zip(row.item_id).zip(row.user_id).zip(row.version).zip(row.item_changed_at);
+        let owner =
+            row.source.zip(row.item_id).zip(row.user_id).zip(row.version).zip(row.item_changed_at);
         let times = row.due_at.zip(row.date).zip(row.expires_at);
         match (owner, times) {
             _ if !row.is_open => settled.push(row.occurrence_id),
-            (Some(((((source, item_id), user_id), version), item_changed_at)), Some(((due_at, date), expires_at))) => {
-                open.push(Open {
-                    id: row.occurrence_id,
-                    due_at,
-                    date,
-                    expires_at,
-                    expired: row.expired,
-                    asked: row.asked,
-                    source,
-                    item_id,
-                    user_id,
-                    user_email: row.user_email,
-                    version,
-                    item_changed_at,
-                    content: row.content,
-                    traceparent: row.traceparent,
-                    now: row.now,
-                })
-            }
+            (
+                Some(((((source, item_id), user_id), version), item_changed_at)),
+                Some(((due_at, date), expires_at)),
+            ) => open.push(Open {
+                id: row.occurrence_id,
+                due_at,
+                date,
+                expires_at,
+                expired: row.expired,
+                asked: row.asked,
+                source,
+                item_id,
+                user_id,
+                user_email: row.user_email,
+                version,
+                item_changed_at,
+                content: row.content,
+                traceparent: row.traceparent,
+                now: row.now,
+            }),
             _ => orphaned.push(row.occurrence_id),
         }
     }
@@ -207,12 +216,14 @@ enum Unreadable {
     Content(#[from] serde_json::Error),
 }
 
-/// The command that asks about an occurrence; none, which is counted and logged, of one that this binary cannot read.
+/// The command that asks about an occurrence; none, which is counted and logged, of one that this
+/// binary cannot read.
 fn readable_command(open: &Open) -> Option<OutboxMessage> {
     match command(open) {
         Ok(command) => Some(command),
         Err(error) => {
-            metrics::counter!("reminders_unreadable_rows_total", "table" => "notifications").increment(1);
+            metrics::counter!("reminders_unreadable_rows_total", "table" => "notifications")
+                .increment(1);
             tracing::error!(
                 error = &error as &dyn std::error::Error,
                 occurrence.id = %open.id.simple(),
@@ -227,7 +238,11 @@ fn readable_command(open: &Open) -> Option<OutboxMessage> {
 fn command(open: &Open) -> Result<OutboxMessage, Unreadable> {
     let item_id: ItemId = open.item_id.parse()?;
     // What has expired is sent no more, whatever it says.
-    let content = open.content.as_deref().filter(|_| !open.expired).map(serde_json::from_str::<NotifyContent>);
+    let content = open
+        .content
+        .as_deref()
+        .filter(|_| !open.expired)
+        .map(serde_json::from_str::<NotifyContent>);
     let send = content.transpose()?.map(|content| SendData {
         occurrence_id: open.id.simple(),
         source: open.source.clone(),
@@ -239,7 +254,8 @@ fn command(open: &Open) -> Result<OutboxMessage, Unreadable> {
         as_of: None,
         content,
     });
-    let otherwise = if open.content.is_some() { Unknown::LostInTransit } else { Unknown::Cancelled };
+    let otherwise =
+        if open.content.is_some() { Unknown::LostInTransit } else { Unknown::Cancelled };
     let event_type = EventType::NotificationReconcile;
     let data = ReconcileData {
         occurrence_id: open.id.simple(),
@@ -264,7 +280,9 @@ fn command(open: &Open) -> Result<OutboxMessage, Unreadable> {
 
 async fn forget(connection: &mut PgConnection, ids: &[Uuid]) -> Result<(), sqlx::Error> {
     if !ids.is_empty() {
-        sqlx::query!("delete from unsettled where occurrence_id = any($1)", ids).execute(connection).await?;
+        sqlx::query!("delete from unsettled where occurrence_id = any($1)", ids)
+            .execute(connection)
+            .await?;
     }
     Ok(())
 }
@@ -284,7 +302,11 @@ async fn end_orphans(connection: &mut PgConnection, ids: &[Uuid]) -> Result<(), 
     forget(connection, ids).await
 }
 
-async fn look_again(connection: &mut PgConnection, ids: &[Uuid], after: Duration) -> Result<(), sqlx::Error> {
+async fn look_again(
+    connection: &mut PgConnection,
+    ids: &[Uuid],
+    after: Duration,
+) -> Result<(), sqlx::Error> {
     if ids.is_empty() {
         return Ok(());
     }

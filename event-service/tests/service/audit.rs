@@ -20,7 +20,11 @@ async fn records_redrives_and_exports_by_whom_and_on_whom() {
     client.get("/stats").await.expect(200);
     let recorded = eventually(LIMIT, async || {
         let recorded = actions(&client).await;
-        if recorded.iter().all(|action| action["result"].is_string()) { Ok(recorded) } else { Err(recorded) }
+        if recorded.iter().all(|action| action["result"].is_string()) {
+            Ok(recorded)
+        } else {
+            Err(recorded)
+        }
     })
     .await;
     let of = |field: &str| recorded.iter().map(|action| action[field].clone()).collect::<Vec<_>>();
@@ -29,13 +33,19 @@ async fn records_redrives_and_exports_by_whom_and_on_whom() {
     assert_eq!(of("actor"), ["local"; 3]);
     assert_eq!(of("requestId"), ["request-7"; 3]);
     // SHA-256 of `ada@example`: the id as it is, not as it is written in a path.
-    assert_eq!(recorded[0]["subject"], "d5534a23192166771957c031cde8a78c5ac7a2424d23ae15ad62608881c0f890");
+    assert_eq!(
+        recorded[0]["subject"],
+        "d5534a23192166771957c031cde8a78c5ac7a2424d23ae15ad62608881c0f890"
+    );
     assert_eq!(recorded[1]["subject"], Value::Null);
 
     let first = client.get("/audit?limit=1").await.expect(200).body;
     let cursor = first["nextCursor"].as_str().expect("more follow");
     let second = client.get(&format!("/audit?limit=2&cursor={cursor}")).await.expect(200).body;
-    assert_eq!((second["actions"].as_array().map(Vec::len), &second["nextCursor"]), (Some(2), &Value::Null));
+    assert_eq!(
+        (second["actions"].as_array().map(Vec::len), &second["nextCursor"]),
+        (Some(2), &Value::Null)
+    );
     service.stop().await;
 }
 

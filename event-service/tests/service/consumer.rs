@@ -1,4 +1,5 @@
-//! What becomes of messages: applied once, dead-lettered with a reason, or held while the database is away.
+//! What becomes of messages: applied once, dead-lettered with a reason, or held while the database
+//! is away.
 
 use std::time::Duration;
 
@@ -10,7 +11,9 @@ use shared::{
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use crate::fixture::{World, created, data, deleted, event, hours, now, received, updated, world, world_with};
+use crate::fixture::{
+    World, created, data, deleted, event, hours, now, received, updated, world, world_with,
+};
 
 #[tokio::test]
 async fn a_repeat_changes_nothing() {
@@ -19,7 +22,11 @@ async fn a_repeat_changes_nothing() {
     world.apply(&[message.clone(), message.clone()]).await;
     world.apply(&[message]).await;
     assert_eq!(
-        (world.count("events").await, world.count("notifications").await, world.count("occurrences").await),
+        (
+            world.count("events").await,
+            world.count("notifications").await,
+            world.count("occurrences").await
+        ),
         (1, 1, 2)
     );
     assert_eq!(world.facts().await, ["notification:created"]);
@@ -43,7 +50,8 @@ async fn what_cannot_be_read_is_rejected_with_its_reason_and_the_rest_is_applied
     let recurring = received(&event(EventType::ReminderCreated, "c", 1, now(), recurring));
     let no_offset = created("d", 1, now() + hours(2), &[]);
 
-    let settlements = world.handler.handle(&[bad_json, good, unknown_type, recurring, no_offset]).await;
+    let settlements =
+        world.handler.handle(&[bad_json, good, unknown_type, recurring, no_offset]).await;
 
     let reason = |index: usize| match &settlements[index] {
         Settlement::Reject(reason) => reason.clone(),
@@ -67,7 +75,11 @@ async fn one_message_that_the_database_refuses_does_not_keep_the_others() {
 
     let settlements = world
         .handler
-        .handle(&[created("a", 1, now() + hours(2), &[0]), poison, created("b", 1, now() + hours(2), &[0])])
+        .handle(&[
+            created("a", 1, now() + hours(2), &[0]),
+            poison,
+            created("b", 1, now() + hours(2), &[0]),
+        ])
         .await;
 
     assert_eq!((&settlements[0], &settlements[2]), (&Settlement::Done, &Settlement::Done));
@@ -80,8 +92,8 @@ async fn one_message_that_the_database_refuses_does_not_keep_the_others() {
     assert_eq!(world.notification("poison").await, None);
 }
 
-/// The database fails for one item, as a timeout, a lack of memory or a trigger would make it: its statement and with it
-/// its transaction.
+/// The database fails for one item, as a timeout, a lack of memory or a trigger would make it: its
+/// statement and with it its transaction.
 async fn fail_for(world: &World, item: &str, sqlstate: &str) {
     let sql = format!(
         "create or replace function fail() returns trigger language plpgsql as $$ begin
@@ -99,11 +111,16 @@ async fn applies_the_others_when_one_message_fails_the_batch() {
         let world = world().await;
         fail_for(&world, "poison", sqlstate).await;
         let date = now() + hours(2);
-        let mut batch: Vec<_> = (0..40).map(|number| created(&format!("good-{number}"), 1, date, &[0])).collect();
+        let mut batch: Vec<_> =
+            (0..40).map(|number| created(&format!("good-{number}"), 1, date, &[0])).collect();
         batch.insert(17, created("poison", 1, date, &[0]));
 
         let first = world.handler.handle(&batch).await;
-        assert_eq!(first.iter().filter(|settlement| **settlement == Settlement::Done).count(), 40, "{sqlstate}");
+        assert_eq!(
+            first.iter().filter(|settlement| **settlement == Settlement::Done).count(),
+            40,
+            "{sqlstate}"
+        );
         assert_eq!(world.count("notifications").await, 40, "{sqlstate}");
 
         for message in &mut batch {
@@ -121,13 +138,20 @@ async fn applies_the_others_when_one_message_fails_the_batch() {
 #[tokio::test]
 async fn rejects_nothing_when_the_schema_is_missing() {
     let world = world_with(Duration::from_millis(50)).await;
-    sqlx::raw_sql("alter table notifications rename to renamed").execute(&world.pool).await.expect("renamed");
-    let mut batch = [created("a", 1, now() + hours(2), &[0]), created("b", 1, now() + hours(2), &[0])];
+    sqlx::raw_sql("alter table notifications rename to renamed")
+        .execute(&world.pool)
+        .await
+        .expect("renamed");
+    let mut batch =
+        [created("a", 1, now() + hours(2), &[0]), created("b", 1, now() + hours(2), &[0])];
     for message in &mut batch {
         message.receive_count = 9;
     }
     let settlements = world.handler.handle(&batch).await;
-    assert!(settlements.iter().all(|settlement| matches!(settlement, Settlement::RetryAfter(_))), "{settlements:?}");
+    assert!(
+        settlements.iter().all(|settlement| matches!(settlement, Settlement::RetryAfter(_))),
+        "{settlements:?}"
+    );
 }
 
 #[tokio::test]
@@ -170,7 +194,11 @@ async fn the_predecessors_messages_are_applied() {
     world.apply(&[message]).await;
     assert_eq!(world.count("occurrences where pending").await, 1);
     world.apply(&[deletion]).await;
-    assert_eq!(world.count("occurrences where pending").await, 0, "the deletion has the version of what it deletes");
+    assert_eq!(
+        world.count("occurrences where pending").await,
+        0,
+        "the deletion has the version of what it deletes"
+    );
 }
 
 #[tokio::test]
@@ -180,7 +208,10 @@ async fn facts_tell_what_changed() {
     world.apply(&[created("a", 1, date, &[0])]).await;
     world.apply(&[updated("a", 2, date, &[10])]).await;
     world.apply(&[deleted("a", 3), deleted("never-made", 1)]).await;
-    assert_eq!(world.facts().await, ["notification:created", "notification:deleted", "notification:updated"]);
+    assert_eq!(
+        world.facts().await,
+        ["notification:created", "notification:deleted", "notification:updated"]
+    );
 }
 
 #[tokio::test]
@@ -224,8 +255,11 @@ impl Gate {
             name: world.database.name().to_owned(),
         };
         gate.run(format!("alter database {} allow_connections false", gate.name)).await;
-        gate.run(format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{}'", gate.name))
-            .await;
+        gate.run(format!(
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = '{}'",
+            gate.name
+        ))
+        .await;
         gate
     }
 

@@ -8,7 +8,9 @@ use shared::{
     contract::{EventType, ReminderData, Snooze, occurrence_id},
 };
 
-use crate::fixture::{World, created, data, deleted, event, hours, minutes, now, received, updated, world};
+use crate::fixture::{
+    World, created, data, deleted, event, hours, minutes, now, received, updated, world,
+};
 
 async fn pending(world: &World, item: &str) -> Vec<DateTime<Utc>> {
     world
@@ -55,7 +57,10 @@ async fn what_was_released_stays_so() {
     world.apply(&[updated("a", 2, date, &[60, 0])]).await;
     world.apply(&[deleted("a", 3)]).await;
     let states = world.occurrences("a").await;
-    assert_eq!((states[&(date - minutes(60))].as_str(), states[&date].as_str()), ("released", "cancelled"));
+    assert_eq!(
+        (states[&(date - minutes(60))].as_str(), states[&date].as_str()),
+        ("released", "cancelled")
+    );
 }
 
 #[tokio::test]
@@ -79,7 +84,8 @@ async fn an_edit_fires_nothing_that_has_been() {
 async fn an_edit_keeps_a_late_delivery_that_still_waits() {
     let world = world().await;
     let date = now() - minutes(5);
-    let made = received(&event(EventType::ReminderCreated, "a", 1, now() - hours(1), data(date, &[0])));
+    let made =
+        received(&event(EventType::ReminderCreated, "a", 1, now() - hours(1), data(date, &[0])));
     world.apply(&[made]).await;
     world.apply(&[updated("a", 2, date, &[0, 20])]).await;
     assert_eq!(pending(&world, "a").await, [date]);
@@ -89,7 +95,8 @@ async fn an_edit_keeps_a_late_delivery_that_still_waits() {
 async fn an_event_that_comes_late_loses_no_delivery() {
     let world = world().await;
     let (made, due) = (now() - hours(3), now() - minutes(170));
-    let create = received(&event(EventType::ReminderCreated, "a", 1, made, data(now() + hours(9), &[0])));
+    let create =
+        received(&event(EventType::ReminderCreated, "a", 1, made, data(now() + hours(9), &[0])));
     let moved = received(&event(EventType::ReminderUpdated, "a", 2, made, data(due, &[0])));
     let renamed = received(&event(EventType::ReminderUpdated, "a", 3, now(), data(due, &[0])));
     world.apply(&[renamed, create, moved]).await;
@@ -112,7 +119,11 @@ async fn of_several_versions_in_a_batch_the_highest_wins() {
     let world = world().await;
     let dates = [now() + hours(2), now() + hours(3), now() + hours(4)];
     world
-        .apply(&[updated("a", 3, dates[2], &[0]), created("a", 1, dates[0], &[0]), updated("a", 2, dates[1], &[0])])
+        .apply(&[
+            updated("a", 3, dates[2], &[0]),
+            created("a", 1, dates[0], &[0]),
+            updated("a", 2, dates[1], &[0]),
+        ])
         .await;
     assert_eq!(pending(&world, "a").await, [dates[2]]);
     assert_eq!(world.notification("a").await.map(|it| it.version), Some(3));
@@ -133,15 +144,20 @@ async fn snooze_takes_back_what_was_claimed_meanwhile() {
     let claimed = "insert into occurrences (id, notification_id, due_at, date, expires_at, lease_until, fence)
         values ($1, $2, $3, $3, $3 + interval '1 hour', now() + interval '15 seconds', 1)";
     let occurrence = occurrence_id("reminder", "a", due);
-    sqlx::query(claimed).bind(occurrence).bind(id).bind(due).execute(&mut *other).await.expect("claimed");
+    sqlx::query(claimed)
+        .bind(occurrence)
+        .bind(id)
+        .bind(due)
+        .execute(&mut *other)
+        .await
+        .expect("claimed");
 
     let snooze = Some(Snooze { date: due, until });
     let snoozed = ReminderData { snooze, ..data(due, &[0]) };
     let snoozed = received(&event(EventType::ReminderUpdated, "a", 2, now(), snoozed));
     let handler = world.handler.clone();
     let applying = tokio::spawn(async move { handler.handle(&[snoozed]).await });
-    let waits =
-        "select exists (select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database())";
+    let waits = "select exists (select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database())";
     support::eventually(std::time::Duration::from_secs(20), async || {
         sqlx::query_scalar(waits).fetch_one(&world.pool).await.unwrap_or(false)
     })
@@ -151,5 +167,8 @@ async fn snooze_takes_back_what_was_claimed_meanwhile() {
     assert_eq!(applying.await.expect("no panic"), [Settlement::Done]);
     let states = world.occurrences("a").await;
     assert_eq!((states[&due].as_str(), states[&until].as_str()), ("cancelled", "pending"));
-    assert_eq!(world.count("commands where attributes->>'eventType' = 'notification:delete'").await, 1);
+    assert_eq!(
+        world.count("commands where attributes->>'eventType' = 'notification:delete'").await,
+        1
+    );
 }

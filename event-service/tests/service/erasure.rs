@@ -35,11 +35,16 @@ async fn dead_letters(world: &World) -> DeadLetters {
 }
 
 fn letters_of(bus: SharedBus) -> DeadLetters {
-    DeadLetters { bus, event_queue: "event-queue".to_owned(), notification_queue: "notification-queue".to_owned() }
+    DeadLetters {
+        bus,
+        event_queue: "event-queue".to_owned(),
+        notification_queue: "notification-queue".to_owned(),
+    }
 }
 
 async fn make(bus: &SharedBus, queue: &str) {
-    let queue = QueueSpec { queue: queue.to_owned(), max_receive_count: 3, subscriptions: Vec::new() };
+    let queue =
+        QueueSpec { queue: queue.to_owned(), max_receive_count: 3, subscriptions: Vec::new() };
     bus.ensure(&Topology { topics: Vec::new(), queues: vec![queue] }).await.expect("a queue");
 }
 
@@ -49,7 +54,8 @@ async fn removes_dead_letters_beside_the_batches() {
     let DeadLetters { bus, event_queue, notification_queue } = dead_letters(&world).await;
     make(&bus, &notification_queue).await;
     let queues = [event_queue, notification_queue];
-    let letter = |user: &str| Message { body: json!({ "userId": user }).to_string(), attributes: [].into() };
+    let letter =
+        |user: &str| Message { body: json!({ "userId": user }).to_string(), attributes: [].into() };
     for queue in &queues {
         let letters = [letter(USER), letter("another")];
         bus.send(&format!("{queue}-dlq"), &letters, Duration::ZERO).await.expect("dead letters");
@@ -58,7 +64,11 @@ async fn removes_dead_letters_beside_the_batches() {
 
     assert_eq!(world.handler.handle(&vec![erasure.clone(); 60]).await, vec![Settlement::Done; 60]);
     for queue in &queues {
-        assert_eq!(bus.dead_letters(queue, 10).await.expect("dead letters").len(), 2, "no batch looks at them");
+        assert_eq!(
+            bus.dead_letters(queue, 10).await.expect("dead letters").len(),
+            2,
+            "no batch looks at them"
+        );
     }
     finish(&world).await;
 
@@ -76,35 +86,46 @@ async fn applies_events_when_dead_letters_are_away() {
     let world = world().await;
     let away = crate::fixture::bus("postgres://nobody@127.0.0.1:9/none").await;
     let away = letters_of(away);
-    world.apply(&[erased(now()), of_user("another", &created("b", 1, now() + hours(1), &[0]))]).await;
+    world
+        .apply(&[erased(now()), of_user("another", &created("b", 1, now() + hours(1), &[0]))])
+        .await;
 
     eventually(3 * LIMIT, async || {
-        sqlx::query("update pending_erasures set lease_until = '-infinity'").execute(&world.pool).await.expect("free");
+        sqlx::query("update pending_erasures set lease_until = '-infinity'")
+            .execute(&world.pool)
+            .await
+            .expect("free");
         erase_next(&world.store, &away, &CancellationToken::new()).await.is_err()
     })
     .await;
     assert_eq!((world.count("pending_erasures").await, world.count("notifications").await), (1, 1));
 
-    sqlx::query("update pending_erasures set lease_until = '-infinity'").execute(&world.pool).await.expect("free");
+    sqlx::query("update pending_erasures set lease_until = '-infinity'")
+        .execute(&world.pool)
+        .await
+        .expect("free");
     finish(&world).await;
 }
 
-/// Every row of every table that names the user or the user's address; commands aside, of which one carries the erasure on.
+/// Every row of every table that names the user or the user's address; commands aside, of which one
+/// carries the erasure on.
 async fn traces(world: &World) -> Vec<(String, Value)> {
     let tables = "select quote_ident(table_name) from information_schema.tables
         where table_schema = 'public' and table_type = 'BASE TABLE' and table_name not in ('_sqlx_migrations', 'commands')";
-    let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&world.pool).await.expect("tables");
+    let tables: Vec<String> =
+        sqlx::query_scalar(tables).fetch_all(&world.pool).await.expect("tables");
     let mut found = Vec::new();
     for table in tables {
         let sql = format!("select to_jsonb(t) from {table} as t where t::text like '%{USER}%'");
-        let rows: Vec<Value> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&world.pool).await.expect("rows");
+        let rows: Vec<Value> =
+            sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&world.pool).await.expect("rows");
         found.extend(rows.into_iter().map(|row| (table.clone(), row)));
     }
     found
 }
 
-/// Erases until nothing is left to erase: once the transactions of other tests on the same cluster have
-/// ended as well.
+/// Erases until nothing is left to erase: once the transactions of other tests on the same cluster
+/// have ended as well.
 async fn finish(world: &World) {
     let (letters, shutdown) = (dead_letters(world).await, CancellationToken::new());
     eventually(3 * LIMIT, async || {
@@ -116,7 +137,8 @@ async fn finish(world: &World) {
 
 /// The same event of another user.
 fn of_user(user_id: &str, message: &Received) -> Received {
-    let Envelope { event_type, item_id, version, occurred_at, data, .. } = Envelope::decode(message).expect("readable");
+    let Envelope { event_type, item_id, version, occurred_at, data, .. } =
+        Envelope::decode(message).expect("readable");
     let event = event(event_type, item_id.as_str(), version, occurred_at, data);
     received(&Event { user_id: user_id.to_owned(), user_email: None, ..event })
 }
@@ -125,7 +147,8 @@ fn of_user(user_id: &str, message: &Received) -> Received {
 fn outcome_of(asked_for: DateTime<Utc>, due_at: DateTime<Utc>) -> Received {
     let message = Envelope::decode(&outcome("a", due_at, DeliveryState::Sent, None, 1));
     let message = message.expect("readable");
-    let data = OutcomeData { item_changed_at: Some(asked_for), ..message.outcome().expect("an outcome") };
+    let data =
+        OutcomeData { item_changed_at: Some(asked_for), ..message.outcome().expect("an outcome") };
     received(&event(EventType::NotificationSent, "a", 1, due_at, data))
 }
 
@@ -133,7 +156,9 @@ fn outcome_of(asked_for: DateTime<Utc>, due_at: DateTime<Utc>) -> Received {
 async fn an_erased_user_is_in_no_table_and_the_erasure_goes_on() {
     let world = world().await;
     let due = now() + hours(1);
-    world.apply(&[created("a", 1, due, &[0, 10]), outcome("a", due, DeliveryState::Sent, None, 2)]).await;
+    world
+        .apply(&[created("a", 1, due, &[0, 10]), outcome("a", due, DeliveryState::Sent, None, 2)])
+        .await;
     assert!(!traces(&world).await.is_empty());
 
     world.apply(&[erased(now())]).await;
@@ -141,10 +166,11 @@ async fn an_erased_user_is_in_no_table_and_the_erasure_goes_on() {
 
     assert_eq!(traces(&world).await, []);
     assert_eq!(world.count("occurrences").await, 0);
-    let onwards: Vec<(String, Value)> = sqlx::query_as("select attributes->>'eventType', body::jsonb from commands")
-        .fetch_all(&world.pool)
-        .await
-        .expect("rows");
+    let onwards: Vec<(String, Value)> =
+        sqlx::query_as("select attributes->>'eventType', body::jsonb from commands")
+            .fetch_all(&world.pool)
+            .await
+            .expect("rows");
     assert_eq!(onwards.len(), 1);
     assert_eq!((onwards[0].0.as_str(), &onwards[0].1["userId"]), ("user:erased", &json!(USER)));
 }
@@ -158,7 +184,9 @@ async fn what_comes_late_is_not_kept_and_who_comes_back_is() {
     world.apply(&[erased(erased_at)]).await;
     finish(&world).await;
     let (before, after) = (erased_at - minutes(1), erased_at + minutes(1));
-    let at = |time| received(&event(EventType::ReminderCreated, "b", 1, time, data(erased_at + hours(1), &[0])));
+    let at = |time| {
+        received(&event(EventType::ReminderCreated, "b", 1, time, data(erased_at + hours(1), &[0])))
+    };
     world.apply(&[at(before), late_outcome]).await;
     assert_eq!(traces(&world).await, []);
     drop(late);
@@ -167,14 +195,18 @@ async fn what_comes_late_is_not_kept_and_who_comes_back_is() {
     assert!(world.notification("b").await.is_some());
     world.apply(&[erased(erased_at)]).await;
     finish(&world).await;
-    assert!(world.notification("b").await.is_some(), "the same erasure again takes nothing of what came after it");
+    assert!(
+        world.notification("b").await.is_some(),
+        "the same erasure again takes nothing of what came after it"
+    );
 }
 
 #[tokio::test]
 async fn everything_of_a_batch_is_erased_whatever_its_order() {
     let world = world().await;
     let made = now() - minutes(1);
-    let created = received(&event(EventType::ReminderCreated, "a", 1, made, data(now() + hours(1), &[0])));
+    let created =
+        received(&event(EventType::ReminderCreated, "a", 1, made, data(now() + hours(1), &[0])));
     world.apply(&[created.clone(), erased(now()), created]).await;
     finish(&world).await;
     assert_eq!(traces(&world).await, []);
@@ -201,9 +233,13 @@ async fn heavy(world: &World, events: i32, notifications: i32) {
 async fn erases_in_chunks_while_events_of_others_flow() {
     let world = world().await;
     heavy(&world, 200_000, 2_000).await;
-    // A batch of another replica that is not over yet: an erasure used to wait for it, and the rest for the erasure.
+    // A batch of another replica that is not over yet: an erasure used to wait for it, and the rest
+    // for the erasure.
     let mut open = world.pool.begin().await.expect("begun");
-    sqlx::query("select pg_advisory_xact_lock_shared(42)").execute(&mut *open).await.expect("locked");
+    sqlx::query("select pg_advisory_xact_lock_shared(42)")
+        .execute(&mut *open)
+        .await
+        .expect("locked");
     sqlx::query("select pg_current_xact_id()").execute(&mut *open).await.expect("a number");
     world.apply(&[erased(now())]).await;
 
@@ -240,7 +276,8 @@ async fn erases_rows_of_a_batch_that_began_before() {
     let mut batch = world.pool.begin().await.expect("begun");
     sqlx::query("select pg_current_xact_id()").execute(&mut *batch).await.expect("a number");
     world.apply(&[erased(now())]).await;
-    let late = "insert into events (occurred_at, event_id, event_type, item_id, user_id, version, data)
+    let late =
+        "insert into events (occurred_at, event_id, event_type, item_id, user_id, version, data)
         values (now() - interval '1 minute', $1, 'reminder:created', 'a', 'user-1', 1, '{}')";
     sqlx::query(late).bind(new_id()).execute(&mut *batch).await.expect("written");
     let shutdown = CancellationToken::new();
@@ -275,7 +312,8 @@ async fn goes_on_where_a_crashed_replica_stopped() {
 async fn erases_an_occurrence_that_is_made_meanwhile() {
     let world = world().await;
     world.apply(&[created("a", 1, now() + hours(1), &[0])]).await;
-    // As the scheduler goes on with a series: it holds the notification and makes the next occurrence.
+    // As the scheduler goes on with a series: it holds the notification and makes the next
+    // occurrence.
     let mut scheduler = world.pool.begin().await.expect("begun");
     let lock = "select id from notifications for update";
     sqlx::query(lock).execute(&mut *scheduler).await.expect("locked");
@@ -287,7 +325,8 @@ async fn erases_an_occurrence_that_is_made_meanwhile() {
         let (store, letters) = (world.store.clone(), dead_letters(&world).await);
         async move { erase_next(&store, &letters, &CancellationToken::new()).await }
     });
-    let waiting = "pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    let waiting =
+        "pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
     eventually(LIMIT, async || world.count(waiting).await > 0).await;
     scheduler.commit().await.expect("committed");
 
@@ -320,9 +359,10 @@ async fn keeps_newer_messages_when_delivered_twice() {
     world.apply(&[erased(erased_at)]).await;
     finish(&world).await;
     sqlx::query("delete from commands").execute(&world.pool).await.expect("published");
-    for table in
-        ["outbox (event_id, body, attributes, lease_until)", "commands (event_id, body, attributes, lease_until)"]
-    {
+    for table in [
+        "outbox (event_id, body, attributes, lease_until)",
+        "commands (event_id, body, attributes, lease_until)",
+    ] {
         let sql = format!(
             "insert into {table} values ($1, '{{\"userId\":\"user-1\"}}', jsonb_build_object('userId', 'user-1', 'eventType', 'notification:delete',
                 'occurredAt', wire_time($2)), now())"

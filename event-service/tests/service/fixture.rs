@@ -9,8 +9,8 @@ use shared::{
     bus::{BusSettings, Receipt, Received, Settlement, SharedBus, settings::PostgresSettings},
     consumer::Handler,
     contract::{
-        Channel, DeliveryState, Envelope, Event, EventType, NotifyContent, OutcomeData, Priority, ReminderData, Schema,
-        new_id, occurrence_id,
+        Channel, DeliveryState, Envelope, Event, EventType, NotifyContent, OutcomeData, Priority,
+        ReminderData, Schema, new_id, occurrence_id,
     },
     outbox::Relay,
 };
@@ -68,8 +68,15 @@ impl World {
         let row = sqlx::query_as(
             "select version, state::text, date, notify_offsets, content from notifications where item_id = $1",
         );
-        let row: Option<(i64, String, _, _, _)> = row.bind(item).fetch_optional(&self.pool).await.expect("a row");
-        row.map(|(version, state, date, offsets, content)| Kept { version, state, date, offsets, content })
+        let row: Option<(i64, String, _, _, _)> =
+            row.bind(item).fetch_optional(&self.pool).await.expect("a row");
+        row.map(|(version, state, date, offsets, content)| Kept {
+            version,
+            state,
+            date,
+            offsets,
+            content,
+        })
     }
 
     /// The states of an item's occurrences by their time.
@@ -117,7 +124,14 @@ pub(crate) fn data(date: DateTime<Utc>, offsets: &[i32]) -> ReminderData {
         time_zone: "Europe/Berlin".to_owned(),
         expires_after_minutes: 60,
     };
-    ReminderData { date, notify_offsets: offsets.to_vec(), recurrence: None, snooze: None, acknowledged: None, content }
+    ReminderData {
+        date,
+        notify_offsets: offsets.to_vec(),
+        recurrence: None,
+        snooze: None,
+        acknowledged: None,
+        content,
+    }
 }
 
 /// An event of an item, made at `occurred_at`.

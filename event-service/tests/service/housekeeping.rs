@@ -54,7 +54,11 @@ async fn a_repeat_is_known_across_the_making_of_its_partition() {
 async fn what_is_older_than_is_kept_is_let_go_and_what_waits_is_not() {
     let world = world().await;
     let old = now() - hours(24 * 40);
-    sqlx::query("select create_events_partition($1)").bind(old).execute(&world.pool).await.expect("made");
+    sqlx::query("select create_events_partition($1)")
+        .bind(old)
+        .execute(&world.pool)
+        .await
+        .expect("made");
     world.store.create_partitions().await.expect("made");
     world.apply(&[at(old), at(old - hours(24 * 400)), at(now())]).await;
     let make = "with made as (
@@ -68,7 +72,10 @@ async fn what_is_older_than_is_kept_is_let_go_and_what_waits_is_not() {
 
     let gone = purged(&world).await;
 
-    assert_eq!((gone.partitions, gone.stray_events, gone.occurrences, gone.notifications), (1, 1, 1, 1));
+    assert_eq!(
+        (gone.partitions, gone.stray_events, gone.occurrences, gone.notifications),
+        (1, 1, 1, 1)
+    );
     assert_eq!((world.count("events").await, world.count("occurrences").await), (1, 1));
     assert!(world.notification("waiting").await.is_some());
     assert_eq!(purged(&world).await, Purged::default());
@@ -78,12 +85,15 @@ async fn what_is_older_than_is_kept_is_let_go_and_what_waits_is_not() {
 async fn purged(world: &World) -> Purged {
     let (mut total, mut walked) = (Purged::default(), Uuid::nil());
     for kind in Kind::all(walked) {
-        purge_kind(&world.store, kind, now() - hours(24 * 30), &mut total, &mut walked).await.expect("purged");
+        purge_kind(&world.store, kind, now() - hours(24 * 30), &mut total, &mut walked)
+            .await
+            .expect("purged");
     }
     total
 }
 
-/// Makes notifications that were last changed 40 days ago, with one occurrence each, as SQL gives its state and due time.
+/// Makes notifications that were last changed 40 days ago, with one occurrence each, as SQL gives
+/// its state and due time.
 async fn old(world: &World, count: i64, state: &str, occurrence: &str, due: &str) {
     let sql = format!(
         "with made as (
@@ -133,7 +143,11 @@ async fn keeps_what_was_released_until_its_expiry_is_old() {
     sqlx::query(extend).execute(&world.pool).await.expect("extended");
     old(&world, 2, "active", "released", "-41 days").await;
     let total = purged(&world).await;
-    assert_eq!((total.occurrences, total.notifications), (2, 2), "what is never heard of again goes as well");
+    assert_eq!(
+        (total.occurrences, total.notifications),
+        (2, 2),
+        "what is never heard of again goes as well"
+    );
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! event-service on a real database: what it makes of events, in whatever order and however often they come.
+//! event-service on a real database: what it makes of events, in whatever order and however often
+//! they come.
 
 mod audit;
 mod consumer;

@@ -24,9 +24,13 @@ async fn fills_keys_of_users_while_rows_are_locked() {
         select gen_random_uuid(), case when number % 10 = 0 then gen_random_uuid() else n.id end, n.date, n.date, n.date
         from notifications as n, generate_series(1, 2500) as number where item_id = 'a'";
     sqlx::query(many).execute(&world.pool).await.expect("made");
-    sqlx::query("update occurrences set user_key = 0").execute(&world.pool).await.expect("not filled");
+    sqlx::query("update occurrences set user_key = 0")
+        .execute(&world.pool)
+        .await
+        .expect("not filled");
     let mut claim = world.pool.begin().await.expect("begun");
-    let lock = "select occurrences.id from occurrences join notifications as n on n.id = notification_id
+    let lock =
+        "select occurrences.id from occurrences join notifications as n on n.id = notification_id
         where item_id = 'b' for update of occurrences";
     sqlx::query(lock).execute(&mut *claim).await.expect("claimed");
 
@@ -35,7 +39,10 @@ async fn fills_keys_of_users_while_rows_are_locked() {
     claim.commit().await.expect("committed");
     let wrong = "occurrences join notifications as n on n.id = notification_id
         where user_key <> case when item_id = 'b' then 0 else occurrence_user_key(n.user_id, n.content->>'priority') end";
-    assert_eq!((world.count(wrong).await, world.count("occurrences where user_key = 0").await), (0, 1));
+    assert_eq!(
+        (world.count(wrong).await, world.count("occurrences where user_key = 0").await),
+        (0, 1)
+    );
     again(&world.pool, 14).await;
     assert_eq!(world.count("occurrences where user_key = 0").await, 0);
 }
@@ -43,7 +50,9 @@ async fn fills_keys_of_users_while_rows_are_locked() {
 #[tokio::test]
 async fn watches_what_was_released_before() {
     let world = world().await;
-    world.apply(&[created("a", 1, now() + hours(1), &[0]), created("b", 1, now() + hours(1), &[0])]).await;
+    world
+        .apply(&[created("a", 1, now() + hours(1), &[0]), created("b", 1, now() + hours(1), &[0])])
+        .await;
     let release = "update occurrences set state = 'released' where id = (select min(id::text)::uuid from occurrences)";
     sqlx::query(release).execute(&world.pool).await.expect("released");
     again(&world.pool, 15).await;

@@ -46,19 +46,34 @@ fn case() -> impl Strategy<Value = Case> {
 
 fn history(item: &str, steps: &[Step], start: DateTime<Utc>) -> Vec<Received> {
     let date_of = |index: usize| start + hours(24 * (index as i64 + 1));
-    let states = [DeliveryState::Sent, DeliveryState::Failed, DeliveryState::Suppressed, DeliveryState::Deferred];
+    let states = [
+        DeliveryState::Sent,
+        DeliveryState::Failed,
+        DeliveryState::Suppressed,
+        DeliveryState::Deferred,
+    ];
     let messages = steps.iter().enumerate().map(|(index, step)| {
         let version = index as i64 + 1;
         match step {
             Step::Keep { date, offsets } => {
-                let kind = if index == 0 { EventType::ReminderCreated } else { EventType::ReminderUpdated };
+                let kind = if index == 0 {
+                    EventType::ReminderCreated
+                } else {
+                    EventType::ReminderUpdated
+                };
                 received(&event(kind, item, version, start, data(date_of(*date), offsets)))
             }
-            Step::Delete => received(&event(EventType::ReminderDeleted, item, version, start, json!({}))),
+            Step::Delete => {
+                received(&event(EventType::ReminderDeleted, item, version, start, json!({})))
+            }
             Step::Outcome { date, offset, state, deliveries } => {
                 let due_at = date_of(*date) - minutes((*offset).into());
-                let mut message = outcome(item, due_at, states[*state], Some(["x", "y"][index % 2]), *deliveries);
-                message.attributes.insert("eventId".to_owned(), event_id_of(&format!("{item} {index}")).to_string());
+                let mut message =
+                    outcome(item, due_at, states[*state], Some(["x", "y"][index % 2]), *deliveries);
+                message.attributes.insert(
+                    "eventId".to_owned(),
+                    event_id_of(&format!("{item} {index}")).to_string(),
+                );
                 message
             }
         }
@@ -67,10 +82,16 @@ fn history(item: &str, steps: &[Step], start: DateTime<Utc>) -> Vec<Received> {
 }
 
 /// What a reader sees of an item: the notification, and its occurrences that are not cancelled.
-async fn seen(world: &World, item: &str) -> (Option<Kept>, BTreeMap<DateTime<Utc>, (String, [i32; 4])>) {
+async fn seen(
+    world: &World,
+    item: &str,
+) -> (Option<Kept>, BTreeMap<DateTime<Utc>, (String, [i32; 4])>) {
     // By the item's own id: an occurrence may be known by its outcome before its notification is.
     let item_id = item.parse().expect("an id");
-    let id = event_service::identity::notification_id(event_service::identity::Source::Reminder, &item_id);
+    let id = event_service::identity::notification_id(
+        event_service::identity::Source::Reminder,
+        &item_id,
+    );
     let sql = "select due_at, state::text, sent, failed, suppressed, deliveries from occurrences where notification_id = $1 and state <> 'cancelled'";
     let rows: Vec<(_, String, i32, i32, i32, i32)> =
         sqlx::query_as(sql).bind(id).fetch_all(&world.pool).await.expect("rows");
@@ -99,10 +120,15 @@ fn five_shuffled_copies_give_the_state_of_one_in_order() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let world = runtime.block_on(world());
     let number = std::cell::Cell::new(0);
-    let mut runner = TestRunner::new(ProptestConfig { cases: 60, max_shrink_iters: 200, ..ProptestConfig::default() });
+    let mut runner = TestRunner::new(ProptestConfig {
+        cases: 60,
+        max_shrink_iters: 200,
+        ..ProptestConfig::default()
+    });
     let result = runner.run(&case(), |case| {
         number.set(number.get() + 1);
-        let checked = std::panic::AssertUnwindSafe(|| runtime.block_on(check(&world, number.get(), &case)));
+        let checked =
+            std::panic::AssertUnwindSafe(|| runtime.block_on(check(&world, number.get(), &case)));
         std::panic::catch_unwind(checked).map_err(|_| TestCaseError::fail("the states differ"))
     });
     runtime.block_on(async { drop(world) });

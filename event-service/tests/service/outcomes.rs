@@ -36,7 +36,9 @@ async fn it_ends_when_all_its_deliveries_have_and_one_sent_is_enough() {
 
 #[tokio::test]
 async fn without_one_sent_it_failed_and_without_one_tried_it_is_suppressed() {
-    for (outcomes, expected) in [([Failed, Suppressed], "failed"), ([Suppressed, Suppressed], "suppressed")] {
+    for (outcomes, expected) in
+        [([Failed, Suppressed], "failed"), ([Suppressed, Suppressed], "suppressed")]
+    {
         let world = world().await;
         let date = now() + hours(1);
         world.apply(&[created("a", 1, date, &[0])]).await;
@@ -100,7 +102,11 @@ async fn a_corrected_outcome_takes_the_place_of_the_one_before_whichever_comes_f
                 world.apply(&told[..1]).await;
                 world.apply(&[told[0].clone(), told[1].clone()]).await;
             }
-            assert_eq!(stands(&world).await, as_of("failed", Some("BOUNCED")), "{order:?} {at_once}");
+            assert_eq!(
+                stands(&world).await,
+                as_of("failed", Some("BOUNCED")),
+                "{order:?} {at_once}"
+            );
             assert_eq!(counts(&world).await, (0, 1));
         }
     }
@@ -126,13 +132,20 @@ async fn a_correction_of_what_is_no_end_is_refused() {
     let sent = outcome("a", now(), Sent, None, 1);
     for corrects in ["failed", "pending", "deferred"] {
         let mut told = correction(&sent);
-        told.body = told.body.replace(r#""corrects":"sent""#, &format!(r#""corrects":"{corrects}""#));
+        told.body =
+            told.body.replace(r#""corrects":"sent""#, &format!(r#""corrects":"{corrects}""#));
         let settlements = world.handler.handle(&[told]).await;
-        assert!(matches!(&settlements[..], [shared::bus::Settlement::Reject(_)]), "{corrects}: {settlements:?}");
+        assert!(
+            matches!(&settlements[..], [shared::bus::Settlement::Reject(_)]),
+            "{corrects}: {settlements:?}"
+        );
     }
 }
 
 /// How often it was sent and failed.
 async fn counts(world: &World) -> (i32, i32) {
-    sqlx::query_as("select sent, failed from occurrences").fetch_one(&world.pool).await.expect("one occurrence")
+    sqlx::query_as("select sent, failed from occurrences")
+        .fetch_one(&world.pool)
+        .await
+        .expect("one occurrence")
 }

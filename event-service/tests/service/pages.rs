@@ -27,7 +27,9 @@ async fn ends_pages_of_large_content_by_their_bytes() {
     ] {
         sqlx::query(sql).execute(&pool).await.expect("made");
     }
-    for (path, list) in [("/events?limit=500", "events"), ("/notifications?limit=500", "notifications")] {
+    for (path, list) in
+        [("/events?limit=500", "events"), ("/notifications?limit=500", "notifications")]
+    {
         let (mut shown, mut cursor) = (0, String::new());
         loop {
             let page = service.get(&format!("{path}{cursor}")).await;
@@ -42,15 +44,19 @@ async fn ends_pages_of_large_content_by_their_bytes() {
     let timeline = service.get("/timeline/large").await;
     assert_eq!(timeline["truncated"], true);
     assert!(timeline["timeline"].as_array().is_some_and(|steps| (1..150).contains(&steps.len())));
-    assert_eq!(timeline["timeline"][0]["event"]["version"].as_i64().map(|version| version > 1), Some(true));
+    assert_eq!(
+        timeline["timeline"][0]["event"]["version"].as_i64().map(|version| version > 1),
+        Some(true)
+    );
     service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn events_and_notifications_are_found_by_filter_page_by_page() {
     let service = running().await;
-    let messages: Vec<_> =
-        (0..5).map(|index| created(&format!("item-{index}"), 1, now() + hours(index + 1), &[0])).collect();
+    let messages: Vec<_> = (0..5)
+        .map(|index| created(&format!("item-{index}"), 1, now() + hours(index + 1), &[0]))
+        .collect();
     service.publish(&messages).await;
     service.publish(&[deleted("item-9", 1)]).await;
     let total = async || service.get("/events").await["events"].as_array().map(Vec::len) == Some(6);
@@ -58,7 +64,9 @@ async fn events_and_notifications_are_found_by_filter_page_by_page() {
 
     let first = service.get("/events?userId=user-1&type=reminder:created&limit=3").await;
     let cursor = first["nextCursor"].as_str().expect("more").to_owned();
-    let second = service.get(&format!("/events?userId=user-1&type=reminder:created&limit=3&cursor={cursor}")).await;
+    let second = service
+        .get(&format!("/events?userId=user-1&type=reminder:created&limit=3&cursor={cursor}"))
+        .await;
     assert_eq!(
         (first["events"].as_array().map(Vec::len), second["events"].as_array().map(Vec::len)),
         (Some(3), Some(2))
@@ -68,7 +76,11 @@ async fn events_and_notifications_are_found_by_filter_page_by_page() {
 
     let before = (now() + hours(3)).to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
     let due = service.get(&format!("/notifications?state=pending&dueBefore={before}")).await;
-    assert_eq!(due["notifications"].as_array().map(Vec::len), Some(3), "those due within one, two and three hours");
+    assert_eq!(
+        due["notifications"].as_array().map(Vec::len),
+        Some(3),
+        "those due within one, two and three hours"
+    );
     let tombstones = service.get("/notifications?state=deleted").await;
     assert_eq!(tombstones["notifications"][0]["itemId"], "item-9");
     for bad in [
@@ -89,14 +101,18 @@ async fn leaves_connections_to_others_beside_pages() {
     let pool = service.database.pool().await;
     partitioned(&pool).await;
     let mut lock = pool.begin().await.expect("a transaction");
-    sqlx::query("lock table events in access exclusive mode").execute(&mut *lock).await.expect("locked");
+    sqlx::query("lock table events in access exclusive mode")
+        .execute(&mut *lock)
+        .await
+        .expect("locked");
 
     let mut pages = JoinSet::new();
     for _ in 0..6 {
         let client = service.client.clone();
         pages.spawn(async move { client.get("/timeline/unknown").await.status });
     }
-    let waiting = "select count(*) from pg_locks where relation = 'events'::regclass and not granted";
+    let waiting =
+        "select count(*) from pg_locks where relation = 'events'::regclass and not granted";
     eventually(LIMIT, async || {
         sqlx::query_scalar::<_, i64>(waiting).fetch_one(&pool).await.is_ok_and(|count| count >= 2)
     })

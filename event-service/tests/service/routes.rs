@@ -30,13 +30,15 @@ pub(crate) async fn running() -> Running {
     start(support::postgres::database("eventapi").await, &[]).await
 }
 
-/// Waits until the partitions of the events are there: a row that is written, or a page that is read,
-/// while they are made may miss its place.
+/// Waits until the partitions of the events are there: a row that is written, or a page that is
+/// read, while they are made may miss its place.
 pub(crate) async fn partitioned(pool: &sqlx::PgPool) {
     let count = "select count(*) from pg_inherits where inhparent = 'events'::regclass";
     // The default partition, and those of six weeks.
-    eventually(LIMIT, async || sqlx::query_scalar::<_, i64>(count).fetch_one(pool).await.is_ok_and(|made| made >= 7))
-        .await;
+    eventually(LIMIT, async || {
+        sqlx::query_scalar::<_, i64>(count).fetch_one(pool).await.is_ok_and(|made| made >= 7)
+    })
+    .await;
 }
 
 /// The whole service on a database as it is, with more in its environment.
@@ -52,7 +54,8 @@ async fn start(database: Database, more: &[(&str, &str)]) -> Running {
     let variables = variables.iter().chain(more);
     let env: BTreeMap<String, String> =
         variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let app = App::build(Config::read(&env).expect("a complete configuration")).await.expect("bound");
+    let app =
+        App::build(Config::read(&env).expect("a complete configuration")).await.expect("bound");
     let base = format!("http://{}", app.rest_addr());
     let admin = Client::new(format!("http://{}", app.admin_addr()));
     let shutdown = CancellationToken::new();
@@ -64,9 +67,15 @@ async fn start(database: Database, more: &[(&str, &str)]) -> Running {
 impl Running {
     /// Publishes messages to the event topic.
     pub(crate) async fn publish(&self, messages: &[shared::bus::Received]) {
-        let messages: Vec<Message> =
-            messages.iter().map(|it| Message { body: it.body.clone(), attributes: it.attributes.clone() }).collect();
-        let results = bus(self.database.url()).await.publish("event-topic", &messages).await.expect("published");
+        let messages: Vec<Message> = messages
+            .iter()
+            .map(|it| Message { body: it.body.clone(), attributes: it.attributes.clone() })
+            .collect();
+        let results = bus(self.database.url())
+            .await
+            .publish("event-topic", &messages)
+            .await
+            .expect("published");
         assert!(results.iter().all(Result::is_ok), "{results:?}");
     }
 
@@ -96,12 +105,17 @@ async fn the_life_of_a_reminder_is_shown_in_order() {
     let path = "/timeline/abc";
     eventually(LIMIT, async || service.client.get(path).await.status == 200).await;
     service.publish(&[outcome("abc", date, DeliveryState::Sent, None, 1)]).await;
-    let ended = async || service.get(path).await["notifications"][0]["occurrences"][1]["state"] == "sent";
+    let ended =
+        async || service.get(path).await["notifications"][0]["occurrences"][1]["state"] == "sent";
     eventually(LIMIT, ended).await;
 
     let timeline = service.get(path).await;
-    let kinds: Vec<_> =
-        timeline["timeline"].as_array().expect("steps").iter().map(|step| step["kind"].as_str()).collect();
+    let kinds: Vec<_> = timeline["timeline"]
+        .as_array()
+        .expect("steps")
+        .iter()
+        .map(|step| step["kind"].as_str())
+        .collect();
     assert_eq!(kinds, [Some("event"), Some("event"), Some("occurrence"), Some("occurrence")]);
     assert_eq!(timeline["timeline"][0]["event"]["type"], "reminder:created");
     assert_eq!(timeline["timeline"][3]["occurrence"]["state"], "sent");
@@ -112,7 +126,12 @@ async fn the_life_of_a_reminder_is_shown_in_order() {
 #[tokio::test(flavor = "multi_thread")]
 async fn figures_are_there() {
     let service = running().await;
-    service.publish(&[created("a", 1, now() - hours(0), &[0]), created("b", 1, now() + hours(2), &[0])]).await;
+    service
+        .publish(&[
+            created("a", 1, now() - hours(0), &[0]),
+            created("b", 1, now() + hours(2), &[0]),
+        ])
+        .await;
     let counted = async || service.get("/stats").await["eventsLastMinute"]["count"] == 2;
     eventually(LIMIT, counted).await;
     let stats = service.get("/stats").await;
@@ -128,14 +147,20 @@ async fn dead_letters_are_shown_with_their_reason_and_tried_again() {
     let mut bad = created("a", 1, now() + hours(1), &[0]);
     bad.body = "{".to_owned();
     service.publish(&[bad]).await;
-    let there = async || service.get("/dead-letters").await["deadLetters"].as_array().map(Vec::len) == Some(1);
+    let there = async || {
+        service.get("/dead-letters").await["deadLetters"].as_array().map(Vec::len) == Some(1)
+    };
     eventually(LIMIT, there).await;
     let letters = service.get("/dead-letters?queue=event").await;
-    assert!(letters["deadLetters"][0]["reason"].as_str().is_some_and(|reason| reason.contains("body")), "{letters}");
+    assert!(
+        letters["deadLetters"][0]["reason"].as_str().is_some_and(|reason| reason.contains("body")),
+        "{letters}"
+    );
 
     let empty = service.client.try_send(reqwest::Method::POST, "/dead-letters/redrive", None).await;
     assert_eq!(empty.expect("an answer").status, 400);
-    let moved = service.client.post("/dead-letters/redrive", &json!({"queue": "event", "max": 10})).await;
+    let moved =
+        service.client.post("/dead-letters/redrive", &json!({"queue": "event", "max": 10})).await;
     assert_eq!((moved.status, moved.body["moved"].clone()), (200, json!(1)));
     // It is as unreadable as before.
     eventually(LIMIT, there).await;
@@ -146,9 +171,14 @@ async fn dead_letters_are_shown_with_their_reason_and_tried_again() {
 async fn shows_and_redrives_dead_letters_of_ses_feedback() {
     let service = running().await;
     let bus = bus(service.database.url()).await;
-    let queue = QueueSpec { queue: "ses-feedback-queue".to_owned(), max_receive_count: 3, subscriptions: Vec::new() };
+    let queue = QueueSpec {
+        queue: "ses-feedback-queue".to_owned(),
+        max_receive_count: 3,
+        subscriptions: Vec::new(),
+    };
     bus.ensure(&Topology { topics: Vec::new(), queues: vec![queue] }).await.expect("a queue");
-    let letter = Message { body: r#"{"notificationType": "Bounce"}"#.to_owned(), attributes: [].into() };
+    let letter =
+        Message { body: r#"{"notificationType": "Bounce"}"#.to_owned(), attributes: [].into() };
     bus.send("ses-feedback-queue-dlq", &[letter], Duration::ZERO).await.expect("a dead letter");
 
     let letters = service.get("/dead-letters?queue=feedback").await;
@@ -164,12 +194,18 @@ async fn a_stream_shows_events_as_they_are_applied() {
     service.publish(&[created("before", 1, now() + hours(1), &[0])]).await;
     eventually(LIMIT, async || service.client.get("/timeline/before").await.status == 200).await;
     let client = support::http::plain();
-    let mut stream = client.get(format!("{}/events/stream?userId=user-1", service.base)).send().await.expect("open");
+    let mut stream = client
+        .get(format!("{}/events/stream?userId=user-1", service.base))
+        .send()
+        .await
+        .expect("open");
     service.publish(&[created("during", 1, now() + hours(1), &[0])]).await;
     let mut text = String::new();
     let reading = async {
         while !text.contains("\n\n") || !text.contains("during") {
-            text.push_str(&String::from_utf8_lossy(&stream.chunk().await.expect("bytes").expect("more")));
+            text.push_str(&String::from_utf8_lossy(
+                &stream.chunk().await.expect("bytes").expect("more"),
+            ));
         }
     };
     tokio::time::timeout(LIMIT, reading).await.expect("the event within the limit");
@@ -177,7 +213,8 @@ async fn a_stream_shows_events_as_they_are_applied() {
 
     let id = text.lines().find_map(|line| line.strip_prefix("id: ")).expect("an id").to_owned();
     service.publish(&[created("after", 1, now() + hours(1), &[0])]).await;
-    let again = client.get(format!("{}/events/stream", service.base)).header("Last-Event-ID", id).send();
+    let again =
+        client.get(format!("{}/events/stream", service.base)).header("Last-Event-ID", id).send();
     let chunk = tokio::time::timeout(LIMIT, async { again.await.expect("open").chunk().await })
         .await
         .expect("in time")
@@ -192,9 +229,13 @@ async fn a_stream_shows_events_as_they_are_applied() {
 async fn refuses_position_ahead_of_the_database() {
     let service = running().await;
     let client = support::http::plain();
-    for position in ["9223372036854775807-00000000000000000000000000000000", "-1-00000000000000000000000000000000", "x"]
-    {
-        let request = client.get(format!("{}/events/stream", service.base)).header("Last-Event-ID", position);
+    for position in [
+        "9223372036854775807-00000000000000000000000000000000",
+        "-1-00000000000000000000000000000000",
+        "x",
+    ] {
+        let request =
+            client.get(format!("{}/events/stream", service.base)).header("Last-Event-ID", position);
         assert_eq!(request.send().await.expect("an answer").status(), 400, "{position}");
     }
     service.stop().await;
@@ -202,13 +243,19 @@ async fn refuses_position_ahead_of_the_database() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refuses_streams_beyond_the_limit() {
-    let service = start(support::postgres::database("eventapi").await, &[("EVENT_STREAMS_MAX", "1")]).await;
+    let service =
+        start(support::postgres::database("eventapi").await, &[("EVENT_STREAMS_MAX", "1")]).await;
     let client = support::http::plain();
-    let open = async || client.get(format!("{}/events/stream", service.base)).send().await.expect("an answer");
+    let open = async || {
+        client.get(format!("{}/events/stream", service.base)).send().await.expect("an answer")
+    };
     let first = open().await;
     assert_eq!(first.status(), 200);
     let second = open().await;
-    assert_eq!((second.status().as_u16(), second.headers().contains_key("retry-after")), (429, true));
+    assert_eq!(
+        (second.status().as_u16(), second.headers().contains_key("retry-after")),
+        (429, true)
+    );
     drop(first);
     eventually(LIMIT, async || open().await.status() == 200).await;
     service.stop().await;
@@ -217,7 +264,12 @@ async fn refuses_streams_beyond_the_limit() {
 #[tokio::test(flavor = "multi_thread")]
 async fn exports_long_series_and_many_events_whole() {
     let service = running().await;
-    service.publish(&[created("series", 1, now() + hours(1), &[0]), created("other", 1, now() + hours(1), &[0])]).await;
+    service
+        .publish(&[
+            created("series", 1, now() + hours(1), &[0]),
+            created("other", 1, now() + hours(1), &[0]),
+        ])
+        .await;
     eventually(LIMIT, async || service.client.get("/timeline/other").await.status == 200).await;
     let pool = service.database.pool().await;
     partitioned(&pool).await;
@@ -247,7 +299,12 @@ async fn exports_long_series_and_many_events_whole() {
 #[tokio::test(flavor = "multi_thread")]
 async fn shows_occurrences_beside_a_long_series() {
     let service = running().await;
-    service.publish(&[created("series", 1, now() + hours(1), &[0]), created("other", 1, now() + hours(1), &[0])]).await;
+    service
+        .publish(&[
+            created("series", 1, now() + hours(1), &[0]),
+            created("other", 1, now() + hours(1), &[0]),
+        ])
+        .await;
     eventually(LIMIT, async || service.client.get("/timeline/other").await.status == 200).await;
     let made = "insert into occurrences (id, notification_id, due_at, state)
         select gen_random_uuid(), id, now() + interval '1 day' + n * interval '1 minute', 'sent' from notifications, generate_series(1, 10000) as n
@@ -257,7 +314,8 @@ async fn shows_occurrences_beside_a_long_series() {
     let page = service.get("/notifications").await;
 
     let counts = page["notifications"].as_array().expect("a list").iter();
-    let mut counts: Vec<_> = counts.map(|notification| notification["occurrences"].as_array().map(Vec::len)).collect();
+    let mut counts: Vec<_> =
+        counts.map(|notification| notification["occurrences"].as_array().map(Vec::len)).collect();
     counts.sort_unstable();
     assert_eq!(counts, [Some(1), Some(100)]);
     service.stop().await;
@@ -276,8 +334,10 @@ async fn it_starts_without_its_database_and_says_what_is_missing() {
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into();
     let app = App::build(Config::read(&env).expect("complete")).await.expect("bound");
-    let (client, admin) =
-        (Client::new(format!("http://{}", app.rest_addr())), Client::new(format!("http://{}", app.admin_addr())));
+    let (client, admin) = (
+        Client::new(format!("http://{}", app.rest_addr())),
+        Client::new(format!("http://{}", app.admin_addr())),
+    );
     let shutdown = CancellationToken::new();
     let task = tokio::spawn(app.run(shutdown.clone()));
     assert_eq!(admin.get("/healthz").await.status, 200);
@@ -304,7 +364,8 @@ async fn tells_what_is_overdue() {
         let metrics = service.admin.get("/metrics").await.body;
         let value = |name: &str| {
             let lines = metrics.as_str().unwrap_or_default().lines();
-            let line = lines.filter(|line| !line.starts_with('#')).find(|line| line.starts_with(name))?;
+            let line =
+                lines.filter(|line| !line.starts_with('#')).find(|line| line.starts_with(name))?;
             line.rsplit(' ').next()?.parse::<f64>().ok()
         };
         value("reminders_oldest_overdue_seconds").is_some_and(|age| age > 60.0)
@@ -321,7 +382,13 @@ async fn metrics_count_what_was_applied() {
     let service = running().await;
     service.publish(&[created("a", 1, now() + hours(1), &[0])]).await;
     let counted = async || {
-        service.admin.get("/metrics").await.body.as_str().is_some_and(|text| text.contains("events_applied_total"))
+        service
+            .admin
+            .get("/metrics")
+            .await
+            .body
+            .as_str()
+            .is_some_and(|text| text.contains("events_applied_total"))
     };
     eventually(LIMIT, counted).await;
     service.stop().await;
@@ -331,23 +398,43 @@ async fn metrics_count_what_was_applied() {
 async fn refuses_operator_calls_without_a_token() {
     // The schema is there before: only `local` brings it up to date at the start.
     let database = running().await.stopped().await;
-    let service =
-        start(database, &[("APP_ENV", "production"), ("OPERATOR_TOKEN", "the-new-token,the-old-token")]).await;
-    let calls =
-        ["/events", "/events/stream", "/timeline/a", "/notifications", "/stats", "/dead-letters", "/users/a/export"];
+    let service = start(
+        database,
+        &[("APP_ENV", "production"), ("OPERATOR_TOKEN", "the-new-token,the-old-token")],
+    )
+    .await;
+    let calls = [
+        "/events",
+        "/events/stream",
+        "/timeline/a",
+        "/notifications",
+        "/stats",
+        "/dead-letters",
+        "/users/a/export",
+    ];
     for path in calls {
-        for client in [service.client.clone(), bearer(&service.client, "the-new-toke"), bearer(&service.client, "")] {
+        for client in [
+            service.client.clone(),
+            bearer(&service.client, "the-new-toke"),
+            bearer(&service.client, ""),
+        ] {
             let answer = client.get(path).await;
             assert_eq!((answer.status, answer.reason()), (401, Some("UNAUTHENTICATED")), "{path}");
         }
         for token in ["the-new-token", "the-old-token"] {
             let streams = path.ends_with("stream");
-            assert!(streams || bearer(&service.client, token).get(path).await.status != 401, "{path}");
+            assert!(
+                streams || bearer(&service.client, token).get(path).await.status != 401,
+                "{path}"
+            );
         }
     }
     let redrive = "/dead-letters/redrive";
     assert_eq!(service.client.post(redrive, &json!({})).await.status, 401);
-    assert_eq!(bearer(&service.client, "the-old-token").post(redrive, &json!({})).await.status, 200);
+    assert_eq!(
+        bearer(&service.client, "the-old-token").post(redrive, &json!({})).await.status,
+        200
+    );
     for path in ["/openapi.json", "/docs"] {
         assert_eq!(service.client.get(path).await.status, 200, "{path}");
     }
@@ -365,5 +452,8 @@ fn refuses_a_start_without_operator_token() {
         let report = Config::read(&env).expect_err("faults");
         report.faults.iter().any(|fault| fault.name == "OPERATOR_TOKEN")
     };
-    assert_eq!(["local", "development", "staging", "production"].map(names), [false, true, true, true]);
+    assert_eq!(
+        ["local", "development", "staging", "production"].map(names),
+        [false, true, true, true]
+    );
 }

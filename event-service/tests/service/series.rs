@@ -1,9 +1,12 @@
-//! Recurring notifications, snoozes, acknowledgements, and what becomes of what was released before a change.
+//! Recurring notifications, snoozes, acknowledgements, and what becomes of what was released before
+//! a change.
 
 use serde_json::{Value, json};
 use shared::contract::{DeliveryState, EventType, ReminderData, Snooze, occurrence_id};
 
-use crate::fixture::{World, created, data, deleted, event, hours, minutes, now, outcome, received, world};
+use crate::fixture::{
+    World, created, data, deleted, event, hours, minutes, now, outcome, received, world,
+};
 
 fn hourly(world_now: chrono::DateTime<chrono::Utc>) -> ReminderData {
     let rule = json!({"rrule": "FREQ=HOURLY"});
@@ -19,7 +22,8 @@ fn updated(item: &str, version: i64, data: ReminderData) -> shared::bus::Receive
 
 /// The commands for the notification topic: their types, and what they are about.
 async fn commands(world: &World) -> Vec<(String, Value)> {
-    let sql = "select attributes->>'eventType', body::jsonb->'eventData' from commands order by event_id";
+    let sql =
+        "select attributes->>'eventType', body::jsonb->'eventData' from commands order by event_id";
     sqlx::query_as(sql).fetch_all(&world.pool).await.expect("commands")
 }
 
@@ -33,14 +37,22 @@ async fn release(world: &World, item: &str) {
 async fn of_a_recurring_notification_the_next_time_waits_and_a_change_moves_it() {
     let world = world().await;
     let start = now();
-    world.apply(&[received(&event(EventType::ReminderCreated, "a", 1, start, hourly(start)))]).await;
+    world
+        .apply(&[received(&event(EventType::ReminderCreated, "a", 1, start, hourly(start)))])
+        .await;
     let moved = ReminderData { date: start + minutes(40), ..hourly(start) };
     let before = world.occurrences("a").await;
     world.apply(&[updated("a", 2, moved)]).await;
     let after = world.occurrences("a").await;
 
-    assert_eq!(before.into_iter().collect::<Vec<_>>(), [(start + minutes(30), "pending".to_owned())]);
-    let expected = [(start + minutes(30), "cancelled".to_owned()), (start + minutes(40), "pending".to_owned())];
+    assert_eq!(
+        before.into_iter().collect::<Vec<_>>(),
+        [(start + minutes(30), "pending".to_owned())]
+    );
+    let expected = [
+        (start + minutes(30), "cancelled".to_owned()),
+        (start + minutes(40), "pending".to_owned()),
+    ];
     assert_eq!(after.into_iter().collect::<Vec<_>>(), expected);
 }
 
@@ -75,14 +87,22 @@ async fn what_was_released_is_told_of_a_change_and_of_a_deletion() {
 
     let mut told = commands(&world).await;
     told.sort_by(|one, other| one.0.cmp(&other.0).reverse());
-    assert_eq!(told.iter().map(|it| it.0.as_str()).collect::<Vec<_>>(), ["notification:update", "notification:delete"]);
-    assert_eq!((&told[0].1["occurrences"], &told[0].1["content"]["title"]), (&json!([occurrence]), &json!("Renamed")));
-    assert_eq!((&told[1].1["occurrences"], &told[1].1["content"]), (&json!([occurrence]), &Value::Null));
+    assert_eq!(
+        told.iter().map(|it| it.0.as_str()).collect::<Vec<_>>(),
+        ["notification:update", "notification:delete"]
+    );
+    assert_eq!(
+        (&told[0].1["occurrences"], &told[0].1["content"]["title"]),
+        (&json!([occurrence]), &json!("Renamed"))
+    );
+    assert_eq!(
+        (&told[1].1["occurrences"], &told[1].1["content"]),
+        (&json!([occurrence]), &Value::Null)
+    );
 }
 
 /// Claims what waits, as a scheduler does before it publishes and marks.
-const CLAIM: &str =
-    "update occurrences set lease_until = now() + interval '15 seconds', fence = fence + 1 where pending";
+const CLAIM: &str = "update occurrences set lease_until = now() + interval '15 seconds', fence = fence + 1 where pending";
 
 #[tokio::test]
 async fn what_is_claimed_may_be_on_its_way_and_is_told_as_well() {
@@ -106,11 +126,11 @@ async fn a_claim_that_is_under_way_is_waited_for() {
     world.apply(&[created("a", 1, now() + hours(1), &[0])]).await;
     let mut claim = world.pool.begin().await.expect("a transaction");
     sqlx::query(CLAIM).execute(&mut *claim).await.expect("claimed");
-    let waits =
-        "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')";
+    let waits = "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')";
     let commit = async {
-        let is_waited_for =
-            async || sqlx::query_scalar::<_, bool>(waits).fetch_one(&world.pool).await.expect("an answer");
+        let is_waited_for = async || {
+            sqlx::query_scalar::<_, bool>(waits).fetch_one(&world.pool).await.expect("an answer")
+        };
         support::eventually(std::time::Duration::from_secs(20), is_waited_for).await;
         claim.commit().await.expect("committed");
     };
@@ -130,7 +150,11 @@ async fn told(world: &World) -> Vec<String> {
 async fn a_change_before_anything_was_released_commands_nothing() {
     let world = world().await;
     world
-        .apply(&[created("a", 1, now() + hours(1), &[0]), created("a", 2, now() + hours(2), &[0]), deleted("a", 3)])
+        .apply(&[
+            created("a", 1, now() + hours(1), &[0]),
+            created("a", 2, now() + hours(2), &[0]),
+            deleted("a", 3),
+        ])
         .await;
     assert_eq!(commands(&world).await, []);
 }
@@ -140,7 +164,9 @@ async fn an_outcome_before_the_mark_does_not_end_an_occurrence_that_others_follo
     let world = world().await;
     let start = now();
     let due = start + minutes(30);
-    world.apply(&[received(&event(EventType::ReminderCreated, "a", 1, start, hourly(start)))]).await;
+    world
+        .apply(&[received(&event(EventType::ReminderCreated, "a", 1, start, hourly(start)))])
+        .await;
     world.apply(&[outcome("a", due, DeliveryState::Sent, None, 1)]).await;
     assert_eq!(world.occurrences("a").await[&due], "pending", "its series would stand still");
 
@@ -154,12 +180,18 @@ async fn an_outcome_before_the_mark_does_not_end_an_occurrence_that_others_follo
 async fn plans_a_series_that_starts_before_1970() {
     let world = world().await;
     for (item, year) in [("a", 1955), ("b", 1604), ("c", 1)] {
-        let start = chrono::NaiveDate::from_ymd_opt(year, 5, 1).expect("a day").and_hms_opt(9, 0, 0).expect("a time");
+        let start = chrono::NaiveDate::from_ymd_opt(year, 5, 1)
+            .expect("a day")
+            .and_hms_opt(9, 0, 0)
+            .expect("a time");
         let rule = serde_json::from_value(json!({"rrule": "FREQ=YEARLY"})).expect("a rule");
         let data = ReminderData { recurrence: Some(rule), ..data(start.and_utc(), &[0]) };
         world.apply(&[received(&event(EventType::ReminderCreated, item, 1, now(), data))]).await;
         let occurrences = world.occurrences(item).await;
-        let ahead: Vec<_> = occurrences.iter().filter(|(due, state)| **due > now() && *state == "pending").collect();
+        let ahead: Vec<_> = occurrences
+            .iter()
+            .filter(|(due, state)| **due > now() && *state == "pending")
+            .collect();
         assert_eq!((occurrences.len(), ahead.len()), (1, 1), "{item}: {occurrences:?}");
     }
 }

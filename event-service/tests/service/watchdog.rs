@@ -1,4 +1,5 @@
-//! Occurrences that were released and have no outcome: asked about, and ended by what the ledger tells.
+//! Occurrences that were released and have no outcome: asked about, and ended by what the ledger
+//! tells.
 
 use std::time::Duration;
 
@@ -63,16 +64,26 @@ async fn asks_about_a_release_without_an_outcome() {
     let watched = world.store.watch(Duration::ZERO).await.expect("watched");
     assert_eq!((watched.asked, watched.settled), (1, 0));
     let questions = questions(&world).await;
-    assert_eq!(questions[0]["occurrenceId"], occurrence_id("reminder", "a", due).simple().to_string());
+    assert_eq!(
+        questions[0]["occurrenceId"],
+        occurrence_id("reminder", "a", due).simple().to_string()
+    );
     assert_eq!(questions[0]["send"]["message"], "Two, with water");
 
     // No answer: it is asked about again. The answer: it is forgotten.
     assert_eq!(world.store.watch(Duration::from_secs(3_600)).await.expect("watched").asked, 1);
-    assert_eq!(world.store.watch(Duration::ZERO).await.expect("watched").asked, 0, "not before an hour is over");
+    assert_eq!(
+        world.store.watch(Duration::ZERO).await.expect("watched").asked,
+        0,
+        "not before an hour is over"
+    );
     assert_eq!(world.store.unsettled().await.expect("counted").asked_again, 1);
     world.apply(&[again(&outcome("a", due, DeliveryState::Sent, None, 1))]).await;
     assert_eq!(state(&world, "a").await, "sent");
-    sqlx::query("update unsettled set look_at = now()").execute(&world.pool).await.expect("hurried");
+    sqlx::query("update unsettled set look_at = now()")
+        .execute(&world.pool)
+        .await
+        .expect("hurried");
     assert_eq!(world.store.watch(Duration::ZERO).await.expect("watched").settled, 1);
     assert_eq!((world.count("unsettled").await, world.count("releases").await), (0, 0));
 }
@@ -113,10 +124,12 @@ async fn ends_what_is_lost_with_its_reason() {
     world.store.watch(Duration::ZERO).await.expect("watched");
 
     let questions = questions(&world).await;
-    let said: Vec<_> = questions.iter().map(|data| (data["otherwise"].clone(), data["send"].is_null())).collect();
+    let said: Vec<_> =
+        questions.iter().map(|data| (data["otherwise"].clone(), data["send"].is_null())).collect();
     assert_eq!(said, [("LOST_IN_TRANSIT".into(), true), ("CANCELLED".into(), true)]);
     let mut lost =
-        Envelope::decode(&outcome("a", due, DeliveryState::Failed, Some("LOST_IN_TRANSIT"), 0)).expect("readable");
+        Envelope::decode(&outcome("a", due, DeliveryState::Failed, Some("LOST_IN_TRANSIT"), 0))
+            .expect("readable");
     lost.data["retold"] = true.into();
     world.apply(&[received(&lost)]).await;
     assert_eq!(state(&world, "a").await, "failed");
@@ -130,7 +143,8 @@ async fn puts_off_what_quiet_hours_hold_back() {
     release(&world, "a").await;
     world.store.watch(Duration::ZERO).await.expect("watched");
     let mut deferred =
-        Envelope::decode(&outcome("a", due, DeliveryState::Deferred, Some("QUIET_HOURS"), 1)).expect("readable");
+        Envelope::decode(&outcome("a", due, DeliveryState::Deferred, Some("QUIET_HOURS"), 1))
+            .expect("readable");
     deferred.data["retold"] = true.into();
     deferred.data["until"] = (now() + hours(8)).to_rfc3339().into();
     world.apply(&[received(&deferred)]).await;
@@ -168,15 +182,26 @@ async fn asks_about_others_beside_unreadable_rows() {
         assert_eq!((watched.asked, watched.unreadable), (1, 1), "{newer}");
         let after = world.store.watch(Duration::from_secs(3_600)).await.expect("watched");
         assert_eq!((after.asked, after.unreadable), (1, 1), "{newer}: both are looked at again");
-        assert_eq!(world.store.watch(Duration::ZERO).await.expect("watched").unreadable, 0, "{newer}: it is put off");
+        assert_eq!(
+            world.store.watch(Duration::ZERO).await.expect("watched").unreadable,
+            0,
+            "{newer}: it is put off"
+        );
 
         let expire = "update occurrences set expires_at = now()";
         sqlx::query(expire).execute(&world.pool).await.expect("expired");
         let mend = "update notifications set item_id = 'a' where length(item_id) > 1";
         sqlx::query(mend).execute(&world.pool).await.expect("changed");
-        sqlx::query("update unsettled set look_at = now()").execute(&world.pool).await.expect("hurried");
+        sqlx::query("update unsettled set look_at = now()")
+            .execute(&world.pool)
+            .await
+            .expect("hurried");
         let watched = world.store.watch(Duration::ZERO).await.expect("watched");
-        assert_eq!((watched.asked, watched.unreadable), (2, 0), "{newer}: what has expired is asked about");
+        assert_eq!(
+            (watched.asked, watched.unreadable),
+            (2, 0),
+            "{newer}: what has expired is asked about"
+        );
     }
 }
 

@@ -15,11 +15,12 @@ use uuid::Uuid;
 
 use super::{Claimed, Fate, Store, StoreError, in_order, interval};
 
-/// Time for which an occurrence that this binary cannot read, or of a series that it cannot follow, is set aside.
+/// Time for which an occurrence that this binary cannot read, or of a series that it cannot follow,
+/// is set aside.
 const SET_ASIDE: Duration = Duration::from_secs(60);
 
-/// Ordering key of a user in the claim index: a hash of the user's id whose lowest bit is clear for priority `high`
-/// (the SQL function `occurrence_user_key`).
+/// Ordering key of a user in the claim index: a hash of the user's id whose lowest bit is clear for
+/// priority `high` (the SQL function `occurrence_user_key`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserKey(i64);
 
@@ -40,14 +41,16 @@ impl UserKey {
 /// Occurrences claimed together.
 #[derive(Debug, Clone)]
 pub struct Batch {
-    /// Before the claim was sent, by the monotonic clock: the lease runs out no sooner than its length after this.
+    /// Before the claim was sent, by the monotonic clock: the lease runs out no sooner than its
+    /// length after this.
     pub claimed_at: Instant,
     /// In the order of their times.
     pub claimed: Vec<Claimed>,
     /// Id and fence of occurrences of which nothing is left to publish: their notification is
     /// deleted or gone, or a change cancelled them since their lease.
     pub orphans: Vec<(Uuid, i32)>,
-    /// Id and fence of occurrences whose notification this binary cannot read, each with the reason.
+    /// Id and fence of occurrences whose notification this binary cannot read, each with the
+    /// reason.
     pub unreadable: Vec<(Uuid, i32, String)>,
 }
 
@@ -61,7 +64,8 @@ impl Batch {
     /// Notes of what was due before the end of an outage, which was so long ago, that changes of it
     /// may be under way: it is known to be wanted as of its due time alone.
     pub fn doubt(&mut self, calm: Duration) {
-        let held_up = self.claimed.iter_mut().filter(|claimed| claimed.lateness >= calm.as_secs_f64());
+        let held_up =
+            self.claimed.iter_mut().filter(|claimed| claimed.lateness >= calm.as_secs_f64());
         held_up.for_each(|claimed| claimed.as_of = claimed.due_at);
     }
 
@@ -73,12 +77,18 @@ impl Batch {
 }
 
 impl Store {
-    /// Claims up to `limit` occurrences that are due and leased to nobody, the latest ones first. `not_before` is a hint:
-    /// earlier ones are passed over, and with them the index entries of what was released lately.
+    /// Claims up to `limit` occurrences that are due and leased to nobody, the latest ones first.
+    /// `not_before` is a hint: earlier ones are passed over, and with them the index entries of
+    /// what was released lately.
     ///
     /// # Errors
-    /// When a statement fails; nothing is claimed then, or what is comes free when the lease runs out.
-    pub async fn claim(&self, limit: i64, not_before: Option<DateTime<Utc>>) -> Result<Batch, StoreError> {
+    /// When a statement fails; nothing is claimed then, or what is comes free when the lease runs
+    /// out.
+    pub async fn claim(
+        &self,
+        limit: i64,
+        not_before: Option<DateTime<Utc>>,
+    ) -> Result<Batch, StoreError> {
         let claimed_at = Instant::now();
         let rows = sqlx::query!(
             r#"with due as materialized (
@@ -101,7 +111,8 @@ impl Store {
         self.read(claimed_at, rows.into_iter().map(|row| (row.id, row.fence)).collect()).await
     }
 
-    /// Claims as [`Store::claim`] does, but none of some users. Their entries are passed over inside the index.
+    /// Claims as [`Store::claim`] does, but none of some users. Their entries are passed over
+    /// inside the index.
     ///
     /// # Errors
     /// As [`Store::claim`].
@@ -142,7 +153,8 @@ impl Store {
         self.read(claimed_at, rows.into_iter().map(|row| (row.id, row.fence)).collect()).await
     }
 
-    /// Claims up to `limit` due occurrences of one user, those of priority `high` before the others.
+    /// Claims up to `limit` due occurrences of one user, those of priority `high` before the
+    /// others.
     ///
     /// # Errors
     /// As [`Store::claim`].
@@ -183,7 +195,11 @@ impl Store {
 
     /// Reads leased occurrences with their notifications, each by itself, unless a change cancelled
     /// them since.
-    async fn read(&self, claimed_at: Instant, leased: Vec<(Uuid, i32)>) -> Result<Batch, StoreError> {
+    async fn read(
+        &self,
+        claimed_at: Instant,
+        leased: Vec<(Uuid, i32)>,
+    ) -> Result<Batch, StoreError> {
         let (claimed, orphans, unreadable) = Default::default();
         let mut batch = Batch { claimed_at, claimed, orphans, unreadable };
         if leased.is_empty() {
@@ -213,34 +229,40 @@ impl Store {
             let content = serde_json::from_str::<NotifyContent>(&row.content);
             let times = times([Some(row.due_at), row.date, row.expires_at, Some(row.occurred_at)]);
             let claimed = match (content, row.item_id.parse(), times) {
-                (Ok(content), Ok(item_id), Some([due_at, date, expires_at, item_changed_at])) => Claimed {
-                    id: row.id,
-                    fence: row.fence,
-                    due_at,
-                    date,
-                    expires_at,
-                    expired: row.expired,
-                    told: row.told,
-                    notification_id: row.notification_id,
-                    user_key: UserKey::of_row(row.user_key),
-                    recurs: row.recurs,
-                    lateness: row.lateness,
-                    as_of: due_at + TimeDelta::milliseconds((row.lateness * 1000.0) as i64),
-                    source: row.source,
-                    item_id,
-                    user_id: row.user_id,
-                    user_email: row.user_email,
-                    version: row.version,
-                    item_changed_at,
-                    content,
-                    traceparent: row.traceparent.as_deref().and_then(|text| text.parse().ok()),
-                },
+                (Ok(content), Ok(item_id), Some([due_at, date, expires_at, item_changed_at])) => {
+                    Claimed {
+                        id: row.id,
+                        fence: row.fence,
+                        due_at,
+                        date,
+                        expires_at,
+                        expired: row.expired,
+                        told: row.told,
+                        notification_id: row.notification_id,
+                        user_key: UserKey::of_row(row.user_key),
+                        recurs: row.recurs,
+                        lateness: row.lateness,
+                        as_of: due_at + TimeDelta::milliseconds((row.lateness * 1000.0) as i64),
+                        source: row.source,
+                        item_id,
+                        user_id: row.user_id,
+                        user_email: row.user_email,
+                        version: row.version,
+                        item_changed_at,
+                        content,
+                        traceparent: row.traceparent.as_deref().and_then(|text| text.parse().ok()),
+                    }
+                }
                 (Err(error), ..) => {
                     batch.unreadable.push((row.id, row.fence, format!("content: {error}")));
                     continue;
                 }
                 _ => {
-                    batch.unreadable.push((row.id, row.fence, "the item's id or the times are malformed".to_owned()));
+                    batch.unreadable.push((
+                        row.id,
+                        row.fence,
+                        "the item's id or the times are malformed".to_owned(),
+                    ));
                     continue;
                 }
             };
@@ -272,8 +294,9 @@ impl Store {
         Ok(ended.rows_affected())
     }
 
-    /// Keeps occurrences that cannot be read from being claimed for a minute, and notes the reason where the timeline
-    /// shows it. Those that have expired end, unless they recur: the series would end with them.
+    /// Keeps occurrences that cannot be read from being claimed for a minute, and notes the reason
+    /// where the timeline shows it. Those that have expired end, unless they recur: the series
+    /// would end with them.
     ///
     /// # Errors
     /// When the statement fails; the leases then run out by themselves.
@@ -301,12 +324,17 @@ impl Store {
         Ok(())
     }
 
-    /// Keeps occurrences of series that cannot be followed pending, for a minute at a time. What was published counts
-    /// as told: it is not published again, and marked by a binary that can make the next one.
+    /// Keeps occurrences of series that cannot be followed pending, for a minute at a time. What
+    /// was published counts as told: it is not published again, and marked by a binary that can
+    /// make the next one.
     ///
     /// # Errors
     /// When the statement fails; the leases then run out by themselves.
-    pub(super) async fn hold_back(&self, claims: &[&Claimed], fate: Fate) -> Result<(), StoreError> {
+    pub(super) async fn hold_back(
+        &self,
+        claims: &[&Claimed],
+        fate: Fate,
+    ) -> Result<(), StoreError> {
         if claims.is_empty() {
             return Ok(());
         }
@@ -328,8 +356,11 @@ impl Store {
     }
 }
 
-/// The times of an occurrence and of its notification's version; none if one of them is missing or none of the contract's.
-fn times([due_at, date, expires_at, changed_at]: [Option<StoredTime>; 4]) -> Option<[DateTime<Utc>; 4]> {
+/// The times of an occurrence and of its notification's version; none if one of them is missing or
+/// none of the contract's.
+fn times(
+    [due_at, date, expires_at, changed_at]: [Option<StoredTime>; 4],
+) -> Option<[DateTime<Utc>; 4]> {
     Some([due_at?.get()?, date?.get()?, expires_at?.get()?, changed_at?.get()?])
 }
 

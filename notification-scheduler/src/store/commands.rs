@@ -6,12 +6,17 @@ use uuid::Uuid;
 use super::{Store, StoreError, interval};
 
 impl Store {
-    /// Claims commands that nobody has leased, at most `limit` of them and `bytes` together (a single one whatever its size).
-    /// Attributes are read as text: a row that somebody else wrote must not keep the others.
+    /// Claims commands that nobody has leased, at most `limit` of them and `bytes` together (a
+    /// single one whatever its size). Attributes are read as text: a row that somebody else wrote
+    /// must not keep the others.
     ///
     /// # Errors
     /// When the statement fails.
-    pub async fn claim_commands(&self, limit: i64, bytes: i64) -> Result<Vec<(Uuid, Message)>, StoreError> {
+    pub async fn claim_commands(
+        &self,
+        limit: i64,
+        bytes: i64,
+    ) -> Result<Vec<(Uuid, Message)>, StoreError> {
         let rows = sqlx::query!(
             r#"with free as materialized (
                    select event_id, octet_length(body) + pg_column_size(attributes) as bytes from commands
@@ -35,11 +40,13 @@ impl Store {
         .fetch_all(&self.pool)
         .await
         .map_err(StoreError::of("claim commands"))?;
-        let message = |body, attributes: &str| Message { body, attributes: attributes_in(attributes) };
+        let message =
+            |body, attributes: &str| Message { body, attributes: attributes_in(attributes) };
         Ok(rows.into_iter().map(|row| (row.event_id, message(row.body, &row.attributes))).collect())
     }
 
-    /// Settles commands: removes what the topic took, gives back what it may take later, and parks what it never will.
+    /// Settles commands: removes what the topic took, gives back what it may take later, and parks
+    /// what it never will.
     ///
     /// # Errors
     /// When a statement fails; the leases then run out by themselves.
@@ -55,10 +62,13 @@ impl Store {
             .await
             .map_err(StoreError::of(action))?;
         if !refused.is_empty() {
-            sqlx::query!("update commands set lease_until = '-infinity' where event_id = any($1)", refused)
-                .execute(&self.pool)
-                .await
-                .map_err(StoreError::of(action))?;
+            sqlx::query!(
+                "update commands set lease_until = '-infinity' where event_id = any($1)",
+                refused
+            )
+            .execute(&self.pool)
+            .await
+            .map_err(StoreError::of(action))?;
         }
         for (id, reason) in parked {
             sqlx::query!("update commands set parked_reason = $2 where event_id = $1", id, reason)

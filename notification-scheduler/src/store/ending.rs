@@ -13,29 +13,35 @@ use crate::events::{End, ended, outbox_message};
 const ACTION: &str = "end occurrences that are not to be published";
 
 impl Store {
-    /// Ends occurrences under their leases, tells the catalogue, and leaves the fact in the outbox, whence event-service's
-    /// relay takes it. Returns how many it ended: one whose lease has passed on is left to its new holder, and one of a
-    /// series that cannot be followed is set aside.
+    /// Ends occurrences under their leases, tells the catalogue, and leaves the fact in the outbox,
+    /// whence event-service's relay takes it. Returns how many it ended: one whose lease has passed
+    /// on is left to its new holder, and one of a series that cannot be followed is set aside.
     ///
     /// # Errors
     /// When a statement fails; nothing is ended then.
     pub async fn end(&self, claims: &[&Claimed], end: End) -> Result<usize, StoreError> {
-        let recurring: Vec<&Claimed> = claims.iter().copied().filter(|claimed| claimed.recurs).collect();
+        let recurring: Vec<&Claimed> =
+            claims.iter().copied().filter(|claimed| claimed.recurs).collect();
         let prepared = series::prepare(&self.pool, &recurring).await?;
         let mut transaction = self.pool.begin().await.map_err(StoreError::of(ACTION))?;
         // Before the occurrences, as event-service locks them.
         let series = series::lock(&mut transaction, &recurring, prepared).await?;
-        let (held_back, claims): (Vec<&Claimed>, Vec<&Claimed>) =
-            claims.iter().copied().partition(|claimed| claimed.recurs && series.holds_back(claimed));
-        let ended_at = mark(&mut transaction, &claims, end).await.map_err(StoreError::of(ACTION))?;
+        let (held_back, claims): (Vec<&Claimed>, Vec<&Claimed>) = claims
+            .iter()
+            .copied()
+            .partition(|claimed| claimed.recurs && series.holds_back(claimed));
+        let ended_at =
+            mark(&mut transaction, &claims, end).await.map_err(StoreError::of(ACTION))?;
         let gone: Vec<Gone> = claims
             .iter()
             .filter(|it| ended_at.contains_key(&it.id))
             .map(|it| (it.notification_id, it.due_at))
             .collect();
         series::go_on(&mut transaction, &series, &gone).await?;
-        let facts: Vec<Event<OutcomeData>> =
-            claims.iter().filter_map(|it| ended_at.get(&it.id).map(|at| ended(it, end, *at))).collect();
+        let facts: Vec<Event<OutcomeData>> = claims
+            .iter()
+            .filter_map(|it| ended_at.get(&it.id).map(|at| ended(it, end, *at)))
+            .collect();
         remember(&mut transaction, &facts).await?;
         leave_in_outbox(&mut transaction, &facts).await?;
         transaction.commit().await.map_err(StoreError::of(ACTION))?;
@@ -68,15 +74,20 @@ async fn mark(
     Ok(rows.into_iter().map(|row| (row.id, row.at)).collect())
 }
 
-/// The catalogue's rows have the facts' own ids and times: a fact that comes back by the queue is known.
-async fn remember(connection: &mut PgConnection, facts: &[Event<OutcomeData>]) -> Result<(), StoreError> {
+/// The catalogue's rows have the facts' own ids and times: a fact that comes back by the queue is
+/// known.
+async fn remember(
+    connection: &mut PgConnection,
+    facts: &[Event<OutcomeData>],
+) -> Result<(), StoreError> {
     let occurred: Vec<DateTime<Utc>> = facts.iter().map(|fact| fact.occurred_at).collect();
     let ids: Vec<Uuid> = facts.iter().map(|fact| fact.event_id).collect();
     let types: Vec<&str> = facts.iter().map(|fact| fact.event_type.as_str()).collect();
     let items: Vec<&str> = facts.iter().map(|fact| fact.item_id.as_str()).collect();
     let users: Vec<&str> = facts.iter().map(|fact| fact.user_id.as_str()).collect();
     let versions: Vec<i64> = facts.iter().map(|fact| fact.version).collect();
-    let data: Result<Vec<serde_json::Value>, _> = facts.iter().map(|fact| serde_json::to_value(&fact.data)).collect();
+    let data: Result<Vec<serde_json::Value>, _> =
+        facts.iter().map(|fact| serde_json::to_value(&fact.data)).collect();
     sqlx::query!(
         "insert into events (occurred_at, event_id, event_type, item_id, user_id, version, data)
          select * from unnest($1::timestamptz[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::jsonb[])
@@ -96,7 +107,10 @@ async fn remember(connection: &mut PgConnection, facts: &[Event<OutcomeData>]) -
 }
 
 /// Rows that nobody has leased: the relay of event-service takes them with its next sweep.
-async fn leave_in_outbox(connection: &mut PgConnection, facts: &[Event<OutcomeData>]) -> Result<(), StoreError> {
+async fn leave_in_outbox(
+    connection: &mut PgConnection,
+    facts: &[Event<OutcomeData>],
+) -> Result<(), StoreError> {
     let messages: Result<Vec<OutboxMessage>, _> = facts.iter().map(outbox_message).collect();
     let messages = messages.map_err(StoreError::of(ACTION))?;
     let ids: Vec<Uuid> = messages.iter().map(|it| it.event_id).collect();

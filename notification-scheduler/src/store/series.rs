@@ -1,11 +1,13 @@
 //! The series of recurring notifications: what comes after an occurrence that no longer waits.
 //!
-//! The next occurrence is made in the transaction in which the one before is released or ended, from the notification as it
-//! is then, under its lock: an edit is either seen here, or sees what is written here. What follows is worked out before the
-//! transaction; under the lock it is only compared with the version that it was worked out from.
+//! The next occurrence is made in the transaction in which the one before is released or ended,
+//! from the notification as it is then, under its lock: an edit is either seen here, or sees what
+//! is written here. What follows is worked out before the transaction; under the lock it is only
+//! compared with the version that it was worked out from.
 //!
-//! A series that this binary cannot follow (a newer version wrote it, or its zone is not known here) is not brought to its
-//! end: its occurrence is published and stays pending, a minute at a time, until a binary comes that can.
+//! A series that this binary cannot follow (a newer version wrote it, or its zone is not known
+//! here) is not brought to its end: its occurrence is published and stays pending, a minute at a
+//! time, until a binary comes that can.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -25,7 +27,8 @@ use super::{Claimed, Gone, Store, StoreError};
 const MOST_OF_ONE: usize = 500;
 /// Occurrences made at once of all series of a batch, if each has one at least.
 const MOST_AT_ONCE: usize = 5_000;
-/// Claims of recurring notifications whose rules are followed on the thread at hand; those of more, off it.
+/// Claims of recurring notifications whose rules are followed on the thread at hand; those of more,
+/// off it.
 const FEW: usize = 20;
 const ACTION: &str = "go on with a series";
 /// Reason of an occurrence that other time zone data may have moved.
@@ -46,12 +49,14 @@ struct Series {
 }
 
 impl Series {
-    /// Up to `most` deliveries that follow the first of some times, other than those: the first that is ahead, and before it
-    /// those that are due by now already. One walk, however many times have gone.
+    /// Up to `most` deliveries that follow the first of some times, other than those: the first
+    /// that is ahead, and before it those that are due by now already. One walk, however many times
+    /// have gone.
     fn following(&self, gone: &BTreeSet<DateTime<Utc>>, most: usize) -> Vec<Delivery> {
         let Some(first) = gone.first() else { return Vec::new() };
         let mut is_enough = false;
-        let deliveries = self.timetable.unacknowledged_after((*first).max(self.changed_at), self.acknowledged);
+        let deliveries =
+            self.timetable.unacknowledged_after((*first).max(self.changed_at), self.acknowledged);
         let deliveries = deliveries.filter(|delivery| !gone.contains(&delivery.at));
         deliveries
             .take_while(|delivery| !std::mem::replace(&mut is_enough, delivery.at > self.now))
@@ -59,7 +64,8 @@ impl Series {
             .collect()
     }
 
-    /// Whether a time has been overtaken: it is one of the series, and so is a later one that is due as well.
+    /// Whether a time has been overtaken: it is one of the series, and so is a later one that is
+    /// due as well.
     fn has_overtaken(&self, due: DateTime<Utc>) -> bool {
         self.timetable.delivery_at(due).is_some()
             && self.timetable.after(due).next().is_some_and(|next| next.at <= self.now)
@@ -112,7 +118,8 @@ pub(super) async fn prepare(pool: &PgPool, claims: &[&Claimed]) -> Result<Follow
     if claims.is_empty() {
         return Ok(Following::default());
     }
-    let gone: Vec<Gone> = claims.iter().map(|claimed| (claimed.notification_id, claimed.due_at)).collect();
+    let gone: Vec<Gone> =
+        claims.iter().map(|claimed| (claimed.notification_id, claimed.due_at)).collect();
     let ids: Vec<Uuid> = gone.iter().map(|(id, _)| *id).collect();
     let rows = read(pool, &ids).await?;
     off_thread(gone.len(), move || follow(rows, &gone)).await
@@ -130,7 +137,9 @@ fn follow(rows: Vec<Row>, gone: &[Gone]) -> Following {
     }
     let edition = time_zone_database();
     let most = (MOST_AT_ONCE / series.len().max(1)).clamp(1, MOST_OF_ONE);
-    let next = series.into_iter().filter_map(|(id, series)| Some((id, series.next(times.get(&id)?, most, &edition))));
+    let next = series
+        .into_iter()
+        .filter_map(|(id, series)| Some((id, series.next(times.get(&id)?, most, &edition))));
     Following { next: next.collect(), unreadable }
 }
 
@@ -138,11 +147,15 @@ async fn off_thread<T: Send + 'static>(
     claims: usize,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, StoreError> {
-    if claims <= FEW { Ok(work()) } else { spawn_blocking(work).await.map_err(StoreError::of(ACTION)) }
+    if claims <= FEW {
+        Ok(work())
+    } else {
+        spawn_blocking(work).await.map_err(StoreError::of(ACTION))
+    }
 }
 
-/// Locks the recurring notifications of some claims, in the order of their ids, and works out again what follows those that
-/// have changed since.
+/// Locks the recurring notifications of some claims, in the order of their ids, and works out again
+/// what follows those that have changed since.
 pub(super) async fn lock(
     connection: &mut PgConnection,
     claims: &[&Claimed],
@@ -163,10 +176,12 @@ pub(super) async fn lock(
         locked.into_iter().filter(|row| row.goes_on).map(|row| (row.id, row.version)).collect();
     prepared.next.retain(|id, next| goes_on.get(id) == Some(&next.version));
     prepared.unreadable.retain(|id, version| goes_on.get(id) == Some(version));
-    let is_known = |id: &Uuid| prepared.next.contains_key(id) || prepared.unreadable.contains_key(id);
+    let is_known =
+        |id: &Uuid| prepared.next.contains_key(id) || prepared.unreadable.contains_key(id);
     let changed: Vec<Uuid> = goes_on.into_keys().filter(|id| !is_known(id)).collect();
     if !changed.is_empty() {
-        let gone: Vec<Gone> = claims.iter().map(|claimed| (claimed.notification_id, claimed.due_at)).collect();
+        let gone: Vec<Gone> =
+            claims.iter().map(|claimed| (claimed.notification_id, claimed.due_at)).collect();
         let Following { next, unreadable } = follow(read(connection, &changed).await?, &gone);
         prepared.next.extend(next);
         prepared.unreadable.extend(unreadable);
@@ -174,8 +189,8 @@ pub(super) async fn lock(
     Ok(prepared)
 }
 
-/// A recurring notification as it is stored. What versions may write differently is read by row: one that this version
-/// cannot read stands alone.
+/// A recurring notification as it is stored. What versions may write differently is read by row:
+/// one that this version cannot read stands alone.
 struct Row {
     id: Uuid,
     version: i64,
@@ -231,7 +246,8 @@ impl Read {
                     read.series.insert(id, one);
                 }
                 Err(error) => {
-                    // It was read before it was kept: by a newer version, or with zones that are not known here.
+                    // It was read before it was kept: by a newer version, or with zones that are
+                    // not known here.
                     tracing::error!(
                         error = &*error,
                         notification.id = %id,
@@ -329,26 +345,40 @@ async fn make(connection: &mut PgConnection, rows: &NewRows<'_>) -> Result<(), s
     Ok(())
 }
 
-async fn note_edition(connection: &mut PgConnection, notifications: &[Uuid], edition: &str) -> Result<(), sqlx::Error> {
-    sqlx::query!("update notifications set time_zone_database = $2 where id = any($1)", notifications, edition)
-        .execute(connection)
-        .await?;
+async fn note_edition(
+    connection: &mut PgConnection,
+    notifications: &[Uuid],
+    edition: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update notifications set time_zone_database = $2 where id = any($1)",
+        notifications,
+        edition
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }
 
 impl Store {
-    /// Which of some late claims a later occurrence of the same series has overtaken: that one is sent in their place.
+    /// Which of some late claims a later occurrence of the same series has overtaken: that one is
+    /// sent in their place.
     ///
     /// # Errors
     /// When the statement fails.
     pub async fn overtaken(&self, claims: &[&Claimed]) -> Result<HashSet<Uuid>, StoreError> {
         let ids: Vec<Uuid> = claims.iter().map(|claimed| claimed.notification_id).collect();
         let rows = read(&self.pool, &ids).await?;
-        let due: Vec<_> = claims.iter().map(|claimed| (claimed.id, claimed.notification_id, claimed.due_at)).collect();
+        let due: Vec<_> = claims
+            .iter()
+            .map(|claimed| (claimed.id, claimed.notification_id, claimed.due_at))
+            .collect();
         let overtaken = off_thread(due.len(), move || {
             let Read { series, .. } = Read::of(rows);
-            let has_overtaken = |id, due| series.get(id).is_some_and(|series: &Series| series.has_overtaken(due));
-            let overtaken = due.iter().filter(|(_, notification, due)| has_overtaken(notification, *due));
+            let has_overtaken =
+                |id, due| series.get(id).is_some_and(|series: &Series| series.has_overtaken(due));
+            let overtaken =
+                due.iter().filter(|(_, notification, due)| has_overtaken(notification, *due));
             overtaken.map(|(id, ..)| *id).collect()
         });
         overtaken.await
@@ -362,7 +392,8 @@ mod tests {
     use super::*;
 
     fn minutely(now_minutes: i64) -> Series {
-        let rule = Rule { rrule: "FREQ=MINUTELY", exdates: &[], gap: Gap::Shift, fold: Fold::First };
+        let rule =
+            Rule { rrule: "FREQ=MINUTELY", exdates: &[], gap: Gap::Shift, fold: Fold::First };
         let zone = Zone::parse("UTC").expect("a zone");
         let series = recurrence::Series::new(DateTime::UNIX_EPOCH, zone, rule).expect("a rule");
         Series {
@@ -383,7 +414,10 @@ mod tests {
     }
 
     fn minutes(deliveries: &[Delivery]) -> Vec<i64> {
-        deliveries.iter().map(|delivery| (delivery.at - DateTime::UNIX_EPOCH).num_minutes()).collect()
+        deliveries
+            .iter()
+            .map(|delivery| (delivery.at - DateTime::UNIX_EPOCH).num_minutes())
+            .collect()
     }
 
     #[test]

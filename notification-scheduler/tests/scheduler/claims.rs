@@ -123,7 +123,8 @@ async fn claims_rows_beside_times_that_none_can_read() {
 async fn reads_content_that_was_edited_after_the_claim() {
     let world = world().await;
     world.make(1, "-1 minute").await;
-    // The claim's first statement waits on this lock with the snapshot it began with; its second one sees the edit.
+    // The claim's first statement waits on this lock with the snapshot it began with; its second
+    // one sees the edit.
     let waiting = "create function wait() returns trigger language plpgsql
             as $$ begin perform pg_advisory_xact_lock(42); return new; end $$;
         create trigger wait before update on occurrences for each row execute function wait()";
@@ -139,10 +140,12 @@ async fn reads_content_that_was_edited_after_the_claim() {
         sqlx::query_scalar::<_, i64>(waits).fetch_one(&world.pool).await.expect("a count") > 0
     })
     .await;
-    sqlx::query("update notifications set version = 4, content = content || '{\"message\": \"new\"}'")
-        .execute(&mut *edit)
-        .await
-        .expect("edited");
+    sqlx::query(
+        "update notifications set version = 4, content = content || '{\"message\": \"new\"}'",
+    )
+    .execute(&mut *edit)
+    .await
+    .expect("edited");
     edit.commit().await.expect("committed");
     let claimed = claiming.await.expect("no panic").claimed;
     assert_eq!((claimed[0].version, claimed[0].content.message.as_str()), (4, "new"));
@@ -156,15 +159,24 @@ async fn omits_occurrence_cancelled_after_its_lease() {
     world.make(2, "-1 minute").await;
     let mut change = world.pool.begin().await.expect("begun");
     // The claim's first statement does not need this table; its second one waits.
-    sqlx::query("lock table notifications in access exclusive mode").execute(&mut *change).await.expect("locked");
+    sqlx::query("lock table notifications in access exclusive mode")
+        .execute(&mut *change)
+        .await
+        .expect("locked");
     let claiming = tokio::spawn({
         let store = world.store.clone();
         async move { store.claim(10, None).await.expect("claimed") }
     });
-    support::eventually(Duration::from_secs(10), async || world.count("lease_until > now()").await == 2).await;
+    support::eventually(Duration::from_secs(10), async || {
+        world.count("lease_until > now()").await == 2
+    })
+    .await;
     let cancel = "update occurrences set state = 'cancelled' where id = (select min(id::text)::uuid from occurrences)";
     sqlx::query(cancel).execute(&mut *change).await.expect("cancelled");
-    sqlx::query("update notifications set version = 4").execute(&mut *change).await.expect("changed");
+    sqlx::query("update notifications set version = 4")
+        .execute(&mut *change)
+        .await
+        .expect("changed");
     change.commit().await.expect("committed");
 
     let batch = claiming.await.expect("no panic");
@@ -181,7 +193,10 @@ async fn doubts_what_was_due_before_outage_ended() {
     world.make(1, "-1 minute").await;
     world.make(1, "-1 second").await;
     let mut batch = world.store.claim(10, None).await.expect("claimed");
-    assert!(batch.claimed.iter().all(|claimed| claimed.as_of > claimed.due_at), "it was read just now");
+    assert!(
+        batch.claimed.iter().all(|claimed| claimed.as_of > claimed.due_at),
+        "it was read just now"
+    );
     batch.doubt(Duration::from_secs(30));
 
     let (before, after) = (&batch.claimed[0], &batch.claimed[1]);
@@ -197,7 +212,10 @@ async fn passes_over_backlogged_users() {
     world.make_of("another", 1, "-30 seconds").await;
     let crowd = world.store.claim(1, None).await.expect("claimed").claimed[0].user_key;
     let others = world.store.claim_of_others(100, None, &[crowd]).await.expect("claimed").claimed;
-    assert_eq!(others.iter().map(|claimed| claimed.user_id.as_str()).collect::<Vec<_>>(), ["another"]);
+    assert_eq!(
+        others.iter().map(|claimed| claimed.user_id.as_str()).collect::<Vec<_>>(),
+        ["another"]
+    );
     let own = world.store.claim_of_user(1_000, None, crowd).await.expect("claimed").claimed;
     assert_eq!((own.len(), own.iter().all(|claimed| claimed.user_id == "crowd")), (299, true));
 }
@@ -215,7 +233,8 @@ async fn claims_urgent_ones_of_a_user_first() {
         .fetch_one(&world.pool)
         .await
         .expect("an id");
-    let claimed = world.store.claim_of_user(1, None, UserKey::of_row(key)).await.expect("claimed").claimed;
+    let claimed =
+        world.store.claim_of_user(1, None, UserKey::of_row(key)).await.expect("claimed").claimed;
     assert_eq!(claimed.iter().map(|claimed| claimed.id).collect::<Vec<_>>(), [last]);
 }
 
@@ -295,7 +314,11 @@ async fn keeps_mark_of_lease_when_publish_may_have_succeeded() {
     for fate in [Fate::Unknown, Fate::NotPublished] {
         let claimed = world.store.claim(10, None).await.expect("claimed").claimed;
         world.store.give_back(&keys(&claimed), fate).await.expect("given back");
-        assert_eq!(world.count("lease_until > '-infinity' and lease_until <= now()").await, 1, "{fate:?}");
+        assert_eq!(
+            world.count("lease_until > '-infinity' and lease_until <= now()").await,
+            1,
+            "{fate:?}"
+        );
     }
 }
 
@@ -313,7 +336,10 @@ async fn an_expired_one_ends_once_with_its_fact_in_catalogue_and_outbox() {
     let same = "select count(*) from events join outbox using (event_id)
         where event_type = 'notification:suppressed' and events.occurred_at = (attributes->>'occurredAt')::timestamptz
           and outbox.lease_until = '-infinity' and data->>'reason' = 'EXPIRED'";
-    assert_eq!(sqlx::query_scalar::<_, i64>(same).fetch_one(&world.pool).await.expect("a count"), 2);
+    assert_eq!(
+        sqlx::query_scalar::<_, i64>(same).fetch_one(&world.pool).await.expect("a count"),
+        2
+    );
 }
 
 #[tokio::test]
@@ -338,9 +364,15 @@ async fn pages(pool: &PgPool, not_before: &str) -> i64 {
         update occurrences set lease_until = now() + interval '1 second', fence = fence + 1 from due
         where occurrences.id = due.id
         returning occurrences.id";
-    let plan: Value = sqlx::query_scalar(explain).bind(not_before).fetch_one(pool).await.expect("a plan");
+    let plan: Value =
+        sqlx::query_scalar(explain).bind(not_before).fetch_one(pool).await.expect("a plan");
     let text = plan.to_string();
-    assert!(text.contains("occurrences_due") && !text.contains("Seq Scan") && !text.contains("\"Sort\""), "{text}");
+    assert!(
+        text.contains("occurrences_due")
+            && !text.contains("Seq Scan")
+            && !text.contains("\"Sort\""),
+        "{text}"
+    );
     let blocks = |kind: &str| plan[0]["Plan"][kind].as_i64().expect("a count");
     blocks("Shared Hit Blocks") + blocks("Shared Read Blocks")
 }
@@ -355,7 +387,9 @@ async fn a_claim_costs_what_is_due_not_what_is_stored() {
         world.run(prepare).await;
         let read = pages(&world.pool, "-infinity").await;
         assert!(read < 1_000, "{read} pages for ten occurrences");
-        world.run("update occurrences set lease_until = '-infinity' where lease_until > now()").await;
+        world
+            .run("update occurrences set lease_until = '-infinity' where lease_until > now()")
+            .await;
     }
 }
 
@@ -365,8 +399,14 @@ async fn with_the_hint_a_held_snapshot_costs_a_claim_nothing() {
     world.make(20_000, "-1 hour").await;
     world.make(10, "-1 minute").await;
     let mut reader = world.pool.begin().await.expect("begun");
-    sqlx::query("set transaction isolation level repeatable read").execute(&mut *reader).await.expect("set");
-    sqlx::query("select 1 from occurrences limit 1").execute(&mut *reader).await.expect("a snapshot");
+    sqlx::query("set transaction isolation level repeatable read")
+        .execute(&mut *reader)
+        .await
+        .expect("set");
+    sqlx::query("select 1 from occurrences limit 1")
+        .execute(&mut *reader)
+        .await
+        .expect("a snapshot");
     world.run("update occurrences set state = 'released' where due_at < now() - interval '30 minutes'").await;
 
     let without = pages(&world.pool, "-infinity").await;

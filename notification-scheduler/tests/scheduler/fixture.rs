@@ -8,7 +8,8 @@ use notification_scheduler::{
 };
 use shared::{
     bus::{
-        BusSettings, QueueSpec, Received, Settlement, SharedBus, Subscription, Topology, settings::PostgresSettings,
+        BusSettings, QueueSpec, Received, Settlement, SharedBus, Subscription, Topology,
+        settings::PostgresSettings,
     },
     contract::Envelope,
 };
@@ -37,7 +38,10 @@ pub(crate) async fn world() -> World {
     let database = support::postgres::migrated("scheduler", &MIGRATOR).await;
     let options: PgConnectOptions = database.url().parse().expect("a URL");
     // The sessions that the scheduler has in production.
-    let pool = PgPoolOptions::new().max_connections(16).connect_with(options.options(SESSION.iter().copied())).await;
+    let pool = PgPoolOptions::new()
+        .max_connections(16)
+        .connect_with(options.options(SESSION.iter().copied()))
+        .await;
     let pool = pool.expect("connects");
     World { store: Store::new(pool.clone(), Settings::LEASE), database, pool }
 }
@@ -51,13 +55,20 @@ pub(crate) async fn bus(url: &str) -> SharedBus {
 pub(crate) async fn heard(url: &str) -> SharedBus {
     let bus = bus(url).await;
     let subscription = Subscription { topic: TOPIC.to_owned(), filter: Default::default() };
-    let queue = QueueSpec { queue: QUEUE.to_owned(), max_receive_count: 5, subscriptions: vec![subscription] };
-    bus.ensure(&Topology { topics: vec![TOPIC.to_owned()], queues: vec![queue] }).await.expect("made");
+    let queue = QueueSpec {
+        queue: QUEUE.to_owned(),
+        max_receive_count: 5,
+        subscriptions: vec![subscription],
+    };
+    bus.ensure(&Topology { topics: vec![TOPIC.to_owned()], queues: vec![queue] })
+        .await
+        .expect("made");
     bus
 }
 
 impl World {
-    /// Makes notifications with one occurrence each, `due` (an SQL interval from now) and expiring an hour later.
+    /// Makes notifications with one occurrence each, `due` (an SQL interval from now) and expiring
+    /// an hour later.
     pub(crate) async fn make(&self, count: i64, due: &str) {
         self.make_of("user-1", count, due).await;
     }
@@ -87,7 +98,8 @@ impl World {
     }
 
     pub(crate) async fn count(&self, condition: &'static str) -> i64 {
-        let sql = sqlx::AssertSqlSafe(format!("select count(*) from occurrences where {condition}"));
+        let sql =
+            sqlx::AssertSqlSafe(format!("select count(*) from occurrences where {condition}"));
         sqlx::query_scalar(sql).fetch_one(&self.pool).await.expect("a count")
     }
 
@@ -100,17 +112,24 @@ impl World {
 pub(crate) async fn drain(bus: &SharedBus) -> Vec<Envelope> {
     let mut events = Vec::new();
     loop {
-        let batch = bus.receive(QUEUE, 500, Duration::from_secs(30), Duration::ZERO).await.expect("received");
+        let batch = bus
+            .receive(QUEUE, 500, Duration::from_secs(30), Duration::ZERO)
+            .await
+            .expect("received");
         if batch.is_empty() {
             return events;
         }
         events.extend(batch.iter().map(|it| Envelope::decode(it).expect("readable")));
-        let done: Vec<(Received, Settlement)> = batch.into_iter().map(|it| (it, Settlement::Done)).collect();
+        let done: Vec<(Received, Settlement)> =
+            batch.into_iter().map(|it| (it, Settlement::Done)).collect();
         bus.settle(QUEUE, done).await.expect("settled");
     }
 }
 
 /// The occurrences that events command to send.
 pub(crate) fn occurrences(events: &[Envelope]) -> BTreeSet<Uuid> {
-    events.iter().map(|event| event.send().expect("a command to send").occurrence_id.into_uuid()).collect()
+    events
+        .iter()
+        .map(|event| event.send().expect("a command to send").occurrence_id.into_uuid())
+        .collect()
 }

@@ -1,4 +1,5 @@
-//! The scheduler on event-service's schema, in a real database, publishing to the bus that is in it.
+//! The scheduler on event-service's schema, in a real database, publishing to the bus that is in
+//! it.
 
 mod claims;
 mod fixture;

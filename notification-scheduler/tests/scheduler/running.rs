@@ -24,7 +24,8 @@ async fn what_is_due_is_published_once_and_marked() {
     world.make(100, "300 milliseconds").await;
     world.make(1, "1 hour").await;
     let shutdown = CancellationToken::new();
-    let schedulers = [world.scheduler(bus.clone()), world.scheduler(bus.clone()), world.scheduler(bus.clone())];
+    let schedulers =
+        [world.scheduler(bus.clone()), world.scheduler(bus.clone()), world.scheduler(bus.clone())];
     let running = schedulers.map(|scheduler| {
         let shutdown = shutdown.clone();
         tokio::spawn(async move { scheduler.run(shutdown).await })
@@ -36,7 +37,11 @@ async fn what_is_due_is_published_once_and_marked() {
     }
     let events = drain(&bus).await;
     assert_eq!((events.len(), occurrences(&events).len()), (1_300, 1_300));
-    assert!(events.iter().all(|event| event.event_type == EventType::NotificationSend && event.version == 3));
+    assert!(
+        events
+            .iter()
+            .all(|event| event.event_type == EventType::NotificationSend && event.version == 3)
+    );
     assert_eq!(world.count("pending and lease_until = '-infinity'").await, 1);
 }
 
@@ -77,8 +82,10 @@ async fn it_wakes_within_milliseconds_of_the_time_and_never_before() {
     shutdown.cancel();
     running.await.expect("drained");
     let sql = "select min(extract(epoch from released_at - due_at))::float8, max(extract(epoch from released_at - due_at))::float8 from occurrences";
-    let (earliest, latest): (f64, f64) = sqlx::query_as(sql).fetch_one(&world.pool).await.expect("times");
-    // The bound is generous for a machine that runs other tests; the benchmark measures the real one.
+    let (earliest, latest): (f64, f64) =
+        sqlx::query_as(sql).fetch_one(&world.pool).await.expect("times");
+    // The bound is generous for a machine that runs other tests; the benchmark measures the real
+    // one.
     assert!(earliest >= 0.0 && latest < 1.0, "{earliest} {latest}");
 }
 
@@ -95,7 +102,10 @@ async fn expired_ones_end_without_being_published() {
     nothing_is_pending(&world).await;
     shutdown.cancel();
     running.await.expect("drained");
-    assert_eq!((world.count("state = 'suppressed'").await, world.count("state = 'released'").await), (3, 2));
+    assert_eq!(
+        (world.count("state = 'suppressed'").await, world.count("state = 'released'").await),
+        (3, 2)
+    );
     assert_eq!(drain(&bus).await.len(), 2);
 }
 
@@ -108,7 +118,10 @@ async fn leases_are_given_back_when_the_topic_cannot_be_reached() {
     let shutdown = CancellationToken::new();
     let (stop, running) = (shutdown.clone(), scheduler.clone());
     let running = tokio::spawn(async move { running.run(stop).await });
-    eventually(LIMIT, async || world.count("fence > 0 and pending and lease_until <= now()").await == 10).await;
+    eventually(LIMIT, async || {
+        world.count("fence > 0 and pending and lease_until <= now()").await == 10
+    })
+    .await;
     assert!(!scheduler.topic_answers());
     shutdown.cancel();
     running.await.expect("drained");
@@ -134,11 +147,14 @@ async fn it_recovers_by_itself_when_the_database_was_away() {
     let running = tokio::spawn(async move { scheduler.run(stop).await });
 
     let mut admin =
-        PgConnection::connect(&support::postgres::cluster_url().await.expect("the cluster")).await.expect("connects");
+        PgConnection::connect(&support::postgres::cluster_url().await.expect("the cluster"))
+            .await
+            .expect("connects");
     let name = world.database.name();
     let away = format!("alter database {name} allow_connections false");
     sqlx::raw_sql(AssertSqlSafe(away)).execute(&mut admin).await.expect("closed");
-    let ended = format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'");
+    let ended =
+        format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'");
     sqlx::raw_sql(AssertSqlSafe(ended)).execute(&mut admin).await.expect("ended");
     let back = format!("alter database {name} allow_connections true");
     sqlx::raw_sql(AssertSqlSafe(back)).execute(&mut admin).await.expect("open");
@@ -162,7 +178,8 @@ async fn the_production_builder_serves_health_and_drains() {
         ("BIND_ADDRESS", "127.0.0.1"),
         ("ADMIN_PORT", "0"),
     ];
-    let env: BTreeMap<String, String> = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let env: BTreeMap<String, String> =
+        variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let config = Config::read(&env).expect("complete");
     notification_scheduler::migrate(&config).await.expect("the topic is made");
     world.bus().await;
@@ -174,7 +191,10 @@ async fn the_production_builder_serves_health_and_drains() {
     world.make(5, "-1 minute").await;
     nothing_is_pending(&world).await;
     let metrics = admin.get("/metrics").await.body;
-    assert!(metrics.as_str().is_some_and(|text| text.contains("scheduler_lateness_seconds")), "{metrics}");
+    assert!(
+        metrics.as_str().is_some_and(|text| text.contains("scheduler_lateness_seconds")),
+        "{metrics}"
+    );
     shutdown.cancel();
     running.await.expect("no panic").expect("drained");
 }

@@ -1,4 +1,5 @@
-//! Recurring notifications: the next occurrence follows the one that is released, and one is sent for all that were missed.
+//! Recurring notifications: the next occurrence follows the one that is released, and one is sent
+//! for all that were missed.
 
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use crate::fixture::{World, drain, world};
 const LIMIT: Duration = Duration::from_secs(20);
 
 impl World {
-    /// A recurring notification whose rule began `began` ago (an SQL interval), with an occurrence that was due `due` ago.
+    /// A recurring notification whose rule began `began` ago (an SQL interval), with an occurrence
+    /// that was due `due` ago.
     async fn recurring(&self, rrule: &str, began: &str, due: &str) {
         let sql = "with made as (
                 insert into notifications (id, source, item_id, user_id, user_email, version, state, date, notify_offsets, recurrence, content,
@@ -40,14 +42,18 @@ impl World {
     async fn run_until_ahead(&self) -> Vec<shared::contract::Envelope> {
         let sql = "select count(*) filter (where due_at <= now()), count(*) filter (where due_at > now()) from occurrences where pending";
         self.run_until(async || {
-            let counted: (i64, i64) = sqlx::query_as(sql).fetch_one(&self.pool).await.expect("counts");
+            let counted: (i64, i64) =
+                sqlx::query_as(sql).fetch_one(&self.pool).await.expect("counts");
             if counted == (0, 1) { Ok(()) } else { Err(format!("{counted:?} are due and ahead")) }
         })
         .await
     }
 
     /// Runs a scheduler until something is so; returns what it published.
-    async fn run_until(&self, is_so: impl AsyncFn() -> Result<(), String>) -> Vec<shared::contract::Envelope> {
+    async fn run_until(
+        &self,
+        is_so: impl AsyncFn() -> Result<(), String>,
+    ) -> Vec<shared::contract::Envelope> {
         let bus = self.bus().await;
         let shutdown = CancellationToken::new();
         let running = tokio::spawn({
@@ -69,10 +75,12 @@ async fn the_next_occurrence_is_there_when_one_is_released() {
     assert_eq!(events.len(), 1);
     let states: Vec<_> = world.states().await.into_iter().map(|it| it.0).collect();
     assert_eq!(states, ["released", "pending"]);
-    let gap: f64 = sqlx::query_scalar("select extract(epoch from max(due_at) - min(due_at))::float8 from occurrences")
-        .fetch_one(&world.pool)
-        .await
-        .expect("a time");
+    let gap: f64 = sqlx::query_scalar(
+        "select extract(epoch from max(due_at) - min(due_at))::float8 from occurrences",
+    )
+    .fetch_one(&world.pool)
+    .await
+    .expect("a time");
     assert!((gap - 3600.0).abs() < 1.0, "{gap}");
 }
 
@@ -83,8 +91,15 @@ async fn of_several_that_were_missed_the_last_is_sent_and_the_others_say_so() {
     let events = world.run_until_ahead().await;
 
     let states = world.states().await;
-    assert_eq!(events.iter().map(|it| it.event_type).collect::<Vec<_>>(), [EventType::NotificationSend], "{states:?}");
-    let missed = states.iter().filter(|it| it.1.as_deref() == Some("MISSED") && it.0 == "suppressed").count();
+    assert_eq!(
+        events.iter().map(|it| it.event_type).collect::<Vec<_>>(),
+        [EventType::NotificationSend],
+        "{states:?}"
+    );
+    let missed = states
+        .iter()
+        .filter(|it| it.1.as_deref() == Some("MISSED") && it.0 == "suppressed")
+        .count();
     assert_eq!((missed, states.len()), (5, 7), "{states:?}");
     assert_eq!(states[5].0, "released");
     let told: i64 = sqlx::query_scalar(
@@ -112,10 +127,14 @@ async fn a_change_between_claim_and_mark_decides_what_follows() {
     let world = world().await;
     world.recurring("FREQ=HOURLY", "2 hours", "0").await;
     let claimed = world.store.claim(10, None).await.expect("claimed").claimed;
-    world.run("update notifications set recurrence = '{\"rrule\": \"FREQ=DAILY\"}', version = 4").await;
+    world
+        .run("update notifications set recurrence = '{\"rrule\": \"FREQ=DAILY\"}', version = 4")
+        .await;
     world.store.mark_released(&claimed).await.expect("marked");
-    let next: DateTime<Utc> =
-        sqlx::query_scalar("select due_at from occurrences where pending").fetch_one(&world.pool).await.expect("one");
+    let next: DateTime<Utc> = sqlx::query_scalar("select due_at from occurrences where pending")
+        .fetch_one(&world.pool)
+        .await
+        .expect("one");
     assert!(next - Utc::now() > chrono::TimeDelta::hours(20), "{next}");
 }
 
@@ -128,13 +147,16 @@ async fn another_edition_of_the_time_zones_is_said_with_the_next_occurrence() {
     world.store.mark_released(&claimed).await.expect("marked");
     let edition = recurrence::time_zone_database();
     assert_eq!(world.states().await[1].1.as_deref(), Some("TIME_ZONE_DATA_CHANGED"));
-    let noted: String =
-        sqlx::query_scalar("select time_zone_database from notifications").fetch_one(&world.pool).await.expect("one");
+    let noted: String = sqlx::query_scalar("select time_zone_database from notifications")
+        .fetch_one(&world.pool)
+        .await
+        .expect("one");
     assert_eq!(noted, edition);
 }
 
 /// What event-service writes when an outcome comes before the mark.
-const OUTCOME: &str = "update occurrences set sent = 1, deliveries = 1, outcome_at = now(), released_at = now()";
+const OUTCOME: &str =
+    "update occurrences set sent = 1, deliveries = 1, outcome_at = now(), released_at = now()";
 
 #[tokio::test]
 async fn an_outcome_that_is_quicker_than_the_mark_does_not_end_the_series() {
@@ -157,21 +179,29 @@ async fn what_a_scheduler_published_and_did_not_live_to_mark_is_not_published_ag
     let events = world.run_until_ahead().await;
 
     let states: Vec<_> = world.states().await.into_iter().collect();
-    assert_eq!(states.first().map(|it| it.0.as_str()), Some("sent"), "neither missed nor sent again: {states:?}");
+    assert_eq!(
+        states.first().map(|it| it.0.as_str()),
+        Some("sent"),
+        "neither missed nor sent again: {states:?}"
+    );
     assert!(states.len() > 2 && events.len() == 1, "one for those that followed: {states:?}");
 }
 
 const NEWER_RULE: &str = "update notifications set recurrence = recurrence || '{\"rdates\": []}'";
 const KNOWN_RULE: &str = "update notifications set recurrence = recurrence - 'rdates'";
-const NEXT_LEASE: &str = "update occurrences set lease_until = '-infinity' where pending and due_at <= now()";
+const NEXT_LEASE: &str =
+    "update occurrences set lease_until = '-infinity' where pending and due_at <= now()";
 
 #[tokio::test]
 async fn sends_once_and_goes_on_when_its_rule_is_read() {
     let world = world().await;
     world.recurring("FREQ=HOURLY", "2 hours", "0").await;
     world.run(NEWER_RULE).await;
-    let set_aside = "pending and reason = 'UNREADABLE' and lease_until > now() + interval '30 seconds'";
-    let is_set_aside = async || (world.count(set_aside).await == 1).then_some(()).ok_or("not set aside".to_owned());
+    let set_aside =
+        "pending and reason = 'UNREADABLE' and lease_until > now() + interval '30 seconds'";
+    let is_set_aside = async || {
+        (world.count(set_aside).await == 1).then_some(()).ok_or("not set aside".to_owned())
+    };
     assert_eq!(world.run_until(is_set_aside).await.len(), 1, "what is due is sent");
 
     world.run(NEXT_LEASE).await;
@@ -182,23 +212,33 @@ async fn sends_once_and_goes_on_when_its_rule_is_read() {
     world.run(NEXT_LEASE).await;
     assert_eq!(world.run_until_ahead().await.len(), 0);
     let states = world.states().await;
-    assert_eq!(states.iter().map(|(state, _)| state.as_str()).collect::<Vec<_>>(), ["released", "pending"]);
+    assert_eq!(
+        states.iter().map(|(state, _)| state.as_str()).collect::<Vec<_>>(),
+        ["released", "pending"]
+    );
     assert!(states.iter().all(|(_, reason)| reason.is_none()), "{states:?}");
 }
 
 #[tokio::test]
 async fn keeps_series_when_expired_and_unreadable() {
-    for newer in [NEWER_RULE, "update notifications set content = content || '{\"channels\": [\"pigeon\"]}'"] {
+    for newer in
+        [NEWER_RULE, "update notifications set content = content || '{\"channels\": [\"pigeon\"]}'"]
+    {
         let world = world().await;
         world.recurring("FREQ=HOURLY", "2 hours", "0").await;
         world.run("update occurrences set expires_at = due_at - interval '1 second'").await;
         world.run(newer).await;
-        let set_aside = "pending and reason = 'UNREADABLE' and lease_until > now() + interval '30 seconds'";
-        let is_set_aside = async || (world.count(set_aside).await == 1).then_some(()).ok_or("not set aside".to_owned());
+        let set_aside =
+            "pending and reason = 'UNREADABLE' and lease_until > now() + interval '30 seconds'";
+        let is_set_aside = async || {
+            (world.count(set_aside).await == 1).then_some(()).ok_or("not set aside".to_owned())
+        };
         assert_eq!(world.run_until(is_set_aside).await.len(), 0);
 
         world.run(KNOWN_RULE).await;
-        world.run("update notifications set content = content || '{\"channels\": [\"push\"]}'").await;
+        world
+            .run("update notifications set content = content || '{\"channels\": [\"push\"]}'")
+            .await;
         world.run(NEXT_LEASE).await;
         world.run_until_ahead().await;
         let states: Vec<_> = world.states().await.into_iter().map(|(state, _)| state).collect();

@@ -1,8 +1,9 @@
 //! E-mail by Amazon SES.
 //!
-//! [`Ses::send`] makes one attempt and says what became of it. The SDK makes exactly one request for it: SES has no
-//! idempotency key, and whether and when there is another attempt is decided by the ledger. What the account may send,
-//! which [`Ses::watch_account`] keeps reading, is told to whoever paces the attempts ([`Ses::quota`]).
+//! [`Ses::send`] makes one attempt and says what became of it. The SDK makes exactly one request
+//! for it: SES has no idempotency key, and whether and when there is another attempt is decided by
+//! the ledger. What the account may send, which [`Ses::watch_account`] keeps reading, is told to
+//! whoever paces the attempts ([`Ses::quota`]).
 
 mod classify;
 mod compose;
@@ -125,8 +126,8 @@ pub struct Ses {
 }
 
 impl Ses {
-    /// Nothing is contacted yet. Region, endpoint, credentials and HTTP client come with `sdk`; its retries and timeouts
-    /// do not count here.
+    /// Nothing is contacted yet. Region, endpoint, credentials and HTTP client come with `sdk`; its
+    /// retries and timeouts do not count here.
     ///
     /// # Errors
     /// When the sender is no address, or the unsubscribe URL is none that a mail can carry.
@@ -143,7 +144,11 @@ impl Ses {
             .build();
         Ok(Ses {
             client: Client::from_conf(config),
-            composer: Composer::new(source.clone(), settings.unsubscribe_url, Arc::clone(&settings.templates))?,
+            composer: Composer::new(
+                source.clone(),
+                settings.unsubscribe_url,
+                Arc::clone(&settings.templates),
+            )?,
             templates: settings.templates,
             source,
             template: settings.template,
@@ -176,7 +181,8 @@ impl Ses {
         self.quota.subscribe()
     }
 
-    /// Reads the account's quota, and the variables of a stored template, now and every few minutes, until cancelled.
+    /// Reads the account's quota, and the variables of a stored template, now and every few
+    /// minutes, until cancelled.
     pub async fn watch_account(&self, shutdown: CancellationToken) {
         loop {
             let known = self.read_quota().await;
@@ -199,7 +205,10 @@ impl Ses {
         let message = match self.composer.compose(email, to) {
             Ok(message) => message,
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "a mail could not be written");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "a mail could not be written"
+                );
                 return Outcome::Rejected { reason: "NOT_WRITABLE".into() };
             }
         };
@@ -243,7 +252,8 @@ impl Ses {
     async fn read_quota(&self) -> Option<Quota> {
         match self.client.get_send_quota().send().await {
             Ok(read) => {
-                let quota = Quota::read(read.max_send_rate, read.max24_hour_send, read.sent_last24_hours);
+                let quota =
+                    Quota::read(read.max_send_rate, read.max24_hour_send, read.sent_last24_hours);
                 tracing::debug!(?quota, "the account's quota");
                 if quota.day_left.is_some_and(|left| left <= 0) {
                     tracing::error!(
@@ -255,20 +265,27 @@ impl Ses {
             }
             Err(error) => {
                 let outcome = classify::failure(&error, self.source.email.as_ref());
-                tracing::warn!(reason = outcome.reason(), "the account's quota could not be read, will retry");
+                tracing::warn!(
+                    reason = outcome.reason(),
+                    "the account's quota could not be read, will retry"
+                );
                 None
             }
         }
     }
 
-    /// SES answers a mail whose template wants a variable that is not there with a MessageId, and then sends nothing.
-    /// So a template that does is found here. One that cannot be read is given the benefit of the doubt.
+    /// SES answers a mail whose template wants a variable that is not there with a MessageId, and
+    /// then sends nothing. So a template that does is found here. One that cannot be read is given
+    /// the benefit of the doubt.
     async fn check_template(&self, name: &str) {
         let read = self.client.get_template().template_name(name).send().await;
         let Some(template) = read.ok().and_then(|read| read.template) else { return };
         let parts = [template.subject_part, template.text_part, template.html_part];
-        let unknown: Vec<String> =
-            parts.iter().flatten().flat_map(|part| stored_template::unknown_variables(part)).collect();
+        let unknown: Vec<String> = parts
+            .iter()
+            .flatten()
+            .flat_map(|part| stored_template::unknown_variables(part))
+            .collect();
         if !unknown.is_empty() {
             tracing::error!(
                 template = name,
@@ -281,6 +298,9 @@ impl Ses {
 }
 
 fn tag(occurrence_id: Uuid) -> Option<Vec<MessageTag>> {
-    let tag = MessageTag::builder().name(OCCURRENCE_TAG).value(occurrence_id.simple().to_string()).build();
+    let tag = MessageTag::builder()
+        .name(OCCURRENCE_TAG)
+        .value(occurrence_id.simple().to_string())
+        .build();
     tag.ok().map(|tag| vec![tag])
 }

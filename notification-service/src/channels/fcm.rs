@@ -1,6 +1,7 @@
 //! Push by FCM HTTP v1.
 //!
-//! [`Fcm::send`] makes one attempt and says what became of it; whether and when there is another is not decided here.
+//! [`Fcm::send`] makes one attempt and says what became of it; whether and when there is another is
+//! not decided here.
 
 pub mod account;
 mod auth;
@@ -62,8 +63,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The defaults. A thousand messages in flight make 20,000 a second at 50 ms each; FCM allows about 100 on a
-    /// connection.
+    /// The defaults. A thousand messages in flight make 20,000 a second at 50 ms each; FCM allows
+    /// about 100 on a connection.
     pub fn new(account: ServiceAccount, endpoint: Url, templates: Arc<Templates>) -> Self {
         Settings {
             account,
@@ -109,11 +110,13 @@ impl Fcm {
     /// Nothing is contacted yet: FCM may be down.
     ///
     /// # Errors
-    /// When the endpoint is no http(s) URL, or the system has no root certificates and one is needed.
+    /// When the endpoint is no http(s) URL, or the system has no root certificates and one is
+    /// needed.
     pub fn new(settings: Settings) -> Result<Self, SetupError> {
         let tls = Tls::for_urls(&[&settings.endpoint, settings.account.token_uri()])?;
         let transport = Transport::new(&settings.endpoint, &tls, settings.transport())?;
-        let target = transport.target(&payload::path(&settings.endpoint, settings.account.project_id())?)?;
+        let target =
+            transport.target(&payload::path(&settings.endpoint, settings.account.project_id())?)?;
         let auth = Auth::new(settings.account, &tls, settings.oauth_timeout)?;
         Ok(Fcm {
             auth,
@@ -126,9 +129,9 @@ impl Fcm {
         })
     }
 
-    /// Makes one attempt to push to the device with this token, which ends before `deadline`: what cannot be sent
-    /// early enough for that (no access token came in time) is not sent at all. `now` is the database's time, from
-    /// which the time to live is counted.
+    /// Makes one attempt to push to the device with this token, which ends before `deadline`: what
+    /// cannot be sent early enough for that (no access token came in time) is not sent at all.
+    /// `now` is the database's time, from which the time to live is counted.
     pub async fn send(
         &self,
         token: &str,
@@ -141,28 +144,35 @@ impl Fcm {
         self.deliver(payload::send(token, device, push, &text, now), deadline).await
     }
 
-    /// Takes a permit to ask about one token for a user; `None` at once when too many are being asked about.
+    /// Takes a permit to ask about one token for a user; `None` at once when too many are being
+    /// asked about.
     #[must_use]
     pub fn check_permit(&self, user_id: &str) -> Option<CheckPermit> {
         self.checks.permit(user_id)
     }
 
-    /// Asks whether FCM would deliver to this token, without sending anything. `Sent`: it would. `Gone` or `Rejected`:
-    /// it is no token, or none of this project. Anything else: FCM could not be asked.
+    /// Asks whether FCM would deliver to this token, without sending anything. `Sent`: it would.
+    /// `Gone` or `Rejected`: it is no token, or none of this project. Anything else: FCM could not
+    /// be asked.
     pub async fn validate(&self, token: &str, _permit: &CheckPermit) -> Outcome {
         let now = Instant::now();
         let deadline = now.checked_add(self.check_timeout).unwrap_or(now);
         match self.deliver(payload::validate(token), deadline).await {
-            // For a message it may mean that our key is of another project; for a token that comes in, that the token is.
-            Outcome::Refused { reason } if reason == "SENDER_ID_MISMATCH" => Outcome::Rejected { reason },
+            // For a message it may mean that our key is of another project; for a token that comes
+            // in, that the token is.
+            Outcome::Refused { reason } if reason == "SENDER_ID_MISMATCH" => {
+                Outcome::Rejected { reason }
+            }
             outcome => outcome,
         }
     }
 
-    /// Posts, and once more if the access token was stale. No request begins so late that it could outlast `deadline`:
-    /// cut off, it would leave in doubt whether the message was sent.
+    /// Posts, and once more if the access token was stale. No request begins so late that it could
+    /// outlast `deadline`: cut off, it would leave in doubt whether the message was sent.
     async fn deliver(&self, body: Bytes, deadline: Instant) -> Outcome {
-        let Some(latest_start) = deadline.checked_sub(self.request_timeout) else { return too_late() };
+        let Some(latest_start) = deadline.checked_sub(self.request_timeout) else {
+            return too_late();
+        };
         let bearer = match timeout_at(latest_start.into(), self.auth.bearer()).await {
             Ok(Ok(bearer)) => bearer,
             Ok(Err(error)) => return error.into(),
@@ -207,7 +217,11 @@ impl Fcm {
 
 /// Outcome of an attempt whose time ran out before anything was sent.
 fn too_late() -> Outcome {
-    Outcome::Unavailable { retry_after: None, reason: "DEADLINE_EXCEEDED".into(), maybe_delivered: false }
+    Outcome::Unavailable {
+        retry_after: None,
+        reason: "DEADLINE_EXCEEDED".into(),
+        maybe_delivered: false,
+    }
 }
 
 fn unauthenticated() -> Outcome {

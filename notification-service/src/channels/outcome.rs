@@ -1,13 +1,15 @@
-//! Outcome of one attempt to deliver: seven kinds of failure, because each asks for something else of the
-//! ledger, the device and the lane.
+//! Outcome of one attempt to deliver: seven kinds of failure, because each asks for something else
+//! of the ledger, the device and the lane.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
-/// Why: a short, stable UPPER_SNAKE code, ours or the provider's; never a token, an address or a text.
+/// Why: a short, stable UPPER_SNAKE code, ours or the provider's; never a token, an address or a
+/// text.
 pub type Reason = Cow<'static, str>;
 
-/// Longest wait that a provider can ask for; a longer one is cut to this (FCM's own advice ends after 60 minutes).
+/// Longest wait that a provider can ask for; a longer one is cut to this (FCM's own advice ends
+/// after 60 minutes).
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// The end of one attempt.
@@ -41,21 +43,25 @@ pub enum Outcome {
         retry_after: Option<Duration>,
         /// What was seen of the trouble.
         reason: Reason,
-        /// The message may have been taken all the same: the request had left, and no clear answer came.
+        /// The message may have been taken all the same: the request had left, and no clear answer
+        /// came.
         maybe_delivered: bool,
     },
-    /// The provider does not accept the credentials for this device. The fault is the device's (a token of another
-    /// project), unless others of its platform are refused too (the key of APNs or Web Push).
+    /// The provider does not accept the credentials for this device. The fault is the device's (a
+    /// token of another project), unless others of its platform are refused too (the key of APNs or
+    /// Web Push).
     Refused {
         /// The provider's code.
         reason: Reason,
     },
-    /// Our account, key or settings are wrong: every message would fail. Stop the lane, keep the backlog, alarm.
+    /// Our account, key or settings are wrong: every message would fail. Stop the lane, keep the
+    /// backlog, alarm.
     Misconfigured {
         /// What is wrong.
         reason: Reason,
     },
-    /// Our key was refused before any address was named: nobody's address can be at fault. Stop the lane at once.
+    /// Our key was refused before any address was named: nobody's address can be at fault. Stop the
+    /// lane at once.
     KeyRefused {
         /// The token endpoint's code.
         reason: Reason,
@@ -91,9 +97,10 @@ impl Outcome {
     }
 }
 
-/// A provider's error code as a [`Reason`]: `AccessDenied` and `quota-exceeded` become `ACCESS_DENIED` and
-/// `QUOTA_EXCEEDED`. What does not look like a code (too long, other characters) becomes `UNRECOGNISED_CODE`,
-/// so that no text of a provider, which may quote an address, reaches a log.
+/// A provider's error code as a [`Reason`]: `AccessDenied` and `quota-exceeded` become
+/// `ACCESS_DENIED` and `QUOTA_EXCEEDED`. What does not look like a code (too long, other
+/// characters) becomes `UNRECOGNISED_CODE`, so that no text of a provider, which may quote an
+/// address, reaches a log.
 pub fn reason_from_code(code: &str) -> Reason {
     const LONGEST: usize = 64;
     let mut reason = String::with_capacity(code.len() + 8);

@@ -1,8 +1,9 @@
 //! When to try again, as a pure function of what happened, when, how often, and a random number.
 //!
-//! The figures are the providers': FCM asks for 60 s after a 429 without `Retry-After`, at least 10 s, growing
-//! and jittered, after a 5xx or a timeout, and for an end after 60 minutes; SES wants up to 10 minutes after a
-//! throttle. A wait is never shorter than asked: jitter only adds, and one that is asked for again and again doubles.
+//! The figures are the providers': FCM asks for 60 s after a 429 without `Retry-After`, at least 10
+//! s, growing and jittered, after a 5xx or a timeout, and for an end after 60 minutes; SES wants up
+//! to 10 minutes after a throttle. A wait is never shorter than asked: jitter only adds, and one
+//! that is asked for again and again doubles.
 
 use super::outcome::{MAX_RETRY_AFTER, Outcome};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -20,9 +21,11 @@ pub struct Policy {
     pub unavailable: Duration,
     /// The longest wait the doubling reaches (a provider's own `Retry-After` may be longer).
     pub longest: Duration,
-    /// How long after the first attempt a message that may already have been delivered is still repeated.
+    /// How long after the first attempt a message that may already have been delivered is still
+    /// repeated.
     pub doubt: Duration,
-    /// How long after the first attempt a delivery is given up whose own address is refused or throttled.
+    /// How long after the first attempt a delivery is given up whose own address is refused or
+    /// throttled.
     pub charged: Duration,
     /// How many attempts it has had by then at least.
     pub charged_attempts: u32,
@@ -44,7 +47,8 @@ impl Default for Policy {
 /// The attempts made so far for one delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempts {
-    /// How many, the one just ended included; attempts that met an open circuit breaker do not count.
+    /// How many, the one just ended included; attempts that met an open circuit breaker do not
+    /// count.
     pub made: u32,
     /// When the first began.
     pub first_at: DateTime<Utc>,
@@ -61,7 +65,8 @@ pub enum Decision {
     Final,
     /// Try again, not before this time.
     RetryAt(DateTime<Utc>),
-    /// The circuit breaker is open or the address paused; look again at this time. No attempt is counted.
+    /// The circuit breaker is open or the address paused; look again at this time. No attempt is
+    /// counted.
     HoldUntil(DateTime<Utc>),
     /// No time is left for another attempt.
     GiveUp(GaveUp),
@@ -81,9 +86,12 @@ pub enum GaveUp {
 impl Policy {
     /// Decides what follows from `outcome`. `random` is uniform in `[0, 1)` and spreads the waits.
     pub fn decide(&self, outcome: &Outcome, attempts: &Attempts, random: f64) -> Decision {
-        let spent = attempts.now.signed_duration_since(attempts.first_at).to_std().unwrap_or_default();
+        let spent =
+            attempts.now.signed_duration_since(attempts.first_at).to_std().unwrap_or_default();
         let wait = match outcome {
-            Outcome::Sent { .. } | Outcome::Gone { .. } | Outcome::Rejected { .. } => return Decision::Final,
+            Outcome::Sent { .. } | Outcome::Gone { .. } | Outcome::Rejected { .. } => {
+                return Decision::Final;
+            }
             Outcome::Throttled { .. }
             | Outcome::Refused { .. }
             | Outcome::Misconfigured { .. }
@@ -108,12 +116,22 @@ impl Policy {
             }
         };
         let at = later(attempts.now, jittered(wait, random));
-        if at >= attempts.expires_at { Decision::GiveUp(GaveUp::Expired) } else { Decision::RetryAt(at) }
+        if at >= attempts.expires_at {
+            Decision::GiveUp(GaveUp::Expired)
+        } else {
+            Decision::RetryAt(at)
+        }
     }
 
-    /// Decides what follows for a delivery that meets an open circuit breaker or a pause, after which it may be tried
-    /// again in `wait`.
-    pub fn hold(&self, wait: Duration, now: DateTime<Utc>, expires_at: DateTime<Utc>, random: f64) -> Decision {
+    /// Decides what follows for a delivery that meets an open circuit breaker or a pause, after
+    /// which it may be tried again in `wait`.
+    pub fn hold(
+        &self,
+        wait: Duration,
+        now: DateTime<Utc>,
+        expires_at: DateTime<Utc>,
+        random: f64,
+    ) -> Decision {
         if now >= expires_at {
             return Decision::GiveUp(GaveUp::Expired);
         }
@@ -123,16 +141,20 @@ impl Policy {
         Decision::HoldUntil(later(now, wait.saturating_add(spread)).min(expires_at))
     }
 
-    /// The wait that a throttle or refusal of one address asks for: as told, and never less than the doubling.
+    /// The wait that a throttle or refusal of one address asks for: as told, and never less than
+    /// the doubling.
     fn charged_wait(&self, outcome: &Outcome, made: u32) -> Duration {
         match outcome {
-            Outcome::Throttled { retry_after: Some(asked), .. } => self.asked_wait(*asked, self.throttled, made),
+            Outcome::Throttled { retry_after: Some(asked), .. } => {
+                self.asked_wait(*asked, self.throttled, made)
+            }
             _ => self.doubled(self.throttled, made),
         }
     }
 
-    /// The wait that a provider asked for, but never less than a doubling of what it asked, from a second on: one that asks for
-    /// no wait at all, or for a time that has passed, is not called again and again.
+    /// The wait that a provider asked for, but never less than a doubling of what it asked, from a
+    /// second on: one that asks for no wait at all, or for a time that has passed, is not called
+    /// again and again.
     fn asked_wait(&self, asked: Duration, first: Duration, made: u32) -> Duration {
         let asked = asked.min(MAX_RETRY_AFTER);
         asked.max(self.doubled(asked.clamp(LEAST_ASKED.min(first), first), made))
@@ -152,7 +174,10 @@ fn jittered(wait: Duration, random: f64) -> Duration {
 
 /// `at + wait`, or the end of time when that is beyond it.
 fn later(at: DateTime<Utc>, wait: Duration) -> DateTime<Utc> {
-    TimeDelta::from_std(wait).ok().and_then(|wait| at.checked_add_signed(wait)).unwrap_or(DateTime::<Utc>::MAX_UTC)
+    TimeDelta::from_std(wait)
+        .ok()
+        .and_then(|wait| at.checked_add_signed(wait))
+        .unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 #[cfg(test)]

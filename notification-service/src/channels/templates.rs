@@ -1,7 +1,9 @@
-//! What the messages say: the templates of their texts, ours or those of a mounted folder, in each language.
+//! What the messages say: the templates of their texts, ours or those of a mounted folder, in each
+//! language.
 //!
-//! A folder is read, checked and rendered once, at the start; a broken one stops it with all its faults. Should one of
-//! its templates still fail for a message, ours takes its place: a reminder is not lost to its wrapping.
+//! A folder is read, checked and rendered once, at the start; a broken one stops it with all its
+//! faults. Should one of its templates still fail for a message, ours takes its place: a reminder
+//! is not lost to its wrapping.
 
 mod check;
 mod engine;
@@ -41,7 +43,8 @@ pub enum Part {
 
 impl Part {
     /// All of them.
-    pub const ALL: [Part; 5] = [Part::EmailSubject, Part::EmailText, Part::EmailHtml, Part::PushTitle, Part::PushBody];
+    pub const ALL: [Part; 5] =
+        [Part::EmailSubject, Part::EmailText, Part::EmailHtml, Part::PushTitle, Part::PushBody];
 
     /// The name of its template's file.
     #[must_use]
@@ -158,7 +161,8 @@ impl Templates {
         self.languages.keys().map(String::as_str)
     }
 
-    /// The words and the way to write times for a reader's locale, if the reader has one that we know.
+    /// The words and the way to write times for a reader's locale, if the reader has one that we
+    /// know.
     #[must_use]
     pub fn edition(&self, locale: Option<&str>) -> Edition<'_> {
         let asked = locale.and_then(|tag| tag.parse::<Locale>().ok());

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 pub use times::{WrittenTime, write};
 
-/// The locale of a reader whose own we do not know: English, the day before the month and 24 hours, which can be misread
-/// nowhere.
+/// The locale of a reader whose own we do not know: English, the day before the month and 24 hours,
+/// which can be misread nowhere.
 pub const FALLBACK: Locale = locale!("en-GB");
 
 macro_rules! built_in {
@@ -17,7 +17,8 @@ macro_rules! built_in {
     };
 }
 
-/// The languages we have words in, by BCP 47 tag; one with a region says only what is said differently there.
+/// The languages we have words in, by BCP 47 tag; one with a region says only what is said
+/// differently there.
 pub const LANGUAGES: [(&str, &str); 12] =
     built_in!("de", "en", "es", "fr", "hi", "it", "ja", "nl", "pl", "pt", "pt-PT", "tr");
 
@@ -74,14 +75,17 @@ impl Wordlist {
     /// Reads a `words.json`.
     ///
     /// # Errors
-    /// When it is no JSON, has a key that is no word of ours, or a word that is not written on one line.
+    /// When it is no JSON, has a key that is no word of ours, or a word that is not written on one
+    /// line.
     pub fn parse(json: &str) -> Result<Self, serde_json::Error> {
         use serde::de::Error;
         let list: Self = serde_json::from_str(json)?;
         let is_no_line = |word: &String| word.trim().is_empty() || word.contains(char::is_control);
-        let broken = list.keyed().into_iter().find(|(_, word)| word.as_ref().is_some_and(is_no_line));
-        broken
-            .map_or(Ok(()), |(key, _)| Err(serde_json::Error::custom(format!("`{key}` must be one line of text"))))?;
+        let broken =
+            list.keyed().into_iter().find(|(_, word)| word.as_ref().is_some_and(is_no_line));
+        broken.map_or(Ok(()), |(key, _)| {
+            Err(serde_json::Error::custom(format!("`{key}` must be one line of text")))
+        })?;
         Ok(list)
     }
 
@@ -97,8 +101,8 @@ impl Wordlist {
         }
     }
 
-    /// The words of a language, if none is missing; else the keys that are. A language is written left to right unless
-    /// it says otherwise.
+    /// The words of a language, if none is missing; else the keys that are. A language is written
+    /// left to right unless it says otherwise.
     ///
     /// # Errors
     /// The keys that are missing.
@@ -128,7 +132,8 @@ impl Wordlist {
     }
 }
 
-/// A tag and what it falls back on, most special first: `pt-PT`, then `pt` (the lookup of RFC 4647, section 3.4).
+/// A tag and what it falls back on, most special first: `pt-PT`, then `pt` (the lookup of RFC 4647,
+/// section 3.4).
 pub fn lookup(tag: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(tag), |tag| tag.rsplit_once('-').map(|(shorter, _)| shorter))
 }
@@ -139,20 +144,28 @@ mod tests {
 
     #[test]
     fn a_region_says_only_what_is_different_there() {
-        let list = |tag| Wordlist::parse(LANGUAGES.iter().find(|(it, _)| *it == tag).unwrap().1).unwrap();
+        let list =
+            |tag| Wordlist::parse(LANGUAGES.iter().find(|(it, _)| *it == tag).unwrap().1).unwrap();
         let words = list("pt-PT").over(list("pt")).complete().unwrap();
         assert_eq!((&*words.reminder, &*words.unsubscribe), ("Lembrete", "Cancelar subscrição"));
     }
 
     #[test]
     fn what_is_missing_is_named() {
-        let list = Wordlist::parse(r#"{"reminder": "Påminnelse", "why": "Du bad om det."}"#).unwrap();
+        let list =
+            Wordlist::parse(r#"{"reminder": "Påminnelse", "why": "Du bad om det."}"#).unwrap();
         assert_eq!(list.complete().unwrap_err(), ["openLink", "unsubscribe"]);
     }
 
     #[test]
     fn a_wordlist_has_no_other_keys_and_no_blank_words() {
-        for json in [r#"{"remindr": "x"}"#, r#"{"why": " "}"#, r#"{"why": "a\nb"}"#, r#"{"direction": "up"}"#, "[]"] {
+        for json in [
+            r#"{"remindr": "x"}"#,
+            r#"{"why": " "}"#,
+            r#"{"why": "a\nb"}"#,
+            r#"{"direction": "up"}"#,
+            "[]",
+        ] {
             assert!(Wordlist::parse(json).is_err(), "{json}");
         }
     }

@@ -28,7 +28,8 @@ enum Ask {
 /// What a batch asks for, each with the positions of the messages that do.
 #[derive(Debug, Default)]
 pub(super) struct Asked {
-    /// In the order of their ids, each once: two batches that share occurrences never wait for each other in a circle.
+    /// In the order of their ids, each once: two batches that share occurrences never wait for each
+    /// other in a circle.
     pub(super) sends: BTreeMap<Uuid, (Dispatch, Vec<usize>)>,
     pub(super) revisions: Vec<(Vec<Revision>, usize)>,
     pub(super) erasures: Vec<(Erasure, usize)>,
@@ -60,7 +61,8 @@ impl Asked {
     }
 
     fn send(&mut self, dispatch: Dispatch, position: usize) {
-        let known = self.sends.entry(dispatch.occurrence_id()).or_insert_with(|| (dispatch, Vec::new()));
+        let known =
+            self.sends.entry(dispatch.occurrence_id()).or_insert_with(|| (dispatch, Vec::new()));
         known.1.push(position);
     }
 }
@@ -90,7 +92,15 @@ fn reconcile(envelope: Envelope, queued_at: DateTime<Utc>) -> Result<Ask, String
     let Envelope { user_id, user_email, item_id, version, traceparent, .. } = envelope;
     let dispatch = data.send.clone().map(|send| {
         let (user_id, arrival) = (user_id.clone(), Some(Arrival { as_of: None, queued_at }));
-        Box::new(Dispatch { user_id, user_email, version, send, deliveries: 0, traceparent, arrival })
+        Box::new(Dispatch {
+            user_id,
+            user_email,
+            version,
+            send,
+            deliveries: 0,
+            traceparent,
+            arrival,
+        })
     });
     let question = Question { user_id, item_id, version, traceparent, data };
     Ok(Ask::Reconcile(Box::new(question), dispatch))

@@ -38,7 +38,16 @@ impl<'a> Batch<'a> {
     /// An empty batch, written at this time; what it leases is leased until then.
     pub(super) fn begin(at: DateTime<Utc>, lease_ends: Instant) -> Self {
         let (rows, messages, pushes, emails) = Default::default();
-        Self { at, lease_ends, rows, messages, pushes, emails, pushes_wait: false, emails_wait: false }
+        Self {
+            at,
+            lease_ends,
+            rows,
+            messages,
+            pushes,
+            emails,
+            pushes_wait: false,
+            emails_wait: false,
+        }
     }
 
     /// Adds a delivery: to be made at once where there is a place for it; ended where it is missed.
@@ -49,10 +58,13 @@ impl<'a> Batch<'a> {
         is_missed: bool,
         reserved: &mut Reserved,
     ) -> Result<(), serde_json::Error> {
-        let (key, fate) = (planned.key, if is_missed { Fate::Ended(reason::MISSED) } else { planned.fate });
+        let (key, fate) =
+            (planned.key, if is_missed { Fate::Ended(reason::MISSED) } else { planned.fate });
         let (state, reason, deferred_until) = match fate {
             Fate::Made => (DeliveryState::Pending, None, None),
-            Fate::Deferred(until) => (DeliveryState::Deferred, Some(reason::QUIET_HOURS), Some(until)),
+            Fate::Deferred(until) => {
+                (DeliveryState::Deferred, Some(reason::QUIET_HOURS), Some(until))
+            }
             Fate::Ended(reason) => (DeliveryState::Suppressed, Some(reason), None),
         };
         let (leased, waits) = match (fate, planned.not_before) {
@@ -65,14 +77,31 @@ impl<'a> Batch<'a> {
         match fate {
             Fate::Made => {}
             Fate::Deferred(until) => {
-                self.messages.extend(events::outcome(dispatch, key, &Ending::deferred(until, self.at))?);
+                self.messages.extend(events::outcome(
+                    dispatch,
+                    key,
+                    &Ending::deferred(until, self.at),
+                )?);
             }
             Fate::Ended(reason) => {
-                self.messages.extend(events::outcome(dispatch, key, &Ending::suppressed(reason, self.at))?);
+                self.messages.extend(events::outcome(
+                    dispatch,
+                    key,
+                    &Ending::suppressed(reason, self.at),
+                )?);
             }
         }
         let user_id = &dispatch.user_id;
-        self.rows.push(NewDelivery { key, id: new_id(), user_id, state, reason, deferred_until, not_before, leased });
+        self.rows.push(NewDelivery {
+            key,
+            id: new_id(),
+            user_id,
+            state,
+            reason,
+            deferred_until,
+            not_before,
+            leased,
+        });
         Ok(())
     }
 

@@ -64,13 +64,19 @@ impl Known {
 
     /// Returns the lateness of an occurrence whose message arrived so: it was put into the queue
     /// late, or waited there since before the intake went on. `now` and `at` are the same moment.
-    pub(super) fn lateness(&self, arrival: Arrival, now: DateTime<Utc>, at: Instant) -> Option<Late> {
+    pub(super) fn lateness(
+        &self,
+        arrival: Arrival,
+        now: DateTime<Utc>,
+        at: Instant,
+    ) -> Option<Late> {
         let Arrival { as_of, queued_at } = arrival;
         let age = now.signed_duration_since(queued_at);
         let was_there = self.resumed_at.is_some_and(|resumed_at| age >= since(resumed_at, at));
         let was_held_up = age >= LATE && (self.is_interrupted(at) || was_there);
         let put_late = as_of.filter(|as_of| queued_at.signed_duration_since(*as_of) >= LATE);
-        let as_of = if was_held_up { Some(as_of.unwrap_or(queued_at).min(queued_at)) } else { put_late };
+        let as_of =
+            if was_held_up { Some(as_of.unwrap_or(queued_at).min(queued_at)) } else { put_late };
         as_of.map(|as_of| Late { as_of, was_held_up })
     }
 }
@@ -78,7 +84,11 @@ impl Known {
 impl Late {
     /// The time until which it waits for changes: as long again as it is late, within bounds;
     /// `None` when it would expire meanwhile.
-    pub(super) fn waits_until(&self, expires_at: DateTime<Utc>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    pub(super) fn waits_until(
+        &self,
+        expires_at: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Option<DateTime<Utc>> {
         let until = now + now.signed_duration_since(self.as_of).clamp(LATE, LONGEST_WAIT);
         (until < expires_at).then_some(until)
     }
@@ -101,7 +111,9 @@ mod tests {
 
     fn is_late(known: Known, queued_at: i64, (now, at): (DateTime<Utc>, Instant)) -> bool {
         let queued_at = DateTime::UNIX_EPOCH + TimeDelta::seconds(queued_at);
-        known.lateness(Arrival { as_of: Some(queued_at), queued_at }, now, at).is_some_and(|late| late.was_held_up)
+        known
+            .lateness(Arrival { as_of: Some(queued_at), queued_at }, now, at)
+            .is_some_and(|late| late.was_held_up)
     }
 
     #[test]
@@ -110,7 +122,10 @@ mod tests {
         let waits = |ago: Option<i64>, lifetime: i64| {
             let as_of = ago.map(|ago| now - TimeDelta::seconds(ago));
             let late = Known::default().lateness(Arrival { as_of, queued_at: now }, now, at)?;
-            Some((late.waits_until(now + TimeDelta::seconds(lifetime), now)? - now).num_milliseconds())
+            Some(
+                (late.waits_until(now + TimeDelta::seconds(lifetime), now)? - now)
+                    .num_milliseconds(),
+            )
         };
         assert_eq!([waits(None, 60), waits(Some(2), 60), waits(Some(-1), 60)], [None; 3]);
         assert_eq!([waits(Some(3), 60), waits(Some(4), 60)], [Some(3_000), Some(4_000)]);

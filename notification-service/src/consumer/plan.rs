@@ -1,4 +1,5 @@
-//! Which deliveries an occurrence has, which of them end before they begin, and which have to wait. Pure.
+//! Which deliveries an occurrence has, which of them end before they begin, and which have to wait.
+//! Pure.
 
 use chrono::{DateTime, Utc};
 use shared::contract::Channel;
@@ -31,18 +32,25 @@ pub(super) enum Fate {
     Ended(&'static str),
 }
 
-/// Makes an occurrence what its user prefers: its language, where it names none; and while quiet hours put it off, its time
-/// to live begins when they end. Answers until when it waits.
-pub(super) fn suit(dispatch: &mut Dispatch, preferences: &Preferences, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+/// Makes an occurrence what its user prefers: its language, where it names none; and while quiet
+/// hours put it off, its time to live begins when they end. Answers until when it waits.
+pub(super) fn suit(
+    dispatch: &mut Dispatch,
+    preferences: &Preferences,
+    now: DateTime<Utc>,
+) -> Option<DateTime<Utc>> {
     let send = &mut dispatch.send;
     preferences.suit(&mut send.content);
-    let until = preferences.holds_back(send.content.priority, now).filter(|_| now < send.expires_at)?;
+    let until =
+        preferences.holds_back(send.content.priority, now).filter(|_| now < send.expires_at)?;
     let lifetime = send.expires_at - send.due_at;
-    send.expires_at = send.expires_at.max(until.checked_add_signed(lifetime).unwrap_or(send.expires_at));
+    send.expires_at =
+        send.expires_at.max(until.checked_add_signed(lifetime).unwrap_or(send.expires_at));
     Some(until)
 }
 
-/// The deliveries of an occurrence that was cancelled before it came: one on each channel, which says so.
+/// The deliveries of an occurrence that was cancelled before it came: one on each channel, which
+/// says so.
 pub(super) fn cancelled(dispatch: &Dispatch) -> Vec<Planned> {
     let (occurrence_id, device_id) = (dispatch.occurrence_id(), Uuid::nil());
     let row = |&channel| Planned {
@@ -54,8 +62,9 @@ pub(super) fn cancelled(dispatch: &Dispatch) -> Vec<Planned> {
     dispatch.send.content.channels.iter().map(row).collect()
 }
 
-/// The deliveries of an occurrence: one for each device and one for the mailbox, as its channels say. A channel on which
-/// nobody can be reached, which the user switched off, or whose time has passed, has one as well, which says so.
+/// The deliveries of an occurrence: one for each device and one for the mailbox, as its channels
+/// say. A channel on which nobody can be reached, which the user switched off, or whose time has
+/// passed, has one as well, which says so.
 pub(super) fn rows(
     dispatch: &Dispatch,
     devices: &[LiveDevice],
@@ -76,11 +85,21 @@ pub(super) fn rows(
             Planned { key, address, fate, not_before: None }
         };
         match channel {
-            _ if now >= dispatch.send.expires_at => rows.push(row(Uuid::nil(), Address::Gone(reason::EXPIRED))),
-            _ if !preferences.allows(channel) => rows.push(row(Uuid::nil(), Address::Gone(reason::OPTED_OUT))),
-            Channel::Push if devices.is_empty() => rows.push(row(Uuid::nil(), Address::Gone(reason::NO_DEVICE))),
-            Channel::Push => rows.extend(devices.iter().map(|device| row(device.id, address(device)))),
-            Channel::Email => rows.push(row(Uuid::nil(), mailbox(dispatch.user_email.as_deref(), &is_suppressed))),
+            _ if now >= dispatch.send.expires_at => {
+                rows.push(row(Uuid::nil(), Address::Gone(reason::EXPIRED)))
+            }
+            _ if !preferences.allows(channel) => {
+                rows.push(row(Uuid::nil(), Address::Gone(reason::OPTED_OUT)))
+            }
+            Channel::Push if devices.is_empty() => {
+                rows.push(row(Uuid::nil(), Address::Gone(reason::NO_DEVICE)))
+            }
+            Channel::Push => {
+                rows.extend(devices.iter().map(|device| row(device.id, address(device))))
+            }
+            Channel::Email => {
+                rows.push(row(Uuid::nil(), mailbox(dispatch.user_email.as_deref(), &is_suppressed)))
+            }
         }
     }
     rows
@@ -93,8 +112,12 @@ fn address(device: &LiveDevice) -> Address {
 
 fn mailbox(address: Option<&str>, is_suppressed: impl Fn(&[u8]) -> bool) -> Address {
     match address.map(str::trim) {
-        Some(address) if address.parse::<lettre::Address>().is_err() => Address::Gone(reason::NO_ADDRESS),
-        Some(address) if is_suppressed(&address_digest(address)) => Address::Gone(reason::ADDRESS_SUPPRESSED),
+        Some(address) if address.parse::<lettre::Address>().is_err() => {
+            Address::Gone(reason::NO_ADDRESS)
+        }
+        Some(address) if is_suppressed(&address_digest(address)) => {
+            Address::Gone(reason::ADDRESS_SUPPRESSED)
+        }
         Some(address) => Address::Mailbox(address.to_owned()),
         None => Address::Gone(reason::NO_ADDRESS),
     }
@@ -160,12 +183,17 @@ mod tests {
         rows.iter().map(|row| (row.key.channel, row.fate)).collect()
     }
 
-    fn planned(dispatch: &Dispatch, devices: &[LiveDevice], is_suppressed: impl Fn(&[u8]) -> bool) -> Vec<Planned> {
+    fn planned(
+        dispatch: &Dispatch,
+        devices: &[LiveDevice],
+        is_suppressed: impl Fn(&[u8]) -> bool,
+    ) -> Vec<Planned> {
         rows(dispatch, devices, is_suppressed, &Preferences::default(), None, DateTime::UNIX_EPOCH)
     }
 
     fn at_night() -> Preferences {
-        let quiet_hours = crate::preferences::QuietHours::parse("23:00", "06:00", None).expect("quiet hours");
+        let quiet_hours =
+            crate::preferences::QuietHours::parse("23:00", "06:00", None).expect("quiet hours");
         Preferences { quiet_hours: Some(quiet_hours), ..Preferences::default() }
     }
 
@@ -173,7 +201,8 @@ mod tests {
     fn there_is_one_for_each_device_and_one_for_the_mailbox() {
         let dispatch = dispatch(vec![Channel::Email, Channel::Push], Some("a@example.com"));
         let rows = planned(&dispatch, &[device(2), device(3)], |_| false);
-        let keys: Vec<_> = rows.iter().map(|row| (row.key.channel, row.key.device_id.as_u128())).collect();
+        let keys: Vec<_> =
+            rows.iter().map(|row| (row.key.channel, row.key.device_id.as_u128())).collect();
         assert_eq!(keys, [(Channel::Email, 0), (Channel::Push, 2), (Channel::Push, 3)]);
         assert!(rows.iter().all(|row| row.fate == Fate::Made));
     }
@@ -182,14 +211,17 @@ mod tests {
     fn without_a_way_to_the_user_the_reason_is_said() {
         let both = vec![Channel::Email, Channel::Push];
         let none = planned(&dispatch(both, None), &[], |_| false);
-        let no_way =
-            [(Channel::Email, Fate::Ended(reason::NO_ADDRESS)), (Channel::Push, Fate::Ended(reason::NO_DEVICE))];
+        let no_way = [
+            (Channel::Email, Fate::Ended(reason::NO_ADDRESS)),
+            (Channel::Push, Fate::Ended(reason::NO_DEVICE)),
+        ];
         assert_eq!(fates(&none), no_way);
         let malformed = planned(&dispatch(vec![Channel::Email], Some("nobody")), &[], |_| false);
         assert_eq!(fates(&malformed), [(Channel::Email, Fate::Ended(reason::NO_ADDRESS))]);
-        let bounced = planned(&dispatch(vec![Channel::Email], Some("A@example.com")), &[], |digest| {
-            digest == address_digest("a@example.com")
-        });
+        let bounced =
+            planned(&dispatch(vec![Channel::Email], Some("A@example.com")), &[], |digest| {
+                digest == address_digest("a@example.com")
+            });
         assert_eq!(fates(&bounced), [(Channel::Email, Fate::Ended(reason::ADDRESS_SUPPRESSED))]);
     }
 
@@ -197,7 +229,14 @@ mod tests {
     fn what_has_expired_is_not_made_on_any_channel() {
         let dispatch = dispatch(vec![Channel::Email, Channel::Push], Some("a@example.com"));
         let nobody = |_: &[u8]| false;
-        let rows = rows(&dispatch, &[device(2)], nobody, &Preferences::default(), None, dispatch.send.expires_at);
+        let rows = rows(
+            &dispatch,
+            &[device(2)],
+            nobody,
+            &Preferences::default(),
+            None,
+            dispatch.send.expires_at,
+        );
         let expired = Fate::Ended(reason::EXPIRED);
         assert_eq!(fates(&rows), [(Channel::Email, expired), (Channel::Push, expired)]);
     }
@@ -206,16 +245,30 @@ mod tests {
     fn a_channel_that_is_switched_off_has_one_delivery_that_says_so() {
         let dispatch = dispatch(vec![Channel::Email, Channel::Push], Some("a@example.com"));
         let preferences = Preferences { push: false, ..Preferences::default() };
-        let rows = rows(&dispatch, &[device(2), device(3)], |_| false, &preferences, None, DateTime::UNIX_EPOCH);
-        assert_eq!(fates(&rows), [(Channel::Email, Fate::Made), (Channel::Push, Fate::Ended(reason::OPTED_OUT))]);
+        let rows = rows(
+            &dispatch,
+            &[device(2), device(3)],
+            |_| false,
+            &preferences,
+            None,
+            DateTime::UNIX_EPOCH,
+        );
+        assert_eq!(
+            fates(&rows),
+            [(Channel::Email, Fate::Made), (Channel::Push, Fate::Ended(reason::OPTED_OUT))]
+        );
     }
 
     #[test]
     fn what_waits_for_the_morning_lives_as_long_from_then_on() {
-        let (now, morning) = (DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH + chrono::TimeDelta::hours(6));
+        let (now, morning) =
+            (DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH + chrono::TimeDelta::hours(6));
         let mut dispatch = dispatch(vec![Channel::Email, Channel::Push], Some("a@example.com"));
         let until = suit(&mut dispatch, &at_night(), now);
-        assert_eq!((until, dispatch.send.expires_at), (Some(morning), morning + chrono::TimeDelta::minutes(1)));
+        assert_eq!(
+            (until, dispatch.send.expires_at),
+            (Some(morning), morning + chrono::TimeDelta::minutes(1))
+        );
         let rows = rows(&dispatch, &[], |_| false, &at_night(), until, now);
         let [email, push] = [Fate::Deferred(morning), Fate::Ended(reason::NO_DEVICE)];
         assert_eq!(fates(&rows), [(Channel::Email, email), (Channel::Push, push)]);
@@ -234,7 +287,8 @@ mod tests {
 
     #[test]
     fn the_users_language_is_for_what_names_none() {
-        let preferences = Preferences { locale: Locale::parse("de".to_owned()).ok(), ..Preferences::default() };
+        let preferences =
+            Preferences { locale: Locale::parse("de".to_owned()).ok(), ..Preferences::default() };
         for (own, shown) in [(None, "de"), (Some("fr"), "fr")] {
             let mut dispatch = dispatch(vec![Channel::Push], None);
             dispatch.send.content.locale = own.map(ToOwned::to_owned);

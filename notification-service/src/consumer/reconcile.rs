@@ -1,11 +1,14 @@
-//! Answers what event-service asks about occurrences that were released and have no end there: the ledger tells
-//! again what it knows, what waits goes on waiting, and what nobody knows is told as failed. What can still be
-//! sent was taken in as a send before, and is known by then.
+//! Answers what event-service asks about occurrences that were released and have no end there: the
+//! ledger tells again what it knows, what waits goes on waiting, and what nobody knows is told as
+//! failed. What can still be sent was taken in as a send before, and is known by then.
 
 use chrono::{DateTime, Utc};
 use shared::{
     consumer::isolation::Attempt,
-    contract::{DeliveryState, Event, ItemId, OutcomeData, ReconcileData, Schema, Unknown, event_id_of, new_id},
+    contract::{
+        DeliveryState, Event, ItemId, OutcomeData, ReconcileData, Schema, Unknown, event_id_of,
+        new_id,
+    },
     outbox::{self, OutboxMessage},
     telemetry::Traceparent,
 };
@@ -72,7 +75,10 @@ impl Intake {
 }
 
 /// Returns the ledger's outcomes of an occurrence, as they were told the first time.
-fn told_again(question: &Question, deliveries: &[Told]) -> Result<Vec<OutboxMessage>, serde_json::Error> {
+fn told_again(
+    question: &Question,
+    deliveries: &[Told],
+) -> Result<Vec<OutboxMessage>, serde_json::Error> {
     let mut messages = Vec::with_capacity(deliveries.len());
     for told in deliveries {
         let corrects = told.reason.as_deref().is_some_and(reason::is_correction);
@@ -81,7 +87,12 @@ fn told_again(question: &Question, deliveries: &[Told]) -> Result<Vec<OutboxMess
             DeliveryState::Failed if corrects => {
                 // It was told as sent before: both may have been lost.
                 messages.push(message(question, told, DeliveryState::Sent, None)?);
-                messages.push(message(question, told, DeliveryState::Failed, Some(DeliveryState::Sent))?);
+                messages.push(message(
+                    question,
+                    told,
+                    DeliveryState::Failed,
+                    Some(DeliveryState::Sent),
+                )?);
             }
             state => messages.push(message(question, told, state, None)?),
         }
@@ -153,7 +164,8 @@ fn written(
     event_id: Uuid,
     data: OutcomeData,
 ) -> Result<OutboxMessage, serde_json::Error> {
-    let event_type = data.state.event_type().unwrap_or(shared::contract::EventType::NotificationFailed);
+    let event_type =
+        data.state.event_type().unwrap_or(shared::contract::EventType::NotificationFailed);
     let message = OutboxMessage::of(&Event {
         event_type,
         event_id,

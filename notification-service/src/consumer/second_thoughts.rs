@@ -1,4 +1,5 @@
-//! Revisions and erasures, as the notification queue brings them: beside the intake, which they exclude for a moment.
+//! Revisions and erasures, as the notification queue brings them: beside the intake, which they
+//! exclude for a moment.
 
 use std::collections::BTreeMap;
 
@@ -58,7 +59,8 @@ impl Attempt for Erase<'_> {
 }
 
 impl Intake {
-    /// Applies revisions, a bounded number in each transaction: one that is applied again changes nothing.
+    /// Applies revisions, a bounded number in each transaction: one that is applied again changes
+    /// nothing.
     async fn try_revise(&self, revisions: &[Revision]) -> Result<(), Error> {
         for part in revisions.chunks(MAX_REVISED) {
             self.revise_part(part).await?;
@@ -88,7 +90,8 @@ impl Intake {
         self.isolation.apply(&Erase(self), erasures).await
     }
 
-    /// Erases users from the ledger, as far as it was not done before or as a part of a later erasure.
+    /// Erases users from the ledger, as far as it was not done before or as a part of a later
+    /// erasure.
     async fn try_erase(&self, erasures: &[Erasure]) -> Result<(), Error> {
         let users: Vec<&str> = erasures.iter().map(|erasure| erasure.user_id.as_str()).collect();
         let unfinished = erasures::unfinished(&self.pool, &users).await?;

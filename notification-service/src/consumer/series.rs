@@ -1,4 +1,5 @@
-//! Occurrences of one item that quiet hours put off together: the last of them is sent, the others were missed. Pure.
+//! Occurrences of one item that quiet hours put off together: the last of them is sent, the others
+//! were missed. Pure.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,7 +17,8 @@ pub(super) fn series_of(dispatch: &Dispatch, channel: Channel) -> Series<'_> {
     (&dispatch.user_id, &dispatch.send.source, dispatch.send.item_id.as_str(), channel)
 }
 
-/// Which of these deliveries, all of them deferred, a later occurrence of their series takes the place of.
+/// Which of these deliveries, all of them deferred, a later occurrence of their series takes the
+/// place of.
 pub(super) fn missed<'a>(
     deferred: impl Iterator<Item = (Series<'a>, DateTime<Utc>, DeliveryKey)> + Clone,
 ) -> HashSet<DeliveryKey> {
@@ -26,8 +28,13 @@ pub(super) fn missed<'a>(
         let known = last.entry(series).or_insert(of_delivery);
         *known = (*known).max(of_delivery);
     }
-    let is_last = |series: &Series<'a>, occurrence: Uuid| last.get(series).is_some_and(|last| last.1 == occurrence);
-    deferred.filter(|(series, _, key)| !is_last(series, key.occurrence_id)).map(|(_, _, key)| key).collect()
+    let is_last = |series: &Series<'a>, occurrence: Uuid| {
+        last.get(series).is_some_and(|last| last.1 == occurrence)
+    };
+    deferred
+        .filter(|(series, _, key)| !is_last(series, key.occurrence_id))
+        .map(|(_, _, key)| key)
+        .collect()
 }
 
 #[cfg(test)]
@@ -38,18 +45,28 @@ mod tests {
 
     const PILLS: Series<'static> = ("ada", "reminder", "pills", Channel::Push);
 
-    fn delivery(series: Series<'static>, minute: i64, device: u128) -> (Series<'static>, DateTime<Utc>, DeliveryKey) {
+    fn delivery(
+        series: Series<'static>,
+        minute: i64,
+        device: u128,
+    ) -> (Series<'static>, DateTime<Utc>, DeliveryKey) {
         let due_at = DateTime::UNIX_EPOCH + TimeDelta::minutes(minute);
         let occurrence_id = Uuid::new_v5(&Uuid::nil(), format!("{series:?}{minute}").as_bytes());
-        (series, due_at, DeliveryKey { occurrence_id, channel: series.3, device_id: Uuid::from_u128(device) })
+        (
+            series,
+            due_at,
+            DeliveryKey { occurrence_id, channel: series.3, device_id: Uuid::from_u128(device) },
+        )
     }
 
     #[test]
     fn keeps_last_occurrence_on_every_device() {
-        let deliveries: Vec<_> =
-            (0..540).flat_map(|minute| [1, 2].map(|device| delivery(PILLS, minute, device))).collect();
+        let deliveries: Vec<_> = (0..540)
+            .flat_map(|minute| [1, 2].map(|device| delivery(PILLS, minute, device)))
+            .collect();
         let missed = missed(deliveries.iter().copied());
-        let kept: Vec<_> = deliveries.iter().filter(|it| !missed.contains(&it.2)).copied().collect();
+        let kept: Vec<_> =
+            deliveries.iter().filter(|it| !missed.contains(&it.2)).copied().collect();
         assert_eq!(kept, [delivery(PILLS, 539, 1), delivery(PILLS, 539, 2)]);
     }
 
@@ -61,7 +78,8 @@ mod tests {
             ("ada", "reminder", "plants", Channel::Push),
             ("ada", "reminder", "pills", Channel::Email),
         ];
-        let deliveries = others.map(|series| delivery(series, 1, 0)).into_iter().chain([delivery(PILLS, 2, 0)]);
+        let deliveries =
+            others.map(|series| delivery(series, 1, 0)).into_iter().chain([delivery(PILLS, 2, 0)]);
         assert!(missed(deliveries).is_empty());
     }
 }

@@ -1,9 +1,10 @@
 //! Reading what SES says of an e-mail. Pure.
 //!
-//! There are two forms: event publishing by a configuration set (`eventType`) and notifications of an identity
-//! (`notificationType`); both are described in SES's developer guide, "Contents of event data that Amazon SES publishes to
-//! Amazon SNS" and "Amazon SNS notification contents for Amazon SES". SES adds fields as it likes, so only those are looked at
-//! that something follows from. Addresses end here: what is handed on are their digests.
+//! There are two forms: event publishing by a configuration set (`eventType`) and notifications of
+//! an identity (`notificationType`); both are described in SES's developer guide, "Contents of
+//! event data that Amazon SES publishes to Amazon SNS" and "Amazon SNS notification contents for
+//! Amazon SES". SES adds fields as it likes, so only those are looked at that something follows
+//! from. Addresses end here: what is handed on are their digests.
 
 use std::collections::BTreeSet;
 
@@ -152,9 +153,10 @@ impl Notice {
             None => None,
         };
         let suppressions = match grounds {
-            Some(grounds) => {
-                digests(said, grounds)?.into_iter().map(|digest| Suppression { digest, grounds }).collect()
-            }
+            Some(grounds) => digests(said, grounds)?
+                .into_iter()
+                .map(|digest| Suppression { digest, grounds })
+                .collect(),
             None => Vec::new(),
         };
         Ok(Self { kind, correction, suppressions })
@@ -176,12 +178,17 @@ fn name(said: &Value) -> Option<&str> {
 
 fn kind(said: &Value) -> Result<Kind, Unreadable> {
     Ok(match name(said).ok_or(Unreadable::Field("eventType"))? {
-        "Bounce" => match text(said, "/bounce/bounceType").ok_or(Unreadable::Field("bounce.bounceType"))? {
-            "Permanent" => Kind::Bounce,
-            _ => Kind::TransientBounce,
-        },
-        // A mailbox's correction of an earlier verdict (RFC 5965, and the registry of its feedback types).
-        "Complaint" if text(said, "/complaint/complaintFeedbackType") == Some("not-spam") => Kind::NotSpam,
+        "Bounce" => {
+            match text(said, "/bounce/bounceType").ok_or(Unreadable::Field("bounce.bounceType"))? {
+                "Permanent" => Kind::Bounce,
+                _ => Kind::TransientBounce,
+            }
+        }
+        // A mailbox's correction of an earlier verdict (RFC 5965, and the registry of its feedback
+        // types).
+        "Complaint" if text(said, "/complaint/complaintFeedbackType") == Some("not-spam") => {
+            Kind::NotSpam
+        }
         "Complaint" => Kind::Complaint,
         "Rendering Failure" => Kind::RenderingFailure,
         "Reject" => Kind::Reject,
@@ -192,20 +199,23 @@ fn kind(said: &Value) -> Result<Kind, Unreadable> {
     })
 }
 
-/// A complaint is of an e-mail that arrived; unless it is an earlier one, for which SES did not even try to send this.
+/// A complaint is of an e-mail that arrived; unless it is an earlier one, for which SES did not
+/// even try to send this.
 fn refused(said: &Value) -> Option<&'static str> {
     let is_earlier = text(said, "/complaint/complaintSubType") == Some("OnAccountSuppressionList");
     is_earlier.then_some(reason::REJECTED_BY_PROVIDER)
 }
 
 fn message_id(said: &Value) -> Result<String, Unreadable> {
-    let is_id = |id: &&str| !id.is_empty() && id.len() <= MAX_ID && !id.chars().any(char::is_control);
+    let is_id =
+        |id: &&str| !id.is_empty() && id.len() <= MAX_ID && !id.chars().any(char::is_control);
     let id = text(said, "/mail/messageId").filter(is_id);
     id.map(ToOwned::to_owned).ok_or(Unreadable::Field("mail.messageId"))
 }
 
-/// The digests of the addresses that it is about. Our e-mails have one recipient each, who is meant even where another is named:
-/// a mailbox that forwards is reported under the address it forwards to.
+/// The digests of the addresses that it is about. Our e-mails have one recipient each, who is meant
+/// even where another is named: a mailbox that forwards is reported under the address it forwards
+/// to.
 fn digests(said: &Value, grounds: Grounds) -> Result<BTreeSet<Vec<u8>>, Unreadable> {
     let (list, field) = match grounds {
         Grounds::Bounce => ("/bounce/bouncedRecipients", "bounce.bouncedRecipients"),
@@ -213,7 +223,8 @@ fn digests(said: &Value, grounds: Grounds) -> Result<BTreeSet<Vec<u8>>, Unreadab
     };
     let named = said.pointer(list).and_then(Value::as_array).ok_or(Unreadable::Field(field))?;
     let named = named.iter().filter_map(|it| text(it, "/emailAddress"));
-    let sole = match said.pointer("/mail/destination").and_then(Value::as_array).map(Vec::as_slice) {
+    let sole = match said.pointer("/mail/destination").and_then(Value::as_array).map(Vec::as_slice)
+    {
         Some([only]) => only.as_str(),
         _ => None,
     };

@@ -23,7 +23,8 @@ use crate::{
     delivery::{Address, Delivery, Record, reason},
 };
 
-/// An attempt starts only while at least this much of the lease is left: it must end before the row is anybody's.
+/// An attempt starts only while at least this much of the lease is left: it must end before the row
+/// is anybody's.
 const LEAST_LEASE: Duration = Duration::from_secs(20);
 /// What of the lease is left for its outcome to be recorded: the attempt is cut off before.
 const MARGIN: Duration = Duration::from_secs(2);
@@ -56,7 +57,8 @@ impl<S: Sender> Attempter<S> {
         if self.recalls.concern(&job.delivery) {
             drop(slot);
             let channel = self.lane.channel.as_str();
-            metrics::counter!("reminders_deliveries_recalled_total", "channel" => channel).increment(1);
+            metrics::counter!("reminders_deliveries_recalled_total", "channel" => channel)
+                .increment(1);
             return self.give_back(job).await;
         }
         let Job { delivery, lease_ends, place, .. } = job;
@@ -67,7 +69,8 @@ impl<S: Sender> Attempter<S> {
 
     /// Gives back a job that waited in memory for too long: whoever comes first claims it anew.
     pub(super) async fn lease_was_lost(&self, job: Job) {
-        metrics::counter!("delivery_leases_lost_total", "channel" => self.lane.channel.as_str()).increment(1);
+        metrics::counter!("delivery_leases_lost_total", "channel" => self.lane.channel.as_str())
+            .increment(1);
         self.give_back(job).await;
     }
 
@@ -78,7 +81,8 @@ impl<S: Sender> Attempter<S> {
 
     /// Gives a job back to the ledger, which may not be attempted for a while.
     pub(super) async fn hold(&self, job: Job, hold: Hold) {
-        let record = verdict::held(&self.policy, job.delivery, hold, self.clock.now(), rand::random());
+        let record =
+            verdict::held(&self.policy, job.delivery, hold, self.clock.now(), rand::random());
         self.finish(Finished { record, _place: job.place }).await;
     }
 
@@ -87,7 +91,9 @@ impl<S: Sender> Attempter<S> {
         let obstacle = match &delivery.address {
             _ if started >= delivery.dispatch.send.expires_at => Some(reason::EXPIRED),
             Address::Gone(reason) => Some(*reason),
-            Address::Device { .. } if self.departures.contains(delivery.key.device_id) => Some(reason::DEVICE_GONE),
+            Address::Device { .. } if self.departures.contains(delivery.key.device_id) => {
+                Some(reason::DEVICE_GONE)
+            }
             Address::Device { .. } | Address::Mailbox(_) => None,
         };
         if let Some(reason) = obstacle {
@@ -110,9 +116,11 @@ impl<S: Sender> Attempter<S> {
         let deadline = lease_ends.checked_sub(MARGIN).unwrap_or(lease_ends);
         match timeout_at(deadline.into(), self.sender.send(delivery, deadline)).await {
             Ok(outcome) => outcome,
-            Err(_) => {
-                Outcome::Unavailable { retry_after: None, reason: "DEADLINE_EXCEEDED".into(), maybe_delivered: true }
-            }
+            Err(_) => Outcome::Unavailable {
+                retry_after: None,
+                reason: "DEADLINE_EXCEEDED".into(),
+                maybe_delivered: true,
+            },
         }
     }
 
@@ -121,14 +129,17 @@ impl<S: Sender> Attempter<S> {
         metrics::counter!("delivery_attempts_total", "channel" => channel, "outcome" => outcome.class()).increment(1);
         let Some(reason) = outcome.reason() else {
             // What waited for the end of quiet hours was due then.
-            let late = times.ended - delivery.deferred_until.unwrap_or(delivery.dispatch.send.due_at);
+            let late =
+                times.ended - delivery.deferred_until.unwrap_or(delivery.dispatch.send.due_at);
             return self.lateness.record(late.as_seconds_f64().max(0.0));
         };
-        let (class, attempt, device) = (outcome.class(), delivery.attempts + 1, delivery.key.device_id.simple());
+        let (class, attempt, device) =
+            (outcome.class(), delivery.attempts + 1, delivery.key.device_id.simple());
         if matches!(outcome, Outcome::Gone { .. } | Outcome::Rejected { .. }) {
             tracing::info!(outcome = class, reason, attempt, device.id = %device, "a delivery failed");
         } else {
-            // In an outage there are thousands of them, and each is tried again: the figures tell of it.
+            // In an outage there are thousands of them, and each is tried again: the figures tell
+            // of it.
             tracing::debug!(outcome = class, reason, attempt, device.id = %device, "an attempt did not deliver");
         }
     }
@@ -142,7 +153,12 @@ impl<S: Sender> Attempter<S> {
             Change::Same => {}
             Change::Paused(wait) => {
                 self.budget.slow_down();
-                tracing::warn!(channel, reason, wait_s = wait.as_secs(), "the provider throttles; the channel pauses");
+                tracing::warn!(
+                    channel,
+                    reason,
+                    wait_s = wait.as_secs(),
+                    "the provider throttles; the channel pauses"
+                );
             }
             Change::Stopped => {
                 metrics::counter!("lane_stops_total", "channel" => channel).increment(1);
@@ -160,7 +176,9 @@ impl<S: Sender> Attempter<S> {
                     "pushes to the platform are stopped: several users' devices were refused; the backlog is kept and probed"
                 );
             }
-            Change::PlatformRecovered(platform) => tracing::warn!(%platform, "pushes to the platform are sent again"),
+            Change::PlatformRecovered(platform) => {
+                tracing::warn!(%platform, "pushes to the platform are sent again")
+            }
             Change::Recovered => tracing::warn!(channel, "the channel sends again"),
         }
         self.wake();
@@ -179,7 +197,8 @@ impl<S: Sender> Attempter<S> {
         if state == DeliveryState::Pending && finished.record.started_at.is_some() {
             metrics::counter!("delivery_retries_total", "channel" => channel).increment(1);
         }
-        // The recorder outlives the lanes; were it gone, the lease would run out and the row be claimed anew.
+        // The recorder outlives the lanes; were it gone, the lease would run out and the row be
+        // claimed anew.
         let _ = self.records.send(finished).await;
     }
 }

@@ -1,8 +1,9 @@
 //! The share of a provider's rate and quota that this process may use.
 //!
-//! The budget itself lies in the database, where all processes lease from it: one statement for the next few hundred
-//! milliseconds, not one for each message. What is leased and not used in its time is lost to the rate, so that the
-//! processes together keep to it whoever of them sends; the next lease gives it back to the quota of the day.
+//! The budget itself lies in the database, where all processes lease from it: one statement for the
+//! next few hundred milliseconds, not one for each message. What is leased and not used in its time
+//! is lost to the rate, so that the processes together keep to it whoever of them sends; the next
+//! lease gives it back to the quota of the day.
 
 mod purse;
 
@@ -45,8 +46,11 @@ pub(super) struct Terms {
 
 impl Terms {
     /// SES counts by the second: messages go evenly, and nothing is made up for.
-    pub(super) const EVEN: Self =
-        Self { burst: Duration::ZERO, lease: (Duration::from_millis(100), Duration::from_millis(500)), is_even: true };
+    pub(super) const EVEN: Self = Self {
+        burst: Duration::ZERO,
+        lease: (Duration::from_millis(100), Duration::from_millis(500)),
+        is_even: true,
+    };
     /// FCM counts by the minute: twelve seconds' worth may go at once. See [`per_minute`].
     pub(super) const BY_MINUTE: Self = Self {
         burst: Duration::from_secs(12),
@@ -55,7 +59,8 @@ impl Terms {
     };
 }
 
-/// The rate in messages a second that, with a burst of twelve seconds, never makes more than `limit` messages in any minute.
+/// The rate in messages a second that, with a burst of twelve seconds, never makes more than
+/// `limit` messages in any minute.
 pub(super) fn per_minute(limit: u32) -> f64 {
     f64::from(limit) / 72.0
 }
@@ -81,10 +86,16 @@ pub(super) struct Budget {
 impl Budget {
     /// An empty purse; nothing is leased yet.
     pub(super) fn new(channel: Channel, pool: PgPool, terms: Terms, per_second: f64) -> Self {
-        Self { channel, pool, terms, purse: Mutex::new(Purse::new(terms.is_even, per_second, Instant::now())) }
+        Self {
+            channel,
+            pool,
+            terms,
+            purse: Mutex::new(Purse::new(terms.is_even, per_second, Instant::now())),
+        }
     }
 
-    /// Waits until one message may be sent. `demand`: how many messages wait, this one included; asked where a lease is due.
+    /// Waits until one message may be sent. `demand`: how many messages wait, this one included;
+    /// asked where a lease is due.
     pub(super) async fn take(&self, demand: impl Fn() -> usize + Send) -> Leave {
         let mut is_failing = false;
         loop {
@@ -101,7 +112,9 @@ impl Budget {
                 Ok(Some(leased)) if leased.messages > 0 => {}
                 Ok(Some(Leased { day_left: Some(..=0), .. })) => return Leave::UsedUp(DAY_PAUSE),
                 Ok(Some(leased)) => {
-                    let wait = Duration::try_from_secs_f64(leased.begins_in).unwrap_or_default().saturating_sub(AHEAD);
+                    let wait = Duration::try_from_secs_f64(leased.begins_in)
+                        .unwrap_or_default()
+                        .saturating_sub(AHEAD);
                     sleep(wait.clamp(PAUSE.0, PAUSE.1)).await;
                 }
                 Ok(None) => sleep(PAUSE.1).await,
@@ -122,12 +135,18 @@ impl Budget {
     }
 
     /// Follows what the provider allows, until the token is cancelled.
-    pub(super) async fn follow(&self, mut quota: watch::Receiver<Option<Quota>>, shutdown: &CancellationToken) {
+    pub(super) async fn follow(
+        &self,
+        mut quota: watch::Receiver<Option<Quota>>,
+        shutdown: &CancellationToken,
+    ) {
         loop {
             let known = *quota.borrow_and_update();
             if let Some(known) = known {
                 self.purse().set_rate(known.per_second);
-                if let Err(error) = budgets::note_day_left(&self.pool, self.channel, known.day_left).await {
+                if let Err(error) =
+                    budgets::note_day_left(&self.pool, self.channel, known.day_left).await
+                {
                     tracing::debug!(error = %error, "the quota of the day could not be noted");
                 }
                 self.show(known.day_left);
@@ -146,7 +165,14 @@ impl Budget {
         };
         let messages = wanted(demand, per_second, self.terms.lease);
         let (seconds_each, channel) = (1.0 / per_second, self.channel);
-        let wanted = Wanted { channel, messages, seconds_each, burst: self.terms.burst, ahead: AHEAD, unused };
+        let wanted = Wanted {
+            channel,
+            messages,
+            seconds_each,
+            burst: self.terms.burst,
+            ahead: AHEAD,
+            unused,
+        };
         let leased = budgets::lease(&self.pool, wanted).await.inspect_err(|error| {
             if is_undone(error) {
                 self.purse().keep_unused(unused);
@@ -161,7 +187,8 @@ impl Budget {
 
     fn show(&self, day_left: Option<i64>) {
         if let Some(left) = day_left {
-            metrics::gauge!("reminders_send_quota_left", "channel" => self.channel.as_str()).set(left as f64);
+            metrics::gauge!("reminders_send_quota_left", "channel" => self.channel.as_str())
+                .set(left as f64);
         }
     }
 
@@ -170,14 +197,15 @@ impl Budget {
     }
 }
 
-/// Returns whether a statement certainly changed nothing. One whose answer was lost may have: what it gave back must not be
-/// given back again, as the quota would seem larger than it is. If it was not given back, the provider's own count of the
-/// day shows it again.
+/// Returns whether a statement certainly changed nothing. One whose answer was lost may have: what
+/// it gave back must not be given back again, as the quota would seem larger than it is. If it was
+/// not given back, the provider's own count of the day shows it again.
 fn is_undone(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed)
 }
 
-/// How many messages to lease: what waits, within what the rate makes in the least and the longest time of a lease.
+/// How many messages to lease: what waits, within what the rate makes in the least and the longest
+/// time of a lease.
 fn wanted(demand: usize, per_second: f64, lease: (Duration, Duration)) -> i64 {
     let least = (per_second * lease.0.as_secs_f64()).max(1.0);
     let most = (per_second * lease.1.as_secs_f64()).max(1.0);
@@ -194,14 +222,19 @@ mod tests {
         assert_eq!([0, 1, 5, 1_000].map(|demand| wanted(demand, 14.0, even)), [1, 1, 5, 7]);
         assert_eq!([1, 1_000].map(|demand| wanted(demand, 0.5, even)), [1, 1]);
         let minute = per_minute(600_000);
-        assert_eq!([1, 100_000].map(|demand| wanted(demand, minute, Terms::BY_MINUTE.lease)), [2_083, 8_333]);
+        assert_eq!(
+            [1, 100_000].map(|demand| wanted(demand, minute, Terms::BY_MINUTE.lease)),
+            [2_083, 8_333]
+        );
     }
 
     #[test]
     fn gives_nothing_back_again_when_answer_was_lost() {
-        for lost in
-            [std::io::ErrorKind::ConnectionReset, std::io::ErrorKind::UnexpectedEof, std::io::ErrorKind::TimedOut]
-        {
+        for lost in [
+            std::io::ErrorKind::ConnectionReset,
+            std::io::ErrorKind::UnexpectedEof,
+            std::io::ErrorKind::TimedOut,
+        ] {
             assert!(!is_undone(&std::io::Error::from(lost).into()), "{lost}");
         }
         assert!(is_undone(&sqlx::Error::PoolTimedOut));

@@ -1,8 +1,9 @@
 //! Devices that left their user while pushes to them wait in memory.
 //!
-//! A push is addressed when it is claimed, up to 15 seconds before its attempt. Meanwhile its device may be removed, or its
-//! token registered by somebody else, who must not read it. Asking the database before each attempt would cost a round
-//! trip a message; looking once a second at what was deleted lately costs next to nothing.
+//! A push is addressed when it is claimed, up to 15 seconds before its attempt. Meanwhile its
+//! device may be removed, or its token registered by somebody else, who must not read it. Asking
+//! the database before each attempt would cost a round trip a message; looking once a second at
+//! what was deleted lately costs next to nothing.
 
 use std::{
     collections::HashSet,
@@ -57,7 +58,8 @@ impl Departures {
     }
 
     async fn look(&self, pool: &PgPool, purge: bool) -> Result<(), sqlx::Error> {
-        let known: HashSet<Uuid> = departures::within(pool, WINDOW, LIMIT).await?.into_iter().collect();
+        let known: HashSet<Uuid> =
+            departures::within(pool, WINDOW, LIMIT).await?.into_iter().collect();
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(known);
         if purge { departures::purge(pool, KEPT).await } else { Ok(()) }
     }

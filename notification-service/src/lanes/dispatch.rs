@@ -59,7 +59,8 @@ impl<S: Sender> Worker<S> {
         budget: Arc<Budget>,
         settings: WorkerSettings,
     ) -> Self {
-        let lateness = metrics::histogram!("delivery_lateness_seconds", "channel" => lane.channel().as_str());
+        let lateness =
+            metrics::histogram!("delivery_lateness_seconds", "channel" => lane.channel().as_str());
         let WorkerSettings { pool, clock, policy, takeover, departures, recalls } = settings;
         let attempter = Arc::new(Attempter {
             lane: Arc::clone(&lane),
@@ -75,7 +76,8 @@ impl<S: Sender> Worker<S> {
         Self { lane, pool, recorder, attempter, budget, takeover }
     }
 
-    /// Sends until the token is cancelled; then lets attempts under way end, for a bounded time, and gives back the rest.
+    /// Sends until the token is cancelled; then lets attempts under way end, for a bounded time,
+    /// and gives back the rest.
     pub async fn run(self, shutdown: CancellationToken) {
         let attempts = TaskTracker::new();
         tokio::join!(self.sweep(&shutdown), self.dispatch(&attempts, &shutdown));
@@ -104,15 +106,17 @@ impl<S: Sender> Worker<S> {
                 admission = self.admit(&job) => admission,
             };
             match admission {
-                Admission::Enter(ticket) => self.enter(job, ticket, in_flight, attempts, shutdown).await,
+                Admission::Enter(ticket) => {
+                    self.enter(job, ticket, in_flight, attempts, shutdown).await
+                }
                 Admission::Back(hold) => self.attempter.hold(job, hold).await,
                 Admission::Wait => {}
             }
         }
     }
 
-    /// Starts the attempt of a job that was let in, once the provider's budget allows it. `in_flight` is its user's share of the
-    /// attempts under way.
+    /// Starts the attempt of a job that was let in, once the provider's budget allows it.
+    /// `in_flight` is its user's share of the attempts under way.
     async fn enter(
         &self,
         job: Job,

@@ -47,13 +47,23 @@ impl Engine {
     ///
     /// # Errors
     /// When a setting of a provider cannot be used.
-    pub async fn build(config: &Config, pool: PgPool, clock: Arc<DbClock>, handoff: Handoff) -> anyhow::Result<Self> {
+    pub async fn build(
+        config: &Config,
+        pool: PgPool,
+        clock: Arc<DbClock>,
+        handoff: Handoff,
+    ) -> anyhow::Result<Self> {
         let lane = |channel, max_in_flight, per_user_per_minute| {
-            Lane::new(channel, LaneSettings { max_in_flight, per_user_per_minute, probes: ProbePace::default() })
+            Lane::new(
+                channel,
+                LaneSettings { max_in_flight, per_user_per_minute, probes: ProbePace::default() },
+            )
         };
         let push = lane(Channel::Push, config.push_max_in_flight, config.push_per_user_per_minute);
-        let email = lane(Channel::Email, config.email_max_in_flight, config.email_per_user_per_minute);
-        let (recorder, records_in, records_out) = Recorder::new(pool.clone(), handoff, Arc::clone(&clock));
+        let email =
+            lane(Channel::Email, config.email_max_in_flight, config.email_per_user_per_minute);
+        let (recorder, records_in, records_out) =
+            Recorder::new(pool.clone(), handoff, Arc::clone(&clock));
         let fcm = Arc::new(fcm(config)?);
         let settings = WorkerSettings {
             pool,
@@ -66,11 +76,18 @@ impl Engine {
         let push_sender = PushSender { fcm: Arc::clone(&fcm), clock };
         let ses = Arc::new(ses(config).await?);
         let email_sender = EmailSender(Arc::clone(&ses));
-        let (departures, recalls) = (Arc::clone(&settings.departures), Arc::clone(&settings.recalls));
+        let (departures, recalls) =
+            (Arc::clone(&settings.departures), Arc::clone(&settings.recalls));
         let pool = settings.pool.clone();
         let push_rate = per_minute(config.fcm.max_per_minute);
-        let push_budget = Budget::new(Channel::Push, settings.pool.clone(), Terms::BY_MINUTE, push_rate);
-        let budget = Arc::new(Budget::new(Channel::Email, settings.pool.clone(), Terms::EVEN, email::DEFAULT_RATE));
+        let push_budget =
+            Budget::new(Channel::Push, settings.pool.clone(), Terms::BY_MINUTE, push_rate);
+        let budget = Arc::new(Budget::new(
+            Channel::Email,
+            settings.pool.clone(),
+            Terms::EVEN,
+            email::DEFAULT_RATE,
+        ));
         let push_worker = Worker::new(
             Arc::clone(&push),
             push_sender,
@@ -119,7 +136,8 @@ impl Engine {
         Arc::clone(&self.fcm)
     }
 
-    /// Sends until the token is cancelled; then ends what is under way, gives back the rest and records all of it.
+    /// Sends until the token is cancelled; then ends what is under way, gives back the rest and
+    /// records all of it.
     pub async fn run(self, shutdown: CancellationToken) {
         let Self { ses, push, email, recorder, budget, departures, recalls, pool, .. } = self;
         // Each worker holds a way to the recorder, which ends when both are gone.

@@ -1,13 +1,14 @@
 //! Whether a lane may send, to whom, and how much at once. Pure: time is passed in.
 //!
-//! Trouble is charged to whom it belongs. What a provider says of one address pauses that address ([`pauses`]); a circuit
-//! breaker ([`breaker`]) opens when more users meet the same trouble than succeed, for the platform it concerns (APNs, Web
-//! Push, Android) or, when the provider throttles, for the whole channel. What concerns our account, key or project stops the
-//! channel at once, unless others succeed. All of a user's devices are one piece of evidence.
+//! Trouble is charged to whom it belongs. What a provider says of one address pauses that address
+//! ([`pauses`]); a circuit breaker ([`breaker`]) opens when more users meet the same trouble than
+//! succeed, for the platform it concerns (APNs, Web Push, Android) or, when the provider throttles,
+//! for the whole channel. What concerns our account, key or project stops the channel at once,
+//! unless others succeed. All of a user's devices are one piece of evidence.
 //!
-//! The window is the concurrency limit. It starts at its maximum; trouble of more users than succeed narrows it, and each
-//! acceptance widens it by one, so that it doubles with each round trip: a provider that just recovered is not met with
-//! the whole backlog at once.
+//! The window is the concurrency limit. It starts at its maximum; trouble of more users than
+//! succeed narrows it, and each acceptance widens it by one, so that it doubles with each round
+//! trip: a provider that just recovered is not met with the whole backlog at once.
 
 mod breaker;
 mod evidence;
@@ -29,8 +30,8 @@ use crate::{
     device::DeviceType,
 };
 
-/// The narrowest window is this part of the widest, but not less than [`LEAST_WINDOW`] where that is at most half of it:
-/// attempts that are not answered must not fill it.
+/// The narrowest window is this part of the widest, but not less than [`LEAST_WINDOW`] where that
+/// is at most half of it: attempts that are not answered must not fill it.
 const NARROWEST: usize = 16;
 /// Attempts that may be in flight however much trouble there is.
 const LEAST_WINDOW: usize = 32;
@@ -122,7 +123,8 @@ pub(super) enum Change {
 pub(super) enum Charge {
     /// To its delivery.
     Delivery,
-    /// To the channel or its platform, whose breaker is open: the attempt does not count. Try again after this long.
+    /// To the channel or its platform, whose breaker is open: the attempt does not count. Try again
+    /// after this long.
     Breaker(Duration),
 }
 
@@ -190,10 +192,14 @@ impl Gate {
         self.in_flight < self.window
     }
 
-    /// Attempts that one user may have in flight now: a bounded part of the window, and no more than are left for others.
+    /// Attempts that one user may have in flight now: a bounded part of the window, and no more
+    /// than are left for others.
     #[must_use]
     pub(super) fn share_of_user(&self) -> usize {
-        share::of_user(share::part(self.window, LEAST_IN_FLIGHT), self.window.saturating_sub(self.in_flight))
+        share::of_user(
+            share::part(self.window, LEAST_IN_FLIGHT),
+            self.window.saturating_sub(self.in_flight),
+        )
     }
 
     /// Lets a job in, keeps it waiting or sends it back.
@@ -207,7 +213,8 @@ impl Gate {
             Err(hold) => return Admission::Back(hold),
         };
         if let Some(paused) = self.pauses.of(now, origin.address) {
-            let hold = Hold { wait: paused.wait, reason: Some(paused.reason), worn_out: paused.worn_out };
+            let hold =
+                Hold { wait: paused.wait, reason: Some(paused.reason), worn_out: paused.worn_out };
             return Admission::Back(hold);
         }
         // Probes are few, and must not wait for what is never answered.
@@ -226,15 +233,24 @@ impl Gate {
         Admission::Enter(Ticket { origin, began: now, probes_lane, probes_platform })
     }
 
-    /// Returns `true` if an attempt of this party probes the channel, or why it may not be made now.
+    /// Returns `true` if an attempt of this party probes the channel, or why it may not be made
+    /// now.
     fn lane_passage(&mut self, now: Instant, party: Party) -> Result<bool, Hold> {
         if let Some(until) = self.used_up_until.filter(|until| now < *until) {
             let reason = Some(reason::DAILY_QUOTA_EXCEEDED.into());
-            return Err(Hold { wait: until.saturating_duration_since(now), reason, worn_out: false });
+            return Err(Hold {
+                wait: until.saturating_duration_since(now),
+                reason,
+                worn_out: false,
+            });
         }
         match (self.lane.passage(now, party), self.throttle.passage(now, party)) {
-            (Passage::Held(wait), Passage::Held(other)) => Err(Hold { wait: wait.max(other), ..Hold::default() }),
-            (Passage::Held(wait), _) | (_, Passage::Held(wait)) => Err(Hold { wait, ..Hold::default() }),
+            (Passage::Held(wait), Passage::Held(other)) => {
+                Err(Hold { wait: wait.max(other), ..Hold::default() })
+            }
+            (Passage::Held(wait), _) | (_, Passage::Held(wait)) => {
+                Err(Hold { wait, ..Hold::default() })
+            }
             (lane, throttle) => Ok(lane == Passage::Probe || throttle == Passage::Probe),
         }
     }
@@ -246,7 +262,9 @@ impl Gate {
         match platform.breaker.passage(now, origin.party) {
             Passage::Free => Ok(false),
             Passage::Probe => Ok(true),
-            Passage::Held(wait) => Err(Hold { wait, reason: platform.reason.clone(), worn_out: false }),
+            Passage::Held(wait) => {
+                Err(Hold { wait, reason: platform.reason.clone(), worn_out: false })
+            }
         }
     }
 
@@ -271,7 +289,8 @@ impl Gate {
     /// 0 open, 1 throttled or without quota, 2 stopped.
     #[must_use]
     pub(super) fn level(&self, now: Instant) -> u8 {
-        let is_paused = self.throttle.is_open() || self.used_up_until.is_some_and(|until| now < until);
+        let is_paused =
+            self.throttle.is_open() || self.used_up_until.is_some_and(|until| now < until);
         if self.lane.is_open() { 2 } else { u8::from(is_paused) }
     }
 
@@ -282,17 +301,27 @@ impl Gate {
     }
 
     /// Learns from an attempt that ended.
-    pub(super) fn learn(&mut self, now: Instant, ticket: &Ticket, outcome: &Outcome) -> (Change, Charge) {
+    pub(super) fn learn(
+        &mut self,
+        now: Instant,
+        ticket: &Ticket,
+        outcome: &Outcome,
+    ) -> (Change, Charge) {
         match outcome {
             Outcome::Sent { .. } => (self.succeeded(now, ticket, true), Charge::Delivery),
-            Outcome::Gone { .. } | Outcome::Rejected { .. } => (self.succeeded(now, ticket, false), Charge::Delivery),
+            Outcome::Gone { .. } | Outcome::Rejected { .. } => {
+                (self.succeeded(now, ticket, false), Charge::Delivery)
+            }
             Outcome::Unavailable { .. } => {
                 self.met_trouble(now, ticket.origin.party);
                 (Change::Same, Charge::Delivery)
             }
-            Outcome::Throttled { retry_after, reason } => {
-                self.throttled(now, ticket, retry_after.unwrap_or(THROTTLED).min(MAX_RETRY_AFTER), reason)
-            }
+            Outcome::Throttled { retry_after, reason } => self.throttled(
+                now,
+                ticket,
+                retry_after.unwrap_or(THROTTLED).min(MAX_RETRY_AFTER),
+                reason,
+            ),
             Outcome::Refused { reason } => self.refused(now, ticket, reason),
             Outcome::Misconfigured { reason } => self.misconfigured(now, ticket, reason),
             Outcome::KeyRefused { .. } => {
@@ -324,7 +353,13 @@ impl Gate {
         change
     }
 
-    fn throttled(&mut self, now: Instant, ticket: &Ticket, asked: Duration, reason: &Reason) -> (Change, Charge) {
+    fn throttled(
+        &mut self,
+        now: Instant,
+        ticket: &Ticket,
+        asked: Duration,
+        reason: &Reason,
+    ) -> (Change, Charge) {
         let opened = self.throttle.failed(now, ticket.origin.party, asked, ticket.probes_lane);
         if opened {
             self.narrow_to(0);
@@ -360,7 +395,12 @@ impl Gate {
         (change, Charge::Delivery)
     }
 
-    fn misconfigured(&mut self, now: Instant, ticket: &Ticket, reason: &Reason) -> (Change, Charge) {
+    fn misconfigured(
+        &mut self,
+        now: Instant,
+        ticket: &Ticket,
+        reason: &Reason,
+    ) -> (Change, Charge) {
         let opened = self.lane.failed(now, ticket.origin.party, Duration::ZERO, ticket.probes_lane);
         if !self.lane.is_open() {
             // Others succeed, or showed lately that this user's trouble is not theirs.
@@ -377,7 +417,8 @@ impl Gate {
         (if opened { Change::Stopped } else { Change::Same }, Charge::Breaker(self.lane.hold()))
     }
 
-    /// Narrows the window when more users meet trouble than succeed; each user's counts once for a while.
+    /// Narrows the window when more users meet trouble than succeed; each user's counts once for a
+    /// while.
     fn met_trouble(&mut self, now: Instant, party: Party) {
         if self.trouble.fail(now, party) && self.trouble.is_general(now, 1, 1) {
             self.narrow_to(self.window - (self.window / 8).max(1));

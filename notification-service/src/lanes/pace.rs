@@ -1,8 +1,10 @@
-//! How many deliveries of one user a channel begins in a minute (the generic cell rate algorithm, ITU-T I.371).
+//! How many deliveries of one user a channel begins in a minute (the generic cell rate algorithm,
+//! ITU-T I.371).
 //!
-//! What is beyond it waits in the ledger until its turn, spread evenly: so the deliveries of one user never stand in the way of
-//! another's, however many are due at one instant. What is urgent has a line of its own. Each process keeps its own account; with
-//! several of them a user has as many times the pace.
+//! What is beyond it waits in the ledger until its turn, spread evenly: so the deliveries of one
+//! user never stand in the way of another's, however many are due at one instant. What is urgent
+//! has a line of its own. Each process keeps its own account; with several of them a user has as
+//! many times the pace.
 
 use std::{
     collections::HashMap,
@@ -41,18 +43,29 @@ impl Pace {
     /// A pace of so many deliveries of one user in a minute.
     pub(super) fn new(per_minute: u32) -> Self {
         let per_minute = per_minute.max(1);
-        let interval =
-            TimeDelta::microseconds(60_000_000 / i64::from(per_minute).max(1)).max(TimeDelta::microseconds(1));
+        let interval = TimeDelta::microseconds(60_000_000 / i64::from(per_minute).max(1))
+            .max(TimeDelta::microseconds(1));
         let burst = (per_minute / BURST_PART).max(1);
-        let tolerance = interval.checked_mul(i32::try_from(burst - 1).unwrap_or(i32::MAX)).unwrap_or(TimeDelta::MAX);
+        let tolerance = interval
+            .checked_mul(i32::try_from(burst - 1).unwrap_or(i32::MAX))
+            .unwrap_or(TimeDelta::MAX);
         Self { interval, tolerance, lines: Default::default() }
     }
 
-    /// When the delivery of a user with `ahead` others of the same batch before it may begin; `None` when it may now. Nothing is
-    /// charged.
-    pub(super) fn turn(&self, user: &str, is_urgent: bool, ahead: u32, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    /// When the delivery of a user with `ahead` others of the same batch before it may begin;
+    /// `None` when it may now. Nothing is charged.
+    pub(super) fn turn(
+        &self,
+        user: &str,
+        is_urgent: bool,
+        ahead: u32,
+        now: DateTime<Utc>,
+    ) -> Option<DateTime<Utc>> {
         let through = self.lines(is_urgent).through.get(user).copied().unwrap_or(now).max(now);
-        let ahead = self.interval.checked_mul(i32::try_from(ahead).unwrap_or(i32::MAX)).unwrap_or(TimeDelta::MAX);
+        let ahead = self
+            .interval
+            .checked_mul(i32::try_from(ahead).unwrap_or(i32::MAX))
+            .unwrap_or(TimeDelta::MAX);
         let at = through.checked_add_signed(ahead)?.checked_sub_signed(self.tolerance)?;
         (at > now).then_some(at)
     }
@@ -64,8 +77,12 @@ impl Pace {
             lines.through.retain(|_, through| *through > now);
             lines.prune_at = (lines.through.len() * 2).max(PRUNE_FROM);
         }
-        let longer = self.interval.checked_mul(i32::try_from(deliveries).unwrap_or(i32::MAX)).unwrap_or(TimeDelta::MAX);
-        let extend = |through: DateTime<Utc>| through.max(now).checked_add_signed(longer).unwrap_or(through);
+        let longer = self
+            .interval
+            .checked_mul(i32::try_from(deliveries).unwrap_or(i32::MAX))
+            .unwrap_or(TimeDelta::MAX);
+        let extend =
+            |through: DateTime<Utc>| through.max(now).checked_add_signed(longer).unwrap_or(through);
         match lines.through.get_mut(user) {
             Some(through) => *through = extend(*through),
             None => {
@@ -93,7 +110,8 @@ mod tests {
 
     /// The turns of a batch, in seconds from now.
     fn turns(pace: &Pace, user: &str, deliveries: u32) -> Vec<i64> {
-        let turns: Vec<_> = (0..deliveries).map(|ahead| pace.turn(user, false, ahead, now())).collect();
+        let turns: Vec<_> =
+            (0..deliveries).map(|ahead| pace.turn(user, false, ahead, now())).collect();
         pace.charge(user, false, deliveries, now());
         turns.into_iter().map(|at| at.map_or(0, |at| (at - now()).num_seconds())).collect()
     }

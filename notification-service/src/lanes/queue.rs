@@ -1,8 +1,10 @@
-//! Jobs that wait for a slot, taken in turn by user: one of each user who has any, then the next of each. A user who had
-//! none comes before those who have had one, so that who sends little does not wait for a round of those who send much.
+//! Jobs that wait for a slot, taken in turn by user: one of each user who has any, then the next of
+//! each. A user who had none comes before those who have had one, so that who sends little does not
+//! wait for a round of those who send much.
 //!
-//! A user's urgent jobs come before their others. A user has a bounded number of jobs in flight, so that the provider's pace is
-//! not used up by one of them; what is queued is bounded by the permits of the channel.
+//! A user's urgent jobs come before their others. A user has a bounded number of jobs in flight, so
+//! that the provider's pace is not used up by one of them; what is queued is bounded by the permits
+//! of the channel.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -26,7 +28,8 @@ pub(super) struct FairQueue<T> {
 #[derive(Debug)]
 struct State<T> {
     users: HashMap<Arc<str>, User<T>>,
-    /// Users who may have one more in flight and have one that waits, each once here or among the newcomers.
+    /// Users who may have one more in flight and have one that waits, each once here or among the
+    /// newcomers.
     turns: VecDeque<Arc<str>>,
     /// Users who had nothing waiting or in flight before.
     newcomers: VecDeque<Arc<str>>,
@@ -55,7 +58,11 @@ impl<T> FairQueue<T> {
     pub(super) fn new(in_flight: usize) -> Arc<Self> {
         let (turns, newcomers) = Default::default();
         let state = State { users: HashMap::new(), turns, newcomers, in_a_row: 0, closed: false };
-        Arc::new(Self { state: Mutex::new(state), ready: Notify::new(), in_flight: in_flight.max(1) })
+        Arc::new(Self {
+            state: Mutex::new(state),
+            ready: Notify::new(),
+            in_flight: in_flight.max(1),
+        })
     }
 
     /// Adds a job of a user; `false`, and it is dropped, once the queue is closed.
@@ -85,7 +92,8 @@ impl<T> FairQueue<T> {
         true
     }
 
-    /// The next job, once there is one that may be in flight: `most` says how many a user may have there now.
+    /// The next job, once there is one that may be in flight: `most` says how many a user may have
+    /// there now.
     pub(super) async fn next(self: &Arc<Self>, most: impl Fn() -> usize) -> (T, InFlight<T>) {
         loop {
             if let Some(next) = self.pop(most()) {
@@ -253,10 +261,16 @@ mod tests {
         let queue = FairQueue::new(10);
         (0..3).for_each(|number| assert!(queue.push("hog", false, format!("hog-{number}"))));
         let (_, _flights) = names(&queue, 1);
-        (0..20).for_each(|number| assert!(queue.push(&format!("new-{number}"), false, format!("new-{number}"))));
+        (0..20).for_each(|number| {
+            assert!(queue.push(&format!("new-{number}"), false, format!("new-{number}")))
+        });
         let (taken, _more) = names(&queue, 22);
-        let places: Vec<_> =
-            taken.iter().enumerate().filter(|(_, job)| job.starts_with("hog")).map(|(at, _)| at).collect();
+        let places: Vec<_> = taken
+            .iter()
+            .enumerate()
+            .filter(|(_, job)| job.starts_with("hog"))
+            .map(|(at, _)| at)
+            .collect();
         assert_eq!(places, [8, 17]);
     }
 

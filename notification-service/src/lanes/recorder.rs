@@ -1,7 +1,8 @@
 //! Writes verdicts in batches, each in one transaction with the events that tell of them.
 //!
-//! A batch that fails for what one of its verdicts may have caused is split until the cause stands alone. It is then tried
-//! apart from the batches, and given up once others were written that came after it.
+//! A batch that fails for what one of its verdicts may have caused is split until the cause stands
+//! alone. It is then tried apart from the batches, and given up once others were written that came
+//! after it.
 
 use std::{
     collections::VecDeque,
@@ -85,7 +86,8 @@ enum Error {
 }
 
 impl Error {
-    /// Returns whether one of the verdicts may be the cause; otherwise the database is away or in somebody's way.
+    /// Returns whether one of the verdicts may be the cause; otherwise the database is away or in
+    /// somebody's way.
     fn accuses_verdicts(&self) -> bool {
         match self {
             Self::Sql(error) => matches!(db::blame(error), Blame::Data | Blame::Suspect),
@@ -104,14 +106,20 @@ impl Recorder {
     ) -> (Arc<Self>, mpsc::Sender<Finished>, mpsc::Receiver<Finished>) {
         let (sender, records) = mpsc::channel(QUEUE);
         (
-            Arc::new(Self { pool, handoff, clock, failing: AtomicUsize::default(), written: AtomicU64::default() }),
+            Arc::new(Self {
+                pool,
+                handoff,
+                clock,
+                failing: AtomicUsize::default(),
+                written: AtomicU64::default(),
+            }),
             sender,
             records,
         )
     }
 
-    /// Whether verdicts could not be written and are being tried again: nothing should be claimed meanwhile, for it may
-    /// be what was just sent.
+    /// Whether verdicts could not be written and are being tried again: nothing should be claimed
+    /// meanwhile, for it may be what was just sent.
     pub fn is_behind(&self) -> bool {
         self.failing.load(Ordering::Acquire) > 0
     }
@@ -127,13 +135,16 @@ impl Recorder {
                 let alone = recorder.write(batch).await;
                 // Others are written meanwhile: each of these holds no more than its place.
                 drop(slot);
-                let writing = futures::stream::iter(alone).for_each_concurrent(ALONE_AT_ONCE, |(record, place)| {
-                    let recorder = &recorder;
-                    async move {
-                        recorder.write_alone(record).await;
-                        drop(place);
-                    }
-                });
+                let writing = futures::stream::iter(alone).for_each_concurrent(
+                    ALONE_AT_ONCE,
+                    |(record, place)| {
+                        let recorder = &recorder;
+                        async move {
+                            recorder.write_alone(record).await;
+                            drop(place);
+                        }
+                    },
+                );
                 writing.await;
             });
         }
@@ -145,12 +156,13 @@ impl Recorder {
         }
     }
 
-    /// Writes a batch, however often it takes, but for verdicts that fail alone: those are returned. An attempt to write whose
-    /// end is not known (the connection broke during the commit) is repeated too: what it had written is then no longer
-    /// pending and stays as it is.
+    /// Writes a batch, however often it takes, but for verdicts that fail alone: those are
+    /// returned. An attempt to write whose end is not known (the connection broke during the
+    /// commit) is repeated too: what it had written is then no longer pending and stays as it is.
     async fn write(&self, mut batch: Vec<Finished>) -> Vec<(Record, Place)> {
         batch.sort_unstable_by_key(|finished| finished.record.delivery.key.order());
-        let whole: Part = batch.into_iter().map(|finished| (finished.record, finished._place)).unzip();
+        let whole: Part =
+            batch.into_iter().map(|finished| (finished.record, finished._place)).unzip();
         let (mut queue, mut alone) = (VecDeque::from([whole]), Vec::new());
         let mut pause = AGAIN.0;
         let mut is_failing = false;
@@ -182,9 +194,9 @@ impl Recorder {
         alone
     }
 
-    /// Writes a verdict that failed alone. While nothing else can be written either it is tried again and again; once others
-    /// are written it is given up after some tries, the last of them without the provider's words: its delivery is claimed
-    /// anew when the lease ends.
+    /// Writes a verdict that failed alone. While nothing else can be written either it is tried
+    /// again and again; once others are written it is given up after some tries, the last of them
+    /// without the provider's words: its delivery is claimed anew when the lease ends.
     async fn write_alone(&self, record: Record) {
         let (before, mut pause, mut tries) = (self.written.load(Ordering::Acquire), AGAIN.0, 0);
         let mut record = [record];
@@ -195,7 +207,11 @@ impl Recorder {
             let has_evidence = self.written.load(Ordering::Acquire) > before;
             if has_evidence && error.accuses_verdicts() {
                 tries += 1;
-                tracing::warn!(error = &error as &dyn std::error::Error, tries, "a verdict fails alone");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    tries,
+                    "a verdict fails alone"
+                );
             }
             if tries + 1 == TRIES_ALONE {
                 record[0].leave_out_words();
@@ -216,10 +232,18 @@ impl Recorder {
         let counted = ledger::record(&mut *transaction, records).await?;
         let mut messages = Vec::with_capacity(counted.len());
         let mut dead = Vec::new();
-        for (record, withdrawn) in counted.iter().filter_map(|it| Some((records.get(it.position)?, &it.withdrawn))) {
+        for (record, withdrawn) in
+            counted.iter().filter_map(|it| Some((records.get(it.position)?, &it.withdrawn)))
+        {
             messages.extend(events::recorded(record, withdrawn.as_deref())?);
-            if let (true, Address::Device { version, .. }) = (record.token_is_dead, &record.delivery.address) {
-                dead.push((record.delivery.key.device_id, *version, record.reason().unwrap_or_default().to_owned()));
+            if let (true, Address::Device { version, .. }) =
+                (record.token_is_dead, &record.delivery.address)
+            {
+                dead.push((
+                    record.delivery.key.device_id,
+                    *version,
+                    record.reason().unwrap_or_default().to_owned(),
+                ));
             }
         }
         if !dead.is_empty() {
@@ -243,7 +267,14 @@ impl Recorder {
         let mut messages = Vec::with_capacity(invalidated.len());
         for device in &invalidated {
             let reason = dead.iter().find(|it| it.0 == device.id).map(|it| it.2.as_str());
-            messages.push(events::device(EventType::DeviceInvalidated, device, None, reason, now, None)?);
+            messages.push(events::device(
+                EventType::DeviceInvalidated,
+                device,
+                None,
+                reason,
+                now,
+                None,
+            )?);
         }
         Ok(messages)
     }
@@ -252,8 +283,11 @@ impl Recorder {
 /// Splits a part in a few, in the same order.
 fn split((mut records, mut places): Part) -> Vec<Part> {
     let ranges: Vec<_> = parts(0..records.len()).collect();
-    let mut split: Vec<Part> =
-        ranges.into_iter().rev().map(|range| (records.split_off(range.start), places.split_off(range.start))).collect();
+    let mut split: Vec<Part> = ranges
+        .into_iter()
+        .rev()
+        .map(|range| (records.split_off(range.start), places.split_off(range.start)))
+        .collect();
     split.reverse();
     split
 }
@@ -281,11 +315,14 @@ fn count(records: &[Record], counted: &[Counted]) {
         metrics::counter!("delivery_verdicts_stale_total").increment(stale as u64);
     }
     let mut figures = std::collections::BTreeMap::<(&str, &str), u64>::new();
-    for (record, withdrawn) in counted.iter().filter_map(|it| Some((records.get(it.position)?, &it.withdrawn))) {
+    for (record, withdrawn) in
+        counted.iter().filter_map(|it| Some((records.get(it.position)?, &it.withdrawn)))
+    {
         let state = if withdrawn.is_some() { DeliveryState::Suppressed } else { record.state() };
         *figures.entry((record.delivery.key.channel.as_str(), state.as_str())).or_default() += 1;
     }
     for ((channel, state), number) in figures {
-        metrics::counter!("deliveries_total", "channel" => channel, "state" => state).increment(number);
+        metrics::counter!("deliveries_total", "channel" => channel, "state" => state)
+            .increment(number);
     }
 }

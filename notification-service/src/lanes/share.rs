@@ -1,5 +1,6 @@
-//! Permits of a channel that each user holds: a bounded part of all, and no more than are left for others, so that another
-//! user finds one however many users hold as many as they may (the dynamic threshold of Choudhury and Hahne, 1998).
+//! Permits of a channel that each user holds: a bounded part of all, and no more than are left for
+//! others, so that another user finds one however many users hold as many as they may (the dynamic
+//! threshold of Choudhury and Hahne, 1998).
 
 use std::{
     collections::HashMap,
@@ -11,7 +12,8 @@ use tokio::sync::OwnedSemaphorePermit;
 /// The part of the attempts in flight, and of the permits in memory, that one user may have.
 const PART_OF_USER: usize = 8;
 
-/// The part of `all` that one user may have: an eighth, or `least` where that is more and leaves half to others.
+/// The part of `all` that one user may have: an eighth, or `least` where that is more and leaves
+/// half to others.
 pub(super) fn part(all: usize, least: usize) -> usize {
     (all / PART_OF_USER).max(least.min(all / 2)).max(1)
 }
@@ -63,7 +65,12 @@ impl Shares {
     }
 
     /// Takes one more of a user while `free` are left of all; none when the user has their share.
-    pub(super) fn take(self: &Arc<Self>, user: &str, is_urgent: bool, free: usize) -> Option<Share> {
+    pub(super) fn take(
+        self: &Arc<Self>,
+        user: &str,
+        is_urgent: bool,
+        free: usize,
+    ) -> Option<Share> {
         let mut held = self.held();
         let name = match held.get_key_value(user) {
             Some((name, _)) => Arc::clone(name),
@@ -103,7 +110,8 @@ mod tests {
     #[test]
     fn bounds_permits_of_user_and_leaves_others_theirs() {
         let shares = Shares::new(2);
-        let held: Vec<Share> = std::iter::repeat_with(|| shares.take("hog", false, 8)).take(5).flatten().collect();
+        let held: Vec<Share> =
+            std::iter::repeat_with(|| shares.take("hog", false, 8)).take(5).flatten().collect();
         assert_eq!(held.len(), 2);
         assert!(shares.take("hog", true, 8).is_some(), "what is urgent has a part of its own");
         assert!(shares.take("ada", false, 8).is_some());
@@ -114,7 +122,10 @@ mod tests {
 
     #[test]
     fn gives_user_larger_part_of_few_permits() {
-        assert_eq!([0, 1, 2, 4, 8, 16, 64, 1_000].map(|all| part(all, 4)), [1, 1, 1, 2, 4, 4, 8, 125]);
+        assert_eq!(
+            [0, 1, 2, 4, 8, 16, 64, 1_000].map(|all| part(all, 4)),
+            [1, 1, 1, 2, 4, 4, 8, 125]
+        );
         assert_eq!([16, 64, 4_000].map(|all| part(all, 16)), [8, 16, 500]);
     }
 
@@ -133,7 +144,11 @@ mod tests {
                     break;
                 }
             }
-            assert!(all - held.len() >= all / (users + 2), "{} are free of {users} users'", all - held.len());
+            assert!(
+                all - held.len() >= all / (users + 2),
+                "{} are free of {users} users'",
+                all - held.len()
+            );
             assert!(shares.take("ada", false, all - held.len()).is_some());
         }
     }

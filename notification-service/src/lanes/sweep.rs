@@ -1,5 +1,5 @@
-//! Claims what waits in the ledger: rows for which there was no place, retries that are due, and what a process that died
-//! had claimed.
+//! Claims what waits in the ledger: rows for which there was no place, retries that are due, and
+//! what a process that died had claimed.
 
 use std::time::{Duration, Instant};
 
@@ -19,22 +19,24 @@ use crate::{
 const PLATFORMS: [DeviceType; 3] = [DeviceType::Web, DeviceType::Android, DeviceType::Ios];
 /// Rows claimed at once at the most.
 const CLAIM: usize = 500;
-/// Rows claimed at once by a channel that probes: one of them may be sent, the others are held. So many that what users who
-/// met the trouble have due does not hide what others have.
+/// Rows claimed at once by a channel that probes: one of them may be sent, the others are held. So
+/// many that what users who met the trouble have due does not hide what others have.
 const PROBE_CLAIM: usize = 200;
 /// The wait of a claim for a part of the room, before it makes do with a single place.
 const PATIENCE: Duration = Duration::from_millis(50);
 /// The pause after a claim that found something, and the longest after those that found nothing.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
-/// The pause after an error: the recorder, which tries more often, writes first what was sent meanwhile.
+/// The pause after an error: the recorder, which tries more often, writes first what was sent
+/// meanwhile.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 /// How often all rows are looked at, however long ago they were due.
 const LOOK_BACK_EVERY: Duration = Duration::from_secs(30);
-/// Rows may become visible this long after the time they are due at: their transaction took as long.
+/// Rows may become visible this long after the time they are due at: their transaction took as
+/// long.
 const LATE_COMMIT: TimeDelta = TimeDelta::seconds(60);
 
-/// For how long after an error of its own, or a start of the database, nobody's lease is taken over: whoever sent something
-/// meanwhile records it first.
+/// For how long after an error of its own, or a start of the database, nobody's lease is taken
+/// over: whoever sent something meanwhile records it first.
 const GRACE: Duration = Duration::from_secs(30);
 
 /// What a sweep knows from one claim to the next.
@@ -42,20 +44,22 @@ struct Progress {
     horizon: Horizon,
     pause: Duration,
     last_error: Option<Instant>,
-    /// Rows that were claimed by a commit that was not answered, or that could not be put off: nobody holds them.
+    /// Rows that were claimed by a commit that was not answered, or that could not be put off:
+    /// nobody holds them.
     released: Vec<Released>,
 }
 
 impl Progress {
-    /// Whether leases that ran out are taken over, and how long the database must have been up for it.
+    /// Whether leases that ran out are taken over, and how long the database must have been up for
+    /// it.
     fn takeover(&self) -> Option<Duration> {
         let is_settled = self.last_error.is_none_or(|error| error.elapsed() >= GRACE);
         is_settled.then_some(GRACE)
     }
 }
 
-/// Since when there may be due rows. A look at all of them passes over what lately ended and could not be vacuumed yet
-/// (somebody holds a snapshot), so it is not made each time.
+/// Since when there may be due rows. A look at all of them passes over what lately ended and could
+/// not be vacuumed yet (somebody holds a snapshot), so it is not made each time.
 struct Horizon {
     known: Option<DateTime<Utc>>,
     looked_back: Instant,
@@ -66,7 +70,8 @@ impl Horizon {
         self.known.filter(|_| self.looked_back.elapsed() < LOOK_BACK_EVERY)
     }
 
-    /// A claim at `now` that started from `since` found fewer than it asked for: nothing earlier is left.
+    /// A claim at `now` that started from `since` found fewer than it asked for: nothing earlier is
+    /// left.
     fn exhausted(&mut self, since: Option<DateTime<Utc>>, now: DateTime<Utc>) {
         self.known = Some(now - LATE_COMMIT);
         if since.is_none() {
@@ -76,10 +81,12 @@ impl Horizon {
 }
 
 impl<S: Sender> Worker<S> {
-    /// Claims until the token is cancelled; a claim under way is finished, so that its rows are handed on or given back.
+    /// Claims until the token is cancelled; a claim under way is finished, so that its rows are
+    /// handed on or given back.
     pub(super) async fn sweep(&self, shutdown: &CancellationToken) {
         let horizon = Horizon { known: None, looked_back: Instant::now() };
-        let mut progress = Progress { horizon, pause: PAUSE.0, last_error: None, released: Vec::new() };
+        let mut progress =
+            Progress { horizon, pause: PAUSE.0, last_error: None, released: Vec::new() };
         while !shutdown.is_cancelled() {
             self.show();
             let wait = self.round(&mut progress, shutdown).await;
@@ -100,7 +107,9 @@ impl<S: Sender> Worker<S> {
         let (wanted, is_open) = match self.lane.turn() {
             Turn::Open => (CLAIM, true),
             Turn::Probe => (PROBE_CLAIM, false),
-            Turn::Closed(until) => return until.saturating_duration_since(Instant::now()).clamp(PAUSE.0, AFTER_ERROR),
+            Turn::Closed(until) => {
+                return until.saturating_duration_since(Instant::now()).clamp(PAUSE.0, AFTER_ERROR);
+            }
         };
         if self.recorder.is_behind() {
             return PAUSE.1;
@@ -112,7 +121,8 @@ impl<S: Sender> Worker<S> {
         match self.claim(places, progress).await {
             Ok(claimed) if claimed.is_full && is_open => Duration::ZERO,
             Ok(claimed) => {
-                progress.pause = if claimed.any { PAUSE.0 } else { (progress.pause * 2).min(PAUSE.1) };
+                progress.pause =
+                    if claimed.any { PAUSE.0 } else { (progress.pause * 2).min(PAUSE.1) };
                 progress.pause
             }
             Err(error) => {
@@ -123,8 +133,9 @@ impl<S: Sender> Worker<S> {
         }
     }
 
-    /// Waits for a part of the room rather than for a single place: a claim costs a statement, whatever it brings. But not for
-    /// long: what is taken may be held for as long as a provider does not answer.
+    /// Waits for a part of the room rather than for a single place: a claim costs a statement,
+    /// whatever it brings. But not for long: what is taken may be held for as long as a provider
+    /// does not answer.
     async fn places_for(&self, wanted: usize) -> Places {
         let at_least = (self.lane.size / 16).clamp(1, wanted);
         let mut places = match timeout(PATIENCE, self.lane.places(at_least)).await {
@@ -139,21 +150,28 @@ impl<S: Sender> Worker<S> {
         places
     }
 
-    async fn claim(&self, mut places: Places, progress: &mut Progress) -> Result<Claimed, sqlx::Error> {
+    async fn claim(
+        &self,
+        mut places: Places,
+        progress: &mut Progress,
+    ) -> Result<Claimed, sqlx::Error> {
         self.release(&mut progress.released).await?;
         let limit = places.len();
         let lease_ends = Instant::now() + LEASE;
         let now = self.attempter.clock.now();
         let due_since = progress.horizon.due_since();
         let claim = Claim { limit, due_since, lease: self.takeover, takeover: progress.takeover() };
-        // In a transaction, so that what it claimed is known although the commit may not be answered.
+        // In a transaction, so that what it claimed is known although the commit may not be
+        // answered.
         let mut transaction = self.pool.begin().await?;
         let deliveries: Vec<Delivery> = match self.lane.channel {
             Channel::Push => ledger::claim_pushes(&mut *transaction, claim).await?,
             Channel::Email => ledger::claim_emails(&mut *transaction, claim).await?,
         };
         if let Err(error) = transaction.commit().await {
-            progress.released.extend(deliveries.iter().map(|delivery| Released::of(delivery, None)));
+            progress
+                .released
+                .extend(deliveries.iter().map(|delivery| Released::of(delivery, None)));
             return Err(error);
         }
         let claimed = Claimed { any: !deliveries.is_empty(), is_full: deliveries.len() >= limit };
@@ -175,7 +193,8 @@ impl<S: Sender> Worker<S> {
         Ok(claimed)
     }
 
-    /// Puts deliveries off whose users have their share of the lane, each to its turn: what others have due is claimed next.
+    /// Puts deliveries off whose users have their share of the lane, each to its turn: what others
+    /// have due is claimed next.
     async fn put_off(
         &self,
         excess: Vec<Delivery>,

@@ -48,7 +48,9 @@ pub(super) fn judge(
     };
     let verdict = match decision {
         Decision::Final => ended(outcome),
-        Decision::RetryAt(at) | Decision::HoldUntil(at) => Verdict::Again { at, reason: outcome.reason().map(own) },
+        Decision::RetryAt(at) | Decision::HoldUntil(at) => {
+            Verdict::Again { at, reason: outcome.reason().map(own) }
+        }
         Decision::GiveUp(GaveUp::Expired) => not_made(&delivery, reason::EXPIRED),
         Decision::GiveUp(GaveUp::RetriesExhausted) => failed("RETRIES_EXHAUSTED".into()),
         Decision::GiveUp(GaveUp::Charged) => failed(outcome.reason().map_or("UNKNOWN".into(), own)),
@@ -57,19 +59,28 @@ pub(super) fn judge(
     Record { delivery, verdict, attempts, started_at, at: times.ended, token_is_dead }
 }
 
-/// Judges a delivery that could not be attempted because its address is paused or a circuit breaker is open. One whose
-/// address is worn out, and that waited as long as an attempted one may, fails for the provider's reason.
-pub(super) fn held(policy: &Policy, delivery: Delivery, hold: Hold, now: DateTime<Utc>, random: f64) -> Record {
+/// Judges a delivery that could not be attempted because its address is paused or a circuit breaker
+/// is open. One whose address is worn out, and that waited as long as an attempted one may, fails
+/// for the provider's reason.
+pub(super) fn held(
+    policy: &Policy,
+    delivery: Delivery,
+    hold: Hold,
+    now: DateTime<Utc>,
+    random: f64,
+) -> Record {
     let due_at = delivery.deferred_until.unwrap_or(delivery.dispatch.send.due_at);
     let waited = now.signed_duration_since(due_at).to_std().unwrap_or_default();
-    let verdict = match (hold.reason, policy.hold(hold.wait, now, delivery.dispatch.send.expires_at, random)) {
-        (_, Decision::GiveUp(_)) => not_made(&delivery, reason::EXPIRED),
-        (Some(reason), _) if hold.worn_out && waited >= policy.charged => failed(own(&reason)),
-        (reason, Decision::HoldUntil(at)) if !hold.wait.is_zero() => {
-            Verdict::Again { at, reason: reason.map(|reason| own(&reason)) }
-        }
-        _ => Verdict::Again { at: now, reason: None },
-    };
+    let verdict =
+        match (hold.reason, policy.hold(hold.wait, now, delivery.dispatch.send.expires_at, random))
+        {
+            (_, Decision::GiveUp(_)) => not_made(&delivery, reason::EXPIRED),
+            (Some(reason), _) if hold.worn_out && waited >= policy.charged => failed(own(&reason)),
+            (reason, Decision::HoldUntil(at)) if !hold.wait.is_zero() => {
+                Verdict::Again { at, reason: reason.map(|reason| own(&reason)) }
+            }
+            _ => Verdict::Again { at: now, reason: None },
+        };
     unattempted(delivery, verdict, now)
 }
 
@@ -79,8 +90,8 @@ pub(super) fn unattempted(delivery: Delivery, verdict: Verdict, at: DateTime<Utc
     Record { delivery, verdict, attempts, started_at: None, at, token_is_dead: false }
 }
 
-/// The verdict on a delivery that is not to be made, or not again. What has expired or is not wanted any more is suppressed,
-/// however often it was tried.
+/// The verdict on a delivery that is not to be made, or not again. What has expired or is not
+/// wanted any more is suppressed, however often it was tried.
 pub(super) fn not_made(delivery: &Delivery, reason: &'static str) -> Verdict {
     let was_tried = delivery.attempts > 0 && !reason::is_unwanted(reason);
     let state = if was_tried { DeliveryState::Failed } else { DeliveryState::Suppressed };
@@ -106,7 +117,8 @@ fn own(reason: &str) -> Cow<'static, str> {
     Cow::Owned(storable(reason))
 }
 
-/// A provider's text as PostgreSQL can store it: no NUL, and of a bounded length. A verdict must never fail for its text.
+/// A provider's text as PostgreSQL can store it: no NUL, and of a bounded length. A verdict must
+/// never fail for its text.
 fn storable(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).take(LONGEST).collect()
 }

@@ -1,12 +1,16 @@
 //! Quiet hours on the wall clock of a zone, and the instant at which they end.
 //!
-//! They last from `start` to `end` by what a clock on the user's wall shows, over midnight when `end` is the earlier. Where
-//! the clocks change: an end that is left out (the clocks go forward over it) is shifted by what is left out, as RFC 5545
-//! §3.3.5 reads such a time, and the hours last until then; of an end that comes twice, the first one still ahead counts.
+//! They last from `start` to `end` by what a clock on the user's wall shows, over midnight when
+//! `end` is the earlier. Where the clocks change: an end that is left out (the clocks go forward
+//! over it) is shifted by what is left out, as RFC 5545 §3.3.5 reads such a time, and the hours
+//! last until then; of an end that comes twice, the first one still ahead counts.
 
 use std::{fmt, str::FromStr};
 
-use chrono::{DateTime, MappedLocalTime, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeDelta, TimeZone, Utc};
+use chrono::{
+    DateTime, MappedLocalTime, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeDelta, TimeZone,
+    Utc,
+};
 use chrono_tz::{GapInfo, Tz};
 
 use super::InvalidField;
@@ -24,7 +28,8 @@ impl FromStr for TimeOfDay {
     type Err = NoTimeOfDay;
 
     fn from_str(text: &str) -> Result<Self, NoTimeOfDay> {
-        let is_written_in_full = text.len() == 5 && text.bytes().filter(u8::is_ascii_digit).count() == 4;
+        let is_written_in_full =
+            text.len() == 5 && text.bytes().filter(u8::is_ascii_digit).count() == 4;
         let time = NaiveTime::parse_from_str(text, "%H:%M").ok().filter(|_| is_written_in_full);
         time.map(Self).ok_or(NoTimeOfDay)
     }
@@ -66,14 +71,18 @@ impl QuietHours {
     /// When a field is not what it should be, or they would have no length.
     pub fn parse(start: &str, end: &str, time_zone: Option<&str>) -> Result<Self, InvalidField> {
         const TIME: &str = "must be a time of day from 00:00 to 23:59";
-        let start: TimeOfDay = start.parse().map_err(|_| InvalidField::new("quietHours.start", TIME))?;
+        let start: TimeOfDay =
+            start.parse().map_err(|_| InvalidField::new("quietHours.start", TIME))?;
         let end: TimeOfDay = end.parse().map_err(|_| InvalidField::new("quietHours.end", TIME))?;
         if start == end {
             return Err(InvalidField::new("quietHours.end", "must differ from quietHours.start"));
         }
         let time_zone = time_zone.map_or(Ok(Tz::UTC), str::parse);
         let time_zone = time_zone.map_err(|_| {
-            InvalidField::new("quietHours.timeZone", "must be the name of an IANA time zone, such as Europe/Berlin")
+            InvalidField::new(
+                "quietHours.timeZone",
+                "must be the name of an IANA time zone, such as Europe/Berlin",
+            )
         })?;
         Ok(Self { start, end, time_zone })
     }
@@ -96,14 +105,18 @@ impl QuietHours {
         if start < end { start <= time && time < end } else { start <= time || time < end }
     }
 
-    /// Whether the hours would have ended in a gap that has just passed, and so last a little longer.
+    /// Whether the hours would have ended in a gap that has just passed, and so last a little
+    /// longer.
     fn outlast_a_gap(&self, at: DateTime<Utc>, today: NaiveDate) -> bool {
         [today.pred_opt(), Some(today)].into_iter().flatten().any(|date| {
             let end = date.and_time(self.end.0);
-            let gap = GapInfo::new(&end, &self.time_zone).and_then(|gap| Some((gap.begin?.0, gap.end?.to_utc())));
+            let gap = GapInfo::new(&end, &self.time_zone)
+                .and_then(|gap| Some((gap.begin?.0, gap.end?.to_utc())));
             let Some((begins, passed)) = gap else { return false };
             let last_before = begins - TimeDelta::nanoseconds(1);
-            self.contains(last_before.time()) && passed <= at && self.shifted(end).is_some_and(|shifted| at < shifted)
+            self.contains(last_before.time())
+                && passed <= at
+                && self.shifted(end).is_some_and(|shifted| at < shifted)
         })
     }
 
@@ -111,16 +124,19 @@ impl QuietHours {
     fn next_end(&self, at: DateTime<Utc>) -> DateTime<Utc> {
         // One that a gap shifted may be yesterday's; a gap may leave out tomorrow as a whole.
         let yesterday = at.with_timezone(&self.time_zone).date_naive() - TimeDelta::days(1);
-        let ends = yesterday.iter_days().take(4).flat_map(|date| self.instants(date.and_time(self.end.0)));
+        let ends =
+            yesterday.iter_days().take(4).flat_map(|date| self.instants(date.and_time(self.end.0)));
         ends.filter(|end| *end > at).min().unwrap_or(at + TimeDelta::days(1))
     }
 
-    /// The instants at which the wall clock shows a time: one, both of one that comes twice, or where one that is left out
-    /// is shifted to.
+    /// The instants at which the wall clock shows a time: one, both of one that comes twice, or
+    /// where one that is left out is shifted to.
     fn instants(&self, local: NaiveDateTime) -> impl Iterator<Item = DateTime<Utc>> + use<> {
         let (first, second) = match self.time_zone.from_local_datetime(&local) {
             MappedLocalTime::Single(at) => (Some(at.to_utc()), None),
-            MappedLocalTime::Ambiguous(first, second) => (Some(first.to_utc()), Some(second.to_utc())),
+            MappedLocalTime::Ambiguous(first, second) => {
+                (Some(first.to_utc()), Some(second.to_utc()))
+            }
             MappedLocalTime::None => (self.shifted(local), None),
         };
         first.into_iter().chain(second)

@@ -9,7 +9,10 @@ pub(super) fn time<S: Serializer>(at: &DateTime<Utc>, serializer: S) -> Result<S
 }
 
 /// The same, or nothing.
-pub(super) fn optional_time<S: Serializer>(at: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn optional_time<S: Serializer>(
+    at: &Option<DateTime<Utc>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     match at {
         Some(at) => time(at, serializer),
         None => serializer.serialize_none(),

@@ -66,7 +66,10 @@ impl From<Device> for DeviceAnswer {
         (status = 503, description = "`UPSTREAM_UNAVAILABLE`", body = ErrorBody),
     ),
 )]
-pub(super) async fn list(State(api): State<Api>, identity: Identity) -> Result<Json<Devices>, ApiError> {
+pub(super) async fn list(
+    State(api): State<Api>,
+    identity: Identity,
+) -> Result<Json<Devices>, ApiError> {
     let devices = devices::of_user(&api.pool, &identity.user_id).await?;
     Ok(Json(Devices { devices: devices.into_iter().map(Into::into).collect() }))
 }
@@ -94,7 +97,8 @@ pub(super) async fn remove(
     let not_theirs = || ApiError::new(Reason::DeviceNotAssociated, "you have no such device");
     let id = id.ok_or_else(not_theirs)?;
     let mut transaction = api.pool.begin().await?;
-    let device = devices::remove(&mut *transaction, &identity.user_id, id).await?.ok_or_else(not_theirs)?;
+    let device =
+        devices::remove(&mut *transaction, &identity.user_id, id).await?.ok_or_else(not_theirs)?;
     let message = events::device(
         EventType::DeviceRemoved,
         &device,

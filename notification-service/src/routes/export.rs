@@ -131,7 +131,14 @@ pub(super) struct ExportedDelivery {
 impl From<KeptDevice> for ExportedDevice {
     fn from(device: KeptDevice) -> Self {
         let KeptDevice { id, device_type, name, created_at, last_seen_at, invalidated_at } = device;
-        Self { id: id.simple().to_string(), device_type, name, created_at, last_seen_at, invalidated_at }
+        Self {
+            id: id.simple().to_string(),
+            device_type,
+            name,
+            created_at,
+            last_seen_at,
+            invalidated_at,
+        }
     }
 }
 
@@ -144,7 +151,9 @@ impl From<KeptDelivery> for ExportedDelivery {
             occurrence_id: kept.occurrence_id.simple().to_string(),
             source: send.source,
             item_id: send.item_id.into(),
-            email: kept.user_email.filter(|_| kept.channel == shared::contract::Channel::Email.as_str()),
+            email: kept
+                .user_email
+                .filter(|_| kept.channel == shared::contract::Channel::Email.as_str()),
             channel: kept.channel,
             device_id: (!kept.device_id.is_nil()).then(|| kept.device_id.simple().to_string()),
             state: kept.state,
@@ -166,7 +175,8 @@ impl From<KeptDelivery> for ExportedDelivery {
 
 /// Everything that this service keeps of the caller
 ///
-/// It is written as it is read, so that its length is no matter; where it breaks off, the connection does.
+/// It is written as it is read, so that its length is no matter; where it breaks off, the
+/// connection does.
 #[utoipa::path(
     get,
     path = "/me/export",
@@ -179,12 +189,17 @@ impl From<KeptDelivery> for ExportedDelivery {
         (status = 503, description = "`UPSTREAM_UNAVAILABLE`", body = ErrorBody),
     ),
 )]
-pub(super) async fn export(State(api): State<Api>, identity: Identity) -> Result<Response, ApiError> {
+pub(super) async fn export(
+    State(api): State<Api>,
+    identity: Identity,
+) -> Result<Response, ApiError> {
     let permit = api.exports.acquire(&identity.user_id)?;
     let devices = export::devices(&api.pool, &identity.user_id).await?;
     let devices: Vec<ExportedDevice> = devices.into_iter().map(Into::into).collect();
-    let preferences = PreferencesBody::from(&preferences::of_user(&api.pool, &identity.user_id).await?);
-    let (devices, preferences) = (serde_json::to_string(&devices)?, serde_json::to_string(&preferences)?);
+    let preferences =
+        PreferencesBody::from(&preferences::of_user(&api.pool, &identity.user_id).await?);
+    let (devices, preferences) =
+        (serde_json::to_string(&devices)?, serde_json::to_string(&preferences)?);
     let head = format!(r#"{{"devices":{devices},"preferences":{preferences},"notifications":["#);
     Ok(streamed_json(permit, async move |mut writer: BodyWriter| {
         writer.write(head).await?;

@@ -41,7 +41,8 @@ pub(super) struct Query {
     /// Only those of this item, such as a reminder.
     #[param(value_type = Option<String>, max_length = 64)]
     item_id: Option<ItemId>,
-    /// `true`: only those whose occurrence was sent on some way and was not read; `false`: only the others.
+    /// `true`: only those whose occurrence was sent on some way and was not read; `false`: only the
+    /// others.
     unread: Option<bool>,
 }
 
@@ -70,7 +71,8 @@ pub(super) struct DeliveryAnswer {
     url: Option<String>,
     /// The client's own pairs.
     data: BTreeMap<String, String>,
-    /// When its occurrence was read; the deliveries of one occurrence share it. `null` while it is unread.
+    /// When its occurrence was read; the deliveries of one occurrence share it. `null` while it is
+    /// unread.
     #[serde(serialize_with = "optional_time")]
     read_at: Option<DateTime<Utc>>,
     /// `push` or `email`.
@@ -107,14 +109,16 @@ pub(super) struct DeliveryAnswer {
 pub(super) struct Deliveries {
     /// Newest first.
     notifications: Vec<DeliveryAnswer>,
-    /// Where the next part begins, if there is one. With filters a part may be shorter than what was asked for, even
-    /// empty, and not be the last one: no more than 2,000 deliveries are looked through for it.
+    /// Where the next part begins, if there is one. With filters a part may be shorter than what
+    /// was asked for, even empty, and not be the last one: no more than 2,000 deliveries are looked
+    /// through for it.
     next_cursor: Option<String>,
 }
 
 impl From<HistoryRow> for DeliveryAnswer {
     fn from(row: HistoryRow) -> Self {
-        let SendData { date, content: NotifyContent { title, message, url, data, .. }, .. } = row.send;
+        let SendData { date, content: NotifyContent { title, message, url, data, .. }, .. } =
+            row.send;
         Self {
             id: row.id.simple().to_string(),
             occurrence_id: row.occurrence_id.simple().to_string(),
@@ -141,7 +145,8 @@ impl From<HistoryRow> for DeliveryAnswer {
 
 /// List what was sent to the caller, newest first
 ///
-/// One entry for each delivery: a reminder on three devices and by e-mail is four deliveries of one occurrence.
+/// One entry for each delivery: a reminder on three devices and by e-mail is four deliveries of one
+/// occurrence.
 #[utoipa::path(
     get,
     path = "/notifications",
@@ -169,9 +174,13 @@ pub(super) async fn list(
     let filter = Filter { state, channel, item_id: item_id.map(Into::into), unread };
     let page = history::of_user(&api.pool, &identity.user_id, &filter, before, limit).await?;
     let next_cursor = page.next.map(|last| last.simple().to_string());
-    Ok(Json(Deliveries { notifications: page.rows.into_iter().map(Into::into).collect(), next_cursor }))
+    Ok(Json(Deliveries {
+        notifications: page.rows.into_iter().map(Into::into).collect(),
+        next_cursor,
+    }))
 }
 
 fn read_cursor(text: &str) -> Result<Uuid, ApiError> {
-    Uuid::try_parse(text).map_err(|_| ApiError::invalid("cursor: must be a nextCursor as it was answered"))
+    Uuid::try_parse(text)
+        .map_err(|_| ApiError::invalid("cursor: must be a nextCursor as it was answered"))
 }

@@ -1,6 +1,7 @@
-//! What of it was read: `GET /notifications/unread-count`, `POST /notifications/{id}/read` and `…/unread`, and `POST
-//! /notifications/read` for all. An `{id}` is an occurrence's or that of one of its deliveries: what is read is always
-//! the occurrence, for every device and the mailbox at once.
+//! What of it was read: `GET /notifications/unread-count`, `POST /notifications/{id}/read` and
+//! `…/unread`, and `POST /notifications/read` for all. An `{id}` is an occurrence's or that of one
+//! of its deliveries: what is read is always the occurrence, for every device and the mailbox at
+//! once.
 
 use axum::{
     Json,
@@ -28,8 +29,8 @@ use crate::store::inbox;
 pub(super) struct Unread {
     /// Counted among the newest 2,000 deliveries, and of what was marked as unread.
     unread: i64,
-    /// There, and `true`, when there are older deliveries that no `POST /notifications/read` covers: they were not
-    /// counted.
+    /// There, and `true`, when there are older deliveries that no `POST /notifications/read`
+    /// covers: they were not counted.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     or_more: bool,
@@ -46,8 +47,8 @@ impl From<inbox::Unread> for Unread {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(example = json!(examples::read_all()))]
 pub(super) struct ReadAll {
-    /// What was first sent until then, such as the `finishedAt` of the newest delivery that was shown; all until now
-    /// when it is left out or lies ahead. RFC 3339 with an offset.
+    /// What was first sent until then, such as the `finishedAt` of the newest delivery that was
+    /// shown; all until now when it is left out or lies ahead. RFC 3339 with an offset.
     up_to: Option<DateTime<Utc>>,
 }
 
@@ -78,7 +79,10 @@ enum Mark {
         (status = 503, description = "`UPSTREAM_UNAVAILABLE`", body = ErrorBody),
     ),
 )]
-pub(super) async fn unread_count(State(api): State<Api>, identity: Identity) -> Result<Json<Unread>, ApiError> {
+pub(super) async fn unread_count(
+    State(api): State<Api>,
+    identity: Identity,
+) -> Result<Json<Unread>, ApiError> {
     Ok(Json(inbox::unread(&api.pool, &identity.user_id).await?.into()))
 }
 
@@ -179,14 +183,22 @@ async fn marked(
 ) -> Result<Response, ApiError> {
     let mut transaction = pool.begin().await?;
     if let Some(key) = &key
-        && let Known::Answered(replay) = idempotency::begin(&mut transaction, &identity.user_id, key).await?
+        && let Known::Answered(replay) =
+            idempotency::begin(&mut transaction, &identity.user_id, key).await?
     {
         return Ok(replay.into_response());
     }
     apply(&mut transaction, &identity.user_id, mark).await?;
     let answer = Unread::from(inbox::unread(&mut *transaction, &identity.user_id).await?);
     if let Some(key) = &key {
-        idempotency::finish(&mut transaction, &identity.user_id, key, StatusCode::OK, Some(&answer)).await?;
+        idempotency::finish(
+            &mut transaction,
+            &identity.user_id,
+            key,
+            StatusCode::OK,
+            Some(&answer),
+        )
+        .await?;
     }
     transaction.commit().await?;
     Ok(Json(answer).into_response())
@@ -195,11 +207,13 @@ async fn marked(
 async fn apply(connection: &mut PgConnection, user_id: &str, mark: Mark) -> Result<(), ApiError> {
     match mark {
         Mark::Read(id) => {
-            let occurrence = inbox::occurrence(&mut *connection, user_id, id).await?.ok_or_else(missing)?;
+            let occurrence =
+                inbox::occurrence(&mut *connection, user_id, id).await?.ok_or_else(missing)?;
             inbox::mark_read(connection, user_id, occurrence).await?;
         }
         Mark::Unread(id) => {
-            let occurrence = inbox::occurrence(&mut *connection, user_id, id).await?.ok_or_else(missing)?;
+            let occurrence =
+                inbox::occurrence(&mut *connection, user_id, id).await?.ok_or_else(missing)?;
             inbox::mark_unread(connection, user_id, occurrence).await?;
         }
         Mark::AllRead(up_to) => inbox::read_up_to(connection, user_id, up_to).await?,

@@ -28,10 +28,12 @@ use crate::{
     "locale": "de"
 }))]
 pub(super) struct PreferencesBody {
-    /// On which channels; what is not wanted on a channel ends as `suppressed`, with the reason `OPTED_OUT`.
+    /// On which channels; what is not wanted on a channel ends as `suppressed`, with the reason
+    /// `OPTED_OUT`.
     #[serde(default, deserialize_with = "object_only")]
     channels: Channels,
-    /// When nothing is sent that can wait: it is `deferred` until they end. Reminders of priority `high` do not wait.
+    /// When nothing is sent that can wait: it is `deferred` until they end. Reminders of priority
+    /// `high` do not wait.
     #[serde(default, deserialize_with = "object_or_null")]
     quiet_hours: Option<QuietHoursBody>,
     /// The language (BCP 47) of the texts around a message that names none itself.
@@ -90,8 +92,9 @@ impl TryFrom<PreferencesBody> for Preferences {
 
     fn try_from(body: PreferencesBody) -> Result<Self, InvalidField> {
         let PreferencesBody { channels: Channels { push, email }, quiet_hours, locale } = body;
-        let quiet_hours =
-            quiet_hours.map(|it| QuietHours::parse(&it.start, &it.end, Some(&it.time_zone))).transpose()?;
+        let quiet_hours = quiet_hours
+            .map(|it| QuietHours::parse(&it.start, &it.end, Some(&it.time_zone)))
+            .transpose()?;
         Ok(Self { push, email, quiet_hours, locale: locale.map(Locale::parse).transpose()? })
     }
 }
@@ -124,15 +127,19 @@ impl From<&Preferences> for PreferencesBody {
         (status = 503, description = "`UPSTREAM_UNAVAILABLE`", body = ErrorBody),
     ),
 )]
-pub(super) async fn get(State(api): State<Api>, identity: Identity) -> Result<Json<PreferencesBody>, ApiError> {
+pub(super) async fn get(
+    State(api): State<Api>,
+    identity: Identity,
+) -> Result<Json<PreferencesBody>, ApiError> {
     let preferences = preferences::of_user(&api.pool, &identity.user_id).await?;
     Ok(Json(PreferencesBody::from(&preferences)))
 }
 
 /// Set how the caller wants to be reached
 ///
-/// The whole is replaced; what is left out is at its default. What waits already is looked at anew: deliveries on a channel
-/// that is switched off end as `suppressed`, and what was deferred waits for the end of the new quiet hours, or is sent now.
+/// The whole is replaced; what is left out is at its default. What waits already is looked at anew:
+/// deliveries on a channel that is switched off end as `suppressed`, and what was deferred waits
+/// for the end of the new quiet hours, or is sent now.
 #[utoipa::path(
     put,
     path = "/preferences",
@@ -152,8 +159,10 @@ pub(super) async fn put(
     identity: Identity,
     body: Body<PreferencesBody>,
 ) -> Result<Json<PreferencesBody>, ApiError> {
-    let wanted: Preferences =
-        body.value.try_into().map_err(|error: InvalidField| ApiError::invalid(error.to_string()))?;
+    let wanted: Preferences = body
+        .value
+        .try_into()
+        .map_err(|error: InvalidField| ApiError::invalid(error.to_string()))?;
     let mut transaction = api.pool.begin().await?;
     preferences::put(&mut *transaction, &identity.user_id, &wanted).await?;
     while apply(&api, transaction, &identity.user_id, &wanted).await? {
@@ -175,7 +184,8 @@ async fn apply(
     wanted: &Preferences,
 ) -> Result<bool, ApiError> {
     let now = store::now(&mut *transaction).await?;
-    let Reconsidered { messages, has_more } = reconsider(&mut transaction, user_id, wanted, api.takeover, now).await?;
+    let Reconsidered { messages, has_more } =
+        reconsider(&mut transaction, user_id, wanted, api.takeover, now).await?;
     outbox::insert(&mut *transaction, &messages).await?;
     transaction.commit().await?;
     api.handoff.after_commit(messages);

@@ -55,18 +55,20 @@ pub(super) struct Registered {
 
 impl Registration {
     fn device(self, user_id: &str) -> Result<NewDevice, ApiError> {
-        let token =
-            Token::parse(self.fcm_token).map_err(|problem| ApiError::invalid(format!("fcmToken: {problem}")))?;
-        let name = parse_name(self.name).map_err(|problem| ApiError::invalid(format!("name: {problem}")))?;
+        let token = Token::parse(self.fcm_token)
+            .map_err(|problem| ApiError::invalid(format!("fcmToken: {problem}")))?;
+        let name = parse_name(self.name)
+            .map_err(|problem| ApiError::invalid(format!("name: {problem}")))?;
         Ok(NewDevice { user_id: user_id.to_owned(), token, device_type: self.device_type, name })
     }
 }
 
 /// Register a device, or refresh it
 ///
-/// FCM is asked whether it knows the token. One's own token again refreshes the device and gives the same id; a token that
-/// was another user's moves: the other user's device is gone, and this one is new. A user has a limited number of devices (20, if
-/// the installation does not say otherwise): the one that was registered least recently gives way.
+/// FCM is asked whether it knows the token. One's own token again refreshes the device and gives
+/// the same id; a token that was another user's moves: the other user's device is gone, and this
+/// one is new. A user has a limited number of devices (20, if the installation does not say
+/// otherwise): the one that was registered least recently gives way.
 #[utoipa::path(
     post,
     path = "/device/register",
@@ -103,7 +105,8 @@ pub(super) async fn register(
     drop(permit);
     let mut transaction = api.pool.begin().await?;
     if let Some(key) = key
-        && let Known::Answered(replay) = idempotency::begin(&mut transaction, &identity.user_id, key).await?
+        && let Known::Answered(replay) =
+            idempotency::begin(&mut transaction, &identity.user_id, key).await?
     {
         return Ok(replay.into_response());
     }
@@ -111,7 +114,8 @@ pub(super) async fn register(
     remember(&mut transaction, &identity, key, &answer).await?;
     transaction.commit().await?;
     api.handoff.after_commit(messages);
-    metrics::counter!("devices_registered_total", "type" => device.device_type.as_str()).increment(1);
+    metrics::counter!("devices_registered_total", "type" => device.device_type.as_str())
+        .increment(1);
     Ok((StatusCode::CREATED, Json(answer)).into_response())
 }
 
@@ -123,26 +127,38 @@ fn check(outcome: Outcome) -> Result<(), ApiError> {
             Err(ApiError::new(Reason::InvalidToken, "fcmToken: FCM does not know this token"))
         }
         Outcome::Throttled { retry_after, .. } | Outcome::Unavailable { retry_after, .. } => {
-            let mut error =
-                ApiError::new(Reason::UpstreamUnavailable, "FCM cannot be asked about the token; try again");
+            let mut error = ApiError::new(
+                Reason::UpstreamUnavailable,
+                "FCM cannot be asked about the token; try again",
+            );
             error.retry_after = Some(retry_after.unwrap_or(RETRY_AFTER));
             Err(error)
         }
         Outcome::Refused { reason } => {
             tracing::warn!(%reason, "FCM refuses the credentials for a device that is being registered");
-            Err(ApiError::new(Reason::UpstreamUnavailable, "FCM cannot be asked about the token; try again"))
+            Err(ApiError::new(
+                Reason::UpstreamUnavailable,
+                "FCM cannot be asked about the token; try again",
+            ))
         }
         Outcome::Misconfigured { reason } | Outcome::KeyRefused { reason } => {
             tracing::error!(%reason, "FCM refuses our account, key or settings: no device can be registered");
-            Err(ApiError::new(Reason::UpstreamUnavailable, "FCM cannot be asked about the token; try again"))
+            Err(ApiError::new(
+                Reason::UpstreamUnavailable,
+                "FCM cannot be asked about the token; try again",
+            ))
         }
     }
 }
 
-/// Refuses a registration while FCM is being asked about as many tokens as is allowed: it does not wait for a permit.
+/// Refuses a registration while FCM is being asked about as many tokens as is allowed: it does not
+/// wait for a permit.
 fn busy() -> ApiError {
     metrics::counter!("reminders_registrations_refused_total").increment(1);
-    ApiError::new(Reason::UpstreamUnavailable, "too many devices are being registered at once; try again")
+    ApiError::new(
+        Reason::UpstreamUnavailable,
+        "too many devices are being registered at once; try again",
+    )
 }
 
 /// When to try again, when FCM names no time.
@@ -159,15 +175,36 @@ async fn store(
     let now = api.clock.now();
     let trace = Some(context.traceparent);
     let email = Some(identity.email.clone());
-    let mut messages = vec![events::device(EventType::DeviceRegistered, &registered.device, email, None, now, trace)?];
+    let mut messages = vec![events::device(
+        EventType::DeviceRegistered,
+        &registered.device,
+        email,
+        None,
+        now,
+        trace,
+    )?];
     for message in &messages {
         bus::check(&message.message, 0)?;
     }
     if let Some(moved) = &registered.moved_from {
-        messages.push(events::device(EventType::DeviceRemoved, moved, None, Some("MOVED"), now, trace)?);
+        messages.push(events::device(
+            EventType::DeviceRemoved,
+            moved,
+            None,
+            Some("MOVED"),
+            now,
+            trace,
+        )?);
     }
     for evicted in &registered.evicted {
-        messages.push(events::device(EventType::DeviceRemoved, evicted, None, Some(LIMIT_REASON), now, trace)?);
+        messages.push(events::device(
+            EventType::DeviceRemoved,
+            evicted,
+            None,
+            Some(LIMIT_REASON),
+            now,
+            trace,
+        )?);
     }
     outbox::insert(&mut *transaction, &messages).await?;
     Ok((Registered { id: registered.device.id.simple().to_string() }, messages))
@@ -180,7 +217,16 @@ async fn remember(
     answer: &Registered,
 ) -> Result<(), ApiError> {
     match key {
-        Some(key) => idempotency::finish(transaction, &identity.user_id, key, StatusCode::CREATED, Some(answer)).await,
+        Some(key) => {
+            idempotency::finish(
+                transaction,
+                &identity.user_id,
+                key,
+                StatusCode::CREATED,
+                Some(answer),
+            )
+            .await
+        }
         None => Ok(()),
     }
 }

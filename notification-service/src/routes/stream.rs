@@ -1,8 +1,10 @@
-//! `GET /notifications/stream`: the caller's deliveries as they come to a state, by server-sent events.
+//! `GET /notifications/stream`: the caller's deliveries as they come to a state, by server-sent
+//! events.
 //!
-//! Each stream asks the database, once a [`PERIOD`], whether anything happened (`store::changes` says how it is found):
-//! whichever replica recorded it, and at no cost to the recording. The streams of a process share a few connections,
-//! and a page is read only when the client has taken the one before: a slow client holds one page and nothing grows.
+//! Each stream asks the database, once a [`PERIOD`], whether anything happened (`store::changes`
+//! says how it is found): whichever replica recorded it, and at no cost to the recording. The
+//! streams of a process share a few connections, and a page is read only when the client has taken
+//! the one before: a slow client holds one page and nothing grows.
 
 mod cursor;
 mod places;
@@ -33,8 +35,8 @@ pub use places::Streams;
 
 /// How often a stream looks for what is new.
 const PERIOD: Duration = Duration::from_secs(1);
-/// A look that took long is followed by a pause of so many times as long: the streams of one user, who may have much to
-/// look through, take a small part of a connection.
+/// A look that took long is followed by a pause of so many times as long: the streams of one user,
+/// who may have much to look through, take a small part of a connection.
 const PAUSE_FACTOR: u32 = 20;
 /// The longest pause after a look.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
@@ -42,7 +44,8 @@ const MAX_PAUSE: Duration = Duration::from_secs(30);
 const PERIOD_AWAY: Duration = Duration::from_secs(5);
 /// Deliveries read at once: what each of a process's streams may hold, 12 KiB each at the most.
 const PAGE: i64 = 8;
-/// How long a stream lasts: then its client connects again, goes on where it was, and shows anew who it is.
+/// How long a stream lasts: then its client connects again, goes on where it was, and shows anew
+/// who it is.
 const LIFE: Duration = Duration::from_secs(60 * 60);
 
 /// One client's stream.
@@ -65,14 +68,15 @@ struct Following {
 
 /// Follow what is sent to the caller
 ///
-/// Server-sent events. `unread`: how many occurrences are not read, at first and whenever it is another number.
-/// `delivery`: a delivery, as `GET /notifications` shows it, each time it came to a state (`sent`, `failed`,
-/// `suppressed`, `deferred`). A stream begins now; what came in the moments before may be among the first that it tells.
-/// With `Last-Event-ID`, the `id` of an event, it goes on after that event, on any replica and up to 7 days later:
-/// nothing is left out and nothing is told twice; of a delivery that came to several states meanwhile, the last is told.
-/// What is told is what comes of the caller's newest 10,000 deliveries; `GET /notifications` has the others.
-/// A comment every 15 seconds keeps the connection. A stream ends after an hour, or when its process does: connect
-/// again.
+/// Server-sent events. `unread`: how many occurrences are not read, at first and whenever it is
+/// another number. `delivery`: a delivery, as `GET /notifications` shows it, each time it came to a
+/// state (`sent`, `failed`, `suppressed`, `deferred`). A stream begins now; what came in the
+/// moments before may be among the first that it tells. With `Last-Event-ID`, the `id` of an event,
+/// it goes on after that event, on any replica and up to 7 days later: nothing is left out and
+/// nothing is told twice; of a delivery that came to several states meanwhile, the last is told.
+/// What is told is what comes of the caller's newest 10,000 deliveries; `GET /notifications` has
+/// the others. A comment every 15 seconds keeps the connection. A stream ends after an hour, or
+/// when its process does: connect again.
 #[utoipa::path(
     get,
     path = "/notifications/stream",
@@ -121,9 +125,14 @@ fn read_cursor(value: &HeaderValue) -> Result<Cursor, ApiError> {
     read.ok_or_else(|| ApiError::invalid("Last-Event-ID: is none of ours"))
 }
 
-/// Where a stream begins: after the last event, or now. A position ahead of the database's is of another database, from
-/// before it was restored: such a stream begins now as well.
-async fn opened(api: &Api, place: &Place, user_id: &str, last: Option<Cursor>) -> Result<Cursor, ApiError> {
+/// Where a stream begins: after the last event, or now. A position ahead of the database's is of
+/// another database, from before it was restored: such a stream begins now as well.
+async fn opened(
+    api: &Api,
+    place: &Place,
+    user_id: &str,
+    last: Option<Cursor>,
+) -> Result<Cursor, ApiError> {
     let now = api.clock.now();
     let unknown = Position { xid: i64::MAX, id: Uuid::max() };
     let _connection = api.streams.connection(place).await.map_err(ApiError::unexpected)?;
@@ -155,7 +164,8 @@ impl Following {
                 return None;
             }
             let streams = self.api.streams.clone();
-            let advanced = tokio::select! { it = self.advance() => it, () = streams.ended() => return None };
+            let advanced =
+                tokio::select! { it = self.advance() => it, () = streams.ended() => return None };
             if let Err(error) = &advanced
                 && !self.is_away
             {
@@ -174,16 +184,19 @@ impl Following {
         }
     }
 
-    /// Reads what came; when nothing did, moves on to where the look was, and counts the unread if that may have
-    /// changed.
+    /// Reads what came; when nothing did, moves on to where the look was, and counts the unread if
+    /// that may have changed.
     async fn advance(&mut self) -> Result<Option<Unread>, sqlx::Error> {
-        let Ok(_connection) = self.api.streams.connection(&self.place).await else { return Ok(None) };
+        let Ok(_connection) = self.api.streams.connection(&self.place).await else {
+            return Ok(None);
+        };
         let Cursor { position, floor } = self.cursor;
         let (now, began) = (self.api.clock.now(), Instant::now());
         let look = changes::look(&self.api.pool, &self.user_id, floor, position).await?;
         self.took = began.elapsed();
         if look.has_changes {
-            self.read = changes::after(&self.api.pool, &self.user_id, floor, position, PAGE).await?.into();
+            self.read =
+                changes::after(&self.api.pool, &self.user_id, floor, position, PAGE).await?.into();
             return Ok(None);
         }
         self.cursor = Cursor {

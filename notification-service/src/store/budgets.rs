@@ -35,12 +35,15 @@ pub struct Leased {
     pub day_left: Option<i64>,
 }
 
-/// Leases the next part of a channel's budget, and gives back what was not used of the day's quota. `None` when the channel
-/// has no budget.
+/// Leases the next part of a channel's budget, and gives back what was not used of the day's quota.
+/// `None` when the channel has no budget.
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn lease(executor: impl PgExecutor<'_>, wanted: Wanted) -> Result<Option<Leased>, sqlx::Error> {
+pub async fn lease(
+    executor: impl PgExecutor<'_>,
+    wanted: Wanted,
+) -> Result<Option<Leased>, sqlx::Error> {
     let row = sqlx::query!(
         r#"with budget as materialized (
                select channel, day_left + $6::bigint as day_left, clock_timestamp() as at,
@@ -70,7 +73,11 @@ pub async fn lease(executor: impl PgExecutor<'_>, wanted: Wanted) -> Result<Opti
     )
     .fetch_optional(executor)
     .await?;
-    Ok(row.map(|row| Leased { messages: row.messages, begins_in: row.begins_in, day_left: row.day_left }))
+    Ok(row.map(|row| Leased {
+        messages: row.messages,
+        begins_in: row.begins_in,
+        day_left: row.day_left,
+    }))
 }
 
 /// Notes what the provider said is left of the day's quota; `None` where it has no such quota.
@@ -82,8 +89,12 @@ pub async fn note_day_left(
     channel: Channel,
     left: Option<i64>,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query!("update send_budgets set day_left = $2 where channel = $1", channel.as_str(), left)
-        .execute(executor)
-        .await?;
+    sqlx::query!(
+        "update send_budgets set day_left = $2 where channel = $1",
+        channel.as_str(),
+        left
+    )
+    .execute(executor)
+    .await?;
     Ok(())
 }

@@ -2,26 +2,30 @@
 //!
 //! # What tells the order
 //!
-//! The transaction that wrote a row as it is now is in the row already: its system column `xmin`. It is exact whichever
-//! statement wrote the row, and it costs the ledger nothing. It has 32 bits and is widened by the distance to the
-//! snapshot's; rows of a user's last days are never 2³¹ transactions apart. A page stops short of the oldest
-//! transaction that is still open, so that none that commits late is passed over; one that somebody leaves open delays
-//! streams and loses nothing.
+//! The transaction that wrote a row as it is now is in the row already: its system column `xmin`.
+//! It is exact whichever statement wrote the row, and it costs the ledger nothing. It has 32 bits
+//! and is widened by the distance to the snapshot's; rows of a user's last days are never 2³¹
+//! transactions apart. A page stops short of the oldest transaction that is still open, so that
+//! none that commits late is passed over; one that somebody leaves open delays streams and loses
+//! nothing.
 //!
 //! # What finds the rows
 //!
-//! An index of its own, on the user and the time of the end, was measured and refused: each delivery would be written
-//! in one more place at random, whether anybody watches or not (40,000 deliveries on a table of a million, inserted and
-//! ended in batches of 500: about a tenth more time, up to a third more log after a checkpoint). A notification from a
-//! trigger would wake every stream all the time, and be taken by one transaction after another. `deliveries_by_user` is
-//! there anyway. A stream therefore carries a *floor*: no delivery of its user below it can change any more, for all of
-//! them were at their end, for every transaction to see, when the position was taken. A look costs the rows above the
-//! floor, those of the last minutes and of what waits since then (an e-mail that bounces later than that is shown as failed by
-//! the history, and not told to streams): a few tenths of a millisecond, 3,000 a second on two
-//! connections. One delivery that waits for days would hold the floor below everything that came after it, so a look
-//! goes through no more than the newest [`MAX_ROWS`]: what changes of older ones is shown by the history alone. Writers spend nothing on it: no column, no index, no trigger. (The ledger's fill factor does not help
-//! verdicts, by the way: `next_attempt_at` and `state` belong to `deliveries_waiting`, so that none of them is a HOT
-//! update, and each index is written again by each.)
+//! An index of its own, on the user and the time of the end, was measured and refused: each
+//! delivery would be written in one more place at random, whether anybody watches or not (40,000
+//! deliveries on a table of a million, inserted and ended in batches of 500: about a tenth more
+//! time, up to a third more log after a checkpoint). A notification from a trigger would wake every
+//! stream all the time, and be taken by one transaction after another. `deliveries_by_user` is
+//! there anyway. A stream therefore carries a *floor*: no delivery of its user below it can change
+//! any more, for all of them were at their end, for every transaction to see, when the position was
+//! taken. A look costs the rows above the floor, those of the last minutes and of what waits since
+//! then (an e-mail that bounces later than that is shown as failed by the history, and not told to
+//! streams): a few tenths of a millisecond, 3,000 a second on two connections. One delivery that
+//! waits for days would hold the floor below everything that came after it, so a look goes through
+//! no more than the newest [`MAX_ROWS`]: what changes of older ones is shown by the history alone.
+//! Writers spend nothing on it: no column, no index, no trigger. (The ledger's fill factor does not
+//! help verdicts, by the way: `next_attempt_at` and `state` belong to `deliveries_waiting`, so that
+//! none of them is a HOT update, and each index is written again by each.)
 
 use shared::db::StoredTime;
 use sqlx::PgExecutor;
@@ -101,7 +105,8 @@ pub async fn look(
     .await
 }
 
-/// Deliveries of a user that came to a state after a position, in the order of the transactions that wrote it.
+/// Deliveries of a user that came to a state after a position, in the order of the transactions
+/// that wrote it.
 ///
 /// # Errors
 /// When the statement fails.
@@ -138,6 +143,9 @@ pub async fn after(
     .await?;
     Ok(rows
         .into_iter()
-        .map(|row| Change { position: Position { xid: row.xid, id: row.id }, delivery: history_row!(row) })
+        .map(|row| Change {
+            position: Position { xid: row.xid, id: row.id },
+            delivery: history_row!(row),
+        })
         .collect())
 }

@@ -11,7 +11,11 @@ use super::interval;
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn within(executor: impl PgExecutor<'_>, window: Duration, limit: i64) -> Result<Vec<Uuid>, sqlx::Error> {
+pub async fn within(
+    executor: impl PgExecutor<'_>,
+    window: Duration,
+    limit: i64,
+) -> Result<Vec<Uuid>, sqlx::Error> {
     sqlx::query_scalar!(
         "select device_id from departed_devices where at > now() - $1::interval order by at desc limit $2",
         interval(window),

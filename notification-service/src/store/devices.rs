@@ -20,7 +20,8 @@ macro_rules! device {
     }};
 }
 
-/// Class of the advisory locks that keep the registrations of one user apart; any number that nobody else takes.
+/// Class of the advisory locks that keep the registrations of one user apart; any number that
+/// nobody else takes.
 const USER_LOCKS: i32 = 0x6465_7669;
 /// Tombstones kept for each user; of more, the oldest are deleted.
 const MAX_TOMBSTONES: i64 = 100;
@@ -36,13 +37,18 @@ pub struct Registered {
     pub evicted: Vec<Device>,
 }
 
-/// Registers a device, refreshes it, or takes its token over from another user. A token that changes hands becomes a new
-/// device with a new id: what was on its way to the old one must not reach the new owner. Of more than `limit` living devices of
-/// the user, the least recently seen become tombstones. Call it in a transaction.
+/// Registers a device, refreshes it, or takes its token over from another user. A token that
+/// changes hands becomes a new device with a new id: what was on its way to the old one must not
+/// reach the new owner. Of more than `limit` living devices of the user, the least recently seen
+/// become tombstones. Call it in a transaction.
 ///
 /// # Errors
 /// When a statement fails.
-pub async fn register(connection: &mut PgConnection, new: &NewDevice, limit: usize) -> Result<Registered, sqlx::Error> {
+pub async fn register(
+    connection: &mut PgConnection,
+    new: &NewDevice,
+    limit: usize,
+) -> Result<Registered, sqlx::Error> {
     lock(connection, new).await?;
     let moved_from = take_from_others(connection, new).await?;
     let device = insert_or_refresh(connection, new).await?;
@@ -50,18 +56,24 @@ pub async fn register(connection: &mut PgConnection, new: &NewDevice, limit: usi
     Ok(Registered { device, moved_from, evicted })
 }
 
-/// Keeps every other registration of the same token, and every other one of the same user, waiting until the transaction ends:
-/// between the statements that follow nobody else becomes the token's owner, and the user's devices are counted right.
+/// Keeps every other registration of the same token, and every other one of the same user, waiting
+/// until the transaction ends: between the statements that follow nobody else becomes the token's
+/// owner, and the user's devices are counted right.
 async fn lock(connection: &mut PgConnection, new: &NewDevice) -> Result<(), sqlx::Error> {
     let digest = new.token.digest();
     let key = digest.first_chunk::<8>().map_or(0, |bytes| i64::from_be_bytes(*bytes));
     // The token's first, always: nobody who holds a user's waits for a token's.
     sqlx::query!("select pg_advisory_xact_lock($1)", key).execute(&mut *connection).await?;
-    sqlx::query!("select pg_advisory_xact_lock($1, hashtext($2))", USER_LOCKS, new.user_id).execute(connection).await?;
+    sqlx::query!("select pg_advisory_xact_lock($1, hashtext($2))", USER_LOCKS, new.user_id)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
-async fn insert_or_refresh(connection: &mut PgConnection, new: &NewDevice) -> Result<Device, sqlx::Error> {
+async fn insert_or_refresh(
+    connection: &mut PgConnection,
+    new: &NewDevice,
+) -> Result<Device, sqlx::Error> {
     let row = sqlx::query!(
         r#"insert into devices as known (id, user_id, token, token_hash, type, name, last_seen_at)
            values ($1, $2, $3, $4, $5, $6, clock_timestamp())
@@ -82,7 +94,10 @@ async fn insert_or_refresh(connection: &mut PgConnection, new: &NewDevice) -> Re
     Ok(device!(row))
 }
 
-async fn take_from_others(connection: &mut PgConnection, new: &NewDevice) -> Result<Option<Device>, sqlx::Error> {
+async fn take_from_others(
+    connection: &mut PgConnection,
+    new: &NewDevice,
+) -> Result<Option<Device>, sqlx::Error> {
     let row = sqlx::query!(
         r#"delete from devices where token_hash = $1 and user_id <> $2
            returning id, user_id, type as device_type, name, created_at, last_seen_at, version"#,
@@ -94,9 +109,14 @@ async fn take_from_others(connection: &mut PgConnection, new: &NewDevice) -> Res
     Ok(row.map(|row| device!(row)))
 }
 
-/// Makes tombstones of the user's least recently seen devices beyond `limit`, and deletes the oldest tombstones. A device that
-/// another transaction is just removing or taking over is passed over, so that no two registrations wait for each other.
-async fn evict(connection: &mut PgConnection, newest: &Device, limit: usize) -> Result<Vec<Device>, sqlx::Error> {
+/// Makes tombstones of the user's least recently seen devices beyond `limit`, and deletes the
+/// oldest tombstones. A device that another transaction is just removing or taking over is passed
+/// over, so that no two registrations wait for each other.
+async fn evict(
+    connection: &mut PgConnection,
+    newest: &Device,
+    limit: usize,
+) -> Result<Vec<Device>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"with surplus as materialized (
                select id from devices where user_id = $1 and invalidated_at is null and id <> $2
@@ -131,7 +151,10 @@ async fn evict(connection: &mut PgConnection, newest: &Device, limit: usize) -> 
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn of_user(executor: impl PgExecutor<'_>, user_id: &str) -> Result<Vec<Device>, sqlx::Error> {
+pub async fn of_user(
+    executor: impl PgExecutor<'_>,
+    user_id: &str,
+) -> Result<Vec<Device>, sqlx::Error> {
     let rows = sqlx::query!(
         "select id, user_id, type as device_type, name, created_at, last_seen_at, version from devices
          where user_id = $1 and invalidated_at is null order by id",
@@ -146,7 +169,11 @@ pub async fn of_user(executor: impl PgExecutor<'_>, user_id: &str) -> Result<Vec
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn remove(executor: impl PgExecutor<'_>, user_id: &str, id: Uuid) -> Result<Option<Device>, sqlx::Error> {
+pub async fn remove(
+    executor: impl PgExecutor<'_>,
+    user_id: &str,
+    id: Uuid,
+) -> Result<Option<Device>, sqlx::Error> {
     let row = sqlx::query!(
         "delete from devices where id = $1 and user_id = $2
          returning id, user_id, type as device_type, name, created_at, last_seen_at, version",
@@ -158,8 +185,8 @@ pub async fn remove(executor: impl PgExecutor<'_>, user_id: &str, id: Uuid) -> R
     Ok(row.map(|row| device!(row)))
 }
 
-/// Makes tombstones of devices whose provider said that their token is dead, where they are still at the version that was
-/// sent to; the devices it made tombstones of.
+/// Makes tombstones of devices whose provider said that their token is dead, where they are still
+/// at the version that was sent to; the devices it made tombstones of.
 ///
 /// # Errors
 /// When the statement fails.

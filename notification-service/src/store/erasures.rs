@@ -18,7 +18,8 @@ macro_rules! in_chunks {
     };
 }
 
-/// Notes that a user is erased. Call it while the intake is held: from the commit on nothing from before is taken in.
+/// Notes that a user is erased. Call it while the intake is held: from the commit on nothing from
+/// before is taken in.
 ///
 /// # Errors
 /// When the statement fails.
@@ -41,8 +42,12 @@ pub async fn note(connection: &mut PgConnection, erasure: &Erasure) -> Result<()
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn unfinished(executor: impl PgExecutor<'_>, user_ids: &[&str]) -> Result<Vec<Erasure>, sqlx::Error> {
-    let by_digest: HashMap<Vec<u8>, &str> = user_ids.iter().map(|id| (user_digest(id), *id)).collect();
+pub async fn unfinished(
+    executor: impl PgExecutor<'_>,
+    user_ids: &[&str],
+) -> Result<Vec<Erasure>, sqlx::Error> {
+    let by_digest: HashMap<Vec<u8>, &str> =
+        user_ids.iter().map(|id| (user_digest(id), *id)).collect();
     let digests: Vec<Vec<u8>> = by_digest.keys().cloned().collect();
     let rows = sqlx::query!(
         "select user_digest, erased_at, receipt_id from erasures where user_digest = any($1) and completed_at is null",
@@ -57,11 +62,16 @@ pub async fn unfinished(executor: impl PgExecutor<'_>, user_ids: &[&str]) -> Res
     Ok(unfinished.collect())
 }
 
-/// Erases a user's deliveries that were asked for up to a time, whenever they are due, with what they said, a bounded number in each transaction.
+/// Erases a user's deliveries that were asked for up to a time, whenever they are due, with what
+/// they said, a bounded number in each transaction.
 ///
 /// # Errors
 /// When a statement fails; what was erased before stays so.
-pub async fn deliveries(pool: &PgPool, user_id: &str, erased_at: DateTime<Utc>) -> Result<(), sqlx::Error> {
+pub async fn deliveries(
+    pool: &PgPool,
+    user_id: &str,
+    erased_at: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
     loop {
         let mut transaction = pool.begin().await?;
         let occurrences: Vec<Uuid> = sqlx::query_scalar!(
@@ -96,18 +106,25 @@ pub(super) async fn delete_occurrences(
     )
     .execute(&mut *connection)
     .await?;
-    sqlx::query!("delete from deliveries where occurrence_id = any($1)", occurrences).execute(&mut *connection).await?;
-    let deleted =
-        sqlx::query!("delete from dispatches where occurrence_id = any($1)", occurrences).execute(connection).await?;
+    sqlx::query!("delete from deliveries where occurrence_id = any($1)", occurrences)
+        .execute(&mut *connection)
+        .await?;
+    let deleted = sqlx::query!("delete from dispatches where occurrence_id = any($1)", occurrences)
+        .execute(connection)
+        .await?;
     Ok(deleted.rows_affected())
 }
 
-/// Erases what there may be many rows of beside the deliveries, a bounded number in each transaction. Messages about what was
-/// erased go with it, whenever they were written.
+/// Erases what there may be many rows of beside the deliveries, a bounded number in each
+/// transaction. Messages about what was erased go with it, whenever they were written.
 ///
 /// # Errors
 /// When a statement fails; what was erased before stays so.
-pub async fn rest(pool: &PgPool, user_id: &str, erased_at: DateTime<Utc>) -> Result<(), sqlx::Error> {
+pub async fn rest(
+    pool: &PgPool,
+    user_id: &str,
+    erased_at: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
     in_chunks!(
         pool,
         "delete from inbox_readings where user_id = $1 and up_to = any(array(
@@ -163,11 +180,17 @@ pub async fn complete(
     )
     .execute(&mut *connection)
     .await?;
-    sqlx::query!("delete from preferences where user_id = $1 and updated_at <= $2", user_id, erased_at)
+    sqlx::query!(
+        "delete from preferences where user_id = $1 and updated_at <= $2",
+        user_id,
+        erased_at
+    )
+    .execute(&mut *connection)
+    .await?;
+    // Of a user who is back it is made anew with the next mark.
+    sqlx::query!("delete from inboxes where user_id = $1", user_id)
         .execute(&mut *connection)
         .await?;
-    // Of a user who is back it is made anew with the next mark.
-    sqlx::query!("delete from inboxes where user_id = $1", user_id).execute(&mut *connection).await?;
     sqlx::query!(
         "update erasures set completed_at = now() where user_digest = $1 and erased_at = $2",
         user_digest(user_id),
@@ -187,8 +210,11 @@ pub async fn of_users(
     user_ids: &[&str],
 ) -> Result<HashMap<Vec<u8>, DateTime<Utc>>, sqlx::Error> {
     let digests: Vec<Vec<u8>> = user_ids.iter().map(|id| user_digest(id)).collect();
-    let rows = sqlx::query!("select user_digest, erased_at from erasures where user_digest = any($1)", &digests)
-        .fetch_all(executor)
-        .await?;
+    let rows = sqlx::query!(
+        "select user_digest, erased_at from erasures where user_digest = any($1)",
+        &digests
+    )
+    .fetch_all(executor)
+    .await?;
     Ok(rows.into_iter().map(|row| (row.user_digest, row.erased_at)).collect())
 }

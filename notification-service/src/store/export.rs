@@ -55,7 +55,10 @@ pub struct KeptDelivery {
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn devices(executor: impl PgExecutor<'_>, user_id: &str) -> Result<Vec<KeptDevice>, sqlx::Error> {
+pub async fn devices(
+    executor: impl PgExecutor<'_>,
+    user_id: &str,
+) -> Result<Vec<KeptDevice>, sqlx::Error> {
     sqlx::query_as!(
         KeptDevice,
         // Each half by its own index.

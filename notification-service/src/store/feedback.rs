@@ -1,5 +1,6 @@
-//! What follows from SES's feedback: e-mails that did not arrive, and addresses that must not be written to again. Call these in
-//! one transaction: the deliveries stay locked from the first look on.
+//! What follows from SES's feedback: e-mails that did not arrive, and addresses that must not be
+//! written to again. Call these in one transaction: the deliveries stay locked from the first look
+//! on.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -58,7 +59,11 @@ pub async fn accepted(
             payload::note("deliveries", row.occurrence_id);
             return None;
         };
-        let key = DeliveryKey { occurrence_id: row.occurrence_id, channel: Channel::Email, device_id: row.device_id };
+        let key = DeliveryKey {
+            occurrence_id: row.occurrence_id,
+            channel: Channel::Email,
+            device_id: row.device_id,
+        };
         let (provider_message_id, attempts) = (row.provider_message_id, row.attempts);
         let (dispatch, _) = dispatch!(row);
         Some(Accepted { key, dispatch, provider_message_id, state, attempts })
@@ -92,12 +97,16 @@ pub async fn correct(
     Ok(())
 }
 
-/// Suppresses addresses, known by their digests; of one that is suppressed already the first grounds stay. They are taken in the
-/// order of the digests, so that no two batches wait for each other.
+/// Suppresses addresses, known by their digests; of one that is suppressed already the first
+/// grounds stay. They are taken in the order of the digests, so that no two batches wait for each
+/// other.
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn suppress(executor: impl PgExecutor<'_>, addresses: &BTreeMap<&[u8], Grounds>) -> Result<(), sqlx::Error> {
+pub async fn suppress(
+    executor: impl PgExecutor<'_>,
+    addresses: &BTreeMap<&[u8], Grounds>,
+) -> Result<(), sqlx::Error> {
     let digests: Vec<Vec<u8>> = addresses.keys().map(|digest| digest.to_vec()).collect();
     let grounds: Vec<&str> = addresses.values().map(|grounds| grounds.as_str()).collect();
     sqlx::query!(

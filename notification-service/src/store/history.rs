@@ -1,8 +1,10 @@
-//! A user's deliveries, newest first: what they said, what became of them, and when their occurrence was read.
+//! A user's deliveries, newest first: what they said, what became of them, and when their
+//! occurrence was read.
 //!
-//! Every statement begins with a range of `deliveries_by_user`, and with nothing but it: a user's page costs what that
-//! user's own rows cost. A filter is looked for in a window of [`WINDOW`] of them, so that one that lets nothing
-//! through ends as well; the page is then shorter and the cursor leads on.
+//! Every statement begins with a range of `deliveries_by_user`, and with nothing but it: a user's
+//! page costs what that user's own rows cost. A filter is looked for in a window of [`WINDOW`] of
+//! them, so that one that lets nothing through ends as well; the page is then shorter and the
+//! cursor leads on.
 
 use chrono::{DateTime, Utc};
 use shared::{
@@ -65,7 +67,10 @@ pub struct Filter {
 
 impl Filter {
     fn lets_all_through(&self) -> bool {
-        self.state.is_none() && self.channel.is_none() && self.item_id.is_none() && self.unread.is_none()
+        self.state.is_none()
+            && self.channel.is_none()
+            && self.item_id.is_none()
+            && self.unread.is_none()
     }
 }
 
@@ -78,9 +83,9 @@ pub struct Page {
     pub next: Option<Uuid>,
 }
 
-/// Reads the deliveries that `$scope` chooses (a list of common table expressions, the last of them `scope`), in the
-/// order that `$rest` says. `$1` is their user. A dispatch is looked up for each row: as a plain join, a filter on it
-/// could be planned as a walk through everybody's.
+/// Reads the deliveries that `$scope` chooses (a list of common table expressions, the last of them
+/// `scope`), in the order that `$rest` says. `$1` is their user. A dispatch is looked up for each
+/// row: as a plain join, a filter on it could be planned as a walk through everybody's.
 macro_rules! deliveries {
     ($scope:tt, $rest:tt, $($argument:expr),+ $(,)?) => {
         sqlx::query!(
@@ -145,9 +150,11 @@ macro_rules! history_row {
 
 pub(super) use {deliveries, history_row};
 
-/// Up to `limit` deliveries of a user that the filter lets through, older than the one named by `before`.
+/// Up to `limit` deliveries of a user that the filter lets through, older than the one named by
+/// `before`.
 ///
-/// A cursor is an id, and ids grow with the time at which deliveries are made: new ones come above every cursor.
+/// A cursor is an id, and ids grow with the time at which deliveries are made: new ones come above
+/// every cursor.
 ///
 /// # Errors
 /// When a statement fails.
@@ -159,9 +166,10 @@ pub async fn of_user(
     limit: i64,
 ) -> Result<Page, sqlx::Error> {
     let before = before.unwrap_or(Uuid::max());
-    let window_end = if filter.lets_all_through() { None } else { window_end(pool, user_id, before).await? };
-    // One more than is given tells whether there are more. With a filter the window's end is the bound: a number would,
-    // were something new to come now, leave out as much at that end.
+    let window_end =
+        if filter.lets_all_through() { None } else { window_end(pool, user_id, before).await? };
+    // One more than is given tells whether there are more. With a filter the window's end is the
+    // bound: a number would, were something new to come now, leave out as much at that end.
     let scan = filter.lets_all_through().then_some(limit + 1);
     let mut rows = deliveries!(
         "scope as materialized (
@@ -190,8 +198,13 @@ pub async fn of_user(
     Ok(Page { rows: rows.into_iter().map(|row| history_row!(row)).collect(), next })
 }
 
-/// The oldest delivery of the window below `before`; none when the window reaches the user's oldest one.
-async fn window_end(pool: &PgPool, user_id: &str, before: Uuid) -> Result<Option<Uuid>, sqlx::Error> {
+/// The oldest delivery of the window below `before`; none when the window reaches the user's oldest
+/// one.
+async fn window_end(
+    pool: &PgPool,
+    user_id: &str,
+    before: Uuid,
+) -> Result<Option<Uuid>, sqlx::Error> {
     let ids = sqlx::query_scalar!(
         "select id from deliveries where user_id = $1 and id < $2 order by id desc offset $3 limit 2",
         user_id,

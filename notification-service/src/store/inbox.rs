@@ -1,8 +1,9 @@
-//! What a user has read. An occurrence is one thing to read, however many devices and mailboxes it went to; it is there
-//! to be read once one of them was sent to (it *arrived*).
+//! What a user has read. An occurrence is one thing to read, however many devices and mailboxes it
+//! went to; it is there to be read once one of them was sent to (it *arrived*).
 //!
-//! Reading all is one row, whatever it covers; a mark on one occurrence counts more. Nothing is written that changes
-//! nothing: a repeat leaves the times, and the revision that streams watch, as they are.
+//! Reading all is one row, whatever it covers; a mark on one occurrence counts more. Nothing is
+//! written that changes nothing: a repeat leaves the times, and the revision that streams watch, as
+//! they are.
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use sqlx::PgExecutor;
@@ -26,7 +27,11 @@ pub struct Unread {
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn occurrence(executor: impl PgExecutor<'_>, user_id: &str, id: Uuid) -> Result<Option<Uuid>, sqlx::Error> {
+pub async fn occurrence(
+    executor: impl PgExecutor<'_>,
+    user_id: &str,
+    id: Uuid,
+) -> Result<Option<Uuid>, sqlx::Error> {
     let found = sqlx::query_scalar!(
         r#"select occurrence_id as "occurrence_id!" from (
                select occurrence_id from deliveries where user_id = $1 and id = $2
@@ -43,7 +48,11 @@ pub async fn occurrence(executor: impl PgExecutor<'_>, user_id: &str, id: Uuid) 
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn mark_read(executor: impl PgExecutor<'_>, user_id: &str, occurrence_id: Uuid) -> Result<(), sqlx::Error> {
+pub async fn mark_read(
+    executor: impl PgExecutor<'_>,
+    user_id: &str,
+    occurrence_id: Uuid,
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "with marked as (
              insert into inbox_marks as known (user_id, occurrence_id, read_at)
@@ -69,7 +78,11 @@ pub async fn mark_read(executor: impl PgExecutor<'_>, user_id: &str, occurrence_
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn mark_unread(executor: impl PgExecutor<'_>, user_id: &str, occurrence_id: Uuid) -> Result<(), sqlx::Error> {
+pub async fn mark_unread(
+    executor: impl PgExecutor<'_>,
+    user_id: &str,
+    occurrence_id: Uuid,
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "with marked as (
              insert into inbox_marks as known (user_id, occurrence_id, read_at)
@@ -91,8 +104,8 @@ pub async fn mark_unread(executor: impl PgExecutor<'_>, user_id: &str, occurrenc
     Ok(())
 }
 
-/// Marks as read what arrived up to a time, or until now. A reading that would cover nothing new is not kept, so that
-/// there are no more of them than things that were read.
+/// Marks as read what arrived up to a time, or until now. A reading that would cover nothing new is
+/// not kept, so that there are no more of them than things that were read.
 ///
 /// # Errors
 /// When the statement fails.
@@ -101,9 +114,11 @@ pub async fn read_up_to(
     user_id: &str,
     up_to: Option<DateTime<Utc>>,
 ) -> Result<(), sqlx::Error> {
-    // Clients know times in whole milliseconds: theirs covers all of its own. Before 1970 nothing arrived.
-    let up_to =
-        up_to.map(|at| at.max(DateTime::UNIX_EPOCH).trunc_subsecs(3)).and_then(|at| at.checked_add_signed(REST));
+    // Clients know times in whole milliseconds: theirs covers all of its own. Before 1970 nothing
+    // arrived.
+    let up_to = up_to
+        .map(|at| at.max(DateTime::UNIX_EPOCH).trunc_subsecs(3))
+        .and_then(|at| at.checked_add_signed(REST));
     sqlx::query!(
         "with bound as (select least($2::timestamptz, clock_timestamp()) as up_to),
              covered as (select max(up_to) as up_to from inbox_readings where user_id = $1),

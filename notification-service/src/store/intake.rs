@@ -1,4 +1,5 @@
-//! What the consumer needs: the devices and suppressed addresses of a whole batch, and the batch into the ledger.
+//! What the consumer needs: the devices and suppressed addresses of a whole batch, and the batch
+//! into the ledger.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -84,16 +85,21 @@ pub async fn live_devices(
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn suppressed(executor: impl PgExecutor<'_>, digests: &[Vec<u8>]) -> Result<HashSet<Vec<u8>>, sqlx::Error> {
-    let found =
-        sqlx::query_scalar!("select address_hash from suppressed_addresses where address_hash = any($1)", digests)
-            .fetch_all(executor)
-            .await?;
+pub async fn suppressed(
+    executor: impl PgExecutor<'_>,
+    digests: &[Vec<u8>],
+) -> Result<HashSet<Vec<u8>>, sqlx::Error> {
+    let found = sqlx::query_scalar!(
+        "select address_hash from suppressed_addresses where address_hash = any($1)",
+        digests
+    )
+    .fetch_all(executor)
+    .await?;
     Ok(found.into_iter().collect())
 }
 
-/// Writes dispatches; the ids of those that were not known before. `dispatches` are in the order of their ids, so that
-/// two batches with the same occurrences wait for each other and never for good.
+/// Writes dispatches; the ids of those that were not known before. `dispatches` are in the order of
+/// their ids, so that two batches with the same occurrences wait for each other and never for good.
 ///
 /// # Errors
 /// When the statement fails.
@@ -111,7 +117,8 @@ pub async fn insert_dispatches(
     let versions: Vec<i64> = dispatches.iter().map(|it| it.version).collect();
     let due: Vec<_> = dispatches.iter().map(|it| it.send.due_at).collect();
     let expiry: Vec<_> = dispatches.iter().map(|it| it.send.expires_at).collect();
-    let payloads = dispatches.iter().map(|it| serde_json::to_string(&it.send)).collect::<Result<Vec<_>, _>>();
+    let payloads =
+        dispatches.iter().map(|it| serde_json::to_string(&it.send)).collect::<Result<Vec<_>, _>>();
     let payloads = payloads.map_err(|error| sqlx::Error::Encode(error.into()))?;
     let deliveries: Vec<i32> = dispatches.iter().map(|it| it.deliveries).collect();
     let traces: Vec<Option<String>> =
@@ -145,7 +152,8 @@ pub async fn insert_dispatches(
     Ok(new.into_iter().collect())
 }
 
-/// Writes ledger rows of dispatches that were just written; the leased ones belong to the caller for `lease`, with fence 0.
+/// Writes ledger rows of dispatches that were just written; the leased ones belong to the caller
+/// for `lease`, with fence 0.
 ///
 /// # Errors
 /// When the statement fails.
@@ -191,11 +199,15 @@ pub async fn insert_deliveries(
     Ok(())
 }
 
-/// Lets others claim rows that a transaction leased whose commit was not answered: nobody holds them. Returns how many they were.
+/// Lets others claim rows that a transaction leased whose commit was not answered: nobody holds
+/// them. Returns how many they were.
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn release(connection: &mut PgConnection, rows: &HashSet<(Uuid, Uuid)>) -> Result<u64, sqlx::Error> {
+pub async fn release(
+    connection: &mut PgConnection,
+    rows: &HashSet<(Uuid, Uuid)>,
+) -> Result<u64, sqlx::Error> {
     let (occurrences, ids): (Vec<Uuid>, Vec<Uuid>) = rows.iter().copied().unzip();
     let released = sqlx::query!(
         "update deliveries set leased = false, next_attempt_at = now()

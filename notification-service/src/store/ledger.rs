@@ -1,8 +1,8 @@
 //! The ledger of deliveries: claims and verdicts.
 //!
-//! A claim raises a row's fence and moves `next_attempt_at` to the end of the lease; a verdict counts only under the fence
-//! it was reached with, so that a worker that slept past its lease changes nothing. A deferred row is claimed like a pending one
-//! once the quiet hours are over.
+//! A claim raises a row's fence and moves `next_attempt_at` to the end of the lease; a verdict
+//! counts only under the fence it was reached with, so that a worker that slept past its lease
+//! changes nothing. A deferred row is claimed like a pending one once the quiet hours are over.
 
 use std::time::Duration;
 
@@ -60,7 +60,10 @@ pub(super) use dispatch;
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn claim_pushes(executor: impl PgExecutor<'_>, claim: Claim) -> Result<Vec<Delivery>, sqlx::Error> {
+pub async fn claim_pushes(
+    executor: impl PgExecutor<'_>,
+    claim: Claim,
+) -> Result<Vec<Delivery>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"with due as materialized (
                select occurrence_id, device_id from deliveries
@@ -89,7 +92,11 @@ pub async fn claim_pushes(executor: impl PgExecutor<'_>, claim: Claim) -> Result
     .fetch_all(executor)
     .await?;
     let rows = rows.into_iter().map(|row| {
-        let key = DeliveryKey { occurrence_id: row.occurrence_id, channel: Channel::Push, device_id: row.device_id };
+        let key = DeliveryKey {
+            occurrence_id: row.occurrence_id,
+            channel: Channel::Push,
+            device_id: row.device_id,
+        };
         let (attempts, first_attempt_at, fence) =
             (row.attempts, row.first_attempt_at.map(StoredTime::nearest), row.fence);
         let deferred_until = row.deferred_until.map(StoredTime::nearest);
@@ -99,7 +106,9 @@ pub async fn claim_pushes(executor: impl PgExecutor<'_>, claim: Claim) -> Result
         let address = match device {
             _ if withdrawn.is_some() => gone(withdrawn.as_deref()),
             _ if !is_readable => Address::Gone(reason::UNREADABLE),
-            Some(((token, device_type), version)) => device_address(row.device_id, token, &device_type, version),
+            Some(((token, device_type), version)) => {
+                device_address(row.device_id, token, &device_type, version)
+            }
             None => Address::Gone(reason::DEVICE_GONE),
         };
         Delivery { key, dispatch, address, attempts, first_attempt_at, fence, deferred_until }
@@ -121,7 +130,10 @@ fn device_address(id: Uuid, token: String, device_type: &str, version: i64) -> A
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn claim_emails(executor: impl PgExecutor<'_>, claim: Claim) -> Result<Vec<Delivery>, sqlx::Error> {
+pub async fn claim_emails(
+    executor: impl PgExecutor<'_>,
+    claim: Claim,
+) -> Result<Vec<Delivery>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"with due as materialized (
                select occurrence_id from deliveries
@@ -150,7 +162,11 @@ pub async fn claim_emails(executor: impl PgExecutor<'_>, claim: Claim) -> Result
     .fetch_all(executor)
     .await?;
     let rows = rows.into_iter().map(|row| {
-        let key = DeliveryKey { occurrence_id: row.occurrence_id, channel: Channel::Email, device_id: row.device_id };
+        let key = DeliveryKey {
+            occurrence_id: row.occurrence_id,
+            channel: Channel::Email,
+            device_id: row.device_id,
+        };
         let (attempts, first_attempt_at, fence) =
             (row.attempts, row.first_attempt_at.map(StoredTime::nearest), row.fence);
         let deferred_until = row.deferred_until.map(StoredTime::nearest);
@@ -189,7 +205,8 @@ impl Released {
     }
 }
 
-/// Lets others claim deliveries, as if the caller had never claimed them, where its fence is still theirs.
+/// Lets others claim deliveries, as if the caller had never claimed them, where its fence is still
+/// theirs.
 ///
 /// # Errors
 /// When the statement fails.
@@ -231,11 +248,15 @@ pub struct Counted {
     pub withdrawn: Option<String>,
 }
 
-/// Writes verdicts; those that counted. The others were reached under a fence that is no longer theirs.
+/// Writes verdicts; those that counted. The others were reached under a fence that is no longer
+/// theirs.
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn record(executor: impl PgExecutor<'_>, records: &[Record]) -> Result<Vec<Counted>, sqlx::Error> {
+pub async fn record(
+    executor: impl PgExecutor<'_>,
+    records: &[Record],
+) -> Result<Vec<Counted>, sqlx::Error> {
     let occurrences: Vec<Uuid> = records.iter().map(|it| it.delivery.key.occurrence_id).collect();
     let channels: Vec<&str> = records.iter().map(|it| it.delivery.key.channel.as_str()).collect();
     let devices: Vec<Uuid> = records.iter().map(|it| it.delivery.key.device_id).collect();
@@ -244,10 +265,14 @@ pub async fn record(executor: impl PgExecutor<'_>, records: &[Record]) -> Result
     let reasons: Vec<Option<&str>> = records.iter().map(Record::reason).collect();
     let attempts: Vec<i32> = records.iter().map(|it| it.attempts).collect();
     let firsts: Vec<Option<DateTime<Utc>>> = records.iter().map(|it| it.started_at).collect();
-    let next: Vec<Option<DateTime<Utc>>> =
-        records.iter().map(|it| if let Verdict::Again { at, .. } = it.verdict { Some(at) } else { None }).collect();
-    let finished: Vec<Option<DateTime<Utc>>> =
-        records.iter().map(|it| matches!(it.verdict, Verdict::Ended { .. }).then_some(it.at)).collect();
+    let next: Vec<Option<DateTime<Utc>>> = records
+        .iter()
+        .map(|it| if let Verdict::Again { at, .. } = it.verdict { Some(at) } else { None })
+        .collect();
+    let finished: Vec<Option<DateTime<Utc>>> = records
+        .iter()
+        .map(|it| matches!(it.verdict, Verdict::Ended { .. }).then_some(it.at))
+        .collect();
     let provider: Vec<Option<&str>> = records.iter().map(provider_message_id).collect();
     let counted = sqlx::query!(
         r#"update deliveries as d
@@ -282,7 +307,9 @@ pub async fn record(executor: impl PgExecutor<'_>, records: &[Record]) -> Result
     let position = |position: i64| usize::try_from(position - 1).ok();
     Ok(counted
         .into_iter()
-        .filter_map(|row| Some(Counted { position: position(row.position)?, withdrawn: row.withdrawn }))
+        .filter_map(|row| {
+            Some(Counted { position: position(row.position)?, withdrawn: row.withdrawn })
+        })
         .collect())
 }
 

@@ -1,7 +1,8 @@
 //! Payloads of occurrences, as this version of the service, an older one or a newer one stored
 //! them.
 //!
-//! A row is read by itself: one that cannot be read never fails the statement that brought it, nor the rows beside it.
+//! A row is read by itself: one that cannot be read never fails the statement that brought it, nor
+//! the rows beside it.
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -20,20 +21,23 @@ pub(super) struct Columns {
     pub(super) expires_at: StoredTime,
 }
 
-/// Reads a payload; `None` when this version cannot. A channel that it does not know is left out: a newer version wrote it, and
-/// makes the deliveries on it.
+/// Reads a payload; `None` when this version cannot. A channel that it does not know is left out: a
+/// newer version wrote it, and makes the deliveries on it.
 pub(super) fn read<T: DeserializeOwned>(text: &str) -> Option<T> {
     if let Ok(read) = serde_json::from_str(text) {
         return Some(read);
     }
     let mut value: Value = serde_json::from_str(text).ok()?;
     if let Some(channels) = value.get_mut("channels").and_then(Value::as_array_mut) {
-        channels.retain(|channel| channel.as_str().is_some_and(|channel| channel.parse::<Channel>().is_ok()));
+        channels.retain(|channel| {
+            channel.as_str().is_some_and(|channel| channel.parse::<Channel>().is_ok())
+        });
     }
     serde_json::from_value(value).ok()
 }
 
-/// Reads the payload of a dispatch, and whether it could be read: where not, the result says only what its columns say.
+/// Reads the payload of a dispatch, and whether it could be read: where not, the result says only
+/// what its columns say.
 pub(super) fn send(text: &str, columns: Columns) -> (SendData, bool) {
     let times = columns.due_at.get().zip(columns.expires_at.get());
     match read::<SendData>(text).zip(times) {
@@ -114,7 +118,10 @@ mod tests {
         for text in ["{}", "[]", "null", r#"{"channels": "push"}"#] {
             let (send, is_readable) = send(text, columns());
             assert!(!is_readable, "{text}");
-            assert_eq!((send.item_id.as_str(), send.occurrence_id), ("a", Uuid::from_u128(1).simple()));
+            assert_eq!(
+                (send.item_id.as_str(), send.occurrence_id),
+                ("a", Uuid::from_u128(1).simple())
+            );
         }
     }
 }

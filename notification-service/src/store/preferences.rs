@@ -34,8 +34,9 @@ pub async fn of_users(
     Ok(preferences.collect())
 }
 
-/// A zone by its stored name; UTC where this version's time zone database does not know it: quiet hours that begin at another
-/// hour hold up nobody else, while a row that cannot be read would hold up its whole batch.
+/// A zone by its stored name; UTC where this version's time zone database does not know it: quiet
+/// hours that begin at another hour hold up nobody else, while a row that cannot be read would hold
+/// up its whole batch.
 fn zone_of(name: &str) -> Tz {
     name.parse().unwrap_or_else(|_| {
         metrics::counter!("reminders_unreadable_rows_total", "table" => "preferences").increment(1);
@@ -48,7 +49,10 @@ fn zone_of(name: &str) -> Tz {
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn of_user(executor: impl PgExecutor<'_>, user_id: &str) -> Result<Preferences, sqlx::Error> {
+pub async fn of_user(
+    executor: impl PgExecutor<'_>,
+    user_id: &str,
+) -> Result<Preferences, sqlx::Error> {
     Ok(of_users(executor, &[user_id]).await?.remove(user_id).unwrap_or_default())
 }
 
@@ -67,7 +71,11 @@ pub async fn hold(executor: impl PgExecutor<'_>, user_id: &str) -> Result<(), sq
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn put(executor: impl PgExecutor<'_>, user_id: &str, preferences: &Preferences) -> Result<(), sqlx::Error> {
+pub async fn put(
+    executor: impl PgExecutor<'_>,
+    user_id: &str,
+    preferences: &Preferences,
+) -> Result<(), sqlx::Error> {
     let Preferences { push, email, quiet_hours, locale } = preferences;
     sqlx::query!(
         "insert into preferences (user_id, push, email, quiet_start, quiet_end, time_zone, locale) values ($1, $2, $3, $4, $5, $6, $7)

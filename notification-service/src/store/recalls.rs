@@ -18,7 +18,10 @@ pub const EVERY_VERSION: i64 = i64::MAX;
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn note(executor: impl PgExecutor<'_>, recalled: &BTreeMap<Place, i64>) -> Result<(), sqlx::Error> {
+pub async fn note(
+    executor: impl PgExecutor<'_>,
+    recalled: &BTreeMap<Place, i64>,
+) -> Result<(), sqlx::Error> {
     if recalled.is_empty() {
         return Ok(());
     }
@@ -56,7 +59,9 @@ pub async fn within(
     .fetch_all(executor)
     .await?;
     // Of a channel that this version does not know nothing is in memory.
-    let known = rows.into_iter().filter_map(|row| Some(((row.occurrence_id, row.channel.parse().ok()?), row.version)));
+    let known = rows
+        .into_iter()
+        .filter_map(|row| Some(((row.occurrence_id, row.channel.parse().ok()?), row.version)));
     Ok(known.collect())
 }
 
@@ -65,6 +70,8 @@ pub async fn within(
 /// # Errors
 /// When the statement fails.
 pub async fn purge(executor: impl PgExecutor<'_>, window: Duration) -> Result<(), sqlx::Error> {
-    sqlx::query!("delete from recalls where at < now() - $1::interval", interval(window)).execute(executor).await?;
+    sqlx::query!("delete from recalls where at < now() - $1::interval", interval(window))
+        .execute(executor)
+        .await?;
     Ok(())
 }

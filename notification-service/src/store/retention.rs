@@ -9,8 +9,8 @@ use super::erasures::delete_occurrences;
 /// Occurrences that are forgotten in one transaction.
 const CHUNK: i64 = 1_000;
 
-/// Forgets occurrences that came longer ago than `kept` with their deliveries, a bounded number at a time; returns how many.
-/// One of which something still waits stays.
+/// Forgets occurrences that came longer ago than `kept` with their deliveries, a bounded number at
+/// a time; returns how many. One of which something still waits stays.
 ///
 /// # Errors
 /// When a statement fails.
@@ -27,7 +27,8 @@ pub async fn forget_old(pool: &PgPool, kept: TimeDelta) -> Result<u64, sqlx::Err
     )
     .fetch_all(&mut *transaction)
     .await?;
-    let forgotten = if old.is_empty() { 0 } else { delete_occurrences(&mut transaction, &old).await? };
+    let forgotten =
+        if old.is_empty() { 0 } else { delete_occurrences(&mut transaction, &old).await? };
     transaction.commit().await?;
     Ok(forgotten)
 }

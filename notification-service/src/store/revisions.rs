@@ -1,7 +1,9 @@
-//! Revisions of occurrences, in the ledger and ahead of it, and what overtook an occurrence on its way here.
+//! Revisions of occurrences, in the ledger and ahead of it, and what overtook an occurrence on its
+//! way here.
 //!
-//! The intake and those who change its mind exclude each other: each transaction of the intake shares a lock that a revision
-//! and the beginning of an erasure hold alone. So one of the two always sees what the other has committed.
+//! The intake and those who change its mind exclude each other: each transaction of the intake
+//! shares a lock that a revision and the beginning of an erasure hold alone. So one of the two
+//! always sees what the other has committed.
 
 use std::collections::HashMap;
 
@@ -13,10 +15,12 @@ use uuid::Uuid;
 use super::payload;
 use crate::{delivery::Dispatch, erasure::user_digest, revision::Revision};
 
-/// The advisory lock between the intake and those who change its mind; any number will do that nobody else takes.
+/// The advisory lock between the intake and those who change its mind; any number will do that
+/// nobody else takes.
 const INTAKE: i64 = 0x6e6f_7469_6679_0001;
 
-/// Begins a transaction of the intake: before any other statement, so that who waits here holds nothing.
+/// Begins a transaction of the intake: before any other statement, so that who waits here holds
+/// nothing.
 ///
 /// # Errors
 /// When the statement fails.
@@ -25,7 +29,8 @@ pub async fn share_intake(executor: impl PgExecutor<'_>) -> Result<(), sqlx::Err
     Ok(())
 }
 
-/// Begins a transaction that no intake may be beside: it waits for those under way, and those to come wait for its end.
+/// Begins a transaction that no intake may be beside: it waits for those under way, and those to
+/// come wait for its end.
 ///
 /// # Errors
 /// When the statement fails.
@@ -60,8 +65,10 @@ pub async fn overtaken(
 ) -> Result<HashMap<Uuid, Overtaken>, sqlx::Error> {
     let ids: Vec<Uuid> = dispatches.iter().map(|dispatch| dispatch.occurrence_id()).collect();
     let versions: Vec<i64> = dispatches.iter().map(|it| it.version).collect();
-    let asked: Vec<DateTime<Utc>> =
-        dispatches.iter().map(|dispatch| dispatch.send.item_changed_at.unwrap_or(dispatch.send.due_at)).collect();
+    let asked: Vec<DateTime<Utc>> = dispatches
+        .iter()
+        .map(|dispatch| dispatch.send.item_changed_at.unwrap_or(dispatch.send.due_at))
+        .collect();
     let digests: Vec<Vec<u8>> = dispatches.iter().map(|it| user_digest(&it.user_id)).collect();
     let rows = sqlx::query!(
         r#"select it.occurrence_id as "occurrence_id!", e.user_digest is not null as "is_erased!",
@@ -82,7 +89,9 @@ pub async fn overtaken(
         .into_iter()
         .filter_map(|row| {
             let overtaken = match (row.is_erased, row.version) {
-                (false, Some(version)) => revised(row.occurrence_id, version, row.content.as_deref())?,
+                (false, Some(version)) => {
+                    revised(row.occurrence_id, version, row.content.as_deref())?
+                }
                 _ => Overtaken::Erased,
             };
             Some((row.occurrence_id, overtaken))
@@ -90,8 +99,9 @@ pub async fn overtaken(
         .collect())
 }
 
-/// A newer version as it was stored; none when this version of the service cannot read it: an occurrence that says what it said
-/// before is better than none. Where no channel is left that this version knows, nothing is left for it to deliver.
+/// A newer version as it was stored; none when this version of the service cannot read it: an
+/// occurrence that says what it said before is better than none. Where no channel is left that this
+/// version knows, nothing is left for it to deliver.
 fn revised(occurrence_id: Uuid, version: i64, content: Option<&str>) -> Option<Overtaken> {
     let Some(text) = content else { return Some(Overtaken::Revised { version, content: None }) };
     let Some(content) = payload::read::<NotifyContent>(text) else {
@@ -106,10 +116,16 @@ fn revised(occurrence_id: Uuid, version: i64, content: Option<&str>) -> Option<O
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn known(executor: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<HashMap<Uuid, i64>, sqlx::Error> {
-    let rows = sqlx::query!("select occurrence_id, version from dispatches where occurrence_id = any($1)", ids,)
-        .fetch_all(executor)
-        .await?;
+pub async fn known(
+    executor: impl PgExecutor<'_>,
+    ids: &[Uuid],
+) -> Result<HashMap<Uuid, i64>, sqlx::Error> {
+    let rows = sqlx::query!(
+        "select occurrence_id, version from dispatches where occurrence_id = any($1)",
+        ids,
+    )
+    .fetch_all(executor)
+    .await?;
     Ok(rows.into_iter().map(|row| (row.occurrence_id, row.version)).collect())
 }
 
@@ -117,12 +133,18 @@ pub async fn known(executor: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<HashMa
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn remember(executor: impl PgExecutor<'_>, revisions: &[&Revision]) -> Result<(), sqlx::Error> {
+pub async fn remember(
+    executor: impl PgExecutor<'_>,
+    revisions: &[&Revision],
+) -> Result<(), sqlx::Error> {
     let ids: Vec<Uuid> = revisions.iter().map(|it| it.occurrence_id).collect();
     let users: Vec<&str> = revisions.iter().map(|it| it.user_id.as_str()).collect();
     let versions: Vec<i64> = revisions.iter().map(|it| it.version).collect();
-    let contents = revisions.iter().map(|it| it.content.as_ref().map(serde_json::to_string).transpose());
-    let contents = contents.collect::<Result<Vec<_>, _>>().map_err(|error| sqlx::Error::Encode(error.into()))?;
+    let contents =
+        revisions.iter().map(|it| it.content.as_ref().map(serde_json::to_string).transpose());
+    let contents = contents
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| sqlx::Error::Encode(error.into()))?;
     let decided: Vec<DateTime<Utc>> = revisions.iter().map(|it| it.at).collect();
     sqlx::query!(
         "insert into revisions (occurrence_id, user_id, version, content, at)
@@ -144,7 +166,8 @@ pub async fn remember(executor: impl PgExecutor<'_>, revisions: &[&Revision]) ->
     Ok(())
 }
 
-/// Lets the ledger know occurrences in a newer version, and with what they now say where something of them still waits.
+/// Lets the ledger know occurrences in a newer version, and with what they now say where something
+/// of them still waits.
 ///
 /// # Errors
 /// When the statement fails.
@@ -154,9 +177,12 @@ pub async fn apply(
 ) -> Result<(), sqlx::Error> {
     let ids: Vec<Uuid> = revised.iter().map(|it| it.0).collect();
     let versions: Vec<i64> = revised.iter().map(|it| it.1).collect();
-    let expiries: Vec<Option<DateTime<Utc>>> = revised.iter().map(|it| Some(it.2.as_ref()?.expires_at)).collect();
+    let expiries: Vec<Option<DateTime<Utc>>> =
+        revised.iter().map(|it| Some(it.2.as_ref()?.expires_at)).collect();
     let payloads = revised.iter().map(|it| it.2.as_ref().map(serde_json::to_string).transpose());
-    let payloads = payloads.collect::<Result<Vec<_>, _>>().map_err(|error| sqlx::Error::Encode(error.into()))?;
+    let payloads = payloads
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| sqlx::Error::Encode(error.into()))?;
     sqlx::query!(
         "update dispatches
          set version = new.version, payload = coalesce(new.payload::jsonb, dispatches.payload),

@@ -33,7 +33,8 @@ pub struct Told {
     pub deliveries: i32,
 }
 
-/// The deliveries of these occurrences, by occurrence; of one that the ledger does not know there are none.
+/// The deliveries of these occurrences, by occurrence; of one that the ledger does not know there
+/// are none.
 ///
 /// # Errors
 /// When the statement fails.
@@ -59,7 +60,11 @@ pub async fn of_occurrences(
             continue;
         };
         told.entry(row.occurrence_id).or_default().push(Told {
-            key: DeliveryKey { occurrence_id: row.occurrence_id, channel, device_id: row.device_id },
+            key: DeliveryKey {
+                occurrence_id: row.occurrence_id,
+                channel,
+                device_id: row.device_id,
+            },
             state,
             reason: row.reason,
             attempts: row.attempts,

@@ -1,6 +1,7 @@
-//! Deliveries that wait in the ledger, when it turns out that they are not wanted, or at another time. Rows that a process
-//! holds under a lease are only marked: what the attempt under way comes to is recorded as it is, and none follows. Call these
-//! in one transaction: the rows stay locked from the first look on.
+//! Deliveries that wait in the ledger, when it turns out that they are not wanted, or at another
+//! time. Rows that a process holds under a lease are only marked: what the attempt under way comes
+//! to is recorded as it is, and none follows. Call these in one transaction: the rows stay locked
+//! from the first look on.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -35,7 +36,8 @@ pub struct Waiting {
     pub deferred_until: Option<DateTime<Utc>>,
 }
 
-/// The delivery of a row; none of one on a channel that a newer version of the service knows and this one does not.
+/// The delivery of a row; none of one on a channel that a newer version of the service knows and
+/// this one does not.
 macro_rules! waiting {
     ($row:expr) => {{
         let row = $row;
@@ -100,8 +102,9 @@ pub async fn changed_by(
     Ok(rows.into_iter().filter_map(|row| waiting!(row)).collect())
 }
 
-/// Deliveries of a user on channels that are not wanted and that a process holds, locked. They are looked for among those whose
-/// leases end within `takeover`: their number is bounded by what processes hold in memory.
+/// Deliveries of a user on channels that are not wanted and that a process holds, locked. They are
+/// looked for among those whose leases end within `takeover`: their number is bounded by what
+/// processes hold in memory.
 ///
 /// # Errors
 /// When the statement fails.
@@ -128,17 +131,23 @@ pub async fn held_of_user(
     Ok(rows.into_iter().filter_map(|row| waiting!(row)).collect())
 }
 
-/// Class of the advisory locks that keep those apart who defer deliveries of the same users; any number that nobody else takes.
+/// Class of the advisory locks that keep those apart who defer deliveries of the same users; any
+/// number that nobody else takes.
 const DEFERRING: i32 = 0x6465_6665;
 
-/// Keeps others from deferring deliveries of these users until the transaction ends. The locks are shared by many users, so that
-/// a batch never takes more than 64 of them.
+/// Keeps others from deferring deliveries of these users until the transaction ends. The locks are
+/// shared by many users, so that a batch never takes more than 64 of them.
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn hold_deferring(executor: impl PgExecutor<'_>, user_ids: &[&str]) -> Result<(), sqlx::Error> {
-    let locks: BTreeSet<i32> =
-        user_ids.iter().map(|id| i32::from(user_digest(id).first().copied().unwrap_or_default() % 64)).collect();
+pub async fn hold_deferring(
+    executor: impl PgExecutor<'_>,
+    user_ids: &[&str],
+) -> Result<(), sqlx::Error> {
+    let locks: BTreeSet<i32> = user_ids
+        .iter()
+        .map(|id| i32::from(user_digest(id).first().copied().unwrap_or_default() % 64))
+        .collect();
     let locks: Vec<i32> = locks.into_iter().collect();
     sqlx::query!(
         "select pg_advisory_xact_lock($1, it.lock) from unnest($2::int[]) with ordinality as it (lock, position) order by position",
@@ -183,7 +192,10 @@ pub async fn deferred_of_items(
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn of_occurrences(connection: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Waiting>, sqlx::Error> {
+pub async fn of_occurrences(
+    connection: &mut PgConnection,
+    ids: &[Uuid],
+) -> Result<Vec<Waiting>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"select d.occurrence_id, d.channel, d.device_id, d.state, d.attempts, d.deferred_until as "deferred_until: StoredTime",
                d.leased and d.next_attempt_at > now() as "leased!", p.user_id, p.user_email, p.version, p.source, p.item_id,
@@ -199,7 +211,8 @@ pub async fn of_occurrences(connection: &mut PgConnection, ids: &[Uuid]) -> Resu
     Ok(rows.into_iter().filter_map(|row| waiting!(row)).collect())
 }
 
-/// Ends deliveries as suppressed for this reason; those that a process holds end with the attempt under way.
+/// Ends deliveries as suppressed for this reason; those that a process holds end with the attempt
+/// under way.
 ///
 /// # Errors
 /// When the statement fails.
@@ -261,7 +274,10 @@ pub async fn defer(
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn prolong(executor: impl PgExecutor<'_>, expiries: &[(Uuid, DateTime<Utc>)]) -> Result<(), sqlx::Error> {
+pub async fn prolong(
+    executor: impl PgExecutor<'_>,
+    expiries: &[(Uuid, DateTime<Utc>)],
+) -> Result<(), sqlx::Error> {
     let (ids, expiries): (Vec<Uuid>, Vec<DateTime<Utc>>) = expiries.iter().copied().unzip();
     sqlx::query!(
         "update dispatches set expires_at = it.expires_at

@@ -77,14 +77,20 @@ fn told(outcome: &Outcome) -> (&'static str, &str) {
 
 #[tokio::test]
 async fn our_own_mail_arrives() {
-    let mailbox = Mailbox::with(|settings| settings.configuration_set = Some("reminders".into())).await;
+    let mailbox =
+        Mailbox::with(|settings| settings.configuration_set = Some("reminders".into())).await;
     let outcome = mailbox.mail("ada@example.com").await;
     let captured = mailbox.sandbox.captured().pop().unwrap();
     assert_eq!(outcome, Outcome::Sent { provider_id: captured.message_id.clone() });
     let email = captured.email().unwrap();
-    assert_eq!((email.to.as_slice(), &*email.subject), (&["ada@example.com".to_owned()][..], "Water the plants"));
+    assert_eq!(
+        (email.to.as_slice(), &*email.subject),
+        (&["ada@example.com".to_owned()][..], "Water the plants")
+    );
     assert_eq!(email.configuration_set.as_deref(), Some("reminders"));
-    assert!(email.text.as_ref().unwrap().contains("Friday, 3 October 2025 at 09:30 (Europe/Berlin)"));
+    assert!(
+        email.text.as_ref().unwrap().contains("Friday, 3 October 2025 at 09:30 (Europe/Berlin)")
+    );
     assert!(email.html.as_ref().unwrap().contains("https://example.com/plants"));
     assert_eq!(email.headers["Auto-Submitted"], "auto-generated");
 }
@@ -111,8 +117,19 @@ async fn refusals_have_their_class() {
 #[tokio::test]
 async fn what_is_no_address_goes_nowhere() {
     let mailbox = Mailbox::new().await;
-    for to in ["", "ada", "ada@", "a@b@c", "ada@example.com\r\nBcc: eve@example.com", "ada lovelace@example.com"] {
-        assert_eq!(mailbox.mail(to).await, Outcome::Rejected { reason: "INVALID_ADDRESS".into() }, "{to:?}");
+    for to in [
+        "",
+        "ada",
+        "ada@",
+        "a@b@c",
+        "ada@example.com\r\nBcc: eve@example.com",
+        "ada lovelace@example.com",
+    ] {
+        assert_eq!(
+            mailbox.mail(to).await,
+            Outcome::Rejected { reason: "INVALID_ADDRESS".into() },
+            "{to:?}"
+        );
     }
     assert!(mailbox.sandbox.captured().is_empty());
 }
@@ -140,7 +157,8 @@ async fn waits_out_answers_that_are_not_of_ses() {
     for (status, body, class) in cases {
         let status = http::StatusCode::from_u16(status).unwrap();
         let server = Server::start(Speaks::Http1, status, body).await;
-        let ses = Ses::new(&sdk(server.url.clone()).await, Settings::new(SOURCE, templates())).unwrap();
+        let ses =
+            Ses::new(&sdk(server.url.clone()).await, Settings::new(SOURCE, templates())).unwrap();
         let outcome = ses.send(&email("ada@example.com")).await;
         assert_eq!(outcome.class(), class, "{status} {body:?}: {outcome:?}");
         assert_eq!(server.requests.load(Ordering::SeqCst), 1, "the SDK repeats nothing");
@@ -149,7 +167,8 @@ async fn waits_out_answers_that_are_not_of_ses() {
 
 #[tokio::test]
 async fn a_silent_provider_ends_in_time_and_in_doubt() {
-    let mailbox = Mailbox::with(|settings| settings.attempt_timeout = Duration::from_millis(300)).await;
+    let mailbox =
+        Mailbox::with(|settings| settings.attempt_timeout = Duration::from_millis(300)).await;
     mailbox.mode(SesMode { hang: true, ..SesMode::default() });
     let outcome = mailbox.mail("ada@example.com").await;
     let reason = "TIMEOUT".into();
@@ -175,13 +194,21 @@ async fn without_credentials_nothing_is_lost() {
     let mut without = sdk(mailbox.sandbox.url()).await.into_builder();
     without.set_credentials_provider(None);
     let ses = Ses::new(&without.build(), Settings::new(SOURCE, templates())).unwrap();
-    assert_eq!(told(&ses.send(&email("ada@example.com")).await), ("misconfigured", "NO_CREDENTIALS"));
+    assert_eq!(
+        told(&ses.send(&email("ada@example.com")).await),
+        ("misconfigured", "NO_CREDENTIALS")
+    );
 }
 
 #[tokio::test]
 async fn a_stored_template_gets_every_variable() {
     let mailbox = Mailbox::with(|settings| settings.template = Some("reminder".into())).await;
-    store_template(&mailbox, "{{title}}", "{{message}} {{url}} {{date}} {{time}} {{timeZone}} {{userEmail}}").await;
+    store_template(
+        &mailbox,
+        "{{title}}",
+        "{{message}} {{url}} {{date}} {{time}} {{timeZone}} {{userEmail}}",
+    )
+    .await;
     assert_eq!(mailbox.mail("ada@example.com").await.class(), "sent");
     let captured = mailbox.sandbox.captured().pop().unwrap();
     let email = captured.email().unwrap();
@@ -193,7 +220,10 @@ async fn a_stored_template_gets_every_variable() {
 #[tokio::test]
 async fn a_missing_template_stops_the_lane() {
     let mailbox = Mailbox::with(|settings| settings.template = Some("nowhere".into())).await;
-    assert_eq!(told(&mailbox.mail("ada@example.com").await), ("misconfigured", "TEMPLATE_DOES_NOT_EXIST"));
+    assert_eq!(
+        told(&mailbox.mail("ada@example.com").await),
+        ("misconfigured", "TEMPLATE_DOES_NOT_EXIST")
+    );
 }
 
 #[tokio::test]
@@ -206,7 +236,9 @@ async fn a_template_that_ses_could_not_render_is_found_before_it_swallows_mail()
         async move { ses.watch_account(watch).await }
     });
     let start = Instant::now();
-    while told(&mailbox.mail("ada@example.com").await) != ("misconfigured", "TEMPLATE_VARIABLE_UNKNOWN") {
+    while told(&mailbox.mail("ada@example.com").await)
+        != ("misconfigured", "TEMPLATE_VARIABLE_UNKNOWN")
+    {
         assert!(start.elapsed() < Duration::from_secs(10), "the template is never looked at");
     }
     watch.cancel();
@@ -216,7 +248,11 @@ async fn a_template_that_ses_could_not_render_is_found_before_it_swallows_mail()
 #[tokio::test]
 async fn tells_what_account_may_send() {
     let mailbox = Mailbox::new().await;
-    mailbox.mode(SesMode { max_send_rate: Some(200), max_24_hour_send: Some(5), ..SesMode::default() });
+    mailbox.mode(SesMode {
+        max_send_rate: Some(200),
+        max_24_hour_send: Some(5),
+        ..SesMode::default()
+    });
     mailbox.mail("ada@example.com").await;
     let watch = CancellationToken::new();
     let mut quota = mailbox.ses.quota();

@@ -46,7 +46,11 @@ async fn a_token_is_renewed_before_it_expires() {
 #[tokio::test]
 async fn a_refused_key_is_our_fault_and_costs_one_call() {
     let phone = Phone::new().await;
-    phone.sandbox.set_mode(oauth(OAuthMode { status: Some(400), latency_ms: 50, ..OAuthMode::default() }));
+    phone.sandbox.set_mode(oauth(OAuthMode {
+        status: Some(400),
+        latency_ms: 50,
+        ..OAuthMode::default()
+    }));
     for outcome in phone.burst("works-", 50).await {
         assert_eq!(told(&outcome), ("misconfigured", "OAUTH_INVALID_GRANT"));
     }
@@ -123,7 +127,10 @@ async fn a_slow_token_endpoint_is_not_waited_for_without_end() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_storm_of_401_stops_the_lane_and_spares_the_token_endpoint() {
     let phone = Phone::new().await;
-    phone.sandbox.set_mode(Mode { fcm: FcmMode { status: Some(401), ..FcmMode::default() }, ..Mode::default() });
+    phone.sandbox.set_mode(Mode {
+        fcm: FcmMode { status: Some(401), ..FcmMode::default() },
+        ..Mode::default()
+    });
     for round in 0..3 {
         for outcome in phone.burst(&format!("works-{round}-"), 100).await {
             assert_eq!(told(&outcome), ("misconfigured", "UNAUTHENTICATED"));

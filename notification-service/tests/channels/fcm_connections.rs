@@ -51,20 +51,30 @@ async fn a_servers_limit_of_streams_is_respected() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_goaway_doubles_nothing_and_loses_nothing_unsaid() {
     let phone = Phone::new().await;
-    phone.sandbox.set_mode(Mode { fcm: FcmMode { latency_ms: 5, ..FcmMode::default() }, ..Mode::default() });
+    phone
+        .sandbox
+        .set_mode(Mode { fcm: FcmMode { latency_ms: 5, ..FcmMode::default() }, ..Mode::default() });
     let fcm = Arc::clone(&phone.fcm);
     let sending = tokio::spawn(async move { burst(&fcm, "works-", 3_000).await });
     for arrived in [300, 900, 1_500, 2_100] {
-        phone.sandbox.wait_for(|message| message.seq >= arrived, Duration::from_secs(30)).await.unwrap();
+        phone
+            .sandbox
+            .wait_for(|message| message.seq >= arrived, Duration::from_secs(30))
+            .await
+            .unwrap();
         phone.sandbox.go_away();
     }
     let outcomes = sending.await.unwrap();
-    // The sandbox does not linger: now and then its closing resets a connection over answers that are on their way.
+    // The sandbox does not linger: now and then its closing resets a connection over answers that
+    // are on their way.
     let unsent: Vec<_> = outcomes.iter().filter(|outcome| !is_sent(outcome)).collect();
     assert!(unsent.len() < 150, "{} not sent, such as {:?}", unsent.len(), unsent[0]);
     for outcome in &unsent {
         let reason = "CONNECTION_LOST".into();
-        assert_eq!(**outcome, Outcome::Unavailable { retry_after: None, reason, maybe_delivered: true });
+        assert_eq!(
+            **outcome,
+            Outcome::Unavailable { retry_after: None, reason, maybe_delivered: true }
+        );
     }
     assert!((3_000 - unsent.len()..=3_000).contains(&phone.sandbox.captured().len()));
     assert_eq!(phone.sandbox.stats().duplicates, 0);
@@ -93,7 +103,9 @@ async fn a_server_that_is_down_was_not_reached_and_is_found_again() {
 async fn a_connection_that_breaks_leaves_doubt() {
     let phone = Phone::new().await;
     assert!(is_sent(&phone.push("works-1").await));
-    phone.sandbox.set_mode(Mode { fcm: FcmMode { down: true, ..FcmMode::default() }, ..Mode::default() });
+    phone
+        .sandbox
+        .set_mode(Mode { fcm: FcmMode { down: true, ..FcmMode::default() }, ..Mode::default() });
     assert_eq!(told(&phone.push("works-1").await), ("unavailable", "CONNECTION_LOST"));
     phone.sandbox.set_mode(Mode::default());
     assert!(is_sent(&phone.push("works-1").await));
@@ -125,7 +137,10 @@ async fn an_idle_connection_that_goes_dead_is_found_by_its_silence() {
     assert!(is_sent(&push(&fcm, "works-1").await));
     wire.cut();
     let outcome = soon(Duration::from_secs(5), push(&fcm, "works-2")).await;
-    assert!(is_sent(&outcome) || told(&outcome) == ("unavailable", "CONNECTION_LOST"), "{outcome:?}");
+    assert!(
+        is_sent(&outcome) || told(&outcome) == ("unavailable", "CONNECTION_LOST"),
+        "{outcome:?}"
+    );
     assert!(is_sent(&push(&fcm, "works-3").await));
 }
 
@@ -134,11 +149,16 @@ async fn a_black_hole_is_left_in_bounded_time() {
     let sandbox = tokens().await;
     let wire = Wire::to(sandbox.addr()).await;
     wire.cut_for_good();
-    let fcm = Arc::new(fcm(&sandbox, &wire.url, |settings| settings.connect_timeout = Duration::from_millis(300)));
+    let fcm = Arc::new(fcm(&sandbox, &wire.url, |settings| {
+        settings.connect_timeout = Duration::from_millis(300)
+    }));
     let outcomes = soon(Duration::from_secs(3), burst(&fcm, "works-", 200)).await;
     for outcome in outcomes {
         let reason = "CONNECT_TIMEOUT".into();
-        assert_eq!(outcome, Outcome::Unavailable { retry_after: None, reason, maybe_delivered: false });
+        assert_eq!(
+            outcome,
+            Outcome::Unavailable { retry_after: None, reason, maybe_delivered: false }
+        );
     }
 }
 
@@ -146,7 +166,8 @@ async fn a_black_hole_is_left_in_bounded_time() {
 async fn an_endless_answer_is_not_read_to_its_end() {
     let sandbox = tokens().await;
     for speaks in [Speaks::Http1, Speaks::Http2 { max_streams: 100 }] {
-        let server = Server::start(speaks, StatusCode::INTERNAL_SERVER_ERROR, vec![b'x'; 8 << 20]).await;
+        let server =
+            Server::start(speaks, StatusCode::INTERNAL_SERVER_ERROR, vec![b'x'; 8 << 20]).await;
         let fcm = fcm(&sandbox, &server.url, |_| {});
         for _ in 0..3 {
             let outcome = soon(Duration::from_secs(5), push(&fcm, "works-1")).await;
@@ -163,8 +184,12 @@ async fn leaves_no_doubt_when_connections_are_full() {
     })
     .await;
     assert!(is_sent(&phone.push("works-1").await));
-    phone.sandbox.set_mode(Mode { fcm: FcmMode { latency_ms: 2_000, ..FcmMode::default() }, ..Mode::default() });
-    // A hundred fit; the others are sent when those are answered, or not at all, but never cut off on their way.
+    phone.sandbox.set_mode(Mode {
+        fcm: FcmMode { latency_ms: 2_000, ..FcmMode::default() },
+        ..Mode::default()
+    });
+    // A hundred fit; the others are sent when those are answered, or not at all, but never cut off
+    // on their way.
     for outcome in phone.burst("works-2-", 230).await {
         let doubtful = matches!(outcome, Outcome::Unavailable { maybe_delivered: true, .. });
         assert!(!doubtful, "{outcome:?}");

@@ -40,7 +40,11 @@ async fn refusals_have_their_class() {
         let outcome = phone.push(token).await;
         assert_eq!(told(&outcome), (class, reason), "{token}");
     }
-    assert_eq!(phone.sandbox.stats().oauth_refreshes, 1, "no refusal of a message costs an access token");
+    assert_eq!(
+        phone.sandbox.stats().oauth_refreshes,
+        1,
+        "no refusal of a message costs an access token"
+    );
 }
 
 #[tokio::test]
@@ -51,7 +55,10 @@ async fn retry_after_is_passed_on() {
     assert_eq!(quota, Outcome::Throttled { retry_after: seven, reason: "QUOTA_EXCEEDED".into() });
     let unavailable = phone.push("unavailable-after-7-x").await;
     let reason = "UNAVAILABLE".into();
-    assert_eq!(unavailable, Outcome::Unavailable { retry_after: seven, reason, maybe_delivered: true });
+    assert_eq!(
+        unavailable,
+        Outcome::Unavailable { retry_after: seven, reason, maybe_delivered: true }
+    );
 }
 
 #[tokio::test]
@@ -66,7 +73,10 @@ async fn a_silent_acceptance_ends_in_time_and_in_doubt() {
 #[tokio::test]
 async fn a_404_for_the_project_kills_no_token() {
     let phone = Phone::new().await;
-    phone.sandbox.set_mode(Mode { fcm: FcmMode { status: Some(404), ..FcmMode::default() }, ..Mode::default() });
+    phone.sandbox.set_mode(Mode {
+        fcm: FcmMode { status: Some(404), ..FcmMode::default() },
+        ..Mode::default()
+    });
     assert_eq!(told(&phone.push("works-1").await), ("misconfigured", "ENDPOINT_NOT_FOUND"));
 }
 
@@ -85,17 +95,27 @@ async fn a_token_is_validated_without_a_message() {
 async fn a_validation_that_cannot_be_made_says_so() {
     let phone = Phone::new().await;
     let permit = phone.fcm.check_permit("ada").unwrap();
-    phone.sandbox.set_mode(Mode { fcm: FcmMode { status: Some(503), ..FcmMode::default() }, ..Mode::default() });
+    phone.sandbox.set_mode(Mode {
+        fcm: FcmMode { status: Some(503), ..FcmMode::default() },
+        ..Mode::default()
+    });
     assert_eq!(phone.fcm.validate("works-1", &permit).await.class(), "unavailable");
-    phone.sandbox.set_mode(Mode { oauth: OAuthMode { status: Some(400), ..OAuthMode::default() }, ..Mode::default() });
+    phone.sandbox.set_mode(Mode {
+        oauth: OAuthMode { status: Some(400), ..OAuthMode::default() },
+        ..Mode::default()
+    });
     phone.sandbox.revoke_tokens();
-    assert_eq!(told(&phone.fcm.validate("works-1", &permit).await), ("misconfigured", "OAUTH_INVALID_GRANT"));
+    assert_eq!(
+        told(&phone.fcm.validate("works-1", &permit).await),
+        ("misconfigured", "OAUTH_INVALID_GRANT")
+    );
 }
 
 #[tokio::test]
 async fn sends_nothing_when_too_late_for_an_answer() {
     let phone = Phone::new().await;
-    let outcome = phone.push_until("works-1", std::time::Instant::now() + Duration::from_secs(14)).await;
+    let outcome =
+        phone.push_until("works-1", std::time::Instant::now() + Duration::from_secs(14)).await;
     let reason = "DEADLINE_EXCEEDED".into();
     assert_eq!(outcome, Outcome::Unavailable { retry_after: None, reason, maybe_delivered: false });
     assert!(phone.sandbox.captured().is_empty());

@@ -47,7 +47,8 @@ impl Phone {
 /// A channel whose access tokens come from the sandbox and whose pushes go to `endpoint`.
 pub(crate) fn fcm(sandbox: &Sandbox, endpoint: &str, change: impl FnOnce(&mut Settings)) -> Fcm {
     let account = ServiceAccount::parse(&sandbox.fcm_project_config()).unwrap();
-    let mut settings = Settings::new(account, endpoint.parse().unwrap(), Arc::new(Templates::built_in().unwrap()));
+    let mut settings =
+        Settings::new(account, endpoint.parse().unwrap(), Arc::new(Templates::built_in().unwrap()));
     change(&mut settings);
     Fcm::new(settings).unwrap()
 }

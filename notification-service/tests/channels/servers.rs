@@ -32,14 +32,19 @@ impl Server {
     pub(crate) async fn start(speaks: Speaks, status: StatusCode, body: impl Into<Bytes>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let (connections, requests) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (connections, requests) =
+            (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let stop = CancellationToken::new();
         let answer = Answer { status, body: body.into(), requests: Arc::clone(&requests) };
         let (counter, stopped) = (Arc::clone(&connections), stop.clone());
         tokio::spawn(async move {
             while let Some(Ok((stream, _))) = stopped.run_until_cancelled(listener.accept()).await {
                 counter.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(stopped.clone().run_until_cancelled_owned(serve(stream, speaks, answer.clone())));
+                tokio::spawn(stopped.clone().run_until_cancelled_owned(serve(
+                    stream,
+                    speaks,
+                    answer.clone(),
+                )));
             }
         });
         Server { url, connections, requests, _stop: stop.drop_guard() }
@@ -67,7 +72,9 @@ async fn serve(stream: TcpStream, speaks: Speaks, answer: Answer) {
     let stream = TokioIo::new(stream);
     // A client that hangs up is none of the server's business.
     let _ = match speaks {
-        Speaks::Http1 => hyper::server::conn::http1::Builder::new().serve_connection(stream, service).await,
+        Speaks::Http1 => {
+            hyper::server::conn::http1::Builder::new().serve_connection(stream, service).await
+        }
         Speaks::Http2 { max_streams } => {
             let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
             builder.max_concurrent_streams(max_streams).serve_connection(stream, service).await
@@ -91,13 +98,17 @@ impl Wire {
         let (dead_below, accepted) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let all_dead = Arc::new(AtomicBool::new(false));
         let stop = CancellationToken::new();
-        let (dead, count, mute, stopped) = (dead_below.clone(), accepted.clone(), all_dead.clone(), stop.clone());
+        let (dead, count, mute, stopped) =
+            (dead_below.clone(), accepted.clone(), all_dead.clone(), stop.clone());
         tokio::spawn(async move {
             while let Some(Ok((near, _))) = stopped.run_until_cancelled(listener.accept()).await {
                 let number = count.fetch_add(1, Ordering::SeqCst);
                 let (dead, mute) = (dead.clone(), mute.clone());
-                let is_dead = move || mute.load(Ordering::SeqCst) || number < dead.load(Ordering::SeqCst);
-                tokio::spawn(stopped.clone().run_until_cancelled_owned(carry(near, server, is_dead)));
+                let is_dead =
+                    move || mute.load(Ordering::SeqCst) || number < dead.load(Ordering::SeqCst);
+                tokio::spawn(
+                    stopped.clone().run_until_cancelled_owned(carry(near, server, is_dead)),
+                );
             }
         });
         Wire { url, dead_below, accepted, all_dead, _stop: stop.drop_guard() }

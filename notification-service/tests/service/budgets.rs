@@ -17,14 +17,23 @@ const SECONDS_EACH: f64 = 3_600.0;
 
 fn wanted(channel: Channel, messages: i64) -> Wanted {
     let ahead = Duration::from_secs(3_600 * 1_000);
-    Wanted { channel, messages, seconds_each: SECONDS_EACH, burst: Duration::ZERO, ahead, unused: 0 }
+    Wanted {
+        channel,
+        messages,
+        seconds_each: SECONDS_EACH,
+        burst: Duration::ZERO,
+        ahead,
+        unused: 0,
+    }
 }
 
 #[tokio::test]
 async fn leases_never_overlap_when_many_ask_at_once() {
     let database = support::postgres::migrated("notification", &MIGRATOR).await;
     let pool = database.pool().await;
-    let ask = |_| async { budgets::lease(&pool, wanted(Channel::Email, 7)).await.expect("leased").expect("a budget") };
+    let ask = |_| async {
+        budgets::lease(&pool, wanted(Channel::Email, 7)).await.expect("leased").expect("a budget")
+    };
     let mut leased = futures::future::join_all((0..40).map(ask)).await;
 
     leased.sort_by(|one, other| one.begins_in.total_cmp(&other.begins_in));
@@ -42,11 +51,15 @@ async fn leases_no_more_than_day_has_left() {
     budgets::note_day_left(&pool, Channel::Email, Some(10)).await.expect("noted");
     let mut given = Vec::new();
     for _ in 0..3 {
-        let leased = budgets::lease(&pool, wanted(Channel::Email, 7)).await.expect("leased").expect("a budget");
+        let leased = budgets::lease(&pool, wanted(Channel::Email, 7))
+            .await
+            .expect("leased")
+            .expect("a budget");
         given.push((leased.messages, leased.day_left));
     }
     assert_eq!(given, [(7, Some(3)), (3, Some(0)), (0, Some(0))]);
-    let push = budgets::lease(&pool, wanted(Channel::Push, 7)).await.expect("leased").expect("a budget");
+    let push =
+        budgets::lease(&pool, wanted(Channel::Push, 7)).await.expect("leased").expect("a budget");
     assert!(matches!(push, Leased { messages: 7, day_left: None, .. }), "{push:?}");
 }
 
@@ -76,7 +89,8 @@ async fn refuses_lease_that_begins_too_far_ahead() {
 
 /// E-mails to so many users at the same time.
 async fn mails(service: &Service, count: i64) {
-    let dues: Vec<Due> = (0..count).map(|number| Due::now(&format!("user-{number}"), &[Channel::Email])).collect();
+    let dues: Vec<Due> =
+        (0..count).map(|number| Due::now(&format!("user-{number}"), &[Channel::Email])).collect();
     for part in dues.chunks(20) {
         service.publish(&part.iter().map(Due::message).collect::<Vec<_>>()).await;
     }
@@ -120,8 +134,14 @@ async fn holds_mail_and_no_push_when_quota_of_day_is_used_up() {
             .await
             .expect("rows");
     assert_eq!(waiting.len(), 5);
-    assert!(waiting.iter().all(|(attempts, _)| *attempts == 0), "no attempt is counted: {waiting:?}");
-    assert!(waiting.iter().any(|(_, reason)| reason.as_deref() == Some("DAILY_QUOTA_EXCEEDED")), "{waiting:?}");
+    assert!(
+        waiting.iter().all(|(attempts, _)| *attempts == 0),
+        "no attempt is counted: {waiting:?}"
+    );
+    assert!(
+        waiting.iter().any(|(_, reason)| reason.as_deref() == Some("DAILY_QUOTA_EXCEEDED")),
+        "{waiting:?}"
+    );
     assert_eq!(service.all_emails().len(), 3);
 }
 
@@ -129,8 +149,9 @@ async fn holds_mail_and_no_push_when_quota_of_day_is_used_up() {
 async fn keeps_to_the_projects_messages_a_minute() {
     let service = Service::start_with(&[("FCM_MAX_PER_MINUTE", "120")]).await;
     service.device("ada", "token-1").await;
-    let dues: Vec<Due> =
-        (0..40).map(|at| Due::at("ada", &[Channel::Push], Utc::now() - TimeDelta::milliseconds(at))).collect();
+    let dues: Vec<Due> = (0..40)
+        .map(|at| Due::at("ada", &[Channel::Push], Utc::now() - TimeDelta::milliseconds(at)))
+        .collect();
     service.publish(&dues.iter().map(Due::message).collect::<Vec<_>>()).await;
     eventually(LIMIT, async || service.count("sent").await == 40).await;
 

@@ -31,15 +31,21 @@ fn texts(service: &Service) -> Vec<String> {
 async fn late_occurrence_waits_for_its_revision() {
     let service = Service::start().await;
     service.device("ada", "token-1").await;
-    let (snoozed, edited, kept) = (late("ada", &BOTH), late("ada", &BOTH), late("ada", &[Channel::Push]));
+    let (snoozed, edited, kept) =
+        (late("ada", &BOTH), late("ada", &BOTH), late("ada", &[Channel::Push]));
     service.publish(&[snoozed.message(), edited.message(), kept.message()]).await;
     for due in [&snoozed, &edited, &kept] {
         awaits_changes(&service, due).await;
     }
-    service.publish(&[snoozed.cancelled(4), edited.updated(4, other(&edited, &[Channel::Push]))]).await;
+    service
+        .publish(&[snoozed.cancelled(4), edited.updated(4, other(&edited, &[Channel::Push]))])
+        .await;
 
     for channel in BOTH {
-        assert_eq!(service.ends(&snoozed, channel, "suppressed").await, (Some("CANCELLED".to_owned()), 0));
+        assert_eq!(
+            service.ends(&snoozed, channel, "suppressed").await,
+            (Some("CANCELLED".to_owned()), 0)
+        );
     }
     service.ends(&edited, Channel::Push, "sent").await;
     service.ends(&kept, Channel::Push, "sent").await;
@@ -56,7 +62,8 @@ async fn awaits_changes_of_what_waited_in_the_queue() {
     service.device("ada", "token-1").await;
     service.stop().await;
     let waited = service.due("ada", &[Channel::Push]).await;
-    let a_minute_ago = r#"update pgmq."q_notification-queue" set enqueued_at = enqueued_at - interval '1 minute'"#;
+    let a_minute_ago =
+        r#"update pgmq."q_notification-queue" set enqueued_at = enqueued_at - interval '1 minute'"#;
     sqlx::query(a_minute_ago).execute(&service.pool).await.expect("made older");
     service.run().await;
     awaits_changes(&service, &waited).await;
@@ -65,14 +72,19 @@ async fn awaits_changes_of_what_waited_in_the_queue() {
     assert_eq!(service.pushes("token-1").len(), 1, "the other one waits");
 
     service.publish(&[waited.cancelled(4)]).await;
-    assert_eq!(service.ends(&waited, Channel::Push, "suppressed").await, (Some("CANCELLED".to_owned()), 0));
+    assert_eq!(
+        service.ends(&waited, Channel::Push, "suppressed").await,
+        (Some("CANCELLED".to_owned()), 0)
+    );
 }
 
 /// Waits until a process holds the deliveries of an occurrence in memory.
 async fn is_held(service: &Service, due: &Due) {
     let held = "select count(*) > 0 and bool_and(leased) from deliveries where occurrence_id = $1";
-    eventually(LIMIT, async || sqlx::query_scalar(held).bind(due.id()).fetch_one(&service.pool).await.unwrap_or(false))
-        .await;
+    eventually(LIMIT, async || {
+        sqlx::query_scalar(held).bind(due.id()).fetch_one(&service.pool).await.unwrap_or(false)
+    })
+    .await;
 }
 
 /// A service of which each user has one attempt in flight on a channel, and providers that take
@@ -95,10 +107,18 @@ async fn recalls_what_waits_in_memory() {
     for due in [&cancelled, &edited] {
         is_held(&service, due).await;
     }
-    service.publish(&[cancelled.cancelled(4), edited.updated(4, other(&edited, &[Channel::Push]))]).await;
+    service
+        .publish(&[cancelled.cancelled(4), edited.updated(4, other(&edited, &[Channel::Push]))])
+        .await;
 
-    assert_eq!(service.ends(&cancelled, Channel::Push, "suppressed").await, (Some("CANCELLED".to_owned()), 0));
-    assert_eq!(service.ends(&edited, Channel::Email, "suppressed").await, (Some("CANCELLED".to_owned()), 0));
+    assert_eq!(
+        service.ends(&cancelled, Channel::Push, "suppressed").await,
+        (Some("CANCELLED".to_owned()), 0)
+    );
+    assert_eq!(
+        service.ends(&edited, Channel::Email, "suppressed").await,
+        (Some("CANCELLED".to_owned()), 0)
+    );
     // The other channel of the same occurrence goes on, as it now is.
     assert_eq!(service.ends(&edited, Channel::Push, "sent").await, (None, 1));
     let told = service.outcome(&cancelled, EventType::NotificationSuppressed).await;
@@ -120,6 +140,9 @@ async fn recalls_what_waits_in_memory_of_another() {
         insert into recalls (occurrence_id, channel, version) select occurrence_id, channel, 4 from withdrawn";
     sqlx::query(withdrawn).bind(cancelled.id()).execute(&service.pool).await.expect("withdrawn");
 
-    assert_eq!(service.ends(&cancelled, Channel::Push, "suppressed").await, (Some("CANCELLED".to_owned()), 0));
+    assert_eq!(
+        service.ends(&cancelled, Channel::Push, "suppressed").await,
+        (Some("CANCELLED".to_owned()), 0)
+    );
     assert_eq!(service.pushes("token-1").len(), 1);
 }

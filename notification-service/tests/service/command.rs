@@ -26,8 +26,12 @@ fn render_shows_every_language_without_any_configuration() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert!(text(&output.stdout).contains(&to.join("index.html").display().to_string()));
     for language in ["de", "en", "es", "fr", "hi", "ja"] {
-        for file in ["reminder.html", "untitled.txt", "long.subject.txt", "right-to-left.push.json"] {
-            assert!(fs::metadata(to.join(language).join(file)).is_ok_and(|it| it.len() > 0), "{language}/{file}");
+        for file in ["reminder.html", "untitled.txt", "long.subject.txt", "right-to-left.push.json"]
+        {
+            assert!(
+                fs::metadata(to.join(language).join(file)).is_ok_and(|it| it.len() > 0),
+                "{language}/{file}"
+            );
         }
     }
     let push = fs::read_to_string(to.join("ja/untitled.push.json")).expect("written");
@@ -44,7 +48,8 @@ fn render_shows_the_locales_asked_for_in_the_folders_templates() {
     let to_path = to.path().to_str().expect("utf-8");
     let arguments = ["render", "--to", to_path, "--locale", "en-US", "--locale", "fr-CA"];
     assert!(run(&arguments, Some(folder.path())).status.success());
-    let subject = |locale: &str| fs::read_to_string(to.path().join(locale).join("untitled.subject.txt"));
+    let subject =
+        |locale: &str| fs::read_to_string(to.path().join(locale).join("untitled.subject.txt"));
     assert_eq!(subject("en-US").expect("written"), "9:30 AM Reminder");
     assert_eq!(subject("fr-CA").expect("written"), "09 h 30 Rappel");
     assert!(subject("de").is_err(), "it was not asked for");
@@ -64,7 +69,10 @@ fn broken_templates_stop_every_command_with_one_report() {
         assert!(report.contains("TEMPLATES_DIR"), "{report}");
         assert!(report.contains("email.txt:2: there is no variable `nobody`"), "{report}");
         assert!(report.contains("notes.txt: is no file of ours"), "{report}");
-        assert!(!report.contains(&folder.path().display().to_string()), "a value is printed: {report}");
+        assert!(
+            !report.contains(&folder.path().display().to_string()),
+            "a value is printed: {report}"
+        );
     }
     assert!(!to.exists());
 }

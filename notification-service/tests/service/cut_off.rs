@@ -52,17 +52,23 @@ async fn sends_once_when_replica_is_cut_off_after_acceptance() {
     let mut service = Service::start().await;
     service.device("ada", "token-1").await;
     let mut url = url::Url::parse(service.variable("DATABASE_URL")).expect("a URL");
-    let way = Way::to(format!("{}:{}", url.host_str().expect("a host"), url.port().expect("a port"))).await;
+    let way =
+        Way::to(format!("{}:{}", url.host_str().expect("a host"), url.port().expect("a port")))
+            .await;
     url.set_host(Some("127.0.0.1")).expect("a host");
     url.set_port(Some(way.port)).expect("a port");
     service.stop().await;
     service.replica(&[("DATABASE_URL", url.as_str())]).await;
     service.mode(|mode| (mode.fcm.latency_ms, mode.ses.latency_ms) = (5_000, 5_000));
-    let dues: Vec<Due> = (0..5).map(|_| Due::now("ada", &[Channel::Email, Channel::Push])).collect();
+    let dues: Vec<Due> =
+        (0..5).map(|_| Due::now("ada", &[Channel::Email, Channel::Push])).collect();
     service.publish(&dues.iter().map(Due::message).collect::<Vec<_>>()).await;
-    // The sandbox captures a message before it answers: the cut comes between the acceptance and its record.
-    eventually(LIMIT, async || service.pushes("token-1").len() == 5 && service.emails("ada@example.com").len() == 5)
-        .await;
+    // The sandbox captures a message before it answers: the cut comes between the acceptance and
+    // its record.
+    eventually(LIMIT, async || {
+        service.pushes("token-1").len() == 5 && service.emails("ada@example.com").len() == 5
+    })
+    .await;
 
     way.open.send_replace(false);
     service.run().await;

@@ -36,7 +36,11 @@ async fn ones_own_token_again_refreshes_the_device() {
     let service = Service::start().await;
     let ada = service.user("ada");
     let first = ada.post("/device/register", &body("token-1")).await.expect(201).id();
-    let again = ada.post("/device/register", &json!({"fcmToken": "token-1", "type": "ios"})).await.expect(201).id();
+    let again = ada
+        .post("/device/register", &json!({"fcmToken": "token-1", "type": "ios"}))
+        .await
+        .expect(201)
+        .id();
     let devices = ada.get("/device").await.body["devices"].clone();
 
     assert_eq!(first, again);
@@ -76,7 +80,8 @@ async fn while_fcm_is_away_nothing_is_stored() {
     ] {
         service.sandbox.revoke_tokens();
         service.mode(change);
-        let answer = service.user("ada").post("/device/register", &body("token-1")).await.expect(503);
+        let answer =
+            service.user("ada").post("/device/register", &body("token-1")).await.expect(503);
         assert_eq!(answer.reason(), Some("UPSTREAM_UNAVAILABLE"));
         assert!(answer.header("retry-after").is_some());
         service.mode(|_| {});
@@ -113,7 +118,11 @@ async fn malformed_registrations_name_the_field() {
     ] {
         let answer = service.user("ada").post("/device/register", &body).await.expect(400);
         assert_eq!(answer.reason(), Some("INVALID_REQUEST"));
-        assert!(answer.body["error"]["message"].as_str().is_some_and(|text| text.contains(field)), "{}", answer.body);
+        assert!(
+            answer.body["error"]["message"].as_str().is_some_and(|text| text.contains(field)),
+            "{}",
+            answer.body
+        );
     }
 }
 

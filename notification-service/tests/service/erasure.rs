@@ -1,4 +1,5 @@
-//! `user:erased`: nothing of the user is left in any table, whatever order the queue brings things in.
+//! `user:erased`: nothing of the user is left in any table, whatever order the queue brings things
+//! in.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
@@ -23,8 +24,11 @@ async fn found(service: &Service, text: &str) -> Vec<String> {
     let mut places = Vec::new();
     for (table, column, kind) in columns {
         let needle = if kind == "bytea" { "convert_to($1, 'UTF8')" } else { "$1" };
-        let value = if kind == "bytea" { format!("\"{column}\"") } else { format!("\"{column}\"::text") };
-        let query = format!("select exists(select from \"{table}\" where position({needle} in {value}) > 0)");
+        let value =
+            if kind == "bytea" { format!("\"{column}\"") } else { format!("\"{column}\"::text") };
+        let query = format!(
+            "select exists(select from \"{table}\" where position({needle} in {value}) > 0)"
+        );
         let query = sqlx::query_scalar::<_, bool>(sqlx::AssertSqlSafe(query)).bind(text);
         if query.fetch_one(&service.pool).await.expect("asked") {
             places.push(format!("{table}.{column}"));
@@ -36,7 +40,9 @@ async fn found(service: &Service, text: &str) -> Vec<String> {
 /// Everything that can be kept of a user is kept of this one.
 async fn lived(service: &Service) {
     let ada = service.user(USER).with_header("Idempotency-Key", "k-1");
-    ada.post("/device/register", &json!({"fcmToken": "token-1", "type": "web", "name": USER})).await.expect(201);
+    ada.post("/device/register", &json!({"fcmToken": "token-1", "type": "web", "name": USER}))
+        .await
+        .expect(201);
     service.device(USER, "unavailable-1").await;
     let due = service.due(USER, &BOTH).await;
     service.ends(&due, Channel::Email, "sent").await;
@@ -52,7 +58,9 @@ async fn lived(service: &Service) {
 
 async fn completed(service: &Service) {
     eventually(LIMIT, async || {
-        let completed = sqlx::query_scalar::<_, bool>("select bool_and(completed_at is not null) from erasures");
+        let completed = sqlx::query_scalar::<_, bool>(
+            "select bool_and(completed_at is not null) from erasures",
+        );
         completed.fetch_optional(&service.pool).await.ok().flatten().unwrap_or(false)
     })
     .await;
@@ -73,8 +81,19 @@ async fn nothing_of_the_user_is_left_anywhere() {
     .await
     .expect("written");
     let before = found(&service, USER).await;
-    for table in ["devices", "deliveries", "dispatches", "preferences", "idempotency_keys", "revisions", "outbox"] {
-        assert!(before.iter().any(|place| place.starts_with(table)), "{table} holds something: {before:?}");
+    for table in [
+        "devices",
+        "deliveries",
+        "dispatches",
+        "preferences",
+        "idempotency_keys",
+        "revisions",
+        "outbox",
+    ] {
+        assert!(
+            before.iter().any(|place| place.starts_with(table)),
+            "{table} holds something: {before:?}"
+        );
     }
     service.publish(&[erased(USER, Utc::now())]).await;
     completed(&service).await;
@@ -82,12 +101,13 @@ async fn nothing_of_the_user_is_left_anywhere() {
     assert_eq!(found(&service, USER).await, Vec::<String>::new());
     assert_eq!(found(&service, &format!("{USER}@example.com")).await, Vec::<String>::new());
     assert_eq!(found(&service, "token-1").await, Vec::<String>::new());
-    let kept: i64 =
-        sqlx::query_scalar("select count(*) from erasures where user_digest = sha256(convert_to($1, 'UTF8'))")
-            .bind(USER)
-            .fetch_one(&service.pool)
-            .await
-            .expect("counted");
+    let kept: i64 = sqlx::query_scalar(
+        "select count(*) from erasures where user_digest = sha256(convert_to($1, 'UTF8'))",
+    )
+    .bind(USER)
+    .fetch_one(&service.pool)
+    .await
+    .expect("counted");
     assert_eq!(kept, 1);
 }
 
@@ -116,10 +136,11 @@ async fn erases_many_rows_of_each_kind_in_chunks() {
     completed(&service).await;
 
     assert_eq!(found(&service, USER).await, Vec::<String>::new());
-    let others: i64 = sqlx::query_scalar("select count(*) from outbox where attributes ->> 'userId' = 'bob'")
-        .fetch_one(&service.pool)
-        .await
-        .expect("counted");
+    let others: i64 =
+        sqlx::query_scalar("select count(*) from outbox where attributes ->> 'userId' = 'bob'")
+            .fetch_one(&service.pool)
+            .await
+            .expect("counted");
     assert_eq!(others, 1);
 }
 
@@ -135,7 +156,10 @@ async fn others_keep_what_is_theirs() {
 
     let bob = service.user("bob");
     assert_eq!(bob.get("/device").await.body["devices"].as_array().map(Vec::len), Some(1));
-    assert_eq!(bob.get("/notifications").await.body["notifications"].as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        bob.get("/notifications").await.body["notifications"].as_array().map(Vec::len),
+        Some(1)
+    );
 }
 
 #[tokio::test]
@@ -147,7 +171,8 @@ async fn what_was_due_before_and_comes_later_is_stored_nowhere() {
     service.publish(&[late.message(), late.updated(4, late.send.content.clone())]).await;
     service.consumed().await;
 
-    // The revision was decided after the erasure: a returned user's, of an occurrence that is not known.
+    // The revision was decided after the erasure: a returned user's, of an occurrence that is not
+    // known.
     assert_eq!(found(&service, USER).await, ["revisions.user_id"]);
     assert!(service.sandbox.captured().is_empty());
     assert_eq!(service.bus.dead_letters("notification-queue", 10).await.expect("asked").len(), 0);
@@ -228,12 +253,17 @@ async fn who_comes_back_is_a_new_user() {
     let due = service.due(USER, &[Channel::Push]).await;
     service.ends(&due, Channel::Push, "sent").await;
     // The queue brings it again.
-    service.publish(&[erased(USER, erased_at), erased(USER, erased_at - TimeDelta::hours(1))]).await;
+    service
+        .publish(&[erased(USER, erased_at), erased(USER, erased_at - TimeDelta::hours(1))])
+        .await;
     service.consumed().await;
 
     let user = service.user(USER);
     assert_eq!(user.get("/device").await.body["devices"].as_array().map(Vec::len), Some(1));
-    assert_eq!(user.get("/notifications").await.body["notifications"].as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        user.get("/notifications").await.body["notifications"].as_array().map(Vec::len),
+        Some(1)
+    );
     assert_eq!(user.get("/preferences").await.body["quietHours"], json!(null));
 }
 

@@ -20,13 +20,23 @@ async fn a_user_gets_everything_that_is_kept_of_them_and_no_token() {
 
     assert_eq!(answer.header("content-type"), Some("application/json"));
     let export = answer.body;
-    assert_eq!((&export["devices"][0]["id"], &export["preferences"]["locale"]), (&json!(device), &json!("de")));
+    assert_eq!(
+        (&export["devices"][0]["id"], &export["preferences"]["locale"]),
+        (&json!(device), &json!("de"))
+    );
     assert_eq!(export["truncated"], json!(false));
     let notifications = export["notifications"].as_array().expect("a list");
     assert_eq!(notifications.len(), 2);
     for notification in notifications {
-        assert_eq!((&notification["message"], &notification["title"]), (&json!("Water them"), &json!("Plants")));
-        let to = if notification["channel"] == json!("email") { json!("ada@example.com") } else { Value::Null };
+        assert_eq!(
+            (&notification["message"], &notification["title"]),
+            (&json!("Water them"), &json!("Plants"))
+        );
+        let to = if notification["channel"] == json!("email") {
+            json!("ada@example.com")
+        } else {
+            Value::Null
+        };
         assert_eq!((&notification["email"], &notification["state"]), (&to, &json!("sent")));
     }
     assert!(!export.to_string().contains("token-1"));
@@ -51,7 +61,11 @@ async fn a_long_history_is_given_whole_and_each_delivery_once() {
     }
     let export = service.user("ada").get("/me/export").await.expect(200).body;
 
-    let ids = export["notifications"].as_array().expect("a list").iter().map(|it| it["id"].as_str().expect("an id"));
+    let ids = export["notifications"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|it| it["id"].as_str().expect("an id"));
     let (all, once): (Vec<_>, HashSet<_>) = (ids.clone().collect(), ids.collect());
     assert_eq!((all.len(), once.len(), &export["truncated"]), (1_202, 1_202, &json!(false)));
 }

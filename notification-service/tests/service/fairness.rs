@@ -8,7 +8,8 @@ use crate::harness::{Due, LIMIT, Service};
 
 /// E-mails that SES takes in a second: so few that a slow machine is no slower.
 const RATE: u32 = 2;
-/// Of the other user's e-mails, those that may come first: what is in flight already, and a few more.
+/// Of the other user's e-mails, those that may come first: what is in flight already, and a few
+/// more.
 const FEW: usize = 30;
 
 async fn slow_mail() -> Service {
@@ -17,7 +18,9 @@ async fn slow_mail() -> Service {
 }
 
 fn mails(user: &str, count: i64) -> Vec<Due> {
-    (0..count).map(|second| Due::at(user, &[Channel::Email], Utc::now() - TimeDelta::seconds(second))).collect()
+    (0..count)
+        .map(|second| Due::at(user, &[Channel::Email], Utc::now() - TimeDelta::seconds(second)))
+        .collect()
 }
 
 /// Counts the e-mails to a user that were accepted before the first one to another.
@@ -44,7 +47,8 @@ async fn sends_other_users_mail_beside_burst_of_one() {
 async fn sends_urgent_mail_before_users_others() {
     let service = slow_mail().await;
     let mut dues = mails("hog", 300);
-    let mut urgent = Due { email: Some("urgent@example.com".to_owned()), ..Due::now("hog", &[Channel::Email]) };
+    let mut urgent =
+        Due { email: Some("urgent@example.com".to_owned()), ..Due::now("hog", &[Channel::Email]) };
     urgent.send.content.priority = Priority::High;
     dues.push(urgent);
     service.publish(&dues.iter().map(Due::message).collect::<Vec<_>>()).await;
@@ -80,8 +84,9 @@ async fn claims_other_users_mail_beside_backlog_of_one() {
 async fn puts_off_what_user_has_beyond_pace() {
     let service = Service::start_with(&[("PUSH_PER_USER_PER_MINUTE", "60")]).await;
     service.device("hog", "token-1").await;
-    let dues: Vec<Due> =
-        (0..100).map(|second| Due::at("hog", &[Channel::Push], Utc::now() - TimeDelta::seconds(second))).collect();
+    let dues: Vec<Due> = (0..100)
+        .map(|second| Due::at("hog", &[Channel::Push], Utc::now() - TimeDelta::seconds(second)))
+        .collect();
     service.publish(&dues.iter().map(Due::message).collect::<Vec<_>>()).await;
     eventually(LIMIT, async || service.count("sent").await >= 12).await;
     service.consumed().await;

@@ -36,11 +36,12 @@ async fn a_retry_is_never_early() {
     let due = service.due("ada", &[Channel::Push]).await;
     eventually(LIMIT, async || service.ends(&due, Channel::Push, "pending").await.1 == 1).await;
 
-    let wait: f64 =
-        sqlx::query_scalar("select extract(epoch from next_attempt_at - first_attempt_at)::float8 from deliveries")
-            .fetch_one(&service.pool)
-            .await
-            .expect("a row");
+    let wait: f64 = sqlx::query_scalar(
+        "select extract(epoch from next_attempt_at - first_attempt_at)::float8 from deliveries",
+    )
+    .fetch_one(&service.pool)
+    .await
+    .expect("a row");
     assert!(wait >= 10.0, "{wait}");
 }
 
@@ -68,7 +69,10 @@ async fn pauses_pushes_and_no_mail_when_project_is_throttled() {
         let attempts = service.sandbox.attempts(&format!("token-{user}"));
         let sends: Vec<_> = attempts.into_iter().filter(|attempt| !attempt.validate_only).collect();
         for pair in sends.windows(2) {
-            assert!(pair[1].at - pair[0].at >= chrono::TimeDelta::seconds(3), "{user} was called early");
+            assert!(
+                pair[1].at - pair[0].at >= chrono::TimeDelta::seconds(3),
+                "{user} was called early"
+            );
         }
     }
 }
@@ -76,8 +80,13 @@ async fn pauses_pushes_and_no_mail_when_project_is_throttled() {
 #[tokio::test]
 async fn pauses_only_devices_that_are_refused_or_throttled() {
     let service = Service::start().await;
-    let bad =
-        ["quota-after-3000-x", "quota-x", "third-party-x", "sender-mismatch-x", "quota-after-9300000000000000000-x"];
+    let bad = [
+        "quota-after-3000-x",
+        "quota-x",
+        "third-party-x",
+        "sender-mismatch-x",
+        "quota-after-9300000000000000000-x",
+    ];
     for (number, token) in bad.into_iter().enumerate() {
         for user in ["eve", "mal"] {
             service.device(user, &format!("{token}-{user}-{number}")).await;
@@ -101,14 +110,21 @@ async fn a_refused_account_stops_the_lane_and_burns_nothing() {
     let service = Service::start().await;
     let id = service.device("ada", "token-1").await;
     service.mode(|mode| mode.fcm.status = Some(403));
-    let dues = [service.due("ada", &[Channel::Email, Channel::Push]).await, service.due("ada", &[Channel::Push]).await];
+    let dues = [
+        service.due("ada", &[Channel::Email, Channel::Push]).await,
+        service.due("ada", &[Channel::Push]).await,
+    ];
     eventually(LIMIT, async || service.metric("lane_state", "push").await == 2.0).await;
 
     service.ends(&dues[0], Channel::Email, "sent").await;
     for due in &dues {
         assert_eq!(service.ends(due, Channel::Push, "pending").await.1, 0, "no attempt is counted");
     }
-    assert_eq!(service.user("ada").get("/device").await.body["devices"][0]["id"], json!(id), "no device is removed");
+    assert_eq!(
+        service.user("ada").get("/device").await.body["devices"][0]["id"],
+        json!(id),
+        "no device is removed"
+    );
     service.mode(|_| {});
     for due in &dues {
         assert_eq!(service.ends(due, Channel::Push, "sent").await.1, 1);
@@ -127,7 +143,10 @@ async fn stops_only_platform_when_its_key_is_refused() {
     for user in users {
         service.due(user, &[Channel::Push]).await;
     }
-    eventually(LIMIT, async || service.metric("reminders_push_platform_stopped", "ios").await == 1.0).await;
+    eventually(LIMIT, async || {
+        service.metric("reminders_push_platform_stopped", "ios").await == 1.0
+    })
+    .await;
     service.device_of_type("fay", "third-party-fay", "ios").await;
     let held = service.due("fay", &[Channel::Push]).await;
     let due = service.due("gus", &[Channel::Push]).await;
@@ -143,11 +162,14 @@ async fn ends_with_reason_when_one_device_stays_refused() {
     service.device("eve", "sender-mismatch-1").await;
     let due = service.due("eve", &[Channel::Push]).await;
     eventually(LIMIT, async || service.ends(&due, Channel::Push, "pending").await.1 == 1).await;
-    // The same five attempts later; the device was registered anew meanwhile, so that nothing pauses it here.
-    sqlx::query("update deliveries set first_attempt_at = now() - interval '3 hours', attempts = 5")
-        .execute(&service.pool)
-        .await
-        .expect("aged");
+    // The same five attempts later; the device was registered anew meanwhile, so that nothing
+    // pauses it here.
+    sqlx::query(
+        "update deliveries set first_attempt_at = now() - interval '3 hours', attempts = 5",
+    )
+    .execute(&service.pool)
+    .await
+    .expect("aged");
     service.device("eve", "sender-mismatch-1").await;
     service.hurry().await;
 
@@ -157,17 +179,27 @@ async fn ends_with_reason_when_one_device_stays_refused() {
 
 #[tokio::test]
 async fn sends_pushes_once_when_registrations_flood_provider() {
-    let service = Service::start_with(&[("PUSH_MAX_IN_FLIGHT", "20"), ("DEVICE_CHECKS_MAX_IN_FLIGHT", "10")]).await;
+    let service =
+        Service::start_with(&[("PUSH_MAX_IN_FLIGHT", "20"), ("DEVICE_CHECKS_MAX_IN_FLIGHT", "10")])
+            .await;
     for number in 0..20 {
         service.device(&format!("owner-{number}"), &format!("token-{number}")).await;
     }
     service.mode(|mode| mode.fcm.latency_ms = 3_000);
     let registrations = (0..60).map(|number| {
         let user = service.user(&format!("user-{number}"));
-        async move { user.post("/device/register", &json!({"fcmToken": format!("new-{number}"), "type": "web"})).await }
+        async move {
+            user.post(
+                "/device/register",
+                &json!({"fcmToken": format!("new-{number}"), "type": "web"}),
+            )
+            .await
+        }
     });
     let registrations = futures::future::join_all(registrations);
-    let dues: Vec<Due> = (0..40).map(|number| Due::now(&format!("owner-{}", number % 20), &[Channel::Push])).collect();
+    let dues: Vec<Due> = (0..40)
+        .map(|number| Due::now(&format!("owner-{}", number % 20), &[Channel::Push]))
+        .collect();
     let pushes = async {
         service.publish(&dues.iter().map(Due::message).collect::<Vec<_>>()).await;
         eventually(LIMIT, async || service.count("sent").await == 40).await;
@@ -177,7 +209,8 @@ async fn sends_pushes_once_when_registrations_flood_provider() {
     let refused: Vec<_> = answers.iter().filter(|answer| answer.status == 503).collect();
     assert!(refused.len() >= 40, "{} were refused at once", refused.len());
     assert!(answers.iter().all(|answer| matches!(answer.status, 201 | 503)));
-    let pushed: Vec<usize> = (0..20).map(|number| service.pushes(&format!("token-{number}")).len()).collect();
+    let pushed: Vec<usize> =
+        (0..20).map(|number| service.pushes(&format!("token-{number}")).len()).collect();
     assert_eq!(pushed, [2; 20]);
 }
 
@@ -198,7 +231,9 @@ async fn broken_connections_to_the_database_lose_and_double_nothing() {
     let service = Service::start().await;
     service.device("ada", "token-1").await;
     let dues: Vec<Due> = (0..300)
-        .map(|at| Due::at("ada", &[Channel::Push], chrono::Utc::now() - chrono::TimeDelta::seconds(at)))
+        .map(|at| {
+            Due::at("ada", &[Channel::Push], chrono::Utc::now() - chrono::TimeDelta::seconds(at))
+        })
         .collect();
     for part in dues.chunks(30) {
         service.publish(&part.iter().map(Due::message).collect::<Vec<_>>()).await;
@@ -227,7 +262,8 @@ async fn delivers_others_when_one_message_fails_batch() {
         create trigger fail before insert on dispatches for each row execute function fail();";
     sqlx::raw_sql(fail).execute(&service.pool).await.expect("a trigger");
     let second = |number| chrono::Utc::now() - chrono::TimeDelta::seconds(number);
-    let mut dues: Vec<Due> = (0..40).map(|number| Due::at("ada", &[Channel::Push], second(number))).collect();
+    let mut dues: Vec<Due> =
+        (0..40).map(|number| Due::at("ada", &[Channel::Push], second(number))).collect();
     dues.insert(20, Due::now("eve", &[Channel::Push]));
 
     service.publish(&dues.iter().map(Due::message).collect::<Vec<_>>()).await;
@@ -238,7 +274,11 @@ async fn delivers_others_when_one_message_fails_batch() {
     })
     .await;
     let held = service.bus.depth("notification-queue").await.expect("a count");
-    assert_eq!((held.visible + held.in_flight, held.delayed), (1, 0), "eve's message is tried again");
+    assert_eq!(
+        (held.visible + held.in_flight, held.delayed),
+        (1, 0),
+        "eve's message is tried again"
+    );
     let dead = service.bus.dead_letters("notification-queue", 10).await.expect("dead letters");
     assert!(dead.is_empty(), "{dead:?}");
 }
@@ -256,7 +296,8 @@ async fn records_others_when_one_verdict_fails_batch() {
     sqlx::raw_sql(fail).execute(&service.pool).await.expect("a trigger");
     service.mode(|mode| mode.fcm.latency_ms = 300);
     let second = |number| chrono::Utc::now() - chrono::TimeDelta::seconds(number);
-    let mut dues: Vec<Due> = (0..40).map(|number| Due::at("ada", &[Channel::Push], second(number))).collect();
+    let mut dues: Vec<Due> =
+        (0..40).map(|number| Due::at("ada", &[Channel::Push], second(number))).collect();
     dues.insert(20, Due::now("eve", &[Channel::Push]));
 
     service.publish(&dues.iter().map(Due::message).collect::<Vec<_>>()).await;

@@ -1,4 +1,5 @@
-//! What SES says after it accepted an e-mail, as it comes: more than once, early, and sometimes not to be read.
+//! What SES says after it accepted an e-mail, as it comes: more than once, early, and sometimes not
+//! to be read.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,7 +20,8 @@ const QUEUE: &str = "ses-feedback-queue";
 
 macro_rules! fixture {
     ($name:literal) => {
-        serde_json::from_str::<Value>(include_str!(concat!("../fixtures/ses/", $name, ".json"))).expect("JSON")
+        serde_json::from_str::<Value>(include_str!(concat!("../fixtures/ses/", $name, ".json")))
+            .expect("JSON")
     };
 }
 
@@ -49,22 +51,29 @@ async fn mailed(service: &Service, user: &str) -> (Due, String) {
     (due, email.message_id.clone())
 }
 
-/// Lets SES say this of an e-mail to ada, once raw and once in an envelope, and waits until it was heard.
+/// Lets SES say this of an e-mail to ada, once raw and once in an envelope, and waits until it was
+/// heard.
 async fn told_twice(service: &Service, said: Value, message_id: &str, kind: &str) {
     let said = about(said, message_id, "ada@example.com");
     put(service, &[said.clone(), enveloped(&said)]).await;
     eventually(LIMIT, async || {
         let heard = service.metric("feedback_total", &format!("kind=\"{kind}\"")).await;
-        if heard == 2.0 { Ok(()) } else { Err(format!("heard {heard} times; {:?}", service.bus.depth(QUEUE).await)) }
+        if heard == 2.0 {
+            Ok(())
+        } else {
+            Err(format!("heard {heard} times; {:?}", service.bus.depth(QUEUE).await))
+        }
     })
     .await;
 }
 
 async fn put(service: &Service, bodies: &[String]) {
-    let messages: Vec<_> = bodies.iter().map(|body| Message { body: body.clone(), attributes: [].into() }).collect();
+    let messages: Vec<_> =
+        bodies.iter().map(|body| Message { body: body.clone(), attributes: [].into() }).collect();
     // Nothing of the service waits for this queue; it is made while the rest works already.
     eventually(LIMIT, async || service.bus.depth(QUEUE).await.is_ok()).await;
-    let results = service.bus.send(QUEUE, &messages, Duration::ZERO).await.expect("the bus is there");
+    let results =
+        service.bus.send(QUEUE, &messages, Duration::ZERO).await.expect("the bus is there");
     results.into_iter().for_each(|result| result.expect("sent"));
 }
 
@@ -72,21 +81,27 @@ async fn put(service: &Service, bodies: &[String]) {
 async fn next(service: &Service) -> (String, Option<String>) {
     let due = service.due("ada", &[Channel::Email]).await;
     eventually(LIMIT, async || {
-        let row =
-            sqlx::query_as("select state, reason from deliveries where occurrence_id = $1 and state <> 'pending'");
+        let row = sqlx::query_as(
+            "select state, reason from deliveries where occurrence_id = $1 and state <> 'pending'",
+        );
         row.bind(due.id()).fetch_optional(&service.pool).await.expect("asked")
     })
     .await
 }
 
-/// The reasons of the failures that were told so far; each is one of a delivery that was told as sent before.
+/// The reasons of the failures that were told so far; each is one of a delivery that was told as
+/// sent before.
 async fn failures(service: &Service) -> Vec<String> {
     service.receive_facts().await;
-    let failed = service.told().into_iter().filter(|it| it.event_type == EventType::NotificationFailed);
+    let failed =
+        service.told().into_iter().filter(|it| it.event_type == EventType::NotificationFailed);
     let failed = failed.map(|it| it.outcome().expect("an outcome"));
     failed
         .map(|it| {
-            assert_eq!((it.corrects, it.attempts, it.deliveries), (Some(DeliveryState::Sent), 1, 1));
+            assert_eq!(
+                (it.corrects, it.attempts, it.deliveries),
+                (Some(DeliveryState::Sent), 1, 1)
+            );
             it.reason.expect("a reason")
         })
         .collect()
@@ -127,8 +142,10 @@ async fn a_complaint_is_of_what_arrived_and_its_address_is_not_written_to_again(
 
     service.ends(&due, Channel::Email, "sent").await;
     assert_eq!(next(&service).await, suppressed());
-    let grounds: String =
-        sqlx::query_scalar("select reason from suppressed_addresses").fetch_one(&service.pool).await.expect("one");
+    let grounds: String = sqlx::query_scalar("select reason from suppressed_addresses")
+        .fetch_one(&service.pool)
+        .await
+        .expect("one");
     assert_eq!((grounds.as_str(), failures(&service).await), ("complaint", vec![]));
 }
 
@@ -142,7 +159,10 @@ async fn what_ses_could_not_render_or_would_not_send_failed_and_the_next_is_sent
         let (due, id) = mailed(&service, "ada").await;
         told_twice(&service, said, &id, kind).await;
 
-        assert_eq!(service.ends(&due, Channel::Email, "failed").await, (Some(reason.to_owned()), 1));
+        assert_eq!(
+            service.ends(&due, Channel::Email, "failed").await,
+            (Some(reason.to_owned()), 1)
+        );
         service.outcome(&due, EventType::NotificationFailed).await;
         assert_eq!(next(&service).await, ("sent".to_owned(), None));
         assert_eq!(failures(&service).await, [reason]);
@@ -166,15 +186,21 @@ async fn what_cannot_be_read_is_a_dead_letter_and_the_others_are_heard() {
     let service = Service::start().await;
     let (due, id) = mailed(&service, "ada").await;
     let bounce = about(fixture!("bounce"), &id, "ada@example.com");
-    put(&service, &["{".to_owned(), enveloped("{}"), json!({"eventType": "New"}).to_string(), bounce]).await;
+    put(
+        &service,
+        &["{".to_owned(), enveloped("{}"), json!({"eventType": "New"}).to_string(), bounce],
+    )
+    .await;
 
     service.ends(&due, Channel::Email, "failed").await;
     let letters = eventually(LIMIT, async || {
-        let letters = service.bus.dead_letters(QUEUE, 10).await.map_err(|error| error.to_string())?;
+        let letters =
+            service.bus.dead_letters(QUEUE, 10).await.map_err(|error| error.to_string())?;
         if letters.len() == 2 { Ok(letters) } else { Err(format!("{letters:?}")) }
     })
     .await;
-    let reasons: Vec<_> = letters.iter().map(|it| it.attributes[shared::bus::REASON_ATTRIBUTE].as_str()).collect();
+    let reasons: Vec<_> =
+        letters.iter().map(|it| it.attributes[shared::bus::REASON_ATTRIBUTE].as_str()).collect();
     assert_eq!(reasons, ["it is no JSON", "eventType is missing or malformed"]);
 }
 
@@ -186,22 +212,27 @@ async fn what_ses_says_before_its_e_mail_is_recorded_is_looked_at_again() {
     let hide = "update deliveries set provider_message_id = null";
     sqlx::query(hide).execute(&service.pool).await.expect("hidden");
     let handler = handler(&service);
-    let early = handler.handle(&[received(about(fixture!("bounce"), &id, "ada@example.com"), 1)]).await;
+    let early =
+        handler.handle(&[received(about(fixture!("bounce"), &id, "ada@example.com"), 1)]).await;
     assert!(matches!(&early[..], [Settlement::RetryAfter(after)] if !after.is_zero()), "{early:?}");
     assert_eq!(next(&service).await, suppressed(), "the address need not wait");
     let show = "update deliveries set provider_message_id = $1 where state = 'sent'";
     sqlx::query(show).bind(&id).execute(&service.pool).await.expect("shown");
 
-    let again = handler.handle(&[received(about(fixture!("bounce"), &id, "ada@example.com"), 2)]).await;
+    let again =
+        handler.handle(&[received(about(fixture!("bounce"), &id, "ada@example.com"), 2)]).await;
     assert_eq!(again, [Settlement::Done]);
     service.ends(&due, Channel::Email, "failed").await;
-    let strange = handler.handle(&[received(about(fixture!("bounce"), "of-another", "bob@example.com"), 9)]).await;
+    let strange = handler
+        .handle(&[received(about(fixture!("bounce"), "of-another", "bob@example.com"), 9)])
+        .await;
     assert_eq!(strange, [Settlement::Done], "somebody else sends from the same account");
 }
 
 /// A handler of our own, which messages are handed to directly.
 fn handler(service: &Service) -> Feedback {
-    let (_, handoff) = Relay::new(service.pool.clone(), service.bus.clone(), "event-topic".to_owned());
+    let (_, handoff) =
+        Relay::new(service.pool.clone(), service.bus.clone(), "event-topic".to_owned());
     let isolation = Isolation::new(Duration::MAX, CancellationToken::new());
     Feedback { pool: service.pool.clone(), clock: Arc::new(DbClock::default()), handoff, isolation }
 }

@@ -13,8 +13,8 @@ use serde_json::json;
 use shared::{
     bus::{self, Message, QueueSpec, Settlement, SharedBus, Subscription, Topology},
     contract::{
-        Channel, Envelope, ErasedData, Event, EventType, NotifyContent, OutcomeData, Priority, RevisionData, Schema,
-        SendData, new_id, occurrence_id,
+        Channel, Envelope, ErasedData, Event, EventType, NotifyContent, OutcomeData, Priority,
+        RevisionData, Schema, SendData, new_id, occurrence_id,
     },
 };
 use sqlx::PgPool;
@@ -37,8 +37,9 @@ pub(crate) struct Service {
     url: String,
     admin_url: String,
     shutdown: CancellationToken,
-    /// The service's own: a database cannot be dropped while a connection to the server is being opened, so whoever opens
-    /// connections must be able to end while a test's thread waits for the drop.
+    /// The service's own: a database cannot be dropped while a connection to the server is being
+    /// opened, so whoever opens connections must be able to end while a test's thread waits for the
+    /// drop.
     runtime: Option<Runtime>,
     running: Option<JoinHandle<anyhow::Result<()>>>,
     facts: Mutex<HashMap<uuid::Uuid, Envelope>>,
@@ -57,8 +58,12 @@ impl Service {
         Self::start_in(variables, |_| {}).await
     }
 
-    /// Starts the service with some variables set differently, and providers that behave so from the start.
-    pub(crate) async fn start_in(variables: &[(&str, &str)], change: impl FnOnce(&mut Mode)) -> Self {
+    /// Starts the service with some variables set differently, and providers that behave so from
+    /// the start.
+    pub(crate) async fn start_in(
+        variables: &[(&str, &str)],
+        change: impl FnOnce(&mut Mode),
+    ) -> Self {
         let database = support::postgres::migrated("notification", &MIGRATOR).await;
         let sandbox = Sandbox::start(sandbox::Options::default()).await.expect("a sandbox");
         let mut mode = usual();
@@ -68,9 +73,15 @@ impl Service {
         let pool = database.pool().await;
         let config = Config::read(&environment).expect("a complete environment");
         let bus = bus::connect(&config.bus.settings).await.expect("a bus");
-        let from_events = Subscription { topic: config.bus.event_topic.clone(), filter: BTreeMap::new() };
-        let queue = QueueSpec { queue: FACTS.to_owned(), max_receive_count: 100, subscriptions: vec![from_events] };
-        let topology = Topology { topics: vec![config.bus.event_topic.clone()], queues: vec![queue] };
+        let from_events =
+            Subscription { topic: config.bus.event_topic.clone(), filter: BTreeMap::new() };
+        let queue = QueueSpec {
+            queue: FACTS.to_owned(),
+            max_receive_count: 100,
+            subscriptions: vec![from_events],
+        };
+        let topology =
+            Topology { topics: vec![config.bus.event_topic.clone()], queues: vec![queue] };
         bus.ensure(&topology).await.expect("a topology");
         let mut service = Self {
             sandbox,
@@ -95,7 +106,11 @@ impl Service {
         shared::telemetry::metrics_handle();
         let config = Config::read(&self.environment).expect("a complete environment");
         let runtime = self.runtime.as_ref().expect("it is there until the end").handle().clone();
-        let app = runtime.spawn(App::build(config)).await.expect("no panic").expect("the service is built");
+        let app = runtime
+            .spawn(App::build(config))
+            .await
+            .expect("no panic")
+            .expect("the service is built");
         self.url = format!("http://{}", app.rest_addr());
         self.admin_url = format!("http://{}", app.admin_addr());
         self.shutdown = CancellationToken::new();
@@ -104,13 +119,20 @@ impl Service {
         eventually(LIMIT, async || admin.get("/readyz").await.status == 200).await;
     }
 
-    /// Starts another replica of the service with some variables set differently; it ends with the service.
+    /// Starts another replica of the service with some variables set differently; it ends with the
+    /// service.
     pub(crate) async fn replica(&self, variables: &[(&str, &str)]) -> Replica {
         let mut environment = self.environment.clone();
-        environment.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        environment.extend(
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
         let config = Config::read(&environment).expect("a complete environment");
         let runtime = self.runtime.as_ref().expect("it is there until the end").handle().clone();
-        let app = runtime.spawn(App::build(config)).await.expect("no panic").expect("the replica is built");
+        let app = runtime
+            .spawn(App::build(config))
+            .await
+            .expect("no panic")
+            .expect("the replica is built");
         let admin = Client::new(format!("http://{}", app.admin_addr()));
         let shutdown = CancellationToken::new();
         let running = runtime.spawn(app.run(shutdown.clone()));
@@ -146,10 +168,18 @@ impl Service {
     }
 
     /// Opens a user's stream of deliveries, after an event when one is given.
-    pub(crate) async fn stream(&self, user: &str, last_event_id: Option<&str>) -> reqwest::Response {
+    pub(crate) async fn stream(
+        &self,
+        user: &str,
+        last_event_id: Option<&str>,
+    ) -> reqwest::Response {
         let request = support::http::plain().get(format!("{}/notifications/stream", self.url));
-        let request = request.header("X-Authenticated-Userid", user).header("X-Consumer-Username", "user@example.com");
-        let request = last_event_id.into_iter().fold(request, |request, id| request.header("Last-Event-ID", id));
+        let request = request
+            .header("X-Authenticated-Userid", user)
+            .header("X-Consumer-Username", "user@example.com");
+        let request = last_event_id
+            .into_iter()
+            .fold(request, |request, id| request.header("Last-Event-ID", id));
         request.send().await.expect("an answer")
     }
 
@@ -159,7 +189,12 @@ impl Service {
     }
 
     /// Registers a device of a type and answers its id.
-    pub(crate) async fn device_of_type(&self, user: &str, token: &str, device_type: &str) -> String {
+    pub(crate) async fn device_of_type(
+        &self,
+        user: &str,
+        token: &str,
+        device_type: &str,
+    ) -> String {
         self.user(user)
             .post("/device/register", &json!({"fcmToken": token, "type": device_type}))
             .await
@@ -176,12 +211,19 @@ impl Service {
 
     /// Publishes to the topic of what is due.
     pub(crate) async fn publish(&self, messages: &[Message]) {
-        let results = self.bus.publish("notification-topic", messages).await.expect("the bus is there");
+        let results =
+            self.bus.publish("notification-topic", messages).await.expect("the bus is there");
         results.into_iter().for_each(|result| result.expect("published"));
     }
 
-    /// Waits until a delivery of the occurrence ended (or waits again) as expected, and answers its reason and attempts.
-    pub(crate) async fn ends(&self, due: &Due, channel: Channel, state: &str) -> (Option<String>, i32) {
+    /// Waits until a delivery of the occurrence ended (or waits again) as expected, and answers its
+    /// reason and attempts.
+    pub(crate) async fn ends(
+        &self,
+        due: &Due,
+        channel: Channel,
+        state: &str,
+    ) -> (Option<String>, i32) {
         eventually(LIMIT, async || {
             let row: Option<(String, Option<String>, i32)> = sqlx::query_as(
                 "select state, reason, attempts from deliveries where occurrence_id = $1 and channel = $2",
@@ -199,17 +241,19 @@ impl Service {
         .await
     }
 
-    /// Waits until the push of an occurrence to one device ended as expected, and answers its reason.
+    /// Waits until the push of an occurrence to one device ended as expected, and answers its
+    /// reason.
     pub(crate) async fn ends_on(&self, due: &Due, device: &str, state: &str) -> Option<String> {
         let device: uuid::Uuid = device.parse().expect("a device's id");
         eventually(LIMIT, async || {
-            let row: Option<(String, Option<String>)> =
-                sqlx::query_as("select state, reason from deliveries where occurrence_id = $1 and device_id = $2")
-                    .bind(due.id())
-                    .bind(device)
-                    .fetch_optional(&self.pool)
-                    .await
-                    .map_err(|error| error.to_string())?;
+            let row: Option<(String, Option<String>)> = sqlx::query_as(
+                "select state, reason from deliveries where occurrence_id = $1 and device_id = $2",
+            )
+            .bind(due.id())
+            .bind(device)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(|error| error.to_string())?;
             match row {
                 Some((found, reason)) if found == state => Ok(reason),
                 other => Err(format!("{other:?}")),
@@ -241,22 +285,27 @@ impl Service {
     /// Waits until nothing is left in the queue of what is due.
     pub(crate) async fn consumed(&self) {
         eventually(LIMIT, async || {
-            self.bus.depth("notification-queue").await.is_ok_and(|depth| depth.visible + depth.in_flight == 0)
+            self.bus
+                .depth("notification-queue")
+                .await
+                .is_ok_and(|depth| depth.visible + depth.in_flight == 0)
         })
         .await;
     }
 
     /// How many deliveries are in this state.
     pub(crate) async fn count(&self, state: &str) -> i64 {
-        let count = sqlx::query_scalar("select count(*) from deliveries where state = $1").bind(state);
+        let count =
+            sqlx::query_scalar("select count(*) from deliveries where state = $1").bind(state);
         count.fetch_one(&self.pool).await.expect("counted")
     }
 
     /// Counts the pending deliveries that have a reason: they were attempted, or held for what
     /// another attempt met.
     pub(crate) async fn attempted(&self) -> i64 {
-        let count =
-            sqlx::query_scalar("select count(*) from deliveries where state = 'pending' and reason is not null");
+        let count = sqlx::query_scalar(
+            "select count(*) from deliveries where state = 'pending' and reason is not null",
+        );
         count.fetch_one(&self.pool).await.expect("counted")
     }
 
@@ -268,7 +317,11 @@ impl Service {
 
     /// The pushes to a token that FCM accepted.
     pub(crate) fn pushes(&self, token: &str) -> Vec<std::sync::Arc<Captured>> {
-        self.sandbox.captured().into_iter().filter(|it| it.push().is_some_and(|push| push.token == token)).collect()
+        self.sandbox
+            .captured()
+            .into_iter()
+            .filter(|it| it.push().is_some_and(|push| push.token == token))
+            .collect()
     }
 
     /// Every e-mail that SES accepted.
@@ -278,7 +331,8 @@ impl Service {
 
     /// The e-mails to an address that SES accepted.
     pub(crate) fn emails(&self, address: &str) -> Vec<std::sync::Arc<Captured>> {
-        let to = |it: &Captured| it.email().is_some_and(|email| email.to.iter().any(|to| to == address));
+        let to =
+            |it: &Captured| it.email().is_some_and(|email| email.to.iter().any(|to| to == address));
         self.sandbox.captured().into_iter().filter(|it| to(it)).collect()
     }
 
@@ -286,7 +340,9 @@ impl Service {
     pub(crate) async fn fact(&self, event_type: EventType, item_id: &str) -> Envelope {
         eventually(LIMIT, async || {
             self.receive_facts().await;
-            self.told().into_iter().find(|it| it.event_type == event_type && it.item_id.as_str() == item_id)
+            self.told()
+                .into_iter()
+                .find(|it| it.event_type == event_type && it.item_id.as_str() == item_id)
         })
         .await
     }
@@ -303,7 +359,11 @@ impl Service {
 
     /// Takes what lies in the queue of facts.
     pub(crate) async fn receive_facts(&self) {
-        let received = self.bus.receive(FACTS, 500, Duration::from_secs(30), Duration::ZERO).await.expect("facts");
+        let received = self
+            .bus
+            .receive(FACTS, 500, Duration::from_secs(30), Duration::ZERO)
+            .await
+            .expect("facts");
         for message in &received {
             let fact = Envelope::decode(message).expect("a readable fact");
             self.facts.lock().expect("no panic while it is held").insert(fact.event_id, fact);
@@ -322,8 +382,11 @@ impl Service {
     /// A figure of the service's metrics, summed over its series whose labels contain `labels`.
     pub(crate) async fn metric(&self, name: &str, labels: &str) -> f64 {
         let text = Client::new(&self.admin_url).get("/metrics").await.expect(200).body;
-        let lines =
-            text.as_str().unwrap_or_default().lines().filter(|line| line.starts_with(name) && line.contains(labels));
+        let lines = text
+            .as_str()
+            .unwrap_or_default()
+            .lines()
+            .filter(|line| line.starts_with(name) && line.contains(labels));
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 }
@@ -361,7 +424,11 @@ fn usual() -> Mode {
     mode
 }
 
-fn environment(url: &str, sandbox: &Sandbox, variables: &[(&str, &str)]) -> BTreeMap<String, String> {
+fn environment(
+    url: &str,
+    sandbox: &Sandbox,
+    variables: &[(&str, &str)],
+) -> BTreeMap<String, String> {
     let mut environment: BTreeMap<String, String> = [
         ("BIND_ADDRESS", "127.0.0.1"),
         ("PORT", "0"),
@@ -378,7 +445,8 @@ fn environment(url: &str, sandbox: &Sandbox, variables: &[(&str, &str)]) -> BTre
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into();
-    environment.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    environment
+        .extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     environment
 }
 
@@ -411,8 +479,12 @@ impl Due {
             expires_after_minutes: 60,
         };
         let send = SendData {
-            occurrence_id: occurrence_id("reminder", &String::from(shared::contract::ItemId::clone(&item_id)), due_at)
-                .simple(),
+            occurrence_id: occurrence_id(
+                "reminder",
+                &String::from(shared::contract::ItemId::clone(&item_id)),
+                due_at,
+            )
+            .simple(),
             source: "reminder".to_owned(),
             item_id,
             due_at,
@@ -429,7 +501,8 @@ impl Due {
     pub(crate) fn again(&self, due_at: DateTime<Utc>) -> Self {
         let mut again = Self::at(&self.user, &self.send.content.channels, due_at);
         again.send.item_id = self.send.item_id.clone();
-        again.send.occurrence_id = occurrence_id("reminder", again.send.item_id.as_str(), due_at).simple();
+        again.send.occurrence_id =
+            occurrence_id("reminder", again.send.item_id.as_str(), due_at).simple();
         again
     }
 
@@ -438,7 +511,8 @@ impl Due {
         self.send.occurrence_id.into_uuid()
     }
 
-    /// The message of the scheduler; each has an event id of its own, as after a crash of the scheduler.
+    /// The message of the scheduler; each has an event id of its own, as after a crash of the
+    /// scheduler.
     pub(crate) fn message(&self) -> Message {
         self.event(EventType::NotificationSend, 3, self.send.clone())
     }
@@ -454,10 +528,19 @@ impl Due {
     }
 
     fn revision(&self, content: Option<NotifyContent>) -> RevisionData {
-        RevisionData { source: self.send.source.clone(), occurrences: vec![self.send.occurrence_id], content }
+        RevisionData {
+            source: self.send.source.clone(),
+            occurrences: vec![self.send.occurrence_id],
+            content,
+        }
     }
 
-    pub(crate) fn event<D: serde::Serialize>(&self, event_type: EventType, version: i64, data: D) -> Message {
+    pub(crate) fn event<D: serde::Serialize>(
+        &self,
+        event_type: EventType,
+        version: i64,
+        data: D,
+    ) -> Message {
         let event = Event {
             event_type,
             event_id: new_id(),

@@ -18,11 +18,20 @@ async fn a_user_sees_what_became_of_each_delivery_and_of_nobody_elses() {
     assert_eq!(delivery["itemId"], json!(due.send.item_id));
     assert_eq!((&delivery["deviceId"], &delivery["channel"]), (&json!(device), &json!("push")));
     assert_eq!((&delivery["state"], &delivery["attempts"]), (&json!("sent"), &json!(1)));
-    assert_eq!((&delivery["title"], &delivery["message"]), (&json!("Plants"), &json!("Water them")));
-    assert_eq!((&delivery["url"], &delivery["data"]), (&json!("https://example.com/plants"), &json!({})));
+    assert_eq!(
+        (&delivery["title"], &delivery["message"]),
+        (&json!("Plants"), &json!("Water them"))
+    );
+    assert_eq!(
+        (&delivery["url"], &delivery["data"]),
+        (&json!("https://example.com/plants"), &json!({}))
+    );
     assert_eq!((&delivery["date"], &delivery["readAt"]), (&delivery["dueAt"], &json!(null)));
     assert!(delivery["finishedAt"].as_str().is_some_and(|time| time.ends_with('Z')));
-    assert_eq!(service.user("bob").get("/notifications").await.body, json!({"notifications": [], "nextCursor": null}));
+    assert_eq!(
+        service.user("bob").get("/notifications").await.body,
+        json!({"notifications": [], "nextCursor": null})
+    );
 }
 
 #[tokio::test]
@@ -62,10 +71,14 @@ async fn new_deliveries_do_not_move_a_cursor() {
     let older = [sent().await, sent().await, sent().await];
     let first = service.user("ada").get("/notifications?limit=1").await.expect(200).body;
     sent().await;
-    let path = format!("/notifications?limit=5&cursor={}", first["nextCursor"].as_str().expect("more"));
+    let path =
+        format!("/notifications?limit=5&cursor={}", first["nextCursor"].as_str().expect("more"));
     let rest = service.user("ada").get(&path).await.expect(200).body;
     assert_eq!(occurrences(&first), [older[2].as_str()]);
-    assert_eq!((occurrences(&rest), &rest["nextCursor"]), (vec![older[1].as_str(), &older[0]], &json!(null)));
+    assert_eq!(
+        (occurrences(&rest), &rest["nextCursor"]),
+        (vec![older[1].as_str(), &older[0]], &json!(null))
+    );
 }
 
 #[tokio::test]
@@ -98,7 +111,8 @@ async fn filters_choose_among_ones_own() {
         ("state=failed", vec![]),
         (&format!("itemId={}", bobs.send.item_id.as_str()), vec![]),
     ] {
-        let page = service.user("ada").get(&format!("/notifications?{query}")).await.expect(200).body;
+        let page =
+            service.user("ada").get(&format!("/notifications?{query}")).await.expect(200).body;
         let expected: Vec<_> = expected.iter().map(ToString::to_string).collect();
         assert_eq!(
             (occurrences(&page), &page["nextCursor"]),
@@ -145,6 +159,10 @@ async fn malformed_parameters_are_named() {
         ("unread=maybe", "unread"),
     ] {
         let answer = service.user("ada").get(&format!("/notifications?{query}")).await.expect(400);
-        assert!(answer.body["error"]["message"].as_str().is_some_and(|text| text.contains(field)), "{}", answer.body);
+        assert!(
+            answer.body["error"]["message"].as_str().is_some_and(|text| text.contains(field)),
+            "{}",
+            answer.body
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Twenty users whose own addresses are refused, throttled or not answered, beside users whose addresses work.
+//! Twenty users whose own addresses are refused, throttled or not answered, beside users whose
+//! addresses work.
 
 use shared::contract::Channel;
 use support::eventually;
@@ -19,8 +20,16 @@ const TOKENS: [&str; 10] = [
     "timeout-after-accept",
 ];
 /// Addresses of hostile users, which say how SES answers.
-const ADDRESSES: [&str; 8] =
-    ["throttle", "daily-quota", "paused", "config-paused", "unverified", "reject", "unavailable", "slow-10000"];
+const ADDRESSES: [&str; 8] = [
+    "throttle",
+    "daily-quota",
+    "paused",
+    "config-paused",
+    "unverified",
+    "reject",
+    "unavailable",
+    "slow-10000",
+];
 const HOSTILE: usize = 20;
 const OTHERS: usize = 40;
 
@@ -46,7 +55,13 @@ async fn sends_others_pushes_beside_hostile_users() {
     for user in 0..HOSTILE {
         for device in 0..3 {
             let token = TOKENS[(user + device) % TOKENS.len()];
-            service.device_of_type(&format!("hostile-{user}"), &format!("{token}-{user}-{device}"), "web").await;
+            service
+                .device_of_type(
+                    &format!("hostile-{user}"),
+                    &format!("{token}-{user}-{device}"),
+                    "web",
+                )
+                .await;
         }
     }
     for user in 0..OTHERS {
@@ -76,7 +91,9 @@ async fn sends_others_mail_beside_hostile_users() {
     let service = Service::start_with(&[("EMAIL_MAX_IN_FLIGHT", "20")]).await;
     for round in 0..4 {
         publish(&service, &of_hostile(Channel::Email, 5)).await;
-        let dues: Vec<Due> = (0..10).map(|user| Due::now(&format!("user-{round}-{user}"), &[Channel::Email])).collect();
+        let dues: Vec<Due> = (0..10)
+            .map(|user| Due::now(&format!("user-{round}-{user}"), &[Channel::Email]))
+            .collect();
         publish(&service, &dues).await;
         for due in &dues {
             service.ends(due, Channel::Email, "sent").await;

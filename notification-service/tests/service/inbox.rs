@@ -32,7 +32,10 @@ async fn an_occurrence_is_one_thing_to_read_wherever_it_was_sent() {
 
     let path = format!("/notifications/{}/read", due.send.occurrence_id);
     let answer = service.user("ada").post(&path, &json!({})).await.expect(200).body;
-    assert_eq!((answer, unread(&service, "ada").await), (json!({"unread": 0}), json!({"unread": 0})));
+    assert_eq!(
+        (answer, unread(&service, "ada").await),
+        (json!({"unread": 0}), json!({"unread": 0}))
+    );
     let read = deliveries(&service, "ada").await;
     assert!(read[0]["readAt"].as_str().is_some_and(|time| time.ends_with('Z')), "{}", read[0]);
     assert!(read.iter().all(|it| it["readAt"] == read[0]["readAt"]), "{read:?}");
@@ -45,7 +48,8 @@ async fn marks_are_idempotent_and_name_a_delivery_or_its_occurrence() {
     let service = Service::start().await;
     let due = emailed(&service, "ada").await;
     let ada = service.user("ada");
-    let (occurrence, id) = (due.send.occurrence_id.to_string(), deliveries(&service, "ada").await[0]["id"].clone());
+    let (occurrence, id) =
+        (due.send.occurrence_id.to_string(), deliveries(&service, "ada").await[0]["id"].clone());
     let id = id.as_str().expect("an id");
 
     ada.post(&format!("/notifications/{id}/read"), &json!({})).await.expect(200);
@@ -53,8 +57,12 @@ async fn marks_are_idempotent_and_name_a_delivery_or_its_occurrence() {
     ada.post(&format!("/notifications/{occurrence}/read"), &json!({})).await.expect(200);
     assert_eq!(deliveries(&service, "ada").await[0]["readAt"], first, "it was read the first time");
     for id in [id, &occurrence] {
-        let answer = ada.post(&format!("/notifications/{id}/unread"), &json!({})).await.expect(200).body;
-        assert_eq!((answer, &deliveries(&service, "ada").await[0]["readAt"]), (json!({"unread": 1}), &json!(null)));
+        let answer =
+            ada.post(&format!("/notifications/{id}/unread"), &json!({})).await.expect(200).body;
+        assert_eq!(
+            (answer, &deliveries(&service, "ada").await[0]["readAt"]),
+            (json!({"unread": 1}), &json!(null))
+        );
     }
 }
 
@@ -66,13 +74,20 @@ async fn what_is_another_users_is_not_there() {
     let nowhere = shared::contract::new_id().simple().to_string();
     for id in [id, due.send.occurrence_id.to_string(), nowhere, "nonsense".to_owned()] {
         for mark in ["read", "unread"] {
-            let answer = service.user("bob").post(&format!("/notifications/{id}/{mark}"), &json!({})).await.expect(404);
+            let answer = service
+                .user("bob")
+                .post(&format!("/notifications/{id}/{mark}"), &json!({}))
+                .await
+                .expect(404);
             assert_eq!(answer.reason(), Some("NOT_FOUND"));
         }
     }
     service.user("bob").post("/notifications/read", &json!({})).await.expect(200);
     assert_eq!(unread(&service, "ada").await, json!({"unread": 1}));
-    assert_eq!(service.nobody().get("/notifications/unread-count").await.expect(401).reason(), Some("UNAUTHENTICATED"));
+    assert_eq!(
+        service.nobody().get("/notifications/unread-count").await.expect(401).reason(),
+        Some("UNAUTHENTICATED")
+    );
 }
 
 #[tokio::test]
@@ -81,15 +96,25 @@ async fn all_is_read_up_to_a_time_and_what_comes_later_is_not() {
     emailed(&service, "ada").await;
     emailed(&service, "ada").await;
     let shown = deliveries(&service, "ada").await;
-    let newest = shown.iter().map(|it| it["finishedAt"].as_str().expect("a time")).max().expect("two");
+    let newest =
+        shown.iter().map(|it| it["finishedAt"].as_str().expect("a time")).max().expect("two");
     emailed(&service, "ada").await;
 
     let ada = service.user("ada");
     let answer = ada.post("/notifications/read", &json!({"upTo": newest})).await.expect(200).body;
-    assert_eq!(answer, json!({"unread": 1}), "a time in milliseconds covers the one it was cut from");
-    let read: Vec<_> = deliveries(&service, "ada").await.iter().map(|it| it["readAt"].is_string()).collect();
+    assert_eq!(
+        answer,
+        json!({"unread": 1}),
+        "a time in milliseconds covers the one it was cut from"
+    );
+    let read: Vec<_> =
+        deliveries(&service, "ada").await.iter().map(|it| it["readAt"].is_string()).collect();
     assert_eq!(read, [false, true, true]);
-    let answer = ada.post("/notifications/read", &json!({"upTo": "9999-01-01T00:00:00Z"})).await.expect(200).body;
+    let answer = ada
+        .post("/notifications/read", &json!({"upTo": "9999-01-01T00:00:00Z"}))
+        .await
+        .expect(200)
+        .body;
     assert_eq!(answer, json!({"unread": 0}));
     emailed(&service, "ada").await;
     assert_eq!(unread(&service, "ada").await, json!({"unread": 1}), "the future is not read");
@@ -100,16 +125,25 @@ async fn a_mark_counts_more_than_a_reading_until_the_next_one() {
     let service = Service::start().await;
     let (first, second) = (emailed(&service, "ada").await, emailed(&service, "ada").await);
     let ada = service.user("ada");
-    ada.post(&format!("/notifications/{}/read", first.send.occurrence_id), &json!({})).await.expect(200);
+    ada.post(&format!("/notifications/{}/read", first.send.occurrence_id), &json!({}))
+        .await
+        .expect(200);
     let read_at = deliveries(&service, "ada").await[1]["readAt"].clone();
     ada.post("/notifications/read", &json!({})).await.expect(200);
-    assert_eq!(deliveries(&service, "ada").await[1]["readAt"], read_at, "what was read before stays read then");
+    assert_eq!(
+        deliveries(&service, "ada").await[1]["readAt"],
+        read_at,
+        "what was read before stays read then"
+    );
 
     let unread = format!("/notifications/{}/unread", second.send.occurrence_id);
     assert_eq!(ada.post(&unread, &json!({})).await.expect(200).body, json!({"unread": 1}));
     let page = ada.get("/notifications?unread=true").await.expect(200).body;
     assert_eq!(page["notifications"][0]["occurrenceId"], json!(second.send.occurrence_id));
-    assert_eq!(ada.post("/notifications/read", &json!({})).await.expect(200).body, json!({"unread": 0}));
+    assert_eq!(
+        ada.post("/notifications/read", &json!({})).await.expect(200).body,
+        json!({"unread": 0})
+    );
 }
 
 #[tokio::test]
@@ -117,7 +151,8 @@ async fn readings_that_cover_nothing_new_leave_no_trace() {
     let service = Service::start().await;
     emailed(&service, "ada").await;
     let kept = async || -> (i64, i64) {
-        let kept = "select (select count(*) from inbox_readings), (select max(revision) from inboxes)";
+        let kept =
+            "select (select count(*) from inbox_readings), (select max(revision) from inboxes)";
         sqlx::query_as(kept).fetch_one(&service.pool).await.expect("counted")
     };
     for _ in 0..3 {
@@ -152,7 +187,8 @@ async fn the_count_is_bounded_and_says_so() {
 async fn a_key_answers_the_same_again_and_marks_once() {
     let service = Service::start().await;
     let due = emailed(&service, "ada").await;
-    let (keyed, id) = (service.user("ada").with_header("Idempotency-Key", "k"), due.send.occurrence_id);
+    let (keyed, id) =
+        (service.user("ada").with_header("Idempotency-Key", "k"), due.send.occurrence_id);
     let read = format!("/notifications/{id}/read");
     let first = keyed.post(&read, &json!({})).await.expect(200);
     service.user("ada").post(&format!("/notifications/{id}/unread"), &json!({})).await.expect(200);
@@ -167,9 +203,14 @@ async fn a_key_answers_the_same_again_and_marks_once() {
 #[tokio::test]
 async fn malformed_bodies_are_named() {
     let service = Service::start().await;
-    for (body, named) in [(json!({"upTo": "yesterday"}), "upTo"), (json!({"until": null}), "until")] {
+    for (body, named) in [(json!({"upTo": "yesterday"}), "upTo"), (json!({"until": null}), "until")]
+    {
         let answer = service.user("ada").post("/notifications/read", &body).await.expect(400);
-        assert!(answer.body["error"]["message"].as_str().is_some_and(|text| text.contains(named)), "{}", answer.body);
+        assert!(
+            answer.body["error"]["message"].as_str().is_some_and(|text| text.contains(named)),
+            "{}",
+            answer.body
+        );
     }
     for time in ["0001-01-01T00:00:00Z", "-262143-01-01T00:00:00Z", "+262142-12-31T23:59:59Z"] {
         service.user("ada").post("/notifications/read", &json!({"upTo": time})).await.expect(200);

@@ -49,15 +49,17 @@ async fn bounds_rows_of_one_transaction() {
         service.device("ada", &format!("token-{number}")).await;
     }
     service.night("ada").await;
-    let dues: Vec<Due> =
-        (0..150).map(|second| Due::at("ada", &[Channel::Push], Utc::now() - TimeDelta::seconds(second))).collect();
+    let dues: Vec<Due> = (0..150)
+        .map(|second| Due::at("ada", &[Channel::Push], Utc::now() - TimeDelta::seconds(second)))
+        .collect();
     service.publish(&dues.iter().map(Due::message).collect::<Vec<_>>()).await;
 
     support::eventually(LIMIT, async || service.count("deferred").await == 3_000).await;
-    let most: i64 =
-        sqlx::query_scalar("select max(rows) from (select count(*) as rows from deliveries group by xmin::text) as it")
-            .fetch_one(&service.pool)
-            .await
-            .expect("counted");
+    let most: i64 = sqlx::query_scalar(
+        "select max(rows) from (select count(*) as rows from deliveries group by xmin::text) as it",
+    )
+    .fetch_one(&service.pool)
+    .await
+    .expect("counted");
     assert!(most <= 2_000, "{most} rows in one transaction");
 }

@@ -1,4 +1,5 @@
-//! The service as production builds it, on a real database and bus, with the sandbox's FCM and SES over HTTP.
+//! The service as production builds it, on a real database and bus, with the sandbox's FCM and SES
+//! over HTTP.
 
 mod budgets;
 mod changes;

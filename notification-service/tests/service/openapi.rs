@@ -18,7 +18,10 @@ fn the_committed_description_is_that_of_the_code() {
         std::fs::write(FILE, &current).expect("openapi.json is written");
     }
     let committed = std::fs::read_to_string(FILE).unwrap_or_default();
-    assert!(committed == current, "openapi.json is behind: `make openapi` writes it (this test with UPDATE_OPENAPI=1)");
+    assert!(
+        committed == current,
+        "openapi.json is behind: `make openapi` writes it (this test with UPDATE_OPENAPI=1)"
+    );
 }
 
 #[tokio::test]
@@ -49,7 +52,12 @@ async fn the_examples_of_the_inbox_are_as_what_is_taken_and_answered() {
     let listed = service.user("ada").get("/notifications").await.expect(200).body;
     assert_eq!(fields(&listed), fields(&schemas["Deliveries"]["example"]));
     assert_eq!(fields(&listed["notifications"][0]), fields(&schemas["Delivery"]["example"]));
-    let answer = service.user("ada").post("/notifications/read", &schemas["ReadAll"]["example"]).await.expect(200).body;
+    let answer = service
+        .user("ada")
+        .post("/notifications/read", &schemas["ReadAll"]["example"])
+        .await
+        .expect(200)
+        .body;
     assert_eq!(fields(&answer), fields(&schemas["Unread"]["example"]));
 }
 
@@ -71,7 +79,8 @@ async fn the_example_of_an_export_has_the_fields_of_one() {
     let description: Value = serde_json::from_str(&described()).expect("JSON");
     let example = &description["components"]["schemas"]["Export"]["example"];
 
-    let fields = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
+    let fields =
+        |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
     assert_eq!(fields(example), fields(&export));
     for list in ["devices", "notifications"] {
         assert_eq!(fields(&example[list][0]), fields(&export[list][0]), "{list}");

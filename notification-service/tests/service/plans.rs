@@ -14,7 +14,8 @@ const FILL: &str = "
 async fn reads_no_growing_table_whole() {
     let database = support::postgres::migrated("notification", &MIGRATOR).await;
     sqlx::raw_sql(FILL).execute(&database.pool().await).await.expect("filled");
-    // A row for each channel; the devices that departed, and what was recalled, in the last two minutes.
+    // A row for each channel; the devices that departed, and what was recalled, in the last two
+    // minutes.
     let exceptions = ["send_budgets:", "departed_devices:", "recalls:"];
     let reads = support::plans::whole_table_reads(database.url(), &exceptions).await;
     assert!(reads.is_empty(), "{reads:#?}");

@@ -1,5 +1,5 @@
-//! What users prefer, and what becomes of their deliveries by it. The database's clock decides, so quiet hours are set around
-//! now.
+//! What users prefer, and what becomes of their deliveries by it. The database's clock decides, so
+//! quiet hours are set around now.
 
 use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -17,23 +17,30 @@ fn quiet(from_minutes: i64, to_minutes: i64) -> Value {
 /// A user with a phone and a mailbox, for whom it is night.
 async fn asleep(service: &Service) {
     service.device("ada", "token-1").await;
-    service.user("ada").put("/preferences", &json!({"quietHours": quiet(-60, 60)})).await.expect(200);
+    service
+        .user("ada")
+        .put("/preferences", &json!({"quietHours": quiet(-60, 60)}))
+        .await
+        .expect(200);
 }
 
 /// When the deliveries of an occurrence are due.
 async fn waits_until(service: &Service, due: &Due) -> chrono::DateTime<Utc> {
-    sqlx::query_scalar("select next_attempt_at from deliveries where occurrence_id = $1 and channel = 'push'")
-        .bind(due.id())
-        .fetch_one(&service.pool)
-        .await
-        .expect("a row")
+    sqlx::query_scalar(
+        "select next_attempt_at from deliveries where occurrence_id = $1 and channel = 'push'",
+    )
+    .bind(due.id())
+    .fetch_one(&service.pool)
+    .await
+    .expect("a row")
 }
 
 #[tokio::test]
 async fn what_is_put_is_kept_and_replaces_the_whole() {
     let service = Service::start().await;
     let ada = service.user("ada");
-    let defaults = json!({"channels": {"push": true, "email": true}, "quietHours": null, "locale": null});
+    let defaults =
+        json!({"channels": {"push": true, "email": true}, "quietHours": null, "locale": null});
     assert_eq!(ada.get("/preferences").await.expect(200).body, defaults);
 
     let wanted = json!({
@@ -44,8 +51,11 @@ async fn what_is_put_is_kept_and_replaces_the_whole() {
     assert_eq!(ada.put("/preferences", &wanted).await.expect(200).body, wanted);
     assert_eq!(ada.get("/preferences").await.body, wanted);
     assert_eq!(service.user("bob").get("/preferences").await.body, defaults);
-    let utc =
-        ada.put("/preferences", &json!({"quietHours": {"start": "00:00", "end": "23:59"}})).await.expect(200).body;
+    let utc = ada
+        .put("/preferences", &json!({"quietHours": {"start": "00:00", "end": "23:59"}}))
+        .await
+        .expect(200)
+        .body;
     assert_eq!(utc["quietHours"], json!({"start": "00:00", "end": "23:59", "timeZone": "UTC"}));
     assert_eq!(ada.put("/preferences", &json!({})).await.expect(200).body, defaults);
     assert_eq!(ada.get("/preferences").await.body, defaults);
@@ -54,7 +64,8 @@ async fn what_is_put_is_kept_and_replaces_the_whole() {
 #[tokio::test]
 async fn malformed_preferences_name_the_field() {
     let service = Service::start().await;
-    let hours = |start, end, zone| json!({"quietHours": {"start": start, "end": end, "timeZone": zone}});
+    let hours =
+        |start, end, zone| json!({"quietHours": {"start": start, "end": end, "timeZone": zone}});
     for (body, field) in [
         (json!({"colour": "red"}), "colour"),
         (json!({"channels": {"push": true, "fax": true}}), "fax"),
@@ -72,9 +83,17 @@ async fn malformed_preferences_name_the_field() {
     ] {
         let answer = service.user("ada").put("/preferences", &body).await.expect(400);
         assert_eq!(answer.reason(), Some("INVALID_REQUEST"));
-        assert!(answer.body["error"]["message"].as_str().is_some_and(|text| text.contains(field)), "{}", answer.body);
+        assert!(
+            answer.body["error"]["message"].as_str().is_some_and(|text| text.contains(field)),
+            "{}",
+            answer.body
+        );
     }
-    let empty = service.user("ada").try_send(reqwest::Method::PUT, "/preferences", None).await.expect("an answer");
+    let empty = service
+        .user("ada")
+        .try_send(reqwest::Method::PUT, "/preferences", None)
+        .await
+        .expect("an answer");
     assert_eq!((empty.status, empty.reason()), (400, Some("INVALID_REQUEST")));
     service.nobody().get("/preferences").await.expect(401);
     service.nobody().put("/preferences", &json!({})).await.expect(401);
@@ -85,7 +104,11 @@ async fn a_channel_that_is_switched_off_is_suppressed_and_the_other_sent() {
     let service = Service::start().await;
     service.device("ada", "token-1").await;
     service.device("ada", "token-2").await;
-    service.user("ada").put("/preferences", &json!({"channels": {"push": false}})).await.expect(200);
+    service
+        .user("ada")
+        .put("/preferences", &json!({"channels": {"push": false}}))
+        .await
+        .expect(200);
     let due = service.due("ada", &BOTH).await;
 
     service.ends(&due, Channel::Email, "sent").await;
@@ -101,11 +124,17 @@ async fn in_quiet_hours_it_waits_on_every_channel_and_is_sent_when_they_end() {
     asleep(&service).await;
     let due = service.due("ada", &BOTH).await;
     for channel in BOTH {
-        assert_eq!(service.ends(&due, channel, "deferred").await, (Some("QUIET_HOURS".to_owned()), 0));
+        assert_eq!(
+            service.ends(&due, channel, "deferred").await,
+            (Some("QUIET_HOURS".to_owned()), 0)
+        );
     }
     let told = service.outcome(&due, EventType::NotificationDeferred).await;
     let until = waits_until(&service, &due).await;
-    assert_eq!((told.state, told.until, told.deliveries), (DeliveryState::Deferred, Some(until), 2));
+    assert_eq!(
+        (told.state, told.until, told.deliveries),
+        (DeliveryState::Deferred, Some(until), 2)
+    );
     assert!(service.sandbox.captured().is_empty(), "nothing is sent at night");
 
     // The morning, two seconds from now: the lanes wake by themselves.
@@ -144,15 +173,20 @@ async fn nothing_expires_because_of_quiet_hours() {
     service.publish(&[due.message()]).await;
     service.ends(&due, Channel::Push, "deferred").await;
 
-    let kept: chrono::DateTime<Utc> =
-        sqlx::query_scalar("select expires_at from dispatches").fetch_one(&service.pool).await.expect("a row");
+    let kept: chrono::DateTime<Utc> = sqlx::query_scalar("select expires_at from dispatches")
+        .fetch_one(&service.pool)
+        .await
+        .expect("a row");
     assert!(kept - waits_until(&service, &due).await >= TimeDelta::minutes(5), "{kept}");
     // As if the night had passed: 10 minutes ago it was due, 5 minutes ago it would have expired.
     sqlx::query("update dispatches set due_at = due_at - interval '10 min'")
         .execute(&service.pool)
         .await
         .expect("moved");
-    sqlx::query("update deliveries set next_attempt_at = now()").execute(&service.pool).await.expect("moved");
+    sqlx::query("update deliveries set next_attempt_at = now()")
+        .execute(&service.pool)
+        .await
+        .expect("moved");
     service.ends(&due, Channel::Push, "sent").await;
 }
 
@@ -168,7 +202,10 @@ async fn other_quiet_hours_move_what_waits() {
     service.user("ada").put("/preferences", &json!({"quietHours": longer})).await.expect(200);
 
     let second = waits_until(&service, &due).await;
-    assert_eq!((second - first, self::expiry(&service).await - expiry), (TimeDelta::hours(1), TimeDelta::hours(1)));
+    assert_eq!(
+        (second - first, self::expiry(&service).await - expiry),
+        (TimeDelta::hours(1), TimeDelta::hours(1))
+    );
     let told = support::eventually(LIMIT, async || {
         service.receive_facts().await;
         let outcomes = service.told().into_iter().filter_map(|it| it.outcome().ok());
@@ -181,7 +218,10 @@ async fn other_quiet_hours_move_what_waits() {
 }
 
 async fn expiry(service: &Service) -> chrono::DateTime<Utc> {
-    sqlx::query_scalar("select expires_at from dispatches").fetch_one(&service.pool).await.expect("a row")
+    sqlx::query_scalar("select expires_at from dispatches")
+        .fetch_one(&service.pool)
+        .await
+        .expect("a row")
 }
 
 #[tokio::test]
@@ -203,7 +243,10 @@ async fn to_switch_a_channel_off_ends_what_waits_on_it() {
     let service = Service::start().await;
     service.device("ada", "unavailable-1").await;
     let retried = service.due("ada", &[Channel::Push]).await;
-    support::eventually(LIMIT, async || service.ends(&retried, Channel::Push, "pending").await.1 == 1).await;
+    support::eventually(LIMIT, async || {
+        service.ends(&retried, Channel::Push, "pending").await.1 == 1
+    })
+    .await;
     asleep(&service).await;
     let deferred = service.due("ada", &BOTH).await;
     service.ends(&deferred, Channel::Push, "deferred").await;
@@ -214,7 +257,10 @@ async fn to_switch_a_channel_off_ends_what_waits_on_it() {
         let (reason, _) = service.ends(due, Channel::Push, "suppressed").await;
         assert_eq!(reason.as_deref(), Some("OPTED_OUT"));
         let told = service.outcome(due, EventType::NotificationSuppressed).await;
-        assert_eq!((told.channel, told.reason.as_deref()), (Some(Channel::Push), Some("OPTED_OUT")));
+        assert_eq!(
+            (told.channel, told.reason.as_deref()),
+            (Some(Channel::Push), Some("OPTED_OUT"))
+        );
     }
     service.ends(&deferred, Channel::Email, "deferred").await;
     assert!(service.pushes("token-1").is_empty());
@@ -230,7 +276,11 @@ async fn an_attempt_under_way_when_its_channel_is_switched_off_ends_as_it_ends()
     let refused = service.due("bob", &[Channel::Push]).await;
     for (due, user) in [(&accepted, "ada"), (&refused, "bob")] {
         service.ends(due, Channel::Push, "pending").await;
-        service.user(user).put("/preferences", &json!({"channels": {"push": false}})).await.expect(200);
+        service
+            .user(user)
+            .put("/preferences", &json!({"channels": {"push": false}}))
+            .await
+            .expect(200);
     }
 
     assert_eq!(service.ends(&accepted, Channel::Push, "sent").await, (None, 1));
@@ -260,7 +310,8 @@ async fn collapses_series_deferred_by_quiet_hours() {
     service.device("ada", "token-1").await;
     service.night("ada").await;
     let first = Due::now("ada", &[Channel::Push]);
-    let series: Vec<Due> = (0..60).map(|minute| first.again(Utc::now() - TimeDelta::minutes(minute))).collect();
+    let series: Vec<Due> =
+        (0..60).map(|minute| first.again(Utc::now() - TimeDelta::minutes(minute))).collect();
     let other = Due::now("ada", &[Channel::Push]);
     // In several batches, and not in their order.
     service.publish(&[series[30].message(), series[59].message(), other.message()]).await;
@@ -270,15 +321,21 @@ async fn collapses_series_deferred_by_quiet_hours() {
 
     support::eventually(LIMIT, async || service.count("suppressed").await == 59).await;
     assert_eq!(service.count("deferred").await, 2);
-    assert_eq!(service.ends(&series[1], Channel::Push, "suppressed").await.0.as_deref(), Some("MISSED"));
+    assert_eq!(
+        service.ends(&series[1], Channel::Push, "suppressed").await.0.as_deref(),
+        Some("MISSED")
+    );
     service.morning("ada").await;
     service.ends(&series[0], Channel::Push, "sent").await;
     service.ends(&other, Channel::Push, "sent").await;
     assert_eq!(service.pushes("token-1").len(), 2);
     support::eventually(LIMIT, async || {
         service.receive_facts().await;
-        let told =
-            service.told().into_iter().filter(|fact| fact.event_type == EventType::NotificationSuppressed).count();
+        let told = service
+            .told()
+            .into_iter()
+            .filter(|fact| fact.event_type == EventType::NotificationSuppressed)
+            .count();
         if told == 59 { Ok(()) } else { Err(told) }
     })
     .await;
@@ -288,19 +345,25 @@ async fn collapses_series_deferred_by_quiet_hours() {
 async fn applies_preferences_to_large_backlog_in_parts() {
     let service = Service::start().await;
     service.night("ada").await;
-    let dues: Vec<Due> =
-        (0..1_500).map(|second| Due::at("ada", &[Channel::Email], Utc::now() - TimeDelta::seconds(second))).collect();
+    let dues: Vec<Due> = (0..1_500)
+        .map(|second| Due::at("ada", &[Channel::Email], Utc::now() - TimeDelta::seconds(second)))
+        .collect();
     for part in dues.chunks(500) {
         service.publish(&part.iter().map(Due::message).collect::<Vec<_>>()).await;
     }
     support::eventually(LIMIT, async || service.count("deferred").await == 1_500).await;
-    service.user("ada").put("/preferences", &json!({"channels": {"email": false}})).await.expect(200);
+    service
+        .user("ada")
+        .put("/preferences", &json!({"channels": {"email": false}}))
+        .await
+        .expect(200);
 
     assert_eq!((service.count("suppressed").await, service.count("deferred").await), (1_500, 0));
-    let most: i64 =
-        sqlx::query_scalar("select max(rows) from (select count(*) as rows from deliveries group by xmin::text) as it")
-            .fetch_one(&service.pool)
-            .await
-            .expect("counted");
+    let most: i64 = sqlx::query_scalar(
+        "select max(rows) from (select count(*) as rows from deliveries group by xmin::text) as it",
+    )
+    .fetch_one(&service.pool)
+    .await
+    .expect("counted");
     assert!(most <= 1_000, "{most} rows in one transaction");
 }

@@ -27,7 +27,9 @@ async fn sends_once_what_was_lost_on_its_way() {
     let service = Service::start().await;
     service.device("ada", "token-1").await;
     let due = Due::now("ada", &[Channel::Push]);
-    service.publish(&[question(&due, Unknown::LostInTransit), question(&due, Unknown::LostInTransit)]).await;
+    service
+        .publish(&[question(&due, Unknown::LostInTransit), question(&due, Unknown::LostInTransit)])
+        .await;
     service.ends(&due, Channel::Push, "sent").await;
     // The first message comes out of its dead-letter queue after all.
     service.publish(&[due.message()]).await;
@@ -49,12 +51,18 @@ async fn tells_outcome_again_when_first_is_parked() {
 
     eventually(LIMIT, async || {
         service.receive_facts().await;
-        service.told().iter().any(|it| it.event_id == first.event_id && it.outcome().is_ok_and(|data| data.retold))
+        service
+            .told()
+            .iter()
+            .any(|it| it.event_id == first.event_id && it.outcome().is_ok_and(|data| data.retold))
     })
     .await;
     let again = service.outcome(&due, EventType::NotificationSent).await;
     let first = first.outcome().expect("an outcome");
-    assert_eq!((again.state, again.device_id, again.deliveries), (first.state, first.device_id, first.deliveries));
+    assert_eq!(
+        (again.state, again.device_id, again.deliveries),
+        (first.state, first.device_id, first.deliveries)
+    );
     assert_eq!(service.pushes("token-1").len(), 1);
 }
 
@@ -66,7 +74,8 @@ async fn lets_wait_what_quiet_hours_hold_back() {
     let due = service.due("ada", &[Channel::Push]).await;
     service.ends(&due, Channel::Push, "deferred").await;
     service.publish(&[question(&due, Unknown::LostInTransit)]).await;
-    eventually(LIMIT, async || service.outcome(&due, EventType::NotificationDeferred).await.retold).await;
+    eventually(LIMIT, async || service.outcome(&due, EventType::NotificationDeferred).await.retold)
+        .await;
     assert_eq!((service.count("deferred").await, service.pushes("token-1").len()), (1, 0));
     service.morning("ada").await;
     service.ends(&due, Channel::Push, "sent").await;
@@ -79,12 +88,23 @@ async fn tells_the_end_of_what_nobody_knows() {
     service.device("ada", "token-1").await;
     let late = Due::at("ada", &[Channel::Push], Utc::now() - TimeDelta::hours(3));
     let withdrawn = Due::now("ada", &[Channel::Push]);
-    service.publish(&[question(&late, Unknown::LostInTransit), question(&withdrawn, Unknown::Cancelled)]).await;
+    service
+        .publish(&[
+            question(&late, Unknown::LostInTransit),
+            question(&withdrawn, Unknown::Cancelled),
+        ])
+        .await;
 
     let lost = service.outcome(&late, EventType::NotificationFailed).await;
-    assert_eq!((lost.state, lost.reason.as_deref()), (DeliveryState::Failed, Some("LOST_IN_TRANSIT")));
+    assert_eq!(
+        (lost.state, lost.reason.as_deref()),
+        (DeliveryState::Failed, Some("LOST_IN_TRANSIT"))
+    );
     let cancelled = service.outcome(&withdrawn, EventType::NotificationSuppressed).await;
-    assert_eq!((cancelled.reason.as_deref(), cancelled.retold, cancelled.channel), (Some("CANCELLED"), true, None));
+    assert_eq!(
+        (cancelled.reason.as_deref(), cancelled.retold, cancelled.channel),
+        (Some("CANCELLED"), true, None)
+    );
     assert!(service.pushes("token-1").is_empty());
 }
 
@@ -98,10 +118,15 @@ async fn tells_both_outcomes_of_a_bounced_email() {
         .await
         .expect("bounced");
     service.publish(&[question(&due, Unknown::LostInTransit)]).await;
-    eventually(LIMIT, async || service.outcome(&due, EventType::NotificationFailed).await.retold).await;
-    eventually(LIMIT, async || service.outcome(&due, EventType::NotificationSent).await.retold).await;
+    eventually(LIMIT, async || service.outcome(&due, EventType::NotificationFailed).await.retold)
+        .await;
+    eventually(LIMIT, async || service.outcome(&due, EventType::NotificationSent).await.retold)
+        .await;
     let failed = service.outcome(&due, EventType::NotificationFailed).await;
-    assert_eq!((failed.corrects, failed.reason.as_deref()), (Some(DeliveryState::Sent), Some("BOUNCED")));
+    assert_eq!(
+        (failed.corrects, failed.reason.as_deref()),
+        (Some(DeliveryState::Sent), Some("BOUNCED"))
+    );
 }
 
 #[tokio::test]
@@ -117,7 +142,9 @@ async fn answers_others_when_one_question_fails() {
     let mut dues: Vec<Due> = (0..12).map(|number| late(&format!("user-{number}"))).collect();
     dues.insert(6, late("eve"));
 
-    service.publish(&dues.iter().map(|due| question(due, Unknown::LostInTransit)).collect::<Vec<_>>()).await;
+    service
+        .publish(&dues.iter().map(|due| question(due, Unknown::LostInTransit)).collect::<Vec<_>>())
+        .await;
 
     for due in dues.iter().filter(|due| due.user != "eve") {
         let lost = service.outcome(due, EventType::NotificationFailed).await;

@@ -18,7 +18,8 @@ async fn kept(service: &Service, due: &Due) -> (i64, i64) {
 #[tokio::test]
 async fn old_deliveries_are_forgotten_unless_they_wait() {
     let mut service = Service::start_with(&[("RETENTION_DAYS", "2")]).await;
-    let [old, recent] = [service.due("ada", &[Channel::Email]).await, service.due("ada", &[Channel::Email]).await];
+    let [old, recent] =
+        [service.due("ada", &[Channel::Email]).await, service.due("ada", &[Channel::Email]).await];
     for due in [&old, &recent] {
         service.ends(due, Channel::Email, "sent").await;
     }

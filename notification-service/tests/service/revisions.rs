@@ -1,4 +1,5 @@
-//! Second thoughts about what was released: in time they win, whatever order the queue brings them in.
+//! Second thoughts about what was released: in time they win, whatever order the queue brings them
+//! in.
 
 use std::collections::HashMap;
 
@@ -12,11 +13,18 @@ pub(crate) const BOTH: [Channel; 2] = [Channel::Email, Channel::Push];
 
 /// What an occurrence says, with another text.
 pub(crate) fn other(due: &Due, channels: &[Channel]) -> NotifyContent {
-    NotifyContent { message: "Feed the cat".to_owned(), channels: channels.to_vec(), ..due.send.content.clone() }
+    NotifyContent {
+        message: "Feed the cat".to_owned(),
+        channels: channels.to_vec(),
+        ..due.send.content.clone()
+    }
 }
 
 async fn remembered(service: &Service) -> i64 {
-    sqlx::query_scalar("select count(*) from revisions").fetch_one(&service.pool).await.expect("counted")
+    sqlx::query_scalar("select count(*) from revisions")
+        .fetch_one(&service.pool)
+        .await
+        .expect("counted")
 }
 
 #[tokio::test]
@@ -31,7 +39,10 @@ async fn what_waits_is_cancelled_and_told() {
     service.publish(&[retried.cancelled(4), deferred.cancelled(4)]).await;
 
     for (due, attempts) in [(&retried, 1), (&deferred, 0)] {
-        assert_eq!(service.ends(due, Channel::Push, "suppressed").await, (Some("CANCELLED".to_owned()), attempts));
+        assert_eq!(
+            service.ends(due, Channel::Push, "suppressed").await,
+            (Some("CANCELLED".to_owned()), attempts)
+        );
         let told = service.outcome(due, EventType::NotificationSuppressed).await;
         assert_eq!((told.reason.as_deref(), told.attempts), (Some("CANCELLED"), attempts));
     }
@@ -54,7 +65,10 @@ async fn an_attempt_under_way_when_it_is_cancelled_ends_as_it_ends() {
     }
 
     assert_eq!(service.ends(&accepted, Channel::Push, "sent").await, (None, 1));
-    assert_eq!(service.ends(&refused, Channel::Push, "suppressed").await, (Some("CANCELLED".to_owned()), 1));
+    assert_eq!(
+        service.ends(&refused, Channel::Push, "suppressed").await,
+        (Some("CANCELLED".to_owned()), 1)
+    );
     let told = service.outcome(&refused, EventType::NotificationSuppressed).await;
     assert_eq!((told.reason.as_deref(), told.attempts), (Some("CANCELLED"), 1));
 }
@@ -73,7 +87,10 @@ async fn a_cancelled_delivery_whose_process_died_is_not_made_again() {
         .expect("set");
     service.mode(|_| {});
 
-    assert_eq!(service.ends(&due, Channel::Push, "suppressed").await, (Some("CANCELLED".to_owned()), 1));
+    assert_eq!(
+        service.ends(&due, Channel::Push, "suppressed").await,
+        (Some("CANCELLED".to_owned()), 1)
+    );
     assert!(service.pushes("token-1").is_empty());
 }
 
@@ -87,7 +104,10 @@ async fn what_is_cancelled_before_it_comes_is_not_sent() {
     service.publish(&[due.message()]).await;
 
     for channel in BOTH {
-        assert_eq!(service.ends(&due, channel, "suppressed").await, (Some("CANCELLED".to_owned()), 0));
+        assert_eq!(
+            service.ends(&due, channel, "suppressed").await,
+            (Some("CANCELLED".to_owned()), 0)
+        );
     }
     let told = service.outcome(&due, EventType::NotificationSuppressed).await;
     assert_eq!((told.deliveries, told.reason.as_deref()), (2, Some("CANCELLED")));
@@ -102,12 +122,18 @@ async fn what_waits_says_what_the_newest_version_says() {
     let due = service.due("ada", &BOTH).await;
     service.ends(&due, Channel::Push, "deferred").await;
     service.publish(&[due.updated(5, other(&due, &[Channel::Push]))]).await;
-    assert_eq!(service.ends(&due, Channel::Email, "suppressed").await.0.as_deref(), Some("CANCELLED"));
+    assert_eq!(
+        service.ends(&due, Channel::Email, "suppressed").await.0.as_deref(),
+        Some("CANCELLED")
+    );
     service.morning("ada").await;
 
     service.ends(&due, Channel::Push, "sent").await;
     let pushes = service.pushes("token-1");
-    assert_eq!(pushes[0].push().and_then(|push| push.body.clone()).as_deref(), Some("Feed the cat"));
+    assert_eq!(
+        pushes[0].push().and_then(|push| push.body.clone()).as_deref(),
+        Some("Feed the cat")
+    );
     assert!(service.emails("ada@example.com").is_empty());
 }
 
@@ -122,7 +148,10 @@ async fn what_is_changed_before_it_comes_is_sent_as_changed() {
 
     service.ends(&due, Channel::Push, "sent").await;
     let pushes = service.pushes("token-1");
-    assert_eq!(pushes[0].push().and_then(|push| push.body.clone()).as_deref(), Some("Feed the cat"));
+    assert_eq!(
+        pushes[0].push().and_then(|push| push.body.clone()).as_deref(),
+        Some("Feed the cat")
+    );
     assert_eq!(service.outcome(&due, EventType::NotificationSent).await.deliveries, 1);
 }
 
@@ -174,8 +203,13 @@ async fn cancellation_wins_over_its_own_version() {
     service.ends(&behind, Channel::Push, "deferred").await;
     service.publish(&[behind.cancelled(3)]).await;
 
-    for (due, channel) in [&ahead, &behind].into_iter().flat_map(|due| BOTH.map(|channel| (due, channel))) {
-        assert_eq!(service.ends(due, channel, "suppressed").await, (Some("CANCELLED".to_owned()), 0));
+    for (due, channel) in
+        [&ahead, &behind].into_iter().flat_map(|due| BOTH.map(|channel| (due, channel)))
+    {
+        assert_eq!(
+            service.ends(due, channel, "suppressed").await,
+            (Some("CANCELLED".to_owned()), 0)
+        );
     }
     service.morning("ada").await;
     assert!(service.sandbox.captured().is_empty());
@@ -189,7 +223,8 @@ async fn in_any_order_the_newest_version_wins() {
     let mut dues = Vec::new();
     for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
         let due = Due::now("ada", &BOTH);
-        let messages = [due.message(), due.updated(4, other(&due, &[Channel::Push])), due.cancelled(5)];
+        let messages =
+            [due.message(), due.updated(4, other(&due, &[Channel::Push])), due.cancelled(5)];
         for message in order {
             service.publish(std::slice::from_ref(&messages[message])).await;
             service.consumed().await;
@@ -197,12 +232,13 @@ async fn in_any_order_the_newest_version_wins() {
         dues.push(due);
     }
     for due in &dues {
-        let states: Vec<(String, Option<String>)> =
-            sqlx::query_as("select distinct state, reason from deliveries where occurrence_id = $1")
-                .bind(due.id())
-                .fetch_all(&service.pool)
-                .await
-                .expect("rows");
+        let states: Vec<(String, Option<String>)> = sqlx::query_as(
+            "select distinct state, reason from deliveries where occurrence_id = $1",
+        )
+        .bind(due.id())
+        .fetch_all(&service.pool)
+        .await
+        .expect("rows");
         assert_eq!(states, [("suppressed".to_owned(), Some("CANCELLED".to_owned()))]);
     }
     assert!(service.sandbox.captured().is_empty());
@@ -213,9 +249,13 @@ async fn sends_and_their_cancellations_twice_and_shuffled_leave_nothing_waiting(
     let service = Service::start().await;
     service.device("ada", "token-1").await;
     service.night("ada").await;
-    let dues: Vec<Due> =
-        (0..200).map(|second| Due::at("ada", &BOTH, chrono::Utc::now() - chrono::TimeDelta::seconds(second))).collect();
-    let mut messages: Vec<_> = dues.iter().flat_map(|due| [due.message(), due.cancelled(4)]).collect();
+    let dues: Vec<Due> = (0..200)
+        .map(|second| {
+            Due::at("ada", &BOTH, chrono::Utc::now() - chrono::TimeDelta::seconds(second))
+        })
+        .collect();
+    let mut messages: Vec<_> =
+        dues.iter().flat_map(|due| [due.message(), due.cancelled(4)]).collect();
     messages.extend(messages.clone());
     messages.sort_by_cached_key(|_| rand::random::<u64>());
     for part in messages.chunks(7) {
@@ -231,17 +271,26 @@ async fn a_revision_that_cannot_be_read_is_a_dead_letter_and_old_ones_are_forgot
     let mut service = Service::start().await;
     let due = Due::now("ada", &BOTH);
     let mut contentless = due.cancelled(4);
-    contentless.attributes.insert("eventType".to_owned(), EventType::NotificationUpdate.as_str().to_owned());
+    contentless
+        .attributes
+        .insert("eventType".to_owned(), EventType::NotificationUpdate.as_str().to_owned());
     service.publish(&[contentless, due.cancelled(5)]).await;
     eventually(LIMIT, async || remembered(&service).await == 1).await;
     let letters = eventually(LIMIT, async || {
-        let letters = service.bus.dead_letters("notification-queue", 10).await.map_err(|error| error.to_string())?;
+        let letters = service
+            .bus
+            .dead_letters("notification-queue", 10)
+            .await
+            .map_err(|error| error.to_string())?;
         if letters.is_empty() { Err("none".to_owned()) } else { Ok(letters) }
     })
     .await;
     assert_eq!(letters.len(), 1);
     service.stop().await;
-    sqlx::query("update revisions set at = now() - interval '15 days'").execute(&service.pool).await.expect("aged");
+    sqlx::query("update revisions set at = now() - interval '15 days'")
+        .execute(&service.pool)
+        .await
+        .expect("aged");
     service.run().await;
 
     eventually(LIMIT, async || remembered(&service).await == 0).await;
@@ -252,25 +301,37 @@ async fn ends_told(service: &Service) -> HashMap<(uuid::Uuid, Option<uuid::Uuid>
     service.receive_facts().await;
     let mut told = HashMap::<_, Vec<String>>::new();
     for outcome in service.told().into_iter().filter_map(|fact| fact.outcome().ok()) {
-        let key = (outcome.occurrence_id.into_uuid(), outcome.device_id.map(uuid::fmt::Simple::into_uuid));
+        let key = (
+            outcome.occurrence_id.into_uuid(),
+            outcome.device_id.map(uuid::fmt::Simple::into_uuid),
+        );
         told.entry(key).or_default().push(outcome.state.to_string());
     }
     told
 }
 
 #[tokio::test]
-async fn whatever_is_changed_while_it_is_sent_each_delivery_has_one_end_which_is_told_once_and_true() {
+async fn whatever_is_changed_while_it_is_sent_each_delivery_has_one_end_which_is_told_once_and_true()
+ {
     let service = Service::start_with(&[("PUSH_MAX_IN_FLIGHT", "8")]).await;
     for token in ["token-1", "token-2", "flaky-1-x"] {
         service.device("ada", token).await;
     }
     service.mode(|mode| mode.fcm.latency_ms = 15);
     let dues: Vec<Due> = (0..150)
-        .map(|second| Due::at("ada", &[Channel::Push], chrono::Utc::now() - chrono::TimeDelta::seconds(second)))
+        .map(|second| {
+            Due::at(
+                "ada",
+                &[Channel::Push],
+                chrono::Utc::now() - chrono::TimeDelta::seconds(second),
+            )
+        })
         .collect();
     for (round, part) in dues.chunks(10).enumerate() {
         service.publish(&part.iter().map(Due::message).collect::<Vec<_>>()).await;
-        service.publish(&part.iter().step_by(3).map(|due| due.cancelled(4)).collect::<Vec<_>>()).await;
+        service
+            .publish(&part.iter().step_by(3).map(|due| due.cancelled(4)).collect::<Vec<_>>())
+            .await;
         let preferences = json!({"channels": {"push": round % 4 != 3}});
         service.user("ada").put("/preferences", &preferences).await.expect(200);
     }
@@ -295,9 +356,16 @@ async fn whatever_is_changed_while_it_is_sent_each_delivery_has_one_end_which_is
     let told = ends_told(&service).await;
     for (occurrence, device, state) in &rows {
         let device = (!device.is_nil()).then_some(*device);
-        assert_eq!(told[&(*occurrence, device)], std::slice::from_ref(state), "{occurrence} {device:?}");
+        assert_eq!(
+            told[&(*occurrence, device)],
+            std::slice::from_ref(state),
+            "{occurrence} {device:?}"
+        );
     }
-    let accepted = ["token-1", "token-2", "flaky-1-x"].map(|token| service.pushes(token).len()).iter().sum::<usize>();
+    let accepted = ["token-1", "token-2", "flaky-1-x"]
+        .map(|token| service.pushes(token).len())
+        .iter()
+        .sum::<usize>();
     let in_state = |state: &str| rows.iter().filter(|row| row.2 == state).count();
     assert_eq!(accepted, in_state("sent"), "what was accepted is what is sent");
     assert!(accepted > 0 && in_state("suppressed") > 0, "some were in time and some were not");

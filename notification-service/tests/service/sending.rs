@@ -20,7 +20,10 @@ async fn what_is_due_reaches_every_device_and_the_mailbox_and_is_told() {
             .await
             .expect("a push");
         let push = pushed.push().expect("a push");
-        assert_eq!((push.title.as_deref(), push.body.as_deref()), (Some("Plants"), Some("Water them")));
+        assert_eq!(
+            (push.title.as_deref(), push.body.as_deref()),
+            (Some("Plants"), Some("Water them"))
+        );
         assert_eq!(push.collapse_key, Some(due.send.occurrence_id.to_string()));
     }
     service
@@ -32,9 +35,13 @@ async fn what_is_due_reaches_every_device_and_the_mailbox_and_is_told() {
     support::eventually(LIMIT, async || service.count("sent").await == 3).await;
     support::eventually(LIMIT, async || {
         service.receive_facts().await;
-        let outcomes: Vec<_> =
-            service.told().into_iter().filter(|it| it.event_type == EventType::NotificationSent).collect();
-        let deliveries: Vec<_> = outcomes.iter().map(|it| it.outcome().expect("an outcome").deliveries).collect();
+        let outcomes: Vec<_> = service
+            .told()
+            .into_iter()
+            .filter(|it| it.event_type == EventType::NotificationSent)
+            .collect();
+        let deliveries: Vec<_> =
+            outcomes.iter().map(|it| it.outcome().expect("an outcome").deliveries).collect();
         if deliveries == [3, 3, 3] { Ok(()) } else { Err(deliveries) }
     })
     .await;
@@ -52,7 +59,8 @@ async fn what_is_due_reaches_every_device_and_the_mailbox_and_is_told() {
 async fn a_message_sent_a_day_ahead_says_when_the_appointment_is() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("push.body.txt"), "{{ when }}").expect("written");
-    let service = Service::start_with(&[("TEMPLATES_DIR", folder.path().to_str().expect("utf-8"))]).await;
+    let service =
+        Service::start_with(&[("TEMPLATES_DIR", folder.path().to_str().expect("utf-8"))]).await;
     service.device("ada", "token-1").await;
     let mut due = Due::now("ada", &[Channel::Email, Channel::Push]);
     due.send.date = "2031-03-05T08:30:00Z".parse().expect("a time");
@@ -75,7 +83,13 @@ async fn five_shuffled_copies_are_sent_once() {
     let service = Service::start().await;
     service.device("ada", "token-1").await;
     let dues: Vec<Due> = (0..40)
-        .map(|minute| Due::at("ada", &[Channel::Email, Channel::Push], Utc::now() - TimeDelta::seconds(minute)))
+        .map(|minute| {
+            Due::at(
+                "ada",
+                &[Channel::Email, Channel::Push],
+                Utc::now() - TimeDelta::seconds(minute),
+            )
+        })
         .collect();
     let mut messages: Vec<_> = (0..5).flat_map(|_| dues.iter().map(Due::message)).collect();
     messages.sort_by_cached_key(|_| rand::random::<u64>());
@@ -85,7 +99,10 @@ async fn five_shuffled_copies_are_sent_once() {
     support::eventually(LIMIT, async || service.count("sent").await == 80).await;
     service.consumed().await;
 
-    assert_eq!((service.pushes("token-1").len(), service.emails("ada@example.com").len()), (40, 40));
+    assert_eq!(
+        (service.pushes("token-1").len(), service.emails("ada@example.com").len()),
+        (40, 40)
+    );
 }
 
 #[tokio::test]
@@ -103,11 +120,17 @@ async fn without_a_way_to_the_user_it_is_suppressed_with_its_reason() {
     let expired = Due::at("ada", &[Channel::Email], Utc::now() - TimeDelta::hours(2));
     service.publish(&[no_address.message(), expired.message()]).await;
 
-    for (due, reason) in
-        [(no_device, "NO_DEVICE"), (bounced, "ADDRESS_SUPPRESSED"), (no_address, "NO_ADDRESS"), (expired, "EXPIRED")]
-    {
+    for (due, reason) in [
+        (no_device, "NO_DEVICE"),
+        (bounced, "ADDRESS_SUPPRESSED"),
+        (no_address, "NO_ADDRESS"),
+        (expired, "EXPIRED"),
+    ] {
         let outcome = service.outcome(&due, EventType::NotificationSuppressed).await;
-        assert_eq!((outcome.reason.as_deref(), outcome.attempts, outcome.deliveries), (Some(reason), 0, 1));
+        assert_eq!(
+            (outcome.reason.as_deref(), outcome.attempts, outcome.deliveries),
+            (Some(reason), 0, 1)
+        );
     }
     assert!(service.sandbox.captured().is_empty());
 }
@@ -155,11 +178,18 @@ async fn a_message_that_can_never_be_read_is_a_dead_letter_and_the_others_flow()
 
     service.ends(&due, Channel::Push, "sent").await;
     let letters = support::eventually(LIMIT, async || {
-        let letters = service.bus.dead_letters("notification-queue", 10).await.map_err(|error| error.to_string())?;
+        let letters = service
+            .bus
+            .dead_letters("notification-queue", 10)
+            .await
+            .map_err(|error| error.to_string())?;
         if letters.len() == 3 { Ok(letters) } else { Err(format!("{letters:?}")) }
     })
     .await;
-    assert!(letters.iter().all(|letter| letter.attributes.contains_key(shared::bus::REASON_ATTRIBUTE)), "{letters:?}");
+    assert!(
+        letters.iter().all(|letter| letter.attributes.contains_key(shared::bus::REASON_ATTRIBUTE)),
+        "{letters:?}"
+    );
 }
 
 #[tokio::test]
@@ -176,7 +206,8 @@ async fn what_a_process_left_when_it_died_is_sent_again_under_the_same_key() {
 
     support::eventually(LIMIT, async || service.pushes("token-1").len() == 2).await;
     service.ends(&due, Channel::Push, "sent").await;
-    let keys: Vec<_> = service.pushes("token-1").iter().filter_map(|it| it.push()?.collapse_key.clone()).collect();
+    let keys: Vec<_> =
+        service.pushes("token-1").iter().filter_map(|it| it.push()?.collapse_key.clone()).collect();
     assert_eq!(keys, vec![due.send.occurrence_id.to_string(); 2]);
     assert!(!device.is_empty());
 }
@@ -186,7 +217,8 @@ async fn a_removed_device_gets_no_retry() {
     let service = Service::start().await;
     let id = service.device("ada", "unavailable-1").await;
     let due = service.due("ada", &[Channel::Push]).await;
-    support::eventually(LIMIT, async || service.ends(&due, Channel::Push, "pending").await.1 == 1).await;
+    support::eventually(LIMIT, async || service.ends(&due, Channel::Push, "pending").await.1 == 1)
+        .await;
     service.user("ada").delete(&format!("/device/remove/{id}")).await.expect(200);
     service.hurry().await;
 
@@ -196,12 +228,22 @@ async fn a_removed_device_gets_no_retry() {
 
 #[tokio::test]
 async fn a_burst_is_sent_whole() {
-    let few = [("PUSH_MAX_IN_FLIGHT", "16"), ("EMAIL_MAX_IN_FLIGHT", "4"), ("EMAIL_PER_USER_PER_MINUTE", "100000")];
+    let few = [
+        ("PUSH_MAX_IN_FLIGHT", "16"),
+        ("EMAIL_MAX_IN_FLIGHT", "4"),
+        ("EMAIL_PER_USER_PER_MINUTE", "100000"),
+    ];
     let service = Service::start_with(&few).await;
     service.device("ada", "token-1").await;
     service.mode(|mode| (mode.fcm.latency_ms, mode.ses.latency_ms) = (20, 10));
     let dues: Vec<Due> = (0..600)
-        .map(|second| Due::at("ada", &[Channel::Email, Channel::Push], Utc::now() - TimeDelta::seconds(second)))
+        .map(|second| {
+            Due::at(
+                "ada",
+                &[Channel::Email, Channel::Push],
+                Utc::now() - TimeDelta::seconds(second),
+            )
+        })
         .collect();
     let messages: Vec<_> = dues.iter().map(Due::message).collect();
     service.publish(&messages).await;
@@ -211,5 +253,8 @@ async fn a_burst_is_sent_whole() {
         if sent == 1_200 { Ok(()) } else { Err(sent) }
     })
     .await;
-    assert_eq!((service.pushes("token-1").len(), service.emails("ada@example.com").len()), (600, 600));
+    assert_eq!(
+        (service.pushes("token-1").len(), service.emails("ada@example.com").len()),
+        (600, 600)
+    );
 }

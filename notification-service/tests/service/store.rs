@@ -24,9 +24,15 @@ async fn registered(pool: &PgPool, user: &str, token: &str) -> devices::Register
     registered_within(pool, user, token, 20).await
 }
 
-async fn registered_within(pool: &PgPool, user: &str, token: &str, limit: usize) -> devices::Registered {
+async fn registered_within(
+    pool: &PgPool,
+    user: &str,
+    token: &str,
+    limit: usize,
+) -> devices::Registered {
     let token = Token::parse(token.to_owned()).expect("a token");
-    let new = NewDevice { user_id: user.to_owned(), token, device_type: DeviceType::Android, name: None };
+    let new =
+        NewDevice { user_id: user.to_owned(), token, device_type: DeviceType::Android, name: None };
     let mut transaction = pool.begin().await.expect("a transaction");
     let registered = devices::register(&mut transaction, &new, limit).await.expect("registered");
     transaction.commit().await.expect("committed");
@@ -68,14 +74,26 @@ async fn claimed(pool: &PgPool, limit: usize) -> Vec<Delivery> {
 }
 
 async fn claimed_with(pool: &PgPool, limit: usize, takeover: Option<Duration>) -> Vec<Delivery> {
-    ledger::claim_pushes(pool, Claim { limit, due_since: None, lease: LEASE, takeover }).await.expect("claimed")
+    ledger::claim_pushes(pool, Claim { limit, due_since: None, lease: LEASE, takeover })
+        .await
+        .expect("claimed")
 }
 
 fn sent(delivery: Delivery) -> Record {
     let now = Utc::now();
-    let verdict =
-        Verdict::Ended { state: DeliveryState::Sent, reason: None, provider_message_id: Some("m".to_owned()) };
-    Record { attempts: delivery.attempts + 1, delivery, verdict, started_at: Some(now), at: now, token_is_dead: false }
+    let verdict = Verdict::Ended {
+        state: DeliveryState::Sent,
+        reason: None,
+        provider_message_id: Some("m".to_owned()),
+    };
+    Record {
+        attempts: delivery.attempts + 1,
+        delivery,
+        verdict,
+        started_at: Some(now),
+        at: now,
+        token_is_dead: false,
+    }
 }
 
 #[tokio::test]
@@ -93,7 +111,9 @@ async fn an_occurrence_is_written_once() {
         arrival: None,
     };
     let new =
-        intake::insert_dispatches(&mut pool.acquire().await.expect("a connection"), &[&again]).await.expect("written");
+        intake::insert_dispatches(&mut pool.acquire().await.expect("a connection"), &[&again])
+            .await
+            .expect("written");
     assert_eq!(new, HashSet::new());
 }
 
@@ -123,7 +143,10 @@ async fn a_leased_delivery_is_nobody_elses_until_the_lease_ends() {
     let pool = database.pool().await;
     written(&pool, &[new_id()], true).await;
     assert!(claimed(&pool, 10).await.is_empty());
-    sqlx::query("update deliveries set next_attempt_at = now()").execute(&pool).await.expect("the lease ends");
+    sqlx::query("update deliveries set next_attempt_at = now()")
+        .execute(&pool)
+        .await
+        .expect("the lease ends");
     assert_eq!(claimed(&pool, 10).await[0].fence, 1);
 }
 
@@ -133,11 +156,17 @@ async fn takes_no_lease_over_after_trouble() {
     let pool = database.pool().await;
     written(&pool, &[new_id()], true).await;
     let waiting = written(&pool, &[new_id()], false).await;
-    sqlx::query("update deliveries set next_attempt_at = now()").execute(&pool).await.expect("the lease ends");
+    sqlx::query("update deliveries set next_attempt_at = now()")
+        .execute(&pool)
+        .await
+        .expect("the lease ends");
     let a_year = Duration::from_secs(365 * 86_400);
 
     let since_restart = claimed_with(&pool, 10, Some(a_year)).await;
-    assert_eq!(since_restart.iter().map(|it| it.key.occurrence_id).collect::<Vec<_>>(), [waiting.id()]);
+    assert_eq!(
+        since_restart.iter().map(|it| it.key.occurrence_id).collect::<Vec<_>>(),
+        [waiting.id()]
+    );
     assert!(claimed_with(&pool, 10, None).await.is_empty(), "nor after an error of one's own");
     assert_eq!(claimed(&pool, 10).await.len(), 1);
 }
@@ -156,7 +185,8 @@ async fn releases_claim_under_its_fence_alone() {
     assert!(claimed(&pool, 2).await.is_empty(), "the old fence releases nothing");
 
     let later = Utc::now() + chrono::TimeDelta::hours(1);
-    let put_off: Vec<_> = second.iter().map(|delivery| Released::of(delivery, Some(later))).collect();
+    let put_off: Vec<_> =
+        second.iter().map(|delivery| Released::of(delivery, Some(later))).collect();
     ledger::release(&pool, &put_off).await.expect("put off");
     assert!(claimed(&pool, 2).await.is_empty());
     let reasons: Vec<Option<String>> =
@@ -170,14 +200,20 @@ async fn a_verdict_under_an_old_fence_changes_nothing() {
     let pool = database.pool().await;
     written(&pool, &[new_id()], false).await;
     let slept = claimed(&pool, 1).await.remove(0);
-    sqlx::query("update deliveries set next_attempt_at = now()").execute(&pool).await.expect("the lease ends");
+    sqlx::query("update deliveries set next_attempt_at = now()")
+        .execute(&pool)
+        .await
+        .expect("the lease ends");
     let awake = claimed(&pool, 1).await.remove(0);
 
     assert!(ledger::record(&pool, &[sent(slept)]).await.expect("asked").is_empty());
     let record = sent(awake);
     let counted = ledger::record(&pool, std::slice::from_ref(&record)).await.expect("recorded");
     assert_eq!(counted, [Counted { position: 0, withdrawn: None }]);
-    assert!(ledger::record(&pool, &[record]).await.expect("asked").is_empty(), "a verdict is given once");
+    assert!(
+        ledger::record(&pool, &[record]).await.expect("asked").is_empty(),
+        "a verdict is given once"
+    );
 }
 
 #[tokio::test]
@@ -186,10 +222,16 @@ async fn what_nobody_holds_any_more_is_withdrawn_at_once_and_its_old_holder_chan
     let pool = database.pool().await;
     let due = written(&pool, &[new_id()], false).await;
     let slept = claimed(&pool, 1).await.remove(0);
-    sqlx::query("update deliveries set next_attempt_at = now()").execute(&pool).await.expect("the lease ends");
+    sqlx::query("update deliveries set next_attempt_at = now()")
+        .execute(&pool)
+        .await
+        .expect("the lease ends");
     let mut connection = pool.acquire().await.expect("a connection");
     let waiting = waiting::of_occurrences(&mut connection, &[due.id()]).await.expect("asked");
-    assert_eq!(waiting.iter().map(|it| (it.key, it.leased)).collect::<Vec<_>>(), [(slept.key, false)]);
+    assert_eq!(
+        waiting.iter().map(|it| (it.key, it.leased)).collect::<Vec<_>>(),
+        [(slept.key, false)]
+    );
     waiting::withdraw(&pool, &[slept.key], reason::CANCELLED).await.expect("withdrawn");
 
     assert!(ledger::record(&pool, &[sent(slept)]).await.expect("asked").is_empty());
@@ -217,7 +259,10 @@ async fn what_is_held_is_withdrawn_when_its_holder_is_done() {
 
     counted.sort_by_key(|it| it.position);
     let opted_out = Some(reason::OPTED_OUT.to_owned());
-    assert_eq!(counted, [Counted { position: 0, withdrawn: None }, Counted { position: 1, withdrawn: opted_out }]);
+    assert_eq!(
+        counted,
+        [Counted { position: 0, withdrawn: None }, Counted { position: 1, withdrawn: opted_out }]
+    );
     assert!(claimed(&pool, 2).await.is_empty(), "no other attempt follows");
 }
 
@@ -226,11 +271,13 @@ async fn the_latest_are_claimed_first() {
     let database = support::postgres::migrated("ledger", &MIGRATOR).await;
     let pool = database.pool().await;
     let due = [written(&pool, &[new_id()], false).await, written(&pool, &[new_id()], false).await];
-    sqlx::query("update deliveries set next_attempt_at = now() - interval '1 h' where occurrence_id = $1")
-        .bind(due[1].id())
-        .execute(&pool)
-        .await
-        .expect("late");
+    sqlx::query(
+        "update deliveries set next_attempt_at = now() - interval '1 h' where occurrence_id = $1",
+    )
+    .bind(due[1].id())
+    .execute(&pool)
+    .await
+    .expect("late");
     assert_eq!(claimed(&pool, 1).await[0].key.occurrence_id, due[1].id());
 }
 
@@ -254,12 +301,17 @@ async fn users_that_fight_for_a_token_leave_one_device() {
     let pool = Arc::new(database.pool().await);
     let fights = (0..16).map(|user| {
         let pool = Arc::clone(&pool);
-        tokio::spawn(async move { registered(&pool, &format!("user-{}", user % 4), "token-1").await })
+        tokio::spawn(
+            async move { registered(&pool, &format!("user-{}", user % 4), "token-1").await },
+        )
     });
     for fight in fights.collect::<Vec<_>>() {
         fight.await.expect("registered");
     }
-    let devices: i64 = sqlx::query_scalar("select count(*) from devices").fetch_one(&*pool).await.expect("counted");
+    let devices: i64 = sqlx::query_scalar("select count(*) from devices")
+        .fetch_one(&*pool)
+        .await
+        .expect("counted");
     assert_eq!(devices, 1);
 }
 
@@ -275,10 +327,11 @@ async fn evicts_least_recently_seen_device_at_limit() {
 
     let evicted: Vec<_> = fourth.evicted.iter().map(|device| device.user_id.as_str()).collect();
     assert_eq!(evicted, ["ada"]);
-    let reason: String = sqlx::query_scalar("select invalid_reason from devices where token = 'token-2'")
-        .fetch_one(&pool)
-        .await
-        .expect("a tombstone");
+    let reason: String =
+        sqlx::query_scalar("select invalid_reason from devices where token = 'token-2'")
+            .fetch_one(&pool)
+            .await
+            .expect("a tombstone");
     assert_eq!(reason, "DEVICE_LIMIT");
     assert_eq!(devices::of_user(&pool, "ada").await.expect("asked").len(), 3);
     let again = registered_within(&pool, "ada", "token-2", 3).await;
@@ -293,7 +346,9 @@ async fn keeps_device_limit_when_registrations_race() {
         let pool = Arc::clone(&pool);
         // Two users, who take tokens from each other as well.
         let user = format!("user-{}", number % 2);
-        tokio::spawn(async move { registered_within(&pool, &user, &format!("token-{}", number / 3), 3).await })
+        tokio::spawn(async move {
+            registered_within(&pool, &user, &format!("token-{}", number / 3), 3).await
+        })
     });
     for task in tasks.collect::<Vec<_>>() {
         task.await.expect("registered");
@@ -311,7 +366,8 @@ async fn keeps_bounded_number_of_tombstones() {
     for number in 0..110 {
         registered_within(&pool, "ada", &format!("token-{number}"), 1).await;
     }
-    let kept: i64 = sqlx::query_scalar("select count(*) from devices").fetch_one(&pool).await.expect("counted");
+    let kept: i64 =
+        sqlx::query_scalar("select count(*) from devices").fetch_one(&pool).await.expect("counted");
     assert!((100..=102).contains(&kept), "{kept}");
 }
 
@@ -320,8 +376,11 @@ async fn releases_rows_of_unanswered_commit() {
     let database = support::postgres::migrated("ledger", &MIGRATOR).await;
     let pool = database.pool().await;
     let due = written(&pool, &[new_id(), new_id()], true).await;
-    let ids: Vec<uuid::Uuid> = sqlx::query_scalar("select id from deliveries").fetch_all(&pool).await.expect("both");
+    let ids: Vec<uuid::Uuid> =
+        sqlx::query_scalar("select id from deliveries").fetch_all(&pool).await.expect("both");
     let one = HashSet::from([(due.id(), ids[0])]);
-    let released = intake::release(&mut pool.acquire().await.expect("a connection"), &one).await.expect("released");
+    let released = intake::release(&mut pool.acquire().await.expect("a connection"), &one)
+        .await
+        .expect("released");
     assert_eq!((released, claimed(&pool, 10).await.len()), (1, 1));
 }

@@ -37,7 +37,10 @@ impl Stream {
         loop {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
                 let field = |name| {
-                    event.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).map(str::to_owned)
+                    event
+                        .lines()
+                        .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+                        .map(str::to_owned)
                 };
                 let told = field("id").zip(field("event")).zip(field("data"));
                 self.text = rest.to_owned();
@@ -50,12 +53,16 @@ impl Stream {
                 }
                 continue;
             }
-            let chunk = tokio::time::timeout(LIMIT, self.response.chunk()).await.expect("in time").expect("bytes")?;
+            let chunk = tokio::time::timeout(LIMIT, self.response.chunk())
+                .await
+                .expect("in time")
+                .expect("bytes")?;
             self.text.push_str(&String::from_utf8_lossy(&chunk));
         }
     }
 
-    /// The next delivery. Other transactions of the server may hold some back for a moment, so that a count comes first.
+    /// The next delivery. Other transactions of the server may hold some back for a moment, so that
+    /// a count comes first.
     async fn delivery(&mut self) -> Told {
         loop {
             let told = self.next().await.expect("an event");
@@ -95,10 +102,17 @@ async fn it_tells_the_callers_deliveries_as_the_list_shows_them_and_what_is_unre
 
     let told = stream.delivery().await.data;
     assert_eq!(told["occurrenceId"], json!(due.send.occurrence_id));
-    assert_eq!(told, service.user("ada").get("/notifications?limit=1").await.body["notifications"][0]);
+    assert_eq!(
+        told,
+        service.user("ada").get("/notifications?limit=1").await.body["notifications"][0]
+    );
     stream.counts(1).await;
     service.user("ada").post("/notifications/read", &json!({})).await.expect(200);
-    assert_eq!(stream.expect("unread").await.data, json!({"unread": 0}), "it was read somewhere else");
+    assert_eq!(
+        stream.expect("unread").await.data,
+        json!({"unread": 0}),
+        "it was read somewhere else"
+    );
 }
 
 #[tokio::test]
@@ -114,7 +128,9 @@ async fn it_goes_on_after_an_event_and_leaves_out_and_repeats_nothing() {
     service.run().await;
     let after = emailed(&service, "ada").await;
 
-    for (id, expected) in [(&start, vec![&before[0], &before[1], &after]), (&first.id, vec![&before[1], &after])] {
+    for (id, expected) in
+        [(&start, vec![&before[0], &before[1], &after]), (&first.id, vec![&before[1], &after])]
+    {
         let mut stream = Stream::open(&service, "ada", Some(id)).await;
         for due in expected {
             assert_eq!(stream.delivery().await.data["occurrenceId"], json!(due.send.occurrence_id));
@@ -130,7 +146,13 @@ async fn a_burst_is_told_whole_and_once_over_any_number_of_connections() {
     let mut stream = Stream::open(&service, "ada", None).await;
     let mut last = stream.expect("unread").await.id;
     let dues: Vec<Due> = (0..250)
-        .map(|second| Due::at("ada", &[Channel::Push], chrono::Utc::now() - chrono::TimeDelta::seconds(second)))
+        .map(|second| {
+            Due::at(
+                "ada",
+                &[Channel::Push],
+                chrono::Utc::now() - chrono::TimeDelta::seconds(second),
+            )
+        })
         .collect();
     service.publish(&dues.iter().map(Due::message).collect::<Vec<_>>()).await;
     let mut told = Vec::new();
@@ -162,14 +184,20 @@ async fn it_tells_each_state_that_an_old_delivery_comes_to() {
     let mut stream = Stream::open(&service, "ada", None).await;
     stream.expect("unread").await;
     let set = async |state: &str| {
-        let statement =
-            "update deliveries set state = $1, next_attempt_at = now() + interval '1 h' where channel = 'push'";
-        sqlx::query(statement).bind(state).execute(&service.pool).await.expect("as another replica writes it");
+        let statement = "update deliveries set state = $1, next_attempt_at = now() + interval '1 h' where channel = 'push'";
+        sqlx::query(statement)
+            .bind(state)
+            .execute(&service.pool)
+            .await
+            .expect("as another replica writes it");
     };
 
     set("deferred").await;
     let told = stream.delivery().await;
-    assert_eq!((&told.data["state"], told.data["nextAttemptAt"].is_string()), (&json!("deferred"), true));
+    assert_eq!(
+        (&told.data["state"], told.data["nextAttemptAt"].is_string()),
+        (&json!("deferred"), true)
+    );
     set("pending").await;
     service.user("ada").delete(&format!("/device/remove/{device}")).await.expect(200);
     service.hurry().await;
@@ -197,15 +225,24 @@ async fn what_commits_late_is_not_passed_over() {
 
     let look = changes::look(&service.pool, "ada", Uuid::nil(), position).await.expect("a look");
     assert!(!look.has_changes, "the early one waits for the late one");
-    let ids = sqlx::query_scalar::<_, Uuid>("select id from deliveries where occurrence_id = $1").bind(early.id());
-    assert_eq!(look.oldest_open, Some(ids.fetch_one(&service.pool).await.expect("its id")), "and holds the floor");
+    let ids = sqlx::query_scalar::<_, Uuid>("select id from deliveries where occurrence_id = $1")
+        .bind(early.id());
+    assert_eq!(
+        look.oldest_open,
+        Some(ids.fetch_one(&service.pool).await.expect("its id")),
+        "and holds the floor"
+    );
     open.commit().await.expect("committed");
     let told = eventually(LIMIT, async || {
-        let told = changes::after(&service.pool, "ada", Uuid::nil(), position, 10).await.expect("changes");
+        let told =
+            changes::after(&service.pool, "ada", Uuid::nil(), position, 10).await.expect("changes");
         if told.len() == 2 { Ok(told) } else { Err(told) }
     })
     .await;
-    assert_eq!(told.iter().map(|it| it.delivery.occurrence_id).collect::<Vec<_>>(), [late.id(), early.id()]);
+    assert_eq!(
+        told.iter().map(|it| it.delivery.occurrence_id).collect::<Vec<_>>(),
+        [late.id(), early.id()]
+    );
 }
 
 #[tokio::test]
@@ -217,7 +254,9 @@ async fn looks_through_the_newest_deliveries_only() {
                   from generate_series(1, $1) as place";
     sqlx::query(insert).bind(changes::MAX_ROWS).execute(&service.pool).await.expect("written");
     let nowhere = Position { xid: 0, id: Uuid::nil() };
-    let look = async || changes::look(&service.pool, "mallory", Uuid::nil(), nowhere).await.expect("a look");
+    let look = async || {
+        changes::look(&service.pool, "mallory", Uuid::nil(), nowhere).await.expect("a look")
+    };
     let seen = eventually(LIMIT, async || Some(look().await).filter(|look| look.has_changes)).await;
     assert_eq!(seen.oldest_open, Some(Uuid::from_u128(1)), "all of them are looked at");
     let one_more = "insert into deliveries (occurrence_id, channel, device_id, id, user_id, state)

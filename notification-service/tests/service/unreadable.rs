@@ -1,4 +1,5 @@
-//! Rows that this version of the service cannot read, planted beside others: each is ended or passed over by itself.
+//! Rows that this version of the service cannot read, planted beside others: each is ended or
+//! passed over by itself.
 
 use shared::contract::{Channel, EventType};
 use sqlx::PgPool;
@@ -31,19 +32,32 @@ async fn ends_unreadable_payload_beside_others() {
         "due_at = '-infinity', expires_at = 'infinity'",
     ]) {
         let statement = format!("update dispatches set {change} where occurrence_id = $1");
-        sqlx::query(sqlx::AssertSqlSafe(statement)).bind(due.id()).execute(&service.pool).await.expect("planted");
+        sqlx::query(sqlx::AssertSqlSafe(statement))
+            .bind(due.id())
+            .execute(&service.pool)
+            .await
+            .expect("planted");
     }
     service.mode(|_| {});
     service.hurry().await;
 
     for channel in both {
-        assert_eq!(service.ends(&dues[0], channel, "failed").await.0.as_deref(), Some("UNREADABLE"));
-        assert_eq!(service.ends(&dues[2], channel, "failed").await.0.as_deref(), Some("UNREADABLE"));
+        assert_eq!(
+            service.ends(&dues[0], channel, "failed").await.0.as_deref(),
+            Some("UNREADABLE")
+        );
+        assert_eq!(
+            service.ends(&dues[2], channel, "failed").await.0.as_deref(),
+            Some("UNREADABLE")
+        );
         service.ends(&dues[1], channel, "sent").await;
         service.ends(&dues[3], channel, "sent").await;
     }
     let outcome = service.outcome(&dues[0], EventType::NotificationFailed).await;
-    assert_eq!((outcome.occurrence_id, outcome.reason.as_deref()), (dues[0].send.occurrence_id, Some("UNREADABLE")));
+    assert_eq!(
+        (outcome.occurrence_id, outcome.reason.as_deref()),
+        (dues[0].send.occurrence_id, Some("UNREADABLE"))
+    );
     let history = service.user("ada").get("/notifications").await.expect(200).body;
     assert_eq!(history["notifications"].as_array().map(Vec::len), Some(8), "{history}");
     service.user("ada").get("/me/export").await.expect(200);

@@ -59,7 +59,9 @@ pub(super) fn read(component: &Component, span: Span) -> Alarms {
     }
     for (line, minutes) in found {
         match fitting(minutes + alarms.after_midnight, &alarms.offsets) {
-            Ok(offset) => alarms.offsets.extend((!alarms.offsets.contains(&offset)).then_some(offset)),
+            Ok(offset) => {
+                alarms.offsets.extend((!alarms.offsets.contains(&offset)).then_some(offset))
+            }
             Err(problem) => alarms.left_out.push((line, problem.to_owned())),
         }
     }
@@ -73,7 +75,8 @@ pub(super) fn read(component: &Component, span: Span) -> Alarms {
 
 /// The time of the latest alarm within the day.
 fn after_midnight(found: &[(usize, i64)]) -> i64 {
-    let within = found.iter().map(|(_, before)| -before).filter(|after| (0..DAY_MINUTES).contains(after));
+    let within =
+        found.iter().map(|(_, before)| -before).filter(|after| (0..DAY_MINUTES).contains(after));
     within.max().unwrap_or(0)
 }
 
@@ -92,7 +95,8 @@ fn fitting(minutes: i64, offsets: &[i32]) -> Result<i32, &'static str> {
 /// The minutes before the start at which an alarm goes off, and its repetitions.
 fn minutes_before(alarm: &Component, span: Span) -> Result<Vec<i64>, String> {
     let trigger = alarm.one("TRIGGER").ok_or("an alarm without a TRIGGER was left out")?;
-    let unreadable = || format!("an alarm was left out, its TRIGGER cannot be read: {}", shown(&trigger.value));
+    let unreadable =
+        || format!("an alarm was left out, its TRIGGER cannot be read: {}", shown(&trigger.value));
     let before = before_start(trigger, span).ok_or_else(unreadable)?;
     let mut minutes = vec![rounded_up(before)];
     if let Some((times, every)) = repetition(alarm) {

@@ -1,4 +1,5 @@
-//! The components of a file, out of its lines. What does not fit is refused by its line, and the rest goes on.
+//! The components of a file, out of its lines. What does not fit is refused by its line, and the
+//! rest goes on.
 
 use super::{
     Note, Refused, Told,
@@ -9,16 +10,18 @@ use super::{
 
 /// Calendar, event and alarm are three.
 const MAX_DEPTH: usize = 8;
-/// Components of one file: five times as many as it may have entries, each with alarms. A file of the size that is taken
-/// could begin hundreds of thousands, each to be told of.
+/// Components of one file: five times as many as it may have entries, each with alarms. A file of
+/// the size that is taken could begin hundreds of thousands, each to be told of.
 const MAX_COMPONENTS: usize = 20_000;
 /// Properties of one file that are read: those of as many components as products write them.
 const MAX_PROPERTIES: usize = 100_000;
 /// A file that is no calendar need not be told so on every line.
 const MAX_REFUSED_LINES: usize = 100;
-const TOO_MUCH: &str = "the file has more than 100,000 properties; this line and those after it are not read";
+const TOO_MUCH: &str =
+    "the file has more than 100,000 properties; this line and those after it are not read";
 /// Components that only a calendar has: where one begins, another that was not ended has ended.
-const OF_CALENDAR: [&str; 6] = ["VEVENT", "VTODO", "VJOURNAL", "VFREEBUSY", "VTIMEZONE", "VAVAILABILITY"];
+const OF_CALENDAR: [&str; 6] =
+    ["VEVENT", "VTODO", "VJOURNAL", "VFREEBUSY", "VTIMEZONE", "VAVAILABILITY"];
 
 /// A component with what is in it.
 #[derive(Debug, Default)]
@@ -119,7 +122,12 @@ impl Components {
             return self.refuse(line.number, "has parameters that cannot be read");
         };
         if line.damaged {
-            let text = || format!("{} is not written in UTF-8: some of its characters are lost", property.name);
+            let text = || {
+                format!(
+                    "{} is not written in UTF-8: some of its characters are lost",
+                    property.name
+                )
+            };
             self.notes.add(|| Note { line: line.number, uid: None, text: text() });
         }
         component.properties.push(property);
@@ -130,8 +138,9 @@ impl Components {
         self.begun += 1;
         if self.begun > MAX_COMPONENTS {
             if self.begun == MAX_COMPONENTS + 1 {
-                let reason =
-                    format!("the file has more than {MAX_COMPONENTS} components; what begins here is not read");
+                let reason = format!(
+                    "the file has more than {MAX_COMPONENTS} components; what begins here is not read"
+                );
                 self.refused.push(Refused { line, uid: None, summary: None, reason });
             }
             self.too_deep += 1;
@@ -140,7 +149,8 @@ impl Components {
         if name == "VCALENDAR" {
             self.close_to(0);
         } else if OF_CALENDAR.contains(&name.as_str())
-            && let Some(other) = self.open.iter().position(|it| OF_CALENDAR.contains(&it.name.as_str()))
+            && let Some(other) =
+                self.open.iter().position(|it| OF_CALENDAR.contains(&it.name.as_str()))
         {
             self.close_to(other);
         }
@@ -176,7 +186,8 @@ impl Components {
         while self.open.len() > depth
             && let Some(component) = self.open.pop()
         {
-            let siblings = self.open.last_mut().map_or(&mut self.roots, |parent| &mut parent.components);
+            let siblings =
+                self.open.last_mut().map_or(&mut self.roots, |parent| &mut parent.components);
             siblings.push(component);
         }
     }
@@ -186,7 +197,11 @@ impl Components {
         if self.refused_lines > MAX_REFUSED_LINES {
             return;
         }
-        let more = if self.refused_lines == MAX_REFUSED_LINES { "; such lines after it are not told of" } else { "" };
+        let more = if self.refused_lines == MAX_REFUSED_LINES {
+            "; such lines after it are not told of"
+        } else {
+            ""
+        };
         let reason = shown(&format!("line {line} {problem}{more}"));
         self.refused.push(Refused { line, uid: None, summary: None, reason });
     }

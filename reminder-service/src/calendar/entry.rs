@@ -46,7 +46,8 @@ impl Candidate {
             Ok(replaces) => {
                 let outcome = match over(component) {
                     Some(problem) => Err(Rejection::Over(problem)),
-                    None => entry(component, zones, replaces.is_some(), &mut left_out).map_err(Rejection::Refused),
+                    None => entry(component, zones, replaces.is_some(), &mut left_out)
+                        .map_err(Rejection::Refused),
                 };
                 (replaces, outcome)
             }
@@ -94,17 +95,23 @@ fn entry(
     let rule = recurring::rules(component).next();
     let zone = zone_of(start, zones, rule.is_some() && !is_instance);
     let clock = Clock { zone, is_all_day: matches!(start.stamp, Stamp::Day(_)) };
-    let out_of_range = || Problem::new(property.line, format!("{} is outside of the years 1 to 9999", property.name));
+    let out_of_range = || {
+        Problem::new(property.line, format!("{} is outside of the years 1 to 9999", property.name))
+    };
     let begins = start.instant(zone).ok_or_else(out_of_range)?;
     let end = end_of(component, begins, clock, zones);
     let alarms = alarms::read(component, Span { start: begins, end, clock });
-    let date = date_of(start, begins, alarms.after_midnight, zone).filter(|it| (1..=9999).contains(&it.year()));
-    let recurrence = if is_instance {
-        left_out.extend(rule.map(|it| (it.line, "the rule (RRULE) of a single instance was left out".to_owned())));
-        None
-    } else {
-        recurring::read(component, clock, zones, left_out)?
-    };
+    let date = date_of(start, begins, alarms.after_midnight, zone)
+        .filter(|it| (1..=9999).contains(&it.year()));
+    let recurrence =
+        if is_instance {
+            left_out.extend(rule.map(|it| {
+                (it.line, "the rule (RRULE) of a single instance was left out".to_owned())
+            }));
+            None
+        } else {
+            recurring::read(component, clock, zones, left_out)?
+        };
     let texts = texts::read(component, left_out)?;
     left_out.extend(alarms.left_out);
     let mut entry = Entry {
@@ -132,7 +139,9 @@ fn start_property(component: &Component) -> Result<&Property, Problem> {
     let start = component.one("DTSTART");
     if component.name == "VTODO" {
         let due = || component.one("DUE");
-        return start.or_else(due).ok_or_else(|| Problem::new(component.line, "it has neither a DTSTART nor a DUE"));
+        return start
+            .or_else(due)
+            .ok_or_else(|| Problem::new(component.line, "it has neither a DTSTART nor a DUE"));
     }
     start.ok_or_else(|| Problem::new(component.line, "it has no DTSTART"))
 }
@@ -145,7 +154,12 @@ fn zone_of(start: Moment, zones: &Zones, recurs: bool) -> Tz {
 }
 
 /// When it ends (RFC 5545 §3.6.1, §3.6.2); none when that cannot be read.
-fn end_of(component: &Component, begins: DateTime<Utc>, clock: Clock, zones: &Zones) -> Option<DateTime<Utc>> {
+fn end_of(
+    component: &Component,
+    begins: DateTime<Utc>,
+    clock: Clock,
+    zones: &Zones,
+) -> Option<DateTime<Utc>> {
     let name = if component.name == "VTODO" { "DUE" } else { "DTEND" };
     if let Some(property) = component.one(name) {
         return Moment::read(property, zones).ok()?.instant(clock.zone);
@@ -157,10 +171,17 @@ fn end_of(component: &Component, begins: DateTime<Utc>, clock: Clock, zones: &Zo
     begins.checked_add_signed(if is_day { TimeDelta::days(1) } else { TimeDelta::zero() })
 }
 
-fn date_of(start: Moment, begins: DateTime<Utc>, after_midnight: i64, zone: Tz) -> Option<DateTime<Utc>> {
+fn date_of(
+    start: Moment,
+    begins: DateTime<Utc>,
+    after_midnight: i64,
+    zone: Tz,
+) -> Option<DateTime<Utc>> {
     match start.stamp {
         Stamp::Day(day) => {
-            let local = day.and_time(NaiveTime::MIN).checked_add_signed(TimeDelta::minutes(after_midnight))?;
+            let local = day
+                .and_time(NaiveTime::MIN)
+                .checked_add_signed(TimeDelta::minutes(after_midnight))?;
             place(local, zone)
         }
         Stamp::Local(_) | Stamp::Utc(_) => Some(begins),

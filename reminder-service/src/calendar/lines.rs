@@ -38,6 +38,10 @@ fn without_returns(line: &[u8]) -> &[u8] {
 fn decoded(number: usize, bytes: Vec<u8>) -> Line {
     match String::from_utf8(bytes) {
         Ok(text) => Line { number, text, damaged: false },
-        Err(error) => Line { number, text: String::from_utf8_lossy(error.as_bytes()).into_owned(), damaged: true },
+        Err(error) => Line {
+            number,
+            text: String::from_utf8_lossy(error.as_bytes()).into_owned(),
+            damaged: true,
+        },
     }
 }

@@ -1,4 +1,5 @@
-//! What a reminder has and iCalendar has no word for: properties of our own, written and read here alone.
+//! What a reminder has and iCalendar has no word for: properties of our own, written and read here
+//! alone.
 
 use std::collections::BTreeMap;
 
@@ -52,10 +53,17 @@ pub(super) fn is_ours(component: &Component) -> bool {
 }
 
 /// Gives an entry what these properties say; those that cannot be read are left out and told of.
-pub(super) fn restore(entry: &mut Entry, component: &Component, left_out: &mut Vec<(usize, String)>) {
+pub(super) fn restore(
+    entry: &mut Entry,
+    component: &Component,
+    left_out: &mut Vec<(usize, String)>,
+) {
     for property in component.properties.iter().filter(|it| it.name.starts_with(PREFIX)) {
         if !restore_one(entry, property) {
-            left_out.push((property.line, format!("{} was left out: its value cannot be read", property.name)));
+            left_out.push((
+                property.line,
+                format!("{} was left out: its value cannot be read", property.name),
+            ));
         }
     }
 }
@@ -66,9 +74,13 @@ fn restore_one(entry: &mut Entry, property: &Property) -> bool {
         CHANNELS => put(&mut entry.channels, channels(value)),
         DATA => pairs(value).map(|it| entry.data = it).is_some(),
         PRIORITY => put(&mut entry.priority, value.parse::<Priority>().ok()),
-        LOCALE => put(&mut entry.locale, Locale::parse(value.to_owned()).ok().map(Locale::into_string)),
+        LOCALE => {
+            put(&mut entry.locale, Locale::parse(value.to_owned()).ok().map(Locale::into_string))
+        }
         EXPIRES_AFTER => put(&mut entry.expires_after_minutes, expiry(value)),
-        GAP | FOLD => entry.recurrence.as_mut().is_none_or(|it| restore_policy(it, &property.name, value)),
+        GAP | FOLD => {
+            entry.recurrence.as_mut().is_none_or(|it| restore_policy(it, &property.name, value))
+        }
         DATE => instant("date", value).map(|it| restore_date(entry, it)).is_ok(),
         _ => true,
     }
@@ -87,8 +99,8 @@ fn restore_policy(recurrence: &mut Recurrence, name: &str, value: &str) -> bool 
     }
 }
 
-/// The exact instant: below the second, and the second of two equal local times. It yields to a start that was changed
-/// since, by a product that kept what it does not know.
+/// The exact instant: below the second, and the second of two equal local times. It yields to a
+/// start that was changed since, by a product that kept what it does not know.
 fn restore_date(entry: &mut Entry, exact: DateTime<Utc>) {
     let Ok(zone) = entry.time_zone.parse::<Tz>() else { return };
     let second = |at| wall_clock(at, zone).and_utc().timestamp();
@@ -98,7 +110,8 @@ fn restore_date(entry: &mut Entry, exact: DateTime<Utc>) {
 }
 
 fn channels(value: &str) -> Option<Vec<Channel>> {
-    let mut channels = value.split(',').map(|it| it.trim().parse().ok()).collect::<Option<Vec<Channel>>>()?;
+    let mut channels =
+        value.split(',').map(|it| it.trim().parse().ok()).collect::<Option<Vec<Channel>>>()?;
     channels.sort_unstable_by_key(|it| it.as_str());
     channels.dedup();
     Some(channels)

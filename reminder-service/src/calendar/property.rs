@@ -42,7 +42,8 @@ pub(super) struct Property {
     parameters: Vec<(String, String)>,
 }
 
-/// The name of a line's property in capitals, and what follows it; none for a line that is no property.
+/// The name of a line's property in capitals, and what follows it; none for a line that is no
+/// property.
 pub(super) fn named(text: &str) -> Option<(String, &str)> {
     let end = text.find([';', ':'])?;
     let (name, rest) = text.split_at(end);
@@ -56,12 +57,13 @@ pub(super) fn is_read(name: &str) -> bool {
 }
 
 impl Property {
-    /// Reads a line whose name and rest were found already; none when what lies between the name and the value is no
-    /// list of parameters.
+    /// Reads a line whose name and rest were found already; none when what lies between the name
+    /// and the value is no list of parameters.
     pub(super) fn parse(line: &Line, name: String, rest: &str) -> Option<Self> {
         let text = format!("{name}{rest}");
         let parsed = parser::Property::try_from(text.as_str()).ok()?;
-        // The library reads as much of a line as it understands, and calls the name alone a property.
+        // The library reads as much of a line as it understands, and calls the name alone a
+        // property.
         if parsed.val.as_str().is_empty() && !rest.ends_with(':') {
             return None;
         }
@@ -69,8 +71,12 @@ impl Property {
             let value = it.val.as_ref().map(|value| value.as_str().to_owned()).unwrap_or_default();
             (it.key.as_str().to_ascii_uppercase(), value)
         });
-        let mut property =
-            Self { line: line.number, name, value: parsed.val.as_str().to_owned(), parameters: parameters.collect() };
+        let mut property = Self {
+            line: line.number,
+            name,
+            value: parsed.val.as_str().to_owned(),
+            parameters: parameters.collect(),
+        };
         property.mend_zone();
         Some(property)
     }
@@ -86,12 +92,16 @@ impl Property {
         self.parameter("VALUE").is_some_and(|it| it.eq_ignore_ascii_case(value_type))
     }
 
-    /// A zone's display name has a colon in it (`(UTC+01:00) Amsterdam, …`), and some products write it without the quotes
-    /// that it needs. A time has no colon, so the last one is where the value begins.
+    /// A zone's display name has a colon in it (`(UTC+01:00) Amsterdam, …`), and some products
+    /// write it without the quotes that it needs. A time has no colon, so the last one is where the
+    /// value begins.
     fn mend_zone(&mut self) {
-        let is_time = ["DTSTART", "DTEND", "DUE", "EXDATE", "RECURRENCE-ID"].contains(&self.name.as_str());
+        let is_time =
+            ["DTSTART", "DTEND", "DUE", "EXDATE", "RECURRENCE-ID"].contains(&self.name.as_str());
         let zone = self.parameters.iter_mut().find(|(key, _)| key == "TZID");
-        if let (true, Some((_, zone)), Some((rest, value))) = (is_time, zone, self.value.rsplit_once(':')) {
+        if let (true, Some((_, zone)), Some((rest, value))) =
+            (is_time, zone, self.value.rsplit_once(':'))
+        {
             *zone = format!("{zone}:{rest}");
             self.value = value.to_owned();
         }

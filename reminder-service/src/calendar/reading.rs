@@ -13,16 +13,19 @@ use super::{
     zones::Zones,
 };
 
-/// Reads a file as it was sent; any bytes will do. Times without a zone are of the wall clock of the calendar's, or else of
-/// `default_zone`.
+/// Reads a file as it was sent; any bytes will do. Times without a zone are of the wall clock of
+/// the calendar's, or else of `default_zone`.
 #[must_use]
 pub fn read(file: &[u8], default_zone: Tz) -> Import {
     let Components { roots, refused, notes, .. } = Components::read(file);
-    let mut reading = Reading { refused: Told { list: refused, untold: 0 }, notes, found: Vec::new() };
+    let mut reading =
+        Reading { refused: Told { list: refused, untold: 0 }, notes, found: Vec::new() };
     if roots.is_empty() {
-        reading.refuse(None, Problem::new(1, "it is no calendar: there is no BEGIN:VCALENDAR in it"));
+        reading
+            .refuse(None, Problem::new(1, "it is no calendar: there is no BEGIN:VCALENDAR in it"));
     }
-    let (calendars, strays): (Vec<_>, Vec<_>) = roots.into_iter().partition(|it| it.name == "VCALENDAR");
+    let (calendars, strays): (Vec<_>, Vec<_>) =
+        roots.into_iter().partition(|it| it.name == "VCALENDAR");
     let of_none = Component { components: strays, is_ended: true, ..Component::default() };
     for calendar in calendars.iter().chain([&of_none]) {
         reading.calendar(calendar, default_zone);
@@ -64,15 +67,21 @@ impl Reading {
             self.notes.add(|| Note { line: calendar.line, uid: None, text: text.to_owned() });
         }
         let zones = Zones::of(calendar, default_zone, &mut self.notes);
-        let is_cancelled = calendar.one("METHOD").is_some_and(|it| it.value.trim().eq_ignore_ascii_case("CANCEL"));
+        let is_cancelled =
+            calendar.one("METHOD").is_some_and(|it| it.value.trim().eq_ignore_ascii_case("CANCEL"));
         for component in &calendar.components {
             let of = Origin::of(component);
             match component.name.as_str() {
                 "VTIMEZONE" => {}
                 "VEVENT" | "VTODO" if is_cancelled => {
-                    self.refuse(Some(&of), Problem::new(of.line, "it is cancelled (METHOD:CANCEL)"));
+                    self.refuse(
+                        Some(&of),
+                        Problem::new(of.line, "it is cancelled (METHOD:CANCEL)"),
+                    );
                 }
-                "VEVENT" | "VTODO" => self.found.push(Found { candidate: Candidate::read(component, &zones), of }),
+                "VEVENT" | "VTODO" => {
+                    self.found.push(Found { candidate: Candidate::read(component, &zones), of })
+                }
                 other => {
                     let reason = format!("{} is neither an event nor a task", shown(other));
                     self.refuse(Some(&of), Problem::new(of.line, reason));
@@ -82,7 +91,8 @@ impl Reading {
     }
 
     fn refuse(&mut self, of: Option<&Origin>, problem: Problem) {
-        let named = || of.map_or((None, None), |origin| (origin.uid.clone(), origin.summary.clone()));
+        let named =
+            || of.map_or((None, None), |origin| (origin.uid.clone(), origin.summary.clone()));
         self.refused.add(|| {
             let (uid, summary) = named();
             Refused { line: problem.line, uid, summary, reason: problem.reason }
@@ -95,7 +105,10 @@ impl Reading {
         for Found { of, candidate } in std::mem::take(&mut self.found) {
             match candidate.outcome {
                 Ok(_) if entries.len() == MAX_ENTRIES => {
-                    self.refuse(Some(&of), Problem::new(of.line, "the file has more than 1,000 entries"));
+                    self.refuse(
+                        Some(&of),
+                        Problem::new(of.line, "the file has more than 1,000 entries"),
+                    );
                 }
                 Ok((entry, _)) => {
                     for (line, text) in candidate.left_out {
@@ -104,7 +117,9 @@ impl Reading {
                     entries.push(entry);
                 }
                 Err(Rejection::Excluded) => {}
-                Err(Rejection::Over(problem) | Rejection::Refused(problem)) => self.refuse(Some(&of), problem),
+                Err(Rejection::Over(problem) | Rejection::Refused(problem)) => {
+                    self.refuse(Some(&of), problem)
+                }
             }
         }
         Import { entries, refused: self.refused.told(), notes: self.notes.told() }
@@ -155,12 +170,14 @@ fn replace_instances(found: &mut [Found]) {
 
 impl Found {
     fn is_series(&self) -> bool {
-        let recurs = self.candidate.outcome.as_ref().is_ok_and(|(entry, _)| entry.recurrence.is_some());
+        let recurs =
+            self.candidate.outcome.as_ref().is_ok_and(|(entry, _)| entry.recurrence.is_some());
         recurs && self.candidate.replaces.is_none()
     }
 
     fn is_change(&self) -> bool {
-        self.candidate.replaces.is_some() && !matches!(self.candidate.outcome, Err(Rejection::Refused(_)))
+        self.candidate.replaces.is_some()
+            && !matches!(self.candidate.outcome, Err(Rejection::Refused(_)))
     }
 
     /// Takes the place of an instance of its series.
@@ -171,7 +188,8 @@ impl Found {
             return;
         };
         if recurrence.exdates.len() >= MAX_EXCLUSIONS {
-            let problem = Problem::new(self.of.line, "its series leaves out 1,000 instances already");
+            let problem =
+                Problem::new(self.of.line, "its series leaves out 1,000 instances already");
             self.candidate.outcome = Err(Rejection::Refused(problem));
             return;
         }
@@ -185,7 +203,9 @@ impl Found {
 
     /// Takes the place of an instance of a series that is not in the file.
     fn stand_alone(&mut self) {
-        if let (Some(instance), Ok((entry, clock))) = (self.candidate.replaces, &mut self.candidate.outcome) {
+        if let (Some(instance), Ok((entry, clock))) =
+            (self.candidate.replaces, &mut self.candidate.outcome)
+        {
             entry.instance = exclusion(instance, *clock);
         }
     }

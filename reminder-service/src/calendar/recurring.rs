@@ -18,7 +18,8 @@ use super::{
 const LONGEST_RULE: usize = 1_000;
 /// The most instances that a series leaves out.
 pub(super) const MAX_EXCLUSIONS: usize = 1_000;
-const FREQUENCIES: [&str; 7] = ["SECONDLY", "MINUTELY", "HOURLY", "DAILY", "WEEKLY", "MONTHLY", "YEARLY"];
+const FREQUENCIES: [&str; 7] =
+    ["SECONDLY", "MINUTELY", "HOURLY", "DAILY", "WEEKLY", "MONTHLY", "YEARLY"];
 
 /// The wall clock of a series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +28,8 @@ pub(super) struct Clock {
     pub(super) is_all_day: bool,
 }
 
-/// The series of an entry: none for what happens once. Exclusions that are no times are left out and told of.
+/// The series of an entry: none for what happens once. Exclusions that are no times are left out
+/// and told of.
 ///
 /// # Errors
 /// When it recurs in a way that a reminder cannot.
@@ -48,7 +50,10 @@ pub(super) fn read(
     let mut rules = rules(component);
     let Some(rule) = rules.next() else { return Ok(None) };
     if let Some(second) = rules.next() {
-        return Err(Problem::new(second.line, "it recurs by several rules (RRULE), and a reminder by one"));
+        return Err(Problem::new(
+            second.line,
+            "it recurs by several rules (RRULE), and a reminder by one",
+        ));
     }
     let rrule = checked(&rule.value, clock).map_err(|reason| Problem::new(rule.line, reason))?;
     let (mut exdates, mut known) = (Vec::new(), HashSet::new());
@@ -56,9 +61,14 @@ pub(super) fn read(
         let (moments, problem) = Moment::read_all(property, zones);
         left_out.extend(problem.map(|it| (it.line, it.reason)));
         for moment in moments {
-            exdates.extend(exclusion(moment, clock).filter(|exclusion| known.insert(exclusion.clone())));
+            exdates.extend(
+                exclusion(moment, clock).filter(|exclusion| known.insert(exclusion.clone())),
+            );
             if exdates.len() > MAX_EXCLUSIONS {
-                return Err(Problem::new(property.line, "it leaves out more than 1,000 instances (EXDATE)"));
+                return Err(Problem::new(
+                    property.line,
+                    "it leaves out more than 1,000 instances (EXDATE)",
+                ));
             }
         }
     }
@@ -75,13 +85,15 @@ pub(super) fn add_exclusion(exdates: &mut Vec<String>, exclusion: Option<String>
     exdates.extend(exclusion.filter(|it| !exdates.contains(it)));
 }
 
-/// How a reminder writes an instance that is left out: a whole day, a local time of its zone, or, where the local time comes
-/// twice and the file says which, the instant.
+/// How a reminder writes an instance that is left out: a whole day, a local time of its zone, or,
+/// where the local time comes twice and the file says which, the instant.
 pub(super) fn exclusion(moment: Moment, clock: Clock) -> Option<String> {
     match moment.stamp {
         stamp if clock.is_all_day => Some(stamp.day_in(clock.zone).to_string()),
         Stamp::Day(day) => Some(day.to_string()),
-        Stamp::Local(local) if moment.zone.is_none_or(|zone| zone == clock.zone) => Some(local_time(local)),
+        Stamp::Local(local) if moment.zone.is_none_or(|zone| zone == clock.zone) => {
+            Some(local_time(local))
+        }
         Stamp::Local(_) | Stamp::Utc(_) => moment.instant(clock.zone).map(|at| {
             let local = wall_clock(at, clock.zone);
             match clock.zone.from_local_datetime(&local) {
@@ -115,8 +127,11 @@ fn checked(text: &str, clock: Clock) -> Result<String, String> {
         if !fits || names.contains(&name) {
             return Err(malformed());
         }
-        let value =
-            if name == "UNTIL" && clock.is_all_day { last_day(&value, clock).ok_or_else(malformed)? } else { value };
+        let value = if name == "UNTIL" && clock.is_all_day {
+            last_day(&value, clock).ok_or_else(malformed)?
+        } else {
+            value
+        };
         parts.push(format!("{name}={value}"));
         names.push(name);
     }

@@ -40,7 +40,12 @@ fn entry(line: usize, uid: &str, date: &str, zone: &str, title: &str) -> Entry {
 
 fn every(rrule: &str, exdates: &[&str]) -> Option<Recurrence> {
     let exdates = exdates.iter().map(|it| (*it).to_owned()).collect();
-    Some(Recurrence { rrule: rrule.to_owned(), exdates, gap: GapPolicy::Shift, fold: FoldPolicy::First })
+    Some(Recurrence {
+        rrule: rrule.to_owned(),
+        exdates,
+        gap: GapPolicy::Shift,
+        fold: FoldPolicy::First,
+    })
 }
 
 fn refused(line: usize, uid: &str, summary: &str, reason: &str) -> Refused {

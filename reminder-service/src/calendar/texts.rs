@@ -18,34 +18,48 @@ pub(super) struct Texts {
 ///
 /// # Errors
 /// When there is nothing to say.
-pub(super) fn read(component: &Component, left_out: &mut Vec<(usize, String)>) -> Result<Texts, Problem> {
+pub(super) fn read(
+    component: &Component,
+    left_out: &mut Vec<(usize, String)>,
+) -> Result<Texts, Problem> {
     let is_ours = ours::is_ours(component);
     let value = |name: &str| component.one(name).map(|it| (it.line, cleaned(&it.value)));
     // Ours are texts as their user wrote them, blanks and all.
     let is_text = |it: &(usize, String)| is_ours || !it.1.trim().is_empty();
     let summary = value("SUMMARY").filter(is_text);
     let description = value("DESCRIPTION").filter(is_text);
-    let Some((line, message)) = description.or_else(|| summary.clone()).filter(|it| !it.1.is_empty()) else {
-        return Err(Problem::new(component.line, "it says nothing: it has neither a SUMMARY nor a DESCRIPTION"));
+    let Some((line, message)) =
+        description.or_else(|| summary.clone()).filter(|it| !it.1.is_empty())
+    else {
+        return Err(Problem::new(
+            component.line,
+            "it says nothing: it has neither a SUMMARY nor a DESCRIPTION",
+        ));
     };
     let message = if is_ours { message } else { message.trim().to_owned() };
     let message = cut(message, MAX_MESSAGE).unwrap_or_else(|cut| {
         left_out.push((line, "the text was cut to 2,000 characters".to_owned()));
         cut
     });
-    let title = summary.filter(|_| component.one(ours::NO_TITLE).is_none()).map(|(line, summary)| {
-        let title = summary.replace(['\n', '\t'], " ");
-        cut(if is_ours { title } else { title.trim().to_owned() }, MAX_TITLE).unwrap_or_else(|cut| {
-            left_out.push((line, "the heading was cut to 200 characters".to_owned()));
-            cut
-        })
-    });
+    let title =
+        summary.filter(|_| component.one(ours::NO_TITLE).is_none()).map(|(line, summary)| {
+            let title = summary.replace(['\n', '\t'], " ");
+            cut(if is_ours { title } else { title.trim().to_owned() }, MAX_TITLE).unwrap_or_else(
+                |cut| {
+                    left_out.push((line, "the heading was cut to 200 characters".to_owned()));
+                    cut
+                },
+            )
+        });
     Ok(Texts { title: title.filter(|it| !it.is_empty()), message, url: link(component, left_out) })
 }
 
-/// Without the characters that no reminder has: control characters but line feeds and tabs, and what XML cannot carry.
+/// Without the characters that no reminder has: control characters but line feeds and tabs, and
+/// what XML cannot carry.
 fn cleaned(text: &str) -> String {
-    let is_kept = |it: &char| matches!(it, '\n' | '\t') || !(it.is_control() || matches!(it, '\u{fffe}' | '\u{ffff}'));
+    let is_kept = |it: &char| {
+        matches!(it, '\n' | '\t') || !(it.is_control() || matches!(it, '\u{fffe}' | '\u{ffff}'))
+    };
     text.chars().filter(is_kept).collect()
 }
 

@@ -27,7 +27,8 @@ impl Stamp {
         day(text).map(Self::Day).or_else(|| date_time(text).map(Self::Local))
     }
 
-    /// The day that it means where whole days are meant. Products write a day as midnight in UTC too.
+    /// The day that it means where whole days are meant. Products write a day as midnight in UTC
+    /// too.
     pub(super) fn day_in(self, zone: Tz) -> NaiveDate {
         match self {
             Self::Day(day) => day,
@@ -39,7 +40,8 @@ impl Stamp {
 }
 
 fn day(text: &str) -> Option<NaiveDate> {
-    let is_day = text.len() == 8 && text.bytes().all(|it| it.is_ascii_digit()) && !text.starts_with("0000");
+    let is_day =
+        text.len() == 8 && text.bytes().all(|it| it.is_ascii_digit()) && !text.starts_with("0000");
     is_day.then(|| NaiveDate::parse_from_str(text, "%Y%m%d").ok()).flatten()
 }
 
@@ -64,7 +66,8 @@ impl Moment {
         Self::of(&property.value, property, zone_of(property, zones))
     }
 
-    /// Reads a property with several values. Those that are none are left out; the first of them is told of.
+    /// Reads a property with several values. Those that are none are left out; the first of them is
+    /// told of.
     pub(super) fn read_all(property: &Property, zones: &Zones) -> (Vec<Self>, Option<Problem>) {
         let zone = zone_of(property, zones);
         let (mut moments, mut problem) = (Vec::new(), None);
@@ -77,9 +80,15 @@ impl Moment {
         (moments, problem)
     }
 
-    fn of(value: &str, property: &Property, zone: Result<Option<Tz>, &str>) -> Result<Self, Problem> {
+    fn of(
+        value: &str,
+        property: &Property,
+        zone: Result<Option<Tz>, &str>,
+    ) -> Result<Self, Problem> {
         let name = &property.name;
-        let unreadable = || Problem::new(property.line, format!("{name} is no date and no time: {}", shown(value)));
+        let unreadable = || {
+            Problem::new(property.line, format!("{name} is no date and no time: {}", shown(value)))
+        };
         let stamp = match Stamp::parse(value).ok_or_else(unreadable)? {
             Stamp::Local(local) if property.is_of_type("DATE") => Stamp::Day(local.date()),
             stamp => stamp,
@@ -88,14 +97,16 @@ impl Moment {
             (Ok(zone), _) => zone,
             (Err(_), Stamp::Utc(_)) => None,
             (Err(unknown), _) => {
-                let reason = format!("{name} is in a time zone that is unknown: {}", shown(unknown));
+                let reason =
+                    format!("{name} is in a time zone that is unknown: {}", shown(unknown));
                 return Err(Problem::new(property.line, reason));
             }
         };
         Ok(Self { stamp, zone })
     }
 
-    /// The instant; midnight of a whole day. A time without a zone is of the wall clock of `floating`.
+    /// The instant; midnight of a whole day. A time without a zone is of the wall clock of
+    /// `floating`.
     pub(super) fn instant(self, floating: Tz) -> Option<DateTime<Utc>> {
         let zone = self.zone.unwrap_or(floating);
         match self.stamp {
@@ -112,15 +123,17 @@ fn zone_of<'a>(property: &'a Property, zones: &Zones) -> Result<Option<Tz>, &'a 
     zones.named(name).map(Some).ok_or(name)
 }
 
-/// The instant of a local time by RFC 5545 §3.3.5: the first of two; one that does not exist is read by the offset from
-/// before the gap. None at the end of time. It is the edition of the zones by which the reminder is expanded.
+/// The instant of a local time by RFC 5545 §3.3.5: the first of two; one that does not exist is
+/// read by the offset from before the gap. None at the end of time. It is the edition of the zones
+/// by which the reminder is expanded.
 pub(super) fn place(local: NaiveDateTime, zone: Tz) -> Option<DateTime<Utc>> {
     Zone::parse(zone.name()).ok()?.instant(local)
 }
 
 /// The wall-clock time of an instant.
 pub(super) fn wall_clock(at: DateTime<Utc>, zone: Tz) -> NaiveDateTime {
-    Zone::parse(zone.name()).map_or_else(|_| at.with_timezone(&zone).naive_local(), |zone| zone.wall_clock(at))
+    Zone::parse(zone.name())
+        .map_or_else(|_| at.with_timezone(&zone).naive_local(), |zone| zone.wall_clock(at))
 }
 
 /// A duration (RFC 5545 §3.3.6), such as `-PT15M`, `P1DT12H` or `P2W`; a day has 24 hours.

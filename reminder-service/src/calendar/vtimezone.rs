@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc, Weekday};
+use chrono::{
+    DateTime, Datelike, Days, Months, NaiveDate, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc,
+    Weekday,
+};
 use chrono_tz::{OffsetComponents, OffsetName, Tz};
 
 use super::write::{Lines, basic};
 
-/// In 28 years every date falls on every day of the week, so that a rule that fits them all is the zone's.
+/// In 28 years every date falls on every day of the week, so that a rule that fits them all is the
+/// zone's.
 const RULE_YEARS: i32 = 28;
 /// The database ends with 2099.
 const LAST_YEAR: i32 = 2099;
@@ -24,14 +28,15 @@ struct Observance {
     name: Option<String>,
 }
 
-/// Writes a zone for times from `first` on. Its yearly changes are written as rules, which have no end; others as single
-/// dates, up to years after `last`.
+/// Writes a zone for times from `first` on. Its yearly changes are written as rules, which have no
+/// end; others as single dates, up to years after `last`.
 pub(super) fn write(lines: &mut Lines, zone: Tz, first: DateTime<Utc>, last: DateTime<Utc>) {
     let until = (last.year() + RULE_YEARS).min(LAST_YEAR);
     lines.component("VTIMEZONE", |lines| {
         lines.property("TZID", &[], zone.name());
         lines.property("X-LIC-LOCATION", &[], zone.name());
-        let since = first.checked_sub_days(Days::new(1)).filter(|it| it.year() > 0).unwrap_or(first);
+        let since =
+            first.checked_sub_days(Days::new(1)).filter(|it| it.year() > 0).unwrap_or(first);
         let at_first = observed(zone, since);
         let local = (since + TimeDelta::seconds(at_first.to_seconds.into())).naive_utc();
         observance(lines, &at_first, &[local], None);
@@ -59,7 +64,11 @@ fn observance(lines: &mut Lines, kind: &Observance, onsets: &[NaiveDateTime], ru
         if let Some(rule) = rule {
             lines.property("RRULE", &[], rule.text());
         } else if !others.is_empty() {
-            lines.property("RDATE", &[], others.iter().copied().map(basic).collect::<Vec<_>>().join(","));
+            lines.property(
+                "RDATE",
+                &[],
+                others.iter().copied().map(basic).collect::<Vec<_>>().join(","),
+            );
         }
     });
 }
@@ -86,7 +95,10 @@ fn observed(zone: Tz, at: DateTime<Utc>) -> Observance {
 /// The onsets of each observance after `since`, in local time from before each (RFC 5545 §3.6.5).
 fn changes(zone: Tz, since: DateTime<Utc>, until: i32) -> BTreeMap<Observance, Vec<NaiveDateTime>> {
     let mut changes: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    let earliest = NaiveDate::from_ymd_opt(FIRST_YEAR, 1, 1).unwrap_or_default().and_time(Default::default()).and_utc();
+    let earliest = NaiveDate::from_ymd_opt(FIRST_YEAR, 1, 1)
+        .unwrap_or_default()
+        .and_time(Default::default())
+        .and_utc();
     let mut at = since.max(earliest);
     let mut before = observed(zone, at);
     while at.year() <= until {
@@ -103,8 +115,14 @@ fn changes(zone: Tz, since: DateTime<Utc>, until: i32) -> BTreeMap<Observance, V
     changes
 }
 
-/// The first second, after `low` and not after `high`, at which something else is observed than `before`.
-fn onset(zone: Tz, mut low: DateTime<Utc>, mut high: DateTime<Utc>, before: &Observance) -> DateTime<Utc> {
+/// The first second, after `low` and not after `high`, at which something else is observed than
+/// `before`.
+fn onset(
+    zone: Tz,
+    mut low: DateTime<Utc>,
+    mut high: DateTime<Utc>,
+    before: &Observance,
+) -> DateTime<Utc> {
     while high - low > TimeDelta::seconds(1) {
         let middle = low + TimeDelta::seconds((high - low).num_seconds() / 2);
         if observed(zone, middle) == *before {
@@ -124,7 +142,9 @@ fn yearly_from(onsets: &[NaiveDateTime], until: i32) -> usize {
         return onsets.len();
     }
     // Fitting is monotonic: what does not fit a part does not fit more.
-    let from = (0..onsets.len()).rev().take_while(|from| onsets.get(*from..).is_some_and(|it| Rule::of(it).is_some()));
+    let from = (0..onsets.len())
+        .rev()
+        .take_while(|from| onsets.get(*from..).is_some_and(|it| Rule::of(it).is_some()));
     from.last().filter(|from| onsets.len() - from >= enough).unwrap_or(onsets.len())
 }
 
@@ -151,16 +171,23 @@ impl Rule {
         let alike = |it: &NaiveDateTime| {
             (it.month(), it.weekday(), it.time()) == (first.month(), first.weekday(), first.time())
         };
-        let is_yearly = onsets.windows(2).all(|pair| matches!(pair, [one, next] if next.year() == one.year() + 1));
+        let is_yearly = onsets
+            .windows(2)
+            .all(|pair| matches!(pair, [one, next] if next.year() == one.year() + 1));
         if !is_yearly || !onsets.iter().all(alike) {
             return None;
         }
-        let (earliest, latest) = (onsets.iter().map(Datelike::day).min()?, onsets.iter().map(Datelike::day).max()?);
+        let (earliest, latest) =
+            (onsets.iter().map(Datelike::day).min()?, onsets.iter().map(Datelike::day).max()?);
         let day = if onsets.iter().all(|it| is_in_last_week(it.date())) {
             Day::Last
         } else if latest - earliest < 7 {
             // Of the weeks that have them all, the one that begins as rules mostly do.
-            Day::From(if latest <= earliest.div_ceil(7) * 7 { (earliest - 1) / 7 * 7 + 1 } else { earliest })
+            Day::From(if latest <= earliest.div_ceil(7) * 7 {
+                (earliest - 1) / 7 * 7 + 1
+            } else {
+                earliest
+            })
         } else {
             return None;
         };

@@ -8,7 +8,8 @@ use icalendar::Property;
 
 use super::{Exported, ours, times::wall_clock, vtimezone};
 
-const PRODUCT: &str = concat!("-//Reminders that arrive//reminder-service ", env!("CARGO_PKG_VERSION"), "//EN");
+const PRODUCT: &str =
+    concat!("-//Reminders that arrive//reminder-service ", env!("CARGO_PKG_VERSION"), "//EN");
 const MAX_SUMMARY: usize = 200;
 
 /// Content lines, each folded and ended by CR LF (RFC 5545 §3.1).
@@ -17,7 +18,12 @@ pub(super) struct Lines(String);
 
 impl Lines {
     /// A property. A text is given without escapes.
-    pub(super) fn property(&mut self, name: &str, parameters: &[(&str, &str)], value: impl Into<String>) {
+    pub(super) fn property(
+        &mut self,
+        name: &str,
+        parameters: &[(&str, &str)],
+        value: impl Into<String>,
+    ) {
         let mut property = Property::new(name, value);
         for (name, value) in parameters {
             property.add_parameter(name, value);
@@ -36,8 +42,9 @@ impl Lines {
 }
 
 /// A calendar file that is written piece by piece: a head with the zones that its events name, the
-/// events, the tail. [`read`](super::read) reads it as it was. A zone whose name is not known is written as UTC, and so is a
-/// wall clock that has left the years 1 to 9999, or a date that the head does not cover.
+/// events, the tail. [`read`](super::read) reads it as it was. A zone whose name is not known is
+/// written as UTC, and so is a wall clock that has left the years 1 to 9999, or a date that the
+/// head does not cover.
 #[derive(Debug, Default)]
 pub struct Calendar {
     /// By name: the zone, and the first date that its description covers.
@@ -81,7 +88,8 @@ impl Calendar {
     #[must_use]
     pub fn event(&self, reminder: &Exported) -> String {
         let zone = zone_at(&reminder.time_zone, reminder.date);
-        let is_covered = self.zones.get(zone.name()).is_some_and(|(_, first)| *first <= reminder.date);
+        let is_covered =
+            self.zones.get(zone.name()).is_some_and(|(_, first)| *first <= reminder.date);
         let zone = if is_covered { zone } else { Tz::UTC };
         let mut lines = Lines::default();
         lines.component("VEVENT", |lines| event(lines, reminder, zone));
@@ -93,9 +101,9 @@ impl Calendar {
 pub fn write(reminders: impl IntoIterator<Item = Exported>) -> String {
     let reminders: Vec<Exported> = reminders.into_iter().collect();
     // A series goes on after its start: it was still kept when it was last changed.
-    let spans = reminders
-        .iter()
-        .map(|reminder| (reminder.time_zone.clone(), reminder.date, reminder.date.max(reminder.updated_at)));
+    let spans = reminders.iter().map(|reminder| {
+        (reminder.time_zone.clone(), reminder.date, reminder.date.max(reminder.updated_at))
+    });
     let calendar = Calendar::new(spans);
     let events: String = reminders.iter().map(|reminder| calendar.event(reminder)).collect();
     calendar.head() + &events + Calendar::TAIL
@@ -133,7 +141,11 @@ fn event(lines: &mut Lines, reminder: &Exported, zone: Tz) {
         lines.component("VALARM", |lines| {
             lines.property("ACTION", &[], "DISPLAY");
             lines.property("DESCRIPTION", &[], summary.as_str());
-            lines.property("TRIGGER", &[], if *offset == 0 { "PT0S".to_owned() } else { format!("-PT{offset}M") });
+            lines.property(
+                "TRIGGER",
+                &[],
+                if *offset == 0 { "PT0S".to_owned() } else { format!("-PT{offset}M") },
+            );
         });
     }
 }
@@ -151,7 +163,9 @@ fn exclusion(lines: &mut Lines, text: &str, zone: Tz) {
         lines.property("EXDATE", &[], utc(at.to_utc()));
     } else if let Ok(day) = text.parse::<NaiveDate>() {
         lines.property("EXDATE", &[("VALUE", "DATE")], day.format("%Y%m%d").to_string());
-    } else if let Some(local) = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M"].into_iter().find_map(local) {
+    } else if let Some(local) =
+        ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M"].into_iter().find_map(local)
+    {
         time(lines, "EXDATE", local, zone);
     }
 }

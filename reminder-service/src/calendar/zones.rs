@@ -28,8 +28,12 @@ impl Zones {
         let own = calendar.one("X-WR-TIMEZONE").filter(|it| !it.value.trim().is_empty());
         let calendar_zone = own.and_then(|it| zone(&it.value));
         if let (Some(property), None) = (own, calendar_zone) {
-            let text =
-                || format!("the calendar's time zone is unknown, {default} stands in: {}", shown(&property.value));
+            let text = || {
+                format!(
+                    "the calendar's time zone is unknown, {default} stands in: {}",
+                    shown(&property.value)
+                )
+            };
             notes.add(|| Note { line: property.line, uid: None, text: text() });
         }
         let zones = calendar.components.iter().filter(|it| it.name == "VTIMEZONE");
@@ -67,21 +71,23 @@ fn zone(name: &str) -> Option<Tz> {
 }
 
 /// The zones by their names in small letters: a file may ask for a name in every line.
-static BY_NAME: LazyLock<HashMap<String, Tz>> =
-    LazyLock::new(|| TZ_VARIANTS.iter().map(|zone| (zone.name().to_ascii_lowercase(), *zone)).collect());
+static BY_NAME: LazyLock<HashMap<String, Tz>> = LazyLock::new(|| {
+    TZ_VARIANTS.iter().map(|zone| (zone.name().to_ascii_lowercase(), *zone)).collect()
+});
 
 fn iana(name: &str) -> Option<Tz> {
     BY_NAME.get(&name.to_ascii_lowercase()).copied()
 }
 
 fn of_windows(name: &str) -> Option<Tz> {
-    let found = windows::WINDOWS_ZONES.iter().find(|(windows, _)| windows.eq_ignore_ascii_case(name));
+    let found =
+        windows::WINDOWS_ZONES.iter().find(|(windows, _)| windows.eq_ignore_ascii_case(name));
     found.and_then(|(_, zone)| zone.parse().ok())
 }
 
-/// `/mozilla.org/20050126_1/Europe/Berlin`, `/freeassociation.sourceforge.net/Europe/Berlin`: the globally unique names of
-/// RFC 5545 §3.8.3.1, as those who write them have agreed to end them. So do the ones that others make up
-/// (`custom_America/New_York`).
+/// `/mozilla.org/20050126_1/Europe/Berlin`, `/freeassociation.sourceforge.net/Europe/Berlin`: the
+/// globally unique names of RFC 5545 §3.8.3.1, as those who write them have agreed to end them. So
+/// do the ones that others make up (`custom_America/New_York`).
 fn after_prefix(name: &str) -> Option<Tz> {
     let ends = name.match_indices(['/', '_']).filter_map(|(index, _)| name.get(index + 1..));
     ends.filter_map(iana).next()

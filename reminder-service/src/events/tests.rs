@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::reminder::{
-    Channels, ExpiresAfter, Link, Locale, Message, NotifyOffsets, Pairs, Schedule, TimeZone, Title, due_date,
+    Channels, ExpiresAfter, Link, Locale, Message, NotifyOffsets, Pairs, Schedule, TimeZone, Title,
+    due_date,
 };
 
 const ID: Uuid = Uuid::from_u128(0x0197_9a3c_7e2f_7c41_b1d1_e0a5_d2c3_f4a5);
@@ -19,11 +20,14 @@ fn details() -> Details {
             None,
         )
         .expect("a schedule"),
-        channels: Channels::asked(None, Some(vec![Channel::Push, Channel::Email])).expect("channels").expect("given"),
+        channels: Channels::asked(None, Some(vec![Channel::Push, Channel::Email]))
+            .expect("channels")
+            .expect("given"),
         title: Title::parse("Dentist".to_owned()).expect("a title"),
         message: Message::parse("Take the X-ray along.".to_owned()).expect("a message"),
         url: Link::parse("https://example.com/appointments/17".to_owned()).expect("a link"),
-        data: Pairs::parse(BTreeMap::from([("appointment".to_owned(), "17".to_owned())])).expect("pairs"),
+        data: Pairs::parse(BTreeMap::from([("appointment".to_owned(), "17".to_owned())]))
+            .expect("pairs"),
         expires_after: ExpiresAfter::default(),
         priority: Priority::High,
         locale: Some(Locale::parse("de".to_owned()).expect("a locale")),
@@ -31,8 +35,15 @@ fn details() -> Details {
 }
 
 /// A message as JSON, with its event id, which is another one each time, replaced.
-fn written<E: std::fmt::Debug>(make: impl FnOnce(Origin<'_>) -> Result<Unstamped, E>, version: i64) -> Value {
-    let identity = Identity { user_id: "u1".to_owned(), email: "u1@example.com".to_owned(), email_verified: true };
+fn written<E: std::fmt::Debug>(
+    make: impl FnOnce(Origin<'_>) -> Result<Unstamped, E>,
+    version: i64,
+) -> Value {
+    let identity = Identity {
+        user_id: "u1".to_owned(),
+        email: "u1@example.com".to_owned(),
+        email_verified: true,
+    };
     let origin = Origin { identity: &identity, traceparent: TRACE.parse().expect("a traceparent") };
     let at = due_date("2026-04-20T12:00:00.123Z").expect("a time");
     let mut message = make(origin).expect("JSON").stamped(at, version).message;
@@ -73,8 +84,13 @@ fn a_deletion_is_told_without_what_it_said() {
 
 #[test]
 fn refuses_what_the_bus_would_never_take() {
-    let odd = Identity { user_id: "u\u{ffff}".to_owned(), email: "u1@example.com".to_owned(), email_verified: true };
-    let long = Identity { user_id: "u1".to_owned(), email: "e".repeat(300_000), email_verified: true };
+    let odd = Identity {
+        user_id: "u\u{ffff}".to_owned(),
+        email: "u1@example.com".to_owned(),
+        email_verified: true,
+    };
+    let long =
+        Identity { user_id: "u1".to_owned(), email: "e".repeat(300_000), email_verified: true };
     for (identity, status) in [(&odd, 400), (&long, 413)] {
         let origin = Origin { identity, traceparent: TRACE.parse().expect("a traceparent") };
         let created = created(origin, ID, &details()).expect_err("refused");

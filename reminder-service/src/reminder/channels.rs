@@ -39,11 +39,15 @@ impl Default for Channels {
 }
 
 impl Channels {
-    /// The set that `channels`, or the predecessor's `notifyType`, asks for; `None` when neither is given.
+    /// The set that `channels`, or the predecessor's `notifyType`, asks for; `None` when neither is
+    /// given.
     ///
     /// # Errors
     /// When the set is empty, or both are given and `notifyType` is not in the set.
-    pub fn asked(notify_type: Option<Channel>, channels: Option<Vec<Channel>>) -> Result<Option<Self>, InvalidField> {
+    pub fn asked(
+        notify_type: Option<Channel>,
+        channels: Option<Vec<Channel>>,
+    ) -> Result<Option<Self>, InvalidField> {
         let Some(mut channels) = channels else {
             return Ok(notify_type.map(|channel| Self(vec![channel])));
         };
@@ -51,7 +55,10 @@ impl Channels {
             return Err(InvalidField::new("channels", "must name at least one"));
         }
         if notify_type.is_some_and(|channel| !channels.contains(&channel)) {
-            return Err(InvalidField::new("notifyType", "contradicts channels; give one of the two"));
+            return Err(InvalidField::new(
+                "notifyType",
+                "contradicts channels; give one of the two",
+            ));
         }
         channels.sort_unstable();
         channels.dedup();
@@ -76,15 +83,16 @@ impl Channels {
     /// When e-mail is asked for and `address` does not look like an e-mail address.
     pub fn reach(&self, address: &str) -> Result<(), InvalidField> {
         if self.0.contains(&Channel::Email) && !looks_like_an_address(address) {
-            let problem = "email needs X-Consumer-Username (or the token's email) to be an e-mail address";
+            let problem =
+                "email needs X-Consumer-Username (or the token's email) to be an e-mail address";
             return Err(InvalidField::new("channels", problem));
         }
         Ok(())
     }
 }
 
-/// Whether a text has the shape of an e-mail address (RFC 5321 §4.1.2 without quoted local parts and address literals;
-/// lengths of §4.5.3.1).
+/// Whether a text has the shape of an e-mail address (RFC 5321 §4.1.2 without quoted local parts
+/// and address literals; lengths of §4.5.3.1).
 #[must_use]
 pub fn looks_like_an_address(text: &str) -> bool {
     let Some((local, domain)) = text.rsplit_once('@') else {

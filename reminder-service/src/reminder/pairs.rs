@@ -15,13 +15,15 @@ impl Pairs {
     /// (<https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages>, `data`).
     ///
     /// # Errors
-    /// When there are too many or they are too large, or a key is empty or reserved, or one has control characters.
+    /// When there are too many or they are too large, or a key is empty or reserved, or one has
+    /// control characters.
     pub fn parse(pairs: BTreeMap<String, String>) -> Result<Self, InvalidField> {
         let invalid = |problem: String| Err(InvalidField::new("data", problem));
         if pairs.len() > MAX_PAIRS {
             return invalid("must have at most 20 pairs".to_owned());
         }
-        if pairs.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>() > MAX_PAIRS_BYTES {
+        if pairs.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>() > MAX_PAIRS_BYTES
+        {
             return invalid("must have at most 2 KiB of keys and values together".to_owned());
         }
         for (key, value) in &pairs {
@@ -35,7 +37,9 @@ impl Pairs {
                 return invalid(format!("the key {key} is reserved by the push service"));
             }
             if !value.chars().all(is_carried) {
-                return invalid(format!("the value of {key} must have no control characters but line feeds and tabs"));
+                return invalid(format!(
+                    "the value of {key} must have no control characters but line feeds and tabs"
+                ));
             }
         }
         Ok(Self(pairs))
@@ -61,5 +65,7 @@ impl Pairs {
 }
 
 fn is_reserved(key: &str) -> bool {
-    ["from", "notification", "message_type"].contains(&key) || key.starts_with("google") || key.starts_with("gcm")
+    ["from", "notification", "message_type"].contains(&key)
+        || key.starts_with("google")
+        || key.starts_with("gcm")
 }

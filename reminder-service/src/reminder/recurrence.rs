@@ -33,8 +33,8 @@ pub struct Recurrence {
 }
 
 impl Recurrence {
-    /// The rule as it is kept: without white space around it, and each exclusion in its shortest form. What is no
-    /// exclusion stays as it is, for [`Series::new`] to refuse.
+    /// The rule as it is kept: without white space around it, and each exclusion in its shortest
+    /// form. What is no exclusion stays as it is, for [`Series::new`] to refuse.
     ///
     /// # Errors
     /// When an exclusion is longer than one can be.
@@ -47,7 +47,8 @@ impl Recurrence {
         Ok(self)
     }
 
-    /// One that was stored; what an earlier version stored at any length comes in its shortest form as well.
+    /// One that was stored; what an earlier version stored at any length comes in its shortest form
+    /// as well.
     #[must_use]
     pub fn from_store(mut self) -> Self {
         if self.exdates.iter().any(|exdate| exdate.len() > MAX_EXDATE) {
@@ -69,12 +70,20 @@ impl Recurrence {
     }
 
     /// The rule from its start on, in a zone.
-    pub(super) fn series(&self, start: DateTime<Utc>, zone: &str) -> Result<Series, InvalidRecurrence> {
+    pub(super) fn series(
+        &self,
+        start: DateTime<Utc>,
+        zone: &str,
+    ) -> Result<Series, InvalidRecurrence> {
         self.read(start, zone, Series::new)
     }
 
     /// As [`Self::series`], of a rule that was accepted before it was stored.
-    pub(super) fn stored_series(&self, start: DateTime<Utc>, zone: &str) -> Result<Series, InvalidRecurrence> {
+    pub(super) fn stored_series(
+        &self,
+        start: DateTime<Utc>,
+        zone: &str,
+    ) -> Result<Series, InvalidRecurrence> {
         self.read(start, zone, Series::stored)
     }
 
@@ -84,9 +93,14 @@ impl Recurrence {
         zone: &str,
         read: impl FnOnce(DateTime<Utc>, Zone, Rule<'_>) -> Result<Series, Refusal>,
     ) -> Result<Series, InvalidRecurrence> {
-        let unknown = || InvalidRecurrence(format!("timeZone: {zone} is not in this machine's time zone database"));
+        let unknown = || {
+            InvalidRecurrence(format!(
+                "timeZone: {zone} is not in this machine's time zone database"
+            ))
+        };
         let zone = Zone::parse(zone).map_err(|_| unknown())?;
-        let rule = Rule { rrule: &self.rrule, exdates: &self.exdates, gap: self.gap, fold: self.fold };
+        let rule =
+            Rule { rrule: &self.rrule, exdates: &self.exdates, gap: self.gap, fold: self.fold };
         Ok(read(start, zone, rule)?)
     }
 }

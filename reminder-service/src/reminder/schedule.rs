@@ -59,7 +59,14 @@ impl Schedule {
             None => Timetable::once(date, minutes),
             Some(rule) => Timetable::recurring(rule.series(date, time_zone.name())?, minutes),
         };
-        Ok(Self { date, time_zone, offsets, recurrence, timetable: timetable.into(), last_at: OnceLock::new() })
+        Ok(Self {
+            date,
+            time_zone,
+            offsets,
+            recurrence,
+            timetable: timetable.into(),
+            last_at: OnceLock::new(),
+        })
     }
 
     /// A schedule that was accepted before it was stored.
@@ -70,7 +77,14 @@ impl Schedule {
         offsets: NotifyOffsets,
         recurrence: Option<Recurrence>,
     ) -> Self {
-        Self { date, time_zone, offsets, recurrence, timetable: OnceLock::new(), last_at: OnceLock::new() }
+        Self {
+            date,
+            time_zone,
+            offsets,
+            recurrence,
+            timetable: OnceLock::new(),
+            last_at: OnceLock::new(),
+        }
     }
 
     /// The deliveries of the schedule. A stored rule that this version cannot follow has none: it
@@ -87,7 +101,8 @@ impl Schedule {
         })
     }
 
-    /// The time of the last delivery; none when there is no end. A rule that never fires has had its last before it began.
+    /// The time of the last delivery; none when there is no end. A rule that never fires has had
+    /// its last before it began.
     #[must_use]
     pub fn last_at(&self) -> Option<DateTime<Utc>> {
         *self.last_at.get_or_init(|| {
@@ -100,13 +115,18 @@ impl Schedule {
     /// Whether it has an occurrence at all.
     #[must_use]
     pub fn fires(&self) -> bool {
-        self.recurrence.is_none() || self.timetable().occurrences_after(DateTime::<Utc>::MIN_UTC).next().is_some()
+        self.recurrence.is_none()
+            || self.timetable().occurrences_after(DateTime::<Utc>::MIN_UTC).next().is_some()
     }
 
     /// What it is at `now`.
     #[must_use]
     pub fn status(&self, now: DateTime<Utc>) -> Status {
-        if self.last_at().is_none_or(|last| last > now) { Status::Scheduled } else { Status::Completed }
+        if self.last_at().is_none_or(|last| last > now) {
+            Status::Scheduled
+        } else {
+            Status::Completed
+        }
     }
 }
 
@@ -121,15 +141,22 @@ impl Default for NotifyOffsets {
 }
 
 impl NotifyOffsets {
-    /// What `notifyOffsets`, or the predecessor's `notifyOffset`, asks for; `None` when neither is given.
+    /// What `notifyOffsets`, or the predecessor's `notifyOffset`, asks for; `None` when neither is
+    /// given.
     ///
     /// # Errors
     /// When both are given, there are none or too many, or one is out of bounds.
-    pub fn asked(one: Option<i32>, several: Option<Vec<i32>>) -> Result<Option<Self>, InvalidField> {
+    pub fn asked(
+        one: Option<i32>,
+        several: Option<Vec<i32>>,
+    ) -> Result<Option<Self>, InvalidField> {
         let (field, mut minutes) = match (one, several) {
             (None, None) => return Ok(None),
             (Some(_), Some(_)) => {
-                return Err(InvalidField::new("notifyOffset", "cannot be given together with notifyOffsets"));
+                return Err(InvalidField::new(
+                    "notifyOffset",
+                    "cannot be given together with notifyOffsets",
+                ));
             }
             (Some(one), None) => ("notifyOffset", vec![one]),
             (None, Some(several)) => ("notifyOffsets", several),
@@ -181,7 +208,12 @@ impl TimeZone {
     /// When no zone has it.
     pub fn parse(name: &str) -> Result<Self, InvalidField> {
         let zone = name.parse().map(Self);
-        zone.map_err(|_| InvalidField::new("timeZone", "must be the IANA name of a time zone, such as Europe/Berlin"))
+        zone.map_err(|_| {
+            InvalidField::new(
+                "timeZone",
+                "must be the IANA name of a time zone, such as Europe/Berlin",
+            )
+        })
     }
 
     /// Its name.
@@ -235,7 +267,8 @@ impl ExpiresAfter {
 /// The instant that an RFC 3339 text with an offset names, to the millisecond.
 ///
 /// # Errors
-/// When it is another text, or an instant outside the years 1 to 9999 in UTC, which RFC 3339 cannot write.
+/// When it is another text, or an instant outside the years 1 to 9999 in UTC, which RFC 3339 cannot
+/// write.
 pub fn instant(field: &'static str, text: &str) -> Result<DateTime<Utc>, InvalidField> {
     let parsed = DateTime::parse_from_rfc3339(text).ok();
     // To the millisecond, and out of a leap second, which PostgreSQL does not know.

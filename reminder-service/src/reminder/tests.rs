@@ -40,7 +40,11 @@ fn the_next_delivery_is_the_first_that_is_strictly_ahead() {
         ("2026-05-01T07:59:59.999Z", Some("2026-05-01T08:00:00Z")),
         ("2026-05-01T08:00:00Z", None),
     ] {
-        assert_eq!(schedule.timetable().after(at(now)).next().map(|it| it.at), next.map(at), "{now}");
+        assert_eq!(
+            schedule.timetable().after(at(now)).next().map(|it| it.at),
+            next.map(at),
+            "{now}"
+        );
     }
 }
 
@@ -84,16 +88,22 @@ fn an_instant_is_kept_to_the_millisecond() {
 
 #[test]
 fn a_text_without_an_offset_or_outside_of_what_can_be_written_is_no_instant() {
-    for text in
-        ["", "tomorrow", "2026-05-01", "2026-05-01T08:00:00", "9999-12-31T23:59:59-01:00", "0001-01-01T00:00:00+01:00"]
-    {
+    for text in [
+        "",
+        "tomorrow",
+        "2026-05-01",
+        "2026-05-01T08:00:00",
+        "9999-12-31T23:59:59-01:00",
+        "0001-01-01T00:00:00+01:00",
+    ] {
         assert!(due_date(text).is_err(), "{text}");
     }
 }
 
 #[test]
 fn an_address_has_a_shape() {
-    for text in ["u1@example.com", "a.b+c@sub.example.org", "o'neil@localhost", "jörg@exämple.de"] {
+    for text in ["u1@example.com", "a.b+c@sub.example.org", "o'neil@localhost", "jörg@exämple.de"]
+    {
         assert!(looks_like_an_address(text), "{text}");
     }
     let long = format!("{}@example.com", "a".repeat(65));
@@ -122,7 +132,10 @@ fn a_link_is_web_absolute_and_public() {
         "https://exämple.de/ü",
         "http://[2001:db8::1]/",
     ] {
-        assert_eq!(Link::parse(text.to_owned()).map(|it| it.map(Link::into_string)), Ok(Some(text.to_owned())));
+        assert_eq!(
+            Link::parse(text.to_owned()).map(|it| it.map(Link::into_string)),
+            Ok(Some(text.to_owned()))
+        );
     }
     for text in [
         "javascript:alert(1)",

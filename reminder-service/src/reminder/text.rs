@@ -1,5 +1,5 @@
-//! Texts that a user writes, each with its rules. The messages between services cannot carry every character (SNS and SQS
-//! take what XML 1.0 §2.2 allows), and a heading is one line.
+//! Texts that a user writes, each with its rules. The messages between services cannot carry every
+//! character (SNS and SQS take what XML 1.0 §2.2 allows), and a heading is one line.
 
 use shared::contract::bounds::{MAX_LOCALE, MAX_MESSAGE, MAX_TITLE, MAX_URL};
 use url::{Host, Url};
@@ -90,10 +90,12 @@ impl Message {
 }
 
 impl Link {
-    /// A web address as it was given; none for an empty text, which is how the predecessor's clients say so.
+    /// A web address as it was given; none for an empty text, which is how the predecessor's
+    /// clients say so.
     ///
     /// # Errors
-    /// When it is no absolute http or https address, is too long, or has a user name or a password in it.
+    /// When it is no absolute http or https address, is too long, or has a user name or a password
+    /// in it.
     pub fn parse(text: String) -> Result<Option<Self>, InvalidField> {
         let invalid = |problem: &str| Err(InvalidField::new("url", problem));
         if text.is_empty() {
@@ -102,13 +104,15 @@ impl Link {
         if longer_than(&text, MAX_URL) {
             return invalid("must have at most 2048 characters");
         }
-        // The parser mends what browsers mend; what is stored is the text itself, so it must not need it.
+        // The parser mends what browsers mend; what is stored is the text itself, so it must not
+        // need it.
         let schemes = ["http://", "https://"];
         let has_scheme = schemes.iter().any(|scheme| {
             let start = text.get(..scheme.len());
             start.is_some_and(|start| start.eq_ignore_ascii_case(scheme))
         });
-        let is_plain = |it: char| !(it.is_whitespace() || it == '\\') && it != '\t' && is_carried(it);
+        let is_plain =
+            |it: char| !(it.is_whitespace() || it == '\\') && it != '\t' && is_carried(it);
         if !has_scheme || !text.chars().all(is_plain) {
             return invalid("must be an absolute http or https address");
         }
@@ -116,36 +120,42 @@ impl Link {
             Ok(url) if !url.username().is_empty() || url.password().is_some() => {
                 invalid("must have no user name or password in it")
             }
-            Ok(url) if url.host().as_ref().is_some_and(is_link_local) => invalid("must not name a link-local address"),
+            Ok(url) if url.host().as_ref().is_some_and(is_link_local) => {
+                invalid("must not name a link-local address")
+            }
             Ok(url) if url.has_host() => Ok(Some(Self(text))),
             _ => invalid("must be an absolute http or https address"),
         }
     }
 }
 
-/// Whether a host is an address that only means something next to the machine that reads it (RFC 3927, RFC 4291 §2.5.6):
-/// where clouds answer with credentials.
+/// Whether a host is an address that only means something next to the machine that reads it (RFC
+/// 3927, RFC 4291 §2.5.6): where clouds answer with credentials.
 fn is_link_local<S>(host: &Host<S>) -> bool {
     match host {
         Host::Domain(_) => false,
         Host::Ipv4(address) => address.is_link_local(),
         Host::Ipv6(address) => {
-            address.is_unicast_link_local() || address.to_ipv4_mapped().is_some_and(|it| it.is_link_local())
+            address.is_unicast_link_local()
+                || address.to_ipv4_mapped().is_some_and(|it| it.is_link_local())
         }
     }
 }
 
 impl Locale {
-    /// A language tag, by its shape: a language of 2 to 8 letters and subtags of 1 to 8 letters or digits.
+    /// A language tag, by its shape: a language of 2 to 8 letters and subtags of 1 to 8 letters or
+    /// digits.
     ///
     /// # Errors
     /// When it has another shape.
     pub fn parse(text: String) -> Result<Self, InvalidField> {
         let mut subtags = text.split('-');
         let language = subtags.next().unwrap_or_default();
-        let language_fits = (2..=8).contains(&language.len()) && language.bytes().all(|it| it.is_ascii_alphabetic());
-        let others_fit =
-            subtags.all(|it| (1..=8).contains(&it.len()) && it.bytes().all(|it| it.is_ascii_alphanumeric()));
+        let language_fits = (2..=8).contains(&language.len())
+            && language.bytes().all(|it| it.is_ascii_alphabetic());
+        let others_fit = subtags.all(|it| {
+            (1..=8).contains(&it.len()) && it.bytes().all(|it| it.is_ascii_alphanumeric())
+        });
         if text.len() <= MAX_LOCALE && language_fits && others_fit {
             return Ok(Self(text));
         }

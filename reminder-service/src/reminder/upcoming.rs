@@ -23,15 +23,22 @@ pub struct NothingDelivered;
 pub struct Upcoming {
     /// The occurrence.
     pub at: DateTime<Utc>,
-    /// Its deliveries in order of time: minutes before it (none for one that was snoozed), and when.
+    /// Its deliveries in order of time: minutes before it (none for one that was snoozed), and
+    /// when.
     pub deliveries: Vec<(Option<i32>, DateTime<Utc>)>,
 }
 
 impl Schedule {
-    /// Up to `limit` occurrences strictly after `from`, each with its deliveries that are later than `sent_until`. Where the
-    /// deliveries of two fall on one instant there is one: that of the earlier occurrence.
+    /// Up to `limit` occurrences strictly after `from`, each with its deliveries that are later
+    /// than `sent_until`. Where the deliveries of two fall on one instant there is one: that of the
+    /// earlier occurrence.
     #[must_use]
-    pub fn upcoming(&self, from: DateTime<Utc>, sent_until: DateTime<Utc>, limit: usize) -> Vec<Upcoming> {
+    pub fn upcoming(
+        &self,
+        from: DateTime<Utc>,
+        sent_until: DateTime<Utc>,
+        limit: usize,
+    ) -> Vec<Upcoming> {
         let timetable = self.timetable();
         let told = |at: DateTime<Utc>, minutes: i32| {
             let deliver_at = at - TimeDelta::minutes(minutes.into());
@@ -48,11 +55,16 @@ impl Schedule {
 }
 
 impl Reminder {
-    /// The time of the next delivery after `now`, if there is one. Deliveries whose time has come are not ahead: a reminder
-    /// made with some of its offsets already past has just the others.
+    /// The time of the next delivery after `now`, if there is one. Deliveries whose time has come
+    /// are not ahead: a reminder made with some of its offsets already past has just the others.
     #[must_use]
     pub fn next_at(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let scheduled = self.details.schedule.timetable().unacknowledged_after(now, self.handled.acknowledged).next();
+        let scheduled = self
+            .details
+            .schedule
+            .timetable()
+            .unacknowledged_after(now, self.handled.acknowledged)
+            .next();
         let snoozed = self.handled.snooze.map(|snooze| snooze.until).filter(|until| *until > now);
         scheduled.map(|delivery| delivery.at).into_iter().chain(snoozed).min()
     }
@@ -66,9 +78,9 @@ impl Reminder {
         Some(self.handled.snooze.map_or(last, |snooze| snooze.until.max(last)))
     }
 
-    /// Returns the first instant after `now` at which [`Reminder::next_at`], [`Reminder::status`] or
-    /// [`Reminder::latest`] may change although nobody changes the reminder: the time of a delivery,
-    /// be it acknowledged, or of a snooze.
+    /// Returns the first instant after `now` at which [`Reminder::next_at`], [`Reminder::status`]
+    /// or [`Reminder::latest`] may change although nobody changes the reminder: the time of a
+    /// delivery, be it acknowledged, or of a snooze.
     #[must_use]
     pub fn next_turn(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let scheduled = self.details.schedule.timetable().after(now).next();
@@ -79,14 +91,20 @@ impl Reminder {
     /// What it is at `now`.
     #[must_use]
     pub fn status(&self, now: DateTime<Utc>) -> Status {
-        if self.last_at().is_none_or(|last| last > now) { Status::Scheduled } else { Status::Completed }
+        if self.last_at().is_none_or(|last| last > now) {
+            Status::Scheduled
+        } else {
+            Status::Completed
+        }
     }
 
-    /// Up to `limit` occurrences strictly after `from`: what will be sent. One that was snoozed comes first.
+    /// Up to `limit` occurrences strictly after `from`: what will be sent. One that was snoozed
+    /// comes first.
     #[must_use]
     pub fn upcoming(&self, from: DateTime<Utc>, now: DateTime<Utc>, limit: usize) -> Vec<Upcoming> {
         let snoozed = self.handled.snooze.filter(|snooze| snooze.until > from.max(now));
-        let snoozed = snoozed.map(|it| Upcoming { at: it.date, deliveries: vec![(None, it.until)] });
+        let snoozed =
+            snoozed.map(|it| Upcoming { at: it.date, deliveries: vec![(None, it.until)] });
         let scheduled = self.details.schedule.upcoming(self.not_before(from), from.min(now), limit);
         snoozed.into_iter().chain(scheduled).take(limit).collect()
     }
@@ -95,8 +113,9 @@ impl Reminder {
         self.handled.acknowledged.map_or(from, |acknowledged| acknowledged.max(from))
     }
 
-    /// The occurrence that was delivered last, in part at least. What lies before the schedule was made was not delivered by
-    /// it: a series may start in the past, and a reminder may be made with some of its offsets past.
+    /// The occurrence that was delivered last, in part at least. What lies before the schedule was
+    /// made was not delivered by it: a series may start in the past, and a reminder may be made
+    /// with some of its offsets past.
     ///
     /// # Errors
     /// When none was.
@@ -104,7 +123,8 @@ impl Reminder {
         let scheduled = self.details.schedule.timetable().latest(now);
         let scheduled = scheduled.filter(|delivery| delivery.at > self.scheduled_at);
         let scheduled = scheduled.map(|delivery| (delivery.at, delivery.date));
-        let snoozed = self.handled.snooze.filter(|snooze| snooze.until <= now).map(|it| (it.until, it.date));
+        let snoozed =
+            self.handled.snooze.filter(|snooze| snooze.until <= now).map(|it| (it.until, it.date));
         scheduled.into_iter().chain(snoozed).max().map(|(_, date)| date).ok_or(NothingDelivered)
     }
 
@@ -112,7 +132,11 @@ impl Reminder {
     ///
     /// # Errors
     /// When none was delivered yet.
-    pub fn snooze(&self, now: DateTime<Utc>, until: DateTime<Utc>) -> Result<Handled, NothingDelivered> {
+    pub fn snooze(
+        &self,
+        now: DateTime<Utc>,
+        until: DateTime<Utc>,
+    ) -> Result<Handled, NothingDelivered> {
         let date = self.latest(now)?;
         // What comes once more is no longer done with, and neither is anything after it.
         let acknowledged = self.handled.acknowledged.filter(|acknowledged| *acknowledged < date);

@@ -135,11 +135,15 @@ impl ReminderAnswer {
     }
 }
 
-/// Reminders as they are answered. Where one recurs, its rule is followed off the threads that serve requests.
+/// Reminders as they are answered. Where one recurs, its rule is followed off the threads that
+/// serve requests.
 ///
 /// # Errors
 /// When the work panics.
-pub(super) async fn answers(user_id: &str, seen: Vec<Seen<Reminder>>) -> Result<Vec<ReminderAnswer>, ApiError> {
+pub(super) async fn answers(
+    user_id: &str,
+    seen: Vec<Seen<Reminder>>,
+) -> Result<Vec<ReminderAnswer>, ApiError> {
     let recurs = seen.iter().any(|seen| seen.value.details.schedule.recurrence.is_some());
     let convert = move || seen.into_iter().map(ReminderAnswer::from).collect();
     if recurs { off_thread(user_id, convert).await } else { Ok(convert()) }
@@ -150,7 +154,10 @@ pub(super) fn time<S: Serializer>(at: &DateTime<Utc>, serializer: S) -> Result<S
     serializer.collect_str(&at.to_rfc3339_opts(SecondsFormat::Millis, true))
 }
 
-fn optional_time<S: Serializer>(at: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
+fn optional_time<S: Serializer>(
+    at: &Option<DateTime<Utc>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     match at {
         Some(at) => time(at, serializer),
         None => serializer.serialize_none(),

@@ -13,8 +13,8 @@ use utoipa::ToSchema;
 use super::{examples, faults::Faults};
 use crate::calendar::Entry;
 use crate::reminder::{
-    self, Change, Channels, Details, ExpiresAfter, InvalidField, InvalidRecurrence, Link, Locale, Message,
-    NotifyOffsets, Pairs, Schedule, TimeZone, Title, agree, due_date,
+    self, Change, Channels, Details, ExpiresAfter, InvalidField, InvalidRecurrence, Link, Locale,
+    Message, NotifyOffsets, Pairs, Schedule, TimeZone, Title, agree, due_date,
 };
 
 /// A reminder to be made. What is left out has its default.
@@ -22,8 +22,8 @@ use crate::reminder::{
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(example = json!(examples::new_reminder()))]
 pub(super) struct NewReminder {
-    /// When it is due: RFC 3339 with an offset. At least one delivery (`date` minus an offset) must be ahead; those that are
-    /// not are not made.
+    /// When it is due: RFC 3339 with an offset. At least one delivery (`date` minus an offset) must
+    /// be ahead; those that are not are not made.
     #[schema(required, value_type = String, format = DateTime)]
     date: Option<String>,
     /// The IANA zone of its wall clock.
@@ -31,7 +31,8 @@ pub(super) struct NewReminder {
     time_zone: Option<String>,
     /// Must agree with `recurrence`.
     is_recurring: Option<bool>,
-    /// How it recurs; `date` is the start of the rule, and an occurrence only if the rule yields it.
+    /// How it recurs; `date` is the start of the rule, and an occurrence only if the rule yields
+    /// it.
     #[serde(default, deserialize_with = "object_or_null")]
     recurrence: Option<Recurrence>,
     /// Minutes before `date` at which to notify. Not together with `notifyOffsets`.
@@ -51,11 +52,12 @@ pub(super) struct NewReminder {
     /// The text. Only a preview does without.
     #[schema(required, value_type = String, min_length = 1, max_length = 2000)]
     message: Option<String>,
-    /// What a tap opens: an absolute http or https address without credentials; never fetched by us.
+    /// What a tap opens: an absolute http or https address without credentials; never fetched by
+    /// us.
     #[schema(max_length = 2048)]
     url: Option<String>,
-    /// The client's own pairs: at most 20 and 2 KiB. Keys that FCM reserves (`from`, `notification`, `message_type`,
-    /// `google…`, `gcm…`) are refused.
+    /// The client's own pairs: at most 20 and 2 KiB. Keys that FCM reserves (`from`,
+    /// `notification`, `message_type`, `google…`, `gcm…`) are refused.
     data: Option<BTreeMap<String, String>>,
     /// Minutes after its time in which a delivery is still made.
     #[schema(minimum = 1, maximum = 525600, default = 1440)]
@@ -67,13 +69,14 @@ pub(super) struct NewReminder {
     locale: Option<String>,
 }
 
-/// A change of a reminder: at least one field. What is left out stays as it is; `null` removes `title`, `url`, `data`,
-/// `locale` and `recurrence`.
+/// A change of a reminder: at least one field. What is left out stays as it is; `null` removes
+/// `title`, `url`, `data`, `locale` and `recurrence`.
 #[derive(Debug, Default, PartialEq, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(example = json!(examples::change()))]
 pub(super) struct ReminderChange {
-    /// When it is due: RFC 3339 with an offset. When the schedule changes, a delivery must be ahead.
+    /// When it is due: RFC 3339 with an offset. When the schedule changes, a delivery must be
+    /// ahead.
     #[serde(default, deserialize_with = "given")]
     #[schema(format = DateTime)]
     date: Option<String>,
@@ -154,7 +157,8 @@ impl NewReminder {
         }
     }
 
-    /// Returns the details that the body asks for; `faults` are those of fields that could not be read.
+    /// Returns the details that the body asks for; `faults` are those of fields that could not be
+    /// read.
     ///
     /// # Errors
     /// Every field that breaks a rule.
@@ -162,7 +166,9 @@ impl NewReminder {
         let mut faults = Faults::begin(faults);
         let details = self.parsed(&mut faults);
         if details.as_ref().is_some_and(|details| !details.schedule.fires()) {
-            faults.take(Err::<(), _>(InvalidRecurrence("recurrence.rrule: it never fires".to_owned())));
+            faults.take(Err::<(), _>(InvalidRecurrence(
+                "recurrence.rrule: it never fires".to_owned(),
+            )));
         }
         let details = faults.or(details)?;
         // Kept with the schedule: what is stored is worked out before a transaction begins.
@@ -197,7 +203,8 @@ impl NewReminder {
         let title = faults.take(self.title.map(Title::parse).transpose());
         let url = faults.take(self.url.map(Link::parse).transpose());
         let data = faults.take(self.data.map(Pairs::parse).transpose());
-        let expires_after = faults.take(self.expires_after_minutes.map(ExpiresAfter::parse).transpose());
+        let expires_after =
+            faults.take(self.expires_after_minutes.map(ExpiresAfter::parse).transpose());
         let locale = faults.take(self.locale.map(Locale::parse).transpose());
         if !faults.has("recurrence") {
             faults.take(agree(self.is_recurring, self.recurrence.is_some()));
@@ -212,8 +219,9 @@ impl NewReminder {
         ));
         Some(Details {
             // Made of defaults where one of these is faulty.
-            schedule: schedule
-                .filter(|_| date.is_some() && time_zone.is_some() && offsets.is_some() && recurrence.is_some())?,
+            schedule: schedule.filter(|_| {
+                date.is_some() && time_zone.is_some() && offsets.is_some() && recurrence.is_some()
+            })?,
             channels: channels?.unwrap_or_default(),
             title: title?.flatten(),
             message: message?,
@@ -227,7 +235,8 @@ impl NewReminder {
 }
 
 impl ReminderChange {
-    /// Returns the details that the body asks for; `faults` are those of fields that could not be read.
+    /// Returns the details that the body asks for; `faults` are those of fields that could not be
+    /// read.
     ///
     /// # Errors
     /// When it asks for nothing; every field that breaks a rule.
@@ -248,8 +257,10 @@ impl ReminderChange {
         let title = faults.take(optional(self.title, Title::parse));
         let message = faults.take(self.message.map(Message::parse).transpose());
         let url = faults.take(optional(self.url, Link::parse));
-        let data = faults.take(self.data.map(|data| Pairs::parse(data.unwrap_or_default())).transpose());
-        let expires_after = faults.take(self.expires_after_minutes.map(ExpiresAfter::parse).transpose());
+        let data =
+            faults.take(self.data.map(|data| Pairs::parse(data.unwrap_or_default())).transpose());
+        let expires_after =
+            faults.take(self.expires_after_minutes.map(ExpiresAfter::parse).transpose());
         let locale = faults.take(optional(self.locale, |text| Locale::parse(text).map(Some)));
         let recurrence = self.recurrence.map(|given| given.map(rule).transpose()).transpose();
         let recurrence = faults.take(recurrence);
@@ -275,7 +286,10 @@ fn rule(given: Recurrence) -> Result<reminder::Recurrence, InvalidField> {
     reminder::Recurrence::from(given).parse()
 }
 
-fn channels(notify_type: Option<Channel>, channels: Option<Vec<Channel>>) -> Result<Option<Channels>, InvalidField> {
+fn channels(
+    notify_type: Option<Channel>,
+    channels: Option<Vec<Channel>>,
+) -> Result<Option<Channels>, InvalidField> {
     let channels = channels.map(|it| it.into_iter().map(Into::into).collect());
     Channels::asked(notify_type.map(Into::into), channels)
 }
@@ -293,12 +307,16 @@ fn optional<T>(
 }
 
 /// A field that may be left out but not be `null`.
-fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
 /// A field that may be left out, and `null` to remove what is there.
-fn clearable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
+fn clearable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
 

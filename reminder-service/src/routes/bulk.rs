@@ -97,7 +97,11 @@ impl From<Result<Uuid, ApiError>> for ItemResult {
     fn from(result: Result<Uuid, ApiError>) -> Self {
         match result {
             Ok(id) => Self { status: 201, id: Some(Made::of(id).id), error: None },
-            Err(error) => Self { status: error.reason.parts().0.as_u16(), id: None, error: Some(error.into()) },
+            Err(error) => Self {
+                status: error.reason.parts().0.as_u16(),
+                id: None,
+                error: Some(error.into()),
+            },
         }
     }
 }
@@ -120,7 +124,8 @@ impl Draft {
 
 /// Make up to 1,000 reminders in one transaction
 ///
-/// Each entry is a body of `POST /reminders`. Those that can be made are, all together; each of the others has its own error.
+/// Each entry is a body of `POST /reminders`. Those that can be made are, all together; each of the
+/// others has its own error.
 #[utoipa::path(
     post,
     path = "/reminders/bulk",
@@ -153,11 +158,13 @@ pub(super) async fn create(
         Ok::<_, ApiError>(entries.into_iter().map(details).collect::<Vec<_>>())
     });
     let details = read.await??;
-    let drafts: Vec<_> = details.into_iter().map(|it| it.and_then(|details| Draft::of(details, origin))).collect();
+    let drafts: Vec<_> =
+        details.into_iter().map(|it| it.and_then(|details| Draft::of(details, origin))).collect();
     let accepted = accept_address(&api, &identity, &drafts).await;
     let mut transaction = api.pool.begin().await?;
     if let Some(key) = &key
-        && let Known::Answered(replay) = idempotency::begin(&mut transaction, &identity.user_id, key).await?
+        && let Known::Answered(replay) =
+            idempotency::begin(&mut transaction, &identity.user_id, key).await?
     {
         return Ok(replay.into_response());
     }
@@ -165,7 +172,14 @@ pub(super) async fn create(
     let (results, messages) = make(&api, &mut transaction, origin, drafts).await?;
     let answer = Results { results: results.into_iter().map(Into::into).collect() };
     if let Some(key) = &key {
-        idempotency::finish(&mut transaction, &identity.user_id, key, StatusCode::OK, Some(&answer)).await?;
+        idempotency::finish(
+            &mut transaction,
+            &identity.user_id,
+            key,
+            StatusCode::OK,
+            Some(&answer),
+        )
+        .await?;
     }
     transaction.commit().await?;
     metrics::counter!("reminders_created_total").increment(messages.len() as u64);
@@ -190,8 +204,8 @@ pub(super) async fn accept_address(
     }
 }
 
-/// Makes what can be made in the caller's transaction: a result for each draft, and the messages to hand over after the
-/// commit.
+/// Makes what can be made in the caller's transaction: a result for each draft, and the messages to
+/// hand over after the commit.
 pub(super) async fn make(
     api: &Api,
     connection: &mut PgConnection,
@@ -200,8 +214,10 @@ pub(super) async fn make(
 ) -> Result<(Vec<Result<Uuid, ApiError>>, Vec<OutboxMessage>), ApiError> {
     let fit: Vec<&Draft> = drafts.iter().flatten().collect();
     let new: Vec<_> = fit.iter().map(|it| (it.id, &it.details, &it.message)).collect();
-    let made = store::create_many(connection, &origin.identity.user_id, &new, api.quota.max()).await?;
-    let (mut results, mut messages) = (Vec::with_capacity(drafts.len()), Vec::with_capacity(made.len()));
+    let made =
+        store::create_many(connection, &origin.identity.user_id, &new, api.quota.max()).await?;
+    let (mut results, mut messages) =
+        (Vec::with_capacity(drafts.len()), Vec::with_capacity(made.len()));
     for draft in drafts {
         results.push(draft.and_then(|draft| match made.get(&draft.id) {
             Some(Some(created_at)) => {
@@ -215,7 +231,8 @@ pub(super) async fn make(
     Ok((results, messages))
 }
 
-/// Reads the details that an entry asks for; a part of a body is refused as a body of its own would be.
+/// Reads the details that an entry asks for; a part of a body is refused as a body of its own would
+/// be.
 fn details(entry: &RawValue) -> Result<Details, ApiError> {
     if entry.get().len() > MAX_ENTRY_BYTES {
         return Err(ApiError::new(Reason::PayloadTooLarge, "the entry is too large"));

@@ -99,8 +99,8 @@ pub(super) struct ImportNote {
 
 /// Make reminders of a calendar file
 ///
-/// Events and tasks with their rules, exclusions and alarms, at most 1,000. What cannot be taken is named by its line with the
-/// reason, and the rest is made; or nothing is, with `atomic=true`.
+/// Events and tasks with their rules, exclusions and alarms, at most 1,000. What cannot be taken is
+/// named by its line with the reason, and the rest is made; or nothing is, with `atomic=true`.
 #[utoipa::path(
     post,
     path = "/reminders/import",
@@ -134,16 +134,19 @@ pub(super) async fn import(
     let read = off_thread(&identity.user_id, move || {
         let import = calendar::read(&bytes, zone.into());
         allowance.take_entries(import.entries.len())?;
-        let details: Vec<_> = import.entries.iter().map(|entry| NewReminder::of(entry).details(Vec::new())).collect();
+        let details: Vec<_> =
+            import.entries.iter().map(|entry| NewReminder::of(entry).details(Vec::new())).collect();
         Ok::<_, ApiError>((import, details))
     });
     let (Import { entries, refused, notes }, details) = read.await??;
     let origin = Origin { identity: &identity, traceparent: context.traceparent };
-    let drafts: Vec<_> = details.into_iter().map(|it| it.and_then(|details| Draft::of(details, origin))).collect();
+    let drafts: Vec<_> =
+        details.into_iter().map(|it| it.and_then(|details| Draft::of(details, origin))).collect();
     let accepted = accept_address(&api, &identity, &drafts).await;
     let mut transaction = api.pool.begin().await?;
     if let Some(key) = &body.key
-        && let Known::Answered(replay) = idempotency::begin(&mut transaction, &identity.user_id, key).await?
+        && let Known::Answered(replay) =
+            idempotency::begin(&mut transaction, &identity.user_id, key).await?
     {
         return Ok(replay.into_response());
     }
@@ -152,7 +155,10 @@ pub(super) async fn import(
     let mut answer = Imported {
         imported: Vec::new(),
         refused: refused.into_iter().map(Into::into).collect(),
-        notes: notes.into_iter().map(|it| ImportNote { line: it.line, uid: it.uid, text: it.text }).collect(),
+        notes: notes
+            .into_iter()
+            .map(|it| ImportNote { line: it.line, uid: it.uid, text: it.text })
+            .collect(),
     };
     for (entry, result) in entries.into_iter().zip(results) {
         answer.add(entry, result);
@@ -165,7 +171,14 @@ pub(super) async fn import(
         return Ok(Json(answer).into_response());
     }
     if let Some(key) = &body.key {
-        idempotency::finish(&mut transaction, &identity.user_id, key, StatusCode::OK, Some(&answer)).await?;
+        idempotency::finish(
+            &mut transaction,
+            &identity.user_id,
+            key,
+            StatusCode::OK,
+            Some(&answer),
+        )
+        .await?;
     }
     transaction.commit().await?;
     metrics::counter!("reminders_created_total").increment(messages.len() as u64);
@@ -179,7 +192,9 @@ impl Imported {
         let Entry { line, uid, title, .. } = entry;
         match result {
             Ok(id) => self.imported.push(ImportedEntry { line, uid, id: Made::of(id).id }),
-            Err(error) => self.refused.push(RefusedEntry { line, uid, summary: title, reason: error.message }),
+            Err(error) => {
+                self.refused.push(RefusedEntry { line, uid, summary: title, reason: error.message })
+            }
         }
     }
 }
@@ -192,7 +207,8 @@ impl From<calendar::Refused> for RefusedEntry {
 
 /// Give the caller's reminders as a calendar file
 ///
-/// One event a reminder, with its rule, exclusions and alarms; the newest 10,000. Imported again it makes the same reminders.
+/// One event a reminder, with its rule, exclusions and alarms; the newest 10,000. Imported again it
+/// makes the same reminders.
 #[utoipa::path(
     get,
     path = "/reminders/export.ics",
@@ -205,12 +221,17 @@ impl From<calendar::Refused> for RefusedEntry {
         (status = 503, description = "`UPSTREAM_UNAVAILABLE`", body = ErrorBody),
     ),
 )]
-pub(super) async fn export(State(api): State<Api>, identity: Identity) -> Result<Response, ApiError> {
+pub(super) async fn export(
+    State(api): State<Api>,
+    identity: Identity,
+) -> Result<Response, ApiError> {
     let permit = api.exports.acquire(&identity.user_id)?;
     let zones = store::zones(&api.pool, &identity.user_id, MOST as i64).await?;
-    let calendar = Calendar::new(zones.into_iter().map(|zone| (zone.time_zone, zone.first, zone.last)));
+    let calendar =
+        Calendar::new(zones.into_iter().map(|zone| (zone.time_zone, zone.first, zone.last)));
     let file = HeaderValue::from_static("text/calendar; charset=utf-8");
-    let mut response = streamed(permit, file, move |writer: BodyWriter| write(api, identity, calendar, writer));
+    let mut response =
+        streamed(permit, file, move |writer: BodyWriter| write(api, identity, calendar, writer));
     let disposition = HeaderValue::from_static("attachment; filename=\"reminders.ics\"");
     response.headers_mut().insert(header::CONTENT_DISPOSITION, disposition);
     Ok(response)
@@ -246,7 +267,8 @@ async fn write(
 
 fn exported(seen: Seen<Reminder>) -> Exported {
     let Reminder { id, version, created_at, updated_at, details, .. } = seen.value;
-    let Details { schedule, channels, title, message, url, data, expires_after, priority, locale } = details;
+    let Details { schedule, channels, title, message, url, data, expires_after, priority, locale } =
+        details;
     Exported {
         id: Made::of(id).id,
         version,

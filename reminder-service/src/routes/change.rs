@@ -114,7 +114,8 @@ fn changed(seen: Seen<Reminder>, change: Change, identity: &Identity) -> Result<
         if schedule.status(now) == Status::Completed {
             return Err(nothing_ahead());
         }
-        // Another schedule has other occurrences: what was done with the old ones means nothing to it.
+        // Another schedule has other occurrences: what was done with the old ones means nothing to
+        // it.
         after.handled = Handled::default();
     }
     reach(&after.details.channels, identity)?;

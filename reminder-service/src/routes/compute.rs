@@ -1,8 +1,8 @@
 //! Work on recurrence rules, off the threads that serve requests.
 //!
-//! As much of it runs at once as there are cores: more would only take time from the threads that serve
-//! requests. One user's work takes half of that and waits for its turn in a line of its own, so that
-//! somebody else's waits for one piece of work of each user before it, not for all of them.
+//! As much of it runs at once as there are cores: more would only take time from the threads that
+//! serve requests. One user's work takes half of that and waits for its turn in a line of its own,
+//! so that somebody else's waits for one piece of work of each user before it, not for all of them.
 
 use std::{
     collections::HashMap,
@@ -16,7 +16,8 @@ use tokio::{
     task::spawn_blocking,
 };
 
-static COMPUTE: LazyLock<Compute> = LazyLock::new(|| Compute::new(available_parallelism().map_or(1, usize::from)));
+static COMPUTE: LazyLock<Compute> =
+    LazyLock::new(|| Compute::new(available_parallelism().map_or(1, usize::from)));
 
 /// Permits for work in all, and for that of each user who has some.
 #[derive(Debug, Clone)]
@@ -40,16 +41,23 @@ struct Permit {
 
 impl Compute {
     fn new(permits: usize) -> Self {
-        Self { all: Arc::new(Semaphore::new(permits)), share: permits.div_ceil(2), users: Users::default() }
+        Self {
+            all: Arc::new(Semaphore::new(permits)),
+            share: permits.div_ceil(2),
+            users: Users::default(),
+        }
     }
 
     /// Waits for the user's turn, then for that of all.
     async fn acquire(&self, user_id: &str) -> Result<Permit, ApiError> {
         // Made first: its end forgets the user, also when the request goes away while it waits.
-        let mut permit = Permit { user_id: user_id.to_owned(), users: Arc::clone(&self.users), held: None };
+        let mut permit =
+            Permit { user_id: user_id.to_owned(), users: Arc::clone(&self.users), held: None };
         let own = {
             let mut users = locked(&self.users);
-            let own = users.entry(user_id.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(self.share)));
+            let own = users
+                .entry(user_id.to_owned())
+                .or_insert_with(|| Arc::new(Semaphore::new(self.share)));
             Arc::clone(own)
         };
         let own = own.acquire_owned().await.map_err(ApiError::unexpected)?;
@@ -74,8 +82,8 @@ fn locked(users: &Users) -> MutexGuard<'_, HashMap<String, Arc<Semaphore>>> {
     users.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs work of a user in its turn. The permit stays with the work, which goes on when its request is
-/// gone. Callers hold no connection to the database meanwhile.
+/// Runs work of a user in its turn. The permit stays with the work, which goes on when its request
+/// is gone. Callers hold no connection to the database meanwhile.
 ///
 /// # Errors
 /// When the work panics.

@@ -104,8 +104,9 @@ pub(super) async fn create(
     }
 }
 
-/// Answers a create that wrote nothing: with the first answer to the key, that there are too many, or that nothing lies
-/// ahead. There are too many only if they were counted, and they are not counted again.
+/// Answers a create that wrote nothing: with the first answer to the key, that there are too many,
+/// or that nothing lies ahead. There are too many only if they were counted, and they are not
+/// counted again.
 async fn refused(
     api: &Api,
     identity: &Identity,
@@ -114,7 +115,9 @@ async fn refused(
 ) -> Result<Response, ApiError> {
     if let Some(key) = key {
         let mut connection = api.pool.acquire().await?;
-        if let Known::Answered(replay) = idempotency::lookup(&mut connection, &identity.user_id, key).await? {
+        if let Known::Answered(replay) =
+            idempotency::lookup(&mut connection, &identity.user_id, key).await?
+        {
             return Ok(replay.into_response());
         }
     }
@@ -124,13 +127,18 @@ async fn refused(
     Err(nothing_ahead())
 }
 
-/// The user has as many reminders as one may have. Waiting alone does not help, so clients are told to come back late.
+/// The user has as many reminders as one may have. Waiting alone does not help, so clients are told
+/// to come back late.
 pub(super) fn full(max_reminders: u32) -> ApiError {
-    let message = format!("you have {max_reminders} reminders, which is the most; delete some first");
+    let message =
+        format!("you have {max_reminders} reminders, which is the most; delete some first");
     ApiError::new(Reason::RateLimited, message).after(Duration::from_secs(3_600))
 }
 
 /// Nothing of the reminder lies in the future.
 pub(super) fn nothing_ahead() -> ApiError {
-    ApiError::new(Reason::InvalidDueDate, "date: no delivery (date minus an offset) lies in the future")
+    ApiError::new(
+        Reason::InvalidDueDate,
+        "date: no delivery (date minus an offset) lies in the future",
+    )
 }

@@ -1,4 +1,5 @@
-//! A place in a user's list: the last reminder that was given. What is made or deleted meanwhile does not move it.
+//! A place in a user's list: the last reminder that was given. What is made or deleted meanwhile
+//! does not move it.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use shared::http::ApiError;

@@ -1,4 +1,5 @@
-//! The examples in the API's description. They are dated far ahead, so that they stay ones that can be sent.
+//! The examples in the API's description. They are dated far ahead, so that they stay ones that can
+//! be sent.
 
 use serde_json::{Value, json};
 

@@ -55,7 +55,11 @@ impl Faults {
 
     fn add(&mut self, error: ApiError) {
         // A field that was left out for one fault is not missing as well.
-        let fresh = error.details.into_iter().filter(|fault| !self.has(top(&fault.field))).collect::<Vec<_>>();
+        let fresh = error
+            .details
+            .into_iter()
+            .filter(|fault| !self.has(top(&fault.field)))
+            .collect::<Vec<_>>();
         if !fresh.is_empty() {
             self.faults.extend(fresh);
             match error.reason {
@@ -82,10 +86,14 @@ mod tests {
 
     #[test]
     fn gathers_every_field_once() {
-        let mut faults = Faults::begin(vec![FieldFault::new("date", "must be text, not a whole number")]);
+        let mut faults =
+            Faults::begin(vec![FieldFault::new("date", "must be text, not a whole number")]);
         assert_eq!(faults.required::<()>("date", None), None);
         assert_eq!(faults.take(Err::<(), _>(ApiError::invalid("title: must be one line"))), None);
-        assert_eq!(refused(faults), (Reason::InvalidRequest, vec!["date".to_owned(), "title".to_owned()]));
+        assert_eq!(
+            refused(faults),
+            (Reason::InvalidRequest, vec!["date".to_owned(), "title".to_owned()])
+        );
     }
 
     #[test]

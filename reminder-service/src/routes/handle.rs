@@ -1,9 +1,12 @@
-//! `POST /reminders/{id}/snooze` and `POST /reminders/{id}/acknowledge`: what a user does with the latest occurrence.
+//! `POST /reminders/{id}/snooze` and `POST /reminders/{id}/acknowledge`: what a user does with the
+//! latest occurrence.
 
 use axum::{extract::State, response::Response};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
-use shared::http::{ApiError, Body, ErrorBody, Identity, OptionalBody, PathId, Reason, RequestContext};
+use shared::http::{
+    ApiError, Body, ErrorBody, Identity, OptionalBody, PathId, Reason, RequestContext,
+};
 use utoipa::ToSchema;
 
 use super::{
@@ -43,15 +46,22 @@ pub(super) struct Nothing {}
 impl Snooze {
     fn until(&self, now: DateTime<Utc>) -> Result<DateTime<Utc>, ApiError> {
         let until = match (self.minutes, &self.until) {
-            (Some(minutes), None) if (1..=MAX_MINUTES).contains(&minutes) => now + TimeDelta::minutes(minutes),
+            (Some(minutes), None) if (1..=MAX_MINUTES).contains(&minutes) => {
+                now + TimeDelta::minutes(minutes)
+            }
             (Some(_), None) => {
-                return Err(ApiError::invalid(format!("minutes: must be between 1 and {MAX_MINUTES}")));
+                return Err(ApiError::invalid(format!(
+                    "minutes: must be between 1 and {MAX_MINUTES}"
+                )));
             }
             (None, Some(until)) => instant("until", until)?,
             _ => return Err(InvalidField::new("minutes", "give either minutes or until").into()),
         };
         if until <= now || until > now + TimeDelta::minutes(MAX_MINUTES) {
-            return Err(ApiError::new(Reason::InvalidDueDate, "until: must lie ahead, and at most a year"));
+            return Err(ApiError::new(
+                Reason::InvalidDueDate,
+                "until: must lie ahead, and at most a year",
+            ));
         }
         Ok(DateTime::from_timestamp_millis(until.timestamp_millis()).unwrap_or(until))
     }
@@ -65,7 +75,8 @@ impl From<NothingDelivered> for ApiError {
 
 /// Let the latest occurrence come once more
 ///
-/// It is delivered once more at the given time, in place of any earlier snooze. Later offsets and occurrences come as they do.
+/// It is delivered once more at the given time, in place of any earlier snooze. Later offsets and
+/// occurrences come as they do.
 #[utoipa::path(
     post,
     path = "/reminders/{id}/snooze",
@@ -118,7 +129,8 @@ fn handled(
 
 /// Acknowledge the latest occurrence
 ///
-/// Its later offsets, and a snooze of it, are not delivered any more. Later occurrences come as they do.
+/// Its later offsets, and a snooze of it, are not delivered any more. Later occurrences come as
+/// they do.
 #[utoipa::path(
     post,
     path = "/reminders/{id}/acknowledge",

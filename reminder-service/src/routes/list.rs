@@ -24,8 +24,8 @@ const DEFAULT_LIMIT: i64 = 10;
 const MAX_LIMIT: i64 = 100;
 /// Deeper than this a cursor is the way: an offset is counted off row by row.
 const MAX_OFFSET: i64 = 10_000;
-/// Parts that are read and written at once, fewer than there are connections: a part may have megabytes, and waits for others
-/// while its rules are followed.
+/// Parts that are read and written at once, fewer than there are connections: a part may have
+/// megabytes, and waits for others while its rules are followed.
 static AT_ONCE: Semaphore = Semaphore::const_new(6);
 
 /// Which part of the list is asked for.
@@ -39,7 +39,8 @@ pub(super) struct Query {
     /// How many of the newest to pass over. Not together with `cursor`.
     #[param(minimum = 0, maximum = 10000, default = 0)]
     offset: Option<i64>,
-    /// The `nextCursor` of the part before, with the same filters: stable while reminders are made and deleted.
+    /// The `nextCursor` of the part before, with the same filters: stable while reminders are made
+    /// and deleted.
     cursor: Option<String>,
     /// Only those that are now this.
     #[param(inline)]
@@ -106,12 +107,19 @@ pub(super) async fn list(
         to: query.to.as_deref().map(|text| instant("to", text)).transpose()?,
     };
     let turn = AT_ONCE.acquire().await.map_err(ApiError::unexpected)?;
-    let page = store::list(&api.pool, &identity.user_id, &filter, Slice { before, offset, limit }).await?;
+    let page =
+        store::list(&api.pool, &identity.user_id, &filter, Slice { before, offset, limit }).await?;
     let last = page.items.last().filter(|_| page.more);
     let next_cursor = last.map(|last| cursor::after(last.value.id));
     let items = answers(&identity.user_id, page.items).await?;
     let listed = Listed {
-        reminders: Reminders { items, limit: limit.into(), offset: offset.into(), total: page.total, next_cursor },
+        reminders: Reminders {
+            items,
+            limit: limit.into(),
+            offset: offset.into(),
+            total: page.total,
+            next_cursor,
+        },
     };
     let answer = Json(listed).into_response();
     drop(turn);

@@ -47,8 +47,8 @@ pub(super) struct Export {
     reminders: Vec<ReminderAnswer>,
     /// The parts that are missing, and why.
     missing: Vec<String>,
-    /// `true` if every service's part is there and none was cut short. It comes last: a body without it
-    /// broke off, as its connection did.
+    /// `true` if every service's part is there and none was cut short. It comes last: a body
+    /// without it broke off, as its connection did.
     complete: bool,
 }
 
@@ -116,13 +116,20 @@ type ExportError = Box<dyn std::error::Error + Send + Sync>;
 impl Writing {
     /// The parts of the other services come first: they wait on open connections. `complete` comes
     /// last, so that a body that broke off never has it.
-    async fn write(self, mut writer: BodyWriter, page: Vec<Seen<Reminder>>) -> Result<(), ExportError> {
+    async fn write(
+        self,
+        mut writer: BodyWriter,
+        page: Vec<Seen<Reminder>>,
+    ) -> Result<(), ExportError> {
         let Self { api, identity, notification_service, event_service } = self;
-        let head = Head { exported_at: Utc::now(), user_id: &identity.user_id, email: &identity.email };
+        let head =
+            Head { exported_at: Utc::now(), user_id: &identity.user_id, email: &identity.email };
         let head = serde_json::to_string(&head)?;
         writer.write(head.trim_end_matches('}')).await?;
         let mut is_cut = false;
-        for (name, part) in [("notificationService", notification_service), ("eventService", event_service)] {
+        for (name, part) in
+            [("notificationService", notification_service), ("eventService", event_service)]
+        {
             writer.write(format!(r#","{name}":"#)).await?;
             match part {
                 Some(part) => is_cut |= part.copy_to(&mut writer).await?,
@@ -176,8 +183,8 @@ fn listed(page: Vec<Seen<Reminder>>, is_first: bool) -> Result<String, serde_jso
 
 /// Erase everything that is held of the caller
 ///
-/// The reminders are gone with the answer; the other services follow by event, within seconds. What was handed to a provider
-/// cannot be called back.
+/// The reminders are gone with the answer; the other services follow by event, within seconds. What
+/// was handed to a provider cannot be called back.
 #[utoipa::path(
     delete,
     path = "/me",

@@ -20,7 +20,8 @@ const MAX_LIMIT: i64 = 100;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Query {
-    /// Those strictly after this time; now by default. RFC 3339 with an offset, its `+` encoded as `%2B`.
+    /// Those strictly after this time; now by default. RFC 3339 with an offset, its `+` encoded as
+    /// `%2B`.
     #[param(format = DateTime)]
     from: Option<String>,
     /// How many to give.
@@ -42,8 +43,8 @@ pub(super) struct Occurrence {
     /// When it is.
     #[serde(serialize_with = "time")]
     at: DateTime<Utc>,
-    /// When it is delivered: those that are still to come. Where two occurrences would be delivered at one instant, the
-    /// earlier one is.
+    /// When it is delivered: those that are still to come. Where two occurrences would be delivered
+    /// at one instant, the earlier one is.
     deliveries: Vec<Delivery>,
 }
 
@@ -61,9 +62,10 @@ pub(super) struct Delivery {
 impl From<Vec<Upcoming>> for Occurrences {
     fn from(upcoming: Vec<Upcoming>) -> Self {
         let delivery = |(notify_offset, deliver_at)| Delivery { notify_offset, deliver_at };
-        let occurrences = upcoming
-            .into_iter()
-            .map(|it| Occurrence { at: it.at, deliveries: it.deliveries.into_iter().map(delivery).collect() });
+        let occurrences = upcoming.into_iter().map(|it| Occurrence {
+            at: it.at,
+            deliveries: it.deliveries.into_iter().map(delivery).collect(),
+        });
         Self { occurrences: occurrences.collect() }
     }
 }
@@ -72,7 +74,9 @@ impl Query {
     fn read(&self) -> Result<(Option<DateTime<Utc>>, usize), ApiError> {
         let limit = self.limit.unwrap_or(DEFAULT_LIMIT);
         let fitting = usize::try_from(limit).ok().filter(|_| (1..=MAX_LIMIT).contains(&limit));
-        let limit = fitting.ok_or_else(|| ApiError::invalid(format!("limit: must be between 1 and {MAX_LIMIT}")))?;
+        let limit = fitting.ok_or_else(|| {
+            ApiError::invalid(format!("limit: must be between 1 and {MAX_LIMIT}"))
+        })?;
         let from = self.from.as_deref().map(|text| instant("from", text)).transpose()?;
         Ok((from, limit))
     }
@@ -110,7 +114,8 @@ pub(super) async fn of_reminder(
 
 /// Show what a reminder would send, without saving it
 ///
-/// The body is that of a new reminder, of which `message` may be left out here; `date` and `from` may be in the past.
+/// The body is that of a new reminder, of which `message` may be left out here; `date` and `from`
+/// may be in the past.
 #[utoipa::path(
     post,
     path = "/reminders/preview",

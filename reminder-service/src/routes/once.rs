@@ -1,10 +1,10 @@
 //! A change of one reminder, made once however often its request comes.
 //!
-//! What a rule says is computed off the threads that serve requests and while no transaction is open:
-//! the reminder is read, the change is planned, and the reminder is locked and changed if the plan
-//! still fits what is there. If it does not, because somebody else changed the reminder or a delivery
-//! came due meanwhile, it is planned anew. A reminder without a rule takes no time to plan, and is
-//! changed at the first reading.
+//! What a rule says is computed off the threads that serve requests and while no transaction is
+//! open: the reminder is read, the change is planned, and the reminder is locked and changed if the
+//! plan still fits what is there. If it does not, because somebody else changed the reminder or a
+//! delivery came due meanwhile, it is planned anew. A reminder without a rule takes no time to
+//! plan, and is changed at the first reading.
 
 use axum::{
     Json,
@@ -53,7 +53,12 @@ pub(super) struct Planned {
 
 impl Planned {
     /// A plan that was made at `now`. It computes everything that is written and answered.
-    pub(super) fn new(before: &Reminder, after: Reminder, now: DateTime<Utc>, is_rescheduled: bool) -> Self {
+    pub(super) fn new(
+        before: &Reminder,
+        after: Reminder,
+        now: DateTime<Utc>,
+        is_rescheduled: bool,
+    ) -> Self {
         Self {
             is_rescheduled,
             status: after.status(now),
@@ -91,7 +96,8 @@ impl Attempt {
     }
 }
 
-/// Makes a change once, however often its request comes, and answers with the reminder as it is then.
+/// Makes a change once, however often its request comes, and answers with the reminder as it is
+/// then.
 pub(super) async fn once<P>(
     api: &Api,
     origin: Origin<'_>,
@@ -106,7 +112,8 @@ where
     for _ in 0..MAX_ATTEMPTS {
         let mut transaction = api.pool.begin().await?;
         if let Some(key) = key
-            && let Known::Answered(replay) = idempotency::begin(&mut transaction, user_id, key).await?
+            && let Known::Answered(replay) =
+                idempotency::begin(&mut transaction, user_id, key).await?
         {
             return Ok(replay.into_response());
         }
@@ -129,7 +136,10 @@ where
         }
         return finish(api, origin, key, transaction, plan).await;
     }
-    Err(ApiError::new(Reason::UpstreamUnavailable, "the reminder is being changed by other requests; try again"))
+    Err(ApiError::new(
+        Reason::UpstreamUnavailable,
+        "the reminder is being changed by other requests; try again",
+    ))
 }
 
 /// Writes what was planned, with the message that tells of it and the answer to the key.
@@ -147,7 +157,14 @@ async fn finish(
     (reminder.version, reminder.updated_at) = (version, at);
     let answer = ReminderAnswer::new(reminder, status, next_at);
     if let Some(key) = key {
-        idempotency::finish(connection, &origin.identity.user_id, key, StatusCode::OK, Some(&answer)).await?;
+        idempotency::finish(
+            connection,
+            &origin.identity.user_id,
+            key,
+            StatusCode::OK,
+            Some(&answer),
+        )
+        .await?;
     }
     transaction.commit().await?;
     api.handoff.after_commit([message.stamped(at, version)]);

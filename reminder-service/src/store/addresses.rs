@@ -2,18 +2,25 @@
 
 use sqlx::{PgExecutor, PgPool};
 
-/// Notes that a user's e-mails go to an address today, in a transaction of its own. Returns `false`,
-/// and notes nothing, if `limit` other addresses are noted already. Users and addresses are given by
-/// their digests.
+/// Notes that a user's e-mails go to an address today, in a transaction of its own. Returns
+/// `false`, and notes nothing, if `limit` other addresses are noted already. Users and addresses
+/// are given by their digests.
 ///
-/// Requests of one user that ask at the same time take turns by an advisory lock: each of them counts
-/// what the one before noted. Callers hold no other lock or connection meanwhile.
+/// Requests of one user that ask at the same time take turns by an advisory lock: each of them
+/// counts what the one before noted. Callers hold no other lock or connection meanwhile.
 ///
 /// # Errors
 /// When a statement fails.
-pub async fn note_address(pool: &PgPool, user: &[u8; 32], address: &[u8; 32], limit: i64) -> Result<bool, sqlx::Error> {
+pub async fn note_address(
+    pool: &PgPool,
+    user: &[u8; 32],
+    address: &[u8; 32],
+    limit: i64,
+) -> Result<bool, sqlx::Error> {
     let mut transaction = pool.begin().await?;
-    sqlx::query!("select pg_advisory_xact_lock($1)", lock_key(user)).execute(&mut *transaction).await?;
+    sqlx::query!("select pg_advisory_xact_lock($1)", lock_key(user))
+        .execute(&mut *transaction)
+        .await?;
     // A statement of its own: it sees what was committed while the lock was waited for.
     let is_accepted = sqlx::query_scalar!(
         r#"with known as materialized (

@@ -36,8 +36,9 @@ pub async fn lock(
     row.map(Row::seen).transpose()
 }
 
-/// Keeps a reminder as it has become and writes the message that tells of it: one statement. Answers with its new version
-/// and the time of the change, which is noted as the time of its schedule when that is another.
+/// Keeps a reminder as it has become and writes the message that tells of it: one statement.
+/// Answers with its new version and the time of the change, which is noted as the time of its
+/// schedule when that is another.
 ///
 /// # Errors
 /// When the statement fails, or the reminder is not there.
@@ -93,8 +94,9 @@ pub async fn update(
     Ok((row.version, row.updated_at))
 }
 
-/// Deletes one of a user's reminders and writes the message that tells of it: one statement. Answers with the version that the
-/// deletion counts as, and its time; `None` when there is no such reminder.
+/// Deletes one of a user's reminders and writes the message that tells of it: one statement.
+/// Answers with the version that the deletion counts as, and its time; `None` when there is no such
+/// reminder.
 ///
 /// # Errors
 /// When the statement fails.
@@ -136,5 +138,9 @@ pub(super) fn channel_words(channels: &Channels) -> Vec<&'static str> {
 }
 
 pub(super) fn interval(duration: Duration) -> PgInterval {
-    PgInterval { months: 0, days: 0, microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX) }
+    PgInterval {
+        months: 0,
+        days: 0,
+        microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX),
+    }
 }

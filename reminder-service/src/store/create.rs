@@ -40,16 +40,18 @@ pub enum Created {
         /// Reminders that its user had before, if they were counted.
         stored: Option<u32>,
     },
-    /// Nothing was written: its last delivery is not ahead, its user has too many, or the key is known.
+    /// Nothing was written: its last delivery is not ahead, its user has too many, or the key is
+    /// known.
     Refused {
         /// Reminders that its user has, up to the quota, if they were counted.
         stored: Option<u32>,
     },
 }
 
-/// Makes a reminder, writes its message to the outbox and keeps the answer to the key: one statement, which is one
-/// transaction and one round trip. A second request with the same key waits in it for the first one's end, and for the end
-/// of an erasure of the user that is under way: the reminder is made after it then.
+/// Makes a reminder, writes its message to the outbox and keeps the answer to the key: one
+/// statement, which is one transaction and one round trip. A second request with the same key waits
+/// in it for the first one's end, and for the end of an erasure of the user that is under way: the
+/// reminder is made after it then.
 ///
 /// # Errors
 /// When the statement fails.
@@ -120,9 +122,10 @@ pub async fn create(pool: &PgPool, new: NewReminder<'_>) -> Result<Created, sqlx
     })
 }
 
-/// Makes reminders of one user, as many as the user may still have, and writes their messages to the outbox: one statement.
-/// Answers when each was made, or nothing for one beyond the quota; one whose last delivery is not ahead is not among them.
-/// It waits for an erasure of the user, as [`create`] does.
+/// Makes reminders of one user, as many as the user may still have, and writes their messages to
+/// the outbox: one statement. Answers when each was made, or nothing for one beyond the quota; one
+/// whose last delivery is not ahead is not among them. It waits for an erasure of the user, as
+/// [`create`] does.
 ///
 /// # Errors
 /// When the statement fails.
@@ -132,7 +135,8 @@ pub async fn create_many(
     new: &[(Uuid, &Details, &Unstamped)],
     max_reminders: u32,
 ) -> Result<HashMap<Uuid, Option<DateTime<Utc>>>, sqlx::Error> {
-    let rows: Vec<Value> = new.iter().map(|(id, details, message)| row_of(*id, details, message)).collect();
+    let rows: Vec<Value> =
+        new.iter().map(|(id, details, message)| row_of(*id, details, message)).collect();
     let made = sqlx::query!(
         r#"with locked as materialized (
                select pg_advisory_xact_lock_shared(hashtextextended($1, 0))

@@ -7,21 +7,31 @@ use sqlx::{PgPool, types::Json};
 use super::change::interval;
 use crate::events::Unstamped;
 
-/// Deletes everything that is held of a user and writes the message that tells the other services to: one transaction.
-/// Returns the time up to which everything is erased; what comes afterwards is a new user's.
+/// Deletes everything that is held of a user and writes the message that tells the other services
+/// to: one transaction. Returns the time up to which everything is erased; what comes afterwards is
+/// a new user's.
 ///
 /// Creations of the user share an advisory lock that this holds alone: one that began before is
-/// committed, and deleted with the rest; one that comes later waits, and is made in a later millisecond
-/// than the erasure, the unit in which messages tell times.
+/// committed, and deleted with the rest; one that comes later waits, and is made in a later
+/// millisecond than the erasure, the unit in which messages tell times.
 ///
 /// # Errors
 /// When a statement fails; nothing is deleted then.
-pub async fn erase(pool: &PgPool, user_id: &str, message: &Unstamped) -> Result<DateTime<Utc>, sqlx::Error> {
+pub async fn erase(
+    pool: &PgPool,
+    user_id: &str,
+    message: &Unstamped,
+) -> Result<DateTime<Utc>, sqlx::Error> {
     let message = message.message();
     let mut transaction = pool.begin().await?;
-    sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", user_id).execute(&mut *transaction).await?;
-    sqlx::query!("delete from reminders where user_id = $1", user_id).execute(&mut *transaction).await?;
-    // A key that is locked belongs to a request that waits for this transaction, and is made after it.
+    sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", user_id)
+        .execute(&mut *transaction)
+        .await?;
+    sqlx::query!("delete from reminders where user_id = $1", user_id)
+        .execute(&mut *transaction)
+        .await?;
+    // A key that is locked belongs to a request that waits for this transaction, and is made after
+    // it.
     sqlx::query!(
         "delete from idempotency_keys where (user_id, key) in (
              select user_id, key from idempotency_keys where user_id = $1 for update skip locked)",
@@ -30,7 +40,9 @@ pub async fn erase(pool: &PgPool, user_id: &str, message: &Unstamped) -> Result<
     .execute(&mut *transaction)
     .await?;
     // What was not told yet need not be told any more.
-    sqlx::query!("delete from outbox where attributes ->> 'userId' = $1", user_id).execute(&mut *transaction).await?;
+    sqlx::query!("delete from outbox where attributes ->> 'userId' = $1", user_id)
+        .execute(&mut *transaction)
+        .await?;
     let erased_at = sqlx::query_scalar!(
         r#"with erased as (select date_trunc('milliseconds', clock_timestamp()) as at), told as (
                insert into outbox (event_id, body, attributes, lease_until)

@@ -40,11 +40,17 @@ pub struct Page {
     pub total: i64,
 }
 
-/// A part of a user's list, and its total: one statement on one index, and a second one only for a part that is empty.
+/// A part of a user's list, and its total: one statement on one index, and a second one only for a
+/// part that is empty.
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn list(pool: &PgPool, user_id: &str, filter: &Filter, slice: Slice) -> Result<Page, sqlx::Error> {
+pub async fn list(
+    pool: &PgPool,
+    user_id: &str,
+    filter: &Filter,
+    slice: Slice,
+) -> Result<Page, sqlx::Error> {
     let scheduled = filter.status.map(|it| it == Status::Scheduled);
     let rows = sqlx::query_as!(
         Row,
@@ -97,8 +103,8 @@ async fn count(pool: &PgPool, user_id: &str, filter: &Filter) -> Result<i64, sql
     .await
 }
 
-/// Up to `limit` of a user's reminders, newest first, made before one: a page of an export, which counts
-/// nothing.
+/// Up to `limit` of a user's reminders, newest first, made before one: a page of an export, which
+/// counts nothing.
 ///
 /// # Errors
 /// When the statement fails.

@@ -8,8 +8,8 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::reminder::{
-    Channel, Channels, Details, ExpiresAfter, Handled, Link, Locale, Message, NotifyOffsets, Pairs, Priority,
-    Recurrence, Reminder, Schedule, Snooze, TimeZone, Title,
+    Channel, Channels, Details, ExpiresAfter, Handled, Link, Locale, Message, NotifyOffsets, Pairs,
+    Priority, Recurrence, Reminder, Schedule, Snooze, TimeZone, Title,
 };
 
 /// What was read, and when by the database's clock.
@@ -64,7 +64,8 @@ impl Row {
     pub(super) fn reminder(self) -> Result<Reminder, sqlx::Error> {
         let id = self.id;
         let unknown = |column| sqlx::Error::Decode(UnknownWord { id, column }.into());
-        let channels = self.channels.iter().map(|word| Channel::from_word(word)).collect::<Option<Vec<_>>>();
+        let channels =
+            self.channels.iter().map(|word| Channel::from_word(word)).collect::<Option<Vec<_>>>();
         let channels = channels.and_then(|it| Channels::asked(None, Some(it)).ok().flatten());
         let schedule = Schedule::stored(
             self.date,
@@ -72,7 +73,8 @@ impl Row {
             NotifyOffsets::from_store(self.notify_offsets),
             self.recurrence.map(|stored| Recurrence::from(stored.0).from_store()),
         );
-        let snooze = self.snooze_date.zip(self.snooze_until).map(|(date, until)| Snooze { date, until });
+        let snooze =
+            self.snooze_date.zip(self.snooze_until).map(|(date, until)| Snooze { date, until });
         let handled = Handled { acknowledged: self.acknowledged, snooze };
         let details = Details {
             schedule,

@@ -19,9 +19,13 @@ async fn refuses_one_address_too_many_of_a_day() {
     }
     let sixth = at(&service, 6);
     let refused = sixth.post("/reminders", &email).await.expect(429);
-    assert_eq!((refused.reason(), refused.header("retry-after").is_some()), (Some("RATE_LIMITED"), true));
+    assert_eq!(
+        (refused.reason(), refused.header("retry-after").is_some()),
+        (Some("RATE_LIMITED"), true)
+    );
     sixth.post("/reminders/bulk", &json!({"reminders": [email]})).await.expect(429);
-    let pushed = sixth.post("/reminders", &least_with(json!({"channels": ["push"]}))).await.expect(201).id();
+    let pushed =
+        sixth.post("/reminders", &least_with(json!({"channels": ["push"]}))).await.expect(201).id();
     sixth.patch(&format!("/reminders/{pushed}"), &json!({"channels": ["email"]})).await.expect(429);
     sixth.patch(&format!("/reminders/{pushed}"), &json!({"title": "x"})).await.expect(200);
     let made = at(&service, 4).post("/reminders", &email).await.expect(201).id();

@@ -15,14 +15,23 @@ async fn each_entry_has_its_own_result_and_those_that_fit_are_made() {
         {"date": in_minutes(5)},
         7,
     ]);
-    let results = service.ada.post("/reminders/bulk", &json!({"reminders": entries})).await.expect(200).body;
+    let results =
+        service.ada.post("/reminders/bulk", &json!({"reminders": entries})).await.expect(200).body;
     let results = results["results"].as_array().cloned().expect("results");
 
-    let statuses: Vec<_> = results.iter().map(|it| it["status"].as_u64().unwrap_or_default()).collect();
+    let statuses: Vec<_> =
+        results.iter().map(|it| it["status"].as_u64().unwrap_or_default()).collect();
     assert_eq!(statuses, [201, 201, 422, 400, 400, 400]);
-    assert_eq!(results[4]["error"]["details"], json!([{"field": "message", "message": "is required"}]));
+    assert_eq!(
+        results[4]["error"]["details"],
+        json!([{"field": "message", "message": "is required"}])
+    );
     assert_eq!(results[2]["error"]["reason"], "INVALID_DUEDATE");
-    assert!(results[3]["error"]["message"].as_str().unwrap_or_default().contains("colour"), "{}", results[3]);
+    assert!(
+        results[3]["error"]["message"].as_str().unwrap_or_default().contains("colour"),
+        "{}",
+        results[3]
+    );
     assert_eq!(service.count("reminders").await, 2);
     let second = format!("/reminders/{}", results[1]["id"].as_str().expect("an id"));
     let second = service.ada.get(&second).await.expect(200).body;
@@ -55,7 +64,10 @@ async fn what_is_no_list_of_one_to_a_thousand_is_refused() {
         json!(7),
         json!(vec![least(); 1_001]),
     ] {
-        assert_eq!(service.ada.post("/reminders/bulk", &body).await.expect(400).reason(), Some("INVALID_REQUEST"));
+        assert_eq!(
+            service.ada.post("/reminders/bulk", &body).await.expect(400).reason(),
+            Some("INVALID_REQUEST")
+        );
     }
     assert_eq!(service.count("reminders").await, 0);
 }

@@ -7,8 +7,11 @@ use crate::service::{Service, least_with};
 
 /// A file with one entry for each of the given lines of an event.
 fn file(events: &[&str]) -> String {
-    let events: String = events.iter().map(|lines| format!("BEGIN:VEVENT\r\n{lines}\r\nEND:VEVENT\r\n")).collect();
-    format!("BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//Example//Example//EN\r\n{events}END:VCALENDAR\r\n")
+    let events: String =
+        events.iter().map(|lines| format!("BEGIN:VEVENT\r\n{lines}\r\nEND:VEVENT\r\n")).collect();
+    format!(
+        "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//Example//Example//EN\r\n{events}END:VCALENDAR\r\n"
+    )
 }
 
 const WEEKLY: &str = "UID:1\r\nDTSTART;TZID=Europe/Berlin:20960507T090000\r\nRRULE:FREQ=WEEKLY;BYDAY=MO\r\nEXDATE;TZID=Europe/Berlin:20960514T090000\r\nSUMMARY:Tablets";
@@ -22,9 +25,13 @@ async fn import(service: &Service, path: &str, file: String) -> Answer {
 #[tokio::test]
 async fn what_can_be_taken_is_made_and_the_rest_is_named_by_its_line() {
     let service = Service::start().await;
-    let answer = import(&service, "/reminders/import", file(&[WEEKLY, PAST, NEVER])).await.expect(200).body;
+    let answer =
+        import(&service, "/reminders/import", file(&[WEEKLY, PAST, NEVER])).await.expect(200).body;
 
-    assert_eq!((&answer["imported"][0]["line"], &answer["imported"][0]["uid"]), (&json!(4), &json!("1")));
+    assert_eq!(
+        (&answer["imported"][0]["line"], &answer["imported"][0]["uid"]),
+        (&json!(4), &json!("1"))
+    );
     let refused: Vec<_> = answer["refused"]
         .as_array()
         .expect("a list")
@@ -32,20 +39,36 @@ async fn what_can_be_taken_is_made_and_the_rest_is_named_by_its_line() {
         .map(|it| (it["line"].clone(), it["uid"].clone()))
         .collect();
     assert_eq!(refused, [(json!(11), json!("2")), (json!(16), json!("3"))]);
-    assert!(answer["refused"][1]["reason"].as_str().is_some_and(|it| it.contains("never fires")), "{answer}");
+    assert!(
+        answer["refused"][1]["reason"].as_str().is_some_and(|it| it.contains("never fires")),
+        "{answer}"
+    );
     let id = answer["imported"][0]["id"].as_str().expect("an id");
-    let shown = service.ada.get(&format!("/reminders/{id}/occurrences?limit=2")).await.expect(200).body;
-    let at: Vec<_> = shown["occurrences"].as_array().expect("a list").iter().map(|it| it["at"].clone()).collect();
+    let shown =
+        service.ada.get(&format!("/reminders/{id}/occurrences?limit=2")).await.expect(200).body;
+    let at: Vec<_> = shown["occurrences"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|it| it["at"].clone())
+        .collect();
     assert_eq!(at, ["2096-05-07T07:00:00.000Z", "2096-05-21T07:00:00.000Z"]);
 }
 
 #[tokio::test]
 async fn all_or_nothing_makes_nothing_when_one_cannot_be_taken() {
     let service = Service::start().await;
-    let answer = import(&service, "/reminders/import?atomic=true", file(&[WEEKLY, PAST])).await.expect(200).body;
-    assert_eq!((&answer["imported"], answer["refused"].as_array().map(Vec::len)), (&json!([]), Some(1)));
+    let answer = import(&service, "/reminders/import?atomic=true", file(&[WEEKLY, PAST]))
+        .await
+        .expect(200)
+        .body;
+    assert_eq!(
+        (&answer["imported"], answer["refused"].as_array().map(Vec::len)),
+        (&json!([]), Some(1))
+    );
     assert_eq!((service.count("reminders").await, service.count("outbox").await), (0, 0));
-    let answer = import(&service, "/reminders/import?atomic=true", file(&[WEEKLY])).await.expect(200).body;
+    let answer =
+        import(&service, "/reminders/import?atomic=true", file(&[WEEKLY])).await.expect(200).body;
     assert_eq!(answer["imported"].as_array().map(Vec::len), Some(1));
 }
 
@@ -83,7 +106,8 @@ async fn what_was_exported_and_imported_again_comes_at_the_same_times() {
 
 /// What a reminder sends, and what it says.
 async fn occurrences(service: &Service, id: &str) -> (Value, Value) {
-    let shown = service.ada.get(&format!("/reminders/{id}/occurrences?limit=100")).await.expect(200).body;
+    let shown =
+        service.ada.get(&format!("/reminders/{id}/occurrences?limit=100")).await.expect(200).body;
     let mut reminder = service.ada.get(&format!("/reminders/{id}")).await.expect(200).body;
     for own in ["id", "createdAt", "updatedAt", "version"] {
         reminder.as_object_mut().expect("an object").remove(own);

@@ -19,17 +19,22 @@ async fn a_change_touches_what_it_names_and_nothing_else() {
     let before = service.ada.get(&path).await.expect(200).body;
 
     for (fields, also) in [
-        (json!({"notifyOffset": 7}), json!({"notifyOffsets": [7], "nextAt": "2126-05-01T07:53:00.000Z"})),
+        (
+            json!({"notifyOffset": 7}),
+            json!({"notifyOffsets": [7], "nextAt": "2126-05-01T07:53:00.000Z"}),
+        ),
         (json!({"message": "Other"}), json!({})),
         (json!({"channels": ["push"]}), json!({"notifyType": "push"})),
         (json!({"notifyType": "email"}), json!({"channels": ["email"]})),
-        (json!({"date": "2126-06-01T08:00:00.000Z"}), json!({"nextAt": "2126-06-01T07:50:00.000Z"})),
+        (
+            json!({"date": "2126-06-01T08:00:00.000Z"}),
+            json!({"nextAt": "2126-06-01T07:50:00.000Z"}),
+        ),
         (json!({"priority": "normal", "locale": "en", "expiresAfterMinutes": 1}), json!({})),
     ] {
         let path = format!("/reminders/{}", service.make(&full()).await);
         let after = service.ada.patch(&path, &fields).await.expect(200).body;
-        let own =
-            json!({"id": after["id"], "createdAt": after["createdAt"], "updatedAt": after["updatedAt"], "version": 2});
+        let own = json!({"id": after["id"], "createdAt": after["createdAt"], "updatedAt": after["updatedAt"], "version": 2});
         assert_eq!(after, merged(merged(merged(before.clone(), fields), also), own));
         assert_eq!(service.ada.get(&path).await.expect(200).body, after);
     }
@@ -51,7 +56,8 @@ async fn null_removes_what_may_be_missing() {
     let service = Service::start().await;
     let path = format!("/reminders/{}", service.make(&full()).await);
 
-    let fields = json!({"title": null, "url": null, "data": null, "locale": null, "recurrence": null});
+    let fields =
+        json!({"title": null, "url": null, "data": null, "locale": null, "recurrence": null});
     let after = service.ada.patch(&path, &fields).await.expect(200).body;
 
     let gone = json!({"title": null, "url": null, "data": {}, "locale": null});
@@ -70,7 +76,11 @@ async fn a_past_reminder_may_be_renamed_but_not_moved_within_the_past() {
     let echoed = json!({"title": "Done again", "date": renamed["date"], "notifyOffset": 0, "timeZone": "UTC"});
     service.ada.patch(&path, &echoed).await.expect(200);
 
-    for fields in [json!({"notifyOffset": 1}), json!({"date": in_minutes(-5)}), json!({"timeZone": "Asia/Tokyo"})] {
+    for fields in [
+        json!({"notifyOffset": 1}),
+        json!({"date": in_minutes(-5)}),
+        json!({"timeZone": "Asia/Tokyo"}),
+    ] {
         let answer = service.ada.patch(&path, &fields).await.expect(422);
         assert_eq!(answer.reason(), Some("INVALID_DUEDATE"), "{fields}");
     }
@@ -85,7 +95,9 @@ async fn changes_at_once_are_made_one_after_the_other() {
 
     let changes = (0..8).map(|number| {
         let (client, path) = (service.ada.clone(), path.clone());
-        tokio::spawn(async move { client.patch(&path, &json!({"title": format!("{number}")})).await.expect(200).body })
+        tokio::spawn(async move {
+            client.patch(&path, &json!({"title": format!("{number}")})).await.expect(200).body
+        })
     });
     let mut versions = Vec::new();
     for change in changes.collect::<Vec<_>>() {
@@ -102,9 +114,10 @@ async fn another_users_reminder_is_missing() {
     let path = format!("/reminders/{}", service.make(&least_with(json!({"title": "Mine"}))).await);
     let other = service.anonymous.as_user("bob", "bob@example.com");
 
-    for answer in
-        [other.patch(&path, &json!({"title": "His"})).await, other.post(&path, &json!({"title": "His"})).await]
-    {
+    for answer in [
+        other.patch(&path, &json!({"title": "His"})).await,
+        other.post(&path, &json!({"title": "His"})).await,
+    ] {
         assert_eq!(answer.expect(404).reason(), Some("MISSING_REMINDER"));
     }
     assert_eq!(service.ada.get(&path).await.expect(200).body["title"], "Mine");
@@ -127,9 +140,12 @@ async fn makes_all_changes_of_a_series_that_race() {
     let mut calls = tokio::task::JoinSet::new();
     for number in 0..16 {
         let (ada, path) = (service.ada.clone(), format!("/reminders/{id}"));
-        calls.spawn(async move { ada.patch(&path, &json!({"title": number.to_string()})).await.expect(200).body });
+        calls.spawn(async move {
+            ada.patch(&path, &json!({"title": number.to_string()})).await.expect(200).body
+        });
     }
-    let mut versions: Vec<_> = calls.join_all().await.iter().map(|body| body["version"].as_i64()).collect();
+    let mut versions: Vec<_> =
+        calls.join_all().await.iter().map(|body| body["version"].as_i64()).collect();
     versions.sort_unstable();
     assert_eq!(versions, (2..18).map(Some).collect::<Vec<_>>(), "each change is one version");
 }

@@ -79,7 +79,8 @@ async fn deliveries_that_are_past_are_passed_over_while_one_is_ahead() {
     let service = Service::start().await;
     let date = in_minutes(60);
 
-    let id = service.make(&json!({"date": date, "message": "Tablets", "notifyOffsets": [0, 120]})).await;
+    let id =
+        service.make(&json!({"date": date, "message": "Tablets", "notifyOffsets": [0, 120]})).await;
 
     let reminder = service.ada.get(&format!("/reminders/{id}")).await.expect(200).body;
     assert_eq!((&reminder["nextAt"], &reminder["notifyOffsets"]), (&json!(date), &json!([0, 120])));
@@ -91,8 +92,14 @@ async fn a_reminder_is_its_users_alone() {
     let id = service.make(&least()).await;
     let other = service.anonymous.as_user("bob", "bob@example.com");
 
-    assert_eq!(other.get(&format!("/reminders/{id}")).await.expect(404).reason(), Some("MISSING_REMINDER"));
-    assert_eq!(service.anonymous.get(&format!("/reminders/{id}")).await.expect(401).reason(), Some("UNAUTHENTICATED"));
+    assert_eq!(
+        other.get(&format!("/reminders/{id}")).await.expect(404).reason(),
+        Some("MISSING_REMINDER")
+    );
+    assert_eq!(
+        service.anonymous.get(&format!("/reminders/{id}")).await.expect(401).reason(),
+        Some("UNAUTHENTICATED")
+    );
 }
 
 #[tokio::test]
@@ -109,8 +116,15 @@ async fn email_needs_an_address() {
     let service = Service::start().await;
     let nameless = service.anonymous.as_user("ada", "ada");
 
-    let answer = nameless.post("/reminders", &least_with(json!({"channels": ["email", "push"]}))).await.expect(400);
+    let answer = nameless
+        .post("/reminders", &least_with(json!({"channels": ["email", "push"]})))
+        .await
+        .expect(400);
 
-    assert!(answer.body["error"]["message"].as_str().is_some_and(|it| it.starts_with("channels: ")), "{}", answer.body);
+    assert!(
+        answer.body["error"]["message"].as_str().is_some_and(|it| it.starts_with("channels: ")),
+        "{}",
+        answer.body
+    );
     nameless.post("/reminders", &least()).await.expect(201);
 }

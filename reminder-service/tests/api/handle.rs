@@ -7,7 +7,8 @@ use crate::service::{Service, in_minutes, least_with, wire};
 
 /// A reminder whose earlier offset has come, and its path.
 async fn half_delivered(service: &Service) -> String {
-    let id = service.make(&least_with(json!({"date": in_minutes(60), "notifyOffsets": [0, 30]}))).await;
+    let id =
+        service.make(&least_with(json!({"date": in_minutes(60), "notifyOffsets": [0, 30]}))).await;
     let sql = "update reminders set date = date - interval '45 minutes', last_at = last_at - interval '45 minutes',
             created_at = created_at - interval '45 minutes'
         where id = $1::text::uuid";
@@ -20,14 +21,23 @@ async fn a_snooze_is_the_next_delivery_and_another_takes_its_place() {
     let service = Service::start().await;
     let path = half_delivered(&service).await;
 
-    let first = service.ada.post(&format!("{path}/snooze"), &json!({"minutes": 5})).await.expect(200).body;
+    let first =
+        service.ada.post(&format!("{path}/snooze"), &json!({"minutes": 5})).await.expect(200).body;
     let until = in_minutes(10);
-    let second = service.ada.post(&format!("{path}/snooze"), &json!({"until": until})).await.expect(200).body;
+    let second = service
+        .ada
+        .post(&format!("{path}/snooze"), &json!({"until": until}))
+        .await
+        .expect(200)
+        .body;
 
     assert!(first["nextAt"].as_str() < second["nextAt"].as_str(), "{first} {second}");
     assert_eq!((&second["nextAt"], &second["version"]), (&json!(until), &json!(3)));
     let shown = service.ada.get(&format!("{path}/occurrences")).await.expect(200).body;
-    assert_eq!(shown["occurrences"][0]["deliveries"], json!([{"notifyOffset": null, "deliverAt": until}]));
+    assert_eq!(
+        shown["occurrences"][0]["deliveries"],
+        json!([{"notifyOffset": null, "deliverAt": until}])
+    );
 }
 
 #[tokio::test]
@@ -51,7 +61,10 @@ async fn nothing_can_be_done_before_the_first_delivery_nor_by_another() {
         let answer = service.ada.post(&format!("{path}/{call}"), &body).await.expect(409);
         assert_eq!(answer.reason(), Some("CONFLICT"));
         let other = service.anonymous.as_user("bob", "bob@example.com");
-        assert_eq!(other.post(&format!("{path}/{call}"), &body).await.expect(404).reason(), Some("MISSING_REMINDER"));
+        assert_eq!(
+            other.post(&format!("{path}/{call}"), &body).await.expect(404).reason(),
+            Some("MISSING_REMINDER")
+        );
     }
 }
 
@@ -61,13 +74,15 @@ async fn refuses_what_lies_before_its_schedule() {
     let daily = json!({"rrule": "FREQ=DAILY"});
     let began = wire(chrono::Utc::now() - chrono::TimeDelta::hours(26));
     let series = service.make(&least_with(json!({"date": began, "recurrence": daily}))).await;
-    let partly = service.make(&least_with(json!({"date": in_minutes(30), "notifyOffsets": [0, 60]}))).await;
+    let partly =
+        service.make(&least_with(json!({"date": in_minutes(30), "notifyOffsets": [0, 60]}))).await;
     let moved = service.make(&least_with(json!({}))).await;
     let change = json!({"date": began, "recurrence": daily});
     service.ada.patch(&format!("/reminders/{moved}"), &change).await.expect(200);
     for id in [series, partly, moved] {
         for (call, body) in [("snooze", json!({"minutes": 5})), ("acknowledge", json!({}))] {
-            let answer = service.ada.post(&format!("/reminders/{id}/{call}"), &body).await.expect(409);
+            let answer =
+                service.ada.post(&format!("/reminders/{id}/{call}"), &body).await.expect(409);
             assert_eq!(answer.reason(), Some("CONFLICT"), "{call}");
         }
     }
@@ -77,7 +92,8 @@ async fn refuses_what_lies_before_its_schedule() {
 async fn a_snooze_needs_one_time_that_is_ahead() {
     let service = Service::start().await;
     let path = half_delivered(&service).await;
-    let snooze = async |body| -> Answer { service.ada.post(&format!("{path}/snooze"), &body).await };
+    let snooze =
+        async |body| -> Answer { service.ada.post(&format!("{path}/snooze"), &body).await };
     for body in [
         json!({}),
         json!({"minutes": 0}),
@@ -85,10 +101,17 @@ async fn a_snooze_needs_one_time_that_is_ahead() {
         json!({"until": "soon"}),
         json!({"hours": 1}),
     ] {
-        assert_eq!(snooze(body.clone()).await.expect(400).reason(), Some("INVALID_REQUEST"), "{body}");
+        assert_eq!(
+            snooze(body.clone()).await.expect(400).reason(),
+            Some("INVALID_REQUEST"),
+            "{body}"
+        );
     }
     for until in [in_minutes(-1), "2999-01-01T00:00:00Z".to_owned()] {
-        assert_eq!(snooze(json!({"until": until})).await.expect(422).reason(), Some("INVALID_DUEDATE"));
+        assert_eq!(
+            snooze(json!({"until": until})).await.expect(422).reason(),
+            Some("INVALID_DUEDATE")
+        );
     }
 }
 

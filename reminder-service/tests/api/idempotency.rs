@@ -19,7 +19,10 @@ async fn twenty_repeats_at_once_make_one_reminder() {
     }
 
     assert!(answers.iter().all(|answer| answer.id() == answers[0].id()));
-    let replays = answers.iter().filter(|answer| answer.header("idempotent-replayed") == Some("true")).count();
+    let replays = answers
+        .iter()
+        .filter(|answer| answer.header("idempotent-replayed") == Some("true"))
+        .count();
     assert_eq!((replays, service.count("reminders").await), (19, 1));
 }
 
@@ -32,7 +35,8 @@ async fn a_key_belongs_to_one_body_and_one_user() {
 
     let reused = keyed.post("/reminders", &other_body).await.expect(422);
     assert_eq!(reused.reason(), Some("IDEMPOTENCY_KEY_REUSED"));
-    let elsewhere = keyed.post(&format!("/reminders/{id}"), &json!({"title": "x"})).await.expect(422);
+    let elsewhere =
+        keyed.post(&format!("/reminders/{id}"), &json!({"title": "x"})).await.expect(422);
     assert_eq!(elsewhere.reason(), Some("IDEMPOTENCY_KEY_REUSED"));
     let bob = keyed.as_user("bob", "bob@example.com").post("/reminders", &body).await.expect(201);
     assert_ne!(bob.id(), id);
@@ -43,7 +47,10 @@ async fn a_refusal_does_not_use_the_key_up() {
     let service = Service::start().await;
     let keyed = service.ada.with_header("Idempotency-Key", "k1");
 
-    keyed.post("/reminders", &least_with(json!({"date": "2020-01-01T00:00:00Z"}))).await.expect(422);
+    keyed
+        .post("/reminders", &least_with(json!({"date": "2020-01-01T00:00:00Z"})))
+        .await
+        .expect(422);
 
     keyed.post("/reminders", &least()).await.expect(201);
 }
@@ -52,10 +59,12 @@ async fn a_refusal_does_not_use_the_key_up() {
 async fn a_repeat_is_answered_even_when_its_date_has_passed_meanwhile() {
     let service = Service::start().await;
     let keyed = service.ada.with_header("Idempotency-Key", "k1");
-    let body =
-        least_with(json!({"date": crate::service::wire(chrono::Utc::now() + chrono::TimeDelta::milliseconds(900))}));
+    let body = least_with(
+        json!({"date": crate::service::wire(chrono::Utc::now() + chrono::TimeDelta::milliseconds(900))}),
+    );
     let id = keyed.post("/reminders", &body).await.expect(201).id();
-    let passed = async || service.ada.get(&format!("/reminders/{id}")).await.body["status"] == "completed";
+    let passed =
+        async || service.ada.get(&format!("/reminders/{id}")).await.body["status"] == "completed";
     support::eventually(std::time::Duration::from_secs(5), passed).await;
 
     assert_eq!(keyed.post("/reminders", &body).await.expect(201).id(), id);
@@ -85,7 +94,10 @@ async fn a_change_is_made_once() {
     service.ada.patch(&path, &json!({"title": "Newer"})).await.expect(200);
     let again = keyed.post(&path, &json!({"title": "New"})).await.expect(200);
 
-    assert_eq!((again.body, again.headers["idempotent-replayed"].as_bytes()), (first.body, b"true".as_slice()));
+    assert_eq!(
+        (again.body, again.headers["idempotent-replayed"].as_bytes()),
+        (first.body, b"true".as_slice())
+    );
     assert_eq!(service.ada.get(&path).await.expect(200).body["title"], "Newer");
 }
 
@@ -93,7 +105,12 @@ async fn a_change_is_made_once() {
 async fn a_malformed_key_is_refused() {
     let service = Service::start().await;
     for key in ["", "two words", &"k".repeat(256)] {
-        let answer = service.ada.with_header("Idempotency-Key", key).post("/reminders", &least()).await.expect(400);
+        let answer = service
+            .ada
+            .with_header("Idempotency-Key", key)
+            .post("/reminders", &least())
+            .await
+            .expect(400);
         assert_eq!(answer.reason(), Some("INVALID_REQUEST"), "{key}");
     }
 }

@@ -23,7 +23,12 @@ async fn refuses_reminders_beyond_the_quota_of_a_user() {
     let refused = keyed.post("/reminders", &body).await.expect(429);
     assert_eq!(refused.reason(), Some("RATE_LIMITED"));
     assert!(refused.header("retry-after").is_some());
-    service.anonymous.as_user("bob", "bob@example.com").post("/reminders", &least()).await.expect(201);
+    service
+        .anonymous
+        .as_user("bob", "bob@example.com")
+        .post("/reminders", &least())
+        .await
+        .expect(201);
 
     service.ada.delete(&format!("/reminders/{last}")).await.expect(200);
     let made = keyed.post("/reminders", &body).await.expect(201);
@@ -36,9 +41,11 @@ async fn refuses_reminders_beyond_the_quota_of_a_user() {
 async fn makes_as_many_of_a_bulk_as_the_quota_leaves() {
     let service = with(&[("MAX_REMINDERS_PER_USER", "3")]).await;
     service.make(&least()).await;
-    let entries = json!([{"date": in_minutes(-5), "message": "late"}, least(), least(), least(), least()]);
+    let entries =
+        json!([{"date": in_minutes(-5), "message": "late"}, least(), least(), least(), least()]);
     let results = service.ada.post("/reminders/bulk", &entries).await.expect(200).body;
-    let statuses: Vec<_> = results["results"].as_array().expect("results").iter().map(|it| &it["status"]).collect();
+    let statuses: Vec<_> =
+        results["results"].as_array().expect("results").iter().map(|it| &it["status"]).collect();
     assert_eq!(statuses, [422, 201, 201, 429, 429]);
     assert_eq!(service.count("reminders").await, 3);
 }
@@ -46,9 +53,11 @@ async fn makes_as_many_of_a_bulk_as_the_quota_leaves() {
 #[tokio::test]
 async fn counts_calls_and_entries_of_each_user() {
     let service = with(&[("RATE_LIMIT_PER_SECOND", "1"), ("RATE_LIMIT_BURST", "60")]).await;
-    // One call, and one for every 20 entries: what a second gives back in the meantime is less than the other ten.
+    // One call, and one for every 20 entries: what a second gives back in the meantime is less than
+    // the other ten.
     service.ada.post("/reminders/bulk", &Value::Array(vec![least(); 1_000])).await.expect(200);
-    let refused = service.ada.post("/reminders/bulk", &Value::Array(vec![least(); 1_000])).await.expect(429);
+    let refused =
+        service.ada.post("/reminders/bulk", &Value::Array(vec![least(); 1_000])).await.expect(429);
     assert_eq!(refused.reason(), Some("RATE_LIMITED"));
     assert!(refused.header("retry-after").is_some());
     service.anonymous.as_user("bob", "bob@example.com").get("/reminders").await.expect(200);
@@ -62,8 +71,11 @@ async fn refuses_crowded_and_deep_bulk_bodies() {
     let refused = service.ada.post("/reminders/bulk", &crowded).await.expect(400);
     assert_eq!(refused.body["error"]["message"], "reminders: must be a list of 1 to 1000");
     let deep = format!("{}{}", "[".repeat(1_000_000), "]".repeat(1_000_000));
-    let request = support::http::plain().post(format!("{}/reminders/bulk", service.base)).body(deep);
-    let request = request.header("X-Authenticated-Userid", "ada").header("X-Consumer-Username", "ada@example.com");
+    let request =
+        support::http::plain().post(format!("{}/reminders/bulk", service.base)).body(deep);
+    let request = request
+        .header("X-Authenticated-Userid", "ada")
+        .header("X-Consumer-Username", "ada@example.com");
     assert_eq!(request.send().await.expect("an answer").status(), 400);
     let large = json!([{"date": in_minutes(5), "message": "x".repeat(600_000)}]);
     let result = service.ada.post("/reminders/bulk", &large).await.expect(200).body;

@@ -36,15 +36,23 @@ async fn the_newest_come_first_in_parts_by_limit_and_offset() {
         (made[..10].to_vec(), &json!(10), &json!(0), &json!(12))
     );
     let second = list(&service.ada, "?limit=5&offset=10").await;
-    assert_eq!((ids(&second), &second["offset"], &second["total"]), (made[10..].to_vec(), &json!(10), &json!(12)));
+    assert_eq!(
+        (ids(&second), &second["offset"], &second["total"]),
+        (made[10..].to_vec(), &json!(10), &json!(12))
+    );
     let beyond = list(&service.ada, "?offset=12").await;
-    assert_eq!((ids(&beyond), &beyond["total"], &beyond["nextCursor"]), (vec![], &json!(12), &json!(null)));
+    assert_eq!(
+        (ids(&beyond), &beyond["total"], &beyond["nextCursor"]),
+        (vec![], &json!(12), &json!(null))
+    );
 }
 
 #[tokio::test]
 async fn an_item_is_what_reading_it_gives() {
     let service = Service::start().await;
-    let id = service.make(&least_with(json!({"channels": ["email"], "data": {"a": "b"}, "title": "Tablets"}))).await;
+    let id = service
+        .make(&least_with(json!({"channels": ["email"], "data": {"a": "b"}, "title": "Tablets"})))
+        .await;
     let listed = list(&service.ada, "").await["items"][0].clone();
     assert_eq!(listed, service.ada.get(&format!("/reminders/{id}")).await.expect(200).body);
 }
@@ -73,7 +81,9 @@ async fn filters_choose_by_status_and_date() {
     let service = Service::start().await;
     let mut made = Vec::new();
     for year in [2101, 2102, 2103] {
-        made.push(service.make(&least_with(json!({"date": format!("{year}-01-01T00:00:00Z")}))).await);
+        made.push(
+            service.make(&least_with(json!({"date": format!("{year}-01-01T00:00:00Z")}))).await,
+        );
     }
     let past = service.make(&least()).await;
     service.let_pass(&past).await;

@@ -16,14 +16,21 @@ async fn an_export_has_all_reminders_and_says_what_is_missing() {
     assert_eq!(export["reminders"].as_array().map(Vec::len), Some(3));
     assert_eq!((&export["userId"], &export["complete"]), (&json!("ada"), &json!(false)));
     assert!(export["missing"].to_string().contains("NOTIFICATION_SERVICE_URL"), "{export}");
-    let other = service.anonymous.as_user("bob", "bob@example.com").get("/me/export").await.expect(200).body;
+    let other = service
+        .anonymous
+        .as_user("bob", "bob@example.com")
+        .get("/me/export")
+        .await
+        .expect(200)
+        .body;
     assert_eq!(other["reminders"], json!([]));
 }
 
 #[tokio::test]
 async fn an_export_is_refused_as_a_whole_while_a_service_does_not_answer() {
     let database = Service::start().await.stop().await;
-    let service = Service::start_on(database, &[("EVENT_SERVICE_URL", "http://127.0.0.1:9/")]).await;
+    let service =
+        Service::start_on(database, &[("EVENT_SERVICE_URL", "http://127.0.0.1:9/")]).await;
     service.ready().await;
     let answer = service.ada.get("/me/export").await.expect(503);
     assert_eq!(answer.reason(), Some("UPSTREAM_UNAVAILABLE"));
@@ -57,26 +64,41 @@ async fn an_erased_user_is_in_no_table_and_another_stays() {
     eventually(std::time::Duration::from_secs(20), async || {
         let mut found: Vec<Value> = Vec::new();
         for table in tables {
-            let sql = sqlx::AssertSqlSafe(format!("select to_jsonb(t) from {table} as t where t::text ~* 'ada'"));
+            let sql = sqlx::AssertSqlSafe(format!(
+                "select to_jsonb(t) from {table} as t where t::text ~* 'ada'"
+            ));
             found.extend(
-                sqlx::query_scalar::<_, Value>(sql).fetch_all(&service.database.pool().await).await.expect("rows"),
+                sqlx::query_scalar::<_, Value>(sql)
+                    .fetch_all(&service.database.pool().await)
+                    .await
+                    .expect("rows"),
             );
         }
         if found.is_empty() { Ok(()) } else { Err(format!("{found:?}")) }
     })
     .await;
     let bus = bus(service.database.url()).await.expect("a bus");
-    let told =
-        bus.receive(crate::service::LISTENER, 10, std::time::Duration::from_secs(30), std::time::Duration::ZERO).await;
+    let told = bus
+        .receive(
+            crate::service::LISTENER,
+            10,
+            std::time::Duration::from_secs(30),
+            std::time::Duration::ZERO,
+        )
+        .await;
     let told = told.expect("messages");
-    assert!(told.iter().any(|it| it.attributes.get("eventType").is_some_and(|it| it == "user:erased")), "{told:?}");
+    assert!(
+        told.iter().any(|it| it.attributes.get("eventType").is_some_and(|it| it == "user:erased")),
+        "{told:?}"
+    );
 }
 
 const LIMIT: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// Waits until a session of the service's database waits for a lock.
 async fn until_something_waits(service: &Service) {
-    let waiting = "pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    let waiting =
+        "pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
     eventually(LIMIT, async || service.count(waiting).await > 0).await;
 }
 
@@ -113,11 +135,14 @@ async fn bulk_that_began_before_erasure_is_made_after_it() {
     let service = Service::start().await;
     let pool = service.database.pool().await;
     let mut holder = pool.begin().await.expect("begun");
-    let hold = "insert into idempotency_keys (user_id, key, request_hash) values ('ada', 'key-1', 'x')";
+    let hold =
+        "insert into idempotency_keys (user_id, key, request_hash) values ('ada', 'key-1', 'x')";
     sqlx::query(hold).execute(&mut *holder).await.expect("held");
-    let ada = service.anonymous.as_user("ada", "ada@example.com").with_header("Idempotency-Key", "key-1");
-    let creating =
-        tokio::spawn(async move { ada.post("/reminders/bulk", &json!({"reminders": [least(), least()]})).await });
+    let ada =
+        service.anonymous.as_user("ada", "ada@example.com").with_header("Idempotency-Key", "key-1");
+    let creating = tokio::spawn(async move {
+        ada.post("/reminders/bulk", &json!({"reminders": [least(), least()]})).await
+    });
     until_something_waits(&service).await;
 
     let receipt = service.ada.delete("/me").await.expect(200).body;
@@ -128,11 +153,14 @@ async fn bulk_that_began_before_erasure_is_made_after_it() {
     let items = kept["reminders"]["items"].as_array().expect("a list");
     assert_eq!(items.len(), 2);
     // Consumers drop what happened up to the erasure: a reminder that is shown has to be later.
-    assert!(items.iter().all(|item| time(&item["createdAt"]) > time(&receipt["erasedAt"])), "{kept} {receipt}");
+    assert!(
+        items.iter().all(|item| time(&item["createdAt"]) > time(&receipt["erasedAt"])),
+        "{kept} {receipt}"
+    );
 }
 
-/// A peer that answers one request after the other with these bytes, and then closes the connection,
-/// or keeps it open.
+/// A peer that answers one request after the other with these bytes, and then closes the
+/// connection, or keeps it open.
 async fn peer(answer: &'static str, stays: bool) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
     let address = listener.local_addr().expect("an address");
@@ -154,7 +182,8 @@ async fn peer(answer: &'static str, stays: bool) -> String {
 const BEGUN: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{\"a\":\r\n";
 /// A whole answer that is not a whole part.
 const CUT: &str = "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n{\"a\":1";
-const WHOLE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 36\r\n\r\n{\"notifications\":1,\"truncated\":true}";
+const WHOLE: &str =
+    "HTTP/1.1 200 OK\r\ncontent-length: 36\r\n\r\n{\"notifications\":1,\"truncated\":true}";
 
 async fn exporting(peer: &str) -> Service {
     let database = Service::start().await.stop().await;
@@ -166,7 +195,9 @@ async fn exporting(peer: &str) -> Service {
 /// The answer to an export, whose body is still to be read.
 async fn export_of(service: &Service) -> reqwest::Response {
     let request = support::http::plain().get(format!("{}/me/export", service.base));
-    let request = request.header("X-Authenticated-Userid", "ada").header("X-Consumer-Username", "ada@example.com");
+    let request = request
+        .header("X-Authenticated-Userid", "ada")
+        .header("X-Consumer-Username", "ada@example.com");
     request.send().await.expect("an answer")
 }
 
@@ -179,7 +210,10 @@ async fn passes_on_parts_as_they_are() {
     let export = service.ada.get("/me/export").await.expect(200).body;
     assert_eq!(export["eventService"], json!({"notifications": 1, "truncated": true}));
     assert_eq!(export["reminders"].as_array().map(Vec::len), Some(230));
-    assert_eq!((&export["notificationService"], &export["complete"]), (&Value::Null, &json!(false)));
+    assert_eq!(
+        (&export["notificationService"], &export["complete"]),
+        (&Value::Null, &json!(false))
+    );
     assert!(export["missing"].to_string().contains("oldest entries"), "{}", export["missing"]);
 }
 
@@ -199,6 +233,9 @@ async fn refuses_a_second_export_meanwhile() {
     let first = export_of(&service).await;
     assert_eq!(first.status(), 200);
     let second = export_of(&service).await;
-    assert_eq!((second.status().as_u16(), second.headers().contains_key("retry-after")), (429, true));
+    assert_eq!(
+        (second.status().as_u16(), second.headers().contains_key("retry-after")),
+        (429, true)
+    );
     drop(first);
 }

@@ -16,10 +16,13 @@ const LIMIT: Duration = Duration::from_secs(20);
 async fn heard(bus: &SharedBus, count: usize) -> Vec<Envelope> {
     let mut heard = Vec::new();
     while heard.len() < count {
-        let received = bus.receive(LISTENER, 10, Duration::from_secs(30), LIMIT).await.expect("messages");
+        let received =
+            bus.receive(LISTENER, 10, Duration::from_secs(30), LIMIT).await.expect("messages");
         assert!(!received.is_empty(), "only {} messages came", heard.len());
         heard.extend(received.iter().map(|message| Envelope::decode(message).expect("an event")));
-        bus.settle(LISTENER, received.into_iter().map(|it| (it, Settlement::Done)).collect()).await.expect("settled");
+        bus.settle(LISTENER, received.into_iter().map(|it| (it, Settlement::Done)).collect())
+            .await
+            .expect("settled");
     }
     heard.sort_by_key(|event| event.version);
     heard
@@ -32,7 +35,9 @@ async fn every_change_is_told_once_with_its_version_and_the_requests_trace() {
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let ada = service.ada.with_header("traceparent", trace);
 
-    let body = least_with(json!({"channels": ["push", "email"], "notifyOffsets": [10, 0], "title": "Tablets"}));
+    let body = least_with(
+        json!({"channels": ["push", "email"], "notifyOffsets": [10, 0], "title": "Tablets"}),
+    );
     let id = ada.post("/reminders", &body).await.expect(201).id();
     let path = format!("/reminders/{id}");
     let changed = ada.patch(&path, &json!({"message": "Three"})).await.expect(200).body;
@@ -42,19 +47,37 @@ async fn every_change_is_told_once_with_its_version_and_the_requests_trace() {
     let types: Vec<_> = events.iter().map(|event| (event.event_type, event.version)).collect();
     assert_eq!(
         types,
-        [(EventType::ReminderCreated, 1), (EventType::ReminderUpdated, 2), (EventType::ReminderDeleted, 3)]
+        [
+            (EventType::ReminderCreated, 1),
+            (EventType::ReminderUpdated, 2),
+            (EventType::ReminderDeleted, 3)
+        ]
     );
     for event in &events {
-        assert_eq!((event.user_id.as_str(), event.user_email.as_deref()), ("ada", Some("ada@example.com")));
+        assert_eq!(
+            (event.user_id.as_str(), event.user_email.as_deref()),
+            ("ada", Some("ada@example.com"))
+        );
         assert_eq!(
             (event.item_id.as_str(), event.traceparent.map(|it| it.to_string())),
             (id.as_str(), Some(trace.to_owned()))
         );
     }
-    let (created, updated) = (events[0].reminder().expect("a reminder"), events[1].reminder().expect("a reminder"));
-    assert_eq!((created.notify_offsets, created.content.channels), (vec![0, 10], vec![Channel::Email, Channel::Push]));
-    assert_eq!((updated.content.message.as_str(), updated.content.title.as_deref()), ("Three", Some("Tablets")));
-    assert_eq!(wire(events[1].occurred_at), changed["updatedAt"], "the database's time of the change");
+    let (created, updated) =
+        (events[0].reminder().expect("a reminder"), events[1].reminder().expect("a reminder"));
+    assert_eq!(
+        (created.notify_offsets, created.content.channels),
+        (vec![0, 10], vec![Channel::Email, Channel::Push])
+    );
+    assert_eq!(
+        (updated.content.message.as_str(), updated.content.title.as_deref()),
+        ("Three", Some("Tablets"))
+    );
+    assert_eq!(
+        wire(events[1].occurred_at),
+        changed["updatedAt"],
+        "the database's time of the change"
+    );
     assert_eq!(events[2].data, json!({}));
 }
 

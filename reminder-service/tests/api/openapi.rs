@@ -1,4 +1,5 @@
-//! The description of the API: what is committed is what the code says, and what the service serves.
+//! The description of the API: what is committed is what the code says, and what the service
+//! serves.
 
 use serde_json::Value;
 
@@ -17,7 +18,10 @@ fn the_committed_description_is_what_the_code_says() {
         std::fs::write(FILE, &current).expect("openapi.json is written");
     }
     let committed = std::fs::read_to_string(FILE).unwrap_or_default();
-    assert!(committed == current, "openapi.json is behind: `make openapi` writes it (this test with UPDATE_OPENAPI=1)");
+    assert!(
+        committed == current,
+        "openapi.json is behind: `make openapi` writes it (this test with UPDATE_OPENAPI=1)"
+    );
 }
 
 #[tokio::test]
@@ -25,7 +29,16 @@ async fn the_description_is_served_to_everybody() {
     let service = Service::start().await;
     let served = service.anonymous.get("/openapi.json").await.expect(200).body;
     assert_eq!(served, serde_json::from_str::<Value>(&described()).expect("JSON"));
-    assert!(service.anonymous.get("/docs").await.expect(200).body.as_str().is_some_and(|page| page.contains("<html")));
+    assert!(
+        service
+            .anonymous
+            .get("/docs")
+            .await
+            .expect(200)
+            .body
+            .as_str()
+            .is_some_and(|page| page.contains("<html"))
+    );
 }
 
 #[tokio::test]

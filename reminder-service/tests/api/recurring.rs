@@ -13,7 +13,10 @@ async fn a_recurring_reminder_is_made_shown_and_changed_back() {
 
     let made = service.ada.get(&path).await.expect(200).body;
     assert_eq!((&made["isRecurring"], &made["recurrence"]), (&json!(true), &rule));
-    assert_eq!((&made["status"], &made["nextAt"]), (&json!("scheduled"), &json!("2126-05-01T10:00:00.000Z")));
+    assert_eq!(
+        (&made["status"], &made["nextAt"]),
+        (&json!("scheduled"), &json!("2126-05-01T10:00:00.000Z"))
+    );
 
     let once = service.ada.patch(&path, &json!({"recurrence": null})).await.expect(200).body;
     assert_eq!((&once["isRecurring"], &once["recurrence"]), (&json!(false), &Value::Null));
@@ -22,8 +25,7 @@ async fn a_recurring_reminder_is_made_shown_and_changed_back() {
 #[tokio::test]
 async fn the_start_may_be_past_if_a_delivery_is_ahead() {
     let service = Service::start().await;
-    let with =
-        |rrule: &str| json!({"date": "2020-01-01T09:00:00Z", "message": "Tablets", "recurrence": {"rrule": rrule}});
+    let with = |rrule: &str| json!({"date": "2020-01-01T09:00:00Z", "message": "Tablets", "recurrence": {"rrule": rrule}});
     service.ada.post("/reminders", &with("FREQ=DAILY")).await.expect(201);
     let past = service.ada.post("/reminders", &with("FREQ=DAILY;COUNT=3")).await.expect(422);
     assert_eq!(past.reason(), Some("INVALID_DUEDATE"));
@@ -36,24 +38,36 @@ async fn the_two_hundred_cases_have_the_answers_of_an_independent_implementation
     let mut wrong = Vec::new();
     for line in cases.lines() {
         let case: Value = serde_json::from_str(line).expect("a case");
-        let zone = recurrence::Zone::parse(case["timeZone"].as_str().expect("a zone")).expect("a known zone");
-        let start =
-            zone.instant(case["dtstart"].as_str().expect("a start").parse().expect("a time")).expect("an instant");
+        let zone = recurrence::Zone::parse(case["timeZone"].as_str().expect("a zone"))
+            .expect("a known zone");
+        let start = zone
+            .instant(case["dtstart"].as_str().expect("a start").parse().expect("a time"))
+            .expect("an instant");
         let body = json!({"date": start, "timeZone": case["timeZone"], "recurrence": {"rrule": case["rrule"], "exdates": case["exdates"]}});
         let after = case["after"].as_str().expect("a time");
-        let answer =
-            service.ada.post(&format!("/reminders/preview?from={after}&limit=10"), &body).await.expect(200).body;
+        let answer = service
+            .ada
+            .post(&format!("/reminders/preview?from={after}&limit=10"), &body)
+            .await
+            .expect(200)
+            .body;
         let found = answer["occurrences"].as_array().expect("occurrences").iter();
-        let found: Vec<_> = found.map(|it| it["at"].as_str().unwrap_or_default().replace(".000Z", "Z")).collect();
+        let found: Vec<_> =
+            found.map(|it| it["at"].as_str().unwrap_or_default().replace(".000Z", "Z")).collect();
         if json!(found) != case["expected"] {
             wrong.push(format!("{line}\n  found {found:?}"));
         }
     }
-    // The answers are of edition 2025b; of a newer one that this machine may have, zones that changed since then differ.
+    // The answers are of edition 2025b; of a newer one that this machine may have, zones that
+    // changed since then differ.
     if recurrence::time_zone_database() == "2025b" {
         assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
     } else {
-        assert!(wrong.iter().all(|case| case.contains("Africa/Casablanca")), "{}", wrong.join("\n"));
+        assert!(
+            wrong.iter().all(|case| case.contains("Africa/Casablanca")),
+            "{}",
+            wrong.join("\n")
+        );
     }
 }
 
@@ -64,7 +78,8 @@ async fn what_will_be_sent_is_shown_for_a_saved_reminder_as_for_a_preview() {
         "recurrence": {"rrule": "FREQ=WEEKLY;BYDAY=MO"}});
     let id = service.make(&body).await;
 
-    let saved = service.ada.get(&format!("/reminders/{id}/occurrences?limit=2")).await.expect(200).body;
+    let saved =
+        service.ada.get(&format!("/reminders/{id}/occurrences?limit=2")).await.expect(200).body;
     let previewed = service.ada.post("/reminders/preview?limit=2", &body).await.expect(200).body;
 
     let delivery = |offset: i32, at: &str| json!({"notifyOffset": offset, "deliverAt": at});
@@ -75,7 +90,10 @@ async fn what_will_be_sent_is_shown_for_a_saved_reminder_as_for_a_preview() {
     assert_eq!(saved, expected);
     assert_eq!(previewed, expected);
     let other = service.anonymous.as_user("bob", "bob@example.com");
-    assert_eq!(other.get(&format!("/reminders/{id}/occurrences")).await.expect(404).reason(), Some("MISSING_REMINDER"));
+    assert_eq!(
+        other.get(&format!("/reminders/{id}/occurrences")).await.expect(404).reason(),
+        Some("MISSING_REMINDER")
+    );
 }
 
 #[tokio::test]
@@ -88,7 +106,10 @@ async fn rules_that_no_reminder_can_mean_are_refused_with_the_part_named() {
         (of("FREQ=SECONDLY"), "recurrence.rrule: it fires more often"),
         (of("every day"), "recurrence.rrule: "),
         (of(""), "recurrence.rrule: "),
-        (json!({"recurrence": {"rrule": "FREQ=DAILY", "exdates": ["soon"]}}), "recurrence.exdates: "),
+        (
+            json!({"recurrence": {"rrule": "FREQ=DAILY", "exdates": ["soon"]}}),
+            "recurrence.exdates: ",
+        ),
         (json!({"isRecurring": true}), "isRecurring: "),
         (json!({"isRecurring": false, "recurrence": {"rrule": "FREQ=DAILY"}}), "isRecurring: "),
     ] {
@@ -104,12 +125,18 @@ async fn rules_that_no_reminder_can_mean_are_refused_with_the_part_named() {
 async fn takes_a_birthday_of_any_year() {
     let service = Service::start().await;
     let yearly = json!({"rrule": "FREQ=YEARLY"});
-    for date in ["1955-05-01T09:00:00.000Z", "1604-02-29T00:00:00.000Z", "0001-01-02T00:00:00.000Z"] {
+    for date in ["1955-05-01T09:00:00.000Z", "1604-02-29T00:00:00.000Z", "0001-01-02T00:00:00.000Z"]
+    {
         let body = json!({"date": date, "message": "Birthday", "recurrence": yearly});
         let path = format!("/reminders/{}", service.make(&body).await);
         let made = service.ada.get(&path).await.expect(200).body;
         assert_eq!((&made["date"], &made["status"]), (&json!(date), &json!("scheduled")));
-        let moved = service.ada.patch(&path, &json!({"date": "1900-03-01T08:00:00Z"})).await.expect(200).body;
+        let moved = service
+            .ada
+            .patch(&path, &json!({"date": "1900-03-01T08:00:00Z"}))
+            .await
+            .expect(200)
+            .body;
         assert_eq!(moved["date"], "1900-03-01T08:00:00.000Z");
     }
 }
@@ -117,13 +144,15 @@ async fn takes_a_birthday_of_any_year() {
 #[tokio::test]
 async fn keeps_exclusions_in_their_shortest_form() {
     let service = Service::start().await;
-    let rule =
-        json!({"rrule": "  FREQ=DAILY ", "exdates": ["2126-05-02T10:00:00.000000", "2126-05-03T12:00:00+02:00"]});
+    let rule = json!({"rrule": "  FREQ=DAILY ", "exdates": ["2126-05-02T10:00:00.000000", "2126-05-03T12:00:00+02:00"]});
     let body = json!({"date": "2126-05-01T10:00:00Z", "message": "Tablets", "recurrence": rule});
     let path = format!("/reminders/{}", service.make(&body).await);
     let made = service.ada.get(&path).await.expect(200).body;
     assert_eq!(made["recurrence"]["rrule"], "FREQ=DAILY");
-    assert_eq!(made["recurrence"]["exdates"], json!(["2126-05-02T10:00:00", "2126-05-03T10:00:00Z"]));
+    assert_eq!(
+        made["recurrence"]["exdates"],
+        json!(["2126-05-02T10:00:00", "2126-05-03T10:00:00Z"])
+    );
 }
 
 #[tokio::test]
@@ -138,17 +167,23 @@ async fn parks_nothing_that_was_answered_with_201() {
         least_with(json!({"message": "plain"})),
     ]});
     let answer = service.ada.post("/reminders/bulk", &reminders).await.expect(200).body;
-    let statuses: Vec<_> =
-        answer["results"].as_array().expect("results").iter().map(|it| it["status"].clone()).collect();
+    let statuses: Vec<_> = answer["results"]
+        .as_array()
+        .expect("results")
+        .iter()
+        .map(|it| it["status"].clone())
+        .collect();
     assert_eq!(json!(statuses), json!([400, 201, 201]));
-    support::eventually(std::time::Duration::from_secs(20), async || service.count("outbox").await == 0).await;
+    support::eventually(std::time::Duration::from_secs(20), async || {
+        service.count("outbox").await == 0
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn has_no_end_beyond_the_year_9999() {
     let service = Service::start().await;
-    let body =
-        json!({"date": "2126-05-01T10:00:00Z", "message": "m", "recurrence": {"rrule": "FREQ=YEARLY;COUNT=9000"}});
+    let body = json!({"date": "2126-05-01T10:00:00Z", "message": "m", "recurrence": {"rrule": "FREQ=YEARLY;COUNT=9000"}});
     let answer = service.ada.post("/reminders/bulk", &json!([body])).await.expect(200).body;
     assert_eq!(answer["results"][0]["status"], 201);
 }

@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, time::Duration};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use reminder_service::{App, Config};
 use serde_json::{Value, json};
-use shared::bus::{self, BusSettings, QueueSpec, SharedBus, Subscription, Topology, settings::PostgresSettings};
+use shared::bus::{
+    self, BusSettings, QueueSpec, SharedBus, Subscription, Topology, settings::PostgresSettings,
+};
 use support::{
     eventually,
     http::{Answer, Client},
@@ -34,7 +36,12 @@ impl Service {
             reminder_service::migrate(&config(&url, &[])).await?;
             Ok(listen(&url).await?)
         };
-        let database = postgres::database_from("reminders", "reminder-service migrated, and a listener", filled).await;
+        let database = postgres::database_from(
+            "reminders",
+            "reminder-service migrated, and a listener",
+            filled,
+        )
+        .await;
         let service = Self::start_on(database, &[]).await;
         service.ready().await;
         service
@@ -50,7 +57,15 @@ impl Service {
         let admin = Client::new(format!("http://{}", app.admin_addr()));
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(app.run(shutdown.clone()));
-        Self { database, ada: anonymous.as_user("ada", "ada@example.com"), anonymous, base, admin, shutdown, running }
+        Self {
+            database,
+            ada: anonymous.as_user("ada", "ada@example.com"),
+            anonymous,
+            base,
+            admin,
+            shutdown,
+            running,
+        }
     }
 
     pub(crate) async fn ready(&self) {
@@ -99,15 +114,28 @@ pub(crate) async fn bus(url: &str) -> Result<SharedBus, bus::Error> {
 /// Subscribes a queue to the event topic: the bus takes nothing that nobody would receive.
 pub(crate) async fn listen(url: &str) -> Result<(), bus::Error> {
     let subscription = Subscription { topic: "event-topic".to_owned(), filter: BTreeMap::new() };
-    let queue = QueueSpec { queue: LISTENER.to_owned(), max_receive_count: 5, subscriptions: vec![subscription] };
-    bus(url).await?.ensure(&Topology { topics: vec!["event-topic".to_owned()], queues: vec![queue] }).await
+    let queue = QueueSpec {
+        queue: LISTENER.to_owned(),
+        max_receive_count: 5,
+        subscriptions: vec![subscription],
+    };
+    bus(url)
+        .await?
+        .ensure(&Topology { topics: vec!["event-topic".to_owned()], queues: vec![queue] })
+        .await
 }
 
 pub(crate) fn config(url: &str, more: &[(&str, &str)]) -> Config {
-    let fixed =
-        [("DATABASE_URL", url), ("BUS", "postgres"), ("BUS_DATABASE_URL", url), ("PORT", "0"), ("ADMIN_PORT", "0")];
+    let fixed = [
+        ("DATABASE_URL", url),
+        ("BUS", "postgres"),
+        ("BUS_DATABASE_URL", url),
+        ("PORT", "0"),
+        ("ADMIN_PORT", "0"),
+    ];
     let pairs = fixed.iter().chain([&("BIND_ADDRESS", "127.0.0.1")]).chain(more);
-    let env: BTreeMap<String, String> = pairs.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let env: BTreeMap<String, String> =
+        pairs.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     Config::read(&env).expect("a configuration")
 }
 

@@ -11,7 +11,8 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn at_a_desk_the_schema_is_brought_up_to_date() {
-    let service = Service::start_on(postgres::database("reminders").await, &[("APP_ENV", "local")]).await;
+    let service =
+        Service::start_on(postgres::database("reminders").await, &[("APP_ENV", "local")]).await;
     service.ready().await;
     service.make(&least()).await;
 }
@@ -29,7 +30,10 @@ async fn elsewhere_the_service_waits_for_the_schema_and_says_so() {
     .await;
     assert_eq!(why["failing"]["database"], "the schema is behind: run `migrate`");
     let early = service.ada.post("/reminders", &least()).await.expect(503);
-    assert_eq!((early.reason(), early.header("retry-after").is_some()), (Some("UPSTREAM_UNAVAILABLE"), true));
+    assert_eq!(
+        (early.reason(), early.header("retry-after").is_some()),
+        (Some("UPSTREAM_UNAVAILABLE"), true)
+    );
     service.admin.get("/healthz").await.expect(200);
     service.anonymous.get("/openapi.json").await.expect(200);
 
@@ -55,8 +59,10 @@ async fn a_drain_tells_what_was_answered() {
         service.make(&least()).await;
     }
     let database = service.stop().await;
-    let waiting: i64 =
-        sqlx::query_scalar("select count(*) from outbox").fetch_one(&database.pool().await).await.expect("a count");
+    let waiting: i64 = sqlx::query_scalar("select count(*) from outbox")
+        .fetch_one(&database.pool().await)
+        .await
+        .expect("a count");
     assert_eq!(waiting, 0);
 }
 

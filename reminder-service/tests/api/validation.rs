@@ -4,10 +4,12 @@ use serde_json::{Value, json};
 
 use crate::service::{Service, in_minutes, least_with};
 
-/// Field values that no reminder can have, the status and reason that each is refused with, and what the message begins with.
+/// Field values that no reminder can have, the status and reason that each is refused with, and
+/// what the message begins with.
 fn refused() -> Vec<(Value, u16, &'static str, &'static str)> {
     let bad = |fields, named| (fields, 400, "INVALID_REQUEST", named);
-    let pairs = |count: usize| Value::Object((0..count).map(|it| (format!("k{it}"), json!("v"))).collect());
+    let pairs =
+        |count: usize| Value::Object((0..count).map(|it| (format!("k{it}"), json!("v"))).collect());
     vec![
         bad(json!({"date": null}), "date: "),
         bad(json!({"date": "tomorrow"}), "date: "),
@@ -17,11 +19,21 @@ fn refused() -> Vec<(Value, u16, &'static str, &'static str)> {
         (json!({"date": in_minutes(-1)}), 422, "INVALID_DUEDATE", "date: "),
         (json!({"date": "0001-01-01T00:00:00Z"}), 422, "INVALID_DUEDATE", "date: "),
         (json!({"date": in_minutes(5), "notifyOffset": 10}), 422, "INVALID_DUEDATE", "date: "),
-        (json!({"date": in_minutes(5), "notifyOffsets": [10, 20]}), 422, "INVALID_DUEDATE", "date: "),
+        (
+            json!({"date": in_minutes(5), "notifyOffsets": [10, 20]}),
+            422,
+            "INVALID_DUEDATE",
+            "date: ",
+        ),
         bad(json!({"timeZone": "Europe/Atlantis"}), "timeZone: "),
         bad(json!({"timeZone": "+02:00"}), "timeZone: "),
         (json!({"isRecurring": true}), 422, "INVALID_RECURRENCE", "isRecurring: "),
-        (json!({"recurrence": {"rrule": "DAILY"}}), 422, "INVALID_RECURRENCE", "recurrence.rrule: "),
+        (
+            json!({"recurrence": {"rrule": "DAILY"}}),
+            422,
+            "INVALID_RECURRENCE",
+            "recurrence.rrule: ",
+        ),
         bad(json!({"recurrence": {}}), "recurrence.rrule: "),
         bad(json!({"recurrence": ["FREQ=DAILY"]}), "recurrence: must be an object"),
         bad(json!({"isRecurring": "no"}), "isRecurring: "),
@@ -90,7 +102,12 @@ async fn a_reminder_that_breaks_a_rule_is_refused_and_the_field_is_named() {
     for (fields, status, reason, named) in refused() {
         let answer = service.ada.post("/reminders", &least_with(fields.clone())).await;
         let message = answer.body["error"]["message"].as_str().unwrap_or_default();
-        assert_eq!((answer.status, answer.reason()), (status, Some(reason)), "{fields}: {}", answer.body);
+        assert_eq!(
+            (answer.status, answer.reason()),
+            (status, Some(reason)),
+            "{fields}: {}",
+            answer.body
+        );
         assert!(message.starts_with(named), "{fields}: {message}");
         assert_eq!(answer.body["error"]["requestId"].as_str(), answer.header("x-request-id"));
     }
@@ -104,7 +121,12 @@ async fn a_change_is_held_to_the_same_rules() {
     for (fields, status, reason, named) in refused() {
         let answer = service.ada.patch(&path, &fields).await;
         let message = answer.body["error"]["message"].as_str().unwrap_or_default();
-        assert_eq!((answer.status, answer.reason()), (status, Some(reason)), "{fields}: {}", answer.body);
+        assert_eq!(
+            (answer.status, answer.reason()),
+            (status, Some(reason)),
+            "{fields}: {}",
+            answer.body
+        );
         assert!(message.starts_with(named), "{fields}: {message}");
     }
     assert_eq!(service.ada.get(&path).await.expect(200).body["version"], 1);
@@ -134,29 +156,57 @@ async fn names_every_fault_of_a_body_at_once() {
         "title": "two\nlines", "notifyOffset": -1, "timeZone": "Europe/Atlantis", "priority": 5, "colour": "red",
         "recurrence": {"rrule": "DAILY"},
     });
-    let expected = ["colour", "date", "message", "notifyOffset", "priority", "recurrence.rrule", "timeZone", "title"];
+    let expected = [
+        "colour",
+        "date",
+        "message",
+        "notifyOffset",
+        "priority",
+        "recurrence.rrule",
+        "timeZone",
+        "title",
+    ];
     let answer = service.ada.post("/reminders", &faulty).await.expect(400);
     let details = answer.body["error"]["details"].as_array().cloned().expect("details");
-    let mut fields: Vec<_> = details.iter().map(|fault| fault["field"].as_str().unwrap_or_default()).collect();
+    let mut fields: Vec<_> =
+        details.iter().map(|fault| fault["field"].as_str().unwrap_or_default()).collect();
     let first = format!("{}: {}", fields[0], details[0]["message"].as_str().unwrap_or_default());
     assert_eq!(answer.body["error"]["message"], first.as_str());
     fields.sort_unstable();
     assert_eq!(fields, expected);
 
     let path = format!("/reminders/{}", service.make(&least_with(json!({}))).await);
-    let answer = service.ada.patch(&path, &json!({"title": 7, "notifyOffset": 1.5, "message": ""})).await.expect(400);
-    assert_eq!(answer.body["error"]["details"].as_array().map(Vec::len), Some(3), "{}", answer.body);
+    let answer = service
+        .ada
+        .patch(&path, &json!({"title": 7, "notifyOffset": 1.5, "message": ""}))
+        .await
+        .expect(400);
+    assert_eq!(
+        answer.body["error"]["details"].as_array().map(Vec::len),
+        Some(3),
+        "{}",
+        answer.body
+    );
 }
 
 #[tokio::test]
 async fn a_text_that_is_no_json_is_refused() {
     let service = Service::start().await;
     let deep = format!("{{\"message\":{}", "[".repeat(50_000));
-    for text in
-        ["{", "not json", "{\"date\":\"a\"} trailing", "{\"message\":\"\u{1}\"}", "{\"message\":\"\\ud800\"}", &deep]
-    {
-        let request = support::http::plain().post(format!("{}/reminders", service.base)).body(text.to_owned());
-        let request = request.header("X-Authenticated-Userid", "ada").header("X-Consumer-Username", "ada@example.com");
+    for text in [
+        "{",
+        "not json",
+        "{\"date\":\"a\"} trailing",
+        "{\"message\":\"\u{1}\"}",
+        "{\"message\":\"\\ud800\"}",
+        &deep,
+    ] {
+        let request = support::http::plain()
+            .post(format!("{}/reminders", service.base))
+            .body(text.to_owned());
+        let request = request
+            .header("X-Authenticated-Userid", "ada")
+            .header("X-Consumer-Username", "ada@example.com");
         assert_eq!(request.send().await.expect("an answer").status(), 400);
     }
 }
@@ -165,7 +215,12 @@ async fn a_text_that_is_no_json_is_refused() {
 async fn a_change_of_nothing_is_refused() {
     let service = Service::start().await;
     let path = format!("/reminders/{}", service.make(&least_with(json!({}))).await);
-    for fields in [json!({}), json!({"message": null}), json!({"notifyOffset": null}), json!({"channels": null})] {
+    for fields in [
+        json!({}),
+        json!({"message": null}),
+        json!({"notifyOffset": null}),
+        json!({"channels": null}),
+    ] {
         let answer = service.ada.patch(&path, &fields).await.expect(400);
         assert_eq!(answer.reason(), Some("INVALID_REQUEST"), "{fields}");
     }

@@ -10,8 +10,8 @@ use ring::{
     digest,
     rand::SystemRandom,
     signature::{
-        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
-        RsaKeyPair,
+        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair,
+        Ed25519KeyPair, KeyPair, RsaKeyPair,
     },
 };
 use simple_asn1::ASN1Block;
@@ -37,7 +37,8 @@ pub fn rsa_modulus_bits(key: &DecodingKey) -> Option<usize> {
 }
 
 fn rsa_of_private(pkcs1: &[u8]) -> Result<(Vec<u8>, Vec<u8>)> {
-    let invalid = |error: ring::error::KeyRejected| new_error(ErrorKind::InvalidRsaKey(error.to_string()));
+    let invalid =
+        |error: ring::error::KeyRejected| new_error(ErrorKind::InvalidRsaKey(error.to_string()));
     rsa_of_public(RsaKeyPair::from_der(pkcs1).map_err(invalid)?.public_key().as_ref())
 }
 
@@ -45,7 +46,9 @@ fn rsa_of_private(pkcs1: &[u8]) -> Result<(Vec<u8>, Vec<u8>)> {
 fn rsa_of_public(pkcs1: &[u8]) -> Result<(Vec<u8>, Vec<u8>)> {
     let blocks = simple_asn1::from_der(pkcs1).map_err(|_| invalid_rsa())?;
     let [ASN1Block::Sequence(_, parts)] = blocks.as_slice() else { return Err(invalid_rsa()) };
-    let [ASN1Block::Integer(_, n), ASN1Block::Integer(_, e)] = parts.as_slice() else { return Err(invalid_rsa()) };
+    let [ASN1Block::Integer(_, n), ASN1Block::Integer(_, e)] = parts.as_slice() else {
+        return Err(invalid_rsa());
+    };
     Ok((n.to_bytes_be().1, e.to_bytes_be().1))
 }
 
@@ -62,7 +65,9 @@ fn ec_of_private(pkcs8: &[u8], algorithm: Algorithm) -> Result<(EllipticCurve, V
     let key = EcdsaKeyPair::from_pkcs8(signing, pkcs8, &SystemRandom::new())
         .map_err(|_| new_error(ErrorKind::InvalidEcdsaKey))?;
     // Uncompressed: 4, then x and y of equal length (SEC 1, section 2.3.3).
-    let [4, point @ ..] = key.public_key().as_ref() else { return Err(new_error(ErrorKind::InvalidEcdsaKey)) };
+    let [4, point @ ..] = key.public_key().as_ref() else {
+        return Err(new_error(ErrorKind::InvalidEcdsaKey));
+    };
     let (x, y) = point.split_at(point.len() / 2);
     Ok((curve, x.to_vec(), y.to_vec()))
 }
@@ -71,7 +76,8 @@ fn ed_of_private(pkcs8: &[u8], curve: &EllipticCurve) -> Result<Vec<u8>> {
     if *curve != EllipticCurve::Ed25519 {
         return Err(new_error(ErrorKind::InvalidAlgorithm));
     }
-    let key = Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8).map_err(|_| new_error(ErrorKind::InvalidEddsaKey))?;
+    let key = Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8)
+        .map_err(|_| new_error(ErrorKind::InvalidEddsaKey))?;
     Ok(key.public_key().as_ref().to_vec())
 }
 

@@ -9,9 +9,9 @@ use jsonwebtoken::{
 use ring::{
     rand::SystemRandom,
     signature::{
-        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
-        Ed25519KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384,
-        RSA_PSS_SHA512, RsaEncoding, RsaKeyPair,
+        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair,
+        EcdsaSigningAlgorithm, Ed25519KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384,
+        RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding, RsaKeyPair,
     },
 };
 
@@ -30,7 +30,8 @@ enum Kind {
 /// The signer of an algorithm with a key.
 ///
 /// # Errors
-/// When the key does not fit the algorithm, is malformed or too small, or the algorithm is symmetric.
+/// When the key does not fit the algorithm, is malformed or too small, or the algorithm is
+/// symmetric.
 pub(crate) fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
     if key.family() != algorithm.family() {
         return Err(new_error(ErrorKind::InvalidKeyFormat));
@@ -47,7 +48,8 @@ pub(crate) fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn
         Algorithm::ES384 => ecdsa(der, &ECDSA_P384_SHA384_FIXED_SIGNING)?,
         // As OpenSSL writes it, the private key comes without the public one.
         Algorithm::EdDSA => Kind::Ed25519(
-            Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).map_err(|_| new_error(ErrorKind::InvalidEddsaKey))?,
+            Ed25519KeyPair::from_pkcs8_maybe_unchecked(der)
+                .map_err(|_| new_error(ErrorKind::InvalidEddsaKey))?,
         ),
         // Symmetric ones, and whatever is new.
         _ => return Err(new_error(ErrorKind::UnsupportedAlgorithm)),
@@ -56,7 +58,8 @@ pub(crate) fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn
 }
 
 fn rsa(pkcs1: &[u8], encoding: &'static dyn RsaEncoding) -> Result<Kind> {
-    let invalid = |error: ring::error::KeyRejected| new_error(ErrorKind::InvalidRsaKey(error.to_string()));
+    let invalid =
+        |error: ring::error::KeyRejected| new_error(ErrorKind::InvalidRsaKey(error.to_string()));
     RsaKeyPair::from_der(pkcs1).map(|key| Kind::Rsa { key, encoding }).map_err(invalid)
 }
 

@@ -34,7 +34,11 @@ fn verifies_examples_of_the_rfcs() {
         let (message, signature) = token.rsplit_once('.').expect("three parts");
         let changed = format!("{}x.{signature}", &message[..message.len() - 1]);
         assert!(!is_signed(&changed, &key, algorithm(&case["alg"])), "{}", case["about"]);
-        assert!(!is_signed(&token[..token.len() - 4], &key, algorithm(&case["alg"])), "{}", case["about"]);
+        assert!(
+            !is_signed(&token[..token.len() - 4], &key, algorithm(&case["alg"])),
+            "{}",
+            case["about"]
+        );
     }
 }
 
@@ -57,7 +61,8 @@ fn verifies_tokens_of_another_implementation() {
         let mut validation = Validation::new(algorithm);
         validation.set_audience(&["reminders"]);
         let key = public_key(text(&case["publicKey"]), algorithm);
-        let claims = decode::<Value>(text(&case["token"]), &key, &validation).expect("a valid token").claims;
+        let claims =
+            decode::<Value>(text(&case["token"]), &key, &validation).expect("a valid token").claims;
         assert_eq!(claims, fixture["claims"], "{algorithm:?}");
     }
 }
@@ -68,7 +73,11 @@ fn refuses_short_rsa_keys_and_symmetric_tokens() {
     for case in fixture["refused"].as_array().expect("a list") {
         let (pem, algorithm) = (text(&case["publicKey"]), algorithm(&case["alg"]));
         let keys = [public_key(pem, Algorithm::RS256), DecodingKey::from_secret(pem.as_bytes())];
-        assert!(keys.iter().all(|key| !is_signed(text(&case["token"]), key, algorithm)), "{}", case["about"]);
+        assert!(
+            keys.iter().all(|key| !is_signed(text(&case["token"]), key, algorithm)),
+            "{}",
+            case["about"]
+        );
     }
     let short = public_key(text(&fixture["refused"][0]["publicKey"]), Algorithm::RS256);
     assert_eq!(jwt_crypto::rsa_modulus_bits(&short), Some(1024));
@@ -88,16 +97,27 @@ fn signs_what_its_public_key_verifies() {
     let rsa = include_str!("../../../suite/sandbox/keys/test-only-private-key.pem");
     let rsa = EncodingKey::from_rsa_pem(rsa.as_bytes()).expect("a key");
     let ed25519 = EncodingKey::from_ed_pem(ED25519.as_bytes()).expect("a key");
-    let rsa_algorithms =
-        [Algorithm::RS256, Algorithm::RS384, Algorithm::RS512, Algorithm::PS256, Algorithm::PS384, Algorithm::PS512];
-    let cases = rsa_algorithms.map(|algorithm| (&rsa, algorithm)).into_iter().chain([(&ed25519, Algorithm::EdDSA)]);
+    let rsa_algorithms = [
+        Algorithm::RS256,
+        Algorithm::RS384,
+        Algorithm::RS512,
+        Algorithm::PS256,
+        Algorithm::PS384,
+        Algorithm::PS512,
+    ];
+    let cases = rsa_algorithms
+        .map(|algorithm| (&rsa, algorithm))
+        .into_iter()
+        .chain([(&ed25519, Algorithm::EdDSA)]);
     for (private, algorithm) in cases {
         let jwk = Jwk::from_encoding_key(private, algorithm).expect("a JWK");
         let public = DecodingKey::from_jwk(&jwk).expect("a key");
-        let token = encode(&Header::new(algorithm), &serde_json::json!({"sub": "u1"}), private).expect("a token");
+        let token = encode(&Header::new(algorithm), &serde_json::json!({"sub": "u1"}), private)
+            .expect("a token");
         assert!(is_signed(&token, &public, algorithm), "{algorithm:?}");
         assert_eq!(jwk.thumbprint(ThumbprintHash::SHA256).map(|text| text.len()).ok(), Some(43));
     }
-    let token = encode(&Header::new(Algorithm::EdDSA), &serde_json::json!({}), &ed25519).expect("a token");
+    let token =
+        encode(&Header::new(Algorithm::EdDSA), &serde_json::json!({}), &ed25519).expect("a token");
     assert!(is_signed(&token, &public_key(ED25519_PUBLIC, Algorithm::EdDSA), Algorithm::EdDSA));
 }

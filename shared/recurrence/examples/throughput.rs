@@ -1,7 +1,7 @@
 //! Prints how fast occurrences are found: `cargo run --release -p recurrence --example throughput`.
 //!
-//! For each rule: occurrences a second of one walk, and microseconds to read the rule, to find the next occurrence from 2060
-//! on, and to find the latest before then.
+//! For each rule: occurrences a second of one walk, and microseconds to read the rule, to find the
+//! next occurrence from 2060 on, and to find the latest before then.
 
 use std::{
     hint::black_box,
@@ -28,7 +28,8 @@ fn mean<T>(mut work: impl FnMut() -> T) -> Duration {
 fn main() {
     let start: DateTime<Utc> = DateTime::from_timestamp(1_780_300_800, 0).unwrap_or_default();
     let later: DateTime<Utc> = DateTime::from_timestamp(2_855_865_600, 0).unwrap_or_default();
-    let dense = format!("FREQ=YEARLY;BYDAY=MO,TU,WE,TH,FR,SA,SU;BYHOUR={};BYMINUTE={}", all(24), all(60));
+    let dense =
+        format!("FREQ=YEARLY;BYDAY=MO,TU,WE,TH,FR,SA,SU;BYHOUR={};BYMINUTE={}", all(24), all(60));
     let chosen = format!("{dense};BYSETPOS=1,-1");
     let rules = [
         "FREQ=DAILY",

@@ -20,7 +20,8 @@ impl Bits {
     }
 
     pub(crate) fn has(&self, number: i64) -> bool {
-        place(number).is_some_and(|(word, bit)| self.0.get(word).is_some_and(|word| word >> bit & 1 == 1))
+        place(number)
+            .is_some_and(|(word, bit)| self.0.get(word).is_some_and(|word| word >> bit & 1 == 1))
     }
 
     /// The smallest number that is not less than `from`.
@@ -104,7 +105,11 @@ impl Signed {
         if rank >= total {
             return None;
         }
-        let forward = self.forward.at_or_after(rank + 1).map(|value| value - 1).filter(|found| *found < total);
+        let forward = self
+            .forward
+            .at_or_after(rank + 1)
+            .map(|value| value - 1)
+            .filter(|found| *found < total);
         let backward = self.backward.at_or_before(total - rank).map(|value| total - value);
         forward.into_iter().chain(backward).min()
     }

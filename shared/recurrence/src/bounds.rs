@@ -17,16 +17,30 @@ fn list(most: i32, is_signed: bool) -> impl Strategy<Value = String> {
     let few = proptest::collection::btree_set(least..=most, 1..4);
     let all = Just((least..=most).collect());
     prop_oneof![4 => few, 1 => all].prop_map(|numbers: std::collections::BTreeSet<i32>| {
-        numbers.iter().filter(|number| **number != 0).map(ToString::to_string).collect::<Vec<_>>().join(",")
+        numbers
+            .iter()
+            .filter(|number| **number != 0)
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(",")
     })
 }
 
 /// Rules that are hard to follow: long and odd intervals, few days, few times, positions.
 fn hostile() -> impl Strategy<Value = String> {
-    let frequencies = vec!["YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MINUTELY", "SECONDLY"];
-    let interval = prop_oneof![Just(1), 1..60i32, 1..2_000i32, 60_000..100_000i32, 1..1_000_000_000i32];
+    let frequencies =
+        vec!["YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MINUTELY", "SECONDLY"];
+    let interval =
+        prop_oneof![Just(1), 1..60i32, 1..2_000i32, 60_000..100_000i32, 1..1_000_000_000i32];
     let part = |name: &'static str, numbers: BoxedStrategy<String>| prop_oneof![2 => Just(String::new()), 1 => numbers.prop_map(move |numbers| format!(";{name}={numbers}"))];
-    let weekdays = proptest::sample::select(vec!["MO", "MO,TU,WE,TH,FR,SA,SU", "SA,SU", "2MO,-1FR", "53SU", "FR"]);
+    let weekdays = proptest::sample::select(vec![
+        "MO",
+        "MO,TU,WE,TH,FR,SA,SU",
+        "SA,SU",
+        "2MO,-1FR",
+        "53SU",
+        "FR",
+    ]);
     let days = (
         part("BYMONTH", list(12, false).boxed()),
         part("BYWEEKNO", list(53, true).boxed()),
@@ -37,13 +51,18 @@ fn hostile() -> impl Strategy<Value = String> {
     let times = (
         part("BYHOUR", list(23, false).boxed()),
         part("BYMINUTE", list(59, false).boxed()),
-        part("BYSECOND", proptest::sample::select(vec!["0", "59", "30"]).prop_map(str::to_owned).boxed()),
+        part(
+            "BYSECOND",
+            proptest::sample::select(vec!["0", "59", "30"]).prop_map(str::to_owned).boxed(),
+        ),
         part("BYSETPOS", list(366, true).boxed()),
     );
-    (proptest::sample::select(frequencies), interval, days, times).prop_map(|(frequency, interval, days, times)| {
-        let ((a, b, c, d, e), (f, g, h, i)) = (days, times);
-        format!("FREQ={frequency};INTERVAL={interval}{a}{b}{c}{d}{e}{f}{g}{h}{i}")
-    })
+    (proptest::sample::select(frequencies), interval, days, times).prop_map(
+        |(frequency, interval, days, times)| {
+            let ((a, b, c, d, e), (f, g, h, i)) = (days, times);
+            format!("FREQ={frequency};INTERVAL={interval}{a}{b}{c}{d}{e}{f}{g}{h}{i}")
+        },
+    )
 }
 
 fn read(start: DateTime<Utc>, rrule: &str) -> Result<Series, Refusal> {
@@ -54,7 +73,8 @@ fn read(start: DateTime<Utc>, rrule: &str) -> Result<Series, Refusal> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_500))]
 
-    /// No search takes more than its steps, and of an accepted rule none comes near them, wherever it begins.
+    /// No search takes more than its steps, and of an accepted rule none comes near them, wherever
+    /// it begins.
     #[test]
     fn finds_instances_of_accepted_rules_within_bounds(
         rrule in hostile(), start in 0..2_000_000_000i64, froms in proptest::collection::vec(0..LAST_DAY * 86_400, 24),

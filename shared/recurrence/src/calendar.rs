@@ -59,8 +59,13 @@ pub(crate) struct Year {
 
 impl Year {
     pub(crate) fn of(number: i64) -> Self {
-        let leap_days = (number + 3).div_euclid(4) - (number + 99).div_euclid(100) + (number + 399).div_euclid(400);
-        Self { number, first: EPOCH + number * 365 + leap_days, length: if is_leap(number) { 366 } else { 365 } }
+        let leap_days = (number + 3).div_euclid(4) - (number + 99).div_euclid(100)
+            + (number + 399).div_euclid(400);
+        Self {
+            number,
+            first: EPOCH + number * 365 + leap_days,
+            length: if is_leap(number) { 366 } else { 365 },
+        }
     }
 
     /// The year of a day.

@@ -2,7 +2,8 @@
 
 use crate::bits::nth_bit;
 
-/// Times of a day as the product of three sets. Never written out: `BYHOUR=0..23;BYMINUTE=0..59` has 1,440.
+/// Times of a day as the product of three sets. Never written out: `BYHOUR=0..23;BYMINUTE=0..59`
+/// has 1,440.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Times {
     hours: u64,
@@ -21,12 +22,18 @@ fn at_or_after(set: u64, from: i64) -> Option<i64> {
 }
 
 fn below(set: u64, end: i64) -> i64 {
-    let kept = u32::try_from(end).ok().and_then(|end| u64::MAX.checked_shl(end)).map_or(set, |above| set & !above);
+    let kept = u32::try_from(end)
+        .ok()
+        .and_then(|end| u64::MAX.checked_shl(end))
+        .map_or(set, |above| set & !above);
     i64::from(kept.count_ones())
 }
 
 fn has(set: u64, number: i64) -> bool {
-    u32::try_from(number).ok().and_then(|number| set.checked_shr(number)).is_some_and(|set| set & 1 == 1)
+    u32::try_from(number)
+        .ok()
+        .and_then(|number| set.checked_shr(number))
+        .is_some_and(|set| set & 1 == 1)
 }
 
 fn size(set: u64) -> i64 {
@@ -84,7 +91,8 @@ impl Times {
     pub(crate) fn nth(self, rank: i64) -> Option<i64> {
         let in_minute = size(self.seconds);
         let in_hour = size(self.minutes) * in_minute;
-        let (hour, minute) = (nth(self.hours, rank / in_hour)?, nth(self.minutes, rank % in_hour / in_minute)?);
+        let (hour, minute) =
+            (nth(self.hours, rank / in_hour)?, nth(self.minutes, rank % in_hour / in_minute)?);
         Some(hour * 3_600 + minute * 60 + nth(self.seconds, rank % in_minute)?)
     }
 }

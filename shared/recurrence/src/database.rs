@@ -1,7 +1,9 @@
-//! The time zone database: the machine's where it has one that is not older than the one compiled in, else the latter.
+//! The time zone database: the machine's where it has one that is not older than the one compiled
+//! in, else the latter.
 //!
-//! Governments change their clocks a few times a year and at short notice; the system's package (or the image's) is updated
-//! sooner than this program. A running process sees an update within minutes.
+//! Governments change their clocks a few times a year and at short notice; the system's package (or
+//! the image's) is updated sooner than this program. A running process sees an update within
+//! minutes.
 
 use std::{
     fs::File,
@@ -41,12 +43,17 @@ fn folder() -> PathBuf {
     std::env::var_os("TZDIR").map_or_else(|| PathBuf::from(FOLDER), PathBuf::from)
 }
 
-/// The edition that a folder says it holds: `# version 2025b` in `tzdata.zi`, or the file `+VERSION`.
+/// The edition that a folder says it holds: `# version 2025b` in `tzdata.zi`, or the file
+/// `+VERSION`.
 fn edition_in(folder: &Path) -> Option<String> {
-    let first_line = |name| BufReader::new(File::open(folder.join(name)).ok()?).lines().next()?.ok();
-    let edition = first_line("tzdata.zi").and_then(|line| line.strip_prefix("# version ").map(str::to_owned));
+    let first_line =
+        |name| BufReader::new(File::open(folder.join(name)).ok()?).lines().next()?.ok();
+    let edition =
+        first_line("tzdata.zi").and_then(|line| line.strip_prefix("# version ").map(str::to_owned));
     let edition = edition.or_else(|| first_line("+VERSION")).map(|it| it.trim().to_owned());
-    edition.filter(|it| (4..=8).contains(&it.len()) && it.starts_with(|first: char| first.is_ascii_digit()))
+    edition.filter(|it| {
+        (4..=8).contains(&it.len()) && it.starts_with(|first: char| first.is_ascii_digit())
+    })
 }
 
 #[cfg(test)]

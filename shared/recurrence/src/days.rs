@@ -1,8 +1,8 @@
 //! Days that a rule lets through, as one set of bits for each kind of year.
 //!
-//! Every part of a rule that chooses days looks at nothing but the day's place in its year, the weekday of 1 January, and,
-//! for the numbers of weeks at either end, which of the years around it is a leap year. That makes 28 kinds of years, so a
-//! search looks up days instead of trying them.
+//! Every part of a rule that chooses days looks at nothing but the day's place in its year, the
+//! weekday of 1 January, and, for the numbers of weeks at either end, which of the years around it
+//! is a leap year. That makes 28 kinds of years, so a search looks up days instead of trying them.
 
 use std::sync::OnceLock;
 
@@ -48,9 +48,14 @@ impl Days {
 
     /// The days of a year, zero-based.
     pub(crate) fn of(&self, year: Year) -> Bits {
-        let leap = (-1..=1).position(|away| is_leap(year.number + away)).map_or(0, |position| position + 1);
+        let leap = (-1..=1)
+            .position(|away| is_leap(year.number + away))
+            .map_or(0, |position| position + 1);
         let kind = leap * 7 + usize::try_from(weekday(year.first)).unwrap_or(0);
-        self.kinds.get(kind).map_or_else(|| self.parts.days(year), |kind| *kind.get_or_init(|| self.parts.days(year)))
+        self.kinds.get(kind).map_or_else(
+            || self.parts.days(year),
+            |kind| *kind.get_or_init(|| self.parts.days(year)),
+        )
     }
 
     /// Returns whether the set has a day.
@@ -65,7 +70,8 @@ impl Days {
         while day < end {
             let year = Year::containing(day);
             let days = self.of(year);
-            count += days.count_below(end.min(year.end()) - year.first) - days.count_below(day - year.first);
+            count += days.count_below(end.min(year.end()) - year.first)
+                - days.count_below(day - year.first);
             day = year.end();
         }
         count
@@ -94,9 +100,16 @@ impl DayParts {
         for (month, bounds) in starts.windows(2).enumerate() {
             let [first, end] = *bounds else { continue };
             for day in first..end {
-                let place = Place { day, day_of_month: day - first, month_length: end - first, day_of_week };
+                let place = Place {
+                    day,
+                    day_of_month: day - first,
+                    month_length: end - first,
+                    day_of_week,
+                };
                 day_of_week = if day_of_week == 6 { 0 } else { day_of_week + 1 };
-                if self.months.is_none_or(|months| months >> month & 1 == 1) && self.lets_through(place, year, &weeks) {
+                if self.months.is_none_or(|months| months >> month & 1 == 1)
+                    && self.lets_through(place, year, &weeks)
+                {
                     days.insert(day);
                 }
             }
@@ -121,7 +134,8 @@ impl DayParts {
             return true;
         }
         let day_of_week = usize::try_from(day_of_week).unwrap_or(0);
-        let (day, length) = if self.counts_in_month { (day_of_month, month_length) } else { (day, year.length) };
+        let (day, length) =
+            if self.counts_in_month { (day_of_month, month_length) } else { (day, year.length) };
         let (number, behind) = (day / 7 + 1, (length - 1 - day) / 7);
         let counted = weekdays.counted.as_ref().and_then(|counted| counted.get(day_of_week));
         counted.is_some_and(|numbers| numbers.has(number, number + behind))
@@ -137,7 +151,8 @@ struct Place {
     day_of_week: i64,
 }
 
-/// Numbers of the weeks of a year: its first week is the first with four days in it (RFC 5545 §3.3.10, ISO 8601).
+/// Numbers of the weeks of a year: its first week is the first with four days in it (RFC 5545
+/// §3.3.10, ISO 8601).
 struct Weeks {
     /// Zero-based first day of the first week, -3 to 3.
     first: i64,
@@ -154,7 +169,8 @@ impl Weeks {
             year.first + if into_week <= 3 { -into_week } else { 7 - into_week }
         };
         let count = |number: i64| (first(Year::of(number + 1)) - first(Year::of(number))) / 7;
-        // Kept as python-dateutil and the libraries after it number these two days (ADR 8): 53, though it is the week 52.
+        // Kept as python-dateutil and the libraries after it number these two days (ADR 8): 53,
+        // though it is the week 52.
         let into_week = (weekday(year.first) - week_start).rem_euclid(7);
         let is_odd = into_week == 5 && !is_leap(year.number) && !is_leap(year.number - 1);
         Self {

@@ -2,11 +2,12 @@
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Timelike, Utc};
 
-/// The shortest text that means the same exclusion: a local time to the second, an instant in UTC to the second, or a
-/// local day. `None` when the text is neither, or its year cannot be written with four digits.
+/// The shortest text that means the same exclusion: a local time to the second, an instant in UTC
+/// to the second, or a local day. `None` when the text is neither, or its year cannot be written
+/// with four digits.
 ///
-/// Readers of times skip any number of digits after the second: an exclusion that is kept as it was written may have any
-/// length.
+/// Readers of times skip any number of digits after the second: an exclusion that is kept as it was
+/// written may have any length.
 #[must_use]
 pub fn canonical_exclusion(text: &str) -> Option<String> {
     if let Ok(at) = DateTime::parse_from_rfc3339(text) {
@@ -14,7 +15,9 @@ pub fn canonical_exclusion(text: &str) -> Option<String> {
         return is_written(at.year()).then(|| at.format("%Y-%m-%dT%H:%M:%SZ").to_string());
     }
     let forms = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M"];
-    if let Some(local) = forms.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok()) {
+    if let Some(local) =
+        forms.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())
+    {
         return is_written(local.year()).then(|| local.format("%Y-%m-%dT%H:%M:%S").to_string());
     }
     let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;

@@ -1,8 +1,9 @@
-//! The instances of a rule in floating local time: no list of them is ever made. [`Expansion::at_or_after`] finds the next
-//! one from wherever it is asked, by arithmetic on the rule's grid of periods and by look-up in its sets of days and times.
+//! The instances of a rule in floating local time: no list of them is ever made.
+//! [`Expansion::at_or_after`] finds the next one from wherever it is asked, by arithmetic on the
+//! rule's grid of periods and by look-up in its sets of days and times.
 //!
-//! A search is bounded whatever the rule: each look at a day, a period or a year is a step, and a [`Search`] has a number
-//! of them.
+//! A search is bounded whatever the rule: each look at a day, a period or a year is a step, and a
+//! [`Search`] has a number of them.
 
 use crate::{
     bits::Signed,
@@ -58,7 +59,8 @@ pub(crate) struct Expansion {
     origin: i64,
     week_start: i64,
     days: Days,
-    /// The periods of a day that a rule shorter than a day may fire in, as the times at which they begin.
+    /// The periods of a day that a rule shorter than a day may fire in, as the times at which they
+    /// begin.
     periods: Times,
     /// The times within a period, or, of a rule of a day or longer, within a day.
     times: Times,
@@ -69,10 +71,11 @@ impl Expansion {
     pub(crate) fn new(parts: &Parts, start: i64) -> Self {
         let frequency = parts.frequency;
         let (day, clock) = (start.div_euclid(DAY), start.rem_euclid(DAY));
-        let [hour, minute, second] =
-            [clock / 3_600, clock / 60 % 60, clock % 60].map(|own| only(u32::try_from(own).unwrap_or(0)));
+        let [hour, minute, second] = [clock / 3_600, clock / 60 % 60, clock % 60]
+            .map(|own| only(u32::try_from(own).unwrap_or(0)));
         let (all_hours, all_minutes) = ((1 << 24) - 1, (1 << 60) - 1);
-        // What is shorter than the frequency is the start's where the rule does not say it (RFC 5545 §3.3.10).
+        // What is shorter than the frequency is the start's where the rule does not say it (RFC
+        // 5545 §3.3.10).
         let seconds = parts.seconds.unwrap_or(second);
         let minutes = parts.minutes.unwrap_or(minute);
         let zero = only(0);
@@ -86,13 +89,21 @@ impl Expansion {
                 Times::new(zero, zero, zero),
             ),
             Frequency::Minutely => (
-                Times::new(parts.hours.unwrap_or(all_hours), parts.minutes.unwrap_or(all_minutes), zero),
+                Times::new(
+                    parts.hours.unwrap_or(all_hours),
+                    parts.minutes.unwrap_or(all_minutes),
+                    zero,
+                ),
                 Times::new(zero, zero, seconds),
             ),
-            Frequency::Hourly => {
-                (Times::new(parts.hours.unwrap_or(all_hours), zero, zero), Times::new(zero, minutes, seconds))
-            }
-            _ => (Times::new(zero, zero, zero), Times::new(parts.hours.unwrap_or(hour), minutes, seconds)),
+            Frequency::Hourly => (
+                Times::new(parts.hours.unwrap_or(all_hours), zero, zero),
+                Times::new(zero, minutes, seconds),
+            ),
+            _ => (
+                Times::new(zero, zero, zero),
+                Times::new(parts.hours.unwrap_or(hour), minutes, seconds),
+            ),
         };
         let mut expansion = Self {
             frequency,
@@ -112,11 +123,16 @@ impl Expansion {
         expansion
     }
 
-    /// The first instance at or after a local time, not before the start; none when there is none as far as is looked.
+    /// The first instance at or after a local time, not before the start; none when there is none
+    /// as far as is looked.
     ///
     /// # Errors
     /// [`Exhausted`]: the steps did not suffice.
-    pub(crate) fn at_or_after(&self, from: i64, search: &mut Search) -> Result<Option<i64>, Exhausted> {
+    pub(crate) fn at_or_after(
+        &self,
+        from: i64,
+        search: &mut Search,
+    ) -> Result<Option<i64>, Exhausted> {
         let mut from = from.max(self.start);
         loop {
             let Some(base) = self.base_at_or_after(from, search)? else { return Ok(None) };
@@ -131,7 +147,8 @@ impl Expansion {
         }
     }
 
-    /// Where the days or periods begin among which the next instance is: one that begins at `from` or is under way then.
+    /// Where the days or periods begin among which the next instance is: one that begins at `from`
+    /// or is under way then.
     fn base_at_or_after(&self, from: i64, search: &mut Search) -> Result<Option<i64>, Exhausted> {
         match self.period_seconds() {
             None => Ok(self.day_at_or_after(from.div_euclid(DAY), search)?.map(|day| day * DAY)),
@@ -139,7 +156,8 @@ impl Expansion {
         }
     }
 
-    /// Where to go on when nothing of a day or period is left: after it, or after the whole set that BYSETPOS chooses from.
+    /// Where to go on when nothing of a day or period is left: after it, or after the whole set
+    /// that BYSETPOS chooses from.
     fn end_after(&self, base: i64) -> i64 {
         match (self.period_seconds(), &self.positions) {
             (Some(length), _) => base + length,
@@ -171,7 +189,8 @@ impl Expansion {
         }
     }
 
-    /// The first day at or after one that is in a period of the grid. Days are all in the grid of a shorter frequency.
+    /// The first day at or after one that is in a period of the grid. Days are all in the grid of a
+    /// shorter frequency.
     fn in_step(&self, day: i64) -> i64 {
         if self.interval == 1 || self.frequency < Frequency::Daily {
             return day;
@@ -183,15 +202,23 @@ impl Expansion {
         }
     }
 
-    /// The first period of a rule shorter than a day that begins at a local time or is under way then.
-    fn period_at_or_after(&self, from: i64, length: i64, search: &mut Search) -> Result<Option<i64>, Exhausted> {
+    /// The first period of a rule shorter than a day that begins at a local time or is under way
+    /// then.
+    fn period_at_or_after(
+        &self,
+        from: i64,
+        length: i64,
+        search: &mut Search,
+    ) -> Result<Option<i64>, Exhausted> {
         let mut at = from.div_euclid(length) * length;
         loop {
             let past = (at.div_euclid(length) - self.origin).rem_euclid(self.interval);
             if past != 0 {
                 at += (self.interval - past) * length;
             }
-            let Some(day) = self.day_at_or_after(at.div_euclid(DAY), search)? else { return Ok(None) };
+            let Some(day) = self.day_at_or_after(at.div_euclid(DAY), search)? else {
+                return Ok(None);
+            };
             at = at.max(day * DAY);
             match self.periods.at_or_after(at - day * DAY) {
                 None => at = (day + 1) * DAY,
@@ -205,12 +232,13 @@ impl Expansion {
         }
     }
 
-    /// The first instance at or after a local time among those that BYSETPOS chooses of one period. The set is counted, not
-    /// written out: so many days, each with so many times.
+    /// The first instance at or after a local time among those that BYSETPOS chooses of one period.
+    /// The set is counted, not written out: so many days, each with so many times.
     fn chosen(&self, positions: &Signed, base: i64, from: i64) -> Option<i64> {
         let in_day = self.times.count();
         if self.frequency <= Frequency::Daily {
-            let rank = positions.rank_at_or_after(self.times.count_before((from - base).max(0)), in_day)?;
+            let rank = positions
+                .rank_at_or_after(self.times.count_before((from - base).max(0)), in_day)?;
             return self.times.nth(rank).map(|time| base + time);
         }
         let (first, end) = self.period_days(base.div_euclid(DAY));
@@ -270,13 +298,19 @@ impl Expansion {
     ///
     /// # Errors
     /// [`Exhausted`]: the steps did not suffice to count so far.
-    pub(crate) fn last_of(&self, count: u32, search: &mut Search) -> Result<Option<i64>, Exhausted> {
+    pub(crate) fn last_of(
+        &self,
+        count: u32,
+        search: &mut Search,
+    ) -> Result<Option<i64>, Exhausted> {
         let count = i64::from(count);
         if let Some(length) = self.period_seconds()
             && self.fires_in_every_period()
         {
             let first = self.start;
-            let last = (count - 1).checked_mul(self.interval * length).and_then(|length| first.checked_add(length));
+            let last = (count - 1)
+                .checked_mul(self.interval * length)
+                .and_then(|length| first.checked_add(length));
             return Ok(last.filter(|last| *last < END));
         }
         if self.frequency >= Frequency::Daily && self.positions.is_none() {
@@ -294,7 +328,8 @@ impl Expansion {
 
     /// Counts whole days, and whole years where every day of a year is in the grid.
     fn last_by_days(&self, count: i64, search: &mut Search) -> Result<Option<i64>, Exhausted> {
-        let (in_day, by_year) = (self.times.count(), self.interval == 1 || self.frequency == Frequency::Yearly);
+        let (in_day, by_year) =
+            (self.times.count(), self.interval == 1 || self.frequency == Frequency::Yearly);
         // What lies before the start on its day is not counted.
         let start_day = self.start.div_euclid(DAY);
         let before = self.times.count_before(self.start - start_day * DAY);
@@ -333,7 +368,9 @@ impl Expansion {
     /// form of the rule alone: a year is one step, and what is let through is always in the grid.
     pub(crate) fn is_plainly_short(&self) -> bool {
         let in_grid = self.interval == 1 || self.frequency == Frequency::Yearly;
-        in_grid || (self.days.is_all() && self.frequency >= Frequency::Daily) || self.fires_in_every_period()
+        in_grid
+            || (self.days.is_all() && self.frequency >= Frequency::Daily)
+            || self.fires_in_every_period()
     }
 }
 
@@ -350,7 +387,8 @@ fn day_parts(parts: &Parts, start_day: i64) -> DayParts {
         counts_in_month: parts.frequency == Frequency::Monthly || parts.months.is_some(),
         week_start: parts.week_start,
     };
-    let chooses_days = [days.week_numbers, days.year_days, days.month_days].iter().any(Option::is_some);
+    let chooses_days =
+        [days.week_numbers, days.year_days, days.month_days].iter().any(Option::is_some);
     if chooses_days || days.weekdays.is_some() {
         return days;
     }

@@ -1,12 +1,14 @@
-//! Recurring times: the occurrences of an RFC 5545 rule in the wall-clock time of an IANA zone, as instants.
+//! Recurring times: the occurrences of an RFC 5545 rule in the wall-clock time of an IANA zone, as
+//! instants.
 //!
-//! A rule is expanded in floating local time, where no hour is missing and none comes twice, and each instance is then
-//! placed in the zone: a local time that does not exist is shifted or left out, one that exists twice is taken once or
-//! twice, as the reminder says ([`Gap`], [`Fold`]). So a clock change neither loses an instance of `COUNT` nor moves the
-//! ones after it.
+//! A rule is expanded in floating local time, where no hour is missing and none comes twice, and
+//! each instance is then placed in the zone: a local time that does not exist is shifted or left
+//! out, one that exists twice is taken once or twice, as the reminder says ([`Gap`], [`Fold`]). So
+//! a clock change neither loses an instance of `COUNT` nor moves the ones after it.
 //!
-//! Everything here is pure and bounded: occurrences are computed one at a time from wherever one looks, a search for the
-//! next one has a fixed number of steps, and a rule that could need more is refused when it is made.
+//! Everything here is pure and bounded: occurrences are computed one at a time from wherever one
+//! looks, a search for the next one has a fixed number of steps, and a rule that could need more is
+//! refused when it is made.
 
 mod bits;
 mod calendar;

@@ -1,5 +1,5 @@
-//! The text of a rule, part by part (RFC 5545 §3.3.10). What the RFC forbids is refused, with the part named: no rule is
-//! given another meaning.
+//! The text of a rule, part by part (RFC 5545 §3.3.10). What the RFC forbids is refused, with the
+//! part named: no rule is given another meaning.
 
 use crate::{
     bits::Signed,
@@ -82,8 +82,10 @@ impl Parts {
             }
             fields.push((name, value));
         }
-        let frequency = fields.iter().find(|(name, _)| name == "FREQ").map(|(_, value)| frequency(value));
-        let frequency = frequency.ok_or_else(|| Refusal::Malformed("FREQ is missing".to_owned()))??;
+        let frequency =
+            fields.iter().find(|(name, _)| name == "FREQ").map(|(_, value)| frequency(value));
+        let frequency =
+            frequency.ok_or_else(|| Refusal::Malformed("FREQ is missing".to_owned()))??;
         let mut parts = Self::every(frequency);
         for (name, value) in &fields {
             parts.add(name, value)?;
@@ -119,18 +121,19 @@ impl Parts {
                 self.interval = number(name, value, HIGHEST_INTERVAL, problem)?.cast_signed();
             }
             "COUNT" => {
-                let count = number(name, value, HIGHEST_COUNT, "COUNT must be between 1 and 10000")?;
+                let count =
+                    number(name, value, HIGHEST_COUNT, "COUNT must be between 1 and 10000")?;
                 self.count = u32::try_from(count).ok();
             }
             "UNTIL" => {
-                let problem =
-                    "UNTIL must be a date (20261231), a local time (20261231T120000) or an instant (20261231T120000Z)";
+                let problem = "UNTIL must be a date (20261231), a local time (20261231T120000) or an instant (20261231T120000Z)";
                 self.until = Some(Until::parse(value).ok_or(Refusal::Unsupported(problem))?);
             }
             "BYSECOND" => {
                 // RFC 5545 §3.3.12: without leap seconds, the second 60 is the second 59.
                 let set = unsigned(name, value, 0, 60)?;
-                self.seconds = Some(if set >> 60 & 1 == 1 { set & !(1 << 60) | 1 << 59 } else { set });
+                self.seconds =
+                    Some(if set >> 60 & 1 == 1 { set & !(1 << 60) | 1 << 59 } else { set });
             }
             "BYMINUTE" => self.minutes = Some(unsigned(name, value, 0, 59)?),
             "BYHOUR" => self.hours = Some(unsigned(name, value, 0, 23)?),
@@ -141,7 +144,9 @@ impl Parts {
             "BYMONTH" => self.months = Some(unsigned(name, value, 1, 12)? >> 1),
             "BYSETPOS" => self.positions = Some(signed(name, value, 366)?),
             "WKST" => {
-                let malformed = || Refusal::Malformed("WKST must be one of MO, TU, WE, TH, FR, SA, SU".to_owned());
+                let malformed = || {
+                    Refusal::Malformed("WKST must be one of MO, TU, WE, TH, FR, SA, SU".to_owned())
+                };
                 self.week_start = weekday(value).ok_or_else(malformed)?;
             }
             _ => return Err(Refusal::Malformed(format!("{} is no part of a rule", shown(name)))),
@@ -152,12 +157,19 @@ impl Parts {
     /// Combinations that RFC 5545 §3.3.10 forbids.
     fn refuse_forbidden(&self) -> Result<(), Refusal> {
         use Frequency::{Daily, Monthly, Weekly, Yearly};
-        let counts_weekdays = self.weekdays.as_ref().is_some_and(|weekdays| weekdays.counted.is_some());
-        let has_other_part = [self.months, self.hours, self.minutes, self.seconds].iter().any(Option::is_some)
-            || [&self.week_numbers, &self.year_days, &self.month_days].iter().any(|part| part.is_some())
-            || self.weekdays.is_some();
+        let counts_weekdays =
+            self.weekdays.as_ref().is_some_and(|weekdays| weekdays.counted.is_some());
+        let has_other_part =
+            [self.months, self.hours, self.minutes, self.seconds].iter().any(Option::is_some)
+                || [&self.week_numbers, &self.year_days, &self.month_days]
+                    .iter()
+                    .any(|part| part.is_some())
+                || self.weekdays.is_some();
         let forbidden = [
-            (self.until.is_some() && self.count.is_some(), "COUNT and UNTIL cannot be given together"),
+            (
+                self.until.is_some() && self.count.is_some(),
+                "COUNT and UNTIL cannot be given together",
+            ),
             (
                 counts_weekdays && !matches!(self.frequency, Monthly | Yearly),
                 "BYDAY can have numbers, such as 2MO, only with FREQ=MONTHLY or FREQ=YEARLY",
@@ -166,12 +178,18 @@ impl Parts {
                 counts_weekdays && self.week_numbers.is_some(),
                 "BYDAY cannot have numbers, such as 2MO, together with BYWEEKNO",
             ),
-            (self.week_numbers.is_some() && self.frequency != Yearly, "BYWEEKNO can be given only with FREQ=YEARLY"),
+            (
+                self.week_numbers.is_some() && self.frequency != Yearly,
+                "BYWEEKNO can be given only with FREQ=YEARLY",
+            ),
             (
                 self.year_days.is_some() && matches!(self.frequency, Daily | Weekly | Monthly),
                 "BYYEARDAY cannot be given with FREQ=DAILY, WEEKLY or MONTHLY",
             ),
-            (self.month_days.is_some() && self.frequency == Weekly, "BYMONTHDAY cannot be given with FREQ=WEEKLY"),
+            (
+                self.month_days.is_some() && self.frequency == Weekly,
+                "BYMONTHDAY cannot be given with FREQ=WEEKLY",
+            ),
             (
                 self.positions.is_some() && !has_other_part,
                 "BYSETPOS can be given only together with another part that begins with BY",
@@ -206,13 +224,19 @@ fn number(name: &str, text: &str, most: u64, problem: &'static str) -> Result<u6
     if !is_number(text) {
         return Err(Refusal::Malformed(format!("{name} must be a whole number")));
     }
-    text.parse().ok().filter(|number| (1..=most).contains(number)).ok_or(Refusal::Unsupported(problem))
+    text.parse()
+        .ok()
+        .filter(|number| (1..=most).contains(number))
+        .ok_or(Refusal::Unsupported(problem))
 }
 
 fn unsigned(name: &str, text: &str, least: u32, most: u32) -> Result<u64, Refusal> {
-    let problem = || Refusal::Malformed(format!("{name} must be a list of numbers from {least} to {most}"));
+    let problem =
+        || Refusal::Malformed(format!("{name} must be a list of numbers from {least} to {most}"));
     text.split(',').try_fold(0, |set, entry| {
-        let entry = Some(entry).filter(|entry| is_number(entry)).and_then(|entry| entry.parse::<u32>().ok());
+        let entry = Some(entry)
+            .filter(|entry| is_number(entry))
+            .and_then(|entry| entry.parse::<u32>().ok());
         let number = entry.filter(|number| (least..=most).contains(number)).ok_or_else(problem)?;
         Ok(set | 1 << number)
     })
@@ -229,7 +253,11 @@ fn ordinal(text: &str, most: i64) -> Option<i64> {
 }
 
 fn signed(name: &str, text: &str, most: i64) -> Result<Signed, Refusal> {
-    let problem = || Refusal::Malformed(format!("{name} must be a list of numbers from 1 to {most} or -{most} to -1"));
+    let problem = || {
+        Refusal::Malformed(format!(
+            "{name} must be a list of numbers from 1 to {most} or -{most} to -1"
+        ))
+    };
     let mut set = Signed::default();
     for entry in text.split(',') {
         set.insert(ordinal(entry, most).ok_or_else(problem)?);
@@ -242,11 +270,18 @@ fn weekday(text: &str) -> Option<i64> {
 }
 
 fn weekdays(text: &str) -> Result<Weekdays, Refusal> {
-    let problem =
-        || Refusal::Malformed("BYDAY must be a list of weekdays, such as MO,FR or 1MO,-1FR (1 to 53)".to_owned());
+    let problem = || {
+        Refusal::Malformed(
+            "BYDAY must be a list of weekdays, such as MO,FR or 1MO,-1FR (1 to 53)".to_owned(),
+        )
+    };
     let mut set = Weekdays::default();
     for entry in text.split(',') {
-        let split = entry.len().checked_sub(2).filter(|split| entry.is_char_boundary(*split)).ok_or_else(problem)?;
+        let split = entry
+            .len()
+            .checked_sub(2)
+            .filter(|split| entry.is_char_boundary(*split))
+            .ok_or_else(problem)?;
         let (count, name) = entry.split_at(split);
         let day = weekday(name).and_then(|day| usize::try_from(day).ok()).ok_or_else(problem)?;
         if count.is_empty() {

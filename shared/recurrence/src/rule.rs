@@ -18,8 +18,8 @@ const MOST_EXCLUSIONS: usize = 1_000;
 pub struct Rule<'a> {
     /// An RRULE value, such as `FREQ=DAILY;COUNT=3`.
     pub rrule: &'a str,
-    /// Occurrences left out: local date-times (`2026-05-01T10:00:00`), instants (with `Z` or an offset), or whole local
-    /// days (`2026-05-01`).
+    /// Occurrences left out: local date-times (`2026-05-01T10:00:00`), instants (with `Z` or an
+    /// offset), or whole local days (`2026-05-01`).
     pub exdates: &'a [String],
     /// For local times that do not exist.
     pub gap: Gap,

@@ -16,10 +16,11 @@ use crate::{
 pub(crate) const SEARCH_STEPS: u32 = 50_000;
 /// Steps more for each exclusion, which may have to be passed over.
 const EXCLUSION_STEPS: u32 = 500;
-/// Steps of an instance that a gap leaves out: to place it takes as long as many looks. A search passes
-/// over 2,000 of them, more than the minutes of a day that a zone left out.
+/// Steps of an instance that a gap leaves out: to place it takes as long as many looks. A search
+/// passes over 2,000 of them, more than the minutes of a day that a zone left out.
 const GAP_STEPS: u32 = 25;
-/// Steps that a rule may need for its next instance, wherever the search begins: one that needs more is refused.
+/// Steps that a rule may need for its next instance, wherever the search begins: one that needs
+/// more is refused.
 pub(crate) const ACCEPTED_STEPS: u32 = 10_000;
 /// Steps in which the end of a counted rule must be found.
 const COUNTING_STEPS: u32 = 100_000;
@@ -52,8 +53,8 @@ struct Followed {
 }
 
 impl Series {
-    /// Reads a rule whose DTSTART is `start`, in the wall-clock time of `zone`. The start is an occurrence only if the rule
-    /// yields it.
+    /// Reads a rule whose DTSTART is `start`, in the wall-clock time of `zone`. The start is an
+    /// occurrence only if the rule yields it.
     ///
     /// # Errors
     /// [`Refusal`]: the rule is malformed, has no end and never fires, fires too often, or takes too long to follow.
@@ -73,7 +74,12 @@ impl Series {
         Self::of(start, zone, rule, Parsed::read(rule)?)
     }
 
-    fn of(start: DateTime<Utc>, zone: Zone, rule: Rule<'_>, parsed: Parsed) -> Result<Self, Refusal> {
+    fn of(
+        start: DateTime<Utc>,
+        zone: Zone,
+        rule: Rule<'_>,
+        parsed: Parsed,
+    ) -> Result<Self, Refusal> {
         let Parsed { parts, exclusions } = parsed;
         let expansion = Expansion::new(&parts, seconds_of(zone.wall_clock(start)));
         let counted = match parts.count {
@@ -87,7 +93,13 @@ impl Series {
             None => None,
         };
         let end = counted.or(until).unwrap_or(END).min(END);
-        let followed = Followed { expansion, exclusions, until: parts.until, is_counted: parts.count.is_some(), end };
+        let followed = Followed {
+            expansion,
+            exclusions,
+            until: parts.until,
+            is_counted: parts.count.is_some(),
+            end,
+        };
         Ok(Self { start, zone, rule: Arc::new(followed), gap: rule.gap, fold: rule.fold })
     }
 
@@ -119,8 +131,9 @@ impl Series {
         Ok(())
     }
 
-    /// Steps of the longest search that the rule was found to need: from its start on, and from instants spread over the
-    /// years. None are counted of a rule whose form alone makes its searches short.
+    /// Steps of the longest search that the rule was found to need: from its start on, and from
+    /// instants spread over the years. None are counted of a rule whose form alone makes its
+    /// searches short.
     fn longest_search(&self) -> Result<u32, Exhausted> {
         let Followed { expansion, end, .. } = &*self.rule;
         if expansion.is_plainly_short() {
@@ -169,7 +182,9 @@ impl Series {
         let (least, _) = self.zone.offsets_near(after);
         let (_, greatest) = self.zone.offsets_near(until);
         let end = until.timestamp().saturating_add(greatest).min(self.rule.end);
-        self.search_from(after.timestamp().saturating_add(least), end, after).next().filter(|at| *at <= until)
+        self.search_from(after.timestamp().saturating_add(least), end, after)
+            .next()
+            .filter(|at| *at <= until)
     }
 
     fn search_from(&self, from: i64, end: i64, after: DateTime<Utc>) -> Occurrences {
@@ -186,8 +201,8 @@ impl Series {
         }
     }
 
-    /// The last occurrence at or before an instant. Looks back over a span that grows until one is in it, and halves what
-    /// may hold a later one.
+    /// The last occurrence at or before an instant. Looks back over a span that grows until one is
+    /// in it, and halves what may hold a later one.
     #[must_use]
     pub fn last_until(&self, until: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let earliest = self.start - TimeDelta::days(2);
@@ -240,7 +255,8 @@ impl Series {
 /// The occurrences of a [`Series`] in order, each instant once.
 pub struct Occurrences {
     series: Series,
-    /// Where the search for the next instance begins, in seconds of floating local time; none at the end.
+    /// Where the search for the next instance begins, in seconds of floating local time; none at
+    /// the end.
     from: Option<i64>,
     end: i64,
     /// Steps to each occurrence.
@@ -282,7 +298,8 @@ impl Occurrences {
     /// Places one instance more; it was the last when `from` is none afterwards.
     fn pull(&mut self, search: &mut Search) -> Result<(), Exhausted> {
         let Some(local) = self.local(search)? else { return Ok(()) };
-        let place = |local| self.series.zone.place(local_of(local)?, self.series.gap, self.series.fold);
+        let place =
+            |local| self.series.zone.place(local_of(local)?, self.series.gap, self.series.fold);
         let Some(placed) = place(local) else {
             self.from = None;
             return Ok(());
@@ -297,7 +314,9 @@ impl Occurrences {
             _ => None,
         };
         let instants = placed.instants.into_iter().flatten();
-        let kept = instants.filter(|at| until.is_none_or(|until| *at <= until) && !exclusions.instants.contains(at));
+        let kept = instants.filter(|at| {
+            until.is_none_or(|until| *at <= until) && !exclusions.instants.contains(at)
+        });
         let (after, below_second) = (self.after, self.below_second);
         self.waiting.extend(kept.map(|at| at + below_second).filter(|at| *at > after).map(Reverse));
         Ok(())
@@ -310,7 +329,9 @@ impl Iterator for Occurrences {
     fn next(&mut self) -> Option<DateTime<Utc>> {
         let mut search = self.search();
         loop {
-            let is_settled = |first: &Reverse<DateTime<Utc>>| self.settled.is_some_and(|settled| first.0 <= settled);
+            let is_settled = |first: &Reverse<DateTime<Utc>>| {
+                self.settled.is_some_and(|settled| first.0 <= settled)
+            };
             if self.from.is_none() || self.waiting.peek().is_some_and(is_settled) {
                 let Reverse(next) = self.waiting.pop()?;
                 if next > self.after {

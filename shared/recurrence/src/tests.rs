@@ -17,7 +17,12 @@ fn series(start: &str, zone: &str, rrule: &str) -> Result<Series, Refusal> {
 }
 
 fn with_policies(start: &str, zone: &str, rrule: &str, gap: Gap, fold: Fold) -> Series {
-    Series::new(at(start), Zone::parse(zone).expect("a zone"), Rule { rrule, exdates: &[], gap, fold }).expect("a rule")
+    Series::new(
+        at(start),
+        Zone::parse(zone).expect("a zone"),
+        Rule { rrule, exdates: &[], gap, fold },
+    )
+    .expect("a rule")
 }
 
 fn first(series: &Series, count: usize) -> Vec<String> {
@@ -35,7 +40,10 @@ fn a_wall_clock_stays_the_same_when_the_offset_changes() {
 fn a_time_in_a_gap_is_shifted_or_left_out_and_counted_either_way() {
     let (start, rule) = ("2026-03-28T01:30:00Z", "FREQ=DAILY;COUNT=3");
     let shifted = with_policies(start, "Europe/Berlin", rule, Gap::Shift, Fold::First);
-    assert_eq!(first(&shifted, 9), ["2026-03-28T01:30:00Z", "2026-03-29T01:30:00Z", "2026-03-30T00:30:00Z"]);
+    assert_eq!(
+        first(&shifted, 9),
+        ["2026-03-28T01:30:00Z", "2026-03-29T01:30:00Z", "2026-03-30T00:30:00Z"]
+    );
     let skipped = with_policies(start, "Europe/Berlin", rule, Gap::Skip, Fold::First);
     assert_eq!(first(&skipped, 9), ["2026-03-28T01:30:00Z", "2026-03-30T00:30:00Z"]);
 }
@@ -51,7 +59,11 @@ fn refuses_rules_that_always_fall_into_gaps() {
         format!("{hour};BYMINUTE={all};BYSECOND={all};UNTIL=99991231T000000Z"),
     ] {
         let rule = Rule { rrule: &rrule, exdates: &[], gap: Gap::Skip, fold: Fold::First };
-        let refused = Series::new(at("2026-03-01T00:00:00Z"), Zone::parse("Europe/Berlin").expect("a zone"), rule);
+        let refused = Series::new(
+            at("2026-03-01T00:00:00Z"),
+            Zone::parse("Europe/Berlin").expect("a zone"),
+            rule,
+        );
         assert_eq!(refused.err(), Some(Refusal::TooRare), "{rrule}");
     }
 }
@@ -61,7 +73,8 @@ fn ends_search_that_passes_over_too_many_gaps() {
     let all = (0..60).map(|number| number.to_string()).collect::<Vec<_>>().join(",");
     let rrule = format!("FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU;BYHOUR=2;BYMINUTE={all}");
     // Berlin had no gaps then; from 1981 on all instances lie in one.
-    let early = with_policies("1970-01-01T00:00:00Z", "Europe/Berlin", &rrule, Gap::Skip, Fold::First);
+    let early =
+        with_policies("1970-01-01T00:00:00Z", "Europe/Berlin", &rrule, Gap::Skip, Fold::First);
     let mut late = early.after(at("1990-01-01T00:00:00Z"));
     assert_eq!((late.next(), late.is_exhausted), (None, true));
     assert_eq!(early.last_until(at("2026-01-01T00:00:00Z")), Some(at("1980-03-30T01:59:00Z")));
@@ -69,7 +82,13 @@ fn ends_search_that_passes_over_too_many_gaps() {
 
 #[test]
 fn passes_over_a_day_that_a_zone_left_out() {
-    let every = with_policies("2011-12-30T09:00:00Z", "Pacific/Apia", "FREQ=MINUTELY", Gap::Skip, Fold::First);
+    let every = with_policies(
+        "2011-12-30T09:00:00Z",
+        "Pacific/Apia",
+        "FREQ=MINUTELY",
+        Gap::Skip,
+        Fold::First,
+    );
     assert_eq!(every.after(at("2011-12-30T09:59:00Z")).next(), Some(at("2011-12-30T10:00:00Z")));
     assert_eq!(every.after(at("2011-12-30T10:00:00Z")).next(), Some(at("2011-12-30T10:01:00Z")));
 }
@@ -77,17 +96,34 @@ fn passes_over_a_day_that_a_zone_left_out() {
 #[test]
 fn a_time_that_comes_twice_is_taken_as_the_policy_says() {
     let of = |fold| {
-        first(&with_policies("2026-10-24T00:30:00Z", "Europe/Berlin", "FREQ=DAILY;COUNT=2", Gap::Shift, fold), 9)
+        first(
+            &with_policies(
+                "2026-10-24T00:30:00Z",
+                "Europe/Berlin",
+                "FREQ=DAILY;COUNT=2",
+                Gap::Shift,
+                fold,
+            ),
+            9,
+        )
     };
     assert_eq!(of(Fold::First), ["2026-10-24T00:30:00Z", "2026-10-25T00:30:00Z"]);
     assert_eq!(of(Fold::Second), ["2026-10-24T00:30:00Z", "2026-10-25T01:30:00Z"]);
-    assert_eq!(of(Fold::Both), ["2026-10-24T00:30:00Z", "2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z"]);
+    assert_eq!(
+        of(Fold::Both),
+        ["2026-10-24T00:30:00Z", "2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z"]
+    );
 }
 
 #[test]
 fn both_readings_of_a_fold_come_in_the_order_of_time() {
-    let every =
-        with_policies("2026-10-24T23:00:00Z", "Europe/Berlin", "FREQ=MINUTELY;INTERVAL=30", Gap::Shift, Fold::Both);
+    let every = with_policies(
+        "2026-10-24T23:00:00Z",
+        "Europe/Berlin",
+        "FREQ=MINUTELY;INTERVAL=30",
+        Gap::Shift,
+        Fold::Both,
+    );
     let times: Vec<_> = every.after(at("2026-10-24T23:00:00Z")).take(10).collect();
     assert!(times.windows(2).all(|pair| pair[1] - pair[0] == TimeDelta::minutes(30)), "{times:?}");
 }
@@ -97,7 +133,12 @@ fn instances_that_a_gap_pushes_onto_others_are_one() {
     let hourly = series("2026-03-28T23:30:00Z", "Europe/Berlin", "FREQ=HOURLY").expect("a rule");
     assert_eq!(
         first(&hourly, 4),
-        ["2026-03-28T23:30:00Z", "2026-03-29T00:30:00Z", "2026-03-29T01:30:00Z", "2026-03-29T02:30:00Z"]
+        [
+            "2026-03-28T23:30:00Z",
+            "2026-03-29T00:30:00Z",
+            "2026-03-29T01:30:00Z",
+            "2026-03-29T02:30:00Z"
+        ]
     );
 }
 
@@ -116,17 +157,28 @@ fn an_end_is_read_in_each_of_its_forms() {
         ("20260503", "2026-05-03T10:00:00Z"),
     ] {
         let daily =
-            series("2026-05-01T10:00:00Z", "Europe/Berlin", &format!("FREQ=DAILY;UNTIL={until}")).expect("a rule");
+            series("2026-05-01T10:00:00Z", "Europe/Berlin", &format!("FREQ=DAILY;UNTIL={until}"))
+                .expect("a rule");
         assert_eq!(daily.last(), Some(at(last)), "{until}");
     }
 }
 
 #[test]
 fn exclusions_are_local_times_days_or_instants() {
-    let excluded = ["2026-05-02T12:00:00", "2026-05-03", "2026-05-04T10:00:00Z"].map(ToOwned::to_owned);
-    let rule = Rule { rrule: "FREQ=DAILY;COUNT=5", exdates: &excluded, gap: Gap::Shift, fold: Fold::First };
-    let daily =
-        Series::new(at("2026-05-01T10:00:00Z"), Zone::parse("Europe/Berlin").expect("a zone"), rule).expect("a rule");
+    let excluded =
+        ["2026-05-02T12:00:00", "2026-05-03", "2026-05-04T10:00:00Z"].map(ToOwned::to_owned);
+    let rule = Rule {
+        rrule: "FREQ=DAILY;COUNT=5",
+        exdates: &excluded,
+        gap: Gap::Shift,
+        fold: Fold::First,
+    };
+    let daily = Series::new(
+        at("2026-05-01T10:00:00Z"),
+        Zone::parse("Europe/Berlin").expect("a zone"),
+        rule,
+    )
+    .expect("a rule");
     assert_eq!(first(&daily, 9), ["2026-05-01T10:00:00Z", "2026-05-05T10:00:00Z"]);
 }
 
@@ -140,14 +192,29 @@ fn milliseconds_of_the_start_are_kept() {
 #[test]
 fn what_no_reminder_can_mean_is_refused() {
     for never in ["FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30", "FREQ=DAILY;BYMONTHDAY=31;BYMONTH=4"] {
-        assert_eq!(series("2026-05-01T10:00:00Z", "UTC", never).err(), Some(Refusal::NeverFires), "{never}");
+        assert_eq!(
+            series("2026-05-01T10:00:00Z", "UTC", never).err(),
+            Some(Refusal::NeverFires),
+            "{never}"
+        );
     }
-    for often in ["FREQ=SECONDLY", "FREQ=MINUTELY;BYSECOND=0,1", "FREQ=DAILY;BYHOUR=9;BYSECOND=0,30"] {
-        assert_eq!(series("2026-05-01T10:00:00Z", "UTC", often).err(), Some(Refusal::TooOften), "{often}");
+    for often in
+        ["FREQ=SECONDLY", "FREQ=MINUTELY;BYSECOND=0,1", "FREQ=DAILY;BYHOUR=9;BYSECOND=0,30"]
+    {
+        assert_eq!(
+            series("2026-05-01T10:00:00Z", "UTC", often).err(),
+            Some(Refusal::TooOften),
+            "{often}"
+        );
     }
-    for unsupported in ["FREQ=DAILY;COUNT=2;UNTIL=20270101", "FREQ=DAILY;COUNT=10001", "FREQ=DAILY;UNTIL=tomorrow"] {
+    for unsupported in
+        ["FREQ=DAILY;COUNT=2;UNTIL=20270101", "FREQ=DAILY;COUNT=10001", "FREQ=DAILY;UNTIL=tomorrow"]
+    {
         assert!(
-            matches!(series("2026-05-01T10:00:00Z", "UTC", unsupported), Err(Refusal::Unsupported(_))),
+            matches!(
+                series("2026-05-01T10:00:00Z", "UTC", unsupported),
+                Err(Refusal::Unsupported(_))
+            ),
             "{unsupported}"
         );
     }
@@ -159,21 +226,26 @@ fn what_no_reminder_can_mean_is_refused() {
         "FREQ=DAILY;INTERVAL=-1",
         "FREQ=DAILY\nDTSTART:20200101T000000Z",
     ] {
-        assert!(matches!(series("2026-05-01T10:00:00Z", "UTC", malformed), Err(Refusal::Malformed(_))), "{malformed}");
+        assert!(
+            matches!(series("2026-05-01T10:00:00Z", "UTC", malformed), Err(Refusal::Malformed(_))),
+            "{malformed}"
+        );
     }
     assert!(series("2026-05-01T10:00:00Z", "UTC", "FREQ=SECONDLY;INTERVAL=90").is_ok());
 }
 
 #[test]
 fn a_rule_that_ends_before_it_fires_is_a_rule_without_occurrences() {
-    let ended = series("2026-05-01T10:00:00Z", "UTC", "FREQ=DAILY;UNTIL=20200101T000000Z").expect("a rule");
+    let ended =
+        series("2026-05-01T10:00:00Z", "UTC", "FREQ=DAILY;UNTIL=20200101T000000Z").expect("a rule");
     assert!(!ended.fires());
     assert_eq!(ended.last(), None);
 }
 
 #[test]
 fn a_minutely_rule_keeps_its_step_over_the_hours_that_it_leaves_out() {
-    let rule = series("2020-09-15T10:35:00Z", "UTC", "FREQ=MINUTELY;INTERVAL=19;BYHOUR=1").expect("a rule");
+    let rule = series("2020-09-15T10:35:00Z", "UTC", "FREQ=MINUTELY;INTERVAL=19;BYHOUR=1")
+        .expect("a rule");
     for at in rule.after(DateTime::<Utc>::MIN_UTC).take(50) {
         assert_eq!((at - self::at("2020-09-15T10:35:00Z")).num_minutes() % 19, 0, "{at}");
     }
@@ -181,19 +253,25 @@ fn a_minutely_rule_keeps_its_step_over_the_hours_that_it_leaves_out() {
 
 #[test]
 fn positions_choose_within_each_hour() {
-    let rule = series("2026-05-01T10:00:00Z", "UTC", "FREQ=HOURLY;BYMINUTE=0,20,40;BYSETPOS=1,-1").expect("a rule");
-    assert_eq!(first(&rule, 3), ["2026-05-01T10:00:00Z", "2026-05-01T10:40:00Z", "2026-05-01T11:00:00Z"]);
+    let rule = series("2026-05-01T10:00:00Z", "UTC", "FREQ=HOURLY;BYMINUTE=0,20,40;BYSETPOS=1,-1")
+        .expect("a rule");
+    assert_eq!(
+        first(&rule, 3),
+        ["2026-05-01T10:00:00Z", "2026-05-01T10:40:00Z", "2026-05-01T11:00:00Z"]
+    );
 }
 
 #[test]
 fn the_clock_changes_in_the_next_century_as_well() {
-    let yearly = series("2110-07-01T08:00:00Z", "Europe/Berlin", "FREQ=MONTHLY;BYMONTH=7,12").expect("a rule");
+    let yearly = series("2110-07-01T08:00:00Z", "Europe/Berlin", "FREQ=MONTHLY;BYMONTH=7,12")
+        .expect("a rule");
     assert_eq!(first(&yearly, 2), ["2110-07-01T08:00:00Z", "2110-12-01T09:00:00Z"]);
 }
 
 #[test]
 fn the_latest_occurrence_is_found_without_walking_from_the_start() {
-    let minutely = series("1990-01-01T00:00:00Z", "America/New_York", "FREQ=MINUTELY;INTERVAL=7").expect("a rule");
+    let minutely = series("1990-01-01T00:00:00Z", "America/New_York", "FREQ=MINUTELY;INTERVAL=7")
+        .expect("a rule");
     let last = minutely.last_until(at("2026-11-21T10:00:00Z")).expect("there is one");
     assert!(at("2026-11-21T10:00:00Z") - last < TimeDelta::minutes(7));
     assert_eq!(minutely.after(last - TimeDelta::seconds(1)).next(), Some(last));
@@ -209,7 +287,11 @@ fn deliveries_of_several_offsets_come_merged_and_once() {
     let deliveries: Vec<Delivery> = timetable.after(at("2026-05-01T10:00:00Z")).take(3).collect();
     let times: Vec<_> = deliveries.iter().map(|it| it.at.format("%H:%M").to_string()).collect();
     assert_eq!(times, ["10:30", "11:00", "11:30"]);
-    assert_eq!(deliveries[1].date, at("2026-05-01T11:00:00Z"), "the occurrence that is now, not the one in an hour");
+    assert_eq!(
+        deliveries[1].date,
+        at("2026-05-01T11:00:00Z"),
+        "the occurrence that is now, not the one in an hour"
+    );
     assert_eq!(timetable.delivery_at(at("2026-05-01T11:00:00Z")), Some(deliveries[1]));
     assert_eq!(timetable.delivery_at(at("2026-05-01T11:31:00Z")), None);
 }
@@ -218,8 +300,14 @@ fn deliveries_of_several_offsets_come_merged_and_once() {
 fn the_latest_delivery_is_the_last_that_has_come() {
     let once = Timetable::once(at("2026-05-01T10:00:00Z"), vec![0, 60]);
     assert_eq!(once.latest(at("2026-05-01T08:59:59Z")), None);
-    assert_eq!(once.latest(at("2026-05-01T09:30:00Z")).map(|it| it.at), Some(at("2026-05-01T09:00:00Z")));
-    assert_eq!(once.latest(at("2026-05-02T00:00:00Z")).map(|it| it.at), Some(at("2026-05-01T10:00:00Z")));
+    assert_eq!(
+        once.latest(at("2026-05-01T09:30:00Z")).map(|it| it.at),
+        Some(at("2026-05-01T09:00:00Z"))
+    );
+    assert_eq!(
+        once.latest(at("2026-05-02T00:00:00Z")).map(|it| it.at),
+        Some(at("2026-05-01T10:00:00Z"))
+    );
     assert_eq!(once.last(), Some(at("2026-05-01T10:00:00Z")));
 }
 
@@ -273,7 +361,8 @@ fn reads_the_leap_second_as_the_one_before() {
 
 #[test]
 fn chooses_positions_of_the_whole_first_week() {
-    let rule = series("2026-06-03T08:00:00Z", "UTC", "FREQ=WEEKLY;BYDAY=MO,WE,FR;BYSETPOS=2").expect("a rule");
+    let rule = series("2026-06-03T08:00:00Z", "UTC", "FREQ=WEEKLY;BYDAY=MO,WE,FR;BYSETPOS=2")
+        .expect("a rule");
     assert_eq!(first(&rule, 2), ["2026-06-03T08:00:00Z", "2026-06-10T08:00:00Z"]);
 }
 
@@ -287,7 +376,10 @@ fn counts_positions_of_dense_periods_without_listing() {
         all(60)
     );
     let rule = series("2026-06-01T08:00:00Z", "UTC", &rrule).expect("a rule");
-    assert_eq!(first(&rule, 3), ["2027-01-01T00:00:00Z", "2028-01-01T00:00:00Z", "2029-01-01T00:00:00Z"]);
+    assert_eq!(
+        first(&rule, 3),
+        ["2027-01-01T00:00:00Z", "2028-01-01T00:00:00Z", "2029-01-01T00:00:00Z"]
+    );
 }
 
 #[test]
@@ -324,9 +416,11 @@ fn refuses_rules_that_search_without_end() {
 #[test]
 fn passes_over_excluded_days_as_a_whole() {
     let start = at("2026-01-01T00:00:00Z");
-    let excluded: Vec<String> =
-        (0..1_000).map(|day| (start + TimeDelta::days(day)).format("%Y-%m-%d").to_string()).collect();
-    let rule = Rule { rrule: "FREQ=MINUTELY", exdates: &excluded, gap: Gap::Shift, fold: Fold::First };
+    let excluded: Vec<String> = (0..1_000)
+        .map(|day| (start + TimeDelta::days(day)).format("%Y-%m-%d").to_string())
+        .collect();
+    let rule =
+        Rule { rrule: "FREQ=MINUTELY", exdates: &excluded, gap: Gap::Shift, fold: Fold::First };
     let series = Series::new(start, Zone::parse("UTC").expect("a zone"), rule).expect("a rule");
     assert_eq!(series.after(start).next(), Some(start + TimeDelta::days(1_000)));
 }
@@ -336,7 +430,8 @@ fn passes_over_acknowledged_deliveries_at_once() {
     let minutely = series("2026-05-01T10:00:00Z", "UTC", "FREQ=MINUTELY").expect("a rule");
     let timetable = Timetable::recurring(minutely, vec![0, 40_320]);
     let acknowledged = at("2099-05-01T10:00:00Z");
-    let next = timetable.unacknowledged_after(at("2026-05-01T10:00:00Z"), Some(acknowledged)).next();
+    let next =
+        timetable.unacknowledged_after(at("2026-05-01T10:00:00Z"), Some(acknowledged)).next();
     let date = acknowledged + TimeDelta::minutes(1);
     assert_eq!(next, Some(Delivery { at: date - TimeDelta::minutes(40_320), date }));
 }
@@ -355,7 +450,8 @@ fn refuses_rules_over_their_limits() {
     }
     let excluded = vec!["2026-05-02".to_owned(); 1_001];
     let rule = Rule { rrule: "FREQ=DAILY", exdates: &excluded, gap: Gap::Shift, fold: Fold::First };
-    let refused = Series::new(at("2026-05-01T10:00:00Z"), Zone::parse("UTC").expect("a zone"), rule).err();
+    let refused =
+        Series::new(at("2026-05-01T10:00:00Z"), Zone::parse("UTC").expect("a zone"), rule).err();
     assert_eq!(refused, Some(Refusal::TooManyExclusions));
 }
 

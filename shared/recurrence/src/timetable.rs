@@ -55,7 +55,10 @@ impl Timetable {
     }
 
     /// The occurrences strictly after an instant, in order.
-    pub fn occurrences_after(&self, after: DateTime<Utc>) -> impl Iterator<Item = DateTime<Utc>> + use<> {
+    pub fn occurrences_after(
+        &self,
+        after: DateTime<Utc>,
+    ) -> impl Iterator<Item = DateTime<Utc>> + use<> {
         let (once, series) = match &self.occurrences {
             Times::Once(date) => (Some(*date).filter(|date| *date > after), None),
             Times::Series(series) => (None, Some(series.after(after))),
@@ -70,29 +73,41 @@ impl Timetable {
         self.unacknowledged_after(after, None)
     }
 
-    /// The deliveries strictly after an instant, less those of occurrences up to the one that was acknowledged. Those are not
-    /// walked over: a minutely rule with an offset of four weeks has 40,320 of them.
+    /// The deliveries strictly after an instant, less those of occurrences up to the one that was
+    /// acknowledged. Those are not walked over: a minutely rule with an offset of four weeks has
+    /// 40,320 of them.
     #[must_use]
-    pub fn unacknowledged_after(&self, after: DateTime<Utc>, acknowledged: Option<DateTime<Utc>>) -> Deliveries {
+    pub fn unacknowledged_after(
+        &self,
+        after: DateTime<Utc>,
+        acknowledged: Option<DateTime<Utc>>,
+    ) -> Deliveries {
         match &self.occurrences {
             Times::Once(date) => {
-                let is_acknowledged = acknowledged.is_some_and(|acknowledged| *date <= acknowledged);
+                let is_acknowledged =
+                    acknowledged.is_some_and(|acknowledged| *date <= acknowledged);
                 let offsets = self.offsets.iter().filter(|_| !is_acknowledged);
-                let mut deliveries: Vec<Delivery> =
-                    offsets.map(|minutes| before(*date, *minutes)).filter(|delivery| delivery.at > after).collect();
+                let mut deliveries: Vec<Delivery> = offsets
+                    .map(|minutes| before(*date, *minutes))
+                    .filter(|delivery| delivery.at > after)
+                    .collect();
                 deliveries.sort_unstable();
                 deliveries.dedup();
                 Deliveries::Once(deliveries.into_iter())
             }
-            Times::Series(series) => Deliveries::Merged(Merged::new(series, &self.offsets, after, acknowledged)),
+            Times::Series(series) => {
+                Deliveries::Merged(Merged::new(series, &self.offsets, after, acknowledged))
+            }
             Times::Never => Deliveries::Once(Vec::new().into_iter()),
         }
     }
 
-    /// The delivery at an instant, if there is one; of two that fall together, that of the earlier occurrence.
+    /// The delivery at an instant, if there is one; of two that fall together, that of the earlier
+    /// occurrence.
     #[must_use]
     pub fn delivery_at(&self, at: DateTime<Utc>) -> Option<Delivery> {
-        let dates = self.offsets.iter().filter_map(|minutes| at.checked_add_signed(before_by(*minutes)));
+        let dates =
+            self.offsets.iter().filter_map(|minutes| at.checked_add_signed(before_by(*minutes)));
         dates.filter(|date| self.has_occurrence(*date)).min().map(|date| Delivery { at, date })
     }
 
@@ -121,7 +136,9 @@ impl Timetable {
             let minutes = *minutes;
             let last = match &self.occurrences {
                 Times::Once(date) => Some(*date).filter(|date| before(*date, minutes).at <= until),
-                Times::Series(series) => series.last_until(until + TimeDelta::minutes(minutes.into())),
+                Times::Series(series) => {
+                    series.last_until(until + TimeDelta::minutes(minutes.into()))
+                }
                 Times::Never => None,
             };
             last.map(|date| before(date, minutes))
@@ -185,9 +202,15 @@ pub struct Merged {
 }
 
 impl Merged {
-    fn new(series: &Series, offsets: &[i32], after: DateTime<Utc>, acknowledged: Option<DateTime<Utc>>) -> Self {
+    fn new(
+        series: &Series,
+        offsets: &[i32],
+        after: DateTime<Utc>,
+        acknowledged: Option<DateTime<Utc>>,
+    ) -> Self {
         let lines = offsets.iter().map(|minutes| {
-            let from = after.checked_add_signed(TimeDelta::minutes((*minutes).into())).unwrap_or(after);
+            let from =
+                after.checked_add_signed(TimeDelta::minutes((*minutes).into())).unwrap_or(after);
             let from = acknowledged.map_or(from, |acknowledged| acknowledged.max(from));
             (*minutes, series.after(from).peekable())
         });
@@ -199,8 +222,10 @@ impl Merged {
     }
 
     fn advance(&mut self, line: usize) {
-        let next =
-            self.lines.get_mut(line).and_then(|(minutes, dates)| dates.next().map(|date| before(date, *minutes)));
+        let next = self
+            .lines
+            .get_mut(line)
+            .and_then(|(minutes, dates)| dates.next().map(|date| before(date, *minutes)));
         self.heads.extend(next.map(|delivery| Reverse((delivery, line))));
     }
 

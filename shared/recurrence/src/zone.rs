@@ -1,7 +1,7 @@
 //! A time zone: from wall-clock times to instants and back.
 //!
-//! Unlike tables that end in 2100, the zones of `jiff` keep their last rule, so that a reminder of the next century is
-//! right as well. Which edition of their data is used: [`crate::database`].
+//! Unlike tables that end in 2100, the zones of `jiff` keep their last rule, so that a reminder of
+//! the next century is right as well. Which edition of their data is used: [`crate::database`].
 
 use chrono::{DateTime, Datelike, NaiveDateTime, TimeDelta, Timelike, Utc};
 use jiff::{
@@ -14,7 +14,8 @@ use crate::database;
 /// What becomes of a local time that does not exist, because the clock was put forward over it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Gap {
-    /// It is read by the offset from before the gap, and so comes later by the gap's length (RFC 5545 §3.3.5).
+    /// It is read by the offset from before the gap, and so comes later by the gap's length (RFC
+    /// 5545 §3.3.5).
     #[default]
     Shift,
     /// It is left out.
@@ -75,11 +76,13 @@ impl Zone {
     #[must_use]
     pub fn wall_clock(&self, at: DateTime<Utc>) -> NaiveDateTime {
         let offset = Timestamp::from_second(at.timestamp()).map(|at| self.0.to_offset(at));
-        let local = offset.ok().and_then(|offset| at.naive_utc().checked_add_signed(length(offset)));
+        let local =
+            offset.ok().and_then(|offset| at.naive_utc().checked_add_signed(length(offset)));
         local.unwrap_or_else(|| at.naive_utc())
     }
 
-    /// The instant of a wall-clock time by the default policies; none outside the years that have one.
+    /// The instant of a wall-clock time by the default policies; none outside the years that have
+    /// one.
     #[must_use]
     pub fn instant(&self, local: NaiveDateTime) -> Option<DateTime<Utc>> {
         self.place(local, Gap::Shift, Fold::First).and_then(|placed| placed.instants[0])
@@ -110,11 +113,14 @@ impl Zone {
         Some(placed)
     }
 
-    /// The least and the greatest of the offsets that are in effect near an instant, in seconds: what is placed at the instant
-    /// was placed by one of them. Outside the years that have offsets, bounds that none exceeds.
+    /// The least and the greatest of the offsets that are in effect near an instant, in seconds:
+    /// what is placed at the instant was placed by one of them. Outside the years that have
+    /// offsets, bounds that none exceeds.
     pub(crate) fn offsets_near(&self, at: DateTime<Utc>) -> (i64, i64) {
         let at = at.timestamp();
-        let offset_at = |second| Timestamp::from_second(second).map(|at| i64::from(self.0.to_offset(at).seconds()));
+        let offset_at = |second| {
+            Timestamp::from_second(second).map(|at| i64::from(self.0.to_offset(at).seconds()))
+        };
         let (Ok(later), Ok(end)) =
             (offset_at(at.saturating_add(NEAR)), Timestamp::from_second(at.saturating_add(NEAR)))
         else {
@@ -146,7 +152,9 @@ fn length(offset: Offset) -> TimeDelta {
 
 fn civil_of(local: NaiveDateTime) -> Option<civil::DateTime> {
     let part = |value: u32| i8::try_from(value).ok();
-    let (year, month, day) = (i16::try_from(local.year()).ok()?, part(local.month())?, part(local.day())?);
-    let (hour, minute, second) = (part(local.hour())?, part(local.minute())?, part(local.second())?);
+    let (year, month, day) =
+        (i16::try_from(local.year()).ok()?, part(local.month())?, part(local.day())?);
+    let (hour, minute, second) =
+        (part(local.hour())?, part(local.minute())?, part(local.second())?);
     civil::DateTime::new(year, month, day, hour, minute, second, 0).ok()
 }

@@ -25,8 +25,10 @@ fn two_hundred_cases_have_the_answers_of_an_independent_implementation() {
         checked += 1;
         let zone = Zone::compiled_in(&case.time_zone).expect("a zone");
         let start = zone.instant(case.dtstart).expect("a start");
-        let rule = Rule { rrule: &case.rrule, exdates: &case.exdates, gap: Gap::Shift, fold: Fold::First };
-        let found: Result<Vec<_>, _> = Series::new(start, zone, rule).map(|it| it.after(case.after).take(10).collect());
+        let rule =
+            Rule { rrule: &case.rrule, exdates: &case.exdates, gap: Gap::Shift, fold: Fold::First };
+        let found: Result<Vec<_>, _> =
+            Series::new(start, zone, rule).map(|it| it.after(case.after).take(10).collect());
         if found.as_ref() != Ok(&case.expected) {
             wrong.push(format!("{line}\n  found {found:?}"));
         }
@@ -52,13 +54,23 @@ fn zone() -> impl Strategy<Value = Zone> {
 }
 
 fn rrule() -> impl Strategy<Value = String> {
-    let freq = proptest::sample::select(vec!["YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MINUTELY"]);
-    let part = proptest::sample::select(vec!["", ";BYDAY=MO,FR", ";BYMONTH=3,10", ";BYHOUR=1,2,3", ";BYMINUTE=0,30"]);
-    (freq, 1..40u16, part).prop_map(|(freq, interval, part)| format!("FREQ={freq};INTERVAL={interval}{part}"))
+    let freq = proptest::sample::select(vec![
+        "YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MINUTELY",
+    ]);
+    let part = proptest::sample::select(vec![
+        "",
+        ";BYDAY=MO,FR",
+        ";BYMONTH=3,10",
+        ";BYHOUR=1,2,3",
+        ";BYMINUTE=0,30",
+    ]);
+    (freq, 1..40u16, part)
+        .prop_map(|(freq, interval, part)| format!("FREQ={freq};INTERVAL={interval}{part}"))
 }
 
 fn start() -> impl Strategy<Value = DateTime<Utc>> {
-    (1_600_000_000..1_900_000_000i64).prop_map(|seconds| DateTime::from_timestamp(seconds, 0).expect("a time"))
+    (1_600_000_000..1_900_000_000i64)
+        .prop_map(|seconds| DateTime::from_timestamp(seconds, 0).expect("a time"))
 }
 
 fn policies() -> impl Strategy<Value = (Gap, Fold)> {

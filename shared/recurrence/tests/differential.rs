@@ -1,5 +1,6 @@
-//! 5,400 rules over all parts of RFC 5545 in floating time, and 600 placed in ten zones around changes of the clock, with the
-//! answers of python-dateutil. `fixtures/differential.py` writes them and says what their form is.
+//! 5,400 rules over all parts of RFC 5545 in floating time, and 600 placed in ten zones around
+//! changes of the clock, with the answers of python-dateutil. `fixtures/differential.py` writes
+//! them and says what their form is.
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use recurrence::{Fold, Gap, Rule, Series, Zone};
@@ -49,20 +50,29 @@ fn floating(line: &str) -> Option<String> {
         last => Some(Some(start + seconds(last))),
     };
     let is_right = actual == expected && ended.is_none_or(|last| series.last() == last);
-    (!is_right).then(|| format!("{line}\n  expected {expected:?}\n  found {actual:?}, the last {:?}", series.last()))
+    (!is_right).then(|| {
+        format!("{line}\n  expected {expected:?}\n  found {actual:?}, the last {:?}", series.last())
+    })
 }
 
 /// Returns the fault of a line that is placed in a zone.
 fn placed(line: &str) -> Option<String> {
     let [zone, rrule, start, from, found] = fields(line);
-    let begins = Zone::compiled_in(zone).expect("a zone").instant(local(start).naive_utc()).expect("a start");
+    let begins = Zone::compiled_in(zone)
+        .expect("a zone")
+        .instant(local(start).naive_utc())
+        .expect("a start");
     let from = DateTime::UNIX_EPOCH + seconds(from);
     let expected = instances(found, from);
     let actual: Vec<_> = series(begins, zone, rrule).after(from).take(expected.len()).collect();
     (actual != expected).then(|| format!("{line}\n  expected {expected:?}\n  found {actual:?}"))
 }
 
-fn check(lines: impl Iterator<Item = &'static str>, least: usize, wrong: impl Fn(&str) -> Option<String>) {
+fn check(
+    lines: impl Iterator<Item = &'static str>,
+    least: usize,
+    wrong: impl Fn(&str) -> Option<String>,
+) {
     let (mut checked, mut all_wrong) = (0, Vec::new());
     for line in lines {
         checked += 1;

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// The attribute that stands for the attributes of a message whose attributes cannot be told apart, as they are no JSON
-/// object.
+/// The attribute that stands for the attributes of a message whose attributes cannot be told apart,
+/// as they are no JSON object.
 pub(super) const HEADERS_ATTRIBUTE: &str = "headers";
 
-/// The attributes in JSON of any kind, for tables that anybody may write to: what is no text is written as JSON, `null` is
-/// no attribute, and what is no object is one attribute, `headers`. So a foreign row is never more than a message
-/// that its consumer rejects.
+/// The attributes in JSON of any kind, for tables that anybody may write to: what is no text is
+/// written as JSON, `null` is no attribute, and what is no object is one attribute, `headers`. So a
+/// foreign row is never more than a message that its consumer rejects.
 #[must_use]
 pub fn attributes_in(headers: &str) -> BTreeMap<String, String> {
     let text = |value: Value| match value {
@@ -40,8 +40,13 @@ mod tests {
     fn attributes_that_are_no_text_become_text() {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let headers = r#"{"a": "text", "b": 1, "c": 1.5, "d": true, "e": null, "f": {"g": [1]}}"#;
-        let expected =
-            [pair("a", "text"), pair("b", "1"), pair("c", "1.5"), pair("d", "true"), pair("f", r#"{"g":[1]}"#)];
+        let expected = [
+            pair("a", "text"),
+            pair("b", "1"),
+            pair("c", "1.5"),
+            pair("d", "true"),
+            pair("f", r#"{"g":[1]}"#),
+        ];
         assert_eq!(read(headers), expected);
     }
 

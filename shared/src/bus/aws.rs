@@ -73,7 +73,11 @@ fn seconds(duration: Duration, max: i32) -> i32 {
 
 #[async_trait]
 impl Bus for AwsBus {
-    async fn publish(&self, topic: &str, messages: &[Message]) -> Result<Vec<Result<(), PublishError>>, Error> {
+    async fn publish(
+        &self,
+        topic: &str,
+        messages: &[Message],
+    ) -> Result<Vec<Result<(), PublishError>>, Error> {
         self.publish_to(topic, messages).await
     }
 
@@ -96,11 +100,20 @@ impl Bus for AwsBus {
         self.receive_from(&self.queue_url(queue).await?, max, visibility, wait).await
     }
 
-    async fn settle(&self, queue: &str, settlements: Vec<(Received, Settlement)>) -> Result<(), Error> {
+    async fn settle(
+        &self,
+        queue: &str,
+        settlements: Vec<(Received, Settlement)>,
+    ) -> Result<(), Error> {
         self.settle_in(queue, settlements).await
     }
 
-    async fn extend(&self, queue: &str, receipts: &[Receipt], visibility: Duration) -> Result<(), Error> {
+    async fn extend(
+        &self,
+        queue: &str,
+        receipts: &[Receipt],
+        visibility: Duration,
+    ) -> Result<(), Error> {
         self.extend_in(queue, receipts, visibility).await
     }
 

@@ -11,14 +11,18 @@ const MAX_REASON: usize = 1_000;
 
 /// The body as it is put on the wire.
 ///
-/// Both adapters keep the same rules, those of SNS and SQS (the pages of `Publish` and `SendMessage`): at most
-/// [`MAX_ATTRIBUTES`] attributes, [`MAX_MESSAGE_BYTES`] altogether, neither the body nor a value empty, and only
-/// characters of XML 1.0. U+FFFE and U+FFFF, which JSON may hold unescaped, are escaped when the body is JSON.
-/// U+0000 is refused even when escaped in JSON: PostgreSQL stores it in no text.
+/// Both adapters keep the same rules, those of SNS and SQS (the pages of `Publish` and
+/// `SendMessage`): at most [`MAX_ATTRIBUTES`] attributes, [`MAX_MESSAGE_BYTES`] altogether, neither
+/// the body nor a value empty, and only characters of XML 1.0. U+FFFE and U+FFFF, which JSON may
+/// hold unescaped, are escaped when the body is JSON. U+0000 is refused even when escaped in JSON:
+/// PostgreSQL stores it in no text.
 pub(super) fn wire_body(message: &Message) -> Result<Cow<'_, str>, PublishError> {
     let refused = |problem: String| Err(PublishError::Unpublishable(problem));
     if message.attributes.len() > MAX_ATTRIBUTES {
-        return refused(format!("{} attributes; at most {MAX_ATTRIBUTES} are allowed", message.attributes.len()));
+        return refused(format!(
+            "{} attributes; at most {MAX_ATTRIBUTES} are allowed",
+            message.attributes.len()
+        ));
     }
     for (name, value) in &message.attributes {
         if !is_attribute_name(name) {
@@ -35,7 +39,10 @@ pub(super) fn wire_body(message: &Message) -> Result<Cow<'_, str>, PublishError>
         return refused("the body is empty".to_owned());
     }
     let body = escaped(&message.body)?;
-    let bytes = message_bytes(&body, message.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    let bytes = message_bytes(
+        &body,
+        message.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())),
+    );
     if bytes > MAX_MESSAGE_BYTES {
         return refused(format!("{bytes} bytes; at most {MAX_MESSAGE_BYTES} are allowed"));
     }
@@ -53,15 +60,19 @@ pub enum Unpublishable {
     Refused(String),
 }
 
-/// Checks that a message can be published, by the same rules as publishing it: before the transaction that
-/// would leave it in an outbox for ever. `reserve` bytes are kept free for what is still to be added.
+/// Checks that a message can be published, by the same rules as publishing it: before the
+/// transaction that would leave it in an outbox for ever. `reserve` bytes are kept free for what is
+/// still to be added.
 ///
 /// # Errors
 /// [`Unpublishable`]: neither adapter would ever take it.
 pub fn check(message: &Message, reserve: usize) -> Result<(), Unpublishable> {
-    let attributes = || message.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let attributes =
+        || message.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let refused = |error: PublishError| match error {
-        PublishError::Retry(problem) | PublishError::Unpublishable(problem) => Unpublishable::Refused(problem),
+        PublishError::Retry(problem) | PublishError::Unpublishable(problem) => {
+            Unpublishable::Refused(problem)
+        }
     };
     let least = message_bytes(&message.body, attributes()) + reserve;
     if least > MAX_MESSAGE_BYTES {
@@ -72,8 +83,12 @@ pub fn check(message: &Message, reserve: usize) -> Result<(), Unpublishable> {
 }
 
 /// What counts towards the limit: the body, and each attribute's name, type (`String`) and value.
-pub(super) fn message_bytes<'a>(body: &str, attributes: impl Iterator<Item = (&'a str, &'a str)>) -> usize {
-    body.len() + attributes.map(|(name, value)| name.len() + "String".len() + value.len()).sum::<usize>()
+pub(super) fn message_bytes<'a>(
+    body: &str,
+    attributes: impl Iterator<Item = (&'a str, &'a str)>,
+) -> usize {
+    body.len()
+        + attributes.map(|(name, value)| name.len() + "String".len() + value.len()).sum::<usize>()
 }
 
 /// A reason as an attribute's value: not empty, not long, without forbidden characters.
@@ -96,7 +111,8 @@ fn escaped(body: &str) -> Result<Cow<'_, str>, PublishError> {
     if !body.chars().any(is_forbidden) {
         return Ok(Cow::Borrowed(body));
     }
-    // Outside of its strings JSON has none of these characters, and within them no unescaped control character.
+    // Outside of its strings JSON has none of these characters, and within them no unescaped
+    // control character.
     if !is_json(body) {
         return refused("the body holds a character that is not allowed");
     }
@@ -131,11 +147,17 @@ mod tests {
     use super::*;
 
     fn message(body: &str) -> Message {
-        Message { body: body.to_owned(), attributes: BTreeMap::from([("eventType".to_owned(), "a".to_owned())]) }
+        Message {
+            body: body.to_owned(),
+            attributes: BTreeMap::from([("eventType".to_owned(), "a".to_owned())]),
+        }
     }
 
     fn with_attribute(name: &str, value: &str) -> Message {
-        Message { body: "{}".to_owned(), attributes: BTreeMap::from([(name.to_owned(), value.to_owned())]) }
+        Message {
+            body: "{}".to_owned(),
+            attributes: BTreeMap::from([(name.to_owned(), value.to_owned())]),
+        }
     }
 
     #[test]
@@ -145,7 +167,10 @@ mod tests {
 
     #[test]
     fn noncharacters_are_escaped_in_json_and_refused_elsewhere() {
-        assert_eq!(wire_body(&message("{\"a\":\"\u{fffe}\u{ffff}\"}")).unwrap(), "{\"a\":\"\\ufffe\\uffff\"}");
+        assert_eq!(
+            wire_body(&message("{\"a\":\"\u{fffe}\u{ffff}\"}")).unwrap(),
+            "{\"a\":\"\\ufffe\\uffff\"}"
+        );
         assert!(wire_body(&message("\u{fffe}")).is_err());
         assert!(wire_body(&message("\u{1}")).is_err());
     }
@@ -173,9 +198,15 @@ mod tests {
         assert_eq!(check(&of(room - 9), 10), Err(Unpublishable::TooLarge(MAX_MESSAGE_BYTES + 1)));
         // Three bytes of UTF-8 are six when they are escaped.
         let escaped = message(&format!("\"{}\"", "\u{ffff}".repeat(60_000)));
-        assert!(matches!(check(&escaped, 0), Err(Unpublishable::Refused(_) | Unpublishable::TooLarge(_))));
+        assert!(matches!(
+            check(&escaped, 0),
+            Err(Unpublishable::Refused(_) | Unpublishable::TooLarge(_))
+        ));
         assert!(matches!(check(&message("\"\\u0000\""), 0), Err(Unpublishable::Refused(_))));
-        assert!(matches!(check(&with_attribute("userId", "a\u{ffff}"), 0), Err(Unpublishable::Refused(_))));
+        assert!(matches!(
+            check(&with_attribute("userId", "a\u{ffff}"), 0),
+            Err(Unpublishable::Refused(_))
+        ));
     }
 
     #[test]

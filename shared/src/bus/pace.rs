@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Messages of a publish that is expected to be answered within [`QUICK`]; more may take longer in proportion.
+/// Messages of a publish that is expected to be answered within [`QUICK`]; more may take longer in
+/// proportion.
 const MEASURE: usize = 100;
 /// The longest time that a quick topic takes for [`MEASURE`] messages.
 const QUICK: Duration = Duration::from_millis(250);
@@ -14,15 +15,16 @@ const SETTLING: Duration = Duration::from_millis(250);
 const SLOWER: (f64, f64) = (0.7, 0.1);
 /// The factor of the pace when the topic is quick, for each [`SETTLING`] since the last change.
 const FASTER: f64 = 1.1;
-/// The part of the full pace that is left however slow the topic is, and messages a second that are left of any pace: a
-/// user of whom nothing were published would wait for ever, as only a publish shows that the topic is quick again.
+/// The part of the full pace that is left however slow the topic is, and messages a second that are
+/// left of any pace: a user of whom nothing were published would wait for ever, as only a publish
+/// shows that the topic is quick again.
 const LEAST: (f64, f64) = (0.02, 1.0);
 /// A publish that failed sooner says nothing about how quick the topic is.
 const FAILS_SLOWLY: Duration = Duration::from_secs(2);
 
-/// The number of messages of one user that a process publishes in a second. A slow topic is a sign that it, or what is
-/// behind it, has more than it can do: the pace then falls, down to a fiftieth but not below one message a second, and rises
-/// again once the topic is quick.
+/// The number of messages of one user that a process publishes in a second. A slow topic is a sign
+/// that it, or what is behind it, has more than it can do: the pace then falls, down to a fiftieth
+/// but not below one message a second, and rises again once the topic is quick.
 #[derive(Debug, Clone)]
 pub struct TopicPace {
     /// Messages a second while the topic is quick.
@@ -46,8 +48,8 @@ impl TopicPace {
         self.pace
     }
 
-    /// Notes the time that a publish of so many messages took. A quick failure changes nothing: a bus that is away is
-    /// not overloaded.
+    /// Notes the time that a publish of so many messages took. A quick failure changes nothing: a
+    /// bus that is away is not overloaded.
     pub fn note(&mut self, messages: usize, took: Duration, succeeded: bool, now: Instant) {
         let since = now.saturating_duration_since(self.changed_at);
         if since < SETTLING || (!succeeded && took <= FAILS_SLOWLY) {

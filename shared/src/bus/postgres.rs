@@ -1,9 +1,10 @@
 //! The bus on PostgreSQL: pgmq's queues, with topics and subscriptions in the schema `bus`.
 //!
-//! A message's body lies in the queue as `jsonb` when it is a JSON object or array (so it is normalised: equal as
-//! JSON, not byte by byte), else as a JSON string of its text; its attributes are pgmq's headers. Topics and queues
-//! are named by the last segment of an ARN or URL, in lower case. A topic that no queue is subscribed to yet takes
-//! nothing: publishing to it is [`Error::Unavailable`], so that an outbox keeps what nobody would receive.
+//! A message's body lies in the queue as `jsonb` when it is a JSON object or array (so it is
+//! normalised: equal as JSON, not byte by byte), else as a JSON string of its text; its attributes
+//! are pgmq's headers. Topics and queues are named by the last segment of an ARN or URL, in lower
+//! case. A topic that no queue is subscribed to yet takes nothing: publishing to it is
+//! [`Error::Unavailable`], so that an outbox keeps what nobody would receive.
 
 mod dead_letters;
 mod error;
@@ -27,7 +28,8 @@ use async_trait::async_trait;
 use sqlx::PgPool;
 
 use super::{
-    Bus, Depth, Error, Message, PublishError, Receipt, Received, Settlement, Topology, settings::PostgresSettings,
+    Bus, Depth, Error, Message, PublishError, Receipt, Received, Settlement, Topology,
+    settings::PostgresSettings,
 };
 use dead_letters::Remove;
 use queue::Queue;
@@ -77,7 +79,11 @@ async fn bounded<T>(
 
 #[async_trait]
 impl Bus for PostgresBus {
-    async fn publish(&self, topic: &str, messages: &[Message]) -> Result<Vec<Result<(), PublishError>>, Error> {
+    async fn publish(
+        &self,
+        topic: &str,
+        messages: &[Message],
+    ) -> Result<Vec<Result<(), PublishError>>, Error> {
         self.publish_to(&name::of(topic)?, messages).await
     }
 
@@ -100,11 +106,20 @@ impl Bus for PostgresBus {
         self.receive_from(&*self.queue(queue)?, max, visibility, wait).await
     }
 
-    async fn settle(&self, queue: &str, settlements: Vec<(Received, Settlement)>) -> Result<(), Error> {
+    async fn settle(
+        &self,
+        queue: &str,
+        settlements: Vec<(Received, Settlement)>,
+    ) -> Result<(), Error> {
         self.settle_in(&*self.queue(queue)?, settlements).await
     }
 
-    async fn extend(&self, queue: &str, receipts: &[Receipt], visibility: Duration) -> Result<(), Error> {
+    async fn extend(
+        &self,
+        queue: &str,
+        receipts: &[Receipt],
+        visibility: Duration,
+    ) -> Result<(), Error> {
         self.extend_in(&*self.queue(queue)?, receipts, visibility).await
     }
 

@@ -54,7 +54,10 @@ impl AwsSettings {
     /// The same, for a service that may have an endpoint of its own.
     #[must_use]
     pub fn at(&self, endpoint_url: &Option<String>) -> Self {
-        Self { endpoint_url: endpoint_url.clone().or_else(|| self.endpoint_url.clone()), ..self.clone() }
+        Self {
+            endpoint_url: endpoint_url.clone().or_else(|| self.endpoint_url.clone()),
+            ..self.clone()
+        }
     }
 }
 
@@ -74,7 +77,8 @@ pub struct PostgresSettings {
 pub async fn connect(settings: &BusSettings) -> Result<SharedBus, Error> {
     Ok(match settings {
         BusSettings::Aws(settings) => {
-            let (sns, sqs) = (settings.at(&settings.sns_endpoint_url), settings.at(&settings.sqs_endpoint_url));
+            let (sns, sqs) =
+                (settings.at(&settings.sns_endpoint_url), settings.at(&settings.sqs_endpoint_url));
             Arc::new(AwsBus::new(&sdk_config(&sns).await, &sdk_config(&sqs).await))
         }
         BusSettings::Postgres(settings) => Arc::new(PostgresBus::new(settings)?),

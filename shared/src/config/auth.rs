@@ -34,14 +34,27 @@ impl Auth {
     /// its secret. Either missing is a fault: the service would believe anybody's headers, or any
     /// token that the key's owner signs for whatever purpose.
     pub fn read(reader: &mut Reader<'_>, app_env: Option<AppEnv>) -> Option<Self> {
-        let mode = reader.or("AUTH_MODE", "gateway (identity headers) or jwt (bearer tokens)", "gateway".to_owned());
-        let secret = reader
-            .live_secret("GATEWAY_SECRET", "expected in X-Gateway-Secret (AUTH_MODE=gateway); required in production");
+        let mode = reader.or(
+            "AUTH_MODE",
+            "gateway (identity headers) or jwt (bearer tokens)",
+            "gateway".to_owned(),
+        );
+        let secret = reader.live_secret(
+            "GATEWAY_SECRET",
+            "expected in X-Gateway-Secret (AUTH_MODE=gateway); required in production",
+        );
         let jwt = JwtSettings {
             jwks_url: reader.optional("JWT_JWKS_URL", "address of the key set (AUTH_MODE=jwt)"),
-            public_key: reader.live_value("JWT_PUBLIC_KEY", "PEM public key instead of a key set (AUTH_MODE=jwt)"),
-            issuer: reader.optional("JWT_ISSUER", "expected iss (AUTH_MODE=jwt); required outside of local"),
-            audience: reader.optional("JWT_AUDIENCE", "expected aud (AUTH_MODE=jwt); required outside of local"),
+            public_key: reader.live_value(
+                "JWT_PUBLIC_KEY",
+                "PEM public key instead of a key set (AUTH_MODE=jwt)",
+            ),
+            issuer: reader
+                .optional("JWT_ISSUER", "expected iss (AUTH_MODE=jwt); required outside of local"),
+            audience: reader.optional(
+                "JWT_AUDIENCE",
+                "expected aud (AUTH_MODE=jwt); required outside of local",
+            ),
         };
         match mode?.as_str() {
             "gateway" => Self::gateway(reader, app_env, secret),
@@ -53,7 +66,11 @@ impl Auth {
         }
     }
 
-    fn gateway(reader: &mut Reader<'_>, app_env: Option<AppEnv>, secret: Option<LiveSecret>) -> Option<Self> {
+    fn gateway(
+        reader: &mut Reader<'_>,
+        app_env: Option<AppEnv>,
+        secret: Option<LiveSecret>,
+    ) -> Option<Self> {
         const SECRET: &str = "GATEWAY_SECRET";
         if secret.is_none() && app_env == Some(AppEnv::Production) {
             reader.fault(SECRET, "is not set, and AUTH_MODE=gateway needs it in production: anybody would be believed");
@@ -70,7 +87,8 @@ impl Auth {
             }
         }
         if jwt.jwks_url.is_some() == jwt.public_key.is_some() {
-            reader.fault("JWT_JWKS_URL", "AUTH_MODE=jwt needs either JWT_JWKS_URL or JWT_PUBLIC_KEY");
+            reader
+                .fault("JWT_JWKS_URL", "AUTH_MODE=jwt needs either JWT_JWKS_URL or JWT_PUBLIC_KEY");
             return None;
         }
         Some(Self::Jwt(jwt))
@@ -119,7 +137,10 @@ mod tests {
     fn refuses_tokens_without_issuer_or_audience() {
         let jwt = [("AUTH_MODE", "jwt"), ("JWT_PUBLIC_KEY", "a key")];
         assert_eq!(faults(AppEnv::Staging, &jwt), ["JWT_ISSUER", "JWT_AUDIENCE"]);
-        assert_eq!(faults(AppEnv::Staging, &[&jwt[..], &[("JWT_ISSUER", "i")]].concat()), ["JWT_AUDIENCE"]);
+        assert_eq!(
+            faults(AppEnv::Staging, &[&jwt[..], &[("JWT_ISSUER", "i")]].concat()),
+            ["JWT_AUDIENCE"]
+        );
         assert_eq!(faults(AppEnv::Local, &jwt), [""; 0]);
         let complete = [&jwt[..], &[("JWT_ISSUER", "i"), ("JWT_AUDIENCE", "a")]].concat();
         assert_eq!(faults(AppEnv::Production, &complete), [""; 0]);

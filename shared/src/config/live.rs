@@ -88,7 +88,10 @@ impl Source {
         let Some(file) = &self.file else { return };
         let read = secret_file::read(file);
         let problem = read.as_ref().err().copied();
-        let previous = std::mem::replace(&mut *self.problem.lock().unwrap_or_else(PoisonError::into_inner), problem);
+        let previous = std::mem::replace(
+            &mut *self.problem.lock().unwrap_or_else(PoisonError::into_inner),
+            problem,
+        );
         match read {
             Ok(text) => {
                 let changed = self.value.send_if_modified(|value| {
@@ -99,7 +102,10 @@ impl Source {
                     differs
                 });
                 if changed {
-                    tracing::info!(variable = self.name, "secret file changed, the new value is used from now on");
+                    tracing::info!(
+                        variable = self.name,
+                        "secret file changed, the new value is used from now on"
+                    );
                 }
             }
             Err(problem) if previous != Some(problem) => tracing::warn!(

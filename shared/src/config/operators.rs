@@ -64,10 +64,13 @@ impl Operators {
     pub fn holder(&self, token: &str) -> Option<Operator> {
         let given = Sha256::digest(token);
         let tokens = self.tokens.as_ref()?.current();
-        let known = split(&tokens).filter(|token| problem_of_one(token).is_none()).fold(false, |known, token| {
-            // Digests are compared: where two of them differ tells nothing of the tokens.
-            known | (Sha256::digest(token) == given)
-        });
+        let known = split(&tokens).filter(|token| problem_of_one(token).is_none()).fold(
+            false,
+            |known, token| {
+                // Digests are compared: where two of them differ tells nothing of the tokens.
+                known | (Sha256::digest(token) == given)
+            },
+        );
         // Eight characters of the digest tell tokens apart and give nothing away.
         known.then(|| Operator(format!("operator-{}", &hex(&given)[..8])))
     }
@@ -112,7 +115,8 @@ mod tests {
     fn read(app_env: AppEnv, token: Option<&str>) -> Result<Operators, String> {
         let env: BTreeMap<String, String> =
             token.map(|token| (TOKEN.to_owned(), token.to_owned())).into_iter().collect();
-        crate::config::read(&env, |reader| Operators::read(reader, Some(app_env))).map_err(|report| report.to_string())
+        crate::config::read(&env, |reader| Operators::read(reader, Some(app_env)))
+            .map_err(|report| report.to_string())
     }
 
     #[test]
@@ -128,9 +132,13 @@ mod tests {
     #[test]
     fn refuses_malformed_tokens_without_showing_them() {
         let long = "x".repeat(513);
-        for token in
-            ["seven77", "long-enough-one,", "first-token,second-token,third-token", "with space", long.as_str()]
-        {
+        for token in [
+            "seven77",
+            "long-enough-one,",
+            "first-token,second-token,third-token",
+            "with space",
+            long.as_str(),
+        ] {
             let report = read(AppEnv::Production, Some(token)).expect_err("a fault");
             assert!(!report.contains(token), "{report}");
         }
@@ -138,7 +146,8 @@ mod tests {
 
     #[test]
     fn knows_the_old_token_while_it_is_replaced() {
-        let operators = read(AppEnv::Production, Some("the-new-token, the-old-token")).expect("two tokens");
+        let operators =
+            read(AppEnv::Production, Some("the-new-token, the-old-token")).expect("two tokens");
         let holder = |token| operators.holder(token);
         assert!(holder("the-new-token").is_some() && holder("the-old-token").is_some());
         assert_ne!(holder("the-new-token"), holder("the-old-token"));

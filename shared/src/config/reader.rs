@@ -21,7 +21,10 @@ pub trait Env: Send + Sync {
 pub struct ProcessEnv;
 
 impl Env for ProcessEnv {
-    #[allow(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads the environment"
+    )]
     fn get(&self, name: &str) -> Option<String> {
         std::env::var(name).ok()
     }
@@ -47,7 +50,11 @@ impl<'a> Reader<'a> {
     }
 
     /// A variable without which the start fails.
-    pub fn required<T: FromStr<Err: Display>>(&mut self, name: &'static str, about: &'static str) -> Option<T> {
+    pub fn required<T: FromStr<Err: Display>>(
+        &mut self,
+        name: &'static str,
+        about: &'static str,
+    ) -> Option<T> {
         let raw = self.ask(name, about, true, false, None);
         if raw.is_none() {
             self.missing(name);
@@ -56,7 +63,11 @@ impl<'a> Reader<'a> {
     }
 
     /// A variable that may be left out.
-    pub fn optional<T: FromStr<Err: Display>>(&mut self, name: &'static str, about: &'static str) -> Option<T> {
+    pub fn optional<T: FromStr<Err: Display>>(
+        &mut self,
+        name: &'static str,
+        about: &'static str,
+    ) -> Option<T> {
         let raw = self.ask(name, about, false, false, None);
         self.parse(name, raw)
     }
@@ -80,7 +91,11 @@ impl<'a> Reader<'a> {
     }
 
     /// A secret without which the start fails.
-    pub fn required_secret(&mut self, name: &'static str, about: &'static str) -> Option<SecretString> {
+    pub fn required_secret(
+        &mut self,
+        name: &'static str,
+        about: &'static str,
+    ) -> Option<SecretString> {
         let raw = self.ask(name, about, true, true, None);
         if raw.is_none() {
             self.missing(name);
@@ -96,7 +111,11 @@ impl<'a> Reader<'a> {
     }
 
     /// The same, without which the start fails.
-    pub fn required_live_secret(&mut self, name: &'static str, about: &'static str) -> Option<LiveSecret> {
+    pub fn required_live_secret(
+        &mut self,
+        name: &'static str,
+        about: &'static str,
+    ) -> Option<LiveSecret> {
         let value = self.ask(name, about, true, true, None);
         if value.is_none() {
             self.missing(name);
@@ -148,7 +167,11 @@ impl<'a> Reader<'a> {
         self.report
     }
 
-    fn parse<T: FromStr<Err: Display>>(&mut self, name: &'static str, raw: Option<String>) -> Option<T> {
+    fn parse<T: FromStr<Err: Display>>(
+        &mut self,
+        name: &'static str,
+        raw: Option<String>,
+    ) -> Option<T> {
         match raw?.parse() {
             Ok(value) => Some(value),
             Err(error) => {

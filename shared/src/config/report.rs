@@ -48,14 +48,20 @@ impl fmt::Display for Report {
         let count = self.faults.len();
         writeln!(f, "the configuration has {count} fault{}:", if count == 1 { "" } else { "s" })?;
         for fault in &self.faults {
-            let about =
-                self.settings.iter().find(|setting| setting.name == fault.name).map_or("", |setting| setting.about);
+            let about = self
+                .settings
+                .iter()
+                .find(|setting| setting.name == fault.name)
+                .map_or("", |setting| setting.about);
             // What is said on further lines is detail; the meaning belongs to the first.
             let (problem, detail) = fault.problem.split_once('\n').unwrap_or((&fault.problem, ""));
             writeln!(f, "  {:<24} {problem} ({about})", fault.name)?;
             detail.lines().try_for_each(|line| writeln!(f, "{line}"))?;
         }
-        write!(f, "Set the variables above, or X_FILE=/path for a mounted Secret; `config check` shows them all.")
+        write!(
+            f,
+            "Set the variables above, or X_FILE=/path for a mounted Secret; `config check` shows them all."
+        )
     }
 }
 
@@ -79,7 +85,11 @@ impl Report {
             } else {
                 "optional"
             };
-            let default = setting.default.as_ref().filter(|value| !value.is_empty()).map(|value| format!(" [{value}]"));
+            let default = setting
+                .default
+                .as_ref()
+                .filter(|value| !value.is_empty())
+                .map(|value| format!(" [{value}]"));
             lines.push(format!(
                 "{:<28} {state:<9} {kind:<8} {}{}",
                 setting.name,

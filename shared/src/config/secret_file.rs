@@ -49,7 +49,11 @@ pub fn read(path: &Path) -> Result<String, FileProblem> {
         return Err(FileProblem::NotAFile);
     }
     let mut bytes = Vec::new();
-    File::open(path).map_err(unreadable)?.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    File::open(path)
+        .map_err(unreadable)?
+        .take(MAX_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
     if bytes.len() as u64 > MAX_BYTES {
         return Err(FileProblem::TooLarge);
     }
@@ -76,7 +80,10 @@ mod tests {
         assert_eq!(write("binary", &[0xff, 0xfe, 0x00]), Err(FileProblem::NotText));
         assert_eq!(write("large", &vec![b'x'; MAX_BYTES as usize + 1]), Err(FileProblem::TooLarge));
         assert_eq!(read(folder.path()), Err(FileProblem::NotAFile));
-        assert_eq!(read(&folder.path().join("absent")), Err(FileProblem::Unreadable(io::ErrorKind::NotFound)));
+        assert_eq!(
+            read(&folder.path().join("absent")),
+            Err(FileProblem::Unreadable(io::ErrorKind::NotFound))
+        );
         assert_eq!(read(Path::new("/dev/zero")), Err(FileProblem::NotAFile));
     }
 }

@@ -97,14 +97,26 @@ pub struct Process {
 }
 
 impl Process {
-    /// Reads `APP_ENV BIND_ADDRESS PORT ADMIN_PORT LOG_FORMAT RUST_LOG OTEL_EXPORTER_OTLP_ENDPOINT`.
+    /// Reads `APP_ENV BIND_ADDRESS PORT ADMIN_PORT LOG_FORMAT RUST_LOG
+    /// OTEL_EXPORTER_OTLP_ENDPOINT`.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let app_env = reader.or("APP_ENV", "local, development, staging or production", AppEnv::Local);
-        let bind = reader.or("BIND_ADDRESS", "address both listeners bind to", IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let app_env =
+            reader.or("APP_ENV", "local, development, staging or production", AppEnv::Local);
+        let bind = reader.or(
+            "BIND_ADDRESS",
+            "address both listeners bind to",
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        );
         let port = reader.or("PORT", "REST port", 3000);
         let admin_port = reader.or("ADMIN_PORT", "port of /healthz, /readyz and /metrics", 9090);
         let telemetry = TelemetrySettings::read(reader);
-        Some(Self { app_env: app_env?, bind: bind?, port: port?, admin_port: admin_port?, telemetry: telemetry? })
+        Some(Self {
+            app_env: app_env?,
+            bind: bind?,
+            port: port?,
+            admin_port: admin_port?,
+            telemetry: telemetry?,
+        })
     }
 }
 
@@ -123,18 +135,20 @@ pub struct BusConfig {
     pub notification_queue: String,
     /// Bounces and complaints (`SES_FEEDBACK_QUEUE_URL`); without it none are read on aws.
     pub ses_feedback_queue: Option<String>,
-    /// For how long dead letters are kept on the postgres bus (`DEAD_LETTER_DAYS`); on aws their queues say so.
+    /// For how long dead letters are kept on the postgres bus (`DEAD_LETTER_DAYS`); on aws their
+    /// queues say so.
     pub dead_letters_kept: Duration,
 }
 
 impl BusConfig {
-    /// Reads `BUS` and what it needs; `used` names the topic and queue variables that this service cannot do
-    /// without on aws (on the postgres bus each has a default name).
+    /// Reads `BUS` and what it needs; `used` names the topic and queue variables that this service
+    /// cannot do without on aws (on the postgres bus each has a default name).
     pub fn read(reader: &mut Reader<'_>, used: &[&'static str]) -> Option<Self> {
         let bus: Option<String> = reader.required("BUS", "aws (SNS and SQS) or postgres (pgmq)");
         let url = reader.live_secret("BUS_DATABASE_URL", "PostgreSQL of the bus (BUS=postgres)");
         let tls = Tls::read(reader);
-        let connections = reader.or("BUS_MAX_CONNECTIONS", "connections to the PostgreSQL of the bus", 8);
+        let connections =
+            reader.or("BUS_MAX_CONNECTIONS", "connections to the PostgreSQL of the bus", 8);
         let aws = aws_settings(reader);
         let settings = match bus.as_deref() {
             Some("aws") => aws.map(BusSettings::Aws),
@@ -144,10 +158,14 @@ impl BusConfig {
                 }
                 let url = url.zip(tls).map(|(url, tls)| DbUrl::new(url, tls));
                 if url.as_ref().is_some_and(|url| url.options().is_none()) {
-                    reader.fault("BUS_DATABASE_URL", "is malformed: expected postgres://user:password@host:port/name");
+                    reader.fault(
+                        "BUS_DATABASE_URL",
+                        "is malformed: expected postgres://user:password@host:port/name",
+                    );
                 }
-                url.zip(connections)
-                    .map(|(url, max_connections)| BusSettings::Postgres(PostgresSettings { url, max_connections }))
+                url.zip(connections).map(|(url, max_connections)| {
+                    BusSettings::Postgres(PostgresSettings { url, max_connections })
+                })
             }
             Some(_) => {
                 reader.fault("BUS", "is malformed: expected aws or postgres");
@@ -164,11 +182,15 @@ impl BusConfig {
             given.unwrap_or_else(|| default.to_owned())
         };
         let event_topic = name("EVENT_TOPIC_ARN", "topic of facts", "event-topic");
-        let notification_topic = name("NOTIFICATION_TOPIC_ARN", "topic of due notifications", "notification-topic");
+        let notification_topic =
+            name("NOTIFICATION_TOPIC_ARN", "topic of due notifications", "notification-topic");
         let event_queue = name("EVENT_QUEUE_URL", "queue of event-service", "event-queue");
-        let notification_queue = name("NOTIFICATION_QUEUE_URL", "queue of notification-service", "notification-queue");
-        let feedback = reader.optional::<String>("SES_FEEDBACK_QUEUE_URL", "queue of bounces and complaints");
-        let ses_feedback_queue = feedback.or_else(|| (!on_aws).then(|| "ses-feedback-queue".to_owned()));
+        let notification_queue =
+            name("NOTIFICATION_QUEUE_URL", "queue of notification-service", "notification-queue");
+        let feedback =
+            reader.optional::<String>("SES_FEEDBACK_QUEUE_URL", "queue of bounces and complaints");
+        let ses_feedback_queue =
+            feedback.or_else(|| (!on_aws).then(|| "ses-feedback-queue".to_owned()));
         let dead_letters_kept = dead_letters_kept(reader);
         Some(Self {
             settings: settings?,
@@ -193,18 +215,26 @@ fn dead_letters_kept(reader: &mut Reader<'_>) -> Option<Duration> {
     None
 }
 
-/// Reads `AWS_REGION AWS_ENDPOINT_URL AWS_ENDPOINT_URL_{SNS,SQS,SES} AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY`; without keys the SDK's own chain
-/// (web identity, profile, instance role) is used.
+/// Reads `AWS_REGION AWS_ENDPOINT_URL AWS_ENDPOINT_URL_{SNS,SQS,SES} AWS_ACCESS_KEY_ID
+/// AWS_SECRET_ACCESS_KEY`; without keys the SDK's own chain (web identity, profile, instance role)
+/// is used.
 pub fn aws_settings(reader: &mut Reader<'_>) -> Option<AwsSettings> {
     let region = reader.or("AWS_REGION", "region of SNS, SQS and SES", "us-east-1".to_owned());
-    let endpoint_url = reader.optional("AWS_ENDPOINT_URL", "another endpoint for SNS, SQS and SES (an emulator)");
-    let sns_endpoint_url = reader.optional("AWS_ENDPOINT_URL_SNS", "another endpoint for SNS alone");
-    let sqs_endpoint_url = reader.optional("AWS_ENDPOINT_URL_SQS", "another endpoint for SQS alone");
-    let ses_endpoint_url = reader.optional("AWS_ENDPOINT_URL_SES", "another endpoint for SES alone");
-    let key_id = reader.live_value("AWS_ACCESS_KEY_ID", "static credentials (else the SDK's own chain)");
-    let secret = reader.live_secret("AWS_SECRET_ACCESS_KEY", "static credentials (else the SDK's own chain)");
+    let endpoint_url =
+        reader.optional("AWS_ENDPOINT_URL", "another endpoint for SNS, SQS and SES (an emulator)");
+    let sns_endpoint_url =
+        reader.optional("AWS_ENDPOINT_URL_SNS", "another endpoint for SNS alone");
+    let sqs_endpoint_url =
+        reader.optional("AWS_ENDPOINT_URL_SQS", "another endpoint for SQS alone");
+    let ses_endpoint_url =
+        reader.optional("AWS_ENDPOINT_URL_SES", "another endpoint for SES alone");
+    let key_id =
+        reader.live_value("AWS_ACCESS_KEY_ID", "static credentials (else the SDK's own chain)");
+    let secret = reader
+        .live_secret("AWS_SECRET_ACCESS_KEY", "static credentials (else the SDK's own chain)");
     let token = reader.secret("AWS_SESSION_TOKEN", "session of temporary credentials");
-    // Temporary credentials and everything else that is not a plain pair are the SDK's own business.
+    // Temporary credentials and everything else that is not a plain pair are the SDK's own
+    // business.
     let key = key_id.zip(secret).filter(|_| token.is_none());
     let credentials = key.map(|(key_id, secret)| AwsCredentials { key_id, secret });
     Some(AwsSettings {
@@ -220,7 +250,11 @@ pub fn aws_settings(reader: &mut Reader<'_>) -> Option<AwsSettings> {
 /// Reads `RETENTION_DAYS`: for how long what has ended is kept.
 pub fn retention(reader: &mut Reader<'_>) -> Option<chrono::TimeDelta> {
     const NAME: &str = "RETENTION_DAYS";
-    let days: i64 = reader.or(NAME, "days for which events and deliveries are kept once they have ended", 90)?;
+    let days: i64 = reader.or(
+        NAME,
+        "days for which events and deliveries are kept once they have ended",
+        90,
+    )?;
     if (1..=3650).contains(&days) {
         return Some(chrono::TimeDelta::days(days));
     }
@@ -228,7 +262,8 @@ pub fn retention(reader: &mut Reader<'_>) -> Option<chrono::TimeDelta> {
     None
 }
 
-/// Reads `USER_EVENTS_PER_SECOND`: messages of one user that a process publishes in a second; others wait in its outbox.
+/// Reads `USER_EVENTS_PER_SECOND`: messages of one user that a process publishes in a second;
+/// others wait in its outbox.
 pub fn user_events(reader: &mut Reader<'_>) -> Option<u32> {
     const NAME: &str = "USER_EVENTS_PER_SECOND";
     let share = reader.or(

@@ -1,16 +1,19 @@
 //! Finds the items of a batch that make it fail, so that all the others go on.
 //!
-//! A batch is tried as a whole. When it fails for what one of its items may have caused, it is split into
-//! `parts` until the cause stands alone. Three kinds of failure are told apart ([`Blame`]):
+//! A batch is tried as a whole. When it fails for what one of its items may have caused, it is
+//! split into `parts` until the cause stands alone. Three kinds of failure are told apart
+//! ([`Blame`]):
 //!
 //! - *Data*: the store refuses a value. Alone, such an item is refused for good.
-//! - *Suspect*: a timeout, memory, a trigger: one item may be the cause, or the whole store is in trouble. Alone, such an
-//!   item is held to blame only if the store took something else meanwhile, and it gets several receipts before it is
-//!   given up: whoever locked its row may let it go.
-//! - *Outage*: the store is away, or its schema is. No item is to blame; the same part is tried again in place, since a
-//!   return to the queue would bring its messages nearer to the dead letters.
+//! - *Suspect*: a timeout, memory, a trigger: one item may be the cause, or the whole store is in
+//!   trouble. Alone, such an item is held to blame only if the store took something else meanwhile,
+//!   and it gets several receipts before it is given up: whoever locked its row may let it go.
+//! - *Outage*: the store is away, or its schema is. No item is to blame; the same part is tried
+//!   again in place, since a return to the queue would bring its messages nearer to the dead
+//!   letters.
 //!
-//! Items must bear being applied twice, and in any order: a split part may be applied before the rest of its batch.
+//! Items must bear being applied twice, and in any order: a split part may be applied before the
+//! rest of its batch.
 
 use std::{
     collections::VecDeque,
@@ -32,9 +35,11 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_s
 const CONFLICT_TRIES: u32 = 5;
 /// Parts of one batch under way at once: one that runs into a timeout does not hold up the others.
 const PARTS_AT_ONCE: usize = 2;
-/// Items that fail alone, with none applied by anybody meanwhile, before the store itself is suspected.
+/// Items that fail alone, with none applied by anybody meanwhile, before the store itself is
+/// suspected.
 const LONE_FAILURES: usize = 16;
-/// For how long a batch is split further; what is left then is given back, so that other messages have their turn.
+/// For how long a batch is split further; what is left then is given back, so that other messages
+/// have their turn.
 const SPLITTING: Duration = Duration::from_secs(2 * 60);
 /// For how long items are held that all fail, and when they come again after that.
 const DOUBT: Duration = Duration::from_secs(60);
@@ -51,7 +56,8 @@ pub trait Attempt: Sync {
     type Error: Failure;
 
     /// Applies items in one transaction.
-    fn attempt(&self, items: &[Self::Item]) -> impl Future<Output = Result<(), Self::Error>> + Send;
+    fn attempt(&self, items: &[Self::Item])
+    -> impl Future<Output = Result<(), Self::Error>> + Send;
 }
 
 /// An error that tells who caused it.
@@ -83,17 +89,19 @@ impl Outcome {
         match self {
             Self::Done => Settlement::Done,
             Self::Refused(reason) => Settlement::Reject(reason.clone()),
-            Self::Suspect(reason) if receive_count >= SUSPECT_RECEIPTS => {
-                Settlement::Reject(format!("it failed alone at each of {receive_count} receipts: {reason}"))
+            Self::Suspect(reason) if receive_count >= SUSPECT_RECEIPTS => Settlement::Reject(
+                format!("it failed alone at each of {receive_count} receipts: {reason}"),
+            ),
+            Self::Suspect(_) => {
+                Settlement::RetryAfter(AGAIN * 3_u32.pow(receive_count.saturating_sub(1)))
             }
-            Self::Suspect(_) => Settlement::RetryAfter(AGAIN * 3_u32.pow(receive_count.saturating_sub(1))),
             Self::Undone(pause) => Settlement::RetryAfter(*pause),
         }
     }
 }
 
-/// Applies batches and isolates what makes them fail. One for all loops of a handler: what one loop applies is evidence for
-/// the others that the store works.
+/// Applies batches and isolates what makes them fail. One for all loops of a handler: what one loop
+/// applies is evidence for the others that the store works.
 #[derive(Debug)]
 pub struct Isolation {
     times: Times,
@@ -137,17 +145,29 @@ struct Left {
 type Tried<E> = (Range<usize>, Result<(), E>);
 
 impl Isolation {
-    /// An isolation that holds a batch for `patience` while its store is away, or until the token is cancelled.
+    /// An isolation that holds a batch for `patience` while its store is away, or until the token
+    /// is cancelled.
     #[must_use]
     pub fn new(patience: Duration, shutdown: CancellationToken) -> Self {
-        Self { times: Times { patience, doubt: DOUBT, pause: PAUSE }, shutdown, applied: AtomicU64::new(0) }
+        Self {
+            times: Times { patience, doubt: DOUBT, pause: PAUSE },
+            shutdown,
+            applied: AtomicU64::new(0),
+        }
     }
 
     /// Applies items; says of each, in order, what became of it.
     pub async fn apply<A: Attempt>(&self, attempt: &A, items: &[A::Item]) -> Vec<Outcome> {
         let outcomes = vec![Outcome::Undone(AGAIN); items.len()];
         let applied_before = self.applied.load(Ordering::Relaxed);
-        let run = Run { isolation: self, attempt, items, outcomes, started: Instant::now(), applied_before };
+        let run = Run {
+            isolation: self,
+            attempt,
+            items,
+            outcomes,
+            started: Instant::now(),
+            applied_before,
+        };
         if items.is_empty() { run.outcomes } else { run.finish().await }
     }
 }
@@ -172,19 +192,33 @@ impl<A: Attempt> Run<'_, A> {
                 }
                 return self.outcomes;
             }
-            if self.started.elapsed() >= self.isolation.times.doubt.min(self.isolation.times.patience) {
+            if self.started.elapsed()
+                >= self.isolation.times.doubt.min(self.isolation.times.patience)
+            {
                 return self.leave(left, DOUBT);
             }
-            tracing::warn!(items = self.items.len(), "nothing can be applied, no single message is to blame; retrying");
+            tracing::warn!(
+                items = self.items.len(),
+                "nothing can be applied, no single message is to blame; retrying"
+            );
             tokio::select! { () = sleep(pause) => {} () = self.isolation.shutdown.cancelled() => {} }
             pause = (pause * 2).min(self.isolation.times.pause.1);
-            queue = left.accused.into_iter().map(|(item, _)| item..item + 1).chain(left.untried).collect();
+            queue = left
+                .accused
+                .into_iter()
+                .map(|(item, _)| item..item + 1)
+                .chain(left.untried)
+                .collect();
         }
     }
 
     /// Leaves the rest undone.
     fn leave(mut self, left: Left, again: Duration) -> Vec<Outcome> {
-        let items = left.accused.into_iter().map(|(item, _)| item).chain(left.untried.into_iter().flatten());
+        let items = left
+            .accused
+            .into_iter()
+            .map(|(item, _)| item)
+            .chain(left.untried.into_iter().flatten());
         for item in items {
             self.outcomes[item] = Outcome::Undone(again);
         }
@@ -209,7 +243,13 @@ impl<A: Attempt> Run<'_, A> {
             while running.len() < PARTS_AT_ONCE
                 && let Some(part) = queue.pop_front()
             {
-                running.push(try_part(self.isolation, self.attempt, self.items, part, self.started));
+                running.push(try_part(
+                    self.isolation,
+                    self.attempt,
+                    self.items,
+                    part,
+                    self.started,
+                ));
             }
             let Some((part, result)) = running.next().await else { return left };
             let Err(error) = result else {

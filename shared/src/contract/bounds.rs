@@ -1,14 +1,17 @@
-//! Bounds of what the messages carry: one set, kept by whoever writes a message and by whoever reads it.
+//! Bounds of what the messages carry: one set, kept by whoever writes a message and by whoever
+//! reads it.
 //!
-//! [`Bounds::REMINDER`] is what the REST API promises (its own parsers take the constants of this module).
-//! [`Bounds::READ`] is what a consumer takes: everything that a reminder may hold, and besides it what
-//! other services command and what the predecessor wrote. So nothing that was answered with 201 is refused
-//! further on. Both keep every sum of a date, an offset and an expiry within what chrono, PostgreSQL and
-//! the messages can write.
+//! [`Bounds::REMINDER`] is what the REST API promises (its own parsers take the constants of this
+//! module). [`Bounds::READ`] is what a consumer takes: everything that a reminder may hold, and
+//! besides it what other services command and what the predecessor wrote. So nothing that was
+//! answered with 201 is refused further on. Both keep every sum of a date, an offset and an expiry
+//! within what chrono, PostgreSQL and the messages can write.
 
 use chrono::{DateTime, Datelike, Utc};
 
-use super::content::{NotifyContent, ReconcileData, Recurrence, ReminderData, RevisionData, SendData};
+use super::content::{
+    NotifyContent, ReconcileData, Recurrence, ReminderData, RevisionData, SendData,
+};
 
 /// The farthest a delivery may lie before its date, in minutes: four weeks.
 pub const MAX_OFFSET_MINUTES: i32 = 40_320;
@@ -37,8 +40,8 @@ pub const MAX_EXDATE: usize = 40;
 /// The longest id or address of a user, in bytes.
 pub const MAX_IDENTITY: usize = 255;
 
-/// The most bytes of one notification's content. It travels on with ids and times beside it, on a bus that
-/// takes 256 KiB (`bus::MAX_MESSAGE_BYTES`).
+/// The most bytes of one notification's content. It travels on with ids and times beside it, on a
+/// bus that takes 256 KiB (`bus::MAX_MESSAGE_BYTES`).
 const MAX_CONTENT_BYTES: usize = 192 * 1_024;
 /// The most occurrences of one revision.
 pub const MAX_REVISED: usize = 1_000;
@@ -87,8 +90,10 @@ impl Bounds {
         }),
     };
 
-    /// Bounds of what a consumer takes: a century of expiry, and texts as long as a message can carry.
-    pub const READ: Self = Self { offsets: 16, expiry_minutes: (0, 100 * MAX_EXPIRY_MINUTES), texts: None };
+    /// Bounds of what a consumer takes: a century of expiry, and texts as long as a message can
+    /// carry.
+    pub const READ: Self =
+        Self { offsets: 16, expiry_minutes: (0, 100 * MAX_EXPIRY_MINUTES), texts: None };
 }
 
 /// Returns whether a time lies in the years 0001 to 9999, which RFC 3339 can write.
@@ -109,7 +114,8 @@ pub fn is_instant(at: DateTime<Utc>) -> bool {
 /// needs.
 #[must_use]
 pub fn is_carried(character: char) -> bool {
-    matches!(character, '\n' | '\t') || !(character.is_control() || matches!(character, '\u{fffe}' | '\u{ffff}'))
+    matches!(character, '\n' | '\t')
+        || !(character.is_control() || matches!(character, '\u{fffe}' | '\u{ffff}'))
 }
 
 /// Returns whether a text can be the id of a user: 1 to [`MAX_IDENTITY`] bytes of one line. It
@@ -139,12 +145,19 @@ impl ReminderData {
             return refuse("notifyOffsets", format!("expected 1 to {}", bounds.offsets));
         }
         if self.notify_offsets.iter().any(|offset| !(0..=MAX_OFFSET_MINUTES).contains(offset)) {
-            return refuse("notifyOffsets", format!("expected minutes between 0 and {MAX_OFFSET_MINUTES}"));
+            return refuse(
+                "notifyOffsets",
+                format!("expected minutes between 0 and {MAX_OFFSET_MINUTES}"),
+            );
         }
         if !is_date(self.date) {
             return refuse("date", "expected a year between 0001 and 9999");
         }
-        let handled = self.snooze.iter().flat_map(|snooze| [snooze.date, snooze.until]).chain(self.acknowledged);
+        let handled = self
+            .snooze
+            .iter()
+            .flat_map(|snooze| [snooze.date, snooze.until])
+            .chain(self.acknowledged);
         if !handled.into_iter().all(is_date) {
             return refuse("snooze, acknowledged", "expected years between 0001 and 9999");
         }
@@ -171,7 +184,10 @@ impl Recurrence {
             return refuse("recurrence.exdates", format!("at most {MAX_EXDATES} entries"));
         }
         if self.exdates.iter().any(|exdate| exdate.len() > MAX_EXDATE) {
-            return refuse("recurrence.exdates", format!("each entry has at most {MAX_EXDATE} characters"));
+            return refuse(
+                "recurrence.exdates",
+                format!("each entry has at most {MAX_EXDATE} characters"),
+            );
         }
         Ok(())
     }
@@ -188,7 +204,10 @@ impl NotifyContent {
             return refuse("channels", "expected at least one");
         }
         if !(least..=most).contains(&self.expires_after_minutes) {
-            return refuse("expiresAfterMinutes", format!("expected minutes between {least} and {most}"));
+            return refuse(
+                "expiresAfterMinutes",
+                format!("expected minutes between {least} and {most}"),
+            );
         }
         match bounds.texts {
             Some(texts) => self.check_texts(texts),
@@ -225,10 +244,12 @@ impl NotifyContent {
         self.data.iter().map(|(key, value)| key.len() + value.len()).sum()
     }
 
-    /// Bounds all texts together, by their bytes in JSON; they are only written where they may be too long.
+    /// Bounds all texts together, by their bytes in JSON; they are only written where they may be
+    /// too long.
     fn check_size(&self) -> Result<(), OutOfBounds> {
         let options = [&self.title, &self.url, &self.locale];
-        let texts = options.into_iter().flatten().map(String::len).sum::<usize>() + self.message.len();
+        let texts =
+            options.into_iter().flatten().map(String::len).sum::<usize>() + self.message.len();
         // No byte takes more than six in JSON.
         if (texts + self.pairs_bytes()) * 6 < MAX_CONTENT_BYTES / 2 {
             return Ok(());

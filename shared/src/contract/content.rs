@@ -72,7 +72,8 @@ pub struct Recurrence {
     pub fold: FoldPolicy,
 }
 
-/// What a notification says and how: the part that travels unchanged from the reminder to the device.
+/// What a notification says and how: the part that travels unchanged from the reminder to the
+/// device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NotifyContent {
@@ -133,7 +134,8 @@ pub struct Snooze {
     pub until: DateTime<Utc>,
 }
 
-/// `eventData` of `user:erased`. The body's `itemId` is the receipt's id; what happened up to `occurredAt` is erased.
+/// `eventData` of `user:erased`. The body's `itemId` is the receipt's id; what happened up to
+/// `occurredAt` is erased.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ErasedData {
@@ -141,8 +143,8 @@ pub struct ErasedData {
     pub receipt_id: ItemId,
 }
 
-/// `eventData` of `notification:update|delete` on the notification topic: what becomes of occurrences that were released
-/// already, where their deliveries have not been made yet.
+/// `eventData` of `notification:update|delete` on the notification topic: what becomes of
+/// occurrences that were released already, where their deliveries have not been made yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RevisionData {
@@ -155,8 +157,9 @@ pub struct RevisionData {
     pub content: Option<NotifyContent>,
 }
 
-/// `eventData` of `notification:reconcile` on the notification topic: an occurrence that was released and whose end is not
-/// known. The ledger tells again what it knows of it; what it does not know is sent, or told as it is said here.
+/// `eventData` of `notification:reconcile` on the notification topic: an occurrence that was
+/// released and whose end is not known. The ledger tells again what it knows of it; what it does
+/// not know is sent, or told as it is said here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReconcileData {
@@ -200,8 +203,9 @@ pub struct SendData {
     pub date: DateTime<Utc>,
     /// After this it is no longer sent.
     pub expires_at: DateTime<Utc>,
-    /// Time at which the version of the item that it follows was made. What was asked for before its
-    /// user was erased is told from what was asked for after by it; messages of 2.0.0 have none.
+    /// Time at which the version of the item that it follows was made. What was asked for before
+    /// its user was erased is told from what was asked for after by it; messages of 2.0.0 have
+    /// none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item_changed_at: Option<DateTime<Utc>>,
     /// Time as of which it is known to be wanted as it is. What reaches the queue long after it, as

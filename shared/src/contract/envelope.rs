@@ -1,4 +1,5 @@
-//! One event a message: written with all attributes, read in either envelope and in the predecessor's form.
+//! One event a message: written with all attributes, read in either envelope and in the
+//! predecessor's form.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +9,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    Bounds, ErasedData, EventType, ItemId, OutcomeData, ReconcileData, ReminderData, RevisionData, SendData, bounds,
-    event_id_of,
+    Bounds, ErasedData, EventType, ItemId, OutcomeData, ReconcileData, ReminderData, RevisionData,
+    SendData, bounds, event_id_of,
 };
 use crate::{
     bus::{MAX_ATTRIBUTES, Message, Received},
@@ -143,7 +144,10 @@ impl<D: Serialize> Event<D> {
             ("eventType".to_owned(), self.event_type.as_str().to_owned()),
             ("userId".to_owned(), self.user_id.clone()),
             ("eventId".to_owned(), self.event_id.to_string()),
-            ("occurredAt".to_owned(), self.occurred_at.to_rfc3339_opts(SecondsFormat::Millis, true)),
+            (
+                "occurredAt".to_owned(),
+                self.occurred_at.to_rfc3339_opts(SecondsFormat::Millis, true),
+            ),
             ("version".to_owned(), self.version.to_string()),
             ("schema".to_owned(), SCHEMA.to_owned()),
         ]);
@@ -162,12 +166,22 @@ impl Envelope {
     pub fn decode(received: &Received) -> Result<Self, DecodeError> {
         match unwrap(&received.body) {
             Some(outer) => {
-                let attributes =
-                    outer.attributes.into_iter().map(|(name, attribute)| (name, attribute.value)).collect();
+                let attributes = outer
+                    .attributes
+                    .into_iter()
+                    .map(|(name, attribute)| (name, attribute.value))
+                    .collect();
                 let message_id = outer.message_id.as_deref().unwrap_or(&received.message_id);
-                decode(&outer.message, &attributes, message_id, outer.timestamp.unwrap_or(received.sent_at))
+                decode(
+                    &outer.message,
+                    &attributes,
+                    message_id,
+                    outer.timestamp.unwrap_or(received.sent_at),
+                )
             }
-            None => decode(&received.body, &received.attributes, &received.message_id, received.sent_at),
+            None => {
+                decode(&received.body, &received.attributes, &received.message_id, received.sent_at)
+            }
         }
     }
 
@@ -178,7 +192,9 @@ impl Envelope {
     pub fn reminder(&self) -> Result<ReminderData, DecodeError> {
         let data: ReminderData = match self.schema {
             Schema::V2 => self.typed()?,
-            Schema::Legacy => legacy::reminder(&self.data).map_err(|problem| self.data_error(problem))?,
+            Schema::Legacy => {
+                legacy::reminder(&self.data).map_err(|problem| self.data_error(problem))?
+            }
         };
         data.check(&Bounds::READ).map_err(|error| self.data_error(error.to_string()))?;
         Ok(data)
@@ -191,7 +207,8 @@ impl Envelope {
     pub fn send(&self) -> Result<SendData, DecodeError> {
         let data: SendData = match self.schema {
             Schema::V2 => self.typed()?,
-            Schema::Legacy => legacy::send(&self.data, &self.item_id).map_err(|problem| self.data_error(problem))?,
+            Schema::Legacy => legacy::send(&self.data, &self.item_id)
+                .map_err(|problem| self.data_error(problem))?,
         };
         data.check().map_err(|error| self.data_error(error.to_string()))?;
         Ok(data)
@@ -234,7 +251,8 @@ impl Envelope {
     }
 
     fn typed<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
-        T::deserialize(&self.data).map_err(|error| self.data_error(without_values(&error.to_string())))
+        T::deserialize(&self.data)
+            .map_err(|error| self.data_error(without_values(&error.to_string())))
     }
 
     fn data_error(&self, problem: String) -> DecodeError {
@@ -242,8 +260,8 @@ impl Envelope {
     }
 }
 
-/// What a parser complains of, without the foreign text that it quotes: reasons are logged and kept. Names of fields that
-/// are missing are ours and stay.
+/// What a parser complains of, without the foreign text that it quotes: reasons are logged and
+/// kept. Names of fields that are missing are ours and stay.
 pub(super) fn without_values(problem: &str) -> String {
     if problem.starts_with("missing field") {
         return problem.to_owned();
@@ -280,8 +298,8 @@ fn decode(
         .ok_or(DecodeError::Missing("eventType"))?
         .parse()
         .map_err(|_| DecodeError::UnknownType)?;
-    let body: Body =
-        serde_json::from_str(text).map_err(|error| DecodeError::Body(without_values(&error.to_string())))?;
+    let body: Body = serde_json::from_str(text)
+        .map_err(|error| DecodeError::Body(without_values(&error.to_string())))?;
     let occurred_at = match attribute("occurredAt") {
         None => sent_at,
         Some(text) => text.parse().map_err(|_| DecodeError::Malformed("occurredAt"))?,
@@ -293,7 +311,8 @@ fn decode(
         None => legacy::version(&body.event_data, occurred_at),
         Some(text) => text.parse().map_err(|_| DecodeError::Malformed("version"))?,
     };
-    let user_id = body.user_id.or_else(|| attribute("userId").map(ToOwned::to_owned)).unwrap_or_default();
+    let user_id =
+        body.user_id.or_else(|| attribute("userId").map(ToOwned::to_owned)).unwrap_or_default();
     if user_id.is_empty() {
         return Err(DecodeError::Missing("userId"));
     }
@@ -303,7 +322,8 @@ fn decode(
     }
     let user_email = body.user_email.filter(|email| !email.is_empty());
     if !user_email.as_deref().is_none_or(bounds::is_identity) {
-        let problem = format!("userEmail: must have at most {} bytes of one line", bounds::MAX_IDENTITY);
+        let problem =
+            format!("userEmail: must have at most {} bytes of one line", bounds::MAX_IDENTITY);
         return Err(DecodeError::Body(problem));
     }
     Ok(Event {

@@ -92,7 +92,10 @@ impl EventType {
     /// Whether it is event-service's own fact, which it need not consume.
     #[must_use]
     pub const fn is_event_service_fact(self) -> bool {
-        matches!(self, Self::NotificationCreated | Self::NotificationUpdated | Self::NotificationDeleted)
+        matches!(
+            self,
+            Self::NotificationCreated | Self::NotificationUpdated | Self::NotificationDeleted
+        )
     }
 
     /// Returns whether the type is on the notification topic alone.

@@ -17,14 +17,18 @@ pub fn new_id() -> Uuid {
     Uuid::now_v7()
 }
 
-/// The id of an occurrence: the same for the same item and the same time of delivery, whoever computes it, so that
-/// nothing that is published twice is sent twice.
+/// The id of an occurrence: the same for the same item and the same time of delivery, whoever
+/// computes it, so that nothing that is published twice is sent twice.
 #[must_use]
 pub fn occurrence_id(source: &str, item_id: &str, due_at: DateTime<Utc>) -> Uuid {
-    Uuid::new_v5(&OCCURRENCES, format!("{source}\n{item_id}\n{}", due_at.timestamp_millis()).as_bytes())
+    Uuid::new_v5(
+        &OCCURRENCES,
+        format!("{source}\n{item_id}\n{}", due_at.timestamp_millis()).as_bytes(),
+    )
 }
 
-/// The id of an event as a UUID: itself where it is one, else derived from its text, the same each time.
+/// The id of an event as a UUID: itself where it is one, else derived from its text, the same each
+/// time.
 #[must_use]
 pub fn event_id_of(text: &str) -> Uuid {
     Uuid::try_parse(text).unwrap_or_else(|_| Uuid::new_v5(&EVENTS, text.as_bytes()))

@@ -51,10 +51,12 @@ pub struct OutcomeData {
     pub device_id: Option<uuid::fmt::Simple>,
     /// How it stands.
     pub state: DeliveryState,
-    /// The end that was told of this delivery before: it turned out otherwise, and this one takes its place.
+    /// The end that was told of this delivery before: it turned out otherwise, and this one takes
+    /// its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub corrects: Option<DeliveryState>,
-    /// Told again, for whoever did not hear it: the event's id is that of the first time, its `occurredAt` may not be.
+    /// Told again, for whoever did not hear it: the event's id is that of the first time, its
+    /// `occurredAt` may not be.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub retold: bool,
     /// Why, as a stable code.
@@ -64,8 +66,9 @@ pub struct OutcomeData {
     pub attempts: i32,
     /// The time of delivery that was asked for.
     pub due_at: DateTime<Utc>,
-    /// Time at which the version of the item that it follows was made. What was asked for before its
-    /// user was erased is told from what was asked for after by it; messages of 2.0.0 have none.
+    /// Time at which the version of the item that it follows was made. What was asked for before
+    /// its user was erased is told from what was asked for after by it; messages of 2.0.0 have
+    /// none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item_changed_at: Option<DateTime<Utc>>,
     /// When it came to stand so.

@@ -22,7 +22,12 @@ impl ReminderData {
     /// # Errors
     /// When its rule cannot be followed, or its zone is unknown.
     pub fn timetable(&self) -> Result<Timetable, NoTimetable> {
-        timetable(self.date, self.notify_offsets.clone(), self.recurrence.as_ref(), &self.content.time_zone)
+        timetable(
+            self.date,
+            self.notify_offsets.clone(),
+            self.recurrence.as_ref(),
+            &self.content.time_zone,
+        )
     }
 }
 

@@ -1,6 +1,7 @@
 //! Closed sets of words: an enum, its text, and the way back.
 
-// A text is a `tt`: as a `literal` it would reach the derives wrapped, and the API's description would show the variants' names.
+// A text is a `tt`: as a `literal` it would reach the derives wrapped, and the API's description
+// would show the variants' names.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:tt,)* }) => {
         $(#[$doc])*

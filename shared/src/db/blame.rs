@@ -9,8 +9,8 @@ pub enum Blame {
     Suspect,
     /// Another transaction that was in the way; the same statement may succeed at once.
     Conflict,
-    /// The database: it is away, full or overloaded, or its schema or rights are not what this binary expects. No item is to
-    /// blame.
+    /// The database: it is away, full or overloaded, or its schema or rights are not what this
+    /// binary expects. No item is to blame.
     Outage,
 }
 
@@ -19,9 +19,11 @@ pub enum Blame {
 pub fn blame(error: &sqlx::Error) -> Blame {
     match error {
         sqlx::Error::Encode(_) => Blame::Data,
-        // A check without a name is that of a partition: the row was on its way into one that another transaction has split
-        // meanwhile, and finds its place when it is written again.
-        sqlx::Error::Database(error) if error.code().as_deref() == Some("23514") && error.constraint().is_none() => {
+        // A check without a name is that of a partition: the row was on its way into one that
+        // another transaction has split meanwhile, and finds its place when it is written again.
+        sqlx::Error::Database(error)
+            if error.code().as_deref() == Some("23514") && error.constraint().is_none() =>
+        {
             Blame::Conflict
         }
         sqlx::Error::Database(error) => error.code().map_or(Blame::Suspect, |code| blame_of(&code)),
@@ -36,18 +38,23 @@ pub fn blame(error: &sqlx::Error) -> Blame {
 
 fn blame_of(code: &str) -> Blame {
     match code {
-        // A timeout of a statement, of an idle or of a whole transaction; memory; settings that a statement exceeds.
+        // A timeout of a statement, of an idle or of a whole transaction; memory; settings that a
+        // statement exceeds.
         "57014" | "25P03" | "25P04" | "53200" | "53400" => Blame::Suspect,
         "55P03" => Blame::Conflict,
         // The database accepts no connections for a while.
         "55000" => Blame::Outage,
         _ => match code.get(..2).unwrap_or_default() {
-            // Cardinality (two items of a batch meet in one row), data, constraints, limits of the program.
+            // Cardinality (two items of a batch meet in one row), data, constraints, limits of the
+            // program.
             "21" | "22" | "23" | "54" => Blame::Data,
             "40" => Blame::Conflict,
-            // Connections, features and prepared statements that a migration changed, transaction states (as on a standby),
-            // authorization, names, syntax and rights, resources, operator intervention, system errors.
-            "08" | "0A" | "25" | "26" | "28" | "3D" | "3F" | "42" | "53" | "57" | "58" => Blame::Outage,
+            // Connections, features and prepared statements that a migration changed, transaction
+            // states (as on a standby), authorization, names, syntax and rights, resources,
+            // operator intervention, system errors.
+            "08" | "0A" | "25" | "26" | "28" | "3D" | "3F" | "42" | "53" | "57" | "58" => {
+                Blame::Outage
+            }
             _ => Blame::Suspect,
         },
     }
@@ -60,13 +67,16 @@ mod tests {
     #[test]
     fn blames_database_for_outages() {
         for code in [
-            "08006", "08001", "57P01", "57P02", "57P03", "28P01", "3D000", "53300", "53100", "42P01", "42501", "25006",
-            "55000",
+            "08006", "08001", "57P01", "57P02", "57P03", "28P01", "3D000", "53300", "53100",
+            "42P01", "42501", "25006", "55000",
         ] {
             assert_eq!(blame_of(code), Blame::Outage, "{code}");
         }
         assert_eq!(blame(&sqlx::Error::PoolTimedOut), Blame::Outage);
-        assert_eq!(blame(&std::io::Error::from(std::io::ErrorKind::ConnectionRefused).into()), Blame::Outage);
+        assert_eq!(
+            blame(&std::io::Error::from(std::io::ErrorKind::ConnectionRefused).into()),
+            Blame::Outage
+        );
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Applies migrations beside running services.
 //!
-//! A session of its own has no time limit: an index of a large table takes as long as it takes. It waits for a lock no
-//! longer than [`LOCK_TIMEOUT`], since whoever comes after a waiting `alter table` waits as well; it gives way and tries
-//! again. A migration without a transaction (`-- no-transaction` in its first line) holds up nobody while it waits, and
-//! waits without a limit. docs/adr/0012-migrations-beside-traffic.md has the rules for writing them.
+//! A session of its own has no time limit: an index of a large table takes as long as it takes. It
+//! waits for a lock no longer than [`LOCK_TIMEOUT`], since whoever comes after a waiting `alter
+//! table` waits as well; it gives way and tries again. A migration without a transaction (`--
+//! no-transaction` in its first line) holds up nobody while it waits, and waits without a limit.
+//! docs/adr/0012-migrations-beside-traffic.md has the rules for writing them.
 
 use std::time::Duration;
 
@@ -102,8 +103,8 @@ impl Session {
         Ok(migrator.run_direct(None, &mut self.connection, false).await?)
     }
 
-    /// Takes a migration for applied whose former text was: the new one names it by its checksum (`-- replaces …`), and leads
-    /// to the same schema.
+    /// Takes a migration for applied whose former text was: the new one names it by its checksum
+    /// (`-- replaces …`), and leads to the same schema.
     async fn accept_replaced(
         &mut self,
         migrator: &Migrator,
@@ -111,11 +112,17 @@ impl Session {
     ) -> Result<(), MigrationError> {
         for migration in migrator.iter() {
             let former = applied.iter().find(|applied| applied.version == migration.version);
-            let former = former.filter(|applied| replaces(migration.sql.as_str(), &applied.checksum));
+            let former =
+                former.filter(|applied| replaces(migration.sql.as_str(), &applied.checksum));
             if former.is_some_and(|applied| applied.checksum != migration.checksum) {
-                tracing::info!(migration.version = migration.version, "a migration was applied in its former text");
-                let accept =
-                    AssertSqlSafe(format!("update {} set checksum = $2 where version = $1", migrator.table_name));
+                tracing::info!(
+                    migration.version = migration.version,
+                    "a migration was applied in its former text"
+                );
+                let accept = AssertSqlSafe(format!(
+                    "update {} set checksum = $2 where version = $1",
+                    migrator.table_name
+                ));
                 let accept = sqlx::query(accept).bind(migration.version).bind(&*migration.checksum);
                 accept.execute(&mut self.connection).await.map_err(MigrationError::Session)?;
             }
@@ -123,16 +130,23 @@ impl Session {
         Ok(())
     }
 
-    /// Waits for other processes that migrate the same database. It asks again and again: a session that waits in the
-    /// server holds a snapshot, for which an index that another process builds would wait in turn.
+    /// Waits for other processes that migrate the same database. It asks again and again: a session
+    /// that waits in the server holds a snapshot, for which an index that another process builds
+    /// would wait in turn.
     async fn become_the_only_one(&mut self) -> Result<(), MigrationError> {
         for attempt in 1.. {
             match self.connection.lock().await {
                 Err(error) if is_lock_timeout(&error) => {
                     if attempt == TRIES {
-                        return Err(MigrationError::Locked { action: "begin to migrate".to_owned(), source: error });
+                        return Err(MigrationError::Locked {
+                            action: "begin to migrate".to_owned(),
+                            source: error,
+                        });
                     }
-                    tracing::info!(attempt, "another process migrates this database; waiting for it");
+                    tracing::info!(
+                        attempt,
+                        "another process migrates this database; waiting for it"
+                    );
                     sleep(self.pause).await;
                 }
                 result => return Ok(result?),
@@ -141,7 +155,11 @@ impl Session {
         Ok(())
     }
 
-    async fn apply(&mut self, migrator: &Migrator, migration: &Migration) -> Result<(), MigrationError> {
+    async fn apply(
+        &mut self,
+        migrator: &Migrator,
+        migration: &Migration,
+    ) -> Result<(), MigrationError> {
         self.limit_locks(!migration.no_tx).await?;
         for attempt in 1.. {
             self.drop_invalid_index(migration).await?;
@@ -176,22 +194,27 @@ impl Session {
         Ok(())
     }
 
-    /// Builds the indexes anew that are invalid although their migrations are applied: what applied them took an index that
-    /// an interrupted try had left behind for the one that was asked for.
+    /// Builds the indexes anew that are invalid although their migrations are applied: what applied
+    /// them took an index that an interrupted try had left behind for the one that was asked for.
     async fn rebuild_invalid_indexes(&mut self, migrator: &Migrator) -> Result<(), MigrationError> {
         self.limit_locks(false).await?;
         for migration in migrator.iter() {
             if self.drop_invalid_index(migration).await? {
-                tracing::warn!(migration.version = migration.version, "the index of a migration is built anew");
-                let build = sqlx::raw_sql(migration.sql.clone()).execute(&mut self.connection).await;
+                tracing::warn!(
+                    migration.version = migration.version,
+                    "the index of a migration is built anew"
+                );
+                let build =
+                    sqlx::raw_sql(migration.sql.clone()).execute(&mut self.connection).await;
                 build.map_err(|error| MigrateError::ExecuteMigration(error, migration.version))?;
             }
         }
         Ok(())
     }
 
-    /// Drops the index that an interrupted try of this migration left behind: it is never used, costs each write, and
-    /// `if not exists` would take it for the one that is asked for. Returns whether there was one.
+    /// Drops the index that an interrupted try of this migration left behind: it is never used,
+    /// costs each write, and `if not exists` would take it for the one that is asked for. Returns
+    /// whether there was one.
     async fn drop_invalid_index(&mut self, migration: &Migration) -> Result<bool, MigrationError> {
         let index = concurrent_index(migration.sql.as_str()).filter(|_| migration.no_tx);
         let Some(index) = index else { return Ok(false) };
@@ -201,7 +224,10 @@ impl Session {
         if is_invalid {
             tracing::warn!(index, "an index that was not built to its end is dropped");
             let drop = AssertSqlSafe(format!("drop index concurrently {index}"));
-            sqlx::raw_sql(drop).execute(&mut self.connection).await.map_err(MigrationError::Session)?;
+            sqlx::raw_sql(drop)
+                .execute(&mut self.connection)
+                .await
+                .map_err(MigrationError::Session)?;
         }
         Ok(is_invalid)
     }
@@ -209,16 +235,19 @@ impl Session {
 
 /// Returns whether a statement waited for a lock for too long, or two waited for each other.
 fn is_lock_timeout(error: &MigrateError) -> bool {
-    let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else { return false };
+    let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else {
+        return false;
+    };
     let sqlx::Error::Database(error) = error else { return false };
     error.code().is_some_and(|code| matches!(&*code, "55P03" | "40P01"))
 }
 
-/// Returns whether a migration says that it replaces the one with this checksum: in a comment, by at least 40 of its
-/// hexadecimal digits.
+/// Returns whether a migration says that it replaces the one with this checksum: in a comment, by
+/// at least 40 of its hexadecimal digits.
 fn replaces(sql: &str, checksum: &[u8]) -> bool {
     let checksum: String = checksum.iter().map(|byte| format!("{byte:02x}")).collect();
-    let named = sql.lines().filter_map(|line| line.strip_prefix("-- replaces ")?.split([',', ' ']).next());
+    let named =
+        sql.lines().filter_map(|line| line.strip_prefix("-- replaces ")?.split([',', ' ']).next());
     named.filter(|digits| digits.len() >= 40).any(|digits| checksum.starts_with(digits))
 }
 
@@ -266,11 +295,12 @@ async fn look(connection: &mut PgConnection, pid: i32, version: i64) -> Result<(
             "a migration waits for another session"
         );
     }
-    let progress: Option<(String, i64, i64)> =
-        sqlx::query_as("select phase, blocks_done, blocks_total from pg_stat_progress_create_index where pid = $1")
-            .bind(pid)
-            .fetch_optional(connection)
-            .await?;
+    let progress: Option<(String, i64, i64)> = sqlx::query_as(
+        "select phase, blocks_done, blocks_total from pg_stat_progress_create_index where pid = $1",
+    )
+    .bind(pid)
+    .fetch_optional(connection)
+    .await?;
     if let Some((phase, done, total)) = progress {
         tracing::info!(
             migration.version = version,

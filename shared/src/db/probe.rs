@@ -60,7 +60,8 @@ impl Probe {
         let began = Instant::now();
         let _asking = self.asking.lock().await;
         if let Some(last) = self.last() {
-            // The end of an outage is not missed: a bad answer serves those alone who waited for it.
+            // The end of an outage is not missed: a bad answer serves those alone who waited for
+            // it.
             let serves = if last.is_there { last.at.elapsed() < HOLD } else { last.at >= began };
             if serves {
                 return last.is_there;
@@ -68,7 +69,8 @@ impl Probe {
         }
         let options = self.pool.connect_options();
         let is_there = is_there(|| connects(&options), LIMIT).await;
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Answer { at: Instant::now(), is_there });
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Answer { at: Instant::now(), is_there });
         is_there
     }
 
@@ -113,8 +115,11 @@ async fn connects(options: &PgConnectOptions) -> bool {
             drop(timeout(LIMIT, connection.close()).await);
             true
         }
-        // It answers, if only to refuse one more connection, or this password; unless it is about to end.
-        Err(sqlx::Error::Database(error)) => !error.code().is_some_and(|code| code.starts_with("57P")),
+        // It answers, if only to refuse one more connection, or this password; unless it is about
+        // to end.
+        Err(sqlx::Error::Database(error)) => {
+            !error.code().is_some_and(|code| code.starts_with("57P"))
+        }
         Err(_) => false,
     }
 }

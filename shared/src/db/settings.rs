@@ -23,7 +23,14 @@ pub struct DbSettings {
 #[derive(Debug, Clone)]
 enum Source {
     Url(DbUrl),
-    Parts { host: String, port: u16, name: String, user: LiveSecret, password: Option<LiveSecret>, tls: Tls },
+    Parts {
+        host: String,
+        port: u16,
+        name: String,
+        user: LiveSecret,
+        password: Option<LiveSecret>,
+        tls: Tls,
+    },
 }
 
 impl Source {
@@ -32,10 +39,12 @@ impl Source {
         match self {
             Self::Url(url) => url.options(),
             Self::Parts { host, port, name, user, password, tls } => {
-                let options = PgConnectOptions::new_without_pgpass().host(host).port(*port).database(name);
-                let options = options.username(user.current().expose_secret());
                 let options =
-                    password.iter().fold(options, |options, it| options.password(it.current().expose_secret()));
+                    PgConnectOptions::new_without_pgpass().host(host).port(*port).database(name);
+                let options = options.username(user.current().expose_secret());
+                let options = password
+                    .iter()
+                    .fold(options, |options, it| options.password(it.current().expose_secret()));
                 Some(tls.apply(options, None))
             }
         }
@@ -50,10 +59,11 @@ impl Source {
 }
 
 impl DbSettings {
-    /// Reads `DATABASE_URL`, or `DB_HOST DB_PORT DB_NAME DB_USER DB_PASS`; `DB_MAX_CONNECTIONS`; and
-    /// how TLS is used, `DB_SSLMODE DB_SSLROOTCERT`.
+    /// Reads `DATABASE_URL`, or `DB_HOST DB_PORT DB_NAME DB_USER DB_PASS`; `DB_MAX_CONNECTIONS`;
+    /// and how TLS is used, `DB_SSLMODE DB_SSLROOTCERT`.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let url = reader.live_secret("DATABASE_URL", "PostgreSQL, as postgres://user:password@host:port/name");
+        let url = reader
+            .live_secret("DATABASE_URL", "PostgreSQL, as postgres://user:password@host:port/name");
         let host = reader.optional::<String>("DB_HOST", "PostgreSQL host, instead of DATABASE_URL");
         let port = reader.or("DB_PORT", "PostgreSQL port", 5432);
         let name = reader.optional::<String>("DB_NAME", "PostgreSQL database");
@@ -65,7 +75,10 @@ impl DbSettings {
             Some(url) => {
                 let url = DbUrl::new(url, tls?);
                 if url.options().is_none() {
-                    reader.fault("DATABASE_URL", "is malformed: expected postgres://user:password@host:port/name");
+                    reader.fault(
+                        "DATABASE_URL",
+                        "is malformed: expected postgres://user:password@host:port/name",
+                    );
                     return None;
                 }
                 Source::Url(url)
@@ -74,29 +87,40 @@ impl DbSettings {
                 if host.is_none() {
                     reader.fault("DATABASE_URL", "is not set, and neither is DB_HOST");
                 } else {
-                    for (variable, is_missing) in [("DB_NAME", name.is_none()), ("DB_USER", user.is_none())] {
+                    for (variable, is_missing) in
+                        [("DB_NAME", name.is_none()), ("DB_USER", user.is_none())]
+                    {
                         if is_missing {
                             reader.fault(variable, "is not set, and DB_HOST needs it");
                         }
                     }
                 }
-                Source::Parts { host: host?, port: port?, name: name?, user: user?, password, tls: tls? }
+                Source::Parts {
+                    host: host?,
+                    port: port?,
+                    name: name?,
+                    user: user?,
+                    password,
+                    tls: tls?,
+                }
             }
         };
         Some(Self { source, max_connections })
     }
 
-    /// A pool that connects when it is first used, so that a process starts while its database is away.
+    /// A pool that connects when it is first used, so that a process starts while its database is
+    /// away.
     #[must_use]
     pub fn pool(&self, application: &str) -> PgPool {
         self.pool_with(application, &[])
     }
 
-    /// The same, with further settings of its sessions. Within a tokio runtime it follows changes of
-    /// user, password and URL where they come from files.
+    /// The same, with further settings of its sessions. Within a tokio runtime it follows changes
+    /// of user, password and URL where they come from files.
     #[must_use]
     pub fn pool_with(&self, application: &str, session: &[(&'static str, &'static str)]) -> PgPool {
-        let (source, application, session) = (self.source.clone(), application.to_owned(), session.to_vec());
+        let (source, application, session) =
+            (self.source.clone(), application.to_owned(), session.to_vec());
         let options = move || {
             let options = source.options()?.application_name(&application).options([
                 ("statement_timeout", "30s"),
@@ -107,7 +131,11 @@ impl DbSettings {
         };
         let first = options().unwrap_or_else(PgConnectOptions::new_without_pgpass);
         let pool = pool_options(self.max_connections, ACQUIRE_TIMEOUT).connect_lazy_with(first);
-        follow_changes(&pool, self.source.secrets().into_iter().filter_map(LiveSecret::changes), options);
+        follow_changes(
+            &pool,
+            self.source.secrets().into_iter().filter_map(LiveSecret::changes),
+            options,
+        );
         pool
     }
 }

@@ -9,8 +9,9 @@ use sqlx::{
 
 use crate::contract::bounds::is_instant;
 
-/// A `timestamptz` as it is stored. PostgreSQL keeps `infinity` and years for which chrono has no number, at which a plain
-/// [`DateTime`] panics; this type reads them as the nearest time of the contract and tells that it did.
+/// A `timestamptz` as it is stored. PostgreSQL keeps `infinity` and years for which chrono has no
+/// number, at which a plain [`DateTime`] panics; this type reads them as the nearest time of the
+/// contract and tells that it did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoredTime {
     nearest: DateTime<Utc>,
@@ -32,7 +33,9 @@ impl StoredTime {
 
     /// The time that many microseconds after the beginning of the year 2000.
     fn of_micros(micros: i64) -> Self {
-        let at = beginning(2000).checked_add_signed(TimeDelta::microseconds(micros)).filter(|at| is_instant(*at));
+        let at = beginning(2000)
+            .checked_add_signed(TimeDelta::microseconds(micros))
+            .filter(|at| is_instant(*at));
         let end = if micros < 0 { beginning(0) } else { beginning(10_100) };
         Self { nearest: at.unwrap_or(end), is_exact: at.is_some() }
     }
@@ -61,8 +64,12 @@ impl Type<Postgres> for StoredTime {
 impl Decode<'_, Postgres> for StoredTime {
     fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
         match value.format() {
-            PgValueFormat::Binary => Ok(Self::of_micros(<i64 as Decode<'_, Postgres>>::decode(value)?)),
-            PgValueFormat::Text => Ok(<DateTime<Utc> as Decode<'_, Postgres>>::decode(value)?.into()),
+            PgValueFormat::Binary => {
+                Ok(Self::of_micros(<i64 as Decode<'_, Postgres>>::decode(value)?))
+            }
+            PgValueFormat::Text => {
+                Ok(<DateTime<Utc> as Decode<'_, Postgres>>::decode(value)?.into())
+            }
         }
     }
 }
@@ -73,9 +80,12 @@ mod tests {
 
     #[test]
     fn reads_times_of_the_contract_exactly() {
-        for text in
-            ["0000-01-01T00:00:00Z", "1969-12-31T23:59:59.999999Z", "2000-01-01T00:00:00Z", "9999-12-31T00:00:00Z"]
-        {
+        for text in [
+            "0000-01-01T00:00:00Z",
+            "1969-12-31T23:59:59.999999Z",
+            "2000-01-01T00:00:00Z",
+            "9999-12-31T00:00:00Z",
+        ] {
             let at: DateTime<Utc> = text.parse().expect("a time");
             let micros = (at - beginning(2000)).num_microseconds().expect("a number");
             assert_eq!(StoredTime::of_micros(micros), at.into(), "{text}");

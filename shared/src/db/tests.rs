@@ -1,4 +1,5 @@
-//! Settings of TLS against a server that speaks it, secrets that change, and a database that falls silent.
+//! Settings of TLS against a server that speaks it, secrets that change, and a database that falls
+//! silent.
 
 use std::{
     collections::BTreeMap,
@@ -47,9 +48,10 @@ fn key_path(name: &str) -> String {
 
 #[test]
 fn errors_of_access_and_of_the_machine_pass() {
-    for code in
-        ["08006", "28P01", "28000", "3D000", "42501", "25006", "40001", "55000", "55P03", "53300", "57P03", "58030"]
-    {
+    for code in [
+        "08006", "28P01", "28000", "3D000", "42501", "25006", "40001", "55000", "55P03", "53300",
+        "57P03", "58030",
+    ] {
         assert!(PASSING.iter().any(|passing| code.starts_with(passing)), "{code}");
     }
     for code in ["22003", "23505", "42P01", "42601", "25P02", "54001", "XX000"] {
@@ -71,7 +73,10 @@ async fn mode_of_tls_is_the_urls_then_the_variables() {
     assert_eq!(mode(far, &[]), "Prefer");
     assert_eq!(mode(far, &[shared]), "Require");
     assert_eq!(mode(far, &[shared, ("DB_SSLMODE", "disable")]), "Disable");
-    assert_eq!(mode(far, &[shared, ("DB_SSLMODE", "verify-full"), ("PGSSLMODE", "disable")]), "VerifyFull");
+    assert_eq!(
+        mode(far, &[shared, ("DB_SSLMODE", "verify-full"), ("PGSSLMODE", "disable")]),
+        "VerifyFull"
+    );
     assert_eq!(mode(far, &[shared, ("PGSSLMODE", "verify-ca")]), "VerifyCa");
     assert_eq!(mode(far, &[("DB_SSLMODE", "allow")]), "Prefer");
     assert_eq!(mode(far, &[("DB_SSLROOTCERT", &ca)]), "VerifyFull");
@@ -98,15 +103,21 @@ async fn malformed_settings_of_tls_are_faults_without_values() {
         env.insert(name.to_owned(), value.to_owned());
         let report = config::read(&env, DbSettings::read).expect_err("a fault");
         assert_eq!(report.faults.iter().map(|fault| fault.name).collect::<Vec<_>>(), [name]);
-        assert!(!report.to_string().contains("hunter2") && !report.to_string().contains(value), "{report}");
+        assert!(
+            !report.to_string().contains("hunter2") && !report.to_string().contains(value),
+            "{report}"
+        );
     }
 }
 
-/// A server that takes TLS if it has a certificate, and refuses every password over what was agreed.
+/// A server that takes TLS if it has a certificate, and refuses every password over what was
+/// agreed.
 fn server(with_tls: bool) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
-    std::thread::spawn(move || listener.incoming().flatten().for_each(|socket| drop(greet(socket, with_tls))));
+    std::thread::spawn(move || {
+        listener.incoming().flatten().for_each(|socket| drop(greet(socket, with_tls)))
+    });
     address
 }
 
@@ -128,8 +139,11 @@ fn greet(mut socket: TcpStream, with_tls: bool) -> std::io::Result<()> {
     let certificates = certificates.collect::<Result<Vec<_>, _>>().expect("certificates");
     let key = PrivateKeyDer::from_pem_file(keys("localhost.key.pem")).expect("a key");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("TLS");
-    let config = config.with_no_client_auth().with_single_cert(certificates, key).expect("a configuration");
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("TLS");
+    let config =
+        config.with_no_client_auth().with_single_cert(certificates, key).expect("a configuration");
     let mut session = ServerConnection::new(Arc::new(config)).expect("a session");
     let mut stream = Stream::new(&mut session, &mut socket);
     stream.read_exact(&mut request)?;
@@ -170,8 +184,13 @@ async fn verifies_certificate_and_host_as_asked() {
         assert_eq!(agrees(tls, host, &variables).await, expected, "{host} {root} {mode}");
     }
     let pem = std::fs::read_to_string(&ca).expect("a file");
-    assert!(agrees(tls, "localhost", &[("DB_SSLMODE", "verify-full"), ("DB_SSLROOTCERT", &pem)]).await);
-    assert!(!agrees(tls, "localhost", &[("DB_SSLMODE", "verify-full")]).await, "the system knows no such issuer");
+    assert!(
+        agrees(tls, "localhost", &[("DB_SSLMODE", "verify-full"), ("DB_SSLROOTCERT", &pem)]).await
+    );
+    assert!(
+        !agrees(tls, "localhost", &[("DB_SSLMODE", "verify-full")]).await,
+        "the system knows no such issuer"
+    );
     assert!(agrees(tls, "127.0.0.1", &[("DB_SSLMODE", "require")]).await);
 }
 
@@ -211,12 +230,17 @@ async fn forwarder(to: SocketAddr, way: Arc<Way>) -> SocketAddr {
     tokio::spawn(async move {
         let mut lost = Vec::new();
         while let Ok((client, _)) = listener.accept().await {
-            if way.lost.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| left.checked_sub(1)).is_ok() {
+            if way
+                .lost
+                .fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| left.checked_sub(1))
+                .is_ok()
+            {
                 lost.push(client);
                 continue;
             }
             let Ok(server) = tokio::net::TcpStream::connect(to).await else { continue };
-            let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+            let ((from_client, to_client), (from_server, to_server)) =
+                (client.into_split(), server.into_split());
             tokio::spawn(pump(from_client, to_server, Arc::clone(&way)));
             tokio::spawn(pump(from_server, to_client, Arc::clone(&way)));
         }
@@ -224,7 +248,11 @@ async fn forwarder(to: SocketAddr, way: Arc<Way>) -> SocketAddr {
     address
 }
 
-async fn pump(mut from: tokio::net::tcp::OwnedReadHalf, mut to: tokio::net::tcp::OwnedWriteHalf, way: Arc<Way>) {
+async fn pump(
+    mut from: tokio::net::tcp::OwnedReadHalf,
+    mut to: tokio::net::tcp::OwnedWriteHalf,
+    way: Arc<Way>,
+) {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let mut buffer = [0; 4096];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
@@ -275,7 +303,9 @@ async fn leaves_requests_alone_when_one_connection_is_slow() {
 async fn goes_over_to_the_user_that_replaced_another() {
     let database = support::postgres::database("rotated").await;
     let admin = database.pool().await;
-    let run = async |sql: String| sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&admin).await.expect("a statement");
+    let run = async |sql: String| {
+        sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&admin).await.expect("a statement")
+    };
     let name = format!("rotated_{}", crate::contract::new_id().simple());
     let (old, new) = (format!("{name}_old"), format!("{name}_new"));
     run(format!("create role {old} login password 'same'")).await;
@@ -293,12 +323,15 @@ async fn goes_over_to_the_user_that_replaced_another() {
         ("DB_PASS", "same"),
     ];
     let pool = settings(&pairs).expect("settings").pool("tests");
-    let user = async || sqlx::query_scalar::<_, String>("select current_user::text").fetch_one(&pool).await;
+    let user = async || {
+        sqlx::query_scalar::<_, String>("select current_user::text").fetch_one(&pool).await
+    };
     assert_eq!(user().await.expect("connected"), old);
 
     // As in an emergency: the old user may not connect any more, and what it had is cut.
     run(format!("alter role {old} nologin")).await;
-    run(format!("select pg_terminate_backend(pid) from pg_stat_activity where usename = '{old}'")).await;
+    run(format!("select pg_terminate_backend(pid) from pg_stat_activity where usename = '{old}'"))
+        .await;
     let refused = eventually(LIMIT, async || match user().await {
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("28000") => {
             Some(sqlx::Error::Database(error))

@@ -35,9 +35,11 @@ pub(super) struct InUrl {
 }
 
 impl Tls {
-    /// Reads `DB_SSLMODE DB_SSLROOTCERT`, and libpq's `PGSSLMODE PGSSLROOTCERT` where they are not set.
+    /// Reads `DB_SSLMODE DB_SSLROOTCERT`, and libpq's `PGSSLMODE PGSSLROOTCERT` where they are not
+    /// set.
     pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let app_env = reader.or("APP_ENV", "local, development, staging or production", AppEnv::Local);
+        let app_env =
+            reader.or("APP_ENV", "local, development, staging or production", AppEnv::Local);
         let modes = [
             mode(
                 reader,
@@ -57,11 +59,19 @@ impl Tls {
         ];
         let [ours, libpq] = modes;
         let [our_root, libpq_root] = roots;
-        Some(Self { mode: ours?.or(libpq?), root: our_root?.or(libpq_root?), is_shared: app_env? != AppEnv::Local })
+        Some(Self {
+            mode: ours?.or(libpq?),
+            root: our_root?.or(libpq_root?),
+            is_shared: app_env? != AppEnv::Local,
+        })
     }
 
     /// Completes options: the URL's word first, then the variables', then the default.
-    pub(super) fn apply(&self, options: PgConnectOptions, in_url: Option<InUrl>) -> PgConnectOptions {
+    pub(super) fn apply(
+        &self,
+        options: PgConnectOptions,
+        in_url: Option<InUrl>,
+    ) -> PgConnectOptions {
         let InUrl { mode, has_root } = in_url.unwrap_or_default();
         if options.get_socket().is_some() || options.get_host().starts_with('/') {
             // As libpq: there is no TLS over a Unix socket.
@@ -70,7 +80,9 @@ impl Tls {
         let has_root = has_root || self.root.is_some();
         let mode = match (mode.or(self.mode), has_root) {
             (None, true) => PgSslMode::VerifyFull,
-            (None, false) if self.is_shared && !is_this_machine(options.get_host()) => PgSslMode::Require,
+            (None, false) if self.is_shared && !is_this_machine(options.get_host()) => {
+                PgSslMode::Require
+            }
             (None, false) => PgSslMode::Prefer,
             // As libpq: whoever gives certificates wants them looked at.
             (Some(PgSslMode::Require), true) => PgSslMode::VerifyCa,
@@ -79,7 +91,9 @@ impl Tls {
         let options = options.ssl_mode(mode);
         match (&self.root, in_url.is_some_and(|url| url.has_root)) {
             (Some(Root::Path(path)), false) => options.ssl_root_cert(path),
-            (Some(Root::Pem(pem)), false) => options.ssl_root_cert_from_pem(pem.clone().into_bytes()),
+            (Some(Root::Pem(pem)), false) => {
+                options.ssl_root_cert_from_pem(pem.clone().into_bytes())
+            }
             _ => options,
         }
     }
@@ -92,11 +106,16 @@ pub(super) fn parse_mode(text: &str) -> Option<PgSslMode> {
 }
 
 fn is_this_machine(host: &str) -> bool {
-    host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+    host == "localhost"
+        || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
 }
 
 /// An optional mode; the outer option is empty when it is malformed, which is a fault.
-fn mode(reader: &mut Reader<'_>, name: &'static str, about: &'static str) -> Option<Option<PgSslMode>> {
+fn mode(
+    reader: &mut Reader<'_>,
+    name: &'static str,
+    about: &'static str,
+) -> Option<Option<PgSslMode>> {
     let Some(text) = reader.optional::<String>(name, about) else { return Some(None) };
     let mode = parse_mode(&text);
     if mode.is_none() {

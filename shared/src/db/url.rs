@@ -7,8 +7,8 @@ use url::Url;
 use super::tls::{self, Tls};
 use crate::config::LiveSecret;
 
-/// URL of a database (`postgres://user:password@host:port/name`), with how TLS is used where the URL
-/// does not say (`sslmode`, `sslrootcert`).
+/// URL of a database (`postgres://user:password@host:port/name`), with how TLS is used where the
+/// URL does not say (`sslmode`, `sslrootcert`).
 #[derive(Debug, Clone)]
 pub struct DbUrl {
     url: LiveSecret,
@@ -33,7 +33,9 @@ impl DbUrl {
             return None;
         }
         let options: PgConnectOptions = url.expose_secret().parse().ok()?;
-        let said = |names: &[&str]| parsed.query_pairs().filter(|(name, _)| names.contains(&&**name)).last();
+        let said = |names: &[&str]| {
+            parsed.query_pairs().filter(|(name, _)| names.contains(&&**name)).last()
+        };
         let mode = match said(&["sslmode", "ssl-mode"]) {
             Some((_, mode)) => Some(tls::parse_mode(&mode)?),
             None => None,

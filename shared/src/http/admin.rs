@@ -1,5 +1,5 @@
-//! The admin port: `/healthz` (the process is alive), `/readyz` (it can do its work, and what keeps it from it),
-//! `/metrics` (Prometheus).
+//! The admin port: `/healthz` (the process is alive), `/readyz` (it can do its work, and what keeps
+//! it from it), `/metrics` (Prometheus).
 
 use std::{sync::Arc, time::Duration};
 
@@ -34,7 +34,11 @@ pub struct Readiness {
 impl Readiness {
     /// Adds a check; its error says what is missing, without any secret.
     #[must_use]
-    pub fn with<F>(mut self, name: &'static str, check: impl Fn() -> F + Send + Sync + 'static) -> Self
+    pub fn with<F>(
+        mut self,
+        name: &'static str,
+        check: impl Fn() -> F + Send + Sync + 'static,
+    ) -> Self
     where
         F: Future<Output = Result<(), String>> + Send + 'static,
     {
@@ -69,22 +73,26 @@ impl Readiness {
     /// Runs every check; the failures by name.
     pub async fn failures(&self) -> Vec<(&'static str, String)> {
         let results = join_all(self.checks.iter().map(|(name, check)| async move {
-            let result = timeout(LIMIT, check()).await.unwrap_or_else(|_| Err("no answer in time".to_owned()));
+            let result = timeout(LIMIT, check())
+                .await
+                .unwrap_or_else(|_| Err("no answer in time".to_owned()));
             result.err().map(|problem| (*name, problem))
         }));
         results.await.into_iter().flatten().collect()
     }
 }
 
-/// The routes of the admin port. Checks of readiness run in the runtime that this is called in: they use connections
-/// that belong to it.
+/// The routes of the admin port. Checks of readiness run in the runtime that this is called in:
+/// they use connections that belong to it.
 pub fn routes(readiness: Readiness) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route(
             "/metrics",
-            get(async || ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics_handle().render())),
+            get(async || {
+                ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics_handle().render())
+            }),
         )
         .with_state((readiness, Handle::current()))
 }

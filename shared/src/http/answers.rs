@@ -1,8 +1,8 @@
-//! Answers: how many are made at once for one user, and how much memory those take together that their clients have not
-//! taken yet.
+//! Answers: how many are made at once for one user, and how much memory those take together that
+//! their clients have not taken yet.
 //!
-//! A client that asks for much and reads nothing would otherwise fill the memory, and one that asks for much at once would
-//! have everybody wait.
+//! A client that asks for much and reads nothing would otherwise fill the memory, and one that asks
+//! for much at once would have everybody wait.
 
 use std::{
     collections::HashMap,
@@ -60,15 +60,23 @@ impl Answers {
 
     /// Waits for the user's turn. None is returned only when the process ends.
     pub(super) async fn turn(&self, key: u64) -> Option<Turn> {
-        let turns = Arc::clone(self.turns().entry(key).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE))));
+        let turns = Arc::clone(
+            self.turns().entry(key).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE))),
+        );
         let mut turn = Turn { answers: self.clone(), key, turns: Arc::clone(&turns), permit: None };
         turn.permit = Some(turns.acquire_owned().await.ok()?);
         Some(turn)
     }
 
-    /// Counts an answer until its client has taken it. One whose length is not known is counted by whoever writes it.
+    /// Counts an answer until its client has taken it. One whose length is not known is counted by
+    /// whoever writes it.
     pub(super) fn wait_for_client(&self, user: Option<u64>, answer: Response) -> Response {
-        let bytes = answer.body().size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(0);
+        let bytes = answer
+            .body()
+            .size_hint()
+            .exact()
+            .and_then(|bytes| usize::try_from(bytes).ok())
+            .unwrap_or(0);
         if bytes <= FREE_BYTES {
             return answer;
         }
@@ -87,9 +95,10 @@ impl Answers {
                     Reason::RateLimited,
                     "you have not taken the answers that you asked for; read them, then try again",
                 ),
-                Refused::All => {
-                    (Reason::UpstreamUnavailable, "too many large answers wait for their clients; try again")
-                }
+                Refused::All => (
+                    Reason::UpstreamUnavailable,
+                    "too many large answers wait for their clients; try again",
+                ),
             };
             ApiError::new(reason, message).after(RETRY_AFTER)
         };
@@ -101,7 +110,8 @@ impl Drop for Turn {
     fn drop(&mut self) {
         let mut turns = self.answers.turns();
         self.permit = None;
-        // The map's, this one, and none of a request that waits: nobody can get it while the map is locked.
+        // The map's, this one, and none of a request that waits: nobody can get it while the map is
+        // locked.
         if Arc::strong_count(&self.turns) <= 2 {
             turns.remove(&self.key);
         }
@@ -118,7 +128,10 @@ impl HttpBody for HeldBody {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         Pin::new(&mut self.get_mut().body).poll_frame(context)
     }
 
@@ -144,7 +157,10 @@ mod tests {
     #[test]
     fn refuses_answers_beyond_memory_of_user_and_all() {
         let answers = Answers::new(8);
-        let ada = [answers.hold(Some(1), MIB).expect("the first"), answers.hold(Some(1), MIB).expect("the second")];
+        let ada = [
+            answers.hold(Some(1), MIB).expect("the first"),
+            answers.hold(Some(1), MIB).expect("the second"),
+        ];
         assert_eq!(reason(answers.hold(Some(1), MIB)), Reason::RateLimited);
         let bob = answers.hold(None, 6 * MIB).expect("one alone may be large");
         assert_eq!(reason(answers.hold(Some(3), MIB)), Reason::UpstreamUnavailable);

@@ -36,7 +36,14 @@ mod tests {
 
     #[test]
     fn refuses_other_headers() {
-        for values in [&[][..], &["Basic abc"], &["Bearer"], &["Bearer "], &["Bearer a b"], &["Bearer a", "Bearer a"]] {
+        for values in [
+            &[][..],
+            &["Basic abc"],
+            &["Bearer"],
+            &["Bearer "],
+            &["Bearer a b"],
+            &["Bearer a", "Bearer a"],
+        ] {
             assert_eq!(read(values), None, "{values:?}");
         }
     }

@@ -56,7 +56,8 @@ impl Budget {
 }
 
 impl Taken {
-    /// Takes that much more. What is the caller's only one may exceed their part, and takes the whole if it is larger.
+    /// Takes that much more. What is the caller's only one may exceed their part, and takes the
+    /// whole if it is larger.
     pub(super) fn grow(&mut self, bytes: usize) -> Result<(), Refused> {
         let all = self.budget.bytes;
         let bytes = bytes.min(all - self.bytes);
@@ -109,7 +110,10 @@ mod tests {
     #[test]
     fn refuses_memory_beyond_part_of_caller_and_all() {
         let budget = Budget::new(8);
-        let ada = [take(&budget, Some(1), MIB).expect("the first"), take(&budget, Some(1), MIB).expect("the second")];
+        let ada = [
+            take(&budget, Some(1), MIB).expect("the first"),
+            take(&budget, Some(1), MIB).expect("the second"),
+        ];
         assert_eq!(take(&budget, Some(1), MIB).err(), Some(Refused::Caller));
         let nobody = take(&budget, None, 6 * MIB).expect("what is left");
         assert_eq!(take(&budget, Some(3), MIB).err(), Some(Refused::All));

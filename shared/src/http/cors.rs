@@ -51,7 +51,11 @@ impl AllowedOrigins {
                 HeaderName::from_static("idempotency-key"),
                 REQUEST_ID,
             ])
-            .expose_headers([REQUEST_ID, header::RETRY_AFTER, HeaderName::from_static("idempotent-replayed")])
+            .expose_headers([
+                REQUEST_ID,
+                header::RETRY_AFTER,
+                HeaderName::from_static("idempotent-replayed"),
+            ])
             .max_age(Duration::from_secs(600));
         Some(layer)
     }
@@ -61,7 +65,8 @@ impl FromStr for AllowedOrigins {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let origins: Vec<&str> = text.split(',').map(str::trim).filter(|origin| !origin.is_empty()).collect();
+        let origins: Vec<&str> =
+            text.split(',').map(str::trim).filter(|origin| !origin.is_empty()).collect();
         match origins.as_slice() {
             [] => Ok(Self::None),
             ["*"] => Ok(Self::Any),
@@ -89,8 +94,9 @@ impl fmt::Display for AllowedOrigins {
 /// Returns whether a text is an origin exactly as browsers send it: scheme, host and, where it is
 /// not the scheme's own, port.
 fn is_origin(text: &str) -> bool {
-    let is_canonical =
-        |url: url::Url| matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == text;
+    let is_canonical = |url: url::Url| {
+        matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == text
+    };
     // No pattern is an origin: a browser never sends one.
     !text.contains('*') && url::Url::parse(text).is_ok_and(is_canonical)
 }
@@ -101,7 +107,9 @@ mod tests {
 
     #[test]
     fn reads_origins_as_browsers_write_them() {
-        let listed = |origins: &[&str]| Ok(AllowedOrigins::Listed(origins.iter().map(ToString::to_string).collect()));
+        let listed = |origins: &[&str]| {
+            Ok(AllowedOrigins::Listed(origins.iter().map(ToString::to_string).collect()))
+        };
         assert_eq!("https://a.example".parse(), listed(&["https://a.example"]));
         let two = "http://localhost:8080, https://a.example,";
         assert_eq!(two.parse(), listed(&["http://localhost:8080", "https://a.example"]));

@@ -14,14 +14,17 @@ use super::ApiError;
 /// Paths of the routes that describe an API: public, and not counted against anybody's limit.
 pub(super) const PATHS: [&str; 2] = ["/openapi.json", "/docs"];
 
-/// The routes that describe an API. The description is written once, and every answer refers to the same bytes.
+/// The routes that describe an API. The description is written once, and every answer refers to the
+/// same bytes.
 pub fn openapi_routes(openapi: &OpenApi) -> Router {
     let written = serde_json::to_vec(openapi).map(Bytes::from).map_err(ApiError::unexpected);
     let [json, page] = PATHS;
     Router::new()
         .route(
             json,
-            get(async move || written.map(|text| ([(CONTENT_TYPE, "application/json")], text)).into_response()),
+            get(async move || {
+                written.map(|text| ([(CONTENT_TYPE, "application/json")], text)).into_response()
+            }),
         )
         .route(page, get(async || Html(include_str!("docs.html"))))
 }

@@ -73,12 +73,18 @@ impl Reason {
             Self::Conflict => (StatusCode::CONFLICT, "CONFLICT"),
             Self::PayloadTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE"),
             Self::UriTooLong => (StatusCode::URI_TOO_LONG, "INVALID_REQUEST"),
-            Self::HeadersTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "INVALID_REQUEST"),
+            Self::HeadersTooLarge => {
+                (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "INVALID_REQUEST")
+            }
             Self::InvalidDueDate => (StatusCode::UNPROCESSABLE_ENTITY, "INVALID_DUEDATE"),
             Self::InvalidRecurrence => (StatusCode::UNPROCESSABLE_ENTITY, "INVALID_RECURRENCE"),
             Self::InvalidToken => (StatusCode::UNPROCESSABLE_ENTITY, "INVALID_TOKEN"),
-            Self::DeviceNotAssociated => (StatusCode::UNPROCESSABLE_ENTITY, "DEVICE_NOT_ASSOCIATED"),
-            Self::IdempotencyKeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "IDEMPOTENCY_KEY_REUSED"),
+            Self::DeviceNotAssociated => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "DEVICE_NOT_ASSOCIATED")
+            }
+            Self::IdempotencyKeyReused => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "IDEMPOTENCY_KEY_REUSED")
+            }
             Self::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED"),
             Self::Unknown => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN_REASON"),
             Self::UpstreamUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "UPSTREAM_UNAVAILABLE"),
@@ -147,7 +153,8 @@ impl ErrorDetail {
     }
 }
 
-/// A refusal or a failure on its way to the client. The body is completed with the request id by [`super::api`].
+/// A refusal or a failure on its way to the client. The body is completed with the request id by
+/// [`super::api`].
 #[derive(Debug, Clone)]
 pub struct ApiError {
     /// Why.
@@ -161,11 +168,12 @@ pub struct ApiError {
 }
 
 impl ApiError {
-    /// A refusal with a message for a person. A message of the form `field: problem` names its field in the details too.
+    /// A refusal with a message for a person. A message of the form `field: problem` names its
+    /// field in the details too.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         let message = message.into();
-        let retry_after =
-            matches!(reason, Reason::UpstreamUnavailable | Reason::RateLimited).then_some(Duration::from_secs(2));
+        let retry_after = matches!(reason, Reason::UpstreamUnavailable | Reason::RateLimited)
+            .then_some(Duration::from_secs(2));
         let details = named(reason, &message).into_iter().collect();
         Self { reason, message, retry_after, details }
     }
@@ -178,7 +186,10 @@ impl ApiError {
     /// A refusal that names every fault; the message is the first of them.
     #[must_use]
     pub fn faults(reason: Reason, details: Vec<FieldFault>) -> Self {
-        let message = details.first().map(|fault| format!("{}: {}", fault.field, fault.message)).unwrap_or_default();
+        let message = details
+            .first()
+            .map(|fault| format!("{}: {}", fault.field, fault.message))
+            .unwrap_or_default();
         Self { details, ..Self::new(reason, message) }
     }
 
@@ -202,7 +213,10 @@ impl ApiError {
     }
 
     /// 503: what is needed is away.
-    pub fn unavailable(what: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    pub fn unavailable(
+        what: &str,
+        error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
         let error = error.into();
         tracing::warn!(error = &*error as &dyn std::error::Error, "{what} is unavailable");
         Self::new(Reason::UpstreamUnavailable, format!("{what} is unavailable; try again"))
@@ -211,7 +225,8 @@ impl ApiError {
 
 /// The field that a message begins with, where it speaks of what was sent.
 fn named(reason: Reason, message: &str) -> Option<FieldFault> {
-    let is_of_request = matches!(reason.parts().0, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY);
+    let is_of_request =
+        matches!(reason.parts().0, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY);
     let (field, problem) = message.split_once(": ").filter(|_| is_of_request)?;
     let is_path = |byte: u8| byte.is_ascii_alphanumeric() || b"._-[]".contains(&byte);
     (!field.is_empty() && field.bytes().all(is_path)).then(|| FieldFault::new(field, problem))
@@ -219,7 +234,11 @@ fn named(reason: Reason, message: &str) -> Option<FieldFault> {
 
 impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
-        if db::is_transient(&error) { Self::unavailable("the database", error) } else { Self::unexpected(error) }
+        if db::is_transient(&error) {
+            Self::unavailable("the database", error)
+        } else {
+            Self::unexpected(error)
+        }
     }
 }
 
@@ -258,9 +277,10 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = self.reason.parts().0.into_response();
         if let Some(after) = self.retry_after {
-            response
-                .headers_mut()
-                .insert(RETRY_AFTER, HeaderValue::from(after.as_millis().div_ceil(1_000).clamp(1, 86_400) as u64));
+            response.headers_mut().insert(
+                RETRY_AFTER,
+                HeaderValue::from(after.as_millis().div_ceil(1_000).clamp(1, 86_400) as u64),
+            );
         }
         response.extensions_mut().insert(self);
         response

@@ -54,10 +54,13 @@ impl Inner {
         self.suspended.iter().any(|(suspended, _)| suspended == user_id)
     }
 
-    /// Ends the export whose client kept it waiting beyond its patience for the longest time. Returns
-    /// `false` if there is none.
+    /// Ends the export whose client kept it waiting beyond its patience for the longest time.
+    /// Returns `false` if there is none.
     fn revoke_slowest(&mut self, now: Instant) -> bool {
-        let overdue = self.open.iter().filter_map(|(user_id, export)| Some((export.pace().overdue(now)?, user_id)));
+        let overdue = self
+            .open
+            .iter()
+            .filter_map(|(user_id, export)| Some((export.pace().overdue(now)?, user_id)));
         let Some(user_id) = overdue.max().map(|(_, user_id)| user_id.clone()) else { return false };
         if let Some(progress) = self.open.remove(&user_id) {
             progress.revoked.cancel();
@@ -147,8 +150,8 @@ impl ExportLimit {
         most
     }
 
-    /// Takes the right to write an export of a user. While all permits are held, it is taken from the
-    /// export whose client reads too slowly, if there is one.
+    /// Takes the right to write an export of a user. While all permits are held, it is taken from
+    /// the export whose client reads too slowly, if there is one.
     ///
     /// # Errors
     /// `RATE_LIMITED` when one of the user's, or the most in all, are being written.
@@ -157,7 +160,8 @@ impl ExportLimit {
     }
 
     pub(super) fn acquire_at(&self, user_id: &str, now: Instant) -> Result<ExportPermit, ApiError> {
-        let refused = |message: &str| ApiError::new(Reason::RateLimited, message).after(RETRY_AFTER);
+        let refused =
+            |message: &str| ApiError::new(Reason::RateLimited, message).after(RETRY_AFTER);
         let mut exports = locked(&self.exports);
         if exports.open.contains_key(user_id) {
             return Err(refused("an export of this user is being written; try again"));
@@ -169,7 +173,11 @@ impl ExportLimit {
         let progress = Arc::<Progress>::default();
         exports.open.insert(user_id.to_owned(), Arc::clone(&progress));
         drop(exports);
-        Ok(ExportPermit { user_id: user_id.to_owned(), progress, exports: Arc::clone(&self.exports) })
+        Ok(ExportPermit {
+            user_id: user_id.to_owned(),
+            progress,
+            exports: Arc::clone(&self.exports),
+        })
     }
 }
 
@@ -188,7 +196,11 @@ impl Drop for ExportPermit {
     fn drop(&mut self) {
         let mut exports = locked(&self.exports);
         // After it gave way, the user may have another export.
-        if exports.open.get(&self.user_id).is_some_and(|progress| Arc::ptr_eq(progress, &self.progress)) {
+        if exports
+            .open
+            .get(&self.user_id)
+            .is_some_and(|progress| Arc::ptr_eq(progress, &self.progress))
+        {
             exports.open.remove(&self.user_id);
         }
     }
@@ -256,6 +268,8 @@ mod tests {
     fn keeps_exports_that_wait_for_the_database() {
         let limit = ExportLimit::new(1);
         let _ada = limit.acquire("ada").expect("the first");
-        limit.acquire_at("bob", Instant::now() + Duration::from_secs(500)).expect_err("no client keeps it waiting");
+        limit
+            .acquire_at("bob", Instant::now() + Duration::from_secs(500))
+            .expect_err("no client keeps it waiting");
     }
 }

@@ -1,4 +1,5 @@
-//! Bodies, query strings and path ids, refused with a clear message when they are not what they should be.
+//! Bodies, query strings and path ids, refused with a clear message when they are not what they
+//! should be.
 
 use std::error::Error;
 
@@ -21,8 +22,8 @@ use super::{
     server::BodyTimedOut,
 };
 
-/// A JSON object as a body, and the `Idempotency-Key` it came with. Types that refuse unknown fields name them in the
-/// error; every faulty field is named.
+/// A JSON object as a body, and the `Idempotency-Key` it came with. Types that refuse unknown
+/// fields name them in the error; every faulty field is named.
 #[derive(Debug)]
 pub struct Body<T> {
     /// The value that was sent.
@@ -40,7 +41,8 @@ pub struct OptionalBody<T> {
     pub key: Option<IdempotencyKey>,
 }
 
-/// The same, with the faults of fields left to the handler, which adds those that it finds by its own rules.
+/// The same, with the faults of fields left to the handler, which adds those that it finds by its
+/// own rules.
 #[derive(Debug)]
 pub struct LenientBody<T> {
     /// The value that was sent, without its faulty fields.
@@ -68,7 +70,9 @@ impl<S: Send + Sync> FromRequest<S> for RawBody {
     async fn from_request(request: Request, _state: &S) -> Result<Self, ApiError> {
         let (parts, mut body) = request.with_limited_body().into_parts();
         let memory = parts.extensions.get::<BodyMemory>();
-        let memory = memory.ok_or_else(|| ApiError::unexpected("the routes are not wrapped by shared::http::api"))?;
+        let memory = memory.ok_or_else(|| {
+            ApiError::unexpected("the routes are not wrapped by shared::http::api")
+        })?;
         let caller = parts.extensions.get::<Caller>().map_or(0, |caller| caller.key);
         let mut memory = memory.hold(caller);
         let mut bytes = BytesMut::new();
@@ -115,7 +119,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for LenientBody<T> {
 
 /// A body that must not be left out.
 fn given(bytes: &[u8]) -> Result<&[u8], ApiError> {
-    if bytes.is_empty() { Err(ApiError::invalid("the body is empty; a JSON object is expected")) } else { Ok(bytes) }
+    if bytes.is_empty() {
+        Err(ApiError::invalid("the body is empty; a JSON object is expected"))
+    } else {
+        Ok(bytes)
+    }
 }
 
 /// The refusal of a body that could not be read.
@@ -144,7 +152,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
         let query = axum::extract::Query::<T>::from_request_parts(parts, state).await;
         query.map(|query| Self(query.0)).map_err(|rejection| {
             let text = rejection.body_text();
-            let problem = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
+            let problem =
+                text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
             ApiError::faults(Reason::InvalidRequest, vec![json::of_query(problem)])
         })
     }

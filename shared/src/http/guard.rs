@@ -1,5 +1,6 @@
-//! A guard for listeners on a developer's machine: other sites in the same browser can send requests to loopback
-//! addresses, under their own origin or, by DNS rebinding, under a name of theirs.
+//! A guard for listeners on a developer's machine: other sites in the same browser can send
+//! requests to loopback addresses, under their own origin or, by DNS rebinding, under a name of
+//! theirs.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -31,14 +32,19 @@ impl FromStr for AllowedHosts {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let hosts: Vec<_> =
-            text.split(',').map(|host| host.trim().to_ascii_lowercase()).filter(|host| !host.is_empty()).collect();
+        let hosts: Vec<_> = text
+            .split(',')
+            .map(|host| host.trim().to_ascii_lowercase())
+            .filter(|host| !host.is_empty())
+            .collect();
         let fits = |host: &String| {
             url::Url::parse(&format!("http://{host}/"))
                 .is_ok_and(|url| url.host_str() == Some(host) && url.port().is_none())
         };
         if hosts.is_empty() || hosts.len() > MAX_HOSTS || !hosts.iter().all(fits) {
-            return Err("expected 1 to 100 host names or addresses without ports, such as 127.0.0.1,localhost,[::1]");
+            return Err(
+                "expected 1 to 100 host names or addresses without ports, such as 127.0.0.1,localhost,[::1]",
+            );
         }
         Ok(Self(hosts))
     }
@@ -61,22 +67,26 @@ struct Rules {
 }
 
 impl Guard {
-    /// A guard that lets pass what is addressed to one of the hosts, by no page or by a page of the same origin or of
-    /// one that is allowed.
+    /// A guard that lets pass what is addressed to one of the hosts, by no page or by a page of the
+    /// same origin or of one that is allowed.
     #[must_use]
     pub fn new(hosts: AllowedHosts, origins: AllowedOrigins) -> Self {
         Self(Arc::new(Rules { hosts, origins }))
     }
 
     fn lets_pass(&self, uri: &Uri, headers: &HeaderMap) -> bool {
-        let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+        let text =
+            |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
         // HTTP/2 names the host in the address.
-        let Some(host) = uri.authority().map(|authority| authority.as_str()).or_else(|| text(header::HOST)) else {
+        let Some(host) =
+            uri.authority().map(|authority| authority.as_str()).or_else(|| text(header::HOST))
+        else {
             return false;
         };
         // No browser repeats either; of two values one could be judged and the other believed.
-        let is_repeated =
-            [header::HOST, header::ORIGIN].iter().any(|name| headers.get_all(name).iter().nth(1).is_some());
+        let is_repeated = [header::HOST, header::ORIGIN]
+            .iter()
+            .any(|name| headers.get_all(name).iter().nth(1).is_some());
         let name = match host.rsplit_once(':') {
             Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
             _ => host,
@@ -86,15 +96,21 @@ impl Guard {
         let is_allowed = origin.is_some_and(|origin| self.0.origins.allows(origin));
         let is_same = origin.is_none_or(|origin| origin.strip_prefix("http://") == Some(host));
         let site = text(HeaderName::from_static("sec-fetch-site"));
-        // Following a link is no request of another site's making: it carries no method but GET, and no body.
+        // Following a link is no request of another site's making: it carries no method but GET,
+        // and no body.
         let is_navigation = text(HeaderName::from_static("sec-fetch-mode")) == Some("navigate");
-        let is_own = is_same && (is_navigation || site.is_none_or(|site| matches!(site, "same-origin" | "none")));
+        let is_own = is_same
+            && (is_navigation || site.is_none_or(|site| matches!(site, "same-origin" | "none")));
         is_local && !is_repeated && (is_allowed || is_own)
     }
 }
 
 /// Middleware that refuses what another site's page may have caused.
-pub async fn refuse_other_sites(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+pub async fn refuse_other_sites(
+    State(guard): State<Guard>,
+    request: Request,
+    next: Next,
+) -> Response {
     if guard.lets_pass(request.uri(), request.headers()) {
         return next.run(request).await;
     }
@@ -111,7 +127,9 @@ mod tests {
     fn passes(uri: &'static str, pairs: &[(&'static str, &'static str)]) -> bool {
         let headers = pairs
             .iter()
-            .map(|(name, value)| (HeaderName::from_static(name), value.parse().expect("a header value")))
+            .map(|(name, value)| {
+                (HeaderName::from_static(name), value.parse().expect("a header value"))
+            })
             .collect();
         let origins = "http://127.0.0.1:8080".parse().expect("an origin");
         Guard::new(AllowedHosts::loopback(), origins).lets_pass(&Uri::from_static(uri), &headers)
@@ -125,7 +143,11 @@ mod tests {
         assert!(passes("http://localhost:3000/", &[]));
         assert!(passes(
             "/",
-            &[("host", "localhost:3000"), ("origin", "http://localhost:3000"), ("sec-fetch-site", "same-origin")]
+            &[
+                ("host", "localhost:3000"),
+                ("origin", "http://localhost:3000"),
+                ("sec-fetch-site", "same-origin")
+            ]
         ));
     }
 
@@ -133,7 +155,11 @@ mod tests {
     fn answers_pages_of_allowed_origins() {
         assert!(passes(
             "/",
-            &[("host", "127.0.0.1:3000"), ("origin", "http://127.0.0.1:8080"), ("sec-fetch-site", "same-site")]
+            &[
+                ("host", "127.0.0.1:3000"),
+                ("origin", "http://127.0.0.1:8080"),
+                ("sec-fetch-site", "same-site")
+            ]
         ));
     }
 

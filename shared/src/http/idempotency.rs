@@ -1,4 +1,5 @@
-//! `Idempotency-Key`: the first answer is kept in the transaction of its effect and given again for 24 hours.
+//! `Idempotency-Key`: the first answer is kept in the transaction of its effect and given again for
+//! 24 hours.
 
 use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, request::Parts},
@@ -44,9 +45,11 @@ impl IdempotencyKey {
     pub(super) fn of(parts: &Parts, body: &[u8]) -> Result<Option<Self>, ApiError> {
         let Some(key) = header(&parts.headers)? else { return Ok(None) };
         let mut digest = Sha256::new();
-        for part in
-            [parts.method.as_str().as_bytes(), parts.uri.path_and_query().map_or("", |it| it.as_str()).as_bytes(), body]
-        {
+        for part in [
+            parts.method.as_str().as_bytes(),
+            parts.uri.path_and_query().map_or("", |it| it.as_str()).as_bytes(),
+            body,
+        ] {
             digest.update((part.len() as u64).to_be_bytes());
             digest.update(part);
         }
@@ -57,19 +60,27 @@ impl IdempotencyKey {
 fn header(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let mut values = headers.get_all(HEADER).iter();
     let Some(value) = values.next() else { return Ok(None) };
-    let visible = value.as_bytes().iter().all(u8::is_ascii_graphic) && !value.is_empty() && value.len() <= MAX_LENGTH;
+    let visible = value.as_bytes().iter().all(u8::is_ascii_graphic)
+        && !value.is_empty()
+        && value.len() <= MAX_LENGTH;
     match value.to_str() {
         Ok(text) if visible && values.next().is_none() => Ok(Some(text.to_owned())),
-        _ => Err(ApiError::invalid("Idempotency-Key: one value of 1 to 255 visible ASCII characters")),
+        _ => Err(ApiError::invalid(
+            "Idempotency-Key: one value of 1 to 255 visible ASCII characters",
+        )),
     }
 }
 
-/// Takes a key for this request, or finds what was answered to it. A second request with the same key waits here
-/// until the first one's transaction ends.
+/// Takes a key for this request, or finds what was answered to it. A second request with the same
+/// key waits here until the first one's transaction ends.
 ///
 /// # Errors
 /// `IDEMPOTENCY_KEY_REUSED` when it was used for another request.
-pub async fn begin(connection: &mut PgConnection, user_id: &str, key: &IdempotencyKey) -> Result<Known, ApiError> {
+pub async fn begin(
+    connection: &mut PgConnection,
+    user_id: &str,
+    key: &IdempotencyKey,
+) -> Result<Known, ApiError> {
     let taken = sqlx::query_scalar!(
         r#"insert into idempotency_keys as known (user_id, key, request_hash) values ($1, $2, $3)
            on conflict (user_id, key) do update
@@ -92,7 +103,11 @@ pub async fn begin(connection: &mut PgConnection, user_id: &str, key: &Idempoten
 ///
 /// # Errors
 /// `IDEMPOTENCY_KEY_REUSED` when it was used for another request.
-pub async fn lookup(connection: &mut PgConnection, user_id: &str, key: &IdempotencyKey) -> Result<Known, ApiError> {
+pub async fn lookup(
+    connection: &mut PgConnection,
+    user_id: &str,
+    key: &IdempotencyKey,
+) -> Result<Known, ApiError> {
     let row = sqlx::query!(
         "select request_hash, status, response from idempotency_keys where user_id = $1 and key = $2",
         user_id,
@@ -102,7 +117,10 @@ pub async fn lookup(connection: &mut PgConnection, user_id: &str, key: &Idempote
     .await?;
     let Some(row) = row else { return Ok(Known::New) };
     if row.request_hash != key.request_hash {
-        return Err(ApiError::new(Reason::IdempotencyKeyReused, "this Idempotency-Key was used for another request"));
+        return Err(ApiError::new(
+            Reason::IdempotencyKeyReused,
+            "this Idempotency-Key was used for another request",
+        ));
     }
     let status = row.status.and_then(|status| u16::try_from(status).ok());
     Ok(Known::Answered(Replay { status: status.unwrap_or(200), body: row.response }))
@@ -133,8 +151,9 @@ pub async fn finish(
     Ok(())
 }
 
-/// Removes all keys older than 24 hours, a bounded number a statement; returns how many. Each statement goes on where the
-/// one before it ended: while a snapshot is held, what was removed is still in the index.
+/// Removes all keys older than 24 hours, a bounded number a statement; returns how many. Each
+/// statement goes on where the one before it ended: while a snapshot is held, what was removed is
+/// still in the index.
 ///
 /// # Errors
 /// When a statement fails; what was removed by then is gone.
@@ -169,7 +188,10 @@ impl IntoResponse for Replay {
             Some(body) => (status, axum::Json(body)).into_response(),
             None => status.into_response(),
         };
-        response.headers_mut().insert(HeaderName::from_static("idempotent-replayed"), HeaderValue::from_static("true"));
+        response.headers_mut().insert(
+            HeaderName::from_static("idempotent-replayed"),
+            HeaderValue::from_static("true"),
+        );
         response
     }
 }

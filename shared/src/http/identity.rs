@@ -27,7 +27,8 @@ pub struct Identity {
     pub email_verified: bool,
 }
 
-/// The headers by which a caller is identified, and the request's id, to ask another service in the caller's name.
+/// The headers by which a caller is identified, and the request's id, to ask another service in the
+/// caller's name.
 #[derive(Debug, Clone)]
 pub struct Credentials(pub HeaderMap);
 
@@ -44,7 +45,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Credentials {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
-        let given = CREDENTIALS.into_iter().filter_map(|name| Some((name.clone(), parts.headers.get(&name)?.clone())));
+        let given = CREDENTIALS
+            .into_iter()
+            .filter_map(|name| Some((name.clone(), parts.headers.get(&name)?.clone())));
         Ok(Self(given.collect()))
     }
 }
@@ -73,7 +76,8 @@ impl Authenticator {
     /// The caller of a request.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED` when nobody is identified; `UPSTREAM_UNAVAILABLE` when there is no key set.
+    /// `UNAUTHENTICATED` when nobody is identified; `UPSTREAM_UNAVAILABLE` when there is no key
+    /// set.
     pub async fn identify(&self, headers: &HeaderMap) -> Result<Identity, ApiError> {
         match &*self.0 {
             Mode::Gateway(secret) => gateway(headers, secret.as_ref()),
@@ -96,9 +100,9 @@ fn single<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 fn gateway(headers: &HeaderMap, secret: Option<&LiveSecret>) -> Result<Identity, ApiError> {
     if let Some(secret) = secret {
         let mut given = headers.get_all("x-gateway-secret").iter();
-        let is_proven = given
-            .next()
-            .is_some_and(|given| is_same(given.as_bytes().trim_ascii(), secret.current().expose_secret().as_bytes()));
+        let is_proven = given.next().is_some_and(|given| {
+            is_same(given.as_bytes().trim_ascii(), secret.current().expose_secret().as_bytes())
+        });
         if !is_proven || given.next().is_some() {
             return Err(unauthenticated("the request did not come through the gateway"));
         }
@@ -126,8 +130,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Identity {
             return caller.identity.clone();
         }
         let authenticator = parts.extensions.get::<Authenticator>().cloned();
-        let authenticator =
-            authenticator.ok_or_else(|| ApiError::unexpected("the routes are not wrapped by shared::http::api"))?;
+        let authenticator = authenticator.ok_or_else(|| {
+            ApiError::unexpected("the routes are not wrapped by shared::http::api")
+        })?;
         authenticator.identify(&parts.headers).await
     }
 }

@@ -36,14 +36,18 @@ pub struct Lenient<T> {
 /// `INVALID_REQUEST` with every faulty field named.
 pub fn object<T: DeserializeOwned>(text: &[u8]) -> Result<T, ApiError> {
     let Lenient { value, faults } = lenient(text)?;
-    if faults.is_empty() { Ok(value) } else { Err(ApiError::faults(Reason::InvalidRequest, faults)) }
+    if faults.is_empty() {
+        Ok(value)
+    } else {
+        Err(ApiError::faults(Reason::InvalidRequest, faults))
+    }
 }
 
 /// Reads a JSON object as far as it can be read.
 ///
 /// # Errors
-/// `INVALID_REQUEST` when it is no JSON object, is nested too deeply, or lacks a field without which nothing can be made
-/// of it; the faults found until then are named.
+/// `INVALID_REQUEST` when it is no JSON object, is nested too deeply, or lacks a field without
+/// which nothing can be made of it; the faults found until then are named.
 pub fn lenient<T: DeserializeOwned>(text: &[u8]) -> Result<Lenient<T>, ApiError> {
     check(text, MAX_VALUES)?;
     if first(text) != Some(b'{') {
@@ -60,12 +64,16 @@ pub fn lenient<T: DeserializeOwned>(text: &[u8]) -> Result<Lenient<T>, ApiError>
         Err(error) if error.inner().is_data() => fault_of(&error),
         Err(error) => return Err(syntax(error.inner())),
     };
-    let fields: Map<String, Value> = serde_json::from_slice(text).map_err(|error| syntax(&error))?;
+    let fields: Map<String, Value> =
+        serde_json::from_slice(text).map_err(|error| syntax(&error))?;
     without_faulty(Value::Object(fields), refused)
 }
 
 /// Takes faulty fields out of a body, one after the other, until it can be read.
-fn without_faulty<T: DeserializeOwned>(mut body: Value, first: FieldFault) -> Result<Lenient<T>, ApiError> {
+fn without_faulty<T: DeserializeOwned>(
+    mut body: Value,
+    first: FieldFault,
+) -> Result<Lenient<T>, ApiError> {
     let mut faults = Vec::new();
     loop {
         let fault = match serde_path_to_error::deserialize::<_, T>(&body) {
@@ -75,8 +83,9 @@ fn without_faulty<T: DeserializeOwned>(mut body: Value, first: FieldFault) -> Re
             Err(error) => fault_of(&error),
         };
         let top = fault.field.split(['.', '[']).next().unwrap_or_default();
-        let removed =
-            body.as_object_mut().and_then(|fields| fields.remove(&fault.field).or_else(|| fields.remove(top)));
+        let removed = body
+            .as_object_mut()
+            .and_then(|fields| fields.remove(&fault.field).or_else(|| fields.remove(top)));
         faults.push(fault);
         if removed.is_none() || faults.len() >= MAX_FAULTS {
             return Err(ApiError::faults(Reason::InvalidRequest, faults));
@@ -87,23 +96,39 @@ fn without_faulty<T: DeserializeOwned>(mut body: Value, first: FieldFault) -> Re
 /// The entries of a list that is the body, or a field of it: each as its own text, unread.
 ///
 /// # Errors
-/// `INVALID_REQUEST` when there is no such list, or it has no entries or more than `most`: seen when the entry beyond
-/// is reached.
-pub fn entries<'a>(text: &'a [u8], field: &'static str, most: usize) -> Result<Vec<&'a RawValue>, ApiError> {
+/// `INVALID_REQUEST` when there is no such list, or it has no entries or more than `most`: seen
+/// when the entry beyond is reached.
+pub fn entries<'a>(
+    text: &'a [u8],
+    field: &'static str,
+    most: usize,
+) -> Result<Vec<&'a RawValue>, ApiError> {
     check(text, usize::MAX)?;
     let mut json = serde_json::Deserializer::from_slice(text);
     let list = Entries { field, most };
     let read = match first(text) {
         Some(b'[') => serde::Deserializer::deserialize_seq(&mut json, list),
         Some(b'{') => serde::Deserializer::deserialize_map(&mut json, list),
-        _ => return Err(ApiError::invalid(format!("the body must be a JSON object with the list {field}"))),
+        _ => {
+            return Err(ApiError::invalid(format!(
+                "the body must be a JSON object with the list {field}"
+            )));
+        }
     };
     let entries: Vec<&'a RawValue> = read.map_err(|error| {
-        if error.is_data() { ApiError::invalid(faults::without_position(&error.to_string())) } else { syntax(&error) }
+        if error.is_data() {
+            ApiError::invalid(faults::without_position(&error.to_string()))
+        } else {
+            syntax(&error)
+        }
     })?;
     json.end().map_err(|error| syntax(&error))?;
     if entries.is_empty() {
-        return Err(ApiError::field(Reason::InvalidRequest, field, format!("must be a list of 1 to {most}")));
+        return Err(ApiError::field(
+            Reason::InvalidRequest,
+            field,
+            format!("must be a list of 1 to {most}"),
+        ));
     }
     Ok(entries)
 }
@@ -118,7 +143,10 @@ struct Entries {
 impl<'de> DeserializeSeed<'de> for Entries {
     type Value = Vec<&'de RawValue>;
 
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+    fn deserialize<D: serde::Deserializer<'de>>(
+        self,
+        deserializer: D,
+    ) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_seq(self)
     }
 }
@@ -135,7 +163,9 @@ impl<'de> Visitor<'de> for Entries {
         while let Some(entry) = list.next_element()? {
             if entries.len() == self.most {
                 let Self { field, most } = self;
-                return Err(serde::de::Error::custom(format!("{field}: must be a list of 1 to {most}")));
+                return Err(serde::de::Error::custom(format!(
+                    "{field}: must be a list of 1 to {most}"
+                )));
             }
             entries.push(entry);
         }
@@ -165,11 +195,16 @@ struct Listed(Entries);
 impl<'de> DeserializeSeed<'de> for Listed {
     type Value = Vec<&'de RawValue>;
 
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+    fn deserialize<D: serde::Deserializer<'de>>(
+        self,
+        deserializer: D,
+    ) -> Result<Self::Value, D::Error> {
         let raw = <&RawValue>::deserialize(deserializer)?;
         let Entries { field, most } = self.0;
         if !raw.get().starts_with('[') {
-            return Err(serde::de::Error::custom(format!("{field}: must be a list of 1 to {most}")));
+            return Err(serde::de::Error::custom(format!(
+                "{field}: must be a list of 1 to {most}"
+            )));
         }
         let mut json = serde_json::Deserializer::from_str(raw.get());
         self.0
@@ -178,8 +213,8 @@ impl<'de> DeserializeSeed<'de> for Listed {
     }
 }
 
-/// Reads an object into a field. serde's derived readers of structs take a list of the values as well, which is no form
-/// of any body.
+/// Reads an object into a field. serde's derived readers of structs take a list of the values as
+/// well, which is no form of any body.
 ///
 /// # Errors
 /// When it is no object, or the object cannot be read.
@@ -234,7 +269,10 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectOrNull<T> {
         Ok(None)
     }
 
-    fn visit_some<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Option<T>, D::Error> {
+    fn visit_some<D: serde::Deserializer<'de>>(
+        self,
+        deserializer: D,
+    ) -> Result<Option<T>, D::Error> {
         object_only(deserializer).map(Some)
     }
 }
@@ -257,7 +295,9 @@ fn check(text: &[u8], max_values: usize) -> Result<(), ApiError> {
                 depth += 1;
                 values += 1;
                 if depth > MAX_DEPTH {
-                    return Err(ApiError::invalid(format!("the body is nested deeper than {MAX_DEPTH} levels")));
+                    return Err(ApiError::invalid(format!(
+                        "the body is nested deeper than {MAX_DEPTH} levels"
+                    )));
                 }
             }
             b']' | b'}' => depth = depth.saturating_sub(1),

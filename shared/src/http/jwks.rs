@@ -1,10 +1,10 @@
 //! The token issuer's key set: fetched by URL, kept, and fetched again before it is too old or when
 //! a token names a key that it does not have.
 //!
-//! A fetch is a task of its own: requests wait for its end, and no request's end ends it. No lock is
-//! held meanwhile. While a set is older than [`FRESH`], it is still used and fetched again in the
-//! background; when the issuer stays away, it is used until it is older than [`MAX_AGE`]. A key that
-//! the issuer has withdrawn is refused from the next fetch on.
+//! A fetch is a task of its own: requests wait for its end, and no request's end ends it. No lock
+//! is held meanwhile. While a set is older than [`FRESH`], it is still used and fetched again in
+//! the background; when the issuer stays away, it is used until it is older than [`MAX_AGE`]. A key
+//! that the issuer has withdrawn is refused from the next fetch on.
 
 mod key;
 mod policy;
@@ -60,14 +60,22 @@ enum Look {
 
 impl KeySet {
     pub(super) fn new(url: String) -> anyhow::Result<Self> {
-        metrics::describe_counter!("reminders_jwks_fetches_total", "Fetches of the token issuer's key set by outcome");
+        metrics::describe_counter!(
+            "reminders_jwks_fetches_total",
+            "Fetches of the token issuer's key set by outcome"
+        );
         let client = super::client(TIMEOUT)?;
-        let state = Mutex::new(State { fetched: None, budget: Budget::new(Instant::now()), flight: None });
+        let state =
+            Mutex::new(State { fetched: None, budget: Budget::new(Instant::now()), flight: None });
         Ok(Self(Arc::new(Shared { url, client, state })))
     }
 
     /// The key that a token names, for the algorithm that it names.
-    pub(super) async fn key(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<DecodingKey, ApiError> {
+    pub(super) async fn key(
+        &self,
+        kid: Option<&str>,
+        algorithm: Algorithm,
+    ) -> Result<DecodingKey, ApiError> {
         // A fetch that was under way already may have been answered before the key was there: one
         // more, begun afterwards, decides.
         let (mut has_joined, mut is_last) = (false, false);
@@ -81,7 +89,10 @@ impl KeySet {
                     has_joined = true;
                 }
                 Look::Unknown => {
-                    return Err(ApiError::new(Reason::Unauthenticated, "the bearer token's key is unknown"));
+                    return Err(ApiError::new(
+                        Reason::Unauthenticated,
+                        "the bearer token's key is unknown",
+                    ));
                 }
                 Look::Unavailable => {
                     return Err(ApiError::new(
@@ -123,7 +134,11 @@ impl Shared {
     }
 
     /// Joins the fetch under way, or begins one if the budget allows.
-    fn refresh(self: &Arc<Self>, state: &mut State, now: Instant) -> Option<(watch::Receiver<()>, bool)> {
+    fn refresh(
+        self: &Arc<Self>,
+        state: &mut State,
+        now: Instant,
+    ) -> Option<(watch::Receiver<()>, bool)> {
         if let Some(flight) = state.flight.as_ref().filter(|flight| flight.has_changed().is_ok()) {
             return Some((flight.clone(), false));
         }
@@ -145,15 +160,23 @@ impl Shared {
         match self.download().await {
             Ok(keys) => {
                 if keys.is_empty() {
-                    tracing::warn!("the token issuer's key set has no usable key, every token is refused");
+                    tracing::warn!(
+                        "the token issuer's key set has no usable key, every token is refused"
+                    );
                 }
-                metrics::counter!("reminders_jwks_fetches_total", "outcome" => "fetched").increment(1);
+                metrics::counter!("reminders_jwks_fetches_total", "outcome" => "fetched")
+                    .increment(1);
                 self.state().fetched = Some(Fetched { keys, at: Instant::now() });
             }
             Err(error) => {
-                metrics::counter!("reminders_jwks_fetches_total", "outcome" => "failed").increment(1);
+                metrics::counter!("reminders_jwks_fetches_total", "outcome" => "failed")
+                    .increment(1);
                 let has_keys = self.state().fetched.is_some();
-                tracing::warn!(error = format!("{error:#}"), has_keys, "key set was not fetched, will retry");
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    has_keys,
+                    "key set was not fetched, will retry"
+                );
             }
         }
     }
@@ -166,7 +189,10 @@ impl Shared {
         let mut text = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(without_url)? {
             text.extend_from_slice(&chunk);
-            anyhow::ensure!(text.len() <= MAX_BYTES, "the key set is larger than {MAX_BYTES} bytes");
+            anyhow::ensure!(
+                text.len() <= MAX_BYTES,
+                "the key set is larger than {MAX_BYTES} bytes"
+            );
         }
         key::read_set(&text)
     }

@@ -43,12 +43,13 @@ impl<S: Send + Sync> FromRequestParts<S> for RequestContext {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
         let context = parts.extensions.get::<Self>().copied();
-        context.ok_or_else(|| ApiError::unexpected("the routes are not wrapped by shared::http::api"))
+        context
+            .ok_or_else(|| ApiError::unexpected("the routes are not wrapped by shared::http::api"))
     }
 }
 
-/// Wraps routes: request id, trace, metrics, error bodies, panics, time limit, CORS, guard, identity, rate limit and
-/// limits of bodies.
+/// Wraps routes: request id, trace, metrics, error bodies, panics, time limit, CORS, guard,
+/// identity, rate limit and limits of bodies.
 pub fn api(routes: Router, authenticator: Authenticator, settings: &ApiSettings) -> Router {
     let routes = routes
         .fallback(async || ApiError::new(Reason::NotFound, "no such path"))
@@ -89,13 +90,23 @@ fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
 
 async fn observe(mut request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let id = request.headers().get(REQUEST_ID).and_then(acceptable).unwrap_or_else(|| new_id().simple().to_string());
+    let id = request
+        .headers()
+        .get(REQUEST_ID)
+        .and_then(acceptable)
+        .unwrap_or_else(|| new_id().simple().to_string());
     let method = method_label(request.method());
-    let route =
-        request.extensions().get::<MatchedPath>().map_or("unmatched".to_owned(), |path| path.as_str().to_owned());
-    let incoming =
-        request.headers().get("traceparent").and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
-    let span = tracing::info_span!("request", http.method = method, http.route = route, request.id = id);
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("unmatched".to_owned(), |path| path.as_str().to_owned());
+    let incoming = request
+        .headers()
+        .get("traceparent")
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse().ok());
+    let span =
+        tracing::info_span!("request", http.method = method, http.route = route, request.id = id);
     if let Some(parent) = incoming {
         Traceparent::adopt(parent, &span);
     }
@@ -106,8 +117,9 @@ async fn observe(mut request: Request, next: Next) -> Response {
         request.headers_mut().insert(REQUEST_ID, value);
     }
     let answered = tokio::time::timeout(TIMEOUT, next.run(request).instrument(span.clone())).await;
-    let mut response = answered
-        .unwrap_or_else(|_| ApiError::new(Reason::UpstreamUnavailable, "the answer took too long").into_response());
+    let mut response = answered.unwrap_or_else(|_| {
+        ApiError::new(Reason::UpstreamUnavailable, "the answer took too long").into_response()
+    });
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
         response = complete(error, response, &id);
     }
@@ -117,7 +129,11 @@ async fn observe(mut request: Request, next: Next) -> Response {
     let status = response.status();
     let elapsed = started.elapsed();
     span.in_scope(|| {
-        tracing::debug!(http.status = status.as_u16(), elapsed_ms = elapsed.as_millis() as u64, "answered")
+        tracing::debug!(
+            http.status = status.as_u16(),
+            elapsed_ms = elapsed.as_millis() as u64,
+            "answered"
+        )
     });
     metrics::histogram!("http_request_duration_seconds", "method" => method, "route" => route, "status" => status.as_str().to_owned())
         .record(elapsed.as_secs_f64());

@@ -1,7 +1,7 @@
 //! Rate limits: how many calls a user may make, or an address that identifies nobody.
 //!
-//! Each process counts by itself, so that no call waits for another machine: N replicas behind a balancer let a user
-//! make up to N times as many calls.
+//! Each process counts by itself, so that no call waits for another machine: N replicas behind a
+//! balancer let a user make up to N times as many calls.
 
 use std::{
     hash::{BuildHasher, Hash, RandomState},
@@ -43,12 +43,13 @@ pub struct RateLimit {
 }
 
 impl RateLimit {
-    /// Reads `RATE_LIMIT_PER_SECOND` and `RATE_LIMIT_BURST`. The outer option is none after a fault, the inner one when
-    /// limits are switched off.
+    /// Reads `RATE_LIMIT_PER_SECOND` and `RATE_LIMIT_BURST`. The outer option is none after a
+    /// fault, the inner one when limits are switched off.
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Option<Self>> {
         const RANGE: &str = "is malformed: expected a number up to 1000000";
         let (rate, size) = ("RATE_LIMIT_PER_SECOND", "RATE_LIMIT_BURST");
-        let per_second: Option<u32> = reader.or(rate, "calls a second of one user, for each replica; 0: no limit", 60);
+        let per_second: Option<u32> =
+            reader.or(rate, "calls a second of one user, for each replica; 0: no limit", 60);
         let burst: Option<u32> = reader.or(size, "calls of one user at once", 300);
         for (name, value, least) in [(rate, per_second, 0), (size, burst, 1)] {
             if value.is_some_and(|value| !(least..=1_000_000).contains(&value)) {
@@ -99,7 +100,8 @@ impl Limiter {
         let Inner { limiter, burst, .. } = &*self.0;
         let Ok(Err(refused)) = limiter.check_key_n(&key, calls.min(*burst)) else { return Ok(()) };
         let wait = refused.wait_time_from(limiter.clock().now());
-        Err(ApiError::new(Reason::RateLimited, "you make too many calls; try again later").after(wait))
+        Err(ApiError::new(Reason::RateLimited, "you make too many calls; try again later")
+            .after(wait))
     }
 }
 
@@ -122,11 +124,16 @@ pub(super) struct Admission {
     pub(super) hasher: RandomState,
 }
 
-/// Middleware that identifies the caller and takes the call from their allowance. Calls that identify nobody are taken
-/// from the allowance of the address that they come from. Where nobody can be identified, because there is no key set,
-/// that address would be the ingress' and stand for everybody: the call is answered with 503 and takes from nobody.
-/// A user has a few reading requests answered at once.
-pub(super) async fn admit(State(admission): State<Admission>, mut request: Request, next: Next) -> Response {
+/// Middleware that identifies the caller and takes the call from their allowance. Calls that
+/// identify nobody are taken from the allowance of the address that they come from. Where nobody
+/// can be identified, because there is no key set, that address would be the ingress' and stand for
+/// everybody: the call is answered with 503 and takes from nobody. A user has a few reading
+/// requests answered at once.
+pub(super) async fn admit(
+    State(admission): State<Admission>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     if docs::PATHS.contains(&request.uri().path()) {
         return next.run(request).await;
     }
@@ -161,7 +168,9 @@ pub(super) async fn admit(State(admission): State<Admission>, mut request: Reque
 /// An address as it is assigned: of IPv6 a subscriber has a network of 64 bits.
 fn subscriber(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::from((u128::from(address) & !u128::from(u64::MAX)).to_be_bytes()),
+        IpAddr::V6(address) => {
+            IpAddr::from((u128::from(address) & !u128::from(u64::MAX)).to_be_bytes())
+        }
         address => address,
     }
 }
@@ -170,7 +179,8 @@ fn subscriber(address: IpAddr) -> IpAddr {
 pub struct Allowance(Option<Caller>);
 
 impl Allowance {
-    /// Takes what a number of entries costs beside the call itself: a call for every [`ENTRIES_PER_CALL`].
+    /// Takes what a number of entries costs beside the call itself: a call for every
+    /// [`ENTRIES_PER_CALL`].
     ///
     /// # Errors
     /// `RATE_LIMITED` when the allowance is used up.

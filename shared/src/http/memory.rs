@@ -1,4 +1,5 @@
-//! Memory of request bodies: all that are held at once share a bounded amount, and one caller has a few large ones.
+//! Memory of request bodies: all that are held at once share a bounded amount, and one caller has a
+//! few large ones.
 
 use std::{
     collections::HashMap,
@@ -12,8 +13,8 @@ use super::{
 };
 use crate::config::Reader;
 
-/// Bytes of a body that are not counted: those of most requests. The calls that a user may make in the time for a body
-/// bound the number of these.
+/// Bytes of a body that are not counted: those of most requests. The calls that a user may make in
+/// the time for a body bound the number of these.
 const FREE_BYTES: usize = 2 * 1024;
 /// A body that is larger counts as a large one of its caller.
 const LARGE_BYTES: usize = 64 * 1024;
@@ -29,7 +30,8 @@ pub(super) struct BodyMemory {
     large: Arc<Mutex<HashMap<u64, usize>>>,
 }
 
-/// The memory of one body, given back when it is dropped: hold it until what was made of the body is done with.
+/// The memory of one body, given back when it is dropped: hold it until what was made of the body
+/// is done with.
 #[derive(Debug)]
 pub struct HeldMemory {
     memory: BodyMemory,
@@ -74,8 +76,8 @@ impl HeldMemory {
     /// Asks for more, as it arrives.
     ///
     /// # Errors
-    /// `RATE_LIMITED` when the caller has too many large bodies at once, or too much memory in all of them;
-    /// `UPSTREAM_UNAVAILABLE` when all memory is taken.
+    /// `RATE_LIMITED` when the caller has too many large bodies at once, or too much memory in all
+    /// of them; `UPSTREAM_UNAVAILABLE` when all memory is taken.
     pub(super) fn grow(&mut self, bytes: usize) -> Result<(), ApiError> {
         let counted = |bytes: usize| bytes.saturating_sub(FREE_BYTES);
         let more = counted(self.bytes + bytes) - counted(self.bytes);
@@ -85,10 +87,14 @@ impl HeldMemory {
         }
         self.taken.grow(more).map_err(|refused| {
             let (reason, message) = match refused {
-                Refused::Caller => {
-                    (Reason::RateLimited, "you send too much at once; try again when a request is answered")
-                }
-                Refused::All => (Reason::UpstreamUnavailable, "too many large bodies are being received; try again"),
+                Refused::Caller => (
+                    Reason::RateLimited,
+                    "you send too much at once; try again when a request is answered",
+                ),
+                Refused::All => (
+                    Reason::UpstreamUnavailable,
+                    "too many large bodies are being received; try again",
+                ),
             };
             ApiError::new(reason, message).after(RETRY_AFTER)
         })
@@ -98,7 +104,9 @@ impl HeldMemory {
         let mut large = self.memory.large();
         let open = large.entry(self.caller).or_default();
         if *open >= LARGE_OF_CALLER {
-            let message = format!("you send {LARGE_OF_CALLER} large bodies already; try again when one is answered");
+            let message = format!(
+                "you send {LARGE_OF_CALLER} large bodies already; try again when one is answered"
+            );
             return Err(ApiError::new(Reason::RateLimited, message).after(RETRY_AFTER));
         }
         *open += 1;

@@ -11,7 +11,11 @@ use super::{ApiError, Reason, bearer};
 use crate::config::{Operator, Operators};
 
 /// Middleware of operator calls: 401 to a request without one of the tokens.
-pub async fn require_operator(State(operators): State<Operators>, mut request: Request, next: Next) -> Response {
+pub async fn require_operator(
+    State(operators): State<Operators>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     match identify(&operators, request.headers()) {
         Ok(operator) => {
             request.extensions_mut().insert(operator);
@@ -38,6 +42,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Operator {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
         let operator = parts.extensions.get::<Self>().cloned();
-        operator.ok_or_else(|| ApiError::unexpected("the routes are not wrapped by shared::http::require_operator"))
+        operator.ok_or_else(|| {
+            ApiError::unexpected("the routes are not wrapped by shared::http::require_operator")
+        })
     }
 }

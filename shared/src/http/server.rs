@@ -1,7 +1,7 @@
 //! The listeners of a process, the loop that accepts connections, and their end.
 //!
-//! Every connection has limits ([`ServerSettings`]): a number of them is open at once, and none waits for its client
-//! without end. All connections of a listener share one router.
+//! Every connection has limits ([`ServerSettings`]): a number of them is open at once, and none
+//! waits for its client without end. All connections of a listener share one router.
 
 mod activity;
 mod bodies;
@@ -65,7 +65,8 @@ impl Listeners {
     /// # Errors
     /// When a port is taken; the message names its variable.
     pub async fn bind(process: &Process, with_rest: bool) -> anyhow::Result<Self> {
-        let rest = if with_rest { Some(bind(process.bind, process.port, "PORT").await?) } else { None };
+        let rest =
+            if with_rest { Some(bind(process.bind, process.port, "PORT").await?) } else { None };
         Ok(Self { rest, admin: bind(process.bind, process.admin_port, "ADMIN_PORT").await? })
     }
 
@@ -85,10 +86,13 @@ impl Listeners {
 }
 
 async fn bind(address: IpAddr, port: u16, variable: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind((address, port)).await.with_context(|| format!("{variable}: cannot listen on port {port}"))
+    TcpListener::bind((address, port))
+        .await
+        .with_context(|| format!("{variable}: cannot listen on port {port}"))
 }
 
-/// Serves a router (HTTP/1.1 and h2c) until the token is cancelled, then lets open requests finish for a bounded time.
+/// Serves a router (HTTP/1.1 and h2c) until the token is cancelled, then lets open requests finish
+/// for a bounded time.
 ///
 /// # Errors
 /// When the listener has no address.
@@ -113,7 +117,10 @@ pub async fn serve(
     drop(listener);
     connections.close();
     if timeout(DRAIN, connections.wait()).await.is_err() {
-        tracing::warn!(open = connections.len(), "the time to drain ended; open connections are closed");
+        tracing::warn!(
+            open = connections.len(),
+            "the time to drain ended; open connections are closed"
+        );
         shared.abort.cancel();
         connections.wait().await;
     }
@@ -138,7 +145,8 @@ async fn accept(listener: &TcpListener, shared: &Arc<Listener>, connections: &Ta
         id += 1;
         let activity = Activity::new();
         let place = places.enter(id, &activity).await;
-        connections.spawn(connection::run(Arc::clone(shared), Accepted { stream, peer, activity, place }));
+        connections
+            .spawn(connection::run(Arc::clone(shared), Accepted { stream, peer, activity, place }));
     }
 }
 
@@ -149,12 +157,17 @@ fn is_of_client(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-/// Serves health and metrics on a thread of their own until the token is cancelled, so that they answer whatever the
-/// rest of the process is busy with. Checks of readiness run where the caller runs.
+/// Serves health and metrics on a thread of their own until the token is cancelled, so that they
+/// answer whatever the rest of the process is busy with. Checks of readiness run where the caller
+/// runs.
 ///
 /// # Errors
 /// When the thread cannot be started, or its listener fails.
-pub async fn serve_admin(listener: TcpListener, readiness: Readiness, shutdown: CancellationToken) -> io::Result<()> {
+pub async fn serve_admin(
+    listener: TcpListener,
+    readiness: Readiness,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
     let router = admin::routes(readiness);
     // Bound to a loopback address it is on somebody's desk, where web pages can reach it.
     let router = if listener.local_addr()?.ip().is_loopback() {
@@ -166,12 +179,13 @@ pub async fn serve_admin(listener: TcpListener, readiness: Readiness, shutdown: 
     let listener = listener.into_std()?;
     let (ended, end) = oneshot::channel();
     thread::Builder::new().name("admin".to_owned()).spawn(move || {
-        let served = runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| {
-            runtime.block_on(async {
-                let listener = TcpListener::from_std(listener)?;
-                serve(listener, router, &ServerSettings::admin(), shutdown).await
-            })
-        });
+        let served =
+            runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| {
+                runtime.block_on(async {
+                    let listener = TcpListener::from_std(listener)?;
+                    serve(listener, router, &ServerSettings::admin(), shutdown).await
+                })
+            });
         // Nobody is left to hear of it when the process has given up waiting.
         let _ = ended.send(served);
     })?;

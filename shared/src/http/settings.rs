@@ -16,10 +16,11 @@ pub struct ApiSettings {
     pub origins: AllowedOrigins,
     /// Names under which the API may be addressed (`ALLOWED_HOSTS`); any by default.
     pub hosts: Option<AllowedHosts>,
-    /// Calls of one user (`RATE_LIMIT_PER_SECOND`, `RATE_LIMIT_BURST`); no limit by default of this type.
+    /// Calls of one user (`RATE_LIMIT_PER_SECOND`, `RATE_LIMIT_BURST`); no limit by default of this
+    /// type.
     pub rate_limit: Option<RateLimit>,
-    /// MiB that request bodies may take together, and answers that wait for their clients as much again
-    /// (`HTTP_BODY_MEMORY_MIB`).
+    /// MiB that request bodies may take together, and answers that wait for their clients as much
+    /// again (`HTTP_BODY_MEMORY_MIB`).
     pub body_memory_mib: usize,
     /// Limits of its connections.
     pub server: ServerSettings,
@@ -38,17 +39,21 @@ impl Default for ApiSettings {
 }
 
 impl ApiSettings {
-    /// Reads `CORS_ALLOWED_ORIGINS`, the rate limit, `ALLOWED_HOSTS` and the limits of bodies and connections.
+    /// Reads `CORS_ALLOWED_ORIGINS`, the rate limit, `ALLOWED_HOSTS` and the limits of bodies and
+    /// connections.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let origins = reader
-            .optional("CORS_ALLOWED_ORIGINS", "origins of web clients, comma-separated, or * for any; none by default");
+        let origins = reader.optional(
+            "CORS_ALLOWED_ORIGINS",
+            "origins of web clients, comma-separated, or * for any; none by default",
+        );
         let rate_limit = RateLimit::read(reader);
         let internal = Self::read_internal(reader);
         Some(Self { origins: origins.unwrap_or_default(), rate_limit: rate_limit?, ..internal? })
     }
 
-    /// Reads what an internal API needs: `ALLOWED_HOSTS` and the limits of bodies and connections. No page of another
-    /// origin may call it; its callers are operators and services, whose calls are not limited.
+    /// Reads what an internal API needs: `ALLOWED_HOSTS` and the limits of bodies and connections.
+    /// No page of another origin may call it; its callers are operators and services, whose calls
+    /// are not limited.
     pub fn read_internal(reader: &mut Reader<'_>) -> Option<Self> {
         let hosts = reader.optional(
             "ALLOWED_HOSTS",

@@ -70,7 +70,8 @@ fn is_same(a: &SecretString, b: &SecretString) -> bool {
 
 /// Returns true if an RSA key is neither too small to be safe nor too large to be verified with.
 pub(super) fn is_rsa_size_accepted(key: &DecodingKey) -> bool {
-    jwt_crypto::rsa_modulus_bits(key).is_some_and(|bits| (jwt_crypto::MIN_RSA_BITS..=MAX_RSA_BITS).contains(&bits))
+    jwt_crypto::rsa_modulus_bits(key)
+        .is_some_and(|bits| (jwt_crypto::MIN_RSA_BITS..=MAX_RSA_BITS).contains(&bits))
 }
 
 fn parse(pem: SecretString) -> anyhow::Result<Parsed> {
@@ -78,9 +79,16 @@ fn parse(pem: SecretString) -> anyhow::Result<Parsed> {
     if let Ok(key) = DecodingKey::from_rsa_pem(text.as_bytes())
         && jwt_crypto::rsa_modulus_bits(&key).is_some()
     {
-        anyhow::ensure!(is_rsa_size_accepted(&key), "JWT_PUBLIC_KEY: an RSA key has 2048 to 8192 bits");
+        anyhow::ensure!(
+            is_rsa_size_accepted(&key),
+            "JWT_PUBLIC_KEY: an RSA key has 2048 to 8192 bits"
+        );
         let is_rsa = |algorithm: &Algorithm| format!("{algorithm:?}").starts_with(['R', 'P']);
-        return Ok(Parsed { pem, key, algorithms: ALGORITHMS.into_iter().filter(is_rsa).collect() });
+        return Ok(Parsed {
+            pem,
+            key,
+            algorithms: ALGORITHMS.into_iter().filter(is_rsa).collect(),
+        });
     }
     if let Ok(key) = DecodingKey::from_ec_pem(text.as_bytes()) {
         let algorithm = match key.kind() {
@@ -124,9 +132,11 @@ mod tests {
         let key = StaticKey::new(pem.clone()).expect("a key");
         let verifies = |algorithm| key.current(algorithm).is_some();
         assert!(verifies(Algorithm::RS256) && !verifies(Algorithm::ES256));
-        for (text, algorithm) in
-            [(ec.as_str(), Algorithm::ES256), ("no key", Algorithm::ES256), (ED25519, Algorithm::EdDSA)]
-        {
+        for (text, algorithm) in [
+            (ec.as_str(), Algorithm::ES256),
+            ("no key", Algorithm::ES256),
+            (ED25519, Algorithm::EdDSA),
+        ] {
             std::fs::write(&file, text).expect("written");
             pem.refresh();
             assert!(verifies(algorithm) && !verifies(Algorithm::RS256), "{text}");

@@ -98,9 +98,9 @@ where
     streamed(permit, HeaderValue::from_static("application/json"), write)
 }
 
-/// Answers 200 with a body that `write` writes in a task of its own. When it fails, takes longer than
-/// ten minutes or gives way to another user's export, the body is cut off. `permit` is held until
-/// then.
+/// Answers 200 with a body that `write` writes in a task of its own. When it fails, takes longer
+/// than ten minutes or gives way to another user's export, the body is cut off. `permit` is held
+/// until then.
 pub fn streamed<W, F>(permit: ExportPermit, content_type: HeaderValue, write: W) -> Response
 where
     W: FnOnce(BodyWriter) -> F + Send + 'static,

@@ -67,9 +67,9 @@ impl Tokens {
             return Err(refused("the bearer token's algorithm is not accepted"));
         }
         let key = match &self.keys {
-            Keys::Static(key) => {
-                key.current(header.alg).ok_or_else(|| refused("the bearer token's algorithm is not accepted"))?
-            }
+            Keys::Static(key) => key
+                .current(header.alg)
+                .ok_or_else(|| refused("the bearer token's algorithm is not accepted"))?,
             Keys::Set(set) => set.key(header.kid.as_deref(), header.alg).await?,
         };
         let claims = decode::<Claims>(token, &key, &self.validation(header.alg))
@@ -104,16 +104,22 @@ fn refused(message: &str) -> ApiError {
 }
 
 fn identity(claims: Claims) -> Result<Identity, ApiError> {
-    let email =
-        claims.email.filter(|email| !email.is_empty()).ok_or_else(|| refused("the bearer token names no email"))?;
+    let email = claims
+        .email
+        .filter(|email| !email.is_empty())
+        .ok_or_else(|| refused("the bearer token names no email"))?;
     if !is_identity(&claims.sub) || !is_identity(&email) {
         return Err(refused("the bearer token's sub or email is malformed"));
     }
-    Ok(Identity { user_id: claims.sub, email, email_verified: is_verified(claims.email_verified.as_ref()) })
+    Ok(Identity {
+        user_id: claims.sub,
+        email,
+        email_verified: is_verified(claims.email_verified.as_ref()),
+    })
 }
 
-/// Reads `email_verified` (OpenID Connect Core, section 5.1). Some issuers write it as text; without
-/// it, the issuer vouches for every address that it names.
+/// Reads `email_verified` (OpenID Connect Core, section 5.1). Some issuers write it as text;
+/// without it, the issuer vouches for every address that it names.
 fn is_verified(claim: Option<&Value>) -> bool {
     match claim {
         None => true,

@@ -131,7 +131,8 @@ impl HandoffQueue {
     /// nothing is lost when it is given up.
     pub(super) async fn next(self: &Arc<Self>, most: usize) -> Batch {
         loop {
-            let taken = self.taken(|State { lines, shares, .. }| lines.take(shares, most, Instant::now()));
+            let taken =
+                self.taken(|State { lines, shares, .. }| lines.take(shares, most, Instant::now()));
             if taken.backlogged > 0 {
                 count_backlogged(taken.backlogged);
                 self.backlogged.notify_one();
@@ -147,8 +148,9 @@ impl HandoffQueue {
     /// For one task; nothing is lost when it is given up.
     pub(super) async fn next_of_backlog(self: &Arc<Self>) -> Batch {
         loop {
-            let taken =
-                self.taken(|State { lines, shares, .. }| lines.take_of_backlog(shares, USER_UNDER_WAY, Instant::now()));
+            let taken = self.taken(|State { lines, shares, .. }| {
+                lines.take_of_backlog(shares, USER_UNDER_WAY, Instant::now())
+            });
             if let Some(batch) = self.batch(taken) {
                 return batch;
             }
@@ -234,7 +236,11 @@ mod tests {
         assert_eq!(batch.messages.len(), 64);
 
         handoff.after_commit([message(0, share)]);
-        assert_eq!(messages(&queue), 0, "messages in memory keep their room until they are published");
+        assert_eq!(
+            messages(&queue),
+            0,
+            "messages in memory keep their room until they are published"
+        );
         batch.messages.pop();
         handoff.after_commit([message(0, share)]);
         assert_eq!(messages(&queue), 1);

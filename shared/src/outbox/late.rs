@@ -40,7 +40,12 @@ impl LateUsers {
 
     /// Sorts out a claim's rows. A user of whom there are many, or more than the share allows, is
     /// passed over from then on.
-    pub(super) fn sort_out(&mut self, rows: Vec<OutboxMessage>, shares: &mut Shares, now: Instant) -> Sorted {
+    pub(super) fn sort_out(
+        &mut self,
+        rows: Vec<OutboxMessage>,
+        shares: &mut Shares,
+        now: Instant,
+    ) -> Sorted {
         let mut by_user = BTreeMap::<Arc<str>, Vec<OutboxMessage>>::new();
         for row in rows {
             if let Some(rows) = by_user.get_mut(row.user()) {
@@ -56,7 +61,8 @@ impl LateUsers {
             if self.0.len() < MOST && (allowed < rows.len() || rows.len() >= MANY) {
                 let last = rows.last().map_or(Uuid::nil(), |row| row.event_id);
                 let beyond = rows.split_off(allowed);
-                let low = beyond.first().map_or_else(|| after(last).unwrap_or(last), |row| row.event_id);
+                let low =
+                    beyond.first().map_or_else(|| after(last).unwrap_or(last), |row| row.event_id);
                 sorted.put_back.extend(beyond.iter().map(|row| row.event_id));
                 self.0.push(Late { user, low });
             }
@@ -67,7 +73,9 @@ impl LateUsers {
 
     /// The users, each with the tokens that there are for now.
     pub(super) fn turns(&self, shares: &mut Shares, now: Instant) -> Vec<(Arc<str>, usize)> {
-        let tokens = |late: &Late| (Arc::clone(&late.user), shares.take_for_late(&late.user, usize::MAX, now));
+        let tokens = |late: &Late| {
+            (Arc::clone(&late.user), shares.take_for_late(&late.user, usize::MAX, now))
+        };
         self.0.iter().map(tokens).filter(|(_, tokens)| *tokens > 0).collect()
     }
 
@@ -109,7 +117,10 @@ mod tests {
     /// A row with this id.
     fn row(user: &str, id: u128) -> OutboxMessage {
         let attributes = BTreeMap::from([("userId".to_owned(), user.to_owned())]);
-        OutboxMessage { event_id: Uuid::from_u128(id), message: Message { body: "{}".to_owned(), attributes } }
+        OutboxMessage {
+            event_id: Uuid::from_u128(id),
+            message: Message { body: "{}".to_owned(), attributes },
+        }
     }
 
     #[tokio::test]
@@ -121,7 +132,10 @@ mod tests {
         let sorted = late.sort_out(rows, &mut shares, now);
 
         assert_eq!((sorted.published.len(), sorted.put_back.len()), (21, 10));
-        assert_eq!((late.names(), late.low("mallory")), (vec!["mallory"], Some(Uuid::from_u128(20))));
+        assert_eq!(
+            (late.names(), late.low("mallory")),
+            (vec!["mallory"], Some(Uuid::from_u128(20)))
+        );
         let later = now + Duration::from_secs(1);
         assert_eq!(late.turns(&mut shares, later), [(Arc::from("mallory"), 10)]);
         late.go_on_after("mallory", Uuid::from_u128(29));
@@ -136,7 +150,8 @@ mod tests {
     async fn passes_over_user_with_many_rows_in_batch() {
         let now = Instant::now();
         let (mut late, mut shares) = (LateUsers::default(), Shares::new(1_000, now));
-        let rows = (0..MANY as u128).map(|id| row("mallory", id)).chain([row("ada", 1_000)]).collect();
+        let rows =
+            (0..MANY as u128).map(|id| row("mallory", id)).chain([row("ada", 1_000)]).collect();
         let sorted = late.sort_out(rows, &mut shares, now);
         assert_eq!((sorted.published.len(), sorted.put_back.len()), (MANY + 1, 0));
         assert_eq!(late.low("mallory"), Some(Uuid::from_u128(MANY as u128)));
@@ -146,7 +161,9 @@ mod tests {
     async fn lets_users_pass_beyond_most_late() {
         let now = Instant::now();
         let (mut late, mut shares) = (LateUsers::default(), Shares::new(10, now));
-        let rows = (0..20).flat_map(|user| (0..25).map(move |id| row(&user.to_string(), user * 25 + id))).collect();
+        let rows = (0..20)
+            .flat_map(|user| (0..25).map(move |id| row(&user.to_string(), user * 25 + id)))
+            .collect();
         let sorted = late.sort_out(rows, &mut shares, now);
         assert_eq!((late.names().len(), sorted.put_back.len()), (MOST, MOST * 5));
         assert_eq!(sorted.published.len(), 500 - MOST * 5);

@@ -54,7 +54,8 @@ pub(super) struct Taken {
 impl Lines {
     /// Whether there is room for one more message of a user.
     pub(super) fn has_room(&self, user: &str, bytes: usize) -> bool {
-        let has_room = |line: &Line| line.messages.len() < USER_MESSAGES && line.bytes + bytes <= USER_BYTES;
+        let has_room =
+            |line: &Line| line.messages.len() < USER_MESSAGES && line.bytes + bytes <= USER_BYTES;
         self.messages < MESSAGES && self.lines.get(user).is_none_or(has_room)
     }
 
@@ -102,7 +103,12 @@ impl Lines {
 
     /// Takes the next messages of users who have used up their share, as far as they have tokens
     /// again.
-    pub(super) fn take_of_backlog(&mut self, shares: &mut Shares, most: usize, now: Instant) -> Taken {
+    pub(super) fn take_of_backlog(
+        &mut self,
+        shares: &mut Shares,
+        most: usize,
+        now: Instant,
+    ) -> Taken {
         let (mut taken, mut without_token) = (Taken::default(), 0);
         while taken.messages.len() < most
             && without_token < self.backlogged.len()
@@ -140,7 +146,12 @@ impl Lines {
 
     /// Removes messages that waited for too long from the head of a line; whether some are left.
     fn drop_stale(&mut self, user: &Arc<str>, taken: &mut Taken) -> bool {
-        while self.lines.get(user).and_then(|line| line.messages.front()).is_some_and(|next| !next.is_fresh()) {
+        while self
+            .lines
+            .get(user)
+            .and_then(|line| line.messages.front())
+            .is_some_and(|next| !next.is_fresh())
+        {
             self.pop(user);
             taken.stale += 1;
         }

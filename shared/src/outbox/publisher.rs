@@ -31,7 +31,12 @@ pub(super) struct Publisher {
 }
 
 impl Publisher {
-    pub(super) fn new(pool: PgPool, bus: SharedBus, topic: String, queue: Arc<HandoffQueue>) -> Self {
+    pub(super) fn new(
+        pool: PgPool,
+        bus: SharedBus,
+        topic: String,
+        queue: Arc<HandoffQueue>,
+    ) -> Self {
         Self { pool, bus, topic, queue, has_left_rows: AtomicBool::new(false) }
     }
 
@@ -93,7 +98,11 @@ impl Publisher {
     /// Gives the rows of a publish that failed back to the sweep: nobody publishes them any more,
     /// and what they tell of must not come late by the rest of their lease once the bus is back.
     /// What the bus did take comes twice, with the same ids.
-    async fn not_published(&self, ids: &[Uuid], error: &(dyn std::error::Error + Sync + 'static)) -> bool {
+    async fn not_published(
+        &self,
+        ids: &[Uuid],
+        error: &(dyn std::error::Error + Sync + 'static),
+    ) -> bool {
         self.has_left_rows.store(true, Ordering::Relaxed);
         tracing::warn!(
             error = error as &dyn std::error::Error,

@@ -45,7 +45,8 @@ impl Relay {
     #[must_use]
     pub fn new(pool: PgPool, bus: SharedBus, topic: String) -> (Self, Handoff) {
         describe();
-        let queue = Arc::new(HandoffQueue::new(Shares::new(USER_EVENTS_PER_SECOND, Instant::now())));
+        let queue =
+            Arc::new(HandoffQueue::new(Shares::new(USER_EVENTS_PER_SECOND, Instant::now())));
         let handoff = Handoff::new(Arc::clone(&queue));
         let publisher = Arc::new(Publisher::new(pool, bus, topic, Arc::clone(&queue)));
         (Self { publisher, in_flight: Arc::new(Semaphore::new(BATCHES)), queue }, handoff)
@@ -63,7 +64,8 @@ impl Relay {
     /// backlogged users have in memory.
     pub async fn run(self, shutdown: CancellationToken) {
         let sweep = tokio::spawn(sweep::run(Arc::clone(&self.publisher), shutdown.clone()));
-        let backlog = publish_backlog(Arc::clone(&self.queue), Arc::clone(&self.publisher), shutdown.clone());
+        let backlog =
+            publish_backlog(Arc::clone(&self.queue), Arc::clone(&self.publisher), shutdown.clone());
         let backlog = tokio::spawn(backlog);
         let mut batches = JoinSet::new();
         loop {
@@ -75,7 +77,9 @@ impl Relay {
             while batches.try_join_next().is_some() {}
         }
         if timeout(DRAIN, self.drain(&mut batches)).await.is_err() {
-            tracing::warn!("the outbox was not drained in time; its rows are left to the next process");
+            tracing::warn!(
+                "the outbox was not drained in time; its rows are left to the next process"
+            );
         }
         for (task, name) in [(sweep, "sweep"), (backlog, "backlog")] {
             if let Err(error) = task.await {
@@ -103,7 +107,11 @@ impl Relay {
 }
 
 /// Publishes what backlogged users have in memory, a batch at a time, until the token is cancelled.
-async fn publish_backlog(queue: Arc<HandoffQueue>, publisher: Arc<Publisher>, shutdown: CancellationToken) {
+async fn publish_backlog(
+    queue: Arc<HandoffQueue>,
+    publisher: Arc<Publisher>,
+    shutdown: CancellationToken,
+) {
     loop {
         let batch = tokio::select! {
             biased;
@@ -117,11 +125,17 @@ async fn publish_backlog(queue: Arc<HandoffQueue>, publisher: Arc<Publisher>, sh
 }
 
 /// Publishes messages that were handed over, in parts of [`BATCH_BYTES`].
-async fn publish(publisher: Arc<Publisher>, mut batch: Batch, permit: Option<OwnedSemaphorePermit>) {
+async fn publish(
+    publisher: Arc<Publisher>,
+    mut batch: Batch,
+    permit: Option<OwnedSemaphorePermit>,
+) {
     let mut messages = std::mem::take(&mut batch.messages).into_iter().peekable();
     while messages.peek().is_some() {
         let (mut part, mut room, mut bytes) = (Vec::new(), Vec::new(), 0);
-        while let Some(next) = messages.next_if(|next| part.is_empty() || bytes + next.bytes() <= BATCH_BYTES) {
+        while let Some(next) =
+            messages.next_if(|next| part.is_empty() || bytes + next.bytes() <= BATCH_BYTES)
+        {
             if !next.is_fresh() {
                 count_left_to_sweep(1);
                 continue;

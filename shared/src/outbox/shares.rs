@@ -70,7 +70,13 @@ impl Shares {
 
     /// Notes how long the topic took for so many messages, and returns the pace: messages of one
     /// user a second.
-    pub(super) fn note(&mut self, messages: usize, took: Duration, succeeded: bool, now: Instant) -> f64 {
+    pub(super) fn note(
+        &mut self,
+        messages: usize,
+        took: Duration,
+        succeeded: bool,
+        now: Instant,
+    ) -> f64 {
         self.pace.note(messages, took, succeeded, now);
         self.pace()
     }
@@ -146,7 +152,10 @@ mod tests {
         }
         assert!(late >= 400 && newer >= 400, "{late} and {newer}");
         assert!(late + newer <= 1_100, "{late} and {newer}");
-        assert!(shares.take_for_late(&ada, 1_000, now) <= 100, "no more than a second is taken in advance");
+        assert!(
+            shares.take_for_late(&ada, 1_000, now) <= 100,
+            "no more than a second is taken in advance"
+        );
     }
 
     #[tokio::test]

@@ -1,4 +1,5 @@
-//! The SQL of the outbox table (`shared/sql/outbox.sql`; each service's first migration has a copy).
+//! The SQL of the outbox table (`shared/sql/outbox.sql`; each service's first migration has a
+//! copy).
 
 use std::time::Duration;
 
@@ -32,7 +33,11 @@ pub(super) enum Whose<'a> {
 }
 
 fn interval(duration: Duration) -> PgInterval {
-    PgInterval { months: 0, days: 0, microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX) }
+    PgInterval {
+        months: 0,
+        days: 0,
+        microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX),
+    }
 }
 
 pub(super) async fn insert(
@@ -59,9 +64,13 @@ pub(super) async fn insert(
     Ok(())
 }
 
-/// Leases rows whose lease has run out, lowest ids first. Attributes are read as text: a row that somebody else wrote must
-/// not keep the others.
-pub(super) async fn claim(pool: &PgPool, claim: Claim, whose: Whose<'_>) -> Result<Vec<OutboxMessage>, sqlx::Error> {
+/// Leases rows whose lease has run out, lowest ids first. Attributes are read as text: a row that
+/// somebody else wrote must not keep the others.
+pub(super) async fn claim(
+    pool: &PgPool,
+    claim: Claim,
+    whose: Whose<'_>,
+) -> Result<Vec<OutboxMessage>, sqlx::Error> {
     let (users, are_passed_over): (&[&str], bool) = match &whose {
         Whose::NotOf(users) => (users, true),
         Whose::Of(user) => (std::slice::from_ref(user), false),
@@ -96,7 +105,10 @@ pub(super) async fn claim(pool: &PgPool, claim: Claim, whose: Whose<'_>) -> Resu
     let message = |body, attributes: &str| Message { body, attributes: attributes_in(attributes) };
     Ok(rows
         .into_iter()
-        .map(|row| OutboxMessage { event_id: row.event_id, message: message(row.body, &row.attributes) })
+        .map(|row| OutboxMessage {
+            event_id: row.event_id,
+            message: message(row.body, &row.attributes),
+        })
         .collect())
 }
 
@@ -108,13 +120,17 @@ pub(super) async fn delete(pool: &PgPool, ids: &[Uuid]) -> Result<(), sqlx::Erro
 
 /// Gives rows back for the next sweep.
 pub(super) async fn release(pool: &PgPool, ids: &[Uuid]) -> Result<(), sqlx::Error> {
-    sqlx::query!("update outbox set lease_until = '-infinity' where event_id = any($1)", ids).execute(pool).await?;
+    sqlx::query!("update outbox set lease_until = '-infinity' where event_id = any($1)", ids)
+        .execute(pool)
+        .await?;
     Ok(())
 }
 
 /// Sets aside what can never be published.
 pub(super) async fn park(pool: &PgPool, id: Uuid, reason: &str) -> Result<(), sqlx::Error> {
-    sqlx::query!("update outbox set parked_reason = $2 where event_id = $1", id, reason).execute(pool).await?;
+    sqlx::query!("update outbox set parked_reason = $2 where event_id = $1", id, reason)
+        .execute(pool)
+        .await?;
     Ok(())
 }
 

@@ -78,7 +78,10 @@ impl Sweep {
         self.walk = Duration::ZERO;
         while !self.shutdown.is_cancelled() {
             let began = Instant::now();
-            let Some(rows) = self.claim(low, high, BATCH, Whose::NotOf(&self.late.names())).await else { return false };
+            let Some(rows) = self.claim(low, high, BATCH, Whose::NotOf(&self.late.names())).await
+            else {
+                return false;
+            };
             self.walk = self.walk.max(began.elapsed());
             let Some(last) = rows.iter().map(|row| row.event_id).max() else { return true };
             let sorted = {
@@ -100,7 +103,8 @@ impl Sweep {
     /// longer than others wait for the next pass; `false` when the bus or the database failed.
     async fn serve_late(&mut self) -> bool {
         let began = Instant::now();
-        let mut turns = VecDeque::from(self.late.turns(&mut self.publisher.queue.state().shares, began));
+        let mut turns =
+            VecDeque::from(self.late.turns(&mut self.publisher.queue.state().shares, began));
         let mut succeeded = true;
         while succeeded
             && began.elapsed() < PAUSE.0
@@ -140,7 +144,13 @@ impl Sweep {
     }
 
     /// Claimed rows; none when the database failed.
-    async fn claim(&self, low: Uuid, high: Uuid, rows: usize, whose: Whose<'_>) -> Option<Vec<OutboxMessage>> {
+    async fn claim(
+        &self,
+        low: Uuid,
+        high: Uuid,
+        rows: usize,
+        whose: Whose<'_>,
+    ) -> Option<Vec<OutboxMessage>> {
         let claim = Claim { low, high, rows, bytes: BATCH_BYTES, lease: LEASE };
         match store::claim(&self.publisher.pool, claim, whose).await {
             Ok(rows) => {

@@ -1,4 +1,5 @@
-//! The W3C trace context that travels with requests and messages (<https://www.w3.org/TR/trace-context/>).
+//! The W3C trace context that travels with requests and messages
+//! (<https://www.w3.org/TR/trace-context/>).
 
 use std::{fmt, str::FromStr};
 
@@ -26,10 +27,15 @@ impl Traceparent {
     /// A new trace, not sampled until a collector says so.
     #[must_use]
     pub fn generate() -> Self {
-        Self { trace_id: rand::random::<u128>().max(1), parent_id: rand::random::<u64>().max(1), flags: 0 }
+        Self {
+            trace_id: rand::random::<u128>().max(1),
+            parent_id: rand::random::<u64>().max(1),
+            flags: 0,
+        }
     }
 
-    /// The trace that a span belongs to: the exporter's where traces are exported, else `fallback`'s.
+    /// The trace that a span belongs to: the exporter's where traces are exported, else
+    /// `fallback`'s.
     #[must_use]
     pub fn of(span: &Span, fallback: Self) -> Self {
         let context = span.context();

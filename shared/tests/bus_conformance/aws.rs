@@ -4,7 +4,10 @@ use shared::bus::{self, BusSettings, Error, QueueSpec, Topology, settings::sdk_c
 
 use super::{
     proxy::Proxy,
-    stage::{Behind, LIMIT, LONG, MAX_RECEIVE_COUNT, Stage, aws_settings, create_queue, message, messages, numbers},
+    stage::{
+        Behind, LIMIT, LONG, MAX_RECEIVE_COUNT, Stage, aws_settings, create_queue, message,
+        messages, numbers,
+    },
 };
 
 fn endpoint(stage: &Stage) -> &str {
@@ -24,7 +27,10 @@ async fn just_the_failed_entries_of_a_batch_are_published_again() {
 
     assert_eq!(results, vec![Ok(()); 10]);
     let body = |number| message(number, &[]).body;
-    assert_eq!(proxy.published(), [(0..10).map(body).collect::<Vec<_>>(), [1, 4, 9].map(body).to_vec()]);
+    assert_eq!(
+        proxy.published(),
+        [(0..10).map(body).collect::<Vec<_>>(), [1, 4, 9].map(body).to_vec()]
+    );
 }
 
 #[tokio::test]
@@ -53,7 +59,10 @@ async fn an_sns_envelope_comes_out_as_it_lies_in_the_queue() {
     stage.publish(&[message(5, &[("kind", "a")])]).await;
 
     let raw = stage.receive_one(LONG).await;
-    assert_eq!((numbers(std::slice::from_ref(&raw)), raw.attributes["kind"].as_str()), (vec![5], "a"));
+    assert_eq!(
+        (numbers(std::slice::from_ref(&raw)), raw.attributes["kind"].as_str()),
+        (vec![5], "a")
+    );
     let enveloped = stage.bus.receive(&url, 1, LONG, LIMIT).await.unwrap().remove(0);
     assert!(enveloped.attributes.is_empty());
     let envelope: serde_json::Value = serde_json::from_str(&enveloped.body).unwrap();
@@ -67,13 +76,20 @@ async fn all_that_is_missing_is_named() {
     let mut topology = stage.topology.clone();
     topology.topics.push(format!("{}-missing", stage.topic));
     let config = sdk_config(&aws_settings(endpoint(&stage))).await;
-    let create = aws_sdk_sqs::Client::new(&config).create_queue().queue_name("without-dead-letters");
+    let create =
+        aws_sdk_sqs::Client::new(&config).create_queue().queue_name("without-dead-letters");
     let without = create.send().await.unwrap().queue_url.unwrap();
     for queue in [format!("{}-missing", stage.some), without] {
-        topology.queues.push(QueueSpec { queue, max_receive_count: MAX_RECEIVE_COUNT, subscriptions: Vec::new() });
+        topology.queues.push(QueueSpec {
+            queue,
+            max_receive_count: MAX_RECEIVE_COUNT,
+            subscriptions: Vec::new(),
+        });
     }
 
-    let Err(Error::Misconfigured { source, .. }) = stage.bus.ensure(&topology).await else { panic!("it is missing") };
+    let Err(Error::Misconfigured { source, .. }) = stage.bus.ensure(&topology).await else {
+        panic!("it is missing")
+    };
 
     for name in ["topic-missing", "some-missing", "dead-letter queue of"] {
         assert!(source.to_string().contains(name), "{source}");
@@ -83,7 +99,11 @@ async fn all_that_is_missing_is_named() {
 #[tokio::test]
 async fn a_queue_may_be_given_by_its_name() {
     let stage = Stage::aws().await;
-    let queue = QueueSpec { queue: "everything".to_owned(), max_receive_count: 1, subscriptions: Vec::new() };
+    let queue = QueueSpec {
+        queue: "everything".to_owned(),
+        max_receive_count: 1,
+        subscriptions: Vec::new(),
+    };
     stage.bus.ensure(&Topology { topics: Vec::new(), queues: vec![queue] }).await.unwrap();
     stage.publish(&messages(1)).await;
     stage.drain("everything", 1).await;

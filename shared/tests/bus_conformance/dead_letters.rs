@@ -29,8 +29,11 @@ pub(super) async fn a_message_received_too_often_is_a_dead_letter(stage: &Stage)
 }
 
 pub(super) async fn a_rejected_message_is_a_dead_letter_with_its_reason(stage: &Stage) {
-    let received = stage.publish_and_receive(message(0, &[("kind", "a"), ("colour", "red")]), LONG).await;
-    stage.settle(received.clone(), Settlement::Reject("unreadable: \0 at column 3".to_owned())).await;
+    let received =
+        stage.publish_and_receive(message(0, &[("kind", "a"), ("colour", "red")]), LONG).await;
+    stage
+        .settle(received.clone(), Settlement::Reject("unreadable: \0 at column 3".to_owned()))
+        .await;
 
     for _ in 0..2 {
         let dead = stage.bus.dead_letters(&stage.everything, 10).await.unwrap();
@@ -47,7 +50,8 @@ pub(super) async fn a_rejected_message_is_a_dead_letter_with_its_reason(stage: &
 }
 
 pub(super) async fn a_rejected_message_loses_no_attribute(stage: &Stage) {
-    let attributes: BTreeMap<_, _> = (0..MAX_ATTRIBUTES).map(|n| (format!("a{n}"), format!("v{n}"))).collect();
+    let attributes: BTreeMap<_, _> =
+        (0..MAX_ATTRIBUTES).map(|n| (format!("a{n}"), format!("v{n}"))).collect();
     let message = Message { body: r#"{"number": 1}"#.to_owned(), attributes: attributes.clone() };
     let received = stage.publish_and_receive(message, LONG).await;
     stage.settle(received, Settlement::Reject("why".to_owned())).await;
@@ -63,7 +67,8 @@ pub(super) async fn a_rejected_message_loses_no_attribute(stage: &Stage) {
 pub(super) async fn only_so_many_dead_letters_are_redriven(stage: &Stage) {
     stage.publish(&messages(14)).await;
     let received = stage.bus.receive(&stage.everything, 14, LONG, LIMIT).await.unwrap();
-    let rejected = received.into_iter().map(|message| (message, Settlement::Reject("why".to_owned())));
+    let rejected =
+        received.into_iter().map(|message| (message, Settlement::Reject("why".to_owned())));
     stage.bus.settle(&stage.everything, rejected.collect()).await.unwrap();
 
     assert_eq!(stage.bus.dead_letters(&stage.everything, 3).await.unwrap().len(), 3);
@@ -78,6 +83,8 @@ fn opened(received: &Received) -> (Value, BTreeMap<String, String>) {
     let body: Value = serde_json::from_str(&received.body).unwrap();
     let Some(inner) = body.get("Message") else { return (body, received.attributes.clone()) };
     let attributes = body["MessageAttributes"].as_object().unwrap().iter();
-    let attributes = attributes.map(|(name, it)| (name.clone(), it["Value"].as_str().unwrap().to_owned())).collect();
+    let attributes = attributes
+        .map(|(name, it)| (name.clone(), it["Value"].as_str().unwrap().to_owned()))
+        .collect();
     (serde_json::from_str(inner.as_str().unwrap()).unwrap(), attributes)
 }

@@ -12,7 +12,9 @@ use super::stage::{LIMIT, LONG, Stage, message, messages, numbers};
 
 pub(super) async fn a_receive_waits_for_the_first_message(stage: &Stage) {
     let begun = Instant::now();
-    assert!(stage.bus.receive(&stage.some, 10, LONG, Duration::from_secs(1)).await.unwrap().is_empty());
+    assert!(
+        stage.bus.receive(&stage.some, 10, LONG, Duration::from_secs(1)).await.unwrap().is_empty()
+    );
     assert!(begun.elapsed() >= Duration::from_millis(900), "{:?}", begun.elapsed());
 
     let begun = Instant::now();
@@ -40,7 +42,8 @@ pub(super) async fn receivers_side_by_side_get_different_messages(stage: &Stage)
     let receivers = (0..8).map(|_| async {
         let mut mine = Vec::new();
         loop {
-            let received = stage.bus.receive(&stage.everything, 20, LONG, Duration::ZERO).await.unwrap();
+            let received =
+                stage.bus.receive(&stage.everything, 20, LONG, Duration::ZERO).await.unwrap();
             if received.is_empty() {
                 return mine;
             }
@@ -61,7 +64,8 @@ pub(super) async fn a_delayed_message_comes_when_its_delay_has_passed(stage: &St
     stage.receive_one(LONG).await;
     assert!(begun.elapsed() >= delay, "{:?}", begun.elapsed());
 
-    let too_long = stage.bus.send(&stage.everything, &[message(0, &[])], Duration::from_secs(901)).await;
+    let too_long =
+        stage.bus.send(&stage.everything, &[message(0, &[])], Duration::from_secs(901)).await;
     assert!(too_long.is_err());
 }
 
@@ -70,8 +74,14 @@ pub(super) async fn a_queue_is_counted(stage: &Stage) {
     stage.bus.receive(&stage.everything, 4, LONG, LIMIT).await.unwrap();
     stage.bus.send(&stage.everything, &messages(2), LONG).await.unwrap();
 
-    assert_eq!(stage.bus.depth(&stage.everything).await.unwrap(), Depth { visible: 11, in_flight: 4, delayed: 2 });
-    assert_eq!(stage.bus.depth(&stage.some).await.unwrap(), Depth { visible: 0, in_flight: 0, delayed: 0 });
+    assert_eq!(
+        stage.bus.depth(&stage.everything).await.unwrap(),
+        Depth { visible: 11, in_flight: 4, delayed: 2 }
+    );
+    assert_eq!(
+        stage.bus.depth(&stage.some).await.unwrap(),
+        Depth { visible: 0, in_flight: 0, delayed: 0 }
+    );
 }
 
 pub(super) async fn a_receive_takes_no_more_bytes_than_it_may(stage: &Stage) {

@@ -10,7 +10,8 @@ use shared::bus::{self, BusSettings, Error, Topology};
 use super::stage::{LIMIT, LONG, Stage, messages};
 
 pub(super) async fn what_is_not_there_is_misconfigured(stage: &Stage) {
-    let (topic, queue) = (format!("{}-missing", stage.topic), format!("{}-missing", stage.everything));
+    let (topic, queue) =
+        (format!("{}-missing", stage.topic), format!("{}-missing", stage.everything));
 
     let published = stage.bus.publish(&topic, &messages(2)).await;
     assert!(matches!(published, Err(Error::Misconfigured { .. })), "{published:?}");
@@ -26,14 +27,19 @@ pub(super) async fn a_bus_that_is_away_is_unavailable(stage: &Stage) {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut settings = stage.settings.clone();
     match &mut settings {
-        BusSettings::Aws(settings) => settings.endpoint_url = Some(format!("http://127.0.0.1:{port}")),
-        BusSettings::Postgres(settings) => settings.url = format!("postgres://someone@127.0.0.1:{port}/bus").into(),
+        BusSettings::Aws(settings) => {
+            settings.endpoint_url = Some(format!("http://127.0.0.1:{port}"))
+        }
+        BusSettings::Postgres(settings) => {
+            settings.url = format!("postgres://someone@127.0.0.1:{port}/bus").into()
+        }
     }
     let away = bus::connect(&settings).await.unwrap();
 
     let begun = Instant::now();
     let batch = messages(20);
-    let (published, ensured) = tokio::join!(away.publish(&stage.topic, &batch), away.ensure(&stage.topology));
+    let (published, ensured) =
+        tokio::join!(away.publish(&stage.topic, &batch), away.ensure(&stage.topology));
     assert!(matches!(published, Err(Error::Unavailable { .. })), "{published:?}");
     assert!(matches!(ensured, Err(Error::Unavailable { .. })), "{ensured:?}");
     assert!(begun.elapsed() < LIMIT, "{:?}", begun.elapsed());

@@ -28,7 +28,9 @@ struct Foreign {
 impl Foreign {
     async fn open() -> Self {
         let stage = Stage::postgres().await;
-        let Behind::Postgres(database) = &stage.behind else { panic!("this is the postgres adapter's") };
+        let Behind::Postgres(database) = &stage.behind else {
+            panic!("this is the postgres adapter's")
+        };
         let pool = database.pool().await;
         Self { stage, pool }
     }
@@ -39,7 +41,9 @@ impl Foreign {
 
     /// Writes a row into a queue's table.
     async fn insert(&self, queue: &str, headers: &str, body: &str) {
-        let sql = format!("insert into pgmq.\"q_{queue}\" (vt, headers, message) values (now(), {headers}, {body})");
+        let sql = format!(
+            "insert into pgmq.\"q_{queue}\" (vt, headers, message) values (now(), {headers}, {body})"
+        );
         self.run(sql).await;
     }
 
@@ -69,7 +73,8 @@ async fn receives_headers_and_bodies_of_any_kind() {
     let received = foreign.receive().await;
 
     assert_eq!((received.len(), ours(&received)), (FOREIGN.len() + 3, vec![0, 1, 2]));
-    let expected = [("nested", r#"{"a":[true]}"#), ("version", "1")].map(|(a, b)| (a.to_owned(), b.to_owned()));
+    let expected = [("nested", r#"{"a":[true]}"#), ("version", "1")]
+        .map(|(a, b)| (a.to_owned(), b.to_owned()));
     assert_eq!(received[0].attributes, BTreeMap::from(expected));
     assert_eq!(received[1].body, "");
     assert_eq!(received[6].body, "a text");
@@ -83,13 +88,15 @@ async fn dead_letters_and_redrives_rows_of_any_kind() {
         foreign.insert("everything-dlq", headers, body).await;
     }
     let received = foreign.receive().await;
-    let rejected = received.into_iter().map(|message| (message, Settlement::Reject("why".to_owned())));
+    let rejected =
+        received.into_iter().map(|message| (message, Settlement::Reject("why".to_owned())));
     foreign.stage.bus.settle(&foreign.stage.everything, rejected.collect()).await.unwrap();
 
     let dead = foreign.dead_letters().await;
     assert_eq!(dead.len(), 2 * FOREIGN.len());
-    let with_reason =
-        dead.iter().filter(|letter| letter.attributes.get(REASON_ATTRIBUTE).is_some_and(|it| it == "why"));
+    let with_reason = dead
+        .iter()
+        .filter(|letter| letter.attributes.get(REASON_ATTRIBUTE).is_some_and(|it| it == "why"));
     assert_eq!(with_reason.count(), FOREIGN.len());
 
     let moved = foreign.stage.bus.redrive(&foreign.stage.everything, 100).await.unwrap();
@@ -105,7 +112,8 @@ async fn dead_letters_row_when_it_was_received_too_often() {
     foreign.insert("everything", "'5'", "'{}'").await;
     for _ in 0..MAX_RECEIVE_COUNT {
         let received = foreign.receive().await;
-        let back = received.into_iter().map(|message| (message, Settlement::RetryAfter(Duration::ZERO)));
+        let back =
+            received.into_iter().map(|message| (message, Settlement::RetryAfter(Duration::ZERO)));
         foreign.stage.bus.settle(&foreign.stage.everything, back.collect()).await.unwrap();
     }
     foreign.stage.nothing_comes_for(Duration::ZERO).await;
@@ -118,9 +126,10 @@ async fn dead_letters_row_when_it_was_received_too_often() {
 async fn dead_letters_row_that_is_too_large() {
     let foreign = Foreign::open().await;
     foreign.stage.publish(&messages(1)).await;
-    for headers_or_body in
-        ["to_jsonb(repeat('x', 3000000))", "('[' || rtrim(repeat('1e131071,', 10), ',') || ']')::jsonb"]
-    {
+    for headers_or_body in [
+        "to_jsonb(repeat('x', 3000000))",
+        "('[' || rtrim(repeat('1e131071,', 10), ',') || ']')::jsonb",
+    ] {
         foreign.insert("everything", "null", headers_or_body).await;
         foreign.insert("everything", headers_or_body, "'{}'").await;
     }
@@ -130,7 +139,11 @@ async fn dead_letters_row_that_is_too_large() {
     let dead = foreign.dead_letters().await;
     assert_eq!(dead.len(), 4);
     assert!(dead.iter().map(Received::bytes).sum::<usize>() <= MAX_RECEIVE_BYTES);
-    assert!(dead[0].attributes[REASON_ATTRIBUTE].contains("larger than"), "{:?}", dead[0].attributes);
+    assert!(
+        dead[0].attributes[REASON_ATTRIBUTE].contains("larger than"),
+        "{:?}",
+        dead[0].attributes
+    );
 }
 
 /// A view in place of the table stands for a row whose data the server can no longer read.
@@ -175,7 +188,10 @@ async fn shows_dead_letters_of_which_one_cannot_be_read() {
 
     let dead = foreign.dead_letters().await;
 
-    assert_eq!(dead.iter().map(|letter| letter.message_id.as_str()).collect::<Vec<_>>(), ["1", "2", "3"]);
+    assert_eq!(
+        dead.iter().map(|letter| letter.message_id.as_str()).collect::<Vec<_>>(),
+        ["1", "2", "3"]
+    );
     assert!(dead[1].attributes[REASON_ATTRIBUTE].contains("22012"), "{:?}", dead[1]);
 }
 
@@ -183,11 +199,25 @@ async fn shows_dead_letters_of_which_one_cannot_be_read() {
 async fn receives_rows_with_times_and_counts_of_any_kind() {
     let foreign = Foreign::open().await;
     foreign.insert("everything", "null", "'1'").await;
-    foreign.run(r#"update pgmq."q_everything" set enqueued_at = 'infinity', read_ct = -2147483648"#.to_owned()).await;
+    foreign
+        .run(
+            r#"update pgmq."q_everything" set enqueued_at = 'infinity', read_ct = -2147483648"#
+                .to_owned(),
+        )
+        .await;
     foreign.insert("everything", "null", "'2'").await;
-    foreign.run(r#"update pgmq."q_everything" set enqueued_at = '-infinity' where message = '2'"#.to_owned()).await;
+    foreign
+        .run(
+            r#"update pgmq."q_everything" set enqueued_at = '-infinity' where message = '2'"#
+                .to_owned(),
+        )
+        .await;
     foreign.insert("everything", "null", "'3'").await;
-    foreign.run(r#"update pgmq."q_everything" set read_ct = 2147483647 where message = '3'"#.to_owned()).await;
+    foreign
+        .run(
+            r#"update pgmq."q_everything" set read_ct = 2147483647 where message = '3'"#.to_owned(),
+        )
+        .await;
 
     let received = foreign.receive().await;
 
@@ -229,10 +259,13 @@ async fn purges_dead_letters_that_are_old() {
     let old = r#"insert into pgmq."q_everything-dlq" (vt, message)
         select now() - interval '15 days', '{}' from generate_series(1, 2500)"#;
     foreign.run(old.to_owned()).await;
-    foreign.run(r#"update pgmq."q_everything-dlq" set vt = 'infinity' where msg_id = 1"#.to_owned()).await;
+    foreign
+        .run(r#"update pgmq."q_everything-dlq" set vt = 'infinity' where msg_id = 1"#.to_owned())
+        .await;
 
     let kept = Duration::from_secs(14 * 24 * 60 * 60);
-    let purged = foreign.stage.bus.purge_dead_letters(&foreign.stage.everything, kept).await.unwrap();
+    let purged =
+        foreign.stage.bus.purge_dead_letters(&foreign.stage.everything, kept).await.unwrap();
 
     assert_eq!((purged, foreign.dead_letters().await.len()), (2_500, FOREIGN.len()));
 }
@@ -246,11 +279,14 @@ async fn erases_dead_letters_of_a_user() {
     for user in ["ada", "bob"] {
         foreign.insert("everything-dlq", &format!(r#"'{{"userId": "{user}"}}'"#), "'{}'").await;
         foreign.insert("everything-dlq", "null", &format!(r#"'{{"userId": "{user}"}}'"#)).await;
-        let envelope = format!(r#"'{{"Message": "m", "MessageAttributes": {{"userId": {{"Value": "{user}"}}}}}}'"#);
+        let envelope = format!(
+            r#"'{{"Message": "m", "MessageAttributes": {{"userId": {{"Value": "{user}"}}}}}}'"#
+        );
         foreign.insert("everything-dlq", "null", &envelope).await;
     }
 
-    let erased = foreign.stage.bus.erase_dead_letters(&foreign.stage.everything, "ada").await.unwrap();
+    let erased =
+        foreign.stage.bus.erase_dead_letters(&foreign.stage.everything, "ada").await.unwrap();
 
     let left = foreign.dead_letters().await;
     assert_eq!((erased, left.len()), (3, FOREIGN.len() + 3));

@@ -3,14 +3,17 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use futures::future::join_all;
-use shared::bus::{self, BusSettings, Error, QueueSpec, Subscription, Topology, settings::PostgresSettings};
+use shared::bus::{
+    self, BusSettings, Error, QueueSpec, Subscription, Topology, settings::PostgresSettings,
+};
 
 use super::stage::{Behind, LIMIT, LONG, Stage, messages, numbers};
 
 #[tokio::test]
 async fn several_processes_may_set_it_up_at_once() {
     let database = support::postgres::database("bus").await;
-    let settings = BusSettings::Postgres(PostgresSettings { url: database.url().into(), max_connections: 1 });
+    let settings =
+        BusSettings::Postgres(PostgresSettings { url: database.url().into(), max_connections: 1 });
     let subscriptions = vec![Subscription { topic: "topic".to_owned(), filter: BTreeMap::new() }];
     let queues = vec![QueueSpec { queue: "queue".to_owned(), max_receive_count: 3, subscriptions }];
     let topology = Topology { topics: vec!["topic".to_owned()], queues };
@@ -48,11 +51,14 @@ async fn an_arn_or_url_stands_for_its_last_segment() {
     stage.drain("https://sqs.eu-west-1.amazonaws.com/000000000000/everything", 1).await;
 }
 
-/// Ids are drawn before the commit: a low one may appear after higher ones were received and removed.
+/// Ids are drawn before the commit: a low one may appear after higher ones were received and
+/// removed.
 #[tokio::test]
 async fn a_message_that_commits_late_is_received() {
     let stage = Stage::postgres().await;
-    let Behind::Postgres(database) = &stage.behind else { panic!("this is the postgres adapter's") };
+    let Behind::Postgres(database) = &stage.behind else {
+        panic!("this is the postgres adapter's")
+    };
     let pool = database.pool().await;
     stage.publish(&messages(1)).await;
     stage.drain(&stage.everything, 1).await;
@@ -68,6 +74,7 @@ async fn a_message_that_commits_late_is_received() {
     }
     late.commit().await.unwrap();
 
-    let received = stage.bus.receive(&stage.everything, 10, LONG, Duration::from_secs(1)).await.unwrap();
+    let received =
+        stage.bus.receive(&stage.everything, 10, LONG, Duration::from_secs(1)).await.unwrap();
     assert_eq!(numbers(&received), [99]);
 }

@@ -1,4 +1,5 @@
-//! A proxy before MiniStack that turns entries of the first `PublishBatch` answer into failures, or refuses groups.
+//! A proxy before MiniStack that turns entries of the first `PublishBatch` answer into failures, or
+//! refuses groups.
 
 use std::sync::{
     Arc, Mutex,
@@ -79,7 +80,11 @@ impl Drop for Proxy {
     }
 }
 
-async fn forward(State(seen): State<Arc<Seen>>, mut headers: HeaderMap, body: String) -> (StatusCode, String) {
+async fn forward(
+    State(seen): State<Arc<Seen>>,
+    mut headers: HeaderMap,
+    body: String,
+) -> (StatusCode, String) {
     if seen.refuses_groups && body.contains("MessageGroupId") {
         seen.refused.fetch_add(1, Ordering::SeqCst);
         let refusal = "<ErrorResponse><Error><Type>Sender</Type><Code>InvalidParameter</Code><Message>Invalid parameter: \

@@ -24,7 +24,8 @@ pub(super) async fn a_message_reaches_the_queues_whose_filter_accepts_it(stage: 
 }
 
 pub(super) async fn what_was_published_arrives_as_it_was(stage: &Stage) {
-    let attributes = (0..MAX_ATTRIBUTES).map(|n| (format!("name-{n}.x"), format!("wért \" \\ \n ✓ {n}")));
+    let attributes =
+        (0..MAX_ATTRIBUTES).map(|n| (format!("name-{n}.x"), format!("wért \" \\ \n ✓ {n}")));
     let attributes: BTreeMap<_, _> = attributes.collect();
     let bodies = [
         r#"{"b":[1,2.5,null],"a":"ä \u0001 \" ✓"}"#,
@@ -34,13 +35,16 @@ pub(super) async fn what_was_published_arrives_as_it_was(stage: &Stage) {
         "[]",
         "17",
     ];
-    let messages: Vec<_> =
-        bodies.iter().map(|&body| Message { body: body.to_owned(), attributes: attributes.clone() }).collect();
+    let messages: Vec<_> = bodies
+        .iter()
+        .map(|&body| Message { body: body.to_owned(), attributes: attributes.clone() })
+        .collect();
     stage.publish(&messages).await;
 
     let received = stage.drain(&stage.everything, bodies.len()).await;
     assert!(received.iter().all(|it| it.attributes == attributes));
-    let sent_just_now = |it: &shared::bus::Received| (chrono::Utc::now() - it.sent_at).num_seconds().abs() < 60;
+    let sent_just_now =
+        |it: &shared::bus::Received| (chrono::Utc::now() - it.sent_at).num_seconds().abs() < 60;
     assert!(received.iter().all(sent_just_now));
     for body in bodies {
         let same = |it: &&shared::bus::Received| it.body == body || is_same_json(&it.body, body);

@@ -25,8 +25,8 @@ pub(super) enum Behind {
     Postgres(Database),
 }
 
-/// A bus on which `everything` is subscribed to `topic` without a filter, and `some` with the filter
-/// `kind` ∈ {a, b} and `colour` ∈ {red}.
+/// A bus on which `everything` is subscribed to `topic` without a filter, and `some` with the
+/// filter `kind` ∈ {a, b} and `colour` ∈ {red}.
 pub(super) struct Stage {
     pub(super) bus: SharedBus,
     pub(super) settings: BusSettings,
@@ -40,7 +40,10 @@ pub(super) struct Stage {
 impl Stage {
     pub(super) async fn postgres() -> Self {
         let database = support::postgres::database("bus").await;
-        let settings = BusSettings::Postgres(PostgresSettings { url: database.url().into(), max_connections: 8 });
+        let settings = BusSettings::Postgres(PostgresSettings {
+            url: database.url().into(),
+            max_connections: 8,
+        });
         let names = ["topic", "everything", "some"].map(str::to_owned);
         Self::on(Behind::Postgres(database), settings, names).await
     }
@@ -57,16 +60,22 @@ impl Stage {
             let subscribe = sns.subscribe().topic_arn(&topic).protocol("sqs").endpoint(arn);
             let mut subscribe = subscribe.attributes("RawMessageDelivery", "true");
             if !filter.is_empty() {
-                subscribe = subscribe.attributes("FilterPolicy", serde_json::to_string(&filter).unwrap());
+                subscribe =
+                    subscribe.attributes("FilterPolicy", serde_json::to_string(&filter).unwrap());
             }
             subscribe.send().await.unwrap();
             urls.push(url);
         }
         let [everything, some] = urls.try_into().unwrap();
-        Self::on(Behind::Aws(ministack), BusSettings::Aws(settings), [topic, everything, some]).await
+        Self::on(Behind::Aws(ministack), BusSettings::Aws(settings), [topic, everything, some])
+            .await
     }
 
-    async fn on(behind: Behind, settings: BusSettings, [topic, everything, some]: [String; 3]) -> Self {
+    async fn on(
+        behind: Behind,
+        settings: BusSettings,
+        [topic, everything, some]: [String; 3],
+    ) -> Self {
         let queue = |queue: &String, filter| QueueSpec {
             queue: queue.clone(),
             max_receive_count: MAX_RECEIVE_COUNT,
@@ -86,7 +95,11 @@ impl Stage {
     }
 
     /// Publishes one message, and receives it from `everything`.
-    pub(super) async fn publish_and_receive(&self, message: Message, visibility: Duration) -> Received {
+    pub(super) async fn publish_and_receive(
+        &self,
+        message: Message,
+        visibility: Duration,
+    ) -> Received {
         self.publish(&[message]).await;
         self.receive_one(visibility).await
     }
@@ -114,7 +127,8 @@ impl Stage {
         while all.len() < number {
             let received = self.bus.receive(queue, 100, LONG, LIMIT).await.unwrap();
             assert!(!received.is_empty(), "only {} of {number} messages came", all.len());
-            let done = received.iter().cloned().map(|message| (message, Settlement::Done)).collect();
+            let done =
+                received.iter().cloned().map(|message| (message, Settlement::Done)).collect();
             self.bus.settle(queue, done).await.unwrap();
             all.extend(received);
         }
@@ -145,14 +159,25 @@ pub(super) async fn create_queue(sqs: &aws_sdk_sqs::Client, name: &str) -> (Stri
 
 async fn create_plain_queue(sqs: &aws_sdk_sqs::Client, name: &str) -> (String, String) {
     let url = sqs.create_queue().queue_name(name).send().await.unwrap().queue_url.unwrap();
-    let get = sqs.get_queue_attributes().queue_url(&url).attribute_names(QueueAttributeName::QueueArn);
-    let arn = get.send().await.unwrap().attributes.unwrap().remove(&QueueAttributeName::QueueArn).unwrap();
+    let get =
+        sqs.get_queue_attributes().queue_url(&url).attribute_names(QueueAttributeName::QueueArn);
+    let arn = get
+        .send()
+        .await
+        .unwrap()
+        .attributes
+        .unwrap()
+        .remove(&QueueAttributeName::QueueArn)
+        .unwrap();
     (url, arn)
 }
 
 fn filter() -> BTreeMap<String, Vec<String>> {
     let values = |values: &[&str]| values.iter().map(|&value| value.to_owned()).collect();
-    BTreeMap::from([("kind".to_owned(), values(&["a", "b"])), ("colour".to_owned(), values(&["red"]))])
+    BTreeMap::from([
+        ("kind".to_owned(), values(&["a", "b"])),
+        ("colour".to_owned(), values(&["red"])),
+    ])
 }
 
 /// A message with a number in its body.
@@ -169,7 +194,10 @@ pub(super) fn messages(number: usize) -> Vec<Message> {
 pub(super) fn numbers(received: &[Received]) -> Vec<usize> {
     let mut numbers: Vec<usize> = received
         .iter()
-        .map(|it| serde_json::from_str::<serde_json::Value>(&it.body).unwrap()["number"].as_u64().unwrap() as usize)
+        .map(|it| {
+            serde_json::from_str::<serde_json::Value>(&it.body).unwrap()["number"].as_u64().unwrap()
+                as usize
+        })
         .collect();
     numbers.sort_unstable();
     numbers

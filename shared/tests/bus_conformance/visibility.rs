@@ -22,12 +22,19 @@ pub(super) async fn a_message_comes_again_when_its_visibility_has_passed(stage: 
 
 pub(super) async fn an_extended_message_stays_hidden(stage: &Stage) {
     let received = stage.publish_and_receive(message(0, &[]), SHORT).await;
-    stage.bus.extend(&stage.everything, std::slice::from_ref(&received.receipt), LONG).await.unwrap();
+    stage
+        .bus
+        .extend(&stage.everything, std::slice::from_ref(&received.receipt), LONG)
+        .await
+        .unwrap();
 
     stage.nothing_comes_for(SHORT * 2).await;
 
     stage.settle(received, Settlement::Done).await;
-    assert_eq!(stage.bus.depth(&stage.everything).await.unwrap(), Depth { visible: 0, in_flight: 0, delayed: 0 });
+    assert_eq!(
+        stage.bus.depth(&stage.everything).await.unwrap(),
+        Depth { visible: 0, in_flight: 0, delayed: 0 }
+    );
 }
 
 pub(super) async fn a_message_to_retry_comes_when_it_was_told_to(stage: &Stage) {
@@ -46,12 +53,18 @@ pub(super) async fn a_stale_receipt_is_ignored(stage: &Stage) {
     let stale = stage.publish_and_receive(message(0, &[]), SHORT).await;
     let fresh = stage.receive_one(LONG).await;
 
-    for settlement in
-        [Settlement::Done, Settlement::RetryAfter(Duration::ZERO), Settlement::Reject("by the stale one".to_owned())]
-    {
+    for settlement in [
+        Settlement::Done,
+        Settlement::RetryAfter(Duration::ZERO),
+        Settlement::Reject("by the stale one".to_owned()),
+    ] {
         stage.settle(stale.clone(), settlement).await;
     }
-    stage.bus.extend(&stage.everything, std::slice::from_ref(&stale.receipt), Duration::ZERO).await.unwrap();
+    stage
+        .bus
+        .extend(&stage.everything, std::slice::from_ref(&stale.receipt), Duration::ZERO)
+        .await
+        .unwrap();
 
     stage.nothing_comes_for(Duration::ZERO).await;
     assert_eq!(stage.bus.depth(&stage.everything).await.unwrap().in_flight, 1);
@@ -60,5 +73,8 @@ pub(super) async fn a_stale_receipt_is_ignored(stage: &Stage) {
     stage.settle(fresh.clone(), Settlement::Done).await;
     // And so is one whose message is gone.
     stage.settle(fresh, Settlement::Done).await;
-    assert_eq!(stage.bus.depth(&stage.everything).await.unwrap(), Depth { visible: 0, in_flight: 0, delayed: 0 });
+    assert_eq!(
+        stage.bus.depth(&stage.everything).await.unwrap(),
+        Depth { visible: 0, in_flight: 0, delayed: 0 }
+    );
 }

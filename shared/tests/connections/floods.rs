@@ -36,10 +36,12 @@ async fn answers_400_when_request_is_not_http() {
 async fn answers_405_and_404_to_invented_methods_pipelined() {
     let server = Server::start(long()).await;
     let request = |method: &str, path: &str| format!("{method} {path} HTTP/1.1\r\nhost: a\r\n\r\n");
-    let pipelined: String =
-        (0..100).map(|number| request(&format!("M{number}"), "/hello") + &request("GET", "/nowhere")).collect();
-    let mut stream =
-        server.send(&format!("{pipelined}{}", HELLO.replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n"))).await;
+    let pipelined: String = (0..100)
+        .map(|number| request(&format!("M{number}"), "/hello") + &request("GET", "/nowhere"))
+        .collect();
+    let mut stream = server
+        .send(&format!("{pipelined}{}", HELLO.replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n")))
+        .await;
     let answers = until_closed(&mut stream).await;
     assert_eq!(answers.matches("HTTP/1.1 405").count(), 100);
     assert_eq!(answers.matches("HTTP/1.1 404").count(), 100);

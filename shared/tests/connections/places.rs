@@ -40,7 +40,8 @@ async fn gives_places_at_once_when_heads_are_incomplete() {
         for _ in 0..PLACES {
             held.push(server.send(begun).await);
         }
-        // One after the other: were each place waited for, all of them would take longer than any of them may.
+        // One after the other: were each place waited for, all of them would take longer than any
+        // of them may.
         let answered = async {
             for _ in 0..PLACES {
                 let mut stream = server.send(HELLO).await;
@@ -80,10 +81,15 @@ impl Clone for Counted {
 #[tokio::test]
 async fn shares_one_router_among_connections() {
     let copies = Arc::new(AtomicUsize::new(0));
-    let router =
-        Router::new().route("/hello", get(async |_: State<Counted>| "hello")).with_state(Counted(Arc::clone(&copies)));
-    let server =
-        Server::start_router(router, ServerSettings { max_connections: 64, ..long() }, CancellationToken::new()).await;
+    let router = Router::new()
+        .route("/hello", get(async |_: State<Counted>| "hello"))
+        .with_state(Counted(Arc::clone(&copies)));
+    let server = Server::start_router(
+        router,
+        ServerSettings { max_connections: 64, ..long() },
+        CancellationToken::new(),
+    )
+    .await;
     let mut stream = server.send(HELLO).await;
     until_contains(&mut stream, "hello").await;
     let before = copies.load(Ordering::Relaxed);
@@ -94,7 +100,10 @@ async fn shares_one_router_among_connections() {
     let mut last = server.send(HELLO).await;
     until_contains(&mut last, "hello").await;
     let per_request = before;
-    assert!(copies.load(Ordering::Relaxed) - before <= per_request, "connections copied the router");
+    assert!(
+        copies.load(Ordering::Relaxed) - before <= per_request,
+        "connections copied the router"
+    );
 }
 
 #[tokio::test]
@@ -108,7 +117,8 @@ async fn answers_health_while_the_runtime_is_blocked() {
     let asking = std::thread::spawn(move || {
         let mut stream = std::net::TcpStream::connect(address)?;
         stream.set_read_timeout(Some(std::time::Duration::from_secs(20)))?;
-        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+        stream
+            .write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         std::io::Result::Ok(answer)

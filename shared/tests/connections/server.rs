@@ -54,7 +54,13 @@ pub(crate) fn short() -> ServerSettings {
 /// Limits that no test reaches.
 pub(crate) fn long() -> ServerSettings {
     let far = Duration::from_secs(600);
-    ServerSettings { max_connections: 8, header_timeout: far, body_timeout: far, idle_timeout: far, write_timeout: far }
+    ServerSettings {
+        max_connections: 8,
+        header_timeout: far,
+        body_timeout: far,
+        idle_timeout: far,
+        write_timeout: far,
+    }
 }
 
 /// Answers without end, as fast as the client takes it.
@@ -82,11 +88,17 @@ impl Server {
                     }))
                 }),
             );
-        let authenticator = Authenticator::new(Auth::Gateway { secret: None }).expect("an authenticator");
-        Self::start_router(api(routes, authenticator, &ApiSettings::default()), settings, given_up).await
+        let authenticator =
+            Authenticator::new(Auth::Gateway { secret: None }).expect("an authenticator");
+        Self::start_router(api(routes, authenticator, &ApiSettings::default()), settings, given_up)
+            .await
     }
 
-    pub(crate) async fn start_router(router: Router, settings: ServerSettings, given_up: CancellationToken) -> Self {
+    pub(crate) async fn start_router(
+        router: Router,
+        settings: ServerSettings,
+        given_up: CancellationToken,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let shutdown = CancellationToken::new();
@@ -110,7 +122,9 @@ impl Server {
 /// Everything that comes until the server closes the connection.
 pub(crate) async fn until_closed(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
-    let read = timeout(FAR, stream.read_to_end(&mut bytes)).await.expect("the server closes the connection");
+    let read = timeout(FAR, stream.read_to_end(&mut bytes))
+        .await
+        .expect("the server closes the connection");
     // A reset closes it as well.
     let _ = read;
     String::from_utf8_lossy(&bytes).into_owned()
@@ -121,7 +135,10 @@ pub(crate) async fn until_contains(stream: &mut TcpStream, text: &str) -> String
     let mut bytes = Vec::new();
     while !String::from_utf8_lossy(&bytes).contains(text) {
         let mut part = [0; 4096];
-        let read = timeout(FAR, stream.read(&mut part)).await.expect("an answer").expect("an open connection");
+        let read = timeout(FAR, stream.read(&mut part))
+            .await
+            .expect("an answer")
+            .expect("an open connection");
         assert!(read > 0, "closed after {:?}", String::from_utf8_lossy(&bytes));
         bytes.extend_from_slice(&part[..read]);
     }
@@ -135,9 +152,11 @@ pub(crate) async fn soon<T>(happens: impl Future<Output = T>) -> T {
 
 /// The error of an answer, which must have the given status.
 pub(crate) fn error_of(answer: &str, status: u16) -> serde_json::Value {
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
+    let (head, body) =
+        answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
     assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
-    let body: serde_json::Value = serde_json::from_str(body).unwrap_or_else(|_| panic!("no JSON: {answer}"));
+    let body: serde_json::Value =
+        serde_json::from_str(body).unwrap_or_else(|_| panic!("no JSON: {answer}"));
     assert_eq!(body["error"]["status"], status);
     assert!(body["error"]["requestId"].is_string() && head.contains("x-request-id"), "{answer}");
     body["error"].clone()

@@ -43,7 +43,9 @@ async fn closes_connection_when_head_arrives_drop_by_drop() {
 #[tokio::test]
 async fn answers_408_when_body_is_incomplete() {
     let server = Server::start(short()).await;
-    for (framing, part) in [("content-length: 100", r#"{"text":"#), ("transfer-encoding: chunked", "5\r\n{\"tex\r\n")] {
+    for (framing, part) in
+        [("content-length: 100", r#"{"text":"#), ("transfer-encoding: chunked", "5\r\n{\"tex\r\n")]
+    {
         let head = format!("POST /notes HTTP/1.1\r\nhost: a\r\n{framing}\r\n\r\n{part}");
         let mut stream = server.send(&head).await;
         let answer = until_contains(&mut stream, "requestId").await;
@@ -77,7 +79,8 @@ async fn gives_up_answer_when_http2_client_opens_no_window() {
     let server = Server::start(short()).await;
     let mut builder = h2::client::Builder::new();
     builder.initial_window_size(0);
-    let (client, connection) = builder.handshake::<_, bytes::Bytes>(server.connect().await).await.expect("h2");
+    let (client, connection) =
+        builder.handshake::<_, bytes::Bytes>(server.connect().await).await.expect("h2");
     let driving = tokio::spawn(connection);
     let mut client = client.ready().await.expect("ready");
     let request = axum::http::Request::get("http://a/endless").body(()).expect("a request");

@@ -6,7 +6,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use shared::bus::{Bus, Depth, Error, Message, PublishError, Receipt, Received, Settlement, SharedBus, Topology};
+use shared::bus::{
+    Bus, Depth, Error, Message, PublishError, Receipt, Received, Settlement, SharedBus, Topology,
+};
 use tokio::sync::Semaphore;
 
 pub(crate) struct Gate {
@@ -44,7 +46,11 @@ impl Gate {
 
 #[async_trait]
 impl Bus for Gate {
-    async fn publish(&self, topic: &str, messages: &[Message]) -> Result<Vec<Result<(), PublishError>>, Error> {
+    async fn publish(
+        &self,
+        topic: &str,
+        messages: &[Message],
+    ) -> Result<Vec<Result<(), PublishError>>, Error> {
         let users = messages.iter().map(|message| message.attributes["userId"].clone());
         self.users.lock().expect("no test panicked with it").extend(users);
         let _permit = self.gate.acquire().await.expect("it is never closed");
@@ -60,15 +66,30 @@ impl Bus for Gate {
         self.bus.send(queue, messages, delay).await
     }
 
-    async fn receive(&self, queue: &str, max: usize, hidden: Duration, wait: Duration) -> Result<Vec<Received>, Error> {
+    async fn receive(
+        &self,
+        queue: &str,
+        max: usize,
+        hidden: Duration,
+        wait: Duration,
+    ) -> Result<Vec<Received>, Error> {
         self.bus.receive(queue, max, hidden, wait).await
     }
 
-    async fn settle(&self, queue: &str, settlements: Vec<(Received, Settlement)>) -> Result<(), Error> {
+    async fn settle(
+        &self,
+        queue: &str,
+        settlements: Vec<(Received, Settlement)>,
+    ) -> Result<(), Error> {
         self.bus.settle(queue, settlements).await
     }
 
-    async fn extend(&self, queue: &str, receipts: &[Receipt], visibility: Duration) -> Result<(), Error> {
+    async fn extend(
+        &self,
+        queue: &str,
+        receipts: &[Receipt],
+        visibility: Duration,
+    ) -> Result<(), Error> {
         self.bus.extend(queue, receipts, visibility).await
     }
 

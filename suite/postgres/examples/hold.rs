@@ -1,4 +1,5 @@
-//! Starts a throw-away cluster in the given folder, prints its process id and address, and stays until it is killed.
+//! Starts a throw-away cluster in the given folder, prints its process id and address, and stays
+//! until it is killed.
 
 use private_postgres::{Cluster, Options};
 

@@ -25,7 +25,9 @@ impl Account {
         if !Uid::effective().is_root() {
             return Ok(None);
         }
-        let known = ["postgres", "nobody"].into_iter().find_map(|name| User::from_name(name).ok().flatten());
+        let known = ["postgres", "nobody"]
+            .into_iter()
+            .find_map(|name| User::from_name(name).ok().flatten());
         let user = known.ok_or(Error::NoAccount)?;
         Ok(Some(Self { name: user.name, uid: user.uid, gid: user.gid }))
     }
@@ -42,7 +44,8 @@ impl Account {
         Ok(chown(path, Some(self.uid), Some(self.gid))?)
     }
 
-    /// Whether this account can enter `dir`, found out by doing it: permissions, ACLs and mounts all count.
+    /// Whether this account can enter `dir`, found out by doing it: permissions, ACLs and mounts
+    /// all count.
     pub(crate) fn can_enter(&self, dir: &Path) -> bool {
         let mut enter = Command::new("/bin/sh");
         enter.args(["-c", ":"]).current_dir(dir);

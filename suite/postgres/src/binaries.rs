@@ -37,8 +37,8 @@ impl Binaries {
     }
 }
 
-/// The programs to run the cluster in `folder` with: the version that wrote its data, else the newest one, else a
-/// fetched one.
+/// The programs to run the cluster in `folder` with: the version that wrote its data, else the
+/// newest one, else a fetched one.
 pub(crate) async fn choose(folder: &Folder) -> Result<Binaries, Error> {
     let mut found = installed(folder);
     match major_of_data(folder) {
@@ -74,7 +74,9 @@ fn candidates(folder: &Folder) -> Vec<PathBuf> {
     dirs.extend(told_by_pg_config());
     for (parent, below) in PER_VERSION {
         dirs.extend(
-            children(Path::new(parent)).filter(|child| names_postgres(parent, child)).map(|dir| dir.join(below)),
+            children(Path::new(parent))
+                .filter(|child| names_postgres(parent, child))
+                .map(|dir| dir.join(below)),
         );
     }
     dirs.extend(children(&folder.downloads()).map(|dir| dir.join("bin")));
@@ -96,7 +98,12 @@ fn children(dir: &Path) -> impl Iterator<Item = PathBuf> {
 }
 
 fn told_by_pg_config() -> Option<PathBuf> {
-    let output = Command::new("pg_config").arg("--bindir").stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    let output = Command::new("pg_config")
+        .arg("--bindir")
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     (!text.trim().is_empty()).then(|| PathBuf::from(text.trim()))
 }

@@ -19,11 +19,13 @@ use crate::{
     shared::{self, Shared},
 };
 
-/// How long open transactions get to end after the fast shutdown, and the server after the immediate one.
+/// How long open transactions get to end after the fast shutdown, and the server after the
+/// immediate one.
 const FAST_LIMIT: Duration = Duration::from_secs(60);
 const IMMEDIATE_LIMIT: Duration = Duration::from_secs(10);
 
-/// A running private cluster. Dropping it asks the server to shut down; [`Cluster::stop`] also waits for that.
+/// A running private cluster. Dropping it asks the server to shut down; [`Cluster::stop`] also
+/// waits for that.
 #[derive(Debug)]
 pub struct Cluster {
     folder: Folder,
@@ -36,12 +38,13 @@ pub struct Cluster {
 impl Cluster {
     /// Starts the cluster in `options.dir`, making it first if there is none.
     ///
-    /// The server ends with this process, even when it is killed (on Linux by the kernel's doing; elsewhere the next
-    /// start ends the one left behind).
+    /// The server ends with this process, even when it is killed (on Linux by the kernel's doing;
+    /// elsewhere the next start ends the one left behind).
     ///
     /// # Errors
     ///
-    /// When the folder is used by another process, no server can be found or fetched, or it does not start.
+    /// When the folder is used by another process, no server can be found or fetched, or it does
+    /// not start.
     pub async fn start(options: Options) -> Result<Self, Error> {
         let folder = Folder::prepare(&options.dir)?;
         let lock = folder.try_lock()?.ok_or_else(|| Error::InUse { dir: folder.root.clone() })?;
@@ -58,12 +61,13 @@ impl Cluster {
         Ok(Self { folder, relocated, address, process, _lock: lock })
     }
 
-    /// Joins the cluster in `options.dir`, starting it when it does not run. It stays when this process ends.
-    /// A shared cluster starts empty, every time.
+    /// Joins the cluster in `options.dir`, starting it when it does not run. It stays when this
+    /// process ends. A shared cluster starts empty, every time.
     ///
     /// # Errors
     ///
-    /// When the folder is used in the other way, no server can be found or fetched, or it does not start.
+    /// When the folder is used in the other way, no server can be found or fetched, or it does not
+    /// start.
     pub async fn share(options: Options) -> Result<Shared, Error> {
         shared::join(options).await
     }
@@ -139,7 +143,9 @@ impl Drop for Cluster {
 pub(crate) fn forget_data(folder: &Folder) -> Result<(), Error> {
     let data = folder.data();
     match fs::remove_dir_all(&data) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::file("remove", &data)(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::file("remove", &data)(error))
+        }
         _ => Ok(()),
     }
 }
@@ -151,11 +157,14 @@ pub(crate) async fn create_database(address: &Address, name: &str) -> Result<(),
     }
     let failed = |source| Error::Database { attempt: "create a database", source };
     let mut connection = address.connect("postgres").await.map_err(failed)?;
-    let known = sqlx::query_scalar::<_, bool>("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)");
+    let known =
+        sqlx::query_scalar::<_, bool>("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)");
     if known.bind(name).fetch_one(&mut connection).await.map_err(failed)? {
         return Ok(());
     }
-    let created = sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut connection).await;
+    let created = sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {name}")))
+        .execute(&mut connection)
+        .await;
     let _ = connection.close().await;
     match created {
         Err(error) if !made_by_another(&error) => Err(failed(error)),
@@ -163,7 +172,8 @@ pub(crate) async fn create_database(address: &Address, name: &str) -> Result<(),
     }
 }
 
-/// Whether the database was made by somebody else in the same moment: duplicate_database, or the catalog's own index.
+/// Whether the database was made by somebody else in the same moment: duplicate_database, or the
+/// catalog's own index.
 fn made_by_another(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
     code.is_some_and(|code| code == "42P04" || code == "23505")

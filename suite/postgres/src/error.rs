@@ -26,7 +26,9 @@ pub enum Error {
         source: io::Error,
     },
     /// Root started us and there is nobody the server could run as.
-    #[error("PostgreSQL does not run as root, and there is neither a user `postgres` nor `nobody` to run it as")]
+    #[error(
+        "PostgreSQL does not run as root, and there is neither a user `postgres` nor `nobody` to run it as"
+    )]
     NoAccount,
     /// No server is installed and none could be fetched.
     #[error(
@@ -125,7 +127,10 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn file(attempt: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn file(
+        attempt: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { attempt, path, source }
     }

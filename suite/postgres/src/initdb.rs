@@ -4,8 +4,13 @@ use std::{fs, process::Stdio};
 
 use crate::{Error, binaries::Binaries, folder::Folder, process};
 
-/// Makes the cluster if the folder has none. It appears whole or not at all: `initdb` works beside its place.
-pub(crate) async fn ensure(folder: &Folder, binaries: &Binaries, durable: bool) -> Result<(), Error> {
+/// Makes the cluster if the folder has none. It appears whole or not at all: `initdb` works beside
+/// its place.
+pub(crate) async fn ensure(
+    folder: &Folder,
+    binaries: &Binaries,
+    durable: bool,
+) -> Result<(), Error> {
     let data = folder.data();
     if data.join("PG_VERSION").exists() {
         return Ok(());
@@ -24,8 +29,11 @@ pub(crate) async fn ensure(folder: &Folder, binaries: &Binaries, durable: bool) 
         initdb.arg("--no-sync");
     }
     initdb.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let output =
-        tokio::process::Command::from(initdb).kill_on_drop(true).output().await.map_err(Error::run(program))?;
+    let output = tokio::process::Command::from(initdb)
+        .kill_on_drop(true)
+        .output()
+        .await
+        .map_err(Error::run(program))?;
     if !output.status.success() {
         let output = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         return Err(Error::Initdb { dir: folder.root.clone(), output });

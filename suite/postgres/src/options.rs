@@ -7,10 +7,11 @@ use std::path::PathBuf;
 pub struct Options {
     /// The folder that holds the cluster, its password and its log. Made when missing.
     pub dir: PathBuf,
-    /// The TCP port on 127.0.0.1. `None` or `Some(0)`: the one used last if it is free, else any free one.
+    /// The TCP port on 127.0.0.1. `None` or `Some(0)`: the one used last if it is free, else any
+    /// free one.
     pub port: Option<u16>,
-    /// Whether a commit survives a crash of the machine. `false` is for tests: no fsync at all, and a cluster
-    /// that was not shut down cleanly is made anew.
+    /// Whether a commit survives a crash of the machine. `false` is for tests: no fsync at all, and
+    /// a cluster that was not shut down cleanly is made anew.
     pub durable: bool,
     /// Server settings that override the built-in ones, as in `postgresql.conf`.
     pub settings: Vec<(String, String)>,
@@ -53,8 +54,8 @@ impl Options {
                 ("fsync", "off"),
                 ("synchronous_commit", "off"),
                 ("full_page_writes", "off"),
-                // A test that ends while it connects leaves a half-open connection, which would hold up the dropping of
-                // its database for a minute.
+                // A test that ends while it connects leaves a half-open connection, which would
+                // hold up the dropping of its database for a minute.
                 ("authentication_timeout", "5s"),
             ]
         };

@@ -34,15 +34,16 @@ pub(crate) struct Postmaster {
     pub(crate) port: Option<u16>,
 }
 
-/// The live server on the folder, if there is one. A `postmaster.pid` whose process is gone, or is another program
-/// by now, counts as none.
+/// The live server on the folder, if there is one. A `postmaster.pid` whose process is gone, or is
+/// another program by now, counts as none.
 pub(crate) fn find(folder: &Folder) -> Option<Postmaster> {
     let text = fs::read_to_string(folder.data().join("postmaster.pid")).ok()?;
     let mut lines = text.lines();
     let pid = Pid::from_raw(lines.next()?.trim().parse().ok()?);
     // pid, data folder, start time, port: see the server's miscadmin.h.
     let port = lines.nth(2).and_then(|line| line.trim().parse().ok());
-    (process::is_alive(pid) && runs_postgres(pid, &folder.data())).then_some(Postmaster { pid, port })
+    (process::is_alive(pid) && runs_postgres(pid, &folder.data()))
+        .then_some(Postmaster { pid, port })
 }
 
 /// Notes the server that was just started.
@@ -55,10 +56,15 @@ pub(crate) fn note(folder: &Folder, pid: Pid, life: Life) -> Result<(), Error> {
 pub(crate) fn noted(folder: &Folder, pid: Pid) -> Option<Life> {
     let text = fs::read_to_string(folder.started_file()).ok()?;
     let (noted, life) = text.trim().split_once(' ')?;
-    (noted.parse() == Ok(pid.as_raw())).then_some(if life == "Shared" { Life::Shared } else { Life::Owned })
+    (noted.parse() == Ok(pid.as_raw())).then_some(if life == "Shared" {
+        Life::Shared
+    } else {
+        Life::Owned
+    })
 }
 
-/// Ends what a killed run of ours left running. The caller holds the folder's lock, so an owned server has no owner.
+/// Ends what a killed run of ours left running. The caller holds the folder's lock, so an owned
+/// server has no owner.
 pub(crate) async fn end_orphan(folder: &Folder) -> Result<(), Error> {
     let Some(server) = find(folder) else {
         return Ok(());
@@ -67,11 +73,15 @@ pub(crate) async fn end_orphan(folder: &Folder) -> Result<(), Error> {
     if noted(folder, server.pid) != Some(Life::Owned) {
         return Err(Error::Running { dir, pid: server.pid.as_raw() });
     }
-    tracing::info!(pid = server.pid.as_raw(), "stopping the PostgreSQL server an earlier run left behind");
+    tracing::info!(
+        pid = server.pid.as_raw(),
+        "stopping the PostgreSQL server an earlier run left behind"
+    );
     stop(server.pid, &dir, ORPHAN_LIMIT).await
 }
 
-/// Clears away a `postmaster.pid` without a server. Answers whether there was one: the server did not end cleanly.
+/// Clears away a `postmaster.pid` without a server. Answers whether there was one: the server did
+/// not end cleanly.
 pub(crate) fn clear_stale(folder: &Folder) -> Result<bool, Error> {
     let path = folder.data().join("postmaster.pid");
     match fs::remove_file(&path) {

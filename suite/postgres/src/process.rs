@@ -32,7 +32,8 @@ pub(crate) fn command(program: &Path, folder: &Folder) -> Command {
     command
 }
 
-/// A running child, or one that has ended. Clones stand for the same child; dropping them leaves it alone.
+/// A running child, or one that has ended. Clones stand for the same child; dropping them leaves it
+/// alone.
 #[derive(Debug, Clone)]
 pub struct Process {
     pid: Pid,
@@ -40,10 +41,11 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command` in a process group of its own, so that a Ctrl-C at the terminal does not reach it.
+    /// Starts `command` in a process group of its own, so that a Ctrl-C at the terminal does not
+    /// reach it.
     ///
-    /// A thread that lives as long as the child starts it and waits for it: "parent" in the death signal of
-    /// [`die_with_parent`] means the thread that forked.
+    /// A thread that lives as long as the child starts it and waits for it: "parent" in the death
+    /// signal of [`die_with_parent`] means the thread that forked.
     ///
     /// # Errors
     ///
@@ -52,13 +54,15 @@ impl Process {
         command.process_group(0);
         let (started, start) = mpsc::channel();
         let (ending, ended) = watch::channel(None);
-        thread::Builder::new().name("postgres".to_owned()).spawn(move || match command.spawn() {
-            Ok(mut child) => {
-                let _ = started.send(Ok(child.id()));
-                let _ = ending.send(child.wait().ok());
-            }
-            Err(error) => {
-                let _ = started.send(Err(error));
+        thread::Builder::new().name("postgres".to_owned()).spawn(move || {
+            match command.spawn() {
+                Ok(mut child) => {
+                    let _ = started.send(Ok(child.id()));
+                    let _ = ending.send(child.wait().ok());
+                }
+                Err(error) => {
+                    let _ = started.send(Err(error));
+                }
             }
         })?;
         let id = start.recv().map_err(io::Error::other)??;
@@ -78,7 +82,8 @@ impl Process {
 
     /// Waits until it has ended, for at most `limit`. Answers whether it did.
     pub async fn ended_within(&mut self, limit: Duration) -> bool {
-        // The sender goes with the thread, which goes with the child: an error means it has ended as well.
+        // The sender goes with the thread, which goes with the child: an error means it has ended
+        // as well.
         tokio::time::timeout(limit, self.ended.wait_for(Option::is_some)).await.is_ok()
     }
 
@@ -90,11 +95,15 @@ impl Process {
     }
 }
 
-/// Has the kernel send the child a signal when its parent dies, in whatever way. Start it by [`Process::start`].
+/// Has the kernel send the child a signal when its parent dies, in whatever way. Start it by
+/// [`Process::start`].
 ///
 /// Linux only: elsewhere this does nothing.
 #[cfg(target_os = "linux")]
-#[allow(unsafe_code, reason = "pre_exec is unsafe; the closure makes two system calls and allocates nothing")]
+#[allow(
+    unsafe_code,
+    reason = "pre_exec is unsafe; the closure makes two system calls and allocates nothing"
+)]
 pub fn die_with_parent(command: &mut Command, signal: Signal) {
     let parent = nix::unistd::getpid();
     let tie = move || {
@@ -102,7 +111,8 @@ pub fn die_with_parent(command: &mut Command, signal: Signal) {
         // The parent may have died before the line above.
         if nix::unistd::getppid() == parent { Ok(()) } else { Err(Errno::ESRCH.into()) }
     };
-    // SAFETY: prctl and getppid are async-signal-safe, and nothing is allocated or locked between fork and exec.
+    // SAFETY: prctl and getppid are async-signal-safe, and nothing is allocated or locked between
+    // fork and exec.
     unsafe { command.pre_exec(tie) };
 }
 
@@ -115,7 +125,8 @@ pub(crate) fn is_alive(pid: Pid) -> bool {
     !matches!(kill(pid, None), Err(Errno::ESRCH))
 }
 
-/// Waits until a process that is not our child has gone, for at most `limit`. Answers whether it has.
+/// Waits until a process that is not our child has gone, for at most `limit`. Answers whether it
+/// has.
 pub(crate) async fn gone_within(pid: Pid, limit: Duration) -> bool {
     let waiting = async {
         while is_alive(pid) {

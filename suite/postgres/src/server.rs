@@ -19,7 +19,8 @@ use crate::{
 
 /// How long a start may take; recovery after a crash reads up to `max_wal_size` of log.
 const START_LIMIT: Duration = Duration::from_secs(120);
-/// How often a start is tried again when a port was lost to somebody else, or the last server's memory is not free yet.
+/// How often a start is tried again when a port was lost to somebody else, or the last server's
+/// memory is not free yet.
 const TRIES: u32 = 20;
 
 /// The name of the superuser, and of the database that is always there.
@@ -59,7 +60,8 @@ pub(crate) async fn start(
     let mut tries = 0;
     loop {
         tries += 1;
-        let address = Address { port: choose_port(folder, options.port)?, password: password.clone() };
+        let address =
+            Address { port: choose_port(folder, options.port)?, password: password.clone() };
         let log_start = fs::metadata(folder.log()).map_or(0, |metadata| metadata.len());
         let process = launch(folder, binaries, options, life, address.port)?;
         postmaster::note(folder, process.pid(), life)?;
@@ -79,16 +81,24 @@ pub(crate) async fn start(
 
 /// Whether a failed start may go better the next time.
 fn passes(log: &str, wanted: Option<u16>) -> bool {
-    let port_lost = log.contains("could not bind") || log.contains("could not create any TCP/IP sockets");
+    let port_lost =
+        log.contains("could not bind") || log.contains("could not create any TCP/IP sockets");
     let memory_in_use = log.contains("shared memory block");
     memory_in_use || (port_lost && wanted.unwrap_or(0) == 0)
 }
 
-fn launch(folder: &Folder, binaries: &Binaries, options: &Options, life: Life, port: u16) -> Result<Process, Error> {
+fn launch(
+    folder: &Folder,
+    binaries: &Binaries,
+    options: &Options,
+    life: Life,
+    port: u16,
+) -> Result<Process, Error> {
     let program = binaries.program("postgres");
     let mut postgres = process::command(&program, folder);
     postgres.arg("-D").arg(folder.data()).arg("-p").arg(port.to_string());
-    // TCP on loopback is all: a socket's path has at most 107 bytes, and a checkout's is often longer.
+    // TCP on loopback is all: a socket's path has at most 107 bytes, and a checkout's is often
+    // longer.
     postgres.args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]);
     for (name, value) in options.server_settings() {
         postgres.arg("-c").arg(format!("{name}={value}"));
@@ -107,7 +117,8 @@ fn choose_port(folder: &Folder, wanted: Option<u16>) -> Result<u16, Error> {
     if let Some(port) = wanted.filter(|port| *port != 0) {
         return if is_free(port) { Ok(port) } else { Err(Error::PortTaken { port }) };
     }
-    let last = fs::read_to_string(folder.port_file()).ok().and_then(|text| text.trim().parse().ok());
+    let last =
+        fs::read_to_string(folder.port_file()).ok().and_then(|text| text.trim().parse().ok());
     match last.filter(|port| is_free(*port)) {
         Some(port) => Ok(port),
         None => any_free_port().map_err(Error::file("choose a port for", &folder.root)),
@@ -122,12 +133,25 @@ fn any_free_port() -> std::io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
-async fn answers(process: &Process, address: &Address, folder: &Folder, log_start: u64) -> Result<(), Error> {
+async fn answers(
+    process: &Process,
+    address: &Address,
+    folder: &Folder,
+    log_start: u64,
+) -> Result<(), Error> {
     let begun = Instant::now();
     loop {
         if let Some(status) = process.exit_status() {
             let log = folder.log_since(log_start);
-            let tail = log.lines().rev().take(8).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n");
+            let tail = log
+                .lines()
+                .rev()
+                .take(8)
+                .collect::<Vec<_>>()
+                .into_iter()
+                .rev()
+                .collect::<Vec<_>>()
+                .join("\n");
             return Err(Error::Ended { status: status.to_string(), log: folder.log(), tail });
         }
         let last = match address.connect(SUPERUSER).await {
@@ -139,7 +163,11 @@ async fn answers(process: &Process, address: &Address, folder: &Folder, log_star
         };
         if begun.elapsed() > START_LIMIT {
             process.signal(Signal::SIGQUIT);
-            return Err(Error::NotReady { seconds: START_LIMIT.as_secs(), log: folder.log(), source: Some(last) });
+            return Err(Error::NotReady {
+                seconds: START_LIMIT.as_secs(),
+                log: folder.log(),
+                source: Some(last),
+            });
         }
         tokio::time::sleep(Duration::from_millis(15)).await;
     }

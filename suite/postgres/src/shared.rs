@@ -83,8 +83,8 @@ pub(crate) async fn join(options: Options) -> Result<Shared, Error> {
     Ok(Shared { folder, address })
 }
 
-/// The shared server that runs on the folder and answers. One that is going down is waited for, one that another
-/// way of life left behind is ended.
+/// The shared server that runs on the folder and answers. One that is going down is waited for, one
+/// that another way of life left behind is ended.
 async fn running(folder: &Folder) -> Result<Option<Address>, Error> {
     let Some(server) = postmaster::find(folder) else {
         return Ok(None);

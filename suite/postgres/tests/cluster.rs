@@ -23,16 +23,26 @@ async fn write_answer(url: &str) {
 
 async fn read_answer(url: &str) -> i32 {
     let mut connection = connect(url).await;
-    sqlx::query_scalar("SELECT answer FROM answers").fetch_one(&mut connection).await.expect("the table is there")
+    sqlx::query_scalar("SELECT answer FROM answers")
+        .fetch_one(&mut connection)
+        .await
+        .expect("the table is there")
 }
 
 /// A process that owns the cluster in `dir`, and its server's id.
 fn start_holder(dir: &TempDir) -> (Child, i32, String) {
     let program = std::env::current_exe().expect("this program has a file");
-    let built = program.ancestors().nth(2).map(|dir| dir.join("examples/hold")).expect("a target folder");
-    let mut holder = Command::new(built).arg(dir.path()).stdout(Stdio::piped()).spawn().expect("the example is built");
+    let built =
+        program.ancestors().nth(2).map(|dir| dir.join("examples/hold")).expect("a target folder");
+    let mut holder = Command::new(built)
+        .arg(dir.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the example is built");
     let mut line = String::new();
-    BufReader::new(holder.stdout.take().expect("piped")).read_line(&mut line).expect("it says where it runs");
+    BufReader::new(holder.stdout.take().expect("piped"))
+        .read_line(&mut line)
+        .expect("it says where it runs");
     let (pid, url) = line.trim().split_once(' ').expect("id and address");
     (holder, pid.parse().expect("a process id"), url.to_owned())
 }
@@ -57,8 +67,10 @@ async fn a_second_start_finds_the_data_on_the_same_port() {
 #[tokio::test]
 async fn two_clusters_run_side_by_side() {
     let (one, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
-    let starts =
-        tokio::join!(Cluster::start(Options::throwaway(one.path())), Cluster::start(Options::throwaway(other.path())));
+    let starts = tokio::join!(
+        Cluster::start(Options::throwaway(one.path())),
+        Cluster::start(Options::throwaway(other.path()))
+    );
     let (one, other) = (starts.0.unwrap(), starts.1.unwrap());
 
     write_answer(&one.url("postgres")).await;
@@ -87,7 +99,8 @@ async fn a_taken_port_is_refused_when_it_was_asked_for() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
 
-    let refused = Cluster::start(Options { port: Some(port), ..Options::throwaway(dir.path()) }).await;
+    let refused =
+        Cluster::start(Options { port: Some(port), ..Options::throwaway(dir.path()) }).await;
 
     assert!(matches!(refused, Err(Error::PortTaken { port: p }) if p == port), "{refused:?}");
 }
@@ -129,7 +142,11 @@ async fn a_foreign_process_with_the_noted_id_is_not_taken_for_the_server() {
     Cluster::start(Options::new(dir.path())).await.unwrap().stop().await.unwrap();
     let mut foreign = Command::new("sleep").arg("600").spawn().unwrap();
     let root = server_root(&dir).await;
-    std::fs::write(root.join("data/postmaster.pid"), format!("{}\n{}\n", foreign.id(), root.display())).unwrap();
+    std::fs::write(
+        root.join("data/postmaster.pid"),
+        format!("{}\n{}\n", foreign.id(), root.display()),
+    )
+    .unwrap();
 
     let cluster = Cluster::start(Options::new(dir.path())).await.unwrap();
 
@@ -139,9 +156,11 @@ async fn a_foreign_process_with_the_noted_id_is_not_taken_for_the_server() {
     foreign.wait().unwrap();
 }
 
-/// The folder that is really used, which differs when the server's account cannot enter the wanted one.
+/// The folder that is really used, which differs when the server's account cannot enter the wanted
+/// one.
 async fn server_root(dir: &TempDir) -> PathBuf {
-    let cluster = Cluster::start(Options::new(dir.path())).await.expect("the cluster starts and stops");
+    let cluster =
+        Cluster::start(Options::new(dir.path())).await.expect("the cluster starts and stops");
     let root = cluster.dir().to_owned();
     cluster.stop().await.expect("the cluster starts and stops");
     root
@@ -162,8 +181,10 @@ async fn nobody_enters_without_the_password() {
 #[tokio::test]
 async fn a_shared_cluster_is_started_once_and_stopped_by_anyone() {
     let dir = TempDir::new().unwrap();
-    let joins =
-        tokio::join!(Cluster::share(Options::throwaway(dir.path())), Cluster::share(Options::throwaway(dir.path())));
+    let joins = tokio::join!(
+        Cluster::share(Options::throwaway(dir.path())),
+        Cluster::share(Options::throwaway(dir.path()))
+    );
     let (one, other) = (joins.0.unwrap(), joins.1.unwrap());
     assert_eq!(one.port(), other.port());
     write_answer(&one.url("postgres")).await;

@@ -1,4 +1,5 @@
-//! The sender and the stored template. No emulator tells what becomes of a mail, so nothing leads to the feedback topic.
+//! The sender and the stored template. No emulator tells what becomes of a mail, so nothing leads
+//! to the feedback topic.
 
 use anyhow::Context as _;
 use aws_sdk_ses::{error::ProvideErrorMetadata as _, types::Template};
@@ -24,7 +25,11 @@ async fn keep(ses: &aws_sdk_ses::Client, template: Template) -> anyhow::Result<(
     match ses.create_template().template(template.clone()).send().await {
         Ok(_) => Ok(()),
         // The emulators' codes have the suffix `Exception` or not.
-        Err(error) if error.code().is_some_and(|code| code.trim_end_matches("Exception") == "AlreadyExists") => {
+        Err(error)
+            if error
+                .code()
+                .is_some_and(|code| code.trim_end_matches("Exception") == "AlreadyExists") =>
+        {
             ses.update_template().template(template).send().await?;
             Ok(())
         }

@@ -26,7 +26,11 @@ struct Queue {
 }
 
 /// Makes three topics and, subscribed to each with raw delivery, its queue.
-pub(crate) async fn make(sns: &aws_sdk_sns::Client, sqs: &aws_sdk_sqs::Client, prefix: &str) -> anyhow::Result<Made> {
+pub(crate) async fn make(
+    sns: &aws_sdk_sns::Client,
+    sqs: &aws_sdk_sqs::Client,
+    prefix: &str,
+) -> anyhow::Result<Made> {
     let (event_topic, event_queue) = pair(sns, sqs, prefix, "event").await?;
     let (notification_topic, notification_queue) = pair(sns, sqs, prefix, "notification").await?;
     let (_, feedback_queue) = pair(sns, sqs, prefix, "ses-feedback").await?;
@@ -54,12 +58,19 @@ async fn pair(
 ) -> anyhow::Result<(String, Queue)> {
     let topic_name = format!("{prefix}{name}-topic");
     let made = sns.create_topic().name(&topic_name).send().await;
-    let topic = made.with_context(|| topic_name.clone())?.topic_arn.context("a topic without an ARN")?;
+    let topic =
+        made.with_context(|| topic_name.clone())?.topic_arn.context("a topic without an ARN")?;
     let queue = queue_with_dead_letters(sqs, &format!("{prefix}{name}-queue"), &topic).await?;
     let subscribing = sns.subscribe().topic_arn(&topic).protocol("sqs").endpoint(&queue.arn);
-    let subscribed = subscribing.attributes("RawMessageDelivery", "true").return_subscription_arn(true).send().await;
-    let subscription = subscribed.with_context(|| format!("{topic_name} to {name}-queue"))?.subscription_arn;
-    // `Subscribe` answers with what is there, as it is; a subscription of before may have had another delivery.
+    let subscribed = subscribing
+        .attributes("RawMessageDelivery", "true")
+        .return_subscription_arn(true)
+        .send()
+        .await;
+    let subscription =
+        subscribed.with_context(|| format!("{topic_name} to {name}-queue"))?.subscription_arn;
+    // `Subscribe` answers with what is there, as it is; a subscription of before may have had
+    // another delivery.
     if let Some(subscription) = subscription {
         let setting = sns.set_subscription_attributes().subscription_arn(subscription);
         let set = setting.attribute_name("RawMessageDelivery").attribute_value("true").send().await;
@@ -68,9 +79,14 @@ async fn pair(
     Ok((topic, queue))
 }
 
-async fn queue_with_dead_letters(sqs: &aws_sdk_sqs::Client, name: &str, topic: &str) -> anyhow::Result<Queue> {
+async fn queue_with_dead_letters(
+    sqs: &aws_sdk_sqs::Client,
+    name: &str,
+    topic: &str,
+) -> anyhow::Result<Queue> {
     let retention = (QueueAttributeName::MessageRetentionPeriod, RETENTION_S.to_string());
-    let letters = queue(sqs, &format!("{name}-dlq"), |_| HashMap::from([retention.clone()])).await?;
+    let letters =
+        queue(sqs, &format!("{name}-dlq"), |_| HashMap::from([retention.clone()])).await?;
     queue(sqs, name, |arn| {
         let redrive = json!({
             "deadLetterTargetArn": letters.arn,
@@ -100,7 +116,8 @@ fn policy(queue: &str, topic: &str) -> serde_json::Value {
     })
 }
 
-/// Makes a queue, or finds it, and sets its attributes: `CreateQueue` refuses a queue that has others.
+/// Makes a queue, or finds it, and sets its attributes: `CreateQueue` refuses a queue that has
+/// others.
 async fn queue(
     sqs: &aws_sdk_sqs::Client,
     name: &str,
@@ -108,14 +125,23 @@ async fn queue(
 ) -> anyhow::Result<Queue> {
     let made = match sqs.get_queue_url().queue_name(name).send().await {
         Ok(found) => found.queue_url,
-        Err(error) if error.as_service_error().is_some_and(|error| error.is_queue_does_not_exist()) => {
-            sqs.create_queue().queue_name(name).send().await.with_context(|| name.to_owned())?.queue_url
+        Err(error)
+            if error.as_service_error().is_some_and(|error| error.is_queue_does_not_exist()) =>
+        {
+            sqs.create_queue()
+                .queue_name(name)
+                .send()
+                .await
+                .with_context(|| name.to_owned())?
+                .queue_url
         }
         Err(error) => return Err(error).with_context(|| name.to_owned()),
     };
     let url = made.context("a queue without a URL")?;
-    let asking = sqs.get_queue_attributes().queue_url(&url).attribute_names(QueueAttributeName::QueueArn);
-    let mut asked = asking.send().await.with_context(|| name.to_owned())?.attributes.unwrap_or_default();
+    let asking =
+        sqs.get_queue_attributes().queue_url(&url).attribute_names(QueueAttributeName::QueueArn);
+    let mut asked =
+        asking.send().await.with_context(|| name.to_owned())?.attributes.unwrap_or_default();
     let arn = asked.remove(&QueueAttributeName::QueueArn).context("a queue without an ARN")?;
     let setting = sqs.set_queue_attributes().queue_url(&url).set_attributes(Some(attributes(&arn)));
     setting.send().await.with_context(|| name.to_owned())?;

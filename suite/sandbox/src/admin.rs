@@ -45,13 +45,22 @@ async fn messages(Shared(state): Shared<Arc<State>>, Query(which): Query<Which>)
     let wanted = |kind: &str| which.kind.as_deref().is_none_or(|wanted| wanted == kind);
     let limit = which.limit.unwrap_or(usize::MAX);
     let all = state.store.after(which.after);
-    let messages: Vec<_> =
-        all.iter().map(Arc::as_ref).filter(|message| wanted(message.kind.name())).take(limit).collect();
+    let messages: Vec<_> = all
+        .iter()
+        .map(Arc::as_ref)
+        .filter(|message| wanted(message.kind.name()))
+        .take(limit)
+        .collect();
     Json(json!({"messages": messages, "lastSeq": state.store.last_seq()}))
 }
 
-async fn stream(Shared(state): Shared<Arc<State>>, Query(which): Query<Which>, headers: HeaderMap) -> Response {
-    let resumed = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok());
+async fn stream(
+    Shared(state): Shared<Arc<State>>,
+    Query(which): Query<Which>,
+    headers: HeaderMap,
+) -> Response {
+    let resumed =
+        headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok());
     let kind = which.kind;
     let wanted = stream_of(state, resumed.unwrap_or(which.after)).filter(move |message| {
         let keep = kind.as_deref().is_none_or(|wanted| wanted == message.kind.name());
@@ -59,7 +68,9 @@ async fn stream(Shared(state): Shared<Arc<State>>, Query(which): Query<Which>, h
     });
     let events = wanted.map(|message| {
         let data = serde_json::to_string(&*message).unwrap_or_default();
-        Ok::<_, Infallible>(Event::default().id(message.seq.to_string()).event(message.kind.name()).data(data))
+        Ok::<_, Infallible>(
+            Event::default().id(message.seq.to_string()).event(message.kind.name()).data(data),
+        )
     });
     Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response()
 }

@@ -85,7 +85,8 @@ pub struct Push {
     pub link: Option<String>,
     /// The message's data pairs.
     pub data: BTreeMap<String, String>,
-    /// The key under which a repeat replaces the first: android's collapse key, APNs' collapse id or webpush's topic.
+    /// The key under which a repeat replaces the first: android's collapse key, APNs' collapse id
+    /// or webpush's topic.
     pub collapse_key: Option<String>,
     /// The `android` block.
     pub android: Option<Value>,

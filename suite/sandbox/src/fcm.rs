@@ -63,7 +63,12 @@ pub(crate) async fn send(
     if mode.fcm.hang {
         return server::unanswered().await;
     }
-    let parsed = message::read(&body).map(|(message, validate_only)| Request { project, message, validate_only, at });
+    let parsed = message::read(&body).map(|(message, validate_only)| Request {
+        project,
+        message,
+        validate_only,
+        at,
+    });
     let token = parsed.as_ref().map(|request| request.token().to_owned()).unwrap_or_default();
     let validate_only = parsed.as_ref().is_ok_and(|request| request.validate_only);
 
@@ -119,6 +124,8 @@ fn accept(state: &State, request: Request) -> String {
 impl Push {
     /// Whether a repeat of this message replaces it on the device.
     pub fn replaces(&self, other: &Self) -> bool {
-        self.token == other.token && self.collapse_key.is_some() && self.collapse_key == other.collapse_key
+        self.token == other.token
+            && self.collapse_key.is_some()
+            && self.collapse_key == other.collapse_key
     }
 }

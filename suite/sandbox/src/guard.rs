@@ -1,5 +1,5 @@
-//! On a loopback address, nobody but programs of this machine is answered: a web page reaches such an address too, under
-//! its own origin or, by DNS rebinding, under a name of its own.
+//! On a loopback address, nobody but programs of this machine is answered: a web page reaches such
+//! an address too, under its own origin or, by DNS rebinding, under a name of its own.
 
 use std::net::SocketAddr;
 
@@ -19,19 +19,26 @@ pub(crate) fn is_needed(address: SocketAddr) -> bool {
 pub(crate) async fn refuse_other_sites(request: Request, next: Next) -> Response {
     let headers = request.headers();
     let host = request.uri().authority().map(|authority| authority.as_str());
-    let host = host.or_else(|| headers.get(header::HOST).and_then(|value| value.to_str().ok())).unwrap_or_default();
+    let host = host
+        .or_else(|| headers.get(header::HOST).and_then(|value| value.to_str().ok()))
+        .unwrap_or_default();
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
     };
-    let is_local = ["127.0.0.1", "localhost", "[::1]"].iter().any(|local| local.eq_ignore_ascii_case(name));
-    let is_repeated = [header::HOST, header::ORIGIN].iter().any(|name| headers.get_all(name).iter().nth(1).is_some());
-    let is_of_a_page = headers
-        .get(header::ORIGIN)
-        .is_some_and(|origin| origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://")) != Some(host));
+    let is_local =
+        ["127.0.0.1", "localhost", "[::1]"].iter().any(|local| local.eq_ignore_ascii_case(name));
+    let is_repeated = [header::HOST, header::ORIGIN]
+        .iter()
+        .any(|name| headers.get_all(name).iter().nth(1).is_some());
+    let is_of_a_page = headers.get(header::ORIGIN).is_some_and(|origin| {
+        origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://")) != Some(host)
+    });
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    // Following a link is no request of another site's making: it carries no method but GET, and no body.
-    let is_of_a_site = text("sec-fetch-site").is_some_and(|site| !matches!(site, "same-origin" | "none"))
+    // Following a link is no request of another site's making: it carries no method but GET, and no
+    // body.
+    let is_of_a_site = text("sec-fetch-site")
+        .is_some_and(|site| !matches!(site, "same-origin" | "none"))
         && text("sec-fetch-mode") != Some("navigate");
     if is_local && !is_repeated && !is_of_a_page && !is_of_a_site {
         return next.run(request).await;
@@ -48,8 +55,13 @@ mod tests {
 
     async fn status(headers: &[(&str, &str)]) -> StatusCode {
         let app = Router::new().route("/", get(async || "ok")).layer(from_fn(refuse_other_sites));
-        let request = headers.iter().fold(Request::builder(), |request, (name, value)| request.header(*name, *value));
-        app.oneshot(request.body(Body::empty()).expect("a request")).await.expect("infallible").status()
+        let request = headers
+            .iter()
+            .fold(Request::builder(), |request, (name, value)| request.header(*name, *value));
+        app.oneshot(request.body(Body::empty()).expect("a request"))
+            .await
+            .expect("infallible")
+            .status()
     }
 
     #[tokio::test]
@@ -61,7 +73,10 @@ mod tests {
             StatusCode::FORBIDDEN
         );
         assert_eq!(status(&[]).await, StatusCode::FORBIDDEN);
-        assert_eq!(status(&[("host", "LOCALHOST:4000"), ("origin", "http://LOCALHOST:4000")]).await, StatusCode::OK);
+        assert_eq!(
+            status(&[("host", "LOCALHOST:4000"), ("origin", "http://LOCALHOST:4000")]).await,
+            StatusCode::OK
+        );
     }
 
     #[tokio::test]
@@ -73,6 +88,9 @@ mod tests {
         assert_eq!(status(&link).await, StatusCode::OK);
         assert_eq!(status(&[local, ("host", "rebound.example.org")]).await, StatusCode::FORBIDDEN);
         let own = ("origin", "http://localhost:4000");
-        assert_eq!(status(&[local, own, ("origin", "https://example.org")]).await, StatusCode::FORBIDDEN);
+        assert_eq!(
+            status(&[local, own, ("origin", "https://example.org")]).await,
+            StatusCode::FORBIDDEN
+        );
     }
 }

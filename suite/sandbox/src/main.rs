@@ -64,14 +64,17 @@ struct Serve {
 async fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     match cli.command {
-        Some(Command::ServiceAccount { url, to }) => write_account(&sandbox::service_account(&url), to.as_deref()),
+        Some(Command::ServiceAccount { url, to }) => {
+            write_account(&sandbox::service_account(&url), to.as_deref())
+        }
         Some(Command::Healthcheck { port }) => is_alive(port).await,
         None => serve(cli.serve).await,
     }
 }
 
 async fn serve(arguments: Serve) -> anyhow::Result<()> {
-    let (mut terminated, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut terminated, mut interrupted) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let sandbox = Sandbox::start(Options {
         addr: SocketAddr::new(arguments.host, arguments.port),
         capacity: arguments.capacity,
@@ -95,7 +98,8 @@ fn write_account(account: &serde_json::Value, file: Option<&Path>) -> anyhow::Re
     let text = serde_json::to_string_pretty(account)?;
     match file {
         Some(file) => {
-            fs::write(file, text).with_context(|| format!("write the service account to {}", file.display()))?;
+            fs::write(file, text)
+                .with_context(|| format!("write the service account to {}", file.display()))?;
         }
         None => println!("{text}"),
     }
@@ -104,15 +108,19 @@ fn write_account(account: &serde_json::Value, file: Option<&Path>) -> anyhow::Re
 
 async fn is_alive(port: u16) -> anyhow::Result<()> {
     let connecting = tokio::net::TcpStream::connect(("127.0.0.1", port));
-    let connected = tokio::time::timeout(Duration::from_secs(3), connecting).await.context("no answer in time")?;
+    let connected = tokio::time::timeout(Duration::from_secs(3), connecting)
+        .await
+        .context("no answer in time")?;
     connected.with_context(|| format!("nothing listens on port {port}"))?;
     Ok(())
 }
 
 fn print_how_to_use(sandbox: &Sandbox, service_account: Option<&Path>) {
     let url = sandbox.url();
-    let account =
-        service_account.map_or("(start with --service-account FILE)".to_owned(), |file| file.display().to_string());
+    let account = service_account
+        .map_or("(start with --service-account FILE)".to_owned(), |file| {
+            file.display().to_string()
+        });
     println!("listening rest={0} admin={0}", sandbox.addr());
     println!();
     println!("  FCM_ENDPOINT={url}");

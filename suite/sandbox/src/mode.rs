@@ -38,7 +38,8 @@ pub struct FcmMode {
 pub struct SesMode {
     /// Every send is answered with this status and `code`.
     pub status: Option<u16>,
-    /// The error code of those answers, such as `Throttling`; by default one that goes with the status.
+    /// The error code of those answers, such as `Throttling`; by default one that goes with the
+    /// status.
     pub code: Option<String>,
     /// The message of those answers.
     pub message: Option<String>,
@@ -50,7 +51,8 @@ pub struct SesMode {
     pub hang: bool,
     /// `MaxSendRate` in `GetSendQuota`'s answer; 14 by default. Sends beyond it are not throttled.
     pub max_send_rate: Option<u32>,
-    /// `Max24HourSend` in `GetSendQuota`'s answer; 50,000 by default. Sends beyond it are not refused.
+    /// `Max24HourSend` in `GetSendQuota`'s answer; 50,000 by default. Sends beyond it are not
+    /// refused.
     pub max_24_hour_send: Option<u32>,
 }
 

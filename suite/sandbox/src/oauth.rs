@@ -31,12 +31,15 @@ const PRIVATE_KEY: &str = include_str!("../keys/test-only-private-key.pem");
 const PUBLIC_KEY: &[u8] = include_bytes!("../keys/test-only-public-key.pem");
 
 const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
-const SCOPES: [&str; 2] =
-    ["https://www.googleapis.com/auth/firebase.messaging", "https://www.googleapis.com/auth/cloud-platform"];
+const SCOPES: [&str; 2] = [
+    "https://www.googleapis.com/auth/firebase.messaging",
+    "https://www.googleapis.com/auth/cloud-platform",
+];
 /// Expired tokens are swept out when there are this many.
 const SWEEP_AT: usize = 1_000;
 
-/// A service account as the Firebase console would hand it out, whose `token_uri` is the sandbox at `base_url`.
+/// A service account as the Firebase console would hand it out, whose `token_uri` is the sandbox at
+/// `base_url`.
 pub fn service_account(base_url: &str) -> Value {
     let base_url = base_url.trim_end_matches('/');
     json!({
@@ -74,7 +77,9 @@ impl Tokens {
     pub(crate) fn allow(&self, headers: &HeaderMap) -> bool {
         let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let token = header.and_then(|value| value.strip_prefix("Bearer "));
-        token.is_some_and(|token| self.lock().get(token).is_some_and(|expiry| Instant::now() < *expiry))
+        token.is_some_and(|token| {
+            self.lock().get(token).is_some_and(|expiry| Instant::now() < *expiry)
+        })
     }
 
     fn issue(&self, lifetime: Duration) -> String {
@@ -128,11 +133,19 @@ fn check(body: &[u8]) -> Result<(), Refusal> {
     let form: HashMap<_, _> = url::form_urlencoded::parse(body).collect();
     match form.get("grant_type") {
         Some(grant) if grant == GRANT_TYPE => {}
-        Some(grant) => return Err(("unsupported_grant_type", format!("Invalid grant_type: {grant}"))),
-        None => return Err(("invalid_request", "Required parameter is missing: grant_type".to_owned())),
+        Some(grant) => {
+            return Err(("unsupported_grant_type", format!("Invalid grant_type: {grant}")));
+        }
+        None => {
+            return Err((
+                "invalid_request",
+                "Required parameter is missing: grant_type".to_owned(),
+            ));
+        }
     }
-    let assertion =
-        form.get("assertion").ok_or(("invalid_request", "Required parameter is missing: assertion".to_owned()))?;
+    let assertion = form
+        .get("assertion")
+        .ok_or(("invalid_request", "Required parameter is missing: assertion".to_owned()))?;
     let claims = verified(assertion)?;
     if !claims.aud.ends_with("/token") {
         return Err(("invalid_grant", "Invalid JWT: Failed audience check.".to_owned()));
@@ -143,21 +156,27 @@ fn check(body: &[u8]) -> Result<(), Refusal> {
     }
     let scope = claims.scope.unwrap_or_default();
     if !scope.split_whitespace().any(|scope| SCOPES.contains(&scope)) {
-        return Err(("invalid_scope", "Invalid OAuth scope or ID token audience provided.".to_owned()));
+        return Err((
+            "invalid_scope",
+            "Invalid OAuth scope or ID token audience provided.".to_owned(),
+        ));
     }
     Ok(())
 }
 
 fn verified(assertion: &str) -> Result<Claims, Refusal> {
     jwt_crypto::install();
-    let signature = |error: jsonwebtoken::errors::Error| ("invalid_grant", format!("Invalid JWT: {error}."));
+    let signature =
+        |error: jsonwebtoken::errors::Error| ("invalid_grant", format!("Invalid JWT: {error}."));
     let mut validation = Validation::new(Algorithm::RS256);
     validation.set_required_spec_claims(&["iss", "aud", "exp"]);
     validation.set_issuer(&[CLIENT_EMAIL]);
     // The sandbox is reached by several names; its path is checked above.
     validation.validate_aud = false;
     let key = DecodingKey::from_rsa_pem(PUBLIC_KEY).map_err(signature)?;
-    jsonwebtoken::decode::<Claims>(assertion, &key, &validation).map(|token| token.claims).map_err(signature)
+    jsonwebtoken::decode::<Claims>(assertion, &key, &validation)
+        .map(|token| token.claims)
+        .map_err(signature)
 }
 
 fn refuse_all(status: StatusCode) -> Response {

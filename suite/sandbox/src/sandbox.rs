@@ -190,7 +190,8 @@ impl Sandbox {
         stream_of(Arc::clone(&self.state), after)
     }
 
-    /// The requests to send to `address` (a token or a recipient) that are still kept, refused ones too.
+    /// The requests to send to `address` (a token or a recipient) that are still kept, refused ones
+    /// too.
     pub fn attempts(&self, address: &str) -> Vec<Attempt> {
         self.state.store.attempts(|attempt| attempt.address == address)
     }

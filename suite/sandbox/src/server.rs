@@ -62,7 +62,12 @@ pub(crate) async fn serve(listener: TcpListener, state: Arc<State>, stop: Cancel
         match accepted {
             Ok((stream, _)) => {
                 let _ = stream.set_nodelay(true);
-                connections.spawn(connection(stream, router.clone(), Arc::clone(&state), stop.clone()));
+                connections.spawn(connection(
+                    stream,
+                    router.clone(),
+                    Arc::clone(&state),
+                    stop.clone(),
+                ));
             }
             Err(error) => {
                 tracing::warn!(%error, "the sandbox could not accept a connection");
@@ -79,7 +84,8 @@ async fn connection(stream: TcpStream, router: Router, state: Arc<State>, stop: 
     let service = service_fn(move |request: Request<Incoming>| {
         let router = router.clone();
         async move {
-            let response = router.oneshot(request).await.unwrap_or_else(|never: Infallible| match never {});
+            let response =
+                router.oneshot(request).await.unwrap_or_else(|never: Infallible| match never {});
             match response.extensions().get::<Break>() {
                 Some(Break) => Err(io::Error::other("broken on purpose")),
                 None => Ok(response),

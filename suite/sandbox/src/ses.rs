@@ -1,7 +1,7 @@
 //! Amazon SES, API version 2010-12-01: form posts to `/`, XML answers.
 //!
-//! The calls a sender makes: `SendRawEmail`, `SendEmail`, `SendTemplatedEmail`, `GetSendQuota`, and the keeping of
-//! templates. See the Amazon Simple Email Service API Reference.
+//! The calls a sender makes: `SendRawEmail`, `SendEmail`, `SendTemplatedEmail`, `GetSendQuota`, and
+//! the keeping of templates. See the Amazon Simple Email Service API Reference.
 
 mod behaviour;
 mod error;
@@ -49,7 +49,11 @@ struct Outgoing {
 }
 
 /// `POST /`.
-pub(crate) async fn query(Shared(state): Shared<Arc<State>>, headers: HeaderMap, body: Bytes) -> Response {
+pub(crate) async fn query(
+    Shared(state): Shared<Arc<State>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let at = Utc::now();
     let mode = state.mode();
     if mode.ses.down {
@@ -73,32 +77,59 @@ pub(crate) async fn query(Shared(state): Shared<Arc<State>>, headers: HeaderMap,
 }
 
 /// The inside of the action's result element.
-async fn answer(state: &State, mode: &SesMode, action: &str, form: &Form, at: DateTime<Utc>) -> Result<String, Fault> {
+async fn answer(
+    state: &State,
+    mode: &SesMode,
+    action: &str,
+    form: &Form,
+    at: DateTime<Utc>,
+) -> Result<String, Fault> {
     match action {
-        "SendRawEmail" | "SendEmail" | "SendTemplatedEmail" => send(state, mode, action, form, at).await,
-        "GetSendQuota" => Ok(quota(state, mode)),
-        "CreateTemplate" | "UpdateTemplate" | "GetTemplate" | "DeleteTemplate" => state.templates.call(action, form),
-        "" => Err(Fault::sender("MissingAction", "The request must contain the parameter Action")),
-        other => {
-            Err(Fault::sender("InvalidAction", &format!("Could not find operation {other} for version 2010-12-01")))
+        "SendRawEmail" | "SendEmail" | "SendTemplatedEmail" => {
+            send(state, mode, action, form, at).await
         }
+        "GetSendQuota" => Ok(quota(state, mode)),
+        "CreateTemplate" | "UpdateTemplate" | "GetTemplate" | "DeleteTemplate" => {
+            state.templates.call(action, form)
+        }
+        "" => Err(Fault::sender("MissingAction", "The request must contain the parameter Action")),
+        other => Err(Fault::sender(
+            "InvalidAction",
+            &format!("Could not find operation {other} for version 2010-12-01"),
+        )),
     }
 }
 
-async fn send(state: &State, mode: &SesMode, action: &str, form: &Form, at: DateTime<Utc>) -> Result<String, Fault> {
+async fn send(
+    state: &State,
+    mode: &SesMode,
+    action: &str,
+    form: &Form,
+    at: DateTime<Utc>,
+) -> Result<String, Fault> {
     let outgoing = match action {
         "SendRawEmail" => mail::raw(form),
         "SendEmail" => mail::simple(form),
         _ => state.templates.outgoing(form),
     };
-    let address = outgoing.as_ref().ok().and_then(|outgoing| outgoing.email.to.first().cloned()).unwrap_or_default();
+    let address = outgoing
+        .as_ref()
+        .ok()
+        .and_then(|outgoing| outgoing.email.to.first().cloned())
+        .unwrap_or_default();
     let answer = match (Fault::of_mode(mode), outgoing) {
         (Some(fault), _) => Err(fault),
         (None, Err(fault)) => Err(fault),
         (None, Ok(outgoing)) => deliver(state, outgoing, at).await,
     };
     let told = answer.as_ref().map_or_else(Fault::summary, |_| "200".to_owned());
-    state.store.answered(Attempt { at, kind: "email", address, answer: told, validate_only: false });
+    state.store.answered(Attempt {
+        at,
+        kind: "email",
+        address,
+        answer: told,
+        validate_only: false,
+    });
     answer.map(|id| format!("<MessageId>{id}</MessageId>"))
 }
 
@@ -157,7 +188,9 @@ fn required<'a>(form: &'a Form, name: &str) -> Result<&'a str, Fault> {
     let missing = || {
         Fault::sender(
             "ValidationError",
-            &format!("Value null at '{name}' failed to satisfy constraint: Member must not be null"),
+            &format!(
+                "Value null at '{name}' failed to satisfy constraint: Member must not be null"
+            ),
         )
     };
     form.get(name).map(String::as_str).filter(|value| !value.is_empty()).ok_or_else(missing)

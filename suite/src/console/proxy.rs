@@ -40,8 +40,11 @@ const PER_CONNECTION: [HeaderName; 7] = [
 
 /// Headers in which a browser names the page; the console has judged it already, and the services
 /// know another origin.
-const OF_THE_PAGE: [HeaderName; 3] =
-    [header::ORIGIN, HeaderName::from_static("sec-fetch-site"), HeaderName::from_static("sec-fetch-mode")];
+const OF_THE_PAGE: [HeaderName; 3] = [
+    header::ORIGIN,
+    HeaderName::from_static("sec-fetch-site"),
+    HeaderName::from_static("sec-fetch-mode"),
+];
 
 /// Where requests go.
 #[derive(Clone)]
@@ -64,7 +67,8 @@ impl Proxy {
             event: format!("http://{}", banner.event),
             notification: format!("http://{}", banner.notification),
             sandbox: format!("http://{}/_sandbox", banner.sandbox),
-            gateway_secret: Reader::new(&ProcessEnv).live_secret("GATEWAY_SECRET", "what a gateway proves itself by"),
+            gateway_secret: Reader::new(&ProcessEnv)
+                .live_secret("GATEWAY_SECRET", "what a gateway proves itself by"),
             client: services::http_client(),
             shutdown,
         }
@@ -97,12 +101,19 @@ pub(super) async fn forward(State(proxy): State<Proxy>, mut request: Request) ->
         Ok(response) => {
             let (mut parts, body) = response.into_parts();
             remove(&mut parts.headers, &PER_CONNECTION);
-            let body = Body::new(body).into_data_stream().take_until(proxy.shutdown.cancelled_owned());
+            let body =
+                Body::new(body).into_data_stream().take_until(proxy.shutdown.cancelled_owned());
             Response::from_parts(parts, Body::from_stream(body))
         }
         Err(error) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "a service does not answer the console");
-            refusal(Reason::UpstreamUnavailable, "the service does not answer; is the suite stopping?")
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a service does not answer the console"
+            );
+            refusal(
+                Reason::UpstreamUnavailable,
+                "the service does not answer; is the suite stopping?",
+            )
         }
     }
 }
@@ -119,7 +130,8 @@ fn identify(headers: &mut HeaderMap, gateway_secret: Option<&LiveSecret>) {
     let [id_header, email_header, _, secret_header] = IDENTITY.map(HeaderName::from_static);
     headers.insert(id_header, chosen_id.unwrap_or(HeaderValue::from_static(id)));
     headers.insert(email_header, chosen_email.unwrap_or(HeaderValue::from_static(email)));
-    let secret = gateway_secret.and_then(|secret| HeaderValue::from_str(secret.current().expose_secret()).ok());
+    let secret = gateway_secret
+        .and_then(|secret| HeaderValue::from_str(secret.current().expose_secret()).ok());
     if let Some(secret) = secret {
         headers.insert(secret_header, secret);
     }
@@ -144,7 +156,10 @@ mod tests {
     use super::*;
 
     fn map(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect()
     }
 
     #[test]
@@ -156,7 +171,8 @@ mod tests {
             ("x-gateway-secret", "guess"),
         ]);
         identify(&mut headers, None);
-        let expected = map(&[("x-authenticated-userid", "ada"), ("x-consumer-username", "ada@example.com")]);
+        let expected =
+            map(&[("x-authenticated-userid", "ada"), ("x-consumer-username", "ada@example.com")]);
         assert_eq!(headers, expected);
     }
 

@@ -9,10 +9,12 @@ use tempfile::TempDir;
 
 /// The first start makes a database cluster and all schemas.
 const START_LIMIT: Duration = Duration::from_secs(120);
-/// A second or two on a quiet machine, most of it PostgreSQL writing what it holds; on a busy one its disk is waited for.
+/// A second or two on a quiet machine, most of it PostgreSQL writing what it holds; on a busy one
+/// its disk is waited for.
 const END_LIMIT: Duration = Duration::from_secs(45);
 /// The options by which any free port is taken.
-const PORTS: [&str; 5] = ["--console-port", "--reminder-port", "--event-port", "--notification-port", "--sandbox-port"];
+const PORTS: [&str; 5] =
+    ["--console-port", "--reminder-port", "--event-port", "--notification-port", "--sandbox-port"];
 
 /// A running suite. It is killed with this value.
 pub(super) struct Instance {
@@ -25,13 +27,19 @@ pub(super) struct Instance {
 
 /// A folder that the database's account can enter.
 pub(super) fn data_folder() -> TempDir {
-    tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir().expect("a temporary folder")
+    tempfile::Builder::new()
+        .permissions(Permissions::from_mode(0o755))
+        .tempdir()
+        .expect("a temporary folder")
 }
 
 /// The suite's binary on a folder.
 pub(super) fn command(data: &Path) -> process::Command {
     let data = data.to_str().expect("a UTF-8 path");
-    process::Command::program("suite", env!("CARGO_BIN_EXE_suite")).arg("--data").arg(data).without_ports()
+    process::Command::program("suite", env!("CARGO_BIN_EXE_suite"))
+        .arg("--data")
+        .arg(data)
+        .without_ports()
 }
 
 impl Instance {
@@ -43,17 +51,22 @@ impl Instance {
 
     /// The same with arguments of one's own.
     pub(super) async fn start_with(data: &Path, arguments: &[&str]) -> Self {
-        let command = arguments.iter().fold(command(data), |command, argument| command.arg(*argument));
+        let command =
+            arguments.iter().fold(command(data), |command, argument| command.arg(*argument));
         let process = command.start().await;
-        let page = eventually(START_LIMIT, async || page(&process.log()).ok_or_else(|| process.log())).await;
+        let page =
+            eventually(START_LIMIT, async || page(&process.log()).ok_or_else(|| process.log()))
+                .await;
         Self { console: Client::new(&page), page, process }
     }
 
     /// The first message of this kind with this text in it, waiting for it.
     pub(super) async fn message(&self, kind: &str, text: &str, limit: Duration) -> Value {
         eventually(limit, async || {
-            let messages = self.console.get(&format!("/api/messages?kind={kind}")).await.expect(200).body;
-            first(&messages["messages"], |message| message.to_string().contains(text)).ok_or(messages)
+            let messages =
+                self.console.get(&format!("/api/messages?kind={kind}")).await.expect(200).body;
+            first(&messages["messages"], |message| message.to_string().contains(text))
+                .ok_or(messages)
         })
         .await
     }
@@ -61,8 +74,10 @@ impl Instance {
     /// What event-service's catalogue says of a message, waiting for it.
     pub(super) async fn record_of(&self, message: &Value, limit: Duration) -> Value {
         eventually(limit, async || {
-            let events = self.console.get("/api/events?type=notification:sent").await.expect(200).body;
-            let of_message = |event: &Value| event["data"]["providerMessageId"] == message["messageId"];
+            let events =
+                self.console.get("/api/events?type=notification:sent").await.expect(200).body;
+            let of_message =
+                |event: &Value| event["data"]["providerMessageId"] == message["messageId"];
             first(&events["events"], of_message).map(|event| event["data"].clone()).ok_or(events)
         })
         .await

@@ -1,4 +1,5 @@
-//! The suite's own binary as a child process: what it shows, how it ends, what it finds again, who may run beside it.
+//! The suite's own binary as a child process: what it shows, how it ends, what it finds again, who
+//! may run beside it.
 
 mod instance;
 
@@ -10,7 +11,8 @@ use serde_json::{Value, json};
 
 /// From a reminder to its messages, on a machine that compiles and tests other things meanwhile.
 const ARRIVAL_LIMIT: Duration = Duration::from_secs(20);
-/// After the due time, on such a machine; how little it is on a quiet one is for the benchmark to say.
+/// After the due time, on such a machine; how little it is on a quiet one is for the benchmark to
+/// say.
 const LATENESS_LIMIT: Duration = Duration::from_secs(5);
 
 fn reminder(title: &str, due: DateTime<Utc>) -> Value {
@@ -29,7 +31,10 @@ fn device(kind: &str) -> Value {
 
 /// How late a message arrived.
 fn lateness(message: &Value, due: DateTime<Utc>) -> Duration {
-    let at = message["at"].as_str().and_then(|at| at.parse::<DateTime<Utc>>().ok()).expect("the time of arrival");
+    let at = message["at"]
+        .as_str()
+        .and_then(|at| at.parse::<DateTime<Utc>>().ok())
+        .expect("the time of arrival");
     (at - due).to_std().expect("nothing arrives before it is due")
 }
 
@@ -37,7 +42,8 @@ fn lateness(message: &Value, due: DateTime<Utc>) -> Duration {
 async fn a_reminder_made_on_the_page_arrives_on_the_device_and_in_the_mailbox() {
     let data = data_folder();
     let suite = Instance::start(data.path()).await;
-    let device_id = suite.console.post("/api/device/register", &device("android")).await.expect(201).id();
+    let device_id =
+        suite.console.post("/api/device/register", &device("android")).await.expect(201).id();
     let due = Utc::now() + Duration::from_secs(2);
     suite.console.post("/api/reminders", &reminder("Tea", due)).await.expect(201);
 
@@ -67,8 +73,14 @@ async fn ctrl_c_ends_it_and_a_second_start_finds_the_data_and_sends_what_was_mis
     assert_eq!(first.stop().await, Some(0));
 
     let second = Instance::start(data.path()).await;
-    assert_eq!(second.console.get(&format!("/api/reminders/{far}")).await.expect(200).body["title"], "Far");
-    assert_eq!(second.console.get("/api/device").await.expect(200).body["devices"][0]["name"], "My phone");
+    assert_eq!(
+        second.console.get(&format!("/api/reminders/{far}")).await.expect(200).body["title"],
+        "Far"
+    );
+    assert_eq!(
+        second.console.get("/api/device").await.expect(200).body["devices"][0]["name"],
+        "My phone"
+    );
     let missed = second.message("push", "Missed", ARRIVAL_LIMIT).await;
     assert!(lateness(&missed, due) > Duration::ZERO);
     assert_eq!(second.stop().await, Some(0));

@@ -16,7 +16,8 @@ use crate::{
 /// Measures what the options ask for.
 ///
 /// # Errors
-/// When something cannot be started, a row fails (the others are told all the same), or `--check` finds a figure wanting.
+/// When something cannot be started, a row fails (the others are told all the same), or `--check`
+/// finds a figure wanting.
 pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     let logs = options.json.with_file_name("bench-logs");
     let house = House::build(&logs, options.statements).await?;
@@ -31,13 +32,25 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     tell(options, &machine, &rows)?;
     ensure!(measured, "interrupted");
     if !failures.is_empty() {
-        bail!("some rows failed; the services' logs are in {}\n{}", logs.display(), failures.join("\n"));
+        bail!(
+            "some rows failed; the services' logs are in {}\n{}",
+            logs.display(),
+            failures.join("\n")
+        );
     }
-    ensure!(!options.check || rows.iter().flat_map(|row| &row.figures).all(Figure::is_met), "a figure is not as due");
+    ensure!(
+        !options.check || rows.iter().flat_map(|row| &row.figures).all(Figure::is_met),
+        "a figure is not as due"
+    );
     Ok(())
 }
 
-async fn measure(options: &Options, house: &House, rows: &mut Vec<Row>, failures: &mut Vec<String>) {
+async fn measure(
+    options: &Options,
+    house: &House,
+    rows: &mut Vec<Row>,
+    failures: &mut Vec<String>,
+) {
     let mut note = |name: &str, result: anyhow::Result<()>| {
         if let Err(error) = result {
             failures.push(format!("{name}: {error:#}"));
@@ -46,8 +59,14 @@ async fn measure(options: &Options, house: &House, rows: &mut Vec<Row>, failures
     if options.wants(RowId::Generator) {
         note("generator", rows::generator::measure(options, house, rows).await);
     }
-    if [RowId::Burst, RowId::Latency, RowId::Lateness, RowId::Memory].into_iter().any(|row| options.wants(row)) {
-        note("burst, latency, lateness, memory", rows::pipeline::measure(options, house, rows).await);
+    if [RowId::Burst, RowId::Latency, RowId::Lateness, RowId::Memory]
+        .into_iter()
+        .any(|row| options.wants(row))
+    {
+        note(
+            "burst, latency, lateness, memory",
+            rows::pipeline::measure(options, house, rows).await,
+        );
     }
     if options.wants(RowId::Events) {
         note("events", rows::events::measure(options, house, rows).await);
@@ -63,7 +82,8 @@ async fn measure(options: &Options, house: &House, rows: &mut Vec<Row>, failures
 fn tell(options: &Options, machine: &Machine, rows: &[Row]) -> anyhow::Result<()> {
     println!("{}\n\n{}", table::machine(machine), table::figures(rows));
     println!("CPU time in µs for each item\n{}", table::cpu(rows));
-    write_json(&options.json, machine, rows).with_context(|| format!("write {}", options.json.display()))
+    write_json(&options.json, machine, rows)
+        .with_context(|| format!("write {}", options.json.display()))
 }
 
 fn write_json(path: &Path, machine: &Machine, rows: &[Row]) -> anyhow::Result<()> {

@@ -8,7 +8,8 @@ use std::{
 
 use anyhow::Context as _;
 
-/// The kernel counts in hundredths of a second in `/proc` (`USER_HZ`), on every architecture we know of.
+/// The kernel counts in hundredths of a second in `/proc` (`USER_HZ`), on every architecture we
+/// know of.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Whose time is taken: processes by name, and a PostgreSQL server with its children.
@@ -79,16 +80,20 @@ impl Reading {
         if let Some(postmaster) = watched.postmaster {
             let ticks = ticks(postmaster).context("PostgreSQL is gone")?;
             reading.postmaster = ticks.own + ticks.children;
-            let children = fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children"))
-                .context("list PostgreSQL's processes")?;
-            reading.backends = children.split_whitespace().filter_map(|pid| backend(pid.parse().ok()?)).collect();
+            let children =
+                fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children"))
+                    .context("list PostgreSQL's processes")?;
+            reading.backends =
+                children.split_whitespace().filter_map(|pid| backend(pid.parse().ok()?)).collect();
         }
         Ok(reading)
     }
 
     fn since(&self, first: &Self, wall: Duration) -> Usage {
         let seconds = |ticks: u64| ticks as f64 / TICKS_PER_SECOND;
-        let sum = |reading: &Self| reading.postmaster + reading.backends.values().map(|(_, ticks)| ticks).sum::<u64>();
+        let sum = |reading: &Self| {
+            reading.postmaster + reading.backends.values().map(|(_, ticks)| ticks).sum::<u64>()
+        };
         let processes: Vec<_> = (self.processes.iter().zip(&first.processes))
             .map(|((name, last), (_, first))| (*name, seconds(last.saturating_sub(*first))))
             .collect();
@@ -96,7 +101,8 @@ impl Reading {
         let mut postgres_by_use = BTreeMap::new();
         for (pid, (purpose, ticks)) in &self.backends {
             let before = first.backends.get(pid).map_or(0, |(_, ticks)| *ticks);
-            *postgres_by_use.entry(purpose.clone()).or_insert(0.0) += seconds(ticks.saturating_sub(before));
+            *postgres_by_use.entry(purpose.clone()).or_insert(0.0) +=
+                seconds(ticks.saturating_sub(before));
         }
         let alive: f64 = postgres_by_use.values().sum();
         // The server itself, and processes of its that ended meanwhile.
@@ -111,7 +117,8 @@ fn ticks(pid: i32) -> Option<Ticks> {
     parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
-/// Fields 14 to 17 of `/proc/PID/stat`; the second one, the name, may hold anything but ends at the last bracket.
+/// Fields 14 to 17 of `/proc/PID/stat`; the second one, the name, may hold anything but ends at the
+/// last bracket.
 fn parse_stat(stat: &str) -> Option<Ticks> {
     let (_, rest) = stat.rsplit_once(')')?;
     let mut times = rest.split_whitespace().skip(11).map_while(|field| field.parse::<u64>().ok());
@@ -124,13 +131,16 @@ fn backend(pid: i32) -> Option<(i32, (String, u64))> {
     Some((pid, (purpose(&title), ticks(pid)?.own)))
 }
 
-/// What a process of PostgreSQL is for, by its title: the database of a client's session, or a chore.
+/// What a process of PostgreSQL is for, by its title: the database of a client's session, or a
+/// chore.
 fn purpose(title: &str) -> String {
     let title = title.trim_end_matches('\0').trim();
     let rest = title.strip_prefix("postgres: ").unwrap_or(title);
     let words: Vec<_> = rest.split_whitespace().collect();
     match words.as_slice() {
-        [_user, database, client, ..] if client.contains('(') || *client == "[local]" => short(database).to_owned(),
+        [_user, database, client, ..] if client.contains('(') || *client == "[local]" => {
+            short(database).to_owned()
+        }
         ["autovacuum", ..] => "autovacuum".to_owned(),
         // A process that begins or ends has no title.
         [] => "server".to_owned(),
@@ -183,12 +193,21 @@ mod tests {
 
     #[test]
     fn what_ended_processes_took_is_the_servers() {
-        let backends =
-            |list: &[(i32, u64)]| list.iter().map(|(pid, ticks)| (*pid, ("bus".to_owned(), *ticks))).collect();
-        let first = Reading { postmaster: 100, backends: backends(&[(1, 50), (2, 70)]), ..Reading::default() };
+        let backends = |list: &[(i32, u64)]| {
+            list.iter().map(|(pid, ticks)| (*pid, ("bus".to_owned(), *ticks))).collect()
+        };
+        let first = Reading {
+            postmaster: 100,
+            backends: backends(&[(1, 50), (2, 70)]),
+            ..Reading::default()
+        };
         // Process 2 ended after 30 more ticks: the server has waited for all its 100.
-        let last =
-            Reading { postmaster: 200, backends: backends(&[(1, 60), (3, 5)]), machine: 100, ..Reading::default() };
+        let last = Reading {
+            postmaster: 200,
+            backends: backends(&[(1, 60), (3, 5)]),
+            machine: 100,
+            ..Reading::default()
+        };
         let usage = last.since(&first, Duration::from_secs(1));
         assert!((usage.postgres - 0.45).abs() < 1e-9);
         assert!((usage.postgres_by_use["bus"] - 0.15).abs() < 1e-9);

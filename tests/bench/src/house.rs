@@ -1,4 +1,5 @@
-//! What stands for all rows: a private PostgreSQL that is as durable as production's, and the fast provider.
+//! What stands for all rows: a private PostgreSQL that is as durable as production's, and the fast
+//! provider.
 
 use std::{
     fs, io,
@@ -21,7 +22,8 @@ use crate::{
     statements::{self, Statements},
 };
 
-/// PostgreSQL as a small production server would have it; fsync and synchronous_commit are on by default.
+/// PostgreSQL as a small production server would have it; fsync and synchronous_commit are on by
+/// default.
 const SETTINGS: [(&str, &str); 5] = [
     ("shared_buffers", "512MB"),
     ("wal_level", "replica"),
@@ -54,13 +56,19 @@ impl House {
         let mut options = Options::new(dir.path().join("postgres"));
         options.settings.extend(SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())));
         if with_statements {
-            options.settings.extend(statements::SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())));
+            options.settings.extend(
+                statements::SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())),
+            );
         }
         let cluster = Cluster::start(options).await.context("start PostgreSQL")?;
         let version = postgres_version(&cluster).await.context("ask PostgreSQL for its version")?;
         let machine = Machine::look(dir.path(), version)?;
         let provider = Provider::start(logs).await?;
-        let statements = if with_statements { Some(Statements::open(cluster.url("postgres")).await?) } else { None };
+        let statements = if with_statements {
+            Some(Statements::open(cluster.url("postgres")).await?)
+        } else {
+            None
+        };
         Ok(Self { provider, machine, cluster, statements, logs: logs.to_owned(), _dir: dir })
     }
 
@@ -141,7 +149,8 @@ impl Provider {
     pub(crate) async fn count(&self) -> anyhow::Result<(usize, usize)> {
         let text = self.call(Method::GET, "/_bench/count", String::new()).await?;
         let text = String::from_utf8_lossy(&text);
-        let counts = text.split_once(' ').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+        let counts =
+            text.split_once(' ').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
         counts.with_context(|| format!("the provider counts {text:?}"))
     }
 

@@ -1,5 +1,6 @@
-//! The bench's looks into the services' tables: how far they are. All of them are cheap enough to be repeated while the
-//! services work: they read a partial index that is empty or nearly so when the answer is near, or are asked at the end.
+//! The bench's looks into the services' tables: how far they are. All of them are cheap enough to
+//! be repeated while the services work: they read a partial index that is empty or nearly so when
+//! the answer is near, or are asked at the end.
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
@@ -32,7 +33,11 @@ pub(crate) async fn known_sent(
 
 /// Whether any delivery is not at its end.
 pub(crate) async fn any_unfinished(devices: &PgPool) -> anyhow::Result<bool> {
-    exists(sqlx::query_scalar("select exists(select from deliveries where state = 'pending')").fetch_one(devices).await)
+    exists(
+        sqlx::query_scalar("select exists(select from deliveries where state = 'pending')")
+            .fetch_one(devices)
+            .await,
+    )
 }
 
 /// How many deliveries are recorded as sent, of occurrences due from `first` to `last`.

@@ -1,5 +1,5 @@
-//! A load generator: a number of keep-alive HTTP/1.1 connections, each sending its next request when the last one is
-//! answered.
+//! A load generator: a number of keep-alive HTTP/1.1 connections, each sending its next request
+//! when the last one is answered.
 
 use std::{
     net::SocketAddr,
@@ -35,7 +35,9 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) async fn open(addr: SocketAddr) -> anyhow::Result<Self> {
-        let stream = timeout(ANSWER_LIMIT, TcpStream::connect(addr)).await.context("no connection in time")?;
+        let stream = timeout(ANSWER_LIMIT, TcpStream::connect(addr))
+            .await
+            .context("no connection in time")?;
         let stream = stream.with_context(|| format!("connect to {addr}"))?;
         stream.set_nodelay(true)?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
@@ -44,18 +46,27 @@ impl Connection {
     }
 
     /// Sends a request and reads the whole answer.
-    pub(crate) async fn call(&mut self, request: Request<Full<Bytes>>) -> anyhow::Result<(StatusCode, Bytes)> {
+    pub(crate) async fn call(
+        &mut self,
+        request: Request<Full<Bytes>>,
+    ) -> anyhow::Result<(StatusCode, Bytes)> {
         let answering = async {
             self.sender.ready().await?;
             let (parts, mut body) = self.sender.send_request(request).await?.into_parts();
             // Most answers come in one piece, which is not copied.
-            let first = body.frame().await.transpose()?.and_then(|frame| frame.into_data().ok()).unwrap_or_default();
+            let first = body
+                .frame()
+                .await
+                .transpose()?
+                .and_then(|frame| frame.into_data().ok())
+                .unwrap_or_default();
             let rest = body.collect().await?.to_bytes();
             let bytes = if rest.is_empty() { first } else { [first, rest].concat().into() };
             Ok::<_, hyper::Error>((parts.status, bytes))
         };
         let answered = timeout(ANSWER_LIMIT, answering).await;
-        let answered = answered.with_context(|| format!("no answer of {} within {ANSWER_LIMIT:?}", self.addr))?;
+        let answered = answered
+            .with_context(|| format!("no answer of {} within {ANSWER_LIMIT:?}", self.addr))?;
         answered.with_context(|| format!("call {}", self.addr))
     }
 }
@@ -74,12 +85,15 @@ pub(crate) fn request(
     // An origin-form target and the Host header, as HTTP/1.1 asks.
     *request.uri_mut() = path.parse().unwrap_or_default();
     let headers = request.headers_mut();
-    let text = |text: String| http::HeaderValue::try_from(text).unwrap_or(http::HeaderValue::from_static(""));
+    let text = |text: String| {
+        http::HeaderValue::try_from(text).unwrap_or(http::HeaderValue::from_static(""))
+    };
     headers.insert(header::HOST, text(addr.to_string()));
     headers.insert(header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
     headers.insert("x-authenticated-userid", text(user.to_owned()));
     headers.insert("x-consumer-username", text(format!("{user}@example.com")));
-    headers.insert("x-gateway-secret", http::HeaderValue::from_static(crate::stage::GATEWAY_SECRET));
+    headers
+        .insert("x-gateway-secret", http::HeaderValue::from_static(crate::stage::GATEWAY_SECRET));
     request
 }
 
@@ -124,7 +138,8 @@ pub(crate) async fn run(
     let next = Arc::new(AtomicU32::new(first));
     let mut workers = JoinSet::new();
     for connection in open {
-        let worker = Worker { connection, next: Arc::clone(&next), last, deadline, make: Arc::clone(&make) };
+        let worker =
+            Worker { connection, next: Arc::clone(&next), last, deadline, make: Arc::clone(&make) };
         workers.spawn(worker.work(progress.clone()));
     }
     let mut latencies = Vec::new();
@@ -171,6 +186,10 @@ impl Worker {
 pub(crate) async fn call(addr: SocketAddr, request: Request<Full<Bytes>>) -> anyhow::Result<Bytes> {
     let what = format!("{} {}", request.method(), request.uri());
     let (status, body) = Connection::open(addr).await?.call(request).await?;
-    ensure!(status.is_success(), "{what} was answered {status}: {}", String::from_utf8_lossy(&body));
+    ensure!(
+        status.is_success(),
+        "{what} was answered {status}: {}",
+        String::from_utf8_lossy(&body)
+    );
     Ok(body)
 }

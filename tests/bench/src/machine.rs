@@ -32,10 +32,12 @@ impl Machine {
     /// Looks at this machine, and at the disk below `dir`.
     pub(crate) fn look(dir: &Path, postgres: String) -> anyhow::Result<Self> {
         let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
-        let memory_kib = value_of(&text("/proc/meminfo"), "MemTotal").and_then(|value| first_number(&value));
+        let memory_kib =
+            value_of(&text("/proc/meminfo"), "MemTotal").and_then(|value| first_number(&value));
         Ok(Self {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
-            cpu: value_of(&text("/proc/cpuinfo"), "model name").unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
+            cpu: value_of(&text("/proc/cpuinfo"), "model name")
+                .unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
             kernel: text("/proc/sys/kernel/osrelease").trim().to_owned(),
             memory_gib: memory_kib.unwrap_or(0.0) / 1024.0 / 1024.0,
             flush_us: flush_us(dir).context("measure the disk")?,
@@ -81,7 +83,10 @@ mod tests {
     fn values_are_found_by_name() {
         let text = "model\t\t: 1\nmodel name\t: A CPU\nMemTotal:       24684960 kB\n";
         assert_eq!(value_of(text, "model name").as_deref(), Some("A CPU"));
-        assert_eq!(value_of(text, "MemTotal").and_then(|value| first_number(&value)), Some(24_684_960.0));
+        assert_eq!(
+            value_of(text, "MemTotal").and_then(|value| first_number(&value)),
+            Some(24_684_960.0)
+        );
         assert_eq!(value_of(text, "nothing"), None);
     }
 }

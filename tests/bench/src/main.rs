@@ -1,5 +1,5 @@
-//! The benchmark: the real binaries as processes of their own, on a durable PostgreSQL and a fast provider, measured from
-//! outside. `docs/BENCHMARKS.md` says what each row means.
+//! The benchmark: the real binaries as processes of their own, on a durable PostgreSQL and a fast
+//! provider, measured from outside. `docs/BENCHMARKS.md` says what each row means.
 
 mod bench;
 mod cpu;
@@ -27,7 +27,8 @@ use clap::Parser as _;
 
 use options::{Command, Options};
 
-/// One thread: the load generator and the provider need no more, and the cores are for what is measured.
+/// One thread: the load generator and the provider need no more, and the cores are for what is
+/// measured.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let options = Options::parse();

@@ -1,4 +1,5 @@
-//! The bench's mark in a reminder's text, by which the provider knows what arrived: which reminder, and due when.
+//! The bench's mark in a reminder's text, by which the provider knows what arrived: which reminder,
+//! and due when.
 
 /// What every mark begins with.
 const BEGIN: &[u8] = b"bench-";
@@ -61,8 +62,10 @@ mod tests {
 
     #[test]
     fn a_mark_is_found_in_a_payload() {
-        let payload =
-            format!(r#"{{"message":{{"token":"bn","notification":{{"body":"{}"}}}}}}"#, text(17, 1_767_225_600_123));
+        let payload = format!(
+            r#"{{"message":{{"token":"bn","notification":{{"body":"{}"}}}}}}"#,
+            text(17, 1_767_225_600_123)
+        );
         assert_eq!(find(payload.as_bytes()), Some((17, 1_767_225_600_123)));
         let after_another = format!("a bench-mark, {}", text(18, 5));
         assert_eq!(find(after_another.as_bytes()), Some((18, 5)));
@@ -80,7 +83,10 @@ mod tests {
         let id = "0123456789abcdef0123456789abcdef";
         for name in ["collapse_key", "apns-collapse-id", "Topic"] {
             let payload = format!(r#"{{"x":1,"{name}":"{id}","y":2}}"#);
-            assert_eq!(collapse_key(payload.as_bytes()), Some(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef));
+            assert_eq!(
+                collapse_key(payload.as_bytes()),
+                Some(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef)
+            );
         }
         assert_eq!(collapse_key(br#"{"collapse_key":"short"}"#), None);
     }

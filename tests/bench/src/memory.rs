@@ -11,7 +11,8 @@ use crate::machine::{first_number, value_of};
 pub(crate) struct Memory {
     /// Resident, pages shared with others counted whole.
     pub(crate) rss: f64,
-    /// Resident, shared pages divided among those who share them; none where the kernel does not tell.
+    /// Resident, shared pages divided among those who share them; none where the kernel does not
+    /// tell.
     pub(crate) pss: Option<f64>,
     /// The highest that `rss` has been.
     pub(crate) peak: f64,
@@ -19,7 +20,8 @@ pub(crate) struct Memory {
 
 impl Memory {
     pub(crate) fn of(pid: i32) -> anyhow::Result<Self> {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).context("read a process's memory")?;
+        let status =
+            fs::read_to_string(format!("/proc/{pid}/status")).context("read a process's memory")?;
         let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
         let mib = |text: &str, name: &str| {
             value_of(text, name).and_then(|value| first_number(&value)).map(|kib| kib / 1024.0)

@@ -74,7 +74,8 @@ pub(crate) enum RowId {
 }
 
 impl Options {
-    /// Whether a row is wanted. The generator's is wanted by name only: it says nothing of the services.
+    /// Whether a row is wanted. The generator's is wanted by name only: it says nothing of the
+    /// services.
     pub(crate) fn wants(&self, row: RowId) -> bool {
         if self.only.is_empty() { row != RowId::Generator } else { self.only.contains(&row) }
     }

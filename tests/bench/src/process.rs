@@ -51,18 +51,27 @@ impl Program {
         let out = File::create(&log).with_context(|| format!("create {}", log.display()))?;
         let err = out.try_clone().context("share a log file")?;
         let mut command = Command::new(&self.file);
-        command.args(&self.arguments).env_clear().envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+            .args(&self.arguments)
+            .env_clear()
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(out).stderr(err);
         die_with_parent(&mut command, Signal::SIGKILL);
         let begun = Instant::now();
-        let process = Process::start(command).with_context(|| format!("start {}", self.file.display()))?;
+        let process =
+            Process::start(command).with_context(|| format!("start {}", self.file.display()))?;
         Ok(Running { name: self.name, process, log, begun })
     }
 
     /// Starts it and waits until it has ended well.
     pub(crate) async fn run(&self, logs: &Path) -> anyhow::Result<()> {
         let mut running = self.start(logs)?;
-        ensure!(running.process.ended_within(START_LIMIT).await, "{} did not end; {}", self.name, running.tail());
+        ensure!(
+            running.process.ended_within(START_LIMIT).await,
+            "{} did not end; {}",
+            self.name,
+            running.tail()
+        );
         let status = running.process.exit_status();
         ensure!(
             status.is_some_and(|status| status.success()),
@@ -152,7 +161,12 @@ impl Running {
             bail!("{} ended ({status}); {}", self.name, self.tail());
         }
         let waited = self.begun.elapsed();
-        ensure!(waited < START_LIMIT, "{}: {what}, {waited:?} after its start; {}", self.name, self.tail());
+        ensure!(
+            waited < START_LIMIT,
+            "{}: {what}, {waited:?} after its start; {}",
+            self.name,
+            self.tail()
+        );
         Ok(())
     }
 
@@ -172,16 +186,21 @@ impl Drop for Running {
 }
 
 async fn readyz(admin: SocketAddr) -> anyhow::Result<bool> {
-    let (status, _) = Connection::open(admin).await?.call(request(Method::GET, admin, "/readyz", "bench", "")).await?;
+    let (status, _) = Connection::open(admin)
+        .await?
+        .call(request(Method::GET, admin, "/readyz", "bench", ""))
+        .await?;
     Ok(status.is_success())
 }
 
-/// The addresses in the line `listening rest=IP:PORT admin=IP:PORT`, either of which may be missing.
+/// The addresses in the line `listening rest=IP:PORT admin=IP:PORT`, either of which may be
+/// missing.
 fn addresses(log: &str) -> Option<Addresses> {
     // A line without its end may be half written.
     let whole = log.get(..log.rfind('\n')?)?;
     let line = whole.lines().find(|line| line.starts_with("listening "))?;
-    let named = |name: &str| line.split_whitespace().find_map(|word| word.strip_prefix(name)?.parse().ok());
+    let named =
+        |name: &str| line.split_whitespace().find_map(|word| word.strip_prefix(name)?.parse().ok());
     Some(Addresses { rest: named("rest="), admin: named("admin=") })
 }
 
@@ -191,7 +210,8 @@ mod tests {
 
     #[test]
     fn addresses_are_read_from_a_whole_line() {
-        let found = addresses("one\nlistening rest=127.0.0.1:3000 admin=127.0.0.1:9090\n").expect("both are named");
+        let found = addresses("one\nlistening rest=127.0.0.1:3000 admin=127.0.0.1:9090\n")
+            .expect("both are named");
         assert_eq!(found.rest().expect("named").port(), 3000);
         assert_eq!(found.admin().expect("named").port(), 9090);
         assert!(addresses("listening rest=127.0.0.1:30").is_none());

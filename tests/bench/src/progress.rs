@@ -11,7 +11,11 @@ pub(crate) struct Progress(ProgressBar);
 impl Progress {
     /// Something that is done `total` times.
     pub(crate) fn counting(what: &str, total: usize) -> Self {
-        Self::new(what, ProgressBar::new(total as u64), "{msg:<44} [{bar:30}] {pos}/{len} {per_sec:>12} {elapsed:>4}")
+        Self::new(
+            what,
+            ProgressBar::new(total as u64),
+            "{msg:<44} [{bar:30}] {pos}/{len} {per_sec:>12} {elapsed:>4}",
+        )
     }
 
     /// Something whose end is not known.
@@ -24,7 +28,9 @@ impl Progress {
             eprintln!("{what} …");
         }
         // The templates are constants of this module; without one the bar has its usual look.
-        bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_style(
+            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
+        );
         bar.set_message(what.to_owned());
         bar.enable_steady_tick(Duration::from_millis(250));
         Self(bar)

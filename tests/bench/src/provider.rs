@@ -1,7 +1,9 @@
-//! FCM, Google's token endpoint and SES at next to no cost: every request is answered with a constant after an optional
-//! latency, and what arrived is kept with its time. A process of its own, so that its CPU time is told apart.
+//! FCM, Google's token endpoint and SES at next to no cost: every request is answered with a
+//! constant after an optional latency, and what arrived is kept with its time. A process of its
+//! own, so that its CPU time is told apart.
 //!
-//! What a provider does beyond accepting (errors, validation of assertions) is the sandbox's business, not measured here.
+//! What a provider does beyond accepting (errors, validation of assertions) is the sandbox's
+//! business, not measured here.
 
 use std::{
     convert::Infallible,
@@ -56,7 +58,8 @@ impl State {
 
 /// Serves on a free port, which it prints as `listening rest=IP:PORT`, until it is ended.
 pub(crate) async fn run() -> anyhow::Result<()> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("bind the provider's port")?;
+    let listener =
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("bind the provider's port")?;
     println!("listening rest={}", listener.local_addr().context("read the provider's port")?);
     let state = Arc::new(State::default());
     loop {
@@ -75,7 +78,10 @@ async fn connection(stream: TcpStream, state: Arc<State>) {
     let _ = builder.serve_connection(TokioIo::new(stream), service).await;
 }
 
-async fn answer(request: Request<Incoming>, state: Arc<State>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(
+    request: Request<Incoming>,
+    state: Arc<State>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     let (parts, body) = request.into_parts();
     let Ok(body) = whole(body).await else { return Ok(reply(StatusCode::BAD_REQUEST, JSON, "{}")) };
     let path = parts.uri.path();
@@ -92,7 +98,8 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> Result<Respons
 
 /// A request's bytes; most come in one piece, which is not copied.
 async fn whole(mut body: Incoming) -> Result<Bytes, hyper::Error> {
-    let Some(first) = body.frame().await.transpose()?.and_then(|frame| frame.into_data().ok()) else {
+    let Some(first) = body.frame().await.transpose()?.and_then(|frame| frame.into_data().ok())
+    else {
         return Ok(Bytes::new());
     };
     let mut all: Option<Vec<u8>> = None;
@@ -142,10 +149,13 @@ async fn wait(state: &State) {
 fn control(method: &Method, path: &str, body: &[u8], state: &State) -> Response<Full<Bytes>> {
     match (method.as_str(), path) {
         ("GET", "/_bench/count") => {
-            let counts = format!("{} {}", state.records().len(), state.unmarked.load(Ordering::Relaxed));
+            let counts =
+                format!("{} {}", state.records().len(), state.unmarked.load(Ordering::Relaxed));
             reply(StatusCode::OK, "text/plain", counts)
         }
-        ("GET", "/_bench/records") => reply(StatusCode::OK, "application/octet-stream", encode(&state.records())),
+        ("GET", "/_bench/records") => {
+            reply(StatusCode::OK, "application/octet-stream", encode(&state.records()))
+        }
         ("DELETE", "/_bench/records") => {
             state.records().clear();
             state.unmarked.store(0, Ordering::Relaxed);
@@ -156,11 +166,19 @@ fn control(method: &Method, path: &str, body: &[u8], state: &State) -> Response<
             state.latency_ms.store(latency.unwrap_or(0), Ordering::Relaxed);
             reply(StatusCode::OK, "text/plain", "")
         }
-        _ => reply(StatusCode::NOT_FOUND, "text/plain", format!("the bench's provider has no {method} {path}\n")),
+        _ => reply(
+            StatusCode::NOT_FOUND,
+            "text/plain",
+            format!("the bench's provider has no {method} {path}\n"),
+        ),
     }
 }
 
-fn reply(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+fn reply(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static(content_type));

@@ -82,7 +82,13 @@ impl Arrivals {
                 }
             }
         }
-        Self { distinct: first.len(), duplicates, unlike, last_us, lateness_ms: Spread::of(lateness) }
+        Self {
+            distinct: first.len(),
+            duplicates,
+            unlike,
+            last_us,
+            lateness_ms: Spread::of(lateness),
+        }
     }
 }
 
@@ -102,8 +108,12 @@ mod tests {
 
     #[test]
     fn duplicates_are_counted_and_compared_with_the_first() {
-        let records =
-            [record(1, 1_001_000, 7), record(2, 1_002_000, 8), record(1, 1_009_000, 7), record(2, 1_010_000, 9)];
+        let records = [
+            record(1, 1_001_000, 7),
+            record(2, 1_002_000, 8),
+            record(1, 1_009_000, 7),
+            record(2, 1_010_000, 9),
+        ];
         let arrivals = Arrivals::of(&records);
         assert_eq!((arrivals.distinct, arrivals.duplicates, arrivals.unlike), (2, 2, 1));
         assert_eq!(arrivals.last_us, 1_002_000);

@@ -49,12 +49,22 @@ pub(crate) struct Figure {
 }
 
 impl Figure {
-    pub(crate) fn new(key: &'static str, label: &'static str, value: f64, unit: &'static str) -> Self {
+    pub(crate) fn new(
+        key: &'static str,
+        label: &'static str,
+        value: f64,
+        unit: &'static str,
+    ) -> Self {
         Self { key, label, value, unit, reference: Reference::default() }
     }
 
     #[must_use]
-    pub(crate) fn beside(mut self, baseline: &'static str, milestone: &'static str, goal: &'static str) -> Self {
+    pub(crate) fn beside(
+        mut self,
+        baseline: &'static str,
+        milestone: &'static str,
+        goal: &'static str,
+    ) -> Self {
         self.reference = Reference { baseline, milestone, goal, due: self.reference.due };
         self
     }
@@ -86,7 +96,14 @@ pub(crate) struct Row {
 
 impl Row {
     pub(crate) fn new(id: &'static str, title: impl Into<String>) -> Self {
-        Self { id, title: title.into(), figures: Vec::new(), items: 0, usage: None, notes: Vec::new() }
+        Self {
+            id,
+            title: title.into(),
+            figures: Vec::new(),
+            items: 0,
+            usage: None,
+            notes: Vec::new(),
+        }
     }
 
     #[must_use]
@@ -113,8 +130,11 @@ impl Row {
 
     /// The row as one JSON object.
     pub(crate) fn json(&self, machine: &Machine, at: DateTime<Utc>) -> Value {
-        let figures: Map<_, _> =
-            self.figures.iter().map(|figure| (figure.key.to_owned(), json!(figure.value))).collect();
+        let figures: Map<_, _> = self
+            .figures
+            .iter()
+            .map(|figure| (figure.key.to_owned(), json!(figure.value)))
+            .collect();
         json!({
             "at": at,
             "version": env!("CARGO_PKG_VERSION"),
@@ -134,8 +154,11 @@ impl Row {
 const OTHERS_LIMIT: f64 = 0.1;
 
 fn cpu_json(usage: &Usage, items: usize) -> Value {
-    let processes: Map<_, _> =
-        usage.processes.iter().map(|(name, seconds)| ((*name).to_owned(), json!(seconds))).collect();
+    let processes: Map<_, _> = usage
+        .processes
+        .iter()
+        .map(|(name, seconds)| ((*name).to_owned(), json!(seconds)))
+        .collect();
     let Usage { postgres, postgres_by_use, others, wall, .. } = usage;
     let each: Map<_, _> = usage
         .processes

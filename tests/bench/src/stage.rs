@@ -1,4 +1,5 @@
-//! The four services on databases of their own: made anew for each group of rows, so that none leaves anything to another.
+//! The four services on databases of their own: made anew for each group of rows, so that none
+//! leaves anything to another.
 
 use std::path::PathBuf;
 
@@ -39,11 +40,15 @@ impl<'a> Stage<'a> {
         let mut urls = Vec::new();
         for what in ["reminders", "notifications", "devices", "bus"] {
             let database = format!("{name}_{what}");
-            house.cluster.create_database(&database).await.with_context(|| format!("create {database}"))?;
+            house
+                .cluster
+                .create_database(&database)
+                .await
+                .with_context(|| format!("create {database}"))?;
             urls.push(house.cluster.url(&database));
         }
-        let [reminders, notifications, devices, bus_url] =
-            <[String; 4]>::try_from(urls).map_err(|_| anyhow::anyhow!("four databases were made"))?;
+        let [reminders, notifications, devices, bus_url] = <[String; 4]>::try_from(urls)
+            .map_err(|_| anyhow::anyhow!("four databases were made"))?;
         let databases = [&reminders, &notifications, &notifications, &devices];
         let mut programs = Vec::new();
         for (name, database) in SERVICES.into_iter().zip(databases) {
@@ -51,19 +56,31 @@ impl<'a> Stage<'a> {
             Program::beside(name, "migrate", environment.clone())?.run(&logs).await?;
             programs.push(Program::beside(name, "serve", environment)?);
         }
-        let programs = <[Program; 4]>::try_from(programs).map_err(|_| anyhow::anyhow!("there are four services"))?;
+        let programs = <[Program; 4]>::try_from(programs)
+            .map_err(|_| anyhow::anyhow!("there are four services"))?;
         let pool = |url: &str| PgPoolOptions::new().max_connections(1).connect_lazy(url);
-        Ok(Self { house, programs, notifications: pool(&notifications)?, devices: pool(&devices)?, bus_url, logs })
+        Ok(Self {
+            house,
+            programs,
+            notifications: pool(&notifications)?,
+            devices: pool(&devices)?,
+            bus_url,
+            logs,
+        })
     }
 
     /// How to start the service with this name.
     pub(crate) fn program(&self, name: &str) -> anyhow::Result<&Program> {
-        self.programs.iter().find(|program| program.name == name).with_context(|| format!("there is no {name}"))
+        self.programs
+            .iter()
+            .find(|program| program.name == name)
+            .with_context(|| format!("there is no {name}"))
     }
 
     /// Starts some of the services and waits until they are ready.
     pub(crate) async fn start(&self, names: &[&str]) -> anyhow::Result<Services> {
-        let started: anyhow::Result<Vec<_>> = names.iter().map(|name| self.program(name)?.start(&self.logs)).collect();
+        let started: anyhow::Result<Vec<_>> =
+            names.iter().map(|name| self.program(name)?.start(&self.logs)).collect();
         let mut services = Vec::new();
         for running in started? {
             let (addresses, _) = running.ready().await?;
@@ -75,13 +92,15 @@ impl<'a> Stage<'a> {
     /// The bus, as the services use it.
     pub(crate) async fn bus(&self) -> anyhow::Result<SharedBus> {
         let url = SecretString::from(self.bus_url.clone());
-        let settings = BusSettings::Postgres(PostgresSettings { url: url.into(), max_connections: 2 });
+        let settings =
+            BusSettings::Postgres(PostgresSettings { url: url.into(), max_connections: 2 });
         bus::connect(&settings).await.context("connect to the bus")
     }
 
     /// Whose CPU time counts: the services', PostgreSQL's, the provider's, the bench's own.
     pub(crate) fn watched(&self, services: &Services) -> Watched {
-        let mut processes: Vec<_> = services.0.iter().map(|(running, _)| (running.name, running.pid())).collect();
+        let mut processes: Vec<_> =
+            services.0.iter().map(|(running, _)| (running.name, running.pid())).collect();
         processes.push(("provider", self.house.provider.process.pid()));
         processes.push(("bench", std::process::id().cast_signed()));
         Watched { processes, postmaster: Some(self.house.cluster.pid()) }
@@ -114,7 +133,10 @@ impl Services {
     }
 
     fn find(&self, name: &str) -> anyhow::Result<&(Running, Addresses)> {
-        self.0.iter().find(|(running, _)| running.name == name).with_context(|| format!("{name} does not run"))
+        self.0
+            .iter()
+            .find(|(running, _)| running.name == name)
+            .with_context(|| format!("{name} does not run"))
     }
 }
 
@@ -138,7 +160,8 @@ fn environment(house: &House, bus_url: &str, database_url: &str) -> Vec<(&'stati
         ("SES_SOURCE_EMAIL", "reminders@example.com".to_owned()),
         ("GATEWAY_SECRET", GATEWAY_SECRET.to_owned()),
         ("OPERATOR_TOKEN", "the-operators-of-the-bench".to_owned()),
-        // The bench is few users who do the work of many; what limits cost is measured, where they are is not.
+        // The bench is few users who do the work of many; what limits cost is measured, where they
+        // are is not.
         ("RATE_LIMIT_PER_SECOND", "1000000".to_owned()),
         ("RATE_LIMIT_BURST", "1000000".to_owned()),
         ("MAX_REMINDERS_PER_USER", "1000000".to_owned()),

@@ -1,4 +1,5 @@
-//! Which statements PostgreSQL spends its time in, by pg_stat_statements: for whoever looks for what to make faster.
+//! Which statements PostgreSQL spends its time in, by pg_stat_statements: for whoever looks for
+//! what to make faster.
 
 use anyhow::Context as _;
 use sqlx::{Connection as _, PgConnection};
@@ -36,13 +37,17 @@ impl Statements {
         let made = sqlx::query("create extension if not exists pg_stat_statements")
             .execute(&mut statements.connect().await?)
             .await;
-        made.context("pg_stat_statements is not installed (it comes with PostgreSQL's contrib package)")?;
+        made.context(
+            "pg_stat_statements is not installed (it comes with PostgreSQL's contrib package)",
+        )?;
         Ok(statements)
     }
 
     /// Forgets everything so far.
     pub(crate) async fn reset(&self) -> anyhow::Result<()> {
-        let forgotten = sqlx::query("select pg_stat_statements_reset()").execute(&mut self.connect().await?).await;
+        let forgotten = sqlx::query("select pg_stat_statements_reset()")
+            .execute(&mut self.connect().await?)
+            .await;
         forgotten.context("reset the statements' accounts")?;
         Ok(())
     }
@@ -55,7 +60,9 @@ impl Statements {
                     where toplevel order by total_exec_time + total_plan_time desc limit $1";
         let rows: Result<Vec<Statement>, _> =
             sqlx::query_as(sql).bind(TOLD).fetch_all(&mut self.connect().await?).await;
-        let mut lines = vec![format!("{name}: µs for each of {items}, executing + planning; calls; rows a call")];
+        let mut lines = vec![format!(
+            "{name}: µs for each of {items}, executing + planning; calls; rows a call"
+        )];
         for it in rows.context("read the statements' accounts")? {
             let each = |ms: f64| ms * 1e3 / items.max(1) as f64;
             let rows = it.rows as f64 / it.calls.max(1) as f64;

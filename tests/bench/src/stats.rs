@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// The value below or at which `percent` of the sorted values lie (nearest rank); `None` of nothing.
+/// The value below or at which `percent` of the sorted values lie (nearest rank); `None` of
+/// nothing.
 pub(crate) fn percentile<T: Copy>(sorted: &[T], percent: f64) -> Option<T> {
     let rank = (percent / 100.0 * sorted.len() as f64).ceil() as usize;
     sorted.get(rank.max(1) - 1).or(sorted.last()).copied()

@@ -19,9 +19,17 @@ pub(crate) fn machine(machine: &Machine) -> String {
 
 /// The figures, beside what they are held to.
 pub(crate) fn figures(rows: &[Row]) -> String {
-    let mut lines = vec![["", "measured", "1.0.0", "milestone", "goal", "due now"].map(str::to_owned)];
+    let mut lines =
+        vec![["", "measured", "1.0.0", "milestone", "goal", "due now"].map(str::to_owned)];
     for row in rows {
-        lines.push([row.title.clone(), String::new(), String::new(), String::new(), String::new(), String::new()]);
+        lines.push([
+            row.title.clone(),
+            String::new(),
+            String::new(),
+            String::new(),
+            String::new(),
+            String::new(),
+        ]);
         lines.extend(row.figures.iter().map(line));
     }
     let mut text = align(&lines);
@@ -46,8 +54,11 @@ pub(crate) fn cpu(rows: &[Row]) -> String {
 
 fn shares(usage: &Usage, items: usize) -> String {
     let each = |seconds: f64| format!("{:.0}", micros_each(seconds, items));
-    let mut parts: Vec<_> =
-        usage.processes.iter().map(|(name, seconds)| format!("{name} {}", each(*seconds))).collect();
+    let mut parts: Vec<_> = usage
+        .processes
+        .iter()
+        .map(|(name, seconds)| format!("{name} {}", each(*seconds)))
+        .collect();
     let uses: Vec<_> = (usage.postgres_by_use.iter())
         .filter(|(_, seconds)| micros_each(**seconds, items) >= 1.0)
         .map(|(name, seconds)| format!("{name} {}", each(*seconds)))
@@ -90,7 +101,8 @@ pub(crate) fn number(value: f64) -> String {
         _ => 2,
     };
     let text = format!("{value:.decimals$}");
-    let (whole, fraction) = text.split_once('.').map_or((text.as_str(), None), |(a, b)| (a, Some(b)));
+    let (whole, fraction) =
+        text.split_once('.').map_or((text.as_str(), None), |(a, b)| (a, Some(b)));
     let digits = whole.trim_start_matches('-');
     let grouped = digits.char_indices().fold(String::new(), |mut all, (at, digit)| {
         if at > 0 && (digits.len() - at).is_multiple_of(3) {
@@ -106,8 +118,9 @@ pub(crate) fn number(value: f64) -> String {
 fn align(lines: &[[String; 6]]) -> String {
     // A row's title stands alone and may be longer than its column.
     let cells = lines.iter().filter(|line| !line[1].is_empty());
-    let widths = cells
-        .fold([0; 6], |widths: [usize; 6], line| std::array::from_fn(|at| widths[at].max(line[at].chars().count())));
+    let widths = cells.fold([0; 6], |widths: [usize; 6], line| {
+        std::array::from_fn(|at| widths[at].max(line[at].chars().count()))
+    });
     let mut text = String::new();
     for line in lines {
         let [label, rest @ ..] = line;
@@ -137,8 +150,10 @@ mod tests {
 
     #[test]
     fn a_missed_bound_is_told() {
-        let row =
-            |value| Row::new("burst", "burst").figure(Figure::new("a", "a", value, "/s").due(Due::AtLeast(5_000.0)));
+        let row = |value| {
+            Row::new("burst", "burst")
+                .figure(Figure::new("a", "a", value, "/s").due(Due::AtLeast(5_000.0)))
+        };
         assert!(figures(&[row(6_000.0)]).contains("≥ 5,000 met"));
         assert!(figures(&[row(4_000.0)]).contains("NOT MET"));
     }

@@ -84,7 +84,9 @@ where
     loop {
         match probe().await.probed() {
             Ok(value) => return value,
-            Err(why) if begun.elapsed() >= limit => panic!("{caller}: did not hold within {limit:?}: {why}"),
+            Err(why) if begun.elapsed() >= limit => {
+                panic!("{caller}: did not hold within {limit:?}: {why}")
+            }
             Err(_) => tokio::time::sleep(pause).await,
         }
         pause = (pause * 2).min(LONGEST_PAUSE);

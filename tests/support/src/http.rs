@@ -18,7 +18,11 @@ pub struct Client {
 impl Client {
     /// A client without identity, for the service at `base` (`http://…`).
     pub fn new(base: impl Into<String>) -> Self {
-        Self { base: base.into().trim_end_matches('/').to_owned(), inner: plain(), headers: Vec::new() }
+        Self {
+            base: base.into().trim_end_matches('/').to_owned(),
+            inner: plain(),
+            headers: Vec::new(),
+        }
     }
 
     /// The same client as a user, the way the gateway says it.
@@ -57,8 +61,17 @@ impl Client {
     /// # Errors
     ///
     /// When there is no whole answer.
-    pub async fn try_text(&self, path: &str, content_type: &str, body: String) -> Result<Answer, reqwest::Error> {
-        let request = self.inner.post(format!("{}{path}", self.base)).header("content-type", content_type).body(body);
+    pub async fn try_text(
+        &self,
+        path: &str,
+        content_type: &str,
+        body: String,
+    ) -> Result<Answer, reqwest::Error> {
+        let request = self
+            .inner
+            .post(format!("{}{path}", self.base))
+            .header("content-type", content_type)
+            .body(body);
         self.answered(Method::POST, path, request).await
     }
 
@@ -82,12 +95,18 @@ impl Client {
         answer.unwrap_or_else(|error| panic!("{method} {}{path}: no answer: {error:?}", self.base))
     }
 
-    /// The same, with the failure to get an answer as a value: for services that are killed meanwhile.
+    /// The same, with the failure to get an answer as a value: for services that are killed
+    /// meanwhile.
     ///
     /// # Errors
     ///
     /// When there is no whole answer.
-    pub async fn try_send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, reqwest::Error> {
+    pub async fn try_send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer, reqwest::Error> {
         let mut request = self.inner.request(method.clone(), format!("{}{path}", self.base));
         if let Some(body) = body {
             request = request.json(body);
@@ -148,7 +167,10 @@ impl Answer {
     /// When there is none.
     #[track_caller]
     pub fn id(&self) -> String {
-        self.body["id"].as_str().unwrap_or_else(|| panic!("{}: no id in {}", self.request, self.body)).to_owned()
+        self.body["id"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{}: no id in {}", self.request, self.body))
+            .to_owned()
     }
 
     /// A header's value.
@@ -164,7 +186,12 @@ impl Answer {
 /// When TLS cannot be set up.
 pub fn plain() -> reqwest::Client {
     static PROVIDER: Once = Once::new();
-    // Built without a default cryptography provider; when somebody has installed one already, that one is as good.
+    // Built without a default cryptography provider; when somebody has installed one already, that
+    // one is as good.
     PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
-    reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build().expect("the HTTP client is built")
+    reqwest::Client::builder()
+        .timeout(TIMEOUT)
+        .no_proxy()
+        .build()
+        .expect("the HTTP client is built")
 }

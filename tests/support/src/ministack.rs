@@ -1,4 +1,5 @@
-//! A local AWS (SNS, SQS, SES): a MiniStack process of its own for a test, on a free port of the loopback.
+//! A local AWS (SNS, SQS, SES): a MiniStack process of its own for a test, on a free port of the
+//! loopback.
 
 use std::{
     net::{Ipv4Addr, TcpListener},
@@ -78,7 +79,9 @@ fn binary() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&path).map(|dir| dir.join("ministack"));
     let mut found = std::iter::once(installed).chain(on_path).filter(|file| file.is_file());
-    found.next().unwrap_or_else(|| panic!("MiniStack, the local AWS, is not installed: run `make setup`"))
+    found
+        .next()
+        .unwrap_or_else(|| panic!("MiniStack, the local AWS, is not installed: run `make setup`"))
 }
 
 fn free_port() -> u16 {

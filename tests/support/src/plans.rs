@@ -1,7 +1,8 @@
 //! Plans of the checked statements: which of them read a whole table.
 //!
-//! The statements are those of `.sqlx`, so that each is looked at as it is run. Sequential scans are forbidden to the planner,
-//! and so are joins that read both sides whole: a scan that is left has no index by which it could find its rows.
+//! The statements are those of `.sqlx`, so that each is looked at as it is run. Sequential scans
+//! are forbidden to the planner, and so are joins that read both sides whole: a scan that is left
+//! has no index by which it could find its rows.
 
 use std::{fs, path::Path};
 
@@ -14,14 +15,15 @@ struct Statement {
     parameters: usize,
 }
 
-/// The statements that read one of the tables of a database whole, each after the table and a colon; but none that begin
-/// with one of `except`. Statements of other databases are passed over.
+/// The statements that read one of the tables of a database whole, each after the table and a
+/// colon; but none that begin with one of `except`. Statements of other databases are passed over.
 ///
 /// # Panics
 /// When `.sqlx` cannot be read, or a statement of this database cannot be planned.
 pub async fn whole_table_reads(url: &str, except: &[&str]) -> Vec<String> {
     let mut connection = PgConnection::connect(url).await.expect("a connection");
-    let settings = "set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off;
+    let settings =
+        "set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off;
                     set plan_cache_mode = force_generic_plan";
     sqlx::raw_sql(settings).execute(&mut connection).await.expect("settings");
     let (mut reads, mut planned) = (Vec::new(), 0);
@@ -33,7 +35,9 @@ pub async fn whole_table_reads(url: &str, except: &[&str]) -> Vec<String> {
         let text = statement.text.split_whitespace().collect::<Vec<_>>().join(" ");
         reads.extend(tables.into_iter().map(|table| format!("{table}: {text}")));
     }
-    reads.retain(|read| !read.starts_with("pg_") && !except.iter().any(|except| read.starts_with(except)));
+    reads.retain(|read| {
+        !read.starts_with("pg_") && !except.iter().any(|except| read.starts_with(except))
+    });
     assert!(planned > 10, "only {planned} statements were planned");
     reads
 }
@@ -45,8 +49,12 @@ fn statements() -> Vec<Statement> {
         .map(|file| {
             let text = fs::read_to_string(file.expect("a file").path()).expect("a statement");
             let described: Value = serde_json::from_str(&text).expect("JSON");
-            let parameters = described["describe"]["parameters"]["Left"].as_array().map_or(0, Vec::len);
-            Statement { text: described["query"].as_str().unwrap_or_default().to_owned(), parameters }
+            let parameters =
+                described["describe"]["parameters"]["Left"].as_array().map_or(0, Vec::len);
+            Statement {
+                text: described["query"].as_str().unwrap_or_default().to_owned(),
+                parameters,
+            }
         })
         .collect();
     statements.sort_by(|one, other| one.text.cmp(&other.text));
@@ -57,9 +65,13 @@ fn statements() -> Vec<Statement> {
 async fn plan(connection: &mut PgConnection, statement: &Statement) -> Option<Value> {
     let prepare = AssertSqlSafe(format!("prepare looked_at as {}", statement.text));
     if let Err(error) = sqlx::raw_sql(prepare).execute(&mut *connection).await {
-        let code = error.as_database_error().and_then(|error| error.code().map(|code| code.into_owned()));
-        // An undefined table, column or function; or a statement that cannot be prepared, such as `set`.
-        let is_of_another = code.as_deref().is_some_and(|code| ["42P01", "42703", "42883", "42601"].contains(&code));
+        let code =
+            error.as_database_error().and_then(|error| error.code().map(|code| code.into_owned()));
+        // An undefined table, column or function; or a statement that cannot be prepared, such as
+        // `set`.
+        let is_of_another = code
+            .as_deref()
+            .is_some_and(|code| ["42P01", "42703", "42883", "42601"].contains(&code));
         assert!(is_of_another, "{error}: {}", statement.text);
         return None;
     }
@@ -74,7 +86,8 @@ async fn plan(connection: &mut PgConnection, statement: &Statement) -> Option<Va
     Some(plan)
 }
 
-/// Notes the tables that are read whole below a node. What only the first rows are taken of is not: `is_limited`.
+/// Notes the tables that are read whole below a node. What only the first rows are taken of is not:
+/// `is_limited`.
 fn walk(node: &Value, is_limited: bool, tables: &mut Vec<String>) {
     let kind = node["Node Type"].as_str().unwrap_or_default();
     let is_limited = match kind {
@@ -85,14 +98,21 @@ fn walk(node: &Value, is_limited: bool, tables: &mut Vec<String>) {
     let has_no_condition = match kind {
         "Seq Scan" => true,
         // Without a filter it reads what its index holds, such as the few rows of a partial one.
-        "Index Scan" | "Index Only Scan" => node["Index Cond"].is_null() && !node["Filter"].is_null(),
+        "Index Scan" | "Index Only Scan" => {
+            node["Index Cond"].is_null() && !node["Filter"].is_null()
+        }
         _ => false,
     };
-    if let (true, false, Some(table)) = (has_no_condition, is_limited, node["Relation Name"].as_str()) {
+    if let (true, false, Some(table)) =
+        (has_no_condition, is_limited, node["Relation Name"].as_str())
+    {
         tables.push(table.to_owned());
     }
     for child in node["Plans"].as_array().into_iter().flatten() {
-        let goes_on = matches!(child["Parent Relationship"].as_str(), Some("Outer" | "Inner" | "Member" | "Subquery"));
+        let goes_on = matches!(
+            child["Parent Relationship"].as_str(),
+            Some("Outer" | "Inner" | "Member" | "Subquery")
+        );
         walk(child, is_limited && goes_on, tables);
     }
 }

@@ -1,8 +1,9 @@
 //! A real database for every test, within milliseconds.
 //!
-//! All test processes of a target folder share one throw-away cluster in `<target>/test-postgres`. The first one
-//! starts it (under a file lock); it stays for the others, and a statement that runs inside the server shuts it down
-//! when nobody has used it for ten minutes. `test-postgres stop` does so at once.
+//! All test processes of a target folder share one throw-away cluster in `<target>/test-postgres`.
+//! The first one starts it (under a file lock); it stays for the others, and a statement that runs
+//! inside the server shuts it down when nobody has used it for ten minutes. `test-postgres stop`
+//! does so at once.
 //!
 //! ```no_run
 //! # static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate::Migrator::DEFAULT;
@@ -57,11 +58,13 @@ impl Database {
 }
 
 impl Drop for Database {
-    /// Drops the database with whoever is still connected. Best effort: the cluster starts empty the next time.
+    /// Drops the database with whoever is still connected. Best effort: the cluster starts empty
+    /// the next time.
     fn drop(&mut self) {
         let (url, name) = (self.admin_url.clone(), self.name.clone());
         let dropping = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
             runtime.block_on(async {
                 let mut admin = PgConnection::connect(&url).await.ok()?;
                 let sql = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
@@ -77,7 +80,8 @@ pub async fn database(hint: &str) -> Database {
     make(hint, None).await.unwrap_or_else(|error| panic!("no test database: {error:#}"))
 }
 
-/// A database with these migrations applied. They run once per cluster; every further database is a copy.
+/// A database with these migrations applied. They run once per cluster; every further database is a
+/// copy.
 pub async fn migrated(hint: &str, migrations: &'static Migrator) -> Database {
     let key = template::key_of(migrations);
     database_from(hint, &key, async |url: String| {
@@ -88,8 +92,8 @@ pub async fn migrated(hint: &str, migrations: &'static Migrator) -> Database {
     .await
 }
 
-/// A database that is a copy of what `fill` makes of an empty one, given its address. It is called once per `key` and
-/// cluster, and must leave no connection open.
+/// A database that is a copy of what `fill` makes of an empty one, given its address. It is called
+/// once per `key` and cluster, and must leave no connection open.
 pub async fn database_from<F>(hint: &str, key: &str, fill: F) -> Database
 where
     F: AsyncFnOnce(String) -> anyhow::Result<()>,
@@ -101,7 +105,8 @@ where
     made.await.unwrap_or_else(|error| panic!("no test database: {error:#}"))
 }
 
-/// The address of the test cluster's `postgres` database, started if it does not run: for tools beside the tests.
+/// The address of the test cluster's `postgres` database, started if it does not run: for tools
+/// beside the tests.
 ///
 /// # Errors
 ///
@@ -123,8 +128,10 @@ pub async fn stop() -> anyhow::Result<bool> {
 async fn make(hint: &str, template: Option<&str>) -> anyhow::Result<Database> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let (shared, mut user) = enter().await?;
-    let hint: String = hint.to_lowercase().chars().filter(char::is_ascii_alphanumeric).take(24).collect();
-    let name = format!("test_{hint}_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let hint: String =
+        hint.to_lowercase().chars().filter(char::is_ascii_alphanumeric).take(24).collect();
+    let name =
+        format!("test_{hint}_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let sql = match template {
         Some(template) => format!("CREATE DATABASE {name} TEMPLATE {template}"),
         None => format!("CREATE DATABASE {name}"),
@@ -147,7 +154,10 @@ async fn enter() -> anyhow::Result<(Shared, PgConnection)> {
             Err(error) => last = Some(error),
         }
     }
-    Err(last.map_or_else(|| anyhow::anyhow!("the test cluster could not be entered"), anyhow::Error::from))
+    Err(last.map_or_else(
+        || anyhow::anyhow!("the test cluster could not be entered"),
+        anyhow::Error::from,
+    ))
 }
 
 /// `<target>/test-postgres`, the target folder being the one this program was built in.
@@ -159,7 +169,9 @@ fn dir() -> anyhow::Result<PathBuf> {
 pub(crate) fn target_dir() -> anyhow::Result<PathBuf> {
     let program = std::env::current_exe().context("find this program's file")?;
     let marked = program.ancestors().find(|dir| dir.join("CACHEDIR.TAG").exists());
-    marked.map(Path::to_owned).with_context(|| format!("{} lies in no cargo target folder", program.display()))
+    marked
+        .map(Path::to_owned)
+        .with_context(|| format!("{} lies in no cargo target folder", program.display()))
 }
 
 async fn connect(url: &str) -> Result<PgConnection, sqlx::Error> {

@@ -39,11 +39,17 @@ const END_LIMIT: Duration = Duration::from_secs(60);
 /// When it has not been built: `cargo build --bins` does that.
 pub fn binary(name: &str) -> PathBuf {
     let program = std::env::current_exe().expect("this program has a file");
-    let below =
-        |dir: &&Path| dir.file_name() != Some(OsStr::new("deps")) && dir.file_name() != Some(OsStr::new("examples"));
+    let below = |dir: &&Path| {
+        dir.file_name() != Some(OsStr::new("deps"))
+            && dir.file_name() != Some(OsStr::new("examples"))
+    };
     let profile = program.ancestors().skip(1).find(below).expect("the file lies in a folder");
     let binary = profile.join(name);
-    let how = if profile.ends_with("release") { "cargo build --release --bins" } else { "cargo build --bins" };
+    let how = if profile.ends_with("release") {
+        "cargo build --release --bins"
+    } else {
+        "cargo build --bins"
+    };
     assert!(binary.is_file(), "{} is not there: run `{how}` first", binary.display());
     binary
 }
@@ -67,7 +73,13 @@ impl Command {
     /// Any program; `name` is what its log is called.
     pub fn program(name: &str, program: impl Into<PathBuf>) -> Self {
         let (arguments, environment) = (Vec::new(), BTreeMap::new());
-        Self { name: name.to_owned(), program: program.into(), arguments, environment, listens: true }
+        Self {
+            name: name.to_owned(),
+            program: program.into(),
+            arguments,
+            environment,
+            listens: true,
+        }
     }
 
     /// Adds an argument.
@@ -86,12 +98,17 @@ impl Command {
 
     /// Sets several variables.
     #[must_use]
-    pub fn envs<N: Into<String>, V: Into<String>>(mut self, variables: impl IntoIterator<Item = (N, V)>) -> Self {
-        self.environment.extend(variables.into_iter().map(|(name, value)| (name.into(), value.into())));
+    pub fn envs<N: Into<String>, V: Into<String>>(
+        mut self,
+        variables: impl IntoIterator<Item = (N, V)>,
+    ) -> Self {
+        self.environment
+            .extend(variables.into_iter().map(|(name, value)| (name.into(), value.into())));
         self
     }
 
-    /// Does not wait for the line that says where it listens: for commands that do something and end.
+    /// Does not wait for the line that says where it listens: for commands that do something and
+    /// end.
     #[must_use]
     pub fn without_ports(mut self) -> Self {
         self.listens = false;
@@ -112,7 +129,8 @@ impl Command {
         }
         command.stdin(std::process::Stdio::null()).stdout(log.file()).stderr(log.file());
         process::die_with_parent(&mut command, Signal::SIGKILL);
-        let process = Process::start(command).unwrap_or_else(|error| panic!("{}: {error}", self.program.display()));
+        let process = Process::start(command)
+            .unwrap_or_else(|error| panic!("{}: {error}", self.program.display()));
         let mut running = Running { name: self.name, process, log, rest: None, admin: None };
         if self.listens {
             running.learn_addresses().await;
@@ -185,12 +203,16 @@ impl Running {
     ///
     /// # Panics
     ///
-    /// When it does not within `limit`, or the process ends: with the last answer and the end of its log.
+    /// When it does not within `limit`, or the process ends: with the last answer and the end of
+    /// its log.
     pub async fn ready(&self, limit: Duration) {
         let admin = http::Client::new(self.admin_url());
         eventually(limit, async || {
             self.assert_runs();
-            let answer = admin.try_send(reqwest::Method::GET, "/readyz", None).await.map_err(|e| format!("{e:?}"))?;
+            let answer = admin
+                .try_send(reqwest::Method::GET, "/readyz", None)
+                .await
+                .map_err(|e| format!("{e:?}"))?;
             if answer.status == 200 {
                 return Ok(());
             }
@@ -199,7 +221,8 @@ impl Running {
         .await;
     }
 
-    /// Sends SIGTERM and waits until it has ended. Answers its exit code, `None` when a signal ended it.
+    /// Sends SIGTERM and waits until it has ended. Answers its exit code, `None` when a signal
+    /// ended it.
     ///
     /// # Panics
     ///
@@ -237,15 +260,21 @@ impl Running {
     /// When it does not end within `limit`.
     pub async fn ended(&mut self, limit: Duration) -> Option<i32> {
         let ended = self.process.ended_within(limit).await;
-        assert!(ended, "{} did not end within {limit:?}; its log ends:\n{}", self.name, self.log.tail());
+        assert!(
+            ended,
+            "{} did not end within {limit:?}; its log ends:\n{}",
+            self.name,
+            self.log.tail()
+        );
         self.process.exit_status().and_then(|status| status.code())
     }
 
     async fn learn_addresses(&mut self) {
         let (rest, admin) = eventually(START_LIMIT, async || {
             self.assert_runs();
-            addresses(&self.log.text())
-                .ok_or_else(|| format!("{} has not said where it listens:\n{}", self.name, self.log.tail()))
+            addresses(&self.log.text()).ok_or_else(|| {
+                format!("{} has not said where it listens:\n{}", self.name, self.log.tail())
+            })
         })
         .await;
         (self.rest, self.admin) = (rest, admin);
@@ -264,12 +293,14 @@ impl Drop for Running {
     }
 }
 
-/// The addresses in the line `listening rest=IP:PORT admin=IP:PORT`, either of which may be missing.
+/// The addresses in the line `listening rest=IP:PORT admin=IP:PORT`, either of which may be
+/// missing.
 fn addresses(log: &str) -> Option<(Option<SocketAddr>, Option<SocketAddr>)> {
     // A line without its end may be half written.
     let whole = &log[..log.rfind('\n')?];
     let line = whole.lines().find(|line| line.starts_with("listening "))?;
-    let named = |name: &str| line.split_whitespace().find_map(|word| word.strip_prefix(name)?.parse().ok());
+    let named =
+        |name: &str| line.split_whitespace().find_map(|word| word.strip_prefix(name)?.parse().ok());
     Some((named("rest="), named("admin=")))
 }
 

@@ -5,12 +5,17 @@ use sqlx::{Connection, PgConnection};
 async fn names(url: &str, pattern: &str) -> Vec<String> {
     let mut connection = PgConnection::connect(url).await.expect("the cluster answers");
     let sql = "SELECT datname::text FROM pg_database WHERE datname LIKE $1";
-    sqlx::query_scalar(sql).bind(pattern).fetch_all(&mut connection).await.expect("the names are read")
+    sqlx::query_scalar(sql)
+        .bind(pattern)
+        .fetch_all(&mut connection)
+        .await
+        .expect("the names are read")
 }
 
 #[tokio::test]
 async fn every_test_has_a_database_of_its_own() {
-    let (one, other) = tokio::join!(support::postgres::database("one"), support::postgres::database("other"));
+    let (one, other) =
+        tokio::join!(support::postgres::database("one"), support::postgres::database("other"));
 
     sqlx::raw_sql("CREATE TABLE only_here ()").execute(&one.pool().await).await.unwrap();
 
@@ -39,11 +44,15 @@ async fn a_template_is_filled_once_and_copied() {
         Ok(connection.close().await?)
     };
     let first = support::postgres::database_from("copy", &key, fill).await;
-    let second = support::postgres::database_from("copy", &key, async |_| panic!("it is there already")).await;
+    let second =
+        support::postgres::database_from("copy", &key, async |_| panic!("it is there already"))
+            .await;
 
     for database in [first, second] {
-        let number: i32 =
-            sqlx::query_scalar("SELECT number FROM seats").fetch_one(&database.pool().await).await.unwrap();
+        let number: i32 = sqlx::query_scalar("SELECT number FROM seats")
+            .fetch_one(&database.pool().await)
+            .await
+            .unwrap();
         assert_eq!(number, 7);
     }
 }

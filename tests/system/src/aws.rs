@@ -1,4 +1,5 @@
-//! Topics, queues and dead letters on the emulator, made as an operator makes them: by `suite provision`, or by Terraform.
+//! Topics, queues and dead letters on the emulator, made as an operator makes them: by `suite
+//! provision`, or by Terraform.
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
@@ -62,8 +63,9 @@ async fn by_terraform(endpoint: &str) -> BTreeMap<String, String> {
     let folder = tempfile::tempdir().expect("a folder");
     let output = folder.path().join("variables.json");
     let of_this_process = ["HOME", "TF_CLI_CONFIG_FILE", "TF_PLUGIN_CACHE_DIR"];
-    let environment =
-        of_this_process.iter().filter_map(|name| Some((*name, std::env::var_os(name)?.into_string().ok()?)));
+    let environment = of_this_process
+        .iter()
+        .filter_map(|name| Some((*name, std::env::var_os(name)?.into_string().ok()?)));
     let command = Command::program("terraform-local.sh", script).without_ports().envs(environment);
     let command = command.arg("apply").arg("--endpoint").arg(endpoint);
     let command = command.arg("--state").arg(folder.path().display().to_string());
@@ -88,11 +90,18 @@ fn access(endpoint: &str) -> BTreeMap<String, String> {
 /// Turns raw delivery off for what a topic's queues get: consumers read envelopes as well.
 async fn envelope(endpoint: &str, topic: &str) {
     let sns = aws_sdk_sns::Client::new(&sdk_config(&settings(endpoint)).await);
-    let subscribed = sns.list_subscriptions_by_topic().topic_arn(topic).send().await.expect("the topic is there");
+    let subscribed = sns
+        .list_subscriptions_by_topic()
+        .topic_arn(topic)
+        .send()
+        .await
+        .expect("the topic is there");
     for subscription in subscribed.subscriptions() {
-        let setting =
-            sns.set_subscription_attributes().subscription_arn(subscription.subscription_arn().expect("an ARN"));
-        let set = setting.attribute_name("RawMessageDelivery").attribute_value("false").send().await;
+        let setting = sns
+            .set_subscription_attributes()
+            .subscription_arn(subscription.subscription_arn().expect("an ARN"));
+        let set =
+            setting.attribute_name("RawMessageDelivery").attribute_value("false").send().await;
         set.expect("the delivery is set");
     }
 }
@@ -105,7 +114,8 @@ pub(crate) async fn mailed(endpoint: &str, address: &str) -> Vec<String> {
 
 /// The recipient and the subject of every mail that SES took.
 pub(crate) async fn all_mails(endpoint: &str) -> Vec<(String, String)> {
-    let answer = support::http::Client::new(endpoint).get("/_ministack/ses/messages").await.expect(200).body;
+    let answer =
+        support::http::Client::new(endpoint).get("/_ministack/ses/messages").await.expect(200).body;
     let accounts = answer["messages"].as_object().cloned().unwrap_or_default();
     let messages = accounts.values().filter_map(|messages| messages.as_array()).flatten();
     let read = messages.flat_map(|mail| {

@@ -1,9 +1,9 @@
-//! One user, and then several, who do everything at once that costs much, beside another who is reminded of something twice
-//! a second.
+//! One user, and then several, who do everything at once that costs much, beside another who is
+//! reminded of something twice a second.
 //!
-//! Measured is what the other user and the operators notice: whether the other's requests are answered as they should be and
-//! how soon, how late the reminders arrive, how much memory each process takes, whether one was restarted, and how fast
-//! health answers.
+//! Measured is what the other user and the operators notice: whether the other's requests are
+//! answered as they should be and how soon, how late the reminders arrive, how much memory each
+//! process takes, whether one was restarted, and how fast health answers.
 
 mod attacks;
 mod raw;
@@ -93,7 +93,10 @@ impl Report {
         }
         let (refused, answered) = (self.refused.len(), self.answered.len());
         if refused >= answered || refused > (answered / REFUSABLE).max(1) {
-            broken.push(format!("requests of the other user were refused: {}", self.refused.join(", ")));
+            broken.push(format!(
+                "requests of the other user were refused: {}",
+                self.refused.join(", ")
+            ));
         }
         if matches!(self.exports, (1.., 0)) {
             broken.push(format!("none of {} exports of the other user came", self.exports.0));
@@ -103,7 +106,10 @@ impl Report {
                 broken.push(format!("{} ended", process.name));
             }
             if process.peak_mib > process.limit_mib {
-                broken.push(format!("{} took {} of {} MiB", process.name, process.peak_mib, process.limit_mib));
+                broken.push(format!(
+                    "{} took {} of {} MiB",
+                    process.name, process.peak_mib, process.limit_mib
+                ));
             }
             if process.slowest_health.is_none() {
                 broken.push(format!("{}: /healthz did not answer", process.name));
@@ -135,11 +141,13 @@ impl fmt::Display for Report {
             answered(0.99),
             answered(1.0)
         )?;
-        let worst: Vec<String> = self.worst.iter().map(|late| late.num_milliseconds().to_string()).collect();
+        let worst: Vec<String> =
+            self.worst.iter().map(|late| late.num_milliseconds().to_string()).collect();
         writeln!(f, "  late at most in each tenth of the time (ms): {}", worst.join(", "))?;
         for process in &self.processes {
-            let health =
-                process.slowest_health.map_or("missing".to_owned(), |slowest| format!("{} ms", slowest.as_millis()));
+            let health = process
+                .slowest_health
+                .map_or("missing".to_owned(), |slowest| format!("{} ms", slowest.as_millis()));
             writeln!(
                 f,
                 "  {:<24} {:>4} of {} MiB, /healthz at most {health}",
@@ -166,7 +174,12 @@ pub enum Attackers {
 ///
 /// # Panics
 /// When the suite does not start.
-pub async fn run(bus: Bus, attackers: Attackers, length: Duration, mut progress: impl FnMut(&str)) -> Report {
+pub async fn run(
+    bus: Bus,
+    attackers: Attackers,
+    length: Duration,
+    mut progress: impl FnMut(&str),
+) -> Report {
     let house = House::start(bus).await;
     let person = house.person("grace");
     person.registers("token-of-grace", "android").await;
@@ -180,7 +193,12 @@ pub async fn run(bus: Bus, attackers: Attackers, length: Duration, mut progress:
     while began.elapsed() < length {
         tick.tick().await;
         other.calls().await;
-        progress(&format!("{:>4} s of {}: {} made", began.elapsed().as_secs(), length.as_secs(), other.made.len()));
+        progress(&format!(
+            "{:>4} s of {}: {} made",
+            began.elapsed().as_secs(),
+            length.as_secs(),
+            other.made.len()
+        ));
     }
     let last = Utc::now() + AHEAD;
     eventually(LIMIT, async || Utc::now() > last).await;
@@ -194,7 +212,17 @@ pub async fn run(bus: Bus, attackers: Attackers, length: Duration, mut progress:
     let OtherUser { made, refused, mut answered, exports, .. } = other;
     answered.sort_unstable();
     let processes = watch.end(&house).await;
-    Report { made: made.len(), refused, answered, exports, worst, lateness, lost, attacks, processes }
+    Report {
+        made: made.len(),
+        refused,
+        answered,
+        exports,
+        worst,
+        lateness,
+        lost,
+        attacks,
+        processes,
+    }
 }
 
 /// The other user, who asks for nothing unusual.
@@ -213,21 +241,28 @@ impl OtherUser {
         Self { person, calls: 0, made, refused, answered, exports: (0, 0) }
     }
 
-    /// Makes a reminder; every other one recurs, and is previewed before. An export is asked for now and then.
+    /// Makes a reminder; every other one recurs, and is previewed before. An export is asked for
+    /// now and then.
     async fn calls(&mut self) {
         let title = format!("tablets {}", self.calls);
         let recurs = self.calls % 2 == 1;
         // Rules know no milliseconds.
-        let due_at = if recurs { whole_seconds(Utc::now() + AHEAD) } else { whole_millis(Utc::now() + AHEAD) };
-        let mut body =
-            json!({"date": written(due_at), "title": title, "message": "with water", "channels": ["push", "email"]});
+        let due_at = if recurs {
+            whole_seconds(Utc::now() + AHEAD)
+        } else {
+            whole_millis(Utc::now() + AHEAD)
+        };
+        let mut body = json!({"date": written(due_at), "title": title, "message": "with water", "channels": ["push", "email"]});
         if recurs {
             body["timeZone"] = json!("Europe/Berlin");
             body["recurrence"] = json!({"rrule": "FREQ=DAILY;COUNT=2"});
             self.call(Method::POST, "/reminders/preview", Some(&body), 200).await;
         }
-        // Answered late, its first occurrence may have been past when it was made: a rule goes on with the next.
-        if self.call(Method::POST, "/reminders", Some(&body), 201).await && (!recurs || Utc::now() < due_at) {
+        // Answered late, its first occurrence may have been past when it was made: a rule goes on
+        // with the next.
+        if self.call(Method::POST, "/reminders", Some(&body), 201).await
+            && (!recurs || Utc::now() < due_at)
+        {
             self.made.push((title, due_at));
         }
         if self.calls.is_multiple_of(EXPORT_AFTER) {
@@ -238,13 +273,20 @@ impl OtherUser {
         self.calls += 1;
     }
 
-    async fn call(&mut self, method: Method, path: &str, body: Option<&Value>, expected: u16) -> bool {
+    async fn call(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        expected: u16,
+    ) -> bool {
         let asked = Instant::now();
         let answer = self.person.reminders.try_send(method.clone(), path, body).await;
         self.answered.push(asked.elapsed());
         let answered = match answer {
             Ok(answer) if answer.status == expected => return true,
-            // It was read when its only time of delivery was past: that is a matter of time, not a refusal.
+            // It was read when its only time of delivery was past: that is a matter of time, not a
+            // refusal.
             Ok(answer) if answer.reason() == Some("INVALID_DUEDATE") => return false,
             Ok(answer) => format!("{} {}", answer.status, answer.body["error"]["message"]),
             Err(error) => error.without_url().to_string(),
@@ -263,19 +305,27 @@ async fn finished(mut attacks: JoinSet<(&'static str, Tally)>) -> Vec<(&'static 
     tallies.into_iter().collect()
 }
 
-/// Returns the lateness of each delivery, in the order of their times, and the number that did not come in two
-/// minutes more: the emulator of AWS takes as long for what the hostile user made before.
-async fn arrivals(house: &House, made: &[(String, DateTime<Utc>)], email: &str) -> (Vec<TimeDelta>, usize) {
+/// Returns the lateness of each delivery, in the order of their times, and the number that did not
+/// come in two minutes more: the emulator of AWS takes as long for what the hostile user made
+/// before.
+async fn arrivals(
+    house: &House,
+    made: &[(String, DateTime<Utc>)],
+    email: &str,
+) -> (Vec<TimeDelta>, usize) {
     let mut lateness = Vec::new();
     let began = Instant::now();
     loop {
         lateness.clear();
         let captured = house.sandbox.captured();
         for (title, due_at) in made {
-            let push =
-                captured.iter().find(|message| message.push().is_some_and(|push| push.title.as_ref() == Some(title)));
+            let push = captured.iter().find(|message| {
+                message.push().is_some_and(|push| push.title.as_ref() == Some(title))
+            });
             let mail = captured.iter().find(|message| {
-                message.email().is_some_and(|mail| &mail.subject == title && mail.to.iter().any(|to| to == email))
+                message.email().is_some_and(|mail| {
+                    &mail.subject == title && mail.to.iter().any(|to| to == email)
+                })
             });
             lateness.extend(push.into_iter().chain(mail).map(|message| message.at - *due_at));
         }
@@ -294,8 +344,14 @@ async fn arrivals(house: &House, made: &[(String, DateTime<Utc>)], email: &str) 
 /// # Panics
 /// When the manifest does not say.
 fn memory_limit(service: Service) -> u64 {
-    let file = format!("{}/../../k8s/base/services/{}/deployment.yaml", env!("CARGO_MANIFEST_DIR"), service.binary());
+    let file = format!(
+        "{}/../../k8s/base/services/{}/deployment.yaml",
+        env!("CARGO_MANIFEST_DIR"),
+        service.binary()
+    );
     let manifest = std::fs::read_to_string(&file).expect("the manifest is there");
-    let limit = manifest.lines().find_map(|line| line.trim().strip_prefix("limits: {memory: ")?.strip_suffix("Mi}"));
+    let limit = manifest
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("limits: {memory: ")?.strip_suffix("Mi}"));
     limit.and_then(|mib| mib.parse().ok()).expect("the manifest limits the memory")
 }

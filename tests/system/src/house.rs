@@ -46,10 +46,13 @@ pub enum Service {
 
 impl Service {
     /// All four.
-    pub const ALL: [Self; 4] = [Self::Reminders, Self::Events, Self::Scheduler, Self::Notifications];
+    pub const ALL: [Self; 4] =
+        [Self::Reminders, Self::Events, Self::Scheduler, Self::Notifications];
 
-    /// All four in the order in which they are started: reminder-service asks two of the others when it exports.
-    pub const STARTED: [Self; 4] = [Self::Events, Self::Scheduler, Self::Notifications, Self::Reminders];
+    /// All four in the order in which they are started: reminder-service asks two of the others
+    /// when it exports.
+    pub const STARTED: [Self; 4] =
+        [Self::Events, Self::Scheduler, Self::Notifications, Self::Reminders];
 
     /// The binary's name.
     #[must_use]
@@ -96,7 +99,11 @@ impl House {
 
     /// Databases (migrated), bus and providers, and no service yet.
     pub async fn empty(bus: Bus) -> Self {
-        let options = Options { addr: SocketAddr::from(([127, 0, 0, 1], 0)), capacity: KEPT, ..Options::default() };
+        let options = Options {
+            addr: SocketAddr::from(([127, 0, 0, 1], 0)),
+            capacity: KEPT,
+            ..Options::default()
+        };
         let sandbox = Sandbox::start(options);
         let sandbox = sandbox.await.expect("the sandbox starts");
         let ministack = if bus == Bus::Aws { Some(MiniStack::start().await) } else { None };
@@ -139,10 +146,12 @@ impl House {
             environment.insert("BUS_DATABASE_URL", self.bus.url().to_owned());
         }
         if service == Service::Reminders {
-            for (name, peer) in
-                [("EVENT_SERVICE_URL", Service::Events), ("NOTIFICATION_SERVICE_URL", Service::Notifications)]
-            {
-                environment.extend(self.processes(peer).first().map(|process| (name, process.rest_url())));
+            for (name, peer) in [
+                ("EVENT_SERVICE_URL", Service::Events),
+                ("NOTIFICATION_SERVICE_URL", Service::Notifications),
+            ] {
+                environment
+                    .extend(self.processes(peer).first().map(|process| (name, process.rest_url())));
             }
         }
         if service == Service::Notifications {
@@ -195,7 +204,10 @@ impl House {
 
     /// Takes a process out, so that it can be ended alone.
     pub(crate) fn take(&mut self, service: Service, replica: usize) -> Running {
-        self.running.get_mut(&service).map(|processes| processes.remove(replica)).expect("the process runs")
+        self.running
+            .get_mut(&service)
+            .map(|processes| processes.remove(replica))
+            .expect("the process runs")
     }
 
     /// Where the REST API of each process of a service is.
@@ -233,7 +245,8 @@ impl House {
     /// event-service's internal API.
     #[must_use]
     pub fn events(&self) -> Client {
-        self.client(Service::Events).with_header("Authorization", &format!("Bearer {OPERATOR_TOKEN}"))
+        self.client(Service::Events)
+            .with_header("Authorization", &format!("Bearer {OPERATOR_TOKEN}"))
     }
 
     /// A pool on the database that a service works with: for what would take too long to wait for.
@@ -259,7 +272,10 @@ impl House {
     }
 
     fn client(&self, service: Service) -> Client {
-        let process = self.processes(service).first().unwrap_or_else(|| panic!("no {} runs", service.binary()));
+        let process = self
+            .processes(service)
+            .first()
+            .unwrap_or_else(|| panic!("no {} runs", service.binary()));
         Client::new(process.rest_url())
     }
 
@@ -267,7 +283,10 @@ impl House {
     pub async fn bus(&self) -> SharedBus {
         let settings = match &self.ministack {
             Some(ministack) => BusSettings::Aws(aws::settings(ministack.endpoint())),
-            None => BusSettings::Postgres(PostgresSettings { url: self.bus.url().into(), max_connections: 2 }),
+            None => BusSettings::Postgres(PostgresSettings {
+                url: self.bus.url().into(),
+                max_connections: 2,
+            }),
         };
         shared::bus::connect(&settings).await.expect("the bus is configured")
     }

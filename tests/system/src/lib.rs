@@ -1,9 +1,15 @@
-//! The suite as its users meet it: the four real binaries as processes, a real PostgreSQL, a real bus, and stand-ins for
-//! FCM and SES that are reached over HTTP.
+//! The suite as its users meet it: the four real binaries as processes, a real PostgreSQL, a real
+//! bus, and stand-ins for FCM and SES that are reached over HTTP.
 //!
-//! It is test code: what cannot be had fails the test, loudly, by a panic that says what was attempted.
+//! It is test code: what cannot be had fails the test, loudly, by a panic that says what was
+//! attempted.
 
-#![allow(clippy::panic, clippy::expect_used, clippy::unwrap_used, reason = "a failed precondition fails the test")]
+#![allow(
+    clippy::panic,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a failed precondition fails the test"
+)]
 
 pub mod aws;
 pub mod hostile;

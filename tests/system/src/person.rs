@@ -22,7 +22,8 @@ pub struct Person {
 impl Person {
     pub(crate) fn new(id: &str, reminders: &Client, notifications: &Client) -> Self {
         let email = format!("{id}@example.com");
-        let (reminders, notifications) = (reminders.as_user(id, &email), notifications.as_user(id, &email));
+        let (reminders, notifications) =
+            (reminders.as_user(id, &email), notifications.as_user(id, &email));
         Self { id: id.to_owned(), reminders, notifications, email }
     }
 
@@ -33,7 +34,12 @@ impl Person {
     }
 
     /// Makes a reminder due in `seconds` and answers its id and its due time.
-    pub async fn is_reminded_in(&self, seconds: i64, channels: &[&str], title: &str) -> (String, DateTime<Utc>) {
+    pub async fn is_reminded_in(
+        &self,
+        seconds: i64,
+        channels: &[&str],
+        title: &str,
+    ) -> (String, DateTime<Utc>) {
         let date = whole_millis(Utc::now() + TimeDelta::seconds(seconds));
         let body = json!({"date": written(date), "title": title, "message": format!("{title}, please"), "channels": channels,
             "url": "https://example.com/reminder"});
@@ -60,7 +66,11 @@ impl Person {
         eventually(LIMIT, async || {
             let answer = self.notifications.get("/notifications?limit=100").await.expect(200).body;
             let items = answer["notifications"].as_array().cloned().unwrap_or_default();
-            if items.iter().any(|it| it["title"] == title) { Ok(()) } else { Err(answer.to_string()) }
+            if items.iter().any(|it| it["title"] == title) {
+                Ok(())
+            } else {
+                Err(answer.to_string())
+            }
         })
         .await;
     }
@@ -70,7 +80,8 @@ impl Person {
         eventually(LIMIT, async || {
             let answer = self.notifications.get("/notifications?limit=100").await.expect(200);
             let items = answer.body["notifications"].as_array().cloned().unwrap_or_default();
-            let matching: Vec<_> = items.iter().filter(|it| it["state"] == state).cloned().collect();
+            let matching: Vec<_> =
+                items.iter().filter(|it| it["state"] == state).cloned().collect();
             if matching.len() == count {
                 Ok(matching)
             } else {

@@ -15,7 +15,9 @@ pub(crate) async fn tables_that_say(database: &Database, text: &str) -> Vec<Stri
     .expect("the tables are listed");
     let mut found = Vec::new();
     for table in tables {
-        let sql = format!("select exists (select from {table} as it where it::text ilike '%' || $1 || '%')");
+        let sql = format!(
+            "select exists (select from {table} as it where it::text ilike '%' || $1 || '%')"
+        );
         let says = sqlx::query_scalar(AssertSqlSafe(sql)).bind(text).fetch_one(&pool).await;
         if says.unwrap_or_else(|error| panic!("{table} is searched: {error}")) {
             found.push(format!("{} {table}", database.name()));

@@ -104,7 +104,8 @@ impl Addresses {
 /// Makes a storm and judges it; `progress` hears once a second how far it is.
 ///
 /// # Panics
-/// When something that is needed cannot be had at all: a process does not start, a database cannot be asked.
+/// When something that is needed cannot be had at all: a process does not start, a database cannot
+/// be asked.
 pub async fn run(settings: Settings, mut progress: impl FnMut(&str)) -> Report {
     let mut rng = StdRng::seed_from_u64(settings.seed);
     let mut house = House::with_replicas(settings.bus, settings.replicas).await;
@@ -122,7 +123,11 @@ pub async fn run(settings: Settings, mut progress: impl FnMut(&str)) -> Report {
     while began.elapsed() < settings.length {
         weather.change(&mut house, &mut rng).await;
         let elapsed = began.elapsed().as_secs();
-        progress(&format!("{elapsed:>4} s of {}: {} faults", settings.length.as_secs(), weather.count()));
+        progress(&format!(
+            "{elapsed:>4} s of {}: {} faults",
+            settings.length.as_secs(),
+            weather.count()
+        ));
         sleep(Duration::from_millis(rng.random_range(300..1_500))).await;
     }
     weather.clear(&mut house).await;
@@ -149,9 +154,10 @@ async fn report(house: &House, seed: u64, made: &[Made], weather: &faults::Weath
     }
 }
 
-/// Judges a scenario that one guard alone holds, with it in place and with it taken out: reminders that are delivered by
-/// the bus once more, that are made while the bus is away by a process that is then killed, or that a scheduler without
-/// its lease is about to end. Without the guard the checker must find it.
+/// Judges a scenario that one guard alone holds, with it in place and with it taken out: reminders
+/// that are delivered by the bus once more, that are made while the bus is away by a process that
+/// is then killed, or that a scheduler without its lease is about to end. Without the guard the
+/// checker must find it.
 ///
 /// # Panics
 /// As [`run`].

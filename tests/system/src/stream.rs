@@ -19,13 +19,19 @@ impl Stream {
     ///
     /// When it is not opened.
     pub async fn open(house: &House, person: &Person, last_event: Option<&str>) -> Self {
-        let process = house.processes(Service::Notifications).first().expect("notification-service runs");
+        let process =
+            house.processes(Service::Notifications).first().expect("notification-service runs");
         let url = format!("{}/notifications/stream", process.rest_url());
-        let mut request = support::http::plain().get(url).header("X-Authenticated-Userid", &person.id);
+        let mut request =
+            support::http::plain().get(url).header("X-Authenticated-Userid", &person.id);
         if let Some(last_event) = last_event {
             request = request.header("Last-Event-ID", last_event);
         }
-        let response = request.header("X-Consumer-Username", &person.email).send().await.expect("the stream opens");
+        let response = request
+            .header("X-Consumer-Username", &person.email)
+            .send()
+            .await
+            .expect("the stream opens");
         Self { response: response.error_for_status().expect("a stream"), told: String::new() }
     }
 

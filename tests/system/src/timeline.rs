@@ -16,8 +16,13 @@ impl House {
                 .filter(|step| step["kind"] == "occurrence")
                 .map(|step| step["occurrence"].clone())
                 .collect();
-            let found: Vec<&str> = occurrences.iter().filter_map(|it| it["state"].as_str()).collect();
-            if found == states { Ok(occurrences) } else { Err(format!("{states:?} expected: {occurrences:#?}")) }
+            let found: Vec<&str> =
+                occurrences.iter().filter_map(|it| it["state"].as_str()).collect();
+            if found == states {
+                Ok(occurrences)
+            } else {
+                Err(format!("{states:?} expected: {occurrences:#?}"))
+            }
         })
         .await
     }
@@ -26,7 +31,8 @@ impl House {
     pub async fn tells(&self, reminder: &str, event: &str) {
         eventually(LIMIT, async || {
             let steps = self.steps(reminder).await;
-            let told: Vec<&str> = steps.iter().filter_map(|step| step["event"]["type"].as_str()).collect();
+            let told: Vec<&str> =
+                steps.iter().filter_map(|step| step["event"]["type"].as_str()).collect();
             if told.contains(&event) { Ok(()) } else { Err(format!("{event} expected: {told:?}")) }
         })
         .await;

@@ -19,7 +19,10 @@ async fn help_and_version_answer_at_once() {
             assert!(help.contains(command), "{help}");
         }
         let (code, version) = bare(service).arg("--version").run().await;
-        assert_eq!((code, version.trim()), (Some(0), format!("{} {}", service.binary(), shared::VERSION).as_str()));
+        assert_eq!(
+            (code, version.trim()),
+            (Some(0), format!("{} {}", service.binary(), shared::VERSION).as_str())
+        );
     }
 }
 
@@ -43,12 +46,20 @@ async fn aws_without_its_topics_and_queues_is_refused() {
         (Service::Scheduler, &["NOTIFICATION_TOPIC_ARN"]),
         (
             Service::Notifications,
-            &["EVENT_TOPIC_ARN", "NOTIFICATION_QUEUE_URL", "FCM_PROJECT_CONFIG", "SES_SOURCE_EMAIL"],
+            &[
+                "EVENT_TOPIC_ARN",
+                "NOTIFICATION_QUEUE_URL",
+                "FCM_PROJECT_CONFIG",
+                "SES_SOURCE_EMAIL",
+            ],
         ),
     ];
     for (service, names) in expected {
-        let (code, report) =
-            bare(service).env("BUS", "aws").env("DATABASE_URL", "postgres://u:p@127.0.0.1/x").run().await;
+        let (code, report) = bare(service)
+            .env("BUS", "aws")
+            .env("DATABASE_URL", "postgres://u:p@127.0.0.1/x")
+            .run()
+            .await;
         assert_eq!(code, Some(78), "{report}");
         for name in names {
             assert!(report.contains(name), "{}: {name}: {report}", service.binary());
@@ -60,13 +71,18 @@ async fn aws_without_its_topics_and_queues_is_refused() {
 async fn config_check_shows_the_variables_and_no_value() {
     let house = House::empty(Bus::Postgres).await;
     for service in Service::ALL {
-        let (code, table) = house.command(service).arg("config").arg("check").without_ports().run().await;
+        let (code, table) =
+            house.command(service).arg("config").arg("check").without_ports().run().await;
         assert_eq!(code, Some(0), "{table}");
         assert!(table.contains("DATABASE_URL") && !table.contains("system_"), "{table}");
-        let (code, list) = house.command(service).arg("config").arg("list").without_ports().run().await;
+        let (code, list) =
+            house.command(service).arg("config").arg("list").without_ports().run().await;
         assert_eq!(code, Some(0));
-        let listed: Vec<BTreeMap<String, serde_json::Value>> = serde_json::from_str(&list).expect("JSON");
-        assert!(listed.iter().any(|setting| setting["name"] == "BUS" && setting["required"] == true));
+        let listed: Vec<BTreeMap<String, serde_json::Value>> =
+            serde_json::from_str(&list).expect("JSON");
+        assert!(
+            listed.iter().any(|setting| setting["name"] == "BUS" && setting["required"] == true)
+        );
     }
 }
 
@@ -75,11 +91,15 @@ async fn every_variable_is_in_the_example_file() {
     let example = include_str!("../../../.env.example");
     let house = House::empty(Bus::Postgres).await;
     for service in Service::ALL {
-        let (_, list) = house.command(service).arg("config").arg("list").without_ports().run().await;
-        let listed: Vec<BTreeMap<String, serde_json::Value>> = serde_json::from_str(&list).expect("JSON");
+        let (_, list) =
+            house.command(service).arg("config").arg("list").without_ports().run().await;
+        let listed: Vec<BTreeMap<String, serde_json::Value>> =
+            serde_json::from_str(&list).expect("JSON");
         for setting in listed {
             let name = setting["name"].as_str().expect("a name");
-            let there = example.lines().any(|line| line.trim_start_matches("# ").starts_with(&format!("{name}=")));
+            let there = example
+                .lines()
+                .any(|line| line.trim_start_matches("# ").starts_with(&format!("{name}=")));
             assert!(there, "{name} of {} is not in .env.example", service.binary());
         }
     }
@@ -130,7 +150,8 @@ async fn each_config_json_is_the_binarys_own_list() {
     let workspace = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     for service in Service::ALL {
         let (_, list) = bare(service).arg("config").arg("list").run().await;
-        let mut listed: Vec<BTreeMap<String, serde_json::Value>> = serde_json::from_str(&list).expect("JSON");
+        let mut listed: Vec<BTreeMap<String, serde_json::Value>> =
+            serde_json::from_str(&list).expect("JSON");
         for setting in &mut listed {
             setting.remove("set");
         }
@@ -149,13 +170,18 @@ async fn a_local_aws_may_be_set_up_again_and_keeps_what_lies_in_it() {
     let ministack = MiniStack::start().await;
     let first = aws::by_the_suite(ministack.endpoint(), &["--prefix", "dev-"]).await;
     assert!(first["EVENT_TOPIC_ARN"].ends_with(":dev-event-topic"), "{first:?}");
-    let bus = shared::bus::connect(&BusSettings::Aws(aws::settings(ministack.endpoint()))).await.expect("a bus");
+    let bus = shared::bus::connect(&BusSettings::Aws(aws::settings(ministack.endpoint())))
+        .await
+        .expect("a bus");
     let message = Message { body: "kept".to_owned(), attributes: BTreeMap::new() };
     bus.publish(&first["EVENT_TOPIC_ARN"], &[message]).await.expect("published");
 
     assert_eq!(aws::by_the_suite(ministack.endpoint(), &["--prefix", "dev-"]).await, first);
-    let took = bus.receive(&first["EVENT_QUEUE_URL"], 10, Duration::from_secs(30), Duration::from_secs(5)).await;
-    let bodies: Vec<_> = took.expect("the queue is there").into_iter().map(|received| received.body).collect();
+    let took = bus
+        .receive(&first["EVENT_QUEUE_URL"], 10, Duration::from_secs(30), Duration::from_secs(5))
+        .await;
+    let bodies: Vec<_> =
+        took.expect("the queue is there").into_iter().map(|received| received.body).collect();
     assert_eq!(bodies, ["kept"]);
 }
 

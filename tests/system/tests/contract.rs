@@ -1,5 +1,5 @@
-//! Whatever the REST API of reminders accepts, the other services read: no event of an accepted change is dead-lettered, and a
-//! push for every kind of device can be built of it.
+//! Whatever the REST API of reminders accepts, the other services read: no event of an accepted
+//! change is dead-lettered, and a push for every kind of device can be built of it.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -27,8 +27,8 @@ use reminder_service::{App, Config};
 use serde_json::{Map, Value, json};
 use shared::{
     bus::{
-        self, BusSettings, Message, QueueSpec, Received, Settlement, SharedBus, Subscription, Topology,
-        settings::PostgresSettings,
+        self, BusSettings, Message, QueueSpec, Received, Settlement, SharedBus, Subscription,
+        Topology, settings::PostgresSettings,
     },
     contract::{Envelope, EventType, occurrence_id},
 };
@@ -42,7 +42,8 @@ const BODIES: usize = 600;
 
 fn texts(longest: usize) -> impl Strategy<Value = String> {
     let characters = select(vec![
-        'a', ' ', '"', '\\', '<', '&', '\n', '\t', 'ß', '世', '😀', '\u{202e}', '\u{fffd}', '\u{fffe}', '\u{0}',
+        'a', ' ', '"', '\\', '<', '&', '\n', '\t', 'ß', '世', '😀', '\u{202e}', '\u{fffd}',
+        '\u{fffe}', '\u{0}',
     ]);
     let usual = select(vec!['a', 'b', '"', '\\', '\n', 'ß', '世', '😀']);
     prop_oneof![
@@ -54,12 +55,12 @@ fn texts(longest: usize) -> impl Strategy<Value = String> {
 
 fn dates() -> impl Strategy<Value = String> {
     let offsets = select(vec!["Z", "+02:00", "-11:30", "+14:00"]);
-    let years = prop_oneof![3 => 2027..2200u32, 3 => 1900..2026u32, 2 => 0..1900u32, 1 => 9_990..9_999u32];
-    (years, 1..13u32, 1..29u32, 0..24u32, select(vec!["00", "59", "00.123456789"]), offsets).prop_map(
-        |(year, month, day, hour, second, offset)| {
+    let years =
+        prop_oneof![3 => 2027..2200u32, 3 => 1900..2026u32, 2 => 0..1900u32, 1 => 9_990..9_999u32];
+    (years, 1..13u32, 1..29u32, 0..24u32, select(vec!["00", "59", "00.123456789"]), offsets)
+        .prop_map(|(year, month, day, hour, second, offset)| {
             format!("{year:04}-{month:02}-{day:02}T{hour:02}:30:{second}{offset}")
-        },
-    )
+        })
 }
 
 fn recurrences() -> impl Strategy<Value = Value> {
@@ -75,8 +76,13 @@ fn recurrences() -> impl Strategy<Value = Value> {
         "FREQ=NEVER",
     ]);
     let exdates = prop_oneof![
-        select(vec!["2027-05-02T10:30:00", "2027-05-02", "2027-05-02T10:30:00.000+02:00", "tomorrow"])
-            .prop_map(str::to_owned),
+        select(vec![
+            "2027-05-02T10:30:00",
+            "2027-05-02",
+            "2027-05-02T10:30:00.000+02:00",
+            "tomorrow"
+        ])
+        .prop_map(str::to_owned),
         (1..400usize).prop_map(|zeros| format!("2027-05-02T10:30:00.{}Z", "0".repeat(zeros))),
     ];
     let gaps = select(vec!["shift", "skip"]);
@@ -93,36 +99,44 @@ fn urls() -> impl Strategy<Value = String> {
 
 /// Some fields of a reminder, most of them within their bounds.
 fn fields() -> impl Strategy<Value = Map<String, Value>> {
-    let zones = select(vec!["UTC", "Europe/Berlin", "Pacific/Apia", "America/St_Johns", "Mars/Olympus"]);
+    let zones =
+        select(vec!["UTC", "Europe/Berlin", "Pacific/Apia", "America/St_Johns", "Mars/Olympus"]);
     let pairs = btree_map(texts(60), texts(900), 0..4);
     let expiries = select(vec![0, 1, 1_440, 525_600, 525_601]);
     let channels = select(vec![vec!["push"], vec!["email"], vec!["push", "email"]]);
     let offsets = vec(select(vec![0, 1, 40_320, 40_321]), 1..4);
-    let first = (option::weighted(0.3, zones), option::weighted(0.5, recurrences()), option::weighted(0.4, offsets));
-    let second = (option::of(texts(200)), option::weighted(0.4, urls()), option::weighted(0.3, pairs));
+    let first = (
+        option::weighted(0.3, zones),
+        option::weighted(0.5, recurrences()),
+        option::weighted(0.4, offsets),
+    );
+    let second =
+        (option::of(texts(200)), option::weighted(0.4, urls()), option::weighted(0.3, pairs));
     let third = (
         option::weighted(0.2, expiries),
         option::of(channels),
         option::weighted(0.2, select(vec!["de", "pt-BR", "x"])),
     );
-    (first, second, third).prop_map(|((zone, recurrence, offsets), (title, url, data), (expiry, channels, locale))| {
-        let mut fields = Map::new();
-        let mut set = |name: &str, value: Value| {
-            if !value.is_null() {
-                fields.insert(name.to_owned(), value);
-            }
-        };
-        set("timeZone", json!(zone));
-        set("recurrence", json!(recurrence));
-        set("notifyOffsets", json!(offsets));
-        set("title", json!(title));
-        set("url", json!(url));
-        set("data", json!(data));
-        set("expiresAfterMinutes", json!(expiry));
-        set("channels", json!(channels));
-        set("locale", json!(locale));
-        fields
-    })
+    (first, second, third).prop_map(
+        |((zone, recurrence, offsets), (title, url, data), (expiry, channels, locale))| {
+            let mut fields = Map::new();
+            let mut set = |name: &str, value: Value| {
+                if !value.is_null() {
+                    fields.insert(name.to_owned(), value);
+                }
+            };
+            set("timeZone", json!(zone));
+            set("recurrence", json!(recurrence));
+            set("notifyOffsets", json!(offsets));
+            set("title", json!(title));
+            set("url", json!(url));
+            set("data", json!(data));
+            set("expiresAfterMinutes", json!(expiry));
+            set("channels", json!(channels));
+            set("locale", json!(locale));
+            fields
+        },
+    )
 }
 
 fn bodies() -> impl Strategy<Value = Value> {
@@ -147,8 +161,13 @@ impl World {
         let url = database.url();
         let settings = PostgresSettings { url: url.to_owned().into(), max_connections: 2 };
         let bus = bus::connect(&BusSettings::Postgres(settings)).await.expect("a bus");
-        let subscription = Subscription { topic: "event-topic".to_owned(), filter: BTreeMap::new() };
-        let queue = QueueSpec { queue: LISTENER.to_owned(), max_receive_count: 5, subscriptions: vec![subscription] };
+        let subscription =
+            Subscription { topic: "event-topic".to_owned(), filter: BTreeMap::new() };
+        let queue = QueueSpec {
+            queue: LISTENER.to_owned(),
+            max_receive_count: 5,
+            subscriptions: vec![subscription],
+        };
         let topology = Topology { topics: vec!["event-topic".to_owned()], queues: vec![queue] };
         bus.ensure(&topology).await.expect("a queue");
         let env: BTreeMap<String, String> = [
@@ -161,7 +180,8 @@ impl World {
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
-        let app = App::build(Config::read(&env).expect("a configuration")).await.expect("a service");
+        let app =
+            App::build(Config::read(&env).expect("a configuration")).await.expect("a service");
         let client = Client::new(format!("http://{}", app.rest_addr()));
         let admin = Client::new(format!("http://{}", app.admin_addr()));
         let shutdown = CancellationToken::new();
@@ -174,7 +194,11 @@ impl World {
     async fn heard(&self, count: usize) -> Vec<Received> {
         let mut heard = Vec::new();
         while heard.len() < count {
-            let received = self.bus.receive(LISTENER, 500, LIMIT, Duration::from_secs(20)).await.expect("messages");
+            let received = self
+                .bus
+                .receive(LISTENER, 500, LIMIT, Duration::from_secs(20))
+                .await
+                .expect("messages");
             assert!(!received.is_empty(), "{} of {count} changes were told", heard.len());
             heard.extend(received.iter().cloned());
             let settled = received.into_iter().map(|message| (message, Settlement::Done)).collect();
@@ -187,9 +211,16 @@ impl World {
     async fn make(&self, bodies: &[Value]) -> Vec<String> {
         let mut made = Vec::new();
         for part in bodies.chunks(100) {
-            let answer = self.ada.post("/reminders/bulk", &json!({"reminders": part})).await.expect(200).body;
+            let answer = self
+                .ada
+                .post("/reminders/bulk", &json!({"reminders": part}))
+                .await
+                .expect(200)
+                .body;
             let results = answer["results"].as_array().expect("results");
-            made.extend(results.iter().filter_map(|result| result["id"].as_str().map(str::to_owned)));
+            made.extend(
+                results.iter().filter_map(|result| result["id"].as_str().map(str::to_owned)),
+            );
         }
         made
     }
@@ -198,10 +229,19 @@ impl World {
     async fn change(&self, ids: &[String], changes: &[Map<String, Value>]) -> usize {
         let mut accepted = 0;
         for (id, fields) in ids.iter().zip(changes) {
-            let answer = self.ada.patch(&format!("/reminders/{id}"), &Value::Object(fields.clone())).await;
-            assert!(matches!(answer.status, 200 | 400 | 413 | 422), "{}: {}", answer.status, answer.body);
+            let answer =
+                self.ada.patch(&format!("/reminders/{id}"), &Value::Object(fields.clone())).await;
+            assert!(
+                matches!(answer.status, 200 | 400 | 413 | 422),
+                "{}: {}",
+                answer.status,
+                answer.body
+            );
             accepted += usize::from(answer.status == 200);
-            let answer = self.ada.post(&format!("/reminders/{id}/snooze"), &json!({"minutes": 527_040})).await;
+            let answer = self
+                .ada
+                .post(&format!("/reminders/{id}/snooze"), &json!({"minutes": 527_040}))
+                .await;
             assert!(matches!(answer.status, 200 | 409), "{}: {}", answer.status, answer.body);
             accepted += usize::from(answer.status == 200);
         }
@@ -215,16 +255,29 @@ impl World {
                 "BEGIN:VEVENT\r\nUID:{date}\r\nDTSTART:{date}\r\nSUMMARY:{text}\r\nRRULE:FREQ=YEARLY\r\nEND:VEVENT\r\n"
             )
         };
-        let dates = ["16040229T000000Z", "00010101T120000Z", "19550501", "19991231T235959", "99981231T000000Z"];
-        let events: String = dates.iter().map(|date| event(date, &"Geburtstag 🎂 ".repeat(14))).collect();
-        let file = format!("BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\n{events}END:VCALENDAR\r\n");
+        let dates = [
+            "16040229T000000Z",
+            "00010101T120000Z",
+            "19550501",
+            "19991231T235959",
+            "99981231T000000Z",
+        ];
+        let events: String =
+            dates.iter().map(|date| event(date, &"Geburtstag 🎂 ".repeat(14))).collect();
+        let file =
+            format!("BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\n{events}END:VCALENDAR\r\n");
         let answer = self.ada.post_text("/reminders/import", "text/calendar", file).await;
         answer.expect(200).body["imported"].as_array().expect("a list").len()
     }
 }
 
 /// The message of the occurrence that is released next.
-fn sent(event: &Envelope, wanted: &Wanted, due_at: DateTime<Utc>, delivery: &plan::Delivery) -> Message {
+fn sent(
+    event: &Envelope,
+    wanted: &Wanted,
+    due_at: DateTime<Utc>,
+    delivery: &plan::Delivery,
+) -> Message {
     let mut data = serde_json::to_value(&wanted.data.content).expect("JSON");
     let ids = json!({
         "occurrenceId": occurrence_id("reminder", event.item_id.as_str(), due_at).simple().to_string(),
@@ -242,11 +295,17 @@ fn sent(event: &Envelope, wanted: &Wanted, due_at: DateTime<Utc>, delivery: &pla
 /// Reads a message as event-service does, plans it, and sends what it plans as far as the provider.
 fn follow(received: &Received, templates: &Templates) -> Result<(), String> {
     let incoming = Incoming::read(received).map_err(|refusal| refusal.to_string())?;
-    let Effect::Notification { change, .. } = &incoming.effect else { return Err("no notification".to_owned()) };
-    let (Change::Create(wanted) | Change::Update(wanted)) = change else { return Err("no content".to_owned()) };
+    let Effect::Notification { change, .. } = &incoming.effect else {
+        return Err("no notification".to_owned());
+    };
+    let (Change::Create(wanted) | Change::Update(wanted)) = change else {
+        return Err("no content".to_owned());
+    };
     let now = Utc::now();
-    let outcome = plan::settle(None, vec![(&incoming.event, change)], now).ok_or("nothing is planned")?;
-    let (due_at, delivery) = outcome.deliveries.iter().next_back().ok_or("no delivery is planned")?;
+    let outcome =
+        plan::settle(None, vec![(&incoming.event, change)], now).ok_or("nothing is planned")?;
+    let (due_at, delivery) =
+        outcome.deliveries.iter().next_back().ok_or("no delivery is planned")?;
     let message = sent(&incoming.event, wanted, *due_at, delivery);
     bus::check(&message, 0).map_err(|error| error.to_string())?;
     let sent = Received { body: message.body, attributes: message.attributes, ..received.clone() };
@@ -278,10 +337,19 @@ fn follow(received: &Received, templates: &Templates) -> Result<(), String> {
     };
     let texts = templates.texts(&notice, None);
     for device in [DeviceType::Android, DeviceType::Ios, DeviceType::Web] {
-        let body = payload::send("token", device, &push, &texts.push(push.message), due_at.min(&now).to_owned());
+        let body = payload::send(
+            "token",
+            device,
+            &push,
+            &texts.push(push.message),
+            due_at.min(&now).to_owned(),
+        );
         let request: Value = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
         let ids = &request["message"]["data"];
-        if body.len() > LIMIT_BYTES + 40 || ids["itemId"] != send.item_id.as_str() || !ids["occurrenceId"].is_string() {
+        if body.len() > LIMIT_BYTES + 40
+            || ids["itemId"] != send.item_id.as_str()
+            || !ids["occurrenceId"].is_string()
+        {
             return Err(format!("a push of {} bytes for {device}", body.len()));
         }
     }
@@ -293,8 +361,10 @@ async fn reads_everywhere_what_rest_accepts() {
     let world = World::start().await;
     let templates = Templates::built_in().expect("templates");
     let mut runner = TestRunner::default();
-    let bodies: Vec<Value> = (0..BODIES).map(|_| bodies().new_tree(&mut runner).expect("a body").current()).collect();
-    let changes: Vec<_> = (0..60).map(|_| fields().new_tree(&mut runner).expect("fields").current()).collect();
+    let bodies: Vec<Value> =
+        (0..BODIES).map(|_| bodies().new_tree(&mut runner).expect("a body").current()).collect();
+    let changes: Vec<_> =
+        (0..60).map(|_| fields().new_tree(&mut runner).expect("fields").current()).collect();
 
     let made = world.make(&bodies).await;
     assert!(made.len() > BODIES / 20, "only {} of {BODIES} were accepted", made.len());
@@ -305,7 +375,9 @@ async fn reads_everywhere_what_rest_accepts() {
     let heard = world.heard(made.len() + changed + imported).await;
     let refused: Vec<_> = heard
         .iter()
-        .filter_map(|message| Some(format!("{}\n{}", follow(message, &templates).err()?, message.body)))
+        .filter_map(|message| {
+            Some(format!("{}\n{}", follow(message, &templates).err()?, message.body))
+        })
         .collect();
     assert!(refused.is_empty(), "{} of {}:\n{}", refused.len(), heard.len(), refused.join("\n"));
     world.shutdown.cancel();

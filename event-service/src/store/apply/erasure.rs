@@ -1,8 +1,9 @@
 //! Notes the erasures of a batch, and keeps an erased user's late events out.
 //!
-//! Nothing waits for an erasure: it is noted in the transaction of its batch, and [`super::super::erasures`] deletes the
-//! user's rows afterwards. A batch whose look at `erased_users` came too early to see the erasure is waited for there, by
-//! the number of its transaction, which is why each batch takes that number before it looks (ADR 13).
+//! Nothing waits for an erasure: it is noted in the transaction of its batch, and
+//! [`super::super::erasures`] deletes the user's rows afterwards. A batch whose look at
+//! `erased_users` came too early to see the erasure is waited for there, by the number of its
+//! transaction, which is why each batch takes that number before it looks (ADR 13).
 
 use std::collections::HashMap;
 
@@ -18,8 +19,8 @@ use super::{ApplyError, revisions};
 use crate::intake::{Effect, Incoming};
 
 /// Advisory lock that every batch of version 2.0.0 shares. An erasure takes it alone, so that a
-/// replica of that version has ended its batches before the erasure is committed. To go with the next
-/// version.
+/// replica of that version has ended its batches before the erasure is committed. To go with the
+/// next version.
 const LOCK_OF_2_0: i64 = 0x6572_6173_7572_6521;
 /// Time after an erasure for which the last news of devices may be under way: notification-service
 /// erases them later.
@@ -47,10 +48,12 @@ pub(super) async fn apply<'a>(
         }
     }
     let erased = erased_among(connection, incoming).await?;
-    let remains =
-        |event: &&&Incoming| !matches!(event.effect, Effect::Erasure { .. }) && !precedes_erasure(event, &erased);
+    let remains = |event: &&&Incoming| {
+        !matches!(event.effect, Effect::Erasure { .. }) && !precedes_erasure(event, &erased)
+    };
     let remaining: Vec<&Incoming> = incoming.iter().filter(remains).copied().collect();
-    metrics::counter!("events_of_erased_users_total").increment((incoming.len() - remaining.len()) as u64);
+    metrics::counter!("events_of_erased_users_total")
+        .increment((incoming.len() - remaining.len()) as u64);
     Ok(Remaining { incoming: remaining, noted })
 }
 
@@ -63,12 +66,16 @@ async fn erased_among(
     connection: &mut PgConnection,
     incoming: &[&Incoming],
 ) -> Result<HashMap<Vec<u8>, DateTime<Utc>>, sqlx::Error> {
-    let mut digests: Vec<Vec<u8>> = incoming.iter().map(|event| digest(&event.event.user_id)).collect();
+    let mut digests: Vec<Vec<u8>> =
+        incoming.iter().map(|event| digest(&event.event.user_id)).collect();
     digests.sort_unstable();
     digests.dedup();
-    let rows = sqlx::query!("select user_digest, erased_at from erased_users where user_digest = any($1)", &digests)
-        .fetch_all(connection)
-        .await?;
+    let rows = sqlx::query!(
+        "select user_digest, erased_at from erased_users where user_digest = any($1)",
+        &digests
+    )
+    .fetch_all(connection)
+    .await?;
     Ok(rows.into_iter().map(|row| (row.user_digest, row.erased_at)).collect())
 }
 
@@ -79,7 +86,9 @@ fn precedes_erasure(event: &Incoming, erased: &HashMap<Vec<u8>, DateTime<Utc>>) 
     }
     let Some(erased_at) = erased.get(&digest(&event.event.user_id)) else { return false };
     let asked_for = match &event.effect {
-        Effect::Outcome { data, .. } => Some(data.item_changed_at.unwrap_or(data.due_at.min(event.event.occurred_at))),
+        Effect::Outcome { data, .. } => {
+            Some(data.item_changed_at.unwrap_or(data.due_at.min(event.event.occurred_at)))
+        }
         _ => None,
     };
     precedes(event.event.event_type, event.event.occurred_at, asked_for, *erased_at)
@@ -96,14 +105,20 @@ pub(in crate::store) fn precedes(
 ) -> bool {
     match event_type {
         _ if event_type.is_outcome() => asked_for.unwrap_or(occurred_at) <= erased_at,
-        EventType::DeviceRemoved | EventType::DeviceInvalidated => occurred_at <= erased_at + DEVICES_LINGER,
+        EventType::DeviceRemoved | EventType::DeviceInvalidated => {
+            occurred_at <= erased_at + DEVICES_LINGER
+        }
         _ => occurred_at <= erased_at,
     }
 }
 
-/// Notes an erasure, and the command that carries it on to notification-service. Returns `false` for
-/// one that is known, or older than the one that is.
-async fn note(connection: &mut PgConnection, event: &Incoming, receipt: &ItemId) -> Result<bool, ApplyError> {
+/// Notes an erasure, and the command that carries it on to notification-service. Returns `false`
+/// for one that is known, or older than the one that is.
+async fn note(
+    connection: &mut PgConnection,
+    event: &Incoming,
+    receipt: &ItemId,
+) -> Result<bool, ApplyError> {
     sqlx::query!("select pg_advisory_xact_lock($1)", LOCK_OF_2_0).execute(&mut *connection).await?;
     let noted = sqlx::query_scalar!(
         r#"with noted as (

@@ -18,9 +18,11 @@ impl Rows {
     fn of(settled: &[Settled<'_>], owed: bool) -> Self {
         let mut rows = Self::default();
         for it in settled {
-            let deliveries = it.outcome.deliveries.iter().filter(|(_, delivery)| delivery.owed == owed);
+            let deliveries =
+                it.outcome.deliveries.iter().filter(|(_, delivery)| delivery.owed == owed);
             for (due_at, delivery) in deliveries {
-                let id = occurrence_id(it.source.as_str(), it.outcome.event.item_id.as_str(), *due_at);
+                let id =
+                    occurrence_id(it.source.as_str(), it.outcome.event.item_id.as_str(), *due_at);
                 rows.0.insert(id, (it.id, *due_at, *delivery));
             }
         }
@@ -48,7 +50,8 @@ impl Rows {
     }
 }
 
-/// Cancels what no longer is to be delivered, makes or revives what is. What was released or has ended stays as it is.
+/// Cancels what no longer is to be delivered, makes or revives what is. What was released or has
+/// ended stays as it is.
 pub(super) async fn replace(
     connection: &mut PgConnection,
     settled: &[Settled<'_>],
@@ -69,8 +72,13 @@ pub(super) async fn replace(
     Ok(())
 }
 
-/// What has an outcome already was published, though no scheduler has marked it: it ends as its outcomes say.
-async fn cancel(connection: &mut PgConnection, notifications: &[Uuid], staying: &[Uuid]) -> Result<(), sqlx::Error> {
+/// What has an outcome already was published, though no scheduler has marked it: it ends as its
+/// outcomes say.
+async fn cancel(
+    connection: &mut PgConnection,
+    notifications: &[Uuid],
+    staying: &[Uuid],
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update occurrences set
              state = case when released_at is null then 'cancelled' else occurrence_state_of(sent, failed, suppressed, deliveries) end,

@@ -1,4 +1,5 @@
-//! Counts the outcomes of deliveries, and ends the occurrences that all their deliveries have ended.
+//! Counts the outcomes of deliveries, and ends the occurrences that all their deliveries have
+//! ended.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -38,7 +39,8 @@ impl Tally {
             tally.deliveries = tally.deliveries.max(data.deliveries);
             let Some(ended) = tally.ended_as(data.state) else { continue };
             *ended += 1;
-            // What is corrected may be told later than this: until then its count is below nothing, and the sum is right.
+            // What is corrected may be told later than this: until then its count is below nothing,
+            // and the sum is right.
             if let Some(before) = data.corrects.and_then(|state| tally.ended_as(state)) {
                 *before -= 1;
             }
@@ -58,13 +60,15 @@ impl Tally {
     }
 }
 
-/// Leaves out outcomes that are told again and are known: the time of an event is a part of its key, and one that is told again
-/// may have another. What is told again as deferred is looked at when its quiet hours are over.
+/// Leaves out outcomes that are told again and are known: the time of an event is a part of its
+/// key, and one that is told again may have another. What is told again as deferred is looked at
+/// when its quiet hours are over.
 pub(super) async fn without_known<'a>(
     connection: &mut PgConnection,
     incoming: Vec<&'a Incoming>,
 ) -> Result<Vec<&'a Incoming>, sqlx::Error> {
-    let again: Vec<(&Incoming, &OutcomeData)> = incoming.iter().filter_map(|it| Some((*it, retold(it)?))).collect();
+    let again: Vec<(&Incoming, &OutcomeData)> =
+        incoming.iter().filter_map(|it| Some((*it, retold(it)?))).collect();
     if again.is_empty() {
         return Ok(incoming);
     }
@@ -93,8 +97,12 @@ fn retold(it: &Incoming) -> Option<&OutcomeData> {
 }
 
 /// Asks no more about what waits for the end of quiet hours, until an hour after that.
-async fn put_off(connection: &mut PgConnection, retold: &[(&Incoming, &OutcomeData)]) -> Result<(), sqlx::Error> {
-    let deferred = retold.iter().filter_map(|(_, data)| Some((data.occurrence_id.into_uuid(), data.until?)));
+async fn put_off(
+    connection: &mut PgConnection,
+    retold: &[(&Incoming, &OutcomeData)],
+) -> Result<(), sqlx::Error> {
+    let deferred =
+        retold.iter().filter_map(|(_, data)| Some((data.occurrence_id.into_uuid(), data.until?)));
     let (ids, until): (Vec<Uuid>, Vec<DateTime<Utc>>) = deferred.unzip();
     if ids.is_empty() {
         return Ok(());
@@ -111,25 +119,36 @@ async fn put_off(connection: &mut PgConnection, retold: &[(&Incoming, &OutcomeDa
     Ok(())
 }
 
-/// Adds the outcomes of a batch. One whose occurrence is not known yet is kept for it: the event that makes the
-/// occurrence then finds it released or ended.
+/// Adds the outcomes of a batch. One whose occurrence is not known yet is kept for it: the event
+/// that makes the occurrence then finds it released or ended.
 ///
-/// An outcome may be quicker than the scheduler's mark, or come although the scheduler died before it. An occurrence of a
-/// recurring notification waits for the mark all the same: with it the next one is made, and the series would end without.
-pub(super) async fn count(connection: &mut PgConnection, fresh: &[&Incoming]) -> Result<(), sqlx::Error> {
+/// An outcome may be quicker than the scheduler's mark, or come although the scheduler died before
+/// it. An occurrence of a recurring notification waits for the mark all the same: with it the next
+/// one is made, and the series would end without.
+pub(super) async fn count(
+    connection: &mut PgConnection,
+    fresh: &[&Incoming],
+) -> Result<(), sqlx::Error> {
     let tallies = Tally::of(fresh);
     if tallies.is_empty() {
         return Ok(());
     }
     let column = |value: fn(&Tally) -> i32| tallies.values().map(value).collect::<Vec<i32>>();
-    let (sent, failed, suppressed, deliveries) =
-        (column(|it| it.sent), column(|it| it.failed), column(|it| it.suppressed), column(|it| it.deliveries));
+    let (sent, failed, suppressed, deliveries) = (
+        column(|it| it.sent),
+        column(|it| it.failed),
+        column(|it| it.suppressed),
+        column(|it| it.deliveries),
+    );
     let ids: Vec<Uuid> = tallies.keys().copied().collect();
     let notifications: Vec<Uuid> = tallies.values().map(|it| it.notification_id).collect();
     let due: Vec<DateTime<Utc>> = tallies.values().map(|it| it.due_at).collect();
-    let at: Vec<Option<DateTime<Utc>>> = tallies.values().map(|it| it.latest.as_ref().map(|latest| latest.0)).collect();
-    let reasons: Vec<Option<&str>> =
-        tallies.values().map(|it| it.latest.as_ref().and_then(|latest| latest.1.as_deref())).collect();
+    let at: Vec<Option<DateTime<Utc>>> =
+        tallies.values().map(|it| it.latest.as_ref().map(|latest| latest.0)).collect();
+    let reasons: Vec<Option<&str>> = tallies
+        .values()
+        .map(|it| it.latest.as_ref().and_then(|latest| latest.1.as_deref()))
+        .collect();
     sqlx::query!(
         "with counted as (
          insert into occurrences as known (id, notification_id, due_at, sent, failed, suppressed, deliveries, outcome_at, reason, state, released_at)

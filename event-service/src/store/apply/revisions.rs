@@ -1,22 +1,31 @@
-//! Tells notification-service what became of occurrences that were released, or claimed to be, before a notification was
-//! changed or taken back: a delivery of theirs may still wait there, for the end of quiet hours or of a provider's outage,
-//! or be on its way there.
+//! Tells notification-service what became of occurrences that were released, or claimed to be,
+//! before a notification was changed or taken back: a delivery of theirs may still wait there, for
+//! the end of quiet hours or of a provider's outage, or be on its way there.
 
 use chrono::{DateTime, Utc};
 use shared::{
-    contract::{Envelope, Event, EventType, RevisionData, Schema, bounds::MAX_REVISED, event_id_of, occurrence_id},
+    contract::{
+        Envelope, Event, EventType, RevisionData, Schema, bounds::MAX_REVISED, event_id_of,
+        occurrence_id,
+    },
     outbox::OutboxMessage,
 };
 use sqlx::PgConnection;
 
 use super::{ApplyError, Settled};
 
-pub(super) async fn tell(connection: &mut PgConnection, settled: &[Settled<'_>]) -> Result<(), ApplyError> {
+pub(super) async fn tell(
+    connection: &mut PgConnection,
+    settled: &[Settled<'_>],
+) -> Result<(), ApplyError> {
     let mut commands = Vec::new();
     for it in settled {
         let released = it.known.map_or(&[][..], |known| &known.released);
-        let (kept, taken): (Vec<_>, Vec<_>) = released.iter().copied().partition(|due| it.outcome.still_has(*due));
-        for (event_type, due) in [(EventType::NotificationUpdate, kept), (EventType::NotificationDelete, taken)] {
+        let (kept, taken): (Vec<_>, Vec<_>) =
+            released.iter().copied().partition(|due| it.outcome.still_has(*due));
+        for (event_type, due) in
+            [(EventType::NotificationUpdate, kept), (EventType::NotificationDelete, taken)]
+        {
             for (part, due) in due.chunks(MAX_REVISED).enumerate() {
                 commands.push(command(it, event_type, due, part)?);
             }
@@ -37,12 +46,18 @@ fn command(
     let content = settled.outcome.data().filter(|_| event_type == EventType::NotificationUpdate);
     let data = RevisionData {
         source: source.to_owned(),
-        occurrences: due.iter().map(|due| occurrence_id(source, cause.item_id.as_str(), *due).simple()).collect(),
+        occurrences: due
+            .iter()
+            .map(|due| occurrence_id(source, cause.item_id.as_str(), *due).simple())
+            .collect(),
         content: content.map(|data| data.content.clone()),
     };
     let event = Event {
         event_type,
-        event_id: event_id_of(&format!("{source}\n{}\n{}\n{event_type}\nreleased{part}", cause.item_id, cause.version)),
+        event_id: event_id_of(&format!(
+            "{source}\n{}\n{}\n{event_type}\nreleased{part}",
+            cause.item_id, cause.version
+        )),
         occurred_at: cause.occurred_at,
         user_id: cause.user_id.clone(),
         user_email: cause.user_email.clone(),

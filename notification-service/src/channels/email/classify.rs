@@ -1,7 +1,8 @@
 //! What an error of SES means. Pure.
 //!
-//! By the code, as "Common Errors" and the errors of each call in the Amazon SES API Reference name them, by the message
-//! where one code stands for several things, and by the HTTP status for codes of tomorrow.
+//! By the code, as "Common Errors" and the errors of each call in the Amazon SES API Reference name
+//! them, by the message where one code stands for several things, and by the HTTP status for codes
+//! of tomorrow.
 
 use crate::channels::outcome::{Outcome, Reason, reason_from_code};
 use aws_sdk_ses::config::http::HttpResponse;
@@ -44,8 +45,12 @@ const OURS: [&str; 26] = [
     "SubscriptionRequired",
 ];
 
-/// What a failed call means. `source` is our own address: whether it is the one that is not verified decides.
-pub(super) fn failure<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>, source: &str) -> Outcome {
+/// What a failed call means. `source` is our own address: whether it is the one that is not
+/// verified decides.
+pub(super) fn failure<E: ProvideErrorMetadata>(
+    error: &SdkError<E, HttpResponse>,
+    source: &str,
+) -> Outcome {
     match error {
         SdkError::ServiceError(answer) => {
             let (code, message) = (answer.err().code(), answer.err().message());
@@ -55,7 +60,11 @@ pub(super) fn failure<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>
         SdkError::TimeoutError(_) => unavailable("TIMEOUT".into(), true),
         SdkError::DispatchFailure(failure) => {
             let unclassified = failure.is_other() && failure.as_other().is_none();
-            not_answered(failure.as_connector_error().map(|error| error as _), failure.is_timeout(), unclassified)
+            not_answered(
+                failure.as_connector_error().map(|error| error as _),
+                failure.is_timeout(),
+                unclassified,
+            )
         }
         _ => unavailable("UNREADABLE_ANSWER".into(), true),
     }
@@ -69,8 +78,13 @@ pub(super) fn accepted(message_id: String) -> Outcome {
     Outcome::Sent { provider_id: message_id }
 }
 
-fn not_answered(error: Option<&(dyn Error + 'static)>, timed_out: bool, unclassified: bool) -> Outcome {
-    let client = chain(error).find_map(|error| error.downcast_ref::<hyper_util::client::legacy::Error>());
+fn not_answered(
+    error: Option<&(dyn Error + 'static)>,
+    timed_out: bool,
+    unclassified: bool,
+) -> Outcome {
+    let client =
+        chain(error).find_map(|error| error.downcast_ref::<hyper_util::client::legacy::Error>());
     match client {
         Some(client) if client.is_connect() => unavailable("CONNECT_FAILED".into(), false),
         _ if timed_out => unavailable("TIMEOUT".into(), true),
@@ -82,9 +96,12 @@ fn not_answered(error: Option<&(dyn Error + 'static)>, timed_out: bool, unclassi
 
 fn said(code: Option<&str>, message: &str, status: u16, source: &str) -> Outcome {
     let code = code.map(|code| code.strip_suffix("Exception").unwrap_or(code)).unwrap_or_default();
-    let reason = || if code.is_empty() { format!("HTTP_{status}").into() } else { reason_from_code(code) };
+    let reason =
+        || if code.is_empty() { format!("HTTP_{status}").into() } else { reason_from_code(code) };
     match code {
-        "Throttling" | "TooManyRequests" | "RequestLimitExceeded" | "LimitExceeded" => throttled(message, reason()),
+        "Throttling" | "TooManyRequests" | "RequestLimitExceeded" | "LimitExceeded" => {
+            throttled(message, reason())
+        }
         "MessageRejected" => rejected(message, source),
         code if OURS.contains(&code) => Outcome::Misconfigured { reason: reason() },
         _ => match status {
@@ -106,8 +123,8 @@ fn throttled(message: &str, reason: Reason) -> Outcome {
     Outcome::Throttled { retry_after, reason }
 }
 
-/// Mostly the mail's own fault. But the same code tells of a sender that is not verified, and of an account that may
-/// not send: then every mail would be parked.
+/// Mostly the mail's own fault. But the same code tells of a sender that is not verified, and of an
+/// account that may not send: then every mail would be parked.
 fn rejected(message: &str, source: &str) -> Outcome {
     let message = message.to_ascii_lowercase();
     if message.contains("sending paused") || message.contains("sending suspended") {
@@ -127,7 +144,9 @@ fn unavailable(reason: Reason, maybe_delivered: bool) -> Outcome {
     Outcome::Unavailable { retry_after: None, reason, maybe_delivered }
 }
 
-fn chain<'a>(error: Option<&'a (dyn Error + 'static)>) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+fn chain<'a>(
+    error: Option<&'a (dyn Error + 'static)>,
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(error, |&error| error.source())
 }
 
@@ -144,9 +163,21 @@ mod tests {
     #[test]
     fn the_two_throttles_wait_differently() {
         let rate = outcome(400, "Throttling", "Maximum sending rate exceeded.");
-        assert_eq!(rate, Outcome::Throttled { retry_after: Some(RATE_WAIT), reason: "SENDING_RATE_EXCEEDED".into() });
+        assert_eq!(
+            rate,
+            Outcome::Throttled {
+                retry_after: Some(RATE_WAIT),
+                reason: "SENDING_RATE_EXCEEDED".into()
+            }
+        );
         let quota = outcome(400, "ThrottlingException", "Daily message quota exceeded.");
-        assert_eq!(quota, Outcome::Throttled { retry_after: Some(QUOTA_WAIT), reason: "DAILY_QUOTA_EXCEEDED".into() });
+        assert_eq!(
+            quota,
+            Outcome::Throttled {
+                retry_after: Some(QUOTA_WAIT),
+                reason: "DAILY_QUOTA_EXCEEDED".into()
+            }
+        );
         let other = outcome(400, "Throttling", "Slow down.");
         assert_eq!(other, Outcome::Throttled { retry_after: None, reason: "THROTTLING".into() });
     }
@@ -165,9 +196,12 @@ mod tests {
 
     #[test]
     fn an_unverified_sender_is_our_fault() {
-        for identity in ["reminders@example.org", "Reminders <Reminders@Example.org>", "example.org"] {
-            let message =
-                format!("Email address is not verified. The following identities failed the check: {identity}");
+        for identity in
+            ["reminders@example.org", "Reminders <Reminders@Example.org>", "example.org"]
+        {
+            let message = format!(
+                "Email address is not verified. The following identities failed the check: {identity}"
+            );
             let misconfigured = Outcome::Misconfigured { reason: "SENDER_NOT_VERIFIED".into() };
             assert_eq!(outcome(400, "MessageRejected", &message), misconfigured);
         }
@@ -195,8 +229,13 @@ mod tests {
 
     #[test]
     fn an_outage_is_waited_out() {
-        for (status, code) in [(500, "InternalFailure"), (503, "ServiceUnavailable"), (502, ""), (504, "")] {
-            assert!(matches!(outcome(status, code, ""), Outcome::Unavailable { maybe_delivered: true, .. }));
+        for (status, code) in
+            [(500, "InternalFailure"), (503, "ServiceUnavailable"), (502, ""), (504, "")]
+        {
+            assert!(matches!(
+                outcome(status, code, ""),
+                Outcome::Unavailable { maybe_delivered: true, .. }
+            ));
         }
     }
 

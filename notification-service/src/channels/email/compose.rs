@@ -50,7 +50,9 @@ impl Composer {
         unsubscribe_url: Option<String>,
         templates: Arc<Templates>,
     ) -> Result<Self, SetupError> {
-        let is_https = |url: &String| url.is_ascii() && url::Url::parse(url).is_ok_and(|url| url.scheme() == "https");
+        let is_https = |url: &String| {
+            url.is_ascii() && url::Url::parse(url).is_ok_and(|url| url.scheme() == "https")
+        };
         if unsubscribe_url.as_ref().is_some_and(|url| !is_https(url)) {
             return Err(SetupError::UnsubscribeUrl);
         }
@@ -87,7 +89,10 @@ impl Composer {
 
 /// A text as a header: one line, no control characters, not endless.
 fn subject(text: &str) -> String {
-    let line: String = text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect();
+    let line: String = text
+        .chars()
+        .map(|character| if character.is_control() { ' ' } else { character })
+        .collect();
     let mut words = line.split_whitespace().collect::<Vec<_>>().join(" ");
     if let Some((end, _)) = words.char_indices().nth(LONGEST_SUBJECT) {
         words.truncate(end);

@@ -1,6 +1,7 @@
 //! What the account may send, as `GetSendQuota` says. Pure.
 
-/// The account's rate until it is known, in mails a second: that of an account just out of SES's own sandbox.
+/// The account's rate until it is known, in mails a second: that of an account just out of SES's
+/// own sandbox.
 pub const DEFAULT_RATE: f64 = 14.0;
 
 /// Quota of an account of SES.
@@ -13,15 +14,17 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// Reads `MaxSendRate`, `Max24HourSend` (-1: no limit) and `SentLast24Hours`. Numbers that make no sense limit nothing
-    /// that is not limited anyway: the default rate, and no quota of a day.
+    /// Reads `MaxSendRate`, `Max24HourSend` (-1: no limit) and `SentLast24Hours`. Numbers that make
+    /// no sense limit nothing that is not limited anyway: the default rate, and no quota of a day.
     pub(super) fn read(max_send_rate: f64, max_24_hours: f64, sent_24_hours: f64) -> Self {
         let is_rate = max_send_rate.is_finite() && max_send_rate > 0.0;
-        let is_limited = max_24_hours.is_finite() && max_24_hours >= 0.0 && sent_24_hours.is_finite();
+        let is_limited =
+            max_24_hours.is_finite() && max_24_hours >= 0.0 && sent_24_hours.is_finite();
         Self {
             per_second: if is_rate { max_send_rate } else { DEFAULT_RATE },
             // The cast saturates.
-            day_left: is_limited.then(|| (max_24_hours - sent_24_hours.max(0.0)).floor().max(0.0) as i64),
+            day_left: is_limited
+                .then(|| (max_24_hours - sent_24_hours.max(0.0)).floor().max(0.0) as i64),
         }
     }
 }
@@ -33,7 +36,10 @@ mod tests {
     #[test]
     fn reads_what_is_left_of_the_day() {
         let left = |max, sent| Quota::read(14.0, max, sent).day_left;
-        assert_eq!([left(200.0, 50.0), left(200.0, 300.0), left(200.0, -1.0)], [Some(150), Some(0), Some(200)]);
+        assert_eq!(
+            [left(200.0, 50.0), left(200.0, 300.0), left(200.0, -1.0)],
+            [Some(150), Some(0), Some(200)]
+        );
         assert_eq!([left(-1.0, 50.0), left(f64::NAN, 0.0), left(200.0, f64::NAN)], [None; 3]);
         assert_eq!(left(1e300, 0.0), Some(i64::MAX));
     }

@@ -1,12 +1,23 @@
-//! Templates stored with SES: the variables every mail has, and which of them a template wants. Pure.
+//! Templates stored with SES: the variables every mail has, and which of them a template wants.
+//! Pure.
 
 use super::Email;
 use crate::channels::templates::Templates;
 use serde_json::{Value, json};
 
 /// What a stored template may use. Every mail has all of them; `url` may be empty.
-const VARIABLES: [&str; 10] =
-    ["title", "message", "url", "date", "time", "when", "timeZone", "userEmail", "occurrenceId", "locale"];
+const VARIABLES: [&str; 10] = [
+    "title",
+    "message",
+    "url",
+    "date",
+    "time",
+    "when",
+    "timeZone",
+    "userEmail",
+    "occurrenceId",
+    "locale",
+];
 
 /// The words of the template language (Handlebars) that are no variables.
 const KEYWORDS: [&str; 8] = ["else", "if", "unless", "each", "with", "this", "lookup", "log"];
@@ -32,10 +43,12 @@ pub(super) fn data(email: &Email<'_>, templates: &Templates) -> Value {
 /// The variables that a part of a template wants and no mail has.
 pub(super) fn unknown_variables(part: &str) -> Vec<String> {
     let expressions = part.split("{{").skip(1).filter_map(|rest| rest.split("}}").next());
-    let used = expressions.filter(|expression| !expression.starts_with(['!', '>', '/'])).flat_map(|expression| {
-        let expression = expression.trim_matches(['{', '#', '^', '&', '~']);
-        expression.split_whitespace().filter(|word| !word.starts_with(['"', '\'', '@']))
-    });
+    let used = expressions.filter(|expression| !expression.starts_with(['!', '>', '/'])).flat_map(
+        |expression| {
+            let expression = expression.trim_matches(['{', '#', '^', '&', '~']);
+            expression.split_whitespace().filter(|word| !word.starts_with(['"', '\'', '@']))
+        },
+    );
     used.map(|word| word.trim_start_matches("this.").trim_matches(['(', ')']))
         .filter(|word| word.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_'))
         .filter(|word| !KEYWORDS.contains(word) && !VARIABLES.contains(word))
@@ -83,9 +96,11 @@ mod tests {
     #[test]
     fn finds_what_no_mail_has() {
         let none: [&str; 0] = [];
-        let fine =
-            "Hi {{userEmail}}, {{{message}}} {{#if url}}<a href=\"{{url}}\">{{title}}</a>{{else}}-{{/if}} {{! note }}";
+        let fine = "Hi {{userEmail}}, {{{message}}} {{#if url}}<a href=\"{{url}}\">{{title}}</a>{{else}}-{{/if}} {{! note }}";
         assert_eq!(unknown_variables(fine), none);
-        assert_eq!(unknown_variables("{{name}} {{#each items}}{{this.price}}{{/each}}"), ["name", "items", "price"]);
+        assert_eq!(
+            unknown_variables("{{name}} {{#each items}}{{this.price}}{{/each}}"),
+            ["name", "items", "price"]
+        );
     }
 }

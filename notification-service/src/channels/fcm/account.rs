@@ -1,4 +1,5 @@
-//! The service account in whose name pushes are sent: Google's JSON key file, read once and checked.
+//! The service account in whose name pushes are sent: Google's JSON key file, read once and
+//! checked.
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use secrecy::ExposeSecret;
@@ -41,7 +42,9 @@ pub enum AccountError {
     #[error("the service account has no `{0}`")]
     Missing(&'static str),
     /// `project_id` goes into a URL path.
-    #[error("`project_id` of the service account may hold only letters, digits, `-`, `.`, `:` and `_`")]
+    #[error(
+        "`project_id` of the service account may hold only letters, digits, `-`, `.`, `:` and `_`"
+    )]
     ProjectId,
     /// `token_uri` is where access tokens come from.
     #[error("`token_uri` of the service account is not an http(s) URL")]
@@ -61,7 +64,8 @@ struct File {
 }
 
 impl ServiceAccount {
-    /// Reads the JSON key file and signs once with its key, so that a broken one is found at the start.
+    /// Reads the JSON key file and signs once with its key, so that a broken one is found at the
+    /// start.
     pub fn parse(json: &str) -> Result<Self, AccountError> {
         let file: File = serde_json::from_str(json).map_err(|error| match error.classify() {
             serde_json::error::Category::Data => AccountError::Missing("object with string fields"),
@@ -78,9 +82,11 @@ impl ServiceAccount {
             .ok_or(AccountError::TokenUri)?;
         jwt_crypto::install();
         let pem = present(file.private_key, "private_key")?;
-        let key = EncodingKey::from_rsa_pem(pem.as_bytes()).map_err(|_| AccountError::PrivateKey)?;
+        let key =
+            EncodingKey::from_rsa_pem(pem.as_bytes()).map_err(|_| AccountError::PrivateKey)?;
         let key_id = file.private_key_id.filter(|id| !id.is_empty());
-        let account = ServiceAccount { project_id, client_email, key_id, token_uri, key, source: None };
+        let account =
+            ServiceAccount { project_id, client_email, key_id, token_uri, key, source: None };
         account.sign(&serde_json::json!({})).map_err(|_| AccountError::PrivateKey)?;
         Ok(account)
     }
@@ -92,16 +98,23 @@ impl ServiceAccount {
         Ok(ServiceAccount { source: Some(Arc::new(source)), ..account })
     }
 
-    /// The account with the newest usable key. One of another project, or of another token endpoint, needs a restart.
+    /// The account with the newest usable key. One of another project, or of another token
+    /// endpoint, needs a restart.
     pub(super) fn current(&self) -> Self {
         let Some(source) = &self.source else { return self.clone() };
         let mut last = source.last.lock().unwrap_or_else(PoisonError::into_inner);
         match Self::parse(source.file.current().expose_secret()) {
-            Ok(newest) if newest.project_id == self.project_id && newest.token_uri == self.token_uri => {
+            Ok(newest)
+                if newest.project_id == self.project_id && newest.token_uri == self.token_uri =>
+            {
                 *last = Some(newest);
             }
-            Ok(_) => tracing::warn!("service account is now of another project or token endpoint, a restart is needed"),
-            Err(error) => tracing::warn!(error = %error, "service account was replaced by one that cannot be used"),
+            Ok(_) => tracing::warn!(
+                "service account is now of another project or token endpoint, a restart is needed"
+            ),
+            Err(error) => {
+                tracing::warn!(error = %error, "service account was replaced by one that cannot be used")
+            }
         }
         last.clone().unwrap_or_else(|| self.clone())
     }
@@ -204,13 +217,15 @@ mod tests {
 
     #[test]
     fn a_project_id_cannot_leave_its_path_segment() {
-        let error = ServiceAccount::parse(&json(|value| value["project_id"] = "a/../b".into())).unwrap_err();
+        let error = ServiceAccount::parse(&json(|value| value["project_id"] = "a/../b".into()))
+            .unwrap_err();
         assert_eq!(error, AccountError::ProjectId);
     }
 
     #[test]
     fn a_token_uri_must_be_http() {
-        let error = ServiceAccount::parse(&json(|value| value["token_uri"] = "file:///etc/passwd".into()));
+        let error =
+            ServiceAccount::parse(&json(|value| value["token_uri"] = "file:///etc/passwd".into()));
         assert_eq!(error.unwrap_err(), AccountError::TokenUri);
     }
 }

@@ -1,9 +1,11 @@
-//! Access tokens for FCM: fetched once for everyone, renewed before they expire, replaced when refused.
+//! Access tokens for FCM: fetched once for everyone, renewed before they expire, replaced when
+//! refused.
 //!
-//! The exchange (RFC 7523, as Google documents it for service accounts) is done here, with `jsonwebtoken` and this module's
-//! own transport. yup-oauth2, which honours `token_uri`, does not fit: it reads every answer as the JSON of a token,
-//! so that a 503 cannot be told from a refused key; it has no single flight and no timeout; and it logs the signed
-//! assertion and the access token at debug level.
+//! The exchange (RFC 7523, as Google documents it for service accounts) is done here, with
+//! `jsonwebtoken` and this module's own transport. yup-oauth2, which honours `token_uri`, does not
+//! fit: it reads every answer as the JSON of a token, so that a 503 cannot be told from a refused
+//! key; it has no single flight and no timeout; and it logs the signed assertion and the access
+//! token at debug level.
 
 mod grant;
 
@@ -19,14 +21,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-/// A token is renewed this long before its end, or a fifth of its life before it when that is shorter.
+/// A token is renewed this long before its end, or a fifth of its life before it when that is
+/// shorter.
 const RENEW_BEFORE: Duration = Duration::from_secs(5 * 60);
-/// After a failed fetch everyone gets that failure for so long, or as long as the endpoint asked, so that a burst makes one
-/// call and not hundreds.
+/// After a failed fetch everyone gets that failure for so long, or as long as the endpoint asked,
+/// so that a burst makes one call and not hundreds.
 const FAILURE_HOLDS: Duration = Duration::from_secs(1);
 /// A token that replaced a refused one, and never worked either, is not replaced again before this.
 const FRUITLESS_HOLDS: Duration = Duration::from_secs(10);
-/// One that worked is not replaced again before this: what is refused beside it is not refused for its sake.
+/// One that worked is not replaced again before this: what is refused beside it is not refused for
+/// its sake.
 const FRUITFUL_HOLDS: Duration = Duration::from_secs(2);
 
 /// Why there is no access token.
@@ -81,11 +85,17 @@ pub(super) struct Bearer {
 
 impl Bearer {
     fn new(token: &str, lifetime: Duration, replaces_refused: bool) -> Result<Self, AuthError> {
-        let unreadable = |_| AuthError::Unavailable { reason: Cow::Borrowed("OAUTH_UNREADABLE"), retry_after: None };
+        let unreadable = |_| AuthError::Unavailable {
+            reason: Cow::Borrowed("OAUTH_UNREADABLE"),
+            retry_after: None,
+        };
         let mut headers = HeaderMap::with_capacity(4);
         // Not marked as sensitive: HPACK would then send its thousand bytes with every message.
         // Nobody else's data shares the connection, and no header is ever logged.
-        headers.insert(AUTHORIZATION, HeaderValue::try_from(format!("Bearer {token}")).map_err(unreadable)?);
+        headers.insert(
+            AUTHORIZATION,
+            HeaderValue::try_from(format!("Bearer {token}")).map_err(unreadable)?,
+        );
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let now = Instant::now();
         Ok(Bearer {
@@ -111,12 +121,14 @@ impl Bearer {
     }
 
     fn may_be_replaced(&self) -> bool {
-        let holds = if self.worked.load(Ordering::Relaxed) { FRUITFUL_HOLDS } else { FRUITLESS_HOLDS };
+        let holds =
+            if self.worked.load(Ordering::Relaxed) { FRUITFUL_HOLDS } else { FRUITLESS_HOLDS };
         !self.replaces_refused || self.issued_at.elapsed() > holds
     }
 }
 
-/// Returns `at + wait`, or `at` itself where the clock cannot represent the sum: such a token is renewed at once.
+/// Returns `at + wait`, or `at` itself where the clock cannot represent the sum: such a token is
+/// renewed at once.
 fn later(at: Instant, wait: Duration) -> Instant {
     at.checked_add(wait).unwrap_or(at)
 }
@@ -142,18 +154,23 @@ struct State {
 
 impl Auth {
     /// Nothing is fetched yet. `timeout` bounds each call to the token endpoint.
-    pub(super) fn new(account: ServiceAccount, tls: &Tls, timeout: Duration) -> Result<Self, SetupError> {
+    pub(super) fn new(
+        account: ServiceAccount,
+        tls: &Tls,
+        timeout: Duration,
+    ) -> Result<Self, SetupError> {
         let mut settings = TransportSettings::with_connections(1);
         settings.request_timeout = timeout;
         settings.connect_timeout = settings.connect_timeout.min(timeout);
         let transport = Transport::new(account.token_uri(), tls, settings)?;
-        let target = transport.target(&account.token_uri()[url::Position::BeforePath..url::Position::AfterQuery])?;
+        let target = transport
+            .target(&account.token_uri()[url::Position::BeforePath..url::Position::AfterQuery])?;
         let (state, fetch) = (RwLock::default(), SingleFlight::new());
         Ok(Auth { inner: Arc::new(Inner { account, transport, target, state, fetch }) })
     }
 
-    /// The current token. Near its end it is renewed in the background while it still serves; only when there is
-    /// none does the caller wait.
+    /// The current token. Near its end it is renewed in the background while it still serves; only
+    /// when there is none does the caller wait.
     pub(super) async fn bearer(&self) -> Result<Arc<Bearer>, AuthError> {
         let now = Instant::now();
         let current = self.inner.current();
@@ -170,9 +187,12 @@ impl Auth {
         }
     }
 
-    /// A token other than `refused`, which FCM did not take: fetched once for everybody who comes with the same one.
-    /// `None` when that was tried a moment ago and did not help.
-    pub(super) async fn replace(&self, refused: &Arc<Bearer>) -> Option<Result<Arc<Bearer>, AuthError>> {
+    /// A token other than `refused`, which FCM did not take: fetched once for everybody who comes
+    /// with the same one. `None` when that was tried a moment ago and did not help.
+    pub(super) async fn replace(
+        &self,
+        refused: &Arc<Bearer>,
+    ) -> Option<Result<Arc<Bearer>, AuthError>> {
         if !refused.may_be_replaced() {
             return None;
         }
@@ -192,9 +212,15 @@ impl Inner {
     }
 
     /// Fetches a token in place of `old`, unless somebody has, or has failed to a moment ago.
-    async fn renew(self: &Arc<Self>, old: Option<&Arc<Bearer>>, refused: bool) -> Result<Arc<Bearer>, AuthError> {
+    async fn renew(
+        self: &Arc<Self>,
+        old: Option<&Arc<Bearer>>,
+        refused: bool,
+    ) -> Result<Arc<Bearer>, AuthError> {
         let already = || match (self.current(), old) {
-            (Some(current), Some(old)) if Arc::ptr_eq(&current, old) => self.recent_failure().map(Err),
+            (Some(current), Some(old)) if Arc::ptr_eq(&current, old) => {
+                self.recent_failure().map(Err)
+            }
             (Some(current), _) => Some(Ok(current)),
             (None, _) => self.recent_failure().map(Err),
         };
@@ -202,7 +228,10 @@ impl Inner {
     }
 
     async fn fetch(self: Arc<Self>, refused: bool) -> Result<Arc<Bearer>, AuthError> {
-        let fetched = self.exchange().await.and_then(|(token, lifetime)| Bearer::new(&token, lifetime, refused));
+        let fetched = self
+            .exchange()
+            .await
+            .and_then(|(token, lifetime)| Bearer::new(&token, lifetime, refused));
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         match fetched {
             Ok(bearer) => {
@@ -219,14 +248,19 @@ impl Inner {
     }
 
     async fn exchange(&self) -> Result<(String, Duration), AuthError> {
-        let form = grant::form(&self.account).map_err(|_| AuthError::Refused { reason: "OAUTH_SIGNING".into() })?;
+        let form = grant::form(&self.account)
+            .map_err(|_| AuthError::Refused { reason: "OAUTH_SIGNING".into() })?;
         let mut headers = HeaderMap::with_capacity(2);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
         // Nobody but the transport's own timeout bounds when it is sent.
         let start_by = later(Instant::now(), RENEW_BEFORE);
-        let answer = self.transport.post(&self.target, &headers, form.into(), start_by).await.map_err(|error| {
-            AuthError::Unavailable { reason: format!("OAUTH_{}", error.reason()).into(), retry_after: None }
-        })?;
+        let answer =
+            self.transport.post(&self.target, &headers, form.into(), start_by).await.map_err(
+                |error| AuthError::Unavailable {
+                    reason: format!("OAUTH_{}", error.reason()).into(),
+                    retry_after: None,
+                },
+            )?;
         grant::read(&answer)
     }
 }

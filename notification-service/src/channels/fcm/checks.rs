@@ -1,4 +1,5 @@
-//! Permits of token checks: registrations never hold what pushes need, nor one user's what others' need.
+//! Permits of token checks: registrations never hold what pushes need, nor one user's what others'
+//! need.
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
@@ -35,7 +36,8 @@ impl Checks {
         Arc::new(Self { limit: limit.max(1), hasher: RandomState::new(), held: Mutex::default() })
     }
 
-    /// Takes a permit for a user; `None` at once when all of them, or the user's share of them, are taken.
+    /// Takes a permit for a user; `None` at once when all of them, or the user's share of them, are
+    /// taken.
     pub(super) fn permit(self: &Arc<Self>, user_id: &str) -> Option<CheckPermit> {
         let user = self.hasher.hash_one(user_id);
         let mut held = self.held();

@@ -1,7 +1,8 @@
 //! What an answer of FCM means. Pure.
 //!
-//! The table of "FCM Error Codes" in Firebase's documentation, read by `error.details[].errorCode` and the field
-//! violations first and by the status only where there are none: a 400 may have no details, a 502 may be a page of HTML.
+//! The table of "FCM Error Codes" in Firebase's documentation, read by `error.details[].errorCode`
+//! and the field violations first and by the status only where there are none: a 400 may have no
+//! details, a 502 may be a page of HTML.
 
 use super::transport::Answer;
 use crate::channels::outcome::{MAX_RETRY_AFTER, Outcome, Reason, reason_from_code};
@@ -58,7 +59,8 @@ pub(super) fn meaning(answer: &Answer, now: DateTime<Utc>) -> Meaning {
 fn accepted(body: &[u8]) -> Outcome {
     match serde_json::from_slice::<Accepted<'_>>(body) {
         Ok(accepted) => Outcome::Sent { provider_id: accepted.name.into_owned() },
-        // Something between us and FCM answered, or the answer was cut off after FCM had taken the message.
+        // Something between us and FCM answered, or the answer was cut off after FCM had taken the
+        // message.
         Err(_) => unavailable("UNREADABLE_ANSWER".into(), None),
     }
 }
@@ -77,7 +79,8 @@ fn by_code(code: &str, status: u16, said: &Said, retry_after: Option<Duration>) 
 }
 
 fn by_status(status: u16, said: &Said, retry_after: Option<Duration>) -> Outcome {
-    let named = |default: &'static str| said.status.as_deref().map_or(default.into(), reason_from_code);
+    let named =
+        |default: &'static str| said.status.as_deref().map_or(default.into(), reason_from_code);
     match status {
         400 if said.names_token => Outcome::Gone { reason: "INVALID_TOKEN".into() },
         400 => Outcome::Rejected { reason: named("INVALID_ARGUMENT") },
@@ -85,11 +88,18 @@ fn by_status(status: u16, said: &Said, retry_after: Option<Duration>) -> Outcome
         // Not a word of the token: the project or the endpoint is not there.
         404 => Outcome::Misconfigured { reason: "ENDPOINT_NOT_FOUND".into() },
         403 => Outcome::Misconfigured { reason: named("PERMISSION_DENIED") },
-        405 | 407 | 421 | 426 | 300..=399 => Outcome::Misconfigured { reason: format!("HTTP_{status}").into() },
+        405 | 407 | 421 | 426 | 300..=399 => {
+            Outcome::Misconfigured { reason: format!("HTTP_{status}").into() }
+        }
         429 => Outcome::Throttled { retry_after, reason: named("TOO_MANY_REQUESTS") },
         408 | 425 => unavailable(format!("HTTP_{status}").into(), retry_after),
-        _ if (400..=499).contains(&status) => Outcome::Rejected { reason: format!("HTTP_{status}").into() },
-        _ => unavailable(said.status.as_deref().map_or(format!("HTTP_{status}").into(), reason_from_code), retry_after),
+        _ if (400..=499).contains(&status) => {
+            Outcome::Rejected { reason: format!("HTTP_{status}").into() }
+        }
+        _ => unavailable(
+            said.status.as_deref().map_or(format!("HTTP_{status}").into(), reason_from_code),
+            retry_after,
+        ),
     }
 }
 
@@ -106,14 +116,15 @@ fn said(body: &[u8]) -> Said {
             said.fcm = Some(code.to_owned());
         }
         let violations = detail["fieldViolations"].as_array().into_iter().flatten();
-        said.names_token |= violations.into_iter().any(|violation| violation["field"] == "message.token");
+        said.names_token |=
+            violations.into_iter().any(|violation| violation["field"] == "message.token");
     }
     said
 }
 
 /// Reads `Retry-After` in either of its forms, seconds or a date (RFC 9110, section 10.2.3), cut to
-/// [`MAX_RETRY_AFTER`]. A date counts from the answer's own `Date`, and from `now` where there is none. Returns `None`
-/// for anything else.
+/// [`MAX_RETRY_AFTER`]. A date counts from the answer's own `Date`, and from `now` where there is
+/// none. Returns `None` for anything else.
 pub(super) fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -122,7 +133,8 @@ pub(super) fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Dur
         return Some(Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
     }
     let at = DateTime::parse_from_rfc2822(value).ok()?.to_utc();
-    let said_at = headers.get(DATE).and_then(|date| DateTime::parse_from_rfc2822(date.to_str().ok()?).ok());
+    let said_at =
+        headers.get(DATE).and_then(|date| DateTime::parse_from_rfc2822(date.to_str().ok()?).ok());
     let wait = at.signed_duration_since(said_at.map_or(now, |date| date.to_utc()));
     Some(wait.to_std().unwrap_or(Duration::ZERO).min(MAX_RETRY_AFTER))
 }

@@ -1,8 +1,8 @@
 //! The JSON of `messages:send`, made from a plain push. Pure.
 //!
-//! What the device shows travels in `notification`, our ids in `data`; the block of the device's own platform carries
-//! the urgency, the expiry and the occurrence's id as collapse key, so that a repeat replaces the first on the device.
-//! Only that block is written.
+//! What the device shows travels in `notification`, our ids in `data`; the block of the device's
+//! own platform carries the urgency, the expiry and the occurrence's id as collapse key, so that a
+//! repeat replaces the first on the device. Only that block is written.
 
 mod message;
 mod shorten;
@@ -18,8 +18,8 @@ use shared::contract::Priority;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// FCM's limit for notification and data together. Measured over the whole message but for its token: a little
-/// stricter than FCM, and the same for every platform.
+/// FCM's limit for notification and data together. Measured over the whole message but for its
+/// token: a little stricter than FCM, and the same for every platform.
 pub const LIMIT_BYTES: usize = 4_096;
 
 /// FCM's longest time to live.
@@ -40,8 +40,8 @@ pub struct Push<'a> {
     pub message: &'a str,
     /// What a tap opens.
     pub url: Option<&'a str>,
-    /// The client's own pairs, passed on in `data`. Keys that FCM keeps for itself are left out: it would refuse the
-    /// whole message for them.
+    /// The client's own pairs, passed on in `data`. Keys that FCM keeps for itself are left out: it
+    /// would refuse the whole message for them.
     pub data: &'a BTreeMap<String, String>,
     /// How urgent it is.
     pub priority: Priority,
@@ -68,17 +68,24 @@ impl<'a> Push<'a> {
     }
 }
 
-/// A text of at most so many bytes of JSON is sent whole, at the cost of the client's pairs and of the link. A longer
-/// one is cut, but to no less than this for their sake.
+/// A text of at most so many bytes of JSON is sent whole, at the cost of the client's pairs and of
+/// the link. A longer one is cut, but to no less than this for their sake.
 const WHOLE_TEXT_BYTES: usize = 3_000;
-/// The longest heading of a push that would not fit otherwise, in bytes of JSON: 200 characters of four bytes.
+/// The longest heading of a push that would not fit otherwise, in bytes of JSON: 200 characters of
+/// four bytes.
 const TITLE_BYTES: usize = 800;
 
-/// The body of a request that sends `push`, which shows `text`. A push that is too large is made to fit: the web's second
-/// copy of the link goes first, then the client's pairs, then the link, and then the end of the text. Our ids always
-/// stay: by them the app finds the whole.
+/// The body of a request that sends `push`, which shows `text`. A push that is too large is made to
+/// fit: the web's second copy of the link goes first, then the client's pairs, then the link, and
+/// then the end of the text. Our ids always stay: by them the app finds the whole.
 #[must_use]
-pub fn send(token: &str, device: DeviceType, push: &Push<'_>, text: &PushText, now: DateTime<Utc>) -> Bytes {
+pub fn send(
+    token: &str,
+    device: DeviceType,
+    push: &Push<'_>,
+    text: &PushText,
+    now: DateTime<Utc>,
+) -> Bytes {
     let ttl = (push.expires_at - now).num_seconds().clamp(0, LONGEST_TTL_SECONDS);
     let mut occurrence = Uuid::encode_buffer();
     let parts = message::Parts {
@@ -136,7 +143,8 @@ pub(super) fn path(endpoint: &url::Url, project_id: &str) -> Result<String, Setu
 
 fn written(message: &Message<'_>) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(1_024);
-    // Strings and maps with string keys into memory: this cannot fail; were it to, FCM would refuse the empty body.
+    // Strings and maps with string keys into memory: this cannot fail; were it to, FCM would refuse
+    // the empty body.
     if serde_json::to_writer(&mut bytes, &Request { message }).is_err() {
         bytes.clear();
     }

@@ -1,4 +1,5 @@
-//! One attempt at a time, whose result everybody who waits for it shares: success and failure alike.
+//! One attempt at a time, whose result everybody who waits for it shares: success and failure
+//! alike.
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
@@ -14,10 +15,14 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
         SingleFlight { current: Mutex::new(None) }
     }
 
-    /// The attempt that is running, or a new one. `already` is asked first, under the lock: an attempt that
-    /// has ended since the caller looked is not repeated. The attempt runs in a task of its own, so that
-    /// it ends even when every caller has gone away.
-    pub(super) async fn join<F>(&self, already: impl FnOnce() -> Option<T>, start: impl FnOnce() -> F) -> T
+    /// The attempt that is running, or a new one. `already` is asked first, under the lock: an
+    /// attempt that has ended since the caller looked is not repeated. The attempt runs in a task
+    /// of its own, so that it ends even when every caller has gone away.
+    pub(super) async fn join<F>(
+        &self,
+        already: impl FnOnce() -> Option<T>,
+        start: impl FnOnce() -> F,
+    ) -> T
     where
         F: Future<Output = T> + Send + 'static,
     {

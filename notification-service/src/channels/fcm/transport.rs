@@ -1,9 +1,11 @@
-//! Long-lived connections to one origin: many HTTP/2 streams each, or HTTP/1.1 where the server speaks nothing else.
+//! Long-lived connections to one origin: many HTTP/2 streams each, or HTTP/1.1 where the server
+//! speaks nothing else.
 //!
-//! What is promised: a call that was not sent by the time it should begin ends then, any other within the request timeout
-//! from when it was sent, and a failed one says whether the server may have taken the request all the same
-//! ([`TransportError::maybe_delivered`]). A request that certainly was not taken is given to another connection; any
-//! other never. A connection that sent GOAWAY, closed, or answered nothing for a whole timeout gets no new request.
+//! What is promised: a call that was not sent by the time it should begin ends then, any other
+//! within the request timeout from when it was sent, and a failed one says whether the server may
+//! have taken the request all the same ([`TransportError::maybe_delivered`]). A request that
+//! certainly was not taken is given to another connection; any other never. A connection that sent
+//! GOAWAY, closed, or answered nothing for a whole timeout gets no new request.
 
 mod connect;
 mod greeted;
@@ -25,8 +27,8 @@ use tokio::sync::Semaphore;
 use tokio::time::{timeout, timeout_at};
 use url::Url;
 
-/// How often a request is given to a connection that turns out to take none, beyond once for each connection there may be:
-/// all of them may have been told to go away at the same time.
+/// How often a request is given to a connection that turns out to take none, beyond once for each
+/// connection there may be: all of them may have been told to go away at the same time.
 const SPARE_TRIES: usize = 3;
 /// How often the server may refuse a request by itself before it is believed.
 const REFUSALS: usize = 3;
@@ -161,10 +163,15 @@ struct Pool {
 
 impl Transport {
     /// Nothing is connected yet.
-    pub(super) fn new(origin: &Url, tls: &Tls, settings: TransportSettings) -> Result<Self, SetupError> {
+    pub(super) fn new(
+        origin: &Url,
+        tls: &Tls,
+        settings: TransportSettings,
+    ) -> Result<Self, SetupError> {
         let dialer = Dialer::new(origin, tls, settings.connect_timeout)?;
         let permits = Semaphore::new(settings.max_in_flight.clamp(1, Semaphore::MAX_PERMITS));
-        let http1_turns = Semaphore::new(settings.http1_connections.clamp(1, Semaphore::MAX_PERMITS));
+        let http1_turns =
+            Semaphore::new(settings.http1_connections.clamp(1, Semaphore::MAX_PERMITS));
         let request_timeout = settings.request_timeout;
         let multiplexed = multiplexed::Connections::new();
         let keep_alive = keep_alive::Connections::new();
@@ -186,8 +193,9 @@ impl Transport {
         })
     }
 
-    /// Posts `body` and reads the whole answer. What has no permit and no connection by `start_by`, or within the request
-    /// timeout, is not sent; what is sent has the whole request timeout for its answer.
+    /// Posts `body` and reads the whole answer. What has no permit and no connection by `start_by`,
+    /// or within the request timeout, is not sent; what is sent has the whole request timeout for
+    /// its answer.
     pub(super) async fn post(
         &self,
         target: &Target,
@@ -196,9 +204,12 @@ impl Transport {
         start_by: Instant,
     ) -> Result<Answer, TransportError> {
         let now = Instant::now();
-        let start_by = now.checked_add(self.request_timeout).map_or(start_by, |latest| latest.min(start_by));
+        let start_by =
+            now.checked_add(self.request_timeout).map_or(start_by, |latest| latest.min(start_by));
         // The semaphores are never closed.
-        let _permit = in_time(start_by, self.permits.acquire()).await?.map_err(|_| TransportError::NotTaken)?;
+        let _permit = in_time(start_by, self.permits.acquire())
+            .await?
+            .map_err(|_| TransportError::NotTaken)?;
         self.exchange(target, headers, body, start_by).await
     }
 
@@ -215,17 +226,21 @@ impl Transport {
                 return Err(TransportError::Timeout { sent: false });
             }
             let failure = match self.pool.protocol() {
-                Some(Protocol::Http1) => self.over_http1(target, headers, body.clone(), start_by).await?,
-                Some(Protocol::Http2) | None => match in_time(start_by, self.pool.stream()).await? {
-                    Ok(None) => continue,
-                    // It said nothing, so it was given nothing.
-                    Err(error) if error.is_hung_up() => Err(Failure::Refused),
-                    Err(error) => return Err(error),
-                    Ok(Some(stream)) => {
-                        let request = target.over_http2(headers, body.clone());
-                        self.answered(stream.exchange(request, &self.pool.settings)).await?
+                Some(Protocol::Http1) => {
+                    self.over_http1(target, headers, body.clone(), start_by).await?
+                }
+                Some(Protocol::Http2) | None => {
+                    match in_time(start_by, self.pool.stream()).await? {
+                        Ok(None) => continue,
+                        // It said nothing, so it was given nothing.
+                        Err(error) if error.is_hung_up() => Err(Failure::Refused),
+                        Err(error) => return Err(error),
+                        Ok(Some(stream)) => {
+                            let request = target.over_http2(headers, body.clone());
+                            self.answered(stream.exchange(request, &self.pool.settings)).await?
+                        }
                     }
-                },
+                }
             };
             match failure {
                 Ok(answer) => return Ok(answer),
@@ -247,12 +262,16 @@ impl Transport {
         body: Bytes,
         start_by: Instant,
     ) -> Result<Result<Answer, Failure>, TransportError> {
-        let _permit = in_time(start_by, self.http1_turns.acquire()).await?.map_err(|_| TransportError::NotTaken)?;
+        let _permit = in_time(start_by, self.http1_turns.acquire())
+            .await?
+            .map_err(|_| TransportError::NotTaken)?;
         let Some(connection) = in_time(start_by, self.pool.keep_alive_connection()).await?? else {
             return Ok(Err(Failure::NotSent));
         };
         let request = target.over_http1(headers, body);
-        let exchanged = self.answered(self.pool.keep_alive.exchange(connection, request, &self.pool.settings)).await?;
+        let exchanged = self
+            .answered(self.pool.keep_alive.exchange(connection, request, &self.pool.settings))
+            .await?;
         if exchanged.is_err() {
             self.pool.dialer.forget_protocol();
         }
@@ -261,12 +280,17 @@ impl Transport {
 
     /// Waits for the answer to a request that is on its way.
     async fn answered<T>(&self, exchange: impl Future<Output = T>) -> Result<T, TransportError> {
-        timeout(self.request_timeout, exchange).await.map_err(|_| TransportError::Timeout { sent: true })
+        timeout(self.request_timeout, exchange)
+            .await
+            .map_err(|_| TransportError::Timeout { sent: true })
     }
 }
 
 /// Waits for what a request needs before it is sent.
-async fn in_time<T>(start_by: Instant, needed: impl Future<Output = T>) -> Result<T, TransportError> {
+async fn in_time<T>(
+    start_by: Instant,
+    needed: impl Future<Output = T>,
+) -> Result<T, TransportError> {
     timeout_at(start_by.into(), needed).await.map_err(|_| TransportError::Timeout { sent: false })
 }
 
@@ -281,7 +305,13 @@ impl Target {
         request
     }
 
-    fn request(&self, headers: &HeaderMap, body: Bytes, uri: Uri, version: Version) -> Request<Full<Bytes>> {
+    fn request(
+        &self,
+        headers: &HeaderMap,
+        body: Bytes,
+        uri: Uri,
+        version: Version,
+    ) -> Request<Full<Bytes>> {
         let length = HeaderValue::from(body.len());
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;

@@ -48,8 +48,14 @@ fn an_outage_doubles_from_ten_seconds_to_ten_minutes() {
 fn the_last_word_on_a_doubtful_delivery_falls_after_an_hour() {
     let attempts = attempts(8, 3_001, DAY);
     let policy = Policy::default();
-    assert_eq!(policy.decide(&unavailable(None, true), &attempts, 0.0), Decision::GiveUp(GaveUp::RetriesExhausted));
-    assert!(matches!(policy.decide(&unavailable(None, false), &attempts, 0.0), Decision::RetryAt(_)));
+    assert_eq!(
+        policy.decide(&unavailable(None, true), &attempts, 0.0),
+        Decision::GiveUp(GaveUp::RetriesExhausted)
+    );
+    assert!(matches!(
+        policy.decide(&unavailable(None, false), &attempts, 0.0),
+        Decision::RetryAt(_)
+    ));
 }
 
 #[test]
@@ -67,7 +73,8 @@ fn final_outcomes_are_not_repeated() {
 #[test]
 fn holds_until_expiry_at_most() {
     let (policy, soon) = (Policy::default(), attempts(1, 0, 5));
-    let hold = |wait, attempts: &Attempts| policy.hold(wait, attempts.now, attempts.expires_at, 0.0);
+    let hold =
+        |wait, attempts: &Attempts| policy.hold(wait, attempts.now, attempts.expires_at, 0.0);
     assert_eq!(hold(Duration::from_secs(60), &soon), Decision::HoldUntil(soon.expires_at));
     assert_eq!(hold(Duration::MAX, &soon), Decision::HoldUntil(soon.expires_at));
     assert_eq!(hold(Duration::from_secs(1), &attempts(1, 0, 0)), Decision::GiveUp(GaveUp::Expired));
@@ -98,9 +105,15 @@ fn retries_once_more_when_asked_to_wait_long() {
     for asked in [3_600, 86_400, u64::MAX] {
         let outcome = unavailable(Some(Duration::from_secs(asked)), true);
         let first = attempts(1, 0, 30 * DAY);
-        assert_eq!(policy.decide(&outcome, &first, 0.0), Decision::RetryAt(seconds(first.now, 3_600)));
+        assert_eq!(
+            policy.decide(&outcome, &first, 0.0),
+            Decision::RetryAt(seconds(first.now, 3_600))
+        );
         let second = attempts(2, 3_600, 30 * DAY);
-        assert_eq!(policy.decide(&outcome, &second, 0.0), Decision::GiveUp(GaveUp::RetriesExhausted));
+        assert_eq!(
+            policy.decide(&outcome, &second, 0.0),
+            Decision::GiveUp(GaveUp::RetriesExhausted)
+        );
     }
 }
 
@@ -122,7 +135,8 @@ fn doubles_wait_when_asked_for_none() {
 }
 
 fn any_failure() -> impl Strategy<Value = Outcome> {
-    let asked = prop::option::of(prop_oneof![0u64..100_000, any::<u64>()].prop_map(Duration::from_secs));
+    let asked =
+        prop::option::of(prop_oneof![0u64..100_000, any::<u64>()].prop_map(Duration::from_secs));
     prop_oneof![
         asked.clone().prop_map(throttled),
         (asked, any::<bool>()).prop_map(|(asked, doubt)| unavailable(asked, doubt)),

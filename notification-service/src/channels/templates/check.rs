@@ -1,4 +1,5 @@
-//! Finds at the start what would go wrong with a template at a send: by reading it, and by rendering it with samples.
+//! Finds at the start what would go wrong with a template at a send: by reading it, and by
+//! rendering it with samples.
 
 use minijinja::{Environment, Error, ErrorKind};
 
@@ -34,21 +35,24 @@ pub(super) fn add(environment: &mut Environment<'static>, name: &str, text: &str
     if let Err(error) = environment.add_template_owned(name.to_owned(), text.to_owned()) {
         return vec![fault(name, &error)];
     }
-    let names = environment.get_template(name).map(|it| it.undeclared_variables(true)).unwrap_or_default();
+    let names =
+        environment.get_template(name).map(|it| it.undeclared_variables(true)).unwrap_or_default();
     let unknown = names.iter().filter(|it| !NAMES.contains(&it.as_str())).map(|unknown| Fault {
         file: name.to_owned(),
         line: line_of(text, unknown.rsplit('.').next().unwrap_or(unknown)),
         problem: format!("there is no variable `{unknown}`"),
     });
-    let forbidden = tags(text).filter(|(_, tag)| FORBIDDEN.contains(tag)).map(|(line, tag)| Fault {
-        file: name.to_owned(),
-        line: Some(line),
-        problem: format!("the tag `{tag}` cannot be used here"),
-    });
+    let forbidden =
+        tags(text).filter(|(_, tag)| FORBIDDEN.contains(tag)).map(|(line, tag)| Fault {
+            file: name.to_owned(),
+            line: Some(line),
+            problem: format!("the tag `{tag}` cannot be used here"),
+        });
     unknown.chain(forbidden).collect()
 }
 
-/// Renders every template of the folder in every language that uses it, with and without what a reminder may lack.
+/// Renders every template of the folder in every language that uses it, with and without what a
+/// reminder may lack.
 pub(super) fn rendered(templates: &Templates) -> Vec<Fault> {
     let mut faults = Vec::new();
     for language in templates.languages.values() {
@@ -56,9 +60,11 @@ pub(super) fn rendered(templates: &Templates) -> Vec<Fault> {
             let Some(name) = language.custom(part) else { continue };
             faults.extend(cases(&language.tag).find_map(|(notice, unsubscribe_url)| {
                 match templates.texts(&notice, unsubscribe_url).custom(name) {
-                    Ok(text) if text.trim().is_empty() => {
-                        Some(Fault { file: name.to_owned(), line: None, problem: "it renders to nothing".into() })
-                    }
+                    Ok(text) if text.trim().is_empty() => Some(Fault {
+                        file: name.to_owned(),
+                        line: None,
+                        problem: "it renders to nothing".into(),
+                    }),
                     Ok(_) => None,
                     Err(error) => Some(fault(name, &error)),
                 }
@@ -94,15 +100,20 @@ fn fault(file: &str, error: &Error) -> Fault {
 fn line_of(text: &str, word: &str) -> Option<usize> {
     let is_part = |character: char| character.is_alphanumeric() || character == '_';
     let mut ends = 0;
-    text.match_indices(['{', '}']).zip(text.match_indices(['{', '}']).skip(1)).find_map(|((from, open), (to, _))| {
-        if open != "{" || from < ends {
-            return None;
-        }
-        ends = to;
-        let inside = &text[from..to];
-        let at = inside.split(|it| !is_part(it)).position(|it| it == word).and_then(|_| inside.find(word))?;
-        Some(text[..from + at].matches('\n').count() + 1)
-    })
+    text.match_indices(['{', '}']).zip(text.match_indices(['{', '}']).skip(1)).find_map(
+        |((from, open), (to, _))| {
+            if open != "{" || from < ends {
+                return None;
+            }
+            ends = to;
+            let inside = &text[from..to];
+            let at = inside
+                .split(|it| !is_part(it))
+                .position(|it| it == word)
+                .and_then(|_| inside.find(word))?;
+            Some(text[..from + at].matches('\n').count() + 1)
+        },
+    )
 }
 
 /// Every `{% tag`, with its line.

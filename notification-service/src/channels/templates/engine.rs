@@ -1,6 +1,9 @@
-//! The template engine, as templates get it: strict, without a way to files, and in HTML without a way around escaping.
+//! The template engine, as templates get it: strict, without a way to files, and in HTML without a
+//! way around escaping.
 
-use minijinja::{AutoEscape, Environment, Error, Output, State, UndefinedBehavior, Value, escape_formatter};
+use minijinja::{
+    AutoEscape, Environment, Error, Output, State, UndefinedBehavior, Value, escape_formatter,
+};
 
 /// Instructions that a template of a folder may take for a message: some ten milliseconds of them.
 pub(super) const FUEL: u64 = 200_000;
@@ -21,8 +24,9 @@ pub(super) fn custom() -> Environment<'static> {
     environment
 }
 
-/// Writes a value into a template. In HTML only what has a meaning there is escaped: minijinja's own escaping turns every
-/// slash of a link into an entity too, which some mail scanners do not read as a link.
+/// Writes a value into a template. In HTML only what has a meaning there is escaped: minijinja's
+/// own escaping turns every slash of a link into an entity too, which some mail scanners do not
+/// read as a link.
 fn write_value(out: &mut Output<'_>, state: &State<'_, '_>, value: &Value) -> Result<(), Error> {
     let text = match (state.auto_escape(), value.as_str()) {
         (AutoEscape::Html, Some(text)) if !value.is_safe() => text,

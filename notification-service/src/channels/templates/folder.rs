@@ -1,5 +1,5 @@
-//! A mounted folder of templates and words. Its files have the names of ours; a folder in it is a language, whose files
-//! come before those that stand beside it.
+//! A mounted folder of templates and words. Its files have the names of ours; a folder in it is a
+//! language, whose files come before those that stand beside it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -40,7 +40,8 @@ impl Folder {
         self.tags.iter().cloned().chain(LANGUAGES.map(|(tag, _)| tag.to_owned())).collect()
     }
 
-    /// The words of a language: for each its own before that of a language it falls back on, and the folder's before ours.
+    /// The words of a language: for each its own before that of a language it falls back on, and
+    /// the folder's before ours.
     pub(super) fn words(&self, tag: &str) -> Result<Words, Fault> {
         let file = format!("{tag}/{WORDS}");
         let mut words = Wordlist::default();
@@ -53,14 +54,19 @@ impl Folder {
         }
         words.complete().map_err(|missing| {
             let missing: Vec<_> = missing.iter().map(|key| format!("`{key}`")).collect();
-            Fault { file, line: None, problem: format!("a new language needs {}", missing.join(", ")) }
+            Fault {
+                file,
+                line: None,
+                problem: format!("a new language needs {}", missing.join(", ")),
+            }
         })
     }
 
     /// The path of the template that is used for a language; none: ours.
     pub(super) fn best(&self, part: Part, tag: &str) -> Option<String> {
         let general = part.file_name();
-        let mut paths = wording::lookup(tag).map(|tag| format!("{tag}/{general}")).chain([general.to_owned()]);
+        let mut paths =
+            wording::lookup(tag).map(|tag| format!("{tag}/{general}")).chain([general.to_owned()]);
         paths.find(|path| self.templates.contains_key(path))
     }
 }
@@ -119,8 +125,8 @@ impl Reading {
     }
 
     fn text(&mut self, path: &Path, file: &str) -> Option<String> {
-        let read =
-            fs::metadata(path).and_then(|it| if it.len() > LARGEST { Ok(None) } else { fs::read(path).map(Some) });
+        let read = fs::metadata(path)
+            .and_then(|it| if it.len() > LARGEST { Ok(None) } else { fs::read(path).map(Some) });
         match read.map(|bytes| bytes.map(String::from_utf8)) {
             Ok(Some(Ok(text))) => return Some(text),
             Ok(Some(Err(_))) => self.fault(file, "is not UTF-8"),
@@ -130,15 +136,17 @@ impl Reading {
         None
     }
 
-    /// What a folder holds, and whether it is a folder. What begins with a dot is not ours: mounted ConfigMaps keep
-    /// their versions so.
+    /// What a folder holds, and whether it is a folder. What begins with a dot is not ours: mounted
+    /// ConfigMaps keep their versions so.
     fn entries(&mut self, path: &Path, file: &str) -> Vec<(String, bool)> {
         let read = fs::read_dir(path).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
         let entries = read.unwrap_or_else(|error| {
             self.unreadable(file, &error);
             Vec::new()
         });
-        let named = entries.iter().map(|it| (it.file_name().to_string_lossy().into_owned(), it.path().is_dir()));
+        let named = entries
+            .iter()
+            .map(|it| (it.file_name().to_string_lossy().into_owned(), it.path().is_dir()));
         named.filter(|(name, _)| !name.starts_with('.')).collect()
     }
 

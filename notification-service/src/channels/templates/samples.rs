@@ -25,7 +25,8 @@ static LONG: LazyLock<String> = LazyLock::new(|| {
     format!("{}https://example.com/{}", paragraph.repeat(9), "a-path-that-has-no-end/".repeat(14))
 });
 
-/// The samples: with everything, with as little as there can be, long, and written from right to left.
+/// The samples: with everything, with as little as there can be, long, and written from right to
+/// left.
 #[must_use]
 pub fn samples() -> [Sample; 4] {
     let notice = Notice {
@@ -37,8 +38,11 @@ pub fn samples() -> [Sample; 4] {
         locale: None,
     };
     let untitled = Notice { title: None, message: "Water the plants", url: None, ..notice };
-    let long =
-        Notice { title: Some("Before the journey: everything that must not be forgotten"), message: &LONG, ..notice };
+    let long = Notice {
+        title: Some("Before the journey: everything that must not be forgotten"),
+        message: &LONG,
+        ..notice
+    };
     let right_to_left = Notice {
         title: Some("موعد طبيب الأسنان"),
         message: "الدكتور لانغ، الطابق الثاني.\nأحضر بطاقة التأمين (AOK 4711)!",

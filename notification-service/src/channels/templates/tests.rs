@@ -37,7 +37,8 @@ fn every_language_reads_as_its_golden_file() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/languages");
     for tag in OURS.languages().chain(["en-GB", "de-AT", "fr-CA"]) {
         let texts = OURS.texts(&Notice { locale: Some(tag), ..notice() }, Some(UNSUBSCRIBE_URL));
-        let [subject, text] = [Part::EmailSubject, Part::EmailText].map(|part| texts.render(part).unwrap());
+        let [subject, text] =
+            [Part::EmailSubject, Part::EmailText].map(|part| texts.render(part).unwrap());
         let expected = fs::read_to_string(golden.join(format!("{tag}.txt"))).unwrap();
         assert_eq!(format!("Subject: {subject}\n\n{text}\n"), expected, "{tag}");
         let push = texts.push("Water");
@@ -50,11 +51,18 @@ fn a_locale_we_do_not_know_is_answered_in_english() {
     for locale in [None, Some("tlh"), Some(""), Some("x-y"), Some("no locale"), Some("und")] {
         let edition = OURS.edition(locale);
         assert_eq!((edition.language(), edition.title(None)), ("en", "Reminder"), "{locale:?}");
-        assert_eq!(edition.write(notice().date, chrono_tz::UTC).phrase, "Friday, 3 October 2025 at 07:30 (UTC)");
+        assert_eq!(
+            edition.write(notice().date, chrono_tz::UTC).phrase,
+            "Friday, 3 October 2025 at 07:30 (UTC)"
+        );
     }
-    for (locale, language) in
-        [("EN-us", "en"), ("de-1996", "de"), ("pt-PT", "pt-PT"), ("pt-BR", "pt"), ("ja-Jpan-JP", "ja")]
-    {
+    for (locale, language) in [
+        ("EN-us", "en"),
+        ("de-1996", "de"),
+        ("pt-PT", "pt-PT"),
+        ("pt-BR", "pt"),
+        ("ja-Jpan-JP", "ja"),
+    ] {
         assert_eq!(OURS.edition(Some(locale)).language(), language, "{locale}");
     }
 }
@@ -81,7 +89,10 @@ fn a_languages_own_file_comes_before_the_general_one_and_that_before_ours() {
 fn a_language_can_be_added() {
     let words = r#"{"reminder": "تذكير", "openLink": "فتح الرابط", "why": "لأنك أنشأت تذكيرًا.", "unsubscribe": "إلغاء", "direction": "rtl"}"#;
     let html = rendered(&loaded(&[("ar/words.json", words)]), Part::EmailHtml, "ar-EG");
-    assert!(html.contains(r#"<html lang="ar" dir="rtl">"#) && html.contains("فتح الرابط"), "{html}");
+    assert!(
+        html.contains(r#"<html lang="ar" dir="rtl">"#) && html.contains("فتح الرابط"),
+        "{html}"
+    );
     assert_eq!(
         faults(&[("sv/words.json", r#"{"reminder": "Påminnelse"}"#)]),
         ["sv/words.json: a new language needs `openLink`, `why`, `unsubscribe`"]
@@ -90,9 +101,14 @@ fn a_language_can_be_added() {
 
 #[test]
 fn a_push_can_say_when() {
-    let templates = loaded(&[("push.body.txt", "{{ time }}, {{ date }} ({{ timeZone }}): {{ message }}\n\n")]);
+    let templates =
+        loaded(&[("push.body.txt", "{{ time }}, {{ date }} ({{ timeZone }}): {{ message }}\n\n")]);
     let push = templates.texts(&Notice { locale: Some("en-US"), ..notice() }, None).push("");
-    assert!(push.body.starts_with("9:30 AM, Friday, October 3, 2025 (Europe/Berlin): Dr. Lang"), "{}", push.body);
+    assert!(
+        push.body.starts_with("9:30 AM, Friday, October 3, 2025 (Europe/Berlin): Dr. Lang"),
+        "{}",
+        push.body
+    );
 }
 
 #[test]
@@ -118,7 +134,10 @@ fn every_fault_is_named_with_its_file_and_line() {
         "readme.md: is no file of ours",
     ];
     assert_eq!(found.len(), begins.len(), "{found:#?}");
-    found.iter().zip(begins).for_each(|(found, begin)| assert!(found.starts_with(begin), "{found}"));
+    found
+        .iter()
+        .zip(begins)
+        .for_each(|(found, begin)| assert!(found.starts_with(begin), "{found}"));
 }
 
 #[test]
@@ -127,15 +146,29 @@ fn what_only_shows_when_rendered_is_found_as_well() {
         faults(&[("de/push.body.txt", "\n{{ message | shout }}")]),
         ["de/push.body.txt:2: unknown filter: filter shout is unknown"]
     );
-    assert_eq!(faults(&[("push.title.txt", "{# nothing #}")]), ["push.title.txt: it renders to nothing"]);
+    assert_eq!(
+        faults(&[("push.title.txt", "{# nothing #}")]),
+        ["push.title.txt: it renders to nothing"]
+    );
     let endless = "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
-    assert_eq!(faults(&[("email.txt", endless)]), ["email.txt:1: it does not end within 200000 steps"]);
+    assert_eq!(
+        faults(&[("email.txt", endless)]),
+        ["email.txt:1: it does not end within 200000 steps"]
+    );
 }
 
 #[test]
 fn a_template_reads_no_other_and_escapes_always() {
-    for tag in ["include 'email.txt'", "- extends \"/etc/passwd\"", "autoescape false", "from 'email.txt' import x"] {
-        let found = faults(&[("email.html", &format!("\n{{%{tag}%}}{{{{ message }}}}{{% endautoescape %}}"))]);
+    for tag in [
+        "include 'email.txt'",
+        "- extends \"/etc/passwd\"",
+        "autoescape false",
+        "from 'email.txt' import x",
+    ] {
+        let found = faults(&[(
+            "email.html",
+            &format!("\n{{%{tag}%}}{{{{ message }}}}{{% endautoescape %}}"),
+        )]);
         assert!(found.iter().all(|fault| fault.starts_with("email.html:2: ")), "{found:?}");
     }
     assert_eq!(
@@ -152,15 +185,20 @@ fn what_cannot_be_read_is_said() {
     fs::write(folder.path().join("email.txt"), [0xff, 0xfe]).unwrap();
     fs::write(folder.path().join("email.html"), vec![b'x'; 300 * 1024]).unwrap();
     let text = Templates::load(folder.path()).unwrap_err().to_string();
-    assert!(text.contains("email.txt: is not UTF-8") && text.contains("email.html: is larger"), "{text}");
+    assert!(
+        text.contains("email.txt: is not UTF-8") && text.contains("email.html: is larger"),
+        "{text}"
+    );
 }
 
 #[test]
 fn a_template_that_fails_for_one_message_is_replaced_by_ours() {
-    let templates = loaded(&[("email.txt", "{% if message == 'x' %}{{ message | int }}{% endif %}own")]);
+    let templates =
+        loaded(&[("email.txt", "{% if message == 'x' %}{{ message | int }}{% endif %}own")]);
     assert_eq!(rendered(&templates, Part::EmailText, "en"), "own");
     let broken = Notice { message: "x", ..notice() };
-    let text = |templates: &Templates| templates.texts(&broken, None).render(Part::EmailText).unwrap();
+    let text =
+        |templates: &Templates| templates.texts(&broken, None).render(Part::EmailText).unwrap();
     assert_eq!(text(&templates), text(&OURS));
 }
 

@@ -98,7 +98,9 @@ impl Texts<'_> {
     #[must_use]
     pub fn push(&self, message: &str) -> PushText {
         PushText {
-            title: self.line(Part::PushTitle).unwrap_or_else(|| self.language.words.reminder.clone()),
+            title: self
+                .line(Part::PushTitle)
+                .unwrap_or_else(|| self.language.words.reminder.clone()),
             body: self.line(Part::PushBody).unwrap_or_else(|| message.to_owned()),
         }
     }

@@ -1,4 +1,5 @@
-//! A time as a reader writes it: in the order, the clock and the words of the reader's locale (CLDR, by ICU4X).
+//! A time as a reader writes it: in the order, the clock and the words of the reader's locale
+//! (CLDR, by ICU4X).
 
 use chrono::{DateTime, Datelike, Timelike};
 use chrono_tz::Tz;
@@ -44,7 +45,11 @@ fn local(at: &DateTime<Tz>, locale: &Locale) -> Option<[String; 3]> {
     let minutes = NoCalendarFormatter::try_new(locale.into(), T::hm()).ok()?;
     let both = DateTimeFormatter::try_new(locale.into(), YMDE::long().with_time_hm()).ok()?;
     let moment = input::DateTime { date, time };
-    let texts = [days.format(&date).to_string(), minutes.format(&time).to_string(), both.format(&moment).to_string()];
+    let texts = [
+        days.format(&date).to_string(),
+        minutes.format(&time).to_string(),
+        both.format(&moment).to_string(),
+    ];
     Some(texts.map(spaced))
 }
 
@@ -86,7 +91,11 @@ mod tests {
             ("de-u-hc-h12", "Freitag, 3. Oktober 2025 um 9:30 AM"),
         ];
         for (locale, phrase) in phrases {
-            assert_eq!(written("2025-10-03T07:30:00Z", locale).phrase, format!("{phrase} (Europe/Berlin)"), "{locale}");
+            assert_eq!(
+                written("2025-10-03T07:30:00Z", locale).phrase,
+                format!("{phrase} (Europe/Berlin)"),
+                "{locale}"
+            );
         }
     }
 

@@ -44,7 +44,12 @@ fn everything_ses_documents_is_read_raw_and_in_the_envelope() {
         (fixture!("bounce-transient"), Kind::TransientBounce, None, vec![]),
         (fixture!("complaint"), Kind::Complaint, None, complained.clone()),
         (fixture!("identity-complaint"), Kind::Complaint, None, complained),
-        (fixture!("rendering-failure"), Kind::RenderingFailure, Some(reason::RENDERING_FAILED), vec![]),
+        (
+            fixture!("rendering-failure"),
+            Kind::RenderingFailure,
+            Some(reason::RENDERING_FAILED),
+            vec![],
+        ),
         (fixture!("reject"), Kind::Reject, Some(reason::REJECTED_BY_PROVIDER), vec![]),
         (fixture!("delivery"), Kind::Delivery, None, vec![]),
         (fixture!("identity-delivery"), Kind::Delivery, None, vec![]),
@@ -55,7 +60,11 @@ fn everything_ses_documents_is_read_raw_and_in_the_envelope() {
     for (text, kind, reason, grounds) in cases {
         for text in [text.to_owned(), enveloped(text)] {
             let notice = Notice::read(&text).expect("readable");
-            assert_eq!((notice.kind, follows(&notice)), (kind, (reason, grounds.clone())), "{text}");
+            assert_eq!(
+                (notice.kind, follows(&notice)),
+                (kind, (reason, grounds.clone())),
+                "{text}"
+            );
         }
     }
 }
@@ -63,7 +72,9 @@ fn everything_ses_documents_is_read_raw_and_in_the_envelope() {
 #[test]
 fn nothing_follows_from_what_is_new_or_only_a_greeting() {
     let greeting = "Successfully validated SNS topic for Amazon SES event publishing.";
-    let subscribed = json!({"notificationType": "AmazonSnsSubscriptionSucceeded", "message": "subscribed"}).to_string();
+    let subscribed =
+        json!({"notificationType": "AmazonSnsSubscriptionSucceeded", "message": "subscribed"})
+            .to_string();
     let new = json!({"eventType": "Teleported", "mail": null}).to_string();
     for text in [greeting.to_owned(), enveloped(greeting), subscribed, new] {
         assert_eq!(Notice::read(&text), Ok(Notice::without_effect(Kind::Other)), "{text}");
@@ -72,23 +83,35 @@ fn nothing_follows_from_what_is_new_or_only_a_greeting() {
 
 #[test]
 fn who_says_that_it_is_no_spam_is_written_to_again() {
-    let text = changed(fixture!("complaint"), "/complaint/complaintFeedbackType", json!("not-spam"));
+    let text =
+        changed(fixture!("complaint"), "/complaint/complaintFeedbackType", json!("not-spam"));
     assert_eq!(Notice::read(&text), Ok(Notice::without_effect(Kind::NotSpam)));
 }
 
 #[test]
 fn what_ses_did_not_send_because_of_an_earlier_complaint_did_not_arrive() {
-    let text = changed(fixture!("complaint"), "/complaint/complaintSubType", json!("OnAccountSuppressionList"));
+    let text = changed(
+        fixture!("complaint"),
+        "/complaint/complaintSubType",
+        json!("OnAccountSuppressionList"),
+    );
     let notice = Notice::read(&text).expect("readable");
     assert_eq!(follows(&notice), (Some(reason::REJECTED_BY_PROVIDER), vec![Grounds::Complaint]));
 }
 
 #[test]
 fn a_mailbox_that_forwards_is_meant_with_the_one_it_forwards_to() {
-    let text =
-        changed(fixture!("bounce"), "/bounce/bouncedRecipients/0/emailAddress", json!("Other <other@example.org>"));
-    let digests: BTreeSet<_> =
-        Notice::read(&text).expect("readable").suppressions.into_iter().map(|it| it.digest).collect();
+    let text = changed(
+        fixture!("bounce"),
+        "/bounce/bouncedRecipients/0/emailAddress",
+        json!("Other <other@example.org>"),
+    );
+    let digests: BTreeSet<_> = Notice::read(&text)
+        .expect("readable")
+        .suppressions
+        .into_iter()
+        .map(|it| it.digest)
+        .collect();
     assert_eq!(digests, ["ada@example.com", "other@example.org"].map(address_digest).into());
 }
 
@@ -104,7 +127,10 @@ fn what_cannot_be_understood_says_why_and_never_what() {
         (changed(bounce, "/bounce", json!("s3cret")), Unreadable::Field("bounce.bounceType")),
         (changed(bounce, "/mail/messageId", json!("")), Unreadable::Field("mail.messageId")),
         (changed(bounce, "/mail/messageId", json!("a\u{0}")), Unreadable::Field("mail.messageId")),
-        (changed(bounce, "/bounce/bouncedRecipients", json!("s3cret")), Unreadable::Field("bounce.bouncedRecipients")),
+        (
+            changed(bounce, "/bounce/bouncedRecipients", json!("s3cret")),
+            Unreadable::Field("bounce.bouncedRecipients"),
+        ),
         (
             changed(&nobody, "/mail/destination", json!(["a@example.com", "b@example.com"])),
             Unreadable::Field("bounce.bouncedRecipients"),
@@ -121,8 +147,14 @@ fn what_cannot_be_understood_says_why_and_never_what() {
 fn anything() -> impl Strategy<Value = Value> {
     let word = prop_oneof![
         "[a-zA-Z@<>. ]{0,12}",
-        prop::sample::select(vec!["Bounce", "Complaint", "Reject", "Rendering Failure", "Permanent"])
-            .prop_map(str::to_owned),
+        prop::sample::select(vec![
+            "Bounce",
+            "Complaint",
+            "Reject",
+            "Rendering Failure",
+            "Permanent"
+        ])
+        .prop_map(str::to_owned),
     ];
     let name = prop::sample::select(vec![
         "eventType",
@@ -138,7 +170,11 @@ fn anything() -> impl Strategy<Value = Value> {
         "complainedRecipients",
         "emailAddress",
     ]);
-    let leaf = prop_oneof![Just(Value::Null), any::<i64>().prop_map(Value::from), word.prop_map(Value::from)];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<i64>().prop_map(Value::from),
+        word.prop_map(Value::from)
+    ];
     leaf.prop_recursive(5, 48, 6, move |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),

@@ -92,7 +92,11 @@ impl Purse {
         self.next = now.checked_add(wait).unwrap_or(now);
         self.each = if self.is_even { each } else { Duration::ZERO };
         self.left = messages;
-        let lasts = if self.is_even { each.saturating_mul(u32::try_from(messages).unwrap_or(u32::MAX)) } else { VALID };
+        let lasts = if self.is_even {
+            each.saturating_mul(u32::try_from(messages).unwrap_or(u32::MAX))
+        } else {
+            VALID
+        };
         self.ends = self.next.checked_add(lasts.saturating_add(SLACK)).unwrap_or(self.next);
     }
 
@@ -147,8 +151,9 @@ mod tests {
         let mut purse = Purse::new(true, 10.0, now);
         purse.add(now, 10, 0.0, 0.1);
         let later = now + Duration::from_millis(720);
-        let taken: Vec<_> =
-            std::iter::repeat_with(|| purse.take(later)).take_while(|take| *take != Take::Empty).collect();
+        let taken: Vec<_> = std::iter::repeat_with(|| purse.take(later))
+            .take_while(|take| *take != Take::Empty)
+            .collect();
         assert_eq!(taken.len(), 3, "{taken:?}");
         purse.add(now, 10, 0.0, 0.1);
         assert_eq!(purse.take(now + Duration::from_secs(2)), Take::Empty);

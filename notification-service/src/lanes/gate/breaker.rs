@@ -1,10 +1,12 @@
 //! Circuit breaker of a provider, or of one platform behind it. Pure: time is passed in.
 //!
-//! It opens when more parties meet trouble than succeed. While it is open, probes find out whether the provider works
-//! again, one at a time at first every tenth of a second and later more rarely; a probe that is not answered keeps no
-//! other from being made. A party that has not met the trouble yet may make the next one, a party that has only after a
-//! wait that doubles. A success closes the breaker and shows that the trouble was its parties' own: for a while they do
-//! not count. So parties whose trouble is their own neither keep it open for others nor open it again and again.
+//! It opens when more parties meet trouble than succeed. While it is open, probes find out whether
+//! the provider works again, one at a time at first every tenth of a second and later more rarely;
+//! a probe that is not answered keeps no other from being made. A party that has not met the
+//! trouble yet may make the next one, a party that has only after a wait that doubles. A success
+//! closes the breaker and shows that the trouble was its parties' own: for a while they do not
+//! count. So parties whose trouble is their own neither keep it open for others nor open it again
+//! and again.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +23,8 @@ const REFUTED_WINDOW: Duration = Duration::from_secs(10 * 60);
 const MAX_PARTIES: usize = 1_000;
 /// Part of the time for which the breaker has been open that lies between probes.
 const PART_OF_AGE: u32 = 20;
-/// Deliveries that are held look again one after the other: so many a second, however many there are.
+/// Deliveries that are held look again one after the other: so many a second, however many there
+/// are.
 const LOOKS_PER_SECOND: u32 = 1_000;
 
 /// Distance between the probes of an open breaker.
@@ -37,7 +40,11 @@ pub struct ProbePace {
 
 impl Default for ProbePace {
     fn default() -> Self {
-        Self { fresh: Duration::from_secs(1), first: Duration::from_secs(5), longest: Duration::from_secs(60) }
+        Self {
+            fresh: Duration::from_secs(1),
+            first: Duration::from_secs(5),
+            longest: Duration::from_secs(60),
+        }
     }
 }
 
@@ -71,13 +78,14 @@ struct Open {
     wait: Duration,
     /// Parties that probed: whatever it told, others come first.
     probed: Parties,
-    /// Time at which the last of those that are held looks again: of parties that have not met the trouble, and of those that have.
+    /// Time at which the last of those that are held looks again: of parties that have not met the
+    /// trouble, and of those that have.
     looks: [Instant; 2],
 }
 
 impl Breaker {
-    /// A closed breaker. It opens on the trouble of `opens_at` parties when nobody succeeds, and else of [`SEVERAL`]
-    /// that are more than those who do.
+    /// A closed breaker. It opens on the trouble of `opens_at` parties when nobody succeeds, and
+    /// else of [`SEVERAL`] that are more than those who do.
     pub(super) fn new(opens_at: usize, pace: ProbePace) -> Self {
         let refuted = Parties::new(REFUTED_WINDOW, MAX_PARTIES);
         Self { opens_at, pace, evidence: Evidence::within(WINDOW), refuted, open: None }
@@ -98,7 +106,8 @@ impl Breaker {
         self.pace.first
     }
 
-    /// Decides if a party may send. A delivery that is held gets its place in the line of those that look again.
+    /// Decides if a party may send. A delivery that is held gets its place in the line of those
+    /// that look again.
     pub(super) fn passage(&mut self, now: Instant, party: Party) -> Passage {
         let Some(open) = &mut self.open else { return Passage::Free };
         let met_it = self.evidence.holds(now, party) || self.refuted.contains(now, party);
@@ -111,15 +120,20 @@ impl Breaker {
         let wait = look.saturating_duration_since(now);
         let age = now.saturating_duration_since(open.since);
         // The longer it lasts, the more rarely a party looks again that has met it.
-        let (wait, least) =
-            if is_fresh { (wait, spacing(self.pace, age)) } else { (wait.max(age / 2), self.pace.first) };
+        let (wait, least) = if is_fresh {
+            (wait, spacing(self.pace, age))
+        } else {
+            (wait.max(age / 2), self.pace.first)
+        };
         Passage::Held(wait.clamp(least, self.pace.longest.max(least)))
     }
 
-    /// Notes that a party's probe is on its way; the next one follows at a distance, answered or not.
+    /// Notes that a party's probe is on its way; the next one follows at a distance, answered or
+    /// not.
     pub(super) fn probe_starts(&mut self, now: Instant, party: Party) {
         if let Some(open) = &mut self.open {
-            open.fresh_at = after(now, spacing(self.pace, now.saturating_duration_since(open.since)));
+            open.fresh_at =
+                after(now, spacing(self.pace, now.saturating_duration_since(open.since)));
             if now >= open.known_at {
                 open.known_at = after(now, open.wait);
             }
@@ -127,8 +141,15 @@ impl Breaker {
         }
     }
 
-    /// Notes trouble of a party, which the provider asked to wait for `asked`; returns whether the breaker opened.
-    pub(super) fn failed(&mut self, now: Instant, party: Party, asked: Duration, is_probe: bool) -> bool {
+    /// Notes trouble of a party, which the provider asked to wait for `asked`; returns whether the
+    /// breaker opened.
+    pub(super) fn failed(
+        &mut self,
+        now: Instant,
+        party: Party,
+        asked: Duration,
+        is_probe: bool,
+    ) -> bool {
         if !self.is_open() && self.refuted.contains(now, party) {
             return false;
         }
@@ -136,7 +157,8 @@ impl Breaker {
         match &mut self.open {
             Some(open) if is_probe => {
                 if !is_new {
-                    open.wait = open.wait.saturating_mul(2).min(self.pace.longest.max(asked)).max(asked);
+                    open.wait =
+                        open.wait.saturating_mul(2).min(self.pace.longest.max(asked)).max(asked);
                 }
                 open.known_at = open.known_at.max(after(now, open.wait));
                 false
@@ -172,8 +194,8 @@ impl Breaker {
         });
     }
 
-    /// Notes the success of an attempt that began at `began`; returns whether it closed the breaker. One that began before
-    /// the breaker opened says nothing of what has happened since.
+    /// Notes the success of an attempt that began at `began`; returns whether it closed the
+    /// breaker. One that began before the breaker opened says nothing of what has happened since.
     pub(super) fn succeeded(&mut self, now: Instant, party: Party, began: Instant) -> bool {
         self.evidence.succeed(now, party);
         if self.open.take_if(|open| began >= open.since).is_none() {

@@ -1,7 +1,8 @@
 //! Parties whose latest attempt met trouble, weighed against those whose latest attempt succeeded.
 //!
-//! A party counts once, however many attempts it makes, so that users who send much weigh no more than others. Successes
-//! count for a shorter time than trouble: when a provider breaks for everybody, the successes from before are soon gone.
+//! A party counts once, however many attempts it makes, so that users who send much weigh no more
+//! than others. Successes count for a shorter time than trouble: when a provider breaks for
+//! everybody, the successes from before are soon gone.
 
 use std::{
     collections::HashMap,
@@ -40,7 +41,8 @@ impl Parties {
         self.at.get(&party).is_some_and(|at| now.saturating_duration_since(*at) < self.window)
     }
 
-    /// Adds a party, or renews it; returns whether it is new within the window. A full set takes no new ones.
+    /// Adds a party, or renews it; returns whether it is new within the window. A full set takes no
+    /// new ones.
     pub(super) fn add(&mut self, now: Instant, party: Party) -> bool {
         self.forget_old(now);
         if let Some(at) = self.at.get_mut(&party) {
@@ -73,7 +75,8 @@ impl Parties {
         std::mem::take(&mut self.at).into_keys()
     }
 
-    /// Drops parties that are older than the window, now and then: in an outage thousands are added a second.
+    /// Drops parties that are older than the window, now and then: in an outage thousands are added
+    /// a second.
     fn forget_old(&mut self, now: Instant) {
         let window = self.window;
         if self.swept_at.is_none_or(|at| now.saturating_duration_since(at) >= window / SWEEPS) {
@@ -116,8 +119,8 @@ impl Evidence {
         self.failed.contains(now, party)
     }
 
-    /// Returns `true` if trouble is more than some parties' own: at least `alone` of them met it and nobody succeeded, or at
-    /// least `several` and more than succeeded.
+    /// Returns `true` if trouble is more than some parties' own: at least `alone` of them met it
+    /// and nobody succeeded, or at least `several` and more than succeeded.
     pub(super) fn is_general(&mut self, now: Instant, alone: usize, several: usize) -> bool {
         let (failed, succeeded) = (self.failed.len(now), self.succeeded.len(now));
         (succeeded == 0 && failed >= alone) || (failed >= several && failed > succeeded)
@@ -174,7 +177,10 @@ mod tests {
         for party in 10_000..15_000 {
             evidence.fail(now, party);
         }
-        assert_eq!((evidence.failed.len(now), evidence.succeeded.len(now)), (MAX_FAILED, MAX_SUCCEEDED));
+        assert_eq!(
+            (evidence.failed.len(now), evidence.succeeded.len(now)),
+            (MAX_FAILED, MAX_SUCCEEDED)
+        );
         assert!(evidence.is_general(now, 5, 5), "trouble of many outweighs any success");
     }
 }

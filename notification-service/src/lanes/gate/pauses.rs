@@ -1,8 +1,9 @@
-//! Pauses of single addresses (a device, a mailbox) that a provider refuses or throttles on their own account. Pure:
-//! time is passed in.
+//! Pauses of single addresses (a device, a mailbox) that a provider refuses or throttles on their
+//! own account. Pure: time is passed in.
 //!
-//! The pauses live in this process alone. What they are for is that one address does not take attempts from others; when
-//! a delivery ends is decided by its own attempts, which the ledger counts.
+//! The pauses live in this process alone. What they are for is that one address does not take
+//! attempts from others; when a delivery ends is decided by its own attempts, which the ledger
+//! counts.
 
 use std::{
     collections::HashMap,
@@ -73,12 +74,22 @@ impl Pauses {
     }
 
     /// Pauses an address. Attempts that were under way together count as one failure.
-    pub(super) fn charge(&mut self, now: Instant, address: AddressKey, asked: Duration, reason: Reason) {
+    pub(super) fn charge(
+        &mut self,
+        now: Instant,
+        address: AddressKey,
+        asked: Duration,
+        reason: Reason,
+    ) {
         if !self.0.contains_key(&address) {
             self.make_room(now);
         }
-        let entry =
-            self.0.entry(address).or_insert(Entry { failures: 0, until: now, trying: false, reason: "".into() });
+        let entry = self.0.entry(address).or_insert(Entry {
+            failures: 0,
+            until: now,
+            trying: false,
+            reason: "".into(),
+        });
         if now >= entry.until {
             entry.failures = entry.failures.saturating_add(1);
             let factor = 2u32.saturating_pow(entry.failures.saturating_sub(1));
@@ -111,7 +122,8 @@ impl Pauses {
         }
         self.0.retain(|_, entry| after(entry.until, LONGEST) > now);
         if self.0.len() >= MAX_ADDRESSES
-            && let Some(address) = self.0.iter().min_by_key(|(_, entry)| entry.until).map(|(address, _)| *address)
+            && let Some(address) =
+                self.0.iter().min_by_key(|(_, entry)| entry.until).map(|(address, _)| *address)
         {
             self.0.remove(&address);
         }

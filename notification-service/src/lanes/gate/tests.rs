@@ -5,12 +5,19 @@ use super::*;
 const SECOND: Duration = Duration::from_secs(1);
 const MISMATCH: Outcome = Outcome::Refused { reason: Reason::Borrowed("SENDER_ID_MISMATCH") };
 const FORBIDDEN: Outcome = Outcome::Misconfigured { reason: Reason::Borrowed("PERMISSION_DENIED") };
-const KEY_REFUSED: Outcome = Outcome::KeyRefused { reason: Reason::Borrowed("OAUTH_INVALID_GRANT") };
-const AWAY: Outcome =
-    Outcome::Unavailable { retry_after: None, reason: Reason::Borrowed("HTTP_502"), maybe_delivered: true };
+const KEY_REFUSED: Outcome =
+    Outcome::KeyRefused { reason: Reason::Borrowed("OAUTH_INVALID_GRANT") };
+const AWAY: Outcome = Outcome::Unavailable {
+    retry_after: None,
+    reason: Reason::Borrowed("HTTP_502"),
+    maybe_delivered: true,
+};
 
 fn quota(seconds: u64) -> Outcome {
-    Outcome::Throttled { retry_after: Some(SECOND * seconds as u32), reason: "QUOTA_EXCEEDED".into() }
+    Outcome::Throttled {
+        retry_after: Some(SECOND * seconds as u32),
+        reason: "QUOTA_EXCEEDED".into(),
+    }
 }
 
 fn sent() -> Outcome {
@@ -18,7 +25,10 @@ fn sent() -> Outcome {
 }
 
 fn gate() -> (Gate, Instant) {
-    (Gate::new(160, ProbePace { fresh: SECOND, first: SECOND * 5, longest: SECOND * 20 }), Instant::now())
+    (
+        Gate::new(160, ProbePace { fresh: SECOND, first: SECOND * 5, longest: SECOND * 20 }),
+        Instant::now(),
+    )
 }
 
 /// A device of a user.
@@ -31,7 +41,12 @@ fn android(user: u64) -> Origin {
 }
 
 /// Makes an attempt, if it is let in.
-fn attempt(gate: &mut Gate, now: Instant, origin: Origin, outcome: &Outcome) -> Option<(Change, Charge)> {
+fn attempt(
+    gate: &mut Gate,
+    now: Instant,
+    origin: Origin,
+    outcome: &Outcome,
+) -> Option<(Change, Charge)> {
     let Admission::Enter(ticket) = gate.admit(now, origin) else { return None };
     let learnt = gate.learn(now, &ticket, outcome);
     gate.leave(&ticket);
@@ -46,7 +61,8 @@ fn is_held(gate: &mut Gate, now: Instant, origin: Origin) -> bool {
 fn pauses_only_device_when_one_user_is_throttled() {
     let (mut gate, now) = gate();
     for number in 0..50 {
-        let (change, charge) = attempt(&mut gate, now, device(1, number, DeviceType::Android), &quota(3_000)).unwrap();
+        let (change, charge) =
+            attempt(&mut gate, now, device(1, number, DeviceType::Android), &quota(3_000)).unwrap();
         assert_eq!((change, charge), (Change::Same, Charge::Delivery));
     }
     assert!(is_held(&mut gate, now + SECOND * 2_999, device(1, 7, DeviceType::Android)));
@@ -65,13 +81,23 @@ fn keeps_window_wide_when_one_user_meets_trouble() {
 fn pauses_channel_when_several_users_are_throttled() {
     let (mut gate, now) = gate();
     for user in 1..=4 {
-        assert_eq!(attempt(&mut gate, now, android(user), &quota(30)), Some((Change::Same, Charge::Delivery)));
+        assert_eq!(
+            attempt(&mut gate, now, android(user), &quota(30)),
+            Some((Change::Same, Charge::Delivery))
+        );
     }
     let last = attempt(&mut gate, now, android(5), &quota(30));
     assert_eq!(last, Some((Change::Paused(SECOND * 30), Charge::Breaker(SECOND * 30))));
     assert_eq!(gate.turn(now), Turn::Closed(now + SECOND / 10));
-    assert_eq!(attempt(&mut gate, now + SECOND * 29, android(5), &sent()), None, "not called early");
-    assert_eq!(attempt(&mut gate, now + SECOND * 30, android(5), &sent()).unwrap().0, Change::Recovered);
+    assert_eq!(
+        attempt(&mut gate, now + SECOND * 29, android(5), &sent()),
+        None,
+        "not called early"
+    );
+    assert_eq!(
+        attempt(&mut gate, now + SECOND * 30, android(5), &sent()).unwrap().0,
+        Change::Recovered
+    );
     assert!(gate.window < 40, "it starts slowly: {}", gate.window);
 }
 
@@ -92,10 +118,16 @@ fn stops_only_platform_when_several_users_are_refused() {
     let (mut gate, now) = gate();
     let ios = |user| device(user, 0, DeviceType::Ios);
     for user in 1..=4 {
-        assert_eq!(attempt(&mut gate, now, ios(user), &MISMATCH), Some((Change::Same, Charge::Delivery)));
+        assert_eq!(
+            attempt(&mut gate, now, ios(user), &MISMATCH),
+            Some((Change::Same, Charge::Delivery))
+        );
     }
     let (change, charge) = attempt(&mut gate, now, ios(5), &MISMATCH).unwrap();
-    assert_eq!((change, charge), (Change::PlatformStopped(DeviceType::Ios), Charge::Breaker(SECOND * 5)));
+    assert_eq!(
+        (change, charge),
+        (Change::PlatformStopped(DeviceType::Ios), Charge::Breaker(SECOND * 5))
+    );
     assert!(is_held(&mut gate, now, ios(6)));
     assert!(attempt(&mut gate, now, device(6, 1, DeviceType::Web), &sent()).is_some());
     assert!(attempt(&mut gate, now, android(6), &sent()).is_some());
@@ -136,7 +168,9 @@ fn pauses_refused_devices_of_one_user_and_no_others() {
         let learnt = attempt(&mut gate, now, device(1, number, DeviceType::Ios), &MISMATCH);
         assert_eq!(learnt, Some((Change::Same, Charge::Delivery)));
     }
-    let Admission::Back(hold) = gate.admit(now, device(1, 3, DeviceType::Ios)) else { panic!("it is let in") };
+    let Admission::Back(hold) = gate.admit(now, device(1, 3, DeviceType::Ios)) else {
+        panic!("it is let in")
+    };
     assert_eq!((hold.wait, hold.reason.as_deref()), (SECOND * 60, Some("SENDER_ID_MISMATCH")));
     assert!(attempt(&mut gate, now, device(2, 0, DeviceType::Ios), &sent()).is_some());
 }
@@ -151,7 +185,10 @@ fn stops_channel_at_once_when_account_is_refused() {
     assert_eq!(gate.turn(now), Turn::Closed(now + SECOND / 10));
     let still = attempt(&mut gate, now + SECOND, android(2), &FORBIDDEN).unwrap();
     assert_eq!(still, (Change::Same, Charge::Breaker(SECOND * 5)));
-    assert_eq!(attempt(&mut gate, now + SECOND * 10, android(1), &sent()).unwrap().0, Change::Recovered);
+    assert_eq!(
+        attempt(&mut gate, now + SECOND * 10, android(1), &sent()).unwrap().0,
+        Change::Recovered
+    );
 }
 
 #[test]
@@ -180,10 +217,22 @@ fn probes_of_known_users_become_rarer_up_to_a_limit() {
 fn a_probe_that_met_an_outage_says_nothing_about_the_configuration() {
     let (mut gate, now) = gate();
     attempt(&mut gate, now, android(1), &FORBIDDEN);
-    assert_eq!(attempt(&mut gate, now + SECOND, android(2), &AWAY), Some((Change::Same, Charge::Delivery)));
-    assert_eq!((gate.level(now), gate.turn(now + SECOND)), (2, Turn::Closed(now + SECOND * 11 / 10)));
-    assert!(is_held(&mut gate, now + SECOND * 2, android(2)), "others probe before the same user does again");
-    assert_eq!(attempt(&mut gate, now + SECOND * 2, android(3), &sent()).unwrap().0, Change::Recovered);
+    assert_eq!(
+        attempt(&mut gate, now + SECOND, android(2), &AWAY),
+        Some((Change::Same, Charge::Delivery))
+    );
+    assert_eq!(
+        (gate.level(now), gate.turn(now + SECOND)),
+        (2, Turn::Closed(now + SECOND * 11 / 10))
+    );
+    assert!(
+        is_held(&mut gate, now + SECOND * 2, android(2)),
+        "others probe before the same user does again"
+    );
+    assert_eq!(
+        attempt(&mut gate, now + SECOND * 2, android(3), &sent()).unwrap().0,
+        Change::Recovered
+    );
 }
 
 #[test]
@@ -201,7 +250,11 @@ fn stops_channel_when_most_users_are_refused() {
     (0..30).for_each(|user| assert!(attempt(&mut gate, now, android(user), &sent()).is_some()));
     let refused = (0..30).map(|user| attempt(&mut gate, now, android(user), &FORBIDDEN));
     let changes: Vec<_> = refused.flatten().map(|(change, _)| change).collect();
-    assert_eq!(changes.iter().position(|change| *change == Change::Stopped), Some(15), "{changes:?}");
+    assert_eq!(
+        changes.iter().position(|change| *change == Change::Stopped),
+        Some(15),
+        "{changes:?}"
+    );
 }
 
 #[test]
@@ -224,8 +277,9 @@ fn ignores_success_that_began_before_breaker() {
     assert!(gate.is_stopped(DeviceType::Android));
 }
 
-/// Lets so many users meet trouble with each attempt, ten times a second each, beside others of whom each second `good` ones
-/// succeed, for ten minutes. Returns how often something stopped or paused, and the attempts of the first.
+/// Lets so many users meet trouble with each attempt, ten times a second each, beside others of
+/// whom each second `good` ones succeed, for ten minutes. Returns how often something stopped or
+/// paused, and the attempts of the first.
 fn with_hostile_users(hostile: u64, good: u64, outcome: &Outcome) -> (usize, usize) {
     let (mut gate, start) = gate();
     let (mut stops, mut attempts) = (0, 0);
@@ -235,10 +289,11 @@ fn with_hostile_users(hostile: u64, good: u64, outcome: &Outcome) -> (usize, usi
         for number in 0..due {
             let user = 1_000 + (tick * due + number) % 1_000;
             let origin = device(user, 0, DeviceType::Web);
-            let tried = [now, now + SECOND / 10].into_iter().find_map(|at| match gate.admit(at, origin) {
-                Admission::Enter(ticket) => Some(ticket),
-                Admission::Back(_) | Admission::Wait => None,
-            });
+            let tried =
+                [now, now + SECOND / 10].into_iter().find_map(|at| match gate.admit(at, origin) {
+                    Admission::Enter(ticket) => Some(ticket),
+                    Admission::Back(_) | Admission::Wait => None,
+                });
             let ticket = tried.unwrap_or_else(|| panic!("user {user} waits at {tick}"));
             gate.learn(ticket.began, &ticket, &sent());
             gate.leave(&ticket);
@@ -281,7 +336,9 @@ fn asks_rarely_when_everybody_is_refused() {
             // A hundred users a second, of ten thousand.
             for number in 0..10 {
                 let user = u64::from(tick * 10 + number) % 10_000;
-                attempts += usize::from(attempt(&mut gate, now, device(user, 0, DeviceType::Ios), &outcome).is_some());
+                attempts += usize::from(
+                    attempt(&mut gate, now, device(user, 0, DeviceType::Ios), &outcome).is_some(),
+                );
             }
         }
         assert!(attempts < 900, "{attempts} attempts in ten minutes: {outcome:?}");
@@ -293,7 +350,8 @@ fn keeps_window_wide_when_most_users_succeed() {
     let (mut gate, now) = gate();
     for round in 0..60 {
         let now = now + SECOND * round;
-        (100..140).for_each(|user| assert!(attempt(&mut gate, now, android(user), &sent()).is_some()));
+        (100..140)
+            .for_each(|user| assert!(attempt(&mut gate, now, android(user), &sent()).is_some()));
         (0..20).for_each(|user| assert!(attempt(&mut gate, now, android(user), &AWAY).is_some()));
     }
     assert_eq!(gate.window, 160);
@@ -333,13 +391,19 @@ fn closes_lane_when_quota_of_day_is_used_up() {
 }
 
 fn any_outcome() -> impl Strategy<Value = Outcome> {
-    let asked = || prop::option::of(prop_oneof![Just(Duration::MAX), any::<u64>().prop_map(Duration::from_secs)]);
+    let asked = || {
+        prop::option::of(prop_oneof![
+            Just(Duration::MAX),
+            any::<u64>().prop_map(Duration::from_secs)
+        ])
+    };
     let reason = || "[A-Z_]{0,12}".prop_map(Reason::from);
     prop_oneof![
         Just(sent()),
         reason().prop_map(|reason| Outcome::Gone { reason }),
         reason().prop_map(|reason| Outcome::Rejected { reason }),
-        (asked(), reason()).prop_map(|(retry_after, reason)| Outcome::Throttled { retry_after, reason }),
+        (asked(), reason())
+            .prop_map(|(retry_after, reason)| Outcome::Throttled { retry_after, reason }),
         (asked(), reason(), any::<bool>()).prop_map(|(retry_after, reason, maybe_delivered)| {
             Outcome::Unavailable { retry_after, reason, maybe_delivered }
         }),
@@ -350,7 +414,8 @@ fn any_outcome() -> impl Strategy<Value = Outcome> {
 }
 
 fn platform(number: u8) -> Option<DeviceType> {
-    [None, Some(DeviceType::Web), Some(DeviceType::Android), Some(DeviceType::Ios)][usize::from(number % 4)]
+    [None, Some(DeviceType::Web), Some(DeviceType::Android), Some(DeviceType::Ios)]
+        [usize::from(number % 4)]
 }
 
 proptest! {

@@ -40,7 +40,11 @@ fn delivery(attempts: i32) -> Delivery {
         traceparent: None,
         arrival: None,
     };
-    let key = DeliveryKey { occurrence_id: Uuid::from_u128(1), channel: Channel::Push, device_id: Uuid::from_u128(2) };
+    let key = DeliveryKey {
+        occurrence_id: Uuid::from_u128(1),
+        channel: Channel::Push,
+        device_id: Uuid::from_u128(2),
+    };
     let address = Address::Mailbox("u@example.com".to_owned());
     Delivery {
         key,
@@ -72,14 +76,19 @@ fn ended_as(record: &Record) -> (DeliveryState, Option<&str>) {
 fn an_acceptance_ends_it() {
     let record = judged(Outcome::Sent { provider_id: "m\u{0}-1".to_owned() }, 2);
     assert_eq!((ended_as(&record), record.attempts), ((DeliveryState::Sent, None), 3));
-    assert!(matches!(record.verdict, Verdict::Ended { provider_message_id: Some(id), .. } if id == "m-1"));
+    assert!(
+        matches!(record.verdict, Verdict::Ended { provider_message_id: Some(id), .. } if id == "m-1")
+    );
 }
 
 #[test]
 fn only_a_dead_token_is_held_against_the_device() {
     let gone = judged(Outcome::Gone { reason: "UNREGISTERED".into() }, 0);
     let rejected = judged(Outcome::Rejected { reason: "INVALID_ARGUMENT".into() }, 0);
-    assert_eq!((ended_as(&gone), gone.token_is_dead), ((DeliveryState::Failed, Some("UNREGISTERED")), true));
+    assert_eq!(
+        (ended_as(&gone), gone.token_is_dead),
+        ((DeliveryState::Failed, Some("UNREGISTERED")), true)
+    );
     assert_eq!(
         (ended_as(&rejected), rejected.token_is_dead),
         ((DeliveryState::Failed, Some("INVALID_ARGUMENT")), false)
@@ -88,18 +97,30 @@ fn only_a_dead_token_is_held_against_the_device() {
 
 #[test]
 fn an_outage_is_tried_again_and_counted() {
-    let outage = Outcome::Unavailable { retry_after: None, reason: "INTERNAL".into(), maybe_delivered: true };
+    let outage = Outcome::Unavailable {
+        retry_after: None,
+        reason: "INTERNAL".into(),
+        maybe_delivered: true,
+    };
     let record = judged(outage, 1);
-    assert_eq!((ended_as(&record), record.attempts), ((DeliveryState::Pending, Some("INTERNAL")), 2));
+    assert_eq!(
+        (ended_as(&record), record.attempts),
+        ((DeliveryState::Pending, Some("INTERNAL")), 2)
+    );
 }
 
 #[test]
 fn burns_no_attempt_when_breaker_is_open() {
     let throttled = Outcome::Throttled { retry_after: None, reason: "QUOTA_EXCEEDED".into() };
     let refused = Outcome::Refused { reason: "THIRD_PARTY_AUTH_ERROR".into() };
-    for outcome in [Outcome::Misconfigured { reason: "PERMISSION_DENIED".into() }, throttled, refused] {
+    for outcome in
+        [Outcome::Misconfigured { reason: "PERMISSION_DENIED".into() }, throttled, refused]
+    {
         let record = charged(outcome, 0, Charge::Breaker(Duration::from_secs(7)));
-        assert_eq!((record.state(), record.attempts, record.started_at), (DeliveryState::Pending, 0, None));
+        assert_eq!(
+            (record.state(), record.attempts, record.started_at),
+            (DeliveryState::Pending, 0, None)
+        );
         let Verdict::Again { at, .. } = record.verdict else { panic!("it ended") };
         assert_eq!(at - record.at, TimeDelta::seconds(7));
     }
@@ -125,7 +146,10 @@ fn holds_delivery_when_its_address_is_paused() {
     let delivery = delivery(0);
     let due_at = delivery.dispatch.send.due_at;
     let record = held(&Policy::default(), delivery, hold(true), due_at, 0.0);
-    assert_eq!((ended_as(&record), record.attempts), ((DeliveryState::Pending, Some("QUOTA_EXCEEDED")), 0));
+    assert_eq!(
+        (ended_as(&record), record.attempts),
+        ((DeliveryState::Pending, Some("QUOTA_EXCEEDED")), 0)
+    );
 }
 
 #[test]
@@ -135,14 +159,17 @@ fn fails_held_delivery_when_its_address_is_worn_out() {
         let due_at = delivery.dispatch.send.due_at;
         let dispatch = Arc::make_mut(&mut delivery.dispatch);
         dispatch.send.expires_at = due_at + TimeDelta::days(365);
-        let record = held(&Policy::default(), delivery, hold(worn_out), due_at + TimeDelta::hours(2), 0.0);
+        let record =
+            held(&Policy::default(), delivery, hold(worn_out), due_at + TimeDelta::hours(2), 0.0);
         assert_eq!(ended_as(&record), (state, Some("QUOTA_EXCEEDED")));
     }
 }
 
 #[test]
 fn what_has_no_time_left_fails() {
-    let throttle =
-        Outcome::Throttled { retry_after: Some(Duration::from_secs(7_200)), reason: "QUOTA_EXCEEDED".into() };
+    let throttle = Outcome::Throttled {
+        retry_after: Some(Duration::from_secs(7_200)),
+        reason: "QUOTA_EXCEEDED".into(),
+    };
     assert_eq!(ended_as(&judged(throttle, 0)), (DeliveryState::Suppressed, Some("EXPIRED")));
 }

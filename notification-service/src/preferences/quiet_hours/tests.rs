@@ -34,15 +34,28 @@ fn they_may_be_within_a_day() {
 #[test]
 fn an_end_after_a_clock_change_is_by_the_new_time() {
     let night = quiet("22:00", "07:00", "Europe/Berlin");
-    assert_eq!(night.until(at("2026-03-28T22:00:00Z")), Some(at("2026-03-29T05:00:00Z")), "an hour shorter");
-    assert_eq!(night.until(at("2026-10-24T22:00:00Z")), Some(at("2026-10-25T06:00:00Z")), "an hour longer");
+    assert_eq!(
+        night.until(at("2026-03-28T22:00:00Z")),
+        Some(at("2026-03-29T05:00:00Z")),
+        "an hour shorter"
+    );
+    assert_eq!(
+        night.until(at("2026-10-24T22:00:00Z")),
+        Some(at("2026-10-25T06:00:00Z")),
+        "an hour longer"
+    );
 }
 
 #[test]
 fn an_end_that_is_left_out_is_shifted_by_what_is_left_out() {
     let night = quiet("22:00", "02:30", "Europe/Berlin");
     let shifted = at("2026-03-29T01:30:00Z"); // 03:30 by the clock, which went from 02:00 to 03:00.
-    for now in ["2026-03-28T23:00:00Z", "2026-03-29T00:59:59Z", "2026-03-29T01:00:00Z", "2026-03-29T01:29:59Z"] {
+    for now in [
+        "2026-03-28T23:00:00Z",
+        "2026-03-29T00:59:59Z",
+        "2026-03-29T01:00:00Z",
+        "2026-03-29T01:29:59Z",
+    ] {
         assert_eq!(night.until(at(now)), Some(shifted), "{now}");
     }
     assert_eq!(night.until(shifted), None);
@@ -65,7 +78,11 @@ fn of_an_end_that_comes_twice_the_first_ahead_counts() {
     let (first, second) = (at("2026-10-25T00:30:00Z"), at("2026-10-25T01:30:00Z"));
     assert_eq!(night.until(at("2026-10-24T23:00:00Z")), Some(first));
     assert_eq!(night.until(first), None);
-    assert_eq!(night.until(at("2026-10-25T01:10:00Z")), Some(second), "the clock shows 02:10 again");
+    assert_eq!(
+        night.until(at("2026-10-25T01:10:00Z")),
+        Some(second),
+        "the clock shows 02:10 again"
+    );
     assert_eq!(night.until(second), None);
 }
 
@@ -104,16 +121,24 @@ const ZONES: [Tz; 8] = [
 ];
 
 fn instants() -> impl Strategy<Value = DateTime<Utc>> {
-    // Anywhere from 1970 to 2037, and around the clock changes of Berlin, São Paulo, Lord Howe and Apia.
+    // Anywhere from 1970 to 2037, and around the clock changes of Berlin, São Paulo, Lord Howe and
+    // Apia.
     let anywhere = 0_i64..2_114_380_800;
-    let changes =
-        prop::sample::select(vec![1_774_746_000_i64, 1_792_890_000, 1_508_036_400, 1_743_865_200, 1_325_239_200]);
+    let changes = prop::sample::select(vec![
+        1_774_746_000_i64,
+        1_792_890_000,
+        1_508_036_400,
+        1_743_865_200,
+        1_325_239_200,
+    ]);
     let around = (changes, -93_600_i64..93_600).prop_map(|(change, offset)| change + offset);
-    prop_oneof![anywhere, around].prop_filter_map("a time", |seconds| DateTime::from_timestamp(seconds, 0))
+    prop_oneof![anywhere, around]
+        .prop_filter_map("a time", |seconds| DateTime::from_timestamp(seconds, 0))
 }
 
 fn hours() -> impl Strategy<Value = QuietHours> {
-    let time = || (0_u32..1_440).prop_map(|minute| NaiveTime::MIN + Duration::minutes(minute.into()));
+    let time =
+        || (0_u32..1_440).prop_map(|minute| NaiveTime::MIN + Duration::minutes(minute.into()));
     (time(), time(), prop::sample::select(ZONES.to_vec())).prop_filter_map(
         "of some length",
         |(start, end, time_zone)| {
@@ -122,7 +147,8 @@ fn hours() -> impl Strategy<Value = QuietHours> {
     )
 }
 
-/// How long the gap is that the end falls into on one of the days around; none when it falls into none.
+/// How long the gap is that the end falls into on one of the days around; none when it falls into
+/// none.
 fn gap(hours: &QuietHours, until: DateTime<Utc>) -> Option<TimeDelta> {
     let day = until.with_timezone(&hours.time_zone).date_naive();
     let days = (day - TimeDelta::days(2)).iter_days().take(3);

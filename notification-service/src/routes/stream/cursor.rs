@@ -1,4 +1,5 @@
-//! The `id:` of an event: where the stream is, and below which of its user's deliveries it need not look any more.
+//! The `id:` of an event: where the stream is, and below which of its user's deliveries it need not
+//! look any more.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -7,8 +8,8 @@ use uuid::Uuid;
 
 use crate::store::changes::Position;
 
-/// A delivery is seen by others at the latest so long after the time in its id: its transaction takes 30 s at most, and
-/// the clocks of replicas may differ.
+/// A delivery is seen by others at the latest so long after the time in its id: its transaction
+/// takes 30 s at most, and the clocks of replicas may differ.
 const LATE: Duration = Duration::from_secs(5 * 60);
 /// How far a stream goes back.
 const REACH: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -34,7 +35,8 @@ pub(super) fn lowest(now: DateTime<Utc>) -> Uuid {
     made(now - REACH)
 }
 
-/// The floor of a position that was taken now, while `oldest_open` was the oldest delivery that may change.
+/// The floor of a position that was taken now, while `oldest_open` was the oldest delivery that may
+/// change.
 pub(super) fn floor(oldest_open: Option<Uuid>, now: DateTime<Utc>) -> Uuid {
     let recent = made(now - LATE);
     oldest_open.map_or(recent, |open| open.min(recent))
@@ -79,8 +81,10 @@ mod tests {
 
     #[test]
     fn it_is_read_as_it_is_written() {
-        let cursor =
-            Cursor { position: Position { xid: 1 << 40, id: Uuid::from_u128(7) }, floor: Uuid::from_u128(3 << 90) };
+        let cursor = Cursor {
+            position: Position { xid: 1 << 40, id: Uuid::from_u128(7) },
+            floor: Uuid::from_u128(3 << 90),
+        };
         assert_eq!(cursor.to_string().parse(), Ok(cursor));
         for text in ["", "7", "7-7", "x-7-7", "7-00000000000000000000000000000007"] {
             assert_eq!(text.parse::<Cursor>(), Err(Malformed), "{text}");
@@ -91,7 +95,11 @@ mod tests {
     fn the_floor_is_below_whatever_may_still_change() {
         let (old, young) = (made(now() - chrono::TimeDelta::hours(8)), made(now()));
         assert_eq!(floor(Some(old), now()), old, "what waits since then");
-        assert_eq!(floor(Some(young), now()), floor(None, now()), "what was made now and is not seen yet");
+        assert_eq!(
+            floor(Some(young), now()),
+            floor(None, now()),
+            "what was made now and is not seen yet"
+        );
         assert!(floor(None, now()) < young);
     }
 

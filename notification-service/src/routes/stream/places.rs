@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 const STREAMS: usize = 1_000;
 /// Streams of one user among them.
 const STREAMS_OF_USER: usize = 10;
-/// Connections to the database that all streams of a process use together: deliveries must not wait for those who watch.
+/// Connections to the database that all streams of a process use together: deliveries must not wait
+/// for those who watch.
 const CONNECTIONS: usize = 2;
 /// Connections among them that the streams of one user use: what they look through may be long.
 const CONNECTIONS_OF_USER: usize = 1;
@@ -82,24 +83,37 @@ impl Streams {
     pub(super) fn enter(&self, user_id: &str) -> Result<Place, ApiError> {
         let mut users = locked(&self.users);
         if users.get(user_id).is_some_and(|user| user.open >= STREAMS_OF_USER) {
-            return Err(ApiError::new(Reason::RateLimited, format!("you have {STREAMS_OF_USER} streams open")));
+            return Err(ApiError::new(
+                Reason::RateLimited,
+                format!("you have {STREAMS_OF_USER} streams open"),
+            ));
         }
-        let full = |_| ApiError::new(Reason::UpstreamUnavailable, "too many streams are open here; try again");
+        let full = |_| {
+            ApiError::new(Reason::UpstreamUnavailable, "too many streams are open here; try again")
+        };
         let permit = Arc::clone(&self.open).try_acquire_owned().map_err(full)?;
         let user = users.entry(user_id.to_owned()).or_default();
         user.open += 1;
         let connections = Arc::clone(&user.connections);
         drop(users);
         metrics::gauge!("notification_streams_open").increment(1.0);
-        Ok(Place { user_id: user_id.to_owned(), users: Arc::clone(&self.users), connections, _permit: permit })
+        Ok(Place {
+            user_id: user_id.to_owned(),
+            users: Arc::clone(&self.users),
+            connections,
+            _permit: permit,
+        })
     }
 
-    /// Permit for a connection to the database, until it is dropped: first in the turn of the user's
-    /// own streams, then in that of all.
+    /// Permit for a connection to the database, until it is dropped: first in the turn of the
+    /// user's own streams, then in that of all.
     ///
     /// # Errors
     /// Never: nothing closes it.
-    pub(super) async fn connection<'a>(&'a self, place: &'a Place) -> Result<ConnectionPermit<'a>, AcquireError> {
+    pub(super) async fn connection<'a>(
+        &'a self,
+        place: &'a Place,
+    ) -> Result<ConnectionPermit<'a>, AcquireError> {
         let own = place.connections.acquire().await?;
         Ok(ConnectionPermit { _all: self.connections.acquire().await?, _own: own })
     }
@@ -136,7 +150,8 @@ mod tests {
     #[test]
     fn a_user_has_so_many_and_gets_one_back_for_each_that_ends() {
         let streams = Streams::default();
-        let mut places: Vec<_> = (0..STREAMS_OF_USER).map(|_| streams.enter("ada").expect("a place")).collect();
+        let mut places: Vec<_> =
+            (0..STREAMS_OF_USER).map(|_| streams.enter("ada").expect("a place")).collect();
         assert_eq!(streams.enter("ada").expect_err("one too many").reason, Reason::RateLimited);
         streams.enter("bob").expect("another user's are not counted");
         places.pop();
@@ -148,10 +163,12 @@ mod tests {
     #[tokio::test]
     async fn leaves_connection_to_others_when_user_waits() {
         let streams = Streams::default();
-        let places: Vec<_> = (0..STREAMS_OF_USER).map(|_| streams.enter("mallory").expect("a place")).collect();
+        let places: Vec<_> =
+            (0..STREAMS_OF_USER).map(|_| streams.enter("mallory").expect("a place")).collect();
         let bob = streams.enter("bob").expect("a place");
         let first = streams.connection(&places[0]).await.expect("the user's first");
-        let mut others: Vec<_> = places[1..].iter().map(|place| Box::pin(streams.connection(place))).collect();
+        let mut others: Vec<_> =
+            places[1..].iter().map(|place| Box::pin(streams.connection(place))).collect();
         for other in &mut others {
             assert!(futures::poll!(other).is_pending(), "a second connection of one user");
         }
@@ -164,9 +181,13 @@ mod tests {
     #[test]
     fn a_process_has_so_many() {
         let streams = Streams::default();
-        let places: Vec<_> = (0..STREAMS).map(|user| streams.enter(&user.to_string()).expect("a place")).collect();
+        let places: Vec<_> =
+            (0..STREAMS).map(|user| streams.enter(&user.to_string()).expect("a place")).collect();
         let refused = streams.enter("one more").expect_err("one too many");
-        assert_eq!((refused.reason, refused.retry_after.is_some()), (Reason::UpstreamUnavailable, true));
+        assert_eq!(
+            (refused.reason, refused.retry_after.is_some()),
+            (Reason::UpstreamUnavailable, true)
+        );
         drop(places);
         streams.enter("one more").expect("a place");
     }

@@ -14,7 +14,8 @@ fn a_google_calendar() {
     let expected = Import {
         entries: vec![
             Entry {
-                message: "Yellow bin, then the blue one.<br>Until the corner; not further.".to_owned(),
+                message: "Yellow bin, then the blue one.<br>Until the corner; not further."
+                    .to_owned(),
                 recurrence: every(
                     "FREQ=WEEKLY;WKST=MO;UNTIL=20261231T225959Z;BYDAY=MO,TH",
                     &["2026-05-21T19:30:00", "2026-05-25T19:30:00", "2026-05-11T19:30:00"],
@@ -24,11 +25,23 @@ fn a_google_calendar() {
             },
             Entry {
                 instance: Some("2026-05-11T19:30:00".to_owned()),
-                ..entry(57, bins, "2026-05-12T16:00:00Z", "Europe/Berlin", "Put out the bins (a day late)")
+                ..entry(
+                    57,
+                    bins,
+                    "2026-05-12T16:00:00Z",
+                    "Europe/Berlin",
+                    "Put out the bins (a day late)",
+                )
             },
             Entry {
                 notify_offsets: vec![120],
-                ..entry(70, "5k2mabcde0000000000000002@google.com", "2026-06-10T11:30:00Z", "Europe/Berlin", "Dentist")
+                ..entry(
+                    70,
+                    "5k2mabcde0000000000000002@google.com",
+                    "2026-06-10T11:30:00Z",
+                    "Europe/Berlin",
+                    "Dentist",
+                )
             },
             Entry {
                 recurrence: every("FREQ=YEARLY", &[]),
@@ -42,7 +55,12 @@ fn a_google_calendar() {
                 )
             },
         ],
-        refused: vec![refused(108, "5k2mabcde0000000000000004@google.com", "Garden market", "it is cancelled")],
+        refused: vec![refused(
+            108,
+            "5k2mabcde0000000000000004@google.com",
+            "Garden market",
+            "it is cancelled",
+        )],
         notes: vec![],
     };
     assert_eq!(file!("google.ics"), expected);
@@ -57,7 +75,13 @@ fn an_apple_calendar() {
                 recurrence: every("FREQ=DAILY;INTERVAL=2;COUNT=10", &[]),
                 notify_offsets: vec![0, 10],
                 url: Some("https://example.com/plants?room=2".to_owned()),
-                ..entry(24, "1B6C0A52-0000-4000-8000-000000000001", "2026-03-15T13:00:00Z", zone, "Water the plants 🌱")
+                ..entry(
+                    24,
+                    "1B6C0A52-0000-4000-8000-000000000001",
+                    "2026-03-15T13:00:00Z",
+                    zone,
+                    "Water the plants 🌱",
+                )
             },
             Entry {
                 notify_offsets: vec![0, 1_440],
@@ -69,13 +93,30 @@ fn an_apple_calendar() {
                     "Meter reading",
                 )
             },
-            entry(75, "1B6C0A52-0000-4000-8000-000000000003", "2026-04-20T21:00:00Z", zone, "Pick up the parcel"),
+            entry(
+                75,
+                "1B6C0A52-0000-4000-8000-000000000003",
+                "2026-04-20T21:00:00Z",
+                zone,
+                "Pick up the parcel",
+            ),
             Entry {
                 notify_offsets: vec![30],
-                ..entry(87, "1B6C0A52-0000-4000-8000-000000000004", "2026-05-04T00:00:00Z", zone, "Call the plumber")
+                ..entry(
+                    87,
+                    "1B6C0A52-0000-4000-8000-000000000004",
+                    "2026-05-04T00:00:00Z",
+                    zone,
+                    "Call the plumber",
+                )
             },
         ],
-        refused: vec![refused(103, "1B6C0A52-0000-4000-8000-000000000005", "Buy stamps", "it is completed")],
+        refused: vec![refused(
+            103,
+            "1B6C0A52-0000-4000-8000-000000000005",
+            "Buy stamps",
+            "it is completed",
+        )],
         notes: vec![],
     };
     assert_eq!(file!("icloud.ics"), expected);
@@ -91,7 +132,10 @@ fn an_outlook_calendar() {
         entries: vec![
             Entry {
                 message: "Bring the signed form.".to_owned(),
-                recurrence: every("FREQ=MONTHLY;COUNT=12;BYDAY=2FR", &["2026-02-13T10:00:00", "2026-03-13T10:00:00"]),
+                recurrence: every(
+                    "FREQ=MONTHLY;COUNT=12;BYDAY=2FR",
+                    &["2026-02-13T10:00:00", "2026-03-13T10:00:00"],
+                ),
                 notify_offsets: vec![15],
                 ..entry(21, form, "2026-01-09T09:00:00Z", "Europe/Berlin", "Hand in the form")
             },
@@ -122,15 +166,30 @@ fn a_thunderbird_calendar() {
         entries: vec![
             Entry {
                 message: "Swap the disks: one out, one in.".to_owned(),
-                recurrence: every("FREQ=WEEKLY;BYDAY=SA", &["2026-01-17T20:00:00", "2026-01-24T20:00:00"]),
+                recurrence: every(
+                    "FREQ=WEEKLY;BYDAY=SA",
+                    &["2026-01-17T20:00:00", "2026-01-24T20:00:00"],
+                ),
                 notify_offsets: vec![15],
                 ..entry(22, backups, "2026-01-10T09:00:00Z", zone, "Backups")
             },
             // Half past two is not there on the day on which summer time begins: an hour later.
-            entry(59, "6f0f3b1c-0000-4000-8000-000000000002", "2026-03-29T01:30:00Z", "Europe/Berlin", "Old prefix"),
+            entry(
+                59,
+                "6f0f3b1c-0000-4000-8000-000000000002",
+                "2026-03-29T01:30:00Z",
+                "Europe/Berlin",
+                "Old prefix",
+            ),
             Entry {
                 notify_offsets: vec![10_080],
-                ..entry(66, "6f0f3b1c-0000-4000-8000-000000000003", "2026-10-31T06:00:00Z", zone, "Tax return")
+                ..entry(
+                    66,
+                    "6f0f3b1c-0000-4000-8000-000000000003",
+                    "2026-10-31T06:00:00Z",
+                    zone,
+                    "Tax return",
+                )
             },
         ],
         refused: vec![],
@@ -141,16 +200,33 @@ fn a_thunderbird_calendar() {
 
 #[test]
 fn a_nextcloud_calendar() {
-    let notes = refused(63, "9a7f2f57-0000-4000-8000-000000000003", "Notes", "VJOURNAL is neither an event nor a task");
+    let notes = refused(
+        63,
+        "9a7f2f57-0000-4000-8000-000000000003",
+        "Notes",
+        "VJOURNAL is neither an event nor a task",
+    );
     let expected = Import {
         entries: vec![
             Entry {
                 message: "Two, with water\nafter breakfast".to_owned(),
                 recurrence: every("FREQ=DAILY", &[]),
                 notify_offsets: vec![0, 5, 30],
-                ..entry(26, "9a7f2f57-0000-4000-8000-000000000001", "2026-03-01T08:00:00Z", "Europe/London", "Tablets")
+                ..entry(
+                    26,
+                    "9a7f2f57-0000-4000-8000-000000000001",
+                    "2026-03-01T08:00:00Z",
+                    "Europe/London",
+                    "Tablets",
+                )
             },
-            entry(51, "9a7f2f57-0000-4000-8000-000000000002", "2026-06-15T07:00:00Z", "Europe/Madrid", "Water filter"),
+            entry(
+                51,
+                "9a7f2f57-0000-4000-8000-000000000002",
+                "2026-06-15T07:00:00Z",
+                "Europe/Madrid",
+                "Water filter",
+            ),
         ],
         refused: vec![notes],
         notes: vec![],
@@ -184,7 +260,13 @@ fn a_korganizer_calendar() {
         entries: vec![Entry {
             recurrence: every("FREQ=MONTHLY;BYMONTHDAY=1", &[]),
             notify_offsets: vec![90],
-            ..entry(15, "libkcal-1000000001.001", "2026-02-01T02:00:00Z", "Asia/Kolkata", "Pay the rent")
+            ..entry(
+                15,
+                "libkcal-1000000001.001",
+                "2026-02-01T02:00:00Z",
+                "Asia/Kolkata",
+                "Pay the rent",
+            )
         }],
         refused: vec![refused(39, "libkcal-1000000002.001", "Full moon walks", reason)],
         notes: vec![],
@@ -204,7 +286,8 @@ fn what_is_well_in_a_malformed_file_is_taken() {
         ..entry(45, "good-2", "2026-05-04T08:00:00Z", "UTC", "With what does not fit")
     };
     assert_eq!(import.entries, [small, other]);
-    let refused: Vec<_> = import.refused.iter().map(|it| (it.line, it.uid.as_deref(), it.reason.as_str())).collect();
+    let refused: Vec<_> =
+        import.refused.iter().map(|it| (it.line, it.uid.as_deref(), it.reason.as_str())).collect();
     let expected = [
         (3, None, "line 3 is no property: it has no name and value"),
         (9, None, "line 9 is no property: it has no name and value"),

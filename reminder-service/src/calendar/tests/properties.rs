@@ -21,25 +21,34 @@ fn holds(file: &[u8]) -> Result<(), TestCaseError> {
         prop_assert!(entry.notify_offsets.iter().all(|it| (0..=40_320).contains(it)));
         prop_assert!(entry.time_zone.parse::<Tz>().is_ok());
         prop_assert!(crate::reminder::Message::parse(entry.message.clone()).is_ok());
-        prop_assert!(entry.title.clone().is_none_or(|it| crate::reminder::Title::parse(it).is_ok()));
+        prop_assert!(
+            entry.title.clone().is_none_or(|it| crate::reminder::Title::parse(it).is_ok())
+        );
         prop_assert!((1..=lines).contains(&entry.line));
     }
-    prop_assert!(import.refused.iter().all(|it| (1..=lines).contains(&it.line) && !it.reason.is_empty()));
-    prop_assert!(import.notes.iter().all(|it| (1..=lines).contains(&it.line) && !it.text.is_empty()));
+    prop_assert!(
+        import.refused.iter().all(|it| (1..=lines).contains(&it.line) && !it.reason.is_empty())
+    );
+    prop_assert!(
+        import.notes.iter().all(|it| (1..=lines).contains(&it.line) && !it.text.is_empty())
+    );
     Ok(())
 }
 
 fn mutated() -> impl Strategy<Value = Vec<u8>> {
-    let splice = (any::<prop::sample::Index>(), 0_usize..40, prop::collection::vec(any::<u8>(), 0..4));
-    (prop::sample::select(FILES.to_vec()), prop::collection::vec(splice, 1..8)).prop_map(|(file, splices)| {
-        let mut file = file.to_vec();
-        for (at, removed, inserted) in splices {
-            let at = at.index(file.len().max(1)).min(file.len());
-            let end = (at + removed).min(file.len());
-            file.splice(at..end, inserted);
-        }
-        file
-    })
+    let splice =
+        (any::<prop::sample::Index>(), 0_usize..40, prop::collection::vec(any::<u8>(), 0..4));
+    (prop::sample::select(FILES.to_vec()), prop::collection::vec(splice, 1..8)).prop_map(
+        |(file, splices)| {
+            let mut file = file.to_vec();
+            for (at, removed, inserted) in splices {
+                let at = at.index(file.len().max(1)).min(file.len());
+                let end = (at + removed).min(file.len());
+                file.splice(at..end, inserted);
+            }
+            file
+        },
+    )
 }
 
 fn lines() -> impl Strategy<Value = String> {
@@ -72,8 +81,11 @@ fn lines() -> impl Strategy<Value = String> {
         "\"",
         "P9999999999999D",
     ]);
-    prop::collection::vec(prop_oneof![4 => names.prop_map(str::to_owned), 1 => any::<String>()], 0..60)
-        .prop_map(|it| it.join("\r\n").replace("\r\n:", ":").replace("\r\n;", ";"))
+    prop::collection::vec(
+        prop_oneof![4 => names.prop_map(str::to_owned), 1 => any::<String>()],
+        0..60,
+    )
+    .prop_map(|it| it.join("\r\n").replace("\r\n:", ":").replace("\r\n;", ";"))
 }
 
 proptest! {
@@ -98,21 +110,39 @@ fn large_files_are_read_in_bounded_time() {
     let exdates = format!("EXDATE:{}", vec!["20260501T080000Z"; 60_000].join(","));
     let event = event(&["DTSTART:20260501T080000Z", "RRULE:FREQ=DAILY", &exdates]);
     assert_eq!(only(&event).recurrence, every("FREQ=DAILY", &["2026-05-01T08:00:00"]));
-    let different: Vec<_> =
-        (0..60_000).map(|it| format!("2026{:02}01T{:02}{:02}{:02}Z", it % 12 + 1, it % 23, it % 59, it % 47)).collect();
+    let different: Vec<_> = (0..60_000)
+        .map(|it| format!("2026{:02}01T{:02}{:02}{:02}Z", it % 12 + 1, it % 23, it % 59, it % 47))
+        .collect();
     let exdates = format!("EXDATE:{}", different.join(","));
-    let (_, reason) = refusal(&super::event(&["DTSTART:20260501T080000Z", "RRULE:FREQ=DAILY", &exdates]));
+    let (_, reason) =
+        refusal(&super::event(&["DTSTART:20260501T080000Z", "RRULE:FREQ=DAILY", &exdates]));
     assert_eq!(reason, "it leaves out more than 1,000 instances (EXDATE)");
     let never = format!("EXDATE:{}", "never,".repeat(100_000));
-    let import = read_text(&super::event(&["DTSTART:20260501T080000Z", "RRULE:FREQ=DAILY", &never]));
+    let import =
+        read_text(&super::event(&["DTSTART:20260501T080000Z", "RRULE:FREQ=DAILY", &never]));
     assert_eq!(import.notes, [note(8, "1", "EXDATE is no date and no time: never")]);
-    let unknown: String =
-        (0..20_000).map(|it| format!("EXDATE;TZID={}{it}:20260501T080000\r\n", "A/".repeat(60))).collect();
-    let import = read_text(&super::event(&["DTSTART:20260501T080000Z", "RRULE:FREQ=DAILY", unknown.trim()]));
+    let unknown: String = (0..20_000)
+        .map(|it| format!("EXDATE;TZID={}{it}:20260501T080000\r\n", "A/".repeat(60)))
+        .collect();
+    let import =
+        read_text(&super::event(&["DTSTART:20260501T080000Z", "RRULE:FREQ=DAILY", unknown.trim()]));
     assert_eq!((import.entries.len(), import.notes.len()), (1, 1_001));
     refusal(&super::event(&[&format!("DTSTART;TZID={}:20260501T080000", "/".repeat(900_000))]));
-    for line in ["SUMMARY;;", ";", "A:B\n", "DTSTART;TZID=", "BEGIN:VEVENT\n", "\n ", "TRIGGER:P", "\"", "\\n"] {
-        let file = format!("BEGIN:VCALENDAR\nBEGIN:VEVENT\nSUMMARY;X={}", line.repeat(1_000_000 / line.len()));
+    for line in [
+        "SUMMARY;;",
+        ";",
+        "A:B\n",
+        "DTSTART;TZID=",
+        "BEGIN:VEVENT\n",
+        "\n ",
+        "TRIGGER:P",
+        "\"",
+        "\\n",
+    ] {
+        let file = format!(
+            "BEGIN:VCALENDAR\nBEGIN:VEVENT\nSUMMARY;X={}",
+            line.repeat(1_000_000 / line.len())
+        );
         assert_eq!(read_text(&file).entries, [], "{line}");
     }
 }

@@ -57,7 +57,10 @@ fn read_back(reminders: &[Exported]) -> Vec<Entry> {
 #[test]
 fn a_reminder_is_written_as_an_event() {
     let reminder = Exported {
-        recurrence: every("FREQ=DAILY", &["2026-05-03T10:00:00", "2026-05-04", "2026-05-05T08:00:00Z"]),
+        recurrence: every(
+            "FREQ=DAILY",
+            &["2026-05-03T10:00:00", "2026-05-04", "2026-05-05T08:00:00Z"],
+        ),
         notify_offsets: vec![0, 60],
         url: Some("https://example.com/?a=b;c,d".to_owned()),
         message: "Two, with water;\nnot three".to_owned(),
@@ -105,7 +108,10 @@ fn a_reminder_in_utc_needs_no_zone() {
     let recurrence = every("FREQ=DAILY", &["2026-05-03T08:00:00"]);
     let reminder = Exported { time_zone: "UTC".to_owned(), recurrence, ..exported() };
     let written = write([reminder.clone()]);
-    assert!(!written.contains("VTIMEZONE") && written.contains("DTSTART:20260501T080000Z"), "{written}");
+    assert!(
+        !written.contains("VTIMEZONE") && written.contains("DTSTART:20260501T080000Z"),
+        "{written}"
+    );
     assert!(written.contains("EXDATE:20260503T080000Z"), "{written}");
     assert_eq!(read_back(std::slice::from_ref(&reminder)), [expected(&reminder)]);
 }
@@ -121,13 +127,15 @@ fn what_a_local_time_cannot_say_of_a_date_is_kept() {
 
 #[test]
 fn a_start_that_was_changed_elsewhere_stays_changed() {
-    let written = write([exported()]).replace("DTSTART;TZID=Europe/Berlin:20260501T100000", "DTSTART:20260502T070000Z");
+    let written = write([exported()])
+        .replace("DTSTART;TZID=Europe/Berlin:20260501T100000", "DTSTART:20260502T070000Z");
     assert_eq!(only(&written).date, at("2026-05-02T07:00:00Z"));
 }
 
 #[test]
 fn a_title_that_stands_in_for_none_is_not_read() {
-    let reminder = Exported { title: None, message: "  \nTwo\nwith water".to_owned(), ..exported() };
+    let reminder =
+        Exported { title: None, message: "  \nTwo\nwith water".to_owned(), ..exported() };
     assert!(write([reminder.clone()]).contains("SUMMARY:Two\r\n"));
     assert_eq!(read_back(std::slice::from_ref(&reminder)), [expected(&reminder)]);
 }
@@ -166,7 +174,8 @@ fn text(limit: usize) -> impl Strategy<Value = String> {
         "\u{2028}",
         "\n ",
     ]);
-    let written = prop::collection::vec(prop_oneof![pieces.prop_map(str::to_owned), "[ -~]{0,20}"], 1..12);
+    let written =
+        prop::collection::vec(prop_oneof![pieces.prop_map(str::to_owned), "[ -~]{0,20}"], 1..12);
     written
         .prop_map(move |it| it.concat().chars().take(limit).collect())
         .prop_filter("a text", |it: &String| !it.is_empty())

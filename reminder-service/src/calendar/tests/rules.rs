@@ -34,14 +34,22 @@ fn alarms_are_counted_from_the_start() {
         ("TRIGGER:-P99999999999999999999D", vec![0]),
         ("TRIGGER:-P9999999999999D", vec![0]),
     ] {
-        let entry = only(&event(&["DTSTART:20260501T080000Z", "DURATION:PT1H", "BEGIN:VALARM", alarm, "END:VALARM"]));
+        let entry = only(&event(&[
+            "DTSTART:20260501T080000Z",
+            "DURATION:PT1H",
+            "BEGIN:VALARM",
+            alarm,
+            "END:VALARM",
+        ]));
         assert_eq!(entry.notify_offsets, offsets, "{alarm}");
     }
 }
 
 #[test]
 fn a_sixth_alarm_is_left_out() {
-    let alarms = (1..=6).map(|it| format!("BEGIN:VALARM\r\nTRIGGER:-PT{it}M\r\nEND:VALARM")).collect::<Vec<_>>();
+    let alarms = (1..=6)
+        .map(|it| format!("BEGIN:VALARM\r\nTRIGGER:-PT{it}M\r\nEND:VALARM"))
+        .collect::<Vec<_>>();
     let import = read_text(&event(&["DTSTART:20260501T080000Z", &alarms.join("\r\n")]));
     assert_eq!(import.entries[0].notify_offsets, [1, 2, 3, 4, 5]);
     assert_eq!(import.notes, [note(22, "1", "an alarm was left out: there are 5 already")]);
@@ -51,7 +59,10 @@ fn a_sixth_alarm_is_left_out() {
 fn an_exclusion_is_written_in_the_wall_clock_of_its_series() {
     for (exdate, expected) in [
         ("EXDATE;TZID=Europe/Berlin:20260503T100000", vec!["2026-05-03T10:00:00"]),
-        ("EXDATE:20260503T100000,20260504T100000", vec!["2026-05-03T10:00:00", "2026-05-04T10:00:00"]),
+        (
+            "EXDATE:20260503T100000,20260504T100000",
+            vec!["2026-05-03T10:00:00", "2026-05-04T10:00:00"],
+        ),
         ("EXDATE:20260503T080000Z", vec!["2026-05-03T10:00:00"]),
         ("EXDATE;TZID=Asia/Tokyo:20260503T170000", vec!["2026-05-03T10:00:00"]),
         ("EXDATE;VALUE=DATE:20260503", vec!["2026-05-03"]),
@@ -59,15 +70,26 @@ fn an_exclusion_is_written_in_the_wall_clock_of_its_series() {
         // Half past two comes twice on this day; the file says which is left out.
         ("EXDATE:20261025T003000Z", vec!["2026-10-25T00:30:00Z"]),
     ] {
-        let entry = only(&event(&["DTSTART;TZID=Europe/Berlin:20260501T100000", "RRULE:FREQ=DAILY", exdate]));
+        let entry = only(&event(&[
+            "DTSTART;TZID=Europe/Berlin:20260501T100000",
+            "RRULE:FREQ=DAILY",
+            exdate,
+        ]));
         assert_eq!(entry.recurrence, every("FREQ=DAILY", &expected), "{exdate}");
     }
 }
 
 #[test]
 fn whole_days_end_and_are_left_out_by_day() {
-    let lines = ["DTSTART;VALUE=DATE:20260501", "RRULE:FREQ=DAILY;UNTIL=20260601T215959Z", "EXDATE:20260503T220000Z"];
-    assert_eq!(only(&event(&lines)).recurrence, every("FREQ=DAILY;UNTIL=20260601", &["2026-05-04"]));
+    let lines = [
+        "DTSTART;VALUE=DATE:20260501",
+        "RRULE:FREQ=DAILY;UNTIL=20260601T215959Z",
+        "EXDATE:20260503T220000Z",
+    ];
+    assert_eq!(
+        only(&event(&lines)).recurrence,
+        every("FREQ=DAILY;UNTIL=20260601", &["2026-05-04"])
+    );
 }
 
 #[test]
@@ -117,25 +139,35 @@ fn a_change_of_all_later_instances_is_refused_and_its_series_kept() {
 #[test]
 fn a_calendar_of_cancellations_asks_for_nothing() {
     let event = "BEGIN:VEVENT\r\nSUMMARY:Tea\r\nDTSTART:20260501T080000Z\r\nEND:VEVENT";
-    assert_eq!(refusal(&calendar(&["METHOD:CANCEL", event])), (4, "it is cancelled (METHOD:CANCEL)".to_owned()));
+    assert_eq!(
+        refusal(&calendar(&["METHOD:CANCEL", event])),
+        (4, "it is cancelled (METHOD:CANCEL)".to_owned())
+    );
 }
 
 #[test]
 fn long_texts_are_cut() {
     let summary = format!("SUMMARY:{}", "ü".repeat(201));
     let description = format!("DESCRIPTION:{}", "ü".repeat(2_001));
-    let lines = ["BEGIN:VEVENT", "UID:1", "DTSTART:20260501T080000Z", &summary, &description, "END:VEVENT"];
+    let lines =
+        ["BEGIN:VEVENT", "UID:1", "DTSTART:20260501T080000Z", &summary, &description, "END:VEVENT"];
     let import = read_text(&calendar(&lines));
     let entry = &import.entries[0];
-    assert_eq!((entry.title.as_deref(), entry.message.as_str()), (Some(&*"ü".repeat(200)), &*"ü".repeat(2_000)));
-    let notes =
-        [note(6, "1", "the heading was cut to 200 characters"), note(7, "1", "the text was cut to 2,000 characters")];
+    assert_eq!(
+        (entry.title.as_deref(), entry.message.as_str()),
+        (Some(&*"ü".repeat(200)), &*"ü".repeat(2_000))
+    );
+    let notes = [
+        note(6, "1", "the heading was cut to 200 characters"),
+        note(7, "1", "the text was cut to 2,000 characters"),
+    ];
     assert_eq!(import.notes, notes);
 }
 
 #[test]
 fn a_text_without_a_heading_has_no_title() {
-    let lines = ["BEGIN:VEVENT", "DTSTART:20260501T080000Z", "DESCRIPTION:Only\\nthis", "END:VEVENT"];
+    let lines =
+        ["BEGIN:VEVENT", "DTSTART:20260501T080000Z", "DESCRIPTION:Only\\nthis", "END:VEVENT"];
     let entry = only(&calendar(&lines));
     assert_eq!((entry.title, entry.message.as_str()), (None, "Only\nthis"));
 }
@@ -199,10 +231,20 @@ fn an_entry_after_the_thousandth_is_refused() {
 fn tells_of_bounded_number_of_notes() {
     let uid = format!("UID:{}", "u".repeat(1_000));
     let alarms = "BEGIN:VALARM\r\nEND:VALARM\r\n".repeat(5_000);
-    let import =
-        read_text(&calendar(&["BEGIN:VEVENT", &uid, "SUMMARY:Tea", "DTSTART:20260501T080000Z", &alarms, "END:VEVENT"]));
+    let import = read_text(&calendar(&[
+        "BEGIN:VEVENT",
+        &uid,
+        "SUMMARY:Tea",
+        "DTSTART:20260501T080000Z",
+        &alarms,
+        "END:VEVENT",
+    ]));
     assert_eq!((import.entries.len(), import.refused.len(), import.notes.len()), (1, 0, 1_001));
-    let last = Note { line: 2_005, uid: None, text: "4000 more, which are not told of: only 1000 are".to_owned() };
+    let last = Note {
+        line: 2_005,
+        uid: None,
+        text: "4000 more, which are not told of: only 1000 are".to_owned(),
+    };
     assert_eq!(import.notes.last(), Some(&last));
 }
 
@@ -216,7 +258,13 @@ fn tells_of_bounded_number_of_refusals() {
 #[test]
 fn refuses_an_entry_whose_uid_is_too_long() {
     let uid = format!("UID:{}", "ü".repeat(1_001));
-    let import = read_text(&calendar(&["BEGIN:VEVENT", &uid, "SUMMARY:Tea", "DTSTART:20260501T080000Z", "END:VEVENT"]));
+    let import = read_text(&calendar(&[
+        "BEGIN:VEVENT",
+        &uid,
+        "SUMMARY:Tea",
+        "DTSTART:20260501T080000Z",
+        "END:VEVENT",
+    ]));
     assert_eq!((import.entries.len(), import.refused.len()), (0, 1));
     assert_eq!(import.refused[0].reason, "its UID has more than 1,000 characters");
     assert_eq!(import.refused[0].uid, Some("ü".repeat(1_000)));
@@ -224,17 +272,28 @@ fn refuses_an_entry_whose_uid_is_too_long() {
 
 #[test]
 fn reads_a_bounded_number_of_properties() {
-    let first = ["BEGIN:VEVENT", "UID:1", "SUMMARY:Something", "DTSTART:20260501T080000Z", "END:VEVENT"].join("\r\n");
-    let import = read_text(&calendar(&[&first, "BEGIN:VEVENT", &"UID:2\r\n".repeat(100_000), "END:VEVENT"]));
+    let first =
+        ["BEGIN:VEVENT", "UID:1", "SUMMARY:Something", "DTSTART:20260501T080000Z", "END:VEVENT"]
+            .join("\r\n");
+    let import =
+        read_text(&calendar(&[&first, "BEGIN:VEVENT", &"UID:2\r\n".repeat(100_000), "END:VEVENT"]));
     assert_eq!(import.entries, [entry(3, "1", "2026-05-01T08:00:00Z", "UTC", "Something")]);
-    let reason = "the file has more than 100,000 properties; this line and those after it are not read".to_owned();
-    assert_eq!(import.refused.last(), Some(&Refused { line: 100_006, uid: None, summary: None, reason }));
+    let reason =
+        "the file has more than 100,000 properties; this line and those after it are not read"
+            .to_owned();
+    assert_eq!(
+        import.refused.last(),
+        Some(&Refused { line: 100_006, uid: None, summary: None, reason })
+    );
 }
 
 #[test]
 fn what_lies_too_deep_is_passed_over() {
-    let text =
-        event(&["DTSTART:20260501T080000Z", &"BEGIN:X-DEEP\r\n".repeat(50_000), &"END:X-DEEP\r\n".repeat(50_000)]);
+    let text = event(&[
+        "DTSTART:20260501T080000Z",
+        &"BEGIN:X-DEEP\r\n".repeat(50_000),
+        &"END:X-DEEP\r\n".repeat(50_000),
+    ]);
     let import = read_text(&text);
     assert_eq!(import.entries, [entry(3, "1", "2026-05-01T08:00:00Z", "UTC", "Something")]);
     assert_eq!(import.refused[0].reason, "line 13 begins a component that lies too deep in others");
@@ -246,7 +305,10 @@ fn reads_a_bounded_number_of_components() {
     assert_eq!(import.entries.len(), 0);
     assert_eq!(import.refused.len(), 1_001);
     let last = import.refused.get(999).expect("one");
-    assert_eq!(last.reason, "the file has more than 20000 components; what begins here is not read");
+    assert_eq!(
+        last.reason,
+        "the file has more than 20000 components; what begins here is not read"
+    );
     assert_eq!(last.line, 20_001);
     assert_eq!(import.refused[1_000].reason, "19000 more, which are not told of: only 1000 are");
 }

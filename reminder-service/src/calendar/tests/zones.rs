@@ -58,13 +58,17 @@ fn a_zone_that_is_unknown_is_refused_with_its_name() {
     for tzid in ["Middle-earth/Shire", "\"(UTC+04:00) Minsk\"", "/mozilla.org/1/Nowhere"] {
         let (line, reason) = refusal(&event(&[&format!("DTSTART;TZID={tzid}:20260501T100000")]));
         let name = tzid.trim_matches('"');
-        assert_eq!((line, reason), (6, format!("DTSTART is in a time zone that is unknown: {name}")));
+        assert_eq!(
+            (line, reason),
+            (6, format!("DTSTART is in a time zone that is unknown: {name}"))
+        );
     }
 }
 
 #[test]
 fn a_zone_is_known_by_the_location_that_its_definition_names() {
-    let zone = ["BEGIN:VTIMEZONE", "TZID:Home", "X-LIC-LOCATION:Asia/Tokyo", "END:VTIMEZONE"].join("\r\n");
+    let zone =
+        ["BEGIN:VTIMEZONE", "TZID:Home", "X-LIC-LOCATION:Asia/Tokyo", "END:VTIMEZONE"].join("\r\n");
     let event = "BEGIN:VEVENT\r\nSUMMARY:Tea\r\nDTSTART;TZID=Home:20260501T100000\r\nEND:VEVENT";
     assert_eq!(only(&calendar(&[event, &zone])).date, at("2026-05-01T01:00:00Z"));
 }
@@ -76,7 +80,10 @@ fn a_time_without_a_zone_is_of_the_calendars_or_else_of_the_users() {
     assert_eq!((entry.date, entry.time_zone.as_str()), (at("2026-05-01T01:00:00Z"), "Asia/Tokyo"));
     let import = read_text(&calendar(&["X-WR-TIMEZONE:Nowhere", event]));
     assert_eq!(import.entries[0].date, at("2026-05-01T08:00:00Z"));
-    assert_eq!(import.notes[0].text, "the calendar's time zone is unknown, Europe/Madrid stands in: Nowhere");
+    assert_eq!(
+        import.notes[0].text,
+        "the calendar's time zone is unknown, Europe/Madrid stands in: Nowhere"
+    );
 }
 
 /// The properties of each observance of the zone in a calendar.
@@ -102,14 +109,17 @@ fn onsets(observance: &HashMap<String, String>) -> Vec<(NaiveDateTime, i32)> {
     let mut times = vec![first];
     times.extend(observance.get("RDATE").iter().flat_map(|it| it.split(',')).map(local));
     if let Some(rule) = observance.get("RRULE") {
-        times.extend((first.year() + 1..=2_060).map(|year| onset_of(rule, year).and_time(first.time())));
+        times.extend(
+            (first.year() + 1..=2_060).map(|year| onset_of(rule, year).and_time(first.time())),
+        );
     }
     let (from, to) = (seconds(&observance["TZOFFSETFROM"]), seconds(&observance["TZOFFSETTO"]));
     times.into_iter().map(|it| (it - TimeDelta::seconds(from.into()), to)).collect()
 }
 
 fn seconds(offset: &str) -> i32 {
-    let digits = (1..offset.len()).step_by(2).map(|it| offset[it..it + 2].parse::<i32>().expect("digits"));
+    let digits =
+        (1..offset.len()).step_by(2).map(|it| offset[it..it + 2].parse::<i32>().expect("digits"));
     let of_day: i32 = digits.zip([3_600, 60, 1]).map(|(number, unit)| number * unit).sum();
     if offset.starts_with('-') { -of_day } else { of_day }
 }
@@ -120,12 +130,17 @@ fn onset_of(rule: &str, year: i32) -> NaiveDate {
     let month: u32 = part("BYMONTH").expect("a month").parse().expect("a number");
     let (ordinal, weekday) = part("BYDAY").map(|it| it.split_at(it.len() - 2)).expect("a day");
     let days = ["MO", "TU", "WE", "TH", "FR", "SA", "SU"];
-    let weekday = Weekday::try_from(days.iter().position(|it| *it == weekday).expect("a day") as u8).expect("a day");
+    let weekday =
+        Weekday::try_from(days.iter().position(|it| *it == weekday).expect("a day") as u8)
+            .expect("a day");
     let first = NaiveDate::from_ymd_opt(year, month, 1).expect("a day");
     let end = first + Months::new(1);
-    let mut of_month = first.iter_days().take_while(|it| *it < end).filter(|it| it.weekday() == weekday);
+    let mut of_month =
+        first.iter_days().take_while(|it| *it < end).filter(|it| it.weekday() == weekday);
     match (ordinal, part("BYMONTHDAY")) {
-        ("", Some(days)) => of_month.find(|it| days.split(',').any(|day| day == it.day().to_string())),
+        ("", Some(days)) => {
+            of_month.find(|it| days.split(',').any(|day| day == it.day().to_string()))
+        }
         ("-1", _) => of_month.last(),
         (ordinal, _) => of_month.nth(ordinal.parse::<usize>().expect("a number") - 1),
     }
@@ -150,12 +165,14 @@ fn a_zone_is_written_with_the_offsets_that_it_has() {
     ] {
         let zone: Tz = name.parse().expect("a zone");
         let date = at("2007-06-01T00:00:00Z");
-        let written = write([Exported { date, time_zone: name.to_owned(), ..round_trip::exported() }]);
+        let written =
+            write([Exported { date, time_zone: name.to_owned(), ..round_trip::exported() }]);
         let mut onsets: Vec<_> = observances(&written).iter().flat_map(onsets).collect();
         onsets.sort_unstable();
         for hours in (0..24 * 365 * 47).step_by(13) {
             let utc = (date + TimeDelta::hours(hours)).naive_utc();
-            let begun = onsets.iter().rfind(|(onset, _)| *onset <= utc).map(|(_, seconds)| *seconds);
+            let begun =
+                onsets.iter().rfind(|(onset, _)| *onset <= utc).map(|(_, seconds)| *seconds);
             let expected = zone.offset_from_utc_datetime(&utc).fix().local_minus_utc();
             assert_eq!(begun, Some(expected), "{name} {utc}\n{written}");
         }

@@ -1,11 +1,13 @@
-//! The names that Outlook shows to people, such as `(UTC+01:00) Amsterdam, Berlin, Bern, Rome, Stockholm, Vienna`.
+//! The names that Outlook shows to people, such as `(UTC+01:00) Amsterdam, Berlin, Bern, Rome,
+//! Stockholm, Vienna`.
 
 use std::{collections::HashMap, sync::LazyLock};
 
 use chrono::{DateTime, Offset, TimeZone};
 use chrono_tz::{OffsetComponents, TZ_VARIANTS, Tz};
 
-/// What stands behind the offset, for those whose zone is not that of one of their cities, or not of any.
+/// What stands behind the offset, for those whose zone is not that of one of their cities, or not
+/// of any.
 const NAMES: [(&str, &str); 46] = [
     ("Abu Dhabi, Muscat", "Asia/Dubai"),
     ("Adelaide", "Australia/Adelaide"),
@@ -58,12 +60,14 @@ const NAMES: [(&str, &str); 46] = [
 /// A day on which the standard offsets are compared: 1 January 2025.
 const REFERENCE_SECONDS: i64 = 1_735_689_600;
 
-/// The zone of such a name; one that is not known is searched for by its cities. Some products leave the offset out, or part
-/// the cities with slashes.
+/// The zone of such a name; one that is not known is searched for by its cities. Some products
+/// leave the offset out, or part the cities with slashes.
 pub(super) fn zone(name: &str) -> Option<Tz> {
-    let (offset, names) = name.strip_prefix('(').and_then(|it| it.split_once(')')).unwrap_or(("", name));
+    let (offset, names) =
+        name.strip_prefix('(').and_then(|it| it.split_once(')')).unwrap_or(("", name));
     let cities = names.split([',', '/']).map(str::trim);
-    let names = cities.clone().collect::<Vec<_>>().join(", ").replace("(US and Canada)", "(US & Canada)");
+    let names =
+        cities.clone().collect::<Vec<_>>().join(", ").replace("(US and Canada)", "(US & Canada)");
     if let Some((_, zone)) = NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(&names)) {
         return zone.parse().ok();
     }

@@ -1,5 +1,5 @@
-//! The names of Windows' time zones, as Outlook and Exchange write them, and the IANA zone of each: Unicode CLDR,
-//! `windowsZones`, territory 001, and four names that Windows has given up.
+//! The names of Windows' time zones, as Outlook and Exchange write them, and the IANA zone of each:
+//! Unicode CLDR, `windowsZones`, territory 001, and four names that Windows has given up.
 
 /// By name, in byte order.
 pub(in crate::calendar) const WINDOWS_ZONES: [(&str, &str); 146] = [

@@ -2,7 +2,8 @@ use uuid::Uuid;
 
 use super::*;
 use crate::reminder::{
-    Channels, Details, ExpiresAfter, Message, NotifyOffsets, Pairs, Priority, Recurrence, TimeZone, due_date,
+    Channels, Details, ExpiresAfter, Message, NotifyOffsets, Pairs, Priority, Recurrence, TimeZone,
+    due_date,
 };
 
 fn at(text: &str) -> DateTime<Utc> {
@@ -10,7 +11,8 @@ fn at(text: &str) -> DateTime<Utc> {
 }
 
 fn reminder(date: &str, offsets: &[i32], rrule: Option<&str>) -> Reminder {
-    let offsets = NotifyOffsets::asked(None, Some(offsets.to_vec())).expect("offsets").expect("given");
+    let offsets =
+        NotifyOffsets::asked(None, Some(offsets.to_vec())).expect("offsets").expect("given");
     let recurrence = rrule.map(|rrule| Recurrence {
         rrule: rrule.to_owned(),
         exdates: Vec::new(),
@@ -18,7 +20,8 @@ fn reminder(date: &str, offsets: &[i32], rrule: Option<&str>) -> Reminder {
         fold: Default::default(),
     });
     let details = Details {
-        schedule: Schedule::new(at(date), TimeZone::default(), offsets, recurrence).expect("a schedule"),
+        schedule: Schedule::new(at(date), TimeZone::default(), offsets, recurrence)
+            .expect("a schedule"),
         channels: Channels::default(),
         title: None,
         message: Message::parse("Tablets".to_owned()).expect("a message"),
@@ -36,7 +39,10 @@ fn reminder(date: &str, offsets: &[i32], rrule: Option<&str>) -> Reminder {
 #[test]
 fn nothing_can_be_done_with_what_was_not_delivered() {
     let reminder = reminder("2026-05-01T08:00:00Z", &[0, 60], None);
-    assert_eq!(reminder.snooze(at("2026-05-01T06:59:00Z"), at("2026-05-01T09:00:00Z")), Err(NothingDelivered));
+    assert_eq!(
+        reminder.snooze(at("2026-05-01T06:59:00Z"), at("2026-05-01T09:00:00Z")),
+        Err(NothingDelivered)
+    );
     assert_eq!(reminder.acknowledge(at("2026-05-01T06:59:00Z")), Err(NothingDelivered));
 }
 
@@ -57,7 +63,8 @@ fn a_snoozed_reminder_is_scheduled_until_it_came_once_more() {
 #[test]
 fn what_came_once_more_is_the_latest_until_the_next_occurrence() {
     let mut reminder = reminder("2026-05-01T08:00:00Z", &[0], Some("FREQ=DAILY"));
-    reminder.handled = reminder.snooze(at("2026-05-02T08:01:00Z"), at("2026-05-03T09:00:00Z")).expect("delivered");
+    reminder.handled =
+        reminder.snooze(at("2026-05-02T08:01:00Z"), at("2026-05-03T09:00:00Z")).expect("delivered");
     assert_eq!(reminder.latest(at("2026-05-03T08:30:00Z")), Ok(at("2026-05-03T08:00:00Z")));
     assert_eq!(reminder.latest(at("2026-05-03T09:30:00Z")), Ok(at("2026-05-02T08:00:00Z")));
     assert_eq!(reminder.latest(at("2026-05-04T08:30:00Z")), Ok(at("2026-05-04T08:00:00Z")));
@@ -84,9 +91,16 @@ fn deliveries_that_are_past_are_not_shown_and_those_that_coincide_are_shown_once
     let upcoming = hourly.upcoming(now, now, 2);
     assert_eq!(
         upcoming[0],
-        Upcoming { at: at("2026-05-01T09:00:00Z"), deliveries: vec![(Some(0), at("2026-05-01T09:00:00Z"))] }
+        Upcoming {
+            at: at("2026-05-01T09:00:00Z"),
+            deliveries: vec![(Some(0), at("2026-05-01T09:00:00Z"))]
+        }
     );
-    assert_eq!(upcoming[1].deliveries, [(Some(0), at("2026-05-01T10:00:00Z"))], "09:00 is the earlier one's own");
+    assert_eq!(
+        upcoming[1].deliveries,
+        [(Some(0), at("2026-05-01T10:00:00Z"))],
+        "09:00 is the earlier one's own"
+    );
 }
 
 #[test]
@@ -107,7 +121,8 @@ fn refuses_snooze_when_nothing_was_delivered_since() {
 #[test]
 fn shows_dense_rules_without_walking_over_them() {
     let all = |most: u32| (0..most).map(|number| number.to_string()).collect::<Vec<_>>().join(",");
-    let rrule = format!("FREQ=YEARLY;BYDAY=MO,TU,WE,TH,FR,SA,SU;BYHOUR={};BYMINUTE={}", all(24), all(60));
+    let rrule =
+        format!("FREQ=YEARLY;BYDAY=MO,TU,WE,TH,FR,SA,SU;BYHOUR={};BYMINUTE={}", all(24), all(60));
     let dense = reminder("2026-05-01T08:00:00Z", &[0, 1, 2, 1_440, 40_320], Some(&rrule));
     let now = at("2026-07-01T08:00:30Z");
     let upcoming = dense.upcoming(now, now, 100);

@@ -30,7 +30,8 @@ async fn start(database: &Database) -> (Client, CancellationToken) {
     let config = Config::read(&env).expect("a configuration");
     crate::migrate(&config).await.expect("the schema");
     let app = App::build(config).await.expect("the service is built");
-    let client = Client::new(format!("http://{}", app.rest_addr())).as_user("ada", "ada@example.com");
+    let client =
+        Client::new(format!("http://{}", app.rest_addr())).as_user("ada", "ada@example.com");
     let shutdown = CancellationToken::new();
     tokio::spawn(app.run(shutdown.clone()));
     eventually(LIMIT, async || match client.get("/reminders").await {

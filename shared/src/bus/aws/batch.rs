@@ -1,4 +1,5 @@
-//! Entries in calls of at most ten, and those that failed within a successful call tried again, each for itself.
+//! Entries in calls of at most ten, and those that failed within a successful call tried again,
+//! each for itself.
 
 use std::future::Future;
 
@@ -16,9 +17,13 @@ pub(super) enum Entry {
     Failed,
 }
 
-/// Makes a call for each ten items, several at once; `call` answers for each item, in order. What failed is called
-/// again, alone, a bounded number of times.
-pub(super) async fn settle_all<T, F, C>(action: &'static str, items: Vec<T>, call: C) -> Result<(), Error>
+/// Makes a call for each ten items, several at once; `call` answers for each item, in order. What
+/// failed is called again, alone, a bounded number of times.
+pub(super) async fn settle_all<T, F, C>(
+    action: &'static str,
+    items: Vec<T>,
+    call: C,
+) -> Result<(), Error>
 where
     T: Clone + Send,
     C: Fn(Vec<T>) -> F + Sync,
@@ -33,7 +38,12 @@ where
                 pause(attempt).await;
             }
             let entries = call(left.clone()).await?;
-            left = left.into_iter().zip(entries).filter(|(_, it)| *it == Entry::Failed).map(|(item, _)| item).collect();
+            left = left
+                .into_iter()
+                .zip(entries)
+                .filter(|(_, it)| *it == Entry::Failed)
+                .map(|(item, _)| item)
+                .collect();
             if left.is_empty() {
                 return Ok(());
             }
@@ -66,7 +76,9 @@ mod tests {
                 calls.push(items.clone());
                 calls.iter().filter(|call| call.contains(&3)).count() == 1
             };
-            let entries = items.iter().map(|item| if *item == 3 && first { Entry::Failed } else { Entry::Settled });
+            let entries = items
+                .iter()
+                .map(|item| if *item == 3 && first { Entry::Failed } else { Entry::Settled });
             let entries = entries.collect();
             async move { Ok(entries) }
         });

@@ -21,8 +21,8 @@ pub(super) const OPERATION: Duration = Duration::from_secs(15);
 /// Time for which the SDK uses a key that comes from files before it looks again.
 const KEY_HOLDS: Duration = Duration::from_secs(30);
 
-/// The SDK's configuration by our settings: explicit timeouts, at most three attempts, TLS by rustls with ring. Nothing
-/// is contacted; credentials are resolved when the first call needs them.
+/// The SDK's configuration by our settings: explicit timeouts, at most three attempts, TLS by
+/// rustls with ring. Nothing is contacted; credentials are resolved when the first call needs them.
 pub async fn sdk_config(settings: &AwsSettings) -> SdkConfig {
     let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     let timeouts = TimeoutConfig::builder()
@@ -34,7 +34,11 @@ pub async fn sdk_config(settings: &AwsSettings) -> SdkConfig {
         .region(Region::new(settings.region.clone()))
         .http_client(http)
         .timeout_config(timeouts)
-        .retry_config(RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(100)));
+        .retry_config(
+            RetryConfig::standard()
+                .with_max_attempts(3)
+                .with_initial_backoff(Duration::from_millis(100)),
+        );
     if let Some(url) = &settings.endpoint_url {
         loader = loader.endpoint_url(url);
     }
@@ -44,7 +48,8 @@ pub async fn sdk_config(settings: &AwsSettings) -> SdkConfig {
     loader.load().await
 }
 
-/// The access key of the settings as it is at each look. The SDK looks again when what it was given expires.
+/// The access key of the settings as it is at each look. The SDK looks again when what it was given
+/// expires.
 #[derive(Debug)]
 struct Settings(AwsCredentials);
 
@@ -56,7 +61,13 @@ impl ProvideCredentials for Settings {
         let AwsCredentials { key_id, secret } = &self.0;
         let expires = key_id.changes().or(secret.changes()).map(|_| SystemTime::now() + KEY_HOLDS);
         let (key_id, secret) = (key_id.current(), secret.current());
-        let key = Credentials::new(key_id.expose_secret(), secret.expose_secret(), None, expires, "settings");
+        let key = Credentials::new(
+            key_id.expose_secret(),
+            secret.expose_secret(),
+            None,
+            expires,
+            "settings",
+        );
         future::ProvideCredentials::ready(Ok(key))
     }
 }

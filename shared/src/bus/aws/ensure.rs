@@ -6,12 +6,17 @@ use crate::bus::{Error, Topology};
 const ACTION: &str = "check topics and queues";
 
 impl AwsBus {
-    /// Asks for every topic, queue and dead-letter queue, and names all that are missing or out of reach.
+    /// Asks for every topic, queue and dead-letter queue, and names all that are missing or out of
+    /// reach.
     pub(super) async fn check(&self, topology: &Topology) -> Result<(), Error> {
         let mut missing = Vec::new();
         for topic in &topology.topics {
             let answer = self.sns.get_topic_attributes().topic_arn(topic).send().await;
-            note(&mut missing, format!("topic {topic}"), answer.map_err(|error| error::of(ACTION, error)))?;
+            note(
+                &mut missing,
+                format!("topic {topic}"),
+                answer.map_err(|error| error::of(ACTION, error)),
+            )?;
         }
         for spec in &topology.queues {
             let answer = self.depth_of(&spec.queue).await;
@@ -28,7 +33,11 @@ impl AwsBus {
 }
 
 /// Whether it is there; an error that may pass ends the check.
-fn note<T>(missing: &mut Vec<String>, what: String, answer: Result<T, Error>) -> Result<bool, Error> {
+fn note<T>(
+    missing: &mut Vec<String>,
+    what: String,
+    answer: Result<T, Error>,
+) -> Result<bool, Error> {
     match answer {
         Ok(_) => Ok(true),
         Err(error @ Error::Misconfigured { .. }) => {

@@ -4,8 +4,8 @@ use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 
 use crate::bus::{Error, PublishError};
 
-/// Codes that stay until somebody changes something: what is missing, forbidden or wrong. (SNS's and SQS's lists of
-/// errors, and the errors common to all of AWS.)
+/// Codes that stay until somebody changes something: what is missing, forbidden or wrong. (SNS's
+/// and SQS's lists of errors, and the errors common to all of AWS.)
 const MISCONFIGURED: [&str; 21] = [
     "AccessDenied",
     "AccessDeniedException",
@@ -30,7 +30,8 @@ const MISCONFIGURED: [&str; 21] = [
     "UnrecognizedClientException",
 ];
 
-/// A call's failure, classified by its code; without one (no connection, no answer in time) the bus is unavailable.
+/// A call's failure, classified by its code; without one (no connection, no answer in time) the bus
+/// is unavailable.
 pub(super) fn of<E, R>(action: &'static str, error: SdkError<E, R>) -> Error
 where
     E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
@@ -42,7 +43,11 @@ where
         _ => code.is_some_and(is_misconfiguration),
     };
     let source = Box::new(error);
-    if misconfigured { Error::Misconfigured { action, source } } else { Error::Unavailable { action, source } }
+    if misconfigured {
+        Error::Misconfigured { action, source }
+    } else {
+        Error::Unavailable { action, source }
+    }
 }
 
 /// Whether the call was refused for what one of its entries holds.
@@ -52,9 +57,10 @@ pub(super) fn blames_data<E: ProvideErrorMetadata>(error: &E) -> bool {
 
 /// What becomes of an entry that failed within a successful call.
 ///
-/// Neither SNS nor SQS lists the codes of entries, and both report throttling and refusals of KMS or of a policy as the
-/// sender's fault (`KMS.ThrottlingException`, `KMS.AccessDeniedException`, `AccessDenied`). Such an entry is as good as
-/// any other, and is published once the configuration is mended. Only a code that names the message's own data gives it up.
+/// Neither SNS nor SQS lists the codes of entries, and both report throttling and refusals of KMS
+/// or of a policy as the sender's fault (`KMS.ThrottlingException`, `KMS.AccessDeniedException`,
+/// `AccessDenied`). Such an entry is as good as any other, and is published once the configuration
+/// is mended. Only a code that names the message's own data gives it up.
 pub(super) fn of_entry(code: &str, message: Option<&str>, sender_fault: bool) -> PublishError {
     let text = format!("{code}: {}", message.unwrap_or("no message"));
     let is_unpublishable = sender_fault && names_data(code) && !names_target(message);
@@ -72,17 +78,26 @@ fn is_misconfiguration(code: &str) -> bool {
 
 /// Returns whether a code says that a message's own data is refused.
 fn names_data(code: &str) -> bool {
-    ["InvalidParameter", "InvalidMessageContents", "BatchRequestTooLong", "InvalidAttributeValue", "MessageTooLong"]
-        .iter()
-        .any(|known| code.contains(known))
+    [
+        "InvalidParameter",
+        "InvalidMessageContents",
+        "BatchRequestTooLong",
+        "InvalidAttributeValue",
+        "MessageTooLong",
+    ]
+    .iter()
+    .any(|known| code.contains(known))
 }
 
 /// Returns whether a refusal is about the topic or queue and not about the message.
 fn names_target(message: Option<&str>) -> bool {
-    message.is_some_and(|message| ["TopicArn", "Queue", "queue"].iter().any(|target| message.contains(target)))
+    message.is_some_and(|message| {
+        ["TopicArn", "Queue", "queue"].iter().any(|target| message.contains(target))
+    })
 }
 
-/// KMS's refusals: `KMSAccessDenied` of SNS, `KmsAccessDenied` of SQS, `KMS.AccessDeniedException` of both.
+/// KMS's refusals: `KMSAccessDenied` of SNS, `KmsAccessDenied` of SQS, `KMS.AccessDeniedException`
+/// of both.
 fn is_kms(code: &str) -> bool {
     code.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("kms"))
 }

@@ -46,7 +46,11 @@ enum Refusal {
 type Outcome = Result<(), PublishError>;
 
 impl AwsBus {
-    pub(super) async fn publish_to(&self, topic: &str, messages: &[Message]) -> Result<Vec<Outcome>, Error> {
+    pub(super) async fn publish_to(
+        &self,
+        topic: &str,
+        messages: &[Message],
+    ) -> Result<Vec<Outcome>, Error> {
         self.put(Target::Topic(topic), messages).await
     }
 
@@ -57,7 +61,10 @@ impl AwsBus {
         delay: Duration,
     ) -> Result<Vec<Outcome>, Error> {
         if delay > MAX_DELAY {
-            return Err(Error::Misconfigured { action: SEND, source: "the delay is over 15 min".into() });
+            return Err(Error::Misconfigured {
+                action: SEND,
+                source: "the delay is over 15 min".into(),
+            });
         }
         let url = self.queue_url(queue).await?;
         self.put(Target::Queue(&url, seconds(delay, 900)), messages).await
@@ -83,7 +90,8 @@ impl AwsBus {
         target: Target<'_>,
         entries: Vec<Entry<'_>>,
     ) -> Result<Vec<(usize, Outcome)>, Error> {
-        let calls: Vec<_> = pack(entries).into_iter().map(|call| self.put_call(target, call)).collect();
+        let calls: Vec<_> =
+            pack(entries).into_iter().map(|call| self.put_call(target, call)).collect();
         let calls: Vec<_> = stream::iter(calls).buffer_unordered(CALLS).collect().await;
         let (mut outcomes, mut reached, mut failure) = (Vec::new(), false, None);
         for (known, error) in calls {
@@ -98,13 +106,21 @@ impl AwsBus {
     }
 
     /// One call, and again with just those of its entries that failed.
-    async fn put_call(&self, target: Target<'_>, entries: Vec<Entry<'_>>) -> (Vec<(usize, Outcome)>, Option<Error>) {
+    async fn put_call(
+        &self,
+        target: Target<'_>,
+        entries: Vec<Entry<'_>>,
+    ) -> (Vec<(usize, Outcome)>, Option<Error>) {
         let mut known = Vec::with_capacity(entries.len());
         let mut left = entries;
         for attempt in 1..=ATTEMPTS {
             let outcomes = match self.call(target, &left).await {
                 Ok(outcomes) => outcomes,
-                Err(Refusal::Data(problem)) if attempt < ATTEMPTS && self.refuses_groups(&problem) => continue,
+                Err(Refusal::Data(problem))
+                    if attempt < ATTEMPTS && self.refuses_groups(&problem) =>
+                {
+                    continue;
+                }
                 Err(Refusal::Data(_)) if left.len() > 1 => {
                     known.extend(self.put_one_by_one(target, left).await);
                     return (known, None);
@@ -112,7 +128,9 @@ impl AwsBus {
                 Err(Refusal::Data(problem)) => vec![Err(PublishError::Unpublishable(problem))],
                 Err(Refusal::Call(error)) => {
                     let problem = error::text(&error);
-                    known.extend(left.iter().map(|it| (it.place, Err(PublishError::Retry(problem.clone())))));
+                    known.extend(
+                        left.iter().map(|it| (it.place, Err(PublishError::Retry(problem.clone())))),
+                    );
                     return (known, Some(error));
                 }
             };
@@ -134,7 +152,11 @@ impl AwsBus {
     }
 
     /// A call each, to find which entry is to blame.
-    async fn put_one_by_one(&self, target: Target<'_>, entries: Vec<Entry<'_>>) -> Vec<(usize, Outcome)> {
+    async fn put_one_by_one(
+        &self,
+        target: Target<'_>,
+        entries: Vec<Entry<'_>>,
+    ) -> Vec<(usize, Outcome)> {
         let mut known = Vec::with_capacity(entries.len());
         for entry in entries {
             let outcome = match self.call(target, std::slice::from_ref(&entry)).await {
@@ -148,9 +170,14 @@ impl AwsBus {
     }
 
     /// An outcome for each entry, in order.
-    async fn call(&self, target: Target<'_>, entries: &[Entry<'_>]) -> Result<Vec<Outcome>, Refusal> {
+    async fn call(
+        &self,
+        target: Target<'_>,
+        entries: &[Entry<'_>],
+    ) -> Result<Vec<Outcome>, Refusal> {
         // What the answer does not mention at all is not known to be there.
-        let mut outcomes = vec![Err(PublishError::Retry("not in the answer".to_owned())); entries.len()];
+        let mut outcomes =
+            vec![Err(PublishError::Retry("not in the answer".to_owned())); entries.len()];
         let mut settle = |id: &str, outcome: Outcome| {
             if let Some(it) = outcomes.get_mut(position(id)) {
                 *it = outcome;
@@ -159,17 +186,25 @@ impl AwsBus {
         let names_groups = self.names_groups.load(Ordering::Relaxed);
         match target {
             Target::Topic(arn) => {
-                let request = topic_entries(entries, names_groups).map_err(|error| Refusal::Data(error.to_string()))?;
-                let call = self.sns.publish_batch().topic_arn(arn).set_publish_batch_request_entries(Some(request));
+                let request = topic_entries(entries, names_groups)
+                    .map_err(|error| Refusal::Data(error.to_string()))?;
+                let call = self
+                    .sns
+                    .publish_batch()
+                    .topic_arn(arn)
+                    .set_publish_batch_request_entries(Some(request));
                 let answer = call.send().await.map_err(|error| refusal(PUBLISH, error))?;
-                answer.successful().iter().for_each(|it| settle(it.id().unwrap_or_default(), Ok(())));
+                answer
+                    .successful()
+                    .iter()
+                    .for_each(|it| settle(it.id().unwrap_or_default(), Ok(())));
                 for it in answer.failed() {
                     settle(it.id(), Err(self.failure(it.code(), it.message(), it.sender_fault())));
                 }
             }
             Target::Queue(url, delay) => {
-                let request =
-                    queue_entries(entries, delay, names_groups).map_err(|error| Refusal::Data(error.to_string()))?;
+                let request = queue_entries(entries, delay, names_groups)
+                    .map_err(|error| Refusal::Data(error.to_string()))?;
                 let call = self.sqs.send_message_batch().queue_url(url).set_entries(Some(request));
                 let answer = call.send().await.map_err(|error| refusal(SEND, error))?;
                 answer.successful().iter().for_each(|it| settle(it.id(), Ok(())));
@@ -184,7 +219,9 @@ impl AwsBus {
     /// Why an entry failed; one that is refused for its group alone is published again without.
     fn failure(&self, code: &str, message: Option<&str>, sender_fault: bool) -> PublishError {
         match message {
-            Some(problem) if self.refuses_groups(problem) => PublishError::Retry(problem.to_owned()),
+            Some(problem) if self.refuses_groups(problem) => {
+                PublishError::Retry(problem.to_owned())
+            }
             _ => error::of_entry(code, message, sender_fault),
         }
     }
@@ -213,7 +250,8 @@ where
 fn pack(entries: Vec<Entry<'_>>) -> Vec<Vec<Entry<'_>>> {
     let (mut calls, mut call, mut bytes) = (Vec::new(), Vec::new(), 0);
     for entry in entries {
-        let attributes = entry.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let attributes =
+            entry.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let size = limits::message_bytes(&entry.body, attributes);
         if !call.is_empty() && (call.len() == BATCH || bytes + size > MAX_MESSAGE_BYTES) {
             calls.push(std::mem::take(&mut call));
@@ -245,7 +283,8 @@ fn topic_entries(
             .message(entry.body.as_ref())
             .set_message_group_id(names_groups.then(|| group(entry)).flatten());
         for (name, value) in entry.attributes.iter() {
-            let value = TopicAttribute::builder().data_type("String").string_value(value).build()?;
+            let value =
+                TopicAttribute::builder().data_type("String").string_value(value).build()?;
             builder = builder.message_attributes(name, value);
         }
         builder.build()
@@ -265,7 +304,8 @@ fn queue_entries(
             .delay_seconds(delay)
             .set_message_group_id(names_groups.then(|| group(entry)).flatten());
         for (name, value) in entry.attributes.iter() {
-            let value = QueueAttribute::builder().data_type("String").string_value(value).build()?;
+            let value =
+                QueueAttribute::builder().data_type("String").string_value(value).build()?;
             builder = builder.message_attributes(name, value);
         }
         builder.build()
@@ -283,13 +323,20 @@ mod tests {
             let attributes = BTreeMap::from([("userId".to_owned(), user.to_owned())]);
             Entry { place: 0, body: "{}".into(), attributes: Cow::Owned(attributes) }
         };
-        let (ada, grace) = (group(&entry("ada lovelace")).unwrap(), group(&entry("grace")).unwrap());
+        let (ada, grace) =
+            (group(&entry("ada lovelace")).unwrap(), group(&entry("grace")).unwrap());
         assert_ne!(ada, grace);
         assert!(ada.len() == 32 && ada.bytes().all(|byte| byte.is_ascii_hexdigit()), "{ada}");
         let nobody = Entry { place: 0, body: "{}".into(), attributes: Cow::Owned(BTreeMap::new()) };
         assert_eq!(group(&nobody), None);
-        assert_eq!(topic_entries(&[entry("grace")], true).unwrap()[0].message_group_id(), Some(&*grace));
-        assert_eq!(queue_entries(&[entry("grace")], 0, true).unwrap()[0].message_group_id(), Some(&*grace));
+        assert_eq!(
+            topic_entries(&[entry("grace")], true).unwrap()[0].message_group_id(),
+            Some(&*grace)
+        );
+        assert_eq!(
+            queue_entries(&[entry("grace")], 0, true).unwrap()[0].message_group_id(),
+            Some(&*grace)
+        );
         assert_eq!(topic_entries(&[entry("grace")], false).unwrap()[0].message_group_id(), None);
     }
 
@@ -297,8 +344,11 @@ mod tests {
     fn calls_keep_the_limits_of_number_and_size() {
         let entries = |number: usize, size: usize| {
             let body = "x".repeat(size);
-            let entry =
-                |place| Entry { place, body: Cow::Owned(body.clone()), attributes: Cow::Owned(BTreeMap::new()) };
+            let entry = |place| Entry {
+                place,
+                body: Cow::Owned(body.clone()),
+                attributes: Cow::Owned(BTreeMap::new()),
+            };
             (0..number).map(entry).collect::<Vec<_>>()
         };
         let sizes = |entries| pack(entries).iter().map(Vec::len).collect::<Vec<_>>();

@@ -40,13 +40,20 @@ impl AwsBus {
             return Ok(found);
         }
         let url = self.queue_url(given).await?;
-        let call = self.sqs.get_queue_attributes().queue_url(&url).attribute_names(Attribute::RedrivePolicy);
+        let call = self
+            .sqs
+            .get_queue_attributes()
+            .queue_url(&url)
+            .attribute_names(Attribute::RedrivePolicy);
         let answer = call.send().await.map_err(|error| error::of(FIND_DEAD_LETTERS, error))?;
-        let policy = answer.attributes().and_then(|attributes| attributes.get(&Attribute::RedrivePolicy));
-        let (account, name) = policy.and_then(|policy| dead_letters_of(policy)).ok_or_else(|| {
-            let problem = format!("{given} has no RedrivePolicy that names a dead-letter queue");
-            Error::Misconfigured { action: FIND_DEAD_LETTERS, source: problem.into() }
-        })?;
+        let policy =
+            answer.attributes().and_then(|attributes| attributes.get(&Attribute::RedrivePolicy));
+        let (account, name) =
+            policy.and_then(|policy| dead_letters_of(policy)).ok_or_else(|| {
+                let problem =
+                    format!("{given} has no RedrivePolicy that names a dead-letter queue");
+                Error::Misconfigured { action: FIND_DEAD_LETTERS, source: problem.into() }
+            })?;
         let call = self.sqs.get_queue_url().queue_name(name).queue_owner_aws_account_id(account);
         let answer = call.send().await.map_err(|error| error::of(FIND_DEAD_LETTERS, error))?;
         let dead_letters = answer.queue_url.unwrap_or_default();
@@ -61,10 +68,17 @@ impl AwsBus {
             Attribute::ApproximateNumberOfMessagesNotVisible,
             Attribute::ApproximateNumberOfMessagesDelayed,
         ];
-        let call = self.sqs.get_queue_attributes().queue_url(url).set_attribute_names(Some(counts.to_vec()));
+        let call = self
+            .sqs
+            .get_queue_attributes()
+            .queue_url(url)
+            .set_attribute_names(Some(counts.to_vec()));
         let answer = call.send().await.map_err(|error| error::of(COUNT, error))?;
         let [visible, in_flight, delayed] = counts.map(|count| {
-            answer.attributes().and_then(|attributes| attributes.get(&count)?.parse().ok()).unwrap_or_default()
+            answer
+                .attributes()
+                .and_then(|attributes| attributes.get(&count)?.parse().ok())
+                .unwrap_or_default()
         });
         Ok(Depth { visible, in_flight, delayed })
     }

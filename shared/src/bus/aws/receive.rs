@@ -26,8 +26,8 @@ const MAX_WAIT: i32 = 20;
 pub(super) const MAX_VISIBILITY: i32 = 12 * 60 * 60;
 
 impl AwsBus {
-    /// One call waits; when it comes back full, more is there, and short calls beside each other fetch it. A queue that
-    /// had a whole batch the last time is asked by short calls at once.
+    /// One call waits; when it comes back full, more is there, and short calls beside each other
+    /// fetch it. A queue that had a whole batch the last time is asked by short calls at once.
     pub(super) async fn receive_from(
         &self,
         url: &str,
@@ -52,8 +52,8 @@ impl AwsBus {
         Ok(gathered.messages)
     }
 
-    /// Short calls beside each other, until one comes back less than full or enough is gathered. A call's failure only
-    /// ends it: what others received is hidden by now, and must be returned.
+    /// Short calls beside each other, until one comes back less than full or enough is gathered. A
+    /// call's failure only ends it: what others received is hidden by now, and must be returned.
     async fn receive_at_once(&self, url: &str, gathered: &mut Gathered, visibility: i32) {
         let (mut asked, mut full) = (gathered.messages.len(), true);
         let mut calls = FuturesUnordered::new();
@@ -61,7 +61,9 @@ impl AwsBus {
             while full && asked < gathered.max && calls.len() < gathered.calls() {
                 let share = (gathered.max - asked).min(BATCH);
                 asked += share;
-                calls.push(async move { (share, self.receive_call(url, share, visibility, 0).await) });
+                calls.push(
+                    async move { (share, self.receive_call(url, share, visibility, 0).await) },
+                );
             }
             let Some((share, received)) = calls.next().await else { return };
             let received = received.unwrap_or_default();
@@ -83,7 +85,13 @@ impl AwsBus {
         }
     }
 
-    async fn receive_call(&self, url: &str, max: usize, visibility: i32, wait: i32) -> Result<Vec<Received>, Error> {
+    async fn receive_call(
+        &self,
+        url: &str,
+        max: usize,
+        visibility: i32,
+        wait: i32,
+    ) -> Result<Vec<Received>, Error> {
         let waited = Duration::from_secs(u64::from(wait.unsigned_abs()));
         let timeouts = TimeoutConfig::builder()
             .operation_attempt_timeout(ATTEMPT + waited)
@@ -112,7 +120,8 @@ struct Gathered {
     max: usize,
     messages: Vec<Received>,
     bytes: usize,
-    /// The bytes of the largest answer, of the receive before at first, by which those of the next ones are estimated.
+    /// The bytes of the largest answer, of the receive before at first, by which those of the next
+    /// ones are estimated.
     largest: usize,
 }
 
@@ -128,8 +137,9 @@ impl Gathered {
         self.messages.extend(received);
     }
 
-    /// Calls that may be under way at once, of which the answers are expected to be as large as the largest one so far. When
-    /// messages grow suddenly, what is gathered passes [`MAX_RECEIVE_BYTES`] by what [`RECEIVE_CALLS`] return at the most.
+    /// Calls that may be under way at once, of which the answers are expected to be as large as the
+    /// largest one so far. When messages grow suddenly, what is gathered passes
+    /// [`MAX_RECEIVE_BYTES`] by what [`RECEIVE_CALLS`] return at the most.
     fn calls(&self) -> usize {
         let left = MAX_RECEIVE_BYTES.saturating_sub(self.bytes);
         let calls = left.checked_div(self.largest).unwrap_or(RECEIVE_CALLS).min(RECEIVE_CALLS);
@@ -145,7 +155,8 @@ impl Gathered {
 /// Binary attributes, of which this suite writes none, are read as their Base64 text.
 fn received(message: Message) -> Option<Received> {
     let system = |name| message.attributes().and_then(|attributes| attributes.get(&name));
-    let receive_count = system(System::ApproximateReceiveCount).and_then(|count| count.parse().ok()).unwrap_or(1);
+    let receive_count =
+        system(System::ApproximateReceiveCount).and_then(|count| count.parse().ok()).unwrap_or(1);
     let sent_at = system(System::SentTimestamp)
         .and_then(|text| DateTime::from_timestamp_millis(text.parse().ok()?))
         .unwrap_or_else(Utc::now);
@@ -164,7 +175,9 @@ fn received(message: Message) -> Option<Received> {
 }
 
 fn text(value: MessageAttributeValue) -> Option<String> {
-    value.string_value.or_else(|| value.binary_value.map(|bytes| BASE64_STANDARD.encode(bytes.into_inner())))
+    value
+        .string_value
+        .or_else(|| value.binary_value.map(|bytes| BASE64_STANDARD.encode(bytes.into_inner())))
 }
 
 #[cfg(test)]
@@ -182,7 +195,8 @@ mod tests {
 
     #[test]
     fn reads_binary_attributes_as_text() {
-        let binary = MessageAttributeValue::builder().data_type("Binary").binary_value(Blob::new([0, 255]));
+        let binary =
+            MessageAttributeValue::builder().data_type("Binary").binary_value(Blob::new([0, 255]));
         let number = MessageAttributeValue::builder().data_type("Number").string_value("1");
         let message = Message::builder()
             .receipt_handle("r")

@@ -28,7 +28,11 @@ pub(super) enum Remove<'a> {
 }
 
 impl PostgresBus {
-    pub(super) async fn peek_dead_letters(&self, queue: &Queue, max: usize) -> Result<Vec<Received>, Error> {
+    pub(super) async fn peek_dead_letters(
+        &self,
+        queue: &Queue,
+        max: usize,
+    ) -> Result<Vec<Received>, Error> {
         let query = sqlx::query_as(AssertSqlSafe(Arc::clone(&queue.sql.dead_letters)))
             .bind(limit(max))
             .bind(limit(MAX_RECEIVE_BYTES));
@@ -42,11 +46,13 @@ impl PostgresBus {
 
     /// Shows dead letters of which one cannot be read: in its place there is what is known of it.
     async fn peek_one_by_one(&self, queue: &Queue, max: usize) -> Result<Vec<Received>, Error> {
-        let query = sqlx::query_scalar(AssertSqlSafe(Arc::clone(&queue.sql.dead_letter_ids))).bind(limit(max));
+        let query = sqlx::query_scalar(AssertSqlSafe(Arc::clone(&queue.sql.dead_letter_ids)))
+            .bind(limit(max));
         let ids: Vec<i64> = bounded(PEEK, query.fetch_all(&self.pool)).await?;
         let (mut letters, mut left) = (Vec::with_capacity(ids.len()), MAX_RECEIVE_BYTES);
         for id in ids {
-            let query = sqlx::query_as(AssertSqlSafe(Arc::clone(&queue.sql.one_dead_letter))).bind(id);
+            let query =
+                sqlx::query_as(AssertSqlSafe(Arc::clone(&queue.sql.one_dead_letter))).bind(id);
             let letter = match readable(PEEK, query.fetch_all(&self.pool)).await? {
                 Ok(rows) => rows.into_iter().next().map(received),
                 Err(unreadable) => Some(unreadable_letter(id, &unreadable)),
@@ -65,20 +71,27 @@ impl PostgresBus {
     }
 
     /// Removes dead letters, a bounded number a statement.
-    pub(super) async fn remove_dead_letters(&self, queue: &Queue, which: Remove<'_>) -> Result<u64, Error> {
+    pub(super) async fn remove_dead_letters(
+        &self,
+        queue: &Queue,
+        which: Remove<'_>,
+    ) -> Result<u64, Error> {
         let (mut removed, mut last) = (0, i64::MIN);
         loop {
             let query = match which {
                 Remove::OlderThan(kept) => {
-                    let query = sqlx::query_as(AssertSqlSafe(Arc::clone(&queue.sql.purge_dead_letters)));
+                    let query =
+                        sqlx::query_as(AssertSqlSafe(Arc::clone(&queue.sql.purge_dead_letters)));
                     query.bind(last).bind(CHUNK).bind(interval(kept))
                 }
                 Remove::Of(user_id) => {
-                    let query = sqlx::query_as(AssertSqlSafe(Arc::clone(&queue.sql.erase_dead_letters)));
+                    let query =
+                        sqlx::query_as(AssertSqlSafe(Arc::clone(&queue.sql.erase_dead_letters)));
                     query.bind(last).bind(CHUNK).bind(user_id)
                 }
             };
-            let (gone, looked_at): (i64, Option<i64>) = bounded(REMOVE, query.fetch_one(&self.pool)).await?;
+            let (gone, looked_at): (i64, Option<i64>) =
+                bounded(REMOVE, query.fetch_one(&self.pool)).await?;
             removed += gone.unsigned_abs();
             match looked_at {
                 Some(looked_at) if looked_at < i64::MAX => last = looked_at,

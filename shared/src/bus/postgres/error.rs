@@ -5,8 +5,8 @@ use crate::bus::Error;
 /// The codes that `bus.publish` raises (sql/bus.sql).
 const NO_TOPIC: &str = "BUS01";
 
-/// Classifies by SQLSTATE (PostgreSQL's appendix A): what is missing, forbidden or malformed is misconfigured; all else,
-/// a topic that nobody subscribed to yet among it, may pass.
+/// Classifies by SQLSTATE (PostgreSQL's appendix A): what is missing, forbidden or malformed is
+/// misconfigured; all else, a topic that nobody subscribed to yet among it, may pass.
 pub(super) fn of(action: &'static str, source: sqlx::Error) -> Error {
     let misconfigured = match &source {
         sqlx::Error::Database(error) => error.code().is_some_and(|code| is_misconfiguration(&code)),
@@ -14,11 +14,15 @@ pub(super) fn of(action: &'static str, source: sqlx::Error) -> Error {
         _ => false,
     };
     let source = source.into();
-    if misconfigured { Error::Misconfigured { action, source } } else { Error::Unavailable { action, source } }
+    if misconfigured {
+        Error::Misconfigured { action, source }
+    } else {
+        Error::Unavailable { action, source }
+    }
 }
 
-/// Whether the database refused the data of a statement, so that one entry of a batch may be to blame: class 22 (data
-/// exception) and 54 (program limit exceeded, as by nesting).
+/// Whether the database refused the data of a statement, so that one entry of a batch may be to
+/// blame: class 22 (data exception) and 54 (program limit exceeded, as by nesting).
 pub(super) fn blames_data(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(error) = error else { return false };
     error.code().is_some_and(|code| code.starts_with("22") || code.starts_with("54"))
@@ -29,7 +33,8 @@ pub(super) fn blames_data(error: &sqlx::Error) -> bool {
 /// out of memory, and XX (corrupted data).
 pub(super) fn blames_row(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(database) = error else { return false };
-    blames_data(error) || database.code().is_some_and(|code| code == "53200" || code.starts_with("XX"))
+    blames_data(error)
+        || database.code().is_some_and(|code| code == "53200" || code.starts_with("XX"))
 }
 
 /// The SQLSTATE of an error, for reasons that are kept: messages of the database may quote values.
@@ -43,7 +48,8 @@ pub(super) fn code(error: &sqlx::Error) -> String {
 
 fn is_misconfiguration(code: &str) -> bool {
     code == NO_TOPIC
-        // Invalid authorization, catalog name or schema name; syntax error or access rule violation (as: no such table).
+        // Invalid authorization, catalog name or schema name; syntax error or access rule violation
+        // (as: no such table).
         || ["28", "3D", "3F", "42"].iter().any(|class| code.starts_with(class))
 }
 

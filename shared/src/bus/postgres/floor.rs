@@ -1,15 +1,17 @@
 //! Where in a queue to begin reading.
 //!
-//! Messages leave a queue at its front, and the index entries of the dead rows stay there until vacuum may remove them:
-//! for as long as any snapshot in the cluster is held. A read that began at the front would step over all of them. So
-//! it begins at the floor: a `msg_id` below which there is no row.
+//! Messages leave a queue at its front, and the index entries of the dead rows stay there until
+//! vacuum may remove them: for as long as any snapshot in the cluster is held. A read that began at
+//! the front would step over all of them. So it begins at the floor: a `msg_id` below which there
+//! is no row.
 //!
-//! How that is known: a *look* finds the lowest row, `low`, and the transactions under way (an MVCC snapshot). Ids come
-//! from a sequence, so a row below `low` can only be written by a transaction that was under way. Once all of those
-//! have ended, a second look shows whatever they wrote; the lower of both looks is the new floor. A transaction that
-//! drew its id but had not written yet is not in the snapshot: looks are [`LOOK`] apart, and against what is still
-//! thinkable every now and then one read *sweeps* from the very front. So a wrong floor delays a message, and never
-//! loses it.
+//! How that is known: a *look* finds the lowest row, `low`, and the transactions under way (an MVCC
+//! snapshot). Ids come from a sequence, so a row below `low` can only be written by a transaction
+//! that was under way. Once all of those have ended, a second look shows whatever they wrote; the
+//! lower of both looks is the new floor. A transaction that drew its id but had not written yet is
+//! not in the snapshot: looks are [`LOOK`] apart, and against what is still thinkable every now and
+//! then one read *sweeps* from the very front. So a wrong floor delays a message, and never loses
+//! it.
 
 use std::time::{Duration, Instant};
 
@@ -17,8 +19,8 @@ use std::time::{Duration, Instant};
 const LOOK: Duration = Duration::from_millis(250);
 /// The time between two sweeps.
 const SWEEP: Duration = Duration::from_secs(60);
-/// No transaction of a publisher lasts this long (the pool's `statement_timeout` is half of it): one that is still
-/// under way is none of theirs.
+/// No transaction of a publisher lasts this long (the pool's `statement_timeout` is half of it):
+/// one that is still under way is none of theirs.
 const OVERDUE: Duration = Duration::from_secs(60);
 
 /// What a look found.
@@ -26,8 +28,8 @@ const OVERDUE: Duration = Duration::from_secs(60);
 pub(super) struct Look {
     /// The lowest row at or above the floor.
     pub(super) low: Option<i64>,
-    /// The last id that was drawn from the sequence, where it is known: a row above it was given its id by hand, and
-    /// the ids of those to come are below it.
+    /// The last id that was drawn from the sequence, where it is known: a row above it was given
+    /// its id by hand, and the ids of those to come are below it.
     pub(super) last: Option<i64>,
     /// All transactions below have ended.
     pub(super) xmin: i64,
@@ -64,7 +66,9 @@ struct Candidate {
 impl Floor {
     /// Where the next read begins, and whether a look is due; the first read of all is a sweep.
     pub(super) fn begin(&mut self, now: Instant) -> Begin {
-        let due = |last: Option<Instant>, period| last.is_none_or(|last| now.duration_since(last) >= period);
+        let due = |last: Option<Instant>, period| {
+            last.is_none_or(|last| now.duration_since(last) >= period)
+        };
         if due(self.swept, SWEEP) {
             self.swept = Some(now);
             return Begin { look: false, at: 0 };

@@ -1,5 +1,5 @@
-//! Setting up: pgmq's and our own SQL, topics, queues and subscriptions. All of it is idempotent, and safe when several
-//! processes start at once.
+//! Setting up: pgmq's and our own SQL, topics, queues and subscriptions. All of it is idempotent,
+//! and safe when several processes start at once.
 
 use sqlx::PgConnection;
 
@@ -10,16 +10,19 @@ use super::{
 use crate::bus::{Error, QueueSpec, Subscription, Topology};
 
 const ACTION: &str = "set up the bus";
-/// Counted up with each change of sql/bus.sql and each new pgmq; older processes leave a newer installation alone.
+/// Counted up with each change of sql/bus.sql and each new pgmq; older processes leave a newer
+/// installation alone.
 const VERSION: i32 = 1;
 /// The advisory lock under which the bus is set up: "bus" in ASCII.
 const LOCK: i64 = 0x62_7573;
 
 impl PostgresBus {
     pub(super) async fn install(&self, topology: &Topology) -> Result<(), Error> {
-        let topics = topology.topics.iter().map(|topic| name::of(topic)).collect::<Result<Vec<_>, _>>()?;
+        let topics =
+            topology.topics.iter().map(|topic| name::of(topic)).collect::<Result<Vec<_>, _>>()?;
         let queues = topology.queues.iter().map(Queue::of).collect::<Result<Vec<_>, _>>()?;
-        if bounded(ACTION, self.installed_version()).await?.is_none_or(|version| version < VERSION) {
+        if bounded(ACTION, self.installed_version()).await?.is_none_or(|version| version < VERSION)
+        {
             self.install_pgmq().await?;
             bounded(ACTION, self.install_schema()).await?;
         }
@@ -30,13 +33,20 @@ impl PostgresBus {
         version(&mut *self.pool.acquire().await?).await
     }
 
-    /// pgmq's own installer, which takes a lock of its own; where the extension itself was created, that is used.
+    /// pgmq's own installer, which takes a lock of its own; where the extension itself was created,
+    /// that is used.
     async fn install_pgmq(&self) -> Result<(), Error> {
-        let query = sqlx::query_scalar("select exists (select from pg_extension where extname = 'pgmq')");
+        let query =
+            sqlx::query_scalar("select exists (select from pg_extension where extname = 'pgmq')");
         if bounded(ACTION, query.fetch_one(&self.pool)).await? {
             return Ok(());
         }
-        match tokio::time::timeout(super::CALL_LIMIT, pgmq::install::install_sql_from_embedded(&self.pool)).await {
+        match tokio::time::timeout(
+            super::CALL_LIMIT,
+            pgmq::install::install_sql_from_embedded(&self.pool),
+        )
+        .await
+        {
             Ok(Ok(())) => Ok(()),
             Ok(Err(pgmq::PgmqError::DatabaseError(source))) => Err(error::of(ACTION, source)),
             Ok(Err(other)) => Err(Error::Misconfigured { action: ACTION, source: other.into() }),
@@ -80,11 +90,16 @@ struct Queue {
 
 impl Queue {
     fn of(spec: &QueueSpec) -> Result<Self, Error> {
-        let subscription = |it: &Subscription| Ok((name::of(&it.topic)?, serde_json::json!(it.filter)));
+        let subscription =
+            |it: &Subscription| Ok((name::of(&it.topic)?, serde_json::json!(it.filter)));
         Ok(Self {
             name: name::of(&spec.queue)?,
             max_receive_count: i32::try_from(spec.max_receive_count.max(1)).unwrap_or(i32::MAX),
-            subscriptions: spec.subscriptions.iter().map(subscription).collect::<Result<_, Error>>()?,
+            subscriptions: spec
+                .subscriptions
+                .iter()
+                .map(subscription)
+                .collect::<Result<_, Error>>()?,
         })
     }
 
@@ -116,12 +131,17 @@ impl Queue {
     }
 }
 
-async fn create_topics(connection: &mut PgConnection, topics: &[String]) -> Result<(), sqlx::Error> {
-    sqlx::query("insert into bus.topics (name) select unnest($1::text[]) on conflict (name) do nothing")
-        .bind(topics)
-        .execute(connection)
-        .await
-        .map(drop)
+async fn create_topics(
+    connection: &mut PgConnection,
+    topics: &[String],
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "insert into bus.topics (name) select unnest($1::text[]) on conflict (name) do nothing",
+    )
+    .bind(topics)
+    .execute(connection)
+    .await
+    .map(drop)
 }
 
 async fn version(connection: &mut PgConnection) -> Result<Option<i32>, sqlx::Error> {

@@ -8,8 +8,9 @@ pub(super) const DEAD_LETTERS: &str = "-dlq";
 /// pgmq allows 47 characters in a queue's name; the dead-letter queue needs its suffix.
 const MAX_LENGTH: usize = 47 - DEAD_LETTERS.len();
 
-/// The last segment of an ARN (after `:`) or URL (after `/`), or the name as given; in lower case, as pgmq names its
-/// tables. Only names that need no care in SQL and that pgmq takes: letters, digits, `_` and single `-`.
+/// The last segment of an ARN (after `:`) or URL (after `/`), or the name as given; in lower case,
+/// as pgmq names its tables. Only names that need no care in SQL and that pgmq takes: letters,
+/// digits, `_` and single `-`.
 pub(super) fn of(given: &str) -> Result<String, Error> {
     let name = given.rsplit([':', '/']).next().unwrap_or(given).to_ascii_lowercase();
     let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
@@ -19,7 +20,10 @@ pub(super) fn of(given: &str) -> Result<String, Error> {
     let problem = format!(
         "{name:?} is no name of a topic or queue: 1 to {MAX_LENGTH} letters, digits, underscores and single hyphens"
     );
-    Err(Error::Misconfigured { action: "read the name of a topic or queue", source: problem.into() })
+    Err(Error::Misconfigured {
+        action: "read the name of a topic or queue",
+        source: problem.into(),
+    })
 }
 
 #[cfg(test)]

@@ -14,8 +14,8 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What every connection of the bus is set to.
 ///
-/// The statistics of a queue table are always wrong (it is empty one moment and full the next), so its plans are fixed:
-/// by index and nested loop, always.
+/// The statistics of a queue table are always wrong (it is empty one moment and full the next), so
+/// its plans are fixed: by index and nested loop, always.
 const SESSION: [(&str, &str); 7] = [
     ("statement_timeout", "30s"),
     ("idle_in_transaction_session_timeout", "30s"),

@@ -28,13 +28,25 @@ enum Target<'a> {
 type Results = Vec<Result<(), PublishError>>;
 
 impl PostgresBus {
-    pub(super) async fn publish_to(&self, topic: &str, messages: &[Message]) -> Result<Results, Error> {
+    pub(super) async fn publish_to(
+        &self,
+        topic: &str,
+        messages: &[Message],
+    ) -> Result<Results, Error> {
         self.put(Target::Topic(topic), messages).await
     }
 
-    pub(super) async fn send_to(&self, queue: &Queue, messages: &[Message], delay: Duration) -> Result<Results, Error> {
+    pub(super) async fn send_to(
+        &self,
+        queue: &Queue,
+        messages: &[Message],
+        delay: Duration,
+    ) -> Result<Results, Error> {
         if delay > MAX_DELAY {
-            return Err(Error::Misconfigured { action: "send to a queue", source: "the delay is over 15 min".into() });
+            return Err(Error::Misconfigured {
+                action: "send to a queue",
+                source: "the delay is over 15 min".into(),
+            });
         }
         self.put(Target::Queue(queue, delay), messages).await
     }
@@ -152,7 +164,8 @@ impl Batch {
     }
 }
 
-/// The document that is stored: the body itself when it is a JSON object or array, else a JSON string of its text.
+/// The document that is stored: the body itself when it is a JSON object or array, else a JSON
+/// string of its text.
 fn stored_body(body: Cow<'_, str>) -> String {
     if body.trim_ascii_start().starts_with(['{', '[']) && limits::is_json(&body) {
         return body.into_owned();

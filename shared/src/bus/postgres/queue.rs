@@ -6,15 +6,19 @@ use std::sync::{
 };
 
 use super::{floor::Floor, name::DEAD_LETTERS};
-use crate::bus::{MAX_MESSAGE_BYTES, MAX_RECEIVE_BYTES, REASON_ATTRIBUTE, attributes::HEADERS_ATTRIBUTE};
+use crate::bus::{
+    MAX_MESSAGE_BYTES, MAX_RECEIVE_BYTES, REASON_ATTRIBUTE, attributes::HEADERS_ATTRIBUTE,
+};
 
-/// The most bytes of body and headers, as text, with which a row is handed out: a published message is at most
-/// [`MAX_MESSAGE_BYTES`], and `jsonb` adds a space after each comma and colon. A larger row was written past the bus.
+/// The most bytes of body and headers, as text, with which a row is handed out: a published message
+/// is at most [`MAX_MESSAGE_BYTES`], and `jsonb` adds a space after each comma and colon. A larger
+/// row was written past the bus.
 const MAX_ROW_BYTES: usize = 2 * MAX_MESSAGE_BYTES;
-/// A document that takes at most so many bytes in its row, uncompressed, is not written as text to learn its size.
+/// A document that takes at most so many bytes in its row, uncompressed, is not written as text to
+/// learn its size.
 const SMALL_BYTES: usize = 2_000;
-/// The most bytes of the text of a small document. Escaped characters make it up to six times as long; only numbers with
-/// large exponents make it longer, without bound.
+/// The most bytes of the text of a small document. Escaped characters make it up to six times as
+/// long; only numbers with large exponents make it longer, without bound.
 pub(super) const MAX_SMALL_TEXT_BYTES: usize = 8 * SMALL_BYTES;
 
 #[derive(Debug)]
@@ -22,14 +26,15 @@ pub(super) struct Queue {
     pub(super) name: String,
     pub(super) sql: Statements,
     floor: Mutex<Floor>,
-    /// Rows to ask for so that about two times [`MAX_RECEIVE_BYTES`] are looked at, by the size of those last received.
+    /// Rows to ask for so that about two times [`MAX_RECEIVE_BYTES`] are looked at, by the size of
+    /// those last received.
     fitting: AtomicUsize,
 }
 
 /// The statements on a queue. Its name was checked to need no care in SQL.
 ///
-/// A receipt is (msg_id, read_ct): whoever receives a message again counts read_ct up, and the receipts before it match
-/// no row any more.
+/// A receipt is (msg_id, read_ct): whoever receives a message again counts read_ct up, and the
+/// receipts before it match no row any more.
 #[derive(Debug)]
 pub(super) struct Statements {
     pub(super) receive: Arc<str>,
@@ -56,7 +61,8 @@ impl Queue {
         Self { name, sql, floor: Mutex::default(), fitting: AtomicUsize::new(usize::MAX) }
     }
 
-    /// The most rows that the next receive looks at: it reads each of them, and hands out what [`MAX_RECEIVE_BYTES`] allow.
+    /// The most rows that the next receive looks at: it reads each of them, and hands out what
+    /// [`MAX_RECEIVE_BYTES`] allow.
     pub(super) fn fitting(&self, max: usize) -> usize {
         self.fitting.load(Ordering::Relaxed).min(max).max(1)
     }
@@ -74,14 +80,18 @@ impl Queue {
 }
 
 /// A time that no calendar of ours holds is brought to its end.
-const ENQUEUED_AT: &str = "least(greatest(enqueued_at, '0001-01-01 00:00:00+00'), '9999-12-31 00:00:00+00')";
+const ENQUEUED_AT: &str =
+    "least(greatest(enqueued_at, '0001-01-01 00:00:00+00'), '9999-12-31 00:00:00+00')";
 
 /// A message as text.
-const BODY: &str = "case jsonb_typeof(message) when 'string' then message #>> '{}' else message::text end";
+const BODY: &str =
+    "case jsonb_typeof(message) when 'string' then message #>> '{}' else message::text end";
 
 /// Condition under which a document takes few bytes.
 fn is_small(document: &str) -> String {
-    format!("pg_column_size({document}) <= {SMALL_BYTES} and pg_column_compression({document}) is null")
+    format!(
+        "pg_column_size({document}) <= {SMALL_BYTES} and pg_column_compression({document}) is null"
+    )
 }
 
 /// Expression for the bytes of a document as text; of a small one roughly.
@@ -92,7 +102,8 @@ fn bytes_of(document: &str) -> String {
     )
 }
 
-/// Expression for a document as it is handed out, written as text by `text`: null if it is small and its text is not.
+/// Expression for a document as it is handed out, written as text by `text`: null if it is small
+/// and its text is not.
 fn handed_out(document: &str, text: &str, default: &str) -> String {
     format!(
         "(select case when octet_length(text) > {MAX_SMALL_TEXT_BYTES} and {} then null else coalesce(text, '{default}') end
@@ -113,18 +124,19 @@ fn dead_letter_headers(reason: &str) -> String {
     )
 }
 
-/// $2: how many rows to look at, $3: visibility, $4: the most bytes of all that is handed out. The first message is handed
-/// out whatever its size. Documents are written as text once, when they are handed out: not those of rows that others hold.
-/// Null headers or a null body say that its text is too large after all.
-/// Rows are found by an array of their ids, not by a join: for a table whose statistics say it is empty, a join may walk
-/// the whole queue for each message.
+/// $2: how many rows to look at, $3: visibility, $4: the most bytes of all that is handed out. The
+/// first message is handed out whatever its size. Documents are written as text once, when they are
+/// handed out: not those of rows that others hold. Null headers or a null body say that its text is
+/// too large after all. Rows are found by an array of their ids, not by a join: for a table whose
+/// statistics say it is empty, a join may walk the whole queue for each message.
 fn receive(name: &str, queue: &str, dead_letters: &str, which: &str) -> String {
     let headers = dead_letter_headers(&format!(
         "case when spent then format('received %s times without being settled', read_ct)
             else 'larger than {MAX_ROW_BYTES} bytes' end"
     ));
     let (bytes_of_headers, bytes_of_message) = (bytes_of("headers"), bytes_of("message"));
-    let (headers_out, body_out) = (handed_out("headers", "headers::text", "{}"), handed_out("message", BODY, ""));
+    let (headers_out, body_out) =
+        (handed_out("headers", "headers::text", "{}"), handed_out("message", BODY, ""));
     format!(
         "with picked as materialized (
             select msg_id, read_ct, {bytes_of_headers} + {bytes_of_message} as bytes
@@ -161,7 +173,8 @@ impl Statements {
     fn on(name: &str) -> Self {
         let queue = format!("pgmq.\"q_{name}\"");
         let dead_letters = format!("pgmq.\"q_{name}{DEAD_LETTERS}\"");
-        // $1: the last message that was looked at, $2: how many are looked at. From dead-lettering on a message is visible.
+        // $1: the last message that was looked at, $2: how many are looked at. From dead-lettering
+        // on a message is visible.
         let remove = |which: &str| {
             format!(
                 "with seen as materialized (
@@ -202,7 +215,8 @@ impl Statements {
             .into(),
             // $1: the message, $2: for how long.
             put_off: format!("update {queue} set vt = now() + $2 where msg_id = $1").into(),
-            // $1: the floor. Without the right to read the sequence, the last id that was drawn is not known.
+            // $1: the floor. Without the right to read the sequence, the last id that was drawn is
+            // not known.
             look: format!(
                 "select (select min(msg_id) from {queue} where msg_id >= $1),
                     (select case when has_sequence_privilege(ids, 'usage, select') then pg_sequence_last_value(ids) end

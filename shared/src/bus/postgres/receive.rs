@@ -1,8 +1,8 @@
 //! Out of queues: reading under a visibility timeout, and looking without taking.
 //!
-//! Whoever may insert into a queue's table may insert any row. A row that cannot be read concerns that row alone: the
-//! statement that met it has had no effect, the batch is read again in parts until the row stands alone, and it is put
-//! to the dead letters.
+//! Whoever may insert into a queue's table may insert any row. A row that cannot be read concerns
+//! that row alone: the statement that met it has had no effect, the batch is read again in parts
+//! until the row stands alone, and it is put to the dead letters.
 
 use std::{
     sync::Arc,
@@ -18,16 +18,19 @@ use super::{
     queue::{MAX_SMALL_TEXT_BYTES, Queue},
     settle::interval,
 };
-use crate::bus::{Depth, Error, MAX_RECEIVE_BYTES, Receipt, Received, attributes_in, limits::reason_text};
+use crate::bus::{
+    Depth, Error, MAX_RECEIVE_BYTES, Receipt, Received, attributes_in, limits::reason_text,
+};
 
-/// The pause after a read that found nothing: at first, and at most. No connection is held meanwhile.
+/// The pause after a read that found nothing: at first, and at most. No connection is held
+/// meanwhile.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(50));
 /// For how long a row is hidden that can be neither read nor moved.
 const PUT_OFF: Duration = Duration::from_secs(60 * 60);
 const RECEIVE: &str = "receive from a queue";
 
-/// The columns of a received message: msg_id, read_ct, enqueued_at, headers as JSON text, body; none of these two where
-/// the text is too large.
+/// The columns of a received message: msg_id, read_ct, enqueued_at, headers as JSON text, body;
+/// none of these two where the text is too large.
 pub(super) type Row = (i64, i32, DateTime<Utc>, Option<String>, Option<String>);
 
 /// The rows of a statement, or the database's word on a row that it cannot read.
@@ -54,7 +57,12 @@ impl PostgresBus {
         }
     }
 
-    async fn read(&self, queue: &Queue, max: usize, visibility: Duration) -> Result<Vec<Received>, Error> {
+    async fn read(
+        &self,
+        queue: &Queue,
+        max: usize,
+        visibility: Duration,
+    ) -> Result<Vec<Received>, Error> {
         let begin = queue.floor().begin(Instant::now());
         let at = if begin.look { self.look(queue, begin.at).await? } else { begin.at };
         let max = queue.fitting(max);
@@ -70,7 +78,8 @@ impl PostgresBus {
                 self.read_in_parts(queue, at, max, visibility).await?
             }
         };
-        let too_large: Vec<Row> = rows.extract_if(.., |row| row.3.is_none() || row.4.is_none()).collect();
+        let too_large: Vec<Row> =
+            rows.extract_if(.., |row| row.3.is_none() || row.4.is_none()).collect();
         if !too_large.is_empty() {
             self.refuse_large(queue, &too_large).await;
         }
@@ -80,11 +89,21 @@ impl PostgresBus {
         Ok(rows.into_iter().map(received).collect())
     }
 
-    /// Reads the same rows by halves, so that the one that cannot be read stands alone and is dead-lettered.
+    /// Reads the same rows by halves, so that the one that cannot be read stands alone and is
+    /// dead-lettered.
     ///
-    /// Rows that a failed statement still holds locked, because its rollback is under way, come with the next read.
-    async fn read_in_parts(&self, queue: &Queue, at: i64, max: usize, visibility: Duration) -> Result<Vec<Row>, Error> {
-        let query = sqlx::query_scalar(AssertSqlSafe(Arc::clone(&queue.sql.visible))).bind(at).bind(limit(max));
+    /// Rows that a failed statement still holds locked, because its rollback is under way, come
+    /// with the next read.
+    async fn read_in_parts(
+        &self,
+        queue: &Queue,
+        at: i64,
+        max: usize,
+        visibility: Duration,
+    ) -> Result<Vec<Row>, Error> {
+        let query = sqlx::query_scalar(AssertSqlSafe(Arc::clone(&queue.sql.visible)))
+            .bind(at)
+            .bind(limit(max));
         let ids: Vec<i64> = bounded(RECEIVE, query.fetch_all(&self.pool)).await?;
         let (mut rows, mut left, mut parts) = (Vec::new(), MAX_RECEIVE_BYTES, vec![&ids[..]]);
         while let Some(part) = parts.pop() {
@@ -124,20 +143,34 @@ impl PostgresBus {
             .bind(rows.iter().map(|row| row.0).collect::<Vec<i64>>())
             .bind(rows.iter().map(|row| row.1).collect::<Vec<i32>>())
             .bind(vec![reason; rows.len()]);
-        if let Err(error) = bounded("put messages to the dead letters", query.execute(&self.pool)).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, queue = queue.name, "could not be put aside");
+        if let Err(error) =
+            bounded("put messages to the dead letters", query.execute(&self.pool)).await
+        {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                queue = queue.name,
+                "could not be put aside"
+            );
         }
     }
 
-    /// Puts a row that cannot be read to the dead letters; one that cannot be moved either is hidden for a long time.
+    /// Puts a row that cannot be read to the dead letters; one that cannot be moved either is
+    /// hidden for a long time.
     async fn quarantine(&self, queue: &Queue, id: i64, problem: &sqlx::Error) {
         let reason = reason_text(&format!("it cannot be read: {}", error::code(problem)));
         tracing::error!(message.id = id, reason, queue = queue.name, "dead-lettered");
-        let query = sqlx::query(AssertSqlSafe(Arc::clone(&queue.sql.quarantine))).bind(id).bind(reason);
+        let query =
+            sqlx::query(AssertSqlSafe(Arc::clone(&queue.sql.quarantine))).bind(id).bind(reason);
         if bounded("put messages to the dead letters", query.execute(&self.pool)).await.is_err() {
-            let query = sqlx::query(AssertSqlSafe(Arc::clone(&queue.sql.put_off))).bind(id).bind(interval(PUT_OFF));
+            let query = sqlx::query(AssertSqlSafe(Arc::clone(&queue.sql.put_off)))
+                .bind(id)
+                .bind(interval(PUT_OFF));
             if let Err(error) = bounded("hide a message", query.execute(&self.pool)).await {
-                tracing::warn!(error = &error as &dyn std::error::Error, message.id = id, "could not be put aside");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    message.id = id,
+                    "could not be put aside"
+                );
             }
         }
     }

@@ -7,17 +7,25 @@ use sqlx::{AssertSqlSafe, postgres::types::PgInterval};
 use super::{PostgresBus, bounded, queue::Queue};
 use crate::bus::{Error, Receipt, Received, Settlement, limits};
 
-/// Rows of one kind, in the order of their ids: whoever locks several rows of a queue does so in this order.
+/// Rows of one kind, in the order of their ids: whoever locks several rows of a queue does so in
+/// this order.
 struct Rows<T>(Vec<(i64, i32, T)>);
 
 impl PostgresBus {
-    pub(super) async fn settle_in(&self, queue: &Queue, settlements: Vec<(Received, Settlement)>) -> Result<(), Error> {
-        let (mut done, mut later, mut rejected) = (Rows(Vec::new()), Rows(Vec::new()), Rows(Vec::new()));
+    pub(super) async fn settle_in(
+        &self,
+        queue: &Queue,
+        settlements: Vec<(Received, Settlement)>,
+    ) -> Result<(), Error> {
+        let (mut done, mut later, mut rejected) =
+            (Rows(Vec::new()), Rows(Vec::new()), Rows(Vec::new()));
         for (message, settlement) in settlements {
             match settlement {
                 Settlement::Done => done.add(&message.receipt, ())?,
                 Settlement::RetryAfter(after) => later.add(&message.receipt, interval(after))?,
-                Settlement::Reject(reason) => rejected.add(&message.receipt, limits::reason_text(&reason))?,
+                Settlement::Reject(reason) => {
+                    rejected.add(&message.receipt, limits::reason_text(&reason))?
+                }
             }
         }
         // One kind's failure leaves the others their chance.
@@ -51,12 +59,20 @@ impl PostgresBus {
         bounded("remove messages from a queue", query.execute(&self.pool)).await.map(drop)
     }
 
-    async fn hide(&self, queue: &Queue, rows: Rows<PgInterval>, action: &'static str) -> Result<(), Error> {
+    async fn hide(
+        &self,
+        queue: &Queue,
+        rows: Rows<PgInterval>,
+        action: &'static str,
+    ) -> Result<(), Error> {
         if rows.0.is_empty() {
             return Ok(());
         }
         let (ids, counts, hidden) = rows.columns();
-        let query = sqlx::query(AssertSqlSafe(Arc::clone(&queue.sql.hide))).bind(ids).bind(counts).bind(hidden);
+        let query = sqlx::query(AssertSqlSafe(Arc::clone(&queue.sql.hide)))
+            .bind(ids)
+            .bind(counts)
+            .bind(hidden);
         bounded(action, query.execute(&self.pool)).await.map(drop)
     }
 
@@ -65,7 +81,10 @@ impl PostgresBus {
             return Ok(());
         }
         let (ids, counts, reasons) = rows.columns();
-        let query = sqlx::query(AssertSqlSafe(Arc::clone(&queue.sql.reject))).bind(ids).bind(counts).bind(reasons);
+        let query = sqlx::query(AssertSqlSafe(Arc::clone(&queue.sql.reject)))
+            .bind(ids)
+            .bind(counts)
+            .bind(reasons);
         bounded("put messages to the dead letters", query.execute(&self.pool)).await.map(drop)
     }
 }

@@ -69,7 +69,10 @@ async fn apply(store: &Store, items: u32) -> Vec<Outcome> {
 }
 
 fn others_are_done(outcomes: &[Outcome], poison: &[usize]) -> bool {
-    outcomes.iter().enumerate().all(|(at, outcome)| poison.contains(&at) || *outcome == Outcome::Done)
+    outcomes
+        .iter()
+        .enumerate()
+        .all(|(at, outcome)| poison.contains(&at) || *outcome == Outcome::Done)
 }
 
 fn suspect() -> Outcome {
@@ -89,7 +92,10 @@ async fn refuses_only_items_whose_data_is_refused() {
     let store = Store::with(&[(3, Blame::Data), (499, Blame::Data)]);
     let outcomes = apply(&store, 500).await;
     assert!(others_are_done(&outcomes, &[3, 499]));
-    assert_eq!((&outcomes[3], &outcomes[3]), (&outcomes[499], &Outcome::Refused("scripted".to_owned())));
+    assert_eq!(
+        (&outcomes[3], &outcomes[3]),
+        (&outcomes[499], &Outcome::Refused("scripted".to_owned()))
+    );
     assert_eq!(store.taken.lock().unwrap().len(), 498);
     assert!(store.calls.lock().unwrap().len() < 60, "{:?}", store.calls.lock().unwrap());
 }
@@ -124,7 +130,8 @@ async fn blames_lone_item_when_another_loop_succeeds() {
     let isolation = Isolation::new(Duration::MAX, CancellationToken::new());
     let store = Store::with(&[(1, Blame::Suspect)]);
     // The second one begins while the first one pauses.
-    let (outcomes, others) = tokio::join!(isolation.apply(&store, &[1]), isolation.apply(&store, &[2]));
+    let (outcomes, others) =
+        tokio::join!(isolation.apply(&store, &[1]), isolation.apply(&store, &[2]));
     assert_eq!((outcomes, others), (vec![suspect()], vec![Outcome::Done]));
 }
 
@@ -132,7 +139,10 @@ async fn blames_lone_item_when_another_loop_succeeds() {
 async fn holds_batch_during_outage() {
     let store = Store::away_for(20);
     assert_eq!(apply(&store, 10).await, vec![Outcome::Done; 10]);
-    assert!(store.calls.lock().unwrap().iter().all(|items| *items == 10), "an outage splits nothing");
+    assert!(
+        store.calls.lock().unwrap().iter().all(|items| *items == 10),
+        "an outage splits nothing"
+    );
 }
 
 #[tokio::test]
@@ -148,7 +158,8 @@ async fn gives_batch_back_at_once_on_shutdown() {
     let shutdown = CancellationToken::new();
     let isolation = Isolation::new(Duration::MAX, shutdown.clone());
     let store = Store::away_for(u32::MAX);
-    let (outcomes, ()) = tokio::join!(isolation.apply(&store, &[1, 2]), async { shutdown.cancel() });
+    let (outcomes, ()) =
+        tokio::join!(isolation.apply(&store, &[1, 2]), async { shutdown.cancel() });
     assert_eq!(outcomes, vec![Outcome::Undone(Duration::ZERO); 2]);
 }
 

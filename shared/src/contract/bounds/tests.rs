@@ -34,7 +34,11 @@ fn refused(change: impl FnOnce(&mut ReminderData), bounds: &Bounds) -> &'static 
 fn accepts_every_year_that_rfc_3339_writes() {
     for date in ["0001-01-01T00:00:00Z", "1604-02-29T00:00:00Z", "9999-12-31T23:59:59.999Z"] {
         let data = ReminderData { date: date.parse().expect("a time"), ..reminder() };
-        assert_eq!((data.check(&Bounds::REMINDER), data.check(&Bounds::READ)), (Ok(()), Ok(())), "{date}");
+        assert_eq!(
+            (data.check(&Bounds::REMINDER), data.check(&Bounds::READ)),
+            (Ok(()), Ok(())),
+            "{date}"
+        );
     }
     for date in [DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC] {
         assert_eq!(refused(|data| data.date = date, &Bounds::READ), "date");
@@ -66,10 +70,22 @@ fn reads_what_other_services_command_within_bounds() {
     data.content.message = "a".repeat(100_000);
     data.content.expires_after_minutes = 0;
     assert_eq!(data.check(&Bounds::READ), Ok(()));
-    assert_eq!(refused(|data| data.content.message = "a".repeat(200_000), &Bounds::READ), "eventData");
-    assert_eq!(refused(|data| data.content.message = "\u{1}".repeat(40_000), &Bounds::READ), "eventData");
-    assert_eq!(refused(|data| data.content.expires_after_minutes = i32::MAX, &Bounds::READ), "expiresAfterMinutes");
-    assert_eq!(refused(|data| data.content.time_zone = "Mars/Olympus".to_owned(), &Bounds::READ), "timeZone");
+    assert_eq!(
+        refused(|data| data.content.message = "a".repeat(200_000), &Bounds::READ),
+        "eventData"
+    );
+    assert_eq!(
+        refused(|data| data.content.message = "\u{1}".repeat(40_000), &Bounds::READ),
+        "eventData"
+    );
+    assert_eq!(
+        refused(|data| data.content.expires_after_minutes = i32::MAX, &Bounds::READ),
+        "expiresAfterMinutes"
+    );
+    assert_eq!(
+        refused(|data| data.content.time_zone = "Mars/Olympus".to_owned(), &Bounds::READ),
+        "timeZone"
+    );
 }
 
 #[test]

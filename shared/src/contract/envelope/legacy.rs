@@ -1,4 +1,5 @@
-//! The predecessor's bodies: `eventData` is the reminder's fields, and its `date` is already the time of delivery.
+//! The predecessor's bodies: `eventData` is the reminder's fields, and its `date` is already the
+//! time of delivery.
 
 use std::collections::BTreeMap;
 
@@ -6,9 +7,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::contract::{Channel, ITEM_REMINDER, ItemId, NotifyContent, Priority, ReminderData, SendData, occurrence_id};
+use crate::contract::{
+    Channel, ITEM_REMINDER, ItemId, NotifyContent, Priority, ReminderData, SendData, occurrence_id,
+};
 
-/// How long after its time the predecessor's notification is still worth sending: this suite's default.
+/// How long after its time the predecessor's notification is still worth sending: this suite's
+/// default.
 const EXPIRES_AFTER_MINUTES: i32 = 24 * 60;
 
 #[derive(Deserialize)]
@@ -33,7 +37,10 @@ enum OneOrMany {
 
 /// A version for an item that names none: its last change, in milliseconds.
 pub(super) fn version(data: &Value, occurred_at: DateTime<Utc>) -> i64 {
-    let updated_at = data.get("updatedAt").and_then(Value::as_str).and_then(|text| text.parse::<DateTime<Utc>>().ok());
+    let updated_at = data
+        .get("updatedAt")
+        .and_then(Value::as_str)
+        .and_then(|text| text.parse::<DateTime<Utc>>().ok());
     updated_at.unwrap_or(occurred_at).timestamp_millis()
 }
 
@@ -79,7 +86,10 @@ fn content(fields: Fields) -> Result<NotifyContent, String> {
         Some(OneOrMany::One(word)) => vec![word],
         Some(OneOrMany::Many(words)) => words,
     };
-    let mut channels = words.iter().map(|word| word.to_lowercase().parse()).collect::<Result<Vec<Channel>, _>>()?;
+    let mut channels = words
+        .iter()
+        .map(|word| word.to_lowercase().parse())
+        .collect::<Result<Vec<Channel>, _>>()?;
     channels.sort_by_key(|channel| channel.as_str());
     channels.dedup();
     if channels.is_empty() {

@@ -8,7 +8,10 @@ fn received(body: String, attributes: &[(&str, &str)]) -> Received {
         receipt: Receipt("r".to_owned()),
         message_id: "6f1c".to_owned(),
         body,
-        attributes: attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        attributes: attributes
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
         receive_count: 1,
         sent_at: "2026-01-02T03:04:05Z".parse().expect("a time"),
     }
@@ -21,7 +24,8 @@ fn legacy_body() -> String {
     .to_string()
 }
 
-const LEGACY: &[(&str, &str)] = &[("eventItemType", "reminder"), ("eventType", "reminder:created"), ("userId", "u1")];
+const LEGACY: &[(&str, &str)] =
+    &[("eventItemType", "reminder"), ("eventType", "reminder:created"), ("userId", "u1")];
 
 #[test]
 fn what_is_written_is_read_back() {
@@ -58,12 +62,17 @@ fn the_predecessors_date_is_already_the_time_of_delivery() {
 
 #[test]
 fn an_sns_envelope_is_opened() {
-    let attributes: serde_json::Map<_, _> =
-        LEGACY.iter().map(|(name, value)| ((*name).to_owned(), json!({"Type": "String", "Value": value}))).collect();
+    let attributes: serde_json::Map<_, _> = LEGACY
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), json!({"Type": "String", "Value": value})))
+        .collect();
     let outer = json!({"Type": "Notification", "MessageId": "0b2e", "TopicArn": "arn:aws:sns:us-east-1:000000000000:event-topic",
         "Message": legacy_body(), "Timestamp": "2026-04-30T09:00:00.000Z", "MessageAttributes": attributes});
     let event = Envelope::decode(&received(outer.to_string(), &[])).expect("readable");
-    assert_eq!((event.event_type, event.event_id), (EventType::ReminderCreated, event_id_of("0b2e")));
+    assert_eq!(
+        (event.event_type, event.event_id),
+        (EventType::ReminderCreated, event_id_of("0b2e"))
+    );
     assert_eq!(event.occurred_at.to_rfc3339(), "2026-04-30T09:00:00+00:00");
 }
 
@@ -82,7 +91,16 @@ fn what_cannot_be_read_says_why() {
     let eleven: Vec<_> = LEGACY
         .iter()
         .copied()
-        .chain([("a", ""), ("b", ""), ("c", ""), ("d", ""), ("e", ""), ("f", ""), ("g", ""), ("h", "")])
+        .chain([
+            ("a", ""),
+            ("b", ""),
+            ("c", ""),
+            ("d", ""),
+            ("e", ""),
+            ("f", ""),
+            ("g", ""),
+            ("h", ""),
+        ])
         .collect();
     for (body, attributes, reason) in [
         ("{".to_owned(), LEGACY.to_vec(), "the body cannot be read"),
@@ -102,12 +120,20 @@ fn what_cannot_be_read_says_why() {
 fn a_reason_never_quotes_what_was_sent() {
     let data = |data: serde_json::Value| {
         let body = json!({"userId": "u1", "itemId": "abc", "eventData": data}).to_string();
-        Envelope::decode(&received(body, LEGACY)).expect("readable").reminder().expect_err("no reminder").to_string()
+        Envelope::decode(&received(body, LEGACY))
+            .expect("readable")
+            .reminder()
+            .expect_err("no reminder")
+            .to_string()
     };
-    for secret in [data(json!("s3cret@example.com")), data(json!({"date": "s3cret", "message": "m"}))] {
+    for secret in
+        [data(json!("s3cret@example.com")), data(json!({"date": "s3cret", "message": "m"}))]
+    {
         assert!(!secret.contains("s3cret"), "{secret}");
     }
-    let error = Envelope::decode(&received("\"s3cret\"".to_owned(), LEGACY)).expect_err("no body").to_string();
+    let error = Envelope::decode(&received("\"s3cret\"".to_owned(), LEGACY))
+        .expect_err("no body")
+        .to_string();
     assert!(error.starts_with("the body cannot be read") && !error.contains("s3cret"), "{error}");
     assert!(data(json!({"date": "2026-05-01T08:00:00Z"})).contains("missing field `message`"));
 }
@@ -130,7 +156,8 @@ fn refuses_times_beyond_the_contracts_years() {
 #[test]
 fn refuses_addresses_out_of_bounds() {
     let decoded = |email: &str| {
-        let body = json!({"userId": "u1", "userEmail": email, "itemId": "abc", "eventData": {}}).to_string();
+        let body = json!({"userId": "u1", "userEmail": email, "itemId": "abc", "eventData": {}})
+            .to_string();
         Envelope::decode(&received(body, LEGACY)).map(|event| event.user_email)
     };
     assert_eq!(decoded("").expect("none"), None);

@@ -9,7 +9,10 @@ async fn stage() -> (Database, PgPool) {
     let options: PgConnectOptions = database.url().parse().unwrap();
     let options = options.options([("statement_timeout", "300ms")]);
     let pool = PgPoolOptions::new().max_connections(4).connect_with(options).await.unwrap();
-    sqlx::raw_sql("create table items (id int); insert into items values (1)").execute(&pool).await.unwrap();
+    sqlx::raw_sql("create table items (id int); insert into items values (1)")
+        .execute(&pool)
+        .await
+        .unwrap();
     (database, pool)
 }
 
@@ -18,7 +21,13 @@ fn migrator(statements: &[&str]) -> Migrator {
         let no_tx = sql.starts_with("-- no-transaction");
         let sql = AssertSqlSafe((*sql).to_owned());
         let version = i64::try_from(number).unwrap() + 1;
-        Migration::new(version, "test".into(), MigrationType::Simple, sqlx::SqlSafeStr::into_sql_str(sql), no_tx)
+        Migration::new(
+            version,
+            "test".into(),
+            MigrationType::Simple,
+            sqlx::SqlSafeStr::into_sql_str(sql),
+            no_tx,
+        )
     };
     Migrator::with_migrations(statements.iter().enumerate().map(migration).collect())
 }
@@ -49,14 +58,17 @@ async fn lets_others_read_while_it_waits_for_a_lock() {
     let alter = migrator(&["alter table items add column a int"]);
     let migrating = run(&pool, &alter);
     let reading = async {
-        // The migration waits for its lock, and whoever reads now waits behind it, for as long as it waits.
+        // The migration waits for its lock, and whoever reads now waits behind it, for as long as
+        // it waits.
         let waiting = "select exists (select from pg_locks where not granted and mode = 'AccessExclusiveLock')";
         let mut reader = pool.acquire().await.unwrap();
         while !sqlx::query_scalar::<_, bool>(waiting).fetch_one(&mut *reader).await.unwrap() {
             tokio::task::yield_now().await;
         }
         sqlx::raw_sql("set statement_timeout = '20s'").execute(&mut *reader).await.unwrap();
-        let read = sqlx::query_scalar::<_, i64>("select count(*) from items").fetch_one(&mut *reader).await;
+        let read = sqlx::query_scalar::<_, i64>("select count(*) from items")
+            .fetch_one(&mut *reader)
+            .await;
         holder.commit().await.unwrap();
         read
     };
@@ -67,8 +79,7 @@ async fn lets_others_read_while_it_waits_for_a_lock() {
 #[tokio::test]
 async fn rebuilds_index_that_interruption_left_invalid() {
     let (_database, pool) = stage().await;
-    let build =
-        "-- no-transaction\n-- by which items are found\ncreate index concurrently if not exists by_id on items (id)";
+    let build = "-- no-transaction\n-- by which items are found\ncreate index concurrently if not exists by_id on items (id)";
     sqlx::raw_sql("create index by_id on items (id)").execute(&pool).await.unwrap();
     spoil(&pool, "by_id").await;
 
@@ -111,7 +122,9 @@ async fn builds_index_again_when_its_build_was_ended() {
         let end = "select bool_or(pg_terminate_backend(pid)) from pg_stat_activity
                    where datname = current_database() and query ilike '%create index concurrently%' and pid <> pg_backend_pid()
                      and exists (select from pg_index where indexrelid = to_regclass('by_id') and not indisvalid)";
-        while sqlx::query_scalar::<_, Option<bool>>(end).fetch_one(&pool).await.unwrap() != Some(true) {
+        while sqlx::query_scalar::<_, Option<bool>>(end).fetch_one(&pool).await.unwrap()
+            != Some(true)
+        {
             tokio::task::yield_now().await;
         }
     };
@@ -151,9 +164,11 @@ async fn accepts_former_text_of_migration_that_names_it() {
     let (_database, pool) = stage().await;
     let former = migrator(&["alter table items add column a int; update items set a = 1"]);
     run(&pool, &former).await.unwrap();
-    let checksum: String = former.iter().next().unwrap().checksum.iter().map(|byte| format!("{byte:02x}")).collect();
-    let rewritten =
-        |digits: &str| migrator(&[&format!("-- replaces {digits}, which\nalter table items add column a int")]);
+    let checksum: String =
+        former.iter().next().unwrap().checksum.iter().map(|byte| format!("{byte:02x}")).collect();
+    let rewritten = |digits: &str| {
+        migrator(&[&format!("-- replaces {digits}, which\nalter table items add column a int")])
+    };
 
     assert!(run(&pool, &rewritten(&checksum[..39])).await.is_err(), "too few digits");
     assert!(run(&pool, &rewritten(&"0".repeat(40))).await.is_err(), "another text");
@@ -170,7 +185,8 @@ async fn keeps_parts_of_migration_that_commits_by_chunks() {
             perform 1 / 0;
         end $$";
     assert!(run(&pool, &migrator(&[fill])).await.is_err());
-    let kept = sqlx::query_scalar::<_, i64>("select count(*) from items").fetch_one(&pool).await.unwrap();
+    let kept =
+        sqlx::query_scalar::<_, i64>("select count(*) from items").fetch_one(&pool).await.unwrap();
     assert_eq!(kept, 4);
 }
 

@@ -1,5 +1,5 @@
-//! The words for faults of a body or a query: field, rule, and the kind of value that was given; no type names of the
-//! implementation, no positions and no values.
+//! The words for faults of a body or a query: field, rule, and the kind of value that was given; no
+//! type names of the implementation, no positions and no values.
 
 use crate::http::{ApiError, FieldFault};
 
@@ -65,7 +65,8 @@ fn fault(path: &str, message: &str) -> FieldFault {
     FieldFault::new(if path.is_empty() { "body".to_owned() } else { path }, plain(message))
 }
 
-/// The path of a field; serde's path may end with the name already, or with a mark for a name that was not read.
+/// The path of a field; serde's path may end with the name already, or with a mark for a name that
+/// was not read.
 fn within(path: &str, name: &str) -> String {
     let parent = path.strip_suffix('?').unwrap_or(path);
     let parent = match parent.strip_suffix(name) {
@@ -77,7 +78,9 @@ fn within(path: &str, name: &str) -> String {
 }
 
 fn plain(message: &str) -> String {
-    let invalid = ["invalid type: ", "invalid value: "].iter().find_map(|prefix| message.strip_prefix(prefix));
+    let invalid = ["invalid type: ", "invalid value: "]
+        .iter()
+        .find_map(|prefix| message.strip_prefix(prefix));
     if let Some((given, expected)) = invalid.and_then(|rest| rest.rsplit_once(", expected ")) {
         let is_out_of_range = message.starts_with("invalid value: ");
         return match range(expected).filter(|_| is_out_of_range) {
@@ -86,7 +89,8 @@ fn plain(message: &str) -> String {
         };
     }
     if let Some(rest) = message.strip_prefix("unknown variant `") {
-        let expected = rest.rsplit_once("`, expected ").map_or("another word", |(_, expected)| expected);
+        let expected =
+            rest.rsplit_once("`, expected ").map_or("another word", |(_, expected)| expected);
         return format!("must be {}", expected.replace('`', ""));
     }
     match message {
@@ -97,7 +101,9 @@ fn plain(message: &str) -> String {
             "is out of range".to_owned()
         }
         "provided string was not `true` or `false`" => "must be true or false".to_owned(),
-        other if other.starts_with("invalid length") => "has the wrong number of entries".to_owned(),
+        other if other.starts_with("invalid length") => {
+            "has the wrong number of entries".to_owned()
+        }
         // The words of our own readers.
         other => other.to_owned(),
     }
@@ -124,7 +130,8 @@ fn wanted(expected: &str) -> &str {
         "a boolean" => "true or false",
         "a sequence" => "a list",
         "a map" => "an object",
-        "a string" | "string" | "str" | "a borrowed string" | "string or map" | "variant identifier" => "text",
+        "a string" | "string" | "str" | "a borrowed string" | "string or map"
+        | "variant identifier" => "text",
         expected if range(expected).is_some() => "a whole number",
         expected if expected.starts_with("struct ") => "an object",
         expected if expected.starts_with("enum ") => "text",

@@ -49,7 +49,10 @@ fn names_field_and_rule_in_plain_words() {
     for (text, expected) in [
         (r#"{"minutes":1.5}"#, "minutes: must be a whole number, not a number with a fraction"),
         (r#"{"minutes":"5"}"#, "minutes: must be a whole number, not text"),
-        (r#"{"minutes":99999999999}"#, "minutes: must be a whole number between -2147483648 and 2147483647"),
+        (
+            r#"{"minutes":99999999999}"#,
+            "minutes: must be a whole number between -2147483648 and 2147483647",
+        ),
         (r#"{"small":-1}"#, "small: must be a whole number between 0 and 255"),
         (r#"{"isOn":"yes"}"#, "isOn: must be true or false, not text"),
         (r#"{"list":{}}"#, "list: must be a list, not an object"),
@@ -69,8 +72,11 @@ fn names_field_and_rule_in_plain_words() {
 
 #[test]
 fn names_every_faulty_field() {
-    let expected =
-        ["colour: must be one of red, green, blue", "mesage: unknown field", "small: must be a whole number, not text"];
+    let expected = [
+        "colour: must be one of red, green, blue",
+        "mesage: unknown field",
+        "small: must be a whole number, not text",
+    ];
     let mut faults = faults_of(r#"{"mesage":1,"small":"x","colour":"black","minutes":5}"#);
     faults.sort();
     assert_eq!(faults, expected);
@@ -94,7 +100,10 @@ fn names_faults_beside_a_missing_field() {
 #[test]
 fn refuses_other_shapes_than_an_object() {
     for text in ["[]", "null", "\"x\"", "7", "true", "[{}]"] {
-        assert_eq!(object::<Wish>(text.as_bytes()).expect_err("no object").message, "the body must be a JSON object");
+        assert_eq!(
+            object::<Wish>(text.as_bytes()).expect_err("no object").message,
+            "the body must be a JSON object"
+        );
     }
     for text in ["", "nul", "{", r#"{"text":"#, "{} x", "{,}", "\u{feff}{}"] {
         let message = object::<Wish>(text.as_bytes()).expect_err("no JSON").message;
@@ -105,9 +114,19 @@ fn refuses_other_shapes_than_an_object() {
 #[test]
 fn refuses_deep_and_crowded_bodies_unparsed() {
     let deep = format!(r#"{{"text":{}"#, "[".repeat(1_000_000));
-    assert!(object::<Wish>(deep.as_bytes()).expect_err("deep").message.contains("nested deeper than 32"));
+    assert!(
+        object::<Wish>(deep.as_bytes())
+            .expect_err("deep")
+            .message
+            .contains("nested deeper than 32")
+    );
     let crowded = format!(r#"{{"list":[{}1]}}"#, "1,".repeat(20_000));
-    assert!(object::<Wish>(crowded.as_bytes()).expect_err("crowded").message.contains("more than 10000 values"));
+    assert!(
+        object::<Wish>(crowded.as_bytes())
+            .expect_err("crowded")
+            .message
+            .contains("more than 10000 values")
+    );
     let in_text = format!(r#"{{"text":"{}\"{}"}}"#, "[".repeat(100), ",".repeat(20_000));
     assert!(object::<Wish>(in_text.as_bytes()).is_ok());
 }

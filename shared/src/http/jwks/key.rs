@@ -62,9 +62,11 @@ pub(super) fn read_set(text: &[u8]) -> anyhow::Result<Vec<PublicKey>> {
 
 fn usable(value: Value) -> Option<PublicKey> {
     let jwk: Jwk = serde_json::from_value(value).ok()?;
-    let is_for_signatures = jwk.common.public_key_use.as_ref().is_none_or(|usage| *usage == PublicKeyUse::Signature);
+    let is_for_signatures =
+        jwk.common.public_key_use.as_ref().is_none_or(|usage| *usage == PublicKeyUse::Signature);
     let operations = jwk.common.key_operations.as_ref();
-    let may_verify = operations.is_none_or(|operations| operations.contains(&KeyOperations::Verify));
+    let may_verify =
+        operations.is_none_or(|operations| operations.contains(&KeyOperations::Verify));
     if !is_for_signatures || !may_verify {
         return None;
     }
@@ -98,9 +100,14 @@ fn kind_of(parameters: &AlgorithmParameters, key: &DecodingKey) -> Option<Kind> 
 
 /// The key with an id for an algorithm. A token that names no key is verified with the only one
 /// that its algorithm has.
-pub(super) fn find(keys: &[PublicKey], id: Option<&str>, algorithm: Algorithm) -> Option<DecodingKey> {
-    let serves =
-        |key: &&PublicKey| Kind::of(algorithm) == Some(key.kind) && key.algorithm.is_none_or(|only| only == algorithm);
+pub(super) fn find(
+    keys: &[PublicKey],
+    id: Option<&str>,
+    algorithm: Algorithm,
+) -> Option<DecodingKey> {
+    let serves = |key: &&PublicKey| {
+        Kind::of(algorithm) == Some(key.kind) && key.algorithm.is_none_or(|only| only == algorithm)
+    };
     let mut serving = keys.iter().filter(serves);
     let found = match id {
         Some(id) => serving.find(|key| key.id.as_deref() == Some(id)),
@@ -116,8 +123,10 @@ mod tests {
     use super::*;
 
     const ED25519: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
-    const P256: [&str; 2] =
-        ["f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"];
+    const P256: [&str; 2] = [
+        "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+        "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+    ];
 
     fn rsa(bytes: usize) -> Value {
         let modulus = "_".repeat(bytes * 4 / 3 / 4 * 4);
@@ -126,7 +135,9 @@ mod tests {
 
     fn ed25519(more: &Value) -> Value {
         let mut key = json!({"kty": "OKP", "crv": "Ed25519", "kid": "e", "x": ED25519});
-        key.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        key.as_object_mut()
+            .expect("an object")
+            .extend(more.as_object().expect("an object").clone());
         key
     }
 
@@ -152,7 +163,10 @@ mod tests {
             json!("no key"),
         ] {
             assert!(read(std::slice::from_ref(&unusable)).is_empty(), "{unusable}");
-            assert_eq!(read(&[unusable, ed25519(&json!({"use": "sig", "key_ops": ["verify"]}))]).len(), 1);
+            assert_eq!(
+                read(&[unusable, ed25519(&json!({"use": "sig", "key_ops": ["verify"]}))]).len(),
+                1
+            );
         }
         assert_eq!(read(&[rsa(258), rsa(513)]).len(), 2);
     }

@@ -49,7 +49,8 @@ mod tests {
     fn allows_a_burst_and_then_one_fetch_a_pause() {
         let start = Instant::now();
         let mut budget = Budget::new(start);
-        let taken = |budget: &mut Budget, at: Duration| (0..10).filter(|_| budget.take(start + at)).count();
+        let taken =
+            |budget: &mut Budget, at: Duration| (0..10).filter(|_| budget.take(start + at)).count();
         assert_eq!(taken(&mut budget, Duration::ZERO), BURST as usize);
         assert_eq!(taken(&mut budget, PAUSE - Duration::from_millis(1)), 0);
         assert_eq!(taken(&mut budget, PAUSE), 1);

@@ -63,7 +63,8 @@ impl Activity {
         Arc::new(Self { state: Mutex::new(state), evicted: Notify::new() })
     }
 
-    /// Notes that the connection speaks HTTP/2, where bytes that are no request may come at any time.
+    /// Notes that the connection speaks HTTP/2, where bytes that are no request may come at any
+    /// time.
     pub(super) fn multiplexed(&self) {
         self.state().is_multiplexed = true;
     }
@@ -104,8 +105,8 @@ impl Activity {
         }
     }
 
-    /// Time since which the connection keeps a place without being served; none while it is answered.
-    /// A connection that sends a body comes after those that send nothing.
+    /// Time since which the connection keeps a place without being served; none while it is
+    /// answered. A connection that sends a body comes after those that send nothing.
     pub(super) fn unused_since(&self) -> Option<(bool, Instant)> {
         let state = self.state();
         if state.open_requests == 0 {

@@ -14,7 +14,8 @@ use tokio::time::{Sleep, sleep};
 
 use super::activity::{OpenRequest, Receiving};
 
-/// The most that is handed to a connection at once: what HTTP/2 buffers for a client that does not read.
+/// The most that is handed to a connection at once: what HTTP/2 buffers for a client that does not
+/// read.
 const MAX_PART_BYTES: usize = 16 * 1024;
 
 /// The body did not come in time.
@@ -41,7 +42,10 @@ impl HttpBody for RequestBody {
     type Data = Bytes;
     type Error = Box<dyn Error + Send + Sync>;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = self.get_mut();
         if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) {
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
@@ -88,7 +92,10 @@ impl HttpBody for AnswerBody {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = self.get_mut();
         if !this.rest.is_empty() {
             let rest = std::mem::take(&mut this.rest);

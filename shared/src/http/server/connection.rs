@@ -1,6 +1,8 @@
 //! One connection: which protocol it speaks, its requests, and its end.
 
-use std::{convert::Infallible, future::Future, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible, future::Future, net::SocketAddr, pin::Pin, sync::Arc, time::Duration,
+};
 
 use axum::{Router, body::Body, extract::Request, response::Response};
 use bytes::Bytes;
@@ -41,7 +43,8 @@ const MAX_STREAMS: u32 = 100;
 /// Bytes that one HTTP/2 request may send before they are read, and all requests of one connection.
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 256 * 1024;
-/// Streams that a client may reset before they were looked at, and that may be reset for its errors.
+/// Streams that a client may reset before they were looked at, and that may be reset for its
+/// errors.
 const MAX_RESETS: usize = 20;
 const MAX_ERROR_RESETS: usize = 64;
 /// Time between two keep-alive pings of an HTTP/2 client, and the time for its answer.
@@ -81,7 +84,8 @@ pub(super) async fn run(listener: Arc<Listener>, accepted: Accepted) {
         () = listener.abort.cancelled() => return,
     };
     let Ok(Ok(Some((read_ahead, is_http2)))) = first else { return };
-    let socket = Socket::new(stream, read_ahead, Arc::clone(&activity), listener.settings.write_timeout);
+    let socket =
+        Socket::new(stream, read_ahead, Arc::clone(&activity), listener.settings.write_timeout);
     // In boxes: a connection that is silent should not cost what one costs that is served.
     if is_http2 {
         activity.multiplexed();
@@ -108,7 +112,12 @@ async fn first_bytes(stream: &mut TcpStream) -> std::io::Result<Option<(Bytes, b
     }
 }
 
-async fn serve_http1(listener: Arc<Listener>, socket: Socket, peer: SocketAddr, activity: Arc<Activity>) {
+async fn serve_http1(
+    listener: Arc<Listener>,
+    socket: Socket,
+    peer: SocketAddr,
+    activity: Arc<Activity>,
+) {
     activity.received();
     let mut builder = http1::Builder::new();
     // Its own timeout would be one for heads and idle connections alike; `watch` tells them apart.
@@ -120,7 +129,9 @@ async fn serve_http1(listener: Arc<Listener>, socket: Socket, peer: SocketAddr, 
         .max_buf_size(MAX_BUFFER_BYTES);
     let service = service_fn(answering(&listener, peer, &activity));
     let mut connection = builder.serve_connection(TokioIo::new(socket), service);
-    let end = watch(&listener, &activity, &mut connection, |connection| connection.graceful_shutdown()).await;
+    let end =
+        watch(&listener, &activity, &mut connection, |connection| connection.graceful_shutdown())
+            .await;
     if end == End::HeadOverdue {
         let mut socket = connection.into_parts().io.into_inner();
         let refused = async {
@@ -131,7 +142,12 @@ async fn serve_http1(listener: Arc<Listener>, socket: Socket, peer: SocketAddr, 
     }
 }
 
-async fn serve_http2(listener: Arc<Listener>, socket: Socket, peer: SocketAddr, activity: Arc<Activity>) {
+async fn serve_http2(
+    listener: Arc<Listener>,
+    socket: Socket,
+    peer: SocketAddr,
+    activity: Arc<Activity>,
+) {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
@@ -163,7 +179,8 @@ fn answering(
     move |request| {
         let open = activity.open();
         let body_timeout = listener.settings.body_timeout;
-        let mut request: Request = request.map(|body| Body::new(RequestBody::new(body, body_timeout, open.body())));
+        let mut request: Request =
+            request.map(|body| Body::new(RequestBody::new(body, body_timeout, open.body())));
         request.extensions_mut().insert(Peer(peer.ip()));
         let answered = listener.router.clone().call(request);
         Box::pin(async move {
@@ -182,8 +199,9 @@ enum End {
     HeadOverdue,
 }
 
-/// Drives a connection until it ends by itself or breaks a limit. When it is idle for too long, has to give way or the
-/// process drains, it is asked to end, and may finish the requests that are open.
+/// Drives a connection until it ends by itself or breaks a limit. When it is idle for too long, has
+/// to give way or the process drains, it is asked to end, and may finish the requests that are
+/// open.
 async fn watch<C, E>(
     listener: &Listener,
     activity: &Activity,
@@ -213,7 +231,8 @@ where
                 if activity.is_open() {
                     return End::Ended;
                 }
-                // Another client waits for the place: this one is told if it can be, and not waited for.
+                // Another client waits for the place: this one is told if it can be, and not waited
+                // for.
                 ask_to_end(Pin::new(connection));
                 ending = true;
                 let ended = timeout(Duration::ZERO, &mut *connection).await;

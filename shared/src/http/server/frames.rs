@@ -1,7 +1,9 @@
-//! A limit on HTTP/2 frames that cost the server work and the client nothing (RFC 9113, section 10.5).
+//! A limit on HTTP/2 frames that cost the server work and the client nothing (RFC 9113, section
+//! 10.5).
 //!
-//! A client that asks for data sends few frames besides its requests. One that floods a connection with SETTINGS, PING,
-//! RST_STREAM, PRIORITY, empty DATA or CONTINUATION frames wants the server's time, and the connection ends.
+//! A client that asks for data sends few frames besides its requests. One that floods a connection
+//! with SETTINGS, PING, RST_STREAM, PRIORITY, empty DATA or CONTINUATION frames wants the server's
+//! time, and the connection ends.
 
 use std::time::Duration;
 
@@ -108,7 +110,8 @@ impl Bucket {
     /// Adds what the time since the last refill allows.
     fn refill(&mut self, now: Instant) {
         let Allowance { burst, per_second } = self.allowance;
-        let elapsed = now.saturating_duration_since(self.refilled_at).min(Duration::from_secs(3_600));
+        let elapsed =
+            now.saturating_duration_since(self.refilled_at).min(Duration::from_secs(3_600));
         let earned = elapsed.as_millis() * u128::from(per_second) / 1_000;
         if earned > 0 {
             self.left = u32::try_from(earned).unwrap_or(burst).min(burst);

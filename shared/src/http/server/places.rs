@@ -33,8 +33,8 @@ impl Places {
         Arc::new(Self { limit, open: Mutex::default(), freed: Notify::new() })
     }
 
-    /// A place for a connection. When all are taken, the connection that has been unused for the longest time is
-    /// closed; while every connection is being answered, this waits.
+    /// A place for a connection. When all are taken, the connection that has been unused for the
+    /// longest time is closed; while every connection is being answered, this waits.
     pub(super) async fn enter(self: &Arc<Self>, id: u64, activity: &Arc<Activity>) -> Place {
         loop {
             let freed = self.freed.notified();
@@ -48,7 +48,8 @@ impl Places {
             if self.evict_one() {
                 freed.await;
             } else {
-                // All are being answered: whichever ends first frees a place, or becomes idle and can be closed.
+                // All are being answered: whichever ends first frees a place, or becomes idle and
+                // can be closed.
                 let _ = tokio::time::timeout(Duration::from_millis(100), freed).await;
             }
         }
@@ -58,9 +59,12 @@ impl Places {
     pub(super) fn evict_one(&self) -> bool {
         let open = self.open();
         let now = Instant::now();
-        let unused = open.values().filter_map(|activity| Some((activity.unused_since()?, activity)));
+        let unused =
+            open.values().filter_map(|activity| Some((activity.unused_since()?, activity)));
         let oldest = unused
-            .filter(|((is_sending, since), _)| !is_sending || now.saturating_duration_since(*since) >= BODY_GRACE)
+            .filter(|((is_sending, since), _)| {
+                !is_sending || now.saturating_duration_since(*since) >= BODY_GRACE
+            })
             .min_by_key(|(since, _)| *since);
         let Some((_, activity)) = oldest else { return false };
         activity.evict();

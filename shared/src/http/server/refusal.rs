@@ -11,14 +11,15 @@ use crate::{
 /// More than hyper's own answers are long.
 const MAX_BARE_BYTES: usize = 512;
 
-/// The answer in place of one that hyper gives by itself to a head it cannot take; none for any other bytes.
-/// Those have no content and close the connection, which no answer of a route does.
+/// The answer in place of one that hyper gives by itself to a head it cannot take; none for any
+/// other bytes. Those have no content and close the connection, which no answer of a route does.
 pub(super) fn in_place_of(bytes: &[u8]) -> Option<Bytes> {
     if bytes.len() > MAX_BARE_BYTES || !bytes.starts_with(b"HTTP/1.") {
         return None;
     }
     let head = std::str::from_utf8(bytes).ok()?;
-    let status = head.strip_prefix("HTTP/1.1 4").or_else(|| head.strip_prefix("HTTP/1.0 4"))?.get(..2)?;
+    let status =
+        head.strip_prefix("HTTP/1.1 4").or_else(|| head.strip_prefix("HTTP/1.0 4"))?.get(..2)?;
     let lacks_content = head.contains("content-length: 0\r\n") && head.ends_with("\r\n\r\n");
     if !lacks_content || !head.contains("connection: close\r\n") || head.contains("x-request-id:") {
         return None;
@@ -61,7 +62,10 @@ mod tests {
         let text = std::str::from_utf8(&answer).expect("text");
         let (_, body) = text.split_once("\r\n\r\n").expect("a body");
         let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
-        assert_eq!((&body["error"]["status"], &body["error"]["reason"]), (&431.into(), &"INVALID_REQUEST".into()));
+        assert_eq!(
+            (&body["error"]["status"], &body["error"]["reason"]),
+            (&431.into(), &"INVALID_REQUEST".into())
+        );
     }
 
     #[test]

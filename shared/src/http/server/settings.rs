@@ -7,7 +7,8 @@ use crate::config::Reader;
 /// Limits of one listener: how many connections, and how long each may keep the process waiting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerSettings {
-    /// Connections that are open at once (`MAX_CONNECTIONS`). An idle connection costs at most 40 KiB.
+    /// Connections that are open at once (`MAX_CONNECTIONS`). An idle connection costs at most 40
+    /// KiB.
     pub max_connections: usize,
     /// Time for the first byte, and for a complete request head (`HTTP_HEADER_TIMEOUT_SECONDS`).
     pub header_timeout: Duration,
@@ -47,17 +48,31 @@ impl ServerSettings {
     /// Reads `MAX_CONNECTIONS` and the `HTTP_…_TIMEOUT_SECONDS`.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let default = Self::default();
-        let max_connections =
-            number(reader, "MAX_CONNECTIONS", "REST connections open at once", default.max_connections, 1..=100_000);
+        let max_connections = number(
+            reader,
+            "MAX_CONNECTIONS",
+            "REST connections open at once",
+            default.max_connections,
+            1..=100_000,
+        );
         let mut seconds = |name, about, default: Duration| {
             number(reader, name, about, default.as_secs(), 1..=3_600).map(Duration::from_secs)
         };
-        let header_timeout =
-            seconds("HTTP_HEADER_TIMEOUT_SECONDS", "time for a complete request head", default.header_timeout);
-        let body_timeout =
-            seconds("HTTP_BODY_TIMEOUT_SECONDS", "time for a complete request body", default.body_timeout);
-        let idle_timeout =
-            seconds("HTTP_IDLE_TIMEOUT_SECONDS", "time between two requests on a connection", default.idle_timeout);
+        let header_timeout = seconds(
+            "HTTP_HEADER_TIMEOUT_SECONDS",
+            "time for a complete request head",
+            default.header_timeout,
+        );
+        let body_timeout = seconds(
+            "HTTP_BODY_TIMEOUT_SECONDS",
+            "time for a complete request body",
+            default.body_timeout,
+        );
+        let idle_timeout = seconds(
+            "HTTP_IDLE_TIMEOUT_SECONDS",
+            "time between two requests on a connection",
+            default.idle_timeout,
+        );
         let write_timeout = seconds(
             "HTTP_WRITE_TIMEOUT_SECONDS",
             "time in which a client takes the next part of an answer",

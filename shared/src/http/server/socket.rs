@@ -1,4 +1,5 @@
-//! A connection's socket: what was read to tell the protocol, limits on what is read, and an end to writes that stall.
+//! A connection's socket: what was read to tell the protocol, limits on what is read, and an end to
+//! writes that stall.
 
 use std::{
     io::{self, IoSlice},
@@ -40,8 +41,21 @@ struct Substitute {
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, read_ahead: Bytes, activity: Arc<Activity>, write_timeout: Duration) -> Self {
-        Self { stream, read_ahead, activity, frames: None, write_timeout, stalled: None, substitute: None }
+    pub(super) fn new(
+        stream: TcpStream,
+        read_ahead: Bytes,
+        activity: Arc<Activity>,
+        write_timeout: Duration,
+    ) -> Self {
+        Self {
+            stream,
+            read_ahead,
+            activity,
+            frames: None,
+            write_timeout,
+            stalled: None,
+            substitute: None,
+        }
     }
 
     /// The same for HTTP/2, with its frames counted.
@@ -51,7 +65,11 @@ impl Socket {
     }
 
     /// Ends a write that waits for too long.
-    fn timed<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn timed<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.stalled = None;
             return written;
@@ -91,7 +109,11 @@ impl Socket {
 }
 
 impl AsyncRead for Socket {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
         if this.read_ahead.is_empty() {
@@ -111,7 +133,11 @@ impl AsyncRead for Socket {
 }
 
 impl AsyncWrite for Socket {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         if this.substitutes(bytes) {
             return this.write_substitute(context);

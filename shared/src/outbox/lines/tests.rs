@@ -13,7 +13,8 @@ fn message(user: &str, bytes: usize) -> HandedOver {
     HandedOver::alone(OutboxMessage { event_id: new_id(), message })
 }
 
-/// Lines with so many messages of each user, and shares of ten messages a second and twenty at once.
+/// Lines with so many messages of each user, and shares of ten messages a second and twenty at
+/// once.
 fn lines(users: &[(&str, usize)]) -> (Lines, Shares) {
     let mut lines = Lines::default();
     for (user, messages) in users {
@@ -71,7 +72,8 @@ async fn bounds_messages_of_user_under_way() {
     let taken = lines.take(&mut shares, 500, Instant::now());
     assert_eq!((count(&taken, "mallory"), count(&taken, "ada")), (USER_UNDER_WAY, 1));
     assert!(lines.take(&mut shares, 500, Instant::now()).messages.is_empty());
-    let of_mallory: Vec<_> = taken.users.iter().filter(|user| &***user == "mallory").cloned().collect();
+    let of_mallory: Vec<_> =
+        taken.users.iter().filter(|user| &***user == "mallory").cloned().collect();
     lines.note_published(&of_mallory[..30]);
     assert_eq!(lines.take(&mut shares, 500, Instant::now()).messages.len(), 30);
     lines.note_published(&[Arc::from("ada")]);
@@ -97,7 +99,10 @@ async fn leaves_stale_messages_of_backlog_to_sweep() {
     let (mut lines, mut shares) = lines(&[("mallory", 25)]);
     lines.take(&mut shares, 500, now);
     if let Some(line) = lines.lines.get_mut("mallory") {
-        line.messages.iter_mut().take(3).for_each(|message| message.since -= FRESH + Duration::from_secs(1));
+        line.messages
+            .iter_mut()
+            .take(3)
+            .for_each(|message| message.since -= FRESH + Duration::from_secs(1));
     }
     assert_eq!(lines.take_of_backlog(&mut shares, 500, now).stale, 3);
 }

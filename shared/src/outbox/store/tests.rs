@@ -21,7 +21,10 @@ fn everything() -> Claim {
 }
 
 fn message(bytes: usize) -> OutboxMessage {
-    OutboxMessage { event_id: new_id(), message: Message { body: "x".repeat(bytes), attributes: BTreeMap::new() } }
+    OutboxMessage {
+        event_id: new_id(),
+        message: Message { body: "x".repeat(bytes), attributes: BTreeMap::new() },
+    }
 }
 
 /// Entries of the outbox's index that were read so far, those of dead rows among them.
@@ -77,7 +80,10 @@ async fn walks_no_dead_rows_below_the_low_water_mark() {
 
     let before = visited(&pool).await;
     let (low, high) = super::super::sweep::recent().into_inner();
-    assert_eq!(claim(&pool, Claim { low, high, ..everything() }, Whose::NotOf(&[])).await.unwrap().len(), 1);
+    assert_eq!(
+        claim(&pool, Claim { low, high, ..everything() }, Whose::NotOf(&[])).await.unwrap().len(),
+        1
+    );
     let recent = visited(&pool).await - before;
     claim(&pool, everything(), Whose::NotOf(&[])).await.unwrap();
     let all = visited(&pool).await - before - recent;
@@ -93,7 +99,8 @@ async fn claims_rows_of_other_users_or_of_one() {
         let attributes = BTreeMap::from([("userId".to_owned(), user.to_owned())]);
         OutboxMessage { event_id: new_id(), message: Message { body: "{}".to_owned(), attributes } }
     };
-    let messages: Vec<_> = ["mallory", "ada", "mallory", "grace"].map(of).into_iter().chain([message(1)]).collect();
+    let messages: Vec<_> =
+        ["mallory", "ada", "mallory", "grace"].map(of).into_iter().chain([message(1)]).collect();
     insert(&pool, &messages, Duration::ZERO).await.unwrap();
 
     let others = claim(&pool, everything(), Whose::NotOf(&["mallory"])).await.unwrap();

@@ -20,9 +20,11 @@ pub struct Stats {
     pub accepted: BTreeMap<&'static str, u64>,
     /// Answers by kind and answer, such as `push` → `404 UNREGISTERED` → 3.
     pub answers: BTreeMap<&'static str, BTreeMap<String, u64>>,
-    /// Accepted messages that repeat an earlier one: the same token and collapse key, or the same recipients and `Message-ID`.
+    /// Accepted messages that repeat an earlier one: the same token and collapse key, or the same
+    /// recipients and `Message-ID`.
     pub duplicates: u64,
-    /// Templated mails that were answered with an id and then not rendered, because a variable was missing.
+    /// Templated mails that were answered with an id and then not rendered, because a variable was
+    /// missing.
     pub rendering_failures: u64,
     /// Number of times that the account's sending quota was asked for.
     pub quotas_read: u64,

@@ -42,7 +42,11 @@ impl Store {
         if inner.repeats.is_repeat(&kind) {
             inner.stats.duplicates += 1;
         }
-        push_bounded(&mut inner.messages, Arc::new(Captured { seq, at, message_id, kind, raw }), self.capacity);
+        push_bounded(
+            &mut inner.messages,
+            Arc::new(Captured { seq, at, message_id, kind, raw }),
+            self.capacity,
+        );
         drop(inner);
         self.newest.send_modify(|newest| *newest = seq.max(*newest));
     }
@@ -85,7 +89,8 @@ impl Store {
         self.newest.subscribe()
     }
 
-    /// Forgets messages, attempts and counts. The sequence goes on, so that a reader's place stays good.
+    /// Forgets messages, attempts and counts. The sequence goes on, so that a reader's place stays
+    /// good.
     pub(crate) fn clear(&self) {
         let mut inner = self.lock();
         *inner = Inner { last_seq: inner.last_seq, ..Inner::default() };

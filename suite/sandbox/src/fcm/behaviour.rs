@@ -24,7 +24,8 @@ pub enum Behaviour {
     BadPayload,
     /// `gone-…`, `gone-after-N-…`: valid when registered; after N sends (0) 404 `UNREGISTERED`.
     GoneAfter(u32),
-    /// `turned-invalid-…`: valid when registered; 400 with a field violation on `message.token` when sent to.
+    /// `turned-invalid-…`: valid when registered; 400 with a field violation on `message.token`
+    /// when sent to.
     TurnedInvalid,
     /// `sender-mismatch-…`: 403 `SENDER_ID_MISMATCH`.
     SenderMismatch,
@@ -98,7 +99,9 @@ impl Behaviour {
             Self::Unavailable(retry_after) => Some(Refusal::unavailable(retry_after)),
             Self::Internal => Some(Refusal::internal()),
             Self::Html502 => Some(Refusal::html_502()),
-            Self::Flaky(times) => (failures.count(token) <= times).then(|| Refusal::unavailable(None)),
+            Self::Flaky(times) => {
+                (failures.count(token) <= times).then(|| Refusal::unavailable(None))
+            }
             Self::Slow(_) | Self::TimeoutAfterAccept | Self::Works => None,
         }
     }

@@ -26,7 +26,14 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), details: Vec::new(), retry_after: None, html: false }
+        Self {
+            status,
+            code,
+            message: message.into(),
+            details: Vec::new(),
+            retry_after: None,
+            html: false,
+        }
     }
 
     fn fcm(mut self, error_code: &str) -> Self {
@@ -41,9 +48,10 @@ impl Refusal {
     }
 
     fn info(mut self, reason: &str, domain: &str) -> Self {
-        let metadata =
-            json!({"service": "fcm.googleapis.com", "method": "google.firebase.fcm.v1.FcmService.SendMessage"});
-        self.details.push(json!({"@type": ERROR_INFO, "reason": reason, "domain": domain, "metadata": metadata}));
+        let metadata = json!({"service": "fcm.googleapis.com", "method": "google.firebase.fcm.v1.FcmService.SendMessage"});
+        self.details.push(
+            json!({"@type": ERROR_INFO, "reason": reason, "domain": domain, "metadata": metadata}),
+        );
         self
     }
 
@@ -59,22 +67,27 @@ impl Refusal {
     }
 
     pub(super) fn bad_payload() -> Self {
-        Self::new(400, "INVALID_ARGUMENT", "Request contains an invalid argument.").fcm("INVALID_ARGUMENT")
+        Self::new(400, "INVALID_ARGUMENT", "Request contains an invalid argument.")
+            .fcm("INVALID_ARGUMENT")
     }
 
     /// A field FCM itself rejects.
     pub(super) fn invalid(field: &str, description: &str) -> Self {
-        Self::new(400, "INVALID_ARGUMENT", description).fcm("INVALID_ARGUMENT").violation(field, description)
+        Self::new(400, "INVALID_ARGUMENT", description)
+            .fcm("INVALID_ARGUMENT")
+            .violation(field, description)
     }
 
-    /// JSON that is not of the request's shape, as Google's front end says it: without FCM's own detail.
+    /// JSON that is not of the request's shape, as Google's front end says it: without FCM's own
+    /// detail.
     pub(super) fn malformed(field: &str, description: &str) -> Self {
         let message = format!("Invalid JSON payload received. {description}");
         Self::new(400, "INVALID_ARGUMENT", message.clone()).violation(field, &message)
     }
 
     pub(super) fn too_big(what: &str) -> Self {
-        Self::new(400, "INVALID_ARGUMENT", format!("{what} message is too big")).fcm("INVALID_ARGUMENT")
+        Self::new(400, "INVALID_ARGUMENT", format!("{what} message is too big"))
+            .fcm("INVALID_ARGUMENT")
     }
 
     pub(super) fn sender_mismatch() -> Self {
@@ -94,8 +107,10 @@ impl Refusal {
     }
 
     pub(super) fn permission_denied() -> Self {
-        let message = "Permission 'cloudmessaging.messages.create' denied on resource (or it may not exist).";
-        Self::new(403, "PERMISSION_DENIED", message).info("IAM_PERMISSION_DENIED", "iam.googleapis.com")
+        let message =
+            "Permission 'cloudmessaging.messages.create' denied on resource (or it may not exist).";
+        Self::new(403, "PERMISSION_DENIED", message)
+            .info("IAM_PERMISSION_DENIED", "iam.googleapis.com")
     }
 
     pub(super) fn quota(retry_after: Option<u64>) -> Self {
@@ -157,7 +172,8 @@ impl IntoResponse for Refusal {
                         could not complete your request.\n";
             (status, Html(page)).into_response()
         } else {
-            let mut error = json!({"code": self.status, "message": self.message, "status": self.code});
+            let mut error =
+                json!({"code": self.status, "message": self.message, "status": self.code});
             if !self.details.is_empty() {
                 error["details"] = Value::Array(self.details);
             }

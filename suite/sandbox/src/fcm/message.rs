@@ -17,7 +17,8 @@ const MAX_APNS_COLLAPSE_BYTES: usize = 64;
 
 /// Reads and checks a request's body: the message, its names in snake_case, and `validate_only`.
 pub(super) fn read(body: &[u8]) -> Result<(Value, bool), Refusal> {
-    let request = serde_json::from_slice(body).map_err(|error| Refusal::malformed("", &error.to_string()))?;
+    let request =
+        serde_json::from_slice(body).map_err(|error| Refusal::malformed("", &error.to_string()))?;
     let mut request = shape::checked(request)?;
     let validate_only = request.get("validate_only").and_then(Value::as_bool).unwrap_or(false);
     let message = request.remove("message").unwrap_or(Value::Null);
@@ -34,11 +35,16 @@ pub(super) fn read(body: &[u8]) -> Result<(Value, bool), Refusal> {
 }
 
 fn check_target(message: &Value) -> Result<(), Refusal> {
-    let targets: Vec<_> =
-        ["token", "topic", "condition"].into_iter().filter_map(|name| message[name].as_str()).collect();
+    let targets: Vec<_> = ["token", "topic", "condition"]
+        .into_iter()
+        .filter_map(|name| message[name].as_str())
+        .collect();
     match targets.as_slice() {
         [""] | [] => Err(Refusal::invalid("message", "Recipient of the message is not set.")),
-        [token] if message["token"].is_string() && token.chars().any(|c| c.is_whitespace() || c.is_control()) => {
+        [token]
+            if message["token"].is_string()
+                && token.chars().any(|c| c.is_whitespace() || c.is_control()) =>
+        {
             Err(Refusal::invalid_token())
         }
         [_] => Ok(()),
@@ -50,9 +56,14 @@ fn check_target(message: &Value) -> Result<(), Refusal> {
 }
 
 fn check_data(message: &Value) -> Result<(), Refusal> {
-    let reserved =
-        |key: &str| matches!(key, "from" | "message_type") || key.starts_with("google.") || key.starts_with("gcm.");
-    for (path, data) in [("message.data", &message["data"]), ("message.android.data", &message["android"]["data"])] {
+    let reserved = |key: &str| {
+        matches!(key, "from" | "message_type")
+            || key.starts_with("google.")
+            || key.starts_with("gcm.")
+    };
+    for (path, data) in
+        [("message.data", &message["data"]), ("message.android.data", &message["android"]["data"])]
+    {
         let bad = data.as_object().and_then(|pairs| pairs.keys().find(|key| reserved(key)));
         if let Some(key) = bad {
             return Err(Refusal::invalid(path, &format!("Invalid data payload key: {key}")));
@@ -65,16 +76,24 @@ fn check_android(android: &Value) -> Result<(), Refusal> {
     if let Some(ttl) = android["ttl"].as_str()
         && !is_ttl(ttl)
     {
-        return Err(Refusal::invalid("message.android.ttl", "Invalid ttl: seconds from 0 to 2419200, such as 3.5s"));
+        return Err(Refusal::invalid(
+            "message.android.ttl",
+            "Invalid ttl: seconds from 0 to 2419200, such as 3.5s",
+        ));
     }
     match android["priority"].as_str() {
         None | Some("NORMAL" | "HIGH" | "normal" | "high") => Ok(()),
-        Some(_) => Err(Refusal::invalid("message.android.priority", "Invalid value (AndroidMessagePriority)")),
+        Some(_) => Err(Refusal::invalid(
+            "message.android.priority",
+            "Invalid value (AndroidMessagePriority)",
+        )),
     }
 }
 
 fn is_ttl(ttl: &str) -> bool {
-    let seconds = ttl.strip_suffix('s').filter(|number| number.chars().all(|c| c.is_ascii_digit() || c == '.'));
+    let seconds = ttl
+        .strip_suffix('s')
+        .filter(|number| number.chars().all(|c| c.is_ascii_digit() || c == '.'));
     let seconds = seconds.and_then(|number| number.parse::<f64>().ok());
     seconds.is_some_and(|seconds| (0.0..=MAX_TTL_SECONDS).contains(&seconds))
 }
@@ -83,18 +102,26 @@ fn check_webpush(webpush: &Value) -> Result<(), Refusal> {
     if let Some(link) = webpush["fcm_options"]["link"].as_str()
         && !link.starts_with("https://")
     {
-        return Err(Refusal::invalid("message.webpush.fcm_options.link", "The link must be an HTTPS URL"));
+        return Err(Refusal::invalid(
+            "message.webpush.fcm_options.link",
+            "The link must be an HTTPS URL",
+        ));
     }
     let url_safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     for (name, value) in headers(webpush) {
         let good = match name.to_ascii_lowercase().as_str() {
-            "topic" => !value.is_empty() && value.len() <= MAX_TOPIC_CHARS && value.chars().all(url_safe),
+            "topic" => {
+                !value.is_empty() && value.len() <= MAX_TOPIC_CHARS && value.chars().all(url_safe)
+            }
             "ttl" => value.parse::<u64>().is_ok(),
             "urgency" => matches!(value, "very-low" | "low" | "normal" | "high"),
             _ => true,
         };
         if !good {
-            return Err(Refusal::invalid("message.webpush.headers", &format!("Invalid header {name}")));
+            return Err(Refusal::invalid(
+                "message.webpush.headers",
+                &format!("Invalid header {name}"),
+            ));
         }
     }
     Ok(())
@@ -109,7 +136,10 @@ fn check_apns(apns: &Value) -> Result<(), Refusal> {
             _ => true,
         };
         if !good {
-            return Err(Refusal::invalid("message.apns.headers", &format!("Invalid header {name}")));
+            return Err(Refusal::invalid(
+                "message.apns.headers",
+                &format!("Invalid header {name}"),
+            ));
         }
     }
     let aps = &apns["payload"]["aps"];
@@ -171,7 +201,9 @@ pub(super) fn as_shown(project: String, message: &Value) -> Push {
         link: text(&webpush["fcm_options"]["link"])
             .or_else(|| text(&message["data"]["url"]))
             .or_else(|| text(&message["data"]["link"])),
-        data: data.filter_map(|(key, value)| Some((key.clone(), text(value)?))).collect::<BTreeMap<_, _>>(),
+        data: data
+            .filter_map(|(key, value)| Some((key.clone(), text(value)?)))
+            .collect::<BTreeMap<_, _>>(),
         collapse_key: text(&android["collapse_key"])
             .or_else(|| collapse_id.map(|(_, value)| value.to_owned()))
             .or_else(|| topic.map(|(_, value)| value.to_owned()))

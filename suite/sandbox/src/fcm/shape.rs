@@ -1,6 +1,7 @@
 //! The shape of FCM's messages: which fields there are and of which type.
 //!
-//! Google's JSON mapping takes a field by its snake_case and its lowerCamelCase name and refuses unknown ones.
+//! Google's JSON mapping takes a field by its snake_case and its lowerCamelCase name and refuses
+//! unknown ones.
 
 use serde_json::{Map, Value};
 
@@ -117,7 +118,8 @@ fn message(
         };
         // null stands for a field that is not there.
         if !value.is_null() {
-            let path = if path.is_empty() { (*field).to_owned() } else { format!("{path}.{field}") };
+            let path =
+                if path.is_empty() { (*field).to_owned() } else { format!("{path}.{field}") };
             checked.insert((*field).to_owned(), value_of(value, *kind, &path)?);
         }
     }

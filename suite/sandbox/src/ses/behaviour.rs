@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::error::Fault;
 use crate::fcm::Failures;
 
-/// How a mail to an address is answered, chosen by its local part, which is the word alone or goes on after `+`, `-` or
-/// `.`: `throttle@example.com`, `throttle+1@example.com`. Every other address works.
+/// How a mail to an address is answered, chosen by its local part, which is the word alone or goes
+/// on after `+`, `-` or `.`: `throttle@example.com`, `throttle+1@example.com`. Every other address
+/// works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Behaviour {
     /// `throttle`: `Throttling`, maximum sending rate exceeded.
@@ -38,7 +39,9 @@ impl Behaviour {
     pub fn of(address: &str) -> Self {
         let local = address.split('@').next().unwrap_or_default();
         let is = |word: &str| {
-            local.strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest.starts_with(['+', '-', '.']))
+            local
+                .strip_prefix(word)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['+', '-', '.']))
         };
         match () {
             () if is("throttle") => Self::Throttle,

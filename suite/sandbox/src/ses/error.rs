@@ -38,11 +38,17 @@ impl Fault {
     }
 
     pub(super) fn rejected() -> Self {
-        Self::sender("MessageRejected", "Email address is not verified. The following identities failed the check.")
+        Self::sender(
+            "MessageRejected",
+            "Email address is not verified. The following identities failed the check.",
+        )
     }
 
     pub(super) fn paused() -> Self {
-        Self::sender("AccountSendingPausedException", "Email sending is disabled for your entire account.")
+        Self::sender(
+            "AccountSendingPausedException",
+            "Email sending is disabled for your entire account.",
+        )
     }
 
     pub(super) fn configuration_set_paused() -> Self {
@@ -56,11 +62,19 @@ impl Fault {
     }
 
     pub(super) fn internal() -> Self {
-        Self::new(500, "InternalFailure", "The request processing has failed because of an unknown error.")
+        Self::new(
+            500,
+            "InternalFailure",
+            "The request processing has failed because of an unknown error.",
+        )
     }
 
     pub(super) fn unavailable() -> Self {
-        Self::new(503, "ServiceUnavailable", "The request has failed due to a temporary failure of the server.")
+        Self::new(
+            503,
+            "ServiceUnavailable",
+            "The request has failed due to a temporary failure of the server.",
+        )
     }
 
     /// What every send is answered with in this mode.
@@ -68,7 +82,11 @@ impl Fault {
         let status = mode.status.or(mode.code.as_ref().map(|_| 400))?;
         let mut fault = match status {
             400 => Self::throttled(),
-            403 => Self::new(403, "AccessDenied", "The security token included in the request is invalid."),
+            403 => Self::new(
+                403,
+                "AccessDenied",
+                "The security token included in the request is invalid.",
+            ),
             503 => Self::unavailable(),
             other => Self { status: other, ..Self::internal() },
         };

@@ -14,7 +14,9 @@ pub(super) fn raw(form: &Form) -> Result<Outgoing, Fault> {
     let invalid = |why: &str| Fault::sender("InvalidParameterValue", why);
     let encoded = required(form, "RawMessage.Data")?;
     let source = STANDARD.decode(encoded).map_err(|_| invalid("The raw message is not base64."))?;
-    let message = MessageParser::default().parse(&source).ok_or_else(|| invalid("Missing final '@domain'"))?;
+    let message = MessageParser::default()
+        .parse(&source)
+        .ok_or_else(|| invalid("Missing final '@domain'"))?;
     let mut email = read(&message);
     // The envelope's recipients are the ones given with the request, else those in the headers.
     let destinations = members(form, "Destinations");
@@ -36,7 +38,10 @@ pub(super) fn raw(form: &Form) -> Result<Outgoing, Fault> {
 pub(super) fn simple(form: &Form) -> Result<Outgoing, Fault> {
     let (text, html) = (form.get("Message.Body.Text.Data"), form.get("Message.Body.Html.Data"));
     if text.is_none() && html.is_none() {
-        return Err(Fault::sender("ValidationError", "The message has neither a text nor an HTML body."));
+        return Err(Fault::sender(
+            "ValidationError",
+            "The message has neither a text nor an HTML body.",
+        ));
     }
     let email = Email {
         subject: required(form, "Message.Subject.Data")?.to_owned(),
@@ -66,7 +71,9 @@ fn read(message: &Message<'_>) -> Email {
         subject: message.subject().unwrap_or_default().to_owned(),
         text: own_text(message),
         html: own_html(message),
-        headers: headers.map(|header| (header.name().to_owned(), decoded(header.value()))).collect::<BTreeMap<_, _>>(),
+        headers: headers
+            .map(|header| (header.name().to_owned(), decoded(header.value())))
+            .collect::<BTreeMap<_, _>>(),
         configuration_set: None,
         template: None,
     }

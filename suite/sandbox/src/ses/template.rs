@@ -24,7 +24,11 @@ pub(crate) struct Templates(Mutex<HashMap<String, Template>>);
 impl Templates {
     /// `CreateTemplate`, `UpdateTemplate`, `GetTemplate`, `DeleteTemplate`.
     pub(super) fn call(&self, action: &str, form: &Form) -> Result<String, Fault> {
-        let name_field = if action.starts_with("Get") || action.starts_with("Delete") { "" } else { "Template." };
+        let name_field = if action.starts_with("Get") || action.starts_with("Delete") {
+            ""
+        } else {
+            "Template."
+        };
         let name = required(form, &format!("{name_field}TemplateName"))?.to_owned();
         let mut templates = self.lock();
         match action {
@@ -54,11 +58,16 @@ impl Templates {
     /// `SendTemplatedEmail`.
     pub(super) fn outgoing(&self, form: &Form) -> Result<Outgoing, Fault> {
         let name = required(form, "Template")?.to_owned();
-        let data: Value = serde_json::from_str(required(form, "TemplateData")?)
-            .map_err(|_| Fault::sender("InvalidParameterValue", "Template data is not valid JSON."))?;
+        let data: Value = serde_json::from_str(required(form, "TemplateData")?).map_err(|_| {
+            Fault::sender("InvalidParameterValue", "Template data is not valid JSON.")
+        })?;
         let template = self.lock().get(&name).cloned().ok_or_else(|| missing(&name))?;
         let part = |text: Option<&String>| text.map(|text| rendered(text, &data)).transpose();
-        let parts = (part(Some(&template.subject)), part(template.text.as_ref()), part(template.html.as_ref()));
+        let parts = (
+            part(Some(&template.subject)),
+            part(template.text.as_ref()),
+            part(template.html.as_ref()),
+        );
         let envelope = Email { template: Some(name), ..mail::envelope(form)? };
         let raw = json!(form);
         Ok(match parts {
@@ -111,7 +120,8 @@ fn rendered(template: &str, data: &Value) -> Result<String, MissingVariable> {
     while let Some((before, after)) = rest.split_once("{{") {
         let Some((name, after)) = after.split_once("}}") else { break };
         out.push_str(before);
-        let value = name.trim().trim_matches(['{', '}']).split('.').fold(data, |value, key| &value[key]);
+        let value =
+            name.trim().trim_matches(['{', '}']).split('.').fold(data, |value, key| &value[key]);
         match value {
             Value::Null => return Err(MissingVariable),
             Value::String(text) => out.push_str(text),
@@ -131,7 +141,10 @@ mod tests {
     fn variables_are_filled_in_and_a_missing_one_is_noticed() {
         let data = json!({"title": "Tea", "user": {"name": "Ada"}, "n": 3});
 
-        assert_eq!(rendered("{{title}} for {{ user.name }}, {{{n}}} cups", &data).unwrap(), "Tea for Ada, 3 cups");
+        assert_eq!(
+            rendered("{{title}} for {{ user.name }}, {{{n}}} cups", &data).unwrap(),
+            "Tea for Ada, 3 cups"
+        );
         assert_eq!(rendered("{{url}}", &data), Err(MissingVariable));
         assert_eq!(rendered("no {{end", &data).unwrap(), "no {{end");
     }

@@ -15,7 +15,8 @@ async fn a_message_is_waited_for() {
     let sandbox = &sender.sandbox;
 
     let (found, _) = tokio::join!(
-        sandbox.wait_for(|message| message.push().is_some_and(|push| push.token == "device-2"), SOON),
+        sandbox
+            .wait_for(|message| message.push().is_some_and(|push| push.token == "device-2"), SOON),
         async {
             sender.push_to("device-1").await;
             sender.push_to("device-2").await;
@@ -54,7 +55,10 @@ async fn messages_are_listed_counted_and_forgotten_over_http() {
     assert_eq!(stats.body["accepted"]["push"], 3);
     assert_eq!(stats.body["answers"]["push"]["404 UNREGISTERED"], 1);
     assert_eq!(attempts.body["attempts"].as_array().unwrap().len(), 1);
-    assert_eq!(http.get("/_sandbox/messages?kind=email").await.body["messages"].as_array().unwrap().len(), 0);
+    assert_eq!(
+        http.get("/_sandbox/messages?kind=email").await.body["messages"].as_array().unwrap().len(),
+        0
+    );
     http.delete("/_sandbox/messages").await.expect(204);
     assert!(sender.sandbox.captured().is_empty());
 }
@@ -66,14 +70,15 @@ async fn a_stream_shows_what_was_there_and_then_what_comes() {
     let url = format!("{}/_sandbox/stream", sender.sandbox.url());
     let mut body = sender.http.get(url).send().await.unwrap().bytes_stream();
     let mut seen = String::new();
-    let read_until =
-        async |seen: &mut String, body: &mut (dyn futures::Stream<Item = _> + Unpin + Send), word: &str| {
-            while !seen.contains(word) {
-                let chunk: Result<_, reqwest::Error> = body.next().await.unwrap();
-                let chunk: Vec<u8> = Vec::from(chunk.unwrap());
-                seen.push_str(&String::from_utf8(chunk).unwrap());
-            }
-        };
+    let read_until = async |seen: &mut String,
+                            body: &mut (dyn futures::Stream<Item = _> + Unpin + Send),
+                            word: &str| {
+        while !seen.contains(word) {
+            let chunk: Result<_, reqwest::Error> = body.next().await.unwrap();
+            let chunk: Vec<u8> = Vec::from(chunk.unwrap());
+            seen.push_str(&String::from_utf8(chunk).unwrap());
+        }
+    };
 
     tokio::time::timeout(SOON, async {
         read_until(&mut seen, &mut body, "\"device-1\"").await;

@@ -26,8 +26,11 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) async fn of(response: Response) -> Self {
-        let retry_after =
-            response.headers().get("retry-after").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let retry_after = response
+            .headers()
+            .get("retry-after")
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned);
         let status = response.status();
         Self { status, retry_after, text: response.text().await.expect("the body is read") }
     }
@@ -40,21 +43,28 @@ impl Answer {
     pub(crate) fn error_code(&self) -> String {
         let json = self.json();
         let details = json["error"]["details"].as_array().cloned().unwrap_or_default();
-        details.iter().find_map(|detail| detail["errorCode"].as_str()).unwrap_or_default().to_owned()
+        details
+            .iter()
+            .find_map(|detail| detail["errorCode"].as_str())
+            .unwrap_or_default()
+            .to_owned()
     }
 
     /// The first field a violation names.
     pub(crate) fn violated(&self) -> Option<String> {
         let json = self.json();
         let details = json["error"]["details"].as_array().cloned().unwrap_or_default();
-        details.iter().find_map(|detail| detail["fieldViolations"][0]["field"].as_str().map(str::to_owned))
+        details
+            .iter()
+            .find_map(|detail| detail["fieldViolations"][0]["field"].as_str().map(str::to_owned))
     }
 }
 
 impl Sender {
     pub(crate) async fn new() -> Self {
         let sandbox = Sandbox::start(Options::default()).await.expect("the sandbox starts");
-        let mut sender = Self { sandbox, http: support::http::plain(), access_token: String::new() };
+        let mut sender =
+            Self { sandbox, http: support::http::plain(), access_token: String::new() };
         let answer = sender.ask_token(&sender.assertion(json!({}))).await;
         sender.access_token = answer.json()["access_token"].as_str().expect("a token").to_owned();
         sender
@@ -65,7 +75,8 @@ impl Sender {
         let account = self.sandbox.service_account();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
         let (iss, aud) = (&account["client_email"], &account["token_uri"]);
-        let mut claims = json!({"iss": iss, "aud": aud, "scope": SCOPE, "iat": now, "exp": now + 3_600});
+        let mut claims =
+            json!({"iss": iss, "aud": aud, "scope": SCOPE, "iat": now, "exp": now + 3_600});
         for (name, value) in changes.as_object().expect("an object") {
             claims[name] = value.clone();
         }
@@ -92,7 +103,8 @@ impl Sender {
     }
 
     pub(crate) async fn push_to(&self, token: &str) -> Answer {
-        self.push(json!({"token": token, "notification": {"title": "Tea", "body": "is ready"}})).await
+        self.push(json!({"token": token, "notification": {"title": "Tea", "body": "is ready"}}))
+            .await
     }
 
     pub(crate) async fn request(&self, request: Value) -> Answer {

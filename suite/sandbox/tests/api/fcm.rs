@@ -63,8 +63,14 @@ async fn each_kind_of_token_gets_its_error() {
 async fn only_a_bad_token_is_named_by_a_field_violation() {
     let sender = Sender::new().await;
 
-    assert_eq!(sender.push_to("invalid-token-1").await.violated().as_deref(), Some("message.token"));
-    assert_eq!(sender.push_to("turned-invalid-1").await.violated().as_deref(), Some("message.token"));
+    assert_eq!(
+        sender.push_to("invalid-token-1").await.violated().as_deref(),
+        Some("message.token")
+    );
+    assert_eq!(
+        sender.push_to("turned-invalid-1").await.violated().as_deref(),
+        Some("message.token")
+    );
     assert_eq!(sender.push_to("bad-payload-1").await.violated(), None);
 }
 
@@ -133,7 +139,8 @@ async fn validation_only_sends_nothing_and_passes_all_but_dead_and_malformed_tok
         ("unregistered-1", 404),
         ("invalid-token-1", 400),
     ] {
-        let answer = sender.request(json!({"validate_only": true, "message": {"token": token}})).await;
+        let answer =
+            sender.request(json!({"validate_only": true, "message": {"token": token}})).await;
         assert_eq!(answer.status, status, "{token}");
     }
     assert!(sender.sandbox.captured().is_empty());
@@ -154,12 +161,18 @@ async fn a_wrong_message_is_refused_with_the_field_named() {
         (json!({"token": "a", "data": {"google.x": "1"}}), Some("message.data")),
         (json!({"token": "a", "android": {"ttl": "1 h"}}), Some("message.android.ttl")),
         (json!({"token": "a", "android": {"ttl": "2419201s"}}), Some("message.android.ttl")),
-        (json!({"token": "a", "android": {"priority": "URGENT"}}), Some("message.android.priority")),
+        (
+            json!({"token": "a", "android": {"priority": "URGENT"}}),
+            Some("message.android.priority"),
+        ),
         (
             json!({"token": "a", "apns": {"headers": {"apns-collapse-id": "x".repeat(65)}}}),
             Some("message.apns.headers"),
         ),
-        (json!({"token": "a", "webpush": {"headers": {"Topic": "x".repeat(33)}}}), Some("message.webpush.headers")),
+        (
+            json!({"token": "a", "webpush": {"headers": {"Topic": "x".repeat(33)}}}),
+            Some("message.webpush.headers"),
+        ),
         (
             json!({"token": "a", "webpush": {"fcm_options": {"link": "http://example.com"}}}),
             Some("message.webpush.fcm_options.link"),
@@ -173,7 +186,10 @@ async fn a_wrong_message_is_refused_with_the_field_named() {
         assert_eq!(answer.json()["error"]["status"], "INVALID_ARGUMENT", "{message}");
         assert_eq!(answer.violated().as_deref(), field, "{message}: {}", answer.text);
     }
-    assert_eq!(sender.request(json!({"message": {"token": "a"}, "dry_run": true})).await.status, 400);
+    assert_eq!(
+        sender.request(json!({"message": {"token": "a"}, "dry_run": true})).await.status,
+        400
+    );
 }
 
 #[tokio::test]
@@ -206,7 +222,10 @@ async fn both_http_versions_are_spoken_on_one_port() {
     let h2c = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
     let http1 = reqwest::Client::builder().http1_only().build().unwrap();
     for (client, version) in [(h2c, Version::HTTP_2), (http1, Version::HTTP_11)] {
-        let request = client.post(&url).bearer_auth(&sender.access_token).json(&json!({"message": {"token": "a"}}));
+        let request = client
+            .post(&url)
+            .bearer_auth(&sender.access_token)
+            .json(&json!({"message": {"token": "a"}}));
 
         let response = request.send().await.unwrap();
 

@@ -1,4 +1,5 @@
-//! The sandbox from outside: what a sender sees of FCM, Google's token endpoint and SES, and what a test sees of it.
+//! The sandbox from outside: what a sender sees of FCM, Google's token endpoint and SES, and what a
+//! test sees of it.
 
 mod capture;
 mod client;

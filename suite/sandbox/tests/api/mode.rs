@@ -26,7 +26,10 @@ async fn a_project_can_answer_every_send_with_one_error() {
 
         let answer = sender.push_to("device-1").await;
 
-        assert_eq!((answer.status.as_u16(), answer.json()["error"]["status"].as_str()), (status, Some(code)));
+        assert_eq!(
+            (answer.status.as_u16(), answer.json()["error"]["status"].as_str()),
+            (status, Some(code))
+        );
         assert_eq!(answer.retry_after.as_deref(), Some("2"));
     }
     set(&sender, json!({})).await;
@@ -48,7 +51,8 @@ async fn every_answer_can_be_slow() {
 async fn a_provider_can_be_down_or_silent() {
     let sender = Sender::new().await;
     let url = format!("{}/v1/projects/demo/messages:send", sender.sandbox.url());
-    let post = || sender.http.post(&url).json(&json!({})).timeout(Duration::from_millis(200)).send();
+    let post =
+        || sender.http.post(&url).json(&json!({})).timeout(Duration::from_millis(200)).send();
 
     set(&sender, json!({"fcm": {"down": true}})).await;
     assert!(!post().await.unwrap_err().is_timeout());
@@ -61,7 +65,9 @@ async fn a_provider_can_be_down_or_silent() {
 async fn an_unknown_mode_is_refused() {
     let sender = Sender::new().await;
 
-    let answer = Client::new(sender.sandbox.url()).put("/_sandbox/mode", &json!({"fcm": {"speed": 1}})).await;
+    let answer = Client::new(sender.sandbox.url())
+        .put("/_sandbox/mode", &json!({"fcm": {"speed": 1}}))
+        .await;
 
     assert_eq!(answer.status, 422);
 }

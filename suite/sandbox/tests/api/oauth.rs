@@ -32,7 +32,11 @@ async fn a_wrong_assertion_is_refused() {
     for (changes, error) in cases {
         let answer = sender.ask_token(&sender.assertion(changes.clone())).await;
 
-        assert_eq!((answer.status.as_u16(), answer.json()["error"].as_str()), (400, Some(error)), "{changes}");
+        assert_eq!(
+            (answer.status.as_u16(), answer.json()["error"].as_str()),
+            (400, Some(error)),
+            "{changes}"
+        );
     }
     let mut forged = sender.assertion(json!({}));
     forged.truncate(forged.len() - 8);
@@ -47,7 +51,10 @@ async fn a_token_expires() {
     let answer = sender.ask_token(&sender.assertion(json!({}))).await;
     sender.access_token = answer.json()["access_token"].as_str().unwrap().to_owned();
 
-    support::eventually(Duration::from_secs(5), async || sender.push_to("device-1").await.status == 401).await;
+    support::eventually(Duration::from_secs(5), async || {
+        sender.push_to("device-1").await.status == 401
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -63,12 +70,17 @@ async fn revoked_tokens_open_nothing() {
 #[tokio::test]
 async fn the_endpoint_can_refuse_everybody() {
     let sender = Sender::new().await;
-    for (status, error) in [(400, "invalid_grant"), (401, "invalid_client"), (503, "internal_failure")] {
+    for (status, error) in
+        [(400, "invalid_grant"), (401, "invalid_client"), (503, "internal_failure")]
+    {
         let oauth = OAuthMode { status: Some(status), ..OAuthMode::default() };
         sender.sandbox.set_mode(Mode { oauth, ..Mode::default() });
 
         let answer = sender.ask_token(&sender.assertion(json!({}))).await;
 
-        assert_eq!((answer.status.as_u16(), answer.json()["error"].as_str()), (status, Some(error)));
+        assert_eq!(
+            (answer.status.as_u16(), answer.json()["error"].as_str()),
+            (status, Some(error))
+        );
     }
 }

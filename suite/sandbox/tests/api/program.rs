@@ -11,10 +11,17 @@ async fn the_program_serves_writes_the_account_and_ends_on_sigterm() {
     let file = dir.path().join("account.json");
     let command = Command::program("sandbox", env!("CARGO_BIN_EXE_sandbox"));
 
-    let program = command.arg("--port").arg("0").arg("--service-account").arg(file.to_str().unwrap()).start().await;
+    let program = command
+        .arg("--port")
+        .arg("0")
+        .arg("--service-account")
+        .arg(file.to_str().unwrap())
+        .start()
+        .await;
 
     program.ready(Duration::from_secs(10)).await;
-    let account: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let account: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     assert_eq!(account["token_uri"], format!("{}/token", program.rest_url()));
     Client::new(program.rest_url()).get("/healthz").await.expect(200);
     assert!(program.log().contains(&format!("FCM_ENDPOINT={}", program.rest_url())));
@@ -23,12 +30,19 @@ async fn the_program_serves_writes_the_account_and_ends_on_sigterm() {
 
 #[tokio::test]
 async fn a_halted_program_answers_again_when_it_goes_on() {
-    let program = Command::program("sandbox", env!("CARGO_BIN_EXE_sandbox")).arg("--port").arg("0").start().await;
+    let program = Command::program("sandbox", env!("CARGO_BIN_EXE_sandbox"))
+        .arg("--port")
+        .arg("0")
+        .start()
+        .await;
     let health = format!("{}/healthz", program.rest_url());
     let ask = || support::http::plain().get(&health).timeout(Duration::from_millis(100)).send();
 
     program.stop();
-    support::eventually(Duration::from_secs(5), async || ask().await.is_err_and(|error| error.is_timeout())).await;
+    support::eventually(Duration::from_secs(5), async || {
+        ask().await.is_err_and(|error| error.is_timeout())
+    })
+    .await;
     program.cont();
 
     support::eventually(Duration::from_secs(5), async || ask().await).await;

@@ -80,8 +80,18 @@ async fn each_kind_of_recipient_gets_its_error() {
         ("daily-quota@example.com", 400, "Throttling", "Daily message quota exceeded."),
         ("reject@example.com", 400, "MessageRejected", "Email address is not verified."),
         ("paused@example.com", 400, "AccountSendingPausedException", "Email sending is disabled"),
-        ("config-paused@example.com", 400, "ConfigurationSetSendingPausedException", "Email sending is disabled"),
-        ("unverified@example.com", 400, "MailFromDomainNotVerifiedException", "The MAIL FROM domain"),
+        (
+            "config-paused@example.com",
+            400,
+            "ConfigurationSetSendingPausedException",
+            "Email sending is disabled",
+        ),
+        (
+            "unverified@example.com",
+            400,
+            "MailFromDomainNotVerifiedException",
+            "The MAIL FROM domain",
+        ),
         ("internal@example.com", 500, "InternalFailure", "The request processing has failed"),
         ("unavailable@example.com", 503, "ServiceUnavailable", "The request has failed"),
     ];
@@ -106,7 +116,8 @@ async fn a_flaky_recipient_is_throttled_so_many_times() {
 #[tokio::test]
 async fn the_account_can_refuse_every_mail() {
     let sender = Sender::new().await;
-    let mode = json!({"ses": {"status": 400, "code": "AccountSendingPausedException", "maxSendRate": 50}});
+    let mode =
+        json!({"ses": {"status": 400, "code": "AccountSendingPausedException", "maxSendRate": 50}});
     Client::new(sender.sandbox.url()).put("/_sandbox/mode", &mode).await.expect(200);
 
     let answer = send_to(&sender, "ada@example.com").await;
@@ -126,12 +137,18 @@ async fn a_template_is_kept_and_filled_in() {
         ("Template.HtmlPart", "<p>{{message}}</p>"),
     ];
     assert_eq!(sender.post_form("/", &create).await.status, 200);
-    assert_eq!(element(&sender.post_form("/", &create).await, "Code").as_deref(), Some("AlreadyExists"));
+    assert_eq!(
+        element(&sender.post_form("/", &create).await, "Code").as_deref(),
+        Some("AlreadyExists")
+    );
     let get = [("Action", "GetTemplate"), ("TemplateName", "reminder")];
     let shown = sender.post_form("/", &get).await;
     assert_eq!(element(&shown, "HtmlPart").as_deref(), Some("&lt;p&gt;{{message}}&lt;/p&gt;"));
 
-    assert_eq!(templated(&sender, "reminder", r#"{"title":"Tea","message":"is ready"}"#).await.status, 200);
+    assert_eq!(
+        templated(&sender, "reminder", r#"{"title":"Tea","message":"is ready"}"#).await.status,
+        200
+    );
     assert_eq!(templated(&sender, "reminder", r#"{"title":"Tea"}"#).await.status, 200);
 
     let captured = sender.sandbox.captured();
@@ -164,8 +181,17 @@ async fn wrong_requests_are_refused() {
     ];
     for (form, code) in cases {
         let answer = sender.post_form("/", form).await;
-        assert_eq!((answer.status.as_u16(), element(&answer, "Code").as_deref()), (400, Some(code)));
+        assert_eq!(
+            (answer.status.as_u16(), element(&answer, "Code").as_deref()),
+            (400, Some(code))
+        );
     }
-    let unsigned = sender.http.post(sender.sandbox.url()).form(&[("Action", "GetSendQuota")]).send().await.unwrap();
+    let unsigned = sender
+        .http
+        .post(sender.sandbox.url())
+        .form(&[("Action", "GetSendQuota")])
+        .send()
+        .await
+        .unwrap();
     assert_eq!(unsigned.status(), 403);
 }

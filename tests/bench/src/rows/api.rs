@@ -37,32 +37,54 @@ impl Run {
 
     /// CPU seconds of the service, and of PostgreSQL, for 1,000 requests.
     fn cpu_per_thousand(&self) -> (f64, f64) {
-        let service =
-            self.usage.processes.iter().find(|(name, _)| *name == SERVICE).map_or(0.0, |(_, seconds)| *seconds);
+        let service = self
+            .usage
+            .processes
+            .iter()
+            .find(|(name, _)| *name == SERVICE)
+            .map_or(0.0, |(_, seconds)| *seconds);
         let thousands = self.outcome.requests as f64 / 1e3;
         (service / thousands, self.usage.postgres / thousands)
     }
 }
 
-pub(crate) async fn measure(options: &Options, house: &House, rows: &mut Vec<Row>) -> anyhow::Result<()> {
+pub(crate) async fn measure(
+    options: &Options,
+    house: &House,
+    rows: &mut Vec<Row>,
+) -> anyhow::Result<()> {
     let stage = Stage::make(house, "api").await?;
     let services = stage.start(&[SERVICE]).await?;
     let addr = services.rest(SERVICE)?;
     fill(addr).await?;
-    let list = move |number: u32| request(Method::GET, addr, "/reminders?limit=10", &user(number % READERS), "");
-    let create = move |number: u32| reminders::post(addr, &user(number % 1_000), number, now_ms() + AHEAD_MS);
+    let list = move |number: u32| {
+        request(Method::GET, addr, "/reminders?limit=10", &user(number % READERS), "")
+    };
+    let create = move |number: u32| {
+        reminders::post(addr, &user(number % 1_000), number, now_ms() + AHEAD_MS)
+    };
     let get = median(options, &stage, &services, "GET /reminders", Arc::new(list)).await?;
     let post = median(options, &stage, &services, "POST /reminders", Arc::new(create)).await?;
     services.stop().await?;
     rows.push(row("post", "POST /reminders, 64 connections, durable with outbox", post, POST));
-    rows.push(row("get", "GET /reminders?limit=10, 64 connections, 100 of the user's, 10,000 in all", get, GET));
+    rows.push(row(
+        "get",
+        "GET /reminders?limit=10, 64 connections, 100 of the user's, 10,000 in all",
+        get,
+        GET,
+    ));
     Ok(())
 }
 
 async fn fill(addr: std::net::SocketAddr) -> anyhow::Result<()> {
     let progress = Progress::counting("api: making the reminders to list", STORED as usize);
-    let make = move |number: u32| reminders::post(addr, &user(number % READERS), number, now_ms() + AHEAD_MS);
-    load::run(addr, CONNECTIONS, Until::Sent(0..STORED), Arc::new(make), move |count| progress.add(count)).await?;
+    let make = move |number: u32| {
+        reminders::post(addr, &user(number % READERS), number, now_ms() + AHEAD_MS)
+    };
+    load::run(addr, CONNECTIONS, Until::Sent(0..STORED), Arc::new(make), move |count| {
+        progress.add(count)
+    })
+    .await?;
     Ok(())
 }
 
@@ -125,13 +147,32 @@ fn row(id: &'static str, title: &str, run: Run, references: References) -> Row {
     let figure = |key, label, value, unit, [baseline, milestone, goal]: [&'static str; 3]| {
         Figure::new(key, label, value, unit).beside(baseline, milestone, goal)
     };
-    let References { machine, service, cpu: cpu_before, postgres: postgres_before, p50, p99 } = references;
+    let References { machine, service, cpu: cpu_before, postgres: postgres_before, p50, p99 } =
+        references;
     Row::new(id, title)
         .figure(figure("perSecond", "on the machine", run.per_second(), "/s", machine))
-        .figure(figure("perCpuSecond", "per CPU second of the service", per_cpu_second, "/s", service))
+        .figure(figure(
+            "perCpuSecond",
+            "per CPU second of the service",
+            per_cpu_second,
+            "/s",
+            service,
+        ))
         .figure(figure("p50Ms", "p50", latency.p50, "ms", [p50, "", ""]))
         .figure(figure("p99Ms", "p99", latency.p99, "ms", [p99, "", ""]))
-        .figure(figure("cpuPer1000", "CPU of the service for 1,000", cpu, "s", [cpu_before, "", ""]))
-        .figure(figure("postgresPer1000", "CPU of PostgreSQL for 1,000", postgres, "s", [postgres_before, "", ""]))
+        .figure(figure(
+            "cpuPer1000",
+            "CPU of the service for 1,000",
+            cpu,
+            "s",
+            [cpu_before, "", ""],
+        ))
+        .figure(figure(
+            "postgresPer1000",
+            "CPU of PostgreSQL for 1,000",
+            postgres,
+            "s",
+            [postgres_before, "", ""],
+        ))
         .cpu(run.outcome.requests, run.usage)
 }

@@ -39,7 +39,11 @@ struct Run {
     usage: Usage,
 }
 
-pub(crate) async fn measure(options: &Options, house: &House, rows: &mut Vec<Row>) -> anyhow::Result<()> {
+pub(crate) async fn measure(
+    options: &Options,
+    house: &House,
+    rows: &mut Vec<Row>,
+) -> anyhow::Result<()> {
     let stage = Stage::make(house, "events").await?;
     let services = stage.start(&["event-service"]).await?;
     let bus = stage.bus().await?;
@@ -57,20 +61,40 @@ pub(crate) async fn measure(options: &Options, house: &House, rows: &mut Vec<Row
     let applied = Figure::new("appliedPerSecond", "applied", rate(count, run.applied), "/s")
         .beside("101/s", "10,000/s", "20,000/s")
         .due(Due::AtLeast(5_000.0));
-    let row = Row::new("events", format!("events: {} reminder:created in the queue", number(count as f64)))
-        .figure(applied)
-        .figure(Figure::new("publishedPerSecond", "put on the bus before", rate(count, run.published), "/s"))
-        .cpu(count, run.usage)
-        .note(format!("median of {} runs, {} to {}/s", options.runs(), number(rates.min), number(rates.max)));
+    let row = Row::new(
+        "events",
+        format!("events: {} reminder:created in the queue", number(count as f64)),
+    )
+    .figure(applied)
+    .figure(Figure::new(
+        "publishedPerSecond",
+        "put on the bus before",
+        rate(count, run.published),
+        "/s",
+    ))
+    .cpu(count, run.usage)
+    .note(format!(
+        "median of {} runs, {} to {}/s",
+        options.runs(),
+        number(rates.min),
+        number(rates.max)
+    ));
     rows.push(row);
     Ok(())
 }
 
 /// Halts event-service, fills its queue, lets it go on, and waits until all is applied.
-async fn run(stage: &Stage<'_>, services: &Services, bus: &SharedBus, count: usize, name: &str) -> anyhow::Result<Run> {
+async fn run(
+    stage: &Stage<'_>,
+    services: &Services,
+    bus: &SharedBus,
+    count: usize,
+    name: &str,
+) -> anyhow::Result<Run> {
     let service = services.get("event-service")?;
     let before = ledger::notifications(&stage.notifications).await?;
-    let messages = (0..count).map(|number| message(number as u32)).collect::<anyhow::Result<Vec<_>>>()?;
+    let messages =
+        (0..count).map(|number| message(number as u32)).collect::<anyhow::Result<Vec<_>>>()?;
 
     service.signal(Signal::SIGSTOP);
     let begun = Instant::now();
@@ -88,14 +112,18 @@ async fn run(stage: &Stage<'_>, services: &Services, bus: &SharedBus, count: usi
         let now = ledger::notifications(&stage.notifications).await? - before;
         progress.set(now);
         if now == count {
-            let run = Run { applied: begun.elapsed(), published: published_in, usage: meter.read()? };
+            let run =
+                Run { applied: begun.elapsed(), published: published_in, usage: meter.read()? };
             stage.house.tell_statements(name, count).await?;
             return Ok(run);
         }
         if now > applied {
             (applied, moved) = (now, Instant::now());
         }
-        ensure!(moved.elapsed() < STUCK_LIMIT, "{now} of {count} events were applied, and no more for {STUCK_LIMIT:?}");
+        ensure!(
+            moved.elapsed() < STUCK_LIMIT,
+            "{now} of {count} events were applied, and no more for {STUCK_LIMIT:?}"
+        );
         tokio::time::sleep(PAUSE).await;
     }
 }

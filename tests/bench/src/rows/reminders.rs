@@ -27,11 +27,17 @@ pub(crate) async fn register_devices(services: &Services) -> anyhow::Result<()> 
     let progress = Progress::counting("registering devices", USERS as usize);
     let make = move |number: u32| {
         // As long as Google's.
-        let body = format!(r#"{{"fcmToken":"device{number:04}:{:A>130}","type":"android","name":"Phone"}}"#, "");
+        let body = format!(
+            r#"{{"fcmToken":"device{number:04}:{:A>130}","type":"android","name":"Phone"}}"#,
+            ""
+        );
         request(Method::POST, addr, "/device/register", &user(number), body)
     };
     let added = progress.clone();
-    load::run(addr, CONNECTIONS, Until::Sent(0..USERS), Arc::new(make), move |count| added.add(count)).await?;
+    load::run(addr, CONNECTIONS, Until::Sent(0..USERS), Arc::new(make), move |count| {
+        added.add(count)
+    })
+    .await?;
     Ok(())
 }
 
@@ -45,7 +51,10 @@ pub(crate) async fn create(
     let addr = services.rest("reminder-service")?;
     let progress = Progress::counting(what, count as usize);
     let make = move |number: u32| post(addr, &user(number % USERS), number, due_ms(number));
-    load::run(addr, CONNECTIONS, Until::Sent(0..count), Arc::new(make), move |count| progress.add(count)).await
+    load::run(addr, CONNECTIONS, Until::Sent(0..count), Arc::new(make), move |count| {
+        progress.add(count)
+    })
+    .await
 }
 
 /// The request that creates a reminder.
@@ -87,10 +96,17 @@ pub(crate) fn instant(ms: u64) -> DateTime<Utc> {
 ///
 /// # Errors
 /// When they do not before the first is nearly due.
-pub(crate) async fn wait_until_known(stage: &Stage<'_>, count: u32, first_ms: u64, last_ms: u64) -> anyhow::Result<()> {
+pub(crate) async fn wait_until_known(
+    stage: &Stage<'_>,
+    count: u32,
+    first_ms: u64,
+    last_ms: u64,
+) -> anyhow::Result<()> {
     let progress = Progress::counting("until event-service knows them", count as usize);
     loop {
-        let known = crate::ledger::pending(&stage.notifications, instant(first_ms), instant(last_ms)).await?;
+        let known =
+            crate::ledger::pending(&stage.notifications, instant(first_ms), instant(last_ms))
+                .await?;
         progress.set(known);
         if known == count as usize {
             return Ok(());

@@ -1,4 +1,5 @@
-//! One run through the whole pipeline: reminders are made, come due, arrive, are recorded, and are known to have been sent.
+//! One run through the whole pipeline: reminders are made, come due, arrive, are recorded, and are
+//! known to have been sent.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -59,12 +60,18 @@ impl Run {
 ///
 /// # Errors
 /// When anything stops moving, or what arrived is not what was due.
-pub(crate) async fn run(stage: &Stage<'_>, services: &Services, plan: Plan, name: &str) -> anyhow::Result<Run> {
+pub(crate) async fn run(
+    stage: &Stage<'_>,
+    services: &Services,
+    plan: Plan,
+    name: &str,
+) -> anyhow::Result<Run> {
     let Plan { count, per_ms, latency_ms, made_per_second } = plan;
     stage.house.provider.reset(latency_ms).await?;
     let lead_ms = (f64::from(count) / made_per_second * 1_400.0) as u64 + 3_000;
     let first_ms = reminders::now_ms() + lead_ms;
-    let due_ms = move |number: u32| first_ms + per_ms.map_or(0, |per_ms| u64::from(number / per_ms));
+    let due_ms =
+        move |number: u32| first_ms + per_ms.map_or(0, |per_ms| u64::from(number / per_ms));
     let last_ms = due_ms(count.saturating_sub(1));
 
     let begun = Instant::now();
@@ -83,13 +90,22 @@ pub(crate) async fn run(stage: &Stage<'_>, services: &Services, plan: Plan, name
     let usage = meter.read()?;
     stage.house.tell_statements(name, count as usize).await?;
     let arrivals = Arrivals::of(&stage.house.provider.records().await?);
-    ensure!(arrivals.distinct == count as usize, "{} of {count} reminders arrived", arrivals.distinct);
+    ensure!(
+        arrivals.distinct == count as usize,
+        "{} of {count} reminders arrived",
+        arrivals.distinct
+    );
     let accepted = Duration::from_micros(arrivals.last_us.saturating_sub(first_ms * 1_000));
     Ok(Run { count: count as usize, accepted, recorded, known, arrivals, usage, made_per_second })
 }
 
 /// Waits until `count` messages arrived at the provider.
-async fn wait_for_arrivals(stage: &Stage<'_>, count: usize, last_ms: u64, name: &str) -> anyhow::Result<()> {
+async fn wait_for_arrivals(
+    stage: &Stage<'_>,
+    count: usize,
+    last_ms: u64,
+    name: &str,
+) -> anyhow::Result<()> {
     let progress = Progress::counting(&format!("{name}: arriving"), count);
     let (mut arrived, mut moved) = (0, Instant::now());
     loop {
@@ -102,33 +118,51 @@ async fn wait_for_arrivals(stage: &Stage<'_>, count: usize, last_ms: u64, name: 
         if now > arrived || !until(last_ms).is_zero() {
             (arrived, moved) = (now, Instant::now());
         }
-        ensure!(moved.elapsed() < STUCK_LIMIT, "{now} of {count} arrived, and nothing more for {STUCK_LIMIT:?}");
+        ensure!(
+            moved.elapsed() < STUCK_LIMIT,
+            "{now} of {count} arrived, and nothing more for {STUCK_LIMIT:?}"
+        );
         tokio::time::sleep(ARRIVAL_PAUSE).await;
     }
 }
 
 /// Waits until the ledger shows every delivery as sent.
-async fn wait_for_records(stage: &Stage<'_>, count: u32, first_ms: u64, last_ms: u64) -> anyhow::Result<Duration> {
+async fn wait_for_records(
+    stage: &Stage<'_>,
+    count: u32,
+    first_ms: u64,
+    last_ms: u64,
+) -> anyhow::Result<Duration> {
     let quiet = async || anyhow::Ok(!ledger::any_unfinished(&stage.devices).await?);
-    let sent = async || ledger::recorded_sent(&stage.devices, instant(first_ms), instant(last_ms)).await;
+    let sent =
+        async || ledger::recorded_sent(&stage.devices, instant(first_ms), instant(last_ms)).await;
     wait_for("recorded as sent", count, first_ms, RECORD_PAUSE, quiet, sent).await
 }
 
-/// Waits until the outcomes have gone through the outbox and the bus and event-service has applied them.
-async fn wait_for_facts(stage: &Stage<'_>, count: u32, first_ms: u64, last_ms: u64) -> anyhow::Result<Duration> {
+/// Waits until the outcomes have gone through the outbox and the bus and event-service has applied
+/// them.
+async fn wait_for_facts(
+    stage: &Stage<'_>,
+    count: u32,
+    first_ms: u64,
+    last_ms: u64,
+) -> anyhow::Result<Duration> {
     let bus = stage.bus().await?;
     let quiet = async || {
         let depth = bus.depth("event-queue").await?;
         let idle = depth.visible + depth.in_flight == 0;
-        let published =
-            !ledger::any_unpublished(&stage.devices).await? && !ledger::any_unpublished(&stage.notifications).await?;
+        let published = !ledger::any_unpublished(&stage.devices).await?
+            && !ledger::any_unpublished(&stage.notifications).await?;
         anyhow::Ok(idle && published)
     };
-    let sent = async || ledger::known_sent(&stage.notifications, instant(first_ms), instant(last_ms)).await;
+    let sent = async || {
+        ledger::known_sent(&stage.notifications, instant(first_ms), instant(last_ms)).await
+    };
     wait_for("known to event-service as sent", count, first_ms, ARRIVAL_PAUSE, quiet, sent).await
 }
 
-/// Waits until all is quiet and `seen` confirms the whole count; how long after `since_ms` it became quiet.
+/// Waits until all is quiet and `seen` confirms the whole count; how long after `since_ms` it
+/// became quiet.
 async fn wait_for(
     what: &str,
     count: u32,
@@ -140,13 +174,18 @@ async fn wait_for(
     let begun = Instant::now();
     loop {
         let is_quiet = quiet().await?;
-        let since =
-            SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().saturating_sub(Duration::from_millis(since_ms));
+        let since = SystemTime::UNIX_EPOCH
+            .elapsed()
+            .unwrap_or_default()
+            .saturating_sub(Duration::from_millis(since_ms));
         if is_quiet && seen().await? == count as usize {
             return Ok(since);
         }
         if begun.elapsed() > STUCK_LIMIT {
-            bail!("{} of {count} were {what}, {STUCK_LIMIT:?} after the last arrived", seen().await?);
+            bail!(
+                "{} of {count} were {what}, {STUCK_LIMIT:?} after the last arrived",
+                seen().await?
+            );
         }
         tokio::time::sleep(pause).await;
     }

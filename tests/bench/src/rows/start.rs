@@ -14,11 +14,16 @@ use crate::{
 /// Starts of each service, of which the median is told.
 const STARTS: usize = 5;
 
-pub(crate) async fn measure(options: &Options, house: &House, rows: &mut Vec<Row>) -> anyhow::Result<()> {
+pub(crate) async fn measure(
+    options: &Options,
+    house: &House,
+    rows: &mut Vec<Row>,
+) -> anyhow::Result<()> {
     let stage = Stage::make(house, "start").await?;
     let starts = if options.quick { 1 } else { STARTS };
     let progress = Progress::counting("start: starting and ending", SERVICES.len() * starts);
-    let mut row = Row::new("start", "cold start, exec to ready").note(format!("median of {starts} starts"));
+    let mut row =
+        Row::new("start", "cold start, exec to ready").note(format!("median of {starts} starts"));
     let mut slowest: f64 = 0.0;
     for service in SERVICES {
         let mut times = Vec::new();
@@ -33,8 +38,11 @@ pub(crate) async fn measure(options: &Options, house: &House, rows: &mut Vec<Row
         slowest = slowest.max(time);
         row = row.figure(Figure::new(key(service), service, time, "ms"));
     }
-    let slowest =
-        Figure::new("slowestMs", "the slowest of them", slowest, "ms").beside("620–800 ms", "300 ms", "150 ms");
+    let slowest = Figure::new("slowestMs", "the slowest of them", slowest, "ms").beside(
+        "620–800 ms",
+        "300 ms",
+        "150 ms",
+    );
     rows.push(row.figure(slowest));
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! `test-postgres url` starts the test cluster if it does not run and prints its address; `test-postgres stop` ends it.
+//! `test-postgres url` starts the test cluster if it does not run and prints its address;
+//! `test-postgres stop` ends it.
 
 use anyhow::bail;
 

@@ -13,7 +13,8 @@ pub(super) fn key_of(migrations: &Migrator) -> String {
     format!("migrations {:016x}", hash.0)
 }
 
-/// The name of the template for `key`, filled if it is not there yet. One process fills, the others wait.
+/// The name of the template for `key`, filled if it is not there yet. One process fills, the others
+/// wait.
 pub(super) async fn ensure<F>(key: &str, fill: F) -> anyhow::Result<String>
 where
     F: AsyncFnOnce(String) -> anyhow::Result<()>,
@@ -40,7 +41,8 @@ where
     Ok(template)
 }
 
-/// Copying and renaming want the database to themselves; a connection that was just closed may linger in the server.
+/// Copying and renaming want the database to themselves; a connection that was just closed may
+/// linger in the server.
 async fn forbid_connections(user: &mut PgConnection, database: &str) -> anyhow::Result<()> {
     run(user, format!("ALTER DATABASE {database} ALLOW_CONNECTIONS false")).await?;
     let sql = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = $1";

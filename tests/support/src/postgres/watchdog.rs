@@ -1,9 +1,10 @@
 //! The end of an unused cluster, decided inside the server.
 //!
-//! No test process can be the one to stop it: under nextest every test is a process, and each may be killed. So a
-//! statement runs in the server, beyond its client's life. Users hold an advisory lock shared, for as long as they
-//! are connected; when nobody has held it for long enough, the statement takes it alone and shuts the server down. Whoever comes
-//! in that moment waits for the lock, is disconnected, and starts the cluster anew.
+//! No test process can be the one to stop it: under nextest every test is a process, and each may
+//! be killed. So a statement runs in the server, beyond its client's life. Users hold an advisory
+//! lock shared, for as long as they are connected; when nobody has held it for long enough, the
+//! statement takes it alone and shuts the server down. Whoever comes in that moment waits for the
+//! lock, is disconnected, and starts the cluster anew.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! `make hostile`: one user who does everything at once that costs much, and what another user notices of it.
+//! `make hostile`: one user who does everything at once that costs much, and what another user
+//! notices of it.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
 
@@ -11,7 +12,8 @@ use system::{
     hostile::{self, Attackers},
 };
 
-/// The most that the other user's reminders may be late (99 of 100), and the slowest that health may answer.
+/// The most that the other user's reminders may be late (99 of 100), and the slowest that health
+/// may answer.
 const LATE: TimeDelta = TimeDelta::seconds(1);
 /// The slowest that the other user's requests may be answered (99 of 100).
 const ANSWERED: Duration = Duration::from_secs(2);
@@ -19,9 +21,10 @@ const HEALTH: Duration = Duration::from_secs(1);
 
 /// Attacks the suite as one of its users and measures how late another user's reminders are.
 ///
-/// Ends with 0 when 99 of 100 of the other user's deliveries are at most a second late, none is lost, 99 of 100 of the
-/// other user's requests are answered as they should be and within two seconds, no process took more memory than its
-/// manifest allows or ended, and health answered within a second. Everything is on the loopback.
+/// Ends with 0 when 99 of 100 of the other user's deliveries are at most a second late, none is
+/// lost, 99 of 100 of the other user's requests are answered as they should be and within two
+/// seconds, no process took more memory than its manifest allows or ended, and health answered
+/// within a second. Everything is on the loopback.
 #[derive(Debug, Parser)]
 #[command(name = "hostile")]
 struct Options {
@@ -51,15 +54,22 @@ async fn main() -> ExitCode {
     };
     let attackers = if options.several { Attackers::Several } else { Attackers::One };
     let length = Duration::from_secs(options.seconds);
-    let report = hostile::run(bus, attackers, length, |progress| eprint!("\r\x1b[K{progress}")).await;
+    let report =
+        hostile::run(bus, attackers, length, |progress| eprint!("\r\x1b[K{progress}")).await;
     eprintln!();
     println!("{bus:?}: {report}");
     let mut broken = report.broken();
     if report.lateness_at(0.99) > LATE {
-        broken.push("more than one delivery in a hundred of the other user was more than a second late".to_owned());
+        broken.push(
+            "more than one delivery in a hundred of the other user was more than a second late"
+                .to_owned(),
+        );
     }
     if report.answered_at(0.99) > ANSWERED {
-        broken.push("more than one request in a hundred of the other user took more than two seconds".to_owned());
+        broken.push(
+            "more than one request in a hundred of the other user took more than two seconds"
+                .to_owned(),
+        );
     }
     for process in &report.processes {
         if process.slowest_health.is_some_and(|slowest| slowest > HEALTH) {

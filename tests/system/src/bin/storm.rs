@@ -10,10 +10,11 @@ use system::{
     storm::{self, Settings},
 };
 
-/// Kills, pauses and cuts off the services at random while reminders are made; then judges what arrived.
+/// Kills, pauses and cuts off the services at random while reminders are made; then judges what
+/// arrived.
 ///
-/// Ends with 0 when nothing was lost, unexpected, early, stuck or unexplained. It uses this machine alone: a throw-away
-/// PostgreSQL, a local AWS and sandbox providers, all on the loopback.
+/// Ends with 0 when nothing was lost, unexpected, early, stuck or unexplained. It uses this machine
+/// alone: a throw-away PostgreSQL, a local AWS and sandbox providers, all on the loopback.
 #[derive(Debug, Parser)]
 #[command(name = "storm")]
 struct Options {
@@ -23,7 +24,8 @@ struct Options {
     /// For how many seconds faults happen, on each bus.
     #[arg(long, default_value_t = 240, value_parser = clap::value_parser!(u64).range(5..=3_600))]
     seconds: u64,
-    /// What decides the faults; printed, so that a storm can be made again. By default another each time.
+    /// What decides the faults; printed, so that a storm can be made again. By default another each
+    /// time.
     #[arg(long)]
     seed: Option<u64>,
     /// Processes of each service.

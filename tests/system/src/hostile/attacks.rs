@@ -62,12 +62,17 @@ fn list(count: u32) -> String {
 /// A rule that fires each minute by way of everything a rule can say.
 fn dense_rule(with_seconds: bool) -> String {
     let seconds = if with_seconds { format!(";BYSECOND={}", list(60)) } else { String::new() };
-    format!("FREQ=YEARLY;BYDAY=MO,TU,WE,TH,FR,SA,SU;BYHOUR={};BYMINUTE={}{seconds}", list(24), list(60))
+    format!(
+        "FREQ=YEARLY;BYDAY=MO,TU,WE,TH,FR,SA,SU;BYHOUR={};BYMINUTE={}{seconds}",
+        list(24),
+        list(60)
+    )
 }
 
 fn body(seconds: i64, more: Value) -> Value {
     let date = written(Utc::now() + TimeDelta::seconds(seconds));
-    let mut body = json!({"date": date, "title": "x", "message": "x", "channels": ["push", "email"]});
+    let mut body =
+        json!({"date": date, "title": "x", "message": "x", "channels": ["push", "email"]});
     if let (Some(fields), Some(more)) = (body.as_object_mut(), more.as_object()) {
         fields.extend(more.clone());
     }
@@ -79,37 +84,64 @@ fn bulk(count: usize, entry: &Value) -> Value {
 }
 
 /// Starts the attacks.
-pub(super) fn begin(house: &House, attackers: Attackers, stop: &CancellationToken) -> JoinSet<(&'static str, Tally)> {
+pub(super) fn begin(
+    house: &House,
+    attackers: Attackers,
+    stop: &CancellationToken,
+) -> JoinSet<(&'static str, Tally)> {
     let mallory = house.person(USER);
     let (reminders, notifications) = (mallory.reminders, mallory.notifications);
     let mut attacks = Attacks { tasks: JoinSet::new(), stop: stop.clone() };
     attacks.by_requests("previews of a dense rule", &reminders, "POST", "/reminders/preview?limit=100", || {
         body(60, json!({"notifyOffsets": [0, 1, 2, 3, 4], "recurrence": {"rrule": dense_rule(false)}}))
     });
-    attacks.by_requests("previews of a rule each second", &reminders, "POST", "/reminders/preview?limit=100", || {
-        body(60, json!({"recurrence": {"rrule": dense_rule(true)}}))
-    });
+    attacks.by_requests(
+        "previews of a rule each second",
+        &reminders,
+        "POST",
+        "/reminders/preview?limit=100",
+        || body(60, json!({"recurrence": {"rrule": dense_rule(true)}})),
+    );
     attacks.by_requests("previews that start long ago", &reminders, "POST", "/reminders/preview?limit=100", || {
         let ago = json!({"notifyOffsets": [0, 1, 2, 3, 4], "recurrence": {"rrule": "FREQ=DAILY;COUNT=10000"}});
         body(-9_800 * 86_400, ago)
     });
-    attacks.by_requests("previews of a rule in gaps", &reminders, "POST", "/reminders/preview", || {
-        let rule = format!("FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU;BYHOUR=2;BYMINUTE={0};BYSECOND={0}", list(60));
-        body(60, json!({"timeZone": "Europe/Berlin", "recurrence": {"rrule": rule, "gap": "skip"}}))
-    });
+    attacks.by_requests(
+        "previews of a rule in gaps",
+        &reminders,
+        "POST",
+        "/reminders/preview",
+        || {
+            let rule = format!(
+                "FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU;BYHOUR=2;BYMINUTE={0};BYSECOND={0}",
+                list(60)
+            );
+            body(
+                60,
+                json!({"timeZone": "Europe/Berlin", "recurrence": {"rrule": rule, "gap": "skip"}}),
+            )
+        },
+    );
     attacks.by_requests("100 dense rules", &reminders, "POST", "/reminders/bulk", || {
         bulk(100, &body(5, json!({"recurrence": {"rrule": dense_rule(false)}})))
     });
-    attacks
-        .by_requests("1,000 due at once", &reminders, "POST", "/reminders/bulk", || bulk(1_000, &body(3, json!({}))));
+    attacks.by_requests("1,000 due at once", &reminders, "POST", "/reminders/bulk", || {
+        bulk(1_000, &body(3, json!({})))
+    });
     attacks.by_requests("birthdays of 1965", &reminders, "POST", "/reminders", || {
         let rule = json!({"date": "1965-05-01T09:00:00Z", "recurrence": {"rrule": "FREQ=YEARLY"}});
         body(0, rule)
     });
-    attacks.by_requests("an exclusion of 280,000 zeros", &reminders, "POST", "/reminders/bulk", || {
-        let exdate = format!("2126-05-02T10:00:00.{}Z", "0".repeat(280_000));
-        bulk(1, &body(60, json!({"recurrence": {"rrule": "FREQ=DAILY", "exdates": [exdate]}})))
-    });
+    attacks.by_requests(
+        "an exclusion of 280,000 zeros",
+        &reminders,
+        "POST",
+        "/reminders/bulk",
+        || {
+            let exdate = format!("2126-05-02T10:00:00.{}Z", "0".repeat(280_000));
+            bulk(1, &body(60, json!({"recurrence": {"rrule": "FREQ=DAILY", "exdates": [exdate]}})))
+        },
+    );
     attacks.by_requests(
         "nested arrays",
         &reminders,
@@ -117,7 +149,9 @@ pub(super) fn begin(house: &House, attackers: Attackers, stop: &CancellationToke
         "/reminders/bulk",
         || json!({"reminders": vec![nested(20); 50_000]}),
     );
-    attacks.by_requests("lists of everything", &reminders, "GET", "/reminders?limit=100", || Value::Null);
+    attacks.by_requests("lists of everything", &reminders, "GET", "/reminders?limit=100", || {
+        Value::Null
+    });
     attacks.by_requests("exports of everything", &reminders, "GET", "/me/export", || Value::Null);
     for (attack, prefix) in [
         ("devices of another sender", "sender-mismatch"),
@@ -132,10 +166,21 @@ pub(super) fn begin(house: &House, attackers: Attackers, stop: &CancellationToke
         });
     }
     attacks.by_text("calendars of dense rules", &reminders, "/reminders/import", calendar());
-    attacks.by_text("calendars of empty alarms", &reminders, "/reminders/import", of_empty_alarms());
-    attacks.by_text("calendars of unknown zones", &reminders, "/reminders/import", of_unknown_zones());
-    for (service, process) in
-        Service::ALL.into_iter().filter_map(|service| Some((service, house.processes(service).first()?)))
+    attacks.by_text(
+        "calendars of empty alarms",
+        &reminders,
+        "/reminders/import",
+        of_empty_alarms(),
+    );
+    attacks.by_text(
+        "calendars of unknown zones",
+        &reminders,
+        "/reminders/import",
+        of_unknown_zones(),
+    );
+    for (service, process) in Service::ALL
+        .into_iter()
+        .filter_map(|service| Some((service, house.processes(service).first()?)))
     {
         if service == Service::Scheduler {
             continue;
@@ -164,7 +209,10 @@ fn calendar() -> String {
             dense_rule(false)
         )
     };
-    format!("BEGIN:VCALENDAR\r\nVERSION:2.0\r\n{}END:VCALENDAR\r\n", (0..1_000).map(entry).collect::<String>())
+    format!(
+        "BEGIN:VCALENDAR\r\nVERSION:2.0\r\n{}END:VCALENDAR\r\n",
+        (0..1_000).map(entry).collect::<String>()
+    )
 }
 
 fn event(more: &str) -> String {
@@ -176,11 +224,16 @@ fn event(more: &str) -> String {
 
 /// An event of which much is left out, with a long identity by which each note names it.
 fn of_empty_alarms() -> String {
-    event(&format!("UID:{}\r\n{}", "u".repeat(200_000), "BEGIN:VALARM\r\nEND:VALARM\r\n".repeat(20_000)))
+    event(&format!(
+        "UID:{}\r\n{}",
+        "u".repeat(200_000),
+        "BEGIN:VALARM\r\nEND:VALARM\r\n".repeat(20_000)
+    ))
 }
 
 fn of_unknown_zones() -> String {
-    let line = |number: usize| format!("EXDATE;TZID={}{number}:20300101T000000\r\n", "A/".repeat(60));
+    let line =
+        |number: usize| format!("EXDATE;TZID={}{number}:20300101T000000\r\n", "A/".repeat(60));
     event(&(0..20_000).map(line).collect::<String>())
 }
 
@@ -262,7 +315,13 @@ impl Attacks {
     }
 
     /// Holds so many connections on which these bytes were sent.
-    fn by_bytes(&mut self, attack: &'static str, address: SocketAddr, connections: usize, bytes: Vec<u8>) {
+    fn by_bytes(
+        &mut self,
+        attack: &'static str,
+        address: SocketAddr,
+        connections: usize,
+        bytes: Vec<u8>,
+    ) {
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
             let mut tally = Tally::default();

@@ -11,8 +11,8 @@ use tokio::{
 /// Time for which one connection is worked on.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Opens a connection, sends bytes, and holds it without a word more until it is closed from there or `LIMIT` is over.
-/// Answers the first line of the answer, if one came.
+/// Opens a connection, sends bytes, and holds it without a word more until it is closed from there
+/// or `LIMIT` is over. Answers the first line of the answer, if one came.
 pub(super) async fn say(address: SocketAddr, bytes: &[u8]) -> Option<String> {
     let mut connection = timeout(LIMIT, TcpStream::connect(address)).await.ok()?.ok()?;
     let _ = timeout(LIMIT, connection.write_all(bytes)).await;
@@ -20,11 +20,15 @@ pub(super) async fn say(address: SocketAddr, bytes: &[u8]) -> Option<String> {
     let length = timeout(LIMIT, connection.read(&mut answer)).await.ok()?.ok()?;
     let text = String::from_utf8_lossy(answer.get(..length)?);
     let line = text.lines().next()?;
-    Some(if line.starts_with("HTTP/1.1 ") { line.to_owned() } else { "an answer in HTTP/2".to_owned() })
+    Some(if line.starts_with("HTTP/1.1 ") {
+        line.to_owned()
+    } else {
+        "an answer in HTTP/2".to_owned()
+    })
 }
 
-/// Makes a request and takes a little of the answer at a time, from a small buffer, until it ends or `LIMIT` is over.
-/// Answers its first line, if one came.
+/// Makes a request and takes a little of the answer at a time, from a small buffer, until it ends
+/// or `LIMIT` is over. Answers its first line, if one came.
 pub(super) async fn trickle(address: SocketAddr, request: &[u8]) -> Option<String> {
     let socket = TcpSocket::new_v4().ok()?;
     socket.set_recv_buffer_size(4 * 1024).ok()?;
@@ -50,7 +54,8 @@ pub(super) fn get(path: &str, user: &str) -> Vec<u8> {
 
 /// Many requests with invented methods, one behind the other.
 pub(super) fn invented_methods(count: usize) -> Vec<u8> {
-    let requests = (0..count).map(|number| format!("M{number} /reminders HTTP/1.1\r\nhost: a\r\n\r\n"));
+    let requests =
+        (0..count).map(|number| format!("M{number} /reminders HTTP/1.1\r\nhost: a\r\n\r\n"));
     requests.collect::<String>().into_bytes()
 }
 

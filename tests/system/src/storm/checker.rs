@@ -129,10 +129,14 @@ pub fn judge(made: &[Made], evidence: &Evidence) -> Vec<Finding> {
             findings.push(Finding { kind, subject: format!("{} ({detail})", reminder.title) });
         };
         for address in reminder.addresses.iter().filter(|_| !reminder.deleted) {
-            let arrivals = places.get(&(reminder.title.as_str(), address.as_str())).map_or(&[][..], Vec::as_slice);
+            let arrivals = places
+                .get(&(reminder.title.as_str(), address.as_str()))
+                .map_or(&[][..], Vec::as_slice);
             match reminder.snoozed {
                 None if arrivals.is_empty() => found(Kind::Lost, address),
-                Some((_, until)) if arrivals.iter().all(|arrival| arrival.at.is_some_and(|at| at < until)) => {
+                Some((_, until))
+                    if arrivals.iter().all(|arrival| arrival.at.is_some_and(|at| at < until)) =>
+                {
                     found(Kind::Lost, &format!("{address}, at the time that it was snoozed to"));
                 }
                 _ => {}
@@ -146,7 +150,9 @@ pub fn judge(made: &[Made], evidence: &Evidence) -> Vec<Finding> {
             let reason = record.reason.as_deref().unwrap_or("no reason");
             match record.state.as_str() {
                 "pending" | "released" => found(Kind::Stuck, &record.state),
-                "failed" | "suppressed" | "cancelled" if !reminder.deleted && reminder.snoozed.is_none() => {
+                "failed" | "suppressed" | "cancelled"
+                    if !reminder.deleted && reminder.snoozed.is_none() =>
+                {
                     found(Kind::Failed, &format!("{}: {reason}", record.state));
                 }
                 _ => {}
@@ -156,17 +162,24 @@ pub fn judge(made: &[Made], evidence: &Evidence) -> Vec<Finding> {
             }
         }
     }
-    let made: HashMap<&str, &Made> = made.iter().map(|reminder| (reminder.title.as_str(), reminder)).collect();
+    let made: HashMap<&str, &Made> =
+        made.iter().map(|reminder| (reminder.title.as_str(), reminder)).collect();
     for ((title, address), arrivals) in &places {
         match made.get(title) {
             Some(reminder) if reminder.addresses.iter().any(|known| known == address) => {
                 findings.extend(arrivals.iter().filter_map(|arrival| early(reminder, arrival)));
             }
-            _ => findings.push(Finding { kind: Kind::Unexpected, subject: format!("{title} ({address})") }),
+            _ => findings
+                .push(Finding { kind: Kind::Unexpected, subject: format!("{title} ({address})") }),
         }
         let is_snoozed = made.get(title).is_some_and(|reminder| reminder.snoozed.is_some());
-        let (first, again) = if is_snoozed { by_first_key(arrivals) } else { (arrivals.clone(), Vec::new()) };
-        findings.extend([first, again].iter().filter_map(|arrivals| duplicate(title, arrivals, &evidence.faults)));
+        let (first, again) =
+            if is_snoozed { by_first_key(arrivals) } else { (arrivals.clone(), Vec::new()) };
+        findings.extend(
+            [first, again]
+                .iter()
+                .filter_map(|arrivals| duplicate(title, arrivals, &evidence.faults)),
+        );
     }
     let dead = evidence.dead_letters.iter();
     findings.extend(dead.map(|reason| Finding { kind: Kind::DeadLetter, subject: reason.clone() }));
@@ -198,8 +211,10 @@ pub(super) fn out_all_the_same(made: &[Made], arrivals: &[Arrival]) -> usize {
     let places = by_place(arrivals);
     let is_out = |reminder: &&Made| {
         let Some((answered, until)) = reminder.snoozed else { return false };
-        let mut at =
-            places.iter().filter(|((title, _), _)| *title == reminder.title).flat_map(|(_, arrivals)| arrivals);
+        let mut at = places
+            .iter()
+            .filter(|((title, _), _)| *title == reminder.title)
+            .flat_map(|(_, arrivals)| arrivals);
         at.any(|arrival| arrival.at.is_some_and(|at| at > answered && at < until))
     };
     made.iter().filter(is_out).count()
@@ -215,16 +230,21 @@ fn early(reminder: &Made, arrival: &Arrival) -> Option<Finding> {
 
 fn duplicate(title: &str, arrivals: &[&Arrival], faults: &[Span]) -> Option<Finding> {
     let (first, again) = arrivals.split_first()?;
-    let finding = |detail: &str| Some(Finding { kind: Kind::Duplicate, subject: format!("{title} ({detail})") });
+    let finding = |detail: &str| {
+        Some(Finding { kind: Kind::Duplicate, subject: format!("{title} ({detail})") })
+    };
     if again.iter().any(|arrival| arrival.key != first.key) {
         return finding("another collapse key");
     }
     let is_explained = |arrival: &Arrival| match arrival.at {
-        Some(at) => faults.iter().any(|(from, to)| at >= *from - AROUND_A_FAULT && at <= *to + AROUND_A_FAULT),
+        Some(at) => faults
+            .iter()
+            .any(|(from, to)| at >= *from - AROUND_A_FAULT && at <= *to + AROUND_A_FAULT),
         None => !faults.is_empty(),
     };
     // The record of each acceptance but the last was lost.
-    let unexplained = arrivals.iter().take(again.len()).filter(|arrival| !is_explained(arrival)).count();
+    let unexplained =
+        arrivals.iter().take(again.len()).filter(|arrival| !is_explained(arrival)).count();
     if unexplained > 0 { finding("no fault explains it") } else { None }
 }
 
@@ -248,7 +268,12 @@ mod tests {
     }
 
     fn arrival(seconds: i64) -> Arrival {
-        Arrival { title: "Tea".into(), address: "token".into(), at: Some(at(seconds)), key: Some("key".into()) }
+        Arrival {
+            title: "Tea".into(),
+            address: "token".into(),
+            at: Some(at(seconds)),
+            key: Some("key".into()),
+        }
     }
 
     fn sent() -> Recorded {
@@ -275,9 +300,24 @@ mod tests {
             (Evidence { arrivals: vec![arrival(9)], ..well() }, Kind::Early),
             (Evidence { arrivals: vec![arrival(11), arrival(12)], ..well() }, Kind::Duplicate),
             (Evidence { recorded: vec![], ..well() }, Kind::Stuck),
-            (Evidence { recorded: vec![Recorded { state: "released".into(), ..sent() }], ..well() }, Kind::Stuck),
-            (Evidence { recorded: vec![Recorded { state: "failed".into(), ..sent() }], ..well() }, Kind::Failed),
-            (Evidence { recorded: vec![Recorded { outcomes: 2, ..sent() }], ..well() }, Kind::Miscounted),
+            (
+                Evidence {
+                    recorded: vec![Recorded { state: "released".into(), ..sent() }],
+                    ..well()
+                },
+                Kind::Stuck,
+            ),
+            (
+                Evidence {
+                    recorded: vec![Recorded { state: "failed".into(), ..sent() }],
+                    ..well()
+                },
+                Kind::Failed,
+            ),
+            (
+                Evidence { recorded: vec![Recorded { outcomes: 2, ..sent() }], ..well() },
+                Kind::Miscounted,
+            ),
             (Evidence { dead_letters: vec!["unreadable".into()], ..well() }, Kind::DeadLetter),
             (Evidence { unpublished: 1, ..well() }, Kind::DeadLetter),
         ];
@@ -291,7 +331,11 @@ mod tests {
 
     #[test]
     fn accepts_a_repeat_around_a_fault_with_the_same_key() {
-        let repeated = Evidence { arrivals: vec![arrival(11), arrival(50)], faults: vec![(at(12), at(13))], ..well() };
+        let repeated = Evidence {
+            arrivals: vec![arrival(11), arrival(50)],
+            faults: vec![(at(12), at(13))],
+            ..well()
+        };
         assert_eq!(kinds(&[made()], &repeated), []);
         let late = Evidence { faults: vec![(at(40), at(41))], ..repeated.clone() };
         assert_eq!(kinds(&[made()], &late), [Kind::Duplicate]);
@@ -304,7 +348,8 @@ mod tests {
     fn lets_a_deleted_one_arrive_or_not() {
         let deleted = Made { deleted: true, ..made() };
         assert_eq!(kinds(std::slice::from_ref(&deleted), &well()), []);
-        let cancelled = Recorded { state: "cancelled".into(), outcomes: 0, deliveries: 0, ..sent() };
+        let cancelled =
+            Recorded { state: "cancelled".into(), outcomes: 0, deliveries: 0, ..sent() };
         let evidence = Evidence { arrivals: vec![], recorded: vec![cancelled], ..well() };
         assert_eq!(kinds(&[deleted], &evidence), []);
     }
@@ -313,13 +358,21 @@ mod tests {
     fn expects_a_snoozed_one_at_its_new_time() {
         let snoozed = [Made { snoozed: Some((at(12), at(20))), ..made() }];
         let again = Arrival { key: Some("of the snooze".into()), ..arrival(21) };
-        let cancelled = Recorded { state: "cancelled".into(), outcomes: 0, deliveries: 0, ..sent() };
-        let once = Evidence { arrivals: vec![again.clone()], recorded: vec![cancelled, sent()], ..well() };
+        let cancelled =
+            Recorded { state: "cancelled".into(), outcomes: 0, deliveries: 0, ..sent() };
+        let once =
+            Evidence { arrivals: vec![again.clone()], recorded: vec![cancelled, sent()], ..well() };
         assert_eq!(kinds(&snoozed, &once), []);
         let beside = Evidence { arrivals: vec![arrival(11), again.clone()], ..well() };
-        assert_eq!((kinds(&snoozed, &beside), out_all_the_same(&snoozed, &beside.arrivals)), (vec![], 0));
+        assert_eq!(
+            (kinds(&snoozed, &beside), out_all_the_same(&snoozed, &beside.arrivals)),
+            (vec![], 0)
+        );
         let late = Evidence { arrivals: vec![arrival(15), again.clone()], ..well() };
-        assert_eq!((kinds(&snoozed, &late), out_all_the_same(&snoozed, &late.arrivals)), (vec![], 1));
+        assert_eq!(
+            (kinds(&snoozed, &late), out_all_the_same(&snoozed, &late.arrivals)),
+            (vec![], 1)
+        );
         assert_eq!(kinds(&snoozed, &well()), [Kind::Lost]);
         let twice = Evidence { arrivals: vec![arrival(11), again.clone(), again], ..well() };
         assert_eq!(kinds(&snoozed, &twice), [Kind::Duplicate]);

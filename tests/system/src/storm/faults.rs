@@ -54,15 +54,25 @@ impl Weather {
         match rng.random_range(0..100) {
             0..45 => self.restart(house, service, replica, Signal::SIGKILL).await,
             45..55 => self.restart(house, service, replica, Signal::SIGTERM).await,
-            55..75 => self.pause(house, service, replica, Duration::from_millis(rng.random_range(100..3_000))),
+            55..75 => self.pause(
+                house,
+                service,
+                replica,
+                Duration::from_millis(rng.random_range(100..3_000)),
+            ),
             75..79 => self.pause(house, Service::Scheduler, 0, PAST_THE_LEASE),
             79..86 => {
-                let place =
-                    [Place::Of(Service::Reminders), Place::Of(Service::Events), Place::Of(Service::Notifications)]
-                        [rng.random_range(0..3)];
+                let place = [
+                    Place::Of(Service::Reminders),
+                    Place::Of(Service::Events),
+                    Place::Of(Service::Notifications),
+                ][rng.random_range(0..3)];
                 self.shut(house, place, Duration::from_millis(rng.random_range(200..2_000))).await;
             }
-            86..91 => self.shut(house, Place::Bus, Duration::from_millis(rng.random_range(200..3_000))).await,
+            86..91 => {
+                self.shut(house, Place::Bus, Duration::from_millis(rng.random_range(200..3_000)))
+                    .await
+            }
             91..97 => self.providers(house, rng),
             _ => self.deliver_again(rng).await,
         }
@@ -95,7 +105,13 @@ impl Weather {
         self.lasting.push((Instant::now() + length, Utc::now(), undo));
     }
 
-    async fn restart(&mut self, house: &mut House, service: Service, replica: usize, signal: Signal) {
+    async fn restart(
+        &mut self,
+        house: &mut House,
+        service: Service,
+        replica: usize,
+        signal: Signal,
+    ) {
         self.note(if signal == Signal::SIGKILL { "kill -9" } else { "SIGTERM" });
         // It may be paused: it is not continued any more.
         self.lasting
@@ -109,8 +125,7 @@ impl Weather {
     }
 
     fn pause(&mut self, house: &House, service: Service, replica: usize, length: Duration) {
-        let is_paused =
-            |undo: &Undo| matches!(undo, Undo::Continue(of, number) if (*of, *number) == (service, replica));
+        let is_paused = |undo: &Undo| matches!(undo, Undo::Continue(of, number) if (*of, *number) == (service, replica));
         if self.lasting.iter().any(|(_, _, undo)| is_paused(undo)) {
             return;
         }
@@ -122,7 +137,11 @@ impl Weather {
     }
 
     async fn shut(&mut self, house: &House, place: Place, length: Duration) {
-        if self.lasting.iter().any(|(_, _, undo)| matches!(undo, Undo::Open(shut) if *shut == place)) {
+        if self
+            .lasting
+            .iter()
+            .any(|(_, _, undo)| matches!(undo, Undo::Open(shut) if *shut == place))
+        {
             return;
         }
         self.note(if place == Place::Bus { "bus away" } else { "database away" });
@@ -137,7 +156,11 @@ impl Weather {
             1 => FcmMode { down: true, ..FcmMode::default() },
             _ => FcmMode { latency_ms: 800, ..FcmMode::default() },
         };
-        house.sandbox.set_mode(Mode { fcm, ses: SesMode { latency_ms: 300, ..SesMode::default() }, ..Mode::default() });
+        house.sandbox.set_mode(Mode {
+            fcm,
+            ses: SesMode { latency_ms: 300, ..SesMode::default() },
+            ..Mode::default()
+        });
         self.last(Duration::from_millis(rng.random_range(300..2_500)), Undo::Providers);
     }
 
@@ -179,7 +202,10 @@ impl Weather {
 }
 
 /// Reminders that are answered with 201 while the bus is away, by a process that is then killed.
-pub(super) async fn killed_while_the_bus_was_away(house: &mut House, users: &[Person]) -> Vec<Made> {
+pub(super) async fn killed_while_the_bus_was_away(
+    house: &mut House,
+    users: &[Person],
+) -> Vec<Made> {
     house.shut(Place::Bus).await;
     let made = load::some(users, 10, 5).await;
     house.replace(Service::Reminders, 0, Signal::SIGKILL).await;
@@ -235,10 +261,18 @@ impl House {
         let url = support::postgres::cluster_url().await.expect("the cluster runs");
         let mut admin = PgConnection::connect(&url).await.expect("the cluster answers");
         let change = format!("alter database {name} allow_connections {allowed}");
-        sqlx::raw_sql(AssertSqlSafe(change)).execute(&mut admin).await.expect("the database is shut or opened");
+        sqlx::raw_sql(AssertSqlSafe(change))
+            .execute(&mut admin)
+            .await
+            .expect("the database is shut or opened");
         if !allowed {
-            let end = format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'");
-            sqlx::raw_sql(AssertSqlSafe(end)).execute(&mut admin).await.expect("the connections are ended");
+            let end = format!(
+                "select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'"
+            );
+            sqlx::raw_sql(AssertSqlSafe(end))
+                .execute(&mut admin)
+                .await
+                .expect("the connections are ended");
         }
     }
 

@@ -1,5 +1,5 @@
-//! Guards that a storm leans on, each taken out by a trigger in the services' databases, so that the binaries stay what
-//! they are.
+//! Guards that a storm leans on, each taken out by a trigger in the services' databases, so that
+//! the binaries stay what they are.
 
 use sqlx::AssertSqlSafe;
 
@@ -14,7 +14,8 @@ pub enum Guard {
     Outbox,
     /// An occurrence, channel and address is delivered once.
     LedgerKey,
-    /// A scheduler that has lost its lease changes nothing: each claim raises the number that it has to show.
+    /// A scheduler that has lost its lease changes nothing: each claim raises the number that it
+    /// has to show.
     Fence,
 }
 

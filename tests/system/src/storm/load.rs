@@ -38,9 +38,15 @@ fn token(user: &str) -> String {
     format!("token-of-{user}")
 }
 
-fn reminder(user: &Person, title: &str, due_at: DateTime<Utc>, channels: &[&str]) -> (Value, Vec<String>) {
+fn reminder(
+    user: &Person,
+    title: &str,
+    due_at: DateTime<Utc>,
+    channels: &[&str],
+) -> (Value, Vec<String>) {
     let body = json!({"date": written(due_at), "title": title, "message": "as it was", "channels": channels});
-    let address = |channel: &&str| if *channel == "push" { token(&user.id) } else { user.email.clone() };
+    let address =
+        |channel: &&str| if *channel == "push" { token(&user.id) } else { user.email.clone() };
     (body, channels.iter().map(address).collect())
 }
 
@@ -63,7 +69,12 @@ pub(super) async fn due_at(users: &[Person], count: usize, due_at: DateTime<Utc>
 }
 
 /// Makes reminders for as long as the storm lasts, and answers those that were answered with 201.
-pub(super) async fn run(settings: Settings, users: Vec<Person>, addresses: Addresses, seed: u64) -> Vec<Made> {
+pub(super) async fn run(
+    settings: Settings,
+    users: Vec<Person>,
+    addresses: Addresses,
+    seed: u64,
+) -> Vec<Made> {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut making = JoinSet::new();
     let began = Instant::now();
@@ -82,7 +93,8 @@ async fn life(user: Person, addresses: Addresses, number: usize, seed: u64) -> O
     let mut rng = StdRng::seed_from_u64(seed);
     let title = format!("no. {number}");
     let channels: &[&str] = [&["push"][..], &["email"], &["push", "email"]][rng.random_range(0..3)];
-    let due_at = whole_millis(Utc::now() + TimeDelta::milliseconds(rng.random_range(3_000..20_000)));
+    let due_at =
+        whole_millis(Utc::now() + TimeDelta::milliseconds(rng.random_range(3_000..20_000)));
     let (body, wanted) = reminder(&user, &title, due_at, channels);
     let key = format!("make-{number}");
     let answer = tried(&user, &addresses, Method::POST, "/reminders", Some((&body, &key))).await?;
@@ -91,7 +103,8 @@ async fn life(user: Person, addresses: Addresses, number: usize, seed: u64) -> O
         return None;
     }
     let path = format!("/reminders/{}", answer.id());
-    let mut made = Made { id: answer.id(), title, due_at, addresses: wanted, deleted: false, snoozed: None };
+    let mut made =
+        Made { id: answer.id(), title, due_at, addresses: wanted, deleted: false, snoozed: None };
     match rng.random_range(0..10) {
         0 => {
             // Whether or not it is answered, it may have been done.
@@ -100,17 +113,26 @@ async fn life(user: Person, addresses: Addresses, number: usize, seed: u64) -> O
         }
         1 | 2 => {
             let change = json!({"message": "as it is"});
-            tried(&user, &addresses, Method::PATCH, &path, Some((&change, &format!("edit-{number}")))).await;
+            tried(
+                &user,
+                &addresses,
+                Method::PATCH,
+                &path,
+                Some((&change, &format!("edit-{number}"))),
+            )
+            .await;
         }
         3 if channels == ["push"] => {
             // Whether it has gone out by then depends on the faults.
             sleep((due_at - Utc::now()).to_std().unwrap_or_default() + AFTER_DUE).await;
-            let until = whole_millis(Utc::now() + TimeDelta::milliseconds(rng.random_range(2_000..12_000)));
+            let until =
+                whole_millis(Utc::now() + TimeDelta::milliseconds(rng.random_range(2_000..12_000)));
             let body = json!({"until": written(until)});
             let (path, key) = (format!("{path}/snooze"), format!("snooze-{number}"));
             let answer = tried(&user, &addresses, Method::POST, &path, Some((&body, &key))).await;
             // An answer that came too late for its time is a refusal.
-            made.snoozed = answer.filter(|answer| answer.status == 200).map(|_| (Utc::now(), until));
+            made.snoozed =
+                answer.filter(|answer| answer.status == 200).map(|_| (Utc::now(), until));
         }
         _ => {}
     }
@@ -129,7 +151,9 @@ async fn tried(
         let known = addresses.all();
         if let Some(address) = known.get(attempt % known.len().max(1)) {
             let client = Client::new(address).as_user(&user.id, &user.email);
-            let client = body.iter().fold(client, |client, (_, key)| client.with_header("Idempotency-Key", key));
+            let client = body
+                .iter()
+                .fold(client, |client, (_, key)| client.with_header("Idempotency-Key", key));
             let answer = client.try_send(method.clone(), path, body.map(|(body, _)| body)).await;
             if let Ok(answer) = answer
                 && answer.status < 500

@@ -1,4 +1,5 @@
-//! What can be known after a storm: what the providers took, and what the databases and the bus say.
+//! What can be known after a storm: what the providers took, and what the databases and the bus
+//! say.
 
 use std::time::Duration;
 
@@ -21,17 +22,20 @@ const OUTBOXES: [(Service, &[&str]); 3] = [
 ];
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Waits until every reminder has an occurrence and none waits any more, and every outbox is empty; or until `limit`.
+/// Waits until every reminder has an occurrence and none waits any more, and every outbox is empty;
+/// or until `limit`.
 pub(super) async fn settle(house: &House, made: &[Made], limit: Duration) {
     let pool = house.pool(Service::Events).await;
-    let kept: Vec<&str> = made.iter().filter(|made| !made.deleted).map(|made| made.id.as_str()).collect();
+    let kept: Vec<&str> =
+        made.iter().filter(|made| !made.deleted).map(|made| made.id.as_str()).collect();
     let unsettled = "select count(*) from unnest($1::text[]) as kept (id)
         where not exists (select from notifications as n join occurrences as o on o.notification_id = n.id
                           where n.item_id = kept.id and n.state = 'active')";
     let waiting = "select count(*) from occurrences where state in ('pending', 'released')";
     let began = Instant::now();
     while began.elapsed() < limit {
-        let unknown: i64 = sqlx::query_scalar(unsettled).bind(&kept).fetch_one(&pool).await.unwrap_or(1);
+        let unknown: i64 =
+            sqlx::query_scalar(unsettled).bind(&kept).fetch_one(&pool).await.unwrap_or(1);
         let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(&pool).await.unwrap_or(1);
         if unknown + waiting == 0 && unpublished(house).await == 0 {
             break;
@@ -49,7 +53,10 @@ pub(super) async fn queues_are_empty(house: &House) {
     let bus = house.bus().await;
     support::eventually(LIMIT, async || {
         for (variable, default) in QUEUES {
-            let depth = bus.depth(&house.named(variable, default)).await.map_err(|error| error.to_string())?;
+            let depth = bus
+                .depth(&house.named(variable, default))
+                .await
+                .map_err(|error| error.to_string())?;
             if depth.visible + depth.in_flight + depth.delayed > 0 {
                 return Err(format!("{default}: {depth:?}"));
             }
@@ -77,12 +84,19 @@ pub(super) async fn evidence(house: &House, faults: Vec<Span>) -> Evidence {
 }
 
 async fn recorded(pool: &PgPool) -> Vec<Recorded> {
-    let sql = "select n.item_id, o.state::text, o.reason, o.sent + o.failed + o.suppressed, o.deliveries
+    let sql =
+        "select n.item_id, o.state::text, o.reason, o.sent + o.failed + o.suppressed, o.deliveries
         from notifications as n join occurrences as o on o.notification_id = n.id";
     let rows: Vec<(String, String, Option<String>, i32, i32)> =
         sqlx::query_as(sql).fetch_all(pool).await.expect("the occurrences are read");
     rows.into_iter()
-        .map(|(id, state, reason, outcomes, deliveries)| Recorded { id, state, reason, outcomes, deliveries })
+        .map(|(id, state, reason, outcomes, deliveries)| Recorded {
+            id,
+            state,
+            reason,
+            outcomes,
+            deliveries,
+        })
         .collect()
 }
 
@@ -92,10 +106,17 @@ async fn arrivals(house: &House) -> Vec<Arrival> {
     for message in captured {
         let (title, address, key) = match (message.push(), message.email()) {
             (Some(push), _) => (push.title.clone(), push.token.clone(), push.collapse_key.clone()),
-            (None, Some(mail)) => (Some(mail.subject.clone()), mail.to.first().cloned().unwrap_or_default(), None),
+            (None, Some(mail)) => {
+                (Some(mail.subject.clone()), mail.to.first().cloned().unwrap_or_default(), None)
+            }
             (None, None) => continue,
         };
-        arrivals.push(Arrival { title: title.unwrap_or_default(), address, at: Some(message.at), key });
+        arrivals.push(Arrival {
+            title: title.unwrap_or_default(),
+            address,
+            at: Some(message.at),
+            key,
+        });
     }
     if let Some(emulator) = house.emulator() {
         for (address, subject) in aws::all_mails(emulator.endpoint()).await {
@@ -108,10 +129,15 @@ async fn arrivals(house: &House) -> Vec<Arrival> {
 async fn dead_letters(house: &House, bus: &SharedBus) -> Vec<String> {
     let mut reasons = Vec::new();
     for (variable, default) in QUEUES {
-        let letters = bus.dead_letters(&house.named(variable, default), 100).await.expect("dead letters are listed");
+        let letters = bus
+            .dead_letters(&house.named(variable, default), 100)
+            .await
+            .expect("dead letters are listed");
         let reason = |letter: &shared::bus::Received| {
-            let reason =
-                letter.attributes.get(shared::bus::REASON_ATTRIBUTE).map_or("received too often", String::as_str);
+            let reason = letter
+                .attributes
+                .get(shared::bus::REASON_ATTRIBUTE)
+                .map_or("received too often", String::as_str);
             format!("{default}: {reason}")
         };
         reasons.extend(letters.iter().map(reason));

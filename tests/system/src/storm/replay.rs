@@ -1,4 +1,5 @@
-//! Messages delivered again: a queue of its own hears everything that is published, and puts it on its topic once more.
+//! Messages delivered again: a queue of its own hears everything that is published, and puts it on
+//! its topic once more.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -36,8 +37,8 @@ impl Copies {
         Self { bus }
     }
 
-    /// Publishes what was heard since the last time again, in another order; how many messages. A bus that is away is
-    /// left alone.
+    /// Publishes what was heard since the last time again, in another order; how many messages. A
+    /// bus that is away is left alone.
     pub async fn publish_again(&self, rng: &mut StdRng) -> usize {
         let mut number = 0;
         for topic in TOPICS {
@@ -55,12 +56,17 @@ impl Copies {
     async fn take(&self, topic: &str) -> Result<Vec<Message>, shared::bus::Error> {
         let mut messages = Vec::new();
         loop {
-            let batch = self.bus.receive(&queue(topic), 500, Duration::from_secs(10), Duration::ZERO).await?;
+            let batch = self
+                .bus
+                .receive(&queue(topic), 500, Duration::from_secs(10), Duration::ZERO)
+                .await?;
             if batch.is_empty() {
                 return Ok(messages);
             }
-            let copy =
-                |received: &Received| Message { body: received.body.clone(), attributes: received.attributes.clone() };
+            let copy = |received: &Received| Message {
+                body: received.body.clone(),
+                attributes: received.attributes.clone(),
+            };
             messages.extend(batch.iter().map(copy));
             let done = batch.into_iter().map(|received| (received, Settlement::Done)).collect();
             self.bus.settle(&queue(topic), done).await?;

@@ -1,5 +1,5 @@
-//! A scheduler that is halted between its claim and what it does with it, and goes on when others hold its occurrences:
-//! the fault that the fence is proved with.
+//! A scheduler that is halted between its claim and what it does with it, and goes on when others
+//! hold its occurrences: the fault that the fence is proved with.
 
 use serde_json::json;
 use sqlx::{AssertSqlSafe, PgPool};
@@ -12,9 +12,10 @@ const REMINDERS: usize = 10;
 /// State of a thread that a signal has halted (proc(5), `/proc/pid/stat`).
 const HALTED: &str = "T";
 
-/// Makes reminders that one scheduler claims as expired. It is halted when it is about to end them; meanwhile they are
-/// edited to last longer, its leases run out, and another scheduler claims them, which cannot publish because the bus is
-/// away. The bus comes back when the first one has gone on and ended what it may.
+/// Makes reminders that one scheduler claims as expired. It is halted when it is about to end them;
+/// meanwhile they are edited to last longer, its leases run out, and another scheduler claims them,
+/// which cannot publish because the bus is away. The bus comes back when the first one has gone on
+/// and ended what it may.
 pub(super) async fn ended_without_a_lease(house: &mut House, users: &[Person]) -> Vec<Made> {
     let pool = house.pool(Service::Events).await;
     // The one that claims them later. It is ready, as it could not become without the bus.
@@ -32,7 +33,8 @@ pub(super) async fn ended_without_a_lease(house: &mut House, users: &[Person]) -
     house.shut(Place::Bus).await;
     let [holder, stale] = house.processes(Service::Scheduler) else { panic!("two schedulers run") };
     holder.cont();
-    // As if the leases had run out. Those of the other one end later, also when they are given back.
+    // As if the leases had run out. Those of the other one end later, also when they are given
+    // back.
     run(&pool, "update occurrences set lease_until = '2000-01-01'").await;
     all(&pool, "lease_until > '2000-01-01'").await;
     says(holder, "could not publish").await;
@@ -43,8 +45,9 @@ pub(super) async fn ended_without_a_lease(house: &mut House, users: &[Person]) -
     made
 }
 
-/// Starts a scheduler and halts it between its claim of expired occurrences and the statement that ends them. Each of the
-/// two waits for a table that is locked: the claim until the other table is locked, the end until the process is halted.
+/// Starts a scheduler and halts it between its claim of expired occurrences and the statement that
+/// ends them. Each of the two waits for a table that is locked: the claim until the other table is
+/// locked, the end until the process is halted.
 async fn halted_at_the_end(house: &mut House, pool: &PgPool) {
     let locked = async |lock: &'static str| {
         let mut transaction = pool.begin().await.expect("a transaction");
@@ -69,8 +72,13 @@ async fn waits_with(pool: &PgPool, statement: &str) {
     let sql =
         "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'
         and application_name = 'notification-scheduler' and query like $1)";
-    let waits =
-        async || sqlx::query_scalar::<_, bool>(sql).bind(statement).fetch_one(pool).await.expect("sessions are listed");
+    let waits = async || {
+        sqlx::query_scalar::<_, bool>(sql)
+            .bind(statement)
+            .fetch_one(pool)
+            .await
+            .expect("sessions are listed")
+    };
     eventually(LIMIT, waits).await;
 }
 
@@ -82,7 +90,8 @@ async fn halt(process: &Running) {
 
 /// Returns whether no thread of a process runs any more.
 fn is_halted(process: &Running) -> bool {
-    let threads = std::fs::read_dir(format!("/proc/{}/task", process.pid())).expect("the process is there");
+    let threads =
+        std::fs::read_dir(format!("/proc/{}/task", process.pid())).expect("the process is there");
     let stands = |thread: std::fs::DirEntry| {
         let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
         // The state follows the name, which is in parentheses and may hold anything.
@@ -95,9 +104,15 @@ fn is_halted(process: &Running) -> bool {
 async fn all(pool: &PgPool, condition: &str) {
     let sql = format!("select count(*) from occurrences where {condition}");
     eventually(LIMIT, async || {
-        let count: i64 =
-            sqlx::query_scalar(AssertSqlSafe(sql.clone())).fetch_one(pool).await.expect("occurrences are counted");
-        if count == REMINDERS as i64 { Ok(()) } else { Err(format!("{condition}: {count} of {REMINDERS}")) }
+        let count: i64 = sqlx::query_scalar(AssertSqlSafe(sql.clone()))
+            .fetch_one(pool)
+            .await
+            .expect("occurrences are counted");
+        if count == REMINDERS as i64 {
+            Ok(())
+        } else {
+            Err(format!("{condition}: {count} of {REMINDERS}"))
+        }
     })
     .await;
 }

@@ -49,7 +49,10 @@ struct Block<'a> {
 /// Every example, in the order of the document.
 pub(crate) fn read(document: &str) -> Vec<Example> {
     let blocks = blocks(document);
-    assert!(!blocks.is_empty() && blocks.len().is_multiple_of(2), "requests and answers come in pairs");
+    assert!(
+        !blocks.is_empty() && blocks.len().is_multiple_of(2),
+        "requests and answers come in pairs"
+    );
     let pairs = blocks.chunks(2).map(|pair| Example {
         section: pair[0].section.to_owned(),
         request: request(&pair[0]),
@@ -75,7 +78,8 @@ fn blocks(document: &str) -> Vec<Block<'_>> {
 
 fn request(block: &Block<'_>) -> Request {
     let (first, headers, body) = parts(block);
-    let (method, path) = first.split_once(' ').unwrap_or_else(|| panic!("line {}: no request: {first}", block.line));
+    let (method, path) =
+        first.split_once(' ').unwrap_or_else(|| panic!("line {}: no request: {first}", block.line));
     assert!(path.starts_with('/'), "line {}: no request: {first}", block.line);
     Request { line: block.line, method: method.to_owned(), path: path.to_owned(), headers, body }
 }
@@ -83,7 +87,11 @@ fn request(block: &Block<'_>) -> Request {
 fn answer(block: &Block<'_>) -> Answer {
     let (first, headers, body) = parts(block);
     let status = first.strip_prefix("HTTP/1.1 ").and_then(|it| it.get(..3)?.parse().ok());
-    Answer { status: status.unwrap_or_else(|| panic!("line {}: no answer: {first}", block.line)), headers, body }
+    Answer {
+        status: status.unwrap_or_else(|| panic!("line {}: no answer: {first}", block.line)),
+        headers,
+        body,
+    }
 }
 
 /// The first line, the headers, and what follows the empty line after them.
@@ -91,7 +99,9 @@ fn parts<'a>(block: &Block<'a>) -> (&'a str, Vec<(String, String)>, String) {
     let mut lines = block.text.iter().copied();
     let first = lines.next().unwrap_or_default();
     let headers = lines.by_ref().take_while(|line| !line.is_empty()).map(|line| {
-        let (name, value) = line.split_once(':').unwrap_or_else(|| panic!("line {}: no header: {line}", block.line));
+        let (name, value) = line
+            .split_once(':')
+            .unwrap_or_else(|| panic!("line {}: no header: {line}", block.line));
         (name.to_owned(), value.trim().to_owned())
     });
     let headers = headers.collect();
@@ -113,6 +123,9 @@ mod tests {
         assert_eq!((section.as_str(), request.line), ("Reminders", 6));
         assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", "/reminders"));
         assert_eq!(request.headers, [("Idempotency-Key".to_owned(), "a".to_owned())]);
-        assert_eq!((request.body.as_str(), answer.status, answer.body.as_str()), ("{\n}", 201, "{\"id\": \"…\"}"));
+        assert_eq!(
+            (request.body.as_str(), answer.status, answer.body.as_str()),
+            ("{\n}", 201, "{\"id\": \"…\"}")
+        );
     }
 }

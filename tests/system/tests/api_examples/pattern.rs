@@ -1,5 +1,5 @@
-//! What the document writes in place of values that nobody can know beforehand: `…` for anything, `{name}` for what was
-//! answered before, and `{soon}` for a time that will have come in a moment.
+//! What the document writes in place of values that nobody can know beforehand: `…` for anything,
+//! `{name}` for what was answered before, and `{soon}` for a time that will have come in a moment.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,10 @@ fn pieces(pattern: &str) -> Vec<Piece<'_>> {
     let (mut rest, mut from) = (pattern, 0);
     while let Some(at) = rest[from..].find(['…', '{']).map(|at| at + from) {
         let (text, marked) = rest.split_at(at);
-        let found = marked.strip_prefix(ANYTHING).map(|after| (Piece::Anything, after)).or_else(|| name(marked));
+        let found = marked
+            .strip_prefix(ANYTHING)
+            .map(|after| (Piece::Anything, after))
+            .or_else(|| name(marked));
         match found {
             Some((piece, after)) => {
                 pieces.extend((!text.is_empty()).then_some(Piece::Text(text)));
@@ -100,12 +103,16 @@ impl Known {
         if rest.is_empty() { Ok(()) } else { Err(differs()) }
     }
 
-    /// Compares a JSON value: what is documented is there and equal, and nothing else is, unless the object or list ends
-    /// with `…`.
+    /// Compares a JSON value: what is documented is there and equal, and nothing else is, unless
+    /// the object or list ends with `…`.
     ///
     /// # Errors
     /// Where it differs, and how.
-    pub(crate) fn match_json(&mut self, documented: &Value, answered: &Value) -> Result<(), String> {
+    pub(crate) fn match_json(
+        &mut self,
+        documented: &Value,
+        answered: &Value,
+    ) -> Result<(), String> {
         self.compare("$", documented, answered)
     }
 
@@ -117,11 +124,14 @@ impl Known {
             }
             (Value::Object(documented), Value::Object(answered)) => {
                 let is_part = documented.contains_key(ANYTHING);
-                if let Some(other) = answered.keys().find(|key| !is_part && !documented.contains_key(*key)) {
+                if let Some(other) =
+                    answered.keys().find(|key| !is_part && !documented.contains_key(*key))
+                {
                     return Err(format!("{at}.{other}: is not documented"));
                 }
                 for (key, documented) in documented.iter().filter(|(key, _)| *key != ANYTHING) {
-                    let answered = answered.get(key).ok_or_else(|| format!("{at}.{key}: is not there"))?;
+                    let answered =
+                        answered.get(key).ok_or_else(|| format!("{at}.{key}: is not there"))?;
                     self.compare(&format!("{at}.{key}"), documented, answered)?;
                 }
                 Ok(())
@@ -130,10 +140,15 @@ impl Known {
                 let is_part = documented.last().is_some_and(|it| it == ANYTHING);
                 let shown = documented.len() - usize::from(is_part);
                 if answered.len() < shown || (answered.len() > shown && !is_part) {
-                    return Err(format!("{at}: documented {shown} entries, answered {}", answered.len()));
+                    return Err(format!(
+                        "{at}: documented {shown} entries, answered {}",
+                        answered.len()
+                    ));
                 }
                 let mut pairs = documented[..shown].iter().zip(answered).enumerate();
-                pairs.try_for_each(|(index, (one, other))| self.compare(&format!("{at}[{index}]"), one, other))
+                pairs.try_for_each(|(index, (one, other))| {
+                    self.compare(&format!("{at}[{index}]"), one, other)
+                })
             }
             _ if documented == answered => Ok(()),
             _ => Err(format!("{at}: documented {documented}, answered {answered}")),
@@ -159,12 +174,16 @@ mod tests {
 
     #[test]
     fn what_is_not_documented_differs_unless_the_object_or_list_is_left_open() {
-        let compare = |documented, answered| Known::default().match_json(&documented, &answered).is_ok();
+        let compare =
+            |documented, answered| Known::default().match_json(&documented, &answered).is_ok();
         assert!(compare(json!({"a": "…", "…": "…"}), json!({"a": null, "b": 1})));
         assert!(!compare(json!({"a": 1}), json!({"a": 1, "b": 1})));
         assert!(!compare(json!({"a": 1, "…": "…"}), json!({"b": 1})));
         assert!(compare(json!([1, "…"]), json!([1, 2, 3])));
         assert!(!compare(json!([1]), json!([1, 2])) && !compare(json!([1, 2]), json!([1])));
-        assert!(!compare(json!({"a": "x…"}), json!({"a": "yz"})) && compare(json!({"a": "x…"}), json!({"a": "xz"})));
+        assert!(
+            !compare(json!({"a": "x…"}), json!({"a": "yz"}))
+                && compare(json!({"a": "x…"}), json!({"a": "xz"}))
+        );
     }
 }

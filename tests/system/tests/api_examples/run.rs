@@ -12,7 +12,8 @@ use crate::{
 };
 
 /// Who calls, unless the example says otherwise.
-const IDENTITY: [(&str, &str); 2] = [("X-Authenticated-Userid", "ada"), ("X-Consumer-Username", "ada@example.com")];
+const IDENTITY: [(&str, &str); 2] =
+    [("X-Authenticated-Userid", "ada"), ("X-Consumer-Username", "ada@example.com")];
 
 struct Runner<'a> {
     house: &'a House,
@@ -53,8 +54,8 @@ pub(crate) async fn all(house: &House, examples: &[Example]) {
 }
 
 impl Runner<'_> {
-    /// Makes a call until it is answered as documented. What changes something is made once, but for a 409: then its time
-    /// has not come.
+    /// Makes a call until it is answered as documented. What changes something is made once, but
+    /// for a 409: then its time has not come.
     async fn call(&mut self, example: &Example) {
         let Example { request, answer, .. } = example;
         if request.body.contains("{soon}") {
@@ -67,7 +68,10 @@ impl Runner<'_> {
             match compared {
                 Ok(known) => Ok(known),
                 Err(how) => {
-                    let how = format!("{request}\n  {how}\n  answered: {} {}", answered.status, answered.body);
+                    let how = format!(
+                        "{request}\n  {how}\n  answered: {} {}",
+                        answered.status, answered.body
+                    );
                     assert!(waits, "{how}");
                     Err(how)
                 }
@@ -79,17 +83,20 @@ impl Runner<'_> {
     async fn answered(&self, example: &Example) -> Answered {
         let response = self.sent(example).await;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let body = response.text().await.unwrap_or_else(|error| panic!("{}: {error:?}", example.request));
+        let body =
+            response.text().await.unwrap_or_else(|error| panic!("{}: {error:?}", example.request));
         Answered { status, headers, body }
     }
 
     async fn sent(&self, example: &Example) -> reqwest::Response {
         let Request { method, path, headers, body, .. } = &example.request;
-        let service = description::chosen(&self.descriptions, &example.section, method, path).map(|it| it.0);
+        let service =
+            description::chosen(&self.descriptions, &example.section, method, path).map(|it| it.0);
         let service = service.unwrap_or_else(|| panic!("{}: no service has it", example.request));
         let url = format!("{}{}", self.base(service), self.known.filled(path));
         let mut request = self.client.request(method.parse().expect("a method"), url);
-        let is_given = |name: &str| headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(name));
+        let is_given =
+            |name: &str| headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(name));
         if service == Service::Events && !is_given("authorization") {
             request = request.bearer_auth(system::OPERATOR_TOKEN);
         }
@@ -127,7 +134,9 @@ impl Runner<'_> {
         for documented in example.answer.body.split("\n\n") {
             let found = stream.find(documented, &self.known);
             let found = tokio::time::timeout(LIMIT, found).await;
-            self.known = found.unwrap_or_else(|_| panic!("{}: no such event came: {documented}", example.request));
+            self.known = found.unwrap_or_else(|_| {
+                panic!("{}: no such event came: {documented}", example.request)
+            });
         }
     }
 }
@@ -143,12 +152,14 @@ impl Answer {
             return Err(format!("documented {}, answered {}", self.status, answered.status));
         }
         for (name, documented) in &self.headers {
-            let value = answered.headers.get(name).and_then(|it| it.to_str().ok()).unwrap_or_default();
+            let value =
+                answered.headers.get(name).and_then(|it| it.to_str().ok()).unwrap_or_default();
             known.match_text(documented, value).map_err(|how| format!("{name}: {how}"))?;
         }
         match serde_json::from_str::<Value>(&self.body) {
             Ok(documented) => {
-                let answered = serde_json::from_str(&answered.body).map_err(|error| format!("no JSON: {error}"))?;
+                let answered = serde_json::from_str(&answered.body)
+                    .map_err(|error| format!("no JSON: {error}"))?;
                 known.match_json(&documented, &answered)?;
             }
             Err(_) => {
@@ -157,7 +168,9 @@ impl Answer {
                 if documented.clone().count() != count {
                     return Err(format!("{count} lines were answered"));
                 }
-                documented.zip(lines).try_for_each(|(documented, line)| known.match_text(documented, line))?;
+                documented
+                    .zip(lines)
+                    .try_for_each(|(documented, line)| known.match_text(documented, line))?;
             }
         }
         Ok(known)

@@ -15,22 +15,36 @@ pub(crate) fn fits(openapi: &Value, schema: &Value, value: &Value) -> Result<(),
     if let Some(first) = parts("oneOf").next() {
         let any = parts("oneOf").any(|part| fits(openapi, part, value).is_ok());
         let why = || fits(openapi, first, value).err().unwrap_or_default();
-        return if any { Ok(()) } else { Err(format!("{value} is none of the alternatives; of the first: {}", why())) };
+        return if any {
+            Ok(())
+        } else {
+            Err(format!("{value} is none of the alternatives; of the first: {}", why()))
+        };
     }
     parts("enum").next().map_or(Ok(()), |_| {
-        if parts("enum").any(|it| it == value) { Ok(()) } else { Err(format!("{value} is no value of it")) }
+        if parts("enum").any(|it| it == value) {
+            Ok(())
+        } else {
+            Err(format!("{value} is no value of it"))
+        }
     })?;
     if !has_type(&schema["type"], value) {
         return Err(format!("{value} is no {}", schema["type"]));
     }
     match value {
         Value::Object(fields) => object(openapi, schema, fields),
-        Value::Array(entries) => entries.iter().try_for_each(|entry| fits(openapi, &schema["items"], entry)),
+        Value::Array(entries) => {
+            entries.iter().try_for_each(|entry| fits(openapi, &schema["items"], entry))
+        }
         _ => Ok(()),
     }
 }
 
-fn object(openapi: &Value, schema: &Value, fields: &serde_json::Map<String, Value>) -> Result<(), String> {
+fn object(
+    openapi: &Value,
+    schema: &Value,
+    fields: &serde_json::Map<String, Value>,
+) -> Result<(), String> {
     let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
     if let Some(missing) = required.into_iter().find(|name| !fields.contains_key(*name)) {
         return Err(format!("{missing} is missing"));
@@ -78,7 +92,9 @@ mod tests {
             "id": {"$ref": "#/components/schemas/Id"}, "kind": {"oneOf": [{"type": "null"}, {"type": "string", "enum": ["a"]}]}}});
         let fit = |value| fits(&openapi, &schema, &value).is_ok();
         assert!(
-            fit(json!({"id": "1"})) && fit(json!({"id": "1", "kind": null})) && fit(json!({"id": "1", "kind": "a"}))
+            fit(json!({"id": "1"}))
+                && fit(json!({"id": "1", "kind": null}))
+                && fit(json!({"id": "1", "kind": "a"}))
         );
         assert!(!fit(json!({})) && !fit(json!({"id": 1})) && !fit(json!({"id": "1", "kind": "b"})));
         assert!(!fit(json!({"id": "1", "other": 1})));

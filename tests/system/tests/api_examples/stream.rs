@@ -15,7 +15,8 @@ impl Stream {
         Self { response, read: String::new() }
     }
 
-    /// Reads on until an event is as it is documented; others may come before it. What is known then.
+    /// Reads on until an event is as it is documented; others may come before it. What is known
+    /// then.
     ///
     /// # Panics
     /// When the stream ends before.
@@ -30,7 +31,8 @@ impl Stream {
                 }
             }
             let chunk = self.response.chunk().await.expect("the stream goes on");
-            let chunk = chunk.unwrap_or_else(|| panic!("the stream ended before this came: {documented}"));
+            let chunk =
+                chunk.unwrap_or_else(|| panic!("the stream ended before this came: {documented}"));
             self.read.push_str(std::str::from_utf8(&chunk).expect("an event is written at once"));
         }
     }
@@ -43,7 +45,9 @@ fn is_as_documented(documented: &str, event: &str, known: &mut Known) -> bool {
         let field = event.lines().find_map(|it| it.strip_prefix(name)?.strip_prefix(": "));
         let Some(value) = field else { return false };
         match (serde_json::from_str::<Value>(pattern), serde_json::from_str(value)) {
-            (Ok(pattern), Ok(value)) if name == "data" => known.match_json(&pattern, &value).is_ok(),
+            (Ok(pattern), Ok(value)) if name == "data" => {
+                known.match_json(&pattern, &value).is_ok()
+            }
             _ => known.match_text(pattern, value).is_ok(),
         }
     })

@@ -28,8 +28,15 @@ async fn a_reminder_arrives_on_every_device_and_in_the_mailbox(bus: Bus) {
     for arrived in &pushes {
         let push = arrived.push().expect("a push");
         assert!(arrived.at >= due, "early by {}", due - arrived.at);
-        assert_eq!((push.title.as_deref(), push.body.as_deref()), (Some("Tablets"), Some("Tablets, please")));
-        assert_eq!(push.collapse_key, pushes[0].push().expect("a push").collapse_key, "one occurrence, one key");
+        assert_eq!(
+            (push.title.as_deref(), push.body.as_deref()),
+            (Some("Tablets"), Some("Tablets, please"))
+        );
+        assert_eq!(
+            push.collapse_key,
+            pushes[0].push().expect("a push").collapse_key,
+            "one occurrence, one key"
+        );
     }
     eventually(LIMIT, async || house.mailbox(&ada.email).await.len() == 1).await;
     assert!(house.mailbox(&ada.email).await[0].contains("Tablets"));
@@ -38,20 +45,25 @@ async fn a_reminder_arrives_on_every_device_and_in_the_mailbox(bus: Bus) {
 
     let timeline = eventually(LIMIT, async || {
         let answer = house.events().get(&format!("/timeline/{id}")).await.expect(200).body;
-        let ended = answer.to_string().matches("\"notification:sent\"").count() >= 4 && has_state(&answer, "sent");
+        let ended = answer.to_string().matches("\"notification:sent\"").count() >= 4
+            && has_state(&answer, "sent");
         if ended { Ok(answer) } else { Err(answer.to_string()) }
     })
     .await;
     assert!(timeline.to_string().contains("reminder:created"), "{timeline}");
     let waited = chrono::Utc::now() - due;
-    assert!(waited < TimeDelta::from_std(LIMIT).expect("a limit"), "the journey ended {waited} after the due time");
+    assert!(
+        waited < TimeDelta::from_std(LIMIT).expect("a limit"),
+        "the journey ended {waited} after the due time"
+    );
 }
 
 /// Whether an occurrence anywhere in the timeline stands so.
 fn has_state(timeline: &serde_json::Value, state: &str) -> bool {
     match timeline {
         serde_json::Value::Object(fields) => {
-            fields.get("state").is_some_and(|it| it == state) || fields.values().any(|it| has_state(it, state))
+            fields.get("state").is_some_and(|it| it == state)
+                || fields.values().any(|it| has_state(it, state))
         }
         serde_json::Value::Array(items) => items.iter().any(|it| has_state(it, state)),
         _ => false,
@@ -62,15 +74,20 @@ async fn a_repeated_request_is_one_reminder(bus: Bus) {
     let house = House::start(bus).await;
     let ada = house.person("ada");
     ada.registers("token-1", "android").await;
-    let body =
-        serde_json::json!({"date": system::written(chrono::Utc::now() + TimeDelta::seconds(3)), "message": "once"});
+    let body = serde_json::json!({"date": system::written(chrono::Utc::now() + TimeDelta::seconds(3)), "message": "once"});
     let keyed = ada.reminders.with_header("Idempotency-Key", "key-1");
     let first = keyed.post("/reminders", &body).await.expect(201);
     let second = keyed.post("/reminders", &body).await.expect(201);
     assert_eq!(first.id(), second.id());
-    assert_eq!((first.header("idempotent-replayed"), second.header("idempotent-replayed")), (None, Some("true")));
+    assert_eq!(
+        (first.header("idempotent-replayed"), second.header("idempotent-replayed")),
+        (None, Some("true"))
+    );
     let other = serde_json::json!({"date": "2099-01-01T00:00:00Z", "message": "other"});
-    assert_eq!(keyed.post("/reminders", &other).await.expect(422).reason(), Some("IDEMPOTENCY_KEY_REUSED"));
+    assert_eq!(
+        keyed.post("/reminders", &other).await.expect(422).reason(),
+        Some("IDEMPOTENCY_KEY_REUSED")
+    );
 
     ada.sees("sent", 1).await;
     assert_eq!(house.sandbox.captured().len(), 1);
@@ -84,9 +101,18 @@ async fn a_hundred_made_in_one_call_arrive_once_each(bus: Bus) {
     let one = |number: usize| json!({"date": date, "title": format!("no. {number}"), "message": "one of many", "channels": ["push"]});
     let mut reminders: Vec<_> = (0..100).map(one).collect();
     reminders.push(json!({"date": "2020-01-01T00:00:00Z", "message": "too late"}));
-    let answer = ada.reminders.post("/reminders/bulk", &json!({"reminders": reminders})).await.expect(200).body;
+    let answer = ada
+        .reminders
+        .post("/reminders/bulk", &json!({"reminders": reminders}))
+        .await
+        .expect(200)
+        .body;
     let results = answer["results"].as_array().expect("a result for each");
-    assert_eq!(results.iter().filter(|it| it["status"] == 201 && it["id"].is_string()).count(), 100, "{answer}");
+    assert_eq!(
+        results.iter().filter(|it| it["status"] == 201 && it["id"].is_string()).count(),
+        100,
+        "{answer}"
+    );
     assert_eq!(results[100]["error"]["reason"], "INVALID_DUEDATE");
 
     ada.sees("sent", 100).await;

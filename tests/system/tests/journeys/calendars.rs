@@ -29,7 +29,9 @@ async fn an_imported_rule_arrives_and_is_the_same_after_a_second_journey(bus: Bu
 
 fn weekly(first: DateTime<Utc>) -> String {
     let alarm = |minutes: u8| {
-        format!("BEGIN:VALARM\r\nACTION:DISPLAY\r\nDESCRIPTION:soon\r\nTRIGGER:-PT{minutes}M\r\nEND:VALARM\r\n")
+        format!(
+            "BEGIN:VALARM\r\nACTION:DISPLAY\r\nDESCRIPTION:soon\r\nTRIGGER:-PT{minutes}M\r\nEND:VALARM\r\n"
+        )
     };
     format!(
         "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//example//EN\r\nBEGIN:VEVENT\r\nUID:1@example.com\r\n\
@@ -43,8 +45,17 @@ fn weekly(first: DateTime<Utc>) -> String {
 
 /// Imports a file with one entry and answers its reminder's id.
 async fn imports(person: &Person, file: String) -> String {
-    let answer = person.reminders.post_text("/reminders/import", "text/calendar", file).await.expect(200).body;
-    assert_eq!((answer["imported"].as_array().map(Vec::len), &answer["refused"]), (Some(1), &json!([])), "{answer}");
+    let answer = person
+        .reminders
+        .post_text("/reminders/import", "text/calendar", file)
+        .await
+        .expect(200)
+        .body;
+    assert_eq!(
+        (answer["imported"].as_array().map(Vec::len), &answer["refused"]),
+        (Some(1), &json!([])),
+        "{answer}"
+    );
     answer["imported"][0]["id"].as_str().expect("an id").to_owned()
 }
 
@@ -56,8 +67,10 @@ async fn occurrences(
 ) -> Vec<(DateTime<Utc>, Vec<(i64, DateTime<Utc>)>)> {
     let path = format!("/reminders/{id}/occurrences?from={}", written(after));
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    let delivery = |it: &Value| (it["notifyOffset"].as_i64().expect("an offset"), time(&it["deliverAt"]));
+    let delivery =
+        |it: &Value| (it["notifyOffset"].as_i64().expect("an offset"), time(&it["deliverAt"]));
     let answer = person.reminders.get(&path).await.expect(200).body;
-    let occurrence = |it: &Value| (time(&it["at"]), list(&it["deliveries"]).iter().map(delivery).collect());
+    let occurrence =
+        |it: &Value| (time(&it["at"]), list(&it["deliveries"]).iter().map(delivery).collect());
     list(&answer["occurrences"]).iter().map(occurrence).collect()
 }

@@ -42,7 +42,8 @@ async fn a_deleted_reminder_does_not_arrive(bus: Bus) {
 
     // The later one shows that the earlier one's time has passed.
     ada.sees("sent", 1).await;
-    let titles: Vec<_> = house.sandbox.captured().iter().filter_map(|it| it.push()?.title.clone()).collect();
+    let titles: Vec<_> =
+        house.sandbox.captured().iter().filter_map(|it| it.push()?.title.clone()).collect();
     assert_eq!(titles, ["After it"]);
     assert!(house.mailbox(&ada.email).await.is_empty());
 }
@@ -58,6 +59,7 @@ async fn a_removed_device_is_not_written_to(bus: Bus) {
     ada.is_reminded_in(2, &["push"], "Tablets").await;
 
     ada.sees("sent", 1).await;
-    let tokens: Vec<_> = house.sandbox.captured().iter().filter_map(|it| Some(it.push()?.token.clone())).collect();
+    let tokens: Vec<_> =
+        house.sandbox.captured().iter().filter_map(|it| Some(it.push()?.token.clone())).collect();
     assert_eq!(tokens, ["token-2"]);
 }

@@ -15,8 +15,8 @@ const CONNECTIONS: usize = 200;
 const PROMISED_KIB: usize = 40;
 /// A request that each API answers without identity.
 const REQUEST: &[u8] = b"GET /no-such-path HTTP/1.1\r\nHost: localhost\r\n\r\n";
-/// The same in HTTP/2: the preface, an empty SETTINGS, and HEADERS of indexed fields (RFC 7541, appendix A) with the path
-/// and the authority written out.
+/// The same in HTTP/2: the preface, an empty SETTINGS, and HEADERS of indexed fields (RFC 7541,
+/// appendix A) with the path and the authority written out.
 const HTTP2_REQUEST: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\
     \x00\x00\x00\x04\x00\x00\x00\x00\x00\
     \x00\x00\x1c\x01\x05\x00\x00\x00\x01\x82\x86\x04\x0d/no-such-path\x01\x09localhost";
@@ -47,9 +47,16 @@ impl Client {
         };
         stream.write_all(sent).await.expect("sent");
         let mut answer = Vec::new();
-        while !awaited.is_empty() && !answer.windows(awaited.len()).any(|window| window == awaited) {
-            let read = tokio::time::timeout(LIMIT, stream.read_buf(&mut answer)).await.expect("in time");
-            assert_ne!(read.expect("read"), 0, "{self:?}: closed after {}", String::from_utf8_lossy(&answer));
+        while !awaited.is_empty() && !answer.windows(awaited.len()).any(|window| window == awaited)
+        {
+            let read =
+                tokio::time::timeout(LIMIT, stream.read_buf(&mut answer)).await.expect("in time");
+            assert_ne!(
+                read.expect("read"),
+                0,
+                "{self:?}: closed after {}",
+                String::from_utf8_lossy(&answer)
+            );
         }
         stream
     }
@@ -57,8 +64,10 @@ impl Client {
 
 /// Resident memory of a process, in KiB.
 fn resident_kib(process: &Running) -> usize {
-    let status = fs::read_to_string(format!("/proc/{}/status", process.pid())).expect("the process is there");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the kernel tells it");
+    let status = fs::read_to_string(format!("/proc/{}/status", process.pid()))
+        .expect("the process is there");
+    let line =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the kernel tells it");
     line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 

@@ -36,17 +36,28 @@ async fn refused_credentials_stop_the_lane_and_lose_nothing(bus: Bus) {
     let house = House::start(bus).await;
     let ada = house.person("ada");
     ada.registers("token-1", "android").await;
-    house.sandbox.set_mode(Mode { fcm: FcmMode { status: Some(403), ..FcmMode::default() }, ..Mode::default() });
+    house.sandbox.set_mode(Mode {
+        fcm: FcmMode { status: Some(403), ..FcmMode::default() },
+        ..Mode::default()
+    });
     for number in 0..5 {
         ada.is_reminded_in(1, &["push", "email"], &format!("no. {number}")).await;
     }
     // E-mail is not held up by FCM.
     ada.sees("sent", 5).await;
     ada.sees("pending", 5).await;
-    assert_eq!(ada.notifications.get("/device").await.expect(200).body["devices"].as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        ada.notifications.get("/device").await.expect(200).body["devices"].as_array().map(Vec::len),
+        Some(1)
+    );
 
     house.sandbox.set_mode(Mode::default());
     ada.sees("sent", 10).await;
     let devices = ada.notifications.get("/device").await.expect(200);
-    assert_eq!(devices.body["devices"].as_array().map(Vec::len), Some(1), "{}", json!(devices.body));
+    assert_eq!(
+        devices.body["devices"].as_array().map(Vec::len),
+        Some(1),
+        "{}",
+        json!(devices.body)
+    );
 }

@@ -26,15 +26,22 @@ async fn a_snoozed_reminder_comes_once_more(bus: Bus) {
     assert_eq!(too_early.reason(), Some("CONFLICT"));
     house.stands(&id, &["sent"]).await;
     let until = Utc::now() + TimeDelta::seconds(3);
-    let snoozed = ada.reminders.post(&snooze, &json!({"until": written(until)})).await.expect(200).body;
-    assert_eq!((snoozed["status"].as_str(), &snoozed["nextAt"]), (Some("scheduled"), &json!(written(until))));
+    let snoozed =
+        ada.reminders.post(&snooze, &json!({"until": written(until)})).await.expect(200).body;
+    assert_eq!(
+        (snoozed["status"].as_str(), &snoozed["nextAt"]),
+        (Some("scheduled"), &json!(written(until)))
+    );
 
     house.stands(&id, &["sent", "sent"]).await;
     ada.sees("sent", 2).await;
     let captured = house.sandbox.captured();
     assert_eq!((captured.len(), house.sandbox.stats().duplicates), (2, 0));
     for arrived in captured.iter().filter_map(|it| it.push()) {
-        assert_eq!((arrived.title.as_deref(), arrived.body.as_deref()), (Some("Tablets"), Some("Tablets, please")));
+        assert_eq!(
+            (arrived.title.as_deref(), arrived.body.as_deref()),
+            (Some("Tablets"), Some("Tablets, please"))
+        );
     }
     assert!(captured[1].at.timestamp_millis() >= until.timestamp_millis());
     let after = ada.reminders.get(&format!("/reminders/{id}")).await.expect(200).body;
@@ -49,13 +56,24 @@ async fn an_acknowledged_reminder_comes_no_more(bus: Bus) {
     let body = json!({"date": written(date), "notifyOffsets": [0, 1], "message": "now", "channels": ["push"]});
     let id = ada.makes(&body).await;
     house.stands(&id, &["sent", "pending"]).await;
-    ada.reminders.post(&format!("/reminders/{id}/snooze"), &json!({"minutes": 30})).await.expect(200);
+    ada.reminders
+        .post(&format!("/reminders/{id}/snooze"), &json!({"minutes": 30}))
+        .await
+        .expect(200);
     let occurrences = house.stands(&id, &["sent", "pending", "pending"]).await;
     assert_eq!(occurrences[2]["date"], occurrences[1]["date"], "the same occurrence, once more");
     assert!(time(&occurrences[2]["dueAt"]) > date);
 
-    let acknowledged = ada.reminders.post(&format!("/reminders/{id}/acknowledge"), &json!({})).await.expect(200).body;
-    assert_eq!((acknowledged["status"].as_str(), &acknowledged["nextAt"]), (Some("completed"), &json!(null)));
+    let acknowledged = ada
+        .reminders
+        .post(&format!("/reminders/{id}/acknowledge"), &json!({}))
+        .await
+        .expect(200)
+        .body;
+    assert_eq!(
+        (acknowledged["status"].as_str(), &acknowledged["nextAt"]),
+        (Some("completed"), &json!(null))
+    );
     house.stands(&id, &["sent", "cancelled", "cancelled"]).await;
     assert_eq!(house.sandbox.captured().len(), 1);
 }
@@ -83,7 +101,8 @@ async fn a_series_goes_on_whatever_is_done_with_one_of_it(bus: Bus) {
     let once = json!({"recurrence": null, "date": written(Utc::now() + TimeDelta::seconds(2))});
     assert_eq!(ada.edits(&id, &once).await["isRecurring"], false);
     house.stands(&id, &["sent", "sent", "sent", "cancelled", "cancelled"]).await;
-    let titles: Vec<_> = house.sandbox.captured().iter().filter_map(|it| it.push()?.title.clone()).collect();
+    let titles: Vec<_> =
+        house.sandbox.captured().iter().filter_map(|it| it.push()?.title.clone()).collect();
     assert_eq!(titles, ["Plants", "Plants", "All plants"]);
 }
 
@@ -111,7 +130,10 @@ fn fcm_is_away(house: &House, is_away: bool) {
 /// Snoozes what is due for some seconds from now, and answers until when.
 async fn snoozes(ada: &Person, id: &str, seconds: i64) -> DateTime<Utc> {
     let until = Utc::now() + TimeDelta::seconds(seconds);
-    ada.reminders.post(&format!("/reminders/{id}/snooze"), &json!({"until": written(until)})).await.expect(200);
+    ada.reminders
+        .post(&format!("/reminders/{id}/snooze"), &json!({"until": written(until)}))
+        .await
+        .expect(200);
     until
 }
 
@@ -123,9 +145,13 @@ async fn came_once(house: &House, ada: &Person, until: DateTime<Utc>) {
     let (after, _) = ada.is_reminded_in(2, &["push"], "After it").await;
     house.stands(&after, &["sent"]).await;
     let captured = house.sandbox.captured();
-    let titles: Vec<_> = captured.iter().filter_map(|captured| captured.push()?.title.clone()).collect();
+    let titles: Vec<_> =
+        captured.iter().filter_map(|captured| captured.push()?.title.clone()).collect();
     assert_eq!(titles, ["Tablets", "After it"]);
-    assert!(captured[0].at.timestamp_millis() >= until.timestamp_millis(), "it came before its new time");
+    assert!(
+        captured[0].at.timestamp_millis() >= until.timestamp_millis(),
+        "it came before its new time"
+    );
 }
 
 async fn comes_once_at_snoozed_time_after_provider_outage(bus: Bus) {
@@ -175,7 +201,8 @@ async fn comes_once_at_snoozed_time_after_bus_outage(bus: Bus) {
     house.bus_comes_back().await;
     came_once(&house, &ada, until).await;
     // Taken back before it was published, or at the ledger.
-    occurrence_is(&house, "state = 'cancelled' or (state = 'suppressed' and reason = 'CANCELLED')").await;
+    occurrence_is(&house, "state = 'cancelled' or (state = 'suppressed' and reason = 'CANCELLED')")
+        .await;
 }
 
 async fn acknowledged_during_outage_does_not_come(bus: Bus) {
@@ -192,7 +219,11 @@ async fn acknowledged_during_outage_does_not_come(bus: Bus) {
     let (after, _) = ada.is_reminded_in(2, &["push"], "After it").await;
     house.stands(&after, &["sent"]).await;
     house.stands(&id, &["suppressed"]).await;
-    let titles: Vec<_> =
-        house.sandbox.captured().iter().filter_map(|captured| captured.push()?.title.clone()).collect();
+    let titles: Vec<_> = house
+        .sandbox
+        .captured()
+        .iter()
+        .filter_map(|captured| captured.push()?.title.clone())
+        .collect();
     assert_eq!(titles, ["After it"]);
 }

@@ -17,13 +17,18 @@ fn attributes(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-/// A command for a notification, as the predecessor's services wrote it: `date` is the time of delivery.
+/// A command for a notification, as the predecessor's services wrote it: `date` is the time of
+/// delivery.
 fn command(item: &str, title: &str, seconds: i64) -> Message {
     let date = written(Utc::now() + TimeDelta::seconds(seconds));
     let data = json!({"title": title, "message": "as before", "date": date, "notifyOffset": 10, "notifyType": "push"});
-    let body = json!({"userId": "ada", "userEmail": "ada@example.com", "itemId": item, "eventData": data});
-    let attributes =
-        attributes(&[("eventItemType", "notification"), ("eventType", "notification:create"), ("userId", "ada")]);
+    let body =
+        json!({"userId": "ada", "userEmail": "ada@example.com", "itemId": item, "eventData": data});
+    let attributes = attributes(&[
+        ("eventItemType", "notification"),
+        ("eventType", "notification:create"),
+        ("userId", "ada"),
+    ]);
     Message { body: body.to_string(), attributes }
 }
 
@@ -32,7 +37,12 @@ async fn a_command_in_the_predecessors_form_is_followed(bus: Bus) {
     let ada = house.person("ada");
     ada.registers("token-1", "android").await;
     let topic = house.named("EVENT_TOPIC_ARN", "event-topic");
-    let results = house.bus().await.publish(&topic, &[command("item-1", "From before", 2)]).await.expect("published");
+    let results = house
+        .bus()
+        .await
+        .publish(&topic, &[command("item-1", "From before", 2)])
+        .await
+        .expect("published");
     assert_eq!(results, [Ok(())]);
 
     ada.sees("sent", 1).await;
@@ -65,7 +75,8 @@ async fn what_cannot_be_read_is_a_dead_letter_and_holds_nobody_up(bus: Bus) {
     ada.sees("sent", 1).await;
     let letters = async || {
         let answer = house.events().get("/dead-letters").await.expect(200).body.to_string();
-        let reasons = ["the event type is unknown", "the schema is unknown", "the body cannot be read"];
+        let reasons =
+            ["the event type is unknown", "the schema is unknown", "the body cannot be read"];
         if reasons.iter().all(|reason| answer.contains(reason)) { Ok(answer) } else { Err(answer) }
     };
     eventually(LIMIT, letters).await;

@@ -16,7 +16,10 @@ async fn offsets_move_with_their_date_and_each_is_sent_once_on_each_channel(bus:
     let id = ada.makes(&body).await;
     house.stands(&id, &["pending", "pending"]).await;
     let date = whole_seconds(Utc::now() + TimeDelta::seconds(64));
-    assert_eq!(ada.edits(&id, &json!({"date": written(date)})).await["notifyOffsets"], json!([0, 1]));
+    assert_eq!(
+        ada.edits(&id, &json!({"date": written(date)})).await["notifyOffsets"],
+        json!([0, 1])
+    );
 
     let occurrences = house.stands(&id, &["sent", "pending", "cancelled", "cancelled"]).await;
     assert_eq!(time(&occurrences[0]["dueAt"]), date - TimeDelta::minutes(1));

@@ -14,13 +14,20 @@ async fn an_unwanted_channel_is_left_out_and_the_other_speaks_the_readers_langua
     let house = House::start(bus).await;
     let ada = house.person("ada");
     ada.registers("token-1", "android").await;
-    ada.notifications.put("/preferences", &json!({"channels": {"push": false}, "locale": "fr"})).await.expect(200);
+    ada.notifications
+        .put("/preferences", &json!({"channels": {"push": false}, "locale": "fr"}))
+        .await
+        .expect(200);
     let date = written(Utc::now() + TimeDelta::seconds(3));
-    let body = json!({"date": date, "message": "Zahnarzt", "channels": ["push", "email"], "locale": "de"});
+    let body =
+        json!({"date": date, "message": "Zahnarzt", "channels": ["push", "email"], "locale": "de"});
     ada.makes(&body).await;
 
     let suppressed = ada.sees("suppressed", 1).await;
-    assert_eq!((&suppressed[0]["channel"], &suppressed[0]["reason"]), (&json!("push"), &json!("OPTED_OUT")));
+    assert_eq!(
+        (&suppressed[0]["channel"], &suppressed[0]["reason"]),
+        (&json!("push"), &json!("OPTED_OUT"))
+    );
     assert_eq!(ada.sees("sent", 1).await[0]["channel"], "email");
     eventually(LIMIT, async || house.mailbox(&ada.email).await == ["Erinnerung"]).await;
     let captured = house.sandbox.captured();
@@ -28,7 +35,10 @@ async fn an_unwanted_channel_is_left_out_and_the_other_speaks_the_readers_langua
     if bus == Bus::Postgres {
         let mail = captured[0].email().expect("a mail");
         let text = mail.text.as_deref().unwrap_or_default();
-        assert!(text.contains("Zahnarzt") && text.contains("Sie erhalten diese Nachricht"), "{text}");
+        assert!(
+            text.contains("Zahnarzt") && text.contains("Sie erhalten diese Nachricht"),
+            "{text}"
+        );
     }
 }
 
@@ -40,8 +50,7 @@ async fn quiet_hours_put_off_what_can_wait(bus: Bus) {
     let quiet = json!({"quietHours": {"start": clock(-2), "end": clock(2)}});
     ada.notifications.put("/preferences", &quiet).await.expect(200);
     let (can_wait, due) = ada.is_reminded_in(3, &["push"], "Can wait").await;
-    let urgent =
-        json!({"date": written(due), "title": "Urgent", "message": "now", "channels": ["push"], "priority": "high"});
+    let urgent = json!({"date": written(due), "title": "Urgent", "message": "now", "channels": ["push"], "priority": "high"});
     ada.makes(&urgent).await;
 
     assert_eq!(ada.sees("sent", 1).await[0]["title"], "Urgent");
@@ -52,6 +61,7 @@ async fn quiet_hours_put_off_what_can_wait(bus: Bus) {
     ada.notifications.put("/preferences", &json!({})).await.expect(200);
     ada.sees("sent", 2).await;
     house.stands(&can_wait, &["sent"]).await;
-    let titles: Vec<_> = house.sandbox.captured().iter().filter_map(|it| it.push()?.title.clone()).collect();
+    let titles: Vec<_> =
+        house.sandbox.captured().iter().filter_map(|it| it.push()?.title.clone()).collect();
     assert_eq!(titles, ["Urgent", "Has waited"]);
 }

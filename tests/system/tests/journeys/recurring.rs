@@ -26,7 +26,8 @@ async fn a_recurring_reminder_goes_on_and_its_edits_leave_nothing_behind(bus: Bu
     let occurrences = house.stands(&id, &["sent", "pending"]).await;
     let next = first + TimeDelta::minutes(1);
     assert_eq!((time(&occurrences[0]["dueAt"]), time(&occurrences[1]["dueAt"])), (first, next));
-    let shown = ada.reminders.get(&format!("/reminders/{id}/occurrences?limit=1")).await.expect(200).body;
+    let shown =
+        ada.reminders.get(&format!("/reminders/{id}/occurrences?limit=1")).await.expect(200).body;
     assert_eq!(time(&shown["occurrences"][0]["deliveries"][0]["deliverAt"]), next, "{shown}");
 
     let later = first + TimeDelta::hours(1);
@@ -52,7 +53,8 @@ async fn of_what_was_missed_the_latest_is_sent(bus: Bus) {
     as_if_made_earlier(&house, &id, since, next - since).await;
 
     house.add(Service::Scheduler).await;
-    let occurrences = house.stands(&id, &["suppressed", "suppressed", "suppressed", "sent", "pending"]).await;
+    let occurrences =
+        house.stands(&id, &["suppressed", "suppressed", "suppressed", "sent", "pending"]).await;
     for (number, occurrence) in (0..).zip(&occurrences) {
         assert_eq!(time(&occurrence["dueAt"]), next - since + TimeDelta::minutes(number));
         assert_eq!(occurrence["reason"], if number < 3 { json!("MISSED") } else { json!(null) });
@@ -60,7 +62,8 @@ async fn of_what_was_missed_the_latest_is_sent(bus: Bus) {
     assert_eq!(house.sandbox.captured().len(), 1);
 }
 
-/// Moves a recurring reminder's making and its waiting occurrence back, in place of letting the time pass.
+/// Moves a recurring reminder's making and its waiting occurrence back, in place of letting the
+/// time pass.
 async fn as_if_made_earlier(house: &House, id: &str, by: TimeDelta, due_at: chrono::DateTime<Utc>) {
     let pool = house.pool(Service::Scheduler).await;
     let moved = sqlx::query(
@@ -68,6 +71,7 @@ async fn as_if_made_earlier(house: &House, id: &str, by: TimeDelta, due_at: chro
          update occurrences set id = $3, due_at = due_at - $1, date = date - $1, expires_at = expires_at - $1
          where notification_id in (select id from notification)",
     );
-    let moved = moved.bind(by).bind(id).bind(occurrence_id("reminder", id, due_at)).execute(&pool).await;
+    let moved =
+        moved.bind(by).bind(id).bind(occurrence_id("reminder", id, due_at)).execute(&pool).await;
     assert_eq!(moved.expect("the occurrence is moved").rows_affected(), 1);
 }

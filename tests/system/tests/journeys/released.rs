@@ -18,7 +18,8 @@ fn fcm_is_away(house: &House) {
 
 /// Waits until so many sends to a token were refused.
 async fn refused(house: &House, token: &str, times: usize) {
-    let count = || house.sandbox.attempts(token).iter().filter(|it| it.answer.starts_with("503")).count();
+    let count =
+        || house.sandbox.attempts(token).iter().filter(|it| it.answer.starts_with("503")).count();
     eventually(LIMIT, async || count() >= times).await;
 }
 
@@ -38,7 +39,8 @@ async fn what_is_deleted_meanwhile_is_not_sent(bus: Bus) {
     // The later one shows that the time of a retry has passed.
     ada.is_reminded_in(3, &["push"], "After it").await;
     ada.sees("sent", 1).await;
-    let titles: Vec<_> = house.sandbox.captured().iter().filter_map(|it| it.push()?.title.clone()).collect();
+    let titles: Vec<_> =
+        house.sandbox.captured().iter().filter_map(|it| it.push()?.title.clone()).collect();
     assert_eq!(titles, ["After it"]);
     let occurrences = house.stands(&id, &["suppressed"]).await;
     assert_eq!(occurrences[0]["reason"], "CANCELLED");
@@ -62,7 +64,10 @@ async fn what_is_edited_meanwhile_is_sent_as_it_is_now(bus: Bus) {
     let captured = house.sandbox.captured();
     assert_eq!(captured.len(), 1);
     let push = captured[0].push().expect("a push");
-    assert_eq!((push.title.as_deref(), push.body.as_deref()), (Some("Platform 5"), Some("it was moved")));
+    assert_eq!(
+        (push.title.as_deref(), push.body.as_deref()),
+        (Some("Platform 5"), Some("it was moved"))
+    );
     house.stands(&id, &["sent"]).await;
 }
 
@@ -71,7 +76,8 @@ async fn what_is_changed_on_its_way_to_the_ledger_is_changed_there(bus: Bus) {
     let ada = house.person("ada");
     ada.registers("token-1", "web").await;
     // So nothing is sent at once, in whatever order the queue brings the messages.
-    let clock = |hours| (chrono::Utc::now() + chrono::TimeDelta::hours(hours)).format("%H:%M").to_string();
+    let clock =
+        |hours| (chrono::Utc::now() + chrono::TimeDelta::hours(hours)).format("%H:%M").to_string();
     let quiet = json!({"quietHours": {"start": clock(-2), "end": clock(2)}});
     ada.notifications.put("/preferences", &quiet).await.expect(200);
     house.kill(Service::Notifications).await;
@@ -93,6 +99,7 @@ async fn what_is_changed_on_its_way_to_the_ledger_is_changed_there(bus: Bus) {
     ada.reads("Platform 5").await;
     ada.notifications.put("/preferences", &json!({})).await.expect(200);
     ada.sees("sent", 2).await;
-    let titles: Vec<_> = house.sandbox.captured().iter().filter_map(|it| it.push()?.title.clone()).collect();
+    let titles: Vec<_> =
+        house.sandbox.captured().iter().filter_map(|it| it.push()?.title.clone()).collect();
     assert_eq!(titles, ["Now after all", "Platform 5"]);
 }

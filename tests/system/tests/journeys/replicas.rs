@@ -44,12 +44,16 @@ async fn what_is_due_while_everything_is_down_is_sent_afterwards(bus: Bus) {
     for number in 0..10 {
         ada.is_reminded_in(2, &["push", "email"], &format!("no. {number}")).await;
     }
-    for service in [Service::Scheduler, Service::Events, Service::Notifications, Service::Reminders] {
+    for service in [Service::Scheduler, Service::Events, Service::Notifications, Service::Reminders]
+    {
         house.kill(service).await;
     }
     let due = chrono::Utc::now() + chrono::TimeDelta::seconds(3);
     eventually(LIMIT, async || chrono::Utc::now() > due).await;
-    assert!(house.sandbox.captured().iter().all(|it| it.push().is_none()), "nothing was left to send it");
+    assert!(
+        house.sandbox.captured().iter().all(|it| it.push().is_none()),
+        "nothing was left to send it"
+    );
 
     for service in Service::ALL {
         house.add(service).await;
@@ -69,7 +73,8 @@ async fn draining_loses_nothing(bus: Bus) {
     for number in 0..REMINDERS {
         ada.is_reminded_in(2, &["push"], &format!("no. {number}")).await;
     }
-    for service in [Service::Notifications, Service::Scheduler, Service::Events, Service::Reminders] {
+    for service in [Service::Notifications, Service::Scheduler, Service::Events, Service::Reminders]
+    {
         assert_eq!(house.terminate(service).await, [Some(0)], "{}", service.binary());
         house.add(service).await;
     }
@@ -95,7 +100,12 @@ async fn two_of_each_follow_series_and_edits_alike(bus: Bus) {
     ada.sees("sent", made.len()).await;
     let captured = house.sandbox.captured();
     assert_eq!((captured.len(), house.sandbox.stats().duplicates), (made.len(), 0));
-    assert!(captured.iter().filter_map(|it| it.push()).all(|push| push.body.as_deref() == Some("as it is")));
+    assert!(
+        captured
+            .iter()
+            .filter_map(|it| it.push())
+            .all(|push| push.body.as_deref() == Some("as it is"))
+    );
     for id in &made {
         let occurrences = house.stands(id, &["sent", "pending"]).await;
         assert_eq!(system::time(&occurrences[1]["dueAt"]), date + chrono::TimeDelta::days(1));

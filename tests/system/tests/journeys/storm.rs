@@ -1,5 +1,5 @@
-//! Random faults on everything at once, briefly, and the proof that the checker would notice: with one guard taken out,
-//! it finds what that guard holds. `make storm` makes storms of minutes.
+//! Random faults on everything at once, briefly, and the proof that the checker would notice: with
+//! one guard taken out, it finds what that guard holds. `make storm` makes storms of minutes.
 
 use std::time::Duration;
 

@@ -20,17 +20,30 @@ async fn everything_can_be_taken_along_and_nothing_is_left_after_an_erasure(bus:
     lives_here(&house, &ada).await;
     let kept = ada.reminders.get("/me/export").await.expect(200).body;
     let count = |part: &Value| part.as_array().map(Vec::len);
-    assert_eq!((&kept["complete"], &kept["missing"], count(&kept["reminders"])), (&json!(true), &json!([]), Some(2)));
+    assert_eq!(
+        (&kept["complete"], &kept["missing"], count(&kept["reminders"])),
+        (&json!(true), &json!([]), Some(2))
+    );
     let (devices, events) = (&kept["notificationService"], &kept["eventService"]);
-    assert_eq!((count(&devices["devices"]), count(&devices["notifications"])), (Some(1), Some(2)), "{devices}");
+    assert_eq!(
+        (count(&devices["devices"]), count(&devices["notifications"])),
+        (Some(1), Some(2)),
+        "{devices}"
+    );
     assert_eq!(devices["preferences"]["locale"], "de");
     assert_eq!(count(&events["notifications"]), Some(2), "{events}");
     assert!(count(&events["events"]) >= Some(4), "{events}");
 
     let tables = house.tables_that_say(ID).await.join(" ");
-    for table in
-        ["reminders", "idempotency_keys", "notifications", "events", "deliveries", "preferences", "inbox_marks"]
-    {
+    for table in [
+        "reminders",
+        "idempotency_keys",
+        "notifications",
+        "events",
+        "deliveries",
+        "preferences",
+        "inbox_marks",
+    ] {
         assert!(tables.contains(&format!("public.{table}")), "{table} is not searched: {tables}");
     }
     let receipt = ada.reminders.delete("/me").await.expect(200).body;
@@ -43,11 +56,13 @@ async fn everything_can_be_taken_along_and_nothing_is_left_after_an_erasure(bus:
     ada.sees("sent", 2).await;
 }
 
-/// Leaves something in every table: a delivery on each channel, a reminder to come, and what is preferred and read.
+/// Leaves something in every table: a delivery on each channel, a reminder to come, and what is
+/// preferred and read.
 async fn lives_here(house: &House, ada: &Person) {
     ada.registers("token-erased", "android").await;
     ada.notifications.put("/preferences", &json!({"locale": "de"})).await.expect(200);
-    let keyed = Person { reminders: ada.reminders.with_header("Idempotency-Key", "key-1"), ..ada.clone() };
+    let keyed =
+        Person { reminders: ada.reminders.with_header("Idempotency-Key", "key-1"), ..ada.clone() };
     let (id, _) = keyed.is_reminded_in(2, &["push", "email"], "A secret").await;
     ada.is_reminded_in(600, &["push"], "A secret to come").await;
     let sent = ada.sees("sent", 2).await;
@@ -85,7 +100,8 @@ async fn what_waits_for_a_provider_is_erased_and_not_sent(bus: Bus) {
     // Somebody else's shows that the time of a retry has passed.
     bob.is_reminded_in(3, &["push"], "After it").await;
     bob.sees("sent", 1).await;
-    let titles: Vec<_> = house.sandbox.captured().iter().filter_map(|it| it.push()?.title.clone()).collect();
+    let titles: Vec<_> =
+        house.sandbox.captured().iter().filter_map(|it| it.push()?.title.clone()).collect();
     assert_eq!(titles, ["After it"]);
     is_forgotten(&house).await;
 }

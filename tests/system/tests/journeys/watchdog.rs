@@ -1,4 +1,5 @@
-//! Messages that are lost between the services: the watchdog settles what was released, and nothing is sent twice.
+//! Messages that are lost between the services: the watchdog settles what was released, and nothing
+//! is sent twice.
 
 use std::time::Duration;
 
@@ -6,15 +7,20 @@ use shared::{bus::Settlement, contract::Envelope};
 use support::eventually;
 use system::{Bus, House, LIMIT, Person, Service};
 
-crate::on_both_buses!(settles_an_occurrence_when_its_message_is_lost, settles_an_occurrence_when_its_outcome_is_lost);
+crate::on_both_buses!(
+    settles_an_occurrence_when_its_message_is_lost,
+    settles_an_occurrence_when_its_outcome_is_lost
+);
 
 /// Takes a message of a type out of a queue, as nobody of the suite would.
 async fn lose(house: &House, variable: &str, queue: &str, event_type: &str) {
     let (bus, queue) = (house.bus().await, house.named(variable, queue));
     eventually(LIMIT, async || {
-        let received = bus.receive(&queue, 10, Duration::from_secs(30), Duration::from_secs(1)).await;
+        let received =
+            bus.receive(&queue, 10, Duration::from_secs(30), Duration::from_secs(1)).await;
         let received = received.map_err(|error| error.to_string())?;
-        let types: Vec<_> = received.iter().filter_map(|message| Envelope::decode(message).ok()).collect();
+        let types: Vec<_> =
+            received.iter().filter_map(|message| Envelope::decode(message).ok()).collect();
         let is_lost = types.iter().any(|event| event.event_type.as_str() == event_type);
         let settled = received.into_iter().map(|message| (message, Settlement::Done)).collect();
         bus.settle(&queue, settled).await.map_err(|error| error.to_string())?;

@@ -43,7 +43,9 @@ fn the_message_has_both_forms_and_the_headers_of_a_machine() {
     assert_eq!(message.message_id(), Some("0198765432105abc8def0123456789ab@example.org"));
     assert_eq!(message.header_raw("Auto-Submitted").unwrap().trim(), "auto-generated");
     assert_eq!(message.content_type().unwrap().subtype(), Some("alternative"));
-    assert!(message.body_text(0).unwrap().contains("Friday, 3 October 2025 at 09:30 (Europe/Berlin)"));
+    assert!(
+        message.body_text(0).unwrap().contains("Friday, 3 October 2025 at 09:30 (Europe/Berlin)")
+    );
     assert!(message.body_html(0).unwrap().contains("<h1"));
     assert!(message.date().is_some() && message.header_raw("List-Unsubscribe").is_none());
 }
@@ -53,16 +55,29 @@ fn a_way_out_is_offered_where_there_is_one() {
     let composer = composer(Some("https://example.org/stop?u=1"));
     let raw = compose(&composer, &email());
     let message = MessageParser::default().parse(&raw).unwrap();
-    assert_eq!(message.header_raw("List-Unsubscribe").unwrap().trim(), "<https://example.org/stop?u=1>");
-    assert_eq!(message.header_raw("List-Unsubscribe-Post").unwrap().trim(), "List-Unsubscribe=One-Click");
+    assert_eq!(
+        message.header_raw("List-Unsubscribe").unwrap().trim(),
+        "<https://example.org/stop?u=1>"
+    );
+    assert_eq!(
+        message.header_raw("List-Unsubscribe-Post").unwrap().trim(),
+        "List-Unsubscribe=One-Click"
+    );
     assert!(message.body_text(0).unwrap().contains("https://example.org/stop?u=1"));
 }
 
 #[test]
 fn an_unsubscribe_url_must_be_https() {
-    for url in ["http://example.org/", "javascript:alert(1)", "https://example.org/\r\nBcc: x@example.com ü"] {
+    for url in [
+        "http://example.org/",
+        "javascript:alert(1)",
+        "https://example.org/\r\nBcc: x@example.com ü",
+    ] {
         let source = "reminders@example.org".parse().unwrap();
-        assert!(matches!(Composer::new(source, Some(url.into()), templates()), Err(SetupError::UnsubscribeUrl)));
+        assert!(matches!(
+            Composer::new(source, Some(url.into()), templates()),
+            Err(SetupError::UnsubscribeUrl)
+        ));
     }
 }
 
@@ -103,8 +118,13 @@ fn a_mail_loads_nothing_and_says_how_it_is_read() {
     for external in [" src=", "url(", "@import", "<link", "<img", "<script"] {
         assert!(!html.contains(external), "{external}");
     }
-    assert_eq!(html.matches("<table").count(), html.matches("<table role=\"presentation\"").count());
-    assert!(html.contains("<html lang=\"en\" dir=\"ltr\">") && html.contains("name=\"color-scheme\""));
+    assert_eq!(
+        html.matches("<table").count(),
+        html.matches("<table role=\"presentation\"").count()
+    );
+    assert!(
+        html.contains("<html lang=\"en\" dir=\"ltr\">") && html.contains("name=\"color-scheme\"")
+    );
 }
 
 #[test]
@@ -124,8 +144,14 @@ fn the_time_is_that_of_the_reminder_in_the_readers_words() {
     let german = Email { locale: Some("de-AT"), title: None, ..email() };
     let Written { subject, text, html } = composer(None).write(&german).unwrap();
     assert_eq!(subject, "Erinnerung");
-    assert!(text.starts_with("Erinnerung\nFreitag, 3. Oktober 2025 um 09:30 (Europe/Berlin)\n"), "{text}");
-    assert!(html.contains("<html lang=\"de\" dir=\"ltr\">") && html.contains(">Link öffnen</a>"), "{html}");
+    assert!(
+        text.starts_with("Erinnerung\nFreitag, 3. Oktober 2025 um 09:30 (Europe/Berlin)\n"),
+        "{text}"
+    );
+    assert!(
+        html.contains("<html lang=\"de\" dir=\"ltr\">") && html.contains(">Link öffnen</a>"),
+        "{html}"
+    );
 }
 
 proptest! {
@@ -143,12 +169,17 @@ proptest! {
 #[test]
 fn no_header_of_a_long_mail_is_too_long() {
     let to = format!("{}@{}.example", "a".repeat(64), "b".repeat(63));
-    for title in ["a".repeat(2_000), "a ".repeat(1_000), "😀".repeat(2_000), "\u{202e}ä".repeat(1_000)] {
+    for title in
+        ["a".repeat(2_000), "a ".repeat(1_000), "😀".repeat(2_000), "\u{202e}ä".repeat(1_000)]
+    {
         let raw = compose(&composer(None), &Email { title: Some(&title), to: &to, ..email() });
         // RFC 5322, section 2.1.1: a line has at most 998 characters.
         assert!(raw.split(|byte| *byte == b'\n').all(|line| line.len() <= 999));
         let message = MessageParser::default().parse(&raw).unwrap();
         let subject = message.subject().unwrap();
-        assert!(subject.chars().count() <= LONGEST_SUBJECT + 1 && subject.ends_with('…'), "{subject}");
+        assert!(
+            subject.chars().count() <= LONGEST_SUBJECT + 1 && subject.ends_with('…'),
+            "{subject}"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! The JWT bearer grant: what is asked of the token endpoint, and what its answers mean. Pure but for the clock.
+//! The JWT bearer grant: what is asked of the token endpoint, and what its answers mean. Pure but
+//! for the clock.
 
 use super::AuthError;
 use crate::channels::fcm::account::ServiceAccount;
@@ -12,16 +13,19 @@ use std::time::Duration;
 
 const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
 const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
-/// How far this machine's clock may be off, either way. Google refuses an `iat` in the future and an `exp` in the past.
+/// How far this machine's clock may be off, either way. Google refuses an `iat` in the future and
+/// an `exp` in the past.
 const CLOCK_TOLERANCE_SECONDS: i64 = 5 * 60;
 /// What remains of the hour Google allows between `iat` and `exp`.
 const ASSERTION_SECONDS: i64 = 45 * 60;
-/// The life of a token whose answer does not name it (RFC 6749, section 5.1, lets a server leave it out).
+/// The life of a token whose answer does not name it (RFC 6749, section 5.1, lets a server leave it
+/// out).
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(300);
 /// The longest life that is believed; Google's tokens live for an hour.
 const MAX_LIFETIME: Duration = Duration::from_secs(60 * 60);
 
-/// The longest wait that the token endpoint can ask for: once it works again, everybody's pushes wait for nothing else.
+/// The longest wait that the token endpoint can ask for: once it works again, everybody's pushes
+/// wait for nothing else.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 /// The longest token that a request can carry (Google's have at most 2,048 bytes).
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
@@ -71,12 +75,16 @@ pub(super) fn read(answer: &Answer) -> Result<(String, Duration), AuthError> {
                 let lifetime = lifetime(granted.expires_in.as_ref());
                 Ok((granted.access_token, lifetime))
             }
-            _ => Err(AuthError::Unavailable { reason: "OAUTH_UNREADABLE".into(), retry_after: None }),
+            _ => {
+                Err(AuthError::Unavailable { reason: "OAUTH_UNREADABLE".into(), retry_after: None })
+            }
         };
     }
     let status = answer.status.as_u16();
-    let code = serde_json::from_slice::<Denied>(&answer.body).map(|denied| reason_from_code(&denied.error));
-    let reason = code.map_or_else(|_| format!("OAUTH_HTTP_{status}"), |code| format!("OAUTH_{code}")).into();
+    let code = serde_json::from_slice::<Denied>(&answer.body)
+        .map(|denied| reason_from_code(&denied.error));
+    let reason =
+        code.map_or_else(|_| format!("OAUTH_HTTP_{status}"), |code| format!("OAUTH_{code}")).into();
     if answer.status.is_server_error() || matches!(status, 408 | 429) {
         let retry_after = retry_after(&answer.headers, Utc::now()).map(|asked| asked.min(MAX_WAIT));
         return Err(AuthError::Unavailable { reason, retry_after });
@@ -84,10 +92,11 @@ pub(super) fn read(answer: &Answer) -> Result<(String, Duration), AuthError> {
     Err(AuthError::Refused { reason })
 }
 
-/// Lifetime of a token in seconds, cut to [`MAX_LIFETIME`]; [`DEFAULT_LIFETIME`] where the answer names none that makes
-/// sense (zero, negative, no number).
+/// Lifetime of a token in seconds, cut to [`MAX_LIFETIME`]; [`DEFAULT_LIFETIME`] where the answer
+/// names none that makes sense (zero, negative, no number).
 fn lifetime(expires_in: Option<&Value>) -> Duration {
-    let seconds = expires_in.and_then(|value| value.as_u64().or_else(|| value.as_str()?.parse().ok()));
+    let seconds =
+        expires_in.and_then(|value| value.as_u64().or_else(|| value.as_str()?.parse().ok()));
     match seconds {
         None | Some(0) => DEFAULT_LIFETIME,
         Some(seconds) => Duration::from_secs(seconds).min(MAX_LIFETIME),
@@ -100,13 +109,15 @@ mod tests {
     use http::StatusCode;
 
     fn answer(status: u16, body: &str) -> Answer {
-        let (status, body) = (StatusCode::from_u16(status).unwrap(), bytes::Bytes::copy_from_slice(body.as_bytes()));
+        let (status, body) =
+            (StatusCode::from_u16(status).unwrap(), bytes::Bytes::copy_from_slice(body.as_bytes()));
         Answer { status, headers: http::HeaderMap::new(), body }
     }
 
     #[test]
     fn a_grant_has_a_token_and_a_life() {
-        let granted = answer(200, r#"{"access_token":"ya29.x","expires_in":3599,"token_type":"Bearer"}"#);
+        let granted =
+            answer(200, r#"{"access_token":"ya29.x","expires_in":3599,"token_type":"Bearer"}"#);
         assert_eq!(read(&granted), Ok(("ya29.x".into(), Duration::from_secs(3599))));
         let silent = answer(200, r#"{"access_token":"ya29.x"}"#);
         assert_eq!(read(&silent), Ok(("ya29.x".into(), DEFAULT_LIFETIME)));
@@ -121,7 +132,9 @@ mod tests {
         for huge in ["18446744073709551615", "9300000000000000000", "3601", "\"86400\""] {
             assert_eq!(life(huge), MAX_LIFETIME, "{huge}");
         }
-        for senseless in ["0", "-1", "1e300", "36893488147419103232", "null", "true", "\"soon\"", "[1]"] {
+        for senseless in
+            ["0", "-1", "1e300", "36893488147419103232", "null", "true", "\"soon\"", "[1]"]
+        {
             assert_eq!(life(senseless), DEFAULT_LIFETIME, "{senseless}");
         }
         assert_eq!(life("\"1800\""), Duration::from_secs(1_800));
@@ -150,7 +163,11 @@ mod tests {
     fn takes_no_token_that_no_request_could_carry() {
         for token in ["".to_owned(), "x".repeat(MAX_TOKEN_BYTES + 1)] {
             let body = format!(r#"{{"access_token":"{token}","expires_in":3599}}"#);
-            assert!(matches!(read(&answer(200, &body)), Err(AuthError::Unavailable { .. })), "{} bytes", token.len());
+            assert!(
+                matches!(read(&answer(200, &body)), Err(AuthError::Unavailable { .. })),
+                "{} bytes",
+                token.len()
+            );
         }
     }
 
@@ -171,13 +188,20 @@ mod tests {
     #[test]
     fn a_refused_account_is_not_an_outage() {
         let cases = [
-            (400, r#"{"error":"invalid_grant","error_description":"Invalid JWT Signature."}"#, "OAUTH_INVALID_GRANT"),
+            (
+                400,
+                r#"{"error":"invalid_grant","error_description":"Invalid JWT Signature."}"#,
+                "OAUTH_INVALID_GRANT",
+            ),
             (401, r#"{"error":"invalid_client"}"#, "OAUTH_INVALID_CLIENT"),
             (403, "<html>no</html>", "OAUTH_HTTP_403"),
             (404, "", "OAUTH_HTTP_404"),
         ];
         for (status, body, reason) in cases {
-            assert_eq!(read(&answer(status, body)), Err(AuthError::Refused { reason: reason.into() }));
+            assert_eq!(
+                read(&answer(status, body)),
+                Err(AuthError::Refused { reason: reason.into() })
+            );
         }
     }
 
@@ -198,7 +222,9 @@ mod tests {
             url::form_urlencoded::parse(form.as_bytes()).into_owned().collect();
         assert_eq!(fields["grant_type"], GRANT_TYPE);
         let claims =
-            jsonwebtoken::dangerous::insecure_decode::<serde_json::Value>(&fields["assertion"]).unwrap().claims;
+            jsonwebtoken::dangerous::insecure_decode::<serde_json::Value>(&fields["assertion"])
+                .unwrap()
+                .claims;
         assert_eq!(claims["scope"], SCOPE);
         assert_eq!(claims["aud"], "https://oauth2.example.com/token");
         let life = claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap();

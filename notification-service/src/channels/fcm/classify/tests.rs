@@ -10,7 +10,8 @@ macro_rules! fixture {
 }
 
 fn answer(status: u16, body: &str) -> Answer {
-    let (status, body) = (StatusCode::from_u16(status).unwrap(), Bytes::copy_from_slice(body.as_bytes()));
+    let (status, body) =
+        (StatusCode::from_u16(status).unwrap(), Bytes::copy_from_slice(body.as_bytes()));
     Answer { status, headers: HeaderMap::new(), body }
 }
 
@@ -60,17 +61,26 @@ fn only_unregistered_and_a_violation_on_the_token_are_gone() {
 #[test]
 fn a_404_without_unregistered_says_nothing_of_the_token() {
     for body in [fixture!("not-found.json"), "<html>404</html>", ""] {
-        assert_eq!(outcome(&answer(404, body)), Outcome::Misconfigured { reason: "ENDPOINT_NOT_FOUND".into() });
+        assert_eq!(
+            outcome(&answer(404, body)),
+            Outcome::Misconfigured { reason: "ENDPOINT_NOT_FOUND".into() }
+        );
     }
 }
 
 #[test]
 fn a_wrong_payload_touches_no_device() {
     for body in [fixture!("invalid-data-key.json"), fixture!("invalid-without-details.json")] {
-        assert_eq!(outcome(&answer(400, body)), Outcome::Rejected { reason: "INVALID_ARGUMENT".into() });
+        assert_eq!(
+            outcome(&answer(400, body)),
+            Outcome::Rejected { reason: "INVALID_ARGUMENT".into() }
+        );
     }
     assert_eq!(outcome(&answer(400, "")), Outcome::Rejected { reason: "INVALID_ARGUMENT".into() });
-    assert_eq!(outcome(&answer(413, "too large")), Outcome::Rejected { reason: "PAYLOAD_TOO_LARGE".into() });
+    assert_eq!(
+        outcome(&answer(413, "too large")),
+        Outcome::Rejected { reason: "PAYLOAD_TOO_LARGE".into() }
+    );
     assert_eq!(outcome(&answer(422, "")), Outcome::Rejected { reason: "HTTP_422".into() });
 }
 
@@ -83,7 +93,10 @@ fn our_own_faults_stop_the_lane() {
         (405, "", "HTTP_405"),
     ];
     for (status, body, reason) in cases {
-        assert_eq!(outcome(&answer(status, body)), Outcome::Misconfigured { reason: reason.into() });
+        assert_eq!(
+            outcome(&answer(status, body)),
+            Outcome::Misconfigured { reason: reason.into() }
+        );
     }
 }
 
@@ -115,7 +128,10 @@ fn throttles_carry_their_retry_after() {
     };
     assert_eq!(outcome(&answer(429, quota)), throttled(None));
     assert_eq!(outcome(&waiting(429, quota, "37")), throttled(Some(37)));
-    assert_eq!(outcome(&waiting(429, quota, "Sun, 01 Mar 2026 12:02:00 GMT")), throttled(Some(120)));
+    assert_eq!(
+        outcome(&waiting(429, quota, "Sun, 01 Mar 2026 12:02:00 GMT")),
+        throttled(Some(120))
+    );
     assert_eq!(outcome(&waiting(429, quota, "Sun, 01 Mar 2026 11:00:00 GMT")), throttled(Some(0)));
     assert_eq!(outcome(&waiting(429, quota, "soon")), throttled(None));
 }
@@ -127,7 +143,8 @@ fn caps_retry_after_when_absurd() {
         Outcome::Throttled { retry_after, .. } => retry_after,
         other => panic!("{other:?}"),
     };
-    let huge = ["9300000000000000000", "18446744073709551616", "99999999999999999999999999", "3601"];
+    let huge =
+        ["9300000000000000000", "18446744073709551616", "99999999999999999999999999", "3601"];
     for value in huge.into_iter().chain(["Fri, 31 Dec 9999 23:59:59 GMT"]) {
         assert_eq!(asked(value), Some(MAX_RETRY_AFTER), "{value}");
     }
@@ -182,7 +199,10 @@ fn a_throttle_of_something_in_between_is_one_too() {
 fn outages_may_have_delivered() {
     assert_eq!(outcome(&answer(500, fixture!("internal.json"))), doubtful("INTERNAL", None));
     assert_eq!(outcome(&answer(503, fixture!("unavailable.json"))), doubtful("UNAVAILABLE", None));
-    assert_eq!(outcome(&waiting(503, fixture!("unavailable.json"), "30")), doubtful("UNAVAILABLE", Some(30)));
+    assert_eq!(
+        outcome(&waiting(503, fixture!("unavailable.json"), "30")),
+        doubtful("UNAVAILABLE", Some(30))
+    );
     assert_eq!(outcome(&answer(502, fixture!("bad-gateway.html"))), doubtful("HTTP_502", None));
     assert_eq!(outcome(&answer(504, "")), doubtful("HTTP_504", None));
     assert_eq!(outcome(&answer(408, "")), doubtful("HTTP_408", None));
@@ -191,14 +211,21 @@ fn outages_may_have_delivered() {
 #[test]
 fn a_code_of_tomorrow_falls_back_on_the_status() {
     let body = r#"{"error":{"code":400,"status":"FAILED_PRECONDITION","details":[{"errorCode":"NEW_CODE"}]}}"#;
-    assert_eq!(outcome(&answer(400, body)), Outcome::Rejected { reason: "FAILED_PRECONDITION".into() });
+    assert_eq!(
+        outcome(&answer(400, body)),
+        Outcome::Rejected { reason: "FAILED_PRECONDITION".into() }
+    );
 }
 
 #[test]
 fn odd_shapes_do_not_disturb() {
-    for body in
-        ["[]", "null", r#"{"error":"x"}"#, r#"{"error":{"details":{"a":1}}}"#, r#"{"error":{"details":[1,null]}}"#]
-    {
+    for body in [
+        "[]",
+        "null",
+        r#"{"error":"x"}"#,
+        r#"{"error":{"details":{"a":1}}}"#,
+        r#"{"error":{"details":[1,null]}}"#,
+    ] {
         assert!(matches!(outcome(&answer(400, body)), Outcome::Rejected { .. }));
         assert!(matches!(outcome(&answer(500, body)), Outcome::Unavailable { .. }));
     }

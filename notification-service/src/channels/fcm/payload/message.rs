@@ -148,7 +148,9 @@ impl Serialize for Data<'_> {
 /// Whether a key of `data` is ours, or one that FCM refuses.
 fn is_taken(key: &str) -> bool {
     let ours = matches!(key, "itemId" | "occurrenceId" | "reminderId" | "url");
-    ours || matches!(key, "" | "from" | "message_type") || key.starts_with("google.") || key.starts_with("gcm.")
+    ours || matches!(key, "" | "from" | "message_type")
+        || key.starts_with("google.")
+        || key.starts_with("gcm.")
 }
 
 /// A part that is left out to make room for the text.
@@ -182,7 +184,12 @@ impl<'a> Message<'a> {
                 title: Cow::Borrowed(&parts.text.title),
                 body: Cow::Borrowed(&parts.text.body),
             },
-            data: Data { occurrence: parts.occurrence, push: parts.push, with_pairs: true, with_url: true },
+            data: Data {
+                occurrence: parts.occurrence,
+                push: parts.push,
+                with_pairs: true,
+                with_url: true,
+            },
             platform,
         }
     }
@@ -206,8 +213,8 @@ impl<'a> Message<'a> {
 }
 
 impl<'a> Android<'a> {
-    /// Always of high delivery priority: a reminder is meant for its minute, and Doze would hold back anything less. How
-    /// much it may disturb is the notification's priority.
+    /// Always of high delivery priority: a reminder is meant for its minute, and Doze would hold
+    /// back anything less. How much it may disturb is the notification's priority.
     fn of(parts: &Parts<'a>) -> Self {
         let notification_priority = match parts.push.priority {
             Priority::Normal => "PRIORITY_DEFAULT",
@@ -224,7 +231,8 @@ impl<'a> Android<'a> {
 
 impl<'a> Apns<'a> {
     fn of(parts: &Parts<'a>) -> Self {
-        let interruption_level = (parts.push.priority == Priority::High).then_some("time-sensitive");
+        let interruption_level =
+            (parts.push.priority == Priority::High).then_some("time-sensitive");
         Apns {
             headers: ApnsHeaders {
                 apns_collapse_id: parts.occurrence,
@@ -245,7 +253,11 @@ impl<'a> Webpush<'a> {
             Priority::High => "high",
         };
         Webpush {
-            headers: WebpushHeaders { ttl: parts.ttl_seconds.to_string(), urgency, topic: parts.occurrence },
+            headers: WebpushHeaders {
+                ttl: parts.ttl_seconds.to_string(),
+                urgency,
+                topic: parts.occurrence,
+            },
             notification: WebpushNotification { tag: parts.occurrence },
             fcm_options: parts.link.map(|link| WebpushOptions { link }),
         }

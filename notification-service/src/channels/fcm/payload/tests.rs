@@ -41,7 +41,8 @@ fn json(device: DeviceType, push: &Push<'_>) -> Value {
 
 macro_rules! golden {
     ($name:literal) => {
-        serde_json::from_str::<Value>(include_str!(concat!("../../../../tests/golden/fcm/", $name))).unwrap()
+        serde_json::from_str::<Value>(include_str!(concat!("../../../../tests/golden/fcm/", $name)))
+            .unwrap()
     };
 }
 
@@ -58,7 +59,10 @@ fn an_urgent_push_says_so_everywhere() {
     let data = BTreeMap::new();
     let urgent = Push { priority: Priority::High, ..push(&data) };
     let android = json(DeviceType::Android, &urgent);
-    assert_eq!(android["message"]["android"]["notification"]["notification_priority"], "PRIORITY_HIGH");
+    assert_eq!(
+        android["message"]["android"]["notification"]["notification_priority"],
+        "PRIORITY_HIGH"
+    );
     let ios = json(DeviceType::Ios, &urgent);
     assert_eq!(ios["message"]["apns"]["payload"]["aps"]["interruption-level"], "time-sensitive");
     assert_eq!(json(DeviceType::Web, &urgent)["message"]["webpush"]["headers"]["Urgency"], "high");
@@ -83,9 +87,11 @@ fn only_an_https_link_becomes_the_webs_link() {
 #[test]
 fn the_time_to_live_ends_with_the_reminder() {
     let data = BTreeMap::new();
-    for (expires_at, ttl) in
-        [("2026-03-01T08:00:00Z", "0s"), ("2026-03-01T09:01:30Z", "90s"), ("2027-01-01T00:00:00Z", "2419200s")]
-    {
+    for (expires_at, ttl) in [
+        ("2026-03-01T08:00:00Z", "0s"),
+        ("2026-03-01T09:01:30Z", "90s"),
+        ("2027-01-01T00:00:00Z", "2419200s"),
+    ] {
         let push = Push { expires_at: expires_at.parse().unwrap(), ..push(&data) };
         assert_eq!(json(DeviceType::Android, &push)["message"]["android"]["ttl"], ttl);
     }
@@ -93,9 +99,17 @@ fn the_time_to_live_ends_with_the_reminder() {
 
 #[test]
 fn a_users_pair_cannot_replace_ours_or_break_the_message() {
-    let data = pairs(&[("itemId", "x"), ("url", "y"), ("from", "z"), ("google.x", "1"), ("gcm.n", "2"), ("fine", "3")]);
+    let data = pairs(&[
+        ("itemId", "x"),
+        ("url", "y"),
+        ("from", "z"),
+        ("google.x", "1"),
+        ("gcm.n", "2"),
+        ("fine", "3"),
+    ]);
     let sent = json(DeviceType::Android, &push(&data));
-    let keys: Vec<_> = sent["message"]["data"].as_object().unwrap().keys().map(String::as_str).collect();
+    let keys: Vec<_> =
+        sent["message"]["data"].as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(keys, ["fine", "itemId", "occurrenceId", "reminderId", "url"]);
     assert_eq!(sent["message"]["data"]["itemId"], "01979a3c7e2f7c41b1d1e0a5d2c3f4a5");
 }
@@ -131,7 +145,8 @@ fn leaves_out_the_link_before_the_text_is_cut() {
     let text = "t".repeat(2_000);
     let sent = json(DeviceType::Web, &Push { url: Some(&url), message: &text, ..push(&data) });
     assert_eq!(sent["message"]["notification"]["body"], text);
-    let keys: Vec<_> = sent["message"]["data"].as_object().unwrap().keys().map(String::as_str).collect();
+    let keys: Vec<_> =
+        sent["message"]["data"].as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(keys, ["itemId", "occurrenceId", "reminderId"]);
 }
 
@@ -141,7 +156,9 @@ fn keeps_the_link_of_a_text_that_is_cut_anyway() {
     let sent = json(DeviceType::Web, &Push { message: &text, ..push(&data) });
     assert_eq!(sent["message"]["data"]["url"], "https://example.com/plants?id=7");
     assert_eq!(sent["message"]["data"]["room"], "kitchen");
-    assert!(sent["message"]["notification"]["body"].as_str().unwrap().len() >= WHOLE_TEXT_BYTES - 8);
+    assert!(
+        sent["message"]["notification"]["body"].as_str().unwrap().len() >= WHOLE_TEXT_BYTES - 8
+    );
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! From an address to a connection whose protocol is known.
 //!
-//! Over TLS, ALPN says it. In clear, the server is asked once with prior knowledge (RFC 9113, section 3.3): one that
-//! speaks HTTP/2 answers the preface with SETTINGS, any other with something else, or by hanging up.
+//! Over TLS, ALPN says it. In clear, the server is asked once with prior knowledge (RFC 9113,
+//! section 3.3): one that speaks HTTP/2 answers the preface with SETTINGS, any other with something
+//! else, or by hanging up.
 
 use crate::channels::fcm::setup::SetupError;
 use http::Uri;
@@ -92,9 +93,9 @@ pub(super) struct Dialer {
 impl Dialer {
     pub(super) fn new(origin: &Url, tls: &Tls, timeout: Duration) -> Result<Self, SetupError> {
         let uri = match origin.scheme() {
-            "http" | "https" if origin.has_host() => {
-                origin[..url::Position::BeforePath].parse().map_err(|_| SetupError::Url("the endpoint"))?
-            }
+            "http" | "https" if origin.has_host() => origin[..url::Position::BeforePath]
+                .parse()
+                .map_err(|_| SetupError::Url("the endpoint"))?,
             _ => return Err(SetupError::Url("the endpoint")),
         };
         let mut http = HttpConnector::new();
@@ -145,7 +146,11 @@ impl Dialer {
     async fn dial_unbounded(&self) -> Result<(Stream, Protocol), ConnectError> {
         if self.encrypted {
             let stream = self.connect().await?;
-            let protocol = if stream.connected().is_negotiated_h2() { Protocol::Http2 } else { Protocol::Http1 };
+            let protocol = if stream.connected().is_negotiated_h2() {
+                Protocol::Http2
+            } else {
+                Protocol::Http1
+            };
             return Ok((stream, protocol));
         }
         let protocol = match self.protocol() {

@@ -1,8 +1,8 @@
 //! A stream that tells when the other side has said its first word.
 //!
-//! An HTTP/2 server's first word is SETTINGS (RFC 9113, section 3.4). Until it is there, nobody knows whether anyone
-//! listens: a server that is about to go away closes such a connection without a GOAWAY, and a black hole says nothing at all.
-//! A request given to it would be lost in doubt.
+//! An HTTP/2 server's first word is SETTINGS (RFC 9113, section 3.4). Until it is there, nobody
+//! knows whether anyone listens: a server that is about to go away closes such a connection without
+//! a GOAWAY, and a black hole says nothing at all. A request given to it would be lost in doubt.
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use std::io::{self, IoSlice};
@@ -48,7 +48,11 @@ impl<S: Read + Unpin> Read for Greeted<S> {
 }
 
 impl<S: Write + Unpin> Write for Greeted<S> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 

@@ -10,8 +10,8 @@ use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// An idle connection is not used again after this: common servers hang up after five seconds, and a request that
-/// crosses with that may or may not have been read.
+/// An idle connection is not used again after this: common servers hang up after five seconds, and
+/// a request that crosses with that may or may not have been read.
 const IDLE: Duration = Duration::from_secs(4);
 
 /// A connection between two requests.
@@ -58,24 +58,29 @@ impl Connections {
         request: Request<Full<Bytes>>,
         settings: &TransportSettings,
     ) -> Result<Answer, Failure> {
-        let response = connection
-            .try_send_request(request)
-            .await
-            .map_err(|mut error| if error.take_message().is_some() { Failure::NotSent } else { Failure::Lost })?;
+        let response = connection.try_send_request(request).await.map_err(|mut error| {
+            if error.take_message().is_some() { Failure::NotSent } else { Failure::Lost }
+        })?;
         let (head, body) = response.into_parts();
-        let body = read_bounded(body, settings.max_answer_bytes).await.map_err(|_| Failure::Lost)?;
+        let body =
+            read_bounded(body, settings.max_answer_bytes).await.map_err(|_| Failure::Lost)?;
         self.put(connection);
         Ok(Answer { status: head.status, headers: head.headers, body })
     }
 }
 
 impl Pool {
-    /// An idle connection, or a fresh one, ready for a request; `None` when there is none to be had that way just now:
-    /// the server hung up, or speaks HTTP/2 by now.
+    /// An idle connection, or a fresh one, ready for a request; `None` when there is none to be had
+    /// that way just now: the server hung up, or speaks HTTP/2 by now.
     pub(super) async fn keep_alive_connection(&self) -> Result<Option<Connection>, TransportError> {
         let mut connection = match self.keep_alive.take() {
             Some(connection) => connection,
-            None => match self.dialer.dial().await.map_err(|error| TransportError::Connect(Arc::new(error)))? {
+            None => match self
+                .dialer
+                .dial()
+                .await
+                .map_err(|error| TransportError::Connect(Arc::new(error)))?
+            {
                 (_, Protocol::Http2) => return Ok(None),
                 (stream, Protocol::Http1) => {
                     over(stream).await.map_err(|error| TransportError::Connect(Arc::new(error)))?

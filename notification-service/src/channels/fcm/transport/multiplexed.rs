@@ -1,7 +1,9 @@
-//! HTTP/2: a few connections, the least busy one for the next request, another one when they fill up.
+//! HTTP/2: a few connections, the least busy one for the next request, another one when they fill
+//! up.
 //!
-//! A connection is given no more requests than its server takes at once: one more would wait inside of the connection, be
-//! sent when its time is nearly over, and end in doubt. It waits outside, where it is certain that it was not sent.
+//! A connection is given no more requests than its server takes at once: one more would wait inside
+//! of the connection, be sent when its time is nearly over, and end in doubt. It waits outside,
+//! where it is certain that it was not sent.
 
 use super::connect::{ConnectError, Protocol, Stream};
 use super::greeted::Greeted;
@@ -37,17 +39,22 @@ pub(super) struct Connections {
 
 impl Connections {
     pub(super) fn new() -> Self {
-        Connections { live: RwLock::default(), connecting: SingleFlight::new(), freed: Arc::default() }
+        Connections {
+            live: RwLock::default(),
+            connecting: SingleFlight::new(),
+            freed: Arc::default(),
+        }
     }
 
     /// The least busy connection, and how many there are.
     fn least_busy(&self) -> Option<(Arc<Connection>, usize)> {
         let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
         let usable = live.iter().filter(|connection| connection.is_usable());
-        let (least, count) = usable.fold((None, 0), |(least, count): (Option<&Arc<Connection>>, _), next| {
-            let better = least.is_none_or(|least| next.load() < least.load());
-            (if better { Some(next) } else { least }, count + 1)
-        });
+        let (least, count) =
+            usable.fold((None, 0), |(least, count): (Option<&Arc<Connection>>, _), next| {
+                let better = least.is_none_or(|least| next.load() < least.load());
+                (if better { Some(next) } else { least }, count + 1)
+            });
         least.map(|connection| (Arc::clone(connection), count))
     }
 
@@ -63,7 +70,8 @@ impl Pool {
         self.dialer.protocol()
     }
 
-    /// A stream to send on; `None` when the server turned out to speak HTTP/1.1. Waits while every connection is full.
+    /// A stream to send on; `None` when the server turned out to speak HTTP/1.1. Waits while every
+    /// connection is full.
     pub(super) async fn stream(self: &Arc<Self>) -> Result<Option<FreeStream>, TransportError> {
         loop {
             let Some((connection, count)) = self.multiplexed.least_busy() else {
@@ -88,13 +96,15 @@ impl Pool {
                 && self.connect(|| None).await.is_ok()
                 && self.multiplexed.least_busy().is_some_and(|(_, now)| now > count);
             if !has_grown {
-                // Whatever frees a stream may be missed in between: it is looked at again soon in any case.
+                // Whatever frees a stream may be missed in between: it is looked at again soon in
+                // any case.
                 let _ = timeout(LOOK_AGAIN, self.multiplexed.freed.notified()).await;
             }
         }
     }
 
-    /// Opens a connection, once for everybody who wants one; `already` may say that there is one by now.
+    /// Opens a connection, once for everybody who wants one; `already` may say that there is one by
+    /// now.
     async fn connect(
         self: &Arc<Self>,
         already: impl FnOnce() -> Option<Result<(), Arc<ConnectError>>>,
@@ -195,7 +205,11 @@ impl Connection {
     }
 
     /// Sends a request and reads its answer.
-    async fn exchange(&self, request: Request<Full<Bytes>>, settings: &TransportSettings) -> Result<Answer, Failure> {
+    async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+        settings: &TransportSettings,
+    ) -> Result<Answer, Failure> {
         let mut waiting = Waiting::on(self, settings.request_timeout);
         let result = match self.sender.clone().try_send_request(request).await {
             Err(mut error) => Err(self.failed(error.take_message().is_some(), error.error())),
@@ -214,16 +228,21 @@ impl Connection {
         result
     }
 
-    /// Whether a request without an answer certainly had no effect. A connection that cannot take requests is not
-    /// asked again.
+    /// Whether a request without an answer certainly had no effect. A connection that cannot take
+    /// requests is not asked again.
     fn failed(&self, never_sent: bool, error: &hyper::Error) -> Failure {
-        let said =
-            error.source().and_then(|source| source.downcast_ref::<h2::Error>()).filter(|error| error.is_remote());
-        if said.is_some_and(|said| said.is_reset() && said.reason() == Some(h2::Reason::REFUSED_STREAM)) {
+        let said = error
+            .source()
+            .and_then(|source| source.downcast_ref::<h2::Error>())
+            .filter(|error| error.is_remote());
+        if said.is_some_and(|said| {
+            said.is_reset() && said.reason() == Some(h2::Reason::REFUSED_STREAM)
+        }) {
             return Failure::Refused;
         }
         self.retired.store(true, Ordering::Relaxed);
-        // A GOAWAY that leaves the stream out (RFC 9113, section 6.8): h2 gives that error to no other stream.
+        // A GOAWAY that leaves the stream out (RFC 9113, section 6.8): h2 gives that error to no
+        // other stream.
         let left_out = said.is_some_and(h2::Error::is_go_away);
         // The connection ended while the request waited for a free stream, its body still here.
         let dropped = error.is_user();
@@ -274,7 +293,8 @@ impl Drop for Waiting<'_> {
         if self.ended {
             return;
         }
-        // Given up: if nothing at all was answered in the whole time, the connection is a black hole.
+        // Given up: if nothing at all was answered in the whole time, the connection is a black
+        // hole.
         let waited = self.connection.age_ms().saturating_sub(self.since_ms);
         let most_of_it = u64::try_from(self.patience.as_millis()).unwrap_or(u64::MAX) / 2;
         let silent = self.connection.answered_ms.load(Ordering::Relaxed) <= self.since_ms;

@@ -1,9 +1,10 @@
 //! A stream that goes on reading after the other side has stopped reading.
 //!
-//! A server that has answered everything and said GOAWAY closes its socket. Whatever the client still writes then (the
-//! acknowledgement of a window, say) fails; h2 gives up at the failed write and with it the answers that have arrived
-//! and are not read yet, and the GOAWAY that says which requests were left out. Here a failed write passes for a done one: the
-//! connection ends when there is nothing left to read.
+//! A server that has answered everything and said GOAWAY closes its socket. Whatever the client
+//! still writes then (the acknowledgement of a window, say) fails; h2 gives up at the failed write
+//! and with it the answers that have arrived and are not read yet, and the GOAWAY that says which
+//! requests were left out. Here a failed write passes for a done one: the connection ends when
+//! there is nothing left to read.
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use std::io::{self, ErrorKind, IoSlice};
@@ -24,7 +25,9 @@ impl<S> ReadOn<S> {
     /// What a write has come to; `whole` is what it would have written.
     fn written<T>(&mut self, result: io::Result<T>, whole: T) -> io::Result<T> {
         match result {
-            Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
+            Err(error)
+                if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) =>
+            {
                 self.closed = true;
                 Ok(whole)
             }
@@ -44,7 +47,11 @@ impl<S: Read + Unpin> Read for ReadOn<S> {
 }
 
 impl<S: Write + Unpin> Write for ReadOn<S> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         if self.closed {
             return Poll::Ready(Ok(bytes.len()));
         }

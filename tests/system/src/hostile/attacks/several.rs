@@ -23,8 +23,16 @@ pub(super) fn begin(attacks: &mut Attacks, house: &House) {
     let person = |role: &str, number: usize| house.person(&format!("mallory-{role}-{number}"));
     for number in 0..USERS {
         let user = person("rules", number).reminders;
-        attacks.by_requests("previews in a gap, by several", &user, "POST", "/reminders/preview", in_a_gap);
-        attacks.by_requests("rules in a gap, by several", &user, "POST", "/reminders/bulk", || bulk(100, &in_a_gap()));
+        attacks.by_requests(
+            "previews in a gap, by several",
+            &user,
+            "POST",
+            "/reminders/preview",
+            in_a_gap,
+        );
+        attacks.by_requests("rules in a gap, by several", &user, "POST", "/reminders/bulk", || {
+            bulk(100, &in_a_gap())
+        });
         attacks.by_requests("previews by several", &user, "POST", "/reminders/preview?limit=100", || {
             body(60, json!({"notifyOffsets": [0, 1, 2, 3, 4], "recurrence": {"rrule": dense_rule(true)}}))
         });
@@ -42,7 +50,8 @@ pub(super) fn begin(attacks: &mut Attacks, house: &House) {
     ] {
         attacks.by_text(attack, &person("calendars", 0).reminders, "/reminders/import", file);
     }
-    let address = |service| house.processes(service).first().map(support::process::Running::rest_addr);
+    let address =
+        |service| house.processes(service).first().map(support::process::Running::rest_addr);
     if let Some(address) = address(Service::Notifications) {
         for number in 0..USERS {
             let request = raw::get("/notifications/stream", &person("streams", number).id);
@@ -54,19 +63,26 @@ pub(super) fn begin(attacks: &mut Attacks, house: &House) {
     if let Some(address) = address(Service::Reminders) {
         for number in 0..EXPORTERS {
             let person = person("exports", number);
-            attacks.by_person("exports taken slowly", person.clone(), holds_exports(address, &person));
+            attacks.by_person(
+                "exports taken slowly",
+                person.clone(),
+                holds_exports(address, &person),
+            );
         }
     }
 }
 
 /// A rule whose every local time is left out by a change of the clocks.
 fn in_a_gap() -> Value {
-    let rule = format!("FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU;BYHOUR=2;BYMINUTE={0};BYSECOND={0}", list(60));
+    let rule =
+        format!("FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU;BYHOUR=2;BYMINUTE={0};BYSECOND={0}", list(60));
     body(FAR, json!({"timeZone": "Europe/Berlin", "recurrence": {"rrule": rule, "gap": "skip"}}))
 }
 
 fn event(lines: &str) -> String {
-    format!("BEGIN:VEVENT\r\nUID:1\r\nSUMMARY:x\r\nDTSTART:20300101T000000Z\r\n{lines}END:VEVENT\r\n")
+    format!(
+        "BEGIN:VEVENT\r\nUID:1\r\nSUMMARY:x\r\nDTSTART:20300101T000000Z\r\n{lines}END:VEVENT\r\n"
+    )
 }
 
 fn calendar_with(entries: &str) -> String {
@@ -93,7 +109,8 @@ fn snoozes(person: Person) -> Round {
         let Some(made) = made.ok().filter(|answer| answer.status == 201) else { return tally };
         sleep(Duration::from_secs(2)).await;
         for minutes in 1..=100 {
-            let (path, until) = (format!("/reminders/{}/snooze", made.id()), json!({"minutes": minutes}));
+            let (path, until) =
+                (format!("/reminders/{}/snooze", made.id()), json!({"minutes": minutes}));
             tally.ask(person.reminders.try_send(Method::POST, &path, Some(&until))).await;
         }
         tally
@@ -101,7 +118,10 @@ fn snoozes(person: Person) -> Round {
 }
 
 /// Makes long reminders, and then takes an export of them as slowly as it is let.
-fn holds_exports(address: SocketAddr, person: &Person) -> impl Fn(Person) -> Round + Send + Sync + use<> {
+fn holds_exports(
+    address: SocketAddr,
+    person: &Person,
+) -> impl Fn(Person) -> Round + Send + Sync + use<> {
     let long = bulk(1_000, &body(FAR, json!({"message": "x".repeat(2_000), "channels": ["push"]})));
     let request = raw::get("/me/export", &person.id);
     move |person: Person| -> Round {
@@ -109,9 +129,12 @@ fn holds_exports(address: SocketAddr, person: &Person) -> impl Fn(Person) -> Rou
         Box::pin(async move {
             let mut tally = Tally::default();
             let listed = person.reminders.try_send(Method::GET, "/reminders?limit=1", None).await;
-            if listed.is_ok_and(|answer| answer.body["reminders"]["total"].as_i64().is_some_and(|total| total < 2_000))
-            {
-                tally.ask(person.reminders.try_send(Method::POST, "/reminders/bulk", Some(&long))).await;
+            if listed.is_ok_and(|answer| {
+                answer.body["reminders"]["total"].as_i64().is_some_and(|total| total < 2_000)
+            }) {
+                tally
+                    .ask(person.reminders.try_send(Method::POST, "/reminders/bulk", Some(&long)))
+                    .await;
             }
             let answer = raw::trickle(address, &request).await;
             tally.note(answer.unwrap_or_else(|| "nothing, or closed".to_owned()));
