@@ -96,7 +96,7 @@ impl Handler for Events {
                     }),
             });
         }
-        metrics::histogram!("events_batch_duration_seconds")
+        metrics::histogram!("reminders_events_batch_duration_seconds")
             .record(started.elapsed().as_secs_f64());
         settlements
     }

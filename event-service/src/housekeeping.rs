@@ -66,7 +66,7 @@ async fn purge(store: &Store, before: DateTime<Utc>, walked: &mut Uuid) -> bool 
             is_done = false;
         }
     }
-    metrics::counter!("catalogue_partitions_dropped_total")
+    metrics::counter!("reminders_catalogue_partitions_dropped_total")
         .increment(total.partitions.unsigned_abs().into());
     tracing::info!(
         partitions = total.partitions,

@@ -82,7 +82,7 @@ fn describe() {
         "Connections of a pool by their state"
     );
     metrics::describe_counter!(
-        "reminders_signal_failures_total",
+        "reminders_backlog_query_failures_total",
         "Readings of these figures that failed"
     );
 }
@@ -136,5 +136,5 @@ async fn read_queue(watched: &Watched, queue: &'static str, name: &str) {
 /// The figures keep their last values; what cannot be asked raises alarms of its own.
 fn failed(what: &'static str, error: &str) {
     tracing::debug!(what, error, "figures for alarms could not be read");
-    metrics::counter!("reminders_signal_failures_total", "of" => what).increment(1);
+    metrics::counter!("reminders_backlog_query_failures_total", "of" => what).increment(1);
 }

@@ -64,7 +64,8 @@ async fn look(store: &Store, bus: &SharedBus, settings: &Settings) {
     for _ in 0..PARTS {
         match store.watch(settings.after).await {
             Ok(watched) => {
-                metrics::counter!("reminders_occurrences_asked_total").increment(watched.asked);
+                metrics::counter!("reminders_occurrences_reconciled_total")
+                    .increment(watched.asked);
                 if watched.asked + watched.orphaned + watched.unreadable > 0 {
                     tracing::warn!(
                         asked = watched.asked,
@@ -94,7 +95,7 @@ pub(crate) fn describe_metrics() {
         "Released occurrences without an outcome that the ledger was asked about more than once"
     );
     metrics::describe_counter!(
-        "reminders_occurrences_asked_total",
+        "reminders_occurrences_reconciled_total",
         "Released occurrences without an outcome that the ledger was asked about"
     );
     metrics::describe_counter!(

@@ -84,7 +84,8 @@ impl Commands {
             }
         }
         self.store.settle_commands(&taken, &refused, &parked).await?;
-        metrics::counter!("scheduler_commands_relayed_total").increment(taken.len() as u64);
+        metrics::counter!("reminders_scheduler_commands_published_total")
+            .increment(taken.len() as u64);
         if refused.is_empty() {
             self.failures.clear()
         } else {

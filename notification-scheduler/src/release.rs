@@ -77,7 +77,8 @@ impl Releaser {
         // meanwhile, the lease has then run out, and somebody else may have published.
         let left = self.lease.saturating_sub(batch.claimed_at.elapsed());
         if left < RESERVE.min(self.lease / 4) {
-            metrics::counter!("scheduler_leases_lost_total").increment(due.len() as u64);
+            metrics::counter!("reminders_scheduler_leases_expired_total")
+                .increment(due.len() as u64);
             tracing::warn!(
                 occurrences = due.len(),
                 "the lease ran out before anything was published"
@@ -212,9 +213,10 @@ impl Releaser {
         };
         match timeout(self.lease, marking).await {
             Ok(marked) => {
-                metrics::counter!("scheduler_released_total").increment(marked.released);
-                metrics::counter!("scheduler_stale_total").increment(marked.stale);
-                metrics::counter!("scheduler_settled_before_mark_total").increment(marked.settled);
+                metrics::counter!("reminders_scheduler_released_total").increment(marked.released);
+                metrics::counter!("reminders_scheduler_stale_total").increment(marked.stale);
+                metrics::counter!("reminders_scheduler_settled_before_mark_total")
+                    .increment(marked.settled);
                 metrics::counter!("reminders_scheduler_unreadable_total")
                     .increment(marked.set_aside);
                 if marked.stale > 0 {
@@ -234,7 +236,7 @@ impl Releaser {
     async fn end(&self, claims: &[&Claimed], end: End) {
         match self.store.end(claims, end).await {
             Ok(ended) => {
-                metrics::counter!("scheduler_ended_total", "reason" => end.reason())
+                metrics::counter!("reminders_scheduler_ended_total", "reason" => end.reason())
                     .increment(ended as u64);
                 tracing::info!(
                     occurrences = ended,
@@ -260,7 +262,7 @@ impl Releaser {
         fate: Fate,
     ) {
         let keys = keys(claims);
-        metrics::counter!("scheduler_given_back_total").increment(keys.len() as u64);
+        metrics::counter!("reminders_scheduler_returned_total").increment(keys.len() as u64);
         if let Err(error) = self.store.give_back(&keys, fate).await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
@@ -271,7 +273,7 @@ impl Releaser {
 
     fn topic_failed(&self, problem: &str, occurrences: usize) {
         self.topic.note();
-        metrics::counter!("scheduler_publish_failures_total").increment(1);
+        metrics::counter!("reminders_scheduler_publish_failures_total").increment(1);
         tracing::warn!(problem, occurrences, "could not publish; trying again");
     }
 }

@@ -260,7 +260,7 @@ impl Scheduler {
 
     fn failed(&self, error: &crate::store::StoreError) {
         self.database.note();
-        metrics::counter!("scheduler_database_failures_total").increment(1);
+        metrics::counter!("reminders_scheduler_database_failures_total").increment(1);
         tracing::warn!(
             error = error as &dyn std::error::Error,
             "the database failed; trying again"
@@ -283,7 +283,7 @@ impl Scheduler {
             .extract_if(.., |_| decisions.next().is_some_and(|admitted| !admitted))
             .collect();
         if !beyond.is_empty() {
-            metrics::counter!("reminders_scheduler_beyond_share_total")
+            metrics::counter!("reminders_scheduler_over_share_total")
                 .increment(beyond.len() as u64);
             self.releaser.give_back(&beyond, Fate::NotPublished).await;
         }
@@ -324,10 +324,10 @@ fn count(batch: &Batch) {
     if batch.leased() == 0 {
         return;
     }
-    metrics::counter!("scheduler_claimed_total").increment(batch.leased() as u64);
-    metrics::histogram!("scheduler_claim_duration_seconds")
+    metrics::counter!("reminders_scheduler_claimed_total").increment(batch.leased() as u64);
+    metrics::histogram!("reminders_scheduler_claim_duration_seconds")
         .record(batch.claimed_at.elapsed().as_secs_f64());
-    let lateness = metrics::histogram!("scheduler_lateness_seconds");
+    let lateness = metrics::histogram!("reminders_scheduler_lateness_seconds");
     for it in &batch.claimed {
         lateness.record(it.lateness);
     }

@@ -123,7 +123,8 @@ fn settle(notice: &Notice, known: &HashSet<String>, receive_count: u32) -> Settl
         }
         _ => {}
     }
-    metrics::counter!("feedback_total", "kind" => notice.kind.as_str()).increment(1);
+    metrics::counter!("reminders_email_feedback_total", "kind" => notice.kind.as_str())
+        .increment(1);
     Settlement::Done
 }
 
@@ -150,7 +151,8 @@ impl Feedback {
         outbox::insert(&mut *transaction, &messages).await?;
         transaction.commit().await?;
         for (_, reason) in failed {
-            metrics::counter!("deliveries_corrected_total", "reason" => reason).increment(1);
+            metrics::counter!("reminders_deliveries_corrected_total", "reason" => reason)
+                .increment(1);
         }
         self.handoff.after_commit(messages);
         Ok(accepted.into_iter().map(|it| it.provider_message_id).collect())

@@ -12,49 +12,61 @@ use Kind::{Counter, Gauge, Histogram};
 /// Every metric of the service, with its help text.
 const METRICS: [(&str, Kind, &str); 25] = [
     (
-        "deliveries_corrected_total",
+        "reminders_deliveries_corrected_total",
         Counter,
         "Deliveries that failed after SES had accepted them, by reason",
     ),
-    ("deliveries_total", Counter, "Deliveries that came to a state, by channel and state"),
     (
-        "delivery_attempts_total",
+        "reminders_deliveries_total",
+        Counter,
+        "Deliveries that came to a state, by channel and state",
+    ),
+    (
+        "reminders_delivery_attempts_total",
         Counter,
         "Requests to a provider for a delivery, by channel and class of the outcome",
     ),
     (
-        "delivery_lateness_seconds",
+        "reminders_delivery_lateness_seconds",
         Histogram,
         "Time from when a delivery was due to its acceptance by the provider",
     ),
     (
-        "delivery_leases_lost_total",
+        "reminders_delivery_leases_expired_total",
         Counter,
         "Claimed deliveries given back because too little of their lease was left",
     ),
     (
-        "delivery_retries_total",
+        "reminders_delivery_retries_total",
         Counter,
         "Attempts after which a delivery waits for another one, by channel",
     ),
     (
-        "delivery_verdicts_stale_total",
+        "reminders_outcomes_stale_total",
         Counter,
         "Outcomes that came after another process had claimed the delivery",
     ),
-    ("devices_registered_total", Counter, "Registrations of devices, by type"),
-    ("feedback_total", Counter, "Notices of SES about e-mails that it had accepted, by kind"),
-    ("lane_in_flight", Gauge, "Attempts under way, by channel"),
-    ("lane_places_taken", Gauge, "Deliveries in memory, by channel"),
-    ("lane_state", Gauge, "State of a channel: 0 sends, 1 throttled or without quota, 2 stopped"),
+    ("reminders_devices_registered_total", Counter, "Registrations of devices, by type"),
     (
-        "lane_stops_total",
+        "reminders_email_feedback_total",
+        Counter,
+        "Notices of SES about e-mails that it had accepted, by kind",
+    ),
+    ("reminders_dispatcher_attempts_in_flight", Gauge, "Attempts under way, by channel"),
+    ("reminders_dispatcher_permits_used", Gauge, "Deliveries in memory, by channel"),
+    (
+        "reminders_circuit_breaker_state",
+        Gauge,
+        "State of a channel: 0 sends, 1 throttled or without quota, 2 stopped",
+    ),
+    (
+        "reminders_circuit_breaker_opened_total",
         Counter,
         "Times a channel stopped because the provider refused our account, key or settings",
     ),
-    ("notification_streams_open", Gauge, "Streams of deliveries that are open"),
+    ("reminders_delivery_streams_open", Gauge, "Streams of deliveries that are open"),
     (
-        "reminders_deliveries_put_off_total",
+        "reminders_deliveries_postponed_total",
         Counter,
         "Claimed deliveries put off because their user had their share of the \
         channel",
@@ -65,29 +77,29 @@ const METRICS: [(&str, Kind, &str); 25] = [
         "Claimed deliveries given back unsent because they were changed or taken back meanwhile",
     ),
     (
-        "reminders_deliveries_retold_total",
+        "reminders_outcomes_republished_total",
         Counter,
         "Outcomes told again because event-service had not heard them",
     ),
-    ("reminders_paused_addresses", Gauge, "Addresses that are paused or lately were, by channel"),
+    ("reminders_addresses_paused", Gauge, "Addresses that are paused or lately were, by channel"),
     (
-        "reminders_push_platform_stopped",
+        "reminders_push_platform_circuit_breaker_open",
         Gauge,
         "Whether pushes to a platform are stopped, by platform",
     ),
     (
-        "reminders_push_platform_stops_total",
+        "reminders_push_platform_circuit_breaker_opened_total",
         Counter,
         "Times pushes to a platform were stopped because several users' \
         devices were refused",
     ),
     (
-        "reminders_registrations_refused_total",
+        "reminders_device_registrations_rejected_total",
         Counter,
         "Registrations refused because too many tokens were being checked",
     ),
     (
-        "reminders_send_quota_left",
+        "reminders_provider_quota_remaining",
         Gauge,
         "Messages left of the provider's quota of 24 hours, by channel",
     ),
@@ -97,11 +109,11 @@ const METRICS: [(&str, Kind, &str); 25] = [
         "Stored rows that this version of the service could not read, by table",
     ),
     (
-        "reminders_verdicts_given_up_total",
+        "reminders_outcomes_abandoned_total",
         Counter,
         "Outcomes that could not be recorded while others were, by channel",
     ),
-    ("users_erased_total", Counter, "Users whose data was erased"),
+    ("reminders_users_erased_total", Counter, "Users whose data was erased"),
 ];
 
 /// Registers the help texts.

@@ -34,7 +34,7 @@ async fn forget_old_keys(pool: &PgPool) {
         match idempotency::forget_old(pool).await {
             Ok(0) => return,
             Ok(forgotten) => {
-                metrics::counter!("idempotency_keys_forgotten_total").increment(forgotten)
+                metrics::counter!("reminders_idempotency_keys_purged_total").increment(forgotten)
             }
             Err(error) => {
                 tracing::warn!(

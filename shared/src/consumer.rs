@@ -297,11 +297,11 @@ fn describe() {
     static DESCRIBED: Once = Once::new();
     DESCRIBED.call_once(|| {
         metrics::describe_counter!(
-            "reminders_batches_split_total",
+            "reminders_consumer_batches_split_total",
             "Batches, and parts of them, that were split to find the message that made them fail"
         );
         metrics::describe_counter!(
-            "reminders_batch_retries_total",
+            "reminders_consumer_batch_retries_total",
             "Tries of batches in place, while their store was away or in the way of another transaction"
         );
         metrics::describe_counter!("reminders_consumer_panics_total", "Panics of handlers of messages");
@@ -321,7 +321,7 @@ fn count(queue: &str, settlements: &[Settlement]) {
     ] {
         let number = settlements.iter().filter(|settlement| matches(settlement)).count();
         if number > 0 {
-            metrics::counter!("consumer_messages_total", "queue" => name.clone(), "outcome" => outcome)
+            metrics::counter!("reminders_consumer_messages_total", "queue" => name.clone(), "outcome" => outcome)
                 .increment(number as u64);
         }
     }

@@ -85,14 +85,14 @@ def test_the_code_is_read_as_it_is_written():
     ("expr", "complaint"),
     [
         ("rate(reminders_made_total[5m])", "nobody exposes"),
-        ('deliveries_total{stage="sent"}', "has no label"),
-        ('deliveries_total{state="sent_off"}', "no state of"),
-        ('delivery_lateness_seconds_bucket{le="0.3"}', "has no bucket"),
+        ('reminders_deliveries_total{stage="sent"}', "has no label"),
+        ('reminders_deliveries_total{state="sent_off"}', "no state of"),
+        ('reminders_delivery_lateness_seconds_bucket{le="0.3"}', "has no bucket"),
         ('reminders_created_total{job="event-service"}', "does not expose"),
-        ("rate(lane_state[5m])", "of the gauge"),
-        ("sum by (queue) (deliveries_total)", "which is not there"),
-        ("histogram_quantile(0.9, sum by (channel) (rate(delivery_lateness_seconds_bucket[5m])))", "needs le"),
-        ("sum by (channel) (lane_state) / sum by (job) (lane_state)", "never match"),
+        ("rate(reminders_circuit_breaker_state[5m])", "of the gauge"),
+        ("sum by (queue) (reminders_deliveries_total)", "which is not there"),
+        ("histogram_quantile(0.9, sum by (channel) (rate(reminders_delivery_lateness_seconds_bucket[5m])))", "needs le"),
+        ("sum by (channel) (reminders_circuit_breaker_state) / sum by (job) (reminders_circuit_breaker_state)", "never match"),
     ],
 )
 def test_what_there_is_not_is_found(expr, complaint):

@@ -82,7 +82,7 @@ impl Store {
         if noted {
             self.erasures.notify_one();
         }
-        metrics::counter!("events_applied_total").increment(fresh.len() as u64);
+        metrics::counter!("reminders_events_applied_total").increment(fresh.len() as u64);
         Ok(facts)
     }
 }

@@ -388,7 +388,7 @@ async fn metrics_count_what_was_applied() {
             .await
             .body
             .as_str()
-            .is_some_and(|text| text.contains("events_applied_total"))
+            .is_some_and(|text| text.contains("reminders_events_applied_total"))
     };
     eventually(LIMIT, counted).await;
     service.stop().await;

@@ -2,7 +2,7 @@
 
 from panels import HERE, choice, count, dashboard, figure, heatmap, per_second, quantile, quantiles, series
 
-LATENCY = "http_request_duration_seconds"
+LATENCY = "reminders_http_request_duration_seconds"
 API = 'job="$job"'
 OK_OR_NOT = [(None, "green"), (0.001, "orange"), (0.01, "red")]
 

@@ -9,17 +9,17 @@ IN_TIME = [(None, "green"), (0.25, "orange"), (2.5, "red")]
 def _health():
     alarms = f'count(ALERTS{{{HERE}, alertstate="firing"}}) or vector(0)'
     answering = f'sum(up{{{HERE}, job=~"{SERVICES}"}})'
-    waiting = f"sum(namespace_job:outbox_waiting:max{{{HERE}}})"
-    promised = quantile(0.99, "delivery_lateness_seconds", labels='channel="push"')
+    waiting = f"sum(namespace_job:reminders_outbox_messages:max{{{HERE}}})"
+    promised = quantile(0.99, "reminders_delivery_lateness_seconds", labels='channel="push"')
     return [
         figure("Alarms", alarms, steps=[(None, "green"), (1, "red")], about="Alarms that fire, of any severity."),
         figure("Processes that answer", answering),
-        figure("Accepted by providers", per_second("delivery_lateness_seconds_count"), "cps"),
+        figure("Accepted by providers", per_second("reminders_delivery_lateness_seconds_count"), "cps"),
         figure("Push, 99 % within", promised, "s", "From the time that was asked for to FCM's acceptance.", IN_TIME),
         figure("Waiting in outboxes", waiting, steps=[(None, "green"), (5000, "orange")]),
         figure(
             "Lanes",
-            f"max({selector('lane_state')})",
+            f"max({selector('reminders_circuit_breaker_state')})",
             about="The worst of all lanes.",
             steps=[(None, "green"), (1, "orange"), (2, "red")],
             words={value: text for value, (text, _) in LANE.items()},
@@ -30,12 +30,12 @@ def _health():
 def _traffic():
     reminders = [(per_second(f"reminders_{what}_total"), what) for what in ("created", "updated", "deleted")]
     due = [
-        (per_second("scheduler_claimed_total"), "claimed"),
-        (per_second("scheduler_released_total"), "released"),
-        (per_second("scheduler_ended_total", "reason"), "ended: {{reason}}"),
+        (per_second("reminders_scheduler_claimed_total"), "claimed"),
+        (per_second("reminders_scheduler_released_total"), "released"),
+        (per_second("reminders_scheduler_ended_total", "reason"), "ended: {{reason}}"),
     ]
     return [
-        series("Requests", [(per_second("http_request_duration_seconds_count", "job"), "{{job}}")], "reqps"),
+        series("Requests", [(per_second("reminders_http_request_duration_seconds_count", "job"), "{{job}}")], "reqps"),
         series("Reminders", reminders, "cps"),
         series("Due occurrences", due, "cps", "What the scheduler claims, hands to the topic, or ends without sending."),
     ]
@@ -46,31 +46,31 @@ def _lateness():
     claimed = "From the time that was asked for to the scheduler's claim."
     # Prometheus 3 writes a whole bound with its decimal point.
     bounds = {'le="0.25"': "within 250 ms", 'le=~"1|1.0"': "within 1 s", 'le=~"30|30.0"': "within 30 s"}
-    within = {bound: per_second("delivery_lateness_seconds_bucket", labels=bound) for bound in bounds}
-    everything = per_second("delivery_lateness_seconds_count")
+    within = {bound: per_second("reminders_delivery_lateness_seconds_bucket", labels=bound) for bound in bounds}
+    everything = per_second("reminders_delivery_lateness_seconds_count")
     shares = [(f"{within[bound]} / {everything}", name) for bound, name in bounds.items()]
     return [
-        series("Lateness of push", quantiles("delivery_lateness_seconds", labels='channel="push"'), "s", late, limit=0.25),
-        series("Lateness of e-mail", quantiles("delivery_lateness_seconds", labels='channel="email"'), "s", late, limit=2.5),
-        series("Lateness of claims", quantiles("scheduler_lateness_seconds"), "s", claimed),
-        heatmap("Lateness of push", "delivery_lateness_seconds", late, 'channel="push"'),
+        series("Lateness of push", quantiles("reminders_delivery_lateness_seconds", labels='channel="push"'), "s", late, limit=0.25),
+        series("Lateness of e-mail", quantiles("reminders_delivery_lateness_seconds", labels='channel="email"'), "s", late, limit=2.5),
+        series("Lateness of claims", quantiles("reminders_scheduler_lateness_seconds"), "s", claimed),
+        heatmap("Lateness of push", "reminders_delivery_lateness_seconds", late, 'channel="push"'),
         series("Deliveries in time", shares, "percentunit", late, width=12),
     ]
 
 
 def _outcomes():
-    attempts = [(per_second("delivery_attempts_total", "channel, outcome"), "{{channel}} {{outcome}}")]
-    ends = [(per_second("deliveries_total", "channel, state"), "{{channel}} {{state}}")]
+    attempts = [(per_second("reminders_delivery_attempts_total", "channel, outcome"), "{{channel}} {{outcome}}")]
+    ends = [(per_second("reminders_deliveries_total", "channel, state"), "{{channel}} {{state}}")]
     unsent = [
-        (count("scheduler_ended_total", "reason"), "occurrence {{reason}}"),
-        (count("deliveries_corrected_total", "reason"), "corrected: {{reason}}"),
+        (count("reminders_scheduler_ended_total", "reason"), "occurrence {{reason}}"),
+        (count("reminders_deliveries_corrected_total", "reason"), "corrected: {{reason}}"),
     ]
-    feedback = [(count("feedback_total", "kind"), "{{kind}}")]
+    feedback = [(count("reminders_email_feedback_total", "kind"), "{{kind}}")]
     classes = "Gone and rejected are final; throttled and unavailable are tried again; misconfigured stops the lane."
     return [
         series("Attempts by class", attempts, "cps", classes, stacked=True),
         series("Deliveries by state", ends, "cps", "Pending: tried, and to be tried again.", stacked=True),
-        states("Lanes", f"max by (channel) ({selector('lane_state')})", "{{channel}}", LANE, "The worst of all processes.", 8),
+        states("Lanes", f"max by (channel) ({selector('reminders_circuit_breaker_state')})", "{{channel}}", LANE, "The worst of all processes.", 8),
         series("Not sent, or taken back", unsent, about="Occurrences that were not sent; deliveries that SES took back.", width=12),
         series("What SES says afterwards", feedback, width=12),
     ]
@@ -82,19 +82,19 @@ def _backlog():
         (f"namespace_queue:messages_in:rate5m{{{HERE}}}", "into {{queue}}"),
         (f"namespace_queue:messages_out:rate5m{{{HERE}}}", "out of {{queue}}"),
     ]
-    settled = [(count("consumer_messages_total", "queue, outcome", 'outcome!="done"'), "{{queue}} {{outcome}}")]
+    settled = [(count("reminders_consumer_messages_total", "queue, outcome", 'outcome!="done"'), "{{queue}} {{outcome}}")]
     repeated = [
-        (count("scheduler_stale_total"), "published again"),
-        (count("delivery_verdicts_stale_total"), "outcome after its lease"),
-        (count("delivery_leases_lost_total", "channel"), "lease lost: {{channel}}"),
-        (count("scheduler_leases_lost_total"), "lease lost: scheduler"),
+        (count("reminders_scheduler_stale_total"), "published again"),
+        (count("reminders_outcomes_stale_total"), "outcome after its lease"),
+        (count("reminders_delivery_leases_expired_total", "channel"), "lease lost: {{channel}}"),
+        (count("reminders_scheduler_leases_expired_total"), "lease lost: scheduler"),
     ]
     lanes = [
-        (f"sum by (channel) ({selector('lane_places_taken')})", "places taken: {{channel}}"),
-        (f"sum by (channel) ({selector('lane_in_flight')})", "in flight: {{channel}}"),
+        (f"sum by (channel) ({selector('reminders_dispatcher_permits_used')})", "places taken: {{channel}}"),
+        (f"sum by (channel) ({selector('reminders_dispatcher_attempts_in_flight')})", "in flight: {{channel}}"),
     ]
     return [
-        series("Outbox: waiting", [(f"namespace_job:outbox_waiting:max{{{HERE}}}", "{{job}}")]),
+        series("Outbox: waiting", [(f"namespace_job:reminders_outbox_messages:max{{{HERE}}}", "{{job}}")]),
         series("Outbox: published", published, "cps"),
         series("Queues", moving, "cps", "Where less comes out than goes in, the queue grows."),
         series("Dead letters and returns", settled, about="Rejected: dead-lettered. Retry: back to the queue."),
@@ -105,14 +105,14 @@ def _backlog():
 
 def _database():
     failing = [
-        (count("scheduler_database_failures_total"), "scheduler: statements failed"),
-        (count("scheduler_publish_failures_total"), "scheduler: publishing failed"),
-        (count("reminders_batch_retries_total", labels='job="event-service"'), "event-service: batches tried again"),
+        (count("reminders_scheduler_database_failures_total"), "scheduler: statements failed"),
+        (count("reminders_scheduler_publish_failures_total"), "scheduler: publishing failed"),
+        (count("reminders_consumer_batch_retries_total", labels='job="event-service"'), "event-service: batches tried again"),
     ]
     return [
         series("Failures", failing),
-        series("Claims", quantiles("scheduler_claim_duration_seconds"), "s", "One statement that claims what is due."),
-        series("Batches of events", quantiles("events_batch_duration_seconds"), "s", "One transaction that applies a batch."),
+        series("Claims", quantiles("reminders_scheduler_claim_duration_seconds"), "s", "One statement that claims what is due."),
+        series("Batches of events", quantiles("reminders_events_batch_duration_seconds"), "s", "One transaction that applies a batch."),
     ]
 
 

@@ -129,7 +129,8 @@ pub(super) async fn prepare(pool: &PgPool, claims: &[&Claimed]) -> Result<Follow
 fn follow(rows: Vec<Row>, gone: &[Gone]) -> Following {
     let Read { series, unreadable } = Read::of(rows);
     if !unreadable.is_empty() {
-        metrics::counter!("scheduler_series_broken_total").increment(unreadable.len() as u64);
+        metrics::counter!("reminders_scheduler_series_invalid_total")
+            .increment(unreadable.len() as u64);
     }
     let mut times: HashMap<Uuid, BTreeSet<DateTime<Utc>>> = HashMap::new();
     for (id, due) in gone {
@@ -307,7 +308,8 @@ pub(super) async fn go_on(
             edition,
             "the time zone data changed: series go on by the new edition"
         );
-        metrics::counter!("scheduler_series_moved_total").increment(moved.len() as u64);
+        metrics::counter!("reminders_scheduler_series_rescheduled_total")
+            .increment(moved.len() as u64);
         note_edition(connection, &moved, &edition).await.map_err(StoreError::of(ACTION))?;
     }
     Ok(())

@@ -192,7 +192,7 @@ async fn the_production_builder_serves_health_and_drains() {
     nothing_is_pending(&world).await;
     let metrics = admin.get("/metrics").await.body;
     assert!(
-        metrics.as_str().is_some_and(|text| text.contains("scheduler_lateness_seconds")),
+        metrics.as_str().is_some_and(|text| text.contains("reminders_scheduler_lateness_seconds")),
         "{metrics}"
     );
     shutdown.cancel();

@@ -68,7 +68,7 @@ impl Intake {
         }
         outbox::insert(&mut *transaction, &messages).await?;
         transaction.commit().await?;
-        metrics::counter!("reminders_deliveries_retold_total").increment(messages.len() as u64);
+        metrics::counter!("reminders_outcomes_republished_total").increment(messages.len() as u64);
         self.handoff.after_commit(messages);
         Ok(())
     }

@@ -102,7 +102,7 @@ impl Intake {
             erasures::complete(&mut transaction, &unfinished.user_id, unfinished.erased_at).await?;
             transaction.commit().await?;
             tracing::info!(receipt.id = unfinished.receipt_id, "a user was erased");
-            metrics::counter!("users_erased_total").increment(1);
+            metrics::counter!("reminders_users_erased_total").increment(1);
         }
         Ok(())
     }

@@ -69,7 +69,7 @@ impl<S: Sender> Attempter<S> {
 
     /// Gives back a job that waited in memory for too long: whoever comes first claims it anew.
     pub(super) async fn lease_was_lost(&self, job: Job) {
-        metrics::counter!("delivery_leases_lost_total", "channel" => self.lane.channel.as_str())
+        metrics::counter!("reminders_delivery_leases_expired_total", "channel" => self.lane.channel.as_str())
             .increment(1);
         self.give_back(job).await;
     }
@@ -126,7 +126,7 @@ impl<S: Sender> Attempter<S> {
 
     fn tell(&self, delivery: &Delivery, outcome: &Outcome, times: Times) {
         let channel = self.lane.channel.as_str();
-        metrics::counter!("delivery_attempts_total", "channel" => channel, "outcome" => outcome.class()).increment(1);
+        metrics::counter!("reminders_delivery_attempts_total", "channel" => channel, "outcome" => outcome.class()).increment(1);
         let Some(reason) = outcome.reason() else {
             // What waited for the end of quiet hours was due then.
             let late =
@@ -161,7 +161,8 @@ impl<S: Sender> Attempter<S> {
                 );
             }
             Change::Stopped => {
-                metrics::counter!("lane_stops_total", "channel" => channel).increment(1);
+                metrics::counter!("reminders_circuit_breaker_opened_total", "channel" => channel)
+                    .increment(1);
                 tracing::error!(
                     channel,
                     reason,
@@ -169,7 +170,7 @@ impl<S: Sender> Attempter<S> {
                 );
             }
             Change::PlatformStopped(platform) => {
-                metrics::counter!("reminders_push_platform_stops_total", "platform" => platform.as_str()).increment(1);
+                metrics::counter!("reminders_push_platform_circuit_breaker_opened_total", "platform" => platform.as_str()).increment(1);
                 tracing::error!(
                     %platform,
                     reason,
@@ -195,7 +196,8 @@ impl<S: Sender> Attempter<S> {
         let channel = self.lane.channel.as_str();
         let state = finished.record.state();
         if state == DeliveryState::Pending && finished.record.started_at.is_some() {
-            metrics::counter!("delivery_retries_total", "channel" => channel).increment(1);
+            metrics::counter!("reminders_delivery_retries_total", "channel" => channel)
+                .increment(1);
         }
         // The recorder outlives the lanes; were it gone, the lease would run out and the row be
         // claimed anew.

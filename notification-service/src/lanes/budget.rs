@@ -187,7 +187,7 @@ impl Budget {
 
     fn show(&self, day_left: Option<i64>) {
         if let Some(left) = day_left {
-            metrics::gauge!("reminders_send_quota_left", "channel" => self.channel.as_str())
+            metrics::gauge!("reminders_provider_quota_remaining", "channel" => self.channel.as_str())
                 .set(left as f64);
         }
     }

@@ -59,8 +59,7 @@ impl<S: Sender> Worker<S> {
         budget: Arc<Budget>,
         settings: WorkerSettings,
     ) -> Self {
-        let lateness =
-            metrics::histogram!("delivery_lateness_seconds", "channel" => lane.channel().as_str());
+        let lateness = metrics::histogram!("reminders_delivery_lateness_seconds", "channel" => lane.channel().as_str());
         let WorkerSettings { pool, clock, policy, takeover, departures, recalls } = settings;
         let attempter = Arc::new(Attempter {
             lane: Arc::clone(&lane),

@@ -224,7 +224,7 @@ impl Recorder {
             "a verdict fails alone while others are written, given up; its delivery is claimed anew"
         );
         let channel = delivery.key.channel.as_str();
-        metrics::counter!("reminders_verdicts_given_up_total", "channel" => channel).increment(1);
+        metrics::counter!("reminders_outcomes_abandoned_total", "channel" => channel).increment(1);
     }
 
     async fn try_write(&self, records: &[Record]) -> Result<(), Error> {
@@ -312,7 +312,7 @@ async fn gather(records: &mut mpsc::Receiver<Finished>) -> Option<Vec<Finished>>
 fn count(records: &[Record], counted: &[Counted]) {
     let stale = records.len() - counted.len();
     if stale > 0 {
-        metrics::counter!("delivery_verdicts_stale_total").increment(stale as u64);
+        metrics::counter!("reminders_outcomes_stale_total").increment(stale as u64);
     }
     let mut figures = std::collections::BTreeMap::<(&str, &str), u64>::new();
     for (record, withdrawn) in
@@ -322,7 +322,7 @@ fn count(records: &[Record], counted: &[Counted]) {
         *figures.entry((record.delivery.key.channel.as_str(), state.as_str())).or_default() += 1;
     }
     for ((channel, state), number) in figures {
-        metrics::counter!("deliveries_total", "channel" => channel, "state" => state)
+        metrics::counter!("reminders_deliveries_total", "channel" => channel, "state" => state)
             .increment(number);
     }
 }

@@ -210,7 +210,7 @@ impl<S: Sender> Worker<S> {
                 Released::of(delivery, Some(turn.unwrap_or(now).max(now + PUT_OFF)))
             })
             .collect();
-        metrics::counter!("reminders_deliveries_put_off_total", "channel" => self.lane.channel.as_str())
+        metrics::counter!("reminders_deliveries_postponed_total", "channel" => self.lane.channel.as_str())
             .increment(rows.len() as u64);
         if let Err(error) = ledger::release(&self.pool, &rows).await {
             progress.released.extend(rows);
@@ -235,16 +235,18 @@ impl<S: Sender> Worker<S> {
             let stopped = PLATFORMS.map(|platform| gate.is_stopped(platform));
             (gate.level(Instant::now()), gate.in_flight(), gate.paused_addresses(), stopped)
         };
-        metrics::gauge!("reminders_paused_addresses", "channel" => channel).set(paused as f64);
+        metrics::gauge!("reminders_addresses_paused", "channel" => channel).set(paused as f64);
         if self.lane.channel == Channel::Push {
             for (platform, stopped) in PLATFORMS.into_iter().zip(stopped) {
-                metrics::gauge!("reminders_push_platform_stopped", "platform" => platform.as_str())
+                metrics::gauge!("reminders_push_platform_circuit_breaker_open", "platform" => platform.as_str())
                     .set(f64::from(u8::from(stopped)));
             }
         }
-        metrics::gauge!("lane_state", "channel" => channel).set(f64::from(level));
-        metrics::gauge!("lane_in_flight", "channel" => channel).set(in_flight as f64);
-        metrics::gauge!("lane_places_taken", "channel" => channel)
+        metrics::gauge!("reminders_circuit_breaker_state", "channel" => channel)
+            .set(f64::from(level));
+        metrics::gauge!("reminders_dispatcher_attempts_in_flight", "channel" => channel)
+            .set(in_flight as f64);
+        metrics::gauge!("reminders_dispatcher_permits_used", "channel" => channel)
             .set((self.lane.size - self.lane.room.available_permits()) as f64);
     }
 }

@@ -114,7 +114,7 @@ pub(super) async fn register(
     remember(&mut transaction, &identity, key, &answer).await?;
     transaction.commit().await?;
     api.handoff.after_commit(messages);
-    metrics::counter!("devices_registered_total", "type" => device.device_type.as_str())
+    metrics::counter!("reminders_devices_registered_total", "type" => device.device_type.as_str())
         .increment(1);
     Ok((StatusCode::CREATED, Json(answer)).into_response())
 }
@@ -154,7 +154,7 @@ fn check(outcome: Outcome) -> Result<(), ApiError> {
 /// Refuses a registration while FCM is being asked about as many tokens as is allowed: it does not
 /// wait for a permit.
 fn busy() -> ApiError {
-    metrics::counter!("reminders_registrations_refused_total").increment(1);
+    metrics::counter!("reminders_device_registrations_rejected_total").increment(1);
     ApiError::new(
         Reason::UpstreamUnavailable,
         "too many devices are being registered at once; try again",

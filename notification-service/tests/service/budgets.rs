@@ -123,7 +123,10 @@ async fn holds_mail_and_no_push_when_quota_of_day_is_used_up() {
     eventually(LIMIT, async || service.day_left().await == Some(3)).await;
     mails(&service, 8).await;
     eventually(LIMIT, async || service.all_emails().len() == 3).await;
-    eventually(LIMIT, async || service.metric("lane_state", "email").await == 1.0).await;
+    eventually(LIMIT, async || {
+        service.metric("reminders_circuit_breaker_state", "email").await == 1.0
+    })
+    .await;
     let push = service.due("ada", &[Channel::Push]).await;
     service.ends(&push, Channel::Push, "sent").await;
 

@@ -57,7 +57,10 @@ async fn pauses_pushes_and_no_mail_when_project_is_throttled() {
     for user in users {
         dues.push(service.due(user, &[Channel::Email, Channel::Push]).await);
     }
-    eventually(LIMIT, async || service.metric("lane_state", "push").await == 1.0).await;
+    eventually(LIMIT, async || {
+        service.metric("reminders_circuit_breaker_state", "push").await == 1.0
+    })
+    .await;
     for due in &dues {
         service.ends(due, Channel::Email, "sent").await;
     }
@@ -101,8 +104,8 @@ async fn pauses_only_devices_that_are_refused_or_throttled() {
     eventually(LIMIT, async || service.attempted().await == 50).await;
     let due = service.due("ada", &[Channel::Push]).await;
     service.ends(&due, Channel::Push, "sent").await;
-    assert_eq!(service.metric("lane_stops_total", "push").await, 0.0);
-    assert_eq!(service.metric("reminders_push_platform_stopped", "").await, 0.0);
+    assert_eq!(service.metric("reminders_circuit_breaker_opened_total", "push").await, 0.0);
+    assert_eq!(service.metric("reminders_push_platform_circuit_breaker_open", "").await, 0.0);
 }
 
 #[tokio::test]
@@ -114,7 +117,10 @@ async fn a_refused_account_stops_the_lane_and_burns_nothing() {
         service.due("ada", &[Channel::Email, Channel::Push]).await,
         service.due("ada", &[Channel::Push]).await,
     ];
-    eventually(LIMIT, async || service.metric("lane_state", "push").await == 2.0).await;
+    eventually(LIMIT, async || {
+        service.metric("reminders_circuit_breaker_state", "push").await == 2.0
+    })
+    .await;
 
     service.ends(&dues[0], Channel::Email, "sent").await;
     for due in &dues {
@@ -129,7 +135,10 @@ async fn a_refused_account_stops_the_lane_and_burns_nothing() {
     for due in &dues {
         assert_eq!(service.ends(due, Channel::Push, "sent").await.1, 1);
     }
-    eventually(LIMIT, async || service.metric("lane_state", "push").await == 0.0).await;
+    eventually(LIMIT, async || {
+        service.metric("reminders_circuit_breaker_state", "push").await == 0.0
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -144,7 +153,7 @@ async fn stops_only_platform_when_its_key_is_refused() {
         service.due(user, &[Channel::Push]).await;
     }
     eventually(LIMIT, async || {
-        service.metric("reminders_push_platform_stopped", "ios").await == 1.0
+        service.metric("reminders_push_platform_circuit_breaker_open", "ios").await == 1.0
     })
     .await;
     service.device_of_type("fay", "third-party-fay", "ios").await;
@@ -153,7 +162,7 @@ async fn stops_only_platform_when_its_key_is_refused() {
 
     service.ends(&due, Channel::Push, "sent").await;
     assert_eq!(service.ends(&held, Channel::Push, "pending").await.1, 0, "no attempt is counted");
-    assert_eq!(service.metric("lane_state", "push").await, 0.0);
+    assert_eq!(service.metric("reminders_circuit_breaker_state", "push").await, 0.0);
 }
 
 #[tokio::test]
@@ -310,7 +319,7 @@ async fn records_others_when_one_verdict_fails_batch() {
     // Given up alone, while others are written.
     eventually(LIMIT, async || {
         service.due("ada", &[Channel::Push]).await;
-        service.metric("reminders_verdicts_given_up_total", "push").await >= 1.0
+        service.metric("reminders_outcomes_abandoned_total", "push").await >= 1.0
     })
     .await;
     eventually(LIMIT, async || service.count("pending").await == 1).await;

@@ -57,7 +57,8 @@ async fn told_twice(service: &Service, said: Value, message_id: &str, kind: &str
     let said = about(said, message_id, "ada@example.com");
     put(service, &[said.clone(), enveloped(&said)]).await;
     eventually(LIMIT, async || {
-        let heard = service.metric("feedback_total", &format!("kind=\"{kind}\"")).await;
+        let heard =
+            service.metric("reminders_email_feedback_total", &format!("kind=\"{kind}\"")).await;
         if heard == 2.0 {
             Ok(())
         } else {

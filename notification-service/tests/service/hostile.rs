@@ -80,10 +80,13 @@ async fn sends_others_pushes_beside_hostile_users() {
     }
 
     // Nobody's trouble was everybody's for long: each hostile user is believed once.
-    let stops = service.metric("lane_stops_total", "push").await
-        + service.metric("reminders_push_platform_stops_total", "web").await;
+    let stops = service.metric("reminders_circuit_breaker_opened_total", "push").await
+        + service.metric("reminders_push_platform_circuit_breaker_opened_total", "web").await;
     assert!(stops <= 2.0 * HOSTILE as f64, "{stops} stops");
-    eventually(LIMIT, async || service.metric("lane_state", "push").await == 0.0).await;
+    eventually(LIMIT, async || {
+        service.metric("reminders_circuit_breaker_state", "push").await == 0.0
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -100,6 +103,6 @@ async fn sends_others_mail_beside_hostile_users() {
         }
     }
 
-    let stops = service.metric("lane_stops_total", "email").await;
+    let stops = service.metric("reminders_circuit_breaker_opened_total", "email").await;
     assert!(stops <= HOSTILE as f64, "{stops} stops");
 }

@@ -264,7 +264,7 @@ impl<A: Attempt> Run<'_, A> {
                 }
                 _ if part.len() > 1 => {
                     split.get_or_insert_with(Instant::now);
-                    metrics::counter!("reminders_batches_split_total").increment(1);
+                    metrics::counter!("reminders_consumer_batches_split_total").increment(1);
                     queue.extend(parts(part));
                 }
                 Blame::Data => self.outcomes[part.start] = Outcome::Refused(error.reason()),
@@ -302,7 +302,7 @@ async fn try_part<A: Attempt>(
         if !is_tried_again || isolation.shutdown.is_cancelled() {
             return (part, Err(error));
         }
-        metrics::counter!("reminders_batch_retries_total").increment(1);
+        metrics::counter!("reminders_consumer_batch_retries_total").increment(1);
         tokio::select! { () = sleep(pause) => {} () = isolation.shutdown.cancelled() => {} }
         pause = (pause * 2).min(isolation.times.pause.1);
     }

@@ -135,7 +135,7 @@ async fn observe(mut request: Request, next: Next) -> Response {
             "answered"
         )
     });
-    metrics::histogram!("http_request_duration_seconds", "method" => method, "route" => route, "status" => status.as_str().to_owned())
+    metrics::histogram!("reminders_http_request_duration_seconds", "method" => method, "route" => route, "status" => status.as_str().to_owned())
         .record(elapsed.as_secs_f64());
     response
 }

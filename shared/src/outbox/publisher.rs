@@ -65,12 +65,12 @@ impl Publisher {
                 Err(PublishError::Retry(_)) => refused.push(id),
                 Err(PublishError::Unpublishable(reason)) => {
                     tracing::error!(event.id = %id, reason, "parked in the outbox: it can never be published");
-                    metrics::counter!("outbox_parked_total").increment(1);
+                    metrics::counter!("reminders_outbox_parked_total").increment(1);
                     self.note(store::park(&self.pool, id, &reason).await);
                 }
             }
         }
-        metrics::counter!("outbox_published_total").increment(acknowledged.len() as u64);
+        metrics::counter!("reminders_outbox_published_total").increment(acknowledged.len() as u64);
         if !acknowledged.is_empty() {
             self.note(store::delete(&self.pool, &acknowledged).await);
         }
@@ -123,7 +123,7 @@ impl Publisher {
 
 /// Counts messages that are not published from memory.
 pub(super) fn count_left_to_sweep(messages: usize) {
-    metrics::counter!("outbox_left_to_sweep_total").increment(messages as u64);
+    metrics::counter!("reminders_outbox_left_to_sweep_total").increment(messages as u64);
 }
 
 /// Counts users who have used up their share.
@@ -135,13 +135,13 @@ pub(super) fn count_backlogged(users: usize) {
 pub(super) fn describe() {
     static DESCRIBED: Once = Once::new();
     DESCRIBED.call_once(|| {
-        metrics::describe_counter!("outbox_published_total", "Messages of the outbox that the topic took");
+        metrics::describe_counter!("reminders_outbox_published_total", "Messages of the outbox that the topic took");
         metrics::describe_counter!(
-            "outbox_left_to_sweep_total",
+            "reminders_outbox_left_to_sweep_total",
             "Messages that were not published from memory, as there was no room or their lease was nearly over"
         );
-        metrics::describe_counter!("outbox_swept_total", "Rows that a sweep of the outbox took over");
-        metrics::describe_counter!("outbox_parked_total", "Messages that can never be published");
+        metrics::describe_counter!("reminders_outbox_swept_total", "Rows that a sweep of the outbox took over");
+        metrics::describe_counter!("reminders_outbox_parked_total", "Messages that can never be published");
         metrics::describe_counter!(
             "reminders_outbox_backlogged_total",
             "Times that a user's messages began to wait for the user's share"
@@ -151,7 +151,7 @@ pub(super) fn describe() {
             "Messages of one user that are published in a second beyond a burst, by how quick the topic is"
         );
         metrics::describe_gauge!("reminders_outbox_parked", "Rows that can never be published, by their table");
-        metrics::describe_gauge!("outbox_waiting", "Rows of the outbox that are to be published");
-        metrics::describe_gauge!("outbox_oldest_seconds", "Age of the oldest row of the outbox that is not published");
+        metrics::describe_gauge!("reminders_outbox_messages", "Rows of the outbox that are to be published");
+        metrics::describe_gauge!("reminders_outbox_oldest_seconds", "Age of the oldest row of the outbox that is not published");
     });
 }

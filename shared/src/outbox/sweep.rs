@@ -154,7 +154,7 @@ impl Sweep {
         let claim = Claim { low, high, rows, bytes: BATCH_BYTES, lease: LEASE };
         match store::claim(&self.publisher.pool, claim, whose).await {
             Ok(rows) => {
-                metrics::counter!("outbox_swept_total").increment(rows.len() as u64);
+                metrics::counter!("reminders_outbox_swept_total").increment(rows.len() as u64);
                 Some(rows)
             }
             Err(error) => {
@@ -171,8 +171,8 @@ impl Sweep {
 
 async fn measure(publisher: &Publisher) {
     if let Ok(backlog) = store::backlog(&publisher.pool).await {
-        metrics::gauge!("outbox_waiting").set(backlog.waiting as f64);
-        metrics::gauge!("outbox_oldest_seconds").set(backlog.oldest_seconds);
+        metrics::gauge!("reminders_outbox_messages").set(backlog.waiting as f64);
+        metrics::gauge!("reminders_outbox_oldest_seconds").set(backlog.oldest_seconds);
         metrics::gauge!("reminders_outbox_parked", "table" => "outbox").set(backlog.parked as f64);
     }
 }

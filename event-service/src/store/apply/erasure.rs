@@ -52,7 +52,7 @@ pub(super) async fn apply<'a>(
         !matches!(event.effect, Effect::Erasure { .. }) && !precedes_erasure(event, &erased)
     };
     let remaining: Vec<&Incoming> = incoming.iter().filter(remains).copied().collect();
-    metrics::counter!("events_of_erased_users_total")
+    metrics::counter!("reminders_events_of_erased_users_total")
         .increment((incoming.len() - remaining.len()) as u64);
     Ok(Remaining { incoming: remaining, noted })
 }

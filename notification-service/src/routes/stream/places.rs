@@ -96,7 +96,7 @@ impl Streams {
         user.open += 1;
         let connections = Arc::clone(&user.connections);
         drop(users);
-        metrics::gauge!("notification_streams_open").increment(1.0);
+        metrics::gauge!("reminders_delivery_streams_open").increment(1.0);
         Ok(Place {
             user_id: user_id.to_owned(),
             users: Arc::clone(&self.users),
@@ -135,7 +135,7 @@ impl Drop for Place {
                 users.remove(&self.user_id);
             }
         }
-        metrics::gauge!("notification_streams_open").decrement(1.0);
+        metrics::gauge!("reminders_delivery_streams_open").decrement(1.0);
     }
 }
 
