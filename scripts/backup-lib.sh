@@ -3,7 +3,7 @@
 # backups are kept (a folder, or s3://bucket/prefix), and checksums. It is sourced, not run.
 
 # In the order in which a backup takes their snapshots. The catalogue of notifications comes first: then reminders and the
-# ledger of devices are never older than it, and restore-reconcile.sh can mend every difference (docs/OPERATIONS.md, Backup).
+# ledger of devices are never older than it, and restore-reconcile.sh can mend every difference (docs/operations/restore.md).
 # shellcheck disable=SC2034 # read by the scripts that source this file
 DATABASES=(notification reminder device)
 

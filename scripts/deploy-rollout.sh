@@ -36,7 +36,7 @@ check_secrets() {
         > "$scratch/secrets" || fail "Cannot look for the Secrets of $namespace."
     if secrets_read | grep -vxF -f "$scratch/secrets" > "$scratch/missing"; then
         sed -E "s/^([^ ]*) \*$/\1/; s/^([^ ]*) (.*)/\1, key \2/; s/^/missing in $namespace: Secret /" "$scratch/missing" >&2
-        fail "Nothing was rolled out. Make what is missing (docs/OPERATIONS.md) and run this again."
+        fail "Nothing was rolled out. Create what is missing (docs/operations/secrets.md) and run this again."
     fi
 }
 

@@ -99,7 +99,7 @@ say "deploying $version to $environment (namespace $namespace, context ${context
 if kube auth can-i patch "namespace/$namespace" > /dev/null 2>&1; then
     kube apply -f "$scratch/administered.yaml"
 else
-    kube get namespace "$namespace" > /dev/null || fail "There is no namespace $namespace, or no right to see it. An administrator deploys first (docs/OPERATIONS.md)."
+    kube get namespace "$namespace" > /dev/null || fail "There is no namespace $namespace, or no right to see it. An administrator deploys first (docs/operations/deploy.md)."
 fi
 # Nothing more is touched before the cluster has said that it would take everything.
 documents without "$rendering" "$administered" > "$scratch/all.yaml"

@@ -155,7 +155,7 @@ for service in "${services[@]}"; do start "$service"; done
 curl "${as_ada[@]}" -o /dev/null "${address[notification-service]}/device/register" -d '{"fcmToken": "phone", "type": "android", "name": "phone"}'
 
 say "making reminders: 10 that fire before the backup, $many that are pending, and those at the edges"
-# Groups: what is expected of each is what docs/OPERATIONS.md says of the moment it was made or due at.
+# Groups: what is expected of each is what docs/operations/restore.md says of the moment it was made or due at.
 now=$(date +%s)
 again=$((now + pace * 3 + 60))
 make_reminders 'before the backup' 10 $((now + pace * 3)) 1
