@@ -9,7 +9,7 @@ use crate::schema;
 const SECTIONS: [(&str, Service); 4] = [
     ("Devices", Service::Notifications),
     ("Preferences", Service::Notifications),
-    ("What was delivered", Service::Notifications),
+    ("Deliveries", Service::Notifications),
     ("Operators", Service::Events),
 ];
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
