@@ -162,8 +162,8 @@ mod tests {
     async fn takes_less_beside_slow_topic() {
         let now = Instant::now();
         let mut shares = Shares::new(1_000, now);
-        assert_eq!(shares.note(100, SECOND, true, now + SECOND), 250.0);
-        assert_eq!(shares.take(&user("ada"), 1_000, now + SECOND), 500);
+        assert_eq!(shares.note(100, SECOND, true, now + SECOND), 25.0);
+        assert_eq!(shares.take(&user("ada"), 1_000, now + SECOND), 50);
     }
 
     #[tokio::test]
