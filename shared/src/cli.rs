@@ -127,7 +127,7 @@ pub async fn run<S: Service>() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = format!("{error:#}"), "stopped");
+            tracing::error!(error = format!("{error:#}"), "service failed, the process exits");
             ExitCode::FAILURE
         }
     }

@@ -90,7 +90,11 @@ pub async fn run<H: Handler>(
         if let Err(error) = ended {
             // A panic in a handler must not end the consumption of its queue: its batch becomes
             // visible again.
-            tracing::error!(error = %error, queue = settings.queue, "a consumer loop ended unexpectedly and is started again");
+            tracing::error!(
+                error = %error,
+                queue = settings.queue,
+                "consumer loop ended unexpectedly, will restart"
+            );
             if !shutdown.is_cancelled() {
                 loops.spawn(consume(
                     Arc::clone(&bus),
@@ -114,12 +118,12 @@ async fn purge(bus: SharedBus, settings: ConsumerSettings) {
             Ok(0) => {}
             Ok(purged) => {
                 metrics::counter!("reminders_dead_letters_purged_total").increment(purged);
-                tracing::info!(purged, queue = settings.queue, "old dead letters were removed");
+                tracing::info!(purged, queue = settings.queue, "old dead letters were purged");
             }
             Err(error) => tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 queue = settings.queue,
-                "old dead letters were not removed; they will be the next time"
+                "old dead letters were not purged, will retry"
             ),
         }
     }
@@ -145,7 +149,7 @@ async fn consume<H: Handler>(
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     queue = settings.queue,
-                    "could not receive"
+                    "receive failed, will retry"
                 );
                 tokio::select! { () = sleep(pause) => {} () = shutdown.cancelled() => return }
                 pause = (pause * 2).min(PAUSE.1);
@@ -191,7 +195,7 @@ async fn keep_hidden(
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 queue = settings.queue,
-                "could not extend the visibility"
+                "visibility timeout was not extended, the batch may be delivered again"
             );
         }
     }
@@ -210,7 +214,7 @@ async fn settle(
                 message.id = message.message_id,
                 reason,
                 queue = settings.queue,
-                "dead-lettered"
+                "message was dead-lettered"
             );
         }
     }
@@ -220,7 +224,7 @@ async fn settle(
         tracing::warn!(
             error = &error as &dyn std::error::Error,
             queue = settings.queue,
-            "could not settle; the batch will be delivered again"
+            "settle failed, the batch will be delivered again"
         );
     }
 }
@@ -269,7 +273,7 @@ async fn handle<H: Handler>(handler: &H, batch: &[Received]) -> Vec<Settlement> 
                 metrics::counter!("reminders_consumer_panics_total").increment(1);
                 tracing::error!(
                     messages = part.len(),
-                    "the handling of a batch panicked; it goes on in parts"
+                    "handler of a batch panicked, will handle it in parts"
                 );
                 match messages {
                     [message] if message.receive_count >= PANICS => {
@@ -302,9 +306,13 @@ fn describe() {
         );
         metrics::describe_counter!(
             "reminders_consumer_batch_retries_total",
-            "Tries of batches in place, while their store was away or in the way of another transaction"
+            "Tries of batches in place, while their store was away or in the way of another \
+             transaction"
         );
-        metrics::describe_counter!("reminders_consumer_panics_total", "Panics of handlers of messages");
+        metrics::describe_counter!(
+            "reminders_consumer_panics_total",
+            "Panics of handlers of messages"
+        );
         metrics::describe_counter!(
             "reminders_dead_letters_purged_total",
             "Dead letters that were removed as they were older than they are kept"
@@ -321,8 +329,12 @@ fn count(queue: &str, settlements: &[Settlement]) {
     ] {
         let number = settlements.iter().filter(|settlement| matches(settlement)).count();
         if number > 0 {
-            metrics::counter!("reminders_consumer_messages_total", "queue" => name.clone(), "outcome" => outcome)
-                .increment(number as u64);
+            metrics::counter!(
+                "reminders_consumer_messages_total",
+                "queue" => name.clone(),
+                "outcome" => outcome
+            )
+            .increment(number as u64);
         }
     }
 }

@@ -16,7 +16,7 @@ pub fn raise_limit() {
         if soft < hard { setrlimit(Resource::RLIMIT_NOFILE, hard, hard) } else { Ok(()) }
     });
     if let Err(error) = raised {
-        tracing::debug!(error = %error, "the limit of open files stays as it is");
+        tracing::debug!(error = %error, "limit of open files was not raised");
     }
 }
 
@@ -30,7 +30,7 @@ pub fn connections(wanted: usize) -> usize {
             wanted,
             possible,
             open_files = soft,
-            "fewer connections are served than MAX_CONNECTIONS says"
+            "limit of open files is too low, fewer connections than MAX_CONNECTIONS are served"
         );
     }
     wanted.min(possible)

@@ -20,7 +20,7 @@ pub fn on_signal() -> std::io::Result<CancellationToken> {
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
         };
-        tracing::info!(signal = name, "draining");
+        tracing::info!(signal = name, "shutdown signal received, draining");
         cancelled.cancel();
     });
     Ok(token)
@@ -49,10 +49,7 @@ struct DrainOnPanic {
 impl Drop for DrainOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            tracing::error!(
-                task = self.name,
-                "a task that the process cannot do without panicked; draining"
-            );
+            tracing::error!(task = self.name, "essential task panicked, draining");
             self.shutdown.cancel();
         }
     }

@@ -96,7 +96,7 @@ pub async fn require(State(started): State<Started>, request: Request, next: Nex
         biased;
         response = next.run(request) => response,
         () = database.lost() => {
-            tracing::warn!("database does not answer, a request that waits for it is given up");
+            tracing::warn!("database does not answer, request was abandoned");
             ApiError::new(Reason::UpstreamUnavailable, "the database is unavailable; try again").into_response()
         }
     }
@@ -110,11 +110,11 @@ impl Startup {
             match self.attempt().await {
                 Ok(()) => {
                     started.is_complete.store(true, Ordering::Release);
-                    tracing::info!("ready to work");
+                    tracing::info!("start complete, the service is ready");
                     return true;
                 }
                 Err(error) if tries % COMPLAIN_EVERY == 0 => {
-                    tracing::warn!(error = &*error as &dyn Error, "not ready yet; trying again")
+                    tracing::warn!(error = &*error as &dyn Error, "start incomplete, will retry")
                 }
                 Err(_) => {}
             }

@@ -136,11 +136,11 @@ fn report_panics() {
         "Panics, each of which ended a request, a task or a thread"
     );
     std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let location = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(
-            place,
+            location,
             thread = std::thread::current().name(),
-            "a panic ended a request, a task or a thread"
+            "panic in a request, task or thread"
         );
         metrics::counter!("reminders_panics_total").increment(1);
     }));
@@ -222,7 +222,10 @@ pub fn metrics_handle() -> &'static PrometheusHandle {
             }
         });
         if let Err(error) = started {
-            tracing::warn!(error = %error, "no thread for the upkeep of metrics; memory grows until they are scraped");
+            tracing::warn!(
+                error = %error,
+                "thread for metrics upkeep did not start, memory grows until metrics are scraped"
+            );
         }
     });
     handle

@@ -104,14 +104,14 @@ impl Source {
                 if changed {
                     tracing::info!(
                         variable = self.name,
-                        "secret file changed, the new value is used from now on"
+                        "secret file changed, the new value is in use"
                     );
                 }
             }
             Err(problem) if previous != Some(problem) => tracing::warn!(
                 variable = self.name,
                 problem = %problem,
-                "secret file cannot be read again, the last value stays in use"
+                "secret file is unreadable, the last value stays in use"
             ),
             Err(_) => {}
         }
@@ -136,7 +136,10 @@ fn watch_file(source: &Arc<Source>) {
             }
         });
         if let Err(error) = started {
-            tracing::error!(error = %error, "no thread to read secret files again, a changed secret needs a restart");
+            tracing::error!(
+                error = %error,
+                "thread that watches secret files did not start, changed secrets need a restart"
+            );
         }
     });
 }

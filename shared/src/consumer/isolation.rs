@@ -199,7 +199,7 @@ impl<A: Attempt> Run<'_, A> {
             }
             tracing::warn!(
                 items = self.items.len(),
-                "nothing can be applied, no single message is to blame; retrying"
+                "no message of the batch could be applied, will retry all"
             );
             tokio::select! { () = sleep(pause) => {} () = self.isolation.shutdown.cancelled() => {} }
             pause = (pause * 2).min(self.isolation.times.pause.1);
@@ -297,7 +297,7 @@ async fn try_part<A: Attempt>(
             items = part.len(),
             ?blame,
             is_tried_again,
-            "a part of a batch was not applied"
+            "part of a batch was not applied"
         );
         if !is_tried_again || isolation.shutdown.is_cancelled() {
             return (part, Err(error));

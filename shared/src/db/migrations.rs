@@ -87,15 +87,15 @@ impl Session {
             tracing::info!(
                 migration.version = migration.version,
                 migration = %migration.description,
-                left = pending.len() - number,
-                "applying a migration"
+                remaining = pending.len() - number,
+                "migration started"
             );
             let began = Instant::now();
             self.apply(migrator, migration).await?;
             tracing::info!(
                 migration.version = migration.version,
                 seconds = began.elapsed().as_secs_f64(),
-                "a migration is applied"
+                "migration finished"
             );
         }
         self.rebuild_invalid_indexes(migrator).await?;
@@ -117,7 +117,7 @@ impl Session {
             if former.is_some_and(|applied| applied.checksum != migration.checksum) {
                 tracing::info!(
                     migration.version = migration.version,
-                    "a migration was applied in its former text"
+                    "migration was applied with its former text, its checksum was updated"
                 );
                 let accept = AssertSqlSafe(format!(
                     "update {} set checksum = $2 where version = $1",
@@ -145,7 +145,7 @@ impl Session {
                     }
                     tracing::info!(
                         attempt,
-                        "another process migrates this database; waiting for it"
+                        "another process migrates this database, waiting for it"
                     );
                     sleep(self.pause).await;
                 }
@@ -177,7 +177,7 @@ impl Session {
                     tracing::warn!(
                         migration.version = migration.version,
                         attempt,
-                        "a migration did not get its locks; it lets the others go on and tries again"
+                        "migration did not get its locks in time, will retry"
                     );
                     sleep(self.pause).await;
                 }
@@ -202,7 +202,7 @@ impl Session {
             if self.drop_invalid_index(migration).await? {
                 tracing::warn!(
                     migration.version = migration.version,
-                    "the index of a migration is built anew"
+                    "index of a migration is invalid, will rebuild it"
                 );
                 let build =
                     sqlx::raw_sql(migration.sql.clone()).execute(&mut self.connection).await;
@@ -222,7 +222,7 @@ impl Session {
         let is_invalid = sqlx::query_scalar(invalid).bind(index).fetch_one(&mut self.connection);
         let is_invalid: bool = is_invalid.await.map_err(MigrationError::Session)?;
         if is_invalid {
-            tracing::warn!(index, "an index that was not built to its end is dropped");
+            tracing::warn!(index, "unfinished index is dropped");
             let drop = AssertSqlSafe(format!("drop index concurrently {index}"));
             sqlx::raw_sql(drop)
                 .execute(&mut self.connection)
@@ -270,7 +270,7 @@ async fn watch(options: PgConnectOptions, pid: i32, version: i64) -> std::conver
         if let Some(open) = &mut connection
             && let Err(error) = look(open, pid, version).await
         {
-            tracing::debug!(error = %error, "could not look what the migration waits for");
+            tracing::debug!(error = %error, "sessions that block the migration were not read");
             connection = None;
         }
         sleep(WATCH.1).await;
@@ -292,7 +292,7 @@ async fn look(connection: &mut PgConnection, pid: i32, version: i64) -> Result<(
             session.application = application,
             session.state = state,
             session.transaction_seconds = seconds,
-            "a migration waits for another session"
+            "migration waits for another session"
         );
     }
     let progress: Option<(String, i64, i64)> = sqlx::query_as(
@@ -307,7 +307,7 @@ async fn look(connection: &mut PgConnection, pid: i32, version: i64) -> Result<(
             phase,
             blocks.done = done,
             blocks.total = total,
-            "building an index"
+            "index build in progress"
         );
     }
     Ok(())

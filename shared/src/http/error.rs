@@ -208,7 +208,10 @@ impl ApiError {
     /// 500: logged here with its whole chain, opaque outside.
     pub fn unexpected(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         let error = error.into();
-        tracing::error!(error = &*error as &dyn std::error::Error, "unexpected failure");
+        tracing::error!(
+            error = &*error as &dyn std::error::Error,
+            "request failed with an unexpected error"
+        );
         Self::new(Reason::Unknown, "something went wrong on our side; quote the request id")
     }
 
@@ -218,7 +221,10 @@ impl ApiError {
         error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
         let error = error.into();
-        tracing::warn!(error = &*error as &dyn std::error::Error, "{what} is unavailable");
+        tracing::warn!(
+            error = &*error as &dyn std::error::Error,
+            "request failed, {what} is unavailable"
+        );
         Self::new(Reason::UpstreamUnavailable, format!("{what} is unavailable; try again"))
     }
 }

@@ -161,7 +161,7 @@ impl Shared {
             Ok(keys) => {
                 if keys.is_empty() {
                     tracing::warn!(
-                        "the token issuer's key set has no usable key, every token is refused"
+                        "key set of the token issuer has no usable key, every token is refused"
                     );
                 }
                 metrics::counter!("reminders_jwks_fetches_total", "outcome" => "fetched")
@@ -175,7 +175,7 @@ impl Shared {
                 tracing::warn!(
                     error = format!("{error:#}"),
                     has_keys,
-                    "key set was not fetched, will retry"
+                    "key set of the token issuer was not fetched, will retry"
                 );
             }
         }

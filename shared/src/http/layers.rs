@@ -135,8 +135,13 @@ async fn observe(mut request: Request, next: Next) -> Response {
             "answered"
         )
     });
-    metrics::histogram!("reminders_http_request_duration_seconds", "method" => method, "route" => route, "status" => status.as_str().to_owned())
-        .record(elapsed.as_secs_f64());
+    metrics::histogram!(
+        "reminders_http_request_duration_seconds",
+        "method" => method,
+        "route" => route,
+        "status" => status.as_str().to_owned()
+    )
+    .record(elapsed.as_secs_f64());
     response
 }
 

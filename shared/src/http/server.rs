@@ -119,7 +119,7 @@ pub async fn serve(
     if timeout(DRAIN, connections.wait()).await.is_err() {
         tracing::warn!(
             open = connections.len(),
-            "the time to drain ended; open connections are closed"
+            "drain limit was reached, open connections are closed"
         );
         shared.abort.cancel();
         connections.wait().await;
@@ -136,7 +136,7 @@ async fn accept(listener: &TcpListener, shared: &Arc<Listener>, connections: &Ta
             Ok(accepted) => accepted,
             Err(error) if is_of_client(&error) => continue,
             Err(error) => {
-                tracing::warn!(error = %error, "a connection could not be accepted; an idle one is closed");
+                tracing::warn!(error = %error, "accept failed, an idle connection is closed");
                 places.evict_one();
                 sleep(ACCEPT_PAUSE).await;
                 continue;

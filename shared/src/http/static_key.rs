@@ -49,7 +49,10 @@ impl StaticKey {
             match parse(pem.clone()) {
                 Ok(newest) => *parsed = newest,
                 Err(error) => {
-                    tracing::warn!(error = %error, "public key was replaced by one that cannot be used, the last one stays");
+                    tracing::warn!(
+                        error = %error,
+                        "new public key is unusable, the last one stays in use"
+                    );
                     parsed.pem = pem;
                 }
             }

@@ -112,19 +112,24 @@ where
         let written = tokio::select! {
             written = timeout(DEADLINE, write(writer)) => written,
             () = permit.revoked() => {
-                tracing::warn!("an export was cut off in favour of another user's, its client reads too slowly");
+                tracing::warn!(
+                    "export was aborted for another user's, its client reads too slowly"
+                );
                 return;
             }
         };
         match written {
             Ok(Ok(())) => {}
             Ok(Err(error)) if error.is::<ClientGone>() => {
-                tracing::debug!("an export's client went away");
+                tracing::debug!("client of an export disconnected");
             }
             Ok(Err(error)) => {
-                tracing::warn!(error = &*error as &dyn std::error::Error, "an export broke off");
+                tracing::warn!(
+                    error = &*error as &dyn std::error::Error,
+                    "export failed, the answer is incomplete"
+                );
             }
-            Err(_) => tracing::warn!("an export took too long and was cut off"),
+            Err(_) => tracing::warn!("export exceeded its time limit, was aborted"),
         }
         drop(permit);
     });

@@ -64,7 +64,11 @@ impl Publisher {
                 Ok(()) => acknowledged.push(id),
                 Err(PublishError::Retry(_)) => refused.push(id),
                 Err(PublishError::Unpublishable(reason)) => {
-                    tracing::error!(event.id = %id, reason, "parked in the outbox: it can never be published");
+                    tracing::error!(
+                        event.id = %id,
+                        reason,
+                        "message can never be published, was parked in the outbox"
+                    );
                     metrics::counter!("reminders_outbox_parked_total").increment(1);
                     self.note(store::park(&self.pool, id, &reason).await);
                 }
@@ -107,7 +111,7 @@ impl Publisher {
         tracing::warn!(
             error = error as &dyn std::error::Error,
             messages = ids.len(),
-            "could not publish; the outbox keeps them"
+            "outbox publish failed, will retry"
         );
         self.note(store::release(&self.pool, ids).await);
         false
@@ -116,7 +120,11 @@ impl Publisher {
     fn note(&self, result: Result<(), sqlx::Error>) {
         if let Err(error) = result {
             self.has_left_rows.store(true, Ordering::Relaxed);
-            tracing::warn!(error = %error, "the outbox was not updated; what was published may be published again, with the same id");
+            tracing::warn!(
+                error = %error,
+                "published messages were not deleted from the outbox, may be published again \
+                 under the same ids"
+            );
         }
     }
 }
@@ -135,23 +143,43 @@ pub(super) fn count_backlogged(users: usize) {
 pub(super) fn describe() {
     static DESCRIBED: Once = Once::new();
     DESCRIBED.call_once(|| {
-        metrics::describe_counter!("reminders_outbox_published_total", "Messages of the outbox that the topic took");
+        metrics::describe_counter!(
+            "reminders_outbox_published_total",
+            "Messages of the outbox that the topic took"
+        );
         metrics::describe_counter!(
             "reminders_outbox_left_to_sweep_total",
-            "Messages that were not published from memory, as there was no room or their lease was nearly over"
+            "Messages that were not published from memory, as there was no room or their lease \
+             was nearly over"
         );
-        metrics::describe_counter!("reminders_outbox_swept_total", "Rows that a sweep of the outbox took over");
-        metrics::describe_counter!("reminders_outbox_parked_total", "Messages that can never be published");
+        metrics::describe_counter!(
+            "reminders_outbox_swept_total",
+            "Rows that a sweep of the outbox took over"
+        );
+        metrics::describe_counter!(
+            "reminders_outbox_parked_total",
+            "Messages that can never be published"
+        );
         metrics::describe_counter!(
             "reminders_outbox_backlogged_total",
             "Times that a user's messages began to wait for the user's share"
         );
         metrics::describe_gauge!(
             "reminders_outbox_pace",
-            "Messages of one user that are published in a second beyond a burst, by how quick the topic is"
+            "Messages of one user that are published in a second beyond a burst, by how quick the \
+             topic is"
         );
-        metrics::describe_gauge!("reminders_outbox_parked", "Rows that can never be published, by their table");
-        metrics::describe_gauge!("reminders_outbox_messages", "Rows of the outbox that are to be published");
-        metrics::describe_gauge!("reminders_outbox_oldest_seconds", "Age of the oldest row of the outbox that is not published");
+        metrics::describe_gauge!(
+            "reminders_outbox_parked",
+            "Rows that can never be published, by their table"
+        );
+        metrics::describe_gauge!(
+            "reminders_outbox_messages",
+            "Rows of the outbox that are to be published"
+        );
+        metrics::describe_gauge!(
+            "reminders_outbox_oldest_seconds",
+            "Age of the oldest row of the outbox that is not published"
+        );
     });
 }

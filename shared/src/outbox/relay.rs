@@ -78,12 +78,12 @@ impl Relay {
         }
         if timeout(DRAIN, self.drain(&mut batches)).await.is_err() {
             tracing::warn!(
-                "the outbox was not drained in time; its rows are left to the next process"
+                "outbox was not drained before the limit, the next process publishes the rest"
             );
         }
         for (task, name) in [(sweep, "sweep"), (backlog, "backlog")] {
             if let Err(error) = task.await {
-                tracing::error!(error = %error, name, "a task of the outbox ended unexpectedly");
+                tracing::error!(error = %error, name, "outbox task ended unexpectedly");
             }
         }
     }

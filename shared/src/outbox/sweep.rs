@@ -158,7 +158,7 @@ impl Sweep {
                 Some(rows)
             }
             Err(error) => {
-                tracing::warn!(error = %error, "the outbox could not be swept");
+                tracing::warn!(error = %error, "sweep of the outbox failed, will retry");
                 None
             }
         }

@@ -74,7 +74,11 @@ impl PostgresBus {
         let mut rows = match readable(RECEIVE, query.fetch_all(&self.pool)).await? {
             Ok(rows) => rows,
             Err(unreadable) => {
-                tracing::warn!(error = %unreadable, queue = queue.name, "a message cannot be read; reading in parts");
+                tracing::warn!(
+                    error = %unreadable,
+                    queue = queue.name,
+                    "unreadable message in a batch, will read it in parts"
+                );
                 self.read_in_parts(queue, at, max, visibility).await?
             }
         };
@@ -138,7 +142,12 @@ impl PostgresBus {
     /// Puts small rows whose text is large to the dead letters; where that fails they come again.
     async fn refuse_large(&self, queue: &Queue, rows: &[Row]) {
         let reason = format!("its numbers make its text larger than {MAX_SMALL_TEXT_BYTES} bytes");
-        tracing::error!(messages = rows.len(), reason, queue = queue.name, "dead-lettered");
+        tracing::error!(
+            messages = rows.len(),
+            reason,
+            queue = queue.name,
+            "message was dead-lettered"
+        );
         let query = sqlx::query(AssertSqlSafe(Arc::clone(&queue.sql.reject)))
             .bind(rows.iter().map(|row| row.0).collect::<Vec<i64>>())
             .bind(rows.iter().map(|row| row.1).collect::<Vec<i32>>())
@@ -149,7 +158,7 @@ impl PostgresBus {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 queue = queue.name,
-                "could not be put aside"
+                "message was not dead-lettered, will retry"
             );
         }
     }
@@ -158,7 +167,7 @@ impl PostgresBus {
     /// hidden for a long time.
     async fn quarantine(&self, queue: &Queue, id: i64, problem: &sqlx::Error) {
         let reason = reason_text(&format!("it cannot be read: {}", error::code(problem)));
-        tracing::error!(message.id = id, reason, queue = queue.name, "dead-lettered");
+        tracing::error!(message.id = id, reason, queue = queue.name, "message was dead-lettered");
         let query =
             sqlx::query(AssertSqlSafe(Arc::clone(&queue.sql.quarantine))).bind(id).bind(reason);
         if bounded("put messages to the dead letters", query.execute(&self.pool)).await.is_err() {
@@ -169,7 +178,7 @@ impl PostgresBus {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     message.id = id,
-                    "could not be put aside"
+                    "message was not dead-lettered, will retry"
                 );
             }
         }

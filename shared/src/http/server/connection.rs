@@ -75,7 +75,7 @@ pub(super) struct Accepted {
 pub(super) async fn run(listener: Arc<Listener>, accepted: Accepted) {
     let Accepted { mut stream, peer, activity, place: _place } = accepted;
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(error = %error, "TCP_NODELAY could not be set");
+        tracing::debug!(error = %error, "TCP_NODELAY was not set");
     }
     let first = tokio::select! {
         first = timeout(listener.settings.header_timeout, first_bytes(&mut stream)) => first,
@@ -221,7 +221,7 @@ where
         tokio::select! {
             ended = &mut *connection => {
                 if let Err(error) = ended {
-                    tracing::debug!(error = %error, "a connection ended early");
+                    tracing::debug!(error = %error, "connection ended early");
                 }
                 return End::Ended;
             }
