@@ -39,7 +39,7 @@ async fn forget_old_keys(pool: &PgPool) {
             Err(error) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    "old idempotency keys were not forgotten; they will be the next time"
+                    "old idempotency keys were not purged, will retry"
                 );
                 return;
             }
@@ -56,7 +56,7 @@ async fn purge_addresses(pool: &PgPool) {
             Err(error) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    "addresses of earlier days were not deleted, will retry"
+                    "address digests of earlier days were not purged, will retry"
                 );
                 return;
             }
