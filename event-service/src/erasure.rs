@@ -37,13 +37,13 @@ impl DeadLetters {
             Err(error) => tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 queue = self.notification_queue,
-                "the queue has no dead letters that could be erased"
+                "dead letters of the erased user were not deleted, will not be retried"
             ),
         }
         tracing::info!(
             removed,
             receipt.id = erasure.receipt_id,
-            "dead letters of a user were erased"
+            "dead letters of the erased user were deleted"
         );
         Ok(())
     }
@@ -81,7 +81,7 @@ pub(crate) async fn run(store: Store, letters: DeadLetters, shutdown: Cancellati
             Err(error) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    "an erasure was interrupted, will retry"
+                    "erasure failed, will retry"
                 );
                 metrics::counter!("reminders_erasure_failures_total").increment(1);
                 RETRY
@@ -131,6 +131,6 @@ pub async fn erase_next(
 async fn complete(store: &Store, erasure: &Erasure) -> Result<(), sqlx::Error> {
     store.complete_erasure(erasure).await?;
     metrics::counter!("reminders_erasures_completed_total").increment(1);
-    tracing::info!(receipt.id = erasure.receipt_id, "a user's rows were erased");
+    tracing::info!(receipt.id = erasure.receipt_id, "user data was erased");
     Ok(())
 }

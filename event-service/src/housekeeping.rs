@@ -34,9 +34,13 @@ async fn keep(store: &Store, retention: TimeDelta, walked: &mut Uuid) -> bool {
     let mut is_done = true;
     match store.create_partitions().await {
         Ok(0) => {}
-        Ok(made) => tracing::info!(made, "the catalogue's partitions are there"),
+        Ok(created) => tracing::info!(created, "partitions of the event catalogue exist"),
         Err(error) => {
-            tracing::warn!(error = %error, "the catalogue's partitions could not be made; its default partition takes what comes");
+            tracing::warn!(
+                error = %error,
+                "partitions of the event catalogue were not created, the default partition stores \
+                 new events, will retry"
+            );
             is_done = false;
         }
     }
@@ -44,14 +48,14 @@ async fn keep(store: &Store, retention: TimeDelta, walked: &mut Uuid) -> bool {
     if let Err(error) = purged.await {
         tracing::warn!(
             error = &error as &dyn std::error::Error,
-            "old records of actions were not deleted, will retry"
+            "old records of operator actions were not purged, will retry"
         );
         is_done = false;
     }
     match store.now().await {
         Ok(now) => is_done & purge(store, now - retention, walked).await,
         Err(error) => {
-            tracing::warn!(error = %error, "nothing was purged, will retry");
+            tracing::warn!(error = %error, "purge failed, will retry");
             false
         }
     }
@@ -62,7 +66,11 @@ async fn purge(store: &Store, before: DateTime<Utc>, walked: &mut Uuid) -> bool 
     let (mut total, mut is_done) = (Purged::default(), true);
     for kind in Kind::all(*walked) {
         if let Err(error) = purge_kind(store, kind, before, &mut total, walked).await {
-            tracing::warn!(error = %error, kind = ?kind, "not all that is older than it is kept was purged, will retry");
+            tracing::warn!(
+                error = %error,
+                kind = ?kind,
+                "purge of rows beyond their retention is incomplete, will retry"
+            );
             is_done = false;
         }
     }
@@ -73,7 +81,7 @@ async fn purge(store: &Store, before: DateTime<Utc>, walked: &mut Uuid) -> bool 
         events = total.stray_events,
         occurrences = total.occurrences,
         notifications = total.notifications,
-        "purged what is older than it is kept"
+        "rows beyond their retention were purged"
     );
     is_done
 }

@@ -134,7 +134,7 @@ async fn read_queue(watched: &Watched, queue: &'static str, name: &str) {
 }
 
 /// The figures keep their last values; what cannot be asked raises alarms of its own.
-fn failed(what: &'static str, error: &str) {
-    tracing::debug!(what, error, "figures for alarms could not be read");
-    metrics::counter!("reminders_backlog_query_failures_total", "of" => what).increment(1);
+fn failed(figure: &'static str, error: &str) {
+    tracing::debug!(figure, error, "metric was not updated, will retry");
+    metrics::counter!("reminders_backlog_query_failures_total", "of" => figure).increment(1);
 }

@@ -48,7 +48,10 @@ async fn look(store: &Store, bus: &SharedBus, settings: &Settings) {
                 .set(unsettled.parked_commands as f64);
         }
         Err(error) => {
-            return tracing::warn!(error = %error, "unsettled occurrences could not be counted");
+            return tracing::warn!(
+                error = %error,
+                "unsettled occurrences were not counted, will retry"
+            );
         }
     }
     match bus.depth(&settings.queue).await {
@@ -57,7 +60,8 @@ async fn look(store: &Store, bus: &SharedBus, settings: &Settings) {
         Err(error) => {
             return tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                "the queue of events could not be counted; unsettled occurrences wait"
+                "event queue length is unknown, reconciliation of unsettled occurrences is \
+                 postponed"
             );
         }
     }
@@ -71,7 +75,8 @@ async fn look(store: &Store, bus: &SharedBus, settings: &Settings) {
                         asked = watched.asked,
                         orphaned = watched.orphaned,
                         unreadable = watched.unreadable,
-                        "released occurrences have no outcome; the ledger is asked"
+                        "released occurrences have no outcome, reconciliation with the ledger was \
+                         requested"
                     );
                 }
                 if watched.busy || !watched.more {
@@ -81,7 +86,7 @@ async fn look(store: &Store, bus: &SharedBus, settings: &Settings) {
             Err(error) => {
                 return tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    "unsettled occurrences could not be looked at; trying again"
+                    "reconciliation of unsettled occurrences failed, will retry"
                 );
             }
         }

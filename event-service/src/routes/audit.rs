@@ -126,7 +126,11 @@ pub(super) async fn record(
     let result =
         if status.is_success() { "DONE".to_owned() } else { format!("FAILED {}", status.as_u16()) };
     if let Err(error) = state.store.end_action(new.id, &result).await {
-        tracing::warn!(error = &error as &dyn std::error::Error, action.id = %new.id, "result of an action is not recorded");
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            action.id = %new.id,
+            "result of an operator action was not recorded"
+        );
     }
     response
 }

@@ -141,6 +141,6 @@ pub(super) async fn redrive(
         return Err(ApiError::invalid(format!("max: expected 1 to {MAX_MOVED}")));
     }
     let moved = state.bus.redrive(body.value.queue.name(&state)?, max).await?;
-    tracing::info!(moved, "dead letters are tried again");
+    tracing::info!(moved, "dead letters were redriven");
     Ok(Json(Redriven { moved }))
 }

@@ -135,7 +135,7 @@ impl Following {
                 return Some(written(row));
             }
             let has_more = self.read_on().await.unwrap_or_else(|error| {
-                tracing::warn!(error = %error, "a stream of events waits for the database");
+                tracing::warn!(error = %error, "event stream cannot read the database, will retry");
                 false
             });
             if !self.read.is_empty() || has_more {

@@ -227,7 +227,8 @@ fn readable_command(open: &Open) -> Option<OutboxMessage> {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
                 occurrence.id = %open.id.simple(),
-                "a notification cannot be read by this version, the question about its occurrence is put off"
+                "notification is unreadable by this version, reconciliation of its occurrence is \
+                 postponed"
             );
             None
         }
