@@ -61,7 +61,7 @@ fn topology(bus: &BusConfig) -> Topology {
 pub async fn migrate(config: &Config) -> anyhow::Result<()> {
     let bus = bus::connect(&config.bus.settings).await.context("connect to the bus")?;
     bus.ensure(&topology(&config.bus)).await.context("make the topic")?;
-    tracing::info!("the topic is there; the tables are event-service's to make");
+    tracing::info!("topic exists; event-service's migrate command creates the tables");
     Ok(())
 }
 

@@ -49,7 +49,7 @@ impl Commands {
                     self.failures.note();
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
-                        "commands were not relayed; trying again"
+                        "commands were not relayed, will retry"
                     );
                     Duration::ZERO
                 }
@@ -78,7 +78,11 @@ impl Commands {
                 Ok(()) => taken.push(id),
                 Err(PublishError::Retry(_)) => refused.push(id),
                 Err(PublishError::Unpublishable(reason)) => {
-                    tracing::error!(event.id = %id.simple(), reason, "a command can never be published; it is parked");
+                    tracing::error!(
+                        event.id = %id.simple(),
+                        reason,
+                        "command can never be published, was parked"
+                    );
                     parked.push((id, reason.to_string()));
                 }
             }
@@ -96,7 +100,7 @@ impl Commands {
 
     async fn refused(&self, ids: &[Uuid], problem: &str) -> Result<usize, StoreError> {
         self.failures.note();
-        tracing::warn!(problem, commands = ids.len(), "the topic took no commands; trying again");
+        tracing::warn!(problem, commands = ids.len(), "publish of commands failed, will retry");
         self.store.settle_commands(&[], ids, &[]).await?;
         Ok(0)
     }

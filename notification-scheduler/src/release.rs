@@ -81,7 +81,7 @@ impl Releaser {
                 .increment(due.len() as u64);
             tracing::warn!(
                 occurrences = due.len(),
-                "the lease ran out before anything was published"
+                "lease expired before the publish, the occurrences will be claimed again"
             );
             return;
         }
@@ -121,7 +121,8 @@ impl Releaser {
                 }
                 Err(error) => tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    "orphaned occurrences not ended, will retry with the next lease"
+                    "occurrences without a notification were not cancelled, will retry with the \
+                     next lease"
                 ),
             }
         }
@@ -129,7 +130,11 @@ impl Releaser {
             return;
         }
         for (id, _, problem) in &batch.unreadable {
-            tracing::error!(occurrence.id = %id.simple(), problem, "occurrence cannot be read by this version, set aside");
+            tracing::error!(
+                occurrence.id = %id.simple(),
+                problem,
+                "occurrence is unreadable by this version, was quarantined"
+            );
         }
         metrics::counter!("reminders_scheduler_unreadable_total")
             .increment(batch.unreadable.len() as u64);
@@ -138,7 +143,7 @@ impl Releaser {
         if let Err(error) = self.store.set_aside(&keys).await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                "unreadable occurrences not set aside, will retry"
+                "unreadable occurrences were not quarantined, will retry"
             );
         }
     }
@@ -155,7 +160,7 @@ impl Releaser {
             Err(error) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    "what was missed is not known; it is sorted out with the next lease"
+                    "missed occurrences of series were not read, will retry with the next lease"
                 );
                 let late: HashSet<Uuid> = late.iter().map(|it| it.id).collect();
                 let (late, others): (Vec<_>, Vec<_>) =
@@ -174,7 +179,11 @@ impl Releaser {
                 Ok(()) => taken.push(claim.clone()),
                 Err(PublishError::Retry(_)) => refused.push(claim),
                 Err(PublishError::Unpublishable(reason)) => {
-                    tracing::error!(occurrence.id = %claim.id.simple(), reason, "it can never be published");
+                    tracing::error!(
+                        occurrence.id = %claim.id.simple(),
+                        reason,
+                        "occurrence can never be published, ends as failed"
+                    );
                     impossible.push(claim);
                 }
             }
@@ -203,7 +212,7 @@ impl Releaser {
                     Err(error) => {
                         tracing::warn!(
                             error = &error as &dyn std::error::Error,
-                            "could not mark what was released; trying again"
+                            "released occurrences were not marked, will retry"
                         );
                         tries.note();
                         sleep(tries.pause().unwrap_or_default()).await;
@@ -222,13 +231,15 @@ impl Releaser {
                 if marked.stale > 0 {
                     tracing::warn!(
                         occurrences = marked.stale,
-                        "the lease had passed on before these were marked; they are published again, with the same ids"
+                        "lease expired before the mark, occurrences will be published again under \
+                         the same ids"
                     );
                 }
             }
             Err(_) => tracing::error!(
                 occurrences = taken.len(),
-                "published but not marked: they will be published again, with the same ids"
+                "occurrences were published and not marked, will be published again under the \
+                 same ids"
             ),
         }
     }
@@ -241,14 +252,14 @@ impl Releaser {
                 tracing::info!(
                     occurrences = ended,
                     reason = end.reason(),
-                    "ended without being sent"
+                    "occurrences ended without a send"
                 );
             }
             Err(error) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     reason = end.reason(),
-                    "could not be ended; trying again with the next lease"
+                    "occurrences were not ended, will retry with the next lease"
                 );
                 self.give_back(claims.iter().copied(), Fate::NotPublished).await;
             }
@@ -266,7 +277,7 @@ impl Releaser {
         if let Err(error) = self.store.give_back(&keys, fate).await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                "could not give leases back; they run out by themselves"
+                "leases were not released, they will expire"
             );
         }
     }
@@ -274,7 +285,7 @@ impl Releaser {
     fn topic_failed(&self, problem: &str, occurrences: usize) {
         self.topic.note();
         metrics::counter!("reminders_scheduler_publish_failures_total").increment(1);
-        tracing::warn!(problem, occurrences, "could not publish; trying again");
+        tracing::warn!(problem, occurrences, "publish failed, will retry");
     }
 }
 
@@ -287,7 +298,7 @@ fn written(due: Vec<Claimed>) -> Option<(Vec<Claimed>, Vec<Message>)> {
         Err(error) => {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
-                "a message cannot be written"
+                "message could not be serialized, its occurrence is not published"
             );
             None
         }

@@ -116,7 +116,7 @@ impl Scheduler {
         match everything.await {
             Ok(others) => drain(others).await,
             Err(error) => {
-                tracing::error!(error = %error, "the loop of full claims ended unexpectedly")
+                tracing::error!(error = %error, "loop of full claims ended unexpectedly")
             }
         }
         drain_in_time(&mut releasing).await;
@@ -261,10 +261,7 @@ impl Scheduler {
     fn failed(&self, error: &crate::store::StoreError) {
         self.database.note();
         metrics::counter!("reminders_scheduler_database_failures_total").increment(1);
-        tracing::warn!(
-            error = error as &dyn std::error::Error,
-            "the database failed; trying again"
-        );
+        tracing::warn!(error = error as &dyn std::error::Error, "database failed, will retry");
     }
 
     /// Gives back what is beyond its user's share, and releases the rest.
@@ -347,7 +344,7 @@ async fn drain_in_time(releasing: &mut JoinSet<()>) {
     let all = async { while releasing.join_next().await.is_some() {} };
     if timeout(DRAIN, all).await.is_err() {
         tracing::warn!(
-            "some batches were not finished in time; their leases run out by themselves"
+            "batches were not finished before the drain limit, their leases will expire"
         );
     }
 }

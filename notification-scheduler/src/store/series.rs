@@ -252,7 +252,8 @@ impl Read {
                     tracing::error!(
                         error = &*error,
                         notification.id = %id,
-                        "the rule of a series cannot be followed by this version, its occurrence is set aside"
+                        "recurrence rule is unusable by this version, the occurrence was \
+                         quarantined"
                     );
                     read.unreadable.insert(id, version);
                 }
@@ -306,7 +307,7 @@ pub(super) async fn go_on(
         tracing::warn!(
             notifications = moved.len(),
             edition,
-            "the time zone data changed: series go on by the new edition"
+            "time zone data changed, series were rescheduled"
         );
         metrics::counter!("reminders_scheduler_series_rescheduled_total")
             .increment(moved.len() as u64);

@@ -37,9 +37,9 @@ pub(super) async fn ended_without_a_lease(house: &mut House, users: &[Person]) -
     // back.
     run(&pool, "update occurrences set lease_until = '2000-01-01'").await;
     all(&pool, "lease_until > '2000-01-01'").await;
-    says(holder, "could not publish").await;
+    says(holder, "publish failed").await;
     stale.cont();
-    says(stale, "ended without being sent").await;
+    says(stale, "ended without a send").await;
     house.open(Place::Bus).await;
     pool.close().await;
     made
