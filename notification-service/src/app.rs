@@ -211,7 +211,10 @@ impl Work {
             return;
         }
         if let Err(error) = clock.observe(&pool).await {
-            tracing::warn!(error = %error, "the database was not asked for the time; this machine's is used until it is");
+            tracing::warn!(
+                error = %error,
+                "database clock could not be read, the local clock is used until it can"
+            );
         }
         let drained = CancellationToken::new();
         let relay = spawn_essential("relay", &shutdown, relay.run(drained.clone()));
@@ -255,7 +258,10 @@ impl Work {
         answered.cancelled().await;
         drained.cancel();
         if let Err(error) = relay.await {
-            tracing::error!(error = %error, "the relay ended unexpectedly; the outbox keeps what was not published");
+            tracing::error!(
+                error = %error,
+                "relay ended unexpectedly, unpublished messages stay in the outbox"
+            );
         }
     }
 }
@@ -295,7 +301,7 @@ pub async fn migrate(config: &Config) -> anyhow::Result<()> {
     {
         tracing::warn!(
             error = &error as &dyn std::error::Error,
-            "bounces and complaints will not be heard: their queue is not there"
+            "feedback queue is missing, bounces and complaints will not be received"
         );
     }
     Ok(())
@@ -327,7 +333,7 @@ async fn feedback_is_there(bus: &SharedBus, queue: &str, shutdown: &Cancellation
     while let Err(error) = bus.ensure(&feedback_topology(queue)).await {
         tracing::warn!(
             error = &error as &dyn std::error::Error,
-            "bounces and complaints are not heard: their queue is not there; trying again"
+            "feedback queue is missing, bounces and complaints are not received, will retry"
         );
         tokio::select! { () = sleep(FEEDBACK_PAUSE) => {} () = shutdown.cancelled() => return false }
     }

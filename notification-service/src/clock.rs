@@ -68,7 +68,7 @@ impl DbClock {
         loop {
             tokio::select! {
                 _ = tick.tick() => if let Err(error) = self.observe(pool).await {
-                    tracing::debug!(error = %error, "the database was not asked for the time");
+                    tracing::debug!(error = %error, "database clock was not read, will retry");
                 },
                 () = shutdown.cancelled() => return,
             }

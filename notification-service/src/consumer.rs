@@ -477,8 +477,12 @@ impl Intake {
             }
         }
         for row in batch.rows.iter().filter(|row| row.state != DeliveryState::Pending) {
-            metrics::counter!("reminders_deliveries_total", "channel" => row.key.channel.as_str(), "state" => row.state.as_str())
-                .increment(1);
+            metrics::counter!(
+                "reminders_deliveries_total",
+                "channel" => row.key.channel.as_str(),
+                "state" => row.state.as_str()
+            )
+            .increment(1);
         }
         self.handoff.after_commit(batch.messages);
     }

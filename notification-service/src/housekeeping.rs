@@ -50,7 +50,7 @@ where
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     counter,
-                    "old rows were not forgotten; they will be the next time"
+                    "old rows were not purged, will retry"
                 );
                 return;
             }

@@ -214,8 +214,12 @@ async fn withdraw(
     for delivery in deliveries.iter().filter(|it| !it.leased) {
         let ending = Ending { attempts: delivery.attempts, ..Ending::suppressed(reason, now) };
         messages.extend(events::outcome(&delivery.dispatch, delivery.key, &ending)?);
-        metrics::counter!("reminders_deliveries_total", "channel" => Channel::as_str(delivery.key.channel), "state" => "suppressed")
-            .increment(1);
+        metrics::counter!(
+            "reminders_deliveries_total",
+            "channel" => Channel::as_str(delivery.key.channel),
+            "state" => "suppressed"
+        )
+        .increment(1);
     }
     Ok(messages)
 }

@@ -207,7 +207,7 @@ impl Ses {
             Err(error) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    "a mail could not be written"
+                    "e-mail could not be composed, the delivery fails"
                 );
                 return Outcome::Rejected { reason: "NOT_WRITABLE".into() };
             }
@@ -254,10 +254,10 @@ impl Ses {
             Ok(read) => {
                 let quota =
                     Quota::read(read.max_send_rate, read.max24_hour_send, read.sent_last24_hours);
-                tracing::debug!(?quota, "the account's quota");
+                tracing::debug!(?quota, "SES quota was read");
                 if quota.day_left.is_some_and(|left| left <= 0) {
                     tracing::error!(
-                        "the account's quota of 24 hours is used up: e-mails wait until some of it is free again"
+                        "SES quota of 24 hours is used up, e-mails wait until some of it is free"
                     );
                 }
                 self.quota.send_replace(Some(quota));
@@ -265,10 +265,7 @@ impl Ses {
             }
             Err(error) => {
                 let outcome = classify::failure(&error, self.source.email.as_ref());
-                tracing::warn!(
-                    reason = outcome.reason(),
-                    "the account's quota could not be read, will retry"
-                );
+                tracing::warn!(reason = outcome.reason(), "SES quota was not read, will retry");
                 None
             }
         }
@@ -290,7 +287,7 @@ impl Ses {
             tracing::error!(
                 template = name,
                 variables = unknown.join(", "),
-                "the SES template wants variables that no mail has"
+                "SES template uses variables that no e-mail provides"
             );
         }
         self.template_is_wrong.store(!unknown.is_empty(), Ordering::Relaxed);

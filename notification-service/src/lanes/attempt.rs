@@ -69,8 +69,11 @@ impl<S: Sender> Attempter<S> {
 
     /// Gives back a job that waited in memory for too long: whoever comes first claims it anew.
     pub(super) async fn lease_was_lost(&self, job: Job) {
-        metrics::counter!("reminders_delivery_leases_expired_total", "channel" => self.lane.channel.as_str())
-            .increment(1);
+        metrics::counter!(
+            "reminders_delivery_leases_expired_total",
+            "channel" => self.lane.channel.as_str()
+        )
+        .increment(1);
         self.give_back(job).await;
     }
 
@@ -126,7 +129,12 @@ impl<S: Sender> Attempter<S> {
 
     fn tell(&self, delivery: &Delivery, outcome: &Outcome, times: Times) {
         let channel = self.lane.channel.as_str();
-        metrics::counter!("reminders_delivery_attempts_total", "channel" => channel, "outcome" => outcome.class()).increment(1);
+        metrics::counter!(
+            "reminders_delivery_attempts_total",
+            "channel" => channel,
+            "outcome" => outcome.class()
+        )
+        .increment(1);
         let Some(reason) = outcome.reason() else {
             // What waited for the end of quiet hours was due then.
             let late =
@@ -136,11 +144,23 @@ impl<S: Sender> Attempter<S> {
         let (class, attempt, device) =
             (outcome.class(), delivery.attempts + 1, delivery.key.device_id.simple());
         if matches!(outcome, Outcome::Gone { .. } | Outcome::Rejected { .. }) {
-            tracing::info!(outcome = class, reason, attempt, device.id = %device, "a delivery failed");
+            tracing::info!(
+                outcome = class,
+                reason,
+                attempt,
+                device.id = %device,
+                "delivery failed"
+            );
         } else {
             // In an outage there are thousands of them, and each is tried again: the figures tell
             // of it.
-            tracing::debug!(outcome = class, reason, attempt, device.id = %device, "an attempt did not deliver");
+            tracing::debug!(
+                outcome = class,
+                reason,
+                attempt,
+                device.id = %device,
+                "attempt was not accepted"
+            );
         }
     }
 
@@ -156,8 +176,8 @@ impl<S: Sender> Attempter<S> {
                 tracing::warn!(
                     channel,
                     reason,
-                    wait_s = wait.as_secs(),
-                    "the provider throttles; the channel pauses"
+                    pause_seconds = wait.as_secs(),
+                    "provider throttles, the channel is paused"
                 );
             }
             Change::Stopped => {
@@ -166,21 +186,32 @@ impl<S: Sender> Attempter<S> {
                 tracing::error!(
                     channel,
                     reason,
-                    "the channel is stopped: the provider refuses our account, key or settings; the backlog is kept and probed"
+                    "circuit breaker opened: the provider refuses our account, key or settings; \
+                     deliveries wait, probes continue"
                 );
             }
             Change::PlatformStopped(platform) => {
-                metrics::counter!("reminders_push_platform_circuit_breaker_opened_total", "platform" => platform.as_str()).increment(1);
+                metrics::counter!(
+                    "reminders_push_platform_circuit_breaker_opened_total",
+                    "platform" => platform.as_str()
+                )
+                .increment(1);
                 tracing::error!(
                     %platform,
                     reason,
-                    "pushes to the platform are stopped: several users' devices were refused; the backlog is kept and probed"
+                    "circuit breaker of the platform opened: devices of several users were \
+                     refused; deliveries wait, probes continue"
                 );
             }
             Change::PlatformRecovered(platform) => {
-                tracing::warn!(%platform, "pushes to the platform are sent again")
+                tracing::warn!(
+                    %platform,
+                    "circuit breaker of the platform closed, pushes are sent again"
+                )
             }
-            Change::Recovered => tracing::warn!(channel, "the channel sends again"),
+            Change::Recovered => {
+                tracing::warn!(channel, "circuit breaker closed, the channel sends again")
+            }
         }
         self.wake();
         charge

@@ -120,7 +120,11 @@ impl Budget {
                 Ok(None) => sleep(PAUSE.1).await,
                 Err(error) => {
                     if !is_failing {
-                        tracing::warn!(error = %error, channel = self.channel.as_str(), "the budget could not be leased, will retry");
+                        tracing::warn!(
+                            error = %error,
+                            channel = self.channel.as_str(),
+                            "send budget was not leased, will retry"
+                        );
                     }
                     is_failing = true;
                     sleep(PAUSE.1).await;
@@ -147,7 +151,7 @@ impl Budget {
                 if let Err(error) =
                     budgets::note_day_left(&self.pool, self.channel, known.day_left).await
                 {
-                    tracing::debug!(error = %error, "the quota of the day could not be noted");
+                    tracing::debug!(error = %error, "daily quota was not recorded, will retry");
                 }
                 self.show(known.day_left);
             }
@@ -187,8 +191,11 @@ impl Budget {
 
     fn show(&self, day_left: Option<i64>) {
         if let Some(left) = day_left {
-            metrics::gauge!("reminders_provider_quota_remaining", "channel" => self.channel.as_str())
-                .set(left as f64);
+            metrics::gauge!(
+                "reminders_provider_quota_remaining",
+                "channel" => self.channel.as_str()
+            )
+            .set(left as f64);
         }
     }
 

@@ -52,7 +52,7 @@ impl Departures {
             }
             looks += 1;
             if let Err(error) = self.look(pool, looks % LOOKS == 0).await {
-                tracing::debug!(error = %error, "the deleted devices were not read, will retry");
+                tracing::debug!(error = %error, "deleted devices were not read, will retry");
             }
         }
     }

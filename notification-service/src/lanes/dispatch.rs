@@ -59,7 +59,10 @@ impl<S: Sender> Worker<S> {
         budget: Arc<Budget>,
         settings: WorkerSettings,
     ) -> Self {
-        let lateness = metrics::histogram!("reminders_delivery_lateness_seconds", "channel" => lane.channel().as_str());
+        let lateness = metrics::histogram!(
+            "reminders_delivery_lateness_seconds",
+            "channel" => lane.channel().as_str()
+        );
         let WorkerSettings { pool, clock, policy, takeover, departures, recalls } = settings;
         let attempter = Arc::new(Attempter {
             lane: Arc::clone(&lane),
@@ -87,7 +90,8 @@ impl<S: Sender> Worker<S> {
         if timeout(DRAIN, attempts.wait()).await.is_err() {
             tracing::warn!(
                 channel = self.lane.channel.as_str(),
-                "some attempts were still under way when the time to drain ended"
+                "attempts were still in flight at the drain limit, their outcomes are lost and \
+                 their leases will expire"
             );
         }
     }

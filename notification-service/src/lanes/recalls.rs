@@ -68,7 +68,7 @@ impl Recalls {
             }
             looks = looks.wrapping_add(1);
             if let Err(error) = self.ask(pool, looks.is_multiple_of(LOOKS)).await {
-                tracing::debug!(error = %error, "the recalls were not read, will retry");
+                tracing::debug!(error = %error, "recalls were not read, will retry");
             }
         }
     }

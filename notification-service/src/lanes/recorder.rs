@@ -151,7 +151,8 @@ impl Recorder {
         batches.close();
         if timeout(DRAIN, batches.wait()).await.is_err() {
             tracing::warn!(
-                "some verdicts could not be written in time; their deliveries are claimed anew when the leases end"
+                "outcomes were not recorded before the drain limit, their deliveries will be \
+                 claimed again"
             );
         }
     }
@@ -174,9 +175,9 @@ impl Recorder {
             let is_split = error.accuses_verdicts();
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                verdicts = records.len(),
+                outcomes = records.len(),
                 is_split,
-                "verdicts could not be written; trying again"
+                "outcomes were not recorded, will retry"
             );
             if is_split && records.len() == 1 {
                 alone.extend(records.into_iter().zip(places));
@@ -209,8 +210,8 @@ impl Recorder {
                 tries += 1;
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    tries,
-                    "a verdict fails alone"
+                    attempts = tries,
+                    "outcome was not recorded alone, will retry"
                 );
             }
             if tries + 1 == TRIES_ALONE {
@@ -221,7 +222,8 @@ impl Recorder {
         tracing::error!(
             occurrence.id = %delivery.key.occurrence_id.simple(),
             channel = delivery.key.channel.as_str(),
-            "a verdict fails alone while others are written, given up; its delivery is claimed anew"
+            "outcome cannot be recorded while others can, was abandoned, its delivery will be \
+             claimed again"
         );
         let channel = delivery.key.channel.as_str();
         metrics::counter!("reminders_outcomes_abandoned_total", "channel" => channel).increment(1);

@@ -127,7 +127,11 @@ impl<S: Sender> Worker<S> {
             }
             Err(error) => {
                 progress.last_error = Some(Instant::now());
-                tracing::warn!(error = %error, channel = self.lane.channel.as_str(), "the ledger could not be swept");
+                tracing::warn!(
+                    error = %error,
+                    channel = self.lane.channel.as_str(),
+                    "claim of due deliveries failed, will retry"
+                );
                 AFTER_ERROR
             }
         }
@@ -210,8 +214,11 @@ impl<S: Sender> Worker<S> {
                 Released::of(delivery, Some(turn.unwrap_or(now).max(now + PUT_OFF)))
             })
             .collect();
-        metrics::counter!("reminders_deliveries_postponed_total", "channel" => self.lane.channel.as_str())
-            .increment(rows.len() as u64);
+        metrics::counter!(
+            "reminders_deliveries_postponed_total",
+            "channel" => self.lane.channel.as_str()
+        )
+        .increment(rows.len() as u64);
         if let Err(error) = ledger::release(&self.pool, &rows).await {
             progress.released.extend(rows);
             return Err(error);
@@ -238,8 +245,11 @@ impl<S: Sender> Worker<S> {
         metrics::gauge!("reminders_addresses_paused", "channel" => channel).set(paused as f64);
         if self.lane.channel == Channel::Push {
             for (platform, stopped) in PLATFORMS.into_iter().zip(stopped) {
-                metrics::gauge!("reminders_push_platform_circuit_breaker_open", "platform" => platform.as_str())
-                    .set(f64::from(u8::from(stopped)));
+                metrics::gauge!(
+                    "reminders_push_platform_circuit_breaker_open",
+                    "platform" => platform.as_str()
+                )
+                .set(f64::from(u8::from(stopped)));
             }
         }
         metrics::gauge!("reminders_circuit_breaker_state", "channel" => channel)

@@ -135,14 +135,17 @@ fn check(outcome: Outcome) -> Result<(), ApiError> {
             Err(error)
         }
         Outcome::Refused { reason } => {
-            tracing::warn!(%reason, "FCM refuses the credentials for a device that is being registered");
+            tracing::warn!(%reason, "FCM refuses the credentials of a device registration");
             Err(ApiError::new(
                 Reason::UpstreamUnavailable,
                 "FCM cannot be asked about the token; try again",
             ))
         }
         Outcome::Misconfigured { reason } | Outcome::KeyRefused { reason } => {
-            tracing::error!(%reason, "FCM refuses our account, key or settings: no device can be registered");
+            tracing::error!(
+                %reason,
+                "FCM refuses our account, key or settings, no device can be registered"
+            );
             Err(ApiError::new(
                 Reason::UpstreamUnavailable,
                 "FCM cannot be asked about the token; try again",

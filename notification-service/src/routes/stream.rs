@@ -171,7 +171,7 @@ impl Following {
             {
                 tracing::warn!(
                     error = error as &dyn std::error::Error,
-                    "a stream of deliveries waits for the database"
+                    "delivery stream cannot read the database, will retry"
                 );
             }
             self.is_away = advanced.is_err();

@@ -52,7 +52,11 @@ pub(super) fn send(text: &str, columns: Columns) -> (SendData, bool) {
 /// Counts and logs a row that this version cannot read.
 pub(super) fn note(table: &'static str, id: Uuid) {
     metrics::counter!("reminders_unreadable_rows_total", "table" => table).increment(1);
-    tracing::error!(table, row.id = %id.simple(), "a stored row cannot be read by this version; the others go on");
+    tracing::error!(
+        table,
+        row.id = %id.simple(),
+        "stored row is unreadable by this version, was skipped"
+    );
 }
 
 fn empty(columns: Columns) -> SendData {

@@ -110,10 +110,13 @@ impl ServiceAccount {
                 *last = Some(newest);
             }
             Ok(_) => tracing::warn!(
-                "service account is now of another project or token endpoint, a restart is needed"
+                "service account has another project or token endpoint now, a restart is needed"
             ),
             Err(error) => {
-                tracing::warn!(error = %error, "service account was replaced by one that cannot be used")
+                tracing::warn!(
+                    error = %error,
+                    "new service account is unusable, the last one stays in use"
+                )
             }
         }
         last.clone().unwrap_or_else(|| self.clone())

@@ -240,7 +240,7 @@ impl Inner {
                 Ok(bearer)
             }
             Err(error) => {
-                tracing::warn!(error = %error, "no access token for FCM");
+                tracing::warn!(error = %error, "access token for FCM was not obtained, will retry");
                 state.failure = Some((Instant::now(), error.clone()));
                 Err(error)
             }

@@ -82,7 +82,7 @@ impl Texts<'_> {
                     template = name,
                     line = error.line(),
                     error = %error.kind(),
-                    "a template failed for a message; ours is used"
+                    "template failed to render, the built-in template is used"
                 ),
             }
         }

@@ -28,7 +28,10 @@ pub(super) async fn over(stream: Stream) -> Result<Connection, ConnectError> {
         http1::handshake(stream).await.map_err(|error| ConnectError::Handshake(Box::new(error)))?;
     tokio::spawn(async move {
         if let Err(error) = connection.await {
-            tracing::debug!(error = &error as &dyn Error, "an HTTP/1.1 connection ended");
+            tracing::debug!(
+                error = &error as &dyn Error,
+                "HTTP/1.1 connection to a provider ended"
+            );
         }
     });
     Ok(sender)

@@ -124,7 +124,11 @@ impl Pool {
             Ok(())
         };
         opened.await.map_err(|error: ConnectError| {
-            tracing::warn!(error = &error as &dyn Error, origin = %self.dialer.origin(), "could not connect");
+            tracing::warn!(
+                error = &error as &dyn Error,
+                origin = %self.dialer.origin(),
+                "connection to a provider failed, will retry"
+            );
             Arc::new(error)
         })
     }
@@ -163,7 +167,10 @@ impl Connection {
                 polled
             });
             if let Err(error) = driven.await {
-                tracing::debug!(error = &error as &dyn Error, "an HTTP/2 connection ended");
+                tracing::debug!(
+                    error = &error as &dyn Error,
+                    "HTTP/2 connection to a provider ended"
+                );
             }
         });
         match timeout(settings.connect_timeout, greeted).await {
