@@ -194,16 +194,14 @@ impl Suite {
                 match ended {
                     Ok((name, Ok(()))) => tracing::info!("{name} ended"),
                     Ok((name, Err(error))) => {
-                        tracing::error!(error = format!("{error:#}"), "{name} did not end well")
+                        tracing::error!(error = format!("{error:#}"), "{name} ended with an error")
                     }
-                    Err(error) => tracing::error!(error = %error, "a service panicked"),
+                    Err(error) => tracing::error!(error = %error, "service panicked"),
                 }
             }
         });
         if drained.await.is_err() {
-            tracing::warn!(
-                "not everything was drained in time; it is taken up again at the next start"
-            );
+            tracing::warn!("drain limit was reached, the rest continues at the next start");
         }
         self.tasks.shutdown().await;
         if let Some(sandbox) = self.sandbox {

@@ -56,7 +56,12 @@ impl Cluster {
         let binaries = binaries::choose(&folder).await?;
         initdb::ensure(&folder, &binaries, options.durable).await?;
         let (process, address) = server::start(&folder, &binaries, &options, Life::Owned).await?;
-        tracing::info!(dir = %folder.root.display(), port = address.port, version = binaries.major, "PostgreSQL runs");
+        tracing::info!(
+            dir = %folder.root.display(),
+            port = address.port,
+            version = binaries.major,
+            "PostgreSQL started"
+        );
         let relocated = options.dir.canonicalize().is_ok_and(|wanted| wanted != folder.root);
         Ok(Self { folder, relocated, address, process, _lock: lock })
     }

@@ -18,7 +18,7 @@ const LIMIT: Duration = Duration::from_secs(300);
 /// Downloads a server into the cluster's folder.
 pub(crate) async fn server(folder: &Folder) -> Result<Binaries, Error> {
     let unavailable = |reason: String| Error::Unavailable { url: theseus::URL, reason };
-    tracing::info!(url = theseus::URL, "no PostgreSQL is installed: fetching one (about 30 MB)");
+    tracing::info!(url = theseus::URL, "PostgreSQL is not installed, downloading it (about 30 MB)");
     let line = VersionReq::parse(LINE).map_err(|error| unavailable(error.to_string()))?;
     let (version, archive) = tokio::time::timeout(
         LIMIT,
@@ -55,7 +55,10 @@ async fn with_progress<T>(download: impl Future<Output = T>) -> T {
     loop {
         tokio::select! {
             done = &mut download => return done,
-            _ = tick.tick() => tracing::info!(seconds = begun.elapsed().as_secs(), "still fetching PostgreSQL"),
+            _ = tick.tick() => tracing::info!(
+                seconds = begun.elapsed().as_secs(),
+                "PostgreSQL download in progress"
+            ),
         }
     }
 }

@@ -141,7 +141,7 @@ fn elsewhere(wanted: &Path, account: &Account) -> Result<PathBuf, Error> {
     }
     tracing::warn!(
         wanted = %wanted.display(), used = %root.display(), account = %account.name,
-        "the database lies elsewhere: its account cannot enter the wanted folder"
+        "database is stored in another folder, its account cannot enter the wanted one"
     );
     Ok(root)
 }

@@ -20,7 +20,11 @@ pub(crate) async fn ensure(
     if unfinished.exists() {
         fs::remove_dir_all(&unfinished).map_err(Error::file("remove", &unfinished))?;
     }
-    tracing::info!(dir = %folder.root.display(), version = binaries.major, "making the PostgreSQL cluster");
+    tracing::info!(
+        dir = %folder.root.display(),
+        version = binaries.major,
+        "creating the PostgreSQL cluster"
+    );
     let program = binaries.program("initdb");
     let mut initdb = process::command(&program, folder);
     initdb.arg("--pgdata").arg(&unfinished).arg("--pwfile").arg(folder.password_file());

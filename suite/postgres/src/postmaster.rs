@@ -73,10 +73,7 @@ pub(crate) async fn end_orphan(folder: &Folder) -> Result<(), Error> {
     if noted(folder, server.pid) != Some(Life::Owned) {
         return Err(Error::Running { dir, pid: server.pid.as_raw() });
     }
-    tracing::info!(
-        pid = server.pid.as_raw(),
-        "stopping the PostgreSQL server an earlier run left behind"
-    );
+    tracing::info!(pid = server.pid.as_raw(), "stopping the PostgreSQL server of an earlier run");
     stop(server.pid, &dir, ORPHAN_LIMIT).await
 }
 

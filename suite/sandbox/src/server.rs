@@ -70,7 +70,7 @@ pub(crate) async fn serve(listener: TcpListener, state: Arc<State>, stop: Cancel
                 ));
             }
             Err(error) => {
-                tracing::warn!(%error, "the sandbox could not accept a connection");
+                tracing::warn!(%error, "sandbox did not accept a connection");
                 // Out of file descriptors, most likely: trying again at once would only spin.
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
@@ -114,7 +114,7 @@ async fn connection(stream: TcpStream, router: Router, state: Arc<State>, stop: 
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, "a sandbox connection ended");
+        tracing::debug!(%error, "sandbox connection ended");
     }
 }
 

@@ -108,7 +108,7 @@ pub(super) async fn forward(State(proxy): State<Proxy>, mut request: Request) ->
         Err(error) => {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                "a service does not answer the console"
+                "service does not answer the console"
             );
             refusal(
                 Reason::UpstreamUnavailable,
