@@ -4,8 +4,8 @@
 #   k8s/set-version.sh VERSION [ENVIRONMENT...]             all environments when none is named
 #   k8s/set-version.sh VERSION ENVIRONMENT --colour green   that colour of its entry components alone
 #
-# Applies nothing. scripts/deploy.sh takes the version it is given; what stands here is for whoever applies by hand, and for
-# the record of what an environment is meant to run.
+# Applies nothing. scripts/deploy.sh takes the version it is given; what stands here is for whoever
+# applies by hand, and for the record of what an environment is meant to run.
 set -euo pipefail
 cd "$(dirname "$0")/overlays"
 
@@ -27,7 +27,8 @@ version=${arguments[0]}
 environments=("${arguments[@]:1}")
 [ ${#environments[@]} -gt 0 ] || environments=(*)
 
-# Tags of the suite's own images, which are those with a version and the prefix; a stand-in's (ministack, postgres) stay.
+# Tags of the suite's own images, which are those with a version and the prefix; a stand-in's
+# (ministack, postgres) stay.
 tag() { sed -i -E "$2s/^( *newTag: )[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?-([a-z0-9]+)\$/\1$version-\3/" "$1"; }
 
 for environment in "${environments[@]}"; do

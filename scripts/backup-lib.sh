@@ -1,9 +1,11 @@
 # shellcheck shell=bash
-# What backup.sh, restore.sh and restore-reconcile.sh share: the three databases and how they are reached, the place where
-# backups are kept (a folder, or s3://bucket/prefix), and checksums. It is sourced, not run.
+# What backup.sh, restore.sh and restore-reconcile.sh share: the three databases and how they are
+# reached, the place where backups are kept (a folder, or s3://bucket/prefix), and checksums. It is
+# sourced, not run.
 
-# In the order in which a backup takes their snapshots. The catalogue of notifications comes first: then reminders and the
-# ledger of devices are never older than it, and restore-reconcile.sh can mend every difference (docs/operations/restore.md).
+# In the order in which a backup takes their snapshots. The catalogue of notifications comes first:
+# then reminders and the ledger of devices are never older than it, and restore-reconcile.sh can
+# mend every difference (docs/operations/restore.md).
 # shellcheck disable=SC2034 # read by the scripts that source this file
 DATABASES=(notification reminder device)
 
@@ -17,7 +19,8 @@ require() {
     done
 }
 
-# The value of a variable, or of the file that NAME_FILE names; else the default. Without any, it is a fault.
+# The value of a variable, or of the file that NAME_FILE names; else the default. Without any, it is
+# a fault.
 setting() {
     local name=$1 file=$1_FILE
     if [ -n "${!name:-}" ]; then
@@ -32,8 +35,8 @@ setting() {
     fi
 }
 
-# Makes libpq's variables those of a database (reminder, notification, device), in the shell that calls it: a subshell, since
-# there are three. No password is ever an argument.
+# Makes libpq's variables those of a database (reminder, notification, device), in the shell that
+# calls it: a subshell, since there are three. No password is ever an argument.
 connect_to() {
     local prefix=${1^^}_DB
     PGHOST=$(setting "${prefix}_HOST") || exit
@@ -66,8 +69,9 @@ ask() {
 
 major_of_client() { pg_dump --version | sed -E 's/^[^0-9]*([0-9]+).*/\1/'; }
 
-# Refuses to go on with client programs that are older than a server (they would leave out what they do not know), or, with
-# `exactly`, newer (what they restore begins with settings that it does not know).
+# Refuses to go on with client programs that are older than a server (they would leave out what they
+# do not know), or, with `exactly`, newer (what they restore begins with settings that it does not
+# know).
 require_client_for() {
     local database=$1 which=${2:-} client server
     server=$(ask "$database" -c 'show server_version_num') || fail "cannot reach the $database database: check ${database^^}_DB_HOST, _PORT, _NAME, _USER and _PASS"
@@ -77,7 +81,7 @@ require_client_for() {
     fi
 }
 
-# --- Where backups are kept -------------------------------------------------------------------------------------------
+# Where backups are kept.
 
 # awscli of Debian 12 does not know AWS_ENDPOINT_URL.
 s3() {
@@ -96,7 +100,8 @@ s3_prefix() {
     printf '%s' "${rest:+${rest%/}/}"
 }
 
-# Ids of complete backups in a place, oldest first. SHA256SUMS is written last: a folder without it is not a backup.
+# Ids of complete backups in a place, oldest first. SHA256SUMS is written last: a folder without it
+# is not a backup.
 list_backups() {
     local keys
     if is_s3 "$1"; then

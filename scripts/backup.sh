@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Backs up the three databases: snapshots a fraction of a second apart, dumps, manifest, checksums, upload.
+# Backs up the three databases: snapshots a fraction of a second apart, dumps, manifest, checksums,
+# upload.
 set -euo pipefail
 # shellcheck source=scripts/backup-lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/backup-lib.sh"
@@ -57,7 +58,8 @@ finish() {
 trap finish EXIT
 trap 'exit 143' TERM INT
 
-# A psql that stays connected, fed by a descriptor: the transaction that it holds keeps its snapshot for pg_dump.
+# A psql that stays connected, fed by a descriptor: the transaction that it holds keeps its snapshot
+# for pg_dump.
 open_session() {
     local database=$1 pipe=$scratch/session/$1 feed
     mkfifo "$pipe.in"

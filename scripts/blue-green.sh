@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Which colour of an environment's entry components (reminder-service, notification-service) clients reach.
+# Which colour of an environment's entry components (reminder-service, notification-service) clients
+# reach.
 #
 #   scripts/blue-green.sh status ENVIRONMENT                 which one, and how both are
 #   scripts/blue-green.sh switch ENVIRONMENT [--to COLOUR]   lead clients to the other one, once it is ready for all of them
@@ -10,9 +11,10 @@
 #   --namespace NAME   where the environment is (default: its name)
 #   --timeout TIME     how long the colour may take to become ready (600s)
 #
-# The switch is the label reminders/colour in the selector of the two Services. The manifests say nothing of it, so what applies
-# them leaves it as it is. Before a switch the other colour gets as many pods as clients have now; the next deployment sets its
-# autoscaler's minimum back. Both colours work on the same databases and queues (k8s/components/blue-green).
+# The switch is the label reminders/colour in the selector of the two Services. The manifests say
+# nothing of it, so what applies them leaves it as it is. Before a switch the other colour gets as
+# many pods as clients have now; the next deployment sets its autoscaler's minimum back. Both
+# colours work on the same databases and queues (k8s/components/blue-green).
 set -euo pipefail
 
 fail() { printf '%s\n' "$*" >&2; exit 1; }
@@ -42,8 +44,9 @@ command -v kubectl > /dev/null || fail "Missing: kubectl. Install it and run aga
 kube() { kubectl ${context:+--context "$context"} --namespace "$namespace" "$@"; }
 other() { if [ "$1" = blue ]; then echo green; else echo blue; fi; }
 
-# look: everything there is to know, at one moment. `services` are the two that clients come through, `colour_of` and `before_of`
-# say where each leads and led; of each coloured Deployment `ready`, `wanted` and `image` are known.
+# look: everything there is to know, at one moment. `services` are the two that clients come
+# through, `colour_of` and `before_of` say where each leads and led; of each coloured Deployment
+# `ready`, `wanted` and `image` are known.
 look() {
     local kind name colour leads_to led_to count of what
     services=() deployments=()
@@ -89,7 +92,8 @@ status() {
     [ -n "$now" ] && [ -z "$mixed" ]
 }
 
-# make_room COLOUR: as many pods of it as clients have now; `room` says how many each of its Deployments is to have.
+# make_room COLOUR: as many pods of it as clients have now; `room` says how many each of its
+# Deployments is to have.
 make_room() {
     local deployment count
     declare -gA room=()

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
-# What a clone takes over from its source as it runs, when that is not what the source's overlay says: version, number of pods,
-# limits, variables. Sourced by scripts/clone-environment.sh, whose variables it reads.
+# What a clone takes over from its source as it runs, when that is not what the source's overlay
+# says: version, number of pods, limits, variables. Sourced by scripts/clone-environment.sh, whose
+# variables it reads.
 # shellcheck disable=SC2154 # source, source_prefix, prefix and scratch are its
 
 # look_at_what_runs: asks the cluster for everything, before anything is written.
@@ -32,13 +33,14 @@ live_variables() {
                  (.data | to_entries[] | "      - \("\(.key)=\(.value)" | @json)"))' | rename_values
 }
 
-# What names the environment is renamed here too; a variable that a clone shares with its source is left as it is.
+# What names the environment is renamed here too; a variable that a clone shares with its source is
+# left as it is.
 rename_values() {
     sed -E -e '/^ *- "(APP_ENV|JWT_[A-Z_]*|CORS_ALLOWED_ORIGINS)=/b' -e "s/(^|[^A-Za-z0-9-])$source_prefix-/\1$prefix-/g"
 }
 
-# live_pods: limits and variables of each Deployment, and how many pods it has: by its autoscaler, where one
-# decides that.
+# live_pods: limits and variables of each Deployment, and how many pods it has: by its autoscaler,
+# where one decides that.
 live_pods() {
     printf 'patches:\n'
     jq --raw-output --null-input --slurpfile deployments "$scratch/deployments" --slurpfile autoscalers "$scratch/autoscalers" --arg prefix "$source_prefix-" '

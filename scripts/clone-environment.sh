@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Clones an environment: a new namespace with the topology of another (which services in which number, their versions, variables,
-# limits, network and order of roll-out) and nothing of its data or its secrets. A preview of a branch, a second staging.
+# Clones an environment: a new namespace with the topology of another (which services in which
+# number, their versions, variables, limits, network and order of roll-out) and nothing of its data
+# or its secrets. A preview of a branch, a second staging.
 #
 #   scripts/clone-environment.sh SOURCE NEW [options]      scripts/clone-environment.sh development login --apply
 #   scripts/clone-environment.sh --destroy NEW [--keep] [--context NAME]
@@ -13,10 +14,11 @@
 #   --apply             promote the images, and deploy it
 #   --context NAME      kubectl's context
 #
-# NEW becomes k8s/overlays/NEW: a folder like its source's, to be kept as a template, changed, committed or thrown away. What
-# somebody outside gives (databases, topics, queues, roles: infra/environments; the Secrets' values) it must be given as any
-# environment; k8s/overlays/NEW/secrets.example lists what it will ask for. --destroy takes the namespace away with everything
-# in it, and the folder too unless --keep. It destroys clones only.
+# NEW becomes k8s/overlays/NEW: a folder like its source's, to be kept as a template, changed,
+# committed or thrown away. What somebody outside gives (databases, topics, queues, roles:
+# infra/environments; the Secrets' values) it must be given as any environment;
+# k8s/overlays/NEW/secrets.example lists what it will ask for. --destroy takes the namespace away
+# with everything in it, and the folder too unless --keep. It destroys clones only.
 set -euo pipefail
 # shellcheck source=scripts/environments.sh
 source "$(dirname "${BASH_SOURCE[0]}")/environments.sh"
@@ -75,8 +77,9 @@ if [ -z "$host" ]; then
     esac
 fi
 
-# What names the environment is renamed: namespace, prefix, host, in values and comments. What names something that a clone
-# shares with its source is not: what kind of environment it is, who issues tokens, which web clients there are.
+# What names the environment is renamed: namespace, prefix, host, in values and comments. What names
+# something that a clone shares with its source is not: what kind of environment it is, who issues
+# tokens, which web clients there are.
 rename() {
     local shared='^(APP_ENV|JWT_[A-Z_]*|CORS_ALLOWED_ORIGINS)='
     sed -E -e "/$shared/b" \

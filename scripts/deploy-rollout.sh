@@ -1,11 +1,12 @@
 # shellcheck shell=bash
-# The steps of a deployment that wait, and what is done when waiting was in vain. Sourced by scripts/deploy.sh, whose variables
-# it reads.
+# The steps of a deployment that wait, and what is done when waiting was in vain. Sourced by
+# scripts/deploy.sh, whose variables it reads.
 # shellcheck disable=SC2154 # environment, namespace, context, timeout, version, scratch, rendering, jobs, deployments are its
 
 kube() { kubectl ${context:+--context "$context"} --namespace "$namespace" "$@"; }
 
-# in_rollout_order RENDERING: the names of its Deployments. What belongs to no service (a stand-in, a database) comes first.
+# in_rollout_order RENDERING: the names of its Deployments. What belongs to no service (a stand-in,
+# a database) comes first.
 in_rollout_order() {
     local service name known=()
     for service in "${ROLLOUT_ORDER[@]}"; do
@@ -63,7 +64,8 @@ migrate() {
     fail "The migration failed: nothing was rolled out, $namespace runs what it ran. Mend it and deploy again."
 }
 
-# explain_pods SELECTOR: why its pods are not ready, and the last lines of what they said. Our logs hold no secrets.
+# explain_pods SELECTOR: why its pods are not ready, and the last lines of what they said. Our logs
+# hold no secrets.
 explain_pods() {
     {
         kube get pods --selector "$1" --output wide || true
@@ -121,7 +123,8 @@ go_back() {
             warn "deployment/$deployment is new: there is nothing to go back to. It stays as it is, for you to look at."
         elif [ "$(revision_in "$deployment" <<< "$now")" != "$revision" ]; then
             if kube rollout undo "deployment/$deployment" --to-revision="$revision"; then returned+=("$deployment"); else stuck+=("$deployment"); continue; fi
-            # The record of what was applied goes back too: else the next merge keeps fields that the two versions disagree about.
+            # The record of what was applied goes back too: else the next merge keeps fields that
+            # the two versions disagree about.
             applied_before "$deployment" | kube apply set-last-applied -f - > /dev/null ||
                 warn "deployment/$deployment: its record of what was applied is still of $version"
         fi
@@ -133,7 +136,8 @@ go_back() {
     fail "$1 ${#returned[@]} of ${#deployments[@]} Deployments went back to the revision they had; the others had not changed. The databases keep their migrations, with which the earlier version works."
 }
 
-# record_release: the newest twenty deployments, the newest first, as "VERSION TIME"; scripts/rollback.sh reads it.
+# record_release: the newest twenty deployments, the newest first, as "VERSION TIME";
+# scripts/rollback.sh reads it.
 record_release() {
     local name history
     name=$(prefix_of "$environment")-releases

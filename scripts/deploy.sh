@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Deploys a version to an environment: everything k8s/overlays/ENVIRONMENT renders to, with this version's images.
+# Deploys a version to an environment: everything k8s/overlays/ENVIRONMENT renders to, with this
+# version's images.
 #
 #   scripts/deploy.sh ENVIRONMENT VERSION [options]      scripts/deploy.sh development 2.0.0 --dry-run
 #
@@ -12,11 +13,14 @@
 #   --context NAME     kubectl's context (default: the current one)
 #   --timeout TIME     how long a migration, or a Deployment's roll-out, may take (600s)
 #
-# In this order: what pods need to start (namespace, accounts, configuration, network) · the migration Jobs, all of which must
-# succeed · each Deployment, waited for, in the order of scripts/environments.sh · the rest (scaling, edge, alarms). What takes an
-# administrator (namespace, priority, roles) is applied if kubectl's user is one, and must else be there already. When a migration fails nothing is rolled out. When a Deployment does not become ready, the reasons are told, every Deployment that
-# this run changed goes back to the revision it had, and the script ends with 1. What was added besides stays; it is applied
-# again, and changed, by the next deployment.
+# In this order: what pods need to start (namespace, accounts, configuration, network) · the
+# migration Jobs, all of which must succeed · each Deployment, waited for, in the order of
+# scripts/environments.sh · the rest (scaling, edge, alarms). What takes an administrator
+# (namespace, priority, roles) is applied if kubectl's user is one, and must else be there already.
+# When a migration fails nothing is rolled out. When a Deployment does not become ready, the reasons
+# are told, every Deployment that this run changed goes back to the revision it had, and the script
+# ends with 1. What was added besides stays; it is applied again, and changed, by the next
+# deployment.
 #
 #   REGISTRY    where images are: $REGISTRY/<service>:VERSION-PREFIX
 set -euo pipefail
@@ -54,8 +58,8 @@ render "$environment" "$version" > "$rendering"
 render "$environment" "$version" migrate > "$scratch/migrate.yaml"
 namespace=$(namespace_of "$environment")
 
-# What takes an administrator; what pods need before they can start; Jobs and Deployments have steps of their own; the rest
-# comes when they run.
+# What takes an administrator; what pods need before they can start; Jobs and Deployments have steps
+# of their own; the rest comes when they run.
 administered='^(Namespace|PriorityClass|Role|RoleBinding|ClusterRole|ClusterRoleBinding)/'
 foundation='^(ResourceQuota|LimitRange|ServiceAccount|ConfigMap|Secret|SecretStore|ExternalSecret|NetworkPolicy|Service|PersistentVolumeClaim)/'
 documents only "$rendering" "$administered" > "$scratch/administered.yaml"

@@ -1,9 +1,10 @@
 # shellcheck shell=bash
-# What the pipeline's scripts have in common: what an environment is called, what it renders to, and in which order its
-# services are rolled out. Sourced, never run.
+# What the pipeline's scripts have in common: what an environment is called, what it renders to, and
+# in which order its services are rolled out. Sourced, never run.
 #
-# An environment is a folder of k8s/overlays. Its namespace and prefix are what its kustomization.yaml says, so that an
-# environment that was cloned needs to be made known nowhere else.
+# An environment is a folder of k8s/overlays. Its namespace and prefix are what its
+# kustomization.yaml says, so that an environment that was cloned needs to be made known nowhere
+# else.
 
 # The manifests: the k8s folder of this checkout, or of another.
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -12,8 +13,9 @@ MANIFESTS=${MANIFESTS:-$ROOT/k8s}
 # Where images are kept: <registry>/<service>:<version>-<prefix>.
 REGISTRY=${REGISTRY:-registry.example.com/reminders}
 
-# Whoever reads a message comes before whoever writes it: event-service hears reminder-service and notification-service,
-# notification-service hears the scheduler. Clients reach what is new last, when everything behind it is there.
+# Whoever reads a message comes before whoever writes it: event-service hears reminder-service and
+# notification-service, notification-service hears the scheduler. Clients reach what is new last,
+# when everything behind it is there.
 # shellcheck disable=SC2034 # read by the scripts that source this file
 ROLLOUT_ORDER=(event-service notification-service notification-scheduler reminder-service)
 
@@ -52,8 +54,8 @@ environments() {
     done
 }
 
-# The documents of a rendering, chosen by kind and name. A rendering is what `kubectl kustomize` writes: canonical YAML, whose
-# own keys begin a line and whose metadata is indented by two.
+# The documents of a rendering, chosen by kind and name. A rendering is what `kubectl kustomize`
+# writes: canonical YAML, whose own keys begin a line and whose metadata is indented by two.
 #   documents list FILE               kind and name of each
 #   documents only FILE REGEX         those whose "Kind/name" matches
 #   documents without FILE REGEX      the others
@@ -75,7 +77,8 @@ documents() {
         END { finish() }' "$2"
 }
 
-# prefix_of ENVIRONMENT: what stands before its names, without the hyphen; namespace_of ENVIRONMENT: where they are.
+# prefix_of ENVIRONMENT: what stands before its names, without the hyphen; namespace_of ENVIRONMENT:
+# where they are.
 prefix_of() { local value; value=$(said_by "$1" namePrefix); printf '%s\n' "${value%-}"; }
 namespace_of() { said_by "$1" namespace; }
 said_by() {
@@ -86,10 +89,12 @@ said_by() {
     printf '%s\n' "$value"
 }
 
-# deployments_of RENDERING SERVICE: every Deployment that runs it; more than one where it has colours.
+# deployments_of RENDERING SERVICE: every Deployment that runs it; more than one where it has
+# colours.
 deployments_of() { documents list "$1" | sed -nE "s#^Deployment/(.*$2(-blue|-green)?)\$#\1#p"; }
 
-# render ENVIRONMENT VERSION [PART]: what the environment (or a part of it: migrate) renders to, with that version's images and label.
+# render ENVIRONMENT VERSION [PART]: what the environment (or a part of it: migrate) renders to,
+# with that version's images and label.
 render() {
     local folder work prefix service
     folder=$(overlay_of "$1")${3:+/$3}
@@ -100,8 +105,8 @@ render() {
     "$work/k8s/set-version.sh" "$2" "$1"
     {
         printf '# %s\nresources: [k8s%s]\n' "$folder" "${folder#"$MANIFESTS"}"
-        # On what runs it, so that nothing else changes with each version: a label for people and selectors of dashboards, and
-        # what `kubectl rollout history` shows of a revision.
+        # On what runs it, so that nothing else changes with each version: a label for people and
+        # selectors of dashboards, and what `kubectl rollout history` shows of a revision.
         cat <<YAML
 transformers:
   - |
@@ -122,7 +127,8 @@ transformers:
     fieldSpecs: [{kind: Deployment, path: metadata/annotations, create: true}]
 images:
 YAML
-        # kustomize takes the name as a regular expression: whatever registry the overlay says, its images are ours.
+        # kustomize takes the name as a regular expression: whatever registry the overlay says, its
+        # images are ours.
         for service in "${ROLLOUT_ORDER[@]}"; do
             printf '  - {name: "(.*/)?%s", newName: "%s", newTag: "%s"}\n' "$service" "$REGISTRY/$service" "$2-$prefix"
         done
@@ -131,7 +137,8 @@ YAML
     rm -r "$work"
 }
 
-# secrets_in RENDERING: each Secret and key that pods read, as "NAME KEY"; the key is * where all of it is read.
+# secrets_in RENDERING: each Secret and key that pods read, as "NAME KEY"; the key is * where all of
+# it is read.
 secrets_in() {
     documents only "$1" '^(Deployment|Job|CronJob|StatefulSet)/' | awk '
         function finish(    key) {

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the images of the suite: <registry>/<service>:{VERSION}-{ENV}. `make images VERSION=2.0.0 ENV=dev` calls it.
+# Builds the images of the suite: <registry>/<service>:{VERSION}-{ENV}. `make images VERSION=2.0.0
+# ENV=dev` calls it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs packages of the operating system for setup.sh and verify.sh, which source it. Lists the packages first, and installs no
-# service that runs or starts at boot.
+# Installs packages of the operating system for setup.sh and verify.sh, which source it. Lists the
+# packages first, and installs no service that runs or starts at boot.
 
 say() { printf '\033[1m%s\033[0m\n' "$*"; }
 fail() { printf '\033[31m%s\033[0m\n' "$*" >&2; exit 1; }
@@ -59,7 +59,8 @@ download() {
     apt-get download -qq -o APT::Sandbox::User=root "$1"
 }
 
-# Unpacks one program of a package into a folder. The package is not installed: its services and its scripts are left out.
+# Unpacks one program of a package into a folder. The package is not installed: its services and its
+# scripts are left out.
 apt_unpack() { # package, path of the program in the package, folder
     local scratch
     command -v apt-get >/dev/null || fail "Missing: $(basename "$2"). Install it and run again."

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Pins the images of others (Dockerfiles, compose.yaml, manifests) to the digests that their tags have now.
+# Pins the images of others (Dockerfiles, compose.yaml, manifests) to the digests that their tags
+# have now.
 #
 #   scripts/pin-images.sh             writes the digests
 #   scripts/pin-images.sh --check     writes nothing; fails if an image is not pinned, or its tag has another digest by now
 #
-# A digest is that of the index, which names the image of each platform: the same line builds on x86-64 and on arm64. To move to
-# another tag, change the tag and run this. Dependabot (.github/dependabot.yml) proposes both each week.
+# A digest is that of the index, which names the image of each platform: the same line builds on
+# x86-64 and on arm64. To move to another tag, change the tag and run this. Dependabot
+# (.github/dependabot.yml) proposes both each week.
 set -euo pipefail
 # shellcheck source=scripts/environments.sh
 source "$(dirname "${BASH_SOURCE[0]}")/environments.sh"

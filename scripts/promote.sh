@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Promotes a version: what one environment runs gets the next one's tag. Nothing is built again: the same digest is known by
-# a second name, so its signature, SBOM and provenance are those of the first.
+# Promotes a version: what one environment runs gets the next one's tag. Nothing is built again: the
+# same digest is known by a second name, so its signature, SBOM and provenance are those of the
+# first.
 #
 #   scripts/promote.sh VERSION FROM TO [--dry-run]      scripts/promote.sh 2.0.0 staging production
 #
-# A tag is never moved: where TO has another image by that name, nothing is done. Doing it twice does nothing the second time.
-# It ends with 3 when FROM does not have the version, so that who would then build it can tell that from a fault.
+# A tag is never moved: where TO has another image by that name, nothing is done. Doing it twice
+# does nothing the second time. It ends with 3 when FROM does not have the version, so that who
+# would then build it can tell that from a fault.
 #
 #   REGISTRY           where the images are: $REGISTRY/<service>:VERSION-PREFIX
 #   SIGNED_BY          a regular expression of certificate identities: what is not signed by one of them is not promoted
@@ -38,7 +40,8 @@ to_prefix=$(prefix_of "$to")
 errors=$(mktemp)
 trap 'rm -f "$errors"' EXIT
 
-# digest REFERENCE: the digest of what it names; empty where there is no such tag, an end where nobody can tell.
+# digest REFERENCE: the digest of what it names; empty where there is no such tag, an end where
+# nobody can tell.
 digest() {
     if skopeo inspect --format '{{.Digest}}' "$TRANSPORT$1" 2> "$errors"; then return; fi
     grep -qiE 'manifest unknown|name unknown|no descriptor found|no such file' "$errors" || fail "Cannot look up $1: $(tail -n 1 "$errors")"

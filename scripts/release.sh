@@ -5,8 +5,9 @@
 #   scripts/release.sh notes [VERSION]     that version's section, as the notes of its release (default: the newest)
 #   scripts/release.sh prepare VERSION     writes the number and today's date where they belong; commits nothing
 #
-# Between releases the newest section is `## Unreleased (VERSION)`, VERSION being what comes next and what Cargo.toml says.
-# `prepare` turns it into `## VERSION (DATE)`. What the next change needs is a new number and a new `## Unreleased (NUMBER)`.
+# Between releases the newest section is `## Unreleased (VERSION)`, VERSION being what comes next
+# and what Cargo.toml says. `prepare` turns it into `## VERSION (DATE)`. What the next change needs
+# is a new number and a new `## Unreleased (NUMBER)`.
 set -euo pipefail
 # shellcheck source=scripts/environments.sh
 source "$(dirname "${BASH_SOURCE[0]}")/environments.sh"
@@ -29,7 +30,8 @@ section() {
         END { for (i = first; first && i <= last; i++) print lines[i] }' CHANGELOG.md
 }
 
-# The packages of Cargo.lock that come from this repository (they have no source) and have another version than $1.
+# The packages of Cargo.lock that come from this repository (they have no source) and have another
+# version than $1.
 stale_locked() {
     awk -v RS= -v version="$1" '
         /^\[\[package\]\]/ && !/\nsource = / {

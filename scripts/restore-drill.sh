@@ -51,7 +51,7 @@ for program in reminder-service event-service notification-scheduler notificatio
 done
 for program in curl python3 psql pg_dump; do command -v "$program" >/dev/null || fail "$program is not installed"; done
 
-# --- The house, and its end ------------------------------------------------------------------------------------------------
+# The house, and its end.
 
 folder=$(mktemp -d "${TMPDIR:-/tmp}/restore-drill.XXXXXX")
 chmod 755 "$folder"
@@ -112,13 +112,13 @@ migrate() {
     done
 }
 
-# --- What people do ---------------------------------------------------------------------------------------------------------
+# What people do.
 
 as_ada=(-sf --max-time 20 -H 'X-Authenticated-Userid: ada' -H 'X-Consumer-Username: ada@example.com' -H 'Content-Type: application/json')
 at() { date -u -d "@$1" +%FT%TZ; }
 
-# Makes reminders of a group, eight due each second (the stand-in for SES takes 14), and notes what is expected of them: how
-# often each arrives on each channel, when first.
+# Makes reminders of a group, eight due each second (the stand-in for SES takes 14), and notes what
+# is expected of them: how often each arrives on each channel, when first.
 make_reminders() {
     local group=$1 count=$2 due expected=$4 more=${5:-} number id
     for number in $(seq "$count"); do
@@ -155,7 +155,8 @@ for service in "${services[@]}"; do start "$service"; done
 curl "${as_ada[@]}" -o /dev/null "${address[notification-service]}/device/register" -d '{"fcmToken": "phone", "type": "android", "name": "phone"}'
 
 say "making reminders: 10 that fire before the backup, $many that are pending, and those at the edges"
-# Groups: what is expected of each is what docs/operations/restore.md says of the moment it was made or due at.
+# Groups: what is expected of each is what docs/operations/restore.md says of the moment it was made
+# or due at.
 now=$(date +%s)
 again=$((now + pace * 3 + 60))
 make_reminders 'before the backup' 10 $((now + pace * 3)) 1
@@ -194,7 +195,8 @@ start event-service
 make_reminders 'made after the backup' 5 "$pending_at" 0
 until_true 20 'what is due before the loss arrives' has_arrived 'due between backup and loss' 10
 
-# What the catalogue makes of a reminder that restore-reconcile.sh tells again is what it made of the service's own message.
+# What the catalogue makes of a reminder that restore-reconcile.sh tells again is what it made of
+# the service's own message.
 made_in_between() {
     sql notification -c "select item_id, user_email, version, state, date, notify_offsets, recurrence, content, acknowledged, occurred_at from notifications
         where item_id = any (string_to_array('$(ids_of 'made in between' | paste -sd,),$(ids_of 'series made in between')', ',')) order by 1"
@@ -238,7 +240,7 @@ collect
 say 'what the databases disagree about now: nothing is expected'
 scripts/restore-reconcile.sh --settled 0 || fail 'the databases disagree, though everything has arrived'
 
-# --- What arrived ------------------------------------------------------------------------------------------------------------
+# What arrived.
 
 python3 - "$folder" "$waiting" "$backup_took" "$restore_took" <<'PYTHON'
 import collections, datetime, json, sys
@@ -268,7 +270,8 @@ for group in dict.fromkeys(row[1] for row in made):
             expected, count = expected + times, count + len(came)
             lost, more = lost + max(0, times - len(came)), more + max(0, len(came) - times)
             for number, at in enumerate(came):
-                # A recurring one is due again a minute later; the second of a repeat was due when the first was.
+                # A recurring one is due again a minute later; the second of a repeat was due when
+                # the first was.
                 owed = due + datetime.timedelta(minutes=number if group == "recurring" else 0)
                 early += at < owed
                 late.append((at - owed).total_seconds())

@@ -61,10 +61,11 @@ if [ -z "$settled" ]; then
     settled=$([ "$running" = 0 ] && echo 0 || echo 10)
 fi
 
-# --- Reminders and the catalogue ------------------------------------------------------------------------------------------
+# Reminders and the catalogue.
 
-# The catalogue first: what is made meanwhile is then told once more, which changes nothing, and never taken back. Reminders of
-# this suite lend their ids to their notifications; others (a predecessor's) have no row to compare with.
+# The catalogue first: what is made meanwhile is then told once more, which changes nothing, and
+# never taken back. Reminders of this suite lend their ids to their notifications; others (a
+# predecessor's) have no row to compare with.
 ask notification <<SQL
 \\copy (select id, version, state = 'deleted', exists (select from occurrences where notification_id = notifications.id and pending), user_id, user_email from notifications where source = 'reminder' and replace(id::text, '-', '') = item_id) to '$scratch/catalogue'
 SQL
@@ -159,7 +160,7 @@ commit;
 SQL
 }
 
-# --- The catalogue and the ledger ------------------------------------------------------------------------------------------
+# The catalogue and the ledger.
 
 ask notification <<SQL
 \\copy (select occurrences.id, due_at from occurrences join notifications on notifications.id = notification_id where occurrences.state = 'released' and notifications.state = 'active' and occurrences.date is not null and coalesce(released_at, due_at) <= now() - interval '$settled minutes') to '$scratch/released'
@@ -203,7 +204,7 @@ commit;
 SQL
 }
 
-# --- What was found -------------------------------------------------------------------------------------------------------
+# What was found.
 
 of_kind() { awk -F '\t' -v kind="$1" '$1 == kind { print $2 }' "$scratch/findings" >"$scratch/$1"; }
 for kind in missing behind ahead silent unknown; do of_kind "$kind"; done

@@ -54,7 +54,8 @@ if [ "$mode" = list ]; then printf '%s\n' "$known"; exit; fi
 id=${id:-$(tail -n 1 <<<"$known")}
 grep -qxF -- "$id" <<<"$known" || fail "there is no complete backup $id in $place; --list shows what there is"
 
-# The ledger before the catalogue: whatever is sent by a scheduler that was started too early is sent once.
+# The ledger before the catalogue: whatever is sent by a scheduler that was started too early is
+# sent once.
 wanted=()
 for database in device reminder notification; do
     if [ -z "$only" ] || [[ ,$only, == *,$database,* ]]; then wanted+=("$database"); fi
@@ -80,7 +81,7 @@ for database in "${DATABASES[@]}"; do
 done
 if [ "$mode" = check ]; then say "$id is whole"; exit; fi
 
-# --- Before anything is touched ----------------------------------------------------------------------------------------
+# Before anything is touched.
 
 objects="select count(*) from (
         select relnamespace from pg_class where relkind in ('r', 'p', 'v', 'm', 'S', 'f')
@@ -106,9 +107,10 @@ for database in "${wanted[@]}"; do
     fi
 done
 
-# --- Restoring -----------------------------------------------------------------------------------------------------------
+# Restoring.
 
-# Every schema but the system's. What was installed by a superuser (an extension) is left to its owner and refused above.
+# Every schema but the system's. What was installed by a superuser (an extension) is left to its
+# owner and refused above.
 empty="do \$\$
 declare
     name text;
@@ -120,8 +122,9 @@ begin
 end
 \$\$"
 
-# Events name the transaction that wrote them, by which streams go on. A new server counts transactions from its beginning:
-# to it those of the old one would lie in the future, and streams would show them as new one day.
+# Events name the transaction that wrote them, by which streams go on. A new server counts
+# transactions from its beginning: to it those of the old one would lie in the future, and streams
+# would show them as new one day.
 events_are_past="update events set received_xid = 0 where received_xid >= pg_current_xact_id()::text::bigint"
 
 restore() {

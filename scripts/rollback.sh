@@ -4,10 +4,11 @@
 #   scripts/rollback.sh ENVIRONMENT [VERSION] [--here] [--dry-run] [--colour NAME] [--context NAME] [--timeout TIME]
 #   scripts/rollback.sh ENVIRONMENT --list            what it ran, the newest first
 #
-# Without VERSION it is the one before the present one. Its manifests come from the commit it was built from, in a checkout
-# of its own; --here takes those of this checkout. Databases stay as they are: a migration only adds what the version before can
-# live with (CONTRIBUTING.md), so that one release back is safe and more than one is not promised. Where clients come through
-# colours, scripts/blue-green.sh back is faster.
+# Without VERSION it is the one before the present one. Its manifests come from the commit it was
+# built from, in a checkout of its own; --here takes those of this checkout. Databases stay as they
+# are: a migration only adds what the version before can live with (CONTRIBUTING.md), so that one
+# release back is safe and more than one is not promised. Where clients come through colours,
+# scripts/blue-green.sh back is faster.
 set -euo pipefail
 # shellcheck source=scripts/environments.sh
 source "$(dirname "${BASH_SOURCE[0]}")/environments.sh"

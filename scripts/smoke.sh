@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Looks at an environment from outside, as a client would: the edge answers with TLS, both services are behind it, what is
-# internal is not, and nobody is believed who only says who he is.
+# Looks at an environment from outside, as a client would: the edge answers with TLS, both services
+# are behind it, what is internal is not, and nobody is believed who only says who he is.
 #
 #   scripts/smoke.sh URL      scripts/smoke.sh https://api.development.example.com
 #
-# It makes nothing and needs no account. Each check is asked for up to a minute, in which an edge learns of new pods.
+# It makes nothing and needs no account. Each check is asked for up to a minute, in which an edge
+# learns of new pods.
 set -euo pipefail
 # shellcheck source=scripts/environments.sh
 source "$(dirname "${BASH_SOURCE[0]}")/environments.sh"

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Writes (or, with --check, compares) the offline data of the compile-time checked SQL in .sqlx, against the migrations as they
-# stand, on the throw-away cluster of the tests. One database serves all crates: each service's tables are in a schema of
-# their own there, and the search path names them all.
+# Writes (or, with --check, compares) the offline data of the compile-time checked SQL in .sqlx,
+# against the migrations as they stand, on the throw-away cluster of the tests. One database serves
+# all crates: each service's tables are in a schema of their own there, and the search path names
+# them all.
 #   scripts/sqlx-prepare.sh [--check]
 set -euo pipefail
 cd "$(dirname "$0")/.."

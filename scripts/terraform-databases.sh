@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Makes what Terraform cannot reach: the databases on an environment's PostgreSQL, an owner and a user for each, and the
-# secrets from which the services get them. A second run changes nothing, unless it is told to.
+# Makes what Terraform cannot reach: the databases on an environment's PostgreSQL, an owner and a
+# user for each, and the secrets from which the services get them. A second run changes nothing,
+# unless it is told to.
 #
-# A database `devices` belongs to the role `devices`, which cannot log in. Who logs in is `devices_a` or `devices_b`, and is
-# then `devices`: so a password is changed by going over to the other user, while running services keep the one they have.
+# A database `devices` belongs to the role `devices`, which cannot log in. Who logs in is
+# `devices_a` or `devices_b`, and is then `devices`: so a password is changed by going over to the
+# other user, while running services keep the one they have.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -68,9 +70,11 @@ master_secret=$(field master_secret_arn <"$database")
 [ -n "$address" ] && [ -n "$master_secret" ] || fail "$database is not the output \`database\` of an environment."
 via=${via:-$address:5432}
 
-# Standard input and environment carry secrets, never a command line: that anybody on the machine can read.
+# Standard input and environment carry secrets, never a command line: that anybody on the machine
+# can read.
 
-# A secret's value; nothing where it has none yet. Any other trouble ends the script: it must not be taken for a new secret.
+# A secret's value; nothing where it has none yet. Any other trouble ends the script: it must not be
+# taken for a new secret.
 secret() {
     local answer
     if answer=$(aws secretsmanager get-secret-value --secret-id "$1" --output json 2>&1); then
@@ -86,8 +90,8 @@ PGUSER=$(field username <<<"$master") PGPASSWORD=$(field password <<<"$master")
 export PGUSER PGPASSWORD
 psql --no-psqlrc --quiet --dbname postgres --command 'select 1' >/dev/null || fail "The database is not reached at $via."
 
-# What PostgreSQL keeps of a password (SCRAM-SHA-256, RFC 5802 and 7677). Given in its place, the password itself comes
-# into no log and no statistics of the server.
+# What PostgreSQL keeps of a password (SCRAM-SHA-256, RFC 5802 and 7677). Given in its place, the
+# password itself comes into no log and no statistics of the server.
 verifier() {
     # shellcheck disable=SC2016 # the dollars are the format's
     PASSWORD=$1 python3 -c 'import base64, hashlib, hmac, os

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# What Terraform makes for an environment (topics, queues, dead letters, e-mail, roles), made on a local emulator of AWS, and
-# what the services' variables for it are. infra/environments/local says what is made.
+# What Terraform makes for an environment (topics, queues, dead letters, e-mail, roles), made on a
+# local emulator of AWS, and what the services' variables for it are. infra/environments/local says
+# what is made.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,10 +1,11 @@
-# What the three environments share: network, cluster, image registry, and what the pipeline may do. Applied first.
+# What the three environments share: network, cluster, image registry, and what the pipeline may do.
+# Applied first.
 
 data "aws_partition" "current" {}
 
 locals {
-  # The queues are the environments' (module messaging); KEDA, which is one for all, may count them. Named here because
-  # they may not be there yet.
+  # The queues are the environments' (module messaging); KEDA, which is one for all, may count them.
+  # Named here because they may not be there yet.
   queue_arns = flatten([for prefix in values(var.environments) : [for queue in ["event", "notification", "ses-feedback"] :
     "arn:${data.aws_partition.current.partition}:sqs:${var.region}:${var.account_id}:${prefix}-${queue}-queue"
   ]])

@@ -1,4 +1,5 @@
-# The sandbox: small, one zone, backups of a month, destroyable. What makes it so is in variables.tf.
+# The sandbox: small, one zone, backups of a month, destroyable. What makes it so is in
+# variables.tf.
 
 locals {
   tags = merge(var.tags, { Project = "reminders", Environment = "development", ManagedBy = "terraform" })

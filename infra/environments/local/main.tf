@@ -1,5 +1,5 @@
-# The modules keys, messaging, email and iam on an emulator of AWS: what Terraform makes for an environment is made for
-# real, and the services run on it. scripts/terraform-local.sh applies it.
+# The modules keys, messaging, email and iam on an emulator of AWS: what Terraform makes for an
+# environment is made for real, and the services run on it. scripts/terraform-local.sh applies it.
 
 locals {
   configuration_set_name = "${var.prefix}-reminders"

@@ -1,4 +1,5 @@
-# The mirror of production, load-tested there: production's sizes, shorter memories. What makes it so is in variables.tf.
+# The mirror of production, load-tested there: production's sizes, shorter memories. What makes it
+# so is in variables.tf.
 
 locals {
   tags = merge(var.tags, { Project = "reminders", Environment = "staging", ManagedBy = "terraform" })

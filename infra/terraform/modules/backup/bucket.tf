@@ -1,8 +1,9 @@
-# Where exports are kept: encrypted, versioned, closed to the public, over TLS alone, cheaper with age, and gone after
-# their time.
+# Where exports are kept: encrypted, versioned, closed to the public, over TLS alone, cheaper with
+# age, and gone after their time.
 
 locals {
-  # Age in days -> storage class. Each stays for longer than its class's minimum billing time (30, 90, 180 days).
+  # Age in days -> storage class. Each stays for longer than its class's minimum billing time (30,
+  # 90, 180 days).
   tiers = { STANDARD_IA = 30, GLACIER_IR = 90, DEEP_ARCHIVE = 365 }
 }
 

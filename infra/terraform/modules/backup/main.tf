@@ -1,6 +1,7 @@
-# Every day at 00:00 UTC: a snapshot, its export to the bucket, and the end of snapshots that are old. EventBridge
-# Scheduler starts a Step Functions state machine that calls RDS; there is no code of ours to run or patch. The state
-# machine looks until the snapshot and the export are done, so one execution tells the whole story and fails visibly.
+# Every day at 00:00 UTC: a snapshot, its export to the bucket, and the end of snapshots that are
+# old. EventBridge Scheduler starts a Step Functions state machine that calls RDS; there is no code
+# of ours to run or patch. The state machine looks until the snapshot and the export are done, so
+# one execution tells the whole story and fails visibly.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}

@@ -122,8 +122,8 @@ resource "aws_iam_role" "export" {
   assume_role_policy = local.trust.export
 }
 
-# The actions that RDS checks before it begins ("Providing access to an Amazon S3 bucket using an IAM role" in its user
-# guide), within the exports' folder.
+# The actions that RDS checks before it begins ("Providing access to an Amazon S3 bucket using an
+# IAM role" in its user guide), within the exports' folder.
 resource "aws_iam_role_policy" "export" {
   name = "write"
   role = aws_iam_role.export.id

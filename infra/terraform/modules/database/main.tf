@@ -1,5 +1,5 @@
-# PostgreSQL on RDS: one instance an environment, three databases on it, each with an owner of its own. Terraform makes the
-# instance; scripts/terraform-databases.sh makes what is inside.
+# PostgreSQL on RDS: one instance an environment, three databases on it, each with an owner of its
+# own. Terraform makes the instance; scripts/terraform-databases.sh makes what is inside.
 
 locals {
   name = "${var.prefix}-reminders"
@@ -48,8 +48,8 @@ resource "aws_db_parameter_group" "this" {
     value        = "pg_stat_statements"
     apply_method = "pending-reboot"
   }
-  # A statement of ours takes milliseconds; one that takes a second is worth a line. Parameters may name people, so
-  # statements are logged without.
+  # A statement of ours takes milliseconds; one that takes a second is worth a line. Parameters may
+  # name people, so statements are logged without.
   parameter {
     name  = "log_min_duration_statement"
     value = "1000"
@@ -98,7 +98,8 @@ resource "aws_db_instance" "this" {
   storage_encrypted     = true
   kms_key_id            = var.kms_key_arn
 
-  # RDS keeps the master's password in Secrets Manager and changes it every week. No service uses it.
+  # RDS keeps the master's password in Secrets Manager and changes it every week. No service uses
+  # it.
   username                      = "postgres"
   manage_master_user_password   = true
   master_user_secret_kms_key_id = var.kms_key_arn

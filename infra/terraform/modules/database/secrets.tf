@@ -1,9 +1,11 @@
-# One secret a database, with the keys and the name that the Kubernetes Secret of the same purpose has: host, name, user,
-# password. scripts/terraform-databases.sh makes role, database and password, and writes the value: a password made here
-# would be in Terraform's state, and a change of it would reach the services before it reaches PostgreSQL.
+# One secret a database, with the keys and the name that the Kubernetes Secret of the same purpose
+# has: host, name, user, password. scripts/terraform-databases.sh makes role, database and password,
+# and writes the value: a password made here would be in Terraform's state, and a change of it would
+# reach the services before it reaches PostgreSQL.
 
 locals {
-  # Secret -> database and its owner. The notifications database serves event-service and notification-scheduler.
+  # Secret -> database and its owner. The notifications database serves event-service and
+  # notification-scheduler.
   databases = { reminder = "reminders", notification = "notifications", device = "devices" }
 }
 

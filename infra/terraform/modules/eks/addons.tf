@@ -1,5 +1,5 @@
-# What a cluster needs before anything of ours runs in it. The network add-on enforces NetworkPolicies: without that flag
-# they would be accepted and mean nothing.
+# What a cluster needs before anything of ours runs in it. The network add-on enforces
+# NetworkPolicies: without that flag they would be accepted and mean nothing.
 
 locals {
   addons = {

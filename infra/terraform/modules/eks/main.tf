@@ -1,5 +1,5 @@
-# The cluster. Its control plane writes all its logs, encrypts Kubernetes' secrets by a key of ours, and lets in whom
-# access entries name.
+# The cluster. Its control plane writes all its logs, encrypts Kubernetes' secrets by a key of ours,
+# and lets in whom access entries name.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
@@ -115,7 +115,8 @@ resource "aws_eks_access_policy_association" "admin" {
   }
 }
 
-# Karpenter, where it is used in place of the autoscaler, finds the nodes' security group by this tag.
+# Karpenter, where it is used in place of the autoscaler, finds the nodes' security group by this
+# tag.
 resource "aws_ec2_tag" "discovery" {
   resource_id = aws_eks_cluster.this.vpc_config[0].cluster_security_group_id
   key         = "karpenter.sh/discovery"

@@ -12,7 +12,8 @@ resource "aws_iam_role" "node" {
   })
 }
 
-# Pods' network is the add-on's role, not the nodes': a pod that breaks out does not get it. SSM in place of SSH.
+# Pods' network is the add-on's role, not the nodes': a pod that breaks out does not get it. SSM in
+# place of SSH.
 resource "aws_iam_role_policy_attachment" "node" {
   for_each = toset(["AmazonEC2ContainerRegistryPullOnly", "AmazonEKSWorkerNodePolicy", "AmazonSSMManagedInstanceCore"])
 
@@ -99,8 +100,8 @@ resource "aws_eks_node_group" "this" {
 }
 
 locals {
-  # By the first two the autoscaler finds its groups and its role may change them; by the labels it knows what a node
-  # would be that is not there yet.
+  # By the first two the autoscaler finds its groups and its role may change them; by the labels it
+  # knows what a node would be that is not there yet.
   autoscaler_tags = merge([for group, nodes in var.node_groups : merge(
     {
       "${group} enabled" = { group = group, key = "k8s.io/cluster-autoscaler/enabled", value = "true" }

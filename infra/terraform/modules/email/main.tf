@@ -1,5 +1,5 @@
-# Sending by SES: who we are (identity, DKIM, MAIL FROM), how SES tells what became of an e-mail (configuration set), and
-# a template that it keeps for us.
+# Sending by SES: who we are (identity, DKIM, MAIL FROM), how SES tells what became of an e-mail
+# (configuration set), and a template that it keeps for us.
 
 data "aws_region" "current" {}
 
@@ -26,7 +26,8 @@ resource "aws_sesv2_configuration_set" "this" {
     sending_enabled = true
   }
 
-  # SES's own list of addresses as a second net: notification-service keeps one of its own, by digest.
+  # SES's own list of addresses as a second net: notification-service keeps one of its own, by
+  # digest.
   suppression_options {
     suppressed_reasons = ["BOUNCE", "COMPLAINT"]
   }
@@ -74,8 +75,8 @@ resource "aws_sesv2_email_identity" "recipient" {
   email_identity = each.value
 }
 
-# One language and one look, kept by SES (SES_EMAIL_TEMPLATE). Without the variable notification-service writes its own,
-# in the reader's language.
+# One language and one look, kept by SES (SES_EMAIL_TEMPLATE). Without the variable
+# notification-service writes its own, in the reader's language.
 resource "aws_ses_template" "reminder" {
   name    = "${var.prefix}-reminder"
   subject = trimspace(file("${path.module}/templates/subject.txt"))

@@ -1,5 +1,6 @@
-# Everything an environment has of its own: keys, alerts, messages, e-mail, database, backups, secrets and the services'
-# roles. The cluster and its network are shared (infra/environments/cluster).
+# Everything an environment has of its own: keys, alerts, messages, e-mail, database, backups,
+# secrets and the services' roles. The cluster and its network are shared
+# (infra/environments/cluster).
 
 data "aws_eks_cluster" "this" {
   name = var.cluster_name

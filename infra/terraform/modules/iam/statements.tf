@@ -27,7 +27,8 @@ locals {
     Resource = arn
   } }
 
-  # event-service's GET /dead-letters and POST /dead-letters/redrive, for its own queue and notification-service's two.
+  # event-service's GET /dead-letters and POST /dead-letters/redrive, for its own queue and
+  # notification-service's two.
   redriven = ["event", "notification", "ses-feedback"]
   redrive = [
     {
@@ -46,7 +47,8 @@ locals {
     },
   ]
 
-  # A publisher has its message's data key made, a consumer has it opened; by way of SNS and SQS only.
+  # A publisher has its message's data key made, a consumer has it opened; by way of SNS and SQS
+  # only.
   keys = { for services, names in { sns = ["sns"], sns_sqs = ["sns", "sqs"] } : services => {
     Sid      = "KeysOfMessages"
     Effect   = "Allow"
@@ -66,7 +68,8 @@ locals {
       Condition = { StringEquals = { "ses:FromAddress" = var.source_address } }
     },
     {
-      # Neither call knows resources: the rate is the account's, and templates cannot be named in a policy.
+      # Neither call knows resources: the rate is the account's, and templates cannot be named in a
+      # policy.
       Sid      = "ReadRateAndTemplate"
       Effect   = "Allow"
       Action   = ["ses:GetSendQuota", "ses:GetTemplate"]

@@ -1,12 +1,14 @@
-# Two customer-managed keys an environment: one for messages on their way, one for data at rest. They are two because
-# other AWS services (SNS, SES, CloudWatch) must be let into the first, and must not be into the second.
+# Two customer-managed keys an environment: one for messages on their way, one for data at rest.
+# They are two because other AWS services (SNS, SES, CloudWatch) must be let into the first, and
+# must not be into the second.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
 data "aws_region" "current" {}
 
 locals {
-  # Hands the key over to the account's IAM policies; without it nobody could ever change the key's policy again.
+  # Hands the key over to the account's IAM policies; without it nobody could ever change the key's
+  # policy again.
   account = {
     Sid       = "AccountDecidesByIam"
     Effect    = "Allow"
@@ -26,8 +28,8 @@ resource "aws_kms_key" "messages" {
     Statement = [
       local.account,
       {
-        # SNS puts messages into encrypted queues, SES and CloudWatch publish to encrypted topics. Which of them may
-        # publish where is said by the topics' and queues' own policies.
+        # SNS puts messages into encrypted queues, SES and CloudWatch publish to encrypted topics.
+        # Which of them may publish where is said by the topics' and queues' own policies.
         Sid       = "PublishersEncrypt"
         Effect    = "Allow"
         Principal = { Service = ["cloudwatch.amazonaws.com", "ses.amazonaws.com", "sns.amazonaws.com"] }

@@ -1,5 +1,5 @@
-# Queues as CloudWatch sees them: independent of the cluster, so they speak when the cluster's own monitoring does not.
-# (From inside, the services' metrics say more.)
+# Queues as CloudWatch sees them: independent of the cluster, so they speak when the cluster's own
+# monitoring does not. (From inside, the services' metrics say more.)
 
 locals {
   watched = var.alarms ? local.names : toset([])

@@ -1,5 +1,5 @@
-# Topics, queues and dead letters of one environment: each topic feeds the queue of the same name, each queue has its
-# dead letters.
+# Topics, queues and dead letters of one environment: each topic feeds the queue of the same name,
+# each queue has its dead letters.
 #
 #   event-topic         ─▶ event-queue         (event-service)
 #   notification-topic  ─▶ notification-queue  (notification-service)
@@ -66,8 +66,8 @@ resource "aws_sns_topic_subscription" "this" {
   endpoint             = aws_sqs_queue.this[each.key].arn
   raw_message_delivery = var.raw_message_delivery[each.key]
 
-  # What SNS cannot put into the queue (a policy or a key that was broken) waits with the dead letters instead of being
-  # dropped.
+  # What SNS cannot put into the queue (a policy or a key that was broken) waits with the dead
+  # letters instead of being dropped.
   redrive_policy = jsonencode({ deadLetterTargetArn = aws_sqs_queue.dead_letters[each.key].arn })
 
   # SNS tries the subscription's permissions when it is made.

@@ -1,5 +1,5 @@
-# A VPC over three availability zones with three kinds of subnets: public (load balancers, NAT), private (nodes and pods;
-# out through NAT) and database (no way in or out but the VPC).
+# A VPC over three availability zones with three kinds of subnets: public (load balancers, NAT),
+# private (nodes and pods; out through NAT) and database (no way in or out but the VPC).
 
 locals {
   zones = { for place, zone in var.availability_zones : zone => place }

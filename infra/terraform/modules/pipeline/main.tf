@@ -1,6 +1,6 @@
-# What GitHub Actions may do, without a key that could leak: its workflows show a token of GitHub, and take a role that
-# trusts this repository, and there a branch (to push images) or an environment (to deploy). GitHub's environments are
-# where people approve.
+# What GitHub Actions may do, without a key that could leak: its workflows show a token of GitHub,
+# and take a role that trusts this repository, and there a branch (to push images) or an environment
+# (to deploy). GitHub's environments are where people approve.
 
 data "aws_partition" "current" {}
 
@@ -90,8 +90,8 @@ resource "aws_iam_role_policy" "deploy" {
   })
 }
 
-# Within the cluster a deploying role administers its own namespace. What an overlay has beyond that (custom resources)
-# is granted to the group by a Role in the namespace.
+# Within the cluster a deploying role administers its own namespace. What an overlay has beyond that
+# (custom resources) is granted to the group by a Role in the namespace.
 resource "aws_eks_access_entry" "deploy" {
   for_each = var.environments
 

@@ -1,5 +1,5 @@
-# A repository for each image. Tags never move: a version is built once, and promoted by giving the same digest the next
-# environment's tag.
+# A repository for each image. Tags never move: a version is built once, and promoted by giving the
+# same digest the next environment's tag.
 
 resource "aws_ecr_repository" "this" {
   for_each = var.images
@@ -18,8 +18,8 @@ resource "aws_ecr_repository" "this" {
   }
 }
 
-# ECR lets no rule expire an image that a rule of higher priority speaks of: production first, so an image that has a
-# production tag is never expired because its development tag is old.
+# ECR lets no rule expire an image that a rule of higher priority speaks of: production first, so an
+# image that has a production tag is never expired because its development tag is old.
 resource "aws_ecr_lifecycle_policy" "this" {
   for_each = var.images
 
