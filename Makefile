@@ -3,23 +3,23 @@ SHELL := /bin/bash
 export SQLX_OFFLINE := true
 
 .PHONY: help
-help: ## list what there is
+help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: ## run the whole suite in one process, nothing configured (Ctrl-C ends it)
+run: ## run the whole suite in one process (Ctrl-C stops it)
 	cargo run --bin suite -- $(ARGS)
 
 .PHONY: test
-test: ## everything that must hold: format, lints, docs, checked SQL, all tests (sets itself up)
+test: ## run what CI runs: format, lints, docs, checked SQL, all tests (installs what it needs)
 	scripts/test.sh $(ARGS)
 
 .PHONY: verify
-verify: ## everything that is not Rust: manifests, infrastructure, pipeline, images' recipe, rules (sets itself up)
+verify: ## check what is not Rust: manifests, infrastructure, pipeline, rules (installs its tools)
 	scripts/verify.sh $(ARGS)
 
 .PHONY: setup
-setup: ## get what the tests need: PostgreSQL, cargo-nextest, sqlx-cli, MiniStack
+setup: ## install what the tests need: PostgreSQL, cargo-nextest, sqlx-cli, MiniStack
 	scripts/setup.sh
 
 .PHONY: bench
@@ -28,33 +28,33 @@ bench: ## measure speed, lateness, memory and start on this machine (ARGS="--qui
 	cargo run --release --bin bench -- $(ARGS)
 
 .PHONY: storm
-storm: ## kill, pause and cut off everything at random for four minutes on each bus, and judge (ARGS="--seed 7 --bus aws")
+storm: ## test random failures for four minutes on each bus (ARGS="--seed 7 --bus aws")
 	cargo build --bins
 	cargo run --quiet --bin storm -- $(ARGS)
 
 .PHONY: hostile
-hostile: ## a user does everything at once that costs much, for five minutes; what another one notices (ARGS="--bus aws --several")
+hostile: ## measure what a hostile user does to another, five minutes (ARGS="--bus aws --several")
 	cargo build --release --bins
 	cargo run --quiet --release --bin hostile -- $(ARGS)
 
 .PHONY: build
-build: ## release binaries in target/release
+build: ## build release binaries in target/release
 	cargo build --release --bins
 
 .PHONY: images
-images: ## container images of the services (VERSION=2.0.0 ENV=dev REGISTRY=…; ARGS="--push")
+images: ## build images of the services (VERSION=2.0.0 ENV=dev REGISTRY=…; ARGS="--push")
 	VERSION="$(VERSION)" ENV="$(ENV)" REGISTRY="$(REGISTRY)" scripts/images.sh $(ARGS)
 
 .PHONY: pin-images
-pin-images: ## pin the base images to the digests that their tags have now (ARGS="--check" only looks)
+pin-images: ## pin the base images to the present digests of their tags (ARGS="--check" only compares)
 	scripts/pin-images.sh $(ARGS)
 
 .PHONY: compose-check
-compose-check: ## bring compose.yaml up, send a reminder through it, take it down (COMPOSE="docker compose")
+compose-check: ## start compose.yaml, send a reminder through it, remove it (COMPOSE="docker compose")
 	scripts/compose-check.sh $(ARGS)
 
 .PHONY: drill
-drill: ## the restore drill: back up, lose and restore real databases, count what arrives (ARGS="--pace 2")
+drill: ## practise a restore: back up, lose and restore databases, count messages (ARGS="--pace 2")
 	cargo build --bins
 	scripts/restore-drill.sh $(ARGS)
 

@@ -1,11 +1,10 @@
 # shellcheck shell=bash
-# What backup.sh, restore.sh and restore-reconcile.sh share: the three databases and how they are
-# reached, the place where backups are kept (a folder, or s3://bucket/prefix), and checksums. It is
-# sourced, not run.
+# Functions of backup.sh, restore.sh and restore-reconcile.sh: connections to the three databases,
+# the place of backups (a folder, or s3://bucket/prefix), and checksums. Sourced, not run.
 
-# In the order in which a backup takes their snapshots. The catalogue of notifications comes first:
-# then reminders and the ledger of devices are never older than it, and restore-reconcile.sh can
-# mend every difference (docs/operations/restore.md).
+# In the order of the snapshots. The catalogue of notifications comes first: reminders and the
+# ledger of devices are then never older, and restore-reconcile.sh can repair every difference
+# (docs/operations/restore.md).
 # shellcheck disable=SC2034 # read by the scripts that source this file
 DATABASES=(notification reminder device)
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Which colour of an environment's entry components (reminder-service, notification-service) clients
-# reach.
+# Shows or switches the colour of an environment (of reminder-service and notification-service) that
+# clients reach.
 #
 #   scripts/blue-green.sh status ENVIRONMENT                 which one, and how both are
 #   scripts/blue-green.sh switch ENVIRONMENT [--to COLOUR]   lead clients to the other one, once it is ready for all of them
@@ -11,10 +11,10 @@
 #   --namespace NAME   where the environment is (default: its name)
 #   --timeout TIME     how long the colour may take to become ready (600s)
 #
-# The switch is the label reminders/colour in the selector of the two Services. The manifests say
-# nothing of it, so what applies them leaves it as it is. Before a switch the other colour gets as
-# many pods as clients have now; the next deployment sets its autoscaler's minimum back. Both
-# colours work on the same databases and queues (k8s/components/blue-green).
+# The switch is the label reminders/colour in the selector of the two Services. The manifests do not
+# contain it, so applying them does not change it. Before a switch the other colour gets as many
+# pods as clients use now; the next deployment resets its autoscaler's minimum. Both colours use the
+# same databases and queues (k8s/components/blue-green).
 set -euo pipefail
 
 fail() { printf '%s\n' "$*" >&2; exit 1; }

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What a clone takes over from its source as it runs, when that is not what the source's overlay
-# says: version, number of pods, limits, variables. Sourced by scripts/clone-environment.sh, whose
+# Values that a clone copies from its running source if they differ from the source's overlay:
+# version, number of pods, limits, variables. Sourced by scripts/clone-environment.sh, whose
 # variables it reads.
 # shellcheck disable=SC2154 # source, source_prefix, prefix and scratch are its
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Clones an environment: a new namespace with the topology of another (which services in which
-# number, their versions, variables, limits, network and order of roll-out) and nothing of its data
-# or its secrets. A preview of a branch, a second staging.
+# Clones an environment: creates a namespace with the topology of another one (services, versions,
+# numbers of pods, variables, limits, network, order of roll-out), without its data and secrets. For
+# a preview of a branch or a second staging.
 #
 #   scripts/clone-environment.sh SOURCE NEW [options]      scripts/clone-environment.sh development login --apply
 #   scripts/clone-environment.sh --destroy NEW [--keep] [--context NAME]
@@ -14,11 +14,10 @@
 #   --apply             promote the images, and deploy it
 #   --context NAME      kubectl's context
 #
-# NEW becomes k8s/overlays/NEW: a folder like its source's, to be kept as a template, changed,
-# committed or thrown away. What somebody outside gives (databases, topics, queues, roles:
-# infra/environments; the Secrets' values) it must be given as any environment;
-# k8s/overlays/NEW/secrets.example lists what it will ask for. --destroy takes the namespace away
-# with everything in it, and the folder too unless --keep. It destroys clones only.
+# The result is k8s/overlays/NEW: keep, change, commit or delete it. Databases, topics, queues and
+# roles (infra/environments) and the values of the Secrets must be created as for any environment;
+# k8s/overlays/NEW/secrets.example lists the Secrets. --destroy deletes the namespace with
+# everything in it, and the folder unless --keep is given. It destroys clones only.
 set -euo pipefail
 # shellcheck source=scripts/environments.sh
 source "$(dirname "${BASH_SOURCE[0]}")/environments.sh"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Brings the suite of compose.yaml up, sends one reminder through it (to a phone and a mailbox), and
-# takes it down again. Its volumes are its own: the project is named reminders-check.
+# Starts the suite of compose.yaml, sends one reminder through it (to a phone and a mailbox), and
+# removes it. It has its own volumes: the project is named reminders-check.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

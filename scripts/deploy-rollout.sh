@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# The steps of a deployment that wait, and what is done when waiting was in vain. Sourced by
-# scripts/deploy.sh, whose variables it reads.
+# The steps of a deployment that wait, and the actions when they fail. Sourced by scripts/deploy.sh,
+# whose variables it reads.
 # shellcheck disable=SC2154 # environment, namespace, context, timeout, version, scratch, rendering, jobs, deployments are its
 
 kube() { kubectl ${context:+--context "$context"} --namespace "$namespace" "$@"; }

@@ -13,14 +13,13 @@
 #   --context NAME     kubectl's context (default: the current one)
 #   --timeout TIME     how long a migration, or a Deployment's roll-out, may take (600s)
 #
-# In this order: what pods need to start (namespace, accounts, configuration, network) · the
-# migration Jobs, all of which must succeed · each Deployment, waited for, in the order of
-# scripts/environments.sh · the rest (scaling, edge, alarms). What takes an administrator
-# (namespace, priority, roles) is applied if kubectl's user is one, and must else be there already.
-# When a migration fails nothing is rolled out. When a Deployment does not become ready, the reasons
-# are told, every Deployment that this run changed goes back to the revision it had, and the script
-# ends with 1. What was added besides stays; it is applied again, and changed, by the next
-# deployment.
+# Order: what pods need to start (namespace, accounts, configuration, network) · the migration Jobs,
+# all of which must succeed · each Deployment until it is ready, in the order of
+# scripts/environments.sh · the rest (scaling, edge, alarms). Objects that need an administrator
+# (namespace, priority, roles) are applied if kubectl's user is one, and must exist otherwise. If a
+# migration fails, nothing is rolled out. If a Deployment does not become ready, the script prints
+# the reasons, returns every Deployment that this run changed to its former revision, and exits with
+# 1. Other objects stay; the next deployment applies them again.
 #
 #   REGISTRY    where images are: $REGISTRY/<service>:VERSION-PREFIX
 set -euo pipefail

@@ -1,10 +1,9 @@
 # shellcheck shell=bash
-# What the pipeline's scripts have in common: what an environment is called, what it renders to, and
-# in which order its services are rolled out. Sourced, never run.
+# Functions of the pipeline's scripts: names of an environment, its rendering, and the order in
+# which its services are rolled out. Sourced, never run.
 #
-# An environment is a folder of k8s/overlays. Its namespace and prefix are what its
-# kustomization.yaml says, so that an environment that was cloned needs to be made known nowhere
-# else.
+# An environment is a folder of k8s/overlays. Its namespace and prefix are read from its
+# kustomization.yaml, so a clone needs no registration elsewhere.
 
 # The manifests: the k8s folder of this checkout, or of another.
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -13,9 +12,9 @@ MANIFESTS=${MANIFESTS:-$ROOT/k8s}
 # Where images are kept: <registry>/<service>:<version>-<prefix>.
 REGISTRY=${REGISTRY:-registry.example.com/reminders}
 
-# Whoever reads a message comes before whoever writes it: event-service hears reminder-service and
-# notification-service, notification-service hears the scheduler. Clients reach what is new last,
-# when everything behind it is there.
+# Readers of a message come before its writers: event-service reads from reminder-service and
+# notification-service, notification-service from the scheduler. The service that clients call comes
+# last, when everything behind it is new.
 # shellcheck disable=SC2034 # read by the scripts that source this file
 ROLLOUT_ORDER=(event-service notification-service notification-scheduler reminder-service)
 

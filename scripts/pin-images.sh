@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Pins the images of others (Dockerfiles, compose.yaml, manifests) to the digests that their tags
-# have now.
+# Pins base images and other foreign images (Dockerfiles, compose.yaml, manifests) to the present
+# digests of their tags.
 #
 #   scripts/pin-images.sh             writes the digests
 #   scripts/pin-images.sh --check     writes nothing; fails if an image is not pinned, or its tag has another digest by now

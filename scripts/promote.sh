@@ -1,13 +1,11 @@
 #!/usr/bin/env bash
-# Promotes a version: what one environment runs gets the next one's tag. Nothing is built again: the
-# same digest is known by a second name, so its signature, SBOM and provenance are those of the
-# first.
+# Promotes a version: gives the images of one environment the tag of the next one. Nothing is built:
+# the digest stays the same, and so do its signature, SBOM and provenance.
 #
 #   scripts/promote.sh VERSION FROM TO [--dry-run]      scripts/promote.sh 2.0.0 staging production
 #
-# A tag is never moved: where TO has another image by that name, nothing is done. Doing it twice
-# does nothing the second time. It ends with 3 when FROM does not have the version, so that who
-# would then build it can tell that from a fault.
+# A tag is never moved: if TO has another image of that name, nothing is done. A second run changes
+# nothing. Exit status 3 means that FROM does not have the version, so that a caller can build it.
 #
 #   REGISTRY           where the images are: $REGISTRY/<service>:VERSION-PREFIX
 #   SIGNED_BY          a regular expression of certificate identities: what is not signed by one of them is not promoted

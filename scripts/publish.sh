@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Publishes the images that `make images` built: pushes each with the tag of the first environment
-# it runs in, then says what is in it (SBOM), where it comes from (SLSA provenance), and signs all
-# three. scripts/promote.sh does the rest.
+# Publishes the images that `make images` built: pushes each with the tag of its first environment,
+# attaches its contents (SBOM) and origin (SLSA provenance), and signs all three. scripts/promote.sh
+# does the rest.
 #
 #   scripts/publish.sh VERSION ENVIRONMENT [--output FOLDER] [--no-sign]      scripts/publish.sh 2.0.0 development
 #
-# What it wrote is in FOLDER (target/publish): images.txt (service and digest, a line each),
-# SERVICE.spdx.json and SERVICE.provenance.json. A tag that exists and is signed is left alone; one
-# that exists unsigned is an end, since nobody can tell what it is.
+# Output in FOLDER (target/publish): images.txt (service and digest, a line each), SERVICE.spdx.json
+# and SERVICE.provenance.json. A tag that exists and is signed is not changed; one that exists
+# unsigned is an error, because its origin is unknown.
 #
 #   REGISTRY    where images go: $REGISTRY/<service>:VERSION-PREFIX; log in before (docker login)
 #   SIGNED_BY   a regular expression of the identities whose signature on an existing tag counts

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# A release: the version of Cargo.toml, its section of CHANGELOG.md and the tag say the same.
+# Releases: version of Cargo.toml, section of CHANGELOG.md and tag agree.
 #
 #   scripts/release.sh check [TAG]         do they? Without a tag: as they are between releases, too
 #   scripts/release.sh notes [VERSION]     that version's section, as the notes of its release (default: the newest)
 #   scripts/release.sh prepare VERSION     writes the number and today's date where they belong; commits nothing
 #
-# Between releases the newest section is `## Unreleased (VERSION)`, VERSION being what comes next
-# and what Cargo.toml says. `prepare` turns it into `## VERSION (DATE)`. What the next change needs
-# is a new number and a new `## Unreleased (NUMBER)`.
+# Between releases the newest section is `## Unreleased (VERSION)`, where VERSION is the next
+# version and that of Cargo.toml. `prepare` turns it into `## VERSION (DATE)`. The next change needs
+# a new number and a new `## Unreleased (NUMBER)`.
 set -euo pipefail
 # shellcheck source=scripts/environments.sh
 source "$(dirname "${BASH_SOURCE[0]}")/environments.sh"

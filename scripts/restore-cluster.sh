@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A private, throw-away PostgreSQL for the restore drill and for the tests of the scripts.
+# A private, temporary PostgreSQL for the restore drill and for the tests of the scripts.
 set -euo pipefail
 
 usage() {

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The restore drill: the real services, a real loss, and a count of what arrived.
+# The restore drill: stops the real services, drops their databases, restores them, and counts what
+# arrived.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -155,8 +156,8 @@ for service in "${services[@]}"; do start "$service"; done
 curl "${as_ada[@]}" -o /dev/null "${address[notification-service]}/device/register" -d '{"fcmToken": "phone", "type": "android", "name": "phone"}'
 
 say "making reminders: 10 that fire before the backup, $many that are pending, and those at the edges"
-# Groups: what is expected of each is what docs/operations/restore.md says of the moment it was made
-# or due at.
+# Groups of reminders. docs/operations/restore.md defines what is expected of each, by the moment of
+# its creation or due time.
 now=$(date +%s)
 again=$((now + pace * 3 + 60))
 make_reminders 'before the backup' 10 $((now + pace * 3)) 1

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes a Job of the cluster out of the backup's CronJob: for restoring from within, where databases
-# and Secrets are.
+# Creates a Job from the backup's CronJob, to restore from within the cluster, where databases and
+# Secrets are.
 set -euo pipefail
 
 usage() {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Finds, and with --repair mends, what the three databases disagree about after a restore.
+# Finds, and with --repair repairs, the differences between the three databases after a restore.
 set -euo pipefail
 # shellcheck source=scripts/backup-lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/backup-lib.sh"

@@ -1,14 +1,13 @@
 #!/usr/bin/env bash
-# Goes back: deploys a version that the environment ran before, with the manifests it had then.
+# Rolls back: deploys a version that the environment ran before, with the manifests of that version.
 #
 #   scripts/rollback.sh ENVIRONMENT [VERSION] [--here] [--dry-run] [--colour NAME] [--context NAME] [--timeout TIME]
 #   scripts/rollback.sh ENVIRONMENT --list            what it ran, the newest first
 #
-# Without VERSION it is the one before the present one. Its manifests come from the commit it was
-# built from, in a checkout of its own; --here takes those of this checkout. Databases stay as they
-# are: a migration only adds what the version before can live with (CONTRIBUTING.md), so that one
-# release back is safe and more than one is not promised. Where clients come through colours,
-# scripts/blue-green.sh back is faster.
+# Without VERSION: the version before the present one. The manifests come from the commit that it
+# was built from, in a separate checkout; --here uses those of this checkout. The databases do not
+# change: migrations only add (CONTRIBUTING.md), so that one release back is safe and more than one
+# is not promised. With blue-green, scripts/blue-green.sh back is faster.
 set -euo pipefail
 # shellcheck source=scripts/environments.sh
 source "$(dirname "${BASH_SOURCE[0]}")/environments.sh"

@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
-# The bill of materials of a service: the crates that are linked into its binary, as SPDX JSON, by
-# syft.
+# The bill of materials of a service: the crates linked into its binary, as SPDX JSON, by syft.
 #
 #   scripts/sbom.sh SERVICE VERSION [--output FILE]
 #
-# The workspace's Cargo.lock holds more than one service does (tests, tools, other platforms), and a
-# stripped binary tells nothing: cargo is asked what the service links on Linux, and syft reads the
-# lock file of just that.
+# The workspace's Cargo.lock contains more than one service links (tests, tools, other platforms),
+# and a stripped binary contains no list. So cargo lists what the service links on Linux, and syft
+# reads a lock file of just that.
 #
 #   SYFT   another syft than the one on PATH or in .verify
 set -euo pipefail

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Gets what the tests need and this machine lacks: PostgreSQL's server binaries, cargo-nextest,
-# sqlx-cli and MiniStack (a local AWS, in .venv). Lists what it installs before it does, and fails,
-# with what to do, when it cannot.
+# Installs what the tests need and this machine lacks: PostgreSQL's server binaries, cargo-nextest,
+# sqlx-cli and MiniStack (a local AWS, in .venv). Lists what it installs, or fails and says what to
+# do.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Looks at an environment from outside, as a client would: the edge answers with TLS, both services
-# are behind it, what is internal is not, and nobody is believed who only says who he is.
+# Checks an environment from outside, as a client: the edge answers with TLS, both services are
+# reachable, internal paths are not, and a claimed identity without proof is refused.
 #
 #   scripts/smoke.sh URL      scripts/smoke.sh https://api.development.example.com
 #
-# It makes nothing and needs no account. Each check is asked for up to a minute, in which an edge
-# learns of new pods.
+# It changes nothing and needs no account. Each check is repeated for up to a minute, until the edge
+# knows new pods.
 set -euo pipefail
 # shellcheck source=scripts/environments.sh
 source "$(dirname "${BASH_SOURCE[0]}")/environments.sh"

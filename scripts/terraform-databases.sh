@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Makes what Terraform cannot reach: the databases on an environment's PostgreSQL, an owner and a
-# user for each, and the secrets from which the services get them. A second run changes nothing,
-# unless it is told to.
+# Creates what Terraform cannot reach: the databases on an environment's PostgreSQL, an owner and a
+# user for each, and the secrets that the services read. A second run changes nothing, unless an
+# option asks for it.
 #
-# A database `devices` belongs to the role `devices`, which cannot log in. Who logs in is
-# `devices_a` or `devices_b`, and is then `devices`: so a password is changed by going over to the
-# other user, while running services keep the one they have.
+# The database `devices` belongs to the role `devices`, which cannot log in. The users `devices_a`
+# and `devices_b` log in and act as `devices`. A rotation changes to the other user, while running
+# services keep the present one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# What Terraform makes for an environment (topics, queues, dead letters, e-mail, roles), made on a
-# local emulator of AWS, and what the services' variables for it are. infra/environments/local says
-# what is made.
+# Creates an environment's topics, queues, dead-letter queues, e-mail and roles by Terraform on a
+# local emulator of AWS, and prints the services' variables for them (infra/environments/local).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Everything that must hold before a change lands, in the order in which it fails cheapest. `make
-# test` calls it.
+# Everything that must hold before a change lands; the cheapest checks come first. `make test` calls
+# it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export SQLX_OFFLINE=true

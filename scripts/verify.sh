@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Verifies what is not Rust: manifests, infrastructure, pipeline, Dockerfile, rules, scripts
-# (tests/verify). Installs its pinned tools into .verify first, and lists what else it installs.
-# `make verify` calls it; arguments go to pytest (-k kubernetes).
+# (tests/verify). Installs its pinned tools into .verify, and lists what else it installs. `make
+# verify` calls it and passes arguments to pytest (-k kubernetes).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The version of a commit: what its images are tagged with, before the environment's prefix.
+# Prints the version of a commit, with which its images are tagged before the environment's suffix.
 #
 #   scripts/version.sh [COMMIT]              2.0.0 if the commit carries the tag v2.0.0, else 2.0.0-g and 12 digits of the commit
 #   scripts/version.sh --commit VERSION      the other way round: the commit that a version was built from
