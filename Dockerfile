@@ -2,12 +2,12 @@
 #
 #   docker build --build-arg SERVICE=event-service --build-arg VERSION=2.0.0 -t event-service:2.0.0-dev .
 #
-# SERVICE is one of reminder-service, event-service, notification-scheduler, notification-service;
-# or, for a desk, suite or sandbox. All binaries come out of one build, so the second image is a
-# copy. `make images` builds them all.
+# SERVICE is one of reminder-service, event-service, notification-scheduler, notification-service,
+# or, for local use, suite or sandbox. One build makes all binaries, so the second image is a copy.
+# `make images` builds them all.
 #
 # Base images are pinned by the digest of their index, which is the same on every platform. `make
-# pin-images` writes the digests of the day; Dependabot proposes them each week.
+# pin-images` writes the present digests; Dependabot proposes them each week.
 
 FROM docker.io/library/rust:1.95-bookworm@sha256:6258907abe69656e41cd992e0b705cdcfabcbbe3db374f92ed2d47121282d4a1 AS chef
 ARG CARGO_CHEF_VERSION=0.1.78
@@ -30,10 +30,10 @@ RUN test -n "${VERSION}" || { echo 'VERSION is not set: --build-arg VERSION=2.0.
         --bin reminder-service --bin event-service --bin notification-scheduler --bin notification-service \
         --bin suite --bin sandbox
 
-# What a binary needs beside itself: the C library, CA certificates, the time zone database, a user
-# without rights.
+# Files that a binary needs: the C library, CA certificates, the time zone database, a user without
+# rights.
 FROM docker.io/library/debian:bookworm-slim@sha256:3783cc01769c7b2b1b83a5c5ad96c815348e28ed7da68e2e3687004faa906251 AS root
-# The newest of each is wanted: zones and certificates change.
+# Not pinned, because zones and certificates change.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates tzdata \
@@ -69,7 +69,7 @@ LABEL org.opencontainers.image.title="${SERVICE}" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.licenses="MIT"
-# It runs where it is used, or the build fails: a library that is missing shows here.
+# The build runs the binary in the image's file system, so that a missing library fails the build.
 RUN ["/entrypoint", "--version"]
 EXPOSE 3000 9090
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 CMD ["/entrypoint", "healthcheck"]

@@ -18,8 +18,8 @@ require() {
     done
 }
 
-# The value of a variable, or of the file that NAME_FILE names; else the default. Without any, it is
-# a fault.
+# Prints the value of a variable, or of the file that NAME_FILE names, or the default. Fails without
+# any.
 setting() {
     local name=$1 file=$1_FILE
     if [ -n "${!name:-}" ]; then
@@ -34,8 +34,8 @@ setting() {
     fi
 }
 
-# Makes libpq's variables those of a database (reminder, notification, device), in the shell that
-# calls it: a subshell, since there are three. No password is ever an argument.
+# Sets libpq's variables to those of a database (reminder, notification, device), in the calling
+# shell; use a subshell, because there are three. No password is ever an argument.
 connect_to() {
     local prefix=${1^^}_DB
     PGHOST=$(setting "${prefix}_HOST") || exit
@@ -45,7 +45,7 @@ connect_to() {
     PGPASSWORD=$(setting "${prefix}_PASS" '') || exit
     PGAPPNAME=${0##*/}
     PGCONNECT_TIMEOUT=10
-    # A role's own limits are for short statements; a dump is one long one.
+    # A role's own limits are for short statements; a dump is one long statement.
     PGOPTIONS='-c statement_timeout=0 -c idle_in_transaction_session_timeout=0 -c client_min_messages=warning -c TimeZone=UTC'
     export PGHOST PGPORT PGDATABASE PGUSER PGPASSWORD PGAPPNAME PGCONNECT_TIMEOUT PGOPTIONS
 }
@@ -59,7 +59,7 @@ with_database() (
 
 PSQL=(psql -X -q -A -t -F $'\t' -v ON_ERROR_STOP=1)
 
-# One statement's answer: fields between tabs.
+# Prints the answer of one statement, fields separated by tabs.
 ask() {
     local database=$1
     shift
@@ -68,9 +68,8 @@ ask() {
 
 major_of_client() { pg_dump --version | sed -E 's/^[^0-9]*([0-9]+).*/\1/'; }
 
-# Refuses to go on with client programs that are older than a server (they would leave out what they
-# do not know), or, with `exactly`, newer (what they restore begins with settings that it does not
-# know).
+# Refuses client programs that are older than a server (they would omit what they do not know) or,
+# with `exactly`, newer (their output begins with settings that the server does not know).
 require_client_for() {
     local database=$1 which=${2:-} client server
     server=$(ask "$database" -c 'show server_version_num') || fail "cannot reach the $database database: check ${database^^}_DB_HOST, _PORT, _NAME, _USER and _PASS"
@@ -80,7 +79,7 @@ require_client_for() {
     fi
 }
 
-# Where backups are kept.
+# The place of backups.
 
 # awscli of Debian 12 does not know AWS_ENDPOINT_URL.
 s3() {
@@ -112,7 +111,7 @@ list_backups() {
     printf '%s\n' "$keys" | sed -nE 's#^(.*/)?([0-9]{8}T[0-9]{6}Z)/SHA256SUMS$#\2#p' | sort -u
 }
 
-# Every file of a folder, with its checksum, in the form of sha256sum; the list itself left out.
+# Prints every file of a folder with its checksum, in the form of sha256sum, except the list itself.
 write_checksums() {
     (cd "$1" && find . -type f ! -name SHA256SUMS -printf '%P\0' | sort -z | xargs -0 sha256sum) >"$1/SHA256SUMS"
 }

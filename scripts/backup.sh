@@ -43,7 +43,7 @@ sse=${BACKUP_SSE:-AES256}
 require psql pg_dump pg_restore sha256sum
 if is_s3 "$place"; then require aws; else mkdir -p "$place"; work=$place; fi
 
-# Dumps hold what people wrote: nobody else reads them.
+# Dumps contain personal data: nobody else may read them.
 umask 077
 id=$(date -u +%Y%m%dT%H%M%SZ)
 scratch=$(mktemp -d "$work/.backup-$id.XXXXXX")
@@ -51,7 +51,7 @@ here=$scratch/$id
 mkdir "$here" "$scratch/session"
 declare -A session=() running=() snapshot=()
 finish() {
-    # What is still running of our own: sessions and dumps.
+    # Sessions and dumps of this script that are still running.
     [ ${#running[@]} = 0 ] || kill "${running[@]}" 2>/dev/null || true
     rm -rf "$scratch"
 }
@@ -102,7 +102,7 @@ dump() {
         --file="$here/$database.dump"
 }
 
-# What the snapshot holds, counted in the same transaction: what a restore must come to.
+# Rows in the snapshot, counted in the same transaction, with which a restore is compared.
 describe() {
     local database=$1 tables counted schema
     tables=$(tell "$database" "select format('%I.%I', nspname, relname) from pg_class join pg_namespace on pg_namespace.oid = relnamespace
@@ -174,7 +174,7 @@ upload() {
 if is_s3 "$place"; then
     upload
 else
-    # In the same file system: it appears whole or not at all.
+    # In the same file system, so that it appears completely or not at all.
     mv --no-target-directory "$here" "$place/$id"
 fi
 say "backup $id: done, $size bytes in ${place%/}/$id, dumped in $took s"

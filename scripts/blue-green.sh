@@ -44,9 +44,9 @@ command -v kubectl > /dev/null || fail "Missing: kubectl. Install it and run aga
 kube() { kubectl ${context:+--context "$context"} --namespace "$namespace" "$@"; }
 other() { if [ "$1" = blue ]; then echo green; else echo blue; fi; }
 
-# look: everything there is to know, at one moment. `services` are the two that clients come
-# through, `colour_of` and `before_of` say where each leads and led; of each coloured Deployment
-# `ready`, `wanted` and `image` are known.
+# look: reads everything at one moment. `services` are the two public ones; `colour_of` and
+# `before_of` are the present and former colour of each; `ready`, `wanted` and `image` are known of
+# each coloured Deployment.
 look() {
     local kind name colour leads_to led_to count of what
     services=() deployments=()
@@ -92,8 +92,8 @@ status() {
     [ -n "$now" ] && [ -z "$mixed" ]
 }
 
-# make_room COLOUR: as many pods of it as clients have now; `room` says how many each of its
-# Deployments is to have.
+# make_room COLOUR: requests as many pods of it as clients use now; `room` is the number for each of
+# its Deployments.
 make_room() {
     local deployment count
     declare -gA room=()
@@ -120,13 +120,13 @@ await_room() {
     done
 }
 
-# set_colour SERVICE COLOUR BEFORE; an empty one takes the label, or the note, away.
+# set_colour SERVICE COLOUR BEFORE; an empty value removes the label or the note.
 set_colour() {
     kube patch "service/$1" --type=merge --field-manager=blue-green \
         --patch "{\"spec\":{\"selector\":{\"reminders/colour\":${2:+\"}${2:-null}${2:+\"}}},\"metadata\":{\"annotations\":{\"reminders/colour-before\":${3:+\"}${3:-null}${3:+\"}}}}"
 }
 
-# lead_to COLOUR: both Services or neither.
+# lead_to COLOUR: switches both Services or neither.
 lead_to() {
     local service taken done=()
     for service in "${services[@]}"; do
@@ -162,7 +162,7 @@ case $action in
             [ "${painted[$deployment]}" != "$before" ] || [ "${ready[$deployment]}" -gt 0 ] ||
                 fail "$deployment has no ready pod: going back would reach nobody. kubectl --namespace $namespace describe deployment/$deployment"
         done
-        # Not waited for: what is wrong now is worse than a minute of few pods.
+        # Does not wait for pods: the present error is worse than a minute of few pods.
         make_room "$before"
         lead_to "$before"
         ;;

@@ -33,14 +33,14 @@ live_variables() {
                  (.data | to_entries[] | "      - \("\(.key)=\(.value)" | @json)"))' | rename_values
 }
 
-# What names the environment is renamed here too; a variable that a clone shares with its source is
-# left as it is.
+# Names of the environment are replaced here too; a variable that a clone shares with its source is
+# kept.
 rename_values() {
     sed -E -e '/^ *- "(APP_ENV|JWT_[A-Z_]*|CORS_ALLOWED_ORIGINS)=/b' -e "s/(^|[^A-Za-z0-9-])$source_prefix-/\1$prefix-/g"
 }
 
-# live_pods: limits and variables of each Deployment, and how many pods it has: by its autoscaler,
-# where one decides that.
+# live_pods: limits and variables of each Deployment, and its number of pods, from its autoscaler if
+# it has one.
 live_pods() {
     printf 'patches:\n'
     jq --raw-output --null-input --slurpfile deployments "$scratch/deployments" --slurpfile autoscalers "$scratch/autoscalers" --arg prefix "$source_prefix-" '

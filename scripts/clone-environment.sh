@@ -49,7 +49,7 @@ if [ -n "$destroy" ]; then
     folder=$MANIFESTS/overlays/$destroy
     [ -n "$origin" ] || [ -d "$folder/clone" ] || fail "$destroy is no clone: neither its namespace nor its folder says so. Nothing was destroyed."
     [ -z "$origin" ] || kube delete namespace "$destroy" --wait=true
-    # What no namespace holds.
+    # Objects outside of namespaces.
     kube delete priorityclass --selector "reminders/environment=$destroy" --ignore-not-found
     if [ -z "$keep" ] && [ -d "$folder/clone" ]; then rm -r "$folder"; fi
     say "$destroy is gone${keep:+; k8s/overlays/$destroy is kept}. What was made for it elsewhere is still there: databases, topics, queues, roles (infra/environments)."
@@ -76,9 +76,8 @@ if [ -z "$host" ]; then
     esac
 fi
 
-# What names the environment is renamed: namespace, prefix, host, in values and comments. What names
-# something that a clone shares with its source is not: what kind of environment it is, who issues
-# tokens, which web clients there are.
+# Names of the environment are replaced in values and comments: namespace, prefix, host. Values that
+# a clone shares with its source are kept: kind of environment, issuer of tokens, web clients.
 rename() {
     local shared='^(APP_ENV|JWT_[A-Z_]*|CORS_ALLOWED_ORIGINS)='
     sed -E -e "/$shared/b" \
@@ -95,7 +94,7 @@ if [ -n "$from_cluster" ]; then look_at_what_runs; fi
 cp -R "$from" "$to"
 while read -r file; do rename < "$from/${file#"$to/"}" > "$file"; done < <(find "$to" -type f)
 
-# `clone` says what a clone has besides, after everything else. A clone of a clone has one already.
+# `clone` has the additions of a clone, after everything else. A clone of a clone has one already.
 mkdir -p "$to/clone"
 {
     printf '# A clone of %s. By these labels it is told from an environment that stays (scripts/clone-environment.sh --destroy).\n' "$source"
@@ -118,7 +117,7 @@ version=${version:-${live_version:-$(sed -nE "s/^ *newTag: (.*)-$prefix\$/\1/p" 
 [ -n "$version" ] || fail "k8s/overlays/$source says no version."
 "$MANIFESTS/set-version.sh" "$version" "$new"
 
-# It is a clone if it renders to the same but for its names. Nothing may lead to its source.
+# A clone must render to the same as its source except for names, and must not refer to its source.
 rendering=$scratch/rendering
 { render "$new" "$version"; render "$new" "$version" migrate; } > "$rendering"
 if grep -nE "(^|[^A-Za-z0-9-])$source_prefix-|namespace: $source\$|$source-$source_prefix-|-$source_prefix\"?\$" "$rendering" >&2; then

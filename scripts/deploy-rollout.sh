@@ -28,7 +28,7 @@ await_external_secrets() {
 # The Secrets and keys that services and migrations read.
 secrets_read() { { secrets_in "$rendering"; secrets_in "$scratch/jobs.yaml"; } | sort -u; }
 
-# Every Secret and key that a pod reads is there; their names are all that is looked at.
+# Checks that every Secret and key that a pod reads exists; only names are read.
 check_secrets() {
     local names
     mapfile -t names < <(secrets_read | cut -d ' ' -f 1 | sort -u)
@@ -41,7 +41,7 @@ check_secrets() {
     fi
 }
 
-# migrate: runs all Jobs at once (each has a database of its own) and waits for their ends.
+# migrate: runs all Jobs at once (each has its own database) and waits for them.
 migrate() {
     local job failed=() deadline=$((SECONDS + ${timeout%s}))
     say "migrating: ${jobs[*]}"
@@ -64,8 +64,8 @@ migrate() {
     fail "The migration failed: nothing was rolled out, $namespace runs what it ran. Mend it and deploy again."
 }
 
-# explain_pods SELECTOR: why its pods are not ready, and the last lines of what they said. Our logs
-# hold no secrets.
+# explain_pods SELECTOR: prints why its pods are not ready, and their last log lines. Logs contain
+# no secrets.
 explain_pods() {
     {
         kube get pods --selector "$1" --output wide || true
@@ -80,11 +80,11 @@ explain_pods() {
     } >&2
 }
 
-# The Deployments as they are, and of those the revision of one.
+# Prints the Deployments as they are; and the revision of one of them.
 deployments_now() { kube get deployments --output json; }
 revision_in() { jq --raw-output --arg name "$1" '.items[] | select(.metadata.name == $name) | .metadata.annotations["deployment.kubernetes.io/revision"] // ""'; }
 
-# roll_out: one Deployment after the other. `before` and `touched` are what going back needs.
+# roll_out: rolls out one Deployment after the other. `before` and `touched` are needed to go back.
 roll_out() {
     local deployment
     before=$(deployments_now)
@@ -105,12 +105,12 @@ roll_out() {
 
 selector_in() { jq --raw-output --arg name "$1" '.items[] | select(.metadata.name == $name) | .spec.selector.matchLabels | to_entries | map("\(.key)=\(.value)") | join(",")'; }
 
-# What kubectl had applied before this run, as it keeps it on the Deployment.
+# The configuration that kubectl applied before this run, which it keeps on the Deployment.
 applied_before() {
     jq --arg name "$1" '.items[] | select(.metadata.name == $name) | .metadata.annotations["kubectl.kubernetes.io/last-applied-configuration"] | fromjson' <<< "$before"
 }
 
-# go_back REASON: what this run changed has the revision again that it had; ends the script.
+# go_back REASON: returns what this run changed to its former revision, and ends the script.
 go_back() {
     trap '' INT TERM
     local deployment revision now index returned=() stuck=()
@@ -123,8 +123,8 @@ go_back() {
             warn "deployment/$deployment is new: there is nothing to go back to. It stays as it is, for you to look at."
         elif [ "$(revision_in "$deployment" <<< "$now")" != "$revision" ]; then
             if kube rollout undo "deployment/$deployment" --to-revision="$revision"; then returned+=("$deployment"); else stuck+=("$deployment"); continue; fi
-            # The record of what was applied goes back too: else the next merge keeps fields that
-            # the two versions disagree about.
+            # The last applied configuration goes back too: otherwise the next merge keeps fields in
+            # which the two versions differ.
             applied_before "$deployment" | kube apply set-last-applied -f - > /dev/null ||
                 warn "deployment/$deployment: its record of what was applied is still of $version"
         fi
@@ -136,8 +136,8 @@ go_back() {
     fail "$1 ${#returned[@]} of ${#deployments[@]} Deployments went back to the revision they had; the others had not changed. The databases keep their migrations, with which the earlier version works."
 }
 
-# record_release: the newest twenty deployments, the newest first, as "VERSION TIME";
-# scripts/rollback.sh reads it.
+# record_release: stores the newest twenty deployments, the newest first, as "VERSION TIME";
+# scripts/rollback.sh reads them.
 record_release() {
     local name history
     name=$(prefix_of "$environment")-releases

@@ -57,8 +57,8 @@ render "$environment" "$version" > "$rendering"
 render "$environment" "$version" migrate > "$scratch/migrate.yaml"
 namespace=$(namespace_of "$environment")
 
-# What takes an administrator; what pods need before they can start; Jobs and Deployments have steps
-# of their own; the rest comes when they run.
+# Parts of the rendering: objects that need an administrator; what pods need before they start; Jobs
+# and Deployments, which have steps of their own; the rest, which follows when they run.
 administered='^(Namespace|PriorityClass|Role|RoleBinding|ClusterRole|ClusterRoleBinding)/'
 foundation='^(ResourceQuota|LimitRange|ServiceAccount|ConfigMap|Secret|SecretStore|ExternalSecret|NetworkPolicy|Service|PersistentVolumeClaim)/'
 documents only "$rendering" "$administered" > "$scratch/administered.yaml"
@@ -104,7 +104,7 @@ if kube auth can-i patch "namespace/$namespace" > /dev/null 2>&1; then
 else
     kube get namespace "$namespace" > /dev/null || fail "There is no namespace $namespace, or no right to see it. An administrator deploys first (docs/operations/deploy.md)."
 fi
-# Nothing more is touched before the cluster has said that it would take everything.
+# Changes nothing before the cluster has accepted everything in a dry run.
 documents without "$rendering" "$administered" > "$scratch/all.yaml"
 kube apply --dry-run=server -f "$scratch/all.yaml" > /dev/null || fail "The cluster refuses a manifest (above): nothing was changed."
 kube apply -f "$scratch/foundation.yaml"

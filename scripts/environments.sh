@@ -22,10 +22,10 @@ say() { printf '\033[1m%s\033[0m\n' "$*"; }
 warn() { printf '\033[33m%s\033[0m\n' "$*" >&2; }
 fail() { printf '\033[31m%s\033[0m\n' "$*" >&2; exit 1; }
 
-# The comment at the head of the script that asks, as its help.
+# Prints the header comment of the calling script as its help.
 usage() { sed -n '2,/^[^#]/{/^#/s/^# \{0,1\}//p;}' "$0"; }
 
-# need TOOL...: fails with the name of the first that is not there.
+# need TOOL...: fails with the name of the first that is missing.
 need() {
     local tool
     for tool in "$@"; do
@@ -33,7 +33,7 @@ need() {
     done
 }
 
-# check_version VERSION: what may stand in an image's tag before the environment's prefix.
+# check_version VERSION: fails unless it can be part of an image's tag.
 check_version() {
     [[ $1 =~ ^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$ ]] || fail "Not a version: $1. It is like 2.0.0 or 2.0.0-g4e7d01f0a1b2 (scripts/version.sh)."
 }
@@ -53,8 +53,8 @@ environments() {
     done
 }
 
-# The documents of a rendering, chosen by kind and name. A rendering is what `kubectl kustomize`
-# writes: canonical YAML, whose own keys begin a line and whose metadata is indented by two.
+# Selects documents of a rendering by kind and name. A rendering is the output of `kubectl
+# kustomize`: canonical YAML, whose own keys begin a line and whose metadata is indented by two.
 #   documents list FILE               kind and name of each
 #   documents only FILE REGEX         those whose "Kind/name" matches
 #   documents without FILE REGEX      the others
@@ -76,8 +76,8 @@ documents() {
         END { finish() }' "$2"
 }
 
-# prefix_of ENVIRONMENT: what stands before its names, without the hyphen; namespace_of ENVIRONMENT:
-# where they are.
+# prefix_of ENVIRONMENT: the prefix of its names, without the hyphen; namespace_of ENVIRONMENT: its
+# namespace.
 prefix_of() { local value; value=$(said_by "$1" namePrefix); printf '%s\n' "${value%-}"; }
 namespace_of() { said_by "$1" namespace; }
 said_by() {
@@ -92,8 +92,8 @@ said_by() {
 # colours.
 deployments_of() { documents list "$1" | sed -nE "s#^Deployment/(.*$2(-blue|-green)?)\$#\1#p"; }
 
-# render ENVIRONMENT VERSION [PART]: what the environment (or a part of it: migrate) renders to,
-# with that version's images and label.
+# render ENVIRONMENT VERSION [PART]: renders the environment (or a part of it: migrate) with that
+# version's images and label.
 render() {
     local folder work prefix service
     folder=$(overlay_of "$1")${3:+/$3}
@@ -126,8 +126,8 @@ transformers:
     fieldSpecs: [{kind: Deployment, path: metadata/annotations, create: true}]
 images:
 YAML
-        # kustomize takes the name as a regular expression: whatever registry the overlay says, its
-        # images are ours.
+        # kustomize reads the name as a regular expression: it matches our images in whatever
+        # registry the overlay names.
         for service in "${ROLLOUT_ORDER[@]}"; do
             printf '  - {name: "(.*/)?%s", newName: "%s", newTag: "%s"}\n' "$service" "$REGISTRY/$service" "$2-$prefix"
         done
@@ -136,8 +136,8 @@ YAML
     rm -r "$work"
 }
 
-# secrets_in RENDERING: each Secret and key that pods read, as "NAME KEY"; the key is * where all of
-# it is read.
+# secrets_in RENDERING: each Secret and key that pods read, as "NAME KEY"; the key is * if all of it
+# is read.
 secrets_in() {
     documents only "$1" '^(Deployment|Job|CronJob|StatefulSet)/' | awk '
         function finish(    key) {

@@ -43,7 +43,7 @@ digest_of() {
 stale=0
 while read -r name; do
     digest=$(digest_of "$name")
-    # Every place that names it, each as it stands there.
+    # Every place that names it, each in its own form.
     while read -r found; do
         [ "$found" != "$name@$digest" ] || continue
         stale=$((stale + 1))

@@ -38,14 +38,14 @@ to_prefix=$(prefix_of "$to")
 errors=$(mktemp)
 trap 'rm -f "$errors"' EXIT
 
-# digest REFERENCE: the digest of what it names; empty where there is no such tag, an end where
-# nobody can tell.
+# digest REFERENCE: prints the digest; empty if there is no such tag; fails if the registry does not
+# answer.
 digest() {
     if skopeo inspect --format '{{.Digest}}' "$TRANSPORT$1" 2> "$errors"; then return; fi
     grep -qiE 'manifest unknown|name unknown|no descriptor found|no such file' "$errors" || fail "Cannot look up $1: $(tail -n 1 "$errors")"
 }
 
-# All is looked at before anything is done: a version arrives whole or not at all.
+# Checks everything before it changes anything: a version is promoted completely or not at all.
 declare -A source_digest
 pending=()
 for service in "${ROLLOUT_ORDER[@]}"; do

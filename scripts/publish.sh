@@ -41,7 +41,7 @@ mkdir -p "$output"
 errors=$(mktemp)
 trap 'rm -f "$errors"' EXIT
 
-# published REFERENCE: its digest, if the registry has it.
+# published REFERENCE: prints its digest, if the registry has it.
 published() {
     if skopeo inspect --format '{{.Digest}}' "docker://$1" 2> "$errors"; then return; fi
     grep -qiE 'manifest unknown|name unknown' "$errors" || fail "Cannot look up $1: $(tail -n 1 "$errors")"
@@ -52,7 +52,7 @@ is_signed() {
         --certificate-oidc-issuer https://token.actions.githubusercontent.com "$1" > /dev/null 2> "$errors"
 }
 
-# What was built, from what, by whom: the predicate https://slsa.dev/provenance/v1.
+# Provenance: what was built, from which source, by whom (predicate https://slsa.dev/provenance/v1).
 provenance() {
     jq --null-input --arg service "$1" --arg version "$version" --arg commit "$commit" \
         --arg source "git+${GITHUB_SERVER_URL:-https://github.com}/${GITHUB_REPOSITORY:-local/checkout}" \
@@ -87,7 +87,7 @@ for service in "${ROLLOUT_ORDER[@]}"; do
     "$ROOT/scripts/sbom.sh" "$service" "$version" --output "$output/$service.spdx.json"
     provenance "$service" > "$output/$service.provenance.json"
     [ -n "$sign" ] || continue
-    # The signature comes last: what has one has all.
+    # Signs last: an image with a signature has everything.
     cosign attest --yes --type spdxjson --predicate "$output/$service.spdx.json" "$REGISTRY/$service@$digest"
     cosign attest --yes --type slsaprovenance1 --predicate "$output/$service.provenance.json" "$REGISTRY/$service@$digest"
     cosign sign --yes "$REGISTRY/$service@$digest"

@@ -39,7 +39,7 @@ while [ $# -gt 0 ]; do
     esac
 done
 [[ $many =~ ^[1-9][0-9]{0,3}$ && $pace =~ ^[1-9]$ ]] || fail '--reminders: 1 to 9999; --pace: 1 to 9'
-# Whatever hangs, the drill ends.
+# Ends the drill even if a step hangs.
 if [ "${DRILL_IS_BOUNDED:-}" != yes ]; then
     flags=(--bin "$bin" --reminders "$many" --pace "$pace")
     ! $once || flags+=(--once)
@@ -52,7 +52,7 @@ for program in reminder-service event-service notification-scheduler notificatio
 done
 for program in curl python3 psql pg_dump; do command -v "$program" >/dev/null || fail "$program is not installed"; done
 
-# The house, and its end.
+# Start and end of the suite.
 
 folder=$(mktemp -d "${TMPDIR:-/tmp}/restore-drill.XXXXXX")
 chmod 755 "$folder"
@@ -113,13 +113,13 @@ migrate() {
     done
 }
 
-# What people do.
+# Calls of users.
 
 as_ada=(-sf --max-time 20 -H 'X-Authenticated-Userid: ada' -H 'X-Consumer-Username: ada@example.com' -H 'Content-Type: application/json')
 at() { date -u -d "@$1" +%FT%TZ; }
 
-# Makes reminders of a group, eight due each second (the stand-in for SES takes 14), and notes what
-# is expected of them: how often each arrives on each channel, when first.
+# Creates reminders of a group, eight due each second (the stand-in for SES accepts 14), and records
+# what is expected of them: how often each arrives on each channel, and when first.
 make_reminders() {
     local group=$1 count=$2 due expected=$4 more=${5:-} number id
     for number in $(seq "$count"); do
@@ -174,7 +174,8 @@ make_reminders 'due between backup and loss' 5 $((lost_at - pace * 3)) "$($once 
 make_reminders 'deleted in between' 3 "$pending_at" 0
 until_true 20 'the catalogue knows them all' has_all $((10 + 3 + many + 10 + 5 + 3))
 
-# What was told by reminder-service and had not reached the catalogue at the moment of the backup.
+# Messages that reminder-service had published and that had not reached the catalogue at the moment
+# of the backup.
 end TERM event-service
 make_reminders 'made in between' 5 "$pending_at" 1 ', "url": "https://example.com/", "data": {"key": "value"}, "locale": "de",
     "priority": "high", "timeZone": "Europe/Berlin", "notifyOffsets": [0], "expiresAfterMinutes": 60'
@@ -196,8 +197,8 @@ start event-service
 make_reminders 'made after the backup' 5 "$pending_at" 0
 until_true 20 'what is due before the loss arrives' has_arrived 'due between backup and loss' 10
 
-# What the catalogue makes of a reminder that restore-reconcile.sh tells again is what it made of
-# the service's own message.
+# Compares the catalogue's result for a message of restore-reconcile.sh with that for the service's
+# own message.
 made_in_between() {
     sql notification -c "select item_id, user_email, version, state, date, notify_offsets, recurrence, content, acknowledged, occurred_at from notifications
         where item_id = any (string_to_array('$(ids_of 'made in between' | paste -sd,),$(ids_of 'series made in between')', ',')) order by 1"
@@ -235,13 +236,13 @@ made_in_between >"$folder/in-between.after"
 diff "$folder/in-between.before" "$folder/in-between.after" >&2 || fail 'what restore-reconcile.sh tells is not what reminder-service tells (see above)'
 sleep_until "$again"
 until_true 30 'the next occurrences arrive' has_arrived 'recurring' 12
-# Whatever should not come has time to.
+# Gives messages that should not arrive the time to do so.
 sleep $((pace * 3))
 collect
 say 'what the databases disagree about now: nothing is expected'
 scripts/restore-reconcile.sh --settled 0 || fail 'the databases disagree, though everything has arrived'
 
-# What arrived.
+# Counts what arrived.
 
 python3 - "$folder" "$waiting" "$backup_took" "$restore_took" <<'PYTHON'
 import collections, datetime, json, sys
@@ -271,8 +272,8 @@ for group in dict.fromkeys(row[1] for row in made):
             expected, count = expected + times, count + len(came)
             lost, more = lost + max(0, times - len(came)), more + max(0, len(came) - times)
             for number, at in enumerate(came):
-                # A recurring one is due again a minute later; the second of a repeat was due when
-                # the first was.
+                # A recurring reminder is due again a minute later; the second message of a repeat
+                # has the due time of the first.
                 owed = due + datetime.timedelta(minutes=number if group == "recurring" else 0)
                 early += at < owed
                 late.append((at - owed).total_seconds())

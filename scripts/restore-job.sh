@@ -31,8 +31,8 @@ spec = cron["spec"]["jobTemplate"]["spec"]
 spec["backoffLimit"] = 0
 container, = spec["template"]["spec"]["containers"]
 container["command"], container["args"] = [script], arguments
-# On behalf of the CronJob it is not: its history limits would remove it, and its success would
-# count as a backup.
+# Not owned by the CronJob: its history limits would delete the Job, and its success would count as
+# a backup.
 metadata = {"name": name, "namespace": cron["metadata"]["namespace"], "labels": cron["spec"]["jobTemplate"]["metadata"]["labels"]}
 print(json.dumps({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}, indent=2))
 ' "$@"

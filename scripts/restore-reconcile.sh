@@ -63,14 +63,14 @@ fi
 
 # Reminders and the catalogue.
 
-# The catalogue first: what is made meanwhile is then told once more, which changes nothing, and
-# never taken back. Reminders of this suite lend their ids to their notifications; others (a
-# predecessor's) have no row to compare with.
+# Reads the catalogue first: a reminder created meanwhile is then published once more, which changes
+# nothing, and never cancelled. Reminders of this suite give their ids to their notifications;
+# others (of a predecessor) have no row to compare with.
 ask notification <<SQL
 \\copy (select id, version, state = 'deleted', exists (select from occurrences where notification_id = notifications.id and pending), user_id, user_email from notifications where source = 'reminder' and replace(id::text, '-', '') = item_id) to '$scratch/catalogue'
 SQL
 
-# A reminder is wanted as long as its last delivery is ahead or has not expired.
+# A reminder is wanted if its last delivery is in the future or has not expired.
 ask reminder <<SQL
 create temp table catalogue (id uuid primary key, version bigint, is_deleted boolean, is_waiting boolean, user_id text, user_email text);
 \\copy catalogue from '$scratch/catalogue'
@@ -98,7 +98,7 @@ create temp table finding as
 \\copy (select distinct user_id from finding where kind <> 'unknown' and user_email is null) to '$scratch/users'
 SQL
 
-# Reminders do not carry their user's e-mail address; what was sent to the same user does.
+# Reminders do not have their user's e-mail address; what was sent to the same user does.
 : >"$scratch/addresses"
 if [ -s "$scratch/users" ]; then
     for source in notification:notifications:occurred_at device:dispatches:received_at; do
@@ -166,7 +166,7 @@ ask notification <<SQL
 \\copy (select occurrences.id, due_at from occurrences join notifications on notifications.id = notification_id where occurrences.state = 'released' and notifications.state = 'active' and occurrences.date is not null and coalesce(released_at, due_at) <= now() - interval '$settled minutes') to '$scratch/released'
 SQL
 
-# The ledger forgets what is old: what was due before its first row may have been sent.
+# The ledger purges old rows: an occurrence due before its first row may have been sent.
 ask device <<SQL
 create temp table released (id uuid primary key, due_at timestamptz);
 \\copy released from '$scratch/released'
@@ -204,7 +204,7 @@ commit;
 SQL
 }
 
-# What was found.
+# Prints the findings.
 
 of_kind() { awk -F '\t' -v kind="$1" '$1 == kind { print $2 }' "$scratch/findings" >"$scratch/$1"; }
 for kind in missing behind ahead silent unknown; do of_kind "$kind"; done
@@ -227,7 +227,7 @@ without=$(grep -cvxFf <(cut -f 1 "$scratch/addresses") "$scratch/users" || true)
 [ "$without" = 0 ] || printf '%8d  users of these whose e-mail address nothing tells: their next change of the reminder will\n' "$without"
 
 if [ -n "$sent_until" ]; then
-    # The scheduler ends them in its own way, and makes what follows in their series.
+    # The scheduler ends them by its own rules, and creates what follows in their series.
     ended=$(ask notification -c "with passed as (update occurrences set expires_at = due_at
         where pending and due_at <= '$sent_until' and expires_at > due_at returning true) select count(*) from passed")
     printf '%8d  occurrences that were due by %s: not sent again\n' "$ended" "$sent_until"

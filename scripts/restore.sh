@@ -54,8 +54,8 @@ if [ "$mode" = list ]; then printf '%s\n' "$known"; exit; fi
 id=${id:-$(tail -n 1 <<<"$known")}
 grep -qxF -- "$id" <<<"$known" || fail "there is no complete backup $id in $place; --list shows what there is"
 
-# The ledger before the catalogue: whatever is sent by a scheduler that was started too early is
-# sent once.
+# The ledger before the catalogue: a scheduler that is started too early then sends everything only
+# once.
 wanted=()
 for database in device reminder notification; do
     if [ -z "$only" ] || [[ ,$only, == *,$database,* ]]; then wanted+=("$database"); fi
@@ -81,7 +81,7 @@ for database in "${DATABASES[@]}"; do
 done
 if [ "$mode" = check ]; then say "$id is whole"; exit; fi
 
-# Before anything is touched.
+# Checks before any change.
 
 objects="select count(*) from (
         select relnamespace from pg_class where relkind in ('r', 'p', 'v', 'm', 'S', 'f')
@@ -109,8 +109,8 @@ done
 
 # Restoring.
 
-# Every schema but the system's. What was installed by a superuser (an extension) is left to its
-# owner and refused above.
+# Every schema except the system's. Objects of a superuser (an extension) belong to their owner and
+# were refused above.
 empty="do \$\$
 declare
     name text;
@@ -122,8 +122,8 @@ begin
 end
 \$\$"
 
-# Events name the transaction that wrote them, by which streams go on. A new server counts
-# transactions from its beginning: to it those of the old one would lie in the future, and streams
+# Events name the transaction that wrote them, by which streams continue. A new server counts
+# transactions from its beginning: for it those of the old one would lie in the future, and streams
 # would show them as new one day.
 events_are_past="update events set received_xid = 0 where received_xid >= pg_current_xact_id()::text::bigint"
 
@@ -138,11 +138,11 @@ restore() {
         ) || fail "$database: pg_restore stopped. Mend what it says and run this again with --empty for this database"
         if [ "$database/$section" = notification/data ]; then ask "$database" -c "$events_are_past"; fi
     done
-    # Without the server's own tables, which only its superuser may touch.
+    # Without the server's own tables, which only its superuser may change.
     ask "$database" -c 'set client_min_messages = error' -c 'vacuum (analyze)'
 }
 
-# Every table has as many rows as the snapshot had.
+# Compares the number of rows of each table with the snapshot's.
 compare() {
     ask "$1" -v manifest="$manifest" -v database="$1" <<<"
         select format('select %L, %s, (select count(*) from %s)', key, value, key)

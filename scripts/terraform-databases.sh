@@ -58,7 +58,7 @@ done
 [ -n "$database" ] || fail 'Missing: --database, the output of Terraform (see --help).'
 [ -r "$database" ] || fail "Cannot read $database."
 
-# A field of a JSON document on standard input, by its path; nothing where it is not there.
+# Prints a field of a JSON document on standard input by its path; nothing if it does not exist.
 field() { python3 -c 'import json, sys
 value = json.load(sys.stdin)
 for name in sys.argv[1:]:
@@ -70,11 +70,11 @@ master_secret=$(field master_secret_arn <"$database")
 [ -n "$address" ] && [ -n "$master_secret" ] || fail "$database is not the output \`database\` of an environment."
 via=${via:-$address:5432}
 
-# Standard input and environment carry secrets, never a command line: that anybody on the machine
-# can read.
+# Secrets are passed by standard input and environment, never by a command line, which everybody on
+# the machine can read.
 
-# A secret's value; nothing where it has none yet. Any other trouble ends the script: it must not be
-# taken for a new secret.
+# Prints a secret's value; nothing if it has none yet. Any other error ends the script: it must not
+# be taken for a new secret.
 secret() {
     local answer
     if answer=$(aws secretsmanager get-secret-value --secret-id "$1" --output json 2>&1); then
@@ -90,8 +90,8 @@ PGUSER=$(field username <<<"$master") PGPASSWORD=$(field password <<<"$master")
 export PGUSER PGPASSWORD
 psql --no-psqlrc --quiet --dbname postgres --command 'select 1' >/dev/null || fail "The database is not reached at $via."
 
-# What PostgreSQL keeps of a password (SCRAM-SHA-256, RFC 5802 and 7677). Given in its place, the
-# password itself comes into no log and no statistics of the server.
+# The verifier that PostgreSQL stores for a password (SCRAM-SHA-256, RFC 5802 and 7677). Sent in its
+# place, it keeps the password out of the server's logs and statistics.
 verifier() {
     # shellcheck disable=SC2016 # the dollars are the format's
     PASSWORD=$1 python3 -c 'import base64, hashlib, hmac, os
@@ -103,7 +103,7 @@ salt, stored, server = (base64.b64encode(value).decode() for value in (salt, sto
 print(f"SCRAM-SHA-256${rounds}:{salt}${stored}:{server}")'
 }
 
-# A database, its owner and the user that logs in, whatever is there already.
+# Creates a database, its owner and the user that logs in, whatever exists already.
 make_database() {
     OWNER=$1 LOGIN=$2 VERIFIER=$3 psql --no-psqlrc --quiet --dbname postgres --set ON_ERROR_STOP=1 <<'EOF'
 set client_min_messages = warning;
@@ -160,7 +160,7 @@ for database, secret in sorted(json.load(sys.stdin)["secret_names"].items()): pr
             login=$other
             password=$(python3 -c 'import secrets, string; print("".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(40)))')
         fi
-        # First PostgreSQL, then the secret: what a service reads is true when it reads it.
+        # First PostgreSQL, then the secret: a value is valid when a service reads it.
         scram=$(verifier "$password")
         make_database "$name" "$login" "$scram" || fail "$name: PostgreSQL refused."
         if [ ${#changes[@]} -gt 0 ]; then

@@ -80,7 +80,7 @@ for queue in "${enveloped[@]}"; do
 done
 export TF_VAR_endpoint=$endpoint TF_VAR_raw_message_delivery="{$raw}"
 export TF_DATA_DIR=$state/data TF_IN_AUTOMATION=1 TF_INPUT=0 CHECKPOINT_DISABLE=1
-# A CLI configuration that is named and not there would only be warned of, in each command.
+# A named CLI configuration that does not exist would cause a warning in each command only.
 [ -z "${TF_CLI_CONFIG_FILE:-}" ] || [ -f "$TF_CLI_CONFIG_FILE" ] || unset TF_CLI_CONFIG_FILE
 
 mirror=${TF_PLUGIN_MIRROR:-}

@@ -1,4 +1,4 @@
-# No configuration of its own: the place from which `terraform test` reaches every module (tests/).
+# No resources: `terraform test` runs here and reaches every module (tests/).
 terraform {
   required_version = ">= 1.11"
 

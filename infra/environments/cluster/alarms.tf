@@ -1,4 +1,4 @@
-# What the environments share and their own alarms do not see.
+# Alarms of what the environments share.
 
 resource "aws_cloudwatch_metric_alarm" "nat_ports" {
   for_each = module.network.nat_gateway_ids

@@ -1,11 +1,11 @@
-# What the three environments share: network, cluster, image registry, and what the pipeline may do.
-# Applied first.
+# Resources that the three environments share: network, cluster, image registry, and the pipeline's
+# roles. Applied first.
 
 data "aws_partition" "current" {}
 
 locals {
-  # The queues are the environments' (module messaging); KEDA, which is one for all, may count them.
-  # Named here because they may not be there yet.
+  # The environments own the queues (module messaging); the one KEDA of the cluster may read their
+  # attributes.
   queue_arns = flatten([for prefix in values(var.environments) : [for queue in ["event", "notification", "ses-feedback"] :
     "arn:${data.aws_partition.current.partition}:sqs:${var.region}:${var.account_id}:${prefix}-${queue}-queue"
   ]])

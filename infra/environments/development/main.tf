@@ -1,5 +1,4 @@
-# The sandbox: small, one zone, backups of a month, destroyable. What makes it so is in
-# variables.tf.
+# A small environment: one zone, backups of a month, destroyable. variables.tf defines this.
 
 locals {
   tags = merge(var.tags, { Project = "reminders", Environment = "development", ManagedBy = "terraform" })

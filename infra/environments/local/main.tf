@@ -1,5 +1,5 @@
-# The modules keys, messaging, email and iam on an emulator of AWS: what Terraform makes for an
-# environment is made for real, and the services run on it. scripts/terraform-local.sh applies it.
+# The modules keys, messaging, email and iam on an emulator of AWS: real resources of an
+# environment, on which the services run. scripts/terraform-local.sh applies it.
 
 locals {
   configuration_set_name = "${var.prefix}-reminders"
@@ -34,7 +34,7 @@ module "email" {
   default_configuration_set = false
 }
 
-# Stands for the cluster's: the emulator has none.
+# In place of the cluster's, which the emulator does not have.
 resource "aws_iam_openid_connect_provider" "cluster" {
   url             = "https://oidc.example.com/id/local"
   client_id_list  = ["sts.amazonaws.com"]

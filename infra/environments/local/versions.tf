@@ -12,7 +12,7 @@ terraform {
   backend "local" {}
 }
 
-# An emulator: it has one address for every service, knows no account and wants no real credentials.
+# An emulator: one address for every service, no account, no real credentials.
 provider "aws" {
   region     = var.region
   access_key = "test"

@@ -1,5 +1,5 @@
-# Production: two zones, backups of three years, protected against being destroyed. What makes it so
-# is in variables.tf. It watches SES's rates for the whole account.
+# Production: two zones, backups of three years, protected against destruction. variables.tf defines
+# this. It watches SES's rates for the whole account.
 
 locals {
   tags = merge(var.tags, { Project = "reminders", Environment = "production", ManagedBy = "terraform" })

@@ -8,13 +8,13 @@ terraform {
     }
   }
 
-  # Where the state is: `terraform init -backend-config=backend.hcl` (backend.hcl.example).
+  # The place of the state: `terraform init -backend-config=backend.hcl` (backend.hcl.example).
   backend "s3" {}
 }
 
 provider "aws" {
   region = var.region
-  # Credentials of another account stop here.
+  # Refuses credentials of another account.
   allowed_account_ids = [var.account_id]
 
   default_tags {

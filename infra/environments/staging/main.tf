@@ -1,5 +1,5 @@
-# The mirror of production, load-tested there: production's sizes, shorter memories. What makes it
-# so is in variables.tf.
+# A mirror of production for load tests: production's sizes, shorter retention. variables.tf defines
+# this.
 
 locals {
   tags = merge(var.tags, { Project = "reminders", Environment = "staging", ManagedBy = "terraform" })

@@ -1,4 +1,4 @@
-# The roots, as a whole: what each environment gets of the modules.
+# The roots as a whole: the modules of each environment.
 
 mock_provider "aws" {
   source          = "./tests/mocks"

@@ -1,4 +1,4 @@
-# Where an environment's CloudWatch alarms are told.
+# The topic of an environment's CloudWatch alarms.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}

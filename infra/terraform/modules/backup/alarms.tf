@@ -1,4 +1,4 @@
-# A backup that fails tells at once; one that does not happen at all tells after 26 hours.
+# A failed backup raises an alarm at once, a missing one after 26 hours.
 
 resource "aws_cloudwatch_metric_alarm" "failed" {
   for_each = toset(["ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted"])

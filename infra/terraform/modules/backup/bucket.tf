@@ -1,8 +1,8 @@
-# Where exports are kept: encrypted, versioned, closed to the public, over TLS alone, cheaper with
-# age, and gone after their time.
+# The bucket of exports: encrypted, versioned, private, TLS only, with storage classes that get
+# cheaper with age, and an expiry.
 
 locals {
-  # Age in days -> storage class. Each stays for longer than its class's minimum billing time (30,
+  # Age in days -> storage class. Each stays longer than the minimum billing time of its class (30,
   # 90, 180 days).
   tiers = { STANDARD_IA = 30, GLACIER_IR = 90, DEEP_ARCHIVE = 365 }
 }

@@ -1,6 +1,6 @@
-# The role of the CronJob that dumps the databases into the same bucket, for whoever wants what any
-# PostgreSQL can restore (k8s/components/backup): its own folder, and nothing of the exports. It
-# cannot delete: that is the life cycle's.
+# The role of the CronJob that dumps the databases into the same bucket (k8s/components/backup), in
+# a format that any PostgreSQL can restore. It may use its own folder only, and not delete: the life
+# cycle does.
 
 locals {
   issuer = regex("oidc-provider/(.+)$", var.oidc_provider_arn)[0]

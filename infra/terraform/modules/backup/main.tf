@@ -1,7 +1,7 @@
-# Every day at 00:00 UTC: a snapshot, its export to the bucket, and the end of snapshots that are
-# old. EventBridge Scheduler starts a Step Functions state machine that calls RDS; there is no code
-# of ours to run or patch. The state machine looks until the snapshot and the export are done, so
-# one execution tells the whole story and fails visibly.
+# Every day at 00:00 UTC: a snapshot, its export to the bucket, and the deletion of old snapshots.
+# EventBridge Scheduler starts a Step Functions state machine that calls RDS; there is no code to
+# run or patch. The state machine waits until snapshot and export are done, so one execution has the
+# complete record and fails visibly.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
@@ -35,7 +35,7 @@ resource "aws_sfn_state_machine" "this" {
     log_destination        = "${aws_cloudwatch_log_group.this.arn}:*"
   }
 
-  # Its logging is tried with the role's rights when it is made.
+  # AWS checks the role's rights to log when the state machine is created.
   depends_on = [aws_iam_role_policy.state_machine]
 }
 
@@ -45,7 +45,7 @@ resource "aws_cloudwatch_log_group" "this" {
   kms_key_id        = var.kms_key_arn
 }
 
-# A group of its own: CloudWatch counts failures to start by group.
+# A separate group: CloudWatch counts failures to start by group.
 resource "aws_scheduler_schedule_group" "this" {
   name = "${local.name}-backup"
 }

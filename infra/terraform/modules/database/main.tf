@@ -1,5 +1,5 @@
-# PostgreSQL on RDS: one instance an environment, three databases on it, each with an owner of its
-# own. Terraform makes the instance; scripts/terraform-databases.sh makes what is inside.
+# PostgreSQL on RDS: one instance per environment with three databases, each with its own owner.
+# Terraform creates the instance; scripts/terraform-databases.sh creates its content.
 
 locals {
   name = "${var.prefix}-reminders"
@@ -22,7 +22,7 @@ resource "aws_security_group" "this" {
   tags = { Name = "${local.name}-database" }
 }
 
-# A database opens no connections: there is no rule for what goes out.
+# A database opens no connections, so there is no egress rule.
 resource "aws_vpc_security_group_ingress_rule" "clients" {
   for_each = var.client_security_group_ids
 
@@ -48,8 +48,8 @@ resource "aws_db_parameter_group" "this" {
     value        = "pg_stat_statements"
     apply_method = "pending-reboot"
   }
-  # A statement of ours takes milliseconds; one that takes a second is worth a line. Parameters may
-  # name people, so statements are logged without.
+  # Statements take milliseconds; one that takes a second is logged, without parameters, which may
+  # contain personal data.
   parameter {
     name  = "log_min_duration_statement"
     value = "1000"
@@ -76,7 +76,7 @@ resource "aws_db_parameter_group" "this" {
   }
 }
 
-# Made here, or RDS makes it without an end to its retention.
+# Created here, because RDS would create it without a retention.
 resource "aws_cloudwatch_log_group" "this" {
   for_each = toset(["postgresql", "upgrade"])
 
@@ -111,7 +111,7 @@ resource "aws_db_instance" "this" {
   ca_cert_identifier     = "rds-ca-rsa2048-g1"
   parameter_group_name   = aws_db_parameter_group.this.name
 
-  # Away from midnight, when the daily snapshot is taken.
+  # Not at midnight, when the daily snapshot is taken.
   backup_retention_period  = var.backup_retention_days
   backup_window            = "03:00-04:00"
   maintenance_window       = "sun:04:30-sun:05:30"

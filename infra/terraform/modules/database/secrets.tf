@@ -1,7 +1,7 @@
-# One secret a database, with the keys and the name that the Kubernetes Secret of the same purpose
-# has: host, name, user, password. scripts/terraform-databases.sh makes role, database and password,
-# and writes the value: a password made here would be in Terraform's state, and a change of it would
-# reach the services before it reaches PostgreSQL.
+# One secret for each database, with the name and keys of the corresponding Kubernetes Secret: host,
+# name, user, password. scripts/terraform-databases.sh creates role, database and password and
+# writes the value: a password created here would be in Terraform's state, and its change would
+# reach the services before PostgreSQL.
 
 locals {
   # Secret -> database and its owner. The notifications database serves event-service and

@@ -1,5 +1,6 @@
-# For the day a region is lost: RDS copies its snapshots and transaction logs to another region as
-# they are made, under a key of that region. This module's provider is the other region's.
+# Protection against the loss of a region: RDS copies its snapshots and transaction logs to another
+# region as they are made, encrypted with a key of that region. The provider of this module is the
+# other region's.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}

@@ -1,5 +1,5 @@
-# What a cluster needs before anything of ours runs in it. The network add-on enforces
-# NetworkPolicies: without that flag they would be accepted and mean nothing.
+# Add-ons that a cluster needs before anything else. The network add-on enforces NetworkPolicies:
+# without this flag they would be accepted and have no effect.
 
 locals {
   addons = {

@@ -1,5 +1,5 @@
-# The cluster. Its control plane writes all its logs, encrypts Kubernetes' secrets by a key of ours,
-# and lets in whom access entries name.
+# The cluster. Its control plane writes all logs, encrypts Kubernetes' secrets with an own key, and
+# admits the principals that access entries name.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
@@ -84,7 +84,7 @@ resource "aws_eks_cluster" "this" {
     support_type = "STANDARD"
   }
 
-  # Traffic can be moved out of a zone that ails.
+  # Traffic can be moved out of a failing zone.
   zonal_shift_config {
     enabled = true
   }

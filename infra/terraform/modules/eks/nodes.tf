@@ -12,8 +12,8 @@ resource "aws_iam_role" "node" {
   })
 }
 
-# Pods' network is the add-on's role, not the nodes': a pod that breaks out does not get it. SSM in
-# place of SSH.
+# The network add-on has its own role, not the nodes', so a pod that escapes to its node does not
+# get it. SSM replaces SSH.
 resource "aws_iam_role_policy_attachment" "node" {
   for_each = toset(["AmazonEC2ContainerRegistryPullOnly", "AmazonEKSWorkerNodePolicy", "AmazonSSMManagedInstanceCore"])
 
@@ -91,7 +91,7 @@ resource "aws_eks_node_group" "this" {
     enabled = true
   }
 
-  # How many there are is the autoscaler's.
+  # The autoscaler sets the number of nodes.
   lifecycle {
     ignore_changes = [scaling_config[0].desired_size]
   }
@@ -100,8 +100,8 @@ resource "aws_eks_node_group" "this" {
 }
 
 locals {
-  # By the first two the autoscaler finds its groups and its role may change them; by the labels it
-  # knows what a node would be that is not there yet.
+  # By the first two tags the autoscaler finds its groups, and its role may change them; by the
+  # labels it knows the properties of nodes that do not exist yet.
   autoscaler_tags = merge([for group, nodes in var.node_groups : merge(
     {
       "${group} enabled" = { group = group, key = "k8s.io/cluster-autoscaler/enabled", value = "true" }

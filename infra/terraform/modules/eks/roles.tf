@@ -1,4 +1,4 @@
-# IAM roles of the cluster's own components (IRSA): each is one service account's.
+# IAM roles of the cluster's own components (IRSA), each for one service account.
 
 resource "aws_iam_openid_connect_provider" "this" {
   url            = aws_eks_cluster.this.identity[0].oidc[0].issuer

@@ -1,6 +1,6 @@
-# The rates by which SES judges the account: it reviews accounts from 5 % bounces or 0.1 %
-# complaints on, and may stop them from sending ("Monitoring your sender reputation" in SES's
-# developer guide). Alarms come before that.
+# Bounce and complaint rates. SES reviews accounts from 5 % bounces or 0.1 % complaints on, and may
+# stop them from sending ("Monitoring your sender reputation" in its developer guide). These alarms
+# come before that.
 
 resource "aws_cloudwatch_metric_alarm" "reputation" {
   for_each = var.account_alarms ? {

@@ -1,9 +1,9 @@
-# What the sender's domain must say in DNS. With a hosted zone it is entered here, else the output
-# says it.
+# DNS records of the sender's domain, entered in a hosted zone if one is given, and listed in the
+# output otherwise.
 
 locals {
-  # SES gives a domain exactly three DKIM tokens. They are known only after it was made, so they are
-  # taken by position.
+  # SES gives a domain exactly three DKIM tokens, known only after its creation, so they are
+  # selected by position.
   dkim = local.is_domain ? [for place in range(3) : {
     name  = "${try(aws_sesv2_email_identity.sender.dkim_signing_attributes[0].tokens[place], "")}._domainkey.${local.domain}"
     type  = "CNAME"

@@ -1,5 +1,5 @@
-# Sending by SES: who we are (identity, DKIM, MAIL FROM), how SES tells what became of an e-mail
-# (configuration set), and a template that it keeps for us.
+# E-mail by SES: the sender (identity, DKIM, MAIL FROM), feedback about e-mails (configuration set),
+# and a template stored by SES.
 
 data "aws_region" "current" {}
 
@@ -26,7 +26,7 @@ resource "aws_sesv2_configuration_set" "this" {
     sending_enabled = true
   }
 
-  # SES's own list of addresses as a second net: notification-service keeps one of its own, by
+  # SES's own suppression list as a second protection: notification-service keeps its own, by
   # digest.
   suppression_options {
     suppressed_reasons = ["BOUNCE", "COMPLAINT"]
@@ -65,7 +65,7 @@ resource "aws_sesv2_email_identity_mail_from_attributes" "sender" {
 
   email_identity   = aws_sesv2_email_identity.sender.email_identity
   mail_from_domain = local.mail_from
-  # Rather from SES's own domain than not at all.
+  # If MAIL FROM fails, SES's own domain is used, so that the e-mail is still sent.
   behavior_on_mx_failure = "USE_DEFAULT_VALUE"
 }
 
@@ -75,8 +75,8 @@ resource "aws_sesv2_email_identity" "recipient" {
   email_identity = each.value
 }
 
-# One language and one look, kept by SES (SES_EMAIL_TEMPLATE). Without the variable
-# notification-service writes its own, in the reader's language.
+# A template in one language, stored by SES (SES_EMAIL_TEMPLATE). Without the variable
+# notification-service renders e-mails in the reader's language.
 resource "aws_ses_template" "reminder" {
   name    = "${var.prefix}-reminder"
   subject = trimspace(file("${path.module}/templates/subject.txt"))

@@ -1,6 +1,5 @@
-# Everything an environment has of its own: keys, alerts, messages, e-mail, database, backups,
-# secrets and the services' roles. The cluster and its network are shared
-# (infra/environments/cluster).
+# All resources of one environment: keys, alerts, messages, e-mail, database, backups, secrets and
+# the services' roles. Cluster and network are shared (infra/environments/cluster).
 
 data "aws_eks_cluster" "this" {
   name = var.cluster_name

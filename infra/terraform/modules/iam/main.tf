@@ -1,6 +1,6 @@
-# A role for each service, taken by the service account of its pods alone (IRSA). Rights are those
-# of the calls that the code makes (shared/src/bus/aws, notification-service/src/channels/email),
-# each statement for one purpose.
+# A role for each service, for the service account of its pods only (IRSA). It allows the calls that
+# the code makes (shared/src/bus/aws, notification-service/src/channels/email), each statement for
+# one purpose.
 
 locals {
   issuer = regex("oidc-provider/(.+)$", var.oidc_provider_arn)[0]

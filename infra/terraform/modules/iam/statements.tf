@@ -1,7 +1,7 @@
 data "aws_region" "current" {}
 
 locals {
-  # Publishing, and asking at the start whether the topic is there.
+  # Publish, and check at the start that the topic exists.
   publish = { for name, arn in var.topic_arns : name => {
     Sid      = "PublishTo${title(name)}Topic"
     Effect   = "Allow"
@@ -9,7 +9,7 @@ locals {
     Resource = arn
   } }
 
-  # Receiving and settling. A queue may be configured by its name: GetQueueUrl.
+  # Receive and settle. A queue may be configured by its name: GetQueueUrl.
   consume = { for name, arn in var.queue_arns : name => {
     Sid    = "Consume${join("", [for word in split("-", name) : title(word)])}Queue"
     Effect = "Allow"
@@ -19,7 +19,7 @@ locals {
     Resource = arn
   } }
 
-  # What can never be consumed is put there with its reason.
+  # Dead-letter messages that can never be consumed, with their reason.
   reject = { for name, arn in var.dead_letter_queue_arns : name => {
     Sid      = "Reject${join("", [for word in split("-", name) : title(word)])}Messages"
     Effect   = "Allow"
@@ -47,7 +47,7 @@ locals {
     },
   ]
 
-  # A publisher has its message's data key made, a consumer has it opened; by way of SNS and SQS
+  # A publisher generates its message's data key and a consumer decrypts it, through SNS and SQS
   # only.
   keys = { for services, names in { sns = ["sns"], sns_sqs = ["sns", "sqs"] } : services => {
     Sid      = "KeysOfMessages"
@@ -68,8 +68,8 @@ locals {
       Condition = { StringEquals = { "ses:FromAddress" = var.source_address } }
     },
     {
-      # Neither call knows resources: the rate is the account's, and templates cannot be named in a
-      # policy.
+      # These calls have no resources: the rate belongs to the account, and a policy cannot name
+      # templates.
       Sid      = "ReadRateAndTemplate"
       Effect   = "Allow"
       Action   = ["ses:GetSendQuota", "ses:GetTemplate"]

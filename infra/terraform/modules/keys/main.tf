@@ -1,13 +1,13 @@
-# Two customer-managed keys an environment: one for messages on their way, one for data at rest.
-# They are two because other AWS services (SNS, SES, CloudWatch) must be let into the first, and
-# must not be into the second.
+# Two customer-managed keys per environment, one for messages in transit and one for data at rest,
+# because other AWS services (SNS, SES, CloudWatch) need access to the first and must not have it to
+# the second.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
 data "aws_region" "current" {}
 
 locals {
-  # Hands the key over to the account's IAM policies; without it nobody could ever change the key's
+  # Delegates the key to the account's IAM policies; without this nobody could change the key's
   # policy again.
   account = {
     Sid       = "AccountDecidesByIam"
@@ -28,8 +28,8 @@ resource "aws_kms_key" "messages" {
     Statement = [
       local.account,
       {
-        # SNS puts messages into encrypted queues, SES and CloudWatch publish to encrypted topics.
-        # Which of them may publish where is said by the topics' and queues' own policies.
+        # SNS sends to encrypted queues; SES and CloudWatch publish to encrypted topics. The
+        # policies of topics and queues define which of them may publish where.
         Sid       = "PublishersEncrypt"
         Effect    = "Allow"
         Principal = { Service = ["cloudwatch.amazonaws.com", "ses.amazonaws.com", "sns.amazonaws.com"] }

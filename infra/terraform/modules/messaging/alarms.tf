@@ -1,5 +1,5 @@
-# Queues as CloudWatch sees them: independent of the cluster, so they speak when the cluster's own
-# monitoring does not. (From inside, the services' metrics say more.)
+# Alarms of queues from CloudWatch, which work when the cluster's own monitoring is down. (The
+# services' metrics have more detail.)
 
 locals {
   watched = var.alarms ? local.names : toset([])

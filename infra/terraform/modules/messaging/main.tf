@@ -1,5 +1,5 @@
-# Topics, queues and dead letters of one environment: each topic feeds the queue of the same name,
-# each queue has its dead letters.
+# Topics, queues and dead-letter queues of one environment: each topic feeds the queue of the same
+# name, each queue has a dead-letter queue.
 #
 #   event-topic         ─▶ event-queue         (event-service)
 #   notification-topic  ─▶ notification-queue  (notification-service)
@@ -36,7 +36,7 @@ resource "aws_sqs_queue" "this" {
   name                      = "${var.prefix}-${each.key}-queue"
   kms_master_key_id         = var.kms_key_arn
   message_retention_seconds = var.retention_days * local.day_seconds
-  # What the services ask for with each receive counts; these are for whoever looks by hand.
+  # For manual receives; the services set their own values with each receive.
   receive_wait_time_seconds  = 20
   visibility_timeout_seconds = 60
 
@@ -46,7 +46,7 @@ resource "aws_sqs_queue" "this" {
   })
 }
 
-# Dead letters of this queue alone: a wrong redrive policy elsewhere cannot mix others in.
+# Dead letters of this queue only: a wrong redrive policy elsewhere cannot add others.
 resource "aws_sqs_queue_redrive_allow_policy" "this" {
   for_each = local.names
 
@@ -66,10 +66,10 @@ resource "aws_sns_topic_subscription" "this" {
   endpoint             = aws_sqs_queue.this[each.key].arn
   raw_message_delivery = var.raw_message_delivery[each.key]
 
-  # What SNS cannot put into the queue (a policy or a key that was broken) waits with the dead
-  # letters instead of being dropped.
+  # Messages that SNS cannot put into the queue (a broken policy or key) go to the dead-letter queue
+  # instead of being dropped.
   redrive_policy = jsonencode({ deadLetterTargetArn = aws_sqs_queue.dead_letters[each.key].arn })
 
-  # SNS tries the subscription's permissions when it is made.
+  # SNS checks the subscription's permissions at its creation.
   depends_on = [aws_sqs_queue_policy.this, aws_sqs_queue_policy.dead_letters]
 }

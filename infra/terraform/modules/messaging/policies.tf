@@ -1,10 +1,10 @@
-# Who may put messages where. The services' own rights are in the module iam.
+# Policies of topics and queues. The services' own rights are in the module iam.
 
 locals {
   queues       = { for name in local.names : name => aws_sqs_queue.this[name].arn }
   dead_letters = { for name in local.names : name => aws_sqs_queue.dead_letters[name].arn }
 
-  # A queue takes messages from its topic, over TLS, and from those whom IAM allows it.
+  # A queue accepts messages from its topic, over TLS, and from principals that IAM allows.
   queue_policies = { for kind, arns in { this = local.queues, dead_letters = local.dead_letters } : kind => {
     for name, arn in arns : name => jsonencode({
       Version = "2012-10-17"

@@ -33,8 +33,8 @@ variable "max_receive_count" {
   type = object({
     event        = optional(number, 5)
     notification = optional(number, 5)
-    # A bounce may be quicker than our record of the e-mail, so notification-service gives such a
-    # message back up to four times on purpose. That must not use up what is left for real failures.
+    # A bounce may be faster than our record of the e-mail, so notification-service returns such a
+    # message up to four times on purpose. That must not use up the receives for real failures.
     ses-feedback = optional(number, 10)
   })
   default = {}

@@ -1,4 +1,4 @@
-# Who talked to whom: what an investigation asks for first.
+# Flow logs, for investigations.
 
 data "aws_caller_identity" "current" {}
 

@@ -1,5 +1,5 @@
 # A VPC over three availability zones with three kinds of subnets: public (load balancers, NAT),
-# private (nodes and pods; out through NAT) and database (no way in or out but the VPC).
+# private (nodes and pods; outgoing through NAT) and database (VPC only).
 
 locals {
   zones = { for place, zone in var.availability_zones : zone => place }
@@ -22,7 +22,7 @@ resource "aws_vpc" "this" {
   tags = { Name = var.name }
 }
 
-# What has no security group of its own reaches nothing.
+# The default security group allows nothing.
 resource "aws_default_security_group" "closed" {
   vpc_id = aws_vpc.this.id
 
@@ -62,7 +62,7 @@ resource "aws_subnet" "private" {
     Tier                                        = "private"
     "kubernetes.io/cluster/${var.cluster_name}" = "shared"
     "kubernetes.io/role/internal-elb"           = "1"
-    # By this tag Karpenter finds where it may start nodes.
+    # By this tag Karpenter finds the subnets for nodes.
     "karpenter.sh/discovery" = var.cluster_name
   }
 }

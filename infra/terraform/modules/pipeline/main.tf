@@ -1,13 +1,13 @@
-# What GitHub Actions may do, without a key that could leak: its workflows show a token of GitHub,
-# and take a role that trusts this repository, and there a branch (to push images) or an environment
-# (to deploy). GitHub's environments are where people approve.
+# Roles of GitHub Actions, without a key that could leak: a workflow presents a token of GitHub and
+# assumes a role that trusts this repository, and there a branch (to push images) or an environment
+# (to deploy). Approvals are part of GitHub's environments.
 
 data "aws_partition" "current" {}
 
 locals {
   host = "token.actions.githubusercontent.com"
 
-  # Role -> who may take it.
+  # Role -> subjects that may assume it.
   subjects = merge(
     { images = concat(
       [for branch in var.image_branches : "repo:${var.repository}:ref:refs/heads/${branch}"],
@@ -90,8 +90,8 @@ resource "aws_iam_role_policy" "deploy" {
   })
 }
 
-# Within the cluster a deploying role administers its own namespace. What an overlay has beyond that
-# (custom resources) is granted to the group by a Role in the namespace.
+# In the cluster a deploying role administers its own namespace. A Role in the namespace grants its
+# group the custom resources of the overlays.
 resource "aws_eks_access_entry" "deploy" {
   for_each = var.environments
 

@@ -1,6 +1,6 @@
-# AWS's own protection of a database stops `terraform destroy` when everything around the database
-# is gone already. This depends on all of it, so it is what would go first, and while it is enabled
-# it refuses.
+# AWS's protection of a database stops `terraform destroy` only after everything around the database
+# is deleted. This resource depends on all of it, so it would be destroyed first, and it refuses
+# while it is enabled.
 
 resource "terraform_data" "this" {
   input = { enabled = var.enabled, about = var.about }

@@ -18,8 +18,8 @@ resource "aws_ecr_repository" "this" {
   }
 }
 
-# ECR lets no rule expire an image that a rule of higher priority speaks of: production first, so an
-# image that has a production tag is never expired because its development tag is old.
+# In ECR no rule expires an image that a rule of higher priority matches. Production comes first, so
+# an image with a production tag is never expired because of an old development tag.
 resource "aws_ecr_lifecycle_policy" "this" {
   for_each = var.images
 

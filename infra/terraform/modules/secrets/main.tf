@@ -1,6 +1,6 @@
-# Secrets Manager's side of the Kubernetes Secrets: each has the name and the keys of the Secret it
-# feeds (`prod-sns-topics-secrets`: `event_topic`, `notification_topic`), so that an ExternalSecret
-# extracts it whole.
+# The Secrets Manager side of the Kubernetes Secrets: each has the name and the keys of the Secret
+# that it feeds (`prod-sns-topics-secrets`: `event_topic`, `notification_topic`), so that an
+# ExternalSecret can extract it completely.
 
 resource "aws_secretsmanager_secret" "known" {
   for_each = var.values
@@ -34,8 +34,8 @@ locals {
 
 data "aws_region" "current" {}
 
-# The namespace's SecretStore acts as this service account; it reads this environment's secrets and
-# no other's.
+# The namespace's SecretStore acts as this service account, which reads this environment's secrets
+# only.
 resource "aws_iam_role" "reader" {
   name                 = "${var.prefix}-external-secrets"
   description          = "External Secrets in the namespace ${var.namespace}"

@@ -1,4 +1,4 @@
-# What AWS would answer, where a provider or a policy insists on its form. Everything else is made up by Terraform.
+# Answers of AWS where a provider or a policy requires their form. Terraform invents the others.
 
 mock_data "aws_caller_identity" {
   defaults = { account_id = "123456789012" }
