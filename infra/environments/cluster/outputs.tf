@@ -9,7 +9,7 @@ output "cluster" {
 }
 
 output "registry" {
-  description = "What stands before `/<image>:<tag>` in the manifests."
+  description = "Registry of the images: the part before `/<image>:<tag>` in the manifests."
   value       = module.registry.registry
 }
 
@@ -24,7 +24,7 @@ output "pipeline_role_arns" {
 }
 
 output "network" {
-  description = "Addresses that network policies and other people's firewalls ask for."
+  description = "Addresses for network policies and foreign firewalls."
   value = {
     vpc_id         = module.network.vpc_id
     vpc_cidr       = module.network.vpc_cidr

@@ -31,7 +31,7 @@ variable "vpc_cidr" {
 }
 
 variable "availability_zones" {
-  description = "Three availability zones of the region (`aws ec2 describe-availability-zones`). Named, not found: a zone that AWS adds must not move subnets."
+  description = "Three availability zones of the region (`aws ec2 describe-availability-zones`). Named explicitly, so that a new zone of AWS moves no subnets."
   type        = list(string)
 }
 
@@ -42,7 +42,7 @@ variable "nat_gateways" {
 }
 
 variable "interface_endpoints" {
-  description = "AWS services reached inside the VPC (module network says from when on that saves money)."
+  description = "AWS services reached inside the VPC (infra/README.md says when that saves money)."
   type        = set(string)
   default     = []
 }
@@ -91,7 +91,7 @@ variable "alert_subscribers" {
 }
 
 variable "deletion_protection" {
-  description = "Whether the cluster refuses to be destroyed. `false`, applied once, makes it destroyable, repositories with images too."
+  description = "`true`: the cluster refuses to be destroyed. `false`, applied once, makes it destroyable, and repositories with images too."
   type        = bool
   default     = true
 }

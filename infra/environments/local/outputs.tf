@@ -1,5 +1,5 @@
 output "variables" {
-  description = "The services' variables, by name. The credentials are what the emulator takes from anybody."
+  description = "The services' variables, by name. The emulator accepts any credentials."
   value = {
     BUS                    = "aws"
     AWS_REGION             = var.region
@@ -17,7 +17,7 @@ output "variables" {
 }
 
 output "template_name" {
-  description = "The template that SES keeps (SES_EMAIL_TEMPLATE, where it is wanted)."
+  description = "The template stored by SES (for SES_EMAIL_TEMPLATE)."
   value       = module.email.template_name
 }
 

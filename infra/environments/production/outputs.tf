@@ -1,5 +1,5 @@
 output "services" {
-  description = "The services' variables that infrastructure decides."
+  description = "The services' variables that the infrastructure defines."
   value       = module.environment.services
 }
 
@@ -14,7 +14,7 @@ output "secrets" {
 }
 
 output "secrets_to_be_entered" {
-  description = "Those of them that somebody must enter."
+  description = "Secrets whose values somebody must enter."
   value       = module.environment.secrets_to_be_entered
 }
 
@@ -24,17 +24,17 @@ output "database" {
 }
 
 output "backup" {
-  description = "Where backups are, and what takes one."
+  description = "The place of backups, and the state machine that takes one."
   value       = module.environment.backup
 }
 
 output "dns_records" {
-  description = "What the sender's domain must say in DNS."
+  description = "DNS records of the sender's domain."
   value       = module.environment.dns_records
 }
 
 output "alerts_topic_arn" {
-  description = "Where alarms are told."
+  description = "The topic of alarms."
   value       = module.environment.alerts_topic_arn
 }
 

@@ -25,7 +25,7 @@ variable "source_email" {
 }
 
 variable "email" {
-  description = "Settings of e-mail (module email). `stored_template`: the template that SES keeps, instead of notification-service's own."
+  description = "Settings of e-mail (module email). `stored_template`: a template stored by SES in place of the built-in one."
   type = object({
     identity            = optional(string, "domain")
     stored_template     = optional(bool, false)
@@ -62,7 +62,7 @@ variable "backup" {
 }
 
 variable "log_retention_days" {
-  description = "For how long CloudWatch keeps logs."
+  description = "Retention of logs in CloudWatch."
   type        = number
   default     = 90
 }
@@ -74,7 +74,7 @@ variable "alert_subscribers" {
 }
 
 variable "deletion_protection" {
-  description = "Whether what holds data refuses to be destroyed. To destroy: apply once with `false`, then destroy."
+  description = "`true`: resources with data refuse to be destroyed. To destroy: apply once with `false`, then destroy."
   type        = bool
   default     = false
 }

@@ -4,7 +4,7 @@ variable "prefix" {
 }
 
 variable "kms_key_arn" {
-  description = "The key of the topic; its policy lets CloudWatch in."
+  description = "The key of the topic; its policy admits CloudWatch."
   type        = string
 }
 

@@ -14,7 +14,7 @@ output "state_machine_arn" {
 }
 
 output "dumps_place" {
-  description = "Where the CronJob puts dumps (BACKUP_PLACE)."
+  description = "The place of the CronJob's dumps (BACKUP_PLACE)."
   value       = "s3://${aws_s3_bucket.this.id}/dumps"
 }
 

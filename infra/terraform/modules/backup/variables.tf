@@ -29,13 +29,13 @@ variable "oidc_provider_arn" {
 }
 
 variable "enabled" {
-  description = "Whether the schedule runs."
+  description = "`true`: the schedule is enabled."
   type        = bool
   default     = true
 }
 
 variable "schedule" {
-  description = "When the snapshot is taken, in UTC."
+  description = "Time of the snapshot, in UTC."
   type        = string
   default     = "cron(0 0 * * ? *)"
 
@@ -46,7 +46,7 @@ variable "schedule" {
 }
 
 variable "retention_days" {
-  description = "For how long an export is kept: three years."
+  description = "Retention of exports: three years."
   type        = number
   default     = 1095
 
@@ -57,7 +57,7 @@ variable "retention_days" {
 }
 
 variable "snapshot_retention_days" {
-  description = "For how long the snapshots themselves are kept beside the exports. They restore at once, but AWS allows 100 of them an account and region."
+  description = "Retention of the snapshots beside the exports. They restore at once, but AWS allows 100 of them per account and region."
   type        = number
   default     = 7
 
@@ -68,19 +68,19 @@ variable "snapshot_retention_days" {
 }
 
 variable "force_destroy" {
-  description = "Whether the bucket may be destroyed with what it holds."
+  description = "`true`: the bucket may be destroyed with its content."
   type        = bool
   default     = false
 }
 
 variable "log_retention_days" {
-  description = "For how long CloudWatch keeps what went wrong in a run."
+  description = "Retention of the log of failed runs in CloudWatch."
   type        = number
   default     = 365
 }
 
 variable "alarm_topic_arns" {
-  description = "Topics that alarms are told to."
+  description = "Topics that alarms are published to."
   type        = list(string)
   default     = []
 }

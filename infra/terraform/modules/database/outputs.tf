@@ -29,6 +29,6 @@ output "secret_arns" {
 }
 
 output "master_secret_arn" {
-  description = "The secret in which RDS keeps the master's password."
+  description = "The secret with the master's password, managed by RDS."
   value       = one(aws_db_instance.this.master_user_secret[*].secret_arn)
 }

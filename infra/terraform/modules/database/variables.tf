@@ -56,13 +56,13 @@ variable "instance_class" {
 }
 
 variable "multi_az" {
-  description = "Whether a standby in another availability zone takes over by itself."
+  description = "`true`: a standby in another availability zone takes over by itself."
   type        = bool
   default     = true
 }
 
 variable "storage_gib" {
-  description = "Storage at first, and how far it may grow by itself."
+  description = "Initial storage, and the limit of its automatic growth."
   type        = object({ initial = optional(number, 50), max = optional(number, 500) })
   default     = {}
 
@@ -73,7 +73,7 @@ variable "storage_gib" {
 }
 
 variable "backup_retention_days" {
-  description = "For how many days RDS can restore to any moment."
+  description = "Days for which RDS can restore to any moment."
   type        = number
   default     = 14
 
@@ -84,7 +84,7 @@ variable "backup_retention_days" {
 }
 
 variable "deletion_protection" {
-  description = "Whether the instance cannot be destroyed, leaves a last snapshot and keeps its backups when it is. Secrets then stay recoverable for 30 days."
+  description = "`true`: the instance cannot be destroyed; its destruction leaves a last snapshot and keeps its backups; secrets stay recoverable for 30 days."
   type        = bool
   default     = true
 }
@@ -96,19 +96,19 @@ variable "final_snapshot_suffix" {
 }
 
 variable "log_retention_days" {
-  description = "For how long CloudWatch keeps PostgreSQL's log."
+  description = "Retention of PostgreSQL's log in CloudWatch."
   type        = number
   default     = 365
 }
 
 variable "connection_alarm" {
-  description = "From how many connections on an alarm is raised."
+  description = "Number of connections that raises an alarm."
   type        = number
   default     = 300
 }
 
 variable "alarm_topic_arns" {
-  description = "Topics that alarms are told to."
+  description = "Topics that alarms are published to."
   type        = list(string)
   default     = []
 }

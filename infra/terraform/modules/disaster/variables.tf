@@ -14,7 +14,7 @@ variable "database_arn" {
 }
 
 variable "retention_days" {
-  description = "For how many days the copy can restore to any moment."
+  description = "Days for which the copy can restore to any moment."
   type        = number
   default     = 7
 
@@ -25,7 +25,7 @@ variable "retention_days" {
 }
 
 variable "deletion_window_days" {
-  description = "For how many days the key can still be recovered after it was destroyed."
+  description = "Days for which the destroyed key can be recovered."
   type        = number
   default     = 30
 }

@@ -50,7 +50,7 @@ variable "admins" {
 }
 
 variable "node_groups" {
-  description = "Managed node groups: name -> what its nodes are and how many. The autoscaler moves between min and max."
+  description = "Managed node groups: name -> type and number of nodes. The autoscaler changes the number between min and max."
   type = map(object({
     instance_types = optional(list(string), ["m7i.large"])
     ami_type       = optional(string, "AL2023_x86_64_STANDARD")
@@ -79,13 +79,13 @@ variable "addon_versions" {
 }
 
 variable "queue_arns" {
-  description = "Queues that KEDA's operator may look at (`keda-operator` in the namespace `keda`). None: no role."
+  description = "Queues whose attributes KEDA's operator may read (`keda-operator` in the namespace `keda`). None: no role."
   type        = list(string)
   default     = []
 }
 
 variable "log_retention_days" {
-  description = "For how long the control plane's logs are kept."
+  description = "Retention of the control plane's logs."
   type        = number
   default     = 365
 }

@@ -14,16 +14,16 @@ output "configuration_set_name" {
 }
 
 output "template_name" {
-  description = "The template that SES keeps (SES_EMAIL_TEMPLATE, where it is wanted)."
+  description = "The template stored by SES (for SES_EMAIL_TEMPLATE)."
   value       = aws_ses_template.reminder.name
 }
 
 output "sending_arns" {
-  description = "What a send touches: identities, configuration set, template."
+  description = "Resources of a send: identities, configuration set, template."
   value       = concat(local.identities, [aws_sesv2_configuration_set.this.arn, aws_ses_template.reminder.arn])
 }
 
 output "dns_records" {
-  description = "What the sender's domain must say in DNS; entered already where a hosted zone was given."
+  description = "DNS records of the sender's domain; already entered if a hosted zone was given."
   value       = concat(local.dkim, values(local.others))
 }

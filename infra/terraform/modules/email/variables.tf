@@ -14,7 +14,7 @@ variable "source_email" {
 }
 
 variable "identity" {
-  description = "What SES verifies: `domain` (by DNS; signs with DKIM) or `address` (by a mail that somebody answers; for a sandbox)."
+  description = "Identity that SES verifies: `domain` (by DNS; signs with DKIM) or `address` (by a mail that somebody answers; for a sandbox)."
   type        = string
   default     = "domain"
 
@@ -30,18 +30,18 @@ variable "configuration_set_name" {
 }
 
 variable "default_configuration_set" {
-  description = "Whether the identity has the configuration set as its default, so that feedback comes even of what is sent without naming it."
+  description = "`true`: the configuration set is the identity's default, so that there is feedback about e-mails that do not name it too."
   type        = bool
   default     = true
 }
 
 variable "feedback_topic_arn" {
-  description = "The topic that SES tells of bounces and complaints; its policy lets this configuration set in."
+  description = "The topic for SES's bounces and complaints; its policy admits this configuration set."
   type        = string
 }
 
 variable "feedback_events" {
-  description = "Of which events SES tells. Those the suite acts on cannot be left out; DELIVERY and SEND are one message an e-mail each, and are only counted."
+  description = "Events that SES publishes. Those that the suite uses are required; DELIVERY and SEND are one message per e-mail each, and are only counted."
   type        = set(string)
   default     = ["BOUNCE", "COMPLAINT", "REJECT", "RENDERING_FAILURE", "DELIVERY_DELAY"]
 
@@ -58,13 +58,13 @@ variable "feedback_events" {
 }
 
 variable "sandbox_recipients" {
-  description = "While the account is in SES's sandbox, mail goes to verified addresses only: each of these gets a mail to answer."
+  description = "Recipients while the account is in SES's sandbox, where mail goes to verified addresses only: each gets a mail to answer."
   type        = set(string)
   default     = []
 }
 
 variable "route53_zone_id" {
-  description = "The hosted zone of the sender's domain, for DKIM, MAIL FROM and DMARC records. Null: the output `dns_records` says what to enter elsewhere."
+  description = "The hosted zone of the sender's domain, for DKIM, MAIL FROM and DMARC records. Null: enter the output `dns_records` elsewhere."
   type        = string
   default     = null
 }
@@ -76,19 +76,19 @@ variable "mail_from_subdomain" {
 }
 
 variable "dmarc_policy" {
-  description = "The DMARC record of the sender's domain, or null for none of ours. Begin with p=none and tighten when reports are clean."
+  description = "The DMARC record of the sender's domain, or null for none. Begin with p=none and tighten when reports are clean."
   type        = string
   default     = "v=DMARC1; p=none"
 }
 
 variable "alarm_topic_arns" {
-  description = "Topics that alarms are told to."
+  description = "Topics that alarms are published to."
   type        = list(string)
   default     = []
 }
 
 variable "account_alarms" {
-  description = "Whether to alarm on bounce and complaint rates. SES counts them for the whole account and region, so only one environment of an account should."
+  description = "`true`: raises alarms on bounce and complaint rates. SES counts them for the whole account and region, so only one environment of an account should."
   type        = bool
   default     = false
 }

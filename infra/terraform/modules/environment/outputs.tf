@@ -1,5 +1,5 @@
 output "services" {
-  description = "The services' variables that infrastructure decides."
+  description = "The services' variables that the infrastructure defines."
   value = {
     BUS                    = "aws"
     AWS_REGION             = data.aws_region.current.name
@@ -28,7 +28,7 @@ output "secrets" {
 }
 
 output "secrets_to_be_entered" {
-  description = "Those of them that somebody must enter."
+  description = "Secrets whose values somebody must enter."
   value       = module.secrets.to_be_entered
 }
 
@@ -44,7 +44,7 @@ output "database" {
 }
 
 output "backup" {
-  description = "Where backups are, and what takes one."
+  description = "The place of backups, and the state machine that takes one."
   value = {
     bucket            = module.backup.bucket
     dumps_place       = module.backup.dumps_place
@@ -53,12 +53,12 @@ output "backup" {
 }
 
 output "dns_records" {
-  description = "What the sender's domain must say in DNS."
+  description = "DNS records of the sender's domain."
   value       = module.email.dns_records
 }
 
 output "alerts_topic_arn" {
-  description = "Where alarms are told."
+  description = "The topic of alarms."
   value       = module.alerts.topic_arn
 }
 

@@ -77,19 +77,19 @@ variable "alert_subscribers" {
 }
 
 variable "deletion_protection" {
-  description = "Whether what holds data refuses to be destroyed. `false`, applied once, makes everything destroyable."
+  description = "`true`: resources with data refuse to be destroyed. `false`, applied once, makes everything destroyable."
   type        = bool
   default     = true
 }
 
 variable "log_retention_days" {
-  description = "For how long logs are kept."
+  description = "Retention of logs."
   type        = number
   default     = 365
 }
 
 variable "permissions_boundary_arn" {
-  description = "A policy that bounds the services' roles, where the organisation asks for one."
+  description = "Permissions boundary of the services' roles, if the organisation requires one."
   type        = string
   default     = null
 }

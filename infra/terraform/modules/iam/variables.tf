@@ -49,17 +49,17 @@ variable "messages_key_arn" {
 }
 
 variable "sending_arns" {
-  description = "What a send of an e-mail touches: identities, configuration set, template (module email)."
+  description = "Resources of a send: identities, configuration set, template (module email)."
   type        = list(string)
 }
 
 variable "source_address" {
-  description = "The only address that may be sent from."
+  description = "The only permitted sender address."
   type        = string
 }
 
 variable "permissions_boundary_arn" {
-  description = "A policy that bounds every role, where the organisation asks for one."
+  description = "Permissions boundary of every role, if the organisation requires one."
   type        = string
   default     = null
 }

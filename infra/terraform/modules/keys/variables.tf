@@ -9,7 +9,7 @@ variable "prefix" {
 }
 
 variable "deletion_window_days" {
-  description = "For how many days a key that was destroyed can still be recovered."
+  description = "Days for which a destroyed key can be recovered."
   type        = number
   default     = 30
 

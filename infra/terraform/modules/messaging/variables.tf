@@ -9,7 +9,7 @@ variable "prefix" {
 }
 
 variable "kms_key_arn" {
-  description = "The key of topics and queues; its policy lets SNS and SES in."
+  description = "The key of topics and queues; its policy admits SNS and SES."
   type        = string
 }
 
@@ -19,7 +19,7 @@ variable "configuration_set_name" {
 }
 
 variable "raw_message_delivery" {
-  description = "Whether a queue gets messages as they were published (`true`) or in SNS's JSON envelope. The services read both; raw is smaller."
+  description = "`true`: a queue gets messages as they were published; `false`: in SNS's JSON envelope. The services read both; raw is smaller."
   type = object({
     event        = optional(bool, true)
     notification = optional(bool, true)
@@ -29,7 +29,7 @@ variable "raw_message_delivery" {
 }
 
 variable "max_receive_count" {
-  description = "How often a message may be received before SQS moves it to the dead letters."
+  description = "Number of receives after which SQS moves a message to the dead-letter queue."
   type = object({
     event        = optional(number, 5)
     notification = optional(number, 5)
@@ -46,7 +46,7 @@ variable "max_receive_count" {
 }
 
 variable "retention_days" {
-  description = "For how long a queue keeps what nobody consumes. Dead letters are kept for 14 days, SQS's most, counted from when the message was first sent."
+  description = "Retention of messages in a queue. Dead letters are kept for 14 days, SQS's maximum, counted from the first send of the message."
   type        = number
   default     = 7
 
@@ -57,7 +57,7 @@ variable "retention_days" {
 }
 
 variable "oldest_message_alarm_seconds" {
-  description = "From which age of a queue's oldest message on an alarm is raised."
+  description = "Age of a queue's oldest message that raises an alarm."
   type = object({
     event        = optional(number, 300)
     notification = optional(number, 120)
@@ -72,13 +72,13 @@ variable "oldest_message_alarm_seconds" {
 }
 
 variable "alarms" {
-  description = "Whether there are CloudWatch alarms. An emulator has nothing that raises them."
+  description = "`true`: creates CloudWatch alarms. An emulator never raises them."
   type        = bool
   default     = true
 }
 
 variable "alarm_topic_arns" {
-  description = "Topics that alarms are told to. With none, alarms exist and tell nobody."
+  description = "Topics that alarms are published to. Without any, nobody is informed."
   type        = list(string)
   default     = []
 }

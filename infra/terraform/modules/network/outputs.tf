@@ -29,7 +29,7 @@ output "database_cidrs" {
 }
 
 output "nat_addresses" {
-  description = "The addresses from which the cluster is seen outside."
+  description = "Public addresses of the cluster's outgoing connections."
   value       = [for address in aws_eip.nat : address.public_ip]
 }
 

@@ -4,7 +4,7 @@ variable "name" {
 }
 
 variable "cidr" {
-  description = "Addresses of the VPC: a /16 to /18, of which nothing else that it is to reach has a part."
+  description = "Addresses of the VPC: a /16 to /18 that overlaps no network it connects to."
   type        = string
   default     = "10.40.0.0/16"
 
@@ -25,7 +25,7 @@ variable "availability_zones" {
 }
 
 variable "nat_gateways" {
-  description = "`per-zone`: the loss of a zone takes nobody else's way out. `one`: cheaper, for clusters that may be without it."
+  description = "`per-zone`: the loss of a zone affects that zone only. `one`: cheaper, but the loss of its zone affects all."
   type        = string
   default     = "per-zone"
 
@@ -52,12 +52,12 @@ variable "cluster_name" {
 }
 
 variable "flow_log_retention_days" {
-  description = "For how long flow logs are kept."
+  description = "Retention of flow logs."
   type        = number
   default     = 365
 }
 
 variable "kms_key_arn" {
-  description = "The key of the flow logs; its policy lets CloudWatch Logs in."
+  description = "The key of the flow logs; its policy admits CloudWatch Logs."
   type        = string
 }

@@ -1,4 +1,4 @@
 output "enabled" {
-  description = "Whether it refuses."
+  description = "`true`: it refuses."
   value       = terraform_data.this.input.enabled
 }

@@ -1,9 +1,9 @@
 variable "enabled" {
-  description = "Whether what depends on this refuses to be destroyed."
+  description = "`true`: resources that depend on this refuse to be destroyed."
   type        = bool
 }
 
 variable "about" {
-  description = "What is protected, for the message."
+  description = "Name of the protected resource, for the message."
   type        = string
 }

@@ -1,5 +1,5 @@
 output "registry" {
-  description = "What stands before `/<image>:<tag>` in the manifests."
+  description = "Registry of the images: the part before `/<image>:<tag>` in the manifests."
   value       = "${split("/", values(aws_ecr_repository.this)[0].repository_url)[0]}/${var.namespace}"
 }
 

@@ -1,5 +1,5 @@
 variable "namespace" {
-  description = "What the repositories are kept under (`reminders`: `reminders/event-service`)."
+  description = "Prefix of the repositories (`reminders`: `reminders/event-service`)."
   type        = string
   default     = "reminders"
 
@@ -16,7 +16,7 @@ variable "images" {
 }
 
 variable "kept" {
-  description = "How many images are kept by the suffix of their tag (`2.0.0-prod`). What is deployed, and what may be rolled back to, is among the newest."
+  description = "Number of images kept, by the suffix of their tag (`2.0.0-prod`). Deployed versions and those to roll back to are among the newest."
   type        = object({ prod = optional(number, 100), stg = optional(number, 30), dev = optional(number, 30) })
   default     = {}
 
@@ -27,7 +27,7 @@ variable "kept" {
 }
 
 variable "others_kept_days" {
-  description = "For how many days an image is kept that has tags of other environments only: clones, previews of a branch."
+  description = "Days for which images are kept that have tags of other environments only: clones, previews of a branch."
   type        = number
   default     = 60
 
@@ -44,7 +44,7 @@ variable "kms_key_arn" {
 }
 
 variable "force_delete" {
-  description = "Whether repositories may be destroyed with images in them."
+  description = "`true`: repositories may be destroyed with their images."
   type        = bool
   default     = false
 }

@@ -12,6 +12,6 @@ output "names" {
 }
 
 output "to_be_entered" {
-  description = "Secrets that have no value until somebody enters one, and what to enter."
+  description = "Secrets that have no value until somebody enters one, and the value to enter."
   value       = { for key, about in var.entered_by_hand : aws_secretsmanager_secret.entered[key].name => about }
 }

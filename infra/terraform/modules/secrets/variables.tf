@@ -19,12 +19,12 @@ variable "kms_key_arn" {
 }
 
 variable "values" {
-  description = "Secrets whose values are known here: name without prefix -> keys and values. They name things and open nothing."
+  description = "Secrets whose values are known here: name without prefix -> keys and values. They contain names and no credentials."
   type        = map(map(string))
 }
 
 variable "entered_by_hand" {
-  description = "Secrets whose values people enter in Secrets Manager, as JSON: name without prefix -> what is to be entered."
+  description = "Secrets whose values are entered in Secrets Manager, as JSON: name without prefix -> description of the value."
   type        = map(string)
   default = {
     fcm-secrets      = "JSON with the key project_config: the service account of the Firebase project, as one string"
@@ -39,7 +39,7 @@ variable "other_secret_arns" {
 }
 
 variable "recovery_window_days" {
-  description = "For how many days a secret that was destroyed can be had back; 0 destroys it at once."
+  description = "Days for which a destroyed secret can be recovered; 0 destroys it at once."
   type        = number
   default     = 30
 
