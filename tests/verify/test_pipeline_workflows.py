@@ -91,6 +91,8 @@ def test_zizmor_finds_an_injection(planted):
         ("github-workflows", ".github/workflows/*.yml", ("deploy.yml", "timeout-minutes: 60", "timeout-minuets: 60")),
         ("github-actions", ".github/actions/*/action.yml", ("actions/cluster/action.yml", "using: composite", "using: compost")),
         ("dependabot", ".github/dependabot.yml", ("dependabot.yml", "interval: weekly", "interval: often")),
+        ("github-issue-forms", ".github/ISSUE_TEMPLATE/*_re*.yml", ("bug_report.yml", "type: dropdown", "type: menu")),
+        ("github-issue-config", ".github/ISSUE_TEMPLATE/config.yml", ("config.yml", "enabled: true", "enabled: often")),
     ],
 )
 def test_schemas_are_kept(schema, files, mistake, planted):
