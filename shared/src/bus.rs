@@ -4,10 +4,10 @@
 //! said by `BUS` and never guessed. One conformance suite (`shared/tests/bus_conformance.rs`) holds
 //! both to the same behaviour.
 
+mod adaptive_rate;
 mod attributes;
 pub mod aws;
 mod limits;
-mod pace;
 pub mod postgres;
 pub mod settings;
 
@@ -16,9 +16,9 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
+pub use adaptive_rate::TopicPace;
 pub use attributes::attributes_in;
 pub use limits::{Unpublishable, check};
-pub use pace::TopicPace;
 pub use settings::{BusSettings, connect};
 
 /// The most attributes a message may carry: SQS discards a raw delivery with more, silently.

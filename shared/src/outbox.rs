@@ -7,14 +7,14 @@
 //! process's sweep once the lease has run out. Rows are claimed by their state, never by a cursor
 //! alone, so a row that commits late is not lost.
 
-mod handoff;
-mod late;
-mod lines;
+mod fair_queue;
+mod memory_queue;
 mod publisher;
+mod recovery;
 mod relay;
 mod shares;
 mod store;
-mod sweep;
+mod throttled_users;
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ use crate::{
     bus::{self, Message, Unpublishable},
     contract::Event,
 };
-pub use handoff::Handoff;
+pub use memory_queue::Handoff;
 pub use relay::{Relay, USER_EVENTS_PER_SECOND};
 
 /// For how long a row belongs to the process that wrote or claimed it. Longer than a message may
@@ -37,7 +37,7 @@ pub const LEASE: Duration = Duration::from_secs(30);
 /// the sweep, which would publish it a second time.
 const FRESH: Duration = Duration::from_secs(8);
 /// Bytes of messages handed over in memory and not yet published; beyond it, and beyond
-/// `lines::MESSAGES`, they are left to the sweep.
+/// `fair_queue::MESSAGES`, they are left to the sweep.
 const HANDOFF_BYTES: usize = 16 * 1024 * 1024;
 
 /// A message on its way through the outbox.

@@ -12,7 +12,7 @@ mod bus_conformance {
     mod postgres;
     mod proxy;
     mod publishing;
-    mod stage;
+    mod test_bus;
     mod visibility;
 
     /// Each behaviour as a test of each adapter.
@@ -21,13 +21,13 @@ mod bus_conformance {
             mod on_aws {
                 $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $behaviour() {
-                    super::$module::$behaviour(&super::stage::Stage::aws().await).await;
+                    super::$module::$behaviour(&super::test_bus::Stage::aws().await).await;
                 })*
             }
             mod on_postgres {
                 $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $behaviour() {
-                    super::$module::$behaviour(&super::stage::Stage::postgres().await).await;
+                    super::$module::$behaviour(&super::test_bus::Stage::postgres().await).await;
                 })*
             }
         };

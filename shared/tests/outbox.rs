@@ -1,11 +1,11 @@
 //! The outbox and its relay, on a real database and the postgres bus.
 
-#[path = "outbox/gate.rs"]
-mod gate;
+#[path = "outbox/paused_bus.rs"]
+mod paused_bus;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use gate::Gate;
+use paused_bus::Gate;
 use shared::{
     bus::{
         BusSettings, Message, QueueSpec, Received, SharedBus, Subscription, Topology, connect,

@@ -8,8 +8,8 @@
 
 mod dead_letters;
 mod error;
-mod floor;
 mod install;
+mod low_water_mark;
 mod name;
 mod pool;
 mod publish;

@@ -12,7 +12,7 @@ use sqlx::PgPool;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
-use super::{OutboxMessage, handoff::HandoffQueue, store};
+use super::{OutboxMessage, memory_queue::HandoffQueue, store};
 use crate::bus::{PublishError, SharedBus};
 
 /// How long a publish may take; after that its rows are left to the sweep.

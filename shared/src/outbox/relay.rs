@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Handoff,
-    handoff::{Batch, HandoffQueue, breathe},
+    memory_queue::{Batch, HandoffQueue, breathe},
     publisher::{Publisher, count_left_to_sweep, describe},
+    recovery,
     shares::Shares,
-    sweep,
 };
 use crate::bus::SharedBus;
 
@@ -63,7 +63,7 @@ impl Relay {
     /// task of its own: however long it takes, what is handed over does not wait for it. So is what
     /// backlogged users have in memory.
     pub async fn run(self, shutdown: CancellationToken) {
-        let sweep = tokio::spawn(sweep::run(Arc::clone(&self.publisher), shutdown.clone()));
+        let sweep = tokio::spawn(recovery::run(Arc::clone(&self.publisher), shutdown.clone()));
         let backlog =
             publish_backlog(Arc::clone(&self.queue), Arc::clone(&self.publisher), shutdown.clone());
         let backlog = tokio::spawn(backlog);

@@ -4,7 +4,7 @@ use shared::bus::{self, BusSettings, Error, QueueSpec, Topology, settings::sdk_c
 
 use super::{
     proxy::Proxy,
-    stage::{
+    test_bus::{
         Behind, LIMIT, LONG, MAX_RECEIVE_COUNT, Stage, aws_settings, create_queue, message,
         messages, numbers,
     },

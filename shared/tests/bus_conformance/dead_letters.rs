@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde_json::Value;
 use shared::bus::{MAX_ATTRIBUTES, Message, REASON_ATTRIBUTE, Received, Settlement};
 
-use super::stage::{LIMIT, LONG, MAX_RECEIVE_COUNT, Stage, message, messages, numbers};
+use super::test_bus::{LIMIT, LONG, MAX_RECEIVE_COUNT, Stage, message, messages, numbers};
 
 pub(super) async fn a_message_received_too_often_is_a_dead_letter(stage: &Stage) {
     stage.publish(&[message(7, &[("kind", "a")])]).await;

@@ -8,7 +8,7 @@ use std::{
 use futures::future::join_all;
 use shared::bus::{Depth, MAX_RECEIVE_BYTES, Message, Received};
 
-use super::stage::{LIMIT, LONG, Stage, message, messages, numbers};
+use super::test_bus::{LIMIT, LONG, Stage, message, messages, numbers};
 
 pub(super) async fn a_receive_waits_for_the_first_message(stage: &Stage) {
     let begun = Instant::now();

@@ -7,7 +7,7 @@ use std::{
 
 use shared::bus::{self, BusSettings, Error, Topology};
 
-use super::stage::{LIMIT, LONG, Stage, messages};
+use super::test_bus::{LIMIT, LONG, Stage, messages};
 
 pub(super) async fn what_is_not_there_is_misconfigured(stage: &Stage) {
     let (topic, queue) =

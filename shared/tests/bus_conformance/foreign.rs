@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use shared::bus::{MAX_RECEIVE_BYTES, REASON_ATTRIBUTE, Received, Settlement};
 use sqlx::{AssertSqlSafe, PgPool};
 
-use super::stage::{Behind, LIMIT, LONG, MAX_RECEIVE_COUNT, Stage, messages, numbers};
+use super::test_bus::{Behind, LIMIT, LONG, MAX_RECEIVE_COUNT, Stage, messages, numbers};
 
 /// Headers and bodies of any kind, as SQL; none of them is what the bus itself writes.
 const FOREIGN: [(&str, &str); 9] = [

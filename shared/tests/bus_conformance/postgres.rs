@@ -7,7 +7,7 @@ use shared::bus::{
     self, BusSettings, Error, QueueSpec, Subscription, Topology, settings::PostgresSettings,
 };
 
-use super::stage::{Behind, LIMIT, LONG, Stage, messages, numbers};
+use super::test_bus::{Behind, LIMIT, LONG, Stage, messages, numbers};
 
 #[tokio::test]
 async fn several_processes_may_set_it_up_at_once() {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde_json::Value;
 use shared::bus::{MAX_ATTRIBUTES, MAX_MESSAGE_BYTES, Message, PublishError};
 
-use super::stage::{Stage, message, messages, numbers};
+use super::test_bus::{Stage, message, messages, numbers};
 
 pub(super) async fn a_message_reaches_the_queues_whose_filter_accepts_it(stage: &Stage) {
     stage

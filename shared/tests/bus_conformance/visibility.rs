@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use shared::bus::{Depth, Settlement};
 
-use super::stage::{LONG, Stage, message};
+use super::test_bus::{LONG, Stage, message};
 
 const SHORT: Duration = Duration::from_secs(1);
 

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use super::{floor::Floor, name::DEAD_LETTERS};
+use super::{low_water_mark::Floor, name::DEAD_LETTERS};
 use crate::bus::{
     MAX_MESSAGE_BYTES, MAX_RECEIVE_BYTES, REASON_ATTRIBUTE, attributes::HEADERS_ATTRIBUTE,
 };

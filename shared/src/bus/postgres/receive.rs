@@ -14,7 +14,7 @@ use sqlx::AssertSqlSafe;
 
 use super::{
     PostgresBus, bounded, error,
-    floor::Look,
+    low_water_mark::Look,
     queue::{MAX_SMALL_TEXT_BYTES, Queue},
     settle::interval,
 };

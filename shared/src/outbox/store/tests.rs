@@ -79,7 +79,7 @@ async fn walks_no_dead_rows_below_the_low_water_mark() {
     insert(&pool, &[message(1)], Duration::ZERO).await.unwrap();
 
     let before = visited(&pool).await;
-    let (low, high) = super::super::sweep::recent().into_inner();
+    let (low, high) = super::super::recovery::recent().into_inner();
     assert_eq!(
         claim(&pool, Claim { low, high, ..everything() }, Whose::NotOf(&[])).await.unwrap().len(),
         1

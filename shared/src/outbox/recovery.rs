@@ -20,10 +20,10 @@ use uuid::Uuid;
 
 use super::{
     LEASE, OutboxMessage,
-    late::{LateUsers, after},
     publisher::Publisher,
     relay::{BATCH, BATCH_BYTES},
     store::{self, Claim, Whose},
+    throttled_users::{LateUsers, after},
 };
 
 /// The pause between two passes, and after those in which the bus failed at most.

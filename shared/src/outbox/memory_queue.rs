@@ -12,7 +12,7 @@ use tokio::{
 
 use super::{
     FRESH, HANDOFF_BYTES, OutboxMessage,
-    lines::{Lines, Taken, USER_UNDER_WAY},
+    fair_queue::{Lines, Taken, USER_UNDER_WAY},
     publisher::{count_backlogged, count_left_to_sweep},
     shares::Shares,
 };

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{HANDOFF_BYTES, handoff::HandedOver, shares::Shares};
+use super::{HANDOFF_BYTES, memory_queue::HandedOver, shares::Shares};
 
 /// Messages in memory: of all users, and of one, with the bytes of one.
 pub(super) const MESSAGES: usize = 20_000;
