@@ -4,7 +4,7 @@
 //! backlogged: claims pass over that user, who gets what the bucket refills by claims of their own,
 //! until these find no more. Others are thereby claimed as if the backlog were not there, and the
 //! queue behind the topic stays short. Beside a slow topic buckets hold less and refill more slowly
-//! ([`TopicPace`]). Every scheduler has buckets of its own: with `n` replicas a user's share is up
+//! ([`AdaptiveRate`]). Every scheduler has buckets of its own: with `n` replicas a user's share is up
 //! to `n` times as large.
 
 use std::{
@@ -13,7 +13,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use shared::bus::TopicPace;
+use shared::bus::AdaptiveRate;
 use tokio::time::Instant;
 
 use crate::store::UserKey;
@@ -58,7 +58,7 @@ struct Bucket {
 #[derive(Debug)]
 pub(crate) struct Shares {
     /// Tokens a second, and in a full bucket.
-    pace: TopicPace,
+    pace: AdaptiveRate,
     buckets: HashMap<UserKey, Bucket>,
     backlogged: BTreeMap<UserKey, DateTime<Utc>>,
     purged_at: Instant,
@@ -68,7 +68,7 @@ impl Shares {
     /// Shares of `per_second` releases a second while the topic is quick, and as many at once.
     pub(crate) fn new(per_second: u32, now: Instant) -> Self {
         Self {
-            pace: TopicPace::new(per_second, now),
+            pace: AdaptiveRate::new(per_second, now),
             buckets: HashMap::new(),
             backlogged: BTreeMap::new(),
             purged_at: now,
@@ -101,7 +101,7 @@ impl Shares {
         succeeded: bool,
         now: Instant,
     ) -> f64 {
-        self.pace.note(messages, took, succeeded, now);
+        self.pace.record(messages, took, succeeded, now);
         self.pace.per_second()
     }
 

@@ -1,8 +1,8 @@
 //! The bus as a port: topics that fan out to queues, at least once, in any order.
 //!
-//! Two adapters stand behind it: [`aws`] (SNS → SQS) and [`postgres`] (pgmq). Which one is used is
-//! said by `BUS` and never guessed. One conformance suite (`shared/tests/bus_conformance.rs`) holds
-//! both to the same behaviour.
+//! There are two adapters: [`aws`] (SNS → SQS) and [`postgres`] (pgmq). The variable `BUS` selects
+//! one; there is no default. One conformance suite (`shared/tests/bus_conformance.rs`) tests both
+//! for the same behaviour.
 
 mod adaptive_rate;
 mod attributes;
@@ -16,30 +16,30 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-pub use adaptive_rate::TopicPace;
+pub use adaptive_rate::AdaptiveRate;
 pub use attributes::attributes_in;
 pub use limits::{Unpublishable, check};
 pub use settings::{BusSettings, connect};
 
-/// The most attributes a message may carry: SQS discards a raw delivery with more, silently.
+/// Most attributes of a message: SQS silently discards a raw delivery with more.
 pub const MAX_ATTRIBUTES: usize = 10;
 
-/// The most bytes of body, attribute names and attribute values together (SNS and SQS: 256 KiB).
+/// Most bytes of body, attribute names and attribute values together (SNS and SQS: 256 KiB).
 pub const MAX_MESSAGE_BYTES: usize = 256 * 1024;
 
-/// The most bytes of bodies and attributes that one receive returns, however many messages were
-/// asked for; a single message is returned whatever its size. Three batches of this size, read into
+/// Most bytes of bodies and attributes that one receive returns, however many messages were
+/// requested; a single message is returned whatever its size. Three batches of this size, read into
 /// memory, fit a pod of 256 MiB.
 pub const MAX_RECEIVE_BYTES: usize = 4 * 1024 * 1024;
 
-/// The longest delay of a message that is sent to a queue (SQS: 15 minutes).
+/// Longest delay of a message that is sent to a queue (SQS: 15 minutes).
 pub const MAX_DELAY: Duration = Duration::from_secs(15 * 60);
 
-/// The attribute in which a dead-lettered message carries why it was put there. (What SQS moves by
-/// its own redrive policy, received too often, has none.)
+/// Attribute of a dead letter with the reason why it was rejected. (Messages that SQS moves by its
+/// own redrive policy, as they were received too often, have none.)
 pub const REASON_ATTRIBUTE: &str = "deadLetterReason";
 
-/// A shared handle to whichever adapter was configured.
+/// A shared handle to the configured adapter.
 pub type SharedBus = Arc<dyn Bus>;
 
 /// A message to publish: a body and string attributes, by which subscriptions filter.
@@ -54,18 +54,19 @@ pub struct Message {
 /// A message received under a visibility timeout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
-    /// What settles or extends this receipt; a later receipt of the same message has another.
+    /// Handle by which this receipt is settled or extended; a later receipt of the same message has
+    /// another.
     pub receipt: Receipt,
-    /// The bus's own id of the message, the same at each redelivery.
+    /// Id that the bus gave the message, the same at each redelivery.
     pub message_id: String,
-    /// The text as it lies in the queue: raw, or an SNS JSON envelope (`contract::Envelope` reads
+    /// Text as it is stored in the queue: raw, or an SNS JSON envelope (`contract::Envelope` reads
     /// both).
     pub body: String,
-    /// The queue's message attributes (empty where an SNS envelope carries them).
+    /// Message attributes of the queue (empty if an SNS envelope carries them).
     pub attributes: BTreeMap<String, String>,
-    /// How many times the message was received, this time included.
+    /// Number of times that the message was received, including this one.
     pub receive_count: u32,
-    /// When the message was put into the queue.
+    /// Time at which the message was put into the queue.
     pub sent_at: DateTime<Utc>,
 }
 
@@ -95,14 +96,14 @@ impl Received {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Receipt(pub String);
 
-/// What a consumer says of a message it received.
+/// Decision of a consumer on a message that it received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settlement {
-    /// Its effect is durable: remove it.
+    /// The effect of the message is durable: remove the message.
     Done,
-    /// Not now: make it visible again after this long (zero: at once).
+    /// Make the message visible again after this time (zero: at once).
     RetryAfter(Duration),
-    /// It can never succeed: move it to the dead-letter queue with this reason.
+    /// The message can never be handled: move it to the dead-letter queue with this reason.
     Reject(String),
 }
 
@@ -117,16 +118,16 @@ pub struct Depth {
     pub delayed: u64,
 }
 
-/// Why a call to the bus failed.
+/// Error of a call to the bus.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The bus could not be reached or answered that it is overloaded; the same call may succeed
     /// later.
     #[error("{action}: the bus is unavailable")]
     Unavailable {
-        /// What was attempted.
+        /// The attempted action.
         action: &'static str,
-        /// What went wrong underneath.
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -134,18 +135,18 @@ pub enum Error {
     /// name.
     #[error("{action}: the bus refused it")]
     Misconfigured {
-        /// What was attempted.
+        /// The attempted action.
         action: &'static str,
-        /// What went wrong underneath.
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
-/// Why one message of a batch was not published.
+/// Reason that one message of a batch was not published.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
-    /// The bus did not take this entry, by its own fault: publish it again.
+    /// The bus did not accept this message for a reason of its own: publish it again.
     #[error("not accepted now: {0}")]
     Retry(String),
     /// The message can never be published: too large, too many attributes, forbidden characters.
@@ -153,21 +154,21 @@ pub enum PublishError {
     Unpublishable(String),
 }
 
-/// What every adapter does. All calls are bounded in time; none panics on foreign input.
+/// Operations of every adapter. All calls are bounded in time; none panics on foreign input.
 #[async_trait]
 pub trait Bus: Send + Sync + 'static {
-    /// Publishes to a topic (an ARN, or the name behind it). One result a message, in order;
-    /// entries that the bus refused in passing were tried again inside, entry by entry.
+    /// Publishes to a topic (an ARN, or the name in it). Returns one result for each message, in
+    /// order. Messages that failed temporarily have been retried one by one.
     ///
     /// # Errors
-    /// [`Error`] when no entry's fate is known; every message is then to be published again.
+    /// [`Error`] if no result is known; every message must then be published again.
     async fn publish(
         &self,
         topic: &str,
         messages: &[Message],
     ) -> Result<Vec<Result<(), PublishError>>, Error>;
 
-    /// Puts messages straight into a queue (a URL, or the name behind it), visible after `delay`
+    /// Sends messages directly to a queue (a URL, or the name in it), visible after `delay`
     /// (at most [`MAX_DELAY`]).
     ///
     /// # Errors
@@ -179,12 +180,12 @@ pub trait Bus: Send + Sync + 'static {
         delay: Duration,
     ) -> Result<Vec<Result<(), PublishError>>, Error>;
 
-    /// Receives up to `max` messages, of [`MAX_RECEIVE_BYTES`] together, hidden from others for
-    /// `visibility`, waiting up to `wait` for the first. Messages received more often than the
-    /// queue allows are in its dead-letter queue instead.
+    /// Receives up to `max` messages with at most [`MAX_RECEIVE_BYTES`] together, hidden from other
+    /// consumers for `visibility`; waits up to `wait` for the first. Messages received more often
+    /// than the queue allows are moved to its dead-letter queue instead.
     ///
     /// # Errors
-    /// [`Error`] when the queue could not be read.
+    /// [`Error`] if the queue could not be read.
     async fn receive(
         &self,
         queue: &str,
@@ -193,11 +194,11 @@ pub trait Bus: Send + Sync + 'static {
         wait: Duration,
     ) -> Result<Vec<Received>, Error>;
 
-    /// Settles receipts, batched. A stale receipt, one whose message was received again since, is
-    /// ignored: the message belongs to whoever received it last. So is one whose message is gone.
+    /// Settles receipts in batches. A stale receipt is ignored: its message was received again
+    /// since and belongs to the last receiver, or was removed.
     ///
     /// # Errors
-    /// [`Error`] when some receipts could not be settled; they will be delivered again.
+    /// [`Error`] if some receipts could not be settled; their messages will be delivered again.
     async fn settle(
         &self,
         queue: &str,
@@ -208,7 +209,7 @@ pub trait Bus: Send + Sync + 'static {
     /// [`Bus::settle`].
     ///
     /// # Errors
-    /// [`Error`] when some could not be extended.
+    /// [`Error`] if some could not be extended.
     async fn extend(
         &self,
         queue: &str,
@@ -216,74 +217,72 @@ pub trait Bus: Send + Sync + 'static {
         visibility: Duration,
     ) -> Result<(), Error>;
 
-    /// Counts a queue.
+    /// Counts the messages of a queue.
     ///
     /// # Errors
-    /// [`Error`] when the queue could not be read.
+    /// [`Error`] if the queue could not be read.
     async fn depth(&self, queue: &str) -> Result<Depth, Error>;
 
     /// Counts the dead letters of `queue`.
     ///
     /// # Errors
-    /// [`Error`] when the dead-letter queue could not be read.
+    /// [`Error`] if the dead-letter queue could not be read.
     async fn dead_letter_depth(&self, queue: &str) -> Result<Depth, Error>;
 
-    /// Looks at up to `max` dead letters of `queue` without taking them away.
+    /// Returns up to `max` dead letters of `queue` without removing them.
     ///
     /// # Errors
-    /// [`Error`] when the dead-letter queue could not be read.
+    /// [`Error`] if the dead-letter queue could not be read.
     async fn dead_letters(&self, queue: &str, max: usize) -> Result<Vec<Received>, Error>;
 
-    /// Moves up to `max` dead letters of `queue` back into it; returns how many.
+    /// Moves up to `max` dead letters of `queue` back into it; returns their number.
     ///
     /// # Errors
-    /// [`Error`] when they could not be moved; none is lost, some may be there twice.
+    /// [`Error`] if they could not be moved; none is lost, some may exist twice.
     async fn redrive(&self, queue: &str, max: usize) -> Result<u64, Error>;
 
-    /// Removes the dead letters of `queue` that have been there for longer than `kept`; returns how
-    /// many. Where the bus is infrastructure (aws) the queues have a retention of their own, and
-    /// nothing is done.
+    /// Removes dead letters of `queue` that are older than `kept`; returns their number. Does
+    /// nothing if the bus is infrastructure (aws), where queues have a retention of their own.
     ///
     /// # Errors
-    /// [`Error`] when they could not be removed; some may be gone.
+    /// [`Error`] if they could not be removed; some may have been removed.
     async fn purge_dead_letters(&self, queue: &str, kept: Duration) -> Result<u64, Error>;
 
-    /// Removes the dead letters of `queue` that concern a user, by the attribute or the body's
-    /// field `userId`; returns how many. SQS cannot look for messages: there they stay until the
-    /// retention of the dead-letter queue ends, and nothing is done.
+    /// Removes dead letters of `queue` that concern a user, by the attribute `userId` or the field
+    /// `userId` of the body; returns their number. Does nothing on SQS, which cannot search
+    /// messages: they stay until the retention of the dead-letter queue ends.
     ///
     /// # Errors
-    /// [`Error`] when they could not be removed; some may be gone.
+    /// [`Error`] if they could not be removed; some may have been removed.
     async fn erase_dead_letters(&self, queue: &str, user_id: &str) -> Result<u64, Error>;
 
-    /// Creates what the process needs where the bus is our own (postgres: topic, queue, dead-letter
-    /// queue and subscription); where it is infrastructure (aws), checks that it is there.
-    /// Idempotent.
+    /// Creates the topics, queues, dead-letter queues and subscriptions of the process (postgres),
+    /// or checks that they exist if the bus is infrastructure (aws). Idempotent.
     ///
     /// # Errors
-    /// [`Error::Misconfigured`] naming what is missing, [`Error::Unavailable`] when it could not be
-    /// told.
+    /// [`Error::Misconfigured`] with the names that are missing, [`Error::Unavailable`] if they
+    /// could not be checked.
     async fn ensure(&self, topology: &Topology) -> Result<(), Error>;
 }
 
-/// Topics, queues and the subscriptions between them that one process relies on.
+/// Topics, queues and subscriptions that one process needs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Topology {
-    /// Topics that are published to.
+    /// Topics that the process publishes to.
     pub topics: Vec<String>,
-    /// Queues that are received from.
+    /// Queues that the process receives from.
     pub queues: Vec<QueueSpec>,
 }
 
-/// A queue, its dead-letter rule and where its messages come from.
+/// A queue, its dead-letter rule and its subscriptions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueSpec {
     /// URL or name.
     pub queue: String,
-    /// After this many receipts without a settlement a message goes to the dead-letter queue
-    /// `{name}-dlq`.
+    /// Number of receipts without a settlement after which a message is moved to the dead-letter
+    /// queue `{name}-dlq`.
     pub max_receive_count: u32,
-    /// The topics it is subscribed to, each with its filter.
+    /// Topics that the queue is subscribed to, each with a filter.
     pub subscriptions: Vec<Subscription>,
 }
 

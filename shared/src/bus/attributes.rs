@@ -1,16 +1,16 @@
-//! Attributes as somebody stored them: JSON of any kind.
+//! Attributes read from JSON of any kind.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// The attribute that stands for the attributes of a message whose attributes cannot be told apart,
-/// as they are no JSON object.
+/// Name of the single attribute that contains the headers of a message if they are not a JSON
+/// object.
 pub(super) const HEADERS_ATTRIBUTE: &str = "headers";
 
-/// The attributes in JSON of any kind, for tables that anybody may write to: what is no text is
-/// written as JSON, `null` is no attribute, and what is no object is one attribute, `headers`. So a
-/// foreign row is never more than a message that its consumer rejects.
+/// Reads attributes from JSON of any kind, for tables that other programs may write to. A value
+/// that is not a text becomes JSON text, `null` is left out, and headers that are not an object
+/// become the single attribute `headers`. So at worst the consumer rejects a foreign row.
 #[must_use]
 pub fn attributes_in(headers: &str) -> BTreeMap<String, String> {
     let text = |value: Value| match value {
@@ -23,7 +23,7 @@ pub fn attributes_in(headers: &str) -> BTreeMap<String, String> {
             headers.into_iter().filter_map(|(name, value)| Some((name, text(value)?))).collect()
         }
         Ok(Value::Null) => BTreeMap::new(),
-        // Nested too deeply for a reader, or cut.
+        // Not an object, nested too deeply for the parser, or truncated.
         Ok(_) | Err(_) => BTreeMap::from([(HEADERS_ATTRIBUTE.to_owned(), headers.to_owned())]),
     }
 }
@@ -37,7 +37,7 @@ mod tests {
     }
 
     #[test]
-    fn attributes_that_are_no_text_become_text() {
+    fn turns_attributes_of_any_kind_into_text() {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let headers = r#"{"a": "text", "b": 1, "c": 1.5, "d": true, "e": null, "f": {"g": [1]}}"#;
         let expected = [
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_are_no_object_are_one_attribute() {
+    fn turns_other_headers_into_one_attribute() {
         assert_eq!(read("null"), []);
         for headers in ["[1, \"eventType\"]", "5", "\"text\"", "true"] {
             assert_eq!(read(headers), [(HEADERS_ATTRIBUTE.to_owned(), headers.to_owned())]);

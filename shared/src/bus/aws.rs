@@ -1,6 +1,6 @@
-//! The bus on AWS: SNS topics, SQS queues. Both are infrastructure: nothing is created here.
+//! The bus on AWS: SNS topics and SQS queues. Both are infrastructure: nothing is created here.
 //!
-//! Topics are named by ARN, queues by URL (a bare name of the same account is looked up).
+//! Topics are named by ARN, queues by URL (a plain name is looked up in the same account).
 
 mod batch;
 mod config;
@@ -25,27 +25,28 @@ use queue::Queue;
 
 pub use config::sdk_config;
 
-/// The most entries of a batch call (SNS and SQS).
+/// Most entries of a batch call (SNS and SQS).
 const BATCH: usize = 10;
-/// Calls under way at once for one call of the port.
+/// Concurrent calls for one call of the port.
 const CALLS: usize = 16;
-/// How often an entry that failed within a successful call is tried altogether.
+/// Number of attempts for an entry that fails within a successful call.
 const ATTEMPTS: usize = 4;
 
-/// The adapter; cheap to share by reference, one a process.
+/// The adapter, one in each process.
 #[derive(Debug)]
 pub struct AwsBus {
     sns: aws_sdk_sns::Client,
     sqs: aws_sdk_sqs::Client,
     queues: RwLock<HashMap<String, Queue>>,
-    /// URLs of queues that had a whole batch the last time, with the bytes of its largest answer.
+    /// URLs of queues whose last receive returned a full batch, with the bytes of the largest
+    /// answer.
     full: Mutex<HashMap<String, usize>>,
-    /// Whether messages name a group, until topic or queue refuse it.
+    /// `true` until a topic or queue refuses messages with a group.
     names_groups: AtomicBool,
 }
 
 impl AwsBus {
-    /// An adapter with the SDK's configuration for either service (see [`sdk_config`]).
+    /// Creates an adapter with the configuration of the SDK for each service (see [`sdk_config`]).
     #[must_use]
     pub fn new(sns: &aws_config::SdkConfig, sqs: &aws_config::SdkConfig) -> Self {
         Self {
@@ -65,7 +66,7 @@ async fn pause(attempt: usize) {
     tokio::time::sleep(Duration::from_millis(jitter)).await;
 }
 
-/// Whole seconds, as SQS counts: rounded up, at most `max`.
+/// Converts a duration to whole seconds for SQS: rounded up, at most `max`.
 fn seconds(duration: Duration, max: i32) -> i32 {
     let rounded = duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0));
     i32::try_from(rounded).unwrap_or(max).min(max)
@@ -151,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seconds_are_whole_rounded_up_and_bounded() {
+    fn rounds_seconds_up_within_maximum() {
         assert_eq!(seconds(Duration::ZERO, 20), 0);
         assert_eq!(seconds(Duration::from_millis(1), 20), 1);
         assert_eq!(seconds(Duration::from_secs(3), 20), 3);

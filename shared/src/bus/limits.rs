@@ -1,4 +1,4 @@
-//! What a message must be so that either adapter can carry it, and what is made fit.
+//! Limits of a message that both adapters enforce, and the escaping of characters.
 
 use std::borrow::Cow;
 
@@ -6,16 +6,16 @@ use serde::de::IgnoredAny;
 
 use super::{MAX_ATTRIBUTES, MAX_MESSAGE_BYTES, Message, PublishError};
 
-/// The longest reason that is written to a dead letter, in characters.
+/// Longest reason of a dead letter, in characters.
 const MAX_REASON: usize = 1_000;
 
-/// The body as it is put on the wire.
+/// Returns the body as it is sent.
 ///
-/// Both adapters keep the same rules, those of SNS and SQS (the pages of `Publish` and
-/// `SendMessage`): at most [`MAX_ATTRIBUTES`] attributes, [`MAX_MESSAGE_BYTES`] altogether, neither
-/// the body nor a value empty, and only characters of XML 1.0. U+FFFE and U+FFFF, which JSON may
-/// hold unescaped, are escaped when the body is JSON. U+0000 is refused even when escaped in JSON:
-/// PostgreSQL stores it in no text.
+/// Both adapters enforce the rules of SNS and SQS (the pages of `Publish` and `SendMessage`): at
+/// most [`MAX_ATTRIBUTES`] attributes, at most [`MAX_MESSAGE_BYTES`] in total, neither the body nor
+/// a value empty, and only characters of XML 1.0. U+FFFE and U+FFFF, which JSON may contain
+/// unescaped, are escaped if the body is JSON. U+0000 is refused even if it is escaped in JSON, as
+/// PostgreSQL cannot store it in a text.
 pub(super) fn wire_body(message: &Message) -> Result<Cow<'_, str>, PublishError> {
     let refused = |problem: String| Err(PublishError::Unpublishable(problem));
     if message.attributes.len() > MAX_ATTRIBUTES {
@@ -49,23 +49,23 @@ pub(super) fn wire_body(message: &Message) -> Result<Cow<'_, str>, PublishError>
     Ok(body)
 }
 
-/// Why a message can never be published, told before it is committed.
+/// Reason that a message can never be published, found before it is committed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unpublishable {
-    /// It has more bytes than the bus takes.
+    /// The message has more bytes than the bus accepts.
     #[error("the message of {0} bytes is too large; at most {MAX_MESSAGE_BYTES} are allowed")]
     TooLarge(usize),
-    /// It has something else that the bus refuses.
+    /// The bus refuses the message for another reason.
     #[error("{0}")]
     Refused(String),
 }
 
-/// Checks that a message can be published, by the same rules as publishing it: before the
-/// transaction that would leave it in an outbox for ever. `reserve` bytes are kept free for what is
-/// still to be added.
+/// Checks that a message can be published, by the same rules as publishing. Called before the
+/// transaction that writes it to an outbox, where it would stay forever. `reserve` bytes are kept
+/// free for attributes that are added later.
 ///
 /// # Errors
-/// [`Unpublishable`]: neither adapter would ever take it.
+/// [`Unpublishable`] if neither adapter ever accepts the message.
 pub fn check(message: &Message, reserve: usize) -> Result<(), Unpublishable> {
     let attributes =
         || message.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -82,7 +82,8 @@ pub fn check(message: &Message, reserve: usize) -> Result<(), Unpublishable> {
     if bytes > MAX_MESSAGE_BYTES { Err(Unpublishable::TooLarge(bytes)) } else { Ok(()) }
 }
 
-/// What counts towards the limit: the body, and each attribute's name, type (`String`) and value.
+/// Number of bytes that count towards the limit: the body, and the name, type (`String`) and value
+/// of each attribute.
 pub(super) fn message_bytes<'a>(
     body: &str,
     attributes: impl Iterator<Item = (&'a str, &'a str)>,
@@ -91,14 +92,15 @@ pub(super) fn message_bytes<'a>(
         + attributes.map(|(name, value)| name.len() + "String".len() + value.len()).sum::<usize>()
 }
 
-/// A reason as an attribute's value: not empty, not long, without forbidden characters.
+/// Converts a reason to a valid attribute value: not empty, truncated, without forbidden
+/// characters.
 pub(super) fn reason_text(reason: &str) -> String {
     let allowed = |c: char| if is_forbidden(c) { char::REPLACEMENT_CHARACTER } else { c };
     let text: String = reason.chars().take(MAX_REASON).map(allowed).collect();
     if text.is_empty() { "no reason given".to_owned() } else { text }
 }
 
-/// Whether the text is one JSON document.
+/// Returns whether the text is one JSON document.
 pub(super) fn is_json(text: &str) -> bool {
     serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
@@ -119,7 +121,7 @@ fn escaped(body: &str) -> Result<Cow<'_, str>, PublishError> {
     Ok(Cow::Owned(body.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff")))
 }
 
-/// Outside of XML 1.0's `Char` production.
+/// Returns whether a character is outside the `Char` production of XML 1.0.
 fn is_forbidden(c: char) -> bool {
     (c < ' ' && !matches!(c, '\t' | '\n' | '\r')) || matches!(c, '\u{fffe}' | '\u{ffff}')
 }
@@ -132,7 +134,7 @@ fn is_attribute_name(name: &str) -> bool {
         && !lower.starts_with("amazon.")
 }
 
-/// Whether there is a `\u0000` whose backslash is not itself escaped.
+/// Returns whether there is a `\u0000` whose backslash is not itself escaped.
 fn has_escaped_nul(body: &str) -> bool {
     body.match_indices("\\u0000").any(|(at, _)| {
         let backslashes = body[..at].bytes().rev().take_while(|b| *b == b'\\').count();
@@ -161,12 +163,12 @@ mod tests {
     }
 
     #[test]
-    fn an_ordinary_body_is_left_as_it_is() {
+    fn leaves_ordinary_body_unchanged() {
         assert!(matches!(wire_body(&message("{\"a\": \"ä\\n\"}")), Ok(Cow::Borrowed(_))));
     }
 
     #[test]
-    fn noncharacters_are_escaped_in_json_and_refused_elsewhere() {
+    fn escapes_noncharacters_in_json_only() {
         assert_eq!(
             wire_body(&message("{\"a\":\"\u{fffe}\u{ffff}\"}")).unwrap(),
             "{\"a\":\"\\ufffe\\uffff\"}"
@@ -176,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn nul_is_refused_escaped_or_not() {
+    fn refuses_nul_escaped_or_not() {
         assert!(wire_body(&message("{\"a\":\"\\u0000\"}")).is_err());
         assert!(wire_body(&message("{\"a\":\"\0\"}")).is_err());
         assert!(wire_body(&message("{\"a\":\"\\\\u0000\"}")).is_ok());
@@ -184,18 +186,21 @@ mod tests {
     }
 
     #[test]
-    fn size_counts_the_attributes() {
-        let room = MAX_MESSAGE_BYTES - "eventType".len() - "String".len() - 1;
-        assert!(wire_body(&message(&"x".repeat(room))).is_ok());
-        assert!(wire_body(&message(&"x".repeat(room + 1))).is_err());
+    fn counts_attributes_towards_size() {
+        let body_bytes = MAX_MESSAGE_BYTES - "eventType".len() - "String".len() - 1;
+        assert!(wire_body(&message(&"x".repeat(body_bytes))).is_ok());
+        assert!(wire_body(&message(&"x".repeat(body_bytes + 1))).is_err());
     }
 
     #[test]
-    fn checks_before_the_commit_what_publishing_refuses() {
-        let room = MAX_MESSAGE_BYTES - "eventType".len() - "String".len() - 1;
+    fn check_refuses_the_same_as_publishing() {
+        let body_bytes = MAX_MESSAGE_BYTES - "eventType".len() - "String".len() - 1;
         let of = |bytes: usize| message(&format!("\"{}\"", "x".repeat(bytes - 2)));
-        assert_eq!(check(&of(room), 0), Ok(()));
-        assert_eq!(check(&of(room - 9), 10), Err(Unpublishable::TooLarge(MAX_MESSAGE_BYTES + 1)));
+        assert_eq!(check(&of(body_bytes), 0), Ok(()));
+        assert_eq!(
+            check(&of(body_bytes - 9), 10),
+            Err(Unpublishable::TooLarge(MAX_MESSAGE_BYTES + 1))
+        );
         // Three bytes of UTF-8 are six when they are escaped.
         let escaped = message(&format!("\"{}\"", "\u{ffff}".repeat(60_000)));
         assert!(matches!(
@@ -210,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn attributes_keep_the_rules_of_sqs() {
+    fn enforces_attribute_rules_of_sqs() {
         assert!(wire_body(&with_attribute("a.b-c_1", "ä")).is_ok());
         for (name, value) in [("", "v"), ("a b", "v"), ("AWS.x", "v"), ("a", ""), ("a", "\u{b}")] {
             assert!(wire_body(&with_attribute(name, value)).is_err(), "{name}={value}");
@@ -218,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_is_always_a_valid_value() {
+    fn turns_any_reason_into_valid_value() {
         assert_eq!(reason_text(""), "no reason given");
         assert_eq!(reason_text("a\0b"), "a\u{fffd}b");
         assert_eq!(reason_text(&"x".repeat(5_000)).len(), MAX_REASON);

@@ -1,10 +1,10 @@
 //! The bus on PostgreSQL: pgmq's queues, with topics and subscriptions in the schema `bus`.
 //!
-//! A message's body lies in the queue as `jsonb` when it is a JSON object or array (so it is
-//! normalised: equal as JSON, not byte by byte), else as a JSON string of its text; its attributes
-//! are pgmq's headers. Topics and queues are named by the last segment of an ARN or URL, in lower
-//! case. A topic that no queue is subscribed to yet takes nothing: publishing to it is
-//! [`Error::Unavailable`], so that an outbox keeps what nobody would receive.
+//! The body of a message is stored as `jsonb` if it is a JSON object or array (so it is normalised:
+//! equal as JSON, not byte by byte), else as a JSON string of its text. Its attributes are the
+//! headers of pgmq. Topics and queues are named by the last segment of an ARN or URL, in lower
+//! case. A topic without a subscribed queue accepts no messages: publishing to it is
+//! [`Error::Unavailable`], so that the outbox keeps messages that no queue would receive.
 
 mod dead_letters;
 mod error;
@@ -34,10 +34,10 @@ use super::{
 use dead_letters::Remove;
 use queue::Queue;
 
-/// No call to the database takes longer, whatever becomes of the connection.
+/// Time limit of a call to the database, even if the connection hangs.
 const CALL_LIMIT: Duration = Duration::from_secs(35);
 
-/// The adapter; cheap to share by reference, one a process.
+/// The adapter, one in each process.
 #[derive(Debug)]
 pub struct PostgresBus {
     pool: PgPool,
@@ -45,16 +45,16 @@ pub struct PostgresBus {
 }
 
 impl PostgresBus {
-    /// An adapter that connects when it is used first.
+    /// Creates an adapter that connects on first use.
     ///
     /// # Errors
-    /// [`Error::Misconfigured`] when the URL cannot be understood.
+    /// [`Error::Misconfigured`] if the URL is malformed.
     pub fn new(settings: &PostgresSettings) -> Result<Self, Error> {
         let pool = pool::lazy(&settings.url, settings.max_connections)?;
         Ok(Self { pool, queues: RwLock::default() })
     }
 
-    /// The queue by the name or URL that was configured.
+    /// Returns the queue with the configured name or URL.
     fn queue(&self, given: &str) -> Result<Arc<Queue>, Error> {
         let name = name::of(given)?;
         if let Some(queue) = self.queues.read().unwrap_or_else(PoisonError::into_inner).get(&name) {
@@ -66,13 +66,13 @@ impl PostgresBus {
     }
 }
 
-/// Awaits a call to the database, bounded in time.
+/// Awaits a call to the database within [`CALL_LIMIT`].
 async fn bounded<T>(
     action: &'static str,
     call: impl Future<Output = Result<T, sqlx::Error>> + Send,
 ) -> Result<T, Error> {
     match tokio::time::timeout(CALL_LIMIT, call).await {
-        Ok(result) => result.map_err(|source| error::of(action, source)),
+        Ok(result) => result.map_err(|source| error::classify(action, source)),
         Err(elapsed) => Err(Error::Unavailable { action, source: elapsed.into() }),
     }
 }
@@ -145,7 +145,7 @@ impl Bus for PostgresBus {
     }
 
     async fn erase_dead_letters(&self, queue: &str, user_id: &str) -> Result<u64, Error> {
-        self.remove_dead_letters(&*self.queue(queue)?, Remove::Of(user_id)).await
+        self.remove_dead_letters(&*self.queue(queue)?, Remove::OfUser(user_id)).await
     }
 
     async fn ensure(&self, topology: &Topology) -> Result<(), Error> {

@@ -1,4 +1,4 @@
-//! Which bus, and how to reach it.
+//! Settings of the bus.
 
 use std::sync::Arc;
 
@@ -7,43 +7,44 @@ use crate::{config::LiveSecret, db::DbUrl};
 
 pub use super::aws::sdk_config;
 
-/// Which adapter, and how to reach what stands behind it.
+/// Selected adapter with its settings.
 #[derive(Debug, Clone)]
 pub enum BusSettings {
     /// SNS and SQS.
     Aws(AwsSettings),
-    /// pgmq on a PostgreSQL.
+    /// pgmq on PostgreSQL.
     Postgres(PostgresSettings),
 }
 
-/// How to reach AWS.
+/// Settings of AWS.
 #[derive(Debug, Clone, Default)]
 pub struct AwsSettings {
     /// The region.
     pub region: String,
-    /// Another endpoint than AWS's own (an emulator).
+    /// Endpoint to use instead of that of AWS (an emulator).
     pub endpoint_url: Option<String>,
-    /// An access key; none: the SDK's own chain (environment, profile, web identity, ECS, IMDS).
+    /// Access key; `None` for the default chain of the SDK (environment, profile, web identity,
+    /// ECS, IMDS).
     pub credentials: Option<AwsCredentials>,
-    /// Another endpoint for SNS alone.
+    /// Endpoint for SNS alone.
     pub sns_endpoint_url: Option<String>,
-    /// Another endpoint for SQS alone.
+    /// Endpoint for SQS alone.
     pub sqs_endpoint_url: Option<String>,
-    /// Another endpoint for SES alone.
+    /// Endpoint for SES alone.
     pub ses_endpoint_url: Option<String>,
 }
 
-/// An access key, read again while the process runs where it comes from files.
+/// Access key; if it comes from files, they are read again while the process runs.
 #[derive(Debug, Clone)]
 pub struct AwsCredentials {
-    /// The key's id.
+    /// Id of the key.
     pub key_id: LiveSecret,
-    /// The key's secret.
+    /// Secret of the key.
     pub secret: LiveSecret,
 }
 
 impl AwsCredentials {
-    /// A key that never changes.
+    /// Creates a key that never changes.
     #[must_use]
     pub fn fixed(key_id: &str, secret: &str) -> Self {
         Self { key_id: LiveSecret::fixed(key_id.into()), secret: LiveSecret::fixed(secret.into()) }
@@ -51,7 +52,7 @@ impl AwsCredentials {
 }
 
 impl AwsSettings {
-    /// The same, for a service that may have an endpoint of its own.
+    /// Returns the settings for a service that may have an endpoint of its own.
     #[must_use]
     pub fn at(&self, endpoint_url: &Option<String>) -> Self {
         Self {
@@ -61,19 +62,19 @@ impl AwsSettings {
     }
 }
 
-/// How to reach the PostgreSQL of the bus.
+/// Settings of the database of the bus.
 #[derive(Debug, Clone)]
 pub struct PostgresSettings {
     /// `postgres://user:password@host:port/name`.
     pub url: DbUrl,
-    /// The most connections that this process opens to it.
+    /// Most connections that this process opens.
     pub max_connections: u32,
 }
 
-/// The bus that was configured. Nothing is contacted yet: what stands behind it may be down.
+/// Creates the configured bus. Opens no connection: the bus may be unreachable.
 ///
 /// # Errors
-/// [`Error::Misconfigured`] when the settings cannot be understood.
+/// [`Error::Misconfigured`] if the settings are malformed.
 pub async fn connect(settings: &BusSettings) -> Result<SharedBus, Error> {
     Ok(match settings {
         BusSettings::Aws(settings) => {

@@ -1,29 +1,29 @@
-//! What only the aws adapter does.
+//! Behaviour of the aws adapter alone.
 
 use shared::bus::{self, BusSettings, Error, QueueSpec, Topology, settings::sdk_config};
 
 use super::{
     proxy::Proxy,
     test_bus::{
-        Behind, LIMIT, LONG, MAX_RECEIVE_COUNT, Stage, aws_settings, create_queue, message,
+        Backend, LIMIT, LONG, MAX_RECEIVE_COUNT, TestBus, aws_settings, create_queue, message,
         messages, numbers,
     },
 };
 
-fn endpoint(stage: &Stage) -> &str {
-    match &stage.behind {
-        Behind::Aws(ministack) => ministack.endpoint(),
-        Behind::Postgres(_) => panic!("this is the aws adapter's"),
+fn endpoint(bus: &TestBus) -> &str {
+    match &bus.backend {
+        Backend::Aws(ministack) => ministack.endpoint(),
+        Backend::Postgres(_) => panic!("this is the aws adapter's"),
     }
 }
 
 #[tokio::test]
-async fn just_the_failed_entries_of_a_batch_are_published_again() {
-    let stage = Stage::aws().await;
-    let proxy = Proxy::failing_once(endpoint(&stage), &["1", "4", "9"]).await;
+async fn retries_only_failed_entries() {
+    let bus = TestBus::aws().await;
+    let proxy = Proxy::failing_once(endpoint(&bus), &["1", "4", "9"]).await;
     let through = bus::connect(&BusSettings::Aws(aws_settings(proxy.endpoint()))).await.unwrap();
 
-    let results = through.publish(&stage.topic, &messages(10)).await.unwrap();
+    let results = through.publish(&bus.topic, &messages(10)).await.unwrap();
 
     assert_eq!(results, vec![Ok(()); 10]);
     let body = |number| message(number, &[]).body;
@@ -35,35 +35,35 @@ async fn just_the_failed_entries_of_a_batch_are_published_again() {
 
 #[tokio::test]
 async fn publishes_without_groups_when_they_are_refused() {
-    let stage = Stage::aws().await;
-    let proxy = Proxy::refusing_groups(endpoint(&stage)).await;
+    let bus = TestBus::aws().await;
+    let proxy = Proxy::refusing_groups(endpoint(&bus)).await;
     let through = bus::connect(&BusSettings::Aws(aws_settings(proxy.endpoint()))).await.unwrap();
     let of_somebody: Vec<_> = (0..10).map(|number| message(number, &[("userId", "ada")])).collect();
 
-    let results = through.publish(&stage.topic, &of_somebody).await.unwrap();
+    let results = through.publish(&bus.topic, &of_somebody).await.unwrap();
 
     assert_eq!(results, vec![Ok(()); 10]);
     assert_eq!((proxy.refused(), proxy.published().len()), (1, 1));
-    assert_eq!(through.publish(&stage.topic, &of_somebody).await.unwrap(), vec![Ok(()); 10]);
+    assert_eq!(through.publish(&bus.topic, &of_somebody).await.unwrap(), vec![Ok(()); 10]);
     assert_eq!(proxy.refused(), 1, "no group is named any more");
 }
 
 #[tokio::test]
-async fn an_sns_envelope_comes_out_as_it_lies_in_the_queue() {
-    let stage = Stage::aws().await;
-    let config = sdk_config(&aws_settings(endpoint(&stage))).await;
+async fn receives_sns_envelope_unchanged() {
+    let bus = TestBus::aws().await;
+    let config = sdk_config(&aws_settings(endpoint(&bus))).await;
     let (url, arn) = create_queue(&aws_sdk_sqs::Client::new(&config), "enveloped").await;
     let sns = aws_sdk_sns::Client::new(&config);
-    sns.subscribe().topic_arn(&stage.topic).protocol("sqs").endpoint(arn).send().await.unwrap();
+    sns.subscribe().topic_arn(&bus.topic).protocol("sqs").endpoint(arn).send().await.unwrap();
 
-    stage.publish(&[message(5, &[("kind", "a")])]).await;
+    bus.publish(&[message(5, &[("kind", "a")])]).await;
 
-    let raw = stage.receive_one(LONG).await;
+    let raw = bus.receive_one(LONG).await;
     assert_eq!(
         (numbers(std::slice::from_ref(&raw)), raw.attributes["kind"].as_str()),
         (vec![5], "a")
     );
-    let enveloped = stage.bus.receive(&url, 1, LONG, LIMIT).await.unwrap().remove(0);
+    let enveloped = bus.adapter.receive(&url, 1, LONG, LIMIT).await.unwrap().remove(0);
     assert!(enveloped.attributes.is_empty());
     let envelope: serde_json::Value = serde_json::from_str(&enveloped.body).unwrap();
     assert_eq!(envelope["Message"], r#"{"number":5}"#);
@@ -71,15 +71,15 @@ async fn an_sns_envelope_comes_out_as_it_lies_in_the_queue() {
 }
 
 #[tokio::test]
-async fn all_that_is_missing_is_named() {
-    let stage = Stage::aws().await;
-    let mut topology = stage.topology.clone();
-    topology.topics.push(format!("{}-missing", stage.topic));
-    let config = sdk_config(&aws_settings(endpoint(&stage))).await;
+async fn names_all_missing_topics_and_queues() {
+    let bus = TestBus::aws().await;
+    let mut topology = bus.topology.clone();
+    topology.topics.push(format!("{}-missing", bus.topic));
+    let config = sdk_config(&aws_settings(endpoint(&bus))).await;
     let create =
         aws_sdk_sqs::Client::new(&config).create_queue().queue_name("without-dead-letters");
     let without = create.send().await.unwrap().queue_url.unwrap();
-    for queue in [format!("{}-missing", stage.some), without] {
+    for queue in [format!("{}-missing", bus.some), without] {
         topology.queues.push(QueueSpec {
             queue,
             max_receive_count: MAX_RECEIVE_COUNT,
@@ -87,7 +87,7 @@ async fn all_that_is_missing_is_named() {
         });
     }
 
-    let Err(Error::Misconfigured { source, .. }) = stage.bus.ensure(&topology).await else {
+    let Err(Error::Misconfigured { source, .. }) = bus.adapter.ensure(&topology).await else {
         panic!("it is missing")
     };
 
@@ -97,14 +97,14 @@ async fn all_that_is_missing_is_named() {
 }
 
 #[tokio::test]
-async fn a_queue_may_be_given_by_its_name() {
-    let stage = Stage::aws().await;
+async fn accepts_name_of_queue() {
+    let bus = TestBus::aws().await;
     let queue = QueueSpec {
         queue: "everything".to_owned(),
         max_receive_count: 1,
         subscriptions: Vec::new(),
     };
-    stage.bus.ensure(&Topology { topics: Vec::new(), queues: vec![queue] }).await.unwrap();
-    stage.publish(&messages(1)).await;
-    stage.drain("everything", 1).await;
+    bus.adapter.ensure(&Topology { topics: Vec::new(), queues: vec![queue] }).await.unwrap();
+    bus.publish(&messages(1)).await;
+    bus.drain("everything", 1).await;
 }

@@ -1,13 +1,13 @@
-//! Rows that somebody wrote into a queue's table past the bus: each concerns itself alone.
+//! Rows that another program wrote into the table of a queue: none affects the other rows.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use shared::bus::{MAX_RECEIVE_BYTES, REASON_ATTRIBUTE, Received, Settlement};
 use sqlx::{AssertSqlSafe, PgPool};
 
-use super::test_bus::{Behind, LIMIT, LONG, MAX_RECEIVE_COUNT, Stage, messages, numbers};
+use super::test_bus::{Backend, LIMIT, LONG, MAX_RECEIVE_COUNT, TestBus, messages, numbers};
 
-/// Headers and bodies of any kind, as SQL; none of them is what the bus itself writes.
+/// Headers and bodies of any kind, as SQL, that the bus itself never writes.
 const FOREIGN: [(&str, &str); 9] = [
     (r#"'{"version": 1, "nested": {"a": [true]}, "nothing": null}'"#, "'{}'"),
     ("null", "null"),
@@ -21,45 +21,46 @@ const FOREIGN: [(&str, &str); 9] = [
 ];
 
 struct Foreign {
-    stage: Stage,
+    bus: TestBus,
     pool: PgPool,
 }
 
 impl Foreign {
     async fn open() -> Self {
-        let stage = Stage::postgres().await;
-        let Behind::Postgres(database) = &stage.behind else {
+        let bus = TestBus::postgres().await;
+        let Backend::Postgres(database) = &bus.backend else {
             panic!("this is the postgres adapter's")
         };
         let pool = database.pool().await;
-        Self { stage, pool }
+        Self { bus, pool }
     }
 
     async fn run(&self, sql: String) {
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&self.pool).await.unwrap();
     }
 
-    /// Writes a row into a queue's table.
+    /// Inserts a row into the table of a queue.
     async fn insert(&self, queue: &str, headers: &str, body: &str) {
         let sql = format!(
-            "insert into pgmq.\"q_{queue}\" (vt, headers, message) values (now(), {headers}, {body})"
+            "insert into pgmq.\"q_{queue}\" (vt, headers, message)
+            values (now(), {headers}, {body})"
         );
         self.run(sql).await;
     }
 
     async fn receive(&self) -> Vec<Received> {
-        self.stage.bus.receive(&self.stage.everything, 100, LONG, LIMIT).await.unwrap()
+        self.bus.adapter.receive(&self.bus.everything, 100, LONG, LIMIT).await.unwrap()
     }
 
     async fn dead_letters(&self) -> Vec<Received> {
-        self.stage.bus.dead_letters(&self.stage.everything, 100).await.unwrap()
+        self.bus.adapter.dead_letters(&self.bus.everything, 100).await.unwrap()
     }
 }
 
-/// The numbers of the messages that the bus itself published.
-fn ours(received: &[Received]) -> Vec<usize> {
-    let ours = received.iter().filter(|message| message.attributes.contains_key("kind"));
-    numbers(&ours.cloned().collect::<Vec<_>>())
+/// Numbers of the messages that the bus itself published.
+fn own_numbers(received: &[Received]) -> Vec<usize> {
+    let own = received.iter().filter(|message| message.attributes.contains_key("kind"));
+    numbers(&own.cloned().collect::<Vec<_>>())
 }
 
 #[tokio::test]
@@ -68,11 +69,11 @@ async fn receives_headers_and_bodies_of_any_kind() {
     for (headers, body) in FOREIGN {
         foreign.insert("everything", headers, body).await;
     }
-    foreign.stage.publish(&messages(3)).await;
+    foreign.bus.publish(&messages(3)).await;
 
     let received = foreign.receive().await;
 
-    assert_eq!((received.len(), ours(&received)), (FOREIGN.len() + 3, vec![0, 1, 2]));
+    assert_eq!((received.len(), own_numbers(&received)), (FOREIGN.len() + 3, vec![0, 1, 2]));
     let expected = [("nested", r#"{"a":[true]}"#), ("version", "1")]
         .map(|(a, b)| (a.to_owned(), b.to_owned()));
     assert_eq!(received[0].attributes, BTreeMap::from(expected));
@@ -90,16 +91,16 @@ async fn dead_letters_and_redrives_rows_of_any_kind() {
     let received = foreign.receive().await;
     let rejected =
         received.into_iter().map(|message| (message, Settlement::Reject("why".to_owned())));
-    foreign.stage.bus.settle(&foreign.stage.everything, rejected.collect()).await.unwrap();
+    foreign.bus.adapter.settle(&foreign.bus.everything, rejected.collect()).await.unwrap();
 
     let dead = foreign.dead_letters().await;
     assert_eq!(dead.len(), 2 * FOREIGN.len());
-    let with_reason = dead
-        .iter()
-        .filter(|letter| letter.attributes.get(REASON_ATTRIBUTE).is_some_and(|it| it == "why"));
+    let with_reason = dead.iter().filter(|letter| {
+        letter.attributes.get(REASON_ATTRIBUTE).is_some_and(|reason| reason == "why")
+    });
     assert_eq!(with_reason.count(), FOREIGN.len());
 
-    let moved = foreign.stage.bus.redrive(&foreign.stage.everything, 100).await.unwrap();
+    let moved = foreign.bus.adapter.redrive(&foreign.bus.everything, 100).await.unwrap();
     assert_eq!(moved, 2 * FOREIGN.len() as u64);
     let again = foreign.receive().await;
     assert_eq!(again.len(), 2 * FOREIGN.len());
@@ -114,9 +115,9 @@ async fn dead_letters_row_when_it_was_received_too_often() {
         let received = foreign.receive().await;
         let back =
             received.into_iter().map(|message| (message, Settlement::RetryAfter(Duration::ZERO)));
-        foreign.stage.bus.settle(&foreign.stage.everything, back.collect()).await.unwrap();
+        foreign.bus.adapter.settle(&foreign.bus.everything, back.collect()).await.unwrap();
     }
-    foreign.stage.nothing_comes_for(Duration::ZERO).await;
+    foreign.bus.expect_no_message_for(Duration::ZERO).await;
     let dead = foreign.dead_letters().await;
     assert!(dead[0].attributes[REASON_ATTRIBUTE].contains("received 3 times"), "{dead:?}");
     assert_eq!(dead[0].attributes["headers"], "5");
@@ -125,7 +126,7 @@ async fn dead_letters_row_when_it_was_received_too_often() {
 #[tokio::test]
 async fn dead_letters_row_that_is_too_large() {
     let foreign = Foreign::open().await;
-    foreign.stage.publish(&messages(1)).await;
+    foreign.bus.publish(&messages(1)).await;
     for headers_or_body in [
         "to_jsonb(repeat('x', 3000000))",
         "('[' || rtrim(repeat('1e131071,', 10), ',') || ']')::jsonb",
@@ -134,7 +135,7 @@ async fn dead_letters_row_that_is_too_large() {
         foreign.insert("everything", headers_or_body, "'{}'").await;
     }
 
-    assert_eq!(ours(&foreign.receive().await), [0]);
+    assert_eq!(own_numbers(&foreign.receive().await), [0]);
 
     let dead = foreign.dead_letters().await;
     assert_eq!(dead.len(), 4);
@@ -146,11 +147,11 @@ async fn dead_letters_row_that_is_too_large() {
     );
 }
 
-/// A view in place of the table stands for a row whose data the server can no longer read.
+/// Replaces the table by a view that fails like a row whose data the server can no longer read.
 #[tokio::test]
-async fn puts_aside_row_that_cannot_be_read() {
+async fn quarantines_row_that_cannot_be_read() {
     let foreign = Foreign::open().await;
-    foreign.stage.publish(&messages(10)).await;
+    foreign.bus.publish(&messages(10)).await;
     foreign
         .run(
             r#"alter table pgmq."q_everything" rename to q_real;
@@ -162,7 +163,7 @@ async fn puts_aside_row_that_cannot_be_read() {
         )
         .await;
 
-    let received = foreign.stage.drain("everything", 9).await;
+    let received = foreign.bus.drain("everything", 9).await;
 
     assert_eq!(numbers(&received), [0, 1, 2, 4, 5, 6, 7, 8, 9]);
     let hidden = "select vt > now() + interval '50 minutes' from pgmq.q_real where msg_id = 4";
@@ -170,7 +171,7 @@ async fn puts_aside_row_that_cannot_be_read() {
 }
 
 #[tokio::test]
-async fn shows_dead_letters_of_which_one_cannot_be_read() {
+async fn shows_unreadable_dead_letter() {
     let foreign = Foreign::open().await;
     for _ in 0..3 {
         foreign.insert("everything-dlq", "null", "'{}'").await;
@@ -226,7 +227,7 @@ async fn receives_rows_with_times_and_counts_of_any_kind() {
 }
 
 #[tokio::test]
-async fn receives_soon_when_a_row_has_an_id_given_by_hand() {
+async fn receives_soon_beside_row_with_explicit_id() {
     let foreign = Foreign::open().await;
     foreign
         .run(
@@ -237,15 +238,15 @@ async fn receives_soon_when_a_row_has_an_id_given_by_hand() {
         .await;
     let mut seen = foreign.receive().await.len();
     let begun = std::time::Instant::now();
-    // Long enough for several looks at where the queue begins.
+    // Long enough for several observations of the low-water mark.
     while begun.elapsed() < Duration::from_millis(1_200) {
-        foreign.stage.publish(&messages(1)).await;
+        foreign.bus.publish(&messages(1)).await;
         let received = foreign.receive().await;
         seen += received.len();
         let done = received.into_iter().map(|message| (message, Settlement::Done));
-        foreign.stage.bus.settle(&foreign.stage.everything, done.collect()).await.unwrap();
+        foreign.bus.adapter.settle(&foreign.bus.everything, done.collect()).await.unwrap();
     }
-    foreign.stage.publish(&messages(1)).await;
+    foreign.bus.publish(&messages(1)).await;
     assert_eq!(foreign.receive().await.len(), 1);
     assert!(seen > 1);
 }
@@ -265,7 +266,7 @@ async fn purges_dead_letters_that_are_old() {
 
     let kept = Duration::from_secs(14 * 24 * 60 * 60);
     let purged =
-        foreign.stage.bus.purge_dead_letters(&foreign.stage.everything, kept).await.unwrap();
+        foreign.bus.adapter.purge_dead_letters(&foreign.bus.everything, kept).await.unwrap();
 
     assert_eq!((purged, foreign.dead_letters().await.len()), (2_500, FOREIGN.len()));
 }
@@ -286,7 +287,7 @@ async fn erases_dead_letters_of_a_user() {
     }
 
     let erased =
-        foreign.stage.bus.erase_dead_letters(&foreign.stage.everything, "ada").await.unwrap();
+        foreign.bus.adapter.erase_dead_letters(&foreign.bus.everything, "ada").await.unwrap();
 
     let left = foreign.dead_letters().await;
     assert_eq!((erased, left.len()), (3, FOREIGN.len() + 3));

@@ -1,4 +1,4 @@
-//! What only the postgres adapter does.
+//! Behaviour of the postgres adapter alone.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -7,10 +7,10 @@ use shared::bus::{
     self, BusSettings, Error, QueueSpec, Subscription, Topology, settings::PostgresSettings,
 };
 
-use super::test_bus::{Behind, LIMIT, LONG, Stage, messages, numbers};
+use super::test_bus::{Backend, LIMIT, LONG, TestBus, messages, numbers};
 
 #[tokio::test]
-async fn several_processes_may_set_it_up_at_once() {
+async fn installs_from_several_processes_at_once() {
     let database = support::postgres::database("bus").await;
     let settings =
         BusSettings::Postgres(PostgresSettings { url: database.url().into(), max_connections: 1 });
@@ -29,52 +29,52 @@ async fn several_processes_may_set_it_up_at_once() {
 }
 
 #[tokio::test]
-async fn a_topic_takes_nothing_before_a_queue_is_subscribed() {
-    let stage = Stage::postgres().await;
+async fn refuses_messages_before_first_subscription() {
+    let bus = TestBus::postgres().await;
     let topics = vec!["early".to_owned()];
-    stage.bus.ensure(&Topology { topics, queues: Vec::new() }).await.unwrap();
-    let early = stage.bus.publish("early", &messages(1)).await;
+    bus.adapter.ensure(&Topology { topics, queues: Vec::new() }).await.unwrap();
+    let early = bus.adapter.publish("early", &messages(1)).await;
     assert!(matches!(early, Err(Error::Unavailable { .. })), "{early:?}");
 
     let subscriptions = vec![Subscription { topic: "early".to_owned(), filter: BTreeMap::new() }];
     let queue = QueueSpec { queue: "late".to_owned(), max_receive_count: 3, subscriptions };
-    let other = bus::connect(&stage.settings).await.unwrap();
+    let other = bus::connect(&bus.settings).await.unwrap();
     other.ensure(&Topology { topics: Vec::new(), queues: vec![queue] }).await.unwrap();
-    stage.bus.publish("early", &messages(1)).await.unwrap();
-    stage.drain("late", 1).await;
+    bus.adapter.publish("early", &messages(1)).await.unwrap();
+    bus.drain("late", 1).await;
 }
 
 #[tokio::test]
-async fn an_arn_or_url_stands_for_its_last_segment() {
-    let stage = Stage::postgres().await;
-    stage.bus.publish("arn:aws:sns:eu-west-1:000000000000:topic", &messages(1)).await.unwrap();
-    stage.drain("https://sqs.eu-west-1.amazonaws.com/000000000000/everything", 1).await;
+async fn accepts_arn_and_url_as_name() {
+    let bus = TestBus::postgres().await;
+    bus.adapter.publish("arn:aws:sns:eu-west-1:000000000000:topic", &messages(1)).await.unwrap();
+    bus.drain("https://sqs.eu-west-1.amazonaws.com/000000000000/everything", 1).await;
 }
 
-/// Ids are drawn before the commit: a low one may appear after higher ones were received and
+/// Ids are drawn before the commit: a low id may appear after higher ones were received and
 /// removed.
 #[tokio::test]
-async fn a_message_that_commits_late_is_received() {
-    let stage = Stage::postgres().await;
-    let Behind::Postgres(database) = &stage.behind else {
+async fn receives_message_that_commits_late() {
+    let bus = TestBus::postgres().await;
+    let Backend::Postgres(database) = &bus.backend else {
         panic!("this is the postgres adapter's")
     };
     let pool = database.pool().await;
-    stage.publish(&messages(1)).await;
-    stage.drain(&stage.everything, 1).await;
+    bus.publish(&messages(1)).await;
+    bus.drain(&bus.everything, 1).await;
     let mut late = pool.begin().await.unwrap();
     let send = r#"select pgmq.send('everything', '{"number":99}', '{}'::jsonb)"#;
     sqlx::query(send).execute(&mut *late).await.unwrap();
 
-    // Long enough for several looks at where the queue begins.
+    // Long enough for several observations of the low-water mark.
     let begun = std::time::Instant::now();
     while begun.elapsed() < Duration::from_millis(1_200) {
-        stage.publish(&messages(5)).await;
-        stage.drain(&stage.everything, 5).await;
+        bus.publish(&messages(5)).await;
+        bus.drain(&bus.everything, 5).await;
     }
     late.commit().await.unwrap();
 
     let received =
-        stage.bus.receive(&stage.everything, 10, LONG, Duration::from_secs(1)).await.unwrap();
+        bus.adapter.receive(&bus.everything, 10, LONG, Duration::from_secs(1)).await.unwrap();
     assert_eq!(numbers(&received), [99]);
 }

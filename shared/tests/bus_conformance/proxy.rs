@@ -1,5 +1,5 @@
-//! A proxy before MiniStack that turns entries of the first `PublishBatch` answer into failures, or
-//! refuses groups.
+//! A proxy in front of MiniStack that turns entries of the first `PublishBatch` answer into
+//! failures, or refuses groups.
 
 use std::sync::{
     Arc, Mutex,
@@ -31,12 +31,13 @@ struct Seen {
 }
 
 impl Proxy {
-    /// Entries with these ids fail, the first time.
+    /// Starts a proxy for which entries with these ids fail the first time.
     pub(super) async fn failing_once(upstream: &str, ids: &[&str]) -> Self {
         Self::start(upstream, ids, false).await
     }
 
-    /// Calls of which a message names a group fail, as those of topics that do not know groups.
+    /// Starts a proxy that refuses calls with message groups, as a topic without support for
+    /// groups.
     pub(super) async fn refusing_groups(upstream: &str) -> Self {
         Self::start(upstream, &[], true).await
     }
@@ -87,8 +88,8 @@ async fn forward(
 ) -> (StatusCode, String) {
     if seen.refuses_groups && body.contains("MessageGroupId") {
         seen.refused.fetch_add(1, Ordering::SeqCst);
-        let refusal = "<ErrorResponse><Error><Type>Sender</Type><Code>InvalidParameter</Code><Message>Invalid parameter: \
-            MessageGroupId</Message></Error></ErrorResponse>";
+        let refusal = "<ErrorResponse><Error><Type>Sender</Type><Code>InvalidParameter</Code>\
+            <Message>Invalid parameter: MessageGroupId</Message></Error></ErrorResponse>";
         return (StatusCode::BAD_REQUEST, refusal.to_owned());
     }
     let messages: Vec<_> = url::form_urlencoded::parse(body.as_bytes())
@@ -110,7 +111,7 @@ async fn forward(
     (status, answer)
 }
 
-/// The answer of `PublishBatch` with these of its successful entries failed.
+/// Turns successful entries with these ids into failures in an answer of `PublishBatch`.
 fn with_failures(answer: &str, ids: &[String]) -> String {
     let mut answer = answer.to_owned();
     for id in ids {

@@ -1,29 +1,28 @@
-//! What becomes of a batch that is published.
+//! Publishing batches.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::Value;
-use shared::bus::{MAX_ATTRIBUTES, MAX_MESSAGE_BYTES, Message, PublishError};
+use shared::bus::{MAX_ATTRIBUTES, MAX_MESSAGE_BYTES, Message, PublishError, Received};
 
-use super::test_bus::{Stage, message, messages, numbers};
+use super::test_bus::{TestBus, message, messages, numbers};
 
-pub(super) async fn a_message_reaches_the_queues_whose_filter_accepts_it(stage: &Stage) {
-    stage
-        .publish(&[
-            message(0, &[("kind", "a"), ("colour", "red")]),
-            message(1, &[("kind", "b"), ("colour", "red"), ("size", "1")]),
-            message(2, &[("kind", "a"), ("colour", "blue")]),
-            message(3, &[("kind", "c"), ("colour", "red")]),
-            message(4, &[("colour", "red")]),
-            message(5, &[]),
-        ])
-        .await;
+pub(super) async fn delivers_message_to_queues_by_filter(bus: &TestBus) {
+    bus.publish(&[
+        message(0, &[("kind", "a"), ("colour", "red")]),
+        message(1, &[("kind", "b"), ("colour", "red"), ("size", "1")]),
+        message(2, &[("kind", "a"), ("colour", "blue")]),
+        message(3, &[("kind", "c"), ("colour", "red")]),
+        message(4, &[("colour", "red")]),
+        message(5, &[]),
+    ])
+    .await;
 
-    assert_eq!(numbers(&stage.drain(&stage.everything, 6).await), [0, 1, 2, 3, 4, 5]);
-    assert_eq!(numbers(&stage.drain(&stage.some, 2).await), [0, 1]);
+    assert_eq!(numbers(&bus.drain(&bus.everything, 6).await), [0, 1, 2, 3, 4, 5]);
+    assert_eq!(numbers(&bus.drain(&bus.some, 2).await), [0, 1]);
 }
 
-pub(super) async fn what_was_published_arrives_as_it_was(stage: &Stage) {
+pub(super) async fn delivers_message_unchanged(bus: &TestBus) {
     let attributes =
         (0..MAX_ATTRIBUTES).map(|n| (format!("name-{n}.x"), format!("wért \" \\ \n ✓ {n}")));
     let attributes: BTreeMap<_, _> = attributes.collect();
@@ -39,28 +38,27 @@ pub(super) async fn what_was_published_arrives_as_it_was(stage: &Stage) {
         .iter()
         .map(|&body| Message { body: body.to_owned(), attributes: attributes.clone() })
         .collect();
-    stage.publish(&messages).await;
+    bus.publish(&messages).await;
 
-    let received = stage.drain(&stage.everything, bodies.len()).await;
-    assert!(received.iter().all(|it| it.attributes == attributes));
-    let sent_just_now =
-        |it: &shared::bus::Received| (chrono::Utc::now() - it.sent_at).num_seconds().abs() < 60;
-    assert!(received.iter().all(sent_just_now));
+    let received = bus.drain(&bus.everything, bodies.len()).await;
+    assert!(received.iter().all(|message| message.attributes == attributes));
+    let age = |message: &Received| (chrono::Utc::now() - message.sent_at).num_seconds().abs();
+    assert!(received.iter().all(|message| age(message) < 60));
     for body in bodies {
-        let same = |it: &&shared::bus::Received| it.body == body || is_same_json(&it.body, body);
+        let same = |message: &&Received| message.body == body || is_same_json(&message.body, body);
         assert_eq!(received.iter().filter(same).count(), 1, "{body}: {received:#?}");
     }
 }
 
-pub(super) async fn what_is_sent_straight_to_a_queue_arrives_there_only(stage: &Stage) {
-    let results = stage.bus.send(&stage.everything, &messages(12), Duration::ZERO).await.unwrap();
+pub(super) async fn delivers_sent_message_to_its_queue_only(bus: &TestBus) {
+    let results = bus.adapter.send(&bus.everything, &messages(12), Duration::ZERO).await.unwrap();
     assert_eq!(results, vec![Ok(()); 12]);
 
-    assert_eq!(numbers(&stage.drain(&stage.everything, 12).await), (0..12).collect::<Vec<_>>());
-    assert_eq!(stage.bus.depth(&stage.some).await.unwrap().visible, 0);
+    assert_eq!(numbers(&bus.drain(&bus.everything, 12).await), (0..12).collect::<Vec<_>>());
+    assert_eq!(bus.adapter.depth(&bus.some).await.unwrap().visible, 0);
 }
 
-pub(super) async fn unpublishable_messages_do_not_hold_up_the_others(stage: &Stage) {
+pub(super) async fn publishes_others_beside_unpublishable_messages(bus: &TestBus) {
     let body = |body: String| Message { body, attributes: BTreeMap::new() };
     let many = (0..=MAX_ATTRIBUTES).map(|n| (format!("a{n}"), "v".to_owned())).collect();
     let mut batch = messages(12);
@@ -72,20 +70,20 @@ pub(super) async fn unpublishable_messages_do_not_hold_up_the_others(stage: &Sta
     batch[10] = message(10, &[("control", "\u{1}")]);
     batch[11] = body("\u{fffe}".to_owned());
 
-    let results = stage.bus.publish(&stage.topic, &batch).await.unwrap();
+    let results = bus.adapter.publish(&bus.topic, &batch).await.unwrap();
 
-    for (place, result) in results.iter().enumerate() {
+    for (index, result) in results.iter().enumerate() {
         let unpublishable = matches!(result, Err(PublishError::Unpublishable(_)));
-        assert_eq!(unpublishable, [1, 3, 5, 7, 9, 10, 11].contains(&place), "{place}: {result:?}");
+        assert_eq!(unpublishable, [1, 3, 5, 7, 9, 10, 11].contains(&index), "{index}: {result:?}");
         assert!(unpublishable || result.is_ok());
     }
-    assert_eq!(numbers(&stage.drain(&stage.everything, 5).await), [0, 2, 4, 6, 8]);
+    assert_eq!(numbers(&bus.drain(&bus.everything, 5).await), [0, 2, 4, 6, 8]);
 }
 
-pub(super) async fn an_empty_batch_is_nothing(stage: &Stage) {
-    stage.publish(&[]).await;
-    stage.bus.settle(&stage.everything, Vec::new()).await.unwrap();
-    stage.bus.extend(&stage.everything, &[], Duration::from_secs(1)).await.unwrap();
+pub(super) async fn accepts_empty_batch(bus: &TestBus) {
+    bus.publish(&[]).await;
+    bus.adapter.settle(&bus.everything, Vec::new()).await.unwrap();
+    bus.adapter.extend(&bus.everything, &[], Duration::from_secs(1)).await.unwrap();
 }
 
 fn is_same_json(one: &str, other: &str) -> bool {

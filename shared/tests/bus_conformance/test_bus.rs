@@ -1,4 +1,4 @@
-//! A topic with two queues on either adapter, for one test alone.
+//! A bus for one test: a topic with two queues on one of the adapters.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -12,32 +12,32 @@ use support::{
     postgres::Database,
 };
 
-/// Receipts after which a message is a dead letter.
+/// Number of receipts after which a message is a dead letter.
 pub(super) const MAX_RECEIVE_COUNT: u32 = 3;
-/// Long enough that no test sees it pass.
+/// Longer than any test.
 pub(super) const LONG: Duration = Duration::from_secs(300);
-/// The limit of waiting for what must come.
+/// Longest wait for an expected message.
 pub(super) const LIMIT: Duration = Duration::from_secs(20);
 
-/// What stands behind the bus; it ends with the test.
-pub(super) enum Behind {
+/// Server of the bus, which is stopped with the test.
+pub(super) enum Backend {
     Aws(MiniStack),
     Postgres(Database),
 }
 
 /// A bus on which `everything` is subscribed to `topic` without a filter, and `some` with the
 /// filter `kind` ∈ {a, b} and `colour` ∈ {red}.
-pub(super) struct Stage {
-    pub(super) bus: SharedBus,
+pub(super) struct TestBus {
+    pub(super) adapter: SharedBus,
     pub(super) settings: BusSettings,
-    pub(super) behind: Behind,
+    pub(super) backend: Backend,
     pub(super) topology: Topology,
     pub(super) topic: String,
     pub(super) everything: String,
     pub(super) some: String,
 }
 
-impl Stage {
+impl TestBus {
     pub(super) async fn postgres() -> Self {
         let database = support::postgres::database("bus").await;
         let settings = BusSettings::Postgres(PostgresSettings {
@@ -45,7 +45,7 @@ impl Stage {
             max_connections: 8,
         });
         let names = ["topic", "everything", "some"].map(str::to_owned);
-        Self::on(Behind::Postgres(database), settings, names).await
+        Self::on(Backend::Postgres(database), settings, names).await
     }
 
     pub(super) async fn aws() -> Self {
@@ -67,12 +67,12 @@ impl Stage {
             urls.push(url);
         }
         let [everything, some] = urls.try_into().unwrap();
-        Self::on(Behind::Aws(ministack), BusSettings::Aws(settings), [topic, everything, some])
+        Self::on(Backend::Aws(ministack), BusSettings::Aws(settings), [topic, everything, some])
             .await
     }
 
     async fn on(
-        behind: Behind,
+        backend: Backend,
         settings: BusSettings,
         [topic, everything, some]: [String; 3],
     ) -> Self {
@@ -83,14 +83,14 @@ impl Stage {
         };
         let queues = vec![queue(&everything, BTreeMap::new()), queue(&some, filter())];
         let topology = Topology { topics: vec![topic.clone()], queues };
-        let bus = bus::connect(&settings).await.unwrap();
-        bus.ensure(&topology).await.unwrap();
-        Self { bus, settings, behind, topology, topic, everything, some }
+        let adapter = bus::connect(&settings).await.unwrap();
+        adapter.ensure(&topology).await.unwrap();
+        Self { adapter, settings, backend, topology, topic, everything, some }
     }
 
-    /// Publishes, and expects that all of it was accepted.
+    /// Publishes messages, and expects that all are accepted.
     pub(super) async fn publish(&self, messages: &[Message]) {
-        let results = self.bus.publish(&self.topic, messages).await.unwrap();
+        let results = self.adapter.publish(&self.topic, messages).await.unwrap();
         assert_eq!(results, vec![Ok(()); messages.len()]);
     }
 
@@ -104,32 +104,33 @@ impl Stage {
         self.receive_one(visibility).await
     }
 
-    /// The one message that there is to receive from `everything`.
+    /// Receives the only message of `everything`.
     pub(super) async fn receive_one(&self, visibility: Duration) -> Received {
-        let mut received = self.bus.receive(&self.everything, 10, visibility, LIMIT).await.unwrap();
+        let mut received =
+            self.adapter.receive(&self.everything, 10, visibility, LIMIT).await.unwrap();
         assert_eq!(received.len(), 1, "{received:?}");
         received.remove(0)
     }
 
-    /// Expects that nothing can be received from `everything` for so long.
-    pub(super) async fn nothing_comes_for(&self, wait: Duration) {
-        let received = self.bus.receive(&self.everything, 10, LONG, wait).await.unwrap();
+    /// Expects that no message is received from `everything` for a time.
+    pub(super) async fn expect_no_message_for(&self, wait: Duration) {
+        let received = self.adapter.receive(&self.everything, 10, LONG, wait).await.unwrap();
         assert!(received.is_empty(), "{received:?}");
     }
 
     pub(super) async fn settle(&self, message: Received, settlement: Settlement) {
-        self.bus.settle(&self.everything, vec![(message, settlement)]).await.unwrap();
+        self.adapter.settle(&self.everything, vec![(message, settlement)]).await.unwrap();
     }
 
-    /// Receives from a queue, and removes, until `number` messages were there.
+    /// Receives and removes `number` messages of a queue.
     pub(super) async fn drain(&self, queue: &str, number: usize) -> Vec<Received> {
         let mut all = Vec::new();
         while all.len() < number {
-            let received = self.bus.receive(queue, 100, LONG, LIMIT).await.unwrap();
-            assert!(!received.is_empty(), "only {} of {number} messages came", all.len());
+            let received = self.adapter.receive(queue, 100, LONG, LIMIT).await.unwrap();
+            assert!(!received.is_empty(), "only {} of {number} messages were received", all.len());
             let done =
                 received.iter().cloned().map(|message| (message, Settlement::Done)).collect();
-            self.bus.settle(queue, done).await.unwrap();
+            self.adapter.settle(queue, done).await.unwrap();
             all.extend(received);
         }
         assert_eq!(all.len(), number);
@@ -147,11 +148,14 @@ pub(super) fn aws_settings(endpoint: &str) -> AwsSettings {
     }
 }
 
-/// A queue with its dead-letter queue; its URL and ARN.
+/// Creates a queue with its dead-letter queue; returns URL and ARN.
 pub(super) async fn create_queue(sqs: &aws_sdk_sqs::Client, name: &str) -> (String, String) {
     let (_, dead_letters) = create_plain_queue(sqs, &format!("{name}-dlq")).await;
     let (url, arn) = create_plain_queue(sqs, name).await;
-    let policy = serde_json::json!({ "deadLetterTargetArn": dead_letters, "maxReceiveCount": MAX_RECEIVE_COUNT });
+    let policy = serde_json::json!({
+        "deadLetterTargetArn": dead_letters,
+        "maxReceiveCount": MAX_RECEIVE_COUNT
+    });
     let set = sqs.set_queue_attributes().queue_url(&url);
     set.attributes(QueueAttributeName::RedrivePolicy, policy.to_string()).send().await.unwrap();
     (url, arn)
@@ -190,13 +194,13 @@ pub(super) fn messages(number: usize) -> Vec<Message> {
     (0..number).map(|number| message(number, &[("kind", "a")])).collect()
 }
 
-/// The numbers in the bodies of [`message`]s, in order.
+/// Numbers in the bodies of [`message`]s, sorted.
 pub(super) fn numbers(received: &[Received]) -> Vec<usize> {
     let mut numbers: Vec<usize> = received
         .iter()
-        .map(|it| {
-            serde_json::from_str::<serde_json::Value>(&it.body).unwrap()["number"].as_u64().unwrap()
-                as usize
+        .map(|message| {
+            let body: serde_json::Value = serde_json::from_str(&message.body).unwrap();
+            body["number"].as_u64().unwrap() as usize
         })
         .collect();
     numbers.sort_unstable();

@@ -1,5 +1,5 @@
-//! Entries in calls of at most ten, and those that failed within a successful call tried again,
-//! each for itself.
+//! Splits entries into calls of at most ten, and retries entries that fail within a successful
+//! call.
 
 use std::future::Future;
 
@@ -8,17 +8,17 @@ use futures::{StreamExt as _, stream};
 use super::{ATTEMPTS, BATCH, CALLS, pause};
 use crate::bus::Error;
 
-/// What a call said of one of its entries.
+/// Result of one entry of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Entry {
-    /// Done, or there is nothing to do any more.
+    /// Done, or nothing is left to do.
     Settled,
-    /// Not done; the same may succeed later.
+    /// Not done; a retry may succeed.
     Failed,
 }
 
-/// Makes a call for each ten items, several at once; `call` answers for each item, in order. What
-/// failed is called again, alone, a bounded number of times.
+/// Makes one call for each ten items, several concurrently; `call` returns a result for each item,
+/// in order. Items that failed are retried a bounded number of times.
 pub(super) async fn settle_all<T, F, C>(
     action: &'static str,
     items: Vec<T>,
@@ -41,7 +41,7 @@ where
             left = left
                 .into_iter()
                 .zip(entries)
-                .filter(|(_, it)| *it == Entry::Failed)
+                .filter(|(_, entry)| *entry == Entry::Failed)
                 .map(|(item, _)| item)
                 .collect();
             if left.is_empty() {
@@ -56,7 +56,7 @@ where
     results.into_iter().collect()
 }
 
-/// The position that an entry's id stands for.
+/// Position of an entry by its id.
 pub(super) fn position(id: &str) -> usize {
     id.parse().unwrap_or(usize::MAX)
 }
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn only_what_failed_is_called_again() {
+    async fn retries_only_failed_items() {
         let calls = Mutex::new(Vec::new());
         let settled = settle_all("test", (0..13).collect(), |items: Vec<i32>| {
             let first = {
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_gives_up_in_the_end() {
+    async fn fails_after_all_attempts() {
         let settled = settle_all("test", vec![1], |_| async { Ok(vec![Entry::Failed]) }).await;
         assert!(matches!(settled, Err(Error::Unavailable { .. })));
     }

@@ -1,4 +1,4 @@
-//! The SDK's configuration, the same for every AWS service.
+//! Configuration of the SDK, the same for every AWS service.
 
 use std::time::{Duration, SystemTime};
 
@@ -15,14 +15,14 @@ use secrecy::ExposeSecret as _;
 
 use crate::bus::settings::{AwsCredentials, AwsSettings};
 
-/// Bounds of a call and of one attempt at it; a long poll adds what it waits.
+/// Time limits of one attempt and of a whole call; a long poll adds its waiting time.
 pub(super) const ATTEMPT: Duration = Duration::from_secs(5);
 pub(super) const OPERATION: Duration = Duration::from_secs(15);
-/// Time for which the SDK uses a key that comes from files before it looks again.
-const KEY_HOLDS: Duration = Duration::from_secs(30);
+/// Time for which the SDK uses a key from files before it asks for it again.
+const KEY_LIFETIME: Duration = Duration::from_secs(30);
 
-/// The SDK's configuration by our settings: explicit timeouts, at most three attempts, TLS by
-/// rustls with ring. Nothing is contacted; credentials are resolved when the first call needs them.
+/// Builds the configuration of the SDK: explicit timeouts, at most three attempts, TLS by rustls
+/// with ring. Opens no connection; credentials are resolved when the first call needs them.
 pub async fn sdk_config(settings: &AwsSettings) -> SdkConfig {
     let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     let timeouts = TimeoutConfig::builder()
@@ -43,23 +43,23 @@ pub async fn sdk_config(settings: &AwsSettings) -> SdkConfig {
         loader = loader.endpoint_url(url);
     }
     if let Some(credentials) = &settings.credentials {
-        loader = loader.credentials_provider(Settings(credentials.clone()));
+        loader = loader.credentials_provider(CurrentKey(credentials.clone()));
     }
     loader.load().await
 }
 
-/// The access key of the settings as it is at each look. The SDK looks again when what it was given
-/// expires.
+/// Provides the current access key of the settings. The SDK asks again when the key expires.
 #[derive(Debug)]
-struct Settings(AwsCredentials);
+struct CurrentKey(AwsCredentials);
 
-impl ProvideCredentials for Settings {
+impl ProvideCredentials for CurrentKey {
     fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
     where
         Self: 'a,
     {
         let AwsCredentials { key_id, secret } = &self.0;
-        let expires = key_id.changes().or(secret.changes()).map(|_| SystemTime::now() + KEY_HOLDS);
+        let expires =
+            key_id.changes().or(secret.changes()).map(|_| SystemTime::now() + KEY_LIFETIME);
         let (key_id, secret) = (key_id.current(), secret.current());
         let key = Credentials::new(
             key_id.expose_secret(),
@@ -77,13 +77,13 @@ mod tests {
     use super::*;
     use crate::config::LiveSecret;
 
-    async fn provided(settings: &Settings) -> (String, String, bool) {
-        let key = settings.provide_credentials().await.expect("a key");
+    async fn provided(key: &CurrentKey) -> (String, String, bool) {
+        let key = key.provide_credentials().await.expect("a key");
         (key.access_key_id().to_owned(), key.secret_access_key().to_owned(), key.expiry().is_some())
     }
 
     #[tokio::test]
-    async fn provides_the_key_that_replaced_another() {
+    async fn provides_replaced_key() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = |name: &str| folder.path().join(name);
         let write = |key_id, secret| {
@@ -92,13 +92,13 @@ mod tests {
         };
         write("first", "one");
         let open = |name| LiveSecret::open("AWS_ACCESS_KEY_ID", file(name)).expect("a file");
-        let settings = Settings(AwsCredentials { key_id: open("id"), secret: open("secret") });
+        let settings = CurrentKey(AwsCredentials { key_id: open("id"), secret: open("secret") });
         assert_eq!(provided(&settings).await, ("first".to_owned(), "one".to_owned(), true));
         write("second", "two");
         settings.0.key_id.refresh();
         settings.0.secret.refresh();
         assert_eq!(provided(&settings).await, ("second".to_owned(), "two".to_owned(), true));
-        let fixed = Settings(AwsCredentials::fixed("id", "secret"));
+        let fixed = CurrentKey(AwsCredentials::fixed("id", "secret"));
         assert_eq!(provided(&fixed).await, ("id".to_owned(), "secret".to_owned(), false));
     }
 }

@@ -1,4 +1,4 @@
-//! Dead letters: putting messages there with a reason, looking at them, moving them back.
+//! Dead letters: rejecting messages with a reason, reading dead letters, redriving them.
 
 use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
@@ -7,19 +7,19 @@ use serde_json::json;
 use super::{AwsBus, BATCH, CALLS, batch::Entry as Settled, publish::Entry, publish::Target};
 use crate::bus::{Error, MAX_ATTRIBUTES, PublishError, REASON_ATTRIBUTE, Received, limits};
 
-const REJECT: &str = "put messages to the dead letters";
+const REJECT: &str = "move messages to the dead-letter queue";
 const REDRIVE: &str = "redrive dead letters";
-/// For how long messages are held while they are moved.
-const HELD_SECONDS: i32 = 60;
-const HELD: Duration = Duration::from_secs(60);
-/// SQS may overlook messages in a call that does not wait.
+/// Time for which messages are hidden while they are moved.
+const HIDDEN_SECONDS: i32 = 60;
+const HIDDEN: Duration = Duration::from_secs(60);
+/// Waiting time of a receive, as SQS may miss messages in a call that does not wait.
 const WAIT: Duration = Duration::from_secs(1);
 
 impl AwsBus {
-    /// Sends copies with their reasons to the dead-letter queue, then deletes. A message is moved
-    /// only while its receipt holds; between both steps a crash leaves it in both queues, never in
-    /// none. One that the dead-letter queue does not take stays, and SQS itself moves it there when
-    /// it was received too often.
+    /// Sends copies with their reasons to the dead-letter queue, then deletes the messages. A
+    /// message is moved only while its receipt is valid. A crash between both steps leaves it in
+    /// both queues, never in none. A message that the dead-letter queue does not accept stays, and
+    /// SQS itself moves it once it was received too often.
     pub(super) async fn reject(
         &self,
         queue: &str,
@@ -32,18 +32,20 @@ impl AwsBus {
         let target = self.dead_letters_url(queue).await?;
         let mut left = 0;
         for chunk in rejected.chunks(BATCH) {
-            let receipts: Vec<_> =
-                chunk.iter().map(|(message, _)| (message.receipt.clone(), HELD_SECONDS)).collect();
-            let (entries, held) = self.hide_call(url, &receipts).await?;
-            left += entries.iter().filter(|entry| **entry == Settled::Failed).count();
-            let copies = chunk.iter().enumerate().filter(|(place, _)| held[*place]);
-            let copies = copies
-                .map(|(place, (message, reason))| dead_letter(place, message, reason))
+            let receipts: Vec<_> = chunk
+                .iter()
+                .map(|(message, _)| (message.receipt.clone(), HIDDEN_SECONDS))
                 .collect();
-            let outcomes = self.put_entries(Target::Queue(&target, 0), copies).await?;
-            left += outcomes.iter().filter(|(_, outcome)| outcome.is_err()).count();
-            let moved = outcomes.into_iter().filter(|(_, outcome)| outcome.is_ok());
-            self.delete(url, moved.map(|(place, _)| chunk[place].0.receipt.clone()).collect())
+            let (entries, is_hidden) = self.hide_call(url, &receipts).await?;
+            left += entries.iter().filter(|entry| **entry == Settled::Failed).count();
+            let copies = chunk.iter().enumerate().filter(|(index, _)| is_hidden[*index]);
+            let copies = copies
+                .map(|(index, (message, reason))| dead_letter(index, message, reason))
+                .collect();
+            let results = self.put_entries(Target::Queue(&target, 0), copies).await?;
+            left += results.iter().filter(|(_, result)| result.is_err()).count();
+            let moved = results.into_iter().filter(|(_, result)| result.is_ok());
+            self.delete(url, moved.map(|(index, _)| chunk[index].0.receipt.clone()).collect())
                 .await?;
         }
         if left == 0 {
@@ -55,14 +57,14 @@ impl AwsBus {
         })
     }
 
-    /// Receives them and makes them visible again at once.
+    /// Receives dead letters and makes them visible again at once.
     pub(super) async fn peek_dead_letters(
         &self,
         queue: &str,
         max: usize,
     ) -> Result<Vec<Received>, Error> {
         let url = self.dead_letters_url(queue).await?;
-        let messages = self.receive_from(&url, max, HELD, WAIT).await?;
+        let messages = self.receive_from(&url, max, HIDDEN, WAIT).await?;
         self.hide(&url, messages.iter().map(|message| (message.receipt.clone(), 0)).collect())
             .await?;
         Ok(messages)
@@ -70,29 +72,29 @@ impl AwsBus {
 
     pub(super) async fn redrive_into(&self, queue: &str, max: usize) -> Result<u64, Error> {
         let (from, to) = (self.dead_letters_url(queue).await?, self.queue_url(queue).await?);
-        // Just those that are there now: one that is as bad as before is back here at once, and
-        // would be moved for ever.
-        let there = self.depth_of(&from).await?;
-        let max = max.min(usize::try_from(there.visible + there.in_flight).unwrap_or(usize::MAX));
+        // Only as many as exist now: a message that fails again returns at once, and would be moved
+        // forever.
+        let depth = self.depth_of(&from).await?;
+        let max = max.min(usize::try_from(depth.visible + depth.in_flight).unwrap_or(usize::MAX));
         let mut moved = 0;
         while moved < max {
             let messages =
-                self.receive_from(&from, (max - moved).min(BATCH * CALLS), HELD, WAIT).await?;
+                self.receive_from(&from, (max - moved).min(BATCH * CALLS), HIDDEN, WAIT).await?;
             if messages.is_empty() {
                 break;
             }
             let copies = messages
                 .iter()
                 .enumerate()
-                .map(|(place, message)| redriven(place, message))
+                .map(|(index, message)| redriven(index, message))
                 .collect();
-            let outcomes = self.put_entries(Target::Queue(&to, 0), copies).await?;
+            let results = self.put_entries(Target::Queue(&to, 0), copies).await?;
             let (sent, kept): (Vec<_>, Vec<_>) =
-                outcomes.into_iter().partition(|(_, outcome)| outcome.is_ok());
+                results.into_iter().partition(|(_, result)| result.is_ok());
             moved += sent.len();
             self.delete(
                 &from,
-                sent.into_iter().map(|(place, _)| messages[place].receipt.clone()).collect(),
+                sent.into_iter().map(|(index, _)| messages[index].receipt.clone()).collect(),
             )
             .await?;
             if let Some((
@@ -100,8 +102,8 @@ impl AwsBus {
                 Err(PublishError::Retry(problem) | PublishError::Unpublishable(problem)),
             )) = kept.first()
             {
-                let source = format!("{} messages were not taken: {problem}", kept.len());
-                let kept = kept.iter().map(|(place, _)| (messages[*place].receipt.clone(), 0));
+                let source = format!("{} messages were not accepted: {problem}", kept.len());
+                let kept = kept.iter().map(|(index, _)| (messages[*index].receipt.clone(), 0));
                 self.hide(&from, kept.collect()).await?;
                 return Err(Error::Unavailable { action: REDRIVE, source: source.into() });
             }
@@ -110,10 +112,10 @@ impl AwsBus {
     }
 }
 
-/// The message with its reason. One that already has all the attributes it may have is put, with
-/// them, into the JSON envelope in which SNS delivers (`Message`, `MessageAttributes.X.Value`),
-/// which every consumer reads: so none is lost.
-fn dead_letter<'a>(place: usize, message: &'a Received, reason: &str) -> Entry<'a> {
+/// Builds the dead letter of a message with the reason as an attribute. If the message already has
+/// the most attributes, message and attributes are wrapped in the JSON envelope of SNS (`Message`,
+/// `MessageAttributes.X.Value`), which every consumer reads, so that no attribute is lost.
+fn dead_letter<'a>(index: usize, message: &'a Received, reason: &str) -> Entry<'a> {
     let reason = (REASON_ATTRIBUTE.to_owned(), limits::reason_text(reason));
     if message.attributes.len() < MAX_ATTRIBUTES
         || message.attributes.contains_key(REASON_ATTRIBUTE)
@@ -121,7 +123,7 @@ fn dead_letter<'a>(place: usize, message: &'a Received, reason: &str) -> Entry<'
         let mut attributes = message.attributes.clone();
         attributes.extend([reason]);
         return Entry {
-            place,
+            index,
             body: Cow::Borrowed(&message.body),
             attributes: Cow::Owned(attributes),
         };
@@ -129,23 +131,24 @@ fn dead_letter<'a>(place: usize, message: &'a Received, reason: &str) -> Entry<'
     let attribute = |(name, value): (&String, &String)| {
         (name.clone(), json!({ "Type": "String", "Value": value }))
     };
+    let attributes: serde_json::Map<_, _> = message.attributes.iter().map(attribute).collect();
     let envelope = json!({
         "Type": "Notification",
         "MessageId": message.message_id,
         "Timestamp": message.sent_at,
         "Message": message.body,
-        "MessageAttributes": message.attributes.iter().map(attribute).collect::<serde_json::Map<_, _>>(),
+        "MessageAttributes": attributes,
     });
     let attributes = Cow::Owned(BTreeMap::from([reason]));
-    Entry { place, body: Cow::Owned(envelope.to_string()), attributes }
+    Entry { index, body: Cow::Owned(envelope.to_string()), attributes }
 }
 
-fn redriven(place: usize, message: &Received) -> Entry<'_> {
+fn redriven(index: usize, message: &Received) -> Entry<'_> {
     let mut attributes = Cow::Borrowed(&message.attributes);
     if attributes.contains_key(REASON_ATTRIBUTE) {
         attributes.to_mut().remove(REASON_ATTRIBUTE);
     }
-    Entry { place, body: Cow::Borrowed(&message.body), attributes }
+    Entry { index, body: Cow::Borrowed(&message.body), attributes }
 }
 
 #[cfg(test)]
@@ -167,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reason_is_one_more_attribute() {
+    fn adds_reason_as_attribute() {
         let message = received(9);
         let letter = dead_letter(0, &message, "why");
         assert_eq!((letter.body.as_ref(), letter.attributes.len()), ("{\"a\":1}", 10));
@@ -175,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn where_there_is_no_room_for_it_the_others_move_into_the_envelope() {
+    fn moves_attributes_into_envelope_at_limit() {
         let message = received(10);
         let letter = dead_letter(0, &message, "why");
         assert_eq!(letter.attributes.iter().collect::<Vec<_>>().len(), 1);
@@ -185,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redriven_message_has_no_reason_any_more() {
+    fn removes_reason_from_redriven_message() {
         let mut message = received(1);
         message.attributes.insert(REASON_ATTRIBUTE.to_owned(), "why".to_owned());
         assert_eq!(redriven(0, &message).attributes.len(), 1);

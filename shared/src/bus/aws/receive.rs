@@ -1,4 +1,4 @@
-//! Out of queues: ten messages a call, so a batch takes several.
+//! Receives from queues: a call returns at most ten messages, so a batch takes several calls.
 
 use std::{collections::BTreeMap, sync::PoisonError, time::Duration};
 
@@ -19,15 +19,15 @@ use super::{
 use crate::bus::{Error, MAX_RECEIVE_BYTES, Receipt, Received};
 
 const RECEIVE: &str = "receive from a queue";
-/// Calls under way at once for one receive: their answers are in memory before their size is known.
+/// Concurrent calls for one receive: their answers are in memory before their size is known.
 const RECEIVE_CALLS: usize = 8;
-/// SQS's limits: how long a poll may wait and a message be hidden, in seconds.
+/// Limits of SQS in seconds: longest wait of a poll, longest visibility timeout.
 const MAX_WAIT: i32 = 20;
 pub(super) const MAX_VISIBILITY: i32 = 12 * 60 * 60;
 
 impl AwsBus {
-    /// One call waits; when it comes back full, more is there, and short calls beside each other
-    /// fetch it. A queue that had a whole batch the last time is asked by short calls at once.
+    /// Makes one call that waits; if it returns a full batch, concurrent short calls fetch more
+    /// messages. If the last receive of the queue was full, short calls are made first.
     pub(super) async fn receive_from(
         &self,
         url: &str,
@@ -36,30 +36,31 @@ impl AwsBus {
         wait: Duration,
     ) -> Result<Vec<Received>, Error> {
         let visibility = seconds(visibility, MAX_VISIBILITY);
-        let mut gathered = Gathered::new(max);
+        let mut batch = ReceivedBatch::new(max);
         if let Some(largest) = self.was_full(url) {
-            gathered.largest = largest;
-            self.receive_at_once(url, &mut gathered, visibility).await;
+            batch.largest = largest;
+            self.receive_concurrently(url, &mut batch, visibility).await;
         }
-        if gathered.messages.is_empty() {
+        if batch.messages.is_empty() {
             let share = max.min(BATCH);
-            gathered.add(self.receive_call(url, share, visibility, seconds(wait, MAX_WAIT)).await?);
-            if gathered.messages.len() == share {
-                self.receive_at_once(url, &mut gathered, visibility).await;
+            batch.add(self.receive_call(url, share, visibility, seconds(wait, MAX_WAIT)).await?);
+            if batch.messages.len() == share {
+                self.receive_concurrently(url, &mut batch, visibility).await;
             }
         }
-        self.note_full(url, gathered.is_full().then_some(gathered.largest));
-        Ok(gathered.messages)
+        self.set_full(url, batch.is_full().then_some(batch.largest));
+        Ok(batch.messages)
     }
 
-    /// Short calls beside each other, until one comes back less than full or enough is gathered. A
-    /// call's failure only ends it: what others received is hidden by now, and must be returned.
-    async fn receive_at_once(&self, url: &str, gathered: &mut Gathered, visibility: i32) {
-        let (mut asked, mut full) = (gathered.messages.len(), true);
+    /// Makes concurrent short calls until one returns less than a full batch or enough messages are
+    /// received. A failed call ends only itself: messages of other calls are hidden and must be
+    /// returned.
+    async fn receive_concurrently(&self, url: &str, batch: &mut ReceivedBatch, visibility: i32) {
+        let (mut asked, mut full) = (batch.messages.len(), true);
         let mut calls = FuturesUnordered::new();
         loop {
-            while full && asked < gathered.max && calls.len() < gathered.calls() {
-                let share = (gathered.max - asked).min(BATCH);
+            while full && asked < batch.max && calls.len() < batch.calls() {
+                let share = (batch.max - asked).min(BATCH);
                 asked += share;
                 calls.push(
                     async move { (share, self.receive_call(url, share, visibility, 0).await) },
@@ -68,7 +69,7 @@ impl AwsBus {
             let Some((share, received)) = calls.next().await else { return };
             let received = received.unwrap_or_default();
             full &= received.len() == share;
-            gathered.add(received);
+            batch.add(received);
         }
     }
 
@@ -76,7 +77,7 @@ impl AwsBus {
         self.full.lock().unwrap_or_else(PoisonError::into_inner).get(url).copied()
     }
 
-    fn note_full(&self, url: &str, full: Option<usize>) {
+    fn set_full(&self, url: &str, full: Option<usize>) {
         let mut queues = self.full.lock().unwrap_or_else(PoisonError::into_inner);
         match (full, queues.get_mut(url)) {
             (None, _) => drop(queues.remove(url)),
@@ -109,23 +110,23 @@ impl AwsBus {
             .message_system_attribute_names(System::SentTimestamp)
             .customize()
             .config_override(config::Builder::new().timeout_config(timeouts));
-        let answer = call.send().await.map_err(|error| error::of(RECEIVE, error))?;
+        let answer = call.send().await.map_err(|error| error::classify(RECEIVE, error))?;
         Ok(answer.messages.unwrap_or_default().into_iter().filter_map(received).collect())
     }
 }
 
 /// Messages that the calls of one receive returned.
-struct Gathered {
-    /// The most messages to gather.
+struct ReceivedBatch {
+    /// Most messages to receive.
     max: usize,
     messages: Vec<Received>,
     bytes: usize,
-    /// The bytes of the largest answer, of the receive before at first, by which those of the next
-    /// ones are estimated.
+    /// Bytes of the largest answer, by which the next ones are estimated; at first that of the
+    /// previous receive.
     largest: usize,
 }
 
-impl Gathered {
+impl ReceivedBatch {
     fn new(max: usize) -> Self {
         Self { max, messages: Vec::with_capacity(max.min(BATCH * CALLS)), bytes: 0, largest: 0 }
     }
@@ -137,22 +138,22 @@ impl Gathered {
         self.messages.extend(received);
     }
 
-    /// Calls that may be under way at once, of which the answers are expected to be as large as the
-    /// largest one so far. When messages grow suddenly, what is gathered passes
-    /// [`MAX_RECEIVE_BYTES`] by what [`RECEIVE_CALLS`] return at the most.
+    /// Number of calls that may be in flight, if each answer is as large as the largest one so far.
+    /// If messages grow suddenly, the total exceeds [`MAX_RECEIVE_BYTES`] by at most the answers of
+    /// [`RECEIVE_CALLS`] calls.
     fn calls(&self) -> usize {
         let left = MAX_RECEIVE_BYTES.saturating_sub(self.bytes);
         let calls = left.checked_div(self.largest).unwrap_or(RECEIVE_CALLS).min(RECEIVE_CALLS);
         if self.messages.is_empty() { calls.max(1) } else { calls }
     }
 
-    /// Returns whether more messages are likely to be there.
+    /// Returns whether the queue probably has more messages.
     fn is_full(&self) -> bool {
         self.messages.len() >= self.max || self.calls() == 0
     }
 }
 
-/// Binary attributes, of which this suite writes none, are read as their Base64 text.
+/// Converts a message. Binary attributes, which this suite never writes, are read as Base64 text.
 fn received(message: Message) -> Option<Received> {
     let system = |name| message.attributes().and_then(|attributes| attributes.get(&name));
     let receive_count =
@@ -164,7 +165,7 @@ fn received(message: Message) -> Option<Received> {
     let attributes: BTreeMap<String, String> =
         attributes.into_iter().filter_map(|(name, value)| Some((name, text(value)?))).collect();
     Some(Received {
-        // Without it the message could not be settled; SQS always gives one.
+        // A message without a receipt could not be settled; SQS always sends one.
         receipt: Receipt(message.receipt_handle?),
         message_id: message.message_id.unwrap_or_default(),
         body: message.body.unwrap_or_default(),
@@ -207,21 +208,21 @@ mod tests {
     }
 
     #[test]
-    fn asks_for_less_when_messages_are_large() {
-        let mut gathered = Gathered::new(500);
-        assert_eq!(gathered.calls(), RECEIVE_CALLS);
-        gathered.add(messages(10, 1_000));
-        assert_eq!(gathered.calls(), RECEIVE_CALLS);
-        gathered.add(messages(10, MAX_MESSAGE_BYTES));
-        assert_eq!((gathered.calls(), gathered.is_full()), (0, true));
+    fn makes_fewer_calls_when_messages_are_large() {
+        let mut batch = ReceivedBatch::new(500);
+        assert_eq!(batch.calls(), RECEIVE_CALLS);
+        batch.add(messages(10, 1_000));
+        assert_eq!(batch.calls(), RECEIVE_CALLS);
+        batch.add(messages(10, MAX_MESSAGE_BYTES));
+        assert_eq!((batch.calls(), batch.is_full()), (0, true));
     }
 
     #[test]
     fn is_full_when_all_messages_were_gathered() {
-        let mut gathered = Gathered::new(10);
-        gathered.add(messages(9, 1));
-        assert!(!gathered.is_full());
-        gathered.add(messages(1, 1));
-        assert!(gathered.is_full());
+        let mut batch = ReceivedBatch::new(10);
+        batch.add(messages(9, 1));
+        assert!(!batch.is_full());
+        batch.add(messages(1, 1));
+        assert!(batch.is_full());
     }
 }

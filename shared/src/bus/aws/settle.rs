@@ -1,4 +1,4 @@
-//! Ending or prolonging receipts.
+//! Settles and extends receipts.
 //!
 //! SQS itself fences: a receipt handle that a later receive has superseded deletes nothing, and
 //! cannot be hidden.
@@ -39,7 +39,7 @@ impl AwsBus {
                 Settlement::Reject(reason) => rejected.push((message, reason)),
             }
         }
-        // One kind's failure leaves the others their chance.
+        // A failure of one kind does not prevent the others.
         let results = [
             self.delete(&url, done).await,
             self.hide(&url, later).await,
@@ -61,35 +61,35 @@ impl AwsBus {
 
     pub(super) async fn delete(&self, url: &str, receipts: Vec<Receipt>) -> Result<(), Error> {
         batch::settle_all(DELETE, receipts, |receipts| async move {
-            let entries = receipts.iter().enumerate().map(|(place, receipt)| {
-                Delete::builder().id(place.to_string()).receipt_handle(&receipt.0).build()
+            let entries = receipts.iter().enumerate().map(|(index, receipt)| {
+                Delete::builder().id(index.to_string()).receipt_handle(&receipt.0).build()
             });
             let entries =
                 entries.collect::<Result<Vec<_>, _>>().map_err(|error| malformed(DELETE, error))?;
             let call = self.sqs.delete_message_batch().queue_url(url).set_entries(Some(entries));
-            let answer = call.send().await.map_err(|error| error::of(DELETE, error))?;
-            Ok(entries_of(receipts.len(), answer.failed()))
+            let answer = call.send().await.map_err(|error| error::classify(DELETE, error))?;
+            Ok(entry_results(receipts.len(), answer.failed()))
         })
         .await
     }
 
-    /// Hides receipts for so many seconds each.
+    /// Hides each receipt for a number of seconds.
     pub(super) async fn hide(&self, url: &str, receipts: Vec<(Receipt, i32)>) -> Result<(), Error> {
         batch::settle_all(HIDE, receipts, |receipts| async move {
-            self.hide_call(url, &receipts).await.map(|it| it.0)
+            self.hide_call(url, &receipts).await.map(|(entries, _)| entries)
         })
         .await
     }
 
-    /// One call; says of each receipt whether it is settled, and whether it was the message's own.
+    /// Makes one call; returns a result for each receipt, and whether the receipt was still valid.
     pub(super) async fn hide_call(
         &self,
         url: &str,
         receipts: &[(Receipt, i32)],
     ) -> Result<(Vec<Entry>, Vec<bool>), Error> {
-        let entries = receipts.iter().enumerate().map(|(place, (receipt, seconds))| {
+        let entries = receipts.iter().enumerate().map(|(index, (receipt, seconds))| {
             Hide::builder()
-                .id(place.to_string())
+                .id(index.to_string())
                 .receipt_handle(&receipt.0)
                 .visibility_timeout(*seconds)
                 .build()
@@ -98,29 +98,30 @@ impl AwsBus {
             entries.collect::<Result<Vec<_>, _>>().map_err(|error| malformed(HIDE, error))?;
         let call =
             self.sqs.change_message_visibility_batch().queue_url(url).set_entries(Some(entries));
-        let answer = call.send().await.map_err(|error| error::of(HIDE, error))?;
-        let mut held = vec![false; receipts.len()];
-        for it in answer.successful() {
-            if let Some(held) = held.get_mut(position(it.id())) {
-                *held = true;
+        let answer = call.send().await.map_err(|error| error::classify(HIDE, error))?;
+        let mut are_valid = vec![false; receipts.len()];
+        for entry in answer.successful() {
+            if let Some(is_valid) = are_valid.get_mut(position(entry.id())) {
+                *is_valid = true;
             }
         }
-        Ok((entries_of(receipts.len(), answer.failed()), held))
+        Ok((entry_results(receipts.len(), answer.failed()), are_valid))
     }
 }
 
-/// What an answer says of each entry; a receipt that is stale needs nothing more.
-fn entries_of(number: usize, failed: &[BatchResultErrorEntry]) -> Vec<Entry> {
+/// Result of each entry of an answer; a stale receipt counts as settled.
+fn entry_results(number: usize, failed: &[BatchResultErrorEntry]) -> Vec<Entry> {
     let mut entries = vec![Entry::Settled; number];
-    for it in failed.iter().filter(|it| !is_stale(it.code())) {
-        if let Some(entry) = entries.get_mut(position(it.id())) {
+    for failure in failed.iter().filter(|failure| !is_stale(failure.code())) {
+        if let Some(entry) = entries.get_mut(position(failure.id())) {
             *entry = Entry::Failed;
         }
     }
     entries
 }
 
-/// The message was received again since, deleted, or is visible again.
+/// Returns whether a receipt is stale: its message was received again, deleted, or is visible
+/// again.
 fn is_stale(code: &str) -> bool {
     ["ReceiptHandleIsInvalid", "MessageNotInflight", "InvalidParameterValue", "InvalidIdFormat"]
         .iter()

@@ -1,4 +1,4 @@
-//! Dead letters: looking at them, moving them back, removing them.
+//! Dead letters: reading, redriving and removing them.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -13,18 +13,18 @@ use super::{
 };
 use crate::bus::{Error, MAX_RECEIVE_BYTES, REASON_ATTRIBUTE, Receipt, Received};
 
-const PEEK: &str = "look at dead letters";
+const PEEK: &str = "read dead letters";
 const REMOVE: &str = "remove dead letters";
-/// Dead letters that one statement looks at to remove some of them.
+/// Number of dead letters that one statement reads to remove some of them.
 const CHUNK: i64 = 1_000;
 
-/// Which dead letters are removed.
+/// Condition by which dead letters are removed.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Remove<'a> {
-    /// Those that have been there for longer.
+    /// Dead letters that are older.
     OlderThan(Duration),
-    /// Those that concern a user.
-    Of(&'a str),
+    /// Dead letters that concern a user.
+    OfUser(&'a str),
 }
 
 impl PostgresBus {
@@ -44,7 +44,7 @@ impl PostgresBus {
         Ok(rows.into_iter().map(received).collect())
     }
 
-    /// Shows dead letters of which one cannot be read: in its place there is what is known of it.
+    /// Returns dead letters one by one, with a placeholder for each that cannot be read.
     async fn peek_one_by_one(&self, queue: &Queue, max: usize) -> Result<Vec<Received>, Error> {
         let query = sqlx::query_scalar(AssertSqlSafe(Arc::clone(&queue.sql.dead_letter_ids)))
             .bind(limit(max));
@@ -70,7 +70,7 @@ impl PostgresBus {
         Ok(bounded("redrive dead letters", query.execute(&self.pool)).await?.rows_affected())
     }
 
-    /// Removes dead letters, a bounded number a statement.
+    /// Removes dead letters, a bounded number in each statement.
     pub(super) async fn remove_dead_letters(
         &self,
         queue: &Queue,
@@ -84,17 +84,17 @@ impl PostgresBus {
                         sqlx::query_as(AssertSqlSafe(Arc::clone(&queue.sql.purge_dead_letters)));
                     query.bind(last).bind(CHUNK).bind(interval(kept))
                 }
-                Remove::Of(user_id) => {
+                Remove::OfUser(user_id) => {
                     let query =
                         sqlx::query_as(AssertSqlSafe(Arc::clone(&queue.sql.erase_dead_letters)));
                     query.bind(last).bind(CHUNK).bind(user_id)
                 }
             };
-            let (gone, looked_at): (i64, Option<i64>) =
+            let (gone, last_read): (i64, Option<i64>) =
                 bounded(REMOVE, query.fetch_one(&self.pool)).await?;
             removed += gone.unsigned_abs();
-            match looked_at {
-                Some(looked_at) if looked_at < i64::MAX => last = looked_at,
+            match last_read {
+                Some(last_read) if last_read < i64::MAX => last = last_read,
                 _ => return Ok(removed),
             }
         }

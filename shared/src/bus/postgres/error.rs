@@ -1,13 +1,14 @@
-//! Which class an error of the database has.
+//! Classification of errors of the database.
 
 use crate::bus::Error;
 
-/// The codes that `bus.publish` raises (sql/bus.sql).
+/// Code that `bus.publish` raises for a topic that does not exist (sql/bus.sql).
 const NO_TOPIC: &str = "BUS01";
 
-/// Classifies by SQLSTATE (PostgreSQL's appendix A): what is missing, forbidden or malformed is
-/// misconfigured; all else, a topic that nobody subscribed to yet among it, may pass.
-pub(super) fn of(action: &'static str, source: sqlx::Error) -> Error {
+/// Classifies an error by its SQLSTATE (appendix A of PostgreSQL). Something missing, forbidden or
+/// malformed is a misconfiguration; any other error, such as a topic without a subscription, may be
+/// temporary.
+pub(super) fn classify(action: &'static str, source: sqlx::Error) -> Error {
     let misconfigured = match &source {
         sqlx::Error::Database(error) => error.code().is_some_and(|code| is_misconfiguration(&code)),
         sqlx::Error::Configuration(_) | sqlx::Error::InvalidArgument(_) => true,
@@ -21,23 +22,23 @@ pub(super) fn of(action: &'static str, source: sqlx::Error) -> Error {
     }
 }
 
-/// Whether the database refused the data of a statement, so that one entry of a batch may be to
-/// blame: class 22 (data exception) and 54 (program limit exceeded, as by nesting).
-pub(super) fn blames_data(error: &sqlx::Error) -> bool {
+/// Returns whether the database refused the data of a statement, possibly of a single entry: class
+/// 22 (data exception) and 54 (program limit exceeded, as by nesting).
+pub(super) fn is_data_refused(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(error) = error else { return false };
     error.code().is_some_and(|code| code.starts_with("22") || code.starts_with("54"))
 }
 
-/// Returns whether the database could not read a row, so that one row of a statement may be to
-/// blame: class 22 (data exception), 54 (program limit exceeded, as by a number of many digits),
-/// out of memory, and XX (corrupted data).
-pub(super) fn blames_row(error: &sqlx::Error) -> bool {
+/// Returns whether the database could not read a row, possibly a single one: class 22 (data
+/// exception), 54 (program limit exceeded, as by a number with many digits), out of memory, and XX
+/// (corrupted data).
+pub(super) fn is_row_unreadable(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(database) = error else { return false };
-    blames_data(error)
+    is_data_refused(error)
         || database.code().is_some_and(|code| code == "53200" || code.starts_with("XX"))
 }
 
-/// The SQLSTATE of an error, for reasons that are kept: messages of the database may quote values.
+/// SQLSTATE of an error, for stored reasons, as messages of the database may quote values.
 pub(super) fn code(error: &sqlx::Error) -> String {
     let code = match error {
         sqlx::Error::Database(error) => error.code(),
@@ -58,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_missing_is_misconfigured_and_what_passes_is_not() {
+    fn classifies_missing_object_as_misconfigured() {
         for code in ["BUS01", "42P01", "42501", "3F000", "28P01", "3D000"] {
             assert!(is_misconfiguration(code), "{code}");
         }

@@ -1,5 +1,5 @@
-//! Setting up: pgmq's and our own SQL, topics, queues and subscriptions. All of it is idempotent,
-//! and safe when several processes start at once.
+//! Installation of the SQL of pgmq and of the bus, and creation of topics, queues and
+//! subscriptions. Every step is idempotent, and safe if several processes start at once.
 
 use sqlx::PgConnection;
 
@@ -10,10 +10,10 @@ use super::{
 use crate::bus::{Error, QueueSpec, Subscription, Topology};
 
 const ACTION: &str = "set up the bus";
-/// Counted up with each change of sql/bus.sql and each new pgmq; older processes leave a newer
-/// installation alone.
+/// Version of the installation, incremented with each change of sql/bus.sql and each new pgmq.
+/// Older processes keep a newer installation.
 const VERSION: i32 = 1;
-/// The advisory lock under which the bus is set up: "bus" in ASCII.
+/// Advisory lock of the installation: "bus" in ASCII.
 const LOCK: i64 = 0x62_7573;
 
 impl PostgresBus {
@@ -33,8 +33,7 @@ impl PostgresBus {
         version(&mut *self.pool.acquire().await?).await
     }
 
-    /// pgmq's own installer, which takes a lock of its own; where the extension itself was created,
-    /// that is used.
+    /// Runs the installer of pgmq, which takes a lock of its own, unless the extension exists.
     async fn install_pgmq(&self) -> Result<(), Error> {
         let query =
             sqlx::query_scalar("select exists (select from pg_extension where extname = 'pgmq')");
@@ -48,7 +47,7 @@ impl PostgresBus {
         .await
         {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(pgmq::PgmqError::DatabaseError(source))) => Err(error::of(ACTION, source)),
+            Ok(Err(pgmq::PgmqError::DatabaseError(source))) => Err(error::classify(ACTION, source)),
             Ok(Err(other)) => Err(Error::Misconfigured { action: ACTION, source: other.into() }),
             Err(elapsed) => Err(Error::Unavailable { action: ACTION, source: elapsed.into() }),
         }
@@ -60,7 +59,8 @@ impl PostgresBus {
         if version(&mut transaction).await?.is_none_or(|version| version < VERSION) {
             sqlx::raw_sql(include_str!("../../../sql/bus.sql")).execute(&mut *transaction).await?;
             sqlx::query(
-                "insert into bus.installed (version) values ($1) on conflict (only_row) do update set version = $1",
+                "insert into bus.installed (version) values ($1)
+                on conflict (only_row) do update set version = $1",
             )
             .bind(VERSION)
             .execute(&mut *transaction)
@@ -80,7 +80,7 @@ impl PostgresBus {
     }
 }
 
-/// A queue's specification with names instead of ARNs and URLs.
+/// Specification of a queue with names instead of ARNs and URLs.
 struct Queue {
     name: String,
     max_receive_count: i32,
@@ -90,8 +90,9 @@ struct Queue {
 
 impl Queue {
     fn of(spec: &QueueSpec) -> Result<Self, Error> {
-        let subscription =
-            |it: &Subscription| Ok((name::of(&it.topic)?, serde_json::json!(it.filter)));
+        let subscription = |subscription: &Subscription| {
+            Ok((name::of(&subscription.topic)?, serde_json::json!(subscription.filter)))
+        };
         Ok(Self {
             name: name::of(&spec.queue)?,
             max_receive_count: i32::try_from(spec.max_receive_count.max(1)).unwrap_or(i32::MAX),
@@ -109,7 +110,8 @@ impl Queue {
         }
         sqlx::query(
             "insert into bus.queues (name, max_receive_count) values ($1, $2)
-            on conflict (name) do update set max_receive_count = $2 where queues.max_receive_count <> $2",
+            on conflict (name) do update set max_receive_count = $2
+            where queues.max_receive_count <> $2",
         )
         .bind(&self.name)
         .bind(self.max_receive_count)
@@ -119,7 +121,8 @@ impl Queue {
             create_topics(connection, std::slice::from_ref(topic)).await?;
             sqlx::query(
                 "insert into bus.subscriptions (topic, queue, filter) values ($1, $2, $3)
-                on conflict (topic, queue) do update set filter = $3 where subscriptions.filter <> $3",
+                on conflict (topic, queue) do update set filter = $3
+                where subscriptions.filter <> $3",
             )
             .bind(topic)
             .bind(&self.name)
@@ -145,8 +148,8 @@ async fn create_topics(
 }
 
 async fn version(connection: &mut PgConnection) -> Result<Option<i32>, sqlx::Error> {
-    let there = sqlx::query_scalar("select to_regclass('bus.installed') is not null");
-    if !there.fetch_one(&mut *connection).await? {
+    let exists = sqlx::query_scalar("select to_regclass('bus.installed') is not null");
+    if !exists.fetch_one(&mut *connection).await? {
         return Ok(None);
     }
     sqlx::query_scalar("select version from bus.installed").fetch_optional(connection).await

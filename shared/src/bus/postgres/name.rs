@@ -1,16 +1,16 @@
-//! The name of a topic or queue behind an ARN or URL.
+//! Name of a topic or queue, taken from an ARN or URL.
 
 use crate::bus::Error;
 
-/// What follows the queue's name in its dead-letter queue's.
+/// Suffix of the name of a dead-letter queue.
 pub(super) const DEAD_LETTERS: &str = "-dlq";
 
-/// pgmq allows 47 characters in a queue's name; the dead-letter queue needs its suffix.
+/// Longest name of a queue: pgmq allows 47 characters, and the dead-letter queue has a suffix.
 const MAX_LENGTH: usize = 47 - DEAD_LETTERS.len();
 
-/// The last segment of an ARN (after `:`) or URL (after `/`), or the name as given; in lower case,
-/// as pgmq names its tables. Only names that need no care in SQL and that pgmq takes: letters,
-/// digits, `_` and single `-`.
+/// Returns the last segment of an ARN (after `:`) or URL (after `/`), or the name as given, in
+/// lower case as in the table names of pgmq. Allows only letters, digits, `_` and single `-`: such
+/// names need no quoting in SQL, and pgmq accepts them.
 pub(super) fn of(given: &str) -> Result<String, Error> {
     let name = given.rsplit([':', '/']).next().unwrap_or(given).to_ascii_lowercase();
     let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
@@ -18,7 +18,8 @@ pub(super) fn of(given: &str) -> Result<String, Error> {
         return Ok(name);
     }
     let problem = format!(
-        "{name:?} is no name of a topic or queue: 1 to {MAX_LENGTH} letters, digits, underscores and single hyphens"
+        "{name:?} is not a name of a topic or queue: expected 1 to {MAX_LENGTH} letters, digits, \
+         underscores and single hyphens"
     );
     Err(Error::Misconfigured {
         action: "read the name of a topic or queue",
@@ -31,7 +32,7 @@ mod tests {
     use super::of;
 
     #[test]
-    fn the_last_segment_is_the_name() {
+    fn takes_last_segment_as_name() {
         for given in [
             "event-queue",
             "Event-Queue",
@@ -43,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_plain_name_is_refused() {
+    fn refuses_name_with_other_characters() {
         for given in ["", "a b", "a\"b", "a;b", "a--b", "https://host/", "ä", &"x".repeat(44)] {
             assert!(of(given).is_err(), "{given}");
         }

@@ -1,4 +1,4 @@
-//! The bus's connections.
+//! Connection pool of the bus.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::{
 /// Time that a call waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What every connection of the bus is set to.
+/// Session settings of every connection of the bus.
 ///
-/// The statistics of a queue table are always wrong (it is empty one moment and full the next), so
-/// its plans are fixed: by index and nested loop, always.
+/// The statistics of a queue table are always outdated (it is empty one moment and full the next),
+/// so plans are restricted to index scans and nested loops.
 const SESSION: [(&str, &str); 7] = [
     ("statement_timeout", "30s"),
     ("idle_in_transaction_session_timeout", "30s"),
@@ -27,8 +27,8 @@ const SESSION: [(&str, &str); 7] = [
 ];
 
 pub(super) fn lazy(url: &DbUrl, max_connections: u32) -> Result<PgPool, Error> {
-    let followed = url.clone();
-    let options = move || Some(followed.options()?.application_name("bus").options(SESSION));
+    let current = url.clone();
+    let options = move || Some(current.options()?.application_name("bus").options(SESSION));
     let first = options().ok_or_else(|| Error::Misconfigured {
         action: "read the URL of the bus's database",
         source: "it is malformed".into(),

@@ -1,24 +1,24 @@
-//! Into topics and queues: a batch is one statement.
+//! Publishes to topics and sends to queues, a batch in one statement.
 
 use std::{borrow::Cow, ops::Range, time::Duration};
 
 use super::{PostgresBus, bounded, error, queue::Queue, settle::interval};
 use crate::bus::{Error, MAX_DELAY, Message, PublishError, limits};
 
-/// The most messages and bytes of one statement.
+/// Most messages and bytes of one statement.
 const MAX_MESSAGES: usize = 1_000;
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 
-/// Messages as the database takes them: JSON documents as text.
+/// Messages as parameters of a statement: JSON documents as text.
 #[derive(Debug, Default)]
 struct Batch {
-    /// Where in the caller's slice each one is.
-    places: Vec<usize>,
+    /// Index of each message in the caller's slice.
+    indexes: Vec<usize>,
     bodies: Vec<String>,
     attributes: Vec<String>,
 }
 
-/// Where a batch goes.
+/// Destination of a batch.
 #[derive(Debug, Clone, Copy)]
 enum Target<'a> {
     Topic(&'a str),
@@ -58,8 +58,8 @@ impl PostgresBus {
             match self.put_range(target, &batch, range.clone(), &mut results).await {
                 Ok(()) => reached = true,
                 Err(error) => {
-                    for place in &batch.places[range] {
-                        results[*place] = Err(PublishError::Retry(error.to_string()));
+                    for index in &batch.indexes[range] {
+                        results[*index] = Err(PublishError::Retry(error.to_string()));
                     }
                     failure = Some(error);
                 }
@@ -81,21 +81,21 @@ impl PostgresBus {
         match self.execute(target, batch, range.clone()).await? {
             Ok(()) => return Ok(()),
             Err(refused) if range.len() == 1 => {
-                results[batch.places[range.start]] = Err(PublishError::Unpublishable(refused));
+                results[batch.indexes[range.start]] = Err(PublishError::Unpublishable(refused));
                 return Ok(());
             }
             Err(_) => {}
         }
-        // One entry is to blame; the statement had no effect. Entry by entry it is found.
+        // The statement had no effect. The entry that is refused is found one by one.
         for at in range {
             if let Err(refused) = self.execute(target, batch, at..at + 1).await? {
-                results[batch.places[at]] = Err(PublishError::Unpublishable(refused));
+                results[batch.indexes[at]] = Err(PublishError::Unpublishable(refused));
             }
         }
         Ok(())
     }
 
-    /// One statement; the inner error is the database's word on the data.
+    /// Executes one statement; the inner error is that of the data.
     async fn execute(
         &self,
         target: Target<'_>,
@@ -108,12 +108,15 @@ impl PostgresBus {
             Target::Queue(..) => "send to a queue",
         };
         let query = match target {
-            Target::Topic(topic) => sqlx::query("select bus.publish($1, $2::text[]::jsonb[], $3::text[]::jsonb[])")
-                .bind(topic)
-                .bind(bodies)
-                .bind(attributes),
+            Target::Topic(topic) => {
+                sqlx::query("select bus.publish($1, $2::text[]::jsonb[], $3::text[]::jsonb[])")
+                    .bind(topic)
+                    .bind(bodies)
+                    .bind(attributes)
+            }
             Target::Queue(queue, delay) => sqlx::query(
-                "select count(*) from pgmq.send_batch($1, $2::text[]::jsonb[], $3::text[]::jsonb[], now() + $4)",
+                "select count(*)
+                from pgmq.send_batch($1, $2::text[]::jsonb[], $3::text[]::jsonb[], now() + $4)",
             )
             .bind(&queue.name)
             .bind(bodies)
@@ -123,7 +126,7 @@ impl PostgresBus {
         bounded(action, async {
             match query.execute(&self.pool).await {
                 Ok(_) => Ok(Ok(())),
-                Err(refused) if error::blames_data(&refused) => Ok(Err(refused.to_string())),
+                Err(refused) if error::is_data_refused(&refused) => Ok(Err(refused.to_string())),
                 Err(other) => Err(other),
             }
         })
@@ -132,12 +135,12 @@ impl PostgresBus {
 }
 
 impl Batch {
-    /// What can be published, and a result for each message: of the others, why not.
+    /// Builds a batch of the messages that can be published, and a result for each message.
     fn of(messages: &[Message]) -> (Self, Results) {
         let mut batch = Self::default();
-        let results = messages.iter().enumerate().map(|(place, message)| {
+        let results = messages.iter().enumerate().map(|(index, message)| {
             let body = stored_body(limits::wire_body(message)?);
-            batch.places.push(place);
+            batch.indexes.push(index);
             batch.bodies.push(body);
             batch.attributes.push(serde_json::json!(message.attributes).to_string());
             Ok(())
@@ -146,7 +149,7 @@ impl Batch {
         (batch, results)
     }
 
-    /// Ranges that keep the limits of one statement.
+    /// Ranges within the limits of one statement.
     fn statements(&self) -> Vec<Range<usize>> {
         let (mut ranges, mut start, mut bytes) = (Vec::new(), 0, 0);
         for (at, body) in self.bodies.iter().enumerate() {
@@ -164,7 +167,7 @@ impl Batch {
     }
 }
 
-/// The document that is stored: the body itself when it is a JSON object or array, else a JSON
+/// Returns the document to store: the body itself if it is a JSON object or array, else a JSON
 /// string of its text.
 fn stored_body(body: Cow<'_, str>) -> String {
     if body.trim_ascii_start().starts_with(['{', '[']) && limits::is_json(&body) {
@@ -184,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn documents_are_stored_as_they_are_and_other_text_as_a_string() {
+    fn stores_other_text_than_documents_as_string() {
         for (body, stored) in [
             (r#"{"a":1}"#, r#"{"a":1}"#),
             (" [1]", " [1]"),
@@ -197,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_cut_by_number_and_size() {
+    fn splits_batch_by_number_and_size() {
         let (batch, _) = Batch::of(&messages(2_500, "{}"));
         assert_eq!(batch.statements(), [0..1_000, 1_000..2_000, 2_000..2_500]);
         let (batch, _) = Batch::of(&messages(70, &"x".repeat(250_000)));

@@ -1,48 +1,48 @@
-//! One queue: its tables' names in SQL, written once, and where to begin reading.
+//! A queue: its SQL statements and its low-water mark.
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicUsize, Ordering},
 };
 
-use super::{low_water_mark::Floor, name::DEAD_LETTERS};
+use super::{low_water_mark::LowWaterMark, name::DEAD_LETTERS};
 use crate::bus::{
     MAX_MESSAGE_BYTES, MAX_RECEIVE_BYTES, REASON_ATTRIBUTE, attributes::HEADERS_ATTRIBUTE,
 };
 
-/// The most bytes of body and headers, as text, with which a row is handed out: a published message
-/// is at most [`MAX_MESSAGE_BYTES`], and `jsonb` adds a space after each comma and colon. A larger
-/// row was written past the bus.
+/// Most bytes of body and headers, as text, of a row that is returned. A published message has at
+/// most [`MAX_MESSAGE_BYTES`], and `jsonb` adds a space after each comma and colon. A larger row
+/// was written by another program.
 const MAX_ROW_BYTES: usize = 2 * MAX_MESSAGE_BYTES;
-/// A document that takes at most so many bytes in its row, uncompressed, is not written as text to
-/// learn its size.
+/// Most bytes of a small document, as stored uncompressed. Small documents are not converted to
+/// text to compute their size.
 const SMALL_BYTES: usize = 2_000;
-/// The most bytes of the text of a small document. Escaped characters make it up to six times as
-/// long; only numbers with large exponents make it longer, without bound.
+/// Most bytes of the text of a small document. Escaped characters make it up to six times as long;
+/// only numbers with large exponents make it longer, without bound.
 pub(super) const MAX_SMALL_TEXT_BYTES: usize = 8 * SMALL_BYTES;
 
 #[derive(Debug)]
 pub(super) struct Queue {
     pub(super) name: String,
     pub(super) sql: Statements,
-    floor: Mutex<Floor>,
-    /// Rows to ask for so that about two times [`MAX_RECEIVE_BYTES`] are looked at, by the size of
-    /// those last received.
-    fitting: AtomicUsize,
+    low_water_mark: Mutex<LowWaterMark>,
+    /// Number of rows that contain about two times [`MAX_RECEIVE_BYTES`], by the size of those last
+    /// received.
+    row_limit: AtomicUsize,
 }
 
-/// The statements on a queue. Its name was checked to need no care in SQL.
+/// SQL statements of a queue. Its name was checked and needs no quoting.
 ///
-/// A receipt is (msg_id, read_ct): whoever receives a message again counts read_ct up, and the
-/// receipts before it match no row any more.
+/// A receipt is (msg_id, read_ct): each receive increments read_ct, so that earlier receipts no
+/// longer match a row.
 #[derive(Debug)]
 pub(super) struct Statements {
     pub(super) receive: Arc<str>,
-    pub(super) receive_these: Arc<str>,
+    pub(super) receive_by_id: Arc<str>,
     pub(super) visible: Arc<str>,
     pub(super) quarantine: Arc<str>,
-    pub(super) put_off: Arc<str>,
-    pub(super) look: Arc<str>,
+    pub(super) postpone: Arc<str>,
+    pub(super) observe: Arc<str>,
     pub(super) done: Arc<str>,
     pub(super) hide: Arc<str>,
     pub(super) reject: Arc<str>,
@@ -58,34 +58,43 @@ pub(super) struct Statements {
 impl Queue {
     pub(super) fn new(name: String) -> Self {
         let sql = Statements::on(&name);
-        Self { name, sql, floor: Mutex::default(), fitting: AtomicUsize::new(usize::MAX) }
-    }
-
-    /// The most rows that the next receive looks at: it reads each of them, and hands out what
-    /// [`MAX_RECEIVE_BYTES`] allow.
-    pub(super) fn fitting(&self, max: usize) -> usize {
-        self.fitting.load(Ordering::Relaxed).min(max).max(1)
-    }
-
-    /// Takes note of the size of what was received.
-    pub(super) fn note_size(&self, rows: usize, bytes: usize) {
-        if let Some(average) = bytes.checked_div(rows) {
-            self.fitting.store(2 * MAX_RECEIVE_BYTES / average.max(1), Ordering::Relaxed);
+        Self {
+            name,
+            sql,
+            low_water_mark: Mutex::default(),
+            row_limit: AtomicUsize::new(usize::MAX),
         }
     }
 
-    pub(super) fn floor(&self) -> MutexGuard<'_, Floor> {
-        self.floor.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Most rows that the next receive reads. It returns as many of them as [`MAX_RECEIVE_BYTES`]
+    /// allows.
+    pub(super) fn row_limit(&self, max: usize) -> usize {
+        self.row_limit.load(Ordering::Relaxed).min(max).max(1)
+    }
+
+    /// Records the size of the rows that were received.
+    pub(super) fn record_size(&self, rows: usize, bytes: usize) {
+        if let Some(average) = bytes.checked_div(rows) {
+            self.row_limit.store(2 * MAX_RECEIVE_BYTES / average.max(1), Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn low_water_mark(&self) -> MutexGuard<'_, LowWaterMark> {
+        self.low_water_mark.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A time that no calendar of ours holds is brought to its end.
+/// Expression for the time at which a message was enqueued, clamped to the years that chrono can
+/// represent.
 const ENQUEUED_AT: &str =
     "least(greatest(enqueued_at, '0001-01-01 00:00:00+00'), '9999-12-31 00:00:00+00')";
 
-/// A message as text.
+/// Expression for a message as text.
 const BODY: &str =
     "case jsonb_typeof(message) when 'string' then message #>> '{}' else message::text end";
+
+/// Condition that selects messages by their ids.
+const BY_ID: &str = "msg_id = any($1::bigint[])";
 
 /// Condition under which a document takes few bytes.
 fn is_small(document: &str) -> String {
@@ -94,19 +103,23 @@ fn is_small(document: &str) -> String {
     )
 }
 
-/// Expression for the bytes of a document as text; of a small one roughly.
+/// Expression for the bytes of a document as text; an estimate for a small one.
 fn bytes_of(document: &str) -> String {
     format!(
-        "coalesce(case when {} then pg_column_size({document}) else octet_length({document}::text) end, 0)",
+        "coalesce(
+            case when {} then pg_column_size({document}) else octet_length({document}::text) end, 0
+        )",
         is_small(document)
     )
 }
 
-/// Expression for a document as it is handed out, written as text by `text`: null if it is small
+/// Expression for a document as it is returned, converted to text by `text`: null if it is small
 /// and its text is not.
-fn handed_out(document: &str, text: &str, default: &str) -> String {
+fn returned_text(document: &str, text: &str, default: &str) -> String {
     format!(
-        "(select case when octet_length(text) > {MAX_SMALL_TEXT_BYTES} and {} then null else coalesce(text, '{default}') end
+        "(select
+            case when octet_length(text) > {MAX_SMALL_TEXT_BYTES} and {} then null
+                else coalesce(text, '{default}') end
             from (select {text} as text offset 0) as written)",
         is_small(document)
     )
@@ -124,11 +137,12 @@ fn dead_letter_headers(reason: &str) -> String {
     )
 }
 
-/// $2: how many rows to look at, $3: visibility, $4: the most bytes of all that is handed out. The
-/// first message is handed out whatever its size. Documents are written as text once, when they are
-/// handed out: not those of rows that others hold. Null headers or a null body say that its text is
-/// too large after all. Rows are found by an array of their ids, not by a join: for a table whose
-/// statistics say it is empty, a join may walk the whole queue for each message.
+/// Statement that receives messages. $2: most rows to read, $3: visibility, $4: most bytes of all
+/// returned messages. The first message is returned whatever its size. Documents are converted to
+/// text once, when they are returned, and not for rows that other consumers hold. Null headers or a
+/// null body mean that the text is too large after all. Rows are selected by an array of their ids,
+/// not by a join: if the statistics say that the table is empty, a join may read the whole queue
+/// for each message.
 fn receive(name: &str, queue: &str, dead_letters: &str, which: &str) -> String {
     let headers = dead_letter_headers(&format!(
         "case when spent then format('received %s times without being settled', read_ct)
@@ -136,7 +150,7 @@ fn receive(name: &str, queue: &str, dead_letters: &str, which: &str) -> String {
     ));
     let (bytes_of_headers, bytes_of_message) = (bytes_of("headers"), bytes_of("message"));
     let (headers_out, body_out) =
-        (handed_out("headers", "headers::text", "{}"), handed_out("message", BODY, ""));
+        (returned_text("headers", "headers::text", "{}"), returned_text("message", BODY, ""));
     format!(
         "with picked as materialized (
             select msg_id, read_ct, {bytes_of_headers} + {bytes_of_message} as bytes
@@ -145,17 +159,22 @@ fn receive(name: &str, queue: &str, dead_letters: &str, which: &str) -> String {
             order by msg_id limit $2
             for update skip locked
         ), allowed as materialized (
-            select coalesce((select max_receive_count from bus.queues where name = '{name}'), 2147483647) as receipts
+            select coalesce(
+                (select max_receive_count from bus.queues where name = '{name}'), 2147483647
+            ) as receipts
         ), fitting as materialized (
             select msg_id from (
-                select msg_id, bytes, sum(bytes) over (order by msg_id rows unbounded preceding) as until
-                from picked where read_ct < (select receipts from allowed) and bytes <= {MAX_ROW_BYTES}
+                select msg_id, bytes,
+                    sum(bytes) over (order by msg_id rows unbounded preceding) as until
+                from picked
+                where read_ct < (select receipts from allowed) and bytes <= {MAX_ROW_BYTES}
             ) as summed
             where until <= $4 or until = bytes
         ), dead as (
             delete from {queue} as m
             where m.msg_id = any(array(
-                select msg_id from picked where read_ct >= (select receipts from allowed) or bytes > {MAX_ROW_BYTES}
+                select msg_id from picked
+                where read_ct >= (select receipts from allowed) or bytes > {MAX_ROW_BYTES}
             ))
             returning m.enqueued_at, m.read_ct, m.message, m.headers,
                 m.read_ct >= (select receipts from allowed) as spent
@@ -163,7 +182,8 @@ fn receive(name: &str, queue: &str, dead_letters: &str, which: &str) -> String {
             insert into {dead_letters} (enqueued_at, vt, message, headers)
             select enqueued_at, now(), message, {headers} from dead
         )
-        update {queue} as m set read_ct = greatest(m.read_ct, 0) + 1, last_read_at = now(), vt = now() + $3
+        update {queue} as m
+        set read_ct = greatest(m.read_ct, 0) + 1, last_read_at = now(), vt = now() + $3
         where m.msg_id = any(array(select msg_id from fitting))
         returning m.msg_id, m.read_ct, {ENQUEUED_AT}, {headers_out}, {body_out}"
     )
@@ -173,76 +193,90 @@ impl Statements {
     fn on(name: &str) -> Self {
         let queue = format!("pgmq.\"q_{name}\"");
         let dead_letters = format!("pgmq.\"q_{name}{DEAD_LETTERS}\"");
-        // $1: the last message that was looked at, $2: how many are looked at. From dead-lettering
-        // on a message is visible.
+        // $1: the last message that was read, $2: number of messages to read. A dead letter is
+        // visible at once.
         let remove = |which: &str| {
             format!(
                 "with seen as materialized (
                     select msg_id, ({which}) as is_removed from {dead_letters}
                     where msg_id > $1 order by msg_id limit $2
                 ), gone as (
-                    delete from {dead_letters} where msg_id = any(array(select msg_id from seen where is_removed))
+                    delete from {dead_letters}
+                    where msg_id = any(array(select msg_id from seen where is_removed))
                     returning 1
                 )
                 select (select count(*) from gone), (select max(msg_id) from seen)"
             )
         };
-        // A dead letter's body of any size: a long one is cut.
+        // A long body is truncated.
         let shown = format!(
             "select msg_id, read_ct, enqueued_at, left(headers, {MAX_ROW_BYTES}) as headers,
                 case when octet_length(body) <= {MAX_ROW_BYTES} then body
                     else left(body, 1000) || format('… (%s bytes)', octet_length(body)) end as body
-            from (select msg_id, read_ct, {ENQUEUED_AT} as enqueued_at, headers::text as headers, {BODY} as body
+            from (
+                select msg_id, read_ct, {ENQUEUED_AT} as enqueued_at, headers::text as headers,
+                    {BODY} as body
                 from {dead_letters} "
         );
         Self {
             // $1: lowest msg_id.
             receive: receive(name, &queue, &dead_letters, "msg_id >= $1").into(),
             // $1: ids.
-            receive_these: receive(name, &queue, &dead_letters, "msg_id = any($1::bigint[])").into(),
-            // $1: lowest msg_id, $2: how many.
-            visible: format!("select msg_id from {queue} where msg_id >= $1 and vt <= now() order by msg_id limit $2")
-                .into(),
-            // $1: the message, $2: why.
+            receive_by_id: receive(name, &queue, &dead_letters, BY_ID).into(),
+            // $1: lowest msg_id, $2: number of rows.
+            visible: format!(
+                "select msg_id from {queue} where msg_id >= $1 and vt <= now()
+                order by msg_id limit $2"
+            )
+            .into(),
+            // $1: the message, $2: the reason.
             quarantine: format!(
                 "with gone as (
-                    delete from {queue} where msg_id = $1 and vt <= now() returning enqueued_at, message, headers
+                    delete from {queue} where msg_id = $1 and vt <= now()
+                    returning enqueued_at, message, headers
                 )
                 insert into {dead_letters} (enqueued_at, vt, message, headers)
                 select enqueued_at, now(), message, {} from gone",
                 dead_letter_headers("$2::text")
             )
             .into(),
-            // $1: the message, $2: for how long.
-            put_off: format!("update {queue} set vt = now() + $2 where msg_id = $1").into(),
-            // $1: the floor. Without the right to read the sequence, the last id that was drawn is
-            // not known.
-            look: format!(
+            // $1: the message, $2: duration.
+            postpone: format!("update {queue} set vt = now() + $2 where msg_id = $1").into(),
+            // $1: the low-water mark. Without the privilege to read the sequence, the last drawn id
+            // is unknown.
+            observe: format!(
                 "select (select min(msg_id) from {queue} where msg_id >= $1),
-                    (select case when has_sequence_privilege(ids, 'usage, select') then pg_sequence_last_value(ids) end
-                        from (select pg_get_serial_sequence('{queue}', 'msg_id')::regclass as ids) as drawn),
+                    (select
+                        case when has_sequence_privilege(ids, 'usage, select')
+                            then pg_sequence_last_value(ids) end
+                        from (
+                            select pg_get_serial_sequence('{queue}', 'msg_id')::regclass as ids
+                        ) as drawn),
                     pg_snapshot_xmin(pg_current_snapshot())::text::bigint,
                     pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
             )
             .into(),
             // $1, $2: receipts.
             done: format!(
-                "delete from {queue} as m using unnest($1::bigint[], $2::integer[]) as r (msg_id, read_ct)
+                "delete from {queue} as m
+                using unnest($1::bigint[], $2::integer[]) as r (msg_id, read_ct)
                 where m.msg_id = r.msg_id and m.read_ct = r.read_ct"
             )
             .into(),
-            // $1, $2: receipts, $3: for how long each.
+            // $1, $2: receipts, $3: duration of each.
             hide: format!(
                 "update {queue} as m set vt = now() + r.hidden
-                from unnest($1::bigint[], $2::integer[], $3::interval[]) as r (msg_id, read_ct, hidden)
+                from unnest($1::bigint[], $2::integer[], $3::interval[])
+                    as r (msg_id, read_ct, hidden)
                 where m.msg_id = r.msg_id and m.read_ct = r.read_ct"
             )
             .into(),
-            // $1, $2: receipts, $3: each one's reason.
+            // $1, $2: receipts, $3: reason of each.
             reject: format!(
                 "with gone as (
                     delete from {queue} as m
-                    using unnest($1::bigint[], $2::integer[], $3::text[]) as r (msg_id, read_ct, reason)
+                    using unnest($1::bigint[], $2::integer[], $3::text[])
+                        as r (msg_id, read_ct, reason)
                     where m.msg_id = r.msg_id and m.read_ct = r.read_ct
                     returning m.enqueued_at, m.message, m.headers, r.reason
                 )
@@ -258,38 +292,46 @@ impl Statements {
                 from {queue}"
             )
             .into(),
-            // $1: how many, $2: the most bytes of all that is shown.
+            // $1: number of letters, $2: most bytes of all.
             dead_letters: format!(
                 "select msg_id, read_ct, enqueued_at, headers, body from (
-                    select *, sum(coalesce(octet_length(headers), 0) + coalesce(octet_length(body), 0))
+                    select *,
+                        sum(coalesce(octet_length(headers), 0) + coalesce(octet_length(body), 0))
                         over (order by msg_id rows unbounded preceding) as until
                     from ({shown} order by msg_id limit $1) as letters) as cut) as fitting
                 where until <= $2"
             )
             .into(),
-            // $1: how many.
-            dead_letter_ids: format!("select msg_id from {dead_letters} order by msg_id limit $1").into(),
+            // $1: number of letters.
+            dead_letter_ids: format!("select msg_id from {dead_letters} order by msg_id limit $1")
+                .into(),
             // $1: the message.
             one_dead_letter: format!("{shown} where msg_id = $1) as letter").into(),
-            // $3: for how long they are kept.
-            purge_dead_letters: remove("case when isfinite(vt) then vt else enqueued_at end < now() - $3").into(),
+            // $3: retention.
+            purge_dead_letters: remove(
+                "case when isfinite(vt) then vt else enqueued_at end < now() - $3",
+            )
+            .into(),
             // $3: the user.
             erase_dead_letters: remove(
                 "coalesce($3 in (headers ->> 'userId', message ->> 'userId',
                     message #>> '{MessageAttributes,userId,Value}'), false)",
             )
             .into(),
-            // $1: how many.
+            // $1: number of letters.
             redrive: format!(
                 "with picked as materialized (
-                    select msg_id from {dead_letters} order by msg_id limit $1 for update skip locked
+                    select msg_id from {dead_letters} order by msg_id limit $1
+                    for update skip locked
                 ), gone as (
-                    delete from {dead_letters} as m where m.msg_id = any(array(select msg_id from picked))
+                    delete from {dead_letters} as m
+                    where m.msg_id = any(array(select msg_id from picked))
                     returning m.message, m.headers
                 )
                 insert into {queue} (vt, message, headers)
                 select now(), message,
-                    case jsonb_typeof(headers) when 'object' then headers - '{REASON_ATTRIBUTE}' else headers end
+                    case jsonb_typeof(headers)
+                        when 'object' then headers - '{REASON_ATTRIBUTE}' else headers end
                 from gone"
             )
             .into(),

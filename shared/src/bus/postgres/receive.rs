@@ -1,8 +1,8 @@
-//! Out of queues: reading under a visibility timeout, and looking without taking.
+//! Receives from queues under a visibility timeout, and counts them.
 //!
-//! Whoever may insert into a queue's table may insert any row. A row that cannot be read concerns
-//! that row alone: the statement that met it has had no effect, the batch is read again in parts
-//! until the row stands alone, and it is put to the dead letters.
+//! Any program with the privilege to insert into the table of a queue may insert any row. A row
+//! that cannot be read does not affect the others: its statement has no effect, the batch is read
+//! again in halves until the row is isolated, and that row is moved to the dead letters.
 
 use std::{
     sync::Arc,
@@ -14,7 +14,7 @@ use sqlx::AssertSqlSafe;
 
 use super::{
     PostgresBus, bounded, error,
-    low_water_mark::Look,
+    low_water_mark::Observation,
     queue::{MAX_SMALL_TEXT_BYTES, Queue},
     settle::interval,
 };
@@ -22,18 +22,17 @@ use crate::bus::{
     Depth, Error, MAX_RECEIVE_BYTES, Receipt, Received, attributes_in, limits::reason_text,
 };
 
-/// The pause after a read that found nothing: at first, and at most. No connection is held
-/// meanwhile.
+/// First and longest pause after a read without a message. No connection is held during it.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(50));
-/// For how long a row is hidden that can be neither read nor moved.
-const PUT_OFF: Duration = Duration::from_secs(60 * 60);
+/// Time for which a row is hidden that can be neither read nor moved.
+const POSTPONEMENT: Duration = Duration::from_secs(60 * 60);
 const RECEIVE: &str = "receive from a queue";
 
-/// The columns of a received message: msg_id, read_ct, enqueued_at, headers as JSON text, body;
-/// none of these two where the text is too large.
+/// Columns of a received message: msg_id, read_ct, enqueued_at, headers as JSON text, body. The
+/// last two are `None` if the text is too large.
 pub(super) type Row = (i64, i32, DateTime<Utc>, Option<String>, Option<String>);
 
-/// The rows of a statement, or the database's word on a row that it cannot read.
+/// Rows of a statement, or the error of the database for a row that it cannot read.
 type Rows = Result<Vec<Row>, sqlx::Error>;
 
 impl PostgresBus {
@@ -63,11 +62,11 @@ impl PostgresBus {
         max: usize,
         visibility: Duration,
     ) -> Result<Vec<Received>, Error> {
-        let begin = queue.floor().begin(Instant::now());
-        let at = if begin.look { self.look(queue, begin.at).await? } else { begin.at };
-        let max = queue.fitting(max);
+        let plan = queue.low_water_mark().plan(Instant::now());
+        let from = if plan.observes { self.observe(queue, plan.from).await? } else { plan.from };
+        let max = queue.row_limit(max);
         let query = sqlx::query_as(AssertSqlSafe(Arc::clone(&queue.sql.receive)))
-            .bind(at)
+            .bind(from)
             .bind(limit(max))
             .bind(interval(visibility))
             .bind(limit(MAX_RECEIVE_BYTES));
@@ -77,36 +76,34 @@ impl PostgresBus {
                 tracing::warn!(
                     error = %unreadable,
                     queue = queue.name,
-                    "unreadable message in a batch, will read it in parts"
+                    "a message cannot be read, will read in parts"
                 );
-                self.read_in_parts(queue, at, max, visibility).await?
+                self.read_in_parts(queue, from, max, visibility).await?
             }
         };
         let too_large: Vec<Row> =
             rows.extract_if(.., |row| row.3.is_none() || row.4.is_none()).collect();
         if !too_large.is_empty() {
-            self.refuse_large(queue, &too_large).await;
+            self.reject_large(queue, &too_large).await;
         }
         rows.sort_unstable_by_key(|row| row.0);
-        queue.floor().received(rows.iter().map(|row| row.0));
-        queue.note_size(rows.len(), rows.iter().map(bytes).sum());
+        queue.low_water_mark().received(rows.iter().map(|row| row.0));
+        queue.record_size(rows.len(), rows.iter().map(bytes).sum());
         Ok(rows.into_iter().map(received).collect())
     }
 
-    /// Reads the same rows by halves, so that the one that cannot be read stands alone and is
-    /// dead-lettered.
+    /// Reads the same rows by halves to isolate and dead-letter the row that cannot be read.
     ///
-    /// Rows that a failed statement still holds locked, because its rollback is under way, come
-    /// with the next read.
+    /// Rows that are still locked by the rollback of a failed statement are read next time.
     async fn read_in_parts(
         &self,
         queue: &Queue,
-        at: i64,
+        from: i64,
         max: usize,
         visibility: Duration,
     ) -> Result<Vec<Row>, Error> {
         let query = sqlx::query_scalar(AssertSqlSafe(Arc::clone(&queue.sql.visible)))
-            .bind(at)
+            .bind(from)
             .bind(limit(max));
         let ids: Vec<i64> = bounded(RECEIVE, query.fetch_all(&self.pool)).await?;
         let (mut rows, mut left, mut parts) = (Vec::new(), MAX_RECEIVE_BYTES, vec![&ids[..]]);
@@ -114,7 +111,7 @@ impl PostgresBus {
             if part.is_empty() || left == 0 {
                 continue;
             }
-            let query = sqlx::query_as(AssertSqlSafe(Arc::clone(&queue.sql.receive_these)))
+            let query = sqlx::query_as(AssertSqlSafe(Arc::clone(&queue.sql.receive_by_id)))
                 .bind(part)
                 .bind(limit(part.len()))
                 .bind(interval(visibility))
@@ -131,7 +128,7 @@ impl PostgresBus {
                         parts.extend([high, low]);
                     }
                 },
-                // What was received before is hidden by now and must be returned.
+                // Rows that were received before are hidden and must be returned.
                 Err(_) if !rows.is_empty() => break,
                 Err(error) => return Err(error),
             }
@@ -139,8 +136,9 @@ impl PostgresBus {
         Ok(rows)
     }
 
-    /// Puts small rows whose text is large to the dead letters; where that fails they come again.
-    async fn refuse_large(&self, queue: &Queue, rows: &[Row]) {
+    /// Moves small rows whose text is large to the dead letters. If that fails, they are received
+    /// again.
+    async fn reject_large(&self, queue: &Queue, rows: &[Row]) {
         let reason = format!("its numbers make its text larger than {MAX_SMALL_TEXT_BYTES} bytes");
         tracing::error!(
             messages = rows.len(),
@@ -153,42 +151,44 @@ impl PostgresBus {
             .bind(rows.iter().map(|row| row.1).collect::<Vec<i32>>())
             .bind(vec![reason; rows.len()]);
         if let Err(error) =
-            bounded("put messages to the dead letters", query.execute(&self.pool)).await
+            bounded("move messages to the dead letters", query.execute(&self.pool)).await
         {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 queue = queue.name,
-                "message was not dead-lettered, will retry"
+                "message could not be dead-lettered, will be received again"
             );
         }
     }
 
-    /// Puts a row that cannot be read to the dead letters; one that cannot be moved either is
-    /// hidden for a long time.
+    /// Moves a row that cannot be read to the dead letters. If that fails too, the row is hidden
+    /// for [`POSTPONEMENT`].
     async fn quarantine(&self, queue: &Queue, id: i64, problem: &sqlx::Error) {
         let reason = reason_text(&format!("it cannot be read: {}", error::code(problem)));
         tracing::error!(message.id = id, reason, queue = queue.name, "message was dead-lettered");
         let query =
             sqlx::query(AssertSqlSafe(Arc::clone(&queue.sql.quarantine))).bind(id).bind(reason);
-        if bounded("put messages to the dead letters", query.execute(&self.pool)).await.is_err() {
-            let query = sqlx::query(AssertSqlSafe(Arc::clone(&queue.sql.put_off)))
+        if bounded("move messages to the dead letters", query.execute(&self.pool)).await.is_err() {
+            let query = sqlx::query(AssertSqlSafe(Arc::clone(&queue.sql.postpone)))
                 .bind(id)
-                .bind(interval(PUT_OFF));
+                .bind(interval(POSTPONEMENT));
             if let Err(error) = bounded("hide a message", query.execute(&self.pool)).await {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     message.id = id,
-                    "message was not dead-lettered, will retry"
+                    "unreadable message could not be hidden, will be received again"
                 );
             }
         }
     }
 
-    /// Looks for the lowest row; answers the floor.
-    async fn look(&self, queue: &Queue, floor: i64) -> Result<i64, Error> {
-        let query = sqlx::query_as(AssertSqlSafe(Arc::clone(&queue.sql.look))).bind(floor);
-        let (low, last, xmin, xmax) = bounded(RECEIVE, query.fetch_one(&self.pool)).await?;
-        Ok(queue.floor().looked(Look { low, last, xmin, xmax }, Instant::now()))
+    /// Observes the lowest row; returns the new low-water mark.
+    async fn observe(&self, queue: &Queue, from: i64) -> Result<i64, Error> {
+        let query = sqlx::query_as(AssertSqlSafe(Arc::clone(&queue.sql.observe))).bind(from);
+        let (lowest, last_drawn, xmin, xmax) =
+            bounded(RECEIVE, query.fetch_one(&self.pool)).await?;
+        let observation = Observation { lowest, last_drawn, xmin, xmax };
+        Ok(queue.low_water_mark().observe(observation, Instant::now()))
     }
 
     pub(super) async fn depth_of(&self, queue: &Queue) -> Result<Depth, Error> {
@@ -203,14 +203,14 @@ impl PostgresBus {
     }
 }
 
-/// Awaits rows, of which the database may say that one cannot be read.
+/// Awaits rows; the inner error is that of a row that the database cannot read.
 pub(super) async fn readable(
     action: &'static str,
     call: impl Future<Output = Result<Vec<Row>, sqlx::Error>> + Send,
 ) -> Result<Rows, Error> {
     bounded(action, async {
         match call.await {
-            Err(unreadable) if error::blames_row(&unreadable) => Ok(Err(unreadable)),
+            Err(unreadable) if error::is_row_unreadable(&unreadable) => Ok(Err(unreadable)),
             Err(other) => Err(other),
             Ok(rows) => Ok(Ok(rows)),
         }

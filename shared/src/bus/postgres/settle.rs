@@ -1,4 +1,4 @@
-//! Ending or prolonging receipts. A stale receipt matches no row, and so does nothing.
+//! Settles and extends receipts. A stale receipt matches no row and is ignored.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,8 +7,8 @@ use sqlx::{AssertSqlSafe, postgres::types::PgInterval};
 use super::{PostgresBus, bounded, queue::Queue};
 use crate::bus::{Error, Receipt, Received, Settlement, limits};
 
-/// Rows of one kind, in the order of their ids: whoever locks several rows of a queue does so in
-/// this order.
+/// Rows of one kind of settlement. Every statement that locks several rows of a queue locks them in
+/// the order of their ids.
 struct Rows<T>(Vec<(i64, i32, T)>);
 
 impl PostgresBus {
@@ -28,10 +28,10 @@ impl PostgresBus {
                 }
             }
         }
-        // One kind's failure leaves the others their chance.
+        // A failure of one kind does not prevent the others.
         let results = [
             self.done(queue, done).await,
-            self.hide(queue, later, "give messages back to a queue").await,
+            self.hide(queue, later, "return messages to a queue").await,
             self.reject(queue, rejected).await,
         ];
         results.into_iter().collect()
@@ -85,29 +85,29 @@ impl PostgresBus {
             .bind(ids)
             .bind(counts)
             .bind(reasons);
-        bounded("put messages to the dead letters", query.execute(&self.pool)).await.map(drop)
+        bounded("move messages to the dead letters", query.execute(&self.pool)).await.map(drop)
     }
 }
 
 impl<T> Rows<T> {
-    fn add(&mut self, receipt: &Receipt, with: T) -> Result<(), Error> {
+    fn add(&mut self, receipt: &Receipt, value: T) -> Result<(), Error> {
         let (id, count) = row_of(receipt).ok_or_else(|| Error::Misconfigured {
             action: "settle a message",
-            source: "its receipt is none of this bus's".into(),
+            source: "the receipt is malformed".into(),
         })?;
-        self.0.push((id, count, with));
+        self.0.push((id, count, value));
         Ok(())
     }
 
     fn columns(mut self) -> (Vec<i64>, Vec<i32>, Vec<T>) {
         self.0.sort_unstable_by_key(|row| row.0);
-        let (mut ids, mut counts, mut with) = (Vec::new(), Vec::new(), Vec::new());
-        for (id, count, it) in self.0 {
+        let (mut ids, mut counts, mut values) = (Vec::new(), Vec::new(), Vec::new());
+        for (id, count, value) in self.0 {
             ids.push(id);
             counts.push(count);
-            with.push(it);
+            values.push(value);
         }
-        (ids, counts, with)
+        (ids, counts, values)
     }
 }
 
@@ -116,7 +116,7 @@ fn row_of(receipt: &Receipt) -> Option<(i64, i32)> {
     Some((id.parse().ok()?, count.parse().ok()?))
 }
 
-/// A duration as the database takes it; a century at the most, which is for ever.
+/// Converts a duration to an interval of the database of at most a century.
 pub(super) fn interval(duration: Duration) -> PgInterval {
     const CENTURY: Duration = Duration::from_secs(36_525 * 24 * 60 * 60);
     let microseconds = i64::try_from(duration.min(CENTURY).as_micros()).unwrap_or(i64::MAX);
