@@ -5,7 +5,7 @@ mod paused_bus;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use paused_bus::Gate;
+use paused_bus::PausedBus;
 use shared::{
     bus::{
         BusSettings, Message, QueueSpec, Received, SharedBus, Subscription, Topology, connect,
@@ -22,8 +22,9 @@ const LIMIT: Duration = Duration::from_secs(20);
 const TOPIC: &str = "facts";
 const QUEUE: &str = "listener";
 
-/// A database with an outbox, a bus with a queue that hears everything, and a relay between them.
-struct Post {
+/// A database with an outbox, a bus with a queue that receives every message, and a relay between
+/// them.
+struct TestOutbox {
     _database: Database,
     bus_database: Database,
     pool: PgPool,
@@ -33,13 +34,13 @@ struct Post {
     relay: tokio::task::JoinHandle<()>,
 }
 
-impl Post {
-    async fn open() -> Self {
-        Self::behind(|bus| bus).await
+impl TestOutbox {
+    async fn start() -> Self {
+        Self::start_with(|bus| bus).await
     }
 
-    /// The same, with something between the relay and the bus.
-    async fn behind(between: impl FnOnce(SharedBus) -> SharedBus) -> Self {
+    /// Starts with a bus that wraps the real one.
+    async fn start_with(wrap: impl FnOnce(SharedBus) -> SharedBus) -> Self {
         let database = support::postgres::database("outbox").await;
         let bus_database = support::postgres::database("outbox_bus").await;
         let pool = database.pool().await;
@@ -54,20 +55,20 @@ impl Post {
         bus.ensure(&Topology { topics: vec![TOPIC.to_owned()], queues: vec![queue] })
             .await
             .expect("prepared");
-        let (relay, handoff) = Relay::new(pool.clone(), between(bus.clone()), TOPIC.to_owned());
+        let (relay, handoff) = Relay::new(pool.clone(), wrap(bus.clone()), TOPIC.to_owned());
         let shutdown = CancellationToken::new();
         let relay = tokio::spawn(relay.run(shutdown.clone()));
         Self { _database: database, bus_database, pool, bus, handoff, shutdown, relay }
     }
 
-    /// Writes a message and commits; it is not handed over, as if the process had died then.
+    /// Writes a message and commits without passing it to the relay, as if the process had died.
     async fn commit(&self, body: &str) -> OutboxMessage {
         let message = message(body);
         outbox::insert(&self.pool, std::slice::from_ref(&message)).await.expect("written");
         message
     }
 
-    /// Writes so many messages of a user, and commits.
+    /// Writes a number of messages of a user, and commits.
     async fn commit_of(&self, user: &str, messages: usize) -> Vec<OutboxMessage> {
         let mut written: Vec<_> =
             (0..messages).map(|number| message(&format!(r#"{{"n":{number}}}"#))).collect();
@@ -80,7 +81,7 @@ impl Post {
         written
     }
 
-    /// Lets every lease run out.
+    /// Expires every lease.
     async fn expire_leases(&self) {
         sqlx::query("update outbox set lease_until = now() - interval '1 second'")
             .execute(&self.pool)
@@ -88,7 +89,7 @@ impl Post {
             .expect("updated");
     }
 
-    /// Lets the bus be reached, or not.
+    /// Allows or refuses connections to the database of the bus.
     async fn allow_bus_connections(&self, allowed: bool) {
         let url = support::postgres::cluster_url().await.expect("the cluster runs");
         let mut admin = PgConnection::connect(&url).await.expect("the cluster answers");
@@ -121,186 +122,190 @@ fn message(body: &str) -> OutboxMessage {
 }
 
 #[tokio::test]
-async fn what_is_handed_over_is_published_and_deleted() {
-    let post = Post::open().await;
-    let message = post.commit(r#"{"n":1}"#).await;
-    post.handoff.after_commit([message.clone()]);
-    let received = post.received().await;
+async fn publishes_and_deletes_message_after_commit() {
+    let test = TestOutbox::start().await;
+    let message = test.commit(r#"{"n":1}"#).await;
+    test.handoff.after_commit([message.clone()]);
+    let received = test.received().await;
     assert_eq!(received.len(), 1);
     assert_eq!(received[0].attributes, message.message.attributes);
-    eventually(LIMIT, async || post.rows().await == 0).await;
+    eventually(LIMIT, async || test.rows().await == 0).await;
 }
 
 #[tokio::test]
-async fn what_a_crash_left_is_swept_once_its_lease_has_run_out() {
-    let post = Post::open().await;
-    post.commit(r#"{"n":1}"#).await;
-    post.expire_leases().await;
-    assert_eq!(post.received().await.len(), 1);
-    eventually(LIMIT, async || post.rows().await == 0).await;
+async fn publishes_row_of_crashed_process_after_lease() {
+    let test = TestOutbox::start().await;
+    test.commit(r#"{"n":1}"#).await;
+    test.expire_leases().await;
+    assert_eq!(test.received().await.len(), 1);
+    eventually(LIMIT, async || test.rows().await == 0).await;
 }
 
 #[tokio::test]
-async fn what_was_rolled_back_is_not_published() {
-    let post = Post::open().await;
-    let mut transaction = post.pool.begin().await.expect("begun");
+async fn publishes_nothing_of_rolled_back_transaction() {
+    let test = TestOutbox::start().await;
+    let mut transaction = test.pool.begin().await.expect("begun");
     outbox::insert(&mut *transaction, &[message(r#"{"n":0}"#)]).await.expect("written");
     transaction.rollback().await.expect("rolled back");
-    let kept = post.commit(r#"{"n":1}"#).await;
-    post.handoff.after_commit([kept]);
-    let bodies: Vec<_> = post.received().await.into_iter().map(|it| it.body).collect();
+    let kept = test.commit(r#"{"n":1}"#).await;
+    test.handoff.after_commit([kept]);
+    let bodies: Vec<_> = test.received().await.into_iter().map(|message| message.body).collect();
     assert_eq!(bodies.len(), 1);
     assert!(bodies[0].contains('1'), "{bodies:?}");
 }
 
 #[tokio::test]
-async fn a_row_that_commits_after_a_later_one_was_published_is_published_too() {
-    let post = Post::open().await;
-    let mut slow = post.pool.begin().await.expect("begun");
+async fn publishes_row_that_commits_late() {
+    let test = TestOutbox::start().await;
+    let mut slow = test.pool.begin().await.expect("begun");
     outbox::insert(&mut *slow, &[message(r#"{"n":"earlier"}"#)]).await.expect("written");
-    let later = post.commit(r#"{"n":"later"}"#).await;
-    post.handoff.after_commit([later]);
-    assert!(post.received().await[0].body.contains("later"));
+    let later = test.commit(r#"{"n":"later"}"#).await;
+    test.handoff.after_commit([later]);
+    assert!(test.received().await[0].body.contains("later"));
     slow.commit().await.expect("committed");
-    post.expire_leases().await;
-    assert!(post.received().await[0].body.contains("earlier"));
+    test.expire_leases().await;
+    assert!(test.received().await[0].body.contains("earlier"));
 }
 
 #[tokio::test]
-async fn what_can_never_be_published_is_parked_and_holds_nobody_up() {
-    let post = Post::open().await;
-    let bad = post.commit(r#"{"n":"\u0000"}"#).await;
-    let good = post.commit(r#"{"n":"good"}"#).await;
-    post.handoff.after_commit([bad.clone(), good]);
-    assert!(post.received().await[0].body.contains("good"));
+async fn parks_unpublishable_message_without_delay() {
+    let test = TestOutbox::start().await;
+    let bad = test.commit(r#"{"n":"\u0000"}"#).await;
+    let good = test.commit(r#"{"n":"good"}"#).await;
+    test.handoff.after_commit([bad.clone(), good]);
+    assert!(test.received().await[0].body.contains("good"));
     let parked = async || {
         let query = sqlx::query_scalar::<_, Option<String>>(
             "select parked_reason from outbox where event_id = $1",
         );
-        query.bind(bad.event_id).fetch_one(&post.pool).await.expect("the row is kept")
+        query.bind(bad.event_id).fetch_one(&test.pool).await.expect("the row is kept")
     };
     eventually(LIMIT, parked).await;
-    eventually(LIMIT, async || post.rows().await == 1).await;
+    eventually(LIMIT, async || test.rows().await == 1).await;
 }
 
 #[tokio::test]
-async fn a_drain_publishes_what_was_handed_over() {
-    let post = Post::open().await;
+async fn drains_messages_in_memory_on_shutdown() {
+    let test = TestOutbox::start().await;
     let mut messages = Vec::new();
     for number in 0..50 {
-        messages.push(post.commit(&format!(r#"{{"n":{number}}}"#)).await);
+        messages.push(test.commit(&format!(r#"{{"n":{number}}}"#)).await);
     }
-    post.handoff.after_commit(messages);
-    post.shutdown.cancel();
-    post.relay.await.expect("the relay ended");
+    test.handoff.after_commit(messages);
+    test.shutdown.cancel();
+    test.relay.await.expect("the relay ended");
     let rows: i64 = sqlx::query_scalar("select count(*) from outbox")
-        .fetch_one(&post.pool)
+        .fetch_one(&test.pool)
         .await
         .expect("counted");
     assert_eq!(rows, 0);
 }
 
 #[tokio::test]
-async fn the_same_event_is_written_once() {
-    let post = Post::open().await;
-    let message = post.commit(r#"{"n":1}"#).await;
-    outbox::insert(&post.pool, &[message]).await.expect("a repeat is no error");
-    assert_eq!(post.rows().await, 1);
+async fn writes_same_event_once() {
+    let test = TestOutbox::start().await;
+    let message = test.commit(r#"{"n":1}"#).await;
+    outbox::insert(&test.pool, &[message]).await.expect("a repeat is no error");
+    assert_eq!(test.rows().await, 1);
 }
 
-/// A sweep that takes long, as under a held snapshot, must not keep what is handed over.
+/// A claim that takes long, as under a held snapshot, must not delay messages in memory.
 #[tokio::test]
-async fn publishes_handed_over_messages_while_a_sweep_hangs() {
-    let post = Post::open().await;
+async fn publishes_from_memory_while_claim_hangs() {
+    let test = TestOutbox::start().await;
     let hang = "create function hang() returns trigger language plpgsql as $$ begin
             perform pg_advisory_xact_lock(1);
             return null;
         end $$;
         create trigger hang before update on outbox for each statement execute function hang();";
-    sqlx::raw_sql(hang).execute(&post.pool).await.expect("a trigger");
-    let mut holder = post.pool.acquire().await.expect("a connection");
+    sqlx::raw_sql(hang).execute(&test.pool).await.expect("a trigger");
+    let mut holder = test.pool.acquire().await.expect("a connection");
     sqlx::query("select pg_advisory_lock(1)").execute(&mut *holder).await.expect("a lock");
     let hanging =
         "select exists (select from pg_locks where locktype = 'advisory' and not granted)";
     eventually(LIMIT, async || {
-        sqlx::query_scalar(hanging).fetch_one(&post.pool).await.unwrap_or(false)
+        sqlx::query_scalar(hanging).fetch_one(&test.pool).await.unwrap_or(false)
     })
     .await;
 
-    let message = post.commit(r#"{"n":1}"#).await;
-    post.handoff.after_commit([message]);
+    let message = test.commit(r#"{"n":1}"#).await;
+    test.handoff.after_commit([message]);
 
-    assert_eq!(post.received().await.len(), 1);
-    eventually(LIMIT, async || post.rows().await == 0).await;
+    assert_eq!(test.received().await.len(), 1);
+    eventually(LIMIT, async || test.rows().await == 0).await;
     sqlx::query("select pg_advisory_unlock(1)")
         .execute(&mut *holder)
         .await
-        .expect("the sweep goes on");
+        .expect("the claim continues");
 }
 
-/// Ids of other versions than 7 tell no time: they are found by the full passes.
+/// Only full scans find ids of other versions than 7, which contain no time.
 #[tokio::test]
-async fn sweeps_rows_whose_ids_tell_no_time() {
-    let post = Post::open().await;
+async fn publishes_row_whose_id_contains_no_time() {
+    let test = TestOutbox::start().await;
     let mut message = message(r#"{"n":1}"#);
     message.event_id = uuid::Uuid::from_u128(1);
-    outbox::insert(&post.pool, &[message]).await.expect("written");
-    post.expire_leases().await;
-    // A full pass comes every 30 seconds.
-    eventually(3 * LIMIT, async || post.rows().await == 0).await;
-    assert_eq!(post.received().await.len(), 1);
+    outbox::insert(&test.pool, &[message]).await.expect("written");
+    test.expire_leases().await;
+    // A full scan runs every 30 seconds.
+    eventually(3 * LIMIT, async || test.rows().await == 0).await;
+    assert_eq!(test.received().await.len(), 1);
 }
 
-/// A slow topic holds up the user who has many messages, in memory, and nobody else.
+/// A slow topic delays only the user with many messages in memory.
 #[tokio::test]
 async fn publishes_message_beside_20_000_of_another_user() {
-    let mut gate = None;
-    let post = Post::behind(|bus| gate.insert(Gate::closed(bus)).clone()).await;
-    let gate = gate.expect("a gate");
-    let many = post.commit_of("mallory", 20_000).await;
-    post.handoff.after_commit(many);
-    eventually(LIMIT, async || gate.begun("mallory") > 0).await;
+    let mut bus = None;
+    let test = TestOutbox::start_with(|real| bus.insert(PausedBus::paused(real)).clone()).await;
+    let bus = bus.expect("a bus");
+    let many = test.commit_of("mallory", 20_000).await;
+    test.handoff.after_commit(many);
+    eventually(LIMIT, async || bus.started("mallory") > 0).await;
 
-    let one = post.commit_of("ada", 1).await;
-    post.handoff.after_commit(one);
+    let one = test.commit_of("ada", 1).await;
+    test.handoff.after_commit(one);
 
-    eventually(LIMIT, async || gate.begun("ada") == 1).await;
-    assert!(gate.begun("mallory") <= 100, "{} are under way", gate.begun("mallory"));
-    gate.open();
-    eventually(LIMIT, async || gate.begun("mallory") > 1_000).await;
+    eventually(LIMIT, async || bus.started("ada") == 1).await;
+    assert!(bus.started("mallory") <= 100, "{} are in flight", bus.started("mallory"));
+    bus.resume();
+    eventually(LIMIT, async || bus.started("mallory") > 1_000).await;
 }
 
-/// So does what is left in the outbox: rows of others, though younger, come after one batch.
+/// Younger rows of other users are published after one batch of the user with many rows.
 #[tokio::test]
-async fn sweeps_other_users_before_backlog_of_one() {
-    let mut gate = None;
-    let post = Post::behind(|bus| gate.insert(Gate::closed(bus)).clone()).await;
-    let gate = gate.expect("a gate");
-    post.commit_of("mallory", 4_000).await;
-    post.commit_of("ada", 3).await;
-    post.expire_leases().await;
-    gate.open();
+async fn publishes_rows_of_others_before_backlog_of_one() {
+    let mut bus = None;
+    let test = TestOutbox::start_with(|real| bus.insert(PausedBus::paused(real)).clone()).await;
+    let bus = bus.expect("a bus");
+    test.commit_of("mallory", 4_000).await;
+    test.commit_of("ada", 3).await;
+    test.expire_leases().await;
+    bus.resume();
 
-    eventually(3 * LIMIT, async || gate.begun("ada") == 3).await;
-    assert!(gate.before("ada", "mallory") <= 600, "{} came before", gate.before("ada", "mallory"));
-    eventually(3 * LIMIT, async || post.rows().await == 0).await;
-    assert_eq!(gate.begun("mallory"), 4_000, "each was published once");
+    eventually(3 * LIMIT, async || bus.started("ada") == 3).await;
+    assert!(
+        bus.count_before("ada", "mallory") <= 600,
+        "{} came before",
+        bus.count_before("ada", "mallory")
+    );
+    eventually(3 * LIMIT, async || test.rows().await == 0).await;
+    assert_eq!(bus.started("mallory"), 4_000, "each was published once");
 }
 
-/// What is told must not come late by the rest of a lease once the bus is back.
+/// Rows must not be delayed by the rest of their lease once the bus is back.
 #[tokio::test]
-async fn gives_rows_back_at_once_when_the_bus_fails() {
-    let post = Post::open().await;
-    post.allow_bus_connections(false).await;
-    let message = post.commit(r#"{"n":1}"#).await;
-    post.handoff.after_commit([message]);
-    let given_back = "select exists (select from outbox where lease_until = '-infinity')";
+async fn releases_rows_at_once_when_bus_fails() {
+    let test = TestOutbox::start().await;
+    test.allow_bus_connections(false).await;
+    let message = test.commit(r#"{"n":1}"#).await;
+    test.handoff.after_commit([message]);
+    let released = "select exists (select from outbox where lease_until = '-infinity')";
     eventually(LIMIT, async || {
-        sqlx::query_scalar(given_back).fetch_one(&post.pool).await.unwrap_or(false)
+        sqlx::query_scalar(released).fetch_one(&test.pool).await.unwrap_or(false)
     })
     .await;
 
-    post.allow_bus_connections(true).await;
-    eventually(LIMIT, async || post.rows().await == 0).await;
-    assert_eq!(post.received().await.len(), 1);
+    test.allow_bus_connections(true).await;
+    eventually(LIMIT, async || test.rows().await == 0).await;
+    assert_eq!(test.received().await.len(), 1);
 }

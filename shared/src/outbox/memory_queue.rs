@@ -1,4 +1,4 @@
-//! The way from a committed transaction to the relay of this process, in memory.
+//! Queue in memory from committed transactions to the relay of this process.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -11,105 +11,110 @@ use tokio::{
 };
 
 use super::{
-    FRESH, HANDOFF_BYTES, OutboxMessage,
-    fair_queue::{Lines, Taken, USER_UNDER_WAY},
-    publisher::{count_backlogged, count_left_to_sweep},
+    MAX_MEMORY_BYTES, MAX_TIME_IN_MEMORY, OutboxMessage,
+    fair_queue::{FairQueue, Taken, USER_IN_FLIGHT},
+    publisher::{count_backlogged, count_left_to_recovery},
     shares::Shares,
 };
 
-/// The time between two small batches of backlogged users.
+/// Time between two small batches of throttled users.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The way from a committed transaction to the relay of this process.
+/// Sends messages of committed transactions to the relay of this process.
 #[derive(Debug, Clone)]
 pub struct Handoff {
-    queue: Arc<HandoffQueue>,
-    /// Bytes that are left of [`HANDOFF_BYTES`].
-    room: Arc<Semaphore>,
+    queue: Arc<MemoryQueue>,
+    /// One permit for each byte that is left of [`MAX_MEMORY_BYTES`].
+    memory: Arc<Semaphore>,
 }
 
-/// A message in memory, with its share of the room.
+/// A message in memory, with the permits for its bytes.
 #[derive(Debug)]
-pub(super) struct HandedOver {
+pub(super) struct QueuedMessage {
     pub(super) message: OutboxMessage,
     pub(super) since: Instant,
-    pub(super) room: OwnedSemaphorePermit,
+    pub(super) memory: OwnedSemaphorePermit,
 }
 
-/// Messages that were taken to be published; in the end their users may have others under way.
+/// Messages taken from the queue to be published. Dropping the batch ends their attempts in flight,
+/// so that others of the same users may follow.
 #[derive(Debug)]
 pub(super) struct Batch {
-    pub(super) messages: Vec<HandedOver>,
+    pub(super) messages: Vec<QueuedMessage>,
     users: Vec<Arc<str>>,
-    queue: Arc<HandoffQueue>,
+    queue: Arc<MemoryQueue>,
 }
 
-/// What was handed over, in lines by user, and the shares of users.
+/// Messages by user, and the shares of users.
 #[derive(Debug)]
-pub(super) struct HandoffQueue {
+pub(super) struct MemoryQueue {
     state: Mutex<State>,
-    /// A message was handed over, or a batch is not under way any more.
+    /// Notified when a message was added, or a batch is no longer in flight.
     changed: Notify,
+    /// Notified when a user used up the share.
     backlogged: Notify,
 }
 
 #[derive(Debug)]
 pub(super) struct State {
-    lines: Lines,
+    messages: FairQueue,
     pub(super) shares: Shares,
     is_closed: bool,
 }
 
 impl Handoff {
-    pub(super) fn new(queue: Arc<HandoffQueue>) -> Self {
-        Self { queue, room: Arc::new(Semaphore::new(HANDOFF_BYTES)) }
+    pub(super) fn new(queue: Arc<MemoryQueue>) -> Self {
+        Self { queue, memory: Arc::new(Semaphore::new(MAX_MEMORY_BYTES)) }
     }
 
-    /// Hands over messages whose rows are committed. When the relay has no room for them (the bus
-    /// is away, or they are more of one user than may wait in memory), the rows wait for the sweep.
+    /// Queues messages whose rows are committed. Messages for which there is no capacity (the bus
+    /// is unreachable, or one user has too many) stay in the outbox until the recovery task claims
+    /// them.
     pub fn after_commit(&self, messages: impl IntoIterator<Item = OutboxMessage>) {
         let since = Instant::now();
-        let (mut handed_over, mut left) = (false, 0);
+        let (mut is_any_queued, mut left) = (false, 0);
         for message in messages {
-            if self.hand_over(message, since) {
-                handed_over = true;
+            if self.push(message, since) {
+                is_any_queued = true;
             } else {
                 left += 1;
             }
         }
-        if handed_over {
+        if is_any_queued {
             self.queue.changed.notify_one();
         }
         if left > 0 {
-            count_left_to_sweep(left);
+            count_left_to_recovery(left);
         }
     }
 
-    /// Whether there was room for it.
-    fn hand_over(&self, message: OutboxMessage, since: Instant) -> bool {
+    /// Queues a message; returns `false` if there is no capacity for it.
+    fn push(&self, message: OutboxMessage, since: Instant) -> bool {
         let bytes = message.message.bytes();
         let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(permits) else { return false };
+        let Ok(memory) = Arc::clone(&self.memory).try_acquire_many_owned(permits) else {
+            return false;
+        };
         let mut state = self.queue.state();
-        if state.is_closed || !state.lines.has_room(message.user(), bytes) {
+        if state.is_closed || !state.messages.has_capacity(message.user(), bytes) {
             return false;
         }
-        state.lines.push(HandedOver { message, since, room });
+        state.messages.push(QueuedMessage { message, since, memory });
         true
     }
 }
 
-impl HandedOver {
-    /// A message that was handed over just now, with room of its own.
+impl QueuedMessage {
+    /// A message queued now, with a permit of its own.
     #[cfg(test)]
     pub(super) fn alone(message: OutboxMessage) -> Self {
-        let room = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("there is room");
-        Self { message, since: Instant::now(), room }
+        let memory = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("a permit");
+        Self { message, since: Instant::now(), memory }
     }
 
-    /// Whether its row is this process's for as long as a publish may take.
+    /// Returns whether this process keeps the lease of the row for as long as a publish may take.
     pub(super) fn is_fresh(&self) -> bool {
-        self.since.elapsed() <= FRESH
+        self.since.elapsed() <= MAX_TIME_IN_MEMORY
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -117,9 +122,9 @@ impl HandedOver {
     }
 }
 
-impl HandoffQueue {
+impl MemoryQueue {
     pub(super) fn new(shares: Shares) -> Self {
-        let state = State { lines: Lines::default(), shares, is_closed: false };
+        let state = State { messages: FairQueue::default(), shares, is_closed: false };
         Self { state: Mutex::new(state), changed: Notify::new(), backlogged: Notify::new() }
     }
 
@@ -127,12 +132,13 @@ impl HandoffQueue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next messages of users within their share, as soon as there are some. For one task;
-    /// nothing is lost when it is given up.
+    /// Waits for the next messages of users within their share. At most one task may call this;
+    /// dropping the future loses nothing.
     pub(super) async fn next(self: &Arc<Self>, most: usize) -> Batch {
         loop {
-            let taken =
-                self.taken(|State { lines, shares, .. }| lines.take(shares, most, Instant::now()));
+            let taken = self.taken(|State { messages, shares, .. }| {
+                messages.take(shares, most, Instant::now())
+            });
             if taken.backlogged > 0 {
                 count_backlogged(taken.backlogged);
                 self.backlogged.notify_one();
@@ -144,17 +150,17 @@ impl HandoffQueue {
         }
     }
 
-    /// The next messages of users who have used up their share, as soon as they may be published.
-    /// For one task; nothing is lost when it is given up.
+    /// Waits for the next messages of users who have used up their share. At most one task may call
+    /// this; dropping the future loses nothing.
     pub(super) async fn next_of_backlog(self: &Arc<Self>) -> Batch {
         loop {
-            let taken = self.taken(|State { lines, shares, .. }| {
-                lines.take_of_backlog(shares, USER_UNDER_WAY, Instant::now())
+            let taken = self.taken(|State { messages, shares, .. }| {
+                messages.take_of_backlog(shares, USER_IN_FLIGHT, Instant::now())
             });
             if let Some(batch) = self.batch(taken) {
                 return batch;
             }
-            if self.state().lines.has_backlog() {
+            if self.state().messages.has_backlog() {
                 sleep(PAUSE).await;
             } else {
                 self.backlogged.notified().await;
@@ -162,14 +168,15 @@ impl HandoffQueue {
         }
     }
 
-    /// Takes no more messages in.
+    /// Refuses further messages.
     pub(super) fn close(&self) {
         self.state().is_closed = true;
     }
 
-    /// The next messages of all users, whatever their shares; none when all are taken.
+    /// Takes the next messages of all users regardless of their shares; `None` if the queue is
+    /// empty.
     pub(super) fn drain(self: &Arc<Self>, most: usize) -> Option<Batch> {
-        let taken = self.taken(|state| state.lines.take_of_all(most));
+        let taken = self.taken(|state| state.messages.take_of_all(most));
         self.batch(taken)
     }
 
@@ -179,7 +186,7 @@ impl HandoffQueue {
 
     fn batch(self: &Arc<Self>, taken: Taken) -> Option<Batch> {
         if taken.stale > 0 {
-            count_left_to_sweep(taken.stale);
+            count_left_to_recovery(taken.stale);
         }
         let Taken { messages, users, .. } = taken;
         (!messages.is_empty()).then(|| Batch { messages, users, queue: Arc::clone(self) })
@@ -188,14 +195,14 @@ impl HandoffQueue {
 
 impl Drop for Batch {
     fn drop(&mut self) {
-        self.queue.state().lines.note_published(&self.users);
+        self.queue.state().messages.end_flight(&self.users);
         self.queue.changed.notify_one();
     }
 }
 
-/// The pause after a batch of backlogged users: small batches are not worth a publish each.
-pub(super) async fn breathe(published: usize) {
-    if published < USER_UNDER_WAY {
+/// Pauses after a small batch of throttled users, as each publish has a fixed cost.
+pub(super) async fn pause_after(published: usize) {
+    if published < USER_IN_FLIGHT {
         sleep(PAUSE).await;
     }
 }
@@ -218,36 +225,32 @@ mod tests {
         OutboxMessage { event_id: new_id(), message }
     }
 
-    fn handoff() -> (Handoff, Arc<HandoffQueue>) {
-        let queue = Arc::new(HandoffQueue::new(Shares::new(1_000, Instant::now())));
+    fn handoff() -> (Handoff, Arc<MemoryQueue>) {
+        let queue = Arc::new(MemoryQueue::new(Shares::new(1_000, Instant::now())));
         (Handoff::new(Arc::clone(&queue)), queue)
     }
 
-    fn messages(queue: &Arc<HandoffQueue>) -> usize {
+    fn messages(queue: &Arc<MemoryQueue>) -> usize {
         queue.drain(usize::MAX).map_or(0, |batch| batch.messages.len())
     }
 
     #[tokio::test]
-    async fn leaves_messages_to_sweep_when_their_bytes_exceed_the_room() {
+    async fn leaves_messages_to_recovery_beyond_memory() {
         let (handoff, queue) = handoff();
-        let share = HANDOFF_BYTES / 64;
+        let share = MAX_MEMORY_BYTES / 64;
         handoff.after_commit((0..100).map(|user| message(user, share)));
         let mut batch = queue.drain(usize::MAX).unwrap();
         assert_eq!(batch.messages.len(), 64);
 
         handoff.after_commit([message(0, share)]);
-        assert_eq!(
-            messages(&queue),
-            0,
-            "messages in memory keep their room until they are published"
-        );
+        assert_eq!(messages(&queue), 0, "messages keep their permits until they are published");
         batch.messages.pop();
         handoff.after_commit([message(0, share)]);
         assert_eq!(messages(&queue), 1);
     }
 
     #[tokio::test]
-    async fn leaves_room_to_others_when_one_user_has_many() {
+    async fn accepts_messages_of_others_beside_one_user() {
         let (handoff, queue) = handoff();
         handoff.after_commit((0..20_000).map(|_| message(1, 100)));
         handoff.after_commit([message(2, 100)]);
@@ -255,11 +258,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn publishes_no_message_whose_lease_may_run_out_meanwhile() {
-        let mut handed_over = HandedOver::alone(message(1, 100));
-        assert!(handed_over.is_fresh());
-        handed_over.since -= FRESH;
-        assert!(!handed_over.is_fresh());
-        assert!(FRESH + PUBLISH_LIMIT < LEASE);
+    async fn drops_message_whose_lease_may_expire() {
+        let mut queued = QueuedMessage::alone(message(1, 100));
+        assert!(queued.is_fresh());
+        queued.since -= MAX_TIME_IN_MEMORY;
+        assert!(!queued.is_fresh());
+        assert!(MAX_TIME_IN_MEMORY + PUBLISH_LIMIT < LEASE);
     }
 }

@@ -1,4 +1,4 @@
-//! Publishes batches and settles their rows.
+//! Publishing of batches, and the settlement of their rows.
 
 use std::{
     sync::{
@@ -12,10 +12,10 @@ use sqlx::PgPool;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
-use super::{OutboxMessage, memory_queue::HandoffQueue, store};
+use super::{OutboxMessage, memory_queue::MemoryQueue, store};
 use crate::bus::{PublishError, SharedBus};
 
-/// How long a publish may take; after that its rows are left to the sweep.
+/// Longest time that a publish may take. After that its rows are left to the recovery task.
 pub(super) const PUBLISH_LIMIT: Duration = Duration::from_secs(20);
 
 /// Publishes batches and settles their rows.
@@ -23,10 +23,9 @@ pub(super) struct Publisher {
     pub(super) pool: PgPool,
     bus: SharedBus,
     topic: String,
-    /// Shares of users, whose pace follows how quick the topic is.
-    pub(super) queue: Arc<HandoffQueue>,
-    /// Whether rows were left behind since this was asked last: the sweep then looks at all of
-    /// them.
+    /// Queue with the shares of users, whose rate follows the latency of the topic.
+    pub(super) queue: Arc<MemoryQueue>,
+    /// `true` if rows were left behind since the recovery task asked last. It then reads all rows.
     has_left_rows: AtomicBool,
 }
 
@@ -35,74 +34,75 @@ impl Publisher {
         pool: PgPool,
         bus: SharedBus,
         topic: String,
-        queue: Arc<HandoffQueue>,
+        queue: Arc<MemoryQueue>,
     ) -> Self {
         Self { pool, bus, topic, queue, has_left_rows: AtomicBool::new(false) }
     }
 
-    /// Whether rows were left behind since the last call.
-    pub(super) fn take_left_rows(&self) -> bool {
+    /// Returns whether rows were left behind since the last call.
+    pub(super) fn take_has_left_rows(&self) -> bool {
         self.has_left_rows.swap(false, Ordering::Relaxed)
     }
 
-    /// Publishes messages and settles their rows; whether the topic took all that it can ever take.
+    /// Publishes messages and settles their rows. Returns `false` if the topic did not accept a
+    /// message that it may accept later.
     pub(super) async fn publish(&self, batch: Vec<OutboxMessage>) -> bool {
         let (ids, messages): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|message| (message.event_id, message.message)).unzip();
         let began = Instant::now();
         let published = timeout(PUBLISH_LIMIT, self.bus.publish(&self.topic, &messages)).await;
-        self.note_pace(ids.len(), began.elapsed(), matches!(published, Ok(Ok(_))));
+        self.record_duration(ids.len(), began.elapsed(), matches!(published, Ok(Ok(_))));
         let results = match published {
             Ok(Ok(results)) => results,
-            Ok(Err(error)) => return self.not_published(&ids, &error).await,
-            Err(elapsed) => return self.not_published(&ids, &elapsed).await,
+            Ok(Err(error)) => return self.publish_failed(&ids, &error).await,
+            Err(elapsed) => return self.publish_failed(&ids, &elapsed).await,
         };
         let mut acknowledged = Vec::with_capacity(ids.len());
-        let mut refused = Vec::new();
+        let mut not_accepted = Vec::new();
         for (id, result) in ids.into_iter().zip(results) {
             match result {
                 Ok(()) => acknowledged.push(id),
-                Err(PublishError::Retry(_)) => refused.push(id),
+                Err(PublishError::Retry(_)) => not_accepted.push(id),
                 Err(PublishError::Unpublishable(reason)) => {
                     tracing::error!(
                         event.id = %id,
                         reason,
-                        "message can never be published, was parked in the outbox"
+                        "outbox message can never be published, parked"
                     );
                     metrics::counter!("reminders_outbox_parked_total").increment(1);
-                    self.note(store::park(&self.pool, id, &reason).await);
+                    self.check(store::park(&self.pool, id, &reason).await);
                 }
             }
         }
         metrics::counter!("reminders_outbox_published_total").increment(acknowledged.len() as u64);
         if !acknowledged.is_empty() {
-            self.note(store::delete(&self.pool, &acknowledged).await);
+            self.check(store::delete(&self.pool, &acknowledged).await);
         }
-        if refused.is_empty() {
+        if not_accepted.is_empty() {
             return true;
         }
         self.has_left_rows.store(true, Ordering::Relaxed);
-        self.note(store::release(&self.pool, &refused).await);
+        self.check(store::release(&self.pool, &not_accepted).await);
         false
     }
 
-    /// Gives rows back that are not published now, so that any sweep may claim them.
-    pub(super) async fn put_back(&self, ids: &[Uuid]) {
+    /// Releases the leases of rows that are not published now, so that any process may claim them.
+    pub(super) async fn release(&self, ids: &[Uuid]) {
         if !ids.is_empty() {
-            self.note(store::release(&self.pool, ids).await);
+            self.check(store::release(&self.pool, ids).await);
         }
     }
 
-    /// Notes how long the topic took.
-    fn note_pace(&self, messages: usize, took: Duration, succeeded: bool) {
-        let pace = self.queue.state().shares.note(messages, took, succeeded, Instant::now());
-        metrics::gauge!("reminders_outbox_pace").set(pace);
+    /// Records the time that the topic took.
+    fn record_duration(&self, messages: usize, took: Duration, succeeded: bool) {
+        let rate = self.queue.state().shares.record(messages, took, succeeded, Instant::now());
+        metrics::gauge!("reminders_outbox_pace").set(rate);
     }
 
-    /// Gives the rows of a publish that failed back to the sweep: nobody publishes them any more,
-    /// and what they tell of must not come late by the rest of their lease once the bus is back.
-    /// What the bus did take comes twice, with the same ids.
-    async fn not_published(
+    /// Releases the rows of a publish that failed, so that they are not delayed by the rest of
+    /// their lease once the bus is back. Messages that the bus did accept are published twice, with
+    /// the same ids.
+    async fn publish_failed(
         &self,
         ids: &[Uuid],
         error: &(dyn std::error::Error + Sync + 'static),
@@ -113,24 +113,23 @@ impl Publisher {
             messages = ids.len(),
             "outbox publish failed, will retry"
         );
-        self.note(store::release(&self.pool, ids).await);
+        self.check(store::release(&self.pool, ids).await);
         false
     }
 
-    fn note(&self, result: Result<(), sqlx::Error>) {
+    fn check(&self, result: Result<(), sqlx::Error>) {
         if let Err(error) = result {
             self.has_left_rows.store(true, Ordering::Relaxed);
             tracing::warn!(
                 error = %error,
-                "published messages were not deleted from the outbox, may be published again \
-                 under the same ids"
+                "outbox rows were not updated, messages may be published again with the same ids"
             );
         }
     }
 }
 
 /// Counts messages that are not published from memory.
-pub(super) fn count_left_to_sweep(messages: usize) {
+pub(super) fn count_left_to_recovery(messages: usize) {
     metrics::counter!("reminders_outbox_left_to_sweep_total").increment(messages as u64);
 }
 
@@ -139,47 +138,45 @@ pub(super) fn count_backlogged(users: usize) {
     metrics::counter!("reminders_outbox_backlogged_total").increment(users as u64);
 }
 
-/// Says what the metrics of the outbox mean.
+/// Describes the metrics of the outbox.
 pub(super) fn describe() {
     static DESCRIBED: Once = Once::new();
     DESCRIBED.call_once(|| {
         metrics::describe_counter!(
             "reminders_outbox_published_total",
-            "Messages of the outbox that the topic took"
+            "Messages of the outbox that the topic accepted"
         );
         metrics::describe_counter!(
             "reminders_outbox_left_to_sweep_total",
-            "Messages that were not published from memory, as there was no room or their lease \
-             was nearly over"
+            "Messages not published from memory: no capacity, or their lease nearly expired"
         );
         metrics::describe_counter!(
             "reminders_outbox_swept_total",
-            "Rows that a sweep of the outbox took over"
+            "Rows of the outbox that were claimed after their lease expired"
         );
         metrics::describe_counter!(
             "reminders_outbox_parked_total",
-            "Messages that can never be published"
+            "Messages that were parked as they can never be published"
         );
         metrics::describe_counter!(
             "reminders_outbox_backlogged_total",
-            "Times that a user's messages began to wait for the user's share"
+            "Number of times that a user used up the share and messages of the user began to wait"
         );
         metrics::describe_gauge!(
             "reminders_outbox_pace",
-            "Messages of one user that are published in a second beyond a burst, by how quick the \
-             topic is"
+            "Messages of one user published per second, adapted to the latency of the topic"
         );
         metrics::describe_gauge!(
             "reminders_outbox_parked",
-            "Rows that can never be published, by their table"
+            "Parked rows, which can never be published, by table"
         );
         metrics::describe_gauge!(
             "reminders_outbox_messages",
-            "Rows of the outbox that are to be published"
+            "Rows of the outbox that are not yet published"
         );
         metrics::describe_gauge!(
             "reminders_outbox_oldest_seconds",
-            "Age of the oldest row of the outbox that is not published"
+            "Age of the oldest row of the outbox that is not yet published"
         );
     });
 }

@@ -1,5 +1,5 @@
-//! Publishes what the outbox holds: what this process hands over, and beside it what its sweep
-//! finds.
+//! The relay: publishes messages of this process from memory, and rows whose lease has expired from
+//! the outbox.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,57 +13,58 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Handoff,
-    memory_queue::{Batch, HandoffQueue, breathe},
-    publisher::{Publisher, count_left_to_sweep, describe},
+    memory_queue::{Batch, MemoryQueue, pause_after},
+    publisher::{Publisher, count_left_to_recovery, describe},
     recovery,
     shares::Shares,
 };
 use crate::bus::SharedBus;
 
-/// Messages published together at the most, and their bytes.
+/// Most messages of a batch, and their bytes.
 pub(super) const BATCH: usize = 500;
 pub(super) const BATCH_BYTES: usize = 4 * 1024 * 1024;
-/// Batches of handed-over messages under way at once.
+/// Batches from memory that are in flight at once.
 const BATCHES: usize = 4;
-/// How long a drain may take before the rest is left to the next process.
+/// Longest time of a drain. Messages left after it are published by the next process.
 const DRAIN: Duration = Duration::from_secs(10);
-/// Messages of one user published in a second unless the configuration says otherwise.
+/// Default for the messages of one user that are published per second.
 pub const USER_EVENTS_PER_SECOND: u32 = 1_000;
 
-/// The publishing side of the outbox, one a process.
+/// The publishing side of the outbox, one in each process.
 ///
-/// Users take turns. One who has more than a share beyond a burst is served apart, a small batch at
-/// a time, so that neither the relay nor the queue behind the topic is filled by one user.
+/// Messages are taken round-robin by user. Messages of a user beyond the share and its burst are
+/// published separately in small batches, so that one user fills neither the relay nor the queue
+/// behind the topic.
 pub struct Relay {
     publisher: Arc<Publisher>,
     in_flight: Arc<Semaphore>,
-    queue: Arc<HandoffQueue>,
+    queue: Arc<MemoryQueue>,
 }
 
 impl Relay {
-    /// A relay from a database's outbox to a topic, and the way to hand messages over to it.
+    /// Creates a relay from the outbox of a database to a topic, and the handle that sends messages
+    /// to it.
     #[must_use]
     pub fn new(pool: PgPool, bus: SharedBus, topic: String) -> (Self, Handoff) {
         describe();
-        let queue =
-            Arc::new(HandoffQueue::new(Shares::new(USER_EVENTS_PER_SECOND, Instant::now())));
+        let queue = Arc::new(MemoryQueue::new(Shares::new(USER_EVENTS_PER_SECOND, Instant::now())));
         let handoff = Handoff::new(Arc::clone(&queue));
         let publisher = Arc::new(Publisher::new(pool, bus, topic, Arc::clone(&queue)));
         (Self { publisher, in_flight: Arc::new(Semaphore::new(BATCHES)), queue }, handoff)
     }
 
-    /// The same, with another share for each user, in messages a second.
+    /// Sets the share of each user, in messages per second.
     #[must_use]
     pub fn with_user_share(self, per_second: u32) -> Self {
         self.queue.state().shares = Shares::new(per_second, Instant::now());
         self
     }
 
-    /// Publishes until the token is cancelled, then drains what was handed over. The sweep is a
-    /// task of its own: however long it takes, what is handed over does not wait for it. So is what
-    /// backlogged users have in memory.
+    /// Publishes until the token is cancelled, then drains the messages in memory. Recovery of
+    /// expired leases and messages of throttled users are tasks of their own, so that they never
+    /// delay the other messages.
     pub async fn run(self, shutdown: CancellationToken) {
-        let sweep = tokio::spawn(recovery::run(Arc::clone(&self.publisher), shutdown.clone()));
+        let recovery = tokio::spawn(recovery::run(Arc::clone(&self.publisher), shutdown.clone()));
         let backlog =
             publish_backlog(Arc::clone(&self.queue), Arc::clone(&self.publisher), shutdown.clone());
         let backlog = tokio::spawn(backlog);
@@ -77,19 +78,17 @@ impl Relay {
             while batches.try_join_next().is_some() {}
         }
         if timeout(DRAIN, self.drain(&mut batches)).await.is_err() {
-            tracing::warn!(
-                "outbox was not drained before the limit, the next process publishes the rest"
-            );
+            tracing::warn!("outbox not drained in time, the next process publishes the rest");
         }
-        for (task, name) in [(sweep, "sweep"), (backlog, "backlog")] {
+        for (task, name) in [(recovery, "recovery"), (backlog, "backlog")] {
             if let Err(error) = task.await {
                 tracing::error!(error = %error, name, "outbox task ended unexpectedly");
             }
         }
     }
 
-    /// Starts publishing the next messages as soon as fewer than [`BATCHES`] batches are under way.
-    /// Nothing is taken from the queue before that, so nothing is lost when this is given up.
+    /// Starts publishing the next messages as soon as fewer than [`BATCHES`] batches are in flight.
+    /// No message leaves the queue before that, so dropping the future loses nothing.
     async fn publish_next(&self, batches: &mut JoinSet<()>) {
         let Ok(permit) = Arc::clone(&self.in_flight).acquire_owned().await else { return };
         let batch = self.queue.next(BATCH).await;
@@ -106,9 +105,9 @@ impl Relay {
     }
 }
 
-/// Publishes what backlogged users have in memory, a batch at a time, until the token is cancelled.
+/// Publishes messages of throttled users, a batch at a time, until the token is cancelled.
 async fn publish_backlog(
-    queue: Arc<HandoffQueue>,
+    queue: Arc<MemoryQueue>,
     publisher: Arc<Publisher>,
     shutdown: CancellationToken,
 ) {
@@ -120,11 +119,11 @@ async fn publish_backlog(
         };
         let messages = batch.messages.len();
         publish(Arc::clone(&publisher), batch, None).await;
-        tokio::select! { () = breathe(messages) => {} () = shutdown.cancelled() => return }
+        tokio::select! { () = pause_after(messages) => {} () = shutdown.cancelled() => return }
     }
 }
 
-/// Publishes messages that were handed over, in parts of [`BATCH_BYTES`].
+/// Publishes a batch from memory, in parts of [`BATCH_BYTES`].
 async fn publish(
     publisher: Arc<Publisher>,
     mut batch: Batch,
@@ -132,22 +131,22 @@ async fn publish(
 ) {
     let mut messages = std::mem::take(&mut batch.messages).into_iter().peekable();
     while messages.peek().is_some() {
-        let (mut part, mut room, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let (mut part, mut memory, mut bytes) = (Vec::new(), Vec::new(), 0);
         while let Some(next) =
             messages.next_if(|next| part.is_empty() || bytes + next.bytes() <= BATCH_BYTES)
         {
             if !next.is_fresh() {
-                count_left_to_sweep(1);
+                count_left_to_recovery(1);
                 continue;
             }
             bytes += next.bytes();
             part.push(next.message);
-            room.push(next.room);
+            memory.push(next.memory);
         }
         if !part.is_empty() {
             publisher.publish(part).await;
         }
-        drop(room);
+        drop(memory);
     }
     drop((batch, permit));
 }

@@ -1,4 +1,4 @@
-//! The SQL of the outbox table (`shared/sql/outbox.sql`; each service's first migration has a
+//! SQL of the outbox table (`shared/sql/outbox.sql`; the first migration of each service has a
 //! copy).
 
 use std::time::Duration;
@@ -9,27 +9,27 @@ use uuid::Uuid;
 use super::OutboxMessage;
 use crate::bus::{Message, attributes_in};
 
-/// Which rows are claimed.
+/// Limits of a claim.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Claim {
-    /// The lowest and the highest id.
+    /// Lowest and highest id.
     pub(super) low: Uuid,
     pub(super) high: Uuid,
-    /// The most rows.
+    /// Most rows.
     pub(super) rows: usize,
-    /// The most bytes of all rows; a single one is claimed whatever its size.
+    /// Most bytes of all rows together; a single row is claimed whatever its size.
     pub(super) bytes: usize,
-    /// For how long.
+    /// Duration of the lease.
     pub(super) lease: Duration,
 }
 
-/// Whose rows are claimed.
+/// Users whose rows are claimed.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Whose<'a> {
-    /// Of everybody but these users.
-    NotOf(&'a [&'a str]),
-    /// Of one user; the empty name is for messages that say of nobody.
-    Of(&'a str),
+pub(super) enum Users<'a> {
+    /// All users but these.
+    Except(&'a [&'a str]),
+    /// One user; the empty id stands for messages that name no user.
+    Only(&'a str),
 }
 
 fn interval(duration: Duration) -> PgInterval {
@@ -64,16 +64,16 @@ pub(super) async fn insert(
     Ok(())
 }
 
-/// Leases rows whose lease has run out, lowest ids first. Attributes are read as text: a row that
-/// somebody else wrote must not keep the others.
+/// Leases rows whose lease has expired, lowest ids first. Attributes are read as text, so that a
+/// row written by another program cannot make the statement fail.
 pub(super) async fn claim(
     pool: &PgPool,
     claim: Claim,
-    whose: Whose<'_>,
+    users: Users<'_>,
 ) -> Result<Vec<OutboxMessage>, sqlx::Error> {
-    let (users, are_passed_over): (&[&str], bool) = match &whose {
-        Whose::NotOf(users) => (users, true),
-        Whose::Of(user) => (std::slice::from_ref(user), false),
+    let (users, are_excluded): (&[&str], bool) = match &users {
+        Users::Except(users) => (users, true),
+        Users::Only(user) => (std::slice::from_ref(user), false),
     };
     let rows = sqlx::query!(
         r#"with free as materialized (
@@ -98,7 +98,7 @@ pub(super) async fn claim(
         i64::try_from(claim.bytes).unwrap_or(i64::MAX),
         interval(claim.lease),
         users as &[&str],
-        are_passed_over,
+        are_excluded,
     )
     .fetch_all(pool)
     .await?;
@@ -112,13 +112,13 @@ pub(super) async fn claim(
         .collect())
 }
 
-/// Removes what the topic acknowledged.
+/// Deletes rows that the topic acknowledged.
 pub(super) async fn delete(pool: &PgPool, ids: &[Uuid]) -> Result<(), sqlx::Error> {
     sqlx::query!("delete from outbox where event_id = any($1)", ids).execute(pool).await?;
     Ok(())
 }
 
-/// Gives rows back for the next sweep.
+/// Releases the leases of rows.
 pub(super) async fn release(pool: &PgPool, ids: &[Uuid]) -> Result<(), sqlx::Error> {
     sqlx::query!("update outbox set lease_until = '-infinity' where event_id = any($1)", ids)
         .execute(pool)
@@ -126,7 +126,7 @@ pub(super) async fn release(pool: &PgPool, ids: &[Uuid]) -> Result<(), sqlx::Err
     Ok(())
 }
 
-/// Sets aside what can never be published.
+/// Parks a row that can never be published.
 pub(super) async fn park(pool: &PgPool, id: Uuid, reason: &str) -> Result<(), sqlx::Error> {
     sqlx::query!("update outbox set parked_reason = $2 where event_id = $1", id, reason)
         .execute(pool)
@@ -134,18 +134,18 @@ pub(super) async fn park(pool: &PgPool, id: Uuid, reason: &str) -> Result<(), sq
     Ok(())
 }
 
-/// Figures of the rows that are not published.
+/// Counts of the rows that are not published.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Backlog {
-    /// Rows that wait; counted up to 100,000.
+    /// Rows that wait to be published, counted up to 100,000.
     pub(super) waiting: i64,
-    /// Seconds since the oldest of them was written, however often it has been leased since.
+    /// Seconds since the oldest of them was written.
     pub(super) oldest_seconds: f64,
     /// Rows that can never be published.
     pub(super) parked: i64,
 }
 
-/// Counts what is not published.
+/// Counts the rows that are not published.
 pub(super) async fn backlog(pool: &PgPool) -> Result<Backlog, sqlx::Error> {
     sqlx::query_as!(
         Backlog,

@@ -1,4 +1,4 @@
-//! Users whom the sweep passes over, and serves by claims of their own. Pure.
+//! Users with more rows than their share, whose rows are claimed separately. Pure.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -7,45 +7,45 @@ use uuid::Uuid;
 
 use super::{OutboxMessage, relay::BATCH, shares::Shares};
 
-/// Users who are passed over at once; others beyond these are served in the order of their rows.
-const MOST: usize = 16;
-/// Rows of one user in a batch from which on the user is passed over.
-const MANY: usize = BATCH / 8;
+/// Most throttled users at once. Rows of further users are published in the order of their ids.
+const MAX_USERS: usize = 16;
+/// Number of rows of one user in a batch from which on the user is throttled.
+const THRESHOLD: usize = BATCH / 8;
 
-/// The users who are passed over.
+/// The throttled users.
 #[derive(Debug, Default)]
-pub(super) struct LateUsers(Vec<Late>);
+pub(super) struct ThrottledUsers(Vec<ThrottledUser>);
 
 #[derive(Debug)]
-struct Late {
+struct ThrottledUser {
     user: Arc<str>,
-    /// The lowest id that a row of the user may have.
+    /// Lowest id that a row of the user may have.
     low: Uuid,
 }
 
-/// Claimed rows, sorted out.
+/// Claimed rows, split into those within and beyond the shares of their users.
 #[derive(Debug, Default)]
-pub(super) struct Sorted {
-    /// Rows that are published now.
-    pub(super) published: Vec<OutboxMessage>,
-    /// Ids of rows beyond their user's share.
-    pub(super) put_back: Vec<Uuid>,
+pub(super) struct SplitRows {
+    /// Rows to publish now.
+    pub(super) publishable: Vec<OutboxMessage>,
+    /// Ids of rows beyond the share of their user, whose leases are released.
+    pub(super) beyond_share: Vec<Uuid>,
 }
 
-impl LateUsers {
-    /// The users, as a claim passes over them.
+impl ThrottledUsers {
+    /// Ids of the throttled users, which a claim leaves out.
     pub(super) fn names(&self) -> Vec<&str> {
-        self.0.iter().map(|late| &*late.user).collect()
+        self.0.iter().map(|throttled| &*throttled.user).collect()
     }
 
-    /// Sorts out a claim's rows. A user of whom there are many, or more than the share allows, is
-    /// passed over from then on.
-    pub(super) fn sort_out(
+    /// Splits claimed rows by the shares of their users. A user with many rows, or with more than
+    /// the share allows, is throttled from then on.
+    pub(super) fn split_by_share(
         &mut self,
         rows: Vec<OutboxMessage>,
         shares: &mut Shares,
         now: Instant,
-    ) -> Sorted {
+    ) -> SplitRows {
         let mut by_user = BTreeMap::<Arc<str>, Vec<OutboxMessage>>::new();
         for row in rows {
             if let Some(rows) = by_user.get_mut(row.user()) {
@@ -54,55 +54,55 @@ impl LateUsers {
                 by_user.insert(Arc::from(row.user()), vec![row]);
             }
         }
-        let mut sorted = Sorted::default();
+        let mut split = SplitRows::default();
         for (user, mut rows) in by_user {
             rows.sort_unstable_by_key(|row| row.event_id);
             let allowed = shares.take(&user, rows.len(), now);
-            if self.0.len() < MOST && (allowed < rows.len() || rows.len() >= MANY) {
+            if self.0.len() < MAX_USERS && (allowed < rows.len() || rows.len() >= THRESHOLD) {
                 let last = rows.last().map_or(Uuid::nil(), |row| row.event_id);
                 let beyond = rows.split_off(allowed);
                 let low =
                     beyond.first().map_or_else(|| after(last).unwrap_or(last), |row| row.event_id);
-                sorted.put_back.extend(beyond.iter().map(|row| row.event_id));
-                self.0.push(Late { user, low });
+                split.beyond_share.extend(beyond.iter().map(|row| row.event_id));
+                self.0.push(ThrottledUser { user, low });
             }
-            sorted.published.extend(rows);
+            split.publishable.extend(rows);
         }
-        sorted
+        split
     }
 
-    /// The users, each with the tokens that there are for now.
-    pub(super) fn turns(&self, shares: &mut Shares, now: Instant) -> Vec<(Arc<str>, usize)> {
-        let tokens = |late: &Late| {
-            (Arc::clone(&late.user), shares.take_for_late(&late.user, usize::MAX, now))
+    /// The throttled users with the tokens that each has now.
+    pub(super) fn with_tokens(&self, shares: &mut Shares, now: Instant) -> Vec<(Arc<str>, usize)> {
+        let tokens = |throttled: &ThrottledUser| {
+            (Arc::clone(&throttled.user), shares.take_for_backlog(&throttled.user, usize::MAX, now))
         };
         self.0.iter().map(tokens).filter(|(_, tokens)| *tokens > 0).collect()
     }
 
-    /// The lowest id that a row of the user may have; none when the user is not passed over.
+    /// Lowest id that a row of the user may have; `None` if the user is not throttled.
     pub(super) fn low(&self, user: &str) -> Option<Uuid> {
-        self.0.iter().find(|late| *late.user == *user).map(|late| late.low)
+        self.0.iter().find(|throttled| *throttled.user == *user).map(|throttled| throttled.low)
     }
 
-    /// Notes that all rows of a user up to an id were claimed.
-    pub(super) fn go_on_after(&mut self, user: &str, last: Uuid) {
-        for late in self.0.iter_mut().filter(|late| *late.user == *user) {
-            late.low = after(last).unwrap_or(last);
+    /// Records that all rows of a user up to an id were claimed.
+    pub(super) fn advance_past(&mut self, user: &str, last: Uuid) {
+        for throttled in self.0.iter_mut().filter(|throttled| *throttled.user == *user) {
+            throttled.low = after(last).unwrap_or(last);
         }
     }
 
-    /// Passes over a user no more: no rows are left.
-    pub(super) fn end(&mut self, user: &str) {
-        self.0.retain(|late| *late.user != *user);
+    /// Ends the throttling of a user who has no rows left.
+    pub(super) fn remove(&mut self, user: &str) {
+        self.0.retain(|throttled| *throttled.user != *user);
     }
 
-    /// Looks for rows from the lowest id on: the leases of earlier ones may have run out meanwhile.
-    pub(super) fn start_over(&mut self) {
-        self.0.iter_mut().for_each(|late| late.low = Uuid::nil());
+    /// Starts again from the lowest id, as leases of earlier rows may have expired meanwhile.
+    pub(super) fn reset(&mut self) {
+        self.0.iter_mut().for_each(|throttled| throttled.low = Uuid::nil());
     }
 }
 
-/// The lowest id above another.
+/// Lowest id above another.
 pub(super) fn after(id: Uuid) -> Option<Uuid> {
     id.as_u128().checked_add(1).map(Uuid::from_u128)
 }
@@ -124,48 +124,50 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn passes_over_user_beyond_share() {
+    async fn throttles_user_beyond_share() {
         let now = Instant::now();
-        let (mut late, mut shares) = (LateUsers::default(), Shares::new(10, now));
+        let (mut throttled, mut shares) = (ThrottledUsers::default(), Shares::new(10, now));
         let rows = (0..30).rev().map(|id| row("mallory", id)).chain([row("ada", 100)]).collect();
 
-        let sorted = late.sort_out(rows, &mut shares, now);
+        let split = throttled.split_by_share(rows, &mut shares, now);
 
-        assert_eq!((sorted.published.len(), sorted.put_back.len()), (21, 10));
+        assert_eq!((split.publishable.len(), split.beyond_share.len()), (21, 10));
         assert_eq!(
-            (late.names(), late.low("mallory")),
+            (throttled.names(), throttled.low("mallory")),
             (vec!["mallory"], Some(Uuid::from_u128(20)))
         );
         let later = now + Duration::from_secs(1);
-        assert_eq!(late.turns(&mut shares, later), [(Arc::from("mallory"), 10)]);
-        late.go_on_after("mallory", Uuid::from_u128(29));
-        assert_eq!(late.low("mallory"), Some(Uuid::from_u128(30)));
-        late.start_over();
-        assert_eq!(late.low("mallory"), Some(Uuid::nil()));
-        late.end("mallory");
-        assert!(late.names().is_empty());
+        assert_eq!(throttled.with_tokens(&mut shares, later), [(Arc::from("mallory"), 10)]);
+        throttled.advance_past("mallory", Uuid::from_u128(29));
+        assert_eq!(throttled.low("mallory"), Some(Uuid::from_u128(30)));
+        throttled.reset();
+        assert_eq!(throttled.low("mallory"), Some(Uuid::nil()));
+        throttled.remove("mallory");
+        assert!(throttled.names().is_empty());
     }
 
     #[tokio::test]
-    async fn passes_over_user_with_many_rows_in_batch() {
+    async fn throttles_user_with_many_rows_in_batch() {
         let now = Instant::now();
-        let (mut late, mut shares) = (LateUsers::default(), Shares::new(1_000, now));
-        let rows =
-            (0..MANY as u128).map(|id| row("mallory", id)).chain([row("ada", 1_000)]).collect();
-        let sorted = late.sort_out(rows, &mut shares, now);
-        assert_eq!((sorted.published.len(), sorted.put_back.len()), (MANY + 1, 0));
-        assert_eq!(late.low("mallory"), Some(Uuid::from_u128(MANY as u128)));
+        let (mut throttled, mut shares) = (ThrottledUsers::default(), Shares::new(1_000, now));
+        let rows = (0..THRESHOLD as u128)
+            .map(|id| row("mallory", id))
+            .chain([row("ada", 1_000)])
+            .collect();
+        let split = throttled.split_by_share(rows, &mut shares, now);
+        assert_eq!((split.publishable.len(), split.beyond_share.len()), (THRESHOLD + 1, 0));
+        assert_eq!(throttled.low("mallory"), Some(Uuid::from_u128(THRESHOLD as u128)));
     }
 
     #[tokio::test]
-    async fn lets_users_pass_beyond_most_late() {
+    async fn publishes_rows_beyond_max_users() {
         let now = Instant::now();
-        let (mut late, mut shares) = (LateUsers::default(), Shares::new(10, now));
+        let (mut throttled, mut shares) = (ThrottledUsers::default(), Shares::new(10, now));
         let rows = (0..20)
             .flat_map(|user| (0..25).map(move |id| row(&user.to_string(), user * 25 + id)))
             .collect();
-        let sorted = late.sort_out(rows, &mut shares, now);
-        assert_eq!((late.names().len(), sorted.put_back.len()), (MOST, MOST * 5));
-        assert_eq!(sorted.published.len(), 500 - MOST * 5);
+        let split = throttled.split_by_share(rows, &mut shares, now);
+        assert_eq!((throttled.names().len(), split.beyond_share.len()), (MAX_USERS, MAX_USERS * 5));
+        assert_eq!(split.publishable.len(), 500 - MAX_USERS * 5);
     }
 }

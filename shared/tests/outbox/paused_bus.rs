@@ -1,4 +1,4 @@
-//! A bus whose publishes wait until it is opened, and which remembers what was brought to it.
+//! A bus whose publishes wait until it is resumed, and which records the messages of each publish.
 
 use std::{
     sync::{Arc, Mutex},
@@ -11,41 +11,46 @@ use shared::bus::{
 };
 use tokio::sync::Semaphore;
 
-pub(crate) struct Gate {
+pub(crate) struct PausedBus {
     bus: SharedBus,
-    gate: Semaphore,
-    /// The users of messages, in the order in which their publish began.
+    permits: Semaphore,
+    /// Users of the messages, in the order in which their publish started.
     users: Mutex<Vec<String>>,
 }
 
-impl Gate {
-    pub(crate) fn closed(bus: SharedBus) -> Arc<Self> {
-        Arc::new(Self { bus, gate: Semaphore::new(0), users: Mutex::default() })
+impl PausedBus {
+    pub(crate) fn paused(bus: SharedBus) -> Arc<Self> {
+        Arc::new(Self { bus, permits: Semaphore::new(0), users: Mutex::default() })
     }
 
-    pub(crate) fn open(&self) {
-        self.gate.add_permits(1_000);
+    pub(crate) fn resume(&self) {
+        self.permits.add_permits(1_000);
     }
 
-    /// Messages of a user whose publish began.
-    pub(crate) fn begun(&self, user: &str) -> usize {
-        self.users.lock().expect("no test panicked with it").iter().filter(|of| *of == user).count()
-    }
-
-    /// Messages of `other` that came before the first one of `user`.
-    pub(crate) fn before(&self, user: &str, other: &str) -> usize {
+    /// Number of messages of a user whose publish started.
+    pub(crate) fn started(&self, user: &str) -> usize {
         self.users
             .lock()
             .expect("no test panicked with it")
             .iter()
-            .take_while(|of| *of != user)
-            .filter(|of| *of == other)
+            .filter(|name| *name == user)
+            .count()
+    }
+
+    /// Number of messages of `other` before the first one of `user`.
+    pub(crate) fn count_before(&self, user: &str, other: &str) -> usize {
+        self.users
+            .lock()
+            .expect("no test panicked with it")
+            .iter()
+            .take_while(|name| *name != user)
+            .filter(|name| *name == other)
             .count()
     }
 }
 
 #[async_trait]
-impl Bus for Gate {
+impl Bus for PausedBus {
     async fn publish(
         &self,
         topic: &str,
@@ -53,7 +58,7 @@ impl Bus for Gate {
     ) -> Result<Vec<Result<(), PublishError>>, Error> {
         let users = messages.iter().map(|message| message.attributes["userId"].clone());
         self.users.lock().expect("no test panicked with it").extend(users);
-        let _permit = self.gate.acquire().await.expect("it is never closed");
+        let _permit = self.permits.acquire().await.expect("the semaphore stays open");
         self.bus.publish(topic, messages).await
     }
 
@@ -70,10 +75,10 @@ impl Bus for Gate {
         &self,
         queue: &str,
         max: usize,
-        hidden: Duration,
+        visibility: Duration,
         wait: Duration,
     ) -> Result<Vec<Received>, Error> {
-        self.bus.receive(queue, max, hidden, wait).await
+        self.bus.receive(queue, max, visibility, wait).await
     }
 
     async fn settle(

@@ -27,8 +27,8 @@ fn message(bytes: usize) -> OutboxMessage {
     }
 }
 
-/// Entries of the outbox's index that were read so far, those of dead rows among them.
-async fn visited(pool: &PgPool) -> i64 {
+/// Number of index entries of the outbox that were read so far, including those of dead rows.
+async fn index_entries_read(pool: &PgPool) -> i64 {
     sqlx::query("select pg_stat_force_next_flush()").execute(pool).await.unwrap();
     let count = "select idx_tup_read from pg_stat_user_indexes where indexrelname = 'outbox_pkey'";
     sqlx::query_scalar(count).fetch_one(pool).await.unwrap()
@@ -40,12 +40,12 @@ async fn claims_rows_within_bytes() {
     let messages: Vec<_> = (0..40).map(|_| message(250_000)).collect();
     insert(&pool, &messages, Duration::ZERO).await.unwrap();
 
-    let claimed = claim(&pool, everything(), Whose::NotOf(&[])).await.unwrap();
+    let claimed = claim(&pool, everything(), Users::Except(&[])).await.unwrap();
 
     assert_eq!(claimed.len(), 16);
     let huge = Claim { bytes: 10, ..everything() };
     assert_eq!(
-        claim(&pool, huge, Whose::NotOf(&[])).await.unwrap().len(),
+        claim(&pool, huge, Users::Except(&[])).await.unwrap().len(),
         1,
         "a row that is larger than allowed is claimed alone"
     );
@@ -59,37 +59,39 @@ async fn claims_row_with_attributes_of_any_kind() {
         from unnest(array['{"version": 1}', '[1]', '5', 'null', '"a"']::jsonb[]) as attributes"#;
     sqlx::query(rows).execute(&pool).await.unwrap();
 
-    assert_eq!(claim(&pool, everything(), Whose::NotOf(&[])).await.unwrap().len(), 6);
+    assert_eq!(claim(&pool, everything(), Users::Except(&[])).await.unwrap().len(), 6);
 }
 
 #[tokio::test]
-async fn walks_no_dead_rows_below_the_low_water_mark() {
+async fn skips_dead_rows_below_low_water_mark() {
     let (database, pool) = outbox().await;
     let mut holder = PgConnection::connect(database.url()).await.unwrap();
     let hold = "begin isolation level repeatable read; select count(*) from outbox";
     sqlx::raw_sql(hold).execute(&mut holder).await.unwrap();
     // Ids of UUID v7 of an hour ago, as a busy outbox has left them.
-    let id = "lpad(to_hex((extract(epoch from now() - interval '1 hour') * 1000)::bigint + number), 12, '0')
-        || '7000800000000000000000'";
+    let millis = "(extract(epoch from now() - interval '1 hour') * 1000)::bigint + number";
+    let id = format!("lpad(to_hex({millis}), 12, '0') || '7000800000000000000000'");
     let dead = format!(
-        "insert into outbox select substr({id}, 1, 32)::uuid, '{{}}', '{{}}', '-infinity' from generate_series(1, 20000) as number;
+        "insert into outbox
+            select substr({id}, 1, 32)::uuid, '{{}}', '{{}}', '-infinity'
+            from generate_series(1, 20000) as number;
         delete from outbox"
     );
     sqlx::raw_sql(AssertSqlSafe(dead)).execute(&pool).await.unwrap();
     insert(&pool, &[message(1)], Duration::ZERO).await.unwrap();
 
-    let before = visited(&pool).await;
+    let before = index_entries_read(&pool).await;
     let (low, high) = super::super::recovery::recent().into_inner();
     assert_eq!(
-        claim(&pool, Claim { low, high, ..everything() }, Whose::NotOf(&[])).await.unwrap().len(),
+        claim(&pool, Claim { low, high, ..everything() }, Users::Except(&[])).await.unwrap().len(),
         1
     );
-    let recent = visited(&pool).await - before;
-    claim(&pool, everything(), Whose::NotOf(&[])).await.unwrap();
-    let all = visited(&pool).await - before - recent;
+    let recent = index_entries_read(&pool).await - before;
+    claim(&pool, everything(), Users::Except(&[])).await.unwrap();
+    let all = index_entries_read(&pool).await - before - recent;
 
-    assert!(recent < 20, "{recent} entries were visited");
-    assert!(all >= 20_000, "the snapshot holds the dead rows: {all} entries were visited");
+    assert!(recent < 20, "{recent} entries were read");
+    assert!(all >= 20_000, "the snapshot holds the dead rows: {all} entries were read");
 }
 
 #[tokio::test]
@@ -103,10 +105,11 @@ async fn claims_rows_of_other_users_or_of_one() {
         ["mallory", "ada", "mallory", "grace"].map(of).into_iter().chain([message(1)]).collect();
     insert(&pool, &messages, Duration::ZERO).await.unwrap();
 
-    let others = claim(&pool, everything(), Whose::NotOf(&["mallory"])).await.unwrap();
+    let others = claim(&pool, everything(), Users::Except(&["mallory"])).await.unwrap();
     assert_eq!(others.len(), 3);
     assert!(others.iter().all(|row| row.user() != "mallory"));
-    let one = claim(&pool, Claim { rows: 1, ..everything() }, Whose::Of("mallory")).await.unwrap();
+    let one =
+        claim(&pool, Claim { rows: 1, ..everything() }, Users::Only("mallory")).await.unwrap();
     assert_eq!((one.len(), one[0].event_id), (1, messages[0].event_id));
-    assert_eq!(claim(&pool, everything(), Whose::NotOf(&[])).await.unwrap().len(), 1);
+    assert_eq!(claim(&pool, everything(), Users::Except(&[])).await.unwrap().len(), 1);
 }
