@@ -9,7 +9,7 @@ mod envelope;
 mod event_type;
 mod ids;
 mod outcome;
-mod timetable;
+mod schedule;
 
 pub use bounds::{Bounds, OutOfBounds};
 pub use content::{
@@ -20,7 +20,7 @@ pub use envelope::{DecodeError, Envelope, Event, Schema};
 pub use event_type::EventType;
 pub use ids::{ItemId, MalformedId, event_id_of, new_id, occurrence_id};
 pub use outcome::{DeliveryState, OutcomeData};
-pub use timetable::{NoTimetable, stored_timetable, timetable};
+pub use schedule::{NoTimetable, stored_timetable, timetable};
 
 /// `eventItemType` of what concerns a reminder.
 pub const ITEM_REMINDER: &str = "reminder";

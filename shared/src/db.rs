@@ -1,6 +1,6 @@
 //! Access to PostgreSQL: settings, pools, migrations, and which errors pass by themselves.
 
-mod blame;
+mod failure_class;
 mod migrations;
 mod probe;
 mod settings;
@@ -16,7 +16,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-pub use blame::{Blame, blame};
+pub use failure_class::{Blame, blame};
 pub use migrations::{MigrationError, migrate};
 pub(crate) use probe::Probe;
 pub use settings::DbSettings;

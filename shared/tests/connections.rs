@@ -4,8 +4,8 @@
 
 #[path = "connections/floods.rs"]
 mod floods;
-#[path = "connections/places.rs"]
-mod places;
+#[path = "connections/limit.rs"]
+mod limit;
 #[path = "connections/server.rs"]
 mod server;
 #[path = "connections/slow.rs"]

@@ -13,22 +13,22 @@
 mod bits;
 mod calendar;
 mod clock;
-mod database;
 mod days;
 mod exclusion;
 mod expansion;
 mod parts;
 mod rule;
+mod schedule;
 mod series;
-mod timetable;
+mod tz_database;
 mod until;
 mod zone;
 
-pub use database::time_zone_database;
 pub use exclusion::canonical_exclusion;
 pub use rule::{Refusal, Rule};
+pub use schedule::{Deliveries, Delivery, Merged, Timetable};
 pub use series::{Occurrences, Series};
-pub use timetable::{Deliveries, Delivery, Merged, Timetable};
+pub use tz_database::time_zone_database;
 pub use zone::{Fold, Gap, UnknownZone, Zone};
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use jiff::{
     tz::{AmbiguousOffset, Offset, TimeZone, TimeZoneDatabase},
 };
 
-use crate::database;
+use crate::tz_database;
 
 /// What becomes of a local time that does not exist, because the clock was put forward over it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl Zone {
     /// # Errors
     /// When no zone has it.
     pub fn parse(name: &str) -> Result<Self, UnknownZone> {
-        database::current().get(name).map(Self).map_err(|_| UnknownZone)
+        tz_database::current().get(name).map(Self).map_err(|_| UnknownZone)
     }
 
     /// The zone of a name in the edition that is compiled in, whatever the machine has.

@@ -21,7 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     ApiError, Reason,
-    budget::{Budget, Refused, Taken},
+    memory_budget::{Budget, Refused, Taken},
 };
 
 /// Reading requests of one user that are answered at once; further ones wait for their turn.

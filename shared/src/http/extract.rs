@@ -15,10 +15,10 @@ use uuid::Uuid;
 
 use super::{
     ApiError, FieldFault, HeldMemory, Reason,
+    body_memory::BodyMemory,
     idempotency::IdempotencyKey,
     json::{self, Lenient},
-    limit::Caller,
-    memory::BodyMemory,
+    rate_limit::Caller,
     server::BodyTimedOut,
 };
 

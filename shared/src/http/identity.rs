@@ -9,7 +9,7 @@ use axum::{
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
-use super::{ApiError, Reason, limit::Caller, tokens::Tokens};
+use super::{ApiError, Reason, jwt::Tokens, rate_limit::Caller};
 use crate::{
     config::{Auth, LiveSecret},
     contract::bounds::is_identity,

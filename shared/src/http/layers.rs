@@ -19,9 +19,9 @@ use tracing::Instrument;
 use super::{
     ApiError, ApiSettings, Authenticator, ErrorBody, ErrorDetail, Reason,
     answers::Answers,
+    body_memory::BodyMemory,
     guard::{Guard, refuse_other_sites},
-    limit::{Admission, Limiter, admit},
-    memory::BodyMemory,
+    rate_limit::{Admission, Limiter, admit},
 };
 use crate::{contract::new_id, telemetry::Traceparent};
 

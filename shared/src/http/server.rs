@@ -6,9 +6,9 @@
 mod activity;
 mod bodies;
 mod connection;
-mod frames;
-mod places;
-mod refusal;
+mod error_responses;
+mod frame_limit;
+mod permits;
 mod settings;
 mod socket;
 
@@ -33,7 +33,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use self::{
     activity::Activity,
     connection::{Accepted, Listener},
-    places::Places,
+    permits::Places,
 };
 use super::{
     AllowedOrigins,

@@ -1,10 +1,10 @@
 //! Settings of a REST API.
 
 use super::{
+    body_memory::{self, DEFAULT_MIB},
     cors::AllowedOrigins,
     guard::AllowedHosts,
-    limit::RateLimit,
-    memory::{self, DEFAULT_MIB},
+    rate_limit::RateLimit,
     server::ServerSettings,
 };
 use crate::config::Reader;
@@ -59,7 +59,7 @@ impl ApiSettings {
             "ALLOWED_HOSTS",
             "host names the API answers to, comma-separated (guards against DNS rebinding); any by default",
         );
-        let body_memory_mib = memory::read(reader);
+        let body_memory_mib = body_memory::read(reader);
         let server = ServerSettings::read(reader);
         Some(Self {
             origins: AllowedOrigins::None,

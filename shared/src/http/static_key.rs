@@ -5,7 +5,7 @@ use std::sync::{PoisonError, RwLock};
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::tokens::ALGORITHMS;
+use super::jwt::ALGORITHMS;
 use crate::config::LiveSecret;
 
 /// Largest RSA key, in bits: verifying with a larger one costs too much.

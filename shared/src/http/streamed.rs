@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures::stream;
 use tokio::{sync::mpsc, time::timeout};
 
-use super::exports::{ExportPermit, Progress};
+use super::export_limit::{ExportPermit, Progress};
 
 /// Bytes that are gathered before they are handed to the connection.
 const PART: usize = 16 * 1024;
@@ -148,7 +148,7 @@ where
 mod tests {
     use http_body_util::BodyExt;
 
-    use super::{super::exports::ExportLimit, *};
+    use super::{super::export_limit::ExportLimit, *};
 
     fn permit() -> ExportPermit {
         ExportLimit::new(1).acquire("ada").expect("the first")

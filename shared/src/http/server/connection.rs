@@ -23,8 +23,8 @@ use tower::Service as _;
 use super::{
     activity::{Activity, Finding},
     bodies::{AnswerBody, RequestBody},
-    places::Place,
-    refusal,
+    error_responses,
+    permits::Place,
     settings::ServerSettings,
     socket::Socket,
 };
@@ -135,7 +135,7 @@ async fn serve_http1(
     if end == End::HeadOverdue {
         let mut socket = connection.into_parts().io.into_inner();
         let refused = async {
-            socket.write_all(&refusal::head_timed_out()).await?;
+            socket.write_all(&error_responses::head_timed_out()).await?;
             socket.shutdown().await
         };
         let _ = timeout(GRACE, refused).await;

@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-use super::{activity::Activity, frames::FrameMeter, refusal};
+use super::{activity::Activity, error_responses, frame_limit::FrameMeter};
 
 /// The socket of one connection.
 pub(super) struct Socket {
@@ -100,7 +100,7 @@ impl Socket {
     fn substitutes(&mut self, bytes: &[u8]) -> bool {
         if self.substitute.is_none()
             && self.frames.is_none()
-            && let Some(answer) = refusal::in_place_of(bytes)
+            && let Some(answer) = error_responses::in_place_of(bytes)
         {
             self.substitute = Some(Substitute { answer, replaced: bytes.len() });
         }

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     ApiError, Reason,
-    budget::{Budget, Refused, Taken},
+    memory_budget::{Budget, Refused, Taken},
 };
 use crate::config::Reader;
 
