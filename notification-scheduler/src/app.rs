@@ -140,7 +140,7 @@ fn readiness(store: Store, scheduler: Scheduler) -> admin::Readiness {
                 Ok(false) => {
                     Err("event-service's tables are missing: run its `migrate`".to_owned())
                 }
-                Err(error) => Err(db::why_away(&error).to_owned()),
+                Err(error) => Err(db::unreachable_reason(&error).to_owned()),
             }
         }
     };

@@ -1,4 +1,4 @@
-//! Access to PostgreSQL: settings, pools, migrations, and which errors pass by themselves.
+//! Access to PostgreSQL: settings, pools, migrations, and the classification of errors.
 
 mod failure_class;
 mod migrations;
@@ -24,14 +24,14 @@ pub use stored_time::StoredTime;
 pub(crate) use tls::Tls;
 pub use url::DbUrl;
 
-/// A connection that was idle no longer than this is used without asking whether it still lives:
-/// under load that would double the round trips.
-const TRUSTED: Duration = Duration::from_secs(1);
-/// Time in which a connection that was idle for longer answers, else another one is taken.
+/// Longest idle time after which a connection is used without a ping, which would double the round
+/// trips under load.
+const NO_PING_WITHIN: Duration = Duration::from_secs(1);
+/// Time limit of a ping; a connection that does not answer within it is replaced.
 const PING_LIMIT: Duration = Duration::from_millis(500);
 
-/// Options of a pool whose connections are asked for before use when they were idle, and waited for
-/// no longer than `acquire_timeout`.
+/// Options of a pool that pings idle connections before use, and waits for a connection for at most
+/// `acquire_timeout`.
 pub(crate) fn pool_options(max_connections: u32, acquire_timeout: Duration) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(max_connections)
@@ -40,11 +40,10 @@ pub(crate) fn pool_options(max_connections: u32, acquire_timeout: Duration) -> P
         .test_before_acquire(false)
         .before_acquire(|connection, meta| {
             Box::pin(async move {
-                if meta.idle_for < TRUSTED {
+                if meta.idle_for < NO_PING_WITHIN {
                     return Ok(true);
                 }
-                // A server that was stopped, or a path that swallows packets, answers nothing at
-                // all.
+                // A stopped server, or a network that drops packets, never answers.
                 let answered = tokio::time::timeout(PING_LIMIT, connection.ping()).await;
                 answered.map_err(|_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))??;
                 Ok(true)
@@ -52,8 +51,8 @@ pub(crate) fn pool_options(max_connections: u32, acquire_timeout: Duration) -> P
         })
 }
 
-/// Has a pool's further connections made with new options whenever the secrets in them change,
-/// until the pool is closed. Connections that are open already stay.
+/// Updates the connect options of a pool whenever its secrets change, until the pool is closed. Open
+/// connections stay.
 pub(crate) fn follow_changes(
     pool: &PgPool,
     secrets: impl IntoIterator<Item = tokio::sync::watch::Receiver<secrecy::SecretString>>,
@@ -70,7 +69,7 @@ pub(crate) fn follow_changes(
                 match options() {
                     Some(options) => pool.set_connect_options(options),
                     None => tracing::warn!(
-                        "changed database secret is malformed, the last one stays in use"
+                        "changed secret of a database is malformed, the previous one stays in use"
                     ),
                 }
             }
@@ -78,10 +77,10 @@ pub(crate) fn follow_changes(
     }
 }
 
-/// Whether every migration of this binary is applied: what `/readyz` asks of a schema.
+/// Returns whether every migration of this binary is applied, as `/readyz` requires.
 ///
 /// # Errors
-/// When the database cannot be asked.
+/// If the query fails.
 pub async fn is_migrated(pool: &PgPool, migrator: &Migrator) -> Result<bool, sqlx::Error> {
     let newest = migrator.iter().map(|migration| migration.version).max().unwrap_or(0);
     let applied = sqlx::query_scalar::<_, Option<i64>>(
@@ -124,9 +123,9 @@ pub fn is_transient(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Why a database does not serve, for `/readyz`; says nothing of passwords, users or addresses.
+/// Reason that a database is unreachable, for `/readyz`, without passwords, users or addresses.
 #[must_use]
-pub fn why_away(error: &sqlx::Error) -> &'static str {
+pub fn unreachable_reason(error: &sqlx::Error) -> &'static str {
     let code = match error {
         sqlx::Error::Tls(_) => {
             return "TLS to the database failed: see DB_SSLMODE and DB_SSLROOTCERT";

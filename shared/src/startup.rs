@@ -95,8 +95,8 @@ pub async fn require(State(started): State<Started>, request: Request, next: Nex
     tokio::select! {
         biased;
         response = next.run(request) => response,
-        () = database.lost() => {
-            tracing::warn!("database does not answer, request was abandoned");
+        () = database.unreachable() => {
+            tracing::warn!("database does not answer, a request that waits for it is given up");
             ApiError::new(Reason::UpstreamUnavailable, "the database is unavailable; try again").into_response()
         }
     }

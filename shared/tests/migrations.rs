@@ -1,18 +1,18 @@
-//! The rules of docs/adr/0012-migrations-beside-traffic.md, held against every service's
-//! migrations.
+//! Checks the migrations of every service by the rules of
+//! docs/adr/0012-migrations-beside-traffic.md.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-/// Owners of tables, and the last of their migrations that was written before the rules: no release
-/// had it, so no large table will ever be there when it is applied.
+/// Services with migrations, each with the last migration that was written before the rules. No
+/// release contained it, so it is never applied to a large table.
 const OWNERS: [(&str, i64); 3] =
     [("event-service", 2), ("notification-service", 5), ("reminder-service", 2)];
 /// Tables that stay small, as a relay empties them.
 const SMALL: [&str; 2] = ["outbox", "commands"];
-/// The comment before a statement that may hold a lock, with its reason.
+/// Comment that allows the next statement to hold a lock, with its reason.
 const ALLOWED: &str = "-- may lock:";
 
-/// The words of each statement, without comments and literals of functions, in lower case.
+/// Words of each statement in lower case, without comments and bodies of functions.
 fn statements(sql: &str) -> Vec<Vec<String>> {
     let mut text = String::new();
     let mut is_allowed = false;
@@ -25,8 +25,8 @@ fn statements(sql: &str) -> Vec<Vec<String>> {
         }
         is_allowed &= !code.contains(';');
     }
-    // Bodies of functions run later, when nobody waits for a migration; that of a `do` runs now, as
-    // a part of it.
+    // Bodies of functions run later, not during the migration; the body of a `do` runs as a part of
+    // it.
     let mut outside = String::new();
     for (number, piece) in text.split("$$").enumerate() {
         let is_run = outside
@@ -93,9 +93,9 @@ fn faults(sql: &str) -> Vec<String> {
     faults
 }
 
-/// Returns the statements that change, or go through, a table that may be large while others wait:
-/// rows stay locked until the transaction ends, and so does what an `alter table` of the same
-/// transaction locks.
+/// Returns the statements that change or read a whole table that may be large while other sessions
+/// wait: rows, and tables of an `alter table` in the same transaction, stay locked until the
+/// transaction ends.
 fn table_wide_changes(
     statements: &[Vec<String>],
     made: &BTreeSet<&String>,
@@ -129,7 +129,7 @@ fn table_wide_changes(
 }
 
 #[test]
-fn migrations_lock_no_table_that_may_be_large() {
+fn migrations_never_lock_large_tables() {
     let mut found = Vec::new();
     for (owner, last) in OWNERS {
         let folder =
@@ -152,7 +152,8 @@ fn migrations_lock_no_table_that_may_be_large() {
 
 #[test]
 fn finds_changes_of_whole_tables() {
-    let chunks = "do $$ begin loop update t set x = 1 where y; commit; exit when not found; end loop; end $$;";
+    let chunks = "do $$ begin
+        loop update t set x = 1 where y; commit; exit when not found; end loop; end $$;";
     for (sql, number) in [
         ("alter table t add column x int;\nupdate t set x = 1 from u where t.id = u.id;", 1),
         ("update t set x = 1;", 1),
@@ -162,7 +163,8 @@ fn finds_changes_of_whole_tables() {
         ("update outbox set x = 1;", 0),
         ("insert into n (x) select x from t; alter table t add column y int;", 1),
         (
-            "create table n (x int); alter table n alter x set storage external; insert into n (x) select x from t;",
+            "create table n (x int); alter table n alter x set storage external;
+            insert into n (x) select x from t;",
             0,
         ),
         ("-- no-transaction\ninsert into n (x) select x from t;", 0),
@@ -171,7 +173,8 @@ fn finds_changes_of_whole_tables() {
         ("-- no-transaction\ndo $$ begin update t set x = 1; end $$;", 1),
         ("do $$ begin perform 1; end $$;", 0),
         (
-            "create function f() returns void language plpgsql as $$ begin update t set x = 1; end $$;",
+            "create function f() returns void language plpgsql
+            as $$ begin update t set x = 1; end $$;",
             0,
         ),
         ("-- may lock: it has few rows\nupdate t set x = 1;", 0),
@@ -187,7 +190,8 @@ fn finds_indexes_that_lock() {
         ("-- why\ncreate unique index a on t(x);", 1),
         ("create table t (x int);\ncreate index a on t (x);", 0),
         (
-            "create table if not exists t (x int); create index a on t (x); create index b on u (x);",
+            "create table if not exists t (x int);
+            create index a on t (x); create index b on u (x);",
             1,
         ),
         ("-- no-transaction\ncreate index concurrently if not exists a on t (x);", 0),
@@ -195,7 +199,8 @@ fn finds_indexes_that_lock() {
         ("create index concurrently if not exists a on t (x);", 1),
         ("-- no-transaction\ncreate index concurrently if not exists a on t (x); select 1;", 2),
         (
-            "create function f() returns void language plpgsql as $$ begin create index a on t (x); end $$;",
+            "create function f() returns void language plpgsql
+            as $$ begin create index a on t (x); end $$;",
             0,
         ),
         ("create index a on outbox (x); begin;", 0),

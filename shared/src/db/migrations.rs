@@ -1,10 +1,10 @@
-//! Applies migrations beside running services.
+//! Applies migrations while services are running.
 //!
-//! A session of its own has no time limit: an index of a large table takes as long as it takes. It
-//! waits for a lock no longer than [`LOCK_TIMEOUT`], since whoever comes after a waiting `alter
-//! table` waits as well; it gives way and tries again. A migration without a transaction (`--
-//! no-transaction` in its first line) holds up nobody while it waits, and waits without a limit.
-//! docs/adr/0012-migrations-beside-traffic.md has the rules for writing them.
+//! Migrations use a session without a statement timeout, as building an index of a large table may
+//! take long. A statement waits for a lock for at most [`LOCK_TIMEOUT`], because other statements
+//! queue behind a waiting `alter table`; then it is rolled back and retried. A migration without a
+//! transaction (`-- no-transaction` in its first line) blocks no other session while it waits, and
+//! waits without a limit. docs/adr/0012-migrations-beside-traffic.md has the rules for migrations.
 
 use std::time::Duration;
 
@@ -15,36 +15,39 @@ use sqlx::{
 };
 use tokio::time::{Instant, sleep};
 
-/// Time for which a statement of a migration waits for a lock.
+/// Longest wait of a statement for a lock.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
-/// Tries of a migration, or of becoming the one that migrates: some ten minutes.
-const TRIES: u32 = 100;
-/// The pause between two tries, in which those go on that waited behind the migration.
+/// Number of attempts to apply a migration or to take the lock of migrations: about ten minutes.
+const MAX_ATTEMPTS: u32 = 100;
+/// Pause between two attempts, in which sessions that were blocked by the migration continue.
 const PAUSE: Duration = Duration::from_secs(4);
-/// When it is first looked what a migration waits for, and how often after that.
-const WATCH: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
+/// Delay of the first progress report of a migration, and interval of further ones.
+const REPORT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
 
-/// Why a schema was not brought up to date.
+/// Error of a migration.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrationError {
     /// The session could not be opened or set up.
     #[error("open a session for migrations")]
     Session(#[source] sqlx::Error),
-    /// Another process held the lock of migrations, or sessions held tables, at every try.
-    #[error("{action}: others held its locks at each of {TRIES} tries; the log names them")]
+    /// Another process held the lock of migrations, or sessions held locks of tables, at every
+    /// attempt.
+    #[error(
+        "{action}: locks were not available in {MAX_ATTEMPTS} attempts; the log names the sessions"
+    )]
     Locked {
         /// The attempted action.
         action: String,
-        /// The last refusal.
+        /// The last error.
         #[source]
         source: MigrateError,
     },
-    /// A migration failed, or what is applied is not what this binary knows.
+    /// A migration failed, or an applied migration differs from that of this binary.
     #[error(transparent)]
     Failed(#[from] MigrateError),
 }
 
-/// The session of the migrations, and how to open another one that watches it.
+/// Session of the migrations, with the options of another one that reports its progress.
 struct Session {
     connection: PgConnection,
     pid: i32,
@@ -52,10 +55,10 @@ struct Session {
     pause: Duration,
 }
 
-/// Applies what is missing of a service's migrations, one process at a time.
+/// Applies the missing migrations of a service, one process at a time.
 ///
 /// # Errors
-/// [`MigrationError`]; a migration that failed is rolled back, those before it stay applied.
+/// [`MigrationError`]. A migration that failed is rolled back; those before it stay applied.
 pub async fn migrate(pool: &PgPool, migrator: &Migrator) -> Result<(), MigrationError> {
     let options = (*pool.connect_options()).clone();
     let mut session = Session::open(options, PAUSE).await.map_err(MigrationError::Session)?;
@@ -75,7 +78,7 @@ impl Session {
 
     async fn run(&mut self, migrator: &Migrator) -> Result<(), MigrationError> {
         self.limit_locks(true).await?;
-        self.become_the_only_one().await?;
+        self.lock_migrations().await?;
         self.connection.ensure_migrations_table(&migrator.table_name).await?;
         let applied = self.connection.list_applied_migrations(&migrator.table_name).await?;
         self.accept_replaced(migrator, &applied).await?;
@@ -87,24 +90,24 @@ impl Session {
             tracing::info!(
                 migration.version = migration.version,
                 migration = %migration.description,
-                remaining = pending.len() - number,
-                "migration started"
+                left = pending.len() - number,
+                "applying migration"
             );
             let began = Instant::now();
             self.apply(migrator, migration).await?;
             tracing::info!(
                 migration.version = migration.version,
                 seconds = began.elapsed().as_secs_f64(),
-                "migration finished"
+                "migration applied"
             );
         }
         self.rebuild_invalid_indexes(migrator).await?;
-        // Compares what was applied before with what this binary knows.
+        // Compares the applied migrations with those of this binary.
         Ok(migrator.run_direct(None, &mut self.connection, false).await?)
     }
 
-    /// Takes a migration for applied whose former text was: the new one names it by its checksum
-    /// (`-- replaces …`), and leads to the same schema.
+    /// Accepts a migration that was applied with a former text. The new text names the former one
+    /// by its checksum (`-- replaces …`) and leads to the same schema.
     async fn accept_replaced(
         &mut self,
         migrator: &Migrator,
@@ -117,7 +120,7 @@ impl Session {
             if former.is_some_and(|applied| applied.checksum != migration.checksum) {
                 tracing::info!(
                     migration.version = migration.version,
-                    "migration was applied with its former text, its checksum was updated"
+                    "migration was applied with its former text, which is accepted"
                 );
                 let accept = AssertSqlSafe(format!(
                     "update {} set checksum = $2 where version = $1",
@@ -130,23 +133,20 @@ impl Session {
         Ok(())
     }
 
-    /// Waits for other processes that migrate the same database. It asks again and again: a session
-    /// that waits in the server holds a snapshot, for which an index that another process builds
-    /// would wait in turn.
-    async fn become_the_only_one(&mut self) -> Result<(), MigrationError> {
+    /// Waits for other processes that migrate the same database. It polls, because a session that
+    /// waits in the server holds a snapshot, for which the concurrent index build of another
+    /// process would wait in turn.
+    async fn lock_migrations(&mut self) -> Result<(), MigrationError> {
         for attempt in 1.. {
             match self.connection.lock().await {
                 Err(error) if is_lock_timeout(&error) => {
-                    if attempt == TRIES {
+                    if attempt == MAX_ATTEMPTS {
                         return Err(MigrationError::Locked {
-                            action: "begin to migrate".to_owned(),
+                            action: "lock migrations".to_owned(),
                             source: error,
                         });
                     }
-                    tracing::info!(
-                        attempt,
-                        "another process migrates this database, waiting for it"
-                    );
+                    tracing::info!(attempt, "another process migrates this database, will retry");
                     sleep(self.pause).await;
                 }
                 result => return Ok(result?),
@@ -163,21 +163,23 @@ impl Session {
         self.limit_locks(!migration.no_tx).await?;
         for attempt in 1.. {
             self.drop_invalid_index(migration).await?;
-            let watch = watch(self.options.clone(), self.pid, migration.version);
+            let report = report_progress(self.options.clone(), self.pid, migration.version);
+            let version = Some(migration.version);
+            let migration_run = migrator.run_direct(version, &mut self.connection, false);
             let result = tokio::select! {
-                result = migrator.run_direct(Some(migration.version), &mut self.connection, false) => result,
-                never = watch => match never {},
+                result = migration_run => result,
+                never = report => match never {},
             };
             match result {
                 Err(error) if is_lock_timeout(&error) => {
-                    if attempt == TRIES {
+                    if attempt == MAX_ATTEMPTS {
                         let action = format!("apply migration {}", migration.version);
                         return Err(MigrationError::Locked { action, source: error });
                     }
                     tracing::warn!(
                         migration.version = migration.version,
                         attempt,
-                        "migration did not get its locks in time, will retry"
+                        "migration did not get its locks, will retry"
                     );
                     sleep(self.pause).await;
                 }
@@ -194,15 +196,15 @@ impl Session {
         Ok(())
     }
 
-    /// Builds the indexes anew that are invalid although their migrations are applied: what applied
-    /// them took an index that an interrupted try had left behind for the one that was asked for.
+    /// Rebuilds indexes that are invalid although their migrations are applied, because `if not
+    /// exists` accepted an index that an interrupted attempt had left behind.
     async fn rebuild_invalid_indexes(&mut self, migrator: &Migrator) -> Result<(), MigrationError> {
         self.limit_locks(false).await?;
         for migration in migrator.iter() {
             if self.drop_invalid_index(migration).await? {
                 tracing::warn!(
                     migration.version = migration.version,
-                    "index of a migration is invalid, will rebuild it"
+                    "index of an applied migration is invalid, rebuilding it"
                 );
                 let build =
                     sqlx::raw_sql(migration.sql.clone()).execute(&mut self.connection).await;
@@ -212,17 +214,19 @@ impl Session {
         Ok(())
     }
 
-    /// Drops the index that an interrupted try of this migration left behind: it is never used,
-    /// costs each write, and `if not exists` would take it for the one that is asked for. Returns
-    /// whether there was one.
+    /// Drops the invalid index that an interrupted attempt of this migration left behind: it is
+    /// never used, slows each write down, and `if not exists` would accept it. Returns whether
+    /// there was one.
     async fn drop_invalid_index(&mut self, migration: &Migration) -> Result<bool, MigrationError> {
         let index = concurrent_index(migration.sql.as_str()).filter(|_| migration.no_tx);
         let Some(index) = index else { return Ok(false) };
-        let invalid = "select exists (select from pg_index where indexrelid = to_regclass($1) and not indisvalid)";
+        let invalid = "select exists (
+            select from pg_index where indexrelid = to_regclass($1) and not indisvalid
+        )";
         let is_invalid = sqlx::query_scalar(invalid).bind(index).fetch_one(&mut self.connection);
         let is_invalid: bool = is_invalid.await.map_err(MigrationError::Session)?;
         if is_invalid {
-            tracing::warn!(index, "unfinished index is dropped");
+            tracing::warn!(index, "dropping an invalid index of an interrupted migration");
             let drop = AssertSqlSafe(format!("drop index concurrently {index}"));
             sqlx::raw_sql(drop)
                 .execute(&mut self.connection)
@@ -233,7 +237,7 @@ impl Session {
     }
 }
 
-/// Returns whether a statement waited for a lock for too long, or two waited for each other.
+/// Returns whether an error is a lock timeout or a deadlock.
 fn is_lock_timeout(error: &MigrateError) -> bool {
     let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else {
         return false;
@@ -242,8 +246,8 @@ fn is_lock_timeout(error: &MigrateError) -> bool {
     error.code().is_some_and(|code| matches!(&*code, "55P03" | "40P01"))
 }
 
-/// Returns whether a migration says that it replaces the one with this checksum: in a comment, by
-/// at least 40 of its hexadecimal digits.
+/// Returns whether a migration replaces the one with this checksum: it names at least 40
+/// hexadecimal digits of it in a comment.
 fn replaces(sql: &str, checksum: &[u8]) -> bool {
     let checksum: String = checksum.iter().map(|byte| format!("{byte:02x}")).collect();
     let named =
@@ -251,7 +255,7 @@ fn replaces(sql: &str, checksum: &[u8]) -> bool {
     named.filter(|digits| digits.len() >= 40).any(|digits| checksum.starts_with(digits))
 }
 
-/// The name of the index that a migration builds concurrently.
+/// Name of the index that a migration builds concurrently.
 fn concurrent_index(sql: &str) -> Option<&str> {
     let lines = sql.lines().filter(|line| !line.trim_start().starts_with("--"));
     let mut words = lines.flat_map(str::split_whitespace);
@@ -259,27 +263,32 @@ fn concurrent_index(sql: &str) -> Option<&str> {
     words.find(|word| !["if", "not", "exists"].iter().any(|known| word.eq_ignore_ascii_case(known)))
 }
 
-/// Logs what a session waits for and how far its index is, for as long as it is awaited.
-async fn watch(options: PgConnectOptions, pid: i32, version: i64) -> std::convert::Infallible {
+/// Logs periodically the sessions that a session waits for, and the progress of its index.
+async fn report_progress(
+    options: PgConnectOptions,
+    pid: i32,
+    version: i64,
+) -> std::convert::Infallible {
     let mut connection = None;
-    sleep(WATCH.0).await;
+    sleep(REPORT.0).await;
     loop {
         if connection.is_none() {
             connection = PgConnection::connect_with(&options).await.ok();
         }
         if let Some(open) = &mut connection
-            && let Err(error) = look(open, pid, version).await
+            && let Err(error) = report(open, pid, version).await
         {
-            tracing::debug!(error = %error, "sessions that block the migration were not read");
+            tracing::debug!(error = %error, "progress of the migration could not be read, will retry");
             connection = None;
         }
-        sleep(WATCH.1).await;
+        sleep(REPORT.1).await;
     }
 }
 
-async fn look(connection: &mut PgConnection, pid: i32, version: i64) -> Result<(), sqlx::Error> {
+async fn report(connection: &mut PgConnection, pid: i32, version: i64) -> Result<(), sqlx::Error> {
     let blockers: Vec<(i32, String, String, f64)> = sqlx::query_as(
-        "select pid, application_name, coalesce(state, ''), coalesce(extract(epoch from now() - xact_start), 0)::float8
+        "select pid, application_name, coalesce(state, ''),
+            coalesce(extract(epoch from now() - xact_start), 0)::float8
         from pg_stat_activity where pid = any(pg_blocking_pids($1))",
     )
     .bind(pid)
@@ -307,7 +316,7 @@ async fn look(connection: &mut PgConnection, pid: i32, version: i64) -> Result<(
             phase,
             blocks.done = done,
             blocks.total = total,
-            "index build in progress"
+            "migration is building an index"
         );
     }
     Ok(())

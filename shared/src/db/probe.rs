@@ -1,4 +1,4 @@
-//! Probe of a database that a request has waited for: does it answer at all?
+//! Probe that detects an unreachable database while a request waits for it.
 
 use std::{
     pin::pin,
@@ -9,83 +9,89 @@ use std::{
 use sqlx::{Connection as _, PgConnection, PgPool, postgres::PgConnectOptions};
 use tokio::time::{sleep, timeout};
 
-/// Time after which a request that is not answered yet asks whether its database is there.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// Time in which a database answers to a new connection, as far as this process runs meanwhile.
-const LIMIT: Duration = Duration::from_secs(1);
-/// Parts of the limit. In a process that is short of processor time each of them takes longer.
-const PARTS: u32 = 20;
-/// Time for which one good answer serves everybody who asks.
-const HOLD: Duration = Duration::from_millis(500);
-/// Time for which a database that was found away is asked for at once.
+/// Time after which an unanswered request probes its database, and pause between probes.
+const PROBE_AFTER: Duration = Duration::from_secs(1);
+/// Time limit of a new connection, as far as this process runs meanwhile.
+const CONNECT_LIMIT: Duration = Duration::from_secs(1);
+/// Number of sleeps that a limit is split into. Each takes longer if the process lacks processor
+/// time.
+const SLEEPS: u32 = 20;
+/// Time for which a positive result is reused.
+const RESULT_LIFETIME: Duration = Duration::from_millis(500);
+/// Time after a negative result in which requests probe at once.
 const SUSPICION: Duration = Duration::from_secs(5);
 
-/// Probe of one database. A statement on a connection that is open already waits without end when
-/// the server is stopped or the network swallows packets; new connections tell.
+/// Probe of one database. A statement on an open connection waits forever if the server is stopped
+/// or the network drops packets, so the probe opens new connections.
 ///
-/// A connection that is refused or reset says that the database is away. One that is slow does not:
-/// on a busy machine it takes its time. It is waited for beside a second one, and the database is
-/// away when neither is answered, although this process had the time to hear of it.
+/// The database is unreachable if a connection is refused or reset. A slow connection alone is not
+/// enough, as a busy machine takes long to accept one. A second connection is then opened beside
+/// it, and the database is unreachable if neither is answered although this process had enough
+/// processor time to receive the answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Probe {
     pool: PgPool,
-    last: Arc<Mutex<Option<Answer>>>,
-    /// Held while one asks, so that others share the answer.
-    asking: Arc<tokio::sync::Mutex<()>>,
+    last: Arc<Mutex<Option<ProbeResult>>>,
+    /// Held during a probe, so that other callers share its result.
+    probing: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// Answer to the last question, and its time.
+/// Result of a probe, and its time.
 #[derive(Debug, Clone, Copy)]
-struct Answer {
+struct ProbeResult {
     at: Instant,
-    is_there: bool,
+    is_reachable: bool,
 }
 
 impl Probe {
     pub(crate) fn new(pool: PgPool) -> Self {
-        Self { pool, last: Arc::default(), asking: Arc::default() }
+        Self { pool, last: Arc::default(), probing: Arc::default() }
     }
 
-    /// Ends when the database has been found away; never while it answers.
-    pub(crate) async fn lost(&self) {
+    /// Resolves once the database is found to be unreachable.
+    pub(crate) async fn unreachable(&self) {
         if !self.is_suspected() {
-            sleep(PATIENCE).await;
+            sleep(PROBE_AFTER).await;
         }
         while self.answers().await {
-            sleep(PATIENCE).await;
+            sleep(PROBE_AFTER).await;
         }
     }
 
     async fn answers(&self) -> bool {
         let began = Instant::now();
-        let _asking = self.asking.lock().await;
+        let _probing = self.probing.lock().await;
         if let Some(last) = self.last() {
-            // The end of an outage is not missed: a bad answer serves those alone who waited for
-            // it.
-            let serves = if last.is_there { last.at.elapsed() < HOLD } else { last.at >= began };
-            if serves {
-                return last.is_there;
+            // A negative result is reused only by callers that waited for it, so that the end of an
+            // outage is noticed at once.
+            let is_reusable = if last.is_reachable {
+                last.at.elapsed() < RESULT_LIFETIME
+            } else {
+                last.at >= began
+            };
+            if is_reusable {
+                return last.is_reachable;
             }
         }
         let options = self.pool.connect_options();
-        let is_there = is_there(|| connects(&options), LIMIT).await;
+        let is_reachable = is_reachable(|| connects(&options), CONNECT_LIMIT).await;
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(Answer { at: Instant::now(), is_there });
-        is_there
+            Some(ProbeResult { at: Instant::now(), is_reachable });
+        is_reachable
     }
 
-    fn last(&self) -> Option<Answer> {
+    fn last(&self) -> Option<ProbeResult> {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_suspected(&self) -> bool {
-        self.last().is_some_and(|last| !last.is_there && last.at.elapsed() < SUSPICION)
+        self.last().is_some_and(|last| !last.is_reachable && last.at.elapsed() < SUSPICION)
     }
 }
 
 /// Returns whether one of two connections is answered: the first within twice the limit, or a
-/// second one, begun when the first has waited for the limit.
-async fn is_there<F: Future<Output = bool>>(connect: impl Fn() -> F, limit: Duration) -> bool {
+/// second one, opened when the first has waited for the limit.
+async fn is_reachable<F: Future<Output = bool>>(connect: impl Fn() -> F, limit: Duration) -> bool {
     let mut first = pin!(connect());
     tokio::select! {
         biased;
@@ -100,23 +106,22 @@ async fn is_there<F: Future<Output = bool>>(connect: impl Fn() -> F, limit: Dura
     }
 }
 
-/// Waits for a time in which this process is not held up: nobody hears of an answer meanwhile.
+/// Waits for a time in which this process runs, and so could have received an answer.
 async fn running_for(limit: Duration) {
-    for _ in 0..PARTS {
-        sleep(limit / PARTS).await;
+    for _ in 0..SLEEPS {
+        sleep(limit / SLEEPS).await;
     }
 }
 
-/// Returns whether a database answers a new connection; waits for as long as it says nothing.
+/// Returns whether a database answers a new connection; waits as long as there is no answer.
 async fn connects(options: &PgConnectOptions) -> bool {
     match PgConnection::connect_with(options).await {
         Ok(connection) => {
-            // The server is there, whatever becomes of the farewell.
-            drop(timeout(LIMIT, connection.close()).await);
+            // The server is reachable, whatever the result of closing the connection.
+            drop(timeout(CONNECT_LIMIT, connection.close()).await);
             true
         }
-        // It answers, if only to refuse one more connection, or this password; unless it is about
-        // to end.
+        // An error of the server is an answer too, unless the server is shutting down.
         Err(sqlx::Error::Database(error)) => {
             !error.code().is_some_and(|code| code.starts_with("57P"))
         }
@@ -135,35 +140,36 @@ mod tests {
 
     use super::*;
 
-    /// Longer than anything here takes, and shorter than a test may.
+    /// Longer than any probe here, and shorter than the time limit of a test.
     const LONG: Duration = Duration::from_secs(20);
     const SHORT: Duration = Duration::from_millis(10);
 
-    /// Connections that go as the cases say, one after the other.
-    async fn asks(cases: &[Option<bool>], limit: Duration) -> (bool, usize) {
+    /// Probes with connections that answer as the cases say, one after the other; returns the
+    /// result and the number of connections.
+    async fn probe(cases: &[Option<bool>], limit: Duration) -> (bool, usize) {
         let made = AtomicUsize::new(0);
         let connect = async || match cases[made.fetch_add(1, Ordering::Relaxed)] {
             Some(answers) => answers,
             None => pending().await,
         };
-        (is_there(connect, limit).await, made.load(Ordering::Relaxed))
+        (is_reachable(connect, limit).await, made.load(Ordering::Relaxed))
     }
 
     #[tokio::test]
-    async fn asks_once_when_answered_or_refused() {
-        assert_eq!(asks(&[Some(true)], LONG).await, (true, 1));
-        assert_eq!(asks(&[Some(false)], LONG).await, (false, 1));
+    async fn connects_once_when_answered_or_refused() {
+        assert_eq!(probe(&[Some(true)], LONG).await, (true, 1));
+        assert_eq!(probe(&[Some(false)], LONG).await, (false, 1));
     }
 
     #[tokio::test]
-    async fn asks_again_when_connection_is_slow() {
-        assert_eq!(asks(&[None, Some(true)], SHORT).await, (true, 2));
-        assert_eq!(asks(&[None, Some(false)], SHORT).await, (false, 2));
-        assert_eq!(asks(&[None, None], SHORT).await, (false, 2));
+    async fn connects_again_when_connection_is_slow() {
+        assert_eq!(probe(&[None, Some(true)], SHORT).await, (true, 2));
+        assert_eq!(probe(&[None, Some(false)], SHORT).await, (false, 2));
+        assert_eq!(probe(&[None, None], SHORT).await, (false, 2));
     }
 
     #[tokio::test]
-    async fn waits_for_answer_when_process_is_held_up() {
+    async fn waits_for_answer_when_process_is_busy() {
         let limit = SHORT * 50;
         let made = AtomicUsize::new(0);
         let connect = async || {
@@ -172,12 +178,12 @@ mod tests {
             tokio::task::yield_now().await;
             true
         };
-        assert!(is_there(connect, limit).await);
+        assert!(is_reachable(connect, limit).await);
         assert_eq!(made.into_inner(), 1);
     }
 
     #[tokio::test]
-    async fn waits_for_slow_connection_beside_next() {
+    async fn waits_for_slow_connection_beside_second() {
         let (again, made) = (Notify::new(), AtomicUsize::new(0));
         let connect = async || {
             if made.fetch_add(1, Ordering::Relaxed) == 0 {
@@ -188,7 +194,7 @@ mod tests {
             }
             true
         };
-        // The first one is answered once there is a second.
-        assert!(is_there(connect, SHORT * 50).await);
+        // The first connection is answered once there is a second.
+        assert!(is_reachable(connect, SHORT * 50).await);
     }
 }

@@ -1,4 +1,4 @@
-//! Settings of a service's database.
+//! Settings of the database of a service.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use sqlx::{PgPool, postgres::PgConnectOptions};
 use super::{DbUrl, follow_changes, pool_options, tls::Tls};
 use crate::config::{LiveSecret, Reader};
 
-/// Time that a statement waits for a connection. Requests are given up earlier when the database is
-/// found away ([`super::Probe`]); everything else tries again.
+/// Longest wait of a statement for a connection. A request ends earlier if its database is found to
+/// be unreachable ([`super::Probe`]); other callers retry.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Settings of a database.
 #[derive(Debug, Clone)]
 pub struct DbSettings {
     source: Source,
-    /// The most connections this process opens.
+    /// Most connections that this process opens.
     pub max_connections: u32,
 }
 
@@ -34,7 +34,7 @@ enum Source {
 }
 
 impl Source {
-    /// The options as the secrets are now; none when a URL became malformed.
+    /// Options with the current secrets; `None` if the URL became malformed.
     fn options(&self) -> Option<PgConnectOptions> {
         match self {
             Self::Url(url) => url.options(),
@@ -42,9 +42,9 @@ impl Source {
                 let options =
                     PgConnectOptions::new_without_pgpass().host(host).port(*port).database(name);
                 let options = options.username(user.current().expose_secret());
-                let options = password
-                    .iter()
-                    .fold(options, |options, it| options.password(it.current().expose_secret()));
+                let options = password.iter().fold(options, |options, password| {
+                    options.password(password.current().expose_secret())
+                });
                 Some(tls.apply(options, None))
             }
         }
@@ -108,15 +108,15 @@ impl DbSettings {
         Some(Self { source, max_connections })
     }
 
-    /// A pool that connects when it is first used, so that a process starts while its database is
-    /// away.
+    /// Creates a pool that connects on first use, so that a process starts while its database is
+    /// unreachable.
     #[must_use]
     pub fn pool(&self, application: &str) -> PgPool {
         self.pool_with(application, &[])
     }
 
-    /// The same, with further settings of its sessions. Within a tokio runtime it follows changes
-    /// of user, password and URL where they come from files.
+    /// Creates a pool with further session settings. Within a tokio runtime it follows changes of
+    /// user, password and URL if they come from files.
     #[must_use]
     pub fn pool_with(&self, application: &str, session: &[(&'static str, &'static str)]) -> PgPool {
         let (source, application, session) =

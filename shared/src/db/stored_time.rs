@@ -1,4 +1,4 @@
-//! Times of rows that must not fail the rows beside them.
+//! Stored times that may be out of range, so that reading one never fails the other rows.
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use sqlx::{
@@ -9,9 +9,9 @@ use sqlx::{
 
 use crate::contract::bounds::is_instant;
 
-/// A `timestamptz` as it is stored. PostgreSQL keeps `infinity` and years for which chrono has no
-/// number, at which a plain [`DateTime`] panics; this type reads them as the nearest time of the
-/// contract and tells that it did.
+/// A `timestamptz` as it is stored. PostgreSQL allows `infinity` and years that chrono cannot
+/// represent, at which a plain [`DateTime`] panics. This type reads them as the nearest time of the
+/// contract and records that it did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoredTime {
     nearest: DateTime<Utc>,
@@ -19,19 +19,19 @@ pub struct StoredTime {
 }
 
 impl StoredTime {
-    /// The time; none if the contract has none such.
+    /// Returns the time, or `None` if it is outside of the contract.
     #[must_use]
     pub fn get(self) -> Option<DateTime<Utc>> {
         self.is_exact.then_some(self.nearest)
     }
 
-    /// The time, or the nearest one of the contract.
+    /// Returns the time, or the nearest one of the contract.
     #[must_use]
     pub const fn nearest(self) -> DateTime<Utc> {
         self.nearest
     }
 
-    /// The time that many microseconds after the beginning of the year 2000.
+    /// Converts microseconds since the beginning of the year 2000.
     fn of_micros(micros: i64) -> Self {
         let at = beginning(2000)
             .checked_add_signed(TimeDelta::microseconds(micros))
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_the_nearest_time_when_there_is_no_exact_one() {
+    fn reads_nearest_time_when_out_of_range() {
         // PostgreSQL's 'infinity' and '-infinity', and its first and last years.
         for (micros, nearest) in [
             (i64::MAX, beginning(10_100)),

@@ -1,5 +1,5 @@
-//! Settings of TLS against a server that speaks it, secrets that change, and a database that falls
-//! silent.
+//! TLS settings against a server with TLS, secrets that change, and a database that stops
+//! answering.
 
 use std::{
     collections::BTreeMap,
@@ -47,7 +47,7 @@ fn key_path(name: &str) -> String {
 }
 
 #[test]
-fn errors_of_access_and_of_the_machine_pass() {
+fn classifies_errors_of_access_as_transient() {
     for code in [
         "08006", "28P01", "28000", "3D000", "42501", "25006", "40001", "55000", "55P03", "53300",
         "57P03", "58030",
@@ -60,7 +60,7 @@ fn errors_of_access_and_of_the_machine_pass() {
 }
 
 #[tokio::test]
-async fn mode_of_tls_is_the_urls_then_the_variables() {
+async fn takes_tls_mode_of_url_before_variables() {
     let mode = |url: &str, more: &[(&str, &str)]| {
         let pairs = [&[("DATABASE_URL", url)], more].concat();
         format!("{:?}", options(&pairs).get_ssl_mode())
@@ -88,7 +88,7 @@ async fn mode_of_tls_is_the_urls_then_the_variables() {
 }
 
 #[tokio::test]
-async fn malformed_settings_of_tls_are_faults_without_values() {
+async fn reports_malformed_tls_settings_without_values() {
     let absent = key_path("absent.pem");
     let private = key_path("localhost.key.pem");
     for (name, value) in [
@@ -110,8 +110,7 @@ async fn malformed_settings_of_tls_are_faults_without_values() {
     }
 }
 
-/// A server that takes TLS if it has a certificate, and refuses every password over what was
-/// agreed.
+/// Starts a server that accepts TLS if it has a certificate, and then refuses every password.
 fn server(with_tls: bool) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -151,14 +150,14 @@ fn greet(mut socket: TcpStream, with_tls: bool) -> std::io::Result<()> {
     stream.flush()
 }
 
-/// ErrorResponse: the password is refused. Whoever reads it has agreed to how the server speaks.
+/// ErrorResponse for a refused password. A client that receives it has accepted the transport.
 fn refusal() -> Vec<u8> {
     let fields = b"SFATAL\0C28P01\0Mrefused\0\0";
     let length = u32::try_from(fields.len() + 4).expect("short");
     [b"E", &length.to_be_bytes()[..], fields].concat()
 }
 
-/// Returns true if a connection is agreed on.
+/// Returns whether client and server agree on a transport.
 async fn agrees(address: SocketAddr, host: &str, more: &[(&str, &str)]) -> bool {
     let url = format!("postgres://u:p@{host}:{}/x", address.port());
     let options = options(&[&[("DATABASE_URL", url.as_str())], more].concat());
@@ -167,7 +166,7 @@ async fn agrees(address: SocketAddr, host: &str, more: &[(&str, &str)]) -> bool 
 }
 
 #[tokio::test]
-async fn verifies_certificate_and_host_as_asked() {
+async fn verifies_certificate_and_host_by_mode() {
     let (ca, other) = (key_path("ca.pem"), key_path("other-ca.pem"));
     let tls = server(true);
     for (host, root, mode, expected) in [
@@ -195,7 +194,7 @@ async fn verifies_certificate_and_host_as_asked() {
 }
 
 #[tokio::test]
-async fn speaks_in_the_clear_only_where_it_may() {
+async fn connects_without_tls_only_if_allowed() {
     let plain = server(false);
     for mode in ["require", "verify-ca", "verify-full"] {
         assert!(!agrees(plain, "localhost", &[("DB_SSLMODE", mode)]).await, "{mode}");
@@ -205,44 +204,47 @@ async fn speaks_in_the_clear_only_where_it_may() {
     }
 }
 
-/// The way to a database.
+/// Network between a pool and its database.
 #[derive(Default)]
-struct Way {
-    /// Nothing of what is sent arrives, on no connection.
-    is_silent: AtomicBool,
-    /// Connections, of those that follow, that are taken and lead nowhere.
-    lost: AtomicUsize,
+struct Network {
+    /// `true` while all packets are dropped.
+    drops_packets: AtomicBool,
+    /// Number of further connections that are accepted and never answered.
+    unanswered: AtomicUsize,
 }
 
-/// A pool that reaches a database by a way that fails when it is told to.
-async fn behind(database: &support::postgres::Database, way: &Arc<Way>) -> sqlx::PgPool {
+/// A pool that reaches a database through a network that can fail.
+async fn pool_through(
+    database: &support::postgres::Database,
+    network: &Arc<Network>,
+) -> sqlx::PgPool {
     let real: PgConnectOptions = database.url().parse().expect("a URL");
     let real = SocketAddr::new(real.get_host().parse().expect("an address"), real.get_port());
-    let address = forwarder(real, Arc::clone(way)).await;
+    let address = forwarder(real, Arc::clone(network)).await;
     let url = database.url().replacen(&real.to_string(), &address.to_string(), 1);
     assert!(url.contains(&address.to_string()), "the URL names the database by its address");
     settings(&[("DATABASE_URL", &url)]).expect("settings").pool("tests")
 }
 
-async fn forwarder(to: SocketAddr, way: Arc<Way>) -> SocketAddr {
+async fn forwarder(to: SocketAddr, network: Arc<Network>) -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move {
-        let mut lost = Vec::new();
+        let mut unanswered = Vec::new();
         while let Ok((client, _)) = listener.accept().await {
-            if way
-                .lost
+            if network
+                .unanswered
                 .fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| left.checked_sub(1))
                 .is_ok()
             {
-                lost.push(client);
+                unanswered.push(client);
                 continue;
             }
             let Ok(server) = tokio::net::TcpStream::connect(to).await else { continue };
             let ((from_client, to_client), (from_server, to_server)) =
                 (client.into_split(), server.into_split());
-            tokio::spawn(pump(from_client, to_server, Arc::clone(&way)));
-            tokio::spawn(pump(from_server, to_client, Arc::clone(&way)));
+            tokio::spawn(pump(from_client, to_server, Arc::clone(&network)));
+            tokio::spawn(pump(from_server, to_client, Arc::clone(&network)));
         }
     });
     address
@@ -251,56 +253,63 @@ async fn forwarder(to: SocketAddr, way: Arc<Way>) -> SocketAddr {
 async fn pump(
     mut from: tokio::net::tcp::OwnedReadHalf,
     mut to: tokio::net::tcp::OwnedWriteHalf,
-    way: Arc<Way>,
+    network: Arc<Network>,
 ) {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let mut buffer = [0; 4096];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        if !way.is_silent.load(Ordering::Acquire) && to.write_all(&buffer[..read]).await.is_err() {
+        if !network.drops_packets.load(Ordering::Acquire)
+            && to.write_all(&buffer[..read]).await.is_err()
+        {
             return;
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tells_a_silent_database_from_a_slow_statement() {
+async fn distinguishes_outage_from_slow_statement() {
     let database = support::postgres::database("probed").await;
-    let way = Arc::new(Way::default());
-    let pool = behind(&database, &way).await;
+    let network = Arc::new(Network::default());
+    let pool = pool_through(&database, &network).await;
     let probe = Probe::new(pool.clone());
     tokio::select! {
         slept = sqlx::query("select pg_sleep(2.5)").execute(&pool) => drop(slept.expect("it answers")),
-        () = probe.lost() => panic!("the database only takes its time"),
+        () = probe.unreachable() => panic!("the database is only slow"),
     }
-    way.is_silent.store(true, Ordering::Release);
+    network.drops_packets.store(true, Ordering::Release);
     let waiting = async { sqlx::query("select 1").execute(&pool).await };
-    let lost = async { tokio::time::timeout(LIMIT, probe.lost()).await.expect("it is found away") };
-    // Whichever comes first: the connection that is trusted hangs, another one is not had.
-    tokio::select! { result = waiting => assert!(is_transient(&result.expect_err("silent"))), () = lost => {} }
+    let found = async {
+        tokio::time::timeout(LIMIT, probe.unreachable()).await.expect("found unreachable")
+    };
+    // Either the statement on an unpinged connection hangs, or no connection is available.
+    tokio::select! {
+        result = waiting => assert!(is_transient(&result.expect_err("no answer"))),
+        () = found => {}
+    }
     let error = sqlx::query("select 1").execute(&pool).await.expect_err("no connection");
     assert!(is_transient(&error), "{error}");
-    way.is_silent.store(false, Ordering::Release);
+    network.drops_packets.store(false, Ordering::Release);
     eventually(LIMIT, async || sqlx::query("select 1").execute(&pool).await.is_ok()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn leaves_requests_alone_when_one_connection_is_slow() {
+async fn keeps_requests_when_one_connection_is_slow() {
     let database = support::postgres::database("slowly_probed").await;
-    let way = Arc::new(Way::default());
-    let pool = behind(&database, &way).await;
+    let network = Arc::new(Network::default());
+    let pool = pool_through(&database, &network).await;
     let mut connection = pool.acquire().await.expect("connected");
-    way.lost.store(1, Ordering::Release);
+    network.unanswered.store(1, Ordering::Release);
     let probe = Probe::new(pool.clone());
     tokio::select! {
         biased;
         slept = sqlx::query("select pg_sleep(2.5)").execute(&mut *connection) => drop(slept.expect("it answers")),
-        () = probe.lost() => panic!("one connection alone says nothing of the database"),
+        () = probe.unreachable() => panic!("one connection alone is not enough"),
     }
-    assert_eq!(way.lost.load(Ordering::Acquire), 0, "the database was asked for");
+    assert_eq!(network.unanswered.load(Ordering::Acquire), 0, "a connection was opened");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn goes_over_to_the_user_that_replaced_another() {
+async fn connects_as_replaced_user() {
     let database = support::postgres::database("rotated").await;
     let admin = database.pool().await;
     let run = async |sql: String| {
@@ -328,7 +337,7 @@ async fn goes_over_to_the_user_that_replaced_another() {
     };
     assert_eq!(user().await.expect("connected"), old);
 
-    // As in an emergency: the old user may not connect any more, and what it had is cut.
+    // As in an emergency: the old user may no longer connect, and its sessions are terminated.
     run(format!("alter role {old} nologin")).await;
     run(format!("select pg_terminate_backend(pid) from pg_stat_activity where usename = '{old}'"))
         .await;
@@ -340,7 +349,7 @@ async fn goes_over_to_the_user_that_replaced_another() {
     })
     .await;
     assert!(is_transient(&refused), "{refused}");
-    assert_eq!(why_away(&refused), "the database refuses the user or the password");
+    assert_eq!(unreachable_reason(&refused), "the database refuses the user or the password");
     std::fs::write(&file, &new).expect("written");
     eventually(LIMIT, async || user().await.is_ok_and(|user| user == new)).await;
     pool.close().await;

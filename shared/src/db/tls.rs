@@ -9,25 +9,26 @@ use crate::config::{AppEnv, Reader, secret_file};
 
 const MODES: &str = "is malformed: expected disable, prefer, require, verify-ca or verify-full";
 
-/// TLS of connections, where a URL does not say it.
+/// TLS settings for connections whose URL has none.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tls {
     mode: Option<PgSslMode>,
     root: Option<Root>,
-    /// Outside of `local`: what is not on this machine is not spoken to in the clear, unless asked.
+    /// `true` outside of `local`, where connections to other machines use TLS unless configured
+    /// otherwise.
     is_shared: bool,
 }
 
-/// Certificates that the server's one must come from.
+/// Certificates of the authorities that may have issued the one of the server.
 #[derive(Debug, Clone)]
 enum Root {
-    /// A file, read anew for each connection.
+    /// A file, read for each connection.
     Path(PathBuf),
     /// The certificates themselves.
     Pem(String),
 }
 
-/// Settings of TLS in a URL.
+/// TLS settings in a URL.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct InUrl {
     pub(super) mode: Option<PgSslMode>,
@@ -57,16 +58,16 @@ impl Tls {
             ),
             root(reader, "PGSSLROOTCERT", "the same, where DB_SSLROOTCERT is not set"),
         ];
-        let [ours, libpq] = modes;
-        let [our_root, libpq_root] = roots;
+        let [mode, libpq_mode] = modes;
+        let [root, libpq_root] = roots;
         Some(Self {
-            mode: ours?.or(libpq?),
-            root: our_root?.or(libpq_root?),
+            mode: mode?.or(libpq_mode?),
+            root: root?.or(libpq_root?),
             is_shared: app_env? != AppEnv::Local,
         })
     }
 
-    /// Completes options: the URL's word first, then the variables', then the default.
+    /// Completes options by the settings of the URL, then the variables, then the default.
     pub(super) fn apply(
         &self,
         options: PgConnectOptions,
@@ -74,7 +75,7 @@ impl Tls {
     ) -> PgConnectOptions {
         let InUrl { mode, has_root } = in_url.unwrap_or_default();
         if options.get_socket().is_some() || options.get_host().starts_with('/') {
-            // As libpq: there is no TLS over a Unix socket.
+            // As in libpq, there is no TLS over a Unix socket.
             return options.ssl_mode(PgSslMode::Disable);
         }
         let has_root = has_root || self.root.is_some();
@@ -84,7 +85,7 @@ impl Tls {
                 PgSslMode::Require
             }
             (None, false) => PgSslMode::Prefer,
-            // As libpq: whoever gives certificates wants them looked at.
+            // As in libpq, given certificates are verified.
             (Some(PgSslMode::Require), true) => PgSslMode::VerifyCa,
             (Some(mode), _) => mode,
         };
@@ -99,7 +100,7 @@ impl Tls {
     }
 }
 
-/// A mode by its name. `allow` would try without TLS first; here it is `prefer`.
+/// Parses a mode. `allow`, which would try without TLS first, is read as `prefer`.
 pub(super) fn parse_mode(text: &str) -> Option<PgSslMode> {
     let mode = text.parse().ok()?;
     Some(if matches!(mode, PgSslMode::Allow) { PgSslMode::Prefer } else { mode })
@@ -110,7 +111,7 @@ fn is_this_machine(host: &str) -> bool {
         || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
 }
 
-/// An optional mode; the outer option is empty when it is malformed, which is a fault.
+/// Reads an optional mode. The outer option is `None` if it is malformed, which is a fault.
 fn mode(
     reader: &mut Reader<'_>,
     name: &'static str,
@@ -124,7 +125,8 @@ fn mode(
     mode.map(Some)
 }
 
-/// Optional certificates; the outer option is empty when they cannot be used, which is a fault.
+/// Reads optional certificates. The outer option is `None` if they cannot be used, which is a
+/// fault.
 fn root(reader: &mut Reader<'_>, name: &'static str, about: &'static str) -> Option<Option<Root>> {
     let Some(text) = reader.optional::<String>(name, about) else { return Some(None) };
     let (pem, root) = if text.contains("-----BEGIN") {

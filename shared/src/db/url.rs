@@ -1,4 +1,4 @@
-//! A database's URL, which may change while the process runs.
+//! URL of a database, which may change while the process runs.
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::PgConnectOptions;
@@ -7,8 +7,8 @@ use url::Url;
 use super::tls::{self, Tls};
 use crate::config::LiveSecret;
 
-/// URL of a database (`postgres://user:password@host:port/name`), with how TLS is used where the
-/// URL does not say (`sslmode`, `sslrootcert`).
+/// URL of a database (`postgres://user:password@host:port/name`), with the TLS settings to use if
+/// the URL has none (`sslmode`, `sslrootcert`).
 #[derive(Debug, Clone)]
 pub struct DbUrl {
     url: LiveSecret,
@@ -20,12 +20,12 @@ impl DbUrl {
         Self { url, tls }
     }
 
-    /// The secret that the URL is.
+    /// The URL as a secret.
     pub(crate) fn secret(&self) -> &LiveSecret {
         &self.url
     }
 
-    /// The options that the URL is now; none when it is malformed.
+    /// Options of the current URL; `None` if it is malformed.
     pub(crate) fn options(&self) -> Option<PgConnectOptions> {
         let url = self.url.current();
         let parsed = Url::parse(url.expose_secret()).ok()?;
@@ -33,14 +33,14 @@ impl DbUrl {
             return None;
         }
         let options: PgConnectOptions = url.expose_secret().parse().ok()?;
-        let said = |names: &[&str]| {
+        let parameter = |names: &[&str]| {
             parsed.query_pairs().filter(|(name, _)| names.contains(&&**name)).last()
         };
-        let mode = match said(&["sslmode", "ssl-mode"]) {
+        let mode = match parameter(&["sslmode", "ssl-mode"]) {
             Some((_, mode)) => Some(tls::parse_mode(&mode)?),
             None => None,
         };
-        let has_root = said(&["sslrootcert", "ssl-root-cert", "ssl-ca"]).is_some();
+        let has_root = parameter(&["sslrootcert", "ssl-root-cert", "ssl-ca"]).is_some();
         Some(self.tls.apply(options, Some(tls::InUrl { mode, has_root })))
     }
 }

@@ -64,7 +64,7 @@ impl Readiness {
                 match crate::db::is_migrated(&pool, migrator).await {
                     Ok(true) => Ok(()),
                     Ok(false) => Err("the schema is behind: run `migrate`".to_owned()),
-                    Err(error) => Err(crate::db::why_away(&error).to_owned()),
+                    Err(error) => Err(crate::db::unreachable_reason(&error).to_owned()),
                 }
             }
         })

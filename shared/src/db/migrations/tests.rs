@@ -3,8 +3,8 @@ use support::postgres::Database;
 
 use super::*;
 
-/// A table, a pool whose sessions allow no long statement, and a try's short pause.
-async fn stage() -> (Database, PgPool) {
+/// A database with a table, and a pool whose sessions have a short statement timeout.
+async fn database_with_items() -> (Database, PgPool) {
     let database = support::postgres::database("migrations").await;
     let options: PgConnectOptions = database.url().parse().unwrap();
     let options = options.options([("statement_timeout", "300ms")]);
@@ -44,23 +44,24 @@ async fn is_valid(pool: &PgPool, index: &str) -> Option<bool> {
 
 #[tokio::test]
 async fn applies_migration_longer_than_statement_timeout() {
-    let (_database, pool) = stage().await;
+    let (_database, pool) = database_with_items().await;
     let slow = migrator(&["alter table items add column a int", "select pg_sleep(0.5)"]);
     run(&pool, &slow).await.unwrap();
     run(&pool, &slow).await.unwrap();
 }
 
 #[tokio::test]
-async fn lets_others_read_while_it_waits_for_a_lock() {
-    let (_database, pool) = stage().await;
+async fn allows_reads_while_it_waits_for_lock() {
+    let (_database, pool) = database_with_items().await;
     let mut holder = pool.begin().await.unwrap();
     sqlx::query("select * from items").execute(&mut *holder).await.unwrap();
     let alter = migrator(&["alter table items add column a int"]);
     let migrating = run(&pool, &alter);
     let reading = async {
-        // The migration waits for its lock, and whoever reads now waits behind it, for as long as
-        // it waits.
-        let waiting = "select exists (select from pg_locks where not granted and mode = 'AccessExclusiveLock')";
+        // While the migration waits for its lock, readers queue behind it.
+        let waiting = "select exists (
+            select from pg_locks where not granted and mode = 'AccessExclusiveLock'
+        )";
         let mut reader = pool.acquire().await.unwrap();
         while !sqlx::query_scalar::<_, bool>(waiting).fetch_one(&mut *reader).await.unwrap() {
             tokio::task::yield_now().await;
@@ -77,33 +78,34 @@ async fn lets_others_read_while_it_waits_for_a_lock() {
 }
 
 #[tokio::test]
-async fn rebuilds_index_that_interruption_left_invalid() {
-    let (_database, pool) = stage().await;
-    let build = "-- no-transaction\n-- by which items are found\ncreate index concurrently if not exists by_id on items (id)";
+async fn rebuilds_index_of_interrupted_migration() {
+    let (_database, pool) = database_with_items().await;
+    let build = "-- no-transaction\n-- a comment\n\
+        create index concurrently if not exists by_id on items (id)";
     sqlx::raw_sql("create index by_id on items (id)").execute(&pool).await.unwrap();
-    spoil(&pool, "by_id").await;
+    invalidate(&pool, "by_id").await;
 
     run(&pool, &migrator(&[build])).await.unwrap();
 
     assert_eq!(is_valid(&pool, "by_id").await, Some(true));
 }
 
-/// Lets an index be as an interrupted build leaves it.
-async fn spoil(pool: &PgPool, index: &str) {
-    let spoil = "update pg_index set indisvalid = false where indexrelid = to_regclass($1)";
-    sqlx::query(spoil).bind(index).execute(pool).await.unwrap();
+/// Marks an index as invalid, as an interrupted build leaves it.
+async fn invalidate(pool: &PgPool, index: &str) {
+    let update = "update pg_index set indisvalid = false where indexrelid = to_regclass($1)";
+    sqlx::query(update).bind(index).execute(pool).await.unwrap();
     assert_eq!(is_valid(pool, index).await, Some(false));
 }
 
 #[tokio::test]
-async fn builds_index_again_that_counted_as_applied() {
-    let (_database, pool) = stage().await;
+async fn rebuilds_invalid_index_of_applied_migration() {
+    let (_database, pool) = database_with_items().await;
     let all = migrator(&[
         "-- no-transaction\ncreate index concurrently if not exists by_id on items (id)",
         "-- no-transaction\ndrop index concurrently if exists gone",
     ]);
     run(&pool, &all).await.unwrap();
-    spoil(&pool, "by_id").await;
+    invalidate(&pool, "by_id").await;
 
     run(&pool, &all).await.unwrap();
 
@@ -111,17 +113,21 @@ async fn builds_index_again_that_counted_as_applied() {
 }
 
 #[tokio::test]
-async fn builds_index_again_when_its_build_was_ended() {
-    let (_database, pool) = stage().await;
+async fn rebuilds_index_when_its_session_was_ended() {
+    let (_database, pool) = database_with_items().await;
     let build = "-- no-transaction\ncreate index concurrently if not exists by_id on items (id)";
-    // A transaction that has seen the table holds the build up, until somebody ends its session.
+    // An open transaction blocks the build until its session is ended.
     let mut holder = pool.begin().await.unwrap();
     sqlx::query("insert into items values (2)").execute(&mut *holder).await.unwrap();
     let all = migrator(&[build]);
     let ended = async {
         let end = "select bool_or(pg_terminate_backend(pid)) from pg_stat_activity
-                   where datname = current_database() and query ilike '%create index concurrently%' and pid <> pg_backend_pid()
-                     and exists (select from pg_index where indexrelid = to_regclass('by_id') and not indisvalid)";
+                   where datname = current_database() and pid <> pg_backend_pid()
+                     and query ilike '%create index concurrently%'
+                     and exists (
+                         select from pg_index
+                         where indexrelid = to_regclass('by_id') and not indisvalid
+                     )";
         while sqlx::query_scalar::<_, Option<bool>>(end).fetch_one(&pool).await.unwrap()
             != Some(true)
         {
@@ -139,8 +145,8 @@ async fn builds_index_again_when_its_build_was_ended() {
 }
 
 #[tokio::test]
-async fn migrates_once_when_several_processes_begin_together() {
-    let (_database, pool) = stage().await;
+async fn migrates_once_when_processes_start_together() {
+    let (_database, pool) = database_with_items().await;
     let all = migrator(&[
         "create table once (id int)",
         "-- no-transaction\ncreate index concurrently if not exists by_id on items (id)",
@@ -152,7 +158,7 @@ async fn migrates_once_when_several_processes_begin_together() {
 
 #[tokio::test]
 async fn rolls_back_migration_that_fails() {
-    let (_database, pool) = stage().await;
+    let (_database, pool) = database_with_items().await;
     let failing = migrator(&["alter table items add column a int; select 1 / 0"]);
     assert!(matches!(run(&pool, &failing).await, Err(MigrationError::Failed(_))));
     let columns = "select count(*) from information_schema.columns where table_name = 'items'";
@@ -160,8 +166,8 @@ async fn rolls_back_migration_that_fails() {
 }
 
 #[tokio::test]
-async fn accepts_former_text_of_migration_that_names_it() {
-    let (_database, pool) = stage().await;
+async fn accepts_former_text_named_by_checksum() {
+    let (_database, pool) = database_with_items().await;
     let former = migrator(&["alter table items add column a int; update items set a = 1"]);
     run(&pool, &former).await.unwrap();
     let checksum: String =
@@ -177,8 +183,8 @@ async fn accepts_former_text_of_migration_that_names_it() {
 }
 
 #[tokio::test]
-async fn keeps_parts_of_migration_that_commits_by_chunks() {
-    let (_database, pool) = stage().await;
+async fn keeps_committed_chunks_of_failed_migration() {
+    let (_database, pool) = database_with_items().await;
     let fill = "-- no-transaction
         do $$ begin
             for number in 2..4 loop insert into items values (number); commit; end loop;
@@ -191,7 +197,7 @@ async fn keeps_parts_of_migration_that_commits_by_chunks() {
 }
 
 #[test]
-fn finds_index_that_is_built_concurrently() {
+fn finds_concurrently_built_index() {
     for (sql, index) in [
         ("-- no-transaction\ncreate index concurrently if not exists a_b on t (x)", Some("a_b")),
         ("create unique index concurrently a_b on t (x)", Some("a_b")),
