@@ -13,7 +13,7 @@ use shared::{
         Handler,
         isolation::{Attempt, Failure, Isolation, Outcome},
     },
-    db::{self, Blame},
+    db::{self, FailureClass},
     outbox::Handoff,
 };
 use tokio::{task::spawn_blocking, time::Instant};
@@ -65,11 +65,11 @@ impl<'a> Attempt for Apply<'a> {
 }
 
 impl Failure for ApplyError {
-    fn blame(&self) -> Blame {
+    fn class(&self) -> FailureClass {
         match self {
-            Self::Json(_) => Blame::Data,
-            Self::Database(error) => db::blame(error),
-            Self::MadeMeanwhile => Blame::Conflict,
+            Self::Json(_) => FailureClass::Data,
+            Self::Database(error) => db::failure_class(error),
+            Self::MadeMeanwhile => FailureClass::Conflict,
         }
     }
 

@@ -25,7 +25,7 @@ use shared::{
         isolation::{Attempt, Failure, Isolation, Outcome},
     },
     contract::{Channel, DeliveryState},
-    db::{self, Blame},
+    db::{self, FailureClass},
     outbox::{self, Handoff},
 };
 use sqlx::{PgPool, Postgres, Transaction};
@@ -99,10 +99,10 @@ enum Error {
 }
 
 impl Failure for Error {
-    fn blame(&self) -> Blame {
+    fn class(&self) -> FailureClass {
         match self {
-            Self::Json(_) => Blame::Data,
-            Self::Sql(error) => db::blame(error),
+            Self::Json(_) => FailureClass::Data,
+            Self::Sql(error) => db::failure_class(error),
         }
     }
 

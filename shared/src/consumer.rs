@@ -1,11 +1,11 @@
-//! The loop of every consumer: receive a batch, handle it, settle it by value; extend its
-//! visibility while the handler runs; drain on shutdown.
+//! The loop of every consumer: receives a batch, handles it and settles each message; extends the
+//! visibility while the handler runs; drains on shutdown.
 //!
-//! No message of a batch may harm the others. What comes for the first time is handled and settled
-//! before what came before, which is handled in small groups: whatever ends the process takes only
-//! those with it that share a group with the cause. A handler that panics is called again with
-//! parts of its batch until the cause stands alone. What fails in the store is found by the
-//! handlers themselves, with [`isolation`].
+//! No message may harm the others of its batch. Messages that are received for the first time are
+//! handled and settled first. Messages that were received before are handled in small groups, so
+//! that a message that ends the process affects only its own group. A handler that panics is called
+//! again with parts of its batch until the cause is isolated. Handlers isolate failures of the
+//! store themselves, by [`isolation`].
 
 pub mod isolation;
 
@@ -27,48 +27,46 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bus::{MAX_RECEIVE_BYTES, Receipt, Received, Settlement, SharedBus};
 
-/// What a consumer does with a batch.
+/// Handler of received batches.
 pub trait Handler: Send + Sync + 'static {
-    /// Handles a batch and says of each message, in order, what becomes of it. It does not fail:
-    /// what could not be done now is [`Settlement::RetryAfter`]. It may be called again with parts
-    /// of a batch, and must bear that.
+    /// Handles a batch and returns the settlement of each message, in order. A message that cannot
+    /// be handled now gets [`Settlement::RetryAfter`]. It may be called again with parts of a
+    /// batch.
     fn handle(&self, batch: &[Received]) -> impl Future<Output = Vec<Settlement>> + Send;
 }
 
-/// How a queue is consumed.
+/// Settings of a consumer.
 #[derive(Debug, Clone)]
 pub struct ConsumerSettings {
-    /// URL or name.
+    /// URL or name of the queue.
     pub queue: String,
-    /// Messages in one batch at the most.
+    /// Most messages of a batch.
     pub batch: usize,
-    /// Batches under way at once.
+    /// Number of batches that are handled concurrently.
     pub concurrency: usize,
-    /// For how long a received message is hidden; extended while its handler runs.
+    /// Time for which a received message is hidden; extended while its handler runs.
     pub visibility: Duration,
-    /// For how long its dead letters are kept, where the bus does not see to it itself.
+    /// Retention of its dead letters, if the bus has none of its own.
     pub dead_letters_kept: Duration,
 }
 
-/// How long one receive waits for a message; also what a shutdown waits for at most, since a
-/// receive that is given up may already have hidden messages, which would then come late.
+/// Time that one receive waits for a message. A shutdown waits for it too, since an aborted receive
+/// may already have hidden messages, which would be delayed.
 const WAIT: Duration = Duration::from_secs(2);
-/// The pause after a receive that failed, at first and at most.
+/// First and longest pause after a receive that failed.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
-/// Parts that a batch is split into when one of its messages makes it fail: 500 messages are single
-/// after three splits.
+/// Number of parts that a failed batch is split into: 500 messages are single after three splits.
 const PARTS: usize = 8;
-/// Messages of one group, by how often they were received: more than once, and more than three
-/// times.
+/// Sizes of groups of messages that were received more than once, and more than three times.
 const GROUPS: [(u32, usize); 2] = [(1, 64), (3, 8)];
-/// Time between two purges of dead letters that are older than they are kept.
-const PURGE: Duration = Duration::from_secs(60 * 60);
-/// Receipts at which a message is given up whose handling panics.
-const PANICS: u32 = 2;
-/// When a message comes again whose handling panicked.
-const AFTER_PANIC: Duration = Duration::from_secs(5);
+/// Interval between two purges of old dead letters.
+const PURGE_INTERVAL: Duration = Duration::from_secs(60 * 60);
+/// Number of receipts at which a message whose handling panics is rejected.
+const MAX_PANICS: u32 = 2;
+/// Delay after which a message whose handling panicked is received again.
+const RETRY_AFTER_PANIC: Duration = Duration::from_secs(5);
 
-/// Consumes a queue until the token is cancelled, then lets the batches under way finish.
+/// Consumes a queue until the token is cancelled, then waits for the batches in progress.
 pub async fn run<H: Handler>(
     bus: SharedBus,
     settings: ConsumerSettings,
@@ -88,12 +86,11 @@ pub async fn run<H: Handler>(
     let purge = tokio::spawn(purge(Arc::clone(&bus), settings.clone()));
     while let Some(ended) = loops.join_next().await {
         if let Err(error) = ended {
-            // A panic in a handler must not end the consumption of its queue: its batch becomes
-            // visible again.
+            // A panic must not end the consumption of the queue: the batch becomes visible again.
             tracing::error!(
                 error = %error,
                 queue = settings.queue,
-                "consumer loop ended unexpectedly, will restart"
+                "consumer loop ended unexpectedly, restarting it"
             );
             if !shutdown.is_cancelled() {
                 loops.spawn(consume(
@@ -108,9 +105,9 @@ pub async fn run<H: Handler>(
     purge.abort();
 }
 
-/// Removes dead letters that are older than they are kept, every now and then.
+/// Removes old dead letters periodically.
 async fn purge(bus: SharedBus, settings: ConsumerSettings) {
-    let mut tick = interval(PURGE);
+    let mut tick = interval(PURGE_INTERVAL);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
@@ -118,12 +115,12 @@ async fn purge(bus: SharedBus, settings: ConsumerSettings) {
             Ok(0) => {}
             Ok(purged) => {
                 metrics::counter!("reminders_dead_letters_purged_total").increment(purged);
-                tracing::info!(purged, queue = settings.queue, "old dead letters were purged");
+                tracing::info!(purged, queue = settings.queue, "old dead letters removed");
             }
             Err(error) => tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 queue = settings.queue,
-                "old dead letters were not purged, will retry"
+                "old dead letters could not be removed, will retry"
             ),
         }
     }
@@ -182,7 +179,7 @@ async fn process<H: Handler>(
     }
 }
 
-/// Extends the visibility of messages for as long as it is awaited.
+/// Extends the visibility of messages periodically until the future is dropped.
 async fn keep_hidden(
     bus: &SharedBus,
     settings: &ConsumerSettings,
@@ -195,7 +192,7 @@ async fn keep_hidden(
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 queue = settings.queue,
-                "visibility timeout was not extended, the batch may be delivered again"
+                "visibility of messages could not be extended, they may be received twice"
             );
         }
     }
@@ -214,7 +211,7 @@ async fn settle(
                 message.id = message.message_id,
                 reason,
                 queue = settings.queue,
-                "message was dead-lettered"
+                "message rejected, moved to the dead letters"
             );
         }
     }
@@ -224,13 +221,13 @@ async fn settle(
         tracing::warn!(
             error = &error as &dyn std::error::Error,
             queue = settings.queue,
-            "settle failed, the batch will be delivered again"
+            "batch could not be settled, will be received again"
         );
     }
 }
 
-/// The groups in which a batch is handled, one after the other: first what was not received before,
-/// within [`MAX_RECEIVE_BYTES`] a group, then the rest by [`GROUPS`].
+/// Splits a batch into the groups that are handled one after the other: first messages that were
+/// not received before, within [`MAX_RECEIVE_BYTES`] for each group, then the rest by [`GROUPS`].
 fn groups(batch: Vec<Received>) -> Vec<Vec<Received>> {
     let (mut groups, mut again, mut often) = (Vec::new(), Vec::new(), Vec::new());
     let (mut fresh, mut bytes) = (Vec::with_capacity(batch.len()), 0);
@@ -256,9 +253,9 @@ fn groups(batch: Vec<Received>) -> Vec<Vec<Received>> {
     groups
 }
 
-/// Handles a batch; where its handling panics, by parts, until the message at fault stands alone.
+/// Handles a batch; if the handler panics, by parts, until the cause is isolated.
 async fn handle<H: Handler>(handler: &H, batch: &[Received]) -> Vec<Settlement> {
-    let mut settlements = vec![Settlement::RetryAfter(AFTER_PANIC); batch.len()];
+    let mut settlements = vec![Settlement::RetryAfter(RETRY_AFTER_PANIC); batch.len()];
     let mut queue = VecDeque::new();
     queue.push_back(0..batch.len());
     while let Some(part) = queue.pop_front() {
@@ -273,10 +270,10 @@ async fn handle<H: Handler>(handler: &H, batch: &[Received]) -> Vec<Settlement> 
                 metrics::counter!("reminders_consumer_panics_total").increment(1);
                 tracing::error!(
                     messages = part.len(),
-                    "handler of a batch panicked, will handle it in parts"
+                    "handler panicked, retrying the batch in parts"
                 );
                 match messages {
-                    [message] if message.receive_count >= PANICS => {
+                    [message] if message.receive_count >= MAX_PANICS => {
                         settlements[part.start] =
                             Settlement::Reject("its handling panicked".to_owned());
                     }
@@ -289,50 +286,48 @@ async fn handle<H: Handler>(handler: &H, batch: &[Received]) -> Vec<Settlement> 
     settlements
 }
 
-/// A range in a few parts (8) of nearly the same length, or in single items where it is shorter.
+/// Splits a range into eight parts of nearly the same length, or into single items if it is
+/// shorter.
 pub fn parts(range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
     let size = range.len().div_ceil(PARTS).max(1);
     let end = range.end;
     range.step_by(size).map(move |start| start..(start + size).min(end))
 }
 
-/// Says what the metrics of consumers mean.
+/// Describes the metrics of consumers.
 fn describe() {
     static DESCRIBED: Once = Once::new();
     DESCRIBED.call_once(|| {
         metrics::describe_counter!(
             "reminders_consumer_batches_split_total",
-            "Batches, and parts of them, that were split to find the message that made them fail"
+            "Batches, and parts of them, that were split to isolate a message that makes them fail"
         );
         metrics::describe_counter!(
             "reminders_consumer_batch_retries_total",
-            "Tries of batches in place, while their store was away or in the way of another \
-             transaction"
+            "Retries of batches in place, during outages of their store or after conflicts"
         );
-        metrics::describe_counter!(
-            "reminders_consumer_panics_total",
-            "Panics of handlers of messages"
-        );
+        metrics::describe_counter!("reminders_consumer_panics_total", "Panics of message handlers");
         metrics::describe_counter!(
             "reminders_dead_letters_purged_total",
-            "Dead letters that were removed as they were older than they are kept"
+            "Dead letters that were removed after their retention"
         );
     });
 }
 
 fn count(queue: &str, settlements: &[Settlement]) {
     let name = queue.rsplit(['/', ':']).next().unwrap_or(queue).to_owned();
-    for (outcome, matches) in [
-        ("done", (|it| matches!(it, Settlement::Done)) as fn(&Settlement) -> bool),
-        ("retry", |it| matches!(it, Settlement::RetryAfter(_))),
-        ("rejected", |it| matches!(it, Settlement::Reject(_))),
-    ] {
-        let number = settlements.iter().filter(|settlement| matches(settlement)).count();
+    let outcome = |settlement: &Settlement| match settlement {
+        Settlement::Done => "done",
+        Settlement::RetryAfter(_) => "retry",
+        Settlement::Reject(_) => "rejected",
+    };
+    for label in ["done", "retry", "rejected"] {
+        let number = settlements.iter().filter(|settlement| outcome(settlement) == label).count();
         if number > 0 {
             metrics::counter!(
                 "reminders_consumer_messages_total",
                 "queue" => name.clone(),
-                "outcome" => outcome
+                "outcome" => label
             )
             .increment(number as u64);
         }
@@ -340,82 +335,4 @@ fn count(queue: &str, settlements: &[Settlement]) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{collections::BTreeMap, sync::Mutex};
-
-    use chrono::Utc;
-
-    use super::*;
-
-    fn message(number: usize, receive_count: u32) -> Received {
-        Received {
-            receipt: Receipt(number.to_string()),
-            message_id: number.to_string(),
-            body: "{}".to_owned(),
-            attributes: BTreeMap::new(),
-            receive_count,
-            sent_at: Utc::now(),
-        }
-    }
-
-    /// A handler that panics at some messages, and remembers the sizes of its batches.
-    struct Panicking(&'static [&'static str], Mutex<Vec<usize>>);
-
-    impl Handler for Panicking {
-        async fn handle(&self, batch: &[Received]) -> Vec<Settlement> {
-            self.1.lock().unwrap().push(batch.len());
-            assert!(
-                !batch.iter().any(|message| self.0.contains(&message.message_id.as_str())),
-                "scripted"
-            );
-            vec![Settlement::Done; batch.len()]
-        }
-    }
-
-    #[tokio::test]
-    async fn isolates_message_whose_handling_panics() {
-        let handler = Panicking(&["7", "300"], Mutex::default());
-        let mut batch: Vec<_> = (0..500).map(|number| message(number, 1)).collect();
-        batch[300].receive_count = 2;
-
-        let settlements = handle(&handler, &batch).await;
-
-        assert_eq!(settlements[7], Settlement::RetryAfter(AFTER_PANIC));
-        assert_eq!(settlements[300], Settlement::Reject("its handling panicked".to_owned()));
-        assert_eq!(
-            settlements.iter().filter(|settlement| **settlement == Settlement::Done).count(),
-            498
-        );
-        assert!(handler.1.lock().unwrap().len() < 60);
-    }
-
-    #[test]
-    fn handles_fresh_messages_before_small_groups() {
-        let counts = [5, 1, 2, 1].into_iter().chain([2; 70]).chain([4; 10]);
-        let batch: Vec<_> =
-            counts.enumerate().map(|(number, count)| message(number, count)).collect();
-        let sizes: Vec<_> = groups(batch.clone()).iter().map(Vec::len).collect();
-        assert_eq!(sizes, [2, 64, 7, 8, 3]);
-        assert_eq!(groups(batch)[0][0].message_id, "1");
-    }
-
-    #[test]
-    fn bounds_groups_by_bytes() {
-        let large =
-            |number| Received { body: "x".repeat(MAX_RECEIVE_BYTES / 2), ..message(number, 1) };
-        assert_eq!(
-            groups((0..5).map(large).collect()).iter().map(Vec::len).collect::<Vec<_>>(),
-            [2, 2, 1]
-        );
-    }
-
-    #[test]
-    fn splits_range_into_parts() {
-        let lengths =
-            |length: usize| parts(3..3 + length).map(|part| part.len()).collect::<Vec<_>>();
-        assert_eq!(lengths(500), [63, 63, 63, 63, 63, 63, 63, 59]);
-        assert_eq!(lengths(9), [2, 2, 2, 2, 1]);
-        assert_eq!(lengths(2), [1, 1]);
-        assert_eq!(parts(0..500).flatten().collect::<Vec<_>>(), (0..500).collect::<Vec<_>>());
-    }
-}
+mod tests;

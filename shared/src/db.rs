@@ -16,7 +16,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-pub use failure_class::{Blame, blame};
+pub use failure_class::{FailureClass, failure_class};
 pub use migrations::{MigrationError, migrate};
 pub(crate) use probe::Probe;
 pub use settings::DbSettings;
@@ -51,8 +51,8 @@ pub(crate) fn pool_options(max_connections: u32, acquire_timeout: Duration) -> P
         })
 }
 
-/// Updates the connect options of a pool whenever its secrets change, until the pool is closed. Open
-/// connections stay.
+/// Updates the connect options of a pool whenever its secrets change, until the pool is closed.
+/// Open connections stay.
 pub(crate) fn follow_changes(
     pool: &PgPool,
     secrets: impl IntoIterator<Item = tokio::sync::watch::Receiver<secrecy::SecretString>>,

@@ -17,7 +17,7 @@ use futures::StreamExt as _;
 use shared::{
     consumer::parts,
     contract::{DeliveryState, EventType},
-    db::{self, Blame},
+    db::{self, FailureClass},
     outbox::{self, Handoff, OutboxMessage},
 };
 use sqlx::PgPool;
@@ -90,7 +90,9 @@ impl Error {
     /// somebody's way.
     fn accuses_verdicts(&self) -> bool {
         match self {
-            Self::Sql(error) => matches!(db::blame(error), Blame::Data | Blame::Suspect),
+            Self::Sql(error) => {
+                matches!(db::failure_class(error), FailureClass::Data | FailureClass::Suspect)
+            }
             Self::Json(_) => true,
         }
     }

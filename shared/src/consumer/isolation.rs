@@ -1,18 +1,20 @@
-//! Finds the items of a batch that make it fail, so that all the others go on.
+//! Isolates the items that make a batch fail, so that all others are applied.
 //!
-//! A batch is tried as a whole. When it fails for what one of its items may have caused, it is
-//! split into `parts` until the cause stands alone. Three kinds of failure are told apart
-//! ([`Blame`]):
+//! A batch is first applied as a whole. If it fails and one of its items may be the cause, it is
+//! split into `parts` until the cause is isolated. The class of a failure ([`FailureClass`])
+//! decides:
 //!
-//! - *Data*: the store refuses a value. Alone, such an item is refused for good.
-//! - *Suspect*: a timeout, memory, a trigger: one item may be the cause, or the whole store is in
-//!   trouble. Alone, such an item is held to blame only if the store took something else meanwhile,
-//!   and it gets several receipts before it is given up: whoever locked its row may let it go.
-//! - *Outage*: the store is away, or its schema is. No item is to blame; the same part is tried
-//!   again in place, since a return to the queue would bring its messages nearer to the dead
-//!   letters.
+//! - *Data*: the store refuses a value. The isolated item is rejected permanently.
+//! - *Suspect*: a timeout, lack of memory, a trigger. Either an item or the store is the cause. An
+//!   isolated item is the cause only if the store applied something else meanwhile, and it gets
+//!   several receipts before it is rejected, as another session may only have locked its row.
+//! - *Conflict*: another transaction was in the way. The part is retried in place, then treated as
+//!   *Suspect*.
+//! - *Outage*: the store is unreachable, or its schema does not match. No item is the cause. The
+//!   part
+//!   is retried in place, because a return to the queue would count towards dead-lettering.
 //!
-//! Items must bear being applied twice, and in any order: a split part may be applied before the
+//! Items must tolerate being applied twice and in any order: a split part may be applied before the
 //! rest of its batch.
 
 use std::{
@@ -27,32 +29,35 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::parts;
-use crate::{bus::Settlement, db::Blame};
+use crate::{bus::Settlement, db::FailureClass};
 
-/// The pause between two tries of the same part, at first and at most.
+/// First and longest pause between two attempts at the same part.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(2));
-/// Tries of a part that is in the way of another transaction, before it is split.
-const CONFLICT_TRIES: u32 = 5;
-/// Parts of one batch under way at once: one that runs into a timeout does not hold up the others.
+/// Number of attempts at a part that conflicts with another transaction, before it is split.
+const CONFLICT_ATTEMPTS: u32 = 5;
+/// Number of parts of one batch that are applied concurrently, so that a timeout of one does not
+/// delay the others.
 const PARTS_AT_ONCE: usize = 2;
-/// Items that fail alone, with none applied by anybody meanwhile, before the store itself is
+/// Number of isolated items that fail while nothing is applied, from which on the store itself is
 /// suspected.
 const LONE_FAILURES: usize = 16;
-/// For how long a batch is split further; what is left then is given back, so that other messages
-/// have their turn.
-const SPLITTING: Duration = Duration::from_secs(2 * 60);
-/// For how long items are held that all fail, and when they come again after that.
-const DOUBT: Duration = Duration::from_secs(60);
-/// When items come again that were not tried.
-const AGAIN: Duration = Duration::from_secs(5);
-/// Receipts at which an item that fails alone is given up. (Our queues allow five at the least.)
+/// Longest time for which a batch is split. The rest is then returned to the queue, so that other
+/// messages are handled.
+const SPLIT_LIMIT: Duration = Duration::from_secs(2 * 60);
+/// Longest time for which items are retried in place that all fail, and delay of their next
+/// receipt.
+const SUSPECT_HOLD: Duration = Duration::from_secs(60);
+/// Delay after which items are received again that were not applied.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// Number of receipts at which an isolated item that fails is rejected. (Every queue of the suite
+/// allows at least five.)
 const SUSPECT_RECEIPTS: u32 = 3;
 
-/// One way of applying items, all of them or none.
+/// Operation that applies items, all or none.
 pub trait Attempt: Sync {
     /// Item of a batch.
     type Item: Sync;
-    /// Why nothing was applied.
+    /// Reason that nothing was applied.
     type Error: Failure;
 
     /// Applies items in one transaction.
@@ -60,12 +65,12 @@ pub trait Attempt: Sync {
     -> impl Future<Output = Result<(), Self::Error>> + Send;
 }
 
-/// An error that tells who caused it.
+/// Error with a class.
 pub trait Failure: std::error::Error + Send + 'static {
-    /// Returns the party that caused the failure.
-    fn blame(&self) -> Blame;
+    /// Returns the class of the failure.
+    fn class(&self) -> FailureClass;
 
-    /// The reason that is kept with a dead letter; it quotes no value.
+    /// Returns the reason for a dead letter, without any value.
     fn reason(&self) -> String;
 }
 
@@ -74,16 +79,16 @@ pub trait Failure: std::error::Error + Send + 'static {
 pub enum Outcome {
     /// Applied.
     Done,
-    /// Refused for its values, for this reason.
+    /// The values of the item are refused, for this reason.
     Refused(String),
-    /// It fails alone while others are applied, for this reason.
+    /// The item fails alone while others are applied, for this reason.
     Suspect(String),
-    /// Not applied, through no fault of its own; it is to come again after this long.
+    /// Not applied, and not the cause; to be received again after this time.
     Undone(Duration),
 }
 
 impl Outcome {
-    /// Returns how to settle the item's message, which was received so many times.
+    /// Returns the settlement of the item's message, which was received `receive_count` times.
     #[must_use]
     pub fn settlement(&self, receive_count: u32) -> Settlement {
         match self {
@@ -93,35 +98,35 @@ impl Outcome {
                 format!("it failed alone at each of {receive_count} receipts: {reason}"),
             ),
             Self::Suspect(_) => {
-                Settlement::RetryAfter(AGAIN * 3_u32.pow(receive_count.saturating_sub(1)))
+                Settlement::RetryAfter(RETRY_AFTER * 3_u32.pow(receive_count.saturating_sub(1)))
             }
             Self::Undone(pause) => Settlement::RetryAfter(*pause),
         }
     }
 }
 
-/// Applies batches and isolates what makes them fail. One for all loops of a handler: what one loop
-/// applies is evidence for the others that the store works.
+/// Applies batches and isolates the items that make them fail. Shared by all loops of a handler:
+/// whatever one loop applies shows the others that the store works.
 #[derive(Debug)]
 pub struct Isolation {
     times: Times,
     shutdown: CancellationToken,
-    /// Parts applied so far.
+    /// Number of parts applied so far.
     applied: AtomicU64,
 }
 
-/// The times of an isolation.
+/// Durations of an isolation.
 #[derive(Debug, Clone, Copy)]
 struct Times {
-    /// For how long a batch is held while its store is away.
-    patience: Duration,
-    /// For how long items are held that all fail.
-    doubt: Duration,
-    /// The pause between two tries of the same part, at first and at most.
+    /// Longest time for which a batch is held while its store is unreachable.
+    outage_hold: Duration,
+    /// Longest time for which items are held that all fail.
+    suspect_hold: Duration,
+    /// First and longest pause between two attempts at the same part.
     pause: (Duration, Duration),
 }
 
-/// One batch on its way.
+/// One batch that is being applied.
 struct Run<'a, A: Attempt> {
     isolation: &'a Isolation,
     attempt: &'a A,
@@ -132,33 +137,33 @@ struct Run<'a, A: Attempt> {
     applied_before: u64,
 }
 
-/// Parts that a round left.
+/// Parts that a round did not apply.
 #[derive(Default)]
-struct Left {
-    /// Parts that were not tried, or not tried to the end.
-    untried: Vec<Range<usize>>,
-    /// Items that failed alone, with their reasons.
-    accused: Vec<(usize, String)>,
+struct Unapplied {
+    /// Parts without a result.
+    pending: Vec<Range<usize>>,
+    /// Isolated items that failed, with their reasons.
+    suspects: Vec<(usize, String)>,
     is_outage: bool,
 }
 
-type Tried<E> = (Range<usize>, Result<(), E>);
+type PartResult<E> = (Range<usize>, Result<(), E>);
 
 impl Isolation {
-    /// An isolation that holds a batch for `patience` while its store is away, or until the token
-    /// is cancelled.
+    /// Creates an isolation that holds a batch for `outage_hold` while its store is unreachable, or
+    /// until the token is cancelled.
     #[must_use]
-    pub fn new(patience: Duration, shutdown: CancellationToken) -> Self {
+    pub fn new(outage_hold: Duration, shutdown: CancellationToken) -> Self {
         Self {
-            times: Times { patience, doubt: DOUBT, pause: PAUSE },
+            times: Times { outage_hold, suspect_hold: SUSPECT_HOLD, pause: PAUSE },
             shutdown,
             applied: AtomicU64::new(0),
         }
     }
 
-    /// Applies items; says of each, in order, what became of it.
+    /// Applies items; returns the outcome of each, in order.
     pub async fn apply<A: Attempt>(&self, attempt: &A, items: &[A::Item]) -> Vec<Outcome> {
-        let outcomes = vec![Outcome::Undone(AGAIN); items.len()];
+        let outcomes = vec![Outcome::Undone(RETRY_AFTER); items.len()];
         let applied_before = self.applied.load(Ordering::Relaxed);
         let run = Run {
             isolation: self,
@@ -179,71 +184,76 @@ impl<A: Attempt> Run<'_, A> {
         let mut pause = self.isolation.times.pause.0;
         loop {
             let left = self.round(queue).await;
-            if left.accused.is_empty() && left.untried.is_empty() {
+            if left.suspects.is_empty() && left.pending.is_empty() {
                 return self.outcomes;
             }
             let is_ending = self.isolation.shutdown.is_cancelled();
             if left.is_outage || is_ending {
-                return self.leave(left, if is_ending { Duration::ZERO } else { AGAIN });
+                return self
+                    .leave_undone(left, if is_ending { Duration::ZERO } else { RETRY_AFTER });
             }
-            if self.has_evidence() {
-                for (item, reason) in left.accused {
+            if self.has_applied() {
+                for (item, reason) in left.suspects {
                     self.outcomes[item] = Outcome::Suspect(reason);
                 }
                 return self.outcomes;
             }
             if self.started.elapsed()
-                >= self.isolation.times.doubt.min(self.isolation.times.patience)
+                >= self.isolation.times.suspect_hold.min(self.isolation.times.outage_hold)
             {
-                return self.leave(left, DOUBT);
+                return self.leave_undone(left, SUSPECT_HOLD);
             }
             tracing::warn!(
                 items = self.items.len(),
-                "no message of the batch could be applied, will retry all"
+                "no part of the batch can be applied, will retry"
             );
-            tokio::select! { () = sleep(pause) => {} () = self.isolation.shutdown.cancelled() => {} }
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = self.isolation.shutdown.cancelled() => {}
+            }
             pause = (pause * 2).min(self.isolation.times.pause.1);
             queue = left
-                .accused
+                .suspects
                 .into_iter()
                 .map(|(item, _)| item..item + 1)
-                .chain(left.untried)
+                .chain(left.pending)
                 .collect();
         }
     }
 
-    /// Leaves the rest undone.
-    fn leave(mut self, left: Left, again: Duration) -> Vec<Outcome> {
+    /// Ends the run with the rest undone.
+    fn leave_undone(mut self, left: Unapplied, retry_after: Duration) -> Vec<Outcome> {
         let items = left
-            .accused
+            .suspects
             .into_iter()
             .map(|(item, _)| item)
-            .chain(left.untried.into_iter().flatten());
+            .chain(left.pending.into_iter().flatten());
         for item in items {
-            self.outcomes[item] = Outcome::Undone(again);
+            self.outcomes[item] = Outcome::Undone(retry_after);
         }
         self.outcomes
     }
 
-    /// Returns whether the store took something since this batch began.
-    fn has_evidence(&self) -> bool {
+    /// Returns whether the store applied anything since this batch began.
+    fn has_applied(&self) -> bool {
         self.isolation.applied.load(Ordering::Relaxed) > self.applied_before
     }
 
-    /// Tries parts, breadth first, so that those without a cause of failure are done first.
-    async fn round(&mut self, mut queue: VecDeque<Range<usize>>) -> Left {
-        let (mut left, mut running, mut split) = (Left::default(), FuturesUnordered::new(), None);
+    /// Applies parts, breadth first, so that parts without a cause of failure are applied first.
+    async fn round(&mut self, mut queue: VecDeque<Range<usize>>) -> Unapplied {
+        let (mut left, mut running, mut split) =
+            (Unapplied::default(), FuturesUnordered::new(), None);
         loop {
             let is_over = left.is_outage
-                || left.accused.len() >= LONE_FAILURES && !self.has_evidence()
-                || split.is_some_and(|split: Instant| split.elapsed() >= SPLITTING);
+                || left.suspects.len() >= LONE_FAILURES && !self.has_applied()
+                || split.is_some_and(|split: Instant| split.elapsed() >= SPLIT_LIMIT);
             if is_over {
-                left.untried.extend(queue.drain(..));
+                left.pending.extend(queue.drain(..));
             }
             while running.len() < PARTS_AT_ONCE
                 && let Some(part) = queue.pop_front()
             {
-                running.push(try_part(
+                running.push(apply_part(
                     self.isolation,
                     self.attempt,
                     self.items,
@@ -257,49 +267,51 @@ impl<A: Attempt> Run<'_, A> {
                 self.outcomes[part].fill(Outcome::Done);
                 continue;
             };
-            match error.blame() {
-                Blame::Outage => {
+            match error.class() {
+                FailureClass::Outage => {
                     left.is_outage = true;
-                    left.untried.push(part);
+                    left.pending.push(part);
                 }
                 _ if part.len() > 1 => {
                     split.get_or_insert_with(Instant::now);
                     metrics::counter!("reminders_consumer_batches_split_total").increment(1);
                     queue.extend(parts(part));
                 }
-                Blame::Data => self.outcomes[part.start] = Outcome::Refused(error.reason()),
-                Blame::Suspect | Blame::Conflict => left.accused.push((part.start, error.reason())),
+                FailureClass::Data => self.outcomes[part.start] = Outcome::Refused(error.reason()),
+                FailureClass::Suspect | FailureClass::Conflict => {
+                    left.suspects.push((part.start, error.reason()))
+                }
             }
         }
     }
 }
 
-/// Tries a part until it is applied, or fails for what time does not mend.
-async fn try_part<A: Attempt>(
+/// Applies a part; retries it after conflicts and during outages.
+async fn apply_part<A: Attempt>(
     isolation: &Isolation,
     attempt: &A,
     items: &[A::Item],
     part: Range<usize>,
     started: Instant,
-) -> Tried<A::Error> {
-    let (mut pause, mut tries) = (isolation.times.pause.0, 0);
+) -> PartResult<A::Error> {
+    let (mut pause, mut attempts) = (isolation.times.pause.0, 0);
     loop {
         let Err(error) = attempt.attempt(&items[part.clone()]).await else { return (part, Ok(())) };
-        tries += 1;
-        let blame = error.blame();
-        let is_tried_again = match blame {
-            Blame::Data | Blame::Suspect => false,
-            Blame::Conflict => tries < CONFLICT_TRIES,
-            Blame::Outage => started.elapsed() < isolation.times.patience,
+        attempts += 1;
+        let class = error.class();
+        let is_retried = match class {
+            FailureClass::Data | FailureClass::Suspect => false,
+            FailureClass::Conflict => attempts < CONFLICT_ATTEMPTS,
+            FailureClass::Outage => started.elapsed() < isolation.times.outage_hold,
         };
         tracing::warn!(
             error = &error as &dyn std::error::Error,
             items = part.len(),
-            ?blame,
-            is_tried_again,
+            ?class,
+            is_retried,
             "part of a batch was not applied"
         );
-        if !is_tried_again || isolation.shutdown.is_cancelled() {
+        if !is_retried || isolation.shutdown.is_cancelled() {
             return (part, Err(error));
         }
         metrics::counter!("reminders_consumer_batch_retries_total").increment(1);

@@ -278,7 +278,10 @@ async fn report_progress(
         if let Some(open) = &mut connection
             && let Err(error) = report(open, pid, version).await
         {
-            tracing::debug!(error = %error, "progress of the migration could not be read, will retry");
+            tracing::debug!(
+                error = %error,
+                "progress of the migration could not be read, will retry"
+            );
             connection = None;
         }
         sleep(REPORT.1).await;

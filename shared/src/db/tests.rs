@@ -273,7 +273,9 @@ async fn distinguishes_outage_from_slow_statement() {
     let pool = pool_through(&database, &network).await;
     let probe = Probe::new(pool.clone());
     tokio::select! {
-        slept = sqlx::query("select pg_sleep(2.5)").execute(&pool) => drop(slept.expect("it answers")),
+        slept = sqlx::query("select pg_sleep(2.5)").execute(&pool) => {
+            drop(slept.expect("an answer"));
+        }
         () = probe.unreachable() => panic!("the database is only slow"),
     }
     network.drops_packets.store(true, Ordering::Release);
@@ -302,7 +304,9 @@ async fn keeps_requests_when_one_connection_is_slow() {
     let probe = Probe::new(pool.clone());
     tokio::select! {
         biased;
-        slept = sqlx::query("select pg_sleep(2.5)").execute(&mut *connection) => drop(slept.expect("it answers")),
+        slept = sqlx::query("select pg_sleep(2.5)").execute(&mut *connection) => {
+            drop(slept.expect("an answer"));
+        }
         () = probe.unreachable() => panic!("one connection alone is not enough"),
     }
     assert_eq!(network.unanswered.load(Ordering::Acquire), 0, "a connection was opened");

@@ -54,7 +54,8 @@ impl Tls {
             root(
                 reader,
                 "DB_SSLROOTCERT",
-                "certificates (PEM, or a path) that PostgreSQL's must come from, beside the system's",
+                "certificates (PEM, or a path) that PostgreSQL's must come from, beside the \
+                system's",
             ),
             root(reader, "PGSSLROOTCERT", "the same, where DB_SSLROOTCERT is not set"),
         ];

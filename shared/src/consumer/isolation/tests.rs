@@ -2,23 +2,23 @@ use std::{collections::BTreeSet, sync::Mutex};
 
 use super::*;
 
-/// A store that fails as it is told to, and remembers what it took.
+/// A store that fails as scripted, and records the applied items.
 #[derive(Default)]
 struct Store {
-    /// Items that make a part fail, and how.
-    poison: Vec<(u32, Blame)>,
-    /// Number of calls that fail with an outage first.
-    away: Mutex<u32>,
-    taken: Mutex<BTreeSet<u32>>,
+    /// Items that make a part fail, with the class of the failure.
+    poison: Vec<(u32, FailureClass)>,
+    /// Number of first calls that fail with an outage.
+    outages: Mutex<u32>,
+    applied: Mutex<BTreeSet<u32>>,
     calls: Mutex<Vec<usize>>,
 }
 
 #[derive(Debug, thiserror::Error)]
 #[error("scripted")]
-struct Scripted(Blame);
+struct Scripted(FailureClass);
 
 impl Failure for Scripted {
-    fn blame(&self) -> Blame {
+    fn class(&self) -> FailureClass {
         self.0
     }
 
@@ -33,33 +33,33 @@ impl Attempt for Store {
 
     async fn attempt(&self, items: &[u32]) -> Result<(), Scripted> {
         self.calls.lock().unwrap().push(items.len());
-        let mut away = self.away.lock().unwrap();
-        if *away > 0 {
-            *away -= 1;
-            return Err(Scripted(Blame::Outage));
+        let mut outages = self.outages.lock().unwrap();
+        if *outages > 0 {
+            *outages -= 1;
+            return Err(Scripted(FailureClass::Outage));
         }
-        if let Some((_, blame)) = self.poison.iter().find(|(item, _)| items.contains(item)) {
-            return Err(Scripted(*blame));
+        if let Some((_, class)) = self.poison.iter().find(|(item, _)| items.contains(item)) {
+            return Err(Scripted(*class));
         }
-        self.taken.lock().unwrap().extend(items);
+        self.applied.lock().unwrap().extend(items);
         Ok(())
     }
 }
 
 impl Store {
-    fn with(poison: &[(u32, Blame)]) -> Self {
+    fn with(poison: &[(u32, FailureClass)]) -> Self {
         Self { poison: poison.to_vec(), ..Self::default() }
     }
 
-    fn away_for(calls: u32) -> Self {
-        Self { away: Mutex::new(calls), ..Self::default() }
+    fn with_outages(calls: u32) -> Self {
+        Self { outages: Mutex::new(calls), ..Self::default() }
     }
 }
 
-/// An isolation that pauses for as good as no time.
-fn isolation(patience: Duration, shutdown: CancellationToken) -> Isolation {
+/// An isolation with short pauses.
+fn isolation(outage_hold: Duration, shutdown: CancellationToken) -> Isolation {
     let pause = (Duration::from_millis(1), Duration::from_millis(1));
-    let times = Times { patience, doubt: Duration::from_millis(20), pause };
+    let times = Times { outage_hold, suspect_hold: Duration::from_millis(20), pause };
     Isolation { times, shutdown, applied: AtomicU64::new(0) }
 }
 
@@ -88,22 +88,22 @@ async fn applies_healthy_batch_at_once() {
 }
 
 #[tokio::test]
-async fn refuses_only_items_whose_data_is_refused() {
-    let store = Store::with(&[(3, Blame::Data), (499, Blame::Data)]);
+async fn refuses_only_items_with_refused_data() {
+    let store = Store::with(&[(3, FailureClass::Data), (499, FailureClass::Data)]);
     let outcomes = apply(&store, 500).await;
     assert!(others_are_done(&outcomes, &[3, 499]));
     assert_eq!(
         (&outcomes[3], &outcomes[3]),
         (&outcomes[499], &Outcome::Refused("scripted".to_owned()))
     );
-    assert_eq!(store.taken.lock().unwrap().len(), 498);
+    assert_eq!(store.applied.lock().unwrap().len(), 498);
     assert!(store.calls.lock().unwrap().len() < 60, "{:?}", store.calls.lock().unwrap());
 }
 
 #[tokio::test]
-async fn isolates_suspects_and_applies_the_others() {
-    for blame in [Blame::Suspect, Blame::Conflict] {
-        let store = Store::with(&[(250, blame)]);
+async fn isolates_suspects_and_applies_others() {
+    for class in [FailureClass::Suspect, FailureClass::Conflict] {
+        let store = Store::with(&[(250, class)]);
         let outcomes = apply(&store, 500).await;
         assert!(others_are_done(&outcomes, &[250]));
         assert_eq!(outcomes[250], suspect());
@@ -111,24 +111,24 @@ async fn isolates_suspects_and_applies_the_others() {
 }
 
 #[tokio::test]
-async fn applies_the_others_when_many_are_suspect() {
-    let poison: Vec<_> = (0..40).map(|item| (item, Blame::Suspect)).collect();
+async fn applies_others_when_many_are_suspect() {
+    let poison: Vec<_> = (0..40).map(|item| (item, FailureClass::Suspect)).collect();
     let outcomes = apply(&Store::with(&poison), 500).await;
     assert!(others_are_done(&outcomes, &(0..40).collect::<Vec<_>>()));
     assert_eq!(outcomes[..40], vec![suspect(); 40]);
 }
 
 #[tokio::test]
-async fn blames_nobody_when_everything_fails() {
-    let poison: Vec<_> = (0..100).map(|item| (item, Blame::Suspect)).collect();
+async fn suspects_no_item_when_all_fail() {
+    let poison: Vec<_> = (0..100).map(|item| (item, FailureClass::Suspect)).collect();
     let outcomes = apply(&Store::with(&poison), 100).await;
-    assert_eq!(outcomes, vec![Outcome::Undone(DOUBT); 100]);
+    assert_eq!(outcomes, vec![Outcome::Undone(SUSPECT_HOLD); 100]);
 }
 
 #[tokio::test]
-async fn blames_lone_item_when_another_loop_succeeds() {
+async fn suspects_item_when_another_loop_succeeds() {
     let isolation = Isolation::new(Duration::MAX, CancellationToken::new());
-    let store = Store::with(&[(1, Blame::Suspect)]);
+    let store = Store::with(&[(1, FailureClass::Suspect)]);
     // The second one begins while the first one pauses.
     let (outcomes, others) =
         tokio::join!(isolation.apply(&store, &[1]), isolation.apply(&store, &[2]));
@@ -137,7 +137,7 @@ async fn blames_lone_item_when_another_loop_succeeds() {
 
 #[tokio::test]
 async fn holds_batch_during_outage() {
-    let store = Store::away_for(20);
+    let store = Store::with_outages(20);
     assert_eq!(apply(&store, 10).await, vec![Outcome::Done; 10]);
     assert!(
         store.calls.lock().unwrap().iter().all(|items| *items == 10),
@@ -146,18 +146,18 @@ async fn holds_batch_during_outage() {
 }
 
 #[tokio::test]
-async fn gives_batch_back_when_outage_lasts() {
-    let store = Store::away_for(u32::MAX);
+async fn returns_batch_when_outage_lasts() {
+    let store = Store::with_outages(u32::MAX);
     let isolation = isolation(Duration::from_millis(20), CancellationToken::new());
-    assert_eq!(isolation.apply(&store, &[1, 2]).await, vec![Outcome::Undone(AGAIN); 2]);
-    assert!(store.taken.lock().unwrap().is_empty());
+    assert_eq!(isolation.apply(&store, &[1, 2]).await, vec![Outcome::Undone(RETRY_AFTER); 2]);
+    assert!(store.applied.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
-async fn gives_batch_back_at_once_on_shutdown() {
+async fn returns_batch_at_once_on_shutdown() {
     let shutdown = CancellationToken::new();
     let isolation = Isolation::new(Duration::MAX, shutdown.clone());
-    let store = Store::away_for(u32::MAX);
+    let store = Store::with_outages(u32::MAX);
     let (outcomes, ()) =
         tokio::join!(isolation.apply(&store, &[1, 2]), async { shutdown.cancel() });
     assert_eq!(outcomes, vec![Outcome::Undone(Duration::ZERO); 2]);
