@@ -1,7 +1,7 @@
-//! Configuration: read once, in `main`, from the environment; parsed into types; every fault in one
-//! report that never prints a value.
+//! Configuration: read once, in `main`, from the environment and parsed into types. One report
+//! names every fault, and never prints a value.
 //!
-//! Any variable `X` may be given as `X_FILE=/path` instead, the way mounted Secrets are.
+//! Any variable `X` may be given as `X_FILE=/path` instead, as for mounted Secrets.
 
 mod auth;
 mod live;
@@ -18,7 +18,7 @@ pub use reader::{Env, ProcessEnv, Reader};
 pub use report::{Fault, Report, Setting};
 pub use settings::{AppEnv, BusConfig, LogFormat, Process, aws_settings, retention, user_events};
 
-/// Reads a configuration, or says everything that is wrong with it at once.
+/// Reads a configuration.
 ///
 /// # Errors
 /// A [`Report`] that names every missing or malformed variable.
@@ -35,7 +35,7 @@ pub fn read<C>(
     }
 }
 
-/// Lists every variable that a configuration asks for, whether or not the environment is complete.
+/// Lists every variable that a configuration reads, even if the environment is incomplete.
 pub fn list<C>(env: &dyn Env, parse: impl FnOnce(&mut Reader<'_>) -> Option<C>) -> Report {
     let mut reader = Reader::new(env);
     let _ = parse(&mut reader);
@@ -59,12 +59,12 @@ mod tests {
     }
 
     #[test]
-    fn a_complete_environment_is_parsed_with_defaults() {
+    fn parses_complete_environment_with_defaults() {
         assert_eq!(read(&env(&[("NAME", "a")]), two).ok(), Some((3000, "a".to_owned())));
     }
 
     #[test]
-    fn every_fault_is_reported_at_once_and_no_value_is_printed() {
+    fn reports_every_fault_without_values() {
         let report = read(&env(&[("PORT", "s3cret")]), two).expect_err("two faults");
         let text = report.to_string();
         assert!(text.contains("PORT") && text.contains("NAME"), "{text}");
@@ -72,23 +72,23 @@ mod tests {
     }
 
     #[test]
-    fn a_file_stands_in_for_a_value() {
+    fn reads_value_from_file() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("name");
         std::fs::write(&path, "from the file\n").expect("written");
         let read = read(&env(&[("NAME_FILE", path.to_str().expect("utf-8"))]), two);
-        assert_eq!(read.ok().map(|it| it.1).as_deref(), Some("from the file"));
+        assert_eq!(read.ok().map(|(_, name)| name).as_deref(), Some("from the file"));
     }
 
     #[test]
-    fn a_value_and_a_file_together_are_a_fault() {
+    fn refuses_value_beside_file() {
         let report =
             read(&env(&[("NAME", "a"), ("NAME_FILE", "/nowhere")]), two).expect_err("ambiguous");
         assert!(report.to_string().contains("NAME_FILE"));
     }
 
     #[test]
-    fn the_list_is_complete_whatever_the_environment_lacks() {
+    fn lists_variables_of_incomplete_environment() {
         let names: Vec<_> =
             list(&env(&[]), two).settings.iter().map(|setting| setting.name).collect();
         assert_eq!(names, ["PORT", "NAME"]);

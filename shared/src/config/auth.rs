@@ -1,11 +1,11 @@
-//! Identification of callers of the REST APIs, and the settings that are refused at the start.
+//! Settings for the authentication of callers of the REST APIs.
 
 use super::{AppEnv, LiveSecret, Reader};
 
 /// Way in which callers of the REST API are identified.
 #[derive(Debug, Clone)]
 pub enum Auth {
-    /// A gateway sets the identity headers; the secret, when set, proves that it was the gateway.
+    /// A gateway sets the identity headers; the secret, if set, proves that the gateway sent them.
     Gateway {
         /// Expected in `X-Gateway-Secret`.
         secret: Option<LiveSecret>,
@@ -14,7 +14,7 @@ pub enum Auth {
     Jwt(JwtSettings),
 }
 
-/// Source of the keys, and what a token must say.
+/// Source of the keys, and required claims of a token.
 #[derive(Debug, Clone)]
 pub struct JwtSettings {
     /// Address of a JWKS document.
@@ -31,8 +31,8 @@ impl Auth {
     /// Reads `AUTH_MODE GATEWAY_SECRET JWT_JWKS_URL JWT_PUBLIC_KEY JWT_ISSUER JWT_AUDIENCE`.
     ///
     /// Outside of `local`, tokens need an issuer and an audience; in production, gateway mode needs
-    /// its secret. Either missing is a fault: the service would believe anybody's headers, or any
-    /// token that the key's owner signs for whatever purpose.
+    /// its secret. A missing one is a fault, as the service would trust the headers of any caller,
+    /// or any token that the owner of the key signs for another purpose.
     pub fn read(reader: &mut Reader<'_>, app_env: Option<AppEnv>) -> Option<Self> {
         let mode = reader.or(
             "AUTH_MODE",
@@ -73,7 +73,11 @@ impl Auth {
     ) -> Option<Self> {
         const SECRET: &str = "GATEWAY_SECRET";
         if secret.is_none() && app_env == Some(AppEnv::Production) {
-            reader.fault(SECRET, "is not set, and AUTH_MODE=gateway needs it in production: anybody would be believed");
+            reader.fault(
+                SECRET,
+                "is not set, and AUTH_MODE=gateway needs it in production: \
+                 without it any caller could set the identity headers",
+            );
         } else if reader.is_blank(SECRET) && is_shared(app_env) {
             reader.fault(SECRET, "is empty");
         }
@@ -95,7 +99,7 @@ impl Auth {
     }
 }
 
-/// Returns true in every environment that is not one developer's own.
+/// Returns whether the environment is shared, not that of one developer.
 fn is_shared(app_env: Option<AppEnv>) -> bool {
     app_env.is_some_and(|app_env| app_env != AppEnv::Local)
 }

@@ -1,8 +1,8 @@
 //! Secrets that may change while the process runs, because they are mounted as files.
 //!
-//! Kubernetes replaces the files of a mounted Secret within a minute or so of its change, by
-//! swapping a symbolic link. One thread of the process looks at the files' content; a file that is
-//! missing, empty or unreadable for the moment keeps the last good value.
+//! Kubernetes replaces the files of a mounted Secret about a minute after its change, by swapping a
+//! symbolic link. One thread of the process reads the files periodically. If a file is missing,
+//! empty or unreadable, the last valid value stays in use.
 
 use std::{
     path::PathBuf,
@@ -15,8 +15,8 @@ use tokio::sync::watch;
 
 use super::secret_file::{self, FileProblem};
 
-/// Time between two looks at the files.
-const PERIOD: Duration = Duration::from_secs(1);
+/// Interval at which the files are read.
+const READ_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Secret that is read again while the process runs when it comes from a file. Clones share one
 /// value.
@@ -38,16 +38,16 @@ impl LiveSecret {
         Self::new("", None, value)
     }
 
-    /// Secret in a file, which is looked at again from now on; `name` is logged when it changes.
+    /// Secret in a file, which is read periodically from now on; `name` is logged when it changes.
     ///
     /// # Errors
-    /// When the file cannot be read now.
+    /// If the file cannot be read now.
     pub fn open(name: &'static str, file: PathBuf) -> Result<Self, FileProblem> {
         let value = secret_file::read(&file)?;
         Ok(Self::from_file(name, file, value.into()))
     }
 
-    /// Secret whose file is looked at again from now on; `value` is its content so far.
+    /// Secret whose file is read periodically from now on; `value` is its current content.
     pub(super) fn from_file(name: &'static str, file: PathBuf, value: SecretString) -> Self {
         let secret = Self::new(name, Some(file), value);
         watch_file(&secret.0);
@@ -59,19 +59,19 @@ impl LiveSecret {
         Self(Arc::new(Source { name, file, value, problem: Mutex::new(None) }))
     }
 
-    /// The value as it is now.
+    /// Current value.
     #[must_use]
     pub fn current(&self) -> SecretString {
         self.0.value.borrow().clone()
     }
 
-    /// A way to wait for changes; none when the secret never changes.
+    /// Receiver of changes; `None` if the secret never changes.
     #[must_use]
     pub fn changes(&self) -> Option<watch::Receiver<SecretString>> {
         self.0.file.is_some().then(|| self.0.value.subscribe())
     }
 
-    /// Reads the file again now, instead of with the next look.
+    /// Reads the file now, before the next periodic read.
     pub fn refresh(&self) {
         self.0.refresh();
     }
@@ -104,14 +104,14 @@ impl Source {
                 if changed {
                     tracing::info!(
                         variable = self.name,
-                        "secret file changed, the new value is in use"
+                        "secret file changed, using the new value"
                     );
                 }
             }
             Err(problem) if previous != Some(problem) => tracing::warn!(
                 variable = self.name,
                 problem = %problem,
-                "secret file is unreadable, the last value stays in use"
+                "secret file cannot be read, the previous value stays in use"
             ),
             Err(_) => {}
         }
@@ -120,14 +120,14 @@ impl Source {
 
 static WATCHED: Mutex<Vec<Weak<Source>>> = Mutex::new(Vec::new());
 
-/// Has a file looked at by the process's one thread for that, until its secret is dropped.
+/// Adds a file to those that the thread reads, until its secret is dropped.
 fn watch_file(source: &Arc<Source>) {
     static STARTED: Once = Once::new();
     WATCHED.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(source));
     STARTED.call_once(|| {
         let started = std::thread::Builder::new().name("secrets".to_owned()).spawn(|| {
             loop {
-                std::thread::sleep(PERIOD);
+                std::thread::sleep(READ_INTERVAL);
                 let mut watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
                 watched.retain(|source| source.strong_count() > 0);
                 let sources: Vec<Arc<Source>> = watched.iter().filter_map(Weak::upgrade).collect();
@@ -138,7 +138,7 @@ fn watch_file(source: &Arc<Source>) {
         if let Err(error) = started {
             tracing::error!(
                 error = %error,
-                "thread that watches secret files did not start, changed secrets need a restart"
+                "thread for secret files could not be started, changed secrets need a restart"
             );
         }
     });
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_new_content_and_keeps_the_last_good_one() {
+    fn reads_new_content_and_keeps_last_valid() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("secret");
         std::fs::write(&path, "first").expect("written");

@@ -1,4 +1,4 @@
-//! Tokens of operators: the holders of `OPERATOR_TOKEN` may make operator calls.
+//! Tokens that authorize operator calls (`OPERATOR_TOKEN`).
 
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
@@ -18,11 +18,11 @@ const MAX_TOKENS: usize = 2;
 pub struct Operators {
     /// One token, or two separated by a comma while one replaces the other.
     tokens: Option<LiveSecret>,
-    /// Outside of `local`: a call without a token is refused.
+    /// `true` outside of `local`, where calls without a token are refused.
     required: bool,
 }
 
-/// Name of whoever made an operator call, as the audit table holds it.
+/// Name of the caller of an operator call, as recorded in the audit table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operator(pub String);
 
@@ -41,7 +41,8 @@ impl Operators {
     pub fn read_optional(reader: &mut Reader<'_>, app_env: Option<AppEnv>) -> Self {
         let tokens = reader.live_secret(
             TOKEN,
-            "bearer token of operator calls; two, separated by a comma, while one replaces the other",
+            "bearer token of operator calls; two, separated by a comma, while one replaces the \
+             other",
         );
         let required = app_env.is_some_and(|app_env| app_env != AppEnv::Local);
         if let Some(problem) = tokens.as_ref().and_then(|tokens| problem(&tokens.current())) {
@@ -58,8 +59,8 @@ impl Operators {
         self.required
     }
 
-    /// The operator who holds a token; none when it is none of ours. The comparison takes the same
-    /// time wherever the first difference is.
+    /// Returns the operator who holds a token, or `None` if the token is not valid. The comparison
+    /// is constant-time.
     #[must_use]
     pub fn holder(&self, token: &str) -> Option<Operator> {
         let given = Sha256::digest(token);
@@ -67,15 +68,15 @@ impl Operators {
         let known = split(&tokens).filter(|token| problem_of_one(token).is_none()).fold(
             false,
             |known, token| {
-                // Digests are compared: where two of them differ tells nothing of the tokens.
+                // Digests are compared, whose first difference reveals nothing of the tokens.
                 known | (Sha256::digest(token) == given)
             },
         );
-        // Eight characters of the digest tell tokens apart and give nothing away.
+        // Eight characters of the digest identify a token and do not reveal it.
         known.then(|| Operator(format!("operator-{}", &hex(&given)[..8])))
     }
 
-    /// The token to make calls with: the newest.
+    /// Token for outgoing calls: the newest.
     #[must_use]
     pub fn own(&self) -> Option<SecretString> {
         let tokens = self.tokens.as_ref()?.current();
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn requires_a_token_outside_of_local() {
+    fn requires_token_outside_of_local() {
         for app_env in [AppEnv::Development, AppEnv::Staging, AppEnv::Production] {
             assert!(read(app_env, None).is_err());
             assert!(read(app_env, Some("")).is_err());
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn knows_the_old_token_while_it_is_replaced() {
+    fn accepts_old_token_during_replacement() {
         let operators =
             read(AppEnv::Production, Some("the-new-token, the-old-token")).expect("two tokens");
         let holder = |token| operators.holder(token);

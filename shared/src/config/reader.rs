@@ -1,4 +1,4 @@
-//! Asks the environment for variables and keeps account of what was asked and what was wrong.
+//! Reads variables from the environment, and records each variable and each fault.
 
 use std::{collections::BTreeMap, fmt::Display, path::PathBuf, str::FromStr};
 
@@ -10,9 +10,9 @@ use super::{
     secret_file,
 };
 
-/// Where variables come from: the process, or a map in tests and in the suite.
+/// Source of variables: the process, or a map in tests and in the suite.
 pub trait Env: Send + Sync {
-    /// The value of a variable, if it is set.
+    /// Returns the value of a variable, if it is set.
     fn get(&self, name: &str) -> Option<String>;
 }
 
@@ -43,89 +43,90 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// A reader of an environment.
+    /// Creates a reader of an environment.
     #[must_use]
     pub fn new(env: &'a dyn Env) -> Self {
         Self { env, report: Report::default() }
     }
 
-    /// A variable without which the start fails.
+    /// Reads a required variable.
     pub fn required<T: FromStr<Err: Display>>(
         &mut self,
         name: &'static str,
         about: &'static str,
     ) -> Option<T> {
-        let raw = self.ask(name, about, true, false, None);
+        let raw = self.read(name, about, true, false, None);
         if raw.is_none() {
             self.missing(name);
         }
         self.parse(name, raw)
     }
 
-    /// A variable that may be left out.
+    /// Reads an optional variable.
     pub fn optional<T: FromStr<Err: Display>>(
         &mut self,
         name: &'static str,
         about: &'static str,
     ) -> Option<T> {
-        let raw = self.ask(name, about, false, false, None);
+        let raw = self.read(name, about, false, false, None);
         self.parse(name, raw)
     }
 
-    /// A variable with a default; `None` only when it is set and malformed (the fault is noted).
+    /// Reads a variable with a default; `None` only if it is set and malformed, which is recorded
+    /// as a fault.
     pub fn or<T: FromStr<Err: Display> + Display>(
         &mut self,
         name: &'static str,
         about: &'static str,
         default: T,
     ) -> Option<T> {
-        match self.ask(name, about, false, false, Some(default.to_string())) {
+        match self.read(name, about, false, false, Some(default.to_string())) {
             None => Some(default),
             raw => self.parse(name, raw),
         }
     }
 
-    /// A secret that may be left out.
+    /// Reads an optional secret.
     pub fn secret(&mut self, name: &'static str, about: &'static str) -> Option<SecretString> {
-        self.ask(name, about, false, true, None).map(SecretString::from)
+        self.read(name, about, false, true, None).map(SecretString::from)
     }
 
-    /// A secret without which the start fails.
+    /// Reads a required secret.
     pub fn required_secret(
         &mut self,
         name: &'static str,
         about: &'static str,
     ) -> Option<SecretString> {
-        let raw = self.ask(name, about, true, true, None);
+        let raw = self.read(name, about, true, true, None);
         if raw.is_none() {
             self.missing(name);
         }
         raw.map(SecretString::from)
     }
 
-    /// Secret that may be left out. When it comes from a file, the file is read again while the
-    /// process runs; see [`LiveSecret`].
+    /// Reads an optional secret. If it comes from a file, the file is read again while the process
+    /// runs; see [`LiveSecret`].
     pub fn live_secret(&mut self, name: &'static str, about: &'static str) -> Option<LiveSecret> {
-        let value = self.ask(name, about, false, true, None);
+        let value = self.read(name, about, false, true, None);
         self.live(name, value)
     }
 
-    /// The same, without which the start fails.
+    /// Reads a required secret, which is read again like a [`LiveSecret`].
     pub fn required_live_secret(
         &mut self,
         name: &'static str,
         about: &'static str,
     ) -> Option<LiveSecret> {
-        let value = self.ask(name, about, true, true, None);
+        let value = self.read(name, about, true, true, None);
         if value.is_none() {
             self.missing(name);
         }
         self.live(name, value)
     }
 
-    /// Value that is no secret and may be left out, read again like a [`LiveSecret`].
+    /// Reads an optional value that is not a secret, and is read again like a [`LiveSecret`].
     pub fn live_value(&mut self, name: &'static str, about: &'static str) -> Option<LiveSecret> {
-        let value = self.ask(name, about, false, false, None);
+        let value = self.read(name, about, false, false, None);
         self.live(name, value)
     }
 
@@ -137,31 +138,30 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Returns true if a variable is set to blanks, or to nothing at all: a secret that somebody
-    /// meant to give.
+    /// Returns whether a variable is set and contains only blanks or nothing.
     #[must_use]
     pub fn is_blank(&self, name: &str) -> bool {
         self.env.get(name).is_some_and(|value| value.trim().is_empty())
     }
 
-    /// File that stands in for a variable (`X_FILE`), if one is named.
+    /// Path of the file that contains a variable (`X_FILE`), if it is set.
     fn file_of(&self, name: &str) -> Option<PathBuf> {
         self.env.get(&format!("{name}_FILE")).filter(|path| !path.is_empty()).map(PathBuf::from)
     }
 
-    /// Notes a fault of a variable; `problem` must not contain its value.
+    /// Records a fault of a variable; `problem` must not contain its value.
     pub fn fault(&mut self, name: &'static str, problem: impl Into<String>) {
         if !self.report.faults.iter().any(|fault| fault.name == name) {
             self.report.faults.push(Fault { name, problem: problem.into() });
         }
     }
 
-    /// Notes that a variable is missing.
+    /// Records that a variable is missing.
     pub fn missing(&mut self, name: &'static str) {
         self.fault(name, "is not set");
     }
 
-    /// What was asked for and what was wrong.
+    /// Returns the recorded variables and faults.
     #[must_use]
     pub fn into_report(self) -> Report {
         self.report
@@ -181,7 +181,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn ask(
+    fn read(
         &mut self,
         name: &'static str,
         about: &'static str,

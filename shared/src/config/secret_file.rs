@@ -1,4 +1,4 @@
-//! Bounded reading of the files that stand in for variables (`X_FILE`).
+//! Bounded reading of files that contain variables (`X_FILE`).
 
 use std::{
     fmt,
@@ -7,22 +7,22 @@ use std::{
     path::Path,
 };
 
-/// Largest file that is read in place of a variable: a service account or a chain of certificates
-/// has a few KiB, and a Kubernetes Secret at most 1 MiB.
+/// Largest file that is read: a service account or a chain of certificates has a few KiB, and a
+/// Kubernetes Secret at most 1 MiB.
 pub const MAX_BYTES: u64 = 1024 * 1024;
 
-/// Reason why a file cannot stand in for a variable. Never quotes its content.
+/// Reason that a file cannot be used as a variable. Never quotes its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileProblem {
     /// The file cannot be opened or read.
     Unreadable(io::ErrorKind),
-    /// A directory, a pipe, a device: reading it might never end.
+    /// A directory, a pipe or a device, which might never end.
     NotAFile,
-    /// The file holds nothing but blanks.
+    /// The file contains only blanks.
     Empty,
-    /// The file holds more than [`MAX_BYTES`].
+    /// The file contains more than [`MAX_BYTES`].
     TooLarge,
-    /// The file holds no UTF-8 text.
+    /// The file is not UTF-8 text.
     NotText,
 }
 
@@ -41,10 +41,10 @@ impl fmt::Display for FileProblem {
 /// Reads a file's text without the blanks around it.
 ///
 /// # Errors
-/// A [`FileProblem`] when it is missing, unreadable, empty, too large, or no regular file.
+/// A [`FileProblem`] if the file is missing, unreadable, empty, too large, or not a regular file.
 pub fn read(path: &Path) -> Result<String, FileProblem> {
     let unreadable = |error: io::Error| FileProblem::Unreadable(error.kind());
-    // Looked at before it is opened: opening a pipe waits for a writer.
+    // Checked before the file is opened, as opening a pipe waits for a writer.
     if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
         return Err(FileProblem::NotAFile);
     }
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refuses_what_is_no_readable_text() {
+    fn refuses_files_that_are_not_text() {
         let folder = tempfile::tempdir().expect("a folder");
         let write = |name: &str, content: &[u8]| {
             let path = folder.path().join(name);

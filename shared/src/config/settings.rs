@@ -1,4 +1,4 @@
-//! The groups of variables that several services share.
+//! Groups of variables that several services share.
 
 use std::{fmt, net::IpAddr, net::Ipv4Addr, str::FromStr, time::Duration};
 
@@ -13,14 +13,14 @@ use crate::{
     telemetry::TelemetrySettings,
 };
 
-/// Which environment the process runs in.
+/// Environment that the process runs in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AppEnv {
-    /// A developer's desk: `serve` brings the schema up to date first.
+    /// Machine of a developer: `serve` applies migrations first.
     Local,
-    /// The sandbox of the cluster.
+    /// Development environment of the cluster.
     Development,
-    /// The mirror of production.
+    /// Environment that mirrors production.
     Staging,
     /// Production.
     Production,
@@ -51,12 +51,12 @@ impl fmt::Display for AppEnv {
     }
 }
 
-/// How log lines look.
+/// Format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     /// For a terminal.
     Pretty,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -81,16 +81,16 @@ impl fmt::Display for LogFormat {
     }
 }
 
-/// What every process is told: its environment, its addresses, its logs.
+/// Settings of every process: its environment, its addresses, its logs.
 #[derive(Debug, Clone)]
 pub struct Process {
     /// The environment.
     pub app_env: AppEnv,
     /// The address that both listeners bind to.
     pub bind: IpAddr,
-    /// The REST port; 0 takes a free one.
+    /// The REST port; 0 selects a free one.
     pub port: u16,
-    /// The port of health and metrics; 0 takes a free one.
+    /// The port of health and metrics; 0 selects a free one.
     pub admin_port: u16,
     /// Logs and traces.
     pub telemetry: TelemetrySettings,
@@ -120,10 +120,10 @@ impl Process {
     }
 }
 
-/// The bus and the names of what is on it.
+/// Settings of the bus, and the names of its topics and queues.
 #[derive(Debug, Clone)]
 pub struct BusConfig {
-    /// How to reach it.
+    /// Selected adapter with its settings.
     pub settings: BusSettings,
     /// The topic of facts (`EVENT_TOPIC_ARN`).
     pub event_topic: String,
@@ -135,14 +135,14 @@ pub struct BusConfig {
     pub notification_queue: String,
     /// Bounces and complaints (`SES_FEEDBACK_QUEUE_URL`); without it none are read on aws.
     pub ses_feedback_queue: Option<String>,
-    /// For how long dead letters are kept on the postgres bus (`DEAD_LETTER_DAYS`); on aws their
-    /// queues say so.
+    /// Retention of dead letters on the postgres bus (`DEAD_LETTER_DAYS`); on aws the queues have
+    /// their own.
     pub dead_letters_kept: Duration,
 }
 
 impl BusConfig {
-    /// Reads `BUS` and what it needs; `used` names the topic and queue variables that this service
-    /// cannot do without on aws (on the postgres bus each has a default name).
+    /// Reads `BUS` and the variables of the selected bus. `used` names the topic and queue
+    /// variables that this service requires on aws (on the postgres bus each has a default).
     pub fn read(reader: &mut Reader<'_>, used: &[&'static str]) -> Option<Self> {
         let bus: Option<String> = reader.required("BUS", "aws (SNS and SQS) or postgres (pgmq)");
         let url = reader.live_secret("BUS_DATABASE_URL", "PostgreSQL of the bus (BUS=postgres)");
@@ -204,7 +204,7 @@ impl BusConfig {
     }
 }
 
-/// Reads `DEAD_LETTER_DAYS`. The default is what SQS keeps at the most.
+/// Reads `DEAD_LETTER_DAYS`. The default is the longest retention of SQS.
 fn dead_letters_kept(reader: &mut Reader<'_>) -> Option<Duration> {
     const NAME: &str = "DEAD_LETTER_DAYS";
     let days: u64 = reader.or(NAME, "days for which dead letters are kept (BUS=postgres)", 14)?;
@@ -216,8 +216,8 @@ fn dead_letters_kept(reader: &mut Reader<'_>) -> Option<Duration> {
 }
 
 /// Reads `AWS_REGION AWS_ENDPOINT_URL AWS_ENDPOINT_URL_{SNS,SQS,SES} AWS_ACCESS_KEY_ID
-/// AWS_SECRET_ACCESS_KEY`; without keys the SDK's own chain (web identity, profile, instance role)
-/// is used.
+/// AWS_SECRET_ACCESS_KEY`; without keys the default chain of the SDK (web identity, profile,
+/// instance role) is used.
 pub fn aws_settings(reader: &mut Reader<'_>) -> Option<AwsSettings> {
     let region = reader.or("AWS_REGION", "region of SNS, SQS and SES", "us-east-1".to_owned());
     let endpoint_url =
@@ -233,8 +233,7 @@ pub fn aws_settings(reader: &mut Reader<'_>) -> Option<AwsSettings> {
     let secret = reader
         .live_secret("AWS_SECRET_ACCESS_KEY", "static credentials (else the SDK's own chain)");
     let token = reader.secret("AWS_SESSION_TOKEN", "session of temporary credentials");
-    // Temporary credentials and everything else that is not a plain pair are the SDK's own
-    // business.
+    // The SDK itself reads temporary credentials and everything else that is not a plain pair.
     let key = key_id.zip(secret).filter(|_| token.is_none());
     let credentials = key.map(|(key_id, secret)| AwsCredentials { key_id, secret });
     Some(AwsSettings {
@@ -247,7 +246,7 @@ pub fn aws_settings(reader: &mut Reader<'_>) -> Option<AwsSettings> {
     })
 }
 
-/// Reads `RETENTION_DAYS`: for how long what has ended is kept.
+/// Reads `RETENTION_DAYS`, the retention of events and deliveries that have ended.
 pub fn retention(reader: &mut Reader<'_>) -> Option<chrono::TimeDelta> {
     const NAME: &str = "RETENTION_DAYS";
     let days: i64 = reader.or(
@@ -262,8 +261,8 @@ pub fn retention(reader: &mut Reader<'_>) -> Option<chrono::TimeDelta> {
     None
 }
 
-/// Reads `USER_EVENTS_PER_SECOND`: messages of one user that a process publishes in a second;
-/// others wait in its outbox.
+/// Reads `USER_EVENTS_PER_SECOND`, the number of messages of one user that a process publishes per
+/// second; further ones wait in its outbox.
 pub fn user_events(reader: &mut Reader<'_>) -> Option<u32> {
     const NAME: &str = "USER_EVENTS_PER_SECOND";
     let share = reader.or(
@@ -286,7 +285,7 @@ mod tests {
     use crate::config;
 
     #[test]
-    fn bounds_events_of_user_in_a_second() {
+    fn bounds_user_events_per_second() {
         let read = |value: &str| {
             let env = BTreeMap::from([("USER_EVENTS_PER_SECOND".to_owned(), value.to_owned())]);
             config::read(&env, user_events).ok()
