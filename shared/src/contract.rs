@@ -1,5 +1,5 @@
-//! The messages between services: what is in a body, which attributes stand beside it, and how both
-//! are read in either envelope, from this suite and from its predecessor.
+//! The messages between services: their bodies and attributes, and reading both in either envelope,
+//! from this suite and from its predecessor.
 
 #[macro_use]
 mod words;
@@ -22,11 +22,11 @@ pub use ids::{ItemId, MalformedId, event_id_of, new_id, occurrence_id};
 pub use outcome::{DeliveryState, OutcomeData};
 pub use schedule::{NoTimetable, stored_timetable, timetable};
 
-/// `eventItemType` of what concerns a reminder.
+/// `eventItemType` of events of a reminder.
 pub const ITEM_REMINDER: &str = "reminder";
-/// `eventItemType` of what concerns a notification.
+/// `eventItemType` of events of a notification.
 pub const ITEM_NOTIFICATION: &str = "notification";
-/// `eventItemType` of what concerns a device.
+/// `eventItemType` of events of a device.
 pub const ITEM_DEVICE: &str = "device";
-/// `eventItemType` of what concerns a user.
+/// `eventItemType` of events of a user.
 pub const ITEM_USER: &str = "user";

@@ -1,11 +1,11 @@
-//! Bounds of what the messages carry: one set, kept by whoever writes a message and by whoever
-//! reads it.
+//! Bounds of the content of messages: one set, checked by the writer of a message and by its
+//! reader.
 //!
-//! [`Bounds::REMINDER`] is what the REST API promises (its own parsers take the constants of this
-//! module). [`Bounds::READ`] is what a consumer takes: everything that a reminder may hold, and
-//! besides it what other services command and what the predecessor wrote. So nothing that was
-//! answered with 201 is refused further on. Both keep every sum of a date, an offset and an expiry
-//! within what chrono, PostgreSQL and the messages can write.
+//! [`Bounds::REMINDER`] are those of the REST API (its parsers use the constants of this module).
+//! [`Bounds::READ`] are those of a consumer: they include every reminder, commands of other
+//! services, and messages of the predecessor. So nothing that was answered with 201 is refused
+//! later. Both keep every sum of a date, an offset and an expiry within the range of chrono,
+//! PostgreSQL and the messages.
 
 use chrono::{DateTime, Datelike, Utc};
 
@@ -13,46 +13,46 @@ use super::content::{
     NotifyContent, ReconcileData, Recurrence, ReminderData, RevisionData, SendData,
 };
 
-/// The farthest a delivery may lie before its date, in minutes: four weeks.
+/// Largest offset of a delivery before its date, in minutes: four weeks.
 pub const MAX_OFFSET_MINUTES: i32 = 40_320;
-/// The most offsets of one reminder.
+/// Most offsets of one reminder.
 pub const MAX_OFFSETS: usize = 5;
-/// The longest that a late delivery of a reminder is worth making, in minutes: a year.
+/// Longest expiry of a delivery after its time, in minutes: a year.
 pub const MAX_EXPIRY_MINUTES: i32 = 525_600;
-/// The longest heading, in characters.
+/// Longest title, in characters.
 pub const MAX_TITLE: usize = 200;
-/// The longest text, in characters.
+/// Longest message, in characters.
 pub const MAX_MESSAGE: usize = 2_000;
-/// The longest web address, in characters.
+/// Longest URL, in characters.
 pub const MAX_URL: usize = 2_048;
-/// The longest language tag, in bytes (BCP 47, RFC 5646 section 4.4.1).
+/// Longest language tag, in bytes (BCP 47, RFC 5646 section 4.4.1).
 pub const MAX_LOCALE: usize = 35;
-/// The most pairs of the client's own data.
+/// Most pairs of client data.
 pub const MAX_PAIRS: usize = 20;
-/// The most bytes of keys and values of those pairs together.
+/// Most bytes of the keys and values of client data together.
 pub const MAX_PAIRS_BYTES: usize = 2 * 1_024;
-/// The longest recurrence rule, in bytes.
+/// Longest recurrence rule, in bytes.
 pub const MAX_RRULE: usize = 1_000;
-/// The most exclusions of one rule.
+/// Most exclusions of one rule.
 pub const MAX_EXDATES: usize = 1_000;
-/// The longest exclusion, in bytes.
+/// Longest exclusion, in bytes.
 pub const MAX_EXDATE: usize = 40;
-/// The longest id or address of a user, in bytes.
+/// Longest id or address of a user, in bytes.
 pub const MAX_IDENTITY: usize = 255;
 
-/// The most bytes of one notification's content. It travels on with ids and times beside it, on a
-/// bus that takes 256 KiB (`bus::MAX_MESSAGE_BYTES`).
+/// Most bytes of the content of a notification. Its messages contain ids and times as well, and the
+/// bus accepts 256 KiB (`bus::MAX_MESSAGE_BYTES`).
 const MAX_CONTENT_BYTES: usize = 192 * 1_024;
-/// The most occurrences of one revision.
+/// Most occurrences of one revision.
 pub const MAX_REVISED: usize = 1_000;
 
 /// A value outside of its bounds.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
 pub struct OutOfBounds {
-    /// The field's name on the wire.
+    /// Name of the field on the wire.
     pub field: &'static str,
-    /// The rule that it breaks, without the value.
+    /// The rule that the value breaks, without the value.
     pub problem: String,
 }
 
@@ -61,7 +61,7 @@ pub struct OutOfBounds {
 pub struct Bounds {
     offsets: usize,
     expiry_minutes: (i32, i32),
-    /// Lengths of texts in characters, where they are bounded one by one.
+    /// Longest texts in characters, if each is bounded separately.
     texts: Option<Texts>,
 }
 
@@ -76,7 +76,7 @@ struct Texts {
 }
 
 impl Bounds {
-    /// Bounds of what reminder-service writes.
+    /// Bounds of messages that reminder-service writes.
     pub const REMINDER: Self = Self {
         offsets: MAX_OFFSETS,
         expiry_minutes: (1, MAX_EXPIRY_MINUTES),
@@ -90,8 +90,8 @@ impl Bounds {
         }),
     };
 
-    /// Bounds of what a consumer takes: a century of expiry, and texts as long as a message can
-    /// carry.
+    /// Bounds of messages that a consumer accepts: an expiry of a century, and texts as long as a
+    /// message allows.
     pub const READ: Self =
         Self { offsets: 16, expiry_minutes: (0, 100 * MAX_EXPIRY_MINUTES), texts: None };
 }
@@ -102,24 +102,23 @@ pub fn is_date(at: DateTime<Utc>) -> bool {
     (1..=9_999).contains(&at.year())
 }
 
-/// Returns whether a time is a date, or one less an offset or plus an expiry and a night of quiet
-/// hours.
+/// Returns whether a time is in the range of dates, extended by offsets, expiries and quiet hours.
 #[must_use]
 pub fn is_instant(at: DateTime<Utc>) -> bool {
     (0..=10_100).contains(&at.year())
 }
 
-/// Returns whether the messages between services can carry a character: SNS and SQS take what XML
-/// 1.0 section 2.2 allows, and line feeds and tabs are the only control characters that a text
-/// needs.
+/// Returns whether messages between services may contain a character: SNS and SQS accept the
+/// characters of XML 1.0 section 2.2, and line feeds and tabs are the only allowed control
+/// characters.
 #[must_use]
 pub fn is_carried(character: char) -> bool {
     matches!(character, '\n' | '\t')
         || !(character.is_control() || matches!(character, '\u{fffe}' | '\u{ffff}'))
 }
 
-/// Returns whether a text can be the id of a user: 1 to [`MAX_IDENTITY`] bytes of one line. It
-/// travels as an attribute, where nothing can be escaped.
+/// Returns whether a text can be the id of a user: 1 to [`MAX_IDENTITY`] bytes in one line. It is
+/// an attribute of messages, where nothing can be escaped.
 #[must_use]
 pub fn is_identity(text: &str) -> bool {
     (1..=MAX_IDENTITY).contains(&text.len())
@@ -130,7 +129,8 @@ fn refuse(field: &'static str, problem: impl Into<String>) -> Result<(), OutOfBo
     Err(OutOfBounds { field, problem: problem.into() })
 }
 
-/// A text of so few bytes cannot have more characters.
+/// Returns whether a text has more characters than a limit. A text with at most as many bytes
+/// cannot.
 fn is_longer(text: &str, limit: usize) -> bool {
     text.len() > limit && text.chars().nth(limit).is_some()
 }
@@ -172,7 +172,7 @@ impl ReminderData {
 }
 
 impl Recurrence {
-    /// Checks lengths and numbers; whether the rule can be followed is another question.
+    /// Checks lengths and numbers, but not whether the rule is valid.
     ///
     /// # Errors
     /// The first part that is out of bounds.
@@ -194,7 +194,7 @@ impl Recurrence {
 }
 
 impl NotifyContent {
-    /// Checks every bound of what a notification says.
+    /// Checks every bound of the content of a notification.
     ///
     /// # Errors
     /// The first field that is out of bounds.
@@ -244,13 +244,13 @@ impl NotifyContent {
         self.data.iter().map(|(key, value)| key.len() + value.len()).sum()
     }
 
-    /// Bounds all texts together, by their bytes in JSON; they are only written where they may be
-    /// too long.
+    /// Checks the bytes of all texts together as JSON, which is only written if they may be too
+    /// long.
     fn check_size(&self) -> Result<(), OutOfBounds> {
         let options = [&self.title, &self.url, &self.locale];
         let texts =
             options.into_iter().flatten().map(String::len).sum::<usize>() + self.message.len();
-        // No byte takes more than six in JSON.
+        // One byte takes at most six in JSON.
         if (texts + self.pairs_bytes()) * 6 < MAX_CONTENT_BYTES / 2 {
             return Ok(());
         }
@@ -275,7 +275,7 @@ impl SendData {
 }
 
 impl ReconcileData {
-    /// Checks every bound of an occurrence that is asked about.
+    /// Checks every bound of a reconciliation request.
     ///
     /// # Errors
     /// The first field that is out of bounds.

@@ -1,4 +1,4 @@
-//! `eventData` of reminders, of commands for notifications, and of what is due.
+//! `eventData` of reminders, of commands for notifications, and of due occurrences.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ words! {
 }
 
 words! {
-    /// How urgent a reminder is.
+    /// Urgency of a reminder.
     #[derive(Default)]
     Priority {
         /// May wait for the end of quiet hours.
@@ -30,10 +30,10 @@ words! {
 }
 
 words! {
-    /// What to do with an occurrence whose local time does not exist (a clock change forward).
+    /// Treatment of an occurrence whose local time does not exist (a clock change forward).
     #[derive(Default)]
     GapPolicy {
-        /// Shift it by the length of the gap (RFC 5545's reading).
+        /// Shift it by the length of the gap (as in RFC 5545).
         #[default]
         Shift = "shift",
         /// Leave it out.
@@ -42,10 +42,10 @@ words! {
 }
 
 words! {
-    /// What to do with an occurrence whose local time exists twice (a clock change back).
+    /// Treatment of an occurrence whose local time exists twice (a clock change back).
     #[derive(Default)]
     FoldPolicy {
-        /// The earlier instant (RFC 5545's reading).
+        /// The earlier instant (as in RFC 5545).
         #[default]
         First = "first",
         /// The later instant.
@@ -55,7 +55,7 @@ words! {
     }
 }
 
-/// A rule by which a reminder recurs, in wall-clock time of its zone.
+/// Rule by which a reminder recurs, in wall-clock time of its zone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Recurrence {
@@ -72,33 +72,32 @@ pub struct Recurrence {
     pub fold: FoldPolicy,
 }
 
-/// What a notification says and how: the part that travels unchanged from the reminder to the
-/// device.
+/// Content of a notification, which is passed on unchanged from the reminder to the device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NotifyContent {
     /// The channels, in alphabetical order, none twice.
     pub channels: Vec<Channel>,
-    /// A short heading.
+    /// Title.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
     /// The text.
     pub message: String,
-    /// What a tap opens.
+    /// URL that a tap opens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// The client's own pairs.
+    /// Data of the client.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub data: BTreeMap<String, String>,
-    /// How urgent it is.
+    /// Urgency.
     #[serde(default)]
     pub priority: Priority,
-    /// BCP 47 language of the texts around it.
+    /// BCP 47 language of the texts of the template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locale: Option<String>,
-    /// The IANA zone in which its time is written.
+    /// IANA zone in which the time is shown.
     pub time_zone: String,
-    /// After the time of delivery it is no longer sent.
+    /// Minutes after the time of delivery from which on the notification is no longer sent.
     pub expires_after_minutes: i32,
 }
 
@@ -106,60 +105,60 @@ pub struct NotifyContent {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReminderData {
-    /// When it is due (DTSTART of a recurring one).
+    /// Due time (DTSTART of a recurring reminder).
     pub date: DateTime<Utc>,
     /// Minutes before `date` at which to notify; at least one.
     pub notify_offsets: Vec<i32>,
-    /// How it recurs.
+    /// Recurrence rule; `None` for a single occurrence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recurrence: Option<Recurrence>,
-    /// An occurrence that comes once more.
+    /// Occurrence that is delivered once more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snooze: Option<Snooze>,
-    /// Occurrences up to this one are acknowledged: nothing of them is delivered any more.
+    /// Last acknowledged occurrence: it and those before it are no longer delivered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acknowledged: Option<DateTime<Utc>>,
-    /// What it says.
+    /// Content of the notification.
     #[serde(flatten)]
     pub content: NotifyContent,
 }
 
-/// An occurrence that its user put off.
+/// Occurrence that the user snoozed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Snooze {
     /// The occurrence.
     pub date: DateTime<Utc>,
-    /// When it is delivered once more.
+    /// Time at which it is delivered once more.
     pub until: DateTime<Utc>,
 }
 
-/// `eventData` of `user:erased`. The body's `itemId` is the receipt's id; what happened up to
+/// `eventData` of `user:erased`. The `itemId` of the body is the id of the receipt; all data up to
 /// `occurredAt` is erased.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ErasedData {
-    /// The receipt that the user was given.
+    /// Receipt of the erasure.
     pub receipt_id: ItemId,
 }
 
-/// `eventData` of `notification:update|delete` on the notification topic: what becomes of
-/// occurrences that were released already, where their deliveries have not been made yet.
+/// `eventData` of `notification:update|delete` on the notification topic: a change or cancellation
+/// of released occurrences, as far as their deliveries are pending.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RevisionData {
-    /// Who asked for them: `reminder` or `notification`.
+    /// Source of the item: `reminder` or `notification`.
     pub source: String,
     /// The occurrences, each 32 hexadecimal characters.
     pub occurrences: Vec<uuid::fmt::Simple>,
-    /// What they now say; none when they are not to be delivered any more.
+    /// New content; `None` if the occurrences are cancelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<NotifyContent>,
 }
 
-/// `eventData` of `notification:reconcile` on the notification topic: an occurrence that was
-/// released and whose end is not known. The ledger tells again what it knows of it; what it does
-/// not know is sent, or told as it is said here.
+/// `eventData` of `notification:reconcile` on the notification topic: a released occurrence without
+/// a known outcome. The ledger republishes its outcomes. If the ledger does not know the
+/// occurrence, it is sent, or ends as given here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReconcileData {
@@ -169,20 +168,20 @@ pub struct ReconcileData {
     pub source: String,
     /// The time of delivery.
     pub due_at: DateTime<Utc>,
-    /// The send for an occurrence that the ledger does not know; none if it has expired or was
-    /// taken back.
+    /// Send for an occurrence that the ledger does not know; `None` if it has expired or was
+    /// cancelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub send: Option<SendData>,
-    /// Why it ends where the ledger does not know it and nothing is sent.
+    /// Outcome if the ledger does not know the occurrence and nothing is sent.
     pub otherwise: Unknown,
 }
 
 words! {
-    /// The end of an occurrence that the ledger does not know.
+    /// Outcome of an occurrence that the ledger does not know.
     Unknown {
-        /// It failed: its message was lost between the services, and it expired meanwhile.
+        /// Failed: its message was lost between the services, and it expired meanwhile.
         LostInTransit = "LOST_IN_TRANSIT",
-        /// It is not to be made: it was taken back.
+        /// Suppressed: the occurrence was cancelled.
         Cancelled = "CANCELLED",
     }
 }
@@ -191,28 +190,27 @@ words! {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SendData {
-    /// The occurrence's identity, 32 hexadecimal characters.
+    /// Id of the occurrence, 32 hexadecimal characters.
     pub occurrence_id: uuid::fmt::Simple,
-    /// Who asked for it: `reminder`, or `notification` for a command of another service.
+    /// Source of the item: `reminder`, or `notification` for a command of another service.
     pub source: String,
-    /// The item it belongs to (the same as the body's `itemId`).
+    /// Item of the occurrence (the same as `itemId` of the body).
     pub item_id: ItemId,
     /// The time of delivery.
     pub due_at: DateTime<Utc>,
-    /// What it reminds of.
+    /// Date of the instance that the occurrence belongs to.
     pub date: DateTime<Utc>,
-    /// After this it is no longer sent.
+    /// Time from which on it is no longer sent.
     pub expires_at: DateTime<Utc>,
-    /// Time at which the version of the item that it follows was made. What was asked for before
-    /// its user was erased is told from what was asked for after by it; messages of 2.0.0 have
-    /// none.
+    /// Time of the version of the item, by which occurrences from before and after an erasure of
+    /// the user are distinguished; messages of 2.0.0 have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item_changed_at: Option<DateTime<Utc>>,
-    /// Time as of which it is known to be wanted as it is. What reaches the queue long after it, as
-    /// in an outage, waits for changes that may be under way; messages of 2.0.0 have none.
+    /// Time as of which the occurrence is current. If it reaches the queue long after it, as in an
+    /// outage, it waits for changes that may be in transit; messages of 2.0.0 have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_of: Option<DateTime<Utc>>,
-    /// What it says.
+    /// Content of the notification.
     #[serde(flatten)]
     pub content: NotifyContent,
 }

@@ -1,5 +1,5 @@
-//! One event a message: written with all attributes, read in either envelope and in the
-//! predecessor's form.
+//! Events as messages: writing with all attributes, reading in either envelope and in the form of
+//! the predecessor.
 
 use std::collections::BTreeMap;
 
@@ -19,30 +19,30 @@ use crate::{
 
 mod legacy;
 
-/// The schema that this suite writes.
+/// Schema that this suite writes.
 const SCHEMA: &str = "2";
 
-/// Which form a body has.
+/// Schema of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Schema {
-    /// No `schema` attribute: the predecessor's body.
+    /// Body of the predecessor: no `schema` attribute.
     Legacy,
-    /// This suite's.
+    /// Body of this suite.
     V2,
 }
 
-/// Why a message cannot be read; it is to be dead-lettered with this reason.
+/// Reason that a message cannot be read, with which it is dead-lettered.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
     /// The body is not the JSON that it should be.
     #[error("the body cannot be read: {0}")]
     Body(String),
-    /// `eventData` is not what the event type asks for.
+    /// `eventData` does not match the event type.
     #[error("eventData of {event_type} cannot be read: {problem}")]
     Data {
-        /// The event's type.
+        /// Type of the event.
         event_type: EventType,
-        /// What is wrong, without its text.
+        /// The problem, without the text.
         problem: String,
     },
     /// An attribute is missing.
@@ -51,40 +51,40 @@ pub enum DecodeError {
     /// An attribute is malformed.
     #[error("the attribute {0} is malformed")]
     Malformed(&'static str),
-    /// `eventType` is none of the contract's.
+    /// `eventType` is not part of the contract.
     #[error("the event type is unknown")]
     UnknownType,
-    /// `schema` is none that this version reads.
+    /// This version cannot read `schema`.
     #[error("the schema is unknown")]
     UnknownSchema,
-    /// More attributes than a raw delivery can carry.
+    /// More attributes than a raw delivery allows.
     #[error("more than {MAX_ATTRIBUTES} attributes")]
     TooManyAttributes,
 }
 
-/// An event with its `eventData` still as JSON.
+/// An event with `eventData` as JSON.
 pub type Envelope = Event<Value>;
 
-/// An event: who and what it concerns, when it happened, and its data.
+/// An event: its user and item, its time and its data.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event<D> {
-    /// What it tells or commands.
+    /// Type of the event.
     pub event_type: EventType,
-    /// Its identity: a repeat has the same.
+    /// Id of the event, the same in each repeat.
     pub event_id: Uuid,
-    /// When it happened.
+    /// Time of the event.
     pub occurred_at: DateTime<Utc>,
-    /// The user it concerns.
+    /// User that the event concerns.
     pub user_id: String,
-    /// Where the user's e-mail goes, if it is known.
+    /// E-mail address of the user, if it is known.
     pub user_email: Option<String>,
-    /// The item it concerns.
+    /// Item that the event concerns.
     pub item_id: ItemId,
-    /// The item's version: an older one than is known is ignored.
+    /// Version of the item; events with an older version than the known one are ignored.
     pub version: i64,
-    /// The form of the data.
+    /// Schema of the data.
     pub schema: Schema,
-    /// The trace it belongs to.
+    /// Trace of the event.
     pub traceparent: Option<Traceparent>,
     /// `eventData`.
     pub data: D,
@@ -128,10 +128,10 @@ struct SnsAttribute {
 }
 
 impl<D: Serialize> Event<D> {
-    /// The message that carries it.
+    /// Builds the message of the event.
     ///
     /// # Errors
-    /// When the data cannot be written as JSON (a map with keys that are no text).
+    /// If the data cannot be written as JSON (a map with keys that are not texts).
     pub fn to_message(&self) -> Result<Message, serde_json::Error> {
         let body = BodyRef {
             user_id: &self.user_id,
@@ -162,7 +162,7 @@ impl Envelope {
     /// Reads a message, raw or in the SNS envelope, of this suite or of its predecessor.
     ///
     /// # Errors
-    /// [`DecodeError`]: the message can never be read.
+    /// [`DecodeError`] if the message can never be read.
     pub fn decode(received: &Received) -> Result<Self, DecodeError> {
         match unwrap(&received.body) {
             Some(outer) => {
@@ -185,10 +185,10 @@ impl Envelope {
         }
     }
 
-    /// `eventData` of a reminder or of a command for a notification, within [`Bounds::READ`].
+    /// Reads `eventData` of a reminder or of a command for a notification, within [`Bounds::READ`].
     ///
     /// # Errors
-    /// [`DecodeError::Data`] when it is something else, or out of bounds.
+    /// [`DecodeError::Data`] if it does not match, or is out of bounds.
     pub fn reminder(&self) -> Result<ReminderData, DecodeError> {
         let data: ReminderData = match self.schema {
             Schema::V2 => self.typed()?,
@@ -200,10 +200,10 @@ impl Envelope {
         Ok(data)
     }
 
-    /// `eventData` of `notification:send`, within [`Bounds::READ`].
+    /// Reads `eventData` of `notification:send`, within [`Bounds::READ`].
     ///
     /// # Errors
-    /// [`DecodeError::Data`] when it is something else, or out of bounds.
+    /// [`DecodeError::Data`] if it does not match, or is out of bounds.
     pub fn send(&self) -> Result<SendData, DecodeError> {
         let data: SendData = match self.schema {
             Schema::V2 => self.typed()?,
@@ -214,38 +214,38 @@ impl Envelope {
         Ok(data)
     }
 
-    /// `eventData` of what becomes of released occurrences.
+    /// Reads `eventData` of a revision of released occurrences.
     ///
     /// # Errors
-    /// [`DecodeError::Data`] when it is something else.
+    /// [`DecodeError::Data`] if it does not match.
     pub fn revision(&self) -> Result<RevisionData, DecodeError> {
         let data: RevisionData = self.typed()?;
         data.check().map_err(|error| self.data_error(error.to_string()))?;
         Ok(data)
     }
 
-    /// `eventData` of `notification:reconcile`.
+    /// Reads `eventData` of `notification:reconcile`.
     ///
     /// # Errors
-    /// [`DecodeError::Data`] when it is something else, or out of bounds.
+    /// [`DecodeError::Data`] if it does not match, or is out of bounds.
     pub fn reconcile(&self) -> Result<ReconcileData, DecodeError> {
         let data: ReconcileData = self.typed()?;
         data.check().map_err(|error| self.data_error(error.to_string()))?;
         Ok(data)
     }
 
-    /// `eventData` of an erasure.
+    /// Reads `eventData` of an erasure.
     ///
     /// # Errors
-    /// [`DecodeError::Data`] when it is something else.
+    /// [`DecodeError::Data`] if it does not match.
     pub fn erased(&self) -> Result<ErasedData, DecodeError> {
         self.typed()
     }
 
-    /// `eventData` of an outcome.
+    /// Reads `eventData` of an outcome.
     ///
     /// # Errors
-    /// [`DecodeError::Data`] when it is something else.
+    /// [`DecodeError::Data`] if it does not match.
     pub fn outcome(&self) -> Result<OutcomeData, DecodeError> {
         self.typed()
     }
@@ -260,8 +260,8 @@ impl Envelope {
     }
 }
 
-/// What a parser complains of, without the foreign text that it quotes: reasons are logged and
-/// kept. Names of fields that are missing are ours and stay.
+/// Removes quoted foreign text from an error of a parser, as reasons are logged and stored. Names
+/// of missing fields, which are not foreign, are kept.
 pub(super) fn without_values(problem: &str) -> String {
     if problem.starts_with("missing field") {
         return problem.to_owned();
@@ -270,9 +270,9 @@ pub(super) fn without_values(problem: &str) -> String {
     problem[..end].trim_end().to_owned()
 }
 
-/// The SNS envelope, where the text is one.
+/// Reads a text as an SNS envelope; `None` if it is not one.
 fn unwrap(text: &str) -> Option<SnsEnvelope> {
-    // Raw bodies of ours never hold this key at the top; the cheap look spares them a second parse.
+    // Raw bodies of this suite never contain this key; the check avoids parsing them twice.
     if !text.contains("\"Message\"") {
         return None;
     }
@@ -316,7 +316,7 @@ fn decode(
     if user_id.is_empty() {
         return Err(DecodeError::Missing("userId"));
     }
-    // What follows from the event carries it as an attribute.
+    // Later messages contain it as an attribute.
     if !bounds::is_identity(&user_id) {
         return Err(DecodeError::Malformed("userId"));
     }

@@ -1,4 +1,4 @@
-//! The kinds of events on the two topics.
+//! Types of events on the two topics.
 
 use std::{fmt, str::FromStr};
 
@@ -6,15 +6,15 @@ use super::{ITEM_DEVICE, ITEM_NOTIFICATION, ITEM_REMINDER, ITEM_USER};
 
 macro_rules! event_types {
     ($($(#[$doc:meta])* $variant:ident = $text:literal,)*) => {
-        /// What a message tells or commands (`eventType`).
+        /// Type of an event or command (`eventType`).
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum EventType { $($(#[$doc])* $variant,)* }
 
         impl EventType {
-            /// Every kind there is.
+            /// All types.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
-            /// Its name on the wire.
+            /// Name on the wire.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text,)* }
@@ -31,25 +31,25 @@ macro_rules! event_types {
     };
 }
 
-/// A name that no event has.
+/// Error for an unknown event type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("unknown event type")]
 pub struct UnknownEventType;
 
 event_types! {
-    /// A reminder was made.
+    /// A reminder was created.
     ReminderCreated = "reminder:created",
     /// A reminder was changed.
     ReminderUpdated = "reminder:updated",
     /// A reminder was deleted.
     ReminderDeleted = "reminder:deleted",
-    /// Any service asks for a notification.
+    /// A service requests a notification.
     NotificationCreate = "notification:create",
-    /// Any service changes a notification it asked for.
+    /// A service changes a notification that it requested.
     NotificationUpdate = "notification:update",
-    /// Any service takes a notification back.
+    /// A service cancels a notification.
     NotificationDelete = "notification:delete",
-    /// event-service keeps a new notification.
+    /// event-service stored a new notification.
     NotificationCreated = "notification:created",
     /// event-service changed a notification.
     NotificationUpdated = "notification:updated",
@@ -57,13 +57,13 @@ event_types! {
     NotificationDeleted = "notification:deleted",
     /// An occurrence is due.
     NotificationSend = "notification:send",
-    /// Question about an occurrence that was released and has not ended.
+    /// event-service asks for the outcome of a released occurrence.
     NotificationReconcile = "notification:reconcile",
     /// A provider accepted a delivery.
     NotificationSent = "notification:sent",
-    /// A delivery failed for good.
+    /// A delivery failed permanently.
     NotificationFailed = "notification:failed",
-    /// A delivery is not to be made (opt-out, bounced address, no device, expired).
+    /// A delivery is suppressed (opt-out, bounced address, no device, expired).
     NotificationSuppressed = "notification:suppressed",
     /// A delivery waits for the end of quiet hours.
     NotificationDeferred = "notification:deferred",
@@ -71,14 +71,14 @@ event_types! {
     DeviceRegistered = "device:registered",
     /// A device was removed by its user.
     DeviceRemoved = "device:removed",
-    /// A provider said that a device's address is dead.
+    /// A provider reported that the address of a device is invalid.
     DeviceInvalidated = "device:invalidated",
     /// A user is to be erased everywhere.
     UserErased = "user:erased",
 }
 
 impl EventType {
-    /// The kind of item it concerns (`eventItemType`).
+    /// Type of the item that the event concerns (`eventItemType`).
     #[must_use]
     pub const fn item_type(self) -> &'static str {
         match self {
@@ -89,7 +89,7 @@ impl EventType {
         }
     }
 
-    /// Whether it is event-service's own fact, which it need not consume.
+    /// Returns whether event-service publishes the type itself and need not consume it.
     #[must_use]
     pub const fn is_event_service_fact(self) -> bool {
         matches!(
@@ -98,13 +98,13 @@ impl EventType {
         )
     }
 
-    /// Returns whether the type is on the notification topic alone.
+    /// Returns whether the type is published to the notification topic only.
     #[must_use]
     pub const fn is_for_sender(self) -> bool {
         matches!(self, Self::NotificationSend | Self::NotificationReconcile)
     }
 
-    /// Whether it tells how a delivery ended or that it waits.
+    /// Returns whether the type reports the outcome or the deferral of a delivery.
     #[must_use]
     pub const fn is_outcome(self) -> bool {
         matches!(
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_name_is_read_back() {
+    fn reads_every_name_back() {
         for event_type in EventType::ALL {
             assert_eq!(event_type.as_str().parse(), Ok(*event_type));
         }

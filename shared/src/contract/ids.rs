@@ -1,4 +1,4 @@
-//! Identities: of items, events and occurrences.
+//! Ids of items, events and occurrences.
 
 use std::{fmt, str::FromStr};
 
@@ -6,19 +6,19 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// The name space of occurrence ids.
+/// UUID namespace of occurrence ids.
 const OCCURRENCES: Uuid = Uuid::from_u128(0x6f63_6375_7272_454e_8365_2d73_7569_7465);
-/// The name space of event ids that are derived from something else than chance.
+/// UUID namespace of derived event ids.
 const EVENTS: Uuid = Uuid::from_u128(0x6576_656e_7473_454e_8365_2d73_7569_7465);
 
-/// A new id: unique and sortable by creation time (UUID v7).
+/// Generates an id that is unique and sortable by creation time (UUID v7).
 #[must_use]
 pub fn new_id() -> Uuid {
     Uuid::now_v7()
 }
 
-/// The id of an occurrence: the same for the same item and the same time of delivery, whoever
-/// computes it, so that nothing that is published twice is sent twice.
+/// Derives the id of an occurrence from its item and its time of delivery. Every process computes
+/// the same id, so that an occurrence that is published twice is sent once.
 #[must_use]
 pub fn occurrence_id(source: &str, item_id: &str, due_at: DateTime<Utc>) -> Uuid {
     Uuid::new_v5(
@@ -27,25 +27,24 @@ pub fn occurrence_id(source: &str, item_id: &str, due_at: DateTime<Utc>) -> Uuid
     )
 }
 
-/// The id of an event as a UUID: itself where it is one, else derived from its text, the same each
-/// time.
+/// Converts the id of an event to a UUID: parses it, or derives one from its text.
 #[must_use]
 pub fn event_id_of(text: &str) -> Uuid {
     Uuid::try_parse(text).unwrap_or_else(|_| Uuid::new_v5(&EVENTS, text.as_bytes()))
 }
 
-/// An item's id as other services write it: 1 to 64 URL-safe characters.
+/// Id of an item as other services write it: 1 to 64 URL-safe characters.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ItemId(String);
 
-/// A text that is not an id.
+/// Error for a text that is not an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an id is 1 to 64 characters of A-Z a-z 0-9 . _ ~ -")]
 pub struct MalformedId;
 
 impl ItemId {
-    /// The id's text.
+    /// Text of the id.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,26 +1,26 @@
-//! The deliveries that a reminder's data asks for.
+//! Schedule of a reminder's data.
 
 use recurrence::{Fold, Gap, Refusal, Rule, Series, Timetable, Zone};
 
 use super::content::{FoldPolicy, GapPolicy, Recurrence, ReminderData};
 use chrono::{DateTime, Utc};
 
-/// Why there is no timetable.
+/// Reason that there is no schedule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoTimetable {
-    /// The zone is unknown to this machine.
+    /// This machine does not know the zone.
     #[error("timeZone: expected the name of a zone that this machine knows")]
     Zone,
-    /// The rule cannot be followed.
+    /// The rule is refused.
     #[error("recurrence: the rule cannot be followed")]
     Rule(#[from] Refusal),
 }
 
 impl ReminderData {
-    /// When it is delivered.
+    /// Builds the schedule of the reminder.
     ///
     /// # Errors
-    /// When its rule cannot be followed, or its zone is unknown.
+    /// If the rule is refused, or the zone is unknown.
     pub fn timetable(&self) -> Result<Timetable, NoTimetable> {
         timetable(
             self.date,
@@ -31,10 +31,10 @@ impl ReminderData {
     }
 }
 
-/// The deliveries at `date`, or by a rule that starts there, less each of the offsets (minutes).
+/// Builds the schedule of `date`, or of a rule that starts there, with offsets in minutes.
 ///
 /// # Errors
-/// When the rule cannot be followed, or the zone is unknown.
+/// If the rule is refused, or the zone is unknown.
 pub fn timetable(
     date: DateTime<Utc>,
     offsets: Vec<i32>,
@@ -44,10 +44,11 @@ pub fn timetable(
     follow(date, offsets, recurrence, time_zone, Series::new)
 }
 
-/// As [`timetable`], of a rule that was accepted before it was stored: it is not tried out again.
+/// Builds the schedule of a stored rule, which was checked before it was stored and is not checked
+/// again.
 ///
 /// # Errors
-/// When the rule cannot be followed by this version, or the zone is unknown.
+/// If this version refuses the rule, or the zone is unknown.
 pub fn stored_timetable(
     date: DateTime<Utc>,
     offsets: Vec<i32>,

@@ -31,7 +31,7 @@ fn refused(change: impl FnOnce(&mut ReminderData), bounds: &Bounds) -> &'static 
 }
 
 #[test]
-fn accepts_every_year_that_rfc_3339_writes() {
+fn accepts_every_year_of_rfc_3339() {
     for date in ["0001-01-01T00:00:00Z", "1604-02-29T00:00:00Z", "9999-12-31T23:59:59.999Z"] {
         let data = ReminderData { date: date.parse().expect("a time"), ..reminder() };
         assert_eq!(
@@ -46,7 +46,7 @@ fn accepts_every_year_that_rfc_3339_writes() {
 }
 
 #[test]
-fn keeps_the_bounds_of_a_reminder() {
+fn refuses_reminder_out_of_bounds() {
     type Change = fn(&mut ReminderData);
     let changes: [(&str, Change); 8] = [
         ("notifyOffsets", |data| data.notify_offsets = vec![0; 6]),
@@ -64,7 +64,7 @@ fn keeps_the_bounds_of_a_reminder() {
 }
 
 #[test]
-fn reads_what_other_services_command_within_bounds() {
+fn reads_commands_of_other_services_within_bounds() {
     let mut data = reminder();
     data.notify_offsets = vec![0; 16];
     data.content.message = "a".repeat(100_000);
@@ -89,7 +89,7 @@ fn reads_what_other_services_command_within_bounds() {
 }
 
 #[test]
-fn bounds_the_length_of_each_exclusion() {
+fn bounds_length_of_each_exclusion() {
     let with = |exdate: String| Recurrence {
         rrule: "FREQ=DAILY".to_owned(),
         exdates: vec![exdate],
@@ -102,7 +102,7 @@ fn bounds_the_length_of_each_exclusion() {
 }
 
 #[test]
-fn an_identity_fits_an_attribute() {
+fn accepts_identity_that_fits_attribute() {
     for text in ["ada", "ada lovelace", "Ä", &"a".repeat(255)] {
         assert!(is_identity(text), "{text}");
     }

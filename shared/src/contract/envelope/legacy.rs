@@ -1,5 +1,5 @@
-//! The predecessor's bodies: `eventData` is the reminder's fields, and its `date` is already the
-//! time of delivery.
+//! Bodies of the predecessor: `eventData` contains the fields of the reminder, and `date` is
+//! already the time of delivery.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,7 @@ use crate::contract::{
     Channel, ITEM_REMINDER, ItemId, NotifyContent, Priority, ReminderData, SendData, occurrence_id,
 };
 
-/// How long after its time the predecessor's notification is still worth sending: this suite's
-/// default.
+/// Expiry of a notification of the predecessor: the default of this suite.
 const EXPIRES_AFTER_MINUTES: i32 = 24 * 60;
 
 #[derive(Deserialize)]
@@ -35,7 +34,7 @@ enum OneOrMany {
     Many(Vec<String>),
 }
 
-/// A version for an item that names none: its last change, in milliseconds.
+/// Version of an item without one: the time of its last change, in milliseconds.
 pub(super) fn version(data: &Value, occurred_at: DateTime<Utc>) -> i64 {
     let updated_at = data
         .get("updatedAt")
@@ -44,7 +43,7 @@ pub(super) fn version(data: &Value, occurred_at: DateTime<Utc>) -> i64 {
     updated_at.unwrap_or(occurred_at).timestamp_millis()
 }
 
-/// A reminder, or a command for a notification.
+/// Reads a reminder, or a command for a notification.
 pub(super) fn reminder(data: &Value) -> Result<ReminderData, String> {
     let fields = fields(data)?;
     Ok(ReminderData {
@@ -57,7 +56,7 @@ pub(super) fn reminder(data: &Value) -> Result<ReminderData, String> {
     })
 }
 
-/// What is due.
+/// Reads a due occurrence.
 pub(super) fn send(data: &Value, item_id: &ItemId) -> Result<SendData, String> {
     let fields = fields(data)?;
     let date = fields.date;

@@ -19,8 +19,9 @@ fn received(body: String, attributes: &[(&str, &str)]) -> Received {
 
 fn legacy_body() -> String {
     json!({"userId": "u1", "userEmail": "u1@example.com", "itemId": "abc", "eventData": {
-        "id": "abc", "title": "Tablets", "message": "Two", "url": "", "date": "2026-05-01T08:00:00.000Z", "notifyOffset": 10,
-        "notifyType": "email", "isRecurring": false, "updatedAt": "2026-04-30T08:00:00.000Z"}})
+        "id": "abc", "title": "Tablets", "message": "Two", "url": "",
+        "date": "2026-05-01T08:00:00.000Z", "notifyOffset": 10, "notifyType": "email",
+        "isRecurring": false, "updatedAt": "2026-04-30T08:00:00.000Z"}})
     .to_string()
 }
 
@@ -28,7 +29,7 @@ const LEGACY: &[(&str, &str)] =
     &[("eventItemType", "reminder"), ("eventType", "reminder:created"), ("userId", "u1")];
 
 #[test]
-fn what_is_written_is_read_back() {
+fn reads_written_event_back() {
     let event = Event {
         event_type: EventType::ReminderDeleted,
         event_id: crate::contract::new_id(),
@@ -49,7 +50,7 @@ fn what_is_written_is_read_back() {
 }
 
 #[test]
-fn the_predecessors_date_is_already_the_time_of_delivery() {
+fn reads_legacy_date_as_time_of_delivery() {
     let event = Envelope::decode(&received(legacy_body(), LEGACY)).expect("readable");
     let reminder = event.reminder().expect("a reminder");
     assert_eq!(
@@ -61,13 +62,15 @@ fn the_predecessors_date_is_already_the_time_of_delivery() {
 }
 
 #[test]
-fn an_sns_envelope_is_opened() {
+fn reads_sns_envelope() {
     let attributes: serde_json::Map<_, _> = LEGACY
         .iter()
         .map(|(name, value)| ((*name).to_owned(), json!({"Type": "String", "Value": value})))
         .collect();
-    let outer = json!({"Type": "Notification", "MessageId": "0b2e", "TopicArn": "arn:aws:sns:us-east-1:000000000000:event-topic",
-        "Message": legacy_body(), "Timestamp": "2026-04-30T09:00:00.000Z", "MessageAttributes": attributes});
+    let outer = json!({"Type": "Notification", "MessageId": "0b2e",
+        "TopicArn": "arn:aws:sns:us-east-1:000000000000:event-topic",
+        "Message": legacy_body(), "Timestamp": "2026-04-30T09:00:00.000Z",
+        "MessageAttributes": attributes});
     let event = Envelope::decode(&received(outer.to_string(), &[])).expect("readable");
     assert_eq!(
         (event.event_type, event.event_id),
@@ -77,16 +80,17 @@ fn an_sns_envelope_is_opened() {
 }
 
 #[test]
-fn a_repeat_without_an_event_id_is_the_same_event() {
+fn derives_same_id_for_repeat_without_event_id() {
     let message = received(legacy_body(), LEGACY);
     let ids = [0, 1].map(|_| Envelope::decode(&message).expect("readable").event_id);
     assert_eq!(ids[0], ids[1]);
 }
 
 #[test]
-fn what_cannot_be_read_says_why() {
+fn reports_reason_for_unreadable_message() {
     let with = |name: &'static str, value: &'static str| {
-        LEGACY.iter().copied().filter(|it| it.0 != name).chain([(name, value)]).collect::<Vec<_>>()
+        let others = LEGACY.iter().copied().filter(|(other, _)| *other != name);
+        others.chain([(name, value)]).collect::<Vec<_>>()
     };
     let eleven: Vec<_> = LEGACY
         .iter()
@@ -117,7 +121,7 @@ fn what_cannot_be_read_says_why() {
 }
 
 #[test]
-fn a_reason_never_quotes_what_was_sent() {
+fn never_quotes_message_in_reason() {
     let data = |data: serde_json::Value| {
         let body = json!({"userId": "u1", "itemId": "abc", "eventData": data}).to_string();
         Envelope::decode(&received(body, LEGACY))
@@ -139,7 +143,7 @@ fn a_reason_never_quotes_what_was_sent() {
 }
 
 #[test]
-fn refuses_times_beyond_the_contracts_years() {
+fn refuses_times_outside_of_contract() {
     for date in ["+262142-12-31T23:59:59Z", "+12026-05-01T08:00:00Z", "-000001-01-01T00:00:00Z"] {
         let body = legacy_body().replace("2026-05-01T08:00:00.000Z", date);
         let send = [("eventType", "notification:send"), ("userId", "u1")];
@@ -169,7 +173,7 @@ fn refuses_addresses_out_of_bounds() {
 }
 
 #[test]
-fn refuses_a_user_id_that_no_attribute_carries() {
+fn refuses_user_id_that_no_attribute_allows() {
     for id in ["u\u{ffff}", "u\u{1}", &"u".repeat(256)] {
         let body = json!({"userId": id, "itemId": "abc", "eventData": {}}).to_string();
         let error = Envelope::decode(&received(body, LEGACY)).expect_err("malformed");
