@@ -1,5 +1,5 @@
-//! What an image's HEALTHCHECK runs: asks the admin port of the process beside it. There is no
-//! shell and no curl in an image.
+//! Health check of an image (`HEALTHCHECK`): requests the admin port of the process in the same
+//! container, as an image contains neither a shell nor curl.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -19,12 +19,12 @@ use crate::{
     config::{self, Env, Reader},
 };
 
-/// How long the answer may take. Readiness asks the database, with a limit of 2 s of its own.
+/// Time limit of the response. The readiness check queries the database with its own limit of 2 s.
 const LIMIT: Duration = Duration::from_secs(3);
-/// The most of an answer that is read.
-const MOST: u64 = 16 * 1024;
+/// Most bytes of a response that are read.
+const MAX_BYTES: u64 = 16 * 1024;
 
-/// Asks `/healthz`, or `/readyz`; what is wrong is printed.
+/// Requests `/healthz` or `/readyz`, and prints what is wrong.
 pub(crate) async fn run(name: &str, ready: bool, env: &dyn Env) -> ExitCode {
     let admin = match config::read(env, address) {
         Ok(admin) => admin,
@@ -34,7 +34,7 @@ pub(crate) async fn run(name: &str, ready: bool, env: &dyn Env) -> ExitCode {
         }
     };
     let path = if ready { "/readyz" } else { "/healthz" };
-    match timeout(LIMIT, ask(admin, path)).await.unwrap_or_else(|_| bail_in_time()) {
+    match timeout(LIMIT, request(admin, path)).await.unwrap_or_else(|_| bail_in_time()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{name}: http://{admin}{path}: {error:#}");
@@ -47,7 +47,7 @@ fn bail_in_time() -> anyhow::Result<()> {
     bail!("no answer within {} s", LIMIT.as_secs())
 }
 
-/// Where the admin port is reached from this machine.
+/// Address of the admin port from this machine.
 fn address(reader: &mut Reader<'_>) -> Option<SocketAddr> {
     let bind = reader.or(
         "BIND_ADDRESS",
@@ -63,18 +63,22 @@ fn address(reader: &mut Reader<'_>) -> Option<SocketAddr> {
     Some(SocketAddr::new(reached, port?))
 }
 
-async fn ask(admin: SocketAddr, path: &str) -> anyhow::Result<()> {
+async fn request(admin: SocketAddr, path: &str) -> anyhow::Result<()> {
     let mut connection = TcpStream::connect(admin).await.context("could not connect")?;
     let request = format!("GET {path} HTTP/1.0\r\nHost: {admin}\r\nConnection: close\r\n\r\n");
-    connection.write_all(request.as_bytes()).await.context("could not ask")?;
+    connection.write_all(request.as_bytes()).await.context("could not send the request")?;
     let mut answer = Vec::new();
-    connection.take(MOST).read_to_end(&mut answer).await.context("could not read the answer")?;
+    connection
+        .take(MAX_BYTES)
+        .read_to_end(&mut answer)
+        .await
+        .context("could not read the response")?;
     let answer = String::from_utf8_lossy(&answer);
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     if head.split(' ').nth(1) == Some("200") {
         return Ok(());
     }
-    bail!("{}: {}", head.lines().next().unwrap_or("an empty answer"), body.trim())
+    bail!("{}: {}", head.lines().next().unwrap_or("empty response"), body.trim())
 }
 
 #[cfg(test)]
@@ -84,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unspecified_address_is_reached_by_the_loopback() {
+    fn reaches_unspecified_address_by_loopback() {
         let of = |bind: &str| {
             let env = BTreeMap::from([("BIND_ADDRESS".to_owned(), bind.to_owned())]);
             config::read(&env, address).expect("an address").to_string()

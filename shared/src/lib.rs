@@ -1,4 +1,4 @@
-//! What two or more services use today, and no business rule: the wire contract, the bus,
+//! Code that two or more services use, without business rules: the wire contract, the bus,
 //! configuration, database access, HTTP conventions, the outbox, the consumer loop, telemetry and
 //! shutdown.
 
@@ -16,8 +16,8 @@ pub mod shutdown;
 pub mod startup;
 pub mod telemetry;
 
-/// The version of this build: what an image is tagged with. The build of an image names it
-/// (`SUITE_VERSION`); elsewhere it is the workspace's.
+/// Version of this build, as in the tag of its image. Image builds set it (`SUITE_VERSION`); other
+/// builds use that of the workspace.
 pub const VERSION: &str = match option_env!("SUITE_VERSION") {
     Some(version) => version,
     None => env!("CARGO_PKG_VERSION"),

@@ -1,4 +1,5 @@
-//! Ending well: SIGTERM or Ctrl-C cancels a token; whoever holds it drains and returns.
+//! Graceful shutdown: SIGTERM or Ctrl-C cancels a token, and each holder of the token drains and
+//! returns.
 
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -6,10 +7,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// A token that is cancelled by the first SIGTERM or SIGINT.
+/// Returns a token that is cancelled by the first SIGTERM or SIGINT.
 ///
 /// # Errors
-/// When the process cannot listen for signals.
+/// If the process cannot listen for signals.
 pub fn on_signal() -> std::io::Result<CancellationToken> {
     let token = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate())?;
@@ -20,15 +21,15 @@ pub fn on_signal() -> std::io::Result<CancellationToken> {
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
         };
-        tracing::info!(signal = name, "shutdown signal received, draining");
+        tracing::info!(signal = name, "signal received, draining");
         cancelled.cancel();
     });
     Ok(token)
 }
 
-/// Spawns a task that the process cannot do without: when it panics, the process drains, and its
-/// owner learns of it by the handle and ends the process with an error, so that it is started anew.
-/// A task that is replaceable (one request, one batch) is spawned by itself: a panic ends it alone.
+/// Spawns a task that the process cannot run without. If it panics, the process drains and ends
+/// with an error, which the owner of the handle returns, so that it is restarted. A task that may
+/// fail on its own (one request, one batch) is spawned by `tokio::spawn`.
 pub fn spawn_essential<T: Send + 'static>(
     name: &'static str,
     shutdown: &CancellationToken,
@@ -76,7 +77,7 @@ mod tests {
         assert!(!shutdown.is_cancelled());
     }
 
-    /// The profile that images are built with decides that panics unwind.
+    /// The profile of image builds must unwind panics.
     #[test]
     fn unwinds_panics_in_release_builds() {
         let manifest = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
