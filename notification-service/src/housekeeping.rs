@@ -31,7 +31,7 @@ pub(crate) async fn run(pool: &PgPool, kept: TimeDelta, shutdown: &CancellationT
 }
 
 async fn forget(pool: &PgPool, kept: TimeDelta) {
-    until_none_is_left("reminders_idempotency_keys_purged_total", || idempotency::forget_old(pool))
+    until_none_is_left("reminders_idempotency_keys_purged_total", || idempotency::purge_old(pool))
         .await;
     until_none_is_left("revisions_forgotten_total", || revisions::forget_old(pool)).await;
     until_none_is_left("dispatches_forgotten_total", || retention::forget_old(pool, kept)).await;

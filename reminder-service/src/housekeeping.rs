@@ -31,7 +31,7 @@ pub(crate) async fn run(pool: PgPool, shutdown: CancellationToken) {
 /// Forgets old keys, a bounded number a statement, until none is left.
 async fn forget_old_keys(pool: &PgPool) {
     loop {
-        match idempotency::forget_old(pool).await {
+        match idempotency::purge_old(pool).await {
             Ok(0) => return,
             Ok(forgotten) => {
                 metrics::counter!("reminders_idempotency_keys_purged_total").increment(forgotten)

@@ -1,5 +1,5 @@
-//! What all REST APIs of the suite have in common: errors, identity, request ids, bodies,
-//! idempotency keys, the stack of layers around the routes, and the admin port.
+//! Common parts of all REST APIs: errors, identity, request ids, bodies, idempotency keys, the
+//! stack of layers around the routes, and the admin port.
 
 pub mod admin;
 mod answers;
@@ -43,7 +43,6 @@ pub use server::{Listeners, ServerSettings, serve, serve_admin};
 pub use settings::ApiSettings;
 pub use streamed::{BodyWriter, ClientGone, streamed, streamed_json};
 
-/// The address that a request's connection comes from: an extension of each request that [`serve`]
-/// takes.
+/// Address of the client of a connection: an extension of each request to [`serve`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer(pub IpAddr);

@@ -1,5 +1,5 @@
-//! The admin port: `/healthz` (the process is alive), `/readyz` (it can do its work, and what keeps
-//! it from it), `/metrics` (Prometheus).
+//! The admin port: `/healthz` (the process is alive), `/readyz` (the process is ready, or the
+//! failed checks), `/metrics` (Prometheus).
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,21 +18,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::telemetry::metrics_handle;
 
-/// How long one check may take.
-const LIMIT: Duration = Duration::from_secs(2);
-/// Time that all checks may take together, when the process is too busy to make them.
-const LIMIT_OF_ALL: Duration = Duration::from_millis(2_500);
+/// Time limit of one check.
+const CHECK_LIMIT: Duration = Duration::from_secs(2);
+/// Time limit of all checks together, in case the process is too busy to run them.
+const TOTAL_LIMIT: Duration = Duration::from_millis(2_500);
 
 type Check = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
-/// What must hold for a process to be ready.
+/// Checks that decide whether a process is ready.
 #[derive(Clone, Default)]
 pub struct Readiness {
     checks: Vec<(&'static str, Check)>,
 }
 
 impl Readiness {
-    /// Adds a check; its error says what is missing, without any secret.
+    /// Adds a check; its error must not contain any secret.
     #[must_use]
     pub fn with<F>(
         mut self,
@@ -46,7 +46,7 @@ impl Readiness {
         self
     }
 
-    /// Adds the check that a token is not cancelled: a draining process takes no new work.
+    /// Adds the check that a token is not cancelled, as a draining process is not ready.
     #[must_use]
     pub fn until(self, shutdown: CancellationToken) -> Self {
         self.with("shutdown", move || {
@@ -70,10 +70,10 @@ impl Readiness {
         })
     }
 
-    /// Runs every check; the failures by name.
+    /// Runs every check; returns the failures by name.
     pub async fn failures(&self) -> Vec<(&'static str, String)> {
         let results = join_all(self.checks.iter().map(|(name, check)| async move {
-            let result = timeout(LIMIT, check())
+            let result = timeout(CHECK_LIMIT, check())
                 .await
                 .unwrap_or_else(|_| Err("no answer in time".to_owned()));
             result.err().map(|problem| (*name, problem))
@@ -82,8 +82,8 @@ impl Readiness {
     }
 }
 
-/// The routes of the admin port. Checks of readiness run in the runtime that this is called in:
-/// they use connections that belong to it.
+/// Builds the routes of the admin port. Readiness checks run in the current runtime, to which their
+/// connections belong.
 pub fn routes(readiness: Readiness) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
@@ -99,7 +99,7 @@ pub fn routes(readiness: Readiness) -> Router {
 
 async fn ready(State((readiness, runtime)): State<(Readiness, Handle)>) -> impl IntoResponse {
     let checks = runtime.spawn(async move { readiness.failures().await });
-    let failures = match timeout(LIMIT_OF_ALL, checks).await {
+    let failures = match timeout(TOTAL_LIMIT, checks).await {
         Ok(Ok(failures)) => failures,
         Ok(Err(_)) => vec![("process", "a check ended unexpectedly".to_owned())],
         Err(_) => vec![("process", "too busy to make the checks".to_owned())],

@@ -21,7 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     ApiError, Reason,
-    memory_budget::{Budget, Refused, Taken},
+    memory_budget::{Exceeded, MemoryBudget, Reservation},
 };
 
 /// Reading requests of one user that are answered at once; further ones wait for their turn.
@@ -34,7 +34,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// The answers of one API.
 #[derive(Debug, Clone)]
 pub(super) struct Answers {
-    memory: Budget,
+    memory: MemoryBudget,
     /// Turns of users of whom something is under way.
     turns: Arc<Mutex<HashMap<u64, Arc<Semaphore>>>>,
 }
@@ -51,7 +51,7 @@ pub(super) struct Turn {
 impl Answers {
     /// Answers that may wait for their clients with that much together.
     pub(super) fn new(mib: usize) -> Self {
-        Self { memory: Budget::new(mib), turns: Arc::default() }
+        Self { memory: MemoryBudget::new(mib), turns: Arc::default() }
     }
 
     fn turns(&self) -> MutexGuard<'_, HashMap<u64, Arc<Semaphore>>> {
@@ -87,15 +87,15 @@ impl Answers {
     }
 
     /// Takes memory for an answer. One alone may have more than a user's part.
-    fn hold(&self, user: Option<u64>, bytes: usize) -> Result<Taken, ApiError> {
-        let mut held = self.memory.nothing(user);
+    fn hold(&self, user: Option<u64>, bytes: usize) -> Result<Reservation, ApiError> {
+        let mut held = self.memory.reservation(user);
         let refused = |refused| {
             let (reason, message) = match refused {
-                Refused::Caller => (
+                Exceeded::Caller => (
                     Reason::RateLimited,
                     "you have not taken the answers that you asked for; read them, then try again",
                 ),
-                Refused::All => (
+                Exceeded::Total => (
                     Reason::UpstreamUnavailable,
                     "too many large answers wait for their clients; try again",
                 ),
@@ -121,7 +121,7 @@ impl Drop for Turn {
 /// A body whose memory is counted.
 struct HeldBody {
     body: Body,
-    _held: Taken,
+    _held: Reservation,
 }
 
 impl HttpBody for HeldBody {
@@ -150,7 +150,7 @@ mod tests {
 
     const MIB: usize = 1024 * 1024;
 
-    fn reason(held: Result<Taken, ApiError>) -> Reason {
+    fn reason(held: Result<Reservation, ApiError>) -> Reason {
         held.expect_err("refused").reason
     }
 

@@ -4,8 +4,8 @@ use axum::http::{HeaderMap, header::AUTHORIZATION};
 
 const SCHEME: &str = "bearer";
 
-/// The token of a request's one `Authorization` header. The scheme is case-insensitive (RFC 9110,
-/// section 11.1); two headers, another scheme or further words are none.
+/// Returns the token of the `Authorization` header. The scheme is case-insensitive (RFC 9110,
+/// section 11.1). Returns `None` for two headers, another scheme or further words.
 pub(super) fn token(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (value, None) = (values.next()?.to_str().ok()?, values.next()) else { return None };
@@ -28,7 +28,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_token_whatever_the_case_of_the_scheme() {
+    fn reads_token_with_scheme_in_any_case() {
         for value in ["Bearer abc", "bearer abc", "BEARER  abc"] {
             assert_eq!(read(&[value]).as_deref(), Some("abc"), "{value}");
         }

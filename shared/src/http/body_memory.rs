@@ -1,5 +1,5 @@
-//! Memory of request bodies: all that are held at once share a bounded amount, and one caller has a
-//! few large ones.
+//! Memory of request bodies: all bodies in memory share one budget, and a caller may send a few
+//! large bodies at once.
 
 use std::{
     collections::HashMap,
@@ -9,35 +9,34 @@ use std::{
 
 use super::{
     ApiError, Reason,
-    memory_budget::{Budget, Refused, Taken},
+    memory_budget::{Exceeded, MemoryBudget, Reservation},
 };
 use crate::config::Reader;
 
-/// Bytes of a body that are not counted: those of most requests. The calls that a user may make in
-/// the time for a body bound the number of these.
+/// Bytes of a body that are not counted, which most bodies do not exceed. The rate limit bounds the
+/// number of such bodies.
 const FREE_BYTES: usize = 2 * 1024;
-/// A body that is larger counts as a large one of its caller.
+/// Size from which on a body counts as large.
 const LARGE_BYTES: usize = 64 * 1024;
-/// Large bodies of one caller at once.
-const LARGE_OF_CALLER: usize = 2;
-/// When to come again.
+/// Most large bodies of one caller at once.
+const MAX_LARGE_OF_CALLER: usize = 2;
+/// Time after which a refused client may retry.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
-/// The memory of request bodies of one API.
+/// Memory of the request bodies of one API.
 #[derive(Debug, Clone)]
 pub(super) struct BodyMemory {
-    budget: Budget,
+    budget: MemoryBudget,
     large: Arc<Mutex<HashMap<u64, usize>>>,
 }
 
-/// The memory of one body, given back when it is dropped: hold it until what was made of the body
-/// is done with.
+/// Memory of one body, released when it is dropped. Hold it as long as the parsed body is in use.
 #[derive(Debug)]
 pub struct HeldMemory {
     memory: BodyMemory,
     caller: u64,
     bytes: usize,
-    taken: Taken,
+    reservation: Reservation,
     is_large: bool,
 }
 
@@ -53,18 +52,18 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<usize> {
     None
 }
 
-/// The default of `HTTP_BODY_MEMORY_MIB`.
+/// Default of `HTTP_BODY_MEMORY_MIB`.
 pub(super) const DEFAULT_MIB: usize = 32;
 
 impl BodyMemory {
     pub(super) fn new(mib: usize) -> Self {
-        Self { budget: Budget::new(mib), large: Arc::default() }
+        Self { budget: MemoryBudget::new(mib), large: Arc::default() }
     }
 
-    /// The memory of a body that has not begun.
+    /// Memory of a body of which nothing was received yet.
     pub(super) fn hold(&self, caller: u64) -> HeldMemory {
-        let taken = self.budget.nothing(Some(caller));
-        HeldMemory { memory: self.clone(), caller, bytes: 0, taken, is_large: false }
+        let reservation = self.budget.reservation(Some(caller));
+        HeldMemory { memory: self.clone(), caller, bytes: 0, reservation, is_large: false }
     }
 
     fn large(&self) -> MutexGuard<'_, HashMap<u64, usize>> {
@@ -73,25 +72,25 @@ impl BodyMemory {
 }
 
 impl HeldMemory {
-    /// Asks for more, as it arrives.
+    /// Reserves memory for bytes that arrived.
     ///
     /// # Errors
-    /// `RATE_LIMITED` when the caller has too many large bodies at once, or too much memory in all
-    /// of them; `UPSTREAM_UNAVAILABLE` when all memory is taken.
+    /// `RATE_LIMITED` if the caller sends too many large bodies at once, or uses too much memory;
+    /// `UPSTREAM_UNAVAILABLE` if the budget is used up.
     pub(super) fn grow(&mut self, bytes: usize) -> Result<(), ApiError> {
         let counted = |bytes: usize| bytes.saturating_sub(FREE_BYTES);
         let more = counted(self.bytes + bytes) - counted(self.bytes);
         self.bytes += bytes;
         if self.bytes > LARGE_BYTES && !self.is_large {
-            self.note_large()?;
+            self.count_large()?;
         }
-        self.taken.grow(more).map_err(|refused| {
+        self.reservation.grow(more).map_err(|refused| {
             let (reason, message) = match refused {
-                Refused::Caller => (
+                Exceeded::Caller => (
                     Reason::RateLimited,
                     "you send too much at once; try again when a request is answered",
                 ),
-                Refused::All => (
+                Exceeded::Total => (
                     Reason::UpstreamUnavailable,
                     "too many large bodies are being received; try again",
                 ),
@@ -100,12 +99,13 @@ impl HeldMemory {
         })
     }
 
-    fn note_large(&mut self) -> Result<(), ApiError> {
+    fn count_large(&mut self) -> Result<(), ApiError> {
         let mut large = self.memory.large();
         let open = large.entry(self.caller).or_default();
-        if *open >= LARGE_OF_CALLER {
+        if *open >= MAX_LARGE_OF_CALLER {
             let message = format!(
-                "you send {LARGE_OF_CALLER} large bodies already; try again when one is answered"
+                "{MAX_LARGE_OF_CALLER} large bodies are being received from you; try again when one is \
+                 answered"
             );
             return Err(ApiError::new(Reason::RateLimited, message).after(RETRY_AFTER));
         }
@@ -136,7 +136,7 @@ mod tests {
     const MIB: usize = 1024 * 1024;
 
     #[test]
-    fn refuses_bodies_beyond_the_memory_of_all() {
+    fn refuses_bodies_beyond_budget() {
         let memory = BodyMemory::new(8);
         let mut held: Vec<_> = (0..2).map(|caller| memory.hold(caller)).collect();
         for body in &mut held {
@@ -146,11 +146,11 @@ mod tests {
         small.grow(FREE_BYTES).expect("small bodies are free");
         assert_eq!(small.grow(64 * 1024).expect_err("full").reason, Reason::UpstreamUnavailable);
         drop(held);
-        memory.hold(3).grow(4 * MIB).expect("given back");
+        memory.hold(3).grow(4 * MIB).expect("released");
     }
 
     #[test]
-    fn bounds_memory_of_small_bodies_of_one_caller() {
+    fn bounds_memory_of_small_bodies_of_caller() {
         let memory = BodyMemory::new(8);
         let hold = || {
             let mut body = memory.hold(1);
@@ -158,12 +158,12 @@ mod tests {
         };
         let held: Vec<_> = std::iter::from_fn(|| hold().ok()).take(1_000).collect();
         assert_eq!(held.len(), 2 * MIB / (14 * 1024));
-        assert_eq!(hold().expect_err("their part").reason, Reason::RateLimited);
+        assert_eq!(hold().expect_err("beyond the limit of the caller").reason, Reason::RateLimited);
         memory.hold(2).grow(16 * 1024).expect("somebody else's");
     }
 
     #[test]
-    fn refuses_a_third_large_body_of_one_caller() {
+    fn refuses_third_large_body_of_caller() {
         let memory = BodyMemory::new(32);
         let (mut first, mut second, mut third) = (memory.hold(1), memory.hold(1), memory.hold(1));
         first.grow(MIB).expect("the first");
@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(third.grow(MIB).expect_err("the third").reason, Reason::RateLimited);
         memory.hold(2).grow(MIB).expect("somebody else's");
         drop((first, second, third));
-        memory.hold(1).grow(MIB).expect("given back");
+        memory.hold(1).grow(MIB).expect("released");
         assert!(memory.large().is_empty());
     }
 }

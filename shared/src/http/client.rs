@@ -1,19 +1,20 @@
-//! The client for calls to other HTTP services.
+//! Clients for calls to other HTTP services.
 
 use std::time::Duration;
 
-/// A client whose calls, connecting and body included, end within `timeout`.
+/// Creates a client whose calls, including connecting and the body, end within `timeout`.
 ///
 /// # Errors
-/// When the system's certificates cannot be used.
+/// If the system's certificates cannot be used.
 pub fn client(timeout: Duration) -> anyhow::Result<reqwest::Client> {
     Ok(builder(timeout).timeout(timeout).build()?)
 }
 
-/// A client for bodies of any length: connecting, and each part of a body, end within `timeout`.
+/// Creates a client for bodies of any length: connecting, and each read of a body, end within
+/// `timeout`.
 ///
 /// # Errors
-/// When the system's certificates cannot be used.
+/// If the system's certificates cannot be used.
 pub fn streaming_client(timeout: Duration) -> anyhow::Result<reqwest::Client> {
     Ok(builder(timeout).read_timeout(timeout).build()?)
 }

@@ -7,18 +7,18 @@ use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
 use super::layers::REQUEST_ID;
 
-/// Origins that are listed at the most.
+/// Most origins in the list.
 const MAX_ORIGINS: usize = 100;
 
-/// Origins whose pages may call an API. No credentials of the browser (cookies) are ever allowed.
+/// Origins whose pages may call an API. Credentials of the browser (cookies) are never allowed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum AllowedOrigins {
-    /// Those of no page.
+    /// No origin.
     #[default]
     None,
-    /// These, as browsers write them: `https://app.example.com`.
+    /// These origins, as browsers send them: `https://app.example.com`.
     Listed(Vec<String>),
-    /// Those of every page (`*`).
+    /// Every origin (`*`).
     Any,
 }
 
@@ -33,7 +33,7 @@ impl AllowedOrigins {
         }
     }
 
-    /// The layer that answers preflight requests; none where no origin is allowed.
+    /// Layer that answers preflight requests; `None` if no origin is allowed.
     pub(super) fn layer(&self) -> Option<CorsLayer> {
         let layer = match self {
             Self::None => return None,
@@ -75,7 +75,8 @@ impl FromStr for AllowedOrigins {
                 Ok(Self::Listed(origins.iter().map(ToString::to_string).collect()))
             }
             _ => Err(
-                "expected origins such as https://app.example.com (no path, no final slash, lower case), or * alone",
+                "expected origins such as https://app.example.com (no path, no final slash, lower \
+                 case), or * alone",
             ),
         }
     }
@@ -91,13 +92,13 @@ impl fmt::Display for AllowedOrigins {
     }
 }
 
-/// Returns whether a text is an origin exactly as browsers send it: scheme, host and, where it is
-/// not the scheme's own, port.
+/// Returns whether a text is an origin exactly as browsers send it: scheme, host and, unless it is
+/// the default of the scheme, port.
 fn is_origin(text: &str) -> bool {
     let is_canonical = |url: url::Url| {
         matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == text
     };
-    // No pattern is an origin: a browser never sends one.
+    // A pattern is not an origin, as browsers never send one.
     !text.contains('*') && url::Url::parse(text).is_ok_and(is_canonical)
 }
 
@@ -106,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_origins_as_browsers_write_them() {
+    fn reads_origins_as_browsers_send_them() {
         let listed = |origins: &[&str]| {
             Ok(AllowedOrigins::Listed(origins.iter().map(ToString::to_string).collect()))
         };
@@ -119,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_no_browser_sends_as_an_origin() {
+    fn refuses_origins_that_no_browser_sends() {
         for text in [
             "https://a.example/",
             "https://a.example/path",
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn builds_a_layer_for_every_accepted_value() {
+    fn builds_layer_for_every_accepted_value() {
         for text in ["*", "https://a.example,http://[::1]:3000"] {
             assert!(text.parse::<AllowedOrigins>().expect("origins").layer().is_some());
         }

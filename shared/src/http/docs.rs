@@ -1,4 +1,4 @@
-//! `GET /openapi.json`, and `GET /docs`: the same as a page that needs nothing from elsewhere.
+//! `GET /openapi.json`, and `GET /docs`: the same as a page without external resources.
 
 use axum::{
     Router,
@@ -11,11 +11,11 @@ use utoipa::openapi::OpenApi;
 
 use super::ApiError;
 
-/// Paths of the routes that describe an API: public, and not counted against anybody's limit.
+/// Paths of the routes that describe an API, which are public and not rate-limited.
 pub(super) const PATHS: [&str; 2] = ["/openapi.json", "/docs"];
 
-/// The routes that describe an API. The description is written once, and every answer refers to the
-/// same bytes.
+/// Builds the routes that describe an API. The description is serialized once; every response
+/// refers to the same bytes.
 pub fn openapi_routes(openapi: &OpenApi) -> Router {
     let written = serde_json::to_vec(openapi).map(Bytes::from).map_err(ApiError::unexpected);
     let [json, page] = PATHS;

@@ -1,10 +1,10 @@
-//! Limit of the exports that a process writes at once: so many in all, and one a user.
+//! Limit of concurrent exports: a number in total, and one for each user.
 //!
-//! An export is written as its client reads it, so a client that reads slowly holds a permit for a
-//! long time. Nobody is harmed while permits are left. When all are held, the export whose client
-//! kept it waiting beyond its patience for the longest time gives way to another user's: it is cut
-//! off, and its user gets another one only while permits are left for some minutes. So a few users
-//! who ask again and again do not hold all permits in turn.
+//! An export is written at the rate at which its client reads, so a slow client holds a permit for
+//! a long time. While permits are free, this is harmless. When all are taken and another user wants
+//! one, the permit of the slowest client is revoked: the client that exceeded its allowed waiting
+//! time the most. Its export is aborted, and for some minutes its user gets a permit only if one is
+//! free, so that a few users cannot hold all permits by retrying.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -17,21 +17,21 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use super::{ApiError, Reason};
 use crate::config::Reader;
 
-/// Time after which a client whose export is refused may ask again.
+/// Time after which a client whose export is refused may retry.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
-/// Time for which a client may keep its export waiting, whatever it has taken of it.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Bytes for which a client has a second of patience more.
-const BYTES_A_SECOND: u64 = 256 * 1024;
-/// The longest time for which a client may keep its export waiting while others want the permit.
-const MAX_PATIENCE: Duration = Duration::from_secs(60);
+/// Allowed waiting time for a client, independent of the bytes that it has read.
+const BASE_WAIT: Duration = Duration::from_secs(5);
+/// Number of bytes that add one second to the allowed waiting time.
+const BYTES_PER_SECOND: u64 = 256 * 1024;
+/// Longest allowed waiting time while other users want a permit.
+const MAX_WAIT: Duration = Duration::from_secs(60);
 
-/// Time for which a user whose export gave way takes no permit from others.
+/// Time for which a user whose permit was revoked cannot cause another one to be revoked.
 const SUSPENSION: Duration = Duration::from_secs(5 * 60);
-/// Users that are known to have given way; those beyond, the earliest, are forgotten.
+/// Most suspended users; beyond it the earliest are removed.
 const MAX_SUSPENDED: usize = 1_000;
 
-/// Limit of exports that a process writes at once: so many in all, and one a user.
+/// Limit of the concurrent exports of a process: a number in total, and one for each user.
 #[derive(Debug, Clone)]
 pub struct ExportLimit {
     max: usize,
@@ -42,9 +42,9 @@ type Exports = Arc<Mutex<Inner>>;
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// Exports that are being written, by user.
+    /// Exports in progress, by user.
     open: HashMap<String, Arc<Progress>>,
-    /// Users whose export gave way, and when, the earliest first.
+    /// Users whose permit was revoked, with the time, the earliest first.
     suspended: VecDeque<(String, Instant)>,
 }
 
@@ -54,13 +54,13 @@ impl Inner {
         self.suspended.iter().any(|(suspended, _)| suspended == user_id)
     }
 
-    /// Ends the export whose client kept it waiting beyond its patience for the longest time.
-    /// Returns `false` if there is none.
+    /// Revokes the permit of the client that exceeded its allowed waiting time the most. Returns
+    /// `false` if no client has exceeded it.
     fn revoke_slowest(&mut self, now: Instant) -> bool {
         let overdue = self
             .open
             .iter()
-            .filter_map(|(user_id, export)| Some((export.pace().overdue(now)?, user_id)));
+            .filter_map(|(user_id, export)| Some((export.reading().overdue(now)?, user_id)));
         let Some(user_id) = overdue.max().map(|(_, user_id)| user_id.clone()) else { return false };
         if let Some(progress) = self.open.remove(&user_id) {
             progress.revoked.cancel();
@@ -73,7 +73,7 @@ impl Inner {
     }
 }
 
-/// Right to write one export.
+/// Permit to write one export.
 #[derive(Debug)]
 pub struct ExportPermit {
     user_id: String,
@@ -84,53 +84,53 @@ pub struct ExportPermit {
 /// Progress of an export that is being written.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    pace: Mutex<Pace>,
-    /// Cancelled when the export gives way to another user's.
+    reading: Mutex<Reading>,
+    /// Cancelled when the permit is revoked.
     revoked: CancellationToken,
 }
 
-/// Pace at which a client takes an export.
+/// Bytes that a client has read, and the time that the writer waited for it.
 #[derive(Debug, Clone, Copy, Default)]
-struct Pace {
-    taken_bytes: u64,
-    /// Time for which the writer waited for the client, without the wait that is under way.
+struct Reading {
+    read_bytes: u64,
+    /// Total time of completed waits for the client.
     waited: Duration,
-    /// Begin of the wait that is under way.
+    /// Start of the current wait.
     waits_since: Option<Instant>,
 }
 
-impl Pace {
-    /// Returns for how long the client kept the export waiting beyond its patience, if it did.
+impl Reading {
+    /// Returns the time by which the client exceeded its allowed waiting time, if it did.
     fn overdue(self, now: Instant) -> Option<Duration> {
         let waits = self.waits_since.map(|since| now.saturating_duration_since(since));
         let waited = self.waited + waits.unwrap_or_default();
-        let patience = PATIENCE + Duration::from_secs(self.taken_bytes / BYTES_A_SECOND);
-        waited.checked_sub(patience.min(MAX_PATIENCE)).filter(|overdue| !overdue.is_zero())
+        let allowed = BASE_WAIT + Duration::from_secs(self.read_bytes / BYTES_PER_SECOND);
+        waited.checked_sub(allowed.min(MAX_WAIT)).filter(|overdue| !overdue.is_zero())
     }
 }
 
 impl Progress {
-    /// Notes that the writer waits for the client from now on.
+    /// Records that the writer waits for the client from now on.
     pub(super) fn begin_wait(&self, now: Instant) {
-        self.pace().waits_since = Some(now);
+        self.reading().waits_since = Some(now);
     }
 
-    /// Notes that the client took bytes, and that the wait for it is over.
-    pub(super) fn end_wait(&self, taken_bytes: usize, now: Instant) {
-        let mut pace = self.pace();
-        if let Some(since) = pace.waits_since.take() {
-            pace.waited += now.saturating_duration_since(since);
+    /// Records that the client read bytes, and that the wait has ended.
+    pub(super) fn end_wait(&self, read_bytes: usize, now: Instant) {
+        let mut reading = self.reading();
+        if let Some(since) = reading.waits_since.take() {
+            reading.waited += now.saturating_duration_since(since);
         }
-        pace.taken_bytes += taken_bytes as u64;
+        reading.read_bytes += read_bytes as u64;
     }
 
     #[cfg(test)]
     pub(super) fn is_waiting(&self) -> bool {
-        self.pace().waits_since.is_some()
+        self.reading().waits_since.is_some()
     }
 
-    fn pace(&self) -> MutexGuard<'_, Pace> {
-        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    fn reading(&self) -> MutexGuard<'_, Reading> {
+        self.reading.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -150,11 +150,11 @@ impl ExportLimit {
         most
     }
 
-    /// Takes the right to write an export of a user. While all permits are held, it is taken from
-    /// the export whose client reads too slowly, if there is one.
+    /// Takes a permit for an export of a user. If all permits are taken, that of the slowest client
+    /// is revoked, if a client is too slow.
     ///
     /// # Errors
-    /// `RATE_LIMITED` when one of the user's, or the most in all, are being written.
+    /// `RATE_LIMITED` if an export of the user is in progress, or no permit is available.
     pub fn acquire(&self, user_id: &str) -> Result<ExportPermit, ApiError> {
         self.acquire_at(user_id, Instant::now())
     }
@@ -186,7 +186,7 @@ impl ExportPermit {
         Arc::clone(&self.progress)
     }
 
-    /// Resolves when the export has given way to another user's.
+    /// Resolves when the permit is revoked.
     pub(super) fn revoked(&self) -> WaitForCancellationFuture<'_> {
         self.progress.revoked.cancelled()
     }
@@ -195,7 +195,7 @@ impl ExportPermit {
 impl Drop for ExportPermit {
     fn drop(&mut self) {
         let mut exports = locked(&self.exports);
-        // After it gave way, the user may have another export.
+        // After a revocation, the user may have another export.
         if exports
             .open
             .get(&self.user_id)
@@ -215,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refuses_second_export_of_a_user() {
+    fn refuses_second_export_of_user() {
         let limit = ExportLimit::new(2);
         let first = limit.acquire("ada").expect("the first");
         assert_eq!(limit.acquire("ada").expect_err("busy").reason, Reason::RateLimited);
@@ -226,25 +226,25 @@ mod tests {
     }
 
     #[test]
-    fn slowest_export_gives_way_when_all_are_slow() {
+    fn revokes_slowest_export_when_all_are_taken() {
         let (limit, began) = (ExportLimit::new(2), Instant::now());
         let after = |seconds| began + Duration::from_secs(seconds);
         let mallory = limit.acquire_at("mallory", began).expect("the first");
         let trudy = limit.acquire_at("trudy", began).expect("the second");
         mallory.progress.begin_wait(after(0));
         trudy.progress.begin_wait(after(1));
-        limit.acquire_at("ada", after(5)).expect_err("nobody's patience is over");
+        limit.acquire_at("ada", after(5)).expect_err("no client is too slow");
         let ada = limit.acquire_at("ada", after(7)).expect("in place of the slowest");
         assert!(mallory.progress.revoked.is_cancelled() && !trudy.progress.revoked.is_cancelled());
         drop(mallory);
-        limit.acquire_at("mallory", after(8)).expect_err("it gave way a moment ago");
+        limit.acquire_at("mallory", after(8)).expect_err("revoked a moment ago");
         let bob = limit.acquire_at("bob", after(8)).expect("in place of the other slow one");
         limit.acquire_at("eve", after(8)).expect_err("nobody is slow");
         drop((ada, trudy));
         limit.acquire_at("mallory", after(8)).expect("a permit is left");
         let eve = limit.acquire_at("eve", after(8)).expect("a permit is left");
         bob.progress.begin_wait(after(8));
-        limit.acquire_at("mallory", after(200)).expect_err("it gave way some minutes ago");
+        limit.acquire_at("mallory", after(200)).expect_err("revoked some minutes ago");
         limit.acquire_at("mallory", after(400)).expect("in place of a slow one");
         drop(eve);
     }
@@ -261,7 +261,7 @@ mod tests {
         let bob = |seconds| limit.acquire_at("bob", began + Duration::from_secs(seconds));
         bob(50).expect_err("the client reads as fast as it must");
         ada.progress.begin_wait(began + Duration::from_secs(50));
-        bob(62).expect("it stopped to read");
+        bob(62).expect("the client stopped reading");
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! A guard for listeners on a developer's machine: other sites in the same browser can send
-//! requests to loopback addresses, under their own origin or, by DNS rebinding, under a name of
-//! theirs.
+//! Guard of listeners on the machine of a developer against other sites in the browser, which can
+//! send requests to loopback addresses from their own origin or, by DNS rebinding, under their own
+//! host name.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -13,7 +13,7 @@ use axum::{
 
 use super::{ApiError, Reason, cors::AllowedOrigins};
 
-/// Host names that are listed at the most.
+/// Most host names in the list.
 const MAX_HOSTS: usize = 100;
 
 /// Host names under which a listener may be addressed, with any port.
@@ -21,7 +21,7 @@ const MAX_HOSTS: usize = 100;
 pub struct AllowedHosts(Vec<String>);
 
 impl AllowedHosts {
-    /// The names of this machine's loopback addresses.
+    /// Names of the loopback addresses of this machine.
     #[must_use]
     pub fn loopback() -> Self {
         Self(["127.0.0.1", "localhost", "[::1]"].map(str::to_owned).into())
@@ -42,9 +42,8 @@ impl FromStr for AllowedHosts {
                 .is_ok_and(|url| url.host_str() == Some(host) && url.port().is_none())
         };
         if hosts.is_empty() || hosts.len() > MAX_HOSTS || !hosts.iter().all(fits) {
-            return Err(
-                "expected 1 to 100 host names or addresses without ports, such as 127.0.0.1,localhost,[::1]",
-            );
+            return Err("expected 1 to 100 host names or addresses without ports, such as \
+                 127.0.0.1,localhost,[::1]");
         }
         Ok(Self(hosts))
     }
@@ -67,23 +66,24 @@ struct Rules {
 }
 
 impl Guard {
-    /// A guard that lets pass what is addressed to one of the hosts, by no page or by a page of the
-    /// same origin or of one that is allowed.
+    /// Creates a guard that accepts requests to one of the hosts that come from no page, from a
+    /// page of the same origin, or from one of an allowed origin.
     #[must_use]
     pub fn new(hosts: AllowedHosts, origins: AllowedOrigins) -> Self {
         Self(Arc::new(Rules { hosts, origins }))
     }
 
-    fn lets_pass(&self, uri: &Uri, headers: &HeaderMap) -> bool {
+    fn accepts(&self, uri: &Uri, headers: &HeaderMap) -> bool {
         let text =
             |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
-        // HTTP/2 names the host in the address.
+        // HTTP/2 sends the host in the URI.
         let Some(host) =
             uri.authority().map(|authority| authority.as_str()).or_else(|| text(header::HOST))
         else {
             return false;
         };
-        // No browser repeats either; of two values one could be judged and the other believed.
+        // Browsers never repeat either header; of two values, one could be checked and the other
+        // used.
         let is_repeated = [header::HOST, header::ORIGIN]
             .iter()
             .any(|name| headers.get_all(name).iter().nth(1).is_some());
@@ -96,8 +96,7 @@ impl Guard {
         let is_allowed = origin.is_some_and(|origin| self.0.origins.allows(origin));
         let is_same = origin.is_none_or(|origin| origin.strip_prefix("http://") == Some(host));
         let site = text(HeaderName::from_static("sec-fetch-site"));
-        // Following a link is no request of another site's making: it carries no method but GET,
-        // and no body.
+        // A link from another site is allowed: navigation uses GET without a body.
         let is_navigation = text(HeaderName::from_static("sec-fetch-mode")) == Some("navigate");
         let is_own = is_same
             && (is_navigation || site.is_none_or(|site| matches!(site, "same-origin" | "none")));
@@ -105,16 +104,17 @@ impl Guard {
     }
 }
 
-/// Middleware that refuses what another site's page may have caused.
+/// Middleware that refuses requests that a page of another site may have sent.
 pub async fn refuse_other_sites(
     State(guard): State<Guard>,
     request: Request,
     next: Next,
 ) -> Response {
-    if guard.lets_pass(request.uri(), request.headers()) {
+    if guard.accepts(request.uri(), request.headers()) {
         return next.run(request).await;
     }
-    let message = "this address answers under its own host name, and to pages of its own or an allowed origin only";
+    let message = "this address answers under its own host name, and to pages of its own or an \
+                   allowed origin only";
     ApiError::new(Reason::PermissionDenied, message).into_response()
 }
 
@@ -132,11 +132,11 @@ mod tests {
             })
             .collect();
         let origins = "http://127.0.0.1:8080".parse().expect("an origin");
-        Guard::new(AllowedHosts::loopback(), origins).lets_pass(&Uri::from_static(uri), &headers)
+        Guard::new(AllowedHosts::loopback(), origins).accepts(&Uri::from_static(uri), &headers)
     }
 
     #[test]
-    fn answers_its_own_page_and_a_terminal() {
+    fn accepts_own_page_and_terminal() {
         assert!(passes("/", &[("host", "127.0.0.1:3000")]));
         assert!(passes("/", &[("host", "[::1]:3000")]));
         assert!(passes("/", &[("host", "localhost")]));
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_pages_of_allowed_origins() {
+    fn accepts_pages_of_allowed_origins() {
         assert!(passes(
             "/",
             &[
@@ -182,7 +182,7 @@ mod tests {
             headers.insert(&name, HeaderValue::from_static(first));
             headers.append(&name, HeaderValue::from_static(second));
             let guard = Guard::new(AllowedHosts::loopback(), AllowedOrigins::None);
-            guard.lets_pass(&Uri::from_static("/"), &headers)
+            guard.accepts(&Uri::from_static("/"), &headers)
         };
         assert!(!both(header::HOST, "localhost:3000", "rebound.example.org"));
         assert!(!both(header::ORIGIN, "http://localhost:3000", "https://example.org"));

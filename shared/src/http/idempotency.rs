@@ -1,5 +1,5 @@
-//! `Idempotency-Key`: the first answer is kept in the transaction of its effect and given again for
-//! 24 hours.
+//! `Idempotency-Key`: the first response is stored in the transaction of its effect, and replayed
+//! for 24 hours.
 
 use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, request::Parts},
@@ -16,7 +16,7 @@ use super::{ApiError, Reason};
 const HEADER: &str = "idempotency-key";
 const MAX_LENGTH: usize = 255;
 
-/// A key as a request gave it, with the digest of what was asked.
+/// Key of a request, with the digest of the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyKey {
     /// 1 to 255 visible ASCII characters.
@@ -25,16 +25,16 @@ pub struct IdempotencyKey {
     pub request_hash: Vec<u8>,
 }
 
-/// What is known of a key when a request comes with it.
+/// State of a key when a request is received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Known {
-    /// Nothing: do the work, then [`finish`].
+    /// The key is new: handle the request, then [`finish`].
     New,
-    /// The first answer.
+    /// The key was used: replay the first response.
     Answered(Replay),
 }
 
-/// A first answer, given again.
+/// First response, to be replayed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replay {
     status: u16,
@@ -47,7 +47,7 @@ impl IdempotencyKey {
         let mut digest = Sha256::new();
         for part in [
             parts.method.as_str().as_bytes(),
-            parts.uri.path_and_query().map_or("", |it| it.as_str()).as_bytes(),
+            parts.uri.path_and_query().map_or("", |path| path.as_str()).as_bytes(),
             body,
         ] {
             digest.update((part.len() as u64).to_be_bytes());
@@ -71,11 +71,11 @@ fn header(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     }
 }
 
-/// Takes a key for this request, or finds what was answered to it. A second request with the same
-/// key waits here until the first one's transaction ends.
+/// Claims a key for this request, or returns the first response. A second request with the same key
+/// waits until the transaction of the first one ends.
 ///
 /// # Errors
-/// `IDEMPOTENCY_KEY_REUSED` when it was used for another request.
+/// `IDEMPOTENCY_KEY_REUSED` if the key was used for another request.
 pub async fn begin(
     connection: &mut PgConnection,
     user_id: &str,
@@ -99,10 +99,10 @@ pub async fn begin(
     lookup(connection, user_id, key).await
 }
 
-/// What was answered to a key that is known to be there.
+/// Returns the state of a key without claiming it.
 ///
 /// # Errors
-/// `IDEMPOTENCY_KEY_REUSED` when it was used for another request.
+/// `IDEMPOTENCY_KEY_REUSED` if the key was used for another request.
 pub async fn lookup(
     connection: &mut PgConnection,
     user_id: &str,
@@ -126,10 +126,10 @@ pub async fn lookup(
     Ok(Known::Answered(Replay { status: status.unwrap_or(200), body: row.response }))
 }
 
-/// Keeps the answer, in the same transaction as the effect.
+/// Stores the response, in the same transaction as the effect.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn finish(
     connection: &mut PgConnection,
     user_id: &str,
@@ -151,13 +151,13 @@ pub async fn finish(
     Ok(())
 }
 
-/// Removes all keys older than 24 hours, a bounded number a statement; returns how many. Each
-/// statement goes on where the one before it ended: while a snapshot is held, what was removed is
-/// still in the index.
+/// Purges all keys older than 24 hours, a bounded number in each statement; returns their number.
+/// Each statement continues where the previous one ended, because deleted rows stay in the index
+/// while a snapshot is held.
 ///
 /// # Errors
-/// When a statement fails; what was removed by then is gone.
-pub async fn forget_old(pool: &PgPool) -> Result<u64, sqlx::Error> {
+/// If a statement fails; keys that were deleted before stay deleted.
+pub async fn purge_old(pool: &PgPool) -> Result<u64, sqlx::Error> {
     let (mut removed, mut low) = (0, None::<DateTime<Utc>>);
     loop {
         let chunk = sqlx::query!(

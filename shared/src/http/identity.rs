@@ -1,4 +1,4 @@
-//! Who calls: from the gateway's headers, or from a verified bearer token.
+//! Identity of the caller: from headers of the gateway, or from a verified bearer token.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use axum::{
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
-use super::{ApiError, Reason, jwt::Tokens, rate_limit::Caller};
+use super::{ApiError, Reason, jwt::JwtVerifier, rate_limit::Caller};
 use crate::{
     config::{Auth, LiveSecret},
     contract::bounds::is_identity,
@@ -18,21 +18,21 @@ use crate::{
 /// The caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// The user's id.
+    /// Id of the user.
     pub user_id: String,
-    /// Where the user's e-mail goes.
+    /// E-mail address of the user.
     pub email: String,
-    /// False if the token says that the address is not verified (`email_verified`): then nothing is
-    /// sent to it. A gateway vouches for the addresses that it sets.
+    /// `false` if the token says that the address is not verified (`email_verified`): then no
+    /// e-mail is sent to it. Addresses that a gateway sets count as verified.
     pub email_verified: bool,
 }
 
-/// The headers by which a caller is identified, and the request's id, to ask another service in the
-/// caller's name.
+/// Headers that identify the caller and the request, for calls to other services on behalf of the
+/// caller.
 #[derive(Debug, Clone)]
 pub struct Credentials(pub HeaderMap);
 
-/// Those headers.
+/// Names of the headers of [`Credentials`].
 const CREDENTIALS: [HeaderName; 5] = [
     HeaderName::from_static("x-authenticated-userid"),
     HeaderName::from_static("x-consumer-username"),
@@ -52,36 +52,36 @@ impl<S: Send + Sync> FromRequestParts<S> for Credentials {
     }
 }
 
-/// Finds out who calls.
+/// Identifies callers.
 #[derive(Clone)]
 pub struct Authenticator(Arc<Mode>);
 
 enum Mode {
     Gateway(Option<LiveSecret>),
-    Jwt(Tokens),
+    Jwt(JwtVerifier),
 }
 
 impl Authenticator {
-    /// The authenticator that a configuration asks for.
+    /// Creates the configured authenticator.
     ///
     /// # Errors
-    /// When a static key cannot be read, or the client for the key set cannot be built.
+    /// If a static key cannot be read, or the client for the key set cannot be built.
     pub fn new(auth: Auth) -> anyhow::Result<Self> {
         Ok(Self(Arc::new(match auth {
             Auth::Gateway { secret } => Mode::Gateway(secret),
-            Auth::Jwt(settings) => Mode::Jwt(Tokens::new(settings)?),
+            Auth::Jwt(settings) => Mode::Jwt(JwtVerifier::new(settings)?),
         })))
     }
 
-    /// The caller of a request.
+    /// Identifies the caller of a request.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED` when nobody is identified; `UPSTREAM_UNAVAILABLE` when there is no key
-    /// set.
+    /// `UNAUTHENTICATED` if the caller cannot be identified; `UPSTREAM_UNAVAILABLE` if there is no
+    /// key set.
     pub async fn identify(&self, headers: &HeaderMap) -> Result<Identity, ApiError> {
         match &*self.0 {
             Mode::Gateway(secret) => gateway(headers, secret.as_ref()),
-            Mode::Jwt(tokens) => tokens.identify(headers).await,
+            Mode::Jwt(verifier) => verifier.identify(headers).await,
         }
     }
 }
@@ -90,7 +90,7 @@ fn unauthenticated(message: &str) -> ApiError {
     ApiError::new(Reason::Unauthenticated, message)
 }
 
-/// A header that must be there once, short and printable.
+/// Returns a header that must occur once and be short and printable.
 fn single<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?.trim();
@@ -117,7 +117,7 @@ fn gateway(headers: &HeaderMap, secret: Option<&LiveSecret>) -> Result<Identity,
     Ok(Identity { user_id: user_id.to_owned(), email: email.to_owned(), email_verified: true })
 }
 
-/// Compares in a time that does not tell where the difference is.
+/// Compares in constant time.
 fn is_same(given: &[u8], expected: &[u8]) -> bool {
     Sha256::digest(given) == Sha256::digest(expected)
 }

@@ -1,10 +1,10 @@
-//! The token issuer's key set: fetched by URL, kept, and fetched again before it is too old or when
-//! a token names a key that it does not have.
+//! Key set of the token issuer (JWKS): fetched by URL, cached, and fetched again before it is too
+//! old or when a token names an unknown key.
 //!
-//! A fetch is a task of its own: requests wait for its end, and no request's end ends it. No lock
-//! is held meanwhile. While a set is older than [`FRESH`], it is still used and fetched again in
-//! the background; when the issuer stays away, it is used until it is older than [`MAX_AGE`]. A key
-//! that the issuer has withdrawn is refused from the next fetch on.
+//! A fetch is a task of its own, which requests await and cannot cancel. No lock is held meanwhile.
+//! A set older than [`REFRESH_AFTER`] is still used and fetched again in the background; if the
+//! issuer is unreachable, it is used until it is older than [`MAX_AGE`]. A key that the issuer has
+//! removed is refused after the next fetch.
 
 mod key;
 mod policy;
@@ -19,14 +19,14 @@ use tokio::sync::watch;
 
 use super::{ApiError, Reason};
 use key::PublicKey;
-use policy::{Budget, FRESH, MAX_AGE};
+use policy::{Budget, MAX_AGE, REFRESH_AFTER};
 
-/// Time that one fetch may take, connecting included.
+/// Time limit of one fetch, including connecting.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Largest key set, in bytes.
 const MAX_BYTES: usize = 256 * 1024;
 
-/// The keys of a token issuer.
+/// Key set of a token issuer.
 pub(super) struct KeySet(Arc<Shared>);
 
 struct Shared {
@@ -38,8 +38,8 @@ struct Shared {
 struct State {
     fetched: Option<Fetched>,
     budget: Budget,
-    /// Open while a fetch is under way: its other end is dropped with the task.
-    flight: Option<watch::Receiver<()>>,
+    /// Open while a fetch is in progress; the sender is dropped with the task.
+    fetch: Option<watch::Receiver<()>>,
 }
 
 struct Fetched {
@@ -47,14 +47,14 @@ struct Fetched {
     at: Instant,
 }
 
-/// Result of a look at the keys.
-enum Look {
+/// Result of a look-up.
+enum Lookup {
     Found(DecodingKey),
-    /// A fetch may bring the key; true if it was begun for this look.
+    /// A fetch may find the key; `true` if it was started by this look-up.
     Await(watch::Receiver<()>, bool),
-    /// The set is there and does not have the key.
+    /// The set does not contain the key.
     Unknown,
-    /// There is no set that may still be used.
+    /// There is no set that is recent enough.
     Unavailable,
 }
 
@@ -66,35 +66,35 @@ impl KeySet {
         );
         let client = super::client(TIMEOUT)?;
         let state =
-            Mutex::new(State { fetched: None, budget: Budget::new(Instant::now()), flight: None });
+            Mutex::new(State { fetched: None, budget: Budget::new(Instant::now()), fetch: None });
         Ok(Self(Arc::new(Shared { url, client, state })))
     }
 
-    /// The key that a token names, for the algorithm that it names.
+    /// Returns the key that a token names, for its algorithm.
     pub(super) async fn key(
         &self,
         kid: Option<&str>,
         algorithm: Algorithm,
     ) -> Result<DecodingKey, ApiError> {
-        // A fetch that was under way already may have been answered before the key was there: one
-        // more, begun afterwards, decides.
+        // A fetch that was already in progress may have been answered before the key was added. One
+        // more fetch, started afterwards, decides.
         let (mut has_joined, mut is_last) = (false, false);
         loop {
-            match self.0.look(kid, algorithm, is_last) {
-                Look::Found(key) => return Ok(key),
-                Look::Await(mut flight, is_own) => {
-                    // The only change is that the task, which holds the other end, is over.
-                    let _ = flight.changed().await;
+            match self.0.look_up(kid, algorithm, is_last) {
+                Lookup::Found(key) => return Ok(key),
+                Lookup::Await(mut fetch, is_own) => {
+                    // The only change is that the task ended and dropped the sender.
+                    let _ = fetch.changed().await;
                     is_last = is_own || has_joined;
                     has_joined = true;
                 }
-                Look::Unknown => {
+                Lookup::Unknown => {
                     return Err(ApiError::new(
                         Reason::Unauthenticated,
                         "the bearer token's key is unknown",
                     ));
                 }
-                Look::Unavailable => {
+                Lookup::Unavailable => {
                     return Err(ApiError::new(
                         Reason::UpstreamUnavailable,
                         "the token issuer's key set is unavailable; try again",
@@ -110,52 +110,52 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks for a key. Begins a fetch where one may help, unless the look is the last.
-    fn look(self: &Arc<Self>, kid: Option<&str>, algorithm: Algorithm, is_last: bool) -> Look {
+    /// Looks up a key. Starts a fetch that may find it, unless the look-up is the last.
+    fn look_up(self: &Arc<Self>, kid: Option<&str>, algorithm: Algorithm, is_last: bool) -> Lookup {
         let now = Instant::now();
         let mut state = self.state();
         let age = state.fetched.as_ref().map(|fetched| now.saturating_duration_since(fetched.at));
         let usable = state.fetched.as_ref().filter(|_| age.is_some_and(|age| age <= MAX_AGE));
         let found = usable.and_then(|fetched| key::find(&fetched.keys, kid, algorithm));
-        let (is_usable, is_fresh) = (usable.is_some(), age.is_some_and(|age| age <= FRESH));
+        let (is_usable, is_fresh) = (usable.is_some(), age.is_some_and(|age| age <= REFRESH_AFTER));
         if let Some(key) = found {
             if !is_fresh {
-                // The set serves while it is fetched again.
+                // The set is used while it is fetched again.
                 let _ = self.refresh(&mut state, now);
             }
-            return Look::Found(key);
+            return Lookup::Found(key);
         }
-        let flight = if is_last { None } else { self.refresh(&mut state, now) };
-        match flight {
-            Some((flight, own)) => Look::Await(flight, own),
-            None if is_usable => Look::Unknown,
-            None => Look::Unavailable,
+        let fetch = if is_last { None } else { self.refresh(&mut state, now) };
+        match fetch {
+            Some((fetch, own)) => Lookup::Await(fetch, own),
+            None if is_usable => Lookup::Unknown,
+            None => Lookup::Unavailable,
         }
     }
 
-    /// Joins the fetch under way, or begins one if the budget allows.
+    /// Joins the fetch in progress, or starts one if the budget allows.
     fn refresh(
         self: &Arc<Self>,
         state: &mut State,
         now: Instant,
     ) -> Option<(watch::Receiver<()>, bool)> {
-        if let Some(flight) = state.flight.as_ref().filter(|flight| flight.has_changed().is_ok()) {
-            return Some((flight.clone(), false));
+        if let Some(fetch) = state.fetch.as_ref().filter(|fetch| fetch.has_changed().is_ok()) {
+            return Some((fetch.clone(), false));
         }
         if !state.budget.take(now) {
             return None;
         }
-        let (open, flight) = watch::channel(());
-        state.flight = Some(flight.clone());
+        let (open, fetch) = watch::channel(());
+        state.fetch = Some(fetch.clone());
         let shared = Arc::clone(self);
         tokio::spawn(async move {
             shared.fetch().await;
             drop(open);
         });
-        Some((flight, true))
+        Some((fetch, true))
     }
 
-    /// Fetches the set and keeps it; a failure keeps the one before.
+    /// Fetches the set and caches it; after a failure the previous one stays.
     async fn fetch(&self) {
         match self.download().await {
             Ok(keys) => {
@@ -175,14 +175,14 @@ impl Shared {
                 tracing::warn!(
                     error = format!("{error:#}"),
                     has_keys,
-                    "key set of the token issuer was not fetched, will retry"
+                    "key set could not be fetched, will retry"
                 );
             }
         }
     }
 
     async fn download(&self) -> anyhow::Result<Vec<PublicKey>> {
-        // The address may hold a secret of its own.
+        // The URL may contain a secret.
         let without_url = reqwest::Error::without_url;
         let response = self.client.get(&self.url).send().await.map_err(without_url)?;
         let mut response = response.error_for_status().map_err(without_url)?;

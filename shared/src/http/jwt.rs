@@ -1,4 +1,4 @@
-//! Bearer tokens: JSON Web Tokens (RFC 7519) of the configured issuer.
+//! Verification of bearer tokens: JSON Web Tokens (RFC 7519) of the configured issuer.
 
 use axum::http::HeaderMap;
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{ApiError, Identity, Reason, bearer, jwks::KeySet, static_key::StaticKey};
 use crate::{config::JwtSettings, contract::bounds::is_identity};
 
-/// The algorithms a token may be signed with: asymmetric ones only.
+/// Accepted signature algorithms, all of them asymmetric.
 pub(super) const ALGORITHMS: [Algorithm; 9] = [
     Algorithm::RS256,
     Algorithm::RS384,
@@ -24,7 +24,7 @@ pub(super) const ALGORITHMS: [Algorithm; 9] = [
 const MAX_LENGTH: usize = 8 * 1024;
 
 /// Verifier of bearer tokens.
-pub(super) struct Tokens {
+pub(super) struct JwtVerifier {
     settings: JwtSettings,
     keys: Keys,
 }
@@ -41,7 +41,7 @@ struct Claims {
     email_verified: Option<Value>,
 }
 
-impl Tokens {
+impl JwtVerifier {
     pub(super) fn new(settings: JwtSettings) -> anyhow::Result<Self> {
         jwt_crypto::install();
         let keys = match (&settings.public_key, &settings.jwks_url) {
@@ -52,14 +52,14 @@ impl Tokens {
         Ok(Self { settings, keys })
     }
 
-    /// The user whom a request's token names.
+    /// Verifies the token of a request; returns the user that it names.
     pub(super) async fn identify(&self, headers: &HeaderMap) -> Result<Identity, ApiError> {
         let token = bearer::token(headers).ok_or_else(|| refused("a bearer token is missing"))?;
         if token.len() > MAX_LENGTH {
             return Err(refused("the bearer token is too long"));
         }
         let header = decode_header(token).map_err(|_| refused("the bearer token is malformed"))?;
-        // Extensions that must be understood (RFC 7515, section 4.1.11): none is.
+        // Critical extensions (RFC 7515, section 4.1.11) are not supported.
         if header.crit.is_some() {
             return Err(refused("the bearer token asks for an extension that is not understood"));
         }
@@ -119,7 +119,7 @@ fn identity(claims: Claims) -> Result<Identity, ApiError> {
 }
 
 /// Reads `email_verified` (OpenID Connect Core, section 5.1). Some issuers write it as text;
-/// without it, the issuer vouches for every address that it names.
+/// without the claim, addresses count as verified.
 fn is_verified(claim: Option<&Value>) -> bool {
     match claim {
         None => true,

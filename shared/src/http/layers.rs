@@ -26,15 +26,15 @@ use super::{
 use crate::{contract::new_id, telemetry::Traceparent};
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// How long a request may take in all.
+/// Time limit of a request.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// The largest body, unless a route says otherwise.
+/// Largest body, unless a route sets another limit.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 
-/// What is known of the request that is being answered.
+/// Context of the current request.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestContext {
-    /// The trace that the messages it causes belong to.
+    /// Trace of the request and of its messages.
     pub traceparent: Traceparent,
 }
 
@@ -112,7 +112,7 @@ async fn observe(mut request: Request, next: Next) -> Response {
     }
     let traceparent = Traceparent::of(&span, incoming.unwrap_or_else(Traceparent::generate));
     request.extensions_mut().insert(RequestContext { traceparent });
-    // Handlers, records and the services that are asked know the request by the same id.
+    // Handlers, records and other services use the same request id.
     if let Ok(value) = HeaderValue::from_str(&id) {
         request.headers_mut().insert(REQUEST_ID, value);
     }
@@ -145,13 +145,13 @@ async fn observe(mut request: Request, next: Next) -> Response {
     response
 }
 
-/// The label of a method: from a closed set, since clients can invent methods.
+/// Label of a method, from a closed set, since clients can invent methods.
 fn method_label(method: &Method) -> &'static str {
     const KNOWN: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
     KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("OTHER")
 }
 
-/// A caller's own request id, when it is one that can be logged and echoed.
+/// Returns the request id of the caller, if it can be logged and returned.
 fn acceptable(value: &HeaderValue) -> Option<String> {
     let text = value.to_str().ok()?;
     let fits = (1..=64).contains(&text.len())

@@ -1,16 +1,16 @@
-//! Memory that the callers of an API share: all of it is bounded, and so is one caller's part.
+//! Memory budget that the callers of an API share, with a limit for each caller.
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// One caller's part of the whole, as its divisor.
-const PART: usize = 4;
+/// Divisor of the budget that yields the limit of one caller.
+const CALLER_DIVISOR: usize = 4;
 
-/// Memory of one kind.
+/// Memory budget.
 #[derive(Debug, Clone)]
-pub(super) struct Budget {
+pub(super) struct MemoryBudget {
     used: Arc<Mutex<Used>>,
     bytes: usize,
 }
@@ -18,36 +18,36 @@ pub(super) struct Budget {
 /// Bytes in use.
 #[derive(Debug, Default)]
 struct Used {
-    by_all: usize,
+    total: usize,
     by_caller: HashMap<u64, usize>,
 }
 
-/// Why memory is refused.
+/// Limit that a reservation would exceed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refused {
-    /// The caller has their part.
+pub(super) enum Exceeded {
+    /// The limit of the caller.
     Caller,
-    /// All of it is in use.
-    All,
+    /// The whole budget.
+    Total,
 }
 
-/// Memory that was taken; given back when it is dropped.
+/// Reserved memory, released when it is dropped.
 #[derive(Debug)]
-pub(super) struct Taken {
-    budget: Budget,
+pub(super) struct Reservation {
+    budget: MemoryBudget,
     caller: Option<u64>,
     bytes: usize,
 }
 
-impl Budget {
-    /// Memory of so many MiB.
+impl MemoryBudget {
+    /// Creates a budget in MiB.
     pub(super) fn new(mib: usize) -> Self {
         Self { used: Arc::default(), bytes: mib * 1024 * 1024 }
     }
 
-    /// Nothing yet, for a caller; none is somebody without a part of their own.
-    pub(super) fn nothing(&self, caller: Option<u64>) -> Taken {
-        Taken { budget: self.clone(), caller, bytes: 0 }
+    /// Creates an empty reservation for a caller, or for one without a limit of its own.
+    pub(super) fn reservation(&self, caller: Option<u64>) -> Reservation {
+        Reservation { budget: self.clone(), caller, bytes: 0 }
     }
 
     fn used(&self) -> MutexGuard<'_, Used> {
@@ -55,24 +55,24 @@ impl Budget {
     }
 }
 
-impl Taken {
-    /// Takes that much more. What is the caller's only one may exceed their part, and takes the
-    /// whole if it is larger.
-    pub(super) fn grow(&mut self, bytes: usize) -> Result<(), Refused> {
+impl Reservation {
+    /// Reserves more bytes. The only reservation of a caller may exceed the limit of the caller,
+    /// and is cut to the whole budget if it is larger.
+    pub(super) fn grow(&mut self, bytes: usize) -> Result<(), Exceeded> {
         let all = self.budget.bytes;
         let bytes = bytes.min(all - self.bytes);
         let mut used = self.budget.used();
         if let Some(caller) = self.caller {
-            let theirs = used.by_caller.get(&caller).copied().unwrap_or(0);
-            let is_only_one = theirs == self.bytes;
-            if !is_only_one && theirs + bytes > all / PART {
-                return Err(Refused::Caller);
+            let of_caller = used.by_caller.get(&caller).copied().unwrap_or(0);
+            let is_only = of_caller == self.bytes;
+            if !is_only && of_caller + bytes > all / CALLER_DIVISOR {
+                return Err(Exceeded::Caller);
             }
         }
-        if used.by_all + bytes > all {
-            return Err(Refused::All);
+        if used.total + bytes > all {
+            return Err(Exceeded::Total);
         }
-        used.by_all += bytes;
+        used.total += bytes;
         if let Some(caller) = self.caller {
             *used.by_caller.entry(caller).or_default() += bytes;
         }
@@ -81,15 +81,15 @@ impl Taken {
     }
 }
 
-impl Drop for Taken {
+impl Drop for Reservation {
     fn drop(&mut self) {
         let mut used = self.budget.used();
-        used.by_all -= self.bytes;
+        used.total -= self.bytes;
         if let Some(caller) = self.caller
-            && let Some(theirs) = used.by_caller.get_mut(&caller)
+            && let Some(of_caller) = used.by_caller.get_mut(&caller)
         {
-            *theirs -= self.bytes;
-            if *theirs == 0 {
+            *of_caller -= self.bytes;
+            if *of_caller == 0 {
                 used.by_caller.remove(&caller);
             }
         }
@@ -102,33 +102,37 @@ mod tests {
 
     const MIB: usize = 1024 * 1024;
 
-    fn take(budget: &Budget, caller: Option<u64>, bytes: usize) -> Result<Taken, Refused> {
-        let mut taken = budget.nothing(caller);
-        taken.grow(bytes).map(|()| taken)
+    fn reserve(
+        budget: &MemoryBudget,
+        caller: Option<u64>,
+        bytes: usize,
+    ) -> Result<Reservation, Exceeded> {
+        let mut reservation = budget.reservation(caller);
+        reservation.grow(bytes).map(|()| reservation)
     }
 
     #[test]
-    fn refuses_memory_beyond_part_of_caller_and_all() {
-        let budget = Budget::new(8);
+    fn refuses_memory_beyond_limits() {
+        let budget = MemoryBudget::new(8);
         let ada = [
-            take(&budget, Some(1), MIB).expect("the first"),
-            take(&budget, Some(1), MIB).expect("the second"),
+            reserve(&budget, Some(1), MIB).expect("the first"),
+            reserve(&budget, Some(1), MIB).expect("the second"),
         ];
-        assert_eq!(take(&budget, Some(1), MIB).err(), Some(Refused::Caller));
-        let nobody = take(&budget, None, 6 * MIB).expect("what is left");
-        assert_eq!(take(&budget, Some(3), MIB).err(), Some(Refused::All));
+        assert_eq!(reserve(&budget, Some(1), MIB).err(), Some(Exceeded::Caller));
+        let nobody = reserve(&budget, None, 6 * MIB).expect("what is left");
+        assert_eq!(reserve(&budget, Some(3), MIB).err(), Some(Exceeded::Total));
         drop((ada, nobody));
-        drop(take(&budget, Some(4), 100 * MIB).expect("larger than all, alone"));
+        drop(reserve(&budget, Some(4), 100 * MIB).expect("larger than the budget, alone"));
         let used = budget.used();
-        assert_eq!((used.by_all, used.by_caller.len()), (0, 0));
+        assert_eq!((used.total, used.by_caller.len()), (0, 0));
     }
 
     #[test]
-    fn lets_the_only_one_of_a_caller_grow_beyond_their_part() {
-        let budget = Budget::new(8);
-        let mut first = budget.nothing(Some(1));
+    fn allows_only_reservation_beyond_caller_limit() {
+        let budget = MemoryBudget::new(8);
+        let mut first = budget.reservation(Some(1));
         (0..3).for_each(|_| first.grow(MIB).expect("the only one"));
-        assert_eq!(take(&budget, Some(1), 1).err(), Some(Refused::Caller));
-        assert_eq!(take(&budget, Some(2), 2 * MIB).map(drop), Ok(()));
+        assert_eq!(reserve(&budget, Some(1), 1).err(), Some(Exceeded::Caller));
+        assert_eq!(reserve(&budget, Some(2), 2 * MIB).map(drop), Ok(()));
     }
 }

@@ -10,7 +10,7 @@ use axum::{
 use super::{ApiError, Reason, bearer};
 use crate::config::{Operator, Operators};
 
-/// Middleware of operator calls: 401 to a request without one of the tokens.
+/// Middleware of operator calls: answers requests without a valid token with 401.
 pub async fn require_operator(
     State(operators): State<Operators>,
     mut request: Request,

@@ -1,7 +1,7 @@
-//! Rate limits: how many calls a user may make, or an address that identifies nobody.
+//! Rate limits for the calls of a user, or of an address without an identified user.
 //!
-//! Each process counts by itself, so that no call waits for another machine: N replicas behind a
-//! balancer let a user make up to N times as many calls.
+//! Each process counts separately, so that no call waits for another machine: with N replicas
+//! behind a balancer, a user may make up to N times as many calls.
 
 use std::{
     hash::{BuildHasher, Hash, RandomState},
@@ -24,27 +24,27 @@ use governor::{DefaultKeyedRateLimiter, Quota, clock::Clock};
 use super::{ApiError, Authenticator, Identity, Peer, Reason, answers::Answers, docs};
 use crate::config::Reader;
 
-/// Callers that are remembered at once, 48 bytes each; those beyond share one allowance.
+/// Most callers in memory, 48 bytes each; further callers share one allowance.
 const MAX_CALLERS: usize = 100_000;
-/// Calls between two sweeps of callers whose allowance is whole again.
-const SWEEP_EVERY: usize = 4_096;
-/// The key of callers beyond the most that are remembered.
+/// Number of calls between two purges of callers whose allowance is full again.
+const PURGE_EVERY: usize = 4_096;
+/// Key of all callers beyond [`MAX_CALLERS`].
 const OVERFLOW: u64 = 0;
-/// Entries of a bulk that cost as much as a call.
+/// Number of entries of a bulk request that cost one call.
 pub const ENTRIES_PER_CALL: usize = 20;
 
-/// The allowance of one caller.
+/// Allowance of one caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimit {
-    /// Calls a second, on average.
+    /// Calls per second, on average.
     pub per_second: NonZeroU32,
     /// Calls at once.
     pub burst: NonZeroU32,
 }
 
 impl RateLimit {
-    /// Reads `RATE_LIMIT_PER_SECOND` and `RATE_LIMIT_BURST`. The outer option is none after a
-    /// fault, the inner one when limits are switched off.
+    /// Reads `RATE_LIMIT_PER_SECOND` and `RATE_LIMIT_BURST`. The outer option is `None` after a
+    /// fault, the inner one if limits are disabled.
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Option<Self>> {
         const RANGE: &str = "is malformed: expected a number up to 1000000";
         let (rate, size) = ("RATE_LIMIT_PER_SECOND", "RATE_LIMIT_BURST");
@@ -62,7 +62,7 @@ impl RateLimit {
     }
 }
 
-/// The limits of one API.
+/// Rate limiter of one API.
 #[derive(Clone)]
 pub(super) struct Limiter(Arc<Inner>);
 
@@ -86,16 +86,16 @@ impl Limiter {
 
     fn key(&self, caller: impl Hash) -> u64 {
         let Inner { limiter, hasher, calls, .. } = &*self.0;
-        if calls.fetch_add(1, Ordering::Relaxed) % SWEEP_EVERY == SWEEP_EVERY - 1 {
+        if calls.fetch_add(1, Ordering::Relaxed) % PURGE_EVERY == PURGE_EVERY - 1 {
             limiter.retain_recent();
         }
         if limiter.len() < MAX_CALLERS { hasher.hash_one(caller) } else { OVERFLOW }
     }
 
-    /// Takes calls from a caller's allowance.
+    /// Takes calls from the allowance of a caller.
     ///
     /// # Errors
-    /// `RATE_LIMITED` when it is used up, with the time after which it is not.
+    /// `RATE_LIMITED` if it is used up, with the time after which it is available again.
     fn take(&self, key: u64, calls: NonZeroU32) -> Result<(), ApiError> {
         let Inner { limiter, burst, .. } = &*self.0;
         let Ok(Err(refused)) = limiter.check_key_n(&key, calls.min(*burst)) else { return Ok(()) };
@@ -105,17 +105,17 @@ impl Limiter {
     }
 }
 
-/// The caller: an extension of each request.
+/// Caller of a request: an extension of each request.
 #[derive(Clone)]
 pub(super) struct Caller {
-    /// The identity of the request, found out once.
+    /// Identity of the caller, determined once.
     pub(super) identity: Result<Identity, ApiError>,
-    /// The same number for all calls of a user in this process.
+    /// Key of the caller: the same for all calls of a user in this process.
     pub(super) key: u64,
     limiter: Option<Limiter>,
 }
 
-/// Parts of the middleware.
+/// State of the middleware.
 #[derive(Clone)]
 pub(super) struct Admission {
     pub(super) authenticator: Authenticator,
@@ -124,11 +124,11 @@ pub(super) struct Admission {
     pub(super) hasher: RandomState,
 }
 
-/// Middleware that identifies the caller and takes the call from their allowance. Calls that
-/// identify nobody are taken from the allowance of the address that they come from. Where nobody
-/// can be identified, because there is no key set, that address would be the ingress' and stand for
-/// everybody: the call is answered with 503 and takes from nobody. A user has a few reading
-/// requests answered at once.
+/// Middleware that identifies the caller and takes the call from the allowance of the caller. Calls
+/// without an identity are taken from the allowance of their address. If callers cannot be
+/// identified because there is no key set, that address could be the ingress of all users, so the
+/// call is answered with 503 and not counted. The number of concurrent read requests of a user is
+/// limited.
 pub(super) async fn admit(
     State(admission): State<Admission>,
     mut request: Request,
@@ -144,9 +144,10 @@ pub(super) async fn admit(
         return error.clone().into_response();
     }
     let peer = request.extensions().get::<Peer>().map(|peer| subscriber(peer.0));
-    let whom = identity.as_ref().map(|identity| identity.user_id.as_str()).map_err(|_| peer);
+    let caller = identity.as_ref().map(|identity| identity.user_id.as_str()).map_err(|_| peer);
     let Admission { limiter, answers, hasher, .. } = admission;
-    let key = limiter.as_ref().map_or_else(|| hasher.hash_one(whom), |limiter| limiter.key(whom));
+    let key =
+        limiter.as_ref().map_or_else(|| hasher.hash_one(caller), |limiter| limiter.key(caller));
     if let Some(limiter) = &limiter
         && let Err(refused) = limiter.take(key, NonZeroU32::MIN)
     {
@@ -165,7 +166,7 @@ pub(super) async fn admit(
     answers.wait_for_client(user, answer)
 }
 
-/// An address as it is assigned: of IPv6 a subscriber has a network of 64 bits.
+/// Address of a subscriber: of IPv6, a subscriber has a network of 64 bits.
 fn subscriber(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
@@ -175,15 +176,15 @@ fn subscriber(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The caller's allowance, for calls that do the work of several.
+/// Allowance of the caller, for calls that do the work of several.
 pub struct Allowance(Option<Caller>);
 
 impl Allowance {
-    /// Takes what a number of entries costs beside the call itself: a call for every
+    /// Takes the cost of a number of entries beside the call itself: one call for every
     /// [`ENTRIES_PER_CALL`].
     ///
     /// # Errors
-    /// `RATE_LIMITED` when the allowance is used up.
+    /// `RATE_LIMITED` if the allowance is used up.
     pub fn take_entries(&self, entries: usize) -> Result<(), ApiError> {
         let Some(Caller { key, limiter: Some(limiter), .. }) = &self.0 else { return Ok(()) };
         let calls = u32::try_from(entries / ENTRIES_PER_CALL).unwrap_or(u32::MAX);
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_calls_beyond_the_burst_of_one_caller() {
+    fn refuses_calls_beyond_burst_of_caller() {
         let limiter = limiter(1, 3);
         let (ada, bob) = (limiter.key("ada"), limiter.key("bob"));
         for _ in 0..3 {
@@ -222,14 +223,14 @@ mod tests {
     }
 
     #[test]
-    fn lets_a_whole_burst_pay_for_a_call_that_costs_more() {
+    fn takes_whole_burst_for_expensive_call() {
         let limiter = limiter(1, 3);
         limiter.take(1, NonZeroU32::MAX).expect("the burst");
         limiter.take(1, NonZeroU32::MIN).expect_err("nothing is left");
     }
 
     #[test]
-    fn remembers_a_bounded_number_of_callers() {
+    fn keeps_bounded_number_of_callers() {
         let limiter = limiter(1, 1);
         for caller in 0..2 * MAX_CALLERS {
             let key = limiter.key(caller);
@@ -239,18 +240,18 @@ mod tests {
     }
 
     #[test]
-    fn forgets_callers_whose_allowance_is_whole() {
+    fn purges_callers_with_full_allowance() {
         let limiter = limiter(1_000_000, 1);
-        for caller in 0..10 * SWEEP_EVERY {
+        for caller in 0..10 * PURGE_EVERY {
             let key = limiter.key(caller);
             let _ = limiter.take(key, NonZeroU32::MIN);
         }
         limiter.0.limiter.retain_recent();
-        assert!(limiter.0.limiter.len() < SWEEP_EVERY);
+        assert!(limiter.0.limiter.len() < PURGE_EVERY);
     }
 
     #[test]
-    fn counts_a_network_as_one_subscriber() {
+    fn counts_network_as_one_subscriber() {
         let address = |text: &str| subscriber(text.parse().expect("an address"));
         assert_eq!(address("2001:db8::1"), address("2001:db8::ffff:1"));
         assert_ne!(address("2001:db8::1"), address("2001:db8:0:1::1"));

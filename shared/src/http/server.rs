@@ -1,7 +1,7 @@
-//! The listeners of a process, the loop that accepts connections, and their end.
+//! Listeners of a process, the loop that accepts connections, and their shutdown.
 //!
-//! Every connection has limits ([`ServerSettings`]): a number of them is open at once, and none
-//! waits for its client without end. All connections of a listener share one router.
+//! Connections have limits ([`ServerSettings`]): their number is bounded, and none waits for its
+//! client forever. All connections of a listener share one router.
 
 mod activity;
 mod bodies;
@@ -33,7 +33,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use self::{
     activity::Activity,
     connection::{Accepted, Listener},
-    permits::Places,
+    permits::ConnectionPermits,
 };
 use super::{
     AllowedOrigins,
@@ -45,41 +45,41 @@ use crate::{config::Process, open_files};
 pub(crate) use bodies::BodyTimedOut;
 pub use settings::ServerSettings;
 
-/// How long open connections may take to finish once the process drains.
+/// Time limit for open connections to finish while the process drains.
 const DRAIN: Duration = Duration::from_secs(15);
-/// The pause after a connection could not be accepted, most likely for want of file descriptors.
+/// Pause after a connection could not be accepted, most likely for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Bound, not yet served.
+/// Bound listeners that are not yet served.
 #[derive(Debug)]
 pub struct Listeners {
-    /// The REST API's; none where a service has no REST API.
+    /// Listener of the REST API; `None` if the service has none.
     pub rest: Option<TcpListener>,
-    /// Health and metrics.
+    /// Listener of health and metrics.
     pub admin: TcpListener,
 }
 
 impl Listeners {
-    /// Binds what a process is told to serve.
+    /// Binds the configured ports.
     ///
     /// # Errors
-    /// When a port is taken; the message names its variable.
+    /// If a port is in use; the message names its variable.
     pub async fn bind(process: &Process, with_rest: bool) -> anyhow::Result<Self> {
         let rest =
             if with_rest { Some(bind(process.bind, process.port, "PORT").await?) } else { None };
         Ok(Self { rest, admin: bind(process.bind, process.admin_port, "ADMIN_PORT").await? })
     }
 
-    /// Where the REST API listens.
+    /// Address of the REST API.
     #[must_use]
     pub fn rest_addr(&self) -> Option<SocketAddr> {
         self.rest.as_ref().and_then(|listener| listener.local_addr().ok())
     }
 
-    /// Where the admin port listens.
+    /// Address of the admin port.
     ///
     /// # Errors
-    /// When the socket has no address.
+    /// If the socket has no address.
     pub fn admin_addr(&self) -> io::Result<SocketAddr> {
         self.admin.local_addr()
     }
@@ -91,11 +91,11 @@ async fn bind(address: IpAddr, port: u16, variable: &str) -> anyhow::Result<TcpL
         .with_context(|| format!("{variable}: cannot listen on port {port}"))
 }
 
-/// Serves a router (HTTP/1.1 and h2c) until the token is cancelled, then lets open requests finish
-/// for a bounded time.
+/// Serves a router (HTTP/1.1 and h2c) until the token is cancelled, then waits a bounded time for
+/// open requests.
 ///
 /// # Errors
-/// When the listener has no address.
+/// If the listener has no address.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -103,7 +103,7 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let shared = Arc::new(Listener {
-        // Made ready here, once: afterwards a clone of it is a reference.
+        // Finished once here, so that each clone is only a reference.
         router: router.with_state(()),
         settings: settings.clone(),
         shutdown: shutdown.clone(),
@@ -119,7 +119,7 @@ pub async fn serve(
     if timeout(DRAIN, connections.wait()).await.is_err() {
         tracing::warn!(
             open = connections.len(),
-            "drain limit was reached, open connections are closed"
+            "time limit of the drain exceeded, closing open connections"
         );
         shared.abort.cancel();
         connections.wait().await;
@@ -127,49 +127,53 @@ pub async fn serve(
     Ok(())
 }
 
-/// Accepts connections without end.
+/// Accepts connections until it is dropped.
 async fn accept(listener: &TcpListener, shared: &Arc<Listener>, connections: &TaskTracker) {
-    let places = Places::new(open_files::connections(shared.settings.max_connections));
+    let permits = ConnectionPermits::new(open_files::connections(shared.settings.max_connections));
     let mut id = 0;
     loop {
         let (stream, peer): (TcpStream, SocketAddr) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) if is_of_client(&error) => continue,
             Err(error) => {
-                tracing::warn!(error = %error, "accept failed, an idle connection is closed");
-                places.evict_one();
+                tracing::warn!(
+                    error = %error,
+                    "connection could not be accepted, closing an idle one"
+                );
+                permits.evict_one();
                 sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
         id += 1;
         let activity = Activity::new();
-        let place = places.enter(id, &activity).await;
-        connections
-            .spawn(connection::run(Arc::clone(shared), Accepted { stream, peer, activity, place }));
+        let permit = permits.acquire(id, &activity).await;
+        connections.spawn(connection::run(
+            Arc::clone(shared),
+            Accepted { stream, peer, activity, permit },
+        ));
     }
 }
 
-/// Returns whether the connection failed before it was accepted, which says nothing of the next
-/// one.
+/// Returns whether the client closed the connection before it was accepted.
 fn is_of_client(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
 /// Serves health and metrics on a thread of their own until the token is cancelled, so that they
-/// answer whatever the rest of the process is busy with. Checks of readiness run where the caller
-/// runs.
+/// respond even if the rest of the process is busy. Readiness checks run in the runtime of the
+/// caller.
 ///
 /// # Errors
-/// When the thread cannot be started, or its listener fails.
+/// If the thread cannot be started, or its listener fails.
 pub async fn serve_admin(
     listener: TcpListener,
     readiness: Readiness,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let router = admin::routes(readiness);
-    // Bound to a loopback address it is on somebody's desk, where web pages can reach it.
+    // On a loopback address, web pages in a browser of the same machine can reach the port.
     let router = if listener.local_addr()?.ip().is_loopback() {
         let guard = Guard::new(AllowedHosts::loopback(), AllowedOrigins::None);
         router.layer(from_fn_with_state(guard, refuse_other_sites))
@@ -186,7 +190,7 @@ pub async fn serve_admin(
                     serve(listener, router, &ServerSettings::admin(), shutdown).await
                 })
             });
-        // Nobody is left to hear of it when the process has given up waiting.
+        // The receiver is dropped if the process no longer waits.
         let _ = ended.send(served);
     })?;
     end.await.map_err(|_| io::Error::other("the thread of the admin port panicked"))?

@@ -16,13 +16,13 @@ pub struct ApiSettings {
     pub origins: AllowedOrigins,
     /// Names under which the API may be addressed (`ALLOWED_HOSTS`); any by default.
     pub hosts: Option<AllowedHosts>,
-    /// Calls of one user (`RATE_LIMIT_PER_SECOND`, `RATE_LIMIT_BURST`); no limit by default of this
-    /// type.
+    /// Rate limit of one user (`RATE_LIMIT_PER_SECOND`, `RATE_LIMIT_BURST`); `None` in the default
+    /// of this type.
     pub rate_limit: Option<RateLimit>,
-    /// MiB that request bodies may take together, and answers that wait for their clients as much
-    /// again (`HTTP_BODY_MEMORY_MIB`).
+    /// Memory budget of all request bodies in MiB, and also of all responses that wait for their
+    /// clients (`HTTP_BODY_MEMORY_MIB`).
     pub body_memory_mib: usize,
-    /// Limits of its connections.
+    /// Limits of connections.
     pub server: ServerSettings,
 }
 
@@ -51,13 +51,14 @@ impl ApiSettings {
         Some(Self { origins: origins.unwrap_or_default(), rate_limit: rate_limit?, ..internal? })
     }
 
-    /// Reads what an internal API needs: `ALLOWED_HOSTS` and the limits of bodies and connections.
-    /// No page of another origin may call it; its callers are operators and services, whose calls
-    /// are not limited.
+    /// Reads the settings of an internal API: `ALLOWED_HOSTS` and the limits of bodies and
+    /// connections. Pages of other origins are refused. Its callers are operators and services,
+    /// which have no rate limit.
     pub fn read_internal(reader: &mut Reader<'_>) -> Option<Self> {
         let hosts = reader.optional(
             "ALLOWED_HOSTS",
-            "host names the API answers to, comma-separated (guards against DNS rebinding); any by default",
+            "host names the API answers to, comma-separated (guards against DNS rebinding); any by \
+             default",
         );
         let body_memory_mib = body_memory::read(reader);
         let server = ServerSettings::read(reader);

@@ -1,4 +1,4 @@
-//! Public key that bearer tokens are verified with when there is no key set (`JWT_PUBLIC_KEY`).
+//! Static public key that verifies bearer tokens instead of a key set (`JWT_PUBLIC_KEY`).
 
 use std::sync::{PoisonError, RwLock};
 
@@ -8,18 +8,18 @@ use secrecy::{ExposeSecret, SecretString};
 use super::jwt::ALGORITHMS;
 use crate::config::LiveSecret;
 
-/// Largest RSA key, in bits: verifying with a larger one costs too much.
+/// Largest RSA key in bits, as verification with a larger one costs too much.
 const MAX_RSA_BITS: usize = 8192;
 
-/// Key that follows its file: the one it replaces is refused from then on. A file that holds no
-/// usable key keeps the last one.
+/// Key that is read again when its file changes; the replaced key is refused from then on. If the
+/// file contains no usable key, the previous one stays in use.
 pub(super) struct StaticKey {
     pem: LiveSecret,
     parsed: RwLock<Parsed>,
 }
 
 struct Parsed {
-    /// Text that was parsed last, usable or not.
+    /// Last text that was parsed, usable or not.
     pem: SecretString,
     key: DecodingKey,
     algorithms: Vec<Algorithm>,
@@ -29,13 +29,13 @@ impl StaticKey {
     /// Reads the key.
     ///
     /// # Errors
-    /// When it is no public key, or one that is not accepted.
+    /// If it is not a public key, or the key is not accepted.
     pub(super) fn new(pem: LiveSecret) -> anyhow::Result<Self> {
         let parsed = RwLock::new(parse(pem.current())?);
         Ok(Self { pem, parsed })
     }
 
-    /// The key as it is now, if tokens of this algorithm can be verified with it.
+    /// Returns the current key, if it can verify tokens of this algorithm.
     pub(super) fn current(&self, algorithm: Algorithm) -> Option<DecodingKey> {
         let pem = self.pem.current();
         {
@@ -51,7 +51,7 @@ impl StaticKey {
                 Err(error) => {
                     tracing::warn!(
                         error = %error,
-                        "new public key is unusable, the last one stays in use"
+                        "changed public key cannot be used, the previous one stays in use"
                     );
                     parsed.pem = pem;
                 }
@@ -71,7 +71,7 @@ fn is_same(a: &SecretString, b: &SecretString) -> bool {
     a.expose_secret() == b.expose_secret()
 }
 
-/// Returns true if an RSA key is neither too small to be safe nor too large to be verified with.
+/// Returns whether an RSA key is neither too small to be safe nor too large to be verified.
 pub(super) fn is_rsa_size_accepted(key: &DecodingKey) -> bool {
     jwt_crypto::rsa_modulus_bits(key)
         .is_some_and(|bits| (jwt_crypto::MIN_RSA_BITS..=MAX_RSA_BITS).contains(&bits))
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn verifies_with_the_last_usable_key_of_its_file() {
+    fn verifies_with_last_usable_key() {
         jwt_crypto::install();
         let (rsa, ec) = pems();
         let folder = tempfile::tempdir().expect("a folder");

@@ -1,4 +1,4 @@
-//! A JSON body that is written while it is read, so that its length is no matter.
+//! Streamed responses: a body of any length, written while the client reads it.
 
 use std::{
     future::Future,
@@ -17,23 +17,23 @@ use tokio::{sync::mpsc, time::timeout};
 
 use super::export_limit::{ExportPermit, Progress};
 
-/// Bytes that are gathered before they are handed to the connection.
-const PART: usize = 16 * 1024;
-/// Parts that wait for a slow client; the writer then waits as well.
-const WAITING: usize = 2;
-/// Time after which a body that is still being written is cut off.
+/// Bytes that are buffered before they are passed to the connection.
+const BUFFER_BYTES: usize = 16 * 1024;
+/// Number of parts that may wait for a slow client before the writer waits as well.
+const MAX_WAITING: usize = 2;
+/// Time after which an unfinished body is aborted.
 const DEADLINE: Duration = Duration::from_secs(10 * 60);
 
-/// Error of a body whose client is gone.
+/// Error of a body whose client closed the connection.
 #[derive(Debug, thiserror::Error)]
-#[error("the client went away")]
+#[error("the client closed the connection")]
 pub struct ClientGone;
 
-/// Error with which a body is cut off: the connection ends without the end of the body, which every
-/// HTTP client reports.
+/// Error that aborts a body: the connection ends without the end of the body, which every HTTP
+/// client reports.
 #[derive(Debug, thiserror::Error)]
-#[error("the body broke off")]
-struct BrokenOff;
+#[error("the body was aborted")]
+struct Aborted;
 
 type WriteError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -42,7 +42,7 @@ enum Part {
     End,
 }
 
-/// Writing side of a body. The body counts as complete only once [`BodyWriter::finish`] was called.
+/// Writer of a body. The body is complete only once [`BodyWriter::finish`] was called.
 #[derive(Debug)]
 pub struct BodyWriter {
     parts: mpsc::Sender<Part>,
@@ -51,13 +51,13 @@ pub struct BodyWriter {
 }
 
 impl BodyWriter {
-    /// Writes bytes, waiting for the client when it reads slowly.
+    /// Writes bytes; waits for the client if it reads slowly.
     ///
     /// # Errors
     /// [`ClientGone`].
     pub async fn write(&mut self, bytes: impl AsRef<[u8]>) -> Result<(), ClientGone> {
         self.buffer.extend_from_slice(bytes.as_ref());
-        if self.buffer.len() < PART {
+        if self.buffer.len() < BUFFER_BYTES {
             return Ok(());
         }
         self.flush().await
@@ -89,7 +89,7 @@ impl BodyWriter {
     }
 }
 
-/// Answers 200 with a JSON body, as [`streamed`] does.
+/// Responds with 200 and a JSON body, as [`streamed`] does.
 pub fn streamed_json<W, F>(permit: ExportPermit, write: W) -> Response
 where
     W: FnOnce(BodyWriter) -> F + Send + 'static,
@@ -98,38 +98,33 @@ where
     streamed(permit, HeaderValue::from_static("application/json"), write)
 }
 
-/// Answers 200 with a body that `write` writes in a task of its own. When it fails, takes longer
-/// than ten minutes or gives way to another user's export, the body is cut off. `permit` is held
-/// until then.
+/// Responds with 200 and a body that `write` writes in a task of its own. The body is aborted if
+/// `write` fails or takes longer than ten minutes, or if `permit` is revoked. `permit` is held
+/// until the end.
 pub fn streamed<W, F>(permit: ExportPermit, content_type: HeaderValue, write: W) -> Response
 where
     W: FnOnce(BodyWriter) -> F + Send + 'static,
     F: Future<Output = Result<(), WriteError>> + Send,
 {
-    let (sender, receiver) = mpsc::channel(WAITING);
+    let (sender, receiver) = mpsc::channel(MAX_WAITING);
     let writer = BodyWriter { parts: sender, buffer: Vec::new(), progress: permit.progress() };
     tokio::spawn(async move {
         let written = tokio::select! {
             written = timeout(DEADLINE, write(writer)) => written,
             () = permit.revoked() => {
-                tracing::warn!(
-                    "export was aborted for another user's, its client reads too slowly"
-                );
+                tracing::warn!("export aborted for another user, its client reads too slowly");
                 return;
             }
         };
         match written {
             Ok(Ok(())) => {}
             Ok(Err(error)) if error.is::<ClientGone>() => {
-                tracing::debug!("client of an export disconnected");
+                tracing::debug!("client of an export closed the connection");
             }
             Ok(Err(error)) => {
-                tracing::warn!(
-                    error = &*error as &dyn std::error::Error,
-                    "export failed, the answer is incomplete"
-                );
+                tracing::warn!(error = &*error as &dyn std::error::Error, "export aborted");
             }
-            Err(_) => tracing::warn!("export exceeded its time limit, was aborted"),
+            Err(_) => tracing::warn!("export aborted, it took too long"),
         }
         drop(permit);
     });
@@ -138,7 +133,7 @@ where
         match receiver.recv().await {
             Some(Part::Bytes(bytes)) => Some((Ok(bytes), Some(receiver))),
             Some(Part::End) => None,
-            None => Some((Err(BrokenOff), None)),
+            None => Some((Err(Aborted), None)),
         }
     });
     ([(CONTENT_TYPE, content_type)], Body::from_stream(parts)).into_response()
@@ -155,19 +150,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn body_is_whole_when_writer_finishes() {
+    async fn completes_body_when_writer_finishes() {
         let response = streamed_json(permit(), async |mut writer: BodyWriter| {
-            for _ in 0..PART {
+            for _ in 0..BUFFER_BYTES {
                 writer.write("abcd").await?;
             }
             Ok(writer.finish().await?)
         });
         let body = response.into_body().collect().await.expect("whole").to_bytes();
-        assert_eq!(body.len(), 4 * PART);
+        assert_eq!(body.len(), 4 * BUFFER_BYTES);
     }
 
     #[tokio::test]
-    async fn body_breaks_off_when_writer_fails() {
+    async fn aborts_body_when_writer_fails() {
         let response = streamed_json(permit(), async |mut writer: BodyWriter| {
             writer.write("[1,").await?;
             Err("the database went away".into())
@@ -176,13 +171,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn body_breaks_off_when_it_gives_way() {
+    async fn aborts_body_when_permit_is_revoked() {
         let limit = ExportLimit::new(1);
         let slow = limit.acquire("mallory").expect("the first");
         let progress = slow.progress();
         let response = streamed_json(slow, async |mut writer: BodyWriter| {
             loop {
-                writer.write([b' '; PART]).await?;
+                writer.write([b' '; BUFFER_BYTES]).await?;
             }
         });
         while !progress.is_waiting() {

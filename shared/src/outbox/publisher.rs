@@ -67,7 +67,7 @@ impl Publisher {
                     tracing::error!(
                         event.id = %id,
                         reason,
-                        "outbox message can never be published, parked"
+                        "message parked in the outbox, it can never be published"
                     );
                     metrics::counter!("reminders_outbox_parked_total").increment(1);
                     self.check(store::park(&self.pool, id, &reason).await);

@@ -1,4 +1,4 @@
-//! The keys of a set (RFC 7517) that tokens may be verified with.
+//! Keys of a set (RFC 7517) that may verify tokens.
 
 use jsonwebtoken::{
     Algorithm, DecodingKey,
@@ -16,7 +16,7 @@ const MAX_KEYS: usize = 64;
 #[derive(Debug)]
 pub(super) struct PublicKey {
     id: Option<String>,
-    /// The one algorithm that the set allows it for, if it names one.
+    /// The only algorithm that the set allows for the key, if it names one.
     algorithm: Option<Algorithm>,
     kind: Kind,
     key: DecodingKey,
@@ -31,7 +31,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// The kind of key that an algorithm needs (RFC 7518, section 3.1; RFC 8037).
+    /// Kind of key that an algorithm needs (RFC 7518, section 3.1; RFC 8037).
     fn of(algorithm: Algorithm) -> Option<Self> {
         Some(match algorithm {
             Algorithm::RS256 | Algorithm::RS384 | Algorithm::RS512 => Self::Rsa,
@@ -50,10 +50,10 @@ struct Document {
 }
 
 /// Reads a key set. Keys that cannot verify a signature (encryption keys, short RSA keys, unknown
-/// kinds) are left out, as RFC 7517, section 5 asks.
+/// kinds) are left out, as required by RFC 7517, section 5.
 ///
 /// # Errors
-/// When it is no key set, or has more than [`MAX_KEYS`] keys.
+/// If it is not a key set, or has more than [`MAX_KEYS`] keys.
 pub(super) fn read_set(text: &[u8]) -> anyhow::Result<Vec<PublicKey>> {
     let document: Document = serde_json::from_slice(text)?;
     anyhow::ensure!(document.keys.len() <= MAX_KEYS, "the key set has more than {MAX_KEYS} keys");
@@ -81,7 +81,7 @@ fn usable(value: Value) -> Option<PublicKey> {
 }
 
 fn kind_of(parameters: &AlgorithmParameters, key: &DecodingKey) -> Option<Kind> {
-    // The curve and the length of what was decoded must agree.
+    // The curve and the length of the decoded key must match.
     let length = key.try_get_as_bytes().map(<[u8]>::len).unwrap_or_default();
     match parameters {
         AlgorithmParameters::RSA(_) => static_key::is_rsa_size_accepted(key).then_some(Kind::Rsa),
@@ -98,8 +98,8 @@ fn kind_of(parameters: &AlgorithmParameters, key: &DecodingKey) -> Option<Kind> 
     }
 }
 
-/// The key with an id for an algorithm. A token that names no key is verified with the only one
-/// that its algorithm has.
+/// Returns the key with an id for an algorithm. A token without a key id is verified with the only
+/// key of its algorithm, if there is just one.
 pub(super) fn find(
     keys: &[PublicKey],
     id: Option<&str>,
@@ -173,7 +173,9 @@ mod tests {
 
     #[test]
     fn finds_key_by_id_and_algorithm() {
-        let curve = json!({"kty": "EC", "crv": "P-256", "kid": "e", "x": P256[0], "y": P256[1], "alg": "ES256"});
+        let [x, y] = P256;
+        let curve =
+            json!({"kty": "EC", "crv": "P-256", "kid": "e", "x": x, "y": y, "alg": "ES256"});
         let keys = read(&[ed25519(&json!({})), curve, rsa(258)]);
         let found = |id, algorithm| find(&keys, id, algorithm).is_some();
         assert!(found(Some("e"), Algorithm::EdDSA) && found(Some("e"), Algorithm::ES256));
@@ -186,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_sets_that_are_none_or_too_large() {
+    fn refuses_malformed_or_large_sets() {
         for text in ["", "[]", "{}", r#"{"keys":{}}"#] {
             assert!(read_set(text.as_bytes()).is_err(), "{text}");
         }

@@ -1,4 +1,4 @@
-//! State of one connection as seen by its limits: what it waits for, and since when.
+//! State of one connection that its limits depend on.
 
 use std::{
     collections::BTreeMap,
@@ -13,38 +13,38 @@ use super::settings::ServerSettings;
 #[derive(Debug)]
 pub(super) struct Activity {
     state: Mutex<State>,
-    /// Asks the connection to end, because another one needs its place.
+    /// Notified when the connection must end because another one needs its permit.
     evicted: Notify,
 }
 
 #[derive(Debug)]
 struct State {
-    /// Requests that are not answered completely.
+    /// Number of requests that are not answered completely.
     open_requests: usize,
-    /// `true` once a request has come.
+    /// `true` once a request was received.
     has_served: bool,
     /// Time since which no request is open.
     idle_since: Instant,
-    /// Time of the first byte of a head that is not complete (HTTP/1.1 only).
+    /// Time of the first byte of an incomplete request head (HTTP/1.1 only).
     head_since: Option<Instant>,
     /// Requests whose bodies are awaited, with the time of the first wait.
     receiving: BTreeMap<u64, Instant>,
-    /// Answers whose next part the client has not taken, with the time since when it could.
-    untaken: BTreeMap<u64, Instant>,
+    /// Responses whose next part the client has not read, with the time at which it was offered.
+    unread: BTreeMap<u64, Instant>,
     next_request: u64,
     is_multiplexed: bool,
 }
 
-/// Finding of a look at a connection.
+/// Result of a check of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Finding {
-    /// It is within its limits.
+pub(super) enum Health {
+    /// The connection is within its limits.
     Healthy,
-    /// No request came for too long.
+    /// No request was received for too long.
     Idle,
-    /// A request head was begun and not completed.
+    /// A request head is incomplete for too long.
     HeadOverdue,
-    /// The client does not take its answer.
+    /// The client does not read its response.
     Stalled,
 }
 
@@ -56,20 +56,20 @@ impl Activity {
             idle_since: Instant::now(),
             head_since: None,
             receiving: BTreeMap::new(),
-            untaken: BTreeMap::new(),
+            unread: BTreeMap::new(),
             next_request: 0,
             is_multiplexed: false,
         };
         Arc::new(Self { state: Mutex::new(state), evicted: Notify::new() })
     }
 
-    /// Notes that the connection speaks HTTP/2, where bytes that are no request may come at any
-    /// time.
-    pub(super) fn multiplexed(&self) {
+    /// Records that the connection uses HTTP/2, where bytes that are not a request may arrive at
+    /// any time.
+    pub(super) fn set_multiplexed(&self) {
         self.state().is_multiplexed = true;
     }
 
-    /// Notes that bytes came.
+    /// Records that bytes were received.
     pub(super) fn received(&self) {
         let mut state = self.state();
         if state.open_requests == 0 && !state.is_multiplexed {
@@ -77,7 +77,7 @@ impl Activity {
         }
     }
 
-    /// Notes that a request begins; it ends when the guard is dropped.
+    /// Records the start of a request, which ends when the returned guard is dropped.
     pub(super) fn open(self: &Arc<Self>) -> OpenRequest {
         let mut state = self.state();
         state.open_requests += 1;
@@ -87,26 +87,26 @@ impl Activity {
         OpenRequest { activity: Arc::clone(self), id: state.next_request }
     }
 
-    /// Compares the connection with its limits.
-    pub(super) fn look(&self, limits: &ServerSettings) -> Finding {
+    /// Checks the limits of the connection.
+    pub(super) fn check(&self, limits: &ServerSettings) -> Health {
         let (state, now) = (self.state(), Instant::now());
         let is_over = |since: Instant, limit| now.saturating_duration_since(since) >= limit;
-        if state.untaken.values().any(|since| is_over(*since, limits.write_timeout)) {
-            return Finding::Stalled;
+        if state.unread.values().any(|since| is_over(*since, limits.write_timeout)) {
+            return Health::Stalled;
         }
         if state.open_requests > 0 {
-            return Finding::Healthy;
+            return Health::Healthy;
         }
         let first = if state.has_served { limits.idle_timeout } else { limits.header_timeout };
         match state.head_since {
-            Some(since) if is_over(since, limits.header_timeout) => Finding::HeadOverdue,
-            None if is_over(state.idle_since, first) => Finding::Idle,
-            _ => Finding::Healthy,
+            Some(since) if is_over(since, limits.header_timeout) => Health::HeadOverdue,
+            None if is_over(state.idle_since, first) => Health::Idle,
+            _ => Health::Healthy,
         }
     }
 
-    /// Time since which the connection keeps a place without being served; none while it is
-    /// answered. A connection that sends a body comes after those that send nothing.
+    /// Time since which the connection holds a permit without an open request; `None` while a
+    /// request is handled. A connection that sends a body is ordered after those that send nothing.
     pub(super) fn unused_since(&self) -> Option<(bool, Instant)> {
         let state = self.state();
         if state.open_requests == 0 {
@@ -121,12 +121,12 @@ impl Activity {
         self.state().open_requests > 0
     }
 
-    /// Asks the connection to end.
+    /// Requests the end of the connection.
     pub(super) fn evict(&self) {
         self.evicted.notify_one();
     }
 
-    /// Resolves when the connection is asked to end.
+    /// Resolves when the end of the connection is requested.
     pub(super) async fn evicted(&self) {
         self.evicted.notified().await;
     }
@@ -136,7 +136,7 @@ impl Activity {
     }
 }
 
-/// One request, from its head to the last byte of its answer.
+/// One request, from its head to the last byte of its response.
 #[derive(Debug)]
 pub(super) struct OpenRequest {
     activity: Arc<Activity>,
@@ -144,18 +144,18 @@ pub(super) struct OpenRequest {
 }
 
 impl OpenRequest {
-    /// A second handle for the request's body.
+    /// Returns a handle for the body of the request.
     pub(super) fn body(&self) -> Receiving {
         Receiving { activity: Arc::clone(&self.activity), id: self.id }
     }
 
-    /// Notes whether the client could take the next part of the answer.
+    /// Records whether a part of the response is offered to the client.
     pub(super) fn offered(&self, is_offered: bool) {
         let mut state = self.activity.state();
         if is_offered {
-            state.untaken.insert(self.id, Instant::now());
+            state.unread.insert(self.id, Instant::now());
         } else {
-            state.untaken.remove(&self.id);
+            state.unread.remove(&self.id);
         }
     }
 }
@@ -163,7 +163,7 @@ impl OpenRequest {
 impl Drop for OpenRequest {
     fn drop(&mut self) {
         let mut state = self.activity.state();
-        state.untaken.remove(&self.id);
+        state.unread.remove(&self.id);
         state.open_requests -= 1;
         if state.open_requests == 0 {
             state.idle_since = Instant::now();
@@ -171,7 +171,7 @@ impl Drop for OpenRequest {
     }
 }
 
-/// The body of one request, while it is received.
+/// Body of one request, while it is received.
 #[derive(Debug)]
 pub(super) struct Receiving {
     activity: Arc<Activity>,
@@ -179,7 +179,7 @@ pub(super) struct Receiving {
 }
 
 impl Receiving {
-    /// Notes that the body is waited for.
+    /// Records that the body is awaited.
     pub(super) fn waits(&self) {
         self.activity.state().receiving.entry(self.id).or_insert_with(Instant::now);
     }

@@ -1,4 +1,4 @@
-//! Bodies of requests and answers, with the limits that a client must keep while they are sent.
+//! Bodies of requests and responses, with limits for their transfer.
 
 use std::{
     error::Error,
@@ -14,21 +14,21 @@ use tokio::time::{Sleep, sleep};
 
 use super::activity::{OpenRequest, Receiving};
 
-/// The most that is handed to a connection at once: what HTTP/2 buffers for a client that does not
-/// read.
+/// Most bytes that are passed to a connection at once: the buffer of HTTP/2 for a client that does
+/// not read.
 const MAX_PART_BYTES: usize = 16 * 1024;
 
-/// The body did not come in time.
+/// The body did not arrive in time.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("the body did not arrive in time")]
 pub(crate) struct BodyTimedOut;
 
-/// Body of a request, which must arrive within a time.
+/// Body of a request, which must arrive within a time limit.
 pub(super) struct RequestBody {
     body: Incoming,
     timeout: Duration,
     receiving: Receiving,
-    /// Starts with the first wait: a body that is there costs no timer.
+    /// Set at the first wait, so that a body that arrived needs no timer.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
@@ -67,15 +67,16 @@ impl HttpBody for RequestBody {
     }
 }
 
-/// Body of an answer, handed over in parts; the connection knows while a part waits for the client.
-pub(super) struct AnswerBody {
+/// Body of a response, passed on in parts; the connection records whether a part waits for the
+/// client.
+pub(super) struct ResponseBody {
     body: Body,
-    /// Bytes that were produced and are not handed over.
+    /// Bytes that were produced and not yet passed on.
     rest: Bytes,
     request: OpenRequest,
 }
 
-impl AnswerBody {
+impl ResponseBody {
     pub(super) fn new(body: Body, request: OpenRequest) -> Self {
         request.offered(true);
         Self { body, rest: Bytes::new(), request }
@@ -88,7 +89,7 @@ impl AnswerBody {
     }
 }
 
-impl HttpBody for AnswerBody {
+impl HttpBody for ResponseBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -106,7 +107,7 @@ impl HttpBody for AnswerBody {
                 Ok(data) => this.part(data),
                 Err(trailers) => trailers,
             }))),
-            // The answer waits for its own source, or is over: nothing waits for the client.
+            // The response waits for its source or has ended, so no part waits for the client.
             other => {
                 this.request.offered(false);
                 other

@@ -1,4 +1,4 @@
-//! One connection: which protocol it speaks, its requests, and its end.
+//! One connection: protocol detection, requests, and shutdown.
 
 use std::{
     convert::Infallible, future::Future, net::SocketAddr, pin::Pin, sync::Arc, time::Duration,
@@ -21,45 +21,46 @@ use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
 use super::{
-    activity::{Activity, Finding},
-    bodies::{AnswerBody, RequestBody},
+    activity::{Activity, Health},
+    bodies::{RequestBody, ResponseBody},
     error_responses,
-    permits::Place,
+    permits::ConnectionPermit,
     settings::ServerSettings,
     socket::Socket,
 };
 use crate::http::Peer;
 
-/// Preface of every HTTP/2 connection (RFC 9113, section 3.4). No HTTP/1.1 request begins so.
+/// Preface of every HTTP/2 connection (RFC 9113, section 3.4), which no HTTP/1.1 request starts
+/// with.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Headers of one request.
+/// Most headers of one request.
 const MAX_HEADERS: usize = 100;
-/// A head that is larger than this when it is not complete is refused.
+/// Largest request head.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
-/// Bytes that are read ahead of, or written behind, one connection.
+/// Size of the read and write buffers of one connection.
 const MAX_BUFFER_BYTES: usize = 64 * 1024;
-/// Requests that are open at once on one HTTP/2 connection.
+/// Most open requests of one HTTP/2 connection.
 const MAX_STREAMS: u32 = 100;
-/// Bytes that one HTTP/2 request may send before they are read, and all requests of one connection.
+/// Flow-control windows of HTTP/2: for one request, and for all requests of one connection.
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 256 * 1024;
-/// Streams that a client may reset before they were looked at, and that may be reset for its
-/// errors.
+/// Most streams that a client may reset before they are accepted, and that may be reset for errors
+/// of the client.
 const MAX_RESETS: usize = 20;
 const MAX_ERROR_RESETS: usize = 64;
-/// Time between two keep-alive pings of an HTTP/2 client, and the time for its answer.
+/// Interval of keep-alive pings to an HTTP/2 client, and the time limit of the reply.
 const PING_PERIOD: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
-/// Time for a connection to end that was asked to, when no request of it is open.
+/// Time limit for a connection without open requests to end after it was asked to.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Parts that all connections of a listener share.
 pub(super) struct Listener {
     pub(super) router: Router,
     pub(super) settings: ServerSettings,
-    /// Asks connections to end after their open requests.
+    /// Ends connections after their open requests.
     pub(super) shutdown: CancellationToken,
-    /// Ends them at once.
+    /// Ends connections at once.
     pub(super) abort: CancellationToken,
 }
 
@@ -68,12 +69,12 @@ pub(super) struct Accepted {
     pub(super) stream: TcpStream,
     pub(super) peer: SocketAddr,
     pub(super) activity: Arc<Activity>,
-    pub(super) place: Place,
+    pub(super) permit: ConnectionPermit,
 }
 
 /// Serves a connection until it ends.
 pub(super) async fn run(listener: Arc<Listener>, accepted: Accepted) {
-    let Accepted { mut stream, peer, activity, place: _place } = accepted;
+    let Accepted { mut stream, peer, activity, permit: _permit } = accepted;
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(error = %error, "TCP_NODELAY was not set");
     }
@@ -86,16 +87,16 @@ pub(super) async fn run(listener: Arc<Listener>, accepted: Accepted) {
     let Ok(Ok(Some((read_ahead, is_http2)))) = first else { return };
     let socket =
         Socket::new(stream, read_ahead, Arc::clone(&activity), listener.settings.write_timeout);
-    // In boxes: a connection that is silent should not cost what one costs that is served.
+    // Boxed, so that a silent connection uses less memory than one with requests.
     if is_http2 {
-        activity.multiplexed();
+        activity.set_multiplexed();
         Box::pin(serve_http2(listener, socket.with_frames_counted(), peer, activity)).await;
     } else {
         Box::pin(serve_http1(listener, socket, peer, activity)).await;
     }
 }
 
-/// Reads until the protocol is known; none when the client hangs up before.
+/// Reads until the protocol is known; `None` if the client disconnects before.
 async fn first_bytes(stream: &mut TcpStream) -> std::io::Result<Option<(Bytes, bool)>> {
     let mut bytes = [0; PREFACE.len()];
     let mut filled = 0;
@@ -120,14 +121,15 @@ async fn serve_http1(
 ) {
     activity.received();
     let mut builder = http1::Builder::new();
-    // Its own timeout would be one for heads and idle connections alike; `watch` tells them apart.
+    // The timeout of hyper covers request heads and idle connections alike; `watch` has one for
+    // each.
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(None)
         .max_headers(MAX_HEADERS)
         .max_header_size(MAX_HEAD_BYTES)
         .max_buf_size(MAX_BUFFER_BYTES);
-    let service = service_fn(answering(&listener, peer, &activity));
+    let service = service_fn(service(&listener, peer, &activity));
     let mut connection = builder.serve_connection(TokioIo::new(socket), service);
     let end =
         watch(&listener, &activity, &mut connection, |connection| connection.graceful_shutdown())
@@ -161,20 +163,21 @@ async fn serve_http2(
         .max_send_buf_size(MAX_BUFFER_BYTES)
         .keep_alive_interval(PING_PERIOD)
         .keep_alive_timeout(PING_TIMEOUT);
-    let service = service_fn(answering(&listener, peer, &activity));
+    let service = service_fn(service(&listener, peer, &activity));
     let mut connection = builder.serve_connection(TokioIo::new(socket), service);
     watch(&listener, &activity, &mut connection, |connection| connection.graceful_shutdown()).await;
 }
 
-/// An answer that is being made.
-type Answering = Pin<Box<dyn Future<Output = Result<Response<AnswerBody>, Infallible>> + Send>>;
+/// Future of a response.
+type ResponseFuture =
+    Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, Infallible>> + Send>>;
 
-/// Answers requests by the router, of which there is one for all connections.
-fn answering(
+/// Returns the service of a connection, which calls the router of the listener.
+fn service(
     listener: &Arc<Listener>,
     peer: SocketAddr,
     activity: &Arc<Activity>,
-) -> impl Fn(hyper::Request<Incoming>) -> Answering + Clone + use<> {
+) -> impl Fn(hyper::Request<Incoming>) -> ResponseFuture + Clone + use<> {
     let (listener, activity) = (Arc::clone(listener), Arc::clone(activity));
     move |request| {
         let open = activity.open();
@@ -185,23 +188,22 @@ fn answering(
         let answered = listener.router.clone().call(request);
         Box::pin(async move {
             let Ok(answer) = answered.await;
-            Ok(answer.map(|body| AnswerBody::new(body, open)))
+            Ok(answer.map(|body| ResponseBody::new(body, open)))
         })
     }
 }
 
-/// End of a connection.
+/// Reason that a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// By itself, or because it was told to.
+    /// The connection ended normally or was aborted.
     Ended,
-    /// The request head did not arrive in time; the client can still be told.
+    /// The request head did not arrive in time; an error can still be sent.
     HeadOverdue,
 }
 
-/// Drives a connection until it ends by itself or breaks a limit. When it is idle for too long, has
-/// to give way or the process drains, it is asked to end, and may finish the requests that are
-/// open.
+/// Drives a connection until it ends or exceeds a limit. If it is idle for too long, must return
+/// its permit or the process drains, it is asked to end after its open requests.
 async fn watch<C, E>(
     listener: &Listener,
     activity: &Activity,
@@ -231,8 +233,8 @@ where
                 if activity.is_open() {
                     return End::Ended;
                 }
-                // Another client waits for the place: this one is told if it can be, and not waited
-                // for.
+                // Another client waits for the permit: the connection is asked to end, without
+                // waiting.
                 ask_to_end(Pin::new(connection));
                 ending = true;
                 let ended = timeout(Duration::ZERO, &mut *connection).await;
@@ -243,11 +245,11 @@ where
             () = &mut tick => {
                 let now = tokio::time::Instant::now();
                 tick.as_mut().reset(now + period);
-                match activity.look(&listener.settings) {
-                    Finding::Healthy => {}
-                    Finding::Stalled => return End::Ended,
-                    Finding::HeadOverdue => return End::HeadOverdue,
-                    Finding::Idle => {
+                match activity.check(&listener.settings) {
+                    Health::Healthy => {}
+                    Health::Stalled => return End::Ended,
+                    Health::HeadOverdue => return End::HeadOverdue,
+                    Health::Idle => {
                         asked = !ending;
                         ends_at.get_or_insert(now + GRACE);
                     }

@@ -1,4 +1,4 @@
-//! Answers to requests that never reach a route, in the shape of all errors of the API.
+//! Responses to requests that never reach a route, in the error format of the API.
 
 use axum::http::StatusCode;
 use bytes::Bytes;
@@ -8,12 +8,13 @@ use crate::{
     http::{ErrorBody, ErrorDetail, Reason},
 };
 
-/// More than hyper's own answers are long.
+/// Longer than any response that hyper generates itself.
 const MAX_BARE_BYTES: usize = 512;
 
-/// The answer in place of one that hyper gives by itself to a head it cannot take; none for any
-/// other bytes. Those have no content and close the connection, which no answer of a route does.
-pub(super) fn in_place_of(bytes: &[u8]) -> Option<Bytes> {
+/// Returns the replacement for a response that hyper generates for an invalid request head; `None`
+/// for any other bytes. Responses of hyper have no content and close the connection, unlike those
+/// of routes.
+pub(super) fn replacement_for(bytes: &[u8]) -> Option<Bytes> {
     if bytes.len() > MAX_BARE_BYTES || !bytes.starts_with(b"HTTP/1.") {
         return None;
     }
@@ -25,27 +26,28 @@ pub(super) fn in_place_of(bytes: &[u8]) -> Option<Bytes> {
         return None;
     }
     match status {
-        "00" => Some(answer(Reason::InvalidRequest, "the request is not valid HTTP")),
-        "14" => Some(answer(Reason::UriTooLong, "the address is too long")),
-        "31" => Some(answer(Reason::HeadersTooLarge, "the headers are too large or too many")),
+        "00" => Some(response(Reason::InvalidRequest, "the request is not valid HTTP")),
+        "14" => Some(response(Reason::UriTooLong, "the address is too long")),
+        "31" => Some(response(Reason::HeadersTooLarge, "the headers are too large or too many")),
         _ => None,
     }
 }
 
-/// The answer to a head that was begun and not completed.
+/// Returns the response to an incomplete request head.
 pub(super) fn head_timed_out() -> Bytes {
-    answer(Reason::RequestTimeout, "the request head did not arrive in time")
+    response(Reason::RequestTimeout, "the request head did not arrive in time")
 }
 
-/// An HTTP/1.1 answer after which the connection ends.
-fn answer(reason: Reason, message: &str) -> Bytes {
+/// Builds an HTTP/1.1 response after which the connection ends.
+fn response(reason: Reason, message: &str) -> Bytes {
     let (status, code) = reason.parts();
     let request_id = new_id().simple().to_string();
     let error = ErrorDetail::new(message.to_owned(), code, status.as_u16(), request_id.clone());
     let body = serde_json::to_string(&ErrorBody { error }).unwrap_or_default();
     let phrase = StatusCode::canonical_reason(&status).unwrap_or_default();
     Bytes::from(format!(
-        "HTTP/1.1 {} {phrase}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nx-request-id: {request_id}\r\nconnection: close\r\n\r\n{body}",
+        "HTTP/1.1 {} {phrase}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+         x-request-id: {request_id}\r\nconnection: close\r\n\r\n{body}",
         status.as_u16(),
         body.len(),
     ))
@@ -56,9 +58,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn replaces_refusals_that_hyper_gives_by_itself() {
-        let bare = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\ndate: x\r\n\r\n";
-        let answer = in_place_of(bare).expect("an answer");
+    fn replaces_responses_of_hyper() {
+        let bare = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\n\
+            content-length: 0\r\ndate: x\r\n\r\n";
+        let answer = replacement_for(bare).expect("an answer");
         let text = std::str::from_utf8(&answer).expect("text");
         let (_, body) = text.split_once("\r\n\r\n").expect("a body");
         let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
@@ -69,15 +72,16 @@ mod tests {
     }
 
     #[test]
-    fn leaves_answers_of_routes_alone() {
+    fn keeps_responses_of_routes() {
         for bytes in [
             &b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"[..],
-            b"HTTP/1.1 400 Bad Request\r\nx-request-id: a\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
+            b"HTTP/1.1 400 Bad Request\r\nx-request-id: a\r\nconnection: close\r\n\
+              content-length: 0\r\n\r\n",
             b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
             b"{}",
             b"\xff",
         ] {
-            assert_eq!(in_place_of(bytes), None);
+            assert_eq!(replacement_for(bytes), None);
         }
     }
 }

@@ -1,9 +1,8 @@
-//! A limit on HTTP/2 frames that cost the server work and the client nothing (RFC 9113, section
-//! 10.5).
+//! Limit of HTTP/2 frames that are cheap for the client and expensive for the server (RFC 9113,
+//! section 10.5).
 //!
-//! A client that asks for data sends few frames besides its requests. One that floods a connection
-//! with SETTINGS, PING, RST_STREAM, PRIORITY, empty DATA or CONTINUATION frames wants the server's
-//! time, and the connection ends.
+//! A normal client sends few frames besides its requests. The connection of a client that floods it
+//! with SETTINGS, PING, RST_STREAM, PRIORITY, empty DATA or CONTINUATION frames is closed.
 
 use std::time::Duration;
 
@@ -12,22 +11,22 @@ use tokio::time::Instant;
 const PREFACE_BYTES: usize = 24;
 const HEADER_BYTES: usize = 9;
 
-/// Frames of a kind that may come at once, and each second after that.
+/// Allowed frames of a kind: at once, and per second after that.
 #[derive(Debug, Clone, Copy)]
 struct Allowance {
     burst: u32,
     per_second: u32,
 }
 
-/// Frames that no client needs many of.
+/// Allowance of control frames, of which clients need few.
 const CONTROL: Allowance = Allowance { burst: 500, per_second: 50 };
-/// Frames with which a client takes what it is sent: two for each 16 KiB or so.
+/// Allowance of WINDOW_UPDATE frames, which a client sends about twice for each 16 KiB received.
 const WINDOW_UPDATES: Allowance = Allowance { burst: 5_000, per_second: 2_000 };
 
 /// Counts the frames of one connection as they are read.
 #[derive(Debug)]
 pub(super) struct FrameMeter {
-    /// Bytes of the preface or of a payload that are still to come.
+    /// Remaining bytes of the preface or of a payload.
     skip: usize,
     header: [u8; HEADER_BYTES],
     filled: usize,
@@ -35,13 +34,13 @@ pub(super) struct FrameMeter {
     window_updates: Bucket,
 }
 
-/// A client sent more frames of a kind than it may.
+/// Error for a client that exceeds an allowance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many HTTP/2 frames that carry no request")]
 pub(super) struct FrameFlood;
 
 impl FrameMeter {
-    /// A meter that expects the connection's preface first.
+    /// Creates a meter that expects the preface of the connection first.
     pub(super) fn new(now: Instant) -> Self {
         Self {
             skip: PREFACE_BYTES,
@@ -52,10 +51,10 @@ impl FrameMeter {
         }
     }
 
-    /// Counts what was read at a time.
+    /// Counts the frames in bytes that were read.
     ///
     /// # Errors
-    /// When the client has used up its allowance.
+    /// If the client exceeds its allowance.
     pub(super) fn read(&mut self, mut bytes: &[u8], now: Instant) -> Result<(), FrameFlood> {
         while !bytes.is_empty() {
             let skipped = self.skip.min(bytes.len());
@@ -77,7 +76,7 @@ impl FrameMeter {
         let [high, middle, low, kind, ..] = self.header;
         self.skip = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
         match kind {
-            // DATA with content, HEADERS: a request, which has limits of its own.
+            // DATA with content and HEADERS belong to requests, which have limits of their own.
             0x0 if self.skip > 0 => Ok(()),
             0x1 => Ok(()),
             0x8 => self.window_updates.take(now),
@@ -107,7 +106,7 @@ impl Bucket {
         Ok(())
     }
 
-    /// Adds what the time since the last refill allows.
+    /// Refills the bucket by the time since the last refill.
     fn refill(&mut self, now: Instant) {
         let Allowance { burst, per_second } = self.allowance;
         let elapsed =
@@ -130,7 +129,7 @@ mod tests {
         head.into_iter().chain(std::iter::repeat_n(0, payload)).collect()
     }
 
-    /// A meter that has read a preface and these bytes.
+    /// Returns a meter that has read a preface and these bytes.
     fn after(bytes: &[u8], now: Instant) -> (FrameMeter, Result<(), FrameFlood>) {
         let mut meter = FrameMeter::new(now);
         let read = meter.read(&[&[0; PREFACE_BYTES], bytes].concat(), now);
@@ -138,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_control_frames_beyond_the_burst() {
+    fn refuses_control_frames_beyond_burst() {
         let now = Instant::now();
         for kind in [0x2, 0x3, 0x4, 0x6, 0x9, 0x42] {
             let (mut meter, read) = after(&frame(kind, 8).repeat(500), now);
@@ -148,12 +147,12 @@ mod tests {
     }
 
     #[test]
-    fn refuses_empty_data_frames_beyond_the_burst() {
+    fn refuses_empty_data_frames_beyond_burst() {
         assert_eq!(after(&frame(0x0, 0).repeat(501), Instant::now()).1, Err(FrameFlood));
     }
 
     #[test]
-    fn refills_the_allowance_with_time() {
+    fn refills_allowance_with_time() {
         let now = Instant::now();
         let (mut meter, read) = after(&frame(0x6, 8).repeat(500), now);
         assert_eq!(read, Ok(()));
@@ -163,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn allows_requests_and_bodies_without_end() {
+    fn allows_unlimited_requests_and_bodies() {
         let now = Instant::now();
         let mut meter = FrameMeter::new(now);
         let requests = [frame(0x1, 40), frame(0x0, 900)].concat().repeat(3_000);

@@ -1,4 +1,4 @@
-//! Places of the connections that are open at once.
+//! Permits for open connections.
 
 use std::{
     collections::HashMap,
@@ -10,52 +10,56 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::activity::Activity;
 
-/// A connection that sends a body gives way to a new one after this time at the earliest.
+/// Shortest time after which a connection that sends a body may be closed for a new one.
 const BODY_GRACE: Duration = Duration::from_secs(2);
 
-/// The connections of one listener.
+/// Permits for the connections of one listener.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct ConnectionPermits {
     limit: usize,
     open: Mutex<HashMap<u64, Arc<Activity>>>,
     freed: Notify,
 }
 
-/// The place of one connection, given back when it is dropped.
+/// Permit for one connection, returned when it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
-    places: Arc<Places>,
+pub(super) struct ConnectionPermit {
+    permits: Arc<ConnectionPermits>,
     id: u64,
 }
 
-impl Places {
+impl ConnectionPermits {
     pub(super) fn new(limit: usize) -> Arc<Self> {
         Arc::new(Self { limit, open: Mutex::default(), freed: Notify::new() })
     }
 
-    /// A place for a connection. When all are taken, the connection that has been unused for the
-    /// longest time is closed; while every connection is being answered, this waits.
-    pub(super) async fn enter(self: &Arc<Self>, id: u64, activity: &Arc<Activity>) -> Place {
+    /// Takes a permit for a connection. If all are taken, the connection that has been unused for
+    /// the longest time is closed; if all connections have open requests, this waits.
+    pub(super) async fn acquire(
+        self: &Arc<Self>,
+        id: u64,
+        activity: &Arc<Activity>,
+    ) -> ConnectionPermit {
         loop {
             let freed = self.freed.notified();
             {
                 let mut open = self.open();
                 if open.len() < self.limit {
                     open.insert(id, Arc::clone(activity));
-                    return Place { places: Arc::clone(self), id };
+                    return ConnectionPermit { permits: Arc::clone(self), id };
                 }
             }
             if self.evict_one() {
                 freed.await;
             } else {
-                // All are being answered: whichever ends first frees a place, or becomes idle and
-                // can be closed.
+                // All have open requests: the first that ends returns its permit, or becomes idle
+                // and can be closed.
                 let _ = tokio::time::timeout(Duration::from_millis(100), freed).await;
             }
         }
     }
 
-    /// Closes the connection that has been unused for the longest time; `false` when there is none.
+    /// Closes the connection that has been unused for the longest time; `false` if there is none.
     pub(super) fn evict_one(&self) -> bool {
         let open = self.open();
         let now = Instant::now();
@@ -76,9 +80,9 @@ impl Places {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        self.places.open().remove(&self.id);
-        self.places.freed.notify_one();
+        self.permits.open().remove(&self.id);
+        self.permits.freed.notify_one();
     }
 }

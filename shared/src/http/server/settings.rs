@@ -4,19 +4,19 @@ use std::time::Duration;
 
 use crate::config::Reader;
 
-/// Limits of one listener: how many connections, and how long each may keep the process waiting.
+/// Limits of the connections of one listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerSettings {
-    /// Connections that are open at once (`MAX_CONNECTIONS`). An idle connection costs at most 40
-    /// KiB.
+    /// Most open connections (`MAX_CONNECTIONS`). An idle connection uses at most 40 KiB.
     pub max_connections: usize,
-    /// Time for the first byte, and for a complete request head (`HTTP_HEADER_TIMEOUT_SECONDS`).
+    /// Time limit of the first byte, and of a complete request head
+    /// (`HTTP_HEADER_TIMEOUT_SECONDS`).
     pub header_timeout: Duration,
-    /// Time for a complete request body (`HTTP_BODY_TIMEOUT_SECONDS`).
+    /// Time limit of a complete request body (`HTTP_BODY_TIMEOUT_SECONDS`).
     pub body_timeout: Duration,
-    /// Time between two requests on one connection (`HTTP_IDLE_TIMEOUT_SECONDS`).
+    /// Longest time between two requests on one connection (`HTTP_IDLE_TIMEOUT_SECONDS`).
     pub idle_timeout: Duration,
-    /// Time in which a client must take the next part of an answer (`HTTP_WRITE_TIMEOUT_SECONDS`).
+    /// Time limit for a client to read the next part of a response (`HTTP_WRITE_TIMEOUT_SECONDS`).
     pub write_timeout: Duration,
 }
 
@@ -33,7 +33,7 @@ impl Default for ServerSettings {
 }
 
 impl ServerSettings {
-    /// Limits of the admin port: probes and scrapes are few and short.
+    /// Limits of the admin port, where probes and scrapes are few and short.
     #[must_use]
     pub fn admin() -> Self {
         Self {
@@ -87,7 +87,7 @@ impl ServerSettings {
         })
     }
 
-    /// Time between two looks at a connection: its limits hold to within this much.
+    /// Interval at which connections are checked, which is the precision of their limits.
     pub(super) fn check_period(&self) -> Duration {
         let shortest = self.header_timeout.min(self.idle_timeout).min(self.write_timeout);
         (shortest / 4).clamp(Duration::from_millis(10), Duration::from_secs(2))

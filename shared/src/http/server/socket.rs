@@ -1,5 +1,5 @@
-//! A connection's socket: what was read to tell the protocol, limits on what is read, and an end to
-//! writes that stall.
+//! Socket of a connection: replays the bytes that were read to detect the protocol, limits frames,
+//! and aborts stalled writes.
 
 use std::{
     io::{self, IoSlice},
@@ -24,19 +24,19 @@ pub(super) struct Socket {
     /// Bytes that were read before the protocol was known.
     read_ahead: Bytes,
     activity: Arc<Activity>,
-    /// Counts frames, with HTTP/2.
+    /// Counter of frames, for HTTP/2.
     frames: Option<FrameMeter>,
     write_timeout: Duration,
     /// Runs while a write waits for the client.
     stalled: Option<Pin<Box<Sleep>>>,
-    /// Substitute for an answer of hyper's own.
+    /// Replacement of a response of hyper.
     substitute: Option<Substitute>,
 }
 
-/// An answer that is written in place of another one.
+/// A response that is written instead of another one.
 struct Substitute {
-    answer: Bytes,
-    /// Length of what it stands for.
+    response: Bytes,
+    /// Length of the replaced response.
     replaced: usize,
 }
 
@@ -58,13 +58,13 @@ impl Socket {
         }
     }
 
-    /// The same for HTTP/2, with its frames counted.
+    /// Counts the frames of HTTP/2.
     pub(super) fn with_frames_counted(mut self) -> Self {
         self.frames = Some(FrameMeter::new(Instant::now()));
         self
     }
 
-    /// Ends a write that waits for too long.
+    /// Aborts a write that waits for too long.
     fn timed<T>(
         &mut self,
         context: &mut Context<'_>,
@@ -82,27 +82,27 @@ impl Socket {
 
     fn write_substitute(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         while let Some(substitute) = &mut self.substitute {
-            if substitute.answer.is_empty() {
+            if substitute.response.is_empty() {
                 let replaced = substitute.replaced;
                 self.substitute = None;
                 return Poll::Ready(Ok(replaced));
             }
-            let written = Pin::new(&mut self.stream).poll_write(context, &substitute.answer);
+            let written = Pin::new(&mut self.stream).poll_write(context, &substitute.response);
             if let Poll::Ready(Ok(length)) = &written {
-                substitute.answer.advance(*length);
+                substitute.response.advance(*length);
             }
             ready!(self.timed(context, written))?;
         }
         Poll::Ready(Ok(0))
     }
 
-    /// Prepares an answer in the shape of the API's errors where hyper refuses a request by itself.
+    /// Prepares a replacement in the error format of the API if hyper refuses a request itself.
     fn substitutes(&mut self, bytes: &[u8]) -> bool {
         if self.substitute.is_none()
             && self.frames.is_none()
-            && let Some(answer) = error_responses::in_place_of(bytes)
+            && let Some(response) = error_responses::replacement_for(bytes)
         {
-            self.substitute = Some(Substitute { answer, replaced: bytes.len() });
+            self.substitute = Some(Substitute { response, replaced: bytes.len() });
         }
         self.substitute.is_some()
     }
