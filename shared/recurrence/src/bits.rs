@@ -4,15 +4,15 @@
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Bits([u64; 6]);
 
-/// The word and the bit of a number.
-fn place(number: i64) -> Option<(usize, u32)> {
+/// Index of the word and of the bit of a number.
+fn position(number: i64) -> Option<(usize, u32)> {
     let number = usize::try_from(number).ok().filter(|number| *number < 384)?;
     Some((number / 64, u32::try_from(number % 64).unwrap_or(0)))
 }
 
 impl Bits {
     pub(crate) fn insert(&mut self, number: i64) {
-        if let Some((word, bit)) = place(number)
+        if let Some((word, bit)) = position(number)
             && let Some(word) = self.0.get_mut(word)
         {
             *word |= 1 << bit;
@@ -20,13 +20,13 @@ impl Bits {
     }
 
     pub(crate) fn has(&self, number: i64) -> bool {
-        place(number)
+        position(number)
             .is_some_and(|(word, bit)| self.0.get(word).is_some_and(|word| word >> bit & 1 == 1))
     }
 
     /// The smallest number that is not less than `from`.
     pub(crate) fn at_or_after(&self, from: i64) -> Option<i64> {
-        let (first, bit) = place(from.max(0))?;
+        let (first, bit) = position(from.max(0))?;
         self.0.iter().enumerate().skip(first).find_map(|(index, word)| {
             let word = if index == first { word & (u64::MAX << bit) } else { *word };
             (word != 0).then(|| number(index, word.trailing_zeros()))
@@ -35,7 +35,7 @@ impl Bits {
 
     /// The largest number that is not more than `to`.
     pub(crate) fn at_or_before(&self, to: i64) -> Option<i64> {
-        let (last, bit) = place(to.min(383))?;
+        let (last, bit) = position(to.min(383))?;
         self.0.iter().enumerate().take(last + 1).rev().find_map(|(index, word)| {
             let word = if index == last { word & (u64::MAX >> (63 - bit)) } else { *word };
             (word != 0).then(|| number(index, 63 - word.leading_zeros()))
@@ -44,7 +44,7 @@ impl Bits {
 
     /// Counts the numbers that are less than `end`.
     pub(crate) fn count_below(&self, end: i64) -> i64 {
-        let Some((last, bit)) = place(end.clamp(0, 383)) else { return 0 };
+        let Some((last, bit)) = position(end.clamp(0, 383)) else { return 0 };
         let words = self.0.iter().enumerate().take(last + 1);
         let counted = words.map(|(index, word)| {
             let word = if index == last { word & !(u64::MAX << bit) } else { *word };
@@ -123,22 +123,33 @@ mod tests {
 
     proptest! {
         #[test]
-        fn answers_as_a_sorted_list_does(numbers in proptest::collection::btree_set(0..384i64, 0..40), at in 0..384i64) {
+        fn agrees_with_sorted_list(
+            numbers in proptest::collection::btree_set(0..384i64, 0..40),
+            at in 0..384i64,
+        ) {
             let mut bits = Bits::default();
             numbers.iter().for_each(|number| bits.insert(*number));
             prop_assert_eq!(bits.at_or_after(at), numbers.range(at..).next().copied());
             prop_assert_eq!(bits.at_or_before(at), numbers.range(..=at).next_back().copied());
             prop_assert_eq!(bits.has(at), numbers.contains(&at));
             if at < 383 {
-                prop_assert_eq!(bits.count_below(at), i64::try_from(numbers.range(..at).count()).expect("few"));
+                let below = numbers.range(..at).count();
+                prop_assert_eq!(bits.count_below(at), i64::try_from(below).expect("few"));
             }
-            prop_assert_eq!(bits.nth(at), numbers.iter().nth(usize::try_from(at).expect("small")).copied());
+            let nth = numbers.iter().nth(usize::try_from(at).expect("small")).copied();
+            prop_assert_eq!(bits.nth(at), nth);
         }
 
         #[test]
-        fn finds_ranks_from_both_ends(values in proptest::collection::vec((1..367i64, any::<bool>()), 0..8), rank in 0..500i64, total in 1..500i64) {
+        fn finds_ranks_from_both_ends(
+            values in proptest::collection::vec((1..367i64, any::<bool>()), 0..8),
+            rank in 0..500i64,
+            total in 1..500i64,
+        ) {
             let mut signed = Signed::default();
-            values.iter().for_each(|(value, ends)| signed.insert(if *ends { -value } else { *value }));
+            for (value, is_negative) in values {
+                signed.insert(if is_negative { -value } else { value });
+            }
             let first = (rank..total).find(|rank| signed.has(rank + 1, total));
             prop_assert_eq!(signed.rank_at_or_after(rank, total), first);
         }

@@ -1,17 +1,18 @@
-//! Bounds of searches, whatever the rule.
+//! Property tests of the bounds of searches.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 
 use crate::{
     calendar::LAST_DAY,
-    expansion::{END, Expansion, Search},
+    expansion::{END, Expansion},
     parts::Parts,
+    search::Search,
     series::{ACCEPTED_STEPS, SEARCH_STEPS},
     *,
 };
 
-/// Numbers of a part: few, many or all.
+/// Numbers of a part: few or all.
 fn list(most: i32, is_signed: bool) -> impl Strategy<Value = String> {
     let least = if is_signed { -most } else { 0 };
     let few = proptest::collection::btree_set(least..=most, 1..4);
@@ -26,13 +27,16 @@ fn list(most: i32, is_signed: bool) -> impl Strategy<Value = String> {
     })
 }
 
-/// Rules that are hard to follow: long and odd intervals, few days, few times, positions.
+/// Rules that need many steps: long and odd intervals, few days, few times, positions.
 fn hostile() -> impl Strategy<Value = String> {
     let frequencies =
         vec!["YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MINUTELY", "SECONDLY"];
     let interval =
         prop_oneof![Just(1), 1..60i32, 1..2_000i32, 60_000..100_000i32, 1..1_000_000_000i32];
-    let part = |name: &'static str, numbers: BoxedStrategy<String>| prop_oneof![2 => Just(String::new()), 1 => numbers.prop_map(move |numbers| format!(";{name}={numbers}"))];
+    let part = |name: &'static str, numbers: BoxedStrategy<String>| {
+        let given = numbers.prop_map(move |numbers| format!(";{name}={numbers}"));
+        prop_oneof![2 => Just(String::new()), 1 => given]
+    };
     let weekdays = proptest::sample::select(vec![
         "MO",
         "MO,TU,WE,TH,FR,SA,SU",
@@ -73,45 +77,61 @@ fn read(start: DateTime<Utc>, rrule: &str) -> Result<Series, Refusal> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_500))]
 
-    /// No search takes more than its steps, and of an accepted rule none comes near them, wherever
-    /// it begins.
+    /// No search of an accepted rule uses up its steps, from any time.
     #[test]
     fn finds_instances_of_accepted_rules_within_bounds(
-        rrule in hostile(), start in 0..2_000_000_000i64, froms in proptest::collection::vec(0..LAST_DAY * 86_400, 24),
+        rrule in hostile(),
+        start in 0..2_000_000_000i64,
+        froms in proptest::collection::vec(0..LAST_DAY * 86_400, 24),
     ) {
         let begins = DateTime::from_timestamp(start, 0).expect("a time");
         if read(begins, &rrule).is_ok() {
             let expansion = Expansion::new(&Parts::read(&rrule).expect("it was read"), start);
             for from in froms {
                 let mut search = Search::new(SEARCH_STEPS, END);
-                prop_assert!(expansion.at_or_after(from, &mut search).is_ok(), "{rrule} from {from}");
+                let found = expansion.at_or_after(from, &mut search);
+                prop_assert!(found.is_ok(), "{rrule} from {from}");
                 let steps = SEARCH_STEPS - search.steps_left();
                 prop_assert!(steps <= ACCEPTED_STEPS, "{rrule} from {from}: {steps} steps");
             }
         }
     }
 
-    /// Order, uniqueness, and the same answers from wherever one looks.
+    /// Occurrences are ordered, unique, and the same from any instant.
     #[test]
-    fn answers_alike_from_wherever_one_looks(rrule in hostile(), start in 0..2_000_000_000i64, skipped in 0..12usize) {
+    fn finds_same_occurrences_from_any_instant(
+        rrule in hostile(),
+        start in 0..2_000_000_000i64,
+        skipped in 0..12usize,
+    ) {
         let begins = DateTime::from_timestamp(start, 0).expect("a time");
         let Ok(series) = read(begins, &rrule) else { return Ok(()) };
         let all: Vec<_> = series.after(DateTime::<Utc>::MIN_UTC).take(12).collect();
-        prop_assert!(all.windows(2).all(|pair| pair[1] - pair[0] >= TimeDelta::minutes(1)), "{all:?}");
+        let are_apart = |pair: &[DateTime<Utc>]| pair[1] - pair[0] >= TimeDelta::minutes(1);
+        prop_assert!(all.windows(2).all(are_apart), "{all:?}");
         prop_assert!(all.iter().all(|at| *at >= begins));
         if let Some(from) = all.get(skipped) {
-            prop_assert!(series.contains(*from) && !series.contains(*from + TimeDelta::milliseconds(1)));
-            prop_assert_eq!(series.after(*from).next(), all.get(skipped + 1).copied().or_else(|| series.after(*from).next()));
+            let (shortly_before, shortly_after) =
+                (*from - TimeDelta::seconds(1), *from + TimeDelta::milliseconds(1));
+            prop_assert!(series.contains(*from) && !series.contains(shortly_after));
+            let next = series.after(*from).next();
+            prop_assert_eq!(next, all.get(skipped + 1).copied().or(next));
             prop_assert_eq!(series.last_until(*from), Some(*from));
-            prop_assert_eq!(series.last_until(*from - TimeDelta::seconds(1)), skipped.checked_sub(1).map(|before| all[before]));
+            let previous = skipped.checked_sub(1).map(|before| all[before]);
+            prop_assert_eq!(series.last_until(shortly_before), previous);
         }
     }
 
-    /// A counted rule ends where its instances say.
+    /// The end of a rule with `COUNT` is its last instance.
     #[test]
-    fn ends_counted_rules_at_their_last_instance(rrule in hostile(), start in 0..2_000_000_000i64, count in 1..60usize) {
+    fn ends_counted_rules_at_their_last_instance(
+        rrule in hostile(),
+        start in 0..2_000_000_000i64,
+        count in 1..60usize,
+    ) {
         let begins = DateTime::from_timestamp(start, 0).expect("a time");
-        if let (Ok(endless), Ok(counted)) = (read(begins, &rrule), read(begins, &format!("{rrule};COUNT={count}"))) {
+        let with_count = format!("{rrule};COUNT={count}");
+        if let (Ok(endless), Ok(counted)) = (read(begins, &rrule), read(begins, &with_count)) {
             let expected: Vec<_> = endless.after(DateTime::<Utc>::MIN_UTC).take(count).collect();
             let found: Vec<_> = counted.after(DateTime::<Utc>::MIN_UTC).collect();
             prop_assert_eq!(&found, &expected);

@@ -1,8 +1,8 @@
-//! Days that a rule lets through, as one set of bits for each kind of year.
+//! Days that a rule allows, as one set of bits for each kind of year.
 //!
-//! Every part of a rule that chooses days looks at nothing but the day's place in its year, the
+//! Every part of a rule that chooses days depends only on the position of the day in its year, the
 //! weekday of 1 January, and, for the numbers of weeks at either end, which of the years around it
-//! is a leap year. That makes 28 kinds of years, so a search looks up days instead of trying them.
+//! is a leap year. That makes 28 kinds of years, so a search looks up days instead of testing each.
 
 use std::sync::OnceLock;
 
@@ -12,7 +12,7 @@ use crate::{
     parts::Weekdays,
 };
 
-/// Parts of a rule that choose days. A part that is not there lets every day through.
+/// Parts of a rule that choose days. A part that is missing allows every day.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct DayParts {
     pub(crate) months: Option<u64>,
@@ -26,7 +26,7 @@ pub(crate) struct DayParts {
     pub(crate) week_start: i64,
 }
 
-/// The days, looked up by year and worked out once for each kind of year.
+/// Allowed days, computed once for each kind of year.
 #[derive(Debug)]
 pub(crate) struct Days {
     parts: DayParts,
@@ -38,7 +38,7 @@ impl Days {
         Self { parts, kinds: Box::new([const { OnceLock::new() }; 28]) }
     }
 
-    /// Returns whether every day is let through.
+    /// Returns whether every day is allowed.
     pub(crate) fn is_all(&self) -> bool {
         let DayParts { months, week_numbers, year_days, month_days, weekdays, .. } = &self.parts;
         months.is_none()
@@ -46,7 +46,7 @@ impl Days {
             && [week_numbers, year_days, month_days].iter().all(|part| part.is_none())
     }
 
-    /// The days of a year, zero-based.
+    /// Allowed days of a year, zero-based.
     pub(crate) fn of(&self, year: Year) -> Bits {
         let leap = (-1..=1)
             .position(|away| is_leap(year.number + away))
@@ -77,7 +77,7 @@ impl Days {
         count
     }
 
-    /// The one of a zero-based rank, counted from `first`; it must be in that year or the next.
+    /// Day of a zero-based rank, counted from `first`; it must be in that year or the next.
     pub(crate) fn nth(&self, first: i64, rank: i64) -> Option<i64> {
         let year = Year::containing(first);
         let days = self.of(year);
@@ -100,7 +100,7 @@ impl DayParts {
         for (month, bounds) in starts.windows(2).enumerate() {
             let [first, end] = *bounds else { continue };
             for day in first..end {
-                let place = Place {
+                let position = Position {
                     day,
                     day_of_month: day - first,
                     month_length: end - first,
@@ -108,7 +108,7 @@ impl DayParts {
                 };
                 day_of_week = if day_of_week == 6 { 0 } else { day_of_week + 1 };
                 if self.months.is_none_or(|months| months >> month & 1 == 1)
-                    && self.lets_through(place, year, &weeks)
+                    && self.allows(position, year, &weeks)
                 {
                     days.insert(day);
                 }
@@ -117,19 +117,22 @@ impl DayParts {
         days
     }
 
-    fn lets_through(&self, place: Place, year: Year, weeks: &Weeks) -> bool {
-        let Place { day, day_of_month, month_length, .. } = place;
+    fn allows(&self, position: Position, year: Year, weeks: &Weeks) -> bool {
+        let Position { day, day_of_month, month_length, .. } = position;
         self.month_days.is_none_or(|days| days.has(day_of_month + 1, month_length))
             && self.year_days.is_none_or(|days| days.has(day + 1, year.length))
-            && self.weekdays.as_ref().is_none_or(|weekdays| self.has_weekday(weekdays, place, year))
+            && self
+                .weekdays
+                .as_ref()
+                .is_none_or(|weekdays| self.has_weekday(weekdays, position, year))
             && self.week_numbers.is_none_or(|numbers| {
                 let (number, total) = weeks.number(day);
                 numbers.has(number, total)
             })
     }
 
-    fn has_weekday(&self, weekdays: &Weekdays, place: Place, year: Year) -> bool {
-        let Place { day, day_of_month, month_length, day_of_week } = place;
+    fn has_weekday(&self, weekdays: &Weekdays, position: Position, year: Year) -> bool {
+        let Position { day, day_of_month, month_length, day_of_week } = position;
         if weekdays.every >> day_of_week & 1 == 1 {
             return true;
         }
@@ -142,9 +145,9 @@ impl DayParts {
     }
 }
 
-/// Where a day lies, zero-based.
+/// Position of a day in its month and year, zero-based.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct Position {
     day: i64,
     day_of_month: i64,
     month_length: i64,

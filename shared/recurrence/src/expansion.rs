@@ -1,9 +1,6 @@
-//! The instances of a rule in floating local time: no list of them is ever made.
-//! [`Expansion::at_or_after`] finds the next one from wherever it is asked, by arithmetic on the
-//! rule's grid of periods and by look-up in its sets of days and times.
-//!
-//! A search is bounded whatever the rule: each look at a day, a period or a year is a step, and a
-//! [`Search`] has a number of them.
+//! Instances of a rule in floating local time. No list of them is ever built:
+//! [`Expansion::at_or_after`] finds the next one from any time, by arithmetic on the rule's grid of
+//! periods and by look-up in its sets of days and times. Each search is bounded ([`Search`]).
 
 use crate::{
     bits::Signed,
@@ -11,58 +8,27 @@ use crate::{
     clock::{Times, only},
     days::{DayParts, Days},
     parts::{Frequency, Parts, Weekdays},
+    search::{Exhausted, Search},
 };
 
-/// The first day that is in no rule's range any more, in seconds.
+/// First day after the range of all rules, in seconds.
 pub(crate) const END: i64 = (LAST_DAY + 1) * DAY;
 
-/// A search that came to the end of its steps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Exhausted;
-
-/// Steps that a search has left, and how far it looks.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Search {
-    steps: u32,
-    last_day: i64,
-}
-
-impl Search {
-    /// A search of so many steps for instances up to a local time.
-    pub(crate) fn new(steps: u32, until: i64) -> Self {
-        Self { steps, last_day: until.div_euclid(DAY).min(LAST_DAY) }
-    }
-
-    pub(crate) const fn steps_left(&self) -> u32 {
-        self.steps
-    }
-
-    fn step(&mut self) -> Result<(), Exhausted> {
-        self.spend(1)
-    }
-
-    /// Takes so many steps from those that are left.
-    pub(crate) fn spend(&mut self, steps: u32) -> Result<(), Exhausted> {
-        self.steps = self.steps.checked_sub(steps).ok_or(Exhausted)?;
-        Ok(())
-    }
-}
-
-/// A rule as it is followed from its start on.
+/// Expansion of a rule from its start on.
 #[derive(Debug)]
 pub(crate) struct Expansion {
     frequency: Frequency,
     interval: i64,
     /// DTSTART, in seconds of floating local time.
     start: i64,
-    /// The period of the start: every `interval`-th from it on belongs to the rule.
+    /// Period of the start, from which on every `interval`-th period belongs to the rule.
     origin: i64,
     week_start: i64,
     days: Days,
-    /// The periods of a day that a rule shorter than a day may fire in, as the times at which they
-    /// begin.
+    /// For a frequency shorter than a day: periods of a day in which the rule may fire, by the
+    /// times at which they begin.
     periods: Times,
-    /// The times within a period, or, of a rule of a day or longer, within a day.
+    /// Times within a period, or within a day if the frequency is a day or longer.
     times: Times,
     positions: Option<Signed>,
 }
@@ -74,8 +40,7 @@ impl Expansion {
         let [hour, minute, second] = [clock / 3_600, clock / 60 % 60, clock % 60]
             .map(|own| only(u32::try_from(own).unwrap_or(0)));
         let (all_hours, all_minutes) = ((1 << 24) - 1, (1 << 60) - 1);
-        // What is shorter than the frequency is the start's where the rule does not say it (RFC
-        // 5545 §3.3.10).
+        // Parts shorter than the frequency default to those of the start (RFC 5545 §3.3.10).
         let seconds = parts.seconds.unwrap_or(second);
         let minutes = parts.minutes.unwrap_or(minute);
         let zero = only(0);
@@ -123,11 +88,11 @@ impl Expansion {
         expansion
     }
 
-    /// The first instance at or after a local time, not before the start; none when there is none
-    /// as far as is looked.
+    /// Returns the first instance at or after a local time, not before the start; `None` if there
+    /// is none up to the end of the search.
     ///
     /// # Errors
-    /// [`Exhausted`]: the steps did not suffice.
+    /// [`Exhausted`] if the steps are used up.
     pub(crate) fn at_or_after(
         &self,
         from: i64,
@@ -147,8 +112,8 @@ impl Expansion {
         }
     }
 
-    /// Where the days or periods begin among which the next instance is: one that begins at `from`
-    /// or is under way then.
+    /// Start of the day or period of the next instance: the first that begins at `from` or contains
+    /// it.
     fn base_at_or_after(&self, from: i64, search: &mut Search) -> Result<Option<i64>, Exhausted> {
         match self.period_seconds() {
             None => Ok(self.day_at_or_after(from.div_euclid(DAY), search)?.map(|day| day * DAY)),
@@ -156,8 +121,8 @@ impl Expansion {
         }
     }
 
-    /// Where to go on when nothing of a day or period is left: after it, or after the whole set
-    /// that BYSETPOS chooses from.
+    /// Start of the next search after a day or period: its end, or the end of the whole set that
+    /// BYSETPOS chooses from.
     fn end_after(&self, base: i64) -> i64 {
         match (self.period_seconds(), &self.positions) {
             (Some(length), _) => base + length,
@@ -166,7 +131,7 @@ impl Expansion {
         }
     }
 
-    /// The first day, of those that the rule lets through, in a period of the grid.
+    /// First day that the rule allows, in a period of the grid.
     fn day_at_or_after(&self, day: i64, search: &mut Search) -> Result<Option<i64>, Exhausted> {
         let mut day = day;
         loop {
@@ -189,8 +154,8 @@ impl Expansion {
         }
     }
 
-    /// The first day at or after one that is in a period of the grid. Days are all in the grid of a
-    /// shorter frequency.
+    /// First day at or after another that is in a period of the grid. For a frequency shorter than
+    /// a day, every day is in the grid.
     fn in_step(&self, day: i64) -> i64 {
         if self.interval == 1 || self.frequency < Frequency::Daily {
             return day;
@@ -202,8 +167,7 @@ impl Expansion {
         }
     }
 
-    /// The first period of a rule shorter than a day that begins at a local time or is under way
-    /// then.
+    /// First period, of a frequency shorter than a day, that begins at a local time or contains it.
     fn period_at_or_after(
         &self,
         from: i64,
@@ -232,8 +196,8 @@ impl Expansion {
         }
     }
 
-    /// The first instance at or after a local time among those that BYSETPOS chooses of one period.
-    /// The set is counted, not written out: so many days, each with so many times.
+    /// First instance at or after a local time among those that BYSETPOS chooses from one period.
+    /// The set is counted, not listed: a number of days with a number of times each.
     fn chosen(&self, positions: &Signed, base: i64, from: i64) -> Option<i64> {
         let in_day = self.times.count();
         if self.frequency <= Frequency::Daily {
@@ -265,7 +229,7 @@ impl Expansion {
         }
     }
 
-    /// The number of the period that a day is in.
+    /// Number of the period of a day.
     fn period_of(&self, day: i64) -> i64 {
         match self.frequency {
             Frequency::Yearly => Year::containing(day).number,
@@ -278,7 +242,7 @@ impl Expansion {
         }
     }
 
-    /// The first day of a period.
+    /// First day of a period.
     fn start_of(&self, period: i64) -> i64 {
         match self.frequency {
             Frequency::Yearly => Year::of(period).first,
@@ -288,16 +252,16 @@ impl Expansion {
         }
     }
 
-    /// The first day of a day's period, and the first after it.
+    /// First day of the period of a day, and first day after it.
     fn period_days(&self, day: i64) -> (i64, i64) {
         let period = self.period_of(day);
         (self.start_of(period), self.start_of(period + 1))
     }
 
-    /// The instance that `COUNT` ends with; none when the years end before.
+    /// Last instance of a rule with `COUNT`; `None` if the range of years ends before.
     ///
     /// # Errors
-    /// [`Exhausted`]: the steps did not suffice to count so far.
+    /// [`Exhausted`] if the steps are used up.
     pub(crate) fn last_of(
         &self,
         count: u32,
@@ -326,11 +290,11 @@ impl Expansion {
         Ok(Some(last))
     }
 
-    /// Counts whole days, and whole years where every day of a year is in the grid.
+    /// Counts by whole days, and by whole years if every day of a year is in the grid.
     fn last_by_days(&self, count: i64, search: &mut Search) -> Result<Option<i64>, Exhausted> {
         let (in_day, by_year) =
             (self.times.count(), self.interval == 1 || self.frequency == Frequency::Yearly);
-        // What lies before the start on its day is not counted.
+        // Times before the start on its day are not counted.
         let start_day = self.start.div_euclid(DAY);
         let before = self.times.count_before(self.start - start_day * DAY);
         let (mut left, mut day) = (count, start_day);
@@ -350,8 +314,8 @@ impl Expansion {
         Ok(None)
     }
 
-    /// Returns whether every period of the grid has exactly one instance, and each as far into it
-    /// as the start is.
+    /// Returns whether every period of the grid has exactly one instance, at the same offset as the
+    /// start.
     fn fires_in_every_period(&self) -> bool {
         let all = match self.frequency {
             Frequency::Secondly => 86_400,
@@ -364,8 +328,8 @@ impl Expansion {
         is_start && self.positions.is_none() && self.days.is_all() && self.periods.count() == all
     }
 
-    /// Returns whether the search for the next instance is short from wherever it begins, by the
-    /// form of the rule alone: a year is one step, and what is let through is always in the grid.
+    /// Returns whether a search for the next instance is short from any time, by the form of the
+    /// rule alone: a year is one step, and every allowed day is in the grid.
     pub(crate) fn is_plainly_short(&self) -> bool {
         let in_grid = self.interval == 1 || self.frequency == Frequency::Yearly;
         in_grid
@@ -374,7 +338,7 @@ impl Expansion {
     }
 }
 
-/// The parts that choose days; where none does, the start's day is meant (RFC 5545 §3.3.10).
+/// Parts that choose days; if there are none, the day of the start is chosen (RFC 5545 §3.3.10).
 fn day_parts(parts: &Parts, start_day: i64) -> DayParts {
     let year = Year::containing(start_day);
     let month = year.month_of(start_day);

@@ -1,14 +1,14 @@
 //! Recurring times: the occurrences of an RFC 5545 rule in the wall-clock time of an IANA zone, as
 //! instants.
 //!
-//! A rule is expanded in floating local time, where no hour is missing and none comes twice, and
-//! each instance is then placed in the zone: a local time that does not exist is shifted or left
-//! out, one that exists twice is taken once or twice, as the reminder says ([`Gap`], [`Fold`]). So
-//! a clock change neither loses an instance of `COUNT` nor moves the ones after it.
+//! A rule is expanded in floating local time, where no hour is missing or repeated. Each instance
+//! is then placed in the zone: a local time that does not exist is shifted or skipped, and one that
+//! exists twice is used once or twice, by the policies of the reminder ([`Gap`], [`Fold`]). So a
+//! clock change neither loses an instance of `COUNT` nor moves the following ones.
 //!
-//! Everything here is pure and bounded: occurrences are computed one at a time from wherever one
-//! looks, a search for the next one has a fixed number of steps, and a rule that could need more is
-//! refused when it is made.
+//! The crate is pure and bounded: occurrences are computed one at a time from any instant, a search
+//! for the next one has a fixed number of steps, and a rule that may need more is refused when it
+//! is created.
 
 mod bits;
 mod calendar;
@@ -19,6 +19,7 @@ mod expansion;
 mod parts;
 mod rule;
 mod schedule;
+mod search;
 mod series;
 mod tz_database;
 mod until;

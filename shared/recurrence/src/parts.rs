@@ -1,5 +1,5 @@
-//! The text of a rule, part by part (RFC 5545 §3.3.10). What the RFC forbids is refused, with the
-//! part named: no rule is given another meaning.
+//! Parser of rules, part by part (RFC 5545 §3.3.10). Anything that the RFC forbids is refused with
+//! the name of the part; no rule is given another meaning.
 
 use crate::{
     bits::Signed,
@@ -7,12 +7,12 @@ use crate::{
     until::Until,
 };
 
-/// The longest text of a rule, in bytes.
-const LONGEST: usize = 1_000;
-/// The highest `COUNT`.
-const HIGHEST_COUNT: u64 = 10_000;
-/// The highest `INTERVAL`; of a secondly rule, 31 years.
-const HIGHEST_INTERVAL: u64 = 1_000_000_000;
+/// Longest text of a rule, in bytes.
+const MAX_LENGTH: usize = 1_000;
+/// Highest `COUNT`.
+const MAX_COUNT: u64 = 10_000;
+/// Highest `INTERVAL`; for a secondly rule, 31 years.
+const MAX_INTERVAL: u64 = 1_000_000_000;
 
 /// `FREQ`, from the shortest to the longest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,11 +63,11 @@ impl Parts {
     /// Reads a rule.
     ///
     /// # Errors
-    /// [`Refusal`]: it is malformed, or has a part that RFC 5545 forbids beside the others.
+    /// [`Refusal`] if the rule is malformed, or has a combination of parts that RFC 5545 forbids.
     pub(crate) fn read(text: &str) -> Result<Self, Refusal> {
         let text = text.trim();
         let text = text.strip_prefix("RRULE:").unwrap_or(text);
-        if text.len() > LONGEST {
+        if text.len() > MAX_LENGTH {
             return Err(Refusal::Unsupported("at most 1000 characters"));
         }
         let mut fields: Vec<(String, String)> = Vec::new();
@@ -118,15 +118,15 @@ impl Parts {
             "FREQ" => {}
             "INTERVAL" => {
                 let problem = "INTERVAL must be between 1 and 1000000000";
-                self.interval = number(name, value, HIGHEST_INTERVAL, problem)?.cast_signed();
+                self.interval = number(name, value, MAX_INTERVAL, problem)?.cast_signed();
             }
             "COUNT" => {
-                let count =
-                    number(name, value, HIGHEST_COUNT, "COUNT must be between 1 and 10000")?;
+                let count = number(name, value, MAX_COUNT, "COUNT must be between 1 and 10000")?;
                 self.count = u32::try_from(count).ok();
             }
             "UNTIL" => {
-                let problem = "UNTIL must be a date (20261231), a local time (20261231T120000) or an instant (20261231T120000Z)";
+                let problem = "UNTIL must be a date (20261231), a local time (20261231T120000) or \
+                               an instant (20261231T120000Z)";
                 self.until = Some(Until::parse(value).ok_or(Refusal::Unsupported(problem))?);
             }
             "BYSECOND" => {
@@ -154,7 +154,7 @@ impl Parts {
         Ok(())
     }
 
-    /// Combinations that RFC 5545 §3.3.10 forbids.
+    /// Refuses combinations that RFC 5545 §3.3.10 forbids.
     fn refuse_forbidden(&self) -> Result<(), Refusal> {
         use Frequency::{Daily, Monthly, Weekly, Yearly};
         let counts_weekdays =
@@ -219,7 +219,7 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// A number from 1 to `most`; one of more digits than any number has is too high as well.
+/// Reads a number from 1 to `most`; a number with too many digits is too high as well.
 fn number(name: &str, text: &str, most: u64, problem: &'static str) -> Result<u64, Refusal> {
     if !is_number(text) {
         return Err(Refusal::Malformed(format!("{name} must be a whole number")));
@@ -242,7 +242,7 @@ fn unsigned(name: &str, text: &str, least: u32, most: u32) -> Result<u64, Refusa
     })
 }
 
-/// A number with or without a sign, whose amount is from 1 to `most`.
+/// Reads a number with or without a sign, whose absolute value is from 1 to `most`.
 fn ordinal(text: &str, most: i64) -> Option<i64> {
     let (sign, digits) = match text.strip_prefix('-') {
         Some(digits) => (-1, digits),

@@ -27,7 +27,7 @@ pub struct Rule<'a> {
     pub fold: Fold,
 }
 
-/// Why a rule is refused. The text names the part and is written for the client.
+/// Reason that a rule is refused. The text names the part and is written for the client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// It is no rule.
@@ -38,7 +38,8 @@ pub enum Refusal {
     Unsupported(&'static str),
     /// An exclusion is no time.
     #[error(
-        "exdates: {0} is neither a local date-time, such as 2026-05-01T10:00:00, nor a date, nor a time with its offset"
+        "exdates: {0} is neither a local date-time, such as 2026-05-01T10:00:00, nor a date, nor a \
+         time with its offset"
     )]
     Exclusion(usize),
     /// There are too many exclusions.
@@ -123,7 +124,7 @@ impl Parsed {
         Ok(Self { parts: Parts::read(rule.rrule)?, exclusions: Exclusions::parse(rule.exdates)? })
     }
 
-    /// Whether two instances may lie less than a minute apart.
+    /// Returns whether two instances may be less than a minute apart.
     pub(crate) fn may_crowd(&self) -> bool {
         self.parts.frequency == Frequency::Secondly
             || self.parts.seconds.is_some_and(|seconds| seconds.count_ones() > 1)

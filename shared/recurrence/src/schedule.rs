@@ -1,4 +1,5 @@
-//! The deliveries of a reminder: each occurrence, less each offset.
+//! Schedule of a reminder: its instances, and its deliveries, which are each instance minus each
+//! offset.
 
 use std::{cmp::Reverse, collections::BinaryHeap, iter::Peekable};
 
@@ -9,13 +10,13 @@ use crate::series::{Occurrences, Series};
 /// One time of delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Delivery {
-    /// When it is made.
+    /// Time of the delivery.
     pub at: DateTime<Utc>,
-    /// The occurrence that it tells of. Where two fall together, the earlier one.
+    /// Date of its instance; of two instances with the same delivery, the earlier one.
     pub date: DateTime<Utc>,
 }
 
-/// When a reminder is delivered: its occurrences, and the minutes before each.
+/// Schedule of a reminder: its dates, and the offsets in minutes before each.
 #[derive(Debug, Clone)]
 pub struct Timetable {
     occurrences: Times,
@@ -30,31 +31,31 @@ enum Times {
 }
 
 impl Timetable {
-    /// One that comes once.
+    /// Creates a schedule with one date.
     #[must_use]
     pub fn once(date: DateTime<Utc>, offsets: Vec<i32>) -> Self {
         Self { occurrences: Times::Once(date), offsets }
     }
 
-    /// One that has no occurrences: its rule can no longer be followed.
+    /// Creates a schedule without dates, for a rule that is no longer accepted.
     #[must_use]
     pub fn never() -> Self {
         Self { occurrences: Times::Never, offsets: Vec::new() }
     }
 
-    /// One that recurs.
+    /// Creates a recurring schedule.
     #[must_use]
     pub fn recurring(series: Series, offsets: Vec<i32>) -> Self {
         Self { occurrences: Times::Series(Box::new(series)), offsets }
     }
 
-    /// Minutes before each occurrence.
+    /// Offsets in minutes before each date.
     #[must_use]
     pub fn offsets(&self) -> &[i32] {
         &self.offsets
     }
 
-    /// The occurrences strictly after an instant, in order.
+    /// Dates strictly after an instant, in order.
     pub fn occurrences_after(
         &self,
         after: DateTime<Utc>,
@@ -67,15 +68,15 @@ impl Timetable {
         once.into_iter().chain(series.into_iter().flatten())
     }
 
-    /// The deliveries strictly after an instant, in order, each instant once.
+    /// Deliveries strictly after an instant, in order, each time once.
     #[must_use]
     pub fn after(&self, after: DateTime<Utc>) -> Deliveries {
         self.unacknowledged_after(after, None)
     }
 
-    /// The deliveries strictly after an instant, less those of occurrences up to the one that was
-    /// acknowledged. Those are not walked over: a minutely rule with an offset of four weeks has
-    /// 40,320 of them.
+    /// Deliveries strictly after an instant, without those of dates up to the acknowledged one.
+    /// These are skipped without iterating: a minutely rule with an offset of four weeks has 40,320
+    /// of them.
     #[must_use]
     pub fn unacknowledged_after(
         &self,
@@ -102,8 +103,7 @@ impl Timetable {
         }
     }
 
-    /// The delivery at an instant, if there is one; of two that fall together, that of the earlier
-    /// occurrence.
+    /// Delivery at an instant, if there is one; of two at the same time, that of the earlier date.
     #[must_use]
     pub fn delivery_at(&self, at: DateTime<Utc>) -> Option<Delivery> {
         let dates =
@@ -111,15 +111,15 @@ impl Timetable {
         dates.filter(|date| self.has_occurrence(*date)).min().map(|date| Delivery { at, date })
     }
 
-    /// Returns whether the delivery of an occurrence, so many minutes before it, is also one of an
-    /// earlier occurrence, which is then the one that it tells of.
+    /// Returns whether the delivery of a date, `minutes` before it, is also a delivery of an
+    /// earlier date, to which it then belongs.
     #[must_use]
     pub fn is_of_earlier(&self, date: DateTime<Utc>, minutes: i32) -> bool {
         let mut smaller = self.offsets.iter().filter(|other| **other < minutes);
         smaller.any(|other| self.has_occurrence(date - before_by(minutes - other)))
     }
 
-    /// Returns whether an instant is an occurrence.
+    /// Returns whether an instant is a date of the schedule.
     #[must_use]
     pub fn has_occurrence(&self, at: DateTime<Utc>) -> bool {
         match &self.occurrences {
@@ -129,7 +129,7 @@ impl Timetable {
         }
     }
 
-    /// The latest delivery at or before an instant.
+    /// Latest delivery at or before an instant.
     #[must_use]
     pub fn latest(&self, until: DateTime<Utc>) -> Option<Delivery> {
         let latest = self.offsets.iter().filter_map(|minutes| {
@@ -146,7 +146,7 @@ impl Timetable {
         latest.max_by_key(|delivery| (delivery.at, Reverse(delivery.date)))
     }
 
-    /// The last delivery of all; none when there is no end.
+    /// Last delivery of all; `None` if the schedule never ends.
     #[must_use]
     pub fn last(&self) -> Option<DateTime<Utc>> {
         let least = self.offsets.iter().min().copied().unwrap_or(0);
@@ -157,7 +157,7 @@ impl Timetable {
         }
     }
 
-    /// Whether there is a last delivery.
+    /// Returns whether there is a last delivery.
     #[must_use]
     pub fn ends(&self) -> bool {
         match &self.occurrences {
@@ -175,11 +175,11 @@ fn before(date: DateTime<Utc>, minutes: i32) -> Delivery {
     Delivery { at: date - before_by(minutes), date }
 }
 
-/// The deliveries of a [`Timetable`], in order.
+/// Deliveries of a [`Timetable`], in order.
 pub enum Deliveries {
-    /// Of one that comes once.
+    /// Of a schedule with one date.
     Once(std::vec::IntoIter<Delivery>),
-    /// Of one that recurs.
+    /// Of a recurring schedule.
     Merged(Merged),
 }
 
@@ -194,9 +194,9 @@ impl Iterator for Deliveries {
     }
 }
 
-/// The occurrences of a series, once for each offset, merged.
+/// Deliveries of a series for each offset, merged in order.
 pub struct Merged {
-    lines: Vec<(i32, Peekable<Occurrences>)>,
+    by_offset: Vec<(i32, Peekable<Occurrences>)>,
     heads: BinaryHeap<Reverse<(Delivery, usize)>>,
     last: Option<DateTime<Utc>>,
 }
@@ -208,31 +208,32 @@ impl Merged {
         after: DateTime<Utc>,
         acknowledged: Option<DateTime<Utc>>,
     ) -> Self {
-        let lines = offsets.iter().map(|minutes| {
+        let by_offset = offsets.iter().map(|minutes| {
             let from =
                 after.checked_add_signed(TimeDelta::minutes((*minutes).into())).unwrap_or(after);
             let from = acknowledged.map_or(from, |acknowledged| acknowledged.max(from));
             (*minutes, series.after(from).peekable())
         });
-        let mut merged = Self { lines: lines.collect(), heads: BinaryHeap::new(), last: None };
-        for line in 0..merged.lines.len() {
-            merged.advance(line);
+        let mut merged =
+            Self { by_offset: by_offset.collect(), heads: BinaryHeap::new(), last: None };
+        for index in 0..merged.by_offset.len() {
+            merged.advance(index);
         }
         merged
     }
 
-    fn advance(&mut self, line: usize) {
+    fn advance(&mut self, index: usize) {
         let next = self
-            .lines
-            .get_mut(line)
+            .by_offset
+            .get_mut(index)
             .and_then(|(minutes, dates)| dates.next().map(|date| before(date, *minutes)));
-        self.heads.extend(next.map(|delivery| Reverse((delivery, line))));
+        self.heads.extend(next.map(|delivery| Reverse((delivery, index))));
     }
 
     fn next(&mut self) -> Option<Delivery> {
         loop {
-            let Reverse((delivery, line)) = self.heads.pop()?;
-            self.advance(line);
+            let Reverse((delivery, index)) = self.heads.pop()?;
+            self.advance(index);
             if self.last != Some(delivery.at) {
                 self.last = Some(delivery.at);
                 return Some(delivery);

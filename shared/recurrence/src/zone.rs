@@ -11,7 +11,7 @@ use jiff::{
 
 use crate::tz_database;
 
-/// What becomes of a local time that does not exist, because the clock was put forward over it.
+/// Treatment of a local time that does not exist because the clock was put forward.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Gap {
     /// It is read by the offset from before the gap, and so comes later by the gap's length (RFC
@@ -22,7 +22,7 @@ pub enum Gap {
     Skip,
 }
 
-/// What becomes of a local time that exists twice, because the clock was put back over it.
+/// Treatment of a local time that exists twice because the clock was put back.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Fold {
     /// The earlier instant (RFC 5545 §3.3.5).
@@ -47,9 +47,9 @@ pub struct Zone(TimeZone);
 #[error("no time zone has this name")]
 pub struct UnknownZone;
 
-/// Where a local time lies.
+/// Instants of a local time.
 pub(crate) struct Placed {
-    /// Its instants by the policies: none, one or two.
+    /// Instants by the policies: none, one or two.
     pub(crate) instants: [Option<DateTime<Utc>>; 2],
     /// No later local time lies before this, whatever its policy.
     pub(crate) no_later_before: DateTime<Utc>,
@@ -89,7 +89,7 @@ impl Zone {
     }
 
     pub(crate) fn place(&self, local: NaiveDateTime, gap: Gap, fold: Fold) -> Option<Placed> {
-        let at = |offset| local.checked_sub_signed(length(offset)).map(|it| it.and_utc());
+        let at = |offset| local.checked_sub_signed(length(offset)).map(|instant| instant.and_utc());
         let placed = match self.0.to_ambiguous_timestamp(civil_of(local)?).offset() {
             AmbiguousOffset::Unambiguous { offset } => {
                 let at = at(offset)?;
@@ -113,9 +113,9 @@ impl Zone {
         Some(placed)
     }
 
-    /// The least and the greatest of the offsets that are in effect near an instant, in seconds:
-    /// what is placed at the instant was placed by one of them. Outside the years that have
-    /// offsets, bounds that none exceeds.
+    /// Smallest and largest offset that is in effect near an instant, in seconds: a local time at
+    /// the instant has one of them. Outside of the years with offsets, bounds that no offset
+    /// exceeds.
     pub(crate) fn offsets_near(&self, at: DateTime<Utc>) -> (i64, i64) {
         let at = at.timestamp();
         let offset_at = |second| {
@@ -138,7 +138,7 @@ impl Zone {
         (least, greatest)
     }
 
-    /// The last change of the clock at or before an instant.
+    /// Last change of the clock at or before an instant.
     fn change_until(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let next = Timestamp::from_second(at.timestamp() + 1).ok()?;
         let change = self.0.preceding(next).next()?.timestamp();

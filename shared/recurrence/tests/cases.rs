@@ -1,4 +1,4 @@
-//! The independent answers, and properties that hold for any rule.
+//! Results of an independent implementation, and properties of any rule.
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use proptest::prelude::*;
@@ -15,9 +15,9 @@ struct Case {
     expected: Vec<DateTime<Utc>>,
 }
 
-/// The answers are of the edition that is compiled in.
+/// The results are of the compiled-in edition of the time zone database.
 #[test]
-fn two_hundred_cases_have_the_answers_of_an_independent_implementation() {
+fn agrees_with_independent_implementation() {
     let cases = include_str!("fixtures/recurrence.jsonl");
     let (mut checked, mut wrong) = (0, Vec::new());
     for line in cases.lines() {
@@ -27,8 +27,8 @@ fn two_hundred_cases_have_the_answers_of_an_independent_implementation() {
         let start = zone.instant(case.dtstart).expect("a start");
         let rule =
             Rule { rrule: &case.rrule, exdates: &case.exdates, gap: Gap::Shift, fold: Fold::First };
-        let found: Result<Vec<_>, _> =
-            Series::new(start, zone, rule).map(|it| it.after(case.after).take(10).collect());
+        let found: Result<Vec<_>, _> = Series::new(start, zone, rule)
+            .map(|series| series.after(case.after).take(10).collect());
         if found.as_ref() != Ok(&case.expected) {
             wrong.push(format!("{line}\n  found {found:?}"));
         }
@@ -80,31 +80,46 @@ fn policies() -> impl Strategy<Value = (Gap, Fold)> {
     )
 }
 
+fn rule(rrule: &str) -> Rule<'_> {
+    Rule { rrule, exdates: &[], gap: Gap::Shift, fold: Fold::First }
+}
+
+/// Texts that resemble rules.
+const TEXT: &str = "(FREQ=|BY|UNTIL=|COUNT=|INTERVAL=|[A-Z]{2,8}=|[0-9,;=+-]|MO|[A-Z]|.){0,12}";
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
-    /// Each instant once and in order, and it does not matter from where one looks.
+    /// Occurrences are ordered, unique, and the same from any instant.
     #[test]
-    fn occurrences_are_ordered_and_the_same_from_wherever_one_looks(
-        start in start(), zone in zone(), rrule in rrule(), (gap, fold) in policies(), skipped in 0..30usize,
+    fn finds_same_occurrences_from_any_instant(
+        start in start(),
+        zone in zone(),
+        rrule in rrule(),
+        (gap, fold) in policies(),
+        skipped in 0..30usize,
     ) {
-        let Ok(series) = Series::new(start, zone, Rule { rrule: &rrule, exdates: &[], gap, fold }) else { return Ok(()) };
+        let rule = Rule { rrule: &rrule, exdates: &[], gap, fold };
+        let Ok(series) = Series::new(start, zone, rule) else { return Ok(()) };
         let all: Vec<_> = series.after(DateTime::<Utc>::MIN_UTC).take(40).collect();
         prop_assert!(all.windows(2).all(|pair| pair[0] < pair[1]), "{all:?}");
         if let Some(from) = all.get(skipped) {
             let later: Vec<_> = series.after(*from).take(40 - skipped - 1).collect();
-            prop_assert_eq!(&all[skipped + 1..], &later[..(all.len() - skipped - 1).min(later.len())]);
+            let expected = (all.len() - skipped - 1).min(later.len());
+            prop_assert_eq!(&all[skipped + 1..], &later[..expected]);
             prop_assert_eq!(series.last_until(*from), Some(*from));
-            prop_assert_eq!(series.last_until(*from - TimeDelta::milliseconds(1)), skipped.checked_sub(1).map(|it| all[it]));
+            let shortly_before = *from - TimeDelta::milliseconds(1);
+            let previous = skipped.checked_sub(1).map(|index| all[index]);
+            prop_assert_eq!(series.last_until(shortly_before), previous);
         }
     }
 
-    /// Far from its start a rule goes on in step with it.
+    /// A rule keeps its interval far from its start.
     #[test]
-    fn a_rule_keeps_its_step_for_years(start in start(), zone in zone(), rrule in rrule()) {
-        let Ok(series) = Series::new(start, zone.clone(), Rule { rrule: &rrule, exdates: &[], gap: Gap::Shift, fold: Fold::First }) else { return Ok(()) };
+    fn keeps_interval_for_years(start in start(), zone in zone(), rrule in rrule()) {
+        let Ok(series) = Series::new(start, zone.clone(), rule(&rrule)) else { return Ok(()) };
         let counted = format!("{rrule};COUNT=3000");
-        let counted = Series::new(start, zone, Rule { rrule: &counted, exdates: &[], gap: Gap::Shift, fold: Fold::First }).expect("it fired before");
+        let counted = Series::new(start, zone, rule(&counted)).expect("accepted without COUNT");
         let counted: Vec<_> = counted.after(DateTime::<Utc>::MIN_UTC).collect();
         for position in [100, 1_000, 2_500] {
             if let Some(window) = counted.get(position..position + 5) {
@@ -114,20 +129,22 @@ proptest! {
         }
     }
 
-    /// Where nothing is shifted, the wall clock is the rule's.
+    /// A daily rule that skips gaps always has the same wall-clock time.
     #[test]
-    fn a_daily_rule_keeps_its_wall_clock_but_in_gaps(start in start(), zone in zone()) {
-        let series = Series::new(start, zone.clone(), Rule { rrule: "FREQ=DAILY", exdates: &[], gap: Gap::Skip, fold: Fold::First }).expect("a rule");
+    fn keeps_wall_clock_of_daily_rule(start in start(), zone in zone()) {
+        let rule = Rule { gap: Gap::Skip, ..rule("FREQ=DAILY") };
+        let series = Series::new(start, zone.clone(), rule).expect("a rule");
         let clock = zone.wall_clock(start).time();
         for at in series.after(start).take(400) {
             prop_assert_eq!(zone.wall_clock(at).time(), clock);
         }
     }
 
-    /// Any text is a rule or is refused; nothing panics or goes on for ever.
+    /// Any text is accepted or refused, without a panic or an endless loop.
     #[test]
-    fn any_text_is_read_or_refused(text in "(FREQ=|BY|UNTIL=|COUNT=|INTERVAL=|[A-Z]{2,8}=|[0-9,;=+-]|MO|[A-Z]|.){0,12}") {
-        let _ = Series::new(DateTime::UNIX_EPOCH, Zone::parse("UTC").expect("a zone"), Rule { rrule: &text, exdates: &[], gap: Gap::Shift, fold: Fold::First })
+    fn accepts_or_refuses_any_text(text in TEXT) {
+        let zone = Zone::parse("UTC").expect("a zone");
+        let _ = Series::new(DateTime::UNIX_EPOCH, zone, rule(&text))
             .map(|series| series.after(DateTime::UNIX_EPOCH).take(3).count());
     }
 }

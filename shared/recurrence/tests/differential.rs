@@ -1,6 +1,6 @@
-//! 5,400 rules over all parts of RFC 5545 in floating time, and 600 placed in ten zones around
-//! changes of the clock, with the answers of python-dateutil. `fixtures/differential.py` writes
-//! them and says what their form is.
+//! Compares with python-dateutil: 5,400 rules over all parts of RFC 5545 in floating time, and 600
+//! rules in ten zones around clock changes. `fixtures/differential.py` generates the cases and
+//! describes their format.
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use recurrence::{Fold, Gap, Rule, Series, Zone};
