@@ -1,4 +1,4 @@
-//! Limits of connections, tried by clients that break them: raw sockets, and HTTP/2 by its frames.
+//! Limits of connections, tested by clients that exceed them: raw sockets, and HTTP/2 frames.
 
 #![allow(clippy::panic, reason = "an answer without an error is a failure of its test")]
 

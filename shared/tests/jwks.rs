@@ -1,4 +1,4 @@
-//! The token issuer's key set: rotation, withdrawal, outages, and clients that hang up.
+//! Key set of the token issuer: rotation, removal of keys, outages, and clients that disconnect.
 
 use std::{
     sync::{
@@ -27,14 +27,14 @@ use tower::ServiceExt;
 /// Key pairs made for these tests alone.
 const OLD: &str = include_str!("keys/ed25519.pem");
 const NEW: &str = include_str!("keys/other-ed25519.pem");
-/// Time that the issuer takes to answer; clients hang up earlier.
+/// Latency of the issuer, and the shorter time after which clients disconnect.
 const LATENCY: Duration = Duration::from_millis(200);
-const HANG_UP: Duration = Duration::from_millis(20);
+const DISCONNECT_AFTER: Duration = Duration::from_millis(20);
 
 /// A token issuer whose key set can be changed.
 #[derive(Clone, Default)]
 struct Issuer {
-    /// The set that is answered; none answers 500.
+    /// The published set; `None` responds with 500.
     set: Arc<Mutex<Option<Value>>>,
     fetches: Arc<AtomicU32>,
 }
@@ -59,7 +59,7 @@ impl Issuer {
         let issuer = self.clone();
         let answer = get(async move || {
             issuer.fetches.fetch_add(1, Ordering::Relaxed);
-            // What is asked for during a rotation is what was there before it.
+            // A request during a rotation is answered with the previous set.
             let set = issuer.set.lock().expect("not poisoned").clone();
             sleep(LATENCY).await;
             set.map(axum::Json).ok_or(StatusCode::INTERNAL_SERVER_ERROR).into_response()
@@ -98,30 +98,33 @@ async fn call(api: &Router, id: &str, pem: &str) -> StatusCode {
     api.clone().oneshot(request).await.expect("infallible").status()
 }
 
-/// Calls that are hung up before the issuer answers.
-async fn hang_up(api: &Router, id: &str, pem: &str) {
+/// Makes calls whose clients disconnect before the issuer responds.
+async fn disconnect_early(api: &Router, id: &str, pem: &str) {
     for _ in 0..5 {
-        assert!(timeout(HANG_UP, call(api, id, pem)).await.is_err(), "nothing is known yet");
+        assert!(
+            timeout(DISCONNECT_AFTER, call(api, id, pem)).await.is_err(),
+            "nothing is known yet"
+        );
     }
 }
 
 #[tokio::test]
-async fn follows_rotation_while_clients_hang_up() {
+async fn follows_rotation_while_clients_disconnect_early() {
     let issuer = Issuer::default();
     issuer.publish(&[("old", OLD)]);
     let api = issuer.api().await;
-    hang_up(&api, "old", OLD).await;
+    disconnect_early(&api, "old", OLD).await;
     assert_eq!(call(&api, "old", OLD).await, StatusCode::OK);
 
     issuer.publish(&[("new", NEW)]);
-    hang_up(&api, "new", NEW).await;
+    disconnect_early(&api, "new", NEW).await;
     assert_eq!(call(&api, "new", NEW).await, StatusCode::OK);
     assert_eq!(call(&api, "old", OLD).await, StatusCode::UNAUTHORIZED);
     assert_eq!(call(&api, "new", NEW).await, StatusCode::OK);
 }
 
 #[tokio::test]
-async fn asks_again_when_set_was_answered_before_rotation() {
+async fn fetches_again_when_set_precedes_rotation() {
     let issuer = Issuer::default();
     issuer.publish(&[("old", OLD)]);
     let api = issuer.api().await;
@@ -136,7 +139,7 @@ async fn asks_again_when_set_was_answered_before_rotation() {
 }
 
 #[tokio::test]
-async fn fetches_once_for_many_and_rarely_for_invented_keys() {
+async fn bounds_fetches_for_many_and_invented_keys() {
     let issuer = Issuer::default();
     issuer.publish(&[("old", OLD)]);
     let api = issuer.api().await;
@@ -154,7 +157,7 @@ async fn fetches_once_for_many_and_rarely_for_invented_keys() {
 }
 
 #[tokio::test]
-async fn keeps_last_set_while_issuer_is_away() {
+async fn keeps_last_set_while_issuer_is_unreachable() {
     let issuer = Issuer::default();
     let api = issuer.api().await;
     assert_eq!(call(&api, "old", OLD).await, StatusCode::SERVICE_UNAVAILABLE);
@@ -163,12 +166,12 @@ async fn keeps_last_set_while_issuer_is_away() {
     issuer.fail();
     assert_eq!(call(&api, "new", NEW).await, StatusCode::UNAUTHORIZED);
     assert_eq!(call(&api, "old", OLD).await, StatusCode::OK);
-    // Somebody else's signature under a known id.
+    // A signature of another key under a known id.
     assert_eq!(call(&api, "old", NEW).await, StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]
-async fn answers_503_beyond_the_limit_without_a_key_set() {
+async fn answers_503_without_key_set_beyond_limit() {
     let (issuer, one) = (Issuer::default(), std::num::NonZeroU32::MIN);
     let rate_limit = Some(RateLimit { per_second: one, burst: one });
     let api = issuer.api_with(&ApiSettings { rate_limit, ..ApiSettings::default() }).await;

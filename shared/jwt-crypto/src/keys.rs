@@ -1,4 +1,4 @@
-//! Properties of keys: the size of an RSA key, and the parts that a JWK is made of.
+//! Properties of keys: the size of an RSA key, and the components of a JWK.
 
 use jsonwebtoken::{
     Algorithm, DecodingKey, DecodingKeyKind,
@@ -24,7 +24,7 @@ pub(crate) const KEY_UTILS: KeyUtils = KeyUtils {
     compute_digest: digest_of,
 };
 
-/// Size of an RSA key's modulus; none for a key of another kind, or one that cannot be read.
+/// Size of the modulus of an RSA key in bits; `None` for a key of another kind, or a malformed one.
 #[must_use]
 pub fn rsa_modulus_bits(key: &DecodingKey) -> Option<usize> {
     let modulus = match key.kind() {

@@ -27,11 +27,10 @@ enum Kind {
     Ed25519(Ed25519KeyPair),
 }
 
-/// The signer of an algorithm with a key.
+/// Creates the signer of an algorithm with a key.
 ///
 /// # Errors
-/// When the key does not fit the algorithm, is malformed or too small, or the algorithm is
-/// symmetric.
+/// If the key does not fit the algorithm, is malformed or too small, or the algorithm is symmetric.
 pub(crate) fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
     if key.family() != algorithm.family() {
         return Err(new_error(ErrorKind::InvalidKeyFormat));
@@ -46,12 +45,12 @@ pub(crate) fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn
         Algorithm::PS512 => rsa(der, &RSA_PSS_SHA512)?,
         Algorithm::ES256 => ecdsa(der, &ECDSA_P256_SHA256_FIXED_SIGNING)?,
         Algorithm::ES384 => ecdsa(der, &ECDSA_P384_SHA384_FIXED_SIGNING)?,
-        // As OpenSSL writes it, the private key comes without the public one.
+        // OpenSSL writes the private key without the public one.
         Algorithm::EdDSA => Kind::Ed25519(
             Ed25519KeyPair::from_pkcs8_maybe_unchecked(der)
                 .map_err(|_| new_error(ErrorKind::InvalidEddsaKey))?,
         ),
-        // Symmetric ones, and whatever is new.
+        // Symmetric and future algorithms.
         _ => return Err(new_error(ErrorKind::UnsupportedAlgorithm)),
     };
     Ok(Box::new(KeyPair { algorithm: *algorithm, kind }))

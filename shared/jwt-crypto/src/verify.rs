@@ -20,10 +20,10 @@ struct PublicKey {
     key: DecodingKey,
 }
 
-/// The verifier of an algorithm with a key.
+/// Creates the verifier of an algorithm with a key.
 ///
 /// # Errors
-/// When the key is for another algorithm, or the algorithm is symmetric.
+/// If the key is for another algorithm, or the algorithm is symmetric.
 pub(crate) fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
     if matches!(algorithm, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512) {
         return Err(new_error(ErrorKind::UnsupportedAlgorithm));
@@ -35,7 +35,7 @@ pub(crate) fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<d
 }
 
 impl PublicKey {
-    /// The parameters of an RSA algorithm; none of another.
+    /// Parameters of an RSA algorithm; `None` for another one.
     fn rsa(&self) -> Option<&'static RsaParameters> {
         Some(match self.algorithm {
             Algorithm::RS256 => &RSA_PKCS1_2048_8192_SHA256,
@@ -48,8 +48,8 @@ impl PublicKey {
         })
     }
 
-    /// The algorithm for a key that is given whole, not by its components.
-    fn whole(&self) -> Option<&'static dyn VerificationAlgorithm> {
+    /// Algorithm for a key that is encoded as a whole, not by its components.
+    fn encoded(&self) -> Option<&'static dyn VerificationAlgorithm> {
         Some(match self.algorithm {
             Algorithm::ES256 => &ECDSA_P256_SHA256_FIXED,
             Algorithm::ES384 => &ECDSA_P384_SHA384_FIXED,
@@ -65,9 +65,9 @@ impl Verifier<Vec<u8>> for PublicKey {
         message: &[u8],
         signature: &Vec<u8>,
     ) -> std::result::Result<(), signature::Error> {
-        let verified = match (self.key.kind(), self.rsa(), self.whole()) {
+        let verified = match (self.key.kind(), self.rsa(), self.encoded()) {
             (DecodingKeyKind::RsaModulusExponent { n, e }, Some(parameters), _) => {
-                // ring takes the modulus without leading zeros, which some issuers write.
+                // ring expects the modulus without leading zeros, which some issuers write.
                 let n = &n[n.iter().take_while(|byte| **byte == 0).count()..];
                 RsaPublicKeyComponents { n, e: e.as_slice() }.verify(parameters, message, signature)
             }

@@ -1,4 +1,5 @@
-//! Signatures that others made: the RFCs' examples, and tokens of PyJWT on pyca/cryptography.
+//! Signatures of other implementations: examples of the RFCs, and tokens of PyJWT on
+//! pyca/cryptography.
 
 use jsonwebtoken::{
     Algorithm, DecodingKey, EncodingKey, Header, Validation, crypto, decode, encode,
@@ -19,14 +20,14 @@ fn algorithm(value: &Value) -> Algorithm {
     text(value).parse().expect("an algorithm")
 }
 
-/// Verifies a compact JWS whose payload need be no JSON.
+/// Verifies a compact JWS whose payload may be other than JSON.
 fn is_signed(token: &str, key: &DecodingKey, algorithm: Algorithm) -> bool {
     let (message, signature) = token.rsplit_once('.').expect("three parts");
     crypto::verify(signature, message.as_bytes(), key, algorithm).unwrap_or(false)
 }
 
 #[test]
-fn verifies_examples_of_the_rfcs() {
+fn verifies_examples_of_rfcs() {
     for case in fixture(include_str!("fixtures/rfc.json")).as_array().expect("a list") {
         let jwk: Jwk = serde_json::from_value(case["key"].clone()).expect("a JWK");
         let (key, token) = (DecodingKey::from_jwk(&jwk).expect("a key"), text(&case["token"]));
@@ -92,7 +93,7 @@ const ED25519: &str = include_str!("../../tests/keys/ed25519.pem");
 const ED25519_PUBLIC: &str = include_str!("../../tests/keys/ed25519.pub.pem");
 
 #[test]
-fn signs_what_its_public_key_verifies() {
+fn verifies_own_signatures() {
     jwt_crypto::install();
     let rsa = include_str!("../../../suite/sandbox/keys/test-only-private-key.pem");
     let rsa = EncodingKey::from_rsa_pem(rsa.as_bytes()).expect("a key");

@@ -1,4 +1,4 @@
-//! Heads that are too large, and floods of HTTP/2 frames.
+//! Large request heads, and floods of HTTP/2 frames.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ async fn answers_400_when_request_is_not_http() {
 }
 
 #[tokio::test]
-async fn answers_405_and_404_to_invented_methods_pipelined() {
+async fn answers_pipelined_invented_methods() {
     let server = Server::start(long()).await;
     let request = |method: &str, path: &str| format!("{method} {path} HTTP/1.1\r\nhost: a\r\n\r\n");
     let pipelined: String = (0..100)
@@ -56,7 +56,7 @@ async fn ends_connection_when_control_frames_flood_it() {
         stream.write_all(&[PREFACE, SETTINGS].concat()).await.expect("sent");
         let (mut reader, mut writer) = stream.into_split();
         let flood = tokio::spawn(async move {
-            // Answers are taken, so that nothing but the limit ends the connection.
+            // Responses are read, so that only the limit ends the connection.
             let mut sink = tokio::io::sink();
             let _ = tokio::io::copy(&mut reader, &mut sink).await;
         });

@@ -1,4 +1,4 @@
-//! Many connections at once.
+//! Limit of open connections.
 
 use std::{
     io::{Read, Write},
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::server::{HELLO, Server, long, soon, until_closed, until_contains};
 
 #[tokio::test]
-async fn closes_longest_idle_connection_at_the_cap() {
+async fn closes_longest_idle_connection_at_limit() {
     let server = Server::start(ServerSettings { max_connections: 3, ..long() }).await;
     let mut silent = server.connect().await;
     let mut idle = server.send(HELLO).await;
@@ -32,18 +32,17 @@ async fn closes_longest_idle_connection_at_the_cap() {
 }
 
 #[tokio::test]
-async fn gives_places_at_once_when_heads_are_incomplete() {
-    const PLACES: usize = 64;
-    let server = Server::start(ServerSettings { max_connections: PLACES, ..long() }).await;
+async fn replaces_incomplete_connections_at_once() {
+    const LIMIT: usize = 64;
+    let server = Server::start(ServerSettings { max_connections: LIMIT, ..long() }).await;
     let mut held = Vec::new();
     for begun in ["GET /hello HTTP/1.1\r\nhost: a\r\nx-a: ", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
-        for _ in 0..PLACES {
+        for _ in 0..LIMIT {
             held.push(server.send(begun).await);
         }
-        // One after the other: were each place waited for, all of them would take longer than any
-        // of them may.
+        // Sequential, so that the test would time out if each connection had to wait.
         let answered = async {
-            for _ in 0..PLACES {
+            for _ in 0..LIMIT {
                 let mut stream = server.send(HELLO).await;
                 assert!(until_contains(&mut stream, "hello").await.contains("200 OK"));
                 held.push(stream);
@@ -54,7 +53,7 @@ async fn gives_places_at_once_when_heads_are_incomplete() {
 }
 
 #[tokio::test]
-async fn waits_at_the_cap_while_all_are_answered() {
+async fn waits_at_limit_while_all_have_open_requests() {
     let server = Server::start(ServerSettings { max_connections: 2, ..long() }).await;
     let quiet = "GET /quiet HTTP/1.1\r\nhost: a\r\n\r\n";
     let mut busy = [server.send(quiet).await, server.send(quiet).await];
@@ -68,7 +67,7 @@ async fn waits_at_the_cap_while_all_are_answered() {
     assert!(until_contains(&mut waiting, "hello").await.contains("200 OK"));
 }
 
-/// State whose copies are counted.
+/// State that counts its copies.
 struct Counted(Arc<AtomicUsize>);
 
 impl Clone for Counted {
@@ -107,13 +106,13 @@ async fn shares_one_router_among_connections() {
 }
 
 #[tokio::test]
-async fn answers_health_while_the_runtime_is_blocked() {
+async fn answers_health_while_runtime_is_blocked() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let shutdown = CancellationToken::new();
     let serving = tokio::spawn(serve_admin(listener, Readiness::default(), shutdown.clone()));
     tokio::task::yield_now().await;
-    // This thread is the runtime: while it waits here, nothing else of it runs.
+    // This thread runs the runtime, so nothing else of it runs while it waits here.
     let asking = std::thread::spawn(move || {
         let mut stream = std::net::TcpStream::connect(address)?;
         stream.set_read_timeout(Some(std::time::Duration::from_secs(20)))?;

@@ -1,4 +1,4 @@
-//! A small API behind the real listener, and clients made of sockets.
+//! A small API behind the real listener, and clients that are plain sockets.
 
 use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
@@ -21,8 +21,8 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// Nothing here should take so long; a test that waits for it has failed.
-const FAR: Duration = Duration::from_secs(20);
+/// Time limit of a test step.
+const STEP_LIMIT: Duration = Duration::from_secs(20);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,17 +30,17 @@ pub(crate) struct Note {
     pub(crate) text: String,
 }
 
-/// A running server; it stops when this is dropped.
+/// A running server, stopped when it is dropped.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) serving: JoinHandle<std::io::Result<()>>,
     pub(crate) shutdown: CancellationToken,
-    /// Cancelled when the endless answer is given up.
-    pub(crate) given_up: CancellationToken,
+    /// Cancelled when the endless response is aborted.
+    pub(crate) aborted: CancellationToken,
     _stop: DropGuard,
 }
 
-/// Limits that a test need not wait long for.
+/// Limits that expire quickly.
 pub(crate) fn short() -> ServerSettings {
     ServerSettings {
         max_connections: 8,
@@ -51,7 +51,7 @@ pub(crate) fn short() -> ServerSettings {
     }
 }
 
-/// Limits that no test reaches.
+/// Limits that never expire during a test.
 pub(crate) fn long() -> ServerSettings {
     let far = Duration::from_secs(600);
     ServerSettings {
@@ -63,7 +63,7 @@ pub(crate) fn long() -> ServerSettings {
     }
 }
 
-/// Answers without end, as fast as the client takes it.
+/// Responds with an endless body, as fast as the client reads it.
 fn endless(dropped: CancellationToken) -> AnyBody {
     let guard = dropped.drop_guard();
     AnyBody::from_stream(stream::unfold(guard, async |guard| {
@@ -73,8 +73,8 @@ fn endless(dropped: CancellationToken) -> AnyBody {
 
 impl Server {
     pub(crate) async fn start(settings: ServerSettings) -> Self {
-        let given_up = CancellationToken::new();
-        let dropped = given_up.clone();
+        let aborted = CancellationToken::new();
+        let dropped = aborted.clone();
         let routes = Router::new()
             .route("/hello", get(async || "hello"))
             .route("/notes", post(async |body: Body<Note>| body.value.text))
@@ -90,28 +90,28 @@ impl Server {
             );
         let authenticator =
             Authenticator::new(Auth::Gateway { secret: None }).expect("an authenticator");
-        Self::start_router(api(routes, authenticator, &ApiSettings::default()), settings, given_up)
+        Self::start_router(api(routes, authenticator, &ApiSettings::default()), settings, aborted)
             .await
     }
 
     pub(crate) async fn start_router(
         router: Router,
         settings: ServerSettings,
-        given_up: CancellationToken,
+        aborted: CancellationToken,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let shutdown = CancellationToken::new();
         let token = shutdown.clone();
         let serving = tokio::spawn(async move { serve(listener, router, &settings, token).await });
-        Self { address, serving, given_up, _stop: shutdown.clone().drop_guard(), shutdown }
+        Self { address, serving, aborted, _stop: shutdown.clone().drop_guard(), shutdown }
     }
 
     pub(crate) async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.expect("a connection")
     }
 
-    /// A connection on which something was sent.
+    /// Opens a connection and sends a text.
     pub(crate) async fn send(&self, text: &str) -> TcpStream {
         let mut stream = self.connect().await;
         stream.write_all(text.as_bytes()).await.expect("sent");
@@ -119,10 +119,10 @@ impl Server {
     }
 }
 
-/// Everything that comes until the server closes the connection.
+/// Reads until the server closes the connection.
 pub(crate) async fn until_closed(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
-    let read = timeout(FAR, stream.read_to_end(&mut bytes))
+    let read = timeout(STEP_LIMIT, stream.read_to_end(&mut bytes))
         .await
         .expect("the server closes the connection");
     // A reset closes it as well.
@@ -130,12 +130,12 @@ pub(crate) async fn until_closed(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Reads until a text has come.
+/// Reads until a text is received.
 pub(crate) async fn until_contains(stream: &mut TcpStream, text: &str) -> String {
     let mut bytes = Vec::new();
     while !String::from_utf8_lossy(&bytes).contains(text) {
         let mut part = [0; 4096];
-        let read = timeout(FAR, stream.read(&mut part))
+        let read = timeout(STEP_LIMIT, stream.read(&mut part))
             .await
             .expect("an answer")
             .expect("an open connection");
@@ -147,10 +147,10 @@ pub(crate) async fn until_contains(stream: &mut TcpStream, text: &str) -> String
 
 /// Waits for something that must happen.
 pub(crate) async fn soon<T>(happens: impl Future<Output = T>) -> T {
-    timeout(FAR, happens).await.expect("it happens")
+    timeout(STEP_LIMIT, happens).await.expect("it happens")
 }
 
-/// The error of an answer, which must have the given status.
+/// Returns the error of a response, which must have the given status.
 pub(crate) fn error_of(answer: &str, status: u16) -> serde_json::Value {
     let (head, body) =
         answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));

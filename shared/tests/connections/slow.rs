@@ -26,18 +26,18 @@ async fn answers_408_when_head_is_incomplete() {
 }
 
 #[tokio::test]
-async fn closes_connection_when_head_arrives_drop_by_drop() {
+async fn closes_connection_when_head_arrives_slowly() {
     let server = Server::start(short()).await;
     let stream = server.connect().await;
     let (mut reader, mut writer) = stream.into_split();
-    let dripping = tokio::spawn(async move {
+    let sending = tokio::spawn(async move {
         while writer.write_all(b"x").await.is_ok() {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     });
     let mut answer = Vec::new();
     let _ = soon(tokio::io::AsyncReadExt::read_to_end(&mut reader, &mut answer)).await;
-    soon(dripping).await.expect("the client is cut off");
+    soon(sending).await.expect("the client is cut off");
 }
 
 #[tokio::test]
@@ -54,28 +54,28 @@ async fn answers_408_when_body_is_incomplete() {
 }
 
 #[tokio::test]
-async fn closes_idle_connection_after_an_answer() {
+async fn closes_idle_connection_after_response() {
     let server = Server::start(short()).await;
     let mut stream = server.send(HELLO).await;
     assert!(until_closed(&mut stream).await.ends_with("hello"));
 }
 
 #[tokio::test]
-async fn keeps_connection_while_answer_is_made() {
+async fn keeps_connection_during_response() {
     let server = Server::start(short()).await;
     let mut stream = server.send("GET /quiet HTTP/1.1\r\nhost: a\r\n\r\n").await;
     assert!(until_contains(&mut stream, "at last").await.contains("200 OK"));
 }
 
 #[tokio::test]
-async fn gives_up_answer_when_client_does_not_read() {
+async fn aborts_response_when_client_does_not_read() {
     let server = Server::start(short()).await;
     let _stream = server.send("GET /endless HTTP/1.1\r\nhost: a\r\n\r\n").await;
-    soon(server.given_up.cancelled()).await;
+    soon(server.aborted.cancelled()).await;
 }
 
 #[tokio::test]
-async fn gives_up_answer_when_http2_client_opens_no_window() {
+async fn aborts_response_when_http2_window_stays_closed() {
     let server = Server::start(short()).await;
     let mut builder = h2::client::Builder::new();
     builder.initial_window_size(0);
@@ -86,8 +86,8 @@ async fn gives_up_answer_when_http2_client_opens_no_window() {
     let request = axum::http::Request::get("http://a/endless").body(()).expect("a request");
     let (answer, _) = client.send_request(request, true).expect("sent");
     assert_eq!(answer.await.expect("an answer").status(), 200);
-    soon(server.given_up.cancelled()).await;
-    // How the client learns of it is not the point: by a reset or by the end of what it reads.
+    soon(server.aborted.cancelled()).await;
+    // The client may receive a reset or the end of the stream.
     let _ = soon(driving).await.expect("no panic");
 }
 
