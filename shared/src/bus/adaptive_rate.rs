@@ -70,7 +70,8 @@ impl AdaptiveRate {
         if since < INTERVAL {
             return;
         }
-        let expected = EXPECTED.as_secs_f64() * messages.max(EXPECTED_MESSAGES) as f64 / EXPECTED_MESSAGES as f64;
+        let expected = EXPECTED.as_secs_f64() * messages.max(EXPECTED_MESSAGES) as f64
+            / EXPECTED_MESSAGES as f64;
         let ratio = expected / took.as_secs_f64();
         if ratio < 1.0 {
             self.rate *= ratio.clamp(DECREASE.1, DECREASE.0);
@@ -92,7 +93,10 @@ mod tests {
     /// A rate that has risen to its maximum, a second before now.
     fn at_maximum(per_second: u32, now: Instant) -> AdaptiveRate {
         let rate = f64::from(per_second);
-        AdaptiveRate { rate, ..AdaptiveRate::new(per_second, now.checked_sub(SECOND).unwrap_or(now)) }
+        AdaptiveRate {
+            rate,
+            ..AdaptiveRate::new(per_second, now.checked_sub(SECOND).unwrap_or(now))
+        }
     }
 
     #[tokio::test]

@@ -16,7 +16,7 @@ pub enum FailureClass {
 
 /// Returns the class of an error, by its SQLSTATE (appendix A of PostgreSQL).
 #[must_use]
-pub fn class(error: &sqlx::Error) -> FailureClass {
+pub fn failure_class(error: &sqlx::Error) -> FailureClass {
     match error {
         sqlx::Error::Encode(_) => FailureClass::Data,
         // A check without a name is that of a partition: another transaction has split the
