@@ -90,7 +90,7 @@ pub async fn run<H: Handler>(
             tracing::error!(
                 error = %error,
                 queue = settings.queue,
-                "consumer loop ended unexpectedly, restarting it"
+                "consumer loop ended unexpectedly, will restart"
             );
             if !shutdown.is_cancelled() {
                 loops.spawn(consume(
@@ -115,12 +115,12 @@ async fn purge(bus: SharedBus, settings: ConsumerSettings) {
             Ok(0) => {}
             Ok(purged) => {
                 metrics::counter!("reminders_dead_letters_purged_total").increment(purged);
-                tracing::info!(purged, queue = settings.queue, "old dead letters removed");
+                tracing::info!(purged, queue = settings.queue, "old dead letters were purged");
             }
             Err(error) => tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 queue = settings.queue,
-                "old dead letters could not be removed, will retry"
+                "old dead letters were not purged, will retry"
             ),
         }
     }
@@ -192,7 +192,7 @@ async fn keep_hidden(
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 queue = settings.queue,
-                "visibility of messages could not be extended, they may be received twice"
+                "visibility timeout was not extended, the batch may be delivered again"
             );
         }
     }
@@ -221,7 +221,7 @@ async fn settle(
         tracing::warn!(
             error = &error as &dyn std::error::Error,
             queue = settings.queue,
-            "batch could not be settled, will be received again"
+            "settle failed, the batch will be delivered again"
         );
     }
 }
@@ -270,7 +270,7 @@ async fn handle<H: Handler>(handler: &H, batch: &[Received]) -> Vec<Settlement> 
                 metrics::counter!("reminders_consumer_panics_total").increment(1);
                 tracing::error!(
                     messages = part.len(),
-                    "handler panicked, retrying the batch in parts"
+                    "handler of a batch panicked, will handle it in parts"
                 );
                 match messages {
                     [message] if message.receive_count >= MAX_PANICS => {

@@ -69,7 +69,7 @@ pub(crate) fn follow_changes(
                 match options() {
                     Some(options) => pool.set_connect_options(options),
                     None => tracing::warn!(
-                        "changed secret of a database is malformed, the previous one stays in use"
+                        "changed database secret is malformed, the last one stays in use"
                     ),
                 }
             }

@@ -15,7 +15,7 @@ pub fn raise_limit() {
         if soft < hard { setrlimit(Resource::RLIMIT_NOFILE, hard, hard) } else { Ok(()) }
     });
     if let Err(error) = raised {
-        tracing::debug!(error = %error, "limit of open files could not be raised");
+        tracing::debug!(error = %error, "limit of open files was not raised");
     }
 }
 
@@ -30,7 +30,7 @@ pub fn connections(wanted: usize) -> usize {
             wanted,
             possible,
             open_files = soft,
-            "limit of open files is low, fewer connections than MAX_CONNECTIONS are served"
+            "limit of open files is too low, fewer connections than MAX_CONNECTIONS are served"
         );
     }
     wanted.min(possible)

@@ -21,7 +21,7 @@ pub fn on_signal() -> std::io::Result<CancellationToken> {
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
         };
-        tracing::info!(signal = name, "signal received, draining");
+        tracing::info!(signal = name, "shutdown signal received, draining");
         cancelled.cancel();
     });
     Ok(token)

@@ -104,14 +104,14 @@ impl Source {
                 if changed {
                     tracing::info!(
                         variable = self.name,
-                        "secret file changed, using the new value"
+                        "secret file changed, the new value is in use"
                     );
                 }
             }
             Err(problem) if previous != Some(problem) => tracing::warn!(
                 variable = self.name,
                 problem = %problem,
-                "secret file cannot be read, the previous value stays in use"
+                "secret file is unreadable, the last value stays in use"
             ),
             Err(_) => {}
         }
@@ -138,7 +138,7 @@ fn watch_file(source: &Arc<Source>) {
         if let Err(error) = started {
             tracing::error!(
                 error = %error,
-                "thread for secret files could not be started, changed secrets need a restart"
+                "thread that watches secret files did not start, changed secrets need a restart"
             );
         }
     });

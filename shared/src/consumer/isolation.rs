@@ -205,7 +205,7 @@ impl<A: Attempt> Run<'_, A> {
             }
             tracing::warn!(
                 items = self.items.len(),
-                "no part of the batch can be applied, will retry"
+                "no message of the batch could be applied, will retry all"
             );
             tokio::select! {
                 () = sleep(pause) => {}

@@ -91,14 +91,14 @@ impl Session {
                 migration.version = migration.version,
                 migration = %migration.description,
                 left = pending.len() - number,
-                "applying migration"
+                "migration started"
             );
             let began = Instant::now();
             self.apply(migrator, migration).await?;
             tracing::info!(
                 migration.version = migration.version,
                 seconds = began.elapsed().as_secs_f64(),
-                "migration applied"
+                "migration finished"
             );
         }
         self.rebuild_invalid_indexes(migrator).await?;
@@ -120,7 +120,7 @@ impl Session {
             if former.is_some_and(|applied| applied.checksum != migration.checksum) {
                 tracing::info!(
                     migration.version = migration.version,
-                    "migration was applied with its former text, which is accepted"
+                    "migration was applied with its former text, its checksum was updated"
                 );
                 let accept = AssertSqlSafe(format!(
                     "update {} set checksum = $2 where version = $1",
@@ -146,7 +146,10 @@ impl Session {
                             source: error,
                         });
                     }
-                    tracing::info!(attempt, "another process migrates this database, will retry");
+                    tracing::info!(
+                        attempt,
+                        "another process migrates this database, waiting for it"
+                    );
                     sleep(self.pause).await;
                 }
                 result => return Ok(result?),
@@ -179,7 +182,7 @@ impl Session {
                     tracing::warn!(
                         migration.version = migration.version,
                         attempt,
-                        "migration did not get its locks, will retry"
+                        "migration did not get its locks in time, will retry"
                     );
                     sleep(self.pause).await;
                 }
@@ -204,7 +207,7 @@ impl Session {
             if self.drop_invalid_index(migration).await? {
                 tracing::warn!(
                     migration.version = migration.version,
-                    "index of an applied migration is invalid, rebuilding it"
+                    "index of a migration is invalid, will rebuild it"
                 );
                 let build =
                     sqlx::raw_sql(migration.sql.clone()).execute(&mut self.connection).await;
@@ -226,7 +229,7 @@ impl Session {
         let is_invalid = sqlx::query_scalar(invalid).bind(index).fetch_one(&mut self.connection);
         let is_invalid: bool = is_invalid.await.map_err(MigrationError::Session)?;
         if is_invalid {
-            tracing::warn!(index, "dropping an invalid index of an interrupted migration");
+            tracing::warn!(index, "unfinished index is dropped");
             let drop = AssertSqlSafe(format!("drop index concurrently {index}"));
             sqlx::raw_sql(drop)
                 .execute(&mut self.connection)
@@ -280,7 +283,7 @@ async fn report_progress(
         {
             tracing::debug!(
                 error = %error,
-                "progress of the migration could not be read, will retry"
+                "sessions that block the migration were not read"
             );
             connection = None;
         }
@@ -319,7 +322,7 @@ async fn report(connection: &mut PgConnection, pid: i32, version: i64) -> Result
             phase,
             blocks.done = done,
             blocks.total = total,
-            "migration is building an index"
+            "index build in progress"
         );
     }
     Ok(())

@@ -104,8 +104,8 @@ impl HeldMemory {
         let open = large.entry(self.caller).or_default();
         if *open >= MAX_LARGE_OF_CALLER {
             let message = format!(
-                "{MAX_LARGE_OF_CALLER} large bodies are being received from you; try again when one is \
-                 answered"
+                "{MAX_LARGE_OF_CALLER} large bodies of yours are being received; try again when one \
+                 is answered"
             );
             return Err(ApiError::new(Reason::RateLimited, message).after(RETRY_AFTER));
         }

@@ -175,7 +175,7 @@ impl Shared {
                 tracing::warn!(
                     error = format!("{error:#}"),
                     has_keys,
-                    "key set could not be fetched, will retry"
+                    "key set of the token issuer was not fetched, will retry"
                 );
             }
         }

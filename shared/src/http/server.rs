@@ -119,7 +119,7 @@ pub async fn serve(
     if timeout(DRAIN, connections.wait()).await.is_err() {
         tracing::warn!(
             open = connections.len(),
-            "time limit of the drain exceeded, closing open connections"
+            "drain limit was reached, open connections are closed"
         );
         shared.abort.cancel();
         connections.wait().await;
@@ -138,7 +138,7 @@ async fn accept(listener: &TcpListener, shared: &Arc<Listener>, connections: &Ta
             Err(error) => {
                 tracing::warn!(
                     error = %error,
-                    "connection could not be accepted, closing an idle one"
+                    "accept failed, an idle connection is closed"
                 );
                 permits.evict_one();
                 sleep(ACCEPT_PAUSE).await;

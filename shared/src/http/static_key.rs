@@ -51,7 +51,7 @@ impl StaticKey {
                 Err(error) => {
                     tracing::warn!(
                         error = %error,
-                        "changed public key cannot be used, the previous one stays in use"
+                        "new public key is unusable, the last one stays in use"
                     );
                     parsed.pem = pem;
                 }

@@ -112,19 +112,24 @@ where
         let written = tokio::select! {
             written = timeout(DEADLINE, write(writer)) => written,
             () = permit.revoked() => {
-                tracing::warn!("export aborted for another user, its client reads too slowly");
+                tracing::warn!(
+                    "export was aborted for another user's, its client reads too slowly"
+                );
                 return;
             }
         };
         match written {
             Ok(Ok(())) => {}
             Ok(Err(error)) if error.is::<ClientGone>() => {
-                tracing::debug!("client of an export closed the connection");
+                tracing::debug!("client of an export disconnected");
             }
             Ok(Err(error)) => {
-                tracing::warn!(error = &*error as &dyn std::error::Error, "export aborted");
+                tracing::warn!(
+                    error = &*error as &dyn std::error::Error,
+                    "export failed, the answer is incomplete"
+                );
             }
-            Err(_) => tracing::warn!("export aborted, it took too long"),
+            Err(_) => tracing::warn!("export exceeded its time limit, was aborted"),
         }
         drop(permit);
     });

@@ -67,7 +67,7 @@ impl Publisher {
                     tracing::error!(
                         event.id = %id,
                         reason,
-                        "message parked in the outbox, it can never be published"
+                        "message can never be published, was parked in the outbox"
                     );
                     metrics::counter!("reminders_outbox_parked_total").increment(1);
                     self.check(store::park(&self.pool, id, &reason).await);

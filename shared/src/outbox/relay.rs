@@ -78,7 +78,9 @@ impl Relay {
             while batches.try_join_next().is_some() {}
         }
         if timeout(DRAIN, self.drain(&mut batches)).await.is_err() {
-            tracing::warn!("outbox not drained in time, the next process publishes the rest");
+            tracing::warn!(
+                "outbox was not drained before the limit, the next process publishes the rest"
+            );
         }
         for (task, name) in [(recovery, "recovery"), (backlog, "backlog")] {
             if let Err(error) = task.await {

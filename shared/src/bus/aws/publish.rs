@@ -241,7 +241,10 @@ impl AwsBus {
     fn refuses_groups(&self, problem: &str) -> bool {
         let is_refused = problem.contains("MessageGroupId");
         if is_refused && self.names_groups.swap(false, Ordering::Relaxed) {
-            tracing::warn!(problem, "message groups are refused, messages are sent without groups");
+            tracing::warn!(
+                problem,
+                "message groups were refused by the topic, queues are not fair among users"
+            );
         }
         is_refused
     }

@@ -76,7 +76,7 @@ impl PostgresBus {
                 tracing::warn!(
                     error = %unreadable,
                     queue = queue.name,
-                    "a message cannot be read, will read in parts"
+                    "unreadable message in a batch, will read it in parts"
                 );
                 self.read_in_parts(queue, from, max, visibility).await?
             }
@@ -156,7 +156,7 @@ impl PostgresBus {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 queue = queue.name,
-                "message could not be dead-lettered, will be received again"
+                "message was not dead-lettered, will retry"
             );
         }
     }
