@@ -23,14 +23,14 @@ mod alarms;
 mod component;
 mod entry;
 mod lines;
-mod ours;
 mod property;
-mod reading;
+mod read;
 mod recurring;
 mod texts;
 mod times;
 mod vtimezone;
 mod write;
+mod x_properties;
 mod zones;
 
 use std::collections::BTreeMap;
@@ -38,7 +38,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use shared::contract::{Channel, Priority, Recurrence};
 
-pub use reading::read;
+pub use read::read;
 pub use write::{Calendar, write};
 
 /// The most entries that are taken from one file.

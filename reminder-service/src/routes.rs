@@ -10,12 +10,12 @@ mod create;
 mod cursor;
 mod examples;
 mod faults;
-mod handle;
 mod list;
 mod me;
 mod occurrences;
-mod once;
+mod optimistic_update;
 mod single;
+mod snooze;
 
 use axum::{Router, extract::DefaultBodyLimit};
 use shared::{
@@ -91,8 +91,8 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(single::get, change::post, change::patch, single::delete))
         .routes(routes!(occurrences::of_reminder))
         .routes(routes!(occurrences::preview))
-        .routes(routes!(handle::snooze))
-        .routes(routes!(handle::acknowledge))
+        .routes(routes!(snooze::snooze))
+        .routes(routes!(snooze::acknowledge))
         .routes(routes!(calendar::export))
         .routes(routes!(me::export))
         .routes(routes!(me::erase))

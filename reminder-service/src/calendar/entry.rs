@@ -7,11 +7,11 @@ use super::{
     Entry, MAX_UID, Problem,
     alarms::{self, Span},
     component::Component,
-    ours,
     property::Property,
     recurring::{self, Clock},
     texts,
     times::{Moment, Stamp, duration, place},
+    x_properties,
     zones::Zones,
 };
 
@@ -131,7 +131,7 @@ fn entry(
         priority: None,
         locale: None,
     };
-    ours::restore(&mut entry, component, left_out);
+    x_properties::restore(&mut entry, component, left_out);
     Ok((entry, clock))
 }
 

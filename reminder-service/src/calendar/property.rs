@@ -2,7 +2,7 @@
 
 use icalendar::parser;
 
-use super::{lines::Line, ours};
+use super::{lines::Line, x_properties};
 
 /// The properties that are read; all others are passed over, however they look.
 const READ: [&str; 21] = [
@@ -53,7 +53,7 @@ pub(super) fn named(text: &str) -> Option<(String, &str)> {
 
 /// Whether a property of this name is read at all.
 pub(super) fn is_read(name: &str) -> bool {
-    READ.contains(&name) || name == CALENDAR_ZONE || name.starts_with(ours::PREFIX)
+    READ.contains(&name) || name == CALENDAR_ZONE || name.starts_with(x_properties::PREFIX)
 }
 
 impl Property {

@@ -1,6 +1,6 @@
 //! The heading, the text and the link of an entry.
 
-use super::{Problem, component::Component, ours};
+use super::{Problem, component::Component, x_properties};
 use crate::reminder::Link;
 
 const MAX_TITLE: usize = 200;
@@ -22,7 +22,7 @@ pub(super) fn read(
     component: &Component,
     left_out: &mut Vec<(usize, String)>,
 ) -> Result<Texts, Problem> {
-    let is_ours = ours::is_ours(component);
+    let is_ours = x_properties::is_ours(component);
     let value = |name: &str| component.one(name).map(|it| (it.line, cleaned(&it.value)));
     // Ours are texts as their user wrote them, blanks and all.
     let is_text = |it: &(usize, String)| is_ours || !it.1.trim().is_empty();
@@ -41,8 +41,8 @@ pub(super) fn read(
         left_out.push((line, "the text was cut to 2,000 characters".to_owned()));
         cut
     });
-    let title =
-        summary.filter(|_| component.one(ours::NO_TITLE).is_none()).map(|(line, summary)| {
+    let title = summary.filter(|_| component.one(x_properties::NO_TITLE).is_none()).map(
+        |(line, summary)| {
             let title = summary.replace(['\n', '\t'], " ");
             cut(if is_ours { title } else { title.trim().to_owned() }, MAX_TITLE).unwrap_or_else(
                 |cut| {
@@ -50,7 +50,8 @@ pub(super) fn read(
                     cut
                 },
             )
-        });
+        },
+    );
     Ok(Texts { title: title.filter(|it| !it.is_empty()), message, url: link(component, left_out) })
 }
 

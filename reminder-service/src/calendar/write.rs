@@ -6,7 +6,7 @@ use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Utc};
 use chrono_tz::Tz;
 use icalendar::Property;
 
-use super::{Exported, ours, times::wall_clock, vtimezone};
+use super::{Exported, times::wall_clock, vtimezone, x_properties};
 
 const PRODUCT: &str =
     concat!("-//Reminders that arrive//reminder-service ", env!("CARGO_PKG_VERSION"), "//EN");
@@ -134,7 +134,7 @@ fn event(lines: &mut Lines, reminder: &Exported, zone: Tz) {
     if let Some(url) = &reminder.url {
         lines.property("URL", &[], url.as_str());
     }
-    for (name, value) in ours::properties(reminder) {
+    for (name, value) in x_properties::properties(reminder) {
         lines.property(name, &[], value);
     }
     for offset in &reminder.notify_offsets {

@@ -9,7 +9,7 @@ use super::{
     answer::ReminderAnswer,
     body::ReminderChange,
     create::nothing_ahead,
-    once::{Planned, Work, once},
+    optimistic_update::{Planned, Work, once},
     single::missing,
 };
 use crate::{

@@ -13,7 +13,7 @@ use super::{
     Api,
     answer::ReminderAnswer,
     examples,
-    once::{Planned, Work, once},
+    optimistic_update::{Planned, Work, once},
     single::missing,
 };
 use crate::{
