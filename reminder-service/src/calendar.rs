@@ -1,13 +1,13 @@
-//! Reminders as calendar files (iCalendar, RFC 5545): what a file asks for ([`read`]), and
-//! reminders as a file ([`write()`]).
+//! Import and export of reminders as calendar files (iCalendar, RFC 5545): [`read`] and
+//! [`write()`].
 //!
-//! A file of another product is taken as far as it can be: what cannot is refused by its line, and
-//! the rest goes on. The `icalendar` crate reads and writes single content lines (names,
-//! parameters, escapes, folding). Lines, components and their nesting are read here, because its
-//! parser gives up a whole file at the first bad line, knows no line numbers of the file as it was
-//! sent, unfolds only text that is UTF-8 already, and nests without a bound; they are written here,
-//! because its builder puts a `DTSTAMP` and a `UID` into every component, which time zones and
-//! alarms must not have.
+//! A file of another product is imported as far as possible: a component that cannot be imported is
+//! refused with its line number, and the rest of the file is still read. The `icalendar` crate
+//! reads and writes single content lines (names, parameters, escapes, folding). Lines, components
+//! and their nesting are read here, because its parser rejects a whole file at the first bad line,
+//! keeps no line numbers of the original file, unfolds only valid UTF-8, and nests without a bound.
+//! They are written here, because its builder adds a `DTSTAMP` and a `UID` to every component,
+//! which time zones and alarms must not have.
 //!
 //! Choices where the format leaves one:
 //! - An all-day entry without alarms is due at 09:00 of its day. With alarms it is due at midnight,
@@ -41,42 +41,41 @@ use shared::contract::{Channel, Priority, Recurrence};
 pub use read::read;
 pub use write::{Calendar, write};
 
-/// The most entries that are taken from one file.
+/// Largest number of entries that are imported from one file.
 pub const MAX_ENTRIES: usize = 1_000;
 
-/// The most refusals, and the most notes, that a file is answered with; one more says that there
-/// are others.
-const MAX_TOLD: usize = 1_000;
-/// The most characters of a UID (RFC 7986 §5.3 recommends 255 bytes).
+/// Largest number of refusals, and of notes, in one answer; one more entry counts the others.
+const MAX_REPORTED: usize = 1_000;
+/// Largest number of characters of a UID (RFC 7986 §5.3 recommends 255 bytes).
 const MAX_UID: usize = 1_000;
 
-/// What a file asks for; each list in the order of the file.
+/// Result of reading a calendar file; each list is in the order of the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Import {
-    /// What can be taken.
+    /// Entries that can become reminders.
     pub entries: Vec<Entry>,
-    /// What cannot.
+    /// Components and lines that cannot be imported.
     pub refused: Vec<Refused>,
-    /// What an entry was taken without.
+    /// Parts of entries that were left out.
     pub notes: Vec<Note>,
 }
 
-/// An event or a task, in the terms of a reminder. The last five are only ever in files that were
-/// written here.
+/// An event or a task as the fields of a reminder. Only files that this service exported have the
+/// last five fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The line on which it begins; the first is 1.
     pub line: usize,
-    /// Its identity in the calendar that it comes from.
+    /// UID of the entry in the calendar that it comes from.
     pub uid: Option<String>,
-    /// Which instance of the `uid`'s series it replaces, as an exclusion is written; none for what
-    /// stands for itself.
+    /// Instance of the series `uid` that the entry replaces, in the form of an exclusion; `None`
+    /// for an independent entry.
     pub instance: Option<String>,
     /// When it is due; DTSTART of a recurring one.
     pub date: DateTime<Utc>,
     /// The IANA zone of its wall clock.
     pub time_zone: String,
-    /// How it recurs. The rule has the form of one, and may still be one that no reminder can have.
+    /// Recurrence rule. Its syntax was checked; a reminder may still refuse it.
     pub recurrence: Option<Recurrence>,
     /// Minutes before `date`: 1 to 5, ascending, each 0 to 40,320.
     pub notify_offsets: Vec<i32>,
@@ -90,76 +89,76 @@ pub struct Entry {
     pub channels: Option<Vec<Channel>>,
     /// The client's own pairs.
     pub data: BTreeMap<String, String>,
-    /// Minutes after its time in which a delivery is still made.
+    /// Minutes after the due time during which a delivery is still sent.
     pub expires_after_minutes: Option<i32>,
-    /// How urgent it is.
+    /// Priority.
     pub priority: Option<Priority>,
     /// A BCP 47 language tag.
     pub locale: Option<String>,
 }
 
-/// Something that cannot be taken.
+/// A component or line that cannot be imported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
     /// The line of the component, or of the property in it that is the reason.
     pub line: usize,
-    /// The component's identity.
+    /// UID of the component.
     pub uid: Option<String>,
-    /// The component's heading.
+    /// Summary of the component.
     pub summary: Option<String>,
-    /// Why, for the user.
+    /// Reason, for the user.
     pub reason: String,
 }
 
-/// Something that an entry was taken without.
+/// A part of an entry that was left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
     /// The line of the property or component.
     pub line: usize,
-    /// The entry's identity; none for what is not an entry's.
+    /// UID of the entry; `None` if the line belongs to no entry.
     pub uid: Option<String>,
-    /// What was left out and why, for the user.
+    /// The part that was left out and the reason, for the user.
     pub text: String,
 }
 
-/// A reminder to be written.
+/// A reminder to export.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exported {
-    /// Its identity, as clients know it.
+    /// Id, as clients know it.
     pub id: String,
-    /// Which change of it this is; the first is 1.
+    /// Version; the first is 1.
     pub version: i64,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: DateTime<Utc>,
-    /// When it was last changed.
+    /// Time of the last change.
     pub updated_at: DateTime<Utc>,
-    /// When it is due.
+    /// Due time.
     pub date: DateTime<Utc>,
     /// The IANA zone of its wall clock.
     pub time_zone: String,
-    /// How it recurs.
+    /// Recurrence rule.
     pub recurrence: Option<Recurrence>,
     /// Minutes before `date`.
     pub notify_offsets: Vec<i32>,
-    /// The ways in which it is delivered.
+    /// Channels on which it is delivered.
     pub channels: Vec<Channel>,
     /// A short heading.
     pub title: Option<String>,
     /// The text.
     pub message: String,
-    /// What a tap opens.
+    /// Link that a tap opens.
     pub url: Option<String>,
     /// The client's own pairs.
     pub data: BTreeMap<String, String>,
-    /// Minutes after its time in which a delivery is still made.
+    /// Minutes after the due time during which a delivery is still sent.
     pub expires_after_minutes: i32,
-    /// How urgent it is.
+    /// Priority.
     pub priority: Priority,
     /// The language of the texts around it.
     pub locale: Option<String>,
 }
 
-/// Why a component cannot be taken: the line of the property that is the reason, and the reason.
+/// Reason for which a component cannot be imported, with the line of the faulty property.
 #[derive(Debug)]
 struct Problem {
     line: usize,
@@ -172,39 +171,40 @@ impl Problem {
     }
 }
 
-/// Refusals or notes: as many as are told of, and the number of the others.
+/// List of refusals or notes with at most [`MAX_REPORTED`] entries, and the number of the others.
 #[derive(Debug)]
-struct Told<T> {
+struct BoundedList<T> {
     list: Vec<T>,
-    untold: usize,
+    omitted: usize,
 }
 
-impl<T> Default for Told<T> {
+impl<T> Default for BoundedList<T> {
     fn default() -> Self {
-        Self { list: Vec::new(), untold: 0 }
+        Self { list: Vec::new(), omitted: 0 }
     }
 }
 
-impl<T> Told<T> {
-    /// Adds one, which is not even made when there are enough.
-    fn add(&mut self, one: impl FnOnce() -> T) {
-        if self.list.len() < MAX_TOLD {
-            self.list.push(one());
+impl<T> BoundedList<T> {
+    /// Adds an entry. If the list is full, the entry is not built, only counted.
+    fn add(&mut self, entry: impl FnOnce() -> T) {
+        if self.list.len() < MAX_REPORTED {
+            self.list.push(entry());
         } else {
-            self.untold += 1;
+            self.omitted += 1;
         }
     }
 
-    /// A text that tells of the others, if there are any.
-    fn others(&self) -> Option<String> {
-        (self.untold > 0)
-            .then(|| format!("{} more, which are not told of: only {MAX_TOLD} are", self.untold))
+    /// Text that counts the omitted entries, if there are any.
+    fn omitted_text(&self) -> Option<String> {
+        (self.omitted > 0)
+            .then(|| format!("{} more are not listed: the limit is {MAX_REPORTED}", self.omitted))
     }
 }
 
-/// A text of a file as it is shown to the user: one line, not long.
+/// Text of a file in the form in which the user sees it: one line of at most 200 characters.
 fn shown(text: &str) -> String {
-    text.chars().map(|it| if it.is_control() { ' ' } else { it }).take(200).collect()
+    let printable = |character: char| if character.is_control() { ' ' } else { character };
+    text.chars().map(printable).take(200).collect()
 }
 
 #[cfg(test)]

@@ -13,30 +13,30 @@ use super::{
 const MAX_OFFSETS: usize = 5;
 const MAX_OFFSET_MINUTES: i64 = 40_320;
 const DAY_MINUTES: i64 = 24 * 60;
-/// When an all-day entry without alarms is due, after midnight.
+/// Minutes after midnight at which an all-day entry without alarms is due.
 const MORNING_MINUTES: i64 = 9 * 60;
-/// More repetitions of an alarm than there can be offsets are not looked at.
+/// Repetitions of an alarm that are read: as many as a reminder can have offsets.
 const MAX_REPETITIONS: i32 = 5;
 
-/// What alarms are counted from.
+/// Times to which the triggers of alarms are relative.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Span {
     /// The start; midnight of an all-day entry.
     pub(super) start: DateTime<Utc>,
     /// The end, if it can be read.
     pub(super) end: Option<DateTime<Utc>>,
-    /// Its wall clock.
+    /// Wall clock of the entry.
     pub(super) clock: Clock,
 }
 
-/// When an entry is delivered.
+/// Delivery times of an entry.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Alarms {
     /// Minutes before the date: 1 to 5, ascending.
     pub(super) offsets: Vec<i32>,
-    /// How many minutes after midnight the date of an all-day entry lies.
+    /// Minutes after midnight at which an all-day entry is due.
     pub(super) after_midnight: i64,
-    /// What was left out: the line and why.
+    /// Alarms that were left out: the line and the reason.
     pub(super) left_out: Vec<(usize, String)>,
 }
 
@@ -44,13 +44,14 @@ pub(super) struct Alarms {
 pub(super) fn read(component: &Component, span: Span) -> Alarms {
     let mut alarms = Alarms::default();
     let mut found = Vec::new();
-    for alarm in component.components.iter().filter(|it| it.name == "VALARM") {
-        // Apple says so of an alarm that the user took away.
-        if alarm.one("ACTION").is_some_and(|it| it.value.trim().eq_ignore_ascii_case("NONE")) {
+    for alarm in component.components.iter().filter(|child| child.name == "VALARM") {
+        // Apple writes this for an alarm that the user removed.
+        let is_none = |action: &Property| action.value.trim().eq_ignore_ascii_case("NONE");
+        if alarm.one("ACTION").is_some_and(is_none) {
             continue;
         }
         match minutes_before(alarm, span) {
-            Ok(minutes) => found.extend(minutes.into_iter().map(|it| (alarm.line, it))),
+            Ok(minutes) => found.extend(minutes.into_iter().map(|before| (alarm.line, before))),
             Err(problem) => alarms.left_out.push((alarm.line, problem)),
         }
     }
@@ -73,7 +74,7 @@ pub(super) fn read(component: &Component, span: Span) -> Alarms {
     alarms
 }
 
-/// The time of the latest alarm within the day.
+/// Minutes after midnight of the latest alarm within the day.
 fn after_midnight(found: &[(usize, i64)]) -> i64 {
     let within =
         found.iter().map(|(_, before)| -before).filter(|after| (0..DAY_MINUTES).contains(after));
@@ -101,7 +102,7 @@ fn minutes_before(alarm: &Component, span: Span) -> Result<Vec<i64>, String> {
     let mut minutes = vec![rounded_up(before)];
     if let Some((times, every)) = repetition(alarm) {
         let repeated = (1..=times).filter_map(|time| before.checked_sub(&every.checked_mul(time)?));
-        minutes.extend(repeated.map(rounded_up).filter(|it| *it >= 0));
+        minutes.extend(repeated.map(rounded_up).filter(|before| *before >= 0));
     }
     Ok(minutes)
 }
@@ -112,8 +113,9 @@ fn before_start(trigger: &Property, span: Span) -> Option<TimeDelta> {
         return Some(span.start - at);
     }
     let after = duration(&trigger.value)?;
-    let is_of_end = trigger.parameter("RELATED").is_some_and(|it| it.eq_ignore_ascii_case("END"));
-    let length = if is_of_end { span.end? - span.start } else { TimeDelta::zero() };
+    let related = trigger.parameter("RELATED");
+    let is_relative_to_end = related.is_some_and(|value| value.eq_ignore_ascii_case("END"));
+    let length = if is_relative_to_end { span.end? - span.start } else { TimeDelta::zero() };
     TimeDelta::zero().checked_sub(&length.checked_add(&after)?)
 }
 

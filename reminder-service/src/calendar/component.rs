@@ -1,8 +1,8 @@
-//! The components of a file, out of its lines. What does not fit is refused by its line, and the
-//! rest goes on.
+//! Components of a file, built from its lines. A line that does not fit is refused with its number,
+//! and the rest of the file is still read.
 
 use super::{
-    Note, Refused, Told,
+    BoundedList, Note, Refused,
     lines::{Line, unfold},
     property::{self, Property},
     shown,
@@ -10,66 +10,66 @@ use super::{
 
 /// Calendar, event and alarm are three.
 const MAX_DEPTH: usize = 8;
-/// Components of one file: five times as many as it may have entries, each with alarms. A file of
-/// the size that is taken could begin hundreds of thousands, each to be told of.
+/// Components of one file: 1,000 entries with alarms have far fewer. Without this limit, a file of
+/// the largest size could begin hundreds of thousands.
 const MAX_COMPONENTS: usize = 20_000;
-/// Properties of one file that are read: those of as many components as products write them.
+/// Properties that are read from one file.
 const MAX_PROPERTIES: usize = 100_000;
-/// A file that is no calendar need not be told so on every line.
+/// Lines that are refused one by one; a file that is no calendar has many more.
 const MAX_REFUSED_LINES: usize = 100;
 const TOO_MUCH: &str =
     "the file has more than 100,000 properties; this line and those after it are not read";
-/// Components that only a calendar has: where one begins, another that was not ended has ended.
+/// Components that only a calendar contains: the start of one implicitly ends the one before.
 const OF_CALENDAR: [&str; 6] =
     ["VEVENT", "VTODO", "VJOURNAL", "VFREEBUSY", "VTIMEZONE", "VAVAILABILITY"];
 
-/// A component with what is in it.
+/// A component with its properties and nested components.
 #[derive(Debug, Default)]
 pub(super) struct Component {
-    /// Its name, in capitals.
+    /// Name, in upper case.
     pub(super) name: String,
     /// The line on which it begins.
     pub(super) line: usize,
-    /// Its properties that are read, in their order.
+    /// Properties that are read, in their order.
     pub(super) properties: Vec<Property>,
     /// The components in it, in their order.
     pub(super) components: Vec<Self>,
-    /// Whether it had its `END`.
+    /// `true` if the component has an `END`.
     pub(super) is_ended: bool,
 }
 
 impl Component {
     /// The first property of a name.
     pub(super) fn one(&self, name: &str) -> Option<&Property> {
-        self.properties.iter().find(|it| it.name == name)
+        self.properties.iter().find(|property| property.name == name)
     }
 
-    /// The UID; none when it is empty.
+    /// The UID; `None` if it is empty.
     pub(super) fn uid(&self) -> Option<&str> {
         self.one("UID").map(|property| property.value.trim()).filter(|uid| !uid.is_empty())
     }
 
     /// All properties of a name.
     pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Property> {
-        self.properties.iter().filter(move |it| it.name == name)
+        self.properties.iter().filter(move |property| property.name == name)
     }
 }
 
 /// The components of a file.
 #[derive(Debug, Default)]
 pub(super) struct Components {
-    /// Those that lie in no other.
+    /// Components at the top level.
     pub(super) roots: Vec<Component>,
-    /// Lines that are no part of a component.
+    /// Lines that belong to no component.
     pub(super) refused: Vec<Refused>,
     /// Lines that are only partly readable.
-    pub(super) notes: Told<Note>,
+    pub(super) notes: BoundedList<Note>,
     open: Vec<Component>,
-    /// Properties that were read so far.
+    /// Number of properties read so far.
     properties: usize,
-    /// The file has more of them than are read.
+    /// `true` if the file has more than [`MAX_PROPERTIES`].
     is_cut_off: bool,
-    /// How many components are open that lie too deep to be read, or are too many.
+    /// Number of open components that are not read: nested too deep, or beyond the limit.
     too_deep: usize,
     begun: usize,
     refused_lines: usize,
@@ -97,7 +97,7 @@ impl Components {
 
     fn take(&mut self, line: &Line) {
         let Some((name, rest)) = property::named(&line.text) else {
-            return self.refuse(line.number, "is no property: it has no name and value");
+            return self.refuse(line.number, "is not a property: it has no name and value");
         };
         let value = || rest.trim_start_matches(':').trim().to_ascii_uppercase();
         match name.as_str() {
@@ -105,14 +105,14 @@ impl Components {
             "END" => self.end(line.number, &value()),
             _ if self.too_deep > 0 => {}
             _ if property::is_read(&name) => self.property(line, name, rest),
-            _ if self.open.is_empty() => self.refuse(line.number, "lies outside of any component"),
+            _ if self.open.is_empty() => self.refuse(line.number, "is outside of any component"),
             _ => {}
         }
     }
 
     fn property(&mut self, line: &Line, name: String, rest: &str) {
         let Some(component) = self.open.last_mut() else {
-            return self.refuse(line.number, "lies outside of any component");
+            return self.refuse(line.number, "is outside of any component");
         };
         if self.properties == MAX_PROPERTIES {
             self.is_cut_off = true;
@@ -139,7 +139,7 @@ impl Components {
         if self.begun > MAX_COMPONENTS {
             if self.begun == MAX_COMPONENTS + 1 {
                 let reason = format!(
-                    "the file has more than {MAX_COMPONENTS} components; what begins here is not read"
+                    "the file has more than {MAX_COMPONENTS} components; the rest is not read"
                 );
                 self.refused.push(Refused { line, uid: None, summary: None, reason });
             }
@@ -150,7 +150,7 @@ impl Components {
             self.close_to(0);
         } else if OF_CALENDAR.contains(&name.as_str())
             && let Some(other) =
-                self.open.iter().position(|it| OF_CALENDAR.contains(&it.name.as_str()))
+                self.open.iter().position(|open| OF_CALENDAR.contains(&open.name.as_str()))
         {
             self.close_to(other);
         }
@@ -159,7 +159,7 @@ impl Components {
             self.open.push(Component { name, line, properties, components, is_ended: false });
         } else {
             if self.too_deep == 0 {
-                self.refuse(line, "begins a component that lies too deep in others");
+                self.refuse(line, "begins a component that is nested too deep");
             }
             self.too_deep += 1;
         }
@@ -170,7 +170,7 @@ impl Components {
             self.too_deep -= 1;
             return;
         }
-        let Some(depth) = self.open.iter().rposition(|it| it.name == name) else {
+        let Some(depth) = self.open.iter().rposition(|open| open.name == name) else {
             return self.refuse(line, "ends a component that did not begin");
         };
         self.close_to(depth + 1);
@@ -198,7 +198,7 @@ impl Components {
             return;
         }
         let more = if self.refused_lines == MAX_REFUSED_LINES {
-            "; such lines after it are not told of"
+            "; later lines of this kind are not listed"
         } else {
             ""
         };

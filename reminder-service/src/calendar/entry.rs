@@ -15,25 +15,25 @@ use super::{
     zones::Zones,
 };
 
-/// An event or a task as it was found.
+/// An event or a task before instances are merged into their series.
 #[derive(Debug)]
 pub(super) struct Candidate {
-    /// The entry, with the wall clock of its series.
+    /// The entry with its wall clock, or the reason for which it is rejected.
     pub(super) outcome: Result<(Entry, Clock), Rejection>,
-    /// Which instance of a series it replaces.
+    /// Instance of a series that it replaces.
     pub(super) replaces: Option<Moment>,
-    /// What it was taken without: the line and why.
+    /// Parts that were left out: the line and the reason.
     pub(super) left_out: Vec<(usize, String)>,
 }
 
-/// Why it is no entry.
+/// Reason for which a component becomes no entry.
 #[derive(Debug)]
 pub(super) enum Rejection {
-    /// It is over: what it replaces does not take place.
+    /// It is completed or cancelled: an instance that it replaces does not take place.
     Over(Problem),
-    /// It is over, and its series leaves it out.
+    /// It is completed or cancelled, and was excluded from its series.
     Excluded,
-    /// It cannot be taken.
+    /// It cannot be imported.
     Refused(Problem),
 }
 
@@ -66,7 +66,8 @@ fn replaced(component: &Component, zones: &Zones) -> Result<Option<Moment>, Prob
     }
     let Some(property) = component.one("RECURRENCE-ID") else { return Ok(None) };
     if property.parameter("RANGE").is_some() {
-        let reason = "it changes all later instances of a series (RANGE), which a reminder cannot";
+        let reason =
+            "it changes all later instances of a series (RANGE), which reminders do not support";
         return Err(Problem::new(property.line, reason));
     }
     Moment::read(property, zones).map(Some)
@@ -74,8 +75,10 @@ fn replaced(component: &Component, zones: &Zones) -> Result<Option<Moment>, Prob
 
 fn over(component: &Component) -> Option<Problem> {
     let status = component.one("STATUS");
-    let is = |word: &str| status.is_some_and(|it| it.value.trim().eq_ignore_ascii_case(word));
-    let line = |property: Option<&Property>| property.map_or(component.line, |it| it.line);
+    let is = |word: &str| {
+        status.is_some_and(|property| property.value.trim().eq_ignore_ascii_case(word))
+    };
+    let line = |found: Option<&Property>| found.map_or(component.line, |property| property.line);
     if is("CANCELLED") {
         return Some(Problem::new(line(status), "it is cancelled"));
     }
@@ -102,16 +105,15 @@ fn entry(
     let end = end_of(component, begins, clock, zones);
     let alarms = alarms::read(component, Span { start: begins, end, clock });
     let date = date_of(start, begins, alarms.after_midnight, zone)
-        .filter(|it| (1..=9999).contains(&it.year()));
-    let recurrence =
-        if is_instance {
-            left_out.extend(rule.map(|it| {
-                (it.line, "the rule (RRULE) of a single instance was left out".to_owned())
-            }));
-            None
-        } else {
-            recurring::read(component, clock, zones, left_out)?
-        };
+        .filter(|date| (1..=9999).contains(&date.year()));
+    let recurrence = if is_instance {
+        left_out.extend(rule.map(|rule| {
+            (rule.line, "the rule (RRULE) of a single instance was left out".to_owned())
+        }));
+        None
+    } else {
+        recurring::read(component, clock, zones, left_out)?
+    };
     let texts = texts::read(component, left_out)?;
     left_out.extend(alarms.left_out);
     let mut entry = Entry {
@@ -153,7 +155,7 @@ fn zone_of(start: Moment, zones: &Zones, recurs: bool) -> Tz {
     }
 }
 
-/// When it ends (RFC 5545 §3.6.1, §3.6.2); none when that cannot be read.
+/// End of the entry (RFC 5545 §3.6.1, §3.6.2); `None` if it cannot be read.
 fn end_of(
     component: &Component,
     begins: DateTime<Utc>,

@@ -1,18 +1,18 @@
-//! The content lines of a file (RFC 5545 §3.1), each with its place in the file as it was sent.
+//! Content lines of a file (RFC 5545 §3.1), each with its line number in the original file.
 
 /// A content line, unfolded.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Line {
-    /// The number of its first line in the file; the first is 1.
+    /// Number of its first line in the file, from 1.
     pub(super) number: usize,
-    /// Its text.
+    /// Text without folds.
     pub(super) text: String,
-    /// Whether bytes that are no UTF-8 were replaced.
+    /// `true` if bytes that are not UTF-8 were replaced.
     pub(super) damaged: bool,
 }
 
-/// The content lines, one in memory at a time. Folds are undone in the bytes, since a fold may lie
-/// inside a character.
+/// Iterates over the content lines with one in memory at a time. Folds are removed from the bytes,
+/// since a fold may lie inside a character.
 pub(super) fn unfold(file: &[u8]) -> impl Iterator<Item = Line> {
     let file = file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file);
     let break_at = if file.contains(&b'\n') { b'\n' } else { b'\r' };

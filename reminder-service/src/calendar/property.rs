@@ -4,7 +4,7 @@ use icalendar::parser;
 
 use super::{lines::Line, x_properties};
 
-/// The properties that are read; all others are passed over, however they look.
+/// Properties that are read; all others are ignored, even malformed ones.
 const READ: [&str; 21] = [
     "ACTION",
     "COMPLETED",
@@ -35,41 +35,40 @@ const CALENDAR_ZONE: &str = "X-WR-TIMEZONE";
 pub(super) struct Property {
     /// The line on which it begins.
     pub(super) line: usize,
-    /// Its name, in capitals.
+    /// Name, in upper case.
     pub(super) name: String,
-    /// Its value, without the escapes of a text.
+    /// Value without escapes.
     pub(super) value: String,
     parameters: Vec<(String, String)>,
 }
 
-/// The name of a line's property in capitals, and what follows it; none for a line that is no
-/// property.
+/// Splits a line into the name of its property, in upper case, and the rest; `None` if the line is
+/// not a property.
 pub(super) fn named(text: &str) -> Option<(String, &str)> {
     let end = text.find([';', ':'])?;
     let (name, rest) = text.split_at(end);
-    let is_name = |it: u8| it.is_ascii_alphanumeric() || b"-_.".contains(&it);
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     (!name.is_empty() && name.bytes().all(is_name)).then(|| (name.to_ascii_uppercase(), rest))
 }
 
-/// Whether a property of this name is read at all.
+/// Returns `true` if properties of this name are read.
 pub(super) fn is_read(name: &str) -> bool {
     READ.contains(&name) || name == CALENDAR_ZONE || name.starts_with(x_properties::PREFIX)
 }
 
 impl Property {
-    /// Reads a line whose name and rest were found already; none when what lies between the name
-    /// and the value is no list of parameters.
+    /// Parses a line that [`named`] has split; `None` if its parameters are malformed.
     pub(super) fn parse(line: &Line, name: String, rest: &str) -> Option<Self> {
         let text = format!("{name}{rest}");
         let parsed = parser::Property::try_from(text.as_str()).ok()?;
-        // The library reads as much of a line as it understands, and calls the name alone a
+        // The library reads as much of a line as it understands, and accepts a name alone as a
         // property.
         if parsed.val.as_str().is_empty() && !rest.ends_with(':') {
             return None;
         }
-        let parameters = parsed.params.iter().map(|it| {
-            let value = it.val.as_ref().map(|value| value.as_str().to_owned()).unwrap_or_default();
-            (it.key.as_str().to_ascii_uppercase(), value)
+        let parameters = parsed.params.iter().map(|parameter| {
+            let value = parameter.val.as_ref().map(|value| value.as_str().to_owned());
+            (parameter.key.as_str().to_ascii_uppercase(), value.unwrap_or_default())
         });
         let mut property = Self {
             line: line.number,
@@ -77,25 +76,25 @@ impl Property {
             value: parsed.val.as_str().to_owned(),
             parameters: parameters.collect(),
         };
-        property.mend_zone();
+        property.repair_zone();
         Some(property)
     }
 
-    /// The value of a parameter; none when it is empty.
+    /// The value of a parameter; `None` if it is empty.
     pub(super) fn parameter(&self, name: &str) -> Option<&str> {
         let found = self.parameters.iter().find(|(key, _)| key == name);
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
-    /// Whether its value is declared to be of a type.
+    /// Returns `true` if the property declares this type of value.
     pub(super) fn is_of_type(&self, value_type: &str) -> bool {
-        self.parameter("VALUE").is_some_and(|it| it.eq_ignore_ascii_case(value_type))
+        self.parameter("VALUE").is_some_and(|value| value.eq_ignore_ascii_case(value_type))
     }
 
-    /// A zone's display name has a colon in it (`(UTC+01:00) Amsterdam, …`), and some products
-    /// write it without the quotes that it needs. A time has no colon, so the last one is where the
-    /// value begins.
-    fn mend_zone(&mut self) {
+    /// Repairs an unquoted `TZID`. The display name of a zone contains a colon
+    /// (`(UTC+01:00) Amsterdam, …`), and some products write it without the required quotes. A time
+    /// contains no colon, so the value begins after the last one.
+    fn repair_zone(&mut self) {
         let is_time =
             ["DTSTART", "DTEND", "DUE", "EXDATE", "RECURRENCE-ID"].contains(&self.name.as_str());
         let zone = self.parameters.iter_mut().find(|(key, _)| key == "TZID");

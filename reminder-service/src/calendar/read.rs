@@ -1,11 +1,11 @@
-//! A calendar file as what it asks for.
+//! Reads a calendar file into entries, refusals and notes.
 
 use std::collections::HashMap;
 
 use chrono_tz::Tz;
 
 use super::{
-    Entry, Import, MAX_ENTRIES, MAX_UID, Note, Problem, Refused, Told,
+    BoundedList, Entry, Import, MAX_ENTRIES, MAX_UID, Note, Problem, Refused,
     component::{Component, Components},
     entry::{Candidate, Rejection},
     recurring::{MAX_EXCLUSIONS, add_exclusion, exclusion},
@@ -13,19 +13,18 @@ use super::{
     zones::Zones,
 };
 
-/// Reads a file as it was sent; any bytes will do. Times without a zone are of the wall clock of
-/// the calendar's, or else of `default_zone`.
+/// Reads a calendar file; any bytes are accepted. A time without a zone is in the zone of its
+/// calendar, or else in `default_zone`.
 #[must_use]
 pub fn read(file: &[u8], default_zone: Tz) -> Import {
     let Components { roots, refused, notes, .. } = Components::read(file);
     let mut reading =
-        Reading { refused: Told { list: refused, untold: 0 }, notes, found: Vec::new() };
+        Reading { refused: BoundedList { list: refused, omitted: 0 }, notes, found: Vec::new() };
     if roots.is_empty() {
-        reading
-            .refuse(None, Problem::new(1, "it is no calendar: there is no BEGIN:VCALENDAR in it"));
+        reading.refuse(None, Problem::new(1, "it is not a calendar: it has no BEGIN:VCALENDAR"));
     }
     let (calendars, strays): (Vec<_>, Vec<_>) =
-        roots.into_iter().partition(|it| it.name == "VCALENDAR");
+        roots.into_iter().partition(|root| root.name == "VCALENDAR");
     let of_none = Component { components: strays, is_ended: true, ..Component::default() };
     for calendar in calendars.iter().chain([&of_none]) {
         reading.calendar(calendar, default_zone);
@@ -34,8 +33,8 @@ pub fn read(file: &[u8], default_zone: Tz) -> Import {
 }
 
 struct Reading {
-    refused: Told<Refused>,
-    notes: Told<Note>,
+    refused: BoundedList<Refused>,
+    notes: BoundedList<Note>,
     found: Vec<Found>,
 }
 
@@ -44,7 +43,7 @@ struct Found {
     candidate: Candidate,
 }
 
-/// Which component something is told of.
+/// Component that a refusal or a note is about.
 struct Origin {
     line: usize,
     uid: Option<String>,
@@ -67,8 +66,9 @@ impl Reading {
             self.notes.add(|| Note { line: calendar.line, uid: None, text: text.to_owned() });
         }
         let zones = Zones::of(calendar, default_zone, &mut self.notes);
-        let is_cancelled =
-            calendar.one("METHOD").is_some_and(|it| it.value.trim().eq_ignore_ascii_case("CANCEL"));
+        let is_cancelled = calendar
+            .one("METHOD")
+            .is_some_and(|method| method.value.trim().eq_ignore_ascii_case("CANCEL"));
         for component in &calendar.components {
             let of = Origin::of(component);
             match component.name.as_str() {
@@ -122,45 +122,45 @@ impl Reading {
                 }
             }
         }
-        Import { entries, refused: self.refused.told(), notes: self.notes.told() }
+        Import { entries, refused: self.refused.into_list(), notes: self.notes.into_list() }
     }
 }
 
-impl Told<Refused> {
-    /// The refusals in the order of their lines, and one more if there are others.
-    fn told(mut self) -> Vec<Refused> {
+impl BoundedList<Refused> {
+    /// The refusals in the order of their lines, and one more that counts the omitted ones.
+    fn into_list(mut self) -> Vec<Refused> {
         self.list.sort_by_key(|refused| refused.line);
         let last_line = self.list.last().map(|last| last.line);
-        if let Some((line, reason)) = last_line.zip(self.others()) {
+        if let Some((line, reason)) = last_line.zip(self.omitted_text()) {
             self.list.push(Refused { line, uid: None, summary: None, reason });
         }
         self.list
     }
 }
 
-impl Told<Note> {
-    /// The notes in the order of their lines, and one more if there are others.
-    fn told(mut self) -> Vec<Note> {
+impl BoundedList<Note> {
+    /// The notes in the order of their lines, and one more that counts the omitted ones.
+    fn into_list(mut self) -> Vec<Note> {
         self.list.sort_by_key(|note| note.line);
         let last_line = self.list.last().map(|last| last.line);
-        if let Some((line, text)) = last_line.zip(self.others()) {
+        if let Some((line, text)) = last_line.zip(self.omitted_text()) {
             self.list.push(Note { line, uid: None, text });
         }
         self.list
     }
 }
 
-/// Leaves the instances that were changed on their own out of their series.
+/// Excludes the instances that were changed individually from their series.
 fn replace_instances(found: &mut [Found]) {
     let series: HashMap<String, usize> = found
         .iter()
         .enumerate()
-        .filter(|(_, it)| it.is_series())
-        .filter_map(|(index, it)| Some((it.of.uid.clone()?, index)))
+        .filter(|(_, one)| one.is_series())
+        .filter_map(|(index, one)| Some((one.of.uid.clone()?, index)))
         .collect();
     for index in 0..found.len() {
-        let change = found.get(index).filter(|it| it.is_change());
-        let of_series = change.and_then(|it| series.get(it.of.uid.as_ref()?)).copied();
+        let change = found.get(index).filter(|one| one.is_change());
+        let of_series = change.and_then(|change| series.get(change.of.uid.as_ref()?)).copied();
         match of_series.map(|series| found.get_disjoint_mut([series, index])) {
             Some(Ok([series, change])) => change.replace_in(series),
             _ => found.get_mut(index).into_iter().for_each(Found::stand_alone),

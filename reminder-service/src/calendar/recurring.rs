@@ -1,4 +1,4 @@
-//! How an entry recurs: its rule and the instances that are left out.
+//! Recurrence of an entry: its rule and its exclusions.
 
 use std::collections::HashSet;
 
@@ -15,8 +15,8 @@ use super::{
     zones::Zones,
 };
 
-const LONGEST_RULE: usize = 1_000;
-/// The most instances that a series leaves out.
+const MAX_RULE: usize = 1_000;
+/// Largest number of exclusions of a series.
 pub(super) const MAX_EXCLUSIONS: usize = 1_000;
 const FREQUENCIES: [&str; 7] =
     ["SECONDLY", "MINUTELY", "HOURLY", "DAILY", "WEEKLY", "MONTHLY", "YEARLY"];
@@ -28,8 +28,8 @@ pub(super) struct Clock {
     pub(super) is_all_day: bool,
 }
 
-/// The series of an entry: none for what happens once. Exclusions that are no times are left out
-/// and told of.
+/// Reads the recurrence of an entry; `None` if it has no rule. Malformed exclusions are left out
+/// and reported.
 ///
 /// # Errors
 /// When it recurs in a way that a reminder cannot.
@@ -40,8 +40,8 @@ pub(super) fn read(
     left_out: &mut Vec<(usize, String)>,
 ) -> Result<Option<Recurrence>, Problem> {
     for (name, reason) in [
-        ("RDATE", "it recurs on single dates (RDATE), which a reminder cannot"),
-        ("EXRULE", "it leaves out instances by a rule (EXRULE), which a reminder cannot"),
+        ("RDATE", "it recurs on single dates (RDATE), which reminders do not support"),
+        ("EXRULE", "it excludes instances by a rule (EXRULE), which reminders do not support"),
     ] {
         if let Some(property) = component.one(name) {
             return Err(Problem::new(property.line, reason));
@@ -52,14 +52,14 @@ pub(super) fn read(
     if let Some(second) = rules.next() {
         return Err(Problem::new(
             second.line,
-            "it recurs by several rules (RRULE), and a reminder by one",
+            "it has several rules (RRULE), and a reminder can have one",
         ));
     }
     let rrule = checked(&rule.value, clock).map_err(|reason| Problem::new(rule.line, reason))?;
     let (mut exdates, mut known) = (Vec::new(), HashSet::new());
     for property in component.all("EXDATE") {
         let (moments, problem) = Moment::read_all(property, zones);
-        left_out.extend(problem.map(|it| (it.line, it.reason)));
+        left_out.extend(problem.map(|problem| (problem.line, problem.reason)));
         for moment in moments {
             exdates.extend(
                 exclusion(moment, clock).filter(|exclusion| known.insert(exclusion.clone())),
@@ -67,7 +67,7 @@ pub(super) fn read(
             if exdates.len() > MAX_EXCLUSIONS {
                 return Err(Problem::new(
                     property.line,
-                    "it leaves out more than 1,000 instances (EXDATE)",
+                    "it excludes more than 1,000 instances (EXDATE)",
                 ));
             }
         }
@@ -75,18 +75,18 @@ pub(super) fn read(
     Ok(Some(Recurrence { rrule, exdates, gap: GapPolicy::default(), fold: FoldPolicy::default() }))
 }
 
-/// The rules of a component; some products write one that says nothing.
+/// The rules of a component without the empty ones that some products write.
 pub(super) fn rules(component: &Component) -> impl Iterator<Item = &Property> {
-    component.all("RRULE").filter(|it| !it.value.trim().is_empty())
+    component.all("RRULE").filter(|rule| !rule.value.trim().is_empty())
 }
 
-/// Adds an exclusion that is not there yet.
+/// Adds an exclusion unless the list has it.
 pub(super) fn add_exclusion(exdates: &mut Vec<String>, exclusion: Option<String>) {
-    exdates.extend(exclusion.filter(|it| !exdates.contains(it)));
+    exdates.extend(exclusion.filter(|exclusion| !exdates.contains(exclusion)));
 }
 
-/// How a reminder writes an instance that is left out: a whole day, a local time of its zone, or,
-/// where the local time comes twice and the file says which, the instant.
+/// Exclusion in the form that a reminder uses: a whole day, a local time in its zone, or the
+/// instant if the local time occurs twice and the file names one of the two.
 pub(super) fn exclusion(moment: Moment, clock: Clock) -> Option<String> {
     match moment.stamp {
         stamp if clock.is_all_day => Some(stamp.day_in(clock.zone).to_string()),
@@ -108,10 +108,13 @@ fn local_time(local: NaiveDateTime) -> String {
     local.format("%Y-%m-%dT%H:%M:%S").to_string()
 }
 
-/// A rule that has the form of one.
+/// Returns the rule in normal form.
+///
+/// # Errors
+/// If the syntax is malformed.
 fn checked(text: &str, clock: Clock) -> Result<String, String> {
     let text = text.trim().trim_end_matches(';');
-    if text.len() > LONGEST_RULE {
+    if text.len() > MAX_RULE {
         return Err("its rule (RRULE) has more than 1,000 characters".to_owned());
     }
     let malformed = || format!("its rule (RRULE) cannot be read: {}", shown(text));
@@ -138,7 +141,7 @@ fn checked(text: &str, clock: Clock) -> Result<String, String> {
     if names.iter().any(|name| name == "FREQ") { Ok(parts.join(";")) } else { Err(malformed()) }
 }
 
-/// The end of a series of whole days is a day (RFC 5545 §3.3.10); products write an instant too.
+/// `UNTIL` of a series of whole days: a day (RFC 5545 §3.3.10). Some products write an instant.
 fn last_day(until: &str, clock: Clock) -> Option<String> {
     Stamp::parse(until).map(|stamp| stamp.day_in(clock.zone).format("%Y%m%d").to_string())
 }

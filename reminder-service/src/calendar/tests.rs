@@ -39,7 +39,7 @@ fn entry(line: usize, uid: &str, date: &str, zone: &str, title: &str) -> Entry {
 }
 
 fn every(rrule: &str, exdates: &[&str]) -> Option<Recurrence> {
-    let exdates = exdates.iter().map(|it| (*it).to_owned()).collect();
+    let exdates = exdates.iter().map(|exdate| (*exdate).to_owned()).collect();
     Some(Recurrence {
         rrule: rrule.to_owned(),
         exdates,
@@ -57,7 +57,7 @@ fn note(line: usize, uid: &str, text: &str) -> Note {
     Note { line, uid: Some(uid.to_owned()), text: text.to_owned() }
 }
 
-/// A calendar with one event, which says `Something`.
+/// A calendar with one event whose summary is `Something`.
 fn event(lines: &[&str]) -> String {
     calendar(&["BEGIN:VEVENT", "UID:1", "SUMMARY:Something", &lines.join("\r\n"), "END:VEVENT"])
 }
@@ -78,10 +78,11 @@ fn only(text: &str) -> Entry {
     import.entries.into_iter().next().expect("an entry")
 }
 
-/// Why the only component of a file is refused.
+/// Line and reason of the only refusal of a file.
 fn refusal(text: &str) -> (usize, String) {
     let import = read_text(text);
     assert_eq!(import.entries, []);
     assert_eq!(import.refused.len(), 1, "{import:?}");
-    import.refused.into_iter().map(|it| (it.line, it.reason)).next().expect("a refusal")
+    let refused = import.refused.into_iter().next().expect("a refusal");
+    (refused.line, refused.reason)
 }

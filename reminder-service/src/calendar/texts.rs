@@ -1,4 +1,4 @@
-//! The heading, the text and the link of an entry.
+//! Title, message and link of an entry.
 
 use super::{Problem, component::Component, x_properties};
 use crate::reminder::Link;
@@ -6,7 +6,7 @@ use crate::reminder::Link;
 const MAX_TITLE: usize = 200;
 const MAX_MESSAGE: usize = 2_000;
 
-/// What an entry says.
+/// Texts of an entry.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Texts {
     pub(super) title: Option<String>,
@@ -14,57 +14,61 @@ pub(super) struct Texts {
     pub(super) url: Option<String>,
 }
 
-/// Reads the texts; what is cut or left out is told of.
+/// Reads the texts; texts that are shortened or left out are reported.
 ///
 /// # Errors
-/// When there is nothing to say.
+/// If there is neither a summary nor a description.
 pub(super) fn read(
     component: &Component,
     left_out: &mut Vec<(usize, String)>,
 ) -> Result<Texts, Problem> {
-    let is_ours = x_properties::is_ours(component);
-    let value = |name: &str| component.one(name).map(|it| (it.line, cleaned(&it.value)));
-    // Ours are texts as their user wrote them, blanks and all.
-    let is_text = |it: &(usize, String)| is_ours || !it.1.trim().is_empty();
+    let is_own = x_properties::are_present(component);
+    let value =
+        |name: &str| component.one(name).map(|property| (property.line, cleaned(&property.value)));
+    // Texts that were exported here keep their white space.
+    let is_text = |(_, text): &(usize, String)| is_own || !text.trim().is_empty();
     let summary = value("SUMMARY").filter(is_text);
     let description = value("DESCRIPTION").filter(is_text);
     let Some((line, message)) =
-        description.or_else(|| summary.clone()).filter(|it| !it.1.is_empty())
+        description.or_else(|| summary.clone()).filter(|(_, text)| !text.is_empty())
     else {
-        return Err(Problem::new(
-            component.line,
-            "it says nothing: it has neither a SUMMARY nor a DESCRIPTION",
-        ));
+        return Err(Problem::new(component.line, "it has neither a SUMMARY nor a DESCRIPTION"));
     };
-    let message = if is_ours { message } else { message.trim().to_owned() };
+    let message = if is_own { message } else { message.trim().to_owned() };
     let message = cut(message, MAX_MESSAGE).unwrap_or_else(|cut| {
-        left_out.push((line, "the text was cut to 2,000 characters".to_owned()));
+        left_out.push((line, "the message was cut to 2,000 characters".to_owned()));
         cut
     });
     let title = summary.filter(|_| component.one(x_properties::NO_TITLE).is_none()).map(
         |(line, summary)| {
             let title = summary.replace(['\n', '\t'], " ");
-            cut(if is_ours { title } else { title.trim().to_owned() }, MAX_TITLE).unwrap_or_else(
+            cut(if is_own { title } else { title.trim().to_owned() }, MAX_TITLE).unwrap_or_else(
                 |cut| {
-                    left_out.push((line, "the heading was cut to 200 characters".to_owned()));
+                    left_out.push((line, "the title was cut to 200 characters".to_owned()));
                     cut
                 },
             )
         },
     );
-    Ok(Texts { title: title.filter(|it| !it.is_empty()), message, url: link(component, left_out) })
+    Ok(Texts {
+        title: title.filter(|title| !title.is_empty()),
+        message,
+        url: link(component, left_out),
+    })
 }
 
-/// Without the characters that no reminder has: control characters but line feeds and tabs, and
-/// what XML cannot carry.
+/// Removes the characters that reminders do not allow: control characters other than line feeds and
+/// tabs, and those that XML does not allow.
 fn cleaned(text: &str) -> String {
-    let is_kept = |it: &char| {
-        matches!(it, '\n' | '\t') || !(it.is_control() || matches!(it, '\u{fffe}' | '\u{ffff}'))
+    let is_kept = |character: &char| match character {
+        '\n' | '\t' => true,
+        '\u{fffe}' | '\u{ffff}' => false,
+        character => !character.is_control(),
     };
     text.chars().filter(is_kept).collect()
 }
 
-/// The text; as an error what is left of one that is too long.
+/// Returns the text, or as an error its first `limit` characters if it is longer.
 fn cut(text: String, limit: usize) -> Result<String, String> {
     match text.char_indices().nth(limit) {
         None => Ok(text),

@@ -1,4 +1,4 @@
-//! Dates, times and durations as RFC 5545 §3.3 writes them, and where they lie in a zone.
+//! Dates, times and durations in the syntax of RFC 5545 §3.3, and their instants in a zone.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike, Utc};
 use chrono_tz::Tz;
@@ -6,12 +6,12 @@ use recurrence::Zone;
 
 use super::{Problem, property::Property, shown, zones::Zones};
 
-/// What a date or a time says by itself.
+/// Date or time without the zone that its property names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stamp {
     /// A whole day.
     Day(NaiveDate),
-    /// A time of a wall clock.
+    /// A local time.
     Local(NaiveDateTime),
     /// An instant.
     Utc(DateTime<Utc>),
@@ -22,13 +22,12 @@ impl Stamp {
     pub(super) fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         if let Some(text) = text.strip_suffix(['Z', 'z']) {
-            return date_time(text).map(|it| Self::Utc(it.and_utc()));
+            return date_time(text).map(|utc| Self::Utc(utc.and_utc()));
         }
         day(text).map(Self::Day).or_else(|| date_time(text).map(Self::Local))
     }
 
-    /// The day that it means where whole days are meant. Products write a day as midnight in UTC
-    /// too.
+    /// The day, where whole days are meant. Some products write a day as midnight in UTC.
     pub(super) fn day_in(self, zone: Tz) -> NaiveDate {
         match self {
             Self::Day(day) => day,
@@ -40,20 +39,21 @@ impl Stamp {
 }
 
 fn day(text: &str) -> Option<NaiveDate> {
-    let is_day =
-        text.len() == 8 && text.bytes().all(|it| it.is_ascii_digit()) && !text.starts_with("0000");
-    is_day.then(|| NaiveDate::parse_from_str(text, "%Y%m%d").ok()).flatten()
+    let is_day = text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit());
+    (is_day && !text.starts_with("0000"))
+        .then(|| NaiveDate::parse_from_str(text, "%Y%m%d").ok())
+        .flatten()
 }
 
 fn date_time(text: &str) -> Option<NaiveDateTime> {
     let (date, time) = text.split_once(['T', 't'])?;
-    let is_time = time.len() == 6 && time.bytes().all(|it| it.is_ascii_digit());
+    let is_time = time.len() == 6 && time.bytes().all(|byte| byte.is_ascii_digit());
     let time = is_time.then(|| NaiveTime::parse_from_str(time, "%H%M%S").ok()).flatten()?;
-    // A leap second is the second before it.
+    // A leap second counts as the second before it.
     Some(day(date)?.and_time(time.with_nanosecond(0)?))
 }
 
-/// What a property says: a stamp, and the zone that it names.
+/// Value of a property: a date or time, and the zone that the property names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Moment {
     pub(super) stamp: Stamp,
@@ -66,8 +66,8 @@ impl Moment {
         Self::of(&property.value, property, zone_of(property, zones))
     }
 
-    /// Reads a property with several values. Those that are none are left out; the first of them is
-    /// told of.
+    /// Reads a property with several values. Malformed values are left out; the first of them is
+    /// returned as a problem.
     pub(super) fn read_all(property: &Property, zones: &Zones) -> (Vec<Self>, Option<Problem>) {
         let zone = zone_of(property, zones);
         let (mut moments, mut problem) = (Vec::new(), None);
@@ -87,7 +87,7 @@ impl Moment {
     ) -> Result<Self, Problem> {
         let name = &property.name;
         let unreadable = || {
-            Problem::new(property.line, format!("{name} is no date and no time: {}", shown(value)))
+            Problem::new(property.line, format!("{name} is not a date or time: {}", shown(value)))
         };
         let stamp = match Stamp::parse(value).ok_or_else(unreadable)? {
             Stamp::Local(local) if property.is_of_type("DATE") => Stamp::Day(local.date()),
@@ -97,16 +97,14 @@ impl Moment {
             (Ok(zone), _) => zone,
             (Err(_), Stamp::Utc(_)) => None,
             (Err(unknown), _) => {
-                let reason =
-                    format!("{name} is in a time zone that is unknown: {}", shown(unknown));
+                let reason = format!("{name} is in an unknown time zone: {}", shown(unknown));
                 return Err(Problem::new(property.line, reason));
             }
         };
         Ok(Self { stamp, zone })
     }
 
-    /// The instant; midnight of a whole day. A time without a zone is of the wall clock of
-    /// `floating`.
+    /// The instant; midnight of a whole day. A time without a zone is in the zone `floating`.
     pub(super) fn instant(self, floating: Tz) -> Option<DateTime<Utc>> {
         let zone = self.zone.unwrap_or(floating);
         match self.stamp {
@@ -117,20 +115,20 @@ impl Moment {
     }
 }
 
-/// The zone that a property names; as an error the name of one that is unknown.
+/// The zone that a property names; an unknown name is returned as the error.
 fn zone_of<'a>(property: &'a Property, zones: &Zones) -> Result<Option<Tz>, &'a str> {
     let Some(name) = property.parameter("TZID") else { return Ok(None) };
     zones.named(name).map(Some).ok_or(name)
 }
 
-/// The instant of a local time by RFC 5545 §3.3.5: the first of two; one that does not exist is
-/// read by the offset from before the gap. None at the end of time. It is the edition of the zones
-/// by which the reminder is expanded.
+/// The instant of a local time by RFC 5545 §3.3.5: the first of two equal local times; a local time
+/// in a gap is read with the offset before the gap. `None` beyond the range of dates. It uses the
+/// same edition of the time zone database as the expansion of reminders.
 pub(super) fn place(local: NaiveDateTime, zone: Tz) -> Option<DateTime<Utc>> {
     Zone::parse(zone.name()).ok()?.instant(local)
 }
 
-/// The wall-clock time of an instant.
+/// The local time of an instant.
 pub(super) fn wall_clock(at: DateTime<Utc>, zone: Tz) -> NaiveDateTime {
     Zone::parse(zone.name())
         .map_or_else(|_| at.with_timezone(&zone).naive_local(), |zone| zone.wall_clock(at))
@@ -150,7 +148,7 @@ pub(super) fn duration(text: &str) -> Option<TimeDelta> {
             (rest, is_time) = (time, true);
             continue;
         }
-        let end = rest.find(|it: char| !it.is_ascii_digit())?;
+        let end = rest.find(|character: char| !character.is_ascii_digit())?;
         let (number, unit) = (rest.get(..end)?, rest.get(end..end + 1)?);
         let length = match (unit, is_time) {
             ("W", false) => 604_800,

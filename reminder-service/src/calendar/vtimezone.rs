@@ -1,4 +1,5 @@
-//! A zone's offsets as a VTIMEZONE (RFC 5545 §3.6.5), for products that do not know its name.
+//! Writes the offsets of a zone as a VTIMEZONE (RFC 5545 §3.6.5), for products that do not know the
+//! name of the zone.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +11,8 @@ use chrono_tz::{OffsetComponents, OffsetName, Tz};
 
 use super::write::{Lines, basic};
 
-/// In 28 years every date falls on every day of the week, so that a rule that fits them all is the
-/// zone's.
+/// In 28 years every date falls on every day of the week, so a rule that fits all of them is the
+/// rule of the zone.
 const RULE_YEARS: i32 = 28;
 /// The database ends with 2099.
 const LAST_YEAR: i32 = 2099;
@@ -24,19 +25,19 @@ struct Observance {
     is_summer: bool,
     from_seconds: i32,
     to_seconds: i32,
-    /// What people call it; the database has no name for some.
+    /// Abbreviation; the database has none for some.
     name: Option<String>,
 }
 
-/// Writes a zone for times from `first` on. Its yearly changes are written as rules, which have no
-/// end; others as single dates, up to years after `last`.
+/// Writes a zone for times from `first` on. Yearly changes are written as rules without an end;
+/// others as single dates, up to 28 years after `last`.
 pub(super) fn write(lines: &mut Lines, zone: Tz, first: DateTime<Utc>, last: DateTime<Utc>) {
     let until = (last.year() + RULE_YEARS).min(LAST_YEAR);
     lines.component("VTIMEZONE", |lines| {
         lines.property("TZID", &[], zone.name());
         lines.property("X-LIC-LOCATION", &[], zone.name());
-        let since =
-            first.checked_sub_days(Days::new(1)).filter(|it| it.year() > 0).unwrap_or(first);
+        let day_before = first.checked_sub_days(Days::new(1));
+        let since = day_before.filter(|day| day.year() > 0).unwrap_or(first);
         let at_first = observed(zone, since);
         let local = (since + TimeDelta::seconds(at_first.to_seconds.into())).naive_utc();
         observance(lines, &at_first, &[local], None);
@@ -80,7 +81,7 @@ fn offset(seconds: i32) -> String {
     format!("{sign}{hours:02}{minutes:02}{seconds}")
 }
 
-/// What is observed at an instant, as if it had been so before.
+/// The observance at an instant, with the same offset before and after.
 fn observed(zone: Tz, at: DateTime<Utc>) -> Observance {
     let offset = zone.offset_from_utc_datetime(&at.naive_utc());
     let seconds = offset.fix().local_minus_utc();
@@ -92,7 +93,8 @@ fn observed(zone: Tz, at: DateTime<Utc>) -> Observance {
     }
 }
 
-/// The onsets of each observance after `since`, in local time from before each (RFC 5545 §3.6.5).
+/// The onsets of each observance after `since`, in local time by the offset before the onset
+/// (RFC 5545 §3.6.5).
 fn changes(zone: Tz, since: DateTime<Utc>, until: i32) -> BTreeMap<Observance, Vec<NaiveDateTime>> {
     let mut changes: BTreeMap<_, Vec<_>> = BTreeMap::new();
     let earliest = NaiveDate::from_ymd_opt(FIRST_YEAR, 1, 1)
@@ -115,8 +117,7 @@ fn changes(zone: Tz, since: DateTime<Utc>, until: i32) -> BTreeMap<Observance, V
     changes
 }
 
-/// The first second, after `low` and not after `high`, at which something else is observed than
-/// `before`.
+/// The first second after `low`, and not after `high`, at which the observance is not `before`.
 fn onset(
     zone: Tz,
     mut low: DateTime<Utc>,
@@ -134,17 +135,16 @@ fn onset(
     high
 }
 
-/// Where the onsets begin that one rule yields; their end if none yields the last.
+/// Index of the first of the last onsets that one rule yields; the length if no rule yields them.
 fn yearly_from(onsets: &[NaiveDateTime], until: i32) -> usize {
     let goes_on = onsets.last().is_some_and(|last| last.year() >= until - 1);
     let enough = usize::try_from(RULE_YEARS).unwrap_or(usize::MAX);
     if !goes_on {
         return onsets.len();
     }
-    // Fitting is monotonic: what does not fit a part does not fit more.
-    let from = (0..onsets.len())
-        .rev()
-        .take_while(|from| onsets.get(*from..).is_some_and(|it| Rule::of(it).is_some()));
+    // A rule that does not fit some of the onsets does not fit more of them either.
+    let fits = |from: &usize| onsets.get(*from..).is_some_and(|last| Rule::of(last).is_some());
+    let from = (0..onsets.len()).rev().take_while(fits);
     from.last().filter(|from| onsets.len() - from >= enough).unwrap_or(onsets.len())
 }
 
@@ -168,9 +168,8 @@ impl Rule {
     /// The rule that yields all of these, one in each year.
     fn of(onsets: &[NaiveDateTime]) -> Option<Self> {
         let first = onsets.first()?;
-        let alike = |it: &NaiveDateTime| {
-            (it.month(), it.weekday(), it.time()) == (first.month(), first.weekday(), first.time())
-        };
+        let parts = |onset: &NaiveDateTime| (onset.month(), onset.weekday(), onset.time());
+        let alike = |onset: &NaiveDateTime| parts(onset) == parts(first);
         let is_yearly = onsets
             .windows(2)
             .all(|pair| matches!(pair, [one, next] if next.year() == one.year() + 1));
@@ -179,10 +178,10 @@ impl Rule {
         }
         let (earliest, latest) =
             (onsets.iter().map(Datelike::day).min()?, onsets.iter().map(Datelike::day).max()?);
-        let day = if onsets.iter().all(|it| is_in_last_week(it.date())) {
+        let day = if onsets.iter().all(|onset| is_in_last_week(onset.date())) {
             Day::Last
         } else if latest - earliest < 7 {
-            // Of the weeks that have them all, the one that begins as rules mostly do.
+            // Of the weeks that contain all onsets, prefer the n-th of the month, as rules do.
             Day::From(if latest <= earliest.div_ceil(7) * 7 {
                 (earliest - 1) / 7 * 7 + 1
             } else {
@@ -211,7 +210,7 @@ impl Rule {
                 format!("FREQ=YEARLY;BYMONTH={month};BYDAY={}{weekday}", day / 7 + 1)
             }
             Day::From(day) => {
-                let days: Vec<_> = (day..day + 7).map(|it| it.to_string()).collect();
+                let days: Vec<_> = (day..day + 7).map(|day| day.to_string()).collect();
                 format!("FREQ=YEARLY;BYMONTH={month};BYMONTHDAY={};BYDAY={weekday}", days.join(","))
             }
         }
@@ -219,6 +218,6 @@ impl Rule {
 }
 
 fn is_in_last_week(date: NaiveDate) -> bool {
-    let next_month = date.with_day(1).and_then(|it| it.checked_add_months(Months::new(1)));
+    let next_month = date.with_day(1).and_then(|first| first.checked_add_months(Months::new(1)));
     next_month.is_some_and(|next| (next - date).num_days() <= 7)
 }

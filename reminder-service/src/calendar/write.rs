@@ -1,4 +1,4 @@
-//! Reminders as a calendar file.
+//! Writes reminders as a calendar file.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ const MAX_SUMMARY: usize = 200;
 pub(super) struct Lines(String);
 
 impl Lines {
-    /// A property. A text is given without escapes.
+    /// Adds a property; the value is given without escapes.
     pub(super) fn property(
         &mut self,
         name: &str,
@@ -28,12 +28,12 @@ impl Lines {
         for (name, value) in parameters {
             property.add_parameter(name, value);
         }
-        // Writing into a text does not fail.
+        // Writing into a string does not fail.
         let line: Result<String, _> = property.try_into();
         self.0.push_str(&line.unwrap_or_default());
     }
 
-    /// A component.
+    /// Adds a component.
     pub(super) fn component(&mut self, name: &str, content: impl FnOnce(&mut Self)) {
         self.property("BEGIN", &[], name);
         content(self);
@@ -41,22 +41,22 @@ impl Lines {
     }
 }
 
-/// A calendar file that is written piece by piece: a head with the zones that its events name, the
-/// events, the tail. [`read`](super::read) reads it as it was. A zone whose name is not known is
-/// written as UTC, and so is a wall clock that has left the years 1 to 9999, or a date that the
-/// head does not cover.
+/// A calendar file that is written in parts: a head with the zones that the events name, the
+/// events, and a tail. [`read`](super::read) restores the same reminders. Times are written in UTC
+/// if the zone is unknown, the local time is outside of the years 1 to 9999, or the head does not
+/// cover the date.
 #[derive(Debug, Default)]
 pub struct Calendar {
-    /// By name: the zone, and the first date that its description covers.
+    /// By name: the zone, and the first date that its definition covers.
     zones: BTreeMap<&'static str, (Tz, DateTime<Utc>)>,
     last: DateTime<Utc>,
 }
 
 impl Calendar {
-    /// The end of the file.
+    /// End of the file.
     pub const TAIL: &'static str = "END:VCALENDAR\r\n";
 
-    /// A calendar whose events name these zones, from the first to the last of some times each.
+    /// A calendar whose events name these zones, each with its first and its last time.
     pub fn new(zones: impl IntoIterator<Item = (String, DateTime<Utc>, DateTime<Utc>)>) -> Self {
         let mut calendar = Self { zones: BTreeMap::new(), last: DateTime::<Utc>::MIN_UTC };
         for (name, first, last) in zones {
@@ -70,7 +70,7 @@ impl Calendar {
         calendar
     }
 
-    /// The beginning of the file.
+    /// Beginning of the file.
     #[must_use]
     pub fn head(&self) -> String {
         let mut lines = Lines::default();
@@ -84,7 +84,7 @@ impl Calendar {
         lines.0
     }
 
-    /// A reminder as an event of the file.
+    /// One reminder as an event of the file.
     #[must_use]
     pub fn event(&self, reminder: &Exported) -> String {
         let zone = zone_at(&reminder.time_zone, reminder.date);
@@ -97,10 +97,10 @@ impl Calendar {
     }
 }
 
-/// A calendar of the reminders, in one piece.
+/// Writes a complete calendar of the reminders.
 pub fn write(reminders: impl IntoIterator<Item = Exported>) -> String {
     let reminders: Vec<Exported> = reminders.into_iter().collect();
-    // A series goes on after its start: it was still kept when it was last changed.
+    // A series goes on after its start, at least until it was last changed.
     let spans = reminders.iter().map(|reminder| {
         (reminder.time_zone.clone(), reminder.date, reminder.date.max(reminder.updated_at))
     });
@@ -128,7 +128,7 @@ fn event(lines: &mut Lines, reminder: &Exported, zone: Tz) {
             exclusion(lines, exdate, zone);
         }
     }
-    let summary = reminder.title.clone().unwrap_or_else(|| heading(&reminder.message));
+    let summary = reminder.title.clone().unwrap_or_else(|| summary_of(&reminder.message));
     lines.property("SUMMARY", &[], summary.as_str());
     lines.property("DESCRIPTION", &[], reminder.message.as_str());
     if let Some(url) = &reminder.url {
@@ -150,13 +150,13 @@ fn event(lines: &mut Lines, reminder: &Exported, zone: Tz) {
     }
 }
 
-/// A heading for a reminder that has none: the first line of its text.
-fn heading(message: &str) -> String {
+/// Summary of a reminder without a title: the first line of its message.
+fn summary_of(message: &str) -> String {
     let line = message.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("Reminder");
-    line.chars().filter(|it| !it.is_control()).take(MAX_SUMMARY).collect()
+    line.chars().filter(|character| !character.is_control()).take(MAX_SUMMARY).collect()
 }
 
-/// An exclusion in one of the forms that a reminder has; in another there is none.
+/// Writes an exclusion; a text in none of the forms of a reminder is left out.
 fn exclusion(lines: &mut Lines, text: &str, zone: Tz) {
     let local = |form| NaiveDateTime::parse_from_str(text, form).ok();
     if let Ok(at) = DateTime::parse_from_rfc3339(text) {
@@ -182,7 +182,7 @@ fn utc(at: DateTime<Utc>) -> String {
     format!("{}Z", basic(at.naive_utc()))
 }
 
-/// A local time as RFC 5545 §3.3.5 writes it.
+/// A local time in the basic format of RFC 5545 §3.3.5.
 pub(super) fn basic(local: NaiveDateTime) -> String {
     local.format("%Y%m%dT%H%M%S").to_string()
 }

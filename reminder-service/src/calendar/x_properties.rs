@@ -1,5 +1,5 @@
-//! What a reminder has and iCalendar has no word for: properties of our own, written and read here
-//! alone.
+//! Non-standard properties (`X-REMINDER-…`, RFC 5545 §3.8.8.2) for the fields of a reminder that
+//! iCalendar does not have. This service writes and reads them; other products ignore them.
 
 use std::collections::BTreeMap;
 
@@ -10,9 +10,9 @@ use shared::contract::{Channel, Priority, Recurrence};
 use super::{Entry, Exported, component::Component, property::Property, times::wall_clock};
 use crate::reminder::{ExpiresAfter, Locale, Pairs, instant};
 
-/// What all their names begin with.
+/// Prefix of the names of all these properties.
 pub(super) const PREFIX: &str = "X-REMINDER-";
-/// Whether the heading only stands in for one that there is not.
+/// Marks a summary that was derived from the message: the reminder has no title.
 pub(super) const NO_TITLE: &str = "X-REMINDER-NO-TITLE";
 
 const DATE: &str = "X-REMINDER-DATE";
@@ -24,9 +24,9 @@ const PRIORITY: &str = "X-REMINDER-PRIORITY";
 const LOCALE: &str = "X-REMINDER-LOCALE";
 const EXPIRES_AFTER: &str = "X-REMINDER-EXPIRES-AFTER-MINUTES";
 
-/// The properties of a reminder.
+/// Returns the properties of a reminder.
 pub(super) fn properties(reminder: &Exported) -> Vec<(&'static str, String)> {
-    let channels: Vec<_> = reminder.channels.iter().map(|it| it.as_str()).collect();
+    let channels: Vec<_> = reminder.channels.iter().map(|channel| channel.as_str()).collect();
     let mut properties = vec![
         (DATE, reminder.date.to_rfc3339_opts(SecondsFormat::Millis, true)),
         (CHANNELS, channels.join(",")),
@@ -39,7 +39,7 @@ pub(super) fn properties(reminder: &Exported) -> Vec<(&'static str, String)> {
     if reminder.title.is_none() {
         properties.push((NO_TITLE, "TRUE".to_owned()));
     }
-    // A map of texts is always JSON.
+    // A map of strings can always be written as JSON.
     if let (false, Ok(data)) = (reminder.data.is_empty(), serde_json::to_string(&reminder.data)) {
         properties.push((DATA, data));
     }
@@ -47,18 +47,20 @@ pub(super) fn properties(reminder: &Exported) -> Vec<(&'static str, String)> {
     properties
 }
 
-/// Whether a component was written here.
-pub(super) fn is_ours(component: &Component) -> bool {
-    component.properties.iter().any(|it| it.name.starts_with(PREFIX))
+/// Returns `true` if this service exported the component.
+pub(super) fn are_present(component: &Component) -> bool {
+    component.properties.iter().any(|property| property.name.starts_with(PREFIX))
 }
 
-/// Gives an entry what these properties say; those that cannot be read are left out and told of.
+/// Sets the fields of an entry from these properties. A property that cannot be read is left out
+/// and reported.
 pub(super) fn restore(
     entry: &mut Entry,
     component: &Component,
     left_out: &mut Vec<(usize, String)>,
 ) {
-    for property in component.properties.iter().filter(|it| it.name.starts_with(PREFIX)) {
+    let is_own = |property: &&Property| property.name.starts_with(PREFIX);
+    for property in component.properties.iter().filter(is_own) {
         if !restore_one(entry, property) {
             left_out.push((
                 property.line,
@@ -71,22 +73,23 @@ pub(super) fn restore(
 fn restore_one(entry: &mut Entry, property: &Property) -> bool {
     let value = property.value.as_str();
     match property.name.as_str() {
-        CHANNELS => put(&mut entry.channels, channels(value)),
-        DATA => pairs(value).map(|it| entry.data = it).is_some(),
-        PRIORITY => put(&mut entry.priority, value.parse::<Priority>().ok()),
+        CHANNELS => set(&mut entry.channels, channels(value)),
+        DATA => pairs(value).map(|data| entry.data = data).is_some(),
+        PRIORITY => set(&mut entry.priority, value.parse::<Priority>().ok()),
         LOCALE => {
-            put(&mut entry.locale, Locale::parse(value.to_owned()).ok().map(Locale::into_string))
+            set(&mut entry.locale, Locale::parse(value.to_owned()).ok().map(Locale::into_string))
         }
-        EXPIRES_AFTER => put(&mut entry.expires_after_minutes, expiry(value)),
-        GAP | FOLD => {
-            entry.recurrence.as_mut().is_none_or(|it| restore_policy(it, &property.name, value))
-        }
-        DATE => instant("date", value).map(|it| restore_date(entry, it)).is_ok(),
+        EXPIRES_AFTER => set(&mut entry.expires_after_minutes, expiry(value)),
+        GAP | FOLD => entry
+            .recurrence
+            .as_mut()
+            .is_none_or(|recurrence| restore_policy(recurrence, &property.name, value)),
+        DATE => instant("date", value).map(|date| restore_date(entry, date)).is_ok(),
         _ => true,
     }
 }
 
-fn put<T>(field: &mut Option<T>, value: Option<T>) -> bool {
+fn set<T>(field: &mut Option<T>, value: Option<T>) -> bool {
     let is_read = value.is_some();
     *field = value;
     is_read
@@ -94,13 +97,13 @@ fn put<T>(field: &mut Option<T>, value: Option<T>) -> bool {
 
 fn restore_policy(recurrence: &mut Recurrence, name: &str, value: &str) -> bool {
     match name {
-        GAP => value.parse().map(|it| recurrence.gap = it).is_ok(),
-        _ => value.parse().map(|it| recurrence.fold = it).is_ok(),
+        GAP => value.parse().map(|gap| recurrence.gap = gap).is_ok(),
+        _ => value.parse().map(|fold| recurrence.fold = fold).is_ok(),
     }
 }
 
-/// The exact instant: below the second, and the second of two equal local times. It yields to a
-/// start that was changed since, by a product that kept what it does not know.
+/// Restores the exact date: with milliseconds, and the second of two equal local times. A start
+/// that another product changed since the export wins.
 fn restore_date(entry: &mut Entry, exact: DateTime<Utc>) {
     let Ok(zone) = entry.time_zone.parse::<Tz>() else { return };
     let second = |at| wall_clock(at, zone).and_utc().timestamp();
@@ -110,9 +113,9 @@ fn restore_date(entry: &mut Entry, exact: DateTime<Utc>) {
 }
 
 fn channels(value: &str) -> Option<Vec<Channel>> {
-    let mut channels =
-        value.split(',').map(|it| it.trim().parse().ok()).collect::<Option<Vec<Channel>>>()?;
-    channels.sort_unstable_by_key(|it| it.as_str());
+    let words = value.split(',').map(str::trim);
+    let mut channels = words.map(|word| word.parse().ok()).collect::<Option<Vec<Channel>>>()?;
+    channels.sort_unstable_by_key(|channel| channel.as_str());
     channels.dedup();
     Some(channels)
 }

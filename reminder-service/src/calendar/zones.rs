@@ -1,4 +1,4 @@
-//! The zones that a calendar speaks of, by whatever names its product has for them.
+//! Time zones of a calendar, by the names that its product uses.
 
 mod display;
 pub(super) mod windows;
@@ -7,44 +7,45 @@ use std::{collections::HashMap, sync::LazyLock};
 
 use chrono_tz::{TZ_VARIANTS, Tz};
 
-use super::{Note, Told, component::Component, shown};
+use super::{BoundedList, Note, component::Component, shown};
 
-/// The longest name that is looked up. Those that products write have at most 80 characters.
-const LONGEST_NAME: usize = 128;
+/// Longest name that is looked up. Names that products write have at most 80 characters.
+const MAX_NAME: usize = 128;
 
 /// The zones of one calendar.
 #[derive(Debug)]
 pub(super) struct Zones {
-    /// The calendar's own (`X-WR-TIMEZONE`).
+    /// Zone of the calendar (`X-WR-TIMEZONE`).
     pub(super) calendar: Option<Tz>,
     default: Tz,
-    /// What its VTIMEZONEs say they are, by `TZID`.
+    /// Zones that its VTIMEZONEs name as their location, by `TZID`.
     defined: HashMap<String, Tz>,
 }
 
 impl Zones {
-    /// The zones of a calendar; `default` is for times without one.
-    pub(super) fn of(calendar: &Component, default: Tz, notes: &mut Told<Note>) -> Self {
-        let own = calendar.one("X-WR-TIMEZONE").filter(|it| !it.value.trim().is_empty());
-        let calendar_zone = own.and_then(|it| zone(&it.value));
+    /// The zones of a calendar; `default` applies to times without a zone.
+    pub(super) fn of(calendar: &Component, default: Tz, notes: &mut BoundedList<Note>) -> Self {
+        let own = calendar.one("X-WR-TIMEZONE");
+        let own = own.filter(|property| !property.value.trim().is_empty());
+        let calendar_zone = own.and_then(|property| zone(&property.value));
         if let (Some(property), None) = (own, calendar_zone) {
             let text = || {
                 format!(
-                    "the calendar's time zone is unknown, {default} stands in: {}",
+                    "the calendar's time zone is unknown, {default} is used instead: {}",
                     shown(&property.value)
                 )
             };
             notes.add(|| Note { line: property.line, uid: None, text: text() });
         }
-        let zones = calendar.components.iter().filter(|it| it.name == "VTIMEZONE");
-        let defined = zones.filter_map(|it| {
-            let location = it.one("X-LIC-LOCATION").and_then(|it| zone(&it.value))?;
-            Some((it.one("TZID")?.value.trim().to_owned(), location))
+        let zones = calendar.components.iter().filter(|child| child.name == "VTIMEZONE");
+        let defined = zones.filter_map(|definition| {
+            let location = zone(&definition.one("X-LIC-LOCATION")?.value)?;
+            Some((definition.one("TZID")?.value.trim().to_owned(), location))
         });
         Self { calendar: calendar_zone, default, defined: defined.collect() }
     }
 
-    /// The zone of times that name none.
+    /// The zone of times without a zone.
     pub(super) fn floating(&self) -> Tz {
         self.calendar.unwrap_or(self.default)
     }
@@ -60,17 +61,18 @@ fn unquoted(name: &str) -> &str {
     name.trim().trim_matches('"').trim()
 }
 
-/// The zone of a name: IANA's, Windows', one with a product's prefix, or Outlook's for people.
+/// The zone of an IANA name, a Windows name, a display name of Outlook, or an IANA name that a
+/// product changed.
 fn zone(name: &str) -> Option<Tz> {
     let name = unquoted(name);
-    if name.len() > LONGEST_NAME {
+    if name.len() > MAX_NAME {
         return None;
     }
-    let made_up = || after_prefix(name).or_else(|| with_slash(name));
-    iana(name).or_else(|| of_windows(name)).or_else(|| display::zone(name)).or_else(made_up)
+    let changed = || after_prefix(name).or_else(|| with_slash(name));
+    iana(name).or_else(|| of_windows(name)).or_else(|| display::zone(name)).or_else(changed)
 }
 
-/// The zones by their names in small letters: a file may ask for a name in every line.
+/// Zones by their names in lower case: a file may look up a name in every line.
 static BY_NAME: LazyLock<HashMap<String, Tz>> = LazyLock::new(|| {
     TZ_VARIANTS.iter().map(|zone| (zone.name().to_ascii_lowercase(), *zone)).collect()
 });
@@ -85,15 +87,15 @@ fn of_windows(name: &str) -> Option<Tz> {
     found.and_then(|(_, zone)| zone.parse().ok())
 }
 
-/// `/mozilla.org/20050126_1/Europe/Berlin`, `/freeassociation.sourceforge.net/Europe/Berlin`: the
-/// globally unique names of RFC 5545 §3.8.3.1, as those who write them have agreed to end them. So
-/// do the ones that others make up (`custom_America/New_York`).
+/// The zone of a name with a prefix: the globally unique names of RFC 5545 §3.8.3.1, which end with
+/// the IANA name by convention (`/mozilla.org/20050126_1/Europe/Berlin`,
+/// `/freeassociation.sourceforge.net/Europe/Berlin`), and others (`custom_America/New_York`).
 fn after_prefix(name: &str) -> Option<Tz> {
     let ends = name.match_indices(['/', '_']).filter_map(|(index, _)| name.get(index + 1..));
     ends.filter_map(iana).next()
 }
 
-/// `US-Eastern`, `Europe_London`: a name that was made fit for a file.
+/// The zone of a name whose slash was replaced (`US-Eastern`, `Europe_London`).
 fn with_slash(name: &str) -> Option<Tz> {
     let separator = name.find(['-', '_'])?;
     iana(&format!("{}/{}", name.get(..separator)?, name.get(separator + 1..)?))

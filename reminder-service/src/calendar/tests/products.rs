@@ -9,7 +9,7 @@ macro_rules! file {
 }
 
 #[test]
-fn a_google_calendar() {
+fn reads_google_calendar() {
     let bins = "5k2mabcde0000000000000001@google.com";
     let expected = Import {
         entries: vec![
@@ -67,7 +67,7 @@ fn a_google_calendar() {
 }
 
 #[test]
-fn an_apple_calendar() {
+fn reads_apple_calendar() {
     let zone = "America/New_York";
     let expected = Import {
         entries: vec![
@@ -123,8 +123,9 @@ fn an_apple_calendar() {
 }
 
 #[test]
-fn an_outlook_calendar() {
-    let form = "040000008200E00074C5B7101A82E00800000000A0B1C2D3E4F5D6010000000000000000100000001A2B3C4D5E6F";
+fn reads_outlook_calendar() {
+    let form = "040000008200E00074C5B7101A82E00800000000A0B1C2D3E4F5D601\
+                0000000000000000100000001A2B3C4D5E6F";
     let train = "040000008200E00074C5B7101A82E008000000000000000000000000000000000000002";
     let sunday = "040000008200E00074C5B7101A82E008000000000000000000000000000000000000003";
     let elsewhere = "040000008200E00074C5B7101A82E008000000000000000000000000000000000000004";
@@ -160,7 +161,7 @@ fn an_outlook_calendar() {
 }
 
 #[test]
-fn a_thunderbird_calendar() {
+fn reads_thunderbird_calendar() {
     let (backups, zone) = ("6f0f3b1c-0000-4000-8000-000000000001", "Australia/Sydney");
     let expected = Import {
         entries: vec![
@@ -199,7 +200,7 @@ fn a_thunderbird_calendar() {
 }
 
 #[test]
-fn a_nextcloud_calendar() {
+fn reads_nextcloud_calendar() {
     let notes = refused(
         63,
         "9a7f2f57-0000-4000-8000-000000000003",
@@ -235,7 +236,7 @@ fn a_nextcloud_calendar() {
 }
 
 #[test]
-fn an_evolution_calendar() {
+fn reads_evolution_calendar() {
     let expected = Import {
         entries: vec![Entry {
             recurrence: every("FREQ=WEEKLY;COUNT=10;BYDAY=TU", &[]),
@@ -254,8 +255,8 @@ fn an_evolution_calendar() {
 }
 
 #[test]
-fn a_korganizer_calendar() {
-    let reason = "it recurs on single dates (RDATE), which a reminder cannot";
+fn reads_korganizer_calendar() {
+    let reason = "it recurs on single dates (RDATE), which reminders do not support";
     let expected = Import {
         entries: vec![Entry {
             recurrence: every("FREQ=MONTHLY;BYMONTHDAY=1", &[]),
@@ -275,7 +276,7 @@ fn a_korganizer_calendar() {
 }
 
 #[test]
-fn what_is_well_in_a_malformed_file_is_taken() {
+fn reads_valid_parts_of_malformed_file() {
     let import = file!("malformed.ics");
     let small = Entry {
         message: "A line that".to_owned(),
@@ -286,26 +287,29 @@ fn what_is_well_in_a_malformed_file_is_taken() {
         ..entry(45, "good-2", "2026-05-04T08:00:00Z", "UTC", "With what does not fit")
     };
     assert_eq!(import.entries, [small, other]);
-    let refused: Vec<_> =
-        import.refused.iter().map(|it| (it.line, it.uid.as_deref(), it.reason.as_str())).collect();
+    let refused: Vec<_> = import
+        .refused
+        .iter()
+        .map(|refused| (refused.line, refused.uid.as_deref(), refused.reason.as_str()))
+        .collect();
     let expected = [
-        (3, None, "line 3 is no property: it has no name and value"),
-        (9, None, "line 9 is no property: it has no name and value"),
+        (3, None, "line 3 is not a property: it has no name and value"),
+        (9, None, "line 9 is not a property: it has no name and value"),
         (11, Some("no-end"), "it has no END:VEVENT; the file may be cut off"),
         (15, Some("no-start"), "it has no DTSTART"),
-        (22, Some("bad-start"), "DTSTART is no date and no time: tomorrow"),
+        (22, Some("bad-start"), "DTSTART is not a date or time: tomorrow"),
         (24, None, "line 24 ends a component that did not begin"),
         (29, Some("bad-rule"), "its rule (RRULE) cannot be read: FREQ=SOMETIMES"),
-        (36, Some("two-rules"), "it recurs by several rules (RRULE), and a reminder by one"),
-        (38, Some("silent"), "it says nothing: it has neither a SUMMARY nor a DESCRIPTION"),
+        (36, Some("two-rules"), "it has several rules (RRULE), and a reminder can have one"),
+        (38, Some("silent"), "it has neither a SUMMARY nor a DESCRIPTION"),
         (42, Some("busy"), "VFREEBUSY is neither an event nor a task"),
     ];
     assert_eq!(refused, expected);
-    let notes: Vec<_> = import.notes.iter().map(|it| (it.line, it.text.as_str())).collect();
+    let notes: Vec<_> = import.notes.iter().map(|note| (note.line, note.text.as_str())).collect();
     let expected = [
         (1, "the calendar has no END:VCALENDAR; the file may be cut off"),
         (49, "the URL was left out: it must be an absolute http or https address"),
-        (51, "EXDATE is no date and no time: never"),
+        (51, "EXDATE is not a date or time: never"),
         (52, "an alarm more than 40,320 minutes before the start was left out"),
         (55, "an alarm was left out, its TRIGGER cannot be read: soon"),
         (58, "an alarm without a TRIGGER was left out"),

@@ -1,4 +1,4 @@
-//! No file makes the reader fail.
+//! Property tests: the reader accepts any file.
 
 use proptest::prelude::*;
 
@@ -11,27 +11,25 @@ const FILES: [&[u8]; 4] = [
     include_bytes!("../../../tests/fixtures/calendars/malformed.ics"),
 ];
 
-/// What whoever makes reminders of an import relies on.
-fn holds(file: &[u8]) -> Result<(), TestCaseError> {
+/// Checks the properties of an import on which the creation of reminders relies.
+fn check_import(file: &[u8]) -> Result<(), TestCaseError> {
     let import = read(file, DEFAULT);
-    let lines = file.iter().filter(|it| matches!(it, b'\n' | b'\r')).count() + 1;
+    let lines = file.iter().filter(|byte| matches!(byte, b'\n' | b'\r')).count() + 1;
     for entry in &import.entries {
         prop_assert!((1..=5).contains(&entry.notify_offsets.len()));
         prop_assert!(entry.notify_offsets.windows(2).all(|pair| pair[0] < pair[1]));
-        prop_assert!(entry.notify_offsets.iter().all(|it| (0..=40_320).contains(it)));
+        prop_assert!(entry.notify_offsets.iter().all(|offset| (0..=40_320).contains(offset)));
         prop_assert!(entry.time_zone.parse::<Tz>().is_ok());
         prop_assert!(crate::reminder::Message::parse(entry.message.clone()).is_ok());
-        prop_assert!(
-            entry.title.clone().is_none_or(|it| crate::reminder::Title::parse(it).is_ok())
-        );
+        let title = entry.title.clone().map(crate::reminder::Title::parse);
+        prop_assert!(title.is_none_or(|title| title.is_ok()));
         prop_assert!((1..=lines).contains(&entry.line));
     }
-    prop_assert!(
-        import.refused.iter().all(|it| (1..=lines).contains(&it.line) && !it.reason.is_empty())
-    );
-    prop_assert!(
-        import.notes.iter().all(|it| (1..=lines).contains(&it.line) && !it.text.is_empty())
-    );
+    for (line, text) in (import.refused.iter().map(|refused| (refused.line, &refused.reason)))
+        .chain(import.notes.iter().map(|note| (note.line, &note.text)))
+    {
+        prop_assert!((1..=lines).contains(&line) && !text.is_empty());
+    }
     Ok(())
 }
 
@@ -85,23 +83,23 @@ fn lines() -> impl Strategy<Value = String> {
         prop_oneof![4 => names.prop_map(str::to_owned), 1 => any::<String>()],
         0..60,
     )
-    .prop_map(|it| it.join("\r\n").replace("\r\n:", ":").replace("\r\n;", ";"))
+    .prop_map(|pieces| pieces.join("\r\n").replace("\r\n:", ":").replace("\r\n;", ";"))
 }
 
 proptest! {
     #[test]
-    fn any_bytes_are_read(file in prop::collection::vec(any::<u8>(), 0..2_000)) {
-        holds(&file)?;
+    fn reads_any_bytes(file in prop::collection::vec(any::<u8>(), 0..2_000)) {
+        check_import(&file)?;
     }
 
     #[test]
-    fn any_lines_are_read(text in lines()) {
-        holds(text.as_bytes())?;
+    fn reads_any_lines(text in lines()) {
+        check_import(text.as_bytes())?;
     }
 
     #[test]
-    fn a_damaged_file_is_read(file in mutated()) {
-        holds(&file)?;
+    fn reads_damaged_files(file in mutated()) {
+        check_import(&file)?;
     }
 }
 
@@ -111,18 +109,18 @@ fn large_files_are_read_in_bounded_time() {
     let event = event(&["DTSTART:20260501T080000Z", "RRULE:FREQ=DAILY", &exdates]);
     assert_eq!(only(&event).recurrence, every("FREQ=DAILY", &["2026-05-01T08:00:00"]));
     let different: Vec<_> = (0..60_000)
-        .map(|it| format!("2026{:02}01T{:02}{:02}{:02}Z", it % 12 + 1, it % 23, it % 59, it % 47))
+        .map(|n| format!("2026{:02}01T{:02}{:02}{:02}Z", n % 12 + 1, n % 23, n % 59, n % 47))
         .collect();
     let exdates = format!("EXDATE:{}", different.join(","));
     let (_, reason) =
         refusal(&super::event(&["DTSTART:20260501T080000Z", "RRULE:FREQ=DAILY", &exdates]));
-    assert_eq!(reason, "it leaves out more than 1,000 instances (EXDATE)");
+    assert_eq!(reason, "it excludes more than 1,000 instances (EXDATE)");
     let never = format!("EXDATE:{}", "never,".repeat(100_000));
     let import =
         read_text(&super::event(&["DTSTART:20260501T080000Z", "RRULE:FREQ=DAILY", &never]));
-    assert_eq!(import.notes, [note(8, "1", "EXDATE is no date and no time: never")]);
+    assert_eq!(import.notes, [note(8, "1", "EXDATE is not a date or time: never")]);
     let unknown: String = (0..20_000)
-        .map(|it| format!("EXDATE;TZID={}{it}:20260501T080000\r\n", "A/".repeat(60)))
+        .map(|n| format!("EXDATE;TZID={}{n}:20260501T080000\r\n", "A/".repeat(60)))
         .collect();
     let import =
         read_text(&super::event(&["DTSTART:20260501T080000Z", "RRULE:FREQ=DAILY", unknown.trim()]));

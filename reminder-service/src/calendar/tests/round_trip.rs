@@ -1,4 +1,4 @@
-//! What is written is read as it was.
+//! Reminders that are exported and imported again are the same.
 
 use chrono::TimeDelta;
 use proptest::prelude::*;
@@ -26,36 +26,36 @@ pub(super) fn exported() -> Exported {
     }
 }
 
-/// The entry as which a reminder is read, but for its line.
+/// The entry that is read for an exported reminder, with line 0.
 fn expected(reminder: &Exported) -> Entry {
-    let it = reminder.clone();
+    let exported = reminder.clone();
     Entry {
         line: 0,
-        uid: Some(format!("{}@reminders", it.id)),
+        uid: Some(format!("{}@reminders", exported.id)),
         instance: None,
-        date: it.date,
-        time_zone: it.time_zone,
-        recurrence: it.recurrence,
-        notify_offsets: it.notify_offsets,
-        title: it.title,
-        message: it.message,
-        url: it.url,
-        channels: Some(it.channels),
-        data: it.data,
-        expires_after_minutes: Some(it.expires_after_minutes),
-        priority: Some(it.priority),
-        locale: it.locale,
+        date: exported.date,
+        time_zone: exported.time_zone,
+        recurrence: exported.recurrence,
+        notify_offsets: exported.notify_offsets,
+        title: exported.title,
+        message: exported.message,
+        url: exported.url,
+        channels: Some(exported.channels),
+        data: exported.data,
+        expires_after_minutes: Some(exported.expires_after_minutes),
+        priority: Some(exported.priority),
+        locale: exported.locale,
     }
 }
 
 fn read_back(reminders: &[Exported]) -> Vec<Entry> {
     let import = read_text(&write(reminders.to_vec()));
     assert_eq!((import.refused, import.notes), (vec![], vec![]));
-    import.entries.into_iter().map(|it| Entry { line: 0, ..it }).collect()
+    import.entries.into_iter().map(|entry| Entry { line: 0, ..entry }).collect()
 }
 
 #[test]
-fn a_reminder_is_written_as_an_event() {
+fn writes_reminder_as_an_event() {
     let reminder = Exported {
         recurrence: every(
             "FREQ=DAILY",
@@ -104,7 +104,7 @@ END:VCALENDAR
 }
 
 #[test]
-fn a_reminder_in_utc_needs_no_zone() {
+fn writes_no_zone_for_utc() {
     let recurrence = every("FREQ=DAILY", &["2026-05-03T08:00:00"]);
     let reminder = Exported { time_zone: "UTC".to_owned(), recurrence, ..exported() };
     let written = write([reminder.clone()]);
@@ -117,7 +117,7 @@ fn a_reminder_in_utc_needs_no_zone() {
 }
 
 #[test]
-fn what_a_local_time_cannot_say_of_a_date_is_kept() {
+fn keeps_fold_and_milliseconds_of_a_date() {
     // The second half past two of this night, and a part of a second.
     for date in ["2026-10-25T01:30:00Z", "2026-10-25T00:30:00.123Z"] {
         let reminder = Exported { date: at(date), ..exported() };
@@ -126,14 +126,14 @@ fn what_a_local_time_cannot_say_of_a_date_is_kept() {
 }
 
 #[test]
-fn a_start_that_was_changed_elsewhere_stays_changed() {
+fn keeps_start_that_was_changed_elsewhere() {
     let written = write([exported()])
         .replace("DTSTART;TZID=Europe/Berlin:20260501T100000", "DTSTART:20260502T070000Z");
     assert_eq!(only(&written).date, at("2026-05-02T07:00:00Z"));
 }
 
 #[test]
-fn a_title_that_stands_in_for_none_is_not_read() {
+fn reads_no_title_from_a_derived_summary() {
     let reminder =
         Exported { title: None, message: "  \nTwo\nwith water".to_owned(), ..exported() };
     assert!(write([reminder.clone()]).contains("SUMMARY:Two\r\n"));
@@ -141,14 +141,14 @@ fn a_title_that_stands_in_for_none_is_not_read() {
 }
 
 #[test]
-fn no_line_is_longer_than_75_octets() {
+fn folds_lines_at_75_octets() {
     let message = "Grüße 🌱, ".repeat(180);
     let written = write([Exported { message, ..exported() }]);
     assert!(written.split("\r\n").all(|line| line.len() <= 75 && !line.contains('\n')));
 }
 
 #[test]
-fn no_reminders_are_an_empty_calendar() {
+fn writes_empty_calendar_without_reminders() {
     let written = write([]);
     assert_eq!(read_text(&written), Import::default());
 }
@@ -177,14 +177,21 @@ fn text(limit: usize) -> impl Strategy<Value = String> {
     let written =
         prop::collection::vec(prop_oneof![pieces.prop_map(str::to_owned), "[ -~]{0,20}"], 1..12);
     written
-        .prop_map(move |it| it.concat().chars().take(limit).collect())
-        .prop_filter("a text", |it: &String| !it.is_empty())
+        .prop_map(move |pieces| pieces.concat().chars().take(limit).collect())
+        .prop_filter("a text", |text: &String| !text.is_empty())
 }
 
 prop_compose! {
     fn recurrences()(
-        rrule in prop::sample::select(vec!["FREQ=DAILY", "FREQ=WEEKLY;BYDAY=MO,TH;UNTIL=20301231", "FREQ=MONTHLY;COUNT=7"]),
-        days in prop::collection::btree_set((2_000..2_100, 1..=12, 1..=28, prop::option::of(0..24)), 0..5),
+        rrule in prop::sample::select(vec![
+            "FREQ=DAILY",
+            "FREQ=WEEKLY;BYDAY=MO,TH;UNTIL=20301231",
+            "FREQ=MONTHLY;COUNT=7",
+        ]),
+        days in prop::collection::btree_set(
+            (2_000..2_100, 1..=12, 1..=28, prop::option::of(0..24)),
+            0..5,
+        ),
         gap in prop::sample::select(vec![GapPolicy::Shift, GapPolicy::Skip]),
         fold in prop::sample::select(vec![FoldPolicy::First, FoldPolicy::Second, FoldPolicy::Both]),
     ) -> Recurrence {
@@ -199,15 +206,27 @@ prop_compose! {
 prop_compose! {
     fn reminders()(
         (seconds, millis) in (0_i64..4_000_000_000, 0_i64..1_000),
-        zone in prop::sample::select(vec!["UTC", "Etc/UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "Africa/Casablanca"]),
+        zone in prop::sample::select(vec![
+            "UTC",
+            "Etc/UTC",
+            "Europe/Berlin",
+            "America/New_York",
+            "Asia/Kolkata",
+            "Australia/Lord_Howe",
+            "Africa/Casablanca",
+        ]),
         recurrence in prop::option::of(recurrences()),
         offsets in prop::collection::btree_set(0..=40_320, 1..=5),
-        title in prop::option::of(text(200).prop_map(|it| it.replace(['\n', '\t'], "-"))),
+        title in prop::option::of(text(200).prop_map(|text| text.replace(['\n', '\t'], "-"))),
         message in text(2_000),
         url in prop::option::of("https://example\\.com/[a-z,;?=&%#]{0,90}"),
         data in prop::collection::btree_map("k[a-z]{1,8}", text(60), 0..4),
         (channels, priority) in (
-            prop::sample::select(vec![vec![Channel::Push], vec![Channel::Email], vec![Channel::Email, Channel::Push]]),
+            prop::sample::select(vec![
+                vec![Channel::Push],
+                vec![Channel::Email],
+                vec![Channel::Email, Channel::Push],
+            ]),
             prop::sample::select(vec![Priority::Normal, Priority::High]),
         ),
         (expires_after_minutes, locale) in (1..=525_600, prop::option::of("[a-z]{2}-[A-Z]{2}")),
@@ -216,7 +235,15 @@ prop_compose! {
             date: DateTime::UNIX_EPOCH + TimeDelta::milliseconds(seconds * 1_000 + millis),
             time_zone: zone.to_owned(),
             notify_offsets: offsets.into_iter().collect(),
-            recurrence, title, message, url, data, channels, priority, expires_after_minutes, locale,
+            recurrence,
+            title,
+            message,
+            url,
+            data,
+            channels,
+            priority,
+            expires_after_minutes,
+            locale,
             ..exported()
         }
     }
@@ -226,7 +253,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
-    fn every_reminder_is_read_as_it_was(reminders in prop::collection::vec(reminders(), 1..3)) {
+    fn reads_exported_reminders_unchanged(reminders in prop::collection::vec(reminders(), 1..3)) {
         let expected: Vec<_> = reminders.iter().map(expected).collect();
         prop_assert_eq!(read_back(&reminders), expected);
     }

@@ -1,9 +1,9 @@
-//! What becomes of each part of an entry.
+//! Rules by which each part of an entry is imported.
 
 use super::*;
 
 #[test]
-fn an_all_day_entry_is_due_in_the_morning_or_where_its_alarms_say() {
+fn places_all_day_entry_by_its_alarms() {
     let day = "DTSTART;VALUE=DATE:20260501";
     let alarm = |trigger: &str| format!("BEGIN:VALARM\r\nTRIGGER:{trigger}\r\nEND:VALARM");
     for (triggers, date, offsets) in [
@@ -14,14 +14,14 @@ fn an_all_day_entry_is_due_in_the_morning_or_where_its_alarms_say() {
         (vec!["-PT15H", "PT9H", "PT10H"], "2026-05-01T08:00:00Z", vec![0, 60, 1_500]),
         (vec!["P2D"], "2026-05-01T07:00:00Z", vec![0]),
     ] {
-        let alarms: Vec<_> = triggers.iter().map(|it| alarm(it)).collect();
+        let alarms: Vec<_> = triggers.iter().map(|trigger| alarm(trigger)).collect();
         let entry = only(&event(&[day, &alarms.join("\r\n")]));
         assert_eq!((entry.date, entry.notify_offsets), (at(date), offsets), "{triggers:?}");
     }
 }
 
 #[test]
-fn alarms_are_counted_from_the_start() {
+fn counts_alarms_from_the_start() {
     for (alarm, offsets) in [
         ("TRIGGER:-PT1H", vec![60]),
         ("TRIGGER:-P1W", vec![10_080]),
@@ -46,9 +46,9 @@ fn alarms_are_counted_from_the_start() {
 }
 
 #[test]
-fn a_sixth_alarm_is_left_out() {
+fn leaves_out_a_sixth_alarm() {
     let alarms = (1..=6)
-        .map(|it| format!("BEGIN:VALARM\r\nTRIGGER:-PT{it}M\r\nEND:VALARM"))
+        .map(|minutes| format!("BEGIN:VALARM\r\nTRIGGER:-PT{minutes}M\r\nEND:VALARM"))
         .collect::<Vec<_>>();
     let import = read_text(&event(&["DTSTART:20260501T080000Z", &alarms.join("\r\n")]));
     assert_eq!(import.entries[0].notify_offsets, [1, 2, 3, 4, 5]);
@@ -56,7 +56,7 @@ fn a_sixth_alarm_is_left_out() {
 }
 
 #[test]
-fn an_exclusion_is_written_in_the_wall_clock_of_its_series() {
+fn writes_exclusion_in_local_time_of_series() {
     for (exdate, expected) in [
         ("EXDATE;TZID=Europe/Berlin:20260503T100000", vec!["2026-05-03T10:00:00"]),
         (
@@ -80,7 +80,7 @@ fn an_exclusion_is_written_in_the_wall_clock_of_its_series() {
 }
 
 #[test]
-fn whole_days_end_and_are_left_out_by_day() {
+fn ends_and_excludes_whole_days_by_day() {
     let lines = [
         "DTSTART;VALUE=DATE:20260501",
         "RRULE:FREQ=DAILY;UNTIL=20260601T215959Z",
@@ -93,7 +93,7 @@ fn whole_days_end_and_are_left_out_by_day() {
 }
 
 #[test]
-fn a_rule_that_no_reminder_can_have_is_refused() {
+fn refuses_unsupported_rules() {
     for line in [
         "RRULE:DAILY",
         "RRULE:COUNT=3",
@@ -109,12 +109,12 @@ fn a_rule_that_no_reminder_can_have_is_refused() {
 }
 
 #[test]
-fn a_rule_that_says_nothing_is_none() {
+fn reads_no_rule_from_an_empty_property() {
     assert_eq!(only(&event(&["DTSTART:20260501T080000Z", "RRULE:"])).recurrence, None);
 }
 
 #[test]
-fn a_changed_instance_without_its_series_is_a_single_entry() {
+fn reads_lone_instance_as_single_entry() {
     let lines = ["DTSTART:20260502T090000Z", "RECURRENCE-ID:20260501T080000Z", "RRULE:FREQ=DAILY"];
     let import = read_text(&event(&lines));
     let expected = Entry {
@@ -126,18 +126,20 @@ fn a_changed_instance_without_its_series_is_a_single_entry() {
 }
 
 #[test]
-fn a_change_of_all_later_instances_is_refused_and_its_series_kept() {
-    let series = "BEGIN:VEVENT\r\nUID:1\r\nSUMMARY:Tea\r\nDTSTART:20260501T080000Z\r\nRRULE:FREQ=DAILY\r\nEND:VEVENT";
+fn refuses_change_of_all_later_instances() {
+    let series = "BEGIN:VEVENT\r\nUID:1\r\nSUMMARY:Tea\r\nDTSTART:20260501T080000Z\r\n\
+                  RRULE:FREQ=DAILY\r\nEND:VEVENT";
     let change = "BEGIN:VEVENT\r\nUID:1\r\nSUMMARY:Tea\r\nDTSTART:20260503T090000Z\r\n\
                   RECURRENCE-ID;RANGE=THISANDFUTURE:20260503T080000Z\r\nEND:VEVENT";
     let import = read_text(&calendar(&[series, change]));
     assert_eq!(import.entries[0].recurrence, every("FREQ=DAILY", &[]));
-    let reason = "it changes all later instances of a series (RANGE), which a reminder cannot";
+    let reason =
+        "it changes all later instances of a series (RANGE), which reminders do not support";
     assert_eq!(import.refused, [refused(13, "1", "Tea", reason)]);
 }
 
 #[test]
-fn a_calendar_of_cancellations_asks_for_nothing() {
+fn refuses_events_of_a_cancellation() {
     let event = "BEGIN:VEVENT\r\nSUMMARY:Tea\r\nDTSTART:20260501T080000Z\r\nEND:VEVENT";
     assert_eq!(
         refusal(&calendar(&["METHOD:CANCEL", event])),
@@ -146,7 +148,7 @@ fn a_calendar_of_cancellations_asks_for_nothing() {
 }
 
 #[test]
-fn long_texts_are_cut() {
+fn cuts_long_texts() {
     let summary = format!("SUMMARY:{}", "ü".repeat(201));
     let description = format!("DESCRIPTION:{}", "ü".repeat(2_001));
     let lines =
@@ -158,14 +160,14 @@ fn long_texts_are_cut() {
         (Some(&*"ü".repeat(200)), &*"ü".repeat(2_000))
     );
     let notes = [
-        note(6, "1", "the heading was cut to 200 characters"),
-        note(7, "1", "the text was cut to 2,000 characters"),
+        note(6, "1", "the title was cut to 200 characters"),
+        note(7, "1", "the message was cut to 2,000 characters"),
     ];
     assert_eq!(import.notes, notes);
 }
 
 #[test]
-fn a_text_without_a_heading_has_no_title() {
+fn has_no_title_without_a_summary() {
     let lines =
         ["BEGIN:VEVENT", "DTSTART:20260501T080000Z", "DESCRIPTION:Only\\nthis", "END:VEVENT"];
     let entry = only(&calendar(&lines));
@@ -173,7 +175,7 @@ fn a_text_without_a_heading_has_no_title() {
 }
 
 #[test]
-fn a_fold_inside_a_character_is_undone() {
+fn unfolds_line_inside_a_character() {
     let text = event(&["DTSTART:20260501T080000Z", "DESCRIPTION:Gr|üße"]);
     let (before, after) = text.split_once("|ü").expect("a mark");
     let file = [before.as_bytes(), b"\xc3\r\n \xbc", after.as_bytes()].concat();
@@ -183,7 +185,7 @@ fn a_fold_inside_a_character_is_undone() {
 }
 
 #[test]
-fn a_file_may_have_a_mark_other_line_ends_and_no_calendar_around() {
+fn accepts_byte_order_mark_and_other_line_ends() {
     let text = event(&["DTSTART:20260501T080000Z", "DESCRIPTION:One\r\n  two"]);
     let expected = only(&text);
     for other in [format!("\u{feff}{text}"), text.replace("\r\n", "\n"), text.replace('\n', "")] {
@@ -194,7 +196,7 @@ fn a_file_may_have_a_mark_other_line_ends_and_no_calendar_around() {
 }
 
 #[test]
-fn a_text_in_another_encoding_is_taken_and_told_of() {
+fn reports_text_in_another_encoding() {
     let text = event(&["DTSTART:20260501T080000Z", "DESCRIPTION:Gr|e"]);
     let (before, after) = text.split_once('|').expect("a mark");
     let import = read(&[before.as_bytes(), b"\xfc\xdf", after.as_bytes()].concat(), DEFAULT);
@@ -204,20 +206,20 @@ fn a_text_in_another_encoding_is_taken_and_told_of() {
 }
 
 #[test]
-fn what_is_no_calendar_is_refused() {
+fn refuses_file_that_is_no_calendar() {
     for (text, reason) in [
-        ("", "it is no calendar: there is no BEGIN:VCALENDAR in it"),
-        ("\r\n\r\n", "it is no calendar: there is no BEGIN:VCALENDAR in it"),
+        ("", "it is not a calendar: it has no BEGIN:VCALENDAR"),
+        ("\r\n\r\n", "it is not a calendar: it has no BEGIN:VCALENDAR"),
     ] {
         assert_eq!(refusal(text), (1, reason.to_owned()));
     }
     let import = read_text(&"<html>\n".repeat(100_000));
     assert_eq!((import.entries.len(), import.refused.len()), (0, 101));
-    assert!(import.refused[100].reason.ends_with("such lines after it are not told of"));
+    assert!(import.refused[100].reason.ends_with("later lines of this kind are not listed"));
 }
 
 #[test]
-fn an_entry_after_the_thousandth_is_refused() {
+fn refuses_entries_beyond_the_thousandth() {
     let event = "BEGIN:VEVENT\r\nSUMMARY:Tea\r\nDTSTART:20260501T080000Z\r\nEND:VEVENT\r\n";
     let import = read_text(&calendar(&[&event.repeat(1_002)]));
     assert_eq!((import.entries.len(), import.refused.len()), (1_000, 2));
@@ -228,7 +230,7 @@ fn an_entry_after_the_thousandth_is_refused() {
 }
 
 #[test]
-fn tells_of_bounded_number_of_notes() {
+fn reports_bounded_number_of_notes() {
     let uid = format!("UID:{}", "u".repeat(1_000));
     let alarms = "BEGIN:VALARM\r\nEND:VALARM\r\n".repeat(5_000);
     let import = read_text(&calendar(&[
@@ -243,20 +245,20 @@ fn tells_of_bounded_number_of_notes() {
     let last = Note {
         line: 2_005,
         uid: None,
-        text: "4000 more, which are not told of: only 1000 are".to_owned(),
+        text: "4000 more are not listed: the limit is 1000".to_owned(),
     };
     assert_eq!(import.notes.last(), Some(&last));
 }
 
 #[test]
-fn tells_of_bounded_number_of_refusals() {
+fn reports_bounded_number_of_refusals() {
     let import = read_text(&calendar(&[&"BEGIN:VJOURNAL\r\nEND:VJOURNAL\r\n".repeat(1_500)]));
     assert_eq!((import.entries.len(), import.refused.len()), (0, 1_001));
-    assert_eq!(import.refused[1_000].reason, "500 more, which are not told of: only 1000 are");
+    assert_eq!(import.refused[1_000].reason, "500 more are not listed: the limit is 1000");
 }
 
 #[test]
-fn refuses_an_entry_whose_uid_is_too_long() {
+fn refuses_entry_with_a_long_uid() {
     let uid = format!("UID:{}", "ü".repeat(1_001));
     let import = read_text(&calendar(&[
         "BEGIN:VEVENT",
@@ -288,7 +290,7 @@ fn reads_a_bounded_number_of_properties() {
 }
 
 #[test]
-fn what_lies_too_deep_is_passed_over() {
+fn skips_components_nested_too_deep() {
     let text = event(&[
         "DTSTART:20260501T080000Z",
         &"BEGIN:X-DEEP\r\n".repeat(50_000),
@@ -296,7 +298,7 @@ fn what_lies_too_deep_is_passed_over() {
     ]);
     let import = read_text(&text);
     assert_eq!(import.entries, [entry(3, "1", "2026-05-01T08:00:00Z", "UTC", "Something")]);
-    assert_eq!(import.refused[0].reason, "line 13 begins a component that lies too deep in others");
+    assert_eq!(import.refused[0].reason, "line 13 begins a component that is nested too deep");
 }
 
 #[test]
@@ -305,10 +307,7 @@ fn reads_a_bounded_number_of_components() {
     assert_eq!(import.entries.len(), 0);
     assert_eq!(import.refused.len(), 1_001);
     let last = import.refused.get(999).expect("one");
-    assert_eq!(
-        last.reason,
-        "the file has more than 20000 components; what begins here is not read"
-    );
+    assert_eq!(last.reason, "the file has more than 20000 components; the rest is not read");
     assert_eq!(last.line, 20_001);
-    assert_eq!(import.refused[1_000].reason, "19000 more, which are not told of: only 1000 are");
+    assert_eq!(import.refused[1_000].reason, "19000 more are not listed: the limit is 1000");
 }

@@ -1,4 +1,4 @@
-//! The names of zones, and zones as they are written.
+//! Names of time zones, and their definitions in exported files.
 
 use std::collections::HashMap;
 
@@ -9,11 +9,11 @@ use crate::calendar::{lines::unfold, zones};
 
 fn zone_of(tzid: &str) -> Option<String> {
     let import = read_text(&event(&[&format!("DTSTART;TZID={tzid}:20260501T100000")]));
-    import.entries.into_iter().next().map(|it| it.time_zone)
+    import.entries.into_iter().next().map(|entry| entry.time_zone)
 }
 
 #[test]
-fn every_windows_zone_is_known() {
+fn knows_every_windows_zone() {
     for (name, zone) in zones::windows::WINDOWS_ZONES {
         assert!(zone.parse::<Tz>().is_ok(), "{zone}");
         assert!(zone_of(&format!("\"{name}\"")).is_some(), "{name}");
@@ -21,7 +21,7 @@ fn every_windows_zone_is_known() {
 }
 
 #[test]
-fn a_zone_is_known_by_the_names_that_products_have_for_it() {
+fn knows_zones_by_names_of_products() {
     for (tzid, zone) in [
         ("Europe/Berlin", "Europe/Berlin"),
         ("europe/berlin", "Europe/Berlin"),
@@ -54,19 +54,16 @@ fn a_zone_is_known_by_the_names_that_products_have_for_it() {
 }
 
 #[test]
-fn a_zone_that_is_unknown_is_refused_with_its_name() {
+fn names_unknown_zone_in_refusal() {
     for tzid in ["Middle-earth/Shire", "\"(UTC+04:00) Minsk\"", "/mozilla.org/1/Nowhere"] {
         let (line, reason) = refusal(&event(&[&format!("DTSTART;TZID={tzid}:20260501T100000")]));
         let name = tzid.trim_matches('"');
-        assert_eq!(
-            (line, reason),
-            (6, format!("DTSTART is in a time zone that is unknown: {name}"))
-        );
+        assert_eq!((line, reason), (6, format!("DTSTART is in an unknown time zone: {name}")));
     }
 }
 
 #[test]
-fn a_zone_is_known_by_the_location_that_its_definition_names() {
+fn knows_zone_by_location_of_its_definition() {
     let zone =
         ["BEGIN:VTIMEZONE", "TZID:Home", "X-LIC-LOCATION:Asia/Tokyo", "END:VTIMEZONE"].join("\r\n");
     let event = "BEGIN:VEVENT\r\nSUMMARY:Tea\r\nDTSTART;TZID=Home:20260501T100000\r\nEND:VEVENT";
@@ -74,7 +71,7 @@ fn a_zone_is_known_by_the_location_that_its_definition_names() {
 }
 
 #[test]
-fn a_time_without_a_zone_is_of_the_calendars_or_else_of_the_users() {
+fn reads_floating_time_in_zone_of_calendar_or_user() {
     let event = "BEGIN:VEVENT\r\nSUMMARY:Tea\r\nDTSTART:20260501T100000\r\nEND:VEVENT";
     let entry = only(&calendar(&["X-WR-TIMEZONE:Tokyo Standard Time", event]));
     assert_eq!((entry.date, entry.time_zone.as_str()), (at("2026-05-01T01:00:00Z"), "Asia/Tokyo"));
@@ -82,7 +79,7 @@ fn a_time_without_a_zone_is_of_the_calendars_or_else_of_the_users() {
     assert_eq!(import.entries[0].date, at("2026-05-01T08:00:00Z"));
     assert_eq!(
         import.notes[0].text,
-        "the calendar's time zone is unknown, Europe/Madrid stands in: Nowhere"
+        "the calendar's time zone is unknown, Europe/Madrid is used instead: Nowhere"
     );
 }
 
@@ -94,52 +91,55 @@ fn observances(written: &str) -> Vec<HashMap<String, String>> {
             ("BEGIN", "STANDARD" | "DAYLIGHT") => observances.push(HashMap::new()),
             ("BEGIN", "VEVENT") => break,
             (name, value) => {
-                let observance = observances.last_mut();
-                observance.map(|it| it.insert(name.to_owned(), value.to_owned()));
+                if let Some(observance) = observances.last_mut() {
+                    observance.insert(name.to_owned(), value.to_owned());
+                }
             }
         }
     }
     observances
 }
 
-/// The onsets that an observance has: each in UTC, and the seconds from UTC after it.
+/// The onsets of an observance: each in UTC, with its offset in seconds.
 fn onsets(observance: &HashMap<String, String>) -> Vec<(NaiveDateTime, i32)> {
     let local = |text: &str| NaiveDateTime::parse_from_str(text, "%Y%m%dT%H%M%S").expect("a time");
     let first = local(&observance["DTSTART"]);
     let mut times = vec![first];
-    times.extend(observance.get("RDATE").iter().flat_map(|it| it.split(',')).map(local));
+    times.extend(observance.get("RDATE").iter().flat_map(|dates| dates.split(',')).map(local));
     if let Some(rule) = observance.get("RRULE") {
         times.extend(
             (first.year() + 1..=2_060).map(|year| onset_of(rule, year).and_time(first.time())),
         );
     }
     let (from, to) = (seconds(&observance["TZOFFSETFROM"]), seconds(&observance["TZOFFSETTO"]));
-    times.into_iter().map(|it| (it - TimeDelta::seconds(from.into()), to)).collect()
+    times.into_iter().map(|time| (time - TimeDelta::seconds(from.into()), to)).collect()
 }
 
 fn seconds(offset: &str) -> i32 {
-    let digits =
-        (1..offset.len()).step_by(2).map(|it| offset[it..it + 2].parse::<i32>().expect("digits"));
+    let digits = (1..offset.len())
+        .step_by(2)
+        .map(|start| offset[start..start + 2].parse::<i32>().expect("digits"));
     let of_day: i32 = digits.zip([3_600, 60, 1]).map(|(number, unit)| number * unit).sum();
     if offset.starts_with('-') { -of_day } else { of_day }
 }
 
 /// The day of a yearly rule in a year.
 fn onset_of(rule: &str, year: i32) -> NaiveDate {
-    let part = |name: &str| rule.split(';').find_map(|it| it.strip_prefix(name)?.strip_prefix('='));
+    let part =
+        |name: &str| rule.split(';').find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
     let month: u32 = part("BYMONTH").expect("a month").parse().expect("a number");
-    let (ordinal, weekday) = part("BYDAY").map(|it| it.split_at(it.len() - 2)).expect("a day");
+    let (ordinal, weekday) = part("BYDAY").map(|day| day.split_at(day.len() - 2)).expect("a day");
     let days = ["MO", "TU", "WE", "TH", "FR", "SA", "SU"];
     let weekday =
-        Weekday::try_from(days.iter().position(|it| *it == weekday).expect("a day") as u8)
+        Weekday::try_from(days.iter().position(|day| *day == weekday).expect("a day") as u8)
             .expect("a day");
     let first = NaiveDate::from_ymd_opt(year, month, 1).expect("a day");
     let end = first + Months::new(1);
     let mut of_month =
-        first.iter_days().take_while(|it| *it < end).filter(|it| it.weekday() == weekday);
+        first.iter_days().take_while(|day| *day < end).filter(|day| day.weekday() == weekday);
     match (ordinal, part("BYMONTHDAY")) {
         ("", Some(days)) => {
-            of_month.find(|it| days.split(',').any(|day| day == it.day().to_string()))
+            of_month.find(|date| days.split(',').any(|day| day == date.day().to_string()))
         }
         ("-1", _) => of_month.last(),
         (ordinal, _) => of_month.nth(ordinal.parse::<usize>().expect("a number") - 1),
@@ -148,7 +148,7 @@ fn onset_of(rule: &str, year: i32) -> NaiveDate {
 }
 
 #[test]
-fn a_zone_is_written_with_the_offsets_that_it_has() {
+fn writes_zone_with_its_offsets() {
     for name in [
         "Europe/Berlin",
         "America/New_York",
@@ -180,12 +180,13 @@ fn a_zone_is_written_with_the_offsets_that_it_has() {
 }
 
 #[test]
-fn a_zone_that_changes_its_clock_by_a_rule_is_written_as_one() {
+fn writes_yearly_changes_as_rules() {
     let reminder = Exported { time_zone: "Europe/Berlin".to_owned(), ..round_trip::exported() };
     let written = write([reminder]);
     for line in [
         "TZID:Europe/Berlin\r\nX-LIC-LOCATION:Europe/Berlin\r\n",
-        "BEGIN:DAYLIGHT\r\nDTSTART:20270328T020000\r\nTZOFFSETFROM:+0100\r\nTZOFFSETTO:+0200\r\nTZNAME:CEST\r\nRRULE:FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU\r\nEND:DAYLIGHT\r\n",
+        "BEGIN:DAYLIGHT\r\nDTSTART:20270328T020000\r\nTZOFFSETFROM:+0100\r\nTZOFFSETTO:+0200\r\n\
+         TZNAME:CEST\r\nRRULE:FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU\r\nEND:DAYLIGHT\r\n",
     ] {
         assert!(written.contains(line), "{written}");
     }

@@ -1,4 +1,4 @@
-//! The names that Outlook shows to people, such as `(UTC+01:00) Amsterdam, Berlin, Bern, Rome,
+//! Display names of time zones in Outlook, such as `(UTC+01:00) Amsterdam, Berlin, Bern, Rome,
 //! Stockholm, Vienna`.
 
 use std::{collections::HashMap, sync::LazyLock};
@@ -6,8 +6,7 @@ use std::{collections::HashMap, sync::LazyLock};
 use chrono::{DateTime, Offset, TimeZone};
 use chrono_tz::{OffsetComponents, TZ_VARIANTS, Tz};
 
-/// What stands behind the offset, for those whose zone is not that of one of their cities, or not
-/// of any.
+/// Names after the offset whose zone cannot be found by one of their cities.
 const NAMES: [(&str, &str); 46] = [
     ("Abu Dhabi, Muscat", "Asia/Dubai"),
     ("Adelaide", "Australia/Adelaide"),
@@ -57,14 +56,14 @@ const NAMES: [(&str, &str); 46] = [
     ("West Central Africa", "Africa/Lagos"),
 ];
 
-/// A day on which the standard offsets are compared: 1 January 2025.
+/// Day on which standard offsets are compared: 1 January 2025.
 const REFERENCE_SECONDS: i64 = 1_735_689_600;
 
-/// The zone of such a name; one that is not known is searched for by its cities. Some products
-/// leave the offset out, or part the cities with slashes.
+/// The zone of a display name; a name that is not listed is searched for by its cities. Some
+/// products omit the offset, or separate the cities with slashes.
 pub(super) fn zone(name: &str) -> Option<Tz> {
     let (offset, names) =
-        name.strip_prefix('(').and_then(|it| it.split_once(')')).unwrap_or(("", name));
+        name.strip_prefix('(').and_then(|rest| rest.split_once(')')).unwrap_or(("", name));
     let cities = names.split([',', '/']).map(str::trim);
     let names =
         cities.clone().collect::<Vec<_>>().join(", ").replace("(US and Canada)", "(US & Canada)");
@@ -75,7 +74,7 @@ pub(super) fn zone(name: &str) -> Option<Tz> {
     cities.into_iter().find_map(|city| of_city(city, offset))
 }
 
-/// `UTC+01:00`, `GMT-03.30` or `UTC`, in minutes.
+/// Minutes of an offset such as `UTC+01:00`, `GMT-03.30` or `UTC`.
 fn minutes(text: &str) -> Option<i64> {
     let rest = text.strip_prefix("UTC").or_else(|| text.strip_prefix("GMT"))?;
     if rest.is_empty() {
@@ -90,7 +89,7 @@ fn minutes(text: &str) -> Option<i64> {
     Some(sign * (i64::from(hours) * 60 + i64::from(minutes)))
 }
 
-/// The zones by their cities in small letters.
+/// Zones by their cities in lower case.
 static BY_CITY: LazyLock<HashMap<String, Vec<Tz>>> = LazyLock::new(|| {
     let mut zones = HashMap::<String, Vec<Tz>>::new();
     for zone in TZ_VARIANTS {

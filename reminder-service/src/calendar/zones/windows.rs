@@ -1,7 +1,7 @@
-//! The names of Windows' time zones, as Outlook and Exchange write them, and the IANA zone of each:
-//! Unicode CLDR, `windowsZones`, territory 001, and four names that Windows has given up.
+//! Names of Windows time zones, which Outlook and Exchange write, with the IANA zone of each:
+//! Unicode CLDR, `windowsZones`, territory 001, and four names that Windows no longer uses.
 
-/// By name, in byte order.
+/// IANA zones by Windows name, in byte order.
 pub(in crate::calendar) const WINDOWS_ZONES: [(&str, &str); 146] = [
     ("AUS Central Standard Time", "Australia/Darwin"),
     ("AUS Eastern Standard Time", "Australia/Sydney"),
