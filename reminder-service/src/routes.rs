@@ -1,5 +1,6 @@
 //! The REST API of reminders.
 
+mod acknowledge;
 mod answer;
 mod body;
 mod bulk;
@@ -9,7 +10,6 @@ mod compute;
 mod create;
 mod cursor;
 mod examples;
-mod faults;
 mod list;
 mod me;
 mod occurrences;
@@ -19,7 +19,7 @@ mod snooze;
 
 use axum::{Router, extract::DefaultBodyLimit};
 use shared::{
-    http::{ApiError, ExportLimit, Reason, openapi_routes},
+    http::{ApiError, ExportLimit, Reason, complete_openapi, openapi_routes},
     outbox::Handoff,
     startup::Started,
 };
@@ -34,22 +34,22 @@ use crate::{
     reminder::{InvalidField, InvalidRecurrence},
 };
 
-/// What the handlers share.
+/// State that the handlers share.
 #[derive(Debug, Clone)]
 pub struct Api {
     /// The reminders database.
     pub pool: PgPool,
-    /// The way to the relay for what is committed.
+    /// Handoff of committed messages to the relay.
     pub handoff: Handoff,
-    /// The way to the other services.
+    /// Client of the other services.
     pub peers: Peers,
-    /// The limit of exports.
+    /// Limit of concurrent exports.
     pub exports: ExportLimit,
-    /// Whether the schema is there.
+    /// State of the startup: requests are refused until the schema is migrated.
     pub started: Started,
-    /// Which addresses e-mails may go to.
+    /// Limit of the e-mail addresses of each user.
     pub addresses: Addresses,
-    /// Reminders that one user may have.
+    /// Quota of reminders of each user.
     pub quota: Quota,
 }
 
@@ -57,46 +57,55 @@ pub struct Api {
 #[openapi(
     info(
         title = "reminder-service",
-        description = "Reminders: make, read, list, change and delete them. A reminder is delivered by push and e-mail at `date` minus each of its offsets.\n\n\
-            The caller is identified by the gateway's `X-Authenticated-Userid` and `X-Consumer-Username`, or by a bearer token, as the installation is configured. \
-            Every POST takes an `Idempotency-Key`: the same key with the same body gives the first answer again for 24 hours.",
+        description = "Create, read, list, change and delete reminders. A reminder is delivered \
+            by push and e-mail at `date` minus each of its offsets.\n\n\
+            Depending on the configuration, the caller is identified by the headers \
+            `X-Authenticated-Userid` and `X-Consumer-Username` of the gateway, or by a bearer \
+            token. Calls with an `Idempotency-Key` can be repeated: for 24 hours, the same key \
+            with the same body returns the first answer.",
     ),
-    tags((name = "reminders", description = "A user's reminders"), (name = "me", description = "What is held of a user"))
+    tags(
+        (name = "reminders", description = "Reminders of the caller"),
+        (name = "me", description = "Export and erasure of the caller's data"),
+    )
 )]
 struct Description;
 
-/// The routes, and `GET /openapi.json` and `GET /docs` that describe them.
+/// The routes, with `GET /openapi.json` and `GET /docs`.
 pub fn router(api: Api) -> Router {
-    let (routes, openapi) = described().split_for_parts();
+    let (routes, openapi) = described();
     let started =
         axum::middleware::from_fn_with_state(api.started.clone(), shared::startup::require);
     routes.layer(started).with_state(api).merge(openapi_routes(&openapi))
 }
 
-/// The description of the API as it is committed in `openapi.json`.
+/// The OpenAPI description, which is committed as `openapi.json`.
 ///
 /// # Errors
-/// When it cannot be written as JSON.
+/// If it cannot be written as JSON.
 pub fn openapi() -> Result<String, serde_json::Error> {
-    described().into_openapi().to_pretty_json()
+    described().1.to_pretty_json()
 }
 
-fn described() -> OpenApiRouter<Api> {
+fn described() -> (Router<Api>, utoipa::openapi::OpenApi) {
     let large = OpenApiRouter::new()
         .routes(routes!(bulk::create))
         .routes(routes!(calendar::import))
         .layer(DefaultBodyLimit::max(bulk::MAX_BODY_BYTES));
-    OpenApiRouter::with_openapi(Description::openapi())
+    let router = OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(create::create, list::list))
         .routes(routes!(single::get, change::post, change::patch, single::delete))
         .routes(routes!(occurrences::of_reminder))
         .routes(routes!(occurrences::preview))
         .routes(routes!(snooze::snooze))
-        .routes(routes!(snooze::acknowledge))
+        .routes(routes!(acknowledge::acknowledge))
         .routes(routes!(calendar::export))
         .routes(routes!(me::export))
         .routes(routes!(me::erase))
-        .merge(large)
+        .merge(large);
+    let (routes, mut openapi) = router.split_for_parts();
+    complete_openapi(&mut openapi);
+    (routes, openapi)
 }
 
 impl From<InvalidField> for ApiError {

@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
-use shared::http::{ApiError, ErrorBody, Identity, Params};
+use shared::http::{ApiError, Faults, FieldFault, Identity, LenientParams};
 use tokio::sync::Semaphore;
 use utoipa::{IntoParams, ToSchema};
 
@@ -22,57 +22,83 @@ use crate::{
 
 const DEFAULT_LIMIT: i64 = 10;
 const MAX_LIMIT: i64 = 100;
-/// Deeper than this a cursor is the way: an offset is counted off row by row.
+/// Largest offset; the database skips its rows one by one, so deeper pages need a cursor.
 const MAX_OFFSET: i64 = 10_000;
-/// Parts that are read and written at once, fewer than there are connections: a part may have
-/// megabytes, and waits for others while its rules are followed.
-static AT_ONCE: Semaphore = Semaphore::const_new(6);
+/// Pages that are processed at the same time, fewer than there are connections: a page may have
+/// megabytes, and its rules are expanded one after the other.
+static CONCURRENT_PAGES: Semaphore = Semaphore::const_new(6);
 
-/// Which part of the list is asked for.
+/// Query of `GET /reminders`.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Query {
-    /// How many to give.
+    /// Largest number of reminders on the page.
     #[param(minimum = 1, maximum = 100, default = 10)]
     limit: Option<i64>,
-    /// How many of the newest to pass over. Not together with `cursor`.
+    /// Number of the newest reminders to skip. Cannot be combined with `cursor`.
     #[param(minimum = 0, maximum = 10000, default = 0)]
     offset: Option<i64>,
-    /// The `nextCursor` of the part before, with the same filters: stable while reminders are made
-    /// and deleted.
+    /// `nextCursor` of the page before, with the same filters. Pages by cursor stay stable while
+    /// reminders are created and deleted.
     cursor: Option<String>,
-    /// Only those that are now this.
+    /// Only reminders with this status.
     #[param(inline)]
     status: Option<StatusWord>,
-    /// Only those whose `date` is then or later: RFC 3339 with an offset, its `+` encoded as `%2B`.
+    /// Only reminders whose `date` is at this time or later: RFC 3339 with an offset, whose `+` is
+    /// encoded as `%2B`.
     #[param(format = DateTime)]
     from: Option<String>,
-    /// Only those whose `date` is before.
+    /// Only reminders whose `date` is before this time.
     #[param(format = DateTime)]
     to: Option<String>,
 }
 
-/// A part of the caller's reminders.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!(examples::list()))]
-pub(super) struct Listed {
-    reminders: Reminders,
+impl Query {
+    /// Checks the parameters; `faults` are those of parameters that could not be parsed.
+    fn read(self, faults: Vec<FieldFault>) -> Result<(Filter, Slice), ApiError> {
+        let mut faults = Faults::begin(faults);
+        let limit = faults.take(within("limit", self.limit.unwrap_or(DEFAULT_LIMIT), 1, MAX_LIMIT));
+        let offset = faults.take(within("offset", self.offset.unwrap_or(0), 0, MAX_OFFSET));
+        if self.cursor.is_some() && self.offset.is_some() {
+            let problem = "offset: cannot be combined with cursor";
+            faults.take(Err::<(), _>(ApiError::invalid(problem)));
+        }
+        let before = faults.take(self.cursor.as_deref().map(cursor::read).transpose());
+        let mut time = |name, text: Option<String>| {
+            faults.take(text.as_deref().map(|text| instant(name, text)).transpose())
+        };
+        let (from, to) = (time("from", self.from), time("to", self.to));
+        let status = self.status.map(Into::into);
+        let filter = from.zip(to).map(|(from, to)| Filter { status, from, to });
+        let slice = match (before, offset, limit) {
+            (Some(before), Some(offset), Some(limit)) => Some(Slice { before, offset, limit }),
+            _ => None,
+        };
+        faults.or(filter.zip(slice))
+    }
 }
 
-/// A part of the caller's reminders, newest first.
+/// Answer of `GET /reminders`.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!(examples::list()))]
+pub(super) struct ReminderList {
+    reminders: ReminderPage,
+}
+
+/// One page of the caller's reminders, newest first.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Reminders {
+pub(super) struct ReminderPage {
     /// The reminders.
     items: Vec<ReminderAnswer>,
-    /// How many were asked for.
+    /// The `limit` of the request.
     limit: i64,
-    /// How many were passed over.
+    /// The `offset` of the request.
     offset: i64,
-    /// How many there are in all that the filters let through.
+    /// Number of reminders that match the filters, on all pages.
     total: i64,
-    /// Where the next part begins, if there is one.
+    /// Cursor of the next page; `null` on the last page.
     next_cursor: Option<String>,
 }
 
@@ -83,46 +109,30 @@ pub(super) struct Reminders {
     operation_id = "listReminders",
     tag = "reminders",
     params(Query),
-    responses(
-        (status = 200, description = "A part of the list", body = Listed),
-        (status = 400, description = "`INVALID_REQUEST`: a parameter is malformed or unknown; the message names it", body = ErrorBody),
-        (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
-        (status = 503, description = "`UPSTREAM_UNAVAILABLE`", body = ErrorBody),
-    ),
+    responses((status = 200, body = ReminderList, description = "One page of the list")),
 )]
 pub(super) async fn list(
     State(api): State<Api>,
     identity: Identity,
-    Params(query): Params<Query>,
+    LenientParams { value: query, faults }: LenientParams<Query>,
 ) -> Result<Response, ApiError> {
-    let limit = within("limit", query.limit.unwrap_or(DEFAULT_LIMIT), 1, MAX_LIMIT)?;
-    let offset = within("offset", query.offset.unwrap_or(0), 0, MAX_OFFSET)?;
-    if query.cursor.is_some() && query.offset.is_some() {
-        return Err(ApiError::invalid("offset: cannot be given together with cursor"));
-    }
-    let before = query.cursor.as_deref().map(cursor::read).transpose()?;
-    let filter = Filter {
-        status: query.status.map(Into::into),
-        from: query.from.as_deref().map(|text| instant("from", text)).transpose()?,
-        to: query.to.as_deref().map(|text| instant("to", text)).transpose()?,
-    };
-    let turn = AT_ONCE.acquire().await.map_err(ApiError::unexpected)?;
-    let page =
-        store::list(&api.pool, &identity.user_id, &filter, Slice { before, offset, limit }).await?;
+    let (filter, slice) = query.read(faults)?;
+    let permit = CONCURRENT_PAGES.acquire().await.map_err(ApiError::unexpected)?;
+    let page = store::list(&api.pool, &identity.user_id, &filter, slice).await?;
     let last = page.items.last().filter(|_| page.more);
     let next_cursor = last.map(|last| cursor::after(last.value.id));
     let items = answers(&identity.user_id, page.items).await?;
-    let listed = Listed {
-        reminders: Reminders {
+    let list = ReminderList {
+        reminders: ReminderPage {
             items,
-            limit: limit.into(),
-            offset: offset.into(),
+            limit: slice.limit.into(),
+            offset: slice.offset.into(),
             total: page.total,
             next_cursor,
         },
     };
-    let answer = Json(listed).into_response();
-    drop(turn);
+    let answer = Json(list).into_response();
+    drop(permit);
     Ok(answer)
 }
 

@@ -1,31 +1,31 @@
-//! `POST /reminders/{id}/snooze` and `POST /reminders/{id}/acknowledge`: what a user does with the
-//! latest occurrence.
+//! `POST /reminders/{id}/snooze`.
 
 use axum::{extract::State, response::Response};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use shared::http::{
-    ApiError, Body, ErrorBody, Identity, OptionalBody, PathId, Reason, RequestContext,
+    ApiError, ErrorBody, Faults, FieldFault, IdempotencyKeyHeader, Identity, LenientBody, PathId,
+    Reason, RequestContext,
 };
 use utoipa::ToSchema;
 
 use super::{
     Api,
+    acknowledge::plan_action,
     answer::ReminderAnswer,
     examples,
-    optimistic_update::{Planned, Work, once},
+    optimistic_update::{Update, update},
     single::missing,
 };
 use crate::{
     events::Origin,
-    reminder::{Handled, InvalidField, NothingDelivered, Reminder, instant},
-    store::Seen,
+    reminder::{InvalidField, instant},
 };
 
-/// A year: the farthest that an occurrence can be put off.
+/// Longest snooze: a year.
 const MAX_MINUTES: i64 = 527_040;
 
-/// Until when: one of the two.
+/// End of a snooze: exactly one of the fields.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!(examples::snooze()))]
@@ -33,68 +33,92 @@ pub(super) struct Snooze {
     /// Minutes from now.
     #[schema(minimum = 1, maximum = 527040)]
     minutes: Option<i64>,
-    /// A time ahead: RFC 3339 with an offset.
+    /// Time in the future, at most a year ahead: RFC 3339 with an offset.
     #[schema(format = DateTime)]
     until: Option<String>,
 }
 
-/// A body without fields.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Nothing {}
+/// End of a snooze with valid fields.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    After(TimeDelta),
+    At(DateTime<Utc>),
+}
 
 impl Snooze {
-    fn until(&self, now: DateTime<Utc>) -> Result<DateTime<Utc>, ApiError> {
-        let until = match (self.minutes, &self.until) {
-            (Some(minutes), None) if (1..=MAX_MINUTES).contains(&minutes) => {
-                now + TimeDelta::minutes(minutes)
-            }
-            (Some(_), None) => {
-                return Err(ApiError::invalid(format!(
-                    "minutes: must be between 1 and {MAX_MINUTES}"
-                )));
-            }
-            (None, Some(until)) => instant("until", until)?,
-            _ => return Err(InvalidField::new("minutes", "give either minutes or until").into()),
+    /// Checks the fields; `faults` are those of fields that could not be parsed.
+    fn end(self, faults: Vec<FieldFault>) -> Result<End, ApiError> {
+        let mut faults = Faults::begin(faults);
+        let after = faults.take(self.minutes.map(minutes).transpose());
+        let at = faults.take(self.until.as_deref().map(|text| instant("until", text)).transpose());
+        let is_one = self.minutes.is_some() != self.until.is_some();
+        if !is_one && !faults.has("minutes") && !faults.has("until") {
+            let problem = "exactly one of minutes and until is required";
+            faults.take(Err::<(), _>(InvalidField::new("minutes", problem)));
+        }
+        let after = after.flatten().map(End::After);
+        faults.or(after.or(at.flatten().map(End::At)))
+    }
+}
+
+fn minutes(minutes: i64) -> Result<TimeDelta, InvalidField> {
+    if (1..=MAX_MINUTES).contains(&minutes) {
+        return Ok(TimeDelta::minutes(minutes));
+    }
+    Err(InvalidField::new("minutes", format!("must be between 1 and {MAX_MINUTES}")))
+}
+
+impl End {
+    fn at(self, now: DateTime<Utc>) -> Result<DateTime<Utc>, ApiError> {
+        let end = match self {
+            Self::After(delay) => now + delay,
+            Self::At(at) => at,
         };
-        if until <= now || until > now + TimeDelta::minutes(MAX_MINUTES) {
-            return Err(ApiError::new(
+        if end <= now || end > now + TimeDelta::minutes(MAX_MINUTES) {
+            return Err(ApiError::field(
                 Reason::InvalidDueDate,
-                "until: must lie ahead, and at most a year",
+                "until",
+                "must be in the future, and at most a year ahead",
             ));
         }
-        Ok(DateTime::from_timestamp_millis(until.timestamp_millis()).unwrap_or(until))
+        Ok(DateTime::from_timestamp_millis(end.timestamp_millis()).unwrap_or(end))
     }
 }
 
-impl From<NothingDelivered> for ApiError {
-    fn from(error: NothingDelivered) -> Self {
-        Self::new(Reason::Conflict, error.to_string())
-    }
-}
-
-/// Let the latest occurrence come once more
+/// Snooze the latest occurrence
 ///
-/// It is delivered once more at the given time, in place of any earlier snooze. Later offsets and
-/// occurrences come as they do.
+/// The occurrence is delivered once more at the given time; an earlier snooze is replaced. Its
+/// later offsets and later occurrences are delivered as usual.
 #[utoipa::path(
     post,
     path = "/reminders/{id}/snooze",
     operation_id = "snoozeReminder",
     tag = "reminders",
-    params(
-        ("id" = String, Path, description = "The reminder's id"),
-        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters, chosen by the client for this request and its repeats"),
-    ),
+    params(("id" = String, Path, description = "Id of the reminder"), IdempotencyKeyHeader),
     request_body = Snooze,
     responses(
-        (status = 200, description = "The reminder as it is now; `nextAt` is the snooze's time unless something comes before", body = ReminderAnswer),
-        (status = 400, description = "`INVALID_REQUEST`: neither or both of the fields, or one is malformed", body = ErrorBody),
-        (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
-        (status = 404, description = "`MISSING_REMINDER`: the caller has no such reminder", body = ErrorBody),
-        (status = 409, description = "`CONFLICT`: nothing of it was delivered yet", body = ErrorBody),
-        (status = 422, description = "`INVALID_DUEDATE`: the time is not ahead · `IDEMPOTENCY_KEY_REUSED`", body = ErrorBody),
-        (status = 503, description = "`UPSTREAM_UNAVAILABLE`: try again after `Retry-After`", body = ErrorBody),
+        (
+            status = 200,
+            body = ReminderAnswer,
+            description = "The reminder; `nextAt` is the time of the snooze unless another \
+                           delivery is earlier",
+        ),
+        (
+            status = 404,
+            body = ErrorBody,
+            description = "`MISSING_REMINDER`: the caller has no such reminder",
+        ),
+        (
+            status = 409,
+            body = ErrorBody,
+            description = "`CONFLICT`: no occurrence of the reminder was delivered yet",
+        ),
+        (
+            status = 422,
+            body = ErrorBody,
+            description = "`INVALID_DUEDATE`: the time is not in the future, or more than a year \
+                           ahead · `IDEMPOTENCY_KEY_REUSED`",
+        ),
     ),
 )]
 pub(super) async fn snooze(
@@ -102,63 +126,12 @@ pub(super) async fn snooze(
     identity: Identity,
     context: RequestContext,
     PathId(id): PathId,
-    body: Body<Snooze>,
+    body: LenientBody<Snooze>,
 ) -> Result<Response, ApiError> {
     let id = id.ok_or_else(missing)?;
     let origin = Origin { identity: &identity, traceparent: context.traceparent };
-    let asked = body.value;
-    let plan = move |seen| {
-        handled(seen, |reminder, now| {
-            let until = asked.until(now)?;
-            Ok(reminder.snooze(now, until)?)
-        })
-    };
-    once(&api, origin, body.key.as_ref(), Work { id, has_rule: false, plan }).await
-}
-
-/// The reminder with what its user does with the latest occurrence.
-fn handled(
-    seen: Seen<Reminder>,
-    handle: impl FnOnce(&Reminder, DateTime<Utc>) -> Result<Handled, ApiError>,
-) -> Result<Planned, ApiError> {
-    let Seen { value: before, now } = seen;
-    let mut after = before.clone();
-    after.handled = handle(&before, now)?;
-    Ok(Planned::new(&before, after, now, false))
-}
-
-/// Acknowledge the latest occurrence
-///
-/// Its later offsets, and a snooze of it, are not delivered any more. Later occurrences come as
-/// they do.
-#[utoipa::path(
-    post,
-    path = "/reminders/{id}/acknowledge",
-    operation_id = "acknowledgeReminder",
-    tag = "reminders",
-    params(
-        ("id" = String, Path, description = "The reminder's id"),
-        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters, chosen by the client for this request and its repeats"),
-    ),
-    responses(
-        (status = 200, description = "The reminder as it is now", body = ReminderAnswer),
-        (status = 400, description = "`INVALID_REQUEST`: the body has fields", body = ErrorBody),
-        (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
-        (status = 404, description = "`MISSING_REMINDER`: the caller has no such reminder", body = ErrorBody),
-        (status = 409, description = "`CONFLICT`: nothing of it was delivered yet", body = ErrorBody),
-        (status = 422, description = "`IDEMPOTENCY_KEY_REUSED`", body = ErrorBody),
-        (status = 503, description = "`UPSTREAM_UNAVAILABLE`: try again after `Retry-After`", body = ErrorBody),
-    ),
-)]
-pub(super) async fn acknowledge(
-    State(api): State<Api>,
-    identity: Identity,
-    context: RequestContext,
-    PathId(id): PathId,
-    body: OptionalBody<Nothing>,
-) -> Result<Response, ApiError> {
-    let id = id.ok_or_else(missing)?;
-    let origin = Origin { identity: &identity, traceparent: context.traceparent };
-    let plan = |seen| handled(seen, |reminder, now| Ok(reminder.acknowledge(now)?));
-    once(&api, origin, body.key.as_ref(), Work { id, has_rule: false, plan }).await
+    let end = body.value.end(body.faults)?;
+    let plan =
+        move |seen| plan_action(seen, |reminder, now| Ok(reminder.snooze(now, end.at(now)?)?));
+    update(&api, origin, body.key.as_ref(), Update { id, has_rule: false, plan }).await
 }

@@ -1,15 +1,16 @@
-//! What is refused, with which status, which reason, and which field is named.
+//! Refusals: the status, the reason and the fields that are named.
 
 use serde_json::{Value, json};
 
-use crate::service::{Service, in_minutes, least_with};
+use support::http::Answer;
 
-/// Field values that no reminder can have, the status and reason that each is refused with, and
-/// what the message begins with.
+use crate::service::{Service, in_minutes, least, least_with};
+
+/// Invalid fields, with the status and reason of the refusal, and the beginning of its message.
 fn refused() -> Vec<(Value, u16, &'static str, &'static str)> {
     let bad = |fields, named| (fields, 400, "INVALID_REQUEST", named);
     let pairs =
-        |count: usize| Value::Object((0..count).map(|it| (format!("k{it}"), json!("v"))).collect());
+        |count: usize| Value::Object((0..count).map(|n| (format!("k{n}"), json!("v"))).collect());
     vec![
         bad(json!({"date": null}), "date: "),
         bad(json!({"date": "tomorrow"}), "date: "),
@@ -79,7 +80,10 @@ fn refused() -> Vec<(Value, u16, &'static str, &'static str)> {
         bad(json!({"data": {"google.x": "v"}}), "data: "),
         bad(json!({"data": {"gcm": "v"}}), "data: "),
         bad(
-            json!({"recurrence": {"rrule": "FREQ=DAILY", "exdates": [format!("2126-05-02T10:00:00.{}", "0".repeat(30_000))]}}),
+            json!({"recurrence": {
+                "rrule": "FREQ=DAILY",
+                "exdates": [format!("2126-05-02T10:00:00.{}", "0".repeat(30_000))]
+            }}),
             "recurrence.exdates: ",
         ),
         bad(json!({"expiresAfterMinutes": 0}), "expiresAfterMinutes: "),
@@ -97,7 +101,7 @@ fn refused() -> Vec<(Value, u16, &'static str, &'static str)> {
 }
 
 #[tokio::test]
-async fn a_reminder_that_breaks_a_rule_is_refused_and_the_field_is_named() {
+async fn names_field_of_invalid_reminder() {
     let service = Service::start().await;
     for (fields, status, reason, named) in refused() {
         let answer = service.ada.post("/reminders", &least_with(fields.clone())).await;
@@ -115,7 +119,7 @@ async fn a_reminder_that_breaks_a_rule_is_refused_and_the_field_is_named() {
 }
 
 #[tokio::test]
-async fn a_change_is_held_to_the_same_rules() {
+async fn names_field_of_invalid_change() {
     let service = Service::start().await;
     let path = format!("/reminders/{}", service.make(&least_with(json!({}))).await);
     for (fields, status, reason, named) in refused() {
@@ -133,14 +137,14 @@ async fn a_change_is_held_to_the_same_rules() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_none_is_refused() {
+async fn refuses_bodies_of_wrong_type() {
     let service = Service::start().await;
     for (body, status, problem) in [
         (json!({}), 400, "date: is required"),
         (json!({"date": in_minutes(5)}), 400, "message: is required"),
-        (json!([]), 400, "the body must be a JSON object"),
-        (json!("text"), 400, "the body must be a JSON object"),
-        (json!(null), 400, "the body must be a JSON object"),
+        (json!([]), 400, "body: must be a JSON object"),
+        (json!("text"), 400, "body: must be a JSON object"),
+        (json!(null), 400, "body: must be a JSON object"),
         (json!({"message": "x".repeat(100_000)}), 413, "the body is too large"),
     ] {
         let answer = service.ada.post("/reminders", &body).await.expect(status);
@@ -153,7 +157,11 @@ async fn a_body_that_is_none_is_refused() {
 async fn names_every_fault_of_a_body_at_once() {
     let service = Service::start().await;
     let faulty = json!({
-        "title": "two\nlines", "notifyOffset": -1, "timeZone": "Europe/Atlantis", "priority": 5, "colour": "red",
+        "title": "two\nlines",
+        "notifyOffset": -1,
+        "timeZone": "Europe/Atlantis",
+        "priority": 5,
+        "colour": "red",
         "recurrence": {"rrule": "DAILY"},
     });
     let expected = [
@@ -190,7 +198,7 @@ async fn names_every_fault_of_a_body_at_once() {
 }
 
 #[tokio::test]
-async fn a_text_that_is_no_json_is_refused() {
+async fn refuses_text_that_is_not_json() {
     let service = Service::start().await;
     let deep = format!("{{\"message\":{}", "[".repeat(50_000));
     for text in [
@@ -212,7 +220,7 @@ async fn a_text_that_is_no_json_is_refused() {
 }
 
 #[tokio::test]
-async fn a_change_of_nothing_is_refused() {
+async fn refuses_change_without_fields() {
     let service = Service::start().await;
     let path = format!("/reminders/{}", service.make(&least_with(json!({}))).await);
     for fields in [
@@ -223,5 +231,84 @@ async fn a_change_of_nothing_is_refused() {
     ] {
         let answer = service.ada.patch(&path, &fields).await.expect(400);
         assert_eq!(answer.reason(), Some("INVALID_REQUEST"), "{fields}");
+    }
+}
+
+/// The fields that an answer names, in their order.
+fn fields(answer: &Answer) -> Vec<String> {
+    let details = answer.body["error"]["details"].as_array().cloned().unwrap_or_default();
+    details.iter().map(|fault| fault["field"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn names_faults_by_their_path() {
+    let service = Service::start().await;
+    let future = in_minutes(60);
+    for (body, expected) in [
+        (
+            json!({"date": future, "message": "m", "notifyOffsets": [0, "x", 5, 1.5]}),
+            &["notifyOffsets[1]", "notifyOffsets[3]"][..],
+        ),
+        (
+            json!({"date": future, "message": "m", "data": {"a": 1, "b": "c", "d": []}}),
+            &["data.a", "data.d"],
+        ),
+        (
+            json!({"date": 5, "message": "m", "recurrence": {"exdates": [7], "every": "day"}}),
+            &["date", "recurrence.every", "recurrence.exdates[0]", "recurrence.rrule"],
+        ),
+        (
+            json!({"date": future, "message": "m", "notifyType": "push", "channels": ["pigeon"]}),
+            &["channels[0]"],
+        ),
+        (json!({"date": in_minutes(-5), "message": "m", "isRecurring": true}), &["isRecurring"]),
+        (json!({"date": in_minutes(-5), "message": "m"}), &["date"]),
+    ] {
+        for path in ["/reminders", "/reminders/preview"] {
+            let answer = service.ada.post(path, &body).await;
+            if answer.status == 200 {
+                continue;
+            }
+            let mut named = fields(&answer);
+            named.sort_unstable();
+            assert_eq!(named, expected, "{path} {body}: {}", answer.body);
+        }
+    }
+}
+
+#[tokio::test]
+async fn names_every_fault_of_a_snooze() {
+    let service = Service::start().await;
+    let path = format!("/reminders/{}/snooze", service.make(&least()).await);
+    for (body, expected) in [
+        (json!({"minutes": 0, "until": "soon"}), &["minutes", "until"][..]),
+        (json!({"minutes": "5", "hours": 1}), &["hours", "minutes"]),
+        (json!({}), &["minutes"]),
+        (json!({"minutes": 5, "until": in_minutes(5)}), &["minutes"]),
+    ] {
+        let answer = service.ada.post(&path, &body).await.expect(400);
+        let mut named = fields(&answer);
+        named.sort_unstable();
+        assert_eq!(named, expected, "{body}: {}", answer.body);
+    }
+    let answer = service.ada.post(&path, &json!({"until": in_minutes(-5)})).await;
+    assert_eq!((answer.status, fields(&answer)), (422, vec!["until".to_owned()]));
+}
+
+#[tokio::test]
+async fn names_every_fault_of_a_query() {
+    let service = Service::start().await;
+    for (query, expected) in [
+        (
+            "/reminders?limit=0&offset=x&from=soon&colour=red",
+            &["colour", "from", "limit", "offset"][..],
+        ),
+        ("/reminders?status=lost&to=later&cursor=x", &["cursor", "status", "to"]),
+        ("/reminders/0/occurrences?limit=101&from=soon", &["from", "limit"]),
+    ] {
+        let answer = service.ada.get(query).await.expect(400);
+        let mut named = fields(&answer);
+        named.sort_unstable();
+        assert_eq!(named, expected, "{query}: {}", answer.body);
     }
 }

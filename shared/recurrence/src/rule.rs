@@ -38,21 +38,21 @@ pub enum Refusal {
     Unsupported(&'static str),
     /// An exclusion is no time.
     #[error(
-        "exdates: {0} is neither a local date-time, such as 2026-05-01T10:00:00, nor a date, nor a \
-         time with its offset"
+        "exdates[{0}]: must be a date, a local date-time such as 2026-05-01T10:00:00, or a time with \
+         an offset"
     )]
     Exclusion(usize),
     /// There are too many exclusions.
-    #[error("exdates: at most {MOST_EXCLUSIONS} entries")]
+    #[error("exdates: must have at most {MOST_EXCLUSIONS} entries")]
     TooManyExclusions,
     /// It never fires.
-    #[error("rrule: it never fires")]
+    #[error("rrule: must yield at least one occurrence")]
     NeverFires,
     /// It fires too often.
-    #[error("rrule: it fires more often than once a minute")]
+    #[error("rrule: must yield at most one occurrence a minute")]
     TooOften,
     /// It fires so rarely, if ever, that an occurrence is not found within the steps of a search.
-    #[error("rrule: it fires too rarely to be followed, or never")]
+    #[error("rrule: must yield occurrences that are not too rare to be found")]
     TooRare,
 }
 

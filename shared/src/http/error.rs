@@ -1,4 +1,4 @@
-//! The one error of all REST APIs and the one place that maps failures to HTTP.
+//! Error of all REST APIs, and the mapping of failures to HTTP answers.
 
 use std::time::Duration;
 
@@ -15,51 +15,51 @@ use crate::{
     outbox::WriteError,
 };
 
-/// Why a request was refused; each has one status.
+/// Reason code of an error; each has one status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// 400: the request is malformed.
     InvalidRequest,
-    /// 401: nobody is identified.
+    /// 401: the request does not identify its caller.
     Unauthenticated,
-    /// 403: not allowed.
+    /// 403: the caller may not do this.
     PermissionDenied,
-    /// 404: no such reminder of this user.
+    /// 404: the caller has no such reminder.
     MissingReminder,
-    /// 404: no such thing.
+    /// 404: the path or the resource does not exist.
     NotFound,
-    /// 405: the path does not know this method.
+    /// 405: the path does not support the method.
     MethodNotAllowed,
-    /// 408: the request did not arrive in time.
+    /// 408: the request was not received in time.
     RequestTimeout,
-    /// 409: the request contradicts the state.
+    /// 409: the request conflicts with the present state.
     Conflict,
     /// 413: the body is too large.
     PayloadTooLarge,
-    /// 414: the address is too long.
+    /// 414: the URI is too long.
     UriTooLong,
     /// 431: the headers are too large or too many.
     HeadersTooLarge,
-    /// 422: nothing of it lies in the future.
+    /// 422: the time, or every delivery, is in the past.
     InvalidDueDate,
-    /// 422: the rule cannot be followed.
+    /// 422: the recurrence rule is invalid.
     InvalidRecurrence,
     /// 422: the provider does not know the token.
     InvalidToken,
-    /// 422: the device is not this user's.
+    /// 422: the device is not the caller's.
     DeviceNotAssociated,
-    /// 422: the key was used for another body.
+    /// 422: the key was used with another body.
     IdempotencyKeyReused,
     /// 429: too many requests.
     RateLimited,
-    /// 500: unexpected.
+    /// 500: an unexpected failure.
     Unknown,
-    /// 503: something that is needed is away.
+    /// 503: a database or service is unreachable.
     UpstreamUnavailable,
 }
 
 impl Reason {
-    /// Its status and its code.
+    /// Status and code of the reason.
     #[must_use]
     pub const fn parts(self) -> (StatusCode, &'static str) {
         match self {
@@ -92,10 +92,12 @@ impl Reason {
     }
 }
 
-/// The body of every error.
+/// Body of every error.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(example = json!({"error": {
-    "message": "notifyOffset: must be between 0 and 40320 minutes", "reason": "INVALID_REQUEST", "status": 400,
+    "message": "notifyOffset: must be between 0 and 40320 minutes",
+    "reason": "INVALID_REQUEST",
+    "status": 400,
     "requestId": "01979a3c7e2f7c41b1d1e0a5d2c3f4a5",
     "details": [
         {"field": "notifyOffset", "message": "must be between 0 and 40320 minutes"},
@@ -103,43 +105,45 @@ impl Reason {
     ]
 }}))]
 pub struct ErrorBody {
-    /// What went wrong.
+    /// The error.
     pub error: ErrorDetail,
 }
 
-/// What went wrong.
+/// An error.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ErrorDetail {
-    /// For a person.
+    /// Text for a person.
     #[schema(example = "notifyOffset: must be between 0 and 40320 minutes")]
     pub message: String,
-    /// For a program.
+    /// Reason code for a program.
     #[schema(example = "INVALID_REQUEST")]
     pub reason: &'static str,
-    /// The HTTP status.
+    /// HTTP status.
     #[schema(example = 400)]
     pub status: u16,
-    /// What to quote to the operators; also in the header `X-Request-Id`.
+    /// Id of the request for the operators; also in the header `X-Request-Id`.
     pub request_id: String,
-    /// Every fault of a body or a query, by field; `message` is the first of them.
+    /// Faults of a body or a query by field, at most 20; `message` is the first of them. Left out
+    /// if the error is about no field.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<FieldFault>,
 }
 
-/// One fault of a body or a query.
+/// Fault of one field of a body or a query.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldFault {
-    /// The path of the field, such as `recurrence.rrule` or `channels[1]`.
+    /// Path of the field, such as `recurrence.rrule` or `channels[1]`; `body` for the body as a
+    /// whole.
     #[schema(example = "notifyOffset")]
     pub field: String,
-    /// The rule that the field breaks.
+    /// Rule that the field breaks.
     #[schema(example = "must be between 0 and 40320 minutes")]
     pub message: String,
 }
 
 impl FieldFault {
-    /// A fault of a field.
+    /// Fault of a field.
     pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self { field: field.into(), message: message.into() }
     }
@@ -153,23 +157,22 @@ impl ErrorDetail {
     }
 }
 
-/// A refusal or a failure on its way to the client. The body is completed with the request id by
-/// [`super::api`].
+/// A refusal or a failure. [`super::api`] adds the request id to its body.
 #[derive(Debug, Clone)]
 pub struct ApiError {
-    /// Why.
+    /// Reason code.
     pub reason: Reason,
-    /// For a person; of [`Reason::Unknown`] it never says what happened inside.
+    /// Text for a person; for [`Reason::Unknown`] it reveals nothing of the cause.
     pub message: String,
-    /// When to try again.
+    /// Time after which the client may try again.
     pub retry_after: Option<Duration>,
-    /// Every fault of the body or the query, by field.
+    /// Faults of the body or the query, by field.
     pub details: Vec<FieldFault>,
 }
 
 impl ApiError {
-    /// A refusal with a message for a person. A message of the form `field: problem` names its
-    /// field in the details too.
+    /// An error with a message. A message of the form `field: problem` also becomes an entry of the
+    /// details.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         let message = message.into();
         let retry_after = matches!(reason, Reason::UpstreamUnavailable | Reason::RateLimited)
@@ -178,12 +181,12 @@ impl ApiError {
         Self { reason, message, retry_after, details }
     }
 
-    /// A refusal for a fault of one field.
+    /// An error about one field.
     pub fn field(reason: Reason, field: impl Into<String>, problem: impl Into<String>) -> Self {
         Self::faults(reason, vec![FieldFault::new(field, problem)])
     }
 
-    /// A refusal that names every fault; the message is the first of them.
+    /// An error about several fields; the message is the first fault.
     #[must_use]
     pub fn faults(reason: Reason, details: Vec<FieldFault>) -> Self {
         let message = details
@@ -193,7 +196,7 @@ impl ApiError {
         Self { details, ..Self::new(reason, message) }
     }
 
-    /// The same, to be tried again after a time.
+    /// Sets the time after which the client may try again.
     #[must_use]
     pub fn after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
@@ -205,31 +208,31 @@ impl ApiError {
         Self::new(Reason::InvalidRequest, message)
     }
 
-    /// 500: logged here with its whole chain, opaque outside.
+    /// 500: the error is logged with its causes, and the answer does not contain it.
     pub fn unexpected(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         let error = error.into();
         tracing::error!(
             error = &*error as &dyn std::error::Error,
             "request failed with an unexpected error"
         );
-        Self::new(Reason::Unknown, "something went wrong on our side; quote the request id")
+        Self::new(Reason::Unknown, "an unexpected error occurred; report the request id")
     }
 
-    /// 503: what is needed is away.
+    /// 503: a database or service is unreachable.
     pub fn unavailable(
-        what: &str,
+        dependency: &str,
         error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
         let error = error.into();
         tracing::warn!(
             error = &*error as &dyn std::error::Error,
-            "request failed, {what} is unavailable"
+            "request failed, {dependency} is unavailable"
         );
-        Self::new(Reason::UpstreamUnavailable, format!("{what} is unavailable; try again"))
+        Self::new(Reason::UpstreamUnavailable, format!("{dependency} is unavailable; try again"))
     }
 }
 
-/// The field that a message begins with, where it speaks of what was sent.
+/// The field with which a message begins, if the error is about the request.
 fn named(reason: Reason, message: &str) -> Option<FieldFault> {
     let is_of_request =
         matches!(reason.parts().0, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY);

@@ -1,5 +1,4 @@
-//! Bodies, query strings and path ids, refused with a clear message when they are not what they
-//! should be.
+//! Extractors of bodies, query strings and path ids.
 
 use std::error::Error;
 
@@ -18,49 +17,49 @@ use super::{
     body_memory::BodyMemory,
     idempotency::IdempotencyKey,
     json::{self, Lenient},
+    query,
     rate_limit::Caller,
     server::BodyTimedOut,
 };
 
-/// A JSON object as a body, and the `Idempotency-Key` it came with. Types that refuse unknown
-/// fields name them in the error; every faulty field is named.
+/// A JSON object as a body, with the `Idempotency-Key` of the request. All faulty fields are named.
 #[derive(Debug)]
 pub struct Body<T> {
-    /// The value that was sent.
+    /// The value.
     pub value: T,
-    /// The key, when there was one.
+    /// The key, if the request has one.
     pub key: Option<IdempotencyKey>,
 }
 
-/// The same, where no body at all stands for an empty object.
+/// Like [`Body`]; an empty body counts as an empty object.
 #[derive(Debug)]
 pub struct OptionalBody<T> {
-    /// The value that was sent.
+    /// The value.
     pub value: T,
-    /// The key, when there was one.
+    /// The key, if the request has one.
     pub key: Option<IdempotencyKey>,
 }
 
-/// The same, with the faults of fields left to the handler, which adds those that it finds by its
-/// own rules.
+/// Like [`Body`], without the faulty fields. The handler reports their faults together with those
+/// that it finds.
 #[derive(Debug)]
 pub struct LenientBody<T> {
-    /// The value that was sent, without its faulty fields.
+    /// The value without the faulty fields; see [`Lenient`].
     pub value: T,
-    /// The faults of those.
+    /// Faults of the fields.
     pub faults: Vec<FieldFault>,
-    /// The key, when there was one.
+    /// The key, if the request has one.
     pub key: Option<IdempotencyKey>,
 }
 
-/// A body as it was sent, and the `Idempotency-Key` it came with.
+/// A body as bytes, with the `Idempotency-Key` of the request.
 #[derive(Debug)]
 pub struct RawBody {
-    /// The value that was sent.
+    /// The bytes.
     pub bytes: Bytes,
-    /// The key, when there was one.
+    /// The key, if the request has one.
     pub key: Option<IdempotencyKey>,
-    /// The memory that the body takes, to be held until what was made of it is done with.
+    /// Memory of the body, to hold until the request is processed.
     pub memory: HeldMemory,
 }
 
@@ -77,7 +76,7 @@ impl<S: Send + Sync> FromRequest<S> for RawBody {
         let mut memory = memory.hold(caller);
         let mut bytes = BytesMut::new();
         while let Some(frame) = body.frame().await {
-            if let Ok(data) = frame.map_err(|error| unread(&error))?.into_data() {
+            if let Ok(data) = frame.map_err(|error| not_received(&error))?.into_data() {
                 memory.grow(data.len())?;
                 bytes.extend_from_slice(&data);
             }
@@ -93,7 +92,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let RawBody { bytes, key, memory: _memory } = RawBody::from_request(request, state).await?;
-        Ok(Self { value: json::object(given(&bytes)?)?, key })
+        Ok(Self { value: json::object(not_empty(&bytes)?)?, key })
     }
 }
 
@@ -112,22 +111,22 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for LenientBody<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let RawBody { bytes, key, memory: _memory } = RawBody::from_request(request, state).await?;
-        let Lenient { value, faults } = json::lenient(given(&bytes)?)?;
+        let Lenient { value, faults } = json::lenient(not_empty(&bytes)?)?;
         Ok(Self { value, faults, key })
     }
 }
 
-/// A body that must not be left out.
-fn given(bytes: &[u8]) -> Result<&[u8], ApiError> {
+/// Refuses an empty body.
+fn not_empty(bytes: &[u8]) -> Result<&[u8], ApiError> {
     if bytes.is_empty() {
-        Err(ApiError::invalid("the body is empty; a JSON object is expected"))
+        Err(json::body_fault("is empty; a JSON object is required"))
     } else {
         Ok(bytes)
     }
 }
 
-/// The refusal of a body that could not be read.
-fn unread(error: &axum::Error) -> ApiError {
+/// Refusal of a body that could not be received.
+fn not_received(error: &axum::Error) -> ApiError {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = cause {
         if error.is::<LengthLimitError>() {
@@ -138,10 +137,10 @@ fn unread(error: &axum::Error) -> ApiError {
         }
         cause = error.source();
     }
-    ApiError::invalid("the body could not be read")
+    json::body_fault("could not be received")
 }
 
-/// A query string.
+/// A query string. All faulty parameters are named.
 #[derive(Debug)]
 pub struct Params<T>(pub T);
 
@@ -149,17 +148,36 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let query = axum::extract::Query::<T>::from_request_parts(parts, state).await;
-        query.map(|query| Self(query.0)).map_err(|rejection| {
-            let text = rejection.body_text();
-            let problem =
-                text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
-            ApiError::faults(Reason::InvalidRequest, vec![json::of_query(problem)])
-        })
+        let LenientParams { value, faults } =
+            LenientParams::from_request_parts(parts, state).await?;
+        if faults.is_empty() {
+            Ok(Self(value))
+        } else {
+            Err(ApiError::faults(Reason::InvalidRequest, faults))
+        }
     }
 }
 
-/// The `{id}` of a path. A text that can be no id of ours is `None`: it names nothing.
+/// A query string without its faulty parameters. The handler reports the faults together with those
+/// that it finds.
+#[derive(Debug)]
+pub struct LenientParams<T> {
+    /// The parameters without the faulty ones.
+    pub value: T,
+    /// Faults of the parameters.
+    pub faults: Vec<FieldFault>,
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for LenientParams<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        let Lenient { value, faults } = query::lenient(parts.uri.query().unwrap_or_default())?;
+        Ok(Self { value, faults })
+    }
+}
+
+/// The `{id}` of a path; `None` if the text is not an id.
 #[derive(Debug, Clone, Copy)]
 pub struct PathId(pub Option<Uuid>);
 

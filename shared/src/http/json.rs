@@ -1,39 +1,40 @@
-//! JSON of request bodies: limits that hold before anything is parsed, and faults in plain words.
+//! Parsing of JSON bodies: limits that are checked before parsing, and faults in plain words.
 
 mod faults;
+mod repair;
 
 use serde::{
     Deserialize,
     de::{DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, Visitor},
 };
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::value::RawValue;
 
 use super::{ApiError, FieldFault, Reason};
 
-pub(super) use faults::of_query;
-use faults::{fault_of, syntax};
+use faults::syntax;
+pub(super) use faults::{body_fault, of_query, shown};
 
-/// Lists and objects within each other.
+/// Largest depth of nested lists and objects.
 const MAX_DEPTH: usize = 32;
-/// Values of one body. Entries of a bulk are counted each for itself.
+/// Largest number of values of one body. Entries of a bulk request are counted separately.
 const MAX_VALUES: usize = 10_000;
-/// Faults that one answer names.
-const MAX_FAULTS: usize = 20;
+/// Largest number of faults in one answer.
+pub(super) const MAX_FAULTS: usize = 20;
 
-/// The readable part of a body, and the faults of the fields that could not be read and are left
-/// out.
+/// A parsed body, and the faults of the fields that could not be parsed and are left out.
 #[derive(Debug)]
 pub struct Lenient<T> {
-    /// The value that was sent, without the faulty fields.
+    /// The value without the faulty fields. A required field that is missing may have a
+    /// placeholder: if there are faults, the value serves to find further ones only.
     pub value: T,
-    /// The faults.
+    /// Faults of the fields, at most 20.
     pub faults: Vec<FieldFault>,
 }
 
-/// Reads a JSON object.
+/// Parses a JSON object.
 ///
 /// # Errors
-/// `INVALID_REQUEST` with every faulty field named.
+/// `INVALID_REQUEST` with the faults of all fields.
 pub fn object<T: DeserializeOwned>(text: &[u8]) -> Result<T, ApiError> {
     let Lenient { value, faults } = lenient(text)?;
     if faults.is_empty() {
@@ -43,61 +44,34 @@ pub fn object<T: DeserializeOwned>(text: &[u8]) -> Result<T, ApiError> {
     }
 }
 
-/// Reads a JSON object as far as it can be read.
+/// Parses a JSON object without its faulty fields.
 ///
 /// # Errors
-/// `INVALID_REQUEST` when it is no JSON object, is nested too deeply, or lacks a field without
-/// which nothing can be made of it; the faults found until then are named.
+/// `INVALID_REQUEST` if the text is not a JSON object, is nested too deep, or cannot be parsed even
+/// without the faulty fields; all faults found until then are named.
 pub fn lenient<T: DeserializeOwned>(text: &[u8]) -> Result<Lenient<T>, ApiError> {
     check(text, MAX_VALUES)?;
     if first(text) != Some(b'{') {
-        // What is no JSON at all is told so; any other value has the wrong shape.
+        // A text that is not JSON is reported as such; any other value has the wrong type.
         serde_json::from_slice::<&RawValue>(text).map_err(|error| syntax(&error))?;
-        return Err(ApiError::invalid("the body must be a JSON object"));
+        return Err(body_fault("must be a JSON object"));
     }
     let mut json = serde_json::Deserializer::from_slice(text);
-    let refused = match serde_path_to_error::deserialize(&mut json) {
+    match serde_path_to_error::deserialize(&mut json) {
         Ok(value) => {
             json.end().map_err(|error| syntax(&error))?;
-            return Ok(Lenient { value, faults: Vec::new() });
+            Ok(Lenient { value, faults: Vec::new() })
         }
-        Err(error) if error.inner().is_data() => fault_of(&error),
-        Err(error) => return Err(syntax(error.inner())),
-    };
-    let fields: Map<String, Value> =
-        serde_json::from_slice(text).map_err(|error| syntax(&error))?;
-    without_faulty(Value::Object(fields), refused)
-}
-
-/// Takes faulty fields out of a body, one after the other, until it can be read.
-fn without_faulty<T: DeserializeOwned>(
-    mut body: Value,
-    first: FieldFault,
-) -> Result<Lenient<T>, ApiError> {
-    let mut faults = Vec::new();
-    loop {
-        let fault = match serde_path_to_error::deserialize::<_, T>(&body) {
-            // A field that is given twice is seen in the text alone.
-            Ok(value) if faults.is_empty() => return Ok(Lenient { value, faults: vec![first] }),
-            Ok(value) => return Ok(Lenient { value, faults }),
-            Err(error) => fault_of(&error),
-        };
-        let top = fault.field.split(['.', '[']).next().unwrap_or_default();
-        let removed = body
-            .as_object_mut()
-            .and_then(|fields| fields.remove(&fault.field).or_else(|| fields.remove(top)));
-        faults.push(fault);
-        if removed.is_none() || faults.len() >= MAX_FAULTS {
-            return Err(ApiError::faults(Reason::InvalidRequest, faults));
-        }
+        Err(error) if error.inner().is_data() => repair::parse(text, &error),
+        Err(error) => Err(syntax(error.inner())),
     }
 }
 
-/// The entries of a list that is the body, or a field of it: each as its own text, unread.
+/// Splits a list, which is the body or a field of it, into the unparsed texts of its entries.
 ///
 /// # Errors
-/// `INVALID_REQUEST` when there is no such list, or it has no entries or more than `most`: seen
-/// when the entry beyond is reached.
+/// `INVALID_REQUEST` if there is no such list, or it has no entries or more than `most`. The list
+/// is read only up to the first entry beyond `most`.
 pub fn entries<'a>(
     text: &'a [u8],
     field: &'static str,
@@ -110,9 +84,7 @@ pub fn entries<'a>(
         Some(b'[') => serde::Deserializer::deserialize_seq(&mut json, list),
         Some(b'{') => serde::Deserializer::deserialize_map(&mut json, list),
         _ => {
-            return Err(ApiError::invalid(format!(
-                "the body must be a JSON object with the list {field}"
-            )));
+            return Err(body_fault(&format!("must be a JSON object with the list {field}")));
         }
     };
     let entries: Vec<&'a RawValue> = read.map_err(|error| {
@@ -133,7 +105,7 @@ pub fn entries<'a>(
     Ok(entries)
 }
 
-/// Reads a list of raw values, by itself or as the one field of an object.
+/// Reads a list of raw values, which is the body or its only field.
 #[derive(Clone, Copy)]
 struct Entries {
     field: &'static str,
@@ -189,7 +161,7 @@ impl<'de> Visitor<'de> for Entries {
     }
 }
 
-/// The list in a field, whose fault names the field.
+/// A list in a field, whose name is part of its faults.
 struct Listed(Entries);
 
 impl<'de> DeserializeSeed<'de> for Listed {
@@ -213,11 +185,11 @@ impl<'de> DeserializeSeed<'de> for Listed {
     }
 }
 
-/// Reads an object into a field. serde's derived readers of structs take a list of the values as
-/// well, which is no form of any body.
+/// Deserializes a field from an object. Derived deserializers of structs also accept a list of the
+/// values, which the APIs do not.
 ///
 /// # Errors
-/// When it is no object, or the object cannot be read.
+/// If the value is not an object, or a field of it is faulty.
 pub fn object_only<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: serde::Deserializer<'de>,
@@ -226,10 +198,10 @@ where
     deserializer.deserialize_map(ObjectOnly(std::marker::PhantomData))
 }
 
-/// The same for a field that may be left out or be `null`.
+/// Like [`object_only`], for a field that may be left out or be `null`.
 ///
 /// # Errors
-/// When it is neither an object nor `null`, or the object cannot be read.
+/// If the value is neither an object nor `null`, or a field of it is faulty.
 pub fn object_or_null<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: serde::Deserializer<'de>,
@@ -277,12 +249,12 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectOrNull<T> {
     }
 }
 
-/// The first byte that is no white space.
+/// The first byte that is not white space.
 fn first(text: &[u8]) -> Option<u8> {
     text.iter().copied().find(|byte| !byte.is_ascii_whitespace())
 }
 
-/// Counts what a body would be made of, without making it.
+/// Checks the depth and the number of values of a body without parsing it.
 fn check(text: &[u8], max_values: usize) -> Result<(), ApiError> {
     let (mut depth, mut values, mut in_string, mut escaped) = (0_usize, 0_usize, false, false);
     for byte in text {
@@ -295,8 +267,8 @@ fn check(text: &[u8], max_values: usize) -> Result<(), ApiError> {
                 depth += 1;
                 values += 1;
                 if depth > MAX_DEPTH {
-                    return Err(ApiError::invalid(format!(
-                        "the body is nested deeper than {MAX_DEPTH} levels"
+                    return Err(body_fault(&format!(
+                        "must be nested at most {MAX_DEPTH} levels deep"
                     )));
                 }
             }
@@ -306,7 +278,7 @@ fn check(text: &[u8], max_values: usize) -> Result<(), ApiError> {
         }
     }
     if values > max_values {
-        return Err(ApiError::invalid(format!("the body has more than {max_values} values")));
+        return Err(body_fault(&format!("must have at most {max_values} values")));
     }
     Ok(())
 }

@@ -1,43 +1,141 @@
-//! The words for faults of a body or a query: field, rule, and the kind of value that was given; no
-//! type names of the implementation, no positions and no values.
+//! Texts of the faults of a body or a query: the field, the rule, and the kind of value that was
+//! given. They contain no type names of the implementation, no positions and no values.
 
-use crate::http::{ApiError, FieldFault};
+use serde_path_to_error::{Error, Segment};
 
-/// The longest name of a client's own that is repeated.
+use crate::http::{ApiError, FieldFault, Reason};
+
+/// Largest number of characters of a client's field name in an answer.
 pub(super) const MAX_NAME: usize = 64;
 
-/// The refusal of a text that is no JSON.
+/// Refusal of a body as a whole.
+pub(in crate::http) fn body_fault(problem: &str) -> ApiError {
+    ApiError::field(Reason::InvalidRequest, "body", problem)
+}
+
+/// Refusal of a text that is not JSON.
 pub(super) fn syntax(error: &serde_json::Error) -> ApiError {
-    let text = error.to_string();
-    ApiError::invalid(if error.is_eof() {
-        "the body is not valid JSON: it ends too early"
-    } else if text.starts_with("trailing characters") {
-        "the body is not valid JSON: something follows its end"
+    body_fault(if error.is_eof() {
+        "is not valid JSON: it ends too early"
+    } else if error.to_string().starts_with("trailing characters") {
+        "is not valid JSON: it has text after its end"
     } else {
-        "the body is not valid JSON"
+        "is not valid JSON"
     })
 }
 
-/// The fault of a field that serde refused.
-pub(super) fn fault_of(error: &serde_path_to_error::Error<serde_json::Error>) -> FieldFault {
-    let path = error.path().to_string();
-    let parent = if path == "." { "" } else { &path };
-    fault(parent, &without_position(&error.inner().to_string()))
+/// One step on the way to a field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Step {
+    /// A field of an object.
+    Key(String),
+    /// An entry of a list.
+    Index(usize),
+}
+
+/// The fault of a field that could not be parsed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fault {
+    /// Path of the field.
+    pub(super) path: Vec<Step>,
+    /// The kind of fault.
+    pub(super) kind: Kind,
+}
+
+/// The kind of a fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The object has no field of this name.
+    Unknown,
+    /// A required field is missing.
+    Missing,
+    /// A field is given twice.
+    Duplicate,
+    /// The value breaks this rule.
+    Value(String),
+}
+
+impl Fault {
+    /// Reads the fault from an error of serde.
+    pub(super) fn of(error: &Error<serde_json::Error>) -> Self {
+        let steps = error.path().iter().filter_map(|segment| match segment {
+            Segment::Map { key } => Some(Step::Key(key.clone())),
+            Segment::Seq { index } => Some(Step::Index(*index)),
+            Segment::Enum { .. } | Segment::Unknown => None,
+        });
+        let mut path: Vec<Step> = steps.collect();
+        let message = without_position(&error.inner().to_string());
+        let kind = match named(&message) {
+            // The path of an unknown field ends with its name if serde has read it as a key.
+            Some((Kind::Unknown, name)) => {
+                let is_in_path = matches!(
+                    path.last(),
+                    Some(Step::Key(key)) if is_name_of(name, key)
+                );
+                path.extend((!is_in_path).then(|| Step::Key(name.to_owned())));
+                Kind::Unknown
+            }
+            Some((kind, name)) => {
+                path.push(Step::Key(name.to_owned()));
+                kind
+            }
+            None => Kind::Value(plain(&message)),
+        };
+        Self { path, kind }
+    }
+}
+
+impl Kind {
+    /// Text of the fault.
+    pub(super) fn text(self) -> String {
+        match self {
+            Self::Unknown => "unknown field".to_owned(),
+            Self::Missing => "is required".to_owned(),
+            Self::Duplicate => "is given twice".to_owned(),
+            Self::Value(text) => text,
+        }
+    }
+}
+
+/// A name of a client in the form in which an answer repeats it.
+pub(in crate::http) fn shown(name: &str) -> String {
+    name.chars().take(MAX_NAME).collect()
+}
+
+/// The kind of a fault whose message names the field, and the rest of the message from the name on.
+fn named(message: &str) -> Option<(Kind, &str)> {
+    let kinds = [
+        ("unknown field `", Kind::Unknown),
+        ("missing field `", Kind::Missing),
+        ("duplicate field `", Kind::Duplicate),
+    ];
+    kinds.into_iter().find_map(|(prefix, kind)| {
+        let rest = message.strip_prefix(prefix)?;
+        let end = rest
+            .find("`, expected")
+            .or_else(|| rest.rfind("`, there are no fields"))
+            .or_else(|| rest.rfind('`'));
+        Some((kind, end.and_then(|end| rest.get(..end)).unwrap_or(rest)))
+    })
+}
+
+/// Returns `true` if a name from a message is that of a key; the message may have cut it short.
+fn is_name_of(name: &str, key: &str) -> bool {
+    key.starts_with(name)
 }
 
 /// The fault of a query string.
 pub(in crate::http) fn of_query(problem: &str) -> FieldFault {
-    let about_name = ["unknown field ", "missing field ", "duplicate field "];
-    if about_name.iter().any(|prefix| problem.starts_with(prefix)) {
-        return fault("", problem);
+    if let Some((kind, name)) = named(problem) {
+        return FieldFault::new(shown(name), kind.text());
     }
     match problem.split_once(": ") {
-        Some((field, problem)) => fault(field, problem),
+        Some((field, problem)) => FieldFault::new(shown(field), plain(problem)),
         None => FieldFault::new("query", "is malformed"),
     }
 }
 
-/// A message without the position in the text that serde_json puts at its end.
+/// Removes the position that serde_json appends to a message.
 pub(super) fn without_position(message: &str) -> String {
     match message.rsplit_once(" at line ") {
         Some((message, position))
@@ -47,34 +145,6 @@ pub(super) fn without_position(message: &str) -> String {
         }
         _ => message.to_owned(),
     }
-}
-
-fn fault(path: &str, message: &str) -> FieldFault {
-    for (prefix, problem) in [
-        ("unknown field `", "unknown field"),
-        ("missing field `", "is required"),
-        ("duplicate field `", "is given twice"),
-    ] {
-        if let Some(rest) = message.strip_prefix(prefix) {
-            let name = rest.split_once("`, expected").map_or(rest, |(name, _)| name);
-            let name: String = name.trim_end_matches('`').chars().take(MAX_NAME).collect();
-            return FieldFault::new(within(path, &name), problem);
-        }
-    }
-    let path: String = path.chars().take(2 * MAX_NAME).collect();
-    FieldFault::new(if path.is_empty() { "body".to_owned() } else { path }, plain(message))
-}
-
-/// The path of a field; serde's path may end with the name already, or with a mark for a name that
-/// was not read.
-fn within(path: &str, name: &str) -> String {
-    let parent = path.strip_suffix('?').unwrap_or(path);
-    let parent = match parent.strip_suffix(name) {
-        Some(before) if before.is_empty() || before.ends_with('.') => before,
-        _ => parent,
-    };
-    let parent = parent.trim_end_matches('.');
-    if parent.is_empty() { name.to_owned() } else { format!("{parent}.{name}") }
 }
 
 fn plain(message: &str) -> String {
@@ -104,12 +174,19 @@ fn plain(message: &str) -> String {
         other if other.starts_with("invalid length") => {
             "has the wrong number of entries".to_owned()
         }
-        // The words of our own readers.
+        "premature end of input"
+        | "trailing input"
+        | "input contains invalid characters"
+        | "input is out of range" => {
+            "must be an RFC 3339 time, such as 2026-05-01T08:00:00Z".to_owned()
+        }
+        other if other.starts_with("UUID parsing failed") => "must be an id".to_owned(),
+        // Texts of our own deserializers.
         other => other.to_owned(),
     }
 }
 
-/// The range of a type of number.
+/// Range of an integer type.
 fn range(expected: &str) -> Option<&'static str> {
     Some(match expected {
         "u8" => "0 and 255",
@@ -135,7 +212,7 @@ fn wanted(expected: &str) -> &str {
         expected if range(expected).is_some() => "a whole number",
         expected if expected.starts_with("struct ") => "an object",
         expected if expected.starts_with("enum ") => "text",
-        // The words of our own readers.
+        // Texts of our own deserializers.
         expected if expected.starts_with("a ") || expected.starts_with("an ") => expected,
         _ => "a value of another kind",
     }

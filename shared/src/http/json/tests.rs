@@ -83,6 +83,93 @@ fn names_every_faulty_field() {
 }
 
 #[test]
+fn names_every_fault_of_nested_fields() {
+    for (text, expected) in [
+        (
+            r#"{"list":[1,"x",300,2,null]}"#,
+            &[
+                "list[1]: must be a whole number, not text",
+                "list[2]: must be a whole number between 0 and 255",
+                "list[4]: must be a whole number, not null",
+            ][..],
+        ),
+        (
+            r#"{"inner":{"rule":5,"a":1,"b":{"c":2}},"text":1}"#,
+            &[
+                "inner.a: unknown field",
+                "inner.b: unknown field",
+                "inner.rule: must be text, not a whole number",
+                "text: must be text, not a whole number",
+            ],
+        ),
+        (
+            r#"{"inner":{"a":1},"list":[[]]}"#,
+            &[
+                "inner.a: unknown field",
+                "inner.rule: is required",
+                "list[0]: must be a whole number, not a list",
+            ],
+        ),
+        (
+            r#"{"text":"x","small":-1,"text":"y","inner":7,"inner":8}"#,
+            &[
+                "inner: must be an object, not a whole number",
+                "small: must be a whole number between 0 and 255",
+                "text: is given twice",
+            ],
+        ),
+        (
+            r#"{"inner":{"rule":"x","rule":"y"},"small":"z"}"#,
+            &["inner.rule: is given twice", "small: must be a whole number, not text"],
+        ),
+    ] {
+        let mut faults = faults_of(text);
+        faults.sort();
+        assert_eq!(faults, expected, "{text}");
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pair {
+    #[expect(dead_code, reason = "only its absence matters")]
+    first: String,
+    #[expect(dead_code, reason = "only its absence matters")]
+    second: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Empty {}
+
+#[test]
+fn names_every_missing_field() {
+    let error = object::<Pair>(b"{}").expect_err("faults");
+    let fields: Vec<_> = error.details.iter().map(|fault| fault.field.as_str()).collect();
+    assert_eq!(fields, ["first", "second"]);
+    let error = object::<Pair>(br#"{"first":null}"#).expect_err("faults");
+    assert_eq!(error.details.len(), 2, "{error:?}");
+}
+
+#[test]
+fn names_field_of_body_without_fields() {
+    let error = object::<Empty>(br#"{"a`b":1,"c":2}"#).expect_err("faults");
+    let fields: Vec<_> = error.details.iter().map(|fault| fault.field.as_str()).collect();
+    assert_eq!(fields, ["a`b", "c"]);
+}
+
+#[test]
+fn names_bounded_number_of_faults() {
+    let fields: Vec<_> = (0..5_000).map(|number| format!(r#""f{number}":{{}}"#)).collect();
+    let error = object::<Wish>(format!("{{{}}}", fields.join(",")).as_bytes()).expect_err("faults");
+    assert_eq!(error.details.len(), MAX_FAULTS);
+    let long = format!(r#"{{"{}":1,"inner":{{"{}":2}}}}"#, "a".repeat(5_000), "b".repeat(5_000));
+    for fault in object::<Wish>(long.as_bytes()).expect_err("faults").details {
+        assert!(fault.field.chars().count() <= 128, "{}", fault.field);
+    }
+}
+
+#[test]
 fn keeps_fields_without_faults() {
     let read = lenient::<Wish>(br#"{"minutes":5,"small":"x"}"#).expect("a wish");
     assert_eq!(read.value, Wish { minutes: Some(5), ..Wish::default() });
@@ -102,12 +189,12 @@ fn refuses_other_shapes_than_an_object() {
     for text in ["[]", "null", "\"x\"", "7", "true", "[{}]"] {
         assert_eq!(
             object::<Wish>(text.as_bytes()).expect_err("no object").message,
-            "the body must be a JSON object"
+            "body: must be a JSON object"
         );
     }
     for text in ["", "nul", "{", r#"{"text":"#, "{} x", "{,}", "\u{feff}{}"] {
         let message = object::<Wish>(text.as_bytes()).expect_err("no JSON").message;
-        assert!(message.starts_with("the body is not valid JSON"), "{text}: {message}");
+        assert!(message.starts_with("body: is not valid JSON"), "{text}: {message}");
     }
 }
 
@@ -118,21 +205,21 @@ fn refuses_deep_and_crowded_bodies_unparsed() {
         object::<Wish>(deep.as_bytes())
             .expect_err("deep")
             .message
-            .contains("nested deeper than 32")
+            .contains("nested at most 32 levels")
     );
     let crowded = format!(r#"{{"list":[{}1]}}"#, "1,".repeat(20_000));
     assert!(
         object::<Wish>(crowded.as_bytes())
             .expect_err("crowded")
             .message
-            .contains("more than 10000 values")
+            .contains("at most 10000 values")
     );
     let in_text = format!(r#"{{"text":"{}\"{}"}}"#, "[".repeat(100), ",".repeat(20_000));
     assert!(object::<Wish>(in_text.as_bytes()).is_ok());
 }
 
 #[test]
-fn takes_entries_as_they_are_written() {
+fn returns_entries_as_unparsed_text() {
     let texts = |text: &'static str| {
         let entries = entries(text.as_bytes(), "reminders", 2).map_err(|error| error.message)?;
         Ok::<_, String>(entries.into_iter().map(|entry| entry.get()).collect::<Vec<_>>())
@@ -148,20 +235,25 @@ fn takes_entries_as_they_are_written() {
         (r#"{"reminders":[1],"other":2}"#, "other: unknown field"),
         (r#"{"reminders":[1],"reminders":[2]}"#, "reminders: is given twice"),
         ("{}", "reminders: is required"),
-        ("null", "the body must be a JSON object with the list reminders"),
-        ("\"x\"", "the body must be a JSON object with the list reminders"),
-        ("[1,2", "the body is not valid JSON: it ends too early"),
-        ("[1]x", "the body is not valid JSON: something follows its end"),
+        ("null", "body: must be a JSON object with the list reminders"),
+        ("\"x\"", "body: must be a JSON object with the list reminders"),
+        ("[1,2", "body: is not valid JSON: it ends too early"),
+        ("[1]x", "body: is not valid JSON: it has text after its end"),
     ] {
         assert_eq!(texts(text), Err(expected.to_owned()), "{text}");
     }
 }
 
 #[test]
-fn speaks_of_queries_in_the_same_words() {
+fn names_faults_of_queries_in_plain_words() {
     for (problem, field, message) in [
         ("limit: invalid digit found in string", "limit", "must be a whole number"),
         ("unknown field `other: x`, expected `limit`", "other: x", "unknown field"),
+        (
+            "from: premature end of input",
+            "from",
+            "must be an RFC 3339 time, such as 2026-05-01T08:00:00Z",
+        ),
         ("missing field `limit`", "limit", "is required"),
         ("status: unknown variant `lost`, expected `a` or `b`", "status", "must be a or b"),
     ] {

@@ -1,0 +1,117 @@
+//! Parts of an OpenAPI description that are the same in every API: servers, authentication, and the
+//! answers that any call may have.
+
+use utoipa::{
+    IntoParams, PartialSchema,
+    openapi::{
+        Components, Content, OpenApi, Ref, RefOr, Response, ResponseBuilder, SecurityRequirement,
+        ServerBuilder,
+        path::{Operation, Parameter, ParameterIn, PathItem},
+        security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme},
+    },
+};
+
+use super::ErrorBody;
+
+/// The `Idempotency-Key` header of a call.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+pub struct IdempotencyKeyHeader {
+    /// Key that the client chooses for this request and its repeats: 1 to 255 visible ASCII
+    /// characters.
+    #[param(rename = "Idempotency-Key", value_type = String, required = false)]
+    pub idempotency_key: Option<String>,
+}
+
+/// Answers that an operation may have, if it does not describe them itself: the status, the
+/// operations that have it, and the description.
+const COMMON: [(&str, Applies, &str); 6] = [
+    ("400", Applies::ToInput, "`INVALID_REQUEST`: `details` names every faulty field"),
+    ("401", Applies::ToAll, "`UNAUTHENTICATED`: the request does not identify its caller"),
+    ("413", Applies::ToBodies, "`PAYLOAD_TOO_LARGE`: the body is too large"),
+    ("422", Applies::ToKeys, "`IDEMPOTENCY_KEY_REUSED`: the key came with another request"),
+    ("429", Applies::ToAll, "`RATE_LIMITED`: too many requests; try again after `Retry-After`"),
+    (
+        "503",
+        Applies::ToAll,
+        "`UPSTREAM_UNAVAILABLE`: a database or service is unreachable; try again after \
+         `Retry-After`",
+    ),
+];
+
+/// Operations that may have an answer.
+#[derive(Debug, Clone, Copy)]
+enum Applies {
+    /// All operations.
+    ToAll,
+    /// Operations with a body or with query parameters or headers.
+    ToInput,
+    /// Operations with a body.
+    ToBodies,
+    /// Operations with an `Idempotency-Key`.
+    ToKeys,
+}
+
+impl Applies {
+    fn to(self, operation: &Operation) -> bool {
+        let parameters = || {
+            operation.parameters.iter().flatten().filter_map(|parameter| match parameter {
+                RefOr::T(parameter) => Some(parameter),
+                RefOr::Ref(_) => None,
+            })
+        };
+        let is_input = |parameter: &Parameter| parameter.parameter_in != ParameterIn::Path;
+        let is_key = |parameter: &Parameter| parameter.name == "Idempotency-Key";
+        match self {
+            Self::ToAll => true,
+            Self::ToInput => operation.request_body.is_some() || parameters().any(is_input),
+            Self::ToBodies => operation.request_body.is_some(),
+            Self::ToKeys => parameters().any(is_key),
+        }
+    }
+}
+
+/// Completes the description of an API whose callers are users: adds the server, the authentication
+/// and the common answers.
+pub fn complete_openapi(openapi: &mut OpenApi) {
+    let server = ServerBuilder::new().url("/").description(Some("This service"));
+    openapi.servers = Some(vec![server.build()]);
+    openapi.security = Some(vec![
+        SecurityRequirement::new::<_, [&str; 0], &str>("gatewayUser", [])
+            .add::<_, [&str; 0], &str>("gatewayEmail", []),
+        SecurityRequirement::new::<_, [&str; 0], &str>("bearer", []),
+    ]);
+    let components = openapi.components.get_or_insert_with(Components::new);
+    let header = |name, text| {
+        SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(name, text)))
+    };
+    components.add_security_scheme(
+        "gatewayUser",
+        header("X-Authenticated-Userid", "Id of the caller, set by the gateway"),
+    );
+    components.add_security_scheme(
+        "gatewayEmail",
+        header("X-Consumer-Username", "E-mail address of the caller, set by the gateway"),
+    );
+    components
+        .add_security_scheme("bearer", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+    components.schemas.entry("ErrorBody".to_owned()).or_insert_with(ErrorBody::schema);
+    for operation in openapi.paths.paths.values_mut().flat_map(operations) {
+        for (status, applies, text) in COMMON {
+            if applies.to(operation) {
+                let responses = &mut operation.responses.responses;
+                responses.entry(status.to_owned()).or_insert_with(|| refusal(text));
+            }
+        }
+    }
+}
+
+fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    let PathItem { get, put, post, delete, patch, .. } = path;
+    [get, put, post, delete, patch].into_iter().filter_map(Option::as_mut)
+}
+
+fn refusal(text: &str) -> RefOr<Response> {
+    let content = Content::new(Some(Ref::from_schema_name("ErrorBody")));
+    ResponseBuilder::new().description(text).content("application/json", content).build().into()
+}
