@@ -1,5 +1,5 @@
-//! Addresses that e-mails may go to: ones that look like it, that the identity provider vouches
-//! for, and not too many of a user and day.
+//! Checks of the e-mail address of a caller: its form, its verification by the identity provider,
+//! and the limit of different addresses per user and day.
 
 use std::{
     collections::HashSet,
@@ -21,18 +21,18 @@ use crate::{
 };
 
 const LIMIT: &str = "MAX_EMAIL_ADDRESSES_PER_DAY";
-/// Users with an accepted address that are remembered, so that the database is not asked again.
-const REMEMBERED: usize = 50_000;
+/// Accepted addresses that are cached, so that the database is not asked again.
+const MAX_CACHED: usize = 50_000;
 
-/// Addresses that users' e-mails go to today.
+/// Limit of the e-mail addresses of each user, with a cache of the addresses accepted today.
 #[derive(Debug, Clone)]
 pub struct Addresses {
-    /// Different addresses of a user and day.
+    /// Largest number of different addresses of a user on one day.
     limit: u32,
     accepted: Arc<Mutex<Accepted>>,
 }
 
-/// Addresses that were accepted on a day, by a digest of user and address.
+/// Addresses that were accepted on a day, by the digest of user and address.
 #[derive(Debug, Default)]
 struct Accepted {
     day: NaiveDate,
@@ -54,9 +54,9 @@ impl Addresses {
         None
     }
 
-    /// Refuses e-mail to one more address of a user who has used too many today. Asks the database
-    /// once for each user, address and day in this process, on a connection of its own: callers
-    /// hold none. An address that is not verified is written to by nobody and does not count.
+    /// Refuses e-mail to a further address if the user has reached the limit of today. Asks the
+    /// database once for each user, address and day in this process, on its own connection: callers
+    /// must hold none. An unverified address never receives e-mail and does not count.
     ///
     /// # Errors
     /// `RATE_LIMITED` until midnight (UTC).
@@ -66,19 +66,19 @@ impl Addresses {
         identity: &Identity,
         channels: &Channels,
     ) -> Result<(), ApiError> {
-        if self.knows(identity, channels) {
+        if self.is_known(identity, channels) {
             return Ok(());
         }
         let (user, address) = digests(identity);
-        if !store::note_address(pool, &user, &address, i64::from(self.limit)).await? {
+        if !store::record_address(pool, &user, &address, i64::from(self.limit)).await? {
             return Err(too_many());
         }
-        self.remember(Utc::now().date_naive(), pair(&user, &address));
+        self.cache(Utc::now().date_naive(), pair(&user, &address));
         Ok(())
     }
 
     /// Returns `true` if [`Addresses::accept`] accepts without asking the database.
-    pub(crate) fn knows(&self, identity: &Identity, channels: &Channels) -> bool {
+    pub(crate) fn is_known(&self, identity: &Identity, channels: &Channels) -> bool {
         if !identity.email_verified || !channels.as_slice().contains(&Channel::Email) {
             return true;
         }
@@ -91,16 +91,16 @@ impl Addresses {
         accepted.day == today && accepted.pairs.contains(pair)
     }
 
-    fn remember(&self, today: NaiveDate, pair: [u8; 32]) {
+    fn cache(&self, today: NaiveDate, pair: [u8; 32]) {
         let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
-        if accepted.day != today || accepted.pairs.len() >= REMEMBERED {
+        if accepted.day != today || accepted.pairs.len() >= MAX_CACHED {
             *accepted = Accepted { day: today, pairs: HashSet::new() };
         }
         accepted.pairs.insert(pair);
     }
 }
 
-/// Returns the digests of a user and of the user's address.
+/// Returns the digests of the user's id and of the user's address.
 fn digests(identity: &Identity) -> ([u8; 32], [u8; 32]) {
     (Sha256::digest(&identity.user_id).into(), Sha256::digest(&identity.email).into())
 }
@@ -109,22 +109,22 @@ fn pair(user: &[u8; 32], address: &[u8; 32]) -> [u8; 32] {
     Sha256::new().chain_update(user).chain_update(address).finalize().into()
 }
 
-/// Refuses channels that do not reach a caller: e-mail without an address, or to one that nobody
-/// vouches for.
+/// Refuses the channel e-mail for a caller without an e-mail address, or with an unverified one.
 ///
 /// # Errors
 /// `INVALID_REQUEST` or `PERMISSION_DENIED`.
-pub(crate) fn reach(channels: &Channels, identity: &Identity) -> Result<(), ApiError> {
-    channels.reach(&identity.email)?;
+pub(crate) fn check_channels(channels: &Channels, identity: &Identity) -> Result<(), ApiError> {
+    channels.check_address(&identity.email)?;
     if channels.as_slice().contains(&Channel::Email) && !identity.email_verified {
-        let problem = "channels: email needs a verified address, and the token says that it is not (email_verified)";
+        let problem =
+            "channels: email needs a verified address, and the token has email_verified=false";
         return Err(ApiError::new(Reason::PermissionDenied, problem));
     }
     Ok(())
 }
 
 fn too_many() -> ApiError {
-    let problem = "channels: e-mails of this user go to too many addresses today";
+    let problem = "channels: the daily limit of different e-mail addresses is reached";
     let left = NaiveTime::MIN - Utc::now().time() + chrono::TimeDelta::days(1);
     let retry_after = left.to_std().unwrap_or(Duration::from_secs(60));
     ApiError { retry_after: Some(retry_after), ..ApiError::new(Reason::RateLimited, problem) }
@@ -135,16 +135,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refuses_email_to_an_address_that_nobody_vouches_for() {
+    fn refuses_email_to_unverified_address() {
         let identity = |email: &str, email_verified| Identity {
             user_id: "u1".to_owned(),
             email: email.to_owned(),
             email_verified,
         };
-        let asked =
-            |channel| Channels::asked(Some(channel), None).expect("a set").expect("not empty");
-        let reason =
-            |channel, identity| reach(&asked(channel), &identity).err().map(|error| error.reason);
+        let only = |channel| {
+            Channels::from_fields(Some(channel), None).expect("a set").expect("not empty")
+        };
+        let reason = |channel, identity| {
+            check_channels(&only(channel), &identity).err().map(|error| error.reason)
+        };
         assert_eq!(reason(Channel::Email, identity("u1@example.com", true)), None);
         assert_eq!(
             reason(Channel::Email, identity("u1@example.com", false)),
@@ -155,17 +157,17 @@ mod tests {
     }
 
     #[test]
-    fn forgets_yesterdays_addresses_and_stays_bounded() {
+    fn keeps_bounded_cache_of_todays_addresses() {
         let addresses = Addresses { limit: 5, accepted: Arc::default() };
         let day = |day| NaiveDate::from_ymd_opt(2026, 5, day).expect("a date");
-        addresses.remember(day(1), [7; 32]);
+        addresses.cache(day(1), [7; 32]);
         assert!(addresses.is_accepted(day(1), &[7; 32]));
         assert!(!addresses.is_accepted(day(2), &[7; 32]));
-        for number in 0..REMEMBERED + 10 {
+        for number in 0..MAX_CACHED + 10 {
             let mut pair = [0; 32];
             pair[..8].copy_from_slice(&number.to_be_bytes());
-            addresses.remember(day(2), pair);
+            addresses.cache(day(2), pair);
         }
-        assert!(addresses.accepted.lock().expect("not poisoned").pairs.len() <= REMEMBERED);
+        assert!(addresses.accepted.lock().expect("not poisoned").pairs.len() <= MAX_CACHED);
     }
 }

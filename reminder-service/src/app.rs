@@ -1,5 +1,4 @@
-//! The service, assembled: what it listens on, what runs beside the API, and the order in which it
-//! ends.
+//! Assembly of the service: its listeners, its background tasks, and the order of its shutdown.
 
 use std::net::SocketAddr;
 
@@ -30,7 +29,7 @@ use crate::{
 
 const NAME: &str = "reminder-service";
 
-/// The service, bound to its ports and not yet started.
+/// The service with bound ports, not started yet.
 pub struct App {
     rest: TcpListener,
     admin: TcpListener,
@@ -44,11 +43,11 @@ pub struct App {
 }
 
 impl App {
-    /// Binds the ports and assembles the service. Neither the database nor the bus need be there
+    /// Binds the ports and assembles the service. The database and the bus need not be reachable
     /// yet.
     ///
     /// # Errors
-    /// When a port is taken, or a setting cannot be used.
+    /// If a port is in use, or a setting is invalid.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
         let listeners = Listeners::bind(&config.process, true).await?;
         let (rest, admin) =
@@ -91,23 +90,23 @@ impl App {
         })
     }
 
-    /// Where the REST API listens.
+    /// Address of the REST API.
     #[must_use]
     pub fn rest_addr(&self) -> SocketAddr {
         self.addresses.0
     }
 
-    /// Where the admin port listens.
+    /// Address of the admin port.
     #[must_use]
     pub fn admin_addr(&self) -> SocketAddr {
         self.addresses.1
     }
 
-    /// Serves until the token is cancelled, then drains: first the open requests, then the messages
-    /// that they caused.
+    /// Serves until the token is cancelled, then drains the open requests and after them their
+    /// messages.
     ///
     /// # Errors
-    /// When a listener fails.
+    /// If a listener fails.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let answered = CancellationToken::new();
         let ended = CancellationToken::new();
@@ -136,10 +135,10 @@ impl App {
     }
 }
 
-/// Brings the schema up to date and sees to the topic.
+/// Migrates the database and creates the topic.
 ///
 /// # Errors
-/// When the database or the bus cannot be reached, or refuses.
+/// If the database or the bus is unreachable, or refuses.
 pub async fn migrate(config: &Config) -> anyhow::Result<()> {
     db::migrate(&config.database.pool(NAME), &MIGRATOR).await.context("the reminders database")?;
     let bus = bus::connect(&config.bus.settings).await?;

@@ -1,4 +1,4 @@
-//! What the service is told by its environment.
+//! Configuration of the service, read from environment variables.
 
 use shared::{
     config::{self, Auth, BusConfig, Env, Process, Reader, Report},
@@ -11,25 +11,25 @@ use crate::{addresses::Addresses, peers::PeerSettings};
 /// The configuration of reminder-service.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Environment, addresses, logs.
+    /// Environment name, listening addresses and logs.
     pub process: Process,
     /// The reminders database.
     pub database: DbSettings,
-    /// The bus, and the topic that changes are told on.
+    /// The message bus, and the topic on which changes are published.
     pub bus: BusConfig,
-    /// How callers are identified.
+    /// Authentication of callers.
     pub auth: Auth,
-    /// How the API is wrapped.
+    /// Limits and headers of the REST API.
     pub api: ApiSettings,
-    /// Where the other services are.
+    /// Addresses of the other services.
     pub peers: PeerSettings,
-    /// Exports that are written at once.
+    /// Largest number of exports that are written at the same time.
     pub exports: usize,
-    /// Limit of the addresses that a user's e-mails go to.
+    /// Limit of the e-mail addresses of each user.
     pub addresses: Addresses,
-    /// Reminders that one user may have.
+    /// Largest number of reminders of one user.
     pub max_reminders: u32,
-    /// Messages of one user that are published in a second.
+    /// Messages of one user that are published per second.
     pub user_events: u32,
 }
 
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_database_and_a_bus_are_enough() {
+    fn needs_only_a_database_and_a_bus() {
         let url = "postgres://user:secret@localhost/reminders";
         let config = Config::read(&env(&[
             ("DATABASE_URL", url),
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_is_missing_is_named_at_once_and_no_value_is_shown() {
+    fn names_all_missing_variables_without_values() {
         let faulty = env(&[("BUS", "aws"), ("PORT", "s3cret"), ("AUTH_MODE", "jwt")]);
         let report = Config::read(&faulty).expect_err("faults");
         let names: Vec<_> = report.faults.iter().map(|fault| fault.name).collect();

@@ -1,4 +1,4 @@
-//! Reminders as the messages of the contract: what each change of one tells the other services.
+//! Events of reminders: the messages by which the other services learn of each change.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
@@ -15,29 +15,29 @@ use uuid::Uuid;
 
 use crate::reminder::{Channel, Details, Fold, Gap, Handled, Priority, Recurrence};
 
-/// Whose change it is and which trace it belongs to.
+/// Caller and trace of the request that causes a change.
 #[derive(Debug, Clone, Copy)]
 pub struct Origin<'a> {
-    /// The user.
+    /// The caller.
     pub identity: &'a Identity,
     /// The trace of the request.
     pub traceparent: Traceparent,
 }
 
-/// A message that is complete but for what the database decides: the change's time and the
-/// reminder's version.
+/// A message without the two attributes that the database decides: the time of the change and the
+/// version of the reminder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unstamped(OutboxMessage);
 
 impl Unstamped {
-    /// The message as it stands; the statement that writes it to the outbox puts `occurredAt` and
-    /// `version` in.
+    /// The message without `occurredAt` and `version`, which the statement adds that writes it to
+    /// the outbox.
     #[must_use]
     pub fn message(&self) -> &OutboxMessage {
         &self.0
     }
 
-    /// The message as it was written to the outbox.
+    /// The complete message, as it was written to the outbox.
     #[must_use]
     pub fn stamped(mut self, occurred_at: DateTime<Utc>, version: i64) -> OutboxMessage {
         let attributes = &mut self.0.message.attributes;
@@ -50,60 +50,64 @@ impl Unstamped {
     }
 }
 
-/// Why a change cannot be told, and so is not made.
+/// Reason for which the event of a change cannot be published. The change is not made.
 #[derive(Debug, thiserror::Error)]
-pub enum Untellable {
-    /// It is outside of what the other services read.
+pub enum UnpublishableChange {
+    /// A field is outside of the bounds that the other services accept.
     #[error(transparent)]
     OutOfBounds(#[from] OutOfBounds),
-    /// The message cannot be written into the outbox.
+    /// The message cannot be written to the outbox.
     #[error(transparent)]
     Write(#[from] WriteError),
 }
 
-impl From<Untellable> for ApiError {
-    fn from(error: Untellable) -> Self {
+impl From<UnpublishableChange> for ApiError {
+    fn from(error: UnpublishableChange) -> Self {
         match error {
-            Untellable::OutOfBounds(error) => Self::invalid(error.to_string()),
-            Untellable::Write(error) => error.into(),
+            UnpublishableChange::OutOfBounds(error) => Self::invalid(error.to_string()),
+            UnpublishableChange::Write(error) => error.into(),
         }
     }
 }
 
-/// `reminder:created`.
+/// Builds `reminder:created`.
 ///
 /// # Errors
-/// [`Untellable`]: the reminder is not to be made.
-pub fn created(origin: Origin<'_>, id: Uuid, details: &Details) -> Result<Unstamped, Untellable> {
+/// [`UnpublishableChange`]: the reminder must not be created.
+pub fn created(
+    origin: Origin<'_>,
+    id: Uuid,
+    details: &Details,
+) -> Result<Unstamped, UnpublishableChange> {
     let data = data(details, Handled::default())?;
     Ok(unstamped(EventType::ReminderCreated, origin, id, data)?)
 }
 
-/// `reminder:updated`, with everything that the reminder now says.
+/// Builds `reminder:updated` with all fields of the reminder after the change.
 ///
 /// # Errors
-/// [`Untellable`]: the change is not to be made.
+/// [`UnpublishableChange`]: the change must not be made.
 pub fn updated(
     origin: Origin<'_>,
     id: Uuid,
     details: &Details,
     handled: Handled,
-) -> Result<Unstamped, Untellable> {
+) -> Result<Unstamped, UnpublishableChange> {
     Ok(unstamped(EventType::ReminderUpdated, origin, id, data(details, handled)?)?)
 }
 
-/// `reminder:deleted`.
+/// Builds `reminder:deleted`.
 ///
 /// # Errors
-/// [`WriteError`]: the deletion is not to be made.
+/// [`WriteError`]: the reminder must not be deleted.
 pub fn deleted(origin: Origin<'_>, id: Uuid) -> Result<Unstamped, WriteError> {
     unstamped(EventType::ReminderDeleted, origin, id, json!({}))
 }
 
-/// `user:erased`: the item is the receipt.
+/// Builds `user:erased`, whose item is the receipt.
 ///
 /// # Errors
-/// [`WriteError`]: the erasure is not to be made.
+/// [`WriteError`]: the user must not be erased.
 pub fn erased(origin: Origin<'_>, receipt: Uuid) -> Result<Unstamped, WriteError> {
     let data = contract::ErasedData { receipt_id: receipt.into() };
     unstamped(EventType::UserErased, origin, receipt, data)
@@ -120,8 +124,7 @@ fn unstamped<D: Serialize>(
         event_id: new_id(),
         occurred_at: DateTime::UNIX_EPOCH,
         user_id: origin.identity.user_id.clone(),
-        // Whoever is erased is written to no more, and an address that nobody vouches for is not
-        // written to at all.
+        // An erased user and an unverified address receive no e-mail.
         user_email: (event_type != EventType::UserErased && origin.identity.email_verified)
             .then(|| origin.identity.email.clone()),
         item_id: id.into(),
@@ -133,22 +136,24 @@ fn unstamped<D: Serialize>(
     OutboxMessage::checked(&event).map(Unstamped)
 }
 
-/// The data of a reminder, within the bounds that every consumer reads.
+/// The data of a reminder, within the bounds that every consumer accepts.
 fn data(details: &Details, handled: Handled) -> Result<ReminderData, OutOfBounds> {
     let data = ReminderData {
         date: details.schedule.date,
         notify_offsets: details.schedule.offsets.as_slice().to_vec(),
         recurrence: details.schedule.recurrence.clone().map(Into::into),
-        snooze: handled.snooze.map(|it| contract::Snooze { date: it.date, until: it.until }),
+        snooze: handled
+            .snooze
+            .map(|snooze| contract::Snooze { date: snooze.date, until: snooze.until }),
         acknowledged: handled.acknowledged,
         content: NotifyContent {
             channels: details.channels.as_slice().iter().copied().map(Into::into).collect(),
-            title: details.title.as_ref().map(|it| it.as_str().to_owned()),
+            title: details.title.as_ref().map(|title| title.as_str().to_owned()),
             message: details.message.as_str().to_owned(),
-            url: details.url.as_ref().map(|it| it.as_str().to_owned()),
+            url: details.url.as_ref().map(|url| url.as_str().to_owned()),
             data: details.data.as_map().clone(),
             priority: details.priority.into(),
-            locale: details.locale.as_ref().map(|it| it.as_str().to_owned()),
+            locale: details.locale.as_ref().map(|locale| locale.as_str().to_owned()),
             time_zone: details.schedule.time_zone.name().to_owned(),
             expires_after_minutes: details.expires_after.minutes(),
         },
@@ -158,17 +163,17 @@ fn data(details: &Details, handled: Handled) -> Result<ReminderData, OutOfBounds
 }
 
 impl From<Recurrence> for contract::Recurrence {
-    fn from(it: Recurrence) -> Self {
-        let gap = match it.gap {
+    fn from(recurrence: Recurrence) -> Self {
+        let gap = match recurrence.gap {
             Gap::Shift => contract::GapPolicy::Shift,
             Gap::Skip => contract::GapPolicy::Skip,
         };
-        let fold = match it.fold {
+        let fold = match recurrence.fold {
             Fold::First => contract::FoldPolicy::First,
             Fold::Second => contract::FoldPolicy::Second,
             Fold::Both => contract::FoldPolicy::Both,
         };
-        Self { rrule: it.rrule, exdates: it.exdates, gap, fold }
+        Self { rrule: recurrence.rrule, exdates: recurrence.exdates, gap, fold }
     }
 }
 
@@ -183,7 +188,7 @@ impl From<contract::Recurrence> for Recurrence {
             contract::FoldPolicy::Second => Fold::Second,
             contract::FoldPolicy::Both => Fold::Both,
         };
-        Self { rrule: it.rrule, exdates: it.exdates, gap, fold }
+        Self { rrule: recurrence.rrule, exdates: recurrence.exdates, gap, fold }
     }
 }
 

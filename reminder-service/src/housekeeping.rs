@@ -1,5 +1,4 @@
-//! What nobody asks for and must be done: idempotency keys are forgotten once nobody can repeat
-//! their request.
+//! Periodic purge of expired idempotency keys and of e-mail addresses of earlier days.
 
 use std::time::Duration;
 
@@ -10,11 +9,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::store;
 
-const EVERY: Duration = Duration::from_secs(30 * 60);
+const INTERVAL: Duration = Duration::from_secs(30 * 60);
 
-/// Keeps the tables small until the token is cancelled.
+/// Purges expired rows every half hour until the token is cancelled.
 pub(crate) async fn run(pool: PgPool, shutdown: CancellationToken) {
-    let mut tick = interval(EVERY);
+    let mut tick = interval(INTERVAL);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
@@ -22,19 +21,19 @@ pub(crate) async fn run(pool: PgPool, shutdown: CancellationToken) {
             () = shutdown.cancelled() => return,
         }
         tokio::select! {
-            () = async { tokio::join!(forget_old_keys(&pool), purge_addresses(&pool)); } => {}
+            () = async { tokio::join!(purge_keys(&pool), purge_addresses(&pool)); } => {}
             () = shutdown.cancelled() => return,
         }
     }
 }
 
-/// Forgets old keys, a bounded number a statement, until none is left.
-async fn forget_old_keys(pool: &PgPool) {
+/// Deletes expired keys, a bounded number per statement, until none is left.
+async fn purge_keys(pool: &PgPool) {
     loop {
         match idempotency::purge_old(pool).await {
             Ok(0) => return,
-            Ok(forgotten) => {
-                metrics::counter!("reminders_idempotency_keys_purged_total").increment(forgotten)
+            Ok(purged) => {
+                metrics::counter!("reminders_idempotency_keys_purged_total").increment(purged)
             }
             Err(error) => {
                 tracing::warn!(
@@ -47,7 +46,7 @@ async fn forget_old_keys(pool: &PgPool) {
     }
 }
 
-/// Deletes the addresses of earlier days, a bounded number a statement, until none is left.
+/// Deletes the addresses of earlier days, a bounded number per statement, until none is left.
 async fn purge_addresses(pool: &PgPool) {
     loop {
         match store::purge_addresses(pool).await {

@@ -1,5 +1,5 @@
-//! reminder-service: the REST API of reminders. It owns the reminders database, and tells every
-//! change by an event on the event topic, written in the transaction of the change.
+//! reminder-service: the REST API of reminders. It owns the reminders database, and publishes every
+//! change as an event, which it writes to the outbox in the transaction of the change.
 
 pub mod addresses;
 pub mod app;
@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 pub use app::{App, migrate};
 pub use config::Config;
 
-/// reminder-service, as its command line sees it.
+/// The service for the command line.
 #[derive(Debug)]
 pub struct Reminders;
 

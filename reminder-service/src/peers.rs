@@ -1,4 +1,4 @@
-//! The other services' parts of an export, asked for in the caller's name.
+//! Client of the other services, whose data is part of an export.
 
 use std::time::Duration;
 
@@ -9,21 +9,21 @@ use shared::{
 };
 use url::Url;
 
-/// Time within which a service answers, and within which each piece of its part follows.
+/// Longest time until a service answers, and between two chunks of its answer.
 const TIMEOUT: Duration = Duration::from_secs(20);
-/// Bytes of a part's end that are looked at.
+/// Bytes at the end of a part that are inspected.
 const TAIL: usize = 32;
-/// The largest part.
+/// Largest size of a part.
 const MAX_BYTES: usize = 256 * 1024 * 1024;
 
-/// Where the other services are.
+/// Addresses of the other services, and the token for event-service.
 #[derive(Debug, Clone, Default)]
 pub struct PeerSettings {
-    /// `NOTIFICATION_SERVICE_URL`
+    /// `NOTIFICATION_SERVICE_URL`.
     pub notification_service: Option<Url>,
-    /// `EVENT_SERVICE_URL`
+    /// `EVENT_SERVICE_URL`.
     pub event_service: Option<Url>,
-    /// `OPERATOR_TOKEN`, which event-service asks for outside of `local`.
+    /// `OPERATOR_TOKEN`, which event-service requires unless `APP_ENV=local`.
     pub operators: Operators,
 }
 
@@ -32,12 +32,13 @@ impl PeerSettings {
         let notification_service = url(
             reader,
             "NOTIFICATION_SERVICE_URL",
-            "address of notification-service, whose part GET /me/export holds; unset: it says that the part is missing",
+            "address of notification-service for GET /me/export; if unset, its part is listed as \
+             missing",
         );
         let event_service = url(
             reader,
             "EVENT_SERVICE_URL",
-            "address of event-service, whose part GET /me/export holds; unset: it says that the part is missing",
+            "address of event-service for GET /me/export; if unset, its part is listed as missing",
         );
         let operators = Operators::read_optional(reader, app_env);
         Some(Self {
@@ -48,7 +49,7 @@ impl PeerSettings {
     }
 }
 
-/// An optional address; the outer option is empty when it is malformed, which is a fault.
+/// Reads an optional URL; the outer option is `None` if it is malformed, which is reported.
 fn url(reader: &mut Reader<'_>, name: &'static str, about: &'static str) -> Option<Option<Url>> {
     let Some(text) = reader.optional::<String>(name, about) else { return Some(None) };
     let url = Url::parse(&text)
@@ -60,7 +61,7 @@ fn url(reader: &mut Reader<'_>, name: &'static str, about: &'static str) -> Opti
     url.map(Some)
 }
 
-/// The way to the other services.
+/// Client of the other services.
 #[derive(Debug, Clone)]
 pub struct Peers {
     settings: PeerSettings,
@@ -68,16 +69,16 @@ pub struct Peers {
 }
 
 impl Peers {
-    /// A way to the services of some settings.
+    /// Builds a client.
     ///
     /// # Errors
-    /// When the client cannot be built.
+    /// If the HTTP client cannot be built.
     pub fn new(settings: PeerSettings) -> anyhow::Result<Self> {
         let client = shared::http::streaming_client(TIMEOUT)?;
         Ok(Self { settings, client })
     }
 
-    /// What cannot be asked for, and why.
+    /// Services whose data cannot be requested, each with the reason.
     #[must_use]
     pub fn missing(&self) -> Vec<String> {
         let PeerSettings { notification_service, event_service, .. } = &self.settings;
@@ -104,7 +105,7 @@ impl Peers {
         operators.own().is_some() || !operators.is_required()
     }
 
-    /// What notification-service holds of the caller; none when it is not known where it is.
+    /// Requests the caller's data from notification-service; `None` if its address is not set.
     pub(crate) async fn of_notification_service(
         &self,
         caller: &Credentials,
@@ -114,7 +115,7 @@ impl Peers {
         Part::open("notification-service", request).await.map(Some)
     }
 
-    /// What event-service holds of a user; none when it is not known where it is.
+    /// Requests a user's data from event-service; `None` if its address or token is not set.
     pub(crate) async fn of_event_service(&self, user_id: &str) -> Result<Option<Part>, ApiError> {
         let Some(base) =
             self.settings.event_service.as_ref().filter(|_| self.may_ask_event_service())
@@ -139,36 +140,36 @@ fn at(base: &Url, path: &[&str]) -> Result<Url, ApiError> {
     Ok(url)
 }
 
-/// A service's part of an export, as it comes: nothing of it is kept.
+/// A service's part of an export, which is streamed and not held in memory.
 #[derive(Debug)]
 pub(crate) struct Part {
     service: &'static str,
     response: reqwest::Response,
 }
 
-/// Error of a part that cannot be passed on whole. What was written of it is no JSON, so the whole
-/// export is cut off.
+/// Error of a part that cannot be copied completely. The JSON written so far is incomplete, so the
+/// connection is closed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PartError {
-    /// The connection to the service broke off, or it was silent for too long.
-    #[error("{service}: the body broke off")]
+    /// The connection to the service failed, or the next chunk took too long.
+    #[error("{service}: the connection failed")]
     Broken {
         service: &'static str,
         #[source]
         source: reqwest::Error,
     },
-    /// The body ended, and not as the service ends it.
+    /// The body ended early.
     #[error("{service}: the body is incomplete")]
     Incomplete { service: &'static str },
     /// The body is larger than 256 MiB.
     #[error("{service}: the body is too large")]
     TooLarge { service: &'static str },
-    /// Nobody reads the export any more.
+    /// The client of the export closed the connection.
     #[error(transparent)]
     ClientGone(#[from] ClientGone),
 }
 
-/// The last member of every part, and what it says of older rows that were left out.
+/// End of every part, with its flag `truncated`.
 const ENDS: [(&[u8], bool); 2] =
     [(br#""truncated":true}"#, true), (br#""truncated":false}"#, false)];
 
@@ -185,7 +186,7 @@ impl Part {
         Ok(Self { service, response })
     }
 
-    /// Passes the part on; returns whether older rows were left out of it.
+    /// Copies the part to the export; returns `true` if older rows were left out of it.
     ///
     /// # Errors
     /// [`PartError`]: the export cannot be completed.

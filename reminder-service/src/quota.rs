@@ -1,8 +1,8 @@
-//! Quota of reminders of each user, checked without counting them at each create.
+//! Quota of reminders per user, checked without counting them at each create.
 //!
-//! A count tells how many places are left. A small part of them (`SHARE`) may then be taken in this
-//! process without another count. One process keeps the quota exactly; every other replica may
-//! exceed it by that part.
+//! A count yields the number of reminders that the user may still create. A small part of it
+//! (1 / `SHARE`) may then be created in this process without another count. A single process keeps
+//! the quota exactly; every further replica may exceed it by that part.
 
 use std::{
     collections::HashMap,
@@ -10,12 +10,12 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// The part of the places left that a process takes before it counts again: one of so many.
+/// Fraction of the remaining quota that a process uses before it counts again: one of 256.
 const SHARE: u32 = 256;
-/// Users that are remembered at once, 32 bytes each.
+/// Largest number of cached users, 32 bytes each.
 const MAX_USERS: usize = 100_000;
 
-/// The quota of each user, and what this process knows of the places left.
+/// The quota, and the number of creates of each user that need no count.
 #[derive(Debug, Clone)]
 pub struct Quota(Arc<Inner>);
 
@@ -23,51 +23,51 @@ pub struct Quota(Arc<Inner>);
 struct Inner {
     max: u32,
     hasher: RandomState,
-    /// Creates that need no count, by user.
+    /// Creates that need no count, by the hash of the user's id.
     left: Mutex<HashMap<u64, u32>>,
 }
 
 impl Quota {
-    /// A quota of so many reminders for each user (`MAX_REMINDERS_PER_USER`).
+    /// A quota of `max` reminders per user (`MAX_REMINDERS_PER_USER`).
     #[must_use]
     pub fn new(max: u32) -> Self {
         Self(Arc::new(Inner { max, hasher: RandomState::new(), left: Mutex::default() }))
     }
 
-    /// Reminders that a user may have.
+    /// Largest number of reminders of a user.
     #[must_use]
     pub fn max(&self) -> u32 {
         self.0.max
     }
 
-    /// Takes a place for one reminder: `false` when the user's reminders must be counted with its
+    /// Uses up one create without a count; `false` if the user's reminders must be counted with the
     /// create.
     #[must_use]
     pub fn take(&self, user_id: &str) -> bool {
         let key = self.0.hasher.hash_one(user_id);
         let mut left = self.left();
         match left.get_mut(&key) {
-            Some(places) if *places > 0 => {
-                *places -= 1;
+            Some(creates) if *creates > 0 => {
+                *creates -= 1;
                 true
             }
             _ => false,
         }
     }
 
-    /// Notes a count of a user's reminders.
-    pub fn counted(&self, user_id: &str, stored: u32) {
-        let places = self.0.max.saturating_sub(stored) / SHARE;
+    /// Records a count of a user's reminders.
+    pub fn record_count(&self, user_id: &str, stored: u32) {
+        let creates = self.0.max.saturating_sub(stored) / SHARE;
         let key = self.0.hasher.hash_one(user_id);
         let mut left = self.left();
         if left.len() >= MAX_USERS {
             left.clear();
         }
-        left.insert(key, places);
+        left.insert(key, creates);
     }
 
-    /// Has the next create of a user count again.
-    pub fn forget(&self, user_id: &str) {
+    /// Makes the next create of a user count again.
+    pub fn invalidate(&self, user_id: &str) {
         let key = self.0.hasher.hash_one(user_id);
         self.left().remove(&key);
     }
@@ -81,12 +81,12 @@ impl Quota {
 mod tests {
     use super::*;
 
-    /// Creates as many reminders as one process lets a user have.
+    /// Creates reminders until one process refuses, at most `most`.
     fn created(quota: &Quota, stored: &mut u32, most: u32) -> u32 {
         let before = *stored;
         while *stored - before < most {
             if !quota.take("ada") {
-                quota.counted("ada", *stored);
+                quota.record_count("ada", *stored);
                 if *stored >= quota.max() {
                     break;
                 }
@@ -114,20 +114,20 @@ mod tests {
     }
 
     #[test]
-    fn counts_seldom_and_again_when_told_to() {
+    fn counts_again_when_invalidated() {
         let quota = Quota::new(1_000);
         assert!(!quota.take("ada"));
-        quota.counted("ada", 0);
+        quota.record_count("ada", 0);
         assert!(quota.take("ada") && !quota.take("bob"));
-        quota.forget("ada");
+        quota.invalidate("ada");
         assert!(!quota.take("ada"));
     }
 
     #[test]
-    fn remembers_a_bounded_number_of_users() {
+    fn caches_bounded_number_of_users() {
         let quota = Quota::new(1_000);
         for user in 0..=2 * MAX_USERS {
-            quota.counted(&user.to_string(), 0);
+            quota.record_count(&user.to_string(), 0);
         }
         assert!(quota.left().len() <= MAX_USERS);
     }

@@ -1,4 +1,4 @@
-//! A reminder: what a user asked to be reminded of, when, and how it may change.
+//! Domain types of a reminder: its fields with their rules, its schedule, and its changes.
 
 mod channels;
 mod pairs;
@@ -17,27 +17,27 @@ pub use schedule::{ExpiresAfter, NotifyOffsets, Schedule, Status, TimeZone, due_
 pub use text::{Link, Locale, Message, Title};
 pub use upcoming::{NothingDelivered, Snooze, Upcoming};
 
-/// A field whose value breaks one of the rules.
+/// Fault of one field of a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
 pub struct InvalidField {
-    /// The field's name on the wire.
+    /// Name of the field in the API.
     pub field: &'static str,
-    /// What is wrong with it.
+    /// Rule that the value breaks.
     pub problem: String,
 }
 
 impl InvalidField {
-    /// A refusal that names the field.
+    /// Fault of a field.
     pub fn new(field: &'static str, problem: impl Into<String>) -> Self {
         Self { field, problem: problem.into() }
     }
 }
 
-/// How urgent a reminder is.
+/// Priority of a reminder.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Priority {
-    /// May wait.
+    /// May be delayed.
     #[default]
     Normal,
     /// Wakes the device.
@@ -45,7 +45,7 @@ pub enum Priority {
 }
 
 impl Priority {
-    /// Its word.
+    /// Name in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -54,98 +54,98 @@ impl Priority {
         }
     }
 
-    /// The priority that a word names.
+    /// The priority with this name.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Normal, Self::High].into_iter().find(|it| it.as_str() == word)
+        [Self::Normal, Self::High].into_iter().find(|priority| priority.as_str() == word)
     }
 }
 
-/// What the user decides of a reminder.
+/// Fields of a reminder that its user sets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Details {
-    /// When it is due and when before that it is delivered.
+    /// Due time, recurrence and delivery times.
     pub schedule: Schedule,
-    /// The ways in which it is delivered.
+    /// Channels on which it is delivered.
     pub channels: Channels,
-    /// A short heading.
+    /// Title.
     pub title: Option<Title>,
-    /// The text.
+    /// Message.
     pub message: Message,
-    /// What a tap opens.
+    /// Link that a tap opens.
     pub url: Option<Link>,
-    /// The client's own pairs.
+    /// Key-value pairs of the client.
     pub data: Pairs,
-    /// For how long after its time a delivery is still worth making.
+    /// Time after which a delivery that is late is no longer sent.
     pub expires_after: ExpiresAfter,
-    /// How urgent it is.
+    /// Priority.
     pub priority: Priority,
-    /// The language of the texts around it.
+    /// Language of the surrounding texts.
     pub locale: Option<Locale>,
 }
 
-/// A reminder as it is kept.
+/// A stored reminder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reminder {
-    /// Its identity.
+    /// Id.
     pub id: Uuid,
-    /// Which change of it this is; the first is 1.
+    /// Version; the first is 1.
     pub version: i64,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: DateTime<Utc>,
-    /// When it was last changed.
+    /// Time of the last change.
     pub updated_at: DateTime<Utc>,
-    /// When it got its present schedule: deliveries of that schedule which lie before were never
-    /// made.
+    /// Time at which it got its present schedule. Earlier deliveries of that schedule were never
+    /// sent.
     pub scheduled_at: DateTime<Utc>,
-    /// What the user decided.
+    /// Fields that the user sets.
     pub details: Details,
-    /// What the user did with the latest occurrence.
+    /// Acknowledgement and snooze by the user.
     pub handled: Handled,
 }
 
-/// What a user did with the latest occurrences.
+/// Acknowledgement and snooze of the latest occurrences.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Handled {
     /// Occurrences up to this one are acknowledged.
     pub acknowledged: Option<DateTime<Utc>>,
-    /// One that comes once more.
+    /// Occurrence that is delivered once more.
     pub snooze: Option<Snooze>,
 }
 
-/// A change: what is `None` stays as it is.
+/// A change of a reminder: fields that are `None` stay unchanged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Change {
-    /// Another due date.
+    /// New due date.
     pub date: Option<DateTime<Utc>>,
-    /// Another zone.
+    /// New time zone.
     pub time_zone: Option<TimeZone>,
-    /// Other offsets.
+    /// New offsets.
     pub offsets: Option<NotifyOffsets>,
-    /// Another rule, or none any more.
+    /// New rule, or removal of the rule.
     pub recurrence: Option<Option<Recurrence>>,
-    /// What the change says of whether it recurs; it must agree.
+    /// Value of `isRecurring`, which must match the rule.
     pub is_recurring: Option<bool>,
-    /// Other channels.
+    /// New channels.
     pub channels: Option<Channels>,
-    /// Another title, or none any more.
+    /// New title, or its removal.
     pub title: Option<Option<Title>>,
-    /// Another text.
+    /// New message.
     pub message: Option<Message>,
-    /// Another link, or none any more.
+    /// New link, or its removal.
     pub url: Option<Option<Link>>,
-    /// Other pairs, in place of all that there are.
+    /// New pairs that replace all present ones.
     pub data: Option<Pairs>,
-    /// Another expiry.
+    /// New expiry.
     pub expires_after: Option<ExpiresAfter>,
-    /// Another priority.
+    /// New priority.
     pub priority: Option<Priority>,
-    /// Another language, or none any more.
+    /// New language, or its removal.
     pub locale: Option<Option<Locale>>,
 }
 
 impl Change {
-    /// Returns `true` if it names a part of the schedule, be it the same as before.
+    /// Returns `true` if the change has a field of the schedule, even with the same value.
     #[must_use]
     pub fn reschedules(&self) -> bool {
         self.date.is_some()
@@ -156,13 +156,12 @@ impl Change {
 }
 
 impl Details {
-    /// These details with a change made to them.
+    /// Applies a change.
     ///
     /// # Errors
-    /// When the rule cannot be followed, or the change contradicts itself about whether there is
-    /// one.
+    /// If the rule is invalid, or `isRecurring` contradicts it.
     pub fn with(self, change: Change) -> Result<Self, InvalidRecurrence> {
-        // A schedule that nobody asks to change stays, even if its rule is beyond today's limits.
+        // A schedule that does not change is kept, even if its rule exceeds today's limits.
         let schedule = if change.reschedules() {
             Schedule::new(
                 change.date.unwrap_or(self.schedule.date),
@@ -173,7 +172,7 @@ impl Details {
         } else {
             self.schedule
         };
-        agree(change.is_recurring, schedule.recurrence.is_some())?;
+        check_is_recurring(change.is_recurring, schedule.recurrence.is_some())?;
         Ok(Self {
             schedule,
             channels: change.channels.unwrap_or(self.channels),
@@ -188,11 +187,14 @@ impl Details {
     }
 }
 
-/// `isRecurring` is true exactly when there is a rule.
+/// Checks that `isRecurring` is true exactly if there is a rule.
 ///
 /// # Errors
-/// When it is said to be otherwise.
-pub fn agree(is_recurring: Option<bool>, has_rule: bool) -> Result<(), InvalidRecurrence> {
+/// If it contradicts the rule.
+pub fn check_is_recurring(
+    is_recurring: Option<bool>,
+    has_rule: bool,
+) -> Result<(), InvalidRecurrence> {
     let problem = match (is_recurring, has_rule) {
         (Some(true), false) => "isRecurring: cannot be true without recurrence",
         (Some(false), true) => "isRecurring: cannot be false with recurrence",

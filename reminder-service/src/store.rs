@@ -1,6 +1,6 @@
-//! All SQL of the reminders database. Every change of a reminder is one statement together with the
-//! message that tells of it; the time of a change, and whether something lies ahead, is decided by
-//! the database's clock.
+//! SQL of the reminders database. Every change of a reminder is one statement together with its
+//! event. The clock of the database decides the time of a change, and if a delivery is in the
+//! future.
 
 mod addresses;
 mod change;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::reminder::Reminder;
 use row::Row;
 
-pub use addresses::{note_address, purge_addresses};
+pub use addresses::{purge_addresses, record_address};
 pub use change::{delete, lock, update};
 pub use create::{Created, NewReminder, create, create_many};
 pub use erase::erase;
@@ -25,10 +25,10 @@ pub use row::Seen;
 /// The migrations of the reminders database.
 pub static MIGRATOR: Migrator = sqlx::migrate!();
 
-/// One of a user's reminders, and the time at which it was read.
+/// Reads one of a user's reminders, with the time of the reading.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn get(
     connection: &mut PgConnection,
     user_id: &str,

@@ -16,11 +16,11 @@ fn details() -> Details {
         schedule: Schedule::new(
             due_date("2026-05-01T10:00:00+02:00").expect("a time"),
             TimeZone::parse("Europe/Berlin").expect("a zone"),
-            NotifyOffsets::asked(None, Some(vec![1440, 0])).expect("offsets").expect("given"),
+            NotifyOffsets::from_fields(None, Some(vec![1440, 0])).expect("offsets").expect("given"),
             None,
         )
         .expect("a schedule"),
-        channels: Channels::asked(None, Some(vec![Channel::Push, Channel::Email]))
+        channels: Channels::from_fields(None, Some(vec![Channel::Push, Channel::Email]))
             .expect("channels")
             .expect("given"),
         title: Title::parse("Dentist".to_owned()).expect("a title"),
@@ -34,7 +34,7 @@ fn details() -> Details {
     }
 }
 
-/// A message as JSON, with its event id, which is another one each time, replaced.
+/// A message as JSON, with a placeholder for its random event id.
 fn written<E: std::fmt::Debug>(
     make: impl FnOnce(Origin<'_>) -> Result<Unstamped, E>,
     version: i64,
@@ -48,7 +48,8 @@ fn written<E: std::fmt::Debug>(
     let at = due_date("2026-04-20T12:00:00.123Z").expect("a time");
     let mut message = make(origin).expect("JSON").stamped(at, version).message;
     message.attributes.insert("eventId".to_owned(), "{eventId}".to_owned());
-    json!({"body": serde_json::from_str::<Value>(&message.body).expect("JSON"), "attributes": message.attributes})
+    let body: Value = serde_json::from_str(&message.body).expect("JSON");
+    json!({"body": body, "attributes": message.attributes})
 }
 
 fn golden(text: &str) -> Value {
@@ -56,13 +57,13 @@ fn golden(text: &str) -> Value {
 }
 
 #[test]
-fn a_new_reminder_is_told_with_everything_it_says() {
+fn writes_created_event_with_all_fields() {
     let written = written(|origin| created(origin, ID, &details()), 1);
     assert_eq!(written, golden(include_str!("../../tests/golden/reminder-created.json")));
 }
 
 #[test]
-fn a_change_is_told_with_everything_the_reminder_now_says() {
+fn writes_updated_event_with_all_fields() {
     let plain = Details {
         channels: Channels::default(),
         title: None,
@@ -77,13 +78,13 @@ fn a_change_is_told_with_everything_the_reminder_now_says() {
 }
 
 #[test]
-fn a_deletion_is_told_without_what_it_said() {
+fn writes_deleted_event_without_content() {
     let written = written(|origin| deleted(origin, ID), 3);
     assert_eq!(written, golden(include_str!("../../tests/golden/reminder-deleted.json")));
 }
 
 #[test]
-fn refuses_what_the_bus_would_never_take() {
+fn refuses_events_that_the_bus_refuses() {
     let odd = Identity {
         user_id: "u\u{ffff}".to_owned(),
         email: "u1@example.com".to_owned(),

@@ -1,18 +1,18 @@
-//! The ways in which a reminder is delivered.
+//! Channels on which a reminder is delivered.
 
 use super::InvalidField;
 
-/// A way to reach a user. Their order is the order in which they are written.
+/// A channel. The order of the variants is the order in the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Channel {
-    /// The user's mailbox.
+    /// E-mail to the user's address.
     Email,
-    /// The user's devices.
+    /// Push messages to the user's devices.
     Push,
 }
 
 impl Channel {
-    /// Its word.
+    /// Name in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -21,14 +21,14 @@ impl Channel {
         }
     }
 
-    /// The channel that a word names.
+    /// The channel with this name.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Email, Self::Push].into_iter().find(|it| it.as_str() == word)
+        [Self::Email, Self::Push].into_iter().find(|channel| channel.as_str() == word)
     }
 }
 
-/// A set of channels that is not empty, in alphabetical order.
+/// A non-empty set of channels in alphabetical order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Channels(Vec<Channel>);
 
@@ -39,12 +39,12 @@ impl Default for Channels {
 }
 
 impl Channels {
-    /// The set that `channels`, or the predecessor's `notifyType`, asks for; `None` when neither is
-    /// given.
+    /// The set of the fields `channels` and `notifyType` (version 1.0.0); `None` if both are
+    /// absent.
     ///
     /// # Errors
-    /// When the set is empty, or both are given and `notifyType` is not in the set.
-    pub fn asked(
+    /// If `channels` is empty, or both are given and `notifyType` is not in `channels`.
+    pub fn from_fields(
         notify_type: Option<Channel>,
         channels: Option<Vec<Channel>>,
     ) -> Result<Option<Self>, InvalidField> {
@@ -52,12 +52,12 @@ impl Channels {
             return Ok(notify_type.map(|channel| Self(vec![channel])));
         };
         if channels.is_empty() {
-            return Err(InvalidField::new("channels", "must name at least one"));
+            return Err(InvalidField::new("channels", "must have at least one entry"));
         }
         if notify_type.is_some_and(|channel| !channels.contains(&channel)) {
             return Err(InvalidField::new(
                 "notifyType",
-                "contradicts channels; give one of the two",
+                "must be one of channels if both are given",
             ));
         }
         channels.sort_unstable();
@@ -71,17 +71,17 @@ impl Channels {
         &self.0
     }
 
-    /// The first of them.
+    /// The first channel.
     #[must_use]
     pub fn first(&self) -> Channel {
         self.0.first().copied().unwrap_or(Channel::Push)
     }
 
-    /// Refuses a user whom one of the channels cannot reach.
+    /// Checks that the user can be reached on every channel.
     ///
     /// # Errors
-    /// When e-mail is asked for and `address` does not look like an e-mail address.
-    pub fn reach(&self, address: &str) -> Result<(), InvalidField> {
+    /// If the set contains e-mail and `address` is not an e-mail address.
+    pub fn check_address(&self, address: &str) -> Result<(), InvalidField> {
         if self.0.contains(&Channel::Email) && !looks_like_an_address(address) {
             let problem =
                 "email needs X-Consumer-Username (or the token's email) to be an e-mail address";
@@ -91,17 +91,21 @@ impl Channels {
     }
 }
 
-/// Whether a text has the shape of an e-mail address (RFC 5321 §4.1.2 without quoted local parts
-/// and address literals; lengths of §4.5.3.1).
+/// Returns `true` if a text has the form of an e-mail address (RFC 5321 §4.1.2 without quoted local
+/// parts and address literals; lengths of §4.5.3.1).
 #[must_use]
 pub fn looks_like_an_address(text: &str) -> bool {
     let Some((local, domain)) = text.rsplit_once('@') else {
         return false;
     };
-    let atom = |part: &str, allowed: fn(char) -> bool| {
-        !part.is_empty() && part.split('.').all(|it| !it.is_empty() && it.chars().all(allowed))
+    let is_dot_atom = |part: &str, allowed: fn(char) -> bool| {
+        part.split('.').all(|atom| !atom.is_empty() && atom.chars().all(allowed))
     };
-    let in_local = |it: char| it.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(it);
-    let in_domain = |it: char| it.is_alphanumeric() || it == '-';
-    text.len() <= 254 && local.len() <= 64 && atom(local, in_local) && atom(domain, in_domain)
+    let in_local =
+        |character: char| character.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(character);
+    let in_domain = |character: char| character.is_alphanumeric() || character == '-';
+    text.len() <= 254
+        && local.len() <= 64
+        && is_dot_atom(local, in_local)
+        && is_dot_atom(domain, in_domain)
 }

@@ -1,4 +1,4 @@
-//! The client's own pairs, carried to the device as they are.
+//! Key-value pairs of the client (`data`), which reach the device unchanged.
 
 use std::collections::BTreeMap;
 
@@ -6,17 +6,17 @@ use shared::contract::bounds::{MAX_PAIRS, MAX_PAIRS_BYTES};
 
 use super::{InvalidField, text::is_carried};
 
-/// At most 20 pairs of together at most 2 KiB.
+/// At most 20 pairs with at most 2 KiB of keys and values together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pairs(BTreeMap<String, String>);
 
 impl Pairs {
-    /// Pairs that a push message can carry. FCM keeps some keys to itself
+    /// Checks that a push message can carry the pairs. FCM reserves some keys
     /// (<https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages>, `data`).
     ///
     /// # Errors
-    /// When there are too many or they are too large, or a key is empty or reserved, or one has
-    /// control characters.
+    /// If there are too many pairs, they are too large, a key is empty or reserved, or a key or
+    /// value has control characters.
     pub fn parse(pairs: BTreeMap<String, String>) -> Result<Self, InvalidField> {
         let invalid = |problem: String| Err(InvalidField::new("data", problem));
         if pairs.len() > MAX_PAIRS {
@@ -28,24 +28,27 @@ impl Pairs {
         }
         for (key, value) in &pairs {
             if key.is_empty() {
-                return invalid("a key must not be empty".to_owned());
+                return invalid("must have no empty key".to_owned());
             }
-            if key.chars().any(|it| it.is_control() || !is_carried(it)) {
-                return invalid("a key must have no control characters".to_owned());
+            if key.chars().any(|character| character.is_control() || !is_carried(character)) {
+                return invalid("must have no control characters in keys".to_owned());
             }
             if is_reserved(key) {
-                return invalid(format!("the key {key} is reserved by the push service"));
+                return invalid(format!(
+                    "must not have the key {key}: the push service reserves it"
+                ));
             }
             if !value.chars().all(is_carried) {
                 return invalid(format!(
-                    "the value of {key} must have no control characters but line feeds and tabs"
+                    "must have no control characters in the value of {key} other than line feeds \
+                     and tabs"
                 ));
             }
         }
         Ok(Self(pairs))
     }
 
-    /// Pairs that were parsed before they were stored.
+    /// Pairs that were checked before they were stored.
     #[must_use]
     pub fn from_store(pairs: BTreeMap<String, String>) -> Self {
         Self(pairs)

@@ -1,4 +1,4 @@
-//! How a reminder recurs.
+//! Recurrence of a reminder.
 
 pub use recurrence::{Fold, Gap};
 use recurrence::{Refusal, Rule, Series, Zone, canonical_exclusion};
@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 
 use super::InvalidField;
 
-/// A rule that cannot be followed. The text names the field.
+/// Fault of a recurrence rule. The text names the field.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidRecurrence(pub String);
@@ -19,45 +19,44 @@ impl From<Refusal> for InvalidRecurrence {
     }
 }
 
-/// A rule, as its user wrote it.
+/// A recurrence rule, as the user wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recurrence {
     /// An RFC 5545 RRULE value.
     pub rrule: String,
-    /// Occurrences left out.
+    /// Excluded instances.
     pub exdates: Vec<String>,
-    /// For local times that do not exist.
+    /// Policy for local times that do not exist.
     pub gap: Gap,
-    /// For local times that exist twice.
+    /// Policy for local times that exist twice.
     pub fold: Fold,
 }
 
 impl Recurrence {
-    /// The rule as it is kept: without white space around it, and each exclusion in its shortest
-    /// form. What is no exclusion stays as it is, for [`Series::new`] to refuse.
+    /// Normalizes the rule: trims it, and shortens each exclusion to its canonical form. A
+    /// malformed exclusion stays unchanged, for [`Series::new`] to refuse.
     ///
     /// # Errors
-    /// When an exclusion is longer than one can be.
+    /// If an exclusion is longer than the longest valid one.
     pub fn parse(mut self) -> Result<Self, InvalidField> {
         if self.exdates.iter().any(|exdate| exdate.len() > MAX_EXDATE) {
-            let problem = format!("each entry must have at most {MAX_EXDATE} characters");
+            let problem = format!("must have entries of at most {MAX_EXDATE} characters");
             return Err(InvalidField::new("recurrence.exdates", problem));
         }
-        self.shorten();
+        self.normalize();
         Ok(self)
     }
 
-    /// One that was stored; what an earlier version stored at any length comes in its shortest form
-    /// as well.
+    /// A stored rule; exclusions that an earlier version stored at any length are shortened.
     #[must_use]
     pub fn from_store(mut self) -> Self {
         if self.exdates.iter().any(|exdate| exdate.len() > MAX_EXDATE) {
-            self.shorten();
+            self.normalize();
         }
         self
     }
 
-    fn shorten(&mut self) {
+    fn normalize(&mut self) {
         let rrule = self.rrule.trim();
         if rrule.len() < self.rrule.len() {
             self.rrule = rrule.to_owned();
@@ -69,7 +68,7 @@ impl Recurrence {
         }
     }
 
-    /// The rule from its start on, in a zone.
+    /// The instances of the rule from `start` on, in a zone.
     pub(super) fn series(
         &self,
         start: DateTime<Utc>,
@@ -78,7 +77,7 @@ impl Recurrence {
         self.read(start, zone, Series::new)
     }
 
-    /// As [`Self::series`], of a rule that was accepted before it was stored.
+    /// Like [`Self::series`], for a stored rule.
     pub(super) fn stored_series(
         &self,
         start: DateTime<Utc>,

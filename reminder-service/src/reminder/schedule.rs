@@ -1,4 +1,4 @@
-//! When a reminder is due, when it is delivered, and what that makes of it now.
+//! Schedule of a reminder: due time, recurrence, delivery times and status.
 
 use std::sync::OnceLock;
 
@@ -9,45 +9,47 @@ use shared::contract::bounds::{MAX_EXPIRY_MINUTES, MAX_OFFSET_MINUTES, MAX_OFFSE
 
 use super::{InvalidField, InvalidRecurrence, Recurrence};
 
-/// When a reminder is due and when before that it is delivered.
+/// Schedule of a reminder.
 #[derive(Debug, Clone)]
 pub struct Schedule {
-    /// When it is due; of a recurring one, the start of its rule.
+    /// Due time; for a recurring reminder, the start of its rule.
     pub date: DateTime<Utc>,
-    /// The zone of its wall clock.
+    /// Time zone of local times.
     pub time_zone: TimeZone,
-    /// How long before `date` each delivery is.
+    /// Offsets of the deliveries before `date`.
     pub offsets: NotifyOffsets,
-    /// How it recurs.
+    /// Recurrence.
     pub recurrence: Option<Recurrence>,
-    /// Worked out when it is first asked for, once: reading a page of reminders reads no rule.
+    /// Computed at the first use: reading a page of reminders parses no rule.
     timetable: OnceLock<Timetable>,
     last_at: OnceLock<Option<DateTime<Utc>>>,
 }
 
 impl PartialEq for Schedule {
     fn eq(&self, other: &Self) -> bool {
-        let parts = |it: &Self| (it.date, it.time_zone, it.offsets.clone(), it.recurrence.clone());
-        parts(self) == parts(other)
+        self.date == other.date
+            && self.time_zone == other.time_zone
+            && self.offsets == other.offsets
+            && self.recurrence == other.recurrence
     }
 }
 
 impl Eq for Schedule {}
 
-/// Whether a reminder has anything ahead.
+/// Status of a reminder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// A delivery is ahead.
+    /// A delivery is in the future.
     Scheduled,
-    /// The last delivery's time has come.
+    /// The time of the last delivery has passed.
     Completed,
 }
 
 impl Schedule {
-    /// A schedule, its rule read.
+    /// A new schedule, whose rule is parsed.
     ///
     /// # Errors
-    /// When the rule cannot be followed.
+    /// If the rule is invalid.
     pub fn new(
         date: DateTime<Utc>,
         time_zone: TimeZone,
@@ -69,7 +71,7 @@ impl Schedule {
         })
     }
 
-    /// A schedule that was accepted before it was stored.
+    /// A stored schedule.
     #[must_use]
     pub fn stored(
         date: DateTime<Utc>,
@@ -87,8 +89,8 @@ impl Schedule {
         }
     }
 
-    /// The deliveries of the schedule. A stored rule that this version cannot follow has none: it
-    /// was accepted by one with other limits.
+    /// The deliveries of the schedule. A stored rule that this version does not accept has none: a
+    /// version with other limits accepted it.
     #[must_use]
     pub fn timetable(&self) -> &Timetable {
         self.timetable.get_or_init(|| {
@@ -101,25 +103,25 @@ impl Schedule {
         })
     }
 
-    /// The time of the last delivery; none when there is no end. A rule that never fires has had
-    /// its last before it began.
+    /// Time of the last delivery; `None` if the schedule has no end. For a rule without occurrences
+    /// it is the Unix epoch.
     #[must_use]
     pub fn last_at(&self) -> Option<DateTime<Utc>> {
         *self.last_at.get_or_init(|| {
             let ended = self.timetable().ends().then_some(DateTime::UNIX_EPOCH);
-            // Beyond the last year that can be written there is no end.
+            // A last delivery after the year 9999 counts as no end.
             self.timetable().last().or(ended).filter(|last| is_date(*last))
         })
     }
 
-    /// Whether it has an occurrence at all.
+    /// Returns `true` if the schedule has an occurrence at all.
     #[must_use]
     pub fn fires(&self) -> bool {
         self.recurrence.is_none()
             || self.timetable().occurrences_after(DateTime::<Utc>::MIN_UTC).next().is_some()
     }
 
-    /// What it is at `now`.
+    /// Status at `now`.
     #[must_use]
     pub fn status(&self, now: DateTime<Utc>) -> Status {
         if self.last_at().is_none_or(|last| last > now) {
@@ -130,7 +132,7 @@ impl Schedule {
     }
 }
 
-/// Minutes before the date: 1 to 5 of them, ascending, none twice.
+/// Minutes before the date: 1 to 5 different values, ascending.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotifyOffsets(Vec<i32>);
 
@@ -141,12 +143,12 @@ impl Default for NotifyOffsets {
 }
 
 impl NotifyOffsets {
-    /// What `notifyOffsets`, or the predecessor's `notifyOffset`, asks for; `None` when neither is
-    /// given.
+    /// The offsets of the fields `notifyOffsets` and `notifyOffset` (version 1.0.0); `None` if both
+    /// are absent.
     ///
     /// # Errors
-    /// When both are given, there are none or too many, or one is out of bounds.
-    pub fn asked(
+    /// If both are given, there are none or too many, or one is out of range.
+    pub fn from_fields(
         one: Option<i32>,
         several: Option<Vec<i32>>,
     ) -> Result<Option<Self>, InvalidField> {
@@ -164,7 +166,7 @@ impl NotifyOffsets {
         if !(1..=MAX_OFFSETS).contains(&minutes.len()) {
             return Err(InvalidField::new(field, "must have 1 to 5 entries"));
         }
-        if minutes.iter().any(|it| !(0..=MAX_OFFSET_MINUTES).contains(it)) {
+        if minutes.iter().any(|offset| !(0..=MAX_OFFSET_MINUTES).contains(offset)) {
             return Err(InvalidField::new(field, "must be between 0 and 40320 minutes"));
         }
         minutes.sort_unstable();
@@ -172,7 +174,7 @@ impl NotifyOffsets {
         Ok(Some(Self(minutes)))
     }
 
-    /// Offsets that were parsed before they were stored.
+    /// Offsets that were checked before they were stored.
     #[must_use]
     pub fn from_store(minutes: Vec<i32>) -> Self {
         Self(minutes)
@@ -184,7 +186,7 @@ impl NotifyOffsets {
         &self.0
     }
 
-    /// The smallest: that of the last delivery.
+    /// The smallest offset, which belongs to the last delivery.
     #[must_use]
     pub fn first(&self) -> i32 {
         self.0.first().copied().unwrap_or(0)
@@ -202,10 +204,10 @@ impl Default for TimeZone {
 }
 
 impl TimeZone {
-    /// The zone of a name.
+    /// The zone with an IANA name.
     ///
     /// # Errors
-    /// When no zone has it.
+    /// If there is no such zone.
     pub fn parse(name: &str) -> Result<Self, InvalidField> {
         let zone = name.parse().map(Self);
         zone.map_err(|_| {
@@ -216,7 +218,7 @@ impl TimeZone {
         })
     }
 
-    /// Its name.
+    /// IANA name.
     #[must_use]
     pub fn name(self) -> &'static str {
         self.0.name()
@@ -229,7 +231,7 @@ impl From<TimeZone> for Tz {
     }
 }
 
-/// Minutes after its time in which a delivery is still worth making.
+/// Minutes after the due time of a delivery during which it is still sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExpiresAfter(i32);
 
@@ -240,10 +242,10 @@ impl Default for ExpiresAfter {
 }
 
 impl ExpiresAfter {
-    /// A number of minutes.
+    /// Checks a number of minutes.
     ///
     /// # Errors
-    /// When it is less than one minute or more than a year.
+    /// If it is less than one minute or more than a year.
     pub fn parse(minutes: i32) -> Result<Self, InvalidField> {
         if (1..=MAX_EXPIRY_MINUTES).contains(&minutes) {
             return Ok(Self(minutes));
@@ -251,7 +253,7 @@ impl ExpiresAfter {
         Err(InvalidField::new("expiresAfterMinutes", "must be between 1 and 525600 minutes"))
     }
 
-    /// One that was parsed before it was stored.
+    /// A number of minutes that was checked before it was stored.
     #[must_use]
     pub fn from_store(minutes: i32) -> Self {
         Self(minutes)
@@ -264,20 +266,21 @@ impl ExpiresAfter {
     }
 }
 
-/// The instant that an RFC 3339 text with an offset names, to the millisecond.
+/// Parses an RFC 3339 time with an offset, to the millisecond.
 ///
 /// # Errors
-/// When it is another text, or an instant outside the years 1 to 9999 in UTC, which RFC 3339 cannot
-/// write.
+/// If the text has another form, or the instant is outside of the years 1 to 9999 in UTC, which
+/// RFC 3339 cannot express.
 pub fn instant(field: &'static str, text: &str) -> Result<DateTime<Utc>, InvalidField> {
     let parsed = DateTime::parse_from_rfc3339(text).ok();
-    // To the millisecond, and out of a leap second, which PostgreSQL does not know.
-    let instant = parsed.and_then(|it| DateTime::from_timestamp_millis(it.timestamp_millis()));
-    let problem = "must be an RFC 3339 time with its offset, such as 2026-05-01T10:00:00+02:00 or 2026-05-01T08:00:00Z";
+    // Milliseconds also remove leap seconds, which PostgreSQL does not support.
+    let instant = parsed.and_then(|time| DateTime::from_timestamp_millis(time.timestamp_millis()));
+    let problem = "must be an RFC 3339 time with an offset, such as 2026-05-01T10:00:00+02:00 or \
+                   2026-05-01T08:00:00Z";
     instant.filter(|at| is_date(*at)).ok_or_else(|| InvalidField::new(field, problem))
 }
 
-/// The due date that a text names: an [`instant`].
+/// Parses a due date with [`instant`].
 ///
 /// # Errors
 /// As [`instant`].

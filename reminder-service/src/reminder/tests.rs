@@ -10,7 +10,7 @@ fn at(text: &str) -> DateTime<Utc> {
 }
 
 fn offsets(minutes: &[i32]) -> NotifyOffsets {
-    NotifyOffsets::asked(None, Some(minutes.to_vec())).expect("offsets").expect("given")
+    NotifyOffsets::from_fields(None, Some(minutes.to_vec())).expect("offsets").expect("given")
 }
 
 fn schedule(date: &str, minutes: &[i32]) -> Schedule {
@@ -32,7 +32,7 @@ fn details() -> Details {
 }
 
 #[test]
-fn the_next_delivery_is_the_first_that_is_strictly_ahead() {
+fn finds_next_delivery_strictly_ahead() {
     let schedule = schedule("2026-05-01T08:00:00Z", &[0, 10, 60]);
     for (now, next) in [
         ("2026-05-01T06:00:00Z", Some("2026-05-01T07:00:00Z")),
@@ -41,7 +41,7 @@ fn the_next_delivery_is_the_first_that_is_strictly_ahead() {
         ("2026-05-01T08:00:00Z", None),
     ] {
         assert_eq!(
-            schedule.timetable().after(at(now)).next().map(|it| it.at),
+            schedule.timetable().after(at(now)).next().map(|delivery| delivery.at),
             next.map(at),
             "{now}"
         );
@@ -49,20 +49,20 @@ fn the_next_delivery_is_the_first_that_is_strictly_ahead() {
 }
 
 #[test]
-fn a_change_of_the_offset_alone_keeps_the_rest() {
-    let offsets = NotifyOffsets::asked(Some(10), None).expect("an offset");
+fn keeps_schedule_when_only_offset_changes() {
+    let offsets = NotifyOffsets::from_fields(Some(10), None).expect("an offset");
     let changed = details().with(Change { offsets, ..Change::default() }).expect("a change");
     let expected = Details { schedule: schedule("2026-05-01T08:00:00Z", &[10]), ..details() };
     assert_eq!(changed, expected);
 }
 
 #[test]
-fn an_empty_change_changes_nothing() {
+fn keeps_details_on_empty_change() {
     assert_eq!(details().with(Change::default()), Ok(details()));
 }
 
 #[test]
-fn what_may_be_missing_can_be_removed() {
+fn removes_optional_details() {
     let change = Change {
         title: Some(None),
         url: Some(None),
@@ -76,7 +76,7 @@ fn what_may_be_missing_can_be_removed() {
 }
 
 #[test]
-fn an_instant_is_kept_to_the_millisecond() {
+fn keeps_instants_to_the_millisecond() {
     for (text, expected) in [
         ("2026-05-01T10:00:00+02:00", "2026-05-01T08:00:00Z"),
         ("2026-05-01T08:00:00.123456789Z", "2026-05-01T08:00:00.123Z"),
@@ -87,7 +87,7 @@ fn an_instant_is_kept_to_the_millisecond() {
 }
 
 #[test]
-fn a_text_without_an_offset_or_outside_of_what_can_be_written_is_no_instant() {
+fn refuses_times_without_offset_or_out_of_range() {
     for text in [
         "",
         "tomorrow",
@@ -101,7 +101,7 @@ fn a_text_without_an_offset_or_outside_of_what_can_be_written_is_no_instant() {
 }
 
 #[test]
-fn an_address_has_a_shape() {
+fn checks_form_of_addresses() {
     for text in ["u1@example.com", "a.b+c@sub.example.org", "o'neil@localhost", "jörg@exämple.de"]
     {
         assert!(looks_like_an_address(text), "{text}");
@@ -124,7 +124,7 @@ fn an_address_has_a_shape() {
 }
 
 #[test]
-fn a_link_is_web_absolute_and_public() {
+fn accepts_only_public_absolute_links() {
     for text in [
         "https://example.com",
         "HTTP://Example.com/a?b=c#d",
@@ -133,7 +133,7 @@ fn a_link_is_web_absolute_and_public() {
         "http://[2001:db8::1]/",
     ] {
         assert_eq!(
-            Link::parse(text.to_owned()).map(|it| it.map(Link::into_string)),
+            Link::parse(text.to_owned()).map(|link| link.map(Link::into_string)),
             Ok(Some(text.to_owned()))
         );
     }
@@ -161,12 +161,12 @@ fn a_link_is_web_absolute_and_public() {
 }
 
 #[test]
-fn an_empty_title_or_link_is_none() {
+fn reads_no_title_or_link_from_empty_text() {
     assert_eq!((Title::parse(String::new()), Link::parse(String::new())), (Ok(None), Ok(None)));
 }
 
 #[test]
-fn lengths_are_counted_in_characters() {
+fn counts_lengths_in_characters() {
     assert!(Message::parse("ü".repeat(2_000)).is_ok());
     assert!(Message::parse("ü".repeat(2_001)).is_err());
     assert!(Title::parse("ü".repeat(200)).is_ok());
@@ -174,7 +174,7 @@ fn lengths_are_counted_in_characters() {
 }
 
 #[test]
-fn a_language_tag_has_a_shape() {
+fn checks_form_of_language_tags() {
     for text in ["en", "pt-BR", "zh-Hant-TW", "de-CH-1996", "es-419"] {
         assert!(Locale::parse(text.to_owned()).is_ok(), "{text}");
     }
@@ -189,19 +189,19 @@ fn minutes() -> impl Strategy<Value = Vec<i32>> {
 
 proptest! {
     #[test]
-    fn offsets_come_out_ascending_and_once(given in minutes()) {
+    fn sorts_and_dedups_offsets(given in minutes()) {
         let offsets = offsets(&given);
         prop_assert!(offsets.as_slice().windows(2).all(|pair| pair[0] < pair[1]));
-        prop_assert!(given.iter().all(|it| offsets.as_slice().contains(it)));
-        prop_assert!(offsets.as_slice().iter().all(|it| given.contains(it)));
+        prop_assert!(given.iter().all(|offset| offsets.as_slice().contains(offset)));
+        prop_assert!(offsets.as_slice().iter().all(|offset| given.contains(offset)));
     }
 
     #[test]
-    fn every_delivery_is_next_once_and_then_the_reminder_is_completed(given in minutes()) {
+    fn lists_each_delivery_once_then_completes(given in minutes()) {
         let schedule = schedule("2026-05-01T08:00:00Z", &given);
         let mut now = schedule.date - TimeDelta::days(30);
         let mut deliveries = Vec::new();
-        while let Some(next) = schedule.timetable().after(now).next().map(|it| it.at) {
+        while let Some(next) = schedule.timetable().after(now).next().map(|delivery| delivery.at) {
             prop_assert_eq!(schedule.status(now), Status::Scheduled);
             deliveries.push((schedule.date - next).num_minutes());
             now = next;
@@ -209,13 +209,15 @@ proptest! {
         prop_assert_eq!(schedule.status(now), Status::Completed);
         prop_assert_eq!(Some(now), schedule.last_at());
         deliveries.reverse();
-        prop_assert_eq!(deliveries, schedule.offsets.as_slice().iter().map(|it| i64::from(*it)).collect::<Vec<_>>());
+        let offsets = schedule.offsets.as_slice().iter().copied().map(i64::from);
+        prop_assert_eq!(deliveries, offsets.collect::<Vec<_>>());
     }
 
     #[test]
-    fn no_text_makes_a_parser_fail_otherwise_than_by_saying_so(text in any::<String>()) {
+    fn parses_any_text_without_panic(text in any::<String>()) {
         let _ = (due_date(&text), TimeZone::parse(&text), looks_like_an_address(&text));
-        let _ = (Link::parse(text.clone()), Locale::parse(text.clone()), Title::parse(text.clone()));
+        let _ = Link::parse(text.clone());
+        let _ = (Locale::parse(text.clone()), Title::parse(text.clone()));
         if let Ok(message) = Message::parse(text.clone()) {
             prop_assert_eq!(message.as_str(), &text);
             prop_assert!(!text.contains('\0'));
@@ -223,7 +225,10 @@ proptest! {
     }
 
     #[test]
-    fn an_instant_that_is_taken_can_be_written_and_read_again(seconds in -62_135_596_800_i64..253_402_300_800, millis in 0_u32..1000) {
+    fn reads_written_instants(
+        seconds in -62_135_596_800_i64..253_402_300_800,
+        millis in 0_u32..1000,
+    ) {
         let instant = DateTime::from_timestamp(seconds, millis * 1_000_000).expect("in range");
         prop_assert_eq!(due_date(&instant.to_rfc3339()), Ok(instant));
     }

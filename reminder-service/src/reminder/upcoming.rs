@@ -1,37 +1,37 @@
-//! What is still to come of a reminder, with what its user did with the latest occurrence.
+//! Upcoming deliveries of a reminder, and acknowledgement and snooze of its latest occurrence.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Handled, Reminder, Schedule, Status};
 
-/// An occurrence that was put off.
+/// A snoozed occurrence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Snooze {
     /// The occurrence.
     pub date: DateTime<Utc>,
-    /// When it is delivered once more.
+    /// Time at which it is delivered once more.
     pub until: DateTime<Utc>,
 }
 
-/// Nothing of the reminder was delivered yet.
+/// Error: no occurrence was delivered yet, so there is none to act on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("no occurrence of this reminder has been delivered yet")]
 pub struct NothingDelivered;
 
-/// An occurrence, and when it is delivered.
+/// An occurrence with its deliveries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upcoming {
     /// The occurrence.
     pub at: DateTime<Utc>,
-    /// Its deliveries in order of time: minutes before it (none for one that was snoozed), and
-    /// when.
+    /// Deliveries in order of time: minutes before the occurrence (`None` for a snoozed one), and
+    /// the time.
     pub deliveries: Vec<(Option<i32>, DateTime<Utc>)>,
 }
 
 impl Schedule {
-    /// Up to `limit` occurrences strictly after `from`, each with its deliveries that are later
-    /// than `sent_until`. Where the deliveries of two fall on one instant there is one: that of the
-    /// earlier occurrence.
+    /// Up to `limit` occurrences strictly after `from`, each with its deliveries later than
+    /// `sent_until`. Two deliveries at the same instant are one, which belongs to the earlier
+    /// occurrence.
     #[must_use]
     pub fn upcoming(
         &self,
@@ -40,23 +40,24 @@ impl Schedule {
         limit: usize,
     ) -> Vec<Upcoming> {
         let timetable = self.timetable();
-        let told = |at: DateTime<Utc>, minutes: i32| {
+        let delivery = |at: DateTime<Utc>, minutes: i32| {
             let deliver_at = at - TimeDelta::minutes(minutes.into());
-            let is_shown = deliver_at > sent_until && !timetable.is_of_earlier(at, minutes);
-            is_shown.then_some((Some(minutes), deliver_at))
+            let is_own = deliver_at > sent_until && !timetable.is_of_earlier(at, minutes);
+            is_own.then_some((Some(minutes), deliver_at))
         };
         let occurrences = timetable.occurrences_after(from).take(limit);
         let upcoming = occurrences.map(|at| {
             let offsets = self.offsets.as_slice().iter().rev();
-            Upcoming { at, deliveries: offsets.filter_map(|minutes| told(at, *minutes)).collect() }
+            let deliveries = offsets.filter_map(|minutes| delivery(at, *minutes)).collect();
+            Upcoming { at, deliveries }
         });
         upcoming.collect()
     }
 }
 
 impl Reminder {
-    /// The time of the next delivery after `now`, if there is one. Deliveries whose time has come
-    /// are not ahead: a reminder made with some of its offsets already past has just the others.
+    /// Time of the next delivery after `now`; `None` if there is none. A reminder that was created
+    /// when some of its offsets had passed has only the others.
     #[must_use]
     pub fn next_at(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let scheduled = self
@@ -69,26 +70,26 @@ impl Reminder {
         scheduled.map(|delivery| delivery.at).into_iter().chain(snoozed).min()
     }
 
-    /// The time of the last delivery; none when there is no end.
+    /// Time of the last delivery; `None` if there is no end.
     #[must_use]
     pub fn last_at(&self) -> Option<DateTime<Utc>> {
         let last = self.details.schedule.last_at()?;
         let date = last + TimeDelta::minutes(self.details.schedule.offsets.first().into());
-        let last = if self.is_done_with(date) { DateTime::UNIX_EPOCH } else { last };
+        let last = if self.is_acknowledged(date) { DateTime::UNIX_EPOCH } else { last };
         Some(self.handled.snooze.map_or(last, |snooze| snooze.until.max(last)))
     }
 
     /// Returns the first instant after `now` at which [`Reminder::next_at`], [`Reminder::status`]
-    /// or [`Reminder::latest`] may change although nobody changes the reminder: the time of a
-    /// delivery, be it acknowledged, or of a snooze.
+    /// or [`Reminder::latest`] may change without a change of the reminder: the time of a delivery,
+    /// even of an acknowledged occurrence, or of a snooze.
     #[must_use]
-    pub fn next_turn(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    pub fn next_change_at(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let scheduled = self.details.schedule.timetable().after(now).next();
         let snoozed = self.handled.snooze.map(|snooze| snooze.until).filter(|until| *until > now);
         scheduled.map(|delivery| delivery.at).into_iter().chain(snoozed).min()
     }
 
-    /// What it is at `now`.
+    /// Status at `now`.
     #[must_use]
     pub fn status(&self, now: DateTime<Utc>) -> Status {
         if self.last_at().is_none_or(|last| last > now) {
@@ -98,13 +99,13 @@ impl Reminder {
         }
     }
 
-    /// Up to `limit` occurrences strictly after `from`: what will be sent. One that was snoozed
-    /// comes first.
+    /// Up to `limit` occurrences strictly after `from` that will be delivered. A snoozed one comes
+    /// first.
     #[must_use]
     pub fn upcoming(&self, from: DateTime<Utc>, now: DateTime<Utc>, limit: usize) -> Vec<Upcoming> {
         let snoozed = self.handled.snooze.filter(|snooze| snooze.until > from.max(now));
-        let snoozed =
-            snoozed.map(|it| Upcoming { at: it.date, deliveries: vec![(None, it.until)] });
+        let snoozed = snoozed
+            .map(|snooze| Upcoming { at: snooze.date, deliveries: vec![(None, snooze.until)] });
         let scheduled = self.details.schedule.upcoming(self.not_before(from), from.min(now), limit);
         snoozed.into_iter().chain(scheduled).take(limit).collect()
     }
@@ -113,40 +114,41 @@ impl Reminder {
         self.handled.acknowledged.map_or(from, |acknowledged| acknowledged.max(from))
     }
 
-    /// The occurrence that was delivered last, in part at least. What lies before the schedule was
-    /// made was not delivered by it: a series may start in the past, and a reminder may be made
-    /// with some of its offsets past.
+    /// The occurrence whose first delivery was the latest. Deliveries before the schedule was set
+    /// do not count: a series may start in the past, and a reminder may be created when some of its
+    /// offsets have passed.
     ///
     /// # Errors
-    /// When none was.
+    /// If no occurrence was delivered yet.
     pub fn latest(&self, now: DateTime<Utc>) -> Result<DateTime<Utc>, NothingDelivered> {
         let scheduled = self.details.schedule.timetable().latest(now);
         let scheduled = scheduled.filter(|delivery| delivery.at > self.scheduled_at);
         let scheduled = scheduled.map(|delivery| (delivery.at, delivery.date));
-        let snoozed =
-            self.handled.snooze.filter(|snooze| snooze.until <= now).map(|it| (it.until, it.date));
+        let snoozed = self.handled.snooze.filter(|snooze| snooze.until <= now);
+        let snoozed = snoozed.map(|snooze| (snooze.until, snooze.date));
         scheduled.into_iter().chain(snoozed).max().map(|(_, date)| date).ok_or(NothingDelivered)
     }
 
-    /// Lets the latest occurrence come once more, in place of any that was to.
+    /// Snoozes the latest occurrence; an earlier snooze is replaced.
     ///
     /// # Errors
-    /// When none was delivered yet.
+    /// If no occurrence was delivered yet.
     pub fn snooze(
         &self,
         now: DateTime<Utc>,
         until: DateTime<Utc>,
     ) -> Result<Handled, NothingDelivered> {
         let date = self.latest(now)?;
-        // What comes once more is no longer done with, and neither is anything after it.
+        // The snoozed occurrence and those after it are no longer acknowledged.
         let acknowledged = self.handled.acknowledged.filter(|acknowledged| *acknowledged < date);
         Ok(Handled { acknowledged, snooze: Some(Snooze { date, until }) })
     }
 
-    /// Ends the latest occurrence: nothing more of it is delivered, nor of any before it.
+    /// Acknowledges the latest occurrence: no further delivery of it, or of an earlier one, is
+    /// sent.
     ///
     /// # Errors
-    /// When none was delivered yet.
+    /// If no occurrence was delivered yet.
     pub fn acknowledge(&self, now: DateTime<Utc>) -> Result<Handled, NothingDelivered> {
         let date = self.latest(now)?;
         let acknowledged = Some(self.handled.acknowledged.map_or(date, |before| before.max(date)));
@@ -154,7 +156,7 @@ impl Reminder {
         Ok(Handled { acknowledged, snooze })
     }
 
-    fn is_done_with(&self, date: DateTime<Utc>) -> bool {
+    fn is_acknowledged(&self, date: DateTime<Utc>) -> bool {
         self.handled.acknowledged.is_some_and(|acknowledged| date <= acknowledged)
     }
 }

@@ -1,4 +1,4 @@
-//! A reminder as it is answered.
+//! JSON form of a reminder in answers.
 
 use std::collections::BTreeMap;
 
@@ -21,62 +21,62 @@ use crate::{
 #[serde(rename_all = "camelCase")]
 #[schema(as = Reminder, example = json!(examples::reminder()))]
 pub(super) struct ReminderAnswer {
-    /// Its id: opaque, at most 64 URL-safe characters, sortable by creation time.
+    /// Id: opaque, at most 64 URL-safe characters, sortable by creation time.
     id: String,
-    /// When it was made.
+    /// Time of creation.
     #[serde(serialize_with = "time")]
     created_at: DateTime<Utc>,
-    /// When it was last changed.
+    /// Time of the last change.
     #[serde(serialize_with = "time")]
     updated_at: DateTime<Utc>,
-    /// When it is due.
+    /// Due time; for a recurring reminder, the start of its rule.
     #[serde(serialize_with = "time")]
     date: DateTime<Utc>,
-    /// The IANA zone of its wall clock.
+    /// IANA time zone of local times.
     time_zone: &'static str,
-    /// Whether it recurs: exactly when `recurrence` is there.
+    /// `true` exactly if `recurrence` is not `null`.
     is_recurring: bool,
-    /// How it recurs.
+    /// Recurrence rule.
     recurrence: Option<Recurrence>,
     /// The first of `notifyOffsets`.
     notify_offset: i32,
-    /// Minutes before `date` of each delivery, ascending.
+    /// Minutes before the due time at which it is delivered, ascending.
     notify_offsets: Vec<i32>,
     /// The first of `channels`.
     notify_type: Channel,
-    /// The ways in which it is delivered, in alphabetical order.
+    /// Channels on which it is delivered, in alphabetical order.
     channels: Vec<Channel>,
-    /// A short heading.
+    /// Title: one line.
     title: Option<String>,
-    /// The text.
+    /// Message.
     message: String,
-    /// What a tap opens.
+    /// Link that a tap opens.
     url: Option<String>,
-    /// The client's own pairs.
+    /// Key-value pairs of the client.
     data: BTreeMap<String, String>,
-    /// Minutes after its time in which a delivery is still made.
+    /// Minutes after the time of a delivery during which it is still sent.
     expires_after_minutes: i32,
-    /// How urgent it is.
+    /// Priority.
     priority: Priority,
-    /// The BCP 47 language of the texts around it.
+    /// BCP 47 language of the surrounding texts.
     locale: Option<String>,
-    /// Whether a delivery is ahead.
+    /// Status.
     status: StatusWord,
-    /// The time of the next delivery, if one is ahead; a snoozed one counts.
+    /// Time of the next delivery, including a snooze; `null` if there is none.
     #[serde(serialize_with = "optional_time")]
     next_at: Option<DateTime<Utc>>,
-    /// Which change of it this is; the first is 1.
+    /// Version; it grows with each change, and the first is 1.
     version: i64,
 }
 
-/// Whether a delivery is ahead.
+/// Status of a reminder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[schema(as = Status)]
 pub(super) enum StatusWord {
-    /// A delivery is ahead.
+    /// A delivery is in the future.
     Scheduled,
-    /// The last delivery's time has come.
+    /// The time of the last delivery has passed.
     Completed,
 }
 
@@ -106,7 +106,7 @@ impl From<Seen<Reminder>> for ReminderAnswer {
 }
 
 impl ReminderAnswer {
-    /// The answer for a reminder of which it is known how it stands.
+    /// Answer for a reminder whose status is known.
     pub(super) fn new(reminder: Reminder, status: Status, next_at: Option<DateTime<Utc>>) -> Self {
         let reminder::Details { schedule, channels, .. } = &reminder.details;
         Self {
@@ -135,11 +135,11 @@ impl ReminderAnswer {
     }
 }
 
-/// Reminders as they are answered. Where one recurs, its rule is followed off the threads that
-/// serve requests.
+/// Converts reminders into answers. If one of them recurs, the conversion runs outside of the
+/// threads that serve requests.
 ///
 /// # Errors
-/// When the work panics.
+/// If the conversion panics.
 pub(super) async fn answers(
     user_id: &str,
     seen: Vec<Seen<Reminder>>,
@@ -149,7 +149,7 @@ pub(super) async fn answers(
     if recurs { off_thread(user_id, convert).await } else { Ok(convert()) }
 }
 
-/// UTC with milliseconds and `Z`, as the predecessor wrote it.
+/// Writes UTC with milliseconds and `Z`, like version 1.0.0.
 pub(super) fn time<S: Serializer>(at: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&at.to_rfc3339_opts(SecondsFormat::Millis, true))
 }

@@ -11,7 +11,8 @@ use serde_json::value::RawValue;
 use shared::{
     contract::new_id,
     http::{
-        Allowance, ApiError, ErrorBody, FieldFault, Identity, RawBody, Reason, RequestContext,
+        Allowance, ApiError, ErrorBody, FieldFault, IdempotencyKeyHeader, Identity, RawBody,
+        Reason, RequestContext,
         idempotency::{self, Known},
         json::{self, Lenient},
     },
@@ -25,78 +26,75 @@ use super::{
     Api,
     body::NewReminder,
     compute::off_thread,
-    create::{Made, full, nothing_ahead},
+    create::{CreatedReminder, no_delivery_ahead, quota_exceeded},
     examples,
 };
 use crate::{
-    addresses::reach,
+    addresses::check_channels,
     events::{self, Origin, Unstamped},
     reminder::{Channel, Details},
     store,
 };
 
-/// The largest body.
+/// Largest body.
 pub(super) const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
-/// The most reminders of one call.
-const MOST: usize = 1_000;
-/// The largest entry: white space and superfluous digits counted, which are not kept.
+/// Largest number of reminders of one call.
+const MAX_ENTRIES: usize = 1_000;
+/// Largest entry, with white space and superfluous digits, which are not stored.
 const MAX_ENTRY_BYTES: usize = 512 * 1024;
 
-/// Reminders to be made.
+/// Reminders to create.
 #[derive(ToSchema)]
 #[schema(example = json!(examples::bulk()))]
-#[expect(
-    dead_code,
-    reason = "the shape for the description; each entry is read by itself, so that each is refused by itself"
-)]
-pub(super) struct Bulk {
-    /// 1 to 1,000 of them.
+#[expect(dead_code, reason = "describes the body; each entry is parsed and refused separately")]
+pub(super) struct BulkRequest {
+    /// 1 to 1,000 reminders.
     #[schema(min_items = 1, max_items = 1000)]
     reminders: Vec<NewReminder>,
 }
 
-/// What became of each, in the order of the request.
+/// Results of a bulk request, in the order of its entries.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!(examples::bulk_results()))]
-pub(super) struct Results {
-    results: Vec<ItemResult>,
+pub(super) struct BulkResults {
+    results: Vec<BulkResult>,
 }
 
-/// What became of one.
+/// Result of one entry.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct ItemResult {
-    /// The status that it alone would have been answered with: 201, 400, 413, 422 or 429.
+pub(super) struct BulkResult {
+    /// Status that a request with this entry alone would have: 201, 400, 413, 422 or 429.
     status: u16,
-    /// Its id, when it was made.
+    /// Id of the reminder, if it was created.
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
-    /// Why it was not made.
+    /// Error, if it was not created.
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<ItemError>,
+    error: Option<BulkError>,
 }
 
-/// Why one was not made.
+/// Error of one entry.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-pub(super) struct ItemError {
-    /// For a person.
+pub(super) struct BulkError {
+    /// Text for a person.
     message: String,
-    /// For a program.
+    /// Reason code for a program.
     reason: &'static str,
-    /// Every fault of the entry, by field; `message` is the first of them.
+    /// Faults of the entry by field, at most 20; `message` is the first of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     details: Vec<FieldFault>,
 }
 
-impl From<ApiError> for ItemError {
+impl From<ApiError> for BulkError {
     fn from(error: ApiError) -> Self {
         Self { reason: error.reason.parts().1, message: error.message, details: error.details }
     }
 }
 
-impl From<Result<Uuid, ApiError>> for ItemResult {
+impl From<Result<Uuid, ApiError>> for BulkResult {
     fn from(result: Result<Uuid, ApiError>) -> Self {
         match result {
-            Ok(id) => Self { status: 201, id: Some(Made::of(id).id), error: None },
+            Ok(id) => Self { status: 201, id: Some(CreatedReminder::of(id).id), error: None },
             Err(error) => Self {
                 status: error.reason.parts().0.as_u16(),
                 id: None,
@@ -106,7 +104,7 @@ impl From<Result<Uuid, ApiError>> for ItemResult {
     }
 }
 
-/// A reminder to be made, and the message that tells of it.
+/// A reminder to create, with its event.
 pub(super) struct Draft {
     pub(super) id: Uuid,
     pub(super) details: Details,
@@ -115,32 +113,42 @@ pub(super) struct Draft {
 
 impl Draft {
     pub(super) fn of(details: Details, origin: Origin<'_>) -> Result<Self, ApiError> {
-        reach(&details.channels, origin.identity)?;
+        check_channels(&details.channels, origin.identity)?;
         let id = new_id();
         let message = events::created(origin, id, &details)?;
         Ok(Self { id, details, message })
     }
 }
 
-/// Make up to 1,000 reminders in one transaction
+/// Create up to 1,000 reminders in one transaction
 ///
-/// Each entry is a body of `POST /reminders`. Those that can be made are, all together; each of the
+/// Each entry is a body of `POST /reminders`. The valid entries are created together; each of the
 /// others has its own error.
 #[utoipa::path(
     post,
     path = "/reminders/bulk",
     operation_id = "createReminders",
     tag = "reminders",
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters, chosen by the client for this request and its repeats")),
-    request_body = Bulk,
+    params(IdempotencyKeyHeader),
+    request_body = BulkRequest,
     responses(
-        (status = 200, description = "A result for each entry, in their order", body = Results),
-        (status = 400, description = "`INVALID_REQUEST`: the body is no list of 1 to 1,000 reminders", body = ErrorBody),
-        (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
-        (status = 413, description = "`PAYLOAD_TOO_LARGE`: more than 4 MiB", body = ErrorBody),
-        (status = 422, description = "`IDEMPOTENCY_KEY_REUSED`", body = ErrorBody),
-        (status = 429, description = "`RATE_LIMITED`: the call costs as much as one call and one for every 20 entries; try again after `Retry-After`", body = ErrorBody),
-        (status = 503, description = "`UPSTREAM_UNAVAILABLE`: try again after `Retry-After`", body = ErrorBody),
+        (status = 200, body = BulkResults, description = "One result per entry, in their order"),
+        (
+            status = 400,
+            body = ErrorBody,
+            description = "`INVALID_REQUEST`: the body is not a list of 1 to 1,000 reminders",
+        ),
+        (
+            status = 413,
+            body = ErrorBody,
+            description = "`PAYLOAD_TOO_LARGE`: the body is larger than 4 MiB",
+        ),
+        (
+            status = 429,
+            body = ErrorBody,
+            description = "`RATE_LIMITED`: this call counts as one call plus one for every 20 \
+                           entries; try again after `Retry-After`",
+        ),
     ),
 )]
 pub(super) async fn create(
@@ -151,15 +159,13 @@ pub(super) async fn create(
     RawBody { bytes, key, memory: _memory }: RawBody,
 ) -> Result<Response, ApiError> {
     let origin = Origin { identity: &identity, traceparent: context.traceparent };
-    // Rules are tried out as they are read; a thousand of them are not to hold up other requests.
-    let read = off_thread(&identity.user_id, move || {
-        let entries = json::entries(&bytes, "reminders", MOST)?;
+    // Rules are expanded when they are parsed; a thousand of them must not delay other requests.
+    let parsed = off_thread(&identity.user_id, move || {
+        let entries = json::entries(&bytes, "reminders", MAX_ENTRIES)?;
         allowance.take_entries(entries.len())?;
         Ok::<_, ApiError>(entries.into_iter().map(details).collect::<Vec<_>>())
     });
-    let details = read.await??;
-    let drafts: Vec<_> =
-        details.into_iter().map(|it| it.and_then(|details| Draft::of(details, origin))).collect();
+    let drafts = drafts(parsed.await??, origin);
     let accepted = accept_address(&api, &identity, &drafts).await;
     let mut transaction = api.pool.begin().await?;
     if let Some(key) = &key
@@ -169,8 +175,8 @@ pub(super) async fn create(
         return Ok(replay.into_response());
     }
     accepted?;
-    let (results, messages) = make(&api, &mut transaction, origin, drafts).await?;
-    let answer = Results { results: results.into_iter().map(Into::into).collect() };
+    let (results, messages) = create_drafts(&api, &mut transaction, origin, drafts).await?;
+    let answer = BulkResults { results: results.into_iter().map(Into::into).collect() };
     if let Some(key) = &key {
         idempotency::finish(
             &mut transaction,
@@ -183,15 +189,24 @@ pub(super) async fn create(
     }
     transaction.commit().await?;
     metrics::counter!("reminders_created_total").increment(messages.len() as u64);
-    api.quota.forget(&identity.user_id);
+    api.quota.invalidate(&identity.user_id);
     api.handoff.after_commit(messages);
     Ok(Json(answer).into_response())
 }
 
-/// Accepts the address that the e-mails of drafts go to, before a transaction begins.
+/// Turns the details of entries into drafts.
+pub(super) fn drafts(
+    entries: Vec<Result<Details, ApiError>>,
+    origin: Origin<'_>,
+) -> Vec<Result<Draft, ApiError>> {
+    entries.into_iter().map(|entry| entry.and_then(|details| Draft::of(details, origin))).collect()
+}
+
+/// Checks the e-mail address of the caller if a draft has the channel e-mail. It must be called
+/// before a transaction begins.
 ///
 /// # Errors
-/// `RATE_LIMITED`, for all of them.
+/// `RATE_LIMITED`, for all drafts.
 pub(super) async fn accept_address(
     api: &Api,
     identity: &Identity,
@@ -204,38 +219,38 @@ pub(super) async fn accept_address(
     }
 }
 
-/// Makes what can be made in the caller's transaction: a result for each draft, and the messages to
-/// hand over after the commit.
-pub(super) async fn make(
+/// Creates the valid drafts in the caller's transaction; returns a result for each draft, and the
+/// messages to publish after the commit.
+pub(super) async fn create_drafts(
     api: &Api,
     connection: &mut PgConnection,
     origin: Origin<'_>,
     drafts: Vec<Result<Draft, ApiError>>,
 ) -> Result<(Vec<Result<Uuid, ApiError>>, Vec<OutboxMessage>), ApiError> {
-    let fit: Vec<&Draft> = drafts.iter().flatten().collect();
-    let new: Vec<_> = fit.iter().map(|it| (it.id, &it.details, &it.message)).collect();
-    let made =
+    let valid = drafts.iter().flatten();
+    let new: Vec<_> = valid.map(|draft| (draft.id, &draft.details, &draft.message)).collect();
+    let created =
         store::create_many(connection, &origin.identity.user_id, &new, api.quota.max()).await?;
     let (mut results, mut messages) =
-        (Vec::with_capacity(drafts.len()), Vec::with_capacity(made.len()));
+        (Vec::with_capacity(drafts.len()), Vec::with_capacity(created.len()));
     for draft in drafts {
-        results.push(draft.and_then(|draft| match made.get(&draft.id) {
+        results.push(draft.and_then(|draft| match created.get(&draft.id) {
             Some(Some(created_at)) => {
                 messages.push(draft.message.stamped(*created_at, 1));
                 Ok(draft.id)
             }
-            Some(None) => Err(full(api.quota.max())),
-            None => Err(nothing_ahead()),
+            Some(None) => Err(quota_exceeded(api.quota.max())),
+            None => Err(no_delivery_ahead()),
         }));
     }
     Ok((results, messages))
 }
 
-/// Reads the details that an entry asks for; a part of a body is refused as a body of its own would
-/// be.
+/// Parses one entry; it is refused like a body of `POST /reminders`.
 fn details(entry: &RawValue) -> Result<Details, ApiError> {
     if entry.get().len() > MAX_ENTRY_BYTES {
-        return Err(ApiError::new(Reason::PayloadTooLarge, "the entry is too large"));
+        let message = format!("the entry is larger than {} KiB", MAX_ENTRY_BYTES / 1024);
+        return Err(ApiError::new(Reason::PayloadTooLarge, message));
     }
     let Lenient { value, faults } = json::lenient::<NewReminder>(entry.get().as_bytes())?;
     value.details(faults)

@@ -10,7 +10,8 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use shared::http::{
-    Allowance, ApiError, BodyWriter, ErrorBody, Identity, Params, RawBody, RequestContext,
+    Allowance, ApiError, BodyWriter, ErrorBody, IdempotencyKeyHeader, Identity, Params, RawBody,
+    RequestContext,
     idempotency::{self, Known},
     streamed,
 };
@@ -20,105 +21,118 @@ use uuid::Uuid;
 use super::{
     Api,
     body::NewReminder,
-    bulk::{Draft, accept_address, make},
+    bulk::{accept_address, create_drafts, drafts},
     compute::off_thread,
-    create::Made,
+    create::CreatedReminder,
     examples,
 };
 use crate::{
     calendar::{self, Calendar, Entry, Exported, Import},
     events::Origin,
-    reminder::{Details, Reminder, TimeZone},
+    reminder::{Details, Link, Locale, Reminder, TimeZone, Title},
     store::{self, Seen},
 };
 
-/// Reminders that one file holds at the most; the newest.
-const MOST: usize = 10_000;
-/// Reminders of a file in memory at once.
+/// Largest number of reminders of one file, the newest.
+const MAX_REMINDERS: usize = 10_000;
+/// Reminders of a file that are in memory at the same time.
 const PAGE: i64 = 100;
 
-/// How a file is taken.
+/// Query of an import.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Query {
-    /// Whether nothing is made unless everything can be.
+    /// `true` to create no reminder if an entry is refused.
     #[param(default = false)]
     atomic: Option<bool>,
-    /// The IANA zone of times that name none, where the file names none either.
+    /// IANA time zone of times without a zone, if the file names none.
     #[param(default = "UTC")]
     time_zone: Option<String>,
 }
 
-/// What became of a file. Lines are counted from 1.
+/// Result of an import. Lines are counted from 1.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!(examples::import()))]
-pub(super) struct Imported {
-    /// The reminders that were made.
+pub(super) struct ImportResult {
+    /// Reminders that were created.
     imported: Vec<ImportedEntry>,
-    /// What could not be taken. With `atomic=true`, nothing is made unless this is empty.
+    /// Entries and lines that were refused. With `atomic=true`, no reminder is created unless this
+    /// is empty.
     refused: Vec<RefusedEntry>,
-    /// What an entry was taken without.
+    /// Parts of entries that were left out.
     notes: Vec<ImportNote>,
 }
 
-/// A reminder that was made.
+/// A reminder that was created.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ImportedEntry {
-    /// The line on which its entry begins.
+    /// First line of the entry.
     line: usize,
-    /// The entry's identity in the calendar that it comes from.
+    /// UID of the entry in the calendar that it comes from.
     uid: Option<String>,
-    /// The reminder's id.
+    /// Id of the reminder.
     id: String,
 }
 
-/// What could not be taken.
+/// An entry or a line that was refused.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct RefusedEntry {
-    /// The line that is the reason.
+    /// Line of the fault.
     line: usize,
-    /// The entry's identity.
+    /// UID of the entry.
     uid: Option<String>,
-    /// The entry's heading.
+    /// Summary of the entry.
     summary: Option<String>,
-    /// Why.
+    /// Reason of the refusal.
     reason: String,
 }
 
-/// What an entry was taken without.
+/// A part of an entry that was left out.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ImportNote {
-    /// The line.
+    /// Line of the part.
     line: usize,
-    /// The entry's identity.
+    /// UID of the entry.
     uid: Option<String>,
-    /// What was left out, and why.
+    /// The part and the reason.
     text: String,
 }
 
-/// Make reminders of a calendar file
+/// Import reminders from an iCalendar file
 ///
-/// Events and tasks with their rules, exclusions and alarms, at most 1,000. What cannot be taken is
-/// named by its line with the reason, and the rest is made; or nothing is, with `atomic=true`.
+/// Imports events and tasks with their rules, exclusions and alarms, at most 1,000. An entry that
+/// cannot be imported is refused with its line and the reason, and the others are created; with
+/// `atomic=true`, no reminder is created if an entry is refused.
 #[utoipa::path(
     post,
     path = "/reminders/import",
     operation_id = "importReminders",
     tag = "reminders",
-    params(
-        Query,
-        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters, chosen by the client for this request and its repeats"),
+    params(Query, IdempotencyKeyHeader),
+    request_body(
+        content = String,
+        content_type = "text/calendar",
+        description = "An iCalendar file (RFC 5545) of at most 4 MiB",
+        example = json!(examples::calendar()),
     ),
-    request_body(content = String, content_type = "text/calendar", description = "An iCalendar file (RFC 5545), at most 4 MiB", example = json!(examples::calendar())),
     responses(
-        (status = 200, description = "What was made, and what was not", body = Imported),
-        (status = 400, description = "`INVALID_REQUEST`: a parameter is malformed or unknown", body = ErrorBody),
-        (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
-        (status = 413, description = "`PAYLOAD_TOO_LARGE`: more than 4 MiB", body = ErrorBody),
-        (status = 422, description = "`IDEMPOTENCY_KEY_REUSED`", body = ErrorBody),
-        (status = 429, description = "`RATE_LIMITED`: the call costs as much as one call and one for every 20 entries; try again after `Retry-After`", body = ErrorBody),
-        (status = 503, description = "`UPSTREAM_UNAVAILABLE`: try again after `Retry-After`", body = ErrorBody),
+        (
+            status = 200,
+            body = ImportResult,
+            description = "The reminders that were created and the entries that were refused",
+        ),
+        (
+            status = 413,
+            body = ErrorBody,
+            description = "`PAYLOAD_TOO_LARGE`: the body is larger than 4 MiB",
+        ),
+        (
+            status = 429,
+            body = ErrorBody,
+            description = "`RATE_LIMITED`: this call counts as one call plus one for every 20 \
+                           entries; try again after `Retry-After`",
+        ),
     ),
 )]
 pub(super) async fn import(
@@ -140,8 +154,7 @@ pub(super) async fn import(
     });
     let (Import { entries, refused, notes }, details) = read.await??;
     let origin = Origin { identity: &identity, traceparent: context.traceparent };
-    let drafts: Vec<_> =
-        details.into_iter().map(|it| it.and_then(|details| Draft::of(details, origin))).collect();
+    let drafts = drafts(details, origin);
     let accepted = accept_address(&api, &identity, &drafts).await;
     let mut transaction = api.pool.begin().await?;
     if let Some(key) = &body.key
@@ -151,21 +164,21 @@ pub(super) async fn import(
         return Ok(replay.into_response());
     }
     accepted?;
-    let (results, messages) = make(&api, &mut transaction, origin, drafts).await?;
-    let mut answer = Imported {
+    let (results, messages) = create_drafts(&api, &mut transaction, origin, drafts).await?;
+    let mut answer = ImportResult {
         imported: Vec::new(),
         refused: refused.into_iter().map(Into::into).collect(),
         notes: notes
             .into_iter()
-            .map(|it| ImportNote { line: it.line, uid: it.uid, text: it.text })
+            .map(|note| ImportNote { line: note.line, uid: note.uid, text: note.text })
             .collect(),
     };
     for (entry, result) in entries.into_iter().zip(results) {
         answer.add(entry, result);
     }
-    answer.refused.sort_by_key(|it| it.line);
-    let is_taken_back = query.atomic == Some(true) && !answer.refused.is_empty();
-    if is_taken_back {
+    answer.refused.sort_by_key(|refused| refused.line);
+    let is_rolled_back = query.atomic == Some(true) && !answer.refused.is_empty();
+    if is_rolled_back {
         transaction.rollback().await?;
         answer.imported.clear();
         return Ok(Json(answer).into_response());
@@ -182,16 +195,18 @@ pub(super) async fn import(
     }
     transaction.commit().await?;
     metrics::counter!("reminders_created_total").increment(messages.len() as u64);
-    api.quota.forget(&identity.user_id);
+    api.quota.invalidate(&identity.user_id);
     api.handoff.after_commit(messages);
     Ok(Json(answer).into_response())
 }
 
-impl Imported {
+impl ImportResult {
     fn add(&mut self, entry: Entry, result: Result<Uuid, ApiError>) {
         let Entry { line, uid, title, .. } = entry;
         match result {
-            Ok(id) => self.imported.push(ImportedEntry { line, uid, id: Made::of(id).id }),
+            Ok(id) => {
+                self.imported.push(ImportedEntry { line, uid, id: CreatedReminder::of(id).id })
+            }
             Err(error) => {
                 self.refused.push(RefusedEntry { line, uid, summary: title, reason: error.message })
             }
@@ -200,25 +215,34 @@ impl Imported {
 }
 
 impl From<calendar::Refused> for RefusedEntry {
-    fn from(it: calendar::Refused) -> Self {
-        Self { line: it.line, uid: it.uid, summary: it.summary, reason: it.reason }
+    fn from(refused: calendar::Refused) -> Self {
+        let calendar::Refused { line, uid, summary, reason } = refused;
+        Self { line, uid, summary, reason }
     }
 }
 
-/// Give the caller's reminders as a calendar file
+/// Export the caller's reminders as an iCalendar file
 ///
-/// One event a reminder, with its rule, exclusions and alarms; the newest 10,000. Imported again it
-/// makes the same reminders.
+/// The file has one event per reminder, with its rule, exclusions and alarms, for the newest 10,000
+/// reminders. An import of the file creates the same reminders.
 #[utoipa::path(
     get,
     path = "/reminders/export.ics",
     operation_id = "exportReminders",
     tag = "reminders",
     responses(
-        (status = 200, description = "An iCalendar file (RFC 5545)", body = String, content_type = "text/calendar"),
-        (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
-        (status = 429, description = "`RATE_LIMITED`: an export of the caller, or as many as the service writes at once, are under way", body = ErrorBody),
-        (status = 503, description = "`UPSTREAM_UNAVAILABLE`", body = ErrorBody),
+        (
+            status = 200,
+            body = String,
+            content_type = "text/calendar",
+            description = "An iCalendar file (RFC 5545)",
+        ),
+        (
+            status = 429,
+            body = ErrorBody,
+            description = "`RATE_LIMITED`: too many requests, or another export is in progress; \
+                           try again after `Retry-After`",
+        ),
     ),
 )]
 pub(super) async fn export(
@@ -226,7 +250,7 @@ pub(super) async fn export(
     identity: Identity,
 ) -> Result<Response, ApiError> {
     let permit = api.exports.acquire(&identity.user_id)?;
-    let zones = store::zones(&api.pool, &identity.user_id, MOST as i64).await?;
+    let zones = store::zones(&api.pool, &identity.user_id, MAX_REMINDERS as i64).await?;
     let calendar =
         Calendar::new(zones.into_iter().map(|zone| (zone.time_zone, zone.first, zone.last)));
     let file = HeaderValue::from_static("text/calendar; charset=utf-8");
@@ -237,7 +261,7 @@ pub(super) async fn export(
     Ok(response)
 }
 
-/// Writes the file page by page; a reminder that is made meanwhile is newer than the first of them.
+/// Writes the file page by page, from the newest reminder at the start of the export to the oldest.
 async fn write(
     api: Api,
     identity: Identity,
@@ -257,7 +281,7 @@ async fn write(
             page.into_iter().map(|seen| calendar.event(&exported(seen))).collect::<String>()
         });
         writer.write(events.await?).await?;
-        if is_last || written >= MOST {
+        if is_last || written >= MAX_REMINDERS {
             break;
         }
     }
@@ -270,7 +294,7 @@ fn exported(seen: Seen<Reminder>) -> Exported {
     let Details { schedule, channels, title, message, url, data, expires_after, priority, locale } =
         details;
     Exported {
-        id: Made::of(id).id,
+        id: CreatedReminder::of(id).id,
         version,
         created_at,
         updated_at,
@@ -279,12 +303,12 @@ fn exported(seen: Seen<Reminder>) -> Exported {
         recurrence: schedule.recurrence.map(Into::into),
         notify_offsets: schedule.offsets.as_slice().to_vec(),
         channels: channels.as_slice().iter().copied().map(Into::into).collect(),
-        title: title.map(|it| it.into_string()),
+        title: title.map(Title::into_string),
         message: message.into_string(),
-        url: url.map(|it| it.into_string()),
+        url: url.map(Link::into_string),
         data: data.into_map(),
         expires_after_minutes: expires_after.minutes(),
         priority: priority.into(),
-        locale: locale.map(|it| it.into_string()),
+        locale: locale.map(Locale::into_string),
     }
 }

@@ -1,19 +1,21 @@
 //! `POST /reminders/{id}` and `PATCH /reminders/{id}`.
 
 use axum::{extract::State, response::Response};
-use shared::http::{ApiError, ErrorBody, Identity, LenientBody, PathId, RequestContext};
+use shared::http::{
+    ApiError, ErrorBody, IdempotencyKeyHeader, Identity, LenientBody, PathId, RequestContext,
+};
 use uuid::Uuid;
 
 use super::{
     Api,
     answer::ReminderAnswer,
-    body::ReminderChange,
-    create::nothing_ahead,
-    optimistic_update::{Planned, Work, once},
+    body::{NEVER_FIRES, ReminderChange},
+    create::no_delivery_ahead,
+    optimistic_update::{Plan, Update, update},
     single::missing,
 };
 use crate::{
-    addresses::reach,
+    addresses::check_channels,
     events::Origin,
     reminder::{Change, Handled, InvalidRecurrence, Reminder, Status},
     store::Seen,
@@ -21,26 +23,32 @@ use crate::{
 
 /// Change a reminder
 ///
-/// What is left out stays as it is.
+/// Fields that are left out stay unchanged.
 #[utoipa::path(
     post,
     path = "/reminders/{id}",
     operation_id = "updateReminder",
     tag = "reminders",
-    params(
-        ("id" = String, Path, description = "The reminder's id"),
-        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters, chosen by the client for this request and its repeats"),
-    ),
+    params(("id" = String, Path, description = "Id of the reminder"), IdempotencyKeyHeader),
     request_body = ReminderChange,
     responses(
-        (status = 200, description = "The reminder as it is now", body = ReminderAnswer),
-        (status = 400, description = "`INVALID_REQUEST`: a field is malformed or unknown; the message names it", body = ErrorBody),
-        (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
-        (status = 403, description = "`PERMISSION_DENIED`: e-mail to an address that the token says is not verified", body = ErrorBody),
-        (status = 404, description = "`MISSING_REMINDER`: the caller has no such reminder", body = ErrorBody),
-        (status = 413, description = "`PAYLOAD_TOO_LARGE`", body = ErrorBody),
-        (status = 422, description = "`INVALID_DUEDATE`: the schedule changes and no delivery lies ahead · `INVALID_RECURRENCE` · `IDEMPOTENCY_KEY_REUSED`", body = ErrorBody),
-        (status = 503, description = "`UPSTREAM_UNAVAILABLE`: try again after `Retry-After`", body = ErrorBody),
+        (status = 200, body = ReminderAnswer, description = "The reminder after the change"),
+        (
+            status = 403,
+            body = ErrorBody,
+            description = "`PERMISSION_DENIED`: the caller's e-mail address is not verified",
+        ),
+        (
+            status = 404,
+            body = ErrorBody,
+            description = "`MISSING_REMINDER`: the caller has no such reminder",
+        ),
+        (
+            status = 422,
+            body = ErrorBody,
+            description = "`INVALID_DUEDATE`: the schedule changes, and no delivery is in the \
+                           future · `INVALID_RECURRENCE` · `IDEMPOTENCY_KEY_REUSED`",
+        ),
     ),
 )]
 pub(super) async fn post(
@@ -53,25 +61,34 @@ pub(super) async fn post(
     change(&api, &identity, &context, id, body).await
 }
 
-/// Change a reminder
+/// Change a reminder (`PATCH`)
 ///
-/// The same as the POST.
+/// Same as the `POST`, without an `Idempotency-Key`.
 #[utoipa::path(
     patch,
     path = "/reminders/{id}",
     operation_id = "patchReminder",
     tag = "reminders",
-    params(("id" = String, Path, description = "The reminder's id")),
+    params(("id" = String, Path, description = "Id of the reminder")),
     request_body = ReminderChange,
     responses(
-        (status = 200, description = "The reminder as it is now", body = ReminderAnswer),
-        (status = 400, description = "`INVALID_REQUEST`: a field is malformed or unknown; the message names it", body = ErrorBody),
-        (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
-        (status = 403, description = "`PERMISSION_DENIED`: e-mail to an address that the token says is not verified", body = ErrorBody),
-        (status = 404, description = "`MISSING_REMINDER`: the caller has no such reminder", body = ErrorBody),
-        (status = 413, description = "`PAYLOAD_TOO_LARGE`", body = ErrorBody),
-        (status = 422, description = "`INVALID_DUEDATE`: the schedule changes and no delivery lies ahead · `INVALID_RECURRENCE`", body = ErrorBody),
-        (status = 503, description = "`UPSTREAM_UNAVAILABLE`: try again after `Retry-After`", body = ErrorBody),
+        (status = 200, body = ReminderAnswer, description = "The reminder after the change"),
+        (
+            status = 403,
+            body = ErrorBody,
+            description = "`PERMISSION_DENIED`: the caller's e-mail address is not verified",
+        ),
+        (
+            status = 404,
+            body = ErrorBody,
+            description = "`MISSING_REMINDER`: the caller has no such reminder",
+        ),
+        (
+            status = 422,
+            body = ErrorBody,
+            description = "`INVALID_DUEDATE`: the schedule changes, and no delivery is in the \
+                           future · `INVALID_RECURRENCE`",
+        ),
     ),
 )]
 pub(super) async fn patch(
@@ -97,11 +114,11 @@ async fn change(
     let has_rule = change.recurrence.as_ref().is_some_and(Option::is_some);
     let caller = identity.clone();
     let plan = move |seen| changed(seen, change.clone(), &caller);
-    once(api, origin, body.key.as_ref(), Work { id, has_rule, plan }).await
+    update(api, origin, body.key.as_ref(), Update { id, has_rule, plan }).await
 }
 
-/// The reminder as a change of its fields makes it.
-fn changed(seen: Seen<Reminder>, change: Change, identity: &Identity) -> Result<Planned, ApiError> {
+/// Plans a change of the fields of a reminder.
+fn changed(seen: Seen<Reminder>, change: Change, identity: &Identity) -> Result<Plan, ApiError> {
     let Seen { value: before, now } = seen;
     let mut after = before.clone();
     after.details = after.details.with(change)?;
@@ -109,15 +126,15 @@ fn changed(seen: Seen<Reminder>, change: Change, identity: &Identity) -> Result<
     let is_rescheduled = *schedule != before.details.schedule;
     if is_rescheduled {
         if !schedule.fires() {
-            return Err(InvalidRecurrence("recurrence.rrule: it never fires".to_owned()).into());
+            return Err(InvalidRecurrence(NEVER_FIRES.to_owned()).into());
         }
         if schedule.status(now) == Status::Completed {
-            return Err(nothing_ahead());
+            return Err(no_delivery_ahead());
         }
-        // Another schedule has other occurrences: what was done with the old ones means nothing to
-        // it.
+        // A new schedule has other occurrences: acknowledgement and snooze of the old ones are
+        // reset.
         after.handled = Handled::default();
     }
-    reach(&after.details.channels, identity)?;
-    Ok(Planned::new(&before, after, now, is_rescheduled))
+    check_channels(&after.details.channels, identity)?;
+    Ok(Plan::new(&before, after, now, is_rescheduled))
 }

@@ -1,8 +1,9 @@
-//! Work on recurrence rules, off the threads that serve requests.
+//! Expansion of recurrence rules outside of the threads that serve requests.
 //!
-//! As much of it runs at once as there are cores: more would only take time from the threads that
-//! serve requests. One user's work takes half of that and waits for its turn in a line of its own,
-//! so that somebody else's waits for one piece of work of each user before it, not for all of them.
+//! At most one task per core runs at the same time: more would slow down the threads that serve
+//! requests. One user holds at most half of the permits, and further tasks of the user wait in a
+//! queue of their own, so that a task of another user waits for one task of each user before it,
+//! not for all of them.
 
 use std::{
     collections::HashMap,
@@ -19,23 +20,23 @@ use tokio::{
 static COMPUTE: LazyLock<Compute> =
     LazyLock::new(|| Compute::new(available_parallelism().map_or(1, usize::from)));
 
-/// Permits for work in all, and for that of each user who has some.
+/// Permits for all tasks, and for those of each user with a task.
 #[derive(Debug, Clone)]
 struct Compute {
     all: Arc<Semaphore>,
-    /// Permits of one user.
+    /// Largest number of permits of one user.
     share: usize,
     users: Users,
 }
 
 type Users = Arc<Mutex<HashMap<String, Arc<Semaphore>>>>;
 
-/// Permit for one piece of work.
+/// Permit for one task.
 #[derive(Debug)]
 struct Permit {
     user_id: String,
     users: Users,
-    /// One of the user's and one of all; none while they are waited for.
+    /// One permit of the user and one of all; `None` while waiting for them.
     held: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
 }
 
@@ -48,9 +49,9 @@ impl Compute {
         }
     }
 
-    /// Waits for the user's turn, then for that of all.
+    /// Waits for a permit of the user, then for one of all.
     async fn acquire(&self, user_id: &str) -> Result<Permit, ApiError> {
-        // Made first: its end forgets the user, also when the request goes away while it waits.
+        // Created first: its drop removes the user's entry even if the request is cancelled.
         let mut permit =
             Permit { user_id: user_id.to_owned(), users: Arc::clone(&self.users), held: None };
         let own = {
@@ -71,7 +72,7 @@ impl Drop for Permit {
     fn drop(&mut self) {
         let mut users = locked(&self.users);
         self.held = None;
-        // Who waits for a permit, or holds one, holds the semaphore.
+        // Every task that waits for a permit or holds one has a reference to the semaphore.
         if users.get(&self.user_id).is_some_and(|own| Arc::strong_count(own) == 1) {
             users.remove(&self.user_id);
         }
@@ -82,11 +83,11 @@ fn locked(users: &Users) -> MutexGuard<'_, HashMap<String, Arc<Semaphore>>> {
     users.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs work of a user in its turn. The permit stays with the work, which goes on when its request
-/// is gone. Callers hold no connection to the database meanwhile.
+/// Runs a task of a user when it gets a permit. The task holds the permit and continues if its
+/// request is cancelled. Callers must hold no database connection.
 ///
 /// # Errors
-/// When the work panics.
+/// If the task panics.
 pub(super) async fn off_thread<T: Send + 'static>(
     user_id: &str,
     work: impl FnOnce() -> T + Send + 'static,
@@ -100,7 +101,7 @@ pub(super) async fn off_thread<T: Send + 'static>(
     work.await.map_err(ApiError::unexpected)
 }
 
-/// Takes all permits, so that work waits until they are dropped.
+/// Takes all permits, so that tasks wait until they are dropped.
 #[cfg(test)]
 pub(super) async fn all_permits() -> OwnedSemaphorePermit {
     let all = available_parallelism().map_or(1, usize::from);
@@ -108,9 +109,9 @@ pub(super) async fn all_permits() -> OwnedSemaphorePermit {
     Arc::clone(&COMPUTE.all).acquire_many_owned(all).await.expect("it is not closed")
 }
 
-/// Returns `true` if work runs or waits.
+/// Returns `true` if a task runs or waits.
 #[cfg(test)]
-pub(super) fn is_wanted() -> bool {
+pub(super) fn is_in_use() -> bool {
     !locked(&COMPUTE.users).is_empty()
 }
 
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn waits_for_one_piece_of_work_of_each_user() {
+    async fn waits_for_one_task_of_each_user() {
         let compute = Compute::new(2);
         let first = compute.acquire("mallory").await.expect("a permit");
         let queue: Vec<_> = (0..100)
@@ -158,7 +159,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn forgets_user_whose_request_goes_away() {
+    async fn removes_user_when_request_is_cancelled() {
         let compute = Compute::new(1);
         let first = compute.acquire("ada").await.expect("a permit");
         let waiting = tokio::spawn({

@@ -13,7 +13,7 @@ use serde_json::json;
 use shared::{
     contract::new_id,
     http::{
-        ApiError, ErrorBody, Identity, LenientBody, Reason, RequestContext,
+        ApiError, ErrorBody, IdempotencyKeyHeader, Identity, LenientBody, Reason, RequestContext,
         idempotency::{self, IdempotencyKey, Known},
     },
 };
@@ -21,44 +21,59 @@ use utoipa::ToSchema;
 
 use super::{Api, body::NewReminder, compute::off_thread};
 use crate::{
-    addresses::reach,
+    addresses::check_channels,
     events::{self, Origin},
     store::{self, Created},
 };
 
-/// The reminder that was made.
+/// Id of a reminder that was created.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"id": "01979a3c7e2f7c41b1d1e0a5d2c3f4a5"}))]
-pub(super) struct Made {
-    /// Its id.
+pub(super) struct CreatedReminder {
+    /// Id of the reminder.
     pub(super) id: String,
 }
 
-impl Made {
+impl CreatedReminder {
     pub(super) fn of(id: uuid::Uuid) -> Self {
         Self { id: id.simple().to_string() }
     }
 }
 
-/// Make a reminder
+/// Create a reminder
 ///
-/// The reminder is stored together with the event that tells of it, or not at all.
+/// The reminder and its event are stored in one transaction.
 #[utoipa::path(
     post,
     path = "/reminders",
     operation_id = "createReminder",
     tag = "reminders",
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters, chosen by the client for this request and its repeats")),
+    params(IdempotencyKeyHeader),
     request_body = NewReminder,
     responses(
-        (status = 201, description = "It was made (or had been, with this `Idempotency-Key`: then with `Idempotent-Replayed: true`)", body = Made),
-        (status = 400, description = "`INVALID_REQUEST`: a field is malformed or unknown; the message names it", body = ErrorBody),
-        (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
-        (status = 403, description = "`PERMISSION_DENIED`: e-mail to an address that the token says is not verified", body = ErrorBody),
-        (status = 413, description = "`PAYLOAD_TOO_LARGE`", body = ErrorBody),
-        (status = 422, description = "`INVALID_DUEDATE`: no delivery lies ahead · `INVALID_RECURRENCE` · `IDEMPOTENCY_KEY_REUSED`", body = ErrorBody),
-        (status = 429, description = "`RATE_LIMITED`: too many calls, or the caller has as many reminders as one may have; try again after `Retry-After`", body = ErrorBody),
-        (status = 503, description = "`UPSTREAM_UNAVAILABLE`: try again after `Retry-After`", body = ErrorBody),
+        (
+            status = 201,
+            body = CreatedReminder,
+            description = "The reminder was created, now or by an earlier request with the same \
+                           `Idempotency-Key` (then with `Idempotent-Replayed: true`)",
+        ),
+        (
+            status = 403,
+            body = ErrorBody,
+            description = "`PERMISSION_DENIED`: the caller's e-mail address is not verified",
+        ),
+        (
+            status = 422,
+            body = ErrorBody,
+            description = "`INVALID_DUEDATE`: no delivery is in the future · \
+                           `INVALID_RECURRENCE` · `IDEMPOTENCY_KEY_REUSED`",
+        ),
+        (
+            status = 429,
+            body = ErrorBody,
+            description = "`RATE_LIMITED`: too many requests, or the caller has the largest \
+                           number of reminders; try again after `Retry-After`",
+        ),
     ),
 )]
 pub(super) async fn create(
@@ -74,13 +89,13 @@ pub(super) async fn create(
     } else {
         value.details(faults)?
     };
-    reach(&details.channels, &identity)?;
+    check_channels(&details.channels, &identity)?;
     api.addresses.accept(&api.pool, &identity, &details.channels).await?;
     let id = new_id();
     let origin = Origin { identity: &identity, traceparent: context.traceparent };
     let message = events::created(origin, id, &details)?;
-    let made = Made::of(id);
-    let answer = json!(made);
+    let created = CreatedReminder::of(id);
+    let answer = json!(created);
     let key = key.as_ref();
     let new = store::NewReminder {
         count_up_to: (!api.quota.take(&identity.user_id)).then_some(api.quota.max()),
@@ -94,19 +109,19 @@ pub(super) async fn create(
     match store::create(&api.pool, new).await? {
         Created::At { created_at, stored } => {
             if let Some(stored) = stored {
-                api.quota.counted(&identity.user_id, stored + 1);
+                api.quota.record_count(&identity.user_id, stored + 1);
             }
             api.handoff.after_commit([message.stamped(created_at, 1)]);
             metrics::counter!("reminders_created_total").increment(1);
-            Ok((StatusCode::CREATED, Json(made)).into_response())
+            Ok((StatusCode::CREATED, Json(created)).into_response())
         }
         Created::Refused { stored } => refused(&api, &identity, key, stored).await,
     }
 }
 
-/// Answers a create that wrote nothing: with the first answer to the key, that there are too many,
-/// or that nothing lies ahead. There are too many only if they were counted, and they are not
-/// counted again.
+/// Answers a creation that wrote nothing: with the first answer to the key, or with the limit of
+/// reminders or the past due date as the reason. The statement of the creation has counted the
+/// reminders; they are not counted again.
 async fn refused(
     api: &Api,
     identity: &Identity,
@@ -122,23 +137,23 @@ async fn refused(
         }
     }
     if stored.is_some_and(|stored| stored >= api.quota.max()) {
-        return Err(full(api.quota.max()));
+        return Err(quota_exceeded(api.quota.max()));
     }
-    Err(nothing_ahead())
+    Err(no_delivery_ahead())
 }
 
-/// The user has as many reminders as one may have. Waiting alone does not help, so clients are told
-/// to come back late.
-pub(super) fn full(max_reminders: u32) -> ApiError {
+/// Refusal of a user with the largest number of reminders. `Retry-After` is long, since the user
+/// must delete some first.
+pub(super) fn quota_exceeded(max_reminders: u32) -> ApiError {
     let message =
-        format!("you have {max_reminders} reminders, which is the most; delete some first");
+        format!("you have {max_reminders} reminders, which is the limit; delete some first");
     ApiError::new(Reason::RateLimited, message).after(Duration::from_secs(3_600))
 }
 
-/// Nothing of the reminder lies in the future.
-pub(super) fn nothing_ahead() -> ApiError {
+/// Refusal of a reminder without a delivery in the future.
+pub(super) fn no_delivery_ahead() -> ApiError {
     ApiError::new(
         Reason::InvalidDueDate,
-        "date: no delivery (date minus an offset) lies in the future",
+        "date: at least one delivery (date minus an offset) must be in the future",
     )
 }

@@ -1,4 +1,4 @@
-//! `GET /me/export` and `DELETE /me`: what is held of a user, to take along or to have erased.
+//! `GET /me/export` and `DELETE /me`: export and erasure of all data of the caller.
 
 use axum::{Json, extract::State, response::Response};
 use chrono::{DateTime, Utc};
@@ -22,33 +22,33 @@ use crate::{
     store::{self, Seen},
 };
 
-/// Reminders that one export holds at the most; the newest.
-const MOST: usize = 100_000;
-/// Reminders of an export in memory at once.
+/// Largest number of reminders of one export, the newest.
+const MAX_REMINDERS: usize = 100_000;
+/// Reminders of an export that are in memory at the same time.
 const PAGE: i64 = 100;
 
-/// Everything that is held of the caller. It is written as it is read, in this order.
+/// All data of the caller. The members are streamed in this order.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(example = json!(examples::export()))]
 pub(super) struct Export {
-    /// When it was gathered.
+    /// Time of the export.
     #[serde(serialize_with = "time")]
     exported_at: DateTime<Utc>,
-    /// The caller's id.
+    /// Id of the caller.
     user_id: String,
-    /// The caller's e-mail address.
+    /// E-mail address of the caller.
     email: String,
-    /// What notification-service holds: devices, preferences, deliveries.
+    /// Data of notification-service: devices, preferences, deliveries.
     notification_service: Option<Value>,
-    /// What event-service holds: notifications and their occurrences, events.
+    /// Data of event-service: notifications with their occurrences, events.
     event_service: Option<Value>,
-    /// The caller's reminders, newest first.
+    /// Reminders of the caller, newest first.
     reminders: Vec<ReminderAnswer>,
-    /// The parts that are missing, and why.
+    /// Parts that are missing, each with the reason.
     missing: Vec<String>,
-    /// `true` if every service's part is there and none was cut short. It comes last: a body
-    /// without it broke off, as its connection did.
+    /// `true` if the data of every service is there and complete. It is the last member: a body
+    /// without it is incomplete because the connection failed.
     complete: bool,
 }
 
@@ -62,29 +62,39 @@ struct Head<'a> {
     email: &'a str,
 }
 
-/// An erasure's receipt.
+/// Receipt of an erasure.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(example = json!(examples::receipt()))]
 pub(super) struct Receipt {
-    /// What to quote; the other services and the logs name the erasure by it.
+    /// Id of the erasure in the other services and in the logs.
     receipt_id: String,
-    /// Everything that was held up to then is erased.
+    /// Time up to which all data is erased.
     #[serde(serialize_with = "time")]
     erased_at: DateTime<Utc>,
 }
 
-/// Take along everything that is held of the caller
+/// Export all data of the caller
+///
+/// The answer is one document with the data of every service.
 #[utoipa::path(
     get,
     path = "/me/export",
     operation_id = "exportMe",
     tag = "me",
     responses(
-        (status = 200, description = "What every service holds, in one document; `complete` is its last member, and missing where the body broke off", body = Export),
-        (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
-        (status = 429, description = "`RATE_LIMITED`: an export of the caller, or as many as the service writes at once, are under way", body = ErrorBody),
-        (status = 503, description = "`UPSTREAM_UNAVAILABLE`: a service does not answer", body = ErrorBody),
+        (
+            status = 200,
+            body = Export,
+            description = "The data of every service. `complete` is the last member; it is missing \
+                           if the connection failed before the end",
+        ),
+        (
+            status = 429,
+            body = ErrorBody,
+            description = "`RATE_LIMITED`: too many requests, or another export is in progress; \
+                           try again after `Retry-After`",
+        ),
     ),
 )]
 pub(super) async fn export(
@@ -93,7 +103,7 @@ pub(super) async fn export(
     credentials: Credentials,
 ) -> Result<Response, ApiError> {
     let permit = api.exports.acquire(&identity.user_id)?;
-    // Before the answer begins: a service that is away, or the database, is told by 503.
+    // Before the answer begins, so that an unreachable service or database is answered with 503.
     let (page, notification_service, event_service) = tokio::try_join!(
         async { Ok(store::page(&api.pool, &identity.user_id, None, PAGE).await?) },
         api.peers.of_notification_service(&credentials),
@@ -114,8 +124,8 @@ struct Writing {
 type ExportError = Box<dyn std::error::Error + Send + Sync>;
 
 impl Writing {
-    /// The parts of the other services come first: they wait on open connections. `complete` comes
-    /// last, so that a body that broke off never has it.
+    /// Writes the export. The parts of the other services come first, since their connections are
+    /// open. `complete` comes last, so that an incomplete body never has it.
     async fn write(
         self,
         mut writer: BodyWriter,
@@ -140,7 +150,7 @@ impl Writing {
         is_cut |= write_reminders(&api, &mut writer, &identity.user_id, page).await?;
         let mut missing = api.peers.missing();
         if is_cut {
-            missing.push("of the oldest entries, more than 100,000 of a kind".to_owned());
+            missing.push("the oldest entries of each kind beyond 100,000".to_owned());
         }
         let (is_complete, missing) = (missing.is_empty(), serde_json::to_string(&missing)?);
         writer.write(format!(r#"],"missing":{missing},"complete":{is_complete}}}"#)).await?;
@@ -148,7 +158,7 @@ impl Writing {
     }
 }
 
-/// Writes a user's reminders, newest first; returns whether there are more than an export holds.
+/// Writes a user's reminders, newest first; returns `true` if older ones were left out.
 async fn write_reminders(
     api: &Api,
     writer: &mut BodyWriter,
@@ -159,21 +169,21 @@ async fn write_reminders(
     loop {
         let (is_last, before) = ((page.len() as i64) < PAGE, page.last().map(|last| last.value.id));
         written += page.len();
-        // Where a reminder stands is computed by its rule, which may take its time.
+        // The status of a reminder depends on its rule, whose expansion may take time.
         let is_first = written == page.len();
         writer.write(tokio::task::spawn_blocking(move || listed(page, is_first)).await??).await?;
-        if is_last || written >= MOST {
+        if is_last || written >= MAX_REMINDERS {
             return Ok(!is_last);
         }
         page = store::page(&api.pool, user_id, before, PAGE).await?;
     }
 }
 
-/// Reminders as the items of a list, with a comma before each but the first.
+/// JSON of a page of reminders, with a comma before each except the first of the export.
 fn listed(page: Vec<Seen<Reminder>>, is_first: bool) -> Result<String, serde_json::Error> {
     let mut text = String::new();
-    for (place, seen) in page.into_iter().enumerate() {
-        if !(is_first && place == 0) {
+    for (index, seen) in page.into_iter().enumerate() {
+        if !(is_first && index == 0) {
             text.push(',');
         }
         text.push_str(&serde_json::to_string(&ReminderAnswer::from(seen))?);
@@ -181,19 +191,23 @@ fn listed(page: Vec<Seen<Reminder>>, is_first: bool) -> Result<String, serde_jso
     Ok(text)
 }
 
-/// Erase everything that is held of the caller
+/// Erase all data of the caller
 ///
-/// The reminders are gone with the answer; the other services follow by event, within seconds. What
-/// was handed to a provider cannot be called back.
+/// The reminders are deleted before the answer; the other services follow an event within seconds.
+/// Messages that a provider has received cannot be recalled.
 #[utoipa::path(
     delete,
     path = "/me",
     operation_id = "eraseMe",
     tag = "me",
     responses(
-        (status = 200, description = "The receipt", body = Receipt),
-        (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
-        (status = 503, description = "`UPSTREAM_UNAVAILABLE`: nothing was erased", body = ErrorBody),
+        (status = 200, body = Receipt, description = "The receipt of the erasure"),
+        (
+            status = 503,
+            body = ErrorBody,
+            description = "`UPSTREAM_UNAVAILABLE`: the database is unreachable, and nothing was \
+                           erased; try again after `Retry-After`",
+        ),
     ),
 )]
 pub(super) async fn erase(

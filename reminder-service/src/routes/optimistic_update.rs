@@ -1,10 +1,10 @@
-//! A change of one reminder, made once however often its request comes.
+//! Update of one reminder with optimistic concurrency control and an idempotency key.
 //!
-//! What a rule says is computed off the threads that serve requests and while no transaction is
-//! open: the reminder is read, the change is planned, and the reminder is locked and changed if the
-//! plan still fits what is there. If it does not, because somebody else changed the reminder or a
-//! delivery came due meanwhile, it is planned anew. A reminder without a rule takes no time to
-//! plan, and is changed at the first reading.
+//! Expansion of a rule takes time, so it runs outside of the threads that serve requests and
+//! outside of a transaction: the reminder is read and the change is planned; then the row is
+//! locked, and the plan is applied if it is still valid. If another request changed the reminder,
+//! or a delivery became due, the change is planned again. A reminder without a rule is planned and
+//! updated in one transaction.
 
 use axum::{
     Json,
@@ -26,33 +26,33 @@ use crate::{
     store::{self, Seen},
 };
 
-/// Times that a change is planned anew, before its client is told to try again.
+/// Number of plans of one request before it is refused.
 const MAX_ATTEMPTS: usize = 32;
 
-/// A change to be made.
+/// An update of one reminder.
 #[derive(Debug, Clone)]
-pub(super) struct Work<P> {
-    /// The reminder.
+pub(super) struct Update<P> {
+    /// Id of the reminder.
     pub(super) id: Uuid,
-    /// Whether the request brings a rule.
+    /// `true` if the request contains a rule.
     pub(super) has_rule: bool,
-    /// The change of what was read.
+    /// Function that plans the change of the reminder that was read.
     pub(super) plan: P,
 }
 
-/// A reminder as a change makes it, and how it stands then.
+/// A reminder after a change, with its status.
 #[derive(Debug)]
-pub(super) struct Planned {
+pub(super) struct Plan {
     reminder: Reminder,
     is_rescheduled: bool,
     status: Status,
     next_at: Option<DateTime<Utc>>,
-    /// The first instant at which the plan would be another.
-    until: Option<DateTime<Utc>>,
+    /// First instant at which the plan would be different.
+    valid_until: Option<DateTime<Utc>>,
 }
 
-impl Planned {
-    /// A plan that was made at `now`. It computes everything that is written and answered.
+impl Plan {
+    /// Computes everything that is written and answered if the change is made at `now`.
     pub(super) fn new(
         before: &Reminder,
         after: Reminder,
@@ -63,52 +63,54 @@ impl Planned {
             is_rescheduled,
             status: after.status(now),
             next_at: after.next_at(now),
-            until: before.next_turn(now).into_iter().chain(after.next_turn(now)).min(),
+            valid_until: [&before, &after]
+                .into_iter()
+                .filter_map(|reminder| reminder.next_change_at(now))
+                .min(),
             reminder: after,
         }
     }
 }
 
-/// An attempt at a plan, and the reading that it is for.
-struct Attempt {
+/// A plan together with the version of the reminder and the time for which it was made.
+struct VersionedPlan {
     version: i64,
     now: DateTime<Utc>,
-    plan: Result<Planned, ApiError>,
+    plan: Result<Plan, ApiError>,
 }
 
-impl Attempt {
+impl VersionedPlan {
     async fn off_thread<P>(user_id: &str, seen: Seen<Reminder>, plan: P) -> Result<Self, ApiError>
     where
-        P: FnOnce(Seen<Reminder>) -> Result<Planned, ApiError> + Send + 'static,
+        P: FnOnce(Seen<Reminder>) -> Result<Plan, ApiError> + Send + 'static,
     {
         let (version, now) = (seen.value.version, seen.now);
         Ok(Self { version, now, plan: off_thread(user_id, move || plan(seen)).await? })
     }
 
-    /// Returns `true` if the plan would be the same for what was read now.
-    fn fits(&self, seen: &Seen<Reminder>) -> bool {
+    /// Returns `true` if the plan is still valid for the reminder as it was read now.
+    fn is_valid_for(&self, seen: &Seen<Reminder>) -> bool {
         let is_due = match &self.plan {
-            Ok(plan) => plan.until.is_some_and(|until| until <= seen.now),
-            // A refusal names no instant up to which it holds: it does for the same reading.
+            Ok(plan) => plan.valid_until.is_some_and(|until| until <= seen.now),
+            // A refusal stays valid for the same version.
             Err(_) => false,
         };
         self.version == seen.value.version && self.now <= seen.now && !is_due
     }
 }
 
-/// Makes a change once, however often its request comes, and answers with the reminder as it is
-/// then.
-pub(super) async fn once<P>(
+/// Updates a reminder once per idempotency key, and answers with the updated reminder.
+pub(super) async fn update<P>(
     api: &Api,
     origin: Origin<'_>,
     key: Option<&IdempotencyKey>,
-    work: Work<P>,
+    update: Update<P>,
 ) -> Result<Response, ApiError>
 where
-    P: Fn(Seen<Reminder>) -> Result<Planned, ApiError> + Clone + Send + 'static,
+    P: Fn(Seen<Reminder>) -> Result<Plan, ApiError> + Clone + Send + 'static,
 {
     let user_id = &origin.identity.user_id;
-    let mut attempt = None;
+    let mut planned = None;
     for _ in 0..MAX_ATTEMPTS {
         let mut transaction = api.pool.begin().await?;
         if let Some(key) = key
@@ -117,40 +119,41 @@ where
         {
             return Ok(replay.into_response());
         }
-        let seen = store::lock(&mut transaction, user_id, work.id).await?.ok_or_else(missing)?;
-        let plan = match attempt.take().filter(|attempt: &Attempt| attempt.fits(&seen)) {
-            Some(attempt) => attempt.plan,
-            None if work.has_rule || seen.value.details.schedule.recurrence.is_some() => {
+        let seen = store::lock(&mut transaction, user_id, update.id).await?.ok_or_else(missing)?;
+        let plan = match planned.take().filter(|plan: &VersionedPlan| plan.is_valid_for(&seen)) {
+            Some(planned) => planned.plan,
+            None if update.has_rule || seen.value.details.schedule.recurrence.is_some() => {
                 transaction.rollback().await?;
-                attempt = Some(Attempt::off_thread(user_id, seen, work.plan.clone()).await?);
+                planned =
+                    Some(VersionedPlan::off_thread(user_id, seen, update.plan.clone()).await?);
                 continue;
             }
-            None => (work.plan)(seen),
+            None => (update.plan)(seen),
         };
         let plan = plan?;
         let channels = &plan.reminder.details.channels;
-        if !api.addresses.knows(origin.identity, channels) {
+        if !api.addresses.is_known(origin.identity, channels) {
             transaction.rollback().await?;
             api.addresses.accept(&api.pool, origin.identity, channels).await?;
             continue;
         }
-        return finish(api, origin, key, transaction, plan).await;
+        return commit(api, origin, key, transaction, plan).await;
     }
     Err(ApiError::new(
         Reason::UpstreamUnavailable,
-        "the reminder is being changed by other requests; try again",
+        "other requests are changing the reminder; try again",
     ))
 }
 
-/// Writes what was planned, with the message that tells of it and the answer to the key.
-async fn finish(
+/// Writes the planned reminder, its event and the answer to the key, and commits.
+async fn commit(
     api: &Api,
     origin: Origin<'_>,
     key: Option<&IdempotencyKey>,
     mut transaction: Transaction<'_, Postgres>,
-    plan: Planned,
+    plan: Plan,
 ) -> Result<Response, ApiError> {
-    let Planned { mut reminder, is_rescheduled, status, next_at, .. } = plan;
+    let Plan { mut reminder, is_rescheduled, status, next_at, .. } = plan;
     let message = events::updated(origin, reminder.id, &reminder.details, reminder.handled)?;
     let connection: &mut PgConnection = &mut transaction;
     let (version, at) = store::update(connection, &reminder, is_rescheduled, &message).await?;

@@ -12,18 +12,20 @@ use crate::{
     store,
 };
 
-/// Read a reminder
+/// Get a reminder
 #[utoipa::path(
     get,
     path = "/reminders/{id}",
     operation_id = "getReminder",
     tag = "reminders",
-    params(("id" = String, Path, description = "The reminder's id")),
+    params(("id" = String, Path, description = "Id of the reminder")),
     responses(
-        (status = 200, description = "The reminder", body = ReminderAnswer),
-        (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
-        (status = 404, description = "`MISSING_REMINDER`: the caller has no such reminder", body = ErrorBody),
-        (status = 503, description = "`UPSTREAM_UNAVAILABLE`", body = ErrorBody),
+        (status = 200, body = ReminderAnswer, description = "The reminder"),
+        (
+            status = 404,
+            body = ErrorBody,
+            description = "`MISSING_REMINDER`: the caller has no such reminder",
+        ),
     ),
 )]
 pub(super) async fn get(
@@ -41,18 +43,20 @@ pub(super) async fn get(
 
 /// Delete a reminder
 ///
-/// What was not yet handed to a provider is not sent any more.
+/// Deliveries that no provider has received yet are cancelled.
 #[utoipa::path(
     delete,
     path = "/reminders/{id}",
     operation_id = "deleteReminder",
     tag = "reminders",
-    params(("id" = String, Path, description = "The reminder's id")),
+    params(("id" = String, Path, description = "Id of the reminder")),
     responses(
-        (status = 200, description = "It is deleted; the answer is empty"),
-        (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
-        (status = 404, description = "`MISSING_REMINDER`: the caller has no such reminder", body = ErrorBody),
-        (status = 503, description = "`UPSTREAM_UNAVAILABLE`", body = ErrorBody),
+        (status = 200, description = "The reminder is deleted; the answer is empty"),
+        (
+            status = 404,
+            body = ErrorBody,
+            description = "`MISSING_REMINDER`: the caller has no such reminder",
+        ),
     ),
 )]
 pub(super) async fn delete(
@@ -71,7 +75,8 @@ pub(super) async fn delete(
     Ok(StatusCode::OK)
 }
 
-/// The caller has no such reminder; whether anybody else has is not told.
+/// Refusal of an id that is not one of the caller's reminders; it does not say if another user has
+/// it.
 pub(super) fn missing() -> ApiError {
     ApiError::new(Reason::MissingReminder, "there is no such reminder")
 }

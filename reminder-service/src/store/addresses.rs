@@ -1,17 +1,17 @@
-//! Addresses that a user's e-mails go to.
+//! E-mail addresses of users, by their digests.
 
 use sqlx::{PgExecutor, PgPool};
 
-/// Notes that a user's e-mails go to an address today, in a transaction of its own. Returns
-/// `false`, and notes nothing, if `limit` other addresses are noted already. Users and addresses
-/// are given by their digests.
+/// Records an e-mail address that a user uses today, in its own transaction. Returns `false`, and
+/// records nothing, if `limit` other addresses are recorded already. Users and addresses are given
+/// by their digests.
 ///
-/// Requests of one user that ask at the same time take turns by an advisory lock: each of them
-/// counts what the one before noted. Callers hold no other lock or connection meanwhile.
+/// An advisory lock serializes the requests of one user, so that each counts the addresses that the
+/// one before recorded. Callers must hold no other lock or connection.
 ///
 /// # Errors
-/// When a statement fails.
-pub async fn note_address(
+/// If a statement fails.
+pub async fn record_address(
     pool: &PgPool,
     user: &[u8; 32],
     address: &[u8; 32],
@@ -21,7 +21,7 @@ pub async fn note_address(
     sqlx::query!("select pg_advisory_xact_lock($1)", lock_key(user))
         .execute(&mut *transaction)
         .await?;
-    // A statement of its own: it sees what was committed while the lock was waited for.
+    // A separate statement sees rows that were committed while this one waited for the lock.
     let is_accepted = sqlx::query_scalar!(
         r#"with known as materialized (
                select count(*) as number, coalesce(bool_or(address = $2), false) as is_noted
@@ -43,16 +43,16 @@ pub async fn note_address(
     Ok(is_accepted)
 }
 
-/// Returns the key of the advisory lock of a user's addresses: a part of the user's digest.
+/// Key of the advisory lock of a user's addresses: a part of the user's digest.
 fn lock_key(user: &[u8; 32]) -> i64 {
     let [a, b, c, d, e, f, g, h, ..] = *user;
     i64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
-/// Deletes addresses noted before yesterday, a bounded number at a time; returns how many.
+/// Deletes addresses recorded before yesterday, a bounded number at a time; returns their number.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn purge_addresses(executor: impl PgExecutor<'_>) -> Result<u64, sqlx::Error> {
     let purged = sqlx::query!(
         "delete from email_addresses where ctid = any(array(

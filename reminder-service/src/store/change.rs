@@ -1,4 +1,4 @@
-//! Changes of a reminder that is there.
+//! Update and deletion of a reminder.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::{
     reminder::{Channels, Details, Reminder},
 };
 
-/// One of a user's reminders, kept from others until the transaction ends.
+/// Reads one of a user's reminders and locks its row until the transaction ends.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn lock(
     connection: &mut PgConnection,
     user_id: &str,
@@ -36,12 +36,12 @@ pub async fn lock(
     row.map(Row::seen).transpose()
 }
 
-/// Keeps a reminder as it has become and writes the message that tells of it: one statement.
-/// Answers with its new version and the time of the change, which is noted as the time of its
-/// schedule when that is another.
+/// Updates a reminder and writes its event to the outbox in one statement. Returns the new version
+/// and the time of the change, which is also stored as the time of the schedule if the schedule
+/// changed.
 ///
 /// # Errors
-/// When the statement fails, or the reminder is not there.
+/// If the statement fails, or the reminder does not exist.
 pub async fn update(
     connection: &mut PgConnection,
     reminder: &Reminder,
@@ -71,18 +71,18 @@ pub async fn update(
         details.schedule.time_zone.name(),
         details.schedule.offsets.as_slice(),
         &channel_words(&details.channels) as &[&str],
-        details.title.as_ref().map(|it| it.as_str()),
+        details.title.as_ref().map(|title| title.as_str()),
         details.message.as_str(),
-        details.url.as_ref().map(|it| it.as_str()),
+        details.url.as_ref().map(|url| url.as_str()),
         Json(details.data.as_map()) as _,
         details.expires_after.minutes(),
         details.priority.as_str(),
-        details.locale.as_ref().map(|it| it.as_str()),
+        details.locale.as_ref().map(|locale| locale.as_str()),
         reminder.last_at(),
         rule_of(details) as _,
         reminder.handled.acknowledged,
-        snooze.map(|it| it.date),
-        snooze.map(|it| it.until),
+        snooze.map(|snooze| snooze.date),
+        snooze.map(|snooze| snooze.until),
         message.event_id,
         message.message.body,
         Json(&message.message.attributes) as _,
@@ -94,12 +94,11 @@ pub async fn update(
     Ok((row.version, row.updated_at))
 }
 
-/// Deletes one of a user's reminders and writes the message that tells of it: one statement.
-/// Answers with the version that the deletion counts as, and its time; `None` when there is no such
-/// reminder.
+/// Deletes one of a user's reminders and writes its event to the outbox in one statement. Returns
+/// the version and the time of the deletion; `None` if the reminder does not exist.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn delete(
     executor: impl PgExecutor<'_>,
     user_id: &str,
@@ -128,13 +127,13 @@ pub async fn delete(
     Ok(row.map(|row| (row.version, row.now)))
 }
 
-/// The rule as it is stored: as the messages write it.
+/// The rule in the form of the messages, in which it is also stored.
 pub(super) fn rule_of(details: &Details) -> Option<Json<contract::Recurrence>> {
-    details.schedule.recurrence.clone().map(|it| Json(it.into()))
+    details.schedule.recurrence.clone().map(|recurrence| Json(recurrence.into()))
 }
 
 pub(super) fn channel_words(channels: &Channels) -> Vec<&'static str> {
-    channels.as_slice().iter().map(|it| it.as_str()).collect()
+    channels.as_slice().iter().map(|channel| channel.as_str()).collect()
 }
 
 pub(super) fn interval(duration: Duration) -> PgInterval {

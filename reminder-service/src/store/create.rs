@@ -1,4 +1,4 @@
-//! A new reminder.
+//! Creation of reminders.
 
 use std::collections::HashMap;
 
@@ -11,50 +11,50 @@ use uuid::Uuid;
 use super::change::{channel_words, interval, rule_of};
 use crate::{events::Unstamped, reminder::Details};
 
-/// A reminder to be made, the message that tells of it, and what is remembered of the request.
+/// A reminder to create, with its event and the idempotency key of the request.
 #[derive(Debug)]
 pub struct NewReminder<'a> {
-    /// Its identity.
+    /// Id.
     pub id: Uuid,
-    /// Whose it is.
+    /// Id of the user.
     pub user_id: &'a str,
-    /// What it says.
+    /// Fields that the user sets.
     pub details: &'a Details,
-    /// What tells of it.
+    /// Event.
     pub message: &'a Unstamped,
-    /// The request's idempotency key.
+    /// Idempotency key of the request.
     pub key: Option<&'a IdempotencyKey>,
-    /// The answer that is kept for the key.
+    /// Answer that is stored for the key.
     pub answer: &'a Value,
-    /// The quota up to which the user's reminders are counted; none: they are not counted.
+    /// Quota up to which the user's reminders are counted; `None` if they need not be counted.
     pub count_up_to: Option<u32>,
 }
 
-/// What became of a new reminder.
+/// Result of a creation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Created {
-    /// It was made.
+    /// The reminder was created.
     At {
-        /// When.
+        /// Time of creation.
         created_at: DateTime<Utc>,
-        /// Reminders that its user had before, if they were counted.
+        /// Number of reminders that the user had before, if they were counted.
         stored: Option<u32>,
     },
-    /// Nothing was written: its last delivery is not ahead, its user has too many, or the key is
-    /// known.
+    /// Nothing was written: no delivery is in the future, the user has too many reminders, or the
+    /// key is known.
     Refused {
-        /// Reminders that its user has, up to the quota, if they were counted.
+        /// Number of reminders of the user, up to the quota, if they were counted.
         stored: Option<u32>,
     },
 }
 
-/// Makes a reminder, writes its message to the outbox and keeps the answer to the key: one
-/// statement, which is one transaction and one round trip. A second request with the same key waits
-/// in it for the first one's end, and for the end of an erasure of the user that is under way: the
-/// reminder is made after it then.
+/// Creates a reminder, writes its event to the outbox and stores the answer for the key in one
+/// statement: one transaction and one round trip. The statement waits for an earlier request with
+/// the same key, and for an erasure of the user that is in progress; the reminder is then created
+/// after the erasure.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn create(pool: &PgPool, new: NewReminder<'_>) -> Result<Created, sqlx::Error> {
     let NewReminder { details, key, .. } = new;
     let message = new.message.message();
@@ -95,13 +95,13 @@ pub async fn create(pool: &PgPool, new: NewReminder<'_>) -> Result<Created, sqlx
         details.schedule.time_zone.name(),
         details.schedule.offsets.as_slice(),
         &channel_words(&details.channels) as &[&str],
-        details.title.as_ref().map(|it| it.as_str()),
+        details.title.as_ref().map(|title| title.as_str()),
         details.message.as_str(),
-        details.url.as_ref().map(|it| it.as_str()),
+        details.url.as_ref().map(|url| url.as_str()),
         Json(details.data.as_map()) as _,
         details.expires_after.minutes(),
         details.priority.as_str(),
-        details.locale.as_ref().map(|it| it.as_str()),
+        details.locale.as_ref().map(|locale| locale.as_str()),
         details.schedule.last_at(),
         message.event_id,
         message.message.body,
@@ -122,13 +122,13 @@ pub async fn create(pool: &PgPool, new: NewReminder<'_>) -> Result<Created, sqlx
     })
 }
 
-/// Makes reminders of one user, as many as the user may still have, and writes their messages to
-/// the outbox: one statement. Answers when each was made, or nothing for one beyond the quota; one
-/// whose last delivery is not ahead is not among them. It waits for an erasure of the user, as
-/// [`create`] does.
+/// Creates reminders of one user up to the quota, and writes their events to the outbox in one
+/// statement. Returns the time of creation of each, or `None` for one beyond the quota; a reminder
+/// without a delivery in the future is not in the result. The statement waits for an erasure of the
+/// user, like [`create`].
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn create_many(
     connection: &mut PgConnection,
     user_id: &str,
@@ -182,13 +182,13 @@ fn row_of(id: Uuid, details: &Details, message: &Unstamped) -> Value {
         "notify_offsets": details.schedule.offsets.as_slice(),
         "recurrence": rule_of(details),
         "channels": channel_words(&details.channels),
-        "title": details.title.as_ref().map(|it| it.as_str()),
+        "title": details.title.as_ref().map(|title| title.as_str()),
         "message": details.message.as_str(),
-        "url": details.url.as_ref().map(|it| it.as_str()),
+        "url": details.url.as_ref().map(|url| url.as_str()),
         "data": details.data.as_map(),
         "expires_after_minutes": details.expires_after.minutes(),
         "priority": details.priority.as_str(),
-        "locale": details.locale.as_ref().map(|it| it.as_str()),
+        "locale": details.locale.as_ref().map(|locale| locale.as_str()),
         "last_at": details.schedule.last_at(),
         "event_id": message.event_id,
         "body": message.message.body,

@@ -1,4 +1,4 @@
-//! Takes a user and everything of theirs away.
+//! Erasure of a user.
 
 use chrono::{DateTime, Utc};
 use shared::outbox;
@@ -7,16 +7,15 @@ use sqlx::{PgPool, types::Json};
 use super::change::interval;
 use crate::events::Unstamped;
 
-/// Deletes everything that is held of a user and writes the message that tells the other services
-/// to: one transaction. Returns the time up to which everything is erased; what comes afterwards is
-/// a new user's.
+/// Deletes all data of a user and writes the event that makes the other services do the same, in
+/// one transaction. Returns the time up to which data is erased; later data belongs to a new user.
 ///
-/// Creations of the user share an advisory lock that this holds alone: one that began before is
-/// committed, and deleted with the rest; one that comes later waits, and is made in a later
-/// millisecond than the erasure, the unit in which messages tell times.
+/// Creations take a shared advisory lock, and the erasure takes it exclusively: a creation that
+/// began before is committed, and deleted with the rest; a later one waits, and gets a time at
+/// least one millisecond (the precision of messages) after the erasure.
 ///
 /// # Errors
-/// When a statement fails; nothing is deleted then.
+/// If a statement fails; nothing is deleted then.
 pub async fn erase(
     pool: &PgPool,
     user_id: &str,
@@ -30,8 +29,7 @@ pub async fn erase(
     sqlx::query!("delete from reminders where user_id = $1", user_id)
         .execute(&mut *transaction)
         .await?;
-    // A key that is locked belongs to a request that waits for this transaction, and is made after
-    // it.
+    // A locked key belongs to a request that waits for this transaction.
     sqlx::query!(
         "delete from idempotency_keys where (user_id, key) in (
              select user_id, key from idempotency_keys where user_id = $1 for update skip locked)",
@@ -39,7 +37,7 @@ pub async fn erase(
     )
     .execute(&mut *transaction)
     .await?;
-    // What was not told yet need not be told any more.
+    // Events that are not published yet need not be published any more.
     sqlx::query!("delete from outbox where attributes ->> 'userId' = $1", user_id)
         .execute(&mut *transaction)
         .await?;

@@ -1,4 +1,4 @@
-//! A user's reminders, newest first.
+//! Lists of a user's reminders, newest first.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
@@ -7,51 +7,51 @@ use uuid::Uuid;
 use super::row::{Row, Seen};
 use crate::reminder::{Reminder, Status};
 
-/// Which of a user's reminders are meant.
+/// Filter of a list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Only those that are now this.
+    /// Only reminders with this status.
     pub status: Option<Status>,
-    /// Only those due then or later.
+    /// Only reminders due at this time or later.
     pub from: Option<DateTime<Utc>>,
-    /// Only those due before.
+    /// Only reminders due before this time.
     pub to: Option<DateTime<Utc>>,
 }
 
-/// Which part of the list is meant.
+/// Part of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slice {
-    /// Only those made before this one.
+    /// Only reminders created before this one.
     pub before: Option<Uuid>,
-    /// How many to pass over.
+    /// Number of reminders to skip.
     pub offset: u32,
-    /// How many to give.
+    /// Largest number of reminders to return.
     pub limit: u32,
 }
 
-/// A part of the list.
+/// One page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
     /// The reminders, each with the time at which it was read.
     pub items: Vec<Seen<Reminder>>,
-    /// Whether older ones follow.
+    /// `true` if older reminders follow.
     pub more: bool,
-    /// How many there are in all, before and after this part.
+    /// Number of reminders that match the filter, on all pages.
     pub total: i64,
 }
 
-/// A part of a user's list, and its total: one statement on one index, and a second one only for a
-/// part that is empty.
+/// Reads one page of a user's reminders and the total: one statement on one index, and a second one
+/// only for an empty page.
 ///
 /// # Errors
-/// When the statement fails.
+/// If a statement fails.
 pub async fn list(
     pool: &PgPool,
     user_id: &str,
     filter: &Filter,
     slice: Slice,
 ) -> Result<Page, sqlx::Error> {
-    let scheduled = filter.status.map(|it| it == Status::Scheduled);
+    let scheduled = filter.status.map(|status| status == Status::Scheduled);
     let rows = sqlx::query_as!(
         Row,
         r#"with page as (
@@ -89,7 +89,7 @@ pub async fn list(
 }
 
 async fn count(pool: &PgPool, user_id: &str, filter: &Filter) -> Result<i64, sqlx::Error> {
-    let scheduled = filter.status.map(|it| it == Status::Scheduled);
+    let scheduled = filter.status.map(|status| status == Status::Scheduled);
     sqlx::query_scalar!(
         r#"select count(*) as "count!" from reminders
            where user_id = $1
@@ -103,11 +103,11 @@ async fn count(pool: &PgPool, user_id: &str, filter: &Filter) -> Result<i64, sql
     .await
 }
 
-/// Up to `limit` of a user's reminders, newest first, made before one: a page of an export, which
-/// counts nothing.
+/// Reads up to `limit` of a user's reminders that were created before one, newest first: a page of
+/// an export, without a total.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn page(
     pool: &PgPool,
     user_id: &str,
@@ -129,21 +129,21 @@ pub async fn page(
     rows.into_iter().map(Row::seen).collect()
 }
 
-/// A time zone that some of a user's reminders name, and which times its description has to cover.
+/// A time zone of some of a user's reminders, and the times that its definition must cover.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ZoneSpan {
-    /// The IANA name.
+    /// IANA name.
     pub time_zone: String,
-    /// The earliest date of a reminder.
+    /// Earliest date of a reminder.
     pub first: DateTime<Utc>,
-    /// The latest date or change of a reminder.
+    /// Latest date or change of a reminder.
     pub last: DateTime<Utc>,
 }
 
-/// The time zones of a user's newest reminders, `most` of them.
+/// Reads the time zones of a user's newest reminders, at most `most` reminders.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn zones(pool: &PgPool, user_id: &str, most: i64) -> Result<Vec<ZoneSpan>, sqlx::Error> {
     sqlx::query_as!(
         ZoneSpan,

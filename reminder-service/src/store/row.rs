@@ -1,4 +1,4 @@
-//! A row of `reminders`, and the reminder that it is.
+//! Conversion of a row of `reminders` into a reminder.
 
 use std::collections::BTreeMap;
 
@@ -12,12 +12,12 @@ use crate::reminder::{
     Priority, Recurrence, Reminder, Schedule, Snooze, TimeZone, Title,
 };
 
-/// What was read, and when by the database's clock.
+/// A value with the database's time at which it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen<T> {
-    /// What was read.
+    /// The value.
     pub value: T,
-    /// When.
+    /// Time of the reading.
     pub now: DateTime<Utc>,
 }
 
@@ -43,13 +43,13 @@ pub(super) struct Row {
     pub(super) updated_at: DateTime<Utc>,
     pub(super) scheduled_at: DateTime<Utc>,
     pub(super) now: DateTime<Utc>,
-    /// How many the list has in all; asked for by the list alone.
+    /// Total of the list; other queries select 0.
     pub(super) total: i64,
 }
 
-/// A stored word that this version does not know.
+/// Error: a stored value is unknown to this version.
 #[derive(Debug, thiserror::Error)]
-#[error("reminder {id}: the stored {column} is unknown to this version")]
+#[error("reminder {id}: this version does not know the stored value of {column}")]
 struct UnknownWord {
     id: Uuid,
     column: &'static str,
@@ -66,7 +66,8 @@ impl Row {
         let unknown = |column| sqlx::Error::Decode(UnknownWord { id, column }.into());
         let channels =
             self.channels.iter().map(|word| Channel::from_word(word)).collect::<Option<Vec<_>>>();
-        let channels = channels.and_then(|it| Channels::asked(None, Some(it)).ok().flatten());
+        let channels = channels
+            .and_then(|channels| Channels::from_fields(None, Some(channels)).ok().flatten());
         let schedule = Schedule::stored(
             self.date,
             TimeZone::parse(&self.time_zone).map_err(|_| unknown("time_zone"))?,

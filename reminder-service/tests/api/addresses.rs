@@ -1,4 +1,4 @@
-//! Limit of the addresses that a user's e-mails go to on one day.
+//! Daily limit of the e-mail addresses of a user.
 
 use serde_json::json;
 use support::http::Client;
@@ -11,7 +11,7 @@ fn at(service: &Service, number: u32) -> Client {
 }
 
 #[tokio::test]
-async fn refuses_one_address_too_many_of_a_day() {
+async fn refuses_address_beyond_daily_limit() {
     let service = Service::start().await;
     let email = least_with(json!({"channels": ["email"]}));
     for number in 0..5 {
@@ -50,7 +50,7 @@ async fn keeps_address_limit_when_requests_race() {
 }
 
 #[tokio::test]
-async fn takes_the_limit_from_its_variable() {
+async fn reads_address_limit_from_variable() {
     let database = Service::start().await.stop().await;
     let service = Service::start_on(database, &[("MAX_EMAIL_ADDRESSES_PER_DAY", "1")]).await;
     service.ready().await;

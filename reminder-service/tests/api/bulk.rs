@@ -5,11 +5,15 @@ use serde_json::{Value, json};
 use crate::service::{Service, in_minutes, least, least_with};
 
 #[tokio::test]
-async fn each_entry_has_its_own_result_and_those_that_fit_are_made() {
+async fn creates_valid_entries_of_a_bulk() {
     let service = Service::start().await;
     let entries = json!([
         least(),
-        least_with(json!({"recurrence": {"rrule": "FREQ=DAILY"}, "notifyOffsets": [0, 10], "data": {"a": "b"}})),
+        least_with(json!({
+            "recurrence": {"rrule": "FREQ=DAILY"},
+            "notifyOffsets": [0, 10],
+            "data": {"a": "b"}
+        })),
         {"date": in_minutes(-5), "message": "late"},
         least_with(json!({"colour": "red"})),
         {"date": in_minutes(5)},
@@ -20,7 +24,7 @@ async fn each_entry_has_its_own_result_and_those_that_fit_are_made() {
     let results = results["results"].as_array().cloned().expect("results");
 
     let statuses: Vec<_> =
-        results.iter().map(|it| it["status"].as_u64().unwrap_or_default()).collect();
+        results.iter().map(|result| result["status"].as_u64().unwrap_or_default()).collect();
     assert_eq!(statuses, [201, 201, 422, 400, 400, 400]);
     assert_eq!(
         results[4]["error"]["details"],
@@ -42,7 +46,7 @@ async fn each_entry_has_its_own_result_and_those_that_fit_are_made() {
 }
 
 #[tokio::test]
-async fn a_thousand_are_made_at_once_and_a_repeat_makes_none() {
+async fn creates_thousand_reminders_once_per_key() {
     let service = Service::start().await;
     let body = Value::Array(vec![least(); 1_000]);
     let ada = service.ada.with_header("Idempotency-Key", "bulk-1");
@@ -54,7 +58,7 @@ async fn a_thousand_are_made_at_once_and_a_repeat_makes_none() {
 }
 
 #[tokio::test]
-async fn what_is_no_list_of_one_to_a_thousand_is_refused() {
+async fn refuses_bulk_without_valid_list() {
     let service = Service::start().await;
     for body in [
         json!({}),

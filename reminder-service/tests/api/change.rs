@@ -6,14 +6,22 @@ use crate::service::{Service, in_minutes, least, least_with, merged};
 
 fn full() -> Value {
     json!({
-        "date": "2126-05-01T08:00:00.000Z", "timeZone": "Europe/Berlin", "notifyOffsets": [5, 10], "channels": ["email", "push"],
-        "title": "Dentist", "message": "Take the X-ray along.", "url": "https://example.com/", "data": {"a": "b"},
-        "expiresAfterMinutes": 30, "priority": "high", "locale": "de"
+        "date": "2126-05-01T08:00:00.000Z",
+        "timeZone": "Europe/Berlin",
+        "notifyOffsets": [5, 10],
+        "channels": ["email", "push"],
+        "title": "Dentist",
+        "message": "Take the X-ray along.",
+        "url": "https://example.com/",
+        "data": {"a": "b"},
+        "expiresAfterMinutes": 30,
+        "priority": "high",
+        "locale": "de"
     })
 }
 
 #[tokio::test]
-async fn a_change_touches_what_it_names_and_nothing_else() {
+async fn changes_only_given_fields() {
     let service = Service::start().await;
     let path = format!("/reminders/{}", service.make(&full()).await);
     let before = service.ada.get(&path).await.expect(200).body;
@@ -34,14 +42,19 @@ async fn a_change_touches_what_it_names_and_nothing_else() {
     ] {
         let path = format!("/reminders/{}", service.make(&full()).await);
         let after = service.ada.patch(&path, &fields).await.expect(200).body;
-        let own = json!({"id": after["id"], "createdAt": after["createdAt"], "updatedAt": after["updatedAt"], "version": 2});
+        let own = json!({
+            "id": after["id"],
+            "createdAt": after["createdAt"],
+            "updatedAt": after["updatedAt"],
+            "version": 2
+        });
         assert_eq!(after, merged(merged(merged(before.clone(), fields), also), own));
         assert_eq!(service.ada.get(&path).await.expect(200).body, after);
     }
 }
 
 #[tokio::test]
-async fn the_predecessors_post_does_the_same() {
+async fn changes_by_post_as_version_1() {
     let service = Service::start().await;
     let path = format!("/reminders/{}", service.make(&full()).await);
 
@@ -52,7 +65,7 @@ async fn the_predecessors_post_does_the_same() {
 }
 
 #[tokio::test]
-async fn null_removes_what_may_be_missing() {
+async fn removes_optional_fields_by_null() {
     let service = Service::start().await;
     let path = format!("/reminders/{}", service.make(&full()).await);
 
@@ -65,7 +78,7 @@ async fn null_removes_what_may_be_missing() {
 }
 
 #[tokio::test]
-async fn a_past_reminder_may_be_renamed_but_not_moved_within_the_past() {
+async fn renames_past_reminder_but_refuses_past_date() {
     let service = Service::start().await;
     let id = service.make(&least()).await;
     let path = format!("/reminders/{id}");
@@ -73,7 +86,12 @@ async fn a_past_reminder_may_be_renamed_but_not_moved_within_the_past() {
 
     let renamed = service.ada.patch(&path, &json!({"title": "Done"})).await.expect(200).body;
     assert_eq!((&renamed["status"], &renamed["nextAt"]), (&json!("completed"), &json!(null)));
-    let echoed = json!({"title": "Done again", "date": renamed["date"], "notifyOffset": 0, "timeZone": "UTC"});
+    let echoed = json!({
+        "title": "Done again",
+        "date": renamed["date"],
+        "notifyOffset": 0,
+        "timeZone": "UTC"
+    });
     service.ada.patch(&path, &echoed).await.expect(200);
 
     for fields in [
@@ -89,7 +107,7 @@ async fn a_past_reminder_may_be_renamed_but_not_moved_within_the_past() {
 }
 
 #[tokio::test]
-async fn changes_at_once_are_made_one_after_the_other() {
+async fn serializes_concurrent_changes() {
     let service = Service::start().await;
     let path = format!("/reminders/{}", service.make(&least()).await);
 
@@ -109,7 +127,7 @@ async fn changes_at_once_are_made_one_after_the_other() {
 }
 
 #[tokio::test]
-async fn another_users_reminder_is_missing() {
+async fn refuses_change_of_another_users_reminder() {
     let service = Service::start().await;
     let path = format!("/reminders/{}", service.make(&least_with(json!({"title": "Mine"}))).await);
     let other = service.anonymous.as_user("bob", "bob@example.com");
@@ -124,7 +142,7 @@ async fn another_users_reminder_is_missing() {
 }
 
 #[tokio::test]
-async fn email_needs_an_address_after_the_change_too() {
+async fn refuses_change_to_email_without_address() {
     let service = Service::start().await;
     let path = format!("/reminders/{}", service.make(&least()).await);
     let nameless = service.anonymous.as_user("ada", "ada");
@@ -134,7 +152,7 @@ async fn email_needs_an_address_after_the_change_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn makes_all_changes_of_a_series_that_race() {
+async fn applies_all_racing_changes_of_a_series() {
     let service = Service::start().await;
     let id = service.make(&least_with(json!({"recurrence": {"rrule": "FREQ=DAILY"}}))).await;
     let mut calls = tokio::task::JoinSet::new();

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::service::{Service, in_minutes, least, least_with};
 
 #[tokio::test]
-async fn what_is_left_out_has_its_default() {
+async fn applies_defaults_to_missing_fields() {
     let service = Service::start().await;
     let date = in_minutes(60);
 
@@ -13,10 +13,27 @@ async fn what_is_left_out_has_its_default() {
 
     let reminder = service.ada.get(&format!("/reminders/{id}")).await.expect(200).body;
     let expected = json!({
-        "id": id, "createdAt": reminder["createdAt"], "updatedAt": reminder["createdAt"], "date": date, "timeZone": "UTC",
-        "isRecurring": false, "recurrence": null, "notifyOffset": 0, "notifyOffsets": [0], "notifyType": "push", "channels": ["push"],
-        "title": null, "message": "Tablets", "url": null, "data": {}, "expiresAfterMinutes": 1440, "priority": "normal", "locale": null,
-        "status": "scheduled", "nextAt": date, "version": 1
+        "id": id,
+        "createdAt": reminder["createdAt"],
+        "updatedAt": reminder["createdAt"],
+        "date": date,
+        "timeZone": "UTC",
+        "isRecurring": false,
+        "recurrence": null,
+        "notifyOffset": 0,
+        "notifyOffsets": [0],
+        "notifyType": "push",
+        "channels": ["push"],
+        "title": null,
+        "message": "Tablets",
+        "url": null,
+        "data": {},
+        "expiresAfterMinutes": 1440,
+        "priority": "normal",
+        "locale": null,
+        "status": "scheduled",
+        "nextAt": date,
+        "version": 1
     });
     assert_eq!(reminder, expected);
     assert!(
@@ -27,33 +44,66 @@ async fn what_is_left_out_has_its_default() {
 }
 
 #[tokio::test]
-async fn what_is_given_is_kept() {
+async fn keeps_all_given_fields() {
     let service = Service::start().await;
 
     let id = service
         .make(&json!({
-            "date": "2126-05-01T10:00:00.5+02:00", "timeZone": "Europe/Berlin", "isRecurring": false, "notifyOffsets": [60, 0, 1440, 60],
-            "channels": ["push", "email", "push"], "notifyType": "push", "title": "Dentist", "message": "Take\tthe\nX-ray 🩻",
-            "url": "https://example.com/a?b=c", "data": {"b": "2\n", "a": ""}, "expiresAfterMinutes": 30, "priority": "high", "locale": "pt-BR"
+            "date": "2126-05-01T10:00:00.5+02:00",
+            "timeZone": "Europe/Berlin",
+            "isRecurring": false,
+            "notifyOffsets": [60, 0, 1440, 60],
+            "channels": ["push", "email", "push"],
+            "notifyType": "push",
+            "title": "Dentist",
+            "message": "Take\tthe\nX-ray 🩻",
+            "url": "https://example.com/a?b=c",
+            "data": {"b": "2\n", "a": ""},
+            "expiresAfterMinutes": 30,
+            "priority": "high",
+            "locale": "pt-BR"
         }))
         .await;
 
     let reminder = service.ada.get(&format!("/reminders/{id}")).await.expect(200).body;
     let expected = json!({
-        "id": id, "createdAt": reminder["createdAt"], "updatedAt": reminder["updatedAt"], "date": "2126-05-01T08:00:00.500Z",
-        "timeZone": "Europe/Berlin", "isRecurring": false, "recurrence": null, "notifyOffset": 0, "notifyOffsets": [0, 60, 1440],
-        "notifyType": "email", "channels": ["email", "push"], "title": "Dentist", "message": "Take\tthe\nX-ray 🩻",
-        "url": "https://example.com/a?b=c", "data": {"a": "", "b": "2\n"}, "expiresAfterMinutes": 30, "priority": "high", "locale": "pt-BR",
-        "status": "scheduled", "nextAt": "2126-04-30T08:00:00.500Z", "version": 1
+        "id": id,
+        "createdAt": reminder["createdAt"],
+        "updatedAt": reminder["updatedAt"],
+        "date": "2126-05-01T08:00:00.500Z",
+        "timeZone": "Europe/Berlin",
+        "isRecurring": false,
+        "recurrence": null,
+        "notifyOffset": 0,
+        "notifyOffsets": [0, 60, 1440],
+        "notifyType": "email",
+        "channels": ["email", "push"],
+        "title": "Dentist",
+        "message": "Take\tthe\nX-ray 🩻",
+        "url": "https://example.com/a?b=c",
+        "data": {"a": "", "b": "2\n"},
+        "expiresAfterMinutes": 30,
+        "priority": "high",
+        "locale": "pt-BR",
+        "status": "scheduled",
+        "nextAt": "2126-04-30T08:00:00.500Z",
+        "version": 1
     });
     assert_eq!(reminder, expected);
 }
 
 #[tokio::test]
-async fn the_predecessors_body_is_understood() {
+async fn accepts_body_of_version_1() {
     let service = Service::start().await;
-    let body = json!({"date": in_minutes(60), "notifyOffset": 10, "notifyType": "email", "isRecurring": false,
-        "title": "", "message": "Tablets", "url": ""});
+    let body = json!({
+        "date": in_minutes(60),
+        "notifyOffset": 10,
+        "notifyType": "email",
+        "isRecurring": false,
+        "title": "",
+        "message": "Tablets",
+        "url": ""
+    });
 
     let id = service.make(&body).await;
 
@@ -64,7 +114,7 @@ async fn the_predecessors_body_is_understood() {
 }
 
 #[tokio::test]
-async fn an_id_is_opaque_url_safe_and_sorts_by_creation() {
+async fn creates_url_safe_ids_sorted_by_creation() {
     let service = Service::start().await;
     let mut ids = Vec::new();
     for _ in 0..5 {
@@ -75,7 +125,7 @@ async fn an_id_is_opaque_url_safe_and_sorts_by_creation() {
 }
 
 #[tokio::test]
-async fn deliveries_that_are_past_are_passed_over_while_one_is_ahead() {
+async fn skips_past_deliveries_when_one_is_ahead() {
     let service = Service::start().await;
     let date = in_minutes(60);
 
@@ -87,7 +137,7 @@ async fn deliveries_that_are_past_are_passed_over_while_one_is_ahead() {
 }
 
 #[tokio::test]
-async fn a_reminder_is_its_users_alone() {
+async fn hides_reminder_from_other_users() {
     let service = Service::start().await;
     let id = service.make(&least()).await;
     let other = service.anonymous.as_user("bob", "bob@example.com");
@@ -103,7 +153,7 @@ async fn a_reminder_is_its_users_alone() {
 }
 
 #[tokio::test]
-async fn an_id_that_can_be_none_is_missing() {
+async fn answers_404_to_malformed_ids() {
     let service = Service::start().await;
     for id in ["1", "not-an-id", "%00", "00000000000000000000000000000000"] {
         let answer = service.ada.get(&format!("/reminders/{id}")).await.expect(404);
@@ -112,7 +162,7 @@ async fn an_id_that_can_be_none_is_missing() {
 }
 
 #[tokio::test]
-async fn email_needs_an_address() {
+async fn refuses_email_without_address() {
     let service = Service::start().await;
     let nameless = service.anonymous.as_user("ada", "ada");
 
@@ -122,7 +172,9 @@ async fn email_needs_an_address() {
         .expect(400);
 
     assert!(
-        answer.body["error"]["message"].as_str().is_some_and(|it| it.starts_with("channels: ")),
+        answer.body["error"]["message"]
+            .as_str()
+            .is_some_and(|message| message.starts_with("channels: ")),
         "{}",
         answer.body
     );

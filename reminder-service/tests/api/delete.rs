@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::service::{Service, least};
 
 #[tokio::test]
-async fn a_deleted_reminder_is_gone() {
+async fn deletes_reminder() {
     let service = Service::start().await;
     let path = format!("/reminders/{}", service.make(&least()).await);
 
@@ -23,7 +23,7 @@ async fn a_deleted_reminder_is_gone() {
 }
 
 #[tokio::test]
-async fn another_users_reminder_stays() {
+async fn keeps_reminder_of_another_user() {
     let service = Service::start().await;
     let path = format!("/reminders/{}", service.make(&least()).await);
     let other = service.anonymous.as_user("bob", "bob@example.com");

@@ -1,11 +1,11 @@
-//! `Idempotency-Key`: the first answer again, and the effect once.
+//! `Idempotency-Key`: repeats return the first answer and have no further effect.
 
 use serde_json::json;
 
 use crate::service::{Service, least, least_with};
 
 #[tokio::test]
-async fn twenty_repeats_at_once_make_one_reminder() {
+async fn creates_one_reminder_for_concurrent_repeats() {
     let service = Service::start().await;
     let (client, body) = (service.ada.with_header("Idempotency-Key", "k1"), least());
 
@@ -27,7 +27,7 @@ async fn twenty_repeats_at_once_make_one_reminder() {
 }
 
 #[tokio::test]
-async fn a_key_belongs_to_one_body_and_one_user() {
+async fn binds_key_to_body_and_user() {
     let service = Service::start().await;
     let keyed = service.ada.with_header("Idempotency-Key", "k1");
     let (body, other_body) = (least(), least_with(json!({"title": "Other"})));
@@ -43,7 +43,7 @@ async fn a_key_belongs_to_one_body_and_one_user() {
 }
 
 #[tokio::test]
-async fn a_refusal_does_not_use_the_key_up() {
+async fn keeps_key_unused_after_refusal() {
     let service = Service::start().await;
     let keyed = service.ada.with_header("Idempotency-Key", "k1");
 
@@ -56,12 +56,11 @@ async fn a_refusal_does_not_use_the_key_up() {
 }
 
 #[tokio::test]
-async fn a_repeat_is_answered_even_when_its_date_has_passed_meanwhile() {
+async fn replays_answer_after_date_has_passed() {
     let service = Service::start().await;
     let keyed = service.ada.with_header("Idempotency-Key", "k1");
-    let body = least_with(
-        json!({"date": crate::service::wire(chrono::Utc::now() + chrono::TimeDelta::milliseconds(900))}),
-    );
+    let date = chrono::Utc::now() + chrono::TimeDelta::milliseconds(900);
+    let body = least_with(json!({"date": crate::service::wire(date)}));
     let id = keyed.post("/reminders", &body).await.expect(201).id();
     let passed =
         async || service.ada.get(&format!("/reminders/{id}")).await.body["status"] == "completed";
@@ -71,7 +70,7 @@ async fn a_repeat_is_answered_even_when_its_date_has_passed_meanwhile() {
 }
 
 #[tokio::test]
-async fn a_key_is_free_again_after_a_day() {
+async fn accepts_key_again_after_a_day() {
     let service = Service::start().await;
     let keyed = service.ada.with_header("Idempotency-Key", "k1");
     let first = keyed.post("/reminders", &least()).await.expect(201).id();
@@ -85,7 +84,7 @@ async fn a_key_is_free_again_after_a_day() {
 }
 
 #[tokio::test]
-async fn a_change_is_made_once() {
+async fn changes_once_per_key() {
     let service = Service::start().await;
     let path = format!("/reminders/{}", service.make(&least()).await);
     let keyed = service.ada.with_header("Idempotency-Key", "k2");
@@ -102,7 +101,7 @@ async fn a_change_is_made_once() {
 }
 
 #[tokio::test]
-async fn a_malformed_key_is_refused() {
+async fn refuses_malformed_key() {
     let service = Service::start().await;
     for key in ["", "two words", &"k".repeat(256)] {
         let answer = service

@@ -1,4 +1,4 @@
-//! Limits of what one user may have and ask for.
+//! Limits of the reminders and requests of one user.
 
 use serde_json::{Value, json};
 use support::postgres;
@@ -38,14 +38,14 @@ async fn refuses_reminders_beyond_the_quota_of_a_user() {
 }
 
 #[tokio::test]
-async fn makes_as_many_of_a_bulk_as_the_quota_leaves() {
+async fn creates_bulk_entries_up_to_the_quota() {
     let service = with(&[("MAX_REMINDERS_PER_USER", "3")]).await;
     service.make(&least()).await;
     let entries =
         json!([{"date": in_minutes(-5), "message": "late"}, least(), least(), least(), least()]);
     let results = service.ada.post("/reminders/bulk", &entries).await.expect(200).body;
     let statuses: Vec<_> =
-        results["results"].as_array().expect("results").iter().map(|it| &it["status"]).collect();
+        results["results"].as_array().expect("results").iter().map(|one| &one["status"]).collect();
     assert_eq!(statuses, [422, 201, 201, 429, 429]);
     assert_eq!(service.count("reminders").await, 3);
 }
@@ -53,8 +53,7 @@ async fn makes_as_many_of_a_bulk_as_the_quota_leaves() {
 #[tokio::test]
 async fn counts_calls_and_entries_of_each_user() {
     let service = with(&[("RATE_LIMIT_PER_SECOND", "1"), ("RATE_LIMIT_BURST", "60")]).await;
-    // One call, and one for every 20 entries: what a second gives back in the meantime is less than
-    // the other ten.
+    // 1,000 entries count as 51 calls; the limit restores fewer than the missing calls meanwhile.
     service.ada.post("/reminders/bulk", &Value::Array(vec![least(); 1_000])).await.expect(200);
     let refused =
         service.ada.post("/reminders/bulk", &Value::Array(vec![least(); 1_000])).await.expect(429);

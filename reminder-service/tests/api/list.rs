@@ -26,7 +26,7 @@ async fn made(service: &Service, count: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_newest_come_first_in_parts_by_limit_and_offset() {
+async fn lists_newest_first_by_limit_and_offset() {
     let service = Service::start().await;
     let made = made(&service, 12).await;
 
@@ -48,7 +48,7 @@ async fn the_newest_come_first_in_parts_by_limit_and_offset() {
 }
 
 #[tokio::test]
-async fn an_item_is_what_reading_it_gives() {
+async fn lists_items_as_single_answers() {
     let service = Service::start().await;
     let id = service
         .make(&least_with(json!({"channels": ["email"], "data": {"a": "b"}, "title": "Tablets"})))
@@ -58,7 +58,7 @@ async fn an_item_is_what_reading_it_gives() {
 }
 
 #[tokio::test]
-async fn a_cursor_neither_repeats_nor_misses_while_reminders_come_and_go() {
+async fn keeps_cursor_stable_during_changes() {
     let service = Service::start().await;
     let made = made(&service, 9).await;
     let mut seen = Vec::new();
@@ -77,7 +77,7 @@ async fn a_cursor_neither_repeats_nor_misses_while_reminders_come_and_go() {
 }
 
 #[tokio::test]
-async fn filters_choose_by_status_and_date() {
+async fn filters_by_status_and_date() {
     let service = Service::start().await;
     let mut made = Vec::new();
     for year in [2101, 2102, 2103] {
@@ -103,7 +103,7 @@ async fn filters_choose_by_status_and_date() {
 }
 
 #[tokio::test]
-async fn everybody_has_a_list_of_their_own() {
+async fn lists_only_own_reminders() {
     let service = Service::start().await;
     let made: BTreeSet<_> = made(&service, 3).await.into_iter().collect();
     let bob = service.anonymous.as_user("bob", "bob@example.com");
@@ -115,7 +115,7 @@ async fn everybody_has_a_list_of_their_own() {
 }
 
 #[tokio::test]
-async fn a_malformed_question_is_refused() {
+async fn names_faulty_parameter_of_list() {
     let service = Service::start().await;
     for (query, named) in [
         ("?limit=-1", "limit: "),

@@ -1,5 +1,5 @@
-//! The service from outside: built as in production, on ports of its own, against a real PostgreSQL
-//! that is its database and its bus.
+//! API tests: the service is built as in production and listens on free ports; a real PostgreSQL is
+//! its database and its bus.
 
 mod addresses;
 mod bulk;

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::service::{Service, bus, least, least_with};
 
 #[tokio::test]
-async fn an_export_has_all_reminders_and_says_what_is_missing() {
+async fn exports_all_reminders_and_names_missing_parts() {
     let service = Service::start().await;
     for _ in 0..3 {
         service.make(&least()).await;
@@ -27,7 +27,7 @@ async fn an_export_has_all_reminders_and_says_what_is_missing() {
 }
 
 #[tokio::test]
-async fn an_export_is_refused_as_a_whole_while_a_service_does_not_answer() {
+async fn refuses_export_when_service_is_unreachable() {
     let database = Service::start().await.stop().await;
     let service =
         Service::start_on(database, &[("EVENT_SERVICE_URL", "http://127.0.0.1:9/")]).await;
@@ -47,7 +47,7 @@ async fn exports_without_events_when_no_operator_token() {
 }
 
 #[tokio::test]
-async fn an_erased_user_is_in_no_table_and_another_stays() {
+async fn erases_user_from_every_table() {
     let service = Service::start().await;
     let ada = service.ada.with_header("Idempotency-Key", "key-1");
     ada.post("/reminders", &least_with(json!({"channels": ["email"]}))).await.expect(201);
@@ -59,7 +59,7 @@ async fn an_erased_user_is_in_no_table_and_another_stays() {
     assert!(receipt["receiptId"].as_str().is_some_and(|id| id.len() == 32), "{receipt}");
     bob.get(&format!("/reminders/{kept}")).await.expect(200);
     assert_eq!(service.ada.get("/reminders").await.expect(200).body["reminders"]["total"], 0);
-    // Once the erasure itself is told, nothing here knows the user any more.
+    // Once the event of the erasure is published, no table has the user.
     let tables = ["reminders", "outbox", "idempotency_keys"];
     eventually(std::time::Duration::from_secs(20), async || {
         let mut found: Vec<Value> = Vec::new();
@@ -78,7 +78,7 @@ async fn an_erased_user_is_in_no_table_and_another_stays() {
     })
     .await;
     let bus = bus(service.database.url()).await.expect("a bus");
-    let told = bus
+    let received = bus
         .receive(
             crate::service::LISTENER,
             10,
@@ -86,10 +86,12 @@ async fn an_erased_user_is_in_no_table_and_another_stays() {
             std::time::Duration::ZERO,
         )
         .await;
-    let told = told.expect("messages");
+    let received = received.expect("messages");
     assert!(
-        told.iter().any(|it| it.attributes.get("eventType").is_some_and(|it| it == "user:erased")),
-        "{told:?}"
+        received.iter().any(|message| {
+            message.attributes.get("eventType").is_some_and(|word| word == "user:erased")
+        }),
+        "{received:?}"
     );
 }
 
@@ -107,9 +109,9 @@ fn time(value: &Value) -> chrono::DateTime<chrono::Utc> {
 }
 
 #[tokio::test]
-async fn creates_after_erasure_that_is_under_way() {
+async fn creates_after_erasure_in_progress() {
     let service = Service::start().await;
-    // As an erasure holds it.
+    // The lock of an erasure.
     let pool = service.database.pool().await;
     let mut erasure = pool.begin().await.expect("begun");
     let lock = "select pg_advisory_xact_lock(hashtextextended('ada', 0))";
@@ -131,7 +133,7 @@ async fn creates_after_erasure_that_is_under_way() {
 }
 
 #[tokio::test]
-async fn bulk_that_began_before_erasure_is_made_after_it() {
+async fn creates_bulk_after_erasure_in_progress() {
     let service = Service::start().await;
     let pool = service.database.pool().await;
     let mut holder = pool.begin().await.expect("begun");
@@ -152,15 +154,15 @@ async fn bulk_that_began_before_erasure_is_made_after_it() {
     let kept = service.ada.get("/reminders").await.expect(200).body;
     let items = kept["reminders"]["items"].as_array().expect("a list");
     assert_eq!(items.len(), 2);
-    // Consumers drop what happened up to the erasure: a reminder that is shown has to be later.
+    // Consumers drop events up to the erasure, so the reminder must be later.
     assert!(
         items.iter().all(|item| time(&item["createdAt"]) > time(&receipt["erasedAt"])),
         "{kept} {receipt}"
     );
 }
 
-/// A peer that answers one request after the other with these bytes, and then closes the
-/// connection, or keeps it open.
+/// A peer service that answers every request with these bytes, and then closes the connection or
+/// keeps it open.
 async fn peer(answer: &'static str, stays: bool) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
     let address = listener.local_addr().expect("an address");
@@ -178,9 +180,9 @@ async fn peer(answer: &'static str, stays: bool) -> String {
     format!("http://{address}/")
 }
 
-/// An answer whose body is sent in chunks, without the last one.
+/// An answer with a chunked body without its last chunk.
 const BEGUN: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{\"a\":\r\n";
-/// A whole answer that is not a whole part.
+/// A complete answer with an incomplete part.
 const CUT: &str = "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n{\"a\":1";
 const WHOLE: &str =
     "HTTP/1.1 200 OK\r\ncontent-length: 36\r\n\r\n{\"notifications\":1,\"truncated\":true}";
@@ -192,7 +194,7 @@ async fn exporting(peer: &str) -> Service {
     service
 }
 
-/// The answer to an export, whose body is still to be read.
+/// The answer to an export, with an unread body.
 async fn export_of(service: &Service) -> reqwest::Response {
     let request = support::http::plain().get(format!("{}/me/export", service.base));
     let request = request
@@ -202,7 +204,7 @@ async fn export_of(service: &Service) -> reqwest::Response {
 }
 
 #[tokio::test]
-async fn passes_on_parts_as_they_are() {
+async fn copies_parts_unchanged() {
     let service = exporting(&peer(WHOLE, false).await).await;
     for _ in 0..230 {
         service.make(&least()).await;
@@ -218,7 +220,7 @@ async fn passes_on_parts_as_they_are() {
 }
 
 #[tokio::test]
-async fn breaks_off_when_a_part_breaks_off() {
+async fn aborts_export_when_a_part_fails() {
     for answer in [BEGUN, CUT] {
         let service = exporting(&peer(answer, false).await).await;
         let response = export_of(&service).await;
@@ -228,7 +230,7 @@ async fn breaks_off_when_a_part_breaks_off() {
 }
 
 #[tokio::test]
-async fn refuses_a_second_export_meanwhile() {
+async fn refuses_concurrent_export() {
     let service = exporting(&peer(BEGUN, true).await).await;
     let first = export_of(&service).await;
     assert_eq!(first.status(), 200);

@@ -1,4 +1,4 @@
-//! What every change tells on the event topic, through the outbox and the relay.
+//! Events of changes, from the outbox through the relay to the event topic.
 
 use std::time::Duration;
 
@@ -13,23 +13,22 @@ use crate::service::{LISTENER, Service, bus, least_with, wire};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-async fn heard(bus: &SharedBus, count: usize) -> Vec<Envelope> {
-    let mut heard = Vec::new();
-    while heard.len() < count {
+async fn receive(bus: &SharedBus, count: usize) -> Vec<Envelope> {
+    let mut events = Vec::new();
+    while events.len() < count {
         let received =
             bus.receive(LISTENER, 10, Duration::from_secs(30), LIMIT).await.expect("messages");
-        assert!(!received.is_empty(), "only {} messages came", heard.len());
-        heard.extend(received.iter().map(|message| Envelope::decode(message).expect("an event")));
-        bus.settle(LISTENER, received.into_iter().map(|it| (it, Settlement::Done)).collect())
-            .await
-            .expect("settled");
+        assert!(!received.is_empty(), "only {} messages came", events.len());
+        events.extend(received.iter().map(|message| Envelope::decode(message).expect("an event")));
+        let done = received.into_iter().map(|message| (message, Settlement::Done));
+        bus.settle(LISTENER, done.collect()).await.expect("settled");
     }
-    heard.sort_by_key(|event| event.version);
-    heard
+    events.sort_by_key(|event| event.version);
+    events
 }
 
 #[tokio::test]
-async fn every_change_is_told_once_with_its_version_and_the_requests_trace() {
+async fn publishes_each_change_once_with_its_trace() {
     let service = Service::start().await;
     let bus = bus(service.database.url()).await.expect("a bus");
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -43,7 +42,7 @@ async fn every_change_is_told_once_with_its_version_and_the_requests_trace() {
     let changed = ada.patch(&path, &json!({"message": "Three"})).await.expect(200).body;
     ada.delete(&path).await.expect(200);
 
-    let events = heard(&bus, 3).await;
+    let events = receive(&bus, 3).await;
     let types: Vec<_> = events.iter().map(|event| (event.event_type, event.version)).collect();
     assert_eq!(
         types,
@@ -59,7 +58,7 @@ async fn every_change_is_told_once_with_its_version_and_the_requests_trace() {
             ("ada", Some("ada@example.com"))
         );
         assert_eq!(
-            (event.item_id.as_str(), event.traceparent.map(|it| it.to_string())),
+            (event.item_id.as_str(), event.traceparent.map(|trace| trace.to_string())),
             (id.as_str(), Some(trace.to_owned()))
         );
     }
@@ -82,7 +81,7 @@ async fn every_change_is_told_once_with_its_version_and_the_requests_trace() {
 }
 
 #[tokio::test]
-async fn the_outbox_is_empty_once_everything_is_told() {
+async fn empties_outbox_after_publishing() {
     let service = Service::start().await;
     for _ in 0..50 {
         service.make(&least_with(json!({}))).await;
@@ -91,18 +90,21 @@ async fn the_outbox_is_empty_once_everything_is_told() {
 }
 
 #[tokio::test]
-async fn what_a_crash_left_in_the_outbox_is_told_by_the_next_process() {
+async fn publishes_outbox_of_crashed_process() {
     let service = Service::start().await;
     let bus = bus(service.database.url()).await.expect("a bus");
     let database = service.stop().await;
     let left = "insert into outbox (event_id, body, attributes, lease_until)
-        values ('01979a3c-7e2f-7c41-b1d1-e0a5d2c3f4a5', '{\"itemId\":\"i1\",\"userId\":\"u1\",\"eventData\":{}}',
-            '{\"eventType\":\"reminder:deleted\",\"schema\":\"2\",\"version\":\"7\",\"userId\":\"u1\"}', now() - interval '1 second')";
+        values ('01979a3c-7e2f-7c41-b1d1-e0a5d2c3f4a5',
+            '{\"itemId\":\"i1\",\"userId\":\"u1\",\"eventData\":{}}',
+            '{\"eventType\":\"reminder:deleted\",\"schema\":\"2\",\"version\":\"7\",
+              \"userId\":\"u1\"}',
+            now() - interval '1 second')";
     sqlx::query(left).execute(&database.pool().await).await.expect("a row is left");
 
     let service = Service::start_on(database, &[]).await;
     service.ready().await;
 
-    assert_eq!(heard(&bus, 1).await[0].version, 7);
+    assert_eq!(receive(&bus, 1).await[0].version, 7);
     eventually(LIMIT, async || service.count("outbox").await == 0).await;
 }

@@ -1,5 +1,4 @@
-//! The description of the API: what is committed is what the code says, and what the service
-//! serves.
+//! OpenAPI description: the committed file matches the code and the answer of the service.
 
 use serde_json::Value;
 
@@ -12,7 +11,7 @@ fn described() -> String {
 }
 
 #[test]
-fn the_committed_description_is_what_the_code_says() {
+fn matches_committed_openapi_file() {
     let current = described();
     if std::env::var_os("UPDATE_OPENAPI").is_some() {
         std::fs::write(FILE, &current).expect("openapi.json is written");
@@ -25,7 +24,7 @@ fn the_committed_description_is_what_the_code_says() {
 }
 
 #[tokio::test]
-async fn the_description_is_served_to_everybody() {
+async fn serves_openapi_without_authentication() {
     let service = Service::start().await;
     let served = service.anonymous.get("/openapi.json").await.expect(200).body;
     assert_eq!(served, serde_json::from_str::<Value>(&described()).expect("JSON"));
@@ -42,7 +41,7 @@ async fn the_description_is_served_to_everybody() {
 }
 
 #[tokio::test]
-async fn the_examples_of_bodies_are_ones_that_are_taken() {
+async fn accepts_example_bodies_of_openapi() {
     let service = Service::start().await;
     let description: Value = serde_json::from_str(&described()).expect("JSON");
     let example = |schema: &str| description["components"]["schemas"][schema]["example"].clone();

@@ -1,4 +1,4 @@
-//! Every statement finds its rows by an index.
+//! Query plans: every statement uses an index.
 
 use reminder_service::store::MIGRATOR;
 

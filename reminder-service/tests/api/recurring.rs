@@ -1,14 +1,24 @@
-//! Recurring reminders: what is taken, what is shown, and the independent answers.
+//! Recurring reminders, compared with the results of an independent implementation.
 
 use serde_json::{Value, json};
 
 use crate::service::{Service, least_with};
 
 #[tokio::test]
-async fn a_recurring_reminder_is_made_shown_and_changed_back() {
+async fn creates_and_changes_recurring_reminder() {
     let service = Service::start().await;
-    let rule = json!({"rrule": "FREQ=DAILY", "exdates": ["2126-05-02T10:00:00"], "gap": "skip", "fold": "both"});
-    let body = json!({"date": "2126-05-01T10:00:00Z", "message": "Tablets", "isRecurring": true, "recurrence": rule});
+    let rule = json!({
+        "rrule": "FREQ=DAILY",
+        "exdates": ["2126-05-02T10:00:00"],
+        "gap": "skip",
+        "fold": "both"
+    });
+    let body = json!({
+        "date": "2126-05-01T10:00:00Z",
+        "message": "Tablets",
+        "isRecurring": true,
+        "recurrence": rule
+    });
     let path = format!("/reminders/{}", service.make(&body).await);
 
     let made = service.ada.get(&path).await.expect(200).body;
@@ -23,16 +33,19 @@ async fn a_recurring_reminder_is_made_shown_and_changed_back() {
 }
 
 #[tokio::test]
-async fn the_start_may_be_past_if_a_delivery_is_ahead() {
+async fn accepts_past_start_when_delivery_is_ahead() {
     let service = Service::start().await;
-    let with = |rrule: &str| json!({"date": "2020-01-01T09:00:00Z", "message": "Tablets", "recurrence": {"rrule": rrule}});
+    let with = |rrule: &str| {
+        let recurrence = json!({"rrule": rrule});
+        json!({"date": "2020-01-01T09:00:00Z", "message": "Tablets", "recurrence": recurrence})
+    };
     service.ada.post("/reminders", &with("FREQ=DAILY")).await.expect(201);
     let past = service.ada.post("/reminders", &with("FREQ=DAILY;COUNT=3")).await.expect(422);
     assert_eq!(past.reason(), Some("INVALID_DUEDATE"));
 }
 
 #[tokio::test]
-async fn the_two_hundred_cases_have_the_answers_of_an_independent_implementation() {
+async fn matches_independent_recurrence_results() {
     let service = Service::start().await;
     let cases = include_str!("../../../shared/recurrence/tests/fixtures/recurrence.jsonl");
     let mut wrong = Vec::new();
@@ -43,7 +56,8 @@ async fn the_two_hundred_cases_have_the_answers_of_an_independent_implementation
         let start = zone
             .instant(case["dtstart"].as_str().expect("a start").parse().expect("a time"))
             .expect("an instant");
-        let body = json!({"date": start, "timeZone": case["timeZone"], "recurrence": {"rrule": case["rrule"], "exdates": case["exdates"]}});
+        let recurrence = json!({"rrule": case["rrule"], "exdates": case["exdates"]});
+        let body = json!({"date": start, "timeZone": case["timeZone"], "recurrence": recurrence});
         let after = case["after"].as_str().expect("a time");
         let answer = service
             .ada
@@ -52,14 +66,14 @@ async fn the_two_hundred_cases_have_the_answers_of_an_independent_implementation
             .expect(200)
             .body;
         let found = answer["occurrences"].as_array().expect("occurrences").iter();
-        let found: Vec<_> =
-            found.map(|it| it["at"].as_str().unwrap_or_default().replace(".000Z", "Z")).collect();
+        let at = |found: &Value| found["at"].as_str().unwrap_or_default().replace(".000Z", "Z");
+        let found: Vec<_> = found.map(at).collect();
         if json!(found) != case["expected"] {
             wrong.push(format!("{line}\n  found {found:?}"));
         }
     }
-    // The answers are of edition 2025b; of a newer one that this machine may have, zones that
-    // changed since then differ.
+    // The expected results are of edition 2025b of the time zone database. With a newer edition,
+    // zones that changed since then differ.
     if recurrence::time_zone_database() == "2025b" {
         assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
     } else {
@@ -72,21 +86,29 @@ async fn the_two_hundred_cases_have_the_answers_of_an_independent_implementation
 }
 
 #[tokio::test]
-async fn what_will_be_sent_is_shown_for_a_saved_reminder_as_for_a_preview() {
+async fn previews_occurrences_as_for_saved_reminder() {
     let service = Service::start().await;
-    let body = json!({"date": "2126-05-06T09:00:00+02:00", "timeZone": "Europe/Berlin", "message": "Tablets", "notifyOffsets": [0, 30],
-        "recurrence": {"rrule": "FREQ=WEEKLY;BYDAY=MO"}});
+    let body = json!({
+        "date": "2126-05-06T09:00:00+02:00",
+        "timeZone": "Europe/Berlin",
+        "message": "Tablets",
+        "notifyOffsets": [0, 30],
+        "recurrence": {"rrule": "FREQ=WEEKLY;BYDAY=MO"}
+    });
     let id = service.make(&body).await;
 
     let saved =
         service.ada.get(&format!("/reminders/{id}/occurrences?limit=2")).await.expect(200).body;
     let previewed = service.ada.post("/reminders/preview?limit=2", &body).await.expect(200).body;
 
-    let delivery = |offset: i32, at: &str| json!({"notifyOffset": offset, "deliverAt": at});
-    let expected = json!({"occurrences": [
-        {"at": "2126-05-06T07:00:00.000Z", "deliveries": [delivery(30, "2126-05-06T06:30:00.000Z"), delivery(0, "2126-05-06T07:00:00.000Z")]},
-        {"at": "2126-05-13T07:00:00.000Z", "deliveries": [delivery(30, "2126-05-13T06:30:00.000Z"), delivery(0, "2126-05-13T07:00:00.000Z")]},
-    ]});
+    let occurrence = |day: &str| {
+        let at = format!("{day}T07:00:00.000Z");
+        json!({"at": at, "deliveries": [
+            {"notifyOffset": 30, "deliverAt": format!("{day}T06:30:00.000Z")},
+            {"notifyOffset": 0, "deliverAt": at}
+        ]})
+    };
+    let expected = json!({"occurrences": [occurrence("2126-05-06"), occurrence("2126-05-13")]});
     assert_eq!(saved, expected);
     assert_eq!(previewed, expected);
     let other = service.anonymous.as_user("bob", "bob@example.com");
@@ -97,18 +119,18 @@ async fn what_will_be_sent_is_shown_for_a_saved_reminder_as_for_a_preview() {
 }
 
 #[tokio::test]
-async fn rules_that_no_reminder_can_mean_are_refused_with_the_part_named() {
+async fn names_faulty_part_of_rule() {
     let service = Service::start().await;
     let of = |rrule: &str| json!({"recurrence": {"rrule": rrule}});
     for (fields, named) in [
-        (of("FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30"), "recurrence.rrule: it never fires"),
-        (of("FREQ=DAILY;UNTIL=20200101T000000Z"), "recurrence.rrule: it never fires"),
-        (of("FREQ=SECONDLY"), "recurrence.rrule: it fires more often"),
+        (of("FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30"), "recurrence.rrule: must yield at least one"),
+        (of("FREQ=DAILY;UNTIL=20200101T000000Z"), "recurrence.rrule: must yield at least one"),
+        (of("FREQ=SECONDLY"), "recurrence.rrule: must yield at most one"),
         (of("every day"), "recurrence.rrule: "),
         (of(""), "recurrence.rrule: "),
         (
             json!({"recurrence": {"rrule": "FREQ=DAILY", "exdates": ["soon"]}}),
-            "recurrence.exdates: ",
+            "recurrence.exdates[0]: ",
         ),
         (json!({"isRecurring": true}), "isRecurring: "),
         (json!({"isRecurring": false, "recurrence": {"rrule": "FREQ=DAILY"}}), "isRecurring: "),
@@ -144,7 +166,8 @@ async fn takes_a_birthday_of_any_year() {
 #[tokio::test]
 async fn keeps_exclusions_in_their_shortest_form() {
     let service = Service::start().await;
-    let rule = json!({"rrule": "  FREQ=DAILY ", "exdates": ["2126-05-02T10:00:00.000000", "2126-05-03T12:00:00+02:00"]});
+    let exdates = ["2126-05-02T10:00:00.000000", "2126-05-03T12:00:00+02:00"];
+    let rule = json!({"rrule": "  FREQ=DAILY ", "exdates": exdates});
     let body = json!({"date": "2126-05-01T10:00:00Z", "message": "Tablets", "recurrence": rule});
     let path = format!("/reminders/{}", service.make(&body).await);
     let made = service.ada.get(&path).await.expect(200).body;
@@ -160,10 +183,10 @@ async fn parks_nothing_that_was_answered_with_201() {
     let service = Service::start().await;
     let recurrence = |rule: String, exdate: String| json!({"rrule": rule, "exdates": [exdate]});
     let long = format!("2126-05-02T10:00:00.{}", "0".repeat(280_000));
-    let spaces = " ".repeat(280_000);
+    let padded = format!("{}FREQ=DAILY", " ".repeat(280_000));
     let reminders = json!({"reminders": [
         least_with(json!({"recurrence": recurrence("FREQ=DAILY".to_owned(), long)})),
-        least_with(json!({"recurrence": recurrence(format!("{spaces}FREQ=DAILY"), "2126-05-02".to_owned())})),
+        least_with(json!({"recurrence": recurrence(padded, "2126-05-02".to_owned())})),
         least_with(json!({"message": "plain"})),
     ]});
     let answer = service.ada.post("/reminders/bulk", &reminders).await.expect(200).body;
@@ -171,7 +194,7 @@ async fn parks_nothing_that_was_answered_with_201() {
         .as_array()
         .expect("results")
         .iter()
-        .map(|it| it["status"].clone())
+        .map(|result| result["status"].clone())
         .collect();
     assert_eq!(json!(statuses), json!([400, 201, 201]));
     support::eventually(std::time::Duration::from_secs(20), async || {
@@ -183,7 +206,8 @@ async fn parks_nothing_that_was_answered_with_201() {
 #[tokio::test]
 async fn has_no_end_beyond_the_year_9999() {
     let service = Service::start().await;
-    let body = json!({"date": "2126-05-01T10:00:00Z", "message": "m", "recurrence": {"rrule": "FREQ=YEARLY;COUNT=9000"}});
+    let recurrence = json!({"rrule": "FREQ=YEARLY;COUNT=9000"});
+    let body = json!({"date": "2126-05-01T10:00:00Z", "message": "m", "recurrence": recurrence});
     let answer = service.ada.post("/reminders/bulk", &json!([body])).await.expect(200).body;
     assert_eq!(answer["results"][0]["status"], 201);
 }

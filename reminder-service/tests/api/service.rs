@@ -1,4 +1,4 @@
-//! A running service for one test.
+//! A running service for each test.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// A running service, the database it has for itself, and a client of it as the user `ada`.
+/// A running service with its own database, and a client for the user `ada`.
 pub(crate) struct Service {
     pub(crate) database: Database,
     pub(crate) ada: Client,
@@ -30,7 +30,7 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Starts the service on a database that is migrated already, and waits until it is ready.
+    /// Starts the service on a migrated database, and waits until it is ready.
     pub(crate) async fn start() -> Self {
         let filled = async |url: String| {
             reminder_service::migrate(&config(&url, &[])).await?;
@@ -47,9 +47,9 @@ impl Service {
         service
     }
 
-    /// Starts the service on a database as it is, with more in its environment.
+    /// Starts the service on an unchanged database, with further environment variables.
     pub(crate) async fn start_on(database: Database, more: &[(&str, &str)]) -> Self {
-        // What is counted before the recorder is there is lost; a process installs it first of all.
+        // Metrics before the installation of the recorder are lost; a process installs it first.
         shared::telemetry::metrics_handle();
         let app = App::build(config(database.url(), more)).await.expect("the service is built");
         let base = format!("http://{}", app.rest_addr());
@@ -76,7 +76,7 @@ impl Service {
         .await;
     }
 
-    /// Drains the service and gives its database back.
+    /// Drains the service and returns its database.
     pub(crate) async fn stop(self) -> Database {
         self.shutdown.cancel();
         let ended = tokio::time::timeout(LIMIT, self.running).await;
@@ -84,25 +84,27 @@ impl Service {
         self.database
     }
 
-    /// Makes a reminder and answers with its id.
+    /// Creates a reminder and returns its id.
     pub(crate) async fn make(&self, body: &Value) -> String {
         self.ada.post("/reminders", body).await.expect(201).id()
     }
 
-    /// Moves a reminder into the past, which no call can.
+    /// Moves a reminder into the past, which the API cannot.
     pub(crate) async fn let_pass(&self, id: &str) {
-        let sql = "update reminders set date = date - interval '200 years', last_at = last_at - interval '200 years' where id = $1::text::uuid";
+        let sql = "update reminders set date = date - interval '200 years',
+                       last_at = last_at - interval '200 years'
+                   where id = $1::text::uuid";
         sqlx::query(sql).bind(id).execute(&self.database.pool().await).await.expect("it is moved");
     }
 
-    /// How many rows a table has.
+    /// Number of rows of a table.
     pub(crate) async fn count(&self, table: &'static str) -> i64 {
         let sql = sqlx::AssertSqlSafe(format!("select count(*) from {table}"));
         sqlx::query_scalar(sql).fetch_one(&self.database.pool().await).await.expect("a count")
     }
 }
 
-/// The queue of whoever listens to the event topic.
+/// Queue that is subscribed to the event topic.
 pub(crate) const LISTENER: &str = "listener";
 
 /// The bus of a database.
@@ -111,7 +113,7 @@ pub(crate) async fn bus(url: &str) -> Result<SharedBus, bus::Error> {
     bus::connect(&BusSettings::Postgres(settings)).await
 }
 
-/// Subscribes a queue to the event topic: the bus takes nothing that nobody would receive.
+/// Subscribes a queue to the event topic: the bus refuses messages for a topic without subscribers.
 pub(crate) async fn listen(url: &str) -> Result<(), bus::Error> {
     let subscription = Subscription { topic: "event-topic".to_owned(), filter: BTreeMap::new() };
     let queue = QueueSpec {
@@ -139,7 +141,7 @@ pub(crate) fn config(url: &str, more: &[(&str, &str)]) -> Config {
     Config::read(&env).expect("a configuration")
 }
 
-/// A time from now, as the service answers it.
+/// A time from now in the format of answers.
 pub(crate) fn in_minutes(minutes: i64) -> String {
     wire(Utc::now() + TimeDelta::minutes(minutes))
 }
@@ -148,12 +150,12 @@ pub(crate) fn wire(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// The least that makes a reminder.
+/// The smallest valid body of a reminder.
 pub(crate) fn least() -> Value {
     json!({"date": in_minutes(60), "message": "Tablets"})
 }
 
-/// That, and more or other fields.
+/// The smallest valid body with further or other fields.
 pub(crate) fn least_with(more: Value) -> Value {
     merged(least(), more)
 }

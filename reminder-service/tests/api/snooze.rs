@@ -1,15 +1,16 @@
-//! Snooze and acknowledge: what a user does with the latest occurrence.
+//! `POST /reminders/{id}/snooze` and `POST /reminders/{id}/acknowledge`.
 
 use serde_json::json;
 use support::http::Answer;
 
 use crate::service::{Service, in_minutes, least_with, wire};
 
-/// A reminder whose earlier offset has come, and its path.
+/// Path of a reminder whose first delivery is in the past.
 async fn half_delivered(service: &Service) -> String {
     let id =
         service.make(&least_with(json!({"date": in_minutes(60), "notifyOffsets": [0, 30]}))).await;
-    let sql = "update reminders set date = date - interval '45 minutes', last_at = last_at - interval '45 minutes',
+    let sql = "update reminders set date = date - interval '45 minutes',
+            last_at = last_at - interval '45 minutes',
             created_at = created_at - interval '45 minutes'
         where id = $1::text::uuid";
     sqlx::query(sql).bind(&id).execute(&service.database.pool().await).await.expect("it is moved");
@@ -17,7 +18,7 @@ async fn half_delivered(service: &Service) -> String {
 }
 
 #[tokio::test]
-async fn a_snooze_is_the_next_delivery_and_another_takes_its_place() {
+async fn replaces_snooze_by_another() {
     let service = Service::start().await;
     let path = half_delivered(&service).await;
 
@@ -41,7 +42,7 @@ async fn a_snooze_is_the_next_delivery_and_another_takes_its_place() {
 }
 
 #[tokio::test]
-async fn an_acknowledged_occurrence_has_nothing_ahead() {
+async fn cancels_deliveries_of_acknowledged_occurrence() {
     let service = Service::start().await;
     let path = half_delivered(&service).await;
     assert_eq!(service.ada.get(&path).await.expect(200).body["status"], "scheduled");
@@ -54,7 +55,7 @@ async fn an_acknowledged_occurrence_has_nothing_ahead() {
 }
 
 #[tokio::test]
-async fn nothing_can_be_done_before_the_first_delivery_nor_by_another() {
+async fn refuses_snooze_before_first_delivery() {
     let service = Service::start().await;
     let path = format!("/reminders/{}", service.make(&least_with(json!({}))).await);
     for (call, body) in [("snooze", json!({"minutes": 5})), ("acknowledge", json!({}))] {
@@ -69,7 +70,7 @@ async fn nothing_can_be_done_before_the_first_delivery_nor_by_another() {
 }
 
 #[tokio::test]
-async fn refuses_what_lies_before_its_schedule() {
+async fn refuses_snooze_of_delivery_before_schedule() {
     let service = Service::start().await;
     let daily = json!({"rrule": "FREQ=DAILY"});
     let began = wire(chrono::Utc::now() - chrono::TimeDelta::hours(26));
@@ -89,7 +90,7 @@ async fn refuses_what_lies_before_its_schedule() {
 }
 
 #[tokio::test]
-async fn a_snooze_needs_one_time_that_is_ahead() {
+async fn refuses_snooze_without_one_future_time() {
     let service = Service::start().await;
     let path = half_delivered(&service).await;
     let snooze =
@@ -116,7 +117,7 @@ async fn a_snooze_needs_one_time_that_is_ahead() {
 }
 
 #[tokio::test]
-async fn another_schedule_forgets_what_was_done_with_the_old_one() {
+async fn resets_snooze_when_schedule_changes() {
     let service = Service::start().await;
     let path = half_delivered(&service).await;
     service.ada.post(&format!("{path}/acknowledge"), &json!({})).await.expect(200);

@@ -1,4 +1,4 @@
-//! Coming up and going down.
+//! Start and shutdown of the service.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::service::{Service, config, least};
 const LIMIT: Duration = Duration::from_secs(20);
 
 #[tokio::test]
-async fn at_a_desk_the_schema_is_brought_up_to_date() {
+async fn migrates_at_start_in_local_environment() {
     let service =
         Service::start_on(postgres::database("reminders").await, &[("APP_ENV", "local")]).await;
     service.ready().await;
@@ -18,7 +18,7 @@ async fn at_a_desk_the_schema_is_brought_up_to_date() {
 }
 
 #[tokio::test]
-async fn elsewhere_the_service_waits_for_the_schema_and_says_so() {
+async fn waits_for_schema_outside_local_environment() {
     let database = postgres::database("reminders").await;
     let migrating = config(database.url(), &[]);
     let service = Service::start_on(database, &[("APP_ENV", "staging")]).await;
@@ -43,7 +43,7 @@ async fn elsewhere_the_service_waits_for_the_schema_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_away_is_said_to_be() {
+async fn reports_unreachable_database() {
     let database = postgres::database("reminders").await;
     let away = "postgres://nobody@127.0.0.1:1/nowhere";
     let service = Service::start_on(database, &[("DATABASE_URL", away)]).await;
@@ -53,7 +53,7 @@ async fn a_database_that_is_away_is_said_to_be() {
 }
 
 #[tokio::test]
-async fn a_drain_tells_what_was_answered() {
+async fn publishes_answered_changes_before_exit() {
     let service = Service::start().await;
     for _ in 0..20 {
         service.make(&least()).await;
@@ -67,7 +67,7 @@ async fn a_drain_tells_what_was_answered() {
 }
 
 #[tokio::test]
-async fn changes_are_counted() {
+async fn counts_changes() {
     let service = Service::start().await;
     let path = format!("/reminders/{}", service.make(&least()).await);
     service.ada.patch(&path, &json!({"title": "x"})).await.expect(200);

@@ -12,7 +12,7 @@ fn at(text: &str) -> DateTime<Utc> {
 
 fn reminder(date: &str, offsets: &[i32], rrule: Option<&str>) -> Reminder {
     let offsets =
-        NotifyOffsets::asked(None, Some(offsets.to_vec())).expect("offsets").expect("given");
+        NotifyOffsets::from_fields(None, Some(offsets.to_vec())).expect("offsets").expect("given");
     let recurrence = rrule.map(|rrule| Recurrence {
         rrule: rrule.to_owned(),
         exdates: Vec::new(),
@@ -37,7 +37,7 @@ fn reminder(date: &str, offsets: &[i32], rrule: Option<&str>) -> Reminder {
 }
 
 #[test]
-fn nothing_can_be_done_with_what_was_not_delivered() {
+fn refuses_action_before_first_delivery() {
     let reminder = reminder("2026-05-01T08:00:00Z", &[0, 60], None);
     assert_eq!(
         reminder.snooze(at("2026-05-01T06:59:00Z"), at("2026-05-01T09:00:00Z")),
@@ -47,7 +47,7 @@ fn nothing_can_be_done_with_what_was_not_delivered() {
 }
 
 #[test]
-fn a_snoozed_reminder_is_scheduled_until_it_came_once_more() {
+fn is_scheduled_until_snooze_was_delivered() {
     let mut reminder = reminder("2026-05-01T08:00:00Z", &[0], None);
     let (now, until) = (at("2026-05-01T08:01:00Z"), at("2026-05-01T08:11:00Z"));
     assert_eq!((reminder.status(now), reminder.next_at(now)), (Status::Completed, None));
@@ -61,7 +61,7 @@ fn a_snoozed_reminder_is_scheduled_until_it_came_once_more() {
 }
 
 #[test]
-fn what_came_once_more_is_the_latest_until_the_next_occurrence() {
+fn is_latest_after_snooze_was_delivered() {
     let mut reminder = reminder("2026-05-01T08:00:00Z", &[0], Some("FREQ=DAILY"));
     reminder.handled =
         reminder.snooze(at("2026-05-02T08:01:00Z"), at("2026-05-03T09:00:00Z")).expect("delivered");
@@ -71,7 +71,7 @@ fn what_came_once_more_is_the_latest_until_the_next_occurrence() {
 }
 
 #[test]
-fn an_acknowledged_occurrence_has_no_later_offsets_and_no_snooze() {
+fn drops_offsets_and_snooze_when_acknowledged() {
     let mut once = reminder("2026-05-01T08:00:00Z", &[0, 60], None);
     let now = at("2026-05-01T07:30:00Z");
     once.handled = once.snooze(now, at("2026-05-01T07:45:00Z")).expect("delivered");
@@ -85,7 +85,7 @@ fn an_acknowledged_occurrence_has_no_later_offsets_and_no_snooze() {
 }
 
 #[test]
-fn deliveries_that_are_past_are_not_shown_and_those_that_coincide_are_shown_once() {
+fn hides_past_and_duplicate_deliveries() {
     let hourly = reminder("2026-05-01T08:00:00Z", &[0, 60], Some("FREQ=HOURLY"));
     let now = at("2026-05-01T08:30:00Z");
     let upcoming = hourly.upcoming(now, now, 2);

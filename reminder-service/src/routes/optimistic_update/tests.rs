@@ -1,4 +1,4 @@
-//! Tests on a running service whose permits for rules are all taken.
+//! Tests of a running service while all permits for the expansion of rules are held.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -44,7 +44,8 @@ async fn start(database: &Database) -> (Client, CancellationToken) {
 
 fn daily(start: TimeDelta) -> Value {
     let date = (Utc::now() + start).to_rfc3339();
-    json!({"date": date, "message": "Tablets", "channels": ["push"], "recurrence": {"rrule": "FREQ=DAILY"}})
+    let recurrence = json!({"rrule": "FREQ=DAILY"});
+    json!({"date": date, "message": "Tablets", "channels": ["push"], "recurrence": recurrence})
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,8 +54,9 @@ async fn holds_no_transaction_while_rules_are_read() {
     let (ada, shutdown) = start(&database).await;
     let id = ada.post("/reminders", &daily(TimeDelta::hours(1))).await.expect(201).id();
     let pool = database.pool().await;
-    // As if it was made three days ago, so that there is an occurrence to be snoozed.
-    let sql = "update reminders set date = date - interval '3 days', created_at = created_at - interval '3 days', scheduled_at = null";
+    // Created three days ago, so that there is an occurrence to snooze.
+    let sql = "update reminders set date = date - interval '3 days',
+                   created_at = created_at - interval '3 days', scheduled_at = null";
     sqlx::query(sql).execute(&pool).await.expect("it is moved");
 
     for (method, path, body) in [
@@ -71,7 +73,7 @@ async fn holds_no_transaction_while_rules_are_read() {
             let body = Some(&body).filter(|body| !body.is_null());
             client.try_send(method.parse().expect("a method"), &url, body).await
         });
-        eventually(LIMIT, async || compute::is_wanted()).await;
+        eventually(LIMIT, async || compute::is_in_use()).await;
         eventually(LIMIT, async || {
             let sql = "select count(*) from pg_stat_activity
                        where datname = current_database() and state like 'idle in transaction%'";
