@@ -178,12 +178,12 @@ impl From<Recurrence> for contract::Recurrence {
 }
 
 impl From<contract::Recurrence> for Recurrence {
-    fn from(it: contract::Recurrence) -> Self {
-        let gap = match it.gap {
+    fn from(recurrence: contract::Recurrence) -> Self {
+        let gap = match recurrence.gap {
             contract::GapPolicy::Shift => Gap::Shift,
             contract::GapPolicy::Skip => Gap::Skip,
         };
-        let fold = match it.fold {
+        let fold = match recurrence.fold {
             contract::FoldPolicy::First => Fold::First,
             contract::FoldPolicy::Second => Fold::Second,
             contract::FoldPolicy::Both => Fold::Both,

@@ -3,6 +3,7 @@
 
 pub mod admin;
 mod answers;
+mod api_security;
 mod bearer;
 mod body_memory;
 mod client;
@@ -31,6 +32,7 @@ mod streamed;
 
 use std::net::IpAddr;
 
+pub use api_security::{OperatorApi, UserApi};
 pub use body_memory::HeldMemory;
 pub use client::{client, streaming_client};
 pub use cors::AllowedOrigins;
@@ -41,7 +43,7 @@ pub use extract::{Body, LenientBody, LenientParams, OptionalBody, Params, PathId
 pub use faults::Faults;
 pub use identity::{Authenticator, Credentials, Identity};
 pub use layers::{RequestContext, api};
-pub use openapi::{IdempotencyKeyHeader, complete_openapi};
+pub use openapi::{IdempotencyKeyHeader, complete_openapi, complete_operator_openapi};
 pub use operator::require_operator;
 pub use rate_limit::{Allowance, ENTRIES_PER_CALL, RateLimit};
 pub use server::{Listeners, ServerSettings, serve, serve_admin};

@@ -10,7 +10,7 @@ use shared::contract::{FoldPolicy, GapPolicy};
 
 use super::*;
 
-/// The zone of those who have said nothing of theirs.
+/// Default time zone of the tests.
 const DEFAULT: Tz = Tz::Europe__Madrid;
 
 fn at(text: &str) -> DateTime<Utc> {

@@ -155,7 +155,7 @@ mod tests {
         for waiting in queue {
             waiting.await.expect("it ends").expect("a permit");
         }
-        assert!(locked(&compute.users).is_empty(), "nobody is remembered");
+        assert!(locked(&compute.users).is_empty(), "no user is left");
     }
 
     #[tokio::test]
@@ -171,6 +171,6 @@ mod tests {
         waiting.abort();
         assert!(waiting.await.is_err_and(|error| error.is_cancelled()));
         drop(first);
-        assert!(locked(&compute.users).is_empty(), "nobody is remembered");
+        assert!(locked(&compute.users).is_empty(), "no user is left");
     }
 }

@@ -63,7 +63,7 @@ impl Plan {
             is_rescheduled,
             status: after.status(now),
             next_at: after.next_at(now),
-            valid_until: [&before, &after]
+            valid_until: [before, &after]
                 .into_iter()
                 .filter_map(|reminder| reminder.next_change_at(now))
                 .min(),

@@ -1,17 +1,18 @@
-//! Parts of an OpenAPI description that are the same in every API: servers, authentication, and the
-//! answers that any call may have.
+//! Parts of an OpenAPI description that are the same in every API: the answers that any call may
+//! have, and the `Idempotency-Key` header.
 
 use utoipa::{
-    IntoParams, PartialSchema,
+    IntoParams, Modify, PartialSchema,
     openapi::{
-        Components, Content, OpenApi, Ref, RefOr, Response, ResponseBuilder, SecurityRequirement,
-        ServerBuilder,
+        Content, OpenApi, Ref, RefOr, Response, ResponseBuilder,
         path::{Operation, Parameter, ParameterIn, PathItem},
-        security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme},
     },
 };
 
-use super::ErrorBody;
+use super::{
+    ErrorBody, ErrorDetail, FieldFault,
+    api_security::{OperatorApi, UserApi},
+};
 
 /// The `Idempotency-Key` header of a call.
 #[derive(Debug, IntoParams)]
@@ -44,7 +45,7 @@ const COMMON: [(&str, Applies, &str); 6] = [
 enum Applies {
     /// All operations.
     ToAll,
-    /// Operations with a body or with query parameters or headers.
+    /// Operations with a body, query parameters or headers.
     ToInput,
     /// Operations with a body.
     ToBodies,
@@ -71,31 +72,28 @@ impl Applies {
     }
 }
 
-/// Completes the description of an API whose callers are users: adds the server, the authentication
-/// and the common answers.
+/// Completes the description of an API for users: adds the server, the authentication and the
+/// common answers.
 pub fn complete_openapi(openapi: &mut OpenApi) {
-    let server = ServerBuilder::new().url("/").description(Some("This service"));
-    openapi.servers = Some(vec![server.build()]);
-    openapi.security = Some(vec![
-        SecurityRequirement::new::<_, [&str; 0], &str>("gatewayUser", [])
-            .add::<_, [&str; 0], &str>("gatewayEmail", []),
-        SecurityRequirement::new::<_, [&str; 0], &str>("bearer", []),
-    ]);
-    let components = openapi.components.get_or_insert_with(Components::new);
-    let header = |name, text| {
-        SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(name, text)))
-    };
-    components.add_security_scheme(
-        "gatewayUser",
-        header("X-Authenticated-Userid", "Id of the caller, set by the gateway"),
-    );
-    components.add_security_scheme(
-        "gatewayEmail",
-        header("X-Consumer-Username", "E-mail address of the caller, set by the gateway"),
-    );
-    components
-        .add_security_scheme("bearer", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
-    components.schemas.entry("ErrorBody".to_owned()).or_insert_with(ErrorBody::schema);
+    UserApi.modify(openapi);
+    add_common_answers(openapi);
+}
+
+/// Completes the description of an API for operators, like [`complete_openapi`].
+pub fn complete_operator_openapi(openapi: &mut OpenApi) {
+    OperatorApi.modify(openapi);
+    add_common_answers(openapi);
+}
+
+fn add_common_answers(openapi: &mut OpenApi) {
+    let components = openapi.components.get_or_insert_default();
+    for (name, schema) in [
+        ("ErrorBody", ErrorBody::schema()),
+        ("ErrorDetail", ErrorDetail::schema()),
+        ("FieldFault", FieldFault::schema()),
+    ] {
+        components.schemas.entry(name.to_owned()).or_insert(schema);
+    }
     for operation in openapi.paths.paths.values_mut().flat_map(operations) {
         for (status, applies, text) in COMMON {
             if applies.to(operation) {
@@ -113,5 +111,6 @@ fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 
 fn refusal(text: &str) -> RefOr<Response> {
     let content = Content::new(Some(Ref::from_schema_name("ErrorBody")));
-    ResponseBuilder::new().description(text).content("application/json", content).build().into()
+    let response = ResponseBuilder::new().description(text);
+    RefOr::T(response.content("application/json", content).build())
 }

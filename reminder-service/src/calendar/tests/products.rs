@@ -153,7 +153,7 @@ fn reads_outlook_calendar() {
             78,
             elsewhere,
             "Somewhere else",
-            "DTSTART is in a time zone that is unknown: Customized Time Zone",
+            "DTSTART is in an unknown time zone: Customized Time Zone",
         )],
         notes: vec![],
     };
@@ -308,7 +308,7 @@ fn reads_valid_parts_of_malformed_file() {
     let notes: Vec<_> = import.notes.iter().map(|note| (note.line, note.text.as_str())).collect();
     let expected = [
         (1, "the calendar has no END:VCALENDAR; the file may be cut off"),
-        (49, "the URL was left out: it must be an absolute http or https address"),
+        (49, "the URL was left out: it must be an absolute http or https URL"),
         (51, "EXDATE is not a date or time: never"),
         (52, "an alarm more than 40,320 minutes before the start was left out"),
         (55, "an alarm was left out, its TRIGGER cannot be read: soon"),

@@ -67,7 +67,7 @@ fn writes_exclusion_in_local_time_of_series() {
         ("EXDATE;TZID=Asia/Tokyo:20260503T170000", vec!["2026-05-03T10:00:00"]),
         ("EXDATE;VALUE=DATE:20260503", vec!["2026-05-03"]),
         ("EXDATE:20260503T080000Z\r\nEXDATE:20260503T080000Z", vec!["2026-05-03T10:00:00"]),
-        // Half past two comes twice on this day; the file says which is left out.
+        // Half past two occurs twice on this day; the file names the one to exclude.
         ("EXDATE:20261025T003000Z", vec!["2026-10-25T00:30:00Z"]),
     ] {
         let entry = only(&event(&[

@@ -126,7 +126,11 @@ fn is_name_of(name: &str, key: &str) -> bool {
 
 /// The fault of a query string.
 pub(in crate::http) fn of_query(problem: &str) -> FieldFault {
-    if let Some((kind, name)) = named(problem) {
+    // A problem with a name may repeat it in front: `limit: duplicate field `limit``.
+    let starts = [": unknown field `", ": missing field `", ": duplicate field `"];
+    let start = starts.iter().filter_map(|start| problem.find(start)).min().map(|at| at + 2);
+    let about_name = start.and_then(|at| problem.get(at..)).unwrap_or(problem);
+    if let Some((kind, name)) = named(about_name) {
         return FieldFault::new(shown(name), kind.text());
     }
     match problem.split_once(": ") {
