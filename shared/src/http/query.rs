@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use url::form_urlencoded;
 
 use super::{
-    ApiError, Reason,
+    ApiError, FieldFault, Reason,
     json::{self, Lenient, MAX_FAULTS},
 };
 
@@ -25,7 +25,10 @@ pub(super) fn lenient<T: DeserializeOwned>(query: &str) -> Result<Lenient<T>, Ap
         };
         let all = pairs.len();
         pairs.retain(|pair| json::shown(&name(pair)) != fault.field);
-        faults.push(fault);
+        // A parameter that was removed because of one fault is not missing as well.
+        if faults.iter().all(|known: &FieldFault| known.field != fault.field) {
+            faults.push(fault);
+        }
         if pairs.len() == all {
             break;
         }
@@ -89,6 +92,20 @@ mod tests {
             (faults[0].field.as_str(), faults[0].message.as_str()),
             ("limit", "is given twice")
         );
+    }
+
+    #[derive(Debug, Deserialize)]
+    struct Page {
+        #[expect(dead_code, reason = "only its faults matter")]
+        limit: u8,
+    }
+
+    #[test]
+    fn names_faulty_required_parameter_once() {
+        for (query, problem) in [("limit=x", "must be a whole number"), ("", "is required")] {
+            let faults = lenient::<Page>(query).expect_err("faults").details;
+            assert_eq!(faults, [FieldFault::new("limit", problem)], "{query}");
+        }
     }
 
     #[test]

@@ -12,8 +12,8 @@ async fn names_fault_of_malformed_body() {
         (r#"{"tags":[]}"#, "text"),
         (r#"{"text":"a","tags":[1,-1]}"#, "tags[1]"),
         (r#"{"text":"a""#, "ends too early"),
-        (r#"{"text":"a"} x"#, "follows its end"),
-        ("", "the body is empty"),
+        (r#"{"text":"a"} x"#, "text after its end"),
+        ("", "body: is empty"),
         ("[]", "must be a JSON object"),
         ("null", "must be a JSON object"),
     ] {
