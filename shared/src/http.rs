@@ -2,7 +2,6 @@
 //! stack of layers around the routes, and the admin port.
 
 pub mod admin;
-mod answers;
 mod api_security;
 mod bearer;
 mod body_memory;
@@ -25,6 +24,7 @@ mod openapi;
 mod operator;
 mod query;
 mod rate_limit;
+mod response_limits;
 mod server;
 mod settings;
 mod static_key;

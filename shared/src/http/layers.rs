@@ -18,10 +18,10 @@ use tracing::Instrument;
 
 use super::{
     ApiError, ApiSettings, Authenticator, ErrorBody, ErrorDetail, Reason,
-    answers::Answers,
     body_memory::BodyMemory,
     guard::{Guard, refuse_other_sites},
     rate_limit::{Admission, Limiter, admit},
+    response_limits::ResponseLimits,
 };
 use crate::{contract::new_id, telemetry::Traceparent};
 
@@ -79,7 +79,7 @@ fn admission(authenticator: Authenticator, settings: &ApiSettings) -> Admission 
     Admission {
         authenticator,
         limiter: settings.rate_limit.map(Limiter::new),
-        answers: Answers::new(settings.body_memory_mib),
+        responses: ResponseLimits::new(settings.body_memory_mib),
         hasher: RandomState::new(),
     }
 }

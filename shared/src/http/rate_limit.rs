@@ -21,7 +21,9 @@ use axum::{
 };
 use governor::{DefaultKeyedRateLimiter, Quota, clock::Clock};
 
-use super::{ApiError, Authenticator, Identity, Peer, Reason, answers::Answers, docs};
+use super::{
+    ApiError, Authenticator, Identity, Peer, Reason, docs, response_limits::ResponseLimits,
+};
 use crate::config::Reader;
 
 /// Most callers in memory, 48 bytes each; further callers share one allowance.
@@ -120,7 +122,7 @@ pub(super) struct Caller {
 pub(super) struct Admission {
     pub(super) authenticator: Authenticator,
     pub(super) limiter: Option<Limiter>,
-    pub(super) answers: Answers,
+    pub(super) responses: ResponseLimits,
     pub(super) hasher: RandomState,
 }
 
@@ -145,7 +147,7 @@ pub(super) async fn admit(
     }
     let peer = request.extensions().get::<Peer>().map(|peer| subscriber(peer.0));
     let caller = identity.as_ref().map(|identity| identity.user_id.as_str()).map_err(|_| peer);
-    let Admission { limiter, answers, hasher, .. } = admission;
+    let Admission { limiter, responses, hasher, .. } = admission;
     let key =
         limiter.as_ref().map_or_else(|| hasher.hash_one(caller), |limiter| limiter.key(caller));
     if let Some(limiter) = &limiter
@@ -157,13 +159,13 @@ pub(super) async fn admit(
     // Other requests have a body, which a client may send slowly.
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     request.extensions_mut().insert(Caller { identity, key, limiter });
-    let turn = match user {
-        Some(key) if is_read => answers.turn(key).await,
+    let permit = match user {
+        Some(key) if is_read => responses.acquire(key).await,
         _ => None,
     };
-    let answer = next.run(request).await;
-    drop(turn);
-    answers.wait_for_client(user, answer)
+    let response = next.run(request).await;
+    drop(permit);
+    responses.count_memory(user, response)
 }
 
 /// Address of a subscriber: of IPv6, a subscriber has a network of 64 bits.

@@ -1,8 +1,8 @@
-//! Answers: how many are made at once for one user, and how much memory those take together that
-//! their clients have not taken yet.
+//! Limits of responses: the number that is computed for one user at the same time, and the memory
+//! of those that clients have not received yet.
 //!
-//! A client that asks for much and reads nothing would otherwise fill the memory, and one that asks
-//! for much at once would have everybody wait.
+//! Without them, a client that requests large responses and does not read them could fill the
+//! memory, and one with many concurrent requests could delay all others.
 
 use std::{
     collections::HashMap,
@@ -24,80 +24,85 @@ use super::{
     memory_budget::{Exceeded, MemoryBudget, Reservation},
 };
 
-/// Reading requests of one user that are answered at once; further ones wait for their turn.
-const AT_ONCE: usize = 4;
-/// Bytes of an answer that cost nothing: the number of connections bounds these.
+/// Concurrent `GET` requests of one user; further ones wait for a permit.
+const CONCURRENT_READS: usize = 4;
+/// Size up to which responses are not counted: the number of connections limits these.
 const FREE_BYTES: usize = 16 * 1024;
-/// Time after which a client whose answer is refused may ask again.
+/// Time after which a client whose response was refused may try again.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
-/// The answers of one API.
+/// Limits of the responses of one API.
 #[derive(Debug, Clone)]
-pub(super) struct Answers {
+pub(super) struct ResponseLimits {
     memory: MemoryBudget,
-    /// Turns of users of whom something is under way.
-    turns: Arc<Mutex<HashMap<u64, Arc<Semaphore>>>>,
+    /// Permits of users with a request in progress.
+    users: Arc<Mutex<HashMap<u64, Arc<Semaphore>>>>,
 }
 
-/// A user's turn: one of the requests that are answered at once.
+/// Permit for one request of a user.
 #[derive(Debug)]
-pub(super) struct Turn {
-    answers: Answers,
+pub(super) struct ReadPermit {
+    limits: ResponseLimits,
     key: u64,
-    turns: Arc<Semaphore>,
+    semaphore: Arc<Semaphore>,
     permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Answers {
-    /// Answers that may wait for their clients with that much together.
+impl ResponseLimits {
+    /// Limits with `mib` MiB for all responses together.
     pub(super) fn new(mib: usize) -> Self {
-        Self { memory: MemoryBudget::new(mib), turns: Arc::default() }
+        Self { memory: MemoryBudget::new(mib), users: Arc::default() }
     }
 
-    fn turns(&self) -> MutexGuard<'_, HashMap<u64, Arc<Semaphore>>> {
-        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    fn users(&self) -> MutexGuard<'_, HashMap<u64, Arc<Semaphore>>> {
+        self.users.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for the user's turn. None is returned only when the process ends.
-    pub(super) async fn turn(&self, key: u64) -> Option<Turn> {
-        let turns = Arc::clone(
-            self.turns().entry(key).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE))),
+    /// Waits for a permit of the user; `None` only when the process ends.
+    pub(super) async fn acquire(&self, key: u64) -> Option<ReadPermit> {
+        let semaphore = Arc::clone(
+            self.users().entry(key).or_insert_with(|| Arc::new(Semaphore::new(CONCURRENT_READS))),
         );
-        let mut turn = Turn { answers: self.clone(), key, turns: Arc::clone(&turns), permit: None };
-        turn.permit = Some(turns.acquire_owned().await.ok()?);
-        Some(turn)
+        let mut permit = ReadPermit {
+            limits: self.clone(),
+            key,
+            semaphore: Arc::clone(&semaphore),
+            permit: None,
+        };
+        permit.permit = Some(semaphore.acquire_owned().await.ok()?);
+        Some(permit)
     }
 
-    /// Counts an answer until its client has taken it. One whose length is not known is counted by
-    /// whoever writes it.
-    pub(super) fn wait_for_client(&self, user: Option<u64>, answer: Response) -> Response {
-        let bytes = answer
+    /// Counts the memory of a response until its client has received it. A streamed response of
+    /// unknown length counts its own memory.
+    pub(super) fn count_memory(&self, user: Option<u64>, response: Response) -> Response {
+        let bytes = response
             .body()
             .size_hint()
             .exact()
             .and_then(|bytes| usize::try_from(bytes).ok())
             .unwrap_or(0);
         if bytes <= FREE_BYTES {
-            return answer;
+            return response;
         }
         match self.hold(user, bytes) {
-            Ok(held) => answer.map(|body| Body::new(HeldBody { body, _held: held })),
+            Ok(held) => response.map(|body| Body::new(HeldBody { body, _held: held })),
             Err(refused) => refused.into_response(),
         }
     }
 
-    /// Takes memory for an answer. One alone may have more than a user's part.
+    /// Reserves memory for a response. A single response may exceed the share of its user.
     fn hold(&self, user: Option<u64>, bytes: usize) -> Result<Reservation, ApiError> {
         let mut held = self.memory.reservation(user);
         let refused = |refused| {
             let (reason, message) = match refused {
                 Exceeded::Caller => (
                     Reason::RateLimited,
-                    "you have not taken the answers that you asked for; read them, then try again",
+                    "earlier responses to you have not been received; read them, then try again",
                 ),
                 Exceeded::Total => (
                     Reason::UpstreamUnavailable,
-                    "too many large answers wait for their clients; try again",
+                    "too many large responses are waiting for their clients; try again",
                 ),
             };
             ApiError::new(reason, message).after(RETRY_AFTER)
@@ -106,14 +111,14 @@ impl Answers {
     }
 }
 
-impl Drop for Turn {
+impl Drop for ReadPermit {
     fn drop(&mut self) {
-        let mut turns = self.answers.turns();
+        let mut users = self.limits.users();
         self.permit = None;
-        // The map's, this one, and none of a request that waits: nobody can get it while the map is
-        // locked.
-        if Arc::strong_count(&self.turns) <= 2 {
-            turns.remove(&self.key);
+        // Two references, of the map and of this permit, mean that no other request holds one or
+        // waits; none can get one while the map is locked.
+        if Arc::strong_count(&self.semaphore) <= 2 {
+            users.remove(&self.key);
         }
     }
 }
@@ -155,43 +160,43 @@ mod tests {
     }
 
     #[test]
-    fn refuses_answers_beyond_memory_of_user_and_all() {
-        let answers = Answers::new(8);
+    fn refuses_responses_beyond_memory_limits() {
+        let limits = ResponseLimits::new(8);
         let ada = [
-            answers.hold(Some(1), MIB).expect("the first"),
-            answers.hold(Some(1), MIB).expect("the second"),
+            limits.hold(Some(1), MIB).expect("the first"),
+            limits.hold(Some(1), MIB).expect("the second"),
         ];
-        assert_eq!(reason(answers.hold(Some(1), MIB)), Reason::RateLimited);
-        let bob = answers.hold(None, 6 * MIB).expect("one alone may be large");
-        assert_eq!(reason(answers.hold(Some(3), MIB)), Reason::UpstreamUnavailable);
+        assert_eq!(reason(limits.hold(Some(1), MIB)), Reason::RateLimited);
+        let bob = limits.hold(None, 6 * MIB).expect("one alone may be large");
+        assert_eq!(reason(limits.hold(Some(3), MIB)), Reason::UpstreamUnavailable);
         drop((ada, bob));
     }
 
     #[tokio::test]
-    async fn has_requests_of_one_user_wait_their_turn() {
-        let answers = Answers::new(8);
-        let mut turns = Vec::new();
-        for _ in 0..AT_ONCE {
-            turns.push(answers.turn(1).await);
+    async fn limits_concurrent_reads_of_one_user() {
+        let limits = ResponseLimits::new(8);
+        let mut permits = Vec::new();
+        for _ in 0..CONCURRENT_READS {
+            permits.push(limits.acquire(1).await);
         }
-        let mut next = Box::pin(answers.turn(1));
+        let mut next = Box::pin(limits.acquire(1));
         assert!(futures::poll!(&mut next).is_pending());
-        assert!(futures::poll!(Box::pin(answers.turn(2))).is_ready());
-        turns.pop();
+        assert!(futures::poll!(Box::pin(limits.acquire(2))).is_ready());
+        permits.pop();
         assert!(next.await.is_some());
-        drop(turns);
-        assert!(answers.turns().is_empty());
+        drop(permits);
+        assert!(limits.users().is_empty());
     }
 
     #[tokio::test]
-    async fn holds_memory_until_the_body_is_gone() {
-        let answers = Answers::new(8);
+    async fn counts_memory_until_body_is_dropped() {
+        let limits = ResponseLimits::new(8);
         let large = || vec![b'x'; 2 * MIB].into_response();
-        let first = answers.wait_for_client(Some(1), large());
+        let first = limits.count_memory(Some(1), large());
         assert_eq!(first.body().size_hint().exact(), Some(2 * MIB as u64));
-        assert_eq!(answers.wait_for_client(Some(1), large()).status(), 429);
-        assert_eq!(answers.wait_for_client(Some(1), "small".into_response()).status(), 200);
+        assert_eq!(limits.count_memory(Some(1), large()).status(), 429);
+        assert_eq!(limits.count_memory(Some(1), "small".into_response()).status(), 200);
         drop(first);
-        assert_eq!(answers.wait_for_client(Some(1), large()).status(), 200);
+        assert_eq!(limits.count_memory(Some(1), large()).status(), 200);
     }
 }
