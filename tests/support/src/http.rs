@@ -1,4 +1,4 @@
-//! A small client for the suite's REST APIs.
+//! A small client of the suite's REST APIs.
 
 use std::{sync::Once, time::Duration};
 
@@ -16,7 +16,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client without identity, for the service at `base` (`http://…`).
+    /// A client without an identity, for the service at `base` (`http://…`).
     pub fn new(base: impl Into<String>) -> Self {
         Self {
             base: base.into().trim_end_matches('/').to_owned(),
@@ -25,7 +25,7 @@ impl Client {
         }
     }
 
-    /// The same client as a user, the way the gateway says it.
+    /// The same client with the headers in which the gateway names a user.
     #[must_use]
     pub fn as_user(&self, id: &str, email: &str) -> Self {
         self.with_header("X-Authenticated-Userid", id).with_header("X-Consumer-Username", email)
@@ -56,11 +56,11 @@ impl Client {
         answer.unwrap_or_else(|error| panic!("POST {}{path}: no answer: {error:?}", self.base))
     }
 
-    /// The same, with the failure to get an answer as a value.
+    /// `POST` with a body that is not JSON; a missing answer is returned as an error.
     ///
     /// # Errors
     ///
-    /// When there is no whole answer.
+    /// If there is no complete answer.
     pub async fn try_text(
         &self,
         path: &str,
@@ -95,12 +95,12 @@ impl Client {
         answer.unwrap_or_else(|error| panic!("{method} {}{path}: no answer: {error:?}", self.base))
     }
 
-    /// The same, with the failure to get an answer as a value: for services that are killed
+    /// Any request; a missing answer is returned as an error, for services that are killed
     /// meanwhile.
     ///
     /// # Errors
     ///
-    /// When there is no whole answer.
+    /// If there is no complete answer.
     pub async fn try_send(
         &self,
         method: Method,
@@ -131,7 +131,7 @@ impl Client {
     }
 }
 
-/// What a service answered.
+/// Answer of a service.
 #[derive(Debug, Clone)]
 pub struct Answer {
     request: String,
@@ -139,23 +139,23 @@ pub struct Answer {
     pub status: u16,
     /// The headers.
     pub headers: HeaderMap,
-    /// The body as JSON; as a JSON string when it is none.
+    /// The body as JSON; a JSON string if it is not JSON.
     pub body: Value,
 }
 
 impl Answer {
-    /// The answer itself when it has this status.
+    /// Returns the answer itself if it has this status.
     ///
     /// # Panics
     ///
-    /// When it has another one, with the body.
+    /// If it has another status; the message contains the body.
     #[track_caller]
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{} answered {}: {}", self.request, self.status, self.body);
         self
     }
 
-    /// The error's reason, as in the contract: `INVALID_REQUEST` and so on.
+    /// Reason of an error, as in the contract: `INVALID_REQUEST` and so on.
     pub fn reason(&self) -> Option<&str> {
         self.body["error"]["reason"].as_str()
     }
@@ -164,7 +164,7 @@ impl Answer {
     ///
     /// # Panics
     ///
-    /// When there is none.
+    /// If there is none.
     #[track_caller]
     pub fn id(&self) -> String {
         self.body["id"]
@@ -173,21 +173,21 @@ impl Answer {
             .to_owned()
     }
 
-    /// A header's value.
+    /// Value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 }
 
-/// A reqwest client with a limit on every request.
+/// Builds a reqwest client with a timeout for every request.
 ///
 /// # Panics
 ///
-/// When TLS cannot be set up.
+/// If TLS cannot be set up.
 pub fn plain() -> reqwest::Client {
     static PROVIDER: Once = Once::new();
-    // Built without a default cryptography provider; when somebody has installed one already, that
-    // one is as good.
+    // reqwest is built without a default cryptography provider. One that is installed already will
+    // do.
     PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
     reqwest::Client::builder()
         .timeout(TIMEOUT)

@@ -1,8 +1,8 @@
-//! What the tests share: a database each, the real binaries as processes, a typed HTTP client,
-//! waiting until something holds. Nothing here knows a service's code.
+//! Test kit of the workspace: a database for each test, the real binaries as processes, the
+//! variables that a service needs, a typed HTTP client, and waiting for a condition.
 //!
-//! It is test code: what cannot be had fails the test, loudly, by a panic that says what was
-//! attempted.
+//! It depends on no service. It is test code: a failed precondition fails the test with a panic
+//! that says what was attempted.
 
 #![allow(
     clippy::panic,
@@ -11,11 +11,18 @@
     reason = "a failed precondition fails the test"
 )]
 
-mod eventually;
+pub mod environment;
 pub mod http;
+pub mod memory;
 pub mod ministack;
 pub mod plans;
 pub mod postgres;
 pub mod process;
+mod service;
+mod wait_until;
 
-pub use eventually::{Probed, eventually};
+pub use service::Service;
+pub use wait_until::{Condition, wait_until};
+// The name until every test of the workspace uses the other one.
+#[doc(hidden)]
+pub use wait_until::wait_until as eventually;

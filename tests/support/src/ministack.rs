@@ -1,4 +1,4 @@
-//! A local AWS (SNS, SQS, SES): a MiniStack process of its own for a test, on a free port of the
+//! A local AWS (SNS, SQS, SES): one MiniStack process for each test, on a free port of the
 //! loopback.
 
 use std::{
@@ -8,19 +8,19 @@ use std::{
 };
 
 use crate::{
-    eventually,
     process::{Command, Running},
+    wait_until,
 };
 
-/// How long it may take to start.
+/// Longest time until it answers.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// The region that the tests use.
+/// Region that the tests use.
 pub const REGION: &str = "eu-west-1";
-/// An access key and its secret; MiniStack checks neither.
+/// Access key and secret; MiniStack checks neither.
 pub const CREDENTIALS: (&str, &str) = ("test", "test");
 
-/// A running MiniStack. It is killed with this value, and dies with the test process in any case.
+/// A running MiniStack. It is killed when this value is dropped or the test process ends.
 #[derive(Debug)]
 pub struct MiniStack {
     endpoint: String,
@@ -32,7 +32,7 @@ impl MiniStack {
     ///
     /// # Panics
     ///
-    /// When it is not installed (`make setup` does that) or does not start.
+    /// If it is not installed (`make setup` does that) or does not start.
     pub async fn start() -> Self {
         let port = free_port();
         let running = Command::program("ministack", binary())
@@ -48,7 +48,7 @@ impl MiniStack {
             .await;
         let endpoint = format!("http://127.0.0.1:{port}");
         let client = crate::http::Client::new(&endpoint);
-        eventually(START_LIMIT, async || {
+        wait_until(START_LIMIT, async || {
             let answer = client.try_send(reqwest::Method::GET, "/_ministack/health", None).await;
             match answer {
                 Ok(answer) if answer.status == 200 => Ok(()),
@@ -59,18 +59,19 @@ impl MiniStack {
         Self { endpoint, running }
     }
 
-    /// The process, to pause it.
+    /// The process, for tests that pause it.
     pub fn process(&self) -> &Running {
         &self.running
     }
 
-    /// Its address, for every service.
+    /// Address of every emulated AWS service.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
 }
 
-/// `MINISTACK_BIN`, else what `make setup` installed in the workspace, else what the path offers.
+/// Finds the program: `MINISTACK_BIN`, else the one that `make setup` installed, else one in
+/// `PATH`.
 fn binary() -> PathBuf {
     if let Some(binary) = std::env::var_os("MINISTACK_BIN") {
         return binary.into();

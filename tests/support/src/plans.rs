@@ -1,8 +1,8 @@
-//! Plans of the checked statements: which of them read a whole table.
+//! Query plans of the checked statements: finds those that read a whole table.
 //!
-//! The statements are those of `.sqlx`, so that each is looked at as it is run. Sequential scans
-//! are forbidden to the planner, and so are joins that read both sides whole: a scan that is left
-//! has no index by which it could find its rows.
+//! The statements come from `.sqlx`, so each is planned exactly as the service runs it. The planner
+//! may use neither sequential scans nor joins that read both sides completely; a scan that remains
+//! has no index that finds its rows.
 
 use std::{fs, path::Path};
 
@@ -15,11 +15,12 @@ struct Statement {
     parameters: usize,
 }
 
-/// The statements that read one of the tables of a database whole, each after the table and a
-/// colon; but none that begin with one of `except`. Statements of other databases are passed over.
+/// Returns `TABLE: STATEMENT` for each statement that reads one of the tables of a database
+/// completely, without those that begin with one of `except`. Statements of other databases are
+/// skipped.
 ///
 /// # Panics
-/// When `.sqlx` cannot be read, or a statement of this database cannot be planned.
+/// If `.sqlx` cannot be read, or a statement of this database cannot be planned.
 pub async fn whole_table_reads(url: &str, except: &[&str]) -> Vec<String> {
     let mut connection = PgConnection::connect(url).await.expect("a connection");
     let settings =
@@ -61,9 +62,9 @@ fn statements() -> Vec<Statement> {
     statements
 }
 
-/// The plan of a statement; `None` when it is none of this database.
+/// Plans a statement; `None` if it belongs to another database.
 async fn plan(connection: &mut PgConnection, statement: &Statement) -> Option<Value> {
-    let prepare = AssertSqlSafe(format!("prepare looked_at as {}", statement.text));
+    let prepare = AssertSqlSafe(format!("prepare inspected as {}", statement.text));
     if let Err(error) = sqlx::raw_sql(prepare).execute(&mut *connection).await {
         let code =
             error.as_database_error().and_then(|error| error.code().map(|code| code.into_owned()));
@@ -77,17 +78,17 @@ async fn plan(connection: &mut PgConnection, statement: &Statement) -> Option<Va
     }
     let arguments = vec!["null"; statement.parameters].join(", ");
     let arguments = if arguments.is_empty() { arguments } else { format!("({arguments})") };
-    let explain = AssertSqlSafe(format!("explain (format json) execute looked_at{arguments}"));
+    let explain = AssertSqlSafe(format!("explain (format json) execute inspected{arguments}"));
     let explained = sqlx::raw_sql(explain).fetch_one(&mut *connection).await;
     let row = explained.unwrap_or_else(|error| panic!("{error}: {}", statement.text));
-    let deallocate = sqlx::raw_sql("deallocate looked_at").execute(connection).await;
+    let deallocate = sqlx::raw_sql("deallocate inspected").execute(connection).await;
     deallocate.expect("deallocated");
     let plan: Value = row.get(0);
     Some(plan)
 }
 
-/// Notes the tables that are read whole below a node. What only the first rows are taken of is not:
-/// `is_limited`.
+/// Collects the tables that are read completely below a node. `is_limited`: only the first rows of
+/// the node are used, so that the table is not read completely.
 fn walk(node: &Value, is_limited: bool, tables: &mut Vec<String>) {
     let kind = node["Node Type"].as_str().unwrap_or_default();
     let is_limited = match kind {

@@ -1,9 +1,8 @@
-//! A real database for every test, within milliseconds.
+//! A real database for every test, created within milliseconds.
 //!
 //! All test processes of a target folder share one throw-away cluster in `<target>/test-postgres`.
-//! The first one starts it (under a file lock); it stays for the others, and a statement that runs
-//! inside the server shuts it down when nobody has used it for ten minutes. `test-postgres stop`
-//! does so at once.
+//! The first process starts it, under a file lock. A statement that runs inside the server shuts it
+//! down after ten minutes without a user; `test-postgres stop` does so at once.
 //!
 //! ```no_run
 //! # static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate::Migrator::DEFAULT;
@@ -29,7 +28,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-/// A database of its own for one test, dropped with this value.
+/// A database of one test. It is dropped with this value.
 #[derive(Debug)]
 pub struct Database {
     name: String,
@@ -40,17 +39,17 @@ pub struct Database {
 }
 
 impl Database {
-    /// Where to connect.
+    /// Connection URL.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The database's name.
+    /// Name of the database.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// A small pool on it.
+    /// Opens a small connection pool.
     pub async fn pool(&self) -> PgPool {
         let pool = PgPoolOptions::new().max_connections(8).connect(&self.url).await;
         pool.expect("the test database accepts connections")
@@ -58,8 +57,8 @@ impl Database {
 }
 
 impl Drop for Database {
-    /// Drops the database with whoever is still connected. Best effort: the cluster starts empty
-    /// the next time.
+    /// Drops the database and ends its connections. Best effort: the cluster starts empty the next
+    /// time.
     fn drop(&mut self) {
         let (url, name) = (self.admin_url.clone(), self.name.clone());
         let dropping = std::thread::spawn(move || {
@@ -75,13 +74,15 @@ impl Drop for Database {
     }
 }
 
-/// An empty database. `hint` becomes part of its name.
+/// Creates an empty database. `hint` becomes part of its name.
 pub async fn database(hint: &str) -> Database {
-    make(hint, None).await.unwrap_or_else(|error| panic!("no test database: {error:#}"))
+    make(hint, None)
+        .await
+        .unwrap_or_else(|error| panic!("could not create a test database: {error:#}"))
 }
 
-/// A database with these migrations applied. They run once per cluster; every further database is a
-/// copy.
+/// Creates a database with these migrations applied. They run once per cluster; every further
+/// database is a copy.
 pub async fn migrated(hint: &str, migrations: &'static Migrator) -> Database {
     let key = template::key_of(migrations);
     database_from(hint, &key, async |url: String| {
@@ -92,7 +93,7 @@ pub async fn migrated(hint: &str, migrations: &'static Migrator) -> Database {
     .await
 }
 
-/// A database that is a copy of what `fill` makes of an empty one, given its address. It is called
+/// Creates a copy of a template database. `fill` fills the template, given its URL; it is called
 /// once per `key` and cluster, and must leave no connection open.
 pub async fn database_from<F>(hint: &str, key: &str, fill: F) -> Database
 where
@@ -102,32 +103,32 @@ where
         let template = template::ensure(key, fill).await?;
         make(hint, Some(&template)).await
     };
-    made.await.unwrap_or_else(|error| panic!("no test database: {error:#}"))
+    made.await.unwrap_or_else(|error| panic!("could not create a test database: {error:#}"))
 }
 
-/// The address of the test cluster's `postgres` database, started if it does not run: for tools
-/// beside the tests.
+/// Returns the URL of the test cluster's `postgres` database, for tools beside the tests. Starts
+/// the cluster if it does not run.
 ///
 /// # Errors
 ///
-/// When the cluster cannot be started or reached.
+/// If the cluster cannot be started or reached.
 pub async fn cluster_url() -> anyhow::Result<String> {
-    let (shared, _user) = enter().await?;
+    let (shared, _user) = connect_as_user().await?;
     Ok(shared.url("postgres"))
 }
 
-/// Stops the test cluster of this target folder. Answers whether it ran.
+/// Stops the test cluster of this target folder. Returns `true` if it ran.
 ///
 /// # Errors
 ///
-/// When it does not stop.
+/// If it does not stop.
 pub async fn stop() -> anyhow::Result<bool> {
     Shared::stop(&dir()?).await.context("stop the test cluster")
 }
 
 async fn make(hint: &str, template: Option<&str>) -> anyhow::Result<Database> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let (shared, mut user) = enter().await?;
+    let (shared, mut user) = connect_as_user().await?;
     let hint: String =
         hint.to_lowercase().chars().filter(char::is_ascii_alphanumeric).take(24).collect();
     let name =
@@ -140,10 +141,10 @@ async fn make(hint: &str, template: Option<&str>) -> anyhow::Result<Database> {
     Ok(Database { url: shared.url(&name), admin_url: shared.url("postgres"), name, _user: user })
 }
 
-/// Joins the cluster and counts as one of its users for as long as the connection lives.
-async fn enter() -> anyhow::Result<(Shared, PgConnection)> {
+/// Connects to the cluster, which counts the connection as one of its users.
+async fn connect_as_user() -> anyhow::Result<(Shared, PgConnection)> {
     let mut options = Options::throwaway(dir()?);
-    // Fixtures of many tests at once connect; checkpoints would only cost.
+    // The fixtures of many tests connect at once.
     options.settings.push(("max_connections".to_owned(), "500".to_owned()));
     let mut last = None;
     for _ in 0..5 {
@@ -155,23 +156,23 @@ async fn enter() -> anyhow::Result<(Shared, PgConnection)> {
         }
     }
     Err(last.map_or_else(
-        || anyhow::anyhow!("the test cluster could not be entered"),
+        || anyhow::anyhow!("could not connect to the test cluster"),
         anyhow::Error::from,
     ))
 }
 
-/// `<target>/test-postgres`, the target folder being the one this program was built in.
+/// Folder of the cluster: `<target>/test-postgres`.
 fn dir() -> anyhow::Result<PathBuf> {
     Ok(target_dir()?.join("test-postgres"))
 }
 
-/// The cargo target folder this program was built in.
+/// Cargo target folder that this program was built in.
 pub(crate) fn target_dir() -> anyhow::Result<PathBuf> {
     let program = std::env::current_exe().context("find this program's file")?;
     let marked = program.ancestors().find(|dir| dir.join("CACHEDIR.TAG").exists());
     marked
         .map(Path::to_owned)
-        .with_context(|| format!("{} lies in no cargo target folder", program.display()))
+        .with_context(|| format!("{} is not in a cargo target folder", program.display()))
 }
 
 async fn connect(url: &str) -> Result<PgConnection, sqlx::Error> {

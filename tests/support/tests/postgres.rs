@@ -1,4 +1,4 @@
-//! Databases for tests: each its own, copies of a template, gone afterwards.
+//! Databases for tests: one for each test, copied from a template, dropped afterwards.
 
 use sqlx::{Connection, PgConnection};
 
@@ -13,7 +13,7 @@ async fn names(url: &str, pattern: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn every_test_has_a_database_of_its_own() {
+async fn creates_separate_databases() {
     let (one, other) =
         tokio::join!(support::postgres::database("one"), support::postgres::database("other"));
 
@@ -24,7 +24,7 @@ async fn every_test_has_a_database_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_database_goes_with_its_value_even_while_somebody_is_connected() {
+async fn drops_database_when_somebody_is_connected() {
     let database = support::postgres::database("leaving").await;
     let _pool = database.pool().await;
     let name = database.name().to_owned();
@@ -36,7 +36,7 @@ async fn a_database_goes_with_its_value_even_while_somebody_is_connected() {
 }
 
 #[tokio::test]
-async fn a_template_is_filled_once_and_copied() {
+async fn fills_template_once_and_copies_it() {
     let key = format!("filled once {}", std::process::id());
     let fill = async |url: String| {
         let mut connection = PgConnection::connect(&url).await?;
@@ -58,10 +58,11 @@ async fn a_template_is_filled_once_and_copied() {
 }
 
 #[tokio::test]
-async fn a_watchdog_runs_inside_the_cluster() {
+async fn runs_watchdog_inside_cluster() {
     let database = support::postgres::database("watched").await;
 
-    let sql = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_try_advisory_lock(watching)%' \
+    let sql = "SELECT count(*) FROM pg_stat_activity \
+               WHERE query LIKE '%pg_try_advisory_lock(watching)%' \
                AND pid <> pg_backend_pid() AND state = 'active'";
     let watchdogs: i64 = sqlx::query_scalar(sql).fetch_one(&database.pool().await).await.unwrap();
 

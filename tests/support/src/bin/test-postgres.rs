@@ -1,5 +1,5 @@
-//! `test-postgres url` starts the test cluster if it does not run and prints its address;
-//! `test-postgres stop` ends it.
+//! `test-postgres url` starts the test cluster if it does not run, and prints its URL;
+//! `test-postgres stop` stops it.
 
 use anyhow::bail;
 

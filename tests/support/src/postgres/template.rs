@@ -1,9 +1,9 @@
-//! Databases that are filled once and copied for every test.
+//! Template databases: filled once, copied for every test.
 
 use anyhow::Context as _;
 use sqlx::{AssertSqlSafe, PgConnection, migrate::Migrator};
 
-/// A key that changes with the migrations.
+/// Returns a key that changes with the migrations.
 pub(super) fn key_of(migrations: &Migrator) -> String {
     let mut hash = Fnv::new();
     for migration in migrations.iter() {
@@ -13,13 +13,13 @@ pub(super) fn key_of(migrations: &Migrator) -> String {
     format!("migrations {:016x}", hash.0)
 }
 
-/// The name of the template for `key`, filled if it is not there yet. One process fills, the others
-/// wait.
+/// Returns the name of the template for `key`, and fills it if it does not exist. One process
+/// fills, the others wait.
 pub(super) async fn ensure<F>(key: &str, fill: F) -> anyhow::Result<String>
 where
     F: AsyncFnOnce(String) -> anyhow::Result<()>,
 {
-    let (shared, mut user) = super::enter().await?;
+    let (shared, mut user) = super::connect_as_user().await?;
     let mut hash = Fnv::new();
     hash.add(key.as_bytes());
     let template = format!("template_{:016x}", hash.0);
@@ -37,12 +37,12 @@ where
         forbid_connections(&mut user, &unfinished).await?;
         run(&mut user, format!("ALTER DATABASE {unfinished} RENAME TO {template}")).await?;
     }
-    // The lock goes with the connection.
+    // The lock ends with the connection.
     Ok(template)
 }
 
-/// Copying and renaming want the database to themselves; a connection that was just closed may
-/// linger in the server.
+/// Ends all connections to a database and allows no new one: copying and renaming need it unused,
+/// and the server may not have ended a connection that was closed a moment ago.
 async fn forbid_connections(user: &mut PgConnection, database: &str) -> anyhow::Result<()> {
     run(user, format!("ALTER DATABASE {database} ALLOW_CONNECTIONS false")).await?;
     let sql = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = $1";

@@ -1,18 +1,18 @@
-//! The end of an unused cluster, decided inside the server.
+//! Shutdown of an unused cluster, by a statement that runs inside the server.
 //!
-//! No test process can be the one to stop it: under nextest every test is a process, and each may
-//! be killed. So a statement runs in the server, beyond its client's life. Users hold an advisory
-//! lock shared, for as long as they are connected; when nobody has held it for long enough, the
-//! statement takes it alone and shuts the server down. Whoever comes in that moment waits for the
-//! lock, is disconnected, and starts the cluster anew.
+//! No test process can stop the cluster: under nextest every test is a process, and each may be
+//! killed. So the statement runs in the server and outlives its client. Every user holds a shared
+//! advisory lock while connected. When nobody has held it for ten minutes, the statement takes it
+//! exclusively and shuts the server down. A user that connects in that moment waits for the lock,
+//! is disconnected, and starts the cluster again.
 
 use std::time::Duration;
 
 use sqlx::{Connection, PgConnection};
 
-/// Held shared by every user, alone by a watchdog that is about to shut down.
+/// Lock that every user holds shared, and the watchdog exclusively before it shuts down.
 const IN_USE: i64 = 7_306_101;
-/// Held by the one watchdog.
+/// Lock of the one watchdog.
 const WATCHING: i64 = 7_306_102;
 
 const WATCH: &str = "
@@ -32,7 +32,8 @@ BEGIN
             idle_since := clock_timestamp();
             CONTINUE;
         END IF;
-        IF EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()) THEN
+        IF EXISTS (SELECT FROM pg_stat_activity
+                   WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()) THEN
             idle_since := clock_timestamp();
         ELSIF clock_timestamp() - idle_since > interval '10 minutes' THEN
             EXECUTE $copy$COPY (SELECT 1) TO PROGRAM 'kill -INT $(head -n 1 postmaster.pid)'$copy$;
@@ -43,7 +44,7 @@ BEGIN
 END
 $$";
 
-/// Connects as a user of the cluster, and sees to it that a watchdog runs.
+/// Connects as a user of the cluster, and starts the watchdog if none runs.
 pub(super) async fn use_cluster(url: &str) -> Result<PgConnection, sqlx::Error> {
     let mut user = super::connect(url).await?;
     sqlx::query("SELECT pg_advisory_lock_shared($1)").bind(IN_USE).execute(&mut user).await?;
@@ -54,11 +55,13 @@ pub(super) async fn use_cluster(url: &str) -> Result<PgConnection, sqlx::Error> 
 }
 
 async fn is_watched(user: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    let held = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objid::bigint = $1)";
+    let held = "SELECT EXISTS (SELECT FROM pg_locks
+                               WHERE locktype = 'advisory' AND granted AND objid::bigint = $1)";
     sqlx::query_scalar(held).bind(WATCHING).fetch_one(user).await
 }
 
-/// Sends the statement and leaves it running: the server notices no client's end while it executes.
+/// Sends the statement and closes the connection; the server does not notice that while it
+/// executes.
 async fn watch(url: &str, user: &mut PgConnection) -> Result<(), sqlx::Error> {
     let mut watchdog = PgConnection::connect(url).await?;
     let begun = async {
@@ -68,7 +71,7 @@ async fn watch(url: &str, user: &mut PgConnection) -> Result<(), sqlx::Error> {
         Ok(())
     };
     tokio::select! {
-        // Another process's watchdog was quicker.
+        // The watchdog of another process started first.
         ended = sqlx::raw_sql(WATCH).execute(&mut watchdog) => ended.map(|_| ()),
         begun = begun => begun,
     }
