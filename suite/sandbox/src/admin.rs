@@ -1,4 +1,4 @@
-//! The sandbox's own calls, below `/_sandbox/`.
+//! Control API of the sandbox, below `/_sandbox/`.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -35,16 +35,19 @@ pub(crate) fn routes() -> Router<Arc<State>> {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct Which {
+struct MessageQuery {
     after: u64,
     kind: Option<String>,
     limit: Option<usize>,
 }
 
-async fn messages(Shared(state): Shared<Arc<State>>, Query(which): Query<Which>) -> Json<Value> {
-    let wanted = |kind: &str| which.kind.as_deref().is_none_or(|wanted| wanted == kind);
-    let limit = which.limit.unwrap_or(usize::MAX);
-    let all = state.store.after(which.after);
+async fn messages(
+    Shared(state): Shared<Arc<State>>,
+    Query(query): Query<MessageQuery>,
+) -> Json<Value> {
+    let wanted = |kind: &str| query.kind.as_deref().is_none_or(|wanted| wanted == kind);
+    let limit = query.limit.unwrap_or(usize::MAX);
+    let all = state.store.after(query.after);
     let messages: Vec<_> = all
         .iter()
         .map(Arc::as_ref)
@@ -56,13 +59,13 @@ async fn messages(Shared(state): Shared<Arc<State>>, Query(which): Query<Which>)
 
 async fn stream(
     Shared(state): Shared<Arc<State>>,
-    Query(which): Query<Which>,
+    Query(query): Query<MessageQuery>,
     headers: HeaderMap,
 ) -> Response {
     let resumed =
         headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok());
-    let kind = which.kind;
-    let wanted = stream_of(state, resumed.unwrap_or(which.after)).filter(move |message| {
+    let kind = query.kind;
+    let wanted = stream_of(state, resumed.unwrap_or(query.after)).filter(move |message| {
         let keep = kind.as_deref().is_none_or(|wanted| wanted == message.kind.name());
         std::future::ready(keep)
     });
@@ -77,12 +80,15 @@ async fn stream(
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct Whose {
+struct AttemptQuery {
     address: Option<String>,
 }
 
-async fn attempts(Shared(state): Shared<Arc<State>>, Query(whose): Query<Whose>) -> Json<Value> {
-    let wanted = |address: &str| whose.address.as_deref().is_none_or(|wanted| wanted == address);
+async fn attempts(
+    Shared(state): Shared<Arc<State>>,
+    Query(query): Query<AttemptQuery>,
+) -> Json<Value> {
+    let wanted = |address: &str| query.address.as_deref().is_none_or(|wanted| wanted == address);
     Json(json!({"attempts": state.store.attempts(|attempt| wanted(&attempt.address))}))
 }
 

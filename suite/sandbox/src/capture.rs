@@ -1,4 +1,4 @@
-//! What arrived.
+//! Messages that the providers accepted, and counts.
 
 mod attempt;
 mod stats;
@@ -18,13 +18,13 @@ pub(crate) use store::Store;
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Captured {
-    /// Its place in the order of arrival, from 1.
+    /// Position in the order of arrival, from 1.
     pub seq: u64,
-    /// When the request arrived.
+    /// Time at which the request arrived.
     pub at: DateTime<Utc>,
-    /// The id the provider gave it.
+    /// Id that the provider assigned.
     pub message_id: String,
-    /// What it is.
+    /// Kind and content.
     #[serde(flatten)]
     pub kind: Kind,
     /// The request: FCM's message as JSON, the mail's source or SES's parameters as text.
@@ -32,7 +32,7 @@ pub struct Captured {
 }
 
 impl Captured {
-    /// The push, if it is one.
+    /// The push, if the message is one.
     pub fn push(&self) -> Option<&Push> {
         match &self.kind {
             Kind::Push(push) => Some(push),
@@ -40,7 +40,7 @@ impl Captured {
         }
     }
 
-    /// The e-mail, if it is one.
+    /// The e-mail, if the message is one.
     pub fn email(&self) -> Option<&Email> {
         match &self.kind {
             Kind::Email(email) => Some(email),
@@ -53,9 +53,9 @@ impl Captured {
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "kind", rename_all = "camelCase")]
 pub enum Kind {
-    /// Taken by the FCM endpoint.
+    /// Accepted by the FCM endpoint.
     Push(Push),
-    /// Taken by the SES endpoint.
+    /// Accepted by the SES endpoint.
     Email(Email),
 }
 
@@ -81,7 +81,7 @@ pub struct Push {
     pub title: Option<String>,
     /// The text shown.
     pub body: Option<String>,
-    /// What a click opens: webpush's link, else `data.url` or `data.link`.
+    /// URL that a click opens: webpush's link, else `data.url` or `data.link`.
     pub link: Option<String>,
     /// The message's data pairs.
     pub data: BTreeMap<String, String>,
@@ -110,7 +110,7 @@ pub struct Email {
     pub text: Option<String>,
     /// The HTML part.
     pub html: Option<String>,
-    /// The headers, decoded; of a repeated one the last.
+    /// The headers, decoded; the last one of a repeated header.
     pub headers: BTreeMap<String, String>,
     /// The SES configuration set of the request.
     pub configuration_set: Option<String>,

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 pub use behaviour::Behaviour;
-pub(crate) use behaviour::Failures;
+pub(crate) use behaviour::SendCounts;
 use error::Refusal;
 
 use crate::{
@@ -84,8 +84,14 @@ pub(crate) async fn send(
             Err(refusal) => Err(refusal),
         }
     };
-    let told = answer.as_ref().map_or_else(Refusal::summary, |_| "200".to_owned());
-    state.store.answered(Attempt { at, kind: "push", address: token, answer: told, validate_only });
+    let summary = answer.as_ref().map_or_else(Refusal::summary, |_| "200".to_owned());
+    state.store.answered(Attempt {
+        at,
+        kind: "push",
+        address: token,
+        answer: summary,
+        validate_only,
+    });
     tokio::time::sleep(latency).await;
     match answer {
         Ok(Some(name)) => Json(json!({ "name": name })).into_response(),
@@ -94,13 +100,13 @@ pub(crate) async fn send(
     }
 }
 
-/// Does what the token asks for. `Ok(None)` is an accepted message whose answer never comes.
+/// Answers as the token selects. `Ok(None)`: the message is accepted and never answered.
 async fn answer(state: &State, request: Request) -> Result<Option<String>, Refusal> {
     let behaviour = Behaviour::of(request.token());
     if request.validate_only && !behaviour.fails_validation() {
         return Ok(Some(format!("projects/{}/messages/fake_message_id", request.project)));
     }
-    if let Some(refusal) = behaviour.refusal(request.token(), &state.flaky) {
+    if let Some(refusal) = behaviour.refusal(request.token(), &state.sends) {
         return Err(refusal);
     }
     let name = accept(state, request);
@@ -122,7 +128,7 @@ fn accept(state: &State, request: Request) -> String {
 }
 
 impl Push {
-    /// Whether a repeat of this message replaces it on the device.
+    /// Returns `true` if this message replaces the other one on the device.
     pub fn replaces(&self, other: &Self) -> bool {
         self.token == other.token
             && self.collapse_key.is_some()

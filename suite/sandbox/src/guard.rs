@@ -1,5 +1,5 @@
-//! On a loopback address, nobody but programs of this machine is answered: a web page reaches such
-//! an address too, under its own origin or, by DNS rebinding, under a name of its own.
+//! Guard of a loopback address: only programs of this machine are answered. A web page can reach a
+//! loopback address too, from its own origin or, by DNS rebinding, under its own host name.
 
 use std::net::SocketAddr;
 
@@ -10,12 +10,12 @@ use axum::{
 };
 use http::{StatusCode, header};
 
-/// Returns whether a listener has to be guarded.
+/// Returns `true` if a listener must be guarded.
 pub(crate) fn is_needed(address: SocketAddr) -> bool {
     address.ip().is_loopback()
 }
 
-/// Middleware that refuses what another site's page may have caused.
+/// Middleware that refuses requests that a page of another site may have caused.
 pub(crate) async fn refuse_other_sites(request: Request, next: Next) -> Response {
     let headers = request.headers();
     let host = request.uri().authority().map(|authority| authority.as_str());
@@ -35,8 +35,7 @@ pub(crate) async fn refuse_other_sites(request: Request, next: Next) -> Response
         origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://")) != Some(host)
     });
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    // Following a link is no request of another site's making: it carries no method but GET, and no
-    // body.
+    // A link that the user follows is allowed: it is a GET without a body.
     let is_of_a_site = text("sec-fetch-site")
         .is_some_and(|site| !matches!(site, "same-origin" | "none"))
         && text("sec-fetch-mode") != Some("navigate");

@@ -1,4 +1,4 @@
-//! `sandbox`: the stand-ins for FCM and SES as a program of their own.
+//! `sandbox`: the stand-ins for FCM and SES as a program.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand};
 use sandbox::{Options, Sandbox};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Stand-ins for FCM HTTP v1 and SES that capture what arrives.
+/// Stand-ins for FCM HTTP v1 and SES that capture the messages they receive.
 #[derive(Debug, Parser)]
 #[command(version, disable_help_subcommand = true, args_conflicts_with_subcommands = true)]
 struct Cli {
@@ -24,18 +24,18 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Write a service account whose tokens the sandbox at an address issues
+    /// Write a service account that gets its access tokens from a sandbox
     ServiceAccount {
-        /// The sandbox's address, as the services reach it
+        /// Address at which the services reach the sandbox
         #[arg(long, value_name = "URL")]
         url: String,
-        /// The file to write; without it, standard output
+        /// File to write [default: standard output]
         #[arg(long, value_name = "FILE")]
         to: Option<PathBuf>,
     },
-    /// Ask the sandbox on this machine whether it is alive; exit status 0 if so
+    /// Check that a sandbox listens on this machine; exit status 0 if it does
     Healthcheck {
-        /// Its port
+        /// Port of the sandbox
         #[arg(long, default_value_t = 4500)]
         port: u16,
     },
@@ -43,19 +43,19 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct Serve {
-    /// The address to listen on
+    /// Address to listen on
     #[arg(long, default_value = "127.0.0.1")]
     host: IpAddr,
-    /// The port to listen on; 0 for a free one
+    /// Port to listen on; 0 for a free one
     #[arg(long, default_value_t = 4500)]
     port: u16,
-    /// Where to write the service account whose tokens the sandbox issues
+    /// File to which the service account is written
     #[arg(long, value_name = "FILE")]
     service_account: Option<PathBuf>,
-    /// How many messages are kept
+    /// Number of messages to keep
     #[arg(long, default_value_t = 10_000)]
     capacity: usize,
-    /// How long access tokens live, in seconds
+    /// Lifetime of access tokens, in seconds
     #[arg(long, default_value_t = 3_599)]
     token_lifetime: u64,
 }
@@ -85,7 +85,7 @@ async fn serve(arguments: Serve) -> anyhow::Result<()> {
     if let Some(file) = &file {
         write_account(&sandbox.service_account(), Some(file))?;
     }
-    print_how_to_use(&sandbox, file.as_deref());
+    print_usage(&sandbox, file.as_deref());
     tokio::select! {
         _ = terminated.recv() => {}
         _ = interrupted.recv() => {}
@@ -110,24 +110,24 @@ async fn is_alive(port: u16) -> anyhow::Result<()> {
     let connecting = tokio::net::TcpStream::connect(("127.0.0.1", port));
     let connected = tokio::time::timeout(Duration::from_secs(3), connecting)
         .await
-        .context("no answer in time")?;
+        .context("no connection within 3 seconds")?;
     connected.with_context(|| format!("nothing listens on port {port}"))?;
     Ok(())
 }
 
-fn print_how_to_use(sandbox: &Sandbox, service_account: Option<&Path>) {
+fn print_usage(sandbox: &Sandbox, service_account: Option<&Path>) {
     let url = sandbox.url();
     let account = service_account
-        .map_or("(start with --service-account FILE)".to_owned(), |file| {
+        .map_or("(start with --service-account FILE to write it)".to_owned(), |file| {
             file.display().to_string()
         });
     println!("listening rest={0} admin={0}", sandbox.addr());
     println!();
     println!("  FCM_ENDPOINT={url}");
     println!("  FCM_PROJECT_CONFIG={account}");
-    println!("  AWS_ENDPOINT_URL={url}   (for SES alone: AWS_ENDPOINT_URL_SES)");
+    println!("  AWS_ENDPOINT_URL={url}   (for SES only: AWS_ENDPOINT_URL_SES)");
     println!();
-    println!("  curl {url}/_sandbox/messages      what arrived");
+    println!("  curl {url}/_sandbox/messages      captured messages");
     println!("  curl -N {url}/_sandbox/stream     the same, live");
     println!("  curl {url}/_sandbox/stats         counts");
 }

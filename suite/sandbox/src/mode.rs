@@ -1,10 +1,10 @@
-//! How a whole provider behaves, until it is changed again.
+//! Behaviour of a whole provider, until it is changed again.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// The mode of all providers. The default is that everything works.
+/// Mode of all providers. By default everything works.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Mode {
@@ -16,7 +16,7 @@ pub struct Mode {
     pub oauth: OAuthMode,
 }
 
-/// How the FCM endpoint behaves.
+/// Behaviour of the FCM endpoint.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct FcmMode {
@@ -24,15 +24,15 @@ pub struct FcmMode {
     pub status: Option<u16>,
     /// The `Retry-After` of those answers, in seconds.
     pub retry_after: Option<u64>,
-    /// Every answer waits this long.
+    /// Delay of every answer.
     pub latency_ms: u64,
     /// Connections break without an answer.
     pub down: bool,
-    /// Requests are taken and never answered.
+    /// Requests are read and never answered.
     pub hang: bool,
 }
 
-/// How the SES endpoint behaves.
+/// Behaviour of the SES endpoint.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct SesMode {
@@ -43,11 +43,11 @@ pub struct SesMode {
     pub code: Option<String>,
     /// The message of those answers.
     pub message: Option<String>,
-    /// Every answer waits this long.
+    /// Delay of every answer.
     pub latency_ms: u64,
     /// Connections break without an answer.
     pub down: bool,
-    /// Requests are taken and never answered.
+    /// Requests are read and never answered.
     pub hang: bool,
     /// `MaxSendRate` in `GetSendQuota`'s answer; 14 by default. Sends beyond it are not throttled.
     pub max_send_rate: Option<u32>,
@@ -56,19 +56,19 @@ pub struct SesMode {
     pub max_24_hour_send: Option<u32>,
 }
 
-/// How the token endpoint behaves.
+/// Behaviour of the token endpoint.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct OAuthMode {
     /// Every request is answered with this error: 400 `invalid_grant`, 401, 403, 5xx.
     pub status: Option<u16>,
-    /// Every answer waits this long.
+    /// Delay of every answer.
     pub latency_ms: u64,
-    /// How long issued tokens live, in seconds.
+    /// Lifetime of issued tokens, in seconds.
     pub expires_in: Option<u64>,
     /// Connections break without an answer.
     pub down: bool,
 }
 
-/// The longest that a request is held unanswered.
+/// Longest time for which a request is kept open without an answer.
 pub(crate) const HOLD: Duration = Duration::from_secs(120);

@@ -22,11 +22,11 @@ use uuid::Uuid;
 
 use crate::{sandbox::State, server};
 
-/// The account in [`service_account`].
+/// Account in [`service_account`].
 const CLIENT_EMAIL: &str = "sandbox@reminders-sandbox.iam.gserviceaccount.com";
-/// Its Firebase project.
+/// Firebase project of the account.
 const PROJECT: &str = "reminders-sandbox";
-/// A key pair that opens nothing but sandboxes.
+/// Key pair that only sandboxes accept.
 const PRIVATE_KEY: &str = include_str!("../keys/test-only-private-key.pem");
 const PUBLIC_KEY: &[u8] = include_bytes!("../keys/test-only-public-key.pem");
 
@@ -35,10 +35,10 @@ const SCOPES: [&str; 2] = [
     "https://www.googleapis.com/auth/firebase.messaging",
     "https://www.googleapis.com/auth/cloud-platform",
 ];
-/// Expired tokens are swept out when there are this many.
-const SWEEP_AT: usize = 1_000;
+/// Number of tokens at which expired ones are removed.
+const PURGE_AT: usize = 1_000;
 
-/// A service account as the Firebase console would hand it out, whose `token_uri` is the sandbox at
+/// Builds a service account like one of the Firebase console, whose `token_uri` is the sandbox at
 /// `base_url`.
 pub fn service_account(base_url: &str) -> Value {
     let base_url = base_url.trim_end_matches('/');
@@ -57,7 +57,7 @@ pub fn service_account(base_url: &str) -> Value {
     })
 }
 
-/// The access tokens issued.
+/// Access tokens that were issued.
 #[derive(Debug)]
 pub(crate) struct Tokens {
     lifetime: Duration,
@@ -73,7 +73,7 @@ impl Tokens {
         self.lock().clear();
     }
 
-    /// Whether the request carries a token that was issued here and still lives.
+    /// Returns `true` if the request carries a token that was issued here and has not expired.
     pub(crate) fn allow(&self, headers: &HeaderMap) -> bool {
         let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let token = header.and_then(|value| value.strip_prefix("Bearer "));
@@ -86,7 +86,7 @@ impl Tokens {
         let token = format!("ya29.sandbox-{}", Uuid::now_v7().simple());
         let now = Instant::now();
         let mut expiries = self.lock();
-        if expiries.len() >= SWEEP_AT {
+        if expiries.len() >= PURGE_AT {
             expiries.retain(|_, expiry| now < *expiry);
         }
         expiries.insert(token.clone(), now + lifetime);
@@ -122,11 +122,15 @@ pub(crate) async fn token(Shared(state): Shared<Arc<State>>, body: Bytes) -> Res
     let lifetime = mode.oauth.expires_in.map_or(state.tokens.lifetime, Duration::from_secs);
     let access_token = state.tokens.issue(lifetime);
     state.store.count(|stats| stats.oauth_refreshes += 1);
-    let answer = json!({"access_token": access_token, "expires_in": lifetime.as_secs(), "token_type": "Bearer"});
-    Json(answer).into_response()
+    Json(json!({
+        "access_token": access_token,
+        "expires_in": lifetime.as_secs(),
+        "token_type": "Bearer",
+    }))
+    .into_response()
 }
 
-/// An OAuth error's code and description.
+/// Code and description of an OAuth error.
 type Refusal = (&'static str, String);
 
 fn check(body: &[u8]) -> Result<(), Refusal> {
@@ -151,8 +155,9 @@ fn check(body: &[u8]) -> Result<(), Refusal> {
         return Err(("invalid_grant", "Invalid JWT: Failed audience check.".to_owned()));
     }
     if claims.exp.saturating_sub(claims.iat) > 3_660 {
-        let why = "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe.";
-        return Err(("invalid_grant", why.to_owned()));
+        let message = "Invalid JWT: Token must be a short-lived token (60 minutes) and in a \
+                       reasonable timeframe.";
+        return Err(("invalid_grant", message.to_owned()));
     }
     let scope = claims.scope.unwrap_or_default();
     if !scope.split_whitespace().any(|scope| SCOPES.contains(&scope)) {
@@ -171,7 +176,7 @@ fn verified(assertion: &str) -> Result<Claims, Refusal> {
     let mut validation = Validation::new(Algorithm::RS256);
     validation.set_required_spec_claims(&["iss", "aud", "exp"]);
     validation.set_issuer(&[CLIENT_EMAIL]);
-    // The sandbox is reached by several names; its path is checked above.
+    // The sandbox has several host names; only the path is checked, below.
     validation.validate_aud = false;
     let key = DecodingKey::from_rsa_pem(PUBLIC_KEY).map_err(signature)?;
     jsonwebtoken::decode::<Claims>(assertion, &key, &validation)

@@ -18,14 +18,14 @@ use crate::{
     fcm, oauth, server, ses,
 };
 
-/// How a sandbox is started.
+/// Settings of a sandbox.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Where it listens; port 0 for a free one.
+    /// Address to listen on; port 0 for a free one.
     pub addr: SocketAddr,
-    /// How many messages, and how many attempts, are kept.
+    /// Number of messages, and of attempts, that are kept.
     pub capacity: usize,
-    /// How long access tokens live.
+    /// Lifetime of access tokens.
     pub token_lifetime: Duration,
 }
 
@@ -39,41 +39,41 @@ impl Default for Options {
     }
 }
 
-/// Why a sandbox could not be started.
+/// A failure to start a sandbox.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The address could not be bound.
     #[error("could not listen on {addr}")]
     Bind {
-        /// The wanted address.
+        /// The requested address.
         addr: SocketAddr,
-        /// The system's answer.
+        /// Error of the operating system.
         #[source]
         source: io::Error,
     },
 }
 
-/// What was waited for did not arrive.
+/// The expected message did not arrive.
 #[derive(Debug, thiserror::Error)]
 #[error("no such message within {limit:?}; {arrived} arrived; answers so far: {answers}")]
 pub struct TimedOut {
-    /// How long was waited.
+    /// Time that was waited.
     pub limit: Duration,
-    /// How many messages lie there.
+    /// Number of captured messages.
     pub arrived: usize,
-    /// The answers by kind, as JSON.
+    /// Counts of the answers by kind, as JSON.
     pub answers: String,
 }
 
-/// What the endpoints share.
+/// State that the endpoints share.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) store: Store,
     pub(crate) tokens: oauth::Tokens,
-    pub(crate) flaky: fcm::Failures,
+    pub(crate) sends: fcm::SendCounts,
     pub(crate) templates: ses::Templates,
     mode: Mutex<Arc<Mode>>,
-    /// Counts the calls to end all connections gracefully.
+    /// Number of calls to close all connections gracefully.
     pub(crate) go_away: watch::Sender<u64>,
 }
 
@@ -91,7 +91,7 @@ impl State {
     }
 }
 
-/// A running sandbox. It stops when this is dropped.
+/// A running sandbox. It stops when this value is dropped.
 #[derive(Debug)]
 pub struct Sandbox {
     addr: SocketAddr,
@@ -105,7 +105,7 @@ impl Sandbox {
     ///
     /// # Errors
     ///
-    /// When the address cannot be bound.
+    /// If the address cannot be bound.
     pub async fn start(options: Options) -> Result<Self, Error> {
         let bind = |source| Error::Bind { addr: options.addr, source };
         let listener = TcpListener::bind(options.addr).await.map_err(bind)?;
@@ -113,7 +113,7 @@ impl Sandbox {
         let state = Arc::new(State {
             store: Store::new(options.capacity),
             tokens: oauth::Tokens::new(options.token_lifetime),
-            flaky: fcm::Failures::default(),
+            sends: fcm::SendCounts::default(),
             templates: ses::Templates::default(),
             mode: Mutex::default(),
             go_away: watch::Sender::new(0),
@@ -123,17 +123,17 @@ impl Sandbox {
         Ok(Self { addr, state, stop, serving: Some(serving) })
     }
 
-    /// Where it listens.
+    /// Address it listens on.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Its address as `http://…`: the value for `FCM_ENDPOINT` and `AWS_ENDPOINT_URL`.
+    /// Address as `http://…`: the value for `FCM_ENDPOINT` and `AWS_ENDPOINT_URL`.
     pub fn url(&self) -> String {
         format!("http://{}", self.addr)
     }
 
-    /// A service account whose tokens are issued here.
+    /// Service account that gets its access tokens here.
     pub fn service_account(&self) -> Value {
         oauth::service_account(&self.url())
     }
@@ -143,7 +143,7 @@ impl Sandbox {
         self.service_account().to_string()
     }
 
-    /// What was accepted and is still kept, in order of arrival.
+    /// Messages that were accepted and are still kept, in order of arrival.
     pub fn captured(&self) -> Vec<Arc<Captured>> {
         self.captured_after(0)
     }
@@ -153,11 +153,11 @@ impl Sandbox {
         self.state.store.after(seq)
     }
 
-    /// The first captured message that `wanted` accepts, waiting for it for at most `limit`.
+    /// Waits for the first captured message that `wanted` accepts, for at most `limit`.
     ///
     /// # Errors
     ///
-    /// When none arrives in time.
+    /// If none arrives in time.
     pub async fn wait_for(
         &self,
         wanted: impl Fn(&Captured) -> bool,
@@ -185,13 +185,13 @@ impl Sandbox {
         })
     }
 
-    /// What arrives after the message with this sequence number, without end.
+    /// Endless stream of the messages after this sequence number.
     pub fn stream(&self, after: u64) -> impl Stream<Item = Arc<Captured>> + use<> {
         stream_of(Arc::clone(&self.state), after)
     }
 
-    /// The requests to send to `address` (a token or a recipient) that are still kept, refused ones
-    /// too.
+    /// Requests to send to `address` (a token or a recipient) that are still kept, refused ones
+    /// included.
     pub fn attempts(&self, address: &str) -> Vec<Attempt> {
         self.state.store.attempts(|attempt| attempt.address == address)
     }
@@ -201,27 +201,27 @@ impl Sandbox {
         self.state.store.stats()
     }
 
-    /// Forgets what was captured and counted.
+    /// Removes the captured messages and resets the counts.
     pub fn clear(&self) {
         self.state.store.clear();
     }
 
-    /// Changes how the providers behave.
+    /// Changes the behaviour of the providers.
     pub fn set_mode(&self, mode: Mode) {
         self.state.set_mode(mode);
     }
 
-    /// Makes every access token issued so far worthless.
+    /// Revokes every access token issued so far.
     pub fn revoke_tokens(&self) {
         self.state.tokens.revoke();
     }
 
-    /// Ends every open connection gracefully: HTTP/2 clients get a GOAWAY.
+    /// Closes every open connection gracefully: HTTP/2 clients get a GOAWAY.
     pub fn go_away(&self) {
         self.state.go_away();
     }
 
-    /// Stops, letting requests that are being answered end.
+    /// Stops after the requests in flight are answered.
     pub async fn stop(mut self) {
         self.stop.cancel();
         if let Some(serving) = self.serving.take() {

@@ -22,31 +22,32 @@ use tower::ServiceExt;
 
 use crate::{admin, fcm, guard, mode::HOLD, oauth, sandbox::State, ses};
 
-/// SES takes mails of up to 10 MB, base64 in a form.
+/// Largest body: SES accepts e-mails of up to 10 MB, encoded as base64 in a form.
 const BODY_LIMIT_BYTES: usize = 20 * 1024 * 1024;
-/// How long answers in the making may take at the end.
+/// Longest time that requests in flight may take at the end.
 const DRAIN_LIMIT: Duration = Duration::from_secs(2);
-/// What FCM allows on one connection.
+/// Streams that FCM allows on one connection.
 const MAX_STREAMS: u32 = 100;
 
-/// Marks a response that must not be sent: the connection breaks instead.
+/// Marker of a response that is not sent: the connection breaks instead.
 #[derive(Debug, Clone, Copy)]
 struct Break;
 
-/// A response in whose place the connection breaks.
+/// Builds a response in place of which the connection breaks.
 pub(crate) fn broken() -> Response {
     let mut response = StatusCode::SERVICE_UNAVAILABLE.into_response();
     response.extensions_mut().insert(Break);
     response
 }
 
-/// Holds the request unanswered, then breaks: the end of a client's patience is its own timeout.
+/// Keeps the request open without an answer, then breaks the connection; clients have their own
+/// timeouts.
 pub(crate) async fn unanswered() -> Response {
     tokio::time::sleep(HOLD).await;
     broken()
 }
 
-/// Serves until told to stop.
+/// Serves until `stop` is cancelled.
 pub(crate) async fn serve(listener: TcpListener, state: Arc<State>, stop: CancellationToken) {
     let router = router(Arc::clone(&state));
     let router = match listener.local_addr() {
@@ -71,7 +72,7 @@ pub(crate) async fn serve(listener: TcpListener, state: Arc<State>, stop: Cancel
             }
             Err(error) => {
                 tracing::warn!(%error, "sandbox did not accept a connection");
-                // Out of file descriptors, most likely: trying again at once would only spin.
+                // Most likely there is no file descriptor left; an immediate retry would fail too.
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
@@ -107,9 +108,13 @@ async fn connection(stream: TcpStream, router: Router, state: Arc<State>, stop: 
         ended = connection.as_mut() => ended,
         () = stopped => {
             connection.as_mut().graceful_shutdown();
+            let drained = async {
+                stop.cancelled().await;
+                tokio::time::sleep(DRAIN_LIMIT).await;
+            };
             tokio::select! {
                 ended = connection.as_mut() => ended,
-                () = async { stop.cancelled().await; tokio::time::sleep(DRAIN_LIMIT).await } => Ok(()),
+                () = drained => Ok(()),
             }
         }
     };
@@ -132,6 +137,6 @@ fn router(state: Arc<State>) -> Router {
 }
 
 async fn not_found(Shared(_): Shared<Arc<State>>, request: Request<Body>) -> Response {
-    let what = format!("the sandbox has no {} {}\n", request.method(), request.uri().path());
-    (StatusCode::NOT_FOUND, what).into_response()
+    let message = format!("the sandbox has no {} {}\n", request.method(), request.uri().path());
+    (StatusCode::NOT_FOUND, message).into_response()
 }

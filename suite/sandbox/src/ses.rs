@@ -1,7 +1,7 @@
 //! Amazon SES, API version 2010-12-01: form posts to `/`, XML answers.
 //!
-//! The calls a sender makes: `SendRawEmail`, `SendEmail`, `SendTemplatedEmail`, `GetSendQuota`, and
-//! the keeping of templates. See the Amazon Simple Email Service API Reference.
+//! The calls of a sender: `SendRawEmail`, `SendEmail`, `SendTemplatedEmail`, `GetSendQuota`, and
+//! those that store templates. See the Amazon Simple Email Service API Reference.
 
 mod behaviour;
 mod error;
@@ -32,19 +32,19 @@ use crate::{
 };
 
 const NAMESPACE: &str = "http://ses.amazonaws.com/doc/2010-12-01/";
-/// What `GetSendQuota` answers by default, as for an account just out of SES's own sandbox.
+/// Default answers of `GetSendQuota`: those of an account that has just left SES's own sandbox.
 const MAX_SEND_RATE: u32 = 14;
 const MAX_24_HOUR_SEND: u32 = 50_000;
 
-/// A request's parameters.
+/// Parameters of a request.
 type Form = BTreeMap<String, String>;
 
-/// A mail that is to be sent.
+/// An e-mail to send.
 #[derive(Debug)]
 struct Outgoing {
     email: Email,
     raw: Value,
-    /// Whether a template variable is missing: answered with an id, then not sent.
+    /// `true` if a template variable is missing: the request is answered with an id, and not sent.
     unrenderable: bool,
 }
 
@@ -76,7 +76,7 @@ pub(crate) async fn query(
     }
 }
 
-/// The inside of the action's result element.
+/// Returns the content of the action's result element.
 async fn answer(
     state: &State,
     mode: &SesMode,
@@ -133,7 +133,7 @@ async fn send(
     answer.map(|id| format!("<MessageId>{id}</MessageId>"))
 }
 
-/// Does what the recipients ask for; the first with a wish decides.
+/// Behaves as the recipients select; the first that selects a behaviour decides.
 async fn deliver(state: &State, outgoing: Outgoing, at: DateTime<Utc>) -> Result<String, Fault> {
     if outgoing.email.to.is_empty() {
         return Err(Fault::sender("InvalidParameterValue", "Missing required header 'To'."));
@@ -142,7 +142,7 @@ async fn deliver(state: &State, outgoing: Outgoing, at: DateTime<Utc>) -> Result
     let wish = wishes.clone().find(|(_, behaviour)| *behaviour != Behaviour::Works);
     let mut hold = Duration::ZERO;
     if let Some((address, behaviour)) = wish {
-        if let Some(fault) = behaviour.fault(address, &state.flaky) {
+        if let Some(fault) = behaviour.fault(address, &state.sends) {
             return Err(fault);
         }
         if let Behaviour::Slow(delay) = behaviour {
@@ -196,7 +196,7 @@ fn required<'a>(form: &'a Form, name: &str) -> Result<&'a str, Fault> {
     form.get(name).map(String::as_str).filter(|value| !value.is_empty()).ok_or_else(missing)
 }
 
-/// Text as XML content.
+/// Escapes text for XML.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

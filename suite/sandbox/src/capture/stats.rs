@@ -1,4 +1,4 @@
-//! Counts since the start, or since the last clearing.
+//! Counts since the start or the last `clear`.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -9,10 +9,11 @@ use serde::Serialize;
 
 use super::{Attempt, Kind};
 
-/// Beyond this many distinct keys duplicates are no longer looked for: memory stays bounded.
+/// Number of distinct keys beyond which duplicates are no longer detected, so that memory is
+/// bounded.
 const MAX_KEYS: usize = 2_000_000;
 
-/// What was counted.
+/// Counts of messages, answers and tokens.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Stats {
@@ -26,7 +27,7 @@ pub struct Stats {
     /// Templated mails that were answered with an id and then not rendered, because a variable was
     /// missing.
     pub rendering_failures: u64,
-    /// Number of times that the account's sending quota was asked for.
+    /// Number of requests for the account's sending quota.
     pub quotas_read: u64,
     /// Access tokens issued.
     pub oauth_refreshes: u64,
@@ -39,7 +40,7 @@ pub struct Stats {
 pub(super) struct Repeats(HashSet<u64>);
 
 impl Repeats {
-    /// Whether a message with this key was seen before.
+    /// Returns `true` if a message with this key arrived before.
     pub(super) fn is_repeat(&mut self, kind: &Kind) -> bool {
         let mut hasher = DefaultHasher::new();
         match kind {

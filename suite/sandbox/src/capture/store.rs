@@ -1,4 +1,4 @@
-//! The bounded store of what arrived.
+//! Bounded store of the messages and attempts.
 
 use std::{
     collections::VecDeque,
@@ -33,7 +33,7 @@ impl Store {
         Self { capacity: capacity.max(1), inner: Mutex::default(), newest: watch::Sender::new(0) }
     }
 
-    /// Takes a message in.
+    /// Stores an accepted message.
     pub(crate) fn accept(&self, at: DateTime<Utc>, message_id: String, kind: Kind, raw: Value) {
         let mut inner = self.lock();
         inner.last_seq += 1;
@@ -51,7 +51,7 @@ impl Store {
         self.newest.send_modify(|newest| *newest = seq.max(*newest));
     }
 
-    /// Notes how a request was answered.
+    /// Stores an attempt, and counts its answer.
     pub(crate) fn answered(&self, attempt: Attempt) {
         let mut inner = self.lock();
         inner.stats.count_answer(&attempt);
@@ -79,24 +79,24 @@ impl Store {
         self.lock().stats.clone()
     }
 
-    /// The place of the newest message.
+    /// Sequence number of the newest message.
     pub(crate) fn last_seq(&self) -> u64 {
         self.lock().last_seq
     }
 
-    /// Tells when a message arrives.
+    /// Returns a receiver that is notified of each new message.
     pub(crate) fn newest(&self) -> watch::Receiver<u64> {
         self.newest.subscribe()
     }
 
-    /// Forgets messages, attempts and counts. The sequence goes on, so that a reader's place stays
-    /// good.
+    /// Removes messages, attempts and counts. The sequence continues, so that positions of readers
+    /// stay valid.
     pub(crate) fn clear(&self) {
         let mut inner = self.lock();
         *inner = Inner { last_seq: inner.last_seq, ..Inner::default() };
     }
 
-    /// Nothing can be half-done behind this lock, whoever panicked with it.
+    /// Locks the store. A panic of a holder leaves no partial change.
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_store_keeps_the_newest_and_counts_all() {
+    fn keeps_newest_messages_and_counts_all() {
         let store = Store::new(2);
         for n in 0..5 {
             accept(&store, push("token", &n.to_string()));
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repeat_has_the_same_token_and_collapse_key() {
+    fn counts_repeat_of_token_and_collapse_key() {
         let store = Store::new(10);
         for (token, key) in [("a", "1"), ("a", "2"), ("b", "1"), ("a", "1")] {
             accept(&store, push(token, key));
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn clearing_forgets_counts_but_not_the_sequence() {
+    fn continues_sequence_after_clear() {
         let store = Store::new(10);
         accept(&store, push("a", "1"));
         store.clear();

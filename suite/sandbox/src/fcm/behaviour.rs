@@ -1,4 +1,4 @@
-//! What a registration token makes FCM do.
+//! Behaviour of FCM, selected by the registration token.
 
 use std::{
     collections::HashMap,
@@ -8,12 +8,12 @@ use std::{
 
 use super::error::Refusal;
 
-/// Beyond this many tokens the counts start anew: memory stays bounded.
+/// Number of tokens beyond which the counts are reset, so that memory is bounded.
 const MAX_COUNTED: usize = 100_000;
 
-/// How a message to a token is answered, chosen by how the token begins. Every other token works.
+/// Answer to a message, selected by the beginning of the token. Every other token works.
 ///
-/// `validate_only` fails for the first two alone, so that all others can be registered.
+/// `validate_only` fails for the first two only, so that all others can be registered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Behaviour {
     /// `unregistered-…`: 404 `UNREGISTERED`.
@@ -54,7 +54,7 @@ pub enum Behaviour {
 }
 
 impl Behaviour {
-    /// The behaviour a token asks for.
+    /// Behaviour that a token selects.
     pub fn of(token: &str) -> Self {
         let begins = |prefix: &str| token.starts_with(prefix);
         match () {
@@ -79,18 +79,18 @@ impl Behaviour {
         }
     }
 
-    /// Whether `validate_only` says no too.
+    /// Returns `true` if `validate_only` is refused as well.
     pub(super) fn fails_validation(self) -> bool {
         matches!(self, Self::Unregistered | Self::InvalidToken)
     }
 
-    /// The error a send is answered with, if it is.
-    pub(super) fn refusal(self, token: &str, failures: &Failures) -> Option<Refusal> {
+    /// Error with which a send is answered, if any.
+    pub(super) fn refusal(self, token: &str, counts: &SendCounts) -> Option<Refusal> {
         match self {
             Self::Unregistered => Some(Refusal::unregistered()),
             Self::InvalidToken | Self::TurnedInvalid => Some(Refusal::invalid_token()),
             Self::BadPayload => Some(Refusal::bad_payload()),
-            Self::GoneAfter(sends) => (failures.count(token) > sends).then(Refusal::unregistered),
+            Self::GoneAfter(sends) => (counts.count(token) > sends).then(Refusal::unregistered),
             Self::SenderMismatch => Some(Refusal::sender_mismatch()),
             Self::ThirdParty => Some(Refusal::third_party()),
             Self::Unauthenticated => Some(Refusal::unauthenticated()),
@@ -100,7 +100,7 @@ impl Behaviour {
             Self::Internal => Some(Refusal::internal()),
             Self::Html502 => Some(Refusal::html_502()),
             Self::Flaky(times) => {
-                (failures.count(token) <= times).then(|| Refusal::unavailable(None))
+                (counts.count(token) <= times).then(|| Refusal::unavailable(None))
             }
             Self::Slow(_) | Self::TimeoutAfterAccept | Self::Works => None,
         }
@@ -112,12 +112,12 @@ fn number<N: std::str::FromStr>(token: &str, prefix: &str) -> Option<N> {
     token.strip_prefix(prefix)?.split('-').next()?.parse().ok()
 }
 
-/// How often an address with a memory was sent to.
+/// Number of sends to each address whose behaviour depends on that number.
 #[derive(Debug, Default)]
-pub(crate) struct Failures(Mutex<HashMap<String, u32>>);
+pub(crate) struct SendCounts(Mutex<HashMap<String, u32>>);
 
-impl Failures {
-    /// Counts a send and answers the count.
+impl SendCounts {
+    /// Counts a send and returns the count.
     pub(crate) fn count(&self, address: &str) -> u32 {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if counts.len() >= MAX_COUNTED {
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_says_how_it_behaves() {
+    fn selects_behaviour_by_token() {
         let cases = [
             ("unregistered-1", Behaviour::Unregistered),
             ("gone-1", Behaviour::GoneAfter(0)),

@@ -1,4 +1,4 @@
-//! FCM's error bodies.
+//! Error bodies of FCM.
 
 use axum::{
     Json,
@@ -48,10 +48,15 @@ impl Refusal {
     }
 
     fn info(mut self, reason: &str, domain: &str) -> Self {
-        let metadata = json!({"service": "fcm.googleapis.com", "method": "google.firebase.fcm.v1.FcmService.SendMessage"});
-        self.details.push(
-            json!({"@type": ERROR_INFO, "reason": reason, "domain": domain, "metadata": metadata}),
-        );
+        self.details.push(json!({
+            "@type": ERROR_INFO,
+            "reason": reason,
+            "domain": domain,
+            "metadata": {
+                "service": "fcm.googleapis.com",
+                "method": "google.firebase.fcm.v1.FcmService.SendMessage",
+            },
+        }));
         self
     }
 
@@ -71,15 +76,14 @@ impl Refusal {
             .fcm("INVALID_ARGUMENT")
     }
 
-    /// A field FCM itself rejects.
+    /// A field that FCM itself rejects.
     pub(super) fn invalid(field: &str, description: &str) -> Self {
         Self::new(400, "INVALID_ARGUMENT", description)
             .fcm("INVALID_ARGUMENT")
             .violation(field, description)
     }
 
-    /// JSON that is not of the request's shape, as Google's front end says it: without FCM's own
-    /// detail.
+    /// JSON of the wrong shape, as Google's front end reports it: without FCM's own detail.
     pub(super) fn malformed(field: &str, description: &str) -> Self {
         let message = format!("Invalid JSON payload received. {description}");
         Self::new(400, "INVALID_ARGUMENT", message.clone()).violation(field, &message)
@@ -100,8 +104,8 @@ impl Refusal {
     }
 
     pub(super) fn unauthenticated() -> Self {
-        let message = "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or \
-                       other valid authentication credential. See \
+        let message = "Request had invalid authentication credentials. Expected OAuth 2 access \
+                       token, login cookie or other valid authentication credential. See \
                        https://developers.google.com/identity/sign-in/web/devconsole-project.";
         Self::new(401, "UNAUTHENTICATED", message).info("ACCESS_TOKEN_EXPIRED", "googleapis.com")
     }
@@ -114,8 +118,8 @@ impl Refusal {
     }
 
     pub(super) fn quota(retry_after: Option<u64>) -> Self {
-        let message = "Quota exceeded for quota metric 'Send requests' and limit 'Send requests per minute' of \
-                       service 'fcm.googleapis.com'.";
+        let message = "Quota exceeded for quota metric 'Send requests' and limit 'Send requests \
+                       per minute' of service 'fcm.googleapis.com'.";
         let mut refusal = Self::new(429, "RESOURCE_EXHAUSTED", message).fcm("QUOTA_EXCEEDED");
         let violation = json!({"subject": "project", "description": "Send requests per minute"});
         refusal.details.push(json!({"@type": QUOTA_FAILURE, "violations": [violation]}));
@@ -140,7 +144,7 @@ impl Refusal {
         Self::new(404, "NOT_FOUND", "Method not found.")
     }
 
-    /// The answer of a project in a mode.
+    /// Answer to every send in a mode.
     pub(super) fn of_status(status: u16, retry_after: Option<u64>) -> Self {
         let refusal = match status {
             400 => Self::new(400, "INVALID_ARGUMENT", "Request contains an invalid argument."),
@@ -167,9 +171,11 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = if self.html {
-            let page = "<!DOCTYPE html>\n<html lang=en>\n<title>Error 502 (Server Error)!!1</title>\n\
-                        <p><b>502.</b> <ins>That’s an error.</ins>\n<p>The server encountered a temporary error and \
-                        could not complete your request.\n";
+            let page = "<!DOCTYPE html>\n<html lang=en>\n\
+                        <title>Error 502 (Server Error)!!1</title>\n\
+                        <p><b>502.</b> <ins>That’s an error.</ins>\n\
+                        <p>The server encountered a temporary error and could not complete your \
+                        request.\n";
             (status, Html(page)).into_response()
         } else {
             let mut error =

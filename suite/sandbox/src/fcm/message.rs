@@ -1,4 +1,4 @@
-//! What FCM demands of a message beyond its shape, and what a device would show of it.
+//! Rules of FCM for the content of a message, and its presentation on a device.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::{error::Refusal, shape};
 use crate::capture::Push;
 
-/// The most a message's notification and data may have, in bytes.
+/// Largest size of a message's notification and data, in bytes.
 const MAX_PAYLOAD_BYTES: usize = 4_096;
 /// 28 days.
 const MAX_TTL_SECONDS: f64 = 2_419_200.0;

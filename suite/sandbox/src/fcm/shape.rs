@@ -1,13 +1,13 @@
-//! The shape of FCM's messages: which fields there are and of which type.
+//! Shape of FCM's messages: the fields and their types.
 //!
-//! Google's JSON mapping takes a field by its snake_case and its lowerCamelCase name and refuses
-//! unknown ones.
+//! Google's JSON mapping accepts the snake_case and the lowerCamelCase name of a field, and refuses
+//! unknown fields.
 
 use serde_json::{Map, Value};
 
 use super::error::Refusal;
 
-/// A field's type.
+/// Type of a field.
 #[derive(Clone, Copy)]
 enum Type {
     Text,
@@ -95,7 +95,7 @@ const APNS: &[(&str, Type)] = &[
     ("live_activity_token", Text),
 ];
 
-/// The request with all field names in snake_case, when it has the right shape.
+/// Returns the request with all field names in snake_case, if it has the right shape.
 pub(super) fn checked(request: Value) -> Result<Map<String, Value>, Refusal> {
     match request {
         Value::Object(fields) => message(fields, REQUEST, ""),
@@ -116,7 +116,7 @@ fn message(
             let description = format!("Unknown name \"{name}\"{at}: Cannot find field.");
             return Err(Refusal::malformed(path, &description));
         };
-        // null stands for a field that is not there.
+        // null stands for a missing field.
         if !value.is_null() {
             let path =
                 if path.is_empty() { (*field).to_owned() } else { format!("{path}.{field}") };
@@ -156,7 +156,7 @@ fn value_of(value: Value, kind: Type, path: &str) -> Result<Value, Refusal> {
     }
 }
 
-/// Whether `name` is the lowerCamelCase form of `field`.
+/// Returns `true` if `name` is the lowerCamelCase form of `field`.
 fn is_camel_of(name: &str, field: &str) -> bool {
     let mut camel = String::with_capacity(field.len());
     let mut upper = false;

@@ -1,12 +1,12 @@
-//! What a recipient makes SES do.
+//! Behaviour of SES, selected by the recipient.
 
 use std::time::Duration;
 
 use super::error::Fault;
-use crate::fcm::Failures;
+use crate::fcm::SendCounts;
 
-/// How a mail to an address is answered, chosen by its local part, which is the word alone or goes
-/// on after `+`, `-` or `.`: `throttle@example.com`, `throttle+1@example.com`. Every other address
+/// Answer to an e-mail, selected by the local part of the address: the word alone, or followed by
+/// `+`, `-` or `.`, as in `throttle@example.com` and `throttle+1@example.com`. Every other address
 /// works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Behaviour {
@@ -35,7 +35,7 @@ pub enum Behaviour {
 }
 
 impl Behaviour {
-    /// The behaviour an address asks for.
+    /// Behaviour that an address selects.
     pub fn of(address: &str) -> Self {
         let local = address.split('@').next().unwrap_or_default();
         let is = |word: &str| {
@@ -59,8 +59,8 @@ impl Behaviour {
         }
     }
 
-    /// The error a send is answered with, if it is.
-    pub(super) fn fault(self, address: &str, failures: &Failures) -> Option<Fault> {
+    /// Error with which a send is answered, if any.
+    pub(super) fn fault(self, address: &str, counts: &SendCounts) -> Option<Fault> {
         match self {
             Self::Throttle => Some(Fault::throttled()),
             Self::DailyQuota => Some(Fault::over_quota()),
@@ -70,7 +70,7 @@ impl Behaviour {
             Self::Unverified => Some(Fault::unverified()),
             Self::Internal => Some(Fault::internal()),
             Self::Unavailable => Some(Fault::unavailable()),
-            Self::Flaky(times) => (failures.count(address) <= times).then(Fault::throttled),
+            Self::Flaky(times) => (counts.count(address) <= times).then(Fault::throttled),
             Self::Slow(_) | Self::Works => None,
         }
     }
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_says_how_it_behaves() {
+    fn selects_behaviour_by_address() {
         let cases = [
             ("throttle@example.com", Behaviour::Throttle),
             ("throttle+7@example.com", Behaviour::Throttle),

@@ -1,4 +1,4 @@
-//! SES's error answers.
+//! Error answers of SES.
 
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header::CONTENT_TYPE};
@@ -16,7 +16,7 @@ pub(crate) struct Fault {
 }
 
 impl Fault {
-    /// A fault of the request.
+    /// An error of the request.
     pub(super) fn sender(code: &str, message: &str) -> Self {
         Self::new(400, code, message)
     }
@@ -77,7 +77,7 @@ impl Fault {
         )
     }
 
-    /// What every send is answered with in this mode.
+    /// Answer to every send in this mode.
     pub(super) fn of_mode(mode: &SesMode) -> Option<Self> {
         let status = mode.status.or(mode.code.as_ref().map(|_| 400))?;
         let mut fault = match status {

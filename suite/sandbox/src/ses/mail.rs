@@ -1,4 +1,4 @@
-//! Mails out of requests.
+//! E-mails from requests.
 
 use std::collections::BTreeMap;
 
@@ -52,7 +52,7 @@ pub(super) fn simple(form: &Form) -> Result<Outgoing, Fault> {
     Ok(Outgoing { email, raw: json!(form), unrenderable: false })
 }
 
-/// What requests without a MIME message say of sender and recipients.
+/// Sender and recipients of a request without a MIME message.
 pub(super) fn envelope(form: &Form) -> Result<Email, Fault> {
     let lists = ["Destination.ToAddresses", "Destination.CcAddresses", "Destination.BccAddresses"];
     Ok(Email {
@@ -79,13 +79,13 @@ fn read(message: &Message<'_>) -> Email {
     }
 }
 
-/// The plain text part; the parser would make one out of the HTML where there is none.
+/// The plain text part. The parser would derive one from the HTML part if there is none.
 fn own_text(message: &Message<'_>) -> Option<String> {
     let part = message.text_part(0)?;
     if part.is_text_html() { None } else { part.text_contents().map(str::to_owned) }
 }
 
-/// The HTML part; the parser would make one out of the text where there is none.
+/// The HTML part. The parser would derive one from the plain text if there is none.
 fn own_html(message: &Message<'_>) -> Option<String> {
     let part = message.html_part(0)?;
     if part.is_text_html() { part.text_contents().map(str::to_owned) } else { None }

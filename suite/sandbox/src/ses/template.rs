@@ -1,4 +1,4 @@
-//! Templates: kept in memory, variables as `{{name}}` or `{{outer.inner}}`.
+//! Templates in memory, with variables `{{name}}` or `{{outer.inner}}`.
 
 use std::{
     collections::HashMap,
@@ -17,7 +17,7 @@ struct Template {
     html: Option<String>,
 }
 
-/// The account's templates.
+/// Templates of the account.
 #[derive(Debug, Default)]
 pub(crate) struct Templates(Mutex<HashMap<String, Template>>);
 
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn variables_are_filled_in_and_a_missing_one_is_noticed() {
+    fn fills_in_variables_and_reports_missing_ones() {
         let data = json!({"title": "Tea", "user": {"name": "Ada"}, "n": 3});
 
         assert_eq!(

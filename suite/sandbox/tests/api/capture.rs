@@ -1,4 +1,4 @@
-//! What a test or a page sees of the messages.
+//! Access of tests and pages to the captured messages.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::client::Sender;
 const SOON: Duration = Duration::from_secs(5);
 
 #[tokio::test]
-async fn a_message_is_waited_for() {
+async fn waits_for_message() {
     let sender = Sender::new().await;
     let sandbox = &sender.sandbox;
 
@@ -27,7 +27,7 @@ async fn a_message_is_waited_for() {
 }
 
 #[tokio::test]
-async fn waiting_in_vain_says_what_happened_instead() {
+async fn reports_answers_when_wait_fails() {
     let sender = Sender::new().await;
     sender.push_to("unregistered-1").await;
 
@@ -37,7 +37,7 @@ async fn waiting_in_vain_says_what_happened_instead() {
 }
 
 #[tokio::test]
-async fn messages_are_listed_counted_and_forgotten_over_http() {
+async fn lists_counts_and_clears_messages_over_http() {
     let sender = Sender::new().await;
     for token in ["device-1", "device-2", "unregistered-1", "device-2"] {
         sender.push_to(token).await;
@@ -64,7 +64,7 @@ async fn messages_are_listed_counted_and_forgotten_over_http() {
 }
 
 #[tokio::test]
-async fn a_stream_shows_what_was_there_and_then_what_comes() {
+async fn streams_kept_messages_then_new_ones() {
     let sender = Sender::new().await;
     sender.push_to("device-1").await;
     let url = format!("{}/_sandbox/stream", sender.sandbox.url());

@@ -1,4 +1,4 @@
-//! A sender in front of a sandbox.
+//! A client that sends to a sandbox.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -16,7 +16,7 @@ pub(crate) struct Sender {
     pub(crate) access_token: String,
 }
 
-/// What was answered.
+/// An answer of the sandbox.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -50,7 +50,7 @@ impl Answer {
             .to_owned()
     }
 
-    /// The first field a violation names.
+    /// The field of the first violation.
     pub(crate) fn violated(&self) -> Option<String> {
         let json = self.json();
         let details = json["error"]["details"].as_array().cloned().unwrap_or_default();
@@ -70,7 +70,7 @@ impl Sender {
         sender
     }
 
-    /// A signed assertion of the service account, with some claims changed; null removes one.
+    /// Builds a signed assertion of the service account with some claims changed; null removes one.
     pub(crate) fn assertion(&self, changes: Value) -> String {
         let account = self.sandbox.service_account();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();

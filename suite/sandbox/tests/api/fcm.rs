@@ -8,15 +8,21 @@ use serde_json::{Value, json};
 use crate::client::Sender;
 
 #[tokio::test]
-async fn a_message_is_accepted_and_captured_as_a_device_would_show_it() {
+async fn captures_push_as_device_would_show_it() {
     let sender = Sender::new().await;
     let message = json!({
         "token": "device-1",
         "notification": {"title": "Tea", "body": "is ready"},
         "data": {"reminder": "7"},
         "android": {"collapseKey": "occurrence-1", "ttl": "3600s", "priority": "HIGH"},
-        "apns": {"headers": {"apns-collapse-id": "occurrence-1"}, "payload": {"aps": {"sound": "default"}}},
-        "webpush": {"headers": {"Topic": "occurrence-1"}, "fcm_options": {"link": "https://example.com/tea"}},
+        "apns": {
+            "headers": {"apns-collapse-id": "occurrence-1"},
+            "payload": {"aps": {"sound": "default"}},
+        },
+        "webpush": {
+            "headers": {"Topic": "occurrence-1"},
+            "fcm_options": {"link": "https://example.com/tea"},
+        },
     });
 
     let answer = sender.push(message).await;
@@ -34,7 +40,7 @@ async fn a_message_is_accepted_and_captured_as_a_device_would_show_it() {
 }
 
 #[tokio::test]
-async fn each_kind_of_token_gets_its_error() {
+async fn answers_error_that_token_selects() {
     let sender = Sender::new().await;
     let cases = [
         ("unregistered-1", 404, "NOT_FOUND", "UNREGISTERED"),
@@ -60,7 +66,7 @@ async fn each_kind_of_token_gets_its_error() {
 }
 
 #[tokio::test]
-async fn only_a_bad_token_is_named_by_a_field_violation() {
+async fn names_field_of_bad_token_only() {
     let sender = Sender::new().await;
 
     assert_eq!(
@@ -75,7 +81,7 @@ async fn only_a_bad_token_is_named_by_a_field_violation() {
 }
 
 #[tokio::test]
-async fn a_wait_is_told_by_retry_after() {
+async fn sends_retry_after_header() {
     let sender = Sender::new().await;
 
     assert_eq!(sender.push_to("quota-after-7-x").await.retry_after.as_deref(), Some("7"));
@@ -84,7 +90,7 @@ async fn a_wait_is_told_by_retry_after() {
 }
 
 #[tokio::test]
-async fn a_bad_gateway_answers_html() {
+async fn answers_bad_gateway_with_html() {
     let sender = Sender::new().await;
 
     let answer = sender.push_to("html-502-x").await;
@@ -94,7 +100,7 @@ async fn a_bad_gateway_answers_html() {
 }
 
 #[tokio::test]
-async fn a_slow_message_is_captured_before_its_answer() {
+async fn captures_slow_message_before_its_answer() {
     let sender = Sender::new().await;
     let begun = Instant::now();
 
@@ -106,7 +112,7 @@ async fn a_slow_message_is_captured_before_its_answer() {
 }
 
 #[tokio::test]
-async fn a_message_may_be_accepted_without_an_answer() {
+async fn accepts_message_without_an_answer() {
     let sender = Sender::new().await;
     let url = format!("{}/v1/projects/demo/messages:send", sender.sandbox.url());
     let request = json!({"message": {"token": "timeout-after-accept-x"}});
@@ -119,7 +125,7 @@ async fn a_message_may_be_accepted_without_an_answer() {
 }
 
 #[tokio::test]
-async fn a_flaky_token_fails_so_many_times_and_a_leaving_one_works_so_many_times() {
+async fn changes_answer_after_number_of_sends() {
     let sender = Sender::new().await;
     for (token, wanted) in [("flaky-2-x", [503, 503, 200]), ("gone-after-2-x", [200, 200, 404])] {
         for status in wanted {
@@ -129,7 +135,7 @@ async fn a_flaky_token_fails_so_many_times_and_a_leaving_one_works_so_many_times
 }
 
 #[tokio::test]
-async fn validation_only_sends_nothing_and_passes_all_but_dead_and_malformed_tokens() {
+async fn validates_token_without_sending() {
     let sender = Sender::new().await;
     for (token, status) in [
         ("device-1", 200),
@@ -147,7 +153,7 @@ async fn validation_only_sends_nothing_and_passes_all_but_dead_and_malformed_tok
 }
 
 #[tokio::test]
-async fn a_wrong_message_is_refused_with_the_field_named() {
+async fn names_field_of_refused_message() {
     let sender = Sender::new().await;
     let long = "x".repeat(4_097);
     let cases: Vec<(Value, Option<&str>)> = vec![
@@ -193,7 +199,7 @@ async fn a_wrong_message_is_refused_with_the_field_named() {
 }
 
 #[tokio::test]
-async fn a_payload_of_just_the_limit_passes() {
+async fn accepts_payload_at_the_limit() {
     let sender = Sender::new().await;
     let text = "x".repeat(4_096 - "text".len());
 
@@ -203,7 +209,7 @@ async fn a_payload_of_just_the_limit_passes() {
 }
 
 #[tokio::test]
-async fn without_a_token_of_the_endpoint_nothing_is_sent() {
+async fn refuses_sends_without_access_token() {
     let mut sender = Sender::new().await;
     sender.access_token = "ya29.invented".to_owned();
 
@@ -216,7 +222,7 @@ async fn without_a_token_of_the_endpoint_nothing_is_sent() {
 }
 
 #[tokio::test]
-async fn both_http_versions_are_spoken_on_one_port() {
+async fn serves_both_http_versions_on_one_port() {
     let sender = Sender::new().await;
     let url = format!("{}/v1/projects/demo/messages:send", sender.sandbox.url());
     let h2c = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
@@ -234,7 +240,7 @@ async fn both_http_versions_are_spoken_on_one_port() {
 }
 
 #[tokio::test]
-async fn connections_are_ended_gracefully_and_opened_again() {
+async fn accepts_connections_after_graceful_close() {
     let sender = Sender::new().await;
     let h2c = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
     let health = format!("{}/healthz", sender.sandbox.url());

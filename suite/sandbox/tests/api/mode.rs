@@ -13,7 +13,7 @@ async fn set(sender: &Sender, mode: Value) {
 }
 
 #[tokio::test]
-async fn a_project_can_answer_every_send_with_one_error() {
+async fn answers_every_send_with_error_of_mode() {
     let sender = Sender::new().await;
     for (status, code) in [
         (401, "UNAUTHENTICATED"),
@@ -37,7 +37,7 @@ async fn a_project_can_answer_every_send_with_one_error() {
 }
 
 #[tokio::test]
-async fn every_answer_can_be_slow() {
+async fn delays_every_answer_in_slow_mode() {
     let sender = Sender::new().await;
     set(&sender, json!({"fcm": {"latencyMs": 60}})).await;
     let begun = Instant::now();
@@ -48,7 +48,7 @@ async fn every_answer_can_be_slow() {
 }
 
 #[tokio::test]
-async fn a_provider_can_be_down_or_silent() {
+async fn breaks_or_holds_connections_when_down() {
     let sender = Sender::new().await;
     let url = format!("{}/v1/projects/demo/messages:send", sender.sandbox.url());
     let post =
@@ -62,7 +62,7 @@ async fn a_provider_can_be_down_or_silent() {
 }
 
 #[tokio::test]
-async fn an_unknown_mode_is_refused() {
+async fn refuses_unknown_mode() {
     let sender = Sender::new().await;
 
     let answer = Client::new(sender.sandbox.url())

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::client::Sender;
 
 #[tokio::test]
-async fn a_token_is_issued_for_a_signed_assertion() {
+async fn issues_token_for_signed_assertion() {
     let sender = Sender::new().await;
 
     let answer = sender.ask_token(&sender.assertion(json!({}))).await;
@@ -20,7 +20,7 @@ async fn a_token_is_issued_for_a_signed_assertion() {
 }
 
 #[tokio::test]
-async fn a_wrong_assertion_is_refused() {
+async fn refuses_wrong_assertion() {
     let sender = Sender::new().await;
     let cases = [
         (json!({"iss": "somebody@else.example"}), "invalid_grant"),
@@ -44,21 +44,21 @@ async fn a_wrong_assertion_is_refused() {
 }
 
 #[tokio::test]
-async fn a_token_expires() {
+async fn refuses_expired_token() {
     let mut sender = Sender::new().await;
     let oauth = OAuthMode { expires_in: Some(0), ..OAuthMode::default() };
     sender.sandbox.set_mode(Mode { oauth, ..Mode::default() });
     let answer = sender.ask_token(&sender.assertion(json!({}))).await;
     sender.access_token = answer.json()["access_token"].as_str().unwrap().to_owned();
 
-    support::eventually(Duration::from_secs(5), async || {
+    support::wait_until(Duration::from_secs(5), async || {
         sender.push_to("device-1").await.status == 401
     })
     .await;
 }
 
 #[tokio::test]
-async fn revoked_tokens_open_nothing() {
+async fn refuses_revoked_tokens() {
     let sender = Sender::new().await;
     assert_eq!(sender.push_to("device-1").await.status, 200);
 
@@ -68,7 +68,7 @@ async fn revoked_tokens_open_nothing() {
 }
 
 #[tokio::test]
-async fn the_endpoint_can_refuse_everybody() {
+async fn refuses_all_requests_in_error_mode() {
     let sender = Sender::new().await;
     for (status, error) in
         [(400, "invalid_grant"), (401, "invalid_client"), (503, "internal_failure")]

@@ -1,4 +1,4 @@
-//! The program `sandbox`.
+//! The `sandbox` program.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use support::{http::Client, process::Command};
 use tempfile::TempDir;
 
 #[tokio::test]
-async fn the_program_serves_writes_the_account_and_ends_on_sigterm() {
+async fn serves_writes_account_and_stops_on_sigterm() {
     let dir = TempDir::new().unwrap();
     let file = dir.path().join("account.json");
     let command = Command::program("sandbox", env!("CARGO_BIN_EXE_sandbox"));
@@ -19,7 +19,7 @@ async fn the_program_serves_writes_the_account_and_ends_on_sigterm() {
         .start()
         .await;
 
-    program.ready(Duration::from_secs(10)).await;
+    program.wait_until_ready(Duration::from_secs(10)).await;
     let account: serde_json::Value =
         serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     assert_eq!(account["token_uri"], format!("{}/token", program.rest_url()));
@@ -29,7 +29,7 @@ async fn the_program_serves_writes_the_account_and_ends_on_sigterm() {
 }
 
 #[tokio::test]
-async fn a_halted_program_answers_again_when_it_goes_on() {
+async fn answers_again_when_resumed() {
     let program = Command::program("sandbox", env!("CARGO_BIN_EXE_sandbox"))
         .arg("--port")
         .arg("0")
@@ -38,19 +38,19 @@ async fn a_halted_program_answers_again_when_it_goes_on() {
     let health = format!("{}/healthz", program.rest_url());
     let ask = || support::http::plain().get(&health).timeout(Duration::from_millis(100)).send();
 
-    program.stop();
-    support::eventually(Duration::from_secs(5), async || {
+    program.pause();
+    support::wait_until(Duration::from_secs(5), async || {
         ask().await.is_err_and(|error| error.is_timeout())
     })
     .await;
-    program.cont();
+    program.resume();
 
-    support::eventually(Duration::from_secs(5), async || ask().await).await;
+    support::wait_until(Duration::from_secs(5), async || ask().await).await;
     program.kill().await;
 }
 
 #[tokio::test]
-async fn a_program_that_ends_early_is_told_with_its_output() {
+async fn reports_output_of_failed_start() {
     let command = Command::program("sandbox", env!("CARGO_BIN_EXE_sandbox"));
 
     let (code, output) = command.arg("--port").arg("nonsense").run().await;

@@ -1,4 +1,4 @@
-//! SES: sends in all three forms, each error, quota and templates.
+//! SES: all three forms of a send, each error, quota and templates.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use lettre::message::{Message, MultiPart};
@@ -26,7 +26,7 @@ fn element(answer: &Answer, name: &str) -> Option<String> {
 }
 
 #[tokio::test]
-async fn a_raw_mail_is_captured_as_a_mailbox_would_show_it() {
+async fn captures_raw_mail_as_mailbox_would_show_it() {
     let sender = Sender::new().await;
     let mail = Message::builder()
         .from("Reminders <reminders@example.com>".parse().unwrap())
@@ -61,7 +61,7 @@ async fn a_raw_mail_is_captured_as_a_mailbox_would_show_it() {
 }
 
 #[tokio::test]
-async fn a_simple_mail_is_captured() {
+async fn captures_simple_mail() {
     let sender = Sender::new().await;
 
     assert_eq!(send_to(&sender, "ada@example.com").await.status, 200);
@@ -73,7 +73,7 @@ async fn a_simple_mail_is_captured() {
 }
 
 #[tokio::test]
-async fn each_kind_of_recipient_gets_its_error() {
+async fn answers_error_that_recipient_selects() {
     let sender = Sender::new().await;
     let cases = [
         ("throttle@example.com", 400, "Throttling", "Maximum sending rate exceeded."),
@@ -106,7 +106,7 @@ async fn each_kind_of_recipient_gets_its_error() {
 }
 
 #[tokio::test]
-async fn a_flaky_recipient_is_throttled_so_many_times() {
+async fn throttles_flaky_recipient_given_times() {
     let sender = Sender::new().await;
     for status in [400, 400, 200] {
         assert_eq!(send_to(&sender, "flaky-2@example.com").await.status, status);
@@ -114,7 +114,7 @@ async fn a_flaky_recipient_is_throttled_so_many_times() {
 }
 
 #[tokio::test]
-async fn the_account_can_refuse_every_mail() {
+async fn refuses_every_mail_in_error_mode() {
     let sender = Sender::new().await;
     let mode =
         json!({"ses": {"status": 400, "code": "AccountSendingPausedException", "maxSendRate": 50}});
@@ -128,7 +128,7 @@ async fn the_account_can_refuse_every_mail() {
 }
 
 #[tokio::test]
-async fn a_template_is_kept_and_filled_in() {
+async fn stores_and_fills_in_template() {
     let sender = Sender::new().await;
     let create = [
         ("Action", "CreateTemplate"),
@@ -171,7 +171,7 @@ async fn templated(sender: &Sender, template: &str, data: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn wrong_requests_are_refused() {
+async fn refuses_wrong_requests() {
     let sender = Sender::new().await;
     let cases: [(&[(&str, &str)], &str); 4] = [
         (&[], "MissingAction"),
