@@ -1,13 +1,13 @@
-//! The sender and the stored template. No emulator tells what becomes of a mail, so nothing leads
-//! to the feedback topic.
+//! The sender and the stored template. No emulator reports the outcome of an e-mail, so nothing
+//! publishes to the feedback topic.
 
 use anyhow::Context as _;
 use aws_sdk_ses::{error::ProvideErrorMetadata as _, types::Template};
 
 use crate::Plan;
 
-/// Verifies the sender and keeps the template; its name.
-pub(crate) async fn make(ses: &aws_sdk_ses::Client, plan: &Plan) -> anyhow::Result<String> {
+/// Verifies the sender, stores the template, and returns the template's name.
+pub(crate) async fn create(ses: &aws_sdk_ses::Client, plan: &Plan) -> anyhow::Result<String> {
     let verified = ses.verify_email_identity().email_address(&plan.source_email).send().await;
     verified.context("verify the sender")?;
     let name = format!("{}reminder-template", plan.prefix);
@@ -17,14 +17,14 @@ pub(crate) async fn make(ses: &aws_sdk_ses::Client, plan: &Plan) -> anyhow::Resu
         .text_part(include_str!("template/body.txt"))
         .html_part(include_str!("template/body.html"))
         .build()?;
-    keep(ses, template).await.context("the template")?;
+    store(ses, template).await.context("the template")?;
     Ok(name)
 }
 
-async fn keep(ses: &aws_sdk_ses::Client, template: Template) -> anyhow::Result<()> {
+async fn store(ses: &aws_sdk_ses::Client, template: Template) -> anyhow::Result<()> {
     match ses.create_template().template(template.clone()).send().await {
         Ok(_) => Ok(()),
-        // The emulators' codes have the suffix `Exception` or not.
+        // Some emulators add the suffix `Exception`.
         Err(error)
             if error
                 .code()

@@ -1,9 +1,8 @@
-//! Makes what an environment needs of AWS on an emulator: topics, queues with their dead letters,
-//! subscriptions, the sender's identity and the stored e-mail template.
+//! Creates the AWS resources of an environment on an emulator: topics, queues with dead-letter
+//! queues, subscriptions, the sender's identity and the stored e-mail template.
 //!
-//! On AWS itself that is Terraform's work (`infra/terraform`); this is its counterpart where there
-//! is none, with the same names. Every step may be repeated: what is there is brought up to date,
-//! what lies in a queue stays.
+//! On AWS itself Terraform creates them (`infra/terraform`), with the same names. Every step may be
+//! repeated: existing resources are brought up to date, and messages in a queue are kept.
 
 mod email;
 mod messaging;
@@ -13,19 +12,19 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use shared::bus::settings::{AwsSettings, sdk_config};
 
-/// What to make.
+/// Parameters of the resources.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// In front of every name: `dev-`, or nothing.
+    /// Prefix of every name: `dev-`, or nothing.
     pub prefix: String,
-    /// Who the e-mails are from; SES is told that the address is verified.
+    /// Sender of the e-mails; SES records the address as verified.
     pub source_email: String,
 }
 
-/// Makes everything, and gives the variables by which the services find it.
+/// Creates all resources, and returns the variables by which the services find them.
 ///
 /// # Errors
-/// When no emulator's endpoint is configured, or a step fails; the step is named.
+/// If no endpoint of an emulator is configured, or a step fails; the error names the step.
 pub async fn provision(
     aws: &AwsSettings,
     plan: &Plan,
@@ -33,14 +32,16 @@ pub async fn provision(
     anyhow::ensure!(
         aws.endpoint_url.is_some()
             || (aws.sns_endpoint_url.is_some() && aws.sqs_endpoint_url.is_some()),
-        "AWS_ENDPOINT_URL is not set: this sets up a local AWS (an emulator). For AWS itself there is Terraform, in infra/"
+        "AWS_ENDPOINT_URL is not set: this command sets up a local AWS (an emulator). For AWS \
+         itself use Terraform, in infra/terraform"
     );
     let sns = aws_sdk_sns::Client::new(&sdk_config(&aws.at(&aws.sns_endpoint_url)).await);
     let sqs = aws_sdk_sqs::Client::new(&sdk_config(&aws.at(&aws.sqs_endpoint_url)).await);
     let ses = aws_sdk_ses::Client::new(&sdk_config(&aws.at(&aws.ses_endpoint_url)).await);
-    let made = messaging::make(&sns, &sqs, &plan.prefix).await.context("topics and queues")?;
-    let template = email::make(&ses, plan).await.context("SES")?;
-    let mut variables = made.variables();
+    let messaging =
+        messaging::create(&sns, &sqs, &plan.prefix).await.context("topics and queues")?;
+    let template = email::create(&ses, plan).await.context("SES")?;
+    let mut variables = messaging.variables();
     variables.extend([
         ("SES_SOURCE_EMAIL", plan.source_email.clone()),
         ("SES_EMAIL_TEMPLATE", template),

@@ -1,4 +1,4 @@
-//! Topics, queues, dead letters and subscriptions.
+//! Topics, queues, dead-letter queues and subscriptions.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -6,13 +6,13 @@ use anyhow::Context as _;
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::json;
 
-/// How often a message may be received before it is a dead letter.
+/// Receives of a message after which SQS moves it to the dead-letter queue.
 const MAX_RECEIVE_COUNT: u32 = 5;
-/// How long a queue keeps what nobody takes: the most that SQS allows, 14 days in seconds.
+/// Retention of messages, in seconds: 14 days, the most that SQS allows.
 const RETENTION_S: u32 = 1_209_600;
 
-/// What was made.
-pub(crate) struct Made {
+/// The topics and queues.
+pub(crate) struct Messaging {
     event_topic: String,
     notification_topic: String,
     event_queue: Queue,
@@ -25,20 +25,26 @@ struct Queue {
     arn: String,
 }
 
-/// Makes three topics and, subscribed to each with raw delivery, its queue.
-pub(crate) async fn make(
+/// Creates three topics, and for each a queue that is subscribed to it with raw delivery.
+pub(crate) async fn create(
     sns: &aws_sdk_sns::Client,
     sqs: &aws_sdk_sqs::Client,
     prefix: &str,
-) -> anyhow::Result<Made> {
+) -> anyhow::Result<Messaging> {
     let (event_topic, event_queue) = pair(sns, sqs, prefix, "event").await?;
     let (notification_topic, notification_queue) = pair(sns, sqs, prefix, "notification").await?;
     let (_, feedback_queue) = pair(sns, sqs, prefix, "ses-feedback").await?;
-    Ok(Made { event_topic, notification_topic, event_queue, notification_queue, feedback_queue })
+    Ok(Messaging {
+        event_topic,
+        notification_topic,
+        event_queue,
+        notification_queue,
+        feedback_queue,
+    })
 }
 
-impl Made {
-    /// The services' variables.
+impl Messaging {
+    /// Variables of the services.
     pub(crate) fn variables(&self) -> BTreeMap<&'static str, String> {
         BTreeMap::from([
             ("EVENT_TOPIC_ARN", self.event_topic.clone()),
@@ -69,8 +75,7 @@ async fn pair(
         .await;
     let subscription =
         subscribed.with_context(|| format!("{topic_name} to {name}-queue"))?.subscription_arn;
-    // `Subscribe` answers with what is there, as it is; a subscription of before may have had
-    // another delivery.
+    // `Subscribe` returns an existing subscription unchanged; it may have had another delivery.
     if let Some(subscription) = subscription {
         let setting = sns.set_subscription_attributes().subscription_arn(subscription);
         let set = setting.attribute_name("RawMessageDelivery").attribute_value("true").send().await;
@@ -101,7 +106,7 @@ async fn queue_with_dead_letters(
     .await
 }
 
-/// The topic, and nobody else's, may send to the queue.
+/// Policy that allows only this topic to send to the queue.
 fn policy(queue: &str, topic: &str) -> serde_json::Value {
     json!({
         "Version": "2012-10-17",
@@ -116,8 +121,8 @@ fn policy(queue: &str, topic: &str) -> serde_json::Value {
     })
 }
 
-/// Makes a queue, or finds it, and sets its attributes: `CreateQueue` refuses a queue that has
-/// others.
+/// Finds or creates a queue, and then sets its attributes: `CreateQueue` refuses an existing queue
+/// with other attributes.
 async fn queue(
     sqs: &aws_sdk_sqs::Client,
     name: &str,
