@@ -1,5 +1,5 @@
-//! Starts a throw-away cluster in the given folder, prints its process id and address, and stays
-//! until it is killed.
+//! Starts a cluster in the given folder, prints its process id and URL, and runs until it is
+//! killed.
 
 use private_postgres::{Cluster, Options};
 

@@ -1,4 +1,4 @@
-//! The account the server runs as.
+//! Account that the server runs as.
 
 use std::{
     io,
@@ -20,7 +20,7 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    /// The account to drop to: none when we are not root.
+    /// Returns the account to switch to; none if this process is not root.
     pub(crate) fn needed() -> Result<Option<Self>, Error> {
         if !Uid::effective().is_root() {
             return Ok(None);
@@ -44,8 +44,8 @@ impl Account {
         Ok(chown(path, Some(self.uid), Some(self.gid))?)
     }
 
-    /// Whether this account can enter `dir`, found out by doing it: permissions, ACLs and mounts
-    /// all count.
+    /// Returns `true` if this account can enter `dir`. It tries, since permissions, ACLs and mounts
+    /// all matter.
     pub(crate) fn can_enter(&self, dir: &Path) -> bool {
         let mut enter = Command::new("/bin/sh");
         enter.args(["-c", ":"]).current_dir(dir);

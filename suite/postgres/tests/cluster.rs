@@ -1,4 +1,4 @@
-//! The cluster's life: start, stop, find the data again, survive what happens to its owner.
+//! Lifecycle of a cluster: start, stop, restart with the data, and the end of its owner.
 
 use std::{
     io::{BufRead, BufReader},
@@ -29,7 +29,7 @@ async fn read_answer(url: &str) -> i32 {
         .expect("the table is there")
 }
 
-/// A process that owns the cluster in `dir`, and its server's id.
+/// Starts a process that owns the cluster in `dir`. Returns it, the id of its server and the URL.
 fn start_holder(dir: &TempDir) -> (Child, i32, String) {
     let program = std::env::current_exe().expect("this program has a file");
     let built =
@@ -48,7 +48,7 @@ fn start_holder(dir: &TempDir) -> (Child, i32, String) {
 }
 
 #[tokio::test]
-async fn a_second_start_finds_the_data_on_the_same_port() {
+async fn finds_data_and_port_after_restart() {
     let dir = TempDir::new().unwrap();
     let first = Cluster::start(Options::new(dir.path())).await.unwrap();
     let port = first.port();
@@ -65,7 +65,7 @@ async fn a_second_start_finds_the_data_on_the_same_port() {
 }
 
 #[tokio::test]
-async fn two_clusters_run_side_by_side() {
+async fn runs_two_clusters_side_by_side() {
     let (one, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let starts = tokio::join!(
         Cluster::start(Options::throwaway(one.path())),
@@ -83,7 +83,7 @@ async fn two_clusters_run_side_by_side() {
 }
 
 #[tokio::test]
-async fn a_folder_in_use_is_refused() {
+async fn refuses_folder_in_use() {
     let dir = TempDir::new().unwrap();
     let cluster = Cluster::start(Options::throwaway(dir.path())).await.unwrap();
 
@@ -94,7 +94,7 @@ async fn a_folder_in_use_is_refused() {
 }
 
 #[tokio::test]
-async fn a_taken_port_is_refused_when_it_was_asked_for() {
+async fn refuses_requested_port_in_use() {
     let dir = TempDir::new().unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
@@ -106,7 +106,7 @@ async fn a_taken_port_is_refused_when_it_was_asked_for() {
 }
 
 #[tokio::test]
-async fn a_killed_owner_blocks_no_restart_and_loses_no_data() {
+async fn restarts_with_data_when_owner_was_killed() {
     let dir = TempDir::new().unwrap();
     let (mut owner, server, url) = start_holder(&dir);
     write_answer(&url).await;
@@ -121,7 +121,7 @@ async fn a_killed_owner_blocks_no_restart_and_loses_no_data() {
 }
 
 #[tokio::test]
-async fn a_killed_server_blocks_no_restart_and_loses_no_data() {
+async fn restarts_with_data_when_server_was_killed() {
     let dir = TempDir::new().unwrap();
     let mut cluster = Cluster::start(Options::new(dir.path())).await.unwrap();
     write_answer(&cluster.url("postgres")).await;
@@ -137,7 +137,7 @@ async fn a_killed_server_blocks_no_restart_and_loses_no_data() {
 }
 
 #[tokio::test]
-async fn a_foreign_process_with_the_noted_id_is_not_taken_for_the_server() {
+async fn ignores_other_process_with_noted_id() {
     let dir = TempDir::new().unwrap();
     Cluster::start(Options::new(dir.path())).await.unwrap().stop().await.unwrap();
     let mut foreign = Command::new("sleep").arg("600").spawn().unwrap();
@@ -156,8 +156,7 @@ async fn a_foreign_process_with_the_noted_id_is_not_taken_for_the_server() {
     foreign.wait().unwrap();
 }
 
-/// The folder that is really used, which differs when the server's account cannot enter the wanted
-/// one.
+/// Folder of the cluster, which is not `dir` if the account of the server cannot enter that.
 async fn server_root(dir: &TempDir) -> PathBuf {
     let cluster =
         Cluster::start(Options::new(dir.path())).await.expect("the cluster starts and stops");
@@ -167,7 +166,7 @@ async fn server_root(dir: &TempDir) -> PathBuf {
 }
 
 #[tokio::test]
-async fn nobody_enters_without_the_password() {
+async fn refuses_wrong_password() {
     let dir = TempDir::new().unwrap();
     let cluster = Cluster::start(Options::throwaway(dir.path())).await.unwrap();
     let guess = format!("postgres://postgres:guess@127.0.0.1:{}/postgres", cluster.port());
@@ -179,7 +178,7 @@ async fn nobody_enters_without_the_password() {
 }
 
 #[tokio::test]
-async fn a_shared_cluster_is_started_once_and_stopped_by_anyone() {
+async fn starts_shared_cluster_once_and_stops_it() {
     let dir = TempDir::new().unwrap();
     let joins = tokio::join!(
         Cluster::share(Options::throwaway(dir.path())),
@@ -198,7 +197,7 @@ async fn a_shared_cluster_is_started_once_and_stopped_by_anyone() {
 }
 
 #[tokio::test]
-async fn names_that_would_need_quoting_are_refused() {
+async fn refuses_names_that_need_quoting() {
     let dir = TempDir::new().unwrap();
     let cluster = Cluster::start(Options::throwaway(dir.path())).await.unwrap();
 
@@ -209,7 +208,7 @@ async fn names_that_would_need_quoting_are_refused() {
 }
 
 #[tokio::test]
-async fn a_folder_the_servers_account_cannot_enter_is_replaced_by_one_it_can() {
+async fn moves_when_account_cannot_enter_folder() {
     let outer = TempDir::new().unwrap();
     std::fs::set_permissions(outer.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
     let dir = outer.path().join("cluster");
