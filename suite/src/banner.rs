@@ -1,8 +1,8 @@
-//! What the suite says on the terminal.
+//! Output of the suite on the terminal.
 
 use std::{fmt, io::IsTerminal, net::SocketAddr, path::PathBuf, time::Duration};
 
-/// Where everything is, once it runs.
+/// Addresses of the running suite.
 pub(crate) struct Banner {
     pub(crate) console: SocketAddr,
     pub(crate) reminder: SocketAddr,
@@ -10,23 +10,23 @@ pub(crate) struct Banner {
     pub(crate) notification: SocketAddr,
     pub(crate) sandbox: SocketAddr,
     pub(crate) data: PathBuf,
-    pub(crate) took: Duration,
+    pub(crate) start_time: Duration,
 }
 
-/// Says what is being done.
-pub(crate) fn progress(what: &str) {
+/// Prints the current step.
+pub(crate) fn progress(step: &str) {
     let (dim, plain) = styles("\x1b[2m", "\x1b[0m");
-    println!("{dim}· {what} …{plain}");
+    println!("{dim}· {step} …{plain}");
 }
 
-/// Styles for a terminal; nothing for a pipe or a file.
+/// Escape sequences for a terminal; empty for a pipe or a file.
 fn styles(start: &'static str, end: &'static str) -> (&'static str, &'static str) {
     if std::io::stdout().is_terminal() { (start, end) } else { ("", "") }
 }
 
 impl Banner {
-    /// The calls that register a device, make a reminder that is due in five seconds, and read what
-    /// was delivered. `date` has one syntax on GNU systems and another on BSD's and macOS.
+    /// Calls that register a device, create a reminder that is due in five seconds, and read the
+    /// deliveries. `date` has one syntax on GNU systems and another on BSD and macOS.
     pub(crate) fn commands(&self) -> [(&'static str, String); 3] {
         let identity =
             "-H 'X-Authenticated-Userid: demo' -H 'X-Consumer-Username: demo@example.com'";
@@ -34,24 +34,20 @@ impl Banner {
         let (reminder, notification) = (self.reminder, self.notification);
         let device = r#"{"fcmToken":"my-phone","type":"android","name":"My phone"}"#;
         let due = "$(date -u -d '+5 seconds' +%FT%TZ 2>/dev/null || date -u -v+5S +%FT%TZ)";
-        let body = format!(
-            r#"{{"date":"'"{due}"'","channels":["push","email"],"title":"Tea","message":"The tea is ready"}}"#
-        );
+        let body = [
+            r#"{"date":"'""#,
+            due,
+            r#""'","channels":["push","email"],"title":"Tea","message":"The tea is ready"}"#,
+        ]
+        .concat();
+        let post = |address: SocketAddr, path: &str, body: &str| {
+            format!("curl -s http://{address}{path} \\\n  {identity} \\\n  {json} -d '{body}'")
+        };
         [
+            ("register a device", post(notification, "/device/register", device)),
+            ("create a reminder due in five seconds", post(reminder, "/reminders", &body)),
             (
-                "register a device",
-                format!(
-                    "curl -s http://{notification}/device/register \\\n  {identity} \\\n  {json} -d '{device}'"
-                ),
-            ),
-            (
-                "a reminder due in five seconds",
-                format!(
-                    "curl -s http://{reminder}/reminders \\\n  {identity} \\\n  {json} -d '{body}'"
-                ),
-            ),
-            (
-                "what was delivered",
+                "list the deliveries",
                 format!("curl -s http://{notification}/notifications \\\n  {identity}"),
             ),
         ]
@@ -63,7 +59,7 @@ impl fmt::Display for Banner {
         let (bold, plain) = styles("\x1b[1m", "\x1b[0m");
         let (dim, _) = styles("\x1b[2m", "");
         let rows = [
-            ("page", format!("{bold}http://{}{plain}", self.console)),
+            ("console", format!("{bold}http://{}{plain}", self.console)),
             ("reminder-service", format!("http://{}  {dim}(/docs){plain}", self.reminder)),
             ("notification-service", format!("http://{}  {dim}(/docs){plain}", self.notification)),
             ("event-service", format!("http://{}  {dim}(internal, /docs){plain}", self.event)),
@@ -72,17 +68,17 @@ impl fmt::Display for Banner {
         ];
         writeln!(
             f,
-            "\n{bold}The suite runs{plain} {dim}(ready in {:.1} s){plain}\n",
-            self.took.as_secs_f64()
+            "\n{bold}The suite is running{plain} {dim}(ready after {:.1} s){plain}\n",
+            self.start_time.as_secs_f64()
         )?;
         for (name, value) in rows {
             writeln!(f, "  {name:<22}{value}")?;
         }
-        writeln!(f, "\n  Open the page, or in another terminal:")?;
+        writeln!(f, "\n  Open the console in a browser, or run in another terminal:")?;
         for (about, command) in self.commands() {
             writeln!(f, "\n{dim}# {about}{plain}\n{command}")?;
         }
-        write!(f, "\n{dim}Ctrl-C ends it; the data stays.{plain}")
+        write!(f, "\n{dim}Press Ctrl-C to stop. The data is kept.{plain}")
     }
 }
 
@@ -91,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_commands_name_the_ports_that_were_chosen() {
+    fn shows_chosen_ports_in_commands() {
         let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let banner = Banner {
             console: at(8090),
@@ -100,7 +96,7 @@ mod tests {
             notification: at(3012),
             sandbox: at(4000),
             data: PathBuf::from("data"),
-            took: Duration::from_secs(2),
+            start_time: Duration::from_secs(2),
         };
         let [(_, register), (_, create), (_, read)] = banner.commands();
         assert!(register.contains("http://127.0.0.1:3012/device/register"), "{register}");

@@ -1,8 +1,7 @@
-//! The page, and the way from it to the services.
+//! The console: a web page, and a proxy from it to the services.
 //!
-//! The browser talks to this origin only. The proxy stands where an API gateway stands in
-//! production: it takes away the identity headers a client may have set and puts the ones of the
-//! chosen demo user in their place.
+//! The browser talks to this origin only. The proxy has the role of the API gateway in production:
+//! it removes identity headers of the client, and sets those of the selected user.
 
 mod proxy;
 
@@ -23,27 +22,28 @@ use tokio_util::sync::CancellationToken;
 use crate::banner::Banner;
 use proxy::Proxy;
 
-/// The user whom the page speaks for until another is chosen, and the address that e-mail goes to.
+/// User id and e-mail address that the page uses until another user is selected.
 pub(crate) const DEMO_USER: (&str, &str) = ("demo", "demo@example.com");
 
 const PAGE: &str = include_str!("console/page.html");
 const STYLE: &str = include_str!("console/page.css");
 const SCRIPTS: [(&str, &str); 3] = [
     ("/shared.js", include_str!("console/shared.js")),
-    ("/arrived.js", include_str!("console/arrived.js")),
+    ("/messages.js", include_str!("console/messages.js")),
     ("/page.js", include_str!("console/page.js")),
 ];
 
-/// Nothing is loaded from elsewhere. Inline styles are what an e-mail's body is made of; its frame
-/// inherits this policy.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
-                      connect-src 'self'; frame-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
+/// Content security policy: nothing is loaded from other origins. Inline styles are allowed because
+/// the frame that shows the HTML of an e-mail inherits the policy.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+                      img-src 'self' data:; connect-src 'self'; frame-src 'self'; \
+                      form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
 
-/// The routes of the console.
+/// Builds the routes of the console.
 pub(crate) fn routes(banner: &Banner, started_at: String, shutdown: CancellationToken) -> Router {
     let session = session(banner, started_at);
     let proxy = Proxy::new(banner, shutdown);
-    // The console acts for a user without asking for a password: only its own page may ask it to.
+    // The console acts for any user without a password, so only its own page may call it.
     let guard = Guard::new(AllowedHosts::loopback(), AllowedOrigins::None);
     let scripts = SCRIPTS.into_iter().fold(Router::new(), |router, (path, text)| {
         router.route(path, get(async || asset("text/javascript; charset=utf-8", text)))
@@ -57,8 +57,8 @@ pub(crate) fn routes(banner: &Banner, started_at: String, shutdown: Cancellation
         .layer(from_fn_with_state(guard, refuse_other_sites))
 }
 
-/// What the page has to know of the process. A message's sequence number means something within one
-/// start only.
+/// Data of the process that the page needs. The start time is part of it, since the sequence
+/// numbers of messages begin again with each start.
 fn session(banner: &Banner, started_at: String) -> Value {
     let (id, email) = DEMO_USER;
     let commands: Vec<_> = banner

@@ -1,5 +1,5 @@
-//! The folder of the data: the one that was asked for, `.data` in the checkout while the suite is
-//! run inside of it, or a folder of the user's own.
+//! Data folder: the requested one, `.data` in the checkout if the suite is run inside of it, or a
+//! folder of the user.
 
 use std::{
     fs::{self, DirBuilder},
@@ -10,41 +10,41 @@ use std::{
 use anyhow::{Context, anyhow};
 use shared::config::{Env, ProcessEnv};
 
-/// The name of the folder beside those of other programs.
+/// Name of the folder among those of other programs.
 const NAME: &str = "reminders-suite";
 
-/// Makes the data folder and gives its full path.
+/// Creates the data folder and returns its full path.
 ///
 /// # Errors
-/// When it cannot be made or written to.
-pub(crate) fn prepare(asked: Option<&Path>) -> anyhow::Result<PathBuf> {
-    if let Some(folder) = asked {
-        return made(folder).with_context(|| refused(folder));
+/// If it cannot be created or written to.
+pub(crate) fn prepare(requested: Option<&Path>) -> anyhow::Result<PathBuf> {
+    if let Some(folder) = requested {
+        return create(folder).with_context(|| refused(folder));
     }
-    let folders = usual(checkout().as_deref(), &ProcessEnv);
+    let folders = candidates(checkout().as_deref(), &ProcessEnv);
     let mut last = None;
     for folder in &folders {
-        match made(folder) {
+        match create(folder) {
             Ok(path) => return Ok(path),
             Err(error) => last = Some(error.context(refused(folder))),
         }
     }
-    Err(last.unwrap_or_else(|| anyhow!("there is no folder for the data; --data chooses one")))
+    Err(last.unwrap_or_else(|| anyhow!("no data folder could be found; choose one with --data")))
 }
 
 fn refused(folder: &Path) -> String {
-    format!("could not make the data folder {}; --data chooses another", folder.display())
+    format!("could not create the data folder {}; choose another one with --data", folder.display())
 }
 
-/// The workspace this program was built from, while the suite is run inside of it.
+/// Workspace that this program was built from, if the suite is run inside of it.
 fn checkout() -> Option<PathBuf> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?.canonicalize().ok()?;
     let inside = std::env::current_dir().ok()?.canonicalize().ok()?.starts_with(&workspace);
     (inside && workspace.join("Cargo.toml").is_file()).then_some(workspace)
 }
 
-/// The folders to try, in order.
-fn usual(checkout: Option<&Path>, env: &dyn Env) -> Vec<PathBuf> {
+/// Returns the folders to try, in order.
+fn candidates(checkout: Option<&Path>, env: &dyn Env) -> Vec<PathBuf> {
     let absolute = |name: &str| env.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let own = absolute("XDG_DATA_HOME")
         .or_else(|| absolute("HOME").map(|home| home.join(".local/share")));
@@ -57,15 +57,15 @@ fn usual(checkout: Option<&Path>, env: &dyn Env) -> Vec<PathBuf> {
         .collect()
 }
 
-/// A folder that is there, belongs to this user where others could have made it, and can be written
-/// to.
-fn made(folder: &Path) -> anyhow::Result<PathBuf> {
+/// Creates a folder if it does not exist, and checks it: it must be writable, and below the
+/// temporary folder it must belong to this user.
+fn create(folder: &Path) -> anyhow::Result<PathBuf> {
     DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
     let path = folder.canonicalize()?;
     let is_own = path.metadata()?.uid() == nix::unistd::getuid().as_raw();
     anyhow::ensure!(
         is_own || !path.starts_with(std::env::temp_dir()),
-        "it belongs to somebody else"
+        "it belongs to another user"
     );
     let probe = path.join(".writable");
     fs::write(&probe, b"")
@@ -89,28 +89,28 @@ mod tests {
         let home = env(&[("HOME", "/home/ada")]);
         let own = PathBuf::from("/home/ada/.local/share/reminders-suite");
         assert_eq!(
-            usual(Some(Path::new("/src")), &home)[..2],
+            candidates(Some(Path::new("/src")), &home)[..2],
             [PathBuf::from("/src/.data"), own.clone()]
         );
-        assert_eq!(usual(None, &home)[0], own);
+        assert_eq!(candidates(None, &home)[0], own);
         let both = env(&[("HOME", "/home/ada"), ("XDG_DATA_HOME", "/data/ada")]);
-        assert_eq!(usual(None, &both)[0], PathBuf::from("/data/ada/reminders-suite"));
-        assert!(usual(None, &env(&[]))[0].starts_with(std::env::temp_dir()));
+        assert_eq!(candidates(None, &both)[0], PathBuf::from("/data/ada/reminders-suite"));
+        assert!(candidates(None, &env(&[]))[0].starts_with(std::env::temp_dir()));
     }
 
     #[test]
-    fn refuses_a_folder_that_is_a_file() {
+    fn refuses_file_as_folder() {
         let dir = tempfile::tempdir().expect("a folder");
         let file = dir.path().join("file");
         fs::write(&file, "").expect("written");
         let error = prepare(Some(&file)).expect_err("no folder");
-        assert!(error.to_string().contains("--data chooses another"), "{error}");
+        assert!(error.to_string().contains("choose another one with --data"), "{error}");
     }
 
     #[test]
-    fn makes_a_folder_and_gives_its_full_path() {
+    fn creates_folder_and_returns_full_path() {
         let dir = tempfile::tempdir().expect("a folder");
-        let path = prepare(Some(&dir.path().join("a/b"))).expect("made");
+        let path = prepare(Some(&dir.path().join("a/b"))).expect("created");
         assert!(path.is_absolute() && path.is_dir());
     }
 }

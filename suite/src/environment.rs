@@ -1,6 +1,5 @@
-//! The environments the services are started with: what an operator would set, pointing at the
-//! private PostgreSQL and the sandbox. Everything else comes from the environment of the suite's
-//! own process.
+//! Environments of the services. The suite sets the variables that an operator would set, with the
+//! private PostgreSQL and the sandbox; all others come from the environment of its process.
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
@@ -11,11 +10,11 @@ use shared::{
 
 type Variables = BTreeMap<String, String>;
 
-/// The name of the sender of the sandbox's e-mail.
+/// Default sender of the e-mails.
 const SENDER: &str = "reminders@example.com";
-/// Variables that the suite decides, beside those that it sets: another value would lead out of
-/// this process.
-const DECIDED: [&str; 18] = [
+/// Variables that the suite does not pass on, beside those that it sets: they would connect a
+/// service to something outside of this process.
+const BLOCKED: [&str; 18] = [
     "DB_HOST",
     "DB_PORT",
     "DB_NAME",
@@ -36,16 +35,16 @@ const DECIDED: [&str; 18] = [
     "SES_CONFIGURATION_SET",
 ];
 
-/// What all services have in common.
+/// Variables that all services have in common.
 #[derive(Debug, Clone)]
 pub(crate) struct Environment {
-    /// Variables that the suite decides.
+    /// Variables that the suite sets.
     own: Variables,
-    /// Values of variables that the process's environment does not set.
+    /// Defaults of variables that the environment of the process may set.
     defaults: Variables,
 }
 
-/// The environment of one service.
+/// Environment of one service.
 #[derive(Debug, Clone)]
 pub(crate) struct ServiceEnv<P = ProcessEnv> {
     environment: Environment,
@@ -53,25 +52,19 @@ pub(crate) struct ServiceEnv<P = ProcessEnv> {
 }
 
 impl Environment {
-    /// The common variables: the bus, the providers, and the origin whose pages may call the APIs.
-    pub(crate) fn new(
-        bus_url: String,
-        providers_url: &str,
-        fcm_project: String,
-        origin: String,
-    ) -> Self {
+    /// Builds the common variables from the URL of the bus, the URL of the sandbox, and the origin
+    /// whose pages may call the APIs.
+    pub(crate) fn new(bus_url: String, sandbox_url: &str, origin: String) -> Self {
         let own = [
             ("APP_ENV", "local".to_owned()),
             ("ADMIN_PORT", "0".to_owned()),
             ("BUS", "postgres".to_owned()),
             ("BUS_DATABASE_URL", bus_url),
-            ("FCM_ENDPOINT", providers_url.to_owned()),
-            ("FCM_PROJECT_CONFIG", fcm_project),
-            ("AWS_ENDPOINT_URL", providers_url.to_owned()),
-            ("AWS_REGION", "us-east-1".to_owned()),
-            ("AWS_ACCESS_KEY_ID", "sandbox".to_owned()),
-            ("AWS_SECRET_ACCESS_KEY", "sandbox".to_owned()),
         ];
+        let own = own
+            .into_iter()
+            .chain(sandbox::fcm_variables(sandbox_url))
+            .chain(sandbox::ses_variables(sandbox_url));
         let defaults = [
             ("BIND_ADDRESS", "127.0.0.1".to_owned()),
             ("ALLOWED_HOSTS", AllowedHosts::loopback().to_string()),
@@ -79,10 +72,11 @@ impl Environment {
             ("SES_SOURCE_EMAIL", SENDER.to_owned()),
         ];
         let named = |(name, value): (&str, String)| (name.to_owned(), value);
-        Self { own: own.map(named).into(), defaults: defaults.map(named).into() }
+        Self { own: own.map(named).collect(), defaults: defaults.map(named).into() }
     }
 
-    /// The same, and where two of the services are: reminder-service gathers an export from them.
+    /// Returns a copy with the addresses of two services, from which reminder-service collects an
+    /// export.
     pub(crate) fn with_peers(&self, event: SocketAddr, notification: SocketAddr) -> Self {
         let peers = [("EVENT_SERVICE_URL", event), ("NOTIFICATION_SERVICE_URL", notification)];
         let mut environment = self.clone();
@@ -92,18 +86,19 @@ impl Environment {
         environment
     }
 
-    /// The variables of one service.
-    pub(crate) fn of(&self, port: u16, database_url: String) -> ServiceEnv {
+    /// Returns the environment of one service.
+    pub(crate) fn of_service(&self, port: u16, database_url: String) -> ServiceEnv {
         let mut environment = self.clone();
         let own = [("PORT", port.to_string()), ("DATABASE_URL", database_url)];
         environment.own.extend(own.map(|(name, value)| (name.to_owned(), value)));
         ServiceEnv { environment, process: ProcessEnv }
     }
 
-    /// Variables that are set for the process and not used, because the suite decides them.
-    pub(crate) fn overruled(&self) -> Vec<String> {
-        let beside = ["PORT", "DATABASE_URL", "EVENT_SERVICE_URL", "NOTIFICATION_SERVICE_URL"];
-        let names = self.own.keys().map(String::as_str).chain(beside).chain(DECIDED);
+    /// Returns the variables that are set for the process and not used, because the suite has its
+    /// own values.
+    pub(crate) fn ignored(&self) -> Vec<String> {
+        let per_service = ["PORT", "DATABASE_URL", "EVENT_SERVICE_URL", "NOTIFICATION_SERVICE_URL"];
+        let names = self.own.keys().map(String::as_str).chain(per_service).chain(BLOCKED);
         let names = names.flat_map(|name| [name.to_owned(), format!("{name}_FILE")]);
         names.filter(|name| ProcessEnv.get(name).is_some()).collect()
     }
@@ -116,7 +111,7 @@ impl<P: Env> Env for ServiceEnv<P> {
             return Some(value.clone());
         }
         let plain = name.strip_suffix("_FILE").unwrap_or(name);
-        if own.contains_key(plain) || DECIDED.contains(&plain) {
+        if own.contains_key(plain) || BLOCKED.contains(&plain) {
             return None;
         }
         let default = || {
@@ -129,10 +124,9 @@ impl<P: Env> Env for ServiceEnv<P> {
     }
 }
 
-/// What the suite itself reads of the process's environment, with its own defaults: quiet, for a
-/// terminal.
+/// Environment of the suite's own logging, with defaults for a terminal: few messages, readable.
 pub(crate) struct LogEnv {
-    /// Whether `--verbose` was given.
+    /// `true` if `--verbose` was given.
     pub(crate) verbose: bool,
 }
 
@@ -141,8 +135,8 @@ impl Env for LogEnv {
         let default = match (name, self.verbose) {
             ("LOG_FORMAT", _) => Some("pretty"),
             ("RUST_LOG", true) => Some("info"),
-            // A download takes minutes: it is told of without being asked. That a statement is slow
-            // is no news on a desk.
+            // A download takes minutes, so it is always logged. Slow statements are not: they are
+            // frequent on a desktop.
             ("RUST_LOG", false) => Some("warn,sqlx=error,private_postgres::fetch=info"),
             _ => None,
         };
@@ -155,16 +149,15 @@ mod tests {
     use super::*;
 
     fn env(process: &[(&str, &str)]) -> ServiceEnv<Variables> {
-        let environment =
-            Environment::new("bus".into(), "http://sandbox", "{}".into(), "http://console".into());
-        let ServiceEnv { environment, .. } = environment.of(3000, "database".into());
+        let environment = Environment::new("bus".into(), "http://sandbox", "http://console".into());
+        let ServiceEnv { environment, .. } = environment.of_service(3000, "database".into());
         let process =
             process.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         ServiceEnv { environment, process }
     }
 
     #[test]
-    fn passes_variables_of_the_process_on() {
+    fn passes_variables_of_process_on() {
         let env =
             env(&[("RETENTION_DAYS", "7"), ("CORS_ALLOWED_ORIGINS", "https://app.example.com")]);
         assert_eq!(env.get("RETENTION_DAYS").as_deref(), Some("7"));
@@ -174,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_what_leads_to_its_own_parts() {
+    fn keeps_variables_that_suite_sets() {
         let env = env(&[
             ("DATABASE_URL", "other"),
             ("DB_HOST", "other"),
@@ -187,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn gives_way_to_a_file_in_place_of_a_default() {
+    fn prefers_file_variable_to_default() {
         let env = env(&[("SES_SOURCE_EMAIL_FILE", "/run/sender")]);
         assert_eq!(env.get("SES_SOURCE_EMAIL"), None);
         assert_eq!(env.get("SES_SOURCE_EMAIL_FILE").as_deref(), Some("/run/sender"));

@@ -1,17 +1,17 @@
-//! Ctrl-C, SIGTERM, and a terminal that is closed: the first ends the suite in order, the second at
-//! once.
+//! Ctrl-C, SIGTERM and a closed terminal: the first signal stops the suite gracefully, the second
+//! one at once.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Exit status after the second signal: 128 + SIGINT, as a shell would say it.
+/// Exit status after the second signal: 128 + SIGINT, as in a shell.
 const FORCED: i32 = 130;
 
-/// A token that is cancelled by the first signal. The second ends the process; PostgreSQL, being a
-/// child, then shuts down by itself, and nothing that was committed is lost.
+/// Returns a token that the first signal cancels. The second signal ends the process; PostgreSQL, a
+/// child process, then shuts down by itself, and no committed data is lost.
 ///
 /// # Errors
-/// When the process cannot listen for signals.
+/// If the process cannot listen for signals.
 pub(crate) fn listen() -> std::io::Result<CancellationToken> {
     let token = CancellationToken::new();
     let mut interrupt = signal(SignalKind::interrupt())?;

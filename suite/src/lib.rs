@@ -1,9 +1,8 @@
 //! The four services in one process, with a private PostgreSQL, the postgres bus, sandbox providers
-//! and a page that shows what arrives.
+//! and a web console that shows the messages that arrive.
 //!
-//! The services run unmodified: each is built from an environment (in `environment.rs`) as its own
-//! binary would be, speaks HTTP to the sandbox as it would to FCM and SES, and is stopped as
-//! SIGTERM would stop it.
+//! The services run unmodified: each is built from an environment (`environment.rs`) as its own
+//! binary is, calls the sandbox over HTTP as it would call FCM and SES, and stops as after SIGTERM.
 
 mod banner;
 mod console;

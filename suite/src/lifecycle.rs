@@ -1,4 +1,5 @@
-//! The life of the process: start what is needed in order, watch it, end it in the opposite order.
+//! Lifecycle of the process: starts all parts in order, watches them, and stops them in reverse
+//! order.
 
 use std::{
     net::SocketAddr,
@@ -23,18 +24,18 @@ use crate::{
     interrupt,
     last_start::LastStart,
     options::Options,
-    ports::Wish,
+    ports::PortChoice,
     services::{self, DATABASES, Services},
 };
 
-/// How long the services may drain. What is cut off then is what a crash would cut off: nothing is
-/// lost by it.
+/// Longest time that the services may drain. A service that is stopped then is stopped as by a
+/// crash, which loses nothing.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 
 /// Runs the suite until Ctrl-C or SIGTERM.
 ///
 /// # Errors
-/// When something cannot be started, or ends without having been told to.
+/// If a part cannot be started, or ends by itself.
 pub async fn run(options: Options) -> anyhow::Result<()> {
     let settings =
         shared::config::read(&LogEnv { verbose: options.verbose }, TelemetrySettings::read)?;
@@ -50,47 +51,45 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         () = shutdown.cancelled() => return Ok(()),
     };
     let mut suite = Suite { tasks: JoinSet::new(), cluster, sandbox: None, shutdown };
-    let over = suite.live(&options, &data, &last, begun).await;
-    suite.end().await?;
-    over
+    let result = suite.start_and_watch(&options, &data, &last, begun).await;
+    suite.stop().await?;
+    result
 }
 
 async fn start_cluster(data: &Path, last: &LastStart) -> anyhow::Result<Cluster> {
     progress(if last.pid == 0 {
-        "starting PostgreSQL; the first time, its cluster is made (a few seconds)"
+        "starting PostgreSQL; the first start creates the cluster (a few seconds)"
     } else {
         "starting PostgreSQL"
     });
     let mut options = private_postgres::Options::new(data.join("postgres"));
-    // What a checkpoint has not written yet is written while the user waits for Ctrl-C to take
-    // effect.
+    // The shutdown writes all data since the last checkpoint, and the user waits for it.
     options.settings.push(("checkpoint_timeout".to_owned(), "1min".to_owned()));
     match Cluster::start(options).await {
         Ok(cluster) => Ok(cluster),
         Err(private_postgres::Error::InUse { .. }) => Err(anyhow!(
-            "another suite runs on {} ({}): stop it, or choose another folder with --data",
+            "another suite uses {} ({}): stop it, or choose another folder with --data",
             data.display(),
             last.describe()
         )),
-        Err(error) => Err(error).context("PostgreSQL"),
+        Err(error) => Err(error).context("could not start PostgreSQL"),
     }
 }
 
-/// What runs.
+/// The running parts.
 struct Suite {
-    /// The services and the console, by name; each ends when the token is cancelled.
+    /// Services and console, by name. Each ends when the token is cancelled.
     tasks: JoinSet<(&'static str, anyhow::Result<()>)>,
-    /// Outlives the tasks: they write to it while they drain.
+    /// Stopped after the tasks, which write to it while they drain.
     cluster: Cluster,
-    /// Outlives the tasks: they send to it while they drain.
+    /// Stopped after the tasks, which send to it while they drain.
     sandbox: Option<Sandbox>,
     shutdown: CancellationToken,
 }
 
 impl Suite {
-    /// Starts everything on top of PostgreSQL and watches it until a signal comes or something
-    /// fails.
-    async fn live(
+    /// Starts all other parts and watches them until a signal arrives or a part fails.
+    async fn start_and_watch(
         &mut self,
         options: &Options,
         data: &Path,
@@ -105,11 +104,11 @@ impl Suite {
         let client = services::http_client();
         let ready = async {
             services::ready(&client, &admins).await?;
-            println!("{}", Banner { took: begun.elapsed(), ..banner });
+            println!("{}", Banner { start_time: begun.elapsed(), ..banner });
             std::future::pending().await
         };
         tokio::select! {
-            over = self.over() => over,
+            ended = self.wait_for_end() => ended,
             failed = ready => failed,
         }
     }
@@ -127,15 +126,11 @@ impl Suite {
         let listener = bind_console(options, last).await?;
         let console = listener.local_addr()?;
 
-        progress("starting the services; schemas and bus are brought up to date");
-        let environment = Environment::new(
-            self.cluster.url("bus"),
-            &sandbox.url(),
-            sandbox.fcm_project_config(),
-            format!("http://{console}"),
-        );
-        for name in environment.overruled() {
-            progress(&format!("{name} is set and not used: the suite has a value of its own"));
+        progress("starting the services and migrating their databases");
+        let environment =
+            Environment::new(self.cluster.url("bus"), &sandbox.url(), format!("http://{console}"));
+        for name in environment.ignored() {
+            progress(&format!("{name} is set and ignored: the suite uses its own value"));
         }
         let services = Services::build(options, last, &environment, &self.cluster).await?;
         let banner = Banner {
@@ -145,12 +140,12 @@ impl Suite {
             notification: services.notification,
             sandbox: sandbox.addr(),
             data: self.data_dir(data),
-            took: Duration::ZERO,
+            start_time: Duration::ZERO,
         };
-        note(&banner).write(data)?;
-        let begun_at = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+        record_of(&banner).write(data)?;
+        let started_at = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
 
-        let routes = console::routes(&banner, begun_at, self.shutdown.clone());
+        let routes = console::routes(&banner, started_at, self.shutdown.clone());
         self.sandbox = Some(sandbox);
         let admins = services.all.iter().map(|service| (service.name, service.admin)).collect();
         for service in services.all {
@@ -166,27 +161,30 @@ impl Suite {
         Ok((banner, admins))
     }
 
-    /// Where the data really is: the database's account may be unable to enter the wanted folder.
+    /// Returns the folder of the data. It is another one than requested if the account of the
+    /// database cannot enter that.
     fn data_dir(&self, data: &Path) -> PathBuf {
         if self.cluster.is_relocated() { self.cluster.dir().to_owned() } else { data.to_owned() }
     }
 
-    /// Waits until a signal comes (`Ok`), or something ends that should not.
-    async fn over(&mut self) -> anyhow::Result<()> {
+    /// Waits for a signal (`Ok`), or for the end of a part.
+    async fn wait_for_end(&mut self) -> anyhow::Result<()> {
         tokio::select! {
             biased;
             () = self.shutdown.cancelled() => Ok(()),
             Some(ended) = self.tasks.join_next() => match ended {
                 Ok((name, Err(error))) => Err(error.context(format!("{name} failed"))),
-                Ok((name, Ok(()))) => Err(anyhow!("{name} ended by itself")),
+                Ok((name, Ok(()))) => Err(anyhow!("{name} ended unexpectedly")),
                 Err(error) => Err(error).context("a service panicked"),
             },
-            () = self.cluster.ended() => Err(anyhow!("PostgreSQL ended; see its log, {}", self.cluster.log().display())),
+            () = self.cluster.ended() => {
+                Err(anyhow!("PostgreSQL ended; see its log {}", self.cluster.log().display()))
+            }
         }
     }
 
-    /// Ends the tasks, then the sandbox, then PostgreSQL.
-    async fn end(mut self) -> anyhow::Result<()> {
+    /// Stops the tasks, then the sandbox, then PostgreSQL.
+    async fn stop(mut self) -> anyhow::Result<()> {
         progress("stopping");
         self.shutdown.cancel();
         let drained = timeout(DRAIN_LIMIT, async {
@@ -207,14 +205,14 @@ impl Suite {
         if let Some(sandbox) = self.sandbox {
             sandbox.stop().await;
         }
-        self.cluster.stop().await.context("PostgreSQL")
+        self.cluster.stop().await.context("could not stop PostgreSQL")
     }
 }
 
 async fn start_sandbox(options: &Options, last: &LastStart) -> anyhow::Result<Sandbox> {
-    let wish = Wish {
+    let choice = PortChoice {
         option: "--sandbox-port",
-        asked: options.sandbox_port,
+        requested: options.sandbox_port,
         last: last.sandbox,
         usual: None,
     };
@@ -222,13 +220,13 @@ async fn start_sandbox(options: &Options, last: &LastStart) -> anyhow::Result<Sa
         let addr = SocketAddr::from(([127, 0, 0, 1], port));
         Ok(Sandbox::start(sandbox::Options { addr, ..sandbox::Options::default() }).await?)
     };
-    wish.start(start).await.context("the sandbox")
+    choice.start(start).await.context("could not start the sandbox")
 }
 
 async fn bind_console(options: &Options, last: &LastStart) -> anyhow::Result<TcpListener> {
-    let wish = Wish {
+    let choice = PortChoice {
         option: "--console-port",
-        asked: options.console_port,
+        requested: options.console_port,
         last: last.console,
         usual: Some(8080),
     };
@@ -237,10 +235,10 @@ async fn bind_console(options: &Options, last: &LastStart) -> anyhow::Result<Tcp
             .await
             .with_context(|| format!("could not listen on port {port}"))
     };
-    wish.start(bind).await.context("the console")
+    choice.start(bind).await.context("could not start the console")
 }
 
-fn note(banner: &Banner) -> LastStart {
+fn record_of(banner: &Banner) -> LastStart {
     LastStart {
         pid: std::process::id(),
         console: Some(banner.console.port()),

@@ -1,4 +1,4 @@
-//! `suite`: everything in one process, nothing configured; and what sets up a local AWS.
+//! `suite`: the whole suite in one process without configuration, and the set-up of a local AWS.
 
 use std::process::ExitCode;
 
@@ -8,11 +8,11 @@ use suite::{Cli, Command};
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    let done = match &cli.command {
-        Some(Command::Provision(what)) => suite::provision(what).await,
+    let result = match &cli.command {
+        Some(Command::Provision(options)) => suite::provision(options).await,
         None => suite::run(cli.options).await,
     };
-    match done {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("\nsuite: {error:#}");

@@ -4,22 +4,25 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-/// Reminders from the POST to the phone and the mailbox, in one process: the four services, a
-/// private PostgreSQL, and a sandbox in place of FCM and SES.
+/// Runs the whole suite in one process: the four services, a private PostgreSQL, and a sandbox in
+/// place of FCM and SES.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "suite",
     version = shared::VERSION,
     disable_help_subcommand = true,
     args_conflicts_with_subcommands = true,
-    after_help = "Ports are those of the last start, else 3000, 3001, 3002 and 8080, else the next free ones. A port \
-                  that is given must be free; 0 takes any."
+    after_help = "Ports: by default those of the last start, else 3000, 3001, 3002 and 8080, else \
+                  the next free ones. A given port must be free; 0 selects any free port.\n\n\
+                  Variables: the services read those of the environment, as RETENTION_DAYS or \
+                  RATE_LIMIT_PER_SECOND, unless the suite has its own value, as for DATABASE_URL. \
+                  `<service> config list` prints all of them."
 )]
 pub struct Cli {
-    /// Another task than running the suite.
+    /// Task other than running the suite.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// How the suite runs.
+    /// Options of a run.
     #[command(flatten)]
     pub options: Options,
 }
@@ -27,32 +30,31 @@ pub struct Cli {
 /// Other tasks.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
-    /// Make topics, queues and e-mail on a local AWS (AWS_ENDPOINT_URL), or bring them up to date
+    /// Create or update topics, queues and the e-mail template on a local AWS (AWS_ENDPOINT_URL)
     ///
-    /// Prints the services' variables, one NAME=value a line. May be repeated.
+    /// Prints the variables of the services, one NAME=value per line. May be repeated.
     Provision(Provision),
 }
 
-/// What to make on a local AWS.
+/// Options of the resources on a local AWS.
 #[derive(Debug, Clone, Args)]
 pub struct Provision {
-    /// In front of every name, as in dev-event-topic
+    /// Prefix of every name, as in dev-event-topic
     #[arg(long, default_value = "", value_name = "PREFIX")]
     pub prefix: String,
-    /// Who the e-mails are from
+    /// Sender of the e-mails
     #[arg(long, default_value = "reminders@example.com", value_name = "ADDRESS")]
     pub source_email: String,
 }
 
-/// How the suite runs.
+/// Options of a run.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// Folder of the data: the database's cluster, and what the last start used [default: .data in
-    /// the checkout while run inside of it, else reminders-suite in $XDG_DATA_HOME or
-    /// ~/.local/share]
+    /// Data folder: the PostgreSQL cluster, and the ports of the last start [default: .data in the
+    /// checkout if run inside of it, else reminders-suite in $XDG_DATA_HOME or ~/.local/share]
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Port of the console page
+    /// Port of the web console
     #[arg(long, value_name = "PORT")]
     pub console_port: Option<u16>,
     /// Port of reminder-service's REST API
@@ -67,7 +69,7 @@ pub struct Options {
     /// Port of the sandbox FCM and SES
     #[arg(long, value_name = "PORT")]
     pub sandbox_port: Option<u16>,
-    /// Log what the services do (RUST_LOG chooses more finely)
+    /// Log the work of the services (RUST_LOG selects in detail)
     #[arg(long, short)]
     pub verbose: bool,
 }
@@ -79,7 +81,7 @@ mod tests {
     use super::Cli;
 
     #[test]
-    fn the_command_line_is_well_formed() {
+    fn builds_valid_command_line() {
         Cli::command().debug_assert();
     }
 }

@@ -1,48 +1,47 @@
-//! Which port each listener takes: the one that is asked for, else the last one, else the usual
-//! one, else a free one.
+//! Choice of the port of each listener: the requested one, else the last one, else the usual one,
+//! else any free one.
 
 use std::io;
 
 use anyhow::Context;
 
-/// Between two tries, so that the ports of a second instance are recognisable: 3000, 3001, 3002
-/// become 3010, 3011, 3012.
+/// Distance between two candidates, so that the ports of a second instance are easy to recognize:
+/// 3010, 3011, 3012 instead of 3000, 3001, 3002.
 const STEP: u16 = 10;
-/// How many are tried before the system chooses.
-const TRIES: u16 = 20;
+/// Number of candidates before the operating system chooses.
+const CANDIDATES: u16 = 20;
 
-/// What is known of a listener's port before it is bound.
+/// Candidates for the port of a listener.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Wish {
-    /// The option that asks for one.
+pub(crate) struct PortChoice {
+    /// Option that requests a port.
     pub(crate) option: &'static str,
-    /// What the option says.
-    pub(crate) asked: Option<u16>,
-    /// What the last start had.
+    /// Port that the option requests.
+    pub(crate) requested: Option<u16>,
+    /// Port of the last start.
     pub(crate) last: Option<u16>,
-    /// What it usually is; none when any will do.
+    /// Usual port; `None` if any port will do.
     pub(crate) usual: Option<u16>,
 }
 
-impl Wish {
-    /// The ports to try, in order.
+impl PortChoice {
+    /// Returns the ports to try, in order.
     fn candidates(&self) -> Vec<u16> {
-        if let Some(asked) = self.asked {
-            return vec![asked];
+        if let Some(requested) = self.requested {
+            return vec![requested];
         }
         let steps = self
             .usual
             .into_iter()
-            .flat_map(|usual| (0..TRIES).map(move |n| usual.saturating_add(n * STEP)));
+            .flat_map(|usual| (0..CANDIDATES).map(move |n| usual.saturating_add(n * STEP)));
         self.last.into_iter().chain(steps).chain([0]).collect()
     }
 
-    /// Starts a listener on the first port that is free. To bind is the test, so that nobody takes
-    /// it in between.
+    /// Starts a listener on the first free port. The test is to bind the port, so that no other
+    /// process can take it in between.
     ///
     /// # Errors
-    /// When the start fails for another reason than a taken port, or none that may be tried is
-    /// free.
+    /// If no candidate is free, or the start fails for another reason.
     pub(crate) async fn start<T, F>(&self, mut start: impl FnMut(u16) -> F) -> anyhow::Result<T>
     where
         F: Future<Output = anyhow::Result<T>>,
@@ -50,19 +49,17 @@ impl Wish {
         let mut refused = None;
         for port in self.candidates() {
             match start(port).await {
-                Err(error) if is_taken(&error) => refused = Some((port, error)),
+                Err(error) if is_in_use(&error) => refused = Some((port, error)),
                 settled => return settled,
             }
         }
         let (port, error) = refused.context("no port to try")?;
         let option = self.option;
-        Err(error).with_context(|| {
-            format!("port {port} is taken: give another {option}, or leave it out")
-        })
+        Err(error).with_context(|| format!("port {port} is in use: give another {option}, or none"))
     }
 }
 
-fn is_taken(error: &anyhow::Error) -> bool {
+fn is_in_use(error: &anyhow::Error) -> bool {
     let kinds =
         error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
     kinds.into_iter().any(|kind| kind == io::ErrorKind::AddrInUse)
@@ -73,9 +70,10 @@ mod tests {
     use anyhow::Context;
     use tokio::net::TcpListener;
 
-    use super::Wish;
+    use super::PortChoice;
 
-    const ANY: Wish = Wish { option: "--a-port", asked: None, last: None, usual: None };
+    const ANY: PortChoice =
+        PortChoice { option: "--a-port", requested: None, last: None, usual: None };
 
     async fn bind(port: u16) -> anyhow::Result<TcpListener> {
         TcpListener::bind(("127.0.0.1", port)).await.context("could not listen")
@@ -88,33 +86,34 @@ mod tests {
     }
 
     #[test]
-    fn the_last_port_comes_before_the_usual_ones() {
-        let wish = Wish { last: Some(4000), usual: Some(3000), ..ANY };
-        assert_eq!(wish.candidates()[..3], [4000, 3000, 3010]);
-        assert_eq!(wish.candidates().last(), Some(&0));
+    fn prefers_last_port_to_usual_ones() {
+        let choice = PortChoice { last: Some(4000), usual: Some(3000), ..ANY };
+        assert_eq!(choice.candidates()[..3], [4000, 3000, 3010]);
+        assert_eq!(choice.candidates().last(), Some(&0));
     }
 
     #[tokio::test]
-    async fn a_taken_port_is_passed_over() {
+    async fn skips_port_in_use() {
         let (_listener, port) = taken().await;
-        let bound = Wish { last: Some(port), ..ANY }.start(bind).await.expect("another port");
+        let bound = PortChoice { last: Some(port), ..ANY }.start(bind).await.expect("another port");
         assert_ne!(bound.local_addr().expect("an address").port(), port);
     }
 
     #[tokio::test]
-    async fn a_taken_port_that_was_asked_for_is_an_error_that_says_what_to_do() {
+    async fn refuses_requested_port_in_use() {
         let (_listener, port) = taken().await;
-        let error = Wish { asked: Some(port), ..ANY }.start(bind).await.expect_err("taken");
+        let error =
+            PortChoice { requested: Some(port), ..ANY }.start(bind).await.expect_err("taken");
         assert_eq!(
             error.to_string(),
-            format!("port {port} is taken: give another --a-port, or leave it out")
+            format!("port {port} is in use: give another --a-port, or none")
         );
     }
 
     #[tokio::test]
-    async fn any_other_failure_ends_the_search() {
+    async fn stops_at_any_other_failure() {
         let mut calls = 0;
-        let failing = Wish { usual: Some(3000), ..ANY }.start(|_| {
+        let failing = PortChoice { usual: Some(3000), ..ANY }.start(|_| {
             calls += 1;
             async { anyhow::bail!("no database") as anyhow::Result<()> }
         });

@@ -1,18 +1,20 @@
-//! `suite provision`: the one-shot that sets up a local AWS before the services start.
+//! `suite provision`: sets up a local AWS before the services start.
 
 use anyhow::Context as _;
 use shared::config::{self, ProcessEnv};
 
 use crate::options::Provision;
 
-/// Makes what is asked for and prints the services' variables.
+/// Creates the resources and prints the variables of the services.
 ///
 /// # Errors
-/// When the environment names no emulator, or it refuses a step.
-pub async fn provision(what: &Provision) -> anyhow::Result<()> {
+/// If the environment names no emulator, or the emulator refuses a step.
+pub async fn provision(options: &Provision) -> anyhow::Result<()> {
     let aws = config::read(&ProcessEnv, config::aws_settings)?;
-    let plan =
-        ::provision::Plan { prefix: what.prefix.clone(), source_email: what.source_email.clone() };
+    let plan = ::provision::Plan {
+        prefix: options.prefix.clone(),
+        source_email: options.source_email.clone(),
+    };
     let variables =
         ::provision::provision(&aws, &plan).await.context("could not set up the local AWS")?;
     for (name, value) in variables {

@@ -1,5 +1,4 @@
-//! The four services: built as their own binaries build them, run, and asked whether they are
-//! ready.
+//! The four services: built as their own binaries build them, run, and checked for readiness.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -14,33 +13,33 @@ use private_postgres::Cluster;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::{environment::Environment, last_start::LastStart, options::Options, ports::Wish};
+use crate::{environment::Environment, last_start::LastStart, options::Options, ports::PortChoice};
 
-/// A plain HTTP client, for addresses of this process.
+/// HTTP client without TLS, for addresses of this process.
 pub(crate) type HttpClient = Client<HttpConnector, Body>;
 
-/// The databases: one for each service that owns tables, and the bus.
+/// Databases: one for each service that owns tables, and one for the bus.
 pub(crate) const DATABASES: [&str; 4] = ["reminders", "notifications", "devices", "bus"];
 
-/// How long the schemas and the bus may take to come up.
+/// Longest time until all services are ready.
 const READY_LIMIT: Duration = Duration::from_secs(120);
-/// Between two questions.
+/// Pause between two checks of readiness.
 const PAUSE: Duration = Duration::from_millis(25);
 
-/// A service that is built, with its ports bound, and does nothing yet.
+/// A service that is built and has bound its ports, but does not run yet.
 pub(crate) struct Service {
-    /// Its name.
+    /// Name of the service.
     pub(crate) name: &'static str,
-    /// Where it says whether it is ready.
+    /// Address of its admin listener.
     pub(crate) admin: SocketAddr,
     /// Serves until the token is cancelled, then drains.
     pub(crate) run:
         Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, anyhow::Result<()>> + Send>,
 }
 
-/// The four, and where their APIs are.
+/// The four services, and the addresses of their APIs.
 pub(crate) struct Services {
-    /// All of them.
+    /// All services.
     pub(crate) all: Vec<Service>,
     /// reminder-service's REST API.
     pub(crate) reminder: SocketAddr,
@@ -50,12 +49,12 @@ pub(crate) struct Services {
     pub(crate) notification: SocketAddr,
 }
 
-/// Builds a service from its environment; tries its ports in turn.
+/// Builds a service from its environment, on the first free candidate of its port.
 macro_rules! build {
-    ($service:ident, $wish:expr, $environment:expr, $database:expr) => {
-        $wish
+    ($service:ident, $choice:expr, $environment:expr, $database:expr) => {
+        $choice
             .start(|port| {
-                let variables = $environment.of(port, $database.clone());
+                let variables = $environment.of_service(port, $database.clone());
                 async move { $service::App::build($service::Config::read(&variables)?).await }
             })
             .await
@@ -63,7 +62,7 @@ macro_rules! build {
     };
 }
 
-/// A built service, whatever its type.
+/// Wraps a built service.
 macro_rules! service {
     ($name:literal, $app:ident) => {
         Service {
@@ -75,10 +74,10 @@ macro_rules! service {
 }
 
 impl Services {
-    /// Builds all four.
+    /// Builds all four services.
     ///
     /// # Errors
-    /// When one cannot be built, or a port that was asked for is taken.
+    /// If one cannot be built, or a requested port is in use.
     pub(crate) async fn build(
         options: &Options,
         last: &LastStart,
@@ -86,12 +85,17 @@ impl Services {
         cluster: &Cluster,
     ) -> anyhow::Result<Self> {
         let [reminders, notifications, devices, _] = DATABASES.map(|name| cluster.url(name));
-        let wish = |option, asked, last, usual| Wish { option, asked, last, usual: Some(usual) };
-        let reminder = wish("--reminder-port", options.reminder_port, last.reminder, 3000);
-        let event = wish("--event-port", options.event_port, last.event, 3001);
+        let choice = |option, requested, last, usual| PortChoice {
+            option,
+            requested,
+            last,
+            usual: Some(usual),
+        };
+        let reminder = choice("--reminder-port", options.reminder_port, last.reminder, 3000);
+        let event = choice("--event-port", options.event_port, last.event, 3001);
         let notification =
-            wish("--notification-port", options.notification_port, last.notification, 3002);
-        let scheduler = Wish { option: "", asked: Some(0), last: None, usual: None };
+            choice("--notification-port", options.notification_port, last.notification, 3002);
+        let scheduler = PortChoice { option: "", requested: Some(0), last: None, usual: None };
 
         let event = build!(event_service, event, environment, notifications);
         let scheduler = build!(notification_scheduler, scheduler, environment, notifications);
@@ -112,17 +116,17 @@ impl Services {
     }
 }
 
-/// A client for the services' admin ports and for the console's proxy.
+/// Builds a client for the admin listeners and for the proxy of the console.
 pub(crate) fn http_client() -> HttpClient {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
     Client::builder(TokioExecutor::new()).build(connector)
 }
 
-/// Waits until every service says that it is ready.
+/// Waits until every service is ready.
 ///
 /// # Errors
-/// When one is not within the limit; it is named.
+/// If one is not ready in time; the error names it.
 pub(crate) async fn ready(
     client: &HttpClient,
     services: &[(&'static str, SocketAddr)],
@@ -132,7 +136,8 @@ pub(crate) async fn ready(
         while !is_ready(client, *admin).await {
             anyhow::ensure!(
                 Instant::now() < deadline,
-                "{name} was not ready within {} s; http://{admin}/readyz names what is missing, --verbose tells more",
+                "{name} was not ready within {} s; http://{admin}/readyz names the reason, \
+                 --verbose logs the details",
                 READY_LIMIT.as_secs()
             );
             sleep(PAUSE).await;

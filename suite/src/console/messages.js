@@ -1,14 +1,14 @@
-// What arrived, live: the messages, what the suite's own record says of them, and the stream they come by.
+// The delivered messages: their cards, the delivery history, and the stream by which they arrive.
 'use strict';
 
-/** What the suite's own record says of a message: which device, due when. It is there a moment after the message. */
-const recordOf = (message) => state.sent.get(message.messageId);
+/** Data of the event notification:sent of a message: its device and due time. It arrives shortly after the message. */
+const sentEventOf = (message) => state.sent.get(message.messageId);
 
 function lateness(message) {
-  const due = recordOf(message)?.dueAt;
+  const due = sentEventOf(message)?.dueAt;
   if (!due) return null;
   const ms = new Date(message.at) - new Date(due);
-  const size = Math.abs(ms) < 10000 ? `${Math.abs(ms)} ms` : inWords(Math.abs(ms) / 1000);
+  const size = Math.abs(ms) < 10000 ? `${Math.abs(ms)} ms` : formatDuration(Math.abs(ms) / 1000);
   const kind = ms < 0 ? 'bad' : ms <= 250 ? '' : ms <= 1000 ? 'warn' : 'bad';
   return h('span', { className: `badge ${kind}`, title: `due ${clock(due)}` }, ms < 0 ? `${size} early` : `+${size}`);
 }
@@ -25,7 +25,7 @@ function webLink(text) {
 }
 
 function pushHead(message) {
-  const device = state.devices.find((device) => device.id === recordOf(message)?.deviceId);
+  const device = state.devices.find((device) => device.id === sentEventOf(message)?.deviceId);
   const type = device?.type ?? (message.webpush ? 'web' : message.apns ? 'ios' : 'android');
   const name = device ? deviceName(device) : `device ${message.token.slice(0, 18)}…`;
   return head(message, type, [h('b', {}, name), h('span', {}, `push · ${typeName[type]}`)]);
@@ -45,7 +45,7 @@ function mailBody(message) {
   const letter = h('div', { className: 'letter' }, h('h3', {}, message.subject || '(no subject)'), h('p', {}, `from ${message.from}`));
   if (!message.html) return [letter, h('pre', {}, message.text ?? '')];
   const frame = h('iframe', { title: `body of “${message.subject}”` });
-  // Same origin without scripts: nothing in it can run, and its height can be measured.
+  // Same origin, so that the height can be measured; no scripts, so that nothing can run.
   frame.setAttribute('sandbox', 'allow-same-origin allow-popups allow-popups-to-escape-sandbox');
   frame.addEventListener('load', () => fit(frame));
   frame.srcdoc = message.html;
@@ -59,7 +59,7 @@ function fit(frame) {
     link.rel = 'noopener noreferrer';
   }
   const measure = () => {
-    frame.style.height = '0'; // else a frame that was too high once stays so
+    frame.style.height = '0'; // otherwise the frame never becomes smaller
     frame.style.height = `${Math.min(900, inside.documentElement.scrollHeight)}px`;
   };
   measure();
@@ -81,7 +81,7 @@ function add(message) {
     state.messages.delete(oldest);
   }
   showCount();
-  loadRecordsSoon();
+  loadSentEventsSoon();
 }
 
 function showCount() {
@@ -108,35 +108,35 @@ async function loadHistory() {
 }
 
 function noHistory() {
-  return h('tr', {}, h('td', { colSpan: 4, className: 'hint' }, 'Nothing was delivered yet.'));
+  return h('tr', {}, h('td', { colSpan: 4, className: 'hint' }, 'No deliveries yet.'));
 }
 
 function historyRow(delivery) {
   const kind = { sent: '', pending: 'warn', deferred: 'warn', suppressed: 'warn', failed: 'bad' }[delivery.state] ?? 'warn';
-  const told = [delivery.state, delivery.reason].filter(Boolean).join(' · ');
+  const outcome = [delivery.state, delivery.reason].filter(Boolean).join(' · ');
   const device = state.devices.find((device) => device.id === delivery.deviceId);
   const channel = device ? `${delivery.channel} · ${deviceName(device)}` : delivery.channel;
   return h('tr', {}, h('td', {}, clock(delivery.dueAt)), h('td', {}, channel),
-    h('td', {}, h('span', { className: `badge ${kind}` }, told)), h('td', {}, String(delivery.attempts)));
+    h('td', {}, h('span', { className: `badge ${kind}` }, outcome)), h('td', {}, String(delivery.attempts)));
 }
 
-/** Completes the messages that came without a record: event-service tells of each delivery once it was made. */
-async function loadRecords() {
-  const missing = [...state.messages.values()].filter(({ message }) => !recordOf(message));
+/** Completes the messages whose event notification:sent had not arrived yet. */
+async function loadSentEvents() {
+  const missing = [...state.messages.values()].filter(({ message }) => !sentEventOf(message));
   if (missing.length === 0) return;
   const { events } = await call('GET', `/events?type=notification:sent&limit=${KEPT}`);
   for (const { data } of events) {
     if (data.providerMessageId) state.sent.set(data.providerMessageId, data);
   }
   for (const { message, show } of missing) {
-    if (recordOf(message)) show();
+    if (sentEventOf(message)) show();
   }
 }
 
-let recordsTimer = null;
-function loadRecordsSoon() {
-  clearTimeout(recordsTimer);
-  recordsTimer = setTimeout(() => Promise.all([loadRecords(), loadHistory()]).catch(() => {}), 200);
+let sentEventsTimer = null;
+function loadSentEventsSoon() {
+  clearTimeout(sentEventsTimer);
+  sentEventsTimer = setTimeout(() => Promise.all([loadSentEvents(), loadHistory()]).catch(() => {}), 200);
 }
 
 // The stream
@@ -146,7 +146,7 @@ function showLive(live) {
   $('live').textContent = live ? 'live' : 'reconnecting';
 }
 
-/** Follows the messages; begins anew when the suite was started anew, since the sandbox forgets then. */
+/** Follows the stream of messages. Begins again after a restart of the suite, since the sandbox is empty then. */
 async function follow() {
   try {
     const session = await (await fetch('/api/session')).json();

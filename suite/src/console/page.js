@@ -1,4 +1,4 @@
-// The forms and the lists beside what arrived: devices, reminders, the user; and the start.
+// The forms and lists beside the messages: devices, reminders, the user; and the start of the page.
 'use strict';
 
 // Devices
@@ -61,10 +61,10 @@ async function loadUpcoming() {
   state.upcoming = reminders.items.filter((reminder) => reminder.nextAt).sort((a, b) => a.nextAt.localeCompare(b.nextAt));
   const rows = state.upcoming.slice(0, ROWS);
   const hidden = reminders.total - rows.length;
-  const note = hidden > 0 ? `and ${hidden} more` : rows.length === 0 ? 'Nothing is due.' : null;
+  const note = hidden > 0 ? `and ${hidden} more` : rows.length === 0 ? 'No reminder is scheduled.' : null;
   const hint = () => note ? [h('li', {}, h('span', { className: 'hint' }, note))] : [];
   render($('upcoming'), [rows, note], () => [...rows.map(upcomingRow), ...hint()]);
-  countDown();
+  updateCountdowns();
 }
 
 function upcomingRow(reminder) {
@@ -82,35 +82,35 @@ function upcomingRow(reminder) {
   return h('li', {}, h('div', { className: 'what' }, h('b', {}, name), h('small', {}, about)), left, cancel);
 }
 
-function inWords(seconds) {
+function formatDuration(seconds) {
   if (seconds < 60) return `${Math.max(0, seconds).toFixed(seconds < 10 ? 1 : 0)} s`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${pad(Math.floor(seconds % 60))} s`;
   if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ${pad(Math.floor((seconds % 3600) / 60))} min`;
   return `${Math.floor(seconds / 86400)} days`;
 }
 
-function countDown() {
-  let over = false;
+function updateCountdowns() {
+  let isOver = false;
   for (const element of document.querySelectorAll('.countdown')) {
     const left = (new Date(element.dataset.at) - Date.now()) / 1000;
-    element.textContent = inWords(left);
-    over ||= left < 0;
+    element.textContent = formatDuration(left);
+    isOver ||= left < 0;
   }
-  return over;
+  return isOver;
 }
 
-// The user, the commands, the start
+// The user, the commands, the start of the page
 
 function begin(session) {
-  state.user ??= chosenUser() ?? session.user;
+  state.user ??= storedUser() ?? session.user;
   showUser();
   $('commands').replaceChildren(...session.commands.map(commandBlock));
   loadAll().catch(showError);
 }
 
-const loadAll = () => Promise.all([loadDevices(), loadUpcoming(), loadHistory(), loadRecords()]);
+const loadAll = () => Promise.all([loadDevices(), loadUpcoming(), loadHistory(), loadSentEvents()]);
 
-function chosenUser() {
+function storedUser() {
   try {
     return JSON.parse(localStorage.getItem('user'));
   } catch {
@@ -148,7 +148,7 @@ for (const toggle of document.querySelectorAll('[aria-expanded]')) {
 }
 $('error-close').addEventListener('click', () => { $('error').hidden = true; });
 setInterval(() => {
-  if (countDown() && !document.hidden) loadUpcoming().then(loadHistory).catch(() => {});
+  if (updateCountdowns() && !document.hidden) loadUpcoming().then(loadHistory).catch(() => {});
 }, 250);
 setInterval(() => {
   if (!document.hidden && state.user) loadAll().catch(() => {});

@@ -1,4 +1,4 @@
-//! A thin streaming pass-through to the services and to the sandbox's list of messages.
+//! Streaming proxy to the services and to the sandbox's messages.
 
 use axum::{
     Json,
@@ -22,12 +22,12 @@ use crate::{
     services::{self, HttpClient},
 };
 
-/// The user whom the page speaks for; [`DEMO_USER`] when they are missing.
-const CHOSEN_USER: [&str; 2] = ["x-console-user", "x-console-email"];
-/// What a gateway sets and never lets through.
+/// Headers with the selected user; [`DEMO_USER`] if they are missing.
+const SELECTED_USER: [&str; 2] = ["x-console-user", "x-console-email"];
+/// Headers that a gateway sets, and removes from requests of clients.
 const IDENTITY: [&str; 4] =
     ["x-authenticated-userid", "x-consumer-username", "x-anonymous-consumer", "x-gateway-secret"];
-/// What concerns one connection (RFC 9110, section 7.6.1), and the name of the host.
+/// Headers of one connection (RFC 9110, section 7.6.1), and the host name.
 const PER_CONNECTION: [HeaderName; 7] = [
     header::HOST,
     header::CONNECTION,
@@ -38,29 +38,29 @@ const PER_CONNECTION: [HeaderName; 7] = [
     header::UPGRADE,
 ];
 
-/// Headers in which a browser names the page; the console has judged it already, and the services
-/// know another origin.
+/// Headers in which a browser names the page. The console has checked them, and the services expect
+/// another origin.
 const OF_THE_PAGE: [HeaderName; 3] = [
     header::ORIGIN,
     HeaderName::from_static("sec-fetch-site"),
     HeaderName::from_static("sec-fetch-mode"),
 ];
 
-/// Where requests go.
+/// Targets of the requests.
 #[derive(Clone)]
 pub(super) struct Proxy {
     reminder: String,
     event: String,
     notification: String,
     sandbox: String,
-    /// The secret by which the services know their gateway, where one is set for the process.
+    /// Secret of the gateway, if `GATEWAY_SECRET` is set for the process.
     gateway_secret: Option<LiveSecret>,
     client: HttpClient,
     shutdown: CancellationToken,
 }
 
 impl Proxy {
-    /// A pass-through to what the banner names; streams end when the token is cancelled.
+    /// Creates a proxy to the addresses of the banner. Streams end when the token is cancelled.
     pub(super) fn new(banner: &Banner, shutdown: CancellationToken) -> Self {
         Self {
             reminder: format!("http://{}", banner.reminder),
@@ -74,7 +74,7 @@ impl Proxy {
         }
     }
 
-    /// Where a path of the page leads; nowhere if it is none of those the page needs.
+    /// Returns the target of a path; `None` if the page does not need the path.
     fn target(&self, uri: &Uri) -> Option<Uri> {
         let path = uri.path().strip_prefix("/api")?;
         let base = match path.split('/').nth(1)? {
@@ -89,7 +89,7 @@ impl Proxy {
     }
 }
 
-/// Answers a request with what its target answers.
+/// Forwards a request, and streams the answer.
 pub(super) async fn forward(State(proxy): State<Proxy>, mut request: Request) -> Response {
     let Some(target) = proxy.target(request.uri()) else {
         return refusal(Reason::NotFound, "the console has no such path");
@@ -112,24 +112,24 @@ pub(super) async fn forward(State(proxy): State<Proxy>, mut request: Request) ->
             );
             refusal(
                 Reason::UpstreamUnavailable,
-                "the service does not answer; is the suite stopping?",
+                "the service does not answer; the suite may be stopping",
             )
         }
     }
 }
 
-/// Puts the chosen user's identity, and the gateway's proof, in place of any other.
+/// Replaces any identity by that of the selected user, and adds the secret of the gateway.
 fn identify(headers: &mut HeaderMap, gateway_secret: Option<&LiveSecret>) {
     let (id, email) = DEMO_USER;
-    let [chosen_id, chosen_email] = CHOSEN_USER.map(|name| headers.remove(name));
+    let [selected_id, selected_email] = SELECTED_USER.map(|name| headers.remove(name));
     remove(headers, &PER_CONNECTION);
     remove(headers, &OF_THE_PAGE);
     for name in IDENTITY {
         headers.remove(name);
     }
     let [id_header, email_header, _, secret_header] = IDENTITY.map(HeaderName::from_static);
-    headers.insert(id_header, chosen_id.unwrap_or(HeaderValue::from_static(id)));
-    headers.insert(email_header, chosen_email.unwrap_or(HeaderValue::from_static(email)));
+    headers.insert(id_header, selected_id.unwrap_or(HeaderValue::from_static(id)));
+    headers.insert(email_header, selected_email.unwrap_or(HeaderValue::from_static(email)));
     let secret = gateway_secret
         .and_then(|secret| HeaderValue::from_str(secret.current().expose_secret()).ok());
     if let Some(secret) = secret {
@@ -143,7 +143,7 @@ fn remove(headers: &mut HeaderMap, names: &[HeaderName]) {
     }
 }
 
-/// An error in the shape of the APIs' own.
+/// Builds an error in the format of the APIs.
 fn refusal(reason: Reason, message: &str) -> Response {
     let (status, code) = reason.parts();
     let request_id = new_id().simple().to_string();
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn the_chosen_user_replaces_any_identity_the_client_claims() {
+    fn replaces_identity_of_client() {
         let mut headers = map(&[
             ("x-console-user", "ada"),
             ("x-console-email", "ada@example.com"),
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_choice_it_is_the_demo_user() {
+    fn uses_demo_user_by_default() {
         let mut headers = HeaderMap::new();
         identify(&mut headers, None);
         assert_eq!(headers["x-authenticated-userid"], "demo");
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn proves_itself_where_a_gateway_secret_is_set() {
+    fn sends_gateway_secret_when_set() {
         let mut headers = map(&[("x-gateway-secret", "guess")]);
         identify(&mut headers, Some(&LiveSecret::fixed("sesame".into())));
         assert_eq!(headers["x-gateway-secret"], "sesame");

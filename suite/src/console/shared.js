@@ -1,8 +1,8 @@
-// What the console's scripts share: the state, elements, calls to the APIs through the console, errors.
+// Shared by the scripts of the console: state, elements, calls of the APIs through the console, errors.
 'use strict';
 
-const KEPT = 200; // messages shown at most
-const ROWS = 20; // shown of the other lists
+const KEPT = 200; // largest number of messages shown
+const ROWS = 20; // largest number of rows in the other lists
 const POLL_MS = 2000;
 const RETRY_MS = 1000;
 
@@ -14,10 +14,10 @@ const state = {
   lastSeq: 0,
   startedAt: null,
   messages: new Map(), // seq -> {message, card, show}
-  sent: new Map(), // provider's message id -> what the event notification:sent says of it
+  sent: new Map(), // message id of the provider -> data of its event notification:sent
 };
 
-/** An element; children that are text are never read as HTML. */
+/** Creates an element. Text children are never parsed as HTML. */
 function h(tag, properties = {}, ...children) {
   const element = Object.assign(document.createElement(tag), properties);
   element.append(...children.filter((child) => child !== null && child !== undefined));
@@ -41,7 +41,7 @@ function clock(text, withMillis = true) {
   return withMillis ? `${time}.${pad(at.getMilliseconds(), 3)}` : time;
 }
 
-/** The time, and the day unless it is today. */
+/** Formats a time, with the day unless it is today. */
 function dayAndTime(text) {
   const at = new Date(text);
   return at.toDateString() === new Date().toDateString() ? clock(text, false) : at.toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' });
@@ -51,7 +51,7 @@ function dayAndTime(text) {
 
 class Refused extends Error {}
 
-/** Calls an API through the console; the answer's body, or an error with the API's message and request id. */
+/** Calls an API through the console. Returns the body, or throws an error with the API's message and request id. */
 async function call(method, path, body) {
   const headers = { 'X-Console-User': state.user.id, 'X-Console-Email': state.user.email };
   if (body !== undefined) {
@@ -60,7 +60,7 @@ async function call(method, path, body) {
   }
   const request = { method, headers, body: body === undefined ? undefined : JSON.stringify(body) };
   const response = await fetch(`/api${path}`, request).catch(() => {
-    throw new Refused('The console does not answer: does the suite still run?');
+    throw new Refused('The console does not answer. Check that the suite is running.');
   });
   const text = await response.text();
   let answer = null;
@@ -70,10 +70,10 @@ async function call(method, path, body) {
     answer = null;
   }
   if (response.ok) return answer;
-  const told = answer?.error;
-  const error = new Refused(told?.message ?? text.trim() ?? response.statusText);
-  const id = told?.requestId ?? response.headers.get('x-request-id');
-  error.detail = [response.status, told?.reason, id && `request ${id}`].filter(Boolean).join(' · ');
+  const fault = answer?.error;
+  const error = new Refused(fault?.message ?? text.trim() ?? response.statusText);
+  const id = fault?.requestId ?? response.headers.get('x-request-id');
+  error.detail = [response.status, fault?.reason, id && `request ${id}`].filter(Boolean).join(' · ');
   throw error;
 }
 
@@ -84,7 +84,7 @@ function showError(error) {
   $('error').hidden = false;
 }
 
-/** Runs what a form or a button asks for: no second time meanwhile, errors where they are seen. */
+/** Runs the action of a form or a button. Disables the button meanwhile, and shows errors. */
 async function act(button, work) {
   button.disabled = true;
   try {
@@ -104,7 +104,7 @@ function onSubmit(form, work) {
   });
 }
 
-/** Shows a list anew only when it changed: what is focused or being clicked must not be replaced under the pointer. */
+/** Renders a list only if it changed, since a focused or clicked element must not be replaced. */
 const shown = new WeakMap();
 function render(element, data, rows) {
   const key = JSON.stringify(data);

@@ -1,5 +1,4 @@
-//! The suite's own binary as a child process: what it shows, how it ends, what it finds again, who
-//! may run beside it.
+//! The binary of the suite as a child process: deliveries, restart, and several instances.
 
 mod instance;
 
@@ -9,10 +8,9 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use instance::{Instance, data_folder};
 use serde_json::{Value, json};
 
-/// From a reminder to its messages, on a machine that compiles and tests other things meanwhile.
+/// Longest time from a reminder to its messages, on a machine that is busy with other tests.
 const ARRIVAL_LIMIT: Duration = Duration::from_secs(20);
-/// After the due time, on such a machine; how little it is on a quiet one is for the benchmark to
-/// say.
+/// Largest lateness on such a machine; the benchmark measures it on an idle one.
 const LATENESS_LIMIT: Duration = Duration::from_secs(5);
 
 fn reminder(title: &str, due: DateTime<Utc>) -> Value {
@@ -29,7 +27,7 @@ fn device(kind: &str) -> Value {
     json!({"fcmToken": "a-phone", "type": kind, "name": "My phone"})
 }
 
-/// How late a message arrived.
+/// Lateness of a message.
 fn lateness(message: &Value, due: DateTime<Utc>) -> Duration {
     let at = message["at"]
         .as_str()
@@ -39,7 +37,7 @@ fn lateness(message: &Value, due: DateTime<Utc>) -> Duration {
 }
 
 #[tokio::test]
-async fn a_reminder_made_on_the_page_arrives_on_the_device_and_in_the_mailbox() {
+async fn delivers_reminder_that_console_created() {
     let data = data_folder();
     let suite = Instance::start(data.path()).await;
     let device_id =
@@ -55,14 +53,14 @@ async fn a_reminder_made_on_the_page_arrives_on_the_device_and_in_the_mailbox() 
     }
     assert_eq!(push["link"], "https://example.com/tea");
     assert_eq!(email["to"], json!(["demo@example.com"]));
-    // From this record the page learns which device a push went to, and when it was due.
-    let record = suite.record_of(&push, ARRIVAL_LIMIT).await;
-    assert_eq!(record["deviceId"], device_id);
+    // From this event the page learns the device and the due time of a push.
+    let event = suite.sent_event(&push, ARRIVAL_LIMIT).await;
+    assert_eq!(event["deviceId"], device_id);
     assert_eq!(suite.stop().await, Some(0));
 }
 
 #[tokio::test]
-async fn ctrl_c_ends_it_and_a_second_start_finds_the_data_and_sends_what_was_missed() {
+async fn sends_missed_reminder_after_restart() {
     let data = data_folder();
     let first = Instance::start(data.path()).await;
     first.console.post("/api/device/register", &device("ios")).await.expect(201);
@@ -87,19 +85,19 @@ async fn ctrl_c_ends_it_and_a_second_start_finds_the_data_and_sends_what_was_mis
 }
 
 #[tokio::test]
-async fn two_run_side_by_side_but_not_on_one_folder() {
+async fn runs_two_instances_on_different_folders_only() {
     let (one_data, other_data) = (data_folder(), data_folder());
     let usual = async |data| Instance::start_with(data, &[]).await;
     let (one, other) = tokio::join!(usual(one_data.path()), usual(other_data.path()));
-    assert_ne!(one.page, other.page);
+    assert_ne!(one.url, other.url);
     for suite in [&one, &other] {
         suite.console.get("/").await.expect(200);
         suite.console.get("/api/reminders").await.expect(200);
     }
 
-    let (code, said) = instance::command(one_data.path()).run().await;
+    let (code, output) = instance::command(one_data.path()).run().await;
     assert_eq!(code, Some(1));
-    assert!(said.contains("another suite runs on") && said.contains(&one.page), "{said}");
+    assert!(output.contains("another suite uses") && output.contains(&one.url), "{output}");
 
     assert_eq!(one.stop().await, Some(0));
     assert_eq!(other.stop().await, Some(0));
