@@ -1,4 +1,4 @@
-//! The order of things: build, measure row by row, tell, tidy up.
+//! One run of the benchmark: start the testbed, measure row by row, report, clean up.
 
 use std::{fs::File, io::Write as _, path::Path};
 
@@ -6,48 +6,48 @@ use anyhow::{Context as _, bail, ensure};
 use chrono::Utc;
 
 use crate::{
-    house::House,
     machine::Machine,
     options::{Options, RowId},
     report::{Figure, Row},
     rows, table,
+    testbed::Testbed,
 };
 
-/// Measures what the options ask for.
+/// Measures the rows that the options select.
 ///
 /// # Errors
-/// When something cannot be started, a row fails (the others are told all the same), or `--check`
-/// finds a figure wanting.
+/// If something cannot be started, a row fails (the others are reported all the same), or a figure
+/// misses its bound under `--check`.
 pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     let logs = options.json.with_file_name("bench-logs");
-    let house = House::build(&logs, options.statements).await?;
-    eprintln!("{}", table::machine(&house.machine));
+    let testbed = Testbed::start(&logs, options.statements).await?;
+    eprintln!("{}", table::machine(&testbed.machine));
     let (mut rows, mut failures) = (Vec::new(), Vec::new());
     let measured = tokio::select! {
-        () = measure(options, &house, &mut rows, &mut failures) => true,
+        () = measure(options, &testbed, &mut rows, &mut failures) => true,
         _ = tokio::signal::ctrl_c() => false,
     };
-    let machine = house.machine.clone();
-    house.leave().await?;
-    tell(options, &machine, &rows)?;
+    let machine = testbed.machine.clone();
+    testbed.stop().await?;
+    report(options, &machine, &rows)?;
     ensure!(measured, "interrupted");
     if !failures.is_empty() {
         bail!(
-            "some rows failed; the services' logs are in {}\n{}",
+            "some rows failed; the logs of the services are in {}\n{}",
             logs.display(),
             failures.join("\n")
         );
     }
     ensure!(
         !options.check || rows.iter().flat_map(|row| &row.figures).all(Figure::is_met),
-        "a figure is not as due"
+        "a figure misses its bound"
     );
     Ok(())
 }
 
 async fn measure(
     options: &Options,
-    house: &House,
+    testbed: &Testbed,
     rows: &mut Vec<Row>,
     failures: &mut Vec<String>,
 ) {
@@ -57,7 +57,7 @@ async fn measure(
         }
     };
     if options.wants(RowId::Generator) {
-        note("generator", rows::generator::measure(options, house, rows).await);
+        note("generator", rows::generator::measure(options, testbed, rows).await);
     }
     if [RowId::Burst, RowId::Latency, RowId::Lateness, RowId::Memory]
         .into_iter()
@@ -65,23 +65,23 @@ async fn measure(
     {
         note(
             "burst, latency, lateness, memory",
-            rows::pipeline::measure(options, house, rows).await,
+            rows::pipeline::measure(options, testbed, rows).await,
         );
     }
     if options.wants(RowId::Events) {
-        note("events", rows::events::measure(options, house, rows).await);
+        note("events", rows::events::measure(options, testbed, rows).await);
     }
     if options.wants(RowId::Api) {
-        note("api", rows::api::measure(options, house, rows).await);
+        note("api", rows::api::measure(options, testbed, rows).await);
     }
     if options.wants(RowId::Start) {
-        note("start", rows::start::measure(options, house, rows).await);
+        note("start", rows::start::measure(options, testbed, rows).await);
     }
 }
 
-fn tell(options: &Options, machine: &Machine, rows: &[Row]) -> anyhow::Result<()> {
+fn report(options: &Options, machine: &Machine, rows: &[Row]) -> anyhow::Result<()> {
     println!("{}\n\n{}", table::machine(machine), table::figures(rows));
-    println!("CPU time in µs for each item\n{}", table::cpu(rows));
+    println!("CPU time per item in µs\n{}", table::cpu(rows));
     write_json(&options.json, machine, rows)
         .with_context(|| format!("write {}", options.json.display()))
 }

@@ -1,4 +1,4 @@
-//! CPU time: whose it was, from the kernel's own books (`/proc`).
+//! CPU time by process, from `/proc`.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -8,11 +8,10 @@ use std::{
 
 use anyhow::Context as _;
 
-/// The kernel counts in hundredths of a second in `/proc` (`USER_HZ`), on every architecture we
-/// know of.
+/// Unit of `/proc` (`USER_HZ`): a hundredth of a second on every architecture in use.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Whose time is taken: processes by name, and a PostgreSQL server with its children.
+/// Processes whose time is measured: by name, and a PostgreSQL server with its children.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Watched {
     pub(crate) processes: Vec<(&'static str, i32)>,
@@ -22,15 +21,15 @@ pub(crate) struct Watched {
 /// CPU seconds between two moments.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Usage {
-    /// By process.
+    /// Time by process.
     pub(crate) processes: Vec<(&'static str, f64)>,
-    /// All of PostgreSQL.
+    /// Time of PostgreSQL with all its processes.
     pub(crate) postgres: f64,
-    /// The same by what it was for: a database, or one of the server's own chores.
+    /// The same by purpose: a database, or one of the server's background tasks.
     pub(crate) postgres_by_use: BTreeMap<String, f64>,
-    /// What others took of the machine meanwhile: a high figure spoils the row.
+    /// Time of all other processes of the machine: if it is high, the row is not reliable.
     pub(crate) others: f64,
-    /// How long it was.
+    /// Wall-clock time.
     pub(crate) wall: Duration,
 }
 
@@ -54,11 +53,11 @@ impl Meter {
     }
 }
 
-/// One process as the kernel accounts for it, in ticks.
+/// CPU time of one process, in ticks.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Ticks {
     own: u64,
-    /// Of children that have ended and were waited for.
+    /// Time of children that have ended and were waited for.
     children: u64,
 }
 
@@ -105,7 +104,7 @@ impl Reading {
                 seconds(ticks.saturating_sub(before));
         }
         let alive: f64 = postgres_by_use.values().sum();
-        // The server itself, and processes of its that ended meanwhile.
+        // The server itself, and those of its processes that ended meanwhile.
         *postgres_by_use.entry("server".to_owned()).or_insert(0.0) += (postgres - alive).max(0.0);
         let ours: f64 = postgres + processes.iter().map(|(_, seconds)| seconds).sum::<f64>();
         let others = (seconds(self.machine.saturating_sub(first.machine)) - ours).max(0.0);
@@ -117,8 +116,8 @@ fn ticks(pid: i32) -> Option<Ticks> {
     parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
-/// Fields 14 to 17 of `/proc/PID/stat`; the second one, the name, may hold anything but ends at the
-/// last bracket.
+/// Reads fields 14 to 17 of `/proc/PID/stat`. The second field, the name, may contain anything, and
+/// ends at the last parenthesis.
 fn parse_stat(stat: &str) -> Option<Ticks> {
     let (_, rest) = stat.rsplit_once(')')?;
     let mut times = rest.split_whitespace().skip(11).map_while(|field| field.parse::<u64>().ok());
@@ -131,8 +130,8 @@ fn backend(pid: i32) -> Option<(i32, (String, u64))> {
     Some((pid, (purpose(&title), ticks(pid)?.own)))
 }
 
-/// What a process of PostgreSQL is for, by its title: the database of a client's session, or a
-/// chore.
+/// Purpose of a process of PostgreSQL, from its title: the database of a client's session, or a
+/// background task.
 fn purpose(title: &str) -> String {
     let title = title.trim_end_matches('\0').trim();
     let rest = title.strip_prefix("postgres: ").unwrap_or(title);
@@ -142,18 +141,18 @@ fn purpose(title: &str) -> String {
             short(database).to_owned()
         }
         ["autovacuum", ..] => "autovacuum".to_owned(),
-        // A process that begins or ends has no title.
+        // A process that starts or ends has no title.
         [] => "server".to_owned(),
         _ => words.join(" "),
     }
 }
 
-/// What the databases of all stages are called behind the stage's name.
+/// Name of a database without the name of its group of rows.
 fn short(database: &str) -> &str {
     database.rsplit_once('_').map_or(database, |(_, short)| short)
 }
 
-/// The whole machine's busy ticks: everything but idle and waiting for disks.
+/// Busy ticks of the whole machine: all but idle time and time that waits for disks.
 fn machine() -> anyhow::Result<u64> {
     let stat = fs::read_to_string("/proc/stat").context("read /proc/stat")?;
     parse_machine(&stat).context("/proc/stat is not as expected")
@@ -172,19 +171,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_read_behind_any_name() {
+    fn reads_times_after_any_process_name() {
         let stat = "42 (a ) b) S 1 42 42 0 -1 4194560 100 0 0 0 7 3 20 10 20 0 1 0 99";
         assert_eq!(parse_stat(stat), Some(Ticks { own: 10, children: 30 }));
         assert_eq!(parse_stat("42 (x) S 1"), None);
     }
 
     #[test]
-    fn the_machine_is_busy_with_all_but_idling() {
+    fn counts_all_but_idle_time_as_busy() {
         assert_eq!(parse_machine("cpu  1 2 4 1000 1000 8 16 32 0 0\ncpu0 1"), Some(63));
     }
 
     #[test]
-    fn a_postgres_process_is_known_by_its_title() {
+    fn finds_purpose_of_postgres_process_in_title() {
         assert_eq!(purpose("postgres: postgres burst_bus 127.0.0.1(4711) idle\0"), "bus");
         assert_eq!(purpose("postgres: background writer \0"), "background writer");
         assert_eq!(purpose(""), "server");
@@ -192,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ended_processes_took_is_the_servers() {
+    fn counts_time_of_ended_processes_as_servers() {
         let backends = |list: &[(i32, u64)]| {
             list.iter().map(|(pid, ticks)| (*pid, ("bus".to_owned(), *ticks))).collect()
         };

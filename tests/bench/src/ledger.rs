@@ -1,12 +1,12 @@
-//! The bench's looks into the services' tables: how far they are. All of them are cheap enough to
-//! be repeated while the services work: they read a partial index that is empty or nearly so when
-//! the answer is near, or are asked at the end.
+//! Progress of the services, read from their tables. All queries are cheap enough to be repeated
+//! while the services work: they read a partial index that is almost empty when the work is nearly
+//! done, or they run at the end.
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 
-/// How many occurrences wait to be due, from `first` to `last`.
+/// Number of pending occurrences that are due from `first` to `last`.
 pub(crate) async fn pending(
     notifications: &PgPool,
     first: DateTime<Utc>,
@@ -16,12 +16,12 @@ pub(crate) async fn pending(
     count(sqlx::query_scalar(sql).bind(first).bind(last).fetch_one(notifications).await)
 }
 
-/// How many notifications are kept.
+/// Number of notifications.
 pub(crate) async fn notifications(notifications: &PgPool) -> anyhow::Result<usize> {
     count(sqlx::query_scalar("select count(*) from notifications").fetch_one(notifications).await)
 }
 
-/// How many occurrences are known to have been sent, from `first` to `last`.
+/// Number of occurrences due from `first` to `last` that event-service has as sent.
 pub(crate) async fn known_sent(
     notifications: &PgPool,
     first: DateTime<Utc>,
@@ -31,7 +31,7 @@ pub(crate) async fn known_sent(
     count(sqlx::query_scalar(sql).bind(first).bind(last).fetch_one(notifications).await)
 }
 
-/// Whether any delivery is not at its end.
+/// Returns `true` if any delivery has no outcome yet.
 pub(crate) async fn any_unfinished(devices: &PgPool) -> anyhow::Result<bool> {
     exists(
         sqlx::query_scalar("select exists(select from deliveries where state = 'pending')")
@@ -40,7 +40,7 @@ pub(crate) async fn any_unfinished(devices: &PgPool) -> anyhow::Result<bool> {
     )
 }
 
-/// How many deliveries are recorded as sent, of occurrences due from `first` to `last`.
+/// Number of deliveries recorded as sent, of occurrences due from `first` to `last`.
 pub(crate) async fn recorded_sent(
     devices: &PgPool,
     first: DateTime<Utc>,
@@ -51,7 +51,7 @@ pub(crate) async fn recorded_sent(
     count(sqlx::query_scalar(sql).bind(first).bind(last).fetch_one(devices).await)
 }
 
-/// Whether the outbox of a database holds anything.
+/// Returns `true` if the outbox of a database contains a message.
 pub(crate) async fn any_unpublished(pool: &PgPool) -> anyhow::Result<bool> {
     exists(sqlx::query_scalar("select exists(select from outbox)").fetch_one(pool).await)
 }
@@ -62,5 +62,5 @@ fn count(answer: Result<i64, sqlx::Error>) -> anyhow::Result<usize> {
 }
 
 fn exists(answer: Result<bool, sqlx::Error>) -> anyhow::Result<bool> {
-    answer.context("look for rows of the services")
+    answer.context("search rows of the services")
 }

@@ -1,5 +1,5 @@
-//! A load generator: a number of keep-alive HTTP/1.1 connections, each sending its next request
-//! when the last one is answered.
+//! Load generator: keep-alive HTTP/1.1 connections, each of which sends its next request when the
+//! previous one is answered.
 
 use std::{
     net::SocketAddr,
@@ -21,10 +21,10 @@ use tokio::{net::TcpStream, task::JoinSet, time::timeout};
 
 use crate::stats::Spread;
 
-/// How long one answer may take.
+/// Longest time until an answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
-/// What a request is made of.
+/// Builds the request with a number.
 pub(crate) type Make = dyn Fn(u32) -> Request<Full<Bytes>> + Send + Sync;
 
 /// One keep-alive connection.
@@ -66,12 +66,12 @@ impl Connection {
         };
         let answered = timeout(ANSWER_LIMIT, answering).await;
         let answered = answered
-            .with_context(|| format!("no answer of {} within {ANSWER_LIMIT:?}", self.addr))?;
+            .with_context(|| format!("no answer from {} within {ANSWER_LIMIT:?}", self.addr))?;
         answered.with_context(|| format!("call {}", self.addr))
     }
 }
 
-/// A request as a client of the suite sends it.
+/// Builds a request as a client of the suite sends it.
 pub(crate) fn request(
     method: Method,
     addr: SocketAddr,
@@ -82,7 +82,7 @@ pub(crate) fn request(
     let body: Bytes = body.into();
     let mut request = Request::new(Full::new(body));
     *request.method_mut() = method;
-    // An origin-form target and the Host header, as HTTP/1.1 asks.
+    // An origin-form target and the Host header, as HTTP/1.1 requires.
     *request.uri_mut() = path.parse().unwrap_or_default();
     let headers = request.headers_mut();
     let text = |text: String| {
@@ -92,33 +92,33 @@ pub(crate) fn request(
     headers.insert(header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
     headers.insert("x-authenticated-userid", text(user.to_owned()));
     headers.insert("x-consumer-username", text(format!("{user}@example.com")));
-    headers
-        .insert("x-gateway-secret", http::HeaderValue::from_static(crate::stage::GATEWAY_SECRET));
+    let secret = http::HeaderValue::from_static(crate::test_suite::GATEWAY_SECRET);
+    headers.insert("x-gateway-secret", secret);
     request
 }
 
-/// When a load ends.
+/// End of a load.
 #[derive(Debug, Clone)]
 pub(crate) enum Until {
-    /// Each number of the range was sent once.
+    /// After each number of the range was sent once.
     Sent(Range<u32>),
-    /// So much time has passed.
+    /// After this time.
     Elapsed(Duration),
 }
 
-/// What came of a load.
+/// Result of a load.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) requests: usize,
     pub(crate) time: Duration,
-    /// Milliseconds from sending to the whole answer.
+    /// Milliseconds from sending to the complete answer.
     pub(crate) latency_ms: Spread,
 }
 
-/// Sends requests over `connections`, telling `progress` of each.
+/// Sends requests over `connections`, and calls `progress` after each.
 ///
 /// # Errors
-/// When an answer is no success, or does not come in time.
+/// If an answer has no success status, or does not come in time.
 pub(crate) async fn run(
     addr: SocketAddr,
     connections: usize,
@@ -179,16 +179,16 @@ impl Worker {
     }
 }
 
-/// One call that must succeed.
+/// Makes one call that must succeed.
 ///
 /// # Errors
-/// When it does not.
+/// If it does not succeed.
 pub(crate) async fn call(addr: SocketAddr, request: Request<Full<Bytes>>) -> anyhow::Result<Bytes> {
-    let what = format!("{} {}", request.method(), request.uri());
+    let call = format!("{} {}", request.method(), request.uri());
     let (status, body) = Connection::open(addr).await?.call(request).await?;
     ensure!(
         status.is_success(),
-        "{what} was answered {status}: {}",
+        "{call} was answered {status}: {}",
         String::from_utf8_lossy(&body)
     );
     Ok(body)

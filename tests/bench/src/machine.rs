@@ -1,4 +1,4 @@
-//! Which machine it was: a figure without it says nothing.
+//! Description of the machine, without which a figure has no meaning.
 
 use std::{
     fs::{self, File},
@@ -12,10 +12,10 @@ use serde::Serialize;
 
 use crate::stats::percentile;
 
-/// How often the disk is asked.
+/// Writes by which the disk is measured.
 const FLUSHES: usize = 100;
 
-/// The machine, as far as it matters here.
+/// Properties of the machine that influence the figures.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Machine {
@@ -23,14 +23,14 @@ pub(crate) struct Machine {
     pub(crate) cpu: String,
     pub(crate) kernel: String,
     pub(crate) memory_gib: f64,
-    /// The median time of writing 8 KiB and flushing it: what a commit waits for.
+    /// Median time of writing and flushing 8 KiB, for which a commit waits.
     pub(crate) flush_us: f64,
     pub(crate) postgres: String,
 }
 
 impl Machine {
-    /// Looks at this machine, and at the disk below `dir`.
-    pub(crate) fn look(dir: &Path, postgres: String) -> anyhow::Result<Self> {
+    /// Inspects this machine, and the disk of `dir`.
+    pub(crate) fn inspect(dir: &Path, postgres: String) -> anyhow::Result<Self> {
         let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let memory_kib =
             value_of(&text("/proc/meminfo"), "MemTotal").and_then(|value| first_number(&value));
@@ -47,7 +47,7 @@ impl Machine {
 }
 
 /// The value of the first line `name : value`.
-pub(crate) fn value_of(text: &str, name: &str) -> Option<String> {
+fn value_of(text: &str, name: &str) -> Option<String> {
     let of = |line: &str| {
         let (key, value) = line.split_once(':')?;
         (key.trim() == name).then(|| value.trim().to_owned())
@@ -56,7 +56,7 @@ pub(crate) fn value_of(text: &str, name: &str) -> Option<String> {
 }
 
 /// The number that a text begins with.
-pub(crate) fn first_number(text: &str) -> Option<f64> {
+fn first_number(text: &str) -> Option<f64> {
     text.split_whitespace().next()?.parse().ok()
 }
 
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_found_by_name() {
+    fn finds_values_by_name() {
         let text = "model\t\t: 1\nmodel name\t: A CPU\nMemTotal:       24684960 kB\n";
         assert_eq!(value_of(text, "model name").as_deref(), Some("A CPU"));
         assert_eq!(

@@ -1,25 +1,24 @@
 //! The benchmark: the real binaries as processes of their own, on a durable PostgreSQL and a fast
-//! provider, measured from outside. `docs/BENCHMARKS.md` says what each row means.
+//! provider, measured from outside. `docs/BENCHMARKS.md` explains each row.
 
 mod bench;
 mod cpu;
-mod house;
 mod ledger;
 mod load;
 mod machine;
 mod marker;
-mod memory;
 mod options;
-mod process;
 mod progress;
 mod provider;
+mod readiness;
 mod record;
 mod report;
 mod rows;
-mod stage;
 mod statements;
 mod stats;
 mod table;
+mod test_suite;
+mod testbed;
 
 use std::process::ExitCode;
 
@@ -27,8 +26,7 @@ use clap::Parser as _;
 
 use options::{Command, Options};
 
-/// One thread: the load generator and the provider need no more, and the cores are for what is
-/// measured.
+/// One thread: the load generator and the provider need no more, and the services need the cores.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let options = Options::parse();

@@ -1,15 +1,14 @@
-//! The bench's mark in a reminder's text, by which the provider knows what arrived: which reminder,
-//! and due when.
+//! Marker in the text of a reminder of the bench, which tells the provider its number and due time.
 
-/// What every mark begins with.
+/// Beginning of every marker.
 const BEGIN: &[u8] = b"bench-";
 
-/// The text of reminder `number`, due at `due_ms` (milliseconds since 1970).
+/// Text of reminder `number`, due at `due_ms` (milliseconds since 1970).
 pub(crate) fn text(number: u32, due_ms: u64) -> String {
     format!("bench-{number}-{due_ms}- Water the plants on the balcony")
 }
 
-/// A mark's number and due time, found in the bytes of a request.
+/// Finds the number and the due time of a marker in the bytes of a request.
 pub(crate) fn find(bytes: &[u8]) -> Option<(u32, u64)> {
     let mut rest = bytes;
     loop {
@@ -26,7 +25,7 @@ fn parse(mut rest: &[u8]) -> Option<(u32, u64)> {
     Some((u32::try_from(number).ok()?, due_ms))
 }
 
-/// The collapse key in the bytes of an FCM request, where it is one of 32 hexadecimal characters.
+/// Finds the collapse key in the bytes of an FCM request, if it has 32 hexadecimal characters.
 pub(crate) fn collapse_key(bytes: &[u8]) -> Option<u128> {
     let names: [&[u8]; 3] = [b"\"collapse_key\":\"", b"\"apns-collapse-id\":\"", b"\"Topic\":\""];
     let value = names.iter().find_map(|name| after(bytes, name))?;
@@ -34,7 +33,7 @@ pub(crate) fn collapse_key(bytes: &[u8]) -> Option<u128> {
     u128::from_str_radix(text, 16).ok()
 }
 
-/// What follows the first `mark`.
+/// The bytes after the first `mark`.
 fn after<'a>(bytes: &'a [u8], mark: &[u8]) -> Option<&'a [u8]> {
     let first = *mark.first()?;
     let mut rest = bytes;
@@ -48,7 +47,7 @@ fn after<'a>(bytes: &'a [u8], mark: &[u8]) -> Option<&'a [u8]> {
     }
 }
 
-/// Takes digits and the dash after them.
+/// Consumes digits and the dash after them.
 fn digits(rest: &mut &[u8]) -> Option<u64> {
     let end = rest.iter().position(|byte| *byte == b'-')?;
     let number = str::from_utf8(rest.get(..end)?).ok()?.parse().ok()?;
@@ -61,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mark_is_found_in_a_payload() {
+    fn finds_marker_in_payload() {
         let payload = format!(
             r#"{{"message":{{"token":"bn","notification":{{"body":"{}"}}}}}}"#,
             text(17, 1_767_225_600_123)
@@ -72,14 +71,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_mark_is_not_found() {
+    fn ignores_other_text() {
         assert_eq!(find(b"a bench- in the park"), None);
         assert_eq!(find(b""), None);
         assert_eq!(find(b"bench-1-"), None);
     }
 
     #[test]
-    fn the_collapse_key_of_each_platform_is_found() {
+    fn finds_collapse_key_of_each_platform() {
         let id = "0123456789abcdef0123456789abcdef";
         for name in ["collapse_key", "apns-collapse-id", "Topic"] {
             let payload = format!(r#"{{"x":1,"{name}":"{id}","y":2}}"#);

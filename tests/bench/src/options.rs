@@ -4,39 +4,40 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-/// Measure the suite: real processes, a durable PostgreSQL, a fast provider, all on this machine.
+/// Measures the suite: real processes, a durable PostgreSQL and a fast provider on this machine.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "bench", version)]
 pub(crate) struct Options {
-    /// Only these rows (all by default)
+    /// Measure only these rows [default: all but generator]
     #[arg(long, value_delimiter = ',', value_name = "ROW,…")]
     pub(crate) only: Vec<RowId>,
 
-    /// Reminders of a burst, and events
-    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(100..=10_000_000))]
+    /// Number of reminders of a burst, and of events
+    #[arg(long, default_value_t = 20_000)]
+    #[arg(value_parser = clap::value_parser!(u32).range(100..=10_000_000))]
     pub(crate) n: u32,
 
-    /// Runs of each row, of which the median is told
+    /// Runs of each row, of which the median is reported
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) runs: u32,
 
-    /// Seconds of the steady rows and of each API row
+    /// Duration of the lateness row and of each API row
     #[arg(long, value_name = "SECONDS")]
     pub(crate) seconds: Option<u64>,
 
-    /// Small numbers: whether it works, not how fast it is
+    /// Use small numbers, to check that the benchmark works
     #[arg(long)]
     pub(crate) quick: bool,
 
-    /// Where the figures go as JSON lines, added to what is there
+    /// File to which the figures are appended as JSON lines
     #[arg(long, value_name = "FILE", default_value = "target/bench.jsonl")]
     pub(crate) json: PathBuf,
 
-    /// Tell also which statements PostgreSQL spends its time in (it costs a little of it)
+    /// Report the most expensive SQL statements as well (slows PostgreSQL down a little)
     #[arg(long)]
     pub(crate) statements: bool,
 
-    /// End with an error when a figure is worse than what is due
+    /// Exit with an error if a figure misses its bound
     #[arg(long)]
     pub(crate) check: bool,
 
@@ -44,10 +45,10 @@ pub(crate) struct Options {
     pub(crate) command: Option<Command>,
 }
 
-/// What the binary does beside benching.
+/// Other task of the binary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
 pub(crate) enum Command {
-    /// Be the fast provider
+    /// Run the fast provider
     #[command(hide = true)]
     Provider,
 }
@@ -59,38 +60,38 @@ pub(crate) enum RowId {
     Burst,
     /// The same with 50 ms of latency at the provider
     Latency,
-    /// Reminders due evenly, 1,000 a second
+    /// Reminders due at an even rate of 1,000 per second
     Lateness,
     /// Memory, idle and at its peak
     Memory,
     /// Events applied by event-service
     Events,
-    /// POST and GET of reminders
+    /// POST and GET of /reminders
     Api,
-    /// From exec to ready
+    /// Cold start of each service, from exec to ready
     Start,
-    /// The load generator against the provider alone: what the bench itself can do
+    /// The load generator against the provider alone: the limit of the bench itself
     Generator,
 }
 
 impl Options {
-    /// Whether a row is wanted. The generator's is wanted by name only: it says nothing of the
-    /// services.
+    /// Returns `true` if a row is selected. The generator must be selected by name: it does not
+    /// measure the services.
     pub(crate) fn wants(&self, row: RowId) -> bool {
         if self.only.is_empty() { row != RowId::Generator } else { self.only.contains(&row) }
     }
 
-    /// Reminders of a burst.
+    /// Number of reminders of a burst.
     pub(crate) fn count(&self) -> u32 {
         if self.quick { self.n.min(1_000) } else { self.n }
     }
 
-    /// Runs of a row.
+    /// Number of runs of a row.
     pub(crate) fn runs(&self) -> u32 {
         if self.quick { 1 } else { self.runs }
     }
 
-    /// Seconds of a row that lasts `usual`.
+    /// Duration of a row, in seconds; `usual` by default.
     pub(crate) fn seconds(&self, usual: u64) -> u64 {
         self.seconds.unwrap_or(if self.quick { 2 } else { usual }).max(1)
     }

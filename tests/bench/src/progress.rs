@@ -1,37 +1,37 @@
-//! Bars on a terminal; elsewhere a line for each thing begun.
+//! Progress bars on a terminal; elsewhere one line for each step.
 
 use std::{io::IsTerminal as _, time::Duration};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Something that takes long.
+/// Progress of a step.
 #[derive(Debug, Clone)]
 pub(crate) struct Progress(ProgressBar);
 
 impl Progress {
-    /// Something that is done `total` times.
-    pub(crate) fn counting(what: &str, total: usize) -> Self {
+    /// A step that is repeated `total` times.
+    pub(crate) fn counting(step: &str, total: usize) -> Self {
         Self::new(
-            what,
+            step,
             ProgressBar::new(total as u64),
             "{msg:<44} [{bar:30}] {pos}/{len} {per_sec:>12} {elapsed:>4}",
         )
     }
 
-    /// Something whose end is not known.
-    pub(crate) fn waiting(what: &str) -> Self {
-        Self::new(what, ProgressBar::new_spinner(), "{msg:<44} {spinner} {elapsed}")
+    /// A step of unknown length.
+    pub(crate) fn waiting(step: &str) -> Self {
+        Self::new(step, ProgressBar::new_spinner(), "{msg:<44} {spinner} {elapsed}")
     }
 
-    fn new(what: &str, bar: ProgressBar, template: &str) -> Self {
+    fn new(step: &str, bar: ProgressBar, template: &str) -> Self {
         if !std::io::stderr().is_terminal() {
-            eprintln!("{what} …");
+            eprintln!("{step} …");
         }
-        // The templates are constants of this module; without one the bar has its usual look.
+        // The templates are constants of this module.
         bar.set_style(
             ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
         );
-        bar.set_message(what.to_owned());
+        bar.set_message(step.to_owned());
         bar.enable_steady_tick(Duration::from_millis(250));
         Self(bar)
     }

@@ -1,9 +1,9 @@
-//! FCM, Google's token endpoint and SES at next to no cost: every request is answered with a
-//! constant after an optional latency, and what arrived is kept with its time. A process of its
-//! own, so that its CPU time is told apart.
+//! Fast stand-in for FCM, Google's token endpoint and SES: it answers every request with a constant
+//! after an optional latency, and records each message with its time of arrival. It is a process of
+//! its own, so that its CPU time is measured separately.
 //!
-//! What a provider does beyond accepting (errors, validation of assertions) is the sandbox's
-//! business, not measured here.
+//! It accepts everything. Errors and validation of assertions are in the sandbox, which is not
+//! measured.
 
 use std::{
     convert::Infallible,
@@ -31,21 +31,23 @@ use crate::{
     record::{Record, encode},
 };
 
-/// What FCM allows on one connection.
+/// Streams that FCM allows on one connection.
 const MAX_STREAMS: u32 = 100;
 const JSON: &str = "application/json";
 const TOKEN: &str = r#"{"access_token":"bench","expires_in":3599,"token_type":"Bearer"}"#;
 const ACCEPTED: &str = r#"{"name":"projects/bench/messages/0:1"}"#;
-const MAIL_ACCEPTED: &str = "<SendRawEmailResponse><SendRawEmailResult><MessageId>bench-1</MessageId></SendRawEmailResult>\
+const MAIL_ACCEPTED: &str = "<SendRawEmailResponse>\
+     <SendRawEmailResult><MessageId>bench-1</MessageId></SendRawEmailResult>\
      <ResponseMetadata><RequestId>1</RequestId></ResponseMetadata></SendRawEmailResponse>";
-const QUOTA: &str = "<GetSendQuotaResponse><GetSendQuotaResult><Max24HourSend>50000000.0</Max24HourSend>\
-     <MaxSendRate>100000.0</MaxSendRate><SentLast24Hours>0.0</SentLast24Hours></GetSendQuotaResult>\
+const QUOTA: &str = "<GetSendQuotaResponse><GetSendQuotaResult>\
+     <Max24HourSend>50000000.0</Max24HourSend><MaxSendRate>100000.0</MaxSendRate>\
+     <SentLast24Hours>0.0</SentLast24Hours></GetSendQuotaResult>\
      <ResponseMetadata><RequestId>1</RequestId></ResponseMetadata></GetSendQuotaResponse>";
 
 #[derive(Default)]
 struct State {
     records: Mutex<Vec<Record>>,
-    /// Requests that bore no mark of the bench.
+    /// Number of messages without a marker of the bench.
     unmarked: AtomicU64,
     latency_ms: AtomicU64,
 }
@@ -56,7 +58,7 @@ impl State {
     }
 }
 
-/// Serves on a free port, which it prints as `listening rest=IP:PORT`, until it is ended.
+/// Serves on a free port, which it prints as `listening rest=IP:PORT`, until it is stopped.
 pub(crate) async fn run() -> anyhow::Result<()> {
     let listener =
         TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("bind the provider's port")?;
@@ -74,7 +76,7 @@ async fn connection(stream: TcpStream, state: Arc<State>) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new());
     builder.http2().max_concurrent_streams(MAX_STREAMS);
-    // A client that goes away is no news.
+    // A client that disconnects is no error.
     let _ = builder.serve_connection(TokioIo::new(stream), service).await;
 }
 
@@ -96,7 +98,7 @@ async fn answer(
     })
 }
 
-/// A request's bytes; most come in one piece, which is not copied.
+/// Reads the body of a request. Most come in one piece, which is not copied.
 async fn whole(mut body: Incoming) -> Result<Bytes, hyper::Error> {
     let Some(first) = body.frame().await.transpose()?.and_then(|frame| frame.into_data().ok())
     else {
@@ -114,7 +116,7 @@ async fn whole(mut body: Incoming) -> Result<Bytes, hyper::Error> {
 }
 
 async fn push(body: &[u8], state: &State) -> Response<Full<Bytes>> {
-    keep(body, state);
+    record(body, state);
     wait(state).await;
     reply(StatusCode::OK, JSON, ACCEPTED)
 }
@@ -123,12 +125,12 @@ async fn mail(form: &[u8], state: &State) -> Response<Full<Bytes>> {
     if form.windows(12).any(|window| window == b"GetSendQuota") {
         return reply(StatusCode::OK, "text/xml", QUOTA);
     }
-    keep(form, state);
+    record(form, state);
     wait(state).await;
     reply(StatusCode::OK, "text/xml", MAIL_ACCEPTED)
 }
 
-fn keep(body: &[u8], state: &State) {
+fn record(body: &[u8], state: &State) {
     let Some((number, due_ms)) = marker::find(body) else {
         state.unmarked.fetch_add(1, Ordering::Relaxed);
         return;
@@ -145,7 +147,7 @@ async fn wait(state: &State) {
     }
 }
 
-/// What the bench asks of its own provider.
+/// Answers the calls by which the bench controls the provider.
 fn control(method: &Method, path: &str, body: &[u8], state: &State) -> Response<Full<Bytes>> {
     match (method.as_str(), path) {
         ("GET", "/_bench/count") => {

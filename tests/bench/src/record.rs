@@ -1,4 +1,4 @@
-//! What the fast provider keeps of each message, and what can be said of many.
+//! Records of the fast provider, and their summary.
 
 use std::collections::HashMap;
 
@@ -6,23 +6,23 @@ use bytes::{Buf, BufMut};
 
 use crate::stats::Spread;
 
-/// The bytes of a record on the wire.
+/// Size of a record on the wire, in bytes.
 const SIZE: usize = 36;
 
 /// A message that the provider accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Record {
-    /// Which reminder.
+    /// Number of the reminder.
     pub(crate) number: u32,
-    /// When it was due, in milliseconds since 1970.
+    /// Due time, in milliseconds since 1970.
     pub(crate) due_ms: u64,
-    /// When the request had arrived, in microseconds since 1970.
+    /// Time of arrival, in microseconds since 1970.
     pub(crate) arrived_us: u64,
-    /// The collapse key; 0 where there was none.
+    /// Collapse key; 0 if there was none.
     pub(crate) key: u128,
 }
 
-/// Records as bytes.
+/// Encodes records.
 pub(crate) fn encode(records: &[Record]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(records.len() * SIZE);
     for record in records {
@@ -34,7 +34,7 @@ pub(crate) fn encode(records: &[Record]) -> Vec<u8> {
     bytes
 }
 
-/// Bytes as records.
+/// Decodes records.
 pub(crate) fn decode(mut bytes: &[u8]) -> Vec<Record> {
     let mut records = Vec::with_capacity(bytes.len() / SIZE);
     while bytes.remaining() >= SIZE {
@@ -48,23 +48,23 @@ pub(crate) fn decode(mut bytes: &[u8]) -> Vec<Record> {
     records
 }
 
-/// What arrived, measured against what was due.
+/// Summary of the arrivals.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Arrivals {
-    /// How many different reminders arrived.
+    /// Number of different reminders that arrived.
     pub(crate) distinct: usize,
-    /// Arrivals beyond the first of each.
+    /// Number of repeated arrivals.
     pub(crate) duplicates: usize,
-    /// Duplicates with another collapse key than the first.
+    /// Number of repeated arrivals whose collapse key differs from that of the first.
     pub(crate) unlike: usize,
-    /// When the last first arrival was, in microseconds since 1970.
+    /// Time of the last arrival that was no repeat, in microseconds since 1970.
     pub(crate) last_us: u64,
     /// Milliseconds from the due time to the first arrival.
     pub(crate) lateness_ms: Option<Spread>,
 }
 
 impl Arrivals {
-    /// Sums up records that are in order of arrival.
+    /// Summarizes records that are in order of arrival.
     pub(crate) fn of(records: &[Record]) -> Self {
         let mut first: HashMap<u32, u128> = HashMap::with_capacity(records.len());
         let (mut duplicates, mut unlike, mut last_us) = (0, 0, 0);
@@ -101,13 +101,13 @@ mod tests {
     }
 
     #[test]
-    fn records_survive_the_wire() {
+    fn decodes_encoded_records() {
         let records = vec![record(1, 1_002_500, 7), record(2, 1_003_000, u128::MAX)];
         assert_eq!(decode(&encode(&records)), records);
     }
 
     #[test]
-    fn duplicates_are_counted_and_compared_with_the_first() {
+    fn compares_duplicates_with_first_arrival() {
         let records = [
             record(1, 1_001_000, 7),
             record(2, 1_002_000, 8),
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn lateness_is_arrival_minus_due_and_may_be_negative() {
+    fn measures_lateness_below_zero_when_early() {
         let arrivals = Arrivals::of(&[record(1, 999_500, 7), record(2, 1_002_500, 8)]);
         let spread = arrivals.lateness_ms.expect("two arrivals have a spread");
         assert_eq!((spread.min, spread.max), (-0.5, 2.5));

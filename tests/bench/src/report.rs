@@ -1,4 +1,4 @@
-//! What was measured: rows of figures, each beside what it is held to.
+//! Results: rows of figures, each with its references.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use serde_json::{Map, Value, json};
 
 use crate::{cpu::Usage, machine::Machine, stats::micros_each};
 
-/// A bound that holds today.
+/// Bound that a figure must keep today.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Due {
+pub(crate) enum Bound {
     AtLeast(f64),
     AtMost(f64),
 }
 
-impl Due {
+impl Bound {
     pub(crate) fn is_met(self, value: f64) -> bool {
         match self {
             Self::AtLeast(bound) => value >= bound,
@@ -23,25 +23,25 @@ impl Due {
     }
 }
 
-/// What a figure is held to.
+/// References of a figure.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Reference {
-    /// What the 1.0.0 suite does.
+    /// Figure of the 1.0.0 suite.
     pub(crate) baseline: &'static str,
-    /// The first milestone.
+    /// First milestone.
     pub(crate) milestone: &'static str,
-    /// The goal.
+    /// Goal.
     pub(crate) goal: &'static str,
-    /// What is due now.
-    pub(crate) due: Option<Due>,
+    /// Bound that must be kept today.
+    pub(crate) bound: Option<Bound>,
 }
 
 /// One measured value.
 #[derive(Debug, Clone)]
 pub(crate) struct Figure {
-    /// Its name in JSON.
+    /// Name in JSON.
     pub(crate) key: &'static str,
-    /// Its name for people.
+    /// Name in the table.
     pub(crate) label: &'static str,
     pub(crate) value: f64,
     pub(crate) unit: &'static str,
@@ -59,38 +59,38 @@ impl Figure {
     }
 
     #[must_use]
-    pub(crate) fn beside(
+    pub(crate) fn compared_with(
         mut self,
         baseline: &'static str,
         milestone: &'static str,
         goal: &'static str,
     ) -> Self {
-        self.reference = Reference { baseline, milestone, goal, due: self.reference.due };
+        self.reference = Reference { baseline, milestone, goal, bound: self.reference.bound };
         self
     }
 
     #[must_use]
-    pub(crate) fn due(mut self, due: Due) -> Self {
-        self.reference.due = Some(due);
+    pub(crate) fn bounded(mut self, bound: Bound) -> Self {
+        self.reference.bound = Some(bound);
         self
     }
 
-    /// Whether it is as good as it has to be today; true where nothing is asked.
+    /// Returns `true` if the figure keeps its bound or has none.
     pub(crate) fn is_met(&self) -> bool {
-        self.reference.due.is_none_or(|due| due.is_met(self.value))
+        self.reference.bound.is_none_or(|bound| bound.is_met(self.value))
     }
 }
 
-/// What one row measured.
+/// Result of one row.
 #[derive(Debug, Clone)]
 pub(crate) struct Row {
     pub(crate) id: &'static str,
     pub(crate) title: String,
     pub(crate) figures: Vec<Figure>,
-    /// How many of what the CPU time is shared out among.
+    /// Number of items among which the CPU time is divided.
     pub(crate) items: usize,
     pub(crate) usage: Option<Usage>,
-    /// What the reader has to know beside.
+    /// Remarks for the reader.
     pub(crate) notes: Vec<String>,
 }
 
@@ -116,7 +116,8 @@ impl Row {
     pub(crate) fn cpu(mut self, items: usize, usage: Usage) -> Self {
         if usage.others > usage.wall.as_secs_f64() * OTHERS_LIMIT {
             let cores = usage.others / usage.wall.as_secs_f64();
-            self.notes.push(format!("others took {cores:.2} cores meanwhile: not to be trusted"));
+            let note = format!("other processes used {cores:.2} cores meanwhile: not reliable");
+            self.notes.push(note);
         }
         (self.items, self.usage) = (items, Some(usage));
         self
@@ -150,7 +151,7 @@ impl Row {
     }
 }
 
-/// Cores that others may take before a row is spoiled.
+/// Cores that other processes may use before a row counts as unreliable.
 const OTHERS_LIMIT: f64 = 0.1;
 
 fn cpu_json(usage: &Usage, items: usize) -> Value {
@@ -186,15 +187,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bound_is_met_at_the_bound() {
-        assert!(Due::AtLeast(5_000.0).is_met(5_000.0) && !Due::AtLeast(5_000.0).is_met(4_999.9));
-        assert!(Due::AtMost(250.0).is_met(250.0) && !Due::AtMost(250.0).is_met(250.1));
+    fn keeps_bound_at_the_bound() {
+        let at_least = Bound::AtLeast(5_000.0);
+        assert!(at_least.is_met(5_000.0) && !at_least.is_met(4_999.9));
+        assert!(Bound::AtMost(250.0).is_met(250.0) && !Bound::AtMost(250.0).is_met(250.1));
         assert!(Figure::new("a", "a", 1.0, "").is_met());
-        assert!(!Figure::new("a", "a", -1.0, "").due(Due::AtLeast(0.0)).is_met());
+        assert!(!Figure::new("a", "a", -1.0, "").bounded(Bound::AtLeast(0.0)).is_met());
     }
 
     #[test]
-    fn a_row_says_when_the_machine_was_not_its_own() {
+    fn notes_other_load_of_machine() {
         let usage = |others| Usage { others, wall: Duration::from_secs(2), ..Usage::default() };
         assert!(Row::new("burst", "").cpu(1, usage(0.1)).notes.is_empty());
         assert_eq!(Row::new("burst", "").cpu(1, usage(0.5)).notes.len(), 1);

@@ -1,4 +1,4 @@
-//! The rows, one module a group that shares its set-up.
+//! The rows: one module for each group that shares its set-up.
 
 pub(crate) mod api;
 pub(crate) mod events;
@@ -10,5 +10,5 @@ pub(crate) mod start;
 
 use std::time::Duration;
 
-/// How long nothing may move before a wait is given up.
+/// Time without progress after which a wait fails.
 const STUCK_LIMIT: Duration = Duration::from_secs(20);

@@ -1,32 +1,31 @@
-//! The bench's arithmetic: rates, percentiles, medians.
+//! Arithmetic of the bench: rates, percentiles, medians.
 
 use std::time::Duration;
 
-/// The value below or at which `percent` of the sorted values lie (nearest rank); `None` of
-/// nothing.
+/// Percentile of sorted values (nearest rank); `None` if there are none.
 pub(crate) fn percentile<T: Copy>(sorted: &[T], percent: f64) -> Option<T> {
     let rank = (percent / 100.0 * sorted.len() as f64).ceil() as usize;
     sorted.get(rank.max(1) - 1).or(sorted.last()).copied()
 }
 
-/// The middle one (the lower of the two middle ones) by `key`; `None` of nothing.
+/// Median by `key` (the lower of the two middle values); `None` if there are none.
 pub(crate) fn median_by<T>(mut values: Vec<T>, key: impl Fn(&T) -> f64) -> Option<T> {
     values.sort_by(|a, b| key(a).total_cmp(&key(b)));
     let middle = values.len().checked_sub(1)? / 2;
     Some(values.swap_remove(middle))
 }
 
-/// How many a second; 0 where no time has passed.
+/// Number per second; 0 if no time has passed.
 pub(crate) fn rate(count: usize, time: Duration) -> f64 {
     if time.is_zero() { 0.0 } else { count as f64 / time.as_secs_f64() }
 }
 
-/// `amount` for one of `count`, in millionths: seconds become microseconds.
+/// Microseconds per item of `count`.
 pub(crate) fn micros_each(seconds: f64, count: usize) -> f64 {
     if count == 0 { 0.0 } else { seconds * 1e6 / count as f64 }
 }
 
-/// How values are spread.
+/// Distribution of values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Spread {
     pub(crate) min: f64,
@@ -36,7 +35,7 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// The spread of values, in any order; `None` of nothing.
+    /// Distribution of values in any order; `None` if there are none.
     pub(crate) fn of(mut values: Vec<f64>) -> Option<Self> {
         values.sort_by(f64::total_cmp);
         Some(Self {
@@ -53,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_percentile_is_the_nearest_rank() {
+    fn takes_percentile_by_nearest_rank() {
         let hundred: Vec<u32> = (1..=100).collect();
         assert_eq!(percentile(&hundred, 50.0), Some(50));
         assert_eq!(percentile(&hundred, 99.0), Some(99));
@@ -64,31 +63,31 @@ mod tests {
     }
 
     #[test]
-    fn the_99th_of_few_is_the_largest() {
+    fn takes_largest_as_99th_percentile_of_few() {
         assert_eq!(percentile(&[1, 2, 3], 99.0), Some(3));
     }
 
     #[test]
-    fn the_median_is_one_of_the_values() {
+    fn takes_median_from_values() {
         assert_eq!(median_by(vec![3.0, 1.0, 2.0], |value| *value), Some(2.0));
         assert_eq!(median_by(vec![4.0, 1.0, 3.0, 2.0], |value| *value), Some(2.0));
         assert_eq!(median_by(Vec::<f64>::new(), |value| *value), None);
     }
 
     #[test]
-    fn a_rate_is_a_count_over_seconds() {
+    fn divides_count_by_seconds() {
         assert_eq!(rate(20_000, Duration::from_millis(2_500)), 8_000.0);
         assert_eq!(rate(5, Duration::ZERO), 0.0);
     }
 
     #[test]
-    fn seconds_are_shared_out_in_microseconds() {
+    fn divides_seconds_into_microseconds_per_item() {
         assert_eq!(micros_each(0.5, 1_000), 500.0);
         assert_eq!(micros_each(0.5, 0), 0.0);
     }
 
     #[test]
-    fn a_spread_does_not_ask_for_order() {
+    fn sorts_values_of_spread() {
         let spread = Spread::of(vec![5.0, -1.0, 3.0]);
         assert_eq!(spread, Some(Spread { min: -1.0, p50: 3.0, p99: 5.0, max: 5.0 }));
         assert_eq!(Spread::of(Vec::new()), None);

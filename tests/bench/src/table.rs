@@ -1,26 +1,27 @@
-//! The rows as text for people.
+//! Results as text.
 
 use std::fmt::Write as _;
 
 use crate::{
     cpu::Usage,
     machine::Machine,
-    report::{Due, Figure, Row},
+    report::{Bound, Figure, Row},
     stats::micros_each,
 };
 
-/// The machine in one line.
+/// Describes the machine in one line.
 pub(crate) fn machine(machine: &Machine) -> String {
     let Machine { cores, cpu, kernel, memory_gib, flush_us, postgres } = machine;
     format!(
-        "{cores} cores ({cpu}), {memory_gib:.0} GiB, Linux {kernel}, PostgreSQL {postgres}, 8 KiB flushed in {flush_us:.0} µs"
+        "{cores} cores ({cpu}), {memory_gib:.0} GiB, Linux {kernel}, PostgreSQL {postgres}, \
+         8 KiB flushed in {flush_us:.0} µs"
     )
 }
 
-/// The figures, beside what they are held to.
+/// Table of the figures with their references.
 pub(crate) fn figures(rows: &[Row]) -> String {
     let mut lines =
-        vec![["", "measured", "1.0.0", "milestone", "goal", "due now"].map(str::to_owned)];
+        vec![["", "measured", "1.0.0", "milestone", "goal", "bound"].map(str::to_owned)];
     for row in rows {
         lines.push([
             row.title.clone(),
@@ -41,7 +42,7 @@ pub(crate) fn figures(rows: &[Row]) -> String {
     text
 }
 
-/// CPU time for each item, by process.
+/// CPU time per item, by process.
 pub(crate) fn cpu(rows: &[Row]) -> String {
     let mut text = String::new();
     for row in rows {
@@ -66,16 +67,16 @@ fn shares(usage: &Usage, items: usize) -> String {
     if !uses.is_empty() {
         parts.push(format!("postgres {} ({})", each(usage.postgres), uses.join(", ")));
     }
-    parts.push(format!("others {}", each(usage.others)));
+    parts.push(format!("other processes {}", each(usage.others)));
     parts.join(" · ")
 }
 
 fn line(figure: &Figure) -> [String; 6] {
     let reference = figure.reference;
-    let due = reference.due.map(|due| {
-        let (sign, bound) = match due {
-            Due::AtLeast(bound) => ("≥", bound),
-            Due::AtMost(bound) => ("≤", bound),
+    let bound = reference.bound.map(|bound| {
+        let (sign, bound) = match bound {
+            Bound::AtLeast(bound) => ("≥", bound),
+            Bound::AtMost(bound) => ("≤", bound),
         };
         format!("{sign} {} {}", number(bound), if figure.is_met() { "met" } else { "NOT MET" })
     });
@@ -85,7 +86,7 @@ fn line(figure: &Figure) -> [String; 6] {
         reference.baseline.to_owned(),
         reference.milestone.to_owned(),
         reference.goal.to_owned(),
-        due.unwrap_or_default(),
+        bound.unwrap_or_default(),
     ]
 }
 
@@ -93,7 +94,7 @@ fn unit(unit: &str) -> String {
     if unit.is_empty() || unit.starts_with('/') { unit.to_owned() } else { format!(" {unit}") }
 }
 
-/// Thousands apart, and decimals only where they say something.
+/// Formats a number with thousands separators, and with decimals only where they matter.
 pub(crate) fn number(value: f64) -> String {
     let decimals = match value.abs() {
         size if size >= 100.0 || size == size.trunc() => 0,
@@ -116,7 +117,7 @@ pub(crate) fn number(value: f64) -> String {
 }
 
 fn align(lines: &[[String; 6]]) -> String {
-    // A row's title stands alone and may be longer than its column.
+    // The title of a row has a line of its own and may be longer than its column.
     let cells = lines.iter().filter(|line| !line[1].is_empty());
     let widths = cells.fold([0; 6], |widths: [usize; 6], line| {
         std::array::from_fn(|at| widths[at].max(line[at].chars().count()))
@@ -138,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_read_at_a_glance() {
+    fn formats_numbers_with_thousands() {
         assert_eq!(number(20_000.0), "20,000");
         assert_eq!(number(1_234_567.8), "1,234,568");
         assert_eq!(number(12.345), "12.3");
@@ -149,10 +150,10 @@ mod tests {
     }
 
     #[test]
-    fn a_missed_bound_is_told() {
+    fn shows_missed_bound() {
         let row = |value| {
             Row::new("burst", "burst")
-                .figure(Figure::new("a", "a", value, "/s").due(Due::AtLeast(5_000.0)))
+                .figure(Figure::new("a", "a", value, "/s").bounded(Bound::AtLeast(5_000.0)))
         };
         assert!(figures(&[row(6_000.0)]).contains("≥ 5,000 met"));
         assert!(figures(&[row(4_000.0)]).contains("NOT MET"));

@@ -1,169 +1,183 @@
-//! The four services on databases of their own: made anew for each group of rows, so that none
-//! leaves anything to another.
+//! The four services on their own databases, created anew for each group of rows, so that no group
+//! influences another.
 
-use std::path::PathBuf;
-
-use anyhow::Context as _;
-use secrecy::SecretString;
-use shared::bus::{self, BusSettings, SharedBus, settings::PostgresSettings};
-use sqlx::{PgPool, postgres::PgPoolOptions};
-
-use crate::{
-    cpu::Watched,
-    house::House,
-    process::{Addresses, Program, Running},
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
 };
 
-/// Secret by which the bench's requests come through the gateway.
+use anyhow::{Context as _, ensure};
+use shared::bus::{self, BusSettings, SharedBus, settings::PostgresSettings};
+use sqlx::{PgPool, postgres::PgPoolOptions};
+use support::{
+    Service, environment,
+    process::{Addresses, Command, Running},
+};
+
+use crate::{cpu::Watched, readiness::wait_until_ready, testbed::Testbed};
+
+/// Secret by which the bench's requests are accepted as the gateway's.
 pub(crate) const GATEWAY_SECRET: &str = "the-gateway-of-the-bench";
+/// Longest time until a service has ended after SIGTERM, and a migration has ended.
+pub(crate) const END_LIMIT: Duration = Duration::from_secs(30);
 
-/// The services, in the order of a reminder's way.
-pub(crate) const SERVICES: [&str; 4] =
-    ["reminder-service", "event-service", "notification-scheduler", "notification-service"];
-
-/// Databases with everything in them but data, and how to start the services on them.
-pub(crate) struct Stage<'a> {
-    pub(crate) house: &'a House,
-    programs: [Program; 4],
+/// Migrated databases without data, and the commands that start the services on them.
+pub(crate) struct TestSuite<'a> {
+    pub(crate) testbed: &'a Testbed,
+    commands: BTreeMap<Service, Command>,
     pub(crate) notifications: PgPool,
     pub(crate) devices: PgPool,
     bus_url: String,
-    /// Where the services' output goes.
-    pub(crate) logs: PathBuf,
 }
 
-impl<'a> Stage<'a> {
-    /// Makes the databases, whose names begin with `name`, and migrates them.
-    pub(crate) async fn make(house: &'a House, name: &str) -> anyhow::Result<Self> {
-        let logs = house.logs.join(name);
+impl<'a> TestSuite<'a> {
+    /// Creates the databases, whose names begin with `name`, and migrates them.
+    pub(crate) async fn create(testbed: &'a Testbed, name: &str) -> anyhow::Result<Self> {
+        let logs = testbed.logs.join(name);
         std::fs::create_dir_all(&logs).with_context(|| format!("create {}", logs.display()))?;
-        let mut urls = Vec::new();
-        for what in ["reminders", "notifications", "devices", "bus"] {
-            let database = format!("{name}_{what}");
-            house
-                .cluster
-                .create_database(&database)
-                .await
-                .with_context(|| format!("create {database}"))?;
-            urls.push(house.cluster.url(&database));
+        let database = async |short: &str| {
+            let database = format!("{name}_{short}");
+            let created = testbed.cluster.create_database(&database).await;
+            created.with_context(|| format!("create {database}"))?;
+            anyhow::Ok(testbed.cluster.url(&database))
+        };
+        let (reminders, notifications) =
+            (database("reminders").await?, database("notifications").await?);
+        let (devices, bus_url) = (database("devices").await?, database("bus").await?);
+        let mut commands = BTreeMap::new();
+        for service in Service::ALL {
+            let database_url = match service {
+                Service::Reminders => &reminders,
+                Service::Events | Service::Scheduler => &notifications,
+                Service::Notifications => &devices,
+            };
+            let command = command(testbed, service, database_url, &bus_url, &logs)?;
+            migrate(command.clone()).await?;
+            commands.insert(service, command.arg("serve"));
         }
-        let [reminders, notifications, devices, bus_url] = <[String; 4]>::try_from(urls)
-            .map_err(|_| anyhow::anyhow!("four databases were made"))?;
-        let databases = [&reminders, &notifications, &notifications, &devices];
-        let mut programs = Vec::new();
-        for (name, database) in SERVICES.into_iter().zip(databases) {
-            let environment = environment(house, &bus_url, database);
-            Program::beside(name, "migrate", environment.clone())?.run(&logs).await?;
-            programs.push(Program::beside(name, "serve", environment)?);
-        }
-        let programs = <[Program; 4]>::try_from(programs)
-            .map_err(|_| anyhow::anyhow!("there are four services"))?;
         let pool = |url: &str| PgPoolOptions::new().max_connections(1).connect_lazy(url);
         Ok(Self {
-            house,
-            programs,
+            testbed,
+            commands,
             notifications: pool(&notifications)?,
             devices: pool(&devices)?,
             bus_url,
-            logs,
         })
     }
 
-    /// How to start the service with this name.
-    pub(crate) fn program(&self, name: &str) -> anyhow::Result<&Program> {
-        self.programs
-            .iter()
-            .find(|program| program.name == name)
-            .with_context(|| format!("there is no {name}"))
+    /// Starts one service and returns at once.
+    pub(crate) fn spawn(&self, service: Service) -> anyhow::Result<Running> {
+        let command = self.commands.get(&service);
+        command.with_context(|| format!("there is no {}", service.binary()))?.spawn()
     }
 
     /// Starts some of the services and waits until they are ready.
-    pub(crate) async fn start(&self, names: &[&str]) -> anyhow::Result<Services> {
-        let started: anyhow::Result<Vec<_>> =
-            names.iter().map(|name| self.program(name)?.start(&self.logs)).collect();
-        let mut services = Vec::new();
-        for running in started? {
-            let (addresses, _) = running.ready().await?;
-            services.push((running, addresses));
+    pub(crate) async fn start(&self, services: &[Service]) -> anyhow::Result<Services> {
+        let mut running = Vec::new();
+        for service in services {
+            running.push((*service, self.spawn(*service)?));
         }
-        Ok(Services(services))
+        let mut ready = BTreeMap::new();
+        for (service, running) in running {
+            let (addresses, _) = wait_until_ready(&running).await?;
+            ready.insert(service, (running, addresses));
+        }
+        Ok(Services(ready))
     }
 
-    /// The bus, as the services use it.
+    /// Connects to the bus as the services do.
     pub(crate) async fn bus(&self) -> anyhow::Result<SharedBus> {
-        let url = SecretString::from(self.bus_url.clone());
-        let settings =
-            BusSettings::Postgres(PostgresSettings { url: url.into(), max_connections: 2 });
+        let settings = BusSettings::Postgres(PostgresSettings {
+            url: self.bus_url.as_str().into(),
+            max_connections: 2,
+        });
         bus::connect(&settings).await.context("connect to the bus")
     }
 
-    /// Whose CPU time counts: the services', PostgreSQL's, the provider's, the bench's own.
+    /// The processes whose CPU time counts: the services, PostgreSQL, the provider, the bench.
     pub(crate) fn watched(&self, services: &Services) -> Watched {
         let mut processes: Vec<_> =
-            services.0.iter().map(|(running, _)| (running.name, running.pid())).collect();
-        processes.push(("provider", self.house.provider.process.pid()));
+            services.all().map(|(service, running)| (service.binary(), running.pid())).collect();
+        processes.push(("provider", self.testbed.provider.process.pid()));
         processes.push(("bench", std::process::id().cast_signed()));
-        Watched { processes, postmaster: Some(self.house.cluster.pid()) }
+        Watched { processes, postmaster: Some(self.testbed.cluster.pid()) }
     }
 }
 
 /// Running services.
-pub(crate) struct Services(Vec<(Running, Addresses)>);
+pub(crate) struct Services(BTreeMap<Service, (Running, Addresses)>);
 
 impl Services {
-    pub(crate) fn get(&self, name: &str) -> anyhow::Result<&Running> {
-        Ok(&self.find(name)?.0)
+    pub(crate) fn get(&self, service: Service) -> anyhow::Result<&Running> {
+        Ok(&self.find(service)?.0)
     }
 
-    /// Where a service's REST API is.
-    pub(crate) fn rest(&self, name: &str) -> anyhow::Result<std::net::SocketAddr> {
-        self.find(name)?.1.rest()
+    /// Address of a service's REST API.
+    pub(crate) fn rest(&self, service: Service) -> anyhow::Result<std::net::SocketAddr> {
+        self.find(service)?.1.rest()
     }
 
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Running> {
-        self.0.iter().map(|(running, _)| running)
+    pub(crate) fn all(&self) -> impl Iterator<Item = (Service, &Running)> {
+        self.0.iter().map(|(service, (running, _))| (*service, running))
     }
 
-    /// Ends them in good order.
+    /// Stops the services with SIGTERM.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
-        for (running, _) in self.0 {
-            running.stop().await?;
+        for (running, _) in self.0.into_values() {
+            running.terminate_within(END_LIMIT).await?;
         }
         Ok(())
     }
 
-    fn find(&self, name: &str) -> anyhow::Result<&(Running, Addresses)> {
-        self.0
-            .iter()
-            .find(|(running, _)| running.name == name)
-            .with_context(|| format!("{name} does not run"))
+    fn find(&self, service: Service) -> anyhow::Result<&(Running, Addresses)> {
+        self.0.get(&service).with_context(|| format!("{} does not run", service.binary()))
     }
 }
 
-/// What an operator would set; everything else is as it comes.
-fn environment(house: &House, bus_url: &str, database_url: &str) -> Vec<(&'static str, String)> {
-    let provider = house.provider.url();
-    vec![
-        ("APP_ENV", "production".to_owned()),
-        ("BIND_ADDRESS", "127.0.0.1".to_owned()),
-        ("PORT", "0".to_owned()),
-        ("ADMIN_PORT", "0".to_owned()),
-        ("DATABASE_URL", database_url.to_owned()),
-        ("BUS", "postgres".to_owned()),
-        ("BUS_DATABASE_URL", bus_url.to_owned()),
-        ("FCM_ENDPOINT", provider.clone()),
-        ("FCM_PROJECT_CONFIG", sandbox::service_account(&provider).to_string()),
-        ("AWS_ENDPOINT_URL", provider),
-        ("AWS_REGION", "us-east-1".to_owned()),
-        ("AWS_ACCESS_KEY_ID", "bench".to_owned()),
-        ("AWS_SECRET_ACCESS_KEY", "bench".to_owned()),
-        ("SES_SOURCE_EMAIL", "reminders@example.com".to_owned()),
-        ("GATEWAY_SECRET", GATEWAY_SECRET.to_owned()),
-        ("OPERATOR_TOKEN", "the-operators-of-the-bench".to_owned()),
-        // The bench is few users who do the work of many; what limits cost is measured, where they
-        // are is not.
-        ("RATE_LIMIT_PER_SECOND", "1000000".to_owned()),
-        ("RATE_LIMIT_BURST", "1000000".to_owned()),
-        ("MAX_REMINDERS_PER_USER", "1000000".to_owned()),
-    ]
+/// The command of a service, with the variables that an operator would set; all others have their
+/// defaults.
+fn command(
+    testbed: &Testbed,
+    service: Service,
+    database_url: &str,
+    bus_url: &str,
+    logs: &Path,
+) -> anyhow::Result<Command> {
+    let provider = testbed.provider.url();
+    let variables = [
+        ("APP_ENV", "production"),
+        ("SES_SOURCE_EMAIL", "reminders@example.com"),
+        ("GATEWAY_SECRET", GATEWAY_SECRET),
+        ("OPERATOR_TOKEN", "the-operators-of-the-bench"),
+        // The bench is a few users that do the work of many. The cost of the limits is measured,
+        // their values are not.
+        ("RATE_LIMIT_PER_SECOND", "1000000"),
+        ("RATE_LIMIT_BURST", "1000000"),
+        ("MAX_REMINDERS_PER_USER", "1000000"),
+    ];
+    let file = binary(service)?;
+    Ok(Command::program(service.binary(), file)
+        .envs(environment::service(database_url))
+        .envs(environment::postgres_bus(bus_url))
+        .envs(sandbox::fcm_variables(&provider))
+        .envs(sandbox::ses_variables(&provider))
+        .envs(variables)
+        .log_to(logs))
+}
+
+/// The binary of a service, beside the bench's own.
+fn binary(service: Service) -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe().context("find the bench's own file")?;
+    let file = own.with_file_name(service.binary());
+    ensure!(file.is_file(), "{} is not built: `make bench` builds it", file.display());
+    Ok(file)
+}
+
+async fn migrate(command: Command) -> anyhow::Result<()> {
+    let name = command.name().to_owned();
+    let mut migration = command.arg("migrate").spawn()?;
+    let code = migration.exit_code(END_LIMIT).await?;
+    ensure!(code == Some(0), "{name} migrate ended with {code:?}:\n{}", migration.log());
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! What stands for all rows: a private PostgreSQL that is as durable as production's, and the fast
+//! Environment of all rows: a private PostgreSQL that is as durable as in production, and the fast
 //! provider.
 
 use std::{
@@ -12,12 +12,13 @@ use bytes::Bytes;
 use http::Method;
 use private_postgres::{Cluster, Options};
 use sqlx::{Connection as _, PgConnection};
+use support::process::{Command, Running};
 use tempfile::TempDir;
 
 use crate::{
     load::{self, request},
     machine::Machine,
-    process::{Program, Running},
+    readiness,
     record::{self, Record},
     statements::{self, Statements},
 };
@@ -32,26 +33,26 @@ const SETTINGS: [(&str, &str); 5] = [
     ("synchronous_commit", "on"),
 ];
 
-/// PostgreSQL, the provider and a folder, all gone with this value.
-pub(crate) struct House {
+/// PostgreSQL, the provider and a temporary folder. All are removed with this value.
+pub(crate) struct Testbed {
     pub(crate) provider: Provider,
     pub(crate) machine: Machine,
     pub(crate) cluster: Cluster,
-    /// Kept when asked for.
+    /// Statement statistics, if requested.
     pub(crate) statements: Option<Statements>,
     pub(crate) logs: PathBuf,
     // Removed last.
     _dir: TempDir,
 }
 
-impl House {
-    /// Builds it; what its processes print goes to `logs`, emptied first.
-    pub(crate) async fn build(logs: &Path, with_statements: bool) -> anyhow::Result<Self> {
+impl Testbed {
+    /// Starts everything. The processes write their output to `logs`, which is emptied first.
+    pub(crate) async fn start(logs: &Path, with_statements: bool) -> anyhow::Result<Self> {
         let mut folder = tempfile::Builder::new();
-        // PostgreSQL runs as another account when the bench runs as root, and has to get in.
+        // PostgreSQL runs as another account if the bench runs as root, and must be able to enter.
         #[cfg(unix)]
         folder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755));
-        let dir = folder.prefix("reminders-bench-").tempdir().context("make a folder")?;
+        let dir = folder.prefix("reminders-bench-").tempdir().context("create a folder")?;
         empty(logs).with_context(|| format!("empty {}", logs.display()))?;
         let mut options = Options::new(dir.path().join("postgres"));
         options.settings.extend(SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())));
@@ -61,8 +62,8 @@ impl House {
             );
         }
         let cluster = Cluster::start(options).await.context("start PostgreSQL")?;
-        let version = postgres_version(&cluster).await.context("ask PostgreSQL for its version")?;
-        let machine = Machine::look(dir.path(), version)?;
+        let version = postgres_version(&cluster).await.context("read the version of PostgreSQL")?;
+        let machine = Machine::inspect(dir.path(), version)?;
         let provider = Provider::start(logs).await?;
         let statements = if with_statements {
             Some(Statements::open(cluster.url("postgres")).await?)
@@ -72,24 +73,24 @@ impl House {
         Ok(Self { provider, machine, cluster, statements, logs: logs.to_owned(), _dir: dir })
     }
 
-    /// Begins the accounts of statements anew.
-    pub(crate) async fn count_statements(&self) -> anyhow::Result<()> {
+    /// Resets the statement statistics.
+    pub(crate) async fn reset_statements(&self) -> anyhow::Result<()> {
         match &self.statements {
             Some(statements) => statements.reset().await,
             None => Ok(()),
         }
     }
 
-    /// Tells the statements since then, for `items` of what they served.
-    pub(crate) async fn tell_statements(&self, name: &str, items: usize) -> anyhow::Result<()> {
+    /// Prints the statement statistics since the last reset, which served `items`.
+    pub(crate) async fn print_statements(&self, name: &str, items: usize) -> anyhow::Result<()> {
         if let Some(statements) = &self.statements {
-            eprintln!("{}", statements.told(name, items).await?);
+            eprintln!("{}", statements.report(name, items).await?);
         }
         Ok(())
     }
 
-    /// Ends it all in good order.
-    pub(crate) async fn leave(self) -> anyhow::Result<()> {
+    /// Stops PostgreSQL and removes its data.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
         let relocated = self.cluster.is_relocated().then(|| self.cluster.dir().to_owned());
         self.cluster.stop().await.context("stop PostgreSQL")?;
         if let Some(dir) = relocated {
@@ -119,14 +120,9 @@ pub(crate) struct Provider {
 
 impl Provider {
     pub(crate) async fn start(logs: &Path) -> anyhow::Result<Self> {
-        let process = Program {
-            name: "provider",
-            file: std::env::current_exe().context("find the bench's own file")?,
-            arguments: vec!["provider".to_owned()],
-            environment: Vec::new(),
-        }
-        .start(logs)?;
-        let addr = process.listening().await?.rest()?;
+        let file = std::env::current_exe().context("find the bench's own file")?;
+        let process = Command::program("provider", file).arg("provider").log_to(logs).spawn()?;
+        let addr = process.listening(readiness::PAUSE).await?.rest()?;
         Ok(Self { process, addr })
     }
 
@@ -138,23 +134,23 @@ impl Provider {
         format!("http://{}", self.addr)
     }
 
-    /// Forgets what arrived, and answers after `latency_ms` from now on.
+    /// Removes the recorded messages, and delays each answer by `latency_ms` from now on.
     pub(crate) async fn reset(&self, latency_ms: u64) -> anyhow::Result<()> {
         self.call(Method::DELETE, "/_bench/records", String::new()).await?;
         self.call(Method::PUT, "/_bench/latency", latency_ms.to_string()).await?;
         Ok(())
     }
 
-    /// How many messages arrived, and how many that are not the bench's.
+    /// Number of messages of the bench that arrived, and number of others.
     pub(crate) async fn count(&self) -> anyhow::Result<(usize, usize)> {
         let text = self.call(Method::GET, "/_bench/count", String::new()).await?;
         let text = String::from_utf8_lossy(&text);
         let counts =
             text.split_once(' ').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
-        counts.with_context(|| format!("the provider counts {text:?}"))
+        counts.with_context(|| format!("the provider answered {text:?} instead of two counts"))
     }
 
-    /// What arrived, in order.
+    /// The messages in order of arrival.
     pub(crate) async fn records(&self) -> anyhow::Result<Vec<Record>> {
         Ok(record::decode(&self.call(Method::GET, "/_bench/records", String::new()).await?))
     }

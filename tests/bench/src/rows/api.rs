@@ -1,28 +1,30 @@
-//! The REST API of reminder-service, which runs alone as 1.0.0's did when it was measured.
+//! REST API of reminder-service, which runs alone, as the one of 1.0.0 did when it was measured.
 
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use http::Method;
+use support::Service;
 
 use super::reminders::{self, now_ms, user};
 use crate::{
     cpu::{Meter, Usage},
-    house::House,
     load::{self, Make, Outcome, Until, request},
     options::Options,
     progress::Progress,
     report::{Figure, Row},
-    stage::{Services, Stage},
     stats::{median_by, rate},
+    test_suite::{Services, TestSuite},
+    testbed::Testbed,
 };
 
-const SERVICE: &str = "reminder-service";
+const SERVICE: Service = Service::Reminders;
 const CONNECTIONS: usize = 64;
-/// Reminders that are there when lists are asked for, and of how many users.
+/// Reminders that are stored when lists are read.
 const STORED: u32 = 10_000;
+/// Users of the stored reminders.
 const READERS: u32 = 100;
-/// How far ahead a reminder is due here.
+/// Time until a reminder is due, in milliseconds.
 const AHEAD_MS: u64 = 86_400_000;
 
 struct Run {
@@ -35,13 +37,13 @@ impl Run {
         rate(self.outcome.requests, self.outcome.time)
     }
 
-    /// CPU seconds of the service, and of PostgreSQL, for 1,000 requests.
+    /// CPU seconds of the service and of PostgreSQL per 1,000 requests.
     fn cpu_per_thousand(&self) -> (f64, f64) {
         let service = self
             .usage
             .processes
             .iter()
-            .find(|(name, _)| *name == SERVICE)
+            .find(|(name, _)| *name == SERVICE.binary())
             .map_or(0.0, |(_, seconds)| *seconds);
         let thousands = self.outcome.requests as f64 / 1e3;
         (service / thousands, self.usage.postgres / thousands)
@@ -50,11 +52,11 @@ impl Run {
 
 pub(crate) async fn measure(
     options: &Options,
-    house: &House,
+    testbed: &Testbed,
     rows: &mut Vec<Row>,
 ) -> anyhow::Result<()> {
-    let stage = Stage::make(house, "api").await?;
-    let services = stage.start(&[SERVICE]).await?;
+    let suite = TestSuite::create(testbed, "api").await?;
+    let services = suite.start(&[SERVICE]).await?;
     let addr = services.rest(SERVICE)?;
     fill(addr).await?;
     let list = move |number: u32| {
@@ -63,13 +65,13 @@ pub(crate) async fn measure(
     let create = move |number: u32| {
         reminders::post(addr, &user(number % 1_000), number, now_ms() + AHEAD_MS)
     };
-    let get = median(options, &stage, &services, "GET /reminders", Arc::new(list)).await?;
-    let post = median(options, &stage, &services, "POST /reminders", Arc::new(create)).await?;
+    let get = median(options, &suite, &services, "GET /reminders", Arc::new(list)).await?;
+    let post = median(options, &suite, &services, "POST /reminders", Arc::new(create)).await?;
     services.stop().await?;
     rows.push(row("post", "POST /reminders, 64 connections, durable with outbox", post, POST));
     rows.push(row(
         "get",
-        "GET /reminders?limit=10, 64 connections, 100 of the user's, 10,000 in all",
+        "GET /reminders?limit=10, 64 connections, 100 reminders of the user, 10,000 in all",
         get,
         GET,
     ));
@@ -77,7 +79,7 @@ pub(crate) async fn measure(
 }
 
 async fn fill(addr: std::net::SocketAddr) -> anyhow::Result<()> {
-    let progress = Progress::counting("api: making the reminders to list", STORED as usize);
+    let progress = Progress::counting("api: creating the reminders to list", STORED as usize);
     let make = move |number: u32| {
         reminders::post(addr, &user(number % READERS), number, now_ms() + AHEAD_MS)
     };
@@ -90,7 +92,7 @@ async fn fill(addr: std::net::SocketAddr) -> anyhow::Result<()> {
 
 async fn median(
     options: &Options,
-    stage: &Stage<'_>,
+    suite: &TestSuite<'_>,
     services: &Services,
     name: &str,
     make: Arc<Make>,
@@ -101,18 +103,18 @@ async fn median(
     let mut runs = Vec::new();
     for number in 1..=options.runs() {
         let _waiting = Progress::waiting(&format!("api: {name} {number}/{}", options.runs()));
-        stage.house.count_statements().await?;
-        let meter = Meter::start(stage.watched(services))?;
+        suite.testbed.reset_statements().await?;
+        let meter = Meter::start(suite.watched(services))?;
         let until = Until::Elapsed(Duration::from_secs(options.seconds(10)));
         let outcome = load::run(addr, CONNECTIONS, until, Arc::clone(&make), |_| ()).await?;
         let run = Run { outcome, usage: meter.read()? };
-        stage.house.tell_statements(name, run.outcome.requests).await?;
+        suite.testbed.print_statements(name, run.outcome.requests).await?;
         runs.push(run);
     }
     median_by(runs, Run::per_second).context("at least one run")
 }
 
-/// 1.0.0's figures, and where there are some, the first milestone and the goal.
+/// Figures of 1.0.0, and the first milestone and the goal if there are any.
 struct References {
     machine: [&'static str; 3],
     service: [&'static str; 3],
@@ -145,7 +147,7 @@ fn row(id: &'static str, title: &str, run: Run, references: References) -> Row {
     let latency = run.outcome.latency_ms;
     let per_cpu_second = if cpu > 0.0 { 1e3 / cpu } else { 0.0 };
     let figure = |key, label, value, unit, [baseline, milestone, goal]: [&'static str; 3]| {
-        Figure::new(key, label, value, unit).beside(baseline, milestone, goal)
+        Figure::new(key, label, value, unit).compared_with(baseline, milestone, goal)
     };
     let References { machine, service, cpu: cpu_before, postgres: postgres_before, p50, p99 } =
         references;
@@ -162,14 +164,14 @@ fn row(id: &'static str, title: &str, run: Run, references: References) -> Row {
         .figure(figure("p99Ms", "p99", latency.p99, "ms", [p99, "", ""]))
         .figure(figure(
             "cpuPer1000",
-            "CPU of the service for 1,000",
+            "CPU of the service per 1,000",
             cpu,
             "s",
             [cpu_before, "", ""],
         ))
         .figure(figure(
             "postgresPer1000",
-            "CPU of PostgreSQL for 1,000",
+            "CPU of PostgreSQL per 1,000",
             postgres,
             "s",
             [postgres_before, "", ""],

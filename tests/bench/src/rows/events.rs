@@ -1,4 +1,4 @@
-//! How fast event-service applies what waits in its queue.
+//! Rate at which event-service applies the messages of its queue.
 
 use std::{
     collections::BTreeMap,
@@ -12,25 +12,26 @@ use shared::{
     bus::{Message, SharedBus},
     contract::{Channel, Event, EventType, NotifyContent, Priority, ReminderData, Schema, new_id},
 };
+use support::Service;
 
 use super::STUCK_LIMIT;
 use crate::{
     cpu::{Meter, Usage},
-    house::House,
     ledger,
     options::Options,
     progress::Progress,
-    report::{Due, Figure, Row},
+    report::{Bound, Figure, Row},
     rows::reminders::{USERS, user},
-    stage::{Services, Stage},
     stats::{Spread, median_by, rate},
     table::number,
+    test_suite::{Services, TestSuite},
+    testbed::Testbed,
 };
 
 /// Messages published at once.
 const BATCH: usize = 500;
 const PAUSE: Duration = Duration::from_millis(20);
-/// Far enough ahead to be nobody else's business.
+/// Time until the reminders are due: long enough that no other service acts on them.
 const AHEAD: TimeDelta = TimeDelta::days(1);
 
 struct Run {
@@ -41,37 +42,32 @@ struct Run {
 
 pub(crate) async fn measure(
     options: &Options,
-    house: &House,
+    testbed: &Testbed,
     rows: &mut Vec<Row>,
 ) -> anyhow::Result<()> {
-    let stage = Stage::make(house, "events").await?;
-    let services = stage.start(&["event-service"]).await?;
-    let bus = stage.bus().await?;
+    let suite = TestSuite::create(testbed, "events").await?;
+    let services = suite.start(&[Service::Events]).await?;
+    let bus = suite.bus().await?;
     let count = options.count() as usize;
-    run(&stage, &services, &bus, count.min(2_000), "events: warming up").await?;
+    run(&suite, &services, &bus, count.min(2_000), "events: warming up").await?;
     let mut runs = Vec::new();
     for number in 1..=options.runs() {
         let name = format!("events {number}/{}", options.runs());
-        runs.push(run(&stage, &services, &bus, count, &name).await?);
+        runs.push(run(&suite, &services, &bus, count, &name).await?);
     }
     services.stop().await?;
     let rates = Spread::of(runs.iter().map(|run| rate(count, run.applied)).collect());
     let median = median_by(runs, |run| rate(count, run.applied));
     let (run, rates) = median.zip(rates).context("at least one run")?;
     let applied = Figure::new("appliedPerSecond", "applied", rate(count, run.applied), "/s")
-        .beside("101/s", "10,000/s", "20,000/s")
-        .due(Due::AtLeast(5_000.0));
+        .compared_with("101/s", "10,000/s", "20,000/s")
+        .bounded(Bound::AtLeast(5_000.0));
     let row = Row::new(
         "events",
-        format!("events: {} reminder:created in the queue", number(count as f64)),
+        format!("events: {} reminder:created events in the queue", number(count as f64)),
     )
     .figure(applied)
-    .figure(Figure::new(
-        "publishedPerSecond",
-        "put on the bus before",
-        rate(count, run.published),
-        "/s",
-    ))
+    .figure(Figure::new("publishedPerSecond", "published before", rate(count, run.published), "/s"))
     .cpu(count, run.usage)
     .note(format!(
         "median of {} runs, {} to {}/s",
@@ -83,16 +79,16 @@ pub(crate) async fn measure(
     Ok(())
 }
 
-/// Halts event-service, fills its queue, lets it go on, and waits until all is applied.
+/// Pauses event-service, fills its queue, resumes it, and waits until all events are applied.
 async fn run(
-    stage: &Stage<'_>,
+    suite: &TestSuite<'_>,
     services: &Services,
     bus: &SharedBus,
     count: usize,
     name: &str,
 ) -> anyhow::Result<Run> {
-    let service = services.get("event-service")?;
-    let before = ledger::notifications(&stage.notifications).await?;
+    let service = services.get(Service::Events)?;
+    let before = ledger::notifications(&suite.notifications).await?;
     let messages =
         (0..count).map(|number| message(number as u32)).collect::<anyhow::Result<Vec<_>>>()?;
 
@@ -100,8 +96,8 @@ async fn run(
     let begun = Instant::now();
     let published = publish(bus, &messages, &format!("{name}: filling the queue")).await;
     let published_in = begun.elapsed();
-    stage.house.count_statements().await?;
-    let meter = Meter::start(stage.watched(services))?;
+    suite.testbed.reset_statements().await?;
+    let meter = Meter::start(suite.watched(services))?;
     let begun = Instant::now();
     service.signal(Signal::SIGCONT);
     published?;
@@ -109,12 +105,12 @@ async fn run(
     let progress = Progress::counting(&format!("{name}: applying"), count);
     let (mut applied, mut moved) = (0, Instant::now());
     loop {
-        let now = ledger::notifications(&stage.notifications).await? - before;
+        let now = ledger::notifications(&suite.notifications).await? - before;
         progress.set(now);
         if now == count {
             let run =
                 Run { applied: begun.elapsed(), published: published_in, usage: meter.read()? };
-            stage.house.tell_statements(name, count).await?;
+            suite.testbed.print_statements(name, count).await?;
             return Ok(run);
         }
         if now > applied {
@@ -122,7 +118,7 @@ async fn run(
         }
         ensure!(
             moved.elapsed() < STUCK_LIMIT,
-            "{now} of {count} events were applied, and no more for {STUCK_LIMIT:?}"
+            "{now} of {count} events were applied, and no further one for {STUCK_LIMIT:?}"
         );
         tokio::time::sleep(PAUSE).await;
     }

@@ -1,5 +1,4 @@
-//! The load generator against the provider alone: the ceiling of everything else that is measured
-//! with them.
+//! The load generator against the provider alone: the upper limit of all other rows.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,26 +6,26 @@ use http::Method;
 
 use crate::{
     cpu::{Meter, Watched},
-    house::House,
     load::{self, Until, request},
     marker,
     options::Options,
     progress::Progress,
     report::{Figure, Row},
     stats::rate,
+    testbed::Testbed,
 };
 
-/// Connections, as in the API rows.
+/// The same number of connections as in the API rows.
 const CONNECTIONS: usize = 64;
 
 pub(crate) async fn measure(
     options: &Options,
-    house: &House,
+    testbed: &Testbed,
     rows: &mut Vec<Row>,
 ) -> anyhow::Result<()> {
     let seconds = options.seconds(5);
-    let addr = house.provider.addr();
-    house.provider.reset(0).await?;
+    let addr = testbed.provider.addr();
+    testbed.provider.reset(0).await?;
     let body = format!(
         r#"{{"message":{{"token":"t","notification":{{"body":"{}"}}}}}}"#,
         marker::text(1, 1)
@@ -36,7 +35,7 @@ pub(crate) async fn measure(
     };
     let watched = Watched {
         processes: vec![
-            ("provider", house.provider.process.pid()),
+            ("provider", testbed.provider.process.pid()),
             ("bench", std::process::id().cast_signed()),
         ],
         postmaster: None,

@@ -1,5 +1,5 @@
-//! One run through the whole pipeline: reminders are made, come due, arrive, are recorded, and are
-//! known to have been sent.
+//! One run through the whole pipeline: reminders are created, become due, arrive, and are recorded
+//! as sent by notification-service and then by event-service.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -14,39 +14,42 @@ use crate::{
     ledger,
     progress::Progress,
     record::Arrivals,
-    stage::{Services, Stage},
     stats::rate,
+    test_suite::{Services, TestSuite},
 };
 
-/// How long before the first is due the measurement begins.
+/// Time between the start of the measurement and the first due time.
 const BEFORE: Duration = Duration::from_millis(200);
-/// Between two looks at how many arrived, and at whether all is recorded.
+/// Pause between two counts of the arrivals.
 const ARRIVAL_PAUSE: Duration = Duration::from_millis(20);
+/// Pause between two looks at the ledger.
 const RECORD_PAUSE: Duration = Duration::from_millis(5);
 
-/// What is to run.
+/// Parameters of a run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
     pub(crate) count: u32,
-    /// Reminders due in each millisecond; all at one instant where it is none.
+    /// Reminders that are due in each millisecond; `None`: all are due at one instant.
     pub(crate) per_ms: Option<u32>,
-    /// At the provider.
+    /// Latency of the provider.
     pub(crate) latency_ms: u64,
-    /// Reminders a second that can be made and known; a guess before the first run.
+    /// Expected rate at which reminders are created and reach event-service.
     pub(crate) made_per_second: f64,
 }
 
-/// What came of it.
+/// Result of a run.
 #[derive(Debug, Clone)]
 pub(crate) struct Run {
     pub(crate) count: usize,
-    /// From the first due time.
+    /// Time from the first due time until the provider had accepted all messages.
     pub(crate) accepted: Duration,
+    /// Time until all were recorded in the ledger.
     pub(crate) recorded: Duration,
+    /// Time until event-service had all outcomes.
     pub(crate) known: Duration,
     pub(crate) arrivals: Arrivals,
     pub(crate) usage: Usage,
-    /// Reminders a second that were made and known.
+    /// Rate at which reminders were created and reached event-service.
     pub(crate) made_per_second: f64,
 }
 
@@ -56,18 +59,18 @@ impl Run {
     }
 }
 
-/// Runs it.
+/// Runs the pipeline once.
 ///
 /// # Errors
-/// When anything stops moving, or what arrived is not what was due.
+/// If there is no progress, or other messages arrive than were due.
 pub(crate) async fn run(
-    stage: &Stage<'_>,
+    suite: &TestSuite<'_>,
     services: &Services,
     plan: Plan,
     name: &str,
 ) -> anyhow::Result<Run> {
     let Plan { count, per_ms, latency_ms, made_per_second } = plan;
-    stage.house.provider.reset(latency_ms).await?;
+    suite.testbed.provider.reset(latency_ms).await?;
     let lead_ms = (f64::from(count) / made_per_second * 1_400.0) as u64 + 3_000;
     let first_ms = reminders::now_ms() + lead_ms;
     let due_ms =
@@ -75,21 +78,21 @@ pub(crate) async fn run(
     let last_ms = due_ms(count.saturating_sub(1));
 
     let begun = Instant::now();
-    reminders::create(services, count, &format!("{name}: making reminders"), due_ms).await?;
-    reminders::wait_until_known(stage, count, first_ms, last_ms).await?;
+    reminders::create(services, count, &format!("{name}: creating reminders"), due_ms).await?;
+    reminders::wait_until_known(suite, count, first_ms, last_ms).await?;
     let made_per_second = rate(count as usize, begun.elapsed());
     {
-        let _waiting = Progress::waiting(&format!("{name}: until they are due"));
+        let _waiting = Progress::waiting(&format!("{name}: waiting until they are due"));
         tokio::time::sleep(until(first_ms).saturating_sub(BEFORE)).await;
     }
-    stage.house.count_statements().await?;
-    let meter = Meter::start(stage.watched(services))?;
-    wait_for_arrivals(stage, count as usize, last_ms, name).await?;
-    let recorded = wait_for_records(stage, count, first_ms, last_ms).await?;
-    let known = wait_for_facts(stage, count, first_ms, last_ms).await?;
+    suite.testbed.reset_statements().await?;
+    let meter = Meter::start(suite.watched(services))?;
+    wait_for_arrivals(suite, count as usize, last_ms, name).await?;
+    let recorded = wait_for_records(suite, count, first_ms, last_ms).await?;
+    let known = wait_for_outcomes(suite, count, first_ms, last_ms).await?;
     let usage = meter.read()?;
-    stage.house.tell_statements(name, count as usize).await?;
-    let arrivals = Arrivals::of(&stage.house.provider.records().await?);
+    suite.testbed.print_statements(name, count as usize).await?;
+    let arrivals = Arrivals::of(&suite.testbed.provider.records().await?);
     ensure!(
         arrivals.distinct == count as usize,
         "{} of {count} reminders arrived",
@@ -101,7 +104,7 @@ pub(crate) async fn run(
 
 /// Waits until `count` messages arrived at the provider.
 async fn wait_for_arrivals(
-    stage: &Stage<'_>,
+    suite: &TestSuite<'_>,
     count: usize,
     last_ms: u64,
     name: &str,
@@ -109,9 +112,9 @@ async fn wait_for_arrivals(
     let progress = Progress::counting(&format!("{name}: arriving"), count);
     let (mut arrived, mut moved) = (0, Instant::now());
     loop {
-        let (now, unmarked) = stage.house.provider.count().await?;
+        let (now, unmarked) = suite.testbed.provider.count().await?;
         progress.set(now);
-        ensure!(unmarked == 0, "{unmarked} messages arrived that are not the bench's");
+        ensure!(unmarked == 0, "{unmarked} messages arrived that are not from the bench");
         if now >= count {
             return Ok(());
         }
@@ -120,7 +123,7 @@ async fn wait_for_arrivals(
         }
         ensure!(
             moved.elapsed() < STUCK_LIMIT,
-            "{now} of {count} arrived, and nothing more for {STUCK_LIMIT:?}"
+            "{now} of {count} messages arrived, and no further one for {STUCK_LIMIT:?}"
         );
         tokio::time::sleep(ARRIVAL_PAUSE).await;
     }
@@ -128,43 +131,43 @@ async fn wait_for_arrivals(
 
 /// Waits until the ledger shows every delivery as sent.
 async fn wait_for_records(
-    stage: &Stage<'_>,
+    suite: &TestSuite<'_>,
     count: u32,
     first_ms: u64,
     last_ms: u64,
 ) -> anyhow::Result<Duration> {
-    let quiet = async || anyhow::Ok(!ledger::any_unfinished(&stage.devices).await?);
+    let quiet = async || anyhow::Ok(!ledger::any_unfinished(&suite.devices).await?);
     let sent =
-        async || ledger::recorded_sent(&stage.devices, instant(first_ms), instant(last_ms)).await;
+        async || ledger::recorded_sent(&suite.devices, instant(first_ms), instant(last_ms)).await;
     wait_for("recorded as sent", count, first_ms, RECORD_PAUSE, quiet, sent).await
 }
 
 /// Waits until the outcomes have gone through the outbox and the bus and event-service has applied
 /// them.
-async fn wait_for_facts(
-    stage: &Stage<'_>,
+async fn wait_for_outcomes(
+    suite: &TestSuite<'_>,
     count: u32,
     first_ms: u64,
     last_ms: u64,
 ) -> anyhow::Result<Duration> {
-    let bus = stage.bus().await?;
+    let bus = suite.bus().await?;
     let quiet = async || {
         let depth = bus.depth("event-queue").await?;
         let idle = depth.visible + depth.in_flight == 0;
-        let published = !ledger::any_unpublished(&stage.devices).await?
-            && !ledger::any_unpublished(&stage.notifications).await?;
+        let published = !ledger::any_unpublished(&suite.devices).await?
+            && !ledger::any_unpublished(&suite.notifications).await?;
         anyhow::Ok(idle && published)
     };
     let sent = async || {
-        ledger::known_sent(&stage.notifications, instant(first_ms), instant(last_ms)).await
+        ledger::known_sent(&suite.notifications, instant(first_ms), instant(last_ms)).await
     };
     wait_for("known to event-service as sent", count, first_ms, ARRIVAL_PAUSE, quiet, sent).await
 }
 
-/// Waits until all is quiet and `seen` confirms the whole count; how long after `since_ms` it
-/// became quiet.
+/// Waits until `quiet` returns `true` and `seen` the full count. Returns the time from `since_ms`
+/// until then.
 async fn wait_for(
-    what: &str,
+    state: &str,
     count: u32,
     since_ms: u64,
     pause: Duration,
@@ -183,7 +186,7 @@ async fn wait_for(
         }
         if begun.elapsed() > STUCK_LIMIT {
             bail!(
-                "{} of {count} were {what}, {STUCK_LIMIT:?} after the last arrived",
+                "{} of {count} were {state} {STUCK_LIMIT:?} after the last arrived",
                 seen().await?
             );
         }
