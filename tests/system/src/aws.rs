@@ -1,5 +1,5 @@
-//! Topics, queues and dead letters on the emulator, made as an operator makes them: by `suite
-//! provision`, or by Terraform.
+//! Topics, queues and dead-letter queues on the emulator, created as an operator creates them: with
+//! `suite provision`, or with Terraform.
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
@@ -9,14 +9,14 @@ use support::{
     process::Command,
 };
 
-/// The region that everything is in.
+/// Region of all resources.
 pub const REGION: &str = "us-east-1";
-/// How long Terraform may take: it waits more than a minute for what SQS's attributes settle to.
+/// Longest time of Terraform, which waits more than a minute for the attributes of SQS queues.
 const TERRAFORM_LIMIT: Duration = Duration::from_secs(400);
-/// `terraform`: the journeys run on what Terraform made.
+/// Variable that selects Terraform (`terraform`) for the journeys.
 const CHOICE: &str = "JOURNEYS_PROVISIONED_BY";
 
-/// How the SDK reaches the emulator.
+/// Settings by which the SDK connects to the emulator.
 #[must_use]
 pub fn settings(endpoint: &str) -> AwsSettings {
     AwsSettings {
@@ -27,29 +27,29 @@ pub fn settings(endpoint: &str) -> AwsSettings {
     }
 }
 
-/// Makes everything and says what the services' variables for it are.
+/// Creates all resources and returns the variables of the services.
 pub(crate) async fn provision(ministack: &MiniStack) -> BTreeMap<String, String> {
     let endpoint = ministack.endpoint();
     let mut variables = access(endpoint);
     variables.insert("BUS".to_owned(), "aws".to_owned());
     match std::env::var_os(CHOICE) {
-        Some(choice) if choice == "terraform" => variables.extend(by_terraform(endpoint).await),
+        Some(choice) if choice == "terraform" => variables.extend(with_terraform(endpoint).await),
         Some(other) => panic!("{CHOICE}={}: expected terraform, or nothing", other.display()),
         None => {
-            variables.extend(by_the_suite(endpoint, &[]).await);
-            envelope(endpoint, &variables["EVENT_TOPIC_ARN"]).await;
+            variables.extend(with_suite(endpoint, &[]).await);
+            disable_raw_delivery(endpoint, &variables["EVENT_TOPIC_ARN"]).await;
         }
     }
-    // The journeys read the service's own e-mails.
+    // The journeys read e-mails of the service's own templates.
     variables.remove("SES_EMAIL_TEMPLATE");
     variables
 }
 
-/// `suite provision`, and what it printed.
+/// Runs `suite provision` and returns the variables that it printed.
 ///
 /// # Panics
-/// When it fails; with everything it said.
-pub async fn by_the_suite(endpoint: &str, arguments: &[&str]) -> BTreeMap<String, String> {
+/// If it fails; the message contains its output.
+pub async fn with_suite(endpoint: &str, arguments: &[&str]) -> BTreeMap<String, String> {
     let command = Command::new("suite").without_ports().envs(access(endpoint)).arg("provision");
     let command = arguments.iter().fold(command, |command, argument| command.arg(*argument));
     let (code, output) = command.run().await;
@@ -58,12 +58,12 @@ pub async fn by_the_suite(endpoint: &str, arguments: &[&str]) -> BTreeMap<String
     pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-async fn by_terraform(endpoint: &str) -> BTreeMap<String, String> {
+async fn with_terraform(endpoint: &str) -> BTreeMap<String, String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/terraform-local.sh");
     let folder = tempfile::tempdir().expect("a folder");
     let output = folder.path().join("variables.json");
-    let of_this_process = ["HOME", "TF_CLI_CONFIG_FILE", "TF_PLUGIN_CACHE_DIR"];
-    let environment = of_this_process
+    let inherited = ["HOME", "TF_CLI_CONFIG_FILE", "TF_PLUGIN_CACHE_DIR"];
+    let environment = inherited
         .iter()
         .filter_map(|name| Some((*name, std::env::var_os(name)?.into_string().ok()?)));
     let command = Command::program("terraform-local.sh", script).without_ports().envs(environment);
@@ -76,7 +76,7 @@ async fn by_terraform(endpoint: &str) -> BTreeMap<String, String> {
     serde_json::from_slice(&variables).expect("the variables are a JSON object of texts")
 }
 
-/// How the services reach the emulator.
+/// Variables by which the services connect to the emulator.
 fn access(endpoint: &str) -> BTreeMap<String, String> {
     let variables = [
         ("AWS_REGION", REGION),
@@ -87,8 +87,8 @@ fn access(endpoint: &str) -> BTreeMap<String, String> {
     variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 
-/// Turns raw delivery off for what a topic's queues get: consumers read envelopes as well.
-async fn envelope(endpoint: &str, topic: &str) {
+/// Turns raw delivery off for the queues of a topic, to test that consumers read envelopes as well.
+async fn disable_raw_delivery(endpoint: &str, topic: &str) {
     let sns = aws_sdk_sns::Client::new(&sdk_config(&settings(endpoint)).await);
     let subscribed = sns
         .list_subscriptions_by_topic()
@@ -106,14 +106,14 @@ async fn envelope(endpoint: &str, topic: &str) {
     }
 }
 
-/// The subjects of the mails that SES took for an address.
-pub(crate) async fn mailed(endpoint: &str, address: &str) -> Vec<String> {
-    let mails = all_mails(endpoint).await.into_iter();
+/// Subjects of the e-mails that SES accepted for an address.
+pub(crate) async fn email_subjects(endpoint: &str, address: &str) -> Vec<String> {
+    let mails = all_emails(endpoint).await.into_iter();
     mails.filter(|(to, _)| to == address).map(|(_, subject)| subject).collect()
 }
 
-/// The recipient and the subject of every mail that SES took.
-pub(crate) async fn all_mails(endpoint: &str) -> Vec<(String, String)> {
+/// Recipient and subject of each e-mail that SES accepted.
+pub(crate) async fn all_emails(endpoint: &str) -> Vec<(String, String)> {
     let answer =
         support::http::Client::new(endpoint).get("/_ministack/ses/messages").await.expect(200).body;
     let accounts = answer["messages"].as_object().cloned().unwrap_or_default();

@@ -1,9 +1,9 @@
-//! One user, and then several, who do everything at once that costs much, beside another who is
-//! reminded of something twice a second.
+//! Hostile-user test: one or several users send expensive requests all the time, beside an ordinary
+//! user who creates two reminders per second.
 //!
-//! Measured is what the other user and the operators notice: whether the other's requests are
-//! answered as they should be and how soon, how late the reminders arrive, how much memory each
-//! process takes, whether one was restarted, and how fast health answers.
+//! The test measures the effects on the ordinary user and on the operators: status and time of the
+//! answers, lateness of the reminders, memory of each process, restarts, and the time of
+//! `/healthz`.
 
 mod attacks;
 mod raw;
@@ -14,143 +14,155 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::Method;
 use serde_json::{Value, json};
-use support::eventually;
+use support::wait_until;
 use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Bus, House, LIMIT, Person, Service, person::whole_millis, whole_seconds, written};
+use crate::{
+    Bus, LIMIT, Service, TestSuite, TestUser, rfc3339, test_user::truncate_to_millis,
+    truncate_to_seconds,
+};
 pub use attacks::Tally;
 use watch::Watch;
 
-/// Time between two reminders of the other user.
-const EVERY: Duration = Duration::from_millis(500);
-/// Reminders between two exports of the other user.
+/// Time between two reminders of the ordinary user.
+const INTERVAL: Duration = Duration::from_millis(500);
+/// Reminders between two exports of the ordinary user.
 const EXPORT_AFTER: usize = 4;
-/// Requests of the other user of which one may be refused.
-const REFUSABLE: usize = 100;
-/// Time from the creation of one to its due time.
-const AHEAD: TimeDelta = TimeDelta::seconds(4);
+/// Number of requests of the ordinary user of which one may be refused.
+const REQUESTS_PER_REFUSAL: usize = 100;
+/// Time from the creation of a reminder to its due time.
+const LEAD_TIME: TimeDelta = TimeDelta::seconds(4);
 
-/// The result for one process.
+/// Result for one process.
 #[derive(Debug, Clone)]
 pub struct ProcessReport {
-    /// The binary.
+    /// Name of the binary.
     pub name: &'static str,
-    /// The most memory it took (resident), in MiB.
+    /// Largest resident memory, in MiB.
     pub peak_mib: u64,
-    /// The limit of its manifest, in MiB.
+    /// Memory limit in its manifest, in MiB.
     pub limit_mib: u64,
-    /// The slowest answer of `/healthz`; none when one was missing.
+    /// Slowest answer of `/healthz`; `None` if one is missing.
     pub slowest_health: Option<Duration>,
-    /// `true` if it still runs.
+    /// `true` if the process still runs.
     pub runs: bool,
 }
 
-/// The result.
+/// Result of the test.
 #[derive(Debug, Clone)]
 pub struct Report {
-    /// Reminders of the other user that were answered with 201.
-    pub made: usize,
-    /// Requests of the other user that were answered otherwise: status, or what happened instead.
+    /// Number of reminders of the ordinary user that were created.
+    pub created: usize,
+    /// Requests of the ordinary user that were refused: status and message, or error.
     pub refused: Vec<String>,
-    /// Time in which each of the other user's requests was answered, ascending.
-    pub answered: Vec<Duration>,
-    /// Exports that the other user asked for, and those that came whole.
+    /// Response times of the ordinary user's requests, ascending.
+    pub response_times: Vec<Duration>,
+    /// Number of exports that the ordinary user requested, and number of complete ones.
     pub exports: (usize, usize),
-    /// Greatest lateness in each tenth of the time.
+    /// Greatest lateness in each tenth of the test.
     pub worst: Vec<TimeDelta>,
-    /// Lateness of each of the other user's deliveries, ascending.
+    /// Lateness of the ordinary user's deliveries, ascending.
     pub lateness: Vec<TimeDelta>,
-    /// Deliveries of the other user that did not arrive.
+    /// Number of deliveries of the ordinary user that did not arrive.
     pub lost: usize,
-    /// Requests that the hostile user made, by attack, and how they were answered.
+    /// Answers to the hostile users, by attack.
     pub attacks: Vec<(&'static str, Tally)>,
-    /// Each process.
+    /// Result for each process.
     pub processes: Vec<ProcessReport>,
 }
 
 impl Report {
-    /// The lateness that this part (0 to 1) of the deliveries does not exceed.
+    /// Percentile of the lateness, for a fraction from 0 to 1.
     #[must_use]
-    pub fn lateness_at(&self, part: f64) -> TimeDelta {
+    pub fn lateness_at(&self, fraction: f64) -> TimeDelta {
         let last = self.lateness.len().saturating_sub(1);
-        self.lateness.get((last as f64 * part).round() as usize).copied().unwrap_or_default()
+        self.lateness.get((last as f64 * fraction).round() as usize).copied().unwrap_or_default()
     }
 
-    /// The time within which this part (0 to 1) of the other user's requests was answered.
+    /// Percentile of the response times, for a fraction from 0 to 1.
     #[must_use]
-    pub fn answered_at(&self, part: f64) -> Duration {
-        let last = self.answered.len().saturating_sub(1);
-        self.answered.get((last as f64 * part).round() as usize).copied().unwrap_or_default()
+    pub fn response_time_at(&self, fraction: f64) -> Duration {
+        let last = self.response_times.len().saturating_sub(1);
+        self.response_times
+            .get((last as f64 * fraction).round() as usize)
+            .copied()
+            .unwrap_or_default()
     }
 
-    /// Everything that breaks a promise but times, which a busy machine may cause as well.
+    /// Violations of the guarantees, apart from times, which a busy machine may cause too.
     #[must_use]
-    pub fn broken(&self) -> Vec<String> {
-        let mut broken = Vec::new();
+    pub fn violations(&self) -> Vec<String> {
+        let mut violations = Vec::new();
         if self.lost > 0 {
-            broken.push(format!("{} deliveries of the other user did not arrive", self.lost));
+            violations
+                .push(format!("{} deliveries of the ordinary user did not arrive", self.lost));
         }
-        let (refused, answered) = (self.refused.len(), self.answered.len());
-        if refused >= answered || refused > (answered / REFUSABLE).max(1) {
-            broken.push(format!(
-                "requests of the other user were refused: {}",
+        let (refused, answered) = (self.refused.len(), self.response_times.len());
+        if refused >= answered || refused > (answered / REQUESTS_PER_REFUSAL).max(1) {
+            violations.push(format!(
+                "requests of the ordinary user were refused: {}",
                 self.refused.join(", ")
             ));
         }
         if matches!(self.exports, (1.., 0)) {
-            broken.push(format!("none of {} exports of the other user came", self.exports.0));
+            violations.push(format!(
+                "none of {} exports of the ordinary user was complete",
+                self.exports.0
+            ));
         }
         for process in &self.processes {
             if !process.runs {
-                broken.push(format!("{} ended", process.name));
+                violations.push(format!("{} ended", process.name));
             }
             if process.peak_mib > process.limit_mib {
-                broken.push(format!(
-                    "{} took {} of {} MiB",
+                violations.push(format!(
+                    "{} used {} MiB of {} MiB",
                     process.name, process.peak_mib, process.limit_mib
                 ));
             }
             if process.slowest_health.is_none() {
-                broken.push(format!("{}: /healthz did not answer", process.name));
+                violations.push(format!("{}: /healthz did not answer", process.name));
             }
         }
-        broken
+        violations
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ms = |part| self.lateness_at(part).num_milliseconds();
+        let ms = |fraction| self.lateness_at(fraction).num_milliseconds();
         writeln!(
             f,
-            "the other user: {} made, {} refused, {} lost; late by p50 {} ms, p99 {} ms, at most {} ms",
-            self.made,
+            "ordinary user: {} reminders created, {} requests refused, {} deliveries lost; \
+             lateness p50 {} ms, p99 {} ms, max {} ms",
+            self.created,
             self.refused.len(),
             self.lost,
             ms(0.5),
             ms(0.99),
             ms(1.0)
         )?;
-        let answered = |part| self.answered_at(part).as_millis();
-        let (asked, came) = self.exports;
+        let response = |fraction| self.response_time_at(fraction).as_millis();
+        let (requested, complete) = self.exports;
         writeln!(
             f,
-            "  answered in p50 {} ms, p99 {} ms, at most {} ms; {came} of {asked} exports",
-            answered(0.5),
-            answered(0.99),
-            answered(1.0)
+            "  response time p50 {} ms, p99 {} ms, max {} ms; \
+             {complete} of {requested} exports complete",
+            response(0.5),
+            response(0.99),
+            response(1.0)
         )?;
         let worst: Vec<String> =
             self.worst.iter().map(|late| late.num_milliseconds().to_string()).collect();
-        writeln!(f, "  late at most in each tenth of the time (ms): {}", worst.join(", "))?;
+        writeln!(f, "  max lateness in each tenth of the test (ms): {}", worst.join(", "))?;
         for process in &self.processes {
             let health = process
                 .slowest_health
                 .map_or("missing".to_owned(), |slowest| format!("{} ms", slowest.as_millis()));
             writeln!(
                 f,
-                "  {:<24} {:>4} of {} MiB, /healthz at most {health}",
+                "  {:<24} {:>4} of {} MiB, /healthz max {health}",
                 process.name, process.peak_mib, process.limit_mib
             )?;
         }
@@ -161,61 +173,62 @@ impl fmt::Display for Report {
     }
 }
 
-/// Who attacks.
+/// Number of hostile users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attackers {
     /// One user.
     One,
-    /// Several more users beside that one, who attack in other ways as well.
+    /// That user and several others, with further attacks.
     Several,
 }
 
-/// Lets hostile users work for a time and measures.
+/// Runs the attacks for a time and measures their effects.
 ///
 /// # Panics
-/// When the suite does not start.
+/// If the suite does not start.
 pub async fn run(
     bus: Bus,
     attackers: Attackers,
     length: Duration,
     mut progress: impl FnMut(&str),
 ) -> Report {
-    let house = House::start(bus).await;
-    let person = house.person("grace");
-    person.registers("token-of-grace", "android").await;
+    let suite = TestSuite::start(bus).await;
+    let user = suite.user("grace");
+    user.register_device("token-of-grace", "android").await;
     let stop = CancellationToken::new();
-    let watch = Watch::begin(&house, &stop);
-    let attacks = attacks::begin(&house, attackers, &stop);
+    let watch = Watch::begin(&suite, &stop);
+    let attacks = attacks::begin(&suite, attackers, &stop);
 
-    let mut other = OtherUser::new(person);
+    let mut ordinary = OrdinaryUser::new(user);
     let began = Instant::now();
-    let mut tick = tokio::time::interval(EVERY);
+    let mut tick = tokio::time::interval(INTERVAL);
     while began.elapsed() < length {
         tick.tick().await;
-        other.calls().await;
+        ordinary.send_requests().await;
         progress(&format!(
-            "{:>4} s of {}: {} made",
+            "{:>4} s of {}: {} reminders created",
             began.elapsed().as_secs(),
             length.as_secs(),
-            other.made.len()
+            ordinary.created.len()
         ));
     }
-    let last = Utc::now() + AHEAD;
-    eventually(LIMIT, async || Utc::now() > last).await;
+    let last = Utc::now() + LEAD_TIME;
+    wait_until(LIMIT, async || Utc::now() > last).await;
     stop.cancel();
-    progress("the hostile user has gone; waiting for what is still under way");
-    let (mut lateness, lost) = arrivals(&house, &other.made, &other.person.email).await;
+    progress("the attacks have ended; waiting for the remaining deliveries");
+    let (mut lateness, lost) =
+        measure_lateness(&suite, &ordinary.created, &ordinary.user.email).await;
     let tenths = lateness.chunks(lateness.len().div_ceil(10).max(1));
     let worst = tenths.filter_map(|tenth| tenth.iter().max().copied()).collect();
     lateness.sort_unstable();
-    let attacks = finished(attacks).await;
-    let OtherUser { made, refused, mut answered, exports, .. } = other;
-    answered.sort_unstable();
-    let processes = watch.end(&house).await;
+    let attacks = tallies(attacks).await;
+    let OrdinaryUser { created, refused, mut response_times, exports, .. } = ordinary;
+    response_times.sort_unstable();
+    let processes = watch.end(&suite).await;
     Report {
-        made: made.len(),
+        created: created.len(),
         refused,
-        answered,
+        response_times,
         exports,
         worst,
         lateness,
@@ -225,52 +238,57 @@ pub async fn run(
     }
 }
 
-/// The other user, who asks for nothing unusual.
-struct OtherUser {
-    person: Person,
-    calls: usize,
-    made: Vec<(String, DateTime<Utc>)>,
+/// The ordinary user, who sends no unusual request.
+struct OrdinaryUser {
+    user: TestUser,
+    rounds: usize,
+    created: Vec<(String, DateTime<Utc>)>,
     refused: Vec<String>,
-    answered: Vec<Duration>,
+    response_times: Vec<Duration>,
     exports: (usize, usize),
 }
 
-impl OtherUser {
-    fn new(person: Person) -> Self {
-        let (made, refused, answered) = (Vec::new(), Vec::new(), Vec::new());
-        Self { person, calls: 0, made, refused, answered, exports: (0, 0) }
+impl OrdinaryUser {
+    fn new(user: TestUser) -> Self {
+        let (created, refused, response_times) = (Vec::new(), Vec::new(), Vec::new());
+        Self { user, rounds: 0, created, refused, response_times, exports: (0, 0) }
     }
 
-    /// Makes a reminder; every other one recurs, and is previewed before. An export is asked for
-    /// now and then.
-    async fn calls(&mut self) {
-        let title = format!("tablets {}", self.calls);
-        let recurs = self.calls % 2 == 1;
-        // Rules know no milliseconds.
+    /// Creates a reminder; every second one recurs and is previewed before. Every fourth time it
+    /// requests an export as well.
+    async fn send_requests(&mut self) {
+        let title = format!("tablets {}", self.rounds);
+        let recurs = self.rounds % 2 == 1;
+        // The precision of rules is one second.
         let due_at = if recurs {
-            whole_seconds(Utc::now() + AHEAD)
+            truncate_to_seconds(Utc::now() + LEAD_TIME)
         } else {
-            whole_millis(Utc::now() + AHEAD)
+            truncate_to_millis(Utc::now() + LEAD_TIME)
         };
-        let mut body = json!({"date": written(due_at), "title": title, "message": "with water", "channels": ["push", "email"]});
+        let mut body = json!({
+            "date": rfc3339(due_at),
+            "title": title,
+            "message": "with water",
+            "channels": ["push", "email"],
+        });
         if recurs {
             body["timeZone"] = json!("Europe/Berlin");
             body["recurrence"] = json!({"rrule": "FREQ=DAILY;COUNT=2"});
             self.call(Method::POST, "/reminders/preview", Some(&body), 200).await;
         }
-        // Answered late, its first occurrence may have been past when it was made: a rule goes on
-        // with the next.
+        // If the answer came late, the first occurrence of a rule may have been past at the
+        // creation, and the rule begins with the next one.
         if self.call(Method::POST, "/reminders", Some(&body), 201).await
             && (!recurs || Utc::now() < due_at)
         {
-            self.made.push((title, due_at));
+            self.created.push((title, due_at));
         }
-        if self.calls.is_multiple_of(EXPORT_AFTER) {
-            let export = self.person.reminders.try_send(Method::GET, "/me/export", None).await;
-            let came = export.is_ok_and(|answer| answer.body["complete"] == true);
-            self.exports = (self.exports.0 + 1, self.exports.1 + usize::from(came));
+        if self.rounds.is_multiple_of(EXPORT_AFTER) {
+            let export = self.user.reminders.try_send(Method::GET, "/me/export", None).await;
+            let is_complete = export.is_ok_and(|answer| answer.body["complete"] == true);
+            self.exports = (self.exports.0 + 1, self.exports.1 + usize::from(is_complete));
         }
-        self.calls += 1;
+        self.rounds += 1;
     }
 
     async fn call(
@@ -280,23 +298,22 @@ impl OtherUser {
         body: Option<&Value>,
         expected: u16,
     ) -> bool {
-        let asked = Instant::now();
-        let answer = self.person.reminders.try_send(method.clone(), path, body).await;
-        self.answered.push(asked.elapsed());
-        let answered = match answer {
+        let sent = Instant::now();
+        let answer = self.user.reminders.try_send(method.clone(), path, body).await;
+        self.response_times.push(sent.elapsed());
+        let answer = match answer {
             Ok(answer) if answer.status == expected => return true,
-            // It was read when its only time of delivery was past: that is a matter of time, not a
-            // refusal.
+            // The request was processed after its due time, which is late, but not a refusal.
             Ok(answer) if answer.reason() == Some("INVALID_DUEDATE") => return false,
             Ok(answer) => format!("{} {}", answer.status, answer.body["error"]["message"]),
             Err(error) => error.without_url().to_string(),
         };
-        self.refused.push(format!("{method} {path}: {answered}"));
+        self.refused.push(format!("{method} {path}: {answer}"));
         false
     }
 }
 
-async fn finished(mut attacks: JoinSet<(&'static str, Tally)>) -> Vec<(&'static str, Tally)> {
+async fn tallies(mut attacks: JoinSet<(&'static str, Tally)>) -> Vec<(&'static str, Tally)> {
     let mut tallies = BTreeMap::<&'static str, Tally>::new();
     while let Some(tally) = attacks.join_next().await {
         let (attack, tally) = tally.expect("an attack does not panic");
@@ -305,20 +322,20 @@ async fn finished(mut attacks: JoinSet<(&'static str, Tally)>) -> Vec<(&'static 
     tallies.into_iter().collect()
 }
 
-/// Returns the lateness of each delivery, in the order of their times, and the number that did not
-/// come in two minutes more: the emulator of AWS takes as long for what the hostile user made
-/// before.
-async fn arrivals(
-    house: &House,
-    made: &[(String, DateTime<Utc>)],
+/// Returns the lateness of the deliveries in order of their due times, and the number of those that
+/// did not arrive within two more minutes, which the emulator of AWS needs for the messages of the
+/// hostile users.
+async fn measure_lateness(
+    suite: &TestSuite,
+    created: &[(String, DateTime<Utc>)],
     email: &str,
 ) -> (Vec<TimeDelta>, usize) {
     let mut lateness = Vec::new();
     let began = Instant::now();
     loop {
         lateness.clear();
-        let captured = house.sandbox.captured();
-        for (title, due_at) in made {
+        let captured = suite.sandbox.captured();
+        for (title, due_at) in created {
             let push = captured.iter().find(|message| {
                 message.push().is_some_and(|push| push.title.as_ref() == Some(title))
             });
@@ -329,9 +346,9 @@ async fn arrivals(
             });
             lateness.extend(push.into_iter().chain(mail).map(|message| message.at - *due_at));
         }
-        // On AWS the e-mails are the emulator's, which does not say when they came.
-        let channels = if house.bus_kind() == Bus::Aws { 1 } else { 2 };
-        let lost = made.len() * channels - lateness.len();
+        // On AWS the emulator accepts the e-mails, and does not report their time.
+        let channels = if suite.bus_kind() == Bus::Aws { 1 } else { 2 };
+        let lost = created.len() * channels - lateness.len();
         if lost == 0 || began.elapsed() > 2 * LIMIT {
             return (lateness, lost);
         }
@@ -342,7 +359,7 @@ async fn arrivals(
 /// Returns the memory limit in the manifest of a service, in MiB.
 ///
 /// # Panics
-/// When the manifest does not say.
+/// If the manifest has none.
 fn memory_limit(service: Service) -> u64 {
     let file = format!(
         "{}/../../k8s/base/services/{}/deployment.yaml",

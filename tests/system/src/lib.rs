@@ -1,8 +1,7 @@
-//! The suite as its users meet it: the four real binaries as processes, a real PostgreSQL, a real
-//! bus, and stand-ins for FCM and SES that are reached over HTTP.
+//! System tests of the suite: the four real binaries as processes, a real PostgreSQL, a real bus,
+//! and stand-ins for FCM and SES that are called over HTTP.
 //!
-//! It is test code: what cannot be had fails the test, loudly, by a panic that says what was
-//! attempted.
+//! It is test code: a failed precondition fails the test with a panic that says what was attempted.
 
 #![allow(
     clippy::panic,
@@ -13,19 +12,21 @@
 
 pub mod aws;
 pub mod hostile;
-mod house;
-mod person;
+mod outage;
 mod search;
 pub mod storm;
 mod stream;
+mod test_suite;
+mod test_user;
 mod timeline;
 
-pub use house::{Bus, House, OPERATOR_TOKEN, Service};
-pub use person::{Person, whole_seconds, written};
 pub use stream::Stream;
-pub use timeline::time;
+pub use support::Service;
+pub use test_suite::{Bus, OPERATOR_TOKEN, TestSuite};
+pub use test_user::{TestUser, rfc3339, truncate_to_seconds};
+pub use timeline::parse_time;
 
 use std::time::Duration;
 
-/// How long anything that is to happen "soon" may take on a busy machine before the test gives up.
+/// Longest time that a test waits for something on a busy machine.
 pub const LIMIT: Duration = Duration::from_secs(60);

@@ -1,14 +1,16 @@
-//! Looking through whole databases.
+//! Full-text search in all tables of a database.
 
 use sqlx::AssertSqlSafe;
 use support::postgres::Database;
 
-/// The tables of a database in which a row says `text` somewhere, upper case or lower.
-pub(crate) async fn tables_that_say(database: &Database, text: &str) -> Vec<String> {
+/// Names the tables of a database in which a row contains `text`, in upper or lower case.
+pub(crate) async fn tables_containing(database: &Database, text: &str) -> Vec<String> {
     let pool = database.pool().await;
     let tables: Vec<String> = sqlx::query_scalar(
         "select format('%I.%I', table_schema, table_name) from information_schema.tables
-         where table_type = 'BASE TABLE' and table_schema not in ('pg_catalog', 'information_schema') order by 1",
+         where table_type = 'BASE TABLE'
+           and table_schema not in ('pg_catalog', 'information_schema')
+         order by 1",
     )
     .fetch_all(&pool)
     .await
@@ -16,10 +18,10 @@ pub(crate) async fn tables_that_say(database: &Database, text: &str) -> Vec<Stri
     let mut found = Vec::new();
     for table in tables {
         let sql = format!(
-            "select exists (select from {table} as it where it::text ilike '%' || $1 || '%')"
+            "select exists (select from {table} as entry where entry::text ilike '%' || $1 || '%')"
         );
-        let says = sqlx::query_scalar(AssertSqlSafe(sql)).bind(text).fetch_one(&pool).await;
-        if says.unwrap_or_else(|error| panic!("{table} is searched: {error}")) {
+        let contains = sqlx::query_scalar(AssertSqlSafe(sql)).bind(text).fetch_one(&pool).await;
+        if contains.unwrap_or_else(|error| panic!("{table} is searched: {error}")) {
             found.push(format!("{} {table}", database.name()));
         }
     }

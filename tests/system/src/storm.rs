@@ -1,16 +1,16 @@
-//! A storm: reminders are made, edited, snoozed and deleted while processes, databases, the bus and
-//! the providers fail at random; afterwards a checker judges everything that arrived and everything
-//! that is recorded.
+//! Storm test: reminders are created, edited, snoozed and deleted while processes, databases, the
+//! bus and the providers fail at random. Afterwards a checker judges all messages that arrived and
+//! all recorded states.
 //!
-//! The seed decides the faults and their times. Two storms with one seed differ all the same in
-//! what a fault meets, since the processes are real.
+//! The seed selects the faults and their times. The effects of a fault differ nevertheless between
+//! two storms with one seed, since the processes are real.
 
 mod checker;
+mod evidence;
 mod faults;
-mod guard;
 mod load;
-mod record;
 mod replay;
+mod safeguard;
 mod stale;
 
 use std::{
@@ -23,44 +23,45 @@ use chrono::{DateTime, Utc};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tokio::time::{Instant, sleep};
 
-use crate::{Bus, House, Service};
-pub use checker::{Arrival, Evidence, Finding, Kind, Made, judge};
-pub use guard::Guard;
-pub use replay::Copies;
+use crate::{Bus, Service, TestSuite};
+pub use checker::{Arrival, CreatedReminder, Evidence, Finding, FindingKind, judge};
+pub use replay::Replayer;
+pub use safeguard::Safeguard;
 
-/// How a storm is made.
+/// Settings of a storm.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// The bus that the services use.
+    /// Bus of the services.
     pub bus: Bus,
-    /// What decides the faults.
+    /// Seed of the random faults.
     pub seed: u64,
-    /// For how long reminders are made and faults happen.
+    /// Time in which reminders are created and faults happen.
     pub length: Duration,
     /// Processes of each service.
     pub replicas: usize,
-    /// Reminders made in a second.
+    /// Reminders created per second.
     pub per_second: u32,
-    /// How long everything may take to settle once the faults have ended.
-    pub calm: Duration,
+    /// Longest time until all deliveries have an outcome after the last fault.
+    pub settle_limit: Duration,
 }
 
 /// The result of a storm.
 #[derive(Debug)]
 pub struct Report {
-    /// The seed it was made with.
+    /// Seed of the random faults.
     pub seed: u64,
-    /// Reminders that were made.
-    pub made: usize,
-    /// Messages that the providers accepted.
+    /// Number of reminders that were created.
+    pub created: usize,
+    /// Number of messages that the providers accepted.
     pub arrived: usize,
-    /// Those of them that repeat an earlier one.
+    /// Number of messages that repeat an earlier one.
     pub repeats: usize,
-    /// Reminders that were snoozed, and those of them that went out between that and the new time.
+    /// Number of reminders that were snoozed, and number of those that were sent before the new
+    /// time.
     pub snoozed: (usize, usize),
-    /// Faults by kind.
+    /// Number of faults by kind.
     pub faults: Vec<(&'static str, usize)>,
-    /// Everything that must not be; empty when all is well.
+    /// Violations of the guarantees; empty if there is none.
     pub findings: Vec<Finding>,
 }
 
@@ -68,8 +69,9 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "seed {}: {} reminders, {} arrivals, {} repeats; of {} snoozed {} went out all the same",
-            self.seed, self.made, self.arrived, self.repeats, self.snoozed.0, self.snoozed.1
+            "seed {}: {} reminders, {} messages, {} repeats; {} of {} snoozed reminders were sent \
+             before the new time",
+            self.seed, self.created, self.arrived, self.repeats, self.snoozed.1, self.snoozed.0
         )?;
         for (fault, times) in &self.faults {
             writeln!(f, "  {times:>5} {fault}")?;
@@ -78,22 +80,25 @@ impl fmt::Display for Report {
             writeln!(f, "  {finding}")?;
         }
         match self.findings.len() {
-            0 => write!(f, "  nothing lost, unexpected, early, stuck or unexplained"),
-            findings => write!(f, "  {findings} findings"),
+            0 => write!(
+                f,
+                "  passed: nothing was lost, unexpected, early, stuck or sent twice without a fault"
+            ),
+            findings => write!(f, "  failed: {findings} findings"),
         }
     }
 }
 
-/// A span of time in which a fault may cost a record of what a provider accepted.
+/// Time span of a fault that may have prevented the record of an accepted message.
 pub type Span = (DateTime<Utc>, DateTime<Utc>);
 
-/// Where the load finds processes that come and go.
+/// URLs of the REST APIs, which change when processes are restarted.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Addresses(Arc<Mutex<Vec<String>>>);
+pub(crate) struct RestUrls(Arc<Mutex<Vec<String>>>);
 
-impl Addresses {
-    pub(crate) fn set(&self, addresses: Vec<String>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = addresses;
+impl RestUrls {
+    pub(crate) fn set(&self, urls: Vec<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = urls;
     }
 
     pub(crate) fn all(&self) -> Vec<String> {
@@ -101,86 +106,91 @@ impl Addresses {
     }
 }
 
-/// Makes a storm and judges it; `progress` hears once a second how far it is.
+/// Runs a storm and judges it. `progress` is called about once a second.
 ///
 /// # Panics
-/// When something that is needed cannot be had at all: a process does not start, a database cannot
-/// be asked.
+/// If the suite itself fails: a process does not start, or a database cannot be queried.
 pub async fn run(settings: Settings, mut progress: impl FnMut(&str)) -> Report {
     let mut rng = StdRng::seed_from_u64(settings.seed);
-    let mut house = House::with_replicas(settings.bus, settings.replicas).await;
-    let users = load::users(&house).await;
-    let copies = match settings.bus {
-        Bus::Postgres => Some(Copies::begin(&house).await),
+    let mut suite = TestSuite::start_with_replicas(settings.bus, settings.replicas).await;
+    let users = load::users(&suite).await;
+    let replayer = match settings.bus {
+        Bus::Postgres => Some(Replayer::start(&suite).await),
         Bus::Aws => None,
     };
-    let addresses = Addresses::default();
-    addresses.set(house.rest_urls(Service::Reminders));
-    let load = tokio::spawn(load::run(settings, users, addresses.clone(), rng.random()));
+    let urls = RestUrls::default();
+    urls.set(suite.rest_urls(Service::Reminders));
+    let load = tokio::spawn(load::run(settings, users, urls.clone(), rng.random()));
 
-    let mut weather = faults::Weather::new(copies, addresses);
+    let mut injector = faults::FaultInjector::new(replayer, urls);
     let began = Instant::now();
     while began.elapsed() < settings.length {
-        weather.change(&mut house, &mut rng).await;
+        injector.inject(&mut suite, &mut rng).await;
         let elapsed = began.elapsed().as_secs();
         progress(&format!(
             "{elapsed:>4} s of {}: {} faults",
             settings.length.as_secs(),
-            weather.count()
+            injector.count()
         ));
         sleep(Duration::from_millis(rng.random_range(300..1_500))).await;
     }
-    weather.clear(&mut house).await;
-    let made = load.await.expect("the load does not panic");
-    progress("the faults have ended; waiting until everything has settled");
-    house.ready().await;
-    record::settle(&house, &made, settings.calm).await;
-    report(&house, settings.seed, &made, &weather).await
+    injector.end_all(&mut suite).await;
+    let created = load.await.expect("the load does not panic");
+    progress("the faults have ended; waiting for the remaining deliveries");
+    suite.wait_until_ready().await;
+    evidence::settle(&suite, &created, settings.settle_limit).await;
+    report(&suite, settings.seed, &created, &injector).await
 }
 
-async fn report(house: &House, seed: u64, made: &[Made], weather: &faults::Weather) -> Report {
-    let evidence = record::evidence(house, weather.spans()).await;
+async fn report(
+    suite: &TestSuite,
+    seed: u64,
+    created: &[CreatedReminder],
+    injector: &faults::FaultInjector,
+) -> Report {
+    let evidence = evidence::collect(suite, injector.spans()).await;
     Report {
         seed,
-        made: made.len(),
+        created: created.len(),
         arrived: evidence.arrivals.len(),
         repeats: checker::repeats(&evidence.arrivals),
         snoozed: (
-            made.iter().filter(|made| made.snoozed.is_some()).count(),
-            checker::out_all_the_same(made, &evidence.arrivals),
+            created.iter().filter(|reminder| reminder.snoozed.is_some()).count(),
+            checker::sent_before_snoozed_time(created, &evidence.arrivals),
         ),
-        faults: weather.counts(),
-        findings: judge(made, &evidence),
+        faults: injector.counts(),
+        findings: judge(created, &evidence),
     }
 }
 
-/// Judges a scenario that one guard alone holds, with it in place and with it taken out: reminders
-/// that are delivered by the bus once more, that are made while the bus is away by a process that
-/// is then killed, or that a scheduler without its lease is about to end. Without the guard the
-/// checker must find it.
+/// Judges a scenario that one safeguard alone protects, with the safeguard and without it:
+/// reminders whose messages are delivered again, that are created during an outage of the bus by a
+/// process that is then killed, or that a scheduler without its lease is about to end. Without the
+/// safeguard the checker must report a finding.
 ///
 /// # Panics
 /// As [`run`].
-pub async fn prove(guard: Guard) -> [Vec<Finding>; 2] {
-    // Both suites stay until both are judged: their end holds up the thread for seconds.
-    let (with, without) = tokio::join!(tried(None, guard), tried(Some(guard), guard));
+pub async fn judge_with_and_without(safeguard: Safeguard) -> [Vec<Finding>; 2] {
+    // Both suites are dropped after both are judged: their end blocks the thread for seconds.
+    let (with, without) =
+        tokio::join!(judge_scenario(safeguard, true), judge_scenario(safeguard, false));
     [with.1, without.1]
 }
 
-/// A suite in which a scenario was made, and what is found.
-async fn tried(without: Option<Guard>, scenario: Guard) -> (House, Vec<Finding>) {
-    let mut house = House::start(Bus::Postgres).await;
-    let users = load::users(&house).await;
-    if let Some(guard) = without {
-        guard.take_out(&house).await;
+/// Runs the scenario of a safeguard, and returns the suite and the findings.
+async fn judge_scenario(safeguard: Safeguard, is_enabled: bool) -> (TestSuite, Vec<Finding>) {
+    let mut suite = TestSuite::start(Bus::Postgres).await;
+    let users = load::users(&suite).await;
+    if !is_enabled {
+        safeguard.disable(&suite).await;
     }
-    let made = match scenario {
-        Guard::Inbox | Guard::LedgerKey => replay::everything_again(&house, &users).await,
-        Guard::Outbox => faults::killed_while_the_bus_was_away(&mut house, &users).await,
-        Guard::Fence => stale::ended_without_a_lease(&mut house, &users).await,
+    let created = match safeguard {
+        Safeguard::Inbox | Safeguard::LedgerKey => replay::replay_all(&suite, &users).await,
+        Safeguard::Outbox => faults::kill_during_bus_outage(&mut suite, &users).await,
+        Safeguard::Fence => stale::end_without_lease(&mut suite, &users).await,
     };
-    // What a process left in its outbox when it was killed is taken over after half a minute.
-    record::settle(&house, &made, Duration::from_secs(75)).await;
-    let findings = judge(&made, &record::evidence(&house, Vec::new()).await);
-    (house, findings)
+    // Messages that a killed process left in its outbox are published after half a minute.
+    evidence::settle(&suite, &created, Duration::from_secs(75)).await;
+    let findings = judge(&created, &evidence::collect(&suite, Vec::new()).await);
+    (suite, findings)
 }

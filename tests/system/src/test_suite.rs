@@ -1,74 +1,41 @@
-//! The whole suite: databases, bus, providers, and replicas of each service.
+//! The whole suite under test: databases, bus, providers, and processes of each service.
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use sandbox::{Options, Sandbox};
 use shared::bus::{BusSettings, SharedBus, settings::PostgresSettings};
 use support::{
+    Service, environment,
     http::Client,
     ministack::MiniStack,
     postgres::{self, Database},
     process::{Command, Running},
+    wait_until,
 };
 
-use crate::{LIMIT, Person, aws, search};
+use crate::{LIMIT, TestUser, aws, search};
 
-/// Who the e-mails are from.
+/// Sender of the e-mails.
 pub(crate) const SOURCE_EMAIL: &str = "reminders@example.com";
 
-/// Token of operator calls, which every process is told.
+/// Token of operators, which every process accepts.
 pub const OPERATOR_TOKEN: &str = "the-operators-of-the-journeys";
 
-/// Messages that the sandbox keeps: more than a storm of some minutes makes.
-const KEPT: usize = 100_000;
+/// Messages that the sandbox keeps: more than a storm of several minutes sends.
+const SANDBOX_CAPACITY: usize = 100_000;
 
-/// Which bus the services are configured for.
+/// Bus of the services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bus {
-    /// SNS and SQS, by MiniStack.
+    /// SNS and SQS, emulated by MiniStack.
     Aws,
     /// pgmq.
     Postgres,
 }
 
-/// One of the four.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Service {
-    /// `reminder-service`
-    Reminders,
-    /// `event-service`
-    Events,
-    /// `notification-scheduler`
-    Scheduler,
-    /// `notification-service`
-    Notifications,
-}
-
-impl Service {
-    /// All four.
-    pub const ALL: [Self; 4] =
-        [Self::Reminders, Self::Events, Self::Scheduler, Self::Notifications];
-
-    /// All four in the order in which they are started: reminder-service asks two of the others
-    /// when it exports.
-    pub const STARTED: [Self; 4] =
-        [Self::Events, Self::Scheduler, Self::Notifications, Self::Reminders];
-
-    /// The binary's name.
-    #[must_use]
-    pub const fn binary(self) -> &'static str {
-        match self {
-            Self::Reminders => "reminder-service",
-            Self::Events => "event-service",
-            Self::Scheduler => "notification-scheduler",
-            Self::Notifications => "notification-service",
-        }
-    }
-}
-
-/// The suite, running.
-pub struct House {
-    /// FCM and SES.
+/// A running suite.
+pub struct TestSuite {
+    /// Stand-in for FCM and, on the postgres bus, for SES.
     pub sandbox: Sandbox,
     reminders: Database,
     notifications: Database,
@@ -79,29 +46,29 @@ pub struct House {
     running: BTreeMap<Service, Vec<Running>>,
 }
 
-impl House {
-    /// One process of each service, ready.
+impl TestSuite {
+    /// Starts one process of each service and waits until all are ready.
     pub async fn start(bus: Bus) -> Self {
-        Self::with_replicas(bus, 1).await
+        Self::start_with_replicas(bus, 1).await
     }
 
-    /// Several processes of each service, ready.
-    pub async fn with_replicas(bus: Bus, replicas: usize) -> Self {
-        let mut house = Self::empty(bus).await;
-        for service in Service::STARTED {
+    /// Starts several processes of each service and waits until all are ready.
+    pub async fn start_with_replicas(bus: Bus, replicas: usize) -> Self {
+        let mut suite = Self::without_services(bus).await;
+        for service in Service::START_ORDER {
             for _ in 0..replicas {
-                house.add(service).await;
+                suite.start_process(service).await;
             }
         }
-        house.ready().await;
-        house
+        suite.wait_until_ready().await;
+        suite
     }
 
-    /// Databases (migrated), bus and providers, and no service yet.
-    pub async fn empty(bus: Bus) -> Self {
+    /// Starts migrated databases, bus and providers, and no service.
+    pub async fn without_services(bus: Bus) -> Self {
         let options = Options {
             addr: SocketAddr::from(([127, 0, 0, 1], 0)),
-            capacity: KEPT,
+            capacity: SANDBOX_CAPACITY,
             ..Options::default()
         };
         let sandbox = Sandbox::start(options);
@@ -111,7 +78,7 @@ impl House {
             Some(ministack) => aws::provision(ministack).await,
             None => BTreeMap::new(),
         };
-        let house = Self {
+        let suite = Self {
             sandbox,
             reminders: postgres::database("system_reminders").await,
             notifications: postgres::database("system_notifications").await,
@@ -122,78 +89,78 @@ impl House {
             running: BTreeMap::new(),
         };
         for service in Service::ALL {
-            let (code, output) = house.command(service).arg("migrate").without_ports().run().await;
+            let (code, output) = suite.command(service).arg("migrate").without_ports().run().await;
             assert_eq!(code, Some(0), "{} migrate: {output}", service.binary());
         }
-        house
+        suite
     }
 
-    /// The command that starts a service, with everything it needs and nothing else.
+    /// Command of a service, with all variables that it needs and no others.
     #[must_use]
     pub fn command(&self, service: Service) -> Command {
-        let mut environment = BTreeMap::from([
-            ("APP_ENV", "development".to_owned()),
-            ("BIND_ADDRESS", "127.0.0.1".to_owned()),
-            ("PORT", "0".to_owned()),
-            ("ADMIN_PORT", "0".to_owned()),
-            ("LOG_FORMAT", "pretty".to_owned()),
-            ("RUST_LOG", "info".to_owned()),
-            ("OPERATOR_TOKEN", OPERATOR_TOKEN.to_owned()),
-        ]);
-        environment.insert("DATABASE_URL", self.database(service).url().to_owned());
-        if self.ministack.is_none() {
-            environment.insert("BUS", "postgres".to_owned());
-            environment.insert("BUS_DATABASE_URL", self.bus.url().to_owned());
-        }
-        if service == Service::Reminders {
-            for (name, peer) in [
-                ("EVENT_SERVICE_URL", Service::Events),
-                ("NOTIFICATION_SERVICE_URL", Service::Notifications),
-            ] {
-                environment
-                    .extend(self.processes(peer).first().map(|process| (name, process.rest_url())));
+        let command = Command::new(service.binary())
+            .envs(self.aws.clone())
+            .envs(environment::service(self.database(service).url()))
+            .env("APP_ENV", "development")
+            .env("LOG_FORMAT", "pretty")
+            .env("RUST_LOG", "info")
+            .env("OPERATOR_TOKEN", OPERATOR_TOKEN);
+        let command = match self.bus_kind() {
+            Bus::Aws => command,
+            Bus::Postgres => command.envs(environment::postgres_bus(self.bus.url())),
+        };
+        match service {
+            Service::Reminders => {
+                let peers = [
+                    ("EVENT_SERVICE_URL", Service::Events),
+                    ("NOTIFICATION_SERVICE_URL", Service::Notifications),
+                ];
+                command.envs(peers.into_iter().filter_map(|(name, peer)| {
+                    Some((name, self.processes(peer).first()?.rest_url()))
+                }))
             }
-        }
-        if service == Service::Notifications {
-            environment.insert("FCM_ENDPOINT", self.sandbox.url());
-            environment.insert("FCM_PROJECT_CONFIG", self.sandbox.fcm_project_config());
-            environment.insert("SES_SOURCE_EMAIL", SOURCE_EMAIL.to_owned());
-            if self.ministack.is_none() {
-                environment.insert("AWS_ENDPOINT_URL", self.sandbox.url());
-                environment.insert("AWS_ACCESS_KEY_ID", "test".to_owned());
-                environment.insert("AWS_SECRET_ACCESS_KEY", "test".to_owned());
+            Service::Notifications => {
+                let sandbox = self.sandbox.url();
+                let command = command
+                    .envs(sandbox::fcm_variables(&sandbox))
+                    .env("SES_SOURCE_EMAIL", SOURCE_EMAIL);
+                // On AWS the emulator accepts the e-mails.
+                match self.bus_kind() {
+                    Bus::Aws => command,
+                    Bus::Postgres => command.envs(sandbox::ses_variables(&sandbox)),
+                }
             }
+            Service::Events | Service::Scheduler => command,
         }
-        Command::new(service.binary()).envs(self.aws.clone()).envs(environment)
     }
 
-    /// Starts one more process of a service.
-    pub async fn add(&mut self, service: Service) {
+    /// Starts another process of a service.
+    pub async fn start_process(&mut self, service: Service) {
         let process = self.command(service).start().await;
         self.running.entry(service).or_default().push(process);
     }
 
-    /// Starts a process of a service in the place of one that was taken out.
-    pub(crate) async fn add_at(&mut self, service: Service, replica: usize) {
+    /// Starts a process of a service in place of one that was taken.
+    pub(crate) async fn start_replica(&mut self, service: Service, replica: usize) {
         let process = self.command(service).start().await;
         self.running.entry(service).or_default().insert(replica, process);
     }
 
     /// Waits until every process is ready.
-    pub async fn ready(&self) {
+    pub async fn wait_until_ready(&self) {
         for process in self.running.values().flatten() {
-            process.ready(LIMIT).await;
+            process.wait_until_ready(LIMIT).await;
         }
     }
 
-    /// Kills (SIGKILL) every process of a service.
+    /// Kills (SIGKILL) all processes of a service.
     pub async fn kill(&mut self, service: Service) {
         for process in self.running.remove(&service).unwrap_or_default() {
             process.kill().await;
         }
     }
 
-    /// Ends (SIGTERM) every process of a service and answers their exit codes.
+    /// Terminates (SIGTERM) all processes of a service and returns their exit codes.
     pub async fn terminate(&mut self, service: Service) -> Vec<Option<i32>> {
         let mut codes = Vec::new();
         for process in self.running.remove(&service).unwrap_or_default() {
@@ -202,7 +169,7 @@ impl House {
         codes
     }
 
-    /// Takes a process out, so that it can be ended alone.
+    /// Removes a process from the suite, so that it can be ended on its own.
     pub(crate) fn take(&mut self, service: Service, replica: usize) -> Running {
         self.running
             .get_mut(&service)
@@ -210,55 +177,55 @@ impl House {
             .expect("the process runs")
     }
 
-    /// Where the REST API of each process of a service is.
+    /// URLs of the REST APIs of a service's processes.
     pub(crate) fn rest_urls(&self, service: Service) -> Vec<String> {
         self.processes(service).iter().map(Running::rest_url).collect()
     }
 
-    /// Which bus it is.
+    /// Bus of the services.
     pub(crate) fn bus_kind(&self) -> Bus {
         if self.ministack.is_some() { Bus::Aws } else { Bus::Postgres }
     }
 
-    /// The database of the postgres bus.
+    /// Database of the postgres bus.
     pub(crate) fn bus_database(&self) -> &Database {
         &self.bus
     }
 
-    /// The emulator of AWS.
+    /// Emulator of AWS, if it is used.
     pub(crate) fn emulator(&self) -> Option<&MiniStack> {
         self.ministack.as_ref()
     }
 
-    /// The processes of a service.
+    /// Processes of a service.
     #[must_use]
     pub fn processes(&self, service: Service) -> &[Running] {
         self.running.get(&service).map_or(&[], Vec::as_slice)
     }
 
-    /// A user with clients for the two public APIs; with replicas, of the first one each.
+    /// A user with clients of the two public APIs, of their first replicas.
     #[must_use]
-    pub fn person(&self, id: &str) -> Person {
-        Person::new(id, &self.client(Service::Reminders), &self.client(Service::Notifications))
+    pub fn user(&self, id: &str) -> TestUser {
+        TestUser::new(id, &self.client(Service::Reminders), &self.client(Service::Notifications))
     }
 
-    /// event-service's internal API.
+    /// Client of the internal API of event-service, as an operator.
     #[must_use]
-    pub fn events(&self) -> Client {
+    pub fn event_api(&self) -> Client {
         self.client(Service::Events)
             .with_header("Authorization", &format!("Bearer {OPERATOR_TOKEN}"))
     }
 
-    /// A pool on the database that a service works with: for what would take too long to wait for.
+    /// Opens a pool on the database of a service, for tests that cannot wait for the real time.
     pub async fn pool(&self, service: Service) -> sqlx::PgPool {
         self.database(service).pool().await
     }
 
-    /// Every table, of the services and of the bus, in which a row says `text` somewhere.
-    pub async fn tables_that_say(&self, text: &str) -> Vec<String> {
+    /// Names all tables, of the services and of the bus, in which a row contains `text`.
+    pub async fn tables_containing(&self, text: &str) -> Vec<String> {
         let mut tables = Vec::new();
         for database in [&self.reminders, &self.notifications, &self.devices, &self.bus] {
-            tables.extend(search::tables_that_say(database, text).await);
+            tables.extend(search::tables_containing(database, text).await);
         }
         tables
     }
@@ -279,7 +246,7 @@ impl House {
         Client::new(process.rest_url())
     }
 
-    /// The bus, as another service would use it.
+    /// Connects to the bus as another service would.
     pub async fn bus(&self) -> SharedBus {
         let settings = match &self.ministack {
             Some(ministack) => BusSettings::Aws(aws::settings(ministack.endpoint())),
@@ -291,24 +258,51 @@ impl House {
         shared::bus::connect(&settings).await.expect("the bus is configured")
     }
 
-    /// What a topic or queue variable says on this bus.
+    /// Value of a topic or queue variable on this bus.
     #[must_use]
-    pub fn named(&self, variable: &str, default: &str) -> String {
+    pub fn bus_name(&self, variable: &str, default: &str) -> String {
         self.aws.get(variable).cloned().unwrap_or_else(|| default.to_owned())
     }
 
-    /// The subjects of the e-mails that SES took for an address.
-    pub async fn mailbox(&self, address: &str) -> Vec<String> {
+    /// Titles of the pushes that FCM accepted, in order of arrival.
+    #[must_use]
+    pub fn push_titles(&self) -> Vec<String> {
+        let captured = self.sandbox.captured();
+        captured.iter().filter_map(|message| message.push()?.title.clone()).collect()
+    }
+
+    /// Number of sends to a token so far, accepted or not. The validation at registration does not
+    /// count.
+    #[must_use]
+    pub fn push_attempts(&self, token: &str) -> usize {
+        self.sandbox.attempts(token).iter().filter(|attempt| !attempt.validate_only).count()
+    }
+
+    /// Waits until there were `count` sends to a token, accepted or not.
+    pub async fn wait_for_push_attempts(&self, token: &str, count: usize) {
+        wait_until(LIMIT, async || self.push_attempts(token) >= count).await;
+    }
+
+    /// Subjects of the e-mails that SES accepted for an address.
+    pub async fn email_subjects(&self, address: &str) -> Vec<String> {
         match &self.ministack {
             None => {
                 let captured = self.sandbox.captured();
-                let mine = captured
-                    .iter()
-                    .filter_map(|it| it.email())
-                    .filter(|mail| mail.to.iter().any(|to| to.contains(address)));
-                mine.map(|mail| mail.subject.clone()).collect()
+                let emails = captured.iter().filter_map(|message| message.email());
+                let of_address =
+                    emails.filter(|email| email.to.iter().any(|to| to.contains(address)));
+                of_address.map(|email| email.subject.clone()).collect()
             }
-            Some(ministack) => aws::mailed(ministack.endpoint(), address).await,
+            Some(ministack) => aws::email_subjects(ministack.endpoint(), address).await,
         }
+    }
+
+    /// Waits until SES has accepted `count` e-mails for an address, and returns their subjects.
+    pub async fn wait_for_emails(&self, address: &str, count: usize) -> Vec<String> {
+        wait_until(LIMIT, async || {
+            let subjects = self.email_subjects(address).await;
+            if subjects.len() == count { Ok(subjects) } else { Err(subjects) }
+        })
+        .await
     }
 }

@@ -2,16 +2,16 @@
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
-use support::{eventually, http::Client};
+use support::{http::Client, wait_until};
 
 use crate::LIMIT;
 
-/// A user, as the gateway introduces one.
+/// A user with clients of the two public APIs, as the gateway authenticates one.
 #[derive(Debug, Clone)]
-pub struct Person {
-    /// The user's id.
+pub struct TestUser {
+    /// User id.
     pub id: String,
-    /// Where the user's e-mail goes.
+    /// E-mail address.
     pub email: String,
     /// reminder-service as this user.
     pub reminders: Client,
@@ -19,7 +19,7 @@ pub struct Person {
     pub notifications: Client,
 }
 
-impl Person {
+impl TestUser {
     pub(crate) fn new(id: &str, reminders: &Client, notifications: &Client) -> Self {
         let email = format!("{id}@example.com");
         let (reminders, notifications) =
@@ -27,87 +27,112 @@ impl Person {
         Self { id: id.to_owned(), reminders, notifications, email }
     }
 
-    /// Registers a device and answers its id.
-    pub async fn registers(&self, token: &str, kind: &str) -> String {
+    /// Registers a device and returns its id.
+    pub async fn register_device(&self, token: &str, kind: &str) -> String {
         let body = json!({"fcmToken": token, "type": kind, "name": format!("my {kind}")});
         self.notifications.post("/device/register", &body).await.expect(201).id()
     }
 
-    /// Makes a reminder due in `seconds` and answers its id and its due time.
-    pub async fn is_reminded_in(
+    /// Creates a reminder due in `seconds`, and returns its id and its due time.
+    pub async fn create_reminder_due_in(
         &self,
         seconds: i64,
         channels: &[&str],
         title: &str,
     ) -> (String, DateTime<Utc>) {
-        let date = whole_millis(Utc::now() + TimeDelta::seconds(seconds));
-        let body = json!({"date": written(date), "title": title, "message": format!("{title}, please"), "channels": channels,
-            "url": "https://example.com/reminder"});
-        (self.makes(&body).await, date)
+        let date = truncate_to_millis(Utc::now() + TimeDelta::seconds(seconds));
+        let body = json!({
+            "date": rfc3339(date),
+            "title": title,
+            "message": format!("{title}, please"),
+            "channels": channels,
+            "url": "https://example.com/reminder",
+        });
+        (self.create_reminder(&body).await, date)
     }
 
-    /// Makes a reminder and answers its id.
-    pub async fn makes(&self, body: &Value) -> String {
+    /// Creates a reminder and returns its id.
+    pub async fn create_reminder(&self, body: &Value) -> String {
         self.reminders.post("/reminders", body).await.expect(201).id()
     }
 
-    /// Changes a reminder and answers it.
-    pub async fn edits(&self, reminder: &str, change: &Value) -> Value {
+    /// Changes a reminder and returns it.
+    pub async fn update_reminder(&self, reminder: &str, change: &Value) -> Value {
         self.reminders.patch(&format!("/reminders/{reminder}"), change).await.expect(200).body
     }
 
     /// Deletes a reminder.
-    pub async fn deletes(&self, reminder: &str) {
+    pub async fn delete_reminder(&self, reminder: &str) {
         self.reminders.delete(&format!("/reminders/{reminder}")).await.expect(200);
     }
 
-    /// Waits until the history shows something under a title.
-    pub async fn reads(&self, title: &str) {
-        eventually(LIMIT, async || {
-            let answer = self.notifications.get("/notifications?limit=100").await.expect(200).body;
-            let items = answer["notifications"].as_array().cloned().unwrap_or_default();
-            if items.iter().any(|it| it["title"] == title) {
-                Ok(())
-            } else {
-                Err(answer.to_string())
-            }
+    /// Snoozes the latest occurrence of a reminder by `seconds`, and returns the new time.
+    pub async fn snooze_reminder(&self, reminder: &str, seconds: i64) -> DateTime<Utc> {
+        let until = Utc::now() + TimeDelta::seconds(seconds);
+        let body = json!({"until": rfc3339(until)});
+        self.reminders.post(&format!("/reminders/{reminder}/snooze"), &body).await.expect(200);
+        until
+    }
+
+    /// Acknowledges the latest occurrence of a reminder and returns the reminder.
+    pub async fn acknowledge_reminder(&self, reminder: &str) -> Value {
+        let path = format!("/reminders/{reminder}/acknowledge");
+        self.reminders.post(&path, &json!({})).await.expect(200).body
+    }
+
+    /// Registered devices.
+    pub async fn devices(&self) -> Vec<Value> {
+        let answer = self.notifications.get("/device").await.expect(200);
+        answer.body["devices"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// Waits until the history contains a delivery with a title.
+    pub async fn wait_for_title(&self, title: &str) {
+        wait_until(LIMIT, async || {
+            let history = self.history().await;
+            let found = history.iter().any(|delivery| delivery["title"] == title);
+            if found { Ok(()) } else { Err(format!("{title} expected: {history:#?}")) }
         })
         .await;
     }
 
-    /// Waits until the history shows `count` deliveries in a state, and answers them.
-    pub async fn sees(&self, state: &str, count: usize) -> Vec<Value> {
-        eventually(LIMIT, async || {
-            let answer = self.notifications.get("/notifications?limit=100").await.expect(200);
-            let items = answer.body["notifications"].as_array().cloned().unwrap_or_default();
+    /// Waits until the history contains `count` deliveries in a state, and returns them.
+    pub async fn wait_for_deliveries(&self, state: &str, count: usize) -> Vec<Value> {
+        wait_until(LIMIT, async || {
+            let history = self.history().await;
             let matching: Vec<_> =
-                items.iter().filter(|it| it["state"] == state).cloned().collect();
+                history.iter().filter(|delivery| delivery["state"] == state).cloned().collect();
             if matching.len() == count {
                 Ok(matching)
             } else {
-                Err(format!("{count} {state} deliveries expected: {}", answer.body))
+                Err(format!("{count} {state} deliveries expected: {history:#?}"))
             }
         })
         .await
     }
+
+    async fn history(&self) -> Vec<Value> {
+        let answer = self.notifications.get("/notifications?limit=100").await.expect(200);
+        answer.body["notifications"].as_array().cloned().unwrap_or_default()
+    }
 }
 
-/// A time as clients write it.
+/// Formats a time as clients send it.
 #[must_use]
-pub fn written(time: DateTime<Utc>) -> String {
+pub fn rfc3339(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// The second in which a time lies, as rules and calendar files know times.
+/// Truncates a time to seconds, the precision of rules and calendar files.
 ///
 /// # Panics
 ///
-/// When there is no such time.
+/// If the result is out of range.
 #[must_use]
-pub fn whole_seconds(time: DateTime<Utc>) -> DateTime<Utc> {
+pub fn truncate_to_seconds(time: DateTime<Utc>) -> DateTime<Utc> {
     DateTime::from_timestamp_secs(time.timestamp()).expect("a time")
 }
 
-pub(crate) fn whole_millis(time: DateTime<Utc>) -> DateTime<Utc> {
+pub(crate) fn truncate_to_millis(time: DateTime<Utc>) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(time.timestamp_millis()).unwrap_or(time)
 }

@@ -1,23 +1,24 @@
-//! The life of a reminder, as event-service tells it.
+//! Timeline of a reminder in event-service.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use support::eventually;
+use support::wait_until;
 
-use crate::{House, LIMIT};
+use crate::{LIMIT, TestSuite};
 
-impl House {
-    /// Waits until a reminder's times of delivery stand so, in order of time, and answers them.
-    pub async fn stands(&self, reminder: &str, states: &[&str]) -> Vec<Value> {
-        eventually(LIMIT, async || {
-            let steps = self.steps(reminder).await;
-            let occurrences: Vec<Value> = steps
+impl TestSuite {
+    /// Waits until the occurrences of a reminder, in order of time, have these states, and returns
+    /// them.
+    pub async fn wait_for_states(&self, reminder: &str, states: &[&str]) -> Vec<Value> {
+        wait_until(LIMIT, async || {
+            let entries = self.timeline(reminder).await;
+            let occurrences: Vec<Value> = entries
                 .iter()
-                .filter(|step| step["kind"] == "occurrence")
-                .map(|step| step["occurrence"].clone())
+                .filter(|entry| entry["kind"] == "occurrence")
+                .map(|entry| entry["occurrence"].clone())
                 .collect();
             let found: Vec<&str> =
-                occurrences.iter().filter_map(|it| it["state"].as_str()).collect();
+                occurrences.iter().filter_map(|entry| entry["state"].as_str()).collect();
             if found == states {
                 Ok(occurrences)
             } else {
@@ -27,30 +28,37 @@ impl House {
         .await
     }
 
-    /// Waits until an event of a type is told of a reminder.
-    pub async fn tells(&self, reminder: &str, event: &str) {
-        eventually(LIMIT, async || {
-            let steps = self.steps(reminder).await;
-            let told: Vec<&str> =
-                steps.iter().filter_map(|step| step["event"]["type"].as_str()).collect();
-            if told.contains(&event) { Ok(()) } else { Err(format!("{event} expected: {told:?}")) }
+    /// Waits until the timeline of a reminder contains an event of a type.
+    pub async fn wait_for_event(&self, reminder: &str, event: &str) {
+        wait_until(LIMIT, async || {
+            let entries = self.timeline(reminder).await;
+            let types: Vec<&str> =
+                entries.iter().filter_map(|entry| entry["event"]["type"].as_str()).collect();
+            if types.contains(&event) {
+                Ok(())
+            } else {
+                Err(format!("{event} expected: {types:?}"))
+            }
         })
         .await;
     }
 
-    async fn steps(&self, reminder: &str) -> Vec<Value> {
-        let answer = self.events().get(&format!("/timeline/{reminder}")).await;
-        // Nothing is known of it until its event has come.
+    async fn timeline(&self, reminder: &str) -> Vec<Value> {
+        let answer = self.event_api().get(&format!("/timeline/{reminder}")).await;
+        // The timeline is empty until the first event of the reminder has arrived.
         answer.body["timeline"].as_array().cloned().unwrap_or_default()
     }
 }
 
-/// A time as the services answer it.
+/// Parses a time of an answer.
 ///
 /// # Panics
 ///
-/// When it is none.
+/// If the value is not a time.
 #[must_use]
-pub fn time(value: &Value) -> DateTime<Utc> {
-    value.as_str().and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("no time: {value}"))
+pub fn parse_time(value: &Value) -> DateTime<Utc> {
+    value
+        .as_str()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_else(|| panic!("not a time: {value}"))
 }

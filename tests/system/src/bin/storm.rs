@@ -1,4 +1,4 @@
-//! `make storm`: a storm of faults on the real binaries, judged.
+//! `make storm`: injects random faults into the real binaries, and judges the deliveries.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
 
@@ -10,40 +10,40 @@ use system::{
     storm::{self, Settings},
 };
 
-/// Kills, pauses and cuts off the services at random while reminders are made; then judges what
-/// arrived.
+/// Kills, pauses and disconnects the services at random while reminders are created; then judges
+/// the messages that arrived.
 ///
-/// Ends with 0 when nothing was lost, unexpected, early, stuck or unexplained. It uses this machine
-/// alone: a throw-away PostgreSQL, a local AWS and sandbox providers, all on the loopback.
+/// Exit status 0 if nothing was lost, unexpected, early, stuck or sent twice without a fault that
+/// explains it. Everything runs on this machine: a throw-away PostgreSQL, a local AWS and sandbox
+/// providers.
 #[derive(Debug, Parser)]
 #[command(name = "storm")]
 struct Options {
-    /// The bus: both, one after the other, by default.
+    /// Bus of the services; both: one after the other
     #[arg(long, value_enum, default_value = "both")]
-    bus: Buses,
-    /// For how many seconds faults happen, on each bus.
+    bus: BusOption,
+    /// Duration of the faults on each bus, in seconds
     #[arg(long, default_value_t = 240, value_parser = clap::value_parser!(u64).range(5..=3_600))]
     seconds: u64,
-    /// What decides the faults; printed, so that a storm can be made again. By default another each
-    /// time.
+    /// Seed of the faults, which is printed, so that a storm can be repeated [default: random]
     #[arg(long)]
     seed: Option<u64>,
-    /// Processes of each service.
+    /// Number of processes of each service
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=4))]
     replicas: u8,
-    /// Reminders made in a second.
+    /// Number of reminders created per second
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=200))]
     per_second: u32,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Buses {
+enum BusOption {
     Aws,
     Postgres,
     Both,
 }
 
-impl Buses {
+impl BusOption {
     fn all(self) -> &'static [Bus] {
         match self {
             Self::Aws => &[Bus::Aws],
@@ -57,7 +57,7 @@ impl Buses {
 async fn main() -> ExitCode {
     let options = Options::parse();
     let seed = options.seed.unwrap_or_else(rand::random);
-    let mut is_calm = true;
+    let mut has_passed = true;
     for bus in options.bus.all() {
         let settings = Settings {
             bus: *bus,
@@ -65,13 +65,13 @@ async fn main() -> ExitCode {
             length: Duration::from_secs(options.seconds),
             replicas: options.replicas.into(),
             per_second: options.per_second,
-            calm: Duration::from_secs(180),
+            settle_limit: Duration::from_secs(180),
         };
-        eprintln!("{bus:?}, seed {seed}: starting {} processes of each service", options.replicas);
+        eprintln!("{bus:?} bus, seed {seed}: starting {} processes per service", options.replicas);
         let report = storm::run(settings, |progress| eprint!("\r\x1b[K{progress}")).await;
         eprintln!();
-        println!("{bus:?}, {report}");
-        is_calm &= report.findings.is_empty();
+        println!("{bus:?} bus, {report}");
+        has_passed &= report.findings.is_empty();
     }
-    if is_calm { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if has_passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -1,4 +1,4 @@
-//! Bytes on a connection, as no well-behaved client sends them.
+//! Bytes on a connection that no well-behaved client sends.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -8,12 +8,12 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-/// Time for which one connection is worked on.
+/// Longest time of one connection.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Opens a connection, sends bytes, and holds it without a word more until it is closed from there
-/// or `LIMIT` is over. Answers the first line of the answer, if one came.
-pub(super) async fn say(address: SocketAddr, bytes: &[u8]) -> Option<String> {
+/// Opens a connection, sends bytes, and keeps it open until the server closes it or `LIMIT` is
+/// over. Returns the first line of the answer, if there is one.
+pub(super) async fn send_and_hold(address: SocketAddr, bytes: &[u8]) -> Option<String> {
     let mut connection = timeout(LIMIT, TcpStream::connect(address)).await.ok()?.ok()?;
     let _ = timeout(LIMIT, connection.write_all(bytes)).await;
     let mut answer = vec![0; 256];
@@ -27,9 +27,9 @@ pub(super) async fn say(address: SocketAddr, bytes: &[u8]) -> Option<String> {
     })
 }
 
-/// Makes a request and takes a little of the answer at a time, from a small buffer, until it ends
-/// or `LIMIT` is over. Answers its first line, if one came.
-pub(super) async fn trickle(address: SocketAddr, request: &[u8]) -> Option<String> {
+/// Sends a request and reads the answer in small pieces, with a small receive buffer, until it ends
+/// or `LIMIT` is over. Returns its first line, if there is one.
+pub(super) async fn read_slowly(address: SocketAddr, request: &[u8]) -> Option<String> {
     let socket = TcpSocket::new_v4().ok()?;
     socket.set_recv_buffer_size(4 * 1024).ok()?;
     let mut connection = timeout(LIMIT, socket.connect(address)).await.ok()?.ok()?;
@@ -44,37 +44,42 @@ pub(super) async fn trickle(address: SocketAddr, request: &[u8]) -> Option<Strin
     line
 }
 
-/// A request of a user for a path.
+/// Builds a request of a user for a path.
 pub(super) fn get(path: &str, user: &str) -> Vec<u8> {
-    let head = format!(
-        "GET {path} HTTP/1.1\r\nhost: a\r\nx-authenticated-userid: {user}\r\nx-consumer-username: {user}@example.com\r\n\r\n"
-    );
-    head.into_bytes()
+    format!("GET {path} HTTP/1.1\r\n{}\r\n", identity(user)).into_bytes()
 }
 
-/// Many requests with invented methods, one behind the other.
+fn identity(user: &str) -> String {
+    format!(
+        "host: a\r\nx-authenticated-userid: {user}\r\n\
+         x-consumer-username: {user}@example.com\r\n"
+    )
+}
+
+/// Builds pipelined requests with unknown methods.
 pub(super) fn invented_methods(count: usize) -> Vec<u8> {
     let requests =
         (0..count).map(|number| format!("M{number} /reminders HTTP/1.1\r\nhost: a\r\n\r\n"));
     requests.collect::<String>().into_bytes()
 }
 
-/// The head and a part of a body of 4 MiB, of which the rest never comes.
+/// Builds the head and a part of a body of 4 MB, of which the rest is never sent.
 pub(super) fn held_body(user: &str) -> Vec<u8> {
     let head = format!(
-        "POST /reminders/bulk HTTP/1.1\r\nhost: a\r\nx-authenticated-userid: {user}\r\nx-consumer-username: {user}@example.com\r\n\
-         content-type: application/json\r\ncontent-length: 4000000\r\n\r\n{{\"reminders\":[\"{}",
+        "POST /reminders/bulk HTTP/1.1\r\n{}content-type: application/json\r\n\
+         content-length: 4000000\r\n\r\n{{\"reminders\":[\"{}",
+        identity(user),
         "x".repeat(3_000_000)
     );
     head.into_bytes()
 }
 
-/// A header section that does not end.
+/// Builds a header section without an end.
 pub(super) fn half_a_head() -> Vec<u8> {
     b"GET /reminders HTTP/1.1\r\nhost: a\r\nx-never: ".to_vec()
 }
 
-/// An HTTP/2 connection (RFC 9113) that asks for a sign of life, again and again.
+/// Builds an HTTP/2 connection (RFC 9113) with many PING frames.
 pub(super) fn pings(count: usize) -> Vec<u8> {
     const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
     const PING: [u8; 17] = [0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];

@@ -1,4 +1,4 @@
-//! The judgement over a storm. Pure.
+//! Judgement of a storm: a pure function of the evidence.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -9,97 +9,97 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Span;
 
-/// How far from a fault an acceptance may lie whose record the fault cost.
+/// Largest distance between a fault and a message whose record the fault prevented.
 const AROUND_A_FAULT: TimeDelta = TimeDelta::seconds(10);
 
-/// A reminder that was answered with 201.
+/// A reminder whose creation was answered with 201.
 #[derive(Debug, Clone)]
-pub struct Made {
-    /// The id it was answered with.
+pub struct CreatedReminder {
+    /// Id in the answer.
     pub id: String,
-    /// The title, different for each.
+    /// Title, unique among all reminders.
     pub title: String,
-    /// When it is due.
+    /// Due time.
     pub due_at: DateTime<Utc>,
-    /// The addresses at which it is to arrive: tokens, and an e-mail address.
+    /// Addresses at which it must arrive: tokens, and an e-mail address.
     pub addresses: Vec<String>,
-    /// Whether it was deleted: it may then arrive, or not.
+    /// `true` if it was deleted: it may or may not arrive.
     pub deleted: bool,
-    /// Where it was snoozed: when that was answered, and until when. It is then to arrive at that
-    /// time; before, if it had gone out.
+    /// Time of the answer to a snooze, and the new time, at which it must arrive. It may arrive
+    /// before as well, if it had been sent by then.
     pub snoozed: Option<(DateTime<Utc>, DateTime<Utc>)>,
 }
 
 /// A message that a provider accepted.
 #[derive(Debug, Clone)]
 pub struct Arrival {
-    /// The title it showed.
+    /// Title in the message.
     pub title: String,
-    /// The token or the e-mail address.
+    /// Token or e-mail address.
     pub address: String,
-    /// When; unknown where the provider does not say.
+    /// Time of arrival; `None` if the provider does not report it.
     pub at: Option<DateTime<Utc>>,
-    /// The key by which a repeat replaces the first.
+    /// Key by which a repeat replaces the first message.
     pub key: Option<String>,
 }
 
-/// An occurrence as event-service has it.
+/// An occurrence in the database of event-service.
 #[derive(Debug, Clone)]
-pub struct Recorded {
-    /// The reminder's id.
+pub struct RecordedOccurrence {
+    /// Id of the reminder.
     pub id: String,
-    /// The state.
+    /// State.
     pub state: String,
-    /// The reason.
+    /// Reason code.
     pub reason: Option<String>,
-    /// Deliveries with an outcome.
+    /// Number of deliveries with an outcome.
     pub outcomes: i32,
-    /// Deliveries that there are.
+    /// Number of deliveries.
     pub deliveries: i32,
 }
 
-/// Everything that is known after a storm.
+/// Evidence after a storm.
 #[derive(Debug, Clone, Default)]
 pub struct Evidence {
-    /// In the order in which they arrived.
+    /// Messages that the providers accepted, in order of arrival.
     pub arrivals: Vec<Arrival>,
-    /// Every occurrence.
-    pub recorded: Vec<Recorded>,
-    /// The reasons of dead letters.
+    /// All occurrences.
+    pub recorded: Vec<RecordedOccurrence>,
+    /// Reasons of the dead letters.
     pub dead_letters: Vec<String>,
-    /// Messages that wait in an outbox, or were parked there.
+    /// Number of messages in an outbox, including parked ones.
     pub unpublished: i64,
-    /// When faults may have cost the record of an acceptance.
+    /// Time spans of faults that may have prevented a record.
     pub faults: Vec<Span>,
 }
 
-/// What must not be.
+/// Kind of a violation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// It did not arrive.
+pub enum FindingKind {
+    /// A reminder did not arrive.
     Lost,
-    /// It arrived although nobody asked for it, or elsewhere.
+    /// A message arrived that nobody asked for, or at a wrong address.
     Unexpected,
-    /// It arrived before its time.
+    /// A message arrived before its due time.
     Early,
-    /// It arrived again with another key, or without a fault that explains it.
+    /// A message arrived again with another key, or without a fault that explains the repeat.
     Duplicate,
-    /// It has no outcome.
+    /// An occurrence has no outcome.
     Stuck,
-    /// It ended without having been sent.
+    /// An occurrence ended without being sent.
     Failed,
-    /// It has more outcomes than deliveries.
+    /// An occurrence has more outcomes than deliveries.
     Miscounted,
-    /// A message was dead-lettered or never published.
+    /// A message was dead-lettered or not published.
     DeadLetter,
 }
 
-/// One thing that must not be.
+/// A violation of the guarantees.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// The kind.
-    pub kind: Kind,
-    /// The title, or the reason.
+    /// Kind.
+    pub kind: FindingKind,
+    /// Title of the reminder, or reason of the dead letter.
     pub subject: String,
 }
 
@@ -109,70 +109,75 @@ impl fmt::Display for Finding {
     }
 }
 
-/// The number of arrivals that repeat an earlier one at the same address.
+/// Number of messages that repeat an earlier one at the same address.
 #[must_use]
 pub(super) fn repeats(arrivals: &[Arrival]) -> usize {
-    by_place(arrivals).values().map(|arrivals| arrivals.len() - 1).sum()
+    by_address(arrivals).values().map(|arrivals| arrivals.len() - 1).sum()
 }
 
-/// Everything that must not be.
+/// Returns all violations.
 #[must_use]
-pub fn judge(made: &[Made], evidence: &Evidence) -> Vec<Finding> {
+pub fn judge(created: &[CreatedReminder], evidence: &Evidence) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let places = by_place(&evidence.arrivals);
-    let mut recorded: HashMap<&str, Vec<&Recorded>> = HashMap::new();
+    let by_address = by_address(&evidence.arrivals);
+    let mut recorded: HashMap<&str, Vec<&RecordedOccurrence>> = HashMap::new();
     for record in &evidence.recorded {
         recorded.entry(&record.id).or_default().push(record);
     }
-    for reminder in made {
+    for reminder in created {
         let mut found = |kind, detail: &str| {
             findings.push(Finding { kind, subject: format!("{} ({detail})", reminder.title) });
         };
         for address in reminder.addresses.iter().filter(|_| !reminder.deleted) {
-            let arrivals = places
+            let arrivals = by_address
                 .get(&(reminder.title.as_str(), address.as_str()))
                 .map_or(&[][..], Vec::as_slice);
             match reminder.snoozed {
-                None if arrivals.is_empty() => found(Kind::Lost, address),
+                None if arrivals.is_empty() => found(FindingKind::Lost, address),
                 Some((_, until))
                     if arrivals.iter().all(|arrival| arrival.at.is_some_and(|at| at < until)) =>
                 {
-                    found(Kind::Lost, &format!("{address}, at the time that it was snoozed to"));
+                    found(FindingKind::Lost, &format!("{address}, at the snoozed time"));
                 }
                 _ => {}
             }
         }
         let records = recorded.get(reminder.id.as_str()).map_or(&[][..], Vec::as_slice);
         if records.is_empty() && !reminder.deleted {
-            found(Kind::Stuck, "no occurrence is known");
+            found(FindingKind::Stuck, "no occurrence");
         }
         for record in records {
             let reason = record.reason.as_deref().unwrap_or("no reason");
             match record.state.as_str() {
-                "pending" | "released" => found(Kind::Stuck, &record.state),
+                "pending" | "released" => found(FindingKind::Stuck, &record.state),
                 "failed" | "suppressed" | "cancelled"
                     if !reminder.deleted && reminder.snoozed.is_none() =>
                 {
-                    found(Kind::Failed, &format!("{}: {reason}", record.state));
+                    found(FindingKind::Failed, &format!("{}: {reason}", record.state));
                 }
                 _ => {}
             }
             if record.outcomes > record.deliveries.max(1) {
-                found(Kind::Miscounted, &format!("{} of {}", record.outcomes, record.deliveries));
+                found(
+                    FindingKind::Miscounted,
+                    &format!("{} of {}", record.outcomes, record.deliveries),
+                );
             }
         }
     }
-    let made: HashMap<&str, &Made> =
-        made.iter().map(|reminder| (reminder.title.as_str(), reminder)).collect();
-    for ((title, address), arrivals) in &places {
-        match made.get(title) {
+    let created: HashMap<&str, &CreatedReminder> =
+        created.iter().map(|reminder| (reminder.title.as_str(), reminder)).collect();
+    for ((title, address), arrivals) in &by_address {
+        match created.get(title) {
             Some(reminder) if reminder.addresses.iter().any(|known| known == address) => {
                 findings.extend(arrivals.iter().filter_map(|arrival| early(reminder, arrival)));
             }
-            _ => findings
-                .push(Finding { kind: Kind::Unexpected, subject: format!("{title} ({address})") }),
+            _ => findings.push(Finding {
+                kind: FindingKind::Unexpected,
+                subject: format!("{title} ({address})"),
+            }),
         }
-        let is_snoozed = made.get(title).is_some_and(|reminder| reminder.snoozed.is_some());
+        let is_snoozed = created.get(title).is_some_and(|reminder| reminder.snoozed.is_some());
         let (first, again) =
             if is_snoozed { by_first_key(arrivals) } else { (arrivals.clone(), Vec::new()) };
         findings.extend(
@@ -182,15 +187,17 @@ pub fn judge(made: &[Made], evidence: &Evidence) -> Vec<Finding> {
         );
     }
     let dead = evidence.dead_letters.iter();
-    findings.extend(dead.map(|reason| Finding { kind: Kind::DeadLetter, subject: reason.clone() }));
+    findings.extend(
+        dead.map(|reason| Finding { kind: FindingKind::DeadLetter, subject: reason.clone() }),
+    );
     if evidence.unpublished > 0 {
-        let subject = format!("{} messages are still in an outbox", evidence.unpublished);
-        findings.push(Finding { kind: Kind::DeadLetter, subject });
+        let subject = format!("{} messages were not published", evidence.unpublished);
+        findings.push(Finding { kind: FindingKind::DeadLetter, subject });
     }
     findings
 }
 
-fn by_place(arrivals: &[Arrival]) -> BTreeMap<(&str, &str), Vec<&Arrival>> {
+fn by_address(arrivals: &[Arrival]) -> BTreeMap<(&str, &str), Vec<&Arrival>> {
     let mut places: BTreeMap<(&str, &str), Vec<&Arrival>> = BTreeMap::new();
     for arrival in arrivals {
         places.entry((&arrival.title, &arrival.address)).or_default().push(arrival);
@@ -198,32 +205,32 @@ fn by_place(arrivals: &[Arrival]) -> BTreeMap<(&str, &str), Vec<&Arrival>> {
     places
 }
 
-/// The arrivals of the occurrence that came first, and those of its snooze.
+/// Splits messages into those of the first occurrence and those of its snooze.
 fn by_first_key<'a>(arrivals: &[&'a Arrival]) -> (Vec<&'a Arrival>, Vec<&'a Arrival>) {
     let first = arrivals.first().map(|arrival| &arrival.key);
     arrivals.iter().partition(|arrival| Some(&arrival.key) == first)
 }
 
-/// The number of snoozed reminders that arrived between the answer to the snooze and its time, as
-/// if they had not been snoozed: their event had not got anywhere when they went out.
+/// Number of snoozed reminders that were sent between the answer to the snooze and the new time:
+/// the event of the snooze had not been delivered by then.
 #[must_use]
-pub(super) fn out_all_the_same(made: &[Made], arrivals: &[Arrival]) -> usize {
-    let places = by_place(arrivals);
-    let is_out = |reminder: &&Made| {
+pub(super) fn sent_before_snoozed_time(created: &[CreatedReminder], arrivals: &[Arrival]) -> usize {
+    let by_address = by_address(arrivals);
+    let is_sent = |reminder: &&CreatedReminder| {
         let Some((answered, until)) = reminder.snoozed else { return false };
-        let mut at = places
+        let mut arrivals = by_address
             .iter()
             .filter(|((title, _), _)| *title == reminder.title)
             .flat_map(|(_, arrivals)| arrivals);
-        at.any(|arrival| arrival.at.is_some_and(|at| at > answered && at < until))
+        arrivals.any(|arrival| arrival.at.is_some_and(|at| at > answered && at < until))
     };
-    made.iter().filter(is_out).count()
+    created.iter().filter(is_sent).count()
 }
 
-fn early(reminder: &Made, arrival: &Arrival) -> Option<Finding> {
+fn early(reminder: &CreatedReminder, arrival: &Arrival) -> Option<Finding> {
     let at = arrival.at.filter(|at| *at < reminder.due_at)?;
     Some(Finding {
-        kind: Kind::Early,
+        kind: FindingKind::Early,
         subject: format!("{} ({} ms)", reminder.title, (reminder.due_at - at).num_milliseconds()),
     })
 }
@@ -231,10 +238,10 @@ fn early(reminder: &Made, arrival: &Arrival) -> Option<Finding> {
 fn duplicate(title: &str, arrivals: &[&Arrival], faults: &[Span]) -> Option<Finding> {
     let (first, again) = arrivals.split_first()?;
     let finding = |detail: &str| {
-        Some(Finding { kind: Kind::Duplicate, subject: format!("{title} ({detail})") })
+        Some(Finding { kind: FindingKind::Duplicate, subject: format!("{title} ({detail})") })
     };
     if again.iter().any(|arrival| arrival.key != first.key) {
-        return finding("another collapse key");
+        return finding("with another collapse key");
     }
     let is_explained = |arrival: &Arrival| match arrival.at {
         Some(at) => faults
@@ -242,10 +249,10 @@ fn duplicate(title: &str, arrivals: &[&Arrival], faults: &[Span]) -> Option<Find
             .any(|(from, to)| at >= *from - AROUND_A_FAULT && at <= *to + AROUND_A_FAULT),
         None => !faults.is_empty(),
     };
-    // The record of each acceptance but the last was lost.
+    // The records of all messages but the last must have been lost.
     let unexplained =
         arrivals.iter().take(again.len()).filter(|arrival| !is_explained(arrival)).count();
-    if unexplained > 0 { finding("no fault explains it") } else { None }
+    if unexplained > 0 { finding("without a fault") } else { None }
 }
 
 #[cfg(test)]
@@ -256,8 +263,8 @@ mod tests {
         DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds)
     }
 
-    fn made() -> Made {
-        Made {
+    fn created() -> CreatedReminder {
+        CreatedReminder {
             id: "1".into(),
             title: "Tea".into(),
             due_at: at(10),
@@ -276,105 +283,123 @@ mod tests {
         }
     }
 
-    fn sent() -> Recorded {
-        Recorded { id: "1".into(), state: "sent".into(), reason: None, outcomes: 1, deliveries: 1 }
+    fn sent() -> RecordedOccurrence {
+        RecordedOccurrence {
+            id: "1".into(),
+            state: "sent".into(),
+            reason: None,
+            outcomes: 1,
+            deliveries: 1,
+        }
     }
 
-    fn kinds(made: &[Made], evidence: &Evidence) -> Vec<Kind> {
-        judge(made, evidence).into_iter().map(|finding| finding.kind).collect()
+    fn kinds(created: &[CreatedReminder], evidence: &Evidence) -> Vec<FindingKind> {
+        judge(created, evidence).into_iter().map(|finding| finding.kind).collect()
     }
 
-    fn well() -> Evidence {
+    fn complete() -> Evidence {
         Evidence { arrivals: vec![arrival(11)], recorded: vec![sent()], ..Evidence::default() }
     }
 
     #[test]
-    fn finds_nothing_when_all_is_well() {
-        assert_eq!(kinds(&[made()], &well()), []);
+    fn finds_nothing_when_all_arrived() {
+        assert_eq!(kinds(&[created()], &complete()), []);
     }
 
     #[test]
-    fn finds_each_kind_by_itself() {
+    fn finds_each_kind_alone() {
         let cases = [
-            (Evidence { arrivals: vec![], ..well() }, Kind::Lost),
-            (Evidence { arrivals: vec![arrival(9)], ..well() }, Kind::Early),
-            (Evidence { arrivals: vec![arrival(11), arrival(12)], ..well() }, Kind::Duplicate),
-            (Evidence { recorded: vec![], ..well() }, Kind::Stuck),
+            (Evidence { arrivals: vec![], ..complete() }, FindingKind::Lost),
+            (Evidence { arrivals: vec![arrival(9)], ..complete() }, FindingKind::Early),
+            (
+                Evidence { arrivals: vec![arrival(11), arrival(12)], ..complete() },
+                FindingKind::Duplicate,
+            ),
+            (Evidence { recorded: vec![], ..complete() }, FindingKind::Stuck),
             (
                 Evidence {
-                    recorded: vec![Recorded { state: "released".into(), ..sent() }],
-                    ..well()
+                    recorded: vec![RecordedOccurrence { state: "released".into(), ..sent() }],
+                    ..complete()
                 },
-                Kind::Stuck,
+                FindingKind::Stuck,
             ),
             (
                 Evidence {
-                    recorded: vec![Recorded { state: "failed".into(), ..sent() }],
-                    ..well()
+                    recorded: vec![RecordedOccurrence { state: "failed".into(), ..sent() }],
+                    ..complete()
                 },
-                Kind::Failed,
+                FindingKind::Failed,
             ),
             (
-                Evidence { recorded: vec![Recorded { outcomes: 2, ..sent() }], ..well() },
-                Kind::Miscounted,
+                Evidence {
+                    recorded: vec![RecordedOccurrence { outcomes: 2, ..sent() }],
+                    ..complete()
+                },
+                FindingKind::Miscounted,
             ),
-            (Evidence { dead_letters: vec!["unreadable".into()], ..well() }, Kind::DeadLetter),
-            (Evidence { unpublished: 1, ..well() }, Kind::DeadLetter),
+            (
+                Evidence { dead_letters: vec!["unreadable".into()], ..complete() },
+                FindingKind::DeadLetter,
+            ),
+            (Evidence { unpublished: 1, ..complete() }, FindingKind::DeadLetter),
         ];
         for (evidence, kind) in cases {
-            assert_eq!(kinds(&[made()], &evidence), [kind], "{evidence:?}");
+            assert_eq!(kinds(&[created()], &evidence), [kind], "{evidence:?}");
         }
         let stranger = Arrival { title: "Coffee".into(), ..arrival(11) };
-        let evidence = Evidence { arrivals: vec![arrival(11), stranger], ..well() };
-        assert_eq!(kinds(&[made()], &evidence), [Kind::Unexpected]);
+        let evidence = Evidence { arrivals: vec![arrival(11), stranger], ..complete() };
+        assert_eq!(kinds(&[created()], &evidence), [FindingKind::Unexpected]);
     }
 
     #[test]
-    fn accepts_a_repeat_around_a_fault_with_the_same_key() {
+    fn accepts_repeat_with_same_key_near_fault() {
         let repeated = Evidence {
             arrivals: vec![arrival(11), arrival(50)],
             faults: vec![(at(12), at(13))],
-            ..well()
+            ..complete()
         };
-        assert_eq!(kinds(&[made()], &repeated), []);
+        assert_eq!(kinds(&[created()], &repeated), []);
         let late = Evidence { faults: vec![(at(40), at(41))], ..repeated.clone() };
-        assert_eq!(kinds(&[made()], &late), [Kind::Duplicate]);
+        assert_eq!(kinds(&[created()], &late), [FindingKind::Duplicate]);
         let mut other = repeated;
         other.arrivals[1].key = Some("another".into());
-        assert_eq!(kinds(&[made()], &other), [Kind::Duplicate]);
+        assert_eq!(kinds(&[created()], &other), [FindingKind::Duplicate]);
     }
 
     #[test]
-    fn lets_a_deleted_one_arrive_or_not() {
-        let deleted = Made { deleted: true, ..made() };
-        assert_eq!(kinds(std::slice::from_ref(&deleted), &well()), []);
+    fn accepts_deleted_reminder_sent_or_not() {
+        let deleted = CreatedReminder { deleted: true, ..created() };
+        assert_eq!(kinds(std::slice::from_ref(&deleted), &complete()), []);
         let cancelled =
-            Recorded { state: "cancelled".into(), outcomes: 0, deliveries: 0, ..sent() };
-        let evidence = Evidence { arrivals: vec![], recorded: vec![cancelled], ..well() };
+            RecordedOccurrence { state: "cancelled".into(), outcomes: 0, deliveries: 0, ..sent() };
+        let evidence = Evidence { arrivals: vec![], recorded: vec![cancelled], ..complete() };
         assert_eq!(kinds(&[deleted], &evidence), []);
     }
 
     #[test]
-    fn expects_a_snoozed_one_at_its_new_time() {
-        let snoozed = [Made { snoozed: Some((at(12), at(20))), ..made() }];
-        let again = Arrival { key: Some("of the snooze".into()), ..arrival(21) };
+    fn expects_snoozed_reminder_at_new_time() {
+        let snoozed = [CreatedReminder { snoozed: Some((at(12), at(20))), ..created() }];
+        let again = Arrival { key: Some("snooze".into()), ..arrival(21) };
         let cancelled =
-            Recorded { state: "cancelled".into(), outcomes: 0, deliveries: 0, ..sent() };
-        let once =
-            Evidence { arrivals: vec![again.clone()], recorded: vec![cancelled, sent()], ..well() };
+            RecordedOccurrence { state: "cancelled".into(), outcomes: 0, deliveries: 0, ..sent() };
+        let once = Evidence {
+            arrivals: vec![again.clone()],
+            recorded: vec![cancelled, sent()],
+            ..complete()
+        };
         assert_eq!(kinds(&snoozed, &once), []);
-        let beside = Evidence { arrivals: vec![arrival(11), again.clone()], ..well() };
+        let beside = Evidence { arrivals: vec![arrival(11), again.clone()], ..complete() };
         assert_eq!(
-            (kinds(&snoozed, &beside), out_all_the_same(&snoozed, &beside.arrivals)),
+            (kinds(&snoozed, &beside), sent_before_snoozed_time(&snoozed, &beside.arrivals)),
             (vec![], 0)
         );
-        let late = Evidence { arrivals: vec![arrival(15), again.clone()], ..well() };
+        let late = Evidence { arrivals: vec![arrival(15), again.clone()], ..complete() };
         assert_eq!(
-            (kinds(&snoozed, &late), out_all_the_same(&snoozed, &late.arrivals)),
+            (kinds(&snoozed, &late), sent_before_snoozed_time(&snoozed, &late.arrivals)),
             (vec![], 1)
         );
-        assert_eq!(kinds(&snoozed, &well()), [Kind::Lost]);
-        let twice = Evidence { arrivals: vec![arrival(11), again.clone(), again], ..well() };
-        assert_eq!(kinds(&snoozed, &twice), [Kind::Duplicate]);
+        assert_eq!(kinds(&snoozed, &complete()), [FindingKind::Lost]);
+        let twice = Evidence { arrivals: vec![arrival(11), again.clone(), again], ..complete() };
+        assert_eq!(kinds(&snoozed, &twice), [FindingKind::Duplicate]);
     }
 }

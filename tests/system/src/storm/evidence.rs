@@ -1,5 +1,4 @@
-//! What can be known after a storm: what the providers took, and what the databases and the bus
-//! say.
+//! Evidence after a storm, from the providers, the databases and the bus.
 
 use std::time::Duration;
 
@@ -9,9 +8,9 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     Span,
-    checker::{Arrival, Evidence, Made, Recorded},
+    checker::{Arrival, CreatedReminder, Evidence, RecordedOccurrence},
 };
-use crate::{House, LIMIT, Service, aws};
+use crate::{LIMIT, Service, TestSuite, aws};
 
 const QUEUES: [(&str, &str); 2] =
     [("EVENT_QUEUE_URL", "event-queue"), ("NOTIFICATION_QUEUE_URL", "notification-queue")];
@@ -22,22 +21,23 @@ const OUTBOXES: [(Service, &[&str]); 3] = [
 ];
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Waits until every reminder has an occurrence and none waits any more, and every outbox is empty;
-/// or until `limit`.
-pub(super) async fn settle(house: &House, made: &[Made], limit: Duration) {
-    let pool = house.pool(Service::Events).await;
-    let kept: Vec<&str> =
-        made.iter().filter(|made| !made.deleted).map(|made| made.id.as_str()).collect();
-    let unsettled = "select count(*) from unnest($1::text[]) as kept (id)
-        where not exists (select from notifications as n join occurrences as o on o.notification_id = n.id
+/// Waits until every reminder has an occurrence, every occurrence has an outcome, and every outbox
+/// is empty; at most for `limit`.
+pub(super) async fn settle(suite: &TestSuite, created: &[CreatedReminder], limit: Duration) {
+    let pool = suite.pool(Service::Events).await;
+    let kept = created.iter().filter(|reminder| !reminder.deleted);
+    let kept: Vec<&str> = kept.map(|reminder| reminder.id.as_str()).collect();
+    let missing = "select count(*) from unnest($1::text[]) as kept (id)
+        where not exists (select from notifications as n
+                          join occurrences as o on o.notification_id = n.id
                           where n.item_id = kept.id and n.state = 'active')";
-    let waiting = "select count(*) from occurrences where state in ('pending', 'released')";
+    let unfinished = "select count(*) from occurrences where state in ('pending', 'released')";
     let began = Instant::now();
     while began.elapsed() < limit {
-        let unknown: i64 =
-            sqlx::query_scalar(unsettled).bind(&kept).fetch_one(&pool).await.unwrap_or(1);
-        let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(&pool).await.unwrap_or(1);
-        if unknown + waiting == 0 && unpublished(house).await == 0 {
+        let missing: i64 =
+            sqlx::query_scalar(missing).bind(&kept).fetch_one(&pool).await.unwrap_or(1);
+        let unfinished: i64 = sqlx::query_scalar(unfinished).fetch_one(&pool).await.unwrap_or(1);
+        if missing + unfinished == 0 && unpublished(suite).await == 0 {
             break;
         }
         sleep(PAUSE).await;
@@ -45,52 +45,52 @@ pub(super) async fn settle(house: &House, made: &[Made], limit: Duration) {
     pool.close().await;
 }
 
-/// Waits until no queue has a message, and no outbox.
+/// Waits until all queues and outboxes are empty.
 ///
 /// # Panics
-/// When that does not come to be.
-pub(super) async fn queues_are_empty(house: &House) {
-    let bus = house.bus().await;
-    support::eventually(LIMIT, async || {
+/// If they are not empty in time.
+pub(super) async fn wait_for_empty_queues(suite: &TestSuite) {
+    let bus = suite.bus().await;
+    support::wait_until(LIMIT, async || {
         for (variable, default) in QUEUES {
             let depth = bus
-                .depth(&house.named(variable, default))
+                .depth(&suite.bus_name(variable, default))
                 .await
                 .map_err(|error| error.to_string())?;
             if depth.visible + depth.in_flight + depth.delayed > 0 {
                 return Err(format!("{default}: {depth:?}"));
             }
         }
-        if unpublished(house).await > 0 { Err("an outbox is not empty".to_owned()) } else { Ok(()) }
+        if unpublished(suite).await > 0 { Err("an outbox is not empty".to_owned()) } else { Ok(()) }
     })
     .await;
 }
 
-/// Everything that is known.
+/// Collects the evidence.
 ///
 /// # Panics
-/// When a database or the bus cannot be asked.
-pub(super) async fn evidence(house: &House, faults: Vec<Span>) -> Evidence {
-    let pool = house.pool(Service::Events).await;
+/// If a database or the bus cannot be queried.
+pub(super) async fn collect(suite: &TestSuite, faults: Vec<Span>) -> Evidence {
+    let pool = suite.pool(Service::Events).await;
     let recorded = recorded(&pool).await;
     pool.close().await;
     Evidence {
-        arrivals: arrivals(house).await,
+        arrivals: arrivals(suite).await,
         recorded,
-        dead_letters: dead_letters(house, &house.bus().await).await,
-        unpublished: unpublished(house).await,
+        dead_letters: dead_letters(suite, &suite.bus().await).await,
+        unpublished: unpublished(suite).await,
         faults,
     }
 }
 
-async fn recorded(pool: &PgPool) -> Vec<Recorded> {
+async fn recorded(pool: &PgPool) -> Vec<RecordedOccurrence> {
     let sql =
         "select n.item_id, o.state::text, o.reason, o.sent + o.failed + o.suppressed, o.deliveries
         from notifications as n join occurrences as o on o.notification_id = n.id";
     let rows: Vec<(String, String, Option<String>, i32, i32)> =
         sqlx::query_as(sql).fetch_all(pool).await.expect("the occurrences are read");
     rows.into_iter()
-        .map(|(id, state, reason, outcomes, deliveries)| Recorded {
+        .map(|(id, state, reason, outcomes, deliveries)| RecordedOccurrence {
             id,
             state,
             reason,
@@ -100,8 +100,8 @@ async fn recorded(pool: &PgPool) -> Vec<Recorded> {
         .collect()
 }
 
-async fn arrivals(house: &House) -> Vec<Arrival> {
-    let captured = house.sandbox.captured();
+async fn arrivals(suite: &TestSuite) -> Vec<Arrival> {
+    let captured = suite.sandbox.captured();
     let mut arrivals = Vec::with_capacity(captured.len());
     for message in captured {
         let (title, address, key) = match (message.push(), message.email()) {
@@ -118,19 +118,19 @@ async fn arrivals(house: &House) -> Vec<Arrival> {
             key,
         });
     }
-    if let Some(emulator) = house.emulator() {
-        for (address, subject) in aws::all_mails(emulator.endpoint()).await {
+    if let Some(emulator) = suite.emulator() {
+        for (address, subject) in aws::all_emails(emulator.endpoint()).await {
             arrivals.push(Arrival { title: subject, address, at: None, key: None });
         }
     }
     arrivals
 }
 
-async fn dead_letters(house: &House, bus: &SharedBus) -> Vec<String> {
+async fn dead_letters(suite: &TestSuite, bus: &SharedBus) -> Vec<String> {
     let mut reasons = Vec::new();
     for (variable, default) in QUEUES {
         let letters = bus
-            .dead_letters(&house.named(variable, default), 100)
+            .dead_letters(&suite.bus_name(variable, default), 100)
             .await
             .expect("dead letters are listed");
         let reason = |letter: &shared::bus::Received| {
@@ -145,10 +145,10 @@ async fn dead_letters(house: &House, bus: &SharedBus) -> Vec<String> {
     reasons
 }
 
-async fn unpublished(house: &House) -> i64 {
+async fn unpublished(suite: &TestSuite) -> i64 {
     let mut number = 0;
     for (service, tables) in OUTBOXES {
-        let pool = house.pool(service).await;
+        let pool = suite.pool(service).await;
         for table in tables {
             let sql = AssertSqlSafe(format!("select count(*) from {table}"));
             number += sqlx::query_scalar::<_, i64>(sql).fetch_one(&pool).await.unwrap_or(1);

@@ -1,18 +1,17 @@
-//! Messages delivered again: a queue of its own hears everything that is published, and puts it on
-//! its topic once more.
+//! Repeated delivery: queues of the test receive every message, and publish it to its topic again.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
 use shared::bus::{Message, QueueSpec, Received, Settlement, SharedBus, Subscription, Topology};
 
-use super::{checker::Made, load, record};
-use crate::{House, Person};
+use super::{checker::CreatedReminder, load, record};
+use crate::{TestSuite, TestUser};
 
 const TOPICS: [&str; 2] = ["event-topic", "notification-topic"];
 
-/// Hears every message of the suite.
-pub struct Copies {
+/// Receives and republishes every message of the suite.
+pub struct Replayer {
     bus: SharedBus,
 }
 
@@ -20,34 +19,34 @@ fn queue(topic: &str) -> String {
     format!("copies-of-{topic}")
 }
 
-impl Copies {
-    /// Begins to hear.
+impl Replayer {
+    /// Creates the queues.
     ///
     /// # Panics
-    /// When the queue cannot be made.
-    pub async fn begin(house: &House) -> Self {
-        let bus = house.bus().await;
-        let hears = |topic: &str| QueueSpec {
+    /// If a queue cannot be created.
+    pub async fn start(suite: &TestSuite) -> Self {
+        let bus = suite.bus().await;
+        let spec = |topic: &str| QueueSpec {
             queue: queue(topic),
             max_receive_count: 10,
             subscriptions: vec![Subscription { topic: topic.to_owned(), filter: BTreeMap::new() }],
         };
-        let topology = Topology { topics: Vec::new(), queues: TOPICS.map(hears).to_vec() };
-        bus.ensure(&topology).await.expect("the queues of copies are made");
+        let topology = Topology { topics: Vec::new(), queues: TOPICS.map(spec).to_vec() };
+        bus.ensure(&topology).await.expect("the queues are created");
         Self { bus }
     }
 
-    /// Publishes what was heard since the last time again, in another order; how many messages. A
-    /// bus that is away is left alone.
-    pub async fn publish_again(&self, rng: &mut StdRng) -> usize {
+    /// Republishes the messages since the last call in another order, and returns their number.
+    /// Skips a topic if the bus does not answer.
+    pub async fn replay(&self, rng: &mut StdRng) -> usize {
         let mut number = 0;
         for topic in TOPICS {
-            let Ok(mut heard) = self.take(topic).await else { continue };
-            heard.shuffle(rng);
-            for some in heard.chunks(100) {
-                number += self.bus.publish(topic, some).await.map_or(0, |results| results.len());
+            let Ok(mut messages) = self.take(topic).await else { continue };
+            messages.shuffle(rng);
+            for batch in messages.chunks(100) {
+                number += self.bus.publish(topic, batch).await.map_or(0, |results| results.len());
             }
-            // What was published again was heard again: it is not to be published without end.
+            // The republished messages were received too, and must not be published again.
             let _ = self.take(topic).await;
         }
         number
@@ -74,13 +73,13 @@ impl Copies {
     }
 }
 
-/// Makes reminders, waits until they have arrived, and delivers every message once more.
-pub(super) async fn everything_again(house: &House, users: &[Person]) -> Vec<Made> {
-    let copies = Copies::begin(house).await;
-    let made = load::some(users, 10, 2).await;
-    record::settle(house, &made, Duration::from_secs(30)).await;
+/// Creates reminders, waits until they have arrived, and delivers every message again.
+pub(super) async fn replay_all(suite: &TestSuite, users: &[TestUser]) -> Vec<CreatedReminder> {
+    let replayer = Replayer::start(suite).await;
+    let created = load::create_due_in(users, 10, 2).await;
+    evidence::settle(suite, &created, Duration::from_secs(30)).await;
     let mut rng = StdRng::seed_from_u64(1);
-    assert!(copies.publish_again(&mut rng).await > 0, "there is something to deliver again");
-    record::queues_are_empty(house).await;
-    made
+    assert!(replayer.replay(&mut rng).await > 0, "there are messages to replay");
+    evidence::wait_for_empty_queues(suite).await;
+    created
 }

@@ -1,109 +1,112 @@
-//! A scheduler that is halted between its claim and what it does with it, and goes on when others
-//! hold its occurrences: the fault that the fence is proved with.
+//! A scheduler that is paused between its claim and the next statement, and resumes when another
+//! one holds its occurrences: the scenario that needs the fence token.
 
 use serde_json::json;
 use sqlx::{AssertSqlSafe, PgPool};
-use support::{eventually, process::Running};
+use support::{process::Running, wait_until};
 
-use super::{checker::Made, faults::Place, load};
-use crate::{House, LIMIT, Person, Service};
+use super::{checker::CreatedReminder, load};
+use crate::{LIMIT, Service, TestSuite, TestUser};
 
 const REMINDERS: usize = 10;
-/// State of a thread that a signal has halted (proc(5), `/proc/pid/stat`).
-const HALTED: &str = "T";
+/// State of a thread that a signal has stopped (proc(5), `/proc/pid/stat`).
+const STOPPED: &str = "T";
 
-/// Makes reminders that one scheduler claims as expired. It is halted when it is about to end them;
-/// meanwhile they are edited to last longer, its leases run out, and another scheduler claims them,
-/// which cannot publish because the bus is away. The bus comes back when the first one has gone on
-/// and ended what it may.
-pub(super) async fn ended_without_a_lease(house: &mut House, users: &[Person]) -> Vec<Made> {
-    let pool = house.pool(Service::Events).await;
-    // The one that claims them later. It is ready, as it could not become without the bus.
-    halt(&house.processes(Service::Scheduler)[0]).await;
-    let made = load::some(users, REMINDERS, 1).await;
-    all(&pool, "pending and due_at <= now()").await;
-    // As if they had been due for as long as they may be late.
+/// Creates reminders that one scheduler claims as expired, and pauses it just before it ends them.
+/// Meanwhile they are edited to expire later, the leases run out, and another scheduler claims
+/// them, which cannot publish because the bus is disconnected. The bus is reconnected after the
+/// first scheduler was resumed and ended what it could.
+pub(super) async fn end_without_lease(
+    suite: &mut TestSuite,
+    users: &[TestUser],
+) -> Vec<CreatedReminder> {
+    let pool = suite.pool(Service::Events).await;
+    // The scheduler that claims them later. It must become ready before the bus is disconnected.
+    pause(&suite.processes(Service::Scheduler)[0]).await;
+    let created = load::create_due_in(users, REMINDERS, 1).await;
+    wait_for_all(&pool, "pending and due_at <= now()").await;
+    // As if the time until their expiry had passed.
     run(&pool, "update occurrences set expires_at = due_at").await;
-    halted_at_the_end(house, &pool).await;
-    for (reminder, user) in made.iter().zip(users.iter().cycle()) {
-        user.edits(&reminder.id, &json!({"expiresAfterMinutes": 60})).await;
+    start_paused_before_end(suite, &pool).await;
+    for (reminder, user) in created.iter().zip(users.iter().cycle()) {
+        user.update_reminder(&reminder.id, &json!({"expiresAfterMinutes": 60})).await;
     }
-    all(&pool, "expires_at > now()").await;
+    wait_for_all(&pool, "expires_at > now()").await;
 
-    house.shut(Place::Bus).await;
-    let [holder, stale] = house.processes(Service::Scheduler) else { panic!("two schedulers run") };
-    holder.cont();
-    // As if the leases had run out. Those of the other one end later, also when they are given
-    // back.
+    suite.disconnect_bus().await;
+    let [holder, stale] = suite.processes(Service::Scheduler) else { panic!("two schedulers run") };
+    holder.resume();
+    // As if the leases had run out. Those of the other scheduler end later, even if it returns
+    // them.
     run(&pool, "update occurrences set lease_until = '2000-01-01'").await;
-    all(&pool, "lease_until > '2000-01-01'").await;
-    says(holder, "publish failed").await;
-    stale.cont();
-    says(stale, "ended without a send").await;
-    house.open(Place::Bus).await;
+    wait_for_all(&pool, "lease_until > '2000-01-01'").await;
+    wait_for_log(holder, "publish failed").await;
+    stale.resume();
+    wait_for_log(stale, "ended without a send").await;
+    suite.reconnect_bus().await;
     pool.close().await;
-    made
+    created
 }
 
-/// Starts a scheduler and halts it between its claim of expired occurrences and the statement that
-/// ends them. Each of the two waits for a table that is locked: the claim until the other table is
-/// locked, the end until the process is halted.
-async fn halted_at_the_end(house: &mut House, pool: &PgPool) {
-    let locked = async |lock: &'static str| {
+/// Starts a scheduler and pauses it between its claim of expired occurrences and the statement that
+/// ends them. A table lock blocks each of the two statements: the claim until the other table is
+/// locked, the end until the process is paused.
+async fn start_paused_before_end(suite: &mut TestSuite, pool: &PgPool) {
+    let lock_table = async |lock: &'static str| {
         let mut transaction = pool.begin().await.expect("a transaction");
         sqlx::query(lock).execute(&mut *transaction).await.expect("the table is locked");
         transaction
     };
-    let notifications = locked("lock table notifications in access exclusive mode").await;
-    house.add(Service::Scheduler).await;
-    all(pool, "lease_until > now()").await;
-    waits_with(pool, "%join notifications%").await;
-    // It lets the claim be read, and no occurrence be changed.
-    let occurrences = locked("lock table occurrences in share mode").await;
-    notifications.rollback().await.expect("the lock is given up");
-    waits_with(pool, "update occurrences%set state%").await;
-    halt(&house.processes(Service::Scheduler)[1]).await;
-    // The statement is being prepared: it does nothing before the process goes on.
-    occurrences.rollback().await.expect("the lock is given up");
+    let notifications = lock_table("lock table notifications in access exclusive mode").await;
+    suite.start_process(Service::Scheduler).await;
+    wait_for_all(pool, "lease_until > now()").await;
+    wait_for_blocked(pool, "%join notifications%").await;
+    // This lock allows reading occurrences, but no change.
+    let occurrences = lock_table("lock table occurrences in share mode").await;
+    notifications.rollback().await.expect("the lock is released");
+    wait_for_blocked(pool, "update occurrences%set state%").await;
+    pause(&suite.processes(Service::Scheduler)[1]).await;
+    // The statement is only prepared: it changes nothing before the process is resumed.
+    occurrences.rollback().await.expect("the lock is released");
 }
 
-/// Waits until a session of a scheduler waits for a lock with such a statement.
-async fn waits_with(pool: &PgPool, statement: &str) {
-    let sql =
-        "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'
-        and application_name = 'notification-scheduler' and query like $1)";
-    let waits = async || {
+/// Waits until a statement of a scheduler that matches the pattern is blocked by a lock.
+async fn wait_for_blocked(pool: &PgPool, statement: &str) {
+    let sql = "select exists (select from pg_stat_activity
+                       where datname = current_database() and wait_event_type = 'Lock'
+                         and application_name = 'notification-scheduler' and query like $1)";
+    let is_blocked = async || {
         sqlx::query_scalar::<_, bool>(sql)
             .bind(statement)
             .fetch_one(pool)
             .await
             .expect("sessions are listed")
     };
-    eventually(LIMIT, waits).await;
+    wait_until(LIMIT, is_blocked).await;
 }
 
-/// Halts a process and waits until it stands still.
-async fn halt(process: &Running) {
-    process.stop();
-    eventually(LIMIT, async || is_halted(process)).await;
+/// Pauses a process and waits until it has stopped.
+async fn pause(process: &Running) {
+    process.pause();
+    wait_until(LIMIT, async || is_stopped(process)).await;
 }
 
-/// Returns whether no thread of a process runs any more.
-fn is_halted(process: &Running) -> bool {
+/// Returns `true` if no thread of a process runs any more.
+fn is_stopped(process: &Running) -> bool {
     let threads =
         std::fs::read_dir(format!("/proc/{}/task", process.pid())).expect("the process is there");
-    let stands = |thread: std::fs::DirEntry| {
+    let is_thread_stopped = |thread: std::fs::DirEntry| {
         let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
-        // The state follows the name, which is in parentheses and may hold anything.
-        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(HALTED))
+        // The state follows the name, which is in parentheses and may contain anything.
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(STOPPED))
     };
-    threads.flatten().all(stands)
+    threads.flatten().all(is_thread_stopped)
 }
 
 /// Waits until a condition holds for every occurrence.
-async fn all(pool: &PgPool, condition: &str) {
+async fn wait_for_all(pool: &PgPool, condition: &str) {
     let sql = format!("select count(*) from occurrences where {condition}");
-    eventually(LIMIT, async || {
+    wait_until(LIMIT, async || {
         let count: i64 = sqlx::query_scalar(AssertSqlSafe(sql.clone()))
             .fetch_one(pool)
             .await
@@ -121,7 +124,7 @@ async fn run(pool: &PgPool, sql: &'static str) {
     sqlx::query(sql).execute(pool).await.expect("a statement");
 }
 
-/// Waits until a process has logged something.
-async fn says(process: &Running, text: &str) {
-    eventually(LIMIT, async || process.log().contains(text)).await;
+/// Waits until a process has logged a text.
+async fn wait_for_log(process: &Running, text: &str) {
+    wait_until(LIMIT, async || process.log().contains(text)).await;
 }
