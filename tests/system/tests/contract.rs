@@ -1,5 +1,5 @@
-//! Whatever the REST API of reminders accepts, the other services read: no event of an accepted
-//! change is dead-lettered, and a push for every kind of device can be built of it.
+//! Property test of the event contract: the other services can read every event of a change that
+//! the REST API accepted, and a push for every kind of device can be built from it.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -32,12 +32,12 @@ use shared::{
     },
     contract::{Envelope, EventType, occurrence_id},
 };
-use support::{eventually, http::Client, postgres};
+use support::{environment, http::Client, postgres, wait_until};
 use tokio_util::sync::CancellationToken;
 
 const LIMIT: Duration = Duration::from_secs(60);
-const LISTENER: &str = "listener";
-/// Bodies of one run.
+const QUEUE: &str = "contract-queue";
+/// Number of bodies in one run.
 const BODIES: usize = 600;
 
 fn texts(longest: usize) -> impl Strategy<Value = String> {
@@ -48,7 +48,8 @@ fn texts(longest: usize) -> impl Strategy<Value = String> {
     let usual = select(vec!['a', 'b', '"', '\\', '\n', 'ß', '世', '😀']);
     prop_oneof![
         4 => vec(usual.clone(), 1..40).prop_map(String::from_iter),
-        2 => (usual, select(vec![longest - 1, longest, longest + 1])).prop_map(|(character, times)| character.to_string().repeat(times)),
+        2 => (usual, select(vec![longest - 1, longest, longest + 1]))
+            .prop_map(|(character, times)| character.to_string().repeat(times)),
         1 => vec(characters, 0..20).prop_map(String::from_iter),
     ]
 }
@@ -88,7 +89,9 @@ fn recurrences() -> impl Strategy<Value = Value> {
     let gaps = select(vec!["shift", "skip"]);
     let folds = select(vec!["first", "second", "both"]);
     (rules, vec(exdates, 0..3), gaps, folds)
-        .prop_map(|(rrule, exdates, gap, fold)| json!({"rrule": rrule, "exdates": exdates, "gap": gap, "fold": fold}))
+        .prop_map(|(rrule, exdates, gap, fold)| {
+            json!({"rrule": rrule, "exdates": exdates, "gap": gap, "fold": fold})
+        })
 }
 
 fn urls() -> impl Strategy<Value = String> {
@@ -97,7 +100,7 @@ fn urls() -> impl Strategy<Value = String> {
         .prop_map(|(tail, times)| format!("https://example.com/{}", tail.repeat(times)))
 }
 
-/// Some fields of a reminder, most of them within their bounds.
+/// Fields of a reminder, most of them within their bounds.
 fn fields() -> impl Strategy<Value = Map<String, Value>> {
     let zones =
         select(vec!["UTC", "Europe/Berlin", "Pacific/Apia", "America/St_Johns", "Mars/Olympus"]);
@@ -147,15 +150,15 @@ fn bodies() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A running reminder-service, and whoever listens to it.
-struct World {
-    ada: Client,
+/// A running reminder-service, and a queue that receives its events.
+struct TestService {
+    client: Client,
     bus: SharedBus,
     shutdown: CancellationToken,
     _database: postgres::Database,
 }
 
-impl World {
+impl TestService {
     async fn start() -> Self {
         let database = postgres::migrated("contract", &reminder_service::store::MIGRATOR).await;
         let url = database.url();
@@ -164,73 +167,75 @@ impl World {
         let subscription =
             Subscription { topic: "event-topic".to_owned(), filter: BTreeMap::new() };
         let queue = QueueSpec {
-            queue: LISTENER.to_owned(),
+            queue: QUEUE.to_owned(),
             max_receive_count: 5,
             subscriptions: vec![subscription],
         };
         let topology = Topology { topics: vec!["event-topic".to_owned()], queues: vec![queue] };
         bus.ensure(&topology).await.expect("a queue");
-        let env: BTreeMap<String, String> = [
-            ("DATABASE_URL", url),
-            ("BUS", "postgres"),
-            ("BUS_DATABASE_URL", url),
-            ("PORT", "0"),
-            ("ADMIN_PORT", "0"),
-            ("BIND_ADDRESS", "127.0.0.1"),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into();
+        let env: BTreeMap<String, String> = environment::service(url)
+            .into_iter()
+            .chain(environment::postgres_bus(url))
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
         let app =
             App::build(Config::read(&env).expect("a configuration")).await.expect("a service");
         let client = Client::new(format!("http://{}", app.rest_addr()));
         let admin = Client::new(format!("http://{}", app.admin_addr()));
         let shutdown = CancellationToken::new();
         tokio::spawn(app.run(shutdown.clone()));
-        eventually(LIMIT, async || admin.get("/readyz").await.status == 200).await;
-        Self { ada: client.as_user("ada", "ada@example.com"), bus, shutdown, _database: database }
+        wait_until(LIMIT, async || admin.get("/readyz").await.status == 200).await;
+        Self {
+            client: client.as_user("ada", "ada@example.com"),
+            bus,
+            shutdown,
+            _database: database,
+        }
     }
 
-    /// As many messages as changes were accepted: none is parked.
-    async fn heard(&self, count: usize) -> Vec<Received> {
-        let mut heard = Vec::new();
-        while heard.len() < count {
+    /// Receives one event for each accepted change: none may be parked.
+    async fn receive(&self, count: usize) -> Vec<Received> {
+        let mut events = Vec::new();
+        while events.len() < count {
             let received = self
                 .bus
-                .receive(LISTENER, 500, LIMIT, Duration::from_secs(20))
+                .receive(QUEUE, 500, LIMIT, Duration::from_secs(20))
                 .await
                 .expect("messages");
-            assert!(!received.is_empty(), "{} of {count} changes were told", heard.len());
-            heard.extend(received.iter().cloned());
+            assert!(!received.is_empty(), "{} of {count} changes were published", events.len());
+            events.extend(received.iter().cloned());
             let settled = received.into_iter().map(|message| (message, Settlement::Done)).collect();
-            self.bus.settle(LISTENER, settled).await.expect("settled");
+            self.bus.settle(QUEUE, settled).await.expect("settled");
         }
-        heard
+        events
     }
 
-    /// Makes reminders of bodies; the ids of those that were accepted.
-    async fn make(&self, bodies: &[Value]) -> Vec<String> {
-        let mut made = Vec::new();
+    /// Creates reminders, and returns the ids of those that were accepted.
+    async fn create(&self, bodies: &[Value]) -> Vec<String> {
+        let mut created = Vec::new();
         for part in bodies.chunks(100) {
             let answer = self
-                .ada
+                .client
                 .post("/reminders/bulk", &json!({"reminders": part}))
                 .await
                 .expect(200)
                 .body;
             let results = answer["results"].as_array().expect("results");
-            made.extend(
+            created.extend(
                 results.iter().filter_map(|result| result["id"].as_str().map(str::to_owned)),
             );
         }
-        made
+        created
     }
 
-    /// Changes and puts off reminders; how many requests were accepted.
+    /// Changes and snoozes reminders, and returns the number of accepted requests.
     async fn change(&self, ids: &[String], changes: &[Map<String, Value>]) -> usize {
         let mut accepted = 0;
         for (id, fields) in ids.iter().zip(changes) {
-            let answer =
-                self.ada.patch(&format!("/reminders/{id}"), &Value::Object(fields.clone())).await;
+            let answer = self
+                .client
+                .patch(&format!("/reminders/{id}"), &Value::Object(fields.clone()))
+                .await;
             assert!(
                 matches!(answer.status, 200 | 400 | 413 | 422),
                 "{}: {}",
@@ -239,7 +244,7 @@ impl World {
             );
             accepted += usize::from(answer.status == 200);
             let answer = self
-                .ada
+                .client
                 .post(&format!("/reminders/{id}/snooze"), &json!({"minutes": 527_040}))
                 .await;
             assert!(matches!(answer.status, 200 | 409), "{}: {}", answer.status, answer.body);
@@ -248,11 +253,12 @@ impl World {
         accepted
     }
 
-    /// Imports a calendar; how many reminders it made.
+    /// Imports a calendar, and returns the number of created reminders.
     async fn import(&self) -> usize {
         let event = |date: &str, text: &str| {
             format!(
-                "BEGIN:VEVENT\r\nUID:{date}\r\nDTSTART:{date}\r\nSUMMARY:{text}\r\nRRULE:FREQ=YEARLY\r\nEND:VEVENT\r\n"
+                "BEGIN:VEVENT\r\nUID:{date}\r\nDTSTART:{date}\r\nSUMMARY:{text}\r\n\
+                 RRULE:FREQ=YEARLY\r\nEND:VEVENT\r\n"
             )
         };
         let dates = [
@@ -266,12 +272,12 @@ impl World {
             dates.iter().map(|date| event(date, &"Geburtstag 🎂 ".repeat(14))).collect();
         let file =
             format!("BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\n{events}END:VCALENDAR\r\n");
-        let answer = self.ada.post_text("/reminders/import", "text/calendar", file).await;
+        let answer = self.client.post_text("/reminders/import", "text/calendar", file).await;
         answer.expect(200).body["imported"].as_array().expect("a list").len()
     }
 }
 
-/// The message of the occurrence that is released next.
+/// Builds the message of the next occurrence.
 fn sent(
     event: &Envelope,
     wanted: &Wanted,
@@ -279,8 +285,9 @@ fn sent(
     delivery: &plan::Delivery,
 ) -> Message {
     let mut data = serde_json::to_value(&wanted.data.content).expect("JSON");
+    let id = occurrence_id("reminder", event.item_id.as_str(), due_at);
     let ids = json!({
-        "occurrenceId": occurrence_id("reminder", event.item_id.as_str(), due_at).simple().to_string(),
+        "occurrenceId": id.simple().to_string(),
         "source": "reminder",
         "itemId": event.item_id,
         "dueAt": due_at,
@@ -292,8 +299,9 @@ fn sent(
     send.to_message().expect("JSON")
 }
 
-/// Reads a message as event-service does, plans it, and sends what it plans as far as the provider.
-fn follow(received: &Received, templates: &Templates) -> Result<(), String> {
+/// Processes a message as event-service, the scheduler and notification-service do, up to the
+/// request to the provider.
+fn process(received: &Received, templates: &Templates) -> Result<(), String> {
     let incoming = Incoming::read(received).map_err(|refusal| refusal.to_string())?;
     let Effect::Notification { change, .. } = &incoming.effect else {
         return Err("no notification".to_owned());
@@ -357,8 +365,8 @@ fn follow(received: &Received, templates: &Templates) -> Result<(), String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reads_everywhere_what_rest_accepts() {
-    let world = World::start().await;
+async fn reads_all_events_that_rest_accepts() {
+    let service = TestService::start().await;
     let templates = Templates::built_in().expect("templates");
     let mut runner = TestRunner::default();
     let bodies: Vec<Value> =
@@ -366,25 +374,25 @@ async fn reads_everywhere_what_rest_accepts() {
     let changes: Vec<_> =
         (0..60).map(|_| fields().new_tree(&mut runner).expect("fields").current()).collect();
 
-    let made = world.make(&bodies).await;
-    assert!(made.len() > BODIES / 20, "only {} of {BODIES} were accepted", made.len());
-    let changed = world.change(&made, &changes).await;
-    let imported = world.import().await;
+    let created = service.create(&bodies).await;
+    assert!(created.len() > BODIES / 20, "only {} of {BODIES} were accepted", created.len());
+    let changed = service.change(&created, &changes).await;
+    let imported = service.import().await;
     assert!(imported >= 4, "{imported} were imported");
 
-    let heard = world.heard(made.len() + changed + imported).await;
-    let refused: Vec<_> = heard
+    let events = service.receive(created.len() + changed + imported).await;
+    let refused: Vec<_> = events
         .iter()
         .filter_map(|message| {
-            Some(format!("{}\n{}", follow(message, &templates).err()?, message.body))
+            Some(format!("{}\n{}", process(message, &templates).err()?, message.body))
         })
         .collect();
-    assert!(refused.is_empty(), "{} of {}:\n{}", refused.len(), heard.len(), refused.join("\n"));
-    world.shutdown.cancel();
+    assert!(refused.is_empty(), "{} of {}:\n{}", refused.len(), events.len(), refused.join("\n"));
+    service.shutdown.cancel();
 }
 
 #[test]
-fn a_day_fits_the_bounds_of_every_sum() {
+fn keeps_sums_of_times_within_bounds() {
     let farthest: DateTime<Utc> = "9999-12-31T23:59:59.999Z".parse().expect("a time");
     let expiry = TimeDelta::minutes(i64::from(shared::contract::bounds::MAX_EXPIRY_MINUTES) * 100);
     assert!(shared::contract::bounds::is_instant(farthest + expiry));

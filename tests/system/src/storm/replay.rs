@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
 use shared::bus::{Message, QueueSpec, Received, Settlement, SharedBus, Subscription, Topology};
 
-use super::{checker::CreatedReminder, load, record};
+use super::{checker::CreatedReminder, evidence, load};
 use crate::{TestSuite, TestUser};
 
 const TOPICS: [&str; 2] = ["event-topic", "notification-topic"];

@@ -1,11 +1,11 @@
-//! The committed descriptions of the three APIs.
+//! The committed OpenAPI documents of the three APIs.
 
 use serde_json::Value;
 use system::Service;
 
 use crate::schema;
 
-/// The sections of the document that are about another service than reminder-service.
+/// Sections of the document about another service than reminder-service.
 const SECTIONS: [(&str, Service); 4] = [
     ("Devices", Service::Notifications),
     ("Preferences", Service::Notifications),
@@ -14,13 +14,13 @@ const SECTIONS: [(&str, Service); 4] = [
 ];
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
-/// What a service says of its API.
+/// OpenAPI document of a service.
 pub(crate) struct Description {
     pub(crate) service: Service,
     openapi: Value,
 }
 
-/// Those of the three services that have an API.
+/// Reads the OpenAPI documents of the three services that have an API.
 pub(crate) fn all() -> [Description; 3] {
     let read = |service, text| Description {
         service,
@@ -33,9 +33,8 @@ pub(crate) fn all() -> [Description; 3] {
     ]
 }
 
-/// The service and the path template that a call in a section of the document is meant for: the
-/// section's own service goes before the public ones, and event-service is for its own section
-/// alone.
+/// Returns the service and the path template of a call in a section of the document. The section's
+/// own service has precedence over the public ones; event-service applies to its own section only.
 pub(crate) fn chosen(
     descriptions: &[Description],
     section: &str,
@@ -46,28 +45,29 @@ pub(crate) fn chosen(
         .iter()
         .find(|(name, _)| *name == section)
         .map_or(Service::Reminders, |(_, service)| *service);
-    let having =
-        descriptions.iter().filter_map(|it| Some((it.service, it.template(method, path)?)));
-    having
+    let matching =
+        descriptions.iter().filter_map(|api| Some((api.service, api.template(method, path)?)));
+    matching
         .filter(|(service, _)| *service == own || *service != Service::Events)
-        .min_by_key(|it| it.0 != own)
+        .min_by_key(|(service, _)| *service != own)
 }
 
 impl Description {
-    /// Every operation: its method and its path template.
+    /// All operations: method and path template.
     pub(crate) fn operations(&self) -> impl Iterator<Item = (String, String)> {
         self.all().map(|(method, path, _)| (method.to_uppercase(), path.to_owned()))
     }
 
-    /// The template of a call's path; one with fewer parameters goes before one with more.
+    /// Returns the template that matches a path. A template with fewer parameters has precedence.
     fn template(&self, method: &str, path: &str) -> Option<String> {
         let path = path.split('?').next().unwrap_or_default();
-        let fitting =
-            self.operations().filter(|(known, template)| known == method && fits(template, path));
-        fitting.map(|(_, template)| template).min_by_key(|template| template.matches('{').count())
+        let matching = self
+            .operations()
+            .filter(|(known, template)| known == method && matches(template, path));
+        matching.map(|(_, template)| template).min_by_key(|template| template.matches('{').count())
     }
 
-    /// The JSON bodies, asked or answered, whose description has no example, or one that is not of
+    /// Lists the JSON bodies, of requests and answers, that have no example, or one that violates
     /// their schema.
     pub(crate) fn bodies_without_example(&self) -> Vec<String> {
         let mut without = Vec::new();
@@ -76,9 +76,9 @@ impl Description {
             let answers = answers.map(|(status, answer)| (status.as_str(), answer));
             for (place, body) in [("body", &operation["requestBody"])].into_iter().chain(answers) {
                 let json = &body["content"]["application/json"];
-                if let Err(how) = self.exemplified(json) {
+                if let Err(difference) = self.check_examples(json) {
                     without.push(format!(
-                        "{}: {method} {path}: {place}: {how}",
+                        "{}: {method} {path}: {place}: {difference}",
                         self.service.binary()
                     ));
                 }
@@ -87,8 +87,8 @@ impl Description {
         without
     }
 
-    /// Whether a body, if there is one, has examples that are of its schema.
-    fn exemplified(&self, body: &Value) -> Result<(), String> {
+    /// Checks that a body, if there is one, has examples that match its schema.
+    fn check_examples(&self, body: &Value) -> Result<(), String> {
         if body.is_null() {
             return Ok(());
         }
@@ -101,21 +101,21 @@ impl Description {
             .try_for_each(|example| schema::fits(&self.openapi, &body["schema"], example))
     }
 
-    /// The examples of a media type, or else of its schema, or else of what that refers to.
+    /// Returns the examples of a media type, of its schema, and of the schemas that it refers to.
     fn examples<'a>(&'a self, body: &'a Value) -> Vec<&'a Value> {
         let schema = &body["schema"];
         let alternatives = schema["oneOf"].as_array().into_iter().flatten();
-        let referred = alternatives.chain([schema]).filter_map(|it| {
-            let pointer = it["$ref"].as_str()?.strip_prefix('#')?;
+        let referred = alternatives.chain([schema]).filter_map(|schema| {
+            let pointer = schema["$ref"].as_str()?.strip_prefix('#')?;
             self.openapi.pointer(pointer)
         });
         let named = body["examples"]
             .as_object()
             .into_iter()
             .flatten()
-            .filter_map(|(_, it)| it.get("value"));
+            .filter_map(|(_, example)| example.get("value"));
         let places = [body, schema].into_iter().chain(referred);
-        named.chain(places.filter_map(|it| it.get("example"))).collect()
+        named.chain(places.filter_map(|place| place.get("example"))).collect()
     }
 
     fn all(&self) -> impl Iterator<Item = (&str, &str, &Value)> {
@@ -128,8 +128,8 @@ impl Description {
     }
 }
 
-/// Whether a path is one of a template.
-fn fits(template: &str, path: &str) -> bool {
+/// Returns `true` if a path matches a template.
+fn matches(template: &str, path: &str) -> bool {
     let (mut template, mut path) = (template.split('/'), path.split('/'));
     loop {
         match (template.next(), path.next()) {

@@ -1,18 +1,18 @@
-//! The calls that `docs/API.md` shows: pairs of fenced `http` blocks, a request and its answer.
+//! Examples of `docs/API.md`: pairs of fenced `http` blocks, a request and its answer.
 
 use std::fmt;
 
-/// A call, and how it is answered.
+/// A request and its answer.
 pub(crate) struct Example {
-    /// The heading of its section.
+    /// Heading of the section.
     pub(crate) section: String,
     pub(crate) request: Request,
     pub(crate) answer: Answer,
 }
 
-/// A call as the document writes it, placeholders and all.
+/// A request as written in the document, with placeholders.
 pub(crate) struct Request {
-    /// Where it stands in the document, counted from 1.
+    /// Line in the document, from 1.
     pub(crate) line: usize,
     pub(crate) method: String,
     pub(crate) path: String,
@@ -20,7 +20,7 @@ pub(crate) struct Request {
     pub(crate) body: String,
 }
 
-/// An answer as the document writes it.
+/// An answer as written in the document.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
@@ -28,7 +28,7 @@ pub(crate) struct Answer {
 }
 
 impl Example {
-    /// Whether it is answered by a stream of events.
+    /// Returns `true` if the answer is a stream of events.
     pub(crate) fn is_stream(&self) -> bool {
         self.answer.headers.iter().any(|(_, value)| value == "text/event-stream")
     }
@@ -46,7 +46,7 @@ struct Block<'a> {
     text: Vec<&'a str>,
 }
 
-/// Every example, in the order of the document.
+/// Reads all examples, in the order of the document.
 pub(crate) fn read(document: &str) -> Vec<Example> {
     let blocks = blocks(document);
     assert!(
@@ -61,7 +61,7 @@ pub(crate) fn read(document: &str) -> Vec<Example> {
     pairs.collect()
 }
 
-/// The fenced blocks that say `http`.
+/// Finds the fenced blocks marked `http`.
 fn blocks(document: &str) -> Vec<Block<'_>> {
     let (mut blocks, mut section, mut open) = (Vec::new(), "", None::<Block<'_>>);
     for (line, text) in (1..).zip(document.lines()) {
@@ -78,30 +78,31 @@ fn blocks(document: &str) -> Vec<Block<'_>> {
 
 fn request(block: &Block<'_>) -> Request {
     let (first, headers, body) = parts(block);
-    let (method, path) =
-        first.split_once(' ').unwrap_or_else(|| panic!("line {}: no request: {first}", block.line));
-    assert!(path.starts_with('/'), "line {}: no request: {first}", block.line);
+    let (method, path) = first
+        .split_once(' ')
+        .unwrap_or_else(|| panic!("line {}: not a request: {first}", block.line));
+    assert!(path.starts_with('/'), "line {}: not a request: {first}", block.line);
     Request { line: block.line, method: method.to_owned(), path: path.to_owned(), headers, body }
 }
 
 fn answer(block: &Block<'_>) -> Answer {
     let (first, headers, body) = parts(block);
-    let status = first.strip_prefix("HTTP/1.1 ").and_then(|it| it.get(..3)?.parse().ok());
+    let status = first.strip_prefix("HTTP/1.1 ").and_then(|text| text.get(..3)?.parse().ok());
     Answer {
-        status: status.unwrap_or_else(|| panic!("line {}: no answer: {first}", block.line)),
+        status: status.unwrap_or_else(|| panic!("line {}: not an answer: {first}", block.line)),
         headers,
         body,
     }
 }
 
-/// The first line, the headers, and what follows the empty line after them.
+/// Splits a block into the first line, the headers and the body.
 fn parts<'a>(block: &Block<'a>) -> (&'a str, Vec<(String, String)>, String) {
     let mut lines = block.text.iter().copied();
     let first = lines.next().unwrap_or_default();
     let headers = lines.by_ref().take_while(|line| !line.is_empty()).map(|line| {
         let (name, value) = line
             .split_once(':')
-            .unwrap_or_else(|| panic!("line {}: no header: {line}", block.line));
+            .unwrap_or_else(|| panic!("line {}: not a header: {line}", block.line));
         (name.to_owned(), value.trim().to_owned())
     });
     let headers = headers.collect();
@@ -112,11 +113,12 @@ fn parts<'a>(block: &Block<'a>) -> (&'a str, Vec<(String, String)>, String) {
 mod tests {
     use super::*;
 
-    const DOCUMENT: &str = "## Reminders\n```json\n{}\n```\n```http\nPOST /reminders\nIdempotency-Key: a\n\n{\n}\n```\nText.\n\n\
+    const DOCUMENT: &str = "## Reminders\n```json\n{}\n```\n\
+                            ```http\nPOST /reminders\nIdempotency-Key: a\n\n{\n}\n```\nText.\n\n\
                             ```http\nHTTP/1.1 201 Created\n\n{\"id\": \"…\"}\n```\n";
 
     #[test]
-    fn a_request_and_its_answer_are_read_as_they_are_written() {
+    fn reads_request_and_answer() {
         let examples = read(DOCUMENT);
         assert_eq!(examples.len(), 1);
         let Example { section, request, answer } = &examples[0];

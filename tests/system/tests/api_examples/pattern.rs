@@ -1,5 +1,5 @@
-//! What the document writes in place of values that nobody can know beforehand: `…` for anything,
-//! `{name}` for what was answered before, and `{soon}` for a time that will have come in a moment.
+//! Placeholders of the document for values that are not known beforehand: `…` for any value,
+//! `{name}` for a value of an earlier answer, and `{soon}` for a time in two seconds.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 const ANYTHING: &str = "…";
 const SOON: &str = "soon";
 
-/// What the placeholders stand for, as far as answers have told.
+/// Values of the placeholders that occurred in answers.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Known(BTreeMap<String, String>);
 
@@ -21,7 +21,7 @@ enum Piece<'a> {
     Name(&'a str),
 }
 
-/// The pieces of a pattern. A name is of small letters alone, which tells it from JSON's braces.
+/// Splits a pattern. A name has lower-case letters only, which distinguishes it from JSON.
 fn pieces(pattern: &str) -> Vec<Piece<'_>> {
     let mut pieces = Vec::new();
     let (mut rest, mut from) = (pattern, 0);
@@ -44,7 +44,7 @@ fn pieces(pattern: &str) -> Vec<Piece<'_>> {
     pieces
 }
 
-/// The placeholder that a text begins with, and what follows it.
+/// The placeholder at the beginning of a text, and the rest.
 fn name(text: &str) -> Option<(Piece<'_>, &str)> {
     let (name, after) = text.strip_prefix('{')?.split_once('}')?;
     let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase());
@@ -52,12 +52,12 @@ fn name(text: &str) -> Option<(Piece<'_>, &str)> {
 }
 
 impl Known {
-    /// Lets `{soon}` be two seconds from now.
+    /// Sets `{soon}` to two seconds from now.
     pub(crate) fn renew_soon(&mut self) {
-        self.0.insert(SOON.to_owned(), system::written(Utc::now() + TimeDelta::seconds(2)));
+        self.0.insert(SOON.to_owned(), system::rfc3339(Utc::now() + TimeDelta::seconds(2)));
     }
 
-    /// A text of a request, with the values in place of the placeholders.
+    /// Replaces the placeholders in a text of a request by their values.
     pub(crate) fn filled(&self, pattern: &str) -> String {
         self.with_values(pattern, |name| panic!("{{{name}}} is not known yet: {pattern}"))
     }
@@ -71,10 +71,10 @@ impl Known {
         pieces(pattern).into_iter().map(piece).collect()
     }
 
-    /// Compares a text; placeholders that were not known are from then on.
+    /// Compares a text, and keeps the values of new placeholders.
     ///
     /// # Errors
-    /// How it differs.
+    /// If the text differs.
     pub(crate) fn match_text(&mut self, pattern: &str, text: &str) -> Result<(), String> {
         let documented = self.with_values(pattern, |name| format!("{{{name}}}"));
         let differs = || format!("documented {documented:?}, answered {text:?}");
@@ -89,7 +89,7 @@ impl Known {
                 rest = rest.strip_prefix(known.as_str()).ok_or_else(differs)?;
                 continue;
             }
-            // What is open reaches up to the text that follows it.
+            // A placeholder reaches up to the text that follows it.
             let end = match pieces.get(index + 1) {
                 Some(Piece::Text(next)) => rest.find(next).ok_or_else(differs)?,
                 _ => rest.len(),
@@ -103,11 +103,11 @@ impl Known {
         if rest.is_empty() { Ok(()) } else { Err(differs()) }
     }
 
-    /// Compares a JSON value: what is documented is there and equal, and nothing else is, unless
+    /// Compares a JSON value: all documented fields must be there and equal, and no others, unless
     /// the object or list ends with `…`.
     ///
     /// # Errors
-    /// Where it differs, and how.
+    /// If the value differs; the error names the place.
     pub(crate) fn match_json(
         &mut self,
         documented: &Value,
@@ -120,7 +120,7 @@ impl Known {
         match (documented, answered) {
             (Value::String(pattern), _) if pattern == ANYTHING => Ok(()),
             (Value::String(pattern), Value::String(text)) => {
-                self.match_text(pattern, text).map_err(|how| format!("{at}: {how}"))
+                self.match_text(pattern, text).map_err(|difference| format!("{at}: {difference}"))
             }
             (Value::Object(documented), Value::Object(answered)) => {
                 let is_part = documented.contains_key(ANYTHING);
@@ -137,7 +137,7 @@ impl Known {
                 Ok(())
             }
             (Value::Array(documented), Value::Array(answered)) => {
-                let is_part = documented.last().is_some_and(|it| it == ANYTHING);
+                let is_part = documented.last().is_some_and(|entry| entry == ANYTHING);
                 let shown = documented.len() - usize::from(is_part);
                 if answered.len() < shown || (answered.len() > shown && !is_part) {
                     return Err(format!(
@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_placeholder_takes_the_first_value_and_holds_it() {
+    fn keeps_first_value_of_placeholder() {
         let mut known = Known::default();
         known.match_json(&json!({"id": "{id}"}), &json!({"id": "a1"})).expect("taken");
         assert_eq!(known.filled("/reminders/{id}?a={id}"), "/reminders/a1?a=a1");
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_documented_differs_unless_the_object_or_list_is_left_open() {
+    fn refuses_undocumented_fields_unless_open() {
         let compare =
             |documented, answered| Known::default().match_json(&documented, &answered).is_ok();
         assert!(compare(json!({"a": "…", "…": "…"}), json!({"a": null, "b": 1})));

@@ -1,8 +1,8 @@
-//! Makes the calls of the document, one after the other, and compares the answers.
+//! Sends the requests of the document in order, and compares the answers.
 
 use serde_json::Value;
-use support::{eventually, http};
-use system::{House, LIMIT, Service};
+use support::{http, wait_until};
+use system::{LIMIT, Service, TestSuite};
 
 use crate::{
     description::{self, Description},
@@ -11,31 +11,31 @@ use crate::{
     stream::Stream,
 };
 
-/// Who calls, unless the example says otherwise.
+/// Identity of the caller, unless the example has another one.
 const IDENTITY: [(&str, &str); 2] =
     [("X-Authenticated-Userid", "ada"), ("X-Consumer-Username", "ada@example.com")];
 
 struct Runner<'a> {
-    house: &'a House,
+    suite: &'a TestSuite,
     client: reqwest::Client,
     descriptions: [Description; 3],
     known: Known,
 }
 
-/// What was answered.
-struct Answered {
+/// An answer of a service.
+struct Actual {
     status: u16,
     headers: reqwest::header::HeaderMap,
     body: String,
 }
 
-/// Makes every call. A stream is open while the call after it is made, and read then.
+/// Sends all requests. A stream is opened, and read after the next request.
 ///
 /// # Panics
-/// When an answer is not the documented one, with its place in the document.
-pub(crate) async fn all(house: &House, examples: &[Example]) {
+/// If an answer differs from the documented one; the message contains its line in the document.
+pub(crate) async fn all(suite: &TestSuite, examples: &[Example]) {
     let (client, descriptions) = (http::plain(), description::all());
-    let mut runner = Runner { house, client, descriptions, known: Known::default() };
+    let mut runner = Runner { suite, client, descriptions, known: Known::default() };
     let mut open = None;
     for example in examples {
         let opened = if example.is_stream() {
@@ -54,45 +54,47 @@ pub(crate) async fn all(house: &House, examples: &[Example]) {
 }
 
 impl Runner<'_> {
-    /// Makes a call until it is answered as documented. What changes something is made once, but
-    /// for a 409: then its time has not come.
+    /// Repeats a GET until it is answered as documented. Other requests are sent once, and repeated
+    /// only after a 409: their time has not come yet.
     async fn call(&mut self, example: &Example) {
         let Example { request, answer, .. } = example;
         if request.body.contains("{soon}") {
             self.known.renew_soon();
         }
-        self.known = eventually(LIMIT, async || {
-            let answered = self.answered(example).await;
-            let compared = answer.compare(&self.known, &answered);
-            let waits = request.method == "GET" || (answered.status == 409 && answer.status != 409);
+        self.known = wait_until(LIMIT, async || {
+            let actual = self.actual(example).await;
+            let compared = answer.compare(&self.known, &actual);
+            let is_repeatable =
+                request.method == "GET" || (actual.status == 409 && answer.status != 409);
             match compared {
                 Ok(known) => Ok(known),
-                Err(how) => {
-                    let how = format!(
-                        "{request}\n  {how}\n  answered: {} {}",
-                        answered.status, answered.body
+                Err(difference) => {
+                    let report = format!(
+                        "{request}\n  {difference}\n  answered: {} {}",
+                        actual.status, actual.body
                     );
-                    assert!(waits, "{how}");
-                    Err(how)
+                    assert!(is_repeatable, "{report}");
+                    Err(report)
                 }
             }
         })
         .await;
     }
 
-    async fn answered(&self, example: &Example) -> Answered {
+    async fn actual(&self, example: &Example) -> Actual {
         let response = self.sent(example).await;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body =
             response.text().await.unwrap_or_else(|error| panic!("{}: {error:?}", example.request));
-        Answered { status, headers, body }
+        Actual { status, headers, body }
     }
 
     async fn sent(&self, example: &Example) -> reqwest::Response {
         let Request { method, path, headers, body, .. } = &example.request;
+        let service = description::chosen(&self.descriptions, &example.section, method, path);
+        let service = service.map(|(service, _)| service);
         let service =
-            description::chosen(&self.descriptions, &example.section, method, path).map(|it| it.0);
-        let service = service.unwrap_or_else(|| panic!("{}: no service has it", example.request));
+            service.unwrap_or_else(|| panic!("{}: no service has this operation", example.request));
         let url = format!("{}{}", self.base(service), self.known.filled(path));
         let mut request = self.client.request(method.parse().expect("a method"), url);
         let is_given =
@@ -119,7 +121,7 @@ impl Runner<'_> {
     }
 
     fn base(&self, service: Service) -> String {
-        self.house.processes(service)[0].rest_url()
+        self.suite.processes(service)[0].rest_url()
     }
 
     /// Opens a stream.
@@ -129,41 +131,43 @@ impl Runner<'_> {
         Stream::new(response)
     }
 
-    /// Reads a stream until the documented events came, in their order, and closes it.
+    /// Reads a stream until the documented events have arrived in their order, and closes it.
     async fn read(&mut self, example: &Example, mut stream: Stream) {
         for documented in example.answer.body.split("\n\n") {
             let found = stream.find(documented, &self.known);
             let found = tokio::time::timeout(LIMIT, found).await;
             self.known = found.unwrap_or_else(|_| {
-                panic!("{}: no such event came: {documented}", example.request)
+                panic!("{}: this event did not arrive: {documented}", example.request)
             });
         }
     }
 }
 
 impl Answer {
-    /// What is known after an answer that is as documented.
+    /// Compares an answer, and returns the values that are known afterwards.
     ///
     /// # Errors
-    /// How it differs.
-    fn compare(&self, known: &Known, answered: &Answered) -> Result<Known, String> {
+    /// If the answer differs.
+    fn compare(&self, known: &Known, actual: &Actual) -> Result<Known, String> {
         let mut known = known.clone();
-        if self.status != answered.status {
-            return Err(format!("documented {}, answered {}", self.status, answered.status));
+        if self.status != actual.status {
+            return Err(format!("documented {}, answered {}", self.status, actual.status));
         }
         for (name, documented) in &self.headers {
             let value =
-                answered.headers.get(name).and_then(|it| it.to_str().ok()).unwrap_or_default();
-            known.match_text(documented, value).map_err(|how| format!("{name}: {how}"))?;
+                actual.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+            known
+                .match_text(documented, value)
+                .map_err(|difference| format!("{name}: {difference}"))?;
         }
         match serde_json::from_str::<Value>(&self.body) {
             Ok(documented) => {
-                let answered = serde_json::from_str(&answered.body)
-                    .map_err(|error| format!("no JSON: {error}"))?;
+                let answered = serde_json::from_str(&actual.body)
+                    .map_err(|error| format!("not JSON: {error}"))?;
                 known.match_json(&documented, &answered)?;
             }
             Err(_) => {
-                let (documented, lines) = (self.body.lines(), answered.body.lines());
+                let (documented, lines) = (self.body.lines(), actual.body.lines());
                 let count = lines.clone().count();
                 if documented.clone().count() != count {
                     return Err(format!("{count} lines were answered"));

@@ -1,13 +1,14 @@
-//! Whether a value is one of a schema: as much of JSON Schema as the descriptions use.
+//! Validation of a value by a schema: the part of JSON Schema that the OpenAPI documents use.
 
 use serde_json::Value;
 
-/// How a value differs from a schema; references are looked up in the description that it is of.
+/// Checks a value against a schema. References are resolved in the OpenAPI document.
 ///
 /// # Errors
-/// The first place that is not as the schema says.
+/// If the value violates the schema: the first violation.
 pub(crate) fn fits(openapi: &Value, schema: &Value, value: &Value) -> Result<(), String> {
-    if let Some(pointer) = schema["$ref"].as_str().and_then(|it| it.strip_prefix('#')) {
+    if let Some(pointer) = schema["$ref"].as_str().and_then(|reference| reference.strip_prefix('#'))
+    {
         let referred = openapi.pointer(pointer).ok_or_else(|| format!("{pointer} is not there"))?;
         return fits(openapi, referred, value);
     }
@@ -22,14 +23,14 @@ pub(crate) fn fits(openapi: &Value, schema: &Value, value: &Value) -> Result<(),
         };
     }
     parts("enum").next().map_or(Ok(()), |_| {
-        if parts("enum").any(|it| it == value) {
+        if parts("enum").any(|allowed| allowed == value) {
             Ok(())
         } else {
-            Err(format!("{value} is no value of it"))
+            Err(format!("{value} is not an allowed value"))
         }
     })?;
     if !has_type(&schema["type"], value) {
-        return Err(format!("{value} is no {}", schema["type"]));
+        return Err(format!("{value} is not of type {}", schema["type"]));
     }
     match value {
         Value::Object(fields) => object(openapi, schema, fields),
@@ -49,10 +50,12 @@ fn object(
     if let Some(missing) = required.into_iter().find(|name| !fields.contains_key(*name)) {
         return Err(format!("{missing} is missing"));
     }
-    let others = schema.get("additionalProperties").filter(|it| it.is_object());
+    let others = schema.get("additionalProperties").filter(|schema| schema.is_object());
     for (name, value) in fields {
         match schema["properties"].get(name).or(others) {
-            Some(schema) => fits(openapi, schema, value).map_err(|how| format!("{name}: {how}"))?,
+            Some(schema) => {
+                fits(openapi, schema, value).map_err(|violation| format!("{name}: {violation}"))?
+            }
             None if schema["properties"].is_object() => return Err(format!("{name} is unknown")),
             None => {}
         }
@@ -60,7 +63,7 @@ fn object(
     Ok(())
 }
 
-/// Whether a value is of a type, or of one of several; anything is when none is named.
+/// Returns `true` if a value has one of the named types, or if none is named.
 fn has_type(named: &Value, value: &Value) -> bool {
     let is_one = |name: &Value| match name.as_str().unwrap_or_default() {
         "object" => value.is_object(),
@@ -86,10 +89,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_field_that_is_missing_unknown_or_of_another_type_does_not_fit() {
+    fn refuses_missing_unknown_and_wrong_fields() {
         let openapi = json!({"components": {"schemas": {"Id": {"type": "string"}}}});
-        let schema = json!({"type": "object", "required": ["id"], "properties": {
-            "id": {"$ref": "#/components/schemas/Id"}, "kind": {"oneOf": [{"type": "null"}, {"type": "string", "enum": ["a"]}]}}});
+        let schema = json!({
+            "type": "object",
+            "required": ["id"],
+            "properties": {
+                "id": {"$ref": "#/components/schemas/Id"},
+                "kind": {"oneOf": [{"type": "null"}, {"type": "string", "enum": ["a"]}]},
+            },
+        });
         let fit = |value| fits(&openapi, &schema, &value).is_ok();
         assert!(
             fit(json!({"id": "1"}))

@@ -1,4 +1,4 @@
-//! Server-sent events as they come.
+//! Stream of server-sent events.
 
 use serde_json::Value;
 
@@ -15,11 +15,11 @@ impl Stream {
         Self { response, read: String::new() }
     }
 
-    /// Reads on until an event is as it is documented; others may come before it. What is known
-    /// then.
+    /// Reads until an event is as documented, and returns the values that are known then. Other
+    /// events may arrive before it.
     ///
     /// # Panics
-    /// When the stream ends before.
+    /// If the stream ends before.
     pub(crate) async fn find(&mut self, documented: &str, known: &Known) -> Known {
         loop {
             while let Some((event, rest)) = self.read.split_once("\n\n") {
@@ -32,17 +32,17 @@ impl Stream {
             }
             let chunk = self.response.chunk().await.expect("the stream goes on");
             let chunk =
-                chunk.unwrap_or_else(|| panic!("the stream ended before this came: {documented}"));
-            self.read.push_str(std::str::from_utf8(&chunk).expect("an event is written at once"));
+                chunk.unwrap_or_else(|| panic!("the stream ended before this event: {documented}"));
+            self.read.push_str(std::str::from_utf8(&chunk).expect("an event arrives in one piece"));
         }
     }
 }
 
-/// Whether an event has each documented line; `data` is compared as JSON.
+/// Returns `true` if an event has all documented lines; `data` is compared as JSON.
 fn is_as_documented(documented: &str, event: &str, known: &mut Known) -> bool {
     documented.lines().all(|line| {
         let Some((name, pattern)) = line.split_once(": ") else { return false };
-        let field = event.lines().find_map(|it| it.strip_prefix(name)?.strip_prefix(": "));
+        let field = event.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
         let Some(value) = field else { return false };
         match (serde_json::from_str::<Value>(pattern), serde_json::from_str(value)) {
             (Ok(pattern), Ok(value)) if name == "data" => {

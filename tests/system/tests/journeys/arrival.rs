@@ -1,33 +1,33 @@
-//! A reminder arrives: everywhere, on time, once.
+//! A reminder is delivered to every device and by e-mail, on time and once.
 
 use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
 use serde_json::json;
-use support::eventually;
-use system::{Bus, House, LIMIT};
+use support::wait_until;
+use system::{Bus, LIMIT, TestSuite};
 
 crate::on_both_buses!(
-    a_reminder_arrives_on_every_device_and_in_the_mailbox,
-    a_repeated_request_is_one_reminder,
-    a_hundred_made_in_one_call_arrive_once_each,
+    delivers_reminder_to_each_device_and_email,
+    creates_one_reminder_when_request_is_repeated,
+    delivers_each_reminder_of_bulk_once,
 );
 
-async fn a_reminder_arrives_on_every_device_and_in_the_mailbox(bus: Bus) {
-    let house = House::start(bus).await;
-    let ada = house.person("ada");
+async fn delivers_reminder_to_each_device_and_email(bus: Bus) {
+    let suite = TestSuite::start(bus).await;
+    let ada = suite.user("ada");
     for kind in ["android", "ios", "web"] {
-        ada.registers(&format!("token-{kind}"), kind).await;
+        ada.register_device(&format!("token-{kind}"), kind).await;
     }
-    let (id, due) = ada.is_reminded_in(3, &["push", "email"], "Tablets").await;
+    let (id, due) = ada.create_reminder_due_in(3, &["push", "email"], "Tablets").await;
 
-    let history = ada.sees("sent", 4).await;
-    let captured = house.sandbox.captured();
-    let pushes: Vec<_> = captured.iter().filter(|it| it.push().is_some()).collect();
+    let history = ada.wait_for_deliveries("sent", 4).await;
+    let captured = suite.sandbox.captured();
+    let pushes: Vec<_> = captured.iter().filter(|message| message.push().is_some()).collect();
     assert_eq!(pushes.len(), 3, "one for each device");
-    for arrived in &pushes {
-        let push = arrived.push().expect("a push");
-        assert!(arrived.at >= due, "early by {}", due - arrived.at);
+    for message in &pushes {
+        let push = message.push().expect("a push");
+        assert!(message.at >= due, "early by {}", due - message.at);
         assert_eq!(
             (push.title.as_deref(), push.body.as_deref()),
             (Some("Tablets"), Some("Tablets, please"))
@@ -38,43 +38,43 @@ async fn a_reminder_arrives_on_every_device_and_in_the_mailbox(bus: Bus) {
             "one occurrence, one key"
         );
     }
-    eventually(LIMIT, async || house.mailbox(&ada.email).await.len() == 1).await;
-    assert!(house.mailbox(&ada.email).await[0].contains("Tablets"));
-    assert_eq!(house.sandbox.stats().duplicates, 0);
+    assert!(suite.wait_for_emails(&ada.email, 1).await[0].contains("Tablets"));
+    assert_eq!(suite.sandbox.stats().duplicates, 0);
     assert!(history.iter().all(|delivery| delivery["attempts"] == 1), "{history:?}");
 
-    let timeline = eventually(LIMIT, async || {
-        let answer = house.events().get(&format!("/timeline/{id}")).await.expect(200).body;
-        let ended = answer.to_string().matches("\"notification:sent\"").count() >= 4
+    let timeline = wait_until(LIMIT, async || {
+        let answer = suite.event_api().get(&format!("/timeline/{id}")).await.expect(200).body;
+        let is_complete = answer.to_string().matches("\"notification:sent\"").count() >= 4
             && has_state(&answer, "sent");
-        if ended { Ok(answer) } else { Err(answer.to_string()) }
+        if is_complete { Ok(answer) } else { Err(answer.to_string()) }
     })
     .await;
     assert!(timeline.to_string().contains("reminder:created"), "{timeline}");
-    let waited = chrono::Utc::now() - due;
+    let elapsed = chrono::Utc::now() - due;
     assert!(
-        waited < TimeDelta::from_std(LIMIT).expect("a limit"),
-        "the journey ended {waited} after the due time"
+        elapsed < TimeDelta::from_std(LIMIT).expect("a limit"),
+        "complete {elapsed} after the due time"
     );
 }
 
-/// Whether an occurrence anywhere in the timeline stands so.
+/// Returns `true` if the timeline contains an occurrence in a state.
 fn has_state(timeline: &serde_json::Value, state: &str) -> bool {
     match timeline {
         serde_json::Value::Object(fields) => {
-            fields.get("state").is_some_and(|it| it == state)
-                || fields.values().any(|it| has_state(it, state))
+            fields.get("state").is_some_and(|value| value == state)
+                || fields.values().any(|value| has_state(value, state))
         }
-        serde_json::Value::Array(items) => items.iter().any(|it| has_state(it, state)),
+        serde_json::Value::Array(items) => items.iter().any(|item| has_state(item, state)),
         _ => false,
     }
 }
 
-async fn a_repeated_request_is_one_reminder(bus: Bus) {
-    let house = House::start(bus).await;
-    let ada = house.person("ada");
-    ada.registers("token-1", "android").await;
-    let body = serde_json::json!({"date": system::written(chrono::Utc::now() + TimeDelta::seconds(3)), "message": "once"});
+async fn creates_one_reminder_when_request_is_repeated(bus: Bus) {
+    let suite = TestSuite::start(bus).await;
+    let ada = suite.user("ada");
+    ada.register_device("token-1", "android").await;
+    let date = system::rfc3339(chrono::Utc::now() + TimeDelta::seconds(3));
+    let body = json!({"date": date, "message": "once"});
     let keyed = ada.reminders.with_header("Idempotency-Key", "key-1");
     let first = keyed.post("/reminders", &body).await.expect(201);
     let second = keyed.post("/reminders", &body).await.expect(201);
@@ -83,23 +83,26 @@ async fn a_repeated_request_is_one_reminder(bus: Bus) {
         (first.header("idempotent-replayed"), second.header("idempotent-replayed")),
         (None, Some("true"))
     );
-    let other = serde_json::json!({"date": "2099-01-01T00:00:00Z", "message": "other"});
+    let other = json!({"date": "2099-01-01T00:00:00Z", "message": "other"});
     assert_eq!(
         keyed.post("/reminders", &other).await.expect(422).reason(),
         Some("IDEMPOTENCY_KEY_REUSED")
     );
 
-    ada.sees("sent", 1).await;
-    assert_eq!(house.sandbox.captured().len(), 1);
+    ada.wait_for_deliveries("sent", 1).await;
+    assert_eq!(suite.sandbox.captured().len(), 1);
 }
 
-async fn a_hundred_made_in_one_call_arrive_once_each(bus: Bus) {
-    let house = House::start(bus).await;
-    let ada = house.person("ada");
-    ada.registers("token-1", "android").await;
-    let date = system::written(chrono::Utc::now() + TimeDelta::seconds(5));
-    let one = |number: usize| json!({"date": date, "title": format!("no. {number}"), "message": "one of many", "channels": ["push"]});
-    let mut reminders: Vec<_> = (0..100).map(one).collect();
+async fn delivers_each_reminder_of_bulk_once(bus: Bus) {
+    let suite = TestSuite::start(bus).await;
+    let ada = suite.user("ada");
+    ada.register_device("token-1", "android").await;
+    let date = system::rfc3339(chrono::Utc::now() + TimeDelta::seconds(5));
+    let reminder = |number: usize| {
+        let title = format!("no. {number}");
+        json!({"date": date, "title": title, "message": "one of many", "channels": ["push"]})
+    };
+    let mut reminders: Vec<_> = (0..100).map(reminder).collect();
     reminders.push(json!({"date": "2020-01-01T00:00:00Z", "message": "too late"}));
     let answer = ada
         .reminders
@@ -108,15 +111,13 @@ async fn a_hundred_made_in_one_call_arrive_once_each(bus: Bus) {
         .expect(200)
         .body;
     let results = answer["results"].as_array().expect("a result for each");
-    assert_eq!(
-        results.iter().filter(|it| it["status"] == 201 && it["id"].is_string()).count(),
-        100,
-        "{answer}"
-    );
+    let is_created =
+        |result: &&serde_json::Value| result["status"] == 201 && result["id"].is_string();
+    assert_eq!(results.iter().filter(is_created).count(), 100, "{answer}");
     assert_eq!(results[100]["error"]["reason"], "INVALID_DUEDATE");
 
-    ada.sees("sent", 100).await;
-    let captured = house.sandbox.captured();
-    let titles: BTreeSet<_> = captured.iter().filter_map(|it| it.push()?.title.clone()).collect();
-    assert_eq!((captured.len(), titles.len(), house.sandbox.stats().duplicates), (100, 100, 0));
+    ada.wait_for_deliveries("sent", 100).await;
+    let titles = suite.push_titles();
+    let different: BTreeSet<_> = titles.iter().collect();
+    assert_eq!((titles.len(), different.len(), suite.sandbox.stats().duplicates), (100, 100, 0));
 }

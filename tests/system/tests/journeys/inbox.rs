@@ -1,72 +1,75 @@
-//! What was sent, and what of it was read.
+//! Stream of deliveries, and read marks.
 
 use serde_json::json;
-use system::{Bus, House, Service, Stream};
+use system::{Bus, Service, Stream, TestSuite};
 
-crate::on_both_buses!(
-    what_arrives_is_told_live_and_is_unread_until_it_is_read,
-    a_stream_goes_on_in_another_process_where_it_ended,
-);
+crate::on_both_buses!(streams_deliveries_and_counts_unread, resumes_stream_in_another_process,);
 
-async fn what_arrives_is_told_live_and_is_unread_until_it_is_read(bus: Bus) {
-    let house = House::start(bus).await;
-    let ada = house.person("ada");
-    ada.registers("token-1", "web").await;
-    let mut stream = Stream::open(&house, &ada, None).await;
-    ada.is_reminded_in(2, &["push", "email"], "Tablets").await;
-    let told = stream.until(|told| deliveries(told) == 2 && told.contains("{\"unread\":1}")).await;
-    assert_eq!(told.matches("\"state\":\"sent\"").count(), 2, "{told}");
+async fn streams_deliveries_and_counts_unread(bus: Bus) {
+    let suite = TestSuite::start(bus).await;
+    let ada = suite.user("ada");
+    ada.register_device("token-1", "web").await;
+    let mut stream = Stream::open(&suite, &ada, None).await;
+    ada.create_reminder_due_in(2, &["push", "email"], "Tablets").await;
+    let received = stream
+        .until(|received| deliveries(received) == 2 && received.contains("{\"unread\":1}"))
+        .await;
+    assert_eq!(received.matches("\"state\":\"sent\"").count(), 2, "{received}");
 
-    // On two ways, and one thing to read.
-    let sent = ada.sees("sent", 2).await;
+    // Two deliveries of one occurrence, which counts once as unread.
+    let sent = ada.wait_for_deliveries("sent", 2).await;
     assert!(
-        sent.iter()
-            .all(|it| it["occurrenceId"] == sent[0]["occurrenceId"] && it["readAt"].is_null()),
+        sent.iter().all(|delivery| delivery["occurrenceId"] == sent[0]["occurrenceId"]
+            && delivery["readAt"].is_null()),
         "{sent:?}"
     );
     let unread =
         async || ada.notifications.get("/notifications/unread-count").await.expect(200).body;
     assert_eq!(unread().await, json!({"unread": 1}));
-    let one = format!("/notifications/{}", sent[0]["id"].as_str().expect("an id"));
-    let marks = async |mark: &str| {
-        ada.notifications.post(&format!("{one}/{mark}"), &json!({})).await.expect(200).body
+    let path = format!("/notifications/{}", sent[0]["id"].as_str().expect("an id"));
+    let mark = async |state: &str| {
+        ada.notifications.post(&format!("{path}/{state}"), &json!({})).await.expect(200).body
     };
-    assert_eq!((marks("read").await, unread().await), (json!({"unread": 0}), json!({"unread": 0})));
-    assert!(ada.sees("sent", 2).await.iter().all(|it| it["readAt"].is_string()));
+    assert_eq!((mark("read").await, unread().await), (json!({"unread": 0}), json!({"unread": 0})));
+    let read = ada.wait_for_deliveries("sent", 2).await;
+    assert!(read.iter().all(|delivery| delivery["readAt"].is_string()), "{read:?}");
     assert_eq!(
-        (marks("unread").await, unread().await),
+        (mark("unread").await, unread().await),
         (json!({"unread": 1}), json!({"unread": 1}))
     );
-    let bob = house.person("bob");
-    bob.notifications.post(&format!("{one}/read"), &json!({})).await.expect(404);
+    let bob = suite.user("bob");
+    bob.notifications.post(&format!("{path}/read"), &json!({})).await.expect(404);
 }
 
-async fn a_stream_goes_on_in_another_process_where_it_ended(bus: Bus) {
-    let mut house = House::start(bus).await;
-    let ada = house.person("ada");
-    ada.registers("token-1", "android").await;
-    let mut stream = Stream::open(&house, &ada, None).await;
-    ada.is_reminded_in(2, &["push"], "First").await;
-    let told = stream.until(|told| deliveries(told) == 1 && told.ends_with("\n\n")).await;
-    let last = told
+async fn resumes_stream_in_another_process(bus: Bus) {
+    let mut suite = TestSuite::start(bus).await;
+    let ada = suite.user("ada");
+    ada.register_device("token-1", "android").await;
+    let mut stream = Stream::open(&suite, &ada, None).await;
+    ada.create_reminder_due_in(2, &["push"], "First").await;
+    let received =
+        stream.until(|received| deliveries(received) == 1 && received.ends_with("\n\n")).await;
+    let last = received
         .lines()
         .rev()
         .find_map(|line| line.strip_prefix("id: "))
         .expect("an event has an id")
         .to_owned();
-    house.kill(Service::Notifications).await;
-    ada.is_reminded_in(1, &["push"], "Second").await;
-    house.add(Service::Notifications).await;
-    house.ready().await;
-    let ada = house.person("ada");
-    ada.sees("sent", 2).await;
+    suite.kill(Service::Notifications).await;
+    ada.create_reminder_due_in(1, &["push"], "Second").await;
+    suite.start_process(Service::Notifications).await;
+    suite.wait_until_ready().await;
+    let ada = suite.user("ada");
+    ada.wait_for_deliveries("sent", 2).await;
 
-    let mut stream = Stream::open(&house, &ada, Some(&last)).await;
-    let told = stream.until(|told| deliveries(told) == 1 && told.contains("{\"unread\":2}")).await;
-    assert!(told.contains("Second") && !told.contains("First"), "{told}");
+    let mut stream = Stream::open(&suite, &ada, Some(&last)).await;
+    let received = stream
+        .until(|received| deliveries(received) == 1 && received.contains("{\"unread\":2}"))
+        .await;
+    assert!(received.contains("Second") && !received.contains("First"), "{received}");
 }
 
-/// How many deliveries a stream told of.
-fn deliveries(told: &str) -> usize {
-    told.matches("event: delivery").count()
+/// Number of deliveries in the events of a stream.
+fn deliveries(received: &str) -> usize {
+    received.matches("event: delivery").count()
 }

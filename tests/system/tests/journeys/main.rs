@@ -1,4 +1,4 @@
-//! Journeys through the real binaries, each on both buses.
+//! Journeys through the real binaries, on both buses.
 
 use system::Bus;
 
@@ -8,7 +8,6 @@ mod changes;
 #[cfg(target_os = "linux")]
 mod connections;
 mod faults;
-mod handled;
 mod hostile;
 mod inbox;
 mod messages;
@@ -17,18 +16,29 @@ mod preferences;
 mod recurring;
 mod released;
 mod replicas;
+mod snooze;
 mod storm;
-mod theirs;
+mod user_data;
 mod watchdog;
 
-/// Runs each journey on SNS and SQS and on PostgreSQL, as tests of their own.
+/// Declares two tests for each journey: one on SNS and SQS, one on the postgres bus.
 macro_rules! on_both_buses {
     ($($journey:ident),* $(,)?) => {
         mod aws {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)] async fn $journey() { super::$journey(crate::Bus::Aws).await; })*
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $journey() {
+                    super::$journey(crate::Bus::Aws).await;
+                }
+            )*
         }
         mod postgres {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)] async fn $journey() { super::$journey(crate::Bus::Postgres).await; })*
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $journey() {
+                    super::$journey(crate::Bus::Postgres).await;
+                }
+            )*
         }
     };
 }

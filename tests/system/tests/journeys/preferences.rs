@@ -1,37 +1,36 @@
-//! How a user wants to be reached.
+//! Preferences of a user.
 
 use chrono::{TimeDelta, Utc};
 use serde_json::json;
-use support::eventually;
-use system::{Bus, House, LIMIT, written};
+use system::{Bus, TestSuite, rfc3339};
 
 crate::on_both_buses!(
-    an_unwanted_channel_is_left_out_and_the_other_speaks_the_readers_language,
-    quiet_hours_put_off_what_can_wait,
+    follows_channel_and_locale_of_preferences,
+    defers_normal_reminders_in_quiet_hours,
 );
 
-async fn an_unwanted_channel_is_left_out_and_the_other_speaks_the_readers_language(bus: Bus) {
-    let house = House::start(bus).await;
-    let ada = house.person("ada");
-    ada.registers("token-1", "android").await;
+async fn follows_channel_and_locale_of_preferences(bus: Bus) {
+    let suite = TestSuite::start(bus).await;
+    let ada = suite.user("ada");
+    ada.register_device("token-1", "android").await;
     ada.notifications
         .put("/preferences", &json!({"channels": {"push": false}, "locale": "fr"}))
         .await
         .expect(200);
-    let date = written(Utc::now() + TimeDelta::seconds(3));
+    let date = rfc3339(Utc::now() + TimeDelta::seconds(3));
     let body =
         json!({"date": date, "message": "Zahnarzt", "channels": ["push", "email"], "locale": "de"});
-    ada.makes(&body).await;
+    ada.create_reminder(&body).await;
 
-    let suppressed = ada.sees("suppressed", 1).await;
+    let suppressed = ada.wait_for_deliveries("suppressed", 1).await;
     assert_eq!(
         (&suppressed[0]["channel"], &suppressed[0]["reason"]),
         (&json!("push"), &json!("OPTED_OUT"))
     );
-    assert_eq!(ada.sees("sent", 1).await[0]["channel"], "email");
-    eventually(LIMIT, async || house.mailbox(&ada.email).await == ["Erinnerung"]).await;
-    let captured = house.sandbox.captured();
-    assert!(captured.iter().all(|it| it.push().is_none()));
+    assert_eq!(ada.wait_for_deliveries("sent", 1).await[0]["channel"], "email");
+    assert_eq!(suite.wait_for_emails(&ada.email, 1).await, ["Erinnerung"]);
+    assert!(suite.push_titles().is_empty());
+    let captured = suite.sandbox.captured();
     if bus == Bus::Postgres {
         let mail = captured[0].email().expect("a mail");
         let text = mail.text.as_deref().unwrap_or_default();
@@ -42,26 +41,30 @@ async fn an_unwanted_channel_is_left_out_and_the_other_speaks_the_readers_langua
     }
 }
 
-async fn quiet_hours_put_off_what_can_wait(bus: Bus) {
-    let house = House::start(bus).await;
-    let ada = house.person("ada");
-    ada.registers("token-1", "ios").await;
+async fn defers_normal_reminders_in_quiet_hours(bus: Bus) {
+    let suite = TestSuite::start(bus).await;
+    let ada = suite.user("ada");
+    ada.register_device("token-1", "ios").await;
     let clock = |hours| (Utc::now() + TimeDelta::hours(hours)).format("%H:%M").to_string();
     let quiet = json!({"quietHours": {"start": clock(-2), "end": clock(2)}});
     ada.notifications.put("/preferences", &quiet).await.expect(200);
-    let (can_wait, due) = ada.is_reminded_in(3, &["push"], "Can wait").await;
-    let urgent = json!({"date": written(due), "title": "Urgent", "message": "now", "channels": ["push"], "priority": "high"});
-    ada.makes(&urgent).await;
+    let (normal, due) = ada.create_reminder_due_in(3, &["push"], "Normal").await;
+    let urgent = json!({
+        "date": rfc3339(due),
+        "title": "Urgent",
+        "message": "now",
+        "channels": ["push"],
+        "priority": "high",
+    });
+    ada.create_reminder(&urgent).await;
 
-    assert_eq!(ada.sees("sent", 1).await[0]["title"], "Urgent");
-    assert_eq!(ada.sees("deferred", 1).await[0]["reason"], "QUIET_HOURS");
-    house.tells(&can_wait, "notification:deferred").await;
-    ada.edits(&can_wait, &json!({"title": "Has waited"})).await;
-    ada.reads("Has waited").await;
+    assert_eq!(ada.wait_for_deliveries("sent", 1).await[0]["title"], "Urgent");
+    assert_eq!(ada.wait_for_deliveries("deferred", 1).await[0]["reason"], "QUIET_HOURS");
+    suite.wait_for_event(&normal, "notification:deferred").await;
+    ada.update_reminder(&normal, &json!({"title": "Edited"})).await;
+    ada.wait_for_title("Edited").await;
     ada.notifications.put("/preferences", &json!({})).await.expect(200);
-    ada.sees("sent", 2).await;
-    house.stands(&can_wait, &["sent"]).await;
-    let titles: Vec<_> =
-        house.sandbox.captured().iter().filter_map(|it| it.push()?.title.clone()).collect();
-    assert_eq!(titles, ["Urgent", "Has waited"]);
+    ada.wait_for_deliveries("sent", 2).await;
+    suite.wait_for_states(&normal, &["sent"]).await;
+    assert_eq!(suite.push_titles(), ["Urgent", "Edited"]);
 }

@@ -1,30 +1,26 @@
-//! What is held of a user belongs to the user.
+//! Export and erasure of a user's data.
 
-use sandbox::{FcmMode, Mode};
 use serde_json::{Value, json};
-use support::eventually;
-use system::{Bus, House, LIMIT, Person};
+use support::wait_until;
+use system::{Bus, LIMIT, TestSuite, TestUser};
 
-crate::on_both_buses!(
-    everything_can_be_taken_along_and_nothing_is_left_after_an_erasure,
-    what_waits_for_a_provider_is_erased_and_not_sent,
-);
+crate::on_both_buses!(exports_and_erases_all_data_of_a_user, erases_pending_deliveries_unsent,);
 
-/// Nothing else in a database is named like this.
+/// User id that is unique in all databases.
 const ID: &str = "somebody-to-be-erased";
 
-async fn everything_can_be_taken_along_and_nothing_is_left_after_an_erasure(bus: Bus) {
-    let house = House::start(bus).await;
-    let (ada, bob) = (house.person(ID), house.person("bob"));
-    bob.registers("token-bob", "web").await;
-    lives_here(&house, &ada).await;
-    let kept = ada.reminders.get("/me/export").await.expect(200).body;
+async fn exports_and_erases_all_data_of_a_user(bus: Bus) {
+    let suite = TestSuite::start(bus).await;
+    let (ada, bob) = (suite.user(ID), suite.user("bob"));
+    bob.register_device("token-bob", "web").await;
+    fill_tables(&suite, &ada).await;
+    let export = ada.reminders.get("/me/export").await.expect(200).body;
     let count = |part: &Value| part.as_array().map(Vec::len);
     assert_eq!(
-        (&kept["complete"], &kept["missing"], count(&kept["reminders"])),
+        (&export["complete"], &export["missing"], count(&export["reminders"])),
         (&json!(true), &json!([]), Some(2))
     );
-    let (devices, events) = (&kept["notificationService"], &kept["eventService"]);
+    let (devices, events) = (&export["notificationService"], &export["eventService"]);
     assert_eq!(
         (count(&devices["devices"]), count(&devices["notifications"])),
         (Some(1), Some(2)),
@@ -34,7 +30,7 @@ async fn everything_can_be_taken_along_and_nothing_is_left_after_an_erasure(bus:
     assert_eq!(count(&events["notifications"]), Some(2), "{events}");
     assert!(count(&events["events"]) >= Some(4), "{events}");
 
-    let tables = house.tables_that_say(ID).await.join(" ");
+    let tables = suite.tables_containing(ID).await.join(" ");
     for table in [
         "reminders",
         "idempotency_keys",
@@ -48,60 +44,59 @@ async fn everything_can_be_taken_along_and_nothing_is_left_after_an_erasure(bus:
     }
     let receipt = ada.reminders.delete("/me").await.expect(200).body;
     assert!(receipt["receiptId"].is_string() && receipt["erasedAt"].is_string(), "{receipt}");
-    is_forgotten(&house).await;
+    wait_until_erased(&suite).await;
 
-    ada.registers("token-again", "ios").await;
-    let (id, _) = ada.is_reminded_in(2, &["push", "email"], "Again").await;
-    house.stands(&id, &["sent"]).await;
-    ada.sees("sent", 2).await;
+    ada.register_device("token-again", "ios").await;
+    let (id, _) = ada.create_reminder_due_in(2, &["push", "email"], "Again").await;
+    suite.wait_for_states(&id, &["sent"]).await;
+    ada.wait_for_deliveries("sent", 2).await;
 }
 
-/// Leaves something in every table: a delivery on each channel, a reminder to come, and what is
-/// preferred and read.
-async fn lives_here(house: &House, ada: &Person) {
-    ada.registers("token-erased", "android").await;
+/// Creates data in every table: a delivery on each channel, a pending reminder, preferences and
+/// read marks.
+async fn fill_tables(suite: &TestSuite, ada: &TestUser) {
+    ada.register_device("token-erased", "android").await;
     ada.notifications.put("/preferences", &json!({"locale": "de"})).await.expect(200);
-    let keyed =
-        Person { reminders: ada.reminders.with_header("Idempotency-Key", "key-1"), ..ada.clone() };
-    let (id, _) = keyed.is_reminded_in(2, &["push", "email"], "A secret").await;
-    ada.is_reminded_in(600, &["push"], "A secret to come").await;
-    let sent = ada.sees("sent", 2).await;
+    let keyed = TestUser {
+        reminders: ada.reminders.with_header("Idempotency-Key", "key-1"),
+        ..ada.clone()
+    };
+    let (id, _) = keyed.create_reminder_due_in(2, &["push", "email"], "A secret").await;
+    ada.create_reminder_due_in(600, &["push"], "A secret to come").await;
+    let sent = ada.wait_for_deliveries("sent", 2).await;
     let read = format!("/notifications/{}/read", sent[0]["id"].as_str().expect("an id"));
     ada.notifications.post(&read, &json!({})).await.expect(200);
-    house.stands(&id, &["sent"]).await;
+    suite.wait_for_states(&id, &["sent"]).await;
 }
 
-/// Waits until nothing says who lived here, on what device, and what they kept.
-async fn is_forgotten(house: &House) {
+/// Waits until no table contains the user, the device or the text of a reminder.
+async fn wait_until_erased(suite: &TestSuite) {
     for name in [ID, "token-erased", "A secret"] {
-        eventually(LIMIT, async || {
-            let tables = house.tables_that_say(name).await;
+        wait_until(LIMIT, async || {
+            let tables = suite.tables_containing(name).await;
             if tables.is_empty() { Ok(()) } else { Err(format!("{name} is in {tables:?}")) }
         })
         .await;
     }
 }
 
-async fn what_waits_for_a_provider_is_erased_and_not_sent(bus: Bus) {
-    let house = House::start(bus).await;
-    let (ada, bob) = (house.person(ID), house.person("bob"));
-    ada.registers("token-erased", "android").await;
-    bob.registers("token-bob", "web").await;
-    let fcm = FcmMode { status: Some(503), retry_after: Some(1), ..FcmMode::default() };
-    house.sandbox.set_mode(Mode { fcm, ..Mode::default() });
-    let (id, _) = ada.is_reminded_in(2, &["push"], "A secret").await;
-    house.stands(&id, &["released"]).await;
-    // Of this one a revision is on its way when the erasure comes.
-    ada.edits(&id, &json!({"message": "A secret, changed"})).await;
+async fn erases_pending_deliveries_unsent(bus: Bus) {
+    let suite = TestSuite::start(bus).await;
+    let (ada, bob) = (suite.user(ID), suite.user("bob"));
+    ada.register_device("token-erased", "android").await;
+    bob.register_device("token-bob", "web").await;
+    suite.set_fcm_available(false);
+    let (id, _) = ada.create_reminder_due_in(2, &["push"], "A secret").await;
+    suite.wait_for_states(&id, &["released"]).await;
+    // A revision of this reminder is in flight when it is erased.
+    ada.update_reminder(&id, &json!({"message": "A secret, changed"})).await;
     ada.reminders.delete("/me").await.expect(200);
-    is_forgotten(&house).await;
+    wait_until_erased(&suite).await;
 
-    house.sandbox.set_mode(Mode::default());
-    // Somebody else's shows that the time of a retry has passed.
-    bob.is_reminded_in(3, &["push"], "After it").await;
-    bob.sees("sent", 1).await;
-    let titles: Vec<_> =
-        house.sandbox.captured().iter().filter_map(|it| it.push()?.title.clone()).collect();
-    assert_eq!(titles, ["After it"]);
-    is_forgotten(&house).await;
+    suite.set_fcm_available(true);
+    // A reminder of another user shows that the time of a retry has passed.
+    bob.create_reminder_due_in(3, &["push"], "Later").await;
+    bob.wait_for_deliveries("sent", 1).await;
+    assert_eq!(suite.push_titles(), ["Later"]);
+    wait_until_erased(&suite).await;
 }
