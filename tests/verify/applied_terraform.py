@@ -14,7 +14,14 @@ from terraform_tools import MiniStack, provider_folders
 from test_terraform_rights import assumed, is_allowed, subject
 
 ISSUER = "oidc.example.com/id/local"
-BOUNCE = {"eventType": "Bounce", "bounce": {"bounceType": "Permanent", "bouncedRecipients": [{"emailAddress": "ada@example.com"}]}, "mail": {"messageId": "1"}}
+BOUNCE = {
+    "eventType": "Bounce",
+    "bounce": {
+        "bounceType": "Permanent",
+        "bouncedRecipients": [{"emailAddress": "ada@example.com"}],
+    },
+    "mail": {"messageId": "1"},
+}
 
 
 class Made:
@@ -26,8 +33,25 @@ class Made:
     def script(self, command, *options):
         """Runs scripts/terraform-local.sh; its exit status and what it said."""
         plugins, _ = provider_folders()
-        arguments = [ROOT / "scripts/terraform-local.sh", command, "--endpoint", self.aws.endpoint, "--state", self.folder / "state", *options]
-        done = subprocess.run(list(map(str, arguments)), text=True, capture_output=True, env={"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(self.folder), "TF_PLUGIN_MIRROR": str(plugins)})
+        arguments = [
+            ROOT / "scripts/terraform-local.sh",
+            command,
+            "--endpoint",
+            self.aws.endpoint,
+            "--state",
+            self.folder / "state",
+            *options,
+        ]
+        done = subprocess.run(
+            list(map(str, arguments)),
+            text=True,
+            capture_output=True,
+            env={
+                "PATH": "/usr/local/bin:/usr/bin:/bin",
+                "HOME": str(self.folder),
+                "TF_PLUGIN_MIRROR": str(plugins),
+            },
+        )
         return done.returncode, done.stdout + done.stderr
 
     def variables(self):
@@ -36,7 +60,12 @@ class Made:
     def received(self, variable, **options):
         """The messages of a queue that a variable names, within ten seconds."""
         for _ in range(100):
-            answer = self.aws.client("sqs").receive_message(QueueUrl=self.variables()[variable], MessageAttributeNames=["All"], WaitTimeSeconds=0, **options)
+            answer = self.aws.client("sqs").receive_message(
+                QueueUrl=self.variables()[variable],
+                MessageAttributeNames=["All"],
+                WaitTimeSeconds=0,
+                **options,
+            )
             if answer.get("Messages"):
                 return answer["Messages"]
             time.sleep(0.1)
@@ -63,31 +92,58 @@ def test_the_variables_are_told(made):
 def test_messages_come_raw_or_enveloped_as_asked(made):
     attributes = {"eventType": {"DataType": "String", "StringValue": "reminder:created"}}
     for variable in ("EVENT_TOPIC_ARN", "NOTIFICATION_TOPIC_ARN"):
-        made.aws.client("sns").publish(TopicArn=made.variables()[variable], Message="{}", MessageAttributes=attributes)
+        made.aws.client("sns").publish(
+            TopicArn=made.variables()[variable], Message="{}", MessageAttributes=attributes
+        )
     [enveloped], [raw] = made.received("EVENT_QUEUE_URL"), made.received("NOTIFICATION_QUEUE_URL")
-    assert json.loads(enveloped["Body"])["MessageAttributes"]["eventType"]["Value"] == "reminder:created"
-    assert raw["Body"] == "{}" and raw["MessageAttributes"]["eventType"]["StringValue"] == "reminder:created"
+    assert (
+        json.loads(enveloped["Body"])["MessageAttributes"]["eventType"]["Value"]
+        == "reminder:created"
+    )
+    assert (
+        raw["Body"] == "{}"
+        and raw["MessageAttributes"]["eventType"]["StringValue"] == "reminder:created"
+    )
 
 
 def test_a_message_received_too_often_is_a_dead_letter(made):
     sqs, url = made.aws.client("sqs"), made.variables()["NOTIFICATION_QUEUE_URL"]
     sqs.purge_queue(QueueUrl=url)
     sqs.send_message(QueueUrl=url, MessageBody="never consumed")
-    receipts = sum(len(sqs.receive_message(QueueUrl=url, VisibilityTimeout=0, WaitTimeSeconds=0).get("Messages", [])) for _ in range(10))
+    receipts = sum(
+        len(
+            sqs.receive_message(QueueUrl=url, VisibilityTimeout=0, WaitTimeSeconds=0).get(
+                "Messages", []
+            )
+        )
+        for _ in range(10)
+    )
     dead = sqs.receive_message(QueueUrl=f"{url}-dlq", WaitTimeSeconds=0)["Messages"]
     assert receipts == 5 and [it["Body"] for it in dead] == ["never consumed"]
 
 
 def test_feedback_and_mail(made):
     ses, variables = made.aws.client("sesv2"), made.variables()
-    [destination] = ses.get_configuration_set_event_destinations(ConfigurationSetName=variables["SES_CONFIGURATION_SET"])["EventDestinations"]
-    assert destination["Enabled"] and {"BOUNCE", "COMPLAINT", "REJECT", "RENDERING_FAILURE"} <= set(destination["MatchingEventTypes"])
+    [destination] = ses.get_configuration_set_event_destinations(
+        ConfigurationSetName=variables["SES_CONFIGURATION_SET"]
+    )["EventDestinations"]
+    assert destination["Enabled"] and {"BOUNCE", "COMPLAINT", "REJECT", "RENDERING_FAILURE"} <= set(
+        destination["MatchingEventTypes"]
+    )
     # MiniStack keeps destinations and publishes nothing to them; the way from the topic on is real.
-    made.aws.client("sns").publish(TopicArn=destination["SnsDestination"]["TopicArn"], Message=json.dumps(BOUNCE))
+    made.aws.client("sns").publish(
+        TopicArn=destination["SnsDestination"]["TopicArn"], Message=json.dumps(BOUNCE)
+    )
     [message] = made.received("SES_FEEDBACK_QUEUE_URL")
     assert json.loads(message["Body"]) == BOUNCE
-    sent = made.aws.client("ses").send_templated_email(Source=variables["SES_SOURCE_EMAIL"], Destination={"ToAddresses": ["ada@example.com"]}, Template="local-reminder",
-                                                       TemplateData=json.dumps({"title": "T", "message": "M", "when": "now", "url": "", "locale": "en"}))
+    sent = made.aws.client("ses").send_templated_email(
+        Source=variables["SES_SOURCE_EMAIL"],
+        Destination={"ToAddresses": ["ada@example.com"]},
+        Template="local-reminder",
+        TemplateData=json.dumps(
+            {"title": "T", "message": "M", "when": "now", "url": "", "locale": "en"}
+        ),
+    )
     assert sent["MessageId"]
 
 
@@ -95,9 +151,17 @@ def test_feedback_and_mail(made):
 def test_roles_are_taken_and_bounded(made, service):
     claims = {**subject("local", f"local-{service}"), "iss": f"https://{ISSUER}"}
     credentials = assumed(made.aws, f"local-{service}", claims)
-    sqs, sns, variables = made.aws.client("sqs", credentials), made.aws.client("sns", credentials), made.variables()
-    assert is_allowed(lambda: sqs.receive_message(QueueUrl=variables["EVENT_QUEUE_URL"], WaitTimeSeconds=0)) == (service == "event-service")
-    assert is_allowed(lambda: sns.publish(TopicArn=variables["NOTIFICATION_TOPIC_ARN"], Message="x")) == (service == "notification-scheduler")
+    sqs, sns, variables = (
+        made.aws.client("sqs", credentials),
+        made.aws.client("sns", credentials),
+        made.variables(),
+    )
+    assert is_allowed(
+        lambda: sqs.receive_message(QueueUrl=variables["EVENT_QUEUE_URL"], WaitTimeSeconds=0)
+    ) == (service == "event-service")
+    assert is_allowed(
+        lambda: sns.publish(TopicArn=variables["NOTIFICATION_TOPIC_ARN"], Message="x")
+    ) == (service == "notification-scheduler")
 
 
 def test_a_second_time_nothing_changes(made):
@@ -107,7 +171,9 @@ def test_a_second_time_nothing_changes(made):
 
 def test_what_changed_behind_its_back_is_seen(made):
     sns = made.aws.client("sns")
-    [subscription] = sns.list_subscriptions_by_topic(TopicArn=made.variables()["EVENT_TOPIC_ARN"])["Subscriptions"]
+    [subscription] = sns.list_subscriptions_by_topic(TopicArn=made.variables()["EVENT_TOPIC_ARN"])[
+        "Subscriptions"
+    ]
     sns.unsubscribe(SubscriptionArn=subscription["SubscriptionArn"])
     status, said = made.script("plan", "--enveloped", "event")
     assert status == 2 and 'aws_sns_topic_subscription.this["event"] will be created' in said, said
@@ -117,5 +183,11 @@ def test_at_the_end_nothing_is_left(made):
     status, said = made.script("destroy")
     assert status == 0, said
     assert not made.aws.client("sqs").list_queues().get("QueueUrls")
-    assert not made.aws.client("sns").list_topics()["Topics"] and not made.aws.client("iam").list_roles()["Roles"]
-    assert not made.aws.client("ses").list_identities()["Identities"] and not made.aws.client("sesv2").list_configuration_sets()["ConfigurationSets"]
+    assert (
+        not made.aws.client("sns").list_topics()["Topics"]
+        and not made.aws.client("iam").list_roles()["Roles"]
+    )
+    assert (
+        not made.aws.client("ses").list_identities()["Identities"]
+        and not made.aws.client("sesv2").list_configuration_sets()["ConfigurationSets"]
+    )

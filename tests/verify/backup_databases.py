@@ -12,10 +12,18 @@ import uuid
 from conftest import ROOT, TOOLS, run
 
 # Without Debian's wrapper, which takes longer than most of these programs.
-PROGRAMS = max(pathlib.Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: int(folder.parent.name), default=pathlib.Path("/usr/bin"))
+PROGRAMS = max(
+    pathlib.Path("/usr/lib/postgresql").glob("*/bin"),
+    key=lambda folder: int(folder.parent.name),
+    default=pathlib.Path("/usr/bin"),
+)
 
 # The database's name in the scripts -> whose migrations make it.
-OWNERS = {"reminder": "reminder-service", "notification": "event-service", "device": "notification-service"}
+OWNERS = {
+    "reminder": "reminder-service",
+    "notification": "event-service",
+    "device": "notification-service",
+}
 
 
 @dataclasses.dataclass
@@ -27,7 +35,14 @@ class Cluster:
     def sql(self, database, *statements):
         """Runs statements and returns what they answer, fields between bars."""
         arguments = [part for statement in statements for part in ("-c", statement)]
-        return run(PROGRAMS / "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", f"postgresql://drill@127.0.0.1:{self.port}/{database}", *arguments).strip()
+        return run(
+            PROGRAMS / "psql",
+            "-XqAt",
+            "-v",
+            "ON_ERROR_STOP=1",
+            f"postgresql://drill@127.0.0.1:{self.port}/{database}",
+            *arguments,
+        ).strip()
 
     def make_templates(self):
         """The schemas as migrations make them."""
@@ -36,7 +51,14 @@ class Cluster:
             migrations = sorted((ROOT / owner / "migrations").glob("*.sql"))
             assert migrations
             files = [part for migration in migrations for part in ("-f", migration)]
-            run(PROGRAMS / "psql", "-Xq", "-v", "ON_ERROR_STOP=1", f"postgresql://drill@127.0.0.1:{self.port}/template_{name}", *files)
+            run(
+                PROGRAMS / "psql",
+                "-Xq",
+                "-v",
+                "ON_ERROR_STOP=1",
+                f"postgresql://drill@127.0.0.1:{self.port}/template_{name}",
+                *files,
+            )
             self.sql(
                 f"template_{name}",
                 "create table _sqlx_migrations (version bigint primary key, success boolean not null)",
@@ -67,7 +89,10 @@ class House:
         suffix = uuid.uuid4().hex[:12]
         self.names = {name: f"{name}_{suffix}" for name in OWNERS}
         for name, database in self.names.items():
-            server.sql("postgres", f"create database {database}" + (f" template template_{name}" if template else ""))
+            server.sql(
+                "postgres",
+                f"create database {database}" + (f" template template_{name}" if template else ""),
+            )
 
     def empty(self):
         """Other databases on the same server, with nothing in them."""
@@ -80,16 +105,27 @@ class House:
 
     def environment(self, **more):
         """What the scripts are told."""
-        told = {"PATH": f"{PROGRAMS}:{TOOLS / 'venv' / 'bin'}:{os.environ['PATH']}", "HOME": str(self.folder), "TMPDIR": str(self.folder)}
+        told = {
+            "PATH": f"{PROGRAMS}:{TOOLS / 'venv' / 'bin'}:{os.environ['PATH']}",
+            "HOME": str(self.folder),
+            "TMPDIR": str(self.folder),
+        }
         for name, database in self.names.items():
-            host = {"HOST": "127.0.0.1", "PORT": str(self.server.port), "USER": "drill", "NAME": database}
+            host = {
+                "HOST": "127.0.0.1",
+                "PORT": str(self.server.port),
+                "USER": "drill",
+                "NAME": database,
+            }
             told |= {f"{name.upper()}_DB_{key}": value for key, value in host.items()}
         return told | more
 
     def script(self, script, *arguments, **environment):
         """Runs a script; (exit code, output, errors)."""
         command = [str(ROOT / "scripts" / script), *map(str, arguments)]
-        done = subprocess.run(command, env=self.environment(**environment), text=True, capture_output=True, timeout=60)
+        done = subprocess.run(
+            command, env=self.environment(**environment), text=True, capture_output=True, timeout=60
+        )
         return done.returncode, done.stdout, done.stderr
 
     def backs_up(self):

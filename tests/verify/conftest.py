@@ -29,7 +29,9 @@ def tool(name):
 
 def run(*command, cwd=ROOT, **options):
     """Runs a command and returns its output; fails with everything it said."""
-    done = subprocess.run([str(part) for part in command], cwd=cwd, text=True, capture_output=True, **options)
+    done = subprocess.run(
+        [str(part) for part in command], cwd=cwd, text=True, capture_output=True, **options
+    )
     assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 

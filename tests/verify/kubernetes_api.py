@@ -28,7 +28,11 @@ RESOURCES = {
         "TraefikService",
     ],
 }
-PLURALS = {kind: kind.lower() + ("es" if kind.endswith("s") else "s") for kinds in RESOURCES.values() for kind in kinds}
+PLURALS = {
+    kind: kind.lower() + ("es" if kind.endswith("s") else "s")
+    for kinds in RESOURCES.values()
+    for kind in kinds
+}
 KINDS = {(version, PLURALS[kind]): kind for version, kinds in RESOURCES.items() for kind in kinds}
 PATH = re.compile(
     r"/(?:api/(?P<core>v1)|apis/(?P<group>[^/]+/[^/]+))(?:/namespaces/(?P<namespace>[^/]+))?/(?P<plural>[a-z]+)(?:/(?P<name>[^/]+))?$"
@@ -81,12 +85,21 @@ class Api(http.server.ThreadingHTTPServer):
 
     def put(self, item):
         """Adds an object, or changes it."""
-        metadata = {"uid": item["metadata"]["name"], "resourceVersion": str(len(self.items) + 1), **item["metadata"]}
-        self.items[item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"]] = {**item, "metadata": metadata}
+        metadata = {
+            "uid": item["metadata"]["name"],
+            "resourceVersion": str(len(self.items) + 1),
+            **item["metadata"],
+        }
+        self.items[item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"]] = {
+            **item,
+            "metadata": metadata,
+        }
 
     def item(self, kind, name):
         """An object as it is now."""
-        [found] = [item for (one, _, called), item in self.items.items() if (one, called) == (kind, name)]
+        [found] = [
+            item for (one, _, called), item in self.items.items() if (one, called) == (kind, name)
+        ]
         return found
 
     @property
@@ -124,14 +137,25 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def refuse(self, status, reason):
         """A Status, which clients print."""
         self.answer(
-            {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "message": reason, "code": status}, status
+            {
+                "kind": "Status",
+                "apiVersion": "v1",
+                "status": "Failure",
+                "reason": reason,
+                "message": reason,
+                "code": status,
+            },
+            status,
         )
 
     def do_GET(self):
         """Discovery, an object, a list, a watch."""
         path, _, query = self.path.partition("?")
         query = {key: values[0] for key, values in urllib.parse.parse_qs(query).items()}
-        if path in ("/api", "/apis") or path.removeprefix("/apis/").removeprefix("/api/") in RESOURCES:
+        if (
+            path in ("/api", "/apis")
+            or path.removeprefix("/apis/").removeprefix("/api/") in RESOURCES
+        ):
             return self.answer(discovered(path))
         asked = PATH.match(path)
         kind = asked and KINDS.get((asked["core"] or asked["group"], asked["plural"]))
@@ -159,7 +183,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 if not wanted_name or wanted_name[1] == name:
                     items.append(item)
         version = asked["core"] or asked["group"]
-        return {"kind": f"{kind}List", "apiVersion": version, "metadata": {"resourceVersion": "1"}, "items": items}
+        return {
+            "kind": f"{kind}List",
+            "apiVersion": version,
+            "metadata": {"resourceVersion": "1"},
+            "items": items,
+        }
 
     def nothing_happens(self):
         """A watch that lasts as long as the server does."""
@@ -175,13 +204,27 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """A JSON merge patch of an object."""
         asked = PATH.match(self.path.partition("?")[0])
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        key = asked and (KINDS.get((asked["core"] or asked["group"], asked["plural"])), asked["namespace"], asked["name"])
-        if key not in self.server.items or self.headers["Content-Type"] != "application/merge-patch+json":
+        key = asked and (
+            KINDS.get((asked["core"] or asked["group"], asked["plural"])),
+            asked["namespace"],
+            asked["name"],
+        )
+        if (
+            key not in self.server.items
+            or self.headers["Content-Type"] != "application/merge-patch+json"
+        ):
             return self.refuse(404, "NotFound")
         refusal = self.server.before_patch(self.server, key, body)
         if refusal:
             return self.refuse(403, refusal)
-        self.server.patches.append((key[0], key[2], body, urllib.parse.parse_qs(self.path.partition("?")[2]).get("fieldManager")))
+        self.server.patches.append(
+            (
+                key[0],
+                key[2],
+                body,
+                urllib.parse.parse_qs(self.path.partition("?")[2]).get("fieldManager"),
+            )
+        )
         self.server.items[key] = merged(self.server.items[key], body)
         return self.answer(self.server.items[key])
 
@@ -191,11 +234,22 @@ def discovered(path):
     if path == "/api":
         return {"kind": "APIVersions", "versions": ["v1"]}
     if path == "/apis":
-        groups = [{"groupVersion": version, "version": version.split("/")[1]} for version in RESOURCES if "/" in version]
+        groups = [
+            {"groupVersion": version, "version": version.split("/")[1]}
+            for version in RESOURCES
+            if "/" in version
+        ]
         return {
             "kind": "APIGroupList",
             "apiVersion": "v1",
-            "groups": [{"name": one["groupVersion"].split("/")[0], "versions": [one], "preferredVersion": one} for one in groups],
+            "groups": [
+                {
+                    "name": one["groupVersion"].split("/")[0],
+                    "versions": [one],
+                    "preferredVersion": one,
+                }
+                for one in groups
+            ],
         }
     version = path.removeprefix("/apis/").removeprefix("/api/")
     return {

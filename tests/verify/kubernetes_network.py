@@ -47,27 +47,40 @@ class Network:
         if pod.namespace != self.namespace:
             return True
         selecting = [
-            one for one in self.policies if direction in one["policyTypes"] and matches(one["podSelector"], dict(pod.labels))
+            one
+            for one in self.policies
+            if direction in one["policyTypes"] and matches(one["podSelector"], dict(pod.labels))
         ]
         if not selecting:
             return True
-        return any(self._fits(rule, peers, other, port) for one in selecting for rule in one.get(rules, []))
+        return any(
+            self._fits(rule, peers, other, port) for one in selecting for rule in one.get(rules, [])
+        )
 
     def _fits(self, rule, peers, other, port):
         ports = [(entry.get("protocol", "TCP"), entry["port"]) for entry in rule.get("ports", [])]
-        return (not ports or port in ports) and (peers not in rule or any(self._is(peer, other) for peer in rule[peers]))
+        return (not ports or port in ports) and (
+            peers not in rule or any(self._is(peer, other) for peer in rule[peers])
+        )
 
     def _is(self, peer, other):
         if "ipBlock" in peer:
             # Addresses of pods are not to be relied on: only what is outside is meant.
             block = peer["ipBlock"]
-            inside = other.ip and ipaddress.ip_address(other.ip) in ipaddress.ip_network(block["cidr"])
+            inside = other.ip and ipaddress.ip_address(other.ip) in ipaddress.ip_network(
+                block["cidr"]
+            )
             return bool(inside) and not any(
-                ipaddress.ip_address(other.ip) in ipaddress.ip_network(hole) for hole in block.get("except", [])
+                ipaddress.ip_address(other.ip) in ipaddress.ip_network(hole)
+                for hole in block.get("except", [])
             )
         if other.namespace is None:
             return False
         if "namespaceSelector" in peer:
             named = {"kubernetes.io/metadata.name": other.namespace}
-            return matches(peer["namespaceSelector"], named) and matches(peer.get("podSelector", {}), dict(other.labels))
-        return other.namespace == self.namespace and matches(peer["podSelector"], dict(other.labels))
+            return matches(peer["namespaceSelector"], named) and matches(
+                peer.get("podSelector", {}), dict(other.labels)
+            )
+        return other.namespace == self.namespace and matches(
+            peer["podSelector"], dict(other.labels)
+        )

@@ -28,7 +28,11 @@ VARIANTS |= {f"{name}/migrate": (name, "migrate", ()) for name in ENVIRONMENTS}
 VARIANTS |= {
     "production+keda": ("production", "", (COMPONENTS + "keda",)),
     "production+external-secrets": ("production", "", (COMPONENTS + "external-secrets",)),
-    "production/migrate+external-secrets": ("production", "migrate", ("../" + COMPONENTS + "external-secrets",)),
+    "production/migrate+external-secrets": (
+        "production",
+        "migrate",
+        ("../" + COMPONENTS + "external-secrets",),
+    ),
     "production+region": ("production", "", (COMPONENTS + "location/region",)),
     "production+zone": ("production", "", (COMPONENTS + "location/zone",)),
     "production/migrate+zone": ("production", "migrate", ("../" + COMPONENTS + "location/zone",)),
@@ -66,7 +70,9 @@ def _folder():
     """Where renderings of the manifests as they stand are kept; those of other days go."""
     files = sorted(path for path in (ROOT / "k8s").rglob("*") if path.is_file())
     files.append(ROOT / "tests/verify/requirements.txt")
-    digest = hashlib.sha256(b"".join(str(path).encode() + path.read_bytes() for path in files)).hexdigest()[:16]
+    digest = hashlib.sha256(
+        b"".join(str(path).encode() + path.read_bytes() for path in files)
+    ).hexdigest()[:16]
     folder = TOOLS / "rendered" / digest
     folder.mkdir(parents=True, exist_ok=True)
     for other in folder.parent.iterdir():
@@ -96,7 +102,9 @@ def objects(variant, *kinds):
 @functools.cache
 def _parsed(variant):
     # Parsing takes longest of all; libyaml's parser is ten times as fast as the one in Python.
-    return pickle.dumps([item for item in yaml.load_all(text(variant), Loader=yaml.CSafeLoader) if item])
+    return pickle.dumps(
+        [item for item in yaml.load_all(text(variant), Loader=yaml.CSafeLoader) if item]
+    )
 
 
 def environment_of(variant):
@@ -143,8 +151,11 @@ def matches(selector, labels):
         "Exists": lambda key, _: key in labels,
         "DoesNotExist": lambda key, _: key not in labels,
     }
-    return all(labels.get(key) == value for key, value in selector.get("matchLabels", {}).items()) and all(
-        operators[term["operator"]](term["key"], term.get("values", [])) for term in selector.get("matchExpressions", [])
+    return all(
+        labels.get(key) == value for key, value in selector.get("matchLabels", {}).items()
+    ) and all(
+        operators[term["operator"]](term["key"], term.get("values", []))
+        for term in selector.get("matchExpressions", [])
     )
 
 

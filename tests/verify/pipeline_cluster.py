@@ -39,9 +39,13 @@ def secrets_read(environment):
     def look(value):
         if isinstance(value, dict):
             if "secretKeyRef" in value:
-                found.setdefault(value["secretKeyRef"]["name"], set()).add(value["secretKeyRef"]["key"])
+                found.setdefault(value["secretKeyRef"]["name"], set()).add(
+                    value["secretKeyRef"]["key"]
+                )
             if "secretName" in value:
-                found.setdefault(value["secretName"], set()).update(item["key"] for item in value.get("items", []))
+                found.setdefault(value["secretName"], set()).update(
+                    item["key"] for item in value.get("items", [])
+                )
             value = list(value.values())
         if isinstance(value, list):
             for part in value:
@@ -56,7 +60,11 @@ def secrets_read(environment):
 
 def documents(text):
     """The objects in YAML, read by libyaml where there is one: what is rendered is long."""
-    return [item for item in yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) if item]
+    return [
+        item
+        for item in yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        if item
+    ]
 
 
 RENDERINGS = {}
@@ -66,7 +74,9 @@ def kustomized(folder):
     """What the real kubectl makes of a script's folder; one that says the same of the same manifests is not rendered again."""
     text = pathlib.Path(folder, "kustomization.yaml").read_text()
     if text not in RENDERINGS:
-        RENDERINGS[text] = subprocess.run([tool("kubectl"), "kustomize", folder], capture_output=True, text=True)
+        RENDERINGS[text] = subprocess.run(
+            [tool("kubectl"), "kustomize", folder], capture_output=True, text=True
+        )
     return RENDERINGS[text]
 
 
@@ -91,13 +101,23 @@ class Cluster:
         self.objects, self.applied, self.polled = {}, {}, {}
         self.administrator = True
         self.secrets = copy.deepcopy(secrets_read(environment))
-        self.refused, self.failing_jobs, self.never_ready, self.cannot_undo, self.not_synced = set(), set(), set(), set(), set()
+        self.refused, self.failing_jobs, self.never_ready, self.cannot_undo, self.not_synced = (
+            set(),
+            set(),
+            set(),
+            set(),
+            set(),
+        )
         self.one_at_a_time = threading.Lock()
         (folder / "bin").mkdir()
         (folder / "bin" / "kubectl").write_text(KUBECTL)
         (folder / "bin" / "kubectl").chmod(0o755)
-        self.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), functools.partial(Call, self))
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        self.server = socketserver.ThreadingTCPServer(
+            ("127.0.0.1", 0), functools.partial(Call, self)
+        )
+        threading.Thread(
+            target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+        ).start()
 
     def close(self):
         self.server.shutdown()
@@ -115,14 +135,26 @@ class Cluster:
         }
         self.calls, self.order = [], []
         command = [root / "scripts" / script, *arguments]
-        return subprocess.run(command, env=environment, text=True, capture_output=True, cwd=root, stdin=subprocess.DEVNULL)
+        return subprocess.run(
+            command,
+            env=environment,
+            text=True,
+            capture_output=True,
+            cwd=root,
+            stdin=subprocess.DEVNULL,
+        )
 
     def deploy(self, version, *options):
         return self.run("deploy.sh", self.environment, version, *options)
 
     def settle(self, version):
         """As scripts/deploy.sh would have left it with that version, without the way there."""
-        text = re.sub(rf":[0-9.]+-{self.prefix}$", f":{version}-{self.prefix}", rendered_text(f"k8s/overlays/{self.environment}"), flags=re.MULTILINE)
+        text = re.sub(
+            rf":[0-9.]+-{self.prefix}$",
+            f":{version}-{self.prefix}",
+            rendered_text(f"k8s/overlays/{self.environment}"),
+            flags=re.MULTILINE,
+        )
         for item in documents(text):
             if item["kind"] == "Deployment":
                 self.applied[item["metadata"]["name"]] = copy.deepcopy(item)
@@ -130,12 +162,22 @@ class Cluster:
 
     def runs(self):
         """The tag of each service's image."""
-        found = {service: self.objects.get(f"Deployment/{self.prefix}-{service}") for service in SERVICES}
-        return {service: image_of(deployment).rsplit(":", 1)[1] for service, deployment in found.items() if deployment}
+        found = {
+            service: self.objects.get(f"Deployment/{self.prefix}-{service}") for service in SERVICES
+        }
+        return {
+            service: image_of(deployment).rsplit(":", 1)[1]
+            for service, deployment in found.items()
+            if deployment
+        }
 
     def rolled_out(self):
         """The services whose Deployments were applied, in that order."""
-        return [name.removeprefix(f"Deployment/{self.prefix}-") for name in self.order if name.startswith("Deployment/")]
+        return [
+            name.removeprefix(f"Deployment/{self.prefix}-")
+            for name in self.order
+            if name.startswith("Deployment/")
+        ]
 
     def answer(self, arguments, given):
         """Code, output and errors of one call."""
@@ -162,7 +204,11 @@ class Cluster:
         if item["kind"] == "Deployment":
             revisions = before["revisions"] if before else {}
             if not before or before["spec"]["template"] != item["spec"]["template"]:
-                kept = {number: template for number, template in revisions.items() if template != item["spec"]["template"]}
+                kept = {
+                    number: template
+                    for number, template in revisions.items()
+                    if template != item["spec"]["template"]
+                }
                 revisions = {**kept, max(revisions, default=0) + 1: item["spec"]["template"]}
             item = {**item, "revisions": revisions}
         self.objects[key] = item
@@ -177,7 +223,9 @@ class Cluster:
         for item in items:
             kind, name = item["kind"], item["metadata"]["name"]
             if kind in self.refused:
-                raise Refusal(f'error: no matches for kind "{kind}": ensure CRDs are installed first')
+                raise Refusal(
+                    f'error: no matches for kind "{kind}": ensure CRDs are installed first'
+                )
             if "--dry-run=server" in arguments:
                 continue
             self.order.append(f"{kind}/{name}")
@@ -191,33 +239,65 @@ class Cluster:
         what, output = arguments[0], option(arguments, "--output")
         names = [name for name in arguments[1:] if not name.startswith("-") and name != output]
         if what == "pods":
-            waiting = {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}
+            waiting = {
+                "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
+            }
             pod = {"metadata": {"name": "a-pod"}, "status": {"containerStatuses": [waiting]}}
             return json.dumps({"items": [pod]}) if output == "json" else "NAME   READY   STATUS\n"
         if what == "job":
             return json.dumps({"items": [self.job(name) for name in names]})
         if what == "secret":
-            return "".join(f"{name} {key}\n" for name in names if name in self.secrets for key in ["*", *self.secrets[name]])
+            return "".join(
+                f"{name} {key}\n"
+                for name in names
+                if name in self.secrets
+                for key in ["*", *self.secrets[name]]
+            )
         if what == "deployments":
-            return json.dumps({"items": [self.served(item) for item in self.objects.values() if item["kind"] == "Deployment"]})
+            return json.dumps(
+                {
+                    "items": [
+                        self.served(item)
+                        for item in self.objects.values()
+                        if item["kind"] == "Deployment"
+                    ]
+                }
+            )
         if what in ("configmaps", "horizontalpodautoscalers"):
-            kind = {"configmaps": "ConfigMap", "horizontalpodautoscalers": "HorizontalPodAutoscaler"}[what]
-            return json.dumps({"items": [item for item in self.objects.values() if item["kind"] == kind]})
+            kind = {
+                "configmaps": "ConfigMap",
+                "horizontalpodautoscalers": "HorizontalPodAutoscaler",
+            }[what]
+            return json.dumps(
+                {"items": [item for item in self.objects.values() if item["kind"] == kind]}
+            )
         if what == "namespace" and not output:
             if f"Namespace/{names[0]}" not in self.objects:
                 raise Refusal(f'Error from server (NotFound): namespaces "{names[0]}" not found')
             return f"{names[0]}   Active\n"
         if what == "namespace":
-            return self.objects.get(f"Namespace/{names[0]}", {"metadata": {}})["metadata"].get("labels", {}).get("reminders/clone-of", "")
+            return (
+                self.objects.get(f"Namespace/{names[0]}", {"metadata": {}})["metadata"]
+                .get("labels", {})
+                .get("reminders/clone-of", "")
+            )
         if what == "configmap" and output == "jsonpath={.data.history}":
-            return self.objects.get(f"ConfigMap/{names[0]}", {"data": {"history": ""}})["data"]["history"]
+            return self.objects.get(f"ConfigMap/{names[0]}", {"data": {"history": ""}})["data"][
+                "history"
+            ]
         raise Refusal(f"this kubectl does not know: get {' '.join(arguments)}")
 
     def job(self, name):
         """A migration: under way when it is first asked for, then at its end."""
         self.polled[name] += 1
-        ends = ["FailureTarget", "Failed"] if any(word in name for word in self.failing_jobs) else ["SuccessCriteriaMet", "Complete"]
-        conditions = [{"type": end, "status": "True"} for end in ends] if self.polled[name] > 1 else []
+        ends = (
+            ["FailureTarget", "Failed"]
+            if any(word in name for word in self.failing_jobs)
+            else ["SuccessCriteriaMet", "Complete"]
+        )
+        conditions = (
+            [{"type": end, "status": "True"} for end in ends] if self.polled[name] > 1 else []
+        )
         return {"metadata": {"name": name}, "status": {"conditions": conditions}}
 
     def served(self, item):
@@ -227,7 +307,10 @@ class Cluster:
             "deployment.kubernetes.io/revision": str(max(item["revisions"])),
             "kubectl.kubernetes.io/last-applied-configuration": json.dumps(self.applied[name]),
         }
-        metadata = {**item["metadata"], "annotations": {**item["metadata"].get("annotations", {}), **kept}}
+        metadata = {
+            **item["metadata"],
+            "annotations": {**item["metadata"].get("annotations", {}), **kept},
+        }
         return {"metadata": metadata, "spec": item["spec"]}
 
     def do_rollout(self, arguments, given):

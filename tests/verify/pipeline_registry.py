@@ -20,8 +20,12 @@ class Registry:
     def __init__(self):
         self.blobs, self.manifests, self.tags, self.uploads, self.pushed = {}, {}, {}, {}, []
         self.broken = False
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), lambda *rest: Request(self, *rest))
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        self.server = http.server.ThreadingHTTPServer(
+            ("127.0.0.1", 0), lambda *rest: Request(self, *rest)
+        )
+        threading.Thread(
+            target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+        ).start()
         self.address = f"127.0.0.1:{self.server.server_address[1]}"
 
     def close(self):
@@ -31,12 +35,32 @@ class Registry:
     def image(self, repository, tag, content):
         """Puts an image of one layer there, as a build would have pushed it; answers its digest."""
         layer = content.encode()
-        config = json.dumps({"architecture": "amd64", "os": "linux", "config": {}, "rootfs": {"type": "layers", "diff_ids": [digest_of(layer)]}})
-        parts = [("application/vnd.oci.image.config.v1+json", config.encode()), ("application/vnd.oci.image.layer.v1.tar", layer)]
+        config = json.dumps(
+            {
+                "architecture": "amd64",
+                "os": "linux",
+                "config": {},
+                "rootfs": {"type": "layers", "diff_ids": [digest_of(layer)]},
+            }
+        )
+        parts = [
+            ("application/vnd.oci.image.config.v1+json", config.encode()),
+            ("application/vnd.oci.image.layer.v1.tar", layer),
+        ]
         for _, part in parts:
             self.blobs[digest_of(part)] = part
-        described = [{"mediaType": kind, "digest": digest_of(part), "size": len(part)} for kind, part in parts]
-        manifest = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, "config": described[0], "layers": described[1:]}).encode()
+        described = [
+            {"mediaType": kind, "digest": digest_of(part), "size": len(part)}
+            for kind, part in parts
+        ]
+        manifest = json.dumps(
+            {
+                "schemaVersion": 2,
+                "mediaType": MANIFEST,
+                "config": described[0],
+                "layers": described[1:],
+            }
+        ).encode()
         return self.put(repository, tag, manifest)
 
     def put(self, repository, reference, manifest):
@@ -69,7 +93,13 @@ class Request(http.server.BaseHTTPRequestHandler):
             self.wfile.write(content)
 
     def refuse(self, status, code):
-        self.answer(status, json.dumps({"errors": [{"code": code, "message": code.lower().replace("_", " ")}]}).encode(), Content_Type="application/json")
+        self.answer(
+            status,
+            json.dumps(
+                {"errors": [{"code": code, "message": code.lower().replace("_", " ")}]}
+            ).encode(),
+            Content_Type="application/json",
+        )
 
     def do_GET(self):
         registry = self.registry
@@ -83,15 +113,26 @@ class Request(http.server.BaseHTTPRequestHandler):
             return self.answer(200)
         if found := re.fullmatch(r"/v2/(.+)/tags/list", self.path):
             names = [tag for repository, tag in registry.tags if repository == found[1]]
-            return self.answer(200, json.dumps({"name": found[1], "tags": names}).encode(), Content_Type="application/json")
+            return self.answer(
+                200,
+                json.dumps({"name": found[1], "tags": names}).encode(),
+                Content_Type="application/json",
+            )
         if found := re.fullmatch(r"/v2/(.+)/manifests/(.+)", self.path):
             digest = registry.tags.get((found[1], found[2]), found[2])
             manifest = registry.manifests.get((found[1], digest))
             if manifest is None:
                 return self.refuse(404, "MANIFEST_UNKNOWN")
             return self.answer(200, manifest, Content_Type=MANIFEST, Docker_Content_Digest=digest)
-        if (found := re.fullmatch(r"/v2/(.+)/blobs/(sha256:\w+)", self.path)) and found[2] in registry.blobs:
-            return self.answer(200, registry.blobs[found[2]], Content_Type="application/octet-stream", Docker_Content_Digest=found[2])
+        if (found := re.fullmatch(r"/v2/(.+)/blobs/(sha256:\w+)", self.path)) and found[
+            2
+        ] in registry.blobs:
+            return self.answer(
+                200,
+                registry.blobs[found[2]],
+                Content_Type="application/octet-stream",
+                Docker_Content_Digest=found[2],
+            )
         return self.refuse(404, "BLOB_UNKNOWN")
 
     do_HEAD = do_GET

@@ -29,7 +29,9 @@ ROOTS = sorted(path.name for path in (INFRA / "environments").iterdir() if path.
 
 PROVIDER = "registry.terraform.io/hashicorp/aws"
 VERSION = "5.100.0"
-ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), platform.machine())
+ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}.get(
+    platform.machine(), platform.machine()
+)
 PLATFORM = f"{platform.system().lower()}_{ARCHITECTURE}"
 
 
@@ -40,12 +42,23 @@ def terraform(*command, cwd, data, mirror=False, **variables):
     in place, which needs no `init` and no hashing of its 700 MB.
     """
     plugins, provider = provider_folders()
-    rules = f'filesystem_mirror {{ path = "{plugins}" }}' if mirror else f'dev_overrides {{ "hashicorp/aws" = "{provider}" }}\n  direct {{}}'
+    rules = (
+        f'filesystem_mirror {{ path = "{plugins}" }}'
+        if mirror
+        else f'dev_overrides {{ "hashicorp/aws" = "{provider}" }}\n  direct {{}}'
+    )
     settings = pathlib.Path(data) / "terraformrc"
     settings.parent.mkdir(parents=True, exist_ok=True)
     settings.write_text(f"disable_checkpoint = true\nprovider_installation {{\n  {rules}\n}}\n")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("TF_", "AWS_"))}
-    environment |= {"TF_CLI_CONFIG_FILE": str(settings), "TF_DATA_DIR": str(data), "TF_IN_AUTOMATION": "1", "TF_INPUT": "0"}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("TF_", "AWS_"))
+    }
+    environment |= {
+        "TF_CLI_CONFIG_FILE": str(settings),
+        "TF_DATA_DIR": str(data),
+        "TF_IN_AUTOMATION": "1",
+        "TF_INPUT": "0",
+    }
     environment |= {f"TF_VAR_{name}": str(value) for name, value in variables.items()}
     return run("terraform", *command, cwd=cwd, env=environment)
 
@@ -54,7 +67,9 @@ def terraform(*command, cwd, data, mirror=False, **variables):
 def provider_folders():
     """The plugin folder with the provider, and the folder with its binary. Skips the test where there is none."""
     if not shutil.which("terraform"):
-        pytest.skip("TERRAFORM IS NOT HERE: infra/ was not verified. Install Terraform 1.11 or later and run again.")
+        pytest.skip(
+            "TERRAFORM IS NOT HERE: infra/ was not verified. Install Terraform 1.11 or later and run again."
+        )
     with locked("terraform"):
         fetched = TOOLS / "terraform"
         for plugins in [*plugin_folders(), fetched]:
@@ -67,19 +82,47 @@ def provider_folders():
 def plugin_folders():
     """Where packages and people put providers: a folder that is named, Terraform's own places, and /opt."""
     named = os.environ.get("TF_PLUGIN_MIRROR")
-    usual = [pathlib.Path.home() / ".terraform.d/plugins", pathlib.Path("/usr/local/share/terraform/plugins"), pathlib.Path("/usr/share/terraform/plugins")]
-    return [*([pathlib.Path(named)] if named else []), *usual, *sorted(pathlib.Path("/opt").glob("*"))]
+    usual = [
+        pathlib.Path.home() / ".terraform.d/plugins",
+        pathlib.Path("/usr/local/share/terraform/plugins"),
+        pathlib.Path("/usr/share/terraform/plugins"),
+    ]
+    return [
+        *([pathlib.Path(named)] if named else []),
+        *usual,
+        *sorted(pathlib.Path("/opt").glob("*")),
+    ]
 
 
 def fetch(folder):
     """Gets the provider from its registry, held against the lock file."""
     folder.mkdir(parents=True, exist_ok=True)
-    environment = os.environ | {"TF_CLI_CONFIG_FILE": os.devnull, "TF_PLUGIN_CACHE_DIR": str(folder), "TF_DATA_DIR": str(TOOLS / "terraform-data"), "CHECKPOINT_DISABLE": "1"}
-    command = ["terraform", "init", "-backend=false", "-input=false", "-lockfile=readonly", "-no-color"]
-    done = subprocess.run(command, cwd=INFRA / "environments" / "local", env=environment, text=True, capture_output=True)
+    environment = os.environ | {
+        "TF_CLI_CONFIG_FILE": os.devnull,
+        "TF_PLUGIN_CACHE_DIR": str(folder),
+        "TF_DATA_DIR": str(TOOLS / "terraform-data"),
+        "CHECKPOINT_DISABLE": "1",
+    }
+    command = [
+        "terraform",
+        "init",
+        "-backend=false",
+        "-input=false",
+        "-lockfile=readonly",
+        "-no-color",
+    ]
+    done = subprocess.run(
+        command,
+        cwd=INFRA / "environments" / "local",
+        env=environment,
+        text=True,
+        capture_output=True,
+    )
     if done.returncode != 0:
-        pytest.skip(f"THE AWS PROVIDER {VERSION} IS NOT HERE, and its registry does not answer: infra/ was not verified. "
-                    f"Set TF_PLUGIN_MIRROR to a folder that has it and run again. ({done.stderr.strip().splitlines()[0] if done.stderr.strip() else 'no reason given'})")
+        pytest.skip(
+            f"THE AWS PROVIDER {VERSION} IS NOT HERE, and its registry does not answer: infra/ was not verified. "
+            f"Set TF_PLUGIN_MIRROR to a folder that has it and run again. ({done.stderr.strip().splitlines()[0] if done.stderr.strip() else 'no reason given'})"
+        )
     return folder, folder / PROVIDER / VERSION / PLATFORM
 
 
@@ -101,7 +144,14 @@ def ministack_binary():
     with locked("ministack"):
         if not (folder / "bin" / "ministack").exists():
             run("python3", "-m", "venv", folder)
-            run(folder / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", "-r", ROOT / "tests" / "requirements.txt")
+            run(
+                folder / "bin" / "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "-r",
+                ROOT / "tests" / "requirements.txt",
+            )
             shutil.copy(ROOT / "tests" / "requirements.txt", folder)
     return str(folder / "bin" / "ministack")
 
@@ -119,14 +169,29 @@ class MiniStack:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         self.endpoint = f"{'https' if self.secure else 'http'}://127.0.0.1:{port}"
-        environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "TMPDIR": str(self.folder), "BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "IOT_MTLS_ENABLED": "0", "SFTP_ENABLED": "0", "LOG_LEVEL": "WARNING"}
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "TMPDIR": str(self.folder),
+            "BIND_HOST": "127.0.0.1",
+            "GATEWAY_PORT": str(port),
+            "IOT_MTLS_ENABLED": "0",
+            "SFTP_ENABLED": "0",
+            "LOG_LEVEL": "WARNING",
+        }
         if self.secure:
             environment |= {"USE_SSL": "1", "AUTH": "true"}
         self.region = self.variables.get("MINISTACK_REGION", "us-east-1")
         self.account = self.variables.get("MINISTACK_ACCOUNT_ID", "000000000000")
         with open(self.folder / "ministack.log", "w", encoding="utf-8") as log:
             command = [ministack_binary()]
-            self.process = subprocess.Popen(command, env=environment | self.variables, stdout=log, stderr=log, start_new_session=True)
+            self.process = subprocess.Popen(
+                command,
+                env=environment | self.variables,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
         self.until_it_answers()
         return self
 
@@ -138,17 +203,29 @@ class MiniStack:
         """Waits for it, up to half a minute."""
         for _ in range(300):
             with contextlib.suppress(OSError):
-                trusting = ssl.create_default_context(cafile=self.certificate) if self.secure else None
-                urllib.request.urlopen(f"{self.endpoint}/_ministack/health", timeout=5, context=trusting).close()
+                trusting = (
+                    ssl.create_default_context(cafile=self.certificate) if self.secure else None
+                )
+                urllib.request.urlopen(
+                    f"{self.endpoint}/_ministack/health", timeout=5, context=trusting
+                ).close()
                 return
             assert self.process.poll() is None, (self.folder / "ministack.log").read_text()
             time.sleep(0.1)
-        raise AssertionError("MiniStack does not answer:\n" + (self.folder / "ministack.log").read_text())
+        raise AssertionError(
+            "MiniStack does not answer:\n" + (self.folder / "ministack.log").read_text()
+        )
 
     def client(self, service, credentials=None, **config):
         """An SDK client, with a role's credentials or as the account's owner."""
         credentials = credentials or {"AccessKeyId": "test", "SecretAccessKey": "test"}
         return botocore.session.get_session().create_client(
-            service, region_name=self.region, endpoint_url=self.endpoint, verify=self.certificate if self.secure else None,
-            aws_access_key_id=credentials["AccessKeyId"], aws_secret_access_key=credentials["SecretAccessKey"],
-            aws_session_token=credentials.get("SessionToken"), config=Config(retries={"max_attempts": 0}, **config))
+            service,
+            region_name=self.region,
+            endpoint_url=self.endpoint,
+            verify=self.certificate if self.secure else None,
+            aws_access_key_id=credentials["AccessKeyId"],
+            aws_secret_access_key=credentials["SecretAccessKey"],
+            aws_session_token=credentials.get("SessionToken"),
+            config=Config(retries={"max_attempts": 0}, **config),
+        )

@@ -68,7 +68,11 @@ def pod_of(cron):
 
 def test_it_runs_every_day_at_midnight_utc_and_never_twice_at_once(cron):
     spec = cron["spec"]
-    assert (spec["schedule"], spec["timeZone"], spec["concurrencyPolicy"]) == ("0 0 * * *", "Etc/UTC", "Forbid")
+    assert (spec["schedule"], spec["timeZone"], spec["concurrencyPolicy"]) == (
+        "0 0 * * *",
+        "Etc/UTC",
+        "Forbid",
+    )
     assert spec.get("suspend", False) is False
     # It is over, or given up, before the next one and within the 26 hours of the alarm.
     latest = spec["startingDeadlineSeconds"] + spec["jobTemplate"]["spec"]["activeDeadlineSeconds"]
@@ -76,39 +80,64 @@ def test_it_runs_every_day_at_midnight_utc_and_never_twice_at_once(cron):
 
 
 def test_its_image_is_the_services_version(cron):
-    assert pod_of(cron)["containers"][0]["image"] == "registry.example.com/reminders/backup:3.1.4-prod"
+    assert (
+        pod_of(cron)["containers"][0]["image"] == "registry.example.com/reminders/backup:3.1.4-prod"
+    )
 
 
 def test_it_is_held_to_the_restricted_level(cron):
     pod = pod_of(cron)
-    container, = pod["containers"]
+    (container,) = pod["containers"]
     assert pod["securityContext"]["runAsNonRoot"] and pod["securityContext"]["runAsUser"] == 65532
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     rights = container["securityContext"]
-    assert rights["readOnlyRootFilesystem"] and not rights["allowPrivilegeEscalation"] and rights["capabilities"] == {"drop": ["ALL"]}
+    assert (
+        rights["readOnlyRootFilesystem"]
+        and not rights["allowPrivilegeEscalation"]
+        and rights["capabilities"] == {"drop": ["ALL"]}
+    )
     assert not pod["automountServiceAccountToken"] and pod["restartPolicy"] == "Never"
-    assert {"cpu", "memory"} <= container["resources"]["requests"].keys() and "memory" in container["resources"]["limits"]
-    work, = (volume for volume in pod["volumes"] if "emptyDir" in volume)
+    assert {"cpu", "memory"} <= container["resources"]["requests"].keys() and "memory" in container[
+        "resources"
+    ]["limits"]
+    (work,) = (volume for volume in pod["volumes"] if "emptyDir" in volume)
     assert work["emptyDir"]["sizeLimit"]
 
 
 def test_it_is_who_the_facts_say(objects, cron):
     account = objects["ServiceAccount", pod_of(cron)["serviceAccountName"]]
-    assert account["metadata"]["annotations"]["eks.amazonaws.com/role-arn"] == "arn:aws:iam::000000000000:role/prod-backup"
-    environment = {variable["name"]: variable["value"] for variable in pod_of(cron)["containers"][0]["env"]}
-    assert environment["BACKUP_PLACE"] == "s3://bucket/dumps" and environment["AWS_REGION"] == "eu-west-1"
+    assert (
+        account["metadata"]["annotations"]["eks.amazonaws.com/role-arn"]
+        == "arn:aws:iam::000000000000:role/prod-backup"
+    )
+    environment = {
+        variable["name"]: variable["value"] for variable in pod_of(cron)["containers"][0]["env"]
+    }
+    assert (
+        environment["BACKUP_PLACE"] == "s3://bucket/dumps"
+        and environment["AWS_REGION"] == "eu-west-1"
+    )
     assert environment["PGSSLMODE"] == "require"
 
 
 def test_each_database_is_reached_by_its_secret(cron):
     pod = pod_of(cron)
-    container, = pod["containers"]
-    secrets = {volume["name"]: volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume}
+    (container,) = pod["containers"]
+    secrets = {
+        volume["name"]: volume["secret"]["secretName"]
+        for volume in pod["volumes"]
+        if "secret" in volume
+    }
     mounts = {mount["mountPath"]: secrets.get(mount["name"]) for mount in container["volumeMounts"]}
     environment = {variable["name"]: variable["value"] for variable in container["env"]}
     for name in ("reminder", "notification", "device"):
         assert mounts[f"/run/secrets/{name}"] == f"prod-{name}-db-secrets"
-        for variable, key in (("HOST", "host"), ("NAME", "name"), ("USER", "user"), ("PASS", "password")):
+        for variable, key in (
+            ("HOST", "host"),
+            ("NAME", "name"),
+            ("USER", "user"),
+            ("PASS", "password"),
+        ):
             assert environment[f"{name.upper()}_DB_{variable}_FILE"] == f"/run/secrets/{name}/{key}"
 
 
@@ -119,29 +148,45 @@ def test_it_reaches_the_databases_and_s3_and_nobody_reaches_it(objects, cron):
     assert chosen and chosen.items() <= labels.items()
     assert policy["policyTypes"] == ["Ingress", "Egress"] and "ingress" not in policy
     open_to = {rule["ports"][0]["port"]: rule["to"][0]["ipBlock"] for rule in policy["egress"]}
-    assert open_to[5432] == {"cidr": "10.40.0.0/16"} and open_to[443]["except"] == ["169.254.0.0/16"]
+    assert open_to[5432] == {"cidr": "10.40.0.0/16"} and open_to[443]["except"] == [
+        "169.254.0.0/16"
+    ]
 
 
 def test_it_changes_nothing_of_what_is_there(objects):
-    assert objects["Deployment", "prod-event-service"]["metadata"]["labels"] == {"app.kubernetes.io/name": "event-service"}
+    assert objects["Deployment", "prod-event-service"]["metadata"]["labels"] == {
+        "app.kubernetes.io/name": "event-service"
+    }
 
 
 def test_a_restore_runs_as_the_backup_does(cron, tmp_path):
-    command = [ROOT / "scripts/restore-job.sh", "restore-today", "restore.sh", "--backup", "20250101T000000Z"]
+    command = [
+        ROOT / "scripts/restore-job.sh",
+        "restore-today",
+        "restore.sh",
+        "--backup",
+        "20250101T000000Z",
+    ]
     job = json.loads(run(*command, input=json.dumps(cron)))
     (tmp_path / "job.yaml").write_text(yaml.safe_dump(job))
     run(tool("kubernetes-validate"), "--strict", tmp_path / "job.yaml")
-    container, = job["spec"]["template"]["spec"]["containers"]
-    assert (container["command"], container["args"]) == (["restore.sh"], ["--backup", "20250101T000000Z"])
-    expected, = pod_of(cron)["containers"]
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert (container["command"], container["args"]) == (
+        ["restore.sh"],
+        ["--backup", "20250101T000000Z"],
+    )
+    (expected,) = pod_of(cron)["containers"]
     same = ("image", "env", "volumeMounts", "securityContext")
     assert [container[key] for key in same] == [expected[key] for key in same]
-    assert job["spec"]["template"]["spec"]["volumes"] == pod_of(cron)["volumes"] and job["spec"]["backoffLimit"] == 0
+    assert (
+        job["spec"]["template"]["spec"]["volumes"] == pod_of(cron)["volumes"]
+        and job["spec"]["backoffLimit"] == 0
+    )
 
 
 def test_the_image_has_every_script_that_it_runs():
     recipe = (ROOT / "infra/backup/Dockerfile").read_text()
-    copied, = re.findall(r"^COPY (.*) /opt/backup/$", recipe, re.MULTILINE)
+    (copied,) = re.findall(r"^COPY (.*) /opt/backup/$", recipe, re.MULTILINE)
     for script in copied.split():
         text = (ROOT / "scripts" / script).read_text()
         assert set(re.findall(r"dirname .*\)/([a-z-]+\.sh)", text)) <= set(copied.split()), script

@@ -8,7 +8,9 @@ import pytest
 
 from backup_databases import House, cluster
 
-MISSING, BEHIND, AHEAD, GONE_AHEAD, SILENT, UNKNOWN, ALIKE, PAST = (str(uuid.UUID(int=(0x0190_0000_0000 << 80) | (7 << 76) | (2 << 62) | n)) for n in range(1, 9))
+MISSING, BEHIND, AHEAD, GONE_AHEAD, SILENT, UNKNOWN, ALIKE, PAST = (
+    str(uuid.UUID(int=(0x0190_0000_0000 << 80) | (7 << 76) | (2 << 62) | n)) for n in range(1, 9)
+)
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +25,12 @@ def house(server, tmp_path):
 
 
 def reminder(house, id, version=1, due="now() + interval '1 day'", **columns):
-    columns = {"time_zone": "'Europe/Berlin'", "channels": "'{email,push}'", "message": "'Water the plants'", "priority": "'high'"} | columns
+    columns = {
+        "time_zone": "'Europe/Berlin'",
+        "channels": "'{email,push}'",
+        "message": "'Water the plants'",
+        "priority": "'high'",
+    } | columns
     house.sql(
         "reminder",
         f"insert into reminders (id, user_id, version, date, last_at, notify_offsets, expires_after_minutes, {', '.join(columns)})"
@@ -40,12 +47,19 @@ def notification(house, id, version=1, state="active", item_id=None, waits=True)
             {"now(), '{0}', '{}'" if active else "null, null, null"}, now())""",
     )
     if active and waits:
-        house.sql("notification", f"insert into occurrences (id, notification_id, due_at, date, expires_at) select gen_random_uuid(), '{id}', at, at, at from (select now() + interval '1 day') as it (at)")
+        house.sql(
+            "notification",
+            f"insert into occurrences (id, notification_id, due_at, date, expires_at) select gen_random_uuid(), '{id}', at, at, at from (select now() + interval '1 day') as it (at)",
+        )
 
 
 def occurrence(house, number, state="released", **columns):
     id = str(uuid.UUID(int=number))
-    columns = {"due_at": "now() - interval '1 minute'", "date": "now()", "expires_at": "now() + interval '1 hour'"} | columns
+    columns = {
+        "due_at": "now() - interval '1 minute'",
+        "date": "now()",
+        "expires_at": "now() + interval '1 hour'",
+    } | columns
     house.sql(
         "notification",
         f"insert into occurrences (id, notification_id, state, released_at, {', '.join(columns)})"
@@ -69,13 +83,20 @@ def dispatch(house, id, *states):
 
 
 def told(house):
-    rows = house.sql("reminder", "select attributes || jsonb_build_object('body', body::jsonb) from outbox").splitlines()
+    rows = house.sql(
+        "reminder", "select attributes || jsonb_build_object('body', body::jsonb) from outbox"
+    ).splitlines()
     messages = [json.loads(row) for row in rows]
     return {message["body"]["itemId"]: message for message in messages}
 
 
 def counts(output):
-    return [int(number) for number in re.findall(r"^ *(\d+)  (?:reminders|notifications|occurrences)", output, re.MULTILINE)]
+    return [
+        int(number)
+        for number in re.findall(
+            r"^ *(\d+)  (?:reminders|notifications|occurrences)", output, re.MULTILINE
+        )
+    ]
 
 
 def test_nothing_is_said_of_databases_that_agree(house):
@@ -92,8 +113,15 @@ def test_nothing_is_said_of_databases_that_agree(house):
 def disagree(house):
     reminder(house, ALIKE)
     notification(house, ALIKE)
-    reminder(house, MISSING, 3, recurrence="""'{"rrule": "FREQ=DAILY", "exdates": [], "gap": "shift", "fold": "first"}'""",
-             data="""'{"k": "v"}'""", url="'https://example.com/'", acknowledged="'2026-01-01T00:00Z'")
+    reminder(
+        house,
+        MISSING,
+        3,
+        recurrence="""'{"rrule": "FREQ=DAILY", "exdates": [], "gap": "shift", "fold": "first"}'""",
+        data="""'{"k": "v"}'""",
+        url="'https://example.com/'",
+        acknowledged="'2026-01-01T00:00Z'",
+    )
     reminder(house, BEHIND, 4)
     notification(house, BEHIND, 3)
     reminder(house, AHEAD, 2)
@@ -110,7 +138,10 @@ def test_what_is_found_is_named_and_nothing_is_changed_unasked(house):
     disagree(house)
     code, output, errors = house.reconciles()
     assert (code, counts(output)) == (1, [1, 1, 2, 1, 1, 0, 0]), output + errors
-    assert all(id in output for id in (MISSING, BEHIND, AHEAD, GONE_AHEAD, SILENT, UNKNOWN)) and ALIKE not in output
+    assert (
+        all(id in output for id in (MISSING, BEHIND, AHEAD, GONE_AHEAD, SILENT, UNKNOWN))
+        and ALIKE not in output
+    )
     assert told(house) == {}
 
 
@@ -119,7 +150,9 @@ def test_reminders_are_told_as_reminder_service_tells_them(house):
     code, output, errors = house.reconciles("--repair")
     assert code == 0, output + errors
     messages = told(house)
-    assert {item: (message["eventType"], message["version"]) for item, message in messages.items()} == {
+    assert {
+        item: (message["eventType"], message["version"]) for item, message in messages.items()
+    } == {
         MISSING.replace("-", ""): ("reminder:updated", "3"),
         BEHIND.replace("-", ""): ("reminder:updated", "4"),
         AHEAD.replace("-", ""): ("reminder:updated", "8"),
@@ -128,13 +161,30 @@ def test_reminders_are_told_as_reminder_service_tells_them(house):
         UNKNOWN.replace("-", ""): ("reminder:deleted", "6"),
     }
     message = messages[MISSING.replace("-", "")]
-    assert message.keys() == {"eventItemType", "eventType", "userId", "eventId", "occurredAt", "version", "schema", "body"}
+    assert message.keys() == {
+        "eventItemType",
+        "eventType",
+        "userId",
+        "eventId",
+        "occurredAt",
+        "version",
+        "schema",
+        "body",
+    }
     assert message["body"]["userEmail"] == "ada@example.com"
     data = message["body"]["eventData"]
-    assert data.pop("date").endswith("Z") and data.pop("acknowledged") == "2026-01-01T00:00:00.000000Z"
+    assert (
+        data.pop("date").endswith("Z") and data.pop("acknowledged") == "2026-01-01T00:00:00.000000Z"
+    )
     assert data == {
-        "notifyOffsets": [0, 10], "channels": ["email", "push"], "message": "Water the plants", "priority": "high",
-        "timeZone": "Europe/Berlin", "expiresAfterMinutes": 60, "url": "https://example.com/", "data": {"k": "v"},
+        "notifyOffsets": [0, 10],
+        "channels": ["email", "push"],
+        "message": "Water the plants",
+        "priority": "high",
+        "timeZone": "Europe/Berlin",
+        "expiresAfterMinutes": 60,
+        "url": "https://example.com/",
+        "data": {"k": "v"},
         "recurrence": {"rrule": "FREQ=DAILY", "exdates": [], "gap": "shift", "fold": "first"},
     }
     assert house.sql("reminder", f"select version from reminders where id = '{AHEAD}'") == "8"
@@ -145,7 +195,9 @@ def test_repeating_it_tells_the_same_messages(house):
     house.reconciles("--repair")
     before = told(house)
     house.reconciles("--repair")
-    assert {message["eventId"] for message in told(house).values()} >= {before[MISSING.replace("-", "")]["eventId"]}
+    assert {message["eventId"] for message in told(house).values()} >= {
+        before[MISSING.replace("-", "")]["eventId"]
+    }
     assert len(told(house)) == len(before)
 
 
@@ -155,7 +207,9 @@ def test_an_address_is_found_with_what_was_sent_or_its_lack_is_said(house):
         reminder(house, id)
         house.sql("reminder", f"update reminders set user_id = '{user}' where id = '{id}'")
     code, output, errors = house.reconciles("--repair")
-    assert code == 0 and re.search(r"^ *1  users of these whose e-mail address", output, re.MULTILINE), output + errors
+    assert code == 0 and re.search(
+        r"^ *1  users of these whose e-mail address", output, re.MULTILINE
+    ), output + errors
     assert told(house)[MISSING.replace("-", "")]["body"]["userEmail"] == "bob@example.com"
     assert told(house)[BEHIND.replace("-", "")]["body"]["userEmail"] is None
 
@@ -165,13 +219,24 @@ def test_occurrences_follow_the_ledger(house):
     notification(house, ALIKE)
     lost, ended, open_, old = (occurrence(house, n) for n in (1, 2, 3, 4))
     # Due before the ledger's first row: it may have been sent and forgotten.
-    house.sql("notification", f"update occurrences set due_at = now() - interval '2 hours' where id = '{old}'")
+    house.sql(
+        "notification",
+        f"update occurrences set due_at = now() - interval '2 hours' where id = '{old}'",
+    )
     dispatch(house, ended, "sent", "failed")
     dispatch(house, open_, "sent", "pending")
     code, output, errors = house.reconciles("--repair")
     assert (code, counts(output)) == (0, [0, 0, 0, 0, 0, 1, 1]), output + errors
-    states = house.sql("notification", "select id, state, sent, failed, deliveries from occurrences where released_at is not null or sent > 0 or due_at < now() order by id").splitlines()
-    assert states == [f"{lost}|pending|0|0|0", f"{ended}|sent|1|1|2", f"{open_}|released|0|0|0", f"{old}|released|0|0|0"]
+    states = house.sql(
+        "notification",
+        "select id, state, sent, failed, deliveries from occurrences where released_at is not null or sent > 0 or due_at < now() order by id",
+    ).splitlines()
+    assert states == [
+        f"{lost}|pending|0|0|0",
+        f"{ended}|sent|1|1|2",
+        f"{open_}|released|0|0|0",
+        f"{old}|released|0|0|0",
+    ]
     code, output, _ = house.reconciles()
     assert (code, counts(output)) == (0, [0] * 7)
 
@@ -191,7 +256,12 @@ def test_what_was_sent_before_the_loss_can_be_left_out(house):
     passed = occurrence(house, 1, "pending", due_at="'2026-01-01T12:00:00Z'")
     ahead = occurrence(house, 2, "pending", due_at="'2026-01-01T12:00:01Z'")
     code, output, errors = house.reconciles("--repair", "--sent-until", "2026-01-01T12:00:00Z")
-    assert code == 0 and re.search(r"^ *1  occurrences that were due by", output, re.MULTILINE), output + errors
-    expired = house.sql("notification", "select id, expires_at < now() from occurrences where due_at < now() order by id").splitlines()
+    assert code == 0 and re.search(r"^ *1  occurrences that were due by", output, re.MULTILINE), (
+        output + errors
+    )
+    expired = house.sql(
+        "notification",
+        "select id, expires_at < now() from occurrences where due_at < now() order by id",
+    ).splitlines()
     assert expired == [f"{passed}|t", f"{ahead}|f"]
     assert house.reconciles("--sent-until", "2026-01-01T12:00:00Z")[0] == 1

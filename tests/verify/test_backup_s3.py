@@ -13,7 +13,11 @@ import pytest
 from backup_databases import House, cluster
 from conftest import ROOT
 
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
 
 
 @contextlib.contextmanager
@@ -24,13 +28,25 @@ def ministack(folder):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    told = {"GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "SERVICES": "s3", "LOG_LEVEL": "WARNING", "IOT_MTLS_ENABLED": "0", "SFTP_ENABLED": "0"}
-    process = subprocess.Popen([program], cwd=folder, env=told | {"PATH": os.environ["PATH"], "HOME": str(folder)})
+    told = {
+        "GATEWAY_PORT": str(port),
+        "BIND_HOST": "127.0.0.1",
+        "SERVICES": "s3",
+        "LOG_LEVEL": "WARNING",
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+    }
+    process = subprocess.Popen(
+        [program], cwd=folder, env=told | {"PATH": os.environ["PATH"], "HOME": str(folder)}
+    )
     try:
         endpoint = f"http://127.0.0.1:{port}"
         limit = time.monotonic() + 60
         while True:
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"{endpoint}/_ministack/health", timeout=5):
+            with (
+                contextlib.suppress(OSError),
+                urllib.request.urlopen(f"{endpoint}/_ministack/health", timeout=5),
+            ):
                 break
             assert process.poll() is None and time.monotonic() < limit, "MiniStack did not start"
             time.sleep(0.1)
@@ -54,10 +70,16 @@ def server():
 
 def test_a_backup_goes_to_s3_encrypted_and_comes_back(server, tmp_path):
     house = House(server, tmp_path)
-    house.sql("device", "insert into suppressed_addresses (address_hash, reason) values ('\\x00ff', 'bounce')")
+    house.sql(
+        "device",
+        "insert into suppressed_addresses (address_hash, reason) values ('\\x00ff', 'bounce')",
+    )
     with ministack(tmp_path) as endpoint:
         ask("PUT", f"{endpoint}/backups")
-        place = CREDENTIALS | {"AWS_ENDPOINT_URL": endpoint, "BACKUP_PLACE": "s3://backups/of/production"}
+        place = CREDENTIALS | {
+            "AWS_ENDPOINT_URL": endpoint,
+            "BACKUP_PLACE": "s3://backups/of/production",
+        }
         # It makes sure itself that everything arrived, and that it is encrypted.
         code, output, errors = house.script("backup.sh", **place)
         assert code == 0, output + errors
@@ -65,8 +87,16 @@ def test_a_backup_goes_to_s3_encrypted_and_comes_back(server, tmp_path):
         code, output, errors = other.script("restore.sh", **place)
         assert code == 0, output + errors
         assert other.sql("device", "select count(*) from suppressed_addresses") == "1"
-        keys = re.findall(r"<Key>of/production/(.*?)/(.*?)</Key>", ask("GET", f"{endpoint}/backups?list-type=2"))
-        assert [file for _, file in keys] == ["SHA256SUMS", "device.dump", "manifest.json", "notification.dump", "reminder.dump"]
+        keys = re.findall(
+            r"<Key>of/production/(.*?)/(.*?)</Key>", ask("GET", f"{endpoint}/backups?list-type=2")
+        )
+        assert [file for _, file in keys] == [
+            "SHA256SUMS",
+            "device.dump",
+            "manifest.json",
+            "notification.dump",
+            "reminder.dump",
+        ]
         # SHA256SUMS is uploaded last: without it, a backup was not finished.
         ask("DELETE", f"{endpoint}/backups/of/production/{keys[0][0]}/SHA256SUMS")
         code, _, errors = house.script("restore.sh", "--check", **place)

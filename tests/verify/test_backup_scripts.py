@@ -19,21 +19,36 @@ def server():
 @pytest.fixture
 def house(server, tmp_path):
     house = House(server, tmp_path)
-    house.sql("reminder", f"insert into idempotency_keys (user_id, key, request_hash) select 'it''s|é\t' || n, n, '' from generate_series(1, 300) as n")
+    house.sql(
+        "reminder",
+        f"insert into idempotency_keys (user_id, key, request_hash) select 'it''s|é\t' || n, n, '' from generate_series(1, 300) as n",
+    )
     house.sql(
         "notification",
         "select create_events_partition('2026-01-05T00:00Z')",
         "insert into events (occurred_at, event_id, event_type, item_id, user_id, version, data, received_xid)"
         " select '2026-01-06T00:00Z', gen_random_uuid(), 'reminder:created', n, 'ada', 1, '{}', 9000000000 from generate_series(1, 200) as n",
     )
-    house.sql("device", "insert into suppressed_addresses (address_hash, reason) values ('\\x00ff', 'bounce')")
+    house.sql(
+        "device",
+        "insert into suppressed_addresses (address_hash, reason) values ('\\x00ff', 'bounce')",
+    )
     return house
 
 
 def contents(house, name):
-    tables = house.sql(name, "select relname from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace order by 1").split()
+    tables = house.sql(
+        name,
+        "select relname from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace order by 1",
+    ).split()
     hidden = " - 'received_xid'"
-    return {table: house.sql(name, f"select md5(string_agg((to_jsonb(it){hidden})::text, ',' order by to_jsonb(it)::text)) from {table} as it") for table in tables}
+    return {
+        table: house.sql(
+            name,
+            f"select md5(string_agg((to_jsonb(it){hidden})::text, ',' order by to_jsonb(it)::text)) from {table} as it",
+        )
+        for table in tables
+    }
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
@@ -56,7 +71,9 @@ def test_the_manifest_tells_times_versions_and_rows(house):
         assert told[name]["schemaVersion"] == len(list((ROOT / owner / "migrations").glob("*.sql")))
         assert told[name]["serverVersion"]
     # The catalogue first: restore-reconcile.sh relies on it.
-    assert told["notification"]["snapshotAt"] < min(told["reminder"]["snapshotAt"], told["device"]["snapshotAt"])
+    assert told["notification"]["snapshotAt"] < min(
+        told["reminder"]["snapshotAt"], told["device"]["snapshotAt"]
+    )
 
 
 def test_a_backup_is_for_its_owner_alone_and_leaves_nothing_else(house):
@@ -86,7 +103,11 @@ exec {PROGRAMS}/pg_dump "$@"
 
 
 def is_untouched(house):
-    return all(house.sql(name, "select count(*) from pg_class where relnamespace = 'public'::regnamespace") == "0" for name in OWNERS)
+    return all(
+        house.sql(name, "select count(*) from pg_class where relnamespace = 'public'::regnamespace")
+        == "0"
+        for name in OWNERS
+    )
 
 
 @pytest.mark.parametrize("file", ["reminder.dump", "manifest.json", "SHA256SUMS"])
@@ -97,7 +118,9 @@ def test_what_was_tampered_with_is_refused(house, file):
     path.write_bytes(damaged)
     other = house.empty()
     code, _, errors = other.restores()
-    assert code != 0 and ("not what was backed up" in errors or "not in SHA256SUMS" in errors), errors
+    assert code != 0 and ("not what was backed up" in errors or "not in SHA256SUMS" in errors), (
+        errors
+    )
     assert is_untouched(other)
 
 
@@ -115,7 +138,12 @@ def test_a_database_that_is_not_empty_is_refused_before_any_is_touched(house):
     other.sql("notification", "create table precious (id int)")
     code, _, errors = other.restores("--empty", other.names["reminder"])
     assert code != 0 and f"--empty {other.names['notification']}" in errors
-    assert other.sql("device", "select count(*) from pg_class where relnamespace = 'public'::regnamespace") == "0"
+    assert (
+        other.sql(
+            "device", "select count(*) from pg_class where relnamespace = 'public'::regnamespace"
+        )
+        == "0"
+    )
     code, output, errors = other.restores("--empty", other.names["notification"])
     assert code == 0, output + errors
     assert other.sql("notification", "select to_regclass('precious') is null") == "t"
@@ -125,7 +153,9 @@ def test_services_that_run_are_not_restored_under(house):
     house.backs_up()
     other = house.empty()
     url = f"postgresql://drill@127.0.0.1:{house.server.port}/{other.names['device']}?application_name=notification-service"
-    with subprocess.Popen([PROGRAMS / "psql", "-XqAt", url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as service:
+    with subprocess.Popen(
+        [PROGRAMS / "psql", "-XqAt", url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as service:
         service.stdin.write("select 'connected';\n")
         service.stdin.flush()
         assert service.stdout.readline() == "connected\n"
@@ -161,9 +191,24 @@ def test_only_one_database_is_restored_when_asked(house):
     code, output, errors = other.restores("--only", "device")
     assert code == 0, output + errors
     assert other.sql("device", "select count(*) from suppressed_addresses") == "1"
-    assert other.sql("reminder", "select count(*) from pg_class where relnamespace = 'public'::regnamespace") == "0"
+    assert (
+        other.sql(
+            "reminder", "select count(*) from pg_class where relnamespace = 'public'::regnamespace"
+        )
+        == "0"
+    )
 
 
-@pytest.mark.parametrize("script", ["backup.sh", "restore.sh", "restore-reconcile.sh", "restore-cluster.sh", "restore-drill.sh", "restore-job.sh"])
+@pytest.mark.parametrize(
+    "script",
+    [
+        "backup.sh",
+        "restore.sh",
+        "restore-reconcile.sh",
+        "restore-cluster.sh",
+        "restore-drill.sh",
+        "restore-job.sh",
+    ],
+)
 def test_each_script_tells_how_it_is_used(script):
     assert script in run(ROOT / "scripts" / script, "--help")

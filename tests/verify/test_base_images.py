@@ -13,7 +13,9 @@ import yaml
 from conftest import ROOT, SERVICES, rendered, run
 from pipeline_registry import Registry
 
-PINNED = re.compile(r"docker\.io/[a-z0-9][a-z0-9._/-]*:[A-Za-z0-9_][A-Za-z0-9._-]*@sha256:[0-9a-f]{64}")
+PINNED = re.compile(
+    r"docker\.io/[a-z0-9][a-z0-9._/-]*:[A-Za-z0-9_][A-Za-z0-9._-]*@sha256:[0-9a-f]{64}"
+)
 DOCKERFILES = sorted(run("git", "ls-files", "*Dockerfile").split())
 BUILT_HERE = {*SERVICES, "suite", "sandbox", "ministack", "backup"}
 
@@ -22,8 +24,12 @@ def bases(text):
     """The images that a Dockerfile begins its stages with, but for other stages of it and the empty image."""
     found, stages = [], {"scratch"}
     arguments = dict(re.findall(r"^ARG (\w+)=(\S+)$", text.partition("\nFROM ")[0], re.MULTILINE))
-    for base, stage in re.findall(r"^FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", text, re.MULTILINE | re.IGNORECASE):
-        base = re.sub(r"\$\{?(\w+)\}?", lambda argument: arguments.get(argument[1], argument[0]), base)
+    for base, stage in re.findall(
+        r"^FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", text, re.MULTILINE | re.IGNORECASE
+    ):
+        base = re.sub(
+            r"\$\{?(\w+)\}?", lambda argument: arguments.get(argument[1], argument[0]), base
+        )
         if base not in stages:
             found.append(base)
         stages.add(stage)
@@ -63,13 +69,19 @@ def test_an_image_that_is_not_pinned_is_found(text):
 
 
 def test_stages_and_the_empty_image_need_no_digest():
-    text = "ARG RELEASE=one\nFROM docker.io/library/debian:12@sha256:" + "a" * 64 + " AS one\nFROM one AS two\nFROM ${RELEASE}\nFROM scratch\nCOPY --from=two / /"
+    text = (
+        "ARG RELEASE=one\nFROM docker.io/library/debian:12@sha256:"
+        + "a" * 64
+        + " AS one\nFROM one AS two\nFROM ${RELEASE}\nFROM scratch\nCOPY --from=two / /"
+    )
     assert len(bases(text)) == 1 and unpinned(bases(text)) == []
 
 
 def test_compose_runs_pinned_images():
     services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
-    images = [re.sub(r"^\$\{\w+:-(.*)\}$", r"\1", service["image"]) for service in services.values()]
+    images = [
+        re.sub(r"^\$\{\w+:-(.*)\}$", r"\1", service["image"]) for service in services.values()
+    ]
     found = [image for image in images if of_others(image)]
     assert len(found) == 4 and unpinned(found) == []
 
@@ -82,7 +94,10 @@ def test_manifests_run_pinned_images(overlay):
 
 
 def test_one_tag_has_one_digest():
-    text = "\n".join((ROOT / file).read_text() for file in [*DOCKERFILES, "compose.yaml", *run("git", "ls-files", "k8s/*.yaml").split()])
+    text = "\n".join(
+        (ROOT / file).read_text()
+        for file in [*DOCKERFILES, "compose.yaml", *run("git", "ls-files", "k8s/*.yaml").split()]
+    )
     pinned = {match.split("@")[0]: match for match in PINNED.findall(text)}
     assert len(pinned) >= 6
     assert set(PINNED.findall(text)) == set(pinned.values())
@@ -103,7 +118,13 @@ def checkout(tmp_path, registry):
     (home / ".config/containers/registries.conf").write_text(
         f'[[registry]]\nprefix = "docker.io"\nlocation = "{registry.address}"\ninsecure = true\n'
     )
-    files = [*DOCKERFILES, "compose.yaml", "k8s/components/local/postgres.yaml", "scripts/pin-images.sh", "scripts/environments.sh"]
+    files = [
+        *DOCKERFILES,
+        "compose.yaml",
+        "k8s/components/local/postgres.yaml",
+        "scripts/pin-images.sh",
+        "scripts/environments.sh",
+    ]
     for file in files:
         (root / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / file, root / file)
@@ -112,7 +133,11 @@ def checkout(tmp_path, registry):
     class Checkout:
         def pin(self, *arguments):
             return subprocess.run(
-                [root / "scripts/pin-images.sh", *arguments], cwd=tmp_path, text=True, capture_output=True, env={**os.environ, "HOME": str(home)}
+                [root / "scripts/pin-images.sh", *arguments],
+                cwd=tmp_path,
+                text=True,
+                capture_output=True,
+                env={**os.environ, "HOME": str(home)},
             )
 
         def text(self):
@@ -131,7 +156,12 @@ def published(registry, images, content):
     digests = {}
     for image in images:
         repository, _, tag = image.removeprefix("docker.io/").rpartition(":")
-        index = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [], "annotations": {"is": image + content}}
+        index = {
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.index.v1+json",
+            "manifests": [],
+            "annotations": {"is": image + content},
+        }
         digests[image] = registry.put(repository, tag, json.dumps(index).encode())
         assert digests[image] == "sha256:" + hashlib.sha256(json.dumps(index).encode()).hexdigest()
     return digests
@@ -145,13 +175,20 @@ def named(text):
 def test_the_script_writes_the_digests_of_the_day(checkout, registry):
     digests = published(registry, named(checkout.text()), "today")
     looked = checkout.pin("--check")
-    assert looked.returncode == 1 and "are not pinned to the digests that their tags have" in looked.stderr
+    assert (
+        looked.returncode == 1
+        and "are not pinned to the digests that their tags have" in looked.stderr
+    )
     before = checkout.text()
     assert before == checkout.text(), "looking changes nothing"
     done = checkout.pin()
     assert done.returncode == 0, done.stderr
-    assert set(PINNED.findall(checkout.text())) == {f"{image}@{digest}" for image, digest in digests.items()}
-    assert re.sub("@sha256:[0-9a-f]{64}", "", checkout.text()) == re.sub("@sha256:[0-9a-f]{64}", "", before), "nothing else is touched"
+    assert set(PINNED.findall(checkout.text())) == {
+        f"{image}@{digest}" for image, digest in digests.items()
+    }
+    assert re.sub("@sha256:[0-9a-f]{64}", "", checkout.text()) == re.sub(
+        "@sha256:[0-9a-f]{64}", "", before
+    ), "nothing else is touched"
     assert checkout.pin("--check").returncode == 0
 
 
@@ -160,7 +197,9 @@ def test_the_script_pins_a_tag_that_was_changed(checkout, registry):
     assert checkout.pin().returncode == 0
     new = "docker.io/prom/prometheus:v3.5.0-next"
     digests = published(registry, [new], "today")
-    checkout.replace("compose.yaml", re.search(r"docker\.io/prom/prometheus\S+", checkout.text())[0], new)
+    checkout.replace(
+        "compose.yaml", re.search(r"docker\.io/prom/prometheus\S+", checkout.text())[0], new
+    )
     assert checkout.pin("--check").returncode == 1
     assert checkout.pin().returncode == 0
     assert f"{new}@{digests[new]}\n" in checkout.text()
@@ -171,7 +210,9 @@ def test_the_script_refuses_an_image_of_one_platform(checkout, registry):
     registry.image("library/postgres", "15-bookworm", "of one platform")
     before = checkout.text()
     done = checkout.pin("--check")
-    assert done.returncode == 1 and "postgres:15-bookworm is an image of one platform" in done.stderr
+    assert (
+        done.returncode == 1 and "postgres:15-bookworm is an image of one platform" in done.stderr
+    )
     assert checkout.text() == before
 
 

@@ -29,7 +29,9 @@ def cluster(tmp_path):
 def render(manifests, environment):
     """Services and migrations, as text."""
     overlay = manifests / "overlays" / environment
-    return "---\n".join(run(tool("kubectl"), "kustomize", folder) for folder in (overlay, overlay / "migrate"))
+    return "---\n".join(
+        run(tool("kubectl"), "kustomize", folder) for folder in (overlay, overlay / "migrate")
+    )
 
 
 @functools.cache
@@ -44,19 +46,34 @@ def objects(text):
 def without_digests(text):
     """Names of ConfigMaps end in a digest of their content, which has other names in it."""
     for name in set(re.findall(r"name: ([a-z0-9-]+-[a-z0-9]{10})$", text, re.MULTILINE)):
-        if re.search(rf"^kind: ConfigMap\nmetadata:\n(  .*\n)*?  name: {name}$", text, re.MULTILINE):
+        if re.search(
+            rf"^kind: ConfigMap\nmetadata:\n(  .*\n)*?  name: {name}$", text, re.MULTILINE
+        ):
             text = text.replace(name, name[:-11])
     return text
 
 
 @pytest.mark.parametrize("source", sorted(ENVIRONMENTS))
 def test_a_clone_is_its_source_under_other_names(source, manifests, cluster):
-    done = cluster.run("clone-environment.sh", source, "login", "--prefix", "lg", "--host", "login.example.com", MANIFESTS=str(manifests))
+    done = cluster.run(
+        "clone-environment.sh",
+        source,
+        "login",
+        "--prefix",
+        "lg",
+        "--host",
+        "login.example.com",
+        MANIFESTS=str(manifests),
+    )
     assert done.returncode == 0, done.stderr
     assert cluster.calls == [], "nobody is asked, nothing is applied"
     clone = render(manifests, "login")
     assert not re.search(rf"(?<![a-zA-Z0-9]){ENVIRONMENTS[source]}-", clone)
-    host = next(item["spec"]["rules"][0]["host"] for item in objects(source_rendering(source)).values() if item["kind"] == "Ingress")
+    host = next(
+        item["spec"]["rules"][0]["host"]
+        for item in objects(source_rendering(source)).values()
+        if item["kind"] == "Ingress"
+    )
 
     renamed = without_digests(source_rendering(source))
     shared = re.findall(r"^  (?:APP_ENV|JWT_\w+|CORS_ALLOWED_ORIGINS): .*$", renamed, re.MULTILINE)
@@ -75,19 +92,31 @@ def test_a_clone_is_its_source_under_other_names(source, manifests, cluster):
     assert found.keys() == expected.keys()
     for name, item in found.items():
         labels = item["metadata"]["labels"]
-        assert (labels.pop("reminders/clone-of"), labels.pop("reminders/environment")) == (source, "login")
+        assert (labels.pop("reminders/clone-of"), labels.pop("reminders/environment")) == (
+            source,
+            "login",
+        )
         assert item == expected[name], name
 
 
 def test_the_secrets_of_a_clone_are_named_and_empty(manifests, cluster):
-    assert cluster.run("clone-environment.sh", "staging", "login", MANIFESTS=str(manifests)).returncode == 0
-    listed = [item for item in yaml.safe_load_all((manifests / "overlays/login/secrets.example").read_text()) if item]
+    assert (
+        cluster.run("clone-environment.sh", "staging", "login", MANIFESTS=str(manifests)).returncode
+        == 0
+    )
+    listed = [
+        item
+        for item in yaml.safe_load_all((manifests / "overlays/login/secrets.example").read_text())
+        if item
+    ]
     assert {item["metadata"]["name"]: sorted(item["stringData"]) for item in listed} == {
         name.replace("stg-", "login-"): keys for name, keys in secrets_read("staging").items()
     }
     assert {value for item in listed for value in item["stringData"].values()} == {""}
     assert {item["metadata"]["namespace"] for item in listed} == {"login"}
-    assert not any(item["kind"] == "Secret" for item in objects(render(manifests, "login")).values())
+    assert not any(
+        item["kind"] == "Secret" for item in objects(render(manifests, "login")).values()
+    )
 
 
 def test_a_clone_from_the_cluster_is_as_its_source_runs(manifests, cluster):
@@ -97,9 +126,13 @@ def test_a_clone_from_the_cluster_is_as_its_source_runs(manifests, cluster):
     cluster.objects[process]["data"]["SOMEWHERE"] = "http://dev-event-service:3000"
     scheduler = cluster.objects["Deployment/dev-notification-scheduler"]["spec"]
     scheduler["replicas"] = 7
-    scheduler["template"]["spec"]["containers"][0]["env"].append({"name": "BUS_MAX_CONNECTIONS", "value": "3"})
+    scheduler["template"]["spec"]["containers"][0]["env"].append(
+        {"name": "BUS_MAX_CONNECTIONS", "value": "3"}
+    )
 
-    done = cluster.run("clone-environment.sh", "development", "login", "--from-cluster", MANIFESTS=str(manifests))
+    done = cluster.run(
+        "clone-environment.sh", "development", "login", "--from-cluster", MANIFESTS=str(manifests)
+    )
     assert done.returncode == 0, done.stderr
     found = objects(render(manifests, "login"))
     clone = found["Deployment/login-notification-scheduler"]["spec"]
@@ -107,9 +140,17 @@ def test_a_clone_from_the_cluster_is_as_its_source_runs(manifests, cluster):
     assert clone["replicas"] == 7
     assert container["image"].endswith("/notification-scheduler:2.3.0-login")
     assert {"name": "BUS_MAX_CONNECTIONS", "value": "3"} in container["env"]
-    assert {item["name"] for item in container["env"]} == {item["name"] for item in scheduler["template"]["spec"]["containers"][0]["env"]}
-    data = next(item["data"] for name, item in found.items() if name.startswith("ConfigMap/login-process-"))
-    assert (data["RUST_LOG"], data["SOMEWHERE"], data["APP_ENV"]) == ("debug", "http://login-event-service:3000", "development")
+    assert {item["name"] for item in container["env"]} == {
+        item["name"] for item in scheduler["template"]["spec"]["containers"][0]["env"]
+    }
+    data = next(
+        item["data"] for name, item in found.items() if name.startswith("ConfigMap/login-process-")
+    )
+    assert (data["RUST_LOG"], data["SOMEWHERE"], data["APP_ENV"]) == (
+        "debug",
+        "http://login-event-service:3000",
+        "development",
+    )
     assert any(name.startswith("Job/login-event-service-migrate-2-3-0") for name in found)
 
 
@@ -117,7 +158,9 @@ def test_autoscalers_are_taken_over_from_the_cluster(tmp_path, manifests):
     cluster = Cluster(tmp_path, "production")
     cluster.settle("2.3.0")
     cluster.objects["HorizontalPodAutoscaler/prod-event-service"]["spec"]["maxReplicas"] = 20
-    done = cluster.run("clone-environment.sh", "production", "big", "--from-cluster", MANIFESTS=str(manifests))
+    done = cluster.run(
+        "clone-environment.sh", "production", "big", "--from-cluster", MANIFESTS=str(manifests)
+    )
     cluster.close()
     assert done.returncode == 0, done.stderr
     found = objects(render(manifests, "big"))
@@ -127,9 +170,13 @@ def test_autoscalers_are_taken_over_from_the_cluster(tmp_path, manifests):
 
 def test_an_environment_between_two_versions_is_not_cloned(manifests, cluster):
     cluster.settle("2.3.0")
-    container = cluster.objects["Deployment/dev-event-service"]["spec"]["template"]["spec"]["containers"][0]
+    container = cluster.objects["Deployment/dev-event-service"]["spec"]["template"]["spec"][
+        "containers"
+    ][0]
     container["image"] = container["image"].replace("2.3.0", "2.4.0")
-    done = cluster.run("clone-environment.sh", "development", "login", "--from-cluster", MANIFESTS=str(manifests))
+    done = cluster.run(
+        "clone-environment.sh", "development", "login", "--from-cluster", MANIFESTS=str(manifests)
+    )
     assert done.returncode == 1 and "2.3.0 2.4.0" in done.stderr
     assert not (manifests / "overlays/login").exists()
 
@@ -146,13 +193,19 @@ def test_a_clone_can_be_cloned_deployed_and_destroyed(manifests, cluster):
     done = cluster.run("clone-environment.sh", "--destroy", "login", **variables)
     assert done.returncode == 0, done.stderr
     assert "delete namespace login --wait=true" in cluster.calls
-    assert "delete priorityclass --selector reminders/environment=login --ignore-not-found" in cluster.calls
+    assert (
+        "delete priorityclass --selector reminders/environment=login --ignore-not-found"
+        in cluster.calls
+    )
     assert not (manifests / "overlays/login").exists() and (manifests / "overlays/again").exists()
 
 
 @pytest.mark.parametrize("name", ["development", "production", "elsewhere"])
 def test_only_clones_are_destroyed(name, manifests, cluster):
-    cluster.objects["Namespace/production"] = {"kind": "Namespace", "metadata": {"name": "production", "labels": {}}}
+    cluster.objects["Namespace/production"] = {
+        "kind": "Namespace",
+        "metadata": {"name": "production", "labels": {}},
+    }
     done = cluster.run("clone-environment.sh", "--destroy", name, MANIFESTS=str(manifests))
     assert done.returncode == 1 and "is no clone" in done.stderr
     assert not any(call.startswith("delete") for call in cluster.calls)
@@ -186,7 +239,24 @@ def test_a_clone_that_would_lead_to_its_source_is_refused(manifests, cluster):
 
 def test_the_yaml_of_a_clone_is_tidy(manifests, cluster):
     cluster.settle("2.3.0")
-    assert cluster.run("clone-environment.sh", "development", "login", "--from-cluster", MANIFESTS=str(manifests)).returncode == 0
+    assert (
+        cluster.run(
+            "clone-environment.sh",
+            "development",
+            "login",
+            "--from-cluster",
+            MANIFESTS=str(manifests),
+        ).returncode
+        == 0
+    )
     rules = {**yaml.safe_load((ROOT / "tests/verify/yamllint.yaml").read_text())}
-    rules["rules"]["line-length"] = "disable"  # what is taken over from a cluster is a line for each Deployment
-    run(tool("yamllint"), "--strict", "--config-data", json.dumps(rules), manifests / "overlays/login")
+    rules["rules"]["line-length"] = (
+        "disable"  # what is taken over from a cluster is a line for each Deployment
+    )
+    run(
+        tool("yamllint"),
+        "--strict",
+        "--config-data",
+        json.dumps(rules),
+        manifests / "overlays/login",
+    )

@@ -33,7 +33,9 @@ def test_dockerfiles_have_no_findings(dockerfile):
 
 
 def test_the_image_is_built_by_the_projects_toolchain():
-    built_by = re.search(r"^FROM docker\.io/library/rust:([\d.]+)-", (ROOT / "Dockerfile").read_text(), re.MULTILINE)[1]
+    built_by = re.search(
+        r"^FROM docker\.io/library/rust:([\d.]+)-", (ROOT / "Dockerfile").read_text(), re.MULTILINE
+    )[1]
     at_least = workspace()["package"]["rust-version"]
     assert tuple(map(int, built_by.split("."))) >= tuple(map(int, at_least.split(".")))
 
@@ -58,7 +60,11 @@ def test_compose_sets_what_a_service_needs_and_nothing_it_does_not_know(service)
 @pytest.mark.parametrize("service", SERVICES)
 def test_compose_runs_the_services_without_rights(service):
     definition = services()[service]
-    assert definition["read_only"] and definition["cap_drop"] == ["ALL"] and definition["mem_limit"] == "64m"
+    assert (
+        definition["read_only"]
+        and definition["cap_drop"] == ["ALL"]
+        and definition["mem_limit"] == "64m"
+    )
     assert "no-new-privileges:true" in definition["security_opt"]
 
 
@@ -76,4 +82,6 @@ def test_compose_waits_for_health_and_nothing_else():
             continue
         for needed, how in needs.items():
             assert needed in names
-            assert how["condition"] in ("service_healthy", "service_completed_successfully"), f"{name} on {needed}"
+            assert how["condition"] in ("service_healthy", "service_completed_successfully"), (
+                f"{name} on {needed}"
+            )

@@ -18,7 +18,11 @@ from conftest import ENVIRONMENTS, ROOT, SERVICES, tool
 from kubernetes_api import Api
 from kubernetes_rendered import objects
 
-HOSTS = {"development": "api.development.example.com", "staging": "api.staging.example.com", "production": "api.example.com"}
+HOSTS = {
+    "development": "api.development.example.com",
+    "staging": "api.staging.example.com",
+    "production": "api.example.com",
+}
 PUBLIC = ["reminder-service", "notification-service"]
 # A part of what reminder-service answers to the same; it asks for it within the cluster.
 ASKED_BY_A_PEER = {("notification-service", "/me/export")}
@@ -28,7 +32,8 @@ def paths_of(service):
     """The paths of a service's API, with something in place of what is variable."""
     described = json.loads((ROOT / service / "openapi.json").read_text())
     return {
-        re.sub(r"\{\w+\}", "0197", path): [method.upper() for method in methods] for path, methods in described["paths"].items()
+        re.sub(r"\{\w+\}", "0197", path): [method.upper() for method in methods]
+        for path, methods in described["paths"].items()
     }
 
 
@@ -50,7 +55,14 @@ class Backend(http.server.BaseHTTPRequestHandler):
         """Who was asked for what, and with which headers."""
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = [[name.lower(), value] for name, value in self.headers.items()]
-        text = json.dumps({"service": self.server.service, "path": self.path, "method": self.command, "headers": headers}).encode()
+        text = json.dumps(
+            {
+                "service": self.server.service,
+                "path": self.path,
+                "method": self.command,
+                "headers": headers,
+            }
+        ).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
@@ -72,9 +84,16 @@ def slices(services, backends):
         yield {
             "apiVersion": "discovery.k8s.io/v1",
             "kind": "EndpointSlice",
-            "metadata": {"name": name, "namespace": namespace, "labels": {"kubernetes.io/service-name": name}},
+            "metadata": {
+                "name": name,
+                "namespace": namespace,
+                "labels": {"kubernetes.io/service-name": name},
+            },
             "addressType": "IPv4",
-            "ports": [{"name": port["name"], "port": backends[name], "protocol": "TCP"} for port in service["spec"]["ports"]],
+            "ports": [
+                {"name": port["name"], "port": backends[name], "protocol": "TCP"}
+                for port in service["spec"]["ports"]
+            ],
             "endpoints": [{"addresses": ["127.0.0.1"], "conditions": {"ready": True}}],
         }
 
@@ -88,7 +107,11 @@ def traefik(tmp_path_factory):
         servers[name].service = name
         servers[name].daemon_threads = True
         threading.Thread(target=servers[name].serve_forever, args=(0.05,), daemon=True).start()
-    rendered = [item for environment in ENVIRONMENTS for item in objects(environment, "Service", "Ingress", "Middleware")]
+    rendered = [
+        item
+        for environment in ENVIRONMENTS
+        for item in objects(environment, "Service", "Ingress", "Middleware")
+    ]
     services = [item for item in rendered if item["kind"] == "Service"]
     rendered += slices(services, {name: server.server_port for name, server in servers.items()})
     rendered.append(
@@ -143,7 +166,9 @@ def ask(port, method, host, path, headers=(), tls=True):
     """A request as a client would make it: status, headers, and what the backend said of it (none where none was reached)."""
     if tls:
         # Its certificate is the cluster's business; here it is Traefik's own.
-        connection = http.client.HTTPSConnection("127.0.0.1", port, context=ssl._create_unverified_context(), timeout=10)
+        connection = http.client.HTTPSConnection(
+            "127.0.0.1", port, context=ssl._create_unverified_context(), timeout=10
+        )
     else:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
@@ -153,7 +178,11 @@ def ask(port, method, host, path, headers=(), tls=True):
         connection.endheaders()
         answer = connection.getresponse()
         body = answer.read()
-        return answer.status, dict(answer.getheaders()), json.loads(body) if body.startswith(b"{") else None
+        return (
+            answer.status,
+            dict(answer.getheaders()),
+            json.loads(body) if body.startswith(b"{") else None,
+        )
     finally:
         connection.close()
 
@@ -207,15 +236,25 @@ def test_no_ingress_names_event_service_or_a_port_that_is_not_the_apis():
 
 def test_an_environments_host_leads_to_no_other_environment_and_another_host_nowhere(traefik):
     for environment, host in HOSTS.items():
-        assert ask(traefik[1], "GET", host, "/device")[2]["service"] == f"{ENVIRONMENTS[environment]}-notification-service"
+        assert (
+            ask(traefik[1], "GET", host, "/device")[2]["service"]
+            == f"{ENVIRONMENTS[environment]}-notification-service"
+        )
     assert ask(traefik[1], "GET", "example.com", "/device")[0] == 404
 
 
 def test_who_somebody_says_to_be_does_not_reach_a_service(traefik):
     known = identity_headers()
-    assert known == {"x-authenticated-userid", "x-consumer-username", "x-anonymous-consumer", "x-gateway-secret"}
+    assert known == {
+        "x-authenticated-userid",
+        "x-consumer-username",
+        "x-anonymous-consumer",
+        "x-gateway-secret",
+    }
     forged = (
-        [(name, "mallory") for name in known] + [(name.upper(), "again") for name in known] + [(name.title(), "") for name in known]
+        [(name, "mallory") for name in known]
+        + [(name.upper(), "again") for name in known]
+        + [(name.title(), "") for name in known]
     )
     for path in ("/reminders", "/device"):
         _, _, asked = ask(traefik[1], "GET", "api.example.com", path, forged)
@@ -231,7 +270,13 @@ def test_what_the_services_do_read_gets_through(traefik):
         "origin": "https://app.example.com",
         "content-type": "application/json",
     }
-    _, _, asked = ask(traefik[1], "POST", "api.example.com", "/reminders", [*sent.items(), ("Content-Length", "0")])
+    _, _, asked = ask(
+        traefik[1],
+        "POST",
+        "api.example.com",
+        "/reminders",
+        [*sent.items(), ("Content-Length", "0")],
+    )
     assert sent.items() <= dict(asked["headers"]).items()
 
 
@@ -239,9 +284,19 @@ def test_plain_http_is_sent_to_https(traefik):
     for path in ("/reminders?limit=3", "/anything"):
         status, headers, asked = ask(traefik[0], "GET", "api.example.com", path, tls=False)
         assert (status, headers["Location"], asked) == (301, f"https://api.example.com{path}", None)
-    status, _, asked = ask(traefik[0], "POST", "api.example.com", "/reminders", [("X-Authenticated-Userid", "mallory")], tls=False)
+    status, _, asked = ask(
+        traefik[0],
+        "POST",
+        "api.example.com",
+        "/reminders",
+        [("X-Authenticated-Userid", "mallory")],
+        tls=False,
+    )
     assert (status, asked) == (308, None)
 
 
 def test_browsers_are_told_to_stay_with_https(traefik):
-    assert "max-age=31536000" in ask(traefik[1], "GET", "api.example.com", "/reminders")[1]["Strict-Transport-Security"]
+    assert (
+        "max-age=31536000"
+        in ask(traefik[1], "GET", "api.example.com", "/reminders")[1]["Strict-Transport-Security"]
+    )

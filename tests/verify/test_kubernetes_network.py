@@ -6,7 +6,13 @@ from conftest import ENVIRONMENTS, SERVICES
 from kubernetes_network import Endpoint, Network
 from kubernetes_rendered import OWNERS_OF_TABLES, objects, pod_of, service_of, workloads
 
-HTTP, ADMIN, HTTPS, POSTGRES, DNS = ("TCP", 3000), ("TCP", 9090), ("TCP", 443), ("TCP", 5432), (("UDP", 53), ("TCP", 53))
+HTTP, ADMIN, HTTPS, POSTGRES, DNS = (
+    ("TCP", 3000),
+    ("TCP", 9090),
+    ("TCP", 443),
+    ("TCP", 5432),
+    (("UDP", 53), ("TCP", 53)),
+)
 
 
 def app(name):
@@ -46,10 +52,17 @@ def endpoints(variant, namespace):
         )
         # Every port is tried at every pod, whether or not it listens there.
         ports = {
-            ("TCP", port["containerPort"]) for container in template["spec"]["containers"] for port in container.get("ports", [])
+            ("TCP", port["containerPort"])
+            for container in template["spec"]["containers"]
+            for port in container.get("ports", [])
         }
         pods.append(
-            Endpoint(name, namespace, tuple(template["metadata"]["labels"].items()), ports=tuple(sorted(ports | {HTTP, ADMIN})))
+            Endpoint(
+                name,
+                namespace,
+                tuple(template["metadata"]["labels"].items()),
+                ports=tuple(sorted(ports | {HTTP, ADMIN})),
+            )
         )
     return pods
 
@@ -60,8 +73,14 @@ def expected(services, migrations=()):
     edges |= {("stranger", *to) for to in NAMES}
     edges |= {("prometheus", service, "TCP/9090") for service in services}
     if services:
-        edges |= {("traefik", service, "TCP/3000") for service in ("reminder-service", "notification-service")}
-        edges |= {("reminder-service", service, "TCP/3000") for service in ("event-service", "notification-service")}
+        edges |= {
+            ("traefik", service, "TCP/3000")
+            for service in ("reminder-service", "notification-service")
+        }
+        edges |= {
+            ("reminder-service", service, "TCP/3000")
+            for service in ("event-service", "notification-service")
+        }
     return edges
 
 
@@ -89,12 +108,16 @@ def test_colours_are_as_open_as_what_they_stand_for():
 
 
 def test_with_everything_added_only_the_backup_reaches_out_as_well():
-    assert allowed("production+all", "production") == expected(SERVICES) | {("backup", *to) for to in OUTSIDE | NAMES}
+    assert allowed("production+all", "production") == expected(SERVICES) | {
+        ("backup", *to) for to in OUTSIDE | NAMES
+    }
 
 
 def test_locally_stand_ins_are_reached_and_nothing_outside():
     needed = {edge for edge in expected(SERVICES) if edge[1:] not in OUTSIDE}
-    needed |= {(name, *to) for name in ("provision", "postgres", "ministack", "sandbox") for to in NAMES}
+    needed |= {
+        (name, *to) for name in ("provision", "postgres", "ministack", "sandbox") for to in NAMES
+    }
     needed |= {(service, "postgres", "TCP/5432") for service in SERVICES}
     needed |= {(service, "ministack", "TCP/4566") for service in (*SERVICES, "provision")}
     needed.add(("notification-service", "sandbox", "TCP/4500"))

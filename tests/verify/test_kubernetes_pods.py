@@ -7,7 +7,17 @@ import re
 import pytest
 
 from conftest import ROOT, SERVICES
-from kubernetes_rendered import VARIANTS, WHOLE, containers, identity, objects, pod_of, quantity, service_of, workloads
+from kubernetes_rendered import (
+    VARIANTS,
+    WHOLE,
+    containers,
+    identity,
+    objects,
+    pod_of,
+    quantity,
+    service_of,
+    workloads,
+)
 
 every_variant = pytest.mark.parametrize("variant", VARIANTS)
 every_whole = pytest.mark.parametrize("variant", WHOLE)
@@ -16,7 +26,9 @@ every_whole = pytest.mark.parametrize("variant", WHOLE)
 def seconds(file, pattern):
     """A duration that the code says, in seconds."""
     found = re.search(pattern, (ROOT / file).read_text())
-    assert found, f"{file} says nothing like {pattern}: the grace periods in k8s/base/services are to be looked at again"
+    assert found, (
+        f"{file} says nothing like {pattern}: the grace periods in k8s/base/services are to be looked at again"
+    )
     return int(found[1])
 
 
@@ -26,21 +38,28 @@ def longest_drain(service):
     requests = seconds("shared/src/http/server.rs", of("DRAIN"))
     outbox = seconds("shared/src/outbox/relay.rs", of("DRAIN"))
     statement = seconds("shared/src/db/settings.rs", r'"statement_timeout", "(\d+)s"')
-    batch = seconds("shared/src/consumer.rs", of("WAIT")) + statement + seconds("shared/src/bus/aws/config.rs", of("OPERATION"))
+    batch = (
+        seconds("shared/src/consumer.rs", of("WAIT"))
+        + statement
+        + seconds("shared/src/bus/aws/config.rs", of("OPERATION"))
+    )
     sends = seconds("notification-service/src/lanes/dispatch.rs", of("DRAIN"))
     verdicts = seconds("notification-service/src/lanes/recorder.rs", of("DRAIN"))
     return {
         "reminder-service": requests + outbox,
         "event-service": max(requests, batch) + outbox,
         # Two loops claim, and are waited for one after the other.
-        "notification-scheduler": 2 * seconds("notification-scheduler/src/scheduler.rs", of("DRAIN")),
+        "notification-scheduler": 2
+        * seconds("notification-scheduler/src/scheduler.rs", of("DRAIN")),
         "notification-service": max(requests, batch + sends + verdicts) + outbox,
     }[service]
 
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_pod_has_the_time_that_its_process_may_need_to_drain_and_little_more(service):
-    [pod] = [pod_of(item) for item in objects("production", "Deployment") if service_of(item) == service]
+    [pod] = [
+        pod_of(item) for item in objects("production", "Deployment") if service_of(item) == service
+    ]
     [container] = pod["spec"]["containers"]
     needed = container["lifecycle"]["preStop"]["sleep"]["seconds"] + longest_drain(service)
     assert needed < pod["spec"]["terminationGracePeriodSeconds"] <= needed + 20
@@ -53,9 +72,16 @@ def test_services_are_replaced_without_a_gap_and_asked_how_they_are(variant):
             continue
         assert item["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
         [container] = pod_of(item)["spec"]["containers"]
-        paths = {probe: container[probe]["httpGet"]["path"] for probe in ("startupProbe", "readinessProbe", "livenessProbe")}
+        paths = {
+            probe: container[probe]["httpGet"]["path"]
+            for probe in ("startupProbe", "readinessProbe", "livenessProbe")
+        }
         # Liveness must not ask for what other things than a restart would mend.
-        assert paths == {"startupProbe": "/healthz", "readinessProbe": "/readyz", "livenessProbe": "/healthz"}
+        assert paths == {
+            "startupProbe": "/healthz",
+            "readinessProbe": "/readyz",
+            "livenessProbe": "/healthz",
+        }
         assert all(container[probe]["httpGet"]["port"] == "admin" for probe in paths)
         # A check of readiness takes up to 2 s by itself.
         assert container["readinessProbe"]["timeoutSeconds"] > seconds(
@@ -71,7 +97,10 @@ def test_pods_of_a_service_spread_over_zones_and_nodes(variant):
         if service_of(item):
             pod = pod_of(item)
             spread = pod["spec"]["topologySpreadConstraints"]
-            assert [one["topologyKey"] for one in spread] == ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
+            assert [one["topologyKey"] for one in spread] == [
+                "topology.kubernetes.io/zone",
+                "kubernetes.io/hostname",
+            ]
             for one in spread:
                 assert one["labelSelector"]["matchLabels"] == pod["metadata"]["labels"]
 
@@ -80,12 +109,20 @@ def test_pods_of_a_service_spread_over_zones_and_nodes(variant):
 def test_pods_are_as_restricted_as_the_namespace_asks_and_more(variant):
     for item in workloads(variant):
         spec = pod_of(item)["spec"]
-        assert spec["securityContext"]["runAsNonRoot"] and spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert spec["securityContext"]["runAsNonRoot"] and spec["securityContext"][
+            "seccompProfile"
+        ] == {"type": "RuntimeDefault"}
         assert spec["automountServiceAccountToken"] is False and spec["enableServiceLinks"] is False
         assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec)
-        assert all(set(volume) & {"secret", "emptyDir", "configMap"} for volume in spec.get("volumes", []))
+        assert all(
+            set(volume) & {"secret", "emptyDir", "configMap"} for volume in spec.get("volumes", [])
+        )
         if service_of(item):
-            assert spec["securityContext"]["runAsUser"] == spec["securityContext"]["runAsGroup"] == 65532
+            assert (
+                spec["securityContext"]["runAsUser"]
+                == spec["securityContext"]["runAsGroup"]
+                == 65532
+            )
         for container in containers(pod_of(item)):
             assert container["securityContext"] == {
                 "allowPrivilegeEscalation": False,
@@ -123,18 +160,27 @@ def test_the_quota_has_room_for_all_pods_at_their_most_and_the_migrations(varian
     environment = VARIANTS[variant][0]
     migrations = [] if environment == "local" else objects(f"{environment}/migrate", "Job")
     needed = {"pods": 0, "requests.cpu": 0, "requests.memory": 0, "limits.memory": 0}
-    for item, count in [(item, most_pods(variant, item)) for item in workloads(variant)] + [(job, 1) for job in migrations]:
+    for item, count in [(item, most_pods(variant, item)) for item in workloads(variant)] + [
+        (job, 1) for job in migrations
+    ]:
         resources = [container["resources"] for container in pod_of(item)["spec"]["containers"]]
         needed["pods"] += count
         needed["requests.cpu"] += count * sum(quantity(one["requests"]["cpu"]) for one in resources)
-        needed["requests.memory"] += count * sum(quantity(one["requests"]["memory"]) for one in resources)
-        needed["limits.memory"] += count * sum(quantity(one["limits"]["memory"]) for one in resources)
+        needed["requests.memory"] += count * sum(
+            quantity(one["requests"]["memory"]) for one in resources
+        )
+        needed["limits.memory"] += count * sum(
+            quantity(one["limits"]["memory"]) for one in resources
+        )
     for name, value in needed.items():
         assert value <= quantity(quota[name]), f"{name}: {value}"
 
 
 def test_production_comes_before_staging_and_staging_before_development():
-    values = [objects(environment, "PriorityClass")[0]["value"] for environment in ("production", "staging", "development")]
+    values = [
+        objects(environment, "PriorityClass")[0]["value"]
+        for environment in ("production", "staging", "development")
+    ]
     assert values == sorted(values, reverse=True) and len(set(values)) == 3
 
 

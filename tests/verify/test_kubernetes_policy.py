@@ -36,8 +36,13 @@ def test_checkov_has_no_other_findings_than_those_set_aside(tmp_path):
     assert done.stdout, done.stderr
     report = json.loads(done.stdout)
     assert report["summary"]["parsing_errors"] == 0 and report["summary"]["passed"] > 1000
-    findings = {(one["check_id"], one["check_name"], one["resource"]) for one in report["results"]["failed_checks"]}
+    findings = {
+        (one["check_id"], one["check_name"], one["resource"])
+        for one in report["results"]["failed_checks"]
+    }
     assert not {finding for finding in findings if finding[0] not in SET_ASIDE}
     # What is set aside for nothing is taken off the list.
     assert {check for check, _, _ in findings} == set(SET_ASIDE)
-    assert {resource for check, _, resource in findings if check == "CKV_K8S_40"} == {"StatefulSet.local.local-postgres"}
+    assert {resource for check, _, resource in findings if check == "CKV_K8S_40"} == {
+        "StatefulSet.local.local-postgres"
+    }

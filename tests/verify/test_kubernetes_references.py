@@ -52,7 +52,9 @@ def test_no_object_is_there_twice_and_none_is_kustomizes_own(variant):
     found = objects(variant)
     assert len({(item["kind"], item["metadata"]["name"]) for item in found}) == len(found)
     for item in found:
-        assert "config.kubernetes.io/local-config" not in item["metadata"].get("annotations", {}), identity(item)
+        assert "config.kubernetes.io/local-config" not in item["metadata"].get("annotations", {}), (
+            identity(item)
+        )
 
 
 @every_variant
@@ -68,14 +70,22 @@ def test_images_have_the_version_and_the_environments_prefix(variant):
                 continue
             assert found == tag, f"{identity(item)}: {container['image']}"
             if service_of(item) and container in pod_of(item)["spec"]["containers"]:
-                assert name == ("" if is_local else "registry.example.com/reminders/") + service_of(item)
+                assert name == ("" if is_local else "registry.example.com/reminders/") + service_of(
+                    item
+                )
 
 
 @every_variant
 def test_workloads_select_their_own_pods_and_nobody_elses(variant):
-    chosen = [(item, item["spec"]["selector"]) for item in workloads(variant) if "selector" in item["spec"]]
+    chosen = [
+        (item, item["spec"]["selector"])
+        for item in workloads(variant)
+        if "selector" in item["spec"]
+    ]
     for item, selector in chosen:
-        others = [other for other, _ in chosen if matches(selector, pod_of(other)["metadata"]["labels"])]
+        others = [
+            other for other, _ in chosen if matches(selector, pod_of(other)["metadata"]["labels"])
+        ]
         assert [identity(other) for other in others] == [identity(item)]
 
 
@@ -83,25 +93,43 @@ def test_workloads_select_their_own_pods_and_nobody_elses(variant):
 def test_services_lead_to_pods_that_listen_there(variant):
     for service in objects(variant, "Service"):
         selector = {"matchLabels": service["spec"]["selector"]}
-        behind = [item for item in workloads(variant) if matches(selector, pod_of(item)["metadata"]["labels"])]
+        behind = [
+            item
+            for item in workloads(variant)
+            if matches(selector, pod_of(item)["metadata"]["labels"])
+        ]
         assert behind, identity(service)
         for item in behind:
-            ports = {port["name"]: port["containerPort"] for one in pod_of(item)["spec"]["containers"] for port in one["ports"]}
+            ports = {
+                port["name"]: port["containerPort"]
+                for one in pod_of(item)["spec"]["containers"]
+                for port in one["ports"]
+            }
             for port in service["spec"]["ports"]:
                 # The same number on both sides: the VPC's own network policies rely on it.
-                assert ports[port["targetPort"]] == port["port"], f"{identity(service)} -> {identity(item)}"
+                assert ports[port["targetPort"]] == port["port"], (
+                    f"{identity(service)} -> {identity(item)}"
+                )
 
 
 @every_variant
 def test_no_service_leads_to_a_migration(variant):
-    migrations = [pod_of(item)["metadata"]["labels"] for item in workloads(variant) if item["kind"] == "Job"]
+    migrations = [
+        pod_of(item)["metadata"]["labels"] for item in workloads(variant) if item["kind"] == "Job"
+    ]
     for service in objects(variant, "Service"):
-        assert not any(matches({"matchLabels": service["spec"]["selector"]}, labels) for labels in migrations)
+        assert not any(
+            matches({"matchLabels": service["spec"]["selector"]}, labels) for labels in migrations
+        )
 
 
 @every_whole
 def test_every_deployment_of_ours_has_at_most_one_autoscaler_and_one_disruption_budget(variant):
-    deployments = {item["metadata"]["name"]: item for item in objects(variant, "Deployment") if service_of(item)}
+    deployments = {
+        item["metadata"]["name"]: item
+        for item in objects(variant, "Deployment")
+        if service_of(item)
+    }
     targets = [item["spec"]["scaleTargetRef"] for item in objects(variant, *SCALERS)]
     assert all(target.get("kind", "Deployment") == "Deployment" for target in targets)
     scaled = [target["name"] for target in targets]
@@ -113,7 +141,11 @@ def test_every_deployment_of_ours_has_at_most_one_autoscaler_and_one_disruption_
         assert ("replicas" in item["spec"]) == (name not in scaled) == small, name
     for item in deployments.values():
         labels = pod_of(item)["metadata"]["labels"]
-        budgets = [budget for budget in objects(variant, "PodDisruptionBudget") if matches(budget["spec"]["selector"], labels)]
+        budgets = [
+            budget
+            for budget in objects(variant, "PodDisruptionBudget")
+            if matches(budget["spec"]["selector"], labels)
+        ]
         assert [budget["metadata"]["name"] for budget in budgets] == [item["metadata"]["name"]]
 
 
@@ -125,7 +157,10 @@ def test_three_to_twelve_by_half_a_cpu(variant):
         spec = scaler["spec"]
         assert (spec["minReplicas"], spec["maxReplicas"]) == (3, 12)
         [metric] = spec["metrics"]
-        assert metric["resource"] == {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}
+        assert metric["resource"] == {
+            "name": "cpu",
+            "target": {"type": "Utilization", "averageUtilization": 50},
+        }
 
 
 @every_whole
@@ -134,15 +169,22 @@ def test_ingresses_lead_to_services(variant):
     for ingress in objects(variant, "Ingress"):
         for path in (path for rule in ingress["spec"]["rules"] for path in rule["http"]["paths"]):
             backend = path["backend"]["service"]
-            assert backend["port"]["name"] in {port["name"] for port in services[backend["name"]]["spec"]["ports"]}
+            assert backend["port"]["name"] in {
+                port["name"] for port in services[backend["name"]]["spec"]["ports"]
+            }
 
 
 @every_whole
 def test_ingresses_name_middlewares_that_are_there(variant):
     environment, _ = environment_of(variant)
     for ingress in objects(variant, "Ingress"):
-        for name in ingress["metadata"]["annotations"]["traefik.ingress.kubernetes.io/router.middlewares"].split(","):
-            assert name in {f"{environment}-{middleware}@kubernetescrd" for middleware in named(variant, "Middleware")}
+        for name in ingress["metadata"]["annotations"][
+            "traefik.ingress.kubernetes.io/router.middlewares"
+        ].split(","):
+            assert name in {
+                f"{environment}-{middleware}@kubernetescrd"
+                for middleware in named(variant, "Middleware")
+            }
 
 
 @every_variant
@@ -150,25 +192,45 @@ def test_pods_have_the_accounts_configuration_secrets_and_priority_that_they_nam
     _, prefix = environment_of(variant)
     config = {item["metadata"]["name"]: set(item["data"]) for item in objects(variant, "ConfigMap")}
     secrets = {prefix + name: keys for name, keys in secret_keys().items()}
-    secrets |= {item["metadata"]["name"]: set(item["stringData"]) for item in objects(variant, "Secret")}
+    secrets |= {
+        item["metadata"]["name"]: set(item["stringData"]) for item in objects(variant, "Secret")
+    }
     for item in workloads(variant):
         spec = pod_of(item)["spec"]
-        assert spec.get("serviceAccountName", "default") in named(variant, "ServiceAccount") | {"default"}, identity(item)
-        assert spec.get("priorityClassName") in named(variant, "PriorityClass") | {None}, identity(item)
+        assert spec.get("serviceAccountName", "default") in named(variant, "ServiceAccount") | {
+            "default"
+        }, identity(item)
+        assert spec.get("priorityClassName") in named(variant, "PriorityClass") | {None}, identity(
+            item
+        )
         for container in containers(pod_of(item)):
             for source in container.get("envFrom", []):
                 assert source["configMapRef"]["name"] in config, identity(item)
-            for reference in (entry["valueFrom"] for entry in container.get("env", []) if "valueFrom" in entry):
+            for reference in (
+                entry["valueFrom"] for entry in container.get("env", []) if "valueFrom" in entry
+            ):
                 if "secretKeyRef" in reference:
-                    assert reference["secretKeyRef"]["key"] in secrets[reference["secretKeyRef"]["name"]], identity(item)
+                    assert (
+                        reference["secretKeyRef"]["key"]
+                        in secrets[reference["secretKeyRef"]["name"]]
+                    ), identity(item)
                 if "configMapKeyRef" in reference:
-                    assert reference["configMapKeyRef"]["key"] in config[reference["configMapKeyRef"]["name"]], identity(item)
+                    assert (
+                        reference["configMapKeyRef"]["key"]
+                        in config[reference["configMapKeyRef"]["name"]]
+                    ), identity(item)
             mounted = {mount["name"] for mount in container.get("volumeMounts", [])}
-            claims = {claim["metadata"]["name"] for claim in item["spec"].get("volumeClaimTemplates", [])}
-            assert mounted <= {volume["name"] for volume in spec.get("volumes", [])} | claims, identity(item)
+            claims = {
+                claim["metadata"]["name"] for claim in item["spec"].get("volumeClaimTemplates", [])
+            }
+            assert mounted <= {volume["name"] for volume in spec.get("volumes", [])} | claims, (
+                identity(item)
+            )
         for volume in spec.get("volumes", []):
             if "secret" in volume:
-                assert {entry["key"] for entry in volume["secret"].get("items", [])} <= secrets[volume["secret"]["secretName"]]
+                assert {entry["key"] for entry in volume["secret"].get("items", [])} <= secrets[
+                    volume["secret"]["secretName"]
+                ]
             if "configMap" in volume:
                 assert volume["configMap"]["name"] in config
 
@@ -180,7 +242,12 @@ def test_migrations_are_named_for_the_version_and_are_those_of_the_owners_of_tab
     assert {job["metadata"]["name"] for job in jobs} == {
         f"{ENVIRONMENTS[environment]}-{service}{suffix}" for service in OWNERS_OF_TABLES
     }
-    migrated = {job["metadata"]["name"].removesuffix(suffix).removeprefix(ENVIRONMENTS[environment] + "-"): job for job in jobs}
+    migrated = {
+        job["metadata"]["name"]
+        .removesuffix(suffix)
+        .removeprefix(ENVIRONMENTS[environment] + "-"): job
+        for job in jobs
+    }
     for service, job in migrated.items():
         assert service_of(job) == service
         [container] = pod_of(job)["spec"]["containers"]
@@ -188,7 +255,9 @@ def test_migrations_are_named_for_the_version_and_are_those_of_the_owners_of_tab
 
 
 def test_who_owns_tables_is_who_has_migrations():
-    assert {service for service in SERVICES if (ROOT / service / "migrations").is_dir()} == set(OWNERS_OF_TABLES)
+    assert {service for service in SERVICES if (ROOT / service / "migrations").is_dir()} == set(
+        OWNERS_OF_TABLES
+    )
 
 
 @pytest.mark.parametrize("environment", sorted(ENVIRONMENTS))
@@ -208,21 +277,32 @@ def test_peers_are_asked_where_their_services_are(variant):
     }
     _, prefix = environment_of(variant)
     [config] = [
-        item["data"] for item in objects(variant, "ConfigMap") if item["metadata"]["name"].startswith(f"{prefix}reminder-service-")
+        item["data"]
+        for item in objects(variant, "ConfigMap")
+        if item["metadata"]["name"].startswith(f"{prefix}reminder-service-")
     ]
-    for variable, service in {"EVENT_SERVICE_URL": "event-service", "NOTIFICATION_SERVICE_URL": "notification-service"}.items():
+    for variable, service in {
+        "EVENT_SERVICE_URL": "event-service",
+        "NOTIFICATION_SERVICE_URL": "notification-service",
+    }.items():
         assert config[variable] == f"http://{prefix}{service}:{ports[prefix + service]['http']}"
 
 
 @pytest.mark.parametrize("variant", ["production+keda", "production+all"])
 def test_scaled_objects_name_what_is_there(variant):
     environment, prefix = environment_of(variant)
-    [region] = {item["data"]["AWS_REGION"] for item in objects(variant, "ConfigMap") if "AWS_REGION" in item["data"]}
+    [region] = {
+        item["data"]["AWS_REGION"]
+        for item in objects(variant, "ConfigMap")
+        if "AWS_REGION" in item["data"]
+    }
     scaled = objects(variant, "ScaledObject")
     assert scaled
     for item in scaled:
         [target] = [
-            one for one in objects(variant, "Deployment") if one["metadata"]["name"] == item["spec"]["scaleTargetRef"]["name"]
+            one
+            for one in objects(variant, "Deployment")
+            if one["metadata"]["name"] == item["spec"]["scaleTargetRef"]["name"]
         ]
         told = {entry["name"] for entry in pod_of(target)["spec"]["containers"][0]["env"]}
         by_type = {trigger["type"]: trigger for trigger in item["spec"]["triggers"]}
@@ -237,25 +317,36 @@ def test_scaled_objects_name_what_is_there(variant):
         assert by_type["aws-cloudwatch"]["metadata"]["dimensionValue"] == queue
 
 
-@pytest.mark.parametrize("variant", ["production+external-secrets", "production/migrate+external-secrets"])
+@pytest.mark.parametrize(
+    "variant", ["production+external-secrets", "production/migrate+external-secrets"]
+)
 def test_external_secrets_make_every_secret_that_pods_read(variant):
     _, prefix = environment_of(variant)
     made = objects(variant, "ExternalSecret")
     [store] = objects(variant, "SecretStore")
     for item in made:
-        assert item["spec"]["secretStoreRef"] == {"kind": "SecretStore", "name": store["metadata"]["name"]}
+        assert item["spec"]["secretStoreRef"] == {
+            "kind": "SecretStore",
+            "name": store["metadata"]["name"],
+        }
         # Of its own name, in the cluster and in Secrets Manager.
         assert "name" not in item["spec"]["target"]
-        assert [source["extract"]["key"] for source in item["spec"]["dataFrom"]] == [item["metadata"]["name"]]
+        assert [source["extract"]["key"] for source in item["spec"]["dataFrom"]] == [
+            item["metadata"]["name"]
+        ]
     # The certificate is the ingress controller's business.
-    assert {bare(item["metadata"]["name"], prefix) for item in made} == set(secret_keys()) - {"entry-tls"}
+    assert {bare(item["metadata"]["name"], prefix) for item in made} == set(secret_keys()) - {
+        "entry-tls"
+    }
     aws = store["spec"]["provider"]["aws"]
     [reader] = [
         item
         for item in objects(variant, "ServiceAccount")
         if item["metadata"]["name"] == aws["auth"]["jwt"]["serviceAccountRef"]["name"]
     ]
-    assert reader["metadata"]["annotations"]["eks.amazonaws.com/role-arn"].endswith(f":role/{reader['metadata']['name']}")
+    assert reader["metadata"]["annotations"]["eks.amazonaws.com/role-arn"].endswith(
+        f":role/{reader['metadata']['name']}"
+    )
     assert aws["region"] == "eu-west-1"
 
 
@@ -263,15 +354,21 @@ def test_external_secrets_make_every_secret_that_pods_read(variant):
 def test_each_service_takes_a_role_of_its_own_name(environment):
     """infra/terraform/modules/iam makes them, and trusts the account of the same name."""
     for account in objects(environment, "ServiceAccount"):
-        assert account["metadata"]["annotations"]["eks.amazonaws.com/role-arn"].endswith(f":role/{account['metadata']['name']}")
+        assert account["metadata"]["annotations"]["eks.amazonaws.com/role-arn"].endswith(
+            f":role/{account['metadata']['name']}"
+        )
         assert account["automountServiceAccountToken"] is False
 
 
 def test_the_examples_of_secrets_are_complete_and_hold_no_value():
     examples = list(yaml.safe_load_all((ROOT / "k8s/secrets/secrets.example.yaml").read_text()))
-    assert {bare(item["metadata"]["name"], "dev-"): set(item["stringData"]) for item in examples} == secret_keys()
+    assert {
+        bare(item["metadata"]["name"], "dev-"): set(item["stringData"]) for item in examples
+    } == secret_keys()
     for item in examples:
-        assert all(value.startswith("<") and value.endswith(">") for value in item["stringData"].values())
+        assert all(
+            value.startswith("<") and value.endswith(">") for value in item["stringData"].values()
+        )
 
 
 def test_no_environment_but_the_local_one_renders_a_secret_and_that_one_renders_them_whole():
@@ -290,20 +387,29 @@ def test_prefixes_tell_environments_apart():
 
 @pytest.mark.parametrize(
     ("variant", "keys"),
-    [("production+region", ["region"]), ("production+zone", ["region", "zone"]), ("production/migrate+zone", ["region", "zone"])],
+    [
+        ("production+region", ["region"]),
+        ("production+zone", ["region", "zone"]),
+        ("production/migrate+zone", ["region", "zone"]),
+    ],
 )
 def test_pods_can_be_bound_to_a_region_or_a_zone(variant, keys):
     facts = dict(
         line.split("=", 1)
-        for line in (ROOT / "k8s/overlays/production/environment/facts.env").read_text().splitlines()
+        for line in (ROOT / "k8s/overlays/production/environment/facts.env")
+        .read_text()
+        .splitlines()
         if "=" in line
     )
     wanted = {"region": facts["AWS_REGION"], "zone": facts["ZONE"]}
     for item in workloads(variant):
-        required = pod_of(item)["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+        required = pod_of(item)["spec"]["affinity"]["nodeAffinity"][
+            "requiredDuringSchedulingIgnoredDuringExecution"
+        ]
         [term] = required["nodeSelectorTerms"]
         assert term["matchExpressions"] == [
-            {"key": f"topology.kubernetes.io/{key}", "operator": "In", "values": [wanted[key]]} for key in keys
+            {"key": f"topology.kubernetes.io/{key}", "operator": "In", "values": [wanted[key]]}
+            for key in keys
         ]
 
 
@@ -311,10 +417,26 @@ def test_pods_can_be_bound_to_a_region_or_a_zone(variant, keys):
 def test_the_pipelines_group_may_write_every_custom_object_of_its_environment(variant):
     """The group that infra/terraform/modules/pipeline gives the deploying role; EKS's policy covers what is Kubernetes' own."""
     _, prefix = environment_of(variant)
-    (binding,) = [item for item in objects(variant, "RoleBinding") if item["metadata"]["name"] == prefix + "deployers"]
-    assert binding["subjects"] == [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": prefix + "deployers"}]
-    (role,) = [item for item in objects(variant, "Role") if item["metadata"]["name"] == binding["roleRef"]["name"]]
-    allowed = {(group, kind) for rule in role["rules"] if {"create", "patch", "delete"} <= set(rule["verbs"]) for group in rule["apiGroups"] for kind in rule["resources"]}
+    (binding,) = [
+        item
+        for item in objects(variant, "RoleBinding")
+        if item["metadata"]["name"] == prefix + "deployers"
+    ]
+    assert binding["subjects"] == [
+        {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": prefix + "deployers"}
+    ]
+    (role,) = [
+        item
+        for item in objects(variant, "Role")
+        if item["metadata"]["name"] == binding["roleRef"]["name"]
+    ]
+    allowed = {
+        (group, kind)
+        for rule in role["rules"]
+        if {"create", "patch", "delete"} <= set(rule["verbs"])
+        for group in rule["apiGroups"]
+        for kind in rule["resources"]
+    }
     for name in (variant, "production+all"):
         for item in objects(name):
             group = item["apiVersion"].rpartition("/")[0]

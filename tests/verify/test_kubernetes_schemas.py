@@ -23,7 +23,9 @@ OF_KUBERNETES = (
 )
 
 # It would read all of Kubernetes' definitions again for each object.
-kubernetes_validate.utils.schema_contents = functools.cache(kubernetes_validate.utils.schema_contents)
+kubernetes_validate.utils.schema_contents = functools.cache(
+    kubernetes_validate.utils.schema_contents
+)
 
 
 @functools.cache
@@ -54,5 +56,10 @@ def test_custom_objects_fit_their_schemas_and_no_kind_is_without_one():
         for item in objects(variant)
         if not item["apiVersion"].startswith(OF_KUBERNETES)
     }
-    checked = run("node", ROOT / "tests/verify/kubernetes_crds.mjs", TOOLS / "node_modules", input=f"[{','.join(sorted(custom))}]")
+    checked = run(
+        "node",
+        ROOT / "tests/verify/kubernetes_crds.mjs",
+        TOOLS / "node_modules",
+        input=f"[{','.join(sorted(custom))}]",
+    )
     assert json.loads(checked) == {"problems": [], "unknown": []}

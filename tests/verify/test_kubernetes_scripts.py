@@ -21,13 +21,23 @@ def manifests(tmp_path):
 
 def rendered(folder):
     """The objects that a folder renders to."""
-    return [item for item in yaml.load_all(run(tool("kubectl"), "kustomize", folder), Loader=yaml.CSafeLoader) if item]
+    return [
+        item
+        for item in yaml.load_all(
+            run(tool("kubectl"), "kustomize", folder), Loader=yaml.CSafeLoader
+        )
+        if item
+    ]
 
 
 def images(folder):
     """The images in it, without their registry and digest."""
     pods = [pod_of(item) for item in rendered(folder) if pod_of(item)]
-    return {container["image"].rpartition("/")[2].partition("@")[0] for pod in pods for container in pod["spec"]["containers"]}
+    return {
+        container["image"].rpartition("/")[2].partition("@")[0]
+        for pod in pods
+        for container in pod["spec"]["containers"]
+    }
 
 
 def test_a_version_is_written_to_every_environment(manifests):
@@ -36,24 +46,43 @@ def test_a_version_is_written_to_every_environment(manifests):
         file = "kustomization.yaml" if environment == "local" else "environment/kustomization.yaml"
         tag = f"newTag: 12.3.4-rc.1-{'dev' if environment == 'local' else prefix}\n"
         assert (manifests / "overlays" / environment / file).read_text().count(tag) >= 4
-    services = ("reminder-service", "event-service", "notification-scheduler", "notification-service")
-    assert images(manifests / "overlays/staging") == {f"{service}:12.3.4-rc.1-stg" for service in services}
-    jobs = [item["metadata"]["name"] for item in rendered(manifests / "overlays/production/migrate") if item["kind"] == "Job"]
+    services = (
+        "reminder-service",
+        "event-service",
+        "notification-scheduler",
+        "notification-service",
+    )
+    assert images(manifests / "overlays/staging") == {
+        f"{service}:12.3.4-rc.1-stg" for service in services
+    }
+    jobs = [
+        item["metadata"]["name"]
+        for item in rendered(manifests / "overlays/production/migrate")
+        if item["kind"] == "Job"
+    ]
     assert "prod-event-service-migrate-12-3-4-rc-1" in jobs
-    assert {"ministack:local", "postgres:15-bookworm", "suite:12.3.4-rc.1-dev"} <= images(manifests / "overlays/local")
+    assert {"ministack:local", "postgres:15-bookworm", "suite:12.3.4-rc.1-dev"} <= images(
+        manifests / "overlays/local"
+    )
 
 
 def test_a_version_is_written_to_the_environment_or_the_colour_that_is_named_alone(manifests):
     run(manifests / "set-version.sh", "3.0.0", "staging")
     run(manifests / "set-version.sh", "4.0.0", "production", "--colour", "green")
     files = [path for path in manifests.rglob("*") if path.is_file()]
-    changed = [path for path in files if path.read_bytes() != (ROOT / "k8s" / path.relative_to(manifests)).read_bytes()]
+    changed = [
+        path
+        for path in files
+        if path.read_bytes() != (ROOT / "k8s" / path.relative_to(manifests)).read_bytes()
+    ]
     assert {str(path.relative_to(manifests / "overlays")) for path in changed} == {
         "staging/environment/kustomization.yaml",
         "staging/environment/version.yaml",
         "production/colours/kustomization.yaml",
     }
-    colours = yaml.safe_load((manifests / "overlays/production/colours/kustomization.yaml").read_text())["images"]
+    colours = yaml.safe_load(
+        (manifests / "overlays/production/colours/kustomization.yaml").read_text()
+    )["images"]
     assert {image["name"] for image in colours if image["newTag"] == "4.0.0-prod"} == {
         "reminder-service-green",
         "notification-service-green",
@@ -61,10 +90,21 @@ def test_a_version_is_written_to_the_environment_or_the_colour_that_is_named_alo
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["1"], ["2.0.0", "nowhere"], ["2.0.0", "development", "--colour", "green"], ["2.0.0", "--other"]]
+    "arguments",
+    [
+        [],
+        ["1"],
+        ["2.0.0", "nowhere"],
+        ["2.0.0", "development", "--colour", "green"],
+        ["2.0.0", "--other"],
+    ],
 )
-def test_what_cannot_be_a_version_or_an_environment_is_refused_and_changes_nothing(manifests, arguments):
-    done = subprocess.run([manifests / "set-version.sh", *arguments], text=True, capture_output=True)
+def test_what_cannot_be_a_version_or_an_environment_is_refused_and_changes_nothing(
+    manifests, arguments
+):
+    done = subprocess.run(
+        [manifests / "set-version.sh", *arguments], text=True, capture_output=True
+    )
     assert done.returncode != 0 and done.stderr
     assert subprocess.run(["diff", "-r", ROOT / "k8s", manifests]).returncode == 0
 
@@ -73,7 +113,12 @@ def test_what_cannot_be_a_version_or_an_environment_is_refused_and_changes_nothi
 def cluster():
     """Production with colours: every Deployment has three ready pods."""
     with Api(
-        [with_pods(item, 3) for item in objects("production+colours", "Service", "Deployment", "HorizontalPodAutoscaler")]
+        [
+            with_pods(item, 3)
+            for item in objects(
+                "production+colours", "Service", "Deployment", "HorizontalPodAutoscaler"
+            )
+        ]
     ) as api:
         yield api
 
@@ -83,7 +128,8 @@ def with_pods(item, count):
     if item["kind"] == "Deployment":
         item["spec"]["replicas"] = count
         item["status"] = dict.fromkeys(
-            ["replicas", "updatedReplicas", "readyReplicas", "availableReplicas"] if count else [], count
+            ["replicas", "updatedReplicas", "readyReplicas", "availableReplicas"] if count else [],
+            count,
         )
     return item
 
@@ -106,10 +152,19 @@ def blue_green(cluster, *arguments):
         )
     )
     path = f"{os.path.dirname(tool('kubectl'))}:{os.environ['PATH']}"
-    environment = {"PATH": path, "HOME": str(home), "KUBECONFIG": str(config), "POLL_SECONDS": "0.1"}
+    environment = {
+        "PATH": path,
+        "HOME": str(home),
+        "KUBECONFIG": str(config),
+        "POLL_SECONDS": "0.1",
+    }
     try:
         return subprocess.run(
-            [ROOT / "scripts/blue-green.sh", *arguments], env=environment, text=True, capture_output=True, timeout=60
+            [ROOT / "scripts/blue-green.sh", *arguments],
+            env=environment,
+            text=True,
+            capture_output=True,
+            timeout=60,
         )
     finally:
         config.unlink()
@@ -118,12 +173,17 @@ def blue_green(cluster, *arguments):
 def colours(cluster):
     """Where the two Services lead."""
     services = ("prod-reminder-service", "prod-notification-service")
-    return [cluster.item("Service", name)["spec"]["selector"].get("reminders/colour") for name in services]
+    return [
+        cluster.item("Service", name)["spec"]["selector"].get("reminders/colour")
+        for name in services
+    ]
 
 
 def test_the_manifests_leave_the_switch_to_the_script():
     for service in objects("production+colours", "Service"):
-        assert ("reminders/colour" in service["spec"]["selector"]) == service["metadata"]["name"].endswith(("-blue", "-green"))
+        assert ("reminders/colour" in service["spec"]["selector"]) == service["metadata"][
+            "name"
+        ].endswith(("-blue", "-green"))
 
 
 def test_there_and_back(cluster):
@@ -139,15 +199,24 @@ def test_there_and_back(cluster):
     )
     assert colours(cluster) == ["green", "green"]
     selector = cluster.item("Service", "prod-reminder-service")["spec"]["selector"]
-    assert selector["app.kubernetes.io/name"] == "reminder-service", "the rest of the selector stays"
+    assert selector["app.kubernetes.io/name"] == "reminder-service", (
+        "the rest of the selector stays"
+    )
     status = blue_green(cluster, "status", "production")
-    assert status.returncode == 0 and "clients reach green; before, they reached blue" in status.stdout
-    assert "prod-reminder-service-blue         3 of 3 ready  registry.example.com/reminders/reminder-service:" in status.stdout
+    assert (
+        status.returncode == 0 and "clients reach green; before, they reached blue" in status.stdout
+    )
+    assert (
+        "prod-reminder-service-blue         3 of 3 ready  registry.example.com/reminders/reminder-service:"
+        in status.stdout
+    )
 
     assert blue_green(cluster, "back", "production").returncode == 0
     assert colours(cluster) == ["blue", "blue"]
     # Only the switch was touched, and by a manager of its own.
-    assert {(kind, manager[0]) for kind, _, _, manager in cluster.patches} == {("Service", "blue-green")}
+    assert {(kind, manager[0]) for kind, _, _, manager in cluster.patches} == {
+        ("Service", "blue-green")
+    }
 
 
 def test_the_other_colour_gets_as_many_pods_as_clients_have_before_they_are_led_there(cluster):
@@ -179,7 +248,10 @@ def test_both_services_are_switched_or_neither(cluster):
     refused = []
 
     def refuse_one(api, key, patch):
-        if key[2] == "prod-reminder-service" and patch["spec"]["selector"]["reminders/colour"] == "green":
+        if (
+            key[2] == "prod-reminder-service"
+            and patch["spec"]["selector"]["reminders/colour"] == "green"
+        ):
             refused.append(colours(api))
             return "not today"
         return None

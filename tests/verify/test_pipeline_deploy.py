@@ -32,7 +32,12 @@ def running(cluster):
 
 
 # What an administrator applies: the pipeline's role may not.
-ADMINISTERED = {"Namespace/development", "PriorityClass/dev-services", "Role/dev-deployers", "RoleBinding/dev-deployers"}
+ADMINISTERED = {
+    "Namespace/development",
+    "PriorityClass/dev-services",
+    "Role/dev-deployers",
+    "RoleBinding/dev-deployers",
+}
 
 
 def everywhere(tag):
@@ -47,9 +52,16 @@ def test_migrates_then_rolls_out_in_order_then_does_the_rest(cluster):
     assert set(order[:4]) == ADMINISTERED
     assert cluster.rolled_out() == ORDER
     jobs = [at for at, name in enumerate(order) if name.startswith("Job/")]
-    first, last = order.index("Deployment/dev-event-service"), order.index("Deployment/dev-reminder-service")
+    first, last = (
+        order.index("Deployment/dev-event-service"),
+        order.index("Deployment/dev-reminder-service"),
+    )
     assert len(jobs) == len(JOBS) and max(jobs) < first
-    configuration = [at for at, name in enumerate(order) if re.match("(ConfigMap|ServiceAccount|NetworkPolicy)/", name)]
+    configuration = [
+        at
+        for at, name in enumerate(order)
+        if re.match("(ConfigMap|ServiceAccount|NetworkPolicy)/", name)
+    ]
     assert configuration and max(configuration[:-1]) < min(jobs)
     assert order.index("Ingress/dev-entry") > last
     assert cluster.objects["ConfigMap/dev-releases"]["data"]["history"].startswith("2.1.0 ")
@@ -60,8 +72,13 @@ def test_nothing_is_rolled_out_when_a_migration_fails(running):
     done = running.deploy("2.1.0")
     assert done.returncode == 1
     assert running.rolled_out() == [] and running.runs() == everywhere("2.0.0-dev")
-    assert "job/dev-notification-service-migrate" in done.stderr and "what the process said last" in done.stderr
-    assert "ConfigMap/dev-releases" not in running.objects, "what failed is not remembered as deployed"
+    assert (
+        "job/dev-notification-service-migrate" in done.stderr
+        and "what the process said last" in done.stderr
+    )
+    assert "ConfigMap/dev-releases" not in running.objects, (
+        "what failed is not remembered as deployed"
+    )
 
 
 def test_all_go_back_when_one_does_not_become_ready(running):
@@ -72,9 +89,15 @@ def test_all_go_back_when_one_does_not_become_ready(running):
     assert running.rolled_out() == ORDER[:3], "what comes after the failed one is not begun"
     assert running.runs() == everywhere("2.0.0-dev")
     undone = [call for call in running.calls if call.startswith("rollout undo")]
-    assert [call.split()[2] for call in undone] == [f"deployment/dev-{service}" for service in reversed(ORDER[:3])]
+    assert [call.split()[2] for call in undone] == [
+        f"deployment/dev-{service}" for service in reversed(ORDER[:3])
+    ]
     assert running.applied == applied, "the next merge starts from what runs"
-    for said in ("dev-notification-scheduler did not become ready", "ImagePullBackOff: no such image", "what the process said last"):
+    for said in (
+        "dev-notification-scheduler did not become ready",
+        "ImagePullBackOff: no such image",
+        "what the process said last",
+    ):
         assert said in done.stderr
 
 
@@ -91,14 +114,19 @@ def test_what_could_not_go_back_is_named(running):
     running.cannot_undo = {"dev-event-service"}
     done = running.deploy("2.1.0")
     assert done.returncode == 1 and "did not succeed for dev-event-service" in done.stderr
-    assert running.runs()["notification-service"] == "2.0.0-dev", "the others are tried all the same"
+    assert running.runs()["notification-service"] == "2.0.0-dev", (
+        "the others are tried all the same"
+    )
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         (lambda secrets: secrets.pop("dev-fcm-secrets"), "Secret dev-fcm-secrets"),
-        (lambda secrets: secrets["dev-device-db-secrets"].remove("password"), "Secret dev-device-db-secrets, key password"),
+        (
+            lambda secrets: secrets["dev-device-db-secrets"].remove("password"),
+            "Secret dev-device-db-secrets, key password",
+        ),
     ],
 )
 def test_a_missing_secret_is_named_before_anything_runs(cluster, change, said):
@@ -123,7 +151,11 @@ def test_who_may_change_a_namespace_only_deploys_into_it(running):
     assert not [name for name in running.order if name.startswith(("Namespace/", "PriorityClass/"))]
     del running.objects["Namespace/development"]
     done = running.deploy("2.2.0")
-    assert done.returncode == 1 and "An administrator deploys first" in done.stderr and running.order == []
+    assert (
+        done.returncode == 1
+        and "An administrator deploys first" in done.stderr
+        and running.order == []
+    )
 
 
 def test_one_colour_is_deployed_and_the_other_left_alone(cluster, tmp_path):
@@ -144,7 +176,11 @@ def test_the_same_version_again_migrates_again_and_rolls_out_nothing_new(cluster
     for _ in range(2):
         assert cluster.deploy("2.0.0").returncode == 0
     assert any(call.startswith("delete job ") for call in cluster.calls)
-    assert all(len(item["revisions"]) == 1 for name, item in cluster.objects.items() if name.startswith("Deployment/"))
+    assert all(
+        len(item["revisions"]) == 1
+        for name, item in cluster.objects.items()
+        if name.startswith("Deployment/")
+    )
 
 
 def test_a_dry_run_asks_no_cluster(environment, tmp_path):
@@ -169,13 +205,25 @@ def test_the_version_is_in_every_image_and_label(environment, tmp_path):
             labelled.append(item["spec"]["template"]["metadata"])
             for container in item["spec"]["template"]["spec"]["containers"]:
                 seen.add(container["image"])
-                assert container["image"].endswith(f":2.1.0-gabcdef012345-{ENVIRONMENTS[environment]}")
+                assert container["image"].endswith(
+                    f":2.1.0-gabcdef012345-{ENVIRONMENTS[environment]}"
+                )
         for metadata in labelled:
-            assert (metadata["labels"].get("app.kubernetes.io/version") == "2.1.0-gabcdef012345") == (item["kind"] in ("Deployment", "Job"))
+            assert (
+                metadata["labels"].get("app.kubernetes.io/version") == "2.1.0-gabcdef012345"
+            ) == (item["kind"] in ("Deployment", "Job"))
     assert {image.split("/")[-1].split(":")[0] for image in seen} == set(SERVICES)
 
 
-@pytest.mark.parametrize("arguments", [("nowhere", "2.0.0"), ("development", "latest"), ("development",), ("development", "2.0.0", "--force")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("nowhere", "2.0.0"),
+        ("development", "latest"),
+        ("development",),
+        ("development", "2.0.0", "--force"),
+    ],
+)
 def test_wrong_arguments_are_told_and_do_nothing(cluster, arguments):
     done = cluster.run("deploy.sh", *arguments)
     assert done.returncode != 0 and done.stderr

@@ -27,7 +27,9 @@ def machine(tmp_path, registry):
     """Where the scripts run: a home that knows the registry, and stand-ins first on PATH."""
     home, bin = tmp_path / "home", tmp_path / "bin"
     (home / ".config/containers").mkdir(parents=True)
-    (home / ".config/containers/registries.conf").write_text(f'[[registry]]\nlocation = "{registry.address}"\ninsecure = true\n')
+    (home / ".config/containers/registries.conf").write_text(
+        f'[[registry]]\nlocation = "{registry.address}"\ninsecure = true\n'
+    )
     bin.mkdir()
     os.symlink(tool("kubectl"), bin / "kubectl")
 
@@ -35,7 +37,9 @@ def machine(tmp_path, registry):
         said = tmp_path / "said"
 
         def stand_in(self, name, script):
-            (bin / name).write_text(f'#!/bin/bash\nprintf "%s %s\\n" {name} "$*" >> {self.said}\n{script}\n')
+            (bin / name).write_text(
+                f'#!/bin/bash\nprintf "%s %s\\n" {name} "$*" >> {self.said}\n{script}\n'
+            )
             (bin / name).chmod(0o755)
 
         def run(self, script, *arguments, root=ROOT, **variables):
@@ -54,11 +58,18 @@ def machine(tmp_path, registry):
 @pytest.fixture
 def staged(registry):
     """2.0.0 of all services, as staging runs it."""
-    return {service: registry.image(f"reminders/{service}", "2.0.0-stg", service) for service in SERVICES}
+    return {
+        service: registry.image(f"reminders/{service}", "2.0.0-stg", service)
+        for service in SERVICES
+    }
 
 
 def in_production(registry, version="2.0.0"):
-    return {service: digest for service in SERVICES if (digest := registry.digest(f"reminders/{service}", f"{version}-prod"))}
+    return {
+        service: digest
+        for service in SERVICES
+        if (digest := registry.digest(f"reminders/{service}", f"{version}-prod"))
+    }
 
 
 def test_a_promotion_is_the_same_digest_under_another_tag(machine, registry, staged):
@@ -80,7 +91,11 @@ def test_a_dry_run_copies_nothing(machine, registry, staged):
 def test_what_was_never_built_is_not_promoted(machine, registry, staged):
     del registry.tags["reminders/reminder-service", "2.0.0-stg"]
     done = machine.run("promote.sh", "2.0.0", "staging", "production")
-    assert done.returncode == 3 and "There is no" in done.stderr and "has it been in staging" in done.stderr
+    assert (
+        done.returncode == 3
+        and "There is no" in done.stderr
+        and "has it been in staging" in done.stderr
+    )
     assert in_production(registry) == {}, "a version arrives whole or not at all"
 
 
@@ -98,12 +113,26 @@ def test_a_registry_that_does_not_answer_is_not_an_empty_one(machine, registry, 
 
 
 def test_only_what_is_signed_is_promoted(machine, registry, staged):
-    machine.stand_in("cosign", '[[ "$*" != *reminder-service* ]] || { echo "no signatures found" >&2; exit 1; }')
-    done = machine.run("promote.sh", "2.0.0", "staging", "production", SIGNED_BY="^https://github.com/example/reminders/")
+    machine.stand_in(
+        "cosign", '[[ "$*" != *reminder-service* ]] || { echo "no signatures found" >&2; exit 1; }'
+    )
+    done = machine.run(
+        "promote.sh",
+        "2.0.0",
+        "staging",
+        "production",
+        SIGNED_BY="^https://github.com/example/reminders/",
+    )
     assert done.returncode == 1 and "reminder-service:2.0.0-stg is not signed" in done.stderr
     assert in_production(registry) == {}
-    assert all("--certificate-identity-regexp ^https://github.com/example/reminders/" in call for call in machine.asked("cosign"))
-    assert f"{registry.address}/reminders/event-service@{staged['event-service']}" in machine.asked("cosign")[0]
+    assert all(
+        "--certificate-identity-regexp ^https://github.com/example/reminders/" in call
+        for call in machine.asked("cosign")
+    )
+    assert (
+        f"{registry.address}/reminders/event-service@{staged['event-service']}"
+        in machine.asked("cosign")[0]
+    )
 
 
 @pytest.fixture
@@ -112,7 +141,9 @@ def project(tmp_path):
     for part in ("scripts", "k8s"):
         shutil.copytree(ROOT / part, tmp_path / "project" / part)
     sbom = tmp_path / "project/scripts/sbom.sh"
-    sbom.write_text('#!/bin/bash\nprintf \'{"spdxVersion":"SPDX-2.3","name":"%s","version":"%s"}\' "$1" "$2" > "$4"\n')
+    sbom.write_text(
+        '#!/bin/bash\nprintf \'{"spdxVersion":"SPDX-2.3","name":"%s","version":"%s"}\' "$1" "$2" > "$4"\n'
+    )
     subprocess.run("git init -q && git -c user.name=tests -c user.email=tests@example.com commit -q --allow-empty -m first", shell=True, check=True,
                    cwd=tmp_path / "project")  # fmt: skip
     return tmp_path / "project"
@@ -120,24 +151,49 @@ def project(tmp_path):
 
 def publish(machine, registry, project, cosign="", *options, **variables):
     """`docker push` of an image that `make images` built: the registry has it afterwards."""
-    machine.stand_in("docker", f'curl --silent --fail "http://{registry.address}/daemon/${{@: -1}}"')
+    machine.stand_in(
+        "docker", f'curl --silent --fail "http://{registry.address}/daemon/${{@: -1}}"'
+    )
     machine.stand_in("cosign", cosign or "true")
-    return machine.run("publish.sh", "2.0.0", "development", *options, root=project, SIGNED_BY="^https://ci", **variables)
+    return machine.run(
+        "publish.sh",
+        "2.0.0",
+        "development",
+        *options,
+        root=project,
+        SIGNED_BY="^https://ci",
+        **variables,
+    )
 
 
 def test_what_is_published_has_a_bill_a_provenance_and_a_signature(machine, registry, project):
-    done = publish(machine, registry, project, GITHUB_REPOSITORY="example/reminders", GITHUB_SERVER_URL="https://github.com")
+    done = publish(
+        machine,
+        registry,
+        project,
+        GITHUB_REPOSITORY="example/reminders",
+        GITHUB_SERVER_URL="https://github.com",
+    )
     assert done.returncode == 0, done.stderr
-    digests = {service: registry.digest(f"reminders/{service}", "2.0.0-dev") for service in SERVICES}
-    listed = dict(line.split() for line in (project / "target/publish/images.txt").read_text().splitlines())
+    digests = {
+        service: registry.digest(f"reminders/{service}", "2.0.0-dev") for service in SERVICES
+    }
+    listed = dict(
+        line.split() for line in (project / "target/publish/images.txt").read_text().splitlines()
+    )
     assert listed == digests
     for service in SERVICES:
         image = f"{registry.address}/reminders/{service}@{digests[service]}"
         calls = [call for call in machine.asked("cosign") if call.endswith(image)]
-        assert [call.split()[0] for call in calls] == ["attest", "attest", "sign"], "the signature comes last: what has it has all"
+        assert [call.split()[0] for call in calls] == ["attest", "attest", "sign"], (
+            "the signature comes last: what has it has all"
+        )
         assert "--type spdxjson" in calls[0] and "--type slsaprovenance1" in calls[1]
         provenance = json.loads((project / f"target/publish/{service}.provenance.json").read_text())
-        assert provenance["buildDefinition"]["externalParameters"]["buildArgs"] == {"SERVICE": service, "VERSION": "2.0.0"}
+        assert provenance["buildDefinition"]["externalParameters"]["buildArgs"] == {
+            "SERVICE": service,
+            "VERSION": "2.0.0",
+        }
         source = provenance["buildDefinition"]["resolvedDependencies"][0]
         assert source["uri"] == "git+https://github.com/example/reminders"
         assert source["digest"]["gitCommit"] == run("git", "rev-parse", "HEAD", cwd=project).strip()
@@ -148,7 +204,9 @@ def test_what_is_published_and_signed_is_left_alone(machine, registry, project):
     machine.said.unlink()
     done = publish(machine, registry, project)
     assert done.returncode == 0 and done.stdout.count("published already") == len(SERVICES)
-    assert machine.asked("docker") == [] and {call.split()[0] for call in machine.asked("cosign")} == {"verify"}
+    assert machine.asked("docker") == [] and {
+        call.split()[0] for call in machine.asked("cosign")
+    } == {"verify"}
 
 
 def test_what_is_there_unsigned_is_an_end(machine, registry, project):
@@ -170,6 +228,8 @@ def test_a_bill_of_materials_lists_what_a_service_links(tmp_path):
     assert (bill["name"], bill["spdxVersion"]) == ("notification-scheduler", "SPDX-2.3")
     crates = {package["name"]: package for package in bill["packages"]}
     assert {"notification-scheduler", "shared", "tokio", "sqlx", "rustls"} <= crates.keys()
-    assert not {"proptest", "lettre", "reminder-service", "windows-sys"} & crates.keys(), "no tests, no other service, no other system"
+    assert not {"proptest", "lettre", "reminder-service", "windows-sys"} & crates.keys(), (
+        "no tests, no other service, no other system"
+    )
     assert crates["tokio"]["licenseDeclared"] == "MIT"
     assert crates["tokio"]["externalRefs"][-1]["referenceLocator"].startswith("pkg:cargo/tokio@")

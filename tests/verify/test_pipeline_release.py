@@ -31,7 +31,9 @@ def project(tmp_path):
             f'[workspace]\nmembers = []\n\n[workspace.package]\nversion = "{version}"\n\n[workspace.dependencies]\ntokio = {{ version = "1.48" }}\n'
         )
         (tmp_path / "Cargo.lock").write_text(LOCK.format(ours=locked or version))
-        (tmp_path / "CHANGELOG.md").write_text(f"# Changelog\n\n## {heading}\n{lines}\n## 2.0.0 (2026-01-31)\n\nThe first.\n")
+        (tmp_path / "CHANGELOG.md").write_text(
+            f"# Changelog\n\n## {heading}\n{lines}\n## 2.0.0 (2026-01-31)\n\nThe first.\n"
+        )
         return tmp_path
 
     return write
@@ -39,7 +41,10 @@ def project(tmp_path):
 
 def release(project, *arguments):
     return subprocess.run(
-        [ROOT / "scripts/release.sh", *arguments], env={"PATH": "/usr/bin:/bin", "PROJECT": str(project)}, text=True, capture_output=True
+        [ROOT / "scripts/release.sh", *arguments],
+        env={"PATH": "/usr/bin:/bin", "PROJECT": str(project)},
+        text=True,
+        capture_output=True,
     )
 
 
@@ -80,7 +85,9 @@ def test_a_release_is_prepared(project):
     folder = project()
     done = release(folder, "prepare", "2.1.0")
     assert done.returncode == 0, done.stderr
-    assert re.search(r"^## 2\.1\.0 \(\d{4}-\d{2}-\d{2}\)$", (folder / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert re.search(
+        r"^## 2\.1\.0 \(\d{4}-\d{2}-\d{2}\)$", (folder / "CHANGELOG.md").read_text(), re.MULTILINE
+    )
     assert "## 2.0.0 (2026-01-31)" in (folder / "CHANGELOG.md").read_text()
     assert release(folder, "check", "v2.1.0").returncode == 0
     assert "git tag -a v2.1.0" in done.stdout
@@ -90,14 +97,28 @@ def test_a_release_is_prepared(project):
 def test_a_release_under_another_number_changes_it_where_it_stands(tmp_path):
     """As when what was to be 2.1.0 turns out to be 3.0.0; cargo itself writes the lock file."""
     (tmp_path / "a").mkdir()
-    (tmp_path / "Cargo.toml").write_text('[workspace]\nmembers = ["a"]\nresolver = "3"\n\n[workspace.package]\nversion = "2.1.0"\nedition = "2024"\n')
-    (tmp_path / "a/Cargo.toml").write_text('[package]\nname = "a"\nversion.workspace = true\nedition.workspace = true\n\n[lib]\npath = "lib.rs"\n')
+    (tmp_path / "Cargo.toml").write_text(
+        '[workspace]\nmembers = ["a"]\nresolver = "3"\n\n[workspace.package]\nversion = "2.1.0"\nedition = "2024"\n'
+    )
+    (tmp_path / "a/Cargo.toml").write_text(
+        '[package]\nname = "a"\nversion.workspace = true\nedition.workspace = true\n\n[lib]\npath = "lib.rs"\n'
+    )
     (tmp_path / "a/lib.rs").write_text("")
     (tmp_path / "CHANGELOG.md").write_text("# Changelog\n\n## Unreleased (2.1.0)\n\n- Anew.\n")
-    subprocess.run(["cargo", "generate-lockfile", "--offline"], cwd=tmp_path, check=True, capture_output=True)
-    done = subprocess.run([ROOT / "scripts/release.sh", "prepare", "3.0.0"], env=os.environ | {"PROJECT": str(tmp_path)}, text=True, capture_output=True)
+    subprocess.run(
+        ["cargo", "generate-lockfile", "--offline"], cwd=tmp_path, check=True, capture_output=True
+    )
+    done = subprocess.run(
+        [ROOT / "scripts/release.sh", "prepare", "3.0.0"],
+        env=os.environ | {"PROJECT": str(tmp_path)},
+        text=True,
+        capture_output=True,
+    )
     assert done.returncode == 0, done.stderr
-    assert 'version = "3.0.0"' in (tmp_path / "Cargo.toml").read_text() and 'version = "3.0.0"' in (tmp_path / "Cargo.lock").read_text()
+    assert (
+        'version = "3.0.0"' in (tmp_path / "Cargo.toml").read_text()
+        and 'version = "3.0.0"' in (tmp_path / "Cargo.lock").read_text()
+    )
 
 
 @pytest.mark.parametrize("version", ["2.1", "2.1.0-g0123456789ab", "next"])

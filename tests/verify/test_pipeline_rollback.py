@@ -17,8 +17,19 @@ def cluster(tmp_path):
 
 
 def git(folder, *arguments):
-    identity = ["-c", "user.name=tests", "-c", "user.email=tests@example.com", "-c", "commit.gpgsign=false", "-c", "tag.gpgsign=false"]
-    return subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, text=True, capture_output=True).stdout.strip()
+    identity = [
+        "-c",
+        "user.name=tests",
+        "-c",
+        "user.email=tests@example.com",
+        "-c",
+        "commit.gpgsign=false",
+        "-c",
+        "tag.gpgsign=false",
+    ]
+    return subprocess.run(
+        ["git", *identity, *arguments], cwd=folder, check=True, text=True, capture_output=True
+    ).stdout.strip()
 
 
 def write_version(project, version):
@@ -27,7 +38,13 @@ def write_version(project, version):
 
 def log_level(project, level):
     file = project / "k8s/base/foundation/process.env"
-    file.write_text("\n".join(f"RUST_LOG={level}" if line.startswith("RUST_LOG=") else line for line in file.read_text().splitlines()) + "\n")
+    file.write_text(
+        "\n".join(
+            f"RUST_LOG={level}" if line.startswith("RUST_LOG=") else line
+            for line in file.read_text().splitlines()
+        )
+        + "\n"
+    )
 
 
 @pytest.fixture
@@ -49,13 +66,17 @@ def project(tmp_path):
 
 
 def version(project, *arguments):
-    return subprocess.run([project / "scripts/version.sh", *arguments], cwd=project, text=True, capture_output=True)
+    return subprocess.run(
+        [project / "scripts/version.sh", *arguments], cwd=project, text=True, capture_output=True
+    )
 
 
 def variables(cluster):
     """What the newest Deployment of event-service reads."""
     pod = cluster.objects["Deployment/dev-event-service"]["spec"]["template"]["spec"]
-    return cluster.objects[f"ConfigMap/{pod['containers'][0]['envFrom'][0]['configMapRef']['name']}"]["data"]
+    return cluster.objects[
+        f"ConfigMap/{pod['containers'][0]['envFrom'][0]['configMapRef']['name']}"
+    ]["data"]
 
 
 def test_a_commit_has_one_version_and_a_version_one_commit(project):
@@ -64,7 +85,9 @@ def test_a_commit_has_one_version_and_a_version_one_commit(project):
     assert after == f"2.0.0-g{commit[:12]}"
     assert version(project, "HEAD~").stdout.strip() == "2.0.0"
     assert version(project, "--commit", after).stdout.strip() == commit
-    assert version(project, "--commit", "2.0.0").stdout.strip() == git(project, "rev-parse", "HEAD~")
+    assert version(project, "--commit", "2.0.0").stdout.strip() == git(
+        project, "rev-parse", "HEAD~"
+    )
 
 
 def test_an_unknown_version_is_told(project):
@@ -79,7 +102,12 @@ def test_a_tag_of_another_number_does_not_count(project):
 
 def test_it_goes_back_to_the_version_before_with_its_manifests(project, cluster):
     new = version(project).stdout.strip()
-    assert cluster.run("deploy.sh", "development", "2.0.0", "--manifests", str(project / "k8s"), root=project).returncode == 0
+    assert (
+        cluster.run(
+            "deploy.sh", "development", "2.0.0", "--manifests", str(project / "k8s"), root=project
+        ).returncode
+        == 0
+    )
     assert cluster.run("deploy.sh", "development", new, root=project).returncode == 0
     assert variables(cluster)["RUST_LOG"] == "debug"
 
@@ -97,7 +125,11 @@ def test_it_goes_back_to_the_version_before_with_its_manifests(project, cluster)
 def remember(cluster, *versions):
     """What was deployed, the newest first, as scripts/deploy.sh notes it."""
     history = "\n".join(f"{version} 2026-01-01T00:00:00Z" for version in versions)
-    cluster.objects["ConfigMap/dev-releases"] = {"kind": "ConfigMap", "metadata": {"name": "dev-releases"}, "data": {"history": history}}
+    cluster.objects["ConfigMap/dev-releases"] = {
+        "kind": "ConfigMap",
+        "metadata": {"name": "dev-releases"},
+        "data": {"history": history},
+    }
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,20 @@ BENCHMARKS = (ROOT / "docs/BENCHMARKS.md").read_text()
 
 def measured():
     """The figures that everything is derived from, in µs of CPU a notification and events a second."""
-    cpu = {name: int(figure) for name, figure in re.findall(r"^\| ([\w-]+)(?:, [^|]*)? \| (\d+) \|$", BENCHMARKS, re.MULTILINE)}
+    cpu = {
+        name: int(figure)
+        for name, figure in re.findall(
+            r"^\| ([\w-]+)(?:, [^|]*)? \| (\d+) \|$", BENCHMARKS, re.MULTILINE
+        )
+    }
     events = re.search(r"^\| events applied \| ([\d,]+)/s", BENCHMARKS, re.MULTILINE)
-    assert {"notification-service", "scheduler", "event-service", "PostgreSQL", "bus"} <= cpu.keys() and events, "BENCHMARKS.md has its figures elsewhere"
+    assert {
+        "notification-service",
+        "scheduler",
+        "event-service",
+        "PostgreSQL",
+        "bus",
+    } <= cpu.keys() and events, "BENCHMARKS.md has its figures elsewhere"
     return {
         "sender": cpu["notification-service"], "scheduler": cpu["scheduler"], "catalogue": cpu["event-service"],
         "database": cpu["PostgreSQL"] - cpu["bus"], "events": int(events[1].replace(",", "")),
@@ -30,8 +41,12 @@ def manifest(service, name):
 
 def half_a_request(service):
     """CPU at which the autoscaler adds a pod, in µs a second."""
-    request = manifest(service, "deployment")["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"]["cpu"]
-    target = manifest(service, "autoscaler")["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"]
+    request = manifest(service, "deployment")["spec"]["template"]["spec"]["containers"][0][
+        "resources"
+    ]["requests"]["cpu"]
+    target = manifest(service, "autoscaler")["spec"]["metrics"][0]["resource"]["target"][
+        "averageUtilization"
+    ]
     return int(request.removesuffix("m")) * 1_000 * target / 100
 
 
@@ -44,9 +59,16 @@ def pods(rate):
     """Of each service; at least the autoscaler's minimum."""
     figures = measured()
     by_cpu = {
-        "notification-service": math.ceil(rate * figures["sender"] / half_a_request("notification-service")),
-        "notification-scheduler": math.ceil(rate * figures["scheduler"] / half_a_request("notification-scheduler")),
-        "event-service": max(math.ceil(rate * figures["catalogue"] / half_a_request("event-service")), math.ceil(3 * rate / figures["events"])),
+        "notification-service": math.ceil(
+            rate * figures["sender"] / half_a_request("notification-service")
+        ),
+        "notification-scheduler": math.ceil(
+            rate * figures["scheduler"] / half_a_request("notification-scheduler")
+        ),
+        "event-service": max(
+            math.ceil(rate * figures["catalogue"] / half_a_request("event-service")),
+            math.ceil(3 * rate / figures["events"]),
+        ),
         "reminder-service": 0,
     }
     return {service: max(number, bounds(service)[0]) for service, number in by_cpu.items()}
@@ -68,10 +90,14 @@ def derived_table():
 
 def test_the_table_is_what_follows_from_todays_figures():
     found = [line for line in SCALE.splitlines() if re.match(r"\| [\d,]+/s \| \d+ \|", line)]
-    assert found == derived_table(), "docs/SCALE.md, \"From 100 to 10,000 a second\" should say:\n" + "\n".join(derived_table())
+    assert found == derived_table(), (
+        "docs/SCALE.md, \"From 100 to 10,000 a second\" should say:\n" + "\n".join(derived_table())
+    )
 
 
-@pytest.mark.parametrize("service", ["notification-service", "notification-scheduler", "event-service"])
+@pytest.mark.parametrize(
+    "service", ["notification-service", "notification-scheduler", "event-service"]
+)
 def test_the_most_that_is_derived_is_within_the_autoscalers(service):
     assert pods(RATES[-1])[service] <= bounds(service)[1]
 
@@ -87,7 +113,11 @@ def test_limits_that_are_quoted_are_the_codes():
     for file, pattern, quoted in [
         ("shared/src/bus/aws.rs", r"const BATCH: usize = (\d+)", "{} messages a call"),
         ("shared/src/bus/aws.rs", r"const CALLS: usize = (\d+)", "{} calls at once"),
-        ("notification-service/config.json", r'"default": "(\d+)",\s*"name": "PUSH_MAX_IN_FLIGHT"|PUSH_MAX_IN_FLIGHT"[^}]*?"default": "(\d+)"', "`PUSH_MAX_IN_FLIGHT` ({})"),
+        (
+            "notification-service/config.json",
+            r'"default": "(\d+)",\s*"name": "PUSH_MAX_IN_FLIGHT"|PUSH_MAX_IN_FLIGHT"[^}]*?"default": "(\d+)"',
+            "`PUSH_MAX_IN_FLIGHT` ({})",
+        ),
     ]:
         found = re.search(pattern, (ROOT / file).read_text(), re.DOTALL)
         assert found, file

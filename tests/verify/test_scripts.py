@@ -12,4 +12,10 @@ def test_shell_scripts_have_no_findings():
 def test_yaml_is_tidy():
     files = run("git", "ls-files", "*.yaml", "*.yml").split()
     if files:
-        run(tool("yamllint"), "--strict", "--config-file", ROOT / "tests/verify/yamllint.yaml", *[ROOT / file for file in files])
+        run(
+            tool("yamllint"),
+            "--strict",
+            "--config-file",
+            ROOT / "tests/verify/yamllint.yaml",
+            *[ROOT / file for file in files],
+        )

@@ -19,16 +19,30 @@ def test_formatted(tmp_path):
 
 
 def test_one_provider_is_locked_everywhere():
-    locks = {path.parent.name: path.read_text() for path in INFRA.rglob(".terraform.lock.hcl") if ".terraform" not in path.parts}
+    locks = {
+        path.parent.name: path.read_text()
+        for path in INFRA.rglob(".terraform.lock.hcl")
+        if ".terraform" not in path.parts
+    }
     assert sorted(locks) == sorted([*ROOTS, "terraform"])
     assert len(set(locks.values())) == 1
     lock = locks["production"]
     assert f'provider "{PROVIDER}"' in lock and f'version     = "{VERSION}"' in lock
-    assert len(re.findall('"zh:[0-9a-f]{64}"', lock)) >= 10, "hashes of the release's packages for every platform"
+    assert len(re.findall('"zh:[0-9a-f]{64}"', lock)) >= 10, (
+        "hashes of the release's packages for every platform"
+    )
 
 
 def test_the_lock_holds(tmp_path):
-    said = terraform("init", "-backend=false", "-lockfile=readonly", "-no-color", cwd=INFRA / "environments" / "production", data=tmp_path, mirror=True)
+    said = terraform(
+        "init",
+        "-backend=false",
+        "-lockfile=readonly",
+        "-no-color",
+        cwd=INFRA / "environments" / "production",
+        data=tmp_path,
+        mirror=True,
+    )
     assert "successfully initialized" in said
 
 
@@ -37,7 +51,10 @@ def test_valid(tmp_path):
     folder = tmp_path / "all"
     folder.mkdir()
     sources = {root: os.path.relpath(INFRA / "environments" / root, folder) for root in ROOTS}
-    parts = [f'module "{root}" {{\n  source = "{source}"\n{required(root)}}}\n' for root, source in sources.items()]
+    parts = [
+        f'module "{root}" {{\n  source = "{source}"\n{required(root)}}}\n'
+        for root, source in sources.items()
+    ]
     (folder / "main.tf").write_text("\n".join(['variable "unknown" {}\n', *parts]))
     terraform("get", "-no-color", cwd=folder, data=tmp_path)
     said = json.loads(terraform("validate", "-json", cwd=folder, data=tmp_path))
@@ -50,7 +67,9 @@ def required(root):
     """Something unknown for each variable that has no default."""
     text = (INFRA / "environments" / root / "variables.tf").read_text()
     blocks = re.findall(r'^variable "(\w+)" \{(.*?)^\}', text, re.MULTILINE | re.DOTALL)
-    return "".join(f"  {name} = var.unknown\n" for name, block in blocks if "\n  default" not in block)
+    return "".join(
+        f"  {name} = var.unknown\n" for name, block in blocks if "\n  default" not in block
+    )
 
 
 @pytest.mark.parametrize("share", range(SHARES))
@@ -59,7 +78,13 @@ def test_modules_keep_their_promises(share, tmp_path):
     folder = INFRA / "terraform"
     terraform("get", "-no-color", cwd=folder, data=tmp_path)
     chosen = itertools.islice(TESTS, share, None, SHARES)
-    said = terraform("test", "-no-color", *[f"-filter=tests/{name}" for name in chosen], cwd=folder, data=tmp_path)
+    said = terraform(
+        "test",
+        "-no-color",
+        *[f"-filter=tests/{name}" for name in chosen],
+        cwd=folder,
+        data=tmp_path,
+    )
     assert re.search(r"^Success! [1-9][0-9]* passed, 0 failed\.$", said, re.MULTILINE), said
 
 
@@ -92,14 +117,18 @@ def test_every_module_is_used_and_tested():
     # What the environments' roots are made of, and what is tested above.
     elsewhere = ["environment", "protection"]
     for module in MODULES:
-        assert re.search(rf'source\s+= "(\.\./|\.\./\.\./terraform/modules/){module}"', configurations), f"nothing uses {module}"
+        assert re.search(
+            rf'source\s+= "(\.\./|\.\./\.\./terraform/modules/){module}"', configurations
+        ), f"nothing uses {module}"
         if module not in elsewhere:
             assert f'source = "./modules/{module}"' in promises, f"nothing tests {module}"
 
 
 def test_variables_and_outputs_say_what_they_are():
     for path in INFRA.rglob("*.tf"):
-        for block in re.findall(r'^(?:variable|output) "\w+" \{.*?^\}', path.read_text(), re.MULTILINE | re.DOTALL):
+        for block in re.findall(
+            r'^(?:variable|output) "\w+" \{.*?^\}', path.read_text(), re.MULTILINE | re.DOTALL
+        ):
             assert re.search(r"^  description = ", block, re.MULTILINE), f"{path}: {block}"
 
 
@@ -107,7 +136,13 @@ def test_variables_and_outputs_say_what_they_are():
 def test_examples_fit(root):
     """What is to be copied names every variable that must be given, and none that there is not."""
     folder = INFRA / "environments" / root
-    blocks = dict(re.findall(r'^variable "(\w+)" \{(.*?)^\}', (folder / "variables.tf").read_text(), re.MULTILINE | re.DOTALL))
+    blocks = dict(
+        re.findall(
+            r'^variable "(\w+)" \{(.*?)^\}',
+            (folder / "variables.tf").read_text(),
+            re.MULTILINE | re.DOTALL,
+        )
+    )
     example = (folder / "terraform.tfvars.example").read_text()
     given = set(re.findall(r"^(\w+) +=", example, re.MULTILINE))
     assert given | set(re.findall(r"^# (\w+) +=", example, re.MULTILINE)) <= set(blocks)
@@ -118,7 +153,9 @@ def test_examples_fit(root):
 def test_the_stored_template_uses_what_every_mail_has():
     """A variable that is missing makes SES drop the mail without an error."""
     source = (ROOT / "notification-service/src/channels/email/stored_template.rs").read_text()
-    known = set(re.findall(r'"(\w+)"', re.search(r"const VARIABLES: .*? =(.*?);", source, re.DOTALL)[0]))
+    known = set(
+        re.findall(r'"(\w+)"', re.search(r"const VARIABLES: .*? =(.*?);", source, re.DOTALL)[0])
+    )
     assert "message" in known
     for path in (INFRA / "terraform/modules/email/templates").iterdir():
         used = set(re.findall(r"\{\{(?:#if )?(\w+)\}\}", path.read_text()))

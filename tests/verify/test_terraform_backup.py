@@ -14,12 +14,18 @@ NOW = datetime.now(timezone.utc)
 def snapshot(days_old):
     """The schedule's snapshot of some days ago."""
     taken = NOW - timedelta(days=days_old)
-    return {"DbSnapshotIdentifier": taken.strftime(f"{DATABASE}-%Y-%m-%d-0000"), "SnapshotCreateTime": taken.strftime("%Y-%m-%dT00:00:05Z")}
+    return {
+        "DbSnapshotIdentifier": taken.strftime(f"{DATABASE}-%Y-%m-%d-0000"),
+        "SnapshotCreateTime": taken.strftime("%Y-%m-%dT00:00:05Z"),
+    }
 
 
 OLD, RECENT = [snapshot(400), snapshot(9)], [snapshot(6)]
 # Not the schedule's: what a destroyed database left, and what somebody took by hand.
-OTHERS = [{**snapshot(400), "DbSnapshotIdentifier": f"{DATABASE}-{suffix}"} for suffix in ("final-1", "before-migration")]
+OTHERS = [
+    {**snapshot(400), "DbSnapshotIdentifier": f"{DATABASE}-{suffix}"}
+    for suffix in ("final-1", "before-migration")
+]
 
 DONE = {"Return": {"ExportTasks": [{"Status": "COMPLETE"}]}}
 BUSY = {"Return": {"ExportTasks": [{"Status": "IN_PROGRESS"}]}}
@@ -29,7 +35,13 @@ TAKEN = {"Return": {}}
 
 
 def seen(status):
-    return {"Return": {"DbSnapshots": [{"Status": status, "DbSnapshotArn": "arn:aws:rds:us-east-1:000000000000:snapshot:x"}]}}
+    return {
+        "Return": {
+            "DbSnapshots": [
+                {"Status": status, "DbSnapshotArn": "arn:aws:rds:us-east-1:000000000000:snapshot:x"}
+            ]
+        }
+    }
 
 
 def thrown(error):
@@ -38,7 +50,11 @@ def thrown(error):
 
 # What RDS answers, by run and state; what is not named here is asked of MiniStack's RDS.
 RUNS = {
-    "succeeds": {"Start the export": [{"Return": {}}], "Look at the export": [BUSY, BUSY, DONE], "Find old snapshots": [AGED]},
+    "succeeds": {
+        "Start the export": [{"Return": {}}],
+        "Look at the export": [BUSY, BUSY, DONE],
+        "Find old snapshots": [AGED],
+    },
     "is repeated": {
         "Take a snapshot": [thrown("Rds.DbSnapshotAlreadyExistsException")],
         "Look at the snapshot": [seen("creating"), seen("available")],
@@ -49,18 +65,27 @@ RUNS = {
     "meets a busy instance": {"Take a snapshot": [thrown("Rds.InvalidDbInstanceStateException")]},
     "gets no snapshot": {"Take a snapshot": [TAKEN], "Look at the snapshot": [seen("failed")]},
     "gets no export": {
-        "Take a snapshot": [TAKEN], "Look at the snapshot": [seen("available")],
-        "Start the export": [{"Return": {}}], "Look at the export": [BUSY, BROKEN],
+        "Take a snapshot": [TAKEN],
+        "Look at the snapshot": [seen("available")],
+        "Start the export": [{"Return": {}}],
+        "Look at the export": [BUSY, BROKEN],
     },
 }
 
 
 def script():
     """The runs in the form of Step Functions Local's mock configuration; a state's last answer stays."""
-    cases = {run.replace(" ", "_"): {state: f"{run} {state}" for state in states} for run, states in RUNS.items()}
+    cases = {
+        run.replace(" ", "_"): {state: f"{run} {state}" for state in states}
+        for run, states in RUNS.items()
+    }
     answers = {
-        f"{run} {state}": {(str(place) if place + 1 < len(said) else f"{place}-999"): answer for place, answer in enumerate(said)}
-        for run, states in RUNS.items() for state, said in states.items()
+        f"{run} {state}": {
+            (str(place) if place + 1 < len(said) else f"{place}-999"): answer
+            for place, answer in enumerate(said)
+        }
+        for run, states in RUNS.items()
+        for state, said in states.items()
     }
     return {"StateMachines": {"backup": {"TestCases": cases}}, "MockedResponses": answers}
 
@@ -69,14 +94,26 @@ def script():
 def aws(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ministack")
     (folder / "script.json").write_text(json.dumps(script()))
-    with MiniStack(folder, SERVICES="stepfunctions,rds,iam,sts", SFN_MOCK_CONFIG=str(folder / "script.json"), SFN_WAIT_SCALE="0") as aws:
+    with MiniStack(
+        folder,
+        SERVICES="stepfunctions,rds,iam,sts",
+        SFN_MOCK_CONFIG=str(folder / "script.json"),
+        SFN_WAIT_SCALE="0",
+    ) as aws:
         yield aws
 
 
 def definition():
     """The definition as templatefile() makes it."""
     text = (INFRA / "terraform/modules/backup/backup.asl.json").read_text()
-    values = {"database": DATABASE, "bucket": "bucket", "export_role_arn": "arn:aws:iam::000000000000:role/export", "kms_key_arn": "arn:aws:kms:us-east-1:000000000000:key/1", "keep_days": "7", "environment_of_tags": "prod"}
+    values = {
+        "database": DATABASE,
+        "bucket": "bucket",
+        "export_role_arn": "arn:aws:iam::000000000000:role/export",
+        "kms_key_arn": "arn:aws:kms:us-east-1:000000000000:key/1",
+        "keep_days": "7",
+        "environment_of_tags": "prod",
+    }
     for name, value in values.items():
         text = text.replace("${" + name + "}", value)
     assert "${" not in text
@@ -85,21 +122,45 @@ def definition():
 
 def test_the_life_of_a_backup(aws):
     rds, states = aws.client("rds"), aws.client("stepfunctions")
-    rds.create_db_instance(DBInstanceIdentifier=DATABASE, Engine="postgres", DBInstanceClass="db.t4g.medium", AllocatedStorage=20, MasterUsername="postgres", MasterUserPassword="not-a-secret")
+    rds.create_db_instance(
+        DBInstanceIdentifier=DATABASE,
+        Engine="postgres",
+        DBInstanceClass="db.t4g.medium",
+        AllocatedStorage=20,
+        MasterUsername="postgres",
+        MasterUserPassword="not-a-secret",
+    )
     for it in OLD + RECENT + OTHERS:
-        rds.create_db_snapshot(DBInstanceIdentifier=DATABASE, DBSnapshotIdentifier=it["DbSnapshotIdentifier"])
-    machine = states.create_state_machine(name="backup", definition=definition(), roleArn="arn:aws:iam::000000000000:role/backup")["stateMachineArn"]
+        rds.create_db_snapshot(
+            DBInstanceIdentifier=DATABASE, DBSnapshotIdentifier=it["DbSnapshotIdentifier"]
+        )
+    machine = states.create_state_machine(
+        name="backup", definition=definition(), roleArn="arn:aws:iam::000000000000:role/backup"
+    )["stateMachineArn"]
     ended = {run: execution(states, machine, run) for run in RUNS}
 
     assert ended["succeeds"]["status"] == "SUCCEEDED", ended["succeeds"]
     taken = ended["succeeds"]["startDate"].strftime(f"{DATABASE}-%Y-%m-%d-%H%M")
     assert json.loads(ended["succeeds"]["output"]) == {"export": f"s3://bucket/{DATABASE}/{taken}"}
-    there = {it["DBSnapshotIdentifier"] for it in rds.describe_db_snapshots(DBInstanceIdentifier=DATABASE, SnapshotType="manual")["DBSnapshots"]}
+    there = {
+        it["DBSnapshotIdentifier"]
+        for it in rds.describe_db_snapshots(DBInstanceIdentifier=DATABASE, SnapshotType="manual")[
+            "DBSnapshots"
+        ]
+    }
     kept = {it["DbSnapshotIdentifier"] for it in RECENT + OTHERS}
-    assert there == {taken, *kept}, "a new snapshot, the old ones of the schedule gone, others left alone"
+    assert there == {taken, *kept}, (
+        "a new snapshot, the old ones of the schedule gone, others left alone"
+    )
 
-    assert ended["is repeated"]["status"] == "SUCCEEDED", "a second run in the same minute goes on with the first one's"
-    failures = {run: (it["status"], it.get("error")) for run, it in ended.items() if it["status"] != "SUCCEEDED"}
+    assert ended["is repeated"]["status"] == "SUCCEEDED", (
+        "a second run in the same minute goes on with the first one's"
+    )
+    failures = {
+        run: (it["status"], it.get("error"))
+        for run, it in ended.items()
+        if it["status"] != "SUCCEEDED"
+    }
     assert failures == {
         "meets a busy instance": ("FAILED", "Rds.InvalidDbInstanceStateException"),
         "gets no snapshot": ("FAILED", "SnapshotFailed"),
@@ -110,7 +171,9 @@ def test_the_life_of_a_backup(aws):
 
 def execution(states, machine, run):
     """Runs the state machine to its end."""
-    started = states.start_execution(stateMachineArn=f"{machine}#{run.replace(' ', '_')}", input="{}")["executionArn"]
+    started = states.start_execution(
+        stateMachineArn=f"{machine}#{run.replace(' ', '_')}", input="{}"
+    )["executionArn"]
     for _ in range(300):
         ended = states.describe_execution(executionArn=started)
         if ended["status"] != "RUNNING":
