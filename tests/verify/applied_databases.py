@@ -1,6 +1,7 @@
-"""scripts/terraform-databases.sh on a PostgreSQL of its own and MiniStack's Secrets Manager.
+"""Test of scripts/terraform-databases.sh on a private PostgreSQL and MiniStack's Secrets Manager.
 
-`scripts/terraform-local.sh check` runs this: it needs PostgreSQL's server, which `make setup` gets.
+`scripts/terraform-local.sh check` runs this. It needs the PostgreSQL server that `make setup`
+installs.
 """
 
 import glob
@@ -27,7 +28,7 @@ MASTER = {"username": "master", "password": "it's \"quoted\" and $odd"}
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """The port of a PostgreSQL whose master is, as RDS's is, no superuser."""
+    """Starts a PostgreSQL whose master user is not a superuser, as on RDS. Yields its port."""
     folder = tmp_path_factory.mktemp("postgres")
     for place in [folder, *folder.parents[:3]]:
         os.chmod(place, 0o755)

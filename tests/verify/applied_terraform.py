@@ -1,7 +1,7 @@
-"""What Terraform makes, made for real on MiniStack, used, changed behind its back, and taken away again.
+"""Terraform applied to MiniStack: its resources are created, used, changed by hand, and destroyed.
 
-`scripts/terraform-local.sh check` runs this; `make verify` does not, because the AWS provider waits for SQS to settle, which
-takes minutes. MiniStack runs with TLS and with IAM deciding.
+`scripts/terraform-local.sh check` runs this; `make verify` does not, because the AWS provider waits
+several minutes for the attributes of SQS queues. MiniStack runs with TLS and enforces IAM.
 """
 
 import json
@@ -25,13 +25,13 @@ BOUNCE = {
 
 
 class Made:
-    """An emulator, and what the script made on it."""
+    """An emulator, and the resources that the script created on it."""
 
     def __init__(self, aws, folder):
         self.aws, self.folder, self.output = aws, folder, folder / "variables.json"
 
     def script(self, command, *options):
-        """Runs scripts/terraform-local.sh; its exit status and what it said."""
+        """Runs scripts/terraform-local.sh. Returns its exit status and its output."""
         plugins, _ = provider_folders()
         arguments = [
             ROOT / "scripts/terraform-local.sh",
@@ -58,7 +58,7 @@ class Made:
         return json.loads(self.output.read_text())
 
     def received(self, variable, **options):
-        """The messages of a queue that a variable names, within ten seconds."""
+        """Receives the messages of the queue that a variable names, within ten seconds."""
         for _ in range(100):
             answer = self.aws.client("sqs").receive_message(
                 QueueUrl=self.variables()[variable],

@@ -1,4 +1,6 @@
-"""A throw-away PostgreSQL with the suite's real schemas, and the scripts that back them up and restore them."""
+"""A throw-away PostgreSQL with the real schemas of the suite, and the scripts that back it up and
+restore it.
+"""
 
 import contextlib
 import dataclasses
@@ -28,7 +30,7 @@ OWNERS = {
 
 @dataclasses.dataclass
 class Cluster:
-    """A running server, with a template database for each of the three."""
+    """A running server, with a template of each of the three databases."""
 
     port: int
 
@@ -45,7 +47,7 @@ class Cluster:
         ).strip()
 
     def make_templates(self):
-        """The schemas as migrations make them."""
+        """Creates the templates with the migrated schemas."""
         for name, owner in OWNERS.items():
             self.sql("postgres", f"create database template_{name}")
             migrations = sorted((ROOT / owner / "migrations").glob("*.sql"))
@@ -68,7 +70,7 @@ class Cluster:
 
 @contextlib.contextmanager
 def cluster():
-    """Starts a server; it is gone afterwards."""
+    """Starts a server and stops it at the end."""
     parent = pathlib.Path(tempfile.mkdtemp(prefix="backup-test-"))
     parent.chmod(0o755)  # PostgreSQL's account goes through it
     folder = parent / "postgres"
@@ -81,8 +83,8 @@ def cluster():
         shutil.rmtree(parent)
 
 
-class House:
-    """Three databases of one test, and the scripts on them."""
+class TestedDatabases:
+    """The three databases of one test, and the scripts on them."""
 
     def __init__(self, server, folder, template=True):
         self.server, self.folder, self.store = server, folder, folder / "store"
@@ -95,8 +97,8 @@ class House:
             )
 
     def empty(self):
-        """Other databases on the same server, with nothing in them."""
-        other = House(self.server, self.folder, template=False)
+        """Creates other, empty databases on the same server."""
+        other = TestedDatabases(self.server, self.folder, template=False)
         return other
 
     def sql(self, name, *statements):
@@ -104,7 +106,7 @@ class House:
         return self.server.sql(self.names[name], *statements)
 
     def environment(self, **more):
-        """What the scripts are told."""
+        """Variables of the scripts."""
         told = {
             "PATH": f"{PROGRAMS}:{TOOLS / 'venv' / 'bin'}:{os.environ['PATH']}",
             "HOME": str(self.folder),
@@ -121,23 +123,23 @@ class House:
         return told | more
 
     def script(self, script, *arguments, **environment):
-        """Runs a script; (exit code, output, errors)."""
+        """Runs a script. Returns exit code, output and errors."""
         command = [str(ROOT / "scripts" / script), *map(str, arguments)]
         done = subprocess.run(
             command, env=self.environment(**environment), text=True, capture_output=True, timeout=60
         )
         return done.returncode, done.stdout, done.stderr
 
-    def backs_up(self):
-        """A backup in the store; its folder."""
+    def back_up(self):
+        """Creates a backup in the store. Returns its folder."""
         code, output, errors = self.script("backup.sh", "--to", self.store)
         assert code == 0, output + errors
         return max(self.store.iterdir())
 
-    def restores(self, *arguments):
+    def restore(self, *arguments):
         """Restores the newest backup of the store."""
         return self.script("restore.sh", "--from", self.store, *arguments)
 
-    def reconciles(self, *arguments):
-        """Compares the three databases."""
+    def reconcile(self, *arguments):
+        """Reconciles the three databases."""
         return self.script("restore-reconcile.sh", "--verbose", *arguments)

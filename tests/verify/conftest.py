@@ -1,7 +1,7 @@
-"""What every verification needs: where the project is, the pinned tools, and the rendered overlays.
+"""Shared by all checks: the folder of the project, the pinned tools, and the rendered overlays.
 
-`make verify` installs the tools (tests/verify/requirements.txt, package.json) into .verify and runs this folder; a tool
-that is missing fails its tests.
+`make verify` installs the tools (tests/verify/requirements.txt, package.json) into .verify and runs
+this folder. The tests of a missing tool fail.
 """
 
 import functools
@@ -20,7 +20,7 @@ SERVICES = ["reminder-service", "event-service", "notification-scheduler", "noti
 
 
 def tool(name):
-    """The path of a pinned tool."""
+    """Returns the path of a pinned tool."""
     for folder in (TOOLS / "venv" / "bin", TOOLS / "node_modules" / ".bin"):
         if (folder / name).exists():
             return str(folder / name)
@@ -28,7 +28,7 @@ def tool(name):
 
 
 def run(*command, cwd=ROOT, **options):
-    """Runs a command and returns its output; fails with everything it said."""
+    """Runs a command and returns its output. Fails with the whole output."""
     done = subprocess.run(
         [str(part) for part in command], cwd=cwd, text=True, capture_output=True, **options
     )
@@ -38,16 +38,16 @@ def run(*command, cwd=ROOT, **options):
 
 @functools.cache
 def rendered_text(folder):
-    """What `kubectl kustomize` makes of a folder (relative to the project), as text."""
+    """Renders a folder (relative to the project) with `kubectl kustomize`, as text."""
     return run(tool("kubectl"), "kustomize", ROOT / folder)
 
 
 def rendered(folder):
-    """The objects `kubectl kustomize` makes of a folder; a new copy each time."""
+    """Renders a folder with `kubectl kustomize`. Returns a new copy of the objects each time."""
     return [item for item in yaml.load_all(rendered_text(folder), Loader=yaml.CSafeLoader) if item]
 
 
 @pytest.fixture(params=sorted(ENVIRONMENTS))
 def environment(request):
-    """Each environment's name in turn."""
+    """Name of each environment."""
     return request.param

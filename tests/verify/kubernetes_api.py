@@ -1,5 +1,5 @@
-"""As much of a Kubernetes API server as kubectl and Traefik need to believe in it: discovery, get, list, watch (nothing ever
-happens), patch. It holds rendered objects, and what is done to them can be looked at afterwards.
+"""A minimal Kubernetes API server for kubectl and Traefik: discovery, get, list, watch (without
+events) and patch. It stores rendered objects, which tests can inspect afterwards.
 """
 
 import http.server
@@ -40,7 +40,7 @@ PATH = re.compile(
 
 
 def merged(value, patch):
-    """A JSON merge patch (RFC 7386), done."""
+    """Applies a JSON merge patch (RFC 7386)."""
     if not isinstance(patch, dict):
         return patch
     result = dict(value) if isinstance(value, dict) else {}
@@ -53,7 +53,7 @@ def merged(value, patch):
 
 
 def has_labels(labels, selector):
-    """Whether labels are what a selector in kubectl's notation wants: a=b, a in (b,c), !a, a."""
+    """Returns True if labels match a selector in kubectl's notation: a=b, a in (b,c), !a, a."""
     for term in re.findall(r"[^,(]+(?:\([^)]*\))?", selector):
         within = re.fullmatch(r"(\S+) in \((.*)\)", term)
         key, equals, value = term.partition("=")
@@ -69,7 +69,7 @@ def has_labels(labels, selector):
 
 
 class Api(http.server.ThreadingHTTPServer):
-    """The server, on a free port of its own: `with Api(objects) as api`."""
+    """The server, on a free port: `with Api(objects) as api`."""
 
     daemon_threads = True
 
@@ -84,7 +84,7 @@ class Api(http.server.ThreadingHTTPServer):
             self.put(item)
 
     def put(self, item):
-        """Adds an object, or changes it."""
+        """Adds or replaces an object."""
         metadata = {
             "uid": item["metadata"]["name"],
             "resourceVersion": str(len(self.items) + 1),
@@ -96,7 +96,7 @@ class Api(http.server.ThreadingHTTPServer):
         }
 
     def item(self, kind, name):
-        """An object as it is now."""
+        """Returns an object."""
         [found] = [
             item for (one, _, called), item in self.items.items() if (one, called) == (kind, name)
         ]
@@ -104,7 +104,7 @@ class Api(http.server.ThreadingHTTPServer):
 
     @property
     def url(self):
-        """Its address."""
+        """URL of the server."""
         return f"http://127.0.0.1:{self.server_port}"
 
     def __enter__(self):
@@ -123,10 +123,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *_):
-        """Says nothing."""
+        """Logs nothing."""
 
     def answer(self, body, status=200):
-        """A JSON answer."""
+        """Sends a JSON answer."""
         text = json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
@@ -135,7 +135,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(text)
 
     def refuse(self, status, reason):
-        """A Status, which clients print."""
+        """Sends a Status, which clients print."""
         self.answer(
             {
                 "kind": "Status",
@@ -149,7 +149,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         )
 
     def do_GET(self):
-        """Discovery, an object, a list, a watch."""
+        """Handles discovery, get, list and watch."""
         path, _, query = self.path.partition("?")
         query = {key: values[0] for key, values in urllib.parse.parse_qs(query).items()}
         if (
@@ -171,7 +171,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return self.answer(self.listed(kind, asked, query))
 
     def listed(self, kind, asked, query):
-        """The objects of a kind that selectors choose."""
+        """Lists the objects of a kind that match the selectors."""
         items = []
         for (one, namespace, name), item in self.server.items.items():
             wanted_name = re.match(r"metadata\.name=(.+)", query.get("fieldSelector", ""))
@@ -191,7 +191,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         }
 
     def nothing_happens(self):
-        """A watch that lasts as long as the server does."""
+        """Keeps a watch without events open as long as the server runs."""
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Transfer-Encoding", "chunked")
@@ -201,7 +201,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.close_connection = True
 
     def do_PATCH(self):
-        """A JSON merge patch of an object."""
+        """Handles a JSON merge patch of an object."""
         asked = PATH.match(self.path.partition("?")[0])
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         key = asked and (
@@ -230,7 +230,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 def discovered(path):
-    """Which groups, versions and kinds there are."""
+    """Returns the known groups, versions and kinds."""
     if path == "/api":
         return {"kind": "APIVersions", "versions": ["v1"]}
     if path == "/apis":

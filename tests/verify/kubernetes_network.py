@@ -1,5 +1,6 @@
-"""Works out from NetworkPolicies what may be reached by whom, as Kubernetes defines it: a pod that a policy selects for a
-direction accepts, in that direction, what some policy allows, and nothing else; a pod that none selects accepts everything.
+"""Computes the allowed connections from NetworkPolicies as Kubernetes defines them: a pod that a
+policy selects for a direction accepts in that direction only connections that some policy allows; a
+pod that no policy selects accepts all connections.
 """
 
 import dataclasses
@@ -10,7 +11,7 @@ from kubernetes_rendered import matches
 
 @dataclasses.dataclass(frozen=True)
 class Endpoint:
-    """A pod (with labels, in a namespace) or an address outside (with neither)."""
+    """A pod (with labels, in a namespace) or an external address (with neither)."""
 
     name: str
     namespace: str | None = None
@@ -21,20 +22,20 @@ class Endpoint:
 
 
 class Network:
-    """The policies of one namespace; other namespaces have none."""
+    """The policies of one namespace. Other namespaces have none."""
 
     def __init__(self, namespace, policies):
         self.namespace = namespace
         self.policies = [policy["spec"] for policy in policies]
 
     def allows(self, source, target, port):
-        """Whether a connection is let out where it begins and in where it ends."""
+        """Returns True if both the source's egress and the target's ingress allow a connection."""
         return self._one_way(source, "Egress", "egress", "to", target, port) and self._one_way(
             target, "Ingress", "ingress", "from", source, port
         )
 
     def edges(self, endpoints):
-        """Every connection that is allowed: (source, target, protocol/port), by name."""
+        """Returns all allowed connections by name: (source, target, protocol/port)."""
         return {
             (source.name, target.name, f"{protocol}/{number}")
             for source in endpoints

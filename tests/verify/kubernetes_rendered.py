@@ -1,4 +1,6 @@
-"""What the manifests render to: each environment, its migrations, and each with the components that it may be given."""
+"""The rendered manifests: each environment, its migrations, and each with the components that it
+may include.
+"""
 
 import fcntl
 import functools
@@ -54,7 +56,7 @@ WHOLE = [name for name, (_, part, _) in VARIANTS.items() if not part]
 
 @functools.cache
 def text(variant):
-    """A variant's rendering: made once, whichever of the parallel processes asks first."""
+    """Renders a variant, once for all parallel processes."""
     kept = _folder() / (variant.replace("/", "--") + ".yaml")
     with open(f"{kept}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -67,7 +69,7 @@ def text(variant):
 
 @functools.cache
 def _folder():
-    """Where renderings of the manifests as they stand are kept; those of other days go."""
+    """Folder of the renderings of the current manifests. Older folders are removed."""
     files = sorted(path for path in (ROOT / "k8s").rglob("*") if path.is_file())
     files.append(ROOT / "tests/verify/requirements.txt")
     digest = hashlib.sha256(
@@ -95,7 +97,7 @@ def _render(environment, part, components):
 
 
 def objects(variant, *kinds):
-    """A variant's objects, of these kinds if any are named; new copies each time."""
+    """Returns new copies of a variant's objects, of the given kinds if any."""
     return [item for item in pickle.loads(_parsed(variant)) if not kinds or item["kind"] in kinds]
 
 
@@ -108,18 +110,18 @@ def _parsed(variant):
 
 
 def environment_of(variant):
-    """The name of a variant's environment, and its prefix with the hyphen."""
+    """Returns the name of a variant's environment, and its prefix with the hyphen."""
     name = VARIANTS[variant][0]
     return name, PREFIXES[name] + "-"
 
 
 def identity(item):
-    """Kind/name, as messages show an object."""
+    """Returns Kind/name of an object, for messages."""
     return f"{item['kind']}/{item['metadata']['name']}"
 
 
 def pod_of(item):
-    """The pod's template of a workload; none for other objects."""
+    """Returns the pod template of a workload; None for other objects."""
     if item["kind"] in ("Deployment", "StatefulSet", "DaemonSet", "Job"):
         return item["spec"]["template"]
     if item["kind"] == "CronJob":
@@ -128,23 +130,23 @@ def pod_of(item):
 
 
 def workloads(variant):
-    """The objects that make pods."""
+    """Returns the objects that create pods."""
     return [item for item in objects(variant) if pod_of(item)]
 
 
 def containers(pod):
-    """All containers of a pod, those that run before the others included."""
+    """Returns all containers of a pod, including init containers."""
     return pod["spec"].get("initContainers", []) + pod["spec"]["containers"]
 
 
 def service_of(item):
-    """Which of the four services a workload runs, or none."""
+    """Returns the service that a workload runs, or None."""
     name = pod_of(item)["metadata"]["labels"].get("app.kubernetes.io/name")
     return name if name in SERVICES else None
 
 
 def matches(selector, labels):
-    """Whether a selector of labels chooses."""
+    """Returns True if a label selector matches."""
     operators = {
         "In": lambda key, values: labels.get(key) in values,
         "NotIn": lambda key, values: labels.get(key) not in values,
@@ -160,25 +162,27 @@ def matches(selector, labels):
 
 
 def bare(name, prefix):
-    """A name without the environment's prefix and, of a generated ConfigMap, the digest at its end."""
+    """Returns a name without the environment's prefix and without the digest of a generated
+    ConfigMap.
+    """
     assert name.startswith(prefix), name
     return name.removeprefix(prefix)
 
 
 def secret_keys():
-    """The Secrets that the base says exist: bare name -> keys."""
+    """Returns the Secrets that the base documents: bare name -> keys."""
     declared = yaml.safe_load_all((ROOT / "k8s/base/foundation/secrets.yaml").read_text())
     return {item["metadata"]["name"]: set(item["stringData"]) for item in declared}
 
 
 def variables_known(service):
-    """What a binary reads (its `config list`): name -> whether it is required."""
+    """Returns the variables of a binary (its `config list`): name -> required."""
     listed = json.loads((ROOT / service / "config.json").read_text())
     return {setting["name"]: setting for setting in listed}
 
 
 def quantity(value):
-    """A Kubernetes quantity as a number."""
+    """Converts a Kubernetes quantity to a number."""
     units = {"m": 1e-3, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
     for unit, factor in units.items():
         if str(value).endswith(unit):

@@ -1,8 +1,8 @@
-"""A cluster of one namespace, as far as the pipeline's scripts can tell.
+"""A simulated cluster of one namespace, for the scripts of the pipeline.
 
-Its `kubectl` stands before the real one on PATH. Rendering is the real kubectl's; everything that would ask a cluster is answered
-from here, and every such call is kept. How the play goes is said beforehand: which images never become ready, which migrations
-fail, which Secrets there are.
+Its `kubectl` precedes the real one in PATH. The real kubectl renders manifests; this module answers
+all other calls and records them. A test sets the behaviour beforehand: images that never become
+ready, migrations that fail, and the existing Secrets.
 """
 
 import copy
@@ -33,7 +33,9 @@ exit "$code"
 
 @functools.cache
 def secrets_read(environment):
-    """Each Secret and the keys of it that pods read, found in the rendering by other means than the scripts'."""
+    """Returns the Secrets and keys that pods read, found in the rendering independently of the
+    scripts.
+    """
     found = {}
 
     def look(value):
@@ -59,7 +61,7 @@ def secrets_read(environment):
 
 
 def documents(text):
-    """The objects in YAML, read by libyaml where there is one: what is rendered is long."""
+    """Parses YAML, with libyaml if it is available, since renderings are long."""
     return [
         item
         for item in yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
@@ -71,7 +73,7 @@ RENDERINGS = {}
 
 
 def kustomized(folder):
-    """What the real kubectl makes of a script's folder; one that says the same of the same manifests is not rendered again."""
+    """Renders a folder with the real kubectl, and caches the result for the same manifests."""
     text = pathlib.Path(folder, "kustomization.yaml").read_text()
     if text not in RENDERINGS:
         RENDERINGS[text] = subprocess.run(
@@ -85,7 +87,7 @@ def image_of(deployment):
 
 
 def option(arguments, name):
-    """The value of --name VALUE or --name=VALUE."""
+    """Returns the value of --name VALUE or --name=VALUE."""
     for at, argument in enumerate(arguments):
         if argument == name:
             return arguments[at + 1]
@@ -124,7 +126,7 @@ class Cluster:
         self.server.server_close()
 
     def run(self, script, *arguments, root=ROOT, **variables):
-        """Runs a script of the project as an operator would whose kubectl asks this cluster."""
+        """Runs a script of the project with the simulated kubectl."""
         environment = {
             **os.environ,
             "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}",
@@ -148,7 +150,7 @@ class Cluster:
         return self.run("deploy.sh", self.environment, version, *options)
 
     def settle(self, version):
-        """As scripts/deploy.sh would have left it with that version, without the way there."""
+        """Puts the cluster into the state after a deployment of that version."""
         text = re.sub(
             rf":[0-9.]+-{self.prefix}$",
             f":{version}-{self.prefix}",
@@ -161,7 +163,7 @@ class Cluster:
             self.store(item)
 
     def runs(self):
-        """The tag of each service's image."""
+        """Returns the image tag of each service."""
         found = {
             service: self.objects.get(f"Deployment/{self.prefix}-{service}") for service in SERVICES
         }
@@ -172,7 +174,7 @@ class Cluster:
         }
 
     def rolled_out(self):
-        """The services whose Deployments were applied, in that order."""
+        """Returns the services whose Deployments were applied, in order."""
         return [
             name.removeprefix(f"Deployment/{self.prefix}-")
             for name in self.order
@@ -180,7 +182,7 @@ class Cluster:
         ]
 
     def answer(self, arguments, given):
-        """Code, output and errors of one call."""
+        """Returns exit code, output and errors of one call."""
         for name in ("--context", "--namespace"):
             if name in arguments:
                 at = arguments.index(name)
@@ -198,7 +200,9 @@ class Cluster:
             return 1, "", f"{refusal}\n"
 
     def store(self, item):
-        """Keeps an object. A Deployment whose template is another has a new revision; an older template is that revision anew."""
+        """Stores an object. A Deployment with another pod template gets a new revision; an earlier
+        template gets a new revision too.
+        """
         key = f"{item['kind']}/{item['metadata']['name']}"
         before = self.objects.get(key)
         if item["kind"] == "Deployment":
@@ -288,7 +292,7 @@ class Cluster:
         raise Refusal(f"this kubectl does not know: get {' '.join(arguments)}")
 
     def job(self, name):
-        """A migration: under way when it is first asked for, then at its end."""
+        """Returns a migration: running at the first request, finished afterwards."""
         self.polled[name] += 1
         ends = (
             ["FailureTarget", "Failed"]
@@ -301,7 +305,7 @@ class Cluster:
         return {"metadata": {"name": name}, "status": {"conditions": conditions}}
 
     def served(self, item):
-        """A Deployment with the annotations that a cluster and kubectl keep on it."""
+        """Returns a Deployment with the annotations of a cluster and kubectl."""
         name = item["metadata"]["name"]
         kept = {
             "deployment.kubernetes.io/revision": str(max(item["revisions"])),
@@ -345,11 +349,11 @@ class Cluster:
 
 
 class Refusal(Exception):
-    """What a cluster would not do."""
+    """An operation that the cluster refuses."""
 
 
 class Call(socketserver.StreamRequestHandler):
-    """One start of the kubectl above."""
+    """One call of the simulated kubectl."""
 
     def __init__(self, cluster, *rest):
         self.cluster = cluster

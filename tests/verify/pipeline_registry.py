@@ -1,6 +1,7 @@
-"""A container registry for tests: what the OCI distribution specification asks of pulling, pushing and tagging, in memory.
+"""An in-memory container registry for tests: pull, push and tag of the OCI distribution
+specification.
 
-Like a registry with immutable tags, it refuses to move one.
+Like a registry with immutable tags, it refuses to change a tag.
 """
 
 import hashlib
@@ -33,7 +34,7 @@ class Registry:
         self.server.server_close()
 
     def image(self, repository, tag, content):
-        """Puts an image of one layer there, as a build would have pushed it; answers its digest."""
+        """Pushes an image with one layer, as a build would. Returns its digest."""
         layer = content.encode()
         config = json.dumps(
             {

@@ -1,7 +1,7 @@
-"""Terraform with the provider that is on the machine, and MiniStack as its AWS: what the tests of infra/ share.
+"""Terraform with a local provider, and MiniStack as AWS: shared by the tests of infra/.
 
-The provider is found in a plugin folder, or fetched once into .verify/terraform. Where neither is possible the tests are
-skipped, and pytest's summary says why.
+The provider is found in a plugin folder, or downloaded once into .verify/terraform. If neither is
+possible, the tests are skipped, and the summary of pytest states the reason.
 """
 
 import contextlib
@@ -65,7 +65,9 @@ def terraform(*command, cwd, data, mirror=False, **variables):
 
 @functools.cache
 def provider_folders():
-    """The plugin folder with the provider, and the folder with its binary. Skips the test where there is none."""
+    """Returns the plugin folder with the provider, and the folder of its binary. Skips the test if
+    there is none.
+    """
     if not shutil.which("terraform"):
         pytest.skip(
             "TERRAFORM IS NOT HERE: infra/ was not verified. Install Terraform 1.11 or later and run again."
@@ -80,7 +82,7 @@ def provider_folders():
 
 
 def plugin_folders():
-    """Where packages and people put providers: a folder that is named, Terraform's own places, and /opt."""
+    """Returns the usual plugin folders: a configured one, Terraform's own, and /opt."""
     named = os.environ.get("TF_PLUGIN_MIRROR")
     usual = [
         pathlib.Path.home() / ".terraform.d/plugins",
@@ -95,7 +97,7 @@ def plugin_folders():
 
 
 def fetch(folder):
-    """Gets the provider from its registry, held against the lock file."""
+    """Downloads the provider from its registry and compares it with the lock file."""
     folder.mkdir(parents=True, exist_ok=True)
     environment = os.environ | {
         "TF_CLI_CONFIG_FILE": os.devnull,
@@ -128,7 +130,7 @@ def fetch(folder):
 
 @contextlib.contextmanager
 def locked(name):
-    """One process at a time: tests run beside each other."""
+    """Lets one process at a time run, since tests run in parallel."""
     TOOLS.mkdir(exist_ok=True)
     with open(TOOLS / f"{name}.lock", "w", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -136,7 +138,9 @@ def locked(name):
 
 
 def ministack_binary():
-    """MINISTACK_BIN, or what `make setup` installs, which is done here where it was not."""
+    """Returns MINISTACK_BIN, or the one that `make setup` installs, and installs it if it is
+    missing.
+    """
     named = os.environ.get("MINISTACK_BIN")
     if named:
         return named
@@ -157,7 +161,7 @@ def ministack_binary():
 
 
 class MiniStack:
-    """An emulator of AWS on a free port, as a context; ended with it. `secure`: over TLS, and IAM decides."""
+    """A context manager that runs an emulator of AWS on a free port. `secure`: with TLS and IAM."""
 
     def __init__(self, folder, secure=False, **variables):
         self.folder, self.secure, self.variables = pathlib.Path(folder), secure, variables
@@ -200,7 +204,7 @@ class MiniStack:
         self.process.wait()
 
     def until_it_answers(self):
-        """Waits for it, up to half a minute."""
+        """Waits until it answers, for at most 30 seconds."""
         for _ in range(300):
             with contextlib.suppress(OSError):
                 trusting = (
@@ -217,7 +221,7 @@ class MiniStack:
         )
 
     def client(self, service, credentials=None, **config):
-        """An SDK client, with a role's credentials or as the account's owner."""
+        """Returns an SDK client, with the credentials of a role or of the account's owner."""
         credentials = credentials or {"AccessKeyId": "test", "SecretAccessKey": "test"}
         return botocore.session.get_session().create_client(
             service,

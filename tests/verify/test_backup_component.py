@@ -1,4 +1,6 @@
-"""The backup's CronJob: when it runs, as whom, with what, and that it is the same scripts that an operator has."""
+"""CronJob of the backup: its schedule, identity and environment, and that it runs the operators'
+scripts.
+"""
 
 import json
 import re

@@ -1,4 +1,6 @@
-"""restore-reconcile.sh: what three databases of different moments disagree about is found, named and mended."""
+"""Test of restore-reconcile.sh: differences between three databases of different times are found,
+named and repaired.
+"""
 
 import json
 import re
@@ -6,7 +8,7 @@ import uuid
 
 import pytest
 
-from backup_databases import House, cluster
+from backup_databases import TestedDatabases, cluster
 
 MISSING, BEHIND, AHEAD, GONE_AHEAD, SILENT, UNKNOWN, ALIKE, PAST = (
     str(uuid.UUID(int=(0x0190_0000_0000 << 80) | (7 << 76) | (2 << 62) | n)) for n in range(1, 9)
@@ -20,47 +22,47 @@ def server():
 
 
 @pytest.fixture
-def house(server, tmp_path):
-    return House(server, tmp_path)
+def suite_databases(server, tmp_path):
+    return TestedDatabases(server, tmp_path)
 
 
-def reminder(house, id, version=1, due="now() + interval '1 day'", **columns):
+def reminder(suite_databases, id, version=1, due="now() + interval '1 day'", **columns):
     columns = {
         "time_zone": "'Europe/Berlin'",
         "channels": "'{email,push}'",
         "message": "'Water the plants'",
         "priority": "'high'",
     } | columns
-    house.sql(
+    suite_databases.sql(
         "reminder",
         f"insert into reminders (id, user_id, version, date, last_at, notify_offsets, expires_after_minutes, {', '.join(columns)})"
         f" values ('{id}', 'ada', {version}, {due}, {due}, '{{0,10}}', 60, {', '.join(columns.values())})",
     )
 
 
-def notification(house, id, version=1, state="active", item_id=None, waits=True):
+def notification(suite_databases, id, version=1, state="active", item_id=None, waits=True):
     active = state == "active"
-    house.sql(
+    suite_databases.sql(
         "notification",
         f"""insert into notifications (id, source, item_id, user_id, user_email, version, state, date, notify_offsets, content, occurred_at)
         values ('{id}', 'reminder', '{item_id or id.replace("-", "")}', 'ada', {"'ada@example.com'" if active else "null"}, {version}, '{state}',
             {"now(), '{0}', '{}'" if active else "null, null, null"}, now())""",
     )
     if active and waits:
-        house.sql(
+        suite_databases.sql(
             "notification",
             f"insert into occurrences (id, notification_id, due_at, date, expires_at) select gen_random_uuid(), '{id}', at, at, at from (select now() + interval '1 day') as it (at)",
         )
 
 
-def occurrence(house, number, state="released", **columns):
+def occurrence(suite_databases, number, state="released", **columns):
     id = str(uuid.UUID(int=number))
     columns = {
         "due_at": "now() - interval '1 minute'",
         "date": "now()",
         "expires_at": "now() + interval '1 hour'",
     } | columns
-    house.sql(
+    suite_databases.sql(
         "notification",
         f"insert into occurrences (id, notification_id, state, released_at, {', '.join(columns)})"
         f" values ('{id}', '{ALIKE}', '{state}', now() - interval '1 minute', {', '.join(columns.values())})",
@@ -68,8 +70,8 @@ def occurrence(house, number, state="released", **columns):
     return id
 
 
-def dispatch(house, id, *states):
-    house.sql(
+def dispatch(suite_databases, id, *states):
+    suite_databases.sql(
         "device",
         f"""insert into dispatches (occurrence_id, source, item_id, user_id, user_email, version, due_at, expires_at, payload, deliveries, received_at)
         values ('{id}', 'reminder', 'x', 'bob', 'bob@example.com', 1, now(), now(), '{{}}', {len(states)}, now() - interval '1 hour')""",
@@ -82,8 +84,8 @@ def dispatch(house, id, *states):
     )
 
 
-def told(house):
-    rows = house.sql(
+def told(suite_databases):
+    rows = suite_databases.sql(
         "reminder", "select attributes || jsonb_build_object('body', body::jsonb) from outbox"
     ).splitlines()
     messages = [json.loads(row) for row in rows]
@@ -99,22 +101,22 @@ def counts(output):
     ]
 
 
-def test_nothing_is_said_of_databases_that_agree(house):
-    reminder(house, ALIKE)
-    notification(house, ALIKE)
+def test_nothing_is_said_of_databases_that_agree(suite_databases):
+    reminder(suite_databases, ALIKE)
+    notification(suite_databases, ALIKE)
     # The catalogue forgets what is long past; a reminder of a predecessor has no row here.
-    reminder(house, PAST, due="now() - interval '1 year'")
-    notification(house, str(uuid.uuid4()), item_id="65f0c0ffee")
-    code, output, errors = house.reconciles("--repair")
+    reminder(suite_databases, PAST, due="now() - interval '1 year'")
+    notification(suite_databases, str(uuid.uuid4()), item_id="65f0c0ffee")
+    code, output, errors = suite_databases.reconcile("--repair")
     assert (code, counts(output)) == (0, [0] * 7), output + errors
-    assert told(house) == {}
+    assert told(suite_databases) == {}
 
 
-def disagree(house):
-    reminder(house, ALIKE)
-    notification(house, ALIKE)
+def disagree(suite_databases):
+    reminder(suite_databases, ALIKE)
+    notification(suite_databases, ALIKE)
     reminder(
-        house,
+        suite_databases,
         MISSING,
         3,
         recurrence="""'{"rrule": "FREQ=DAILY", "exdates": [], "gap": "shift", "fold": "first"}'""",
@@ -122,34 +124,34 @@ def disagree(house):
         url="'https://example.com/'",
         acknowledged="'2026-01-01T00:00Z'",
     )
-    reminder(house, BEHIND, 4)
-    notification(house, BEHIND, 3)
-    reminder(house, AHEAD, 2)
-    notification(house, AHEAD, 7)
-    reminder(house, GONE_AHEAD, 2)
-    notification(house, GONE_AHEAD, 3, "deleted")
+    reminder(suite_databases, BEHIND, 4)
+    notification(suite_databases, BEHIND, 3)
+    reminder(suite_databases, AHEAD, 2)
+    notification(suite_databases, AHEAD, 7)
+    reminder(suite_databases, GONE_AHEAD, 2)
+    notification(suite_databases, GONE_AHEAD, 3, "deleted")
     # A series that stands still.
-    reminder(house, SILENT, 4)
-    notification(house, SILENT, 4, waits=False)
-    notification(house, UNKNOWN, 5)
+    reminder(suite_databases, SILENT, 4)
+    notification(suite_databases, SILENT, 4, waits=False)
+    notification(suite_databases, UNKNOWN, 5)
 
 
-def test_what_is_found_is_named_and_nothing_is_changed_unasked(house):
-    disagree(house)
-    code, output, errors = house.reconciles()
+def test_what_is_found_is_named_and_nothing_is_changed_unasked(suite_databases):
+    disagree(suite_databases)
+    code, output, errors = suite_databases.reconcile()
     assert (code, counts(output)) == (1, [1, 1, 2, 1, 1, 0, 0]), output + errors
     assert (
         all(id in output for id in (MISSING, BEHIND, AHEAD, GONE_AHEAD, SILENT, UNKNOWN))
         and ALIKE not in output
     )
-    assert told(house) == {}
+    assert told(suite_databases) == {}
 
 
-def test_reminders_are_told_as_reminder_service_tells_them(house):
-    disagree(house)
-    code, output, errors = house.reconciles("--repair")
+def test_reminders_are_told_as_reminder_service_tells_them(suite_databases):
+    disagree(suite_databases)
+    code, output, errors = suite_databases.reconcile("--repair")
     assert code == 0, output + errors
-    messages = told(house)
+    messages = told(suite_databases)
     assert {
         item: (message["eventType"], message["version"]) for item, message in messages.items()
     } == {
@@ -187,47 +189,52 @@ def test_reminders_are_told_as_reminder_service_tells_them(house):
         "data": {"k": "v"},
         "recurrence": {"rrule": "FREQ=DAILY", "exdates": [], "gap": "shift", "fold": "first"},
     }
-    assert house.sql("reminder", f"select version from reminders where id = '{AHEAD}'") == "8"
+    assert (
+        suite_databases.sql("reminder", f"select version from reminders where id = '{AHEAD}'")
+        == "8"
+    )
 
 
-def test_repeating_it_tells_the_same_messages(house):
-    disagree(house)
-    house.reconciles("--repair")
-    before = told(house)
-    house.reconciles("--repair")
-    assert {message["eventId"] for message in told(house).values()} >= {
+def test_repeating_it_tells_the_same_messages(suite_databases):
+    disagree(suite_databases)
+    suite_databases.reconcile("--repair")
+    before = told(suite_databases)
+    suite_databases.reconcile("--repair")
+    assert {message["eventId"] for message in told(suite_databases).values()} >= {
         before[MISSING.replace("-", "")]["eventId"]
     }
-    assert len(told(house)) == len(before)
+    assert len(told(suite_databases)) == len(before)
 
 
-def test_an_address_is_found_with_what_was_sent_or_its_lack_is_said(house):
-    dispatch(house, str(uuid.UUID(int=1)), "sent")
+def test_an_address_is_found_with_what_was_sent_or_its_lack_is_said(suite_databases):
+    dispatch(suite_databases, str(uuid.UUID(int=1)), "sent")
     for id, user in ((MISSING, "bob"), (BEHIND, "eve")):
-        reminder(house, id)
-        house.sql("reminder", f"update reminders set user_id = '{user}' where id = '{id}'")
-    code, output, errors = house.reconciles("--repair")
+        reminder(suite_databases, id)
+        suite_databases.sql(
+            "reminder", f"update reminders set user_id = '{user}' where id = '{id}'"
+        )
+    code, output, errors = suite_databases.reconcile("--repair")
     assert code == 0 and re.search(
         r"^ *1  users of these whose e-mail address", output, re.MULTILINE
     ), output + errors
-    assert told(house)[MISSING.replace("-", "")]["body"]["userEmail"] == "bob@example.com"
-    assert told(house)[BEHIND.replace("-", "")]["body"]["userEmail"] is None
+    assert told(suite_databases)[MISSING.replace("-", "")]["body"]["userEmail"] == "bob@example.com"
+    assert told(suite_databases)[BEHIND.replace("-", "")]["body"]["userEmail"] is None
 
 
-def test_occurrences_follow_the_ledger(house):
-    reminder(house, ALIKE)
-    notification(house, ALIKE)
-    lost, ended, open_, old = (occurrence(house, n) for n in (1, 2, 3, 4))
+def test_occurrences_follow_the_ledger(suite_databases):
+    reminder(suite_databases, ALIKE)
+    notification(suite_databases, ALIKE)
+    lost, ended, open_, old = (occurrence(suite_databases, n) for n in (1, 2, 3, 4))
     # Due before the ledger's first row: it may have been sent and forgotten.
-    house.sql(
+    suite_databases.sql(
         "notification",
         f"update occurrences set due_at = now() - interval '2 hours' where id = '{old}'",
     )
-    dispatch(house, ended, "sent", "failed")
-    dispatch(house, open_, "sent", "pending")
-    code, output, errors = house.reconciles("--repair")
+    dispatch(suite_databases, ended, "sent", "failed")
+    dispatch(suite_databases, open_, "sent", "pending")
+    code, output, errors = suite_databases.reconcile("--repair")
     assert (code, counts(output)) == (0, [0, 0, 0, 0, 0, 1, 1]), output + errors
-    states = house.sql(
+    states = suite_databases.sql(
         "notification",
         "select id, state, sent, failed, deliveries from occurrences where released_at is not null or sent > 0 or due_at < now() order by id",
     ).splitlines()
@@ -237,31 +244,33 @@ def test_occurrences_follow_the_ledger(house):
         f"{open_}|released|0|0|0",
         f"{old}|released|0|0|0",
     ]
-    code, output, _ = house.reconciles()
+    code, output, _ = suite_databases.reconcile()
     assert (code, counts(output)) == (0, [0] * 7)
 
 
-def test_what_may_be_under_way_is_left_alone(house):
-    reminder(house, ALIKE)
-    notification(house, ALIKE)
-    occurrence(house, 1)
-    dispatch(house, occurrence(house, 2), "sent")
-    code, output, _ = house.reconciles("--settled", "10")
+def test_what_may_be_under_way_is_left_alone(suite_databases):
+    reminder(suite_databases, ALIKE)
+    notification(suite_databases, ALIKE)
+    occurrence(suite_databases, 1)
+    dispatch(suite_databases, occurrence(suite_databases, 2), "sent")
+    code, output, _ = suite_databases.reconcile("--settled", "10")
     assert (code, counts(output)) == (0, [0] * 7)
 
 
-def test_what_was_sent_before_the_loss_can_be_left_out(house):
-    reminder(house, ALIKE)
-    notification(house, ALIKE)
-    passed = occurrence(house, 1, "pending", due_at="'2026-01-01T12:00:00Z'")
-    ahead = occurrence(house, 2, "pending", due_at="'2026-01-01T12:00:01Z'")
-    code, output, errors = house.reconciles("--repair", "--sent-until", "2026-01-01T12:00:00Z")
+def test_what_was_sent_before_the_loss_can_be_left_out(suite_databases):
+    reminder(suite_databases, ALIKE)
+    notification(suite_databases, ALIKE)
+    passed = occurrence(suite_databases, 1, "pending", due_at="'2026-01-01T12:00:00Z'")
+    ahead = occurrence(suite_databases, 2, "pending", due_at="'2026-01-01T12:00:01Z'")
+    code, output, errors = suite_databases.reconcile(
+        "--repair", "--sent-until", "2026-01-01T12:00:00Z"
+    )
     assert code == 0 and re.search(r"^ *1  occurrences that were due by", output, re.MULTILINE), (
         output + errors
     )
-    expired = house.sql(
+    expired = suite_databases.sql(
         "notification",
         "select id, expires_at < now() from occurrences where due_at < now() order by id",
     ).splitlines()
     assert expired == [f"{passed}|t", f"{ahead}|f"]
-    assert house.reconciles("--sent-until", "2026-01-01T12:00:00Z")[0] == 1
+    assert suite_databases.reconcile("--sent-until", "2026-01-01T12:00:00Z")[0] == 1

@@ -1,4 +1,6 @@
-"""Backups in S3: uploaded whole and encrypted, listed, fetched and checked; by the AWS CLI against MiniStack."""
+"""Backups in S3 with the AWS CLI and MiniStack: uploaded completely and encrypted, listed,
+downloaded and verified.
+"""
 
 import contextlib
 import os
@@ -10,7 +12,7 @@ import urllib.request
 
 import pytest
 
-from backup_databases import House, cluster
+from backup_databases import TestedDatabases, cluster
 from conftest import ROOT
 
 CREDENTIALS = {
@@ -22,7 +24,7 @@ CREDENTIALS = {
 
 @contextlib.contextmanager
 def ministack(folder):
-    """A local S3; its endpoint."""
+    """Starts a local S3. Yields its endpoint."""
     program = ROOT / ".venv" / "bin" / "ministack"
     assert program.exists(), "MiniStack is not in .venv; run `make verify`, which installs it"
     with socket.socket() as free:
@@ -57,7 +59,7 @@ def ministack(folder):
 
 
 def ask(method, url):
-    """One request to the local S3, which asks nobody who they are; its body."""
+    """Sends one request to the local S3, which needs no credentials. Returns the body."""
     with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=10) as answer:
         return answer.read().decode()
 
@@ -69,8 +71,8 @@ def server():
 
 
 def test_a_backup_goes_to_s3_encrypted_and_comes_back(server, tmp_path):
-    house = House(server, tmp_path)
-    house.sql(
+    suite_databases = TestedDatabases(server, tmp_path)
+    suite_databases.sql(
         "device",
         "insert into suppressed_addresses (address_hash, reason) values ('\\x00ff', 'bounce')",
     )
@@ -81,9 +83,9 @@ def test_a_backup_goes_to_s3_encrypted_and_comes_back(server, tmp_path):
             "BACKUP_PLACE": "s3://backups/of/production",
         }
         # It makes sure itself that everything arrived, and that it is encrypted.
-        code, output, errors = house.script("backup.sh", **place)
+        code, output, errors = suite_databases.script("backup.sh", **place)
         assert code == 0, output + errors
-        other = house.empty()
+        other = suite_databases.empty()
         code, output, errors = other.script("restore.sh", **place)
         assert code == 0, output + errors
         assert other.sql("device", "select count(*) from suppressed_addresses") == "1"
@@ -99,5 +101,5 @@ def test_a_backup_goes_to_s3_encrypted_and_comes_back(server, tmp_path):
         ]
         # SHA256SUMS is uploaded last: without it, a backup was not finished.
         ask("DELETE", f"{endpoint}/backups/of/production/{keys[0][0]}/SHA256SUMS")
-        code, _, errors = house.script("restore.sh", "--check", **place)
+        code, _, errors = suite_databases.script("restore.sh", "--check", **place)
         assert code != 0 and "there is no complete backup" in errors

@@ -1,4 +1,6 @@
-"""backup.sh and restore.sh on a real PostgreSQL: what is backed up comes back, and what is unsafe is refused."""
+"""Test of backup.sh and restore.sh on a real PostgreSQL: a backup can be restored, and unsafe
+operations are refused.
+"""
 
 import json
 import os
@@ -6,7 +8,7 @@ import subprocess
 
 import pytest
 
-from backup_databases import OWNERS, PROGRAMS, House, cluster
+from backup_databases import OWNERS, PROGRAMS, TestedDatabases, cluster
 from conftest import ROOT, run
 
 
@@ -17,33 +19,33 @@ def server():
 
 
 @pytest.fixture
-def house(server, tmp_path):
-    house = House(server, tmp_path)
-    house.sql(
+def suite_databases(server, tmp_path):
+    suite_databases = TestedDatabases(server, tmp_path)
+    suite_databases.sql(
         "reminder",
         f"insert into idempotency_keys (user_id, key, request_hash) select 'it''s|é\t' || n, n, '' from generate_series(1, 300) as n",
     )
-    house.sql(
+    suite_databases.sql(
         "notification",
         "select create_events_partition('2026-01-05T00:00Z')",
         "insert into events (occurred_at, event_id, event_type, item_id, user_id, version, data, received_xid)"
         " select '2026-01-06T00:00Z', gen_random_uuid(), 'reminder:created', n, 'ada', 1, '{}', 9000000000 from generate_series(1, 200) as n",
     )
-    house.sql(
+    suite_databases.sql(
         "device",
         "insert into suppressed_addresses (address_hash, reason) values ('\\x00ff', 'bounce')",
     )
-    return house
+    return suite_databases
 
 
-def contents(house, name):
-    tables = house.sql(
+def contents(suite_databases, name):
+    tables = suite_databases.sql(
         name,
         "select relname from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace order by 1",
     ).split()
     hidden = " - 'received_xid'"
     return {
-        table: house.sql(
+        table: suite_databases.sql(
             name,
             f"select md5(string_agg((to_jsonb(it){hidden})::text, ',' order by to_jsonb(it)::text)) from {table} as it",
         )
@@ -52,18 +54,20 @@ def contents(house, name):
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
-def test_what_is_backed_up_comes_back(house, jobs):
-    code, output, errors = house.script("backup.sh", "--to", house.store, BACKUP_JOBS=jobs)
+def test_what_is_backed_up_comes_back(suite_databases, jobs):
+    code, output, errors = suite_databases.script(
+        "backup.sh", "--to", suite_databases.store, BACKUP_JOBS=jobs
+    )
     assert code == 0, output + errors
-    other = house.empty()
-    code, output, errors = other.restores()
+    other = suite_databases.empty()
+    code, output, errors = other.restore()
     assert code == 0, output + errors
     for name in OWNERS:
-        assert contents(other, name) == contents(house, name), name
+        assert contents(other, name) == contents(suite_databases, name), name
 
 
-def test_the_manifest_tells_times_versions_and_rows(house):
-    folder = house.backs_up()
+def test_the_manifest_tells_times_versions_and_rows(suite_databases):
+    folder = suite_databases.back_up()
     told = json.loads((folder / "manifest.json").read_text())["databases"]
     assert told["reminder"]["rows"]["public.idempotency_keys"] == 300
     assert told["notification"]["rows"]["public.events_20260105"] == 200
@@ -76,67 +80,71 @@ def test_the_manifest_tells_times_versions_and_rows(house):
     )
 
 
-def test_a_backup_is_for_its_owner_alone_and_leaves_nothing_else(house):
-    folder = house.backs_up()
+def test_a_backup_is_for_its_owner_alone_and_leaves_nothing_else(suite_databases):
+    folder = suite_databases.back_up()
     assert [path for path in folder.rglob("*") if path.stat().st_mode & 0o077] == []
-    assert list(house.store.iterdir()) == [folder]
+    assert list(suite_databases.store.iterdir()) == [folder]
 
 
-def test_dumps_are_of_the_snapshots(house):
-    """What commits once the snapshots are taken is in none of them, however long a dump takes to begin."""
-    slow = house.folder / "bin"
+def test_dumps_are_of_the_snapshots(suite_databases):
+    """Transactions that commit after the snapshots are in no dump, however late the dump begins."""
+    slow = suite_databases.folder / "bin"
     slow.mkdir()
     (slow / "pg_dump").write_text(f"""#!/bin/bash
 if [ "$1" != --version ]; then
-    psql -Xq -c "delete from idempotency_keys" "postgresql://drill@127.0.0.1:{house.server.port}/{house.names['reminder']}"
+    psql -Xq -c "delete from idempotency_keys" "postgresql://drill@127.0.0.1:{suite_databases.server.port}/{suite_databases.names['reminder']}"
 fi
 exec {PROGRAMS}/pg_dump "$@"
 """)
     (slow / "pg_dump").chmod(0o755)
     path = f"{slow}:{PROGRAMS}:{os.environ['PATH']}"
-    code, output, errors = house.script("backup.sh", "--to", house.store, PATH=path)
+    code, output, errors = suite_databases.script(
+        "backup.sh", "--to", suite_databases.store, PATH=path
+    )
     assert code == 0, output + errors
-    assert house.sql("reminder", "select count(*) from idempotency_keys") == "0"
-    other = house.empty()
-    assert other.restores()[0] == 0
+    assert suite_databases.sql("reminder", "select count(*) from idempotency_keys") == "0"
+    other = suite_databases.empty()
+    assert other.restore()[0] == 0
     assert other.sql("reminder", "select count(*) from idempotency_keys") == "300"
 
 
-def is_untouched(house):
+def is_untouched(suite_databases):
     return all(
-        house.sql(name, "select count(*) from pg_class where relnamespace = 'public'::regnamespace")
+        suite_databases.sql(
+            name, "select count(*) from pg_class where relnamespace = 'public'::regnamespace"
+        )
         == "0"
         for name in OWNERS
     )
 
 
 @pytest.mark.parametrize("file", ["reminder.dump", "manifest.json", "SHA256SUMS"])
-def test_what_was_tampered_with_is_refused(house, file):
-    path = house.backs_up() / file
+def test_what_was_tampered_with_is_refused(suite_databases, file):
+    path = suite_databases.back_up() / file
     damaged = bytearray(path.read_bytes())
     damaged[len(damaged) // 2] ^= 1
     path.write_bytes(damaged)
-    other = house.empty()
-    code, _, errors = other.restores()
+    other = suite_databases.empty()
+    code, _, errors = other.restore()
     assert code != 0 and ("not what was backed up" in errors or "not in SHA256SUMS" in errors), (
         errors
     )
     assert is_untouched(other)
 
 
-def test_a_file_that_nobody_backed_up_is_refused(house):
-    (house.backs_up() / "extra.dump").write_text("no")
-    other = house.empty()
-    code, _, errors = other.restores()
+def test_a_file_that_nobody_backed_up_is_refused(suite_databases):
+    (suite_databases.back_up() / "extra.dump").write_text("no")
+    other = suite_databases.empty()
+    code, _, errors = other.restore()
     assert code != 0 and "not in SHA256SUMS: extra.dump" in errors
     assert is_untouched(other)
 
 
-def test_a_database_that_is_not_empty_is_refused_before_any_is_touched(house):
-    house.backs_up()
-    other = house.empty()
+def test_a_database_that_is_not_empty_is_refused_before_any_is_touched(suite_databases):
+    suite_databases.back_up()
+    other = suite_databases.empty()
     other.sql("notification", "create table precious (id int)")
-    code, _, errors = other.restores("--empty", other.names["reminder"])
+    code, _, errors = other.restore("--empty", other.names["reminder"])
     assert code != 0 and f"--empty {other.names['notification']}" in errors
     assert (
         other.sql(
@@ -144,51 +152,55 @@ def test_a_database_that_is_not_empty_is_refused_before_any_is_touched(house):
         )
         == "0"
     )
-    code, output, errors = other.restores("--empty", other.names["notification"])
+    code, output, errors = other.restore("--empty", other.names["notification"])
     assert code == 0, output + errors
     assert other.sql("notification", "select to_regclass('precious') is null") == "t"
 
 
-def test_services_that_run_are_not_restored_under(house):
-    house.backs_up()
-    other = house.empty()
-    url = f"postgresql://drill@127.0.0.1:{house.server.port}/{other.names['device']}?application_name=notification-service"
+def test_services_that_run_are_not_restored_under(suite_databases):
+    suite_databases.back_up()
+    other = suite_databases.empty()
+    url = f"postgresql://drill@127.0.0.1:{suite_databases.server.port}/{other.names['device']}?application_name=notification-service"
     with subprocess.Popen(
         [PROGRAMS / "psql", "-XqAt", url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as service:
         service.stdin.write("select 'connected';\n")
         service.stdin.flush()
         assert service.stdout.readline() == "connected\n"
-        code, _, errors = other.restores()
+        code, _, errors = other.restore()
         service.stdin.close()
     assert code != 0 and "notification-service is connected" in errors
     assert is_untouched(other)
 
 
-def test_events_of_another_server_are_not_of_its_future(house):
-    house.backs_up()
-    other = house.empty()
-    assert other.restores()[0] == 0
+def test_events_of_another_server_are_not_of_its_future(suite_databases):
+    suite_databases.back_up()
+    other = suite_databases.empty()
+    assert other.restore()[0] == 0
     ahead = "select count(*) from events where received_xid >= pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
-    assert house.sql("notification", ahead) == "200"
+    assert suite_databases.sql("notification", ahead) == "200"
     assert other.sql("notification", ahead) == "0"
 
 
-def test_a_backup_that_cannot_be_made_leaves_nothing_and_says_why(house):
-    code, _, errors = house.script("backup.sh", "--to", house.store, DEVICE_DB_NAME="not_there")
+def test_a_backup_that_cannot_be_made_leaves_nothing_and_says_why(suite_databases):
+    code, _, errors = suite_databases.script(
+        "backup.sh", "--to", suite_databases.store, DEVICE_DB_NAME="not_there"
+    )
     assert code != 0 and "the device database" in errors
-    assert list(house.store.iterdir()) == []
+    assert list(suite_databases.store.iterdir()) == []
 
 
-def test_what_is_not_configured_is_named(house):
-    code, _, errors = house.script("backup.sh", "--to", house.store, DEVICE_DB_HOST="")
+def test_what_is_not_configured_is_named(suite_databases):
+    code, _, errors = suite_databases.script(
+        "backup.sh", "--to", suite_databases.store, DEVICE_DB_HOST=""
+    )
     assert code != 0 and "DEVICE_DB_HOST is not set" in errors
 
 
-def test_only_one_database_is_restored_when_asked(house):
-    house.backs_up()
-    other = house.empty()
-    code, output, errors = other.restores("--only", "device")
+def test_only_one_database_is_restored_when_asked(suite_databases):
+    suite_databases.back_up()
+    other = suite_databases.empty()
+    code, output, errors = other.restore("--only", "device")
     assert code == 0, output + errors
     assert other.sql("device", "select count(*) from suppressed_addresses") == "1"
     assert (

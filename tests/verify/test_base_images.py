@@ -1,4 +1,6 @@
-"""Images of others are pinned by digest wherever they are named, and scripts/pin-images.sh writes the digests of the day."""
+"""Images of other publishers are pinned by digest everywhere, and scripts/pin-images.sh updates the
+digests.
+"""
 
 import hashlib
 import json
@@ -21,7 +23,7 @@ BUILT_HERE = {*SERVICES, "suite", "sandbox", "ministack", "backup"}
 
 
 def bases(text):
-    """The images that a Dockerfile begins its stages with, but for other stages of it and the empty image."""
+    """Returns the base images of a Dockerfile's stages, without other stages and the empty image."""
     found, stages = [], {"scratch"}
     arguments = dict(re.findall(r"^ARG (\w+)=(\S+)$", text.partition("\nFROM ")[0], re.MULTILINE))
     for base, stage in re.findall(
@@ -38,12 +40,12 @@ def bases(text):
 
 
 def unpinned(images):
-    """Those images that are not pinned."""
+    """Returns the images that are not pinned."""
     return [image for image in images if not PINNED.fullmatch(image)]
 
 
 def of_others(image):
-    """Whether an image is not one that this repository builds."""
+    """Returns True if this repository does not build the image."""
     return image.partition("@")[0].rpartition("/")[2].partition(":")[0] not in BUILT_HERE
 
 
@@ -112,7 +114,9 @@ def registry():
 
 @pytest.fixture
 def checkout(tmp_path, registry):
-    """A checkout with the files that name images, on a machine whose docker.io is the registry."""
+    """Creates a checkout with the files that name images, on a machine whose docker.io is the
+    registry.
+    """
     home, root = tmp_path / "home", tmp_path / "checkout"
     (home / ".config/containers").mkdir(parents=True)
     (home / ".config/containers/registries.conf").write_text(
@@ -152,7 +156,7 @@ def checkout(tmp_path, registry):
 
 
 def published(registry, images, content):
-    """Publishes an index under each name, other than what was there; answers name -> digest."""
+    """Publishes a new index under each name. Returns name -> digest."""
     digests = {}
     for image in images:
         repository, _, tag = image.removeprefix("docker.io/").rpartition(":")
@@ -168,7 +172,7 @@ def published(registry, images, content):
 
 
 def named(text):
-    """Every image in a text without its digest."""
+    """Returns all images in a text without their digests."""
     return {match.split("@")[0] for match in PINNED.findall(text)}
 
 

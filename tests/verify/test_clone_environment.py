@@ -1,4 +1,6 @@
-"""scripts/clone-environment.sh: a clone renders to what its source renders to, under other names, and leads nowhere to its source."""
+"""Test of scripts/clone-environment.sh: a clone renders to the same objects as its source, under
+other names, and does not refer to its source.
+"""
 
 import functools
 import json
@@ -14,7 +16,7 @@ from pipeline_cluster import Cluster, documents, secrets_read
 
 @pytest.fixture
 def manifests(tmp_path):
-    """A copy of the manifests, to be cloned in."""
+    """Creates a copy of the manifests, for clones."""
     shutil.copytree(ROOT / "k8s", tmp_path / "k8s")
     return tmp_path / "k8s"
 
@@ -27,7 +29,7 @@ def cluster(tmp_path):
 
 
 def render(manifests, environment):
-    """Services and migrations, as text."""
+    """Renders services and migrations as text."""
     overlay = manifests / "overlays" / environment
     return "---\n".join(
         run(tool("kubectl"), "kustomize", folder) for folder in (overlay, overlay / "migrate")
@@ -44,7 +46,7 @@ def objects(text):
 
 
 def without_digests(text):
-    """Names of ConfigMaps end in a digest of their content, which has other names in it."""
+    """Removes the digests from names of ConfigMaps: the content of a clone has other names."""
     for name in set(re.findall(r"name: ([a-z0-9-]+-[a-z0-9]{10})$", text, re.MULTILINE)):
         if re.search(
             rf"^kind: ConfigMap\nmetadata:\n(  .*\n)*?  name: {name}$", text, re.MULTILINE
@@ -229,7 +231,7 @@ def test_what_cannot_be_is_told(arguments, said, manifests, cluster):
 
 
 def test_a_clone_that_would_lead_to_its_source_is_refused(manifests, cluster):
-    """A name that the renaming cannot know."""
+    """The source contains a name that the script does not rename."""
     with open(manifests / "overlays/development/environment/process.env", "a") as file:
         file.write("JWT_COLLECTOR=http://dev-event-service:4318\n")
     done = cluster.run("clone-environment.sh", "development", "login", MANIFESTS=str(manifests))

@@ -1,4 +1,6 @@
-"""The Dockerfiles and compose.yaml: their linters, and that what they say is what the binaries know."""
+"""Linters of the Dockerfiles and compose.yaml, and comparison of their variables with those of the
+binaries.
+"""
 
 import json
 import re
@@ -13,17 +15,17 @@ COMPOSE = ROOT / "compose.yaml"
 
 
 def workspace():
-    """The workspace's table of Cargo.toml."""
+    """Returns the workspace table of Cargo.toml."""
     return tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]
 
 
 def services():
-    """The services of compose.yaml, anchors and merges resolved."""
+    """Returns the services of compose.yaml with anchors and merges resolved."""
     return yaml.safe_load(COMPOSE.read_text())["services"]
 
 
 def variables(service):
-    """Variable -> its row, of what a binary reads."""
+    """Returns the variables of a binary: name -> row."""
     return {row["name"]: row for row in json.loads((ROOT / service / "config.json").read_text())}
 
 

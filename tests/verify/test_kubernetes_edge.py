@@ -1,5 +1,5 @@
-"""What clients reach. Traefik is really run, on what the three environments render to in one cluster, before backends that tell
-what they were asked.
+"""Requests of clients through a real Traefik, with the rendered manifests of all three environments
+in one cluster, and backends that return the request.
 """
 
 import http.client
@@ -29,7 +29,7 @@ ASKED_BY_A_PEER = {("notification-service", "/me/export")}
 
 
 def paths_of(service):
-    """The paths of a service's API, with something in place of what is variable."""
+    """Returns the paths of a service's API, with values for the variable parts."""
     described = json.loads((ROOT / service / "openapi.json").read_text())
     return {
         re.sub(r"\{\w+\}", "0197", path): [method.upper() for method in methods]
@@ -38,21 +38,23 @@ def paths_of(service):
 
 
 def identity_headers():
-    """The headers by which the code lets somebody in front of it say who calls; X-Request-Id names the request."""
+    """Returns the headers by which the code accepts an identity from a gateway. X-Request-Id names
+    the request.
+    """
     code = (ROOT / "shared/src/http/identity.rs").read_text()
     return set(re.findall(r'"(x-[a-z-]+)"', code.partition("#[cfg(test)]")[0])) - {"x-request-id"}
 
 
 class Backend(http.server.BaseHTTPRequestHandler):
-    """Tells what it was asked."""
+    """Answers with the request that it received."""
 
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *_):
-        """Says nothing."""
+        """Logs nothing."""
 
     def answer(self):
-        """Who was asked for what, and with which headers."""
+        """Returns the host, the request and its headers."""
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = [[name.lower(), value] for name, value in self.headers.items()]
         text = json.dumps(
@@ -78,7 +80,9 @@ def free_port():
 
 
 def slices(services, backends):
-    """Where the pods of each Service are: at the backend of its environment and service."""
+    """Returns the EndpointSlices of each Service, which point to the backend of its environment and
+    service.
+    """
     for service in services:
         namespace, name = service["metadata"]["namespace"], service["metadata"]["name"]
         yield {
@@ -100,7 +104,7 @@ def slices(services, backends):
 
 @pytest.fixture(scope="module")
 def traefik(tmp_path_factory):
-    """The ports of HTTP and HTTPS."""
+    """Starts Traefik. Yields the ports for HTTP and HTTPS."""
     servers = {}
     for name in (f"{prefix}-{service}" for prefix in ENVIRONMENTS.values() for service in SERVICES):
         servers[name] = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Backend)
@@ -148,7 +152,7 @@ def traefik(tmp_path_factory):
 
 
 def wait_until_routed(running, plain, secure, log):
-    """Until every environment is reached both ways."""
+    """Waits until every environment is reachable over HTTP and HTTPS."""
     answers, deadline = None, time.monotonic() + 60
     while time.monotonic() < deadline and running.poll() is None:
         try:
@@ -163,7 +167,9 @@ def wait_until_routed(running, plain, secure, log):
 
 
 def ask(port, method, host, path, headers=(), tls=True):
-    """A request as a client would make it: status, headers, and what the backend said of it (none where none was reached)."""
+    """Sends a request as a client. Returns status, headers, and the request as the backend received
+    it (None if no backend was reached).
+    """
     if tls:
         # Its certificate is the cluster's business; here it is Traefik's own.
         connection = http.client.HTTPSConnection(

@@ -1,4 +1,4 @@
-"""Who may talk to whom, worked out from the rendered policies: everything that is needed, and nothing else."""
+"""Connections that the rendered policies allow: exactly those that are needed."""
 
 import pytest
 
@@ -43,7 +43,9 @@ NAMES = {("dns", "UDP/53"), ("dns", "TCP/53")}
 
 
 def endpoints(variant, namespace):
-    """The variant's pods by the names of their services, and a pod that is none of them."""
+    """Returns the pods of a variant by the names of their services, and one that belongs to no
+    service.
+    """
     pods = [Endpoint("stranger", namespace, app("stranger"), ports=(HTTP, ADMIN))]
     for item in workloads(variant):
         template = pod_of(item)
@@ -68,7 +70,7 @@ def endpoints(variant, namespace):
 
 
 def expected(services, migrations=()):
-    """What is needed in a cluster on AWS."""
+    """Returns the connections that a cluster on AWS needs."""
     edges = {(name, *to) for name in (*services, *migrations) for to in OUTSIDE | NAMES}
     edges |= {("stranger", *to) for to in NAMES}
     edges |= {("prometheus", service, "TCP/9090") for service in services}
@@ -85,7 +87,7 @@ def expected(services, migrations=()):
 
 
 def allowed(variant, namespace):
-    """Every edge with an end in the namespace that is open."""
+    """Returns all allowed connections with an end in the namespace."""
     pods = endpoints(variant, namespace)
     ours = {pod.name for pod in pods}
     edges = Network(namespace, objects(variant, "NetworkPolicy")).edges([*pods, *AROUND])

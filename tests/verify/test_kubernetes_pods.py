@@ -1,4 +1,4 @@
-"""How pods come up, run and go down."""
+"""Start, run and stop of pods."""
 
 import json
 import math
@@ -24,7 +24,7 @@ every_whole = pytest.mark.parametrize("variant", WHOLE)
 
 
 def seconds(file, pattern):
-    """A duration that the code says, in seconds."""
+    """Reads a duration from the code, in seconds."""
     found = re.search(pattern, (ROOT / file).read_text())
     assert found, (
         f"{file} says nothing like {pattern}: the grace periods in k8s/base/services are to be looked at again"
@@ -33,7 +33,7 @@ def seconds(file, pattern):
 
 
 def longest_drain(service):
-    """How long a process may take after SIGTERM, by its own limits, one after the other."""
+    """Returns the longest time of a process after SIGTERM: the sum of its limits."""
     of = r"const {}: Duration = Duration::from_secs\((\d+)\)".format
     requests = seconds("shared/src/http/server.rs", of("DRAIN"))
     outbox = seconds("shared/src/outbox/relay.rs", of("DRAIN"))
@@ -143,7 +143,9 @@ def test_the_namespace_asks_for_restricted_pods(variant):
 
 
 def most_pods(variant, item):
-    """How many pods a workload may have at once: the most it is scaled to, and what a roll-out adds."""
+    """Returns the largest number of pods of a workload: the autoscaler's maximum, and the surge of
+    a roll-out.
+    """
     if item["kind"] != "Deployment":
         return item["spec"].get("replicas", 1)
     most = item["spec"].get("replicas")

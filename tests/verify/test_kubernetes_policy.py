@@ -1,4 +1,4 @@
-"""checkov's rules for Kubernetes hold, but for those that are set aside here, each for a reason."""
+"""checkov's rules for Kubernetes hold, except those that are excluded here with a reason."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What an object says of another is true: names, prefixes, labels, ports, keys."""
+"""References between objects are valid: names, prefixes, labels, ports, keys."""
 
 import pytest
 import yaml
@@ -30,7 +30,7 @@ SCALERS = ("HorizontalPodAutoscaler", "ScaledObject")
 
 
 def named(variant, *kinds):
-    """Names of objects of these kinds."""
+    """Returns the names of objects of these kinds."""
     return {item["metadata"]["name"] for item in objects(variant, *kinds)}
 
 
@@ -262,7 +262,7 @@ def test_who_owns_tables_is_who_has_migrations():
 
 @pytest.mark.parametrize("environment", sorted(ENVIRONMENTS))
 def test_what_a_migration_needs_is_what_the_services_have(environment):
-    """The one is applied before the other: neither may change what both hold."""
+    """The migration is applied first: neither may change the objects that both contain."""
     whole = {identity(item): item for item in objects(environment)}
     for item in objects(f"{environment}/migrate"):
         if item["kind"] != "Job":
@@ -352,7 +352,9 @@ def test_external_secrets_make_every_secret_that_pods_read(variant):
 
 @pytest.mark.parametrize("environment", sorted(ENVIRONMENTS))
 def test_each_service_takes_a_role_of_its_own_name(environment):
-    """infra/terraform/modules/iam makes them, and trusts the account of the same name."""
+    """infra/terraform/modules/iam creates the roles, which trust the service account of the same
+    name.
+    """
     for account in objects(environment, "ServiceAccount"):
         assert account["metadata"]["annotations"]["eks.amazonaws.com/role-arn"].endswith(
             f":role/{account['metadata']['name']}"
@@ -415,7 +417,9 @@ def test_pods_can_be_bound_to_a_region_or_a_zone(variant, keys):
 
 @pytest.mark.parametrize("variant", sorted(ENVIRONMENTS))
 def test_the_pipelines_group_may_write_every_custom_object_of_its_environment(variant):
-    """The group that infra/terraform/modules/pipeline gives the deploying role; EKS's policy covers what is Kubernetes' own."""
+    """infra/terraform/modules/pipeline puts the deploying role into this group; the EKS policy
+    covers the objects of Kubernetes itself.
+    """
     _, prefix = environment_of(variant)
     (binding,) = [
         item

@@ -1,4 +1,4 @@
-"""Every object is one that Kubernetes, and the operators whose kinds are used, would take."""
+"""Kubernetes, and the operators whose kinds are used, accept every object."""
 
 import functools
 import json
@@ -30,7 +30,7 @@ kubernetes_validate.utils.schema_contents = functools.cache(
 
 @functools.cache
 def problem_of(document, version):
-    """What is wrong with one object, if anything; most are the same in many variants."""
+    """Returns the problem of one object, if any. Most objects are the same in many variants."""
     try:
         kubernetes_validate.validate(json.loads(document), version, strict=True)
     except kubernetes_validate.ValidationError as error:

@@ -1,4 +1,6 @@
-"""The scripts that work on manifests and on the cluster: set-version.sh, and blue-green.sh with the real kubectl."""
+"""Scripts that change manifests or the cluster: set-version.sh, and blue-green.sh with the real
+kubectl.
+"""
 
 import os
 import shutil
@@ -14,13 +16,13 @@ from kubernetes_rendered import PREFIXES, objects, pod_of
 
 @pytest.fixture
 def manifests(tmp_path):
-    """A copy of the manifests, to write to."""
+    """Creates a copy of the manifests."""
     shutil.copytree(ROOT / "k8s", tmp_path / "k8s")
     return tmp_path / "k8s"
 
 
 def rendered(folder):
-    """The objects that a folder renders to."""
+    """Returns the objects that a folder renders to."""
     return [
         item
         for item in yaml.load_all(
@@ -31,7 +33,7 @@ def rendered(folder):
 
 
 def images(folder):
-    """The images in it, without their registry and digest."""
+    """Returns the images without registry and digest."""
     pods = [pod_of(item) for item in rendered(folder) if pod_of(item)]
     return {
         container["image"].rpartition("/")[2].partition("@")[0]
@@ -111,7 +113,7 @@ def test_what_cannot_be_a_version_or_an_environment_is_refused_and_changes_nothi
 
 @pytest.fixture
 def cluster():
-    """Production with colours: every Deployment has three ready pods."""
+    """Simulates production with colours: every Deployment has three ready pods."""
     with Api(
         [
             with_pods(item, 3)
@@ -124,7 +126,9 @@ def cluster():
 
 
 def with_pods(item, count):
-    """A Deployment that has so many pods, all ready; other objects as they are. Kubernetes leaves out what is zero."""
+    """Returns a Deployment with so many ready pods; other objects are unchanged. Kubernetes omits
+    zero.
+    """
     if item["kind"] == "Deployment":
         item["spec"]["replicas"] = count
         item["status"] = dict.fromkeys(
@@ -171,7 +175,7 @@ def blue_green(cluster, *arguments):
 
 
 def colours(cluster):
-    """Where the two Services lead."""
+    """Returns the colours of the two Services."""
     services = ("prod-reminder-service", "prod-notification-service")
     return [
         cluster.item("Service", name)["spec"]["selector"].get("reminders/colour")

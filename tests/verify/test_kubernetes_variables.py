@@ -1,6 +1,8 @@
-"""What each process is told, against what its binary reads: <service>/config.json, generated from the binary's `config list`.
+"""Variables of each process, compared with those that its binary reads: <service>/config.json,
+generated from the binary's `config list`.
 
-A variable that is new in a binary fails here until a manifest sets it or somebody says below why it is left alone.
+A new variable of a binary fails here until a manifest sets it or this file states why it is not
+set.
 """
 
 import json
@@ -109,7 +111,7 @@ CASES = [(variant, service) for variant in TELLING for service in SERVICES]
 
 
 def processes(variant, service):
-    """The containers of a service in a variant: its Deployments' and its migration's."""
+    """Returns the containers of a service in a variant: those of its Deployments and its migration."""
     return [
         (item, pod_of(item)["spec"]["containers"][0])
         for item in workloads(variant)
@@ -118,7 +120,7 @@ def processes(variant, service):
 
 
 def told(variant, container):
-    """What a container's process finds in its environment: name -> value, or the reference that gives it."""
+    """Returns the environment of a container's process: name -> value, or the reference to it."""
     config = {item["metadata"]["name"]: item["data"] for item in objects(variant, "ConfigMap")}
     found = {}
     for source in container["envFrom"]:
@@ -131,7 +133,7 @@ def told(variant, container):
 
 
 def variable(name):
-    """The variable that a name sets: X_FILE stands in for X."""
+    """Returns the variable that a name sets: X_FILE sets X."""
     return name.removesuffix("_FILE")
 
 
@@ -215,7 +217,9 @@ def test_a_migration_is_told_what_its_service_is_told(environment, service):
 
 
 def binary(service):
-    """A built binary that reads what is listed, if there is one: an older one would know nothing of newer variables."""
+    """Returns a built binary that reads the listed variables, if there is one: an older one does
+    not know newer variables.
+    """
     for profile in ("debug", "release"):
         program = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / profile / service
         if program.exists():
@@ -244,7 +248,7 @@ VALUES = {
 @pytest.mark.parametrize("service", SERVICES)
 @pytest.mark.parametrize("variant", ["development", "production", "local"])
 def test_the_binary_itself_finds_no_fault(variant, service, tmp_path):
-    """Where one is built: it is given what a pod would be given."""
+    """If a binary is built, it gets the environment of a pod."""
     program = binary(service)
     if not program:
         pytest.skip(f"{service} is not built, or before its config.json: cargo build --bins")

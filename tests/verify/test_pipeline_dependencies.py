@@ -1,6 +1,8 @@
-"""What is linked keeps deny.toml's rules: licences, banned crates, sources. cargo-deny says so, here and in CI.
+"""Dependencies follow the rules of deny.toml: licences, banned crates, sources. cargo-deny checks
+them here and in CI.
 
-Advisories are asked for in CI alone (.github/workflows/check.yml and advisories.yml): their database is fetched anew each time.
+Only CI checks advisories (.github/workflows/check.yml and advisories.yml): it downloads their
+database each time.
 """
 
 import re
@@ -14,7 +16,7 @@ POLICY = (ROOT / "deny.toml").read_text()
 
 
 def checked(policy, *checks):
-    """Runs cargo-deny by a policy."""
+    """Runs cargo-deny with a policy."""
     return subprocess.run(
         [tool("cargo-deny"), "--config", policy, "check", *checks],
         cwd=ROOT,

@@ -1,6 +1,7 @@
-"""scripts/deploy.sh and scripts/rollback.sh, played against a kubectl that remembers (pipeline_cluster.py).
+"""Test of scripts/deploy.sh and scripts/rollback.sh with a simulated kubectl (pipeline_cluster.py).
 
-What is asserted is what a cluster would come to: which images run at the end, what was applied and in which order.
+The tests check the final state of the cluster: the images that run, and the order in which objects
+were applied.
 """
 
 import copy

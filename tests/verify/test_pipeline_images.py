@@ -1,7 +1,8 @@
-"""scripts/promote.sh, publish.sh and sbom.sh: what one environment runs becomes the next one's by another tag, and is what was signed.
+"""Test of scripts/promote.sh, publish.sh and sbom.sh: the image of one environment gets the tag of
+the next one, and is the one that was signed.
 
-skopeo copies between tags of a real registry protocol (pipeline_registry.py); docker and cosign are played, since there is
-neither a daemon nor an identity here: what is asserted is what they are asked for.
+skopeo copies between tags of a real registry protocol (pipeline_registry.py). docker and cosign are
+simulated, since there is neither a daemon nor an identity here: the tests check their calls.
 """
 
 import json
@@ -24,7 +25,9 @@ def registry():
 
 @pytest.fixture
 def machine(tmp_path, registry):
-    """Where the scripts run: a home that knows the registry, and stand-ins first on PATH."""
+    """A machine for the scripts: its home has the registry's credentials, and the simulated
+    programs come first in PATH.
+    """
     home, bin = tmp_path / "home", tmp_path / "bin"
     (home / ".config/containers").mkdir(parents=True)
     (home / ".config/containers/registries.conf").write_text(
@@ -57,7 +60,7 @@ def machine(tmp_path, registry):
 
 @pytest.fixture
 def staged(registry):
-    """2.0.0 of all services, as staging runs it."""
+    """Images 2.0.0 of all services in staging."""
     return {
         service: registry.image(f"reminders/{service}", "2.0.0-stg", service)
         for service in SERVICES
@@ -137,7 +140,7 @@ def test_only_what_is_signed_is_promoted(machine, registry, staged):
 
 @pytest.fixture
 def project(tmp_path):
-    """The scripts, but for the bills of materials: those are asked of cargo and syft below."""
+    """The scripts, without the one for bills of materials, which is tested below."""
     for part in ("scripts", "k8s"):
         shutil.copytree(ROOT / part, tmp_path / "project" / part)
     sbom = tmp_path / "project/scripts/sbom.sh"
@@ -150,7 +153,7 @@ def project(tmp_path):
 
 
 def publish(machine, registry, project, cosign="", *options, **variables):
-    """`docker push` of an image that `make images` built: the registry has it afterwards."""
+    """Simulates `docker push` of an image that `make images` built: the registry has it afterwards."""
     machine.stand_in(
         "docker", f'curl --silent --fail "http://{registry.address}/daemon/${{@: -1}}"'
     )

@@ -1,4 +1,6 @@
-"""scripts/release.sh: Cargo.toml, Cargo.lock, CHANGELOG.md and the tag agree, and the notes are what the changelog says."""
+"""Test of scripts/release.sh: Cargo.toml, Cargo.lock, CHANGELOG.md and the tag agree, and the
+release notes are the section of the changelog.
+"""
 
 import os
 import re
@@ -24,7 +26,7 @@ source = "registry+https://github.com/rust-lang/crates.io-index"
 
 @pytest.fixture
 def project(tmp_path):
-    """A workspace between releases: 2.1.0 comes next."""
+    """A workspace between releases, before 2.1.0."""
 
     def write(version="2.1.0", heading="Unreleased (2.1.0)", lines="\n- Faster.\n", locked=None):
         (tmp_path / "Cargo.toml").write_text(
@@ -95,7 +97,7 @@ def test_a_release_is_prepared(project):
 
 
 def test_a_release_under_another_number_changes_it_where_it_stands(tmp_path):
-    """As when what was to be 2.1.0 turns out to be 3.0.0; cargo itself writes the lock file."""
+    """For example if 2.1.0 becomes 3.0.0. cargo itself writes the lock file."""
     (tmp_path / "a").mkdir()
     (tmp_path / "Cargo.toml").write_text(
         '[workspace]\nmembers = ["a"]\nresolver = "3"\n\n[workspace.package]\nversion = "2.1.0"\nedition = "2024"\n'

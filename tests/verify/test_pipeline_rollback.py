@@ -1,4 +1,6 @@
-"""scripts/rollback.sh and scripts/version.sh: what an environment ran before is found, and deployed with the manifests of then."""
+"""Test of scripts/rollback.sh and scripts/version.sh: the earlier version of an environment is
+found, and deployed with its manifests.
+"""
 
 import shutil
 import subprocess
@@ -49,7 +51,7 @@ def log_level(project, level):
 
 @pytest.fixture
 def project(tmp_path):
-    """A repository of its own: 2.0.0, tagged, logs at info; the commit after it at debug."""
+    """A repository with a tag 2.0.0, which logs at info, and a later commit, which logs at debug."""
     folder = tmp_path / "project"
     folder.mkdir()
     for part in ("scripts", "k8s"):
@@ -72,7 +74,7 @@ def version(project, *arguments):
 
 
 def variables(cluster):
-    """What the newest Deployment of event-service reads."""
+    """Returns the variables of the newest Deployment of event-service."""
     pod = cluster.objects["Deployment/dev-event-service"]["spec"]["template"]["spec"]
     return cluster.objects[
         f"ConfigMap/{pod['containers'][0]['envFrom'][0]['configMapRef']['name']}"
@@ -123,7 +125,7 @@ def test_it_goes_back_to_the_version_before_with_its_manifests(project, cluster)
 
 
 def remember(cluster, *versions):
-    """What was deployed, the newest first, as scripts/deploy.sh notes it."""
+    """Records deployments, newest first, as scripts/deploy.sh does."""
     history = "\n".join(f"{version} 2026-01-01T00:00:00Z" for version in versions)
     cluster.objects["ConfigMap/dev-releases"] = {
         "kind": "ConfigMap",

@@ -1,4 +1,6 @@
-"""docs/SCALE.md: what it derives is derived from the figures that docs/BENCHMARKS.md has today, and from the manifests."""
+"""docs/SCALE.md: its derived figures follow from the figures in docs/BENCHMARKS.md and from the
+manifests.
+"""
 
 import math
 import re
@@ -14,7 +16,7 @@ BENCHMARKS = (ROOT / "docs/BENCHMARKS.md").read_text()
 
 
 def measured():
-    """The figures that everything is derived from, in µs of CPU a notification and events a second."""
+    """Returns the measured figures, in µs of CPU per notification and events per second."""
     cpu = {
         name: int(figure)
         for name, figure in re.findall(
@@ -40,7 +42,7 @@ def manifest(service, name):
 
 
 def half_a_request(service):
-    """CPU at which the autoscaler adds a pod, in µs a second."""
+    """Returns the CPU at which the autoscaler adds a pod, in µs per second."""
     request = manifest(service, "deployment")["spec"]["template"]["spec"]["containers"][0][
         "resources"
     ]["requests"]["cpu"]
@@ -56,7 +58,7 @@ def bounds(service):
 
 
 def pods(rate):
-    """Of each service; at least the autoscaler's minimum."""
+    """Returns the number of pods of each service, at least the autoscaler's minimum."""
     figures = measured()
     by_cpu = {
         "notification-service": math.ceil(
@@ -109,7 +111,7 @@ def test_the_burst_takes_as_long_as_it_is_said():
 
 
 def test_limits_that_are_quoted_are_the_codes():
-    """Numbers of the code that a reader reckons with."""
+    """Figures of the code that a reader uses."""
     for file, pattern, quoted in [
         ("shared/src/bus/aws.rs", r"const BATCH: usize = (\d+)", "{} messages a call"),
         ("shared/src/bus/aws.rs", r"const CALLS: usize = (\d+)", "{} calls at once"),

@@ -1,4 +1,4 @@
-"""scripts/smoke.sh: what must be true of an environment from outside, and that each of its faults is seen."""
+"""Test of scripts/smoke.sh: it detects each fault of an environment from outside."""
 
 import http.server
 import os
@@ -13,7 +13,7 @@ PUBLIC = {"reminders", "me", "device", "notifications", "preferences"}
 
 
 class Edge(http.server.BaseHTTPRequestHandler):
-    """An edge as it should be, but for one fault."""
+    """A correct edge with one fault."""
 
     fault = ""
 

@@ -1,4 +1,6 @@
-"""The workflows: read by their linters, each of which finds a planted mistake; and the rules of this pipeline, which no linter knows."""
+"""The workflows: their linters, each of which must find a planted mistake, and the rules of this
+pipeline that no linter knows.
+"""
 
 import functools
 import json
@@ -37,7 +39,7 @@ def jobs():
 
 
 def steps():
-    """Each step of each job and action, with where it is."""
+    """Returns each step of each job and action, with its place."""
     found = [(f"{name}.{key}", step) for name, key, job in jobs() for step in job.get("steps", [])]
     for file in sorted(ACTIONS.glob("*/action.yml")):
         found += [
@@ -49,7 +51,7 @@ def steps():
 
 @pytest.fixture
 def planted(tmp_path):
-    """A copy of the workflows with something wrong in one of them."""
+    """Returns a copy of the workflows with a mistake in one of them."""
 
     def plant(name, old, new):
         shutil.copytree(ROOT / ".github", tmp_path / ".github", dirs_exist_ok=True)
@@ -78,7 +80,9 @@ def validate(schema, *files):
 
 
 def test_actionlint_finds_what_is_planted_and_nothing_else(tmp_path):
-    """In one run, since most of it is the start: the workflows, and one again with a reference to nothing."""
+    """In one run, because the start takes most of the time: the workflows, and one of them again
+    with an invalid reference.
+    """
     shutil.copytree(WORKFLOWS, tmp_path / ".github/workflows")
     text = (WORKFLOWS / "pipeline.yml").read_text()
     (tmp_path / ".github/workflows/planted.yml").write_text(
@@ -187,7 +191,7 @@ def test_every_job_ends_and_fails_where_a_pipe_fails():
 
 
 def test_no_secret_is_kept_or_said():
-    """Roles are taken by OpenID Connect; the one token that is used is the run's own."""
+    """Roles are assumed by OpenID Connect; the only token is that of the run."""
     for file in [*WORKFLOWS.glob("*.yml"), *ACTIONS.glob("*/action.yml")]:
         text = file.read_text()
         assert "secrets." not in text and "secrets:" not in text, file.name
@@ -224,7 +228,7 @@ def test_what_workflows_run_is_there():
 
 
 def plan(branch, tmp_path):
-    """What pipeline.yml's plan says for a branch: its own shell, run."""
+    """Returns the plan of pipeline.yml for a branch, by running its own shell code."""
     step = next(
         step for step in workflow("pipeline")["jobs"]["plan"]["steps"] if step.get("id") == "plan"
     )
@@ -339,7 +343,7 @@ def test_the_toolchain_is_the_images():
 
 
 def test_everything_that_is_pinned_is_kept_up_to_date():
-    """A folder that pins something and that Dependabot does not look at grows old in silence."""
+    """Dependabot must watch every folder with pinned versions."""
     covered = {}
     for update in yaml.safe_load((ROOT / ".github/dependabot.yml").read_text())["updates"]:
         for folder in update.get("directories", [update.get("directory")]):

@@ -1,4 +1,4 @@
-"""Shell scripts and YAML read well to their linters."""
+"""Linters of shell scripts and YAML."""
 
 from conftest import ROOT, run, tool
 

@@ -1,4 +1,4 @@
-"""The infrastructure as Terraform reads it: format, pinned providers, validity, the modules' promises, policy."""
+"""The Terraform configuration: format, pinned providers, validity, tests of the modules, policy."""
 
 import itertools
 import json
@@ -47,7 +47,7 @@ def test_the_lock_holds(tmp_path):
 
 
 def test_valid(tmp_path):
-    """All roots, and by them all modules, in one go: as parts of one configuration."""
+    """All roots, and with them all modules, in one run as parts of one configuration."""
     folder = tmp_path / "all"
     folder.mkdir()
     sources = {root: os.path.relpath(INFRA / "environments" / root, folder) for root in ROOTS}
@@ -64,7 +64,7 @@ def test_valid(tmp_path):
 
 
 def required(root):
-    """Something unknown for each variable that has no default."""
+    """Returns an unknown value for each variable without a default."""
     text = (INFRA / "environments" / root / "variables.tf").read_text()
     blocks = re.findall(r'^variable "(\w+)" \{(.*?)^\}', text, re.MULTILINE | re.DOTALL)
     return "".join(
@@ -74,7 +74,7 @@ def required(root):
 
 @pytest.mark.parametrize("share", range(SHARES))
 def test_modules_keep_their_promises(share, tmp_path):
-    """infra/terraform/tests, on a provider that answers by itself."""
+    """infra/terraform/tests, with a mocked provider."""
     folder = INFRA / "terraform"
     terraform("get", "-no-color", cwd=folder, data=tmp_path)
     chosen = itertools.islice(TESTS, share, None, SHARES)
@@ -89,7 +89,7 @@ def test_modules_keep_their_promises(share, tmp_path):
 
 
 def test_what_is_protected_refuses_to_be_destroyed(tmp_path):
-    """For real: it needs no provider but Terraform's own."""
+    """Without a mock: it needs no provider but Terraform's own."""
     source = os.path.relpath(INFRA / "terraform/modules/protection", tmp_path)
     (tmp_path / "main.tf").write_text(f"""
         variable "protected" {{}}
@@ -134,7 +134,7 @@ def test_variables_and_outputs_say_what_they_are():
 
 @pytest.mark.parametrize("root", sorted(set(ROOTS) - {"local"}))
 def test_examples_fit(root):
-    """What is to be copied names every variable that must be given, and none that there is not."""
+    """An example names every required variable, and no unknown one."""
     folder = INFRA / "environments" / root
     blocks = dict(
         re.findall(
@@ -151,7 +151,7 @@ def test_examples_fit(root):
 
 
 def test_the_stored_template_uses_what_every_mail_has():
-    """A variable that is missing makes SES drop the mail without an error."""
+    """With a missing variable SES drops the e-mail without an error."""
     source = (ROOT / "notification-service/src/channels/email/stored_template.rs").read_text()
     known = set(
         re.findall(r'"(\w+)"', re.search(r"const VARIABLES: .*? =(.*?);", source, re.DOTALL)[0])

@@ -1,4 +1,6 @@
-"""The backup's state machine, run by MiniStack's Step Functions: snapshots by its RDS, exports (which it lacks) scripted."""
+"""State machine of the backup in MiniStack's Step Functions: snapshots by its RDS, scripted
+exports, which it lacks.
+"""
 
 import json
 import time
@@ -12,7 +14,7 @@ NOW = datetime.now(timezone.utc)
 
 
 def snapshot(days_old):
-    """The schedule's snapshot of some days ago."""
+    """Returns a scheduled snapshot that is several days old."""
     taken = NOW - timedelta(days=days_old)
     return {
         "DbSnapshotIdentifier": taken.strftime(f"{DATABASE}-%Y-%m-%d-0000"),
@@ -74,7 +76,9 @@ RUNS = {
 
 
 def script():
-    """The runs in the form of Step Functions Local's mock configuration; a state's last answer stays."""
+    """Returns the runs in the format of the mock configuration of Step Functions Local; the last
+    answer of a state is repeated.
+    """
     cases = {
         run.replace(" ", "_"): {state: f"{run} {state}" for state in states}
         for run, states in RUNS.items()
@@ -104,7 +108,7 @@ def aws(tmp_path_factory):
 
 
 def definition():
-    """The definition as templatefile() makes it."""
+    """Returns the definition as templatefile() renders it."""
     text = (INFRA / "terraform/modules/backup/backup.asl.json").read_text()
     values = {
         "database": DATABASE,

@@ -1,9 +1,10 @@
-"""The services' roles: they allow the calls that the code makes and no other. Terraform plans them, MiniStack decides by
-them, as IAM would.
+"""Roles of the services: they allow exactly the calls that the code makes. Terraform plans them,
+and MiniStack decides by them, as IAM would.
 
-Two things MiniStack's IAM does otherwise than AWS's: it asks for rights to PublishBatch and its like, which AWS covers by
-Publish (so single calls are made here), and it knows neither resources nor conditions of SES's first API (so what may be
-sent is asserted in infra/terraform/tests/iam.tftest.hcl alone).
+MiniStack's IAM differs from AWS in two points. It requires rights to PublishBatch and similar
+calls, which AWS covers by Publish, so the tests make single calls. And it knows neither resources
+nor conditions of SES's first API, so infra/terraform/tests/iam.tftest.hcl alone checks the right to
+send.
 """
 
 import base64
@@ -101,7 +102,7 @@ def test_roles_allow_just_what_the_services_do(tmp_path):
 
 
 def plan(folder):
-    """What Terraform plans in its own test of the roles, by address."""
+    """Returns the plan of Terraform's own test of the roles, by address."""
     place = INFRA / "terraform"
     terraform("get", cwd=place, data=folder / "data")
     said = terraform(
@@ -128,7 +129,7 @@ def make_roles(iam, planned):
 
 
 def strangers_are_refused(aws):
-    """Only the service's own service account takes its role."""
+    """Checks that only the service's own service account can assume its role."""
     ours = subject(NAMESPACE, f"{PREFIX}-event-service")
     assert assumed(aws, f"{PREFIX}-event-service", ours)
     for stranger in [
@@ -151,7 +152,9 @@ def what_is_allowed(aws, service):
 
 
 def calls(aws, credentials):
-    """Every call that any service makes, of every topic and queue, and some that none makes."""
+    """Returns all calls that some service makes, for each topic and queue, and some that none
+    makes.
+    """
     sns, sqs, ses = (aws.client(name, credentials) for name in ("sns", "sqs", "ses"))
     for name in TOPICS:
         arn = f"arn:aws:sns:{REGION}:{ACCOUNT}:{PREFIX}-{name}-topic"
@@ -198,7 +201,7 @@ def calls(aws, credentials):
 
 
 def is_allowed(call):
-    """Whether the call was let through, whatever came of it then."""
+    """Returns True if the call was authorized, whatever its result."""
     try:
         call()
     except ClientError as error:
@@ -215,7 +218,7 @@ def queue_name(name):
 
 
 def subject(namespace, account):
-    """What the token of a service account says."""
+    """Returns the subject of a service account's token."""
     return {
         "iss": f"https://{ISSUER}",
         "sub": f"system:serviceaccount:{namespace}:{account}",
@@ -224,7 +227,7 @@ def subject(namespace, account):
 
 
 def assumed(aws, role, claims):
-    """The role's credentials for a token that says this."""
+    """Returns the credentials of the role for a token with this subject."""
     parts = [{"alg": "RS256", "typ": "JWT"}, claims]
     token = ".".join(
         [
