@@ -118,7 +118,7 @@ def psql(port, user, password, database, statement):
     )
 
 
-def test_databases_owners_and_secrets(server, tmp_path):
+def test_creates_databases_owners_and_secrets(server, tmp_path):
     port, log = server
     with MiniStack(tmp_path, SERVICES="secretsmanager") as aws:
         manager = aws.client("secretsmanager")

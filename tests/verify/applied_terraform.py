@@ -82,14 +82,14 @@ def made(tmp_path_factory):
         yield made
 
 
-def test_the_variables_are_told(made):
+def test_prints_variables_of_services(made):
     variables = made.variables()
     assert variables["EVENT_TOPIC_ARN"] == "arn:aws:sns:us-east-1:000000000000:local-event-topic"
     assert variables["NOTIFICATION_QUEUE_URL"].endswith("/local-notification-queue")
     assert variables["AWS_ENDPOINT_URL"] == made.aws.endpoint and variables["BUS"] == "aws"
 
 
-def test_messages_come_raw_or_enveloped_as_asked(made):
+def test_delivers_messages_raw_or_enveloped(made):
     attributes = {"eventType": {"DataType": "String", "StringValue": "reminder:created"}}
     for variable in ("EVENT_TOPIC_ARN", "NOTIFICATION_TOPIC_ARN"):
         made.aws.client("sns").publish(
@@ -106,7 +106,7 @@ def test_messages_come_raw_or_enveloped_as_asked(made):
     )
 
 
-def test_a_message_received_too_often_is_a_dead_letter(made):
+def test_dead_letters_message_received_too_often(made):
     sqs, url = made.aws.client("sqs"), made.variables()["NOTIFICATION_QUEUE_URL"]
     sqs.purge_queue(QueueUrl=url)
     sqs.send_message(QueueUrl=url, MessageBody="never consumed")
@@ -122,7 +122,7 @@ def test_a_message_received_too_often_is_a_dead_letter(made):
     assert receipts == 5 and [it["Body"] for it in dead] == ["never consumed"]
 
 
-def test_feedback_and_mail(made):
+def test_delivers_feedback_and_email(made):
     ses, variables = made.aws.client("sesv2"), made.variables()
     [destination] = ses.get_configuration_set_event_destinations(
         ConfigurationSetName=variables["SES_CONFIGURATION_SET"]
@@ -148,7 +148,7 @@ def test_feedback_and_mail(made):
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_roles_are_taken_and_bounded(made, service):
+def test_limits_assumed_roles(made, service):
     claims = {**subject("local", f"local-{service}"), "iss": f"https://{ISSUER}"}
     credentials = assumed(made.aws, f"local-{service}", claims)
     sqs, sns, variables = (
@@ -164,12 +164,12 @@ def test_roles_are_taken_and_bounded(made, service):
     ) == (service == "notification-scheduler")
 
 
-def test_a_second_time_nothing_changes(made):
+def test_changes_nothing_when_applied_again(made):
     status, said = made.script("plan", "--enveloped", "event")
     assert status == 0, said
 
 
-def test_what_changed_behind_its_back_is_seen(made):
+def test_detects_manual_changes(made):
     sns = made.aws.client("sns")
     [subscription] = sns.list_subscriptions_by_topic(TopicArn=made.variables()["EVENT_TOPIC_ARN"])[
         "Subscriptions"
@@ -179,7 +179,7 @@ def test_what_changed_behind_its_back_is_seen(made):
     assert status == 2 and 'aws_sns_topic_subscription.this["event"] will be created' in said, said
 
 
-def test_at_the_end_nothing_is_left(made):
+def test_destroys_all_resources(made):
     status, said = made.script("destroy")
     assert status == 0, said
     assert not made.aws.client("sqs").list_queues().get("QueueUrls")

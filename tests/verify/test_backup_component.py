@@ -68,7 +68,7 @@ def pod_of(cron):
     return cron["spec"]["jobTemplate"]["spec"]["template"]["spec"]
 
 
-def test_it_runs_every_day_at_midnight_utc_and_never_twice_at_once(cron):
+def test_runs_daily_without_overlap(cron):
     spec = cron["spec"]
     assert (spec["schedule"], spec["timeZone"], spec["concurrencyPolicy"]) == (
         "0 0 * * *",
@@ -81,13 +81,13 @@ def test_it_runs_every_day_at_midnight_utc_and_never_twice_at_once(cron):
     assert latest <= 24 * 3600 and spec["failedJobsHistoryLimit"] >= 1
 
 
-def test_its_image_is_the_services_version(cron):
+def test_uses_image_of_services_version(cron):
     assert (
         pod_of(cron)["containers"][0]["image"] == "registry.example.com/reminders/backup:3.1.4-prod"
     )
 
 
-def test_it_is_held_to_the_restricted_level(cron):
+def test_meets_restricted_pod_security(cron):
     pod = pod_of(cron)
     (container,) = pod["containers"]
     assert pod["securityContext"]["runAsNonRoot"] and pod["securityContext"]["runAsUser"] == 65532
@@ -106,7 +106,7 @@ def test_it_is_held_to_the_restricted_level(cron):
     assert work["emptyDir"]["sizeLimit"]
 
 
-def test_it_is_who_the_facts_say(objects, cron):
+def test_uses_documented_identity(objects, cron):
     account = objects["ServiceAccount", pod_of(cron)["serviceAccountName"]]
     assert (
         account["metadata"]["annotations"]["eks.amazonaws.com/role-arn"]
@@ -122,7 +122,7 @@ def test_it_is_who_the_facts_say(objects, cron):
     assert environment["PGSSLMODE"] == "require"
 
 
-def test_each_database_is_reached_by_its_secret(cron):
+def test_connects_with_secret_of_each_database(cron):
     pod = pod_of(cron)
     (container,) = pod["containers"]
     secrets = {
@@ -143,7 +143,7 @@ def test_each_database_is_reached_by_its_secret(cron):
             assert environment[f"{name.upper()}_DB_{variable}_FILE"] == f"/run/secrets/{name}/{key}"
 
 
-def test_it_reaches_the_databases_and_s3_and_nobody_reaches_it(objects, cron):
+def test_reaches_databases_and_s3_only(objects, cron):
     policy = objects["NetworkPolicy", "prod-backup"]["spec"]
     labels = cron["spec"]["jobTemplate"]["spec"]["template"]["metadata"]["labels"]
     chosen = policy["podSelector"]["matchLabels"]
@@ -155,13 +155,13 @@ def test_it_reaches_the_databases_and_s3_and_nobody_reaches_it(objects, cron):
     ]
 
 
-def test_it_changes_nothing_of_what_is_there(objects):
+def test_changes_no_existing_object(objects):
     assert objects["Deployment", "prod-event-service"]["metadata"]["labels"] == {
         "app.kubernetes.io/name": "event-service"
     }
 
 
-def test_a_restore_runs_as_the_backup_does(cron, tmp_path):
+def test_runs_restore_with_identity_of_backup(cron, tmp_path):
     command = [
         ROOT / "scripts/restore-job.sh",
         "restore-today",
@@ -186,7 +186,7 @@ def test_a_restore_runs_as_the_backup_does(cron, tmp_path):
     )
 
 
-def test_the_image_has_every_script_that_it_runs():
+def test_image_contains_scripts_of_cronjob():
     recipe = (ROOT / "infra/backup/Dockerfile").read_text()
     (copied,) = re.findall(r"^COPY (.*) /opt/backup/$", recipe, re.MULTILINE)
     for script in copied.split():

@@ -101,7 +101,7 @@ def counts(output):
     ]
 
 
-def test_nothing_is_said_of_databases_that_agree(suite_databases):
+def test_reports_nothing_when_databases_agree(suite_databases):
     reminder(suite_databases, ALIKE)
     notification(suite_databases, ALIKE)
     # The catalogue forgets what is long past; a reminder of a predecessor has no row here.
@@ -136,7 +136,7 @@ def disagree(suite_databases):
     notification(suite_databases, UNKNOWN, 5)
 
 
-def test_what_is_found_is_named_and_nothing_is_changed_unasked(suite_databases):
+def test_reports_differences_without_changes(suite_databases):
     disagree(suite_databases)
     code, output, errors = suite_databases.reconcile()
     assert (code, counts(output)) == (1, [1, 1, 2, 1, 1, 0, 0]), output + errors
@@ -147,7 +147,7 @@ def test_what_is_found_is_named_and_nothing_is_changed_unasked(suite_databases):
     assert told(suite_databases) == {}
 
 
-def test_reminders_are_told_as_reminder_service_tells_them(suite_databases):
+def test_publishes_same_events_as_reminder_service(suite_databases):
     disagree(suite_databases)
     code, output, errors = suite_databases.reconcile("--repair")
     assert code == 0, output + errors
@@ -195,7 +195,7 @@ def test_reminders_are_told_as_reminder_service_tells_them(suite_databases):
     )
 
 
-def test_repeating_it_tells_the_same_messages(suite_databases):
+def test_publishes_same_messages_when_repeated(suite_databases):
     disagree(suite_databases)
     suite_databases.reconcile("--repair")
     before = told(suite_databases)
@@ -206,7 +206,7 @@ def test_repeating_it_tells_the_same_messages(suite_databases):
     assert len(told(suite_databases)) == len(before)
 
 
-def test_an_address_is_found_with_what_was_sent_or_its_lack_is_said(suite_databases):
+def test_finds_address_or_reports_its_absence(suite_databases):
     dispatch(suite_databases, str(uuid.UUID(int=1)), "sent")
     for id, user in ((MISSING, "bob"), (BEHIND, "eve")):
         reminder(suite_databases, id)
@@ -221,7 +221,7 @@ def test_an_address_is_found_with_what_was_sent_or_its_lack_is_said(suite_databa
     assert told(suite_databases)[BEHIND.replace("-", "")]["body"]["userEmail"] is None
 
 
-def test_occurrences_follow_the_ledger(suite_databases):
+def test_repairs_occurrences_from_ledger(suite_databases):
     reminder(suite_databases, ALIKE)
     notification(suite_databases, ALIKE)
     lost, ended, open_, old = (occurrence(suite_databases, n) for n in (1, 2, 3, 4))
@@ -248,7 +248,7 @@ def test_occurrences_follow_the_ledger(suite_databases):
     assert (code, counts(output)) == (0, [0] * 7)
 
 
-def test_what_may_be_under_way_is_left_alone(suite_databases):
+def test_leaves_possible_deliveries_unchanged(suite_databases):
     reminder(suite_databases, ALIKE)
     notification(suite_databases, ALIKE)
     occurrence(suite_databases, 1)
@@ -257,7 +257,7 @@ def test_what_may_be_under_way_is_left_alone(suite_databases):
     assert (code, counts(output)) == (0, [0] * 7)
 
 
-def test_what_was_sent_before_the_loss_can_be_left_out(suite_databases):
+def test_skips_deliveries_sent_before_loss(suite_databases):
     reminder(suite_databases, ALIKE)
     notification(suite_databases, ALIKE)
     passed = occurrence(suite_databases, 1, "pending", due_at="'2026-01-01T12:00:00Z'")

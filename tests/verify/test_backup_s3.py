@@ -70,7 +70,7 @@ def server():
         yield started
 
 
-def test_a_backup_goes_to_s3_encrypted_and_comes_back(server, tmp_path):
+def test_restores_encrypted_backup_from_s3(server, tmp_path):
     suite_databases = TestedDatabases(server, tmp_path)
     suite_databases.sql(
         "device",

@@ -54,7 +54,7 @@ def contents(suite_databases, name):
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
-def test_what_is_backed_up_comes_back(suite_databases, jobs):
+def test_restores_backup_completely(suite_databases, jobs):
     code, output, errors = suite_databases.script(
         "backup.sh", "--to", suite_databases.store, BACKUP_JOBS=jobs
     )
@@ -66,7 +66,7 @@ def test_what_is_backed_up_comes_back(suite_databases, jobs):
         assert contents(other, name) == contents(suite_databases, name), name
 
 
-def test_the_manifest_tells_times_versions_and_rows(suite_databases):
+def test_writes_times_versions_and_rows(suite_databases):
     folder = suite_databases.back_up()
     told = json.loads((folder / "manifest.json").read_text())["databases"]
     assert told["reminder"]["rows"]["public.idempotency_keys"] == 300
@@ -80,13 +80,13 @@ def test_the_manifest_tells_times_versions_and_rows(suite_databases):
     )
 
 
-def test_a_backup_is_for_its_owner_alone_and_leaves_nothing_else(suite_databases):
+def test_writes_backup_for_owner_only(suite_databases):
     folder = suite_databases.back_up()
     assert [path for path in folder.rglob("*") if path.stat().st_mode & 0o077] == []
     assert list(suite_databases.store.iterdir()) == [folder]
 
 
-def test_dumps_are_of_the_snapshots(suite_databases):
+def test_dumps_snapshots_only(suite_databases):
     """Transactions that commit after the snapshots are in no dump, however late the dump begins."""
     slow = suite_databases.folder / "bin"
     slow.mkdir()
@@ -119,7 +119,7 @@ def is_untouched(suite_databases):
 
 
 @pytest.mark.parametrize("file", ["reminder.dump", "manifest.json", "SHA256SUMS"])
-def test_what_was_tampered_with_is_refused(suite_databases, file):
+def test_refuses_manipulated_backup(suite_databases, file):
     path = suite_databases.back_up() / file
     damaged = bytearray(path.read_bytes())
     damaged[len(damaged) // 2] ^= 1
@@ -132,7 +132,7 @@ def test_what_was_tampered_with_is_refused(suite_databases, file):
     assert is_untouched(other)
 
 
-def test_a_file_that_nobody_backed_up_is_refused(suite_databases):
+def test_refuses_backup_with_extra_file(suite_databases):
     (suite_databases.back_up() / "extra.dump").write_text("no")
     other = suite_databases.empty()
     code, _, errors = other.restore()
@@ -140,7 +140,7 @@ def test_a_file_that_nobody_backed_up_is_refused(suite_databases):
     assert is_untouched(other)
 
 
-def test_a_database_that_is_not_empty_is_refused_before_any_is_touched(suite_databases):
+def test_refuses_database_that_is_not_empty(suite_databases):
     suite_databases.back_up()
     other = suite_databases.empty()
     other.sql("notification", "create table precious (id int)")
@@ -157,7 +157,7 @@ def test_a_database_that_is_not_empty_is_refused_before_any_is_touched(suite_dat
     assert other.sql("notification", "select to_regclass('precious') is null") == "t"
 
 
-def test_services_that_run_are_not_restored_under(suite_databases):
+def test_refuses_restore_under_running_services(suite_databases):
     suite_databases.back_up()
     other = suite_databases.empty()
     url = f"postgresql://drill@127.0.0.1:{suite_databases.server.port}/{other.names['device']}?application_name=notification-service"
@@ -173,7 +173,7 @@ def test_services_that_run_are_not_restored_under(suite_databases):
     assert is_untouched(other)
 
 
-def test_events_of_another_server_are_not_of_its_future(suite_databases):
+def test_accepts_events_of_another_server(suite_databases):
     suite_databases.back_up()
     other = suite_databases.empty()
     assert other.restore()[0] == 0
@@ -182,7 +182,7 @@ def test_events_of_another_server_are_not_of_its_future(suite_databases):
     assert other.sql("notification", ahead) == "0"
 
 
-def test_a_backup_that_cannot_be_made_leaves_nothing_and_says_why(suite_databases):
+def test_removes_failed_backup_and_reports_why(suite_databases):
     code, _, errors = suite_databases.script(
         "backup.sh", "--to", suite_databases.store, DEVICE_DB_NAME="not_there"
     )
@@ -190,14 +190,14 @@ def test_a_backup_that_cannot_be_made_leaves_nothing_and_says_why(suite_database
     assert list(suite_databases.store.iterdir()) == []
 
 
-def test_what_is_not_configured_is_named(suite_databases):
+def test_names_missing_configuration(suite_databases):
     code, _, errors = suite_databases.script(
         "backup.sh", "--to", suite_databases.store, DEVICE_DB_HOST=""
     )
     assert code != 0 and "DEVICE_DB_HOST is not set" in errors
 
 
-def test_only_one_database_is_restored_when_asked(suite_databases):
+def test_restores_single_database(suite_databases):
     suite_databases.back_up()
     other = suite_databases.empty()
     code, output, errors = other.restore("--only", "device")
@@ -222,5 +222,5 @@ def test_only_one_database_is_restored_when_asked(suite_databases):
         "restore-job.sh",
     ],
 )
-def test_each_script_tells_how_it_is_used(script):
+def test_prints_usage_of_each_script(script):
     assert script in run(ROOT / "scripts" / script, "--help")

@@ -50,7 +50,7 @@ def of_others(image):
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES)
-def test_dockerfiles_begin_with_pinned_images(dockerfile):
+def test_pins_base_images_of_dockerfiles(dockerfile):
     found = bases((ROOT / dockerfile).read_text())
     assert found and unpinned(found) == []
 
@@ -66,11 +66,11 @@ def test_dockerfiles_begin_with_pinned_images(dockerfile):
         "FROM scratch\nCOPY --from=docker.io/library/busybox:1.37 /bin /bin",
     ],
 )
-def test_an_image_that_is_not_pinned_is_found(text):
+def test_finds_unpinned_image(text):
     assert len(unpinned(bases(text))) == 1
 
 
-def test_stages_and_the_empty_image_need_no_digest():
+def test_needs_no_digest_for_stages_and_scratch():
     text = (
         "ARG RELEASE=one\nFROM docker.io/library/debian:12@sha256:"
         + "a" * 64
@@ -79,7 +79,7 @@ def test_stages_and_the_empty_image_need_no_digest():
     assert len(bases(text)) == 1 and unpinned(bases(text)) == []
 
 
-def test_compose_runs_pinned_images():
+def test_pins_images_of_compose():
     services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
     images = [
         re.sub(r"^\$\{\w+:-(.*)\}$", r"\1", service["image"]) for service in services.values()
@@ -89,13 +89,13 @@ def test_compose_runs_pinned_images():
 
 
 @pytest.mark.parametrize("overlay", sorted(path.name for path in (ROOT / "k8s/overlays").iterdir()))
-def test_manifests_run_pinned_images(overlay):
+def test_pins_images_of_manifests(overlay):
     images = set(re.findall(r"'image': '([^']+)'", str(rendered(f"k8s/overlays/{overlay}"))))
     found = {image for image in images if of_others(image)}
     assert images and bool(found) == (overlay == "local") and unpinned(found) == []
 
 
-def test_one_tag_has_one_digest():
+def test_pins_each_tag_to_one_digest():
     text = "\n".join(
         (ROOT / file).read_text()
         for file in [*DOCKERFILES, "compose.yaml", *run("git", "ls-files", "k8s/*.yaml").split()]
@@ -176,7 +176,7 @@ def named(text):
     return {match.split("@")[0] for match in PINNED.findall(text)}
 
 
-def test_the_script_writes_the_digests_of_the_day(checkout, registry):
+def test_writes_current_digests(checkout, registry):
     digests = published(registry, named(checkout.text()), "today")
     looked = checkout.pin("--check")
     assert (
@@ -196,7 +196,7 @@ def test_the_script_writes_the_digests_of_the_day(checkout, registry):
     assert checkout.pin("--check").returncode == 0
 
 
-def test_the_script_pins_a_tag_that_was_changed(checkout, registry):
+def test_pins_changed_tag(checkout, registry):
     published(registry, named(checkout.text()), "today")
     assert checkout.pin().returncode == 0
     new = "docker.io/prom/prometheus:v3.5.0-next"
@@ -209,7 +209,7 @@ def test_the_script_pins_a_tag_that_was_changed(checkout, registry):
     assert f"{new}@{digests[new]}\n" in checkout.text()
 
 
-def test_the_script_refuses_an_image_of_one_platform(checkout, registry):
+def test_refuses_image_of_one_platform(checkout, registry):
     published(registry, named(checkout.text()), "today")
     registry.image("library/postgres", "15-bookworm", "of one platform")
     before = checkout.text()
@@ -220,7 +220,7 @@ def test_the_script_refuses_an_image_of_one_platform(checkout, registry):
     assert checkout.text() == before
 
 
-def test_the_script_fails_when_the_registry_does_not_answer(checkout, registry):
+def test_fails_when_registry_does_not_answer(checkout, registry):
     registry.broken = True
     done = checkout.pin("--check")
     assert done.returncode == 1 and "does not tell the digest" in done.stderr

@@ -56,7 +56,7 @@ def without_digests(text):
 
 
 @pytest.mark.parametrize("source", sorted(ENVIRONMENTS))
-def test_a_clone_is_its_source_under_other_names(source, manifests, cluster):
+def test_renders_clone_like_its_source(source, manifests, cluster):
     done = cluster.run(
         "clone-environment.sh",
         source,
@@ -101,7 +101,7 @@ def test_a_clone_is_its_source_under_other_names(source, manifests, cluster):
         assert item == expected[name], name
 
 
-def test_the_secrets_of_a_clone_are_named_and_empty(manifests, cluster):
+def test_names_secrets_of_clone_without_values(manifests, cluster):
     assert (
         cluster.run("clone-environment.sh", "staging", "login", MANIFESTS=str(manifests)).returncode
         == 0
@@ -121,7 +121,7 @@ def test_the_secrets_of_a_clone_are_named_and_empty(manifests, cluster):
     )
 
 
-def test_a_clone_from_the_cluster_is_as_its_source_runs(manifests, cluster):
+def test_clones_running_version_from_cluster(manifests, cluster):
     cluster.settle("2.3.0")
     process = next(name for name in cluster.objects if name.startswith("ConfigMap/dev-process-"))
     cluster.objects[process]["data"]["RUST_LOG"] = "debug"
@@ -156,7 +156,7 @@ def test_a_clone_from_the_cluster_is_as_its_source_runs(manifests, cluster):
     assert any(name.startswith("Job/login-event-service-migrate-2-3-0") for name in found)
 
 
-def test_autoscalers_are_taken_over_from_the_cluster(tmp_path, manifests):
+def test_copies_autoscalers_from_cluster(tmp_path, manifests):
     cluster = Cluster(tmp_path, "production")
     cluster.settle("2.3.0")
     cluster.objects["HorizontalPodAutoscaler/prod-event-service"]["spec"]["maxReplicas"] = 20
@@ -170,7 +170,7 @@ def test_autoscalers_are_taken_over_from_the_cluster(tmp_path, manifests):
     assert "replicas" not in found["Deployment/big-event-service"]["spec"], "its autoscaler decides"
 
 
-def test_an_environment_between_two_versions_is_not_cloned(manifests, cluster):
+def test_refuses_clone_during_deployment(manifests, cluster):
     cluster.settle("2.3.0")
     container = cluster.objects["Deployment/dev-event-service"]["spec"]["template"]["spec"][
         "containers"
@@ -183,7 +183,7 @@ def test_an_environment_between_two_versions_is_not_cloned(manifests, cluster):
     assert not (manifests / "overlays/login").exists()
 
 
-def test_a_clone_can_be_cloned_deployed_and_destroyed(manifests, cluster):
+def test_clones_deploys_and_destroys_a_clone(manifests, cluster):
     variables = {"MANIFESTS": str(manifests)}
     assert cluster.run("clone-environment.sh", "development", "login", **variables).returncode == 0
     assert cluster.run("clone-environment.sh", "login", "again", **variables).returncode == 0
@@ -203,7 +203,7 @@ def test_a_clone_can_be_cloned_deployed_and_destroyed(manifests, cluster):
 
 
 @pytest.mark.parametrize("name", ["development", "production", "elsewhere"])
-def test_only_clones_are_destroyed(name, manifests, cluster):
+def test_destroys_clones_only(name, manifests, cluster):
     cluster.objects["Namespace/production"] = {
         "kind": "Namespace",
         "metadata": {"name": "production", "labels": {}},
@@ -223,14 +223,14 @@ def test_only_clones_are_destroyed(name, manifests, cluster):
         (["nowhere", "login"], "No environment nowhere"),
     ],
 )
-def test_what_cannot_be_is_told(arguments, said, manifests, cluster):
+def test_reports_impossible_requests(arguments, said, manifests, cluster):
     before = sorted(path.name for path in (manifests / "overlays").iterdir())
     done = cluster.run("clone-environment.sh", *arguments, MANIFESTS=str(manifests))
     assert done.returncode == 1 and said in done.stderr
     assert sorted(path.name for path in (manifests / "overlays").iterdir()) == before
 
 
-def test_a_clone_that_would_lead_to_its_source_is_refused(manifests, cluster):
+def test_refuses_clone_that_refers_to_source(manifests, cluster):
     """The source contains a name that the script does not rename."""
     with open(manifests / "overlays/development/environment/process.env", "a") as file:
         file.write("JWT_COLLECTOR=http://dev-event-service:4318\n")
@@ -239,7 +239,7 @@ def test_a_clone_that_would_lead_to_its_source_is_refused(manifests, cluster):
     assert not (manifests / "overlays/login").exists()
 
 
-def test_the_yaml_of_a_clone_is_tidy(manifests, cluster):
+def test_writes_tidy_yaml_for_clone(manifests, cluster):
     cluster.settle("2.3.0")
     assert (
         cluster.run(

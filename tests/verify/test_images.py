@@ -30,11 +30,11 @@ def variables(service):
 
 
 @pytest.mark.parametrize("dockerfile", sorted(run("git", "ls-files", "*Dockerfile").split()))
-def test_dockerfiles_have_no_findings(dockerfile):
+def test_linter_reports_no_findings_in_dockerfiles(dockerfile):
     run(tool("hadolint"), dockerfile)
 
 
-def test_the_image_is_built_by_the_projects_toolchain():
+def test_builds_image_with_project_toolchain():
     built_by = re.search(
         r"^FROM docker\.io/library/rust:([\d.]+)-", (ROOT / "Dockerfile").read_text(), re.MULTILINE
     )[1]
@@ -42,7 +42,7 @@ def test_the_image_is_built_by_the_projects_toolchain():
     assert tuple(map(int, built_by.split("."))) >= tuple(map(int, at_least.split(".")))
 
 
-def test_compose_follows_the_specification():
+def test_compose_file_matches_specification():
     run(tool("check-jsonschema"), "--builtin-schema", "vendor.compose-spec", COMPOSE)
 
 
@@ -52,7 +52,7 @@ def test_compose_builds_this_version():
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_compose_sets_what_a_service_needs_and_nothing_it_does_not_know(service):
+def test_compose_sets_known_variables_only(service):
     environment, known = services()[service]["environment"], variables(service)
     assert not set(environment) - set(known), "a variable no binary reads"
     required = {name for name, row in known.items() if row["required"]}
@@ -60,7 +60,7 @@ def test_compose_sets_what_a_service_needs_and_nothing_it_does_not_know(service)
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_compose_runs_the_services_without_rights(service):
+def test_compose_drops_all_privileges(service):
     definition = services()[service]
     assert (
         definition["read_only"]
@@ -70,13 +70,13 @@ def test_compose_runs_the_services_without_rights(service):
     assert "no-new-privileges:true" in definition["security_opt"]
 
 
-def test_nothing_of_compose_listens_beyond_this_machine():
+def test_compose_listens_on_loopback_only():
     for name, definition in services().items():
         for port in definition.get("ports", []):
             assert port.startswith("127.0.0.1:"), f"{name}: {port}"
 
 
-def test_compose_waits_for_health_and_nothing_else():
+def test_compose_waits_for_health_only():
     names = services()
     for name, definition in names.items():
         needs = definition.get("depends_on", {})

@@ -194,7 +194,7 @@ def ask(port, method, host, path, headers=(), tls=True):
 
 
 @pytest.mark.parametrize("environment", sorted(ENVIRONMENTS))
-def test_every_public_path_leads_to_its_service(traefik, environment):
+def test_routes_each_public_path_to_its_service(traefik, environment):
     for service in PUBLIC:
         for path, methods in paths_of(service).items():
             expected = "reminder-service" if (service, path) in ASKED_BY_A_PEER else service
@@ -208,7 +208,7 @@ def test_every_public_path_leads_to_its_service(traefik, environment):
                 )
 
 
-def test_nothing_else_leads_anywhere(traefik):
+def test_routes_no_other_path(traefik):
     public = {path for service in PUBLIC for path in paths_of(service)}
     internal = set(paths_of("event-service")) - public
     assert len(internal) >= 6
@@ -231,7 +231,7 @@ def test_nothing_else_leads_anywhere(traefik):
         assert (status, asked) == (404, None), path
 
 
-def test_no_ingress_names_event_service_or_a_port_that_is_not_the_apis():
+def test_routes_no_ingress_to_internal_ports():
     for environment in ENVIRONMENTS:
         for ingress in objects(environment, "Ingress"):
             for path in ingress["spec"]["rules"][0]["http"]["paths"]:
@@ -240,7 +240,7 @@ def test_no_ingress_names_event_service_or_a_port_that_is_not_the_apis():
                 assert backend["port"] == {"name": "http"}
 
 
-def test_an_environments_host_leads_to_no_other_environment_and_another_host_nowhere(traefik):
+def test_routes_hosts_to_own_environment_only(traefik):
     for environment, host in HOSTS.items():
         assert (
             ask(traefik[1], "GET", host, "/device")[2]["service"]
@@ -249,7 +249,7 @@ def test_an_environments_host_leads_to_no_other_environment_and_another_host_now
     assert ask(traefik[1], "GET", "example.com", "/device")[0] == 404
 
 
-def test_who_somebody_says_to_be_does_not_reach_a_service(traefik):
+def test_strips_identity_headers_of_clients(traefik):
     known = identity_headers()
     assert known == {
         "x-authenticated-userid",
@@ -267,7 +267,7 @@ def test_who_somebody_says_to_be_does_not_reach_a_service(traefik):
         assert not known & {name for name, _ in asked["headers"]}
 
 
-def test_what_the_services_do_read_gets_through(traefik):
+def test_passes_headers_that_services_read(traefik):
     sent = {
         "authorization": "Bearer token",
         "idempotency-key": "1",
@@ -286,7 +286,7 @@ def test_what_the_services_do_read_gets_through(traefik):
     assert sent.items() <= dict(asked["headers"]).items()
 
 
-def test_plain_http_is_sent_to_https(traefik):
+def test_redirects_http_to_https(traefik):
     for path in ("/reminders?limit=3", "/anything"):
         status, headers, asked = ask(traefik[0], "GET", "api.example.com", path, tls=False)
         assert (status, headers["Location"], asked) == (301, f"https://api.example.com{path}", None)
@@ -301,7 +301,7 @@ def test_plain_http_is_sent_to_https(traefik):
     assert (status, asked) == (308, None)
 
 
-def test_browsers_are_told_to_stay_with_https(traefik):
+def test_sends_strict_transport_security(traefik):
     assert (
         "max-age=31536000"
         in ask(traefik[1], "GET", "api.example.com", "/reminders")[1]["Strict-Transport-Security"]

@@ -95,27 +95,27 @@ def allowed(variant, namespace):
 
 
 @pytest.mark.parametrize("environment", sorted(ENVIRONMENTS))
-def test_services_reach_and_are_reached_as_needed_and_no_other_way(environment):
+def test_allows_needed_connections_only(environment):
     assert allowed(environment, environment) == expected(SERVICES)
 
 
 @pytest.mark.parametrize("environment", sorted(ENVIRONMENTS))
-def test_migrations_reach_the_outside_and_are_reached_by_nobody(environment):
+def test_lets_migrations_connect_out_only(environment):
     migrations = [f"{service} migration" for service in OWNERS_OF_TABLES]
     assert allowed(f"{environment}/migrate", environment) == expected([], migrations)
 
 
-def test_colours_are_as_open_as_what_they_stand_for():
+def test_opens_colours_like_their_service():
     assert allowed("production+colours", "production") == expected(SERVICES)
 
 
-def test_with_everything_added_only_the_backup_reaches_out_as_well():
+def test_opens_egress_of_backup_only():
     assert allowed("production+all", "production") == expected(SERVICES) | {
         ("backup", *to) for to in OUTSIDE | NAMES
     }
 
 
-def test_locally_stand_ins_are_reached_and_nothing_outside():
+def test_reaches_stand_ins_only_when_local():
     needed = {edge for edge in expected(SERVICES) if edge[1:] not in OUTSIDE}
     needed |= {
         (name, *to) for name in ("provision", "postgres", "ministack", "sandbox") for to in NAMES

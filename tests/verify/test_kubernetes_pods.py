@@ -56,7 +56,7 @@ def longest_drain(service):
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_pod_has_the_time_that_its_process_may_need_to_drain_and_little_more(service):
+def test_grants_time_to_drain(service):
     [pod] = [
         pod_of(item) for item in objects("production", "Deployment") if service_of(item) == service
     ]
@@ -66,7 +66,7 @@ def test_a_pod_has_the_time_that_its_process_may_need_to_drain_and_little_more(s
 
 
 @every_whole
-def test_services_are_replaced_without_a_gap_and_asked_how_they_are(variant):
+def test_rolls_out_without_gap_with_probes(variant):
     for item in objects(variant, "Deployment"):
         if not service_of(item):
             continue
@@ -92,7 +92,7 @@ def test_services_are_replaced_without_a_gap_and_asked_how_they_are(variant):
 
 
 @every_whole
-def test_pods_of_a_service_spread_over_zones_and_nodes(variant):
+def test_spreads_pods_over_zones_and_nodes(variant):
     for item in objects(variant, "Deployment"):
         if service_of(item):
             pod = pod_of(item)
@@ -106,7 +106,7 @@ def test_pods_of_a_service_spread_over_zones_and_nodes(variant):
 
 
 @every_variant
-def test_pods_are_as_restricted_as_the_namespace_asks_and_more(variant):
+def test_restricts_pods_beyond_namespace_level(variant):
     for item in workloads(variant):
         spec = pod_of(item)["spec"]
         assert spec["securityContext"]["runAsNonRoot"] and spec["securityContext"][
@@ -136,7 +136,7 @@ def test_pods_are_as_restricted_as_the_namespace_asks_and_more(variant):
 
 
 @every_variant
-def test_the_namespace_asks_for_restricted_pods(variant):
+def test_enforces_restricted_pods_in_namespace(variant):
     [namespace] = objects(variant, "Namespace")
     for mode in ("enforce", "audit", "warn"):
         assert namespace["metadata"]["labels"][f"pod-security.kubernetes.io/{mode}"] == "restricted"
@@ -157,7 +157,7 @@ def most_pods(variant, item):
 
 
 @every_whole
-def test_the_quota_has_room_for_all_pods_at_their_most_and_the_migrations(variant):
+def test_quota_fits_largest_number_of_pods(variant):
     [quota] = [item["spec"]["hard"] for item in objects(variant, "ResourceQuota")]
     environment = VARIANTS[variant][0]
     migrations = [] if environment == "local" else objects(f"{environment}/migrate", "Job")
@@ -178,7 +178,7 @@ def test_the_quota_has_room_for_all_pods_at_their_most_and_the_migrations(varian
         assert value <= quantity(quota[name]), f"{name}: {value}"
 
 
-def test_production_comes_before_staging_and_staging_before_development():
+def test_orders_priorities_of_environments():
     values = [
         objects(environment, "PriorityClass")[0]["value"]
         for environment in ("production", "staging", "development")
@@ -186,7 +186,7 @@ def test_production_comes_before_staging_and_staging_before_development():
     assert values == sorted(values, reverse=True) and len(set(values)) == 3
 
 
-def test_staging_mirrors_production():
+def test_renders_staging_like_production():
     def shape(environment, prefix):
         kinds = (
             "Deployment",

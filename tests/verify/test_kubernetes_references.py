@@ -35,7 +35,7 @@ def named(variant, *kinds):
 
 
 @every_variant
-def test_every_object_has_the_prefix_and_is_in_the_namespace(variant):
+def test_sets_prefix_and_namespace_of_objects(variant):
     environment, prefix = environment_of(variant)
     for item in objects(variant):
         if item["kind"] == "Namespace":
@@ -48,7 +48,7 @@ def test_every_object_has_the_prefix_and_is_in_the_namespace(variant):
 
 
 @every_variant
-def test_no_object_is_there_twice_and_none_is_kustomizes_own(variant):
+def test_renders_each_object_once(variant):
     found = objects(variant)
     assert len({(item["kind"], item["metadata"]["name"]) for item in found}) == len(found)
     for item in found:
@@ -58,7 +58,7 @@ def test_no_object_is_there_twice_and_none_is_kustomizes_own(variant):
 
 
 @every_variant
-def test_images_have_the_version_and_the_environments_prefix(variant):
+def test_tags_images_with_version_and_environment(variant):
     # A desk builds what development runs, and has no registry.
     is_local = VARIANTS[variant][0] == "local"
     tag = f"{VERSION}-{'dev' if is_local else environment_of(variant)[1].removesuffix('-')}"
@@ -76,7 +76,7 @@ def test_images_have_the_version_and_the_environments_prefix(variant):
 
 
 @every_variant
-def test_workloads_select_their_own_pods_and_nobody_elses(variant):
+def test_selects_own_pods_only(variant):
     chosen = [
         (item, item["spec"]["selector"])
         for item in workloads(variant)
@@ -90,7 +90,7 @@ def test_workloads_select_their_own_pods_and_nobody_elses(variant):
 
 
 @every_whole
-def test_services_lead_to_pods_that_listen_there(variant):
+def test_routes_services_to_listening_pods(variant):
     for service in objects(variant, "Service"):
         selector = {"matchLabels": service["spec"]["selector"]}
         behind = [
@@ -113,7 +113,7 @@ def test_services_lead_to_pods_that_listen_there(variant):
 
 
 @every_variant
-def test_no_service_leads_to_a_migration(variant):
+def test_selects_no_migration_by_services(variant):
     migrations = [
         pod_of(item)["metadata"]["labels"] for item in workloads(variant) if item["kind"] == "Job"
     ]
@@ -124,7 +124,7 @@ def test_no_service_leads_to_a_migration(variant):
 
 
 @every_whole
-def test_every_deployment_of_ours_has_at_most_one_autoscaler_and_one_disruption_budget(variant):
+def test_has_one_autoscaler_and_budget_at_most(variant):
     deployments = {
         item["metadata"]["name"]: item
         for item in objects(variant, "Deployment")
@@ -150,7 +150,7 @@ def test_every_deployment_of_ours_has_at_most_one_autoscaler_and_one_disruption_
 
 
 @pytest.mark.parametrize("variant", ["staging", "production"])
-def test_three_to_twelve_by_half_a_cpu(variant):
+def test_scales_from_three_to_twelve_pods(variant):
     scalers = objects(variant, "HorizontalPodAutoscaler")
     assert len(scalers) == len(SERVICES)
     for scaler in scalers:
@@ -164,7 +164,7 @@ def test_three_to_twelve_by_half_a_cpu(variant):
 
 
 @every_whole
-def test_ingresses_lead_to_services(variant):
+def test_routes_ingresses_to_services(variant):
     services = {item["metadata"]["name"]: item for item in objects(variant, "Service")}
     for ingress in objects(variant, "Ingress"):
         for path in (path for rule in ingress["spec"]["rules"] for path in rule["http"]["paths"]):
@@ -175,7 +175,7 @@ def test_ingresses_lead_to_services(variant):
 
 
 @every_whole
-def test_ingresses_name_middlewares_that_are_there(variant):
+def test_refers_to_existing_middlewares(variant):
     environment, _ = environment_of(variant)
     for ingress in objects(variant, "Ingress"):
         for name in ingress["metadata"]["annotations"][
@@ -188,7 +188,7 @@ def test_ingresses_name_middlewares_that_are_there(variant):
 
 
 @every_variant
-def test_pods_have_the_accounts_configuration_secrets_and_priority_that_they_name(variant):
+def test_refers_to_existing_pod_settings(variant):
     _, prefix = environment_of(variant)
     config = {item["metadata"]["name"]: set(item["data"]) for item in objects(variant, "ConfigMap")}
     secrets = {prefix + name: keys for name, keys in secret_keys().items()}
@@ -236,7 +236,7 @@ def test_pods_have_the_accounts_configuration_secrets_and_priority_that_they_nam
 
 
 @pytest.mark.parametrize("environment", sorted(ENVIRONMENTS))
-def test_migrations_are_named_for_the_version_and_are_those_of_the_owners_of_tables(environment):
+def test_names_migrations_by_version(environment):
     jobs = objects(f"{environment}/migrate", "Job")
     suffix = "-migrate-" + VERSION.replace(".", "-").lower()
     assert {job["metadata"]["name"] for job in jobs} == {
@@ -254,14 +254,14 @@ def test_migrations_are_named_for_the_version_and_are_those_of_the_owners_of_tab
         assert container["args"] == ["migrate"]
 
 
-def test_who_owns_tables_is_who_has_migrations():
+def test_migrates_databases_by_their_owners():
     assert {service for service in SERVICES if (ROOT / service / "migrations").is_dir()} == set(
         OWNERS_OF_TABLES
     )
 
 
 @pytest.mark.parametrize("environment", sorted(ENVIRONMENTS))
-def test_what_a_migration_needs_is_what_the_services_have(environment):
+def test_shares_objects_with_migration(environment):
     """The migration is applied first: neither may change the objects that both contain."""
     whole = {identity(item): item for item in objects(environment)}
     for item in objects(f"{environment}/migrate"):
@@ -270,7 +270,7 @@ def test_what_a_migration_needs_is_what_the_services_have(environment):
 
 
 @every_whole
-def test_peers_are_asked_where_their_services_are(variant):
+def test_connects_peers_to_their_services(variant):
     ports = {
         item["metadata"]["name"]: {port["name"]: port["port"] for port in item["spec"]["ports"]}
         for item in objects(variant, "Service")
@@ -289,7 +289,7 @@ def test_peers_are_asked_where_their_services_are(variant):
 
 
 @pytest.mark.parametrize("variant", ["production+keda", "production+all"])
-def test_scaled_objects_name_what_is_there(variant):
+def test_scales_existing_objects_only(variant):
     environment, prefix = environment_of(variant)
     [region] = {
         item["data"]["AWS_REGION"]
@@ -320,7 +320,7 @@ def test_scaled_objects_name_what_is_there(variant):
 @pytest.mark.parametrize(
     "variant", ["production+external-secrets", "production/migrate+external-secrets"]
 )
-def test_external_secrets_make_every_secret_that_pods_read(variant):
+def test_creates_every_secret_that_pods_read(variant):
     _, prefix = environment_of(variant)
     made = objects(variant, "ExternalSecret")
     [store] = objects(variant, "SecretStore")
@@ -351,7 +351,7 @@ def test_external_secrets_make_every_secret_that_pods_read(variant):
 
 
 @pytest.mark.parametrize("environment", sorted(ENVIRONMENTS))
-def test_each_service_takes_a_role_of_its_own_name(environment):
+def test_assumes_role_named_like_service(environment):
     """infra/terraform/modules/iam creates the roles, which trust the service account of the same
     name.
     """
@@ -362,7 +362,7 @@ def test_each_service_takes_a_role_of_its_own_name(environment):
         assert account["automountServiceAccountToken"] is False
 
 
-def test_the_examples_of_secrets_are_complete_and_hold_no_value():
+def test_examples_of_secrets_are_complete():
     examples = list(yaml.safe_load_all((ROOT / "k8s/secrets/secrets.example.yaml").read_text()))
     assert {
         bare(item["metadata"]["name"], "dev-"): set(item["stringData"]) for item in examples
@@ -373,7 +373,7 @@ def test_the_examples_of_secrets_are_complete_and_hold_no_value():
         )
 
 
-def test_no_environment_but_the_local_one_renders_a_secret_and_that_one_renders_them_whole():
+def test_renders_secrets_locally_only():
     assert {variant for variant in VARIANTS if objects(variant, "Secret")} == {"local"}
     wanted = secret_keys() | {"aws-secrets": {"access_key_id", "secret_access_key"}}
     for secret in objects("local", "Secret"):
@@ -383,7 +383,7 @@ def test_no_environment_but_the_local_one_renders_a_secret_and_that_one_renders_
     assert set(wanted) == {"entry-tls", "fcm-secrets"}
 
 
-def test_prefixes_tell_environments_apart():
+def test_distinguishes_environments_by_prefix():
     assert len(set(PREFIXES.values())) == len(PREFIXES)
 
 
@@ -395,7 +395,7 @@ def test_prefixes_tell_environments_apart():
         ("production/migrate+zone", ["region", "zone"]),
     ],
 )
-def test_pods_can_be_bound_to_a_region_or_a_zone(variant, keys):
+def test_binds_pods_to_region_or_zone(variant, keys):
     facts = dict(
         line.split("=", 1)
         for line in (ROOT / "k8s/overlays/production/environment/facts.env")
@@ -416,7 +416,7 @@ def test_pods_can_be_bound_to_a_region_or_a_zone(variant, keys):
 
 
 @pytest.mark.parametrize("variant", sorted(ENVIRONMENTS))
-def test_the_pipelines_group_may_write_every_custom_object_of_its_environment(variant):
+def test_pipeline_may_write_custom_objects(variant):
     """infra/terraform/modules/pipeline puts the deploying role into this group; the EKS policy
     covers the objects of Kubernetes itself.
     """

@@ -39,7 +39,7 @@ def problem_of(document, version):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_objects_of_kubernetes_fit_its_schemas(version):
+def test_matches_schemas_of_kubernetes(version):
     found = []
     for variant in VARIANTS:
         for item in objects(variant):
@@ -49,7 +49,7 @@ def test_objects_of_kubernetes_fit_its_schemas(version):
     assert not found, "\n".join(found)
 
 
-def test_custom_objects_fit_their_schemas_and_no_kind_is_without_one():
+def test_matches_schemas_of_custom_objects():
     custom = {
         json.dumps(item, sort_keys=True)
         for variant in VARIANTS

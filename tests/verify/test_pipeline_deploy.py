@@ -45,7 +45,7 @@ def everywhere(tag):
     return {service: tag for service in SERVICES}
 
 
-def test_migrates_then_rolls_out_in_order_then_does_the_rest(cluster):
+def test_migrates_before_ordered_roll_out(cluster):
     done = cluster.deploy("2.1.0")
     assert done.returncode == 0, done.stderr
     assert cluster.runs() == everywhere("2.1.0-dev")
@@ -68,7 +68,7 @@ def test_migrates_then_rolls_out_in_order_then_does_the_rest(cluster):
     assert cluster.objects["ConfigMap/dev-releases"]["data"]["history"].startswith("2.1.0 ")
 
 
-def test_nothing_is_rolled_out_when_a_migration_fails(running):
+def test_rolls_out_nothing_when_migration_fails(running):
     running.failing_jobs = {"notification-service-migrate"}
     done = running.deploy("2.1.0")
     assert done.returncode == 1
@@ -82,7 +82,7 @@ def test_nothing_is_rolled_out_when_a_migration_fails(running):
     )
 
 
-def test_all_go_back_when_one_does_not_become_ready(running):
+def test_rolls_back_all_when_one_is_not_ready(running):
     applied = copy.deepcopy(running.applied)
     running.never_ready = {"notification-scheduler:2.1.0"}
     done = running.deploy("2.1.0")
@@ -102,7 +102,7 @@ def test_all_go_back_when_one_does_not_become_ready(running):
         assert said in done.stderr
 
 
-def test_a_first_deployment_that_fails_has_nothing_to_go_back_to(cluster):
+def test_fails_first_deployment_without_rollback(cluster):
     cluster.never_ready = {"event-service:"}
     done = cluster.deploy("2.0.0")
     assert done.returncode == 1 and "is new" in done.stderr
@@ -110,7 +110,7 @@ def test_a_first_deployment_that_fails_has_nothing_to_go_back_to(cluster):
     assert not [call for call in cluster.calls if call.startswith("rollout undo")]
 
 
-def test_what_could_not_go_back_is_named(running):
+def test_names_deployment_that_stays_new(running):
     running.never_ready = {"notification-service:2.1.0"}
     running.cannot_undo = {"dev-event-service"}
     done = running.deploy("2.1.0")
@@ -130,21 +130,21 @@ def test_what_could_not_go_back_is_named(running):
         ),
     ],
 )
-def test_a_missing_secret_is_named_before_anything_runs(cluster, change, said):
+def test_names_missing_secret_before_deployment(cluster, change, said):
     change(cluster.secrets)
     done = cluster.deploy("2.1.0")
     assert done.returncode == 1 and said in done.stderr
     assert not [name for name in cluster.order if name.startswith(("Job/", "Deployment/"))]
 
 
-def test_a_manifest_that_the_cluster_refuses_changes_nothing(cluster):
+def test_changes_nothing_when_manifest_is_refused(cluster):
     cluster.refused = {"Middleware"}
     done = cluster.deploy("2.1.0")
     assert done.returncode == 1 and "nothing was changed" in done.stderr
     assert set(cluster.order) == ADMINISTERED
 
 
-def test_who_may_change_a_namespace_only_deploys_into_it(running):
+def test_deploys_with_rights_on_namespace_only(running):
     running.administrator = False
     done = running.deploy("2.1.0")
     assert done.returncode == 0, done.stderr
@@ -159,7 +159,7 @@ def test_who_may_change_a_namespace_only_deploys_into_it(running):
     )
 
 
-def test_one_colour_is_deployed_and_the_other_left_alone(cluster, tmp_path):
+def test_deploys_one_colour_only(cluster, tmp_path):
     shutil.copytree(ROOT / "k8s", tmp_path / "k8s")
     overlay = tmp_path / "k8s/overlays/staging/kustomization.yaml"
     overlay.write_text(overlay.read_text().rstrip() + "\n  - colours\n")
@@ -173,7 +173,7 @@ def test_one_colour_is_deployed_and_the_other_left_alone(cluster, tmp_path):
     assert done.returncode == 1 and "has no colours" in done.stderr
 
 
-def test_the_same_version_again_migrates_again_and_rolls_out_nothing_new(cluster):
+def test_migrates_only_when_version_is_unchanged(cluster):
     for _ in range(2):
         assert cluster.deploy("2.0.0").returncode == 0
     assert any(call.startswith("delete job ") for call in cluster.calls)
@@ -184,7 +184,7 @@ def test_the_same_version_again_migrates_again_and_rolls_out_nothing_new(cluster
     )
 
 
-def test_a_dry_run_asks_no_cluster(environment, tmp_path):
+def test_calls_no_cluster_in_dry_run(environment, tmp_path):
     cluster = Cluster(tmp_path, environment)
     done = cluster.deploy("2.1.0", "--dry-run")
     assert done.returncode == 0, done.stderr
@@ -196,7 +196,7 @@ def test_a_dry_run_asks_no_cluster(environment, tmp_path):
         assert secret in done.stdout
 
 
-def test_the_version_is_in_every_image_and_label(environment, tmp_path):
+def test_sets_version_in_images_and_labels(environment, tmp_path):
     done = Cluster(tmp_path, environment).deploy("2.1.0-gabcdef012345", "--render")
     assert done.returncode == 0, done.stderr
     seen = set()
@@ -225,7 +225,7 @@ def test_the_version_is_in_every_image_and_label(environment, tmp_path):
         ("development", "2.0.0", "--force"),
     ],
 )
-def test_wrong_arguments_are_told_and_do_nothing(cluster, arguments):
+def test_refuses_wrong_arguments(cluster, arguments):
     done = cluster.run("deploy.sh", *arguments)
     assert done.returncode != 0 and done.stderr
     assert cluster.calls == []

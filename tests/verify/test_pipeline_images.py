@@ -75,7 +75,7 @@ def in_production(registry, version="2.0.0"):
     }
 
 
-def test_a_promotion_is_the_same_digest_under_another_tag(machine, registry, staged):
+def test_promotes_same_digest_under_new_tag(machine, registry, staged):
     done = machine.run("promote.sh", "2.0.0", "staging", "production")
     assert done.returncode == 0, done.stderr
     assert in_production(registry) == staged
@@ -85,13 +85,13 @@ def test_a_promotion_is_the_same_digest_under_another_tag(machine, registry, sta
     assert len(registry.pushed) == pushed, "nothing is copied twice"
 
 
-def test_a_dry_run_copies_nothing(machine, registry, staged):
+def test_copies_nothing_in_dry_run(machine, registry, staged):
     done = machine.run("promote.sh", "2.0.0", "staging", "production", "--dry-run")
     assert done.returncode == 0 and done.stdout.count("would tag") == len(SERVICES)
     assert registry.pushed == []
 
 
-def test_what_was_never_built_is_not_promoted(machine, registry, staged):
+def test_refuses_to_promote_missing_image(machine, registry, staged):
     del registry.tags["reminders/reminder-service", "2.0.0-stg"]
     done = machine.run("promote.sh", "2.0.0", "staging", "production")
     assert (
@@ -102,20 +102,20 @@ def test_what_was_never_built_is_not_promoted(machine, registry, staged):
     assert in_production(registry) == {}, "a version arrives whole or not at all"
 
 
-def test_a_tag_is_never_moved(machine, registry, staged):
+def test_never_moves_a_tag(machine, registry, staged):
     other = registry.image("reminders/event-service", "2.0.0-prod", "something else")
     done = machine.run("promote.sh", "2.0.0", "staging", "production")
     assert done.returncode == 1 and "never moved" in done.stderr
     assert in_production(registry) == {"event-service": other}
 
 
-def test_a_registry_that_does_not_answer_is_not_an_empty_one(machine, registry, staged):
+def test_fails_when_registry_is_unreachable(machine, registry, staged):
     registry.broken = True
     done = machine.run("promote.sh", "2.0.0", "staging", "production")
     assert done.returncode == 1 and "Cannot look up" in done.stderr
 
 
-def test_only_what_is_signed_is_promoted(machine, registry, staged):
+def test_promotes_signed_images_only(machine, registry, staged):
     machine.stand_in(
         "cosign", '[[ "$*" != *reminder-service* ]] || { echo "no signatures found" >&2; exit 1; }'
     )
@@ -169,7 +169,7 @@ def publish(machine, registry, project, cosign="", *options, **variables):
     )
 
 
-def test_what_is_published_has_a_bill_a_provenance_and_a_signature(machine, registry, project):
+def test_publishes_with_sbom_and_signature(machine, registry, project):
     done = publish(
         machine,
         registry,
@@ -202,7 +202,7 @@ def test_what_is_published_has_a_bill_a_provenance_and_a_signature(machine, regi
         assert source["digest"]["gitCommit"] == run("git", "rev-parse", "HEAD", cwd=project).strip()
 
 
-def test_what_is_published_and_signed_is_left_alone(machine, registry, project):
+def test_keeps_published_signed_image(machine, registry, project):
     assert publish(machine, registry, project).returncode == 0
     machine.said.unlink()
     done = publish(machine, registry, project)
@@ -212,19 +212,19 @@ def test_what_is_published_and_signed_is_left_alone(machine, registry, project):
     } == {"verify"}
 
 
-def test_what_is_there_unsigned_is_an_end(machine, registry, project):
+def test_stops_at_unsigned_published_image(machine, registry, project):
     registry.image("reminders/event-service", "2.0.0-dev", "who knows")
     done = publish(machine, registry, project, '[ "$1" != verify ]')
     assert done.returncode == 1 and "not signed" in done.stderr
     assert machine.asked("docker") == []
 
 
-def test_without_an_identity_images_can_be_published_unsigned(machine, registry, project):
+def test_publishes_unsigned_without_identity(machine, registry, project):
     done = publish(machine, registry, project, "exit 1", "--no-sign")
     assert done.returncode == 0 and machine.asked("cosign") == []
 
 
-def test_a_bill_of_materials_lists_what_a_service_links(tmp_path):
+def test_lists_dependencies_in_bill_of_materials(tmp_path):
     file = tmp_path / "sbom.json"
     run(ROOT / "scripts/sbom.sh", "notification-scheduler", "2.0.0", "--output", file)
     bill = json.loads(file.read_text())

@@ -50,7 +50,7 @@ def release(project, *arguments):
     )
 
 
-def test_this_project_agrees():
+def test_accepts_versions_of_this_project():
     done = subprocess.run([ROOT / "scripts/release.sh", "check"], text=True, capture_output=True)
     assert done.returncode == 0, done.stderr
 
@@ -71,19 +71,19 @@ def test_this_project_agrees():
         ({"locked": "2.0.0"}, None, "Cargo.lock has event-service 2.0.0"),
     ],
 )
-def test_what_does_not_agree_is_told(state, tag, said, project):
+def test_reports_disagreeing_versions(state, tag, said, project):
     done = release(project(**state), "check", *([tag] if tag else []))
     assert (done.returncode == 0) == (said == "") and said in done.stderr
 
 
-def test_the_notes_are_the_versions_section(project):
+def test_extracts_release_notes_from_changelog(project):
     folder = project(lines="\nA word.\n\n- Faster.\n- Smaller.\n")
     assert release(folder, "notes").stdout == "A word.\n\n- Faster.\n- Smaller.\n"
     assert release(folder, "notes", "v2.0.0").stdout == "The first.\n"
     assert release(folder, "notes", "1.0.0").returncode == 1
 
 
-def test_a_release_is_prepared(project):
+def test_prepares_release(project):
     folder = project()
     done = release(folder, "prepare", "2.1.0")
     assert done.returncode == 0, done.stderr
@@ -96,7 +96,7 @@ def test_a_release_is_prepared(project):
     assert release(folder, "prepare", "2.1.0").returncode == 1, "there is nothing more to release"
 
 
-def test_a_release_under_another_number_changes_it_where_it_stands(tmp_path):
+def test_changes_number_of_prepared_release(tmp_path):
     """For example if 2.1.0 becomes 3.0.0. cargo itself writes the lock file."""
     (tmp_path / "a").mkdir()
     (tmp_path / "Cargo.toml").write_text(
@@ -124,5 +124,5 @@ def test_a_release_under_another_number_changes_it_where_it_stands(tmp_path):
 
 
 @pytest.mark.parametrize("version", ["2.1", "2.1.0-g0123456789ab", "next"])
-def test_a_release_has_a_number(version, project):
+def test_refuses_release_without_number(version, project):
     assert release(project(), "prepare", version).returncode == 1

@@ -81,7 +81,7 @@ def variables(cluster):
     ]["data"]
 
 
-def test_a_commit_has_one_version_and_a_version_one_commit(project):
+def test_maps_commits_and_versions_one_to_one(project):
     commit = git(project, "rev-parse", "HEAD")
     after = version(project).stdout.strip()
     assert after == f"2.0.0-g{commit[:12]}"
@@ -92,17 +92,17 @@ def test_a_commit_has_one_version_and_a_version_one_commit(project):
     )
 
 
-def test_an_unknown_version_is_told(project):
+def test_reports_unknown_version(project):
     done = version(project, "--commit", "3.0.0")
     assert done.returncode == 1 and "has no v3.0.0" in done.stderr
 
 
-def test_a_tag_of_another_number_does_not_count(project):
+def test_ignores_tag_of_other_version(project):
     git(project, "tag", "v9.9.9")
     assert version(project).stdout.startswith("2.0.0-g")
 
 
-def test_it_goes_back_to_the_version_before_with_its_manifests(project, cluster):
+def test_rolls_back_with_earlier_manifests(project, cluster):
     new = version(project).stdout.strip()
     assert (
         cluster.run(
@@ -145,7 +145,7 @@ def remember(cluster, *versions):
         ([], [], "has not deployed anything"),
     ],
 )
-def test_what_it_would_go_back_to(arguments, history, said, cluster):
+def test_reports_target_of_rollback(arguments, history, said, cluster):
     if history:
         remember(cluster, *history)
     done = cluster.run("rollback.sh", "development", *arguments, "--here", "--dry-run")

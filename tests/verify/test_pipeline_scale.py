@@ -90,7 +90,7 @@ def derived_table():
     return lines
 
 
-def test_the_table_is_what_follows_from_todays_figures():
+def test_derives_table_from_current_figures():
     found = [line for line in SCALE.splitlines() if re.match(r"\| [\d,]+/s \| \d+ \|", line)]
     assert found == derived_table(), (
         "docs/SCALE.md, \"From 100 to 10,000 a second\" should say:\n" + "\n".join(derived_table())
@@ -100,17 +100,17 @@ def test_the_table_is_what_follows_from_todays_figures():
 @pytest.mark.parametrize(
     "service", ["notification-service", "notification-scheduler", "event-service"]
 )
-def test_the_most_that_is_derived_is_within_the_autoscalers(service):
+def test_stays_within_autoscalers(service):
     assert pods(RATES[-1])[service] <= bounds(service)[1]
 
 
-def test_the_burst_takes_as_long_as_it_is_said():
+def test_derives_time_of_burst():
     burst = re.search(r"accepted and recorded \| ([\d,]+)/s", BENCHMARKS)[1]
     seconds = 100_000 / int(burst.replace(",", ""))
     assert f"100,000 at 09:00 take {seconds:.0f} s" in " ".join(SCALE.split())
 
 
-def test_limits_that_are_quoted_are_the_codes():
+def test_quotes_limits_of_the_code():
     """Figures of the code that a reader uses."""
     for file, pattern, quoted in [
         ("shared/src/bus/aws.rs", r"const BATCH: usize = (\d+)", "{} messages a call"),

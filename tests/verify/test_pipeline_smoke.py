@@ -53,7 +53,7 @@ class Edge(http.server.BaseHTTPRequestHandler):
         ("open", "metrics are not outside"),
     ],
 )
-def test_each_fault_is_seen(fault, said):
+def test_detects_each_fault(fault, said):
     server = http.server.ThreadingHTTPServer(
         ("127.0.0.1", 0), type("Faulty", (Edge,), {"fault": fault})
     )

@@ -79,7 +79,7 @@ def validate(schema, *files):
     )
 
 
-def test_actionlint_finds_what_is_planted_and_nothing_else(tmp_path):
+def test_actionlint_finds_planted_mistake_only(tmp_path):
     """In one run, because the start takes most of the time: the workflows, and one of them again
     with an invalid reference.
     """
@@ -96,7 +96,7 @@ def test_actionlint_finds_what_is_planted_and_nothing_else(tmp_path):
     assert findings == ["planted.yml"] and "verison" in done.stdout, done.stdout
 
 
-def test_zizmor_has_no_findings():
+def test_zizmor_reports_no_findings():
     done = audit(ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -136,13 +136,13 @@ def test_zizmor_finds_an_injection(planted):
         ),
     ],
 )
-def test_schemas_are_kept(schema, files, mistake, planted):
+def test_workflows_match_their_schemas(schema, files, mistake, planted):
     done = validate(schema, *ROOT.glob(files))
     assert done.returncode == 0, done.stdout
     assert validate(schema, *planted(*mistake).glob(files)).returncode != 0
 
 
-def test_actions_are_pinned_by_commit_and_say_their_version():
+def test_pins_actions_by_commit_with_version():
     found = 0
     for file in [*WORKFLOWS.glob("*.yml"), *ACTIONS.glob("*/action.yml")]:
         for line in file.read_text().splitlines():
@@ -163,7 +163,7 @@ def test_actions_are_pinned_by_commit_and_say_their_version():
     )
 
 
-def test_permissions_are_given_job_by_job():
+def test_grants_permissions_per_job():
     for name in everything():
         assert workflow(name)["permissions"] == {}, name
     writes = {}
@@ -181,7 +181,7 @@ def test_permissions_are_given_job_by_job():
     }  # fmt: skip
 
 
-def test_every_job_ends_and_fails_where_a_pipe_fails():
+def test_limits_jobs_and_fails_on_pipe_errors():
     for name, key, job in jobs():
         assert ("uses" in job) != ("timeout-minutes" in job), f"{name}.{key}"
         if any("run" in step for step in job.get("steps", [])):
@@ -190,7 +190,7 @@ def test_every_job_ends_and_fails_where_a_pipe_fails():
             )
 
 
-def test_no_secret_is_kept_or_said():
+def test_stores_and_prints_no_secret():
     """Roles are assumed by OpenID Connect; the only token is that of the run."""
     for file in [*WORKFLOWS.glob("*.yml"), *ACTIONS.glob("*/action.yml")]:
         text = file.read_text()
@@ -204,7 +204,7 @@ def test_no_secret_is_kept_or_said():
             assert step["with"]["persist-credentials"] is False, where
 
 
-def test_what_workflows_run_is_there():
+def test_runs_existing_commands_only():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     called = set()
     for where, step in steps():
@@ -253,7 +253,7 @@ def plan(branch, tmp_path):
         ("hotfix/late", "staging", "development"),
     ],
 )
-def test_a_branch_has_its_environment(branch, environment, before, tmp_path):
+def test_maps_branches_to_environments(branch, environment, before, tmp_path):
     planned = plan(branch, tmp_path)
     assert (planned["environment"], planned["before"]) == (environment, before)
     assert environment in ENVIRONMENTS
@@ -262,7 +262,7 @@ def test_a_branch_has_its_environment(branch, environment, before, tmp_path):
     assert branch in pattern or "hotfix/**" in pattern and branch.startswith("hotfix/")
 
 
-def test_nothing_is_deployed_that_was_not_tested():
+def test_deploys_tested_commits_only():
     pipeline = workflow("pipeline")["jobs"]
     assert {"check", "test", "verify"} <= set(pipeline["images"]["needs"])
     assert "images" in pipeline["deploy"]["needs"]
@@ -271,7 +271,7 @@ def test_nothing_is_deployed_that_was_not_tested():
     )
 
 
-def test_production_is_promoted_to_after_two_people_said_yes():
+def test_promotes_to_production_after_two_approvals():
     assert workflow("production")["on"] == {"push": {"branches": ["production"]}}
     production = workflow("production")["jobs"]
     assert "images.yml" not in json.dumps(production), "nothing is built"
@@ -290,7 +290,7 @@ def test_production_is_promoted_to_after_two_people_said_yes():
     )
 
 
-def test_what_changes_an_environment_is_one_at_a_time_and_never_broken_off():
+def test_serializes_changes_of_environment():
     for name, key, job in jobs():
         text = json.dumps(job.get("steps", []))
         if re.search(r"scripts/(deploy|rollback|blue-green)\.sh", text):
@@ -305,7 +305,7 @@ def test_what_changes_an_environment_is_one_at_a_time_and_never_broken_off():
     )
 
 
-def test_migrations_come_with_the_deployment_and_promotion_before_it():
+def test_promotes_before_migration_and_roll_out():
     names = [
         step.get("name", step.get("uses", ""))
         for step in workflow("deploy")["jobs"]["deploy"]["steps"]
@@ -317,7 +317,7 @@ def test_migrations_come_with_the_deployment_and_promotion_before_it():
     )
 
 
-def test_signatures_are_those_of_the_workflow_that_signs():
+def test_verifies_signatures_of_signing_workflow():
     signed_by = {
         job["env"]["SIGNED_BY"] for _, _, job in jobs() if "SIGNED_BY" in job.get("env", {})
     }
@@ -327,7 +327,7 @@ def test_signatures_are_those_of_the_workflow_that_signs():
     assert "publish.sh" in json.dumps(workflow("images")), "images.yml signs"
 
 
-def test_the_toolchain_is_the_images():
+def test_uses_toolchain_of_images():
     text = (ACTIONS / "rust/action.yml").read_text()
     toolchain = re.search(r"TOOLCHAIN: ([\d.]+)", text)[1]
     image = re.search(
@@ -342,7 +342,7 @@ def test_the_toolchain_is_the_images():
     ][:2]
 
 
-def test_everything_that_is_pinned_is_kept_up_to_date():
+def test_updates_all_pinned_versions():
     """Dependabot must watch every folder with pinned versions."""
     covered = {}
     for update in yaml.safe_load((ROOT / ".github/dependabot.yml").read_text())["updates"]:

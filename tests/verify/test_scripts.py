@@ -3,13 +3,13 @@
 from conftest import ROOT, run, tool
 
 
-def test_shell_scripts_have_no_findings():
+def test_shellcheck_reports_no_findings():
     scripts = run("git", "ls-files", "*.sh", ".ci/run").split()
     assert scripts
     run(tool("shellcheck"), "--severity=style", *[ROOT / script for script in scripts])
 
 
-def test_yaml_is_tidy():
+def test_yamllint_reports_no_findings():
     files = run("git", "ls-files", "*.yaml", "*.yml").split()
     if files:
         run(

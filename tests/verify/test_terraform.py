@@ -14,11 +14,11 @@ TESTS = sorted(path.name for path in (INFRA / "terraform" / "tests").glob("*.tft
 SHARES = 2
 
 
-def test_formatted(tmp_path):
+def test_is_formatted(tmp_path):
     terraform("fmt", "-check", "-recursive", "-diff", cwd=INFRA, data=tmp_path)
 
 
-def test_one_provider_is_locked_everywhere():
+def test_locks_one_provider_everywhere():
     locks = {
         path.parent.name: path.read_text()
         for path in INFRA.rglob(".terraform.lock.hcl")
@@ -33,7 +33,7 @@ def test_one_provider_is_locked_everywhere():
     )
 
 
-def test_the_lock_holds(tmp_path):
+def test_keeps_provider_lock_file(tmp_path):
     said = terraform(
         "init",
         "-backend=false",
@@ -46,7 +46,7 @@ def test_the_lock_holds(tmp_path):
     assert "successfully initialized" in said
 
 
-def test_valid(tmp_path):
+def test_is_valid(tmp_path):
     """All roots, and with them all modules, in one run as parts of one configuration."""
     folder = tmp_path / "all"
     folder.mkdir()
@@ -73,7 +73,7 @@ def required(root):
 
 
 @pytest.mark.parametrize("share", range(SHARES))
-def test_modules_keep_their_promises(share, tmp_path):
+def test_passes_tests_of_modules(share, tmp_path):
     """infra/terraform/tests, with a mocked provider."""
     folder = INFRA / "terraform"
     terraform("get", "-no-color", cwd=folder, data=tmp_path)
@@ -88,7 +88,7 @@ def test_modules_keep_their_promises(share, tmp_path):
     assert re.search(r"^Success! [1-9][0-9]* passed, 0 failed\.$", said, re.MULTILINE), said
 
 
-def test_what_is_protected_refuses_to_be_destroyed(tmp_path):
+def test_refuses_to_destroy_protected_resources(tmp_path):
     """Without a mock: it needs no provider but Terraform's own."""
     source = os.path.relpath(INFRA / "terraform/modules/protection", tmp_path)
     (tmp_path / "main.tf").write_text(f"""
@@ -111,7 +111,7 @@ def test_what_is_protected_refuses_to_be_destroyed(tmp_path):
     terraform("destroy", "-auto-approve", **at, protected="false")
 
 
-def test_every_module_is_used_and_tested():
+def test_uses_and_tests_every_module():
     configurations = "\n".join(path.read_text() for path in INFRA.rglob("*.tf"))
     promises = "\n".join((INFRA / "terraform" / "tests" / name).read_text() for name in TESTS)
     # What the environments' roots are made of, and what is tested above.
@@ -124,7 +124,7 @@ def test_every_module_is_used_and_tested():
             assert f'source = "./modules/{module}"' in promises, f"nothing tests {module}"
 
 
-def test_variables_and_outputs_say_what_they_are():
+def test_describes_variables_and_outputs():
     for path in INFRA.rglob("*.tf"):
         for block in re.findall(
             r'^(?:variable|output) "\w+" \{.*?^\}', path.read_text(), re.MULTILINE | re.DOTALL
@@ -150,7 +150,7 @@ def test_examples_fit(root):
     assert f"reminders/{root}.tfstate" in (folder / "backend.hcl.example").read_text()
 
 
-def test_the_stored_template_uses_what_every_mail_has():
+def test_template_uses_variables_of_every_email():
     """With a missing variable SES drops the e-mail without an error."""
     source = (ROOT / "notification-service/src/channels/email/stored_template.rs").read_text()
     known = set(
@@ -162,5 +162,5 @@ def test_the_stored_template_uses_what_every_mail_has():
         assert used and used <= known, f"{path.name}: {used - known}"
 
 
-def test_policy():
+def test_follows_policy():
     run(tool("checkov"), "--config-file", INFRA / "checkov.yaml")

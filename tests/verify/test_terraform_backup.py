@@ -124,7 +124,7 @@ def definition():
     return text
 
 
-def test_the_life_of_a_backup(aws):
+def test_runs_backup_from_snapshot_to_purge(aws):
     rds, states = aws.client("rds"), aws.client("stepfunctions")
     rds.create_db_instance(
         DBInstanceIdentifier=DATABASE,

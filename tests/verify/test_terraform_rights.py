@@ -65,7 +65,7 @@ MAY = {
 }
 
 
-def test_a_right_for_each_call_and_a_call_for_each_right():
+def test_grants_one_right_per_call():
     sources = [
         *(ROOT / "shared/src/bus/aws").glob("*.rs"),
         ROOT / "notification-service/src/channels/email.rs",
@@ -79,7 +79,7 @@ def test_a_right_for_each_call_and_a_call_for_each_right():
     assert set(granted) - {"ses:FromAddress"} == set(RIGHTS.values())
 
 
-def test_roles_allow_just_what_the_services_do(tmp_path):
+def test_allows_exactly_the_calls_of_services(tmp_path):
     planned = plan(tmp_path)
     with MiniStack(
         tmp_path,
