@@ -36,8 +36,11 @@ pub async fn get(
 ) -> Result<Option<Seen<Reminder>>, sqlx::Error> {
     let row = sqlx::query_as!(
         Row,
-        r#"select id, date, time_zone, notify_offsets, recurrence as "recurrence: _", acknowledged, snooze_date, snooze_until, channels, title, message, url,
-               data as "data: _", expires_after_minutes, priority, locale, version, created_at, updated_at, coalesce(scheduled_at, created_at) as "scheduled_at!", now() as "now!", 0::int8 as "total!"
+        r#"select id, date, time_zone, notify_offsets, recurrence as "recurrence: _",
+               acknowledged, snooze_date, snooze_until, channels, title, message, url,
+               data as "data: _", expires_after_minutes, priority, locale, version, created_at,
+               updated_at, coalesce(scheduled_at, created_at) as "scheduled_at!", now() as "now!",
+               0::int8 as "total!"
            from reminders where id = $1 and user_id = $2"#,
         id,
         user_id,

@@ -33,7 +33,8 @@ impl From<NothingDelivered> for ApiError {
 
 /// Acknowledge the latest occurrence
 ///
-/// The later offsets and a snooze of the occurrence are cancelled. Later occurrences are delivered as usual.
+/// The later offsets and a snooze of the occurrence are cancelled. Later occurrences are delivered
+/// as usual.
 #[utoipa::path(
     post,
     path = "/reminders/{id}/acknowledge",

@@ -29,7 +29,8 @@ pub async fn record_address(
                where user_digest = $1 and day = (now() at time zone 'UTC')::date
            ), noted as (
                insert into email_addresses (user_digest, day, address)
-               select $1, (now() at time zone 'UTC')::date, $2 from known where not is_noted and number < $3
+               select $1, (now() at time zone 'UTC')::date, $2 from known where not is_noted
+                   and number < $3
                on conflict do nothing
            )
            select is_noted or number < $3 as "is_accepted!" from known"#,
@@ -56,7 +57,8 @@ fn lock_key(user: &[u8; 32]) -> i64 {
 pub async fn purge_addresses(executor: impl PgExecutor<'_>) -> Result<u64, sqlx::Error> {
     let purged = sqlx::query!(
         "delete from email_addresses where ctid = any(array(
-             select ctid from email_addresses where day < (now() at time zone 'UTC')::date - 1 limit 5000))"
+             select ctid from email_addresses
+                 where day < (now() at time zone 'UTC')::date - 1 limit 5000))"
     )
     .execute(executor)
     .await?;

@@ -24,8 +24,12 @@ pub async fn lock(
 ) -> Result<Option<Seen<Reminder>>, sqlx::Error> {
     let row = sqlx::query_as!(
         Row,
-        r#"select id, date, time_zone, notify_offsets, recurrence as "recurrence: _", acknowledged, snooze_date, snooze_until, channels, title, message, url, data as "data: _",
-               expires_after_minutes, priority, locale, version, created_at, updated_at, coalesce(scheduled_at, created_at) as "scheduled_at!", statement_timestamp() as "now!", 0::int8 as "total!"
+        r#"select id, date, time_zone, notify_offsets, recurrence as "recurrence: _",
+               acknowledged, snooze_date, snooze_until, channels, title, message, url,
+               data as "data: _",
+               expires_after_minutes, priority, locale, version, created_at, updated_at,
+               coalesce(scheduled_at, created_at) as "scheduled_at!",
+               statement_timestamp() as "now!", 0::int8 as "total!"
            from reminders where id = $1 and user_id = $2
            for update"#,
         id,
@@ -53,8 +57,10 @@ pub async fn update(
     let row = sqlx::query!(
         r#"with changed as (
                update reminders
-               set date = $2, time_zone = $3, notify_offsets = $4, channels = $5, title = $6, message = $7, url = $8, data = $9,
-                   expires_after_minutes = $10, priority = $11, locale = $12, last_at = coalesce($13::timestamptz, 'infinity'), recurrence = $14,
+               set date = $2, time_zone = $3, notify_offsets = $4, channels = $5, title = $6,
+                   message = $7, url = $8, data = $9,
+                   expires_after_minutes = $10, priority = $11, locale = $12,
+                   last_at = coalesce($13::timestamptz, 'infinity'), recurrence = $14,
                    acknowledged = $15, snooze_date = $16, snooze_until = $17,
                    scheduled_at = case when $22 then statement_timestamp() else scheduled_at end,
                    version = version + 1, updated_at = statement_timestamp()
@@ -62,7 +68,8 @@ pub async fn update(
                returning version, updated_at
            ), told as (
                insert into outbox (event_id, body, attributes, lease_until)
-               select $18, $19, $20::jsonb || jsonb_build_object('version', version::text, 'occurredAt', wire_time(updated_at)), now() + $21
+               select $18, $19, $20::jsonb || jsonb_build_object('version', version::text,
+                   'occurredAt', wire_time(updated_at)), now() + $21
                from changed
            )
            select version, updated_at from changed"#,
@@ -111,7 +118,8 @@ pub async fn delete(
                delete from reminders where id = $1 and user_id = $2 returning version + 1 as version
            ), told as (
                insert into outbox (event_id, body, attributes, lease_until)
-               select $3, $4, $5::jsonb || jsonb_build_object('version', version::text, 'occurredAt', wire_time(now())), now() + $6
+               select $3, $4, $5::jsonb || jsonb_build_object('version', version::text,
+                   'occurredAt', wire_time(now())), now() + $6
                from deleted
            )
            select version as "version!", now() as "now!" from deleted"#,

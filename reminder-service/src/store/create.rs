@@ -65,27 +65,34 @@ pub async fn create(pool: &PgPool, new: NewReminder<'_>) -> Result<Created, sqlx
                -- After the wait for an erasure that is under way: what is made then is made after it.
                select clock_timestamp() as at from locked
            ), room as materialized (
-               select count(*) as stored from (select from reminders where user_id = $2 limit coalesce($23::int8, 0)) as counted
+               select count(*) as stored from (select from reminders
+                   where user_id = $2 limit coalesce($23::int8, 0)) as counted
            ), taken as (
                insert into idempotency_keys as known (user_id, key, request_hash, status, response)
                select $2, $17, $18, 201, $19 from current
                where $17::text is not null and coalesce($14::timestamptz, 'infinity') > at
                    and ($23::int8 is null or (select stored < $23 from room))
                on conflict (user_id, key) do update
-               set request_hash = excluded.request_hash, status = excluded.status, response = excluded.response, created_at = now()
+               set request_hash = excluded.request_hash, status = excluded.status,
+                   response = excluded.response, created_at = now()
                where known.created_at < now() - interval '24 hours'
                returning true
            ), made as (
-               insert into reminders (id, user_id, date, time_zone, notify_offsets, channels, title, message, url, data,
-                   expires_after_minutes, priority, locale, last_at, recurrence, created_at, updated_at)
-               select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, coalesce($14::timestamptz, 'infinity'), $22, at, at
+               insert into reminders (id, user_id, date, time_zone, notify_offsets, channels,
+                   title, message, url, data,
+                   expires_after_minutes, priority, locale, last_at, recurrence, created_at,
+                   updated_at)
+               select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
+                   coalesce($14::timestamptz, 'infinity'), $22, at, at
                from current
-               where coalesce($14::timestamptz, 'infinity') > at and ($23::int8 is null or (select stored < $23 from room))
+               where coalesce($14::timestamptz, 'infinity') > at
+                   and ($23::int8 is null or (select stored < $23 from room))
                    and ($17::text is null or exists (select from taken))
                returning version, created_at
            ), told as (
                insert into outbox (event_id, body, attributes, lease_until)
-               select $15, $16, $20::jsonb || jsonb_build_object('version', version::text, 'occurredAt', wire_time(created_at)), now() + $21
+               select $15, $16, $20::jsonb || jsonb_build_object('version', version::text,
+                   'occurredAt', wire_time(created_at)), now() + $21
                from made
            )
            select created_at as "created_at?", stored as "stored!" from room left join made on true"#,
@@ -143,26 +150,34 @@ pub async fn create_many(
            ), current as materialized (
                select clock_timestamp() as at from locked
            ), new as materialized (
-               select * from jsonb_to_recordset($2) as new (id uuid, date timestamptz, time_zone text, notify_offsets int[], recurrence jsonb,
-                   channels text[], title text, message text, url text, data jsonb, expires_after_minutes int, priority text, locale text,
+               select * from jsonb_to_recordset($2) as new (id uuid, date timestamptz,
+                   time_zone text, notify_offsets int[], recurrence jsonb,
+                   channels text[], title text, message text, url text, data jsonb,
+                   expires_after_minutes int, priority text, locale text,
                    last_at timestamptz, event_id uuid, body text, attributes jsonb)
            ), room as materialized (
-               select $4 - count(*) as places from (select from reminders where user_id = $1 limit $4) as stored
+               select $4 - count(*) as places from (select from reminders
+                   where user_id = $1 limit $4) as stored
            ), ahead as materialized (
-               select new.*, at, row_number() over () as place from new, current where coalesce(last_at, 'infinity') > at
+               select new.*, at, row_number() over () as place from new, current
+                   where coalesce(last_at, 'infinity') > at
            ), made as (
-               insert into reminders (id, user_id, date, time_zone, notify_offsets, recurrence, channels, title, message, url, data,
+               insert into reminders (id, user_id, date, time_zone, notify_offsets, recurrence,
+                   channels, title, message, url, data,
                    expires_after_minutes, priority, locale, last_at, created_at, updated_at)
-               select id, $1, date, time_zone, notify_offsets, recurrence, channels, title, message, url, data,
+               select id, $1, date, time_zone, notify_offsets, recurrence, channels, title,
+                   message, url, data,
                    expires_after_minutes, priority, locale, coalesce(last_at, 'infinity'), at, at
                from ahead where place <= (select places from room)
                returning id, version, created_at
            ), told as (
                insert into outbox (event_id, body, attributes, lease_until)
-               select event_id, body, attributes || jsonb_build_object('version', version::text, 'occurredAt', wire_time(created_at)), now() + $3
+               select event_id, body, attributes || jsonb_build_object('version', version::text,
+                   'occurredAt', wire_time(created_at)), now() + $3
                from made join new using (id)
            )
-           select ahead.id as "id!", made.created_at as "created_at?" from ahead left join made using (id)"#,
+           select ahead.id as "id!", made.created_at as "created_at?"
+               from ahead left join made using (id)"#,
         user_id,
         Json(rows) as _,
         interval(outbox::LEASE),

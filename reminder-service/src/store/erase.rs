@@ -44,7 +44,8 @@ pub async fn erase(
     let erased_at = sqlx::query_scalar!(
         r#"with erased as (select date_trunc('milliseconds', clock_timestamp()) as at), told as (
                insert into outbox (event_id, body, attributes, lease_until)
-               select $1, $2, $3::jsonb || jsonb_build_object('version', '1', 'occurredAt', wire_time(at)), now() + $4 from erased
+               select $1, $2, $3::jsonb || jsonb_build_object('version', '1', 'occurredAt',
+                   wire_time(at)), now() + $4 from erased
            )
            select at as "at!" from erased"#,
         message.event_id,
@@ -55,7 +56,8 @@ pub async fn erase(
     .fetch_one(&mut *transaction)
     .await?;
     sqlx::query!(
-        "select pg_sleep(greatest(0, extract(epoch from $1::timestamptz + interval '1 millisecond' - clock_timestamp())::float8))",
+        "select pg_sleep(greatest(0, extract(epoch
+               from $1::timestamptz + interval '1 millisecond' - clock_timestamp())::float8))",
         erased_at
     )
     .execute(&mut *transaction)

@@ -57,14 +57,21 @@ pub async fn list(
         r#"with page as (
                select * from reminders
                where user_id = $1 and id < $2
-                   and ($3::bool is null or (last_at > now()) = $3) and ($4::timestamptz is null or date >= $4) and ($5::timestamptz is null or date < $5)
+                   and ($3::bool is null or (last_at > now()) = $3)
+                       and ($4::timestamptz is null or date >= $4)
+                       and ($5::timestamptz is null or date < $5)
                order by id desc offset $6 limit $7
            )
-           select id, date, time_zone, notify_offsets, recurrence as "recurrence: _", acknowledged, snooze_date, snooze_until, channels, title, message, url, data as "data: _",
-               expires_after_minutes, priority, locale, version, created_at, updated_at, coalesce(scheduled_at, created_at) as "scheduled_at!", now() as "now!",
+           select id, date, time_zone, notify_offsets, recurrence as "recurrence: _",
+               acknowledged, snooze_date, snooze_until, channels, title, message, url,
+               data as "data: _",
+               expires_after_minutes, priority, locale, version, created_at, updated_at,
+               coalesce(scheduled_at, created_at) as "scheduled_at!", now() as "now!",
                (select count(*) from reminders
                 where user_id = $1
-                   and ($3::bool is null or (last_at > now()) = $3) and ($4::timestamptz is null or date >= $4) and ($5::timestamptz is null or date < $5)
+                   and ($3::bool is null or (last_at > now()) = $3)
+                       and ($4::timestamptz is null or date >= $4)
+                       and ($5::timestamptz is null or date < $5)
                ) as "total!"
            from page order by id desc"#,
         user_id,
@@ -93,7 +100,9 @@ async fn count(pool: &PgPool, user_id: &str, filter: &Filter) -> Result<i64, sql
     sqlx::query_scalar!(
         r#"select count(*) as "count!" from reminders
            where user_id = $1
-               and ($2::bool is null or (last_at > now()) = $2) and ($3::timestamptz is null or date >= $3) and ($4::timestamptz is null or date < $4)"#,
+               and ($2::bool is null or (last_at > now()) = $2)
+                   and ($3::timestamptz is null or date >= $3)
+                   and ($4::timestamptz is null or date < $4)"#,
         user_id,
         scheduled,
         filter.from,
@@ -116,8 +125,12 @@ pub async fn page(
 ) -> Result<Vec<Seen<Reminder>>, sqlx::Error> {
     let rows = sqlx::query_as!(
         Row,
-        r#"select id, date, time_zone, notify_offsets, recurrence as "recurrence: _", acknowledged, snooze_date, snooze_until, channels, title, message, url, data as "data: _",
-               expires_after_minutes, priority, locale, version, created_at, updated_at, coalesce(scheduled_at, created_at) as "scheduled_at!", now() as "now!", 0::int8 as "total!"
+        r#"select id, date, time_zone, notify_offsets, recurrence as "recurrence: _",
+               acknowledged, snooze_date, snooze_until, channels, title, message, url,
+               data as "data: _",
+               expires_after_minutes, priority, locale, version, created_at, updated_at,
+               coalesce(scheduled_at, created_at) as "scheduled_at!", now() as "now!",
+               0::int8 as "total!"
            from reminders where user_id = $1 and id < $2
            order by id desc limit $3"#,
         user_id,
@@ -148,7 +161,8 @@ pub async fn zones(pool: &PgPool, user_id: &str, most: i64) -> Result<Vec<ZoneSp
     sqlx::query_as!(
         ZoneSpan,
         r#"select time_zone, min(date) as "first!", max(greatest(date, updated_at)) as "last!"
-           from (select time_zone, date, updated_at from reminders where user_id = $1 order by id desc limit $2) as newest
+           from (select time_zone, date, updated_at from reminders where user_id = $1
+               order by id desc limit $2) as newest
            -- At the ends of the calendar a wall clock may have another year.
            where date between '0001-01-03' and '9999-12-29'
            group by time_zone order by time_zone"#,
