@@ -27,9 +27,9 @@ use crate::{
     Config,
     clock::DbClock,
     consumer::{Intake, Interruptions},
+    dispatch::Engine,
     feedback::Feedback,
-    housekeeping,
-    lanes::Engine,
+    purge_old_rows,
     routes::{self, Api, Streams},
     store::MIGRATOR,
     telemetry,
@@ -253,7 +253,7 @@ impl Work {
             hear,
             engine.run(consumed.clone()),
             clock.keep(&pool, &shutdown),
-            housekeeping::run(&pool, kept, &shutdown)
+            purge_old_rows::run(&pool, kept, &shutdown)
         );
         answered.cancelled().await;
         drained.cancel();

@@ -35,13 +35,13 @@ use uuid::Uuid;
 use crate::{
     clock::DbClock,
     delivery::{DeliveryKey, Dispatch, address_digest, reason},
-    lanes::{LEASE, Lanes, Recalls, is_urgent},
+    dispatch::{LEASE, Lanes, Recalls, is_urgent},
     preferences::Preferences,
     revision,
     store::{
         self,
         intake::{self, LiveDevice},
-        preferences,
+        pending_deliveries, preferences,
         revisions::{self, Overtaken},
     },
     waiting,
@@ -303,8 +303,8 @@ impl Intake {
         }
         let items: Vec<_> = items.into_iter().collect();
         let users: Vec<&str> = items.iter().map(|item| item.0).collect();
-        store::waiting::hold_deferring(&mut **transaction, &users).await?;
-        let stored = store::waiting::deferred_of_items(&mut *transaction, &items).await?;
+        pending_deliveries::hold_deferring(&mut **transaction, &users).await?;
+        let stored = pending_deliveries::deferred_of_items(&mut *transaction, &items).await?;
         let known = stored.iter().map(|waiting| {
             let dispatch = &waiting.dispatch;
             (series_of(dispatch, waiting.key.channel), dispatch.send.due_at, waiting.key)

@@ -2,7 +2,7 @@
 //!
 //! REST calls ([`routes`]) keep the registry of devices and what users prefer; the consumer of the
 //! notification queue ([`consumer`]) writes a row into the ledger of deliveries for each device and
-//! mailbox; the lanes ([`lanes`]) send what the ledger says, each channel on its own, and record
+//! mailbox; the lanes ([`dispatch`]) send what the ledger says, each channel on its own, and record
 //! what became of it together with the event that tells of it.
 //!
 //! # What a cancelled or changed reminder can still cause
@@ -35,12 +35,13 @@ pub mod config;
 pub mod consumer;
 pub mod delivery;
 pub mod device;
+pub mod dispatch;
 pub mod erasure;
 pub mod events;
 pub mod feedback;
-mod housekeeping;
-pub mod lanes;
+
 pub mod preferences;
+mod purge_old_rows;
 pub mod render;
 pub mod revision;
 pub mod routes;

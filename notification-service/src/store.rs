@@ -2,8 +2,9 @@
 //! idempotency keys are used through `shared`.
 
 pub mod budgets;
-pub mod changes;
-pub mod departures;
+pub mod change_feed;
+pub mod deleted_devices;
+pub mod delivery_status;
 pub mod devices;
 pub mod erasures;
 pub mod export;
@@ -13,12 +14,11 @@ pub mod inbox;
 pub mod intake;
 pub mod ledger;
 mod payload;
+pub mod pending_deliveries;
 pub mod preferences;
 pub mod recalls;
 pub mod retention;
 pub mod revisions;
-pub mod told;
-pub mod waiting;
 
 use std::time::Duration;
 

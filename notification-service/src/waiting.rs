@@ -21,10 +21,11 @@ use crate::{
     preferences::Preferences,
     revision::{self, Revision},
     store::{
-        erasures, preferences,
+        erasures,
+        pending_deliveries::{self, Change, Waiting},
+        preferences,
         recalls::{self, EVERY_VERSION},
         revisions,
-        waiting::{self, Change, Waiting},
     },
 };
 
@@ -73,12 +74,12 @@ pub async fn reconsider(
         .collect();
     let until = preferences.quiet_hours.and_then(|quiet| quiet.until(now));
     let change = Change { user_id, unwanted: &unwanted, until };
-    let changed = waiting::changed_by(&mut *transaction, change, PART).await?;
+    let changed = pending_deliveries::changed_by(&mut *transaction, change, PART).await?;
     let has_more = changed.len() as i64 == PART;
     let (deferred, mut ended): (Vec<_>, Vec<_>) =
         changed.into_iter().partition(|delivery| preferences.allows(delivery.key.channel));
     if !unwanted.is_empty() && !has_more {
-        ended.extend(waiting::held_of_user(&mut *transaction, change, takeover).await?);
+        ended.extend(pending_deliveries::held_of_user(&mut *transaction, change, takeover).await?);
     }
     let mut messages = withdraw(&mut *transaction, &ended, reason::OPTED_OUT, now).await?;
     messages.extend(defer(&mut *transaction, &deferred, until, now).await?);
@@ -131,7 +132,7 @@ pub async fn revise(
         return Ok(Vec::new());
     }
     let ids: Vec<Uuid> = newer.keys().copied().collect();
-    let waiting = waiting::of_occurrences(&mut *transaction, &ids).await?;
+    let waiting = pending_deliveries::of_occurrences(&mut *transaction, &ids).await?;
     let keeps = |it: &Waiting| {
         newer.get(&it.key.occurrence_id).is_some_and(|revision| revision.keeps(it.key.channel))
     };
@@ -208,7 +209,7 @@ async fn withdraw(
     if deliveries.is_empty() {
         return Ok(Vec::new());
     }
-    waiting::withdraw(&mut *transaction, &keys(deliveries), reason).await?;
+    pending_deliveries::withdraw(&mut *transaction, &keys(deliveries), reason).await?;
     recall(&mut *transaction, deliveries, |_| EVERY_VERSION).await?;
     let mut messages = Vec::with_capacity(deliveries.len());
     for delivery in deliveries.iter().filter(|it| !it.leased) {
@@ -247,7 +248,7 @@ async fn defer(
     if moved.is_empty() {
         return Ok(Vec::new());
     }
-    waiting::defer(&mut *transaction, &keys(&moved), until).await?;
+    pending_deliveries::defer(&mut *transaction, &keys(&moved), until).await?;
     let Some(until) = until else { return Ok(Vec::new()) };
     let mut expiries = BTreeMap::<Uuid, DateTime<Utc>>::new();
     let mut messages = Vec::with_capacity(moved.len());
@@ -264,7 +265,7 @@ async fn defer(
         )?);
     }
     let expiries: Vec<_> = expiries.into_iter().collect();
-    waiting::prolong(&mut *transaction, &expiries).await?;
+    pending_deliveries::prolong(&mut *transaction, &expiries).await?;
     Ok(messages)
 }
 

@@ -43,15 +43,15 @@ def longest_drain(service):
         + statement
         + seconds("shared/src/bus/aws/config.rs", of("OPERATION"))
     )
-    sends = seconds("notification-service/src/lanes/dispatch.rs", of("DRAIN"))
-    verdicts = seconds("notification-service/src/lanes/recorder.rs", of("DRAIN"))
+    sends = seconds("notification-service/src/dispatch/worker.rs", of("DRAIN"))
+    results = seconds("notification-service/src/dispatch/result_writer.rs", of("DRAIN"))
     return {
         "reminder-service": requests + outbox,
         "event-service": max(requests, batch) + outbox,
         # Two loops claim, and are waited for one after the other.
         "notification-scheduler": 2
         * seconds("notification-scheduler/src/scheduler.rs", of("DRAIN")),
-        "notification-service": max(requests, batch + sends + verdicts) + outbox,
+        "notification-service": max(requests, batch + sends + results) + outbox,
     }[service]
 
 

@@ -11,8 +11,8 @@ use shared::{
 use super::plan::{Fate, Planned};
 use crate::{
     delivery::{Delivery, Dispatch, reason},
+    dispatch::{Job, NoPlace, PUT_OFF, Places, is_urgent},
     events::{self, Ending},
-    lanes::{Job, NoPlace, PUT_OFF, Places, is_urgent},
     store::intake::NewDelivery,
 };
 

@@ -20,7 +20,7 @@ use crate::{
     events::outcome_id,
     store::{
         self,
-        told::{self, Told},
+        delivery_status::{self, Told},
     },
 };
 
@@ -57,7 +57,7 @@ impl Intake {
         let mut transaction = self.pool.begin().await?;
         let now = store::now(&mut *transaction).await?;
         let ids: Vec<Uuid> = questions.iter().map(Question::occurrence_id).collect();
-        let known = told::of_occurrences(&mut transaction, &ids).await?;
+        let known = delivery_status::of_occurrences(&mut transaction, &ids).await?;
         let mut messages = Vec::new();
         for question in questions {
             messages.extend(match known.get(&question.occurrence_id()) {

@@ -1,7 +1,7 @@
 //! `GET /notifications/stream`: the caller's deliveries as they come to a state, by server-sent
 //! events.
 //!
-//! Each stream asks the database, once a [`PERIOD`], whether anything happened (`store::changes`
+//! Each stream asks the database, once a [`PERIOD`], whether anything happened (`store::change_feed`
 //! says how it is found): whichever replica recorded it, and at no cost to the recording. The
 //! streams of a process share a few connections, and a page is read only when the client has taken
 //! the one before: a slow client holds one page and nothing grows.
@@ -27,7 +27,7 @@ use uuid::Uuid;
 use self::{cursor::Cursor, places::Place};
 use super::{Api, examples, history::DeliveryAnswer, inbox::Unread};
 use crate::store::{
-    changes::{self, Change, Position},
+    change_feed::{self, Change, Position},
     inbox,
 };
 
@@ -136,7 +136,7 @@ async fn opened(
     let now = api.clock.now();
     let unknown = Position { xid: i64::MAX, id: Uuid::max() };
     let _connection = api.streams.connection(place).await.map_err(ApiError::unexpected)?;
-    let look = changes::look(&api.pool, user_id, cursor::lowest(now), unknown).await?;
+    let look = change_feed::look(&api.pool, user_id, cursor::lowest(now), unknown).await?;
     match last.filter(|last| last.position.xid <= look.horizon) {
         Some(last) => Ok(last.within_reach(now)),
         None => Ok(Cursor {
@@ -192,11 +192,12 @@ impl Following {
         };
         let Cursor { position, floor } = self.cursor;
         let (now, began) = (self.api.clock.now(), Instant::now());
-        let look = changes::look(&self.api.pool, &self.user_id, floor, position).await?;
+        let look = change_feed::look(&self.api.pool, &self.user_id, floor, position).await?;
         self.took = began.elapsed();
         if look.has_changes {
-            self.read =
-                changes::after(&self.api.pool, &self.user_id, floor, position, PAGE).await?.into();
+            self.read = change_feed::after(&self.api.pool, &self.user_id, floor, position, PAGE)
+                .await?
+                .into();
             return Ok(None);
         }
         self.cursor = Cursor {

@@ -10,7 +10,7 @@ use notification_service::{
         MIGRATOR, devices,
         intake::{self, NewDelivery},
         ledger::{self, Claim, Counted, Released},
-        waiting,
+        pending_deliveries,
     },
 };
 use shared::contract::{Channel, DeliveryState, new_id};
@@ -227,15 +227,21 @@ async fn what_nobody_holds_any_more_is_withdrawn_at_once_and_its_old_holder_chan
         .await
         .expect("the lease ends");
     let mut connection = pool.acquire().await.expect("a connection");
-    let waiting = waiting::of_occurrences(&mut connection, &[due.id()]).await.expect("asked");
+    let waiting =
+        pending_deliveries::of_occurrences(&mut connection, &[due.id()]).await.expect("asked");
     assert_eq!(
         waiting.iter().map(|it| (it.key, it.leased)).collect::<Vec<_>>(),
         [(slept.key, false)]
     );
-    waiting::withdraw(&pool, &[slept.key], reason::CANCELLED).await.expect("withdrawn");
+    pending_deliveries::withdraw(&pool, &[slept.key], reason::CANCELLED).await.expect("withdrawn");
 
     assert!(ledger::record(&pool, &[sent(slept)]).await.expect("asked").is_empty());
-    assert!(waiting::of_occurrences(&mut connection, &[due.id()]).await.expect("asked").is_empty());
+    assert!(
+        pending_deliveries::of_occurrences(&mut connection, &[due.id()])
+            .await
+            .expect("asked")
+            .is_empty()
+    );
     assert!(claimed(&pool, 1).await.is_empty());
 }
 
@@ -248,7 +254,7 @@ async fn what_is_held_is_withdrawn_when_its_holder_is_done() {
     let (accepted, refused): (Vec<_>, Vec<_>) =
         claimed(&pool, 2).await.into_iter().partition(|it| it.key.device_id == device);
     let keys: Vec<_> = accepted.iter().chain(&refused).map(|it| it.key).collect();
-    waiting::withdraw(&pool, &keys, reason::OPTED_OUT).await.expect("withdrawn");
+    pending_deliveries::withdraw(&pool, &keys, reason::OPTED_OUT).await.expect("withdrawn");
     let again = Verdict::Again { at: Utc::now(), reason: Some("UNAVAILABLE".into()) };
     let records: Vec<_> = accepted
         .into_iter()

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use notification_service::store::changes::{self, Position};
+use notification_service::store::change_feed::{self, Position};
 use serde_json::{Value, json};
 use shared::contract::Channel;
 use support::eventually;
@@ -213,7 +213,8 @@ async fn what_commits_late_is_not_passed_over() {
     let (late, early) = (emailed(&service, "ada").await, emailed(&service, "ada").await);
     let nowhere = Position { xid: 0, id: Uuid::nil() };
     let start = eventually(LIMIT, async || {
-        let look = changes::look(&service.pool, "ada", Uuid::nil(), nowhere).await.expect("a look");
+        let look =
+            change_feed::look(&service.pool, "ada", Uuid::nil(), nowhere).await.expect("a look");
         if look.oldest_open.is_none() { Ok(look) } else { Err(look) }
     })
     .await;
@@ -223,7 +224,8 @@ async fn what_commits_late_is_not_passed_over() {
     sqlx::query(touch).bind(late.id()).execute(&mut *open).await.expect("touched");
     sqlx::query(touch).bind(early.id()).execute(&service.pool).await.expect("touched");
 
-    let look = changes::look(&service.pool, "ada", Uuid::nil(), position).await.expect("a look");
+    let look =
+        change_feed::look(&service.pool, "ada", Uuid::nil(), position).await.expect("a look");
     assert!(!look.has_changes, "the early one waits for the late one");
     let ids = sqlx::query_scalar::<_, Uuid>("select id from deliveries where occurrence_id = $1")
         .bind(early.id());
@@ -234,8 +236,9 @@ async fn what_commits_late_is_not_passed_over() {
     );
     open.commit().await.expect("committed");
     let told = eventually(LIMIT, async || {
-        let told =
-            changes::after(&service.pool, "ada", Uuid::nil(), position, 10).await.expect("changes");
+        let told = change_feed::after(&service.pool, "ada", Uuid::nil(), position, 10)
+            .await
+            .expect("changes");
         if told.len() == 2 { Ok(told) } else { Err(told) }
     })
     .await;
@@ -252,10 +255,10 @@ async fn looks_through_the_newest_deliveries_only() {
                   select gen_random_uuid(), 'push', gen_random_uuid(), lpad(to_hex(place), 32, '0')::uuid, 'mallory',
                       case place when 1 then 'deferred' else 'sent' end, case place when 1 then now() + interval '7 days' end
                   from generate_series(1, $1) as place";
-    sqlx::query(insert).bind(changes::MAX_ROWS).execute(&service.pool).await.expect("written");
+    sqlx::query(insert).bind(change_feed::MAX_ROWS).execute(&service.pool).await.expect("written");
     let nowhere = Position { xid: 0, id: Uuid::nil() };
     let look = async || {
-        changes::look(&service.pool, "mallory", Uuid::nil(), nowhere).await.expect("a look")
+        change_feed::look(&service.pool, "mallory", Uuid::nil(), nowhere).await.expect("a look")
     };
     let seen = eventually(LIMIT, async || Some(look().await).filter(|look| look.has_changes)).await;
     assert_eq!(seen.oldest_open, Some(Uuid::from_u128(1)), "all of them are looked at");

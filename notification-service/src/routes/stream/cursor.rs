@@ -6,7 +6,7 @@ use std::{fmt, str::FromStr, time::Duration};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::store::changes::Position;
+use crate::store::change_feed::Position;
 
 /// A delivery is seen by others at the latest so long after the time in its id: its transaction
 /// takes 30 s at most, and the clocks of replicas may differ.

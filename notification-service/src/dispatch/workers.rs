@@ -10,10 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Finished, Lane, LaneSettings, Lanes, ProbePace, Recalls, Recorder, Worker, WorkerSettings,
-    budget::{Budget, Terms, per_minute},
-    departures::Departures,
-    email::EmailSender,
-    push::PushSender,
+    deleted_devices::Departures,
+    email_sender::EmailSender,
+    push_sender::PushSender,
+    send_budget::{Budget, Terms, per_minute},
 };
 use crate::{
     Config,

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use chrono::{DateTime, Utc};
 use shared::contract::DeliveryState;
 
-use super::gate::{Charge, Hold};
+use super::admission::{Charge, Hold};
 use crate::{
     channels::{
         outcome::Outcome,

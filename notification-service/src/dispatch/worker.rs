@@ -11,11 +11,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Finished, Job, Lane, Recorder, Sender,
+    admission::{Admission, Hold, Ticket},
     attempt::{self, Attempter, Slot},
-    budget::{Budget, Leave},
-    departures::Departures,
-    gate::{Admission, Hold, Ticket},
+    deleted_devices::Departures,
     recalls::Recalls,
+    send_budget::{Budget, Leave},
 };
 use crate::{channels::retry::Policy, clock::DbClock, delivery::reason};
 

@@ -10,11 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::after;
+use super::admission::after;
 use crate::channels::outcome::Reason;
 
 /// The digest of an address, with the version of its device.
-pub(in crate::lanes) type AddressKey = u64;
+pub(super) type AddressKey = u64;
 
 /// The most addresses that are paused; beyond it the one whose pause ends first is forgotten.
 const MAX_ADDRESSES: usize = 10_000;
@@ -29,13 +29,13 @@ const WORN_OUT: u32 = 5;
 
 /// Pause of an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::lanes) struct Paused {
+pub(super) struct Paused {
     /// How long until it may be tried again.
-    pub(in crate::lanes) wait: Duration,
+    pub(super) wait: Duration,
     /// The provider's reason.
-    pub(in crate::lanes) reason: Reason,
+    pub(super) reason: Reason,
     /// Whether it failed so often that nothing needs to wait for it any longer.
-    pub(in crate::lanes) worn_out: bool,
+    pub(super) worn_out: bool,
 }
 
 #[derive(Debug)]

@@ -16,21 +16,24 @@
 //! [`LEASE`]; the rest of [`TAKEOVER`] is for recording what came of it, should the database be out
 //! of reach meanwhile. Afterwards the row is anybody's, and the old fence counts no more.
 
+mod address_pauses;
+mod admission;
 mod attempt;
-mod budget;
-mod departures;
-mod dispatch;
-mod email;
-mod engine;
-mod gate;
-mod pace;
-mod push;
-mod queue;
+mod circuit_breaker;
+mod claimer;
+mod deleted_devices;
+mod delivery_result;
+mod email_sender;
+mod failure_evidence;
+mod fair_queue;
+mod permits;
+mod push_sender;
 mod recalls;
-mod recorder;
-mod share;
-mod sweep;
-mod verdict;
+mod result_writer;
+mod send_budget;
+mod user_rate_limit;
+mod worker;
+mod workers;
 
 use std::{
     collections::hash_map::RandomState,
@@ -50,16 +53,16 @@ use crate::{
     channels::outcome::Outcome,
     delivery::{Address, Delivery, Dispatch},
 };
-pub use dispatch::{Worker, WorkerSettings};
-pub use engine::Engine;
-pub use gate::ProbePace;
-use gate::{Gate, LEAST_IN_FLIGHT, Origin, Turn};
-use pace::Pace;
-use queue::FairQueue;
+use admission::{Gate, LEAST_IN_FLIGHT, Origin, Turn};
+pub use circuit_breaker::ProbePace;
+use fair_queue::FairQueue;
+pub use permits::Place;
+use permits::{self as share, Shares};
 pub use recalls::Recalls;
-pub use recorder::{Finished, Recorder};
-pub use share::Place;
-use share::Shares;
+pub use result_writer::{Finished, Recorder};
+use user_rate_limit::Pace;
+pub use worker::{Worker, WorkerSettings};
+pub use workers::Engine;
 
 /// For how long whoever claimed a delivery may work on it: an attempt has ended by then.
 pub const LEASE: Duration = Duration::from_secs(35);

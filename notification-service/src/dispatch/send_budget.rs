@@ -5,14 +5,14 @@
 //! is lost to the rate, so that the processes together keep to it whoever of them sends; the next
 //! lease gives it back to the quota of the day.
 
-mod purse;
+mod leased;
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use purse::{Purse, Take};
+use leased::{Purse, Take};
 use shared::contract::Channel;
 use sqlx::PgPool;
 use tokio::{

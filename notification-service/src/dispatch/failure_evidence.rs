@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Whom trouble is charged to: the digest of a user, whatever number of devices it has.
-pub(in crate::lanes) type Party = u64;
+pub(super) type Party = u64;
 
 /// Parties with trouble that are remembered; further ones are not needed to reach a decision.
 const MAX_FAILED: usize = 1_000;

@@ -10,20 +10,14 @@
 //! succeed narrows it, and each acceptance widens it by one, so that it doubles with each round
 //! trip: a provider that just recovered is not met with the whole backlog at once.
 
-mod breaker;
-mod evidence;
-mod pauses;
-
 use std::time::{Duration, Instant};
 
-pub use breaker::ProbePace;
-use breaker::{Breaker, Passage};
-use evidence::Evidence;
-pub(super) use evidence::Party;
-pub(super) use pauses::AddressKey;
-use pauses::Pauses;
-
-use super::share;
+use super::{
+    address_pauses::{AddressKey, Pauses},
+    circuit_breaker::{Breaker, Passage, ProbePace},
+    failure_evidence::{Evidence, Party},
+    permits as share,
+};
 use crate::{
     channels::outcome::{MAX_RETRY_AFTER, Outcome, Reason},
     delivery::reason,
@@ -38,7 +32,7 @@ const LEAST_WINDOW: usize = 32;
 /// Attempts that one user may have in flight where the window is wide enough for others'.
 pub(super) const LEAST_IN_FLIGHT: usize = 4;
 /// Users whose trouble opens a breaker, where they are more than those who succeed.
-const SEVERAL: usize = 5;
+pub(super) const SEVERAL: usize = 5;
 /// For how long the trouble of one user narrows the window once.
 const TROUBLE_WINDOW: Duration = Duration::from_secs(10);
 /// The wait after a throttle that names none (FCM: 60 seconds first).
@@ -432,7 +426,7 @@ impl Gate {
 }
 
 /// Returns `at + wait`, or an hour after `at` where the clock cannot represent the sum.
-fn after(at: Instant, wait: Duration) -> Instant {
+pub(super) fn after(at: Instant, wait: Duration) -> Instant {
     at.checked_add(wait).or_else(|| at.checked_add(MAX_RETRY_AFTER)).unwrap_or(at)
 }
 

@@ -11,11 +11,11 @@ use tracing::Instrument;
 
 use super::{
     Finished, Job, Lane, Sender,
-    budget::Budget,
-    departures::Departures,
-    gate::{Change, Charge, Hold, Ticket},
+    admission::{Change, Charge, Hold, Ticket},
+    deleted_devices::Departures,
+    delivery_result::{self as verdict, Times},
     recalls::Recalls,
-    verdict::{self, Times},
+    send_budget::Budget,
 };
 use crate::{
     channels::{outcome::Outcome, retry::Policy},

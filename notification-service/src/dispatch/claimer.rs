@@ -8,7 +8,7 @@ use shared::contract::Channel;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Job, LEASE, PUT_OFF, Places, Sender, Worker, gate::Turn, is_urgent};
+use super::{Job, LEASE, PUT_OFF, Places, Sender, Worker, admission::Turn, is_urgent};
 use crate::{
     delivery::Delivery,
     device::DeviceType,

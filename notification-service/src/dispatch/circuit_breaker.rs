@@ -11,8 +11,8 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    SEVERAL, after,
-    evidence::{Evidence, Parties, Party},
+    admission::{SEVERAL, after},
+    failure_evidence::{Evidence, Parties, Party},
 };
 
 /// For how long the trouble of a party counts.

@@ -16,7 +16,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::store::departures;
+use crate::store::deleted_devices as departures;
 
 /// How often the database is asked.
 const PERIOD: Duration = Duration::from_secs(1);
