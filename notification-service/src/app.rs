@@ -27,7 +27,7 @@ use crate::{
     Config,
     clock::DbClock,
     consumer::{Intake, Interruptions},
-    dispatch::Engine,
+    dispatch::Workers,
     feedback::Feedback,
     purge_old_rows,
     routes::{self, Api, Streams},
@@ -74,7 +74,7 @@ struct Work {
     feedback_queue: Option<String>,
     handoff: Handoff,
     relay: Relay,
-    engine: Engine,
+    workers: Workers,
     started: Started,
     startup: Startup,
     max_devices: usize,
@@ -101,15 +101,15 @@ impl App {
         let (relay, handoff) =
             Relay::new(pool.clone(), bus.clone(), config.bus.event_topic.clone());
         let relay = relay.with_user_share(config.user_events);
-        let engine =
-            Engine::build(&config, pool.clone(), Arc::clone(&clock), handoff.clone()).await?;
+        let workers =
+            Workers::build(&config, pool.clone(), Arc::clone(&clock), handoff.clone()).await?;
         let started = Started::watching(pool.clone());
         let streams = Streams::default();
         let shared = Api {
             pool: pool.clone(),
             clock: Arc::clone(&clock),
             handoff: handoff.clone(),
-            fcm: engine.fcm(),
+            fcm: workers.fcm(),
             max_devices: config.max_devices_per_user,
             takeover: config.takeover,
             streams: streams.clone(),
@@ -135,7 +135,7 @@ impl App {
             feedback_queue,
             handoff,
             relay,
-            engine,
+            workers,
             started,
             startup,
             max_devices: config.max_devices_per_user,
@@ -199,7 +199,7 @@ impl Work {
             feedback_queue,
             handoff,
             relay,
-            engine,
+            workers,
             started,
             startup,
             max_devices,
@@ -229,8 +229,8 @@ impl Work {
             pool: pool.clone(),
             clock: Arc::clone(&clock),
             handoff,
-            lanes: engine.lanes(),
-            recalls: engine.recalls(),
+            dispatchers: workers.dispatchers(),
+            recalls: workers.recalls(),
             interruptions: Interruptions::default(),
             isolation: Isolation::new(Duration::MAX, shutdown.clone()),
             max_devices,
@@ -251,7 +251,7 @@ impl Work {
         tokio::join!(
             consume,
             hear,
-            engine.run(consumed.clone()),
+            workers.run(consumed.clone()),
             clock.keep(&pool, &shutdown),
             purge_old_rows::run(&pool, kept, &shutdown)
         );

@@ -35,7 +35,7 @@ use uuid::Uuid;
 use crate::{
     clock::DbClock,
     delivery::{DeliveryKey, Dispatch, address_digest, reason},
-    dispatch::{LEASE, Lanes, Recalls, is_urgent},
+    dispatch::{Dispatchers, LEASE, Recalls, is_urgent},
     preferences::Preferences,
     revision,
     store::{
@@ -77,7 +77,7 @@ pub struct Intake {
     /// The way to the relay.
     pub handoff: Handoff,
     /// Where deliveries go that can be sent at once.
-    pub lanes: Lanes,
+    pub dispatchers: Dispatchers,
     /// What recalls those of them that a revision changed.
     pub recalls: Arc<Recalls>,
     /// Outages after which what comes may have been changed on its way.
@@ -417,8 +417,12 @@ impl Intake {
             for row in rows.iter_mut().filter(|row| row.fate == Fate::Made) {
                 let (channel, is_urgent) = (row.key.channel, is_urgent(dispatch));
                 let before = ahead.entry((channel, is_urgent, &dispatch.user_id)).or_default();
-                let turn =
-                    self.lanes.of(channel).user_turn(&dispatch.user_id, is_urgent, *before, now);
+                let turn = self.dispatchers.of(channel).earliest_start(
+                    &dispatch.user_id,
+                    is_urgent,
+                    *before,
+                    now,
+                );
                 row.not_before = settled.max(turn.map(|turn| (turn, reason::RATE_LIMITED)));
                 *before += 1;
             }
@@ -428,7 +432,7 @@ impl Intake {
 
     async fn reserve(&self, planned: &[(Arc<Dispatch>, Vec<Planned>)]) -> Reserved {
         let count = |channel| {
-            let share = self.lanes.of(channel).share();
+            let share = self.dispatchers.of(channel).permits_per_user();
             let mut of_users = HashMap::<(bool, &str), usize>::new();
             for (dispatch, rows) in planned {
                 let now = |row: &&Planned| row.fate == Fate::Made && row.not_before.is_none();
@@ -438,8 +442,8 @@ impl Intake {
             of_users.into_values().map(|rows| rows.min(share)).sum()
         };
         let (push, email) = tokio::join!(
-            self.lanes.push.reserve(count(Channel::Push), PATIENCE),
-            self.lanes.email.reserve(count(Channel::Email), Duration::ZERO),
+            self.dispatchers.push.reserve(count(Channel::Push), PATIENCE),
+            self.dispatchers.email.reserve(count(Channel::Email), Duration::ZERO),
         );
         Reserved { push, email }
     }
@@ -454,7 +458,7 @@ impl Intake {
                     .count();
                 if made > 0 {
                     let made = u32::try_from(made).unwrap_or(u32::MAX);
-                    self.lanes.of(channel).charge(
+                    self.dispatchers.of(channel).charge(
                         &dispatch.user_id,
                         is_urgent(dispatch),
                         made,
@@ -470,10 +474,10 @@ impl Intake {
             (Channel::Push, batch.pushes, batch.pushes_wait),
             (Channel::Email, batch.emails, batch.emails_wait),
         ] {
-            let lane = self.lanes.of(channel);
+            let lane = self.dispatchers.of(channel);
             lane.accept(jobs);
             if left_waiting {
-                lane.left_waiting();
+                lane.notify_backlog();
             }
         }
         for row in batch.rows.iter().filter(|row| row.state != DeliveryState::Pending) {

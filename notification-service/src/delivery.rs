@@ -1,4 +1,4 @@
-//! A delivery: one occurrence, on one channel, to one device or mailbox.
+//! Delivery: one occurrence, on one channel, to one device or mailbox.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -12,67 +12,66 @@ use uuid::Uuid;
 
 use crate::device::{DeviceType, Token};
 
-/// Why a delivery was not made, as it is stored, published and answered.
+/// Reason codes of deliveries, as they are stored, published and returned by the API.
 pub mod reason {
-    /// The user has no device that is registered and alive.
+    /// The user has no registered device with a live token.
     pub const NO_DEVICE: &str = "NO_DEVICE";
-    /// The device was removed, or turned out dead, before the message was sent.
+    /// The device was removed, or its token died, before the message was sent.
     pub const DEVICE_GONE: &str = "DEVICE_GONE";
-    /// No mail address is known, or what is known is none.
+    /// No mail address is known, or the known one is invalid.
     pub const NO_ADDRESS: &str = "NO_ADDRESS";
-    /// The mail address bounced for good, or its owner complained.
+    /// The mail address bounced permanently, or its owner complained.
     pub const ADDRESS_SUPPRESSED: &str = "ADDRESS_SUPPRESSED";
-    /// Its time had passed.
+    /// The delivery expired.
     pub const EXPIRED: &str = "EXPIRED";
-    /// The user does not want anything on this channel.
+    /// The user switched this channel off.
     pub const OPTED_OUT: &str = "OPTED_OUT";
-    /// What it belongs to was deleted or changed before it was sent.
+    /// The reminder was deleted or changed before the delivery was sent.
     pub const CANCELLED: &str = "CANCELLED";
     /// This version of the service cannot read the stored payload or device.
     pub const UNREADABLE: &str = "UNREADABLE";
-    /// The provider's own reason could not be stored.
+    /// The provider's reason could not be stored.
     pub const UNRECORDABLE: &str = "UNRECORDABLE";
-    /// A later occurrence of the same item waits for the end of the same quiet hours, and is sent
-    /// in its place.
+    /// A later occurrence of the same item is deferred by the same quiet hours, and is sent instead.
     pub const MISSED: &str = "MISSED";
-    /// The user has more due than is sent to one user in a minute; it waits for its turn.
+    /// The user has more due than is sent to one user in a minute; the delivery waits.
     pub const RATE_LIMITED: &str = "RATE_LIMITED";
-    /// It comes late, as after an outage, and waits a few seconds for changes that may be under
-    /// way.
+    /// The occurrence was released late, as after an outage; the delivery waits a few seconds for
+    /// changes that may be under way.
     pub const AWAITING_CHANGES: &str = "AWAITING_CHANGES";
-    /// It waits until the provider's quota of 24 hours has room again.
+    /// The provider's quota of 24 hours is used up; the delivery waits.
     pub const DAILY_QUOTA_EXCEEDED: &str = "DAILY_QUOTA_EXCEEDED";
-    /// It waits for the end of the user's quiet hours.
+    /// The delivery waits for the end of the user's quiet hours.
     pub const QUIET_HOURS: &str = "QUIET_HOURS";
 
-    /// The provider accepted it, and the mailbox then refused it for good.
+    /// The provider accepted the e-mail, and the mailbox then refused it permanently.
     pub const BOUNCED: &str = "BOUNCED";
-    /// The provider accepted it, and could then not fill in its own template.
+    /// The provider accepted the e-mail, and could then not render its template.
     pub const RENDERING_FAILED: &str = "RENDERING_FAILED";
-    /// The provider accepted it, and then would not send it.
+    /// The provider accepted the e-mail, and then did not send it.
     pub const REJECTED_BY_PROVIDER: &str = "REJECTED_BY_PROVIDER";
 
-    /// Returns whether a delivery with this reason was told as sent before.
+    /// Returns `true` if a delivery with this reason was published as sent before.
     #[must_use]
     pub fn is_correction(reason: &str) -> bool {
         [BOUNCED, RENDERING_FAILED, REJECTED_BY_PROVIDER].contains(&reason)
     }
 
-    /// Whether a delivery that ends for this reason is suppressed, however often it was tried
-    /// before: nobody wants it any more.
+    /// Returns `true` if a delivery that ends for this reason is suppressed, however often it was
+    /// attempted: its user does not want it.
     #[must_use]
     pub fn is_unwanted(reason: &str) -> bool {
         [EXPIRED, OPTED_OUT, CANCELLED].contains(&reason)
     }
 
-    /// The reason as it was stored with a delivery that is not to be made any more.
+    /// Reason of a cancelled delivery, from the reason that was stored when it was cancelled.
     #[must_use]
-    pub fn withdrawn(stored: &str) -> &'static str {
+    pub fn cancellation(stored: &str) -> &'static str {
         if stored == OPTED_OUT { OPTED_OUT } else { CANCELLED }
     }
 }
 
-/// What makes a delivery unique.
+/// Key of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DeliveryKey {
     /// The occurrence.
@@ -84,160 +83,159 @@ pub struct DeliveryKey {
 }
 
 impl DeliveryKey {
-    /// The order in which whoever changes several deliveries takes them, so that no two wait for
-    /// each other.
+    /// Order in which every transaction that changes several deliveries locks them, so that no two
+    /// transactions wait for each other.
     #[must_use]
     pub fn order(&self) -> (Uuid, &'static str, Uuid) {
         (self.occurrence_id, self.channel.as_str(), self.device_id)
     }
 }
 
-/// An occurrence as the scheduler released it; shared by its deliveries.
+/// Occurrence as the scheduler released it; shared by its deliveries.
 #[derive(Debug, Clone)]
 pub struct Dispatch {
-    /// Whom it is for.
+    /// User who receives it.
     pub user_id: String,
-    /// Where the user's e-mail goes.
+    /// Mail address of the user.
     pub user_email: Option<String>,
-    /// The item's version.
+    /// Version of the item.
     pub version: i64,
-    /// What is to be sent.
+    /// Content and times.
     pub send: SendData,
-    /// How many deliveries it has.
+    /// Number of its deliveries.
     pub deliveries: i32,
-    /// The trace it belongs to.
+    /// Trace that it belongs to.
     pub traceparent: Option<Traceparent>,
-    /// When its message came; `None` where it is read from the ledger.
+    /// Times of the message that brought it; `None` if it was read from the ledger.
     pub arrival: Option<Arrival>,
 }
 
-/// Times of the message that asks for an occurrence.
+/// Times of the message that brought an occurrence.
 #[derive(Debug, Clone, Copy)]
 pub struct Arrival {
-    /// As of which the occurrence is known to be wanted as it is, if the message says so.
+    /// Time at which the occurrence was known to be up to date, if the message names it.
     pub as_of: Option<DateTime<Utc>>,
-    /// At which it was put into the queue.
+    /// Time at which the message was put into the queue.
     pub queued_at: DateTime<Utc>,
 }
 
 impl Dispatch {
-    /// The occurrence's id.
+    /// Id of the occurrence.
     #[must_use]
     pub fn occurrence_id(&self) -> Uuid {
         self.send.occurrence_id.into_uuid()
     }
 }
 
-/// Where a delivery goes.
+/// Address of a delivery.
 #[derive(Debug, Clone)]
 pub enum Address {
-    /// To a device.
+    /// A device.
     Device {
-        /// Its token.
+        /// Token of the device.
         token: Token,
-        /// Its kind.
+        /// Type of the device.
         device_type: DeviceType,
-        /// Its version when the token was read: a verdict on the token counts only while it is the
-        /// same.
+        /// Version of the device when the token was read: a token that turns out dead invalidates
+        /// the device only in this version.
         version: i64,
     },
-    /// To a mailbox.
+    /// A mailbox.
     Mailbox(String),
-    /// Nowhere: it went away, for this reason, after the delivery was written.
+    /// No address: it was removed, for this reason, after the delivery was written.
     Gone(&'static str),
 }
 
-/// A delivery that is to be made now, by whoever holds its fence.
+/// Claimed delivery, which the holder of its fence token may send.
 #[derive(Debug, Clone)]
 pub struct Delivery {
-    /// Which one it is.
+    /// Key of the delivery.
     pub key: DeliveryKey,
-    /// What it delivers.
+    /// Occurrence that it delivers.
     pub dispatch: Arc<Dispatch>,
-    /// Where to.
+    /// Address.
     pub address: Address,
-    /// Attempts made before.
+    /// Number of attempts made before.
     pub attempts: i32,
-    /// When the first of them began.
+    /// Time at which the first of them began.
     pub first_attempt_at: Option<DateTime<Utc>>,
-    /// Proves that nobody else has claimed it since.
+    /// Fence token: proves that no other process has claimed it since.
     pub fence: i32,
-    /// The end of the quiet hours that it waited for.
+    /// End of the quiet hours that it was deferred to.
     pub deferred_until: Option<DateTime<Utc>>,
 }
 
-/// What is to be recorded of a delivery.
+/// State of a delivery after it was claimed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// It is at its end.
-    Ended {
+pub enum NewState {
+    /// The delivery ended.
+    Final {
         /// `sent`, `failed` or `suppressed`.
         state: DeliveryState,
-        /// Why.
+        /// Reason code.
         reason: Option<Cow<'static, str>>,
-        /// The provider's id of the message.
+        /// Provider's id of the message.
         provider_message_id: Option<String>,
     },
-    /// It is tried again at this time.
-    Again {
-        /// Not before.
-        at: DateTime<Utc>,
-        /// What the attempt met; none when no attempt was made.
+    /// The delivery waits for another attempt.
+    Pending {
+        /// Time before which it is not attempted.
+        next_attempt_at: DateTime<Utc>,
+        /// Reason for which the attempt failed; `None` if no attempt was made.
         reason: Option<Cow<'static, str>>,
     },
 }
 
-/// What became of a delivery that was claimed.
+/// Result of a claimed delivery, to be written to the ledger.
 #[derive(Debug)]
-pub struct Record {
-    /// The delivery.
+pub struct DeliveryResult {
+    /// Claimed delivery.
     pub delivery: Delivery,
-    /// Its verdict.
-    pub verdict: Verdict,
-    /// Attempts made, the last included.
+    /// New state.
+    pub new_state: NewState,
+    /// Number of attempts made, the last included.
     pub attempts: i32,
-    /// When the attempt began; none when none was made.
+    /// Time at which the attempt began; `None` if none was made.
     pub started_at: Option<DateTime<Utc>>,
-    /// When the verdict was reached.
+    /// Time of the new state.
     pub at: DateTime<Utc>,
-    /// The provider said that the device's token is dead.
+    /// `true` if the provider reported the device's token as dead.
     pub token_is_dead: bool,
 }
 
-impl Record {
-    /// The state that is stored.
+impl DeliveryResult {
+    /// State that is stored.
     #[must_use]
     pub fn state(&self) -> DeliveryState {
-        match self.verdict {
-            Verdict::Ended { state, .. } => state,
-            Verdict::Again { .. } => DeliveryState::Pending,
+        match self.new_state {
+            NewState::Final { state, .. } => state,
+            NewState::Pending { .. } => DeliveryState::Pending,
         }
     }
 
-    /// Leaves out what a provider said, where it may be what the store refuses.
-    pub fn leave_out_words(&mut self) {
-        match &mut self.verdict {
-            Verdict::Ended { reason, provider_message_id, .. } => {
+    /// Removes the texts of the provider, which the database may refuse.
+    pub fn remove_provider_text(&mut self) {
+        match &mut self.new_state {
+            NewState::Final { reason, provider_message_id, .. } => {
                 *reason = reason.take().map(|_| reason::UNRECORDABLE.into());
                 *provider_message_id = None;
             }
-            Verdict::Again { reason, .. } => {
+            NewState::Pending { reason, .. } => {
                 *reason = reason.take().map(|_| reason::UNRECORDABLE.into())
             }
         }
     }
 
-    /// The reason that is stored.
+    /// Reason that is stored.
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
-        match &self.verdict {
-            Verdict::Ended { reason, .. } | Verdict::Again { reason, .. } => reason.as_deref(),
+        match &self.new_state {
+            NewState::Final { reason, .. } | NewState::Pending { reason, .. } => reason.as_deref(),
         }
     }
 }
 
-/// The digest by which a mail address is known as suppressed; the case of its letters does not
-/// matter.
+/// Digest by which a mail address is stored as suppressed; it ignores the case of letters.
 #[must_use]
 pub fn address_digest(address: &str) -> Vec<u8> {
     Sha256::digest(address.trim().to_ascii_lowercase().as_bytes()).to_vec()

@@ -1,32 +1,50 @@
-//! The delivery engine: a lane for each channel, so that trouble with one provider holds up nobody
-//! else.
+//! Dispatch of deliveries to the providers. Each channel has a [`Dispatcher`] of its own, so that
+//! trouble with one provider delays no other channel.
 //!
-//! A lane has a bounded number of places in memory. The consumer reserves places before it writes
-//! the ledger: rows for which there is a place are written already leased and are sent right after
-//! the commit. All others wait in the ledger, where the lane's sweep claims them, the latest first,
-//! as places become free; it also takes what other processes left behind. A place is given back
-//! when the verdict is recorded, so what is in memory is bounded from one end to the other.
+//! A dispatcher holds a bounded number of deliveries in memory; each of them holds a [`Permit`].
+//! The consumer reserves permits before it writes the ledger: deliveries with a permit are written
+//! as leased and are sent right after the commit. All others wait in the ledger until the
+//! dispatcher's `claimer` has permits for them. The claimer takes the latest due rows first, and
+//! also the rows whose lease ran out because another process died. A permit is released once the
+//! result of its delivery is written.
 //!
-//! No user stands in another's way: each holds a bounded part of the permits and leaves as many to
-//! others (`share`), the jobs in memory are taken in turn by user (`queue`), and what one user has
-//! due beyond a pace waits in the ledger until its turn (`pace`).
+//! No user delays another: each user holds a bounded part of the permits and of the attempts in
+//! flight (`permits`), the deliveries in memory are taken round-robin by user (`fair_queue`), and
+//! deliveries beyond a user's rate wait in the ledger (`user_rate_limit`).
 //!
-//! A delivery goes: *waiting* → *leased* (claimed under a fence) → attempt → verdict: ended, or
-//! waiting again. Who holds a lease must start the attempt within 15 seconds and end it within
-//! [`LEASE`]; the rest of [`TAKEOVER`] is for recording what came of it, should the database be out
-//! of reach meanwhile. Afterwards the row is anybody's, and the old fence counts no more.
+//! # From a claim to its outcome
+//!
+//! A delivery is *claimed* under a lease and a fence token, *admitted* (`admission`: circuit
+//! breakers, paused addresses, concurrency limit; `send_budget`: the provider's rate and quota) and
+//! *attempted* (`attempt`). Whoever holds the lease starts the attempt within 15 seconds and ends it
+//! within [`LEASE`]; the rest of [`TAKEOVER`] is left for writing the result while the database is
+//! unreachable. Afterwards any process may claim the row, and the old fence token is void.
+//!
+//! The result passes through these types, one for each step:
+//!
+//! | step | type |
+//! | --- | --- |
+//! | a provider answers one attempt, classified by its error table | `channels::outcome::Outcome` |
+//! | the retry policy decides if another attempt follows | `channels::retry_policy::Decision` |
+//! | the delivery's new state, with its reason (`delivery_result`) | [`DeliveryResult`] |
+//! | `result_writer` writes it to the ledger under its fence token | `store::ledger::Written` |
+//! | the event that reports the state, in the same transaction | `contract::OutcomeData` |
+//!
+//! [`DeliveryResult`]: crate::delivery::DeliveryResult
 
 mod address_pauses;
 mod admission;
 mod attempt;
 mod circuit_breaker;
 mod claimer;
+mod concurrency_limit;
 mod deleted_devices;
 mod delivery_result;
 mod email_sender;
 mod failure_evidence;
 mod fair_queue;
 mod permits;
+mod polled_rows;
 mod push_sender;
 mod recalls;
 mod result_writer;
@@ -53,272 +71,226 @@ use crate::{
     channels::outcome::Outcome,
     delivery::{Address, Delivery, Dispatch},
 };
-use admission::{Gate, LEAST_IN_FLIGHT, Origin, Turn};
-pub use circuit_breaker::ProbePace;
+use admission::{AdmissionControl, AttemptTarget, BreakerState};
+pub use circuit_breaker::ProbeIntervals;
+use concurrency_limit::MIN_IN_FLIGHT_PER_USER;
 use fair_queue::FairQueue;
-pub use permits::Place;
-use permits::{self as share, Shares};
+pub use permits::{NoPermit, Permit, ReservedPermits};
+use permits::{UserShares, user_part};
 pub use recalls::Recalls;
-pub use result_writer::{Finished, Recorder};
-use user_rate_limit::Pace;
+use user_rate_limit::UserRateLimit;
 pub use worker::{Worker, WorkerSettings};
-pub use workers::Engine;
+pub use workers::Workers;
 
-/// For how long whoever claimed a delivery may work on it: an attempt has ended by then.
+/// Time that whoever claimed a delivery may work on it: an attempt has ended by then.
 pub const LEASE: Duration = Duration::from_secs(35);
-/// After how long a delivery that was claimed is claimed by others, if nothing was recorded of it.
-/// What is longer than [`LEASE`] is for the outcome: a process that was cut off from the database
-/// for that long records it before anybody sends again.
+/// Time after which other processes claim a claimed delivery if no result of it was written. The
+/// part beyond [`LEASE`] is left for the result: a process that was cut off from the database for
+/// that long writes it before anybody sends again.
 pub const TAKEOVER: Duration = Duration::from_secs(90);
-/// Places in memory for each message that may be in flight: the others are being written, waiting
-/// or being recorded.
-const PLACES_PER_FLIGHT: usize = 4;
-/// Places that one user may have where there are enough for others.
-const LEAST_PLACES: usize = 16;
+/// Shortest wait of a delivery that is postponed because its user holds their share of the permits.
+pub const MIN_POSTPONEMENT: TimeDelta = TimeDelta::milliseconds(500);
+/// Permits for each attempt that may be in flight: the deliveries beyond it are being written to the
+/// ledger, queued, or waiting for their result to be written.
+const PERMITS_PER_ATTEMPT: usize = 4;
+/// Permits that one user may hold where enough are left for others.
+const MIN_PERMITS_PER_USER: usize = 16;
 
-/// A way to a provider.
+/// Client of a provider.
 pub trait Sender: Send + Sync + 'static {
-    /// Makes one attempt. It is cut off at `deadline`, before the lease ends; what cannot be sent
-    /// early enough for an answer until then is better not sent.
+    /// Makes one attempt. The caller cuts it off at `deadline`, before the lease ends; a message
+    /// that cannot be sent early enough for an answer by then should not be sent.
     fn send(&self, delivery: &Delivery, deadline: Instant) -> impl Future<Output = Outcome> + Send;
 }
 
-/// A claimed delivery with its place in the lane.
+/// Claimed delivery with its permit.
 #[derive(Debug)]
 pub struct Job {
-    /// What is to be sent.
+    /// Delivery to send.
     pub delivery: Delivery,
-    /// When the claim ends, by this machine's monotonic clock.
+    /// End of the claim, by this machine's monotonic clock.
     pub lease_ends: Instant,
-    /// Its place.
-    pub place: Place,
+    /// Right to hold the delivery in memory.
+    pub permit: Permit,
 }
 
-/// Whether an occurrence comes before the others of its user.
+/// Returns `true` if an occurrence is sent before the others of its user.
 pub(crate) fn is_urgent(dispatch: &Dispatch) -> bool {
     dispatch.send.content.priority == Priority::High
 }
 
-/// Why there is no place for a delivery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoPlace {
-    /// The lane is full.
-    Lane,
-    /// Its user has their share of the lane.
-    User,
-}
-
-/// For how long a delivery is put off whose user has their share of a lane, at least.
-pub const PUT_OFF: TimeDelta = TimeDelta::milliseconds(500);
-
-/// Places reserved in a lane.
+/// State of one channel that the consumer, the claimer and the worker share.
 #[derive(Debug)]
-pub struct Places {
-    permits: Option<OwnedSemaphorePermit>,
-    room: Arc<Semaphore>,
-    shares: Arc<Shares>,
-}
-
-impl Places {
-    /// Takes one for a delivery of this user.
-    ///
-    /// # Errors
-    /// When none is left, or the user has their share of all.
-    pub fn take(&mut self, user: &str, is_urgent: bool) -> Result<Place, NoPlace> {
-        let permits = self
-            .permits
-            .as_mut()
-            .filter(|permits| permits.num_permits() > 0)
-            .ok_or(NoPlace::Lane)?;
-        let free = self.room.available_permits() + permits.num_permits();
-        let share = self.shares.take(user, is_urgent, free).ok_or(NoPlace::User)?;
-        Ok(Place::new(permits.split(1).ok_or(NoPlace::Lane)?, share))
-    }
-
-    /// How many are left.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.permits.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)
-    }
-
-    /// Whether none is left.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-/// A channel's lane, as its consumer, its sweep and its dispatcher share it.
-#[derive(Debug)]
-pub struct Lane {
+pub struct Dispatcher {
     channel: Channel,
-    gate: Mutex<Gate>,
-    /// Digests of users and addresses, which nobody outside can aim at.
+    admission: Mutex<AdmissionControl>,
+    /// Hashes users and addresses with a random key, so that nobody outside can provoke collisions.
     hasher: RandomState,
-    /// A slot may be free, or the gate may have turned: for the dispatcher.
-    slot: Notify,
-    /// The gate has turned: for the sweep.
-    turned: Notify,
-    /// Rows were left waiting in the ledger: for the sweep.
-    waiting: Notify,
-    room: Arc<Semaphore>,
-    size: usize,
-    shares: Arc<Shares>,
-    pace: Pace,
+    /// Wakes the worker: an attempt ended or a circuit breaker changed.
+    attempt_may_start: Notify,
+    /// Wakes the claimer: a circuit breaker changed.
+    breaker_changed: Notify,
+    /// Wakes the claimer: rows without a lease were written.
+    backlog_grew: Notify,
+    permits: Arc<Semaphore>,
+    capacity: usize,
+    shares: Arc<UserShares>,
+    rate_limit: UserRateLimit,
     jobs: Arc<FairQueue<Job>>,
 }
 
-/// How much a lane does at once.
+/// Limits of a dispatcher.
 #[derive(Debug, Clone, Copy)]
-pub struct LaneSettings {
+pub struct DispatcherSettings {
     /// Messages on their way to the provider.
     pub max_in_flight: usize,
     /// Deliveries of one user that are begun in a minute.
     pub per_user_per_minute: u32,
-    /// How often a stopped lane tries again.
-    pub probes: ProbePace,
+    /// Distances between the probes of an open circuit breaker.
+    pub probes: ProbeIntervals,
 }
 
-impl Lane {
-    /// A lane in which nothing is on its way yet.
+impl Dispatcher {
+    /// Creates a dispatcher with nothing in flight.
     #[must_use]
-    pub fn new(channel: Channel, settings: LaneSettings) -> Arc<Self> {
-        let LaneSettings { max_in_flight, per_user_per_minute, probes } = settings;
-        let size = max_in_flight.max(1) * PLACES_PER_FLIGHT;
+    pub fn new(channel: Channel, settings: DispatcherSettings) -> Arc<Self> {
+        let DispatcherSettings { max_in_flight, per_user_per_minute, probes } = settings;
+        let capacity = max_in_flight.max(1) * PERMITS_PER_ATTEMPT;
         Arc::new(Self {
             channel,
-            gate: Mutex::new(Gate::new(max_in_flight, probes)),
+            admission: Mutex::new(AdmissionControl::new(max_in_flight, probes)),
             hasher: RandomState::new(),
-            slot: Notify::new(),
-            turned: Notify::new(),
-            waiting: Notify::new(),
-            room: Arc::new(Semaphore::new(size)),
-            size,
-            shares: Shares::new(share::part(size, LEAST_PLACES)),
-            pace: Pace::new(per_user_per_minute),
-            jobs: FairQueue::new(share::part(max_in_flight, LEAST_IN_FLIGHT)),
+            attempt_may_start: Notify::new(),
+            breaker_changed: Notify::new(),
+            backlog_grew: Notify::new(),
+            permits: Arc::new(Semaphore::new(capacity)),
+            capacity,
+            shares: UserShares::new(user_part(capacity, MIN_PERMITS_PER_USER)),
+            rate_limit: UserRateLimit::new(per_user_per_minute),
+            jobs: FairQueue::new(user_part(max_in_flight, MIN_IN_FLIGHT_PER_USER)),
         })
     }
 
-    /// The channel.
+    /// Channel that the dispatcher sends on.
     #[must_use]
     pub fn channel(&self) -> Channel {
         self.channel
     }
 
-    /// Reserves up to `wanted` places, waiting for them no longer than `patience`. A lane that does
-    /// not send at the moment has none.
-    pub async fn reserve(&self, wanted: usize, patience: Duration) -> Places {
-        if wanted == 0 || self.turn() != Turn::Open {
-            return self.reserved(None);
+    /// Reserves up to `wanted` permits, waiting for them no longer than `patience`. Reserves none
+    /// while a circuit breaker is open or half-open.
+    pub async fn reserve(&self, wanted: usize, patience: Duration) -> ReservedPermits {
+        if wanted == 0 || self.breaker_state() != BreakerState::Closed {
+            return self.reservation(None);
         }
-        let wanted = wanted.min(self.size / 2).max(1);
-        match timeout(patience, self.places(wanted)).await {
-            Ok(places) => places,
-            Err(_) => self.free_places(wanted),
+        let wanted = wanted.min(self.capacity / 2).max(1);
+        match timeout(patience, self.acquire(wanted)).await {
+            Ok(permits) => permits,
+            Err(_) => self.acquire_free(wanted),
         }
     }
 
-    /// Takes over jobs, each with its place.
+    /// Queues jobs to be sent.
     pub fn accept(&self, jobs: impl IntoIterator<Item = Job>) {
         for job in jobs {
             let dispatch = Arc::clone(&job.delivery.dispatch);
-            // After the end of the dispatcher the job is dropped; its lease runs out and another
-            // process claims it.
+            // Once the worker has ended the job is dropped; its lease runs out and another process
+            // claims it.
             self.jobs.push(&dispatch.user_id, is_urgent(&dispatch), job);
         }
     }
 
-    /// When the delivery of a user with `ahead` others of the same batch before it may begin;
-    /// `None` when it may now.
+    /// Returns the time before which a user's delivery must not begin, with `ahead` others of the
+    /// same batch before it; `None` if it may begin now.
     #[must_use]
-    pub fn user_turn(
+    pub fn earliest_start(
         &self,
         user: &str,
         is_urgent: bool,
         ahead: u32,
         now: DateTime<Utc>,
     ) -> Option<DateTime<Utc>> {
-        self.pace.turn(user, is_urgent, ahead, now)
+        self.rate_limit.earliest_start(user, is_urgent, ahead, now)
     }
 
-    /// Charges deliveries that were written to their user.
+    /// Counts deliveries that were written against their user's rate.
     pub fn charge(&self, user: &str, is_urgent: bool, deliveries: u32, now: DateTime<Utc>) {
-        self.pace.charge(user, is_urgent, deliveries, now);
+        self.rate_limit.charge(user, is_urgent, deliveries, now);
     }
 
-    /// Places that one user may hold of each urgency.
+    /// Permits that one user may hold for urgent deliveries, and as many for all others.
     #[must_use]
-    pub fn share(&self) -> usize {
+    pub fn permits_per_user(&self) -> usize {
         self.shares.most()
     }
 
-    /// Says that rows without a lease were written.
-    pub fn left_waiting(&self) {
-        self.waiting.notify_one();
+    /// Wakes the claimer: rows without a lease were written.
+    pub fn notify_backlog(&self) {
+        self.backlog_grew.notify_one();
     }
 
-    async fn places(&self, wanted: usize) -> Places {
+    async fn acquire(&self, wanted: usize) -> ReservedPermits {
         let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
-        self.reserved(Arc::clone(&self.room).acquire_many_owned(wanted).await.ok())
+        self.reservation(Arc::clone(&self.permits).acquire_many_owned(wanted).await.ok())
     }
 
-    fn reserved(&self, permits: Option<OwnedSemaphorePermit>) -> Places {
-        Places { permits, room: Arc::clone(&self.room), shares: Arc::clone(&self.shares) }
-    }
-
-    /// Up to `wanted` places that are free now.
-    fn free_places(&self, wanted: usize) -> Places {
-        let wanted = u32::try_from(self.room.available_permits().min(wanted)).unwrap_or(u32::MAX);
+    /// Reserves up to `wanted` permits that are free now.
+    fn acquire_free(&self, wanted: usize) -> ReservedPermits {
+        let wanted =
+            u32::try_from(self.permits.available_permits().min(wanted)).unwrap_or(u32::MAX);
         if wanted == 0 {
-            return self.reserved(None);
+            return self.reservation(None);
         }
-        // Somebody may have taken them in between: then there are none.
-        self.reserved(Arc::clone(&self.room).try_acquire_many_owned(wanted).ok())
+        // Another task may have taken them in between: then none are reserved.
+        self.reservation(Arc::clone(&self.permits).try_acquire_many_owned(wanted).ok())
     }
 
-    /// Whom and what trouble of a delivery is charged to.
-    fn origin(&self, delivery: &Delivery) -> Origin {
-        let party = self.hasher.hash_one(&delivery.dispatch.user_id);
+    fn reservation(&self, permits: Option<OwnedSemaphorePermit>) -> ReservedPermits {
+        ReservedPermits::new(permits, Arc::clone(&self.permits), Arc::clone(&self.shares))
+    }
+
+    /// User, address and platform that a failure of this delivery counts against.
+    fn target_of(&self, delivery: &Delivery) -> AttemptTarget {
+        let user = self.hasher.hash_one(&delivery.dispatch.user_id);
         let (address, platform) = match &delivery.address {
             Address::Device { device_type, version, .. } => {
                 (self.hasher.hash_one((delivery.key.device_id, version)), Some(*device_type))
             }
             Address::Mailbox(address) => (self.hasher.hash_one(address), None),
-            Address::Gone(_) => (party, None),
+            Address::Gone(_) => (user, None),
         };
-        Origin { party, address, platform }
+        AttemptTarget { user, address, platform }
     }
 
-    /// Jobs in memory that are not in flight.
-    fn backlog(&self) -> usize {
-        self.size
-            .saturating_sub(self.room.available_permits())
-            .saturating_sub(self.gate().in_flight())
+    /// Number of jobs in memory that are not in flight.
+    fn queued(&self) -> usize {
+        self.capacity
+            .saturating_sub(self.permits.available_permits())
+            .saturating_sub(self.admission().in_flight())
     }
 
-    fn turn(&self) -> Turn {
-        self.gate().turn(Instant::now())
+    fn breaker_state(&self) -> BreakerState {
+        self.admission().state(Instant::now())
     }
 
-    fn gate(&self) -> MutexGuard<'_, Gate> {
-        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    fn admission(&self) -> MutexGuard<'_, AdmissionControl> {
+        self.admission.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The lanes by channel.
+/// Dispatchers by channel.
 #[derive(Debug, Clone)]
-pub struct Lanes {
-    /// FCM.
-    pub push: Arc<Lane>,
-    /// SES.
-    pub email: Arc<Lane>,
+pub struct Dispatchers {
+    /// Dispatcher that sends to FCM.
+    pub push: Arc<Dispatcher>,
+    /// Dispatcher that sends to SES.
+    pub email: Arc<Dispatcher>,
 }
 
-impl Lanes {
-    /// A channel's lane.
+impl Dispatchers {
+    /// Dispatcher of a channel.
     #[must_use]
-    pub fn of(&self, channel: Channel) -> &Arc<Lane> {
+    pub fn of(&self, channel: Channel) -> &Arc<Dispatcher> {
         match channel {
             Channel::Push => &self.push,
             Channel::Email => &self.email,

@@ -12,7 +12,7 @@ use shared::{
 use uuid::Uuid;
 
 use crate::{
-    delivery::{DeliveryKey, Dispatch, Record, Verdict, reason},
+    delivery::{DeliveryKey, DeliveryResult, Dispatch, NewState, reason},
     device::Device,
 };
 
@@ -66,7 +66,7 @@ pub fn device(
 
 /// How a delivery ended, or that it waits.
 #[derive(Debug)]
-pub struct Ending<'a> {
+pub struct DeliveryOutcome<'a> {
     /// `sent`, `failed` or `suppressed`; or `deferred`, which is none yet.
     pub state: DeliveryState,
     /// The end that was told before, and that this one takes the place of.
@@ -83,7 +83,7 @@ pub struct Ending<'a> {
     pub until: Option<DateTime<Utc>>,
 }
 
-impl<'a> Ending<'a> {
+impl<'a> DeliveryOutcome<'a> {
     /// Of a delivery that is not made, for this reason.
     #[must_use]
     pub fn suppressed(reason: &'a str, at: DateTime<Utc>) -> Self {
@@ -143,7 +143,7 @@ impl<'a> Ending<'a> {
 pub fn outcome(
     dispatch: &Dispatch,
     key: DeliveryKey,
-    ending: &Ending<'_>,
+    ending: &DeliveryOutcome<'_>,
 ) -> Result<Option<OutboxMessage>, serde_json::Error> {
     let Some(event_type) = ending.state.event_type() else { return Ok(None) };
     let message = OutboxMessage::of(&Event {
@@ -178,31 +178,34 @@ pub fn outcome(
 }
 
 /// Tells of a verdict that ended its delivery; none of one that did not, unless the delivery was
-/// `withdrawn` meanwhile, for this reason, and so has no further attempt.
+/// `cancelled` meanwhile, for this reason, and so has no further attempt.
 ///
 /// # Errors
 /// When it cannot be written as JSON.
-pub fn recorded(
-    record: &Record,
-    withdrawn: Option<&str>,
+pub fn result(
+    result: &DeliveryResult,
+    cancelled: Option<&str>,
 ) -> Result<Option<OutboxMessage>, serde_json::Error> {
-    if let Some(reason) = withdrawn {
-        let ending = Ending { attempts: record.attempts, ..Ending::suppressed(reason, record.at) };
-        return outcome(&record.delivery.dispatch, record.delivery.key, &ending);
+    if let Some(reason) = cancelled {
+        let ending = DeliveryOutcome {
+            attempts: result.attempts,
+            ..DeliveryOutcome::suppressed(reason, result.at)
+        };
+        return outcome(&result.delivery.dispatch, result.delivery.key, &ending);
     }
-    let Verdict::Ended { state, reason, provider_message_id } = &record.verdict else {
+    let NewState::Final { state, reason, provider_message_id } = &result.new_state else {
         return Ok(None);
     };
-    let ending = Ending {
+    let ending = DeliveryOutcome {
         state: *state,
         corrects: None,
         reason: reason.as_deref(),
-        attempts: record.attempts,
-        at: record.at,
+        attempts: result.attempts,
+        at: result.at,
         provider_message_id: provider_message_id.as_deref(),
         until: None,
     };
-    outcome(&record.delivery.dispatch, record.delivery.key, &ending)
+    outcome(&result.delivery.dispatch, result.delivery.key, &ending)
 }
 
 /// The id of the event that tells of a state: it follows from what it tells.

@@ -28,7 +28,7 @@ use sqlx::PgPool;
 
 use crate::{
     clock::DbClock,
-    events::{self, Ending},
+    events::{self, DeliveryOutcome},
     store::feedback,
 };
 use notice::{Correction, Grounds, Notice};
@@ -143,7 +143,8 @@ impl Feedback {
         for it in accepted.iter().filter(|it| it.state == DeliveryState::Sent) {
             let Some(&reason) = corrections.get(it.provider_message_id.as_str()) else { continue };
             failed.push((it.key, reason));
-            let ending = Ending::undelivered(reason, it.attempts, now, &it.provider_message_id);
+            let ending =
+                DeliveryOutcome::undelivered(reason, it.attempts, now, &it.provider_message_id);
             messages.extend(events::outcome(&it.dispatch, it.key, &ending)?);
         }
         feedback::correct(&mut *transaction, &failed, now).await?;

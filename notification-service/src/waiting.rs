@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::{
     delivery::{DeliveryKey, reason},
     erasure::user_digest,
-    events::{self, Ending},
+    events::{self, DeliveryOutcome},
     preferences::Preferences,
     revision::{self, Revision},
     store::{
@@ -213,7 +213,10 @@ async fn withdraw(
     recall(&mut *transaction, deliveries, |_| EVERY_VERSION).await?;
     let mut messages = Vec::with_capacity(deliveries.len());
     for delivery in deliveries.iter().filter(|it| !it.leased) {
-        let ending = Ending { attempts: delivery.attempts, ..Ending::suppressed(reason, now) };
+        let ending = DeliveryOutcome {
+            attempts: delivery.attempts,
+            ..DeliveryOutcome::suppressed(reason, now)
+        };
         messages.extend(events::outcome(&delivery.dispatch, delivery.key, &ending)?);
         metrics::counter!(
             "reminders_deliveries_total",
@@ -261,7 +264,7 @@ async fn defer(
         messages.extend(events::outcome(
             &delivery.dispatch,
             delivery.key,
-            &Ending::deferred(until, now),
+            &DeliveryOutcome::deferred(until, now),
         )?);
     }
     let expiries: Vec<_> = expiries.into_iter().collect();

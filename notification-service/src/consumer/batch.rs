@@ -11,15 +11,15 @@ use shared::{
 use super::plan::{Fate, Planned};
 use crate::{
     delivery::{Delivery, Dispatch, reason},
-    dispatch::{Job, NoPlace, PUT_OFF, Places, is_urgent},
-    events::{self, Ending},
+    dispatch::{Job, MIN_POSTPONEMENT, NoPermit, ReservedPermits, is_urgent},
+    events::{self, DeliveryOutcome},
     store::intake::NewDelivery,
 };
 
 /// Places in the lanes.
 pub(super) struct Reserved {
-    pub(super) push: Places,
-    pub(super) email: Places,
+    pub(super) push: ReservedPermits,
+    pub(super) email: ReservedPermits,
 }
 
 /// Rows, messages, and jobs for the lanes.
@@ -80,14 +80,14 @@ impl<'a> Batch<'a> {
                 self.messages.extend(events::outcome(
                     dispatch,
                     key,
-                    &Ending::deferred(until, self.at),
+                    &DeliveryOutcome::deferred(until, self.at),
                 )?);
             }
             Fate::Ended(reason) => {
                 self.messages.extend(events::outcome(
                     dispatch,
                     key,
-                    &Ending::suppressed(reason, self.at),
+                    &DeliveryOutcome::suppressed(reason, self.at),
                 )?);
             }
         }
@@ -120,8 +120,10 @@ impl<'a> Batch<'a> {
         };
         let place = match places.take(&dispatch.user_id, is_urgent(dispatch)) {
             Ok(place) => place,
-            Err(NoPlace::User) => return (false, Some((self.at + PUT_OFF, reason::RATE_LIMITED))),
-            Err(NoPlace::Lane) => {
+            Err(NoPermit::UserShareUsed) => {
+                return (false, Some((self.at + MIN_POSTPONEMENT, reason::RATE_LIMITED)));
+            }
+            Err(NoPermit::DispatcherFull) => {
                 *wait = true;
                 return (false, None);
             }
@@ -135,7 +137,7 @@ impl<'a> Batch<'a> {
             fence: 0,
             deferred_until: None,
         };
-        jobs.push(Job { delivery, lease_ends: self.lease_ends, place });
+        jobs.push(Job { delivery, lease_ends: self.lease_ends, permit: place });
         (true, None)
     }
 }

@@ -75,7 +75,7 @@ impl Intake {
         let messages = waiting::revise(&mut transaction, revisions, now).await?;
         outbox::insert(&mut *transaction, &messages).await?;
         transaction.commit().await?;
-        self.recalls.look();
+        self.recalls.poll_now();
         self.handoff.after_commit(messages);
         Ok(())
     }

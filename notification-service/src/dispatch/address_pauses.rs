@@ -1,80 +1,84 @@
-//! Pauses of single addresses (a device, a mailbox) that a provider refuses or throttles on their
-//! own account. Pure: time is passed in.
+//! Pauses of single addresses (a device, a mailbox) that a provider refuses or throttles. Pure: time
+//! is passed in.
 //!
-//! The pauses live in this process alone. What they are for is that one address does not take
-//! attempts from others; when a delivery ends is decided by its own attempts, which the ledger
-//! counts.
+//! The pauses are local to this process. They keep one address from taking attempts from others;
+//! the end of a delivery depends on its own attempts, which the ledger counts.
 
 use std::{
     collections::HashMap,
     time::{Duration, Instant},
 };
 
-use super::admission::after;
+use super::circuit_breaker::after;
 use crate::channels::outcome::Reason;
 
-/// The digest of an address, with the version of its device.
+/// Digest of an address and of the version of its device.
 pub(super) type AddressKey = u64;
 
-/// The most addresses that are paused; beyond it the one whose pause ends first is forgotten.
+/// Most addresses that are paused; beyond it the pause that ends first is dropped.
 const MAX_ADDRESSES: usize = 10_000;
-/// The first pause; it doubles with each failure in a row.
+/// First pause; it doubles with each failure in a row.
 const FIRST: Duration = Duration::from_secs(60);
-/// The longest pause.
+/// Longest pause.
 const LONGEST: Duration = Duration::from_secs(30 * 60);
-/// How long others to the same address wait while one finds out whether it works again.
-const TRYING: Duration = Duration::from_secs(5);
-/// Failures in a row after which what waited long enough for the address ends.
-const WORN_OUT: u32 = 5;
+/// Wait of other deliveries to an address while one of them probes it.
+const PROBING: Duration = Duration::from_secs(5);
+/// Failures in a row after which a delivery that waited long enough for the address fails.
+const PERSISTENT: u32 = 5;
 
 /// Pause of an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Paused {
-    /// How long until it may be tried again.
+pub(super) struct AddressPause {
+    /// Time until the address may be tried again.
     pub(super) wait: Duration,
-    /// The provider's reason.
+    /// Reason that the provider gave.
     pub(super) reason: Reason,
-    /// Whether it failed so often that nothing needs to wait for it any longer.
-    pub(super) worn_out: bool,
+    /// `true` if the address failed so often in a row that deliveries need not wait for it.
+    pub(super) fails_persistently: bool,
 }
 
 #[derive(Debug)]
 struct Entry {
     failures: u32,
     until: Instant,
-    trying: bool,
+    is_probed: bool,
     reason: Reason,
 }
 
-/// The paused addresses of a channel.
+/// Paused addresses of a channel.
 #[derive(Debug, Default)]
-pub(super) struct Pauses(HashMap<AddressKey, Entry>);
+pub(super) struct AddressPauses(HashMap<AddressKey, Entry>);
 
-impl Pauses {
-    /// The pause of an address; `None` if it may be sent to.
-    pub(super) fn of(&self, now: Instant, address: AddressKey) -> Option<Paused> {
+impl AddressPauses {
+    /// Pause of an address; `None` if it may be sent to.
+    pub(super) fn of(&self, now: Instant, address: AddressKey) -> Option<AddressPause> {
         let entry = self.0.get(&address)?;
-        let wait = if entry.trying { TRYING } else { entry.until.saturating_duration_since(now) };
-        let worn_out = entry.failures >= WORN_OUT;
-        (!wait.is_zero()).then(|| Paused { wait, reason: entry.reason.clone(), worn_out })
+        let wait =
+            if entry.is_probed { PROBING } else { entry.until.saturating_duration_since(now) };
+        let fails_persistently = entry.failures >= PERSISTENT;
+        (!wait.is_zero()).then(|| AddressPause {
+            wait,
+            reason: entry.reason.clone(),
+            fails_persistently,
+        })
     }
 
     /// Notes that an attempt to an address starts: after a pause there is one at a time.
     pub(super) fn attempt_starts(&mut self, address: AddressKey) {
         if let Some(entry) = self.0.get_mut(&address) {
-            entry.trying = true;
+            entry.is_probed = true;
         }
     }
 
-    /// Notes that an attempt to an address ended, whatever it told.
+    /// Notes that an attempt to an address ended, whatever its outcome.
     pub(super) fn attempt_ends(&mut self, address: AddressKey) {
         if let Some(entry) = self.0.get_mut(&address) {
-            entry.trying = false;
+            entry.is_probed = false;
         }
     }
 
-    /// Pauses an address. Attempts that were under way together count as one failure.
-    pub(super) fn charge(
+    /// AddressPauses an address. Attempts that were under way together count as one failure.
+    pub(super) fn pause(
         &mut self,
         now: Instant,
         address: AddressKey,
@@ -82,12 +86,12 @@ impl Pauses {
         reason: Reason,
     ) {
         if !self.0.contains_key(&address) {
-            self.make_room(now);
+            self.evict(now);
         }
         let entry = self.0.entry(address).or_insert(Entry {
             failures: 0,
             until: now,
-            trying: false,
+            is_probed: false,
             reason: "".into(),
         });
         if now >= entry.until {
@@ -99,24 +103,25 @@ impl Pauses {
         entry.reason = reason;
     }
 
-    /// Forgets an address, which works.
-    pub(super) fn end(&mut self, address: AddressKey) {
+    /// Drops the pause of an address, which works.
+    pub(super) fn clear(&mut self, address: AddressKey) {
         if !self.0.is_empty() {
             self.0.remove(&address);
         }
     }
 
-    /// Forgets all of them: their trouble was everybody's.
-    pub(super) fn end_all(&mut self) {
+    /// Drops all pauses: the failures concerned every user.
+    pub(super) fn clear_all(&mut self) {
         self.0.clear();
     }
 
-    /// Addresses that are paused or lately were.
+    /// Number of addresses that are paused or were until lately.
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 
-    fn make_room(&mut self, now: Instant) {
+    /// Drops the pause that ends first if there are too many.
+    fn evict(&mut self, now: Instant) {
         if self.0.len() < MAX_ADDRESSES {
             return;
         }
@@ -138,10 +143,10 @@ mod tests {
 
     #[test]
     fn doubles_pause_with_each_failure_in_a_row() {
-        let (mut pauses, mut now) = (Pauses::default(), Instant::now());
+        let (mut pauses, mut now) = (AddressPauses::default(), Instant::now());
         for wait in [60, 120, 240, 480, 960, 1_800, 1_800] {
-            pauses.charge(now, 1, Duration::ZERO, "QUOTA_EXCEEDED".into());
-            pauses.charge(now, 1, Duration::ZERO, "QUOTA_EXCEEDED".into());
+            pauses.pause(now, 1, Duration::ZERO, "QUOTA_EXCEEDED".into());
+            pauses.pause(now, 1, Duration::ZERO, "QUOTA_EXCEEDED".into());
             assert_eq!(pauses.of(now, 1).map(|paused| paused.wait), Some(SECOND * wait));
             now += SECOND * wait;
             assert_eq!(pauses.of(now, 1), None);
@@ -150,23 +155,23 @@ mod tests {
 
     #[test]
     fn tries_one_delivery_after_pause() {
-        let (mut pauses, now) = (Pauses::default(), Instant::now());
-        pauses.charge(now, 1, SECOND * 90, "QUOTA_EXCEEDED".into());
+        let (mut pauses, now) = (AddressPauses::default(), Instant::now());
+        pauses.pause(now, 1, SECOND * 90, "QUOTA_EXCEEDED".into());
         assert_eq!(pauses.of(now, 1).map(|paused| paused.wait), Some(SECOND * 90));
         let later = now + SECOND * 90;
         pauses.attempt_starts(1);
-        assert_eq!(pauses.of(later, 1).map(|paused| paused.wait), Some(TRYING));
+        assert_eq!(pauses.of(later, 1).map(|paused| paused.wait), Some(PROBING));
         pauses.attempt_ends(1);
         assert_eq!(pauses.of(later, 1), None);
-        pauses.end(1);
+        pauses.clear(1);
         assert_eq!(pauses.len(), 0);
     }
 
     #[test]
-    fn forgets_soonest_pause_when_full() {
-        let (mut pauses, now) = (Pauses::default(), Instant::now());
+    fn drops_soonest_pause_when_full() {
+        let (mut pauses, now) = (AddressPauses::default(), Instant::now());
         for address in 0..=MAX_ADDRESSES as u64 {
-            pauses.charge(now, address, SECOND * (61 + address as u32), "QUOTA_EXCEEDED".into());
+            pauses.pause(now, address, SECOND * (61 + address as u32), "QUOTA_EXCEEDED".into());
         }
         assert_eq!(pauses.len(), MAX_ADDRESSES);
         assert!(pauses.of(now, 0).is_none());

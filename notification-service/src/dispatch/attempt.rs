@@ -1,4 +1,4 @@
-//! One attempt, from the last checks before it to its verdict.
+//! One attempt: from the last checks before the request to the result of the delivery.
 
 use std::{
     sync::Arc,
@@ -10,111 +10,132 @@ use tokio::{sync::mpsc, time::timeout_at};
 use tracing::Instrument;
 
 use super::{
-    Finished, Job, Lane, Sender,
-    admission::{Change, Charge, Hold, Ticket},
-    deleted_devices::Departures,
-    delivery_result::{self as verdict, Times},
+    Dispatcher, Job, Sender,
+    admission::{Charge, Postponement, Ticket, Transition},
+    deleted_devices::DeletedDevices,
+    delivery_result::{self, AttemptTimes},
+    permits::Permit,
     recalls::Recalls,
-    send_budget::Budget,
+    send_budget::SendBudget,
 };
 use crate::{
     channels::{outcome::Outcome, retry::Policy},
     clock::DbClock,
-    delivery::{Address, Delivery, Record, reason},
+    delivery::{Address, Delivery, DeliveryResult, reason},
 };
 
-/// An attempt starts only while at least this much of the lease is left: it must end before the row
-/// is anybody's.
+/// Least time of the lease that must be left for an attempt to start: the attempt must end before
+/// another process may claim the row.
 const LEAST_LEASE: Duration = Duration::from_secs(20);
-/// What of the lease is left for its outcome to be recorded: the attempt is cut off before.
+/// Time of the lease that is left for writing the result: the attempt is cut off before.
 const MARGIN: Duration = Duration::from_secs(2);
 
-/// What every attempt of a lane needs.
-pub(super) struct Attempter<S> {
-    pub(super) lane: Arc<Lane>,
+/// Runs the attempts of one channel.
+pub(super) struct AttemptRunner<S> {
+    pub(super) dispatcher: Arc<Dispatcher>,
     pub(super) sender: S,
     pub(super) clock: Arc<DbClock>,
     pub(super) policy: Policy,
-    pub(super) records: mpsc::Sender<Finished>,
+    pub(super) results: mpsc::Sender<(DeliveryResult, Permit)>,
     pub(super) lateness: metrics::Histogram,
-    pub(super) budget: Arc<Budget>,
-    pub(super) departures: Arc<Departures>,
+    pub(super) budget: Arc<SendBudget>,
+    pub(super) deleted_devices: Arc<DeletedDevices>,
     pub(super) recalls: Arc<Recalls>,
 }
 
-/// Whether enough of a job's lease is left for an attempt.
+/// Returns `true` if enough of a job's lease is left for an attempt.
 pub(super) fn has_time(job: &Job) -> bool {
     job.lease_ends.saturating_duration_since(Instant::now()) >= LEAST_LEASE
 }
 
-impl<S: Sender> Attempter<S> {
-    /// Carries a job, which has a slot of the gate, to its verdict.
-    pub(super) async fn carry(&self, job: Job, slot: Slot) {
+impl<S: Sender> AttemptRunner<S> {
+    /// Runs the attempt of an admitted job and submits its result.
+    pub(super) async fn run(&self, job: Job, admitted: AdmittedAttempt) {
         if !has_time(&job) {
-            drop(slot);
-            return self.lease_was_lost(job).await;
+            drop(admitted);
+            return self.release_expired(job).await;
         }
-        if self.recalls.concern(&job.delivery) {
-            drop(slot);
-            let channel = self.lane.channel.as_str();
+        if self.recalls.contains(&job.delivery) {
+            drop(admitted);
+            let channel = self.dispatcher.channel.as_str();
             metrics::counter!("reminders_deliveries_recalled_total", "channel" => channel)
                 .increment(1);
-            return self.give_back(job).await;
+            return self.release(job).await;
         }
-        let Job { delivery, lease_ends, place, .. } = job;
-        let record = self.attempt(delivery, lease_ends, &slot.ticket).await;
-        drop(slot);
-        self.finish(Finished { record, _place: place }).await;
+        let Job { delivery, lease_ends, permit } = job;
+        let result = self.attempt(delivery, lease_ends, &admitted.ticket).await;
+        drop(admitted);
+        self.submit(result, permit).await;
     }
 
-    /// Gives back a job that waited in memory for too long: whoever comes first claims it anew.
-    pub(super) async fn lease_was_lost(&self, job: Job) {
-        metrics::counter!(
-            "reminders_delivery_leases_expired_total",
-            "channel" => self.lane.channel.as_str()
-        )
-        .increment(1);
-        self.give_back(job).await;
+    /// Releases a job that was queued for so long that its lease is about to end.
+    pub(super) async fn release_expired(&self, job: Job) {
+        let channel = self.dispatcher.channel.as_str();
+        metrics::counter!("reminders_delivery_leases_expired_total", "channel" => channel)
+            .increment(1);
+        self.release(job).await;
     }
 
-    /// Gives a job back to the ledger, as if it had never been claimed.
-    pub(super) async fn give_back(&self, job: Job) {
-        self.hold(job, Hold::default()).await;
+    /// Releases a job to the ledger, as if it had never been claimed.
+    pub(super) async fn release(&self, job: Job) {
+        self.postpone(job, Postponement::default()).await;
     }
 
-    /// Gives a job back to the ledger, which may not be attempted for a while.
-    pub(super) async fn hold(&self, job: Job, hold: Hold) {
-        let record =
-            verdict::held(&self.policy, job.delivery, hold, self.clock.now(), rand::random());
-        self.finish(Finished { record, _place: job.place }).await;
+    /// Releases a job to the ledger, which may not be attempted for a while.
+    pub(super) async fn postpone(&self, job: Job, postponement: Postponement) {
+        let result = delivery_result::postponed(
+            &self.policy,
+            job.delivery,
+            postponement,
+            self.clock.now(),
+            rand::random(),
+        );
+        self.submit(result, job.permit).await;
     }
 
-    async fn attempt(&self, delivery: Delivery, lease_ends: Instant, ticket: &Ticket) -> Record {
+    async fn attempt(
+        &self,
+        delivery: Delivery,
+        lease_ends: Instant,
+        ticket: &Ticket,
+    ) -> DeliveryResult {
         let started = self.clock.now();
         let obstacle = match &delivery.address {
             _ if started >= delivery.dispatch.send.expires_at => Some(reason::EXPIRED),
             Address::Gone(reason) => Some(*reason),
-            Address::Device { .. } if self.departures.contains(delivery.key.device_id) => {
+            Address::Device { .. } if self.deleted_devices.contains(delivery.key.device_id) => {
                 Some(reason::DEVICE_GONE)
             }
             Address::Device { .. } | Address::Mailbox(_) => None,
         };
         if let Some(reason) = obstacle {
-            let verdict = verdict::not_made(&delivery, reason);
-            return verdict::unattempted(delivery, verdict, started);
+            let new_state = delivery_result::not_sent(&delivery, reason);
+            return delivery_result::without_attempt(delivery, new_state, started);
         }
-        let span = tracing::info_span!("deliver", occurrence.id = %delivery.key.occurrence_id.simple(), channel = self.lane.channel.as_str());
+        let span = tracing::info_span!(
+            "deliver",
+            occurrence.id = %delivery.key.occurrence_id.simple(),
+            channel = self.dispatcher.channel.as_str(),
+        );
         if let Some(parent) = delivery.dispatch.traceparent {
             parent.adopt(&span);
         }
         let outcome = self.send(&delivery, lease_ends).instrument(span.clone()).await;
-        let times = Times { started, ended: self.clock.now() };
-        span.in_scope(|| self.tell(&delivery, &outcome, times));
-        let charge = self.learn(ticket, &outcome);
-        verdict::judge(&self.policy, delivery, outcome, charge, times, rand::random())
+        let times = AttemptTimes { started, ended: self.clock.now() };
+        span.in_scope(|| self.report(&delivery, &outcome, times));
+        let charge = self.apply(ticket, &outcome);
+        delivery_result::after_attempt(
+            &self.policy,
+            delivery,
+            outcome,
+            charge,
+            times,
+            rand::random(),
+        )
     }
 
-    /// Sends, and cuts the attempt off before its lease ends: afterwards the row is anybody's.
+    /// Sends, and cuts the attempt off before its lease ends: afterwards another process may claim
+    /// the row.
     async fn send(&self, delivery: &Delivery, lease_ends: Instant) -> Outcome {
         let deadline = lease_ends.checked_sub(MARGIN).unwrap_or(lease_ends);
         match timeout_at(deadline.into(), self.sender.send(delivery, deadline)).await {
@@ -127,70 +148,61 @@ impl<S: Sender> Attempter<S> {
         }
     }
 
-    fn tell(&self, delivery: &Delivery, outcome: &Outcome, times: Times) {
-        let channel = self.lane.channel.as_str();
+    fn report(&self, delivery: &Delivery, outcome: &Outcome, times: AttemptTimes) {
+        let (channel, class) = (self.dispatcher.channel.as_str(), outcome.class());
         metrics::counter!(
-            "reminders_delivery_attempts_total",
-            "channel" => channel,
-            "outcome" => outcome.class()
+            "reminders_delivery_attempts_total", "channel" => channel, "outcome" => class
         )
         .increment(1);
         let Some(reason) = outcome.reason() else {
-            // What waited for the end of quiet hours was due then.
+            // A deferred delivery was due when the quiet hours ended.
             let late =
                 times.ended - delivery.deferred_until.unwrap_or(delivery.dispatch.send.due_at);
             return self.lateness.record(late.as_seconds_f64().max(0.0));
         };
-        let (class, attempt, device) =
-            (outcome.class(), delivery.attempts + 1, delivery.key.device_id.simple());
+        let (attempt, device) = (delivery.attempts + 1, delivery.key.device_id.simple());
         if matches!(outcome, Outcome::Gone { .. } | Outcome::Rejected { .. }) {
             tracing::info!(
-                outcome = class,
-                reason,
-                attempt,
-                device.id = %device,
-                "delivery failed"
+                outcome = class, reason, attempt, device.id = %device,
+                "a delivery failed, no retry follows"
             );
         } else {
-            // In an outage there are thousands of them, and each is tried again: the figures tell
-            // of it.
+            // An outage causes thousands of them, each of which is retried: the metrics show it.
             tracing::debug!(
-                outcome = class,
-                reason,
-                attempt,
-                device.id = %device,
-                "attempt was not accepted"
+                outcome = class, reason, attempt, device.id = %device,
+                "attempt failed, the retry policy decides"
             );
         }
     }
 
-    fn learn(&self, ticket: &Ticket, outcome: &Outcome) -> Charge {
-        let channel = self.lane.channel.as_str();
-        let (change, charge) = self.lane.gate().learn(Instant::now(), ticket, outcome);
+    fn apply(&self, ticket: &Ticket, outcome: &Outcome) -> Charge {
+        let channel = self.dispatcher.channel.as_str();
+        let (transition, charge) =
+            self.dispatcher.admission().apply(Instant::now(), ticket, outcome);
         let reason = outcome.reason().unwrap_or_default();
-        match change {
-            Change::Same if !ticket.probes_lane => return charge,
-            Change::Same => {}
-            Change::Paused(wait) => {
+        match transition {
+            Transition::Unchanged if !ticket.probes_channel => return charge,
+            Transition::Unchanged => {}
+            Transition::Throttled(wait) => {
                 self.budget.slow_down();
                 tracing::warn!(
                     channel,
                     reason,
-                    pause_seconds = wait.as_secs(),
-                    "provider throttles, the channel is paused"
+                    wait_s = wait.as_secs(),
+                    "the provider throttles, the channel pauses"
                 );
             }
-            Change::Stopped => {
+            Transition::Opened => {
                 metrics::counter!("reminders_circuit_breaker_opened_total", "channel" => channel)
                     .increment(1);
                 tracing::error!(
                     channel,
                     reason,
-                    "circuit breaker opened: the provider refuses our account, key or settings; \
-                     deliveries wait, probes continue"
+                    "the channel is stopped: the provider refuses our account, key or settings; \
+                     the backlog is kept and probed"
                 );
             }
-            Change::PlatformStopped(platform) => {
+            Transition::PlatformOpened(platform) => {
                 metrics::counter!(
                     "reminders_push_platform_circuit_breaker_opened_total",
                     "platform" => platform.as_str()
@@ -199,59 +211,54 @@ impl<S: Sender> Attempter<S> {
                 tracing::error!(
                     %platform,
                     reason,
-                    "circuit breaker of the platform opened: devices of several users were \
-                     refused; deliveries wait, probes continue"
+                    "pushes to the platform are stopped: devices of several users were refused; \
+                     the backlog is kept and probed"
                 );
             }
-            Change::PlatformRecovered(platform) => {
-                tracing::warn!(
-                    %platform,
-                    "circuit breaker of the platform closed, pushes are sent again"
-                )
+            Transition::PlatformClosed(platform) => {
+                tracing::warn!(%platform, "pushes to the platform are sent again")
             }
-            Change::Recovered => {
-                tracing::warn!(channel, "circuit breaker closed, the channel sends again")
+            Transition::Closed => {
+                tracing::warn!(channel, "the channel sends again")
             }
         }
         self.wake();
         charge
     }
 
-    /// Wakes the sweep and the dispatcher: the gate may have turned.
+    /// Wakes the claimer and the worker: a circuit breaker may have changed.
     fn wake(&self) {
-        self.lane.turned.notify_one();
-        self.lane.slot.notify_one();
+        self.dispatcher.breaker_changed.notify_one();
+        self.dispatcher.attempt_may_start.notify_one();
     }
 
-    async fn finish(&self, finished: Finished) {
-        let channel = self.lane.channel.as_str();
-        let state = finished.record.state();
-        if state == DeliveryState::Pending && finished.record.started_at.is_some() {
+    async fn submit(&self, result: DeliveryResult, permit: Permit) {
+        let channel = self.dispatcher.channel.as_str();
+        if result.state() == DeliveryState::Pending && result.started_at.is_some() {
             metrics::counter!("reminders_delivery_retries_total", "channel" => channel)
                 .increment(1);
         }
-        // The recorder outlives the lanes; were it gone, the lease would run out and the row be
-        // claimed anew.
-        let _ = self.records.send(finished).await;
+        // The result writer outlives the workers; were it gone, the lease would run out and another
+        // process claim the row.
+        let _ = self.results.send((result, permit)).await;
     }
 }
 
-/// A slot of the gate, given back whatever becomes of the attempt.
-pub(super) struct Slot {
-    lane: Arc<Lane>,
+/// Admitted attempt; no longer counted as in flight once dropped.
+pub(super) struct AdmittedAttempt {
+    dispatcher: Arc<Dispatcher>,
     ticket: Ticket,
 }
 
-impl Slot {
-    /// The slot that came with a ticket.
-    pub(super) fn new(lane: Arc<Lane>, ticket: Ticket) -> Self {
-        Self { lane, ticket }
+impl AdmittedAttempt {
+    pub(super) fn new(dispatcher: Arc<Dispatcher>, ticket: Ticket) -> Self {
+        Self { dispatcher, ticket }
     }
 }
 
-impl Drop for Slot {
+impl Drop for AdmittedAttempt {
     fn drop(&mut self) {
-        self.lane.gate().leave(&self.ticket);
-        self.lane.slot.notify_one();
+        self.dispatcher.admission().leave(&self.ticket);
+        self.dispatcher.attempt_may_start.notify_one();
     }
 }

@@ -1,44 +1,43 @@
 //! Circuit breaker of a provider, or of one platform behind it. Pure: time is passed in.
 //!
-//! It opens when more parties meet trouble than succeed. While it is open, probes find out whether
-//! the provider works again, one at a time at first every tenth of a second and later more rarely;
-//! a probe that is not answered keeps no other from being made. A party that has not met the
-//! trouble yet may make the next one, a party that has only after a wait that doubles. A success
-//! closes the breaker and shows that the trouble was its parties' own: for a while they do not
-//! count. So parties whose trouble is their own neither keep it open for others nor open it again
-//! and again.
+//! The breaker opens when more users fail than succeed. While it is open, probes find out if the
+//! provider works again: one every tenth of a second at first, later more rarely. A probe that is
+//! not answered keeps no other from being made. A user who has not met the failure yet may make the
+//! next probe; one who has waits for a time that doubles. A success closes the breaker and shows
+//! that the users who failed did so for reasons of their own: for a while their failures do not
+//! count. So they neither keep the breaker open for others nor open it again and again.
 
 use std::time::{Duration, Instant};
 
-use super::{
-    admission::{SEVERAL, after},
-    failure_evidence::{Evidence, Parties, Party},
-};
+use super::failure_evidence::{FailureEvidence, RecentUsers, UserDigest};
+use crate::channels::outcome::MAX_RETRY_AFTER;
 
-/// For how long the trouble of a party counts.
+/// Users whose failures open a breaker, where they are more than those who succeed.
+pub(super) const SEVERAL: usize = 5;
+/// Time for which the failure of a user counts.
 const WINDOW: Duration = Duration::from_secs(60);
-/// For how long a party does not count whose trouble was refuted.
+/// Time for which a user's failures do not count once a success of another user refuted them.
 const REFUTED_WINDOW: Duration = Duration::from_secs(10 * 60);
-/// Parties that are remembered as refuted, or as having probed in vain.
-const MAX_PARTIES: usize = 1_000;
-/// Part of the time for which the breaker has been open that lies between probes.
+/// Users that are remembered as refuted, or as having probed without success.
+const MAX_USERS: usize = 1_000;
+/// Part of the time for which the breaker has been open that lies between two probes.
 const PART_OF_AGE: u32 = 20;
-/// Deliveries that are held look again one after the other: so many a second, however many there
-/// are.
-const LOOKS_PER_SECOND: u32 = 1_000;
+/// Postponed deliveries are claimed again one after the other: this many a second, however many
+/// there are.
+const RETRIES_PER_SECOND: u32 = 1_000;
 
-/// Distance between the probes of an open breaker.
+/// Distances between the probes of an open breaker.
 #[derive(Debug, Clone, Copy)]
-pub struct ProbePace {
-    /// Between probes of parties that have not met the trouble; a tenth of it at first.
+pub struct ProbeIntervals {
+    /// Between probes of users that have not met the failure; a tenth of it at first.
     pub fresh: Duration,
-    /// Until any party may probe, at first.
+    /// Until any user may probe, at first.
     pub first: Duration,
-    /// That wait doubles up to this.
+    /// Longest distance that the doubling reaches.
     pub longest: Duration,
 }
 
-impl Default for ProbePace {
+impl Default for ProbeIntervals {
     fn default() -> Self {
         Self {
             fresh: Duration::from_secs(1),
@@ -48,119 +47,121 @@ impl Default for ProbePace {
     }
 }
 
-/// Answer of a breaker to a party that wants to send.
+/// Decision of a breaker on an attempt of one user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Passage {
+pub(super) enum BreakerDecision {
     /// The breaker is closed.
-    Free,
+    Allow,
     /// The breaker is half-open: this attempt may be its probe.
     Probe,
-    /// The breaker is open; look again after this long.
-    Held(Duration),
+    /// The breaker is open; ask again after this long.
+    Deny(Duration),
 }
 
 /// Circuit breaker.
 #[derive(Debug)]
-pub(super) struct Breaker {
-    /// Parties whose trouble opens it while nobody succeeds.
+pub(super) struct CircuitBreaker {
+    /// Users whose failures open it while nobody succeeds.
     opens_at: usize,
-    pace: ProbePace,
-    evidence: Evidence,
-    refuted: Parties,
+    intervals: ProbeIntervals,
+    evidence: FailureEvidence,
+    refuted: RecentUsers,
     open: Option<Open>,
 }
 
 #[derive(Debug)]
 struct Open {
     since: Instant,
-    fresh_at: Instant,
-    known_at: Instant,
+    /// Time of the next probe of a user who has not met the failure.
+    fresh_probe_at: Instant,
+    /// Time of the next probe of any user.
+    any_probe_at: Instant,
     wait: Duration,
-    /// Parties that probed: whatever it told, others come first.
-    probed: Parties,
-    /// Time at which the last of those that are held looks again: of parties that have not met the
-    /// trouble, and of those that have.
-    looks: [Instant; 2],
+    /// Users that probed: whatever the outcome, others come first.
+    probed: RecentUsers,
+    /// Time at which the last postponed delivery is claimed again: of users that have not met the
+    /// failure, and of those that have.
+    last_retries: [Instant; 2],
 }
 
-impl Breaker {
-    /// A closed breaker. It opens on the trouble of `opens_at` parties when nobody succeeds, and
-    /// else of [`SEVERAL`] that are more than those who do.
-    pub(super) fn new(opens_at: usize, pace: ProbePace) -> Self {
-        let refuted = Parties::new(REFUTED_WINDOW, MAX_PARTIES);
-        Self { opens_at, pace, evidence: Evidence::within(WINDOW), refuted, open: None }
+impl CircuitBreaker {
+    /// Creates a closed breaker. It opens on the failures of `opens_at` users if nobody succeeds,
+    /// and else of at least [`SEVERAL`] that are more than those who do.
+    pub(super) fn new(opens_at: usize, intervals: ProbeIntervals) -> Self {
+        let refuted = RecentUsers::new(REFUTED_WINDOW, MAX_USERS);
+        Self { opens_at, intervals, evidence: FailureEvidence::within(WINDOW), refuted, open: None }
     }
 
-    /// Whether it is open or half-open.
+    /// Returns `true` if the breaker is open or half-open.
     pub(super) fn is_open(&self) -> bool {
         self.open.is_some()
     }
 
-    /// Time of the next probe; `None` while it is closed.
+    /// Time of the next probe; `None` while the breaker is closed.
     pub(super) fn next_probe(&self) -> Option<Instant> {
-        self.open.as_ref().map(|open| open.fresh_at.min(open.known_at))
+        self.open.as_ref().map(|open| open.fresh_probe_at.min(open.any_probe_at))
     }
 
-    /// How long what met its trouble waits before it may be a probe.
-    pub(super) fn hold(&self) -> Duration {
-        self.pace.first
+    /// Wait of a delivery that met the failure before it may be a probe.
+    pub(super) fn first_wait(&self) -> Duration {
+        self.intervals.first
     }
 
-    /// Decides if a party may send. A delivery that is held gets its place in the line of those
-    /// that look again.
-    pub(super) fn passage(&mut self, now: Instant, party: Party) -> Passage {
-        let Some(open) = &mut self.open else { return Passage::Free };
-        let met_it = self.evidence.holds(now, party) || self.refuted.contains(now, party);
-        let is_fresh = !met_it && !open.probed.contains(now, party);
-        if now >= open.known_at || (is_fresh && now >= open.fresh_at) {
-            return Passage::Probe;
+    /// Decides if a user's attempt may start. Deliveries that are denied are spread over time, so
+    /// that they are not all claimed again at once.
+    pub(super) fn decide(&mut self, now: Instant, user: UserDigest) -> BreakerDecision {
+        let Some(open) = &mut self.open else { return BreakerDecision::Allow };
+        let has_failed = self.evidence.holds(now, user) || self.refuted.contains(now, user);
+        let is_fresh = !has_failed && !open.probed.contains(now, user);
+        if now >= open.any_probe_at || (is_fresh && now >= open.fresh_probe_at) {
+            return BreakerDecision::Probe;
         }
-        let look = &mut open.looks[usize::from(!is_fresh)];
-        *look = after(now.max(*look), Duration::from_secs(1) / LOOKS_PER_SECOND);
-        let wait = look.saturating_duration_since(now);
+        let retry = &mut open.last_retries[usize::from(!is_fresh)];
+        *retry = after(now.max(*retry), Duration::from_secs(1) / RETRIES_PER_SECOND);
+        let wait = retry.saturating_duration_since(now);
         let age = now.saturating_duration_since(open.since);
-        // The longer it lasts, the more rarely a party looks again that has met it.
+        // The longer the breaker is open, the more rarely a user who met the failure retries.
         let (wait, least) = if is_fresh {
-            (wait, spacing(self.pace, age))
+            (wait, spacing(self.intervals, age))
         } else {
-            (wait.max(age / 2), self.pace.first)
+            (wait.max(age / 2), self.intervals.first)
         };
-        Passage::Held(wait.clamp(least, self.pace.longest.max(least)))
+        BreakerDecision::Deny(wait.clamp(least, self.intervals.longest.max(least)))
     }
 
-    /// Notes that a party's probe is on its way; the next one follows at a distance, answered or
-    /// not.
-    pub(super) fn probe_starts(&mut self, now: Instant, party: Party) {
+    /// Notes that a user's probe started; the next one follows at a distance, whether this one is
+    /// answered or not.
+    pub(super) fn probe_starts(&mut self, now: Instant, user: UserDigest) {
         if let Some(open) = &mut self.open {
-            open.fresh_at =
-                after(now, spacing(self.pace, now.saturating_duration_since(open.since)));
-            if now >= open.known_at {
-                open.known_at = after(now, open.wait);
+            open.fresh_probe_at =
+                after(now, spacing(self.intervals, now.saturating_duration_since(open.since)));
+            if now >= open.any_probe_at {
+                open.any_probe_at = after(now, open.wait);
             }
-            open.probed.add(now, party);
+            open.probed.add(now, user);
         }
     }
 
-    /// Notes trouble of a party, which the provider asked to wait for `asked`; returns whether the
-    /// breaker opened.
+    /// Notes a failure of a user, after which the provider asked for a wait of `asked`; returns
+    /// `true` if the breaker opened.
     pub(super) fn failed(
         &mut self,
         now: Instant,
-        party: Party,
+        user: UserDigest,
         asked: Duration,
         is_probe: bool,
     ) -> bool {
-        if !self.is_open() && self.refuted.contains(now, party) {
+        if !self.is_open() && self.refuted.contains(now, user) {
             return false;
         }
-        let is_new = self.evidence.fail(now, party);
+        let is_new = self.evidence.fail(now, user);
         match &mut self.open {
             Some(open) if is_probe => {
                 if !is_new {
-                    open.wait =
-                        open.wait.saturating_mul(2).min(self.pace.longest.max(asked)).max(asked);
+                    let longest = self.intervals.longest.max(asked);
+                    open.wait = open.wait.saturating_mul(2).min(longest).max(asked);
                 }
-                open.known_at = open.known_at.max(after(now, open.wait));
+                open.any_probe_at = open.any_probe_at.max(after(now, open.wait));
                 false
             }
             Some(_) => false,
@@ -172,32 +173,38 @@ impl Breaker {
         }
     }
 
-    /// Notes trouble that is everybody's whoever met it; returns whether the breaker opened.
-    pub(super) fn failed_for_all(&mut self, now: Instant, party: Party, is_probe: bool) -> bool {
+    /// Notes a failure that concerns every user, whoever met it; returns `true` if the breaker
+    /// opened.
+    pub(super) fn failed_for_all(
+        &mut self,
+        now: Instant,
+        user: UserDigest,
+        is_probe: bool,
+    ) -> bool {
         if self.is_open() {
-            return self.failed(now, party, Duration::ZERO, is_probe);
+            return self.failed(now, user, Duration::ZERO, is_probe);
         }
-        self.evidence.fail(now, party);
+        self.evidence.fail(now, user);
         self.open(now, Duration::ZERO);
         true
     }
 
     fn open(&mut self, now: Instant, asked: Duration) {
-        let wait = self.pace.first.max(asked);
+        let wait = self.intervals.first.max(asked);
         self.open = Some(Open {
             since: now,
-            fresh_at: after(now, spacing(self.pace, Duration::ZERO)),
-            known_at: after(now, wait),
+            fresh_probe_at: after(now, spacing(self.intervals, Duration::ZERO)),
+            any_probe_at: after(now, wait),
             wait,
-            probed: Parties::new(self.pace.longest, MAX_PARTIES),
-            looks: [now; 2],
+            probed: RecentUsers::new(self.intervals.longest, MAX_USERS),
+            last_retries: [now; 2],
         });
     }
 
-    /// Notes the success of an attempt that began at `began`; returns whether it closed the
-    /// breaker. One that began before the breaker opened says nothing of what has happened since.
-    pub(super) fn succeeded(&mut self, now: Instant, party: Party, began: Instant) -> bool {
-        self.evidence.succeed(now, party);
+    /// Notes the success of an attempt that began at `began`; returns `true` if it closed the
+    /// breaker. An attempt that began before the breaker opened says nothing of the time since.
+    pub(super) fn succeeded(&mut self, now: Instant, user: UserDigest, began: Instant) -> bool {
+        self.evidence.succeed(now, user);
         if self.open.take_if(|open| began >= open.since).is_none() {
             return false;
         }
@@ -209,6 +216,11 @@ impl Breaker {
 }
 
 /// Distance between the probes of a breaker that has been open for as long as `age`.
-fn spacing(pace: ProbePace, age: Duration) -> Duration {
-    (age / PART_OF_AGE).clamp(pace.fresh / 10, pace.fresh)
+fn spacing(intervals: ProbeIntervals, age: Duration) -> Duration {
+    (age / PART_OF_AGE).clamp(intervals.fresh / 10, intervals.fresh)
+}
+
+/// Returns `at + wait`, or an hour after `at` if the clock cannot represent the sum.
+pub(super) fn after(at: Instant, wait: Duration) -> Instant {
+    at.checked_add(wait).or_else(|| at.checked_add(MAX_RETRY_AFTER)).unwrap_or(at)
 }

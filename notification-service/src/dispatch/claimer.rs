@@ -1,5 +1,5 @@
-//! Claims what waits in the ledger: rows for which there was no place, retries that are due, and
-//! what a process that died had claimed.
+//! Claimer: leases due rows of the ledger to this process. These are rows that were written without
+//! a permit, retries that are due, and rows whose lease ran out because another process died.
 
 use std::time::{Duration, Instant};
 
@@ -8,118 +8,131 @@ use shared::contract::Channel;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Job, LEASE, PUT_OFF, Places, Sender, Worker, admission::Turn, is_urgent};
+use super::{
+    Job, LEASE, MIN_POSTPONEMENT, ReservedPermits, Sender, Worker, admission::BreakerState,
+    is_urgent,
+};
 use crate::{
     delivery::Delivery,
     device::DeviceType,
     store::ledger::{self, Claim, Released},
 };
 
-/// The platforms of devices, for their gauges.
+/// Platforms of devices, for their metrics.
 const PLATFORMS: [DeviceType; 3] = [DeviceType::Web, DeviceType::Android, DeviceType::Ios];
-/// Rows claimed at once at the most.
+/// Most rows of one claim.
 const CLAIM: usize = 500;
-/// Rows claimed at once by a channel that probes: one of them may be sent, the others are held. So
-/// many that what users who met the trouble have due does not hide what others have.
+/// Most rows of one claim while a circuit breaker is half-open: one of them may be sent, the others
+/// are postponed. There are enough of them that the rows of users who met the failure do not hide
+/// those of others.
 const PROBE_CLAIM: usize = 200;
-/// The wait of a claim for a part of the room, before it makes do with a single place.
+/// Wait of a claim for a number of permits, before it makes do with a single one.
 const PATIENCE: Duration = Duration::from_millis(50);
-/// The pause after a claim that found something, and the longest after those that found nothing.
+/// Pause after a claim that found rows, and the longest after claims that found none.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
-/// The pause after an error: the recorder, which tries more often, writes first what was sent
-/// meanwhile.
+/// Pause after an error: the result writer, which retries more often, first writes the results of
+/// what was sent meanwhile.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
-/// How often all rows are looked at, however long ago they were due.
-const LOOK_BACK_EVERY: Duration = Duration::from_secs(30);
-/// Rows may become visible this long after the time they are due at: their transaction took as
-/// long.
+/// Time between two claims that consider all rows, however long ago they were due.
+const FULL_CLAIM_EVERY: Duration = Duration::from_secs(30);
+/// Rows may become visible this long after they are due: their transaction took as long.
 const LATE_COMMIT: TimeDelta = TimeDelta::seconds(60);
-
-/// For how long after an error of its own, or a start of the database, nobody's lease is taken
-/// over: whoever sent something meanwhile records it first.
+/// Time after an error, or after a start of the database, in which no lease of another process is
+/// taken over: a process that sent something meanwhile first writes its result.
 const GRACE: Duration = Duration::from_secs(30);
 
-/// What a sweep knows from one claim to the next.
+/// State of the claimer between two claims.
 struct Progress {
     horizon: Horizon,
     pause: Duration,
     last_error: Option<Instant>,
-    /// Rows that were claimed by a commit that was not answered, or that could not be put off:
-    /// nobody holds them.
+    /// Leased rows that no process holds: their claim's commit was not answered, or they could not
+    /// be postponed.
     released: Vec<Released>,
 }
 
 impl Progress {
-    /// Whether leases that ran out are taken over, and how long the database must have been up for
-    /// it.
+    /// Time for which the database must have been up for leases that ran out to be taken over;
+    /// `None` if none are.
     fn takeover(&self) -> Option<Duration> {
         let is_settled = self.last_error.is_none_or(|error| error.elapsed() >= GRACE);
         is_settled.then_some(GRACE)
     }
 }
 
-/// Since when there may be due rows. A look at all of them passes over what lately ended and could
-/// not be vacuumed yet (somebody holds a snapshot), so it is not made each time.
+/// Time before which no due rows are left. A claim that considers all rows also passes over rows that
+/// ended lately and could not be vacuumed yet (while a snapshot is held), so most claims start from
+/// this time.
 struct Horizon {
     known: Option<DateTime<Utc>>,
-    looked_back: Instant,
+    full_claim_at: Instant,
 }
 
 impl Horizon {
     fn due_since(&self) -> Option<DateTime<Utc>> {
-        self.known.filter(|_| self.looked_back.elapsed() < LOOK_BACK_EVERY)
+        self.known.filter(|_| self.full_claim_at.elapsed() < FULL_CLAIM_EVERY)
     }
 
-    /// A claim at `now` that started from `since` found fewer than it asked for: nothing earlier is
-    /// left.
+    /// Notes that a claim at `now` that started from `since` found fewer rows than it asked for: no
+    /// earlier ones are left.
     fn exhausted(&mut self, since: Option<DateTime<Utc>>, now: DateTime<Utc>) {
         self.known = Some(now - LATE_COMMIT);
         if since.is_none() {
-            self.looked_back = Instant::now();
+            self.full_claim_at = Instant::now();
         }
     }
 }
 
+struct Claimed {
+    any: bool,
+    is_full: bool,
+}
+
 impl<S: Sender> Worker<S> {
     /// Claims until the token is cancelled; a claim under way is finished, so that its rows are
-    /// handed on or given back.
-    pub(super) async fn sweep(&self, shutdown: &CancellationToken) {
-        let horizon = Horizon { known: None, looked_back: Instant::now() };
+    /// queued or released.
+    pub(super) async fn claim(&self, shutdown: &CancellationToken) {
+        let horizon = Horizon { known: None, full_claim_at: Instant::now() };
         let mut progress =
             Progress { horizon, pause: PAUSE.0, last_error: None, released: Vec::new() };
         while !shutdown.is_cancelled() {
-            self.show();
-            let wait = self.round(&mut progress, shutdown).await;
+            self.export_gauges();
+            let wait = self.claim_if_possible(&mut progress, shutdown).await;
             if wait.is_zero() {
                 continue;
             }
             tokio::select! {
                 () = sleep(wait) => {}
-                () = self.lane.waiting.notified() => {}
-                () = self.lane.turned.notified() => {}
+                () = self.dispatcher.backlog_grew.notified() => {}
+                () = self.dispatcher.breaker_changed.notified() => {}
                 () = shutdown.cancelled() => {}
             }
         }
     }
 
-    /// One look at the gate, the room and the ledger; how long to wait before the next.
-    async fn round(&self, progress: &mut Progress, shutdown: &CancellationToken) -> Duration {
-        let (wanted, is_open) = match self.lane.turn() {
-            Turn::Open => (CLAIM, true),
-            Turn::Probe => (PROBE_CLAIM, false),
-            Turn::Closed(until) => {
+    /// Claims once if the circuit breakers and the result writer permit it; returns the wait before
+    /// the next claim.
+    async fn claim_if_possible(
+        &self,
+        progress: &mut Progress,
+        shutdown: &CancellationToken,
+    ) -> Duration {
+        let (wanted, is_closed) = match self.dispatcher.breaker_state() {
+            BreakerState::Closed => (CLAIM, true),
+            BreakerState::HalfOpen => (PROBE_CLAIM, false),
+            BreakerState::Open(until) => {
                 return until.saturating_duration_since(Instant::now()).clamp(PAUSE.0, AFTER_ERROR);
             }
         };
-        if self.recorder.is_behind() {
+        if self.result_writer.is_retrying() {
             return PAUSE.1;
         }
-        let places = tokio::select! {
-            places = self.places_for(wanted) => places,
+        let permits = tokio::select! {
+            permits = self.permits_for(wanted) => permits,
             () = shutdown.cancelled() => return Duration::ZERO,
         };
-        match self.claim(places, progress).await {
-            Ok(claimed) if claimed.is_full && is_open => Duration::ZERO,
+        match self.claim_once(permits, progress).await {
+            Ok(claimed) if claimed.is_full && is_closed => Duration::ZERO,
             Ok(claimed) => {
                 progress.pause =
                     if claimed.any { PAUSE.0 } else { (progress.pause * 2).min(PAUSE.1) };
@@ -129,7 +142,7 @@ impl<S: Sender> Worker<S> {
                 progress.last_error = Some(Instant::now());
                 tracing::warn!(
                     error = %error,
-                    channel = self.lane.channel.as_str(),
+                    channel = self.dispatcher.channel.as_str(),
                     "claim of due deliveries failed, will retry"
                 );
                 AFTER_ERROR
@@ -137,38 +150,35 @@ impl<S: Sender> Worker<S> {
         }
     }
 
-    /// Waits for a part of the room rather than for a single place: a claim costs a statement,
-    /// whatever it brings. But not for long: what is taken may be held for as long as a provider
-    /// does not answer.
-    async fn places_for(&self, wanted: usize) -> Places {
-        let at_least = (self.lane.size / 16).clamp(1, wanted);
-        let mut places = match timeout(PATIENCE, self.lane.places(at_least)).await {
-            Ok(places) => places,
-            Err(_) => self.lane.places(1).await,
+    /// Reserves up to `wanted` permits. Waits for a number of them rather than for a single one, as
+    /// a claim costs a statement whatever it brings; but not for long, as permits may be held for as
+    /// long as a provider does not answer.
+    async fn permits_for(&self, wanted: usize) -> ReservedPermits {
+        let at_least = (self.dispatcher.capacity / 16).clamp(1, wanted);
+        let mut permits = match timeout(PATIENCE, self.dispatcher.acquire(at_least)).await {
+            Ok(permits) => permits,
+            Err(_) => self.dispatcher.acquire(1).await,
         };
-        let at_least = places.len().max(1);
-        let more = self.lane.free_places(wanted - at_least).permits;
-        if let (Some(all), Some(more)) = (places.permits.as_mut(), more) {
-            all.merge(more);
-        }
-        places
+        let at_least = permits.len().max(1);
+        permits.merge(self.dispatcher.acquire_free(wanted - at_least));
+        permits
     }
 
-    async fn claim(
+    async fn claim_once(
         &self,
-        mut places: Places,
+        mut permits: ReservedPermits,
         progress: &mut Progress,
     ) -> Result<Claimed, sqlx::Error> {
         self.release(&mut progress.released).await?;
-        let limit = places.len();
+        let limit = permits.len();
         let lease_ends = Instant::now() + LEASE;
-        let now = self.attempter.clock.now();
+        let now = self.attempts.clock.now();
         let due_since = progress.horizon.due_since();
         let claim = Claim { limit, due_since, lease: self.takeover, takeover: progress.takeover() };
-        // In a transaction, so that what it claimed is known although the commit may not be
+        // In a transaction, so that the claimed rows are known although the commit may not be
         // answered.
         let mut transaction = self.pool.begin().await?;
-        let deliveries: Vec<Delivery> = match self.lane.channel {
+        let deliveries: Vec<Delivery> = match self.dispatcher.channel {
             Channel::Push => ledger::claim_pushes(&mut *transaction, claim).await?,
             Channel::Email => ledger::claim_emails(&mut *transaction, claim).await?,
         };
@@ -184,22 +194,22 @@ impl<S: Sender> Worker<S> {
         }
         let (mut jobs, mut excess) = (Vec::with_capacity(deliveries.len()), Vec::new());
         for delivery in deliveries {
-            match places.take(&delivery.dispatch.user_id, is_urgent(&delivery.dispatch)) {
-                Ok(place) => jobs.push(Job { delivery, lease_ends, place }),
+            match permits.take(&delivery.dispatch.user_id, is_urgent(&delivery.dispatch)) {
+                Ok(permit) => jobs.push(Job { delivery, lease_ends, permit }),
                 Err(_) => excess.push(delivery),
             }
         }
-        self.lane.accept(jobs);
-        drop(places);
+        self.dispatcher.accept(jobs);
+        drop(permits);
         if !excess.is_empty() {
-            self.put_off(excess, now, progress).await?;
+            self.postpone(excess, now, progress).await?;
         }
         Ok(claimed)
     }
 
-    /// Puts deliveries off whose users have their share of the lane, each to its turn: what others
-    /// have due is claimed next.
-    async fn put_off(
+    /// Postpones deliveries whose users hold their share of the permits, each until its user's rate
+    /// allows it: the next claim finds other users' deliveries.
+    async fn postpone(
         &self,
         excess: Vec<Delivery>,
         now: DateTime<Utc>,
@@ -209,16 +219,15 @@ impl<S: Sender> Worker<S> {
             .iter()
             .map(|delivery| {
                 let (user, is_urgent) = (&delivery.dispatch.user_id, is_urgent(&delivery.dispatch));
-                let turn = self.lane.user_turn(user, is_urgent, 0, now);
-                self.lane.charge(user, is_urgent, 1, now);
-                Released::of(delivery, Some(turn.unwrap_or(now).max(now + PUT_OFF)))
+                let start = self.dispatcher.earliest_start(user, is_urgent, 0, now);
+                self.dispatcher.charge(user, is_urgent, 1, now);
+                let not_before = start.unwrap_or(now).max(now + MIN_POSTPONEMENT);
+                Released::of(delivery, Some(not_before))
             })
             .collect();
-        metrics::counter!(
-            "reminders_deliveries_postponed_total",
-            "channel" => self.lane.channel.as_str()
-        )
-        .increment(rows.len() as u64);
+        let channel = self.dispatcher.channel.as_str();
+        metrics::counter!("reminders_deliveries_postponed_total", "channel" => channel)
+            .increment(rows.len() as u64);
         if let Err(error) = ledger::release(&self.pool, &rows).await {
             progress.released.extend(rows);
             return Err(error);
@@ -226,7 +235,7 @@ impl<S: Sender> Worker<S> {
         Ok(())
     }
 
-    /// Gives back rows that nobody holds although they are leased.
+    /// Releases leased rows that no process holds.
     async fn release(&self, rows: &mut Vec<Released>) -> Result<(), sqlx::Error> {
         if !rows.is_empty() {
             ledger::release(&self.pool, rows).await?;
@@ -235,33 +244,33 @@ impl<S: Sender> Worker<S> {
         Ok(())
     }
 
-    fn show(&self) {
-        let channel = self.lane.channel.as_str();
-        let (level, in_flight, paused, stopped) = {
-            let gate = self.lane.gate();
-            let stopped = PLATFORMS.map(|platform| gate.is_stopped(platform));
-            (gate.level(Instant::now()), gate.in_flight(), gate.paused_addresses(), stopped)
+    fn export_gauges(&self) {
+        let channel = self.dispatcher.channel.as_str();
+        let (level, in_flight, paused, open) = {
+            let admission = self.dispatcher.admission();
+            let open = PLATFORMS.map(|platform| admission.is_platform_open(platform));
+            (
+                admission.level(Instant::now()),
+                admission.in_flight(),
+                admission.paused_addresses(),
+                open,
+            )
         };
         metrics::gauge!("reminders_addresses_paused", "channel" => channel).set(paused as f64);
-        if self.lane.channel == Channel::Push {
-            for (platform, stopped) in PLATFORMS.into_iter().zip(stopped) {
+        if self.dispatcher.channel == Channel::Push {
+            for (platform, is_open) in PLATFORMS.into_iter().zip(open) {
                 metrics::gauge!(
                     "reminders_push_platform_circuit_breaker_open",
                     "platform" => platform.as_str()
                 )
-                .set(f64::from(u8::from(stopped)));
+                .set(f64::from(u8::from(is_open)));
             }
         }
         metrics::gauge!("reminders_circuit_breaker_state", "channel" => channel)
             .set(f64::from(level));
         metrics::gauge!("reminders_dispatcher_attempts_in_flight", "channel" => channel)
             .set(in_flight as f64);
-        metrics::gauge!("reminders_dispatcher_permits_used", "channel" => channel)
-            .set((self.lane.size - self.lane.room.available_permits()) as f64);
+        let used = self.dispatcher.capacity - self.dispatcher.permits.available_permits();
+        metrics::gauge!("reminders_dispatcher_permits_used", "channel" => channel).set(used as f64);
     }
-}
-
-struct Claimed {
-    any: bool,
-    is_full: bool,
 }

@@ -1,4 +1,4 @@
-//! The lane of e-mails speaks to SES.
+//! Sender of e-mails through SES.
 
 use std::{sync::Arc, time::Instant};
 
@@ -27,7 +27,7 @@ impl Sender for EmailSender {
             message: &send.content.message,
             url: send.content.url.as_deref(),
             date: send.date,
-            // A zone that this build's tz database does not know is no reason not to send.
+            // A zone that this build's time zone database does not know does not prevent the send.
             time_zone: send.content.time_zone.parse().unwrap_or(chrono_tz::UTC),
             locale: send.content.locale.as_deref(),
         };

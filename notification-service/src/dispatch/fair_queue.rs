@@ -1,10 +1,10 @@
-//! Jobs that wait for a slot, taken in turn by user: one of each user who has any, then the next of
-//! each. A user who had none comes before those who have had one, so that who sends little does not
-//! wait for a round of those who send much.
+//! Jobs in memory that are not in flight, taken round-robin by user: one job of each user, then the
+//! next of each. A user who had no job before comes before the others, so that users who send little
+//! do not wait for a round of those who send much.
 //!
 //! A user's urgent jobs come before their others. A user has a bounded number of jobs in flight, so
-//! that the provider's pace is not used up by one of them; what is queued is bounded by the permits
-//! of the channel.
+//! that one user does not use up the provider's rate. The permits of the channel bound the queue's
+//! length.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -13,28 +13,28 @@ use std::{
 
 use tokio::sync::Notify;
 
-/// Newcomers in a row while others wait, who have their turn then.
+/// Newcomers that are taken in a row while other users wait.
 const NEWCOMERS_IN_A_ROW: usize = 8;
 
-/// The queue of one channel.
+/// Queue of one channel.
 #[derive(Debug)]
 pub(super) struct FairQueue<T> {
     state: Mutex<State<T>>,
     ready: Notify,
-    /// Jobs of one user in flight at the most.
-    in_flight: usize,
+    /// Most jobs of one user in flight.
+    max_in_flight: usize,
 }
 
 #[derive(Debug)]
 struct State<T> {
     users: HashMap<Arc<str>, User<T>>,
-    /// Users who may have one more in flight and have one that waits, each once here or among the
+    /// Users who have a job to take and may have one more in flight, each once here or among the
     /// newcomers.
-    turns: VecDeque<Arc<str>>,
-    /// Users who had nothing waiting or in flight before.
+    rotation: VecDeque<Arc<str>>,
+    /// Users who had no job queued or in flight before.
     newcomers: VecDeque<Arc<str>>,
-    /// Newcomers since somebody else had a turn.
-    in_a_row: usize,
+    /// Newcomers taken since a user of the rotation was.
+    newcomers_in_a_row: usize,
     closed: bool,
 }
 
@@ -43,29 +43,35 @@ struct User<T> {
     urgent: VecDeque<T>,
     normal: VecDeque<T>,
     in_flight: usize,
-    has_turn: bool,
+    is_scheduled: bool,
 }
 
-/// One job of a user in flight; dropped, the user may have another.
+/// Job of a user in flight; once dropped, the user may have another.
 #[derive(Debug)]
-pub(super) struct InFlight<T> {
+pub(super) struct InFlightGuard<T> {
     queue: Arc<FairQueue<T>>,
     user: Arc<str>,
 }
 
 impl<T> FairQueue<T> {
-    /// An empty queue of which each user may have `in_flight` jobs in flight.
-    pub(super) fn new(in_flight: usize) -> Arc<Self> {
-        let (turns, newcomers) = Default::default();
-        let state = State { users: HashMap::new(), turns, newcomers, in_a_row: 0, closed: false };
+    /// Creates an empty queue; each user may have `max_in_flight` of its jobs in flight.
+    pub(super) fn new(max_in_flight: usize) -> Arc<Self> {
+        let (rotation, newcomers) = Default::default();
+        let state = State {
+            users: HashMap::new(),
+            rotation,
+            newcomers,
+            newcomers_in_a_row: 0,
+            closed: false,
+        };
         Arc::new(Self {
             state: Mutex::new(state),
             ready: Notify::new(),
-            in_flight: in_flight.max(1),
+            max_in_flight: max_in_flight.max(1),
         })
     }
 
-    /// Adds a job of a user; `false`, and it is dropped, once the queue is closed.
+    /// Adds a job of a user; returns `false` and drops the job once the queue is closed.
     pub(super) fn push(&self, user: &str, is_urgent: bool, job: T) -> bool {
         {
             let mut state = self.state();
@@ -82,19 +88,19 @@ impl<T> FairQueue<T> {
             } else {
                 known.normal.push_back(job)
             }
-            if known.may_have_turn(self.in_flight) {
-                known.has_turn = true;
-                let turns = if is_new { &mut state.newcomers } else { &mut state.turns };
-                turns.push_back(name);
+            if known.may_be_scheduled(self.max_in_flight) {
+                known.is_scheduled = true;
+                let users = if is_new { &mut state.newcomers } else { &mut state.rotation };
+                users.push_back(name);
             }
         }
         self.ready.notify_one();
         true
     }
 
-    /// The next job, once there is one that may be in flight: `most` says how many a user may have
-    /// there now.
-    pub(super) async fn next(self: &Arc<Self>, most: impl Fn() -> usize) -> (T, InFlight<T>) {
+    /// Takes the next job, once there is one that may be in flight. `most` returns the number of
+    /// jobs that one user may have in flight now.
+    pub(super) async fn next(self: &Arc<Self>, most: impl Fn() -> usize) -> (T, InFlightGuard<T>) {
         loop {
             if let Some(next) = self.pop(most()) {
                 return next;
@@ -103,28 +109,28 @@ impl<T> FairQueue<T> {
         }
     }
 
-    /// Closes the queue; the jobs that were left in it.
+    /// Closes the queue and returns the jobs left in it.
     pub(super) fn close(&self) -> Vec<T> {
         let mut state = self.state();
         state.closed = true;
-        state.turns.clear();
+        state.rotation.clear();
         state.newcomers.clear();
         let users = std::mem::take(&mut state.users);
         users.into_values().flat_map(|user| user.urgent.into_iter().chain(user.normal)).collect()
     }
 
-    fn pop(self: &Arc<Self>, most: usize) -> Option<(T, InFlight<T>)> {
+    fn pop(self: &Arc<Self>, most: usize) -> Option<(T, InFlightGuard<T>)> {
         let mut state = self.state();
-        let name = state.next_turn(most)?;
+        let name = state.next_user(most)?;
         let user = state.users.get_mut(&name)?;
-        user.has_turn = false;
+        user.is_scheduled = false;
         let job = user.urgent.pop_front().or_else(|| user.normal.pop_front())?;
         user.in_flight += 1;
-        if user.may_have_turn(self.in_flight) {
-            user.has_turn = true;
-            state.turns.push_back(Arc::clone(&name));
+        if user.may_be_scheduled(self.max_in_flight) {
+            user.is_scheduled = true;
+            state.rotation.push_back(Arc::clone(&name));
         }
-        Some((job, InFlight { queue: Arc::clone(self), user: name }))
+        Some((job, InFlightGuard { queue: Arc::clone(self), user: name }))
     }
 
     fn ended(&self, name: &Arc<str>) {
@@ -134,15 +140,15 @@ impl<T> FairQueue<T> {
             user.in_flight = user.in_flight.saturating_sub(1);
             if user.is_idle() {
                 state.users.remove(name);
-            } else if user.may_have_turn(self.in_flight) {
-                user.has_turn = true;
-                state.turns.push_back(Arc::clone(name));
+            } else if user.may_be_scheduled(self.max_in_flight) {
+                user.is_scheduled = true;
+                state.rotation.push_back(Arc::clone(name));
             }
-            if state.turns.is_empty() {
+            if state.rotation.is_empty() {
                 return;
             }
         }
-        // It may be somebody else who may have one more in flight now.
+        // Another user may be allowed one more job in flight now.
         self.ready.notify_one();
     }
 
@@ -152,21 +158,21 @@ impl<T> FairQueue<T> {
 }
 
 impl<T> State<T> {
-    /// The user whose turn it is, of those who have fewer than `most` in flight.
-    fn next_turn(&mut self, most: usize) -> Option<Arc<str>> {
-        let others_wait = !self.turns.is_empty();
-        let may_come = self.in_a_row < NEWCOMERS_IN_A_ROW || !others_wait;
-        if may_come && let Some(newcomer) = self.newcomers.pop_front() {
-            self.in_a_row = if others_wait { self.in_a_row + 1 } else { 0 };
+    /// Next user of the round-robin who has fewer than `most` jobs in flight.
+    fn next_user(&mut self, most: usize) -> Option<Arc<str>> {
+        let others_wait = !self.rotation.is_empty();
+        let takes_newcomer = self.newcomers_in_a_row < NEWCOMERS_IN_A_ROW || !others_wait;
+        if takes_newcomer && let Some(newcomer) = self.newcomers.pop_front() {
+            self.newcomers_in_a_row = if others_wait { self.newcomers_in_a_row + 1 } else { 0 };
             return Some(newcomer);
         }
-        self.in_a_row = 0;
-        for _ in 0..self.turns.len() {
-            let name = self.turns.pop_front()?;
+        self.newcomers_in_a_row = 0;
+        for _ in 0..self.rotation.len() {
+            let name = self.rotation.pop_front()?;
             if self.users.get(&name).is_some_and(|user| user.in_flight < most) {
                 return Some(name);
             }
-            self.turns.push_back(name);
+            self.rotation.push_back(name);
         }
         self.newcomers.pop_front()
     }
@@ -174,23 +180,23 @@ impl<T> State<T> {
 
 impl<T> User<T> {
     fn new() -> Self {
-        Self { urgent: VecDeque::new(), normal: VecDeque::new(), in_flight: 0, has_turn: false }
+        Self { urgent: VecDeque::new(), normal: VecDeque::new(), in_flight: 0, is_scheduled: false }
     }
 
-    fn waits(&self) -> bool {
+    fn has_queued(&self) -> bool {
         !(self.urgent.is_empty() && self.normal.is_empty())
     }
 
-    fn may_have_turn(&self, in_flight: usize) -> bool {
-        !self.has_turn && self.in_flight < in_flight && self.waits()
+    fn may_be_scheduled(&self, in_flight: usize) -> bool {
+        !self.is_scheduled && self.in_flight < in_flight && self.has_queued()
     }
 
     fn is_idle(&self) -> bool {
-        self.in_flight == 0 && !self.waits()
+        self.in_flight == 0 && !self.has_queued()
     }
 }
 
-impl<T> Drop for InFlight<T> {
+impl<T> Drop for InFlightGuard<T> {
     fn drop(&mut self) {
         self.queue.ended(&self.user);
     }
@@ -204,12 +210,15 @@ mod tests {
 
     use super::*;
 
-    fn names(queue: &Arc<FairQueue<String>>, count: usize) -> (Vec<String>, Vec<InFlight<String>>) {
+    fn names(
+        queue: &Arc<FairQueue<String>>,
+        count: usize,
+    ) -> (Vec<String>, Vec<InFlightGuard<String>>) {
         std::iter::repeat_with(|| queue.pop(usize::MAX)).take(count).flatten().unzip()
     }
 
     #[test]
-    fn takes_users_in_turn() {
+    fn takes_users_round_robin() {
         let queue = FairQueue::new(10);
         for number in 0..5 {
             queue.push("hog", false, format!("hog-{number}"));
@@ -257,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn newcomers_keep_nobody_from_their_turn() {
+    fn takes_others_between_newcomers() {
         let queue = FairQueue::new(10);
         (0..3).for_each(|number| assert!(queue.push("hog", false, format!("hog-{number}"))));
         let (_, _flights) = names(&queue, 1);
@@ -265,17 +274,17 @@ mod tests {
             assert!(queue.push(&format!("new-{number}"), false, format!("new-{number}")))
         });
         let (taken, _more) = names(&queue, 22);
-        let places: Vec<_> = taken
+        let positions: Vec<_> = taken
             .iter()
             .enumerate()
             .filter(|(_, job)| job.starts_with("hog"))
             .map(|(at, _)| at)
             .collect();
-        assert_eq!(places, [8, 17]);
+        assert_eq!(positions, [8, 17]);
     }
 
     #[test]
-    fn passes_over_users_who_hold_what_is_left() {
+    fn skips_users_at_their_limit() {
         let queue = FairQueue::new(10);
         (0..6).for_each(|number| assert!(queue.push("hog", false, number)));
         queue.push("pig", false, 10);
@@ -286,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn gives_out_what_is_left_when_closed() {
+    fn returns_queued_jobs_when_closed() {
         let queue = FairQueue::new(1);
         queue.push("ada", false, 1);
         queue.push("ada", true, 2);
@@ -297,7 +306,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn gives_out_each_job_once(jobs in prop::collection::vec((0u8..5, any::<bool>()), 0..200), limit in 1usize..4) {
+        fn takes_each_job_once(
+            jobs in prop::collection::vec((0u8..5, any::<bool>()), 0..200),
+            limit in 1usize..4,
+        ) {
             let queue = FairQueue::new(limit);
             let mut given = HashSet::new();
             let mut flights = Vec::new();
@@ -318,7 +330,7 @@ mod tests {
             }
             prop_assert_eq!(given.len(), jobs.len());
             flights.clear();
-            prop_assert!(queue.state().users.is_empty(), "nothing is kept of a user who has nothing");
+            prop_assert!(queue.state().users.is_empty(), "idle users are removed");
         }
     }
 }

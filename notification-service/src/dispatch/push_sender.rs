@@ -1,4 +1,4 @@
-//! The lane of pushes speaks to FCM.
+//! Sender of pushes through FCM.
 
 use std::{sync::Arc, time::Instant};
 
@@ -15,7 +15,7 @@ use crate::{
 /// Sends pushes.
 pub(super) struct PushSender {
     pub(super) fcm: Arc<Fcm>,
-    /// The database's time, from which the time to live is counted.
+    /// Clock of the database; the push's time to live counts from its time.
     pub(super) clock: Arc<DbClock>,
 }
 
@@ -35,7 +35,7 @@ impl Sender for PushSender {
             data: &send.content.data,
             priority: send.content.priority,
             date: send.date,
-            // A zone that this build's tz database does not know is no reason not to send.
+            // A zone that this build's time zone database does not know does not prevent the send.
             time_zone: send.content.time_zone.parse().unwrap_or(chrono_tz::UTC),
             expires_at: send.expires_at,
             locale: send.content.locale.as_deref(),

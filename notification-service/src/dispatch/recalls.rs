@@ -1,81 +1,61 @@
-//! Deliveries that were changed or cancelled while they wait in memory.
+//! Recalls of deliveries that were revised or cancelled while a process holds them in memory.
 //!
-//! A delivery may wait in memory for up to 15 seconds between its claim and its attempt. Whoever
-//! changes it meanwhile notes that in the database; a process that holds it looks there once a
-//! second, and at once after a change that it made itself, and gives back what it has not begun to
-//! send. The ledger then ends it, or hands it out again as it is now.
+//! Whoever revises a claimed delivery writes a recall in the same transaction. The process that
+//! holds the delivery polls the recalls, and at once after a revision of its own, and releases a
+//! recalled delivery whose attempt has not begun. The ledger then ends it, or hands it out again
+//! with its new content.
 
-use std::{
-    collections::HashMap,
-    sync::{PoisonError, RwLock},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use sqlx::PgPool;
-use tokio::{
-    sync::Notify,
-    time::{MissedTickBehavior, interval},
-};
 use tokio_util::sync::CancellationToken;
 
+use super::polled_rows::{PolledRows, Table};
 use crate::{
     delivery::Delivery,
-    store::recalls::{self, Place},
+    store::recalls::{self, OccurrenceOnChannel},
 };
 
-/// How often the database is asked.
-const PERIOD: Duration = Duration::from_secs(1);
-/// How far back: longer than any lease, and than a transaction may take.
-const WINDOW: Duration = Duration::from_secs(90);
-/// After which a recall is purged.
-const KEPT: Duration = Duration::from_secs(120);
-/// How many are known at the most.
-const LIMIT: i64 = 10_000;
-/// Looks between two purges.
-const LOOKS: u32 = 60;
+#[derive(Debug)]
+struct RecallsTable;
 
-/// What was recalled lately, as of the last look: deliveries in an older version than these.
-#[derive(Debug, Default)]
-pub struct Recalls {
-    known: RwLock<HashMap<Place, i64>>,
-    noted: Notify,
+impl Table for RecallsTable {
+    const ROWS: &'static str = "recalls";
+    type Key = OccurrenceOnChannel;
+    /// Version from which on deliveries are not recalled.
+    type Value = i64;
+
+    async fn read(
+        pool: &PgPool,
+        window: Duration,
+        limit: i64,
+    ) -> Result<HashMap<OccurrenceOnChannel, i64>, sqlx::Error> {
+        Ok(recalls::within(pool, window, limit).await?.into_iter().collect())
+    }
+
+    async fn purge(pool: &PgPool, window: Duration) -> Result<(), sqlx::Error> {
+        recalls::purge(pool, window).await
+    }
 }
 
+/// Deliveries that were recalled lately, as of the last poll.
+#[derive(Debug, Default)]
+pub struct Recalls(PolledRows<RecallsTable>);
+
 impl Recalls {
-    /// Returns whether a delivery was changed or cancelled after it was claimed.
-    pub(super) fn concern(&self, delivery: &Delivery) -> bool {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        let version = known.get(&(delivery.key.occurrence_id, delivery.key.channel));
-        version.is_some_and(|version| delivery.dispatch.version < *version)
+    /// Returns `true` if a delivery was revised or cancelled after it was claimed.
+    pub(super) fn contains(&self, delivery: &Delivery) -> bool {
+        let key = (delivery.key.occurrence_id, delivery.key.channel);
+        self.0.get(&key, |version| delivery.dispatch.version < *version).unwrap_or(false)
     }
 
-    /// Asks the database at once: something may have been recalled by a transaction that was just
-    /// committed here.
-    pub fn look(&self) {
-        self.noted.notify_one();
+    /// Requests a poll now: a transaction of this process may have recalled deliveries.
+    pub fn poll_now(&self) {
+        self.0.poll_now();
     }
 
-    /// Asks the database again and again until the token is cancelled.
-    pub(super) async fn keep(&self, pool: &PgPool, shutdown: &CancellationToken) {
-        let mut tick = interval(PERIOD);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut looks: u32 = 0;
-        loop {
-            tokio::select! {
-                _ = tick.tick() => {}
-                () = self.noted.notified() => {}
-                () = shutdown.cancelled() => return,
-            }
-            looks = looks.wrapping_add(1);
-            if let Err(error) = self.ask(pool, looks.is_multiple_of(LOOKS)).await {
-                tracing::debug!(error = %error, "recalls were not read, will retry");
-            }
-        }
-    }
-
-    async fn ask(&self, pool: &PgPool, purge: bool) -> Result<(), sqlx::Error> {
-        let known = recalls::within(pool, WINDOW, LIMIT).await?.into_iter().collect();
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = known;
-        if purge { recalls::purge(pool, KEPT).await } else { Ok(()) }
+    /// Polls until the token is cancelled.
+    pub(super) async fn run(&self, pool: &PgPool, shutdown: &CancellationToken) {
+        self.0.run(pool, shutdown).await;
     }
 }

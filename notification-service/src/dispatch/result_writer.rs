@@ -1,11 +1,12 @@
-//! Writes verdicts in batches, each in one transaction with the events that tell of them.
+//! Writes results of deliveries to the ledger in batches, each in one transaction with the events
+//! that report them.
 //!
-//! A batch that fails for what one of its verdicts may have caused is split until the cause stands
-//! alone. It is then tried apart from the batches, and given up once others were written that came
-//! after it.
+//! A batch that fails with an error that one of its results may have caused is split until that
+//! result stands alone. It is then retried apart from the batches, and abandoned once later results
+//! were written.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -27,68 +28,59 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-use super::Place;
+use super::Permit;
 use crate::{
     clock::DbClock,
-    delivery::{Address, Record},
+    delivery::{Address, DeliveryResult},
     events,
     store::{
         devices,
-        ledger::{self, Counted},
+        ledger::{self, Written},
     },
 };
 
-/// Verdicts written together at the most.
+/// Most results that are written together.
 const BATCH: usize = 500;
-/// How long the first verdict of a batch waits for others.
+/// Time that the first result of a batch waits for others.
 const GATHER: Duration = Duration::from_millis(5);
-/// Batches under way at once.
+/// Batches that are written at the same time.
 const BATCHES: usize = 3;
-/// The pause before a batch that failed is tried again, at first and at most.
-const AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
-/// How long the last batches may take once nothing more comes.
+/// Pause before a batch that failed is retried, at first and at most.
+const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
+/// Longest time that the last batches may take once no result follows.
 const DRAIN: Duration = Duration::from_secs(10);
-/// Verdicts handed over and not yet taken up.
+/// Results that were submitted and not taken up yet.
 const QUEUE: usize = 4096;
-/// Tries of a verdict that fails alone, before it is given up while others are written.
-const TRIES_ALONE: u32 = 5;
-/// Verdicts of one batch that are tried alone at once.
-const ALONE_AT_ONCE: usize = 4;
+/// Retries of a result that fails alone, before it is abandoned while others are written.
+const ISOLATED_RETRIES: u32 = 5;
+/// Results of one batch that are retried alone at the same time.
+const ISOLATED_AT_ONCE: usize = 4;
 
-/// A verdict, with the place that its delivery held in its lane.
-#[derive(Debug)]
-pub struct Finished {
-    /// What is to be recorded.
-    pub record: Record,
-    /// Given back once it is.
-    pub _place: Place,
-}
-
-/// Writes verdicts, one a process, for all lanes.
-pub struct Recorder {
+/// Writes the results of all channels, one a process.
+pub(super) struct ResultWriter {
     pool: PgPool,
     handoff: Handoff,
     clock: Arc<DbClock>,
     failing: AtomicUsize,
-    /// Transactions that were written.
-    written: AtomicU64,
+    /// Number of transactions that were committed.
+    committed: AtomicU64,
 }
 
-/// Verdicts of a batch, in the order of their keys, and the places that their deliveries hold.
-type Part = (Vec<Record>, Vec<Place>);
+/// Results of a batch, in the order of their keys, and the permits of their deliveries.
+type Batch = (Vec<DeliveryResult>, Vec<Permit>);
 
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    #[error("write verdicts")]
+    #[error("write results")]
     Sql(#[from] sqlx::Error),
     #[error("write an event as JSON")]
     Json(#[from] serde_json::Error),
 }
 
 impl Error {
-    /// Returns whether one of the verdicts may be the cause; otherwise the database is away or in
-    /// somebody's way.
-    fn accuses_verdicts(&self) -> bool {
+    /// Returns `true` if one of the results may be the cause; otherwise the database is unreachable
+    /// or refuses every statement.
+    fn may_be_caused_by_result(&self) -> bool {
         match self {
             Self::Sql(error) => {
                 matches!(db::failure_class(error), FailureClass::Data | FailureClass::Suspect)
@@ -98,52 +90,47 @@ impl Error {
     }
 }
 
-impl Recorder {
-    /// A recorder, the way to it, and where what is handed to it comes out.
+impl ResultWriter {
+    /// Creates a result writer, and the channel through which results are submitted to it.
     #[must_use]
-    pub fn new(
+    pub(super) fn new(
         pool: PgPool,
         handoff: Handoff,
         clock: Arc<DbClock>,
-    ) -> (Arc<Self>, mpsc::Sender<Finished>, mpsc::Receiver<Finished>) {
-        let (sender, records) = mpsc::channel(QUEUE);
-        (
-            Arc::new(Self {
-                pool,
-                handoff,
-                clock,
-                failing: AtomicUsize::default(),
-                written: AtomicU64::default(),
-            }),
-            sender,
-            records,
-        )
+    ) -> (Arc<Self>, mpsc::Sender<(DeliveryResult, Permit)>, mpsc::Receiver<(DeliveryResult, Permit)>)
+    {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let (failing, committed) = Default::default();
+        (Arc::new(Self { pool, handoff, clock, failing, committed }), sender, receiver)
     }
 
-    /// Whether verdicts could not be written and are being tried again: nothing should be claimed
-    /// meanwhile, for it may be what was just sent.
-    pub fn is_behind(&self) -> bool {
+    /// Returns `true` if results could not be written and are being retried: nothing should be
+    /// claimed meanwhile, as it may be a delivery that was just sent.
+    pub(super) fn is_retrying(&self) -> bool {
         self.failing.load(Ordering::Acquire) > 0
     }
 
-    /// Records until every way to it is gone, then ends the batches under way, in a bounded time.
-    pub async fn run(self: Arc<Self>, mut records: mpsc::Receiver<Finished>) {
+    /// Writes until every sender is dropped, then ends the batches under way, in a bounded time.
+    pub(super) async fn run(
+        self: Arc<Self>,
+        mut results: mpsc::Receiver<(DeliveryResult, Permit)>,
+    ) {
         let batches = TaskTracker::new();
-        let slots = Arc::new(Semaphore::new(BATCHES));
-        while let Some(batch) = gather(&mut records).await {
-            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { break };
-            let recorder = Arc::clone(&self);
+        let batch_permits = Arc::new(Semaphore::new(BATCHES));
+        while let Some(batch) = gather(&mut results).await {
+            let Ok(batch_permit) = Arc::clone(&batch_permits).acquire_owned().await else { break };
+            let writer = Arc::clone(&self);
             batches.spawn(async move {
-                let alone = recorder.write(batch).await;
-                // Others are written meanwhile: each of these holds no more than its place.
-                drop(slot);
-                let writing = futures::stream::iter(alone).for_each_concurrent(
-                    ALONE_AT_ONCE,
-                    |(record, place)| {
-                        let recorder = &recorder;
+                let isolated = writer.write(batch).await;
+                // Other batches are written meanwhile: each isolated result holds only its permit.
+                drop(batch_permit);
+                let writing = futures::stream::iter(isolated).for_each_concurrent(
+                    ISOLATED_AT_ONCE,
+                    |(result, permit)| {
+                        let writer = &writer;
                         async move {
-                            recorder.write_alone(record).await;
-                            drop(place);
+                            writer.write_isolated(result).await;
+                            drop(permit);
                         }
                     },
                 );
@@ -153,100 +140,101 @@ impl Recorder {
         batches.close();
         if timeout(DRAIN, batches.wait()).await.is_err() {
             tracing::warn!(
-                "outcomes were not recorded before the drain limit, their deliveries will be \
-                 claimed again"
+                "some results were not written when the time to drain ended, their deliveries are \
+                 claimed again when the leases end"
             );
         }
     }
 
-    /// Writes a batch, however often it takes, but for verdicts that fail alone: those are
-    /// returned. An attempt to write whose end is not known (the connection broke during the
-    /// commit) is repeated too: what it had written is then no longer pending and stays as it is.
-    async fn write(&self, mut batch: Vec<Finished>) -> Vec<(Record, Place)> {
-        batch.sort_unstable_by_key(|finished| finished.record.delivery.key.order());
-        let whole: Part =
-            batch.into_iter().map(|finished| (finished.record, finished._place)).unzip();
-        let (mut queue, mut alone) = (VecDeque::from([whole]), Vec::new());
-        let mut pause = AGAIN.0;
+    /// Writes a batch, retrying as often as needed, and returns the results that fail alone. A
+    /// transaction whose end is not known (the connection broke during the commit) is repeated too:
+    /// the rows that it wrote are no longer pending then, and stay as they are.
+    async fn write(
+        &self,
+        mut batch: Vec<(DeliveryResult, Permit)>,
+    ) -> Vec<(DeliveryResult, Permit)> {
+        batch.sort_unstable_by_key(|(result, _)| result.delivery.key.order());
+        let whole: Batch = batch.into_iter().unzip();
+        let (mut queue, mut isolated) = (VecDeque::from([whole]), Vec::new());
+        let mut pause = RETRY_PAUSE.0;
         let mut is_failing = false;
-        while let Some((records, places)) = queue.pop_front() {
-            let Err(error) = self.try_write(&records).await else { continue };
+        while let Some((results, permits)) = queue.pop_front() {
+            let Err(error) = self.try_write(&results).await else { continue };
             if !std::mem::replace(&mut is_failing, true) {
                 self.failing.fetch_add(1, Ordering::AcqRel);
             }
-            let is_split = error.accuses_verdicts();
+            let is_split = error.may_be_caused_by_result();
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                outcomes = records.len(),
+                results = results.len(),
                 is_split,
-                "outcomes were not recorded, will retry"
+                "writing results failed, will retry"
             );
-            if is_split && records.len() == 1 {
-                alone.extend(records.into_iter().zip(places));
+            if is_split && results.len() == 1 {
+                isolated.extend(results.into_iter().zip(permits));
             } else if is_split {
-                queue.extend(split((records, places)));
+                queue.extend(split((results, permits)));
             } else {
-                queue.push_front((records, places));
+                queue.push_front((results, permits));
                 sleep(pause).await;
-                pause = (pause * 2).min(AGAIN.1);
+                pause = (pause * 2).min(RETRY_PAUSE.1);
             }
         }
         if is_failing {
             self.failing.fetch_sub(1, Ordering::AcqRel);
         }
-        alone
+        isolated
     }
 
-    /// Writes a verdict that failed alone. While nothing else can be written either it is tried
-    /// again and again; once others are written it is given up after some tries, the last of them
-    /// without the provider's words: its delivery is claimed anew when the lease ends.
-    async fn write_alone(&self, record: Record) {
-        let (before, mut pause, mut tries) = (self.written.load(Ordering::Acquire), AGAIN.0, 0);
-        let mut record = [record];
-        while tries < TRIES_ALONE {
+    /// Writes a result that failed alone. While nothing else can be written either it is retried
+    /// again and again; once others are written it is abandoned after some retries, the last of them
+    /// without the provider's text. Its delivery is claimed again when the lease ends.
+    async fn write_isolated(&self, result: DeliveryResult) {
+        let before = self.committed.load(Ordering::Acquire);
+        let (mut pause, mut retries) = (RETRY_PAUSE.0, 0);
+        let mut result = [result];
+        while retries < ISOLATED_RETRIES {
             sleep(pause).await;
-            pause = (pause * 2).min(AGAIN.1);
-            let Err(error) = self.try_write(&record).await else { return };
-            let has_evidence = self.written.load(Ordering::Acquire) > before;
-            if has_evidence && error.accuses_verdicts() {
-                tries += 1;
+            pause = (pause * 2).min(RETRY_PAUSE.1);
+            let Err(error) = self.try_write(&result).await else { return };
+            let others_are_written = self.committed.load(Ordering::Acquire) > before;
+            if others_are_written && error.may_be_caused_by_result() {
+                retries += 1;
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    attempts = tries,
-                    "outcome was not recorded alone, will retry"
+                    retries,
+                    "writing a single result failed, will retry"
                 );
             }
-            if tries + 1 == TRIES_ALONE {
-                record[0].leave_out_words();
+            if retries + 1 == ISOLATED_RETRIES {
+                result[0].remove_provider_text();
             }
         }
-        let [Record { delivery, .. }] = record;
+        let [DeliveryResult { delivery, .. }] = result;
+        let channel = delivery.key.channel.as_str();
         tracing::error!(
             occurrence.id = %delivery.key.occurrence_id.simple(),
-            channel = delivery.key.channel.as_str(),
-            "outcome cannot be recorded while others can, was abandoned, its delivery will be \
+            channel,
+            "a single result cannot be written while others are, abandoned; its delivery is \
              claimed again"
         );
-        let channel = delivery.key.channel.as_str();
         metrics::counter!("reminders_outcomes_abandoned_total", "channel" => channel).increment(1);
     }
 
-    async fn try_write(&self, records: &[Record]) -> Result<(), Error> {
+    async fn try_write(&self, results: &[DeliveryResult]) -> Result<(), Error> {
         let mut transaction = self.pool.begin().await?;
-        let counted = ledger::record(&mut *transaction, records).await?;
-        let mut messages = Vec::with_capacity(counted.len());
+        let written = ledger::write_results(&mut *transaction, results).await?;
+        let mut messages = Vec::with_capacity(written.len());
         let mut dead = Vec::new();
-        for (record, withdrawn) in
-            counted.iter().filter_map(|it| Some((records.get(it.position)?, &it.withdrawn)))
-        {
-            messages.extend(events::recorded(record, withdrawn.as_deref())?);
+        for (result, cancelled) in applied(results, &written) {
+            messages.extend(events::result(result, cancelled)?);
             if let (true, Address::Device { version, .. }) =
-                (record.token_is_dead, &record.delivery.address)
+                (result.token_is_dead, &result.delivery.address)
             {
                 dead.push((
-                    record.delivery.key.device_id,
+                    result.delivery.key.device_id,
                     *version,
-                    record.reason().unwrap_or_default().to_owned(),
+                    result.reason().unwrap_or_default().to_owned(),
                 ));
             }
         }
@@ -255,8 +243,8 @@ impl Recorder {
         }
         outbox::insert(&mut *transaction, &messages).await?;
         transaction.commit().await?;
-        self.written.fetch_add(1, Ordering::AcqRel);
-        count(records, &counted);
+        self.committed.fetch_add(1, Ordering::AcqRel);
+        count(results, &written);
         self.handoff.after_commit(messages);
         Ok(())
     }
@@ -270,7 +258,8 @@ impl Recorder {
         let now = self.clock.now();
         let mut messages = Vec::with_capacity(invalidated.len());
         for device in &invalidated {
-            let reason = dead.iter().find(|it| it.0 == device.id).map(|it| it.2.as_str());
+            let reason =
+                dead.iter().find(|(id, ..)| *id == device.id).map(|(.., reason)| reason.as_str());
             messages.push(events::device(
                 EventType::DeviceInvalidated,
                 device,
@@ -284,28 +273,42 @@ impl Recorder {
     }
 }
 
-/// Splits a part in a few, in the same order.
-fn split((mut records, mut places): Part) -> Vec<Part> {
-    let ranges: Vec<_> = parts(0..records.len()).collect();
-    let mut split: Vec<Part> = ranges
+/// Results that the ledger accepted, each with the reason for which its delivery was cancelled, if it
+/// was.
+fn applied<'a>(
+    results: &'a [DeliveryResult],
+    written: &'a [Written],
+) -> impl Iterator<Item = (&'a DeliveryResult, Option<&'a str>)> {
+    written
+        .iter()
+        .filter_map(|written| Some((results.get(written.position)?, written.cancelled.as_deref())))
+}
+
+/// Splits a batch in a few, in the same order.
+fn split((mut results, mut permits): Batch) -> Vec<Batch> {
+    let ranges: Vec<_> = parts(0..results.len()).collect();
+    let mut split: Vec<Batch> = ranges
         .into_iter()
         .rev()
-        .map(|range| (records.split_off(range.start), places.split_off(range.start)))
+        .map(|range| (results.split_off(range.start), permits.split_off(range.start)))
         .collect();
     split.reverse();
     split
 }
 
-/// A batch: what is there, and what comes within [`GATHER`]; none when nothing will come any more.
-async fn gather(records: &mut mpsc::Receiver<Finished>) -> Option<Vec<Finished>> {
+/// Takes the results that are there and that come within [`GATHER`]; `None` once every sender is
+/// dropped.
+async fn gather(
+    results: &mut mpsc::Receiver<(DeliveryResult, Permit)>,
+) -> Option<Vec<(DeliveryResult, Permit)>> {
     let mut batch = Vec::with_capacity(BATCH);
-    if records.recv_many(&mut batch, BATCH).await == 0 {
+    if results.recv_many(&mut batch, BATCH).await == 0 {
         return None;
     }
     let deadline = Instant::now() + GATHER;
     while batch.len() < BATCH {
         let missing = BATCH - batch.len();
-        match timeout_at(deadline, records.recv_many(&mut batch, missing)).await {
+        match timeout_at(deadline, results.recv_many(&mut batch, missing)).await {
             Ok(0) | Err(_) => break,
             Ok(_) => {}
         }
@@ -313,20 +316,18 @@ async fn gather(records: &mut mpsc::Receiver<Finished>) -> Option<Vec<Finished>>
     Some(batch)
 }
 
-fn count(records: &[Record], counted: &[Counted]) {
-    let stale = records.len() - counted.len();
+fn count(results: &[DeliveryResult], written: &[Written]) {
+    let stale = results.len() - written.len();
     if stale > 0 {
         metrics::counter!("reminders_outcomes_stale_total").increment(stale as u64);
     }
-    let mut figures = std::collections::BTreeMap::<(&str, &str), u64>::new();
-    for (record, withdrawn) in
-        counted.iter().filter_map(|it| Some((records.get(it.position)?, &it.withdrawn)))
-    {
-        let state = if withdrawn.is_some() { DeliveryState::Suppressed } else { record.state() };
-        *figures.entry((record.delivery.key.channel.as_str(), state.as_str())).or_default() += 1;
+    let mut counts = BTreeMap::<(&str, &str), u64>::new();
+    for (result, cancelled) in applied(results, written) {
+        let state = if cancelled.is_some() { DeliveryState::Suppressed } else { result.state() };
+        *counts.entry((result.delivery.key.channel.as_str(), state.as_str())).or_default() += 1;
     }
-    for ((channel, state), number) in figures {
+    for ((channel, state), count) in counts {
         metrics::counter!("reminders_deliveries_total", "channel" => channel, "state" => state)
-            .increment(number);
+            .increment(count);
     }
 }

@@ -1,9 +1,9 @@
-//! The share of a provider's rate and quota that this process may use.
+//! Budget of messages that this process may send, within a provider's rate and daily quota.
 //!
-//! The budget itself lies in the database, where all processes lease from it: one statement for the
-//! next few hundred milliseconds, not one for each message. What is leased and not used in its time
-//! is lost to the rate, so that the processes together keep to it whoever of them sends; the next
-//! lease gives it back to the quota of the day.
+//! The budget is kept in the database, and all processes lease from it: one statement for the next
+//! few hundred milliseconds, not one for each message. Messages that are leased and not sent in time
+//! are lost to the rate, so that the processes together keep to it whichever of them sends; the next
+//! lease returns them to the quota of the day.
 
 mod leased;
 
@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use leased::{Purse, Take};
+use leased::{LeasedBudget, Take};
 use shared::contract::Channel;
 use sqlx::PgPool;
 use tokio::{
@@ -26,32 +26,33 @@ use crate::{
     store::budgets::{self, Leased, Wanted},
 };
 
-/// How far ahead of now a lease may begin: other processes wait in turn behind it.
+/// Longest time ahead of now at which a lease may begin: other processes wait for theirs after it.
 const AHEAD: Duration = Duration::from_secs(1);
-/// The pause after a lease that failed or that there was no room for.
+/// Shortest and longest pause after a lease that failed or brought no message.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
-/// How long a channel waits whose quota of 24 hours is used up, before it looks again.
-const DAY_PAUSE: Duration = Duration::from_secs(60);
+/// Time after which a channel whose daily quota is used up asks for a lease again.
+const QUOTA_PAUSE: Duration = Duration::from_secs(60);
 
-/// How a budget is spent.
+/// Rules by which a budget is spent.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Terms {
-    /// How much of the time that passed unused may be made up for at once.
+    /// Longest unused time that may be made up for at once.
     pub(super) burst: Duration,
-    /// The least and the most that is leased at once, as time at the provider's rate.
+    /// Shortest and longest lease, as time at the provider's rate.
     pub(super) lease: (Duration, Duration),
-    /// Whether messages are spread evenly over the time of their lease.
+    /// `true` if messages are spread evenly over the time of their lease.
     pub(super) is_even: bool,
 }
 
 impl Terms {
-    /// SES counts by the second: messages go evenly, and nothing is made up for.
+    /// Rules for SES, which counts by the second: even, and nothing is made up for.
     pub(super) const EVEN: Self = Self {
         burst: Duration::ZERO,
         lease: (Duration::from_millis(100), Duration::from_millis(500)),
         is_even: true,
     };
-    /// FCM counts by the minute: twelve seconds' worth may go at once. See [`per_minute`].
+    /// Rules for FCM, which counts by the minute: the messages of twelve seconds may be sent at
+    /// once. See [`per_minute`].
     pub(super) const BY_MINUTE: Self = Self {
         burst: Duration::from_secs(12),
         lease: (Duration::from_millis(250), Duration::from_secs(1)),
@@ -59,58 +60,60 @@ impl Terms {
     };
 }
 
-/// The rate in messages a second that, with a burst of twelve seconds, never makes more than
-/// `limit` messages in any minute.
+/// Returns the rate in messages a second that, with a burst of twelve seconds, never exceeds `limit`
+/// messages in any minute.
 pub(super) fn per_minute(limit: u32) -> f64 {
     f64::from(limit) / 72.0
 }
 
-/// Leave to send one message.
+/// Answer to a request to send one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Leave {
-    /// Now.
+pub(super) enum Grant {
+    /// The message may be sent now.
     Given,
-    /// Not before the provider's quota of 24 hours frees itself; look again after this long.
+    /// The provider's quota of 24 hours is used up; ask again after this long.
     UsedUp(Duration),
 }
 
-/// A channel's budget, as this process spends it.
+/// Budget of one channel, as this process spends it.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(super) struct SendBudget {
     channel: Channel,
     pool: PgPool,
     terms: Terms,
-    purse: Mutex<Purse>,
+    leased: Mutex<LeasedBudget>,
 }
 
-impl Budget {
-    /// An empty purse; nothing is leased yet.
+impl SendBudget {
+    /// Creates a budget of which nothing is leased yet.
     pub(super) fn new(channel: Channel, pool: PgPool, terms: Terms, per_second: f64) -> Self {
         Self {
             channel,
             pool,
             terms,
-            purse: Mutex::new(Purse::new(terms.is_even, per_second, Instant::now())),
+            leased: Mutex::new(LeasedBudget::new(terms.is_even, per_second, Instant::now())),
         }
     }
 
-    /// Waits until one message may be sent. `demand`: how many messages wait, this one included;
-    /// asked where a lease is due.
-    pub(super) async fn take(&self, demand: impl Fn() -> usize + Send) -> Leave {
+    /// Waits until one message may be sent. `demand` returns the number of messages that wait, this
+    /// one included; it is called when a lease is due.
+    pub(super) async fn take(&self, demand: impl Fn() -> usize + Send) -> Grant {
         let mut is_failing = false;
         loop {
-            let take = self.purse().take(Instant::now());
+            let take = self.leased().take(Instant::now());
             match take {
-                Take::Now => return Leave::Given,
+                Take::Now => return Grant::Granted,
                 Take::At(at) => {
                     sleep_until(at.into()).await;
-                    return Leave::Given;
+                    return Grant::Granted;
                 }
                 Take::Empty => {}
             }
             match self.lease(demand()).await {
                 Ok(Some(leased)) if leased.messages > 0 => {}
-                Ok(Some(Leased { day_left: Some(..=0), .. })) => return Leave::UsedUp(DAY_PAUSE),
+                Ok(Some(Leased { day_left: Some(..=0), .. })) => {
+                    return Grant::QuotaUsedUp(QUOTA_PAUSE);
+                }
                 Ok(Some(leased)) => {
                     let wait = Duration::try_from_secs_f64(leased.begins_in)
                         .unwrap_or_default()
@@ -123,7 +126,7 @@ impl Budget {
                         tracing::warn!(
                             error = %error,
                             channel = self.channel.as_str(),
-                            "send budget was not leased, will retry"
+                            "send budget lease failed, will retry"
                         );
                     }
                     is_failing = true;
@@ -133,12 +136,12 @@ impl Budget {
         }
     }
 
-    /// The provider said that we are too fast: this process is slower for a while.
+    /// Slows this process down for a while: the provider throttled it.
     pub(super) fn slow_down(&self) {
-        self.purse().slow_down(Instant::now());
+        self.leased().slow_down(Instant::now());
     }
 
-    /// Follows what the provider allows, until the token is cancelled.
+    /// Applies the rate and quota that the provider reports, until the token is cancelled.
     pub(super) async fn follow(
         &self,
         mut quota: watch::Receiver<Option<Quota>>,
@@ -147,13 +150,13 @@ impl Budget {
         loop {
             let known = *quota.borrow_and_update();
             if let Some(known) = known {
-                self.purse().set_rate(known.per_second);
+                self.leased().set_rate(known.per_second);
                 if let Err(error) =
                     budgets::note_day_left(&self.pool, self.channel, known.day_left).await
                 {
-                    tracing::debug!(error = %error, "daily quota was not recorded, will retry");
+                    tracing::debug!(error = %error, "daily quota was not stored, will retry with the next report");
                 }
-                self.show(known.day_left);
+                self.export_day_left(known.day_left);
             }
             tokio::select! {
                 changed = quota.changed() => if changed.is_err() { return },
@@ -164,8 +167,8 @@ impl Budget {
 
     async fn lease(&self, demand: usize) -> Result<Option<Leased>, sqlx::Error> {
         let (per_second, unused) = {
-            let mut purse = self.purse();
-            (purse.rate(Instant::now()), purse.take_unused())
+            let mut leased = self.leased();
+            (leased.rate(Instant::now()), leased.take_unused())
         };
         let messages = wanted(demand, per_second, self.terms.lease);
         let (seconds_each, channel) = (1.0 / per_second, self.channel);
@@ -178,41 +181,39 @@ impl Budget {
             unused,
         };
         let leased = budgets::lease(&self.pool, wanted).await.inspect_err(|error| {
-            if is_undone(error) {
-                self.purse().keep_unused(unused);
+            if has_changed_nothing(error) {
+                self.leased().keep_unused(unused);
             }
         })?;
         if let Some(leased) = leased.filter(|leased| leased.messages > 0) {
-            self.purse().add(Instant::now(), leased.messages, leased.begins_in, seconds_each);
-            self.show(leased.day_left);
+            self.leased().add(Instant::now(), leased.messages, leased.begins_in, seconds_each);
+            self.export_day_left(leased.day_left);
         }
         Ok(leased)
     }
 
-    fn show(&self, day_left: Option<i64>) {
+    fn export_day_left(&self, day_left: Option<i64>) {
         if let Some(left) = day_left {
-            metrics::gauge!(
-                "reminders_provider_quota_remaining",
-                "channel" => self.channel.as_str()
-            )
-            .set(left as f64);
+            let channel = self.channel.as_str();
+            metrics::gauge!("reminders_provider_quota_remaining", "channel" => channel)
+                .set(left as f64);
         }
     }
 
-    fn purse(&self) -> MutexGuard<'_, Purse> {
-        self.purse.lock().unwrap_or_else(PoisonError::into_inner)
+    fn leased(&self) -> MutexGuard<'_, LeasedBudget> {
+        self.leased.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Returns whether a statement certainly changed nothing. One whose answer was lost may have: what
-/// it gave back must not be given back again, as the quota would seem larger than it is. If it was
-/// not given back, the provider's own count of the day shows it again.
-fn is_undone(error: &sqlx::Error) -> bool {
+/// Returns `true` if a statement certainly changed nothing. A statement whose answer was lost may
+/// have returned the unused messages; they must not be returned again, as the quota would seem larger
+/// than it is. If they were not returned, the provider's own count of the day corrects it.
+fn has_changed_nothing(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed)
 }
 
-/// How many messages to lease: what waits, within what the rate makes in the least and the longest
-/// time of a lease.
+/// Number of messages to lease: those that wait, within the bounds of the shortest and the longest
+/// lease at this rate.
 fn wanted(demand: usize, per_second: f64, lease: (Duration, Duration)) -> i64 {
     let least = (per_second * lease.0.as_secs_f64()).max(1.0);
     let most = (per_second * lease.1.as_secs_f64()).max(1.0);
@@ -224,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn leases_what_waits_within_bounds_of_rate() {
+    fn leases_waiting_messages_within_rate() {
         let even = Terms::EVEN.lease;
         assert_eq!([0, 1, 5, 1_000].map(|demand| wanted(demand, 14.0, even)), [1, 1, 5, 7]);
         assert_eq!([1, 1_000].map(|demand| wanted(demand, 0.5, even)), [1, 1]);
@@ -236,15 +237,15 @@ mod tests {
     }
 
     #[test]
-    fn gives_nothing_back_again_when_answer_was_lost() {
+    fn returns_nothing_again_when_answer_was_lost() {
         for lost in [
             std::io::ErrorKind::ConnectionReset,
             std::io::ErrorKind::UnexpectedEof,
             std::io::ErrorKind::TimedOut,
         ] {
-            assert!(!is_undone(&std::io::Error::from(lost).into()), "{lost}");
+            assert!(!has_changed_nothing(&std::io::Error::from(lost).into()), "{lost}");
         }
-        assert!(is_undone(&sqlx::Error::PoolTimedOut));
+        assert!(has_changed_nothing(&sqlx::Error::PoolTimedOut));
     }
 
     #[test]

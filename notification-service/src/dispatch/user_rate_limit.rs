@@ -1,10 +1,10 @@
-//! How many deliveries of one user a channel begins in a minute (the generic cell rate algorithm,
-//! ITU-T I.371).
+//! Limit of the deliveries of one user that a channel begins in a minute (the generic cell rate
+//! algorithm, ITU-T I.371).
 //!
-//! What is beyond it waits in the ledger until its turn, spread evenly: so the deliveries of one
-//! user never stand in the way of another's, however many are due at one instant. What is urgent
-//! has a line of its own. Each process keeps its own account; with several of them a user has as
-//! many times the pace.
+//! Deliveries beyond the rate wait in the ledger, spread evenly, so that however many deliveries of
+//! one user are due at one instant, they do not delay another user's. Urgent deliveries are counted
+//! separately. Each process counts on its own: with `n` processes a user's rate is `n` times as
+//! high.
 
 use std::{
     collections::HashMap,
@@ -13,34 +13,35 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// How much of a minute's deliveries may come at once: those of 12 seconds.
+/// Part of a minute's deliveries that may begin at once: those of 12 seconds.
 const BURST_PART: u32 = 5;
-/// Lines that are kept before those that are through are looked for.
+/// Users that are remembered before those below their rate are pruned.
 const PRUNE_FROM: usize = 10_000;
 
-/// The pace of one channel.
+/// Rate limit of one channel.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct UserRateLimit {
     interval: TimeDelta,
     tolerance: TimeDelta,
-    /// When the line of each user is through: of normal deliveries and of urgent ones.
-    lines: [Mutex<Lines>; 2],
+    /// Arrival times of normal deliveries and of urgent ones.
+    arrivals: [Mutex<ArrivalTimes>; 2],
 }
 
+/// Theoretical arrival time of each user's next delivery.
 #[derive(Debug)]
-struct Lines {
-    through: HashMap<String, DateTime<Utc>>,
+struct ArrivalTimes {
+    next: HashMap<String, DateTime<Utc>>,
     prune_at: usize,
 }
 
-impl Default for Lines {
+impl Default for ArrivalTimes {
     fn default() -> Self {
-        Self { through: HashMap::new(), prune_at: PRUNE_FROM }
+        Self { next: HashMap::new(), prune_at: PRUNE_FROM }
     }
 }
 
-impl Pace {
-    /// A pace of so many deliveries of one user in a minute.
+impl UserRateLimit {
+    /// Allows this many deliveries of one user in a minute.
     pub(super) fn new(per_minute: u32) -> Self {
         let per_minute = per_minute.max(1);
         let interval = TimeDelta::microseconds(60_000_000 / i64::from(per_minute).max(1))
@@ -49,52 +50,52 @@ impl Pace {
         let tolerance = interval
             .checked_mul(i32::try_from(burst - 1).unwrap_or(i32::MAX))
             .unwrap_or(TimeDelta::MAX);
-        Self { interval, tolerance, lines: Default::default() }
+        Self { interval, tolerance, arrivals: Default::default() }
     }
 
-    /// When the delivery of a user with `ahead` others of the same batch before it may begin;
-    /// `None` when it may now. Nothing is charged.
-    pub(super) fn turn(
+    /// Returns the time before which a user's delivery must not begin, with `ahead` others of the
+    /// same batch before it; `None` if it may begin now. Nothing is charged.
+    pub(super) fn earliest_start(
         &self,
         user: &str,
         is_urgent: bool,
         ahead: u32,
         now: DateTime<Utc>,
     ) -> Option<DateTime<Utc>> {
-        let through = self.lines(is_urgent).through.get(user).copied().unwrap_or(now).max(now);
+        let next = self.arrivals(is_urgent).next.get(user).copied().unwrap_or(now).max(now);
         let ahead = self
             .interval
             .checked_mul(i32::try_from(ahead).unwrap_or(i32::MAX))
             .unwrap_or(TimeDelta::MAX);
-        let at = through.checked_add_signed(ahead)?.checked_sub_signed(self.tolerance)?;
+        let at = next.checked_add_signed(ahead)?.checked_sub_signed(self.tolerance)?;
         (at > now).then_some(at)
     }
 
     /// Charges deliveries to a user.
     pub(super) fn charge(&self, user: &str, is_urgent: bool, deliveries: u32, now: DateTime<Utc>) {
-        let mut lines = self.lines(is_urgent);
-        if lines.through.len() >= lines.prune_at {
-            lines.through.retain(|_, through| *through > now);
-            lines.prune_at = (lines.through.len() * 2).max(PRUNE_FROM);
+        let mut arrivals = self.arrivals(is_urgent);
+        if arrivals.next.len() >= arrivals.prune_at {
+            arrivals.next.retain(|_, next| *next > now);
+            arrivals.prune_at = (arrivals.next.len() * 2).max(PRUNE_FROM);
         }
-        let longer = self
+        let charged = self
             .interval
             .checked_mul(i32::try_from(deliveries).unwrap_or(i32::MAX))
             .unwrap_or(TimeDelta::MAX);
-        let extend =
-            |through: DateTime<Utc>| through.max(now).checked_add_signed(longer).unwrap_or(through);
-        match lines.through.get_mut(user) {
-            Some(through) => *through = extend(*through),
+        let advance =
+            |next: DateTime<Utc>| next.max(now).checked_add_signed(charged).unwrap_or(next);
+        match arrivals.next.get_mut(user) {
+            Some(next) => *next = advance(*next),
             None => {
-                lines.through.insert(user.to_owned(), extend(now));
+                arrivals.next.insert(user.to_owned(), advance(now));
             }
         }
     }
 
-    fn lines(&self, is_urgent: bool) -> MutexGuard<'_, Lines> {
-        let [normal, urgent] = &self.lines;
-        let lines = if is_urgent { urgent } else { normal };
-        lines.lock().unwrap_or_else(PoisonError::into_inner)
+    fn arrivals(&self, is_urgent: bool) -> MutexGuard<'_, ArrivalTimes> {
+        let [normal, urgent] = &self.arrivals;
+        let arrivals = if is_urgent { urgent } else { normal };
+        arrivals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -108,46 +109,51 @@ mod tests {
         DateTime::UNIX_EPOCH + TimeDelta::days(20_000)
     }
 
-    /// The turns of a batch, in seconds from now.
-    fn turns(pace: &Pace, user: &str, deliveries: u32) -> Vec<i64> {
-        let turns: Vec<_> =
-            (0..deliveries).map(|ahead| pace.turn(user, false, ahead, now())).collect();
-        pace.charge(user, false, deliveries, now());
-        turns.into_iter().map(|at| at.map_or(0, |at| (at - now()).num_seconds())).collect()
+    /// Earliest starts of a batch, in seconds from now.
+    fn starts(limit: &UserRateLimit, user: &str, deliveries: u32) -> Vec<i64> {
+        let starts: Vec<_> =
+            (0..deliveries).map(|ahead| limit.earliest_start(user, false, ahead, now())).collect();
+        limit.charge(user, false, deliveries, now());
+        starts.into_iter().map(|at| at.map_or(0, |at| (at - now()).num_seconds())).collect()
     }
 
     #[test]
-    fn spreads_what_is_beyond_burst() {
+    fn spreads_deliveries_beyond_burst() {
         // One a second, twelve at once.
-        let pace = Pace::new(60);
-        assert_eq!(turns(&pace, "hog", 14), [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2]);
-        assert_eq!(turns(&pace, "hog", 2), [3, 4], "the next batch stands behind it");
-        assert_eq!(turns(&pace, "ada", 1), [0], "nobody else does");
-        assert_eq!(pace.turn("hog", true, 0, now()), None, "what is urgent does not");
+        let limit = UserRateLimit::new(60);
+        assert_eq!(starts(&limit, "hog", 14), [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2]);
+        assert_eq!(starts(&limit, "hog", 2), [3, 4], "the next batch follows it");
+        assert_eq!(starts(&limit, "ada", 1), [0], "other users are not delayed");
+        assert_eq!(limit.earliest_start("hog", true, 0, now()), None, "nor urgent deliveries");
     }
 
     #[test]
-    fn forgets_users_whose_line_is_through() {
-        let pace = Pace::new(60);
+    fn prunes_users_below_their_rate() {
+        let limit = UserRateLimit::new(60);
         for user in 0..PRUNE_FROM {
-            pace.charge(&user.to_string(), false, 1, now());
+            limit.charge(&user.to_string(), false, 1, now());
         }
-        pace.charge("late", false, 1, now() + TimeDelta::seconds(2));
-        assert_eq!(pace.lines(false).through.len(), 1);
+        limit.charge("late", false, 1, now() + TimeDelta::seconds(2));
+        assert_eq!(limit.arrivals(false).next.len(), 1);
     }
 
     proptest! {
         #[test]
-        fn never_begins_more_than_pace_allows(per_minute in 1u32..2_000, batches in prop::collection::vec(0u32..300, 1..10)) {
-            let pace = Pace::new(per_minute);
-            let mut turns = Vec::new();
+        fn never_begins_more_than_rate_allows(
+            per_minute in 1u32..2_000,
+            batches in prop::collection::vec(0u32..300, 1..10),
+        ) {
+            let limit = UserRateLimit::new(per_minute);
+            let mut starts = Vec::new();
             for deliveries in batches {
-                turns.extend((0..deliveries).map(|ahead| pace.turn("hog", false, ahead, now()).unwrap_or(now())));
-                pace.charge("hog", false, deliveries, now());
+                let earliest = |ahead| limit.earliest_start("hog", false, ahead, now());
+                starts.extend((0..deliveries).map(|ahead| earliest(ahead).unwrap_or(now())));
+                limit.charge("hog", false, deliveries, now());
             }
-            let within_a_minute = turns.iter().filter(|at| **at < now() + TimeDelta::minutes(1)).count();
+            let minute_ends = now() + TimeDelta::minutes(1);
+            let within_a_minute = starts.iter().filter(|at| **at < minute_ends).count();
             let allowed = per_minute + (per_minute / BURST_PART).max(1) + 1;
-            prop_assert!(within_a_minute <= allowed as usize, "{} > {}", within_a_minute, allowed);
+            prop_assert!(within_a_minute <= allowed as usize, "{within_a_minute} > {allowed}");
         }
     }
 }

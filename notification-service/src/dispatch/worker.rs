@@ -1,4 +1,4 @@
-//! Lets jobs through the gate, each in a task of its own.
+//! Worker of one channel: takes queued jobs and runs each admitted attempt in a task of its own.
 
 use std::{
     sync::Arc,
@@ -10,164 +10,172 @@ use tokio::{sync::mpsc, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Finished, Job, Lane, Recorder, Sender,
-    admission::{Admission, Hold, Ticket},
-    attempt::{self, Attempter, Slot},
-    deleted_devices::Departures,
+    Dispatcher, Job, Sender,
+    admission::{Admission, Postponement, Ticket},
+    attempt::{self, AdmittedAttempt, AttemptRunner},
+    deleted_devices::DeletedDevices,
+    permits::Permit,
     recalls::Recalls,
-    send_budget::{Budget, Leave},
+    result_writer::ResultWriter,
+    send_budget::{Grant, SendBudget},
 };
-use crate::{channels::retry::Policy, clock::DbClock, delivery::reason};
+use crate::{
+    channels::retry::Policy,
+    clock::DbClock,
+    delivery::{DeliveryResult, reason},
+};
 
-/// How long attempts under way may take to end once the lane is to stop.
+/// Longest time that attempts in flight may take to end during shutdown.
 const DRAIN: Duration = Duration::from_secs(20);
 
-/// What the worker of a lane stands on.
+/// Dependencies that the workers of all channels share.
 #[derive(Clone)]
-pub struct WorkerSettings {
-    /// The devices database.
-    pub pool: PgPool,
-    /// Its time.
-    pub clock: Arc<DbClock>,
-    /// When to try again.
-    pub policy: Policy,
-    /// After how long others take over what was claimed.
-    pub takeover: Duration,
+pub(super) struct WorkerSettings {
+    /// Pool of the devices database.
+    pub(super) pool: PgPool,
+    /// Clock of the database.
+    pub(super) clock: Arc<DbClock>,
+    /// Policy of retries.
+    pub(super) policy: Policy,
+    /// Time after which other processes take over claimed deliveries.
+    pub(super) takeover: Duration,
     /// Devices that were deleted lately.
-    pub departures: Arc<Departures>,
-    /// Occurrences that were changed or taken back lately.
-    pub recalls: Arc<Recalls>,
+    pub(super) deleted_devices: Arc<DeletedDevices>,
+    /// Deliveries that were revised or cancelled lately.
+    pub(super) recalls: Arc<Recalls>,
 }
 
-/// The sending side of a lane, one a process.
-pub struct Worker<S> {
-    pub(super) lane: Arc<Lane>,
+/// Worker of one channel, one a process.
+pub(super) struct Worker<S> {
+    pub(super) dispatcher: Arc<Dispatcher>,
     pub(super) pool: PgPool,
-    pub(super) recorder: Arc<Recorder>,
-    pub(super) attempter: Arc<Attempter<S>>,
-    pub(super) budget: Arc<Budget>,
+    pub(super) result_writer: Arc<ResultWriter>,
+    pub(super) attempts: Arc<AttemptRunner<S>>,
+    pub(super) budget: Arc<SendBudget>,
     pub(super) takeover: Duration,
 }
 
 impl<S: Sender> Worker<S> {
-    /// The worker of a lane.
+    /// Creates the worker of a dispatcher.
     pub(super) fn new(
-        lane: Arc<Lane>,
+        dispatcher: Arc<Dispatcher>,
         sender: S,
-        recorder: Arc<Recorder>,
-        records: mpsc::Sender<Finished>,
-        budget: Arc<Budget>,
+        result_writer: Arc<ResultWriter>,
+        results: mpsc::Sender<(DeliveryResult, Permit)>,
+        budget: Arc<SendBudget>,
         settings: WorkerSettings,
     ) -> Self {
-        let lateness = metrics::histogram!(
-            "reminders_delivery_lateness_seconds",
-            "channel" => lane.channel().as_str()
-        );
-        let WorkerSettings { pool, clock, policy, takeover, departures, recalls } = settings;
-        let attempter = Arc::new(Attempter {
-            lane: Arc::clone(&lane),
+        let channel = dispatcher.channel().as_str();
+        let lateness =
+            metrics::histogram!("reminders_delivery_lateness_seconds", "channel" => channel);
+        let WorkerSettings { pool, clock, policy, takeover, deleted_devices, recalls } = settings;
+        let attempts = Arc::new(AttemptRunner {
+            dispatcher: Arc::clone(&dispatcher),
             sender,
             clock,
             policy,
-            records,
+            results,
             lateness,
             budget: Arc::clone(&budget),
-            departures,
+            deleted_devices,
             recalls,
         });
-        Self { lane, pool, recorder, attempter, budget, takeover }
+        Self { dispatcher, pool, result_writer, attempts, budget, takeover }
     }
 
-    /// Sends until the token is cancelled; then lets attempts under way end, for a bounded time,
-    /// and gives back the rest.
-    pub async fn run(self, shutdown: CancellationToken) {
-        let attempts = TaskTracker::new();
-        tokio::join!(self.sweep(&shutdown), self.dispatch(&attempts, &shutdown));
-        for job in self.lane.jobs.close() {
-            self.attempter.give_back(job).await;
+    /// Sends until the token is cancelled; then lets attempts in flight end, for a bounded time, and
+    /// releases all other jobs.
+    pub(super) async fn run(self, shutdown: CancellationToken) {
+        let in_flight = TaskTracker::new();
+        tokio::join!(self.claim(&shutdown), self.send_queued(&in_flight, &shutdown));
+        for job in self.dispatcher.jobs.close() {
+            self.attempts.release(job).await;
         }
-        attempts.close();
-        if timeout(DRAIN, attempts.wait()).await.is_err() {
+        in_flight.close();
+        if timeout(DRAIN, in_flight.wait()).await.is_err() {
             tracing::warn!(
-                channel = self.lane.channel.as_str(),
-                "attempts were still in flight at the drain limit, their outcomes are lost and \
-                 their leases will expire"
+                channel = self.dispatcher.channel.as_str(),
+                "some attempts were in flight when the time to drain ended, their leases run out"
             );
         }
     }
 
-    async fn dispatch(&self, attempts: &TaskTracker, shutdown: &CancellationToken) {
+    async fn send_queued(&self, in_flight: &TaskTracker, shutdown: &CancellationToken) {
+        let limit_per_user = || self.dispatcher.admission().limit_per_user();
         loop {
-            let (job, in_flight) = tokio::select! {
+            let (job, user_guard) = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
-                next = self.lane.jobs.next(|| self.lane.gate().share_of_user()) => next,
+                next = self.dispatcher.jobs.next(limit_per_user) => next,
             };
             let admission = tokio::select! {
                 biased;
-                () = shutdown.cancelled() => Admission::Back(Hold::default()),
-                admission = self.admit(&job) => admission,
+                () = shutdown.cancelled() => Admission::Postponed(Postponement::default()),
+                admission = self.wait_for_admission(&job) => admission,
             };
             match admission {
-                Admission::Enter(ticket) => {
-                    self.enter(job, ticket, in_flight, attempts, shutdown).await
+                Admission::Admitted(ticket) => {
+                    self.start(job, ticket, user_guard, in_flight, shutdown).await
                 }
-                Admission::Back(hold) => self.attempter.hold(job, hold).await,
+                Admission::Postponed(postponement) => {
+                    self.attempts.postpone(job, postponement).await
+                }
                 Admission::Wait => {}
             }
         }
     }
 
-    /// Starts the attempt of a job that was let in, once the provider's budget allows it.
-    /// `in_flight` is its user's share of the attempts under way.
-    async fn enter(
+    /// Starts the attempt of an admitted job once the provider's budget allows it. `user_guard`
+    /// counts the attempt against its user's limit of attempts in flight.
+    async fn start(
         &self,
         job: Job,
         ticket: Ticket,
-        in_flight: impl Send + 'static,
-        attempts: &TaskTracker,
+        user_guard: impl Send + 'static,
+        in_flight: &TaskTracker,
         shutdown: &CancellationToken,
     ) {
-        let slot = Slot::new(Arc::clone(&self.lane), ticket);
+        let admitted = AdmittedAttempt::new(Arc::clone(&self.dispatcher), ticket);
         if !attempt::has_time(&job) {
-            drop(slot);
-            return self.attempter.lease_was_lost(job).await;
+            drop(admitted);
+            return self.attempts.release_expired(job).await;
         }
-        let leave = tokio::select! {
+        let grant = tokio::select! {
             biased;
             () = shutdown.cancelled() => None,
-            leave = self.budget.take(|| self.lane.backlog().max(1)) => Some(leave),
+            grant = self.budget.take(|| self.dispatcher.queued().max(1)) => Some(grant),
         };
-        match leave {
-            Some(Leave::Given) => {
-                let attempter = Arc::clone(&self.attempter);
-                attempts.spawn(async move {
-                    attempter.carry(job, slot).await;
-                    drop(in_flight);
+        match grant {
+            Some(Grant::Granted) => {
+                let attempts = Arc::clone(&self.attempts);
+                in_flight.spawn(async move {
+                    attempts.run(job, admitted).await;
+                    drop(user_guard);
                 });
             }
-            Some(Leave::UsedUp(wait)) => {
-                self.lane.gate().quota_used_up(Instant::now(), wait);
-                drop(slot);
+            Some(Grant::QuotaUsedUp(wait)) => {
+                self.dispatcher.admission().quota_used_up(Instant::now(), wait);
+                drop(admitted);
                 let reason = Some(reason::DAILY_QUOTA_EXCEEDED.into());
-                self.attempter.hold(job, Hold { wait, reason, worn_out: false }).await;
+                let postponement = Postponement { wait, reason, fails_persistently: false };
+                self.attempts.postpone(job, postponement).await;
             }
             None => {
-                drop(slot);
-                self.attempter.give_back(job).await;
+                drop(admitted);
+                self.attempts.release(job).await;
             }
         }
     }
 
-    /// Waits for a slot; a job that must not be attempted now goes back to the ledger.
-    async fn admit(&self, job: &Job) -> Admission {
-        let origin = self.lane.origin(&job.delivery);
+    /// Waits until a job is admitted or postponed.
+    async fn wait_for_admission(&self, job: &Job) -> Admission {
+        let target = self.dispatcher.target_of(&job.delivery);
         loop {
-            let admission = self.lane.gate().admit(Instant::now(), origin);
+            let admission = self.dispatcher.admission().admit(Instant::now(), target);
             if admission != Admission::Wait {
                 return admission;
             }
-            self.lane.slot.notified().await;
+            self.dispatcher.attempt_may_start.notified().await;
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The lanes, the recorder and the ways to the providers, assembled.
+//! Workers of all channels, assembled with their dispatchers, budgets, the result writer and the
+//! clients of the providers.
 
 use std::sync::Arc;
 
@@ -9,11 +10,13 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Finished, Lane, LaneSettings, Lanes, ProbePace, Recalls, Recorder, Worker, WorkerSettings,
-    deleted_devices::Departures,
+    Dispatcher, DispatcherSettings, Dispatchers, ProbeIntervals, Recalls, Worker, WorkerSettings,
+    deleted_devices::DeletedDevices,
     email_sender::EmailSender,
+    permits::Permit,
     push_sender::PushSender,
-    send_budget::{Budget, Terms, per_minute},
+    result_writer::ResultWriter,
+    send_budget::{SendBudget, Terms, per_minute},
 };
 use crate::{
     Config,
@@ -23,134 +26,146 @@ use crate::{
         retry::Policy,
     },
     clock::DbClock,
+    delivery::DeliveryResult,
 };
 
 /// Streams that FCM allows on one HTTP/2 connection.
 const STREAMS: usize = 100;
 
-/// The delivery engine, assembled and not yet started.
-pub struct Engine {
-    lanes: Lanes,
+/// Workers of all channels, assembled and not yet started.
+pub struct Workers {
+    dispatchers: Dispatchers,
     fcm: Arc<Fcm>,
     ses: Arc<Ses>,
     push: Worker<PushSender>,
     email: Worker<EmailSender>,
-    recorder: (Arc<Recorder>, mpsc::Receiver<Finished>),
-    budget: Arc<Budget>,
-    departures: Arc<Departures>,
+    result_writer: Arc<ResultWriter>,
+    results: mpsc::Receiver<(DeliveryResult, Permit)>,
+    email_budget: Arc<SendBudget>,
+    deleted_devices: Arc<DeletedDevices>,
     recalls: Arc<Recalls>,
     pool: PgPool,
 }
 
-impl Engine {
-    /// Assembles the engine. No provider is contacted yet.
+impl Workers {
+    /// Assembles the workers. No provider is contacted yet.
     ///
     /// # Errors
-    /// When a setting of a provider cannot be used.
+    /// If a provider's client rejects its settings.
     pub async fn build(
         config: &Config,
         pool: PgPool,
         clock: Arc<DbClock>,
         handoff: Handoff,
     ) -> anyhow::Result<Self> {
-        let lane = |channel, max_in_flight, per_user_per_minute| {
-            Lane::new(
-                channel,
-                LaneSettings { max_in_flight, per_user_per_minute, probes: ProbePace::default() },
-            )
-        };
-        let push = lane(Channel::Push, config.push_max_in_flight, config.push_per_user_per_minute);
-        let email =
-            lane(Channel::Email, config.email_max_in_flight, config.email_per_user_per_minute);
-        let (recorder, records_in, records_out) =
-            Recorder::new(pool.clone(), handoff, Arc::clone(&clock));
-        let fcm = Arc::new(fcm(config)?);
+        let push =
+            dispatcher(Channel::Push, config.push_max_in_flight, config.push_per_user_per_minute);
+        let email = dispatcher(
+            Channel::Email,
+            config.email_max_in_flight,
+            config.email_per_user_per_minute,
+        );
+        let (result_writer, results_in, results) =
+            ResultWriter::new(pool.clone(), handoff, Arc::clone(&clock));
         let settings = WorkerSettings {
-            pool,
+            pool: pool.clone(),
             clock: Arc::clone(&clock),
             policy: Policy::default(),
             takeover: config.takeover,
-            departures: Arc::default(),
+            deleted_devices: Arc::default(),
             recalls: Arc::default(),
         };
-        let push_sender = PushSender { fcm: Arc::clone(&fcm), clock };
-        let ses = Arc::new(ses(config).await?);
-        let email_sender = EmailSender(Arc::clone(&ses));
-        let (departures, recalls) =
-            (Arc::clone(&settings.departures), Arc::clone(&settings.recalls));
-        let pool = settings.pool.clone();
+        let (deleted_devices, recalls) =
+            (Arc::clone(&settings.deleted_devices), Arc::clone(&settings.recalls));
+        let (fcm, ses) = (Arc::new(fcm(config)?), Arc::new(ses(config).await?));
         let push_rate = per_minute(config.fcm.max_per_minute);
-        let push_budget =
-            Budget::new(Channel::Push, settings.pool.clone(), Terms::BY_MINUTE, push_rate);
-        let budget = Arc::new(Budget::new(
+        let push_budget = SendBudget::new(Channel::Push, pool.clone(), Terms::BY_MINUTE, push_rate);
+        let email_budget = Arc::new(SendBudget::new(
             Channel::Email,
-            settings.pool.clone(),
+            pool.clone(),
             Terms::EVEN,
             email::DEFAULT_RATE,
         ));
         let push_worker = Worker::new(
             Arc::clone(&push),
-            push_sender,
-            Arc::clone(&recorder),
-            records_in.clone(),
+            PushSender { fcm: Arc::clone(&fcm), clock },
+            Arc::clone(&result_writer),
+            results_in.clone(),
             Arc::new(push_budget),
             settings.clone(),
         );
         let email_worker = Worker::new(
             Arc::clone(&email),
-            email_sender,
-            Arc::clone(&recorder),
-            records_in,
-            Arc::clone(&budget),
+            EmailSender(Arc::clone(&ses)),
+            Arc::clone(&result_writer),
+            results_in,
+            Arc::clone(&email_budget),
             settings,
         );
         Ok(Self {
-            lanes: Lanes { push, email },
+            dispatchers: Dispatchers { push, email },
             fcm,
             ses,
             push: push_worker,
             email: email_worker,
-            recorder: (recorder, records_out),
-            budget,
-            departures,
+            result_writer,
+            results,
+            email_budget,
+            deleted_devices,
             recalls,
             pool,
         })
     }
 
-    /// Where the consumer puts what can be sent at once.
+    /// Dispatchers, to which the consumer hands deliveries that can be sent at once.
     #[must_use]
-    pub fn lanes(&self) -> Lanes {
-        self.lanes.clone()
+    pub fn dispatchers(&self) -> Dispatchers {
+        self.dispatchers.clone()
     }
 
-    /// What lets the consumer recall deliveries that wait in memory.
+    /// Recalls, with which a revision reaches deliveries that wait in memory.
     #[must_use]
     pub fn recalls(&self) -> Arc<Recalls> {
         Arc::clone(&self.recalls)
     }
 
-    /// The provider that knows tokens.
+    /// Client of FCM, which also validates tokens.
     #[must_use]
     pub fn fcm(&self) -> Arc<Fcm> {
         Arc::clone(&self.fcm)
     }
 
-    /// Sends until the token is cancelled; then ends what is under way, gives back the rest and
-    /// records all of it.
+    /// Sends until the token is cancelled; then ends the attempts in flight, releases all other
+    /// deliveries and writes all results.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self { ses, push, email, recorder, budget, departures, recalls, pool, .. } = self;
-        // Each worker holds a way to the recorder, which ends when both are gone.
+        let Self {
+            ses,
+            push,
+            email,
+            result_writer,
+            results,
+            email_budget,
+            deleted_devices,
+            recalls,
+            pool,
+            ..
+        } = self;
+        // Each worker holds a sender of results; the result writer ends once both are dropped.
         tokio::join!(
             ses.watch_account(shutdown.clone()),
-            budget.follow(ses.quota(), &shutdown),
-            departures.keep(&pool, &shutdown),
-            recalls.keep(&pool, &shutdown),
+            email_budget.follow(ses.quota(), &shutdown),
+            deleted_devices.run(&pool, &shutdown),
+            recalls.run(&pool, &shutdown),
             push.run(shutdown.clone()),
             email.run(shutdown.clone()),
-            recorder.0.run(recorder.1),
+            result_writer.run(results),
         );
     }
+}
+
+fn dispatcher(channel: Channel, max_in_flight: usize, per_user_per_minute: u32) -> Arc<Dispatcher> {
+    let probes = ProbeIntervals::default();
+    Dispatcher::new(channel, DispatcherSettings { max_in_flight, per_user_per_minute, probes })
 }
 
 fn fcm(config: &Config) -> anyhow::Result<Fcm> {

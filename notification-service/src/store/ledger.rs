@@ -1,8 +1,8 @@
-//! The ledger of deliveries: claims and verdicts.
+//! Ledger of deliveries: claims and results.
 //!
-//! A claim raises a row's fence and moves `next_attempt_at` to the end of the lease; a verdict
-//! counts only under the fence it was reached with, so that a worker that slept past its lease
-//! changes nothing. A deferred row is claimed like a pending one once the quiet hours are over.
+//! A claim raises a row's fence token and moves `next_attempt_at` to the end of the lease. A result
+//! is written only under the fence token of its claim, so that a worker that was paused past its
+//! lease changes nothing. A deferred row is claimed like a pending one once the quiet hours are over.
 
 use std::time::Duration;
 
@@ -13,25 +13,26 @@ use uuid::Uuid;
 
 use super::{interval, payload};
 use crate::{
-    delivery::{Address, Delivery, DeliveryKey, Record, Verdict, reason},
+    delivery::{Address, Delivery, DeliveryKey, DeliveryResult, NewState, reason},
     device::Token,
 };
 
-/// How a claim chooses.
+/// Rows that a claim chooses, and the length of its lease.
 #[derive(Debug, Clone, Copy)]
 pub struct Claim {
-    /// Rows at the most; the latest ones first.
+    /// Most rows; the latest ones first.
     pub limit: usize,
-    /// Rows that were due before are known to be none; without it all are looked at.
+    /// Time before which no due rows are left; `None` considers all rows.
     pub due_since: Option<DateTime<Utc>>,
-    /// For how long they belong to the caller.
+    /// Length of the lease.
     pub lease: Duration,
     /// Time for which the database must have been up for rows to be claimed whose lease ran out;
-    /// none: they are not. After a restart of it whoever sent something meanwhile records it first.
+    /// `None` claims none of them. After a restart of the database, processes first write the results
+    /// of what they sent meanwhile.
     pub takeover: Option<Duration>,
 }
 
-/// The dispatch of a row, and whether its payload could be read.
+/// Builds the dispatch of a row; the second value is `true` if its payload could be read.
 macro_rules! dispatch {
     ($row:expr) => {{
         let columns = $crate::store::payload::Columns {
@@ -101,10 +102,10 @@ pub async fn claim_pushes(
             (row.attempts, row.first_attempt_at.map(StoredTime::nearest), row.fence);
         let deferred_until = row.deferred_until.map(StoredTime::nearest);
         let device = row.token.zip(row.device_type).zip(row.device_version);
-        let withdrawn = row.withdrawn;
+        let cancelled = row.withdrawn;
         let (dispatch, is_readable) = dispatch!(row);
         let address = match device {
-            _ if withdrawn.is_some() => gone(withdrawn.as_deref()),
+            _ if cancelled.is_some() => gone(cancelled.as_deref()),
             _ if !is_readable => Address::Gone(reason::UNREADABLE),
             Some(((token, device_type), version)) => {
                 device_address(row.device_id, token, &device_type, version)
@@ -170,10 +171,10 @@ pub async fn claim_emails(
         let (attempts, first_attempt_at, fence) =
             (row.attempts, row.first_attempt_at.map(StoredTime::nearest), row.fence);
         let deferred_until = row.deferred_until.map(StoredTime::nearest);
-        let (is_suppressed, withdrawn) = (row.suppressed, row.withdrawn);
+        let (is_suppressed, cancelled) = (row.suppressed, row.withdrawn);
         let (dispatch, is_readable) = dispatch!(row);
         let address = match &dispatch.user_email {
-            _ if withdrawn.is_some() => gone(withdrawn.as_deref()),
+            _ if cancelled.is_some() => gone(cancelled.as_deref()),
             _ if !is_readable => Address::Gone(reason::UNREADABLE),
             _ if is_suppressed => Address::Gone(reason::ADDRESS_SUPPRESSED),
             Some(address) => Address::Mailbox(address.clone()),
@@ -184,35 +185,34 @@ pub async fn claim_emails(
     Ok(rows.collect())
 }
 
-fn gone(withdrawn: Option<&str>) -> Address {
-    Address::Gone(reason::withdrawn(withdrawn.unwrap_or_default()))
+fn gone(cancelled: Option<&str>) -> Address {
+    Address::Gone(reason::cancellation(cancelled.unwrap_or_default()))
 }
 
-/// A claimed delivery that its claimer does not hold any more.
+/// Claimed delivery that its process no longer holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Released {
     key: DeliveryKey,
     fence: i32,
-    /// When it may be claimed again; none: now.
+    /// Time before which it is not claimed again; `None`: now.
     not_before: Option<DateTime<Utc>>,
 }
 
 impl Released {
-    /// A delivery that may be claimed again, at once or not before a time.
+    /// Releases a delivery, which may be claimed again at once or not before a time.
     #[must_use]
     pub fn of(delivery: &Delivery, not_before: Option<DateTime<Utc>>) -> Self {
         Self { key: delivery.key, fence: delivery.fence, not_before }
     }
 }
 
-/// Lets others claim deliveries, as if the caller had never claimed them, where its fence is still
-/// theirs.
+/// Releases deliveries, as if they had never been claimed, where their fence token is still valid.
 ///
 /// # Errors
 /// When the statement fails.
 pub async fn release(executor: impl PgExecutor<'_>, rows: &[Released]) -> Result<(), sqlx::Error> {
     let mut rows = rows.to_vec();
-    // In the order in which the recorder takes them.
+    // In the order in which the result writer locks them.
     rows.sort_unstable_by_key(|row| row.key.order());
     let occurrences: Vec<Uuid> = rows.iter().map(|row| row.key.occurrence_id).collect();
     let channels: Vec<&str> = rows.iter().map(|row| row.key.channel.as_str()).collect();
@@ -239,42 +239,40 @@ pub async fn release(executor: impl PgExecutor<'_>, rows: &[Released]) -> Result
     Ok(())
 }
 
-/// A verdict that counted.
+/// Result that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Counted {
-    /// Which of those that were given.
+pub struct Written {
+    /// Position of the result among those given.
     pub position: usize,
-    /// Why the delivery ended although the verdict was to try again: it was not wanted any more.
-    pub withdrawn: Option<String>,
+    /// Reason for which the delivery was cancelled, and ended in place of waiting for a retry.
+    pub cancelled: Option<String>,
 }
 
-/// Writes verdicts; those that counted. The others were reached under a fence that is no longer
-/// theirs.
+/// Writes results and returns those that were written; the fence tokens of the others were void.
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn record(
+pub async fn write_results(
     executor: impl PgExecutor<'_>,
-    records: &[Record],
-) -> Result<Vec<Counted>, sqlx::Error> {
-    let occurrences: Vec<Uuid> = records.iter().map(|it| it.delivery.key.occurrence_id).collect();
-    let channels: Vec<&str> = records.iter().map(|it| it.delivery.key.channel.as_str()).collect();
-    let devices: Vec<Uuid> = records.iter().map(|it| it.delivery.key.device_id).collect();
-    let fences: Vec<i32> = records.iter().map(|it| it.delivery.fence).collect();
-    let states: Vec<&str> = records.iter().map(|it| it.state().as_str()).collect();
-    let reasons: Vec<Option<&str>> = records.iter().map(Record::reason).collect();
-    let attempts: Vec<i32> = records.iter().map(|it| it.attempts).collect();
-    let firsts: Vec<Option<DateTime<Utc>>> = records.iter().map(|it| it.started_at).collect();
-    let next: Vec<Option<DateTime<Utc>>> = records
+    results: &[DeliveryResult],
+) -> Result<Vec<Written>, sqlx::Error> {
+    let key = |result: &DeliveryResult| result.delivery.key;
+    let occurrences: Vec<Uuid> = results.iter().map(|result| key(result).occurrence_id).collect();
+    let channels: Vec<&str> = results.iter().map(|result| key(result).channel.as_str()).collect();
+    let devices: Vec<Uuid> = results.iter().map(|result| key(result).device_id).collect();
+    let fences: Vec<i32> = results.iter().map(|result| result.delivery.fence).collect();
+    let states: Vec<&str> = results.iter().map(|result| result.state().as_str()).collect();
+    let reasons: Vec<Option<&str>> = results.iter().map(DeliveryResult::reason).collect();
+    let attempts: Vec<i32> = results.iter().map(|result| result.attempts).collect();
+    let firsts: Vec<Option<DateTime<Utc>>> =
+        results.iter().map(|result| result.started_at).collect();
+    let next: Vec<Option<DateTime<Utc>>> = results.iter().map(next_attempt_at).collect();
+    let finished: Vec<Option<DateTime<Utc>>> = results
         .iter()
-        .map(|it| if let Verdict::Again { at, .. } = it.verdict { Some(at) } else { None })
+        .map(|result| matches!(result.new_state, NewState::Final { .. }).then_some(result.at))
         .collect();
-    let finished: Vec<Option<DateTime<Utc>>> = records
-        .iter()
-        .map(|it| matches!(it.verdict, Verdict::Ended { .. }).then_some(it.at))
-        .collect();
-    let provider: Vec<Option<&str>> = records.iter().map(provider_message_id).collect();
-    let counted = sqlx::query!(
+    let provider: Vec<Option<&str>> = results.iter().map(provider_message_id).collect();
+    let written = sqlx::query!(
         r#"update deliveries as d
            set state = case when new.state = 'pending' and d.withdrawn is not null then 'suppressed' else new.state end,
                attempts = new.attempts, leased = false,
@@ -305,17 +303,24 @@ pub async fn record(
     .fetch_all(executor)
     .await?;
     let position = |position: i64| usize::try_from(position - 1).ok();
-    Ok(counted
+    Ok(written
         .into_iter()
         .filter_map(|row| {
-            Some(Counted { position: position(row.position)?, withdrawn: row.withdrawn })
+            Some(Written { position: position(row.position)?, cancelled: row.withdrawn })
         })
         .collect())
 }
 
-fn provider_message_id(record: &Record) -> Option<&str> {
-    match &record.verdict {
-        Verdict::Ended { provider_message_id, .. } => provider_message_id.as_deref(),
-        Verdict::Again { .. } => None,
+fn next_attempt_at(result: &DeliveryResult) -> Option<DateTime<Utc>> {
+    match result.new_state {
+        NewState::Pending { next_attempt_at, .. } => Some(next_attempt_at),
+        NewState::Final { .. } => None,
+    }
+}
+
+fn provider_message_id(result: &DeliveryResult) -> Option<&str> {
+    match &result.new_state {
+        NewState::Final { provider_message_id, .. } => provider_message_id.as_deref(),
+        NewState::Pending { .. } => None,
     }
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::interval;
 
 /// An occurrence on a channel.
-pub type Place = (Uuid, Channel);
+pub type OccurrenceOnChannel = (Uuid, Channel);
 
 /// Version that recalls deliveries of every version: they are not wanted any more.
 pub const EVERY_VERSION: i64 = i64::MAX;
@@ -20,7 +20,7 @@ pub const EVERY_VERSION: i64 = i64::MAX;
 /// When the statement fails.
 pub async fn note(
     executor: impl PgExecutor<'_>,
-    recalled: &BTreeMap<Place, i64>,
+    recalled: &BTreeMap<OccurrenceOnChannel, i64>,
 ) -> Result<(), sqlx::Error> {
     if recalled.is_empty() {
         return Ok(());
@@ -50,7 +50,7 @@ pub async fn within(
     executor: impl PgExecutor<'_>,
     window: Duration,
     limit: i64,
-) -> Result<Vec<(Place, i64)>, sqlx::Error> {
+) -> Result<Vec<(OccurrenceOnChannel, i64)>, sqlx::Error> {
     let rows = sqlx::query!(
         "select occurrence_id, channel, version from recalls where at > now() - $1::interval order by at desc limit $2",
         interval(window),

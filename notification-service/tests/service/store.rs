@@ -4,12 +4,12 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use chrono::Utc;
 use notification_service::{
-    delivery::{Delivery, DeliveryKey, Dispatch, Record, Verdict, reason},
+    delivery::{Delivery, DeliveryKey, DeliveryResult, Dispatch, NewState, reason},
     device::{DeviceType, NewDevice, Token},
     store::{
         MIGRATOR, devices,
         intake::{self, NewDelivery},
-        ledger::{self, Claim, Counted, Released},
+        ledger::{self, Claim, Released, Written},
         pending_deliveries,
     },
 };
@@ -79,17 +79,17 @@ async fn claimed_with(pool: &PgPool, limit: usize, takeover: Option<Duration>) -
         .expect("claimed")
 }
 
-fn sent(delivery: Delivery) -> Record {
+fn sent(delivery: Delivery) -> DeliveryResult {
     let now = Utc::now();
-    let verdict = Verdict::Ended {
+    let new_state = NewState::Final {
         state: DeliveryState::Sent,
         reason: None,
         provider_message_id: Some("m".to_owned()),
     };
-    Record {
+    DeliveryResult {
         attempts: delivery.attempts + 1,
         delivery,
-        verdict,
+        new_state,
         started_at: Some(now),
         at: now,
         token_is_dead: false,
@@ -206,12 +206,13 @@ async fn a_verdict_under_an_old_fence_changes_nothing() {
         .expect("the lease ends");
     let awake = claimed(&pool, 1).await.remove(0);
 
-    assert!(ledger::record(&pool, &[sent(slept)]).await.expect("asked").is_empty());
-    let record = sent(awake);
-    let counted = ledger::record(&pool, std::slice::from_ref(&record)).await.expect("recorded");
-    assert_eq!(counted, [Counted { position: 0, withdrawn: None }]);
+    assert!(ledger::write_results(&pool, &[sent(slept)]).await.expect("asked").is_empty());
+    let result = sent(awake);
+    let counted =
+        ledger::write_results(&pool, std::slice::from_ref(&result)).await.expect("recorded");
+    assert_eq!(counted, [Written { position: 0, cancelled: None }]);
     assert!(
-        ledger::record(&pool, &[record]).await.expect("asked").is_empty(),
+        ledger::write_results(&pool, &[result]).await.expect("asked").is_empty(),
         "a verdict is given once"
     );
 }
@@ -235,7 +236,7 @@ async fn what_nobody_holds_any_more_is_withdrawn_at_once_and_its_old_holder_chan
     );
     pending_deliveries::withdraw(&pool, &[slept.key], reason::CANCELLED).await.expect("withdrawn");
 
-    assert!(ledger::record(&pool, &[sent(slept)]).await.expect("asked").is_empty());
+    assert!(ledger::write_results(&pool, &[sent(slept)]).await.expect("asked").is_empty());
     assert!(
         pending_deliveries::of_occurrences(&mut connection, &[due.id()])
             .await
@@ -255,19 +256,22 @@ async fn what_is_held_is_withdrawn_when_its_holder_is_done() {
         claimed(&pool, 2).await.into_iter().partition(|it| it.key.device_id == device);
     let keys: Vec<_> = accepted.iter().chain(&refused).map(|it| it.key).collect();
     pending_deliveries::withdraw(&pool, &keys, reason::OPTED_OUT).await.expect("withdrawn");
-    let again = Verdict::Again { at: Utc::now(), reason: Some("UNAVAILABLE".into()) };
+    let again =
+        NewState::Pending { next_attempt_at: Utc::now(), reason: Some("UNAVAILABLE".into()) };
     let records: Vec<_> = accepted
         .into_iter()
         .map(sent)
-        .chain(refused.into_iter().map(|it| Record { verdict: again.clone(), ..sent(it) }))
+        .chain(
+            refused.into_iter().map(|it| DeliveryResult { new_state: again.clone(), ..sent(it) }),
+        )
         .collect();
-    let mut counted = ledger::record(&pool, &records).await.expect("recorded");
+    let mut counted = ledger::write_results(&pool, &records).await.expect("recorded");
 
     counted.sort_by_key(|it| it.position);
     let opted_out = Some(reason::OPTED_OUT.to_owned());
     assert_eq!(
         counted,
-        [Counted { position: 0, withdrawn: None }, Counted { position: 1, withdrawn: opted_out }]
+        [Written { position: 0, cancelled: None }, Written { position: 1, cancelled: opted_out }]
     );
     assert!(claimed(&pool, 2).await.is_empty(), "no other attempt follows");
 }

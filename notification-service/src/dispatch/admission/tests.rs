@@ -1,13 +1,16 @@
+mod hostile_users;
+
 use proptest::prelude::*;
 
 use super::*;
+use crate::channels::outcome::{MAX_RETRY_AFTER, Outcome};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MISMATCH: Outcome = Outcome::Refused { reason: Reason::Borrowed("SENDER_ID_MISMATCH") };
 const FORBIDDEN: Outcome = Outcome::Misconfigured { reason: Reason::Borrowed("PERMISSION_DENIED") };
 const KEY_REFUSED: Outcome =
     Outcome::KeyRefused { reason: Reason::Borrowed("OAUTH_INVALID_GRANT") };
-const AWAY: Outcome = Outcome::Unavailable {
+const OUTAGE: Outcome = Outcome::Unavailable {
     retry_after: None,
     reason: Reason::Borrowed("HTTP_502"),
     maybe_delivered: true,
@@ -24,370 +27,324 @@ fn sent() -> Outcome {
     Outcome::Sent { provider_id: "1".to_owned() }
 }
 
-fn gate() -> (Gate, Instant) {
+fn admission() -> (AdmissionControl, Instant) {
     (
-        Gate::new(160, ProbePace { fresh: SECOND, first: SECOND * 5, longest: SECOND * 20 }),
+        AdmissionControl::new(
+            160,
+            ProbeIntervals { fresh: SECOND, first: SECOND * 5, longest: SECOND * 20 },
+        ),
         Instant::now(),
     )
 }
 
 /// A device of a user.
-fn device(user: u64, device: u64, platform: DeviceType) -> Origin {
-    Origin { party: user, address: user * 1_000 + device, platform: Some(platform) }
+fn device(user: u64, device: u64, platform: DeviceType) -> AttemptTarget {
+    AttemptTarget { user, address: user * 1_000 + device, platform: Some(platform) }
 }
 
-fn android(user: u64) -> Origin {
+fn android(user: u64) -> AttemptTarget {
     device(user, 0, DeviceType::Android)
 }
 
-/// Makes an attempt, if it is let in.
+/// Makes an attempt, if it is admitted.
 fn attempt(
-    gate: &mut Gate,
+    admission: &mut AdmissionControl,
     now: Instant,
-    origin: Origin,
+    target: AttemptTarget,
     outcome: &Outcome,
-) -> Option<(Change, Charge)> {
-    let Admission::Enter(ticket) = gate.admit(now, origin) else { return None };
-    let learnt = gate.learn(now, &ticket, outcome);
-    gate.leave(&ticket);
-    Some(learnt)
+) -> Option<(Transition, Charge)> {
+    let Admission::Admitted(ticket) = admission.admit(now, target) else { return None };
+    let applied = admission.apply(now, &ticket, outcome);
+    admission.leave(&ticket);
+    Some(applied)
 }
 
-fn is_held(gate: &mut Gate, now: Instant, origin: Origin) -> bool {
-    matches!(gate.admit(now, origin), Admission::Back(_))
+fn is_postponed(admission: &mut AdmissionControl, now: Instant, target: AttemptTarget) -> bool {
+    matches!(admission.admit(now, target), Admission::Postponed(_))
 }
 
 #[test]
 fn pauses_only_device_when_one_user_is_throttled() {
-    let (mut gate, now) = gate();
+    let (mut admission, now) = admission();
     for number in 0..50 {
         let (change, charge) =
-            attempt(&mut gate, now, device(1, number, DeviceType::Android), &quota(3_000)).unwrap();
-        assert_eq!((change, charge), (Change::Same, Charge::Delivery));
+            attempt(&mut admission, now, device(1, number, DeviceType::Android), &quota(3_000))
+                .unwrap();
+        assert_eq!((change, charge), (Transition::Unchanged, Charge::Delivery));
     }
-    assert!(is_held(&mut gate, now + SECOND * 2_999, device(1, 7, DeviceType::Android)));
-    assert_eq!(gate.turn(now), Turn::Open);
-    assert!(attempt(&mut gate, now, android(2), &sent()).is_some());
+    assert!(is_postponed(&mut admission, now + SECOND * 2_999, device(1, 7, DeviceType::Android)));
+    assert_eq!(admission.state(now), BreakerState::Closed);
+    assert!(attempt(&mut admission, now, android(2), &sent()).is_some());
 }
 
 #[test]
-fn keeps_window_wide_when_one_user_meets_trouble() {
-    let (mut gate, now) = gate();
-    (0..100).for_each(|_| assert!(attempt(&mut gate, now, android(1), &AWAY).is_some()));
-    assert!(gate.window >= 140, "{}", gate.window);
+fn keeps_limit_high_when_one_user_fails() {
+    let (mut admission, now) = admission();
+    (0..100).for_each(|_| assert!(attempt(&mut admission, now, android(1), &OUTAGE).is_some()));
+    assert!(admission.concurrency.limit() >= 140, "{}", admission.concurrency.limit());
 }
 
 #[test]
 fn pauses_channel_when_several_users_are_throttled() {
-    let (mut gate, now) = gate();
+    let (mut admission, now) = admission();
     for user in 1..=4 {
         assert_eq!(
-            attempt(&mut gate, now, android(user), &quota(30)),
-            Some((Change::Same, Charge::Delivery))
+            attempt(&mut admission, now, android(user), &quota(30)),
+            Some((Transition::Unchanged, Charge::Delivery))
         );
     }
-    let last = attempt(&mut gate, now, android(5), &quota(30));
-    assert_eq!(last, Some((Change::Paused(SECOND * 30), Charge::Breaker(SECOND * 30))));
-    assert_eq!(gate.turn(now), Turn::Closed(now + SECOND / 10));
+    let last = attempt(&mut admission, now, android(5), &quota(30));
+    assert_eq!(last, Some((Transition::Throttled(SECOND * 30), Charge::Breaker(SECOND * 30))));
+    assert_eq!(admission.state(now), BreakerState::Open(now + SECOND / 10));
     assert_eq!(
-        attempt(&mut gate, now + SECOND * 29, android(5), &sent()),
+        attempt(&mut admission, now + SECOND * 29, android(5), &sent()),
         None,
         "not called early"
     );
     assert_eq!(
-        attempt(&mut gate, now + SECOND * 30, android(5), &sent()).unwrap().0,
-        Change::Recovered
+        attempt(&mut admission, now + SECOND * 30, android(5), &sent()).unwrap().0,
+        Transition::Closed
     );
-    assert!(gate.window < 40, "it starts slowly: {}", gate.window);
+    assert!(
+        admission.concurrency.limit() < 40,
+        "the limit starts low: {}",
+        admission.concurrency.limit()
+    );
 }
 
 #[test]
-fn lets_fresh_user_probe_when_others_paused_channel() {
-    let (mut gate, now) = gate();
+fn lets_fresh_user_probe_when_channel_is_paused() {
+    let (mut admission, now) = admission();
     for user in 1..=9 {
-        attempt(&mut gate, now, android(user), &quota(3_600));
+        attempt(&mut admission, now, android(user), &quota(3_600));
     }
-    assert_eq!(gate.turn(now), Turn::Closed(now + SECOND / 10));
+    assert_eq!(admission.state(now), BreakerState::Open(now + SECOND / 10));
     let soon = now + SECOND / 10;
-    assert_eq!(attempt(&mut gate, soon, android(10), &sent()).unwrap().0, Change::Recovered);
-    assert_eq!(gate.turn(soon), Turn::Open);
+    assert_eq!(attempt(&mut admission, soon, android(10), &sent()).unwrap().0, Transition::Closed);
+    assert_eq!(admission.state(soon), BreakerState::Closed);
 }
 
 #[test]
 fn stops_only_platform_when_several_users_are_refused() {
-    let (mut gate, now) = gate();
+    let (mut admission, now) = admission();
     let ios = |user| device(user, 0, DeviceType::Ios);
     for user in 1..=4 {
         assert_eq!(
-            attempt(&mut gate, now, ios(user), &MISMATCH),
-            Some((Change::Same, Charge::Delivery))
+            attempt(&mut admission, now, ios(user), &MISMATCH),
+            Some((Transition::Unchanged, Charge::Delivery))
         );
     }
-    let (change, charge) = attempt(&mut gate, now, ios(5), &MISMATCH).unwrap();
+    let (change, charge) = attempt(&mut admission, now, ios(5), &MISMATCH).unwrap();
     assert_eq!(
         (change, charge),
-        (Change::PlatformStopped(DeviceType::Ios), Charge::Breaker(SECOND * 5))
+        (Transition::PlatformOpened(DeviceType::Ios), Charge::Breaker(SECOND * 5))
     );
-    assert!(is_held(&mut gate, now, ios(6)));
-    assert!(attempt(&mut gate, now, device(6, 1, DeviceType::Web), &sent()).is_some());
-    assert!(attempt(&mut gate, now, android(6), &sent()).is_some());
+    assert!(is_postponed(&mut admission, now, ios(6)));
+    assert!(attempt(&mut admission, now, device(6, 1, DeviceType::Web), &sent()).is_some());
+    assert!(attempt(&mut admission, now, android(6), &sent()).is_some());
     let later = now + SECOND;
-    assert_eq!(attempt(&mut gate, later, ios(1), &sent()), None, "a user that met it waits longer");
-    let change = attempt(&mut gate, later, ios(6), &sent()).unwrap().0;
-    assert_eq!(change, Change::PlatformRecovered(DeviceType::Ios));
+    assert_eq!(
+        attempt(&mut admission, later, ios(1), &sent()),
+        None,
+        "a user who met the failure waits longer"
+    );
+    let change = attempt(&mut admission, later, ios(6), &sent()).unwrap().0;
+    assert_eq!(change, Transition::PlatformClosed(DeviceType::Ios));
 }
 
 #[test]
-fn holds_fresh_user_shortly_when_platform_has_just_stopped() {
-    let (mut gate, now) = gate();
-    (1..=5).for_each(|user| assert!(attempt(&mut gate, now, android(user), &MISMATCH).is_some()));
-    let mut held = |at, user| match gate.admit(at, android(user)) {
-        Admission::Back(hold) => hold.wait,
+fn delays_fresh_user_shortly_when_platform_opened() {
+    let (mut admission, now) = admission();
+    (1..=5)
+        .for_each(|user| assert!(attempt(&mut admission, now, android(user), &MISMATCH).is_some()));
+    let mut wait = |at, user| match admission.admit(at, android(user)) {
+        Admission::Postponed(postponement) => postponement.wait,
         other => panic!("{other:?}"),
     };
-    assert_eq!((held(now, 9), held(now, 1)), (SECOND / 10, SECOND * 5));
-    let longest = (10..10_000).map(|user| held(now, user)).max();
-    assert!(longest > Some(SECOND * 9), "many look again one after the other: {longest:?}");
+    assert_eq!((wait(now, 9), wait(now, 1)), (SECOND / 10, SECOND * 5));
+    let longest = (10..10_000).map(|user| wait(now, user)).max();
+    assert!(longest > Some(SECOND * 9), "many retry one after the other: {longest:?}");
 }
 
 #[test]
 fn keeps_platform_when_successes_outweigh_refusals() {
-    let (mut gate, now) = gate();
+    let (mut admission, now) = admission();
     for user in 0..200 {
         let outcome = if user % 4 == 0 { MISMATCH } else { sent() };
-        let (change, charge) = attempt(&mut gate, now, android(user), &outcome).unwrap();
-        assert_eq!((change, charge), (Change::Same, Charge::Delivery));
+        let (change, charge) = attempt(&mut admission, now, android(user), &outcome).unwrap();
+        assert_eq!((change, charge), (Transition::Unchanged, Charge::Delivery));
     }
-    assert!(!gate.is_stopped(DeviceType::Android));
+    assert!(!admission.is_platform_open(DeviceType::Android));
 }
 
 #[test]
-fn pauses_refused_devices_of_one_user_and_no_others() {
-    let (mut gate, now) = gate();
+fn pauses_only_refused_devices_of_one_user() {
+    let (mut admission, now) = admission();
     for number in 0..10 {
-        let learnt = attempt(&mut gate, now, device(1, number, DeviceType::Ios), &MISMATCH);
-        assert_eq!(learnt, Some((Change::Same, Charge::Delivery)));
+        let applied = attempt(&mut admission, now, device(1, number, DeviceType::Ios), &MISMATCH);
+        assert_eq!(applied, Some((Transition::Unchanged, Charge::Delivery)));
     }
-    let Admission::Back(hold) = gate.admit(now, device(1, 3, DeviceType::Ios)) else {
-        panic!("it is let in")
+    let Admission::Postponed(paused) = admission.admit(now, device(1, 3, DeviceType::Ios)) else {
+        panic!("the attempt is admitted")
     };
-    assert_eq!((hold.wait, hold.reason.as_deref()), (SECOND * 60, Some("SENDER_ID_MISMATCH")));
-    assert!(attempt(&mut gate, now, device(2, 0, DeviceType::Ios), &sent()).is_some());
+    assert_eq!((paused.wait, paused.reason.as_deref()), (SECOND * 60, Some("SENDER_ID_MISMATCH")));
+    assert!(attempt(&mut admission, now, device(2, 0, DeviceType::Ios), &sent()).is_some());
 }
 
 #[test]
 fn stops_channel_at_once_when_account_is_refused() {
-    let (mut gate, now) = gate();
-    let stopped = Some((Change::Stopped, Charge::Breaker(SECOND * 5)));
-    assert_eq!(attempt(&mut gate, now, android(1), &FORBIDDEN), stopped);
-    assert_eq!(gate.level(now), 2);
-    assert!(is_held(&mut gate, now, android(2)));
-    assert_eq!(gate.turn(now), Turn::Closed(now + SECOND / 10));
-    let still = attempt(&mut gate, now + SECOND, android(2), &FORBIDDEN).unwrap();
-    assert_eq!(still, (Change::Same, Charge::Breaker(SECOND * 5)));
+    let (mut admission, now) = admission();
+    let stopped = Some((Transition::Opened, Charge::Breaker(SECOND * 5)));
+    assert_eq!(attempt(&mut admission, now, android(1), &FORBIDDEN), stopped);
+    assert_eq!(admission.level(now), 2);
+    assert!(is_postponed(&mut admission, now, android(2)));
+    assert_eq!(admission.state(now), BreakerState::Open(now + SECOND / 10));
+    let still = attempt(&mut admission, now + SECOND, android(2), &FORBIDDEN).unwrap();
+    assert_eq!(still, (Transition::Unchanged, Charge::Breaker(SECOND * 5)));
     assert_eq!(
-        attempt(&mut gate, now + SECOND * 10, android(1), &sent()).unwrap().0,
-        Change::Recovered
+        attempt(&mut admission, now + SECOND * 10, android(1), &sent()).unwrap().0,
+        Transition::Closed
     );
 }
 
 #[test]
-fn does_not_believe_user_whose_trouble_was_refuted() {
-    let (mut gate, now) = gate();
-    attempt(&mut gate, now, android(1), &FORBIDDEN);
-    assert_eq!(attempt(&mut gate, now + SECOND, android(2), &sent()).unwrap().0, Change::Recovered);
-    let again = attempt(&mut gate, now + SECOND * 7, android(1), &FORBIDDEN);
-    assert_eq!(again, Some((Change::Same, Charge::Delivery)));
-    assert_eq!(gate.turn(now + SECOND * 7), Turn::Open);
+fn ignores_user_whose_failure_was_refuted() {
+    let (mut admission, now) = admission();
+    attempt(&mut admission, now, android(1), &FORBIDDEN);
+    assert_eq!(
+        attempt(&mut admission, now + SECOND, android(2), &sent()).unwrap().0,
+        Transition::Closed
+    );
+    let again = attempt(&mut admission, now + SECOND * 7, android(1), &FORBIDDEN);
+    assert_eq!(again, Some((Transition::Unchanged, Charge::Delivery)));
+    assert_eq!(admission.state(now + SECOND * 7), BreakerState::Closed);
 }
 
 #[test]
-fn probes_of_known_users_become_rarer_up_to_a_limit() {
-    let (mut gate, mut now) = gate();
-    attempt(&mut gate, now, android(1), &FORBIDDEN);
+fn doubles_distance_of_probes_up_to_limit() {
+    let (mut admission, mut now) = admission();
+    attempt(&mut admission, now, android(1), &FORBIDDEN);
     now += SECOND * 5;
     for wait in [10, 20, 20] {
-        assert!(attempt(&mut gate, now, android(1), &FORBIDDEN).is_some());
-        assert!(attempt(&mut gate, now + SECOND * (wait - 1), android(1), &FORBIDDEN).is_none());
+        assert!(attempt(&mut admission, now, android(1), &FORBIDDEN).is_some());
+        assert!(
+            attempt(&mut admission, now + SECOND * (wait - 1), android(1), &FORBIDDEN).is_none()
+        );
         now += SECOND * wait;
     }
 }
 
 #[test]
-fn a_probe_that_met_an_outage_says_nothing_about_the_configuration() {
-    let (mut gate, now) = gate();
-    attempt(&mut gate, now, android(1), &FORBIDDEN);
+fn stays_open_when_probe_meets_outage() {
+    let (mut admission, now) = admission();
+    attempt(&mut admission, now, android(1), &FORBIDDEN);
     assert_eq!(
-        attempt(&mut gate, now + SECOND, android(2), &AWAY),
-        Some((Change::Same, Charge::Delivery))
+        attempt(&mut admission, now + SECOND, android(2), &OUTAGE),
+        Some((Transition::Unchanged, Charge::Delivery))
     );
     assert_eq!(
-        (gate.level(now), gate.turn(now + SECOND)),
-        (2, Turn::Closed(now + SECOND * 11 / 10))
+        (admission.level(now), admission.state(now + SECOND)),
+        (2, BreakerState::Open(now + SECOND * 11 / 10))
     );
     assert!(
-        is_held(&mut gate, now + SECOND * 2, android(2)),
+        is_postponed(&mut admission, now + SECOND * 2, android(2)),
         "others probe before the same user does again"
     );
     assert_eq!(
-        attempt(&mut gate, now + SECOND * 2, android(3), &sent()).unwrap().0,
-        Change::Recovered
+        attempt(&mut admission, now + SECOND * 2, android(3), &sent()).unwrap().0,
+        Transition::Closed
     );
 }
 
 #[test]
 fn stops_channel_at_once_when_key_is_refused() {
-    let (mut gate, now) = gate();
-    (0..100).for_each(|user| assert!(attempt(&mut gate, now, android(user), &sent()).is_some()));
-    let stopped = Some((Change::Stopped, Charge::Breaker(SECOND * 5)));
-    assert_eq!(attempt(&mut gate, now, android(1), &KEY_REFUSED), stopped);
-    assert_eq!(gate.level(now), 2);
+    let (mut admission, now) = admission();
+    (0..100)
+        .for_each(|user| assert!(attempt(&mut admission, now, android(user), &sent()).is_some()));
+    let stopped = Some((Transition::Opened, Charge::Breaker(SECOND * 5)));
+    assert_eq!(attempt(&mut admission, now, android(1), &KEY_REFUSED), stopped);
+    assert_eq!(admission.level(now), 2);
 }
 
 #[test]
 fn stops_channel_when_most_users_are_refused() {
-    let (mut gate, now) = gate();
-    (0..30).for_each(|user| assert!(attempt(&mut gate, now, android(user), &sent()).is_some()));
-    let refused = (0..30).map(|user| attempt(&mut gate, now, android(user), &FORBIDDEN));
+    let (mut admission, now) = admission();
+    (0..30)
+        .for_each(|user| assert!(attempt(&mut admission, now, android(user), &sent()).is_some()));
+    let refused = (0..30).map(|user| attempt(&mut admission, now, android(user), &FORBIDDEN));
     let changes: Vec<_> = refused.flatten().map(|(change, _)| change).collect();
     assert_eq!(
-        changes.iter().position(|change| *change == Change::Stopped),
+        changes.iter().position(|change| *change == Transition::Opened),
         Some(15),
         "{changes:?}"
     );
 }
 
 #[test]
-fn probes_go_on_beside_probe_that_is_not_answered() {
-    let (mut gate, now) = gate();
-    (1..=5).for_each(|user| assert!(attempt(&mut gate, now, android(user), &MISMATCH).is_some()));
-    let hung = gate.admit(now + SECOND / 10, android(6));
-    assert!(matches!(hung, Admission::Enter(Ticket { probes_platform: true, .. })), "{hung:?}");
-    let change = attempt(&mut gate, now + SECOND / 5, android(7), &sent()).unwrap().0;
-    assert_eq!(change, Change::PlatformRecovered(DeviceType::Android));
+fn probes_again_while_probe_is_unanswered() {
+    let (mut admission, now) = admission();
+    (1..=5)
+        .for_each(|user| assert!(attempt(&mut admission, now, android(user), &MISMATCH).is_some()));
+    let hung = admission.admit(now + SECOND / 10, android(6));
+    assert!(matches!(hung, Admission::Admitted(Ticket { probes_platform: true, .. })), "{hung:?}");
+    let change = attempt(&mut admission, now + SECOND / 5, android(7), &sent()).unwrap().0;
+    assert_eq!(change, Transition::PlatformClosed(DeviceType::Android));
 }
 
 #[test]
-fn ignores_success_that_began_before_breaker() {
-    let (mut gate, now) = gate();
-    let Admission::Enter(before) = gate.admit(now, android(9)) else { panic!("it is held") };
+fn ignores_success_that_began_before_opening() {
+    let (mut admission, now) = admission();
+    let Admission::Admitted(before) = admission.admit(now, android(9)) else {
+        panic!("the attempt is postponed")
+    };
     let later = now + SECOND;
-    (1..=5).for_each(|user| assert!(attempt(&mut gate, later, android(user), &MISMATCH).is_some()));
-    assert_eq!(gate.learn(later, &before, &sent()).0, Change::Same);
-    assert!(gate.is_stopped(DeviceType::Android));
-}
-
-/// Lets so many users meet trouble with each attempt, ten times a second each, beside others of
-/// whom each second `good` ones succeed, for ten minutes. Returns how often something stopped or
-/// paused, and the attempts of the first.
-fn with_hostile_users(hostile: u64, good: u64, outcome: &Outcome) -> (usize, usize) {
-    let (mut gate, start) = gate();
-    let (mut stops, mut attempts) = (0, 0);
-    for tick in 0..6_000u64 {
-        let now = start + SECOND * tick as u32 / 10;
-        let due = if good >= 10 { good / 10 } else { u64::from(tick % 10 < good) };
-        for number in 0..due {
-            let user = 1_000 + (tick * due + number) % 1_000;
-            let origin = device(user, 0, DeviceType::Web);
-            let tried =
-                [now, now + SECOND / 10].into_iter().find_map(|at| match gate.admit(at, origin) {
-                    Admission::Enter(ticket) => Some(ticket),
-                    Admission::Back(_) | Admission::Wait => None,
-                });
-            let ticket = tried.unwrap_or_else(|| panic!("user {user} waits at {tick}"));
-            gate.learn(ticket.began, &ticket, &sent());
-            gate.leave(&ticket);
-        }
-        for user in 0..hostile {
-            let origin = device(user, tick % 20, DeviceType::Web);
-            if let Some((change, _)) = attempt(&mut gate, now, origin, outcome) {
-                stops += usize::from(change != Change::Same);
-                attempts += 1;
-            }
-        }
-    }
-    (stops, attempts)
+    (1..=5).for_each(|user| {
+        assert!(attempt(&mut admission, later, android(user), &MISMATCH).is_some())
+    });
+    assert_eq!(admission.apply(later, &before, &sent()).0, Transition::Unchanged);
+    assert!(admission.is_platform_open(DeviceType::Android));
 }
 
 #[test]
-fn never_stops_for_twenty_users_among_a_thousand() {
-    for outcome in [MISMATCH, FORBIDDEN, quota(3_000)] {
-        let (stops, attempts) = with_hostile_users(20, 1_000, &outcome);
-        assert_eq!(stops, 0, "{outcome:?}");
-        assert!(attempts < 20 * 20 * 10, "each device is paused: {attempts}");
-    }
-}
-
-#[test]
-fn holds_others_shortly_when_most_is_hostile() {
-    for outcome in [MISMATCH, FORBIDDEN, quota(3_000)] {
-        let (stops, _) = with_hostile_users(20, 1, &outcome);
-        assert!(stops <= 2 * 20, "each hostile user stops it once at most: {stops}");
-    }
-}
-
-#[test]
-fn asks_rarely_when_everybody_is_refused() {
-    for outcome in [MISMATCH, FORBIDDEN, quota(30)] {
-        let (mut gate, start) = gate();
-        let mut attempts = 0;
-        for tick in 0..6_000u32 {
-            let now = start + SECOND * tick / 10;
-            // A hundred users a second, of ten thousand.
-            for number in 0..10 {
-                let user = u64::from(tick * 10 + number) % 10_000;
-                attempts += usize::from(
-                    attempt(&mut gate, now, device(user, 0, DeviceType::Ios), &outcome).is_some(),
-                );
-            }
-        }
-        assert!(attempts < 900, "{attempts} attempts in ten minutes: {outcome:?}");
-    }
-}
-
-#[test]
-fn keeps_window_wide_when_most_users_succeed() {
-    let (mut gate, now) = gate();
+fn keeps_limit_high_when_most_users_succeed() {
+    let (mut admission, now) = admission();
     for round in 0..60 {
         let now = now + SECOND * round;
-        (100..140)
-            .for_each(|user| assert!(attempt(&mut gate, now, android(user), &sent()).is_some()));
-        (0..20).for_each(|user| assert!(attempt(&mut gate, now, android(user), &AWAY).is_some()));
+        (100..140).for_each(|user| {
+            assert!(attempt(&mut admission, now, android(user), &sent()).is_some())
+        });
+        (0..20).for_each(|user| {
+            assert!(attempt(&mut admission, now, android(user), &OUTAGE).is_some())
+        });
     }
-    assert_eq!(gate.window, 160);
+    assert_eq!(admission.concurrency.limit(), 160);
 }
 
 #[test]
-fn leaves_attempts_when_hostile_users_hoard() {
-    let (mut gate, now) = gate();
-    let mut held = [0; 20];
-    for _ in 0..100 {
-        for (user, held) in held.iter_mut().enumerate() {
-            if *held < gate.share_of_user() {
-                assert!(matches!(gate.admit(now, android(user as u64)), Admission::Enter(_)));
-                *held += 1;
-            }
-        }
-    }
-    assert!(gate.has_slot() && held.iter().all(|held| *held >= 6), "{held:?} of {}", gate.window);
+fn keeps_least_limit_in_outage() {
+    let (mut admission, now) = admission();
+    (0..200)
+        .for_each(|user| assert!(attempt(&mut admission, now, android(user), &OUTAGE).is_some()));
+    assert_eq!(admission.concurrency.limit(), 32);
+    (0..32).for_each(|user| {
+        assert!(matches!(admission.admit(now, android(user)), Admission::Admitted(_)))
+    });
+    assert_eq!(admission.admit(now, android(40)), Admission::Wait);
 }
 
 #[test]
-fn an_outage_narrows_the_window_but_never_shuts_it() {
-    let (mut gate, now) = gate();
-    (0..200).for_each(|user| assert!(attempt(&mut gate, now, android(user), &AWAY).is_some()));
-    assert_eq!(gate.window, 32);
-    (0..32).for_each(|user| assert!(matches!(gate.admit(now, android(user)), Admission::Enter(_))));
-    assert_eq!(gate.admit(now, android(40)), Admission::Wait);
-}
-
-#[test]
-fn closes_lane_when_quota_of_day_is_used_up() {
-    let (mut gate, now) = gate();
-    gate.quota_used_up(now, SECOND * 60);
-    assert_eq!((gate.turn(now), gate.level(now)), (Turn::Closed(now + SECOND * 60), 1));
-    assert!(is_held(&mut gate, now, android(1)));
-    assert_eq!((gate.turn(now + SECOND * 60), gate.level(now + SECOND * 60)), (Turn::Open, 0));
+fn stops_channel_when_daily_quota_is_used_up() {
+    let (mut admission, now) = admission();
+    admission.quota_used_up(now, SECOND * 60);
+    assert_eq!(
+        (admission.state(now), admission.level(now)),
+        (BreakerState::Open(now + SECOND * 60), 1)
+    );
+    assert!(is_postponed(&mut admission, now, android(1)));
+    assert_eq!(
+        (admission.state(now + SECOND * 60), admission.level(now + SECOND * 60)),
+        (BreakerState::Closed, 0)
+    );
 }
 
 fn any_outcome() -> impl Strategy<Value = Outcome> {
@@ -420,23 +377,24 @@ fn platform(number: u8) -> Option<DeviceType> {
 
 proptest! {
     #[test]
-    fn opens_again_within_an_hour_whatever_happened(
+    fn closes_again_within_an_hour(
         steps in prop::collection::vec((any_outcome(), 0u64..20, any::<u8>(), 0u64..4_000), 1..120),
     ) {
-        let (mut gate, mut now) = gate();
+        let (mut admission, mut now) = admission();
         for (outcome, user, number, pause) in steps {
             now += Duration::from_millis(pause);
-            attempt(&mut gate, now, Origin { platform: platform(number), ..android(user) }, &outcome);
-            prop_assert_eq!(gate.in_flight(), 0);
-            prop_assert!((32..=160).contains(&gate.window));
+            let target = AttemptTarget { platform: platform(number), ..android(user) };
+            attempt(&mut admission, now, target, &outcome);
+            prop_assert_eq!(admission.in_flight(), 0);
+            prop_assert!((32..=160).contains(&admission.concurrency.limit()));
         }
-        // A user that met no trouble gets through as soon as a probe may be made.
+        // A user who met no failure is admitted as soon as a probe may be made.
         now += SECOND;
-        prop_assert!(attempt(&mut gate, now, android(99), &sent()).is_some());
-        prop_assert_eq!(gate.turn(now), Turn::Open);
+        prop_assert!(attempt(&mut admission, now, android(99), &sent()).is_some());
+        prop_assert_eq!(admission.state(now), BreakerState::Closed);
         now += MAX_RETRY_AFTER;
         for user in 0..20 {
-            prop_assert!(attempt(&mut gate, now, android(user), &sent()).is_some());
+            prop_assert!(attempt(&mut admission, now, android(user), &sent()).is_some());
         }
     }
 }

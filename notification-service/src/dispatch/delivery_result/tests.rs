@@ -57,72 +57,74 @@ fn delivery(attempts: i32) -> Delivery {
     }
 }
 
-fn judged(outcome: Outcome, attempts: i32) -> Record {
+fn attempted(outcome: Outcome, attempts: i32) -> DeliveryResult {
     charged(outcome, attempts, Charge::Delivery)
 }
 
-fn charged(outcome: Outcome, attempts: i32, charge: Charge) -> Record {
+fn charged(outcome: Outcome, attempts: i32, charge: Charge) -> DeliveryResult {
     let delivery = delivery(attempts);
     let started = delivery.dispatch.send.due_at;
-    let times = Times { started, ended: started + TimeDelta::seconds(1) };
-    judge(&Policy::default(), delivery, outcome, charge, times, 0.0)
+    let times = AttemptTimes { started, ended: started + TimeDelta::seconds(1) };
+    after_attempt(&Policy::default(), delivery, outcome, charge, times, 0.0)
 }
 
-fn ended_as(record: &Record) -> (DeliveryState, Option<&str>) {
-    (record.state(), record.reason())
+fn state_of(result: &DeliveryResult) -> (DeliveryState, Option<&str>) {
+    (result.state(), result.reason())
 }
 
 #[test]
-fn an_acceptance_ends_it() {
-    let record = judged(Outcome::Sent { provider_id: "m\u{0}-1".to_owned() }, 2);
-    assert_eq!((ended_as(&record), record.attempts), ((DeliveryState::Sent, None), 3));
+fn ends_delivery_as_sent_when_accepted() {
+    let result = attempted(Outcome::Sent { provider_id: "m\u{0}-1".to_owned() }, 2);
+    assert_eq!((state_of(&result), result.attempts), ((DeliveryState::Sent, None), 3));
     assert!(
-        matches!(record.verdict, Verdict::Ended { provider_message_id: Some(id), .. } if id == "m-1")
+        matches!(result.new_state, NewState::Final { provider_message_id: Some(id), .. } if id == "m-1")
     );
 }
 
 #[test]
-fn only_a_dead_token_is_held_against_the_device() {
-    let gone = judged(Outcome::Gone { reason: "UNREGISTERED".into() }, 0);
-    let rejected = judged(Outcome::Rejected { reason: "INVALID_ARGUMENT".into() }, 0);
+fn reports_dead_token_only_when_device_is_gone() {
+    let gone = attempted(Outcome::Gone { reason: "UNREGISTERED".into() }, 0);
+    let rejected = attempted(Outcome::Rejected { reason: "INVALID_ARGUMENT".into() }, 0);
     assert_eq!(
-        (ended_as(&gone), gone.token_is_dead),
+        (state_of(&gone), gone.token_is_dead),
         ((DeliveryState::Failed, Some("UNREGISTERED")), true)
     );
     assert_eq!(
-        (ended_as(&rejected), rejected.token_is_dead),
+        (state_of(&rejected), rejected.token_is_dead),
         ((DeliveryState::Failed, Some("INVALID_ARGUMENT")), false)
     );
 }
 
 #[test]
-fn an_outage_is_tried_again_and_counted() {
+fn retries_and_counts_attempt_in_outage() {
     let outage = Outcome::Unavailable {
         retry_after: None,
         reason: "INTERNAL".into(),
         maybe_delivered: true,
     };
-    let record = judged(outage, 1);
+    let result = attempted(outage, 1);
     assert_eq!(
-        (ended_as(&record), record.attempts),
+        (state_of(&result), result.attempts),
         ((DeliveryState::Pending, Some("INTERNAL")), 2)
     );
 }
 
 #[test]
-fn burns_no_attempt_when_breaker_is_open() {
+fn counts_no_attempt_when_breaker_is_open() {
     let throttled = Outcome::Throttled { retry_after: None, reason: "QUOTA_EXCEEDED".into() };
     let refused = Outcome::Refused { reason: "THIRD_PARTY_AUTH_ERROR".into() };
     for outcome in
         [Outcome::Misconfigured { reason: "PERMISSION_DENIED".into() }, throttled, refused]
     {
-        let record = charged(outcome, 0, Charge::Breaker(Duration::from_secs(7)));
+        let result = charged(outcome, 0, Charge::Breaker(Duration::from_secs(7)));
         assert_eq!(
-            (record.state(), record.attempts, record.started_at),
+            (result.state(), result.attempts, result.started_at),
             (DeliveryState::Pending, 0, None)
         );
-        let Verdict::Again { at, .. } = record.verdict else { panic!("it ended") };
-        assert_eq!(at - record.at, TimeDelta::seconds(7));
+        let NewState::Pending { next_attempt_at: at, .. } = result.new_state else {
+            panic!("the delivery ended")
+        };
+        assert_eq!(at - result.at, TimeDelta::seconds(7));
     }
 }
 
@@ -132,44 +134,55 @@ fn fails_with_providers_reason_when_address_stays_refused() {
     let started = delivery.dispatch.send.due_at;
     delivery.first_attempt_at = Some(started - TimeDelta::hours(3));
     let refused = Outcome::Refused { reason: "SENDER_ID_MISMATCH".into() };
-    let times = Times { started, ended: started };
-    let record = judge(&Policy::default(), delivery, refused, Charge::Delivery, times, 0.0);
-    assert_eq!(ended_as(&record), (DeliveryState::Failed, Some("SENDER_ID_MISMATCH")));
+    let times = AttemptTimes { started, ended: started };
+    let result = after_attempt(&Policy::default(), delivery, refused, Charge::Delivery, times, 0.0);
+    assert_eq!(state_of(&result), (DeliveryState::Failed, Some("SENDER_ID_MISMATCH")));
 }
 
-fn hold(worn_out: bool) -> Hold {
-    Hold { wait: Duration::from_secs(60), reason: Some("QUOTA_EXCEEDED".into()), worn_out }
+fn postponement(fails_persistently: bool) -> Postponement {
+    Postponement {
+        wait: Duration::from_secs(60),
+        reason: Some("QUOTA_EXCEEDED".into()),
+        fails_persistently,
+    }
 }
 
 #[test]
-fn holds_delivery_when_its_address_is_paused() {
+fn postpones_delivery_when_address_is_paused() {
     let delivery = delivery(0);
     let due_at = delivery.dispatch.send.due_at;
-    let record = held(&Policy::default(), delivery, hold(true), due_at, 0.0);
+    let result = postponed(&Policy::default(), delivery, postponement(true), due_at, 0.0);
     assert_eq!(
-        (ended_as(&record), record.attempts),
+        (state_of(&result), result.attempts),
         ((DeliveryState::Pending, Some("QUOTA_EXCEEDED")), 0)
     );
 }
 
 #[test]
-fn fails_held_delivery_when_its_address_is_worn_out() {
-    for (worn_out, state) in [(true, DeliveryState::Failed), (false, DeliveryState::Pending)] {
+fn fails_delivery_when_address_keeps_failing() {
+    for (fails_persistently, state) in
+        [(true, DeliveryState::Failed), (false, DeliveryState::Pending)]
+    {
         let mut delivery = delivery(0);
         let due_at = delivery.dispatch.send.due_at;
         let dispatch = Arc::make_mut(&mut delivery.dispatch);
         dispatch.send.expires_at = due_at + TimeDelta::days(365);
-        let record =
-            held(&Policy::default(), delivery, hold(worn_out), due_at + TimeDelta::hours(2), 0.0);
-        assert_eq!(ended_as(&record), (state, Some("QUOTA_EXCEEDED")));
+        let result = postponed(
+            &Policy::default(),
+            delivery,
+            postponement(fails_persistently),
+            due_at + TimeDelta::hours(2),
+            0.0,
+        );
+        assert_eq!(state_of(&result), (state, Some("QUOTA_EXCEEDED")));
     }
 }
 
 #[test]
-fn what_has_no_time_left_fails() {
+fn suppresses_delivery_that_would_expire() {
     let throttle = Outcome::Throttled {
         retry_after: Some(Duration::from_secs(7_200)),
         reason: "QUOTA_EXCEEDED".into(),
     };
-    assert_eq!(ended_as(&judged(throttle, 0)), (DeliveryState::Suppressed, Some("EXPIRED")));
+    assert_eq!(state_of(&attempted(throttle, 0)), (DeliveryState::Suppressed, Some("EXPIRED")));
 }
