@@ -1,5 +1,5 @@
-//! The service, assembled: what it listens on, what runs beside the API, and the order in which it
-//! ends.
+//! The assembled service: its listeners, its background tasks, and the order in which it shuts
+//! down.
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -26,31 +26,37 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Config,
     clock::DbClock,
-    consumer::{Intake, Interruptions},
+    consumer::NotificationHandler,
     dispatch::Workers,
     feedback::Feedback,
     purge_old_rows,
     routes::{self, Api, Streams},
     store::MIGRATOR,
     telemetry,
+    usecases::{
+        accept_occurrences::{AcceptOccurrences, Interruptions},
+        erase_users::EraseUsers,
+        republish_outcomes::RepublishOutcomes,
+        revise_pending_deliveries::ApplyRevisions,
+    },
 };
 
 const NAME: &str = "notification-service";
-/// Settings of its sessions: a plan for each execution. What was planned while the ledger was empty
-/// reads all of it, batch after batch, once a burst has filled it.
+/// Settings of its database sessions: a new plan for each execution. A plan that was made while the
+/// ledger was empty reads all of it once a burst has filled it.
 const SESSION: &[(&str, &str)] = &[("plan_cache_mode", "force_custom_plan")];
-/// Receipts of a message before it is a dead letter.
+/// Receipts of a message before it is dead-lettered.
 const MAX_RECEIVE_COUNT: u32 = 10;
-/// Messages in one batch.
+/// Most messages of one batch.
 const BATCH: usize = 500;
-/// Batches under way at once.
+/// Batches that are handled at the same time.
 const BATCHES: usize = 3;
-/// Messages of feedback in one batch; of these one batch is under way at a time: they are few, and
-/// nobody waits for them.
+/// Most messages of SES feedback in one batch. One batch is handled at a time: such messages are
+/// few and not urgent.
 const FEEDBACK_BATCH: usize = 100;
-/// Between two looks for the queue of feedback.
+/// Time between two checks for the feedback queue.
 const FEEDBACK_PAUSE: Duration = Duration::from_secs(10);
-/// For how long a received message is hidden.
+/// Visibility timeout of a received message.
 const VISIBILITY: Duration = Duration::from_secs(10);
 
 /// The service, bound to its ports and not yet started.
@@ -65,7 +71,7 @@ pub struct App {
     work: Work,
 }
 
-/// What runs beside the API.
+/// Background tasks.
 struct Work {
     pool: PgPool,
     clock: Arc<DbClock>,
@@ -79,16 +85,16 @@ struct Work {
     startup: Startup,
     max_devices: usize,
     takeover: Duration,
-    kept: TimeDelta,
+    retention: TimeDelta,
     dead_letters_kept: Duration,
 }
 
 impl App {
-    /// Binds the ports and assembles the service. Neither the database, the bus nor a provider need
-    /// be there yet.
+    /// Binds the ports and assembles the service. The database, the bus and the providers need not
+    /// be reachable yet.
     ///
     /// # Errors
-    /// When a port is taken, or a setting cannot be used.
+    /// If a port is taken, or a setting is unusable.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
         telemetry::describe_metrics();
         let listeners = Listeners::bind(&config.process, true).await?;
@@ -140,29 +146,29 @@ impl App {
             startup,
             max_devices: config.max_devices_per_user,
             takeover: config.takeover,
-            kept: config.retention,
+            retention: config.retention,
             dead_letters_kept,
         };
         Ok(Self { rest, admin, addresses, pool, router, server: config.api.server, streams, work })
     }
 
-    /// Where the REST API listens.
+    /// Address of the REST API.
     #[must_use]
     pub fn rest_addr(&self) -> SocketAddr {
         self.addresses.0
     }
 
-    /// Where the admin port listens.
+    /// Address of the admin port.
     #[must_use]
     pub fn admin_addr(&self) -> SocketAddr {
         self.addresses.1
     }
 
-    /// Serves until the token is cancelled, then drains: the open requests and the batches from the
-    /// queue, the attempts under way, their verdicts, and last the messages that tell of all of it.
+    /// Serves until the token is cancelled, then drains: open requests and batches of the queue,
+    /// attempts in flight, their results, and last the messages that report them.
     ///
     /// # Errors
-    /// When a listener fails.
+    /// If a listener fails.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let answered = CancellationToken::new();
         let ended = CancellationToken::new();
@@ -188,8 +194,8 @@ impl App {
 }
 
 impl Work {
-    /// Consumes, sends and tells until `shutdown`; drains; the relay goes on until the API has
-    /// answered as well.
+    /// Consumes, sends and publishes until `shutdown`, then drains; the relay runs until the API
+    /// has answered its open requests as well.
     async fn run(self, shutdown: CancellationToken, answered: CancellationToken) {
         let Self {
             pool,
@@ -204,7 +210,7 @@ impl Work {
             startup,
             max_devices,
             takeover,
-            kept,
+            retention,
             dead_letters_kept,
         } = self;
         if !startup.complete(&started, &shutdown).await {
@@ -213,7 +219,7 @@ impl Work {
         if let Err(error) = clock.observe(&pool).await {
             tracing::warn!(
                 error = %error,
-                "database clock could not be read, the local clock is used until it can"
+                "reading the database's time failed, this machine's time is used until it succeeds"
             );
         }
         let drained = CancellationToken::new();
@@ -224,17 +230,31 @@ impl Work {
             handoff: handoff.clone(),
             isolation: Isolation::new(Duration::MAX, shutdown.clone()),
         };
-        let hear = hear(bus.clone(), feedback_queue, dead_letters_kept, feedback, shutdown.clone());
-        let intake = Intake {
-            pool: pool.clone(),
-            clock: Arc::clone(&clock),
-            handoff,
-            dispatchers: workers.dispatchers(),
-            recalls: workers.recalls(),
-            interruptions: Interruptions::default(),
+        let consume_feedback = consume_feedback(
+            bus.clone(),
+            feedback_queue,
+            dead_letters_kept,
+            feedback,
+            shutdown.clone(),
+        );
+        let handler = NotificationHandler {
             isolation: Isolation::new(Duration::MAX, shutdown.clone()),
-            max_devices,
-            takeover,
+            accept: AcceptOccurrences {
+                pool: pool.clone(),
+                clock: Arc::clone(&clock),
+                handoff: handoff.clone(),
+                dispatchers: workers.dispatchers(),
+                interruptions: Interruptions::default(),
+                max_devices,
+                takeover,
+            },
+            revise: ApplyRevisions {
+                pool: pool.clone(),
+                handoff: handoff.clone(),
+                recalls: workers.recalls(),
+            },
+            republish: RepublishOutcomes { pool: pool.clone(), handoff },
+            erase: EraseUsers { pool: pool.clone() },
         };
         let settings = ConsumerSettings {
             queue,
@@ -245,29 +265,29 @@ impl Work {
         };
         let consumed = CancellationToken::new();
         let consume = async {
-            consumer::run(bus, settings, Arc::new(intake), shutdown.clone()).await;
+            consumer::run(bus, settings, Arc::new(handler), shutdown.clone()).await;
             consumed.cancel();
         };
         tokio::join!(
             consume,
-            hear,
+            consume_feedback,
             workers.run(consumed.clone()),
             clock.keep(&pool, &shutdown),
-            purge_old_rows::run(&pool, kept, &shutdown)
+            purge_old_rows::run(&pool, retention, &shutdown)
         );
         answered.cancelled().await;
         drained.cancel();
         if let Err(error) = relay.await {
             tracing::error!(
                 error = %error,
-                "relay ended unexpectedly, unpublished messages stay in the outbox"
+                "the relay ended unexpectedly, the outbox keeps unpublished messages"
             );
         }
     }
 }
 
-/// Consumes what SES says of e-mails, where there is a queue for it.
-async fn hear(
+/// Consumes SES's feedback about e-mails, if its queue is configured.
+async fn consume_feedback(
     bus: SharedBus,
     queue: Option<String>,
     dead_letters_kept: Duration,
@@ -275,7 +295,7 @@ async fn hear(
     shutdown: CancellationToken,
 ) {
     let Some(queue) = queue else { return };
-    if !feedback_is_there(&bus, &queue, &shutdown).await {
+    if !feedback_queue_exists(&bus, &queue, &shutdown).await {
         return;
     }
     let settings = ConsumerSettings {
@@ -288,10 +308,10 @@ async fn hear(
     consumer::run(bus, settings, Arc::new(feedback), shutdown).await;
 }
 
-/// Brings the schema up to date and sees to the topic and the queue.
+/// Migrates the schema and creates the topic and the queues.
 ///
 /// # Errors
-/// When the database or the bus cannot be reached, or refuses.
+/// If the database or the bus is unreachable or rejects the change.
 pub async fn migrate(config: &Config) -> anyhow::Result<()> {
     db::migrate(&config.database.pool(NAME), &MIGRATOR).await.context("the devices database")?;
     let bus = bus::connect(&config.bus.settings).await?;
@@ -301,7 +321,7 @@ pub async fn migrate(config: &Config) -> anyhow::Result<()> {
     {
         tracing::warn!(
             error = &error as &dyn std::error::Error,
-            "feedback queue is missing, bounces and complaints will not be received"
+            "the feedback queue is missing, bounces and complaints will not be processed"
         );
     }
     Ok(())
@@ -317,8 +337,8 @@ fn topology(bus: &BusConfig) -> Topology {
     Topology { topics: vec![bus.event_topic.clone()], queues: vec![queue] }
 }
 
-/// What is relied on to hear SES, apart from the rest: without it reminders are sent all the same.
-/// What SES says comes from a topic of SES's own, which its operator subscribes the queue to.
+/// Queue of SES's feedback, apart from the other topology: reminders are sent without it. The
+/// feedback comes from a topic of SES, to which the operator subscribes the queue.
 fn feedback_topology(queue: &str) -> Topology {
     let queue = QueueSpec {
         queue: queue.to_owned(),
@@ -328,14 +348,17 @@ fn feedback_topology(queue: &str) -> Topology {
     Topology { topics: Vec::new(), queues: vec![queue] }
 }
 
-/// Waits until the queue of feedback is there; `false` when the token was cancelled before.
-async fn feedback_is_there(bus: &SharedBus, queue: &str, shutdown: &CancellationToken) -> bool {
+/// Waits until the feedback queue exists; returns `false` if the token was cancelled before.
+async fn feedback_queue_exists(bus: &SharedBus, queue: &str, shutdown: &CancellationToken) -> bool {
     while let Err(error) = bus.ensure(&feedback_topology(queue)).await {
         tracing::warn!(
             error = &error as &dyn std::error::Error,
-            "feedback queue is missing, bounces and complaints are not received, will retry"
+            "the feedback queue is missing, bounces and complaints are not processed; will retry"
         );
-        tokio::select! { () = sleep(FEEDBACK_PAUSE) => {} () = shutdown.cancelled() => return false }
+        tokio::select! {
+            () = sleep(FEEDBACK_PAUSE) => {}
+            () = shutdown.cancelled() => return false,
+        }
     }
     true
 }
@@ -357,14 +380,13 @@ mod tests {
             topology(&bus)
                 .queues
                 .iter()
-                .all(|it| Some(&it.queue) != bus.ses_feedback_queue.as_ref())
+                .all(|queue| Some(&queue.queue) != bus.ses_feedback_queue.as_ref())
         );
         bus.ses_feedback_queue
     }
 
     #[test]
-    fn feedback_is_heard_on_our_own_bus_and_on_aws_where_its_queue_is_named_and_nothing_waits_for_it()
-     {
+    fn consumes_feedback_from_configured_queue() {
         assert_eq!(feedback(&[("BUS", "aws")]), None);
         assert_eq!(
             feedback(&[("BUS", "aws"), ("SES_FEEDBACK_QUEUE_URL", "feedback")]).as_deref(),

@@ -32,7 +32,8 @@ pub mod reason {
     pub const UNREADABLE: &str = "UNREADABLE";
     /// The provider's reason could not be stored.
     pub const UNRECORDABLE: &str = "UNRECORDABLE";
-    /// A later occurrence of the same item is deferred by the same quiet hours, and is sent instead.
+    /// A later occurrence of the same item is deferred by the same quiet hours, and is sent
+    /// instead.
     pub const MISSED: &str = "MISSED";
     /// The user has more due than is sent to one user in a minute; the delivery waits.
     pub const RATE_LIMITED: &str = "RATE_LIMITED";

@@ -16,9 +16,9 @@
 //!
 //! A delivery is *claimed* under a lease and a fence token, *admitted* (`admission`: circuit
 //! breakers, paused addresses, concurrency limit; `send_budget`: the provider's rate and quota) and
-//! *attempted* (`attempt`). Whoever holds the lease starts the attempt within 15 seconds and ends it
-//! within [`LEASE`]; the rest of [`TAKEOVER`] is left for writing the result while the database is
-//! unreachable. Afterwards any process may claim the row, and the old fence token is void.
+//! *attempted* (`attempt`). Whoever holds the lease starts the attempt within 15 seconds and ends
+//! it within [`LEASE`]; the rest of [`TAKEOVER`] is left for writing the result while the database
+//! is unreachable. Afterwards any process may claim the row, and the old fence token is void.
 //!
 //! The result passes through these types, one for each step:
 //!
@@ -90,8 +90,8 @@ pub const LEASE: Duration = Duration::from_secs(35);
 pub const TAKEOVER: Duration = Duration::from_secs(90);
 /// Shortest wait of a delivery that is postponed because its user holds their share of the permits.
 pub const MIN_POSTPONEMENT: TimeDelta = TimeDelta::milliseconds(500);
-/// Permits for each attempt that may be in flight: the deliveries beyond it are being written to the
-/// ledger, queued, or waiting for their result to be written.
+/// Permits for each attempt that may be in flight: the deliveries beyond it are being written to
+/// the ledger, queued, or waiting for their result to be written.
 const PERMITS_PER_ATTEMPT: usize = 4;
 /// Permits that one user may hold where enough are left for others.
 const MIN_PERMITS_PER_USER: usize = 16;

@@ -1,32 +1,30 @@
-//! Keeps devices and sends push messages and e-mail.
+//! Stores devices and preferences, and sends push messages and e-mails.
 //!
-//! REST calls ([`routes`]) keep the registry of devices and what users prefer; the consumer of the
-//! notification queue ([`consumer`]) writes a row into the ledger of deliveries for each device and
-//! mailbox; the lanes ([`dispatch`]) send what the ledger says, each channel on its own, and record
-//! what became of it together with the event that tells of it.
+//! The REST API ([`routes`]) manages devices and preferences. The consumer of the notification
+//! queue ([`consumer`]) calls the use cases ([`usecases`]): they write a row to the ledger of
+//! deliveries for each device and mailbox, and revise or erase what is in it. The dispatchers
+//! ([`dispatch`]) send the deliveries, each channel separately, and write each result together with
+//! the event that reports it.
 //!
-//! # What a cancelled or changed reminder can still cause
+//! # Effects of a cancelled or changed reminder
 //!
 //! An occurrence that event-service has not released yet is never sent once its cancellation is
-//! applied there. Of one that was released (milliseconds around the due time) the notification
-//! queue brings the cancellation or the change after it, and from the commit on that applies it to
-//! the ledger this holds:
+//! applied there. After an occurrence was released (milliseconds around the due time), the
+//! notification queue brings the cancellation or change later, and
+//! [`usecases::revise_pending_deliveries`] applies it to the ledger. From that commit on:
 //!
-//! - What waits in the ledger (deferred, between two attempts, or not claimed yet) is not sent any
-//!   more, and says so: suppressed, `CANCELLED`; or it says what the newest version says, on the
-//!   channels that this has. An occurrence that comes only after its revision is written as that
-//!   says. An older version, or the same, changes nothing. Channels that a change adds are not
-//!   added to an occurrence that was released without them.
-//! - What a process holds under a lease may still be sent as it was claimed: the attempt under way,
-//!   or the one that stands in the lane's memory, which begins within 15 seconds of the claim or
-//!   not at all (the rest of the 35 seconds of a lease is kept for the attempt itself). The lane
-//!   does not ask the database again before it sends. What that one attempt comes to is recorded
-//!   and told as it is: accepted is sent. No other attempt follows it.
+//! - A delivery that waits in the ledger is not sent any more (suppressed, `CANCELLED`), or is sent
+//!   with the newest content, on the channels that both versions have. Channels that a change adds
+//!   are not added to an occurrence that was released without them. An older or equal version
+//!   changes nothing.
+//! - A delivery that a process holds in memory is recalled. If its attempt has not begun when the
+//!   process learns of the recall (at once in the process that applied the revision, within a
+//!   second in the others), it is released unsent. An attempt that has begun ends as it ends: its
+//!   result is written and published as it is, and no other attempt follows.
 //!
-//! A channel that its user switches off is like a cancellation of what is on it, with the reason
-//! `OPTED_OUT`; a user's erasure is one of which nothing at all is recorded. Quiet hours are asked
-//! once, when the occurrence comes here, and again when the user changes them: a retry that falls
-//! into them is made.
+//! A channel that its user switches off cancels the deliveries on it, with the reason `OPTED_OUT`.
+//! An erasure deletes them. Quiet hours are applied when an occurrence arrives, and again when the
+//! user changes them: a retry that falls into quiet hours is made.
 
 pub mod app;
 pub mod channels;
@@ -47,7 +45,7 @@ pub mod revision;
 pub mod routes;
 pub mod store;
 mod telemetry;
-pub mod waiting;
+pub mod usecases;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use shared::{
@@ -59,7 +57,7 @@ use tokio_util::sync::CancellationToken;
 pub use app::{App, migrate};
 pub use config::Config;
 
-/// notification-service, as its command line sees it.
+/// The service as the command line runs it.
 #[derive(Debug)]
 pub struct Notifications;
 

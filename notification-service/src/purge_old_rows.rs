@@ -1,6 +1,5 @@
-//! What nobody asks for and must be done: what is of no use any more is forgotten. Idempotency keys
-//! once nobody can repeat their request, revisions whose occurrences never came, and deliveries
-//! older than they are to be kept.
+//! Purge of old rows, in the background: idempotency keys whose requests can no longer be repeated,
+//! revisions whose occurrences never arrived, and deliveries older than the retention.
 
 use std::time::Duration;
 
@@ -12,11 +11,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::store::{retention, revisions};
 
-const EVERY: Duration = Duration::from_secs(30 * 60);
+/// Time between two purges.
+const PERIOD: Duration = Duration::from_secs(30 * 60);
 
-/// Keeps the tables small until the token is cancelled: deliveries are `kept` for so long.
-pub(crate) async fn run(pool: &PgPool, kept: TimeDelta, shutdown: &CancellationToken) {
-    let mut tick = interval(EVERY);
+/// Purges until the token is cancelled; deliveries are kept for `retention`.
+pub(crate) async fn run(pool: &PgPool, retention: TimeDelta, shutdown: &CancellationToken) {
+    let mut tick = interval(PERIOD);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
@@ -24,33 +24,33 @@ pub(crate) async fn run(pool: &PgPool, kept: TimeDelta, shutdown: &CancellationT
             () = shutdown.cancelled() => return,
         }
         tokio::select! {
-            () = forget(pool, kept) => {}
+            () = purge(pool, retention) => {}
             () = shutdown.cancelled() => return,
         }
     }
 }
 
-async fn forget(pool: &PgPool, kept: TimeDelta) {
+async fn purge(pool: &PgPool, kept: TimeDelta) {
     until_none_is_left("reminders_idempotency_keys_purged_total", || idempotency::purge_old(pool))
         .await;
-    until_none_is_left("revisions_forgotten_total", || revisions::forget_old(pool)).await;
-    until_none_is_left("dispatches_forgotten_total", || retention::forget_old(pool, kept)).await;
+    until_none_is_left("revisions_forgotten_total", || revisions::purge_old(pool)).await;
+    until_none_is_left("dispatches_forgotten_total", || retention::purge_old(pool, kept)).await;
 }
 
-/// Forgets a bounded number a statement, until none is left.
-async fn until_none_is_left<F>(counter: &'static str, mut forget: impl FnMut() -> F)
+/// Calls `purge`, which deletes a bounded number of rows, until no old row is left.
+async fn until_none_is_left<F>(counter: &'static str, mut purge: impl FnMut() -> F)
 where
     F: Future<Output = Result<u64, sqlx::Error>>,
 {
     loop {
-        match forget().await {
+        match purge().await {
             Ok(0) => return,
-            Ok(forgotten) => metrics::counter!(counter).increment(forgotten),
+            Ok(purged) => metrics::counter!(counter).increment(purged),
             Err(error) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     counter,
-                    "old rows were not purged, will retry"
+                    "purge of old rows failed, will retry"
                 );
                 return;
             }

@@ -1,42 +1,41 @@
-//! What becomes of an occurrence that was released already. Pure.
+//! Revision of an occurrence that was released already. Pure.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use shared::contract::{Channel, NotifyContent, SendData};
 use uuid::Uuid;
 
-/// A newer version of an occurrence: what it now says, or that it is not to be delivered any more.
+/// Newer version of an occurrence: its new content, or its cancellation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Revision {
-    /// The occurrence.
+    /// Occurrence.
     pub occurrence_id: Uuid,
-    /// Whose it is.
+    /// User of the occurrence.
     pub user_id: String,
-    /// The item's version: an older one than is known is ignored.
+    /// Version of the item: a revision older than the known version is ignored.
     pub version: i64,
-    /// What it now says; none when it is cancelled.
+    /// New content; `None` if the occurrence is cancelled.
     pub content: Option<NotifyContent>,
-    /// When it was decided.
+    /// Time of the change.
     pub at: DateTime<Utc>,
 }
 
 impl Revision {
-    /// Returns whether it replaces what is known in a version: a newer one does, and so does a
-    /// cancellation in the same version, since the version that cancels an occurrence does not ask
-    /// for it.
+    /// Returns `true` if the revision replaces a known version: if it is newer, or a cancellation
+    /// of the same version, as the version that cancels an occurrence does not request it.
     #[must_use]
     pub fn replaces(&self, version: i64) -> bool {
         version < self.version || (version == self.version && self.content.is_none())
     }
 
-    /// Whether anything is still to be delivered on a channel.
+    /// Returns `true` if the occurrence is still to be delivered on a channel.
     #[must_use]
     pub fn keeps(&self, channel: Channel) -> bool {
         self.content.as_ref().is_some_and(|content| content.channels.contains(&channel))
     }
 }
 
-/// Lets an occurrence say something else; its expiry moves by what its time to live changes.
-pub fn revise(send: &mut SendData, content: NotifyContent) {
+/// Replaces the content of an occurrence; its expiry moves by the change of its time to live.
+pub fn replace_content(send: &mut SendData, content: NotifyContent) {
     let longer =
         i64::from(content.expires_after_minutes) - i64::from(send.content.expires_after_minutes);
     send.expires_at =
@@ -67,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn the_expiry_moves_by_what_the_time_to_live_changes() {
+    fn moves_expiry_by_change_of_time_to_live() {
         let due_at = DateTime::UNIX_EPOCH;
         // Quiet hours had moved it by eight hours.
         let expires_at = due_at + TimeDelta::hours(9);
@@ -82,7 +81,7 @@ mod tests {
             as_of: None,
             content: content(60),
         };
-        revise(&mut send, content(90));
+        replace_content(&mut send, content(90));
         assert_eq!(
             (send.expires_at, send.content.message.as_str()),
             (expires_at + TimeDelta::minutes(30), "for 90 minutes")
@@ -90,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cancellation_keeps_no_channel() {
+    fn keeps_no_channel_when_cancelled() {
         let revision = |content| Revision {
             occurrence_id: Uuid::nil(),
             user_id: "u".to_owned(),
@@ -104,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn cancellation_replaces_its_own_version() {
+    fn replaces_own_version_when_cancelled() {
         let revision = |version, content| Revision {
             occurrence_id: Uuid::nil(),
             user_id: "u".to_owned(),

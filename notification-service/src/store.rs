@@ -1,4 +1,4 @@
-//! All SQL of the service. The devices database is its own; the tables of the outbox and of
+//! All SQL of the service. It owns the devices database; the tables of the outbox and of
 //! idempotency keys are used through `shared`.
 
 pub mod budgets;
@@ -25,13 +25,13 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sqlx::{PgExecutor, migrate::Migrator, postgres::types::PgInterval};
 
-/// The schema of the devices database.
+/// Migrations of the devices database.
 pub static MIGRATOR: Migrator = sqlx::migrate!();
 
-/// The database's time.
+/// Returns the database's time.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn now(executor: impl PgExecutor<'_>) -> Result<DateTime<Utc>, sqlx::Error> {
     sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(executor).await
 }

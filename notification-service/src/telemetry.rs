@@ -19,7 +19,7 @@ const METRICS: [(&str, Kind, &str); 25] = [
     (
         "reminders_deliveries_total",
         Counter,
-        "Deliveries that came to a state, by channel and state",
+        "Changes of the state of deliveries, by channel and state",
     ),
     (
         "reminders_delivery_attempts_total",
@@ -29,22 +29,22 @@ const METRICS: [(&str, Kind, &str); 25] = [
     (
         "reminders_delivery_lateness_seconds",
         Histogram,
-        "Time from when a delivery was due to its acceptance by the provider",
+        "Time from the due time of a delivery to its acceptance by the provider",
     ),
     (
         "reminders_delivery_leases_expired_total",
         Counter,
-        "Claimed deliveries given back because too little of their lease was left",
+        "Claimed deliveries released because too little of their lease was left",
     ),
     (
         "reminders_delivery_retries_total",
         Counter,
-        "Attempts after which a delivery waits for another one, by channel",
+        "Attempts after which a delivery is retried, by channel",
     ),
     (
         "reminders_outcomes_stale_total",
         Counter,
-        "Outcomes that came after another process had claimed the delivery",
+        "Results dropped because another process had claimed the delivery meanwhile",
     ),
     ("reminders_devices_registered_total", Counter, "Registrations of devices, by type"),
     (
@@ -52,46 +52,48 @@ const METRICS: [(&str, Kind, &str); 25] = [
         Counter,
         "Notices of SES about e-mails that it had accepted, by kind",
     ),
-    ("reminders_dispatcher_attempts_in_flight", Gauge, "Attempts under way, by channel"),
+    ("reminders_dispatcher_attempts_in_flight", Gauge, "Attempts in flight, by channel"),
     ("reminders_dispatcher_permits_used", Gauge, "Deliveries in memory, by channel"),
     (
         "reminders_circuit_breaker_state",
         Gauge,
-        "State of a channel: 0 sends, 1 throttled or without quota, 2 stopped",
+        "State of a channel: 0 sending, 1 throttled or without quota, 2 stopped",
     ),
     (
         "reminders_circuit_breaker_opened_total",
         Counter,
-        "Times a channel stopped because the provider refused our account, key or settings",
+        "Times the circuit breaker of a channel opened: account, key or settings refused",
     ),
     ("reminders_delivery_streams_open", Gauge, "Streams of deliveries that are open"),
     (
         "reminders_deliveries_postponed_total",
         Counter,
-        "Claimed deliveries put off because their user had their share of the \
-        channel",
+        "Claimed deliveries postponed because their user held their share of the permits",
     ),
     (
         "reminders_deliveries_recalled_total",
         Counter,
-        "Claimed deliveries given back unsent because they were changed or taken back meanwhile",
+        "Claimed deliveries released unsent because they were revised or cancelled meanwhile",
     ),
     (
         "reminders_outcomes_republished_total",
         Counter,
-        "Outcomes told again because event-service had not heard them",
+        "Outcomes published again because event-service had not received them",
     ),
-    ("reminders_addresses_paused", Gauge, "Addresses that are paused or lately were, by channel"),
+    (
+        "reminders_addresses_paused",
+        Gauge,
+        "Addresses that are paused or were until lately, by channel",
+    ),
     (
         "reminders_push_platform_circuit_breaker_open",
         Gauge,
-        "Whether pushes to a platform are stopped, by platform",
+        "1 if the circuit breaker of a platform is open, by platform",
     ),
     (
         "reminders_push_platform_circuit_breaker_opened_total",
         Counter,
-        "Times pushes to a platform were stopped because several users' \
-        devices were refused",
+        "Times the circuit breaker of a platform opened: devices of several users refused",
     ),
     (
         "reminders_device_registrations_rejected_total",
@@ -111,7 +113,7 @@ const METRICS: [(&str, Kind, &str); 25] = [
     (
         "reminders_outcomes_abandoned_total",
         Counter,
-        "Outcomes that could not be recorded while others were, by channel",
+        "Results that could not be written while others were, by channel",
     ),
     ("reminders_users_erased_total", Counter, "Users whose data was erased"),
 ];

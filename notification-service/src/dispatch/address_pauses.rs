@@ -1,5 +1,5 @@
-//! Pauses of single addresses (a device, a mailbox) that a provider refuses or throttles. Pure: time
-//! is passed in.
+//! Pauses of single addresses (a device, a mailbox) that a provider refuses or throttles. Pure:
+//! time is passed in.
 //!
 //! The pauses are local to this process. They keep one address from taking attempts from others;
 //! the end of a delivery depends on its own attempts, which the ledger counts.

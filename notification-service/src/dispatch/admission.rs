@@ -200,8 +200,8 @@ impl AdmissionControl {
         Admission::Admitted(Ticket { target, began: now, probes_channel, probes_platform })
     }
 
-    /// Returns `true` if an attempt of this user probes the channel, or the reason for which it must
-    /// not start now.
+    /// Returns `true` if an attempt of this user probes the channel, or the reason for which it
+    /// must not start now.
     fn check_channel(&mut self, now: Instant, user: UserDigest) -> Result<bool, Postponement> {
         if let Some(until) = self.quota_used_up_until.filter(|until| now < *until) {
             return Err(Postponement {

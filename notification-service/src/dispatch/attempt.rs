@@ -16,6 +16,7 @@ use super::{
     delivery_result::{self, AttemptTimes},
     permits::Permit,
     recalls::Recalls,
+    result_writer::Submitted,
     send_budget::SendBudget,
 };
 use crate::{
@@ -36,7 +37,7 @@ pub(super) struct AttemptRunner<S> {
     pub(super) sender: S,
     pub(super) clock: Arc<DbClock>,
     pub(super) policy: Policy,
-    pub(super) results: mpsc::Sender<(DeliveryResult, Permit)>,
+    pub(super) results: mpsc::Sender<Submitted>,
     pub(super) lateness: metrics::Histogram,
     pub(super) budget: Arc<SendBudget>,
     pub(super) deleted_devices: Arc<DeletedDevices>,

@@ -60,9 +60,9 @@ impl Progress {
     }
 }
 
-/// Time before which no due rows are left. A claim that considers all rows also passes over rows that
-/// ended lately and could not be vacuumed yet (while a snapshot is held), so most claims start from
-/// this time.
+/// Time before which no due rows are left. A claim that considers all rows also passes over rows
+/// that ended lately and could not be vacuumed yet (while a snapshot is held), so most claims start
+/// from this time.
 struct Horizon {
     known: Option<DateTime<Utc>>,
     full_claim_at: Instant,
@@ -151,8 +151,8 @@ impl<S: Sender> Worker<S> {
     }
 
     /// Reserves up to `wanted` permits. Waits for a number of them rather than for a single one, as
-    /// a claim costs a statement whatever it brings; but not for long, as permits may be held for as
-    /// long as a provider does not answer.
+    /// a claim costs a statement whatever it brings; but not for long, as permits may be held for
+    /// as long as a provider does not answer.
     async fn permits_for(&self, wanted: usize) -> ReservedPermits {
         let at_least = (self.dispatcher.capacity / 16).clamp(1, wanted);
         let mut permits = match timeout(PATIENCE, self.dispatcher.acquire(at_least)).await {

@@ -119,8 +119,8 @@ impl FailureEvidence {
         self.failed.contains(now, user)
     }
 
-    /// Returns `true` if the failures are not only some users' own: at least `alone` users failed and
-    /// nobody succeeded, or at least `several` failed and more than succeeded.
+    /// Returns `true` if the failures are not only some users' own: at least `alone` users failed
+    /// and nobody succeeded, or at least `several` failed and more than succeeded.
     pub(super) fn is_general(&mut self, now: Instant, alone: usize, several: usize) -> bool {
         let (failed, succeeded) = (self.failed.len(now), self.succeeded.len(now));
         (succeeded == 0 && failed >= alone) || (failed >= several && failed > succeeded)

@@ -1,6 +1,6 @@
 //! Jobs in memory that are not in flight, taken round-robin by user: one job of each user, then the
-//! next of each. A user who had no job before comes before the others, so that users who send little
-//! do not wait for a round of those who send much.
+//! next of each. A user who had no job before comes before the others, so that users who send
+//! little do not wait for a round of those who send much.
 //!
 //! A user's urgent jobs come before their others. A user has a bounded number of jobs in flight, so
 //! that one user does not use up the provider's rate. The permits of the channel bound the queue's

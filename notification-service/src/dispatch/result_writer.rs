@@ -66,6 +66,9 @@ pub(super) struct ResultWriter {
     committed: AtomicU64,
 }
 
+/// Result that was submitted, with the permit of its delivery, which is released once it is written.
+pub(super) type Submitted = (DeliveryResult, Permit);
+
 /// Results of a batch, in the order of their keys, and the permits of their deliveries.
 type Batch = (Vec<DeliveryResult>, Vec<Permit>);
 
@@ -97,8 +100,7 @@ impl ResultWriter {
         pool: PgPool,
         handoff: Handoff,
         clock: Arc<DbClock>,
-    ) -> (Arc<Self>, mpsc::Sender<(DeliveryResult, Permit)>, mpsc::Receiver<(DeliveryResult, Permit)>)
-    {
+    ) -> (Arc<Self>, mpsc::Sender<Submitted>, mpsc::Receiver<Submitted>) {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let (failing, committed) = Default::default();
         (Arc::new(Self { pool, handoff, clock, failing, committed }), sender, receiver)
@@ -111,10 +113,7 @@ impl ResultWriter {
     }
 
     /// Writes until every sender is dropped, then ends the batches under way, in a bounded time.
-    pub(super) async fn run(
-        self: Arc<Self>,
-        mut results: mpsc::Receiver<(DeliveryResult, Permit)>,
-    ) {
+    pub(super) async fn run(self: Arc<Self>, mut results: mpsc::Receiver<Submitted>) {
         let batches = TaskTracker::new();
         let batch_permits = Arc::new(Semaphore::new(BATCHES));
         while let Some(batch) = gather(&mut results).await {
@@ -149,10 +148,7 @@ impl ResultWriter {
     /// Writes a batch, retrying as often as needed, and returns the results that fail alone. A
     /// transaction whose end is not known (the connection broke during the commit) is repeated too:
     /// the rows that it wrote are no longer pending then, and stay as they are.
-    async fn write(
-        &self,
-        mut batch: Vec<(DeliveryResult, Permit)>,
-    ) -> Vec<(DeliveryResult, Permit)> {
+    async fn write(&self, mut batch: Vec<Submitted>) -> Vec<Submitted> {
         batch.sort_unstable_by_key(|(result, _)| result.delivery.key.order());
         let whole: Batch = batch.into_iter().unzip();
         let (mut queue, mut isolated) = (VecDeque::from([whole]), Vec::new());
@@ -187,8 +183,8 @@ impl ResultWriter {
     }
 
     /// Writes a result that failed alone. While nothing else can be written either it is retried
-    /// again and again; once others are written it is abandoned after some retries, the last of them
-    /// without the provider's text. Its delivery is claimed again when the lease ends.
+    /// again and again; once others are written it is abandoned after some retries, the last of
+    /// them without the provider's text. Its delivery is claimed again when the lease ends.
     async fn write_isolated(&self, result: DeliveryResult) {
         let before = self.committed.load(Ordering::Acquire);
         let (mut pause, mut retries) = (RETRY_PAUSE.0, 0);
@@ -273,8 +269,8 @@ impl ResultWriter {
     }
 }
 
-/// Results that the ledger accepted, each with the reason for which its delivery was cancelled, if it
-/// was.
+/// Results that the ledger accepted, each with the reason for which its delivery was cancelled, if
+/// it was.
 fn applied<'a>(
     results: &'a [DeliveryResult],
     written: &'a [Written],
@@ -298,9 +294,7 @@ fn split((mut results, mut permits): Batch) -> Vec<Batch> {
 
 /// Takes the results that are there and that come within [`GATHER`]; `None` once every sender is
 /// dropped.
-async fn gather(
-    results: &mut mpsc::Receiver<(DeliveryResult, Permit)>,
-) -> Option<Vec<(DeliveryResult, Permit)>> {
+async fn gather(results: &mut mpsc::Receiver<Submitted>) -> Option<Vec<Submitted>> {
     let mut batch = Vec::with_capacity(BATCH);
     if results.recv_many(&mut batch, BATCH).await == 0 {
         return None;

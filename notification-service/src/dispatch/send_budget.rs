@@ -1,9 +1,9 @@
 //! Budget of messages that this process may send, within a provider's rate and daily quota.
 //!
 //! The budget is kept in the database, and all processes lease from it: one statement for the next
-//! few hundred milliseconds, not one for each message. Messages that are leased and not sent in time
-//! are lost to the rate, so that the processes together keep to it whichever of them sends; the next
-//! lease returns them to the quota of the day.
+//! few hundred milliseconds, not one for each message. Messages that are leased and not sent in
+//! time are lost to the rate, so that the processes together keep to it whichever of them sends;
+//! the next lease returns them to the quota of the day.
 
 mod leased;
 
@@ -60,8 +60,8 @@ impl Terms {
     };
 }
 
-/// Returns the rate in messages a second that, with a burst of twelve seconds, never exceeds `limit`
-/// messages in any minute.
+/// Returns the rate in messages a second that, with a burst of twelve seconds, never exceeds
+/// `limit` messages in any minute.
 pub(super) fn per_minute(limit: u32) -> f64 {
     f64::from(limit) / 72.0
 }
@@ -70,9 +70,9 @@ pub(super) fn per_minute(limit: u32) -> f64 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Grant {
     /// The message may be sent now.
-    Given,
+    Granted,
     /// The provider's quota of 24 hours is used up; ask again after this long.
-    UsedUp(Duration),
+    QuotaUsedUp(Duration),
 }
 
 /// Budget of one channel, as this process spends it.
@@ -154,7 +154,10 @@ impl SendBudget {
                 if let Err(error) =
                     budgets::note_day_left(&self.pool, self.channel, known.day_left).await
                 {
-                    tracing::debug!(error = %error, "daily quota was not stored, will retry with the next report");
+                    tracing::debug!(
+                        error = %error,
+                        "storing the daily quota failed, will retry with the next report"
+                    );
                 }
                 self.export_day_left(known.day_left);
             }
@@ -206,8 +209,8 @@ impl SendBudget {
 }
 
 /// Returns `true` if a statement certainly changed nothing. A statement whose answer was lost may
-/// have returned the unused messages; they must not be returned again, as the quota would seem larger
-/// than it is. If they were not returned, the provider's own count of the day corrects it.
+/// have returned the unused messages; they must not be returned again, as the quota would seem
+/// larger than it is. If they were not returned, the provider's own count of the day corrects it.
 fn has_changed_nothing(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed)
 }

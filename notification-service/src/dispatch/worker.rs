@@ -14,16 +14,11 @@ use super::{
     admission::{Admission, Postponement, Ticket},
     attempt::{self, AdmittedAttempt, AttemptRunner},
     deleted_devices::DeletedDevices,
-    permits::Permit,
     recalls::Recalls,
-    result_writer::ResultWriter,
+    result_writer::{ResultWriter, Submitted},
     send_budget::{Grant, SendBudget},
 };
-use crate::{
-    channels::retry::Policy,
-    clock::DbClock,
-    delivery::{DeliveryResult, reason},
-};
+use crate::{channels::retry::Policy, clock::DbClock, delivery::reason};
 
 /// Longest time that attempts in flight may take to end during shutdown.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -61,7 +56,7 @@ impl<S: Sender> Worker<S> {
         dispatcher: Arc<Dispatcher>,
         sender: S,
         result_writer: Arc<ResultWriter>,
-        results: mpsc::Sender<(DeliveryResult, Permit)>,
+        results: mpsc::Sender<Submitted>,
         budget: Arc<SendBudget>,
         settings: WorkerSettings,
     ) -> Self {
@@ -83,8 +78,8 @@ impl<S: Sender> Worker<S> {
         Self { dispatcher, pool, result_writer, attempts, budget, takeover }
     }
 
-    /// Sends until the token is cancelled; then lets attempts in flight end, for a bounded time, and
-    /// releases all other jobs.
+    /// Sends until the token is cancelled; then lets attempts in flight end, for a bounded time,
+    /// and releases all other jobs.
     pub(super) async fn run(self, shutdown: CancellationToken) {
         let in_flight = TaskTracker::new();
         tokio::join!(self.claim(&shutdown), self.send_queued(&in_flight, &shutdown));

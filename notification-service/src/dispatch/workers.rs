@@ -13,9 +13,8 @@ use super::{
     Dispatcher, DispatcherSettings, Dispatchers, ProbeIntervals, Recalls, Worker, WorkerSettings,
     deleted_devices::DeletedDevices,
     email_sender::EmailSender,
-    permits::Permit,
     push_sender::PushSender,
-    result_writer::ResultWriter,
+    result_writer::{ResultWriter, Submitted},
     send_budget::{SendBudget, Terms, per_minute},
 };
 use crate::{
@@ -26,7 +25,6 @@ use crate::{
         retry::Policy,
     },
     clock::DbClock,
-    delivery::DeliveryResult,
 };
 
 /// Streams that FCM allows on one HTTP/2 connection.
@@ -40,7 +38,7 @@ pub struct Workers {
     push: Worker<PushSender>,
     email: Worker<EmailSender>,
     result_writer: Arc<ResultWriter>,
-    results: mpsc::Receiver<(DeliveryResult, Permit)>,
+    results: mpsc::Receiver<Submitted>,
     email_budget: Arc<SendBudget>,
     deleted_devices: Arc<DeletedDevices>,
     recalls: Arc<Recalls>,

@@ -16,7 +16,10 @@ use super::Api;
 use crate::{
     preferences::{InvalidField, Locale, Preferences, QuietHours},
     store::{self, preferences},
-    waiting::{self, Reconsidered, reconsider},
+    usecases::{
+        self,
+        revise_pending_deliveries::{Revised, apply_preferences},
+    },
 };
 
 /// How the caller wants to be reached.
@@ -184,19 +187,19 @@ async fn apply(
     wanted: &Preferences,
 ) -> Result<bool, ApiError> {
     let now = store::now(&mut *transaction).await?;
-    let Reconsidered { messages, has_more } =
-        reconsider(&mut transaction, user_id, wanted, api.takeover, now).await?;
+    let Revised { messages, has_more } =
+        apply_preferences(&mut transaction, user_id, wanted, api.takeover, now).await?;
     outbox::insert(&mut *transaction, &messages).await?;
     transaction.commit().await?;
     api.handoff.after_commit(messages);
     Ok(has_more)
 }
 
-impl From<waiting::Error> for ApiError {
-    fn from(error: waiting::Error) -> Self {
+impl From<usecases::Error> for ApiError {
+    fn from(error: usecases::Error) -> Self {
         match error {
-            waiting::Error::Sql(error) => error.into(),
-            waiting::Error::Json(error) => error.into(),
+            usecases::Error::Sql(error) => error.into(),
+            usecases::Error::Json(error) => error.into(),
         }
     }
 }

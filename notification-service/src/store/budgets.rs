@@ -1,4 +1,4 @@
-//! Budgets of the providers, shared by every process that sends.
+//! Send budgets of the providers, which every process that sends shares.
 
 use std::time::Duration;
 
@@ -7,39 +7,39 @@ use sqlx::PgExecutor;
 
 use super::interval;
 
-/// A request for a part of a budget.
+/// Request for a lease of a budget.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted {
-    /// The channel of the budget.
+    /// Channel of the budget.
     pub channel: Channel,
-    /// Messages at the most.
+    /// Most messages.
     pub messages: i64,
-    /// The time one message takes at the provider's rate, in seconds.
+    /// Time of one message at the provider's rate, in seconds.
     pub seconds_each: f64,
-    /// The part of the time that passed unused which may be made up for.
+    /// Longest unused time that may be made up for.
     pub burst: Duration,
-    /// The longest time ahead of now at which a lease may begin.
+    /// Longest time ahead of now at which the lease may begin.
     pub ahead: Duration,
-    /// Messages of earlier leases that were not sent: they are given back to the day's quota.
+    /// Messages of earlier leases that were not sent, which are returned to the day's quota.
     pub unused: i64,
 }
 
-/// The answer to a request for a part of a budget.
+/// Lease of a budget.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Leased {
-    /// Messages; none where the budget is leased too far ahead, or the day's quota is used up.
+    /// Messages; 0 if the budget is leased too far ahead, or the day's quota is used up.
     pub messages: i64,
-    /// When the lease begins, in seconds from now; negative where it makes up for time that passed.
+    /// Begin of the lease, in seconds from now; negative if it makes up for unused time.
     pub begins_in: f64,
-    /// Messages left of the day's quota, where there is one.
+    /// Messages left of the day's quota, if there is one.
     pub day_left: Option<i64>,
 }
 
-/// Leases the next part of a channel's budget, and gives back what was not used of the day's quota.
-/// `None` when the channel has no budget.
+/// Leases the next part of a channel's budget, and returns unused messages to the day's quota.
+/// Returns `None` if the channel has no budget.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn lease(
     executor: impl PgExecutor<'_>,
     wanted: Wanted,
@@ -80,10 +80,11 @@ pub async fn lease(
     }))
 }
 
-/// Notes what the provider said is left of the day's quota; `None` where it has no such quota.
+/// Stores the messages that the provider reports as left of the day's quota; `None` if it has no
+/// such quota.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn note_day_left(
     executor: impl PgExecutor<'_>,
     channel: Channel,

@@ -1,31 +1,31 @@
-//! A user's deliveries in the order in which they came to stand as they stand, for streams.
+//! Change feed of a user's deliveries, for streams: deliveries in the order of the transactions
+//! that wrote their current state.
 //!
-//! # What tells the order
+//! # Order
 //!
-//! The transaction that wrote a row as it is now is in the row already: its system column `xmin`.
-//! It is exact whichever statement wrote the row, and it costs the ledger nothing. It has 32 bits
-//! and is widened by the distance to the snapshot's; rows of a user's last days are never 2³¹
-//! transactions apart. A page stops short of the oldest transaction that is still open, so that
-//! none that commits late is passed over; one that somebody leaves open delays streams and loses
-//! nothing.
+//! A row's system column `xmin` names the transaction that wrote the row as it is now. It is exact
+//! whichever statement wrote the row, and costs the ledger nothing. It has 32 bits and is widened
+//! by its distance to the snapshot; rows of a user's last days are never 2³¹ transactions apart. A
+//! page ends before the oldest transaction that is still open, so that no transaction that commits
+//! late is missed; a transaction that stays open delays streams and loses nothing.
 //!
-//! # What finds the rows
+//! # Lookup
 //!
-//! An index of its own, on the user and the time of the end, was measured and refused: each
-//! delivery would be written in one more place at random, whether anybody watches or not (40,000
-//! deliveries on a table of a million, inserted and ended in batches of 500: about a tenth more
-//! time, up to a third more log after a checkpoint). A notification from a trigger would wake every
-//! stream all the time, and be taken by one transaction after another. `deliveries_by_user` is
-//! there anyway. A stream therefore carries a *floor*: no delivery of its user below it can change
-//! any more, for all of them were at their end, for every transaction to see, when the position was
-//! taken. A look costs the rows above the floor, those of the last minutes and of what waits since
-//! then (an e-mail that bounces later than that is shown as failed by the history, and not told to
-//! streams): a few tenths of a millisecond, 3,000 a second on two connections. One delivery that
-//! waits for days would hold the floor below everything that came after it, so a look goes through
-//! no more than the newest [`MAX_ROWS`]: what changes of older ones is shown by the history alone.
-//! Writers spend nothing on it: no column, no index, no trigger. (The ledger's fill factor does not
-//! help verdicts, by the way: `next_attempt_at` and `state` belong to `deliveries_waiting`, so that
-//! none of them is a HOT update, and each index is written again by each.)
+//! Rows are found by the existing index `deliveries_by_user`. A stream carries a *low-water mark*:
+//! the deliveries of its user below it cannot change any more, because all of them had an outcome,
+//! visible to every transaction, when the position was taken. A look reads the rows at or above the
+//! mark: those of the last minutes and those that are pending since (an e-mail that bounces later
+//! is shown as failed by the history, but not by streams). It takes a few tenths of a millisecond;
+//! two connections serve 3,000 a second. A delivery that is deferred for days would hold the mark
+//! below everything that follows, so a look reads at most the newest [`MAX_ROWS`] rows: changes of
+//! older ones are shown by the history only.
+//!
+//! Writers pay nothing: no column, no index, no trigger. An index on the user and the time of the
+//! end was measured and rejected: 40,000 deliveries on a table of a million, inserted and ended in
+//! batches of 500, took about a tenth more time, and up to a third more log after a checkpoint. A
+//! notification from a trigger would wake every stream all the time, and serialize commits. (The
+//! ledger's fill factor does not help either: `next_attempt_at` and `state` belong to the index
+//! `deliveries_waiting`, so that no update of them is a HOT update.)
 
 use shared::db::StoredTime;
 use sqlx::PgExecutor;
@@ -33,49 +33,49 @@ use uuid::Uuid;
 
 use super::history::{HistoryRow, deliveries, history_row};
 
-/// Deliveries that one look goes through at the most: the newest at or above the floor.
+/// Most deliveries that one look reads: the newest at or above the low-water mark.
 pub const MAX_ROWS: i64 = 10_000;
 
-/// Where a stream is: everything up to it was seen.
+/// Position of a stream: everything up to it was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
-    /// The transaction that wrote the last delivery seen as it was.
+    /// Transaction that wrote the last delivery sent.
     pub xid: i64,
-    /// The last delivery seen.
+    /// Last delivery sent.
     pub id: Uuid,
 }
 
-/// A delivery, and where it stands in the order.
+/// Delivery with its position in the feed.
 #[derive(Debug, Clone)]
 pub struct Change {
-    /// Where.
+    /// Position in the feed.
     pub position: Position,
-    /// The delivery.
+    /// Delivery.
     pub delivery: HistoryRow,
 }
 
-/// What a look at a user's deliveries shows.
+/// Result of a look at a user's deliveries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Look {
-    /// The oldest transaction that is still open: every older one was seen by this look.
+    /// Oldest transaction that is still open: this look saw every older one.
     pub horizon: i64,
-    /// Whether a delivery came to a state after the position.
+    /// `true` if a delivery changed its state after the position.
     pub has_changes: bool,
-    /// The oldest delivery that may yet change, or whose change is not behind the horizon, among
-    /// those that were looked at.
+    /// Oldest delivery that may still change, or whose change is not older than the horizon, among
+    /// those that were read.
     pub oldest_open: Option<Uuid>,
-    /// The revision of what the user has read.
+    /// Revision of the user's read state.
     pub revision: i64,
 }
 
-/// Looks whether anything happened to a user's deliveries at or above `floor` after `position`.
+/// Checks if any of a user's deliveries at or above the low-water mark changed after `position`.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn look(
     executor: impl PgExecutor<'_>,
     user_id: &str,
-    floor: Uuid,
+    low_water_mark: Uuid,
     position: Position,
 ) -> Result<Look, sqlx::Error> {
     sqlx::query_as!(
@@ -96,7 +96,7 @@ pub async fn look(
            from snapshot left join recent on true
            group by snapshot.xmin"#,
         user_id,
-        floor,
+        low_water_mark,
         position.xid,
         position.id,
         MAX_ROWS,
@@ -105,15 +105,15 @@ pub async fn look(
     .await
 }
 
-/// Deliveries of a user that came to a state after a position, in the order of the transactions
-/// that wrote it.
+/// Returns the deliveries of a user that changed their state after a position, in the order of the
+/// transactions that wrote it.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn after(
     executor: impl PgExecutor<'_>,
     user_id: &str,
-    floor: Uuid,
+    low_water_mark: Uuid,
     position: Position,
     limit: i64,
 ) -> Result<Vec<Change>, sqlx::Error> {
@@ -133,7 +133,7 @@ pub async fn after(
          )",
         "order by d.xid, d.id",
         user_id,
-        floor,
+        low_water_mark,
         position.xid,
         position.id,
         limit,

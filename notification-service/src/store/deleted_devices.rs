@@ -1,4 +1,4 @@
-//! Devices that were deleted a moment ago: removed, or their token moved to another user.
+//! Devices that were deleted a moment ago: removed, or their token registered by another user.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use uuid::Uuid;
 
 use super::interval;
 
-/// The devices deleted within `window`, at most `limit`, the latest first.
+/// Returns the devices deleted within `window`, at most `limit`, the latest first.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn within(
     executor: impl PgExecutor<'_>,
     window: Duration,
@@ -25,10 +25,10 @@ pub async fn within(
     .await
 }
 
-/// Forgets devices that were deleted before `window`.
+/// Deletes the entries of devices that were deleted before `window`.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn purge(executor: impl PgExecutor<'_>, window: Duration) -> Result<(), sqlx::Error> {
     sqlx::query!("delete from departed_devices where at < now() - $1::interval", interval(window))
         .execute(executor)

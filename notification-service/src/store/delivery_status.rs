@@ -1,4 +1,4 @@
-//! Outcomes that the ledger has told of occurrences, to tell them again.
+//! State of deliveries in the ledger, from which their outcomes are published again.
 
 use std::collections::HashMap;
 
@@ -10,38 +10,38 @@ use uuid::Uuid;
 use super::payload;
 use crate::delivery::DeliveryKey;
 
-/// A delivery as it stands.
+/// State of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
-    /// Which one it is.
+pub struct DeliveryStatus {
+    /// Key of the delivery.
     pub key: DeliveryKey,
-    /// The state.
+    /// State.
     pub state: DeliveryState,
-    /// Why.
+    /// Reason code.
     pub reason: Option<String>,
-    /// Attempts made.
+    /// Number of attempts made.
     pub attempts: i32,
-    /// When it ended.
+    /// Time at which the delivery ended.
     pub finished_at: Option<DateTime<Utc>>,
-    /// Of a deferred one: until when.
+    /// Time until which a deferred delivery waits.
     pub deferred_until: Option<DateTime<Utc>>,
-    /// The provider's id of the message.
+    /// Provider's id of the message.
     pub provider_message_id: Option<String>,
-    /// The item's version, as the ledger knows it.
+    /// Version of the item in the ledger.
     pub version: i64,
-    /// Deliveries that the occurrence has in all.
+    /// Number of deliveries of the occurrence.
     pub deliveries: i32,
 }
 
-/// The deliveries of these occurrences, by occurrence; of one that the ledger does not know there
-/// are none.
+/// Returns the deliveries of these occurrences, by occurrence; none of an occurrence that is not in
+/// the ledger.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn of_occurrences(
     connection: &mut PgConnection,
     ids: &[Uuid],
-) -> Result<HashMap<Uuid, Vec<Told>>, sqlx::Error> {
+) -> Result<HashMap<Uuid, Vec<DeliveryStatus>>, sqlx::Error> {
     let rows = sqlx::query!(
         "select d.occurrence_id, d.channel, d.device_id, d.state, d.reason, d.attempts, d.finished_at, d.deferred_until,
              d.provider_message_id, p.version, p.deliveries
@@ -52,14 +52,14 @@ pub async fn of_occurrences(
     )
     .fetch_all(connection)
     .await?;
-    let mut told = HashMap::<Uuid, Vec<Told>>::new();
+    let mut deliveries = HashMap::<Uuid, Vec<DeliveryStatus>>::new();
     for row in rows {
         let (Ok(channel), Ok(state)) = (row.channel.parse::<Channel>(), row.state.parse()) else {
-            // A newer version of the service wrote it, and tells of it.
+            // A newer version of the service wrote it, and publishes it.
             payload::note("deliveries", row.occurrence_id);
             continue;
         };
-        told.entry(row.occurrence_id).or_default().push(Told {
+        deliveries.entry(row.occurrence_id).or_default().push(DeliveryStatus {
             key: DeliveryKey {
                 occurrence_id: row.occurrence_id,
                 channel,
@@ -75,5 +75,5 @@ pub async fn of_occurrences(
             deliveries: row.deliveries,
         });
     }
-    Ok(told)
+    Ok(deliveries)
 }

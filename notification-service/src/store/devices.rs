@@ -1,4 +1,4 @@
-//! The registry of devices.
+//! Registry of devices.
 
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
@@ -20,30 +20,29 @@ macro_rules! device {
     }};
 }
 
-/// Class of the advisory locks that keep the registrations of one user apart; any number that
-/// nobody else takes.
+/// Class of the advisory locks between registrations of one user: a number that no other lock uses.
 const USER_LOCKS: i32 = 0x6465_7669;
-/// Tombstones kept for each user; of more, the oldest are deleted.
+/// Tombstones that are kept for each user; beyond it the oldest are deleted.
 const MAX_TOMBSTONES: i64 = 100;
 
-/// What a registration did.
+/// Result of a registration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registered {
-    /// The device as it is now.
+    /// Device after the registration.
     pub device: Device,
-    /// The device that had the token before, of another user: it is no more.
+    /// Device of another user that had the token before, which was deleted.
     pub moved_from: Option<Device>,
-    /// The user's least recently seen devices, which gave way to this one.
+    /// The user's least recently seen devices, which this one evicted.
     pub evicted: Vec<Device>,
 }
 
-/// Registers a device, refreshes it, or takes its token over from another user. A token that
-/// changes hands becomes a new device with a new id: what was on its way to the old one must not
-/// reach the new owner. Of more than `limit` living devices of the user, the least recently seen
-/// become tombstones. Call it in a transaction.
+/// Registers a device, refreshes it, or takes its token over from another user. A token that moves
+/// to another user becomes a new device with a new id: pushes to the old one must not reach the new
+/// owner. If the user has more than `limit` live devices, the least recently seen become
+/// tombstones. Call it in a transaction.
 ///
 /// # Errors
-/// When a statement fails.
+/// If a statement fails.
 pub async fn register(
     connection: &mut PgConnection,
     new: &NewDevice,
@@ -56,13 +55,13 @@ pub async fn register(
     Ok(Registered { device, moved_from, evicted })
 }
 
-/// Keeps every other registration of the same token, and every other one of the same user, waiting
-/// until the transaction ends: between the statements that follow nobody else becomes the token's
-/// owner, and the user's devices are counted right.
+/// Locks the token and the user against other registrations until the transaction ends, so that no
+/// other user becomes the token's owner between the statements that follow, and the count of the
+/// user's devices is right.
 async fn lock(connection: &mut PgConnection, new: &NewDevice) -> Result<(), sqlx::Error> {
     let digest = new.token.digest();
     let key = digest.first_chunk::<8>().map_or(0, |bytes| i64::from_be_bytes(*bytes));
-    // The token's first, always: nobody who holds a user's waits for a token's.
+    // Always the token first: a transaction that holds a user's lock waits for no token's lock.
     sqlx::query!("select pg_advisory_xact_lock($1)", key).execute(&mut *connection).await?;
     sqlx::query!("select pg_advisory_xact_lock($1, hashtext($2))", USER_LOCKS, new.user_id)
         .execute(connection)
@@ -110,8 +109,8 @@ async fn take_from_others(
 }
 
 /// Makes tombstones of the user's least recently seen devices beyond `limit`, and deletes the
-/// oldest tombstones. A device that another transaction is just removing or taking over is passed
-/// over, so that no two registrations wait for each other.
+/// oldest tombstones. A device that another transaction is removing or taking over is skipped, so
+/// that no two registrations wait for each other.
 async fn evict(
     connection: &mut PgConnection,
     newest: &Device,
@@ -147,10 +146,10 @@ async fn evict(
     Ok(rows.into_iter().map(|row| device!(row)).collect())
 }
 
-/// A user's living devices, oldest first.
+/// Returns a user's live devices, oldest first.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn of_user(
     executor: impl PgExecutor<'_>,
     user_id: &str,
@@ -165,10 +164,10 @@ pub async fn of_user(
     Ok(rows.into_iter().map(|row| device!(row)).collect())
 }
 
-/// Removes a device of a user; none when it is not the user's, or no longer.
+/// Removes a device of a user; returns `None` if the user has no such device.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn remove(
     executor: impl PgExecutor<'_>,
     user_id: &str,
@@ -185,18 +184,18 @@ pub async fn remove(
     Ok(row.map(|row| device!(row)))
 }
 
-/// Makes tombstones of devices whose provider said that their token is dead, where they are still
-/// at the version that was sent to; the devices it made tombstones of.
+/// Makes tombstones of devices whose provider reported their token as dead, if they still are in
+/// the version that was sent to; returns these devices.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn invalidate(
     executor: impl PgExecutor<'_>,
     dead: &[(Uuid, i64, String)],
 ) -> Result<Vec<Device>, sqlx::Error> {
-    let ids: Vec<Uuid> = dead.iter().map(|it| it.0).collect();
-    let versions: Vec<i64> = dead.iter().map(|it| it.1).collect();
-    let reasons: Vec<String> = dead.iter().map(|it| it.2.clone()).collect();
+    let ids: Vec<Uuid> = dead.iter().map(|(id, ..)| *id).collect();
+    let versions: Vec<i64> = dead.iter().map(|(_, version, _)| *version).collect();
+    let reasons: Vec<String> = dead.iter().map(|(.., reason)| reason.clone()).collect();
     let rows = sqlx::query!(
         r#"update devices set invalidated_at = now(), invalid_reason = dead.reason, version = devices.version + 1
            from unnest($1::uuid[], $2::bigint[], $3::text[]) as dead (id, version, reason)

@@ -1,4 +1,4 @@
-//! Users who were erased, and the erasing.
+//! Erasures of users, and the deletion of their rows.
 
 use std::collections::HashMap;
 
@@ -8,21 +8,26 @@ use uuid::Uuid;
 
 use crate::erasure::{Erasure, user_digest};
 
-/// Rows of a kind that are erased in one transaction; of deliveries, those whose occurrences are.
+/// Rows of one table that are deleted in one transaction; of deliveries, the number of occurrences.
 const CHUNK: i64 = 1_000;
 
-/// Runs a statement that deletes up to so many rows until none is left.
+/// Runs a statement that deletes up to [`CHUNK`] rows until none is left.
 macro_rules! in_chunks {
     ($pool:expr, $statement:literal, $($argument:expr),+ $(,)?) => {
-        while sqlx::query!($statement, $($argument),+, CHUNK).execute($pool).await?.rows_affected() > 0 {}
+        while sqlx::query!($statement, $($argument),+, CHUNK)
+            .execute($pool)
+            .await?
+            .rows_affected()
+            > 0
+        {}
     };
 }
 
-/// Notes that a user is erased. Call it while the intake is held: from the commit on nothing from
-/// before is taken in.
+/// Notes that a user is erased. Call it while the transaction holds the intake: from the commit on,
+/// no occurrence from before the erasure is written.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn note(connection: &mut PgConnection, erasure: &Erasure) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into erasures (user_digest, erased_at, receipt_id) values ($1, $2, $3)
@@ -38,10 +43,10 @@ pub async fn note(connection: &mut PgConnection, erasure: &Erasure) -> Result<()
     Ok(())
 }
 
-/// The noted erasures of some users of which something may be left to erase, each once.
+/// Returns the noted erasures of some users that are not completed, each once.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn unfinished(
     executor: impl PgExecutor<'_>,
     user_ids: &[&str],
@@ -62,11 +67,11 @@ pub async fn unfinished(
     Ok(unfinished.collect())
 }
 
-/// Erases a user's deliveries that were asked for up to a time, whenever they are due, with what
-/// they said, a bounded number in each transaction.
+/// Deletes a user's deliveries that were requested up to a time, whenever they are due, with their
+/// content, a bounded number in each transaction.
 ///
 /// # Errors
-/// When a statement fails; what was erased before stays so.
+/// If a statement fails; the rows deleted before stay deleted.
 pub async fn deliveries(
     pool: &PgPool,
     user_id: &str,
@@ -94,7 +99,7 @@ pub async fn deliveries(
     }
 }
 
-/// Deletes occurrences with their deliveries, and what was said of having read them.
+/// Deletes occurrences with their deliveries and their read marks.
 pub(super) async fn delete_occurrences(
     connection: &mut PgConnection,
     occurrences: &[Uuid],
@@ -115,11 +120,11 @@ pub(super) async fn delete_occurrences(
     Ok(deleted.rows_affected())
 }
 
-/// Erases what there may be many rows of beside the deliveries, a bounded number in each
-/// transaction. Messages about what was erased go with it, whenever they were written.
+/// Deletes a user's rows of the other tables that may hold many, a bounded number in each
+/// transaction. Outbox messages about erased rows are deleted as well, whenever they were written.
 ///
 /// # Errors
-/// When a statement fails; what was erased before stays so.
+/// If a statement fails; the rows deleted before stay deleted.
 pub async fn rest(
     pool: &PgPool,
     user_id: &str,
@@ -160,16 +165,17 @@ pub async fn rest(
     Ok(())
 }
 
-/// Erases what a user has few of, once the rest is gone, and notes that nothing is left.
+/// Deletes a user's rows of the tables that hold few, once the others are deleted, and notes that
+/// the erasure is completed.
 ///
 /// # Errors
-/// When a statement fails.
+/// If a statement fails.
 pub async fn complete(
     connection: &mut PgConnection,
     user_id: &str,
     erased_at: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
-    // Each half by its own index.
+    // Each half uses its own index.
     sqlx::query!(
         "delete from devices where last_seen_at <= $2 and id = any(array(
              select id from devices where user_id = $1 and invalidated_at is null
@@ -187,7 +193,7 @@ pub async fn complete(
     )
     .execute(&mut *connection)
     .await?;
-    // Of a user who is back it is made anew with the next mark.
+    // If the user comes back, the next read mark creates it again.
     sqlx::query!("delete from inboxes where user_id = $1", user_id)
         .execute(&mut *connection)
         .await?;
@@ -201,10 +207,10 @@ pub async fn complete(
     Ok(())
 }
 
-/// Up to when these users were erased; nothing of one who was not.
+/// Returns the times up to which these users were erased, by digest; none of a user who was not.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn of_users(
     executor: impl PgExecutor<'_>,
     user_ids: &[&str],

@@ -1,4 +1,4 @@
-//! Everything that is kept of a user, for themselves.
+//! All stored data of a user, for the export.
 
 use chrono::{DateTime, Utc};
 use shared::{contract::SendData, db::StoredTime};
@@ -7,61 +7,61 @@ use uuid::Uuid;
 
 use super::payload;
 
-/// A device, a dead one included; never its token.
+/// Device, live or a tombstone. Never contains the token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptDevice {
-    /// Its id.
+    /// Id of the device.
     pub id: Uuid,
     /// `web`, `android` or `ios`.
     pub device_type: String,
-    /// What its user calls it.
+    /// Name that the user gave to the device.
     pub name: Option<String>,
-    /// When it was first registered.
+    /// Time of the first registration.
     pub created_at: DateTime<Utc>,
-    /// When it was last registered.
+    /// Time of the last registration.
     pub last_seen_at: DateTime<Utc>,
-    /// When its token turned out dead.
+    /// Time at which the token was found dead.
     pub invalidated_at: Option<DateTime<Utc>>,
 }
 
-/// A delivery with what it said.
+/// Delivery with its content.
 #[derive(Debug, Clone)]
 pub struct KeptDelivery {
-    /// Its id; the place to go on from.
+    /// Id of the delivery; the cursor of the next page.
     pub id: Uuid,
-    /// The occurrence.
+    /// Occurrence.
     pub occurrence_id: Uuid,
-    /// The channel.
+    /// Channel.
     pub channel: String,
-    /// The device of a push; the nil UUID where there is none.
+    /// Device of a push; the nil UUID if there is none.
     pub device_id: Uuid,
-    /// How it stands.
+    /// State.
     pub state: String,
-    /// Why.
+    /// Reason code.
     pub reason: Option<String>,
-    /// How often it was tried.
+    /// Number of attempts made.
     pub attempts: i32,
-    /// When it came here.
+    /// Time at which the service received the occurrence.
     pub received_at: DateTime<Utc>,
-    /// When it came to its end.
+    /// Time at which the delivery ended.
     pub finished_at: Option<DateTime<Utc>>,
-    /// Where the user's e-mail went.
+    /// Mail address of the user.
     pub user_email: Option<String>,
-    /// The content; empty if this version cannot read it.
+    /// Content; empty if this version of the service cannot read it.
     pub send: SendData,
 }
 
-/// Every device of a user, oldest first.
+/// Returns every device of a user, oldest first.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn devices(
     executor: impl PgExecutor<'_>,
     user_id: &str,
 ) -> Result<Vec<KeptDevice>, sqlx::Error> {
     sqlx::query_as!(
         KeptDevice,
-        // Each half by its own index.
+        // Each half uses its own index.
         "select id, type as device_type, name, created_at, last_seen_at, invalidated_at from devices
          where id = any(array(
              select id from devices where user_id = $1 and invalidated_at is null
@@ -74,10 +74,10 @@ pub async fn devices(
     .await
 }
 
-/// Up to `limit` deliveries of a user, newest first, older than the one named by `before`.
+/// Returns up to `limit` deliveries of a user, newest first, older than `before`.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn deliveries(
     executor: impl PgExecutor<'_>,
     user_id: &str,

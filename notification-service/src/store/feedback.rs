@@ -1,6 +1,6 @@
-//! What follows from SES's feedback: e-mails that did not arrive, and addresses that must not be
-//! written to again. Call these in one transaction: the deliveries stay locked from the first look
-//! on.
+//! Effects of SES's feedback: e-mails that failed after SES accepted them, and addresses that must
+//! not be written to again. Call these functions in one transaction: they lock the deliveries that
+//! they return.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -18,25 +18,25 @@ use crate::{
     feedback::notice::Grounds,
 };
 
-/// An e-mail that SES accepted.
+/// E-mail that SES accepted.
 #[derive(Debug, Clone)]
 pub struct Accepted {
-    /// Which one it is.
+    /// Key of the delivery.
     pub key: DeliveryKey,
-    /// What it delivers.
+    /// Occurrence that it delivers.
     pub dispatch: Arc<Dispatch>,
-    /// SES's id of it.
+    /// Id that SES gave to the e-mail.
     pub provider_message_id: String,
-    /// How it stands: `sent`, until it was corrected.
+    /// State: `sent`, until it is corrected.
     pub state: DeliveryState,
-    /// Attempts made.
+    /// Number of attempts made.
     pub attempts: i32,
 }
 
-/// The e-mails with these ids of SES, locked.
+/// Returns and locks the e-mails with these ids of SES.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn accepted(
     connection: &mut PgConnection,
     provider_message_ids: &[&str],
@@ -71,10 +71,10 @@ pub async fn accepted(
     Ok(accepted.collect())
 }
 
-/// Lets e-mails that were sent have failed instead, each for its reason.
+/// Changes e-mails from sent to failed, each for its reason.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn correct(
     executor: impl PgExecutor<'_>,
     failed: &[(DeliveryKey, &'static str)],
@@ -97,12 +97,12 @@ pub async fn correct(
     Ok(())
 }
 
-/// Suppresses addresses, known by their digests; of one that is suppressed already the first
-/// grounds stay. They are taken in the order of the digests, so that no two batches wait for each
+/// Suppresses addresses, by their digests; an address that is suppressed already keeps its first
+/// grounds. The rows are locked in the order of the digests, so that no two batches wait for each
 /// other.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn suppress(
     executor: impl PgExecutor<'_>,
     addresses: &BTreeMap<&[u8], Grounds>,

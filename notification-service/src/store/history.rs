@@ -1,10 +1,10 @@
-//! A user's deliveries, newest first: what they said, what became of them, and when their
+//! History of a user's deliveries, newest first: content, outcome, and the time at which the
 //! occurrence was read.
 //!
-//! Every statement begins with a range of `deliveries_by_user`, and with nothing but it: a user's
-//! page costs what that user's own rows cost. A filter is looked for in a window of [`WINDOW`] of
-//! them, so that one that lets nothing through ends as well; the page is then shorter and the
-//! cursor leads on.
+//! Every statement begins with a range of the index `deliveries_by_user` and no other, so that the
+//! cost of a user's page depends on that user's rows only. A filter is applied within a window of
+//! [`WINDOW`] rows, so that the cost is bounded if it matches none; the page is then shorter, and
+//! its cursor points to the next window.
 
 use chrono::{DateTime, Utc};
 use shared::{
@@ -14,59 +14,59 @@ use shared::{
 use sqlx::PgPool;
 use uuid::Uuid;
 
-/// Deliveries of a user that one statement looks through at the most.
+/// Most deliveries of a user that one statement reads.
 pub const WINDOW: i64 = 2_000;
 
-/// One delivery as its user may see it.
+/// Delivery as its user may see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryRow {
-    /// The delivery's id; the place to go on from.
+    /// Id of the delivery; the cursor of the next page.
     pub id: Uuid,
-    /// The occurrence.
+    /// Occurrence.
     pub occurrence_id: Uuid,
-    /// Who asked for it.
+    /// Source of the item.
     pub source: String,
-    /// The item it belongs to.
+    /// Item that it belongs to.
     pub item_id: String,
-    /// The channel.
+    /// Channel.
     pub channel: String,
-    /// The device of a push; the nil UUID where there is none.
+    /// Device of a push; the nil UUID if there is none.
     pub device_id: Uuid,
-    /// How it stands.
+    /// State.
     pub state: String,
-    /// Why.
+    /// Reason code.
     pub reason: Option<String>,
-    /// How often it was tried.
+    /// Number of attempts made.
     pub attempts: i32,
-    /// The time of delivery that was asked for.
+    /// Time at which it was due.
     pub due_at: DateTime<Utc>,
-    /// When the first attempt began.
+    /// Time at which the first attempt began.
     pub first_attempt_at: Option<DateTime<Utc>>,
-    /// When it is tried again, while it waits.
+    /// Time of the next attempt, while the delivery is pending or deferred.
     pub next_attempt_at: Option<DateTime<Utc>>,
-    /// When it came to its end.
+    /// Time at which the delivery ended.
     pub finished_at: Option<DateTime<Utc>>,
-    /// When its occurrence was read; none while it is unread.
+    /// Time at which its occurrence was read; `None` while it is unread.
     pub read_at: Option<DateTime<Utc>>,
-    /// The content; empty if this version cannot read it.
+    /// Content; empty if this version of the service cannot read it.
     pub send: SendData,
 }
 
-/// Which of a user's deliveries.
+/// Filter of a user's deliveries; each part that is set must match.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// In this state.
+    /// State.
     pub state: Option<DeliveryState>,
-    /// On this channel.
+    /// Channel.
     pub channel: Option<Channel>,
-    /// Of this item.
+    /// Item.
     pub item_id: Option<String>,
-    /// Whose occurrence arrived and was not read; or, when false, all others.
+    /// `true` matches deliveries whose occurrence arrived and was not read; `false` all others.
     pub unread: Option<bool>,
 }
 
 impl Filter {
-    fn lets_all_through(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.state.is_none()
             && self.channel.is_none()
             && self.item_id.is_none()
@@ -74,18 +74,19 @@ impl Filter {
     }
 }
 
-/// A part of a user's deliveries.
+/// Page of a user's deliveries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// Newest first.
+    /// Rows, newest first.
     pub rows: Vec<HistoryRow>,
-    /// Where the next part begins: below this one. None when there is none.
+    /// Delivery below which the next page begins; `None` if there is no next page.
     pub next: Option<Uuid>,
 }
 
-/// Reads the deliveries that `$scope` chooses (a list of common table expressions, the last of them
-/// `scope`), in the order that `$rest` says. `$1` is their user. A dispatch is looked up for each
-/// row: as a plain join, a filter on it could be planned as a walk through everybody's.
+/// Reads the deliveries that `$scope` selects (a list of common table expressions, the last of them
+/// `scope`), in the order that `$rest` defines. `$1` is their user. The dispatch of each row is
+/// looked up laterally: with a plain join, a filter on it could be planned as a scan of all users'
+/// rows.
 macro_rules! deliveries {
     ($scope:tt, $rest:tt, $($argument:expr),+ $(,)?) => {
         sqlx::query!(
@@ -150,14 +151,13 @@ macro_rules! history_row {
 
 pub(super) use {deliveries, history_row};
 
-/// Up to `limit` deliveries of a user that the filter lets through, older than the one named by
-/// `before`.
+/// Returns up to `limit` deliveries of a user that match the filter, older than `before`.
 ///
-/// A cursor is an id, and ids grow with the time at which deliveries are made: new ones come above
+/// A cursor is an id, and ids grow with the time at which rows are written: new rows come above
 /// every cursor.
 ///
 /// # Errors
-/// When a statement fails.
+/// If a statement fails.
 pub async fn of_user(
     pool: &PgPool,
     user_id: &str,
@@ -167,10 +167,10 @@ pub async fn of_user(
 ) -> Result<Page, sqlx::Error> {
     let before = before.unwrap_or(Uuid::max());
     let window_end =
-        if filter.lets_all_through() { None } else { window_end(pool, user_id, before).await? };
-    // One more than is given tells whether there are more. With a filter the window's end is the
-    // bound: a number would, were something new to come now, leave out as much at that end.
-    let scan = filter.lets_all_through().then_some(limit + 1);
+        if filter.is_empty() { None } else { window_end(pool, user_id, before).await? };
+    // One row more than the page shows if there is a next page. With a filter the bound is the end
+    // of the window: a number of rows would miss as many at that end as were written since.
+    let scan = filter.is_empty().then_some(limit + 1);
     let mut rows = deliveries!(
         "scope as materialized (
              select it.*, 0::bigint as xid from deliveries as it
@@ -198,8 +198,8 @@ pub async fn of_user(
     Ok(Page { rows: rows.into_iter().map(|row| history_row!(row)).collect(), next })
 }
 
-/// The oldest delivery of the window below `before`; none when the window reaches the user's oldest
-/// one.
+/// Returns the oldest delivery of the window below `before`; `None` if the window reaches the
+/// user's oldest delivery.
 async fn window_end(
     pool: &PgPool,
     user_id: &str,

@@ -1,9 +1,9 @@
-//! What a user has read. An occurrence is one thing to read, however many devices and mailboxes it
-//! went to; it is there to be read once one of them was sent to (it *arrived*).
+//! Read state of a user's occurrences. An occurrence is read once for all devices and mailboxes; it
+//! can be read once one of its deliveries was sent (it *arrived*).
 //!
-//! Reading all is one row, whatever it covers; a mark on one occurrence counts more. Nothing is
-//! written that changes nothing: a repeat leaves the times, and the revision that streams watch, as
-//! they are.
+//! A reading of everything up to a time is one row, whatever it covers; a mark on one occurrence
+//! takes precedence. A repeated call writes nothing: the times, and the revision that streams
+//! watch, stay as they are.
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use sqlx::PgExecutor;
@@ -11,22 +11,23 @@ use uuid::Uuid;
 
 use super::history::WINDOW;
 
-/// What a time in whole milliseconds leaves out.
+/// Part of a time that whole milliseconds leave out.
 const REST: TimeDelta = TimeDelta::microseconds(999);
 
-/// How many occurrences arrived and were not read.
+/// Number of occurrences that arrived and were not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unread {
-    /// Among the newest [`WINDOW`] deliveries, and of what was marked unread.
+    /// Number among the newest [`WINDOW`] deliveries and those that were marked as unread.
     pub count: i64,
-    /// Whether there are older deliveries which no reading covers and which were not looked at.
+    /// `true` if older deliveries, which were not counted, may be unread as well.
     pub or_more: bool,
 }
 
-/// The occurrence that an id names, by its own id or a delivery's; none when it is not this user's.
+/// Returns the occurrence that an id names, its own or that of one of its deliveries; `None` if it
+/// is not this user's.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn occurrence(
     executor: impl PgExecutor<'_>,
     user_id: &str,
@@ -44,10 +45,10 @@ pub async fn occurrence(
     found.fetch_optional(executor).await
 }
 
-/// Marks an occurrence as read, now, unless it is.
+/// Marks an occurrence as read now, unless it is read already.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn mark_read(
     executor: impl PgExecutor<'_>,
     user_id: &str,
@@ -74,10 +75,10 @@ pub async fn mark_read(
     Ok(())
 }
 
-/// Marks an occurrence as unread, unless it is.
+/// Marks an occurrence as unread, unless it is unread already.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn mark_unread(
     executor: impl PgExecutor<'_>,
     user_id: &str,
@@ -104,18 +105,18 @@ pub async fn mark_unread(
     Ok(())
 }
 
-/// Marks as read what arrived up to a time, or until now. A reading that would cover nothing new is
-/// not kept, so that there are no more of them than things that were read.
+/// Marks as read all occurrences that arrived up to a time, or until now. A reading that covers
+/// nothing new is not stored, so that there are no more readings than occurrences that were read.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn read_up_to(
     executor: impl PgExecutor<'_>,
     user_id: &str,
     up_to: Option<DateTime<Utc>>,
 ) -> Result<(), sqlx::Error> {
-    // Clients know times in whole milliseconds: theirs covers all of its own. Before 1970 nothing
-    // arrived.
+    // Clients know times in whole milliseconds: such a time covers its whole millisecond. Nothing
+    // arrived before 1970.
     let up_to = up_to
         .map(|at| at.max(DateTime::UNIX_EPOCH).trunc_subsecs(3))
         .and_then(|at| at.checked_add_signed(REST));
@@ -150,10 +151,10 @@ pub async fn read_up_to(
     Ok(())
 }
 
-/// Counts what arrived and was not read, in a bounded number of steps.
+/// Counts the occurrences that arrived and were not read, at bounded cost.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn unread(executor: impl PgExecutor<'_>, user_id: &str) -> Result<Unread, sqlx::Error> {
     let row = sqlx::query!(
         r#"with newest as materialized (
@@ -184,7 +185,7 @@ pub async fn unread(executor: impl PgExecutor<'_>, user_id: &str) -> Result<Unre
     Ok(Unread { count: row.count, or_more })
 }
 
-/// Whether a reading covers what is older than a delivery, told by the time in its id.
+/// Returns `true` if a reading covers everything older than a delivery, by the time in its id.
 fn is_covered(id: Uuid, covered: Option<DateTime<Utc>>) -> bool {
     let made_at = id.get_timestamp().and_then(|at| {
         let (seconds, nanoseconds) = at.to_unix();

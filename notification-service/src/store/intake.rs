@@ -1,5 +1,5 @@
-//! What the consumer needs: the devices and suppressed addresses of a whole batch, and the batch
-//! into the ledger.
+//! Acceptance of occurrences: reads the devices and suppressed addresses of a whole batch, and
+//! writes the batch to the ledger.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -14,46 +14,47 @@ use crate::{
     device::{DeviceType, Token},
 };
 
-/// A device to send to.
+/// Device to send to.
 #[derive(Debug, Clone)]
 pub struct LiveDevice {
-    /// Its id.
+    /// Id of the device.
     pub id: Uuid,
-    /// Whose it is.
+    /// User of the device.
     pub user_id: String,
-    /// Its token.
+    /// Token of the device.
     pub token: Token,
-    /// The type; none if a newer version stored one that this version does not know.
+    /// Type of the device; `None` if a newer version of the service stored one that this version
+    /// does not know.
     pub device_type: Option<DeviceType>,
-    /// Its version.
+    /// Version of the device.
     pub version: i64,
 }
 
-/// A row for the ledger.
+/// Row to write to the ledger.
 #[derive(Debug, Clone)]
 pub struct NewDelivery<'a> {
-    /// Its key.
+    /// Key of the delivery.
     pub key: DeliveryKey,
-    /// Its id in the user's history.
+    /// Id in the user's history.
     pub id: Uuid,
-    /// Whose it is.
+    /// User of the delivery.
     pub user_id: &'a str,
-    /// `pending`, `deferred`, or how it ended at once.
+    /// `pending`, `deferred`, or the outcome if it ends at once.
     pub state: DeliveryState,
-    /// Why it ended or waits.
+    /// Reason for which it ended or waits.
     pub reason: Option<&'static str>,
-    /// Of a deferred one: until when.
+    /// Time until which a deferred delivery waits.
     pub deferred_until: Option<DateTime<Utc>>,
-    /// Of a pending one that nobody holds: when it may be claimed; none: now.
+    /// Time before which a pending delivery without a lease is not claimed; `None`: now.
     pub not_before: Option<DateTime<Utc>>,
-    /// Whether it is claimed as it is written.
+    /// `true` if the row is written as claimed by this process.
     pub leased: bool,
 }
 
-/// The living devices of users: of each the `limit` that were seen most recently.
+/// Returns the live devices of users, of each user the `limit` most recently seen ones.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn live_devices(
     executor: impl PgExecutor<'_>,
     user_ids: &[String],
@@ -81,10 +82,10 @@ pub async fn live_devices(
     Ok(devices.collect())
 }
 
-/// Which of these digests belong to suppressed addresses.
+/// Returns those of some digests that belong to suppressed addresses.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn suppressed(
     executor: impl PgExecutor<'_>,
     digests: &[Vec<u8>],
@@ -98,31 +99,40 @@ pub async fn suppressed(
     Ok(found.into_iter().collect())
 }
 
-/// Writes dispatches; the ids of those that were not known before. `dispatches` are in the order of
-/// their ids, so that two batches with the same occurrences wait for each other and never for good.
+/// Writes dispatches and returns the ids of the new ones. `dispatches` are in the order of their
+/// ids, so that two batches with the same occurrences do not deadlock.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn insert_dispatches(
     connection: &mut PgConnection,
     dispatches: &[&Dispatch],
 ) -> Result<HashSet<Uuid>, sqlx::Error> {
-    let ids: Vec<Uuid> = dispatches.iter().map(|it| it.occurrence_id()).collect();
-    let sources: Vec<&str> = dispatches.iter().map(|it| it.send.source.as_str()).collect();
-    let items: Vec<&str> = dispatches.iter().map(|it| it.send.item_id.as_str()).collect();
-    let users: Vec<&str> = dispatches.iter().map(|it| it.user_id.as_str()).collect();
-    let emails: Vec<Option<&str>> = dispatches.iter().map(|it| it.user_email.as_deref()).collect();
-    let digests: Vec<Option<Vec<u8>>> =
-        dispatches.iter().map(|it| it.user_email.as_deref().map(address_digest)).collect();
-    let versions: Vec<i64> = dispatches.iter().map(|it| it.version).collect();
-    let due: Vec<_> = dispatches.iter().map(|it| it.send.due_at).collect();
-    let expiry: Vec<_> = dispatches.iter().map(|it| it.send.expires_at).collect();
-    let payloads =
-        dispatches.iter().map(|it| serde_json::to_string(&it.send)).collect::<Result<Vec<_>, _>>();
+    let ids: Vec<Uuid> = dispatches.iter().map(|dispatch| dispatch.occurrence_id()).collect();
+    let sources: Vec<&str> =
+        dispatches.iter().map(|dispatch| dispatch.send.source.as_str()).collect();
+    let items: Vec<&str> =
+        dispatches.iter().map(|dispatch| dispatch.send.item_id.as_str()).collect();
+    let users: Vec<&str> = dispatches.iter().map(|dispatch| dispatch.user_id.as_str()).collect();
+    let emails: Vec<Option<&str>> =
+        dispatches.iter().map(|dispatch| dispatch.user_email.as_deref()).collect();
+    let digests: Vec<Option<Vec<u8>>> = dispatches
+        .iter()
+        .map(|dispatch| dispatch.user_email.as_deref().map(address_digest))
+        .collect();
+    let versions: Vec<i64> = dispatches.iter().map(|dispatch| dispatch.version).collect();
+    let due: Vec<_> = dispatches.iter().map(|dispatch| dispatch.send.due_at).collect();
+    let expiry: Vec<_> = dispatches.iter().map(|dispatch| dispatch.send.expires_at).collect();
+    let payloads = dispatches
+        .iter()
+        .map(|dispatch| serde_json::to_string(&dispatch.send))
+        .collect::<Result<Vec<_>, _>>();
     let payloads = payloads.map_err(|error| sqlx::Error::Encode(error.into()))?;
-    let deliveries: Vec<i32> = dispatches.iter().map(|it| it.deliveries).collect();
-    let traces: Vec<Option<String>> =
-        dispatches.iter().map(|it| it.traceparent.map(|trace| trace.to_string())).collect();
+    let deliveries: Vec<i32> = dispatches.iter().map(|dispatch| dispatch.deliveries).collect();
+    let traces: Vec<Option<String>> = dispatches
+        .iter()
+        .map(|dispatch| dispatch.traceparent.map(|trace| trace.to_string()))
+        .collect();
     let new = sqlx::query_scalar!(
         r#"insert into dispatches (occurrence_id, source, item_id, user_id, user_email, address_hash, version, due_at, expires_at, payload,
                deliveries, traceparent)
@@ -152,25 +162,25 @@ pub async fn insert_dispatches(
     Ok(new.into_iter().collect())
 }
 
-/// Writes ledger rows of dispatches that were just written; the leased ones belong to the caller
-/// for `lease`, with fence 0.
+/// Writes ledger rows of dispatches that were just written; the caller holds the leased ones for
+/// `lease`, under the fence token 0.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn insert_deliveries(
     connection: &mut PgConnection,
     rows: &[NewDelivery<'_>],
     lease: Duration,
 ) -> Result<(), sqlx::Error> {
-    let occurrences: Vec<Uuid> = rows.iter().map(|it| it.key.occurrence_id).collect();
-    let channels: Vec<&str> = rows.iter().map(|it| it.key.channel.as_str()).collect();
-    let devices: Vec<Uuid> = rows.iter().map(|it| it.key.device_id).collect();
-    let ids: Vec<Uuid> = rows.iter().map(|it| it.id).collect();
-    let users: Vec<&str> = rows.iter().map(|it| it.user_id).collect();
-    let states: Vec<&str> = rows.iter().map(|it| it.state.as_str()).collect();
-    let reasons: Vec<Option<&str>> = rows.iter().map(|it| it.reason).collect();
-    let leased: Vec<bool> = rows.iter().map(|it| it.leased).collect();
-    let deferred: Vec<Option<DateTime<Utc>>> = rows.iter().map(|it| it.deferred_until).collect();
+    let occurrences: Vec<Uuid> = rows.iter().map(|row| row.key.occurrence_id).collect();
+    let channels: Vec<&str> = rows.iter().map(|row| row.key.channel.as_str()).collect();
+    let devices: Vec<Uuid> = rows.iter().map(|row| row.key.device_id).collect();
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+    let users: Vec<&str> = rows.iter().map(|row| row.user_id).collect();
+    let states: Vec<&str> = rows.iter().map(|row| row.state.as_str()).collect();
+    let reasons: Vec<Option<&str>> = rows.iter().map(|row| row.reason).collect();
+    let leased: Vec<bool> = rows.iter().map(|row| row.leased).collect();
+    let deferred: Vec<Option<DateTime<Utc>>> = rows.iter().map(|row| row.deferred_until).collect();
     let not_before: Vec<Option<DateTime<Utc>>> = rows.iter().map(|row| row.not_before).collect();
     sqlx::query!(
         "insert into deliveries (occurrence_id, channel, device_id, id, user_id, state, reason, leased, deferred_until,
@@ -199,11 +209,11 @@ pub async fn insert_deliveries(
     Ok(())
 }
 
-/// Lets others claim rows that a transaction leased whose commit was not answered: nobody holds
-/// them. Returns how many they were.
+/// Releases rows that were leased by a transaction whose commit was not answered: no process holds
+/// them. Returns the number of rows.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn release(
     connection: &mut PgConnection,
     rows: &HashSet<(Uuid, Uuid)>,

@@ -2,7 +2,8 @@
 //!
 //! A claim raises a row's fence token and moves `next_attempt_at` to the end of the lease. A result
 //! is written only under the fence token of its claim, so that a worker that was paused past its
-//! lease changes nothing. A deferred row is claimed like a pending one once the quiet hours are over.
+//! lease changes nothing. A deferred row is claimed like a pending one once the quiet hours are
+//! over.
 
 use std::time::Duration;
 
@@ -27,8 +28,8 @@ pub struct Claim {
     /// Length of the lease.
     pub lease: Duration,
     /// Time for which the database must have been up for rows to be claimed whose lease ran out;
-    /// `None` claims none of them. After a restart of the database, processes first write the results
-    /// of what they sent meanwhile.
+    /// `None` claims none of them. After a restart of the database, processes first write the
+    /// results of what they sent meanwhile.
     pub takeover: Option<Duration>,
 }
 

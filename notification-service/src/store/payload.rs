@@ -1,8 +1,8 @@
 //! Payloads of occurrences, as this version of the service, an older one or a newer one stored
 //! them.
 //!
-//! A row is read by itself: one that cannot be read never fails the statement that brought it, nor
-//! the rows beside it.
+//! Each row is read separately: a row that cannot be read fails neither its statement nor the other
+//! rows.
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -12,7 +12,7 @@ use shared::{
 };
 use uuid::Uuid;
 
-/// The columns of a dispatch that say what it is of, whatever its payload says.
+/// Columns of a dispatch that identify it without its payload.
 pub(super) struct Columns {
     pub(super) occurrence_id: Uuid,
     pub(super) source: String,
@@ -21,8 +21,8 @@ pub(super) struct Columns {
     pub(super) expires_at: StoredTime,
 }
 
-/// Reads a payload; `None` when this version cannot. A channel that it does not know is left out: a
-/// newer version wrote it, and makes the deliveries on it.
+/// Reads a payload; returns `None` if this version cannot. A channel that this version does not
+/// know is left out: a newer version wrote it, and makes its deliveries.
 pub(super) fn read<T: DeserializeOwned>(text: &str) -> Option<T> {
     if let Ok(read) = serde_json::from_str(text) {
         return Some(read);
@@ -36,8 +36,8 @@ pub(super) fn read<T: DeserializeOwned>(text: &str) -> Option<T> {
     serde_json::from_value(value).ok()
 }
 
-/// Reads the payload of a dispatch, and whether it could be read: where not, the result says only
-/// what its columns say.
+/// Reads the payload of a dispatch; the second value is `false` if it cannot be read, and the first
+/// holds the columns only.
 pub(super) fn send(text: &str, columns: Columns) -> (SendData, bool) {
     let times = columns.due_at.get().zip(columns.expires_at.get());
     match read::<SendData>(text).zip(times) {
@@ -55,7 +55,7 @@ pub(super) fn note(table: &'static str, id: Uuid) {
     tracing::error!(
         table,
         row.id = %id.simple(),
-        "stored row is unreadable by this version, was skipped"
+        "this version cannot read a stored row, other rows are not affected"
     );
 }
 
@@ -96,9 +96,16 @@ mod tests {
 
     fn payload() -> Value {
         json!({
-            "occurrenceId": "00000000000000000000000000000001", "source": "reminder", "itemId": "a",
-            "dueAt": "2026-01-01T00:00:00Z", "date": "2026-01-01T00:00:00Z", "expiresAt": "2026-01-01T01:00:00Z",
-            "channels": ["push"], "message": "Water the plants", "timeZone": "UTC", "expiresAfterMinutes": 60,
+            "occurrenceId": "00000000000000000000000000000001",
+            "source": "reminder",
+            "itemId": "a",
+            "dueAt": "2026-01-01T00:00:00Z",
+            "date": "2026-01-01T00:00:00Z",
+            "expiresAt": "2026-01-01T01:00:00Z",
+            "channels": ["push"],
+            "message": "Water the plants",
+            "timeZone": "UTC",
+            "expiresAfterMinutes": 60,
         })
     }
 

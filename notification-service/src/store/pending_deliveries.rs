@@ -1,7 +1,6 @@
-//! Deliveries that wait in the ledger, when it turns out that they are not wanted, or at another
-//! time. Rows that a process holds under a lease are only marked: what the attempt under way comes
-//! to is recorded as it is, and none follows. Call these in one transaction: the rows stay locked
-//! from the first look on.
+//! Pending deliveries of the ledger: cancels or defers them. Rows that a process holds under a
+//! lease are only marked: the result of the attempt under way is written as it is, and no other
+//! follows. Call these functions in one transaction: they lock the rows that they return.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -19,26 +18,26 @@ use crate::{
     erasure::user_digest,
 };
 
-/// A delivery that has not come to its end.
+/// Delivery that has no outcome yet.
 #[derive(Debug, Clone)]
-pub struct Waiting {
-    /// Which one it is.
+pub struct PendingDelivery {
+    /// Key of the delivery.
     pub key: DeliveryKey,
-    /// What it delivers.
+    /// Occurrence that it delivers.
     pub dispatch: Arc<Dispatch>,
     /// `pending` or `deferred`.
     pub state: DeliveryState,
-    /// Whether a process holds it.
+    /// `true` if a process holds the delivery under a lease.
     pub leased: bool,
-    /// Attempts made.
+    /// Number of attempts made.
     pub attempts: i32,
-    /// Of one that was deferred: until when.
+    /// Time until which the delivery was deferred, if it was.
     pub deferred_until: Option<DateTime<Utc>>,
 }
 
-/// The delivery of a row; none of one on a channel that a newer version of the service knows and
-/// this one does not.
-macro_rules! waiting {
+/// Builds the delivery of a row; returns `None` for a channel that only a newer version of the
+/// service knows.
+macro_rules! pending {
     ($row:expr) => {{
         let row = $row;
         let (channel, state) = (row.channel.parse(), row.state.parse());
@@ -51,31 +50,32 @@ macro_rules! waiting {
         };
         let (dispatch, _) = dispatch!(row);
         let key = DeliveryKey { occurrence_id, channel, device_id };
-        Some(Waiting { key, dispatch, state, leased, attempts, deferred_until })
+        Some(PendingDelivery { key, dispatch, state, leased, attempts, deferred_until })
     }};
 }
 
-/// Change that preferences make to a user's deliveries: channels that are switched off, and the
-/// time until which deferred ones wait.
+/// Change of a user's preferences: the channels that are switched off, and the time until which
+/// deferred deliveries wait.
 #[derive(Debug, Clone, Copy)]
-pub struct Change<'a> {
-    /// The user.
+pub struct PreferenceChange<'a> {
+    /// User.
     pub user_id: &'a str,
-    /// Channels that are not wanted.
+    /// Channels that are switched off.
     pub unwanted: &'a [&'a str],
-    /// The end of the quiet hours that now are; none when there are none.
+    /// End of the quiet hours that apply now; `None` if none apply.
     pub until: Option<DateTime<Utc>>,
 }
 
-/// Deliveries of a user that nobody holds and that other preferences change, locked: up to `limit`.
+/// Returns and locks up to `limit` deliveries of a user that no process holds and that a change of
+/// preferences affects.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn changed_by(
     connection: &mut PgConnection,
-    change: Change<'_>,
+    change: PreferenceChange<'_>,
     limit: i64,
-) -> Result<Vec<Waiting>, sqlx::Error> {
+) -> Result<Vec<PendingDelivery>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"select d.occurrence_id, d.channel, d.device_id, d.state, d.attempts, d.deferred_until as "deferred_until: StoredTime",
                false as "leased!", p.user_id, p.user_email, p.version, p.source, p.item_id,
@@ -99,20 +99,20 @@ pub async fn changed_by(
     )
     .fetch_all(connection)
     .await?;
-    Ok(rows.into_iter().filter_map(|row| waiting!(row)).collect())
+    Ok(rows.into_iter().filter_map(|row| pending!(row)).collect())
 }
 
-/// Deliveries of a user on channels that are not wanted and that a process holds, locked. They are
-/// looked for among those whose leases end within `takeover`: their number is bounded by what
-/// processes hold in memory.
+/// Returns and locks the deliveries of a user on channels that are switched off and that a process
+/// holds. They are looked up among those whose leases end within `takeover`: their number is
+/// bounded by the permits of all processes.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn held_of_user(
     connection: &mut PgConnection,
-    change: Change<'_>,
+    change: PreferenceChange<'_>,
     takeover: Duration,
-) -> Result<Vec<Waiting>, sqlx::Error> {
+) -> Result<Vec<PendingDelivery>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"select d.occurrence_id, d.channel, d.device_id, d.state, d.attempts, d.deferred_until as "deferred_until: StoredTime",
                d.next_attempt_at > now() as "leased!", p.user_id, p.user_email, p.version, p.source, p.item_id,
@@ -128,18 +128,18 @@ pub async fn held_of_user(
     )
     .fetch_all(connection)
     .await?;
-    Ok(rows.into_iter().filter_map(|row| waiting!(row)).collect())
+    Ok(rows.into_iter().filter_map(|row| pending!(row)).collect())
 }
 
-/// Class of the advisory locks that keep those apart who defer deliveries of the same users; any
-/// number that nobody else takes.
+/// Class of the advisory locks between transactions that defer deliveries of the same users: a
+/// number that no other lock uses.
 const DEFERRING: i32 = 0x6465_6665;
 
-/// Keeps others from deferring deliveries of these users until the transaction ends. The locks are
-/// shared by many users, so that a batch never takes more than 64 of them.
+/// Keeps other transactions from deferring deliveries of these users until this one ends. Many
+/// users share a lock, so that a batch never takes more than 64 locks.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn hold_deferring(
     executor: impl PgExecutor<'_>,
     user_ids: &[&str],
@@ -159,14 +159,14 @@ pub async fn hold_deferring(
     Ok(())
 }
 
-/// Deferred deliveries of some items (user, source, id), locked.
+/// Returns and locks the deferred deliveries of some items (user, source, id).
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn deferred_of_items(
     connection: &mut PgConnection,
     items: &[(&str, &str, &str)],
-) -> Result<Vec<Waiting>, sqlx::Error> {
+) -> Result<Vec<PendingDelivery>, sqlx::Error> {
     let users: Vec<&str> = items.iter().map(|item| item.0).collect();
     let sources: Vec<&str> = items.iter().map(|item| item.1).collect();
     let ids: Vec<&str> = items.iter().map(|item| item.2).collect();
@@ -185,17 +185,17 @@ pub async fn deferred_of_items(
     )
     .fetch_all(connection)
     .await?;
-    Ok(rows.into_iter().filter_map(|row| waiting!(row)).collect())
+    Ok(rows.into_iter().filter_map(|row| pending!(row)).collect())
 }
 
-/// What waits of occurrences, locked.
+/// Returns and locks the pending and deferred deliveries of occurrences.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn of_occurrences(
     connection: &mut PgConnection,
     ids: &[Uuid],
-) -> Result<Vec<Waiting>, sqlx::Error> {
+) -> Result<Vec<PendingDelivery>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"select d.occurrence_id, d.channel, d.device_id, d.state, d.attempts, d.deferred_until as "deferred_until: StoredTime",
                d.leased and d.next_attempt_at > now() as "leased!", p.user_id, p.user_email, p.version, p.source, p.item_id,
@@ -208,15 +208,15 @@ pub async fn of_occurrences(
     )
     .fetch_all(connection)
     .await?;
-    Ok(rows.into_iter().filter_map(|row| waiting!(row)).collect())
+    Ok(rows.into_iter().filter_map(|row| pending!(row)).collect())
 }
 
-/// Ends deliveries as suppressed for this reason; those that a process holds end with the attempt
-/// under way.
+/// Cancels deliveries: they end as suppressed for this reason. Those that a process holds end with
+/// the attempt under way.
 ///
 /// # Errors
-/// When the statement fails.
-pub async fn withdraw(
+/// If the statement fails.
+pub async fn cancel(
     executor: impl PgExecutor<'_>,
     keys: &[DeliveryKey],
     reason: &'static str,
@@ -246,10 +246,10 @@ pub async fn withdraw(
     Ok(())
 }
 
-/// Puts deferred deliveries off until another time; until now when there is none to wait for.
+/// Defers deferred deliveries to another time; `None` lets them be sent now.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn defer(
     executor: impl PgExecutor<'_>,
     keys: &[DeliveryKey],
@@ -270,11 +270,11 @@ pub async fn defer(
     Ok(())
 }
 
-/// Lets occurrences expire later.
+/// Extends the expiry of occurrences.
 ///
 /// # Errors
-/// When the statement fails.
-pub async fn prolong(
+/// If the statement fails.
+pub async fn extend_expiry(
     executor: impl PgExecutor<'_>,
     expiries: &[(Uuid, DateTime<Utc>)],
 ) -> Result<(), sqlx::Error> {

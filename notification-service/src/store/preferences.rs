@@ -1,4 +1,4 @@
-//! What users prefer.
+//! Preferences of users.
 
 use std::collections::HashMap;
 
@@ -7,10 +7,10 @@ use sqlx::PgExecutor;
 
 use crate::preferences::{Locale, Preferences, QuietHours};
 
-/// What these users prefer; nothing of one who never said.
+/// Returns the preferences of these users, without users who stored none.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn of_users(
     executor: impl PgExecutor<'_>,
     user_ids: &[&str],
@@ -34,24 +34,21 @@ pub async fn of_users(
     Ok(preferences.collect())
 }
 
-/// A zone by its stored name; UTC where this version's time zone database does not know it: quiet
-/// hours that begin at another hour hold up nobody else, while a row that cannot be read would hold
-/// up its whole batch.
+/// Returns a zone by its stored name; UTC if this version's time zone database does not know it:
+/// quiet hours that begin at another hour affect one user, while a row that cannot be read would
+/// block its whole batch.
 fn zone_of(name: &str) -> Tz {
     name.parse().unwrap_or_else(|_| {
         metrics::counter!("reminders_unreadable_rows_total", "table" => "preferences").increment(1);
-        tracing::warn!(
-            time_zone = name,
-            "stored time zone is unknown to this version, UTC is used"
-        );
+        tracing::warn!(zone = name, "this version does not know a stored time zone, UTC is used");
         Tz::UTC
     })
 }
 
-/// What a user prefers; the defaults of one who never said.
+/// Returns the preferences of a user; the defaults if none are stored.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn of_user(
     executor: impl PgExecutor<'_>,
     user_id: &str,
@@ -59,10 +56,10 @@ pub async fn of_user(
     Ok(of_users(executor, &[user_id]).await?.remove(user_id).unwrap_or_default())
 }
 
-/// Keeps others from changing what a user prefers until the transaction ends.
+/// Locks a user's preferences against other changes until the transaction ends.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn hold(executor: impl PgExecutor<'_>, user_id: &str) -> Result<(), sqlx::Error> {
     sqlx::query!("select user_id from preferences where user_id = $1 for update", user_id)
         .fetch_optional(executor)
@@ -70,10 +67,10 @@ pub async fn hold(executor: impl PgExecutor<'_>, user_id: &str) -> Result<(), sq
     Ok(())
 }
 
-/// Keeps what a user prefers, in place of what was known.
+/// Stores a user's preferences in place of those stored before.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn put(
     executor: impl PgExecutor<'_>,
     user_id: &str,
@@ -88,9 +85,9 @@ pub async fn put(
         user_id,
         push,
         email,
-        quiet_hours.map(|it| it.start.into()) as Option<chrono::NaiveTime>,
-        quiet_hours.map(|it| it.end.into()) as Option<chrono::NaiveTime>,
-        quiet_hours.map(|it| it.time_zone.name()),
+        quiet_hours.map(|quiet| quiet.start.into()) as Option<chrono::NaiveTime>,
+        quiet_hours.map(|quiet| quiet.end.into()) as Option<chrono::NaiveTime>,
+        quiet_hours.map(|quiet| quiet.time_zone.name()),
         locale.as_ref().map(Locale::as_str),
     )
     .execute(executor)

@@ -1,4 +1,5 @@
-//! Deliveries that were changed or cancelled a moment ago while a process held them in memory.
+//! Recalls: deliveries that were revised or cancelled a moment ago while a process held them in
+//! memory.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -8,16 +9,16 @@ use uuid::Uuid;
 
 use super::interval;
 
-/// An occurrence on a channel.
+/// Occurrence on a channel.
 pub type OccurrenceOnChannel = (Uuid, Channel);
 
-/// Version that recalls deliveries of every version: they are not wanted any more.
+/// Version that recalls deliveries of every version: they are cancelled.
 pub const EVERY_VERSION: i64 = i64::MAX;
 
-/// Notes that deliveries in an older version than these are recalled.
+/// Recalls deliveries of versions older than these.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn note(
     executor: impl PgExecutor<'_>,
     recalled: &BTreeMap<OccurrenceOnChannel, i64>,
@@ -42,10 +43,10 @@ pub async fn note(
     Ok(())
 }
 
-/// Returns what was recalled within `window`, at most `limit`, the latest first.
+/// Returns the recalls that are no older than `window`, at most `limit`, the latest first.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn within(
     executor: impl PgExecutor<'_>,
     window: Duration,
@@ -58,17 +59,17 @@ pub async fn within(
     )
     .fetch_all(executor)
     .await?;
-    // Of a channel that this version does not know nothing is in memory.
+    // This version holds no delivery of a channel that it does not know.
     let known = rows
         .into_iter()
         .filter_map(|row| Some(((row.occurrence_id, row.channel.parse().ok()?), row.version)));
     Ok(known.collect())
 }
 
-/// Deletes what was recalled before `window`.
+/// Deletes recalls that are older than `window`.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn purge(executor: impl PgExecutor<'_>, window: Duration) -> Result<(), sqlx::Error> {
     sqlx::query!("delete from recalls where at < now() - $1::interval", interval(window))
         .execute(executor)

@@ -1,4 +1,4 @@
-//! What is forgotten in time.
+//! Purge of old deliveries.
 
 use chrono::TimeDelta;
 use sqlx::{PgPool, postgres::types::PgInterval};
@@ -6,15 +6,16 @@ use uuid::Uuid;
 
 use super::erasures::delete_occurrences;
 
-/// Occurrences that are forgotten in one transaction.
+/// Occurrences that are deleted in one transaction.
 const CHUNK: i64 = 1_000;
 
-/// Forgets occurrences that came longer ago than `kept` with their deliveries, a bounded number at
-/// a time; returns how many. One of which something still waits stays.
+/// Deletes occurrences that arrived longer ago than `kept`, with their deliveries, a bounded number
+/// at a time; returns the number of occurrences deleted. An occurrence with a pending delivery
+/// stays.
 ///
 /// # Errors
-/// When a statement fails.
-pub async fn forget_old(pool: &PgPool, kept: TimeDelta) -> Result<u64, sqlx::Error> {
+/// If a statement fails.
+pub async fn purge_old(pool: &PgPool, kept: TimeDelta) -> Result<u64, sqlx::Error> {
     let mut transaction = pool.begin().await?;
     let old: Vec<Uuid> = sqlx::query_scalar!(
         "select occurrence_id from dispatches as p
@@ -27,8 +28,8 @@ pub async fn forget_old(pool: &PgPool, kept: TimeDelta) -> Result<u64, sqlx::Err
     )
     .fetch_all(&mut *transaction)
     .await?;
-    let forgotten =
+    let deleted =
         if old.is_empty() { 0 } else { delete_occurrences(&mut transaction, &old).await? };
     transaction.commit().await?;
-    Ok(forgotten)
+    Ok(deleted)
 }

@@ -1,9 +1,8 @@
-//! Revisions of occurrences, in the ledger and ahead of it, and what overtook an occurrence on its
-//! way here.
+//! Revisions of occurrences: of those in the ledger, and of those that have not arrived yet.
 //!
-//! The intake and those who change its mind exclude each other: each transaction of the intake
-//! shares a lock that a revision and the beginning of an erasure hold alone. So one of the two
-//! always sees what the other has committed.
+//! The transactions that accept occurrences (the *intake*) exclude revisions and the start of an
+//! erasure: each transaction of the intake shares a lock that the others hold exclusively. So one
+//! of the two always sees what the other has committed.
 
 use std::collections::HashMap;
 
@@ -15,61 +14,62 @@ use uuid::Uuid;
 use super::payload;
 use crate::{delivery::Dispatch, erasure::user_digest, revision::Revision};
 
-/// The advisory lock between the intake and those who change its mind; any number will do that
-/// nobody else takes.
+/// Advisory lock between the intake on one side and revisions and erasures on the other: a number
+/// that no other lock uses.
 const INTAKE: i64 = 0x6e6f_7469_6679_0001;
 
-/// Begins a transaction of the intake: before any other statement, so that who waits here holds
-/// nothing.
+/// Begins a transaction of the intake. Call it before any other statement, so that a transaction
+/// that waits here holds no other lock.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn share_intake(executor: impl PgExecutor<'_>) -> Result<(), sqlx::Error> {
     sqlx::query!("select pg_advisory_xact_lock_shared($1)", INTAKE).execute(executor).await?;
     Ok(())
 }
 
-/// Begins a transaction that no intake may be beside: it waits for those under way, and those to
-/// come wait for its end.
+/// Begins a transaction that excludes the intake: it waits for the intake's transactions under way,
+/// and later ones wait for its end.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn hold_intake(executor: impl PgExecutor<'_>) -> Result<(), sqlx::Error> {
     sqlx::query!("select pg_advisory_xact_lock($1)", INTAKE).execute(executor).await?;
     Ok(())
 }
 
-/// What was known of an occurrence before it came.
+/// Revision or erasure that superseded an occurrence before it arrived.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Overtaken {
-    /// The user was erased after the occurrence was asked for.
-    Erased,
-    /// There is a newer version: what it says, or that it is cancelled.
-    Revised {
-        /// The newer version.
+pub enum SupersededBy {
+    /// The user was erased after the occurrence was requested.
+    Erasure,
+    /// There is a newer version.
+    Revision {
+        /// Newer version.
         version: i64,
-        /// What it says; none when it is cancelled.
+        /// Content of the newer version; `None` if it cancels the occurrence.
         content: Option<NotifyContent>,
     },
 }
 
-/// Which of these occurrences were overtaken on their way, and by what. A version that cancels an
-/// occurrence does not ask for it: what was asked for in the name of that very version was read
-/// while the version was being applied.
+/// Returns the revisions and erasures that superseded some of these occurrences on their way. A
+/// cancellation supersedes its own version too: an occurrence of that version was released while
+/// the version was being applied.
 ///
 /// # Errors
-/// When the statement fails.
-pub async fn overtaken(
+/// If the statement fails.
+pub async fn superseding(
     executor: impl PgExecutor<'_>,
     dispatches: &[&Dispatch],
-) -> Result<HashMap<Uuid, Overtaken>, sqlx::Error> {
+) -> Result<HashMap<Uuid, SupersededBy>, sqlx::Error> {
     let ids: Vec<Uuid> = dispatches.iter().map(|dispatch| dispatch.occurrence_id()).collect();
-    let versions: Vec<i64> = dispatches.iter().map(|it| it.version).collect();
+    let versions: Vec<i64> = dispatches.iter().map(|dispatch| dispatch.version).collect();
     let asked: Vec<DateTime<Utc>> = dispatches
         .iter()
         .map(|dispatch| dispatch.send.item_changed_at.unwrap_or(dispatch.send.due_at))
         .collect();
-    let digests: Vec<Vec<u8>> = dispatches.iter().map(|it| user_digest(&it.user_id)).collect();
+    let digests: Vec<Vec<u8>> =
+        dispatches.iter().map(|dispatch| user_digest(&dispatch.user_id)).collect();
     let rows = sqlx::query!(
         r#"select it.occurrence_id as "occurrence_id!", e.user_digest is not null as "is_erased!",
                r.version as "version?", r.content::text as "content?"
@@ -88,34 +88,37 @@ pub async fn overtaken(
     Ok(rows
         .into_iter()
         .filter_map(|row| {
-            let overtaken = match (row.is_erased, row.version) {
+            let superseded_by = match (row.is_erased, row.version) {
                 (false, Some(version)) => {
                     revised(row.occurrence_id, version, row.content.as_deref())?
                 }
-                _ => Overtaken::Erased,
+                _ => SupersededBy::Erasure,
             };
-            Some((row.occurrence_id, overtaken))
+            Some((row.occurrence_id, superseded_by))
         })
         .collect())
 }
 
-/// A newer version as it was stored; none when this version of the service cannot read it: an
-/// occurrence that says what it said before is better than none. Where no channel is left that this
-/// version knows, nothing is left for it to deliver.
-fn revised(occurrence_id: Uuid, version: i64, content: Option<&str>) -> Option<Overtaken> {
-    let Some(text) = content else { return Some(Overtaken::Revised { version, content: None }) };
+/// Reads a stored revision; returns `None` if this version of the service cannot read it: an
+/// occurrence with its former content is better than none. If the content has no channel that this
+/// version knows, the occurrence counts as cancelled.
+fn revised(occurrence_id: Uuid, version: i64, content: Option<&str>) -> Option<SupersededBy> {
+    let Some(text) = content else {
+        return Some(SupersededBy::Revision { version, content: None });
+    };
     let Some(content) = payload::read::<NotifyContent>(text) else {
         payload::note("revisions", occurrence_id);
         return None;
     };
     let content = Some(content).filter(|content| !content.channels.is_empty());
-    Some(Overtaken::Revised { version, content })
+    Some(SupersededBy::Revision { version, content })
 }
 
-/// The versions in which the ledger knows occurrences; only who holds the intake may change them.
+/// Returns the ledger's versions of occurrences; only a transaction that holds the intake may
+/// change them.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn known(
     executor: impl PgExecutor<'_>,
     ids: &[Uuid],
@@ -129,23 +132,24 @@ pub async fn known(
     Ok(rows.into_iter().map(|row| (row.occurrence_id, row.version)).collect())
 }
 
-/// Keeps revisions of occurrences that have not come yet, each in its newest version.
+/// Stores revisions of occurrences that have not arrived yet, each in its newest version.
 ///
 /// # Errors
-/// When the statement fails.
-pub async fn remember(
+/// If the statement fails.
+pub async fn store_ahead(
     executor: impl PgExecutor<'_>,
     revisions: &[&Revision],
 ) -> Result<(), sqlx::Error> {
-    let ids: Vec<Uuid> = revisions.iter().map(|it| it.occurrence_id).collect();
-    let users: Vec<&str> = revisions.iter().map(|it| it.user_id.as_str()).collect();
-    let versions: Vec<i64> = revisions.iter().map(|it| it.version).collect();
-    let contents =
-        revisions.iter().map(|it| it.content.as_ref().map(serde_json::to_string).transpose());
+    let ids: Vec<Uuid> = revisions.iter().map(|revision| revision.occurrence_id).collect();
+    let users: Vec<&str> = revisions.iter().map(|revision| revision.user_id.as_str()).collect();
+    let versions: Vec<i64> = revisions.iter().map(|revision| revision.version).collect();
+    let contents = revisions
+        .iter()
+        .map(|revision| revision.content.as_ref().map(serde_json::to_string).transpose());
     let contents = contents
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| sqlx::Error::Encode(error.into()))?;
-    let decided: Vec<DateTime<Utc>> = revisions.iter().map(|it| it.at).collect();
+    let decided: Vec<DateTime<Utc>> = revisions.iter().map(|revision| revision.at).collect();
     sqlx::query!(
         "insert into revisions (occurrence_id, user_id, version, content, at)
          select occurrence_id, user_id, version, content::jsonb, at
@@ -166,20 +170,21 @@ pub async fn remember(
     Ok(())
 }
 
-/// Lets the ledger know occurrences in a newer version, and with what they now say where something
-/// of them still waits.
+/// Writes newer versions of occurrences to the ledger, with their content where a delivery is still
+/// pending.
 ///
 /// # Errors
-/// When the statement fails.
+/// If the statement fails.
 pub async fn apply(
     executor: impl PgExecutor<'_>,
     revised: &[(Uuid, i64, Option<SendData>)],
 ) -> Result<(), sqlx::Error> {
-    let ids: Vec<Uuid> = revised.iter().map(|it| it.0).collect();
-    let versions: Vec<i64> = revised.iter().map(|it| it.1).collect();
+    let ids: Vec<Uuid> = revised.iter().map(|(id, ..)| *id).collect();
+    let versions: Vec<i64> = revised.iter().map(|(_, version, _)| *version).collect();
     let expiries: Vec<Option<DateTime<Utc>>> =
-        revised.iter().map(|it| Some(it.2.as_ref()?.expires_at)).collect();
-    let payloads = revised.iter().map(|it| it.2.as_ref().map(serde_json::to_string).transpose());
+        revised.iter().map(|(.., send)| Some(send.as_ref()?.expires_at)).collect();
+    let payloads =
+        revised.iter().map(|(.., send)| send.as_ref().map(serde_json::to_string).transpose());
     let payloads = payloads
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| sqlx::Error::Encode(error.into()))?;
@@ -199,11 +204,12 @@ pub async fn apply(
     Ok(())
 }
 
-/// Forgets revisions whose occurrences never came, a bounded number at a time; returns how many.
+/// Deletes old revisions whose occurrences never arrived, a bounded number at a time; returns the
+/// number of rows deleted.
 ///
 /// # Errors
-/// When the statement fails.
-pub async fn forget_old(pool: &PgPool) -> Result<u64, sqlx::Error> {
+/// If the statement fails.
+pub async fn purge_old(pool: &PgPool) -> Result<u64, sqlx::Error> {
     let removed = sqlx::query!(
         "delete from revisions where occurrence_id = any(array(
              select occurrence_id from revisions where at < now() - interval '14 days' order by at limit 5000))"

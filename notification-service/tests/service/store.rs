@@ -234,7 +234,7 @@ async fn what_nobody_holds_any_more_is_withdrawn_at_once_and_its_old_holder_chan
         waiting.iter().map(|it| (it.key, it.leased)).collect::<Vec<_>>(),
         [(slept.key, false)]
     );
-    pending_deliveries::withdraw(&pool, &[slept.key], reason::CANCELLED).await.expect("withdrawn");
+    pending_deliveries::cancel(&pool, &[slept.key], reason::CANCELLED).await.expect("withdrawn");
 
     assert!(ledger::write_results(&pool, &[sent(slept)]).await.expect("asked").is_empty());
     assert!(
@@ -255,7 +255,7 @@ async fn what_is_held_is_withdrawn_when_its_holder_is_done() {
     let (accepted, refused): (Vec<_>, Vec<_>) =
         claimed(&pool, 2).await.into_iter().partition(|it| it.key.device_id == device);
     let keys: Vec<_> = accepted.iter().chain(&refused).map(|it| it.key).collect();
-    pending_deliveries::withdraw(&pool, &keys, reason::OPTED_OUT).await.expect("withdrawn");
+    pending_deliveries::cancel(&pool, &keys, reason::OPTED_OUT).await.expect("withdrawn");
     let again =
         NewState::Pending { next_attempt_at: Utc::now(), reason: Some("UNAVAILABLE".into()) };
     let records: Vec<_> = accepted

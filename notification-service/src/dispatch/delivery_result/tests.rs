@@ -76,9 +76,8 @@ fn state_of(result: &DeliveryResult) -> (DeliveryState, Option<&str>) {
 fn ends_delivery_as_sent_when_accepted() {
     let result = attempted(Outcome::Sent { provider_id: "m\u{0}-1".to_owned() }, 2);
     assert_eq!((state_of(&result), result.attempts), ((DeliveryState::Sent, None), 3));
-    assert!(
-        matches!(result.new_state, NewState::Final { provider_message_id: Some(id), .. } if id == "m-1")
-    );
+    let NewState::Final { provider_message_id, .. } = result.new_state else { panic!("pending") };
+    assert_eq!(provider_message_id.as_deref(), Some("m-1"));
 }
 
 #[test]

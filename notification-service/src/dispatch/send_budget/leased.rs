@@ -101,7 +101,8 @@ impl LeasedBudget {
         self.ends = self.next.checked_add(lasts.saturating_add(SLACK)).unwrap_or(self.next);
     }
 
-    /// Takes the messages that were leased and not sent, to be returned; nothing is left afterwards.
+    /// Takes the messages that were leased and not sent, to be returned; nothing is left
+    /// afterwards.
     pub(super) fn take_unused(&mut self) -> i64 {
         self.keep_unused(self.left);
         self.left = 0;

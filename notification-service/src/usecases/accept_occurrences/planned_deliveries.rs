@@ -1,5 +1,4 @@
-//! Which deliveries an occurrence has, which of them end before they begin, and which have to wait.
-//! Pure.
+//! Deliveries of an occurrence, and the state in which each of them is written. Pure.
 
 use chrono::{DateTime, Utc};
 use shared::contract::Channel;
@@ -11,30 +10,31 @@ use crate::{
     store::intake::LiveDevice,
 };
 
-/// A delivery to be written.
+/// Delivery to be written.
 #[derive(Debug, Clone)]
-pub(super) struct Planned {
+pub(super) struct PlannedDelivery {
     pub(super) key: DeliveryKey,
     pub(super) address: Address,
-    pub(super) fate: Fate,
-    /// Of one that is made: when it may begin, where it may not begin now, and why.
+    pub(super) state: InitialState,
+    /// Time before which a pending delivery must not begin, and the reason; `None`: now.
     pub(super) not_before: Option<(DateTime<Utc>, &'static str)>,
 }
 
-/// What becomes of a delivery at first.
+/// State in which a delivery is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// It is made.
-    Made,
-    /// It is made at this time: the end of quiet hours.
+pub(super) enum InitialState {
+    /// The delivery is to be sent.
+    Pending,
+    /// The delivery is to be sent at this time: the end of quiet hours.
     Deferred(DateTime<Utc>),
-    /// It is not made at all, for this reason.
-    Ended(&'static str),
+    /// The delivery is not sent, for this reason.
+    Suppressed(&'static str),
 }
 
-/// Makes an occurrence what its user prefers: its language, where it names none; and while quiet
-/// hours put it off, its time to live begins when they end. Answers until when it waits.
-pub(super) fn suit(
+/// Applies its user's preferences to an occurrence: the language, if the occurrence names none, and
+/// quiet hours, at whose end its time to live begins. Returns the end of the quiet hours that defer
+/// the occurrence.
+pub(super) fn apply_preferences(
     dispatch: &mut Dispatch,
     preferences: &Preferences,
     now: DateTime<Utc>,
@@ -49,40 +49,40 @@ pub(super) fn suit(
     Some(until)
 }
 
-/// The deliveries of an occurrence that was cancelled before it came: one on each channel, which
-/// says so.
-pub(super) fn cancelled(dispatch: &Dispatch) -> Vec<Planned> {
+/// Returns the deliveries of an occurrence that was cancelled before it arrived: one suppressed
+/// delivery on each channel.
+pub(super) fn cancelled(dispatch: &Dispatch) -> Vec<PlannedDelivery> {
     let (occurrence_id, device_id) = (dispatch.occurrence_id(), Uuid::nil());
-    let row = |&channel| Planned {
+    let row = |&channel| PlannedDelivery {
         key: DeliveryKey { occurrence_id, channel, device_id },
         address: Address::Gone(reason::CANCELLED),
-        fate: Fate::Ended(reason::CANCELLED),
+        state: InitialState::Suppressed(reason::CANCELLED),
         not_before: None,
     };
     dispatch.send.content.channels.iter().map(row).collect()
 }
 
-/// The deliveries of an occurrence: one for each device and one for the mailbox, as its channels
-/// say. A channel on which nobody can be reached, which the user switched off, or whose time has
-/// passed, has one as well, which says so.
-pub(super) fn rows(
+/// Returns the deliveries of an occurrence: one for each device and one for the mailbox, by its
+/// channels. A channel without an address, or that the user switched off, has one suppressed
+/// delivery; so has every channel of an expired occurrence.
+pub(super) fn plan(
     dispatch: &Dispatch,
     devices: &[LiveDevice],
     is_suppressed: impl Fn(&[u8]) -> bool,
     preferences: &Preferences,
-    until: Option<DateTime<Utc>>,
+    deferred_until: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
-) -> Vec<Planned> {
+) -> Vec<PlannedDelivery> {
     let mut rows = Vec::with_capacity(devices.len() + 1);
     for &channel in &dispatch.send.content.channels {
         let row = |device_id, address| {
-            let fate = match (&address, until) {
-                (Address::Gone(reason), _) => Fate::Ended(reason),
-                (_, Some(until)) => Fate::Deferred(until),
-                (_, None) => Fate::Made,
+            let state = match (&address, deferred_until) {
+                (Address::Gone(reason), _) => InitialState::Suppressed(reason),
+                (_, Some(until)) => InitialState::Deferred(until),
+                (_, None) => InitialState::Pending,
             };
             let key = DeliveryKey { occurrence_id: dispatch.occurrence_id(), channel, device_id };
-            Planned { key, address, fate, not_before: None }
+            PlannedDelivery { key, address, state, not_before: None }
         };
         match channel {
             _ if now >= dispatch.send.expires_at => {
@@ -179,16 +179,16 @@ mod tests {
         }
     }
 
-    fn fates(rows: &[Planned]) -> Vec<(Channel, Fate)> {
-        rows.iter().map(|row| (row.key.channel, row.fate)).collect()
+    fn states(rows: &[PlannedDelivery]) -> Vec<(Channel, InitialState)> {
+        rows.iter().map(|row| (row.key.channel, row.state)).collect()
     }
 
     fn planned(
         dispatch: &Dispatch,
         devices: &[LiveDevice],
         is_suppressed: impl Fn(&[u8]) -> bool,
-    ) -> Vec<Planned> {
-        rows(dispatch, devices, is_suppressed, &Preferences::default(), None, DateTime::UNIX_EPOCH)
+    ) -> Vec<PlannedDelivery> {
+        plan(dispatch, devices, is_suppressed, &Preferences::default(), None, DateTime::UNIX_EPOCH)
     }
 
     fn at_night() -> Preferences {
@@ -198,38 +198,44 @@ mod tests {
     }
 
     #[test]
-    fn there_is_one_for_each_device_and_one_for_the_mailbox() {
+    fn plans_delivery_for_each_device_and_mailbox() {
         let dispatch = dispatch(vec![Channel::Email, Channel::Push], Some("a@example.com"));
         let rows = planned(&dispatch, &[device(2), device(3)], |_| false);
         let keys: Vec<_> =
             rows.iter().map(|row| (row.key.channel, row.key.device_id.as_u128())).collect();
         assert_eq!(keys, [(Channel::Email, 0), (Channel::Push, 2), (Channel::Push, 3)]);
-        assert!(rows.iter().all(|row| row.fate == Fate::Made));
+        assert!(rows.iter().all(|row| row.state == InitialState::Pending));
     }
 
     #[test]
-    fn without_a_way_to_the_user_the_reason_is_said() {
+    fn suppresses_delivery_without_address() {
         let both = vec![Channel::Email, Channel::Push];
         let none = planned(&dispatch(both, None), &[], |_| false);
-        let no_way = [
-            (Channel::Email, Fate::Ended(reason::NO_ADDRESS)),
-            (Channel::Push, Fate::Ended(reason::NO_DEVICE)),
+        let no_address = [
+            (Channel::Email, InitialState::Suppressed(reason::NO_ADDRESS)),
+            (Channel::Push, InitialState::Suppressed(reason::NO_DEVICE)),
         ];
-        assert_eq!(fates(&none), no_way);
+        assert_eq!(states(&none), no_address);
         let malformed = planned(&dispatch(vec![Channel::Email], Some("nobody")), &[], |_| false);
-        assert_eq!(fates(&malformed), [(Channel::Email, Fate::Ended(reason::NO_ADDRESS))]);
+        assert_eq!(
+            states(&malformed),
+            [(Channel::Email, InitialState::Suppressed(reason::NO_ADDRESS))]
+        );
         let bounced =
             planned(&dispatch(vec![Channel::Email], Some("A@example.com")), &[], |digest| {
                 digest == address_digest("a@example.com")
             });
-        assert_eq!(fates(&bounced), [(Channel::Email, Fate::Ended(reason::ADDRESS_SUPPRESSED))]);
+        assert_eq!(
+            states(&bounced),
+            [(Channel::Email, InitialState::Suppressed(reason::ADDRESS_SUPPRESSED))]
+        );
     }
 
     #[test]
-    fn what_has_expired_is_not_made_on_any_channel() {
+    fn suppresses_every_channel_when_expired() {
         let dispatch = dispatch(vec![Channel::Email, Channel::Push], Some("a@example.com"));
         let nobody = |_: &[u8]| false;
-        let rows = rows(
+        let rows = plan(
             &dispatch,
             &[device(2)],
             nobody,
@@ -237,15 +243,15 @@ mod tests {
             None,
             dispatch.send.expires_at,
         );
-        let expired = Fate::Ended(reason::EXPIRED);
-        assert_eq!(fates(&rows), [(Channel::Email, expired), (Channel::Push, expired)]);
+        let expired = InitialState::Suppressed(reason::EXPIRED);
+        assert_eq!(states(&rows), [(Channel::Email, expired), (Channel::Push, expired)]);
     }
 
     #[test]
-    fn a_channel_that_is_switched_off_has_one_delivery_that_says_so() {
+    fn suppresses_channel_that_is_switched_off() {
         let dispatch = dispatch(vec![Channel::Email, Channel::Push], Some("a@example.com"));
         let preferences = Preferences { push: false, ..Preferences::default() };
-        let rows = rows(
+        let rows = plan(
             &dispatch,
             &[device(2), device(3)],
             |_| false,
@@ -254,45 +260,49 @@ mod tests {
             DateTime::UNIX_EPOCH,
         );
         assert_eq!(
-            fates(&rows),
-            [(Channel::Email, Fate::Made), (Channel::Push, Fate::Ended(reason::OPTED_OUT))]
+            states(&rows),
+            [
+                (Channel::Email, InitialState::Pending),
+                (Channel::Push, InitialState::Suppressed(reason::OPTED_OUT))
+            ]
         );
     }
 
     #[test]
-    fn what_waits_for_the_morning_lives_as_long_from_then_on() {
+    fn extends_expiry_when_deferred() {
         let (now, morning) =
             (DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH + chrono::TimeDelta::hours(6));
         let mut dispatch = dispatch(vec![Channel::Email, Channel::Push], Some("a@example.com"));
-        let until = suit(&mut dispatch, &at_night(), now);
+        let until = apply_preferences(&mut dispatch, &at_night(), now);
         assert_eq!(
             (until, dispatch.send.expires_at),
             (Some(morning), morning + chrono::TimeDelta::minutes(1))
         );
-        let rows = rows(&dispatch, &[], |_| false, &at_night(), until, now);
-        let [email, push] = [Fate::Deferred(morning), Fate::Ended(reason::NO_DEVICE)];
-        assert_eq!(fates(&rows), [(Channel::Email, email), (Channel::Push, push)]);
+        let rows = plan(&dispatch, &[], |_| false, &at_night(), until, now);
+        let [email, push] =
+            [InitialState::Deferred(morning), InitialState::Suppressed(reason::NO_DEVICE)];
+        assert_eq!(states(&rows), [(Channel::Email, email), (Channel::Push, push)]);
     }
 
     #[test]
-    fn what_is_urgent_or_has_expired_does_not_wait() {
+    fn defers_neither_urgent_nor_expired_occurrence() {
         let mut urgent = dispatch(vec![Channel::Push], None);
         urgent.send.content.priority = Priority::High;
-        assert_eq!(suit(&mut urgent, &at_night(), DateTime::UNIX_EPOCH), None);
+        assert_eq!(apply_preferences(&mut urgent, &at_night(), DateTime::UNIX_EPOCH), None);
         let mut expired = dispatch(vec![Channel::Push], None);
         let expires_at = expired.send.expires_at;
-        assert_eq!(suit(&mut expired, &at_night(), expires_at), None);
+        assert_eq!(apply_preferences(&mut expired, &at_night(), expires_at), None);
         assert_eq!(expired.send.expires_at, expires_at);
     }
 
     #[test]
-    fn the_users_language_is_for_what_names_none() {
+    fn uses_language_of_user_when_none_is_named() {
         let preferences =
             Preferences { locale: Locale::parse("de".to_owned()).ok(), ..Preferences::default() };
         for (own, shown) in [(None, "de"), (Some("fr"), "fr")] {
             let mut dispatch = dispatch(vec![Channel::Push], None);
             dispatch.send.content.locale = own.map(ToOwned::to_owned);
-            suit(&mut dispatch, &preferences, DateTime::UNIX_EPOCH);
+            apply_preferences(&mut dispatch, &preferences, DateTime::UNIX_EPOCH);
             assert_eq!(dispatch.send.content.locale.as_deref(), Some(shown));
         }
     }

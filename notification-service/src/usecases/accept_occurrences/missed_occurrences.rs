@@ -1,5 +1,5 @@
-//! Occurrences of one item that quiet hours put off together: the last of them is sent, the others
-//! were missed. Pure.
+//! Occurrences of one item that the same quiet hours deferred: the last of them is sent, the others
+//! are missed. Pure.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,16 +9,15 @@ use uuid::Uuid;
 
 use crate::delivery::{DeliveryKey, Dispatch};
 
-/// An item on a channel: its user, who asked for it, its id.
+/// Item on a channel: its user, its source, its id, and the channel.
 pub(super) type Series<'a> = (&'a str, &'a str, &'a str, Channel);
 
-/// The series of a delivery.
+/// Series of a delivery.
 pub(super) fn series_of(dispatch: &Dispatch, channel: Channel) -> Series<'_> {
     (&dispatch.user_id, &dispatch.send.source, dispatch.send.item_id.as_str(), channel)
 }
 
-/// Which of these deliveries, all of them deferred, a later occurrence of their series takes the
-/// place of.
+/// Returns those of some deferred deliveries that a later occurrence of their series replaces.
 pub(super) fn missed<'a>(
     deferred: impl Iterator<Item = (Series<'a>, DateTime<Utc>, DeliveryKey)> + Clone,
 ) -> HashSet<DeliveryKey> {
@@ -66,7 +65,7 @@ mod tests {
             .collect();
         let missed = missed(deliveries.iter().copied());
         let kept: Vec<_> =
-            deliveries.iter().filter(|it| !missed.contains(&it.2)).copied().collect();
+            deliveries.iter().filter(|(.., key)| !missed.contains(key)).copied().collect();
         assert_eq!(kept, [delivery(PILLS, 539, 1), delivery(PILLS, 539, 2)]);
     }
 

@@ -1,4 +1,4 @@
-//! What the messages of the notification queue ask for.
+//! Requests of the notification queue, read from its messages.
 
 use std::collections::BTreeMap;
 
@@ -9,55 +9,57 @@ use shared::{
 };
 use uuid::Uuid;
 
-use super::reconcile::Question;
 use crate::{
     delivery::{Arrival, Dispatch},
     erasure::Erasure,
     revision::Revision,
+    usecases::republish_outcomes::Question,
 };
 
-/// What a message asks for.
+/// Request of one message.
 #[derive(Debug)]
-enum Ask {
+enum Request {
     Send(Box<Dispatch>),
     Revise(Vec<Revision>),
     Erase(Erasure),
     Reconcile(Box<Question>, Option<Box<Dispatch>>),
 }
 
-/// What a batch asks for, each with the positions of the messages that do.
+/// Requests of a batch, each with the positions of its messages.
 #[derive(Debug, Default)]
-pub(super) struct Asked {
-    /// In the order of their ids, each once: two batches that share occurrences never wait for each
-    /// other in a circle.
+pub(super) struct Requests {
+    /// Occurrences to accept, in the order of their ids and each once, so that two batches which
+    /// share occurrences do not deadlock.
     pub(super) sends: BTreeMap<Uuid, (Dispatch, Vec<usize>)>,
+    /// Revisions of occurrences, by message.
     pub(super) revisions: Vec<(Vec<Revision>, usize)>,
+    /// Erasures of users.
     pub(super) erasures: Vec<(Erasure, usize)>,
-    /// Questions about occurrences; those that may have to be sent are among the sends.
+    /// Questions about occurrences; those that can still be sent are among the sends as well.
     pub(super) questions: Vec<(Question, usize)>,
-    /// Why nothing can ever come of the others.
+    /// Messages that can never be applied, each with the reason.
     pub(super) rejected: Vec<(usize, String)>,
 }
 
-impl Asked {
+impl Requests {
     /// Reads a batch.
     pub(super) fn read(batch: &[Received]) -> Self {
-        let mut asked = Self::default();
+        let mut requests = Self::default();
         for (position, message) in batch.iter().enumerate() {
             match read(message) {
-                Ok(Ask::Send(dispatch)) => asked.send(*dispatch, position),
-                Ok(Ask::Reconcile(question, dispatch)) => {
+                Ok(Request::Send(dispatch)) => requests.send(*dispatch, position),
+                Ok(Request::Reconcile(question, dispatch)) => {
                     if let Some(dispatch) = dispatch {
-                        asked.send(*dispatch, position);
+                        requests.send(*dispatch, position);
                     }
-                    asked.questions.push((*question, position));
+                    requests.questions.push((*question, position));
                 }
-                Ok(Ask::Revise(revisions)) => asked.revisions.push((revisions, position)),
-                Ok(Ask::Erase(erasure)) => asked.erasures.push((erasure, position)),
-                Err(reason) => asked.rejected.push((position, reason)),
+                Ok(Request::Revise(revisions)) => requests.revisions.push((revisions, position)),
+                Ok(Request::Erase(erasure)) => requests.erasures.push((erasure, position)),
+                Err(reason) => requests.rejected.push((position, reason)),
             }
         }
-        asked
+        requests
     }
 
     fn send(&mut self, dispatch: Dispatch, position: usize) {
@@ -67,13 +69,15 @@ impl Asked {
     }
 }
 
-fn read(message: &Received) -> Result<Ask, String> {
+fn read(message: &Received) -> Result<Request, String> {
     let envelope = Envelope::decode(message).map_err(|error| error.to_string())?;
     match envelope.event_type {
-        EventType::NotificationSend => send(envelope, message.sent_at).map(Box::new).map(Ask::Send),
-        EventType::NotificationUpdate => revisions(envelope, true).map(Ask::Revise),
-        EventType::NotificationDelete => revisions(envelope, false).map(Ask::Revise),
-        EventType::UserErased => erasure(envelope).map(Ask::Erase),
+        EventType::NotificationSend => {
+            send(envelope, message.sent_at).map(Box::new).map(Request::Send)
+        }
+        EventType::NotificationUpdate => revisions(envelope, true).map(Request::Revise),
+        EventType::NotificationDelete => revisions(envelope, false).map(Request::Revise),
+        EventType::UserErased => erasure(envelope).map(Request::Erase),
         EventType::NotificationReconcile => reconcile(envelope, message.sent_at),
         other => Err(format!("{other} is not for this queue")),
     }
@@ -81,13 +85,13 @@ fn read(message: &Received) -> Result<Ask, String> {
 
 fn send(envelope: Envelope, queued_at: DateTime<Utc>) -> Result<Dispatch, String> {
     let mut send = envelope.send().map_err(|error| error.to_string())?;
-    // It concerns the way here alone, and is not stored.
+    // It concerns the arrival alone, and is not stored.
     let arrival = Some(Arrival { as_of: send.as_of.take(), queued_at });
     let Envelope { user_id, user_email, version, traceparent, .. } = envelope;
     Ok(Dispatch { user_id, user_email, version, send, deliveries: 0, traceparent, arrival })
 }
 
-fn reconcile(envelope: Envelope, queued_at: DateTime<Utc>) -> Result<Ask, String> {
+fn reconcile(envelope: Envelope, queued_at: DateTime<Utc>) -> Result<Request, String> {
     let data = envelope.reconcile().map_err(|error| error.to_string())?;
     let Envelope { user_id, user_email, item_id, version, traceparent, .. } = envelope;
     let dispatch = data.send.clone().map(|send| {
@@ -103,7 +107,7 @@ fn reconcile(envelope: Envelope, queued_at: DateTime<Utc>) -> Result<Ask, String
         })
     });
     let question = Question { user_id, item_id, version, traceparent, data };
-    Ok(Ask::Reconcile(Box::new(question), dispatch))
+    Ok(Request::Reconcile(Box::new(question), dispatch))
 }
 
 fn revisions(envelope: Envelope, has_content: bool) -> Result<Vec<Revision>, String> {
@@ -126,7 +130,7 @@ fn revisions(envelope: Envelope, has_content: bool) -> Result<Vec<Revision>, Str
 
 fn erasure(envelope: Envelope) -> Result<Erasure, String> {
     let receipt_id = envelope.erased().map_err(|error| error.to_string())?.receipt_id.into();
-    // The message says it to the millisecond: all of that one is meant.
+    // The message names the time to the millisecond: all of that millisecond is meant.
     let whole = envelope.occurred_at.checked_add_signed(TimeDelta::microseconds(999));
     let erased_at = whole.unwrap_or(envelope.occurred_at);
     Ok(Erasure { user_id: envelope.user_id, erased_at, receipt_id })

@@ -1,8 +1,10 @@
-//! What comes late, as after an outage, waits for changes that may be under way. Pure.
+//! Delay of occurrences that arrive late, as after an outage: changes of them may be on their way.
+//! Pure.
 //!
-//! An outage holds up the messages of a snooze, an edit or a deletion as well as the occurrence
-//! itself, and nothing keeps them in order: without the wait, what comes first would decide. A
-//! backlog is no outage: what waits in a queue that is read all the time does not wait here again.
+//! An outage delays the message of a snooze, an edit or a deletion as well as the occurrence
+//! itself, and nothing keeps them in order: without the delay, the message that arrives first would
+//! decide. A backlog is not an outage: an occurrence that waited in a queue which was read all the
+//! time is not delayed again.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -13,23 +15,24 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::delivery::Arrival;
 
-/// An occurrence that reaches the queue so long after it was known to be wanted is late; the intake
-/// is interrupted when it wrote nothing for as long although something waited for it.
+/// Time after which an occurrence is late that was known to be up to date before it reached the
+/// queue; and time after which acceptance counts as interrupted if it wrote nothing although
+/// occurrences waited.
 const LATE: TimeDelta = TimeDelta::seconds(3);
-/// The longest wait; below it, as long again as it is late. Whatever retries with back-off has then
-/// tried again.
+/// Longest delay; a shorter one equals the lateness. Senders that retry with back-off have retried
+/// by then.
 const LONGEST_WAIT: TimeDelta = TimeDelta::seconds(8);
 
-/// Interruptions of the intake: of its process, its database or its queue.
+/// Interruptions of the acceptance of occurrences: of its process, its database or its queue.
 #[derive(Debug, Default)]
 pub struct Interruptions(Mutex<Known>);
 
-/// What is known of interruptions.
+/// Known interruptions.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Known {
-    /// When the intake last wrote occurrences.
+    /// Time at which occurrences were last written.
     wrote_at: Option<Instant>,
-    /// When it did so for the first time after the last interruption.
+    /// Time at which occurrences were first written after the last interruption.
     resumed_at: Option<Instant>,
 }
 
@@ -38,10 +41,11 @@ impl Interruptions {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that occurrences were written, of which some may have been held up by an interruption.
-    pub(super) fn wrote(&self, any_held_up: bool, at: Instant) {
+    /// Notes that occurrences were written; `any_delayed` is `true` if an interruption delayed
+    /// some.
+    pub(super) fn wrote(&self, any_delayed: bool, at: Instant) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if any_held_up && known.is_interrupted(at) {
+        if any_delayed && known.is_interrupted(at) {
             known.resumed_at = Some(at);
         }
         known.wrote_at = Some(at);
@@ -50,11 +54,11 @@ impl Interruptions {
 
 /// Lateness of an occurrence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Late {
-    /// Time as of which it is known to be wanted as it is.
+pub(super) struct Lateness {
+    /// Time at which the occurrence was known to be up to date.
     as_of: DateTime<Utc>,
-    /// It waited in the queue through an interruption of the intake.
-    pub(super) was_held_up: bool,
+    /// `true` if the occurrence waited in the queue during an interruption.
+    pub(super) was_interrupted: bool,
 }
 
 impl Known {
@@ -62,28 +66,32 @@ impl Known {
         self.wrote_at.is_none_or(|wrote_at| since(wrote_at, at) >= LATE)
     }
 
-    /// Returns the lateness of an occurrence whose message arrived so: it was put into the queue
-    /// late, or waited there since before the intake went on. `now` and `at` are the same moment.
+    /// Returns the lateness of an occurrence whose message was put into the queue late, or waited
+    /// there since before acceptance resumed; `None` if it is not late. `now` and `at` are the same
+    /// moment.
     pub(super) fn lateness(
         &self,
         arrival: Arrival,
         now: DateTime<Utc>,
         at: Instant,
-    ) -> Option<Late> {
+    ) -> Option<Lateness> {
         let Arrival { as_of, queued_at } = arrival;
         let age = now.signed_duration_since(queued_at);
         let was_there = self.resumed_at.is_some_and(|resumed_at| age >= since(resumed_at, at));
-        let was_held_up = age >= LATE && (self.is_interrupted(at) || was_there);
+        let was_interrupted = age >= LATE && (self.is_interrupted(at) || was_there);
         let put_late = as_of.filter(|as_of| queued_at.signed_duration_since(*as_of) >= LATE);
-        let as_of =
-            if was_held_up { Some(as_of.unwrap_or(queued_at).min(queued_at)) } else { put_late };
-        as_of.map(|as_of| Late { as_of, was_held_up })
+        let as_of = if was_interrupted {
+            Some(as_of.unwrap_or(queued_at).min(queued_at))
+        } else {
+            put_late
+        };
+        as_of.map(|as_of| Lateness { as_of, was_interrupted })
     }
 }
 
-impl Late {
-    /// The time until which it waits for changes: as long again as it is late, within bounds;
-    /// `None` when it would expire meanwhile.
+impl Lateness {
+    /// Returns the time until which the occurrence waits for changes: as long again as it is late,
+    /// within bounds; `None` if it would expire meanwhile.
     pub(super) fn waits_until(
         &self,
         expires_at: DateTime<Utc>,
@@ -104,7 +112,7 @@ mod tests {
 
     use super::*;
 
-    /// The present, so many seconds after the start.
+    /// Moment this many seconds after the start.
     fn present(start: Instant, seconds: u64) -> (DateTime<Utc>, Instant) {
         (DateTime::UNIX_EPOCH + Duration::from_secs(seconds), start + Duration::from_secs(seconds))
     }
@@ -113,7 +121,7 @@ mod tests {
         let queued_at = DateTime::UNIX_EPOCH + TimeDelta::seconds(queued_at);
         known
             .lateness(Arrival { as_of: Some(queued_at), queued_at }, now, at)
-            .is_some_and(|late| late.was_held_up)
+            .is_some_and(|lateness| lateness.was_interrupted)
     }
 
     #[test]
@@ -134,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_what_waited_through_interruption_for_late() {
+    fn delays_occurrence_after_interruption() {
         let (interruptions, start) = (Interruptions::default(), Instant::now());
         let now = |seconds| present(start, seconds);
         assert!(is_late(interruptions.known(), 96, now(100)), "it waited for the process");
@@ -149,10 +157,10 @@ mod tests {
     }
 
     #[test]
-    fn takes_backlog_for_no_interruption() {
+    fn ignores_backlog_of_running_queue() {
         let (interruptions, start) = (Interruptions::default(), Instant::now());
         for second in 0..100_u32 {
-            // What is read is older and older, while it is read without a pause.
+            // Messages are older and older, while they are read without a pause.
             let now = present(start, second.into());
             assert!(!is_late(interruptions.known(), (second / 2).into(), now));
             interruptions.wrote(false, now.1);
@@ -160,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_quiet_time_for_no_interruption() {
+    fn ignores_time_without_occurrences() {
         let (interruptions, start) = (Interruptions::default(), Instant::now());
         interruptions.wrote(false, present(start, 0).1);
         assert!(!is_late(interruptions.known(), 599, present(start, 600)));

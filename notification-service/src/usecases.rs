@@ -1,0 +1,41 @@
+//! Use cases of the notification queue and of the API. Each combines a transaction, domain rules,
+//! the store and the outbox.
+
+pub mod accept_occurrences;
+pub mod erase_users;
+pub mod republish_outcomes;
+pub mod revise_pending_deliveries;
+
+use shared::{
+    consumer::isolation::Failure,
+    db::{self, FailureClass},
+};
+
+/// Error of a use case: nothing was committed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A statement failed.
+    #[error("change the ledger of deliveries")]
+    Sql(#[from] sqlx::Error),
+    /// An event could not be serialized.
+    #[error("write an event as JSON")]
+    Json(#[from] serde_json::Error),
+}
+
+impl Failure for Error {
+    fn class(&self) -> FailureClass {
+        match self {
+            Self::Json(_) => FailureClass::Data,
+            Self::Sql(error) => db::failure_class(error),
+        }
+    }
+
+    fn reason(&self) -> String {
+        match self {
+            Self::Sql(sqlx::Error::Database(error)) => {
+                format!("it cannot be stored: SQLSTATE {}", error.code().unwrap_or_default())
+            }
+            _ => "it cannot be stored".to_owned(),
+        }
+    }
+}
