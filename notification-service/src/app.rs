@@ -219,7 +219,7 @@ impl Work {
         if let Err(error) = clock.observe(&pool).await {
             tracing::warn!(
                 error = %error,
-                "reading the database's time failed, this machine's time is used until it succeeds"
+                "database clock could not be read, the local clock is used until it can"
             );
         }
         let drained = CancellationToken::new();
@@ -280,7 +280,7 @@ impl Work {
         if let Err(error) = relay.await {
             tracing::error!(
                 error = %error,
-                "the relay ended unexpectedly, the outbox keeps unpublished messages"
+                "relay ended unexpectedly, unpublished messages stay in the outbox"
             );
         }
     }
@@ -321,7 +321,7 @@ pub async fn migrate(config: &Config) -> anyhow::Result<()> {
     {
         tracing::warn!(
             error = &error as &dyn std::error::Error,
-            "the feedback queue is missing, bounces and complaints will not be processed"
+            "feedback queue is missing, bounces and complaints will not be received"
         );
     }
     Ok(())
@@ -353,7 +353,7 @@ async fn feedback_queue_exists(bus: &SharedBus, queue: &str, shutdown: &Cancella
     while let Err(error) = bus.ensure(&feedback_topology(queue)).await {
         tracing::warn!(
             error = &error as &dyn std::error::Error,
-            "the feedback queue is missing, bounces and complaints are not processed; will retry"
+            "feedback queue is missing, bounces and complaints are not received, will retry"
         );
         tokio::select! {
             () = sleep(FEEDBACK_PAUSE) => {}

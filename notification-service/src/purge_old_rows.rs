@@ -45,12 +45,12 @@ where
     loop {
         match purge().await {
             Ok(0) => return,
-            Ok(purged) => metrics::counter!(counter).increment(purged),
+            Ok(rows) => metrics::counter!(counter).increment(rows),
             Err(error) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     counter,
-                    "purge of old rows failed, will retry"
+                    "old rows were not purged, will retry"
                 );
                 return;
             }

@@ -165,13 +165,13 @@ impl<S: Sender> AttemptRunner<S> {
         if matches!(outcome, Outcome::Gone { .. } | Outcome::Rejected { .. }) {
             tracing::info!(
                 outcome = class, reason, attempt, device.id = %device,
-                "a delivery failed, no retry follows"
+                "delivery failed"
             );
         } else {
             // An outage causes thousands of them, each of which is retried: the metrics show it.
             tracing::debug!(
                 outcome = class, reason, attempt, device.id = %device,
-                "attempt failed, the retry policy decides"
+                "attempt was not accepted"
             );
         }
     }
@@ -189,8 +189,8 @@ impl<S: Sender> AttemptRunner<S> {
                 tracing::warn!(
                     channel,
                     reason,
-                    wait_s = wait.as_secs(),
-                    "the provider throttles, the channel pauses"
+                    pause_seconds = wait.as_secs(),
+                    "provider throttles, the channel is paused"
                 );
             }
             Transition::Opened => {
@@ -199,8 +199,8 @@ impl<S: Sender> AttemptRunner<S> {
                 tracing::error!(
                     channel,
                     reason,
-                    "the channel is stopped: the provider refuses our account, key or settings; \
-                     the backlog is kept and probed"
+                    "circuit breaker opened: the provider refuses our account, key or settings; \
+                     deliveries wait, probes continue"
                 );
             }
             Transition::PlatformOpened(platform) => {
@@ -212,15 +212,18 @@ impl<S: Sender> AttemptRunner<S> {
                 tracing::error!(
                     %platform,
                     reason,
-                    "pushes to the platform are stopped: devices of several users were refused; \
-                     the backlog is kept and probed"
+                    "circuit breaker of the platform opened: devices of several users were \
+                     refused; deliveries wait, probes continue"
                 );
             }
             Transition::PlatformClosed(platform) => {
-                tracing::warn!(%platform, "pushes to the platform are sent again")
+                tracing::warn!(
+                    %platform,
+                    "circuit breaker of the platform closed, pushes are sent again"
+                )
             }
             Transition::Closed => {
-                tracing::warn!(channel, "the channel sends again")
+                tracing::warn!(channel, "circuit breaker closed, the channel sends again")
             }
         }
         self.wake();

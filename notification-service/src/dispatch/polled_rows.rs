@@ -90,7 +90,7 @@ impl<T: Table> PolledRows<T> {
             }
             polls = polls.wrapping_add(1);
             if let Err(error) = self.poll(pool, polls.is_multiple_of(POLLS_PER_PURGE)).await {
-                tracing::debug!(error = %error, rows = T::ROWS, "poll failed, will retry");
+                tracing::debug!(error = %error, rows = T::ROWS, "rows were not read, will retry");
             }
         }
     }

@@ -139,8 +139,8 @@ impl ResultWriter {
         batches.close();
         if timeout(DRAIN, batches.wait()).await.is_err() {
             tracing::warn!(
-                "some results were not written when the time to drain ended, their deliveries are \
-                 claimed again when the leases end"
+                "outcomes were not recorded before the drain limit, their deliveries will be \
+                 claimed again"
             );
         }
     }
@@ -162,9 +162,9 @@ impl ResultWriter {
             let is_split = error.may_be_caused_by_result();
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                results = results.len(),
+                outcomes = results.len(),
                 is_split,
-                "writing results failed, will retry"
+                "outcomes were not recorded, will retry"
             );
             if is_split && results.len() == 1 {
                 isolated.extend(results.into_iter().zip(permits));
@@ -198,8 +198,8 @@ impl ResultWriter {
                 retries += 1;
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    retries,
-                    "writing a single result failed, will retry"
+                    attempts = retries,
+                    "outcome was not recorded alone, will retry"
                 );
             }
             if retries + 1 == ISOLATED_RETRIES {
@@ -211,7 +211,7 @@ impl ResultWriter {
         tracing::error!(
             occurrence.id = %delivery.key.occurrence_id.simple(),
             channel,
-            "a single result cannot be written while others are, abandoned; its delivery is \
+            "outcome cannot be recorded while others can, was abandoned, its delivery will be \
              claimed again"
         );
         metrics::counter!("reminders_outcomes_abandoned_total", "channel" => channel).increment(1);

@@ -126,7 +126,7 @@ impl SendBudget {
                         tracing::warn!(
                             error = %error,
                             channel = self.channel.as_str(),
-                            "send budget lease failed, will retry"
+                            "send budget was not leased, will retry"
                         );
                     }
                     is_failing = true;
@@ -156,7 +156,7 @@ impl SendBudget {
                 {
                     tracing::debug!(
                         error = %error,
-                        "storing the daily quota failed, will retry with the next report"
+                        "daily quota was not recorded, will retry"
                     );
                 }
                 self.export_day_left(known.day_left);

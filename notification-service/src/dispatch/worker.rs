@@ -90,7 +90,8 @@ impl<S: Sender> Worker<S> {
         if timeout(DRAIN, in_flight.wait()).await.is_err() {
             tracing::warn!(
                 channel = self.dispatcher.channel.as_str(),
-                "some attempts were in flight when the time to drain ended, their leases run out"
+                "attempts were still in flight at the drain limit, their outcomes are lost and \
+                 their leases will expire"
             );
         }
     }

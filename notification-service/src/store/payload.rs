@@ -55,7 +55,7 @@ pub(super) fn note(table: &'static str, id: Uuid) {
     tracing::error!(
         table,
         row.id = %id.simple(),
-        "this version cannot read a stored row, other rows are not affected"
+        "stored row is unreadable by this version, was skipped"
     );
 }
 

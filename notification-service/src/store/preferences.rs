@@ -40,7 +40,10 @@ pub async fn of_users(
 fn zone_of(name: &str) -> Tz {
     name.parse().unwrap_or_else(|_| {
         metrics::counter!("reminders_unreadable_rows_total", "table" => "preferences").increment(1);
-        tracing::warn!(zone = name, "this version does not know a stored time zone, UTC is used");
+        tracing::warn!(
+            time_zone = name,
+            "stored time zone is unknown to this version, UTC is used"
+        );
         Tz::UTC
     })
 }

@@ -54,7 +54,7 @@ impl Attempt for EraseUsers {
             let mut transaction = self.pool.begin().await?;
             erasures::complete(&mut transaction, &unfinished.user_id, unfinished.erased_at).await?;
             transaction.commit().await?;
-            tracing::info!(receipt.id = unfinished.receipt_id, "a user was erased");
+            tracing::info!(receipt.id = unfinished.receipt_id, "user data was erased");
             metrics::counter!("reminders_users_erased_total").increment(1);
         }
         Ok(())
