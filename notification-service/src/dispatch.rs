@@ -16,7 +16,7 @@
 //!
 //! A delivery is *claimed* under a lease and a fence token, *admitted* (`admission`: circuit
 //! breakers, paused addresses, concurrency limit; `send_budget`: the provider's rate and quota) and
-//! *attempted* (`attempt`). Whoever holds the lease starts the attempt within 15 seconds and ends
+//! *attempted* (`attempt`). The holder of the lease starts the attempt within 15 seconds and ends
 //! it within [`LEASE`]; the rest of [`TAKEOVER`] is left for writing the result while the database
 //! is unreachable. Afterwards any process may claim the row, and the old fence token is void.
 //!
@@ -79,14 +79,14 @@ pub use permits::{NoPermit, Permit, ReservedPermits};
 use permits::{UserShares, user_part};
 pub use recalls::Recalls;
 use user_rate_limit::UserRateLimit;
-pub use worker::{Worker, WorkerSettings};
+use worker::{Worker, WorkerSettings};
 pub use workers::Workers;
 
-/// Time that whoever claimed a delivery may work on it: an attempt has ended by then.
+/// Time that the claimer of a delivery may work on it: an attempt has ended by then.
 pub const LEASE: Duration = Duration::from_secs(35);
 /// Time after which other processes claim a claimed delivery if no result of it was written. The
 /// part beyond [`LEASE`] is left for the result: a process that was cut off from the database for
-/// that long writes it before anybody sends again.
+/// that long writes it before another process sends again.
 pub const TAKEOVER: Duration = Duration::from_secs(90);
 /// Shortest wait of a delivery that is postponed because its user holds their share of the permits.
 pub const MIN_POSTPONEMENT: TimeDelta = TimeDelta::milliseconds(500);
@@ -124,7 +124,7 @@ pub(crate) fn is_urgent(dispatch: &Dispatch) -> bool {
 pub struct Dispatcher {
     channel: Channel,
     admission: Mutex<AdmissionControl>,
-    /// Hashes users and addresses with a random key, so that nobody outside can provoke collisions.
+    /// Hashes users and addresses with a random key, so that no caller can provoke collisions.
     hasher: RandomState,
     /// Wakes the worker: an attempt ended or a circuit breaker changed.
     attempt_may_start: Notify,

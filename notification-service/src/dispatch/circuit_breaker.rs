@@ -173,7 +173,7 @@ impl CircuitBreaker {
         }
     }
 
-    /// Notes a failure that concerns every user, whoever met it; returns `true` if the breaker
+    /// Notes a failure of one user that concerns every user; returns `true` if the breaker
     /// opened.
     pub(super) fn failed_for_all(
         &mut self,

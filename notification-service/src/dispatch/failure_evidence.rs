@@ -1,7 +1,7 @@
 //! Users whose latest attempt failed, weighed against those whose latest attempt succeeded.
 //!
 //! A user counts once, however many attempts they cause, so that users who send much weigh no more
-//! than others. Successes count for a shorter time than failures: when a provider breaks for
+//! than others. Successes count for a shorter time than failures: when a provider fails for
 //! everybody, the successes from before are soon gone.
 
 use std::{

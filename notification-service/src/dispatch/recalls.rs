@@ -1,6 +1,6 @@
 //! Recalls of deliveries that were revised or cancelled while a process holds them in memory.
 //!
-//! Whoever revises a claimed delivery writes a recall in the same transaction. The process that
+//! A revision of a claimed delivery writes a recall in the same transaction. The process that
 //! holds the delivery polls the recalls, and at once after a revision of its own, and releases a
 //! recalled delivery whose attempt has not begun. The ledger then ends it, or hands it out again
 //! with its new content.

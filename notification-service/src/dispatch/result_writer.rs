@@ -66,7 +66,8 @@ pub(super) struct ResultWriter {
     committed: AtomicU64,
 }
 
-/// Result that was submitted, with the permit of its delivery, which is released once it is written.
+/// Result that was submitted, with the permit of its delivery, which is released once it is
+/// written.
 pub(super) type Submitted = (DeliveryResult, Permit);
 
 /// Results of a batch, in the order of their keys, and the permits of their deliveries.

@@ -1,7 +1,8 @@
 //! Acceptance of released occurrences: writes them with their deliveries to the ledger, and hands
 //! deliveries with a permit to the dispatchers.
 //!
-//! An occurrence that a revision or an erasure superseded on its way here is written as that says.
+//! An occurrence that was revised on its way here is written in its newest version; one whose user
+//! was erased is not written.
 
 mod ledger_batch;
 mod missed_occurrences;
