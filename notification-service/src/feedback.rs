@@ -29,7 +29,7 @@ use sqlx::PgPool;
 use crate::{
     clock::DbClock,
     events::{self, DeliveryOutcome},
-    store::feedback,
+    store::ses_bounces,
 };
 use notice::{Correction, Grounds, Notice};
 
@@ -138,7 +138,7 @@ impl Feedback {
         let now = self.clock.now();
         let mut transaction = self.pool.begin().await?;
         let ids: Vec<&str> = corrections.keys().copied().collect();
-        let accepted = feedback::accepted(&mut transaction, &ids).await?;
+        let accepted = ses_bounces::accepted(&mut transaction, &ids).await?;
         let (mut failed, mut messages) = (Vec::new(), Vec::new());
         for it in accepted.iter().filter(|it| it.state == DeliveryState::Sent) {
             let Some(&reason) = corrections.get(it.provider_message_id.as_str()) else { continue };
@@ -147,8 +147,8 @@ impl Feedback {
                 DeliveryOutcome::undelivered(reason, it.attempts, now, &it.provider_message_id);
             messages.extend(events::outcome(&it.dispatch, it.key, &ending)?);
         }
-        feedback::correct(&mut *transaction, &failed, now).await?;
-        feedback::suppress(&mut *transaction, &suppressions).await?;
+        ses_bounces::correct(&mut *transaction, &failed, now).await?;
+        ses_bounces::suppress(&mut *transaction, &suppressions).await?;
         outbox::insert(&mut *transaction, &messages).await?;
         transaction.commit().await?;
         for (_, reason) in failed {

@@ -8,7 +8,6 @@ pub mod delivery_status;
 pub mod devices;
 pub mod erasures;
 pub mod export;
-pub mod feedback;
 pub mod history;
 pub mod inbox;
 pub mod intake;
@@ -19,6 +18,7 @@ pub mod preferences;
 pub mod recalls;
 pub mod retention;
 pub mod revisions;
+pub mod ses_bounces;
 
 use std::time::Duration;
 
