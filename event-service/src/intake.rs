@@ -198,8 +198,8 @@ fn outcome(event: &Envelope) -> Result<Effect, Refusal> {
         return Err(Refusal::Invalid("state: is not the event type's"));
     }
     let ends = [DeliveryState::Sent, DeliveryState::Failed, DeliveryState::Suppressed];
-    if data.corrects.is_some_and(|it| {
-        it == data.state || ![it, data.state].iter().all(|state| ends.contains(state))
+    if data.corrects.is_some_and(|corrected| {
+        corrected == data.state || ![corrected, data.state].iter().all(|state| ends.contains(state))
     }) {
         return Err(Refusal::Invalid("corrects: expected another end than state"));
     }

@@ -38,7 +38,7 @@ pub(crate) struct Releaser {
 
 /// The ids and fences of claims.
 fn keys<'a>(claims: impl IntoIterator<Item = &'a Claimed>) -> Vec<(Uuid, i32)> {
-    claims.into_iter().map(|it| (it.id, it.fence)).collect()
+    claims.into_iter().map(|claimed| (claimed.id, claimed.fence)).collect()
 }
 
 impl Releaser {
@@ -57,7 +57,7 @@ impl Releaser {
     pub(crate) async fn release(&self, batch: Batch) {
         self.clear_away(&batch).await;
         let (told, claimed): (Vec<Claimed>, Vec<Claimed>) =
-            batch.claimed.into_iter().partition(|it| it.told);
+            batch.claimed.into_iter().partition(|claimed| claimed.told);
         if !told.is_empty() {
             self.mark(&told).await;
         }
@@ -66,7 +66,7 @@ impl Releaser {
             self.end(&missed.iter().collect::<Vec<_>>(), End::Missed).await;
         }
         let (expired, due): (Vec<Claimed>, Vec<Claimed>) =
-            claimed.into_iter().partition(|it| it.expired);
+            claimed.into_iter().partition(|claimed| claimed.expired);
         if !expired.is_empty() {
             self.end(&expired.iter().collect::<Vec<_>>(), End::Expired).await;
         }
@@ -150,21 +150,25 @@ impl Releaser {
 
     /// Sorts out occurrences of recurring notifications that a later one has overtaken.
     async fn without_missed(&self, claimed: Vec<Claimed>) -> (Vec<Claimed>, Vec<Claimed>) {
-        let late: Vec<&Claimed> =
-            claimed.iter().filter(|it| it.recurs && it.lateness >= CATCH_UP_SECONDS).collect();
+        let late: Vec<&Claimed> = claimed
+            .iter()
+            .filter(|claimed| claimed.recurs && claimed.lateness >= CATCH_UP_SECONDS)
+            .collect();
         if late.is_empty() {
             return (Vec::new(), claimed);
         }
         match self.store.overtaken(&late).await {
-            Ok(overtaken) => claimed.into_iter().partition(|it| overtaken.contains(&it.id)),
+            Ok(overtaken) => {
+                claimed.into_iter().partition(|claimed| overtaken.contains(&claimed.id))
+            }
             Err(error) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "missed occurrences of series were not read, will retry with the next lease"
                 );
-                let late: HashSet<Uuid> = late.iter().map(|it| it.id).collect();
+                let late: HashSet<Uuid> = late.iter().map(|claimed| claimed.id).collect();
                 let (late, others): (Vec<_>, Vec<_>) =
-                    claimed.into_iter().partition(|it| late.contains(&it.id));
+                    claimed.into_iter().partition(|claimed| late.contains(&claimed.id));
                 self.give_back(&late, Fate::NotPublished).await;
                 (Vec::new(), others)
             }

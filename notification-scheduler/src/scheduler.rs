@@ -325,8 +325,8 @@ fn count(batch: &Batch) {
     metrics::histogram!("reminders_scheduler_claim_duration_seconds")
         .record(batch.claimed_at.elapsed().as_secs_f64());
     let lateness = metrics::histogram!("reminders_scheduler_lateness_seconds");
-    for it in &batch.claimed {
-        lateness.record(it.lateness);
+    for claimed in &batch.claimed {
+        lateness.record(claimed.lateness);
     }
 }
 

@@ -51,7 +51,9 @@ fn data(date: DateTime<Utc>, offsets: &[i32]) -> ReminderData {
 /// The times of delivery, and whether each is owed.
 fn owed(outcome: Option<&Outcome<'_>>) -> Vec<(DateTime<Utc>, bool)> {
     outcome
-        .map(|it| it.deliveries.iter().map(|(due, delivery)| (*due, delivery.owed)).collect())
+        .map(|outcome| {
+            outcome.deliveries.iter().map(|(due, delivery)| (*due, delivery.owed)).collect()
+        })
         .unwrap_or_default()
 }
 

@@ -92,10 +92,10 @@ async fn remember<'a>(
     connection: &mut PgConnection,
     incoming: &[&'a Incoming],
 ) -> Result<Vec<&'a Incoming>, sqlx::Error> {
-    let ours = incoming.iter().copied().filter(|it| !matches!(it.effect, Effect::OwnFact));
+    let ours = incoming.iter().copied().filter(|event| !matches!(event.effect, Effect::OwnFact));
     let by_key: BTreeMap<_, _> =
-        ours.map(|it| ((it.event.occurred_at, it.event.event_id), it)).collect();
-    let events: Vec<&Envelope> = by_key.values().map(|it| &it.event).collect();
+        ours.map(|event| ((event.event.occurred_at, event.event.event_id), event)).collect();
+    let events: Vec<&Envelope> = by_key.values().map(|event| &event.event).collect();
     let occurred: Vec<DateTime<Utc>> = events.iter().map(|event| event.occurred_at).collect();
     let ids: Vec<Uuid> = events.iter().map(|event| event.event_id).collect();
     let types: Vec<&str> = events.iter().map(|event| event.event_type.as_str()).collect();
@@ -126,9 +126,13 @@ async fn change_notifications(
     fresh: &[&Incoming],
 ) -> Result<Vec<OutboxMessage>, ApplyError> {
     let mut items = Items::new();
-    for it in fresh {
-        if let Effect::Notification { source, id, change } = &it.effect {
-            items.entry(*id).or_insert_with(|| (*source, Vec::new())).1.push((&it.event, change));
+    for event in fresh {
+        if let Effect::Notification { source, id, change } = &event.effect {
+            items
+                .entry(*id)
+                .or_insert_with(|| (*source, Vec::new()))
+                .1
+                .push((&event.event, change));
         }
     }
     if items.is_empty() {
@@ -148,11 +152,13 @@ async fn change_notifications(
         return Err(ApplyError::MadeMeanwhile);
     }
     // With a newer one, nothing is to be done.
-    settled.retain(|it| kept.written.contains(&it.id));
+    settled.retain(|changed| kept.written.contains(&changed.id));
     occurrences::replace(transaction, &settled, &kept.replaced).await?;
     revisions::tell(transaction, &settled).await?;
-    let facts: Result<Vec<_>, _> =
-        settled.iter().map(|it| fact(it.source, it.known, &it.outcome)).collect();
+    let facts: Result<Vec<_>, _> = settled
+        .iter()
+        .map(|changed| fact(changed.source, changed.known, &changed.outcome))
+        .collect();
     Ok(facts?.into_iter().flatten().collect())
 }
 
@@ -224,42 +230,47 @@ struct Kept {
 }
 
 async fn keep(connection: &mut PgConnection, settled: &[Settled<'_>]) -> Result<Kept, ApplyError> {
-    let ids: Vec<Uuid> = settled.iter().map(|it| it.id).collect();
-    let sources: Vec<&str> = settled.iter().map(|it| it.source.as_str()).collect();
-    let items: Vec<&str> = settled.iter().map(|it| it.outcome.event.item_id.as_str()).collect();
-    let users: Vec<&str> = settled.iter().map(|it| it.outcome.event.user_id.as_str()).collect();
-    let versions: Vec<i64> = settled.iter().map(|it| it.outcome.event.version).collect();
+    let ids: Vec<Uuid> = settled.iter().map(|changed| changed.id).collect();
+    let sources: Vec<&str> = settled.iter().map(|changed| changed.source.as_str()).collect();
+    let items: Vec<&str> =
+        settled.iter().map(|changed| changed.outcome.event.item_id.as_str()).collect();
+    let users: Vec<&str> =
+        settled.iter().map(|changed| changed.outcome.event.user_id.as_str()).collect();
+    let versions: Vec<i64> = settled.iter().map(|changed| changed.outcome.event.version).collect();
     let occurred: Vec<DateTime<Utc>> =
-        settled.iter().map(|it| it.outcome.event.occurred_at).collect();
+        settled.iter().map(|changed| changed.outcome.event.occurred_at).collect();
     let traces: Vec<Option<String>> = settled
         .iter()
-        .map(|it| it.outcome.event.traceparent.map(|trace| trace.to_string()))
+        .map(|changed| changed.outcome.event.traceparent.map(|trace| trace.to_string()))
         .collect();
     // The tombstone of a deleted one keeps neither address nor content.
     let emails: Vec<Option<&str>> = settled
         .iter()
-        .map(|it| it.outcome.wanted.and(it.outcome.event.user_email.as_deref()))
+        .map(|changed| changed.outcome.wanted.and(changed.outcome.event.user_email.as_deref()))
         .collect();
     let dates: Vec<Option<DateTime<Utc>>> =
-        settled.iter().map(|it| it.outcome.data().map(|data| data.date)).collect();
+        settled.iter().map(|changed| changed.outcome.data().map(|data| data.date)).collect();
     let offsets: Vec<Option<String>> = settled
         .iter()
-        .map(|it| it.outcome.data().map(|data| array_text(&data.notify_offsets)))
+        .map(|changed| changed.outcome.data().map(|data| array_text(&data.notify_offsets)))
         .collect();
-    let contents = settled
-        .iter()
-        .map(|it| it.outcome.data().map(|data| serde_json::to_value(&data.content)).transpose());
+    let contents = settled.iter().map(|changed| {
+        changed.outcome.data().map(|data| serde_json::to_value(&data.content)).transpose()
+    });
     let contents: Vec<Option<serde_json::Value>> = contents.collect::<Result<_, _>>()?;
-    let rules = settled.iter().map(|it| {
-        it.outcome
+    let rules = settled.iter().map(|changed| {
+        changed
+            .outcome
             .data()
             .and_then(|data| data.recurrence.as_ref())
             .map(serde_json::to_value)
             .transpose()
     });
     let rules: Vec<Option<serde_json::Value>> = rules.collect::<Result<_, _>>()?;
-    let acknowledged: Vec<Option<DateTime<Utc>>> =
-        settled.iter().map(|it| it.outcome.data().and_then(|data| data.acknowledged)).collect();
+    let acknowledged: Vec<Option<DateTime<Utc>>> = settled
+        .iter()
+        .map(|changed| changed.outcome.data().and_then(|data| data.acknowledged))
+        .collect();
     let rows = sqlx::query!(
         r#"insert into notifications as known
                (id, source, item_id, user_id, user_email, version, state, date, notify_offsets, content, traceparent, occurred_at,

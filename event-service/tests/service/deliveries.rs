@@ -126,7 +126,7 @@ async fn of_several_versions_in_a_batch_the_highest_wins() {
         ])
         .await;
     assert_eq!(pending(&world, "a").await, [dates[2]]);
-    assert_eq!(world.notification("a").await.map(|it| it.version), Some(3));
+    assert_eq!(world.notification("a").await.map(|notification| notification.version), Some(3));
 }
 
 /// Another replica makes the notification, and a scheduler claims what is due of it, while its

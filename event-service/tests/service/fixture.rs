@@ -61,7 +61,10 @@ impl World {
     /// Handles a batch of messages, each of which must be done.
     pub(crate) async fn apply(&self, batch: &[Received]) {
         let settlements = self.handler.handle(batch).await;
-        assert!(settlements.iter().all(|it| *it == Settlement::Done), "{settlements:?}");
+        assert!(
+            settlements.iter().all(|settlement| *settlement == Settlement::Done),
+            "{settlements:?}"
+        );
     }
 
     pub(crate) async fn notification(&self, item: &str) -> Option<Kept> {

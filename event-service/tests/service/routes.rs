@@ -69,7 +69,10 @@ impl Running {
     pub(crate) async fn publish(&self, messages: &[shared::bus::Received]) {
         let messages: Vec<Message> = messages
             .iter()
-            .map(|it| Message { body: it.body.clone(), attributes: it.attributes.clone() })
+            .map(|message| Message {
+                body: message.body.clone(),
+                attributes: message.attributes.clone(),
+            })
             .collect();
         let results = bus(self.database.url())
             .await

@@ -88,7 +88,7 @@ async fn what_was_released_is_told_of_a_change_and_of_a_deletion() {
     let mut told = commands(&world).await;
     told.sort_by(|one, other| one.0.cmp(&other.0).reverse());
     assert_eq!(
-        told.iter().map(|it| it.0.as_str()).collect::<Vec<_>>(),
+        told.iter().map(|command| command.0.as_str()).collect::<Vec<_>>(),
         ["notification:update", "notification:delete"]
     );
     assert_eq!(
@@ -143,7 +143,7 @@ async fn a_claim_that_is_under_way_is_waited_for() {
 
 /// The types of the commands.
 async fn told(world: &World) -> Vec<String> {
-    commands(world).await.into_iter().map(|it| it.0).collect()
+    commands(world).await.into_iter().map(|command| command.0).collect()
 }
 
 #[tokio::test]

@@ -34,13 +34,13 @@ impl Store {
             mark(&mut transaction, &claims, end).await.map_err(StoreError::of(ACTION))?;
         let gone: Vec<Gone> = claims
             .iter()
-            .filter(|it| ended_at.contains_key(&it.id))
-            .map(|it| (it.notification_id, it.due_at))
+            .filter(|claimed| ended_at.contains_key(&claimed.id))
+            .map(|claimed| (claimed.notification_id, claimed.due_at))
             .collect();
         series::go_on(&mut transaction, &series, &gone).await?;
         let facts: Vec<Event<OutcomeData>> = claims
             .iter()
-            .filter_map(|it| ended_at.get(&it.id).map(|at| ended(it, end, *at)))
+            .filter_map(|claimed| ended_at.get(&claimed.id).map(|at| ended(claimed, end, *at)))
             .collect();
         remember(&mut transaction, &facts).await?;
         leave_in_outbox(&mut transaction, &facts).await?;
@@ -56,8 +56,8 @@ async fn mark(
     claims: &[&Claimed],
     end: End,
 ) -> Result<HashMap<Uuid, DateTime<Utc>>, sqlx::Error> {
-    let ids: Vec<Uuid> = claims.iter().map(|it| it.id).collect();
-    let fences: Vec<i32> = claims.iter().map(|it| it.fence).collect();
+    let ids: Vec<Uuid> = claims.iter().map(|claimed| claimed.id).collect();
+    let fences: Vec<i32> = claims.iter().map(|claimed| claimed.fence).collect();
     let rows = sqlx::query!(
         r#"update occurrences
            set state = $3::text::occurrence_state, reason = $4, outcome_at = date_trunc('milliseconds', now())
@@ -113,10 +113,10 @@ async fn leave_in_outbox(
 ) -> Result<(), StoreError> {
     let messages: Result<Vec<OutboxMessage>, _> = facts.iter().map(outbox_message).collect();
     let messages = messages.map_err(StoreError::of(ACTION))?;
-    let ids: Vec<Uuid> = messages.iter().map(|it| it.event_id).collect();
-    let bodies: Vec<&str> = messages.iter().map(|it| it.message.body.as_str()).collect();
+    let ids: Vec<Uuid> = messages.iter().map(|message| message.event_id).collect();
+    let bodies: Vec<&str> = messages.iter().map(|message| message.message.body.as_str()).collect();
     let attributes: Vec<serde_json::Value> =
-        messages.iter().map(|it| serde_json::json!(it.message.attributes)).collect();
+        messages.iter().map(|message| serde_json::json!(message.message.attributes)).collect();
     sqlx::query!(
         "insert into outbox (event_id, body, attributes, lease_until)
          select event_id, body, attributes, '-infinity' from unnest($1::uuid[], $2::text[], $3::jsonb[]) as fact (event_id, body, attributes)

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::fixture::world;
 
 fn keys(claims: &[Claimed]) -> Vec<(Uuid, i32)> {
-    claims.iter().map(|it| (it.id, it.fence)).collect()
+    claims.iter().map(|claimed| (claimed.id, claimed.fence)).collect()
 }
 
 #[tokio::test]
@@ -24,7 +24,7 @@ async fn a_claim_is_never_early() {
     let mut claimed = 0;
     while claimed < 20 {
         let batch = world.store.claim(500, None).await.expect("asked");
-        assert!(batch.claimed.iter().all(|it| it.lateness >= 0.0), "{:?}", batch.claimed);
+        assert!(batch.claimed.iter().all(|claimed| claimed.lateness >= 0.0), "{:?}", batch.claimed);
         claimed += batch.claimed.len();
     }
 }
@@ -36,8 +36,11 @@ async fn the_latest_are_claimed_first_and_the_expired_are_told() {
     world.make(2, "-2 hours").await;
     world.make(2, "1 hour").await;
     let claimed = world.store.claim(3, None).await.expect("claimed").claimed;
-    assert_eq!(claimed.iter().map(|it| it.expired).collect::<Vec<_>>(), [true, true, false]);
-    assert!(claimed.is_sorted_by_key(|it| it.due_at));
+    assert_eq!(
+        claimed.iter().map(|claimed| claimed.expired).collect::<Vec<_>>(),
+        [true, true, false]
+    );
+    assert!(claimed.is_sorted_by_key(|claimed| claimed.due_at));
 }
 
 #[tokio::test]
@@ -257,9 +260,9 @@ async fn twenty_schedulers_claim_each_of_ten_thousand_once() {
         });
     }
     let claims: Vec<(Uuid, i32)> = schedulers.join_all().await.into_iter().flatten().collect();
-    let distinct: HashSet<Uuid> = claims.iter().map(|it| it.0).collect();
+    let distinct: HashSet<Uuid> = claims.iter().map(|key| key.0).collect();
     assert_eq!((claims.len(), distinct.len()), (10_000, 10_000));
-    assert!(claims.iter().all(|it| it.1 == 1));
+    assert!(claims.iter().all(|key| key.1 == 1));
 }
 
 #[tokio::test]

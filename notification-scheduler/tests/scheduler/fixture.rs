@@ -119,9 +119,9 @@ pub(crate) async fn drain(bus: &SharedBus) -> Vec<Envelope> {
         if batch.is_empty() {
             return events;
         }
-        events.extend(batch.iter().map(|it| Envelope::decode(it).expect("readable")));
+        events.extend(batch.iter().map(|message| Envelope::decode(message).expect("readable")));
         let done: Vec<(Received, Settlement)> =
-            batch.into_iter().map(|it| (it, Settlement::Done)).collect();
+            batch.into_iter().map(|message| (message, Settlement::Done)).collect();
         bus.settle(QUEUE, done).await.expect("settled");
     }
 }

@@ -73,7 +73,7 @@ async fn the_next_occurrence_is_there_when_one_is_released() {
     world.recurring("FREQ=HOURLY", "2 hours", "0").await;
     let events = world.run_until_ahead().await;
     assert_eq!(events.len(), 1);
-    let states: Vec<_> = world.states().await.into_iter().map(|it| it.0).collect();
+    let states: Vec<_> = world.states().await.into_iter().map(|state| state.0).collect();
     assert_eq!(states, ["released", "pending"]);
     let gap: f64 = sqlx::query_scalar(
         "select extract(epoch from max(due_at) - min(due_at))::float8 from occurrences",
@@ -92,13 +92,13 @@ async fn of_several_that_were_missed_the_last_is_sent_and_the_others_say_so() {
 
     let states = world.states().await;
     assert_eq!(
-        events.iter().map(|it| it.event_type).collect::<Vec<_>>(),
+        events.iter().map(|event| event.event_type).collect::<Vec<_>>(),
         [EventType::NotificationSend],
         "{states:?}"
     );
     let missed = states
         .iter()
-        .filter(|it| it.1.as_deref() == Some("MISSED") && it.0 == "suppressed")
+        .filter(|state| state.1.as_deref() == Some("MISSED") && state.0 == "suppressed")
         .count();
     assert_eq!((missed, states.len()), (5, 7), "{states:?}");
     assert_eq!(states[5].0, "released");
@@ -165,7 +165,7 @@ async fn an_outcome_that_is_quicker_than_the_mark_does_not_end_the_series() {
     let claimed = world.store.claim(10, None).await.expect("claimed").claimed;
     world.run(OUTCOME).await;
     world.store.mark_released(&claimed).await.expect("marked");
-    let states: Vec<_> = world.states().await.into_iter().map(|it| it.0).collect();
+    let states: Vec<_> = world.states().await.into_iter().map(|state| state.0).collect();
     assert_eq!(states, ["sent", "pending"]);
 }
 
@@ -180,7 +180,7 @@ async fn what_a_scheduler_published_and_did_not_live_to_mark_is_not_published_ag
 
     let states: Vec<_> = world.states().await.into_iter().collect();
     assert_eq!(
-        states.first().map(|it| it.0.as_str()),
+        states.first().map(|state| state.0.as_str()),
         Some("sent"),
         "neither missed nor sent again: {states:?}"
     );

@@ -17,13 +17,16 @@ struct Rows(BTreeMap<Uuid, (Uuid, DateTime<Utc>, Delivery)>);
 impl Rows {
     fn of(settled: &[Settled<'_>], owed: bool) -> Self {
         let mut rows = Self::default();
-        for it in settled {
+        for changed in settled {
             let deliveries =
-                it.outcome.deliveries.iter().filter(|(_, delivery)| delivery.owed == owed);
+                changed.outcome.deliveries.iter().filter(|(_, delivery)| delivery.owed == owed);
             for (due_at, delivery) in deliveries {
-                let id =
-                    occurrence_id(it.source.as_str(), it.outcome.event.item_id.as_str(), *due_at);
-                rows.0.insert(id, (it.id, *due_at, *delivery));
+                let id = occurrence_id(
+                    changed.source.as_str(),
+                    changed.outcome.event.item_id.as_str(),
+                    *due_at,
+                );
+                rows.0.insert(id, (changed.id, *due_at, *delivery));
             }
         }
         rows

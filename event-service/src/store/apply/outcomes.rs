@@ -25,8 +25,8 @@ struct Tally {
 impl Tally {
     fn of(fresh: &[&Incoming]) -> BTreeMap<Uuid, Self> {
         let mut tallies = BTreeMap::new();
-        for it in fresh {
-            let Effect::Outcome { notification_id, data } = &it.effect else { continue };
+        for event in fresh {
+            let Effect::Outcome { notification_id, data } = &event.effect else { continue };
             let tally = tallies.entry(data.occurrence_id.into_uuid()).or_insert_with(|| Self {
                 notification_id: *notification_id,
                 due_at: data.due_at,
@@ -68,12 +68,12 @@ pub(super) async fn without_known<'a>(
     incoming: Vec<&'a Incoming>,
 ) -> Result<Vec<&'a Incoming>, sqlx::Error> {
     let again: Vec<(&Incoming, &OutcomeData)> =
-        incoming.iter().filter_map(|it| Some((*it, retold(it)?))).collect();
+        incoming.iter().filter_map(|event| Some((*event, retold(event)?))).collect();
     if again.is_empty() {
         return Ok(incoming);
     }
-    let ids: Vec<Uuid> = again.iter().map(|(it, _)| it.event.event_id).collect();
-    let items: Vec<&str> = again.iter().map(|(it, _)| it.event.item_id.as_str()).collect();
+    let ids: Vec<Uuid> = again.iter().map(|(event, _)| event.event.event_id).collect();
+    let items: Vec<&str> = again.iter().map(|(event, _)| event.event.item_id.as_str()).collect();
     let known = sqlx::query_scalar!(
         "select event_id from events where item_id = any($1) and event_id = any($2)",
         &items as &[&str],
@@ -81,16 +81,18 @@ pub(super) async fn without_known<'a>(
     )
     .fetch_all(&mut *connection)
     .await?;
-    let told_now = incoming.iter().filter(|it| retold(it).is_none()).map(|it| it.event.event_id);
+    let told_now =
+        incoming.iter().filter(|event| retold(event).is_none()).map(|event| event.event.event_id);
     let mut known: HashSet<Uuid> = known.into_iter().chain(told_now).collect();
     put_off(connection, &again).await?;
-    let is_new = |it: &&'a Incoming| retold(it).is_none() || known.insert(it.event.event_id);
+    let is_new =
+        |event: &&'a Incoming| retold(event).is_none() || known.insert(event.event.event_id);
     Ok(incoming.into_iter().filter(is_new).collect())
 }
 
 /// The outcome that an event tells again.
-fn retold(it: &Incoming) -> Option<&OutcomeData> {
-    match &it.effect {
+fn retold(event: &Incoming) -> Option<&OutcomeData> {
+    match &event.effect {
         Effect::Outcome { data, .. } if data.retold => Some(data),
         _ => None,
     }
@@ -135,19 +137,19 @@ pub(super) async fn count(
     }
     let column = |value: fn(&Tally) -> i32| tallies.values().map(value).collect::<Vec<i32>>();
     let (sent, failed, suppressed, deliveries) = (
-        column(|it| it.sent),
-        column(|it| it.failed),
-        column(|it| it.suppressed),
-        column(|it| it.deliveries),
+        column(|tally| tally.sent),
+        column(|tally| tally.failed),
+        column(|tally| tally.suppressed),
+        column(|tally| tally.deliveries),
     );
     let ids: Vec<Uuid> = tallies.keys().copied().collect();
-    let notifications: Vec<Uuid> = tallies.values().map(|it| it.notification_id).collect();
-    let due: Vec<DateTime<Utc>> = tallies.values().map(|it| it.due_at).collect();
+    let notifications: Vec<Uuid> = tallies.values().map(|tally| tally.notification_id).collect();
+    let due: Vec<DateTime<Utc>> = tallies.values().map(|tally| tally.due_at).collect();
     let at: Vec<Option<DateTime<Utc>>> =
-        tallies.values().map(|it| it.latest.as_ref().map(|latest| latest.0)).collect();
+        tallies.values().map(|tally| tally.latest.as_ref().map(|latest| latest.0)).collect();
     let reasons: Vec<Option<&str>> = tallies
         .values()
-        .map(|it| it.latest.as_ref().and_then(|latest| latest.1.as_deref()))
+        .map(|tally| tally.latest.as_ref().and_then(|latest| latest.1.as_deref()))
         .collect();
     sqlx::query!(
         "with counted as (

@@ -19,15 +19,15 @@ pub(super) async fn tell(
     settled: &[Settled<'_>],
 ) -> Result<(), ApplyError> {
     let mut commands = Vec::new();
-    for it in settled {
-        let released = it.known.map_or(&[][..], |known| &known.released);
+    for changed in settled {
+        let released = changed.known.map_or(&[][..], |known| &known.released);
         let (kept, taken): (Vec<_>, Vec<_>) =
-            released.iter().copied().partition(|due| it.outcome.still_has(*due));
+            released.iter().copied().partition(|due| changed.outcome.still_has(*due));
         for (event_type, due) in
             [(EventType::NotificationUpdate, kept), (EventType::NotificationDelete, taken)]
         {
             for (part, due) in due.chunks(MAX_REVISED).enumerate() {
-                commands.push(command(it, event_type, due, part)?);
+                commands.push(command(changed, event_type, due, part)?);
             }
         }
     }
@@ -78,10 +78,10 @@ pub(in crate::store) async fn insert(
     if commands.is_empty() {
         return Ok(());
     }
-    let ids: Vec<_> = commands.iter().map(|it| it.event_id).collect();
-    let bodies: Vec<&str> = commands.iter().map(|it| it.message.body.as_str()).collect();
+    let ids: Vec<_> = commands.iter().map(|command| command.event_id).collect();
+    let bodies: Vec<&str> = commands.iter().map(|command| command.message.body.as_str()).collect();
     let attributes: Vec<serde_json::Value> =
-        commands.iter().map(|it| serde_json::json!(it.message.attributes)).collect();
+        commands.iter().map(|command| serde_json::json!(command.message.attributes)).collect();
     sqlx::query!(
         "insert into commands (event_id, body, attributes)
          select * from unnest($1::uuid[], $2::text[], $3::jsonb[])
