@@ -76,7 +76,8 @@ pub async fn migrate(config: &Config) -> anyhow::Result<()> {
     bus.ensure(&topology(&config.bus)).await.context("make topic and queue")
 }
 
-/// What event-service relies on: its topic, and its queue subscribed to the events it consumes.
+/// The topic that event-service publishes to, and its queue with the subscription to the events
+/// that it consumes.
 fn topology(bus: &BusConfig) -> Topology {
     let consumed = EventType::ALL
         .iter()
@@ -125,13 +126,13 @@ impl App {
         Ok(Self { config, listeners, rest_addr, admin_addr, pool, readers, bus })
     }
 
-    /// Where the REST API listens.
+    /// Address on which the REST API listens.
     #[must_use]
     pub fn rest_addr(&self) -> SocketAddr {
         self.rest_addr
     }
 
-    /// Where health and metrics are.
+    /// Address on which health and metrics are served.
     #[must_use]
     pub fn admin_addr(&self) -> SocketAddr {
         self.admin_addr

@@ -1,4 +1,4 @@
-//! What event-service is told by the environment.
+//! Configuration of event-service, read from environment variables.
 
 use std::time::Duration;
 

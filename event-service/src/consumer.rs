@@ -24,8 +24,8 @@ use crate::{
     store::{ApplyError, Store},
 };
 
-/// How long a batch is held for a database that is away. Five receipts of this length outlast any
-/// outage that is not to be mended by hand.
+/// Longest time that a batch is held while the database is unreachable. A message may be received
+/// ten times: that many holds outlast any outage that ends by itself.
 pub const PATIENCE: Duration = Duration::from_secs(10 * 60);
 
 /// Applies the events of a queue.

@@ -49,7 +49,7 @@ impl DeadLetters {
     }
 }
 
-/// Why an erasure was interrupted.
+/// Error that interrupted an erasure.
 #[derive(Debug, thiserror::Error)]
 pub enum EraseError {
     /// A statement failed.
@@ -98,7 +98,7 @@ pub(crate) async fn run(store: Store, letters: DeadLetters, shutdown: Cancellati
     }
 }
 
-/// Takes one erasure to its end, or as far as open transactions let it.
+/// Completes one erasure, or as much of it as open transactions allow.
 ///
 /// # Errors
 /// When a statement or the bus fails. What was deleted stays so, and any replica goes on when the

@@ -1,4 +1,4 @@
-//! The facts that event-service tells: what it keeps of a notification changed.
+//! Events that event-service publishes when a stored notification changes.
 
 use serde_json::{Value, json};
 use shared::{
@@ -11,8 +11,8 @@ use crate::{
     plan::{Known, Outcome},
 };
 
-/// The fact that follows from an outcome of a batch; none when a notification that never was is
-/// taken back.
+/// Returns the event that publishes a notification's new state; `None` if an unknown notification
+/// is deleted.
 pub(crate) fn fact(
     source: Source,
     known: Option<&Known>,

@@ -1,5 +1,4 @@
-//! Makes the catalogue's partitions before their weeks begin, and purges what is older than it is
-//! kept.
+//! Purges rows older than the retention, and creates the catalogue's partitions ahead of time.
 
 use std::time::Duration;
 
@@ -10,12 +9,12 @@ use uuid::Uuid;
 
 use crate::store::{Kind, Purged, Store};
 
-/// Pause between two runs; a partition is made four weeks ahead, so a missed run does no harm.
+/// Pause between two runs. Partitions are created four weeks ahead, so a missed run does no harm.
 const PERIOD: Duration = Duration::from_secs(60 * 60);
 /// Pause after a failure; it doubles with each further one, up to [`PERIOD`].
 const RETRY: Duration = Duration::from_secs(60);
 
-/// Keeps house until the token is cancelled.
+/// Runs until the token is cancelled.
 pub(crate) async fn run(store: Store, retention: TimeDelta, shutdown: CancellationToken) {
     let (mut walked, mut retry) = (Uuid::nil(), RETRY);
     loop {
@@ -29,7 +28,7 @@ pub(crate) async fn run(store: Store, retention: TimeDelta, shutdown: Cancellati
     }
 }
 
-/// One run; returns whether all of it succeeded.
+/// Performs one run; returns `true` if all of it succeeded.
 async fn keep(store: &Store, retention: TimeDelta, walked: &mut Uuid) -> bool {
     let mut is_done = true;
     match store.create_partitions().await {
@@ -61,7 +60,7 @@ async fn keep(store: &Store, retention: TimeDelta, walked: &mut Uuid) -> bool {
     }
 }
 
-/// Purges everything from before a time; returns whether all of it succeeded.
+/// Purges all rows from before a time; returns `true` if all of it succeeded.
 async fn purge(store: &Store, before: DateTime<Utc>, walked: &mut Uuid) -> bool {
     let (mut total, mut is_done) = (Purged::default(), true);
     for kind in Kind::all(*walked) {

@@ -1,13 +1,13 @@
-//! The identities that event-service derives: of notifications, and of the facts it tells.
+//! Ids that event-service derives: of notifications, and of the events that it publishes.
 
 use shared::contract::{EventType, ItemId, event_id_of};
 use uuid::Uuid;
 
-/// The name space of notification ids that are no reminder's.
+/// UUID name space of notification ids that are not derived from a reminder's id.
 const NOTIFICATIONS: Uuid = Uuid::from_u128(0x6e6f_7469_6669_4361_8469_6f6e_732d_6964);
 
-/// Who asked for a notification. It is part of the notification's identity: a foreign item may have
-/// a reminder's id.
+/// Requester of a notification. The source is part of the notification's identity, because an item
+/// of another service may have the id of a reminder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Source {
     /// A reminder.
@@ -17,10 +17,10 @@ pub enum Source {
 }
 
 impl Source {
-    /// Both.
+    /// Every source.
     pub const ALL: [Self; 2] = [Self::Reminder, Self::Notification];
 
-    /// Its word in messages and in the database.
+    /// Returns the name used in messages and in the database.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -30,8 +30,8 @@ impl Source {
     }
 }
 
-/// The id of an item's notification: the same whoever computes it, so that nothing must be looked
-/// up to know it. A reminder of this suite lends its own id, whose order of creation keeps index
+/// Returns the id of an item's notification. The id is derived from the item, so that no look-up is
+/// needed. A reminder's notification has the reminder's own id: ids in order of creation keep index
 /// pages together.
 #[must_use]
 pub fn notification_id(source: Source, item_id: &ItemId) -> Uuid {
@@ -44,7 +44,7 @@ pub fn notification_id(source: Source, item_id: &ItemId) -> Uuid {
     })
 }
 
-/// The id of the fact that a notification came to be what it is in a version.
+/// Returns the id of the event that publishes a version of a notification.
 #[must_use]
 pub fn fact_id(source: Source, item_id: &ItemId, version: i64, event_type: EventType) -> Uuid {
     event_id_of(&format!("{}\n{item_id}\n{version}\n{event_type}", source.as_str()))

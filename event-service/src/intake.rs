@@ -1,4 +1,4 @@
-//! What a message means here: read, checked, and sorted by what it does.
+//! Decodes and validates messages of the event queue, and sorts them by their effect.
 
 use chrono::{DateTime, Utc};
 use recurrence::{Delivery, Timetable};
@@ -13,53 +13,53 @@ use uuid::Uuid;
 
 use crate::identity::{Source, notification_id};
 
-/// An event and what it does.
+/// An event and its effect.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Incoming {
-    /// The event.
+    /// The decoded event.
     pub event: Envelope,
-    /// What it does.
+    /// Effect of the event.
     pub effect: Effect,
 }
 
-/// What an event does.
+/// Effect of an event.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
-    /// Keeps a notification, or takes it back.
+    /// Stores or deletes a notification.
     Notification {
-        /// Who asked.
+        /// Requester of the notification.
         source: Source,
-        /// Whose it is.
+        /// Id of the notification.
         id: Uuid,
-        /// What is asked.
+        /// Requested change.
         change: Change,
     },
-    /// Tells how a delivery stands.
+    /// Reports the state of a delivery.
     Outcome {
-        /// Whose occurrence it is.
+        /// Notification that the occurrence belongs to.
         notification_id: Uuid,
-        /// How it stands.
+        /// State of the delivery.
         data: OutcomeData,
     },
-    /// Takes a user and everything of theirs away.
+    /// Erases a user.
     Erasure {
-        /// The receipt that the user was given.
+        /// Receipt that the user was given.
         receipt: ItemId,
     },
-    /// Is remembered in the catalogue, no more.
+    /// Recorded in the catalogue, without any further effect.
     Remembered,
-    /// Is one of our own facts coming back.
+    /// An event that event-service published itself.
     OwnFact,
 }
 
-/// What is asked of a notification.
+/// Requested change of a notification.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
-    /// It is new, and looks like this.
+    /// Creates the notification.
     Create(Box<Wanted>),
-    /// It now looks like this.
+    /// Replaces the notification.
     Update(Box<Wanted>),
-    /// It is no more.
+    /// Deletes the notification.
     Delete,
 }
 
@@ -69,15 +69,15 @@ impl Change {
     }
 }
 
-/// What a notification is to look like, and when it is delivered.
+/// Requested content and schedule of a notification.
 #[derive(Debug, Clone)]
 pub struct Wanted {
-    /// What it looks like.
+    /// Content and schedule as the event states them.
     pub data: ReminderData,
-    /// Its deliveries.
+    /// Delivery times that follow from the data.
     pub timetable: Timetable,
-    /// Of one that recurs: the first that follows the event. It is searched for here, and not in
-    /// the transaction that applies a batch.
+    /// First delivery after the event, for a recurring notification. It is computed when the event
+    /// is decoded, and not in the transaction that applies the batch.
     next: Option<(DateTime<Utc>, Option<Delivery>)>,
 }
 
@@ -88,7 +88,7 @@ impl PartialEq for Wanted {
 }
 
 impl Wanted {
-    /// Returns the effect that the data of an event asks for.
+    /// Computes the delivery times of an event's data.
     ///
     /// # Errors
     /// [`Refusal`]: its rule cannot be followed.
@@ -100,7 +100,7 @@ impl Wanted {
         Ok(Self { data, timetable, next })
     }
 
-    /// The first delivery after a time that is not of an acknowledged occurrence.
+    /// Returns the first delivery after a time, other than those of acknowledged occurrences.
     #[must_use]
     pub fn next_after(&self, time: DateTime<Utc>) -> Option<Delivery> {
         match self.next {
@@ -109,32 +109,32 @@ impl Wanted {
         }
     }
 
-    /// Whether an occurrence is acknowledged.
+    /// Returns `true` if the occurrence of this date is acknowledged.
     #[must_use]
     pub fn is_done_with(&self, date: DateTime<Utc>) -> bool {
         self.data.acknowledged.is_some_and(|acknowledged| date <= acknowledged)
     }
 }
 
-/// Why a message is dead-lettered.
+/// Reason why a message is dead-lettered.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// It cannot be read.
+    /// The message cannot be decoded.
     #[error(transparent)]
     Unreadable(#[from] DecodeError),
-    /// It asks for a rule that cannot be followed.
+    /// The recurrence rule cannot be followed.
     #[error(transparent)]
     Timetable(#[from] NoTimetable),
-    /// It asks for what cannot be done.
+    /// A field has a value that is not allowed.
     #[error("{0}")]
     Invalid(&'static str),
-    /// It belongs to another queue.
+    /// The event type belongs to another queue.
     #[error("event-service does not consume {0}")]
     Misrouted(EventType),
 }
 
 impl Incoming {
-    /// Reads a message.
+    /// Decodes a message.
     ///
     /// # Errors
     /// [`Refusal`]: it can never be applied.

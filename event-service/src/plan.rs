@@ -1,7 +1,8 @@
-//! What becomes of one notification by the versions of it that a batch brings. Pure: it knows no
-//! database.
+//! Merges the versions of one notification that a batch brings into its new state. Pure: no
+//! database access.
 //!
-//! The highest version wins; on the way there each version says which times of delivery are owed:
+//! The highest version wins. Each version on the way to it decides which delivery times are
+//! required:
 //!
 //! - of a new notification: those that lie ahead; when none does, past ones that have not expired,
 //!   which are delivered at once (a command that says "now");
@@ -9,15 +10,15 @@
 //!   owed before and is still waiting, but never made anew: an edit does not fire again what has
 //!   been.
 //!
-//! Of one that recurs, the next time alone is owed, and the one after it once it is released; a
-//! snooze is owed beside it, and in place of what was due of the snoozed occurrence and has not
-//! gone out. What belongs to an acknowledged occurrence is not delivered any more. A snooze that is
-//! past was asked for by an earlier version: where that version never came (it was overtaken on the
-//! way), it is owed all the same.
+//! Of a recurring notification only the next time is required, and the one after it once that is
+//! released. A snooze is required in addition, and in place of those delivery times of the snoozed
+//! occurrence that were due and are not sent. No delivery time of an acknowledged occurrence is
+//! required. A snooze whose time has passed was requested by an earlier version: if that version
+//! never arrived (a later one superseded it), the snooze is required all the same.
 //!
-//! "Ahead" is measured from when the change was made, not from when its event arrived here: an
-//! event that comes late loses no delivery. What has expired by then is owed all the same; the
-//! scheduler ends it as `suppressed: EXPIRED`.
+//! "Ahead" is measured from the time of the change, not from the arrival of its event: an event
+//! that arrives late loses no delivery. A delivery time that has expired by then is required all
+//! the same; the scheduler ends it as `suppressed: EXPIRED`.
 
 use std::collections::BTreeMap;
 
@@ -26,57 +27,58 @@ use shared::contract::{Envelope, ReminderData};
 
 use crate::intake::{Change, Wanted};
 
-/// Times of a recurring notification that an event that came late makes up for at the most, beside
-/// the next one.
+/// Largest number of missed times of a recurring notification that a late event adds, besides the
+/// next one.
 const MOST_MADE_UP: usize = 100;
-/// For how long an event may be behind a later one of the same item: several visibility timeouts of
-/// a queue.
+/// Longest time that an event may arrive after a later one of the same item: several visibility
+/// timeouts of a queue.
 const DISORDER: TimeDelta = TimeDelta::hours(1);
 
-/// What is known of a notification before the batch.
+/// Stored state of a notification before the batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {
-    /// Its version.
+    /// Stored version.
     pub version: i64,
-    /// Whether it is active; else it is a tombstone.
+    /// `true` if the notification is active, `false` if it is a tombstone.
     pub active: bool,
-    /// When that version was made.
+    /// Time at which that version was made.
     pub changed_at: DateTime<Utc>,
-    /// Its times of delivery that wait.
+    /// Delivery times of pending occurrences.
     pub waiting: Vec<DateTime<Utc>>,
-    /// Its times of delivery that were released, or claimed to be, and have not ended.
+    /// Delivery times of occurrences that were released or claimed, and have no outcome.
     pub released: Vec<DateTime<Utc>>,
-    /// The latest of those that no longer wait.
+    /// Latest delivery time that is no longer pending.
     pub gone_until: Option<DateTime<Utc>>,
 }
 
 impl Known {
-    /// Whether a change is newer. Of equal versions the deletion is: the predecessor's carries the
-    /// version of what it deletes.
+    /// Returns `true` if a change is newer. Of equal versions a deletion counts as newer: release
+    /// 1.0.0 publishes deletions with the version of the deleted item.
     fn gives_way_to(&self, version: i64, change: &Change) -> bool {
         version > self.version || (version == self.version && self.active && change.is_delete())
     }
 }
 
-/// What it is after the batch.
+/// State of a notification after the batch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome<'a> {
-    /// The event that decides: the one of the highest version.
+    /// Event of the highest version.
     pub event: &'a Envelope,
-    /// What it looks like; nothing when it is deleted.
+    /// Content and schedule; `None` if the notification is deleted.
     pub wanted: Option<&'a Wanted>,
-    /// Its times of delivery.
+    /// Delivery times.
     pub deliveries: BTreeMap<DateTime<Utc>, Delivery>,
 }
 
 impl Outcome<'_> {
-    /// What it looks like; nothing when it is deleted.
+    /// Content and schedule; `None` if the notification is deleted.
     #[must_use]
     pub fn data(&self) -> Option<&ReminderData> {
         self.wanted.map(|wanted| &wanted.data)
     }
 
-    /// Whether what was released for a time of delivery still belongs to it.
+    /// Returns `true` if the notification still has a delivery at this time, so that a released
+    /// occurrence remains valid.
     #[must_use]
     pub fn still_has(&self, due: DateTime<Utc>) -> bool {
         let Some(wanted) = self.wanted else { return false };
@@ -88,9 +90,9 @@ impl Outcome<'_> {
     }
 }
 
-/// Returns whether a delivery that was past when its notification was changed, and that the snooze
-/// is later than, is of the snoozed occurrence: where it has not gone out yet, it goes out at the
-/// snooze's time instead.
+/// Returns `true` if a delivery is replaced by the snooze: it belongs to the snoozed occurrence and
+/// its time had passed when the snooze was requested. If it is not sent yet, it is sent at the time
+/// of the snooze instead.
 fn is_put_off(
     wanted: &Wanted,
     due: DateTime<Utc>,
@@ -103,24 +105,25 @@ fn is_put_off(
         .is_some_and(|snooze| snooze.date == date && due <= changed_at && due < snooze.until)
 }
 
-/// The occurrence of a time of delivery.
+/// Returns the date of the instance that a delivery time belongs to.
 fn delivery_at(wanted: &Wanted, due: DateTime<Utc>) -> Option<DateTime<Utc>> {
     wanted.timetable.delivery_at(due).map(|delivery| delivery.date)
 }
 
-/// One time of delivery.
+/// One delivery time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delivery {
-    /// What it reminds of.
+    /// Date of the instance.
     pub date: DateTime<Utc>,
-    /// After this it is no longer sent.
+    /// Time after which the occurrence is no longer sent.
     pub expires_at: DateTime<Utc>,
-    /// Owed: made if it is not there, revived if it was cancelled. Otherwise only kept if it is
-    /// still waiting.
+    /// `true` if the occurrence is required: created if missing, made pending again if it was
+    /// cancelled. `false` if it is only kept where it is still pending.
     pub owed: bool,
 }
 
-/// Works out what becomes of a notification; nothing when no event is newer than what is known.
+/// Merges the events of a batch into the new state of a notification. Returns `None` if no event is
+/// newer than the stored version.
 #[must_use]
 pub fn settle<'a>(
     known: Option<&Known>,
@@ -151,10 +154,10 @@ pub fn settle<'a>(
     Some(Outcome { event, wanted, deliveries: before? })
 }
 
-/// Times of delivery, by time.
+/// Delivery times, in order.
 type Deliveries = BTreeMap<DateTime<Utc>, Delivery>;
 
-/// One version on the way to the newest.
+/// One of the versions that a batch merges.
 struct Step<'a> {
     event: &'a Envelope,
     known: Option<&'a Known>,
@@ -184,9 +187,9 @@ impl Step<'_> {
         deliveries.collect()
     }
 
-    /// Returns whether a time that was past when this version was made is that of a snooze whose
-    /// own version may not have come: it lies after the version that is known. Where it was made
-    /// before, making it again changes nothing.
+    /// Returns `true` if a delivery time that had passed when this version was made is that of a
+    /// snooze whose own version may not have arrived: it lies after the stored version. If the
+    /// snooze was applied before, requiring it again changes nothing.
     fn is_overtaken_snooze(&self, wanted: &Wanted, due: DateTime<Utc>) -> bool {
         let made = self.event.occurred_at;
         let earliest = made.checked_sub_signed(DISORDER).unwrap_or(made);
@@ -198,7 +201,7 @@ impl Step<'_> {
         wanted.data.snooze.is_some_and(|snooze| snooze.until == due && due > known_until)
     }
 
-    /// The times that may be owed, and the occurrence of each.
+    /// Candidate delivery times, each with the date of its instance.
     fn times(&self, wanted: &Wanted) -> BTreeMap<DateTime<Utc>, DateTime<Utc>> {
         let mut times: BTreeMap<_, _> = if wanted.data.recurrence.is_some() {
             self.past_times(wanted).chain(self.next_times(wanted)).collect()
@@ -215,7 +218,7 @@ impl Step<'_> {
         times
     }
 
-    /// Of one that recurs: what was waiting and is past.
+    /// Delivery times of a recurring notification that are pending and have passed.
     fn past_times(&self, wanted: &Wanted) -> impl Iterator<Item = (DateTime<Utc>, DateTime<Utc>)> {
         let in_batch = self.before.into_iter().flat_map(|before| before.keys());
         let known = self
@@ -228,10 +231,10 @@ impl Step<'_> {
             .filter(|(_, date)| !wanted.is_done_with(*date))
     }
 
-    /// Of one that recurs: the next after it was changed, which was found when the event was read;
-    /// and when the event comes so late that later ones are gone already, the next after those,
-    /// with what lies between. The next is always among them: without it the series would stand
-    /// still.
+    /// Next delivery time of a recurring notification after the change, as computed when the event
+    /// was decoded. If the event arrives so late that later times are no longer pending, the next
+    /// one after those, with the times between. The next time is always included: without it the
+    /// series would end.
     fn next_times(&self, wanted: &Wanted) -> impl Iterator<Item = (DateTime<Utc>, DateTime<Utc>)> {
         let made = self.event.occurred_at;
         let gone_until =

@@ -38,7 +38,7 @@ use utoipa_axum::{
 
 use crate::{config::Config, store::Store};
 
-/// What the handlers work with.
+/// State shared by the handlers.
 #[derive(Clone)]
 pub(crate) struct AppState {
     store: Store,
@@ -50,11 +50,11 @@ pub(crate) struct AppState {
     shutdown: CancellationToken,
 }
 
-/// The queues whose dead letters can be looked at.
+/// Queues whose dead letters can be listed.
 struct Queues {
     event: String,
     notification: String,
-    /// None where bounces and complaints are not heard.
+    /// `None` if no feedback queue is configured.
     feedback: Option<String>,
 }
 

@@ -37,8 +37,8 @@ pub use unsettled::{Unsettled, Watched};
 /// The migrations of the notifications database.
 pub static MIGRATOR: Migrator = sqlx::migrate!();
 
-/// How its sessions plan: with the values of each call. A plan for all values would not know which
-/// of the filters are given, nor that a batch of a retry holds one event.
+/// Planner settings of this service's sessions: each call is planned with its own values. A generic
+/// plan would not know which of the filters are given, nor that a retried batch holds one event.
 pub const SESSION: &[(&str, &str)] = &[("plan_cache_mode", "force_custom_plan"), ("jit", "off")];
 
 /// The notifications database.

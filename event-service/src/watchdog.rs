@@ -1,6 +1,6 @@
-//! Watches over what was released: an occurrence whose outcome does not come is asked about until
-//! it has an end. A message in a dead-letter queue that nobody redrives, an outcome parked in an
-//! outbox or a lost subscription leave none without one.
+//! Watchdog of released occurrences: asks about an occurrence whose outcome does not arrive, until
+//! it has one. A message in a dead-letter queue that nobody redrives, an outcome parked in an
+//! outbox or a lost subscription leave no occurrence without an outcome.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::store::Store;
 
-/// Time between two looks.
+/// Time between two runs.
 const PERIOD: Duration = Duration::from_secs(10);
-/// Parts of one look, each a transaction of its own; what is left over waits for the next look.
+/// Parts of one run, each in its own transaction; the rest waits for the next run.
 const PARTS: usize = 50;
 /// Messages in the queue of events above which nothing is asked: the outcomes may be among them.
 const BACKLOG: u64 = 5_000;
@@ -20,13 +20,13 @@ const BACKLOG: u64 = 5_000;
 /// Settings of the watchdog.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    /// For how long outcomes are waited for.
+    /// Time that outcomes are waited for.
     pub(crate) after: Duration,
     /// The queue of events.
     pub(crate) queue: String,
 }
 
-/// Watches until the token is cancelled.
+/// Runs until the token is cancelled.
 pub(crate) async fn run(
     store: Store,
     bus: SharedBus,
@@ -93,7 +93,7 @@ async fn look(store: &Store, bus: &SharedBus, settings: &Settings) {
     }
 }
 
-/// Describes the figures of this module.
+/// Describes the metrics of this module.
 pub(crate) fn describe_metrics() {
     metrics::describe_gauge!(
         "reminders_occurrences_unsettled",

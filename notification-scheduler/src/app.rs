@@ -87,7 +87,7 @@ impl App {
         Ok(Self { config, listeners, admin_addr, pool, bus })
     }
 
-    /// Where health and metrics are.
+    /// Address on which health and metrics are served.
     #[must_use]
     pub fn admin_addr(&self) -> SocketAddr {
         self.admin_addr

@@ -1,4 +1,4 @@
-//! What notification-scheduler is told by the environment.
+//! Configuration of notification-scheduler, read from environment variables.
 
 use shared::{
     config::{self, BusConfig, Env, Process, Reader, Report},

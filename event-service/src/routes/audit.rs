@@ -19,18 +19,18 @@ use utoipa::{IntoParams, ToSchema};
 use super::{AppState, examples, page};
 use crate::store::{Action, Cursor, NewAction};
 
-/// Which actions.
+/// Query of the list of actions.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct AuditQuery {
-    /// At most so many: 1 to 500, 50 by default.
+    /// Page size: 1 to 500, default 50.
     limit: Option<i64>,
-    /// `nextCursor` of the page before.
+    /// `nextCursor` of the previous page.
     cursor: Option<String>,
 }
 
-/// An action on what is held of users, or on messages.
+/// An operator's action on user data or on messages.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct AuditedAction {
@@ -38,28 +38,28 @@ struct AuditedAction {
     id: String,
     /// When it began.
     at: DateTime<Utc>,
-    /// The actor: `operator-` and the beginning of the token's digest, `local` where no token is
-    /// asked for, or `user`.
+    /// Actor: `operator-` followed by the first characters of the token's digest, `local` if no
+    /// token is required, or `user`.
     actor: String,
     /// `REDRIVE`, `EXPORT` or `ERASE`.
     action: String,
-    /// SHA-256 of the id of the user whom it concerns, in hexadecimal; none when it concerns no
+    /// SHA-256 of the id of the user concerned, in hexadecimal; `null` if the action concerns no
     /// single user.
     subject: Option<String>,
-    /// The request's id; of an erasure, its receipt.
+    /// Id of the request; for an erasure, the id of its receipt.
     request_id: String,
-    /// `DONE`, or `FAILED` with the status of the answer; none while it is under way.
+    /// `DONE`, or `FAILED` with the status of the response; `null` while the action is in progress.
     result: Option<String>,
 }
 
-/// Actions.
+/// A page of actions.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(example = json!(examples::audit()))]
 pub(super) struct Audit {
-    /// Newest first.
+    /// Actions, newest first.
     actions: Vec<AuditedAction>,
-    /// Where older ones begin, if there are any.
+    /// Cursor of the next page, with older actions; `null` on the last page.
     next_cursor: Option<String>,
 }
 
@@ -78,7 +78,7 @@ impl From<Action> for AuditedAction {
     }
 }
 
-/// Lists the actions of operators, and whose data was exported or erased, newest first.
+/// List the audit log: redrives, exports and erasures, newest first.
 #[utoipa::path(get, path = "/audit", tag = "operation", params(AuditQuery), responses(
     (status = 200, body = Audit), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 503, body = ErrorBody)))]
 pub(super) async fn list(
@@ -97,8 +97,8 @@ pub(super) async fn list(
     Ok(Json(Audit { actions: actions.into_iter().map(AuditedAction::from).collect(), next_cursor }))
 }
 
-/// Middleware that records redrives and exports: before, so that none is made without a record, and
-/// afterwards how it ended.
+/// Middleware that records redrives and exports: before the call, so that none happens without a
+/// record, and its result afterwards.
 pub(super) async fn record(
     State(state): State<AppState>,
     operator: Operator,
@@ -135,8 +135,8 @@ pub(super) async fn record(
     response
 }
 
-/// The kind of action that a request is, and the id of the user whom it concerns; none of a request
-/// that only looks.
+/// Returns the kind of action and the id of the user concerned; `None` for a request that changes
+/// nothing.
 fn audited(request: &Request, params: &RawPathParams) -> Option<(&'static str, Option<String>)> {
     let route = request.extensions().get::<MatchedPath>()?.as_str();
     match (request.method(), route) {

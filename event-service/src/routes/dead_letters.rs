@@ -1,4 +1,5 @@
-//! `GET /dead-letters`, `POST /dead-letters/redrive`: what could not be consumed, and another try.
+//! `GET /dead-letters`, `POST /dead-letters/redrive`: lists and redrives messages that could not be
+//! consumed.
 
 use std::collections::BTreeMap;
 
@@ -13,17 +14,17 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{AppState, examples, page};
 
-/// The most that one call moves.
+/// Largest number of messages that one call moves.
 const MAX_MOVED: usize = 10_000;
 
-/// A queue whose dead letters can be looked at.
+/// Queue whose dead letters are listed or redriven.
 #[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum Queue {
-    /// event-service's.
+    /// Queue of event-service.
     #[default]
     Event,
-    /// notification-service's.
+    /// Queue of notification-service.
     Notification,
     /// Bounces and complaints of SES, which notification-service reads.
     Feedback,
@@ -43,16 +44,16 @@ impl Queue {
     }
 }
 
-/// Which dead letters.
+/// Query of the list of dead letters.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct DeadLettersQuery {
-    /// `event` (the default), `notification` or `feedback`.
+    /// Queue: `event` (default), `notification` or `feedback`.
     #[param(inline)]
     #[serde(default)]
     queue: Queue,
-    /// At most so many: 1 to 500, 50 by default.
+    /// Page size: 1 to 500, default 50.
     limit: Option<i64>,
 }
 
@@ -60,17 +61,17 @@ pub(super) struct DeadLettersQuery {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct DeadLetter {
-    /// The bus's id of it.
+    /// Id of the message on the bus.
     message_id: String,
     /// Why it is here; none when it was received too often without an answer.
     reason: Option<String>,
-    /// How often it was received.
+    /// Number of times that the message was received.
     receive_count: u32,
-    /// When it was put into the queue.
+    /// Time at which the message was put into the dead-letter queue.
     sent_at: DateTime<Utc>,
-    /// Its attributes.
+    /// Attributes of the message.
     attributes: BTreeMap<String, String>,
-    /// Its text.
+    /// Body of the message.
     body: String,
 }
 
@@ -87,37 +88,37 @@ impl From<Received> for DeadLetter {
     }
 }
 
-/// Dead letters.
+/// A list of dead letters.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(example = json!(examples::dead_letters()))]
 pub(super) struct DeadLetters {
-    /// Those that the bus showed; it may hold more.
+    /// Dead letters that the bus returned; the queue may hold more.
     dead_letters: Vec<DeadLetter>,
 }
 
-/// What to try again.
+/// Request to redrive dead letters.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(example = json!(examples::redrive()))]
 pub(super) struct Redrive {
-    /// Whose dead letters; the event queue's if not said.
+    /// Queue; default `event`.
     #[serde(default)]
     queue: Queue,
-    /// At most so many: 1 to 10,000, all of them if not said.
+    /// Largest number of messages to move: 1 to 10,000, default 10,000.
     max: Option<usize>,
 }
 
-/// What is tried again.
+/// Result of a redrive.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(example = json!(examples::redriven()))]
 pub(super) struct Redriven {
-    /// So many messages are in their queue again.
+    /// Number of messages that were moved back into their queue.
     moved: u64,
 }
 
-/// What could not be consumed, and why. Looking takes nothing away.
+/// List messages that could not be consumed, each with its reason. The messages stay in the queue.
 #[utoipa::path(get, path = "/dead-letters", tag = "operation", params(DeadLettersQuery), responses(
     (status = 200, body = DeadLetters), (status = 400, body = ErrorBody), (status = 503, body = ErrorBody)))]
 pub(super) async fn list(
@@ -129,7 +130,7 @@ pub(super) async fn list(
     Ok(Json(DeadLetters { dead_letters: letters.into_iter().map(DeadLetter::from).collect() }))
 }
 
-/// Puts dead letters back into their queue, for another try.
+/// Move dead letters back into their queue, to be consumed again.
 #[utoipa::path(post, path = "/dead-letters/redrive", tag = "operation", request_body = Redrive, responses(
     (status = 200, body = Redriven), (status = 400, body = ErrorBody), (status = 503, body = ErrorBody)))]
 pub(super) async fn redrive(

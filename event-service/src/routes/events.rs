@@ -10,24 +10,24 @@ use utoipa::{IntoParams, ToSchema};
 use super::{AppState, examples, page};
 use crate::store::{Cursor, EventFilter, EventRow};
 
-/// Which events.
+/// Query of the event catalogue.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct EventsQuery {
-    /// Of this user.
+    /// Only events of this user.
     user_id: Option<String>,
-    /// Of this item.
+    /// Only events of this item.
     item_id: Option<String>,
-    /// Of this type, such as `reminder:created`.
+    /// Only events of this type, such as `reminder:created`.
     r#type: Option<String>,
-    /// Not before.
+    /// Only events at or after this time.
     from: Option<DateTime<Utc>>,
-    /// Before.
+    /// Only events before this time.
     to: Option<DateTime<Utc>>,
-    /// `nextCursor` of the page before.
+    /// `nextCursor` of the previous page.
     cursor: Option<String>,
-    /// At most so many: 1 to 500, 50 by default.
+    /// Page size: 1 to 500, default 50.
     limit: Option<i64>,
 }
 
@@ -36,23 +36,23 @@ pub(super) struct EventsQuery {
 #[serde(rename_all = "camelCase")]
 #[schema(example = json!(examples::event()))]
 pub(super) struct EventView {
-    /// Its identity.
+    /// Id of the event.
     #[schema(example = "018f6d0c-6d1b-7c5e-9f59-0d0c6b1c7e11")]
     event_id: String,
-    /// What it tells or commands.
+    /// Type of the event.
     #[schema(example = "reminder:created")]
     r#type: String,
-    /// The item it concerns.
+    /// Item that the event concerns.
     item_id: String,
-    /// The user it concerns.
+    /// User that the event concerns.
     user_id: String,
-    /// The item's version.
+    /// Version of the item.
     version: i64,
-    /// When it happened.
+    /// Time at which the event happened.
     occurred_at: DateTime<Utc>,
-    /// When it was applied here.
+    /// Time at which event-service applied the event.
     received_at: DateTime<Utc>,
-    /// `eventData`.
+    /// `eventData` of the message.
     data: Value,
 }
 
@@ -76,13 +76,13 @@ impl From<EventRow> for EventView {
 #[serde(rename_all = "camelCase")]
 #[schema(example = json!(examples::events()))]
 pub(super) struct EventPage {
-    /// Newest first.
+    /// Events, newest first.
     events: Vec<EventView>,
-    /// Where the next page begins; none after the last.
+    /// Cursor of the next page; `null` on the last page.
     next_cursor: Option<String>,
 }
 
-/// The catalogue, newest first.
+/// List events of the catalogue, newest first.
 #[utoipa::path(get, path = "/events", tag = "catalogue", params(EventsQuery), responses(
     (status = 200, body = EventPage), (status = 400, body = ErrorBody), (status = 503, body = ErrorBody)))]
 pub(super) async fn list(

@@ -20,7 +20,7 @@ pub(super) fn events() -> Value {
     json!({"events": [event()], "nextCursor": null})
 }
 
-/// What a stream says of an event.
+/// An event as the stream shows it.
 pub(super) const STREAM: &str = concat!(
     "event: reminder:created\n",
     "id: 7341-01979a2b11c07d3fa0c4b7d8e9f0a1b3\n",

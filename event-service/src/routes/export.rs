@@ -1,5 +1,5 @@
-//! `GET /users/{userId}/export`: event-service's part of what a user may take along, written as it
-//! is read.
+//! `GET /users/{userId}/export`: event-service's part of a user's data export, streamed as it is
+//! read.
 
 use axum::{
     extract::{Path, State},
@@ -29,15 +29,15 @@ pub(super) struct Export {
     notifications: Vec<Value>,
     /// Events of the catalogue, newest first.
     events: Vec<Value>,
-    /// `true` if older rows were left out: at most 100,000 of each kind are given. It comes last; a
-    /// body without it broke off.
+    /// `true` if older rows were left out: an export has at most 100,000 rows of each kind. This is
+    /// the last field; a body without it is incomplete.
     truncated: bool,
 }
 
 type ExportError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Everything that is held of a user. reminder-service puts it into `GET /me/export`. It is written
-/// as it is read; where it breaks off, the connection does.
+/// Export everything that event-service holds of a user. reminder-service includes it in `GET
+/// /me/export`. The body is streamed: if reading fails, the connection breaks off.
 #[utoipa::path(get, path = "/users/{userId}/export", tag = "catalogue", params(("userId" = String, Path, description = "The user's id")),
     responses((status = 200, body = Export), (status = 429, body = ErrorBody), (status = 503, body = ErrorBody)))]
 pub(super) async fn export(

@@ -1,4 +1,4 @@
-//! `GET /notifications`: what is kept, with its times of delivery.
+//! `GET /notifications`: lists notifications with their occurrences.
 
 use std::collections::HashMap;
 
@@ -15,52 +15,53 @@ use crate::store::{
     NotificationFilter, NotificationRow, NotificationState, OccurrenceRow, OccurrenceState,
 };
 
-/// Occurrences that are shown of each notification of a page; the newest.
+/// Number of occurrences that a page shows of each notification, the newest ones.
 const OCCURRENCES: i64 = 100;
 
-/// Which notifications.
+/// Query of the list of notifications.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct NotificationsQuery {
-    /// `active` or `deleted`; or with an occurrence that is `pending`, `released`, `sent`,
-    /// `failed`, `suppressed` or `cancelled`.
+    /// State of the notification: `active` or `deleted`; or a state of an occurrence that it has:
+    /// `pending`, `released`, `sent`, `failed`, `suppressed` or `cancelled`.
     state: Option<String>,
-    /// With an occurrence in that state (a pending one, if none is named) due before.
+    /// Only notifications with an occurrence in that state (default `pending`) that is due before
+    /// this time.
     due_before: Option<DateTime<Utc>>,
-    /// `nextCursor` of the page before.
+    /// `nextCursor` of the previous page.
     cursor: Option<String>,
-    /// At most so many: 1 to 500, 50 by default.
+    /// Page size: 1 to 500, default 50.
     limit: Option<i64>,
 }
 
-/// A time of delivery and how it stands.
+/// An occurrence and its state.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(example = json!(examples::occurrence()))]
 pub(super) struct OccurrenceView {
-    /// Its id, which travels to the device.
+    /// Id of the occurrence, which is also sent to the device.
     id: String,
-    /// The time of delivery.
+    /// Time at which the occurrence is due.
     pub(super) due_at: DateTime<Utc>,
-    /// What it reminds of.
+    /// Date of the instance.
     date: Option<DateTime<Utc>>,
-    /// After this it is no longer sent.
+    /// Time after which the occurrence is no longer sent.
     expires_at: Option<DateTime<Utc>>,
-    /// `pending`, `released` (published), `sent`, `failed`, `suppressed` or `cancelled`.
+    /// State: `pending`, `released` (published), `sent`, `failed`, `suppressed` or `cancelled`.
     #[schema(example = "pending")]
     state: String,
-    /// When it was published.
+    /// Time at which the occurrence was published.
     released_at: Option<DateTime<Utc>>,
-    /// Deliveries that a provider accepted.
+    /// Number of deliveries that a provider accepted.
     sent: i32,
-    /// Deliveries that failed.
+    /// Number of deliveries that failed.
     failed: i32,
-    /// Deliveries that were not to be made.
+    /// Number of deliveries that were suppressed.
     suppressed: i32,
-    /// All its deliveries, as far as they are known.
+    /// Number of all deliveries, as far as they are known.
     deliveries: i32,
-    /// When the latest outcome was, or it was cancelled.
+    /// Time of the latest outcome, or of the cancellation.
     outcome_at: Option<DateTime<Utc>>,
     /// Why it stands so.
     reason: Option<String>,
@@ -85,7 +86,7 @@ impl From<OccurrenceRow> for OccurrenceView {
     }
 }
 
-/// A notification that is kept, or its tombstone.
+/// A notification, or the tombstone of a deleted one.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(example = json!(examples::notification()))]
@@ -94,32 +95,32 @@ pub(super) struct NotificationView {
     id: String,
     /// The source: `reminder` or `notification`.
     source: String,
-    /// The item it is of.
+    /// Item that the notification belongs to.
     item_id: String,
-    /// Whom it is for.
+    /// User who is notified.
     user_id: String,
-    /// The item's version.
+    /// Version of the item.
     version: i64,
-    /// `active` or `deleted`.
+    /// State: `active` or `deleted`.
     state: String,
-    /// When it is due; none of a deleted one.
+    /// Date of the reminder; `null` if the notification is deleted.
     date: Option<DateTime<Utc>>,
-    /// Minutes before it at which to notify.
+    /// Minutes before the date at which to notify.
     notify_offsets: Vec<i32>,
-    /// How it recurs.
+    /// Recurrence rule; `null` if the reminder does not recur.
     recurrence: Option<Value>,
-    /// What it says and how; none of a deleted one.
+    /// Content; `null` if the notification is deleted.
     content: Option<Value>,
-    /// When its newest version was applied.
+    /// Time at which the newest version was applied.
     updated_at: DateTime<Utc>,
-    /// The times of delivery, in order; of a long series the newest 100, all of them with
-    /// `GET /timeline/{reminderId}`.
+    /// Occurrences in order of time, at most the newest 100. `GET /timeline/{reminderId}` shows all
+    /// of them.
     #[schema(max_items = 100)]
     occurrences: Vec<OccurrenceView>,
 }
 
 impl NotificationView {
-    /// Notifications, each with its own occurrences.
+    /// Combines notifications with their occurrences.
     pub(super) fn all(rows: Vec<NotificationRow>, occurrences: Vec<OccurrenceRow>) -> Vec<Self> {
         let mut by_notification: HashMap<Uuid, Vec<OccurrenceView>> = HashMap::new();
         for row in occurrences {
@@ -148,14 +149,14 @@ impl NotificationView {
 #[serde(rename_all = "camelCase")]
 #[schema(example = json!(examples::notifications()))]
 pub(super) struct NotificationPage {
-    /// The latest made first.
+    /// Notifications, newest first.
     notifications: Vec<NotificationView>,
-    /// Where the next page begins; none after the last.
+    /// Cursor of the next page; `null` on the last page.
     next_cursor: Option<String>,
 }
 
-/// What is kept, with its times of delivery. `state=pending` and `dueBefore` are found by an index;
-/// the other states of occurrences are looked for one notification after the other.
+/// List notifications with their occurrences. `state=pending` and `dueBefore` use an index; the
+/// other states of occurrences are searched notification by notification.
 #[utoipa::path(get, path = "/notifications", tag = "notifications", params(NotificationsQuery), responses(
     (status = 200, body = NotificationPage), (status = 400, body = ErrorBody), (status = 503, body = ErrorBody)))]
 pub(super) async fn list(

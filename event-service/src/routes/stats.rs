@@ -20,7 +20,7 @@ use crate::store::{COUNTED, Count};
 struct CountView {
     /// So many, or more.
     count: i64,
-    /// Whether counting stopped there.
+    /// `true` if counting stopped there: there may be more.
     or_more: bool,
 }
 

@@ -30,16 +30,16 @@ const PAGE: usize = 16;
 /// Time after which a stream that shows nothing tells its client how far it has got.
 const TELL_POSITION: Duration = Duration::from_secs(15);
 
-/// Which events.
+/// Filter of the event stream.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct StreamQuery {
-    /// Of this user.
+    /// Only events of this user.
     user_id: Option<String>,
-    /// Of this item.
+    /// Only events of this item.
     item_id: Option<String>,
-    /// Of this type.
+    /// Only events of this type.
     r#type: Option<String>,
 }
 
@@ -77,9 +77,9 @@ struct Following {
     _permit: OwnedSemaphorePermit,
 }
 
-/// Events as any replica applies them, from now on, or after `Last-Event-ID`. Each is named by its
-/// type, and its data is an event as `GET /events` shows it. A stream that shows nothing for long
-/// sends an `id` alone now and then, so that a client that comes back goes on from there.
+/// Stream events as any replica applies them, from now on or after `Last-Event-ID`. Each event is
+/// named by its type, and its data is an event as `GET /events` shows it. A stream that has shown
+/// nothing for a while sends an `id` alone, from which a client that reconnects continues.
 #[utoipa::path(get, path = "/events/stream", tag = "catalogue",
     params(StreamQuery, ("Last-Event-ID" = Option<String>, Header, description = "Goes on after this one")),
     responses((status = 200, content_type = "text/event-stream", body = String, example = json!(examples::STREAM)), (status = 400, body = ErrorBody),

@@ -1,4 +1,4 @@
-//! `GET /timeline/{reminderId}`: the life of a reminder.
+//! `GET /timeline/{reminderId}`: the history of a reminder.
 
 use axum::{
     Json,
@@ -24,28 +24,27 @@ use crate::{
     store::EventFilter,
 };
 
-/// The newest so many events are shown, fewer if they are large.
+/// Largest number of events that are shown: the newest ones, fewer if they are large.
 const EVENTS: i64 = 1_000;
-/// Times of delivery that are shown of one notification; the newest.
+/// Largest number of occurrences that are shown of one notification: the newest ones.
 const OCCURRENCES: i64 = 10_000;
 
-/// A step in the life of an item.
+/// A step in the history of a reminder.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "camelCase")]
 enum Step {
-    /// Something was told or commanded; deliveries are told by
-    /// `notification:sent|failed|suppressed|deferred`.
+    /// An event. The outcomes of deliveries are `notification:sent|failed|suppressed|deferred`.
     Event {
-        /// When it happened.
+        /// Time at which the event happened.
         at: DateTime<Utc>,
-        /// What.
+        /// The event.
         event: EventView,
     },
-    /// A time of delivery, with how it stands now.
+    /// An occurrence with its present state.
     Occurrence {
-        /// The time of delivery.
+        /// Time at which the occurrence is due.
         at: DateTime<Utc>,
-        /// How it stands.
+        /// The occurrence.
         occurrence: OccurrenceView,
     },
 }
@@ -58,23 +57,22 @@ impl Step {
     }
 }
 
-/// The life of an item.
+/// The history of a reminder.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(example = json!(examples::timeline()))]
 pub(super) struct Timeline {
-    /// The item.
+    /// Id of the reminder.
     reminder_id: String,
-    /// What is kept of it: the reminder's notification, and another service's if it chose the same
-    /// id.
+    /// Notifications of the reminder: its own, and that of another service which uses the same id.
     notifications: Vec<NotificationView>,
-    /// Every event and every time of delivery, in order of time.
+    /// Events and occurrences, in order of time.
     timeline: Vec<Step>,
-    /// Whether older events were left out.
+    /// `true` if older events were left out.
     truncated: bool,
 }
 
-/// The life of a reminder: every event and every delivery, in order of time.
+/// Show the history of a reminder: every event and every occurrence, in order of time.
 #[utoipa::path(get, path = "/timeline/{reminderId}", tag = "catalogue", params(("reminderId" = String, Path, description = "The reminder's id")),
     responses((status = 200, body = Timeline), (status = 404, body = ErrorBody), (status = 503, body = ErrorBody)))]
 pub(super) async fn timeline(

@@ -27,7 +27,7 @@ use crate::{
     plan::{self, Known, Outcome},
 };
 
-/// Why a batch was not applied; nothing of it was.
+/// Error that rolled back a batch: none of its events is applied.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// A statement failed.
@@ -52,10 +52,10 @@ impl ApplyError {
     }
 }
 
-/// What a batch brings of each notification: who asked, and the changes.
+/// Changes of a batch by notification: its source and the changes.
 type Items<'a> = BTreeMap<Uuid, (Source, Vec<(&'a Envelope, &'a Change)>)>;
 
-/// One notification of a batch: who asked, what was known, what it becomes.
+/// One notification of a batch: its source, its stored state and its new state.
 struct Settled<'a> {
     id: Uuid,
     source: Source,
@@ -87,7 +87,7 @@ impl Store {
     }
 }
 
-/// Adds to the catalogue what is not in it, and returns just that.
+/// Adds events to the catalogue, and returns those that it did not contain.
 async fn remember<'a>(
     connection: &mut PgConnection,
     incoming: &[&'a Incoming],
@@ -162,7 +162,8 @@ async fn change_notifications(
     Ok(facts?.into_iter().flatten().collect())
 }
 
-/// Locks what is known of some notifications, in the order of their ids; with the database's time.
+/// Locks stored notifications in the order of their ids, and returns their state with the
+/// database's time.
 async fn lock(
     connection: &mut PgConnection,
     ids: &[Uuid],
@@ -191,8 +192,8 @@ async fn lock(
     Ok((known, now))
 }
 
-/// Adds how the times of delivery of known notifications stand. What waits is locked first: a claim
-/// that is under way is waited for and seen, and a later one sees the change.
+/// Adds the delivery times of stored notifications. Pending occurrences are locked first: a claim
+/// in progress is waited for and seen, and a later claim sees the change.
 async fn look_at_occurrences(
     connection: &mut PgConnection,
     known: &mut HashMap<Uuid, Known>,
@@ -221,11 +222,11 @@ async fn look_at_occurrences(
     Ok(())
 }
 
-/// What the upsert did.
+/// Result of the upsert.
 struct Kept {
-    /// Rows that are now in this batch's version.
+    /// Rows that now have this batch's version.
     written: HashSet<Uuid>,
-    /// Those of them that were there before, and may have occurrences.
+    /// Those of them that existed before, and may have occurrences.
     replaced: Vec<Uuid>,
 }
 

@@ -8,7 +8,7 @@ use super::{
     page::{self, Page},
 };
 
-/// Which events.
+/// Filter of events.
 #[derive(Debug, Clone, Default)]
 pub struct EventFilter {
     /// Of this user.
@@ -23,33 +23,33 @@ pub struct EventFilter {
     pub to: Option<DateTime<Utc>>,
 }
 
-/// Where a page ended: the next one goes on below.
+/// End of a page, from which the next page continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
-    /// The last event's time.
+    /// Time of the last event.
     pub occurred_at: DateTime<Utc>,
-    /// Its id.
+    /// Id of the last event.
     pub event_id: Uuid,
 }
 
 /// An event of the catalogue.
 #[derive(Debug, Clone)]
 pub struct EventRow {
-    /// When it happened.
+    /// Time at which the event happened.
     pub occurred_at: DateTime<Utc>,
-    /// Its identity.
+    /// Id of the event.
     pub event_id: Uuid,
-    /// What it tells or commands.
+    /// Type of the event.
     pub event_type: String,
-    /// The item it concerns.
+    /// Item that the event concerns.
     pub item_id: String,
-    /// The user it concerns.
+    /// User that the event concerns.
     pub user_id: String,
     /// The item's version.
     pub version: i64,
     /// `eventData`.
     pub data: serde_json::Value,
-    /// When it was applied here.
+    /// Time at which event-service applied the event.
     pub received_at: DateTime<Utc>,
     /// The transaction that applied it.
     pub received_xid: i64,

@@ -38,16 +38,16 @@ impl Erasure {
     }
 }
 
-/// Which table a pass over a user's rows is at.
+/// Position of a pass over a user's rows: the table it deletes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pass {
     /// Notifications with their occurrences.
     Notifications,
     /// Events after this one, in the order of time.
     Events(DateTime<Utc>, Uuid),
-    /// Messages that wait for a topic.
+    /// Messages that are not published yet.
     Messages,
-    /// The end: every table was looked at.
+    /// The end: every table was processed.
     Over,
 }
 
@@ -134,7 +134,7 @@ impl Store {
         Ok(())
     }
 
-    /// Gives an erasure back, so that it is looked at again after a pause.
+    /// Returns an erasure's lease, so that it is claimed again after a pause.
     ///
     /// # Errors
     /// When the statement fails; the lease then runs out by itself.

@@ -8,36 +8,36 @@ use super::{
     page::{self, Page},
 };
 
-/// Whether a notification is kept.
+/// State of a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
 #[sqlx(type_name = "notification_state", rename_all = "lowercase")]
 pub enum NotificationState {
-    /// It is.
+    /// Present.
     Active,
-    /// It was taken back; its tombstone is.
+    /// Deleted; a tombstone without content remains.
     Deleted,
 }
 
-/// Where an occurrence stands.
+/// State of an occurrence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
 #[sqlx(type_name = "occurrence_state", rename_all = "lowercase")]
 pub enum OccurrenceState {
-    /// It waits for its time, or for a scheduler.
+    /// Not due yet, or due and not claimed.
     Pending,
-    /// It was published.
+    /// Published to the notification topic.
     Released,
-    /// A provider accepted it, for one device at least.
+    /// A provider accepted at least one delivery.
     Sent,
-    /// Every delivery failed or was not to be made.
+    /// No delivery was accepted, and at least one failed.
     Failed,
-    /// No delivery was to be made.
+    /// Every delivery was suppressed.
     Suppressed,
-    /// The notification was changed or taken back before its time.
+    /// Cancelled before it was released; the reason says why.
     Cancelled,
 }
 
 impl NotificationState {
-    /// Its word.
+    /// Returns the name used in the database and in responses.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -57,7 +57,7 @@ impl OccurrenceState {
         Self::Cancelled,
     ];
 
-    /// Its word.
+    /// Returns the name used in the database and in responses.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -70,79 +70,79 @@ impl OccurrenceState {
         }
     }
 
-    /// The state of that word.
+    /// Returns the state with this name.
     #[must_use]
     pub fn of(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.as_str() == word)
     }
 }
 
-/// Which notifications.
+/// Filter of notifications.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NotificationFilter {
-    /// In this state.
+    /// Only notifications in this state.
     pub state: Option<NotificationState>,
-    /// With an occurrence in this state.
+    /// Only notifications with an occurrence in this state.
     pub occurrence: Option<OccurrenceState>,
-    /// With an occurrence (in that state, else a pending one) due before.
+    /// Only notifications with an occurrence (in that state, default pending) due before this time.
     pub due_before: Option<DateTime<Utc>>,
 }
 
 /// A notification.
 #[derive(Debug, Clone)]
 pub struct NotificationRow {
-    /// Its id.
+    /// Id of the row.
     pub id: Uuid,
-    /// Who asked for it.
+    /// Source: `reminder` or `notification`.
     pub source: String,
-    /// The item it is of.
+    /// Item that the notification belongs to.
     pub item_id: String,
-    /// Whom it is for.
+    /// User who is notified.
     pub user_id: String,
-    /// The item's version.
+    /// Version of the item.
     pub version: i64,
-    /// The word of its state, known to this version or not.
+    /// Name of the state, which this version may not know.
     pub state: String,
-    /// When it is due.
+    /// Date of the reminder.
     pub date: Option<DateTime<Utc>>,
-    /// Minutes before it at which to notify.
+    /// Minutes before the date at which to notify.
     pub notify_offsets: Option<Vec<i32>>,
-    /// How it recurs.
+    /// Recurrence rule.
     pub recurrence: Option<serde_json::Value>,
-    /// What it says and how.
+    /// Content.
     pub content: Option<serde_json::Value>,
-    /// When its newest version was applied.
+    /// Time at which the newest version was applied.
     pub updated_at: DateTime<Utc>,
 }
 
-/// A time of delivery.
+/// An occurrence.
 #[derive(Debug, Clone)]
 pub struct OccurrenceRow {
-    /// Its id.
+    /// Id of the row.
     pub id: Uuid,
-    /// The notification it is of.
+    /// Notification that the occurrence belongs to.
     pub notification_id: Uuid,
-    /// The time of delivery.
+    /// Time at which the occurrence is due.
     pub due_at: DateTime<Utc>,
-    /// What it reminds of.
+    /// Date of the instance.
     pub date: Option<DateTime<Utc>>,
-    /// After this it is no longer sent.
+    /// Time after which the occurrence is no longer sent.
     pub expires_at: Option<DateTime<Utc>>,
-    /// The word of its state, known to this version or not.
+    /// Name of the state, which this version may not know.
     pub state: String,
-    /// When it was published.
+    /// Time at which the occurrence was published.
     pub released_at: Option<DateTime<Utc>>,
-    /// Deliveries that a provider accepted.
+    /// Number of deliveries that a provider accepted.
     pub sent: i32,
-    /// Deliveries that failed.
+    /// Number of deliveries that failed.
     pub failed: i32,
-    /// Deliveries that were not to be made.
+    /// Number of deliveries that were suppressed.
     pub suppressed: i32,
-    /// All its deliveries.
+    /// Number of all deliveries.
     pub deliveries: i32,
-    /// When the latest outcome was, or it was cancelled.
+    /// Time of the latest outcome, or of the cancellation.
     pub outcome_at: Option<DateTime<Utc>>,
-    /// Why it stands so.
+    /// Reason code, which this version may not know.
     pub reason: Option<String>,
 }
 

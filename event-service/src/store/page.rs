@@ -9,9 +9,9 @@ pub const PAGE_BYTES: usize = 4 * 1024 * 1024;
 /// A page of rows.
 #[derive(Debug, Clone)]
 pub struct Page<T> {
-    /// The rows, one at least if there are any.
+    /// Rows, at least one if there are any.
     pub rows: Vec<T>,
-    /// Whether more may follow.
+    /// `true` if more rows may follow.
     pub is_full: bool,
 }
 

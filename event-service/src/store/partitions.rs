@@ -6,8 +6,8 @@ use super::Store;
 const WEEKS_AHEAD: i32 = 4;
 
 impl Store {
-    /// Makes the partitions of the last week, this week and the weeks ahead, where they are
-    /// missing; how many it made.
+    /// Creates missing partitions of the last week, this week and the weeks ahead; returns the
+    /// number created.
     ///
     /// # Errors
     /// When the database cannot be asked, or others hold the catalogue for too long.

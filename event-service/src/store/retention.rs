@@ -1,4 +1,4 @@
-//! Purges what is older than it is kept: the catalogue by whole partitions, the rest in chunks,
+//! Deletes rows older than the retention: the catalogue by whole partitions, the rest in chunks,
 //! each a short transaction that reads no further than the rows it deletes.
 //!
 //! One replica purges at a time: every chunk tries an advisory lock of its own transaction, and

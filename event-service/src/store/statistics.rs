@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::Store;
 
-/// Where counting stops.
+/// Count at which counting stops.
 pub const COUNTED: i64 = 10_000;
 
 /// A count that stops at [`COUNTED`].

@@ -12,7 +12,7 @@ use super::{EventFilter, EventRow, Store};
 /// Events that one look passes over at most.
 pub const LOOK: i64 = 1_000;
 
-/// Where a stream is: everything up to it was seen.
+/// Position of a stream: every event up to it was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamPosition {
     /// The transaction that wrote the last event seen.

@@ -1,10 +1,10 @@
-//! Occurrences that were released and have no end: found an hour later, and asked about until they
-//! have one.
+//! Released occurrences without an outcome: found an hour after their release, and asked about
+//! until they have one.
 //!
-//! The scheduler notes what it releases in `releases`, a row for each batch. What of a batch has
-//! not ended when its time is over goes into `unsettled`, and from there a command asks the ledger
-//! of notification-service. Rows are read one by one: one that this binary cannot read, as a newer
-//! one may have written it, is put off alone.
+//! The scheduler records each released batch as a row of `releases`. Occurrences of a batch that
+//! have no outcome after an hour are moved to `unsettled`, and a command asks
+//! notification-service's ledger about each. Rows are read one by one: a row that this binary
+//! cannot read, because a newer one wrote it, is postponed alone.
 
 use std::time::Duration;
 
@@ -21,34 +21,34 @@ use uuid::Uuid;
 
 use super::{ApplyError, Store, apply::revisions};
 
-/// The advisory lock of the watchdog: one replica looks at a time.
+/// Advisory lock of the watchdog: one replica runs at a time.
 const WATCHDOG: i64 = 0x7761_7463_6864_6f67;
-/// Batches of releases that one transaction goes through: up to 500 occurrences each.
+/// Batches of releases that one transaction processes: up to 500 occurrences each.
 const RELEASES: i64 = 40;
 /// Occurrences that one transaction asks about.
 const ASKED: i64 = 500;
 
-/// Figures of one look.
+/// Counts of one run of the watchdog.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Watched {
-    /// Another replica is looking; nothing was done.
+    /// `true` if another replica is running; nothing was done.
     pub busy: bool,
-    /// There may be more to look at.
+    /// `true` if there may be more to process.
     pub more: bool,
     /// Occurrences that the ledger was asked about.
     pub asked: u64,
-    /// Occurrences that had ended by themselves.
+    /// Occurrences that had an outcome already.
     pub settled: u64,
-    /// Occurrences that ended here: the notification that they were of is gone.
+    /// Occurrences that were cancelled because their notification no longer exists.
     pub orphaned: u64,
-    /// Occurrences that were put off: this binary cannot read the notification that they are of.
+    /// Occurrences that were postponed because this binary cannot read their notification.
     pub unreadable: u64,
 }
 
-/// Figures for operators.
+/// Counts for operators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unsettled {
-    /// Occurrences that the ledger was asked about more than once and that have not ended.
+    /// Occurrences without an outcome that the ledger was asked about more than once.
     pub asked_again: i64,
     /// Commands for the notification topic that can never be published.
     pub parked_commands: i64,
@@ -68,7 +68,7 @@ struct Open {
     user_email: Option<String>,
     version: i64,
     item_changed_at: DateTime<Utc>,
-    /// As JSON. None: the notification was taken back.
+    /// JSON; `None` if the notification is deleted.
     content: Option<String>,
     traceparent: Option<String>,
     now: DateTime<Utc>,
@@ -80,9 +80,9 @@ fn interval(duration: Duration) -> PgInterval {
 }
 
 impl Store {
-    /// Looks at one part of what was released longer than `after` ago, and asks the ledger about
-    /// what has no end: by a command, which the scheduler relays. What was asked about is looked at
-    /// again after as long.
+    /// Processes one part of the occurrences that were released longer than `after` ago: asks the
+    /// ledger about those without an outcome, by a command that the scheduler relays. An occurrence
+    /// is asked about again after the same time.
     ///
     /// # Errors
     /// [`ApplyError`]: nothing was done.
@@ -113,7 +113,7 @@ impl Store {
         })
     }
 
-    /// Counts what has no end although it was asked about, and commands that are parked.
+    /// Counts occurrences without an outcome that were asked about, and parked commands.
     ///
     /// # Errors
     /// When the database cannot be asked.
@@ -129,8 +129,8 @@ impl Store {
     }
 }
 
-/// Moves what was released and has not ended to `unsettled`; returns how many batches were gone
-/// through. Batches are in the order of their ids: the first that is too young ends the look.
+/// Moves released occurrences without an outcome to `unsettled`; returns the number of batches
+/// processed. Batches are read in the order of their ids, up to the first that is too young.
 async fn take_over(connection: &mut PgConnection, after: Duration) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!(
         r#"with old as (
@@ -156,7 +156,8 @@ async fn take_over(connection: &mut PgConnection, after: Duration) -> Result<i64
     .await
 }
 
-/// Occurrences to ask about, those that have ended, and those whose notification is gone.
+/// Returns occurrences to ask about, those that have an outcome, and those whose notification no
+/// longer exists.
 async fn look(
     connection: &mut PgConnection,
 ) -> Result<(Vec<Open>, Vec<Uuid>, Vec<Uuid>), ApplyError> {
@@ -207,7 +208,7 @@ async fn look(
     Ok((open, settled, orphaned))
 }
 
-/// Why no command can be made of a row.
+/// Reason why no command can be made of a row.
 #[derive(Debug, thiserror::Error)]
 enum Unreadable {
     #[error("the item's id")]
@@ -216,8 +217,8 @@ enum Unreadable {
     Content(#[from] serde_json::Error),
 }
 
-/// The command that asks about an occurrence; none, which is counted and logged, of one that this
-/// binary cannot read.
+/// Builds the command that asks about an occurrence. Returns `None` for a row that this binary
+/// cannot read, which is counted and logged.
 fn readable_command(open: &Open) -> Option<OutboxMessage> {
     match command(open) {
         Ok(command) => Some(command),
@@ -235,7 +236,7 @@ fn readable_command(open: &Open) -> Option<OutboxMessage> {
     }
 }
 
-/// The command that asks about an occurrence. A repeat of the same question is the same event.
+/// Builds the command that asks about an occurrence. A repeated question has the same event id.
 fn command(open: &Open) -> Result<OutboxMessage, Unreadable> {
     let item_id: ItemId = open.item_id.parse()?;
     // What has expired is sent no more, whatever it says.
@@ -288,7 +289,7 @@ async fn forget(connection: &mut PgConnection, ids: &[Uuid]) -> Result<(), sqlx:
     Ok(())
 }
 
-/// Ends occurrences of notifications that are gone: nobody can be asked about them.
+/// Cancels occurrences whose notification no longer exists: no question can be asked about them.
 async fn end_orphans(connection: &mut PgConnection, ids: &[Uuid]) -> Result<(), sqlx::Error> {
     if ids.is_empty() {
         return Ok(());

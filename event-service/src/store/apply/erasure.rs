@@ -1,4 +1,4 @@
-//! Notes the erasures of a batch, and keeps an erased user's late events out.
+//! Records the erasures of a batch, and drops late events of erased users.
 //!
 //! Nothing waits for an erasure: it is noted in the transaction of its batch, and
 //! [`super::super::erasures`] deletes the user's rows afterwards. A batch whose look at

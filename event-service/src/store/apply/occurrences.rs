@@ -1,4 +1,4 @@
-//! Keeps a notification's times of delivery with its newest version.
+//! Updates the occurrences of a notification to its newest version.
 
 use std::collections::BTreeMap;
 
@@ -53,8 +53,8 @@ impl Rows {
     }
 }
 
-/// Cancels what no longer is to be delivered, makes or revives what is. What was released or has
-/// ended stays as it is.
+/// Cancels occurrences that are no longer required, and creates those that are or makes them
+/// pending again. Released occurrences and those with an outcome stay unchanged.
 pub(super) async fn replace(
     connection: &mut PgConnection,
     settled: &[Settled<'_>],
@@ -75,8 +75,9 @@ pub(super) async fn replace(
     Ok(())
 }
 
-/// What has an outcome already was published, though no scheduler has marked it: it ends as its
-/// outcomes say.
+/// Cancels pending occurrences, each with the reason of its notification's change. An occurrence
+/// that has an outcome was published although no scheduler has marked it: it ends as its outcomes
+/// say.
 async fn cancel(
     connection: &mut PgConnection,
     notifications: &[Uuid],
@@ -126,7 +127,7 @@ async fn make(connection: &mut PgConnection, owed: &Rows) -> Result<(), sqlx::Er
     Ok(())
 }
 
-/// The same time of delivery may now be of another date or priority, or expire at another time.
+/// Updates date, priority and expiry of occurrences whose delivery time stays the same.
 async fn adjust(connection: &mut PgConnection, kept: &Rows) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update occurrences set date = new.date, expires_at = new.expires_at, user_key = new.user_key

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::intake::{Effect, Incoming};
 
-/// What a batch tells of one occurrence, whatever the order in which it was told.
+/// Outcomes of one occurrence in a batch, independent of their order.
 struct Tally {
     notification_id: Uuid,
     due_at: DateTime<Utc>,
@@ -18,7 +18,7 @@ struct Tally {
     failed: i32,
     suppressed: i32,
     deliveries: i32,
-    /// When and why: of the latest one that ended a delivery.
+    /// Time and reason of the latest outcome.
     latest: Option<(DateTime<Utc>, Option<String>)>,
 }
 
@@ -49,7 +49,7 @@ impl Tally {
         tallies
     }
 
-    /// The count of the deliveries that ended like this.
+    /// Returns the counter of deliveries with this final state.
     fn ended_as(&mut self, state: DeliveryState) -> Option<&mut i32> {
         match state {
             DeliveryState::Sent => Some(&mut self.sent),
@@ -60,9 +60,9 @@ impl Tally {
     }
 }
 
-/// Leaves out outcomes that are told again and are known: the time of an event is a part of its
-/// key, and one that is told again may have another. What is told again as deferred is looked at
-/// when its quiet hours are over.
+/// Leaves out republished outcomes that are known already: an event's time is a part of its key,
+/// and a republished one may have another time. A republished `deferred` postpones the watchdog's
+/// next question until the quiet hours are over.
 pub(super) async fn without_known<'a>(
     connection: &mut PgConnection,
     incoming: Vec<&'a Incoming>,
@@ -90,7 +90,7 @@ pub(super) async fn without_known<'a>(
     Ok(incoming.into_iter().filter(is_new).collect())
 }
 
-/// The outcome that an event tells again.
+/// Returns the outcome if the event republishes one.
 fn retold(event: &Incoming) -> Option<&OutcomeData> {
     match &event.effect {
         Effect::Outcome { data, .. } if data.retold => Some(data),
@@ -98,7 +98,8 @@ fn retold(event: &Incoming) -> Option<&OutcomeData> {
     }
 }
 
-/// Asks no more about what waits for the end of quiet hours, until an hour after that.
+/// Postpones the watchdog's question about deferred deliveries until an hour after the end of the
+/// quiet hours.
 async fn put_off(
     connection: &mut PgConnection,
     retold: &[(&Incoming, &OutcomeData)],
@@ -121,12 +122,12 @@ async fn put_off(
     Ok(())
 }
 
-/// Adds the outcomes of a batch. One whose occurrence is not known yet is kept for it: the event
-/// that makes the occurrence then finds it released or ended.
+/// Adds the outcomes of a batch. An outcome of an unknown occurrence is stored as well: the event
+/// that creates the occurrence then finds it released or ended.
 ///
-/// An outcome may be quicker than the scheduler's mark, or come although the scheduler died before
-/// it. An occurrence of a recurring notification waits for the mark all the same: with it the next
-/// one is made, and the series would end without.
+/// An outcome may arrive before the scheduler's mark, or although the scheduler died before it. An
+/// occurrence of a recurring notification stays pending until the mark all the same: the mark also
+/// creates the next occurrence, without which the series would end.
 pub(super) async fn count(
     connection: &mut PgConnection,
     fresh: &[&Incoming],

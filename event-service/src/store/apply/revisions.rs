@@ -1,6 +1,6 @@
-//! Tells notification-service what became of occurrences that were released, or claimed to be,
-//! before a notification was changed or taken back: a delivery of theirs may still wait there, for
-//! the end of quiet hours or of a provider's outage, or be on its way there.
+//! Commands that tell notification-service about released or claimed occurrences whose notification
+//! was changed or deleted: a delivery may still be pending there, for the end of quiet hours or of
+//! a provider's outage, or be on its way there.
 
 use chrono::{DateTime, Utc};
 use shared::{
@@ -34,7 +34,7 @@ pub(super) async fn tell(
     insert(connection, &commands).await
 }
 
-/// The command of one part of the occurrences, so that each fits into a message.
+/// Builds the command for a part of the occurrences that fits into one message.
 fn command(
     settled: &Settled<'_>,
     event_type: EventType,
@@ -70,7 +70,7 @@ fn command(
     OutboxMessage::of(&event)
 }
 
-/// Leaves commands for the scheduler, which publishes on the notification topic.
+/// Inserts commands, which the scheduler publishes on the notification topic.
 pub(in crate::store) async fn insert(
     connection: &mut PgConnection,
     commands: &[OutboxMessage],
