@@ -107,7 +107,7 @@ pub struct App {
 }
 
 impl App {
-    /// Binds the ports. Database and bus may still be away.
+    /// Binds the ports. Database and bus may be unreachable.
     ///
     /// # Errors
     /// When a port is taken, or the bus's settings cannot be used.

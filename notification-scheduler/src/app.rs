@@ -53,8 +53,8 @@ fn topology(bus: &BusConfig) -> Topology {
     Topology { topics: vec![bus.notification_topic.clone()], queues: Vec::new() }
 }
 
-/// Makes its topic where the bus is our own. It owns no table: event-service's `migrate` makes
-/// those.
+/// Creates the topic on the postgres bus. The scheduler owns no table: event-service's `migrate`
+/// creates those that it uses.
 ///
 /// # Errors
 /// When the bus cannot be reached or refuses.
@@ -75,7 +75,7 @@ pub struct App {
 }
 
 impl App {
-    /// Binds the admin port. Database and bus may still be away.
+    /// Binds the admin port. Database and bus may be unreachable.
     ///
     /// # Errors
     /// When the port is taken, or the bus's settings cannot be used.

@@ -1,5 +1,5 @@
-//! Brings event-service's commands to the notification topic: what became of occurrences that were
-//! released already, and whom to erase.
+//! Relays event-service's commands to the notification topic: changes of released occurrences,
+//! questions about them, and erasures of users.
 
 use std::time::Duration;
 
@@ -13,19 +13,19 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// How often it looks while there is nothing; they are rare, and an empty table costs next to
-/// nothing to look at.
+/// Pause between two queries while there are no commands: they are rare, and a query of an empty
+/// table is cheap.
 const PERIOD: Duration = Duration::from_millis(250);
-/// How long the topic may take to answer.
+/// Longest time that the topic may take to answer.
 const ANSWER: Duration = Duration::from_secs(10);
-/// Commands relayed together at the most, and their bytes.
+/// Largest number of commands relayed together.
 const BATCH: i64 = 100;
 const BATCH_BYTES: i64 = 4 * 1024 * 1024;
-/// The pause is at least so many times what a look took: while a snapshot is held, each look steps
-/// over all commands that were relayed since.
+/// Smallest ratio of the pause to the duration of a query: while a snapshot is held, each query
+/// steps over all commands that were relayed since.
 const REST: u32 = 10;
 
-/// Relays commands; any number share a database.
+/// Relays commands; any number of relays share a database.
 pub(crate) struct Commands {
     store: Store,
     bus: SharedBus,
@@ -59,7 +59,7 @@ impl Commands {
         }
     }
 
-    /// Relays a batch; how many there were.
+    /// Relays a batch; returns its size.
     async fn relay(&self) -> Result<usize, StoreError> {
         let (ids, messages): (Vec<Uuid>, Vec<Message>) =
             self.store.claim_commands(BATCH, BATCH_BYTES).await?.into_iter().unzip();

@@ -1,4 +1,5 @@
-//! What is due, as the messages that tell of it.
+//! Messages about occurrences: the command to send one, and the outcome of one that is not
+//! published.
 
 use chrono::{DateTime, Utc};
 use shared::{
@@ -9,19 +10,19 @@ use uuid::Uuid;
 
 use crate::store::Claimed;
 
-/// Why an occurrence ends without having been published.
+/// Outcome of an occurrence that is not published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// It was too late to be sent.
+    /// The occurrence has expired.
     Expired,
-    /// A later one of the same series is due as well: that one is sent.
+    /// A later occurrence of the same series is due as well, and is sent instead.
     Missed,
-    /// The topic can never take it.
+    /// The topic can never accept the message.
     Unpublishable,
 }
 
 impl End {
-    /// The state in which it ends.
+    /// Returns the final state.
     #[must_use]
     pub const fn state(self) -> DeliveryState {
         match self {
@@ -30,7 +31,7 @@ impl End {
         }
     }
 
-    /// The reason that the timeline shows.
+    /// Returns the reason code.
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
@@ -48,7 +49,7 @@ impl End {
     }
 }
 
-/// The command to send an occurrence. Published again, it is the same event.
+/// Builds the command to send an occurrence. A repeated command is the same event.
 #[must_use]
 pub fn send(claimed: Claimed) -> Event<SendData> {
     Event {
@@ -75,7 +76,7 @@ pub fn send(claimed: Claimed) -> Event<SendData> {
     }
 }
 
-/// The fact that an occurrence ended without having been published.
+/// Builds the event that reports the outcome of an unpublished occurrence.
 #[must_use]
 pub fn ended(claimed: &Claimed, end: End, at: DateTime<Utc>) -> Event<OutcomeData> {
     Event {
@@ -112,7 +113,7 @@ fn ended_id(occurrence: Uuid, end: End) -> Uuid {
     event_id_of(&format!("{}\n{}\n{}", occurrence.simple(), end.event_type(), end.reason()))
 }
 
-/// The same for the outbox.
+/// Encodes an outcome for the outbox.
 ///
 /// # Errors
 /// When its data cannot be written as JSON.

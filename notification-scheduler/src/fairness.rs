@@ -1,11 +1,11 @@
-//! Shares: how much of one user's backlog is released in a second. Pure.
+//! Rate limit of each user's releases. Pure.
 //!
-//! Each user has a token bucket. Occurrences beyond it are given back, and the user counts as
-//! backlogged: claims pass over that user, who gets what the bucket refills by claims of their own,
-//! until these find no more. Others are thereby claimed as if the backlog were not there, and the
-//! queue behind the topic stays short. Beside a slow topic buckets hold less and refill more slowly
-//! ([`AdaptiveRate`]). Every scheduler has buckets of its own: with `n` replicas a user's share is up
-//! to `n` times as large.
+//! Each user has a token bucket. Occurrences beyond it are returned, and the user counts as
+//! backlogged: claims pass over that user, whose occurrences are then claimed separately as the
+//! bucket refills, until no more are found. Other users' occurrences are claimed as if the backlog
+//! did not exist, and the queue behind the topic stays short. While the topic is slow, buckets hold
+//! less and refill more slowly ([`AdaptiveRate`]). Every scheduler has its own buckets: with `n`
+//! replicas a user's limit is up to `n` times as large.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -18,33 +18,33 @@ use tokio::time::Instant;
 
 use crate::store::UserKey;
 
-/// Users that are passed over at once. Each one more costs a claim a range of the index; users
-/// beyond these are not held to their share.
+/// Largest number of backlogged users. Each one costs a claim another range of the index; users
+/// beyond these are not limited.
 const MAX_BACKLOGGED: usize = 16;
-/// The part of a full bucket from which on a claim of a user's own is worth making.
+/// Fraction of a full bucket from which a separate claim for its user is made.
 const WORTH_A_CLAIM: f64 = 0.1;
-/// The time between two removals of full buckets.
+/// Time between two purges of full buckets.
 const PURGE_EVERY: Duration = Duration::from_secs(1);
 
-/// An occurrence, as far as shares are concerned.
+/// Properties of an occurrence that the rate limit depends on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Candidate {
     /// The user.
     pub(crate) user: UserKey,
-    /// The time of delivery.
+    /// Time at which the occurrence is due.
     pub(crate) due_at: DateTime<Utc>,
     /// `true` if the priority is `high`.
     pub(crate) is_urgent: bool,
 }
 
-/// A claim that a backlogged user may make.
+/// A claim that is allowed for a backlogged user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Allowance {
     /// The user.
     pub(crate) user: UserKey,
     /// No occurrence of the backlog is due before this.
     pub(crate) since: DateTime<Utc>,
-    /// Occurrences at the most.
+    /// Largest number of occurrences.
     pub(crate) limit: usize,
 }
 
@@ -54,7 +54,7 @@ struct Bucket {
     filled_at: Instant,
 }
 
-/// The shares of all users.
+/// Rate limits of all users.
 #[derive(Debug)]
 pub(crate) struct Shares {
     /// Tokens a second, and in a full bucket.
@@ -65,7 +65,8 @@ pub(crate) struct Shares {
 }
 
 impl Shares {
-    /// Shares of `per_second` releases a second while the topic is quick, and as many at once.
+    /// Creates limits of `per_second` releases a second while the topic is quick, and as many at
+    /// once.
     pub(crate) fn new(per_second: u32, now: Instant) -> Self {
         Self {
             pace: AdaptiveRate::new(per_second, now),
@@ -93,7 +94,7 @@ impl Shares {
         admitted
     }
 
-    /// Notes the time that a publish took, and returns the pace: releases of one user a second.
+    /// Records the duration of a publish, and returns the limit: releases of one user a second.
     pub(crate) fn note_publish(
         &mut self,
         messages: usize,
@@ -105,12 +106,12 @@ impl Shares {
         self.pace.per_second()
     }
 
-    /// The users that claims pass over.
+    /// Returns the users that claims pass over.
     pub(crate) fn backlogged(&self) -> Vec<UserKey> {
         self.backlogged.keys().copied().collect()
     }
 
-    /// The claims that backlogged users may make now.
+    /// Returns the claims that are allowed for backlogged users now.
     pub(crate) fn allowances(&mut self, now: Instant) -> Vec<Allowance> {
         let users: Vec<(UserKey, DateTime<Utc>)> =
             self.backlogged.iter().map(|(user, since)| (*user, *since)).collect();
@@ -122,9 +123,8 @@ impl Shares {
         users.into_iter().filter_map(allowance).collect()
     }
 
-    /// Notes the result of a claim that was allowed: how many occurrences it brought, and the time
-    /// of the first that is not urgent. A claim that brought fewer than it might have ends the
-    /// backlog.
+    /// Records the result of an allowed claim: the number of occurrences, and the due time of the
+    /// first that is not urgent. A claim with fewer occurrences than allowed ends the backlog.
     pub(crate) fn spend(
         &mut self,
         allowance: Allowance,

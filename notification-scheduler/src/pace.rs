@@ -1,5 +1,4 @@
-//! How long to wait: until the next occurrence is due, after a failure, between two looks at
-//! everything. Pure.
+//! Waiting times: until the next occurrence is due, after a failure, between two full claims. Pure.
 
 use std::{
     sync::{
@@ -13,16 +12,16 @@ use tokio::time::Instant;
 
 use crate::store::Next;
 
-/// The longest time between two claims: what is made meanwhile may be due at once.
+/// Longest time between two claims: an occurrence that is created meanwhile may be due at once.
 pub(crate) const POLL: Duration = Duration::from_millis(50);
-/// The shortest time after a claim that was not full: a steady trickle is claimed in small batches,
-/// not one by one.
+/// Shortest time after a claim that was not full: a steady trickle is claimed in small batches, not
+/// one by one.
 pub(crate) const BREATH: Duration = Duration::from_millis(5);
-/// Back-off, at first and at most.
+/// First and longest back-off.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
-/// Until the next occurrence is due, by the database's clock; at most [`POLL`], and no shorter than
-/// a breath when it is due but held by another.
+/// Returns the time until the next occurrence is due, by the database's clock: at most
+/// [`MAX_INTERVAL`], and at least [`MIN_INTERVAL`] if it is due but leased to another scheduler.
 pub(crate) fn until(next: Next) -> Duration {
     let wait = match next.due_at {
         None => POLL,
@@ -31,20 +30,20 @@ pub(crate) fn until(next: Next) -> Duration {
     wait.min(POLL)
 }
 
-/// Between two claims without the hint: an eighth of the time at most is spent in them, however
-/// long the dead entries at the index's head make one.
+/// Returns the time between two full claims: at most an eighth of the time is spent in them,
+/// however long dead entries at the head of the index make one.
 pub(crate) fn between_full_claims(took: Duration) -> Duration {
     (took * 8).clamp(POLL, Duration::from_secs(10))
 }
 
-/// Between two claims while some user is backlogged. A claim passes over the index entries of the
-/// backlog, so an eighth of the time at most is spent in them; others wait half a second at the
-/// most.
+/// Returns the time between two claims while some user is backlogged. A claim passes over the index
+/// entries of the backlog, so at most an eighth of the time is spent in claims; other users wait at
+/// most half a second.
 pub(crate) fn beside_a_backlog(took: Duration) -> Duration {
     (took * 8).clamp(POLL, Duration::from_millis(500))
 }
 
-/// Failures in a row of something that is needed, and the pause they ask for.
+/// Consecutive failures of a dependency, and the back-off that they require.
 #[derive(Debug, Default)]
 pub(crate) struct Failures {
     in_a_row: AtomicU32,
@@ -57,7 +56,8 @@ impl Failures {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
-    /// Time since the last one, whether or not it has been cleared; `None` without any.
+    /// Returns the time since the last failure, even if a success followed; `None` if there was
+    /// none.
     pub(crate) fn since_last(&self) -> Option<Duration> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).map(|last| last.elapsed())
     }
@@ -70,7 +70,7 @@ impl Failures {
         self.in_a_row.load(Ordering::Relaxed) > 0
     }
 
-    /// None without a failure; then it doubles with each.
+    /// Returns the back-off: `None` without a failure, then doubled with each.
     pub(crate) fn pause(&self) -> Option<Duration> {
         let doublings = self.in_a_row.load(Ordering::Relaxed).checked_sub(1)?;
         Some((BACK_OFF.0 * 2_u32.pow(doublings.min(10))).min(BACK_OFF.1))

@@ -1,4 +1,4 @@
-//! Brings a claimed batch to the topic and marks what the topic took.
+//! Publishes a claimed batch and marks the occurrences that the topic accepted.
 
 use std::{
     collections::HashSet,
@@ -17,26 +17,26 @@ use crate::{
     store::{Batch, Claimed, Fate, Store},
 };
 
-/// What is kept of a lease for publishing and marking: with less left, a batch is not published any
-/// more.
+/// Part of a lease that is reserved for publishing and marking: if less is left, a batch is not
+/// published.
 const RESERVE: Duration = Duration::from_secs(5);
 
-/// A recurring notification that is later than this may have been overtaken by its next occurrence.
+/// Lateness from which an occurrence of a recurring notification may be superseded by the next one.
 const CATCH_UP_SECONDS: f64 = 60.0;
 
-/// Releases batches, several at once.
+/// Publishes claimed batches, several at once.
 pub(crate) struct Releaser {
     store: Store,
     bus: SharedBus,
     name: String,
     lease: Duration,
-    /// Publishes that failed in a row.
+    /// Back-off of the topic.
     pub(crate) topic: Failures,
-    /// Shares of users, whose pace follows how quick the topic is.
+    /// Rate limits of users, which depend on the speed of the topic.
     shares: Arc<Mutex<Shares>>,
 }
 
-/// The ids and fences of claims.
+/// Returns the ids and fences of claims.
 fn keys<'a>(claims: impl IntoIterator<Item = &'a Claimed>) -> Vec<(Uuid, i32)> {
     claims.into_iter().map(|claimed| (claimed.id, claimed.fence)).collect()
 }
@@ -52,8 +52,8 @@ impl Releaser {
         Self { store, bus, name, lease, topic: Failures::default(), shares }
     }
 
-    /// Marks what was published before, ends what has expired or been missed, publishes the rest
-    /// and marks it.
+    /// Marks occurrences that were published before, ends those that have expired or are
+    /// superseded, publishes the rest and marks it.
     pub(crate) async fn release(&self, batch: Batch) {
         self.clear_away(&batch).await;
         let (told, claimed): (Vec<Claimed>, Vec<Claimed>) =
@@ -99,15 +99,15 @@ impl Releaser {
         }
     }
 
-    /// Notes how long the topic took.
+    /// Records the duration of a publish.
     fn note_pace(&self, messages: usize, took: Duration, succeeded: bool) {
         let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
         let pace = shares.note_publish(messages, took, succeeded, Instant::now());
         metrics::gauge!("reminders_scheduler_pace").set(pace);
     }
 
-    /// Ends occurrences whose notification is gone, and sets aside those that cannot be read:
-    /// either alone, whatever else is in the batch.
+    /// Cancels occurrences whose notification is deleted, and quarantines those that cannot be
+    /// read: each alone, whatever else is in the batch.
     async fn clear_away(&self, batch: &Batch) {
         if !batch.orphans.is_empty() {
             match self.store.end_orphans(&batch.orphans).await {
@@ -148,7 +148,8 @@ impl Releaser {
         }
     }
 
-    /// Sorts out occurrences of recurring notifications that a later one has overtaken.
+    /// Separates occurrences of recurring notifications that a later occurrence supersedes from the
+    /// others.
     async fn without_missed(&self, claimed: Vec<Claimed>) -> (Vec<Claimed>, Vec<Claimed>) {
         let late: Vec<&Claimed> = claimed
             .iter()
@@ -206,7 +207,8 @@ impl Releaser {
         }
     }
 
-    /// Marks until it succeeds or the lease has run out: an unmarked occurrence is published again.
+    /// Marks occurrences as released, with retries until the lease runs out: an unmarked occurrence
+    /// is published again.
     async fn mark(&self, taken: &[Claimed]) {
         let tries = Failures::default();
         let marking = async {
@@ -270,7 +272,7 @@ impl Releaser {
         }
     }
 
-    /// Gives leases back; where that fails they run out by themselves.
+    /// Returns leases; if that fails they run out by themselves.
     pub(crate) async fn give_back<'a>(
         &self,
         claims: impl IntoIterator<Item = &'a Claimed>,
@@ -293,7 +295,7 @@ impl Releaser {
     }
 }
 
-/// The claims and their messages, in the same order.
+/// Encodes claims as messages, in the same order.
 fn written(due: Vec<Claimed>) -> Option<(Vec<Claimed>, Vec<Message>)> {
     let messages: Result<Vec<Message>, _> =
         due.iter().map(|claimed| events::send(claimed.clone()).to_message()).collect();

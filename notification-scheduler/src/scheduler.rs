@@ -1,13 +1,12 @@
-//! Claims what is due, again and again, and hands each batch to be released while the next is
-//! claimed.
+//! Claims due occurrences in a loop; each batch is published while the next one is claimed.
 //!
-//! Two loops claim. The first goes on from where it was: it passes over what lies before the last
-//! claim, so that index entries of released occurrences, which a held snapshot keeps alive, cost it
-//! nothing. The second looks at everything, for what was made late, given back, or left by a crash;
-//! it looks the less often the longer that takes.
+//! Two loops claim. The first continues from the due time of its last claim, so that index entries
+//! of released occurrences, which a held snapshot keeps alive, cost nothing. The second claims from
+//! the beginning, for occurrences that were created late, returned, or left by a crash; it runs the
+//! less often the longer a claim takes.
 //!
-//! While some user has more due than a share (`fairness`), both pass over that user, and the first
-//! one also claims what the user's share allows.
+//! While some user has more due than the rate limit allows (`user_rate_limit`), both loops pass
+//! over that user, and the first one also claims what the limit allows.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -30,16 +29,16 @@ use crate::{
     store::{Batch, Claimed, Fate, Store, UserKey},
 };
 
-/// How a scheduler works.
+/// Settings of a scheduler.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The topic (`NOTIFICATION_TOPIC_ARN`).
+    /// Topic that is published to (`NOTIFICATION_TOPIC_ARN`).
     pub topic: String,
-    /// How long a claim is a lease; the store's claims have the same length.
+    /// Duration of a lease; the same as the store's.
     pub lease: Duration,
-    /// Occurrences claimed together at the most.
+    /// Largest number of occurrences claimed together.
     pub batch: usize,
-    /// Batches on their way to the topic at once.
+    /// Number of batches published at once.
     pub in_flight: usize,
     /// Occurrences of one user released in a second at the most (`USER_RELEASES_PER_SECOND`), and
     /// as many at once.
@@ -47,23 +46,23 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The length of a lease.
+    /// Default duration of a lease.
     pub const LEASE: Duration = Duration::from_secs(15);
 
-    /// What serves well everywhere.
+    /// Returns the default settings for a topic.
     #[must_use]
     pub fn new(topic: String) -> Self {
         Self { topic, lease: Self::LEASE, batch: 500, in_flight: 6, user_releases_per_second: 500 }
     }
 }
 
-/// How long a drain may take: what is not marked by then is published again by another, with the
-/// same ids.
+/// Longest time that a drain may take: occurrences that are not marked by then are published again
+/// by another scheduler, with the same ids.
 const DRAIN: Duration = Duration::from_secs(20);
 
-/// For how long after its start, or after a failure of the database or the topic, a scheduler tells
-/// of what was due before that it may have been changed meanwhile: the outage may have held up
-/// changes as well. They are awaited by notification-service.
+/// Time after the start, or after a failure of the database or the topic, in which occurrences that
+/// were due before it count as possibly changed: the outage may have delayed changes as well.
+/// notification-service waits for those changes.
 const UNSETTLED: Duration = Duration::from_secs(10);
 
 /// One scheduler; any number share a database.
@@ -99,13 +98,13 @@ impl Scheduler {
         }
     }
 
-    /// Whether the topic took what was published last.
+    /// Returns `true` if the last publish succeeded.
     #[must_use]
     pub fn topic_answers(&self) -> bool {
         !self.releaser.topic.any()
     }
 
-    /// Works until the token is cancelled, then lets the batches under way finish.
+    /// Runs until the token is cancelled, then waits for the batches in progress.
     pub async fn run(&self, shutdown: CancellationToken) {
         let everything = spawn_essential(
             "full claims",
@@ -122,8 +121,8 @@ impl Scheduler {
         drain_in_time(&mut releasing).await;
     }
 
-    /// Claims from the hint on, full batches without a pause, and otherwise when the next one is
-    /// due.
+    /// Claims from the last due time on: full batches without a pause, otherwise when the next
+    /// occurrence is due.
     async fn claim_onwards(self, shutdown: CancellationToken) -> JoinSet<()> {
         let mut releasing = JoinSet::new();
         let mut hint = None;
@@ -152,7 +151,7 @@ impl Scheduler {
         releasing
     }
 
-    /// Claims what backlogged users may have now.
+    /// Claims occurrences of backlogged users, as far as their rate limits allow.
     async fn claim_allowances(&self, releasing: &mut JoinSet<()>, shutdown: &CancellationToken) {
         let allowances = self.shares().allowances(Instant::now());
         for allowance in allowances {
@@ -170,7 +169,7 @@ impl Scheduler {
         }
     }
 
-    /// Claims without the hint, now and then.
+    /// Claims from the beginning, at longer intervals.
     async fn claim_everything(self, shutdown: CancellationToken) -> JoinSet<()> {
         let mut releasing = JoinSet::new();
         while let Some(permit) = self.permit(&shutdown).await {
@@ -193,7 +192,7 @@ impl Scheduler {
         releasing
     }
 
-    /// The right to one batch more, once neither the database nor the topic asks for a pause; none
+    /// Acquires the permit for one more batch, after the back-off of database and topic; `None`
     /// after the shutdown.
     async fn permit(&self, shutdown: &CancellationToken) -> Option<OwnedSemaphorePermit> {
         let pause = self.database.pause().max(self.releaser.topic.pause());
@@ -207,8 +206,8 @@ impl Scheduler {
         }
     }
 
-    /// One claim, of all users but those that are backlogged; nothing when the database failed,
-    /// which is noted.
+    /// Claims occurrences of all users but the backlogged ones; `None` if the database failed,
+    /// which is recorded.
     async fn claim(&self, hint: Option<DateTime<Utc>>, backlogged: &[UserKey]) -> Option<Batch> {
         let limit = self.settings.batch as i64;
         let claimed = match backlogged {
@@ -218,7 +217,7 @@ impl Scheduler {
         self.noted(claimed)
     }
 
-    /// The batch of a claim; nothing when the database failed, which is noted.
+    /// Records the result of a claim; `None` if the database failed.
     fn noted(&self, claimed: Result<Batch, crate::store::StoreError>) -> Option<Batch> {
         match claimed {
             Ok(mut batch) => {
@@ -236,8 +235,8 @@ impl Scheduler {
         }
     }
 
-    /// Time since the start or the last failure, while changes may be under way that were held up
-    /// by then.
+    /// Returns the time since the start or the last failure, while changes may be under way that
+    /// were delayed by then.
     fn calm_after_outage(&self) -> Option<Duration> {
         let failures = [self.database.since_last(), self.releaser.topic.since_last()];
         let calm = failures.into_iter().flatten().fold(self.started.elapsed(), Duration::min);
@@ -264,7 +263,7 @@ impl Scheduler {
         tracing::warn!(error = error as &dyn std::error::Error, "database failed, will retry");
     }
 
-    /// Gives back what is beyond its user's share, and releases the rest.
+    /// Returns occurrences beyond their user's rate limit, and publishes the rest.
     async fn start(
         &self,
         mut batch: Batch,

@@ -20,8 +20,8 @@ use uuid::Uuid;
 
 pub use claim::{Batch, UserKey};
 
-/// How its sessions plan: by the index of what is due and by keys, whatever the statistics say of a
-/// table that was just filled.
+/// Planner settings of the scheduler's sessions: by the index of due occurrences and by keys,
+/// whatever the statistics say of a table that was just filled.
 pub const SESSION: &[(&str, &str)] = &[
     ("enable_seqscan", "off"),
     ("enable_bitmapscan", "off"),
@@ -31,11 +31,11 @@ pub const SESSION: &[(&str, &str)] = &[
     ("jit", "off"),
 ];
 
-/// Why a statement failed.
+/// Error of a statement.
 #[derive(Debug, thiserror::Error)]
 #[error("{action}")]
 pub struct StoreError {
-    /// What was attempted.
+    /// Description of the attempted action.
     action: &'static str,
     #[source]
     source: Box<dyn std::error::Error + Send + Sync>,
@@ -52,83 +52,83 @@ impl StoreError {
 /// An occurrence under a lease.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Claimed {
-    /// Its id.
+    /// Id of the occurrence.
     pub id: Uuid,
-    /// Tells this lease from the next one.
+    /// Fence token: distinguishes this lease from the next one.
     pub fence: i32,
-    /// The time of delivery.
+    /// Time at which the occurrence is due.
     pub due_at: DateTime<Utc>,
-    /// What it reminds of.
+    /// Date of the instance.
     pub date: DateTime<Utc>,
-    /// After this it is not sent.
+    /// Time after which the occurrence is not sent.
     pub expires_at: DateTime<Utc>,
-    /// Whether it had expired when it was claimed.
+    /// `true` if the occurrence had expired when it was claimed.
     pub expired: bool,
-    /// Whether it was published before, by a scheduler that did not live to mark it: an outcome has
-    /// come.
+    /// `true` if an outcome has arrived: the occurrence was published by a scheduler that died
+    /// before it could mark it.
     pub told: bool,
-    /// The notification it is of.
+    /// Notification that the occurrence belongs to.
     pub notification_id: Uuid,
-    /// The user's key in the claim index.
+    /// Key of the user in the claim index.
     pub user_key: UserKey,
-    /// Whether its notification recurs: the next occurrence is made when this one is released.
+    /// `true` if the notification recurs: the next occurrence is created when this one is released.
     pub recurs: bool,
-    /// Seconds between its time and the claim.
+    /// Seconds between the due time and the claim.
     pub lateness: f64,
-    /// Time as of which it is known to be wanted as it is: the claim, or its due time after an
+    /// Time as of which its content is known to be current: the claim, or its due time after an
     /// outage, when changes may be under way.
     pub as_of: DateTime<Utc>,
-    /// Who asked for it.
+    /// Source: `reminder` or `notification`.
     pub source: String,
-    /// The item it is of.
+    /// Item that the occurrence belongs to.
     pub item_id: ItemId,
-    /// Whom it is for.
+    /// User who is notified.
     pub user_id: String,
-    /// Where their e-mail goes.
+    /// E-mail address of the user.
     pub user_email: Option<String>,
-    /// The item's version.
+    /// Version of the item.
     pub version: i64,
     /// Time at which that version was made.
     pub item_changed_at: DateTime<Utc>,
-    /// What it says and how.
+    /// Content.
     pub content: NotifyContent,
-    /// The trace it belongs to.
+    /// Trace that the occurrence belongs to.
     pub traceparent: Option<Traceparent>,
 }
 
-/// Fate of a publish whose occurrence's lease is given back.
+/// Status of a publish whose occurrence's lease is returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
-    /// It was not published under this lease.
+    /// Not published under this lease.
     NotPublished,
-    /// A publish was begun, and its end is not known.
+    /// A publish was begun, and its result is not known.
     Unknown,
 }
 
-/// When to look again.
+/// Time of the next claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Next {
     /// The database's time.
     pub now: DateTime<Utc>,
-    /// The time of the first occurrence that waits without a lease.
+    /// Due time of the first pending occurrence without a lease.
     pub due_at: Option<DateTime<Utc>>,
 }
 
-/// What became of marks.
+/// Result of marking occurrences as released.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Marked {
-    /// Now released.
+    /// Marked as released.
     pub released: u64,
     /// Refused: another scheduler has claimed them since.
     pub stale: u64,
-    /// No longer pending: they do not recur and their outcome was quicker than the mark, or they
-    /// were cancelled meanwhile.
+    /// No longer pending: their outcome arrived before the mark and they do not recur, or they were
+    /// cancelled meanwhile.
     pub settled: u64,
-    /// Still pending: of a series that this binary cannot follow.
+    /// Still pending, because this binary cannot read their recurrence rule.
     pub set_aside: u64,
 }
 
-/// What is due, and its leases.
+/// Occurrences and their leases.
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: PgPool,
@@ -144,13 +144,13 @@ fn interval(duration: Duration) -> PgInterval {
 }
 
 impl Store {
-    /// A store whose claims are leases of that length.
+    /// Creates a store with leases of this duration.
     #[must_use]
     pub fn new(pool: PgPool, lease: Duration) -> Self {
         Self { pool, lease }
     }
 
-    /// Whether event-service's tables are there.
+    /// Returns `true` if event-service's tables exist.
     ///
     /// # Errors
     /// When the database cannot be asked.
@@ -162,7 +162,7 @@ impl Store {
         .await
     }
 
-    /// When the next occurrence is due that nobody has leased, and the database's time.
+    /// Returns the due time of the next occurrence without a lease, and the database's time.
     ///
     /// # Errors
     /// When the statement fails.
@@ -181,9 +181,9 @@ impl Store {
         Ok(Next { now: row.now, due_at: row.due_at.map(StoredTime::nearest) })
     }
 
-    /// Marks as released what was published, where the lease is still the one under which it was.
-    /// Of what recurs, the next occurrence is made in the same transaction; what is of a series
-    /// that cannot be followed stays pending, as published.
+    /// Marks published occurrences as released, if their lease is still the one under which they
+    /// were published. The next occurrence of a recurring notification is created in the same
+    /// transaction. An occurrence whose recurrence rule cannot be read stays pending, as published.
     ///
     /// # Errors
     /// When a statement fails; nothing is marked then, or nothing but what can be marked.
@@ -237,9 +237,9 @@ impl Store {
         Ok(stale.unsigned_abs())
     }
 
-    /// Gives leases back, so that anybody may claim again at once. Occurrences that the topic may
-    /// have taken, under this lease or an earlier one, keep the mark of a lease: an edit or a
-    /// deletion still follows them by a command.
+    /// Returns leases, so that any scheduler may claim the occurrences again at once. Occurrences
+    /// that the topic may have accepted, under this lease or an earlier one, stay recognisable as
+    /// leased: a command for an edit or a deletion still follows them.
     ///
     /// # Errors
     /// When the statement fails; the leases then run out by themselves.
@@ -260,8 +260,8 @@ impl Store {
     }
 }
 
-/// The ids and fences of claims, in the order in which event-service locks them: neither waits for
-/// the other in a circle.
+/// Returns the ids and fences of claims in the order in which event-service locks them, so that no
+/// deadlock arises.
 fn in_order<'a>(claims: impl IntoIterator<Item = &'a Claimed>) -> (Vec<Uuid>, Vec<i32>) {
     let mut keys: Vec<(Uuid, i32)> =
         claims.into_iter().map(|claimed| (claimed.id, claimed.fence)).collect();
@@ -269,7 +269,7 @@ fn in_order<'a>(claims: impl IntoIterator<Item = &'a Claimed>) -> (Vec<Uuid>, Ve
     keys.into_iter().unzip()
 }
 
-/// An occurrence that no longer waits: its notification, and its time.
+/// An occurrence that is no longer pending: its notification and its due time.
 pub(crate) type Gone = (Uuid, DateTime<Utc>);
 
 async fn mark(

@@ -15,8 +15,8 @@ use uuid::Uuid;
 
 use super::{Claimed, Fate, Store, StoreError, in_order, interval};
 
-/// Time for which an occurrence that this binary cannot read, or of a series that it cannot follow,
-/// is set aside.
+/// Time for which an occurrence is quarantined whose notification or recurrence rule this binary
+/// cannot read.
 const SET_ASIDE: Duration = Duration::from_secs(60);
 
 /// Ordering key of a user in the claim index: a hash of the user's id whose lowest bit is clear for
@@ -25,13 +25,13 @@ const SET_ASIDE: Duration = Duration::from_secs(60);
 pub struct UserKey(i64);
 
 impl UserKey {
-    /// The key of a row.
+    /// Returns the key of a row.
     #[must_use]
     pub const fn of_row(key: i64) -> Self {
         Self(key | 1)
     }
 
-    /// The keys of the user's occurrences of priority `high` and `normal`, in that order.
+    /// Returns the keys of the user's occurrences of priority `high` and `normal`, in that order.
     #[must_use]
     pub const fn by_priority(self) -> [i64; 2] {
         [self.0 & !1, self.0]
@@ -44,10 +44,10 @@ pub struct Batch {
     /// Before the claim was sent, by the monotonic clock: the lease runs out no sooner than its
     /// length after this.
     pub claimed_at: Instant,
-    /// In the order of their times.
+    /// Claimed occurrences, in the order of their due times.
     pub claimed: Vec<Claimed>,
-    /// Id and fence of occurrences of which nothing is left to publish: their notification is
-    /// deleted or gone, or a change cancelled them since their lease.
+    /// Id and fence of occurrences with nothing left to publish: their notification is deleted or
+    /// missing, or a change cancelled them since their lease.
     pub orphans: Vec<(Uuid, i32)>,
     /// Id and fence of occurrences whose notification this binary cannot read, each with the
     /// reason.
@@ -61,15 +61,15 @@ impl Batch {
         self.claimed.len() + self.orphans.len() + self.unreadable.len()
     }
 
-    /// Notes of what was due before the end of an outage, which was so long ago, that changes of it
-    /// may be under way: it is known to be wanted as of its due time alone.
+    /// Marks occurrences that were due before the end of an outage as possibly changed: their
+    /// content is known to be current only as of their due time.
     pub fn doubt(&mut self, calm: Duration) {
         let held_up =
             self.claimed.iter_mut().filter(|claimed| claimed.lateness >= calm.as_secs_f64());
         held_up.for_each(|claimed| claimed.as_of = claimed.due_at);
     }
 
-    /// The due time of the last row that was read, from which an ascending claim goes on.
+    /// Returns the due time of the last row that was read, from which an ascending claim continues.
     #[must_use]
     pub fn last_due_at(&self) -> Option<DateTime<Utc>> {
         self.claimed.last().map(|claimed| claimed.due_at)
@@ -273,8 +273,8 @@ impl Store {
         Ok(batch)
     }
 
-    /// Ends occurrences whose notification is deleted or gone: nothing is left to send. Returns how
-    /// many it ended; what a change cancelled has ended before.
+    /// Cancels occurrences whose notification is deleted or missing. Returns the number cancelled,
+    /// without those that a change has cancelled before.
     ///
     /// # Errors
     /// When the statement fails; the leases then run out by themselves.
@@ -294,8 +294,8 @@ impl Store {
         Ok(ended.rows_affected())
     }
 
-    /// Keeps occurrences that cannot be read from being claimed for a minute, and notes the reason
-    /// where the timeline shows it. Those that have expired end, unless they recur: the series
+    /// Quarantines occurrences that cannot be read: they are not claimed for a minute, and their
+    /// reason is shown in the timeline. Those that have expired end, unless they recur: the series
     /// would end with them.
     ///
     /// # Errors
@@ -324,9 +324,9 @@ impl Store {
         Ok(())
     }
 
-    /// Keeps occurrences of series that cannot be followed pending, for a minute at a time. What
-    /// was published counts as told: it is not published again, and marked by a binary that can
-    /// make the next one.
+    /// Keeps occurrences pending whose recurrence rule this binary cannot read, for a minute at a
+    /// time. Occurrences that were published count as published: they are not published again, and
+    /// a binary that can create the next one marks them.
     ///
     /// # Errors
     /// When the statement fails; the leases then run out by themselves.
@@ -356,15 +356,15 @@ impl Store {
     }
 }
 
-/// The times of an occurrence and of its notification's version; none if one of them is missing or
-/// none of the contract's.
+/// Converts the times of an occurrence and of its notification's version; `None` if one of them is
+/// missing or outside of the contract's range.
 fn times(
     [due_at, date, expires_at, changed_at]: [Option<StoredTime>; 4],
 ) -> Option<[DateTime<Utc>; 4]> {
     Some([due_at?.get()?, date?.get()?, expires_at?.get()?, changed_at?.get()?])
 }
 
-/// The ranges of keys (both bounds included) that lie between those of some users.
+/// Returns the ranges of keys, both bounds included, between those of some users.
 fn gaps(users: &[UserKey]) -> (Vec<i64>, Vec<i64>) {
     let mut users = users.to_vec();
     users.sort_unstable();

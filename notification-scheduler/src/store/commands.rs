@@ -1,4 +1,4 @@
-//! Commands that event-service leaves for the notification topic.
+//! Commands that event-service inserts for the notification topic.
 
 use shared::bus::{Message, attributes_in};
 use uuid::Uuid;
@@ -45,8 +45,8 @@ impl Store {
         Ok(rows.into_iter().map(|row| (row.event_id, message(row.body, &row.attributes))).collect())
     }
 
-    /// Settles commands: removes what the topic took, gives back what it may take later, and parks
-    /// what it never will.
+    /// Settles commands: deletes those that the topic accepted, releases those that it may accept
+    /// later, and parks those that it never will.
     ///
     /// # Errors
     /// When a statement fails; the leases then run out by themselves.

@@ -1,4 +1,4 @@
-//! Ends occurrences that are not to be published: state, catalogue and outbox in one transaction.
+//! Ends occurrences that are not published: state, catalogue and outbox in one transaction.
 
 use std::collections::HashMap;
 
@@ -13,9 +13,10 @@ use crate::events::{End, ended, outbox_message};
 const ACTION: &str = "end occurrences that are not to be published";
 
 impl Store {
-    /// Ends occurrences under their leases, tells the catalogue, and leaves the fact in the outbox,
-    /// whence event-service's relay takes it. Returns how many it ended: one whose lease has passed
-    /// on is left to its new holder, and one of a series that cannot be followed is set aside.
+    /// Ends occurrences under their leases, adds the outcome to the catalogue and to the outbox,
+    /// from which event-service's relay publishes it. Returns the number ended: an occurrence whose
+    /// lease has passed on is left to its new holder, and one whose recurrence rule cannot be read
+    /// stays pending.
     ///
     /// # Errors
     /// When a statement fails; nothing is ended then.
@@ -50,7 +51,7 @@ impl Store {
     }
 }
 
-/// Marks the ends; the time of each, in the milliseconds that messages carry.
+/// Marks occurrences as ended; returns the time of each, in the milliseconds that messages carry.
 async fn mark(
     connection: &mut PgConnection,
     claims: &[&Claimed],
@@ -74,8 +75,8 @@ async fn mark(
     Ok(rows.into_iter().map(|row| (row.id, row.at)).collect())
 }
 
-/// The catalogue's rows have the facts' own ids and times: a fact that comes back by the queue is
-/// known.
+/// Adds outcomes to the catalogue with the ids and times of their events: an event that comes back
+/// by the queue is known.
 async fn remember(
     connection: &mut PgConnection,
     facts: &[Event<OutcomeData>],
@@ -106,7 +107,7 @@ async fn remember(
     Ok(())
 }
 
-/// Rows that nobody has leased: the relay of event-service takes them with its next sweep.
+/// Inserts outbox rows without a lease: event-service's relay publishes them with its next sweep.
 async fn leave_in_outbox(
     connection: &mut PgConnection,
     facts: &[Event<OutcomeData>],

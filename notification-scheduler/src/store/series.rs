@@ -1,13 +1,13 @@
-//! The series of recurring notifications: what comes after an occurrence that no longer waits.
+//! Next occurrences of recurring notifications, created when the one before is no longer pending.
 //!
-//! The next occurrence is made in the transaction in which the one before is released or ended,
-//! from the notification as it is then, under its lock: an edit is either seen here, or sees what
-//! is written here. What follows is worked out before the transaction; under the lock it is only
-//! compared with the version that it was worked out from.
+//! The next occurrence is created in the transaction in which the one before is released or ended,
+//! from the notification as it is then, under its lock: either an edit is seen here, or it sees the
+//! rows written here. The next occurrences are computed before the transaction; under the lock
+//! their version is only compared.
 //!
-//! A series that this binary cannot follow (a newer version wrote it, or its zone is not known
-//! here) is not brought to its end: its occurrence is published and stays pending, a minute at a
-//! time, until a binary comes that can.
+//! A series whose rule this binary cannot read (a newer version wrote it, or its zone is unknown
+//! here) does not end: its occurrence is published and stays pending, a minute at a time, until a
+//! binary runs that can read it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -23,15 +23,17 @@ use uuid::Uuid;
 
 use super::{Claimed, Gone, Store, StoreError};
 
-/// Occurrences made at once of a series that fell behind; the rest follow with the next release.
+/// Largest number of occurrences created at once of a series that fell behind; the rest follow with
+/// the next release.
 const MOST_OF_ONE: usize = 500;
-/// Occurrences made at once of all series of a batch, if each has one at least.
+/// Largest number of occurrences created at once of all series of a batch, if each has at least
+/// one.
 const MOST_AT_ONCE: usize = 5_000;
-/// Claims of recurring notifications whose rules are followed on the thread at hand; those of more,
-/// off it.
+/// Number of claims up to which rules are evaluated on the current thread; more are evaluated on a
+/// blocking thread.
 const FEW: usize = 20;
 const ACTION: &str = "go on with a series";
-/// Reason of an occurrence that other time zone data may have moved.
+/// Reason of an occurrence that different time zone data may have moved.
 const TIME_ZONE_DATA_CHANGED: &str = "TIME_ZONE_DATA_CHANGED";
 
 /// A recurring notification.
@@ -42,16 +44,16 @@ struct Series {
     timetable: Timetable,
     lifetime: TimeDelta,
     acknowledged: Option<DateTime<Utc>>,
-    /// When its newest version was made: what lies before that version's time is not made by it.
+    /// Time at which its newest version was made: earlier occurrences are not created by it.
     changed_at: DateTime<Utc>,
     time_zone_database: Option<String>,
     now: DateTime<Utc>,
 }
 
 impl Series {
-    /// Up to `most` deliveries that follow the first of some times, other than those: the first
-    /// that is ahead, and before it those that are due by now already. One walk, however many times
-    /// have gone.
+    /// Returns up to `most` deliveries after the first of some times, other than those: the ones
+    /// that are due already, and the first that lies ahead. One walk, however many times have
+    /// passed.
     fn following(&self, gone: &BTreeSet<DateTime<Utc>>, most: usize) -> Vec<Delivery> {
         let Some(first) = gone.first() else { return Vec::new() };
         let mut is_enough = false;
@@ -64,8 +66,8 @@ impl Series {
             .collect()
     }
 
-    /// Whether a time has been overtaken: it is one of the series, and so is a later one that is
-    /// due as well.
+    /// Returns `true` if an occurrence is superseded: its time is one of the series, and a later
+    /// time of the series is due as well.
     fn has_overtaken(&self, due: DateTime<Utc>) -> bool {
         self.timetable.delivery_at(due).is_some()
             && self.timetable.after(due).next().is_some_and(|next| next.at <= self.now)
@@ -83,37 +85,39 @@ impl Series {
     }
 }
 
-/// The next occurrences of some series, by notification.
+/// Next occurrences of series, by notification.
 #[derive(Default)]
 pub(super) struct Following {
     next: HashMap<Uuid, Next>,
-    /// Versions of notifications whose rules this binary cannot follow.
+    /// Versions of notifications whose rules this binary cannot read.
     unreadable: HashMap<Uuid, i64>,
 }
 
 impl Following {
-    /// Returns whether an occurrence has to wait for a binary that can follow the series it is of.
+    /// Returns `true` if an occurrence must stay pending because this binary cannot read its
+    /// recurrence rule.
     pub(super) fn holds_back(&self, claimed: &Claimed) -> bool {
         self.unreadable.contains_key(&claimed.notification_id)
     }
 }
 
-/// The next occurrences of one series, by one version of it.
+/// Next occurrences of one series, computed from one version of it.
 pub(super) struct Next {
     version: i64,
     rows: Vec<NewRow>,
-    /// Why the rows may differ from what was shown before: other time zone data.
+    /// Reason of the rows, if different time zone data may have moved them.
     reason: Option<&'static str>,
 }
 
-/// An occurrence to make.
+/// An occurrence to create.
 struct NewRow {
     id: Uuid,
     delivery: Delivery,
     expires_at: DateTime<Utc>,
 }
 
-/// Works out what follows some claims, before the transaction in which they are marked.
+/// Computes the occurrences that follow some claims, before the transaction in which they are
+/// marked.
 pub(super) async fn prepare(pool: &PgPool, claims: &[&Claimed]) -> Result<Following, StoreError> {
     if claims.is_empty() {
         return Ok(Following::default());
@@ -125,7 +129,7 @@ pub(super) async fn prepare(pool: &PgPool, claims: &[&Claimed]) -> Result<Follow
     off_thread(gone.len(), move || follow(rows, &gone)).await
 }
 
-/// Follows the rules of some rows: what comes after the times that have gone.
+/// Computes the occurrences that follow the times which are no longer pending.
 fn follow(rows: Vec<Row>, gone: &[Gone]) -> Following {
     let Read { series, unreadable } = Read::of(rows);
     if !unreadable.is_empty() {
@@ -155,8 +159,8 @@ async fn off_thread<T: Send + 'static>(
     }
 }
 
-/// Locks the recurring notifications of some claims, in the order of their ids, and works out again
-/// what follows those that have changed since.
+/// Locks the recurring notifications of some claims, in the order of their ids, and computes anew
+/// the occurrences of those that have changed since.
 pub(super) async fn lock(
     connection: &mut PgConnection,
     claims: &[&Claimed],
@@ -190,8 +194,8 @@ pub(super) async fn lock(
     Ok(prepared)
 }
 
-/// A recurring notification as it is stored. What versions may write differently is read by row:
-/// one that this version cannot read stands alone.
+/// A recurring notification as it is stored. Columns that versions may write differently are
+/// decoded row by row, so that an unreadable row affects no other.
 struct Row {
     id: Uuid,
     version: i64,
@@ -207,7 +211,7 @@ struct Row {
     now: DateTime<Utc>,
 }
 
-/// The part of a notification's content that its times depend on.
+/// Fields of a notification's content that determine its times.
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Timing {
@@ -229,11 +233,11 @@ async fn read(executor: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<Vec<Row>, S
     rows.map_err(StoreError::of(ACTION))
 }
 
-/// Rows as this binary understands them.
+/// Decoded rows.
 #[derive(Default)]
 struct Read {
     series: HashMap<Uuid, Series>,
-    /// Versions of those that it does not understand.
+    /// Versions of rows that this binary cannot read.
     unreadable: HashMap<Uuid, i64>,
 }
 
@@ -285,7 +289,7 @@ impl Row {
     }
 }
 
-/// Makes what follows occurrences that no longer wait.
+/// Creates the occurrences that follow those which are no longer pending.
 pub(super) async fn go_on(
     connection: &mut PgConnection,
     following: &Following,
@@ -316,7 +320,7 @@ pub(super) async fn go_on(
     Ok(())
 }
 
-/// Rows to make by their ids, each with its notification and its reason.
+/// Rows to create by their ids, each with its notification and its reason.
 type NewRows<'a> = BTreeMap<Uuid, (Uuid, &'a NewRow, Option<&'a str>)>;
 
 async fn make(connection: &mut PgConnection, rows: &NewRows<'_>) -> Result<(), sqlx::Error> {
@@ -364,8 +368,7 @@ async fn note_edition(
 }
 
 impl Store {
-    /// Which of some late claims a later occurrence of the same series has overtaken: that one is
-    /// sent in their place.
+    /// Returns those of some late claims that a later occurrence of the same series supersedes.
     ///
     /// # Errors
     /// When the statement fails.

@@ -36,7 +36,7 @@ words! {
         /// Shift it by the length of the gap (as in RFC 5545).
         #[default]
         Shift = "shift",
-        /// Leave it out.
+        /// Leave the instance out.
         Skip = "skip",
     }
 }
@@ -50,7 +50,7 @@ words! {
         First = "first",
         /// The later instant.
         Second = "second",
-        /// Both.
+        /// Both instants.
         Both = "both",
     }
 }
@@ -61,13 +61,13 @@ words! {
 pub struct Recurrence {
     /// An RFC 5545 RRULE value, such as `FREQ=DAILY;COUNT=3`.
     pub rrule: String,
-    /// Occurrences left out, as local date-times.
+    /// Instances that are left out, as local date-times.
     #[serde(default)]
     pub exdates: Vec<String>,
-    /// For local times that do not exist.
+    /// Policy for local times that do not exist.
     #[serde(default)]
     pub gap: GapPolicy,
-    /// For local times that exist twice.
+    /// Policy for local times that exist twice.
     #[serde(default)]
     pub fold: FoldPolicy,
 }
@@ -127,7 +127,7 @@ pub struct ReminderData {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Snooze {
-    /// The occurrence.
+    /// Date of the instance.
     pub date: DateTime<Utc>,
     /// Time at which it is delivered once more.
     pub until: DateTime<Utc>,
@@ -149,7 +149,7 @@ pub struct ErasedData {
 pub struct RevisionData {
     /// Source of the item: `reminder` or `notification`.
     pub source: String,
-    /// The occurrences, each 32 hexadecimal characters.
+    /// Ids of the occurrences, 32 hexadecimal characters each.
     pub occurrences: Vec<uuid::fmt::Simple>,
     /// New content; `None` if the occurrences are cancelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -162,11 +162,11 @@ pub struct RevisionData {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReconcileData {
-    /// The occurrence, 32 hexadecimal characters.
+    /// Id of the occurrence, 32 hexadecimal characters.
     pub occurrence_id: uuid::fmt::Simple,
-    /// The source: `reminder` or `notification`.
+    /// Source: `reminder` or `notification`.
     pub source: String,
-    /// The time of delivery.
+    /// Time at which the occurrence is due.
     pub due_at: DateTime<Utc>,
     /// Send for an occurrence that the ledger does not know; `None` if it has expired or was
     /// cancelled.
@@ -186,7 +186,7 @@ words! {
     }
 }
 
-/// `eventData` of `notification:send`: one occurrence that is due.
+/// `eventData` of `notification:send`: one due occurrence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SendData {
@@ -196,7 +196,7 @@ pub struct SendData {
     pub source: String,
     /// Item of the occurrence (the same as `itemId` of the body).
     pub item_id: ItemId,
-    /// The time of delivery.
+    /// Time at which the occurrence is due.
     pub due_at: DateTime<Utc>,
     /// Date of the instance that the occurrence belongs to.
     pub date: DateTime<Utc>,

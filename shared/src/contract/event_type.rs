@@ -65,7 +65,7 @@ event_types! {
     NotificationFailed = "notification:failed",
     /// A delivery is suppressed (opt-out, bounced address, no device, expired).
     NotificationSuppressed = "notification:suppressed",
-    /// A delivery waits for the end of quiet hours.
+    /// A delivery is deferred until the end of quiet hours.
     NotificationDeferred = "notification:deferred",
     /// A device was registered or refreshed.
     DeviceRegistered = "device:registered",

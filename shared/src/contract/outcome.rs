@@ -6,23 +6,23 @@ use serde::{Deserialize, Serialize};
 use super::{content::Channel, event_type::EventType};
 
 words! {
-    /// Where a delivery stands.
+    /// State of a delivery.
     DeliveryState {
-        /// Not decided yet.
+        /// No outcome yet.
         Pending = "pending",
-        /// A provider accepted it.
+        /// A provider accepted the delivery.
         Sent = "sent",
-        /// It failed for good.
+        /// The delivery failed for good.
         Failed = "failed",
-        /// It is not to be made.
+        /// The delivery is not made.
         Suppressed = "suppressed",
-        /// It waits for the end of quiet hours.
+        /// The delivery waits for the end of quiet hours.
         Deferred = "deferred",
     }
 }
 
 impl DeliveryState {
-    /// The event that tells of it; none for [`DeliveryState::Pending`].
+    /// Returns the event type that reports the state; `None` for [`DeliveryState::Pending`].
     #[must_use]
     pub const fn event_type(self) -> Option<EventType> {
         match self {
@@ -35,50 +35,49 @@ impl DeliveryState {
     }
 }
 
-/// How the delivery of one occurrence on one channel to one device stands.
+/// State of the delivery of one occurrence on one channel to one device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OutcomeData {
-    /// The occurrence, 32 hexadecimal characters.
+    /// Id of the occurrence, 32 hexadecimal characters.
     pub occurrence_id: uuid::fmt::Simple,
-    /// Who asked for it: `reminder` or `notification`.
+    /// Source: `reminder` or `notification`.
     pub source: String,
-    /// The channel; none when the occurrence ended before channels were looked at.
+    /// Channel; `None` if the occurrence ended before its channels were considered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<Channel>,
-    /// The device of a push.
+    /// Device of a push.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_id: Option<uuid::fmt::Simple>,
-    /// How it stands.
+    /// State of the delivery.
     pub state: DeliveryState,
-    /// The end that was told of this delivery before: it turned out otherwise, and this one takes
-    /// its place.
+    /// Final state that was published before and that this one replaces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub corrects: Option<DeliveryState>,
-    /// Told again, for whoever did not hear it: the event's id is that of the first time, its
-    /// `occurredAt` may not be.
+    /// `true` if the outcome is republished: the event's id is that of the first publication, its
+    /// `occurredAt` may differ.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub retold: bool,
-    /// Why, as a stable code.
+    /// Reason code; absent if the delivery was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// How often it was tried.
+    /// Number of attempts.
     pub attempts: i32,
-    /// The time of delivery that was asked for.
+    /// Time at which the occurrence was due.
     pub due_at: DateTime<Utc>,
-    /// Time at which the version of the item that it follows was made. What was asked for before
-    /// its user was erased is told from what was asked for after by it; messages of 2.0.0 have
-    /// none.
+    /// Time at which the item's version was made. It distinguishes requests before the user's
+    /// erasure from those after it; absent in messages of 2.0.0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item_changed_at: Option<DateTime<Utc>>,
-    /// When it came to stand so.
+    /// Time of the state.
     pub at: DateTime<Utc>,
-    /// Of `deferred`: the end of the quiet hours, when it is sent.
+    /// End of the quiet hours, for `deferred`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<DateTime<Utc>>,
-    /// The provider's id of the message.
+    /// Id of the message at the provider.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_message_id: Option<String>,
-    /// How many deliveries the occurrence has in all, so that its end can be told.
+    /// Number of deliveries of the occurrence: when all of them have an outcome, so has the
+    /// occurrence.
     pub deliveries: i32,
 }
