@@ -23,7 +23,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use shared::contract::{Envelope, ReminderData};
+use shared::contract::{Envelope, Reason, ReminderData};
 
 use crate::intake::{Change, Wanted};
 
@@ -47,6 +47,8 @@ pub struct Known {
     pub waiting: Vec<DateTime<Utc>>,
     /// Delivery times of occurrences that were released or claimed, and have no outcome.
     pub released: Vec<DateTime<Utc>>,
+    /// Dates of the instances that pending and released occurrences belong to, by delivery time.
+    pub dates: BTreeMap<DateTime<Utc>, DateTime<Utc>>,
     /// Latest delivery time that is no longer pending.
     pub gone_until: Option<DateTime<Utc>>,
 }
@@ -87,6 +89,22 @@ impl Outcome<'_> {
             !wanted.is_done_with(date) && !is_put_off(wanted, due, date, self.event.occurred_at)
         };
         snoozed || delivery_at(wanted, due).is_some_and(is_owed)
+    }
+
+    /// Returns the reason why an occurrence at this time is cancelled. `date` is that of its
+    /// instance, if it is known.
+    #[must_use]
+    pub fn cancellation_reason(&self, due: DateTime<Utc>, date: Option<DateTime<Utc>>) -> Reason {
+        let Some(wanted) = self.wanted else { return Reason::Deleted };
+        let Some(date) = date.or_else(|| delivery_at(wanted, due)) else { return Reason::Edited };
+        let snooze = wanted.data.snooze;
+        if wanted.is_done_with(date) {
+            Reason::Acknowledged
+        } else if snooze.is_some_and(|snooze| snooze.date == date && due < snooze.until) {
+            Reason::Snoozed
+        } else {
+            Reason::Edited
+        }
     }
 }
 

@@ -3,7 +3,9 @@
 
 use chrono::{DateTime, Utc};
 use shared::{
-    contract::{DeliveryState, Event, EventType, OutcomeData, Schema, SendData, event_id_of},
+    contract::{
+        DeliveryState, Event, EventType, OutcomeData, Reason, Schema, SendData, event_id_of,
+    },
     outbox::OutboxMessage,
 };
 use uuid::Uuid;
@@ -33,11 +35,11 @@ impl End {
 
     /// Returns the reason code.
     #[must_use]
-    pub const fn reason(self) -> &'static str {
+    pub const fn reason(self) -> Reason {
         match self {
-            Self::Expired => "EXPIRED",
-            Self::Missed => "MISSED",
-            Self::Unpublishable => "UNPUBLISHABLE",
+            Self::Expired => Reason::Expired,
+            Self::Missed => Reason::Missed,
+            Self::Unpublishable => Reason::Unpublishable,
         }
     }
 
@@ -97,7 +99,7 @@ pub fn ended(claimed: &Claimed, end: End, at: DateTime<Utc>) -> Event<OutcomeDat
             state: end.state(),
             corrects: None,
             retold: false,
-            reason: Some(end.reason().to_owned()),
+            reason: Some(end.reason().into()),
             attempts: 0,
             due_at: claimed.due_at,
             item_changed_at: Some(claimed.item_changed_at),

@@ -253,18 +253,18 @@ impl Releaser {
     async fn end(&self, claims: &[&Claimed], end: End) {
         match self.store.end(claims, end).await {
             Ok(ended) => {
-                metrics::counter!("reminders_scheduler_ended_total", "reason" => end.reason())
+                metrics::counter!("reminders_scheduler_ended_total", "reason" => end.reason().as_str())
                     .increment(ended as u64);
                 tracing::info!(
                     occurrences = ended,
-                    reason = end.reason(),
+                    reason = %end.reason(),
                     "occurrences ended without a send"
                 );
             }
             Err(error) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    reason = end.reason(),
+                    reason = %end.reason(),
                     "occurrences were not ended, will retry with the next lease"
                 );
                 self.give_back(claims.iter().copied(), Fate::NotPublished).await;

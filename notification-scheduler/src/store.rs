@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use shared::{
-    contract::{ItemId, NotifyContent},
+    contract::{ItemId, NotifyContent, Reason},
     db::StoredTime,
     telemetry::Traceparent,
 };
@@ -282,7 +282,7 @@ async fn mark(
         r#"with marked as (
              update occurrences set
                  state = occurrence_state_of(sent, failed, suppressed, deliveries), released_at = coalesce(released_at, now()),
-                 reason = nullif(reason, 'UNREADABLE')
+                 reason = nullif(reason, $3)
              from unnest($1::uuid[], $2::int[]) as claim (id, fence)
              where occurrences.id = claim.id and occurrences.fence = claim.fence and pending
              returning occurrences.id, notification_id, due_at, state
@@ -292,6 +292,7 @@ async fn mark(
          select notification_id as "notification_id!", due_at as "due_at!" from marked"#,
         ids,
         fences,
+        Reason::Unreadable.as_str(),
     )
     .fetch_all(executor)
     .await?;

@@ -9,6 +9,7 @@ mod envelope;
 mod event_type;
 mod ids;
 mod outcome;
+mod reason;
 mod schedule;
 
 pub use bounds::{Bounds, OutOfBounds};
@@ -20,6 +21,7 @@ pub use envelope::{DecodeError, Envelope, Event, Schema};
 pub use event_type::EventType;
 pub use ids::{ItemId, MalformedId, event_id_of, new_id, occurrence_id};
 pub use outcome::{DeliveryState, OutcomeData};
+pub use reason::{Reason, ReasonCode};
 pub use schedule::{NoTimetable, stored_timetable, timetable};
 
 /// `eventItemType` of events of a reminder.

@@ -66,6 +66,7 @@ const fn known(active: bool) -> Known {
         changed_at: DateTime::UNIX_EPOCH,
         waiting: Vec::new(),
         released: Vec::new(),
+        dates: BTreeMap::new(),
         gone_until: None,
     }
 }

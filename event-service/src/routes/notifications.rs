@@ -6,7 +6,10 @@ use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use shared::http::{ApiError, ErrorBody, Params};
+use shared::{
+    contract::Reason,
+    http::{ApiError, ErrorBody, Params},
+};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -63,7 +66,8 @@ pub(super) struct OccurrenceView {
     deliveries: i32,
     /// Time of the latest outcome, or of the cancellation.
     outcome_at: Option<DateTime<Utc>>,
-    /// Why it stands so.
+    /// Reason code of the state. Later versions may add codes.
+    #[schema(value_type = Option<Reason>)]
     reason: Option<String>,
 }
 

@@ -182,8 +182,9 @@ async fn lock(
     let known = rows.into_iter().filter_map(|row| {
         let (version, active, changed_at) =
             (row.version?, row.state? == NotificationState::Active, row.changed_at?);
-        let (waiting, released) = Default::default();
-        Some((row.id?, Known { version, active, changed_at, waiting, released, gone_until: None }))
+        let (waiting, released, dates, gone_until) = Default::default();
+        let known = Known { version, active, changed_at, waiting, released, dates, gone_until };
+        Some((row.id?, known))
     });
     let mut known: HashMap<Uuid, Known> = known.collect();
     if !known.is_empty() {
@@ -206,7 +207,13 @@ async fn look_at_occurrences(
     let rows = sqlx::query!(
         r#"select notification_id as "id!",
                coalesce(array_agg(due_at) filter (where state = 'pending'), '{}') as "waiting!",
-               coalesce(array_agg(due_at) filter (where state = 'released' or (pending and lease_until > '-infinity')), '{}') as "released!",
+               coalesce(array_agg(due_at) filter (
+                   where state = 'released' or (pending and lease_until > '-infinity')), '{}')
+                   as "released!",
+               coalesce(array_agg(due_at) filter (
+                   where date is not null and state in ('pending', 'released')), '{}') as "dated!",
+               coalesce(array_agg(date) filter (
+                   where date is not null and state in ('pending', 'released')), '{}') as "dates!",
                max(due_at) filter (where state not in ('pending', 'cancelled')) as gone_until
            from occurrences where notification_id = any($1) group by notification_id"#,
         &ids,
@@ -217,6 +224,7 @@ async fn look_at_occurrences(
         if let Some(known) = known.get_mut(&row.id) {
             (known.waiting, known.released, known.gone_until) =
                 (row.waiting, row.released, row.gone_until);
+            known.dates = row.dated.into_iter().zip(row.dates).collect();
         }
     }
     Ok(())

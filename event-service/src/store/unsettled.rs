@@ -11,8 +11,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use shared::{
     contract::{
-        Event, EventType, ItemId, MalformedId, NotifyContent, ReconcileData, Schema, SendData,
-        Unknown, event_id_of,
+        Event, EventType, ItemId, MalformedId, NotifyContent, Reason, ReconcileData, Schema,
+        SendData, Unknown, event_id_of,
     },
     outbox::OutboxMessage,
 };
@@ -295,9 +295,10 @@ async fn end_orphans(connection: &mut PgConnection, ids: &[Uuid]) -> Result<(), 
         return Ok(());
     }
     sqlx::query!(
-        "update occurrences set state = 'cancelled', reason = 'NOTIFICATION_GONE', outcome_at = now()
+        "update occurrences set state = 'cancelled', reason = $2, outcome_at = now()
          where id = any($1) and state = 'released'",
         ids,
+        Reason::NotificationGone.as_str(),
     )
     .execute(&mut *connection)
     .await?;

@@ -9,7 +9,10 @@
 use std::{collections::HashMap, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use shared::{contract::NotifyContent, db::StoredTime};
+use shared::{
+    contract::{NotifyContent, Reason},
+    db::StoredTime,
+};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -281,12 +284,19 @@ impl Store {
     pub async fn end_orphans(&self, orphans: &[(Uuid, i32)]) -> Result<u64, StoreError> {
         let (ids, fences): (Vec<Uuid>, Vec<i32>) = orphans.iter().copied().unzip();
         let ended = sqlx::query!(
-            "update occurrences set state = 'cancelled', reason = 'DELETED', outcome_at = now()
+            "update occurrences set state = 'cancelled', outcome_at = now(), reason = case
+                 when exists (select from notifications as n where n.id = notification_id) then $3
+                 else $4
+             end
              from unnest($1::uuid[], $2::int[]) as claim (id, fence)
              where occurrences.id = claim.id and occurrences.fence = claim.fence and pending
-               and not exists (select from notifications as n where n.id = occurrences.notification_id and n.state = 'active')",
+               and not exists (
+                   select from notifications as n
+                   where n.id = occurrences.notification_id and n.state = 'active')",
             &ids,
             &fences,
+            Reason::Deleted.as_str(),
+            Reason::Erased.as_str(),
         )
         .execute(&self.pool)
         .await
@@ -311,12 +321,13 @@ impl Store {
                  where pending
                  order by occurrences.id for update of occurrences
              )
-             update occurrences set lease_until = now() + $3, reason = 'UNREADABLE',
+             update occurrences set lease_until = now() + $3, reason = $4,
                  state = case when ends then 'suppressed' else state end, outcome_at = case when ends then now() end
              from claimed where occurrences.id = claimed.id",
             &ids,
             &fences,
             interval(SET_ASIDE),
+            Reason::Unreadable.as_str(),
         )
         .execute(&self.pool)
         .await
@@ -340,7 +351,7 @@ impl Store {
         }
         let (ids, fences) = in_order(claims.iter().copied());
         sqlx::query!(
-            "update occurrences set lease_until = now() + $3, reason = 'UNREADABLE',
+            "update occurrences set lease_until = now() + $3, reason = $5,
                  released_at = case when $4 then coalesce(released_at, now()) else released_at end
              from unnest($1::uuid[], $2::int[]) as claim (id, fence)
              where occurrences.id = claim.id and occurrences.fence = claim.fence and pending",
@@ -348,6 +359,7 @@ impl Store {
             &fences,
             interval(SET_ASIDE),
             fate == Fate::Unknown,
+            Reason::Unreadable.as_str(),
         )
         .execute(&self.pool)
         .await

@@ -68,7 +68,7 @@ async fn mark(
         &ids,
         &fences,
         end.state().as_str(),
-        end.reason(),
+        end.reason().as_str(),
     )
     .fetch_all(connection)
     .await?;

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use chrono::{DateTime, TimeDelta, Utc};
 use recurrence::{Delivery, Timetable, time_zone_database};
 use shared::{
-    contract::{self, occurrence_id},
+    contract::{self, Reason, occurrence_id},
     db::StoredTime,
 };
 use sqlx::{PgConnection, PgExecutor, PgPool};
@@ -33,8 +33,6 @@ const MOST_AT_ONCE: usize = 5_000;
 /// blocking thread.
 const FEW: usize = 20;
 const ACTION: &str = "go on with a series";
-/// Reason of an occurrence that different time zone data may have moved.
-const TIME_ZONE_DATA_CHANGED: &str = "TIME_ZONE_DATA_CHANGED";
 
 /// A recurring notification.
 struct Series {
@@ -75,7 +73,7 @@ impl Series {
 
     fn next(&self, gone: &BTreeSet<DateTime<Utc>>, most: usize, edition: &str) -> Next {
         let other = self.time_zone_database.as_deref().filter(|known| *known != edition);
-        let reason = other.map(|_| TIME_ZONE_DATA_CHANGED);
+        let reason = other.map(|_| Reason::TimeZoneDataChanged);
         let rows = self.following(gone, most).into_iter().map(|delivery| NewRow {
             id: occurrence_id(&self.source, &self.item_id, delivery.at),
             delivery,
@@ -106,7 +104,7 @@ pub(super) struct Next {
     version: i64,
     rows: Vec<NewRow>,
     /// Reason of the rows, if different time zone data may have moved them.
-    reason: Option<&'static str>,
+    reason: Option<Reason>,
 }
 
 /// An occurrence to create.
@@ -321,7 +319,7 @@ pub(super) async fn go_on(
 }
 
 /// Rows to create by their ids, each with its notification and its reason.
-type NewRows<'a> = BTreeMap<Uuid, (Uuid, &'a NewRow, Option<&'a str>)>;
+type NewRows<'a> = BTreeMap<Uuid, (Uuid, &'a NewRow, Option<Reason>)>;
 
 async fn make(connection: &mut PgConnection, rows: &NewRows<'_>) -> Result<(), sqlx::Error> {
     let ids: Vec<Uuid> = rows.keys().copied().collect();
@@ -329,7 +327,8 @@ async fn make(connection: &mut PgConnection, rows: &NewRows<'_>) -> Result<(), s
     let due: Vec<DateTime<Utc>> = rows.values().map(|(_, row, _)| row.delivery.at).collect();
     let dates: Vec<DateTime<Utc>> = rows.values().map(|(_, row, _)| row.delivery.date).collect();
     let expiries: Vec<DateTime<Utc>> = rows.values().map(|(_, row, _)| row.expires_at).collect();
-    let reasons: Vec<Option<&str>> = rows.values().map(|(_, _, reason)| *reason).collect();
+    let reasons: Vec<Option<&str>> =
+        rows.values().map(|(_, _, reason)| reason.map(Reason::as_str)).collect();
     sqlx::query!(
         "insert into occurrences as known (id, notification_id, due_at, date, expires_at, reason, user_key)
          select new.*, occurrence_user_key(n.user_id, n.content->>'priority')

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::ids::ItemId;
+use super::{ids::ItemId, reason::ReasonCode};
 
 words! {
     /// A way to reach a user.
@@ -154,6 +154,9 @@ pub struct RevisionData {
     /// New content; `None` if the occurrences are cancelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<NotifyContent>,
+    /// Reason why the occurrences are cancelled; absent in messages of 2.0.0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<ReasonCode>,
 }
 
 /// `eventData` of `notification:reconcile` on the notification topic: a released occurrence without

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{content::Channel, event_type::EventType};
+use super::{content::Channel, event_type::EventType, reason::ReasonCode};
 
 words! {
     /// State of a delivery.
@@ -60,7 +60,7 @@ pub struct OutcomeData {
     pub retold: bool,
     /// Reason code; absent if the delivery was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
+    pub reason: Option<ReasonCode>,
     /// Number of attempts.
     pub attempts: i32,
     /// Time at which the occurrence was due.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use shared::contract::occurrence_id;
+use shared::contract::{Reason, occurrence_id};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -64,7 +64,7 @@ pub(super) async fn replace(
     let kept = Rows::of(settled, false);
     if !replaced.is_empty() {
         let staying: Vec<Uuid> = owed.0.keys().chain(kept.0.keys()).copied().collect();
-        cancel(connection, replaced, &staying).await?;
+        cancel(connection, replaced, &staying, &reasons(settled)).await?;
     }
     if !owed.0.is_empty() {
         make(connection, &owed).await?;
@@ -75,6 +75,21 @@ pub(super) async fn replace(
     Ok(())
 }
 
+/// Returns the reason of each pending occurrence, in case it is cancelled.
+fn reasons(settled: &[Settled<'_>]) -> BTreeMap<Uuid, Reason> {
+    let reasons = settled.iter().flat_map(|changed| {
+        let (source, item) = (changed.source.as_str(), changed.outcome.event.item_id.as_str());
+        changed.known.into_iter().flat_map(move |known| {
+            known.waiting.iter().map(move |due| {
+                let date = known.dates.get(due).copied();
+                let reason = changed.outcome.cancellation_reason(*due, date);
+                (occurrence_id(source, item, *due), reason)
+            })
+        })
+    });
+    reasons.collect()
+}
+
 /// Cancels pending occurrences, each with the reason of its notification's change. An occurrence
 /// that has an outcome was published although no scheduler has marked it: it ends as its outcomes
 /// say.
@@ -82,20 +97,32 @@ async fn cancel(
     connection: &mut PgConnection,
     notifications: &[Uuid],
     staying: &[Uuid],
+    reasons: &BTreeMap<Uuid, Reason>,
 ) -> Result<(), sqlx::Error> {
+    let ids: Vec<Uuid> = reasons.keys().copied().collect();
+    let reasons: Vec<&str> = reasons.values().map(|reason| reason.as_str()).collect();
     sqlx::query!(
         "update occurrences set
-             state = case when released_at is null then 'cancelled' else occurrence_state_of(sent, failed, suppressed, deliveries) end,
+             state = case
+                 when released_at is null then 'cancelled'
+                 else occurrence_state_of(sent, failed, suppressed, deliveries)
+             end,
              outcome_at = case when released_at is null then now() else outcome_at end,
-             reason = case when released_at is not null then reason end
+             reason = case when released_at is null then gone.reason else occurrences.reason end
          from (
-             select id from occurrences
-             where notification_id = any($1) and pending and not exists (select from unnest($2::uuid[]) as staying (id) where staying.id = occurrences.id)
-             order by id for update
+             select id, coalesce(cause.reason, 'EDITED') as reason
+             from occurrences
+                 left join unnest($3::uuid[], $4::text[]) as cause (id, reason) using (id)
+             where notification_id = any($1) and pending
+               and not exists (
+                   select from unnest($2::uuid[]) as staying (id) where staying.id = occurrences.id)
+             order by id for update of occurrences
          ) as gone
          where occurrences.id = gone.id",
         notifications,
         staying,
+        &ids,
+        &reasons as &[&str],
     )
     .execute(connection)
     .await?;

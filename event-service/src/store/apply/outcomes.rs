@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use shared::contract::{DeliveryState, OutcomeData};
+use shared::contract::{DeliveryState, OutcomeData, ReasonCode};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -19,7 +19,7 @@ struct Tally {
     suppressed: i32,
     deliveries: i32,
     /// Time and reason of the latest outcome.
-    latest: Option<(DateTime<Utc>, Option<String>)>,
+    latest: Option<(DateTime<Utc>, Option<ReasonCode>)>,
 }
 
 impl Tally {
@@ -150,7 +150,9 @@ pub(super) async fn count(
         tallies.values().map(|tally| tally.latest.as_ref().map(|latest| latest.0)).collect();
     let reasons: Vec<Option<&str>> = tallies
         .values()
-        .map(|tally| tally.latest.as_ref().and_then(|latest| latest.1.as_deref()))
+        .map(|tally| {
+            tally.latest.as_ref().and_then(|latest| latest.1.as_ref().map(ReasonCode::as_str))
+        })
         .collect();
     sqlx::query!(
         "with counted as (

@@ -2,10 +2,12 @@
 //! was changed or deleted: a delivery may still be pending there, for the end of quiet hours or of
 //! a provider's outage, or be on its way there.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use shared::{
     contract::{
-        Envelope, Event, EventType, RevisionData, Schema, bounds::MAX_REVISED, event_id_of,
+        Envelope, Event, EventType, Reason, RevisionData, Schema, bounds::MAX_REVISED, event_id_of,
         occurrence_id,
     },
     outbox::OutboxMessage,
@@ -20,30 +22,43 @@ pub(super) async fn tell(
 ) -> Result<(), ApplyError> {
     let mut commands = Vec::new();
     for changed in settled {
-        let released = changed.known.map_or(&[][..], |known| &known.released);
+        let Some(known) = changed.known else { continue };
         let (kept, taken): (Vec<_>, Vec<_>) =
-            released.iter().copied().partition(|due| changed.outcome.still_has(*due));
-        for (event_type, due) in
-            [(EventType::NotificationUpdate, kept), (EventType::NotificationDelete, taken)]
-        {
-            for (part, due) in due.chunks(MAX_REVISED).enumerate() {
-                commands.push(command(changed, event_type, due, part)?);
-            }
+            known.released.iter().copied().partition(|due| changed.outcome.still_has(*due));
+        for (part, due) in kept.chunks(MAX_REVISED).enumerate() {
+            commands.push(command(changed, None, due, part)?);
+        }
+        let mut by_reason = BTreeMap::<Reason, Vec<DateTime<Utc>>>::new();
+        for due in taken {
+            let date = known.dates.get(&due).copied();
+            let reason = changed.outcome.cancellation_reason(due, date);
+            by_reason.entry(reason).or_default().push(due);
+        }
+        let parts = by_reason
+            .iter()
+            .flat_map(|(reason, due)| due.chunks(MAX_REVISED).map(move |due| (*reason, due)));
+        for (part, (reason, due)) in parts.enumerate() {
+            commands.push(command(changed, Some(reason), due, part)?);
         }
     }
     insert(connection, &commands).await
 }
 
-/// Builds the command for a part of the occurrences that fits into one message.
+/// Builds the command for a part of the occurrences that fits into one message. They are cancelled
+/// for a reason, or get new content.
 fn command(
     settled: &Settled<'_>,
-    event_type: EventType,
+    cancelled: Option<Reason>,
     due: &[DateTime<Utc>],
     part: usize,
 ) -> Result<OutboxMessage, serde_json::Error> {
     let cause: &Envelope = settled.outcome.event;
     let source = settled.source.as_str();
-    let content = settled.outcome.data().filter(|_| event_type == EventType::NotificationUpdate);
+    let content = settled.outcome.data().filter(|_| cancelled.is_none());
+    let event_type = match cancelled {
+        None => EventType::NotificationUpdate,
+        Some(_) => EventType::NotificationDelete,
+    };
     let data = RevisionData {
         source: source.to_owned(),
         occurrences: due
@@ -51,6 +66,7 @@ fn command(
             .map(|due| occurrence_id(source, cause.item_id.as_str(), *due).simple())
             .collect(),
         content: content.map(|data| data.content.clone()),
+        reason: cancelled.map(Into::into),
     };
     let event = Event {
         event_type,
