@@ -15,7 +15,7 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    commands::Commands,
+    command_relay::Commands,
     config::Config,
     scheduler::{Scheduler, Settings},
     store::{SESSION, Store},

@@ -6,14 +6,14 @@
 //! the same ids.
 
 pub mod app;
-mod commands;
+mod claim_interval;
+mod command_relay;
 pub mod config;
 pub mod events;
-mod fairness;
-mod pace;
 mod release;
 pub mod scheduler;
 pub mod store;
+mod user_rate_limit;
 
 pub use app::{App, NotificationScheduler, migrate};
 pub use config::Config;

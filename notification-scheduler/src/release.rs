@@ -11,10 +11,10 @@ use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
 use crate::{
+    claim_interval::Failures,
     events::{self, End},
-    fairness::Shares,
-    pace::Failures,
     store::{Batch, Claimed, Fate, Store},
+    user_rate_limit::Shares,
 };
 
 /// Part of a lease that is reserved for publishing and marking: if less is left, a batch is not

@@ -23,10 +23,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    fairness::{self, Candidate, Shares},
-    pace::{self, BREATH, Failures},
+    claim_interval::{self, BREATH, Failures},
     release::Releaser,
     store::{Batch, Claimed, Fate, Store, UserKey},
+    user_rate_limit::{self, Candidate, Shares},
 };
 
 /// Settings of a scheduler.
@@ -135,7 +135,7 @@ impl Scheduler {
             let pause = match &claimed {
                 None => Duration::ZERO,
                 Some(batch) if batch.leased() >= self.settings.batch => Duration::ZERO,
-                Some(_) if !backlogged.is_empty() => pace::beside_a_backlog(took),
+                Some(_) if !backlogged.is_empty() => claim_interval::beside_a_backlog(took),
                 Some(batch) if batch.leased() == 0 => self.until_next(hint).await,
                 Some(_) => BREATH,
             };
@@ -163,7 +163,7 @@ impl Scheduler {
             let ordinary =
                 batch.claimed.iter().filter(|claimed| claimed.content.priority != Priority::High);
             let first_due_at = ordinary.map(|claimed| claimed.due_at).min();
-            let spent = fairness::Allowance { limit, ..allowance };
+            let spent = user_rate_limit::Allowance { limit, ..allowance };
             self.shares().spend(spent, batch.leased(), first_due_at, Instant::now());
             self.release(batch, permit, releasing, shutdown);
         }
@@ -178,7 +178,7 @@ impl Scheduler {
             let backlogged = self.shares().backlogged();
             let batch = self.claim(None, &backlogged).await;
             let took = started.elapsed();
-            let mut pause = pace::between_full_claims(took);
+            let mut pause = claim_interval::between_full_claims(took);
             if let Some(batch) = batch.filter(|batch| batch.leased() > 0) {
                 if batch.leased() >= self.settings.batch {
                     pause = took;
@@ -249,7 +249,7 @@ impl Scheduler {
 
     async fn until_next(&self, hint: Option<DateTime<Utc>>) -> Duration {
         match self.store.next(hint).await {
-            Ok(next) => pace::until(next),
+            Ok(next) => claim_interval::until(next),
             Err(error) => {
                 self.failed(&error);
                 Duration::ZERO

@@ -4,8 +4,8 @@
 
 mod claim;
 mod commands;
-mod ending;
-mod series;
+mod next_occurrences;
+mod unpublished;
 
 use std::time::Duration;
 
@@ -196,16 +196,16 @@ impl Store {
                 mark(&self.pool, &ids, &fences).await.map_err(StoreError::of(action))?.len();
             return self.marked(&ids, &fences, released, 0).await;
         }
-        let prepared = series::prepare(&self.pool, &recurring).await?;
+        let prepared = next_occurrences::prepare(&self.pool, &recurring).await?;
         let mut transaction = self.pool.begin().await.map_err(StoreError::of(action))?;
         // Before the occurrences, as event-service locks them.
-        let series = series::lock(&mut transaction, &recurring, prepared).await?;
+        let series = next_occurrences::lock(&mut transaction, &recurring, prepared).await?;
         let (held_back, go_on): (Vec<&Claimed>, Vec<&Claimed>) =
             claims.iter().partition(|claimed| claimed.recurs && series.holds_back(claimed));
         let (ids, fences) = in_order(go_on);
         let released =
             mark(&mut *transaction, &ids, &fences).await.map_err(StoreError::of(action))?;
-        series::go_on(&mut transaction, &series, &released).await?;
+        next_occurrences::go_on(&mut transaction, &series, &released).await?;
         transaction.commit().await.map_err(StoreError::of(action))?;
         self.hold_back(&held_back, Fate::Unknown).await?;
         self.marked(&ids, &fences, released.len(), held_back.len()).await

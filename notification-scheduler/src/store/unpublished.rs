@@ -7,7 +7,7 @@ use shared::{contract::Event, contract::OutcomeData, outbox::OutboxMessage};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Claimed, Fate, Gone, Store, StoreError, series};
+use super::{Claimed, Fate, Gone, Store, StoreError, next_occurrences};
 use crate::events::{End, ended, outbox_message};
 
 const ACTION: &str = "end occurrences that are not to be published";
@@ -23,10 +23,10 @@ impl Store {
     pub async fn end(&self, claims: &[&Claimed], end: End) -> Result<usize, StoreError> {
         let recurring: Vec<&Claimed> =
             claims.iter().copied().filter(|claimed| claimed.recurs).collect();
-        let prepared = series::prepare(&self.pool, &recurring).await?;
+        let prepared = next_occurrences::prepare(&self.pool, &recurring).await?;
         let mut transaction = self.pool.begin().await.map_err(StoreError::of(ACTION))?;
         // Before the occurrences, as event-service locks them.
-        let series = series::lock(&mut transaction, &recurring, prepared).await?;
+        let series = next_occurrences::lock(&mut transaction, &recurring, prepared).await?;
         let (held_back, claims): (Vec<&Claimed>, Vec<&Claimed>) = claims
             .iter()
             .copied()
@@ -38,7 +38,7 @@ impl Store {
             .filter(|claimed| ended_at.contains_key(&claimed.id))
             .map(|claimed| (claimed.notification_id, claimed.due_at))
             .collect();
-        series::go_on(&mut transaction, &series, &gone).await?;
+        next_occurrences::go_on(&mut transaction, &series, &gone).await?;
         let facts: Vec<Event<OutcomeData>> = claims
             .iter()
             .filter_map(|claimed| ended_at.get(&claimed.id).map(|at| ended(claimed, end, *at)))

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    pace::Failures,
+    claim_interval::Failures,
     store::{Store, StoreError},
 };
 
