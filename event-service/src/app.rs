@@ -19,11 +19,11 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    backlog_metrics::{self, Watched},
     config::Config,
     consumer::{Events, PATIENCE},
     erasure::{self, DeadLetters},
-    housekeeping, routes, signals,
-    signals::Watched,
+    purge, routes,
     store::{MIGRATOR, SESSION, Store},
     watchdog,
 };
@@ -99,7 +99,7 @@ pub struct App {
     listeners: Listeners,
     rest_addr: SocketAddr,
     admin_addr: SocketAddr,
-    /// Connections of events: consumer, relay, housekeeping.
+    /// Connections of events: consumer, relay, purge.
     pool: PgPool,
     /// Connections of the REST API.
     readers: PgPool,
@@ -185,10 +185,13 @@ impl App {
                 bus: Arc::clone(&bus),
                 queues: Watched::queues_of(&config.bus),
             };
-            let signals =
-                spawn_essential("signals", &shutdown, signals::run(watched, shutdown.clone()));
+            let backlog_metrics = spawn_essential(
+                "backlog metrics",
+                &shutdown,
+                backlog_metrics::run(watched, shutdown.clone()),
+            );
             work(&config, store, pool.clone(), bus, &shutdown).await?;
-            signals.await?;
+            backlog_metrics.await?;
         }
         rest_server.await??;
         stopped.cancel();
@@ -219,8 +222,8 @@ async fn work(
     let (relay, handoff) = Relay::new(pool, Arc::clone(&bus), config.bus.event_topic.clone());
     let relay = relay.with_user_share(config.user_events);
     let relay = spawn_essential("relay", shutdown, relay.run(consumed.clone()));
-    let house = housekeeping::run(store.clone(), config.retention, shutdown.clone());
-    let house = spawn_essential("housekeeping", shutdown, house);
+    let purge = purge::run(store.clone(), config.retention, shutdown.clone());
+    let purge = spawn_essential("purge", shutdown, purge);
     let watch =
         watchdog::Settings { after: config.unsettled_after, queue: config.bus.event_queue.clone() };
     let watchdog = watchdog::run(store.clone(), Arc::clone(&bus), watch, shutdown.clone());
@@ -243,7 +246,7 @@ async fn work(
     consumer::run(bus, settings, handler, shutdown.clone()).await;
     consumed.cancel();
     relay.await?;
-    house.await?;
+    purge.await?;
     watchdog.await?;
     eraser.await?;
     Ok(())

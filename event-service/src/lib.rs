@@ -6,16 +6,16 @@
 //! what is due.
 
 pub mod app;
+mod backlog_metrics;
 pub mod config;
 pub mod consumer;
 pub mod erasure;
 mod events;
-pub mod housekeeping;
 pub mod identity;
-pub mod intake;
+pub mod incoming;
 pub mod plan;
+pub mod purge;
 mod routes;
-mod signals;
 pub mod store;
 mod watchdog;
 

@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use shared::contract::{Envelope, Reason, ReminderData};
 
-use crate::intake::{Change, Wanted};
+use crate::incoming::{Change, Wanted};
 
 /// Largest number of missed times of a recurring notification that a late event adds, besides the
 /// next one.

@@ -2,14 +2,14 @@
 
 mod apply;
 mod audit;
+mod backlog;
 mod catalogue;
 mod erasures;
 mod export;
 mod notifications;
 mod page;
 mod partitions;
-mod retention;
-mod signals;
+mod purge;
 mod statistics;
 mod stream;
 mod unsettled;
@@ -21,6 +21,7 @@ use tokio::sync::Notify;
 
 pub use apply::ApplyError;
 pub use audit::{Action, NewAction};
+pub use backlog::Signals;
 pub use catalogue::{Cursor, EventFilter, EventRow};
 pub use erasures::{CHUNK as ERASED_AT_ONCE, Erasure, Pass};
 pub use export::{ExportedOccurrence, MOST as MOST_EXPORTED};
@@ -28,8 +29,7 @@ pub use notifications::{
     NotificationFilter, NotificationRow, NotificationState, OccurrenceRow, OccurrenceState,
 };
 pub use page::{PAGE_BYTES, Page};
-pub use retention::{CHUNK as PURGED_AT_ONCE, Kind, Purged};
-pub use signals::Signals;
+pub use purge::{CHUNK as PURGED_AT_ONCE, Kind, Purged};
 pub use statistics::{COUNTED, Count, Statistics};
 pub use stream::{Applied, LOOK, Sighting, StreamPosition};
 pub use unsettled::{Unsettled, Watched};

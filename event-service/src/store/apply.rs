@@ -7,7 +7,7 @@
 pub(super) mod erasure;
 mod occurrences;
 mod outcomes;
-pub(super) mod revisions;
+pub(super) mod revision_commands;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -23,7 +23,7 @@ use super::{Store, notifications::NotificationState};
 use crate::{
     events::fact,
     identity::Source,
-    intake::{Change, Effect, Incoming},
+    incoming::{Change, Effect, Incoming},
     plan::{self, Known, Outcome},
 };
 
@@ -154,7 +154,7 @@ async fn change_notifications(
     // With a newer one, nothing is to be done.
     settled.retain(|changed| kept.written.contains(&changed.id));
     occurrences::replace(transaction, &settled, &kept.replaced).await?;
-    revisions::tell(transaction, &settled).await?;
+    revision_commands::tell(transaction, &settled).await?;
     let facts: Result<Vec<_>, _> = settled
         .iter()
         .map(|changed| fact(changed.source, changed.known, &changed.outcome))

@@ -19,7 +19,7 @@ use shared::{
 use sqlx::{PgConnection, postgres::types::PgInterval};
 use uuid::Uuid;
 
-use super::{ApplyError, Store, apply::revisions};
+use super::{ApplyError, Store, apply::revision_commands};
 
 /// Advisory lock of the watchdog: one replica runs at a time.
 const WATCHDOG: i64 = 0x7761_7463_6864_6f67;
@@ -98,7 +98,7 @@ impl Store {
         forget(&mut transaction, &settled).await?;
         end_orphans(&mut transaction, &orphaned).await?;
         let commands: Vec<OutboxMessage> = open.iter().filter_map(readable_command).collect();
-        revisions::insert(&mut transaction, &commands).await?;
+        revision_commands::insert(&mut transaction, &commands).await?;
         let ids: Vec<Uuid> = open.iter().map(|occurrence| occurrence.id).collect();
         look_again(&mut transaction, &ids, after).await?;
         transaction.commit().await?;

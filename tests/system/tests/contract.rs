@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use event_service::{
-    intake::{Change, Effect, Incoming, Wanted},
+    incoming::{Change, Effect, Incoming, Wanted},
     plan,
 };
 use notification_service::{

@@ -15,8 +15,8 @@ use shared::{
 };
 use sqlx::PgConnection;
 
-use super::{ApplyError, revisions};
-use crate::intake::{Effect, Incoming};
+use super::{ApplyError, revision_commands};
+use crate::incoming::{Effect, Incoming};
 
 /// Advisory lock that every batch of version 2.0.0 shares. An erasure takes it alone, so that a
 /// replica of that version has ended its batches before the erasure is committed. To go with the
@@ -143,7 +143,7 @@ async fn note(
     .fetch_optional(&mut *connection)
     .await?;
     if noted.is_some() {
-        revisions::insert(connection, &[onwards(event, receipt)?]).await?;
+        revision_commands::insert(connection, &[onwards(event, receipt)?]).await?;
     }
     Ok(noted.is_some())
 }

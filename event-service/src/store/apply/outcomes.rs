@@ -8,7 +8,7 @@ use shared::contract::{DeliveryState, OutcomeData, ReasonCode};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::intake::{Effect, Incoming};
+use crate::incoming::{Effect, Incoming};
 
 /// Outcomes of one occurrence in a batch, independent of their order.
 struct Tally {

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use event_service::{
-    housekeeping::purge_kind,
+    purge::purge_kind,
     store::{Kind, PURGED_AT_ONCE, Purged},
 };
 use serde_json::json;
