@@ -15,7 +15,7 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    command_relay::Commands,
+    command_relay::CommandRelay,
     config::Config,
     scheduler::{Scheduler, Settings},
     store::{SESSION, Store},
@@ -121,7 +121,7 @@ impl App {
             topology: topology(&config.bus),
         };
         if startup.complete(&started, &shutdown).await {
-            let commands = Commands::new(commands_store, commands_bus, commands_topic);
+            let commands = CommandRelay::new(commands_store, commands_bus, commands_topic);
             tokio::join!(scheduler.run(shutdown.clone()), commands.run(shutdown));
         }
         stopped.cancel();

@@ -9,33 +9,33 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    claim_interval::Failures,
+    backoff::Backoff,
     store::{Store, StoreError},
 };
 
 /// Pause between two queries while there are no commands: they are rare, and a query of an empty
 /// table is cheap.
-const PERIOD: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// Longest time that the topic may take to answer.
-const ANSWER: Duration = Duration::from_secs(10);
+const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest number of commands relayed together.
 const BATCH: i64 = 100;
 const BATCH_BYTES: i64 = 4 * 1024 * 1024;
 /// Smallest ratio of the pause to the duration of a query: while a snapshot is held, each query
 /// steps over all commands that were relayed since.
-const REST: u32 = 10;
+const PAUSE_FACTOR: u32 = 10;
 
 /// Relays commands; any number of relays share a database.
-pub(crate) struct Commands {
+pub(crate) struct CommandRelay {
     store: Store,
     bus: SharedBus,
     topic: String,
-    failures: Failures,
+    backoff: Backoff,
 }
 
-impl Commands {
+impl CommandRelay {
     pub(crate) fn new(store: Store, bus: SharedBus, topic: String) -> Self {
-        Self { store, bus, topic, failures: Failures::default() }
+        Self { store, bus, topic, backoff: Backoff::default() }
     }
 
     /// Relays until the token is cancelled.
@@ -43,10 +43,10 @@ impl Commands {
         while !shutdown.is_cancelled() {
             let began = Instant::now();
             let pause = match self.relay().await {
-                Ok(0) => PERIOD.max(began.elapsed() * REST),
+                Ok(0) => POLL_INTERVAL.max(began.elapsed() * PAUSE_FACTOR),
                 Ok(_) => Duration::ZERO,
                 Err(error) => {
-                    self.failures.note();
+                    self.backoff.note_failure();
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
                         "commands were not relayed, will retry"
@@ -54,7 +54,7 @@ impl Commands {
                     Duration::ZERO
                 }
             };
-            let pause = self.failures.pause().unwrap_or_default().max(pause);
+            let pause = self.backoff.delay().unwrap_or_default().max(pause);
             tokio::select! { () = sleep(pause) => {} () = shutdown.cancelled() => {} }
         }
     }
@@ -64,13 +64,14 @@ impl Commands {
         let (ids, messages): (Vec<Uuid>, Vec<Message>) =
             self.store.claim_commands(BATCH, BATCH_BYTES).await?.into_iter().unzip();
         if ids.is_empty() {
-            self.failures.clear();
+            self.backoff.reset();
             return Ok(0);
         }
-        let results = match timeout(ANSWER, self.bus.publish(&self.topic, &messages)).await {
+        let results = match timeout(PUBLISH_TIMEOUT, self.bus.publish(&self.topic, &messages)).await
+        {
             Ok(Ok(results)) => results,
-            Ok(Err(error)) => return self.refused(&ids, &error.to_string()).await,
-            Err(_) => return self.refused(&ids, "no answer in time").await,
+            Ok(Err(error)) => return self.return_refused(&ids, &error.to_string()).await,
+            Err(_) => return self.return_refused(&ids, "no answer in time").await,
         };
         let (mut taken, mut refused, mut parked) = (Vec::new(), Vec::new(), Vec::new());
         for (id, result) in ids.into_iter().zip(results) {
@@ -91,15 +92,15 @@ impl Commands {
         metrics::counter!("reminders_scheduler_commands_published_total")
             .increment(taken.len() as u64);
         if refused.is_empty() {
-            self.failures.clear()
+            self.backoff.reset()
         } else {
-            self.failures.note()
+            self.backoff.note_failure()
         }
         Ok(taken.len())
     }
 
-    async fn refused(&self, ids: &[Uuid], problem: &str) -> Result<usize, StoreError> {
-        self.failures.note();
+    async fn return_refused(&self, ids: &[Uuid], problem: &str) -> Result<usize, StoreError> {
+        self.backoff.note_failure();
         tracing::warn!(problem, commands = ids.len(), "publish of commands failed, will retry");
         self.store.settle_commands(&[], ids, &[]).await?;
         Ok(0)

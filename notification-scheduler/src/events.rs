@@ -14,7 +14,7 @@ use crate::store::Claimed;
 
 /// Outcome of an occurrence that is not published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub enum UnpublishedOutcome {
     /// The occurrence has expired.
     Expired,
     /// A later occurrence of the same series is due as well, and is sent instead.
@@ -23,7 +23,7 @@ pub enum End {
     Unpublishable,
 }
 
-impl End {
+impl UnpublishedOutcome {
     /// Returns the final state.
     #[must_use]
     pub const fn state(self) -> DeliveryState {
@@ -80,7 +80,7 @@ pub fn send(claimed: Claimed) -> Event<SendData> {
 
 /// Builds the event that reports the outcome of an unpublished occurrence.
 #[must_use]
-pub fn ended(claimed: &Claimed, end: End, at: DateTime<Utc>) -> Event<OutcomeData> {
+pub fn ended(claimed: &Claimed, end: UnpublishedOutcome, at: DateTime<Utc>) -> Event<OutcomeData> {
     Event {
         event_type: end.event_type(),
         event_id: ended_id(claimed.id, end),
@@ -111,7 +111,7 @@ pub fn ended(claimed: &Claimed, end: End, at: DateTime<Utc>) -> Event<OutcomeDat
     }
 }
 
-fn ended_id(occurrence: Uuid, end: End) -> Uuid {
+fn ended_id(occurrence: Uuid, end: UnpublishedOutcome) -> Uuid {
     event_id_of(&format!("{}\n{}\n{}", occurrence.simple(), end.event_type(), end.reason()))
 }
 

@@ -6,12 +6,14 @@
 //! the same ids.
 
 pub mod app;
+mod backoff;
 mod claim_interval;
 mod command_relay;
 pub mod config;
 pub mod events;
 mod release;
 pub mod scheduler;
+mod series;
 pub mod store;
 mod user_rate_limit;
 

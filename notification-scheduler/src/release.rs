@@ -11,10 +11,10 @@ use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
 use crate::{
-    claim_interval::Failures,
-    events::{self, End},
-    store::{Batch, Claimed, Fate, Store},
-    user_rate_limit::Shares,
+    backoff::Backoff,
+    events::{self, UnpublishedOutcome},
+    store::{Batch, Claimed, PublishStatus, Store},
+    user_rate_limit::UserRateLimits,
 };
 
 /// Part of a lease that is reserved for publishing and marking: if less is left, a batch is not
@@ -31,9 +31,9 @@ pub(crate) struct Releaser {
     name: String,
     lease: Duration,
     /// Back-off of the topic.
-    pub(crate) topic: Failures,
+    pub(crate) topic: Backoff,
     /// Rate limits of users, which depend on the speed of the topic.
-    shares: Arc<Mutex<Shares>>,
+    rate_limits: Arc<Mutex<UserRateLimits>>,
 }
 
 /// Returns the ids and fences of claims.
@@ -47,28 +47,28 @@ impl Releaser {
         bus: SharedBus,
         name: String,
         lease: Duration,
-        shares: Arc<Mutex<Shares>>,
+        rate_limits: Arc<Mutex<UserRateLimits>>,
     ) -> Self {
-        Self { store, bus, name, lease, topic: Failures::default(), shares }
+        Self { store, bus, name, lease, topic: Backoff::default(), rate_limits }
     }
 
     /// Marks occurrences that were published before, ends those that have expired or are
     /// superseded, publishes the rest and marks it.
     pub(crate) async fn release(&self, batch: Batch) {
-        self.clear_away(&batch).await;
-        let (told, claimed): (Vec<Claimed>, Vec<Claimed>) =
-            batch.claimed.into_iter().partition(|claimed| claimed.told);
-        if !told.is_empty() {
-            self.mark(&told).await;
+        self.end_orphans_and_quarantine(&batch).await;
+        let (was_published, claimed): (Vec<Claimed>, Vec<Claimed>) =
+            batch.claimed.into_iter().partition(|claimed| claimed.was_published);
+        if !was_published.is_empty() {
+            self.mark(&was_published).await;
         }
-        let (missed, claimed) = self.without_missed(claimed).await;
+        let (missed, claimed) = self.split_superseded(claimed).await;
         if !missed.is_empty() {
-            self.end(&missed.iter().collect::<Vec<_>>(), End::Missed).await;
+            self.end(&missed.iter().collect::<Vec<_>>(), UnpublishedOutcome::Missed).await;
         }
         let (expired, due): (Vec<Claimed>, Vec<Claimed>) =
             claimed.into_iter().partition(|claimed| claimed.expired);
         if !expired.is_empty() {
-            self.end(&expired.iter().collect::<Vec<_>>(), End::Expired).await;
+            self.end(&expired.iter().collect::<Vec<_>>(), UnpublishedOutcome::Expired).await;
         }
         if due.is_empty() {
             return;
@@ -85,30 +85,30 @@ impl Releaser {
             );
             return;
         }
-        let Some((claims, messages)) = written(due) else { return };
+        let Some((claims, messages)) = encode(due) else { return };
         let began = Instant::now();
         let published = timeout(left, self.bus.publish(&self.name, &messages)).await;
-        self.note_pace(messages.len(), began.elapsed(), matches!(published, Ok(Ok(_))));
+        self.record_publish(messages.len(), began.elapsed(), matches!(published, Ok(Ok(_))));
         match published {
             Ok(Ok(results)) => self.settle(claims, results).await,
             Ok(Err(error)) => {
                 self.topic_failed(&error.to_string(), claims.len());
-                self.give_back(&claims, Fate::Unknown).await;
+                self.return_leases(&claims, PublishStatus::Unknown).await;
             }
             Err(_) => self.topic_failed("no answer within the lease", claims.len()),
         }
     }
 
     /// Records the duration of a publish.
-    fn note_pace(&self, messages: usize, took: Duration, succeeded: bool) {
-        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
-        let pace = shares.note_publish(messages, took, succeeded, Instant::now());
+    fn record_publish(&self, messages: usize, took: Duration, succeeded: bool) {
+        let mut rate_limits = self.rate_limits.lock().unwrap_or_else(PoisonError::into_inner);
+        let pace = rate_limits.record_publish(messages, took, succeeded, Instant::now());
         metrics::gauge!("reminders_scheduler_pace").set(pace);
     }
 
     /// Cancels occurrences whose notification is deleted, and quarantines those that cannot be
     /// read: each alone, whatever else is in the batch.
-    async fn clear_away(&self, batch: &Batch) {
+    async fn end_orphans_and_quarantine(&self, batch: &Batch) {
         if !batch.orphans.is_empty() {
             match self.store.end_orphans(&batch.orphans).await {
                 Ok(0) => {}
@@ -140,7 +140,7 @@ impl Releaser {
             .increment(batch.unreadable.len() as u64);
         let keys: Vec<(Uuid, i32)> =
             batch.unreadable.iter().map(|(id, fence, _)| (*id, *fence)).collect();
-        if let Err(error) = self.store.set_aside(&keys).await {
+        if let Err(error) = self.store.quarantine(&keys).await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "unreadable occurrences were not quarantined, will retry"
@@ -150,7 +150,7 @@ impl Releaser {
 
     /// Separates occurrences of recurring notifications that a later occurrence supersedes from the
     /// others.
-    async fn without_missed(&self, claimed: Vec<Claimed>) -> (Vec<Claimed>, Vec<Claimed>) {
+    async fn split_superseded(&self, claimed: Vec<Claimed>) -> (Vec<Claimed>, Vec<Claimed>) {
         let late: Vec<&Claimed> = claimed
             .iter()
             .filter(|claimed| claimed.recurs && claimed.lateness >= CATCH_UP_SECONDS)
@@ -158,9 +158,9 @@ impl Releaser {
         if late.is_empty() {
             return (Vec::new(), claimed);
         }
-        match self.store.overtaken(&late).await {
-            Ok(overtaken) => {
-                claimed.into_iter().partition(|claimed| overtaken.contains(&claimed.id))
+        match self.store.superseded(&late).await {
+            Ok(superseded) => {
+                claimed.into_iter().partition(|claimed| superseded.contains(&claimed.id))
             }
             Err(error) => {
                 tracing::warn!(
@@ -170,7 +170,7 @@ impl Releaser {
                 let late: HashSet<Uuid> = late.iter().map(|claimed| claimed.id).collect();
                 let (late, others): (Vec<_>, Vec<_>) =
                     claimed.into_iter().partition(|claimed| late.contains(&claimed.id));
-                self.give_back(&late, Fate::NotPublished).await;
+                self.return_leases(&late, PublishStatus::NotPublished).await;
                 (Vec::new(), others)
             }
         }
@@ -194,13 +194,13 @@ impl Releaser {
             }
         }
         if refused.is_empty() {
-            self.topic.clear();
+            self.topic.reset();
         } else {
             self.topic_failed("some entries were refused", refused.len());
-            self.give_back(refused, Fate::Unknown).await;
+            self.return_leases(refused, PublishStatus::Unknown).await;
         }
         if !impossible.is_empty() {
-            self.end(&impossible, End::Unpublishable).await;
+            self.end(&impossible, UnpublishedOutcome::Unpublishable).await;
         }
         if !taken.is_empty() {
             self.mark(&taken).await;
@@ -210,7 +210,7 @@ impl Releaser {
     /// Marks occurrences as released, with retries until the lease runs out: an unmarked occurrence
     /// is published again.
     async fn mark(&self, taken: &[Claimed]) {
-        let tries = Failures::default();
+        let backoff = Backoff::default();
         let marking = async {
             loop {
                 match self.store.mark_released(taken).await {
@@ -220,8 +220,8 @@ impl Releaser {
                             error = &error as &dyn std::error::Error,
                             "released occurrences were not marked, will retry"
                         );
-                        tries.note();
-                        sleep(tries.pause().unwrap_or_default()).await;
+                        backoff.note_failure();
+                        sleep(backoff.delay().unwrap_or_default()).await;
                     }
                 }
             }
@@ -233,7 +233,7 @@ impl Releaser {
                 metrics::counter!("reminders_scheduler_settled_before_mark_total")
                     .increment(marked.settled);
                 metrics::counter!("reminders_scheduler_unreadable_total")
-                    .increment(marked.set_aside);
+                    .increment(marked.kept_pending);
                 if marked.stale > 0 {
                     tracing::warn!(
                         occurrences = marked.stale,
@@ -250,7 +250,7 @@ impl Releaser {
         }
     }
 
-    async fn end(&self, claims: &[&Claimed], end: End) {
+    async fn end(&self, claims: &[&Claimed], end: UnpublishedOutcome) {
         match self.store.end(claims, end).await {
             Ok(ended) => {
                 metrics::counter!("reminders_scheduler_ended_total", "reason" => end.reason().as_str())
@@ -267,20 +267,20 @@ impl Releaser {
                     reason = %end.reason(),
                     "occurrences were not ended, will retry with the next lease"
                 );
-                self.give_back(claims.iter().copied(), Fate::NotPublished).await;
+                self.return_leases(claims.iter().copied(), PublishStatus::NotPublished).await;
             }
         }
     }
 
     /// Returns leases; if that fails they run out by themselves.
-    pub(crate) async fn give_back<'a>(
+    pub(crate) async fn return_leases<'a>(
         &self,
         claims: impl IntoIterator<Item = &'a Claimed>,
-        fate: Fate,
+        status: PublishStatus,
     ) {
         let keys = keys(claims);
         metrics::counter!("reminders_scheduler_returned_total").increment(keys.len() as u64);
-        if let Err(error) = self.store.give_back(&keys, fate).await {
+        if let Err(error) = self.store.return_leases(&keys, status).await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "leases were not released, they will expire"
@@ -289,14 +289,14 @@ impl Releaser {
     }
 
     fn topic_failed(&self, problem: &str, occurrences: usize) {
-        self.topic.note();
+        self.topic.note_failure();
         metrics::counter!("reminders_scheduler_publish_failures_total").increment(1);
         tracing::warn!(problem, occurrences, "publish failed, will retry");
     }
 }
 
 /// Encodes claims as messages, in the same order.
-fn written(due: Vec<Claimed>) -> Option<(Vec<Claimed>, Vec<Message>)> {
+fn encode(due: Vec<Claimed>) -> Option<(Vec<Claimed>, Vec<Message>)> {
     let messages: Result<Vec<Message>, _> =
         due.iter().map(|claimed| events::send(claimed.clone()).to_message()).collect();
     match messages {

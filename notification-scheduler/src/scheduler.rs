@@ -23,10 +23,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    claim_interval::{self, BREATH, Failures},
+    backoff::Backoff,
+    claim_interval::{self, MIN_INTERVAL},
     release::Releaser,
-    store::{Batch, Claimed, Fate, Store, UserKey},
-    user_rate_limit::{self, Candidate, Shares},
+    store::{Batch, Claimed, PublishStatus, Store, UserKey},
+    user_rate_limit::{self, Candidate, UserRateLimits},
 };
 
 /// Settings of a scheduler.
@@ -63,7 +64,7 @@ const DRAIN: Duration = Duration::from_secs(20);
 /// Time after the start, or after a failure of the database or the topic, in which occurrences that
 /// were due before it count as possibly changed: the outage may have delayed changes as well.
 /// notification-service waits for those changes.
-const UNSETTLED: Duration = Duration::from_secs(10);
+const UNCERTAIN_FOR: Duration = Duration::from_secs(10);
 
 /// One scheduler; any number share a database.
 #[derive(Clone)]
@@ -72,8 +73,8 @@ pub struct Scheduler {
     settings: Settings,
     releaser: Arc<Releaser>,
     permits: Arc<Semaphore>,
-    database: Arc<Failures>,
-    shares: Arc<Mutex<Shares>>,
+    database: Arc<Backoff>,
+    rate_limits: Arc<Mutex<UserRateLimits>>,
     started: Instant,
 }
 
@@ -81,11 +82,13 @@ impl Scheduler {
     /// A scheduler on a database and a bus.
     #[must_use]
     pub fn new(store: Store, bus: SharedBus, settings: Settings) -> Self {
-        let shares =
-            Arc::new(Mutex::new(Shares::new(settings.user_releases_per_second, Instant::now())));
+        let rate_limits = Arc::new(Mutex::new(UserRateLimits::new(
+            settings.user_releases_per_second,
+            Instant::now(),
+        )));
         let (topic, lease) = (settings.topic.clone(), settings.lease);
         let releaser =
-            Arc::new(Releaser::new(store.clone(), bus, topic, lease, Arc::clone(&shares)));
+            Arc::new(Releaser::new(store.clone(), bus, topic, lease, Arc::clone(&rate_limits)));
         let permits = Arc::new(Semaphore::new(settings.in_flight));
         Self {
             store,
@@ -93,7 +96,7 @@ impl Scheduler {
             releaser,
             permits,
             database: Arc::default(),
-            shares,
+            rate_limits,
             started: Instant::now(),
         }
     }
@@ -101,7 +104,7 @@ impl Scheduler {
     /// Returns `true` if the last publish succeeded.
     #[must_use]
     pub fn topic_answers(&self) -> bool {
-        !self.releaser.topic.any()
+        !self.releaser.topic.is_failing()
     }
 
     /// Runs until the token is cancelled, then waits for the batches in progress.
@@ -109,9 +112,9 @@ impl Scheduler {
         let everything = spawn_essential(
             "full claims",
             &shutdown,
-            self.clone().claim_everything(shutdown.clone()),
+            self.clone().claim_from_start(shutdown.clone()),
         );
-        let mut releasing = self.clone().claim_onwards(shutdown).await;
+        let mut releasing = self.clone().claim_from_last(shutdown).await;
         match everything.await {
             Ok(others) => drain(others).await,
             Err(error) => {
@@ -123,25 +126,25 @@ impl Scheduler {
 
     /// Claims from the last due time on: full batches without a pause, otherwise when the next
     /// occurrence is due.
-    async fn claim_onwards(self, shutdown: CancellationToken) -> JoinSet<()> {
+    async fn claim_from_last(self, shutdown: CancellationToken) -> JoinSet<()> {
         let mut releasing = JoinSet::new();
-        let mut hint = None;
+        let mut not_before = None;
         while let Some(permit) = self.permit(&shutdown).await {
             while releasing.try_join_next().is_some() {}
             let started = Instant::now();
-            let backlogged = self.shares().backlogged();
-            let claimed = self.claim(hint, &backlogged).await;
+            let backlogged = self.rate_limits().backlogged();
+            let claimed = self.claim(not_before, &backlogged).await;
             let took = started.elapsed();
             let pause = match &claimed {
                 None => Duration::ZERO,
                 Some(batch) if batch.leased() >= self.settings.batch => Duration::ZERO,
-                Some(_) if !backlogged.is_empty() => claim_interval::beside_a_backlog(took),
-                Some(batch) if batch.leased() == 0 => self.until_next(hint).await,
-                Some(_) => BREATH,
+                Some(_) if !backlogged.is_empty() => claim_interval::while_backlogged(took),
+                Some(batch) if batch.leased() == 0 => self.until_next(not_before).await,
+                Some(_) => MIN_INTERVAL,
             };
             if let Some(batch) = claimed {
-                hint = batch.last_due_at().max(hint);
-                self.start(batch, permit, &mut releasing, &shutdown).await;
+                not_before = batch.last_due_at().max(not_before);
+                self.admit_and_publish(batch, permit, &mut releasing, &shutdown).await;
             }
             if !backlogged.is_empty() {
                 self.claim_allowances(&mut releasing, &shutdown).await;
@@ -153,29 +156,29 @@ impl Scheduler {
 
     /// Claims occurrences of backlogged users, as far as their rate limits allow.
     async fn claim_allowances(&self, releasing: &mut JoinSet<()>, shutdown: &CancellationToken) {
-        let allowances = self.shares().allowances(Instant::now());
+        let allowances = self.rate_limits().allowances(Instant::now());
         for allowance in allowances {
             let Some(permit) = self.permit(shutdown).await else { return };
             let limit = allowance.limit.min(self.settings.batch);
             let claimed =
                 self.store.claim_of_user(limit as i64, Some(allowance.since), allowance.user).await;
-            let Some(batch) = self.noted(claimed) else { return };
+            let Some(batch) = self.record_claim_result(claimed) else { return };
             let ordinary =
                 batch.claimed.iter().filter(|claimed| claimed.content.priority != Priority::High);
             let first_due_at = ordinary.map(|claimed| claimed.due_at).min();
             let spent = user_rate_limit::Allowance { limit, ..allowance };
-            self.shares().spend(spent, batch.leased(), first_due_at, Instant::now());
+            self.rate_limits().record_claim(spent, batch.leased(), first_due_at, Instant::now());
             self.release(batch, permit, releasing, shutdown);
         }
     }
 
     /// Claims from the beginning, at longer intervals.
-    async fn claim_everything(self, shutdown: CancellationToken) -> JoinSet<()> {
+    async fn claim_from_start(self, shutdown: CancellationToken) -> JoinSet<()> {
         let mut releasing = JoinSet::new();
         while let Some(permit) = self.permit(&shutdown).await {
             while releasing.try_join_next().is_some() {}
             let started = Instant::now();
-            let backlogged = self.shares().backlogged();
+            let backlogged = self.rate_limits().backlogged();
             let batch = self.claim(None, &backlogged).await;
             let took = started.elapsed();
             let mut pause = claim_interval::between_full_claims(took);
@@ -183,7 +186,7 @@ impl Scheduler {
                 if batch.leased() >= self.settings.batch {
                     pause = took;
                 }
-                self.start(batch, permit, &mut releasing, &shutdown).await;
+                self.admit_and_publish(batch, permit, &mut releasing, &shutdown).await;
             } else {
                 drop(permit);
             }
@@ -195,7 +198,7 @@ impl Scheduler {
     /// Acquires the permit for one more batch, after the back-off of database and topic; `None`
     /// after the shutdown.
     async fn permit(&self, shutdown: &CancellationToken) -> Option<OwnedSemaphorePermit> {
-        let pause = self.database.pause().max(self.releaser.topic.pause());
+        let pause = self.database.delay().max(self.releaser.topic.delay());
         if let Some(pause) = pause {
             wait(pause, shutdown).await;
         }
@@ -208,23 +211,30 @@ impl Scheduler {
 
     /// Claims occurrences of all users but the backlogged ones; `None` if the database failed,
     /// which is recorded.
-    async fn claim(&self, hint: Option<DateTime<Utc>>, backlogged: &[UserKey]) -> Option<Batch> {
+    async fn claim(
+        &self,
+        not_before: Option<DateTime<Utc>>,
+        backlogged: &[UserKey],
+    ) -> Option<Batch> {
         let limit = self.settings.batch as i64;
         let claimed = match backlogged {
-            [] => self.store.claim(limit, hint).await,
-            users => self.store.claim_of_others(limit, hint, users).await,
+            [] => self.store.claim(limit, not_before).await,
+            users => self.store.claim_of_others(limit, not_before, users).await,
         };
-        self.noted(claimed)
+        self.record_claim_result(claimed)
     }
 
     /// Records the result of a claim; `None` if the database failed.
-    fn noted(&self, claimed: Result<Batch, crate::store::StoreError>) -> Option<Batch> {
+    fn record_claim_result(
+        &self,
+        claimed: Result<Batch, crate::store::StoreError>,
+    ) -> Option<Batch> {
         match claimed {
             Ok(mut batch) => {
-                self.database.clear();
+                self.database.reset();
                 count(&batch);
-                if let Some(calm) = self.calm_after_outage() {
-                    batch.doubt(calm);
+                if let Some(since_outage) = self.time_since_outage() {
+                    batch.mark_possibly_changed(since_outage);
                 }
                 Some(batch)
             }
@@ -237,18 +247,20 @@ impl Scheduler {
 
     /// Returns the time since the start or the last failure, while changes may be under way that
     /// were delayed by then.
-    fn calm_after_outage(&self) -> Option<Duration> {
-        let failures = [self.database.since_last(), self.releaser.topic.since_last()];
-        let calm = failures.into_iter().flatten().fold(self.started.elapsed(), Duration::min);
-        (calm < UNSETTLED).then_some(calm)
+    fn time_since_outage(&self) -> Option<Duration> {
+        let failures =
+            [self.database.since_last_failure(), self.releaser.topic.since_last_failure()];
+        let since_outage =
+            failures.into_iter().flatten().fold(self.started.elapsed(), Duration::min);
+        (since_outage < UNCERTAIN_FOR).then_some(since_outage)
     }
 
-    fn shares(&self) -> MutexGuard<'_, Shares> {
-        self.shares.lock().unwrap_or_else(PoisonError::into_inner)
+    fn rate_limits(&self) -> MutexGuard<'_, UserRateLimits> {
+        self.rate_limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn until_next(&self, hint: Option<DateTime<Utc>>) -> Duration {
-        match self.store.next(hint).await {
+    async fn until_next(&self, not_before: Option<DateTime<Utc>>) -> Duration {
+        match self.store.next(not_before).await {
             Ok(next) => claim_interval::until(next),
             Err(error) => {
                 self.failed(&error);
@@ -258,13 +270,13 @@ impl Scheduler {
     }
 
     fn failed(&self, error: &crate::store::StoreError) {
-        self.database.note();
+        self.database.note_failure();
         metrics::counter!("reminders_scheduler_database_failures_total").increment(1);
         tracing::warn!(error = error as &dyn std::error::Error, "database failed, will retry");
     }
 
     /// Returns occurrences beyond their user's rate limit, and publishes the rest.
-    async fn start(
+    async fn admit_and_publish(
         &self,
         mut batch: Batch,
         permit: OwnedSemaphorePermit,
@@ -272,7 +284,7 @@ impl Scheduler {
         shutdown: &CancellationToken,
     ) {
         let candidates: Vec<Candidate> = batch.claimed.iter().map(candidate).collect();
-        let admitted = self.shares().admit(&candidates, Instant::now());
+        let admitted = self.rate_limits().admit(&candidates, Instant::now());
         let mut decisions = admitted.into_iter();
         let beyond: Vec<Claimed> = batch
             .claimed
@@ -281,7 +293,7 @@ impl Scheduler {
         if !beyond.is_empty() {
             metrics::counter!("reminders_scheduler_over_share_total")
                 .increment(beyond.len() as u64);
-            self.releaser.give_back(&beyond, Fate::NotPublished).await;
+            self.releaser.return_leases(&beyond, PublishStatus::NotPublished).await;
         }
         self.release(batch, permit, releasing, shutdown);
     }
@@ -299,7 +311,7 @@ impl Scheduler {
         let (releaser, shutdown) = (Arc::clone(&self.releaser), shutdown.clone());
         releasing.spawn(async move {
             if shutdown.is_cancelled() {
-                releaser.give_back(&batch.claimed, Fate::NotPublished).await;
+                releaser.return_leases(&batch.claimed, PublishStatus::NotPublished).await;
             } else {
                 releaser.release(batch).await;
             }

@@ -5,6 +5,7 @@
 mod claim;
 mod commands;
 mod next_occurrences;
+mod quarantine;
 mod unpublished;
 
 use std::time::Duration;
@@ -66,7 +67,7 @@ pub struct Claimed {
     pub expired: bool,
     /// `true` if an outcome has arrived: the occurrence was published by a scheduler that died
     /// before it could mark it.
-    pub told: bool,
+    pub was_published: bool,
     /// Notification that the occurrence belongs to.
     pub notification_id: Uuid,
     /// Key of the user in the claim index.
@@ -98,7 +99,7 @@ pub struct Claimed {
 
 /// Status of a publish whose occurrence's lease is returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum PublishStatus {
     /// Not published under this lease.
     NotPublished,
     /// A publish was begun, and its result is not known.
@@ -107,7 +108,7 @@ pub enum Fate {
 
 /// Time of the next claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Next {
+pub struct NextDue {
     /// The database's time.
     pub now: DateTime<Utc>,
     /// Due time of the first pending occurrence without a lease.
@@ -125,7 +126,7 @@ pub struct Marked {
     /// cancelled meanwhile.
     pub settled: u64,
     /// Still pending, because this binary cannot read their recurrence rule.
-    pub set_aside: u64,
+    pub kept_pending: u64,
 }
 
 /// Occurrences and their leases.
@@ -166,7 +167,7 @@ impl Store {
     ///
     /// # Errors
     /// When the statement fails.
-    pub async fn next(&self, not_before: Option<DateTime<Utc>>) -> Result<Next, StoreError> {
+    pub async fn next(&self, not_before: Option<DateTime<Utc>>) -> Result<NextDue, StoreError> {
         let row = sqlx::query!(
             r#"select now() as "now!", (
                    select due_at from occurrences
@@ -178,7 +179,7 @@ impl Store {
         .fetch_one(&self.pool)
         .await
         .map_err(StoreError::of("ask what is due next"))?;
-        Ok(Next { now: row.now, due_at: row.due_at.map(StoredTime::nearest) })
+        Ok(NextDue { now: row.now, due_at: row.due_at.map(StoredTime::nearest) })
     }
 
     /// Marks published occurrences as released, if their lease is still the one under which they
@@ -191,7 +192,7 @@ impl Store {
         let action = "mark what was released";
         let recurring: Vec<&Claimed> = claims.iter().filter(|claimed| claimed.recurs).collect();
         if recurring.is_empty() {
-            let (ids, fences) = in_order(claims);
+            let (ids, fences) = sorted_keys(claims);
             let released =
                 mark(&self.pool, &ids, &fences).await.map_err(StoreError::of(action))?.len();
             return self.marked(&ids, &fences, released, 0).await;
@@ -200,15 +201,15 @@ impl Store {
         let mut transaction = self.pool.begin().await.map_err(StoreError::of(action))?;
         // Before the occurrences, as event-service locks them.
         let series = next_occurrences::lock(&mut transaction, &recurring, prepared).await?;
-        let (held_back, go_on): (Vec<&Claimed>, Vec<&Claimed>) =
-            claims.iter().partition(|claimed| claimed.recurs && series.holds_back(claimed));
-        let (ids, fences) = in_order(go_on);
+        let (staying_pending, others): (Vec<&Claimed>, Vec<&Claimed>) =
+            claims.iter().partition(|claimed| claimed.recurs && series.must_stay_pending(claimed));
+        let (ids, fences) = sorted_keys(others);
         let released =
             mark(&mut *transaction, &ids, &fences).await.map_err(StoreError::of(action))?;
-        next_occurrences::go_on(&mut transaction, &series, &released).await?;
+        next_occurrences::insert_following(&mut transaction, &series, &released).await?;
         transaction.commit().await.map_err(StoreError::of(action))?;
-        self.hold_back(&held_back, Fate::Unknown).await?;
-        self.marked(&ids, &fences, released.len(), held_back.len()).await
+        self.keep_pending(&staying_pending, PublishStatus::Unknown).await?;
+        self.marked(&ids, &fences, released.len(), staying_pending.len()).await
     }
 
     async fn marked(
@@ -216,12 +217,12 @@ impl Store {
         ids: &[Uuid],
         fences: &[i32],
         released: usize,
-        set_aside: usize,
+        kept_pending: usize,
     ) -> Result<Marked, StoreError> {
         let others = (ids.len() - released) as u64;
         let stale = if others == 0 { 0 } else { self.stale(ids, fences).await? };
-        let (released, set_aside) = (released as u64, set_aside as u64);
-        Ok(Marked { released, stale, settled: others.saturating_sub(stale), set_aside })
+        let (released, kept_pending) = (released as u64, kept_pending as u64);
+        Ok(Marked { released, stale, settled: others.saturating_sub(stale), kept_pending })
     }
 
     async fn stale(&self, ids: &[Uuid], fences: &[i32]) -> Result<u64, StoreError> {
@@ -243,7 +244,11 @@ impl Store {
     ///
     /// # Errors
     /// When the statement fails; the leases then run out by themselves.
-    pub async fn give_back(&self, claims: &[(Uuid, i32)], fate: Fate) -> Result<(), StoreError> {
+    pub async fn return_leases(
+        &self,
+        claims: &[(Uuid, i32)],
+        status: PublishStatus,
+    ) -> Result<(), StoreError> {
         let (ids, fences): (Vec<Uuid>, Vec<i32>) = claims.iter().copied().unzip();
         sqlx::query!(
             "update occurrences set lease_until = case when $3 or occurrences.fence > 1 then now() else '-infinity' end
@@ -251,7 +256,7 @@ impl Store {
              where occurrences.id = claim.id and occurrences.fence = claim.fence and pending",
             &ids,
             &fences,
-            fate == Fate::Unknown,
+            status == PublishStatus::Unknown,
         )
         .execute(&self.pool)
         .await
@@ -262,7 +267,7 @@ impl Store {
 
 /// Returns the ids and fences of claims in the order in which event-service locks them, so that no
 /// deadlock arises.
-fn in_order<'a>(claims: impl IntoIterator<Item = &'a Claimed>) -> (Vec<Uuid>, Vec<i32>) {
+fn sorted_keys<'a>(claims: impl IntoIterator<Item = &'a Claimed>) -> (Vec<Uuid>, Vec<i32>) {
     let mut keys: Vec<(Uuid, i32)> =
         claims.into_iter().map(|claimed| (claimed.id, claimed.fence)).collect();
     keys.sort_unstable();
@@ -270,13 +275,13 @@ fn in_order<'a>(claims: impl IntoIterator<Item = &'a Claimed>) -> (Vec<Uuid>, Ve
 }
 
 /// An occurrence that is no longer pending: its notification and its due time.
-pub(crate) type Gone = (Uuid, DateTime<Utc>);
+pub(crate) type NoLongerPending = (Uuid, DateTime<Utc>);
 
 async fn mark(
     executor: impl PgExecutor<'_>,
     ids: &[Uuid],
     fences: &[i32],
-) -> Result<Vec<Gone>, sqlx::Error> {
+) -> Result<Vec<NoLongerPending>, sqlx::Error> {
     let rows = sqlx::query!(
         // What has no outcome yet is noted for event-service's watchdog, in the same statement.
         r#"with marked as (

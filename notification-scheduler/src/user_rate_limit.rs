@@ -22,7 +22,7 @@ use crate::store::UserKey;
 /// beyond these are not limited.
 const MAX_BACKLOGGED: usize = 16;
 /// Fraction of a full bucket from which a separate claim for its user is made.
-const WORTH_A_CLAIM: f64 = 0.1;
+const MIN_CLAIM_FRACTION: f64 = 0.1;
 /// Time between two purges of full buckets.
 const PURGE_EVERY: Duration = Duration::from_secs(1);
 
@@ -56,7 +56,7 @@ struct Bucket {
 
 /// Rate limits of all users.
 #[derive(Debug)]
-pub(crate) struct Shares {
+pub(crate) struct UserRateLimits {
     /// Tokens a second, and in a full bucket.
     pace: AdaptiveRate,
     buckets: HashMap<UserKey, Bucket>,
@@ -64,7 +64,7 @@ pub(crate) struct Shares {
     purged_at: Instant,
 }
 
-impl Shares {
+impl UserRateLimits {
     /// Creates limits of `per_second` releases a second while the topic is quick, and as many at
     /// once.
     pub(crate) fn new(per_second: u32, now: Instant) -> Self {
@@ -95,7 +95,7 @@ impl Shares {
     }
 
     /// Records the duration of a publish, and returns the limit: releases of one user a second.
-    pub(crate) fn note_publish(
+    pub(crate) fn record_publish(
         &mut self,
         messages: usize,
         took: Duration,
@@ -115,7 +115,7 @@ impl Shares {
     pub(crate) fn allowances(&mut self, now: Instant) -> Vec<Allowance> {
         let users: Vec<(UserKey, DateTime<Utc>)> =
             self.backlogged.iter().map(|(user, since)| (*user, *since)).collect();
-        let worth = (self.pace.per_second() * WORTH_A_CLAIM).max(1.0);
+        let worth = (self.pace.per_second() * MIN_CLAIM_FRACTION).max(1.0);
         let allowance = |(user, since)| {
             let tokens = self.bucket(user, now).tokens;
             (tokens >= worth).then_some(Allowance { user, since, limit: tokens as usize })
@@ -125,7 +125,7 @@ impl Shares {
 
     /// Records the result of an allowed claim: the number of occurrences, and the due time of the
     /// first that is not urgent. A claim with fewer occurrences than allowed ends the backlog.
-    pub(crate) fn spend(
+    pub(crate) fn record_claim(
         &mut self,
         allowance: Allowance,
         claimed: usize,
@@ -204,38 +204,38 @@ mod tests {
     #[tokio::test]
     async fn admits_everybody_within_their_share() {
         let now = Instant::now();
-        let mut shares = Shares::new(2, now);
+        let mut rate_limits = UserRateLimits::new(2, now);
         let candidates = [of(1, 0, false), of(3, 0, false), of(1, 1, false), of(3, 1, false)];
-        assert_eq!(shares.admit(&candidates, now), [true; 4]);
-        assert!(shares.backlogged().is_empty());
+        assert_eq!(rate_limits.admit(&candidates, now), [true; 4]);
+        assert!(rate_limits.backlogged().is_empty());
     }
 
     #[tokio::test]
     async fn holds_back_one_user_beyond_the_share() {
         let now = Instant::now();
-        let mut shares = Shares::new(2, now);
+        let mut rate_limits = UserRateLimits::new(2, now);
         let candidates =
             [of(1, 5, false), of(1, 6, false), of(1, 7, true), of(1, 8, false), of(3, 9, false)];
-        assert_eq!(shares.admit(&candidates, now), [true, false, true, false, true]);
-        assert_eq!(shares.backlogged(), [UserKey::of_row(1)]);
-        assert_eq!(shares.allowances(now), []);
+        assert_eq!(rate_limits.admit(&candidates, now), [true, false, true, false, true]);
+        assert_eq!(rate_limits.backlogged(), [UserKey::of_row(1)]);
+        assert_eq!(rate_limits.allowances(now), []);
         let allowance = Allowance { user: UserKey::of_row(1), since: due(6), limit: 2 };
-        assert_eq!(shares.allowances(now + SECOND), [allowance]);
+        assert_eq!(rate_limits.allowances(now + SECOND), [allowance]);
     }
 
     #[tokio::test]
     async fn admits_less_of_one_user_beside_slow_topic() {
         let now = Instant::now();
-        let mut shares = Shares::new(4, now);
+        let mut rate_limits = UserRateLimits::new(4, now);
         let then = now + SECOND;
-        assert_eq!(shares.note_publish(1, SECOND, true, then), 1.0);
+        assert_eq!(rate_limits.record_publish(1, SECOND, true, then), 1.0);
         assert_eq!(
-            shares.admit(&[of(1, 5, false), of(1, 6, false), of(3, 5, false)], then),
+            rate_limits.admit(&[of(1, 5, false), of(1, 6, false), of(3, 5, false)], then),
             [true, false, true]
         );
-        shares.note_publish(1, 100 * SECOND, true, then + SECOND);
+        rate_limits.record_publish(1, 100 * SECOND, true, then + SECOND);
         assert_eq!(
-            shares.admit(&[of(1, 7, false), of(5, 7, false)], then + SECOND),
+            rate_limits.admit(&[of(1, 7, false), of(5, 7, false)], then + SECOND),
             [true, true],
             "nobody waits for ever"
         );
@@ -244,27 +244,27 @@ mod tests {
     #[tokio::test]
     async fn ends_backlog_when_a_claim_finds_no_more() {
         let now = Instant::now();
-        let mut shares = Shares::new(1, now);
-        shares.admit(&[of(1, 5, false), of(1, 6, false)], now);
-        let allowance = shares.allowances(now + SECOND)[0];
-        shares.spend(allowance, 1, Some(due(6)), now + SECOND);
-        assert_eq!(shares.backlogged().len(), 1);
-        let allowance = shares.allowances(now + 2 * SECOND)[0];
-        shares.spend(allowance, 0, None, now + 2 * SECOND);
-        assert!(shares.backlogged().is_empty());
+        let mut rate_limits = UserRateLimits::new(1, now);
+        rate_limits.admit(&[of(1, 5, false), of(1, 6, false)], now);
+        let allowance = rate_limits.allowances(now + SECOND)[0];
+        rate_limits.record_claim(allowance, 1, Some(due(6)), now + SECOND);
+        assert_eq!(rate_limits.backlogged().len(), 1);
+        let allowance = rate_limits.allowances(now + 2 * SECOND)[0];
+        rate_limits.record_claim(allowance, 0, None, now + 2 * SECOND);
+        assert!(rate_limits.backlogged().is_empty());
     }
 
     #[tokio::test]
     async fn lets_users_pass_beyond_the_most_backlogged() {
         let now = Instant::now();
-        let mut shares = Shares::new(1, now);
+        let mut rate_limits = UserRateLimits::new(1, now);
         let users = 2 * MAX_BACKLOGGED as i64;
         let candidates: Vec<Candidate> =
             (0..users).flat_map(|user| [of(2 * user, 0, false), of(2 * user, 0, false)]).collect();
         let admitted =
-            shares.admit(&candidates, now).into_iter().filter(|admitted| *admitted).count();
+            rate_limits.admit(&candidates, now).into_iter().filter(|admitted| *admitted).count();
         assert_eq!(
-            (shares.backlogged().len(), admitted),
+            (rate_limits.backlogged().len(), admitted),
             (MAX_BACKLOGGED, candidates.len() - MAX_BACKLOGGED)
         );
     }
@@ -272,10 +272,10 @@ mod tests {
     #[tokio::test]
     async fn forgets_users_whose_buckets_are_full() {
         let now = Instant::now();
-        let mut shares = Shares::new(10, now);
+        let mut rate_limits = UserRateLimits::new(10, now);
         let candidates: Vec<Candidate> = (0..100).map(|user| of(2 * user, 0, false)).collect();
-        shares.admit(&candidates, now);
-        shares.admit(&[of(1_000, 0, false)], now + 2 * SECOND);
-        assert_eq!(shares.buckets.len(), 1);
+        rate_limits.admit(&candidates, now);
+        rate_limits.admit(&[of(1_000, 0, false)], now + 2 * SECOND);
+        assert_eq!(rate_limits.buckets.len(), 1);
     }
 }

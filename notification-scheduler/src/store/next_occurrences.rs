@@ -12,124 +12,64 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use recurrence::{Delivery, Timetable, time_zone_database};
+use recurrence::time_zone_database;
 use shared::{
-    contract::{self, Reason, occurrence_id},
+    contract::{self, Reason},
     db::StoredTime,
 };
 use sqlx::{PgConnection, PgExecutor, PgPool};
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
-use super::{Claimed, Gone, Store, StoreError};
+use super::{Claimed, NoLongerPending, Store, StoreError};
+use crate::series::{NewRow, NextRows, Series};
 
 /// Largest number of occurrences created at once of a series that fell behind; the rest follow with
 /// the next release.
-const MOST_OF_ONE: usize = 500;
+const MAX_PER_SERIES: usize = 500;
 /// Largest number of occurrences created at once of all series of a batch, if each has at least
 /// one.
-const MOST_AT_ONCE: usize = 5_000;
+const MAX_PER_BATCH: usize = 5_000;
 /// Number of claims up to which rules are evaluated on the current thread; more are evaluated on a
 /// blocking thread.
-const FEW: usize = 20;
-const ACTION: &str = "go on with a series";
-
-/// A recurring notification.
-struct Series {
-    version: i64,
-    source: String,
-    item_id: String,
-    timetable: Timetable,
-    lifetime: TimeDelta,
-    acknowledged: Option<DateTime<Utc>>,
-    /// Time at which its newest version was made: earlier occurrences are not created by it.
-    changed_at: DateTime<Utc>,
-    time_zone_database: Option<String>,
-    now: DateTime<Utc>,
-}
-
-impl Series {
-    /// Returns up to `most` deliveries after the first of some times, other than those: the ones
-    /// that are due already, and the first that lies ahead. One walk, however many times have
-    /// passed.
-    fn following(&self, gone: &BTreeSet<DateTime<Utc>>, most: usize) -> Vec<Delivery> {
-        let Some(first) = gone.first() else { return Vec::new() };
-        let mut is_enough = false;
-        let deliveries =
-            self.timetable.unacknowledged_after((*first).max(self.changed_at), self.acknowledged);
-        let deliveries = deliveries.filter(|delivery| !gone.contains(&delivery.at));
-        deliveries
-            .take_while(|delivery| !std::mem::replace(&mut is_enough, delivery.at > self.now))
-            .take(most)
-            .collect()
-    }
-
-    /// Returns `true` if an occurrence is superseded: its time is one of the series, and a later
-    /// time of the series is due as well.
-    fn has_overtaken(&self, due: DateTime<Utc>) -> bool {
-        self.timetable.delivery_at(due).is_some()
-            && self.timetable.after(due).next().is_some_and(|next| next.at <= self.now)
-    }
-
-    fn next(&self, gone: &BTreeSet<DateTime<Utc>>, most: usize, edition: &str) -> Next {
-        let other = self.time_zone_database.as_deref().filter(|known| *known != edition);
-        let reason = other.map(|_| Reason::TimeZoneDataChanged);
-        let rows = self.following(gone, most).into_iter().map(|delivery| NewRow {
-            id: occurrence_id(&self.source, &self.item_id, delivery.at),
-            delivery,
-            expires_at: delivery.at + self.lifetime,
-        });
-        Next { version: self.version, rows: rows.collect(), reason }
-    }
-}
+const MAX_ON_THREAD: usize = 20;
+const ACTION: &str = "create the next occurrences of a series";
 
 /// Next occurrences of series, by notification.
 #[derive(Default)]
-pub(super) struct Following {
-    next: HashMap<Uuid, Next>,
+pub(super) struct FollowingOccurrences {
+    next: HashMap<Uuid, NextRows>,
     /// Versions of notifications whose rules this binary cannot read.
     unreadable: HashMap<Uuid, i64>,
 }
 
-impl Following {
+impl FollowingOccurrences {
     /// Returns `true` if an occurrence must stay pending because this binary cannot read its
     /// recurrence rule.
-    pub(super) fn holds_back(&self, claimed: &Claimed) -> bool {
+    pub(super) fn must_stay_pending(&self, claimed: &Claimed) -> bool {
         self.unreadable.contains_key(&claimed.notification_id)
     }
 }
 
-/// Next occurrences of one series, computed from one version of it.
-pub(super) struct Next {
-    version: i64,
-    rows: Vec<NewRow>,
-    /// Reason of the rows, if different time zone data may have moved them.
-    reason: Option<Reason>,
-}
-
-/// An occurrence to create.
-struct NewRow {
-    id: Uuid,
-    delivery: Delivery,
-    expires_at: DateTime<Utc>,
-}
-
 /// Computes the occurrences that follow some claims, before the transaction in which they are
 /// marked.
-pub(super) async fn prepare(pool: &PgPool, claims: &[&Claimed]) -> Result<Following, StoreError> {
+pub(super) async fn prepare(
+    pool: &PgPool,
+    claims: &[&Claimed],
+) -> Result<FollowingOccurrences, StoreError> {
     if claims.is_empty() {
-        return Ok(Following::default());
+        return Ok(FollowingOccurrences::default());
     }
-    let gone: Vec<Gone> =
+    let gone: Vec<NoLongerPending> =
         claims.iter().map(|claimed| (claimed.notification_id, claimed.due_at)).collect();
     let ids: Vec<Uuid> = gone.iter().map(|(id, _)| *id).collect();
     let rows = read(pool, &ids).await?;
-    off_thread(gone.len(), move || follow(rows, &gone)).await
+    evaluate(gone.len(), move || following_occurrences(rows, &gone)).await
 }
 
 /// Computes the occurrences that follow the times which are no longer pending.
-fn follow(rows: Vec<Row>, gone: &[Gone]) -> Following {
-    let Read { series, unreadable } = Read::of(rows);
+fn following_occurrences(rows: Vec<Row>, gone: &[NoLongerPending]) -> FollowingOccurrences {
+    let DecodedRows { series, unreadable } = DecodedRows::of(rows);
     if !unreadable.is_empty() {
         metrics::counter!("reminders_scheduler_series_invalid_total")
             .increment(unreadable.len() as u64);
@@ -139,18 +79,18 @@ fn follow(rows: Vec<Row>, gone: &[Gone]) -> Following {
         times.entry(*id).or_default().insert(*due);
     }
     let edition = time_zone_database();
-    let most = (MOST_AT_ONCE / series.len().max(1)).clamp(1, MOST_OF_ONE);
+    let most = (MAX_PER_BATCH / series.len().max(1)).clamp(1, MAX_PER_SERIES);
     let next = series
         .into_iter()
         .filter_map(|(id, series)| Some((id, series.next(times.get(&id)?, most, &edition))));
-    Following { next: next.collect(), unreadable }
+    FollowingOccurrences { next: next.collect(), unreadable }
 }
 
-async fn off_thread<T: Send + 'static>(
+async fn evaluate<T: Send + 'static>(
     claims: usize,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, StoreError> {
-    if claims <= FEW {
+    if claims <= MAX_ON_THREAD {
         Ok(work())
     } else {
         spawn_blocking(work).await.map_err(StoreError::of(ACTION))
@@ -162,30 +102,34 @@ async fn off_thread<T: Send + 'static>(
 pub(super) async fn lock(
     connection: &mut PgConnection,
     claims: &[&Claimed],
-    mut prepared: Following,
-) -> Result<Following, StoreError> {
+    mut prepared: FollowingOccurrences,
+) -> Result<FollowingOccurrences, StoreError> {
     if claims.is_empty() {
         return Ok(prepared);
     }
     let ids: Vec<Uuid> = claims.iter().map(|claimed| claimed.notification_id).collect();
     let locked = sqlx::query!(
-        r#"select id, version, state = 'active' and recurrence is not null as "goes_on!" from notifications where id = any($1) order by id for update"#,
+        r#"select id, version, state = 'active' and recurrence is not null as "still_recurs!" from notifications where id = any($1) order by id for update"#,
         &ids
     )
     .fetch_all(&mut *connection)
     .await
     .map_err(StoreError::of(ACTION))?;
-    let goes_on: HashMap<Uuid, i64> =
-        locked.into_iter().filter(|row| row.goes_on).map(|row| (row.id, row.version)).collect();
-    prepared.next.retain(|id, next| goes_on.get(id) == Some(&next.version));
-    prepared.unreadable.retain(|id, version| goes_on.get(id) == Some(version));
+    let still_recurs: HashMap<Uuid, i64> = locked
+        .into_iter()
+        .filter(|row| row.still_recurs)
+        .map(|row| (row.id, row.version))
+        .collect();
+    prepared.next.retain(|id, next| still_recurs.get(id) == Some(&next.version));
+    prepared.unreadable.retain(|id, version| still_recurs.get(id) == Some(version));
     let is_known =
         |id: &Uuid| prepared.next.contains_key(id) || prepared.unreadable.contains_key(id);
-    let changed: Vec<Uuid> = goes_on.into_keys().filter(|id| !is_known(id)).collect();
+    let changed: Vec<Uuid> = still_recurs.into_keys().filter(|id| !is_known(id)).collect();
     if !changed.is_empty() {
-        let gone: Vec<Gone> =
+        let gone: Vec<NoLongerPending> =
             claims.iter().map(|claimed| (claimed.notification_id, claimed.due_at)).collect();
-        let Following { next, unreadable } = follow(read(connection, &changed).await?, &gone);
+        let FollowingOccurrences { next, unreadable } =
+            following_occurrences(read(connection, &changed).await?, &gone);
         prepared.next.extend(next);
         prepared.unreadable.extend(unreadable);
     }
@@ -233,13 +177,13 @@ async fn read(executor: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<Vec<Row>, S
 
 /// Decoded rows.
 #[derive(Default)]
-struct Read {
+struct DecodedRows {
     series: HashMap<Uuid, Series>,
     /// Versions of rows that this binary cannot read.
     unreadable: HashMap<Uuid, i64>,
 }
 
-impl Read {
+impl DecodedRows {
     fn of(rows: Vec<Row>) -> Self {
         let mut read = Self::default();
         for row in rows {
@@ -288,10 +232,10 @@ impl Row {
 }
 
 /// Creates the occurrences that follow those which are no longer pending.
-pub(super) async fn go_on(
+pub(super) async fn insert_following(
     connection: &mut PgConnection,
-    following: &Following,
-    gone: &[Gone],
+    following: &FollowingOccurrences,
+    gone: &[NoLongerPending],
 ) -> Result<(), StoreError> {
     let gone: BTreeSet<Uuid> = gone.iter().map(|(id, _)| *id).collect();
     let (mut rows, mut moved) = (BTreeMap::new(), Vec::new());
@@ -302,7 +246,7 @@ pub(super) async fn go_on(
         rows.extend(next.rows.iter().map(|row| (row.id, (*id, row, next.reason))));
     }
     if !rows.is_empty() {
-        make(connection, &rows).await.map_err(StoreError::of(ACTION))?;
+        insert(connection, &rows).await.map_err(StoreError::of(ACTION))?;
     }
     if !moved.is_empty() {
         let edition = time_zone_database();
@@ -313,15 +257,17 @@ pub(super) async fn go_on(
         );
         metrics::counter!("reminders_scheduler_series_rescheduled_total")
             .increment(moved.len() as u64);
-        note_edition(connection, &moved, &edition).await.map_err(StoreError::of(ACTION))?;
+        record_time_zone_database(connection, &moved, &edition)
+            .await
+            .map_err(StoreError::of(ACTION))?;
     }
     Ok(())
 }
 
 /// Rows to create by their ids, each with its notification and its reason.
-type NewRows<'a> = BTreeMap<Uuid, (Uuid, &'a NewRow, Option<Reason>)>;
+type RowsById<'a> = BTreeMap<Uuid, (Uuid, &'a NewRow, Option<Reason>)>;
 
-async fn make(connection: &mut PgConnection, rows: &NewRows<'_>) -> Result<(), sqlx::Error> {
+async fn insert(connection: &mut PgConnection, rows: &RowsById<'_>) -> Result<(), sqlx::Error> {
     let ids: Vec<Uuid> = rows.keys().copied().collect();
     let notifications: Vec<Uuid> = rows.values().map(|(notification, ..)| *notification).collect();
     let due: Vec<DateTime<Utc>> = rows.values().map(|(_, row, _)| row.delivery.at).collect();
@@ -351,7 +297,7 @@ async fn make(connection: &mut PgConnection, rows: &NewRows<'_>) -> Result<(), s
     Ok(())
 }
 
-async fn note_edition(
+async fn record_time_zone_database(
     connection: &mut PgConnection,
     notifications: &[Uuid],
     edition: &str,
@@ -371,70 +317,21 @@ impl Store {
     ///
     /// # Errors
     /// When the statement fails.
-    pub async fn overtaken(&self, claims: &[&Claimed]) -> Result<HashSet<Uuid>, StoreError> {
+    pub async fn superseded(&self, claims: &[&Claimed]) -> Result<HashSet<Uuid>, StoreError> {
         let ids: Vec<Uuid> = claims.iter().map(|claimed| claimed.notification_id).collect();
         let rows = read(&self.pool, &ids).await?;
         let due: Vec<_> = claims
             .iter()
             .map(|claimed| (claimed.id, claimed.notification_id, claimed.due_at))
             .collect();
-        let overtaken = off_thread(due.len(), move || {
-            let Read { series, .. } = Read::of(rows);
-            let has_overtaken =
-                |id, due| series.get(id).is_some_and(|series: &Series| series.has_overtaken(due));
-            let overtaken =
-                due.iter().filter(|(_, notification, due)| has_overtaken(notification, *due));
-            overtaken.map(|(id, ..)| *id).collect()
+        let superseded = evaluate(due.len(), move || {
+            let DecodedRows { series, .. } = DecodedRows::of(rows);
+            let is_superseded =
+                |id, due| series.get(id).is_some_and(|series: &Series| series.is_superseded(due));
+            let superseded =
+                due.iter().filter(|(_, notification, due)| is_superseded(notification, *due));
+            superseded.map(|(id, ..)| *id).collect()
         });
-        overtaken.await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use recurrence::{Fold, Gap, Rule, Zone};
-
-    use super::*;
-
-    fn minutely(now_minutes: i64) -> Series {
-        let rule =
-            Rule { rrule: "FREQ=MINUTELY", exdates: &[], gap: Gap::Shift, fold: Fold::First };
-        let zone = Zone::parse("UTC").expect("a zone");
-        let series = recurrence::Series::new(DateTime::UNIX_EPOCH, zone, rule).expect("a rule");
-        Series {
-            version: 1,
-            source: "reminder".to_owned(),
-            item_id: "item-1".to_owned(),
-            timetable: Timetable::recurring(series, vec![0]),
-            lifetime: TimeDelta::minutes(10),
-            acknowledged: None,
-            changed_at: DateTime::UNIX_EPOCH,
-            time_zone_database: None,
-            now: minute(now_minutes) + TimeDelta::seconds(30),
-        }
-    }
-
-    fn minute(number: i64) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH + TimeDelta::minutes(number)
-    }
-
-    fn minutes(deliveries: &[Delivery]) -> Vec<i64> {
-        deliveries
-            .iter()
-            .map(|delivery| (delivery.at - DateTime::UNIX_EPOCH).num_minutes())
-            .collect()
-    }
-
-    #[test]
-    fn walks_once_over_what_several_claims_missed() {
-        let gone: BTreeSet<_> = (10..13).map(minute).collect();
-        assert_eq!(minutes(&minutely(15).following(&gone, 500)), [13, 14, 15, 16]);
-        assert_eq!(minutes(&minutely(12).following(&gone, 500)), [13]);
-    }
-
-    #[test]
-    fn makes_no_more_at_once_than_its_share() {
-        let gone = BTreeSet::from([minute(10)]);
-        assert_eq!(minutes(&minutely(900).following(&gone, 3)), [11, 12, 13]);
+        superseded.await
     }
 }

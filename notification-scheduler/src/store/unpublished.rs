@@ -7,8 +7,8 @@ use shared::{contract::Event, contract::OutcomeData, outbox::OutboxMessage};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Claimed, Fate, Gone, Store, StoreError, next_occurrences};
-use crate::events::{End, ended, outbox_message};
+use super::{Claimed, NoLongerPending, PublishStatus, Store, StoreError, next_occurrences};
+use crate::events::{UnpublishedOutcome, ended, outbox_message};
 
 const ACTION: &str = "end occurrences that are not to be published";
 
@@ -20,25 +20,29 @@ impl Store {
     ///
     /// # Errors
     /// When a statement fails; nothing is ended then.
-    pub async fn end(&self, claims: &[&Claimed], end: End) -> Result<usize, StoreError> {
+    pub async fn end(
+        &self,
+        claims: &[&Claimed],
+        end: UnpublishedOutcome,
+    ) -> Result<usize, StoreError> {
         let recurring: Vec<&Claimed> =
             claims.iter().copied().filter(|claimed| claimed.recurs).collect();
         let prepared = next_occurrences::prepare(&self.pool, &recurring).await?;
         let mut transaction = self.pool.begin().await.map_err(StoreError::of(ACTION))?;
         // Before the occurrences, as event-service locks them.
         let series = next_occurrences::lock(&mut transaction, &recurring, prepared).await?;
-        let (held_back, claims): (Vec<&Claimed>, Vec<&Claimed>) = claims
+        let (staying_pending, claims): (Vec<&Claimed>, Vec<&Claimed>) = claims
             .iter()
             .copied()
-            .partition(|claimed| claimed.recurs && series.holds_back(claimed));
+            .partition(|claimed| claimed.recurs && series.must_stay_pending(claimed));
         let ended_at =
             mark(&mut transaction, &claims, end).await.map_err(StoreError::of(ACTION))?;
-        let gone: Vec<Gone> = claims
+        let gone: Vec<NoLongerPending> = claims
             .iter()
             .filter(|claimed| ended_at.contains_key(&claimed.id))
             .map(|claimed| (claimed.notification_id, claimed.due_at))
             .collect();
-        next_occurrences::go_on(&mut transaction, &series, &gone).await?;
+        next_occurrences::insert_following(&mut transaction, &series, &gone).await?;
         let facts: Vec<Event<OutcomeData>> = claims
             .iter()
             .filter_map(|claimed| ended_at.get(&claimed.id).map(|at| ended(claimed, end, *at)))
@@ -46,7 +50,7 @@ impl Store {
         remember(&mut transaction, &facts).await?;
         leave_in_outbox(&mut transaction, &facts).await?;
         transaction.commit().await.map_err(StoreError::of(ACTION))?;
-        self.hold_back(&held_back, Fate::NotPublished).await?;
+        self.keep_pending(&staying_pending, PublishStatus::NotPublished).await?;
         Ok(facts.len())
     }
 }
@@ -55,7 +59,7 @@ impl Store {
 async fn mark(
     connection: &mut PgConnection,
     claims: &[&Claimed],
-    end: End,
+    end: UnpublishedOutcome,
 ) -> Result<HashMap<Uuid, DateTime<Utc>>, sqlx::Error> {
     let ids: Vec<Uuid> = claims.iter().map(|claimed| claimed.id).collect();
     let fences: Vec<i32> = claims.iter().map(|claimed| claimed.fence).collect();

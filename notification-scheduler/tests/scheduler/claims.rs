@@ -3,8 +3,8 @@
 use std::{collections::HashSet, time::Duration};
 
 use notification_scheduler::{
-    events::{self, End},
-    store::{Claimed, Fate, Store, UserKey},
+    events::{self, UnpublishedOutcome},
+    store::{Claimed, PublishStatus, Store, UserKey},
 };
 use serde_json::Value;
 use sqlx::PgPool;
@@ -87,7 +87,7 @@ async fn claims_readable_rows_beside_unreadable_ones() {
     let batch = world.store.claim(10, None).await.expect("claimed");
     assert_eq!((batch.claimed.len(), batch.unreadable.len()), (2, 1));
     let unreadable: Vec<_> = batch.unreadable.iter().map(|(id, fence, _)| (*id, *fence)).collect();
-    world.store.set_aside(&unreadable).await.expect("set aside");
+    world.store.quarantine(&unreadable).await.expect("set aside");
     assert_eq!(world.count("pending and reason = 'UNREADABLE' and lease_until > now()").await, 1);
 }
 
@@ -115,7 +115,7 @@ async fn claims_rows_beside_times_that_none_can_read() {
     let batch = world.store.claim(10, None).await.expect("claimed");
     assert_eq!((batch.claimed.len(), batch.unreadable.len()), (3, 6));
     let unreadable: Vec<_> = batch.unreadable.iter().map(|(id, fence, _)| (*id, *fence)).collect();
-    world.store.set_aside(&unreadable).await.expect("set aside");
+    world.store.quarantine(&unreadable).await.expect("set aside");
     assert_eq!(world.store.claim(10, None).await.expect("claimed").leased(), 0);
     world.store.mark_released(&batch.claimed).await.expect("marked");
     world.run("update occurrences set due_at = 'infinity' where pending").await;
@@ -200,7 +200,7 @@ async fn doubts_what_was_due_before_outage_ended() {
         batch.claimed.iter().all(|claimed| claimed.as_of > claimed.due_at),
         "it was read just now"
     );
-    batch.doubt(Duration::from_secs(30));
+    batch.mark_possibly_changed(Duration::from_secs(30));
 
     let (before, after) = (&batch.claimed[0], &batch.claimed[1]);
     assert_eq!(before.as_of, before.due_at);
@@ -305,7 +305,11 @@ async fn a_lease_given_back_is_free_at_once() {
     world.make(1, "-1 minute").await;
     let claimed = world.store.claim(10, None).await.expect("claimed").claimed;
     assert!(world.store.claim(10, None).await.expect("asked").claimed.is_empty());
-    world.store.give_back(&keys(&claimed), Fate::NotPublished).await.expect("given back");
+    world
+        .store
+        .return_leases(&keys(&claimed), PublishStatus::NotPublished)
+        .await
+        .expect("given back");
     assert_eq!(world.count("lease_until = '-infinity'").await, 1);
     assert_eq!(world.store.claim(10, None).await.expect("claimed").claimed[0].fence, 2);
 }
@@ -314,13 +318,13 @@ async fn a_lease_given_back_is_free_at_once() {
 async fn keeps_mark_of_lease_when_publish_may_have_succeeded() {
     let world = world().await;
     world.make(1, "-1 minute").await;
-    for fate in [Fate::Unknown, Fate::NotPublished] {
+    for status in [PublishStatus::Unknown, PublishStatus::NotPublished] {
         let claimed = world.store.claim(10, None).await.expect("claimed").claimed;
-        world.store.give_back(&keys(&claimed), fate).await.expect("given back");
+        world.store.return_leases(&keys(&claimed), status).await.expect("given back");
         assert_eq!(
             world.count("lease_until > '-infinity' and lease_until <= now()").await,
             1,
-            "{fate:?}"
+            "{status:?}"
         );
     }
 }
@@ -331,8 +335,8 @@ async fn an_expired_one_ends_once_with_its_fact_in_catalogue_and_outbox() {
     world.make(2, "-2 hours").await;
     let claimed = world.store.claim(10, None).await.expect("claimed").claimed;
     let claims: Vec<&Claimed> = claimed.iter().collect();
-    assert_eq!(world.store.end(&claims, End::Expired).await.expect("ended"), 2);
-    assert_eq!(world.store.end(&claims, End::Expired).await.expect("asked"), 0);
+    assert_eq!(world.store.end(&claims, UnpublishedOutcome::Expired).await.expect("ended"), 2);
+    assert_eq!(world.store.end(&claims, UnpublishedOutcome::Expired).await.expect("asked"), 0);
 
     assert_eq!(world.count("state = 'suppressed' and reason = 'EXPIRED'").await, 2);
     // The fact that comes back by the queue has the catalogue's key, to the microsecond.

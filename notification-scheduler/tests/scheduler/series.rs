@@ -197,10 +197,10 @@ async fn sends_once_and_goes_on_when_its_rule_is_read() {
     let world = world().await;
     world.recurring("FREQ=HOURLY", "2 hours", "0").await;
     world.run(NEWER_RULE).await;
-    let set_aside =
+    let quarantine =
         "pending and reason = 'UNREADABLE' and lease_until > now() + interval '30 seconds'";
     let is_set_aside = async || {
-        (world.count(set_aside).await == 1).then_some(()).ok_or("not set aside".to_owned())
+        (world.count(quarantine).await == 1).then_some(()).ok_or("not set aside".to_owned())
     };
     assert_eq!(world.run_until(is_set_aside).await.len(), 1, "what is due is sent");
 
@@ -228,10 +228,10 @@ async fn keeps_series_when_expired_and_unreadable() {
         world.recurring("FREQ=HOURLY", "2 hours", "0").await;
         world.run("update occurrences set expires_at = due_at - interval '1 second'").await;
         world.run(newer).await;
-        let set_aside =
+        let quarantine =
             "pending and reason = 'UNREADABLE' and lease_until > now() + interval '30 seconds'";
         let is_set_aside = async || {
-            (world.count(set_aside).await == 1).then_some(()).ok_or("not set aside".to_owned())
+            (world.count(quarantine).await == 1).then_some(()).ok_or("not set aside".to_owned())
         };
         assert_eq!(world.run_until(is_set_aside).await.len(), 0);
 
