@@ -19,7 +19,7 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    backlog_metrics::{self, Watched},
+    backlog_metrics::{self, Sources},
     config::Config,
     consumer::{Events, PATIENCE},
     erasure::{self, DeadLetters},
@@ -179,16 +179,16 @@ impl App {
             topology: topology(&config.bus),
         };
         if startup.complete(&started, &shutdown).await {
-            let watched = Watched {
+            let sources = Sources {
                 store: Store::new(readers.clone()),
                 pools: [("events", pool.clone()), ("rest", readers.clone())],
                 bus: Arc::clone(&bus),
-                queues: Watched::queues_of(&config.bus),
+                queues: Sources::queues_of(&config.bus),
             };
             let backlog_metrics = spawn_essential(
                 "backlog metrics",
                 &shutdown,
-                backlog_metrics::run(watched, shutdown.clone()),
+                backlog_metrics::run(sources, shutdown.clone()),
             );
             work(&config, store, pool.clone(), bus, &shutdown).await?;
             backlog_metrics.await?;

@@ -16,10 +16,10 @@ use crate::store::Store;
 /// Pause between two readings: the interval at which Prometheus asks.
 const PERIOD: Duration = Duration::from_secs(15);
 /// Time within which the database, and each queue, answers.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The sources of the gauges.
-pub(crate) struct Watched {
+pub(crate) struct Sources {
     /// The notifications database, on connections of its own.
     pub(crate) store: Store,
     /// Pools by the name of what uses them.
@@ -30,7 +30,7 @@ pub(crate) struct Watched {
     pub(crate) queues: Vec<(&'static str, String)>,
 }
 
-impl Watched {
+impl Sources {
     /// The queues of an installation, by their role.
     pub(crate) fn queues_of(names: &BusConfig) -> Vec<(&'static str, String)> {
         let ours = [
@@ -44,7 +44,7 @@ impl Watched {
 }
 
 /// Reads the figures until the token is cancelled.
-pub(crate) async fn run(watched: Watched, shutdown: CancellationToken) {
+pub(crate) async fn run(sources: Sources, shutdown: CancellationToken) {
     describe();
     let mut tick = interval(PERIOD);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -54,7 +54,7 @@ pub(crate) async fn run(watched: Watched, shutdown: CancellationToken) {
             () = shutdown.cancelled() => return,
         }
         tokio::select! {
-            () = read(&watched) => {}
+            () = read(&sources) => {}
             () = shutdown.cancelled() => return,
         }
     }
@@ -87,20 +87,20 @@ fn describe() {
     );
 }
 
-async fn read(watched: &Watched) {
-    match timeout(PATIENCE, watched.store.signals()).await {
+async fn read(sources: &Sources) {
+    match timeout(TIMEOUT, sources.store.signals()).await {
         Ok(Ok(signals)) => {
             metrics::gauge!("reminders_oldest_overdue_seconds").set(signals.oldest_overdue_seconds);
             metrics::gauge!("reminders_backlog").set(signals.backlog as f64);
             metrics::gauge!("reminders_oldest_erasure_seconds").set(signals.oldest_erasure_seconds);
         }
-        Ok(Err(error)) => failed("database", &error.to_string()),
-        Err(_) => failed("database", "no answer in time"),
+        Ok(Err(error)) => record_failure("database", &error.to_string()),
+        Err(_) => record_failure("database", "no answer in time"),
     }
-    for (queue, name) in &watched.queues {
-        read_queue(watched, queue, name).await;
+    for (queue, name) in &sources.queues {
+        read_queue(sources, queue, name).await;
     }
-    for (pool, connections) in &watched.pools {
+    for (pool, connections) in &sources.pools {
         let idle = connections.num_idle();
         let used = (connections.size() as usize).saturating_sub(idle);
         metrics::gauge!("reminders_database_connections", "pool" => *pool, "state" => "used")
@@ -110,15 +110,15 @@ async fn read(watched: &Watched) {
     }
 }
 
-async fn read_queue(watched: &Watched, queue: &'static str, name: &str) {
+async fn read_queue(sources: &Sources, queue: &'static str, name: &str) {
     let depths = async {
-        let depth = watched.bus.depth(name).await?;
+        let depth = sources.bus.depth(name).await?;
         Ok::<(Depth, Depth), shared::bus::Error>((
             depth,
-            watched.bus.dead_letter_depth(name).await?,
+            sources.bus.dead_letter_depth(name).await?,
         ))
     };
-    match timeout(PATIENCE, depths).await {
+    match timeout(TIMEOUT, depths).await {
         Ok(Ok((depth, dead))) => {
             let set = |state: &'static str, count: u64| {
                 metrics::gauge!("reminders_queue_messages", "queue" => queue, "state" => state)
@@ -128,13 +128,13 @@ async fn read_queue(watched: &Watched, queue: &'static str, name: &str) {
             set("in_flight", depth.in_flight);
             set("dead", dead.visible + dead.in_flight + dead.delayed);
         }
-        Ok(Err(error)) => failed(queue, &error.to_string()),
-        Err(_) => failed(queue, "no answer in time"),
+        Ok(Err(error)) => record_failure(queue, &error.to_string()),
+        Err(_) => record_failure(queue, "no answer in time"),
     }
 }
 
 /// The figures keep their last values; what cannot be asked raises alarms of its own.
-fn failed(figure: &'static str, error: &str) {
+fn record_failure(figure: &'static str, error: &str) {
     tracing::debug!(figure, error, "metric was not updated, will retry");
     metrics::counter!("reminders_backlog_query_failures_total", "of" => figure).increment(1);
 }

@@ -32,7 +32,7 @@ pub const PATIENCE: Duration = Duration::from_secs(10 * 60);
 #[derive(Clone)]
 pub struct Events {
     store: Store,
-    facts: Handoff,
+    outbox: Handoff,
     isolation: Arc<Isolation>,
 }
 
@@ -45,11 +45,11 @@ impl Events {
     #[must_use]
     pub fn new(
         store: Store,
-        facts: Handoff,
+        outbox: Handoff,
         patience: Duration,
         shutdown: CancellationToken,
     ) -> Self {
-        Self { store, facts, isolation: Arc::new(Isolation::new(patience, shutdown)) }
+        Self { store, outbox, isolation: Arc::new(Isolation::new(patience, shutdown)) }
     }
 }
 
@@ -58,8 +58,8 @@ impl<'a> Attempt for Apply<'a> {
     type Error = ApplyError;
 
     async fn attempt(&self, incoming: &[&'a Incoming]) -> Result<(), ApplyError> {
-        let facts = self.0.store.apply(incoming).await?;
-        self.0.facts.after_commit(facts);
+        let messages = self.0.store.apply(incoming).await?;
+        self.0.outbox.after_commit(messages);
         Ok(())
     }
 }

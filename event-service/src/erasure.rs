@@ -92,7 +92,7 @@ pub(crate) async fn run(store: Store, letters: DeadLetters, shutdown: Cancellati
         }
         tokio::select! {
             () = sleep(pause) => {}
-            () = store.erasure_noted() => {}
+            () = store.wait_for_erasure() => {}
             () = shutdown.cancelled() => return,
         }
     }
@@ -111,7 +111,7 @@ pub async fn erase_next(
     let Some(erasure) = store.claim_erasure().await? else { return Ok(Progress::Idle) };
     let is_final = store.is_final(&erasure).await?;
     let mut pass = Pass::Notifications;
-    while pass != Pass::Over {
+    while pass != Pass::Done {
         if shutdown.is_cancelled() {
             store.postpone_erasure(&erasure, Duration::ZERO).await?;
             return Ok(Progress::Settling);

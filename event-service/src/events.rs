@@ -7,29 +7,29 @@ use shared::{
 };
 
 use crate::{
-    identity::{Source, fact_id},
-    plan::{Known, Outcome},
+    identity::{Source, notification_event_id},
+    plan::{Known, Plan},
 };
 
 /// Returns the event that publishes a notification's new state; `None` if an unknown notification
 /// is deleted.
-pub(crate) fn fact(
+pub(crate) fn notification_event(
     source: Source,
     known: Option<&Known>,
-    outcome: &Outcome<'_>,
+    plan: &Plan<'_>,
 ) -> Result<Option<OutboxMessage>, serde_json::Error> {
     let was_active = known.is_some_and(|known| known.active);
-    let event_type = match (outcome.wanted, was_active) {
+    let event_type = match (plan.requested, was_active) {
         (Some(_), false) => EventType::NotificationCreated,
         (Some(_), true) => EventType::NotificationUpdated,
         (None, true) => EventType::NotificationDeleted,
         (None, false) => return Ok(None),
     };
-    let cause = outcome.event;
-    let data: Value = outcome.data().map_or_else(|| Ok(json!({})), serde_json::to_value)?;
+    let cause = plan.event;
+    let data: Value = plan.data().map_or_else(|| Ok(json!({})), serde_json::to_value)?;
     let event = Event {
         event_type,
-        event_id: fact_id(source, &cause.item_id, cause.version, event_type),
+        event_id: notification_event_id(source, &cause.item_id, cause.version, event_type),
         occurred_at: cause.occurred_at,
         user_id: cause.user_id.clone(),
         user_email: cause.user_email.clone(),

@@ -46,7 +46,12 @@ pub fn notification_id(source: Source, item_id: &ItemId) -> Uuid {
 
 /// Returns the id of the event that publishes a version of a notification.
 #[must_use]
-pub fn fact_id(source: Source, item_id: &ItemId, version: i64, event_type: EventType) -> Uuid {
+pub fn notification_event_id(
+    source: Source,
+    item_id: &ItemId,
+    version: i64,
+    event_type: EventType,
+) -> Uuid {
     event_id_of(&format!("{}\n{item_id}\n{version}\n{event_type}", source.as_str()))
 }
 

@@ -47,18 +47,18 @@ pub enum Effect {
         receipt: ItemId,
     },
     /// Recorded in the catalogue, without any further effect.
-    Remembered,
+    RecordOnly,
     /// An event that event-service published itself.
-    OwnFact,
+    OwnEvent,
 }
 
 /// Requested change of a notification.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
     /// Creates the notification.
-    Create(Box<Wanted>),
+    Create(Box<RequestedNotification>),
     /// Replaces the notification.
-    Update(Box<Wanted>),
+    Update(Box<RequestedNotification>),
     /// Deletes the notification.
     Delete,
 }
@@ -71,7 +71,7 @@ impl Change {
 
 /// Requested content and schedule of a notification.
 #[derive(Debug, Clone)]
-pub struct Wanted {
+pub struct RequestedNotification {
     /// Content and schedule as the event states them.
     pub data: ReminderData,
     /// Delivery times that follow from the data.
@@ -81,13 +81,13 @@ pub struct Wanted {
     next: Option<(DateTime<Utc>, Option<Delivery>)>,
 }
 
-impl PartialEq for Wanted {
+impl PartialEq for RequestedNotification {
     fn eq(&self, other: &Self) -> bool {
         self.data == other.data
     }
 }
 
-impl Wanted {
+impl RequestedNotification {
     /// Computes the delivery times of an event's data.
     ///
     /// # Errors
@@ -111,7 +111,7 @@ impl Wanted {
 
     /// Returns `true` if the occurrence of this date is acknowledged.
     #[must_use]
-    pub fn is_done_with(&self, date: DateTime<Utc>) -> bool {
+    pub fn is_acknowledged(&self, date: DateTime<Utc>) -> bool {
         self.data.acknowledged.is_some_and(|acknowledged| date <= acknowledged)
     }
 }
@@ -168,7 +168,7 @@ fn effect(event: &Envelope) -> Result<Effect, Refusal> {
             return outcome(event);
         }
         EventType::DeviceRegistered | EventType::DeviceRemoved | EventType::DeviceInvalidated => {
-            return Ok(Effect::Remembered);
+            return Ok(Effect::RecordOnly);
         }
         EventType::UserErased => {
             return Ok(Effect::Erasure { receipt: event.erased()?.receipt_id });
@@ -176,7 +176,7 @@ fn effect(event: &Envelope) -> Result<Effect, Refusal> {
         EventType::NotificationCreated
         | EventType::NotificationUpdated
         | EventType::NotificationDeleted => {
-            return Ok(Effect::OwnFact);
+            return Ok(Effect::OwnEvent);
         }
         EventType::NotificationSend | EventType::NotificationReconcile => {
             return Err(Refusal::Misrouted(event.event_type));
@@ -185,8 +185,8 @@ fn effect(event: &Envelope) -> Result<Effect, Refusal> {
     Ok(Effect::Notification { source, id: notification_id(source, &event.item_id), change })
 }
 
-fn reminder(event: &Envelope) -> Result<Wanted, Refusal> {
-    Wanted::of(event.reminder()?, event.occurred_at)
+fn reminder(event: &Envelope) -> Result<RequestedNotification, Refusal> {
+    RequestedNotification::of(event.reminder()?, event.occurred_at)
 }
 
 fn outcome(event: &Envelope) -> Result<Effect, Refusal> {

@@ -16,10 +16,10 @@ const RETRY: Duration = Duration::from_secs(60);
 
 /// Runs until the token is cancelled.
 pub(crate) async fn run(store: Store, retention: TimeDelta, shutdown: CancellationToken) {
-    let (mut walked, mut retry) = (Uuid::nil(), RETRY);
+    let (mut resume_after, mut retry) = (Uuid::nil(), RETRY);
     loop {
         let is_done = tokio::select! {
-            is_done = keep(&store, retention, &mut walked) => is_done,
+            is_done = run_once(&store, retention, &mut resume_after) => is_done,
             () = shutdown.cancelled() => return,
         };
         let pause = if is_done { PERIOD } else { retry };
@@ -29,7 +29,7 @@ pub(crate) async fn run(store: Store, retention: TimeDelta, shutdown: Cancellati
 }
 
 /// Performs one run; returns `true` if all of it succeeded.
-async fn keep(store: &Store, retention: TimeDelta, walked: &mut Uuid) -> bool {
+async fn run_once(store: &Store, retention: TimeDelta, resume_after: &mut Uuid) -> bool {
     let mut is_done = true;
     match store.create_partitions().await {
         Ok(0) => {}
@@ -52,7 +52,7 @@ async fn keep(store: &Store, retention: TimeDelta, walked: &mut Uuid) -> bool {
         is_done = false;
     }
     match store.now().await {
-        Ok(now) => is_done & purge(store, now - retention, walked).await,
+        Ok(now) => is_done & purge(store, now - retention, resume_after).await,
         Err(error) => {
             tracing::warn!(error = %error, "purge failed, will retry");
             false
@@ -61,10 +61,10 @@ async fn keep(store: &Store, retention: TimeDelta, walked: &mut Uuid) -> bool {
 }
 
 /// Purges all rows from before a time; returns `true` if all of it succeeded.
-async fn purge(store: &Store, before: DateTime<Utc>, walked: &mut Uuid) -> bool {
+async fn purge(store: &Store, before: DateTime<Utc>, resume_after: &mut Uuid) -> bool {
     let (mut total, mut is_done) = (Purged::default(), true);
-    for kind in Kind::all(*walked) {
-        if let Err(error) = purge_kind(store, kind, before, &mut total, walked).await {
+    for kind in Kind::all(*resume_after) {
+        if let Err(error) = purge_kind(store, kind, before, &mut total, resume_after).await {
             tracing::warn!(
                 error = %error,
                 kind = ?kind,
@@ -94,7 +94,7 @@ pub async fn purge_kind(
     kind: Kind,
     before: DateTime<Utc>,
     total: &mut Purged,
-    walked: &mut Uuid,
+    resume_after: &mut Uuid,
 ) -> Result<(), sqlx::Error> {
     let mut next = Some(kind);
     while let Some(kind) = next {
@@ -102,7 +102,7 @@ pub async fn purge_kind(
         total.add(purged);
         next = match following {
             Some(Kind::Notifications { after, left: 0 }) => {
-                *walked = after;
+                *resume_after = after;
                 None
             }
             following => following,

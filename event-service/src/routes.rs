@@ -94,25 +94,30 @@ struct Api;
 /// Pages of users' content that are made at once; further requests wait for their turn. While it is
 /// made a page takes several times the memory of its answer, and a connection, of which others need
 /// one too.
-const PAGES_AT_ONCE: usize = 2;
+const CONCURRENT_PAGES: usize = 2;
 
 /// Lets a request wait for its turn, until its answer is made.
-async fn in_turn(State(turns): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+async fn limit_concurrency(
+    State(permits): State<Arc<Semaphore>>,
+    request: Request,
+    next: Next,
+) -> Response {
     // Nobody closes it.
-    let _turn = turns.acquire().await.ok();
+    let _permit = permits.acquire().await.ok();
     next.run(request).await
 }
 
 fn documented() -> OpenApiRouter<AppState> {
-    let in_turn = from_fn_with_state(Arc::new(Semaphore::new(PAGES_AT_ONCE)), in_turn);
+    let limit_concurrency =
+        from_fn_with_state(Arc::new(Semaphore::new(CONCURRENT_PAGES)), limit_concurrency);
     OpenApiRouter::with_openapi(Api::openapi())
-        .routes(routes!(events::list).layer(in_turn.clone()))
+        .routes(routes!(events::list).layer(limit_concurrency.clone()))
         .routes(routes!(stream::stream))
-        .routes(routes!(timeline::timeline).layer(in_turn.clone()))
-        .routes(routes!(notifications::list).layer(in_turn.clone()))
+        .routes(routes!(timeline::timeline).layer(limit_concurrency.clone()))
+        .routes(routes!(notifications::list).layer(limit_concurrency.clone()))
         .routes(routes!(export::export))
         .routes(routes!(stats::stats))
-        .routes(routes!(dead_letters::list).layer(in_turn))
+        .routes(routes!(dead_letters::list).layer(limit_concurrency))
         .routes(routes!(dead_letters::redrive))
         .routes(routes!(audit::list))
 }

@@ -31,8 +31,8 @@ pub use notifications::{
 pub use page::{PAGE_BYTES, Page};
 pub use purge::{CHUNK as PURGED_AT_ONCE, Kind, Purged};
 pub use statistics::{COUNTED, Count, Statistics};
-pub use stream::{Applied, LOOK, Sighting, StreamPosition};
-pub use unsettled::{Unsettled, Watched};
+pub use stream::{AppliedSnapshot, FoundEvent, SCAN_LIMIT, StreamPosition};
+pub use unsettled::{Unsettled, WatchdogRun};
 
 /// The migrations of the notifications database.
 pub static MIGRATOR: Migrator = sqlx::migrate!();
@@ -57,7 +57,7 @@ impl Store {
     }
 
     /// Waits until a batch of this process has noted an erasure.
-    pub async fn erasure_noted(&self) {
+    pub async fn wait_for_erasure(&self) {
         self.erasures.notified().await;
     }
 }

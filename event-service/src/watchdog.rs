@@ -36,11 +36,11 @@ pub(crate) async fn run(
     let pause = PERIOD.min(settings.after / 2);
     loop {
         tokio::select! { () = sleep(pause) => {} () = shutdown.cancelled() => return }
-        tokio::select! { () = look(&store, &bus, &settings) => {} () = shutdown.cancelled() => return }
+        tokio::select! { () = run_once(&store, &bus, &settings) => {} () = shutdown.cancelled() => return }
     }
 }
 
-async fn look(store: &Store, bus: &SharedBus, settings: &Settings) {
+async fn run_once(store: &Store, bus: &SharedBus, settings: &Settings) {
     match store.unsettled().await {
         Ok(unsettled) => {
             metrics::gauge!("reminders_occurrences_unsettled").set(unsettled.asked_again as f64);
@@ -67,19 +67,19 @@ async fn look(store: &Store, bus: &SharedBus, settings: &Settings) {
     }
     for _ in 0..PARTS {
         match store.watch(settings.after).await {
-            Ok(watched) => {
+            Ok(processed) => {
                 metrics::counter!("reminders_occurrences_reconciled_total")
-                    .increment(watched.asked);
-                if watched.asked + watched.orphaned + watched.unreadable > 0 {
+                    .increment(processed.asked);
+                if processed.asked + processed.orphaned + processed.unreadable > 0 {
                     tracing::warn!(
-                        asked = watched.asked,
-                        orphaned = watched.orphaned,
-                        unreadable = watched.unreadable,
+                        asked = processed.asked,
+                        orphaned = processed.orphaned,
+                        unreadable = processed.unreadable,
                         "released occurrences have no outcome, reconciliation with the ledger was \
                          requested"
                     );
                 }
-                if watched.busy || !watched.more {
+                if processed.busy || !processed.more {
                     return;
                 }
             }

@@ -49,10 +49,10 @@ fn data(date: DateTime<Utc>, offsets: &[i32]) -> ReminderData {
 }
 
 /// The times of delivery, and whether each is owed.
-fn owed(outcome: Option<&Outcome<'_>>) -> Vec<(DateTime<Utc>, bool)> {
-    outcome
-        .map(|outcome| {
-            outcome.deliveries.iter().map(|(due, delivery)| (*due, delivery.owed)).collect()
+fn required(plan: Option<&Plan<'_>>) -> Vec<(DateTime<Utc>, bool)> {
+    plan
+        .map(|plan| {
+            plan.deliveries.iter().map(|(due, delivery)| (*due, delivery.required)).collect()
         })
         .unwrap_or_default()
 }
@@ -67,63 +67,63 @@ const fn known(active: bool) -> Known {
         waiting: Vec::new(),
         released: Vec::new(),
         dates: BTreeMap::new(),
-        gone_until: None,
+        passed_until: None,
     }
 }
 
-fn wanted(data: ReminderData) -> Box<Wanted> {
-    Box::new(Wanted::of(data, DateTime::UNIX_EPOCH).expect("a timetable"))
+fn requested(data: ReminderData) -> Box<RequestedNotification> {
+    Box::new(RequestedNotification::of(data, DateTime::UNIX_EPOCH).expect("a timetable"))
 }
 
 #[test]
 fn what_is_not_newer_changes_nothing() {
     let event = envelope(1, at(0));
-    let change = Change::Update(wanted(data(at(100), &[0])));
-    assert_eq!(settle(KNOWN, vec![(&event, &change)], at(0)), None);
+    let change = Change::Update(requested(data(at(100), &[0])));
+    assert_eq!(merge(KNOWN, vec![(&event, &change)], at(0)), None);
 }
 
 #[test]
 fn a_deletion_of_the_known_version_is_newer_once() {
     let event = envelope(1, at(0));
-    assert!(settle(KNOWN, vec![(&event, &Change::Delete)], at(0)).is_some());
+    assert!(merge(KNOWN, vec![(&event, &Change::Delete)], at(0)).is_some());
     let tombstone = known(false);
-    assert_eq!(settle(Some(&tombstone), vec![(&event, &Change::Delete)], at(0)), None);
+    assert_eq!(merge(Some(&tombstone), vec![(&event, &Change::Delete)], at(0)), None);
 }
 
 #[test]
 fn a_change_owes_what_lay_ahead_when_it_was_made_however_late_it_comes() {
     let event = envelope(2, at(0));
-    let change = Change::Update(wanted(data(at(30), &[0, 45])));
-    let outcome = settle(KNOWN, vec![(&event, &change)], at(500));
-    assert_eq!(owed(outcome.as_ref()), [(at(-15), false), (at(30), true)]);
+    let change = Change::Update(requested(data(at(30), &[0, 45])));
+    let plan = merge(KNOWN, vec![(&event, &change)], at(500));
+    assert_eq!(required(plan.as_ref()), [(at(-15), false), (at(30), true)]);
 }
 
 #[test]
 fn a_new_one_owes_what_is_past_until_it_expires() {
     let event = envelope(1, at(0));
-    let change = Change::Create(wanted(data(at(-10), &[0, 60])));
-    let outcome = settle(None, vec![(&event, &change)], at(0));
-    assert_eq!(owed(outcome.as_ref()), [(at(-70), false), (at(-10), true)]);
+    let change = Change::Create(requested(data(at(-10), &[0, 60])));
+    let plan = merge(None, vec![(&event, &change)], at(0));
+    assert_eq!(required(plan.as_ref()), [(at(-70), false), (at(-10), true)]);
 }
 
 #[test]
 fn a_new_one_with_a_delivery_ahead_owes_none_that_was_past_when_it_was_made() {
     let event = envelope(1, at(0));
-    let change = Change::Create(wanted(data(at(10), &[0, 60])));
-    let outcome = settle(None, vec![(&event, &change)], at(0));
-    assert_eq!(owed(outcome.as_ref()), [(at(-50), false), (at(10), true)]);
+    let change = Change::Create(requested(data(at(10), &[0, 60])));
+    let plan = merge(None, vec![(&event, &change)], at(0));
+    assert_eq!(required(plan.as_ref()), [(at(-50), false), (at(10), true)]);
 }
 
 #[test]
 fn what_an_earlier_version_of_the_batch_owed_stays_owed_and_what_it_dropped_stays_dropped() {
     let (second, third) = (envelope(2, at(0)), envelope(3, at(60)));
     let (moved, renamed) = (
-        Change::Update(wanted(data(at(30), &[0]))),
-        Change::Update(wanted(data(at(30), &[0, 10]))),
+        Change::Update(requested(data(at(30), &[0]))),
+        Change::Update(requested(data(at(30), &[0, 10]))),
     );
-    let outcome = settle(KNOWN, vec![(&third, &renamed), (&second, &moved)], at(60));
+    let plan = merge(KNOWN, vec![(&third, &renamed), (&second, &moved)], at(60));
     assert_eq!(
-        owed(outcome.as_ref()),
+        required(plan.as_ref()),
         [(at(30), true)],
         "ten minutes before was past when it was asked for"
     );
@@ -133,9 +133,9 @@ fn what_an_earlier_version_of_the_batch_owed_stays_owed_and_what_it_dropped_stay
 fn after_a_deletion_a_change_begins_anew() {
     let tombstone = known(false);
     let event = envelope(2, at(0));
-    let change = Change::Update(wanted(data(at(-10), &[0])));
-    let outcome = settle(Some(&tombstone), vec![(&event, &change)], at(0));
-    assert_eq!(owed(outcome.as_ref()), [(at(-10), true)]);
+    let change = Change::Update(requested(data(at(-10), &[0])));
+    let plan = merge(Some(&tombstone), vec![(&event, &change)], at(0));
+    assert_eq!(required(plan.as_ref()), [(at(-10), true)]);
 }
 
 fn hourly(date: DateTime<Utc>) -> ReminderData {
@@ -146,40 +146,40 @@ fn hourly(date: DateTime<Utc>) -> ReminderData {
 #[test]
 fn of_a_recurring_one_the_next_time_is_owed() {
     let event = envelope(1, at(90));
-    let change = Change::Create(wanted(hourly(at(0))));
-    assert_eq!(owed(settle(None, vec![(&event, &change)], at(90)).as_ref()), [(at(120), true)]);
+    let change = Change::Create(requested(hourly(at(0))));
+    assert_eq!(required(merge(None, vec![(&event, &change)], at(90)).as_ref()), [(at(120), true)]);
 }
 
 #[test]
 fn an_event_that_comes_late_makes_up_for_what_is_gone_and_goes_on_after_it() {
     let event = envelope(2, at(30));
-    let change = Change::Update(wanted(hourly(at(0))));
-    let known = Known { gone_until: Some(at(120)), ..known(true) };
-    let outcome = settle(Some(&known), vec![(&event, &change)], at(130));
-    assert_eq!(owed(outcome.as_ref()), [(at(60), true), (at(120), true), (at(180), true)]);
+    let change = Change::Update(requested(hourly(at(0))));
+    let known = Known { passed_until: Some(at(120)), ..known(true) };
+    let plan = merge(Some(&known), vec![(&event, &change)], at(130));
+    assert_eq!(required(plan.as_ref()), [(at(60), true), (at(120), true), (at(180), true)]);
 }
 
 #[test]
 fn a_series_goes_on_however_much_is_gone_when_its_change_comes() {
     let event = envelope(2, at(30));
-    let change = Change::Update(wanted(hourly(at(0))));
-    let known = Known { gone_until: Some(at(60 * 500)), ..known(true) };
-    let outcome = settle(Some(&known), vec![(&event, &change)], at(60 * 500 + 10));
-    assert_eq!(owed(outcome.as_ref()).last(), Some(&(at(60 * 501), true)));
+    let change = Change::Update(requested(hourly(at(0))));
+    let known = Known { passed_until: Some(at(60 * 500)), ..known(true) };
+    let plan = merge(Some(&known), vec![(&event, &change)], at(60 * 500 + 10));
+    assert_eq!(required(plan.as_ref()).last(), Some(&(at(60 * 501), true)));
 }
 
 #[test]
 fn a_recurring_time_that_is_past_and_waits_is_kept_while_the_rule_has_it() {
     let event = envelope(2, at(61));
     let known = Known { waiting: vec![at(60)], ..known(true) };
-    let same = Change::Update(wanted(hourly(at(0))));
+    let same = Change::Update(requested(hourly(at(0))));
     assert_eq!(
-        owed(settle(Some(&known), vec![(&event, &same)], at(61)).as_ref()),
+        required(merge(Some(&known), vec![(&event, &same)], at(61)).as_ref()),
         [(at(60), false), (at(120), true)]
     );
-    let moved = Change::Update(wanted(hourly(at(10))));
+    let moved = Change::Update(requested(hourly(at(10))));
     assert_eq!(
-        owed(settle(Some(&known), vec![(&event, &moved)], at(61)).as_ref()),
+        required(merge(Some(&known), vec![(&event, &moved)], at(61)).as_ref()),
         [(at(70), true)]
     );
 }
@@ -188,24 +188,26 @@ fn a_recurring_time_that_is_past_and_waits_is_kept_while_the_rule_has_it() {
 fn a_snooze_is_owed_beside_the_next_and_what_is_acknowledged_is_not() {
     let event = envelope(2, at(61));
     let snooze = Some(shared::contract::Snooze { date: at(60), until: at(70) });
-    let snoozed = Change::Update(wanted(ReminderData { snooze, ..hourly(at(0)) }));
+    let snoozed = Change::Update(requested(ReminderData { snooze, ..hourly(at(0)) }));
     assert_eq!(
-        owed(settle(KNOWN, vec![(&event, &snoozed)], at(61)).as_ref()),
+        required(merge(KNOWN, vec![(&event, &snoozed)], at(61)).as_ref()),
         [(at(70), true), (at(120), true)]
     );
     let acknowledged = ReminderData { acknowledged: Some(at(100)), ..data(at(100), &[0, 60]) };
-    let done = Change::Update(wanted(acknowledged));
-    assert_eq!(owed(settle(KNOWN, vec![(&event, &done)], at(61)).as_ref()), []);
+    let done = Change::Update(requested(acknowledged));
+    assert_eq!(required(merge(KNOWN, vec![(&event, &done)], at(61)).as_ref()), []);
 }
 
 #[test]
 fn what_was_released_is_still_its_own_unless_the_change_took_it_away() {
     let event = envelope(2, at(61));
-    let same = Change::Update(wanted(hourly(at(0))));
-    let outcome = settle(KNOWN, vec![(&event, &same)], at(61)).expect("newer");
-    assert!(outcome.still_has(at(60)) && !outcome.still_has(at(65)));
+    let same = Change::Update(requested(hourly(at(0))));
+    let plan = merge(KNOWN, vec![(&event, &same)], at(61)).expect("newer");
+    assert!(plan.still_includes(at(60)) && !plan.still_includes(at(65)));
     assert!(
-        !settle(KNOWN, vec![(&event, &Change::Delete)], at(61)).expect("newer").still_has(at(60))
+        !merge(KNOWN, vec![(&event, &Change::Delete)], at(61))
+            .expect("newer")
+            .still_includes(at(60))
     );
 }
 
@@ -218,7 +220,7 @@ proptest! {
         let events: Vec<_> = steps
             .iter()
             .map(|(version, made, date, deletes)| {
-                let change = if *deletes { Change::Delete } else { Change::Update(wanted(data(at(*date), &[0, 10]))) };
+                let change = if *deletes { Change::Delete } else { Change::Update(requested(data(at(*date), &[0, 10]))) };
                 (envelope(*version, at(*made)), change)
             })
             .collect();
@@ -226,7 +228,7 @@ proptest! {
         let mut shuffled = ordered.clone();
         let mut keys = keys.iter().cycle();
         shuffled.sort_by_cached_key(|_| *keys.next().unwrap_or(&0));
-        prop_assert_eq!(settle(KNOWN, shuffled, at(0)), settle(KNOWN, ordered, at(0)));
+        prop_assert_eq!(merge(KNOWN, shuffled, at(0)), merge(KNOWN, ordered, at(0)));
     }
 }
 
@@ -238,13 +240,13 @@ fn snooze_takes_place_of_what_has_not_gone_out() {
         (data(at(60), &[0, 10]), vec![(at(70), true)]),
         (hourly(at(0)), vec![(at(70), true), (at(120), true)]),
     ] {
-        let snoozed = Change::Update(wanted(ReminderData { snooze, ..data }));
+        let snoozed = Change::Update(requested(ReminderData { snooze, ..data }));
         let known = Known { waiting: vec![at(60)], ..known(true) };
-        let outcome = settle(Some(&known), vec![(&event, &snoozed)], at(62));
-        assert_eq!(owed(outcome.as_ref()), expected);
-        let outcome = outcome.expect("a change");
-        assert!(!outcome.still_has(at(60)), "what was released of it is taken back");
-        assert!(outcome.still_has(at(70)));
+        let plan = merge(Some(&known), vec![(&event, &snoozed)], at(62));
+        assert_eq!(required(plan.as_ref()), expected);
+        let plan = plan.expect("a change");
+        assert!(!plan.still_includes(at(60)), "what was released of it is taken back");
+        assert!(plan.still_includes(at(70)));
     }
 }
 
@@ -252,10 +254,10 @@ fn snooze_takes_place_of_what_has_not_gone_out() {
 fn snooze_leaves_later_offsets_of_occurrence() {
     let event = envelope(2, at(51));
     let snooze = Some(shared::contract::Snooze { date: at(60), until: at(55) });
-    let snoozed = Change::Update(wanted(ReminderData { snooze, ..data(at(60), &[0, 10]) }));
+    let snoozed = Change::Update(requested(ReminderData { snooze, ..data(at(60), &[0, 10]) }));
     let known = Known { waiting: vec![at(50), at(60)], ..known(true) };
     assert_eq!(
-        owed(settle(Some(&known), vec![(&event, &snoozed)], at(52)).as_ref()),
+        required(merge(Some(&known), vec![(&event, &snoozed)], at(52)).as_ref()),
         [(at(55), true), (at(60), true)]
     );
 }
@@ -264,10 +266,10 @@ fn snooze_leaves_later_offsets_of_occurrence() {
 fn snooze_in_batch_of_creation_takes_its_place() {
     let (first, second) = (envelope(1, at(0)), envelope(2, at(61)));
     let snooze = Some(shared::contract::Snooze { date: at(60), until: at(70) });
-    let created = Change::Create(wanted(data(at(60), &[0])));
-    let snoozed = Change::Update(wanted(ReminderData { snooze, ..data(at(60), &[0]) }));
-    let outcome = settle(None, vec![(&second, &snoozed), (&first, &created)], at(90));
-    assert_eq!(owed(outcome.as_ref()), [(at(70), true)]);
+    let created = Change::Create(requested(data(at(60), &[0])));
+    let snoozed = Change::Update(requested(ReminderData { snooze, ..data(at(60), &[0]) }));
+    let plan = merge(None, vec![(&second, &snoozed), (&first, &created)], at(90));
+    assert_eq!(required(plan.as_ref()), [(at(70), true)]);
 }
 
 #[test]
@@ -275,30 +277,33 @@ fn snooze_is_owed_when_its_version_was_overtaken() {
     // Snoozed at minute 61 until 70; the edit of minute 80 comes first.
     let (edited, created) = (envelope(3, at(80)), envelope(1, at(0)));
     let snooze = Some(shared::contract::Snooze { date: at(60), until: at(70) });
-    let edit = Change::Update(wanted(ReminderData { snooze, ..data(at(60), &[0]) }));
+    let edit = Change::Update(requested(ReminderData { snooze, ..data(at(60), &[0]) }));
     let known = Known { changed_at: at(0), waiting: vec![at(60)], ..known(true) };
     for known in [Some(&known), None] {
-        assert_eq!(owed(settle(known, vec![(&edited, &edit)], at(81)).as_ref()), [(at(70), true)]);
+        assert_eq!(
+            required(merge(known, vec![(&edited, &edit)], at(81)).as_ref()),
+            [(at(70), true)]
+        );
     }
-    let create = Change::Create(wanted(data(at(60), &[0])));
-    let outcome = settle(None, vec![(&edited, &edit), (&created, &create)], at(81));
-    assert_eq!(owed(outcome.as_ref()), [(at(70), true)], "in one batch with the creation");
+    let create = Change::Create(requested(data(at(60), &[0])));
+    let plan = merge(None, vec![(&edited, &edit), (&created, &create)], at(81));
+    assert_eq!(required(plan.as_ref()), [(at(70), true)], "in one batch with the creation");
 }
 
 #[test]
 fn past_snooze_is_not_owed_by_later_edit() {
     let snooze = Some(shared::contract::Snooze { date: at(60), until: at(70) });
-    let edit = Change::Update(wanted(ReminderData { snooze, ..data(at(60), &[0]) }));
+    let edit = Change::Update(requested(ReminderData { snooze, ..data(at(60), &[0]) }));
     let event = envelope(3, at(80));
     let settled = |changed_at| {
         let known = Known { changed_at, ..known(true) };
-        owed(settle(Some(&known), vec![(&event, &edit)], at(81)).as_ref())
+        required(merge(Some(&known), vec![(&event, &edit)], at(81)).as_ref())
     };
     assert_eq!(settled(at(71)), [(at(70), false)], "the known version has it");
     let event = envelope(3, at(70 + 24 * 60));
     let known = Known { changed_at: at(61), ..known(true) };
-    let outcome = settle(Some(&known), vec![(&event, &edit)], at(70 + 24 * 60));
-    assert_eq!(owed(outcome.as_ref()), [(at(70), false)], "it was sent, and may be purged");
+    let plan = merge(Some(&known), vec![(&event, &edit)], at(70 + 24 * 60));
+    assert_eq!(required(plan.as_ref()), [(at(70), false)], "it was sent, and may be purged");
 }
 
 #[test]
@@ -306,10 +311,10 @@ fn edit_after_snooze_keeps_later_offset_that_waits() {
     // The offset of minute 50 was snoozed at 51 until 55; that of 60 waits for the end of an
     // outage.
     let snooze = Some(shared::contract::Snooze { date: at(60), until: at(55) });
-    let edit = Change::Update(wanted(ReminderData { snooze, ..data(at(60), &[0, 10]) }));
+    let edit = Change::Update(requested(ReminderData { snooze, ..data(at(60), &[0, 10]) }));
     let known = Known { changed_at: at(51), waiting: vec![at(60)], ..known(true) };
     let event = envelope(3, at(62));
-    let outcome = settle(Some(&known), vec![(&event, &edit)], at(62)).expect("a change");
-    assert!(outcome.deliveries.contains_key(&at(60)) && outcome.still_has(at(60)));
-    assert!(!outcome.deliveries.contains_key(&at(50)) && !outcome.still_has(at(50)));
+    let plan = merge(Some(&known), vec![(&event, &edit)], at(62)).expect("a change");
+    assert!(plan.deliveries.contains_key(&at(60)) && plan.still_includes(at(60)));
+    assert!(!plan.deliveries.contains_key(&at(50)) && !plan.still_includes(at(50)));
 }

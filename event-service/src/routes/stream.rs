@@ -21,14 +21,16 @@ use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::{AppState, events::EventView, examples};
-use crate::store::{Applied, EventFilter, EventRow, LOOK, Sighting, Store, StreamPosition};
+use crate::store::{
+    AppliedSnapshot, EventFilter, EventRow, FoundEvent, SCAN_LIMIT, Store, StreamPosition,
+};
 
 /// Pause between two looks for new events.
 const PERIOD: Duration = Duration::from_millis(250);
 /// Events of a stream that are in memory at once.
 const PAGE: usize = 16;
 /// Time after which a stream that shows nothing tells its client how far it has got.
-const TELL_POSITION: Duration = Duration::from_secs(15);
+const POSITION_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Filter of the event stream.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -63,17 +65,17 @@ impl Horizon {
 }
 
 /// One client's stream.
-struct Following {
+struct EventStream {
     state: AppState,
     filter: EventFilter,
     position: StreamPosition,
     /// Of a stream that begins now: what it need not show.
-    already: Option<Applied>,
+    already: Option<AppliedSnapshot>,
     /// Events that pass the filter and are still to be read.
-    sighted: VecDeque<Sighting>,
+    found: VecDeque<FoundEvent>,
     read: VecDeque<EventRow>,
     /// When the client was last told a position, and which.
-    told: (Instant, StreamPosition),
+    last_position: (Instant, StreamPosition),
     _permit: OwnedSemaphorePermit,
 }
 
@@ -109,40 +111,42 @@ pub(super) async fn stream(
         event_type: query.r#type,
         ..EventFilter::default()
     };
-    let following = Following {
+    let stream = EventStream {
         state,
         filter,
         position,
         already,
-        sighted: VecDeque::new(),
+        found: VecDeque::new(),
         read: VecDeque::new(),
-        told: (Instant::now(), position),
+        last_position: (Instant::now(), position),
         _permit: permit,
     };
-    let events = stream::unfold(following, async |mut following| {
-        following.next().await.map(|event| (Ok::<_, Infallible>(event), following))
+    let events = stream::unfold(stream, async |mut stream| {
+        stream.next().await.map(|event| (Ok::<_, Infallible>(event), stream))
     });
     Ok(Sse::new(events).keep_alive(KeepAlive::default()))
 }
 
-impl Following {
+impl EventStream {
     /// Returns the next event; `None` once the process drains.
     async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some(row) = self.read.pop_front() {
                 let position = StreamPosition { xid: row.received_xid, event_id: row.event_id };
-                self.told = (Instant::now(), position);
-                return Some(written(row));
+                self.last_position = (Instant::now(), position);
+                return Some(sse_event(row));
             }
-            let has_more = self.read_on().await.unwrap_or_else(|error| {
+            let has_more = self.read_more().await.unwrap_or_else(|error| {
                 tracing::warn!(error = %error, "event stream cannot read the database, will retry");
                 false
             });
             if !self.read.is_empty() || has_more {
                 continue;
             }
-            if self.told.0.elapsed() >= TELL_POSITION && self.told.1 != self.position {
-                self.told = (Instant::now(), self.position);
+            if self.last_position.0.elapsed() >= POSITION_INTERVAL
+                && self.last_position.1 != self.position
+            {
+                self.last_position = (Instant::now(), self.position);
                 return Some(Event::default().id(id_of(self.position)));
             }
             tokio::select! { () = sleep(PERIOD) => {} () = self.state.shutdown.cancelled() => return None }
@@ -151,17 +155,17 @@ impl Following {
 
     /// Reads events that were sighted, or else looks for new ones; returns whether there is more to
     /// do at once.
-    async fn read_on(&mut self) -> Result<bool, sqlx::Error> {
-        if self.sighted.is_empty() {
-            return self.look().await;
+    async fn read_more(&mut self) -> Result<bool, sqlx::Error> {
+        if self.found.is_empty() {
+            return self.scan().await;
         }
-        let page: Vec<Sighting> = self.sighted.iter().take(PAGE).copied().collect();
-        self.read = self.state.store.seen(&page).await?.into();
-        self.sighted.drain(..page.len());
+        let page: Vec<FoundEvent> = self.found.iter().take(PAGE).copied().collect();
+        self.read = self.state.store.events_at(&page).await?.into();
+        self.found.drain(..page.len());
         Ok(true)
     }
 
-    async fn look(&mut self) -> Result<bool, sqlx::Error> {
+    async fn scan(&mut self) -> Result<bool, sqlx::Error> {
         let horizon = self.state.horizon.current(&self.state.store).await?;
         if horizon <= self.position.xid {
             return Ok(false);
@@ -170,22 +174,22 @@ impl Following {
             self.already = None;
         }
         let (filter, already) = (&self.filter, self.already.as_ref());
-        let sightings = self.state.store.look(filter, self.position, horizon, already).await?;
-        self.position = after_look(&sightings, horizon);
-        self.sighted = sightings.into_iter().filter(|seen| seen.passes).collect();
-        Ok(!self.sighted.is_empty() || self.position.xid < horizon)
+        let found = self.state.store.scan(filter, self.position, horizon, already).await?;
+        self.position = after_scan(&found, horizon);
+        self.found = found.into_iter().filter(|seen| seen.passes).collect();
+        Ok(!self.found.is_empty() || self.position.xid < horizon)
     }
 }
 
 /// The position after a look: past everything that it came upon, whether it passed or not.
-fn after_look(sightings: &[Sighting], horizon: i64) -> StreamPosition {
-    match sightings.last() {
-        Some(last) if sightings.len() as i64 == LOOK => last.position,
+fn after_scan(found: &[FoundEvent], horizon: i64) -> StreamPosition {
+    match found.last() {
+        Some(last) if found.len() as i64 == SCAN_LIMIT => last.position,
         _ => StreamPosition { xid: horizon, event_id: Uuid::nil() },
     }
 }
 
-fn written(row: EventRow) -> Event {
+fn sse_event(row: EventRow) -> Event {
     let position = StreamPosition { xid: row.received_xid, event_id: row.event_id };
     let event = Event::default().id(id_of(position)).event(row.event_type.clone());
     let data = serde_json::to_string(&EventView::from(row)).unwrap_or_default();
@@ -216,8 +220,8 @@ mod tests {
 
     use super::*;
 
-    fn sightings(count: i64) -> Vec<Sighting> {
-        let sighting = |number: i64| Sighting {
+    fn found(count: i64) -> Vec<FoundEvent> {
+        let sighting = |number: i64| FoundEvent {
             position: StreamPosition { xid: number, event_id: Uuid::from_u128(7) },
             occurred_at: DateTime::UNIX_EPOCH,
             passes: false,
@@ -228,9 +232,9 @@ mod tests {
     #[test]
     fn position_moves_on_when_nothing_passes() {
         let at_horizon = StreamPosition { xid: 5_000, event_id: Uuid::nil() };
-        assert_eq!(after_look(&[], 5_000), at_horizon);
-        assert_eq!(after_look(&sightings(3), 5_000), at_horizon);
-        let full = sightings(LOOK);
-        assert_eq!(after_look(&full, 5_000), full[full.len() - 1].position);
+        assert_eq!(after_scan(&[], 5_000), at_horizon);
+        assert_eq!(after_scan(&found(3), 5_000), at_horizon);
+        let full = found(SCAN_LIMIT);
+        assert_eq!(after_scan(&full, 5_000), full[full.len() - 1].position);
     }
 }

@@ -21,10 +21,10 @@ use uuid::Uuid;
 
 use super::{Store, notifications::NotificationState};
 use crate::{
-    events::fact,
+    events::notification_event,
     identity::Source,
     incoming::{Change, Effect, Incoming},
-    plan::{self, Known, Outcome},
+    plan::{self, Known, Plan},
 };
 
 /// Error that rolled back a batch: none of its events is applied.
@@ -56,11 +56,11 @@ impl ApplyError {
 type Items<'a> = BTreeMap<Uuid, (Source, Vec<(&'a Envelope, &'a Change)>)>;
 
 /// One notification of a batch: its source, its stored state and its new state.
-struct Settled<'a> {
+struct ChangedNotification<'a> {
     id: Uuid,
     source: Source,
     known: Option<&'a Known>,
-    outcome: Outcome<'a>,
+    plan: Plan<'a>,
 }
 
 impl Store {
@@ -73,26 +73,26 @@ impl Store {
         let mut transaction = self.pool.begin().await?;
         let erasure::Remaining { incoming, noted } =
             erasure::apply(&mut transaction, incoming).await?;
-        let incoming = outcomes::without_known(&mut transaction, incoming).await?;
-        let fresh = remember(&mut transaction, &incoming).await?;
-        let facts = change_notifications(&mut transaction, &fresh).await?;
+        let incoming = outcomes::drop_known(&mut transaction, incoming).await?;
+        let fresh = add_to_catalogue(&mut transaction, &incoming).await?;
+        let messages = change_notifications(&mut transaction, &fresh).await?;
         outcomes::count(&mut transaction, &fresh).await?;
-        outbox::insert(&mut *transaction, &facts).await?;
+        outbox::insert(&mut *transaction, &messages).await?;
         transaction.commit().await?;
         if noted {
             self.erasures.notify_one();
         }
         metrics::counter!("reminders_events_applied_total").increment(fresh.len() as u64);
-        Ok(facts)
+        Ok(messages)
     }
 }
 
 /// Adds events to the catalogue, and returns those that it did not contain.
-async fn remember<'a>(
+async fn add_to_catalogue<'a>(
     connection: &mut PgConnection,
     incoming: &[&'a Incoming],
 ) -> Result<Vec<&'a Incoming>, sqlx::Error> {
-    let ours = incoming.iter().copied().filter(|event| !matches!(event.effect, Effect::OwnFact));
+    let ours = incoming.iter().copied().filter(|event| !matches!(event.effect, Effect::OwnEvent));
     let by_key: BTreeMap<_, _> =
         ours.map(|event| ((event.event.occurred_at, event.event.event_id), event)).collect();
     let events: Vec<&Envelope> = by_key.values().map(|event| &event.event).collect();
@@ -139,12 +139,17 @@ async fn change_notifications(
         return Ok(Vec::new());
     }
     let (known, now) = lock(transaction, &items.keys().copied().collect::<Vec<_>>()).await?;
-    let settled = items.into_iter().filter_map(|(id, (source, events))| {
+    let changes = items.into_iter().filter_map(|(id, (source, events))| {
         let known = known.get(&id);
-        plan::settle(known, events, now).map(|outcome| Settled { id, source, known, outcome })
+        plan::merge(known, events, now).map(|plan| ChangedNotification {
+            id,
+            source,
+            known,
+            plan,
+        })
     });
-    let mut settled: Vec<Settled<'_>> = settled.collect();
-    let kept = keep(transaction, &settled).await?;
+    let mut changes: Vec<ChangedNotification<'_>> = changes.collect();
+    let kept = upsert(transaction, &changes).await?;
     // Another replica was quicker with an item that was unknown here a moment ago, and its
     // occurrences may be claimed by now. With an older version than here, what becomes of those has
     // to be worked out anew.
@@ -152,14 +157,14 @@ async fn change_notifications(
         return Err(ApplyError::MadeMeanwhile);
     }
     // With a newer one, nothing is to be done.
-    settled.retain(|changed| kept.written.contains(&changed.id));
-    occurrences::replace(transaction, &settled, &kept.replaced).await?;
-    revision_commands::tell(transaction, &settled).await?;
-    let facts: Result<Vec<_>, _> = settled
+    changes.retain(|changed| kept.written.contains(&changed.id));
+    occurrences::replace(transaction, &changes, &kept.replaced).await?;
+    revision_commands::insert_for(transaction, &changes).await?;
+    let messages: Result<Vec<_>, _> = changes
         .iter()
-        .map(|changed| fact(changed.source, changed.known, &changed.outcome))
+        .map(|changed| notification_event(changed.source, changed.known, &changed.plan))
         .collect();
-    Ok(facts?.into_iter().flatten().collect())
+    Ok(messages?.into_iter().flatten().collect())
 }
 
 /// Locks stored notifications in the order of their ids, and returns their state with the
@@ -182,8 +187,8 @@ async fn lock(
     let known = rows.into_iter().filter_map(|row| {
         let (version, active, changed_at) =
             (row.version?, row.state? == NotificationState::Active, row.changed_at?);
-        let (waiting, released, dates, gone_until) = Default::default();
-        let known = Known { version, active, changed_at, waiting, released, dates, gone_until };
+        let (waiting, released, dates, passed_until) = Default::default();
+        let known = Known { version, active, changed_at, waiting, released, dates, passed_until };
         Some((row.id?, known))
     });
     let mut known: HashMap<Uuid, Known> = known.collect();
@@ -214,7 +219,7 @@ async fn look_at_occurrences(
                    where date is not null and state in ('pending', 'released')), '{}') as "dated!",
                coalesce(array_agg(date) filter (
                    where date is not null and state in ('pending', 'released')), '{}') as "dates!",
-               max(due_at) filter (where state not in ('pending', 'cancelled')) as gone_until
+               max(due_at) filter (where state not in ('pending', 'cancelled')) as passed_until
            from occurrences where notification_id = any($1) group by notification_id"#,
         &ids,
     )
@@ -222,8 +227,8 @@ async fn look_at_occurrences(
     .await?;
     for row in rows {
         if let Some(known) = known.get_mut(&row.id) {
-            (known.waiting, known.released, known.gone_until) =
-                (row.waiting, row.released, row.gone_until);
+            (known.waiting, known.released, known.passed_until) =
+                (row.waiting, row.released, row.passed_until);
             known.dates = row.dated.into_iter().zip(row.dates).collect();
         }
     }
@@ -231,54 +236,57 @@ async fn look_at_occurrences(
 }
 
 /// Result of the upsert.
-struct Kept {
+struct Upserted {
     /// Rows that now have this batch's version.
     written: HashSet<Uuid>,
     /// Those of them that existed before, and may have occurrences.
     replaced: Vec<Uuid>,
 }
 
-async fn keep(connection: &mut PgConnection, settled: &[Settled<'_>]) -> Result<Kept, ApplyError> {
-    let ids: Vec<Uuid> = settled.iter().map(|changed| changed.id).collect();
-    let sources: Vec<&str> = settled.iter().map(|changed| changed.source.as_str()).collect();
+async fn upsert(
+    connection: &mut PgConnection,
+    changes: &[ChangedNotification<'_>],
+) -> Result<Upserted, ApplyError> {
+    let ids: Vec<Uuid> = changes.iter().map(|changed| changed.id).collect();
+    let sources: Vec<&str> = changes.iter().map(|changed| changed.source.as_str()).collect();
     let items: Vec<&str> =
-        settled.iter().map(|changed| changed.outcome.event.item_id.as_str()).collect();
+        changes.iter().map(|changed| changed.plan.event.item_id.as_str()).collect();
     let users: Vec<&str> =
-        settled.iter().map(|changed| changed.outcome.event.user_id.as_str()).collect();
-    let versions: Vec<i64> = settled.iter().map(|changed| changed.outcome.event.version).collect();
+        changes.iter().map(|changed| changed.plan.event.user_id.as_str()).collect();
+    let versions: Vec<i64> = changes.iter().map(|changed| changed.plan.event.version).collect();
     let occurred: Vec<DateTime<Utc>> =
-        settled.iter().map(|changed| changed.outcome.event.occurred_at).collect();
-    let traces: Vec<Option<String>> = settled
+        changes.iter().map(|changed| changed.plan.event.occurred_at).collect();
+    let traces: Vec<Option<String>> = changes
         .iter()
-        .map(|changed| changed.outcome.event.traceparent.map(|trace| trace.to_string()))
+        .map(|changed| changed.plan.event.traceparent.map(|trace| trace.to_string()))
         .collect();
     // The tombstone of a deleted one keeps neither address nor content.
-    let emails: Vec<Option<&str>> = settled
+    let emails: Vec<Option<&str>> = changes
         .iter()
-        .map(|changed| changed.outcome.wanted.and(changed.outcome.event.user_email.as_deref()))
+        .map(|changed| changed.plan.requested.and(changed.plan.event.user_email.as_deref()))
         .collect();
     let dates: Vec<Option<DateTime<Utc>>> =
-        settled.iter().map(|changed| changed.outcome.data().map(|data| data.date)).collect();
-    let offsets: Vec<Option<String>> = settled
+        changes.iter().map(|changed| changed.plan.data().map(|data| data.date)).collect();
+    let offsets: Vec<Option<String>> = changes
         .iter()
-        .map(|changed| changed.outcome.data().map(|data| array_text(&data.notify_offsets)))
+        .map(|changed| changed.plan.data().map(|data| array_text(&data.notify_offsets)))
         .collect();
-    let contents = settled.iter().map(|changed| {
-        changed.outcome.data().map(|data| serde_json::to_value(&data.content)).transpose()
+    let contents = changes.iter().map(|changed| {
+        changed.plan.data().map(|data| serde_json::to_value(&data.content)).transpose()
     });
     let contents: Vec<Option<serde_json::Value>> = contents.collect::<Result<_, _>>()?;
-    let rules = settled.iter().map(|changed| {
+    let rules = changes.iter().map(|changed| {
         changed
-            .outcome
+            .plan
             .data()
             .and_then(|data| data.recurrence.as_ref())
             .map(serde_json::to_value)
             .transpose()
     });
     let rules: Vec<Option<serde_json::Value>> = rules.collect::<Result<_, _>>()?;
-    let acknowledged: Vec<Option<DateTime<Utc>>> = settled
+    let acknowledged: Vec<Option<DateTime<Utc>>> = changes
         .iter()
-        .map(|changed| changed.outcome.data().and_then(|data| data.acknowledged))
+        .map(|changed| changed.plan.data().and_then(|data| data.acknowledged))
         .collect();
     let rows = sqlx::query!(
         r#"insert into notifications as known
@@ -318,7 +326,7 @@ async fn keep(connection: &mut PgConnection, settled: &[Settled<'_>]) -> Result<
     .fetch_all(connection)
     .await?;
     let replaced = rows.iter().filter(|row| !row.is_new).map(|row| row.id).collect();
-    Ok(Kept { written: rows.iter().map(|row| row.id).collect(), replaced })
+    Ok(Upserted { written: rows.iter().map(|row| row.id).collect(), replaced })
 }
 
 /// A text that PostgreSQL reads as an `int[]`: `unnest` cannot carry arrays of different lengths.

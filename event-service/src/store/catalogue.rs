@@ -87,6 +87,6 @@ impl Store {
             limit,
         )
         .fetch(&self.pool);
-        page::gather(found, limit, |row| page::bytes_of(&row.data)).await
+        page::collect_page(found, limit, |row| page::bytes_of(&row.data)).await
     }
 }

@@ -48,7 +48,7 @@ pub enum Pass {
     /// Messages that are not published yet.
     Messages,
     /// The end: every table was processed.
-    Over,
+    Done,
 }
 
 impl Store {
@@ -105,7 +105,7 @@ impl Store {
             Pass::Notifications => self.erase_notifications(erasure).await?,
             Pass::Events(at, id) => self.erase_events(erasure, (at, id)).await?,
             Pass::Messages => self.erase_messages(erasure).await?,
-            Pass::Over => Pass::Over,
+            Pass::Done => Pass::Done,
         };
         sqlx::query!(
             "update pending_erasures set lease_until = now() + $3 where user_digest = $1 and erased_at = $2",
@@ -261,7 +261,7 @@ impl Store {
         );
         let commands = commands.execute(&self.pool).await?.rows_affected();
         let is_last = (outbox.max(commands) as i64) < CHUNK;
-        Ok(if is_last { Pass::Over } else { Pass::Messages })
+        Ok(if is_last { Pass::Done } else { Pass::Messages })
     }
 }
 

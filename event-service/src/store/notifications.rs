@@ -179,7 +179,8 @@ impl Store {
         )
         .fetch(&self.pool);
         let bytes_of = |value: &Option<_>| value.as_ref().map_or(0, page::bytes_of);
-        page::gather(found, limit, |row| bytes_of(&row.content) + bytes_of(&row.recurrence)).await
+        page::collect_page(found, limit, |row| bytes_of(&row.content) + bytes_of(&row.recurrence))
+            .await
     }
 
     /// Notifications by id.

@@ -16,7 +16,7 @@ pub struct Page<T> {
 }
 
 /// Gathers the rows of a statement, `limit` at the most, until they have [`PAGE_BYTES`].
-pub(super) async fn gather<T>(
+pub(super) async fn collect_page<T>(
     found: impl Stream<Item = Result<T, sqlx::Error>>,
     limit: i64,
     bytes_of: impl Fn(&T) -> usize,
@@ -61,7 +61,7 @@ mod tests {
     async fn ends_pages_by_bytes_and_by_number() {
         let rows = |number: usize| stream::iter((0..number).map(Ok));
         let of = async |number, limit, bytes: usize| {
-            let page = gather(rows(number), limit, |_| bytes).await.expect("read");
+            let page = collect_page(rows(number), limit, |_| bytes).await.expect("read");
             (page.rows.len(), page.is_full)
         };
         assert_eq!(of(0, 10, 1).await, (0, false));

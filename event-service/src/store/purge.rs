@@ -16,7 +16,7 @@ pub const CHUNK: i64 = 1_000;
 const TOMBSTONES: i64 = 200;
 /// Notifications that one run looks at by their ids, for those that lost their last occurrence
 /// otherwise.
-const WALKED: i64 = 20_000;
+const MAX_WALKED: i64 = 20_000;
 /// Advisory lock of a purge.
 const LOCK: i64 = 0x7265_7465_6e74_696f;
 
@@ -69,8 +69,8 @@ type Step = (Purged, Option<Kind>);
 impl Kind {
     /// All of them. The walk over notifications goes on where the last run's ended.
     #[must_use]
-    pub const fn all(walked: Uuid) -> [Self; 5] {
-        let walk = Self::Notifications { after: walked, left: WALKED };
+    pub const fn all(resume_after: Uuid) -> [Self; 5] {
+        let walk = Self::Notifications { after: resume_after, left: MAX_WALKED };
         [Self::Partitions, Self::StrayEvents, Self::Occurrences, Self::Tombstones(None), walk]
     }
 }

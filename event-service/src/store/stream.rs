@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{EventFilter, EventRow, Store};
 
 /// Events that one look passes over at most.
-pub const LOOK: i64 = 1_000;
+pub const SCAN_LIMIT: i64 = 1_000;
 
 /// Position of a stream: every event up to it was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct StreamPosition {
 
 /// The events that were applied when a stream was opened: a snapshot of PostgreSQL's.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Applied {
+pub struct AppliedSnapshot {
     snapshot: String,
     /// Transactions from this one on are none of it.
     pub until: i64,
@@ -31,7 +31,7 @@ pub struct Applied {
 
 /// An event that a look came upon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sighting {
+pub struct FoundEvent {
     /// The position in the order.
     pub position: StreamPosition,
     /// When it happened: with its id the key of the catalogue.
@@ -60,7 +60,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn stream_start(&self) -> Result<(StreamPosition, Applied), sqlx::Error> {
+    pub async fn stream_start(&self) -> Result<(StreamPosition, AppliedSnapshot), sqlx::Error> {
         let row = sqlx::query!(
             r#"select pg_snapshot_xmin(snapshot)::text::bigint as "xid!",
                    pg_snapshot_xmax(snapshot)::text::bigint as "until!", snapshot::text as "snapshot!"
@@ -69,21 +69,21 @@ impl Store {
         .fetch_one(&self.pool)
         .await?;
         let position = StreamPosition { xid: row.xid, event_id: Uuid::nil() };
-        Ok((position, Applied { snapshot: row.snapshot, until: row.until }))
+        Ok((position, AppliedSnapshot { snapshot: row.snapshot, until: row.until }))
     }
 
-    /// Looks at up to [`LOOK`] events after a position and before a horizon, in their order. What
+    /// Looks at up to [`SCAN_LIMIT`] events after a position and before a horizon, in their order. What
     /// was `already` applied does not pass.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn look(
+    pub async fn scan(
         &self,
         filter: &EventFilter,
         position: StreamPosition,
         horizon: i64,
-        already: Option<&Applied>,
-    ) -> Result<Vec<Sighting>, sqlx::Error> {
+        already: Option<&AppliedSnapshot>,
+    ) -> Result<Vec<FoundEvent>, sqlx::Error> {
         let rows = sqlx::query!(
             r#"select occurred_at, event_id, received_xid,
                    ($4::text is null or user_id = $4) and ($5::text is null or item_id = $5)
@@ -101,25 +101,26 @@ impl Store {
             filter.item_id.as_deref(),
             filter.event_type.as_deref(),
             already.map(|applied| applied.snapshot.as_str()),
-            LOOK,
+            SCAN_LIMIT,
         )
         .fetch_all(&self.pool)
         .await?;
-        let sightings = rows.into_iter().map(|row| Sighting {
+        let found = rows.into_iter().map(|row| FoundEvent {
             position: StreamPosition { xid: row.received_xid, event_id: row.event_id },
             occurred_at: row.occurred_at,
             passes: row.passes,
         });
-        Ok(sightings.collect())
+        Ok(found.collect())
     }
 
     /// The events of some sightings, in their order; one that was deleted meanwhile is left out.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub async fn seen(&self, sightings: &[Sighting]) -> Result<Vec<EventRow>, sqlx::Error> {
-        let occurred: Vec<DateTime<Utc>> = sightings.iter().map(|seen| seen.occurred_at).collect();
-        let ids: Vec<Uuid> = sightings.iter().map(|seen| seen.position.event_id).collect();
+    pub async fn events_at(&self, found: &[FoundEvent]) -> Result<Vec<EventRow>, sqlx::Error> {
+        let occurred: Vec<DateTime<Utc>> =
+            found.iter().map(|events_at| events_at.occurred_at).collect();
+        let ids: Vec<Uuid> = found.iter().map(|events_at| events_at.position.event_id).collect();
         sqlx::query_as!(
             EventRow,
             "select occurred_at, event_id, event_type, item_id, user_id, version, data, received_at,

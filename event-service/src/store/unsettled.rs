@@ -30,7 +30,7 @@ const ASKED: i64 = 500;
 
 /// Counts of one run of the watchdog.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Watched {
+pub struct WatchdogRun {
     /// `true` if another replica is running; nothing was done.
     pub busy: bool,
     /// `true` if there may be more to process.
@@ -55,7 +55,7 @@ pub struct Unsettled {
 }
 
 /// An occurrence that the ledger is asked about.
-struct Open {
+struct OpenOccurrence {
     id: Uuid,
     due_at: DateTime<Utc>,
     date: DateTime<Utc>,
@@ -86,26 +86,26 @@ impl Store {
     ///
     /// # Errors
     /// [`ApplyError`]: nothing was done.
-    pub async fn watch(&self, after: Duration) -> Result<Watched, ApplyError> {
+    pub async fn watch(&self, after: Duration) -> Result<WatchdogRun, ApplyError> {
         let mut transaction = self.pool.begin().await?;
         let alone =
             sqlx::query_scalar!(r#"select pg_try_advisory_xact_lock($1) as "alone!""#, WATCHDOG);
         if !alone.fetch_one(&mut *transaction).await? {
-            return Ok(Watched { busy: true, ..Watched::default() });
+            return Ok(WatchdogRun { busy: true, ..WatchdogRun::default() });
         }
-        let batches = take_over(&mut transaction, after).await?;
-        let (open, settled, orphaned) = look(&mut transaction).await?;
-        forget(&mut transaction, &settled).await?;
+        let batches = move_unsettled(&mut transaction, after).await?;
+        let (open, settled, orphaned) = read_due(&mut transaction).await?;
+        delete(&mut transaction, &settled).await?;
         end_orphans(&mut transaction, &orphaned).await?;
         let commands: Vec<OutboxMessage> = open.iter().filter_map(readable_command).collect();
         revision_commands::insert(&mut transaction, &commands).await?;
         let ids: Vec<Uuid> = open.iter().map(|occurrence| occurrence.id).collect();
-        look_again(&mut transaction, &ids, after).await?;
+        postpone(&mut transaction, &ids, after).await?;
         transaction.commit().await?;
-        let seen = open.len() + settled.len() + orphaned.len();
-        Ok(Watched {
+        let processed = open.len() + settled.len() + orphaned.len();
+        Ok(WatchdogRun {
             busy: false,
-            more: batches == RELEASES || seen as i64 == ASKED,
+            more: batches == RELEASES || processed as i64 == ASKED,
             asked: commands.len() as u64,
             settled: settled.len() as u64,
             orphaned: orphaned.len() as u64,
@@ -131,7 +131,10 @@ impl Store {
 
 /// Moves released occurrences without an outcome to `unsettled`; returns the number of batches
 /// processed. Batches are read in the order of their ids, up to the first that is too young.
-async fn take_over(connection: &mut PgConnection, after: Duration) -> Result<i64, sqlx::Error> {
+async fn move_unsettled(
+    connection: &mut PgConnection,
+    after: Duration,
+) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!(
         r#"with old as (
                delete from releases
@@ -158,9 +161,9 @@ async fn take_over(connection: &mut PgConnection, after: Duration) -> Result<i64
 
 /// Returns occurrences to ask about, those that have an outcome, and those whose notification no
 /// longer exists.
-async fn look(
+async fn read_due(
     connection: &mut PgConnection,
-) -> Result<(Vec<Open>, Vec<Uuid>, Vec<Uuid>), ApplyError> {
+) -> Result<(Vec<OpenOccurrence>, Vec<Uuid>, Vec<Uuid>), ApplyError> {
     let rows = sqlx::query!(
         r#"select due.occurrence_id as "occurrence_id!", due.asked as "asked!", coalesce(known.state = 'released', false) as "is_open!",
                known.due_at as "due_at?", known.date as "date?", known.expires_at as "expires_at?",
@@ -185,7 +188,7 @@ async fn look(
             (
                 Some(((((source, item_id), user_id), version), item_changed_at)),
                 Some(((due_at, date), expires_at)),
-            ) => open.push(Open {
+            ) => open.push(OpenOccurrence {
                 id: row.occurrence_id,
                 due_at,
                 date,
@@ -219,7 +222,7 @@ enum Unreadable {
 
 /// Builds the command that asks about an occurrence. Returns `None` for a row that this binary
 /// cannot read, which is counted and logged.
-fn readable_command(open: &Open) -> Option<OutboxMessage> {
+fn readable_command(open: &OpenOccurrence) -> Option<OutboxMessage> {
     match command(open) {
         Ok(command) => Some(command),
         Err(error) => {
@@ -237,7 +240,7 @@ fn readable_command(open: &Open) -> Option<OutboxMessage> {
 }
 
 /// Builds the command that asks about an occurrence. A repeated question has the same event id.
-fn command(open: &Open) -> Result<OutboxMessage, Unreadable> {
+fn command(open: &OpenOccurrence) -> Result<OutboxMessage, Unreadable> {
     let item_id: ItemId = open.item_id.parse()?;
     // What has expired is sent no more, whatever it says.
     let content = open
@@ -280,7 +283,7 @@ fn command(open: &Open) -> Result<OutboxMessage, Unreadable> {
     })?)
 }
 
-async fn forget(connection: &mut PgConnection, ids: &[Uuid]) -> Result<(), sqlx::Error> {
+async fn delete(connection: &mut PgConnection, ids: &[Uuid]) -> Result<(), sqlx::Error> {
     if !ids.is_empty() {
         sqlx::query!("delete from unsettled where occurrence_id = any($1)", ids)
             .execute(connection)
@@ -302,10 +305,10 @@ async fn end_orphans(connection: &mut PgConnection, ids: &[Uuid]) -> Result<(), 
     )
     .execute(&mut *connection)
     .await?;
-    forget(connection, ids).await
+    delete(connection, ids).await
 }
 
-async fn look_again(
+async fn postpone(
     connection: &mut PgConnection,
     ids: &[Uuid],
     after: Duration,

@@ -245,7 +245,7 @@ async fn erases_in_chunks_while_events_of_others_flow() {
 
     let erasure = world.store.claim_erasure().await.expect("asked").expect("noted");
     let (mut pass, mut chunks) = (Pass::Notifications, 0);
-    while pass != Pass::Over {
+    while pass != Pass::Done {
         pass = world.store.erase_chunk(&erasure, pass).await.expect("a chunk");
         chunks += 1;
         if chunks == 3 {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use event_service::{
-    incoming::{Change, Effect, Incoming, Wanted},
+    incoming::{Change, Effect, Incoming, RequestedNotification},
     plan,
 };
 use notification_service::{
@@ -280,11 +280,11 @@ impl TestService {
 /// Builds the message of the next occurrence.
 fn sent(
     event: &Envelope,
-    wanted: &Wanted,
+    requested: &RequestedNotification,
     due_at: DateTime<Utc>,
     delivery: &plan::Delivery,
 ) -> Message {
-    let mut data = serde_json::to_value(&wanted.data.content).expect("JSON");
+    let mut data = serde_json::to_value(&requested.data.content).expect("JSON");
     let id = occurrence_id("reminder", event.item_id.as_str(), due_at);
     let ids = json!({
         "occurrenceId": id.simple().to_string(),
@@ -306,15 +306,15 @@ fn process(received: &Received, templates: &Templates) -> Result<(), String> {
     let Effect::Notification { change, .. } = &incoming.effect else {
         return Err("no notification".to_owned());
     };
-    let (Change::Create(wanted) | Change::Update(wanted)) = change else {
+    let (Change::Create(requested) | Change::Update(requested)) = change else {
         return Err("no content".to_owned());
     };
     let now = Utc::now();
     let outcome =
-        plan::settle(None, vec![(&incoming.event, change)], now).ok_or("nothing is planned")?;
+        plan::merge(None, vec![(&incoming.event, change)], now).ok_or("nothing is planned")?;
     let (due_at, delivery) =
         outcome.deliveries.iter().next_back().ok_or("no delivery is planned")?;
-    let message = sent(&incoming.event, wanted, *due_at, delivery);
+    let message = sent(&incoming.event, requested, *due_at, delivery);
     bus::check(&message, 0).map_err(|error| error.to_string())?;
     let sent = Received { body: message.body, attributes: message.attributes, ..received.clone() };
     let envelope = Envelope::decode(&sent).map_err(|error| error.to_string())?;

@@ -7,7 +7,7 @@ use shared::contract::{Reason, occurrence_id};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::Settled;
+use super::ChangedNotification;
 use crate::plan::Delivery;
 
 /// Rows to write, in the order of their ids.
@@ -15,15 +15,18 @@ use crate::plan::Delivery;
 struct Rows(BTreeMap<Uuid, (Uuid, DateTime<Utc>, Delivery)>);
 
 impl Rows {
-    fn of(settled: &[Settled<'_>], owed: bool) -> Self {
+    fn of(changes: &[ChangedNotification<'_>], required: bool) -> Self {
         let mut rows = Self::default();
-        for changed in settled {
-            let deliveries =
-                changed.outcome.deliveries.iter().filter(|(_, delivery)| delivery.owed == owed);
+        for changed in changes {
+            let deliveries = changed
+                .plan
+                .deliveries
+                .iter()
+                .filter(|(_, delivery)| delivery.required == required);
             for (due_at, delivery) in deliveries {
                 let id = occurrence_id(
                     changed.source.as_str(),
-                    changed.outcome.event.item_id.as_str(),
+                    changed.plan.event.item_id.as_str(),
                     *due_at,
                 );
                 rows.0.insert(id, (changed.id, *due_at, *delivery));
@@ -57,17 +60,17 @@ impl Rows {
 /// pending again. Released occurrences and those with an outcome stay unchanged.
 pub(super) async fn replace(
     connection: &mut PgConnection,
-    settled: &[Settled<'_>],
+    changes: &[ChangedNotification<'_>],
     replaced: &[Uuid],
 ) -> Result<(), sqlx::Error> {
-    let owed = Rows::of(settled, true);
-    let kept = Rows::of(settled, false);
+    let required = Rows::of(changes, true);
+    let kept = Rows::of(changes, false);
     if !replaced.is_empty() {
-        let staying: Vec<Uuid> = owed.0.keys().chain(kept.0.keys()).copied().collect();
-        cancel(connection, replaced, &staying, &reasons(settled)).await?;
+        let staying: Vec<Uuid> = required.0.keys().chain(kept.0.keys()).copied().collect();
+        cancel(connection, replaced, &staying, &reasons(changes)).await?;
     }
-    if !owed.0.is_empty() {
-        make(connection, &owed).await?;
+    if !required.0.is_empty() {
+        make(connection, &required).await?;
     }
     if !kept.0.is_empty() {
         adjust(connection, &kept).await?;
@@ -76,13 +79,13 @@ pub(super) async fn replace(
 }
 
 /// Returns the reason of each pending occurrence, in case it is cancelled.
-fn reasons(settled: &[Settled<'_>]) -> BTreeMap<Uuid, Reason> {
-    let reasons = settled.iter().flat_map(|changed| {
-        let (source, item) = (changed.source.as_str(), changed.outcome.event.item_id.as_str());
+fn reasons(changes: &[ChangedNotification<'_>]) -> BTreeMap<Uuid, Reason> {
+    let reasons = changes.iter().flat_map(|changed| {
+        let (source, item) = (changed.source.as_str(), changed.plan.event.item_id.as_str());
         changed.known.into_iter().flat_map(move |known| {
             known.waiting.iter().map(move |due| {
                 let date = known.dates.get(due).copied();
-                let reason = changed.outcome.cancellation_reason(*due, date);
+                let reason = changed.plan.cancellation_reason(*due, date);
                 (occurrence_id(source, item, *due), reason)
             })
         })
@@ -129,7 +132,7 @@ async fn cancel(
     Ok(())
 }
 
-async fn make(connection: &mut PgConnection, owed: &Rows) -> Result<(), sqlx::Error> {
+async fn make(connection: &mut PgConnection, required: &Rows) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into occurrences as known (id, notification_id, due_at, date, expires_at, user_key)
          select new.*, occurrence_user_key(n.user_id, n.content->>'priority')
@@ -143,11 +146,11 @@ async fn make(connection: &mut PgConnection, owed: &Rows) -> Result<(), sqlx::Er
          where known.state = 'cancelled'
             or (known.state = 'pending' and (known.date, known.expires_at, known.user_key)
                                  is distinct from (excluded.date, excluded.expires_at, excluded.user_key))",
-        &owed.ids(),
-        &owed.notifications(),
-        &owed.due(),
-        &owed.dates(),
-        &owed.expiries(),
+        &required.ids(),
+        &required.notifications(),
+        &required.due(),
+        &required.dates(),
+        &required.expiries(),
     )
     .execute(connection)
     .await?;

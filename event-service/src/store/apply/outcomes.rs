@@ -63,12 +63,12 @@ impl Tally {
 /// Leaves out republished outcomes that are known already: an event's time is a part of its key,
 /// and a republished one may have another time. A republished `deferred` postpones the watchdog's
 /// next question until the quiet hours are over.
-pub(super) async fn without_known<'a>(
+pub(super) async fn drop_known<'a>(
     connection: &mut PgConnection,
     incoming: Vec<&'a Incoming>,
 ) -> Result<Vec<&'a Incoming>, sqlx::Error> {
     let again: Vec<(&Incoming, &OutcomeData)> =
-        incoming.iter().filter_map(|event| Some((*event, retold(event)?))).collect();
+        incoming.iter().filter_map(|event| Some((*event, republished(event)?))).collect();
     if again.is_empty() {
         return Ok(incoming);
     }
@@ -81,17 +81,19 @@ pub(super) async fn without_known<'a>(
     )
     .fetch_all(&mut *connection)
     .await?;
-    let told_now =
-        incoming.iter().filter(|event| retold(event).is_none()).map(|event| event.event.event_id);
+    let told_now = incoming
+        .iter()
+        .filter(|event| republished(event).is_none())
+        .map(|event| event.event.event_id);
     let mut known: HashSet<Uuid> = known.into_iter().chain(told_now).collect();
-    put_off(connection, &again).await?;
+    postpone_questions(connection, &again).await?;
     let is_new =
-        |event: &&'a Incoming| retold(event).is_none() || known.insert(event.event.event_id);
+        |event: &&'a Incoming| republished(event).is_none() || known.insert(event.event.event_id);
     Ok(incoming.into_iter().filter(is_new).collect())
 }
 
 /// Returns the outcome if the event republishes one.
-fn retold(event: &Incoming) -> Option<&OutcomeData> {
+fn republished(event: &Incoming) -> Option<&OutcomeData> {
     match &event.effect {
         Effect::Outcome { data, .. } if data.retold => Some(data),
         _ => None,
@@ -100,12 +102,13 @@ fn retold(event: &Incoming) -> Option<&OutcomeData> {
 
 /// Postpones the watchdog's question about deferred deliveries until an hour after the end of the
 /// quiet hours.
-async fn put_off(
+async fn postpone_questions(
     connection: &mut PgConnection,
-    retold: &[(&Incoming, &OutcomeData)],
+    republished: &[(&Incoming, &OutcomeData)],
 ) -> Result<(), sqlx::Error> {
-    let deferred =
-        retold.iter().filter_map(|(_, data)| Some((data.occurrence_id.into_uuid(), data.until?)));
+    let deferred = republished
+        .iter()
+        .filter_map(|(_, data)| Some((data.occurrence_id.into_uuid(), data.until?)));
     let (ids, until): (Vec<Uuid>, Vec<DateTime<Utc>>) = deferred.unzip();
     if ids.is_empty() {
         return Ok(());

@@ -14,24 +14,24 @@ use shared::{
 };
 use sqlx::PgConnection;
 
-use super::{ApplyError, Settled};
+use super::{ApplyError, ChangedNotification};
 
-pub(super) async fn tell(
+pub(super) async fn insert_for(
     connection: &mut PgConnection,
-    settled: &[Settled<'_>],
+    changes: &[ChangedNotification<'_>],
 ) -> Result<(), ApplyError> {
     let mut commands = Vec::new();
-    for changed in settled {
+    for changed in changes {
         let Some(known) = changed.known else { continue };
         let (kept, taken): (Vec<_>, Vec<_>) =
-            known.released.iter().copied().partition(|due| changed.outcome.still_has(*due));
+            known.released.iter().copied().partition(|due| changed.plan.still_includes(*due));
         for (part, due) in kept.chunks(MAX_REVISED).enumerate() {
             commands.push(command(changed, None, due, part)?);
         }
         let mut by_reason = BTreeMap::<Reason, Vec<DateTime<Utc>>>::new();
         for due in taken {
             let date = known.dates.get(&due).copied();
-            let reason = changed.outcome.cancellation_reason(due, date);
+            let reason = changed.plan.cancellation_reason(due, date);
             by_reason.entry(reason).or_default().push(due);
         }
         let parts = by_reason
@@ -47,14 +47,14 @@ pub(super) async fn tell(
 /// Builds the command for a part of the occurrences that fits into one message. They are cancelled
 /// for a reason, or get new content.
 fn command(
-    settled: &Settled<'_>,
+    changes: &ChangedNotification<'_>,
     cancelled: Option<Reason>,
     due: &[DateTime<Utc>],
     part: usize,
 ) -> Result<OutboxMessage, serde_json::Error> {
-    let cause: &Envelope = settled.outcome.event;
-    let source = settled.source.as_str();
-    let content = settled.outcome.data().filter(|_| cancelled.is_none());
+    let cause: &Envelope = changes.plan.event;
+    let source = changes.source.as_str();
+    let content = changes.plan.data().filter(|_| cancelled.is_none());
     let event_type = match cancelled {
         None => EventType::NotificationUpdate,
         Some(_) => EventType::NotificationDelete,
