@@ -157,7 +157,9 @@ impl Store {
     /// When the database cannot be asked.
     pub async fn has_tables(&self) -> Result<bool, sqlx::Error> {
         sqlx::query_scalar!(
-            r#"select bool_and(to_regclass(name) is not null) as "there!" from unnest(array['occurrences', 'notifications', 'events', 'outbox', 'releases']) as name"#
+            r#"select bool_and(to_regclass(name) is not null) as "there!"
+                from unnest(array['occurrences', 'notifications', 'events', 'outbox',
+                'releases']) as name"#
         )
         .fetch_one(&self.pool)
         .await
@@ -171,7 +173,8 @@ impl Store {
         let row = sqlx::query!(
             r#"select now() as "now!", (
                    select due_at from occurrences
-                   where pending and due_at >= coalesce($1::timestamptz, '-infinity') and lease_until <= now()
+                   where pending and due_at >= coalesce($1::timestamptz, '-infinity')
+                       and lease_until <= now()
                    order by due_at limit 1
                ) as "due_at: StoredTime""#,
             not_before,
@@ -228,7 +231,8 @@ impl Store {
     async fn stale(&self, ids: &[Uuid], fences: &[i32]) -> Result<u64, StoreError> {
         let stale = sqlx::query_scalar!(
             r#"select count(*) as "count!" from unnest($1::uuid[], $2::int[]) as claim (id, fence)
-               join occurrences on occurrences.id = claim.id where occurrences.fence <> claim.fence"#,
+               join occurrences on occurrences.id = claim.id
+                   where occurrences.fence <> claim.fence"#,
             ids,
             fences,
         )
@@ -251,7 +255,8 @@ impl Store {
     ) -> Result<(), StoreError> {
         let (ids, fences): (Vec<Uuid>, Vec<i32>) = claims.iter().copied().unzip();
         sqlx::query!(
-            "update occurrences set lease_until = case when $3 or occurrences.fence > 1 then now() else '-infinity' end
+            "update occurrences set lease_until = case when $3 or occurrences.fence > 1 then now()
+                else '-infinity' end
              from unnest($1::uuid[], $2::int[]) as claim (id, fence)
              where occurrences.id = claim.id and occurrences.fence = claim.fence and pending",
             &ids,
@@ -286,13 +291,15 @@ async fn mark(
         // What has no outcome yet is noted for event-service's watchdog, in the same statement.
         r#"with marked as (
              update occurrences set
-                 state = occurrence_state_of(sent, failed, suppressed, deliveries), released_at = coalesce(released_at, now()),
+                 state = occurrence_state_of(sent, failed, suppressed, deliveries),
+                     released_at = coalesce(released_at, now()),
                  reason = nullif(reason, $3)
              from unnest($1::uuid[], $2::int[]) as claim (id, fence)
              where occurrences.id = claim.id and occurrences.fence = claim.fence and pending
              returning occurrences.id, notification_id, due_at, state
          ), noted as (
-             insert into releases (occurrences) select array_agg(id) from marked where state = 'released' having count(*) > 0
+             insert into releases (occurrences) select array_agg(id) from marked
+                 where state = 'released' having count(*) > 0
          )
          select notification_id as "notification_id!", due_at as "due_at!" from marked"#,
         ids,

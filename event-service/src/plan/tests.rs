@@ -50,11 +50,10 @@ fn data(date: DateTime<Utc>, offsets: &[i32]) -> ReminderData {
 
 /// The times of delivery, and whether each is owed.
 fn required(plan: Option<&Plan<'_>>) -> Vec<(DateTime<Utc>, bool)> {
-    plan
-        .map(|plan| {
-            plan.deliveries.iter().map(|(due, delivery)| (*due, delivery.required)).collect()
-        })
-        .unwrap_or_default()
+    plan.map(|plan| {
+        plan.deliveries.iter().map(|(due, delivery)| (*due, delivery.required)).collect()
+    })
+    .unwrap_or_default()
 }
 
 const KNOWN: Option<&Known> = Some(&known(true));

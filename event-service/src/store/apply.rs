@@ -105,7 +105,8 @@ async fn add_to_catalogue<'a>(
     let data: Vec<serde_json::Value> = events.iter().map(|event| event.data.clone()).collect();
     let new = sqlx::query!(
         "insert into events (occurred_at, event_id, event_type, item_id, user_id, version, data)
-         select * from unnest($1::timestamptz[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::jsonb[])
+         select * from unnest($1::timestamptz[], $2::uuid[], $3::text[], $4::text[], $5::text[],
+             $6::bigint[], $7::jsonb[])
          on conflict (occurred_at, event_id) do nothing
          returning occurred_at, event_id",
         &occurred,
@@ -141,12 +142,7 @@ async fn change_notifications(
     let (known, now) = lock(transaction, &items.keys().copied().collect::<Vec<_>>()).await?;
     let changes = items.into_iter().filter_map(|(id, (source, events))| {
         let known = known.get(&id);
-        plan::merge(known, events, now).map(|plan| ChangedNotification {
-            id,
-            source,
-            known,
-            plan,
-        })
+        plan::merge(known, events, now).map(|plan| ChangedNotification { id, source, known, plan })
     });
     let mut changes: Vec<ChangedNotification<'_>> = changes.collect();
     let kept = upsert(transaction, &changes).await?;
@@ -174,7 +170,8 @@ async fn lock(
     ids: &[Uuid],
 ) -> Result<(HashMap<Uuid, Known>, DateTime<Utc>), sqlx::Error> {
     let rows = sqlx::query!(
-        r#"select now() as "now!", found.id as "id?", found.version as "version?", found.state as "state?: NotificationState",
+        r#"select now() as "now!", found.id as "id?", found.version as "version?",
+            found.state as "state?: NotificationState",
                found.occurred_at as "changed_at?"
            from (select) as one
            left join (select id, version, state, occurred_at from notifications where id = any($1)
@@ -205,9 +202,13 @@ async fn look_at_occurrences(
     known: &mut HashMap<Uuid, Known>,
 ) -> Result<(), sqlx::Error> {
     let ids: Vec<Uuid> = known.keys().copied().collect();
-    sqlx::query!("select id from occurrences where notification_id = any($1) and pending order by id for update", &ids)
-        .fetch_all(&mut *connection)
-        .await?;
+    sqlx::query!(
+        "select id from occurrences where notification_id = any($1) and pending
+        order by id for update",
+        &ids
+    )
+    .fetch_all(&mut *connection)
+    .await?;
     // What is leased may be on its way already, and is marked as released only when it is.
     let rows = sqlx::query!(
         r#"select notification_id as "id!",
@@ -290,23 +291,31 @@ async fn upsert(
         .collect();
     let rows = sqlx::query!(
         r#"insert into notifications as known
-               (id, source, item_id, user_id, user_email, version, state, date, notify_offsets, content, traceparent, occurred_at,
+               (id, source, item_id, user_id, user_email, version, state, date, notify_offsets,
+                   content, traceparent, occurred_at,
                 recurrence, acknowledged, time_zone_database)
            select id, source, item_id, user_id, user_email, version,
                   case when content is null then 'deleted' else 'active' end::notification_state,
                   date, notify_offsets::int[], content, traceparent, occurred_at,
                   recurrence, acknowledged, case when recurrence is not null then $14 end
-           from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::timestamptz[], $8::text[], $9::jsonb[],
+           from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[],
+               $7::timestamptz[], $8::text[], $9::jsonb[],
                        $10::text[], $11::timestamptz[], $12::jsonb[], $13::timestamptz[])
-               as new (id, source, item_id, user_id, user_email, version, date, notify_offsets, content, traceparent, occurred_at,
+               as new (id, source, item_id, user_id, user_email, version, date, notify_offsets,
+                   content, traceparent, occurred_at,
                        recurrence, acknowledged)
            on conflict (id) do update set
-               user_id = excluded.user_id, user_email = excluded.user_email, version = excluded.version, state = excluded.state,
-               date = excluded.date, notify_offsets = excluded.notify_offsets, recurrence = excluded.recurrence,
-               content = excluded.content, traceparent = excluded.traceparent, occurred_at = excluded.occurred_at, updated_at = now(),
-               acknowledged = excluded.acknowledged, time_zone_database = excluded.time_zone_database
+               user_id = excluded.user_id, user_email = excluded.user_email,
+                   version = excluded.version, state = excluded.state,
+               date = excluded.date, notify_offsets = excluded.notify_offsets,
+                   recurrence = excluded.recurrence,
+               content = excluded.content, traceparent = excluded.traceparent,
+                   occurred_at = excluded.occurred_at, updated_at = now(),
+               acknowledged = excluded.acknowledged,
+                   time_zone_database = excluded.time_zone_database
            where known.version < excluded.version
-              or (known.version = excluded.version and known.state = 'active' and excluded.state = 'deleted')
+              or (known.version = excluded.version and known.state = 'active'
+                  and excluded.state = 'deleted')
            returning id, (xmax = 0) as "is_new!""#,
         &ids,
         &sources as &[&str],

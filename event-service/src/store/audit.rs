@@ -53,7 +53,8 @@ impl Store {
     pub async fn begin_action(&self, action: &NewAction) -> Result<(), sqlx::Error> {
         let subject = action.user_id.as_ref().map(|user_id| Sha256::digest(user_id).to_vec());
         sqlx::query!(
-            "insert into operator_actions (id, actor, action, subject, request_id) values ($1, $2, $3, $4, $5)",
+            "insert into operator_actions (id, actor, action, subject, request_id)
+                values ($1, $2, $3, $4, $5)",
             action.id,
             action.actor,
             action.action,

@@ -23,12 +23,15 @@ impl Store {
             Signals,
             r#"select
                 coalesce(extract(epoch from now() - (
-                    select due_at from occurrences where pending and due_at <= now() order by due_at limit 1
+                    select due_at from occurrences where pending and due_at <= now()
+                        order by due_at limit 1
                 )), 0)::float8 as "oldest_overdue_seconds!",
                 (select count(*) from (
-                    select from occurrences where pending and due_at <= now() order by due_at limit $1
+                    select from occurrences where pending and due_at <= now() order by due_at
+                        limit $1
                 ) as due) as "backlog!",
-                coalesce(extract(epoch from now() - (select min(requested_at) from pending_erasures)), 0)::float8
+                coalesce(extract(epoch
+                    from now() - (select min(requested_at) from pending_erasures)), 0)::float8
                     as "oldest_erasure_seconds!""#,
             COUNTED,
         )

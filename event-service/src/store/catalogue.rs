@@ -70,10 +70,13 @@ impl Store {
         // filters finds its index.
         let found = sqlx::query_as!(
             EventRow,
-            "select occurred_at, event_id, event_type, item_id, user_id, version, data, received_at, received_xid
+            "select occurred_at, event_id, event_type, item_id, user_id, version, data,
+                received_at, received_xid
              from events
-             where ($1::text is null or user_id = $1) and ($2::text is null or item_id = $2) and ($3::text is null or event_type = $3)
-               and ($4::timestamptz is null or occurred_at >= $4) and ($5::timestamptz is null or occurred_at < $5)
+             where ($1::text is null or user_id = $1) and ($2::text is null or item_id = $2)
+                 and ($3::text is null or event_type = $3)
+               and ($4::timestamptz is null or occurred_at >= $4)
+                   and ($5::timestamptz is null or occurred_at < $5)
                and ($6::timestamptz is null or occurred_at <= $6)
                and ($6::timestamptz is null or (occurred_at, event_id) < ($6, $7::uuid))
              order by occurred_at desc, event_id desc limit $8",

@@ -108,7 +108,8 @@ impl Store {
             Pass::Done => Pass::Done,
         };
         sqlx::query!(
-            "update pending_erasures set lease_until = now() + $3 where user_digest = $1 and erased_at = $2",
+            "update pending_erasures set lease_until = now() + $3 where user_digest = $1
+                and erased_at = $2",
             erasure.digest,
             erasure.erased_at,
             lease(),
@@ -144,7 +145,8 @@ impl Store {
         pause: Duration,
     ) -> Result<(), sqlx::Error> {
         sqlx::query!(
-            "update pending_erasures set lease_until = now() + $3 where user_digest = $1 and erased_at = $2",
+            "update pending_erasures set lease_until = now() + $3 where user_digest = $1
+                and erased_at = $2",
             erasure.digest,
             erasure.erased_at,
             interval(pause),
@@ -196,7 +198,8 @@ impl Store {
         after: (DateTime<Utc>, Uuid),
     ) -> Result<Pass, sqlx::Error> {
         let rows = sqlx::query!(
-            r#"select occurred_at, event_id, event_type, data ->> 'itemChangedAt' as item_changed_at,
+            r#"select occurred_at, event_id, event_type,
+                data ->> 'itemChangedAt' as item_changed_at,
                    data ->> 'dueAt' as due_at
                from events
                where user_id = $1 and occurred_at >= $2 and (occurred_at, event_id) > ($2, $3)

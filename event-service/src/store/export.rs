@@ -111,7 +111,8 @@ impl Store {
     ) -> Result<Vec<(Cursor, String)>, sqlx::Error> {
         let rows = sqlx::query!(
             r#"select occurred_at, event_id, jsonb_build_object(
-                   'occurredAt', wire_time(occurred_at), 'eventId', event_id, 'eventType', event_type,
+                   'occurredAt', wire_time(occurred_at), 'eventId', event_id, 'eventType',
+                       event_type,
                    'itemId', item_id, 'version', version, 'data', data)::text as "json!"
                from events
                where user_id = $1 and ($2::timestamptz is null or occurred_at <= $2)

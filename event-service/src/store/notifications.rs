@@ -163,12 +163,16 @@ impl Store {
         let other = filter.occurrence.filter(|state| *state != OccurrenceState::Pending);
         let found = sqlx::query_as!(
             NotificationRow,
-            r#"select id, source, item_id, user_id, version, state::text as "state!", date, notify_offsets, recurrence, content, updated_at
+            r#"select id, source, item_id, user_id, version, state::text as "state!", date,
+                notify_offsets, recurrence, content, updated_at
                from notifications
-               where ($1::notification_state is null or state = $1) and ($2::uuid is null or id < $2)
-                 and (not $3 or id in (select notification_id from occurrences where pending and ($5::timestamptz is null or due_at < $5)))
+               where ($1::notification_state is null or state = $1)
+                   and ($2::uuid is null or id < $2)
+                 and (not $3 or id in (select notification_id from occurrences where pending
+                     and ($5::timestamptz is null or due_at < $5)))
                  and ($4::occurrence_state is null or exists (
-                     select from occurrences where notification_id = notifications.id and occurrences.state = $4 and ($5::timestamptz is null or due_at < $5)))
+                     select from occurrences where notification_id = notifications.id
+                         and occurrences.state = $4 and ($5::timestamptz is null or due_at < $5)))
                order by id desc limit $6"#,
             filter.state as Option<NotificationState>,
             after,
@@ -193,7 +197,8 @@ impl Store {
     ) -> Result<Vec<NotificationRow>, sqlx::Error> {
         sqlx::query_as!(
             NotificationRow,
-            r#"select id, source, item_id, user_id, version, state::text as "state!", date, notify_offsets, recurrence, content, updated_at
+            r#"select id, source, item_id, user_id, version, state::text as "state!", date,
+                notify_offsets, recurrence, content, updated_at
                from notifications where id = any($1) order by source"#,
             ids,
         )
@@ -213,11 +218,13 @@ impl Store {
     ) -> Result<Vec<OccurrenceRow>, sqlx::Error> {
         sqlx::query_as!(
             OccurrenceRow,
-            r#"select id, notification_id, due_at, date, expires_at, state::text as "state!", released_at, sent, failed, suppressed, deliveries,
+            r#"select id, notification_id, due_at, date, expires_at, state::text as "state!",
+                released_at, sent, failed, suppressed, deliveries,
                       outcome_at, reason
                from unnest($1::uuid[]) as wanted (wanted_id)
                cross join lateral (
-                   select * from occurrences where notification_id = wanted_id order by due_at desc, id limit $2
+                   select * from occurrences where notification_id = wanted_id
+                       order by due_at desc, id limit $2
                ) as newest
                order by due_at, id"#,
             notifications,

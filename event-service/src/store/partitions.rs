@@ -15,7 +15,8 @@ impl Store {
         let mut transaction = self.pool.begin().await?;
         sqlx::query!("set local lock_timeout = '500ms'").execute(&mut *transaction).await?;
         let made = sqlx::query_scalar!(
-            r#"select count(*) filter (where create_events_partition(now() + week * interval '7 days')) as "made!"
+            r#"select count(*) filter (where create_events_partition(now()
+                + week * interval '7 days')) as "made!"
                from generate_series(-1, $1) as week"#,
             WEEKS_AHEAD,
         )

@@ -134,7 +134,8 @@ async fn delete_strays(
 ) -> Result<Step, sqlx::Error> {
     let strays = sqlx::query!(
         "delete from events_default where ctid = any(array(
-             select ctid from events_default where occurred_at < $1 order by occurred_at limit $2))",
+             select ctid from events_default where occurred_at < $1 order by occurred_at
+                 limit $2))",
         before,
         CHUNK,
     );

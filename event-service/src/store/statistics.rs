@@ -44,21 +44,32 @@ impl Store {
             r#"select state as "state!", (frequency * greatest(reltuples, 0))::bigint as "estimate!"
                from pg_stats
                join pg_class on pg_class.oid = 'occurrences'::regclass,
-               unnest(most_common_vals::text::text[], most_common_freqs) as common (state, frequency)
-               where schemaname = current_schema and tablename = 'occurrences' and attname = 'state'"#
+               unnest(most_common_vals::text::text[], most_common_freqs) as common (state,
+                   frequency)
+               where schemaname = current_schema and tablename = 'occurrences'
+                   and attname = 'state'"#
         )
         .fetch_all(&self.pool)
         .await?;
         let row = sqlx::query!(
             r#"select
-                (select greatest(reltuples, 0)::bigint from pg_class where oid = 'notifications'::regclass) as "notifications!",
-                (select sum(greatest(reltuples, 0))::bigint from pg_class join pg_inherits on inhrelid = oid where inhparent = 'events'::regclass) as "events!",
-                (select count(*) from (select from occurrences where pending and due_at <= now() limit $1) as due) as "due_now!",
-                (select due_at from occurrences where pending and due_at <= now() order by due_at limit 1) as oldest_due_at,
-                (select due_at from occurrences where pending and due_at > now() order by due_at limit 1) as next_due_at,
-                (select count(*) from (select from events where occurred_at > now() - interval '1 minute' and occurred_at <= now() limit $1) as recent)
+                (select greatest(reltuples, 0)::bigint from pg_class
+                    where oid = 'notifications'::regclass) as "notifications!",
+                (select sum(greatest(reltuples, 0))::bigint from pg_class
+                    join pg_inherits on inhrelid = oid
+                    where inhparent = 'events'::regclass) as "events!",
+                (select count(*) from (select from occurrences where pending and due_at <= now()
+                    limit $1) as due) as "due_now!",
+                (select due_at from occurrences where pending and due_at <= now() order by due_at
+                    limit 1) as oldest_due_at,
+                (select due_at from occurrences where pending and due_at > now() order by due_at
+                    limit 1) as next_due_at,
+                (select count(*) from (select from events
+                    where occurred_at > now() - interval '1 minute' and occurred_at <= now()
+                    limit $1) as recent)
                     as "events_last_minute!",
-                (select count(*) from (select from outbox where parked_reason is null limit $1) as waiting) as "outbox!""#,
+                (select count(*) from (select from outbox where parked_reason is null
+                    limit $1) as waiting) as "outbox!""#,
             COUNTED,
         )
         .fetch_one(&self.pool)

@@ -63,7 +63,8 @@ impl Store {
     pub async fn stream_start(&self) -> Result<(StreamPosition, AppliedSnapshot), sqlx::Error> {
         let row = sqlx::query!(
             r#"select pg_snapshot_xmin(snapshot)::text::bigint as "xid!",
-                   pg_snapshot_xmax(snapshot)::text::bigint as "until!", snapshot::text as "snapshot!"
+                   pg_snapshot_xmax(snapshot)::text::bigint as "until!",
+                       snapshot::text as "snapshot!"
                from pg_current_snapshot() as snapshot"#
         )
         .fetch_one(&self.pool)
@@ -89,10 +90,12 @@ impl Store {
                    ($4::text is null or user_id = $4) and ($5::text is null or item_id = $5)
                    and ($6::text is null or event_type = $6)
                    and ($7::text is null
-                        or not pg_visible_in_snapshot(received_xid::text::xid8, $7::text::pg_snapshot))
+                        or not pg_visible_in_snapshot(received_xid::text::xid8,
+                            $7::text::pg_snapshot))
                    as "passes!"
                from events
-               where received_xid >= $1 and (received_xid, event_id) > ($1, $2) and received_xid < $3
+               where received_xid >= $1 and (received_xid, event_id) > ($1, $2)
+                   and received_xid < $3
                order by received_xid, event_id limit $8"#,
             position.xid,
             position.event_id,

@@ -122,7 +122,8 @@ impl Store {
             Unsettled,
             r#"select
                    (select count(*) from unsettled where asked > 1) as "asked_again!",
-                   (select count(*) from commands where parked_reason is not null) as "parked_commands!""#
+                   (select count(*) from commands
+                       where parked_reason is not null) as "parked_commands!""#
         )
         .fetch_one(&self.pool)
         .await
@@ -139,7 +140,8 @@ async fn move_unsettled(
         r#"with old as (
                delete from releases
                where id in (
-                   select id from (select id, released_at from releases order by id limit $2) as oldest
+                   select id from (select id, released_at from releases order by id
+                       limit $2) as oldest
                    where released_at <= now() - $1::interval
                )
                returning occurrences
@@ -165,13 +167,18 @@ async fn read_due(
     connection: &mut PgConnection,
 ) -> Result<(Vec<OpenOccurrence>, Vec<Uuid>, Vec<Uuid>), ApplyError> {
     let rows = sqlx::query!(
-        r#"select due.occurrence_id as "occurrence_id!", due.asked as "asked!", coalesce(known.state = 'released', false) as "is_open!",
+        r#"select due.occurrence_id as "occurrence_id!", due.asked as "asked!",
+            coalesce(known.state = 'released', false) as "is_open!",
                known.due_at as "due_at?", known.date as "date?", known.expires_at as "expires_at?",
-               coalesce(known.expires_at <= now(), false) as "expired!", wanted.source as "source?", wanted.item_id as "item_id?",
-               wanted.user_id as "user_id?", wanted.user_email as "user_email?", wanted.version as "version?",
+               coalesce(known.expires_at <= now(), false) as "expired!",
+                   wanted.source as "source?", wanted.item_id as "item_id?",
+               wanted.user_id as "user_id?", wanted.user_email as "user_email?",
+                   wanted.version as "version?",
                wanted.occurred_at as "item_changed_at?",
-               wanted.content::text as "content?", wanted.traceparent as "traceparent?", now() as "now!"
-           from (select occurrence_id, asked from unsettled where look_at <= now() order by look_at limit $1) as due
+               wanted.content::text as "content?", wanted.traceparent as "traceparent?",
+                   now() as "now!"
+           from (select occurrence_id, asked from unsettled where look_at <= now() order by look_at
+               limit $1) as due
            left join occurrences as known on known.id = due.occurrence_id
            left join notifications as wanted on wanted.id = known.notification_id"#,
         ASKED,
@@ -317,7 +324,8 @@ async fn postpone(
         return Ok(());
     }
     sqlx::query!(
-        "update unsettled set look_at = now() + $2::interval, asked = asked + 1 where occurrence_id = any($1)",
+        "update unsettled set look_at = now() + $2::interval, asked = asked + 1
+            where occurrence_id = any($1)",
         ids,
         interval(after),
     )

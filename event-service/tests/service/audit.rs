@@ -53,8 +53,10 @@ async fn records_redrives_and_exports_by_whom_and_on_whom() {
 async fn records_an_erasure_once_in_its_transaction() {
     let service = running().await;
     let pool = service.database.pool().await;
-    let note = "insert into erased_users (user_digest, erased_at, receipt_id) values ('\\xab', now(), $1)
-                on conflict (user_digest) do update set erased_at = excluded.erased_at, receipt_id = excluded.receipt_id";
+    let note = "insert into erased_users (user_digest, erased_at, receipt_id)
+        values ('\\xab', now(), $1)
+                on conflict (user_digest) do update set erased_at = excluded.erased_at,
+                    receipt_id = excluded.receipt_id";
     for receipt in ["receipt-1", "receipt-1", "receipt-2"] {
         sqlx::query(note).bind(receipt).execute(&pool).await.expect("noted");
     }

@@ -97,10 +97,12 @@ async fn one_message_that_the_database_refuses_does_not_keep_the_others() {
 async fn fail_for(world: &World, item: &str, sqlstate: &str) {
     let sql = format!(
         "create or replace function fail() returns trigger language plpgsql as $$ begin
-             if new.item_id = '{item}' then raise exception 'scripted' using errcode = '{sqlstate}'; end if;
+             if new.item_id = '{item}'
+                 then raise exception 'scripted' using errcode = '{sqlstate}'; end if;
              return new;
          end $$;
-         create or replace trigger fail before insert on notifications for each row execute function fail();"
+         create or replace trigger fail before insert
+             on notifications for each row execute function fail();"
     );
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(&world.pool).await.expect("a trigger");
 }

@@ -137,11 +137,13 @@ async fn snooze_takes_back_what_was_claimed_meanwhile() {
     let (due, until) = (now() - minutes(1), now() + hours(1));
     let id = notification_id(Source::Reminder, &"a".parse().expect("an id"));
     let mut other = world.pool.begin().await.expect("begun");
-    let made = "insert into notifications (id, source, item_id, user_id, version, state, date, notify_offsets, content, occurred_at)
+    let made = "insert into notifications (id, source, item_id, user_id, version, state, date,
+        notify_offsets, content, occurred_at)
         values ($1, 'reminder', 'a', 'user-1', 1, 'active', $2, '{0}', $3, $2 - interval '1 hour')";
     let content = serde_json::to_value(data(due, &[0]).content).expect("JSON");
     sqlx::query(made).bind(id).bind(due).bind(content).execute(&mut *other).await.expect("made");
-    let claimed = "insert into occurrences (id, notification_id, due_at, date, expires_at, lease_until, fence)
+    let claimed = "insert into occurrences (id, notification_id, due_at, date, expires_at,
+        lease_until, fence)
         values ($1, $2, $3, $3, $3 + interval '1 hour', now() + interval '15 seconds', 1)";
     let occurrence = occurrence_id("reminder", "a", due);
     sqlx::query(claimed)
@@ -157,7 +159,8 @@ async fn snooze_takes_back_what_was_claimed_meanwhile() {
     let snoozed = received(&event(EventType::ReminderUpdated, "a", 2, now(), snoozed));
     let handler = world.handler.clone();
     let applying = tokio::spawn(async move { handler.handle(&[snoozed]).await });
-    let waits = "select exists (select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database())";
+    let waits = "select exists (select from pg_stat_activity where wait_event_type = 'Lock'
+        and datname = current_database())";
     support::eventually(std::time::Duration::from_secs(20), async || {
         sqlx::query_scalar(waits).fetch_one(&world.pool).await.unwrap_or(false)
     })

@@ -111,7 +111,8 @@ async fn applies_events_when_dead_letters_are_away() {
 /// carries the erasure on.
 async fn traces(world: &World) -> Vec<(String, Value)> {
     let tables = "select quote_ident(table_name) from information_schema.tables
-        where table_schema = 'public' and table_type = 'BASE TABLE' and table_name not in ('_sqlx_migrations', 'commands')";
+        where table_schema = 'public' and table_type = 'BASE TABLE'
+            and table_name not in ('_sqlx_migrations', 'commands')";
     let tables: Vec<String> =
         sqlx::query_scalar(tables).fetch_all(&world.pool).await.expect("tables");
     let mut found = Vec::new();
@@ -214,17 +215,22 @@ async fn everything_of_a_batch_is_erased_whatever_its_order() {
 
 /// Rows of a heavy user, made by SQL: events, and notifications with two occurrences each.
 async fn heavy(world: &World, events: i32, notifications: i32) {
-    let made = "insert into events (occurred_at, event_id, event_type, item_id, user_id, version, data)
-        select now() - interval '1 day' + n * interval '1 ms', gen_random_uuid(), 'device:registered', 'd', 'user-1', n, '{}'
+    let made = "insert into events (occurred_at, event_id, event_type, item_id, user_id, version,
+        data)
+        select now() - interval '1 day' + n * interval '1 ms', gen_random_uuid(),
+            'device:registered', 'd', 'user-1', n, '{}'
         from generate_series(1, $1) as n";
     sqlx::query(made).bind(events).execute(&world.pool).await.expect("events");
     let made = "with made as (
-            insert into notifications (id, source, item_id, user_id, version, state, date, notify_offsets, content, occurred_at)
-            select gen_random_uuid(), 'reminder', 'n-' || n, 'user-1', 1, 'active', now(), '{0}', '{}', now() - interval '1 day'
+            insert into notifications (id, source, item_id, user_id, version, state, date,
+                notify_offsets, content, occurred_at)
+            select gen_random_uuid(), 'reminder', 'n-' || n, 'user-1', 1, 'active', now(), '{0}',
+                '{}', now() - interval '1 day'
             from generate_series(1, $1) as n returning id
         )
         insert into occurrences (id, notification_id, due_at, date, expires_at)
-        select gen_random_uuid(), id, now() + n * interval '1 day', now(), now() from made, generate_series(1, 2) as n";
+        select gen_random_uuid(), id, now() + n * interval '1 day', now(), now() from made,
+            generate_series(1, 2) as n";
     sqlx::query(made).bind(notifications).execute(&world.pool).await.expect("notifications");
     sqlx::query("analyze").execute(&world.pool).await.expect("analyzed");
 }
@@ -364,7 +370,8 @@ async fn keeps_newer_messages_when_delivered_twice() {
         "commands (event_id, body, attributes, lease_until)",
     ] {
         let sql = format!(
-            "insert into {table} values ($1, '{{\"userId\":\"user-1\"}}', jsonb_build_object('userId', 'user-1', 'eventType', 'notification:delete',
+            "insert into {table} values ($1, '{{\"userId\":\"user-1\"}}',
+                jsonb_build_object('userId', 'user-1', 'eventType', 'notification:delete',
                 'occurredAt', wire_time($2)), now())"
         );
         let newer = sqlx::query(AssertSqlSafe(sql)).bind(new_id()).bind(erased_at + minutes(1));

@@ -69,7 +69,8 @@ impl World {
 
     pub(crate) async fn notification(&self, item: &str) -> Option<Kept> {
         let row = sqlx::query_as(
-            "select version, state::text, date, notify_offsets, content from notifications where item_id = $1",
+            "select version, state::text, date, notify_offsets, content from notifications
+                where item_id = $1",
         );
         let row: Option<(i64, String, _, _, _)> =
             row.bind(item).fetch_optional(&self.pool).await.expect("a row");
@@ -85,7 +86,8 @@ impl World {
     /// The states of an item's occurrences by their time.
     pub(crate) async fn occurrences(&self, item: &str) -> BTreeMap<DateTime<Utc>, String> {
         let rows = sqlx::query_as(
-            "select due_at, occurrences.state::text from occurrences join notifications on notifications.id = notification_id where item_id = $1",
+            "select due_at, occurrences.state::text from occurrences
+                join notifications on notifications.id = notification_id where item_id = $1",
         );
         rows.bind(item).fetch_all(&self.pool).await.expect("rows").into_iter().collect()
     }

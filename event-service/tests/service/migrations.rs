@@ -21,7 +21,8 @@ async fn fills_keys_of_users_while_rows_are_locked() {
     let due = now() + hours(1);
     world.apply(&[created("a", 1, due, &[0]), created("b", 1, due, &[0])]).await;
     let many = "insert into occurrences (id, notification_id, due_at, date, expires_at)
-        select gen_random_uuid(), case when number % 10 = 0 then gen_random_uuid() else n.id end, n.date, n.date, n.date
+        select gen_random_uuid(), case when number % 10 = 0 then gen_random_uuid() else n.id end,
+            n.date, n.date, n.date
         from notifications as n, generate_series(1, 2500) as number where item_id = 'a'";
     sqlx::query(many).execute(&world.pool).await.expect("made");
     sqlx::query("update occurrences set user_key = 0")
@@ -53,7 +54,8 @@ async fn watches_what_was_released_before() {
     world
         .apply(&[created("a", 1, now() + hours(1), &[0]), created("b", 1, now() + hours(1), &[0])])
         .await;
-    let release = "update occurrences set state = 'released' where id = (select min(id::text)::uuid from occurrences)";
+    let release = "update occurrences set state = 'released'
+        where id = (select min(id::text)::uuid from occurrences)";
     sqlx::query(release).execute(&world.pool).await.expect("released");
     again(&world.pool, 15).await;
     again(&world.pool, 15).await;

@@ -92,7 +92,8 @@ async fn seen(
         event_service::identity::Source::Reminder,
         &item_id,
     );
-    let sql = "select due_at, state::text, sent, failed, suppressed, deliveries from occurrences where notification_id = $1 and state <> 'cancelled'";
+    let sql = "select due_at, state::text, sent, failed, suppressed, deliveries from occurrences
+        where notification_id = $1 and state <> 'cancelled'";
     let rows: Vec<(_, String, i32, i32, i32, i32)> =
         sqlx::query_as(sql).bind(id).fetch_all(&world.pool).await.expect("rows");
     let occurrences = rows.into_iter().map(|row| (row.0, (row.1, [row.2, row.3, row.4, row.5])));

@@ -17,10 +17,12 @@ async fn ends_pages_of_large_content_by_their_bytes() {
     // 300 edits of one reminder and as many reminders, of 40 KiB each.
     for sql in [
         "insert into events (occurred_at, event_id, event_type, item_id, user_id, version, data)
-         select now() - n * interval '1 second', gen_random_uuid(), 'reminder:updated', 'large', 'user-1', n,
+         select now() - n * interval '1 second', gen_random_uuid(), 'reminder:updated', 'large',
+             'user-1', n,
              jsonb_build_object('message', repeat(md5(n::text), 1280))
          from generate_series(1, 300) as n",
-        "insert into notifications (id, source, item_id, user_id, version, state, date, notify_offsets, content, occurred_at)
+        "insert into notifications (id, source, item_id, user_id, version, state, date,
+            notify_offsets, content, occurred_at)
          select gen_random_uuid(), 'reminder', 'item-' || n, 'user-1', 1, 'active', now(), '{0}',
              jsonb_build_object('message', repeat(md5(n::text), 1280)), now()
          from generate_series(1, 300) as n",

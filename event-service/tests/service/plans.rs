@@ -4,13 +4,16 @@ use event_service::store::MIGRATOR;
 
 /// Rows by which the planner sees that a table may be large.
 const FILL: &str = "
-    insert into notifications (id, source, item_id, user_id, version, state, date, notify_offsets, content, occurred_at)
-        select md5(number::text)::uuid, 'reminder', 'item-' || number, 'user-' || number % 500, 1, 'active', now(), '{10}',
+    insert into notifications (id, source, item_id, user_id, version, state, date, notify_offsets,
+        content, occurred_at)
+        select md5(number::text)::uuid, 'reminder', 'item-' || number, 'user-' || number % 500, 1,
+            'active', now(), '{10}',
             '{}', now()
         from generate_series(1, 5000) as number;
     insert into occurrences (id, notification_id, due_at, date, expires_at, state)
         select gen_random_uuid(), md5(number::text)::uuid, now(), now(), now(),
-            (case when number % 20 = 0 then 'pending' when number % 20 = 1 then 'released' else 'sent' end)::occurrence_state
+            (case when number % 20 = 0 then 'pending' when number % 20 = 1 then 'released'
+                else 'sent' end)::occurrence_state
         from generate_series(1, 5000) as number;
     analyze notifications, occurrences";
 

@@ -62,12 +62,15 @@ async fn what_is_older_than_is_kept_is_let_go_and_what_waits_is_not() {
     world.store.create_partitions().await.expect("made");
     world.apply(&[at(old), at(old - hours(24 * 400)), at(now())]).await;
     let make = "with made as (
-            insert into notifications (id, source, item_id, user_id, version, state, date, notify_offsets, content, occurred_at, updated_at)
-            select gen_random_uuid(), 'reminder', item, 'user-1', 1, 'active', $1, '{0}', '{}', $1, $1 from unnest(array['ended', 'waiting']) as item
+            insert into notifications (id, source, item_id, user_id, version, state, date,
+                notify_offsets, content, occurred_at, updated_at)
+            select gen_random_uuid(), 'reminder', item, 'user-1', 1, 'active', $1, '{0}', '{}', $1,
+                $1 from unnest(array['ended', 'waiting']) as item
             returning id, item_id
         )
         insert into occurrences (id, notification_id, due_at, date, expires_at, state)
-        select gen_random_uuid(), id, $1, $1, $1, case item_id when 'ended' then 'sent' else 'pending' end::occurrence_state from made";
+        select gen_random_uuid(), id, $1, $1, $1, case item_id when 'ended' then 'sent'
+            else 'pending' end::occurrence_state from made";
     sqlx::query(make).bind(old).execute(&world.pool).await.expect("made");
 
     let gone = purged(&world).await;
@@ -97,12 +100,15 @@ async fn purged(world: &World) -> Purged {
 async fn old(world: &World, count: i64, state: &str, occurrence: &str, due: &str) {
     let sql = format!(
         "with made as (
-            insert into notifications (id, source, item_id, user_id, version, state, date, notify_offsets, content, occurred_at, updated_at)
-            select gen_random_uuid(), 'reminder', gen_random_uuid(), 'user-1', 1, '{state}', now(), '{{0}}', '{{}}', now() - interval '40 days',
+            insert into notifications (id, source, item_id, user_id, version, state, date,
+                notify_offsets, content, occurred_at, updated_at)
+            select gen_random_uuid(), 'reminder', gen_random_uuid(), 'user-1', 1, '{state}', now(),
+                '{{0}}', '{{}}', now() - interval '40 days',
                 now() - interval '40 days' from generate_series(1, $1) returning id
         )
         insert into occurrences (id, notification_id, due_at, date, expires_at, state)
-        select gen_random_uuid(), id, now() + interval '{due}', now(), now() + interval '{due} 1 hour', '{occurrence}' from made"
+        select gen_random_uuid(), id, now() + interval '{due}', now(),
+            now() + interval '{due} 1 hour', '{occurrence}' from made"
     );
     sqlx::query(sqlx::AssertSqlSafe(sql)).bind(count).execute(&world.pool).await.expect("made");
 }

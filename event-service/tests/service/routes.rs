@@ -277,11 +277,14 @@ async fn exports_long_series_and_many_events_whole() {
     let pool = service.database.pool().await;
     partitioned(&pool).await;
     let made = "insert into occurrences (id, notification_id, due_at, state)
-        select gen_random_uuid(), id, now() + n * interval '1 minute', 'sent' from notifications, generate_series(1, 650) as n
+        select gen_random_uuid(), id, now() + n * interval '1 minute', 'sent' from notifications,
+            generate_series(1, 650) as n
         where item_id = 'series'";
     sqlx::query(made).execute(&pool).await.expect("made");
-    let made = "insert into events (occurred_at, event_id, event_type, item_id, user_id, version, data)
-        select now() - n * interval '1 ms', gen_random_uuid(), 'device:registered', 'd', 'user-1', n, '{}' from generate_series(1, 230) as n";
+    let made = "insert into events (occurred_at, event_id, event_type, item_id, user_id, version,
+        data)
+        select now() - n * interval '1 ms', gen_random_uuid(), 'device:registered', 'd', 'user-1',
+            n, '{}' from generate_series(1, 230) as n";
     sqlx::query(made).execute(&pool).await.expect("made");
 
     let export = service.get("/users/user-1/export").await;
@@ -310,7 +313,8 @@ async fn shows_occurrences_beside_a_long_series() {
         .await;
     eventually(LIMIT, async || service.client.get("/timeline/other").await.status == 200).await;
     let made = "insert into occurrences (id, notification_id, due_at, state)
-        select gen_random_uuid(), id, now() + interval '1 day' + n * interval '1 minute', 'sent' from notifications, generate_series(1, 10000) as n
+        select gen_random_uuid(), id, now() + interval '1 day' + n * interval '1 minute', 'sent'
+            from notifications, generate_series(1, 10000) as n
         where item_id = 'series'";
     sqlx::query(made).execute(&service.database.pool().await).await.expect("made");
 
@@ -357,11 +361,14 @@ async fn it_starts_without_its_database_and_says_what_is_missing() {
 async fn tells_what_is_overdue() {
     let service = running().await;
     let made = "with made as (
-            insert into notifications (id, source, item_id, user_id, version, state, date, notify_offsets, content, occurred_at)
-            select gen_random_uuid(), 'reminder', 'a', 'user-1', 1, 'active', now(), '{0}', '{}', now() returning id
+            insert into notifications (id, source, item_id, user_id, version, state, date,
+                notify_offsets, content, occurred_at)
+            select gen_random_uuid(), 'reminder', 'a', 'user-1', 1, 'active', now(), '{0}', '{}',
+                now() returning id
         )
         insert into occurrences (id, notification_id, due_at, date, expires_at)
-        select gen_random_uuid(), id, now() - interval '90 seconds', now(), now() + interval '1 day' from made";
+        select gen_random_uuid(), id, now() - interval '90 seconds', now(),
+            now() + interval '1 day' from made";
     sqlx::query(made).execute(&service.database.pool().await).await.expect("made");
     let overdue = async || {
         let metrics = service.admin.get("/metrics").await.body;

@@ -102,7 +102,8 @@ async fn what_was_released_is_told_of_a_change_and_of_a_deletion() {
 }
 
 /// Claims what waits, as a scheduler does before it publishes and marks.
-const CLAIM: &str = "update occurrences set lease_until = now() + interval '15 seconds', fence = fence + 1 where pending";
+const CLAIM: &str = "update occurrences set lease_until = now() + interval '15 seconds',
+    fence = fence + 1 where pending";
 
 #[tokio::test]
 async fn what_is_claimed_may_be_on_its_way_and_is_told_as_well() {
@@ -126,7 +127,8 @@ async fn a_claim_that_is_under_way_is_waited_for() {
     world.apply(&[created("a", 1, now() + hours(1), &[0])]).await;
     let mut claim = world.pool.begin().await.expect("a transaction");
     sqlx::query(CLAIM).execute(&mut *claim).await.expect("claimed");
-    let waits = "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')";
+    let waits = "select exists (select from pg_stat_activity where datname = current_database()
+        and wait_event_type = 'Lock')";
     let commit = async {
         let is_waited_for = async || {
             sqlx::query_scalar::<_, bool>(waits).fetch_one(&world.pool).await.expect("an answer")

@@ -23,7 +23,8 @@ async fn release(world: &World, item: &str) {
 
 /// Types and data of the commands for the notification topic.
 async fn questions(world: &World) -> Vec<Value> {
-    let sql = "select body::jsonb->'eventData' from commands where attributes->>'eventType' = 'notification:reconcile'
+    let sql = "select body::jsonb->'eventData' from commands
+        where attributes->>'eventType' = 'notification:reconcile'
         order by body::jsonb->'eventData'->>'dueAt'";
     sqlx::query_scalar(sql).fetch_all(&world.pool).await.expect("commands")
 }
@@ -166,7 +167,8 @@ async fn notes_what_was_quicker_than_its_mark() {
 #[tokio::test]
 async fn asks_about_others_beside_unreadable_rows() {
     let newer = [
-        "update notifications set content = jsonb_set(content, '{channels}', '[\"sms\"]') where item_id = 'a'",
+        "update notifications set content = jsonb_set(content, '{channels}', '[\"sms\"]')
+            where item_id = 'a'",
         "update notifications set content = '[]' where item_id = 'a'",
         "update notifications set item_id = repeat('a', 65) where item_id = 'a'",
     ];

@@ -77,7 +77,8 @@ impl Store {
         let rows = sqlx::query!(
             r#"with due as materialized (
                    select id from occurrences
-                   where pending and due_at <= now() and due_at >= coalesce($3::timestamptz, '-infinity') and lease_until <= now()
+                   where pending and due_at <= now()
+                       and due_at >= coalesce($3::timestamptz, '-infinity') and lease_until <= now()
                    order by due_at limit $1
                    for update skip locked
                )
@@ -115,7 +116,9 @@ impl Store {
                    from unnest($4::bigint[], $5::bigint[]) as gap (above, below)
                    cross join lateral (
                        select id from occurrences
-                       where pending and due_at <= now() and due_at >= coalesce($3::timestamptz, '-infinity') and lease_until <= now()
+                       where pending and due_at <= now()
+                           and due_at >= coalesce($3::timestamptz, '-infinity')
+                           and lease_until <= now()
                          and user_key >= gap.above and user_key <= gap.below
                        order by due_at limit $1
                        for update skip locked
@@ -155,7 +158,9 @@ impl Store {
                    from unnest($4::bigint[]) with ordinality as wanted (user_key, rank)
                    cross join lateral (
                        select id from occurrences
-                       where pending and due_at <= now() and due_at >= coalesce($3::timestamptz, '-infinity') and lease_until <= now()
+                       where pending and due_at <= now()
+                           and due_at >= coalesce($3::timestamptz, '-infinity')
+                           and lease_until <= now()
                          and user_key = wanted.user_key
                        order by due_at limit $1
                        for update skip locked
@@ -191,12 +196,17 @@ impl Store {
         }
         let (ids, fences): (Vec<Uuid>, Vec<i32>) = leased.iter().copied().unzip();
         let rows = sqlx::query!(
-            r#"select o.id, o.fence, o.due_at as "due_at!: StoredTime", o.date as "date: StoredTime",
-                   o.expires_at as "expires_at: StoredTime", coalesce(now() > o.expires_at, false) as "expired!",
+            r#"select o.id, o.fence, o.due_at as "due_at!: StoredTime",
+                o.date as "date: StoredTime",
+                   o.expires_at as "expires_at: StoredTime",
+                       coalesce(now() > o.expires_at, false) as "expired!",
                    o.released_at is not null as "was_published!", o.notification_id, o.user_key,
-                   extract(epoch from now() - greatest(o.due_at, '0001-01-01'))::float8 as "lateness!",
-                   n.recurrence is not null as "recurs!", n.source, n.item_id, n.user_id, n.user_email, n.version,
-                   n.occurred_at as "occurred_at: StoredTime", n.content::text as "content!", n.traceparent
+                   extract(epoch from now() - greatest(o.due_at,
+                       '0001-01-01'))::float8 as "lateness!",
+                   n.recurrence is not null as "recurs!", n.source, n.item_id, n.user_id,
+                       n.user_email, n.version,
+                   n.occurred_at as "occurred_at: StoredTime", n.content::text as "content!",
+                       n.traceparent
                from unnest($1::uuid[], $2::int[]) as lease (id, fence)
                    join occurrences as o on o.id = lease.id and o.fence = lease.fence and o.pending
                    join notifications as n on n.id = o.notification_id and n.state = 'active'"#,

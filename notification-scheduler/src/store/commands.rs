@@ -19,13 +19,16 @@ impl Store {
     ) -> Result<Vec<(Uuid, Message)>, StoreError> {
         let rows = sqlx::query!(
             r#"with free as materialized (
-                   select event_id, octet_length(body) + pg_column_size(attributes) as bytes from commands
+                   select event_id, octet_length(body) + pg_column_size(attributes) as bytes
+                       from commands
                    where lease_until <= now() and parked_reason is null
                    order by event_id limit $1
                    for update skip locked
                ), fitting as materialized (
                    select event_id from (
-                       select event_id, bytes, sum(bytes) over (order by event_id rows unbounded preceding) as until from free
+                       select event_id, bytes,
+                           sum(bytes) over (order by event_id rows unbounded preceding) as until
+                           from free
                    ) as sized
                    where until <= $2 or until = bytes
                )

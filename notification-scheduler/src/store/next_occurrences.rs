@@ -109,7 +109,8 @@ pub(super) async fn lock(
     }
     let ids: Vec<Uuid> = claims.iter().map(|claimed| claimed.notification_id).collect();
     let locked = sqlx::query!(
-        r#"select id, version, state = 'active' and recurrence is not null as "still_recurs!" from notifications where id = any($1) order by id for update"#,
+        r#"select id, version, state = 'active' and recurrence is not null as "still_recurs!"
+            from notifications where id = any($1) order by id for update"#,
         &ids
     )
     .fetch_all(&mut *connection)
@@ -164,8 +165,10 @@ struct Timing {
 async fn read(executor: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<Vec<Row>, StoreError> {
     let rows = sqlx::query_as!(
         Row,
-        r#"select id, version, source, item_id, date as "date!: StoredTime", notify_offsets as "notify_offsets!: Vec<Option<i32>>",
-               recurrence as "recurrence!", content as "content!", acknowledged as "acknowledged: StoredTime",
+        r#"select id, version, source, item_id, date as "date!: StoredTime",
+            notify_offsets as "notify_offsets!: Vec<Option<i32>>",
+               recurrence as "recurrence!", content as "content!",
+                   acknowledged as "acknowledged: StoredTime",
                occurred_at as "occurred_at: StoredTime", time_zone_database, now() as "now!"
            from notifications where id = any($1) and state = 'active' and recurrence is not null"#,
         ids,
@@ -276,13 +279,16 @@ async fn insert(connection: &mut PgConnection, rows: &RowsById<'_>) -> Result<()
     let reasons: Vec<Option<&str>> =
         rows.values().map(|(_, _, reason)| reason.map(Reason::as_str)).collect();
     sqlx::query!(
-        "insert into occurrences as known (id, notification_id, due_at, date, expires_at, reason, user_key)
+        "insert into occurrences as known (id, notification_id, due_at, date, expires_at, reason,
+            user_key)
          select new.*, occurrence_user_key(n.user_id, n.content->>'priority')
-         from unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[], $6::text[])
+         from unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[],
+             $5::timestamptz[], $6::text[])
                   as new (id, notification_id, due_at, date, expires_at, reason)
               join notifications as n on n.id = new.notification_id
          on conflict (id) do update set
-             state = 'pending', date = excluded.date, expires_at = excluded.expires_at, outcome_at = null, reason = excluded.reason,
+             state = 'pending', date = excluded.date, expires_at = excluded.expires_at,
+                 outcome_at = null, reason = excluded.reason,
              user_key = excluded.user_key, lease_until = '-infinity'
          where known.state = 'cancelled'",
         &ids,

@@ -52,14 +52,17 @@ impl Store {
         sqlx::query!(
             "with claimed as materialized (
                  select occurrences.id, now() > expires_at and not exists (
-                     select from notifications as n where n.id = occurrences.notification_id and n.recurrence is not null) as ends
+                     select from notifications as n where n.id = occurrences.notification_id
+                         and n.recurrence is not null) as ends
                  from unnest($1::uuid[], $2::int[]) as claim (id, fence)
-                      join occurrences on occurrences.id = claim.id and occurrences.fence = claim.fence
+                      join occurrences on occurrences.id = claim.id
+                          and occurrences.fence = claim.fence
                  where pending
                  order by occurrences.id for update of occurrences
              )
              update occurrences set lease_until = now() + $3, reason = $4,
-                 state = case when ends then 'suppressed' else state end, outcome_at = case when ends then now() end
+                 state = case when ends then 'suppressed' else state end, outcome_at = case
+                     when ends then now() end
              from claimed where occurrences.id = claimed.id",
             &ids,
             &fences,

@@ -65,7 +65,8 @@ async fn mark(
     let fences: Vec<i32> = claims.iter().map(|claimed| claimed.fence).collect();
     let rows = sqlx::query!(
         r#"update occurrences
-           set state = $3::text::occurrence_state, reason = $4, outcome_at = date_trunc('milliseconds', now())
+           set state = $3::text::occurrence_state, reason = $4,
+               outcome_at = date_trunc('milliseconds', now())
            from unnest($1::uuid[], $2::int[]) as claim (id, fence)
            where occurrences.id = claim.id and occurrences.fence = claim.fence and pending
            returning occurrences.id, outcome_at as "at!""#,
@@ -95,7 +96,8 @@ async fn remember(
         facts.iter().map(|fact| serde_json::to_value(&fact.data)).collect();
     sqlx::query!(
         "insert into events (occurred_at, event_id, event_type, item_id, user_id, version, data)
-         select * from unnest($1::timestamptz[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::jsonb[])
+         select * from unnest($1::timestamptz[], $2::uuid[], $3::text[], $4::text[], $5::text[],
+             $6::bigint[], $7::jsonb[])
          on conflict (occurred_at, event_id) do nothing",
         &occurred,
         &ids,
@@ -124,7 +126,8 @@ async fn leave_in_outbox(
         messages.iter().map(|message| serde_json::json!(message.message.attributes)).collect();
     sqlx::query!(
         "insert into outbox (event_id, body, attributes, lease_until)
-         select event_id, body, attributes, '-infinity' from unnest($1::uuid[], $2::text[], $3::jsonb[]) as fact (event_id, body, attributes)
+         select event_id, body, attributes, '-infinity'
+             from unnest($1::uuid[], $2::text[], $3::jsonb[]) as fact (event_id, body, attributes)
          on conflict (event_id) do nothing",
         &ids,
         &bodies as &[&str],

@@ -58,9 +58,17 @@ async fn ends_occurrences_of_deleted_notifications() {
     let world = world().await;
     world.make(2, "-1 minute").await;
     world
-        .run("update occurrences set state = 'cancelled' where id = (select min(id::text)::uuid from occurrences)")
+        .run(
+            "update occurrences set state = 'cancelled'
+            where id = (select min(id::text)::uuid from occurrences)",
+        )
         .await;
-    world.run("update notifications set state = 'deleted' where id = (select notification_id from occurrences where pending)").await;
+    world
+        .run(
+            "update notifications set state = 'deleted'
+        where id = (select notification_id from occurrences where pending)",
+        )
+        .await;
     let batch = world.store.claim(10, None).await.expect("asked");
     assert_eq!((batch.claimed.len(), batch.orphans.len()), (0, 1));
     assert_eq!(world.store.end_orphans(&batch.orphans).await.expect("ended"), 1);
@@ -83,7 +91,12 @@ async fn orphans_do_not_stand_in_the_way_of_others() {
 async fn claims_readable_rows_beside_unreadable_ones() {
     let world = world().await;
     world.make(3, "-1 minute").await;
-    world.run("update notifications set content = content || '{\"channels\": [\"pigeon\"]}' where id = (select min(id::text)::uuid from notifications)").await;
+    world
+        .run(
+            "update notifications set content = content || '{\"channels\": [\"pigeon\"]}'
+        where id = (select min(id::text)::uuid from notifications)",
+        )
+        .await;
     let batch = world.store.claim(10, None).await.expect("claimed");
     assert_eq!((batch.claimed.len(), batch.unreadable.len()), (2, 1));
     let unreadable: Vec<_> = batch.unreadable.iter().map(|(id, fence, _)| (*id, *fence)).collect();
@@ -100,7 +113,8 @@ async fn claims_rows_beside_times_that_none_can_read() {
             "with one as (select id, row_number() over (order by id) as n from occurrences)
              update occurrences as it
              set date = case n when 1 then 'infinity' else date end,
-                 expires_at = case n when 2 then 'infinity' when 3 then '-infinity' when 4 then '290000-01-01' else expires_at end,
+                 expires_at = case n when 2 then 'infinity' when 3 then '-infinity' when 4
+                     then '290000-01-01' else expires_at end,
                  due_at = case n when 5 then '-infinity' else due_at end,
                  fence = case n when 6 then 2147483647 else fence end
              from one where one.id = it.id",
@@ -138,7 +152,8 @@ async fn reads_content_that_was_edited_after_the_claim() {
         let store = world.store.clone();
         async move { store.claim(10, None).await.expect("claimed") }
     });
-    let waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
+    let waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'
+        and datname = current_database()";
     support::eventually(Duration::from_secs(10), async || {
         sqlx::query_scalar::<_, i64>(waits).fetch_one(&world.pool).await.expect("a count") > 0
     })
@@ -174,7 +189,8 @@ async fn omits_occurrence_cancelled_after_its_lease() {
         world.count("lease_until > now()").await == 2
     })
     .await;
-    let cancel = "update occurrences set state = 'cancelled' where id = (select min(id::text)::uuid from occurrences)";
+    let cancel = "update occurrences set state = 'cancelled'
+        where id = (select min(id::text)::uuid from occurrences)";
     sqlx::query(cancel).execute(&mut *change).await.expect("cancelled");
     sqlx::query("update notifications set version = 4")
         .execute(&mut *change)
@@ -227,7 +243,12 @@ async fn passes_over_backlogged_users() {
 async fn claims_urgent_ones_of_a_user_first() {
     let world = world().await;
     world.make(5, "-1 minute").await;
-    world.run("update occurrences as o set user_key = occurrence_user_key('user-1', 'high') where id = (select id from occurrences order by due_at desc limit 1)").await;
+    world
+        .run(
+            "update occurrences as o set user_key = occurrence_user_key('user-1', 'high')
+        where id = (select id from occurrences order by due_at desc limit 1)",
+        )
+        .await;
     let key: i64 = sqlx::query_scalar("select occurrence_user_key('user-1', 'normal')")
         .fetch_one(&world.pool)
         .await
@@ -341,7 +362,8 @@ async fn an_expired_one_ends_once_with_its_fact_in_catalogue_and_outbox() {
     assert_eq!(world.count("state = 'suppressed' and reason = 'EXPIRED'").await, 2);
     // The fact that comes back by the queue has the catalogue's key, to the microsecond.
     let same = "select count(*) from events join outbox using (event_id)
-        where event_type = 'notification:suppressed' and events.occurred_at = (attributes->>'occurredAt')::timestamptz
+        where event_type = 'notification:suppressed'
+            and events.occurred_at = (attributes->>'occurredAt')::timestamptz
           and outbox.lease_until = '-infinity' and data->>'reason' = 'EXPIRED'";
     assert_eq!(
         sqlx::query_scalar::<_, i64>(same).fetch_one(&world.pool).await.expect("a count"),
@@ -414,7 +436,12 @@ async fn with_the_hint_a_held_snapshot_costs_a_claim_nothing() {
         .execute(&mut *reader)
         .await
         .expect("a snapshot");
-    world.run("update occurrences set state = 'released' where due_at < now() - interval '30 minutes'").await;
+    world
+        .run(
+            "update occurrences set state = 'released'
+        where due_at < now() - interval '30 minutes'",
+        )
+        .await;
 
     let without = pages(&world.pool, "-infinity").await;
     world.run("update occurrences set lease_until = '-infinity' where lease_until > now()").await;

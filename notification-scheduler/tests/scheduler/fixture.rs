@@ -76,14 +76,17 @@ impl World {
     /// Makes notifications of a user as [`World::make`] does.
     pub(crate) async fn make_of(&self, user: &str, count: i64, due: &str) {
         let sql = "with made as (
-                insert into notifications (id, source, item_id, user_id, user_email, version, state, date, notify_offsets, content, occurred_at)
-                select gen_random_uuid(), 'reminder', 'item-' || gen_random_uuid(), $3, $3 || '@example.com', 3, 'active', now() + $2::text::interval, '{0}',
+                insert into notifications (id, source, item_id, user_id, user_email, version,
+                    state, date, notify_offsets, content, occurred_at)
+                select gen_random_uuid(), 'reminder', 'item-' || gen_random_uuid(), $3,
+                    $3 || '@example.com', 3, 'active', now() + $2::text::interval, '{0}',
                     '{\"channels\": [\"push\"], \"message\": \"m\", \"timeZone\": \"UTC\", \"expiresAfterMinutes\": 60}', now()
                 from generate_series(1, $1)
                 returning id, date
             )
             insert into occurrences (id, notification_id, due_at, date, expires_at, user_key)
-            select gen_random_uuid(), id, date + random() * interval '1 ms', date, date + interval '1 hour', occurrence_user_key($3, 'normal')
+            select gen_random_uuid(), id, date + random() * interval '1 ms', date,
+                date + interval '1 hour', occurrence_user_key($3, 'normal')
             from made";
         sqlx::query(sql).bind(count).bind(due).bind(user).execute(&self.pool).await.expect("made");
     }

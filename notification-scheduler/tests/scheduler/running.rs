@@ -81,7 +81,8 @@ async fn it_wakes_within_milliseconds_of_the_time_and_never_before() {
     nothing_is_pending(&world).await;
     shutdown.cancel();
     running.await.expect("drained");
-    let sql = "select min(extract(epoch from released_at - due_at))::float8, max(extract(epoch from released_at - due_at))::float8 from occurrences";
+    let sql = "select min(extract(epoch from released_at - due_at))::float8,
+        max(extract(epoch from released_at - due_at))::float8 from occurrences";
     let (earliest, latest): (f64, f64) =
         sqlx::query_as(sql).fetch_one(&world.pool).await.expect("times");
     // The bound is generous for a machine that runs other tests; the benchmark measures the real

@@ -17,16 +17,20 @@ impl World {
     /// that was due `due` ago.
     async fn recurring(&self, rrule: &str, began: &str, due: &str) {
         let sql = "with made as (
-                insert into notifications (id, source, item_id, user_id, user_email, version, state, date, notify_offsets, recurrence, content,
+                insert into notifications (id, source, item_id, user_id, user_email, version,
+                    state, date, notify_offsets, recurrence, content,
                     occurred_at, time_zone_database)
-                select gen_random_uuid(), 'reminder', 'item-1', 'user-1', 'user-1@example.com', 3, 'active',
-                    date_trunc('second', now() - $2::text::interval), '{0}', jsonb_build_object('rrule', $1::text),
+                select gen_random_uuid(), 'reminder', 'item-1', 'user-1', 'user-1@example.com', 3,
+                    'active',
+                    date_trunc('second', now() - $2::text::interval), '{0}',
+                        jsonb_build_object('rrule', $1::text),
                     '{\"channels\": [\"push\"], \"message\": \"m\", \"timeZone\": \"UTC\", \"expiresAfterMinutes\": 600}',
                     now() - $2::text::interval - interval '1 hour', $4
                 returning id, date
             )
             insert into occurrences (id, notification_id, due_at, date, expires_at)
-            select gen_random_uuid(), id, date + ($2::text::interval - $3::text::interval), date, date + interval '1 year' from made";
+            select gen_random_uuid(), id, date + ($2::text::interval - $3::text::interval), date,
+                date + interval '1 year' from made";
         let edition = recurrence::time_zone_database();
         let query = sqlx::query(sql).bind(rrule).bind(began).bind(due).bind(edition);
         query.execute(&self.pool).await.expect("made");
@@ -40,7 +44,8 @@ impl World {
 
     /// Runs a scheduler until one occurrence waits for a time ahead and nothing else does.
     async fn run_until_ahead(&self) -> Vec<shared::contract::Envelope> {
-        let sql = "select count(*) filter (where due_at <= now()), count(*) filter (where due_at > now()) from occurrences where pending";
+        let sql = "select count(*) filter (where due_at <= now()),
+            count(*) filter (where due_at > now()) from occurrences where pending";
         self.run_until(async || {
             let counted: (i64, i64) =
                 sqlx::query_as(sql).fetch_one(&self.pool).await.expect("counts");
@@ -103,7 +108,8 @@ async fn of_several_that_were_missed_the_last_is_sent_and_the_others_say_so() {
     assert_eq!((missed, states.len()), (5, 7), "{states:?}");
     assert_eq!(states[5].0, "released");
     let told: i64 = sqlx::query_scalar(
-        "select count(*) from events where event_type = 'notification:suppressed' and data->>'reason' = 'MISSED'",
+        "select count(*) from events where event_type = 'notification:suppressed'
+            and data->>'reason' = 'MISSED'",
     )
     .fetch_one(&world.pool)
     .await

@@ -136,16 +136,20 @@ async fn make(connection: &mut PgConnection, required: &Rows) -> Result<(), sqlx
     sqlx::query!(
         "insert into occurrences as known (id, notification_id, due_at, date, expires_at, user_key)
          select new.*, occurrence_user_key(n.user_id, n.content->>'priority')
-         from unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[])
+         from unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[],
+             $5::timestamptz[])
                   as new (id, notification_id, due_at, date, expires_at)
               join notifications as n on n.id = new.notification_id
          on conflict (id) do update set
-             state = 'pending', date = excluded.date, expires_at = excluded.expires_at, outcome_at = null, reason = null,
+             state = 'pending', date = excluded.date, expires_at = excluded.expires_at,
+                 outcome_at = null, reason = null,
              user_key = excluded.user_key,
-             lease_until = case when known.state = 'pending' then known.lease_until else '-infinity' end
+             lease_until = case when known.state = 'pending' then known.lease_until
+                 else '-infinity' end
          where known.state = 'cancelled'
             or (known.state = 'pending' and (known.date, known.expires_at, known.user_key)
-                                 is distinct from (excluded.date, excluded.expires_at, excluded.user_key))",
+                                 is distinct from (excluded.date, excluded.expires_at,
+                                     excluded.user_key))",
         &required.ids(),
         &required.notifications(),
         &required.due(),
@@ -160,9 +164,11 @@ async fn make(connection: &mut PgConnection, required: &Rows) -> Result<(), sqlx
 /// Updates date, priority and expiry of occurrences whose delivery time stays the same.
 async fn adjust(connection: &mut PgConnection, kept: &Rows) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update occurrences set date = new.date, expires_at = new.expires_at, user_key = new.user_key
+        "update occurrences set date = new.date, expires_at = new.expires_at,
+            user_key = new.user_key
          from (
-             select kept.id, kept.date, kept.expires_at, occurrence_user_key(n.user_id, n.content->>'priority') as user_key
+             select kept.id, kept.date, kept.expires_at,
+                 occurrence_user_key(n.user_id, n.content->>'priority') as user_key
              from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::uuid[])
                       as kept (id, date, expires_at, notification_id)
                   join notifications as n on n.id = kept.notification_id

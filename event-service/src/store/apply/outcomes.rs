@@ -159,32 +159,40 @@ pub(super) async fn count(
         .collect();
     sqlx::query!(
         "with counted as (
-         insert into occurrences as known (id, notification_id, due_at, sent, failed, suppressed, deliveries, outcome_at, reason, state, released_at)
+         insert into occurrences as known (id, notification_id, due_at, sent, failed, suppressed,
+             deliveries, outcome_at, reason, state, released_at)
          select *, occurrence_state_of(sent, failed, suppressed, deliveries), now()
-         from unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::int[], $5::int[], $6::int[], $7::int[], $8::timestamptz[], $9::text[])
-             as told (id, notification_id, due_at, sent, failed, suppressed, deliveries, outcome_at, reason)
+         from unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::int[], $5::int[], $6::int[],
+             $7::int[], $8::timestamptz[], $9::text[])
+             as told (id, notification_id, due_at, sent, failed, suppressed, deliveries,
+                 outcome_at, reason)
          on conflict (id) do update set
              sent = known.sent + excluded.sent,
              failed = known.failed + excluded.failed,
              suppressed = known.suppressed + excluded.suppressed,
              deliveries = greatest(known.deliveries, excluded.deliveries),
-             outcome_at = greatest(case when known.state <> 'cancelled' then known.outcome_at end, excluded.outcome_at),
+             outcome_at = greatest(case when known.state <> 'cancelled' then known.outcome_at end,
+                 excluded.outcome_at),
              reason = case
                  when known.state = 'cancelled' or known.outcome_at is null
-                   or (excluded.outcome_at, coalesce(excluded.reason, '')) > (known.outcome_at, coalesce(known.reason, '')) then excluded.reason
+                   or (excluded.outcome_at, coalesce(excluded.reason, '')) > (known.outcome_at,
+                       coalesce(known.reason, '')) then excluded.reason
                  else known.reason
              end,
              released_at = coalesce(known.released_at, excluded.released_at),
              state = case
-                 when known.pending and exists (select from notifications where id = known.notification_id and recurrence is not null) then 'pending'
-                 else occurrence_state_of(known.sent + excluded.sent, known.failed + excluded.failed, known.suppressed + excluded.suppressed,
+                 when known.pending and exists (select from notifications
+                     where id = known.notification_id and recurrence is not null) then 'pending'
+                 else occurrence_state_of(known.sent + excluded.sent,
+                     known.failed + excluded.failed, known.suppressed + excluded.suppressed,
                                           greatest(known.deliveries, excluded.deliveries))
              end
          returning id, state, released_at
          )
          -- Quicker than the mark, and not the last outcome: no scheduler notes it any more.
          insert into releases (occurrences)
-         select array_agg(id) from counted where state = 'released' and released_at = now() having count(*) > 0",
+         select array_agg(id) from counted where state = 'released' and released_at = now()
+             having count(*) > 0",
         &ids,
         &notifications,
         &due,
