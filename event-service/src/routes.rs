@@ -1,7 +1,7 @@
-//! The internal REST API: the catalogue, the notifications, the figures, the dead letters.
+//! The internal REST API: catalogue, notifications, statistics and dead letters.
 //!
 //! It is never routed from outside and shows every user's data. Every call but its description
-//! needs an operator's token outside of `local`; reminder-service has one for exports.
+//! needs an operator's token, unless `APP_ENV=local`; reminder-service has one for exports.
 
 mod audit;
 mod dead_letters;
@@ -25,7 +25,7 @@ use axum::{
 use shared::{
     bus::SharedBus,
     config::Operators,
-    http::{ExportLimit, openapi_routes, require_operator},
+    http::{ExportLimit, complete_operator_openapi, openapi_routes, require_operator},
     startup::{self, Started},
 };
 use tokio::sync::Semaphore;
@@ -85,24 +85,32 @@ impl AppState {
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "event-service", description = "The event catalogue, the notifications and the dead letters. Internal: never routed from outside. \
-                                                 Every call needs `Authorization: Bearer` with an operator's token, unless `APP_ENV=local`."),
-    tags((name = "catalogue"), (name = "notifications"), (name = "operation"))
+    info(
+        title = "event-service",
+        description = "The event catalogue, the notifications and the dead letters. Internal: \
+                       never routed from outside. Every call needs an operator's token, unless \
+                       `APP_ENV=local`.",
+    ),
+    tags(
+        (name = "catalogue", description = "Events of reminders, notifications and devices"),
+        (name = "notifications", description = "Notifications and their occurrences"),
+        (name = "operation", description = "Statistics, dead letters and the audit log"),
+    )
 )]
 struct Api;
 
-/// Pages of users' content that are made at once; further requests wait for their turn. While it is
-/// made a page takes several times the memory of its answer, and a connection, of which others need
-/// one too.
+/// Number of pages of users' content that are built at once; further requests wait. While it is
+/// built, a page takes several times the memory of its response, and a connection that others need
+/// too.
 const CONCURRENT_PAGES: usize = 2;
 
-/// Lets a request wait for its turn, until its answer is made.
+/// Middleware that holds a permit until the response is built.
 async fn limit_concurrency(
     State(permits): State<Arc<Semaphore>>,
     request: Request,
     next: Next,
 ) -> Response {
-    // Nobody closes it.
+    // The semaphore is never closed.
     let _permit = permits.acquire().await.ok();
     next.run(request).await
 }
@@ -122,16 +130,19 @@ fn documented() -> OpenApiRouter<AppState> {
         .routes(routes!(audit::list))
 }
 
-/// The API's description, as `openapi.json` has it.
+/// Returns the OpenAPI description, which is committed as `openapi.json`.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    documented().into_openapi()
+    let mut openapi = documented().into_openapi();
+    complete_operator_openapi(&mut openapi);
+    openapi
 }
 
-/// The routes; those that need the database answer 401 without an operator's token, and 503 until
-/// the start is complete.
+/// Builds the routes. Those that need the database answer 401 without an operator's token, and 503
+/// until the start is complete.
 pub(crate) fn router(state: AppState, started: Started, operators: Operators) -> Router {
-    let (routes, openapi) = documented().with_state(state.clone()).split_for_parts();
+    let (routes, mut openapi) = documented().with_state(state.clone()).split_for_parts();
+    complete_operator_openapi(&mut openapi);
     routes
         .route_layer(from_fn_with_state(state, audit::record))
         .route_layer(from_fn_with_state(started, startup::require))

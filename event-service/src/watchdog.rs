@@ -36,7 +36,10 @@ pub(crate) async fn run(
     let pause = PERIOD.min(settings.after / 2);
     loop {
         tokio::select! { () = sleep(pause) => {} () = shutdown.cancelled() => return }
-        tokio::select! { () = run_once(&store, &bus, &settings) => {} () = shutdown.cancelled() => return }
+        tokio::select! {
+            () = run_once(&store, &bus, &settings) => {}
+            () = shutdown.cancelled() => return,
+        }
     }
 }
 

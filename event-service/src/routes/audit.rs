@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use shared::{
     config::Operator,
     contract::new_id,
-    http::{ApiError, ErrorBody, Params},
+    http::{ApiError, Params},
 };
 use utoipa::{IntoParams, ToSchema};
 
@@ -78,9 +78,17 @@ impl From<Action> for AuditedAction {
     }
 }
 
-/// List the audit log: redrives, exports and erasures, newest first.
-#[utoipa::path(get, path = "/audit", tag = "operation", params(AuditQuery), responses(
-    (status = 200, body = Audit), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 503, body = ErrorBody)))]
+/// List the audit log, newest first
+///
+/// Redrives, exports and erasures, each with its actor and its result.
+#[utoipa::path(
+    get,
+    path = "/audit",
+    operation_id = "listActions",
+    tag = "operation",
+    params(AuditQuery),
+    responses((status = 200, body = Audit, description = "One page of actions")),
+)]
 pub(super) async fn list(
     State(state): State<AppState>,
     Params(query): Params<AuditQuery>,

@@ -7,8 +7,9 @@ use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use shared::{
-    bus::{REASON_ATTRIBUTE, Received},
-    http::{ApiError, Body, ErrorBody, Params},
+    bus::{DETAIL_ATTRIBUTE, REASON_ATTRIBUTE, Received},
+    contract::Reason,
+    http::{ApiError, Body, Params},
 };
 use utoipa::{IntoParams, ToSchema};
 
@@ -36,9 +37,7 @@ impl Queue {
             Self::Event => Ok(&state.queues.event),
             Self::Notification => Ok(&state.queues.notification),
             Self::Feedback => state.queues.feedback.as_deref().ok_or_else(|| {
-                ApiError::invalid(
-                    "queue: there is no feedback queue; SES_FEEDBACK_QUEUE_URL is not set",
-                )
+                ApiError::invalid("queue: no feedback queue is configured (SES_FEEDBACK_QUEUE_URL)")
             }),
         }
     }
@@ -63,8 +62,11 @@ pub(super) struct DeadLettersQuery {
 struct DeadLetter {
     /// Id of the message on the bus.
     message_id: String,
-    /// Why it is here; none when it was received too often without an answer.
+    /// Reason code; `null` if the queue itself moved the message here. Later versions may add codes.
+    #[schema(value_type = Option<Reason>)]
     reason: Option<String>,
+    /// Explanation of the reason.
+    detail: Option<String>,
     /// Number of times that the message was received.
     receive_count: u32,
     /// Time at which the message was put into the dead-letter queue.
@@ -77,8 +79,16 @@ struct DeadLetter {
 
 impl From<Received> for DeadLetter {
     fn from(mut received: Received) -> Self {
+        let reason = received.attributes.remove(REASON_ATTRIBUTE);
+        let detail = received.attributes.remove(DETAIL_ATTRIBUTE);
+        // Release 2.0.0 and earlier wrote a sentence as the reason.
+        let (reason, sentence): (Option<String>, Option<String>) = match reason {
+            Some(text) if !is_code(&text) => (None, Some(text)),
+            code => (code, None),
+        };
         Self {
-            reason: received.attributes.remove(REASON_ATTRIBUTE),
+            reason,
+            detail: detail.or(sentence),
             message_id: received.message_id,
             receive_count: received.receive_count,
             sent_at: received.sent_at,
@@ -86,6 +96,11 @@ impl From<Received> for DeadLetter {
             body: received.body,
         }
     }
+}
+
+/// Returns `true` if a text has the form of a reason code.
+fn is_code(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
 }
 
 /// A list of dead letters.
@@ -118,9 +133,17 @@ pub(super) struct Redriven {
     moved: u64,
 }
 
-/// List messages that could not be consumed, each with its reason. The messages stay in the queue.
-#[utoipa::path(get, path = "/dead-letters", tag = "operation", params(DeadLettersQuery), responses(
-    (status = 200, body = DeadLetters), (status = 400, body = ErrorBody), (status = 503, body = ErrorBody)))]
+/// List dead letters
+///
+/// Messages that could not be consumed, each with its reason. They stay in the dead-letter queue.
+#[utoipa::path(
+    get,
+    path = "/dead-letters",
+    operation_id = "listDeadLetters",
+    tag = "operation",
+    params(DeadLettersQuery),
+    responses((status = 200, body = DeadLetters, description = "The oldest dead letters")),
+)]
 pub(super) async fn list(
     State(state): State<AppState>,
     Params(query): Params<DeadLettersQuery>,
@@ -130,9 +153,17 @@ pub(super) async fn list(
     Ok(Json(DeadLetters { dead_letters: letters.into_iter().map(DeadLetter::from).collect() }))
 }
 
-/// Move dead letters back into their queue, to be consumed again.
-#[utoipa::path(post, path = "/dead-letters/redrive", tag = "operation", request_body = Redrive, responses(
-    (status = 200, body = Redriven), (status = 400, body = ErrorBody), (status = 503, body = ErrorBody)))]
+/// Redrive dead letters
+///
+/// Moves them back into their queue, to be consumed again.
+#[utoipa::path(
+    post,
+    path = "/dead-letters/redrive",
+    operation_id = "redriveDeadLetters",
+    tag = "operation",
+    request_body = Redrive,
+    responses((status = 200, body = Redriven, description = "Number of messages moved")),
+)]
 pub(super) async fn redrive(
     State(state): State<AppState>,
     body: Body<Redrive>,
@@ -144,4 +175,39 @@ pub(super) async fn redrive(
     let moved = state.bus.redrive(body.value.queue.name(&state)?, max).await?;
     tracing::info!(moved, "dead letters were redriven");
     Ok(Json(Redriven { moved }))
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::bus::Receipt;
+
+    use super::*;
+
+    fn letter(attributes: &[(&str, &str)]) -> DeadLetter {
+        let attribute = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        DeadLetter::from(Received {
+            receipt: Receipt("r".to_owned()),
+            message_id: "m".to_owned(),
+            body: "{}".to_owned(),
+            attributes: attributes.iter().map(attribute).collect(),
+            receive_count: 1,
+            sent_at: Utc::now(),
+        })
+    }
+
+    #[test]
+    fn separates_code_from_detail() {
+        let letter = letter(&[(REASON_ATTRIBUTE, "UNREADABLE"), (DETAIL_ATTRIBUTE, "no userId")]);
+        assert_eq!(letter.reason.as_deref(), Some("UNREADABLE"));
+        assert_eq!(letter.detail.as_deref(), Some("no userId"));
+        assert!(letter.attributes.is_empty());
+    }
+
+    #[test]
+    fn shows_sentence_of_old_letter_as_detail() {
+        let old = letter(&[(REASON_ATTRIBUTE, "the event type is unknown")]);
+        assert_eq!((old.reason, old.detail.as_deref()), (None, Some("the event type is unknown")));
+        let unsettled = letter(&[]);
+        assert_eq!((unsettled.reason, unsettled.detail), (None, None));
+    }
 }

@@ -4,7 +4,7 @@ use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use shared::http::{ApiError, ErrorBody, Params};
+use shared::http::{ApiError, Params};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{AppState, examples, page};
@@ -82,9 +82,15 @@ pub(super) struct EventPage {
     next_cursor: Option<String>,
 }
 
-/// List events of the catalogue, newest first.
-#[utoipa::path(get, path = "/events", tag = "catalogue", params(EventsQuery), responses(
-    (status = 200, body = EventPage), (status = 400, body = ErrorBody), (status = 503, body = ErrorBody)))]
+/// List events of the catalogue, newest first
+#[utoipa::path(
+    get,
+    path = "/events",
+    operation_id = "listEvents",
+    tag = "catalogue",
+    params(EventsQuery),
+    responses((status = 200, body = EventPage, description = "One page of events")),
+)]
 pub(super) async fn list(
     State(state): State<AppState>,
     Params(query): Params<EventsQuery>,

@@ -7,7 +7,7 @@ use axum::{
 };
 use serde::Serialize;
 use serde_json::Value;
-use shared::http::{ApiError, BodyWriter, ErrorBody, streamed_json};
+use shared::http::{ApiError, BodyWriter, streamed_json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -36,10 +36,18 @@ pub(super) struct Export {
 
 type ExportError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Export everything that event-service holds of a user. reminder-service includes it in `GET
-/// /me/export`. The body is streamed: if reading fails, the connection breaks off.
-#[utoipa::path(get, path = "/users/{userId}/export", tag = "catalogue", params(("userId" = String, Path, description = "The user's id")),
-    responses((status = 200, body = Export), (status = 429, body = ErrorBody), (status = 503, body = ErrorBody)))]
+/// Export a user's data
+///
+/// Everything that event-service holds of the user; reminder-service includes it in
+/// `GET /me/export`. The body is streamed: if reading fails, the connection breaks off.
+#[utoipa::path(
+    get,
+    path = "/users/{userId}/export",
+    operation_id = "exportUser",
+    tag = "catalogue",
+    params(("userId" = String, Path, description = "Id of the user")),
+    responses((status = 200, body = Export, description = "The user's data")),
+)]
 pub(super) async fn export(
     State(state): State<AppState>,
     Path(user_id): Path<String>,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::{
     contract::Reason,
-    http::{ApiError, ErrorBody, Params},
+    http::{ApiError, Params},
 };
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -159,10 +159,18 @@ pub(super) struct NotificationPage {
     next_cursor: Option<String>,
 }
 
-/// List notifications with their occurrences. `state=pending` and `dueBefore` use an index; the
-/// other states of occurrences are searched notification by notification.
-#[utoipa::path(get, path = "/notifications", tag = "notifications", params(NotificationsQuery), responses(
-    (status = 200, body = NotificationPage), (status = 400, body = ErrorBody), (status = 503, body = ErrorBody)))]
+/// List notifications with their occurrences
+///
+/// `state=pending` and `dueBefore` use an index; the other states of occurrences are searched
+/// notification by notification.
+#[utoipa::path(
+    get,
+    path = "/notifications",
+    operation_id = "listNotifications",
+    tag = "notifications",
+    params(NotificationsQuery),
+    responses((status = 200, body = NotificationPage, description = "One page of notifications")),
+)]
 pub(super) async fn list(
     State(state): State<AppState>,
     Params(query): Params<NotificationsQuery>,
@@ -171,7 +179,11 @@ pub(super) async fn list(
     let after = query
         .cursor
         .as_deref()
-        .map(|text| Uuid::try_parse(text).map_err(|_| ApiError::invalid("cursor: is none of ours")))
+        .map(|text| {
+            Uuid::try_parse(text).map_err(|_| {
+                ApiError::invalid("cursor: expected the nextCursor of the previous page")
+            })
+        })
         .transpose()?;
     let mut filter =
         NotificationFilter { due_before: query.due_before, ..NotificationFilter::default() };

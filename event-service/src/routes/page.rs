@@ -30,7 +30,7 @@ pub(super) fn read(text: &str) -> Result<Cursor, ApiError> {
         let occurred_at = DateTime::<Utc>::from_timestamp_micros(micros.parse().ok()?)?;
         Some(Cursor { occurred_at, event_id: Uuid::try_parse(id).ok()? })
     });
-    parsed.ok_or_else(|| ApiError::invalid("cursor: is none of ours"))
+    parsed.ok_or_else(|| ApiError::invalid("cursor: expected the nextCursor of the previous page"))
 }
 
 #[cfg(test)]

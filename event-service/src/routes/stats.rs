@@ -1,24 +1,21 @@
-//! `GET /stats`: figures at a glance.
+//! `GET /stats`: statistics.
 
 use std::collections::BTreeMap;
 
 use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use shared::{
-    bus::Depth,
-    http::{ApiError, ErrorBody},
-};
+use shared::{bus::Depth, http::ApiError};
 use utoipa::ToSchema;
 
 use super::{AppState, examples};
 use crate::store::{COUNTED, Count};
 
-/// A count that stops somewhere.
+/// A count that stops at a limit.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct CountView {
-    /// So many, or more.
+    /// The count.
     count: i64,
     /// `true` if counting stopped there: there may be more.
     or_more: bool,
@@ -30,15 +27,15 @@ impl From<Count> for CountView {
     }
 }
 
-/// Messages of a queue, as far as the bus knows.
+/// Messages of a queue, as the bus counts them.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct DepthView {
-    /// Those that a receive could return now.
+    /// Messages that a receive could return now.
     visible: u64,
-    /// Those received and not settled.
+    /// Messages that were received and are not settled.
     in_flight: u64,
-    /// Those whose delay has not passed.
+    /// Messages whose delay has not passed.
     delayed: u64,
 }
 
@@ -48,42 +45,49 @@ impl From<Depth> for DepthView {
     }
 }
 
-/// Estimates of the database's own statistics: as of the last ANALYZE, which runs by itself as rows
-/// change.
+/// Estimates from the database's own statistics, as of the last ANALYZE, which runs by itself.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Estimates {
-    /// Occurrences by state.
+    /// Number of occurrences by state.
     occurrences: BTreeMap<String, i64>,
-    /// Notifications, tombstones included.
+    /// Number of notifications, tombstones included.
     notifications: i64,
-    /// Events in the catalogue.
+    /// Number of events in the catalogue.
     events: i64,
 }
 
-/// Figures at a glance, at a price that does not grow with the database.
+/// Statistics.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(example = json!(examples::stats()))]
 pub(super) struct Stats {
-    /// Estimated, not counted.
+    /// Estimates.
     estimated: Estimates,
-    /// Occurrences whose time has come and that are not released: counted, up to 10,000.
+    /// Number of occurrences that are due and not released, up to 10,000.
     due_now: CountView,
-    /// The time of the first of them.
+    /// Due time of the oldest of them; `null` if there is none.
     oldest_due_at: Option<DateTime<Utc>>,
-    /// The time of the next one that is not due.
+    /// Due time of the next occurrence; `null` if there is none.
     next_due_at: Option<DateTime<Utc>>,
-    /// Events that occurred within the last minute: counted, up to 10,000.
+    /// Number of events of the last minute, up to 10,000.
     events_last_minute: CountView,
-    /// Facts that wait in the outbox: counted, up to 10,000.
+    /// Number of unpublished messages in the outbox, up to 10,000.
     outbox: CountView,
-    /// The event queue; nothing when the bus does not answer.
+    /// The event queue; `null` if the bus does not answer.
     event_queue: Option<DepthView>,
 }
 
-/// Figures at a glance.
-#[utoipa::path(get, path = "/stats", tag = "operation", responses((status = 200, body = Stats), (status = 503, body = ErrorBody)))]
+/// Show statistics
+///
+/// Estimates and bounded counts, whose cost does not grow with the database.
+#[utoipa::path(
+    get,
+    path = "/stats",
+    operation_id = "getStats",
+    tag = "operation",
+    responses((status = 200, body = Stats, description = "The statistics")),
+)]
 pub(super) async fn stats(State(state): State<AppState>) -> Result<Json<Stats>, ApiError> {
     let (figures, depth) =
         tokio::join!(state.store.statistics(), state.bus.depth(&state.queues.event));

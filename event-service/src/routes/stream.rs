@@ -12,7 +12,7 @@ use axum::{
 };
 use futures::stream;
 use serde::Deserialize;
-use shared::http::{ApiError, ErrorBody, Params, Reason};
+use shared::http::{ApiError, Params, Reason};
 use tokio::{
     sync::{Mutex, OwnedSemaphorePermit},
     time::{Instant, sleep},
@@ -79,13 +79,28 @@ struct EventStream {
     _permit: OwnedSemaphorePermit,
 }
 
-/// Stream events as any replica applies them, from now on or after `Last-Event-ID`. Each event is
-/// named by its type, and its data is an event as `GET /events` shows it. A stream that has shown
-/// nothing for a while sends an `id` alone, from which a client that reconnects continues.
-#[utoipa::path(get, path = "/events/stream", tag = "catalogue",
-    params(StreamQuery, ("Last-Event-ID" = Option<String>, Header, description = "Goes on after this one")),
-    responses((status = 200, content_type = "text/event-stream", body = String, example = json!(examples::STREAM)), (status = 400, body = ErrorBody),
-        (status = 429, body = ErrorBody), (status = 503, body = ErrorBody)))]
+/// Stream events as they are applied
+///
+/// Events that any replica applies, from now on or after `Last-Event-ID`. Each is named by its type,
+/// and its data is an event as `GET /events` shows it. A stream that has shown nothing for a while
+/// sends an `id` alone, from which a client that reconnects continues.
+#[utoipa::path(
+    get,
+    path = "/events/stream",
+    operation_id = "streamEvents",
+    tag = "catalogue",
+    params(
+        StreamQuery,
+        ("Last-Event-ID" = Option<String>, Header, description = "Id after which to continue"),
+    ),
+    responses((
+        status = 200,
+        content_type = "text/event-stream",
+        body = String,
+        description = "Server-sent events",
+        example = json!(examples::STREAM),
+    )),
+)]
 pub(super) async fn stream(
     State(state): State<AppState>,
     headers: HeaderMap,
@@ -149,7 +164,10 @@ impl EventStream {
                 self.last_position = (Instant::now(), self.position);
                 return Some(Event::default().id(id_of(self.position)));
             }
-            tokio::select! { () = sleep(PERIOD) => {} () = self.state.shutdown.cancelled() => return None }
+            tokio::select! {
+                () = sleep(PERIOD) => {}
+                () = self.state.shutdown.cancelled() => return None,
+            }
         }
     }
 
@@ -206,7 +224,7 @@ async fn known_position(store: &Store, text: &str) -> Result<StreamPosition, Api
     let parsed = text.split_once('-').and_then(|(xid, id)| {
         Some(StreamPosition { xid: xid.parse().ok()?, event_id: Uuid::try_parse(id).ok()? })
     });
-    let unknown = || ApiError::invalid("Last-Event-ID: is none of ours");
+    let unknown = || ApiError::invalid("Last-Event-ID: expected the id of an event of this stream");
     let position = parsed.filter(|position| position.xid >= 0).ok_or_else(unknown)?;
     if position.xid > store.stream_horizon().await? {
         return Err(unknown());

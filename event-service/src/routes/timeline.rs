@@ -72,15 +72,27 @@ pub(super) struct Timeline {
     truncated: bool,
 }
 
-/// Show the history of a reminder: every event and every occurrence, in order of time.
-#[utoipa::path(get, path = "/timeline/{reminderId}", tag = "catalogue", params(("reminderId" = String, Path, description = "The reminder's id")),
-    responses((status = 200, body = Timeline), (status = 404, body = ErrorBody), (status = 503, body = ErrorBody)))]
+/// Show the history of a reminder
+///
+/// Every event and every occurrence, in order of time.
+#[utoipa::path(
+    get,
+    path = "/timeline/{reminderId}",
+    operation_id = "getTimeline",
+    tag = "catalogue",
+    params(("reminderId" = String, Path, description = "Id of the reminder")),
+    responses(
+        (status = 200, body = Timeline, description = "The history of the reminder"),
+        (status = 404, body = ErrorBody, description = "`NOT_FOUND`: the reminder is unknown"),
+    ),
+)]
 pub(super) async fn timeline(
     State(state): State<AppState>,
     Path(text): Path<String>,
 ) -> Result<Json<Timeline>, ApiError> {
-    let nothing = || ApiError::new(Reason::NotFound, "nothing is known of this reminder");
-    let item: ItemId = text.parse().map_err(|_| nothing())?;
+    let unknown =
+        || ApiError::new(Reason::NotFound, "no event or notification of this reminder is stored");
+    let item: ItemId = text.parse().map_err(|_| unknown())?;
     let filter = EventFilter { item_id: Some(text.clone()), ..EventFilter::default() };
     let page = state.store.events(&filter, None, EVENTS).await?;
     let ids: Vec<Uuid> =
@@ -88,7 +100,7 @@ pub(super) async fn timeline(
     let notifications = state.store.notifications_by_id(&ids).await?;
     let occurrences = state.store.occurrences_of(&ids, OCCURRENCES).await?;
     if page.rows.is_empty() && notifications.is_empty() && occurrences.is_empty() {
-        return Err(nothing());
+        return Err(unknown());
     }
     let truncated = page.is_full;
     let told =
