@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reminder_lends_its_id_and_a_foreign_item_does_not() {
+    fn uses_reminder_id_only_for_reminders() {
         let id = new_id();
         let text = id.simple().to_string();
         assert_eq!(notification_id(Source::Reminder, &item(&text)), id);
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn two_spellings_of_one_uuid_are_two_items() {
+    fn separates_items_by_spelling_of_uuid() {
         let id = new_id();
         let (simple, hyphenated) =
             (item(&id.simple().to_string()), item(&id.hyphenated().to_string()));

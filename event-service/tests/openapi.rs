@@ -4,7 +4,7 @@
 use std::{fs, path::Path};
 
 #[test]
-fn the_committed_description_is_current() {
+fn committed_description_is_current() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi.json");
     let current = event_service::openapi().to_pretty_json().expect("JSON") + "\n";
     #[allow(clippy::disallowed_methods, reason = "the tests have no configuration to read it by")]

@@ -45,30 +45,30 @@ mod tests {
     }
 
     #[test]
-    fn it_waits_exactly_until_the_next_is_due() {
+    fn waits_until_next_is_due() {
         assert_eq!(until(next(Some(12_345))), Duration::from_micros(12_345));
     }
 
     #[test]
-    fn it_never_waits_longer_than_a_poll() {
+    fn waits_at_most_the_longest_interval() {
         assert_eq!(until(next(Some(60_000_000))), MAX_INTERVAL);
         assert_eq!(until(next(None)), MAX_INTERVAL);
     }
 
     #[test]
-    fn it_does_not_spin_on_what_another_holds() {
+    fn waits_shortest_interval_when_leased_elsewhere() {
         assert_eq!(until(next(Some(-1))), MIN_INTERVAL);
     }
 
     #[test]
-    fn cheap_full_claims_are_frequent_and_dear_ones_are_bounded() {
+    fn bounds_time_spent_in_full_claims() {
         assert_eq!(between_full_claims(Duration::from_micros(300)), MAX_INTERVAL);
         assert_eq!(between_full_claims(Duration::from_millis(100)), Duration::from_millis(800));
         assert_eq!(between_full_claims(Duration::from_secs(9)), Duration::from_secs(10));
     }
 
     #[test]
-    fn bounds_the_wait_beside_a_backlog() {
+    fn bounds_wait_while_backlogged() {
         assert_eq!(while_backlogged(Duration::from_millis(1)), MAX_INTERVAL);
         assert_eq!(while_backlogged(Duration::from_secs(9)), Duration::from_millis(500));
     }

@@ -114,14 +114,14 @@ mod tests {
     }
 
     #[test]
-    fn walks_once_over_what_several_claims_missed() {
+    fn walks_once_over_missed_times() {
         let passed: BTreeSet<_> = (10..13).map(minute).collect();
         assert_eq!(minutes(&minutely(15).following(&passed, 500)), [13, 14, 15, 16]);
         assert_eq!(minutes(&minutely(12).following(&passed, 500)), [13]);
     }
 
     #[test]
-    fn makes_no_more_at_once_than_its_share() {
+    fn limits_occurrences_created_at_once() {
         let passed = BTreeSet::from([minute(10)]);
         assert_eq!(minutes(&minutely(900).following(&passed, 3)), [11, 12, 13]);
     }

@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn admits_everybody_within_their_share() {
+    async fn admits_users_within_limit() {
         let now = Instant::now();
         let mut rate_limits = UserRateLimits::new(2, now);
         let candidates = [of(1, 0, false), of(3, 0, false), of(1, 1, false), of(3, 1, false)];
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn holds_back_one_user_beyond_the_share() {
+    async fn rejects_occurrences_beyond_users_limit() {
         let now = Instant::now();
         let mut rate_limits = UserRateLimits::new(2, now);
         let candidates =
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn admits_less_of_one_user_beside_slow_topic() {
+    async fn lowers_limit_while_topic_is_slow() {
         let now = Instant::now();
         let mut rate_limits = UserRateLimits::new(4, now);
         let then = now + SECOND;
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn lets_users_pass_beyond_the_most_backlogged() {
+    async fn admits_users_beyond_most_backlogged() {
         let now = Instant::now();
         let mut rate_limits = UserRateLimits::new(1, now);
         let users = 2 * MAX_BACKLOGGED as i64;
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn forgets_users_whose_buckets_are_full() {
+    async fn purges_full_buckets() {
         let now = Instant::now();
         let mut rate_limits = UserRateLimits::new(10, now);
         let candidates: Vec<Candidate> = (0..100).map(|user| of(2 * user, 0, false)).collect();

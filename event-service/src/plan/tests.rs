@@ -75,14 +75,14 @@ fn requested(data: ReminderData) -> Box<RequestedNotification> {
 }
 
 #[test]
-fn what_is_not_newer_changes_nothing() {
+fn ignores_change_that_is_not_newer() {
     let event = envelope(1, at(0));
     let change = Change::Update(requested(data(at(100), &[0])));
     assert_eq!(merge(KNOWN, vec![(&event, &change)], at(0)), None);
 }
 
 #[test]
-fn a_deletion_of_the_known_version_is_newer_once() {
+fn accepts_deletion_of_same_version_once() {
     let event = envelope(1, at(0));
     assert!(merge(KNOWN, vec![(&event, &Change::Delete)], at(0)).is_some());
     let tombstone = known(false);
@@ -90,7 +90,7 @@ fn a_deletion_of_the_known_version_is_newer_once() {
 }
 
 #[test]
-fn a_change_owes_what_lay_ahead_when_it_was_made_however_late_it_comes() {
+fn requires_times_ahead_of_change_when_event_is_late() {
     let event = envelope(2, at(0));
     let change = Change::Update(requested(data(at(30), &[0, 45])));
     let plan = merge(KNOWN, vec![(&event, &change)], at(500));
@@ -98,7 +98,7 @@ fn a_change_owes_what_lay_ahead_when_it_was_made_however_late_it_comes() {
 }
 
 #[test]
-fn a_new_one_owes_what_is_past_until_it_expires() {
+fn requires_past_time_of_new_until_expiry() {
     let event = envelope(1, at(0));
     let change = Change::Create(requested(data(at(-10), &[0, 60])));
     let plan = merge(None, vec![(&event, &change)], at(0));
@@ -106,7 +106,7 @@ fn a_new_one_owes_what_is_past_until_it_expires() {
 }
 
 #[test]
-fn a_new_one_with_a_delivery_ahead_owes_none_that_was_past_when_it_was_made() {
+fn requires_no_past_time_when_one_lies_ahead() {
     let event = envelope(1, at(0));
     let change = Change::Create(requested(data(at(10), &[0, 60])));
     let plan = merge(None, vec![(&event, &change)], at(0));
@@ -114,7 +114,7 @@ fn a_new_one_with_a_delivery_ahead_owes_none_that_was_past_when_it_was_made() {
 }
 
 #[test]
-fn what_an_earlier_version_of_the_batch_owed_stays_owed_and_what_it_dropped_stays_dropped() {
+fn keeps_requirements_of_earlier_version_in_batch() {
     let (second, third) = (envelope(2, at(0)), envelope(3, at(60)));
     let (moved, renamed) = (
         Change::Update(requested(data(at(30), &[0]))),
@@ -129,7 +129,7 @@ fn what_an_earlier_version_of_the_batch_owed_stays_owed_and_what_it_dropped_stay
 }
 
 #[test]
-fn after_a_deletion_a_change_begins_anew() {
+fn starts_anew_when_changed_after_deletion() {
     let tombstone = known(false);
     let event = envelope(2, at(0));
     let change = Change::Update(requested(data(at(-10), &[0])));
@@ -143,14 +143,14 @@ fn hourly(date: DateTime<Utc>) -> ReminderData {
 }
 
 #[test]
-fn of_a_recurring_one_the_next_time_is_owed() {
+fn requires_next_time_of_recurring() {
     let event = envelope(1, at(90));
     let change = Change::Create(requested(hourly(at(0))));
     assert_eq!(required(merge(None, vec![(&event, &change)], at(90)).as_ref()), [(at(120), true)]);
 }
 
 #[test]
-fn an_event_that_comes_late_makes_up_for_what_is_gone_and_goes_on_after_it() {
+fn adds_missed_times_when_event_is_late() {
     let event = envelope(2, at(30));
     let change = Change::Update(requested(hourly(at(0))));
     let known = Known { passed_until: Some(at(120)), ..known(true) };
@@ -159,7 +159,7 @@ fn an_event_that_comes_late_makes_up_for_what_is_gone_and_goes_on_after_it() {
 }
 
 #[test]
-fn a_series_goes_on_however_much_is_gone_when_its_change_comes() {
+fn continues_series_when_much_was_missed() {
     let event = envelope(2, at(30));
     let change = Change::Update(requested(hourly(at(0))));
     let known = Known { passed_until: Some(at(60 * 500)), ..known(true) };
@@ -168,7 +168,7 @@ fn a_series_goes_on_however_much_is_gone_when_its_change_comes() {
 }
 
 #[test]
-fn a_recurring_time_that_is_past_and_waits_is_kept_while_the_rule_has_it() {
+fn keeps_pending_past_time_while_rule_has_it() {
     let event = envelope(2, at(61));
     let known = Known { waiting: vec![at(60)], ..known(true) };
     let same = Change::Update(requested(hourly(at(0))));
@@ -184,7 +184,7 @@ fn a_recurring_time_that_is_past_and_waits_is_kept_while_the_rule_has_it() {
 }
 
 #[test]
-fn a_snooze_is_owed_beside_the_next_and_what_is_acknowledged_is_not() {
+fn requires_snooze_and_not_acknowledged_times() {
     let event = envelope(2, at(61));
     let snooze = Some(shared::contract::Snooze { date: at(60), until: at(70) });
     let snoozed = Change::Update(requested(ReminderData { snooze, ..hourly(at(0)) }));
@@ -198,7 +198,7 @@ fn a_snooze_is_owed_beside_the_next_and_what_is_acknowledged_is_not() {
 }
 
 #[test]
-fn what_was_released_is_still_its_own_unless_the_change_took_it_away() {
+fn keeps_released_time_unless_change_removes_it() {
     let event = envelope(2, at(61));
     let same = Change::Update(requested(hourly(at(0))));
     let plan = merge(KNOWN, vec![(&event, &same)], at(61)).expect("newer");
@@ -212,7 +212,7 @@ fn what_was_released_is_still_its_own_unless_the_change_took_it_away() {
 
 proptest! {
     #[test]
-    fn the_order_in_a_batch_does_not_matter(
+    fn merges_alike_in_any_order(
         steps in prop::collection::vec((1..6_i64, -100..100_i64, -100..100_i64, any::<bool>()), 1..8),
         keys in prop::collection::vec(any::<u8>(), 8),
     ) {
@@ -232,7 +232,7 @@ proptest! {
 }
 
 #[test]
-fn snooze_takes_place_of_what_has_not_gone_out() {
+fn replaces_unsent_occurrence_by_snooze() {
     let event = envelope(2, at(61));
     let snooze = Some(shared::contract::Snooze { date: at(60), until: at(70) });
     for (data, expected) in [
@@ -250,7 +250,7 @@ fn snooze_takes_place_of_what_has_not_gone_out() {
 }
 
 #[test]
-fn snooze_leaves_later_offsets_of_occurrence() {
+fn keeps_later_offsets_when_snoozed() {
     let event = envelope(2, at(51));
     let snooze = Some(shared::contract::Snooze { date: at(60), until: at(55) });
     let snoozed = Change::Update(requested(ReminderData { snooze, ..data(at(60), &[0, 10]) }));
@@ -262,7 +262,7 @@ fn snooze_leaves_later_offsets_of_occurrence() {
 }
 
 #[test]
-fn snooze_in_batch_of_creation_takes_its_place() {
+fn replaces_occurrence_when_snoozed_in_same_batch() {
     let (first, second) = (envelope(1, at(0)), envelope(2, at(61)));
     let snooze = Some(shared::contract::Snooze { date: at(60), until: at(70) });
     let created = Change::Create(requested(data(at(60), &[0])));
@@ -272,7 +272,7 @@ fn snooze_in_batch_of_creation_takes_its_place() {
 }
 
 #[test]
-fn snooze_is_owed_when_its_version_was_overtaken() {
+fn requires_snooze_when_its_version_is_superseded() {
     // Snoozed at minute 61 until 70; the edit of minute 80 comes first.
     let (edited, created) = (envelope(3, at(80)), envelope(1, at(0)));
     let snooze = Some(shared::contract::Snooze { date: at(60), until: at(70) });
@@ -290,7 +290,7 @@ fn snooze_is_owed_when_its_version_was_overtaken() {
 }
 
 #[test]
-fn past_snooze_is_not_owed_by_later_edit() {
+fn omits_past_snooze_when_edited_later() {
     let snooze = Some(shared::contract::Snooze { date: at(60), until: at(70) });
     let edit = Change::Update(requested(ReminderData { snooze, ..data(at(60), &[0]) }));
     let event = envelope(3, at(80));
@@ -306,7 +306,7 @@ fn past_snooze_is_not_owed_by_later_edit() {
 }
 
 #[test]
-fn edit_after_snooze_keeps_later_offset_that_waits() {
+fn keeps_later_offset_when_edited_after_snooze() {
     // The offset of minute 50 was snoozed at 51 until 55; that of 60 waits for the end of an
     // outage.
     let snooze = Some(shared::contract::Snooze { date: at(60), until: at(55) });

@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_is_read_as_it_was_written() {
+    fn reads_cursor_as_it_was_written() {
         let before_1970 = DateTime::from_timestamp_micros(-5).expect("a time");
         for occurred_at in [before_1970, "2026-05-01T08:00:00.123Z".parse().expect("a time")] {
             let cursor = Cursor { occurred_at, event_id: Uuid::from_u128(7) };
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_cursor_is_refused() {
+    fn refuses_foreign_cursor() {
         for text in ["", "-", "1", "1-x", "99999999999999999999-00000000000000000000000000000000"] {
             assert!(read(text).is_err(), "{text}");
         }

@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn position_moves_on_when_nothing_passes() {
+    fn advances_position_when_nothing_passes() {
         let at_horizon = StreamPosition { xid: 5_000, event_id: Uuid::nil() };
         assert_eq!(after_scan(&[], 5_000), at_horizon);
         assert_eq!(after_scan(&found(3), 5_000), at_horizon);

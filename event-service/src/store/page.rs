@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn reckons_bytes_of_json() {
+    fn estimates_bytes_of_json() {
         let value = serde_json::json!({"message": "x".repeat(1_000), "exdates": ["2026-01-01T00:00:00"], "urgent": null});
         let (reckoned, written) = (bytes_of(&value), value.to_string().len());
         assert!(reckoned.abs_diff(written) < 40, "{reckoned} {written}");

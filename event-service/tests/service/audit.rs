@@ -11,7 +11,7 @@ async fn actions(client: &Client) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn records_redrives_and_exports_by_whom_and_on_whom() {
+async fn records_actor_and_subject_of_actions() {
     let service = running().await;
     let client = service.client.with_header("X-Request-Id", "request-7");
     client.post("/dead-letters/redrive", &json!({"queue": "event", "max": 5})).await.expect(200);

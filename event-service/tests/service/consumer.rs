@@ -16,7 +16,7 @@ use crate::fixture::{
 };
 
 #[tokio::test]
-async fn a_repeat_changes_nothing() {
+async fn ignores_repeated_event() {
     let world = world().await;
     let message = created("a", 1, now() + hours(2), &[0, 10]);
     world.apply(&[message.clone(), message.clone()]).await;
@@ -33,7 +33,7 @@ async fn a_repeat_changes_nothing() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_rejected_with_its_reason_and_the_rest_is_applied() {
+async fn rejects_unreadable_message_and_applies_others() {
     let world = world().await;
     let good = created("a", 1, now() + hours(2), &[0]);
     let mut bad_json = created("b", 1, now() + hours(2), &[0]);
@@ -67,7 +67,7 @@ async fn what_cannot_be_read_is_rejected_with_its_reason_and_the_rest_is_applied
 }
 
 #[tokio::test]
-async fn one_message_that_the_database_refuses_does_not_keep_the_others() {
+async fn rejects_message_that_database_refuses() {
     let world = world().await;
     let mut poison = data(now() + hours(2), &[0]);
     poison.content.message = "a text with a NUL \0 in it".to_owned();
@@ -157,7 +157,7 @@ async fn rejects_nothing_when_the_schema_is_missing() {
 }
 
 #[tokio::test]
-async fn our_own_facts_and_what_is_not_ours_are_told_apart() {
+async fn separates_own_events_from_misrouted_ones() {
     let world = world().await;
     let fact = received(&event(EventType::NotificationCreated, "a", 1, now(), json!({})));
     let device = received(&event(EventType::DeviceRegistered, "d", 1, now(), json!({})));
@@ -169,7 +169,7 @@ async fn our_own_facts_and_what_is_not_ours_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_command_of_another_service_is_another_item_than_the_reminder_of_the_same_id() {
+async fn separates_command_from_reminder_of_same_id() {
     let world = world().await;
     let date = now() + hours(3);
     let command = received(&event(EventType::NotificationCreate, "a", 1, now(), data(date, &[0])));
@@ -181,7 +181,7 @@ async fn a_command_of_another_service_is_another_item_than_the_reminder_of_the_s
 }
 
 #[tokio::test]
-async fn the_predecessors_messages_are_applied() {
+async fn applies_messages_of_release_1() {
     let world = world().await;
     let mut event = event(EventType::ReminderCreated, "a", 1, now(), json!(null));
     event.schema = Schema::Legacy;
@@ -204,7 +204,7 @@ async fn the_predecessors_messages_are_applied() {
 }
 
 #[tokio::test]
-async fn facts_tell_what_changed() {
+async fn publishes_event_for_each_change() {
     let world = world().await;
     let date = now() + hours(2);
     world.apply(&[created("a", 1, date, &[0])]).await;
@@ -217,7 +217,7 @@ async fn facts_tell_what_changed() {
 }
 
 #[tokio::test]
-async fn a_batch_is_held_while_the_database_is_away_and_applied_when_it_is_back() {
+async fn holds_batch_until_database_is_back() {
     let world = world().await;
     let gate = Gate::close(&world).await;
     let batch = [created("a", 1, now() + hours(2), &[0])];
@@ -233,7 +233,7 @@ async fn a_batch_is_held_while_the_database_is_away_and_applied_when_it_is_back(
 }
 
 #[tokio::test]
-async fn a_batch_is_given_back_when_the_database_stays_away_or_the_process_ends() {
+async fn returns_batch_when_database_stays_unreachable() {
     let world = world_with(Duration::from_millis(50)).await;
     let gate = Gate::close(&world).await;
     let batch = [created("a", 1, now() + hours(2), &[0])];

@@ -29,7 +29,7 @@ async fn release(world: &World, due_at: DateTime<Utc>) {
 }
 
 #[tokio::test]
-async fn each_offset_is_a_delivery_once() {
+async fn creates_one_occurrence_per_offset() {
     let world = world().await;
     let date = now() + hours(2);
     world.apply(&[created("a", 1, date, &[60, 10, 10, 0])]).await;
@@ -37,7 +37,7 @@ async fn each_offset_is_a_delivery_once() {
 }
 
 #[tokio::test]
-async fn an_edit_moves_every_delivery() {
+async fn moves_every_occurrence_when_edited() {
     let world = world().await;
     let (before, after) = (now() + hours(2), now() + hours(5));
     world.apply(&[created("a", 1, before, &[60, 0])]).await;
@@ -49,7 +49,7 @@ async fn an_edit_moves_every_delivery() {
 }
 
 #[tokio::test]
-async fn what_was_released_stays_so() {
+async fn keeps_released_occurrence_when_edited() {
     let world = world().await;
     let date = now() + hours(2);
     world.apply(&[created("a", 1, date, &[60, 0])]).await;
@@ -64,7 +64,7 @@ async fn what_was_released_stays_so() {
 }
 
 #[tokio::test]
-async fn a_past_delivery_of_a_new_notification_is_made_at_once_unless_it_has_expired() {
+async fn creates_past_occurrence_unless_expired() {
     let world = world().await;
     let date = now() - minutes(5);
     world.apply(&[created("a", 1, date, &[0, 120])]).await;
@@ -72,7 +72,7 @@ async fn a_past_delivery_of_a_new_notification_is_made_at_once_unless_it_has_exp
 }
 
 #[tokio::test]
-async fn an_edit_fires_nothing_that_has_been() {
+async fn creates_no_past_occurrence_when_edited() {
     let world = world().await;
     let date = now() + minutes(30);
     world.apply(&[created("a", 1, date, &[0])]).await;
@@ -81,7 +81,7 @@ async fn an_edit_fires_nothing_that_has_been() {
 }
 
 #[tokio::test]
-async fn an_edit_keeps_a_late_delivery_that_still_waits() {
+async fn keeps_late_pending_occurrence_when_edited() {
     let world = world().await;
     let date = now() - minutes(5);
     let made =
@@ -92,7 +92,7 @@ async fn an_edit_keeps_a_late_delivery_that_still_waits() {
 }
 
 #[tokio::test]
-async fn an_event_that_comes_late_loses_no_delivery() {
+async fn creates_occurrence_when_event_is_late() {
     let world = world().await;
     let (made, due) = (now() - hours(3), now() - minutes(170));
     let create =
@@ -104,7 +104,7 @@ async fn an_event_that_comes_late_loses_no_delivery() {
 }
 
 #[tokio::test]
-async fn a_deletion_before_the_creation_leaves_a_tombstone() {
+async fn keeps_tombstone_when_deleted_before_creation() {
     let world = world().await;
     world.apply(&[deleted("a", 2)]).await;
     world.apply(&[created("a", 1, now() + hours(2), &[0])]).await;
@@ -115,7 +115,7 @@ async fn a_deletion_before_the_creation_leaves_a_tombstone() {
 }
 
 #[tokio::test]
-async fn of_several_versions_in_a_batch_the_highest_wins() {
+async fn applies_highest_version_of_batch() {
     let world = world().await;
     let dates = [now() + hours(2), now() + hours(3), now() + hours(4)];
     world
@@ -132,7 +132,7 @@ async fn of_several_versions_in_a_batch_the_highest_wins() {
 /// Another replica makes the notification, and a scheduler claims what is due of it, while its
 /// snooze is planned as that of an unknown one.
 #[tokio::test]
-async fn snooze_takes_back_what_was_claimed_meanwhile() {
+async fn cancels_claimed_occurrence_when_snoozed() {
     let world = world().await;
     let (due, until) = (now() - minutes(1), now() + hours(1));
     let id = notification_id(Source::Reminder, &"a".parse().expect("an id"));

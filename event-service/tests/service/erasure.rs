@@ -82,7 +82,7 @@ async fn removes_dead_letters_beside_the_batches() {
 }
 
 #[tokio::test]
-async fn applies_events_when_dead_letters_are_away() {
+async fn applies_events_when_dead_letters_unreachable() {
     let world = world().await;
     let away = crate::fixture::bus("postgres://nobody@127.0.0.1:9/none").await;
     let away = letters_of(away);
@@ -154,7 +154,7 @@ fn outcome_of(asked_for: DateTime<Utc>, due_at: DateTime<Utc>) -> Received {
 }
 
 #[tokio::test]
-async fn an_erased_user_is_in_no_table_and_the_erasure_goes_on() {
+async fn deletes_user_from_every_table() {
     let world = world().await;
     let due = now() + hours(1);
     world
@@ -177,7 +177,7 @@ async fn an_erased_user_is_in_no_table_and_the_erasure_goes_on() {
 }
 
 #[tokio::test]
-async fn what_comes_late_is_not_kept_and_who_comes_back_is() {
+async fn drops_late_events_of_erased_user() {
     let world = world().await;
     let erased_at = now();
     let late = created("a", 1, erased_at + hours(1), &[0]);
@@ -203,7 +203,7 @@ async fn what_comes_late_is_not_kept_and_who_comes_back_is() {
 }
 
 #[tokio::test]
-async fn everything_of_a_batch_is_erased_whatever_its_order() {
+async fn erases_whole_batch_in_any_order() {
     let world = world().await;
     let made = now() - minutes(1);
     let created =
@@ -298,7 +298,7 @@ async fn erases_rows_of_a_batch_that_began_before() {
 }
 
 #[tokio::test]
-async fn goes_on_where_a_crashed_replica_stopped() {
+async fn resumes_erasure_of_crashed_replica() {
     let world = world().await;
     heavy(&world, 3_000, 10).await;
     world.apply(&[erased(now())]).await;
@@ -315,7 +315,7 @@ async fn goes_on_where_a_crashed_replica_stopped() {
 }
 
 #[tokio::test]
-async fn erases_an_occurrence_that_is_made_meanwhile() {
+async fn erases_occurrence_created_meanwhile() {
     let world = world().await;
     world.apply(&[created("a", 1, now() + hours(1), &[0])]).await;
     // As the scheduler goes on with a series: it holds the notification and makes the next
@@ -343,7 +343,7 @@ async fn erases_an_occurrence_that_is_made_meanwhile() {
 }
 
 #[tokio::test]
-async fn erases_outcomes_by_when_they_were_asked_for() {
+async fn erases_outcomes_by_time_of_request() {
     let world = world().await;
     let (asked_for, erased_at) = (now() - hours(1), now());
     let (sent, late) = (erased_at + minutes(1), erased_at + minutes(2));

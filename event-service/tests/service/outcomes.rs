@@ -17,7 +17,7 @@ fn as_of(state: &str, reason: Option<&str>) -> (String, Option<String>) {
 }
 
 #[tokio::test]
-async fn it_ends_when_all_its_deliveries_have_and_one_sent_is_enough() {
+async fn ends_as_sent_when_one_delivery_is_sent() {
     let world = world().await;
     let date = now() + hours(1);
     world.apply(&[created("a", 1, date, &[0])]).await;
@@ -35,7 +35,7 @@ async fn it_ends_when_all_its_deliveries_have_and_one_sent_is_enough() {
 }
 
 #[tokio::test]
-async fn without_one_sent_it_failed_and_without_one_tried_it_is_suppressed() {
+async fn ends_as_failed_or_suppressed_when_none_is_sent() {
     for (outcomes, expected) in
         [([Failed, Suppressed], "failed"), ([Suppressed, Suppressed], "suppressed")]
     {
@@ -49,7 +49,7 @@ async fn without_one_sent_it_failed_and_without_one_tried_it_is_suppressed() {
 }
 
 #[tokio::test]
-async fn an_outcome_counts_once_however_often_it_comes() {
+async fn counts_repeated_outcome_once() {
     let world = world().await;
     let date = now() + hours(1);
     let told = outcome("a", date, Sent, None, 2);
@@ -59,7 +59,7 @@ async fn an_outcome_counts_once_however_often_it_comes() {
 }
 
 #[tokio::test]
-async fn an_outcome_before_its_occurrence_is_kept_for_it() {
+async fn keeps_outcome_of_unknown_occurrence() {
     let world = world().await;
     let date = now() + hours(1);
     world.apply(&[outcome("a", date, Sent, None, 1)]).await;
@@ -68,7 +68,7 @@ async fn an_outcome_before_its_occurrence_is_kept_for_it() {
 }
 
 #[tokio::test]
-async fn what_was_sent_all_the_same_is_not_called_cancelled() {
+async fn reports_sent_when_outcome_follows_cancellation() {
     let world = world().await;
     let date = now() + hours(1);
     world.apply(&[created("a", 1, date, &[0])]).await;
@@ -78,7 +78,7 @@ async fn what_was_sent_all_the_same_is_not_called_cancelled() {
 }
 
 #[tokio::test]
-async fn an_outcome_that_contradicts_its_type_is_refused() {
+async fn refuses_outcome_that_contradicts_its_type() {
     let world = world().await;
     let mut told = outcome("a", now(), Sent, None, 1);
     told.attributes.insert("eventType".to_owned(), "notification:failed".to_owned());
@@ -87,7 +87,7 @@ async fn an_outcome_that_contradicts_its_type_is_refused() {
 }
 
 #[tokio::test]
-async fn a_corrected_outcome_takes_the_place_of_the_one_before_whichever_comes_first() {
+async fn replaces_corrected_outcome_in_any_order() {
     for order in [[0, 1], [1, 0]] {
         for at_once in [true, false] {
             let world = world().await;
@@ -113,7 +113,7 @@ async fn a_corrected_outcome_takes_the_place_of_the_one_before_whichever_comes_f
 }
 
 #[tokio::test]
-async fn one_that_was_sent_is_enough_whatever_became_of_another() {
+async fn stays_sent_when_other_delivery_is_corrected() {
     let world = world().await;
     let date = now() + hours(1);
     let [mail, push] = [(); 2].map(|()| outcome("a", date, Sent, None, 2));
@@ -127,7 +127,7 @@ async fn one_that_was_sent_is_enough_whatever_became_of_another() {
 }
 
 #[tokio::test]
-async fn a_correction_of_what_is_no_end_is_refused() {
+async fn refuses_correction_of_state_that_is_not_final() {
     let world = world().await;
     let sent = outcome("a", now(), Sent, None, 1);
     for corrects in ["failed", "pending", "deferred"] {

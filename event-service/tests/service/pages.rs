@@ -10,7 +10,7 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ends_pages_of_large_content_by_their_bytes() {
+async fn ends_page_of_large_content_by_bytes() {
     let service = running().await;
     let pool = service.database.pool().await;
     partitioned(&pool).await;
@@ -54,7 +54,7 @@ async fn ends_pages_of_large_content_by_their_bytes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn events_and_notifications_are_found_by_filter_page_by_page() {
+async fn lists_events_and_notifications_by_filter() {
     let service = running().await;
     let messages: Vec<_> = (0..5)
         .map(|index| created(&format!("item-{index}"), 1, now() + hours(index + 1), &[0]))
@@ -98,7 +98,7 @@ async fn events_and_notifications_are_found_by_filter_page_by_page() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn leaves_connections_to_others_beside_pages() {
+async fn leaves_connections_to_others_while_listing() {
     let service = running().await;
     let pool = service.database.pool().await;
     partitioned(&pool).await;

@@ -18,7 +18,7 @@ const FILL: &str = "
     analyze notifications, occurrences";
 
 #[tokio::test]
-async fn reads_no_growing_table_whole() {
+async fn scans_no_growing_table() {
     let database = support::postgres::migrated("events", &MIGRATOR).await;
     sqlx::raw_sql(FILL).execute(&database.pool().await).await.expect("filled");
     let except = [

@@ -23,14 +23,14 @@ fn at(time: DateTime<Utc>) -> shared::bus::Received {
 }
 
 #[tokio::test]
-async fn partitions_are_made_ahead_once() {
+async fn creates_partitions_ahead_once() {
     let world = world().await;
     assert_eq!(world.store.create_partitions().await.expect("made"), 6);
     assert_eq!(world.store.create_partitions().await.expect("there"), 0);
 }
 
 #[tokio::test]
-async fn what_the_default_partition_took_moves_into_its_week() {
+async fn moves_rows_of_default_partition_into_week() {
     let world = world().await;
     world.apply(&[at(now() - hours(24 * 400)), at(now()), at(now() + hours(24 * 20))]).await;
     assert_eq!(partition_of_all(&world).await, ["events_default"; 3]);
@@ -41,7 +41,7 @@ async fn what_the_default_partition_took_moves_into_its_week() {
 }
 
 #[tokio::test]
-async fn a_repeat_is_known_across_the_making_of_its_partition() {
+async fn recognises_repeat_after_partition_is_created() {
     let world = world().await;
     let message = at(now());
     world.apply(std::slice::from_ref(&message)).await;
@@ -51,7 +51,7 @@ async fn a_repeat_is_known_across_the_making_of_its_partition() {
 }
 
 #[tokio::test]
-async fn what_is_older_than_is_kept_is_let_go_and_what_waits_is_not() {
+async fn purges_old_rows_and_keeps_pending_ones() {
     let world = world().await;
     let old = now() - hours(24 * 40);
     sqlx::query("select create_events_partition($1)")
@@ -134,7 +134,7 @@ async fn purges_in_chunks_found_by_an_index() {
 }
 
 #[tokio::test]
-async fn purges_what_was_cancelled_with_its_tombstone() {
+async fn purges_cancelled_occurrences_with_tombstone() {
     let world = world().await;
     old(&world, 3, "deleted", "cancelled", "20 years").await;
     let total = purged(&world).await;
@@ -142,7 +142,7 @@ async fn purges_what_was_cancelled_with_its_tombstone() {
 }
 
 #[tokio::test]
-async fn keeps_what_was_released_until_its_expiry_is_old() {
+async fn keeps_released_occurrence_until_expiry_is_old() {
     let world = world().await;
     old(&world, 1, "active", "released", "-40 days").await;
     let extend = "update occurrences set expires_at = now() + interval '1 day'";
@@ -157,7 +157,7 @@ async fn keeps_what_was_released_until_its_expiry_is_old() {
 }
 
 #[tokio::test]
-async fn leaves_the_purge_to_the_replica_that_is_at_it() {
+async fn purges_on_one_replica_at_a_time() {
     let world = world().await;
     old(&world, 3, "active", "sent", "-40 days").await;
     let mut other = world.pool.begin().await.expect("begun");
@@ -169,7 +169,7 @@ async fn leaves_the_purge_to_the_replica_that_is_at_it() {
 }
 
 #[tokio::test]
-async fn purges_what_lost_its_occurrences_otherwise() {
+async fn purges_notification_without_occurrences() {
     let world = world().await;
     old(&world, 3, "active", "sent", "-40 days").await;
     sqlx::query("delete from occurrences").execute(&world.pool).await.expect("deleted");

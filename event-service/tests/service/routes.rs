@@ -101,7 +101,7 @@ impl Running {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_life_of_a_reminder_is_shown_in_order() {
+async fn shows_timeline_in_order() {
     let service = running().await;
     let date = now() + hours(1);
     service.publish(&[created("abc", 1, date, &[10, 0])]).await;
@@ -127,7 +127,7 @@ async fn the_life_of_a_reminder_is_shown_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn figures_are_there() {
+async fn shows_statistics() {
     let service = running().await;
     service
         .publish(&[
@@ -145,7 +145,7 @@ async fn figures_are_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dead_letters_are_shown_with_their_reason_and_tried_again() {
+async fn shows_and_redrives_dead_letters() {
     let service = running().await;
     let mut bad = created("a", 1, now() + hours(1), &[0]);
     bad.body = "{".to_owned();
@@ -192,7 +192,7 @@ async fn shows_and_redrives_dead_letters_of_ses_feedback() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_shows_events_as_they_are_applied() {
+async fn streams_events_as_they_are_applied() {
     let service = running().await;
     service.publish(&[created("before", 1, now() + hours(1), &[0])]).await;
     eventually(LIMIT, async || service.client.get("/timeline/before").await.status == 200).await;
@@ -303,7 +303,7 @@ async fn exports_long_series_and_many_events_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn shows_occurrences_beside_a_long_series() {
+async fn shows_occurrences_of_others_beside_long_series() {
     let service = running().await;
     service
         .publish(&[
@@ -329,7 +329,7 @@ async fn shows_occurrences_beside_a_long_series() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_starts_without_its_database_and_says_what_is_missing() {
+async fn starts_without_database_and_reports_it() {
     let env: BTreeMap<String, String> = [
         ("DATABASE_URL", "postgres://nobody@127.0.0.1:9/none"),
         ("BUS", "postgres"),
@@ -358,7 +358,7 @@ async fn it_starts_without_its_database_and_says_what_is_missing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tells_what_is_overdue() {
+async fn reports_overdue_occurrences() {
     let service = running().await;
     let made = "with made as (
             insert into notifications (id, source, item_id, user_id, version, state, date,
@@ -388,7 +388,7 @@ async fn tells_what_is_overdue() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn metrics_count_what_was_applied() {
+async fn counts_applied_events() {
     let service = running().await;
     service.publish(&[created("a", 1, now() + hours(1), &[0])]).await;
     let counted = async || {

@@ -34,7 +34,7 @@ async fn release(world: &World, item: &str) {
 }
 
 #[tokio::test]
-async fn of_a_recurring_notification_the_next_time_waits_and_a_change_moves_it() {
+async fn moves_next_occurrence_when_series_changes() {
     let world = world().await;
     let start = now();
     world
@@ -57,7 +57,7 @@ async fn of_a_recurring_notification_the_next_time_waits_and_a_change_moves_it()
 }
 
 #[tokio::test]
-async fn a_snooze_waits_beside_what_was_delivered_and_an_acknowledgement_takes_it_back() {
+async fn cancels_snooze_when_acknowledged() {
     let world = world().await;
     let date = now() + hours(1);
     world.apply(&[created("a", 1, date, &[0, 120])]).await;
@@ -73,7 +73,7 @@ async fn a_snooze_waits_beside_what_was_delivered_and_an_acknowledgement_takes_i
 }
 
 #[tokio::test]
-async fn what_was_released_is_told_of_a_change_and_of_a_deletion() {
+async fn commands_change_of_released_occurrences() {
     let world = world().await;
     let date = now() + hours(1);
     world.apply(&[created("a", 1, date, &[0])]).await;
@@ -106,7 +106,7 @@ const CLAIM: &str = "update occurrences set lease_until = now() + interval '15 s
     fence = fence + 1 where pending";
 
 #[tokio::test]
-async fn what_is_claimed_may_be_on_its_way_and_is_told_as_well() {
+async fn commands_change_of_claimed_occurrence() {
     let world = world().await;
     let date = now() + hours(1);
     world.apply(&[created("a", 1, date, &[0])]).await;
@@ -122,7 +122,7 @@ async fn what_is_claimed_may_be_on_its_way_and_is_told_as_well() {
 }
 
 #[tokio::test]
-async fn a_claim_that_is_under_way_is_waited_for() {
+async fn waits_for_claim_in_progress() {
     let world = world().await;
     world.apply(&[created("a", 1, now() + hours(1), &[0])]).await;
     let mut claim = world.pool.begin().await.expect("a transaction");
@@ -149,7 +149,7 @@ async fn told(world: &World) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_change_before_anything_was_released_commands_nothing() {
+async fn sends_no_command_when_nothing_was_released() {
     let world = world().await;
     world
         .apply(&[
@@ -162,7 +162,7 @@ async fn a_change_before_anything_was_released_commands_nothing() {
 }
 
 #[tokio::test]
-async fn an_outcome_before_the_mark_does_not_end_an_occurrence_that_others_follow() {
+async fn keeps_recurring_pending_when_outcome_precedes_mark() {
     let world = world().await;
     let start = now();
     let due = start + minutes(30);

@@ -90,7 +90,7 @@ async fn asks_about_a_release_without_an_outcome() {
 }
 
 #[tokio::test]
-async fn counts_an_outcome_once_when_it_is_told_again() {
+async fn counts_republished_outcome_once() {
     let world = world().await;
     let due = now() - minutes(1);
     world.apply(&[created("a", 1, due, &[0])]).await;
@@ -110,7 +110,7 @@ async fn counts_an_outcome_once_when_it_is_told_again() {
 }
 
 #[tokio::test]
-async fn ends_what_is_lost_with_its_reason() {
+async fn ends_lost_occurrence_with_reason() {
     let world = world().await;
     let due = now() - minutes(1);
     world.apply(&[created("a", 1, due, &[0]), created("b", 1, due + minutes(1), &[0])]).await;
@@ -137,7 +137,7 @@ async fn ends_what_is_lost_with_its_reason() {
 }
 
 #[tokio::test]
-async fn puts_off_what_quiet_hours_hold_back() {
+async fn postpones_question_about_deferred_delivery() {
     let world = world().await;
     let due = now() - minutes(1);
     world.apply(&[created("a", 1, due, &[0])]).await;
@@ -155,7 +155,7 @@ async fn puts_off_what_quiet_hours_hold_back() {
 }
 
 #[tokio::test]
-async fn notes_what_was_quicker_than_its_mark() {
+async fn watches_release_when_outcome_precedes_mark() {
     let world = world().await;
     let due = now() - minutes(1);
     world.apply(&[created("a", 1, due, &[0])]).await;
@@ -165,7 +165,7 @@ async fn notes_what_was_quicker_than_its_mark() {
 }
 
 #[tokio::test]
-async fn asks_about_others_beside_unreadable_rows() {
+async fn asks_about_readable_rows_beside_unreadable() {
     let newer = [
         "update notifications set content = jsonb_set(content, '{channels}', '[\"sms\"]')
             where item_id = 'a'",
@@ -208,7 +208,7 @@ async fn asks_about_others_beside_unreadable_rows() {
 }
 
 #[tokio::test]
-async fn one_replica_looks_at_a_time() {
+async fn watches_on_one_replica_at_a_time() {
     let world = world().await;
     let mut other = world.pool.begin().await.expect("a transaction");
     let lock = "select pg_advisory_xact_lock(x'7761746368646f67'::bit(64)::bigint)";

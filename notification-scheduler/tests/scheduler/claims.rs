@@ -18,7 +18,7 @@ fn keys(claims: &[Claimed]) -> Vec<(Uuid, i32)> {
 }
 
 #[tokio::test]
-async fn a_claim_is_never_early() {
+async fn claims_nothing_early() {
     let world = world().await;
     world.make(20, "200 milliseconds").await;
     let mut claimed = 0;
@@ -30,7 +30,7 @@ async fn a_claim_is_never_early() {
 }
 
 #[tokio::test]
-async fn the_latest_are_claimed_first_and_the_expired_are_told() {
+async fn claims_in_order_and_reports_expired() {
     let world = world().await;
     world.make(2, "-1 minute").await;
     world.make(2, "-2 hours").await;
@@ -44,7 +44,7 @@ async fn the_latest_are_claimed_first_and_the_expired_are_told() {
 }
 
 #[tokio::test]
-async fn a_hint_passes_over_what_is_earlier() {
+async fn skips_occurrences_before_hint() {
     let world = world().await;
     world.make(1, "-10 minutes").await;
     world.make(1, "-1 minute").await;
@@ -76,7 +76,7 @@ async fn ends_occurrences_of_deleted_notifications() {
 }
 
 #[tokio::test]
-async fn orphans_do_not_stand_in_the_way_of_others() {
+async fn claims_others_beside_orphans() {
     let world = world().await;
     world.make(5, "-2 minutes").await;
     world.run("delete from notifications").await;
@@ -105,7 +105,7 @@ async fn claims_readable_rows_beside_unreadable_ones() {
 }
 
 #[tokio::test]
-async fn claims_rows_beside_times_that_none_can_read() {
+async fn claims_rows_beside_unreadable_times() {
     let world = world().await;
     world.make(9, "-1 minute").await;
     world
@@ -207,7 +207,7 @@ async fn omits_occurrence_cancelled_after_its_lease() {
 
 /// What was due before an outage ended may have been changed by events that the outage held up.
 #[tokio::test]
-async fn doubts_what_was_due_before_outage_ended() {
+async fn marks_possibly_changed_after_outage() {
     let world = world().await;
     world.make(1, "-1 minute").await;
     world.make(1, "-1 second").await;
@@ -240,7 +240,7 @@ async fn passes_over_backlogged_users() {
 }
 
 #[tokio::test]
-async fn claims_urgent_ones_of_a_user_first() {
+async fn claims_urgent_occurrences_of_user_first() {
     let world = world().await;
     world.make(5, "-1 minute").await;
     world
@@ -263,7 +263,7 @@ async fn claims_urgent_ones_of_a_user_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn twenty_schedulers_claim_each_of_ten_thousand_once() {
+async fn claims_each_once_with_twenty_schedulers() {
     let world = world().await;
     world.make(10_000, "-1 minute").await;
     let mut schedulers = JoinSet::new();
@@ -287,7 +287,7 @@ async fn twenty_schedulers_claim_each_of_ten_thousand_once() {
 }
 
 #[tokio::test]
-async fn after_a_crash_the_next_holder_publishes_the_same_and_the_stale_fence_is_refused() {
+async fn refuses_stale_fence_after_crash() {
     let world = world().await;
     world.make(3, "-1 minute").await;
     let short = Store::new(world.pool.clone(), Duration::from_millis(1));
@@ -310,7 +310,7 @@ async fn after_a_crash_the_next_holder_publishes_the_same_and_the_stale_fence_is
 }
 
 #[tokio::test]
-async fn an_outcome_that_is_quicker_than_the_mark_is_not_overwritten() {
+async fn keeps_outcome_that_precedes_mark() {
     let world = world().await;
     world.make(1, "-1 minute").await;
     let claimed = world.store.claim(10, None).await.expect("claimed").claimed;
@@ -321,7 +321,7 @@ async fn an_outcome_that_is_quicker_than_the_mark_is_not_overwritten() {
 }
 
 #[tokio::test]
-async fn a_lease_given_back_is_free_at_once() {
+async fn frees_returned_lease_at_once() {
     let world = world().await;
     world.make(1, "-1 minute").await;
     let claimed = world.store.claim(10, None).await.expect("claimed").claimed;
@@ -351,7 +351,7 @@ async fn keeps_mark_of_lease_when_publish_may_have_succeeded() {
 }
 
 #[tokio::test]
-async fn an_expired_one_ends_once_with_its_fact_in_catalogue_and_outbox() {
+async fn ends_expired_once_in_catalogue_and_outbox() {
     let world = world().await;
     world.make(2, "-2 hours").await;
     let claimed = world.store.claim(10, None).await.expect("claimed").claimed;
@@ -372,7 +372,7 @@ async fn an_expired_one_ends_once_with_its_fact_in_catalogue_and_outbox() {
 }
 
 #[tokio::test]
-async fn the_next_time_is_that_of_the_first_without_a_lease() {
+async fn reports_next_due_time_without_lease() {
     let world = world().await;
     assert_eq!(world.store.next(None).await.expect("asked").due_at, None);
     world.make(1, "1 hour").await;
@@ -407,7 +407,7 @@ async fn pages(pool: &PgPool, not_before: &str) -> i64 {
 }
 
 #[tokio::test]
-async fn a_claim_costs_what_is_due_not_what_is_stored() {
+async fn reads_only_due_rows_when_claiming() {
     let world = world().await;
     world.make(100_000, "1 day").await;
     world.make(10, "-1 minute").await;
@@ -423,7 +423,7 @@ async fn a_claim_costs_what_is_due_not_what_is_stored() {
 }
 
 #[tokio::test]
-async fn with_the_hint_a_held_snapshot_costs_a_claim_nothing() {
+async fn skips_dead_entries_with_hint() {
     let world = world().await;
     world.make(20_000, "-1 hour").await;
     world.make(10, "-1 minute").await;

@@ -17,7 +17,7 @@ async fn nothing_is_pending(world: &World) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_due_is_published_once_and_marked() {
+async fn publishes_due_once_and_marks_it() {
     let world = world().await;
     let bus = world.bus().await;
     world.make(1_200, "-1 minute").await;
@@ -46,7 +46,7 @@ async fn what_is_due_is_published_once_and_marked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_users_backlog_does_not_hold_up_another() {
+async fn publishes_others_beside_one_users_backlog() {
     let world = world().await;
     let bus = world.bus().await;
     world.make_of("crowd", 5_000, "-1 minute").await;
@@ -68,7 +68,7 @@ async fn one_users_backlog_does_not_hold_up_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_wakes_within_milliseconds_of_the_time_and_never_before() {
+async fn publishes_within_milliseconds_and_never_early() {
     let world = world().await;
     let bus = world.bus().await;
     let scheduler = world.scheduler(bus);
@@ -91,7 +91,7 @@ async fn it_wakes_within_milliseconds_of_the_time_and_never_before() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn expired_ones_end_without_being_published() {
+async fn ends_expired_without_publishing() {
     let world = world().await;
     let bus = world.bus().await;
     world.make(3, "-2 hours").await;
@@ -111,7 +111,7 @@ async fn expired_ones_end_without_being_published() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn leases_are_given_back_when_the_topic_cannot_be_reached() {
+async fn returns_leases_when_topic_is_unreachable() {
     let world = world().await;
     world.make(10, "-1 minute").await;
     let nowhere = bus("postgres://nobody@127.0.0.1:9/none").await;
@@ -139,7 +139,7 @@ async fn leases_are_given_back_when_the_topic_cannot_be_reached() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_recovers_by_itself_when_the_database_was_away() {
+async fn recovers_when_database_is_back() {
     let world = world().await;
     let other = support::postgres::database("bus").await;
     let scheduler = world.scheduler(heard(other.url()).await);
@@ -168,7 +168,7 @@ async fn it_recovers_by_itself_when_the_database_was_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_production_builder_serves_health_and_drains() {
+async fn serves_health_and_drains() {
     // As `main` does, before anything is counted.
     shared::telemetry::metrics_handle();
     let world = world().await;

@@ -73,7 +73,7 @@ impl World {
 }
 
 #[tokio::test]
-async fn the_next_occurrence_is_there_when_one_is_released() {
+async fn creates_next_occurrence_when_released() {
     let world = world().await;
     world.recurring("FREQ=HOURLY", "2 hours", "0").await;
     let events = world.run_until_ahead().await;
@@ -90,7 +90,7 @@ async fn the_next_occurrence_is_there_when_one_is_released() {
 }
 
 #[tokio::test]
-async fn of_several_that_were_missed_the_last_is_sent_and_the_others_say_so() {
+async fn sends_last_of_several_missed() {
     let world = world().await;
     world.recurring("FREQ=MINUTELY;INTERVAL=10", "65 minutes", "55 minutes").await;
     let events = world.run_until_ahead().await;
@@ -118,7 +118,7 @@ async fn of_several_that_were_missed_the_last_is_sent_and_the_others_say_so() {
 }
 
 #[tokio::test]
-async fn a_series_that_has_ended_makes_nothing_more() {
+async fn creates_nothing_when_series_has_ended() {
     let world = world().await;
     world.recurring("FREQ=HOURLY;COUNT=3", "2 hours", "0").await;
     let bus = world.bus().await;
@@ -129,7 +129,7 @@ async fn a_series_that_has_ended_makes_nothing_more() {
 }
 
 #[tokio::test]
-async fn a_change_between_claim_and_mark_decides_what_follows() {
+async fn follows_change_between_claim_and_mark() {
     let world = world().await;
     world.recurring("FREQ=HOURLY", "2 hours", "0").await;
     let claimed = world.store.claim(10, None).await.expect("claimed").claimed;
@@ -145,7 +145,7 @@ async fn a_change_between_claim_and_mark_decides_what_follows() {
 }
 
 #[tokio::test]
-async fn another_edition_of_the_time_zones_is_said_with_the_next_occurrence() {
+async fn states_reason_when_time_zone_data_changed() {
     let world = world().await;
     world.recurring("FREQ=HOURLY", "2 hours", "0").await;
     world.run("update notifications set time_zone_database = '1999a'").await;
@@ -165,7 +165,7 @@ const OUTCOME: &str =
     "update occurrences set sent = 1, deliveries = 1, outcome_at = now(), released_at = now()";
 
 #[tokio::test]
-async fn an_outcome_that_is_quicker_than_the_mark_does_not_end_the_series() {
+async fn continues_series_when_outcome_precedes_mark() {
     let world = world().await;
     world.recurring("FREQ=HOURLY", "2 hours", "0").await;
     let claimed = world.store.claim(10, None).await.expect("claimed").claimed;
@@ -176,7 +176,7 @@ async fn an_outcome_that_is_quicker_than_the_mark_does_not_end_the_series() {
 }
 
 #[tokio::test]
-async fn what_a_scheduler_published_and_did_not_live_to_mark_is_not_published_again() {
+async fn marks_without_publishing_again_after_crash() {
     let world = world().await;
     world.recurring("FREQ=HOURLY", "3 hours", "2 hours").await;
     world.store.claim(10, None).await.expect("claimed");
@@ -199,7 +199,7 @@ const NEXT_LEASE: &str =
     "update occurrences set lease_until = '-infinity' where pending and due_at <= now()";
 
 #[tokio::test]
-async fn sends_once_and_goes_on_when_its_rule_is_read() {
+async fn sends_once_and_continues_when_rule_is_readable() {
     let world = world().await;
     world.recurring("FREQ=HOURLY", "2 hours", "0").await;
     world.run(NEWER_RULE).await;

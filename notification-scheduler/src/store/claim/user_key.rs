@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn covers_keys_beside_the_ends() {
+    fn covers_keys_next_to_the_limits() {
         assert_eq!(ranges(&[i64::MIN]), [(i64::MIN + 2, i64::MAX)]);
         assert_eq!(ranges(&[i64::MAX]), [(i64::MIN, i64::MAX - 2)]);
     }
