@@ -213,13 +213,19 @@ fn keeps_released_time_unless_change_removes_it() {
 proptest! {
     #[test]
     fn merges_alike_in_any_order(
-        steps in prop::collection::vec((1..6_i64, -100..100_i64, -100..100_i64, any::<bool>()), 1..8),
+        steps in prop::collection::vec(
+            (1..6_i64, -100..100_i64, -100..100_i64, any::<bool>()), 1..8,
+        ),
         keys in prop::collection::vec(any::<u8>(), 8),
     ) {
         let events: Vec<_> = steps
             .iter()
             .map(|(version, made, date, deletes)| {
-                let change = if *deletes { Change::Delete } else { Change::Update(requested(data(at(*date), &[0, 10]))) };
+                let change = if *deletes {
+                    Change::Delete
+                } else {
+                    Change::Update(requested(data(at(*date), &[0, 10])))
+                };
                 (envelope(*version, at(*made)), change)
             })
             .collect();

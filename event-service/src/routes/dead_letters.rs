@@ -62,7 +62,8 @@ pub(super) struct DeadLettersQuery {
 struct DeadLetter {
     /// Id of the message on the bus.
     message_id: String,
-    /// Reason code; `null` if the queue itself moved the message here. Later versions may add codes.
+    /// Reason code; `null` if the queue itself moved the message here. Later versions may add
+    /// codes.
     #[schema(value_type = Option<Reason>)]
     reason: Option<String>,
     /// Explanation of the reason.

@@ -81,9 +81,9 @@ struct EventStream {
 
 /// Stream events as they are applied
 ///
-/// Events that any replica applies, from now on or after `Last-Event-ID`. Each is named by its type,
-/// and its data is an event as `GET /events` shows it. A stream that has shown nothing for a while
-/// sends an `id` alone, from which a client that reconnects continues.
+/// Events that any replica applies, from now on or after `Last-Event-ID`. Each is named by its
+/// type, and its data is an event as `GET /events` shows it. A stream that has shown nothing for a
+/// while sends an `id` alone, from which a client that reconnects continues.
 #[utoipa::path(
     get,
     path = "/events/stream",

@@ -15,7 +15,7 @@ pub struct Page<T> {
     pub is_full: bool,
 }
 
-/// Gathers the rows of a statement, `limit` at the most, until they have [`PAGE_BYTES`].
+/// Collects the rows of a statement, `limit` at the most, until they have [`PAGE_BYTES`].
 pub(super) async fn collect_page<T>(
     found: impl Stream<Item = Result<T, sqlx::Error>>,
     limit: i64,
@@ -34,7 +34,7 @@ pub(super) async fn collect_page<T>(
     Ok(Page { rows, is_full })
 }
 
-/// Bytes that a value takes as JSON, or nearly.
+/// Estimates the bytes that a value takes as JSON.
 pub(super) fn bytes_of(value: &Value) -> usize {
     const PUNCTUATION: usize = 4;
     match value {
@@ -73,7 +73,9 @@ mod tests {
 
     #[test]
     fn estimates_bytes_of_json() {
-        let value = serde_json::json!({"message": "x".repeat(1_000), "exdates": ["2026-01-01T00:00:00"], "urgent": null});
+        let value = serde_json::json!({
+            "message": "x".repeat(1_000), "exdates": ["2026-01-01T00:00:00"], "urgent": null,
+        });
         let (reckoned, written) = (bytes_of(&value), value.to_string().len());
         assert!(reckoned.abs_diff(written) < 40, "{reckoned} {written}");
     }

@@ -1,15 +1,15 @@
 //! Reads the catalogue as it grows, in the order of the transactions that applied the events.
 //!
-//! Two bounded statements: a look at what was applied after a position, whether it passes the
-//! filter or not, and the events that pass, a few at a time. The position moves on with the look,
-//! so a stream whose filter nothing passes never reads anything twice.
+//! Two bounded statements: a scan of the events that were applied after a position, whether they
+//! pass the filter or not, and a read of those that pass, a few at a time. The position advances
+//! with the scan, so a stream whose filter nothing passes reads nothing twice.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{EventFilter, EventRow, Store};
 
-/// Events that one look passes over at most.
+/// Largest number of events that one scan passes over.
 pub const SCAN_LIMIT: i64 = 1_000;
 
 /// Position of a stream: every event up to it was read.
@@ -29,12 +29,12 @@ pub struct AppliedSnapshot {
     pub until: i64,
 }
 
-/// An event that a look came upon.
+/// An event that a scan found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FoundEvent {
     /// The position in the order.
     pub position: StreamPosition,
-    /// When it happened: with its id the key of the catalogue.
+    /// Time of the event: with its id the key of the catalogue.
     pub occurred_at: DateTime<Utc>,
     /// `true` if the event passes the filter.
     pub passes: bool,
@@ -73,8 +73,8 @@ impl Store {
         Ok((position, AppliedSnapshot { snapshot: row.snapshot, until: row.until }))
     }
 
-    /// Looks at up to [`SCAN_LIMIT`] events after a position and before a horizon, in their order. What
-    /// was `already` applied does not pass.
+    /// Scans up to [`SCAN_LIMIT`] events after a position and before a horizon, in their order.
+    /// Events that were `already` applied do not pass.
     ///
     /// # Errors
     /// When the database cannot be asked.
@@ -116,7 +116,7 @@ impl Store {
         Ok(found.collect())
     }
 
-    /// The events of some sightings, in their order; one that was deleted meanwhile is left out.
+    /// Reads found events, in their order; one that was deleted meanwhile is left out.
     ///
     /// # Errors
     /// When the database cannot be asked.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use support::{eventually, http::Client};
 
-use crate::routes::{LIMIT, running};
+use crate::running::{LIMIT, running_service};
 
 async fn actions(client: &Client) -> Vec<Value> {
     let answer = client.get("/audit").await.expect(200).body;
@@ -12,7 +12,7 @@ async fn actions(client: &Client) -> Vec<Value> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn records_actor_and_subject_of_actions() {
-    let service = running().await;
+    let service = running_service().await;
     let client = service.client.with_header("X-Request-Id", "request-7");
     client.post("/dead-letters/redrive", &json!({"queue": "event", "max": 5})).await.expect(200);
     client.post("/dead-letters/redrive", &json!({"max": 0})).await.expect(400);
@@ -51,7 +51,7 @@ async fn records_actor_and_subject_of_actions() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn records_an_erasure_once_in_its_transaction() {
-    let service = running().await;
+    let service = running_service().await;
     let pool = service.database.pool().await;
     let note = "insert into erased_users (user_digest, erased_at, receipt_id)
         values ('\\xab', now(), $1)

@@ -1,5 +1,4 @@
-//! What becomes of messages: applied once, dead-lettered with a reason, or held while the database
-//! is away.
+//! Messages: applied once, dead-lettered with a reason, or held while the database is unreachable.
 
 use std::time::Duration;
 
@@ -12,29 +11,30 @@ use shared::{
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::fixture::{
-    World, created, data, deleted, event, hours, now, received, updated, world, world_with,
+    TestService, created, data, deleted, event, hours, now, received, test_service,
+    test_service_with, updated,
 };
 
 #[tokio::test]
 async fn ignores_repeated_event() {
-    let world = world().await;
+    let service = test_service().await;
     let message = created("a", 1, now() + hours(2), &[0, 10]);
-    world.apply(&[message.clone(), message.clone()]).await;
-    world.apply(&[message]).await;
+    service.apply(&[message.clone(), message.clone()]).await;
+    service.apply(&[message]).await;
     assert_eq!(
         (
-            world.count("events").await,
-            world.count("notifications").await,
-            world.count("occurrences").await
+            service.count("events").await,
+            service.count("notifications").await,
+            service.count("occurrences").await
         ),
         (1, 1, 2)
     );
-    assert_eq!(world.facts().await, ["notification:created"]);
+    assert_eq!(service.published_types().await, ["notification:created"]);
 }
 
 #[tokio::test]
 async fn rejects_unreadable_message_and_applies_others() {
-    let world = world().await;
+    let service = test_service().await;
     let good = created("a", 1, now() + hours(2), &[0]);
     let mut bad_json = created("b", 1, now() + hours(2), &[0]);
     bad_json.body = "{".to_owned();
@@ -51,7 +51,7 @@ async fn rejects_unreadable_message_and_applies_others() {
     let no_offset = created("d", 1, now() + hours(2), &[]);
 
     let settlements =
-        world.handler.handle(&[bad_json, good, unknown_type, recurring, no_offset]).await;
+        service.handler.handle(&[bad_json, good, unknown_type, recurring, no_offset]).await;
 
     let reason = |index: usize| match &settlements[index] {
         Settlement::Reject(reason) => reason.clone(),
@@ -62,18 +62,18 @@ async fn rejects_unreadable_message_and_applies_others() {
     assert!(reason(2).contains("type is unknown"), "{}", reason(2));
     assert!(reason(3).contains("recurrence: the rule cannot be followed"), "{}", reason(3));
     assert!(reason(4).contains("notifyOffsets"), "{}", reason(4));
-    assert!(world.notification("a").await.is_some());
-    assert_eq!(world.count("events").await, 1);
+    assert!(service.notification("a").await.is_some());
+    assert_eq!(service.count("events").await, 1);
 }
 
 #[tokio::test]
 async fn rejects_message_that_database_refuses() {
-    let world = world().await;
+    let service = test_service().await;
     let mut poison = data(now() + hours(2), &[0]);
     poison.content.message = "a text with a NUL \0 in it".to_owned();
     let poison = received(&event(EventType::ReminderCreated, "poison", 1, now(), poison));
 
-    let settlements = world
+    let settlements = service
         .handler
         .handle(&[
             created("a", 1, now() + hours(2), &[0]),
@@ -88,13 +88,13 @@ async fn rejects_message_that_database_refuses() {
         "{:?}",
         settlements[1]
     );
-    assert!(world.notification("a").await.is_some() && world.notification("b").await.is_some());
-    assert_eq!(world.notification("poison").await, None);
+    assert!(service.notification("a").await.is_some() && service.notification("b").await.is_some());
+    assert_eq!(service.notification("poison").await, None);
 }
 
 /// The database fails for one item, as a timeout, a lack of memory or a trigger would make it: its
 /// statement and with it its transaction.
-async fn fail_for(world: &World, item: &str, sqlstate: &str) {
+async fn fail_for(service: &TestService, item: &str, sqlstate: &str) {
     let sql = format!(
         "create or replace function fail() returns trigger language plpgsql as $$ begin
              if new.item_id = '{item}'
@@ -104,31 +104,31 @@ async fn fail_for(world: &World, item: &str, sqlstate: &str) {
          create or replace trigger fail before insert
              on notifications for each row execute function fail();"
     );
-    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&world.pool).await.expect("a trigger");
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&service.pool).await.expect("a trigger");
 }
 
 #[tokio::test]
 async fn applies_the_others_when_one_message_fails_the_batch() {
     for sqlstate in ["P0001", "57014", "25P03", "53200", "54001", "40001", "XX000"] {
-        let world = world().await;
-        fail_for(&world, "poison", sqlstate).await;
+        let service = test_service().await;
+        fail_for(&service, "poison", sqlstate).await;
         let date = now() + hours(2);
         let mut batch: Vec<_> =
             (0..40).map(|number| created(&format!("good-{number}"), 1, date, &[0])).collect();
         batch.insert(17, created("poison", 1, date, &[0]));
 
-        let first = world.handler.handle(&batch).await;
+        let first = service.handler.handle(&batch).await;
         assert_eq!(
             first.iter().filter(|settlement| **settlement == Settlement::Done).count(),
             40,
             "{sqlstate}"
         );
-        assert_eq!(world.count("notifications").await, 40, "{sqlstate}");
+        assert_eq!(service.count("notifications").await, 40, "{sqlstate}");
 
         for message in &mut batch {
             message.receive_count = 3;
         }
-        let last = world.handler.handle(&batch).await;
+        let last = service.handler.handle(&batch).await;
         assert!(
             matches!(&last[17], Settlement::Reject(reason) if reason.contains(sqlstate)),
             "{sqlstate}: {:?}",
@@ -139,9 +139,9 @@ async fn applies_the_others_when_one_message_fails_the_batch() {
 
 #[tokio::test]
 async fn rejects_nothing_when_the_schema_is_missing() {
-    let world = world_with(Duration::from_millis(50)).await;
+    let service = test_service_with(Duration::from_millis(50)).await;
     sqlx::raw_sql("alter table notifications rename to renamed")
-        .execute(&world.pool)
+        .execute(&service.pool)
         .await
         .expect("renamed");
     let mut batch =
@@ -149,7 +149,7 @@ async fn rejects_nothing_when_the_schema_is_missing() {
     for message in &mut batch {
         message.receive_count = 9;
     }
-    let settlements = world.handler.handle(&batch).await;
+    let settlements = service.handler.handle(&batch).await;
     assert!(
         settlements.iter().all(|settlement| matches!(settlement, Settlement::RetryAfter(_))),
         "{settlements:?}"
@@ -158,34 +158,37 @@ async fn rejects_nothing_when_the_schema_is_missing() {
 
 #[tokio::test]
 async fn separates_own_events_from_misrouted_ones() {
-    let world = world().await;
+    let service = test_service().await;
     let fact = received(&event(EventType::NotificationCreated, "a", 1, now(), json!({})));
     let device = received(&event(EventType::DeviceRegistered, "d", 1, now(), json!({})));
     let misrouted = received(&event(EventType::NotificationSend, "a", 1, now(), json!({})));
-    let settlements = world.handler.handle(&[fact, device, misrouted]).await;
+    let settlements = service.handler.handle(&[fact, device, misrouted]).await;
     assert_eq!(settlements[..2], [Settlement::Done, Settlement::Done]);
     assert!(matches!(&settlements[2], Settlement::Reject(_)));
-    assert_eq!((world.count("events").await, world.count("notifications").await), (1, 0));
+    assert_eq!((service.count("events").await, service.count("notifications").await), (1, 0));
 }
 
 #[tokio::test]
 async fn separates_command_from_reminder_of_same_id() {
-    let world = world().await;
+    let service = test_service().await;
     let date = now() + hours(3);
     let command = received(&event(EventType::NotificationCreate, "a", 1, now(), data(date, &[0])));
     let taken_back = received(&event(EventType::NotificationDelete, "a", 2, now(), json!({})));
-    world.apply(&[created("a", 1, date, &[0]), command]).await;
-    assert_eq!(world.count("notifications").await, 2);
-    world.apply(&[taken_back]).await;
-    assert_eq!(world.count("occurrences where pending").await, 1, "the reminder's");
+    service.apply(&[created("a", 1, date, &[0]), command]).await;
+    assert_eq!(service.count("notifications").await, 2);
+    service.apply(&[taken_back]).await;
+    assert_eq!(service.count("occurrences where pending").await, 1, "the reminder's");
 }
 
 #[tokio::test]
 async fn applies_messages_of_release_1() {
-    let world = world().await;
+    let service = test_service().await;
     let mut event = event(EventType::ReminderCreated, "a", 1, now(), json!(null));
     event.schema = Schema::Legacy;
-    event.data = json!({"id": "a", "message": "m", "date": now() + hours(1), "notifyType": "email", "notifyOffset": 10, "updatedAt": now()});
+    event.data = json!({
+        "id": "a", "message": "m", "date": now() + hours(1), "notifyType": "email",
+        "notifyOffset": 10, "updatedAt": now(),
+    });
     let mut message = received(&event);
     for name in ["schema", "version", "eventId", "occurredAt"] {
         message.attributes.remove(name);
@@ -193,11 +196,11 @@ async fn applies_messages_of_release_1() {
     let mut deletion = message.clone();
     deletion.attributes.insert("eventType".to_owned(), "reminder:deleted".to_owned());
     deletion.message_id = "another".to_owned();
-    world.apply(&[message]).await;
-    assert_eq!(world.count("occurrences where pending").await, 1);
-    world.apply(&[deletion]).await;
+    service.apply(&[message]).await;
+    assert_eq!(service.count("occurrences where pending").await, 1);
+    service.apply(&[deletion]).await;
     assert_eq!(
-        world.count("occurrences where pending").await,
+        service.count("occurrences where pending").await,
         0,
         "the deletion has the version of what it deletes"
     );
@@ -205,41 +208,41 @@ async fn applies_messages_of_release_1() {
 
 #[tokio::test]
 async fn publishes_event_for_each_change() {
-    let world = world().await;
+    let service = test_service().await;
     let date = now() + hours(2);
-    world.apply(&[created("a", 1, date, &[0])]).await;
-    world.apply(&[updated("a", 2, date, &[10])]).await;
-    world.apply(&[deleted("a", 3), deleted("never-made", 1)]).await;
+    service.apply(&[created("a", 1, date, &[0])]).await;
+    service.apply(&[updated("a", 2, date, &[10])]).await;
+    service.apply(&[deleted("a", 3), deleted("never-made", 1)]).await;
     assert_eq!(
-        world.facts().await,
+        service.published_types().await,
         ["notification:created", "notification:deleted", "notification:updated"]
     );
 }
 
 #[tokio::test]
 async fn holds_batch_until_database_is_back() {
-    let world = world().await;
-    let gate = Gate::close(&world).await;
+    let service = test_service().await;
+    let gate = Gate::close(&service).await;
     let batch = [created("a", 1, now() + hours(2), &[0])];
-    let handling = world.handler.handle(&batch);
+    let handling = service.handler.handle(&batch);
     let opening = async {
         // The handler has met the closed door once the server has refused a connection of its pool.
-        support::eventually(Duration::from_secs(10), async || world.pool.size() == 0).await;
+        support::eventually(Duration::from_secs(10), async || service.pool.size() == 0).await;
         gate.open().await;
     };
     let (settlements, ()) = tokio::join!(handling, opening);
     assert_eq!(settlements, [Settlement::Done]);
-    assert!(world.notification("a").await.is_some());
+    assert!(service.notification("a").await.is_some());
 }
 
 #[tokio::test]
 async fn returns_batch_when_database_stays_unreachable() {
-    let world = world_with(Duration::from_millis(50)).await;
-    let gate = Gate::close(&world).await;
+    let service = test_service_with(Duration::from_millis(50)).await;
+    let gate = Gate::close(&service).await;
     let batch = [created("a", 1, now() + hours(2), &[0])];
-    assert!(matches!(world.handler.handle(&batch).await[..], [Settlement::RetryAfter(_)]));
-    world.shutdown.cancel();
-    assert!(matches!(world.handler.handle(&batch).await[..], [Settlement::RetryAfter(_)]));
+    assert!(matches!(service.handler.handle(&batch).await[..], [Settlement::RetryAfter(_)]));
+    service.shutdown.cancel();
+    assert!(matches!(service.handler.handle(&batch).await[..], [Settlement::RetryAfter(_)]));
     gate.open().await;
 }
 
@@ -250,11 +253,11 @@ struct Gate {
 }
 
 impl Gate {
-    async fn close(world: &World) -> Self {
+    async fn close(service: &TestService) -> Self {
         let url = support::postgres::cluster_url().await.expect("the test cluster");
         let mut gate = Self {
             admin: PgConnection::connect(&url).await.expect("connects"),
-            name: world.database.name().to_owned(),
+            name: service.database.name().to_owned(),
         };
         gate.run(format!("alter database {} allow_connections false", gate.name)).await;
         gate.run(format!(

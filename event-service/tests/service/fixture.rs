@@ -10,7 +10,7 @@ use shared::{
     consumer::Handler,
     contract::{
         Channel, DeliveryState, Envelope, Event, EventType, NotifyContent, OutcomeData, Priority,
-        ReminderData, Schema, new_id, occurrence_id,
+        Reason, ReasonCode, ReminderData, Schema, new_id, occurrence_id,
     },
     outbox::Relay,
 };
@@ -18,7 +18,7 @@ use sqlx::PgPool;
 use support::postgres::Database;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) struct World {
+pub(crate) struct TestService {
     pub(crate) database: Database,
     pub(crate) pool: PgPool,
     pub(crate) store: Store,
@@ -27,7 +27,7 @@ pub(crate) struct World {
 }
 
 /// A migrated database and a handler that gives up on a database that is away after `patience`.
-pub(crate) async fn world_with(patience: Duration) -> World {
+pub(crate) async fn test_service_with(patience: Duration) -> TestService {
     let database = support::postgres::migrated("events", &event_service::store::MIGRATOR).await;
     let pool = database.pool().await;
     let store = Store::new(pool.clone());
@@ -35,11 +35,11 @@ pub(crate) async fn world_with(patience: Duration) -> World {
     let (_, facts) = Relay::new(pool.clone(), bus(database.url()).await, "event-topic".to_owned());
     let shutdown = CancellationToken::new();
     let handler = Events::new(store.clone(), facts, patience, shutdown.clone());
-    World { database, pool, store, shutdown, handler }
+    TestService { database, pool, store, shutdown, handler }
 }
 
-pub(crate) async fn world() -> World {
-    world_with(Duration::from_secs(20)).await
+pub(crate) async fn test_service() -> TestService {
+    test_service_with(Duration::from_secs(20)).await
 }
 
 pub(crate) async fn bus(url: &str) -> SharedBus {
@@ -49,7 +49,7 @@ pub(crate) async fn bus(url: &str) -> SharedBus {
 
 /// A notification as the database has it.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Kept {
+pub(crate) struct StoredNotification {
     pub(crate) version: i64,
     pub(crate) state: String,
     pub(crate) date: Option<DateTime<Utc>>,
@@ -57,7 +57,7 @@ pub(crate) struct Kept {
     pub(crate) content: Option<Value>,
 }
 
-impl World {
+impl TestService {
     /// Handles a batch of messages, each of which must be done.
     pub(crate) async fn apply(&self, batch: &[Received]) {
         let settlements = self.handler.handle(batch).await;
@@ -67,14 +67,14 @@ impl World {
         );
     }
 
-    pub(crate) async fn notification(&self, item: &str) -> Option<Kept> {
+    pub(crate) async fn notification(&self, item: &str) -> Option<StoredNotification> {
         let row = sqlx::query_as(
             "select version, state::text, date, notify_offsets, content from notifications
                 where item_id = $1",
         );
         let row: Option<(i64, String, _, _, _)> =
             row.bind(item).fetch_optional(&self.pool).await.expect("a row");
-        row.map(|(version, state, date, offsets, content)| Kept {
+        row.map(|(version, state, date, offsets, content)| StoredNotification {
             version,
             state,
             date,
@@ -98,7 +98,7 @@ impl World {
     }
 
     /// The kinds of facts in the outbox, in no order.
-    pub(crate) async fn facts(&self) -> Vec<String> {
+    pub(crate) async fn published_types(&self) -> Vec<String> {
         let sql = "select attributes->>'eventType' from outbox order by 1";
         sqlx::query_scalar(sql).fetch_all(&self.pool).await.expect("facts")
     }
@@ -185,7 +185,7 @@ pub(crate) fn deleted(item: &str, version: i64) -> Received {
     received(&event(EventType::ReminderDeleted, item, version, now(), json!({})))
 }
 
-/// How the delivery of the occurrence at `due_at` stands, of so many.
+/// Builds the outcome of one of several deliveries of the occurrence at `due_at`.
 pub(crate) fn outcome(
     item: &str,
     due_at: DateTime<Utc>,
@@ -201,7 +201,7 @@ pub(crate) fn outcome(
         state,
         corrects: None,
         retold: false,
-        reason: reason.map(ToOwned::to_owned),
+        reason: reason.map(|reason| ReasonCode::stored(reason.to_owned())),
         attempts: 1,
         due_at,
         item_changed_at: None,
@@ -220,7 +220,7 @@ pub(crate) fn correction(sent: &Received) -> Received {
     let data = OutcomeData {
         state: DeliveryState::Failed,
         corrects: Some(DeliveryState::Sent),
-        reason: Some("BOUNCED".to_owned()),
+        reason: Some(Reason::Bounced.into()),
         at: event.occurred_at + minutes(1),
         ..event.outcome().expect("an outcome")
     };

@@ -10,7 +10,10 @@ use shared::{
     contract::{DeliveryState, EventType, event_id_of},
 };
 
-use crate::fixture::{Kept, World, data, event, hours, minutes, now, outcome, received, world};
+use crate::fixture::{
+    StoredNotification, TestService, data, event, hours, minutes, now, outcome, received,
+    test_service,
+};
 
 /// A step of a history; dates and offsets by index.
 #[derive(Debug, Clone)]
@@ -32,10 +35,13 @@ const OFFSETS: [i32; 3] = [0, 10, 60];
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => (0..3_usize, subsequence(OFFSETS.to_vec(), 1..=3)).prop_map(|(date, offsets)| Step::Keep { date, offsets }),
+        4 => (0..3_usize, subsequence(OFFSETS.to_vec(), 1..=3))
+            .prop_map(|(date, offsets)| Step::Keep { date, offsets }),
         1 => Just(Step::Delete),
         3 => (0..3_usize, 0..3_usize, 0..4_usize, 1..=3_i32)
-            .prop_map(|(date, offset, state, deliveries)| Step::Outcome { date, offset: OFFSETS[offset], state, deliveries }),
+            .prop_map(|(date, offset, state, deliveries)| {
+                Step::Outcome { date, offset: OFFSETS[offset], state, deliveries }
+            }),
     ]
 }
 
@@ -81,11 +87,11 @@ fn history(item: &str, steps: &[Step], start: DateTime<Utc>) -> Vec<Received> {
     messages.collect()
 }
 
-/// What a reader sees of an item: the notification, and its occurrences that are not cancelled.
+/// Reads an item: the notification, and its occurrences that are not cancelled.
 async fn seen(
-    world: &World,
+    service: &TestService,
     item: &str,
-) -> (Option<Kept>, BTreeMap<DateTime<Utc>, (String, [i32; 4])>) {
+) -> (Option<StoredNotification>, BTreeMap<DateTime<Utc>, (String, [i32; 4])>) {
     // By the item's own id: an occurrence may be known by its outcome before its notification is.
     let item_id = item.parse().expect("an id");
     let id = event_service::identity::notification_id(
@@ -95,31 +101,31 @@ async fn seen(
     let sql = "select due_at, state::text, sent, failed, suppressed, deliveries from occurrences
         where notification_id = $1 and state <> 'cancelled'";
     let rows: Vec<(_, String, i32, i32, i32, i32)> =
-        sqlx::query_as(sql).bind(id).fetch_all(&world.pool).await.expect("rows");
+        sqlx::query_as(sql).bind(id).fetch_all(&service.pool).await.expect("rows");
     let occurrences = rows.into_iter().map(|row| (row.0, (row.1, [row.2, row.3, row.4, row.5])));
-    (world.notification(item).await, occurrences.collect())
+    (service.notification(item).await, occurrences.collect())
 }
 
-async fn check(world: &World, number: usize, case: &Case) {
+async fn check(service: &TestService, number: usize, case: &Case) {
     let (ordered, shuffled) = (format!("ordered-{number}"), format!("shuffled-{number}"));
     let start = now();
     for message in history(&ordered, &case.steps, start) {
-        world.apply(&[message]).await;
+        service.apply(&[message]).await;
     }
     let once = history(&shuffled, &case.steps, start);
     let mut copies: Vec<Received> = (0..5).flat_map(|_| once.clone()).collect();
     let mut keys = case.keys.iter().cycle();
     copies.sort_by_cached_key(|_| *keys.next().unwrap_or(&0));
     for batch in copies.chunks(case.batch) {
-        world.apply(batch).await;
+        service.apply(batch).await;
     }
-    assert_eq!(seen(world, &shuffled).await, seen(world, &ordered).await, "{case:?}");
+    assert_eq!(seen(service, &shuffled).await, seen(service, &ordered).await, "{case:?}");
 }
 
 #[test]
 fn reaches_same_state_in_any_order() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let world = runtime.block_on(world());
+    let service = runtime.block_on(test_service());
     let number = std::cell::Cell::new(0);
     let mut runner = TestRunner::new(ProptestConfig {
         cases: 60,
@@ -129,9 +135,9 @@ fn reaches_same_state_in_any_order() {
     let result = runner.run(&case(), |case| {
         number.set(number.get() + 1);
         let checked =
-            std::panic::AssertUnwindSafe(|| runtime.block_on(check(&world, number.get(), &case)));
+            std::panic::AssertUnwindSafe(|| runtime.block_on(check(&service, number.get(), &case)));
         std::panic::catch_unwind(checked).map_err(|_| TestCaseError::fail("the states differ"))
     });
-    runtime.block_on(async { drop(world) });
+    runtime.block_on(async { drop(service) });
     result.expect("the same state");
 }

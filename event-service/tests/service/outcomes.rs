@@ -1,15 +1,17 @@
-//! How occurrences end.
+//! Outcomes of occurrences.
 
 use shared::{
     consumer::Handler,
     contract::DeliveryState::{Deferred, Failed, Sent, Suppressed},
 };
 
-use crate::fixture::{World, correction, created, deleted, hours, now, outcome, world};
+use crate::fixture::{
+    TestService, correction, created, deleted, hours, now, outcome, test_service,
+};
 
-async fn stands(world: &World) -> (String, Option<String>) {
+async fn stands(service: &TestService) -> (String, Option<String>) {
     let sql = "select state::text, reason from occurrences";
-    sqlx::query_as(sql).fetch_one(&world.pool).await.expect("one occurrence")
+    sqlx::query_as(sql).fetch_one(&service.pool).await.expect("one occurrence")
 }
 
 fn as_of(state: &str, reason: Option<&str>) -> (String, Option<String>) {
@@ -18,20 +20,20 @@ fn as_of(state: &str, reason: Option<&str>) -> (String, Option<String>) {
 
 #[tokio::test]
 async fn ends_as_sent_when_one_delivery_is_sent() {
-    let world = world().await;
+    let service = test_service().await;
     let date = now() + hours(1);
-    world.apply(&[created("a", 1, date, &[0])]).await;
-    world.apply(&[outcome("a", date, Sent, None, 3)]).await;
-    assert_eq!(stands(&world).await.0, "released");
-    world
+    service.apply(&[created("a", 1, date, &[0])]).await;
+    service.apply(&[outcome("a", date, Sent, None, 3)]).await;
+    assert_eq!(stands(&service).await.0, "released");
+    service
         .apply(&[
             outcome("a", date, Failed, Some("unregistered"), 3),
             outcome("a", date, Deferred, Some("quiet-hours"), 3),
         ])
         .await;
-    assert_eq!(stands(&world).await.0, "released");
-    world.apply(&[outcome("a", date, Suppressed, Some("opt-out"), 3)]).await;
-    assert_eq!(stands(&world).await, as_of("sent", Some("opt-out")));
+    assert_eq!(stands(&service).await.0, "released");
+    service.apply(&[outcome("a", date, Suppressed, Some("opt-out"), 3)]).await;
+    assert_eq!(stands(&service).await, as_of("sent", Some("opt-out")));
 }
 
 #[tokio::test]
@@ -39,50 +41,50 @@ async fn ends_as_failed_or_suppressed_when_none_is_sent() {
     for (outcomes, expected) in
         [([Failed, Suppressed], "failed"), ([Suppressed, Suppressed], "suppressed")]
     {
-        let world = world().await;
+        let service = test_service().await;
         let date = now() + hours(1);
-        world.apply(&[created("a", 1, date, &[0])]).await;
+        service.apply(&[created("a", 1, date, &[0])]).await;
         let told = outcomes.map(|state| outcome("a", date, state, Some("why"), 2));
-        world.apply(&told).await;
-        assert_eq!(stands(&world).await, as_of(expected, Some("why")));
+        service.apply(&told).await;
+        assert_eq!(stands(&service).await, as_of(expected, Some("why")));
     }
 }
 
 #[tokio::test]
 async fn counts_repeated_outcome_once() {
-    let world = world().await;
+    let service = test_service().await;
     let date = now() + hours(1);
     let told = outcome("a", date, Sent, None, 2);
-    world.apply(&[created("a", 1, date, &[0]), told.clone(), told.clone()]).await;
-    world.apply(&[told]).await;
-    assert_eq!(stands(&world).await.0, "released");
+    service.apply(&[created("a", 1, date, &[0]), told.clone(), told.clone()]).await;
+    service.apply(&[told]).await;
+    assert_eq!(stands(&service).await.0, "released");
 }
 
 #[tokio::test]
 async fn keeps_outcome_of_unknown_occurrence() {
-    let world = world().await;
+    let service = test_service().await;
     let date = now() + hours(1);
-    world.apply(&[outcome("a", date, Sent, None, 1)]).await;
-    world.apply(&[created("a", 1, date, &[0])]).await;
-    assert_eq!(stands(&world).await.0, "sent");
+    service.apply(&[outcome("a", date, Sent, None, 1)]).await;
+    service.apply(&[created("a", 1, date, &[0])]).await;
+    assert_eq!(stands(&service).await.0, "sent");
 }
 
 #[tokio::test]
 async fn reports_sent_when_outcome_follows_cancellation() {
-    let world = world().await;
+    let service = test_service().await;
     let date = now() + hours(1);
-    world.apply(&[created("a", 1, date, &[0])]).await;
-    world.apply(&[deleted("a", 2)]).await;
-    world.apply(&[outcome("a", date, Sent, None, 1)]).await;
-    assert_eq!(stands(&world).await.0, "sent");
+    service.apply(&[created("a", 1, date, &[0])]).await;
+    service.apply(&[deleted("a", 2)]).await;
+    service.apply(&[outcome("a", date, Sent, None, 1)]).await;
+    assert_eq!(stands(&service).await.0, "sent");
 }
 
 #[tokio::test]
 async fn refuses_outcome_that_contradicts_its_type() {
-    let world = world().await;
+    let service = test_service().await;
     let mut told = outcome("a", now(), Sent, None, 1);
     told.attributes.insert("eventType".to_owned(), "notification:failed".to_owned());
-    let settlements = world.handler.handle(&[told]).await;
+    let settlements = service.handler.handle(&[told]).await;
     assert!(matches!(&settlements[..], [shared::bus::Settlement::Reject(_)]), "{settlements:?}");
 }
 
@@ -90,51 +92,51 @@ async fn refuses_outcome_that_contradicts_its_type() {
 async fn replaces_corrected_outcome_in_any_order() {
     for order in [[0, 1], [1, 0]] {
         for at_once in [true, false] {
-            let world = world().await;
+            let service = test_service().await;
             let date = now() + hours(1);
             let sent = outcome("a", date, Sent, None, 1);
             let told = [sent.clone(), correction(&sent)];
             let told = order.map(|place| told[place].clone());
-            world.apply(&[created("a", 1, date, &[0])]).await;
+            service.apply(&[created("a", 1, date, &[0])]).await;
             if at_once {
-                world.apply(&told).await;
+                service.apply(&told).await;
             } else {
-                world.apply(&told[..1]).await;
-                world.apply(&[told[0].clone(), told[1].clone()]).await;
+                service.apply(&told[..1]).await;
+                service.apply(&[told[0].clone(), told[1].clone()]).await;
             }
             assert_eq!(
-                stands(&world).await,
+                stands(&service).await,
                 as_of("failed", Some("BOUNCED")),
                 "{order:?} {at_once}"
             );
-            assert_eq!(counts(&world).await, (0, 1));
+            assert_eq!(counts(&service).await, (0, 1));
         }
     }
 }
 
 #[tokio::test]
 async fn stays_sent_when_other_delivery_is_corrected() {
-    let world = world().await;
+    let service = test_service().await;
     let date = now() + hours(1);
     let [mail, push] = [(); 2].map(|()| outcome("a", date, Sent, None, 2));
-    world.apply(&[created("a", 1, date, &[0])]).await;
-    world.apply(&[correction(&mail)]).await;
-    assert_eq!(stands(&world).await.0, "released", "what is corrected was not told yet");
-    world.apply(&[mail]).await;
-    assert_eq!(stands(&world).await.0, "released", "one of two");
-    world.apply(&[push]).await;
-    assert_eq!((stands(&world).await.0.as_str(), counts(&world).await), ("sent", (1, 1)));
+    service.apply(&[created("a", 1, date, &[0])]).await;
+    service.apply(&[correction(&mail)]).await;
+    assert_eq!(stands(&service).await.0, "released", "what is corrected was not told yet");
+    service.apply(&[mail]).await;
+    assert_eq!(stands(&service).await.0, "released", "one of two");
+    service.apply(&[push]).await;
+    assert_eq!((stands(&service).await.0.as_str(), counts(&service).await), ("sent", (1, 1)));
 }
 
 #[tokio::test]
 async fn refuses_correction_of_state_that_is_not_final() {
-    let world = world().await;
+    let service = test_service().await;
     let sent = outcome("a", now(), Sent, None, 1);
     for corrects in ["failed", "pending", "deferred"] {
         let mut told = correction(&sent);
         told.body =
             told.body.replace(r#""corrects":"sent""#, &format!(r#""corrects":"{corrects}""#));
-        let settlements = world.handler.handle(&[told]).await;
+        let settlements = service.handler.handle(&[told]).await;
         assert!(
             matches!(&settlements[..], [shared::bus::Settlement::Reject(_)]),
             "{corrects}: {settlements:?}"
@@ -142,10 +144,10 @@ async fn refuses_correction_of_state_that_is_not_final() {
     }
 }
 
-/// How often it was sent and failed.
-async fn counts(world: &World) -> (i32, i32) {
+/// State, and numbers of sent and failed deliveries.
+async fn counts(service: &TestService) -> (i32, i32) {
     sqlx::query_as("select sent, failed from occurrences")
-        .fetch_one(&world.pool)
+        .fetch_one(&service.pool)
         .await
         .expect("one occurrence")
 }

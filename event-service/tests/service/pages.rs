@@ -6,14 +6,14 @@ use tokio::task::JoinSet;
 
 use crate::{
     fixture::{created, deleted, hours, now},
-    routes::{LIMIT, partitioned, running},
+    running::{LIMIT, running_service, wait_for_partitions},
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ends_page_of_large_content_by_bytes() {
-    let service = running().await;
+    let service = running_service().await;
     let pool = service.database.pool().await;
-    partitioned(&pool).await;
+    wait_for_partitions(&pool).await;
     // 300 edits of one reminder and as many reminders, of 40 KiB each.
     for sql in [
         "insert into events (occurred_at, event_id, event_type, item_id, user_id, version, data)
@@ -55,7 +55,7 @@ async fn ends_page_of_large_content_by_bytes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_events_and_notifications_by_filter() {
-    let service = running().await;
+    let service = running_service().await;
     let messages: Vec<_> = (0..5)
         .map(|index| created(&format!("item-{index}"), 1, now() + hours(index + 1), &[0]))
         .collect();
@@ -99,9 +99,9 @@ async fn lists_events_and_notifications_by_filter() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn leaves_connections_to_others_while_listing() {
-    let service = running().await;
+    let service = running_service().await;
     let pool = service.database.pool().await;
-    partitioned(&pool).await;
+    wait_for_partitions(&pool).await;
     let mut lock = pool.begin().await.expect("a transaction");
     sqlx::query("lock table events in access exclusive mode")
         .execute(&mut *lock)

@@ -9,11 +9,11 @@ use serde_json::json;
 use shared::contract::EventType;
 use uuid::Uuid;
 
-use crate::fixture::{World, event, hours, now, received, world};
+use crate::fixture::{TestService, event, hours, now, received, test_service};
 
-async fn partition_of_all(world: &World) -> Vec<String> {
+async fn partition_of_all(service: &TestService) -> Vec<String> {
     sqlx::query_scalar("select tableoid::regclass::text from events order by occurred_at")
-        .fetch_all(&world.pool)
+        .fetch_all(&service.pool)
         .await
         .expect("names")
 }
@@ -24,43 +24,43 @@ fn at(time: DateTime<Utc>) -> shared::bus::Received {
 
 #[tokio::test]
 async fn creates_partitions_ahead_once() {
-    let world = world().await;
-    assert_eq!(world.store.create_partitions().await.expect("made"), 6);
-    assert_eq!(world.store.create_partitions().await.expect("there"), 0);
+    let service = test_service().await;
+    assert_eq!(service.store.create_partitions().await.expect("made"), 6);
+    assert_eq!(service.store.create_partitions().await.expect("there"), 0);
 }
 
 #[tokio::test]
 async fn moves_rows_of_default_partition_into_week() {
-    let world = world().await;
-    world.apply(&[at(now() - hours(24 * 400)), at(now()), at(now() + hours(24 * 20))]).await;
-    assert_eq!(partition_of_all(&world).await, ["events_default"; 3]);
-    world.store.create_partitions().await.expect("made");
-    let partitions = partition_of_all(&world).await;
+    let service = test_service().await;
+    service.apply(&[at(now() - hours(24 * 400)), at(now()), at(now() + hours(24 * 20))]).await;
+    assert_eq!(partition_of_all(&service).await, ["events_default"; 3]);
+    service.store.create_partitions().await.expect("made");
+    let partitions = partition_of_all(&service).await;
     assert_eq!(partitions[0], "events_default");
     assert!(partitions[1..].iter().all(|name| name != "events_default"), "{partitions:?}");
 }
 
 #[tokio::test]
 async fn recognises_repeat_after_partition_is_created() {
-    let world = world().await;
+    let service = test_service().await;
     let message = at(now());
-    world.apply(std::slice::from_ref(&message)).await;
-    world.store.create_partitions().await.expect("made");
-    world.apply(&[message]).await;
-    assert_eq!(world.count("events").await, 1);
+    service.apply(std::slice::from_ref(&message)).await;
+    service.store.create_partitions().await.expect("made");
+    service.apply(&[message]).await;
+    assert_eq!(service.count("events").await, 1);
 }
 
 #[tokio::test]
 async fn purges_old_rows_and_keeps_pending_ones() {
-    let world = world().await;
+    let service = test_service().await;
     let old = now() - hours(24 * 40);
     sqlx::query("select create_events_partition($1)")
         .bind(old)
-        .execute(&world.pool)
+        .execute(&service.pool)
         .await
         .expect("made");
-    world.store.create_partitions().await.expect("made");
-    world.apply(&[at(old), at(old - hours(24 * 400)), at(now())]).await;
+    service.store.create_partitions().await.expect("made");
+    service.apply(&[at(old), at(old - hours(24 * 400)), at(now())]).await;
     let make = "with made as (
             insert into notifications (id, source, item_id, user_id, version, state, date,
                 notify_offsets, content, occurred_at, updated_at)
@@ -71,24 +71,24 @@ async fn purges_old_rows_and_keeps_pending_ones() {
         insert into occurrences (id, notification_id, due_at, date, expires_at, state)
         select gen_random_uuid(), id, $1, $1, $1, case item_id when 'ended' then 'sent'
             else 'pending' end::occurrence_state from made";
-    sqlx::query(make).bind(old).execute(&world.pool).await.expect("made");
+    sqlx::query(make).bind(old).execute(&service.pool).await.expect("made");
 
-    let gone = purged(&world).await;
+    let gone = purged(&service).await;
 
     assert_eq!(
         (gone.partitions, gone.stray_events, gone.occurrences, gone.notifications),
         (1, 1, 1, 1)
     );
-    assert_eq!((world.count("events").await, world.count("occurrences").await), (1, 1));
-    assert!(world.notification("waiting").await.is_some());
-    assert_eq!(purged(&world).await, Purged::default());
+    assert_eq!((service.count("events").await, service.count("occurrences").await), (1, 1));
+    assert!(service.notification("waiting").await.is_some());
+    assert_eq!(purged(&service).await, Purged::default());
 }
 
 /// Purges what is older than 30 days; returns what that was.
-async fn purged(world: &World) -> Purged {
+async fn purged(service: &TestService) -> Purged {
     let (mut total, mut walked) = (Purged::default(), Uuid::nil());
     for kind in Kind::all(walked) {
-        purge_kind(&world.store, kind, now() - hours(24 * 30), &mut total, &mut walked)
+        purge_kind(&service.store, kind, now() - hours(24 * 30), &mut total, &mut walked)
             .await
             .expect("purged");
     }
@@ -97,7 +97,7 @@ async fn purged(world: &World) -> Purged {
 
 /// Makes notifications that were last changed 40 days ago, with one occurrence each, as SQL gives
 /// its state and due time.
-async fn old(world: &World, count: i64, state: &str, occurrence: &str, due: &str) {
+async fn old(service: &TestService, count: i64, state: &str, occurrence: &str, due: &str) {
     let sql = format!(
         "with made as (
             insert into notifications (id, source, item_id, user_id, version, state, date,
@@ -110,45 +110,49 @@ async fn old(world: &World, count: i64, state: &str, occurrence: &str, due: &str
         select gen_random_uuid(), id, now() + interval '{due}', now(),
             now() + interval '{due} 1 hour', '{occurrence}' from made"
     );
-    sqlx::query(sqlx::AssertSqlSafe(sql)).bind(count).execute(&world.pool).await.expect("made");
+    sqlx::query(sqlx::AssertSqlSafe(sql)).bind(count).execute(&service.pool).await.expect("made");
 }
 
 #[tokio::test]
 async fn purges_in_chunks_found_by_an_index() {
-    let world = world().await;
-    old(&world, 2 * PURGED_AT_ONCE + 500, "active", "sent", "-40 days").await;
-    old(&world, 20_000, "active", "sent", "-1 day").await;
-    sqlx::query("analyze occurrences").execute(&world.pool).await.expect("analyzed");
-    let plan = "explain select id from occurrences where not pending and due_at < now() - interval '30 days'
-        and (state <> 'released' or coalesce(expires_at, due_at) < now()) order by due_at limit 1000 for update skip locked";
-    let plan: Vec<String> = sqlx::query_scalar(plan).fetch_all(&world.pool).await.expect("a plan");
+    let service = test_service().await;
+    old(&service, 2 * PURGED_AT_ONCE + 500, "active", "sent", "-40 days").await;
+    old(&service, 20_000, "active", "sent", "-1 day").await;
+    sqlx::query("analyze occurrences").execute(&service.pool).await.expect("analyzed");
+    let plan = "explain select id from occurrences
+        where not pending and due_at < now() - interval '30 days'
+          and (state <> 'released' or coalesce(expires_at, due_at) < now())
+        order by due_at limit 1000 for update skip locked";
+    let plan: Vec<String> =
+        sqlx::query_scalar(plan).fetch_all(&service.pool).await.expect("a plan");
     assert!(plan.iter().any(|line| line.contains("occurrences_ended")), "{plan:?}");
 
     let before = now() - hours(24 * 30);
-    let (first, next) = world.store.purge_chunk(Kind::Occurrences, before).await.expect("a chunk");
+    let (first, next) =
+        service.store.purge_chunk(Kind::Occurrences, before).await.expect("a chunk");
     assert_eq!((first.occurrences, first.notifications), (1_000, 1_000));
     assert_eq!(next, Some(Kind::Occurrences));
-    let total = purged(&world).await;
+    let total = purged(&service).await;
     assert_eq!((total.occurrences, total.notifications), (1_500, 1_500));
-    assert_eq!(world.count("notifications").await, 20_000);
+    assert_eq!(service.count("notifications").await, 20_000);
 }
 
 #[tokio::test]
 async fn purges_cancelled_occurrences_with_tombstone() {
-    let world = world().await;
-    old(&world, 3, "deleted", "cancelled", "20 years").await;
-    let total = purged(&world).await;
+    let service = test_service().await;
+    old(&service, 3, "deleted", "cancelled", "20 years").await;
+    let total = purged(&service).await;
     assert_eq!((total.occurrences, total.notifications), (3, 3));
 }
 
 #[tokio::test]
 async fn keeps_released_occurrence_until_expiry_is_old() {
-    let world = world().await;
-    old(&world, 1, "active", "released", "-40 days").await;
+    let service = test_service().await;
+    old(&service, 1, "active", "released", "-40 days").await;
     let extend = "update occurrences set expires_at = now() + interval '1 day'";
-    sqlx::query(extend).execute(&world.pool).await.expect("extended");
-    old(&world, 2, "active", "released", "-41 days").await;
-    let total = purged(&world).await;
+    sqlx::query(extend).execute(&service.pool).await.expect("extended");
+    old(&service, 2, "active", "released", "-41 days").await;
+    let total = purged(&service).await;
     assert_eq!(
         (total.occurrences, total.notifications),
         (2, 2),
@@ -158,20 +162,20 @@ async fn keeps_released_occurrence_until_expiry_is_old() {
 
 #[tokio::test]
 async fn purges_on_one_replica_at_a_time() {
-    let world = world().await;
-    old(&world, 3, "active", "sent", "-40 days").await;
-    let mut other = world.pool.begin().await.expect("begun");
+    let service = test_service().await;
+    old(&service, 3, "active", "sent", "-40 days").await;
+    let mut other = service.pool.begin().await.expect("begun");
     let lock = "select pg_advisory_xact_lock(x'726574656e74696f'::bigint)";
     sqlx::query(lock).execute(&mut *other).await.expect("locked");
-    assert_eq!(purged(&world).await, Purged::default());
+    assert_eq!(purged(&service).await, Purged::default());
     other.rollback().await.expect("ended");
-    assert_eq!(purged(&world).await.occurrences, 3);
+    assert_eq!(purged(&service).await.occurrences, 3);
 }
 
 #[tokio::test]
 async fn purges_notification_without_occurrences() {
-    let world = world().await;
-    old(&world, 3, "active", "sent", "-40 days").await;
-    sqlx::query("delete from occurrences").execute(&world.pool).await.expect("deleted");
-    assert_eq!(purged(&world).await.notifications, 3);
+    let service = test_service().await;
+    old(&service, 3, "active", "sent", "-40 days").await;
+    sqlx::query("delete from occurrences").execute(&service.pool).await.expect("deleted");
+    assert_eq!(purged(&service).await.notifications, 3);
 }

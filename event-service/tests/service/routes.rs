@@ -3,106 +3,22 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use event_service::{App, Config};
-use serde_json::{Value, json};
+use serde_json::json;
 use shared::{
     bus::{Message, QueueSpec, Topology},
     contract::DeliveryState,
 };
-use support::{eventually, http::Client, postgres::Database};
-use tokio::task::JoinHandle;
+use support::{eventually, http::Client};
 use tokio_util::sync::CancellationToken;
 
-use crate::fixture::{bus, created, hours, now, outcome};
-
-pub(crate) const LIMIT: Duration = Duration::from_secs(20);
-
-pub(crate) struct Running {
-    pub(crate) database: Database,
-    pub(crate) client: Client,
-    base: String,
-    admin: Client,
-    shutdown: CancellationToken,
-    task: JoinHandle<anyhow::Result<()>>,
-}
-
-/// The whole service on a database that is still empty.
-pub(crate) async fn running() -> Running {
-    start(support::postgres::database("eventapi").await, &[]).await
-}
-
-/// Waits until the partitions of the events are there: a row that is written, or a page that is
-/// read, while they are made may miss its place.
-pub(crate) async fn partitioned(pool: &sqlx::PgPool) {
-    let count = "select count(*) from pg_inherits where inhparent = 'events'::regclass";
-    // The default partition, and those of six weeks.
-    eventually(LIMIT, async || {
-        sqlx::query_scalar::<_, i64>(count).fetch_one(pool).await.is_ok_and(|made| made >= 7)
-    })
-    .await;
-}
-
-/// The whole service on a database as it is, with more in its environment.
-async fn start(database: Database, more: &[(&str, &str)]) -> Running {
-    let variables = [
-        ("DATABASE_URL", database.url()),
-        ("BUS", "postgres"),
-        ("BUS_DATABASE_URL", database.url()),
-        ("BIND_ADDRESS", "127.0.0.1"),
-        ("PORT", "0"),
-        ("ADMIN_PORT", "0"),
-    ];
-    let variables = variables.iter().chain(more);
-    let env: BTreeMap<String, String> =
-        variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let app =
-        App::build(Config::read(&env).expect("a complete configuration")).await.expect("bound");
-    let base = format!("http://{}", app.rest_addr());
-    let admin = Client::new(format!("http://{}", app.admin_addr()));
-    let shutdown = CancellationToken::new();
-    let task = tokio::spawn(app.run(shutdown.clone()));
-    eventually(LIMIT, async || admin.get("/readyz").await.status == 200).await;
-    Running { database, client: Client::new(&base), base, admin, shutdown, task }
-}
-
-impl Running {
-    /// Publishes messages to the event topic.
-    pub(crate) async fn publish(&self, messages: &[shared::bus::Received]) {
-        let messages: Vec<Message> = messages
-            .iter()
-            .map(|message| Message {
-                body: message.body.clone(),
-                attributes: message.attributes.clone(),
-            })
-            .collect();
-        let results = bus(self.database.url())
-            .await
-            .publish("event-topic", &messages)
-            .await
-            .expect("published");
-        assert!(results.iter().all(Result::is_ok), "{results:?}");
-    }
-
-    pub(crate) async fn get(&self, path: &str) -> Value {
-        let answer = self.client.get(path).await;
-        assert_eq!(answer.status, 200, "{path}");
-        answer.body
-    }
-
-    pub(crate) async fn stop(self) {
-        self.stopped().await;
-    }
-
-    /// Drains the service and gives its database back.
-    async fn stopped(self) -> Database {
-        self.shutdown.cancel();
-        self.task.await.expect("no panic").expect("drained");
-        self.database
-    }
-}
+use crate::{
+    fixture::{bus, created, hours, now, outcome},
+    running::{LIMIT, running_service, wait_for_partitions},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shows_timeline_in_order() {
-    let service = running().await;
+    let service = running_service().await;
     let date = now() + hours(1);
     service.publish(&[created("abc", 1, date, &[10, 0])]).await;
     let path = "/timeline/abc";
@@ -128,7 +44,7 @@ async fn shows_timeline_in_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shows_statistics() {
-    let service = running().await;
+    let service = running_service().await;
     service
         .publish(&[
             created("a", 1, now() - hours(0), &[0]),
@@ -146,7 +62,7 @@ async fn shows_statistics() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shows_and_redrives_dead_letters() {
-    let service = running().await;
+    let service = running_service().await;
     let mut bad = created("a", 1, now() + hours(1), &[0]);
     bad.body = "{".to_owned();
     service.publish(&[bad]).await;
@@ -172,7 +88,7 @@ async fn shows_and_redrives_dead_letters() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shows_and_redrives_dead_letters_of_ses_feedback() {
-    let service = running().await;
+    let service = running_service().await;
     let bus = bus(service.database.url()).await;
     let queue = QueueSpec {
         queue: "ses-feedback-queue".to_owned(),
@@ -192,81 +108,8 @@ async fn shows_and_redrives_dead_letters_of_ses_feedback() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn streams_events_as_they_are_applied() {
-    let service = running().await;
-    service.publish(&[created("before", 1, now() + hours(1), &[0])]).await;
-    eventually(LIMIT, async || service.client.get("/timeline/before").await.status == 200).await;
-    let client = support::http::plain();
-    let mut stream = client
-        .get(format!("{}/events/stream?userId=user-1", service.base))
-        .send()
-        .await
-        .expect("open");
-    service.publish(&[created("during", 1, now() + hours(1), &[0])]).await;
-    let mut text = String::new();
-    let reading = async {
-        while !text.contains("\n\n") || !text.contains("during") {
-            text.push_str(&String::from_utf8_lossy(
-                &stream.chunk().await.expect("bytes").expect("more"),
-            ));
-        }
-    };
-    tokio::time::timeout(LIMIT, reading).await.expect("the event within the limit");
-    assert!(text.contains("event: reminder:created") && !text.contains("before"), "{text}");
-
-    let id = text.lines().find_map(|line| line.strip_prefix("id: ")).expect("an id").to_owned();
-    service.publish(&[created("after", 1, now() + hours(1), &[0])]).await;
-    let again =
-        client.get(format!("{}/events/stream", service.base)).header("Last-Event-ID", id).send();
-    let chunk = tokio::time::timeout(LIMIT, async { again.await.expect("open").chunk().await })
-        .await
-        .expect("in time")
-        .expect("bytes");
-    let resumed = String::from_utf8_lossy(&chunk.expect("more")).into_owned();
-    assert!(resumed.contains("after") && !resumed.contains("during"), "{resumed}");
-    drop(stream);
-    service.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn refuses_position_ahead_of_the_database() {
-    let service = running().await;
-    let client = support::http::plain();
-    for position in [
-        "9223372036854775807-00000000000000000000000000000000",
-        "-1-00000000000000000000000000000000",
-        "x",
-    ] {
-        let request =
-            client.get(format!("{}/events/stream", service.base)).header("Last-Event-ID", position);
-        assert_eq!(request.send().await.expect("an answer").status(), 400, "{position}");
-    }
-    service.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn refuses_streams_beyond_the_limit() {
-    let service =
-        start(support::postgres::database("eventapi").await, &[("EVENT_STREAMS_MAX", "1")]).await;
-    let client = support::http::plain();
-    let open = async || {
-        client.get(format!("{}/events/stream", service.base)).send().await.expect("an answer")
-    };
-    let first = open().await;
-    assert_eq!(first.status(), 200);
-    let second = open().await;
-    assert_eq!(
-        (second.status().as_u16(), second.headers().contains_key("retry-after")),
-        (429, true)
-    );
-    drop(first);
-    eventually(LIMIT, async || open().await.status() == 200).await;
-    service.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn exports_long_series_and_many_events_whole() {
-    let service = running().await;
+    let service = running_service().await;
     service
         .publish(&[
             created("series", 1, now() + hours(1), &[0]),
@@ -275,7 +118,7 @@ async fn exports_long_series_and_many_events_whole() {
         .await;
     eventually(LIMIT, async || service.client.get("/timeline/other").await.status == 200).await;
     let pool = service.database.pool().await;
-    partitioned(&pool).await;
+    wait_for_partitions(&pool).await;
     let made = "insert into occurrences (id, notification_id, due_at, state)
         select gen_random_uuid(), id, now() + n * interval '1 minute', 'sent' from notifications,
             generate_series(1, 650) as n
@@ -304,7 +147,7 @@ async fn exports_long_series_and_many_events_whole() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shows_occurrences_of_others_beside_long_series() {
-    let service = running().await;
+    let service = running_service().await;
     service
         .publish(&[
             created("series", 1, now() + hours(1), &[0]),
@@ -359,7 +202,7 @@ async fn starts_without_database_and_reports_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reports_overdue_occurrences() {
-    let service = running().await;
+    let service = running_service().await;
     let made = "with made as (
             insert into notifications (id, source, item_id, user_id, version, state, date,
                 notify_offsets, content, occurred_at)
@@ -389,7 +232,7 @@ async fn reports_overdue_occurrences() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn counts_applied_events() {
-    let service = running().await;
+    let service = running_service().await;
     service.publish(&[created("a", 1, now() + hours(1), &[0])]).await;
     let counted = async || {
         service
@@ -402,68 +245,4 @@ async fn counts_applied_events() {
     };
     eventually(LIMIT, counted).await;
     service.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn refuses_operator_calls_without_a_token() {
-    // The schema is there before: only `local` brings it up to date at the start.
-    let database = running().await.stopped().await;
-    let service = start(
-        database,
-        &[("APP_ENV", "production"), ("OPERATOR_TOKEN", "the-new-token,the-old-token")],
-    )
-    .await;
-    let calls = [
-        "/events",
-        "/events/stream",
-        "/timeline/a",
-        "/notifications",
-        "/stats",
-        "/dead-letters",
-        "/users/a/export",
-    ];
-    for path in calls {
-        for client in [
-            service.client.clone(),
-            bearer(&service.client, "the-new-toke"),
-            bearer(&service.client, ""),
-        ] {
-            let answer = client.get(path).await;
-            assert_eq!((answer.status, answer.reason()), (401, Some("UNAUTHENTICATED")), "{path}");
-        }
-        for token in ["the-new-token", "the-old-token"] {
-            let streams = path.ends_with("stream");
-            assert!(
-                streams || bearer(&service.client, token).get(path).await.status != 401,
-                "{path}"
-            );
-        }
-    }
-    let redrive = "/dead-letters/redrive";
-    assert_eq!(service.client.post(redrive, &json!({})).await.status, 401);
-    assert_eq!(
-        bearer(&service.client, "the-old-token").post(redrive, &json!({})).await.status,
-        200
-    );
-    for path in ["/openapi.json", "/docs"] {
-        assert_eq!(service.client.get(path).await.status, 200, "{path}");
-    }
-    service.stop().await;
-}
-
-fn bearer(client: &Client, token: &str) -> Client {
-    client.with_header("Authorization", &format!("bearer {token}"))
-}
-
-#[test]
-fn refuses_a_start_without_operator_token() {
-    let names = |app_env: &str| {
-        let env = BTreeMap::from([("APP_ENV".to_owned(), app_env.to_owned())]);
-        let report = Config::read(&env).expect_err("faults");
-        report.faults.iter().any(|fault| fault.name == "OPERATOR_TOKEN")
-    };
-    assert_eq!(
-        ["local", "development", "staging", "production"].map(names),
-        [false, true, true, true]
-    );
 }

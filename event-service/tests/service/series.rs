@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use shared::contract::{DeliveryState, EventType, ReminderData, Snooze, occurrence_id};
 
 use crate::fixture::{
-    World, created, data, deleted, event, hours, minutes, now, outcome, received, world,
+    TestService, created, data, deleted, event, hours, minutes, now, outcome, received,
+    test_service,
 };
 
 fn hourly(world_now: chrono::DateTime<chrono::Utc>) -> ReminderData {
@@ -21,29 +22,29 @@ fn updated(item: &str, version: i64, data: ReminderData) -> shared::bus::Receive
 }
 
 /// The commands for the notification topic: their types, and what they are about.
-async fn commands(world: &World) -> Vec<(String, Value)> {
+async fn commands(service: &TestService) -> Vec<(String, Value)> {
     let sql =
         "select attributes->>'eventType', body::jsonb->'eventData' from commands order by event_id";
-    sqlx::query_as(sql).fetch_all(&world.pool).await.expect("commands")
+    sqlx::query_as(sql).fetch_all(&service.pool).await.expect("commands")
 }
 
-async fn release(world: &World, item: &str) {
+async fn release(service: &TestService, item: &str) {
     let sql = "update occurrences set state = 'released', released_at = now()
         from notifications where notifications.id = notification_id and item_id = $1 and pending";
-    sqlx::query(sql).bind(item).execute(&world.pool).await.expect("released");
+    sqlx::query(sql).bind(item).execute(&service.pool).await.expect("released");
 }
 
 #[tokio::test]
 async fn moves_next_occurrence_when_series_changes() {
-    let world = world().await;
+    let service = test_service().await;
     let start = now();
-    world
+    service
         .apply(&[received(&event(EventType::ReminderCreated, "a", 1, start, hourly(start)))])
         .await;
     let moved = ReminderData { date: start + minutes(40), ..hourly(start) };
-    let before = world.occurrences("a").await;
-    world.apply(&[updated("a", 2, moved)]).await;
-    let after = world.occurrences("a").await;
+    let before = service.occurrences("a").await;
+    service.apply(&[updated("a", 2, moved)]).await;
+    let after = service.occurrences("a").await;
 
     assert_eq!(
         before.into_iter().collect::<Vec<_>>(),
@@ -58,34 +59,34 @@ async fn moves_next_occurrence_when_series_changes() {
 
 #[tokio::test]
 async fn cancels_snooze_when_acknowledged() {
-    let world = world().await;
+    let service = test_service().await;
     let date = now() + hours(1);
-    world.apply(&[created("a", 1, date, &[0, 120])]).await;
+    service.apply(&[created("a", 1, date, &[0, 120])]).await;
     let until = date - minutes(50);
     let snooze = Some(Snooze { date, until });
-    world.apply(&[updated("a", 2, ReminderData { snooze, ..data(date, &[0, 120]) })]).await;
-    assert_eq!(world.occurrences("a").await.get(&until).map(String::as_str), Some("pending"));
+    service.apply(&[updated("a", 2, ReminderData { snooze, ..data(date, &[0, 120]) })]).await;
+    assert_eq!(service.occurrences("a").await.get(&until).map(String::as_str), Some("pending"));
 
     let acknowledged = Some(date);
-    world.apply(&[updated("a", 3, ReminderData { acknowledged, ..data(date, &[0, 120]) })]).await;
-    let states: Vec<_> = world.occurrences("a").await.into_values().collect();
+    service.apply(&[updated("a", 3, ReminderData { acknowledged, ..data(date, &[0, 120]) })]).await;
+    let states: Vec<_> = service.occurrences("a").await.into_values().collect();
     assert_eq!(states, ["cancelled", "cancelled"], "{states:?}");
 }
 
 #[tokio::test]
 async fn commands_change_of_released_occurrences() {
-    let world = world().await;
+    let service = test_service().await;
     let date = now() + hours(1);
-    world.apply(&[created("a", 1, date, &[0])]).await;
-    release(&world, "a").await;
+    service.apply(&[created("a", 1, date, &[0])]).await;
+    release(&service, "a").await;
     let occurrence = occurrence_id("reminder", "a", date).simple().to_string();
 
     let mut renamed = data(date, &[0]);
     renamed.content.title = Some("Renamed".to_owned());
-    world.apply(&[updated("a", 2, renamed)]).await;
-    world.apply(&[deleted("a", 3)]).await;
+    service.apply(&[updated("a", 2, renamed)]).await;
+    service.apply(&[deleted("a", 3)]).await;
 
-    let mut told = commands(&world).await;
+    let mut told = commands(&service).await;
     told.sort_by(|one, other| one.0.cmp(&other.0).reverse());
     assert_eq!(
         told.iter().map(|command| command.0.as_str()).collect::<Vec<_>>(),
@@ -107,80 +108,80 @@ const CLAIM: &str = "update occurrences set lease_until = now() + interval '15 s
 
 #[tokio::test]
 async fn commands_change_of_claimed_occurrence() {
-    let world = world().await;
+    let service = test_service().await;
     let date = now() + hours(1);
-    world.apply(&[created("a", 1, date, &[0])]).await;
-    sqlx::query(CLAIM).execute(&world.pool).await.expect("claimed");
-    world.apply(&[updated("a", 2, data(date, &[0]))]).await;
-    assert_eq!(told(&world).await, ["notification:update"]);
-    assert_eq!(world.occurrences("a").await.into_values().collect::<Vec<_>>(), ["pending"]);
+    service.apply(&[created("a", 1, date, &[0])]).await;
+    sqlx::query(CLAIM).execute(&service.pool).await.expect("claimed");
+    service.apply(&[updated("a", 2, data(date, &[0]))]).await;
+    assert_eq!(told(&service).await, ["notification:update"]);
+    assert_eq!(service.occurrences("a").await.into_values().collect::<Vec<_>>(), ["pending"]);
 
     let given_back = "update occurrences set lease_until = '-infinity'";
-    sqlx::query(given_back).execute(&world.pool).await.expect("given back");
-    world.apply(&[deleted("a", 3)]).await;
-    assert_eq!(told(&world).await, ["notification:update"], "it was not published");
+    sqlx::query(given_back).execute(&service.pool).await.expect("given back");
+    service.apply(&[deleted("a", 3)]).await;
+    assert_eq!(told(&service).await, ["notification:update"], "it was not published");
 }
 
 #[tokio::test]
 async fn waits_for_claim_in_progress() {
-    let world = world().await;
-    world.apply(&[created("a", 1, now() + hours(1), &[0])]).await;
-    let mut claim = world.pool.begin().await.expect("a transaction");
+    let service = test_service().await;
+    service.apply(&[created("a", 1, now() + hours(1), &[0])]).await;
+    let mut claim = service.pool.begin().await.expect("a transaction");
     sqlx::query(CLAIM).execute(&mut *claim).await.expect("claimed");
     let waits = "select exists (select from pg_stat_activity where datname = current_database()
         and wait_event_type = 'Lock')";
     let commit = async {
         let is_waited_for = async || {
-            sqlx::query_scalar::<_, bool>(waits).fetch_one(&world.pool).await.expect("an answer")
+            sqlx::query_scalar::<_, bool>(waits).fetch_one(&service.pool).await.expect("an answer")
         };
         support::eventually(std::time::Duration::from_secs(20), is_waited_for).await;
         claim.commit().await.expect("committed");
     };
     let deletion = [deleted("a", 2)];
-    tokio::join!(world.apply(&deletion), commit);
+    tokio::join!(service.apply(&deletion), commit);
 
-    assert_eq!(told(&world).await, ["notification:delete"]);
-    assert_eq!(world.occurrences("a").await.into_values().collect::<Vec<_>>(), ["cancelled"]);
+    assert_eq!(told(&service).await, ["notification:delete"]);
+    assert_eq!(service.occurrences("a").await.into_values().collect::<Vec<_>>(), ["cancelled"]);
 }
 
 /// The types of the commands.
-async fn told(world: &World) -> Vec<String> {
-    commands(world).await.into_iter().map(|command| command.0).collect()
+async fn told(service: &TestService) -> Vec<String> {
+    commands(service).await.into_iter().map(|command| command.0).collect()
 }
 
 #[tokio::test]
 async fn sends_no_command_when_nothing_was_released() {
-    let world = world().await;
-    world
+    let service = test_service().await;
+    service
         .apply(&[
             created("a", 1, now() + hours(1), &[0]),
             created("a", 2, now() + hours(2), &[0]),
             deleted("a", 3),
         ])
         .await;
-    assert_eq!(commands(&world).await, []);
+    assert_eq!(commands(&service).await, []);
 }
 
 #[tokio::test]
 async fn keeps_recurring_pending_when_outcome_precedes_mark() {
-    let world = world().await;
+    let service = test_service().await;
     let start = now();
     let due = start + minutes(30);
-    world
+    service
         .apply(&[received(&event(EventType::ReminderCreated, "a", 1, start, hourly(start)))])
         .await;
-    world.apply(&[outcome("a", due, DeliveryState::Sent, None, 1)]).await;
-    assert_eq!(world.occurrences("a").await[&due], "pending", "its series would stand still");
+    service.apply(&[outcome("a", due, DeliveryState::Sent, None, 1)]).await;
+    assert_eq!(service.occurrences("a").await[&due], "pending", "its series would stand still");
 
     let moved = ReminderData { date: start + minutes(40), ..hourly(start) };
-    world.apply(&[updated("a", 2, moved)]).await;
+    service.apply(&[updated("a", 2, moved)]).await;
     let expected = [(due, "sent".to_owned()), (start + minutes(40), "pending".to_owned())];
-    assert_eq!(world.occurrences("a").await.into_iter().collect::<Vec<_>>(), expected);
+    assert_eq!(service.occurrences("a").await.into_iter().collect::<Vec<_>>(), expected);
 }
 
 #[tokio::test]
 async fn plans_a_series_that_starts_before_1970() {
-    let world = world().await;
+    let service = test_service().await;
     for (item, year) in [("a", 1955), ("b", 1604), ("c", 1)] {
         let start = chrono::NaiveDate::from_ymd_opt(year, 5, 1)
             .expect("a day")
@@ -188,8 +189,8 @@ async fn plans_a_series_that_starts_before_1970() {
             .expect("a time");
         let rule = serde_json::from_value(json!({"rrule": "FREQ=YEARLY"})).expect("a rule");
         let data = ReminderData { recurrence: Some(rule), ..data(start.and_utc(), &[0]) };
-        world.apply(&[received(&event(EventType::ReminderCreated, item, 1, now(), data))]).await;
-        let occurrences = world.occurrences(item).await;
+        service.apply(&[received(&event(EventType::ReminderCreated, item, 1, now(), data))]).await;
+        let occurrences = service.occurrences(item).await;
         let ahead: Vec<_> = occurrences
             .iter()
             .filter(|(due, state)| **due > now() && *state == "pending")

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use notification_scheduler::{
     scheduler::{Scheduler, Settings},
-    store::{SESSION, Store},
+    store::{Claimed, SESSION, Store},
 };
 use shared::{
     bus::{
@@ -27,14 +27,14 @@ static MIGRATOR: Migrator = sqlx::migrate!("../event-service/migrations");
 pub(crate) const TOPIC: &str = "notification-topic";
 pub(crate) const QUEUE: &str = "notification-queue";
 
-pub(crate) struct World {
+pub(crate) struct TestService {
     pub(crate) database: Database,
     pub(crate) pool: PgPool,
     pub(crate) store: Store,
 }
 
 /// A database, and a store whose leases have the usual length.
-pub(crate) async fn world() -> World {
+pub(crate) async fn test_service() -> TestService {
     let database = support::postgres::migrated("scheduler", &MIGRATOR).await;
     let options: PgConnectOptions = database.url().parse().expect("a URL");
     // The sessions that the scheduler has in production.
@@ -43,7 +43,7 @@ pub(crate) async fn world() -> World {
         .connect_with(options.options(SESSION.iter().copied()))
         .await;
     let pool = pool.expect("connects");
-    World { store: Store::new(pool.clone(), Settings::LEASE), database, pool }
+    TestService { store: Store::new(pool.clone(), Settings::LEASE), database, pool }
 }
 
 pub(crate) async fn bus(url: &str) -> SharedBus {
@@ -52,7 +52,7 @@ pub(crate) async fn bus(url: &str) -> SharedBus {
 }
 
 /// A bus with a queue that hears what the scheduler publishes.
-pub(crate) async fn heard(url: &str) -> SharedBus {
+pub(crate) async fn bus_with_queue(url: &str) -> SharedBus {
     let bus = bus(url).await;
     let subscription = Subscription { topic: TOPIC.to_owned(), filter: Default::default() };
     let queue = QueueSpec {
@@ -66,21 +66,22 @@ pub(crate) async fn heard(url: &str) -> SharedBus {
     bus
 }
 
-impl World {
+impl TestService {
     /// Makes notifications with one occurrence each, `due` (an SQL interval from now) and expiring
     /// an hour later.
     pub(crate) async fn make(&self, count: i64, due: &str) {
         self.make_of("user-1", count, due).await;
     }
 
-    /// Makes notifications of a user as [`World::make`] does.
+    /// Makes notifications of a user as [`TestService::make`] does.
     pub(crate) async fn make_of(&self, user: &str, count: i64, due: &str) {
         let sql = "with made as (
                 insert into notifications (id, source, item_id, user_id, user_email, version,
                     state, date, notify_offsets, content, occurred_at)
                 select gen_random_uuid(), 'reminder', 'item-' || gen_random_uuid(), $3,
                     $3 || '@example.com', 3, 'active', now() + $2::text::interval, '{0}',
-                    '{\"channels\": [\"push\"], \"message\": \"m\", \"timeZone\": \"UTC\", \"expiresAfterMinutes\": 60}', now()
+                    '{\"channels\": [\"push\"], \"message\": \"m\", \"timeZone\": \"UTC\",
+                        \"expiresAfterMinutes\": 60}', now()
                 from generate_series(1, $1)
                 returning id, date
             )
@@ -93,7 +94,7 @@ impl World {
 
     /// The bus in the same database, with a queue that hears what the scheduler publishes.
     pub(crate) async fn bus(&self) -> SharedBus {
-        heard(self.database.url()).await
+        bus_with_queue(self.database.url()).await
     }
 
     pub(crate) fn scheduler(&self, bus: SharedBus) -> Scheduler {
@@ -135,4 +136,9 @@ pub(crate) fn occurrences(events: &[Envelope]) -> BTreeSet<Uuid> {
         .iter()
         .map(|event| event.send().expect("a command to send").occurrence_id.into_uuid())
         .collect()
+}
+
+/// Returns the ids and fences of claims.
+pub(crate) fn keys(claims: &[Claimed]) -> Vec<(Uuid, i32)> {
+    claims.iter().map(|claimed| (claimed.id, claimed.fence)).collect()
 }

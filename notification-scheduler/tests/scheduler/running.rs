@@ -8,29 +8,32 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use support::{eventually, http::Client};
 use tokio_util::sync::CancellationToken;
 
-use crate::fixture::{World, bus, drain, heard, occurrences, world};
+use crate::fixture::{TestService, bus, bus_with_queue, drain, occurrences, test_service};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-async fn nothing_is_pending(world: &World) {
-    eventually(LIMIT, async || world.count("pending").await == 0).await;
+async fn nothing_is_pending(service: &TestService) {
+    eventually(LIMIT, async || service.count("pending").await == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn publishes_due_once_and_marks_it() {
-    let world = world().await;
-    let bus = world.bus().await;
-    world.make(1_200, "-1 minute").await;
-    world.make(100, "300 milliseconds").await;
-    world.make(1, "1 hour").await;
+    let service = test_service().await;
+    let bus = service.bus().await;
+    service.make(1_200, "-1 minute").await;
+    service.make(100, "300 milliseconds").await;
+    service.make(1, "1 hour").await;
     let shutdown = CancellationToken::new();
-    let schedulers =
-        [world.scheduler(bus.clone()), world.scheduler(bus.clone()), world.scheduler(bus.clone())];
+    let schedulers = [
+        service.scheduler(bus.clone()),
+        service.scheduler(bus.clone()),
+        service.scheduler(bus.clone()),
+    ];
     let running = schedulers.map(|scheduler| {
         let shutdown = shutdown.clone();
         tokio::spawn(async move { scheduler.run(shutdown).await })
     });
-    eventually(LIMIT, async || world.count("state = 'released'").await == 1_300).await;
+    eventually(LIMIT, async || service.count("state = 'released'").await == 1_300).await;
     shutdown.cancel();
     for scheduler in running {
         scheduler.await.expect("drained");
@@ -42,26 +45,26 @@ async fn publishes_due_once_and_marks_it() {
             .iter()
             .all(|event| event.event_type == EventType::NotificationSend && event.version == 3)
     );
-    assert_eq!(world.count("pending and lease_until = '-infinity'").await, 1);
+    assert_eq!(service.count("pending and lease_until = '-infinity'").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn publishes_others_beside_one_users_backlog() {
-    let world = world().await;
-    let bus = world.bus().await;
-    world.make_of("crowd", 5_000, "-1 minute").await;
-    let scheduler = world.scheduler(bus.clone());
+    let service = test_service().await;
+    let bus = service.bus().await;
+    service.make_of("crowd", 5_000, "-1 minute").await;
+    let scheduler = service.scheduler(bus.clone());
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();
     let running = tokio::spawn(async move { scheduler.run(stop).await });
-    eventually(LIMIT, async || world.count("state = 'released'").await >= 500).await;
-    world.make_of("another", 20, "-1 second").await;
+    eventually(LIMIT, async || service.count("state = 'released'").await >= 500).await;
+    service.make_of("another", 20, "-1 second").await;
     let others = "state = 'released' and user_key = occurrence_user_key('another', 'normal')";
-    eventually(LIMIT, async || world.count(others).await == 20).await;
+    eventually(LIMIT, async || service.count(others).await == 20).await;
     // All of the others' were released while most of the backlog waited.
-    let waiting = world.count("pending").await;
+    let waiting = service.count("pending").await;
     assert!(waiting > 2_000, "{waiting} of 5000 were waiting");
-    nothing_is_pending(&world).await;
+    nothing_is_pending(&service).await;
     shutdown.cancel();
     running.await.expect("drained");
     assert_eq!(drain(&bus).await.len(), 5_020);
@@ -69,22 +72,22 @@ async fn publishes_others_beside_one_users_backlog() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn publishes_within_milliseconds_and_never_early() {
-    let world = world().await;
-    let bus = world.bus().await;
-    let scheduler = world.scheduler(bus);
+    let service = test_service().await;
+    let bus = service.bus().await;
+    let scheduler = service.scheduler(bus);
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();
     let running = tokio::spawn(async move { scheduler.run(stop).await });
     for due in ["211 milliseconds", "333 milliseconds", "457 milliseconds"] {
-        world.make(1, due).await;
+        service.make(1, due).await;
     }
-    nothing_is_pending(&world).await;
+    nothing_is_pending(&service).await;
     shutdown.cancel();
     running.await.expect("drained");
     let sql = "select min(extract(epoch from released_at - due_at))::float8,
         max(extract(epoch from released_at - due_at))::float8 from occurrences";
     let (earliest, latest): (f64, f64) =
-        sqlx::query_as(sql).fetch_one(&world.pool).await.expect("times");
+        sqlx::query_as(sql).fetch_one(&service.pool).await.expect("times");
     // The bound is generous for a machine that runs other tests; the benchmark measures the real
     // one.
     assert!(earliest >= 0.0 && latest < 1.0, "{earliest} {latest}");
@@ -92,19 +95,19 @@ async fn publishes_within_milliseconds_and_never_early() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ends_expired_without_publishing() {
-    let world = world().await;
-    let bus = world.bus().await;
-    world.make(3, "-2 hours").await;
-    world.make(2, "-1 minute").await;
-    let scheduler = world.scheduler(bus.clone());
+    let service = test_service().await;
+    let bus = service.bus().await;
+    service.make(3, "-2 hours").await;
+    service.make(2, "-1 minute").await;
+    let scheduler = service.scheduler(bus.clone());
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();
     let running = tokio::spawn(async move { scheduler.run(stop).await });
-    nothing_is_pending(&world).await;
+    nothing_is_pending(&service).await;
     shutdown.cancel();
     running.await.expect("drained");
     assert_eq!(
-        (world.count("state = 'suppressed'").await, world.count("state = 'released'").await),
+        (service.count("state = 'suppressed'").await, service.count("state = 'released'").await),
         (3, 2)
     );
     assert_eq!(drain(&bus).await.len(), 2);
@@ -112,27 +115,27 @@ async fn ends_expired_without_publishing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn returns_leases_when_topic_is_unreachable() {
-    let world = world().await;
-    world.make(10, "-1 minute").await;
+    let service = test_service().await;
+    service.make(10, "-1 minute").await;
     let nowhere = bus("postgres://nobody@127.0.0.1:9/none").await;
-    let scheduler = world.scheduler(nowhere);
+    let scheduler = service.scheduler(nowhere);
     let shutdown = CancellationToken::new();
     let (stop, running) = (shutdown.clone(), scheduler.clone());
     let running = tokio::spawn(async move { running.run(stop).await });
     eventually(LIMIT, async || {
-        world.count("fence > 0 and pending and lease_until <= now()").await == 10
+        service.count("fence > 0 and pending and lease_until <= now()").await == 10
     })
     .await;
     assert!(!scheduler.topic_answers());
     shutdown.cancel();
     running.await.expect("drained");
-    assert_eq!(world.count("pending and lease_until <= now()").await, 10);
+    assert_eq!(service.count("pending and lease_until <= now()").await, 10);
 
-    let bus = world.bus().await;
+    let bus = service.bus().await;
     let shutdown = CancellationToken::new();
-    let (stop, scheduler) = (shutdown.clone(), world.scheduler(bus.clone()));
+    let (stop, scheduler) = (shutdown.clone(), service.scheduler(bus.clone()));
     let running = tokio::spawn(async move { scheduler.run(stop).await });
-    nothing_is_pending(&world).await;
+    nothing_is_pending(&service).await;
     shutdown.cancel();
     running.await.expect("drained");
     assert_eq!(drain(&bus).await.len(), 10);
@@ -140,9 +143,9 @@ async fn returns_leases_when_topic_is_unreachable() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn recovers_when_database_is_back() {
-    let world = world().await;
+    let service = test_service().await;
     let other = support::postgres::database("bus").await;
-    let scheduler = world.scheduler(heard(other.url()).await);
+    let scheduler = service.scheduler(bus_with_queue(other.url()).await);
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();
     let running = tokio::spawn(async move { scheduler.run(stop).await });
@@ -151,7 +154,7 @@ async fn recovers_when_database_is_back() {
         PgConnection::connect(&support::postgres::cluster_url().await.expect("the cluster"))
             .await
             .expect("connects");
-    let name = world.database.name();
+    let name = service.database.name();
     let away = format!("alter database {name} allow_connections false");
     sqlx::raw_sql(AssertSqlSafe(away)).execute(&mut admin).await.expect("closed");
     let ended =
@@ -160,9 +163,9 @@ async fn recovers_when_database_is_back() {
     let back = format!("alter database {name} allow_connections true");
     sqlx::raw_sql(AssertSqlSafe(back)).execute(&mut admin).await.expect("open");
 
-    eventually(LIMIT, async || sqlx::query("select 1").execute(&world.pool).await.is_ok()).await;
-    world.make(10, "-1 minute").await;
-    nothing_is_pending(&world).await;
+    eventually(LIMIT, async || sqlx::query("select 1").execute(&service.pool).await.is_ok()).await;
+    service.make(10, "-1 minute").await;
+    nothing_is_pending(&service).await;
     shutdown.cancel();
     running.await.expect("drained");
 }
@@ -171,11 +174,11 @@ async fn recovers_when_database_is_back() {
 async fn serves_health_and_drains() {
     // As `main` does, before anything is counted.
     shared::telemetry::metrics_handle();
-    let world = world().await;
+    let service = test_service().await;
     let variables = [
-        ("DATABASE_URL", world.database.url()),
+        ("DATABASE_URL", service.database.url()),
         ("BUS", "postgres"),
-        ("BUS_DATABASE_URL", world.database.url()),
+        ("BUS_DATABASE_URL", service.database.url()),
         ("BIND_ADDRESS", "127.0.0.1"),
         ("ADMIN_PORT", "0"),
     ];
@@ -183,14 +186,14 @@ async fn serves_health_and_drains() {
         variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let config = Config::read(&env).expect("complete");
     notification_scheduler::migrate(&config).await.expect("the topic is made");
-    world.bus().await;
+    service.bus().await;
     let app = App::build(config).await.expect("bound");
     let admin = Client::new(format!("http://{}", app.admin_addr()));
     let shutdown = CancellationToken::new();
     let running = tokio::spawn(app.run(shutdown.clone()));
     eventually(LIMIT, async || admin.get("/readyz").await.status == 200).await;
-    world.make(5, "-1 minute").await;
-    nothing_is_pending(&world).await;
+    service.make(5, "-1 minute").await;
+    nothing_is_pending(&service).await;
     let metrics = admin.get("/metrics").await.body;
     assert!(
         metrics.as_str().is_some_and(|text| text.contains("reminders_scheduler_lateness_seconds")),

@@ -8,11 +8,11 @@ use shared::contract::EventType;
 use support::eventually;
 use tokio_util::sync::CancellationToken;
 
-use crate::fixture::{World, drain, world};
+use crate::fixture::{TestService, drain, test_service};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-impl World {
+impl TestService {
     /// A recurring notification whose rule began `began` ago (an SQL interval), with an occurrence
     /// that was due `due` ago.
     async fn recurring(&self, rrule: &str, began: &str, due: &str) {
@@ -24,7 +24,8 @@ impl World {
                     'active',
                     date_trunc('second', now() - $2::text::interval), '{0}',
                         jsonb_build_object('rrule', $1::text),
-                    '{\"channels\": [\"push\"], \"message\": \"m\", \"timeZone\": \"UTC\", \"expiresAfterMinutes\": 600}',
+                    '{\"channels\": [\"push\"], \"message\": \"m\", \"timeZone\": \"UTC\",
+                        \"expiresAfterMinutes\": 600}',
                     now() - $2::text::interval - interval '1 hour', $4
                 returning id, date
             )
@@ -74,16 +75,16 @@ impl World {
 
 #[tokio::test]
 async fn creates_next_occurrence_when_released() {
-    let world = world().await;
-    world.recurring("FREQ=HOURLY", "2 hours", "0").await;
-    let events = world.run_until_ahead().await;
+    let service = test_service().await;
+    service.recurring("FREQ=HOURLY", "2 hours", "0").await;
+    let events = service.run_until_ahead().await;
     assert_eq!(events.len(), 1);
-    let states: Vec<_> = world.states().await.into_iter().map(|state| state.0).collect();
+    let states: Vec<_> = service.states().await.into_iter().map(|state| state.0).collect();
     assert_eq!(states, ["released", "pending"]);
     let gap: f64 = sqlx::query_scalar(
         "select extract(epoch from max(due_at) - min(due_at))::float8 from occurrences",
     )
-    .fetch_one(&world.pool)
+    .fetch_one(&service.pool)
     .await
     .expect("a time");
     assert!((gap - 3600.0).abs() < 1.0, "{gap}");
@@ -91,11 +92,11 @@ async fn creates_next_occurrence_when_released() {
 
 #[tokio::test]
 async fn sends_last_of_several_missed() {
-    let world = world().await;
-    world.recurring("FREQ=MINUTELY;INTERVAL=10", "65 minutes", "55 minutes").await;
-    let events = world.run_until_ahead().await;
+    let service = test_service().await;
+    service.recurring("FREQ=MINUTELY;INTERVAL=10", "65 minutes", "55 minutes").await;
+    let events = service.run_until_ahead().await;
 
-    let states = world.states().await;
+    let states = service.states().await;
     assert_eq!(
         events.iter().map(|event| event.event_type).collect::<Vec<_>>(),
         [EventType::NotificationSend],
@@ -111,7 +112,7 @@ async fn sends_last_of_several_missed() {
         "select count(*) from events where event_type = 'notification:suppressed'
             and data->>'reason' = 'MISSED'",
     )
-    .fetch_one(&world.pool)
+    .fetch_one(&service.pool)
     .await
     .expect("a count");
     assert_eq!(told, 5);
@@ -119,26 +120,26 @@ async fn sends_last_of_several_missed() {
 
 #[tokio::test]
 async fn creates_nothing_when_series_has_ended() {
-    let world = world().await;
-    world.recurring("FREQ=HOURLY;COUNT=3", "2 hours", "0").await;
-    let bus = world.bus().await;
-    let claimed = world.store.claim(10, None).await.expect("claimed").claimed;
-    let marked = world.store.mark_released(&claimed).await.expect("marked");
-    assert_eq!((marked.released, world.count("pending").await), (1, 0));
+    let service = test_service().await;
+    service.recurring("FREQ=HOURLY;COUNT=3", "2 hours", "0").await;
+    let bus = service.bus().await;
+    let claimed = service.store.claim(10, None).await.expect("claimed").claimed;
+    let marked = service.store.mark_released(&claimed).await.expect("marked");
+    assert_eq!((marked.released, service.count("pending").await), (1, 0));
     drop(bus);
 }
 
 #[tokio::test]
 async fn follows_change_between_claim_and_mark() {
-    let world = world().await;
-    world.recurring("FREQ=HOURLY", "2 hours", "0").await;
-    let claimed = world.store.claim(10, None).await.expect("claimed").claimed;
-    world
+    let service = test_service().await;
+    service.recurring("FREQ=HOURLY", "2 hours", "0").await;
+    let claimed = service.store.claim(10, None).await.expect("claimed").claimed;
+    service
         .run("update notifications set recurrence = '{\"rrule\": \"FREQ=DAILY\"}', version = 4")
         .await;
-    world.store.mark_released(&claimed).await.expect("marked");
+    service.store.mark_released(&claimed).await.expect("marked");
     let next: DateTime<Utc> = sqlx::query_scalar("select due_at from occurrences where pending")
-        .fetch_one(&world.pool)
+        .fetch_one(&service.pool)
         .await
         .expect("one");
     assert!(next - Utc::now() > chrono::TimeDelta::hours(20), "{next}");
@@ -146,45 +147,45 @@ async fn follows_change_between_claim_and_mark() {
 
 #[tokio::test]
 async fn states_reason_when_time_zone_data_changed() {
-    let world = world().await;
-    world.recurring("FREQ=HOURLY", "2 hours", "0").await;
-    world.run("update notifications set time_zone_database = '1999a'").await;
-    let claimed = world.store.claim(10, None).await.expect("claimed").claimed;
-    world.store.mark_released(&claimed).await.expect("marked");
+    let service = test_service().await;
+    service.recurring("FREQ=HOURLY", "2 hours", "0").await;
+    service.run("update notifications set time_zone_database = '1999a'").await;
+    let claimed = service.store.claim(10, None).await.expect("claimed").claimed;
+    service.store.mark_released(&claimed).await.expect("marked");
     let edition = recurrence::time_zone_database();
-    assert_eq!(world.states().await[1].1.as_deref(), Some("TIME_ZONE_DATA_CHANGED"));
+    assert_eq!(service.states().await[1].1.as_deref(), Some("TIME_ZONE_DATA_CHANGED"));
     let noted: String = sqlx::query_scalar("select time_zone_database from notifications")
-        .fetch_one(&world.pool)
+        .fetch_one(&service.pool)
         .await
         .expect("one");
     assert_eq!(noted, edition);
 }
 
-/// What event-service writes when an outcome comes before the mark.
+/// Statement of event-service when an outcome precedes the mark.
 const OUTCOME: &str =
     "update occurrences set sent = 1, deliveries = 1, outcome_at = now(), released_at = now()";
 
 #[tokio::test]
 async fn continues_series_when_outcome_precedes_mark() {
-    let world = world().await;
-    world.recurring("FREQ=HOURLY", "2 hours", "0").await;
-    let claimed = world.store.claim(10, None).await.expect("claimed").claimed;
-    world.run(OUTCOME).await;
-    world.store.mark_released(&claimed).await.expect("marked");
-    let states: Vec<_> = world.states().await.into_iter().map(|state| state.0).collect();
+    let service = test_service().await;
+    service.recurring("FREQ=HOURLY", "2 hours", "0").await;
+    let claimed = service.store.claim(10, None).await.expect("claimed").claimed;
+    service.run(OUTCOME).await;
+    service.store.mark_released(&claimed).await.expect("marked");
+    let states: Vec<_> = service.states().await.into_iter().map(|state| state.0).collect();
     assert_eq!(states, ["sent", "pending"]);
 }
 
 #[tokio::test]
 async fn marks_without_publishing_again_after_crash() {
-    let world = world().await;
-    world.recurring("FREQ=HOURLY", "3 hours", "2 hours").await;
-    world.store.claim(10, None).await.expect("claimed");
-    world.run(OUTCOME).await;
-    world.run("update occurrences set lease_until = '-infinity'").await;
-    let events = world.run_until_ahead().await;
+    let service = test_service().await;
+    service.recurring("FREQ=HOURLY", "3 hours", "2 hours").await;
+    service.store.claim(10, None).await.expect("claimed");
+    service.run(OUTCOME).await;
+    service.run("update occurrences set lease_until = '-infinity'").await;
+    let events = service.run_until_ahead().await;
 
-    let states: Vec<_> = world.states().await.into_iter().collect();
+    let states: Vec<_> = service.states().await.into_iter().collect();
     assert_eq!(
         states.first().map(|state| state.0.as_str()),
         Some("sent"),
@@ -200,24 +201,24 @@ const NEXT_LEASE: &str =
 
 #[tokio::test]
 async fn sends_once_and_continues_when_rule_is_readable() {
-    let world = world().await;
-    world.recurring("FREQ=HOURLY", "2 hours", "0").await;
-    world.run(NEWER_RULE).await;
+    let service = test_service().await;
+    service.recurring("FREQ=HOURLY", "2 hours", "0").await;
+    service.run(NEWER_RULE).await;
     let quarantine =
         "pending and reason = 'UNREADABLE' and lease_until > now() + interval '30 seconds'";
     let is_set_aside = async || {
-        (world.count(quarantine).await == 1).then_some(()).ok_or("not set aside".to_owned())
+        (service.count(quarantine).await == 1).then_some(()).ok_or("not set aside".to_owned())
     };
-    assert_eq!(world.run_until(is_set_aside).await.len(), 1, "what is due is sent");
+    assert_eq!(service.run_until(is_set_aside).await.len(), 1, "what is due is sent");
 
-    world.run(NEXT_LEASE).await;
-    assert_eq!(world.run_until(is_set_aside).await.len(), 0, "once");
-    assert_eq!(world.count("true").await, 1);
+    service.run(NEXT_LEASE).await;
+    assert_eq!(service.run_until(is_set_aside).await.len(), 0, "once");
+    assert_eq!(service.count("true").await, 1);
 
-    world.run(KNOWN_RULE).await;
-    world.run(NEXT_LEASE).await;
-    assert_eq!(world.run_until_ahead().await.len(), 0);
-    let states = world.states().await;
+    service.run(KNOWN_RULE).await;
+    service.run(NEXT_LEASE).await;
+    assert_eq!(service.run_until_ahead().await.len(), 0);
+    let states = service.states().await;
     assert_eq!(
         states.iter().map(|(state, _)| state.as_str()).collect::<Vec<_>>(),
         ["released", "pending"]
@@ -230,24 +231,24 @@ async fn keeps_series_when_expired_and_unreadable() {
     for newer in
         [NEWER_RULE, "update notifications set content = content || '{\"channels\": [\"pigeon\"]}'"]
     {
-        let world = world().await;
-        world.recurring("FREQ=HOURLY", "2 hours", "0").await;
-        world.run("update occurrences set expires_at = due_at - interval '1 second'").await;
-        world.run(newer).await;
+        let service = test_service().await;
+        service.recurring("FREQ=HOURLY", "2 hours", "0").await;
+        service.run("update occurrences set expires_at = due_at - interval '1 second'").await;
+        service.run(newer).await;
         let quarantine =
             "pending and reason = 'UNREADABLE' and lease_until > now() + interval '30 seconds'";
         let is_set_aside = async || {
-            (world.count(quarantine).await == 1).then_some(()).ok_or("not set aside".to_owned())
+            (service.count(quarantine).await == 1).then_some(()).ok_or("not set aside".to_owned())
         };
-        assert_eq!(world.run_until(is_set_aside).await.len(), 0);
+        assert_eq!(service.run_until(is_set_aside).await.len(), 0);
 
-        world.run(KNOWN_RULE).await;
-        world
+        service.run(KNOWN_RULE).await;
+        service
             .run("update notifications set content = content || '{\"channels\": [\"push\"]}'")
             .await;
-        world.run(NEXT_LEASE).await;
-        world.run_until_ahead().await;
-        let states: Vec<_> = world.states().await.into_iter().map(|(state, _)| state).collect();
+        service.run(NEXT_LEASE).await;
+        service.run_until_ahead().await;
+        let states: Vec<_> = service.states().await.into_iter().map(|(state, _)| state).collect();
         assert_eq!(states, ["suppressed", "pending"]);
     }
 }

@@ -1,0 +1,95 @@
+//! Leases: their fence tokens, their return, and the end of occurrences under them.
+
+use std::{collections::HashSet, time::Duration};
+
+use notification_scheduler::{
+    events::{self, UnpublishedOutcome},
+    store::{Claimed, PublishStatus, Store},
+};
+
+use crate::fixture::{keys, test_service};
+
+#[tokio::test]
+async fn refuses_stale_fence_after_crash() {
+    let service = test_service().await;
+    service.make(3, "-1 minute").await;
+    let short = Store::new(service.pool.clone(), Duration::from_millis(1));
+    let crashed = short.claim(10, None).await.expect("claimed").claimed;
+    let again = support::eventually(Duration::from_secs(5), async || {
+        let claimed = service.store.claim(10, None).await.expect("asked").claimed;
+        (!claimed.is_empty()).then_some(claimed)
+    })
+    .await;
+
+    let published = |claims: &[Claimed]| -> HashSet<_> {
+        let events = claims.iter().cloned().map(events::send);
+        events.map(|event| (event.event_id, event.occurred_at, event.data.occurrence_id)).collect()
+    };
+    assert_eq!(published(&again), published(&crashed));
+    let stale = service.store.mark_released(&crashed).await.expect("asked");
+    assert_eq!((stale.released, stale.stale), (0, 3));
+    let fresh = service.store.mark_released(&again).await.expect("marked");
+    assert_eq!((fresh.released, fresh.stale), (3, 0));
+}
+
+#[tokio::test]
+async fn keeps_outcome_that_precedes_mark() {
+    let service = test_service().await;
+    service.make(1, "-1 minute").await;
+    let claimed = service.store.claim(10, None).await.expect("claimed").claimed;
+    service.run("update occurrences set state = 'sent'").await;
+    let marked = service.store.mark_released(&claimed).await.expect("asked");
+    assert_eq!((marked.released, marked.stale, marked.settled), (0, 0, 1));
+    assert_eq!(service.count("state = 'sent'").await, 1);
+}
+
+#[tokio::test]
+async fn frees_returned_lease_at_once() {
+    let service = test_service().await;
+    service.make(1, "-1 minute").await;
+    let claimed = service.store.claim(10, None).await.expect("claimed").claimed;
+    assert!(service.store.claim(10, None).await.expect("asked").claimed.is_empty());
+    service
+        .store
+        .return_leases(&keys(&claimed), PublishStatus::NotPublished)
+        .await
+        .expect("given back");
+    assert_eq!(service.count("lease_until = '-infinity'").await, 1);
+    assert_eq!(service.store.claim(10, None).await.expect("claimed").claimed[0].fence, 2);
+}
+
+#[tokio::test]
+async fn keeps_mark_of_lease_when_publish_may_have_succeeded() {
+    let service = test_service().await;
+    service.make(1, "-1 minute").await;
+    for status in [PublishStatus::Unknown, PublishStatus::NotPublished] {
+        let claimed = service.store.claim(10, None).await.expect("claimed").claimed;
+        service.store.return_leases(&keys(&claimed), status).await.expect("given back");
+        assert_eq!(
+            service.count("lease_until > '-infinity' and lease_until <= now()").await,
+            1,
+            "{status:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn ends_expired_once_in_catalogue_and_outbox() {
+    let service = test_service().await;
+    service.make(2, "-2 hours").await;
+    let claimed = service.store.claim(10, None).await.expect("claimed").claimed;
+    let claims: Vec<&Claimed> = claimed.iter().collect();
+    assert_eq!(service.store.end(&claims, UnpublishedOutcome::Expired).await.expect("ended"), 2);
+    assert_eq!(service.store.end(&claims, UnpublishedOutcome::Expired).await.expect("asked"), 0);
+
+    assert_eq!(service.count("state = 'suppressed' and reason = 'EXPIRED'").await, 2);
+    // The fact that comes back by the queue has the catalogue's key, to the microsecond.
+    let same = "select count(*) from events join outbox using (event_id)
+        where event_type = 'notification:suppressed'
+            and events.occurred_at = (attributes->>'occurredAt')::timestamptz
+          and outbox.lease_until = '-infinity' and data->>'reason' = 'EXPIRED'";
+    assert_eq!(
+        sqlx::query_scalar::<_, i64>(same).fetch_one(&service.pool).await.expect("a count"),
+        2
+    );
+}
