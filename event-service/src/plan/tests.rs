@@ -256,6 +256,28 @@ fn replaces_unsent_occurrence_by_snooze() {
 }
 
 #[test]
+fn states_reason_of_cancellation() {
+    let event = envelope(2, at(50));
+    let reason = |change: &Change, due, date| {
+        let plan = merge(KNOWN, vec![(&event, change)], at(50)).expect("a change");
+        plan.cancellation_reason(due, date)
+    };
+    let snooze = Some(shared::contract::Snooze { date: at(60), until: at(70) });
+    let data = || data(at(60), &[0]);
+    let snoozed = Change::Update(requested(ReminderData { snooze, ..data() }));
+    let acknowledged = Some(at(60));
+    let acknowledged = Change::Update(requested(ReminderData { acknowledged, ..data() }));
+    let edited = Change::Update(requested(data()));
+    assert_eq!(reason(&Change::Delete, at(60), Some(at(60))), Reason::Deleted);
+    assert_eq!(reason(&snoozed, at(60), None), Reason::Snoozed);
+    assert_eq!(reason(&snoozed, at(65), Some(at(60))), Reason::Snoozed, "an earlier snooze");
+    assert_eq!(reason(&acknowledged, at(60), None), Reason::Acknowledged);
+    assert_eq!(reason(&acknowledged, at(65), Some(at(60))), Reason::Acknowledged);
+    assert_eq!(reason(&edited, at(55), Some(at(65))), Reason::Edited);
+    assert_eq!(reason(&edited, at(55), None), Reason::Edited, "of an unknown instance");
+}
+
+#[test]
 fn keeps_later_offsets_when_snoozed() {
     let event = envelope(2, at(51));
     let snooze = Some(shared::contract::Snooze { date: at(60), until: at(55) });

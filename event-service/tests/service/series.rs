@@ -1,5 +1,4 @@
-//! Recurring notifications, snoozes, acknowledgements, and what becomes of what was released before
-//! a change.
+//! Recurring notifications, snoozes, acknowledgements, and changes of released occurrences.
 
 use serde_json::{Value, json};
 use shared::contract::{DeliveryState, EventType, ReminderData, Snooze, occurrence_id};
@@ -9,11 +8,11 @@ use crate::fixture::{
     test_service,
 };
 
-fn hourly(world_now: chrono::DateTime<chrono::Utc>) -> ReminderData {
+fn hourly(start: chrono::DateTime<chrono::Utc>) -> ReminderData {
     let rule = json!({"rrule": "FREQ=HOURLY"});
     ReminderData {
         recurrence: Some(serde_json::from_value(rule).expect("a rule")),
-        ..data(world_now + minutes(30), &[0])
+        ..data(start + minutes(30), &[0])
     }
 }
 
@@ -21,7 +20,7 @@ fn updated(item: &str, version: i64, data: ReminderData) -> shared::bus::Receive
     received(&event(EventType::ReminderUpdated, item, version, now(), data))
 }
 
-/// The commands for the notification topic: their types, and what they are about.
+/// Reads the commands for the notification topic: types and data.
 async fn commands(service: &TestService) -> Vec<(String, Value)> {
     let sql =
         "select attributes->>'eventType', body::jsonb->'eventData' from commands order by event_id";
@@ -69,8 +68,36 @@ async fn cancels_snooze_when_acknowledged() {
 
     let acknowledged = Some(date);
     service.apply(&[updated("a", 3, ReminderData { acknowledged, ..data(date, &[0, 120]) })]).await;
-    let states: Vec<_> = service.occurrences("a").await.into_values().collect();
-    assert_eq!(states, ["cancelled", "cancelled"], "{states:?}");
+    assert_eq!(cancelled(&service).await, ["ACKNOWLEDGED", "ACKNOWLEDGED"]);
+}
+
+#[tokio::test]
+async fn states_reason_of_each_cancellation() {
+    let service = test_service().await;
+    let date = now() + hours(2);
+    service.apply(&[created("a", 1, date, &[0, 10])]).await;
+    service.apply(&[updated("a", 2, data(date, &[0]))]).await;
+    assert_eq!(cancelled(&service).await, ["EDITED"]);
+    service.apply(&[deleted("a", 3)]).await;
+    assert_eq!(cancelled(&service).await, ["EDITED", "DELETED"]);
+
+    service.apply(&[created("b", 1, date, &[0])]).await;
+    let snooze = |minute| Some(Snooze { date, until: date + minutes(minute) });
+    for (version, minute) in [(2, 10), (3, 20)] {
+        let data = ReminderData { snooze: snooze(minute), ..data(date, &[0]) };
+        service.apply(&[updated("b", version, data)]).await;
+    }
+    assert_eq!(cancelled(&service).await, ["EDITED", "DELETED", "SNOOZED"]);
+    let again = service.occurrences("a").await;
+    service.apply(&[created("a", 4, date, &[0])]).await;
+    assert_ne!(service.occurrences("a").await, again);
+    assert_eq!(cancelled(&service).await, ["EDITED", "SNOOZED"], "no reason once it is pending");
+}
+
+/// Reads the reasons of cancelled occurrences, in order of time.
+async fn cancelled(service: &TestService) -> Vec<String> {
+    let sql = "select reason from occurrences where state = 'cancelled' order by due_at";
+    sqlx::query_scalar(sql).fetch_all(&service.pool).await.expect("reasons")
 }
 
 #[tokio::test]
@@ -97,12 +124,12 @@ async fn commands_change_of_released_occurrences() {
         (&json!([occurrence]), &json!("Renamed"))
     );
     assert_eq!(
-        (&told[1].1["occurrences"], &told[1].1["content"]),
-        (&json!([occurrence]), &Value::Null)
+        (&told[1].1["occurrences"], &told[1].1["content"], &told[1].1["reason"]),
+        (&json!([occurrence]), &Value::Null, &json!("DELETED"))
     );
 }
 
-/// Claims what waits, as a scheduler does before it publishes and marks.
+/// Claims pending occurrences, as a scheduler does before it publishes and marks.
 const CLAIM: &str = "update occurrences set lease_until = now() + interval '15 seconds',
     fence = fence + 1 where pending";
 

@@ -64,6 +64,7 @@ async fn ends_occurrences_of_deleted_notifications() {
     assert_eq!((batch.claimed.len(), batch.orphans.len()), (0, 1));
     assert_eq!(service.store.end_orphans(&batch.orphans).await.expect("ended"), 1);
     assert_eq!(service.count("pending").await, 0);
+    assert_eq!(service.count("reason = 'DELETED'").await, 1);
 }
 
 #[tokio::test]
@@ -75,6 +76,7 @@ async fn claims_others_beside_orphans() {
     let batch = service.store.claim(5, None).await.expect("claimed");
     assert_eq!(batch.orphans.len(), 5);
     service.store.end_orphans(&batch.orphans).await.expect("ended");
+    assert_eq!(service.count("reason = 'ERASED'").await, 5);
     assert_eq!(service.store.claim(5, None).await.expect("claimed").claimed.len(), 1);
 }
 
