@@ -8,7 +8,7 @@
 use std::{panic::resume_unwind, sync::Arc, time::Duration};
 
 use shared::{
-    bus::{Received, Settlement},
+    bus::{Received, Rejection, Settlement},
     consumer::{
         Handler,
         isolation::{Attempt, Failure, Isolation, Outcome},
@@ -73,9 +73,9 @@ impl Failure for ApplyError {
         }
     }
 
-    fn reason(&self) -> String {
+    fn detail(&self) -> String {
         let code = self.sqlstate().unwrap_or_else(|| "none".to_owned());
-        format!("it cannot be applied (SQLSTATE {code})")
+        format!("the event cannot be applied (SQLSTATE {code})")
     }
 }
 
@@ -88,7 +88,9 @@ impl Handler for Events {
         let mut settlements = Vec::with_capacity(batch.len());
         for (read, received) in read.iter().zip(batch) {
             settlements.push(match read {
-                Err(refusal) => Settlement::Reject(refusal.to_string()),
+                Err(refusal) => {
+                    Settlement::Reject(Rejection::new(refusal.reason(), refusal.to_string()))
+                }
                 Ok(_) => outcomes
                     .next()
                     .map_or(Settlement::RetryAfter(Duration::ZERO), |outcome: Outcome| {

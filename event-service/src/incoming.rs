@@ -5,7 +5,7 @@ use recurrence::{Delivery, Timetable};
 use shared::{
     bus::Received,
     contract::{
-        DecodeError, DeliveryState, Envelope, EventType, ItemId, NoTimetable, OutcomeData,
+        DecodeError, DeliveryState, Envelope, EventType, ItemId, NoTimetable, OutcomeData, Reason,
         ReminderData, bounds,
     },
 };
@@ -131,6 +131,18 @@ pub enum Refusal {
     /// The event type belongs to another queue.
     #[error("event-service does not consume {0}")]
     Misrouted(EventType),
+}
+
+impl Refusal {
+    /// Returns the reason code of the dead letter.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::Unreadable(_) => Reason::Unreadable,
+            Self::Timetable(_) | Self::Invalid(_) => Reason::Invalid,
+            Self::Misrouted(_) => Reason::Misrouted,
+        }
+    }
 }
 
 impl Incoming {

@@ -9,6 +9,7 @@ mod events;
 mod examples;
 mod export;
 mod notifications;
+mod openapi;
 mod page;
 mod stats;
 mod stream;
@@ -25,7 +26,7 @@ use axum::{
 use shared::{
     bus::SharedBus,
     config::Operators,
-    http::{ExportLimit, complete_operator_openapi, openapi_routes, require_operator},
+    http::{ExportLimit, openapi_routes, require_operator},
     startup::{self, Started},
 };
 use tokio::sync::Semaphore;
@@ -134,7 +135,7 @@ fn documented() -> OpenApiRouter<AppState> {
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut openapi = documented().into_openapi();
-    complete_operator_openapi(&mut openapi);
+    openapi::complete(&mut openapi);
     openapi
 }
 
@@ -142,7 +143,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 /// until the start is complete.
 pub(crate) fn router(state: AppState, started: Started, operators: Operators) -> Router {
     let (routes, mut openapi) = documented().with_state(state.clone()).split_for_parts();
-    complete_operator_openapi(&mut openapi);
+    openapi::complete(&mut openapi);
     routes
         .route_layer(from_fn_with_state(state, audit::record))
         .route_layer(from_fn_with_state(started, startup::require))

@@ -41,8 +41,8 @@ impl Handler for NotificationHandler {
     async fn handle(&self, batch: &[Received]) -> Vec<Settlement> {
         let mut settlements = vec![Settlement::Done; batch.len()];
         let Requests { sends, revisions, erasures, questions, rejected } = Requests::read(batch);
-        for (position, reason) in rejected {
-            settlements[position] = Settlement::Reject(reason);
+        for (position, rejection) in rejected {
+            settlements[position] = Settlement::Reject(rejection);
         }
         let mut settle = |position: usize, outcome: &Outcome| {
             settlements[position] = outcome.settlement(batch[position].receive_count);

@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use shared::{
     contract::{
-        Channel, DeliveryState, Event, EventType, OutcomeData, Schema, event_id_of, new_id,
+        Channel, DeliveryState, Event, EventType, OutcomeData, ReasonCode, Schema, event_id_of,
+        new_id,
     },
     outbox::OutboxMessage,
     telemetry::Traceparent,
@@ -164,7 +165,7 @@ pub fn outcome(
             state: ending.state,
             corrects: ending.corrects,
             retold: false,
-            reason: ending.reason.map(ToOwned::to_owned),
+            reason: ending.reason.map(|reason| ReasonCode::stored(reason.to_owned())),
             attempts: ending.attempts,
             due_at: dispatch.send.due_at,
             item_changed_at: dispatch.send.item_changed_at,

@@ -15,12 +15,12 @@ use std::{
 };
 
 use shared::{
-    bus::{Received, Settlement},
+    bus::{Received, Rejection, Settlement},
     consumer::{
         Handler,
         isolation::{Attempt, Failure, Isolation, Outcome},
     },
-    contract::DeliveryState,
+    contract::{DeliveryState, Reason},
     db::{self, FailureClass},
     outbox::{self, Handoff},
 };
@@ -67,7 +67,7 @@ impl Failure for Error {
         }
     }
 
-    fn reason(&self) -> String {
+    fn detail(&self) -> String {
         match self {
             Self::Sql(sqlx::Error::Database(error)) => {
                 format!("it cannot be stored: SQLSTATE {}", error.code().unwrap_or_default())
@@ -102,7 +102,9 @@ impl Handler for Feedback {
         let mut outcomes = self.isolation.apply(&write, &notices).await.into_iter();
         let known = write.known.into_inner().unwrap_or_else(PoisonError::into_inner);
         let settlements = batch.iter().zip(&read).map(|(message, read)| match read {
-            Err(unreadable) => Settlement::Reject(unreadable.to_string()),
+            Err(unreadable) => {
+                Settlement::Reject(Rejection::new(Reason::Unreadable, unreadable.to_string()))
+            }
             Ok(notice) => match outcomes.next() {
                 Some(Outcome::Done) => settle(notice, &known, message.receive_count),
                 Some(other) => other.settlement(message.receive_count),

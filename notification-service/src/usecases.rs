@@ -30,7 +30,7 @@ impl Failure for Error {
         }
     }
 
-    fn reason(&self) -> String {
+    fn detail(&self) -> String {
         match self {
             Self::Sql(sqlx::Error::Database(error)) => {
                 format!("it cannot be stored: SQLSTATE {}", error.code().unwrap_or_default())

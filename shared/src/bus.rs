@@ -16,6 +16,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
+use crate::contract::Reason;
+
 pub use adaptive_rate::AdaptiveRate;
 pub use attributes::attributes_in;
 pub use limits::{Unpublishable, check};
@@ -35,9 +37,12 @@ pub const MAX_RECEIVE_BYTES: usize = 4 * 1024 * 1024;
 /// Longest delay of a message that is sent to a queue (SQS: 15 minutes).
 pub const MAX_DELAY: Duration = Duration::from_secs(15 * 60);
 
-/// Attribute of a dead letter with the reason why it was rejected. (Messages that SQS moves by its
+/// Attribute of a dead letter with the reason code. (Messages that SQS moves by its
 /// own redrive policy, as they were received too often, have none.)
 pub const REASON_ATTRIBUTE: &str = "deadLetterReason";
+
+/// Attribute that explains the reason of a dead-lettered message.
+pub const DETAIL_ATTRIBUTE: &str = "deadLetterDetail";
 
 /// A shared handle to the configured adapter.
 pub type SharedBus = Arc<dyn Bus>;
@@ -103,8 +108,25 @@ pub enum Settlement {
     Done,
     /// Make the message visible again after this time (zero: at once).
     RetryAfter(Duration),
-    /// The message can never be handled: move it to the dead-letter queue with this reason.
-    Reject(String),
+    /// The message can never be handled: move it to the dead-letter queue.
+    Reject(Rejection),
+}
+
+/// Reason for moving a message to the dead-letter queue, with an explanation that quotes no value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    /// Reason code.
+    pub reason: Reason,
+    /// Explanation.
+    pub detail: String,
+}
+
+impl Rejection {
+    /// Rejects for a reason.
+    #[must_use]
+    pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into() }
+    }
 }
 
 /// Counts of a queue, as far as the bus knows them (SQS: approximate).

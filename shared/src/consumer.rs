@@ -25,7 +25,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::bus::{MAX_RECEIVE_BYTES, Receipt, Received, Settlement, SharedBus};
+use crate::{
+    bus::{MAX_RECEIVE_BYTES, Receipt, Received, Rejection, Settlement, SharedBus},
+    contract::Reason,
+};
 
 /// Handler of received batches.
 pub trait Handler: Send + Sync + 'static {
@@ -206,10 +209,11 @@ async fn settle(
 ) {
     count(&settings.queue, &settlements);
     for (message, settlement) in batch.iter().zip(&settlements) {
-        if let Settlement::Reject(reason) = settlement {
+        if let Settlement::Reject(rejection) = settlement {
             tracing::error!(
                 message.id = message.message_id,
-                reason,
+                reason = %rejection.reason,
+                detail = rejection.detail,
                 queue = settings.queue,
                 "message rejected, moved to the dead letters"
             );
@@ -274,8 +278,10 @@ async fn handle<H: Handler>(handler: &H, batch: &[Received]) -> Vec<Settlement> 
                 );
                 match messages {
                     [message] if message.receive_count >= MAX_PANICS => {
-                        settlements[part.start] =
-                            Settlement::Reject("its handling panicked".to_owned());
+                        settlements[part.start] = Settlement::Reject(Rejection::new(
+                            Reason::HandlerPanicked,
+                            "its handling panicked",
+                        ));
                     }
                     [_] => {}
                     _ => queue.extend(parts(part)),

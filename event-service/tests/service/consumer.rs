@@ -6,7 +6,7 @@ use serde_json::json;
 use shared::{
     bus::Settlement,
     consumer::Handler,
-    contract::{EventType, Recurrence, Schema},
+    contract::{EventType, Reason, Recurrence, Schema},
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
@@ -53,15 +53,17 @@ async fn rejects_unreadable_message_and_applies_others() {
     let settlements =
         service.handler.handle(&[bad_json, good, unknown_type, recurring, no_offset]).await;
 
-    let reason = |index: usize| match &settlements[index] {
-        Settlement::Reject(reason) => reason.clone(),
-        other => panic!("{index}: {other:?}"),
-    };
     assert_eq!(settlements[1], Settlement::Done);
-    assert!(reason(0).contains("body"), "{}", reason(0));
-    assert!(reason(2).contains("type is unknown"), "{}", reason(2));
-    assert!(reason(3).contains("recurrence: the rule cannot be followed"), "{}", reason(3));
-    assert!(reason(4).contains("notifyOffsets"), "{}", reason(4));
+    for (index, reason, detail) in [
+        (0, Reason::Unreadable, "body"),
+        (2, Reason::Unreadable, "type is unknown"),
+        (3, Reason::Invalid, "recurrence: the rule cannot be followed"),
+        (4, Reason::Unreadable, "notifyOffsets"),
+    ] {
+        let Settlement::Reject(rejection) = &settlements[index] else { panic!("{index}") };
+        assert_eq!(rejection.reason, reason, "{rejection:?}");
+        assert!(rejection.detail.contains(detail), "{rejection:?}");
+    }
     assert!(service.notification("a").await.is_some());
     assert_eq!(service.count("events").await, 1);
 }
@@ -84,7 +86,7 @@ async fn rejects_message_that_database_refuses() {
 
     assert_eq!((&settlements[0], &settlements[2]), (&Settlement::Done, &Settlement::Done));
     assert!(
-        matches!(&settlements[1], Settlement::Reject(reason) if reason.contains("SQLSTATE 22")),
+        matches!(&settlements[1], Settlement::Reject(rejection) if rejection.detail.contains("SQLSTATE 22")),
         "{:?}",
         settlements[1]
     );
@@ -130,7 +132,7 @@ async fn applies_the_others_when_one_message_fails_the_batch() {
         }
         let last = service.handler.handle(&batch).await;
         assert!(
-            matches!(&last[17], Settlement::Reject(reason) if reason.contains(sqlstate)),
+            matches!(&last[17], Settlement::Reject(rejection) if rejection.detail.contains(sqlstate)),
             "{sqlstate}: {:?}",
             last[17]
         );

@@ -72,9 +72,10 @@ async fn shows_and_redrives_dead_letters() {
     eventually(LIMIT, there).await;
     let letters = service.get("/dead-letters?queue=event").await;
     assert!(
-        letters["deadLetters"][0]["reason"].as_str().is_some_and(|reason| reason.contains("body")),
+        letters["deadLetters"][0]["detail"].as_str().is_some_and(|detail| detail.contains("body")),
         "{letters}"
     );
+    assert_eq!(letters["deadLetters"][0]["reason"], "UNREADABLE");
 
     let empty = service.client.try_send(reqwest::Method::POST, "/dead-letters/redrive", None).await;
     assert_eq!(empty.expect("an answer").status, 400);

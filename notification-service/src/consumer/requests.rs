@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use shared::{
-    bus::Received,
-    contract::{Envelope, EventType},
+    bus::{Received, Rejection},
+    contract::{DecodeError, Envelope, EventType, Reason},
 };
 use uuid::Uuid;
 
@@ -38,7 +38,7 @@ pub(super) struct Requests {
     /// Questions about occurrences; those that can still be sent are among the sends as well.
     pub(super) questions: Vec<(Question, usize)>,
     /// Messages that can never be applied, each with the reason.
-    pub(super) rejected: Vec<(usize, String)>,
+    pub(super) rejected: Vec<(usize, Rejection)>,
 }
 
 impl Requests {
@@ -56,7 +56,7 @@ impl Requests {
                 }
                 Ok(Request::Revise(revisions)) => requests.revisions.push((revisions, position)),
                 Ok(Request::Erase(erasure)) => requests.erasures.push((erasure, position)),
-                Err(reason) => requests.rejected.push((position, reason)),
+                Err(rejection) => requests.rejected.push((position, rejection)),
             }
         }
         requests
@@ -69,8 +69,8 @@ impl Requests {
     }
 }
 
-fn read(message: &Received) -> Result<Request, String> {
-    let envelope = Envelope::decode(message).map_err(|error| error.to_string())?;
+fn read(message: &Received) -> Result<Request, Rejection> {
+    let envelope = Envelope::decode(message).map_err(|error| unreadable(&error))?;
     match envelope.event_type {
         EventType::NotificationSend => {
             send(envelope, message.sent_at).map(Box::new).map(Request::Send)
@@ -79,20 +79,24 @@ fn read(message: &Received) -> Result<Request, String> {
         EventType::NotificationDelete => revisions(envelope, false).map(Request::Revise),
         EventType::UserErased => erasure(envelope).map(Request::Erase),
         EventType::NotificationReconcile => reconcile(envelope, message.sent_at),
-        other => Err(format!("{other} is not for this queue")),
+        other => Err(Rejection::new(Reason::Misrouted, format!("{other} is not for this queue"))),
     }
 }
 
-fn send(envelope: Envelope, queued_at: DateTime<Utc>) -> Result<Dispatch, String> {
-    let mut send = envelope.send().map_err(|error| error.to_string())?;
+fn unreadable(error: &DecodeError) -> Rejection {
+    Rejection::new(Reason::Unreadable, error.to_string())
+}
+
+fn send(envelope: Envelope, queued_at: DateTime<Utc>) -> Result<Dispatch, Rejection> {
+    let mut send = envelope.send().map_err(|error| unreadable(&error))?;
     // It concerns the arrival alone, and is not stored.
     let arrival = Some(Arrival { as_of: send.as_of.take(), queued_at });
     let Envelope { user_id, user_email, version, traceparent, .. } = envelope;
     Ok(Dispatch { user_id, user_email, version, send, deliveries: 0, traceparent, arrival })
 }
 
-fn reconcile(envelope: Envelope, queued_at: DateTime<Utc>) -> Result<Request, String> {
-    let data = envelope.reconcile().map_err(|error| error.to_string())?;
+fn reconcile(envelope: Envelope, queued_at: DateTime<Utc>) -> Result<Request, Rejection> {
+    let data = envelope.reconcile().map_err(|error| unreadable(&error))?;
     let Envelope { user_id, user_email, item_id, version, traceparent, .. } = envelope;
     let dispatch = data.send.clone().map(|send| {
         let (user_id, arrival) = (user_id.clone(), Some(Arrival { as_of: None, queued_at }));
@@ -110,10 +114,12 @@ fn reconcile(envelope: Envelope, queued_at: DateTime<Utc>) -> Result<Request, St
     Ok(Request::Reconcile(Box::new(question), dispatch))
 }
 
-fn revisions(envelope: Envelope, has_content: bool) -> Result<Vec<Revision>, String> {
-    let revision = envelope.revision().map_err(|error| error.to_string())?;
+fn revisions(envelope: Envelope, has_content: bool) -> Result<Vec<Revision>, Rejection> {
+    let revision = envelope.revision().map_err(|error| unreadable(&error))?;
     let content = match (revision.content, has_content) {
-        (None, true) => return Err("no content".to_owned()),
+        (None, true) => {
+            return Err(Rejection::new(Reason::Invalid, "content: is missing"));
+        }
         (content, true) => content,
         (_, false) => None,
     };
@@ -128,8 +134,8 @@ fn revisions(envelope: Envelope, has_content: bool) -> Result<Vec<Revision>, Str
     Ok(revision.occurrences.into_iter().map(of).collect())
 }
 
-fn erasure(envelope: Envelope) -> Result<Erasure, String> {
-    let receipt_id = envelope.erased().map_err(|error| error.to_string())?.receipt_id.into();
+fn erasure(envelope: Envelope) -> Result<Erasure, Rejection> {
+    let receipt_id = envelope.erased().map_err(|error| unreadable(&error))?.receipt_id.into();
     // The message names the time to the millisecond: all of that millisecond is meant.
     let whole = envelope.occurred_at.checked_add_signed(TimeDelta::microseconds(999));
     let erased_at = whole.unwrap_or(envelope.occurred_at);

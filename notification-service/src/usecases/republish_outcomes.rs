@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 use shared::{
     consumer::isolation::Attempt,
     contract::{
-        DeliveryState, Event, EventType, ItemId, OutcomeData, ReconcileData, Schema, Unknown,
-        event_id_of, new_id,
+        DeliveryState, Event, EventType, ItemId, OutcomeData, ReasonCode, ReconcileData, Schema,
+        Unknown, event_id_of, new_id,
     },
     outbox::{self, Handoff, OutboxMessage},
     telemetry::Traceparent,
@@ -119,7 +119,7 @@ fn known_outcome(
         device_id: (!delivery.key.device_id.is_nil()).then(|| delivery.key.device_id.simple()),
         state,
         corrects,
-        reason: delivery.reason.clone().filter(|_| !was_corrected),
+        reason: delivery.reason.clone().filter(|_| !was_corrected).map(ReasonCode::stored),
         attempts: delivery.attempts,
         at,
         until,
@@ -140,8 +140,10 @@ fn unknown_outcome(
         Unknown::Cancelled => DeliveryState::Suppressed,
     };
     let otherwise = question.data.otherwise.as_str();
-    let data =
-        OutcomeData { reason: Some(otherwise.to_owned()), ..outcome_data(question, state, now) };
+    let data = OutcomeData {
+        reason: Some(ReasonCode::stored(otherwise.to_owned())),
+        ..outcome_data(question, state, now)
+    };
     let id = event_id_of(&format!("{}/{otherwise}", question.data.occurrence_id));
     message(question, question.version, id, data)
 }

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use notification_service::{clock::DbClock, feedback::Feedback};
 use serde_json::{Value, json};
 use shared::{
-    bus::{Message, Receipt, Received, Settlement},
+    bus::{DETAIL_ATTRIBUTE, Message, Receipt, Received, Settlement},
     consumer::{Handler, isolation::Isolation},
     contract::{Channel, DeliveryState, EventType},
     outbox::Relay,
@@ -103,7 +103,7 @@ async fn failures(service: &Service) -> Vec<String> {
                 (it.corrects, it.attempts, it.deliveries),
                 (Some(DeliveryState::Sent), 1, 1)
             );
-            it.reason.expect("a reason")
+            it.reason.expect("a reason").to_string()
         })
         .collect()
 }
@@ -200,9 +200,9 @@ async fn what_cannot_be_read_is_a_dead_letter_and_the_others_are_heard() {
         if letters.len() == 2 { Ok(letters) } else { Err(format!("{letters:?}")) }
     })
     .await;
-    let reasons: Vec<_> =
-        letters.iter().map(|it| it.attributes[shared::bus::REASON_ATTRIBUTE].as_str()).collect();
-    assert_eq!(reasons, ["it is no JSON", "eventType is missing or malformed"]);
+    let details: Vec<_> =
+        letters.iter().map(|letter| letter.attributes[DETAIL_ATTRIBUTE].as_str()).collect();
+    assert_eq!(details, ["it is no JSON", "eventType is missing or malformed"]);
 }
 
 #[tokio::test]

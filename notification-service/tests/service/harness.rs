@@ -532,6 +532,7 @@ impl Due {
             source: self.send.source.clone(),
             occurrences: vec![self.send.occurrence_id],
             content,
+            reason: None,
         }
     }
 

@@ -6,8 +6,8 @@ use serde::de::IgnoredAny;
 
 use super::{MAX_ATTRIBUTES, MAX_MESSAGE_BYTES, Message, PublishError};
 
-/// Longest reason of a dead letter, in characters.
-const MAX_REASON: usize = 1_000;
+/// Longest explanation of a dead letter's reason, in characters.
+const MAX_DETAIL: usize = 1_000;
 
 /// Returns the body as it is sent.
 ///
@@ -92,12 +92,12 @@ pub(super) fn message_bytes<'a>(
         + attributes.map(|(name, value)| name.len() + "String".len() + value.len()).sum::<usize>()
 }
 
-/// Converts a reason to a valid attribute value: not empty, truncated, without forbidden
+/// Converts an explanation to a valid attribute value: not empty, truncated, without forbidden
 /// characters.
-pub(super) fn reason_text(reason: &str) -> String {
+pub(super) fn detail_text(detail: &str) -> String {
     let allowed = |c: char| if is_forbidden(c) { char::REPLACEMENT_CHARACTER } else { c };
-    let text: String = reason.chars().take(MAX_REASON).map(allowed).collect();
-    if text.is_empty() { "no reason given".to_owned() } else { text }
+    let text: String = detail.chars().take(MAX_DETAIL).map(allowed).collect();
+    if text.is_empty() { "no explanation given".to_owned() } else { text }
 }
 
 /// Returns whether the text is one JSON document.
@@ -224,8 +224,8 @@ mod tests {
 
     #[test]
     fn turns_any_reason_into_valid_value() {
-        assert_eq!(reason_text(""), "no reason given");
-        assert_eq!(reason_text("a\0b"), "a\u{fffd}b");
-        assert_eq!(reason_text(&"x".repeat(5_000)).len(), MAX_REASON);
+        assert_eq!(detail_text(""), "no explanation given");
+        assert_eq!(detail_text("a\0b"), "a\u{fffd}b");
+        assert_eq!(detail_text(&"x".repeat(5_000)).len(), MAX_DETAIL);
     }
 }

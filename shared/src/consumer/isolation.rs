@@ -29,7 +29,11 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::parts;
-use crate::{bus::Settlement, db::FailureClass};
+use crate::{
+    bus::{Rejection, Settlement},
+    contract::Reason,
+    db::FailureClass,
+};
 
 /// First and longest pause between two attempts at the same part.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(2));
@@ -70,8 +74,8 @@ pub trait Failure: std::error::Error + Send + 'static {
     /// Returns the class of the failure.
     fn class(&self) -> FailureClass;
 
-    /// Returns the reason for a dead letter, without any value.
-    fn reason(&self) -> String;
+    /// Returns the explanation for a dead letter, without any value.
+    fn detail(&self) -> String;
 }
 
 /// Outcome of an item.
@@ -79,9 +83,9 @@ pub trait Failure: std::error::Error + Send + 'static {
 pub enum Outcome {
     /// Applied.
     Done,
-    /// The values of the item are refused, for this reason.
+    /// The values of the item are refused, with this explanation.
     Refused(String),
-    /// The item fails alone while others are applied, for this reason.
+    /// The item fails alone while others are applied, with this explanation.
     Suspect(String),
     /// Not applied, and not the cause; to be received again after this time.
     Undone(Duration),
@@ -93,10 +97,13 @@ impl Outcome {
     pub fn settlement(&self, receive_count: u32) -> Settlement {
         match self {
             Self::Done => Settlement::Done,
-            Self::Refused(reason) => Settlement::Reject(reason.clone()),
-            Self::Suspect(reason) if receive_count >= SUSPECT_RECEIPTS => Settlement::Reject(
-                format!("it failed alone at each of {receive_count} receipts: {reason}"),
-            ),
+            Self::Refused(detail) => {
+                Settlement::Reject(Rejection::new(Reason::NotStorable, detail.as_str()))
+            }
+            Self::Suspect(detail) if receive_count >= SUSPECT_RECEIPTS => {
+                let detail = format!("failed alone at each of {receive_count} receipts: {detail}");
+                Settlement::Reject(Rejection::new(Reason::FailedAlone, detail))
+            }
             Self::Suspect(_) => {
                 Settlement::RetryAfter(RETRY_AFTER * 3_u32.pow(receive_count.saturating_sub(1)))
             }
@@ -277,9 +284,9 @@ impl<A: Attempt> Run<'_, A> {
                     metrics::counter!("reminders_consumer_batches_split_total").increment(1);
                     queue.extend(parts(part));
                 }
-                FailureClass::Data => self.outcomes[part.start] = Outcome::Refused(error.reason()),
+                FailureClass::Data => self.outcomes[part.start] = Outcome::Refused(error.detail()),
                 FailureClass::Suspect | FailureClass::Conflict => {
-                    left.suspects.push((part.start, error.reason()))
+                    left.suspects.push((part.start, error.detail()))
                 }
             }
         }

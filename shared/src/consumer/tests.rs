@@ -38,7 +38,10 @@ async fn isolates_message_whose_handling_panics() {
     let settlements = handle(&handler, &batch).await;
 
     assert_eq!(settlements[7], Settlement::RetryAfter(RETRY_AFTER_PANIC));
-    assert_eq!(settlements[300], Settlement::Reject("its handling panicked".to_owned()));
+    assert_eq!(
+        settlements[300],
+        Settlement::Reject(Rejection::new(Reason::HandlerPanicked, "its handling panicked"))
+    );
     assert_eq!(
         settlements.iter().filter(|settlement| **settlement == Settlement::Done).count(),
         498

@@ -3,7 +3,7 @@
 //! `docs/REASONS.md` explains each code; a test compares the page with this list. Errors of REST
 //! calls have a list of their own, `http::Reason`.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, ops::Deref};
 
 use serde::{Deserialize, Serialize};
 
@@ -227,6 +227,14 @@ impl ReasonCode {
     #[must_use]
     pub fn known(&self) -> Option<Reason> {
         self.0.parse().ok()
+    }
+}
+
+impl Deref for ReasonCode {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
     }
 }
 

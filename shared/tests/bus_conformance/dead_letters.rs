@@ -3,7 +3,13 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::Value;
-use shared::bus::{MAX_ATTRIBUTES, Message, REASON_ATTRIBUTE, Received, Settlement};
+use shared::{
+    bus::{
+        DETAIL_ATTRIBUTE, MAX_ATTRIBUTES, Message, REASON_ATTRIBUTE, Received, Rejection,
+        Settlement,
+    },
+    contract::Reason,
+};
 
 use super::test_bus::{LIMIT, LONG, MAX_RECEIVE_COUNT, TestBus, message, messages, numbers};
 
@@ -31,12 +37,16 @@ pub(super) async fn dead_letters_message_received_too_often(bus: &TestBus) {
 pub(super) async fn dead_letters_rejected_message_with_reason(bus: &TestBus) {
     let received =
         bus.publish_and_receive(message(0, &[("kind", "a"), ("colour", "red")]), LONG).await;
-    bus.settle(received.clone(), Settlement::Reject("unreadable: \0 at column 3".to_owned())).await;
+    bus.settle(
+        received.clone(),
+        Settlement::Reject(Rejection::new(Reason::Invalid, "unreadable: \0 at column 3")),
+    )
+    .await;
 
     for _ in 0..2 {
         let dead = bus.adapter.dead_letters(&bus.everything, 10).await.unwrap();
         assert_eq!(dead.len(), 1, "reading removes nothing");
-        assert_eq!(dead[0].attributes[REASON_ATTRIBUTE], "unreadable: \u{fffd} at column 3");
+        assert_eq!(dead[0].attributes[DETAIL_ATTRIBUTE], "unreadable: \u{fffd} at column 3");
         assert_eq!(dead[0].attributes["colour"], "red");
         assert_eq!(dead[0].body, received.body);
     }
@@ -52,10 +62,11 @@ pub(super) async fn keeps_attributes_of_rejected_message(bus: &TestBus) {
         (0..MAX_ATTRIBUTES).map(|n| (format!("a{n}"), format!("v{n}"))).collect();
     let message = Message { body: r#"{"number": 1}"#.to_owned(), attributes: attributes.clone() };
     let received = bus.publish_and_receive(message, LONG).await;
-    bus.settle(received, Settlement::Reject("why".to_owned())).await;
+    bus.settle(received, Settlement::Reject(Rejection::new(Reason::Invalid, "why"))).await;
 
     let dead = bus.adapter.dead_letters(&bus.everything, 10).await.unwrap();
-    assert_eq!(dead[0].attributes[REASON_ATTRIBUTE], "why");
+    assert_eq!(dead[0].attributes[REASON_ATTRIBUTE], "INVALID");
+    assert_eq!(dead[0].attributes[DETAIL_ATTRIBUTE], "why");
     bus.adapter.redrive(&bus.everything, 10).await.unwrap();
     let (body, carried) = opened(&bus.receive_one(LONG).await);
     assert_eq!(body["number"], 1);
@@ -65,8 +76,9 @@ pub(super) async fn keeps_attributes_of_rejected_message(bus: &TestBus) {
 pub(super) async fn redrives_up_to_requested_number(bus: &TestBus) {
     bus.publish(&messages(14)).await;
     let received = bus.adapter.receive(&bus.everything, 14, LONG, LIMIT).await.unwrap();
-    let rejected =
-        received.into_iter().map(|message| (message, Settlement::Reject("why".to_owned())));
+    let rejected = received
+        .into_iter()
+        .map(|message| (message, Settlement::Reject(Rejection::new(Reason::Invalid, "why"))));
     bus.adapter.settle(&bus.everything, rejected.collect()).await.unwrap();
 
     assert_eq!(bus.adapter.dead_letters(&bus.everything, 3).await.unwrap().len(), 3);

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use shared::bus::{MAX_RECEIVE_BYTES, REASON_ATTRIBUTE, Received, Settlement};
+use shared::{
+    bus::{DETAIL_ATTRIBUTE, MAX_RECEIVE_BYTES, REASON_ATTRIBUTE, Received, Rejection, Settlement},
+    contract::Reason,
+};
 use sqlx::{AssertSqlSafe, PgPool};
 
 use super::test_bus::{Backend, LIMIT, LONG, MAX_RECEIVE_COUNT, TestBus, messages, numbers};
@@ -89,14 +92,15 @@ async fn dead_letters_and_redrives_rows_of_any_kind() {
         foreign.insert("everything-dlq", headers, body).await;
     }
     let received = foreign.receive().await;
-    let rejected =
-        received.into_iter().map(|message| (message, Settlement::Reject("why".to_owned())));
+    let rejected = received
+        .into_iter()
+        .map(|message| (message, Settlement::Reject(Rejection::new(Reason::Invalid, "why"))));
     foreign.bus.adapter.settle(&foreign.bus.everything, rejected.collect()).await.unwrap();
 
     let dead = foreign.dead_letters().await;
     assert_eq!(dead.len(), 2 * FOREIGN.len());
     let with_reason = dead.iter().filter(|letter| {
-        letter.attributes.get(REASON_ATTRIBUTE).is_some_and(|reason| reason == "why")
+        letter.attributes.get(DETAIL_ATTRIBUTE).is_some_and(|detail| detail == "why")
     });
     assert_eq!(with_reason.count(), FOREIGN.len());
 
@@ -119,7 +123,8 @@ async fn dead_letters_row_when_it_was_received_too_often() {
     }
     foreign.bus.expect_no_message_for(Duration::ZERO).await;
     let dead = foreign.dead_letters().await;
-    assert!(dead[0].attributes[REASON_ATTRIBUTE].contains("received 3 times"), "{dead:?}");
+    assert_eq!(dead[0].attributes[REASON_ATTRIBUTE], "NOT_SETTLED");
+    assert!(dead[0].attributes[DETAIL_ATTRIBUTE].contains("received 3 times"), "{dead:?}");
     assert_eq!(dead[0].attributes["headers"], "5");
 }
 
@@ -140,8 +145,9 @@ async fn dead_letters_row_that_is_too_large() {
     let dead = foreign.dead_letters().await;
     assert_eq!(dead.len(), 4);
     assert!(dead.iter().map(Received::bytes).sum::<usize>() <= MAX_RECEIVE_BYTES);
+    assert_eq!(dead[0].attributes[REASON_ATTRIBUTE], "TOO_LARGE");
     assert!(
-        dead[0].attributes[REASON_ATTRIBUTE].contains("larger than"),
+        dead[0].attributes[DETAIL_ATTRIBUTE].contains("larger than"),
         "{:?}",
         dead[0].attributes
     );
@@ -193,7 +199,8 @@ async fn shows_unreadable_dead_letter() {
         dead.iter().map(|letter| letter.message_id.as_str()).collect::<Vec<_>>(),
         ["1", "2", "3"]
     );
-    assert!(dead[1].attributes[REASON_ATTRIBUTE].contains("22012"), "{:?}", dead[1]);
+    assert_eq!(dead[1].attributes[REASON_ATTRIBUTE], "UNREADABLE");
+    assert!(dead[1].attributes[DETAIL_ATTRIBUTE].contains("22012"), "{:?}", dead[1]);
 }
 
 #[tokio::test]

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use shared::bus::{Depth, Settlement};
+use shared::{
+    bus::{Depth, Rejection, Settlement},
+    contract::Reason,
+};
 
 use super::test_bus::{LONG, TestBus, message};
 
@@ -55,7 +58,7 @@ pub(super) async fn ignores_stale_receipt(bus: &TestBus) {
     for settlement in [
         Settlement::Done,
         Settlement::RetryAfter(Duration::ZERO),
-        Settlement::Reject("by the stale one".to_owned()),
+        Settlement::Reject(Rejection::new(Reason::Invalid, "by the stale one")),
     ] {
         bus.settle(stale.clone(), settlement).await;
     }

@@ -5,7 +5,10 @@ use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 use serde_json::json;
 
 use super::{AwsBus, BATCH, CALLS, batch::Entry as Settled, publish::Entry, publish::Target};
-use crate::bus::{Error, MAX_ATTRIBUTES, PublishError, REASON_ATTRIBUTE, Received, limits};
+use crate::bus::{
+    DETAIL_ATTRIBUTE, Error, MAX_ATTRIBUTES, PublishError, REASON_ATTRIBUTE, Received, Rejection,
+    limits,
+};
 
 const REJECT: &str = "move messages to the dead-letter queue";
 const REDRIVE: &str = "redrive dead letters";
@@ -24,7 +27,7 @@ impl AwsBus {
         &self,
         queue: &str,
         url: &str,
-        rejected: Vec<(Received, String)>,
+        rejected: Vec<(Received, Rejection)>,
     ) -> Result<(), Error> {
         if rejected.is_empty() {
             return Ok(());
@@ -40,7 +43,7 @@ impl AwsBus {
             left += entries.iter().filter(|entry| **entry == Settled::Failed).count();
             let copies = chunk.iter().enumerate().filter(|(index, _)| is_hidden[*index]);
             let copies = copies
-                .map(|(index, (message, reason))| dead_letter(index, message, reason))
+                .map(|(index, (message, rejection))| dead_letter(index, message, rejection))
                 .collect();
             let results = self.put_entries(Target::Queue(&target, 0), copies).await?;
             left += results.iter().filter(|(_, result)| result.is_err()).count();
@@ -112,16 +115,17 @@ impl AwsBus {
     }
 }
 
-/// Builds the dead letter of a message with the reason as an attribute. If the message already has
+/// Builds the dead letter of a message with reason and explanation as attributes. If the message already has
 /// the most attributes, message and attributes are wrapped in the JSON envelope of SNS (`Message`,
 /// `MessageAttributes.X.Value`), which every consumer reads, so that no attribute is lost.
-fn dead_letter<'a>(index: usize, message: &'a Received, reason: &str) -> Entry<'a> {
-    let reason = (REASON_ATTRIBUTE.to_owned(), limits::reason_text(reason));
-    if message.attributes.len() < MAX_ATTRIBUTES
-        || message.attributes.contains_key(REASON_ATTRIBUTE)
-    {
-        let mut attributes = message.attributes.clone();
-        attributes.extend([reason]);
+fn dead_letter<'a>(index: usize, message: &'a Received, rejection: &Rejection) -> Entry<'a> {
+    let added = [
+        (REASON_ATTRIBUTE.to_owned(), rejection.reason.to_string()),
+        (DETAIL_ATTRIBUTE.to_owned(), limits::detail_text(&rejection.detail)),
+    ];
+    let mut attributes = message.attributes.clone();
+    attributes.extend(added.clone());
+    if attributes.len() <= MAX_ATTRIBUTES {
         return Entry {
             index,
             body: Cow::Borrowed(&message.body),
@@ -139,14 +143,16 @@ fn dead_letter<'a>(index: usize, message: &'a Received, reason: &str) -> Entry<'
         "Message": message.body,
         "MessageAttributes": attributes,
     });
-    let attributes = Cow::Owned(BTreeMap::from([reason]));
+    let attributes = Cow::Owned(BTreeMap::from(added));
     Entry { index, body: Cow::Owned(envelope.to_string()), attributes }
 }
 
 fn redriven(index: usize, message: &Received) -> Entry<'_> {
     let mut attributes = Cow::Borrowed(&message.attributes);
-    if attributes.contains_key(REASON_ATTRIBUTE) {
-        attributes.to_mut().remove(REASON_ATTRIBUTE);
+    for added in [REASON_ATTRIBUTE, DETAIL_ATTRIBUTE] {
+        if attributes.contains_key(added) {
+            attributes.to_mut().remove(added);
+        }
     }
     Entry { index, body: Cow::Borrowed(&message.body), attributes }
 }
@@ -156,7 +162,11 @@ mod tests {
     use chrono::Utc;
 
     use super::*;
-    use crate::bus::Receipt;
+    use crate::{bus::Receipt, contract::Reason};
+
+    fn rejection() -> Rejection {
+        Rejection::new(Reason::Invalid, "why")
+    }
 
     fn received(attributes: usize) -> Received {
         Received {
@@ -171,17 +181,18 @@ mod tests {
 
     #[test]
     fn adds_reason_as_attribute() {
-        let message = received(9);
-        let letter = dead_letter(0, &message, "why");
+        let message = received(8);
+        let letter = dead_letter(0, &message, &rejection());
         assert_eq!((letter.body.as_ref(), letter.attributes.len()), ("{\"a\":1}", 10));
-        assert_eq!(letter.attributes[REASON_ATTRIBUTE], "why");
+        assert_eq!(letter.attributes[REASON_ATTRIBUTE], "INVALID");
+        assert_eq!(letter.attributes[DETAIL_ATTRIBUTE], "why");
     }
 
     #[test]
     fn moves_attributes_into_envelope_at_limit() {
         let message = received(10);
-        let letter = dead_letter(0, &message, "why");
-        assert_eq!(letter.attributes.iter().collect::<Vec<_>>().len(), 1);
+        let letter = dead_letter(0, &message, &rejection());
+        assert_eq!(letter.attributes.len(), 2);
         let envelope: serde_json::Value = serde_json::from_str(&letter.body).unwrap();
         assert_eq!(envelope["Message"], "{\"a\":1}");
         assert_eq!(envelope["MessageAttributes"]["a9"]["Value"], "v9");
@@ -190,7 +201,8 @@ mod tests {
     #[test]
     fn removes_reason_from_redriven_message() {
         let mut message = received(1);
-        message.attributes.insert(REASON_ATTRIBUTE.to_owned(), "why".to_owned());
+        message.attributes.insert(REASON_ATTRIBUTE.to_owned(), "INVALID".to_owned());
+        message.attributes.insert(DETAIL_ATTRIBUTE.to_owned(), "why".to_owned());
         assert_eq!(redriven(0, &message).attributes.len(), 1);
     }
 }

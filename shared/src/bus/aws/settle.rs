@@ -36,7 +36,7 @@ impl AwsBus {
                 Settlement::RetryAfter(after) => {
                     later.push((message.receipt, seconds(after, MAX_VISIBILITY)))
                 }
-                Settlement::Reject(reason) => rejected.push((message, reason)),
+                Settlement::Reject(rejection) => rejected.push((message, rejection)),
             }
         }
         // A failure of one kind does not prevent the others.

@@ -6,12 +6,15 @@ use chrono::Utc;
 use sqlx::AssertSqlSafe;
 
 use super::{
-    PostgresBus, bounded, error,
+    PostgresBus, bounded,
     queue::Queue,
-    receive::{Row, limit, readable, received},
+    receive::{Row, limit, readable, received, unreadable_detail},
     settle::interval,
 };
-use crate::bus::{Error, MAX_RECEIVE_BYTES, REASON_ATTRIBUTE, Receipt, Received};
+use crate::{
+    bus::{DETAIL_ATTRIBUTE, Error, MAX_RECEIVE_BYTES, REASON_ATTRIBUTE, Receipt, Received},
+    contract::Reason,
+};
 
 const PEEK: &str = "read dead letters";
 const REMOVE: &str = "remove dead letters";
@@ -102,12 +105,14 @@ impl PostgresBus {
 }
 
 fn unreadable_letter(id: i64, problem: &sqlx::Error) -> Received {
-    let reason = format!("it cannot be read: {}", error::code(problem));
     Received {
         receipt: Receipt(format!("{id}.0")),
         message_id: id.to_string(),
         body: String::new(),
-        attributes: BTreeMap::from([(REASON_ATTRIBUTE.to_owned(), reason)]),
+        attributes: BTreeMap::from([
+            (REASON_ATTRIBUTE.to_owned(), Reason::Unreadable.to_string()),
+            (DETAIL_ATTRIBUTE.to_owned(), unreadable_detail(problem)),
+        ]),
         receive_count: 0,
         sent_at: Utc::now(),
     }

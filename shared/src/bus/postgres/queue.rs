@@ -6,8 +6,12 @@ use std::sync::{
 };
 
 use super::{low_water_mark::LowWaterMark, name::DEAD_LETTERS};
-use crate::bus::{
-    MAX_MESSAGE_BYTES, MAX_RECEIVE_BYTES, REASON_ATTRIBUTE, attributes::HEADERS_ATTRIBUTE,
+use crate::{
+    bus::{
+        DETAIL_ATTRIBUTE, MAX_MESSAGE_BYTES, MAX_RECEIVE_BYTES, REASON_ATTRIBUTE,
+        attributes::HEADERS_ATTRIBUTE,
+    },
+    contract::Reason,
 };
 
 /// Most bytes of body and headers, as text, of a row that is returned. A published message has at
@@ -125,15 +129,15 @@ fn returned_text(document: &str, text: &str, default: &str) -> String {
     )
 }
 
-/// Expression for the headers of a row that is dead-lettered for `reason`, an expression as well.
-/// Headers that are no object become an attribute of one.
-fn dead_letter_headers(reason: &str) -> String {
+/// Expression for the headers of a row that is dead-lettered for `reason` with a `detail`,
+/// expressions as well. Headers that are no object become an attribute of one.
+fn dead_letter_headers(reason: &str, detail: &str) -> String {
     format!(
         "case
             when headers is null then '{{}}'
             when jsonb_typeof(headers) = 'object' then headers
             else jsonb_build_object('{HEADERS_ATTRIBUTE}', headers)
-        end || jsonb_build_object('{REASON_ATTRIBUTE}', {reason})"
+        end || jsonb_build_object('{REASON_ATTRIBUTE}', {reason}, '{DETAIL_ATTRIBUTE}', {detail})"
     )
 }
 
@@ -144,10 +148,13 @@ fn dead_letter_headers(reason: &str) -> String {
 /// not by a join: if the statistics say that the table is empty, a join may read the whole queue
 /// for each message.
 fn receive(name: &str, queue: &str, dead_letters: &str, which: &str) -> String {
-    let headers = dead_letter_headers(&format!(
-        "case when spent then format('received %s times without being settled', read_ct)
-            else 'larger than {MAX_ROW_BYTES} bytes' end"
-    ));
+    let headers = dead_letter_headers(
+        &format!("case when spent then '{}' else '{}' end", Reason::NotSettled, Reason::TooLarge),
+        &format!(
+            "case when spent then format('received %s times without being settled', read_ct)
+                else 'larger than {MAX_ROW_BYTES} bytes' end"
+        ),
+    );
     let (bytes_of_headers, bytes_of_message) = (bytes_of("headers"), bytes_of("message"));
     let (headers_out, body_out) =
         (returned_text("headers", "headers::text", "{}"), returned_text("message", BODY, ""));
@@ -229,7 +236,7 @@ impl Statements {
                 order by msg_id limit $2"
             )
             .into(),
-            // $1: the message, $2: the reason.
+            // $1: the message, $2: the detail.
             quarantine: format!(
                 "with gone as (
                     delete from {queue} where msg_id = $1 and vt <= now()
@@ -237,7 +244,7 @@ impl Statements {
                 )
                 insert into {dead_letters} (enqueued_at, vt, message, headers)
                 select enqueued_at, now(), message, {} from gone",
-                dead_letter_headers("$2::text")
+                dead_letter_headers(&format!("'{}'", Reason::Unreadable), "$2::text")
             )
             .into(),
             // $1: the message, $2: duration.
@@ -271,18 +278,18 @@ impl Statements {
                 where m.msg_id = r.msg_id and m.read_ct = r.read_ct"
             )
             .into(),
-            // $1, $2: receipts, $3: reason of each.
+            // $1, $2: receipts, $3: reason of each, $4: detail of each.
             reject: format!(
                 "with gone as (
                     delete from {queue} as m
-                    using unnest($1::bigint[], $2::integer[], $3::text[])
-                        as r (msg_id, read_ct, reason)
+                    using unnest($1::bigint[], $2::integer[], $3::text[], $4::text[])
+                        as r (msg_id, read_ct, reason, detail)
                     where m.msg_id = r.msg_id and m.read_ct = r.read_ct
-                    returning m.enqueued_at, m.message, m.headers, r.reason
+                    returning m.enqueued_at, m.message, m.headers, r.reason, r.detail
                 )
                 insert into {dead_letters} (enqueued_at, vt, message, headers)
                 select enqueued_at, now(), message, {} from gone",
-                dead_letter_headers("reason")
+                dead_letter_headers("reason", "detail")
             )
             .into(),
             depth: format!(
@@ -331,7 +338,8 @@ impl Statements {
                 insert into {queue} (vt, message, headers)
                 select now(), message,
                     case jsonb_typeof(headers)
-                        when 'object' then headers - '{REASON_ATTRIBUTE}' else headers end
+                        when 'object' then headers - '{REASON_ATTRIBUTE}' - '{DETAIL_ATTRIBUTE}'
+                        else headers end
                 from gone"
             )
             .into(),

@@ -18,8 +18,9 @@ use super::{
     queue::{MAX_SMALL_TEXT_BYTES, Queue},
     settle::interval,
 };
-use crate::bus::{
-    Depth, Error, MAX_RECEIVE_BYTES, Receipt, Received, attributes_in, limits::reason_text,
+use crate::{
+    bus::{Depth, Error, MAX_RECEIVE_BYTES, Receipt, Received, attributes_in, limits::detail_text},
+    contract::Reason,
 };
 
 /// First and longest pause after a read without a message. No connection is held during it.
@@ -31,6 +32,11 @@ const RECEIVE: &str = "receive from a queue";
 /// Columns of a received message: msg_id, read_ct, enqueued_at, headers as JSON text, body. The
 /// last two are `None` if the text is too large.
 pub(super) type Row = (i64, i32, DateTime<Utc>, Option<String>, Option<String>);
+
+/// Explains why a row cannot be read.
+pub(super) fn unreadable_detail(problem: &sqlx::Error) -> String {
+    detail_text(&format!("the row cannot be read: {}", error::code(problem)))
+}
 
 /// Rows of a statement, or the error of the database for a row that it cannot read.
 type Rows = Result<Vec<Row>, sqlx::Error>;
@@ -139,17 +145,20 @@ impl PostgresBus {
     /// Moves small rows whose text is large to the dead letters. If that fails, they are received
     /// again.
     async fn reject_large(&self, queue: &Queue, rows: &[Row]) {
-        let reason = format!("its numbers make its text larger than {MAX_SMALL_TEXT_BYTES} bytes");
+        let reason = Reason::TooLarge.as_str();
+        let detail = format!("its numbers make its text larger than {MAX_SMALL_TEXT_BYTES} bytes");
         tracing::error!(
             messages = rows.len(),
             reason,
+            detail,
             queue = queue.name,
             "message was dead-lettered"
         );
         let query = sqlx::query(AssertSqlSafe(Arc::clone(&queue.sql.reject)))
             .bind(rows.iter().map(|row| row.0).collect::<Vec<i64>>())
             .bind(rows.iter().map(|row| row.1).collect::<Vec<i32>>())
-            .bind(vec![reason; rows.len()]);
+            .bind(vec![reason; rows.len()])
+            .bind(vec![detail; rows.len()]);
         if let Err(error) =
             bounded("move messages to the dead letters", query.execute(&self.pool)).await
         {
@@ -164,10 +173,16 @@ impl PostgresBus {
     /// Moves a row that cannot be read to the dead letters. If that fails too, the row is hidden
     /// for [`POSTPONEMENT`].
     async fn quarantine(&self, queue: &Queue, id: i64, problem: &sqlx::Error) {
-        let reason = reason_text(&format!("it cannot be read: {}", error::code(problem)));
-        tracing::error!(message.id = id, reason, queue = queue.name, "message was dead-lettered");
+        let (reason, detail) = (Reason::Unreadable, unreadable_detail(problem));
+        tracing::error!(
+            message.id = id,
+            %reason,
+            detail,
+            queue = queue.name,
+            "message was dead-lettered"
+        );
         let query =
-            sqlx::query(AssertSqlSafe(Arc::clone(&queue.sql.quarantine))).bind(id).bind(reason);
+            sqlx::query(AssertSqlSafe(Arc::clone(&queue.sql.quarantine))).bind(id).bind(detail);
         if bounded("move messages to the dead letters", query.execute(&self.pool)).await.is_err() {
             let query = sqlx::query(AssertSqlSafe(Arc::clone(&queue.sql.postpone)))
                 .bind(id)

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use sqlx::{AssertSqlSafe, postgres::types::PgInterval};
 
 use super::{PostgresBus, bounded, queue::Queue};
-use crate::bus::{Error, Receipt, Received, Settlement, limits};
+use crate::bus::{Error, Receipt, Received, Rejection, Settlement, limits};
 
 /// Rows of one kind of settlement. Every statement that locks several rows of a queue locks them in
 /// the order of their ids.
@@ -23,9 +23,7 @@ impl PostgresBus {
             match settlement {
                 Settlement::Done => done.add(&message.receipt, ())?,
                 Settlement::RetryAfter(after) => later.add(&message.receipt, interval(after))?,
-                Settlement::Reject(reason) => {
-                    rejected.add(&message.receipt, limits::reason_text(&reason))?
-                }
+                Settlement::Reject(rejection) => rejected.add(&message.receipt, rejection)?,
             }
         }
         // A failure of one kind does not prevent the others.
@@ -76,15 +74,20 @@ impl PostgresBus {
         bounded(action, query.execute(&self.pool)).await.map(drop)
     }
 
-    async fn reject(&self, queue: &Queue, rows: Rows<String>) -> Result<(), Error> {
+    async fn reject(&self, queue: &Queue, rows: Rows<Rejection>) -> Result<(), Error> {
         if rows.0.is_empty() {
             return Ok(());
         }
-        let (ids, counts, reasons) = rows.columns();
+        let (ids, counts, rejections) = rows.columns();
+        let reasons: Vec<&str> =
+            rejections.iter().map(|rejection| rejection.reason.as_str()).collect();
+        let details: Vec<String> =
+            rejections.iter().map(|rejection| limits::detail_text(&rejection.detail)).collect();
         let query = sqlx::query(AssertSqlSafe(Arc::clone(&queue.sql.reject)))
             .bind(ids)
             .bind(counts)
-            .bind(reasons);
+            .bind(reasons)
+            .bind(details);
         bounded("move messages to the dead letters", query.execute(&self.pool)).await.map(drop)
     }
 }

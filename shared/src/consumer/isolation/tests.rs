@@ -22,7 +22,7 @@ impl Failure for Scripted {
         self.0
     }
 
-    fn reason(&self) -> String {
+    fn detail(&self) -> String {
         "scripted".to_owned()
     }
 }
@@ -168,5 +168,6 @@ fn dead_letters_suspect_after_several_receipts() {
     let settlements = (1..=3).map(|count| suspect().settlement(count)).collect::<Vec<_>>();
     assert_eq!(settlements[0], Settlement::RetryAfter(Duration::from_secs(5)));
     assert_eq!(settlements[1], Settlement::RetryAfter(Duration::from_secs(15)));
-    assert!(matches!(&settlements[2], Settlement::Reject(reason) if reason.contains("scripted")));
+    assert!(matches!(&settlements[2], Settlement::Reject(rejection)
+            if rejection.reason == Reason::NotStorable && rejection.detail.contains("scripted")));
 }
