@@ -9,7 +9,6 @@ mod events;
 mod examples;
 mod export;
 mod notifications;
-mod openapi;
 mod page;
 mod stats;
 mod stream;
@@ -26,7 +25,7 @@ use axum::{
 use shared::{
     bus::SharedBus,
     config::Operators,
-    http::{ExportLimit, openapi_routes, require_operator},
+    http::{ExportLimit, complete_operator_openapi, openapi_routes, require_operator},
     startup::{self, Started},
 };
 use tokio::sync::Semaphore;
@@ -135,7 +134,7 @@ fn documented() -> OpenApiRouter<AppState> {
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut openapi = documented().into_openapi();
-    openapi::complete(&mut openapi);
+    complete_operator_openapi(&mut openapi);
     openapi
 }
 
@@ -143,7 +142,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 /// until the start is complete.
 pub(crate) fn router(state: AppState, started: Started, operators: Operators) -> Router {
     let (routes, mut openapi) = documented().with_state(state.clone()).split_for_parts();
-    openapi::complete(&mut openapi);
+    complete_operator_openapi(&mut openapi);
     routes
         .route_layer(from_fn_with_state(state, audit::record))
         .route_layer(from_fn_with_state(started, startup::require))
