@@ -75,6 +75,8 @@ words! {
 
         // Devices.
 
+        /// The token was registered by another user, and the device moved to that user.
+        Moved = "MOVED",
         /// The device was removed because its user registered more devices than allowed.
         DeviceLimit = "DEVICE_LIMIT",
         /// FCM no longer knows the token.
@@ -106,6 +108,8 @@ words! {
         ConnectTimeout = "CONNECT_TIMEOUT",
         /// TLS or HTTP could not be negotiated with the provider.
         HandshakeFailed = "HANDSHAKE_FAILED",
+        /// The provider closed the connection without taking the request.
+        RequestNotTaken = "REQUEST_NOT_TAKEN",
         /// The provider closed the connection before it answered.
         HungUp = "HUNG_UP",
 
