@@ -1,7 +1,7 @@
 //! The record of operators' actions.
 
 use serde_json::{Value, json};
-use support::{eventually, http::Client};
+use support::{http::Client, wait_until};
 
 use crate::running::{LIMIT, running_service};
 
@@ -18,7 +18,7 @@ async fn records_actor_and_subject_of_actions() {
     client.post("/dead-letters/redrive", &json!({"max": 0})).await.expect(400);
     client.get("/users/ada%40example/export").await.expect(200);
     client.get("/stats").await.expect(200);
-    let recorded = eventually(LIMIT, async || {
+    let recorded = wait_until(LIMIT, async || {
         let recorded = actions(&client).await;
         if recorded.iter().all(|action| action["result"].is_string()) {
             Ok(recorded)

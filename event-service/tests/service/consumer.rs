@@ -229,7 +229,7 @@ async fn holds_batch_until_database_is_back() {
     let handling = service.handler.handle(&batch);
     let opening = async {
         // The handler has met the closed door once the server has refused a connection of its pool.
-        support::eventually(Duration::from_secs(10), async || service.pool.size() == 0).await;
+        support::wait_until(Duration::from_secs(10), async || service.pool.size() == 0).await;
         gate.open().await;
     };
     let (settlements, ()) = tokio::join!(handling, opening);

@@ -162,7 +162,7 @@ async fn cancels_claimed_occurrence_when_snoozed() {
     let applying = tokio::spawn(async move { handler.handle(&[snoozed]).await });
     let waits = "select exists (select from pg_stat_activity where wait_event_type = 'Lock'
         and datname = current_database())";
-    support::eventually(std::time::Duration::from_secs(20), async || {
+    support::wait_until(std::time::Duration::from_secs(20), async || {
         sqlx::query_scalar(waits).fetch_one(&service.pool).await.unwrap_or(false)
     })
     .await;

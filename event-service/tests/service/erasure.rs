@@ -14,7 +14,7 @@ use shared::{
     contract::{DeliveryState, Envelope, Event, EventType, OutcomeData, new_id},
 };
 use sqlx::AssertSqlSafe;
-use support::eventually;
+use support::wait_until;
 use tokio_util::sync::CancellationToken;
 
 use crate::fixture::{
@@ -95,7 +95,7 @@ async fn applies_events_when_dead_letters_unreachable() {
         .apply(&[erased(now()), of_user("another", &created("b", 1, now() + hours(1), &[0]))])
         .await;
 
-    eventually(3 * LIMIT, async || {
+    wait_until(3 * LIMIT, async || {
         sqlx::query("update pending_erasures set lease_until = '-infinity'")
             .execute(&service.pool)
             .await
@@ -137,7 +137,7 @@ async fn traces(service: &TestService) -> Vec<(String, Value)> {
 /// have ended as well.
 async fn finish(service: &TestService) {
     let (letters, shutdown) = (dead_letters(service).await, CancellationToken::new());
-    eventually(3 * LIMIT, async || {
+    wait_until(3 * LIMIT, async || {
         erase_next(&service.store, &letters, &shutdown).await.expect("erased") == Progress::Idle
             && service.count("pending_erasures").await == 0
     })
@@ -341,7 +341,7 @@ async fn erases_occurrence_created_meanwhile() {
     });
     let waiting =
         "pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-    eventually(LIMIT, async || service.count(waiting).await > 0).await;
+    wait_until(LIMIT, async || service.count(waiting).await > 0).await;
     scheduler.commit().await.expect("committed");
 
     erasing.await.expect("no panic").expect("erased");

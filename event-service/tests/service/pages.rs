@@ -1,7 +1,7 @@
 //! Pages of the internal REST API: bounded by their bytes, a few made at once.
 
 use serde_json::Value;
-use support::eventually;
+use support::wait_until;
 use tokio::task::JoinSet;
 
 use crate::{
@@ -62,7 +62,7 @@ async fn lists_events_and_notifications_by_filter() {
     service.publish(&messages).await;
     service.publish(&[deleted("item-9", 1)]).await;
     let total = async || service.get("/events").await["events"].as_array().map(Vec::len) == Some(6);
-    eventually(LIMIT, total).await;
+    wait_until(LIMIT, total).await;
 
     let first = service.get("/events?userId=user-1&type=reminder:created&limit=3").await;
     let cursor = first["nextCursor"].as_str().expect("more").to_owned();
@@ -115,7 +115,7 @@ async fn leaves_connections_to_others_while_listing() {
     }
     let waiting =
         "select count(*) from pg_locks where relation = 'events'::regclass and not granted";
-    eventually(LIMIT, async || {
+    wait_until(LIMIT, async || {
         sqlx::query_scalar::<_, i64>(waiting).fetch_one(&pool).await.is_ok_and(|count| count >= 2)
     })
     .await;

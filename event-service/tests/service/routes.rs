@@ -8,7 +8,7 @@ use shared::{
     bus::{Message, QueueSpec, Topology},
     contract::DeliveryState,
 };
-use support::{eventually, http::Client};
+use support::{http::Client, wait_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -22,11 +22,11 @@ async fn shows_timeline_in_order() {
     let date = now() + hours(1);
     service.publish(&[created("abc", 1, date, &[10, 0])]).await;
     let path = "/timeline/abc";
-    eventually(LIMIT, async || service.client.get(path).await.status == 200).await;
+    wait_until(LIMIT, async || service.client.get(path).await.status == 200).await;
     service.publish(&[outcome("abc", date, DeliveryState::Sent, None, 1)]).await;
     let ended =
         async || service.get(path).await["notifications"][0]["occurrences"][1]["state"] == "sent";
-    eventually(LIMIT, ended).await;
+    wait_until(LIMIT, ended).await;
 
     let timeline = service.get(path).await;
     let kinds: Vec<_> = timeline["timeline"]
@@ -52,7 +52,7 @@ async fn shows_statistics() {
         ])
         .await;
     let counted = async || service.get("/stats").await["eventsLastMinute"]["count"] == 2;
-    eventually(LIMIT, counted).await;
+    wait_until(LIMIT, counted).await;
     let stats = service.get("/stats").await;
     assert_eq!((&stats["dueNow"]["count"], &stats["dueNow"]["orMore"]), (&json!(1), &json!(false)));
     assert!(stats["oldestDueAt"].is_string() && stats["nextDueAt"].is_string());
@@ -69,7 +69,7 @@ async fn shows_and_redrives_dead_letters() {
     let there = async || {
         service.get("/dead-letters").await["deadLetters"].as_array().map(Vec::len) == Some(1)
     };
-    eventually(LIMIT, there).await;
+    wait_until(LIMIT, there).await;
     let letters = service.get("/dead-letters?queue=event").await;
     assert!(
         letters["deadLetters"][0]["detail"].as_str().is_some_and(|detail| detail.contains("body")),
@@ -83,7 +83,7 @@ async fn shows_and_redrives_dead_letters() {
         service.client.post("/dead-letters/redrive", &json!({"queue": "event", "max": 10})).await;
     assert_eq!((moved.status, moved.body["moved"].clone()), (200, json!(1)));
     // It is as unreadable as before.
-    eventually(LIMIT, there).await;
+    wait_until(LIMIT, there).await;
     service.stop().await;
 }
 
@@ -117,7 +117,7 @@ async fn exports_long_series_and_many_events_whole() {
             created("other", 1, now() + hours(1), &[0]),
         ])
         .await;
-    eventually(LIMIT, async || service.client.get("/timeline/other").await.status == 200).await;
+    wait_until(LIMIT, async || service.client.get("/timeline/other").await.status == 200).await;
     let pool = service.database.pool().await;
     wait_for_partitions(&pool).await;
     let made = "insert into occurrences (id, notification_id, due_at, state)
@@ -155,7 +155,7 @@ async fn shows_occurrences_of_others_beside_long_series() {
             created("other", 1, now() + hours(1), &[0]),
         ])
         .await;
-    eventually(LIMIT, async || service.client.get("/timeline/other").await.status == 200).await;
+    wait_until(LIMIT, async || service.client.get("/timeline/other").await.status == 200).await;
     let made = "insert into occurrences (id, notification_id, due_at, state)
         select gen_random_uuid(), id, now() + interval '1 day' + n * interval '1 minute', 'sent'
             from notifications, generate_series(1, 10000) as n
@@ -227,7 +227,7 @@ async fn reports_overdue_occurrences() {
             && value("reminders_queue_messages").is_some()
             && value("reminders_database_connections").is_some()
     };
-    eventually(2 * LIMIT, overdue).await;
+    wait_until(2 * LIMIT, overdue).await;
     service.stop().await;
 }
 
@@ -244,6 +244,6 @@ async fn counts_applied_events() {
             .as_str()
             .is_some_and(|text| text.contains("reminders_events_applied_total"))
     };
-    eventually(LIMIT, counted).await;
+    wait_until(LIMIT, counted).await;
     service.stop().await;
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use event_service::{App, Config};
 use serde_json::Value;
 use shared::bus::Message;
-use support::{eventually, http::Client, postgres::Database};
+use support::{http::Client, postgres::Database, wait_until};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -32,7 +32,7 @@ pub(crate) async fn running_service() -> RunningService {
 pub(crate) async fn wait_for_partitions(pool: &sqlx::PgPool) {
     let count = "select count(*) from pg_inherits where inhparent = 'events'::regclass";
     // The default partition, and those of six weeks.
-    eventually(LIMIT, async || {
+    wait_until(LIMIT, async || {
         sqlx::query_scalar::<_, i64>(count).fetch_one(pool).await.is_ok_and(|made| made >= 7)
     })
     .await;
@@ -57,7 +57,7 @@ pub(crate) async fn start(database: Database, more: &[(&str, &str)]) -> RunningS
     let admin = Client::new(format!("http://{}", app.admin_addr()));
     let shutdown = CancellationToken::new();
     let task = tokio::spawn(app.run(shutdown.clone()));
-    eventually(LIMIT, async || admin.get("/readyz").await.status == 200).await;
+    wait_until(LIMIT, async || admin.get("/readyz").await.status == 200).await;
     RunningService { database, client: Client::new(&base), base, admin, shutdown, task }
 }
 

@@ -161,7 +161,7 @@ async fn waits_for_claim_in_progress() {
         let is_waited_for = async || {
             sqlx::query_scalar::<_, bool>(waits).fetch_one(&service.pool).await.expect("an answer")
         };
-        support::eventually(std::time::Duration::from_secs(20), is_waited_for).await;
+        support::wait_until(std::time::Duration::from_secs(20), is_waited_for).await;
         claim.commit().await.expect("committed");
     };
     let deletion = [deleted("a", 2)];

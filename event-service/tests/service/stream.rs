@@ -1,6 +1,6 @@
 //! `GET /events/stream`.
 
-use support::eventually;
+use support::wait_until;
 
 use crate::{
     fixture::{created, hours, now},
@@ -11,7 +11,7 @@ use crate::{
 async fn streams_events_as_they_are_applied() {
     let service = running_service().await;
     service.publish(&[created("before", 1, now() + hours(1), &[0])]).await;
-    eventually(LIMIT, async || service.client.get("/timeline/before").await.status == 200).await;
+    wait_until(LIMIT, async || service.client.get("/timeline/before").await.status == 200).await;
     let client = support::http::plain();
     let mut stream = client
         .get(format!("{}/events/stream?userId=user-1", service.base))
@@ -76,6 +76,6 @@ async fn refuses_streams_beyond_the_limit() {
         (429, true)
     );
     drop(first);
-    eventually(LIMIT, async || open().await.status() == 200).await;
+    wait_until(LIMIT, async || open().await.status() == 200).await;
     service.stop().await;
 }

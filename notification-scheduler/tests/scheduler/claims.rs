@@ -147,7 +147,7 @@ async fn reads_content_that_was_edited_after_the_claim() {
     });
     let waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'
         and datname = current_database()";
-    support::eventually(Duration::from_secs(10), async || {
+    support::wait_until(Duration::from_secs(10), async || {
         sqlx::query_scalar::<_, i64>(waits).fetch_one(&service.pool).await.expect("a count") > 0
     })
     .await;
@@ -178,7 +178,7 @@ async fn omits_occurrence_cancelled_after_its_lease() {
         let store = service.store.clone();
         async move { store.claim(10, None).await.expect("claimed") }
     });
-    support::eventually(Duration::from_secs(10), async || {
+    support::wait_until(Duration::from_secs(10), async || {
         service.count("lease_until > now()").await == 2
     })
     .await;

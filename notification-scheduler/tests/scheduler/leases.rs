@@ -15,7 +15,7 @@ async fn refuses_stale_fence_after_crash() {
     service.make(3, "-1 minute").await;
     let short = Store::new(service.pool.clone(), Duration::from_millis(1));
     let crashed = short.claim(10, None).await.expect("claimed").claimed;
-    let again = support::eventually(Duration::from_secs(5), async || {
+    let again = support::wait_until(Duration::from_secs(5), async || {
         let claimed = service.store.claim(10, None).await.expect("asked").claimed;
         (!claimed.is_empty()).then_some(claimed)
     })

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use notification_scheduler::{App, Config};
 use shared::contract::EventType;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
-use support::{eventually, http::Client};
+use support::{http::Client, wait_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::fixture::{TestService, bus, bus_with_queue, drain, occurrences, test_service};
@@ -13,7 +13,7 @@ use crate::fixture::{TestService, bus, bus_with_queue, drain, occurrences, test_
 const LIMIT: Duration = Duration::from_secs(30);
 
 async fn nothing_is_pending(service: &TestService) {
-    eventually(LIMIT, async || service.count("pending").await == 0).await;
+    wait_until(LIMIT, async || service.count("pending").await == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -33,7 +33,7 @@ async fn publishes_due_once_and_marks_it() {
         let shutdown = shutdown.clone();
         tokio::spawn(async move { scheduler.run(shutdown).await })
     });
-    eventually(LIMIT, async || service.count("state = 'released'").await == 1_300).await;
+    wait_until(LIMIT, async || service.count("state = 'released'").await == 1_300).await;
     shutdown.cancel();
     for scheduler in running {
         scheduler.await.expect("drained");
@@ -57,10 +57,10 @@ async fn publishes_others_beside_one_users_backlog() {
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();
     let running = tokio::spawn(async move { scheduler.run(stop).await });
-    eventually(LIMIT, async || service.count("state = 'released'").await >= 500).await;
+    wait_until(LIMIT, async || service.count("state = 'released'").await >= 500).await;
     service.make_of("another", 20, "-1 second").await;
     let others = "state = 'released' and user_key = occurrence_user_key('another', 'normal')";
-    eventually(LIMIT, async || service.count(others).await == 20).await;
+    wait_until(LIMIT, async || service.count(others).await == 20).await;
     // All of the others' were released while most of the backlog waited.
     let waiting = service.count("pending").await;
     assert!(waiting > 2_000, "{waiting} of 5000 were waiting");
@@ -122,7 +122,7 @@ async fn returns_leases_when_topic_is_unreachable() {
     let shutdown = CancellationToken::new();
     let (stop, running) = (shutdown.clone(), scheduler.clone());
     let running = tokio::spawn(async move { running.run(stop).await });
-    eventually(LIMIT, async || {
+    wait_until(LIMIT, async || {
         service.count("fence > 0 and pending and lease_until <= now()").await == 10
     })
     .await;
@@ -163,7 +163,7 @@ async fn recovers_when_database_is_back() {
     let back = format!("alter database {name} allow_connections true");
     sqlx::raw_sql(AssertSqlSafe(back)).execute(&mut admin).await.expect("open");
 
-    eventually(LIMIT, async || sqlx::query("select 1").execute(&service.pool).await.is_ok()).await;
+    wait_until(LIMIT, async || sqlx::query("select 1").execute(&service.pool).await.is_ok()).await;
     service.make(10, "-1 minute").await;
     nothing_is_pending(&service).await;
     shutdown.cancel();
@@ -191,7 +191,7 @@ async fn serves_health_and_drains() {
     let admin = Client::new(format!("http://{}", app.admin_addr()));
     let shutdown = CancellationToken::new();
     let running = tokio::spawn(app.run(shutdown.clone()));
-    eventually(LIMIT, async || admin.get("/readyz").await.status == 200).await;
+    wait_until(LIMIT, async || admin.get("/readyz").await.status == 200).await;
     service.make(5, "-1 minute").await;
     nothing_is_pending(&service).await;
     let metrics = admin.get("/metrics").await.body;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use shared::contract::EventType;
-use support::eventually;
+use support::wait_until;
 use tokio_util::sync::CancellationToken;
 
 use crate::fixture::{TestService, drain, test_service};
@@ -66,7 +66,7 @@ impl TestService {
             let (scheduler, shutdown) = (self.scheduler(bus.clone()), shutdown.clone());
             async move { scheduler.run(shutdown).await }
         });
-        eventually(LIMIT, is_so).await;
+        wait_until(LIMIT, is_so).await;
         shutdown.cancel();
         running.await.expect("it ends");
         drain(&bus).await
