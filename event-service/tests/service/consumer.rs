@@ -86,7 +86,8 @@ async fn rejects_message_that_database_refuses() {
 
     assert_eq!((&settlements[0], &settlements[2]), (&Settlement::Done, &Settlement::Done));
     assert!(
-        matches!(&settlements[1], Settlement::Reject(rejection) if rejection.detail.contains("SQLSTATE 22")),
+        matches!(&settlements[1], Settlement::Reject(rejection)
+            if rejection.detail.contains("SQLSTATE 22")),
         "{:?}",
         settlements[1]
     );
@@ -132,7 +133,8 @@ async fn applies_the_others_when_one_message_fails_the_batch() {
         }
         let last = service.handler.handle(&batch).await;
         assert!(
-            matches!(&last[17], Settlement::Reject(rejection) if rejection.detail.contains(sqlstate)),
+            matches!(&last[17], Settlement::Reject(rejection)
+                if rejection.detail.contains(sqlstate)),
             "{sqlstate}: {:?}",
             last[17]
         );

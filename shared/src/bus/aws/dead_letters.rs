@@ -115,9 +115,10 @@ impl AwsBus {
     }
 }
 
-/// Builds the dead letter of a message with reason and explanation as attributes. If the message already has
-/// the most attributes, message and attributes are wrapped in the JSON envelope of SNS (`Message`,
-/// `MessageAttributes.X.Value`), which every consumer reads, so that no attribute is lost.
+/// Builds the dead letter of a message with reason and explanation as attributes. If that makes
+/// more attributes than allowed, message and attributes are wrapped in the JSON envelope of SNS
+/// (`Message`, `MessageAttributes.X.Value`), which every consumer reads, so that no attribute is
+/// lost.
 fn dead_letter<'a>(index: usize, message: &'a Received, rejection: &Rejection) -> Entry<'a> {
     let added = [
         (REASON_ATTRIBUTE.to_owned(), rejection.reason.to_string()),

@@ -169,5 +169,5 @@ fn dead_letters_suspect_after_several_receipts() {
     assert_eq!(settlements[0], Settlement::RetryAfter(Duration::from_secs(5)));
     assert_eq!(settlements[1], Settlement::RetryAfter(Duration::from_secs(15)));
     assert!(matches!(&settlements[2], Settlement::Reject(rejection)
-            if rejection.reason == Reason::NotStorable && rejection.detail.contains("scripted")));
+            if rejection.reason == Reason::FailedAlone && rejection.detail.contains("scripted")));
 }
