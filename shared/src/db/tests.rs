@@ -274,7 +274,7 @@ async fn distinguishes_outage_from_slow_statement() {
     let probe = Probe::new(pool.clone());
     tokio::select! {
         slept = sqlx::query("select pg_sleep(2.5)").execute(&pool) => {
-            drop(slept.expect("an answer"));
+            let _ = slept.expect("an answer");
         }
         () = probe.unreachable() => panic!("the database is only slow"),
     }
@@ -305,7 +305,7 @@ async fn keeps_requests_when_one_connection_is_slow() {
     tokio::select! {
         biased;
         slept = sqlx::query("select pg_sleep(2.5)").execute(&mut *connection) => {
-            drop(slept.expect("an answer"));
+            let _ = slept.expect("an answer");
         }
         () = probe.unreachable() => panic!("one connection alone is not enough"),
     }

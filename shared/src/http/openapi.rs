@@ -27,14 +27,14 @@ pub struct IdempotencyKeyHeader {
 /// Answers that an operation may have, if it does not describe them itself: the status, the
 /// operations that have it, and the description.
 const COMMON: [(&str, Applies, &str); 6] = [
-    ("400", Applies::ToInput, "`INVALID_REQUEST`: `details` names every faulty field"),
-    ("401", Applies::ToAll, "`UNAUTHENTICATED`: the request does not identify its caller"),
-    ("413", Applies::ToBodies, "`PAYLOAD_TOO_LARGE`: the body is too large"),
-    ("422", Applies::ToKeys, "`IDEMPOTENCY_KEY_REUSED`: the key came with another request"),
-    ("429", Applies::ToAll, "`RATE_LIMITED`: too many requests; try again after `Retry-After`"),
+    ("400", Applies::Input, "`INVALID_REQUEST`: `details` names every faulty field"),
+    ("401", Applies::All, "`UNAUTHENTICATED`: the request does not identify its caller"),
+    ("413", Applies::Bodies, "`PAYLOAD_TOO_LARGE`: the body is too large"),
+    ("422", Applies::Keys, "`IDEMPOTENCY_KEY_REUSED`: the key came with another request"),
+    ("429", Applies::All, "`RATE_LIMITED`: too many requests; try again after `Retry-After`"),
     (
         "503",
-        Applies::ToAll,
+        Applies::All,
         "`UPSTREAM_UNAVAILABLE`: a database or service is unreachable; try again after \
          `Retry-After`",
     ),
@@ -44,13 +44,13 @@ const COMMON: [(&str, Applies, &str); 6] = [
 #[derive(Debug, Clone, Copy)]
 enum Applies {
     /// All operations.
-    ToAll,
+    All,
     /// Operations with a body, query parameters or headers.
-    ToInput,
+    Input,
     /// Operations with a body.
-    ToBodies,
+    Bodies,
     /// Operations with an `Idempotency-Key`.
-    ToKeys,
+    Keys,
 }
 
 impl Applies {
@@ -64,10 +64,10 @@ impl Applies {
         let is_input = |parameter: &Parameter| parameter.parameter_in != ParameterIn::Path;
         let is_key = |parameter: &Parameter| parameter.name == "Idempotency-Key";
         match self {
-            Self::ToAll => true,
-            Self::ToInput => operation.request_body.is_some() || parameters().any(is_input),
-            Self::ToBodies => operation.request_body.is_some(),
-            Self::ToKeys => parameters().any(is_key),
+            Self::All => true,
+            Self::Input => operation.request_body.is_some() || parameters().any(is_input),
+            Self::Bodies => operation.request_body.is_some(),
+            Self::Keys => parameters().any(is_key),
         }
     }
 }
