@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use shared::{
     config::Operator,
     contract::new_id,
-    http::{ApiError, Params},
+    http::{ApiError, LenientParams},
 };
 use utoipa::{IntoParams, ToSchema};
 
@@ -91,10 +91,9 @@ impl From<Action> for AuditedAction {
 )]
 pub(super) async fn list(
     State(state): State<AppState>,
-    Params(query): Params<AuditQuery>,
+    LenientParams { value: query, faults }: LenientParams<AuditQuery>,
 ) -> Result<Json<Audit>, ApiError> {
-    let limit = page::limit(query.limit)?;
-    let after = query.cursor.as_deref().map(page::read).transpose()?;
+    let (limit, after) = page::checked(query.limit, query.cursor.as_deref(), faults)?;
     let mut actions = state.store.actions(after, limit + 1).await?;
     let is_more = actions.len() as i64 > limit;
     actions.truncate(usize::try_from(limit).unwrap_or_default());

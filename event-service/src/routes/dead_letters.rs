@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use shared::{
     bus::{DETAIL_ATTRIBUTE, REASON_ATTRIBUTE, Received},
     contract::Reason,
-    http::{ApiError, Body, Params},
+    http::{ApiError, Faults, LenientBody, LenientParams},
 };
 use utoipa::{IntoParams, ToSchema};
 
@@ -122,7 +122,8 @@ pub(super) struct Redrive {
     #[serde(default)]
     queue: Queue,
     /// Largest number of messages to move: 1 to 10,000, default 10,000.
-    max: Option<usize>,
+    #[schema(value_type = Option<usize>)]
+    max: Option<i64>,
 }
 
 /// Result of a redrive.
@@ -147,10 +148,13 @@ pub(super) struct Redriven {
 )]
 pub(super) async fn list(
     State(state): State<AppState>,
-    Params(query): Params<DeadLettersQuery>,
+    LenientParams { value: query, faults }: LenientParams<DeadLettersQuery>,
 ) -> Result<Json<DeadLetters>, ApiError> {
-    let limit = usize::try_from(page::limit(query.limit)?).unwrap_or_default();
-    let letters = state.bus.dead_letters(query.queue.name(&state)?, limit).await?;
+    let mut faults = Faults::begin(faults);
+    let limit = faults.take(page::limit(query.limit));
+    let queue = faults.take(query.queue.name(&state));
+    let (limit, queue) = faults.or(limit.zip(queue))?;
+    let letters = state.bus.dead_letters(queue, usize::try_from(limit).unwrap_or_default()).await?;
     Ok(Json(DeadLetters { dead_letters: letters.into_iter().map(DeadLetter::from).collect() }))
 }
 
@@ -167,15 +171,21 @@ pub(super) async fn list(
 )]
 pub(super) async fn redrive(
     State(state): State<AppState>,
-    body: Body<Redrive>,
+    body: LenientBody<Redrive>,
 ) -> Result<Json<Redriven>, ApiError> {
-    let max = body.value.max.unwrap_or(MAX_MOVED);
-    if !(1..=MAX_MOVED).contains(&max) {
-        return Err(ApiError::invalid(format!("max: expected 1 to {MAX_MOVED}")));
-    }
-    let moved = state.bus.redrive(body.value.queue.name(&state)?, max).await?;
+    let mut faults = Faults::begin(body.faults);
+    let max = faults.take(checked_max(body.value.max));
+    let queue = faults.take(body.value.queue.name(&state));
+    let (max, queue) = faults.or(max.zip(queue))?;
+    let moved = state.bus.redrive(queue, max).await?;
     tracing::info!(moved, "dead letters were redriven");
     Ok(Json(Redriven { moved }))
+}
+
+fn checked_max(max: Option<i64>) -> Result<usize, ApiError> {
+    let Some(max) = max else { return Ok(MAX_MOVED) };
+    let checked = usize::try_from(max).ok().filter(|max| (1..=MAX_MOVED).contains(max));
+    checked.ok_or_else(|| ApiError::invalid(format!("max: must be between 1 and {MAX_MOVED}")))
 }
 
 #[cfg(test)]

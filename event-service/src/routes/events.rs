@@ -4,7 +4,7 @@ use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use shared::http::{ApiError, Params};
+use shared::http::{ApiError, LenientParams};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{AppState, examples, page};
@@ -93,10 +93,9 @@ pub(super) struct EventPage {
 )]
 pub(super) async fn list(
     State(state): State<AppState>,
-    Params(query): Params<EventsQuery>,
+    LenientParams { value: query, faults }: LenientParams<EventsQuery>,
 ) -> Result<Json<EventPage>, ApiError> {
-    let limit = page::limit(query.limit)?;
-    let after = query.cursor.as_deref().map(page::read).transpose()?;
+    let (limit, after) = page::checked(query.limit, query.cursor.as_deref(), faults)?;
     let filter = EventFilter {
         user_id: query.user_id,
         item_id: query.item_id,

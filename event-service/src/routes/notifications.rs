@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::{
     contract::Reason,
-    http::{ApiError, Params},
+    http::{ApiError, Faults, LenientParams},
 };
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -173,28 +173,13 @@ pub(super) struct NotificationPage {
 )]
 pub(super) async fn list(
     State(state): State<AppState>,
-    Params(query): Params<NotificationsQuery>,
+    LenientParams { value: query, faults }: LenientParams<NotificationsQuery>,
 ) -> Result<Json<NotificationPage>, ApiError> {
-    let limit = page::limit(query.limit)?;
-    let after = query
-        .cursor
-        .as_deref()
-        .map(|text| {
-            Uuid::try_parse(text).map_err(|_| {
-                ApiError::invalid("cursor: expected the nextCursor of the previous page")
-            })
-        })
-        .transpose()?;
-    let mut filter =
-        NotificationFilter { due_before: query.due_before, ..NotificationFilter::default() };
-    match query.state.as_deref() {
-        None => {}
-        Some("active") => filter.state = Some(NotificationState::Active),
-        Some("deleted") => filter.state = Some(NotificationState::Deleted),
-        Some(word) => {
-            filter.occurrence = Some(OccurrenceState::of(word).ok_or_else(unknown_state)?)
-        }
-    }
+    let mut faults = Faults::begin(faults);
+    let limit = faults.take(page::limit(query.limit));
+    let after = faults.take(query.cursor.as_deref().map(read_cursor).transpose());
+    let filter = faults.take(filter_of(query.state.as_deref(), query.due_before));
+    let ((limit, after), filter) = faults.or(limit.zip(after).zip(filter))?;
     let page = state.store.notifications(filter, after, limit).await?;
     let next_cursor =
         page.rows.last().filter(|_| page.is_full).map(|row| row.id.simple().to_string());
@@ -204,6 +189,27 @@ pub(super) async fn list(
         notifications: NotificationView::all(page.rows, occurrences),
         next_cursor,
     }))
+}
+
+fn filter_of(
+    state: Option<&str>,
+    due_before: Option<DateTime<Utc>>,
+) -> Result<NotificationFilter, ApiError> {
+    let mut filter = NotificationFilter { due_before, ..NotificationFilter::default() };
+    match state {
+        None => {}
+        Some("active") => filter.state = Some(NotificationState::Active),
+        Some("deleted") => filter.state = Some(NotificationState::Deleted),
+        Some(word) => {
+            filter.occurrence = Some(OccurrenceState::of(word).ok_or_else(unknown_state)?)
+        }
+    }
+    Ok(filter)
+}
+
+fn read_cursor(text: &str) -> Result<Uuid, ApiError> {
+    Uuid::try_parse(text)
+        .map_err(|_| ApiError::invalid("cursor: must be a nextCursor of this list"))
 }
 
 fn unknown_state() -> ApiError {

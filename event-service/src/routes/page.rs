@@ -1,7 +1,7 @@
-//! Pages: how long, and where the next one begins.
+//! Length and cursor of a page.
 
 use chrono::{DateTime, Utc};
-use shared::http::ApiError;
+use shared::http::{ApiError, Faults, FieldFault};
 use uuid::Uuid;
 
 use crate::store::Cursor;
@@ -9,28 +9,44 @@ use crate::store::Cursor;
 const DEFAULT_LIMIT: i64 = 50;
 const MAX_LIMIT: i64 = 500;
 
-/// The length of a page.
+/// Checks the length of a page.
 pub(super) fn limit(asked: Option<i64>) -> Result<i64, ApiError> {
     let limit = asked.unwrap_or(DEFAULT_LIMIT);
     if (1..=MAX_LIMIT).contains(&limit) {
         Ok(limit)
     } else {
-        Err(ApiError::invalid(format!("limit: expected 1 to {MAX_LIMIT}")))
+        Err(ApiError::invalid(format!("limit: must be between 1 and {MAX_LIMIT}")))
     }
 }
 
-/// A cursor as it is written: the last event's time in microseconds and its id.
+/// Checks the length and the cursor of a page; `faults` are those of parameters that could not be
+/// parsed.
+///
+/// # Errors
+/// The faults of all parameters.
+pub(super) fn checked(
+    limit: Option<i64>,
+    cursor: Option<&str>,
+    faults: Vec<FieldFault>,
+) -> Result<(i64, Option<Cursor>), ApiError> {
+    let mut faults = Faults::begin(faults);
+    let limit = faults.take(self::limit(limit));
+    let cursor = faults.take(cursor.map(read).transpose());
+    faults.or(limit.zip(cursor))
+}
+
+/// Encodes a cursor: the time of the last event in microseconds, and its id.
 pub(super) fn write(cursor: Cursor) -> String {
     format!("{}-{}", cursor.occurred_at.timestamp_micros(), cursor.event_id.simple())
 }
 
-/// A cursor as it was written.
+/// Decodes a cursor.
 pub(super) fn read(text: &str) -> Result<Cursor, ApiError> {
     let parsed = text.rsplit_once('-').and_then(|(micros, id)| {
         let occurred_at = DateTime::<Utc>::from_timestamp_micros(micros.parse().ok()?)?;
         Some(Cursor { occurred_at, event_id: Uuid::try_parse(id).ok()? })
     });
-    parsed.ok_or_else(|| ApiError::invalid("cursor: expected the nextCursor of the previous page"))
+    parsed.ok_or_else(|| ApiError::invalid("cursor: must be a nextCursor of this list"))
 }
 
 #[cfg(test)]
