@@ -15,7 +15,7 @@ use shared::{
     outbox::{self, Handoff, OutboxMessage, Relay},
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
-use support::{eventually, postgres::Database};
+use support::{postgres::Database, wait_until};
 use tokio_util::sync::CancellationToken;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -129,7 +129,7 @@ async fn publishes_and_deletes_message_after_commit() {
     let received = test.received().await;
     assert_eq!(received.len(), 1);
     assert_eq!(received[0].attributes, message.message.attributes);
-    eventually(LIMIT, async || test.rows().await == 0).await;
+    wait_until(LIMIT, async || test.rows().await == 0).await;
 }
 
 #[tokio::test]
@@ -138,7 +138,7 @@ async fn publishes_row_of_crashed_process_after_lease() {
     test.commit(r#"{"n":1}"#).await;
     test.expire_leases().await;
     assert_eq!(test.received().await.len(), 1);
-    eventually(LIMIT, async || test.rows().await == 0).await;
+    wait_until(LIMIT, async || test.rows().await == 0).await;
 }
 
 #[tokio::test]
@@ -180,8 +180,8 @@ async fn parks_unpublishable_message_without_delay() {
         );
         query.bind(bad.event_id).fetch_one(&test.pool).await.expect("the row is kept")
     };
-    eventually(LIMIT, parked).await;
-    eventually(LIMIT, async || test.rows().await == 1).await;
+    wait_until(LIMIT, parked).await;
+    wait_until(LIMIT, async || test.rows().await == 1).await;
 }
 
 #[tokio::test]
@@ -223,7 +223,7 @@ async fn publishes_from_memory_while_claim_hangs() {
     sqlx::query("select pg_advisory_lock(1)").execute(&mut *holder).await.expect("a lock");
     let hanging =
         "select exists (select from pg_locks where locktype = 'advisory' and not granted)";
-    eventually(LIMIT, async || {
+    wait_until(LIMIT, async || {
         sqlx::query_scalar(hanging).fetch_one(&test.pool).await.unwrap_or(false)
     })
     .await;
@@ -232,7 +232,7 @@ async fn publishes_from_memory_while_claim_hangs() {
     test.handoff.after_commit([message]);
 
     assert_eq!(test.received().await.len(), 1);
-    eventually(LIMIT, async || test.rows().await == 0).await;
+    wait_until(LIMIT, async || test.rows().await == 0).await;
     sqlx::query("select pg_advisory_unlock(1)")
         .execute(&mut *holder)
         .await
@@ -248,7 +248,7 @@ async fn publishes_row_whose_id_contains_no_time() {
     outbox::insert(&test.pool, &[message]).await.expect("written");
     test.expire_leases().await;
     // A full scan runs every 30 seconds.
-    eventually(3 * LIMIT, async || test.rows().await == 0).await;
+    wait_until(3 * LIMIT, async || test.rows().await == 0).await;
     assert_eq!(test.received().await.len(), 1);
 }
 
@@ -260,15 +260,15 @@ async fn publishes_message_beside_20_000_of_another_user() {
     let bus = bus.expect("a bus");
     let many = test.commit_of("mallory", 20_000).await;
     test.handoff.after_commit(many);
-    eventually(LIMIT, async || bus.started("mallory") > 0).await;
+    wait_until(LIMIT, async || bus.started("mallory") > 0).await;
 
     let one = test.commit_of("ada", 1).await;
     test.handoff.after_commit(one);
 
-    eventually(LIMIT, async || bus.started("ada") == 1).await;
+    wait_until(LIMIT, async || bus.started("ada") == 1).await;
     assert!(bus.started("mallory") <= 100, "{} are in flight", bus.started("mallory"));
     bus.resume();
-    eventually(LIMIT, async || bus.started("mallory") > 1_000).await;
+    wait_until(LIMIT, async || bus.started("mallory") > 1_000).await;
 }
 
 /// Younger rows of other users are published after one batch of the user with many rows.
@@ -282,13 +282,13 @@ async fn publishes_rows_of_others_before_backlog_of_one() {
     test.expire_leases().await;
     bus.resume();
 
-    eventually(3 * LIMIT, async || bus.started("ada") == 3).await;
+    wait_until(3 * LIMIT, async || bus.started("ada") == 3).await;
     assert!(
         bus.count_before("ada", "mallory") <= 600,
         "{} came before",
         bus.count_before("ada", "mallory")
     );
-    eventually(3 * LIMIT, async || test.rows().await == 0).await;
+    wait_until(3 * LIMIT, async || test.rows().await == 0).await;
     assert_eq!(bus.started("mallory"), 4_000, "each was published once");
 }
 
@@ -300,12 +300,12 @@ async fn releases_rows_at_once_when_bus_fails() {
     let message = test.commit(r#"{"n":1}"#).await;
     test.handoff.after_commit([message]);
     let released = "select exists (select from outbox where lease_until = '-infinity')";
-    eventually(LIMIT, async || {
+    wait_until(LIMIT, async || {
         sqlx::query_scalar(released).fetch_one(&test.pool).await.unwrap_or(false)
     })
     .await;
 
     test.allow_bus_connections(true).await;
-    eventually(LIMIT, async || test.rows().await == 0).await;
+    wait_until(LIMIT, async || test.rows().await == 0).await;
     assert_eq!(test.received().await.len(), 1);
 }

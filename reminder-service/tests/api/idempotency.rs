@@ -64,7 +64,7 @@ async fn replays_answer_after_date_has_passed() {
     let id = keyed.post("/reminders", &body).await.expect(201).id();
     let passed =
         async || service.ada.get(&format!("/reminders/{id}")).await.body["status"] == "completed";
-    support::eventually(std::time::Duration::from_secs(5), passed).await;
+    support::wait_until(std::time::Duration::from_secs(5), passed).await;
 
     assert_eq!(keyed.post("/reminders", &body).await.expect(201).id(), id);
 }

@@ -1,7 +1,7 @@
 //! `GET /me/export` and `DELETE /me`.
 
 use serde_json::{Value, json};
-use support::eventually;
+use support::wait_until;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::service::{Service, bus, least, least_with};
@@ -61,7 +61,7 @@ async fn erases_user_from_every_table() {
     assert_eq!(service.ada.get("/reminders").await.expect(200).body["reminders"]["total"], 0);
     // Once the event of the erasure is published, no table has the user.
     let tables = ["reminders", "outbox", "idempotency_keys"];
-    eventually(std::time::Duration::from_secs(20), async || {
+    wait_until(std::time::Duration::from_secs(20), async || {
         let mut found: Vec<Value> = Vec::new();
         for table in tables {
             let sql = sqlx::AssertSqlSafe(format!(
@@ -101,7 +101,7 @@ const LIMIT: std::time::Duration = std::time::Duration::from_secs(20);
 async fn until_something_waits(service: &Service) {
     let waiting =
         "pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-    eventually(LIMIT, async || service.count(waiting).await > 0).await;
+    wait_until(LIMIT, async || service.count(waiting).await > 0).await;
 }
 
 fn time(value: &Value) -> chrono::DateTime<chrono::Utc> {

@@ -7,7 +7,7 @@ use shared::{
     bus::{Settlement, SharedBus},
     contract::{Channel, Envelope, EventType},
 };
-use support::eventually;
+use support::wait_until;
 
 use crate::service::{LISTENER, Service, bus, least_with, wire};
 
@@ -86,7 +86,7 @@ async fn empties_outbox_after_publishing() {
     for _ in 0..50 {
         service.make(&least_with(json!({}))).await;
     }
-    eventually(LIMIT, async || service.count("outbox").await == 0).await;
+    wait_until(LIMIT, async || service.count("outbox").await == 0).await;
 }
 
 #[tokio::test]
@@ -106,5 +106,5 @@ async fn publishes_outbox_of_crashed_process() {
     service.ready().await;
 
     assert_eq!(receive(&bus, 1).await[0].version, 7);
-    eventually(LIMIT, async || service.count("outbox").await == 0).await;
+    wait_until(LIMIT, async || service.count("outbox").await == 0).await;
 }

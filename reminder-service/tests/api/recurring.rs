@@ -197,7 +197,7 @@ async fn parks_nothing_that_was_answered_with_201() {
         .map(|result| result["status"].clone())
         .collect();
     assert_eq!(json!(statuses), json!([400, 201, 201]));
-    support::eventually(std::time::Duration::from_secs(20), async || {
+    support::wait_until(std::time::Duration::from_secs(20), async || {
         service.count("outbox").await == 0
     })
     .await;

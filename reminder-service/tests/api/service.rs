@@ -9,9 +9,9 @@ use shared::bus::{
     self, BusSettings, QueueSpec, SharedBus, Subscription, Topology, settings::PostgresSettings,
 };
 use support::{
-    eventually,
     http::{Answer, Client},
     postgres::{self, Database},
+    wait_until,
 };
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -69,7 +69,7 @@ impl Service {
     }
 
     pub(crate) async fn ready(&self) {
-        eventually(LIMIT, async || match self.admin.get("/readyz").await {
+        wait_until(LIMIT, async || match self.admin.get("/readyz").await {
             Answer { status: 200, .. } => Ok(()),
             answer => Err(answer.body),
         })

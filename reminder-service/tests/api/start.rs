@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use support::{eventually, http::Answer, postgres};
+use support::{http::Answer, postgres, wait_until};
 
 use crate::service::{Service, config, least};
 
@@ -23,7 +23,7 @@ async fn waits_for_schema_outside_local_environment() {
     let migrating = config(database.url(), &[]);
     let service = Service::start_on(database, &[("APP_ENV", "staging")]).await;
 
-    let why = eventually(LIMIT, async || match service.admin.get("/readyz").await {
+    let why = wait_until(LIMIT, async || match service.admin.get("/readyz").await {
         Answer { status: 503, body, .. } => Some(body),
         _ => None,
     })

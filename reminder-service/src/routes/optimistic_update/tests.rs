@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, time::Duration};
 use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
 use support::{
-    eventually,
     http::{Answer, Client},
     postgres::{self, Database},
+    wait_until,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -34,7 +34,7 @@ async fn start(database: &Database) -> (Client, CancellationToken) {
         Client::new(format!("http://{}", app.rest_addr())).as_user("ada", "ada@example.com");
     let shutdown = CancellationToken::new();
     tokio::spawn(app.run(shutdown.clone()));
-    eventually(LIMIT, async || match client.get("/reminders").await {
+    wait_until(LIMIT, async || match client.get("/reminders").await {
         Answer { status: 200, .. } => Ok(()),
         answer => Err(answer.body),
     })
@@ -73,8 +73,8 @@ async fn holds_no_transaction_while_rules_are_read() {
             let body = Some(&body).filter(|body| !body.is_null());
             client.try_send(method.parse().expect("a method"), &url, body).await
         });
-        eventually(LIMIT, async || compute::is_in_use()).await;
-        eventually(LIMIT, async || {
+        wait_until(LIMIT, async || compute::is_in_use()).await;
+        wait_until(LIMIT, async || {
             let sql = "select count(*) from pg_stat_activity
                        where datname = current_database() and state like 'idle in transaction%'";
             let open: i64 = sqlx::query_scalar(sql).fetch_one(&pool).await.expect("a count");
