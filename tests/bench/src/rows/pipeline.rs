@@ -42,10 +42,11 @@ pub(crate) async fn measure(
         count: WARM_UP.min(options.count()),
         per_ms: None,
         latency_ms: 0,
-        made_per_second: CAUTIOUS_PER_SECOND,
+        created_per_second: CAUTIOUS_PER_SECOND,
     };
     let warm_up = run::run(&suite, &services, plan, "warming up").await?;
-    let plan = Plan { count: options.count(), made_per_second: warm_up.made_per_second, ..plan };
+    let plan =
+        Plan { count: options.count(), created_per_second: warm_up.created_per_second, ..plan };
 
     if options.wants(RowId::Burst) {
         rows.push(burst(&bursts(options, &suite, &services, plan, "burst").await?, 0));

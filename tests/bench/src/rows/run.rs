@@ -34,7 +34,7 @@ pub(crate) struct Plan {
     /// Latency of the provider.
     pub(crate) latency_ms: u64,
     /// Expected rate at which reminders are created and reach event-service.
-    pub(crate) made_per_second: f64,
+    pub(crate) created_per_second: f64,
 }
 
 /// Result of a run.
@@ -50,7 +50,7 @@ pub(crate) struct Run {
     pub(crate) arrivals: Arrivals,
     pub(crate) usage: Usage,
     /// Rate at which reminders were created and reached event-service.
-    pub(crate) made_per_second: f64,
+    pub(crate) created_per_second: f64,
 }
 
 impl Run {
@@ -69,9 +69,9 @@ pub(crate) async fn run(
     plan: Plan,
     name: &str,
 ) -> anyhow::Result<Run> {
-    let Plan { count, per_ms, latency_ms, made_per_second } = plan;
+    let Plan { count, per_ms, latency_ms, created_per_second } = plan;
     suite.testbed.provider.reset(latency_ms).await?;
-    let lead_ms = (f64::from(count) / made_per_second * 1_400.0) as u64 + 3_000;
+    let lead_ms = (f64::from(count) / created_per_second * 1_400.0) as u64 + 3_000;
     let first_ms = reminders::now_ms() + lead_ms;
     let due_ms =
         move |number: u32| first_ms + per_ms.map_or(0, |per_ms| u64::from(number / per_ms));
@@ -80,7 +80,7 @@ pub(crate) async fn run(
     let begun = Instant::now();
     reminders::create(services, count, &format!("{name}: creating reminders"), due_ms).await?;
     reminders::wait_until_known(suite, count, first_ms, last_ms).await?;
-    let made_per_second = rate(count as usize, begun.elapsed());
+    let created_per_second = rate(count as usize, begun.elapsed());
     {
         let _waiting = Progress::waiting(&format!("{name}: waiting until they are due"));
         tokio::time::sleep(until(first_ms).saturating_sub(BEFORE)).await;
@@ -99,7 +99,15 @@ pub(crate) async fn run(
         arrivals.distinct
     );
     let accepted = Duration::from_micros(arrivals.last_us.saturating_sub(first_ms * 1_000));
-    Ok(Run { count: count as usize, accepted, recorded, known, arrivals, usage, made_per_second })
+    Ok(Run {
+        count: count as usize,
+        accepted,
+        recorded,
+        known,
+        arrivals,
+        usage,
+        created_per_second,
+    })
 }
 
 /// Waits until `count` messages arrived at the provider.
