@@ -31,6 +31,7 @@ use crate::{
     feedback::Feedback,
     purge_old_rows,
     routes::{self, Api, Streams},
+    ses_bounces::Feedback,
     store::MIGRATOR,
     telemetry,
     usecases::{

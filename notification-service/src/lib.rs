@@ -43,6 +43,7 @@ mod purge_old_rows;
 pub mod render;
 pub mod revision;
 pub mod routes;
+pub mod ses_bounces;
 pub mod store;
 mod telemetry;
 pub mod usecases;

@@ -1,6 +1,5 @@
 //! The REST API of devices and of a user's deliveries.
 
-mod answer;
 mod devices;
 mod examples;
 mod export;
@@ -9,6 +8,7 @@ mod inbox;
 mod preferences;
 mod register;
 mod stream;
+mod time_format;
 
 use std::{sync::Arc, time::Duration};
 

@@ -5,8 +5,8 @@
 //! the ledger. What the account may send, which [`Ses::watch_account`] keeps reading, is told to
 //! whoever paces the attempts ([`Ses::quota`]).
 
-mod classify;
 mod compose;
+mod error_table;
 mod quota;
 mod stored_template;
 
@@ -226,8 +226,8 @@ impl Ses {
             .send()
             .await;
         match sent {
-            Ok(sent) => classify::accepted(sent.message_id),
-            Err(error) => classify::failure(&error, self.source.email.as_ref()),
+            Ok(sent) => error_table::accepted(sent.message_id),
+            Err(error) => error_table::failure(&error, self.source.email.as_ref()),
         }
     }
 
@@ -244,8 +244,8 @@ impl Ses {
             .send()
             .await;
         match sent {
-            Ok(sent) => classify::accepted(sent.message_id),
-            Err(error) => classify::failure(&error, self.source.email.as_ref()),
+            Ok(sent) => error_table::accepted(sent.message_id),
+            Err(error) => error_table::failure(&error, self.source.email.as_ref()),
         }
     }
 

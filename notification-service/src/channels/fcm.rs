@@ -5,11 +5,11 @@
 
 pub mod account;
 mod auth;
-mod checks;
-mod classify;
+mod error_table;
 pub mod payload;
-mod setup;
+mod setup_error;
 mod single_flight;
+mod token_check_permits;
 mod transport;
 
 use super::outcome::Outcome;
@@ -18,14 +18,14 @@ use crate::device::DeviceType;
 use account::ServiceAccount;
 use auth::{Auth, Bearer};
 use bytes::Bytes;
-pub use checks::CheckPermit;
-use checks::Checks;
 use chrono::{DateTime, Utc};
-use classify::Meaning;
+use error_table::Meaning;
 use payload::Push;
-pub use setup::SetupError;
+pub use setup_error::SetupError;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+pub use token_check_permits::CheckPermit;
+use token_check_permits::Checks;
 use tokio::time::timeout_at;
 use transport::{Target, Tls, Transport, TransportSettings};
 use url::Url;
@@ -200,7 +200,7 @@ impl Fcm {
         }
         match self.transport.post(&self.target, bearer.headers(), body, latest_start).await {
             Ok(answer) => {
-                let meaning = classify::meaning(&answer, Utc::now());
+                let meaning = error_table::meaning(&answer, Utc::now());
                 if meaning != Meaning::TokenRefused {
                     bearer.has_worked();
                 }

@@ -9,9 +9,9 @@ mod check;
 mod engine;
 mod fault;
 mod folder;
+mod lazy_time;
+mod localized;
 mod samples;
-mod texts;
-mod times;
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -20,11 +20,11 @@ use chrono_tz::Tz;
 use icu_locale_core::Locale;
 use minijinja::Environment;
 
-use super::wording::{self, Words};
+use super::translations::{self, Words};
 pub use fault::{Fault, Faults};
 use folder::Folder;
+pub use localized::{Edition, PushText, Texts};
 pub use samples::{Sample, UNSUBSCRIBE_URL, samples};
-pub use texts::{Edition, PushText, Texts};
 
 /// A text of a message, made by a template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -149,7 +149,7 @@ impl Templates {
                 Err(fault) => faults.push(fault),
             }
         }
-        let fallback = find(&languages, &wording::FALLBACK).cloned();
+        let fallback = find(&languages, &translations::FALLBACK).cloned();
         let Some(fallback) = fallback.filter(|_| faults.is_empty()) else { return Err(faults) };
         let templates = Self { own, custom, languages, fallback };
         let faults = check::rendered(&templates);
@@ -167,7 +167,7 @@ impl Templates {
     pub fn edition(&self, locale: Option<&str>) -> Edition<'_> {
         let asked = locale.and_then(|tag| tag.parse::<Locale>().ok());
         let known = asked.and_then(|asked| Some((find(&self.languages, &asked)?, asked)));
-        let (language, locale) = known.unwrap_or((&self.fallback, wording::FALLBACK));
+        let (language, locale) = known.unwrap_or((&self.fallback, translations::FALLBACK));
         Edition::new(self, language, locale)
     }
 
@@ -179,7 +179,7 @@ impl Templates {
 }
 
 fn find<'a>(languages: &'a BTreeMap<String, Language>, locale: &Locale) -> Option<&'a Language> {
-    wording::lookup(&locale.id.to_string()).find_map(|tag| languages.get(tag))
+    translations::lookup(&locale.id.to_string()).find_map(|tag| languages.get(tag))
 }
 
 impl Language {

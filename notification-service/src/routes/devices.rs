@@ -11,7 +11,7 @@ use shared::{
 };
 use utoipa::ToSchema;
 
-use super::{Api, answer::time, examples};
+use super::{Api, examples, time_format::time};
 use crate::{
     device::{Device, DeviceType},
     events,

@@ -14,8 +14,8 @@ use utoipa::ToSchema;
 
 use super::{
     Api,
-    answer::{optional_time, time},
     preferences::PreferencesBody,
+    time_format::{optional_time, time},
 };
 use crate::store::{
     export::{self, KeptDelivery, KeptDevice},

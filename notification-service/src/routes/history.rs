@@ -13,9 +13,8 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::{
-    Api,
-    answer::{optional_time, time},
-    examples,
+    Api, examples,
+    time_format::{optional_time, time},
 };
 use crate::store::history::{self, Filter, HistoryRow};
 

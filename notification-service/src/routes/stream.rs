@@ -7,7 +7,7 @@
 //! the one before: a slow client holds one page and nothing grows.
 
 mod cursor;
-mod places;
+mod limits;
 
 use std::{collections::VecDeque, convert::Infallible, time::Duration};
 
@@ -24,14 +24,14 @@ use shared::http::{ApiError, ErrorBody, Identity};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use self::{cursor::Cursor, places::Place};
+use self::{cursor::Cursor, limits::Place};
 use super::{Api, examples, history::DeliveryAnswer, inbox::Unread};
 use crate::store::{
     change_feed::{self, Change, Position},
     inbox,
 };
 
-pub use places::Streams;
+pub use limits::Streams;
 
 /// How often a stream looks for what is new.
 const PERIOD: Duration = Duration::from_secs(1);

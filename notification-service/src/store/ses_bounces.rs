@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::{ledger::dispatch, payload};
 use crate::{
     delivery::{DeliveryKey, Dispatch},
-    feedback::notice::Grounds,
+    ses_bounces::notice::Grounds,
 };
 
 /// E-mail that SES accepted.

@@ -10,7 +10,7 @@
 mod grant;
 
 use super::account::ServiceAccount;
-use super::setup::SetupError;
+use super::setup_error::SetupError;
 use super::single_flight::SingleFlight;
 use super::transport::{Target, Tls, Transport, TransportSettings};
 use crate::channels::outcome::{Outcome, Reason};

@@ -5,9 +5,9 @@
 //! repeat replaces the first on the device. Only that block is written.
 
 mod message;
-mod shorten;
+mod truncate;
 
-use super::setup::SetupError;
+use super::setup_error::SetupError;
 use crate::channels::templates::{Notice, PushText};
 use crate::device::DeviceType;
 use bytes::Bytes;
@@ -109,7 +109,7 @@ pub fn send(
 
 /// Leaves out as little as makes the message fit into so many bytes.
 fn shorten(message: &mut Message<'_>, text: &PushText, limit: usize) {
-    let body_bytes = shorten::escaped_bytes(&text.body);
+    let body_bytes = truncate::escaped_bytes(&text.body);
     let room_for_text = |message: &Message<'_>| {
         let others = written(message).len() - body_bytes;
         limit.saturating_sub(others)
@@ -118,13 +118,13 @@ fn shorten(message: &mut Message<'_>, text: &PushText, limit: usize) {
         message.leave_out(left_out);
         let room = room_for_text(message);
         if room >= body_bytes.min(WHOLE_TEXT_BYTES) {
-            return message.set_text(shorten::to(&text.body, room));
+            return message.set_text(truncate::to(&text.body, room));
         }
     }
     // Nothing is left but the ids, the heading and the text.
-    message.set_title(shorten::to(&text.title, TITLE_BYTES));
+    message.set_title(truncate::to(&text.title, TITLE_BYTES));
     let room = room_for_text(message);
-    message.set_text(shorten::to(&text.body, room));
+    message.set_text(truncate::to(&text.body, room));
 }
 
 /// The body of a request that only asks whether the token is one.
@@ -153,7 +153,7 @@ fn written(message: &Message<'_>) -> Vec<u8> {
 
 /// What of the request's length does not count: the token, and the object around the message.
 fn token_bytes(token: &str) -> usize {
-    r#"{"message":}"#.len() + r#""token":"","#.len() + shorten::escaped_bytes(token)
+    r#"{"message":}"#.len() + r#""token":"","#.len() + truncate::escaped_bytes(token)
 }
 
 #[cfg(test)]

@@ -8,12 +8,12 @@
 //! GOAWAY, closed, or answered nothing for a whole timeout gets no new request.
 
 mod connect;
-mod greeted;
-mod keep_alive;
-mod multiplexed;
-mod read_on;
+mod first_byte;
+mod http1;
+mod http2;
+mod read_after_close;
 
-use super::setup::SetupError;
+use super::setup_error::SetupError;
 use bytes::{Bytes, BytesMut};
 pub(super) use connect::Tls;
 use connect::{ConnectError, Dialer, Protocol};
@@ -157,8 +157,8 @@ pub(super) struct Transport {
 struct Pool {
     dialer: Dialer,
     settings: TransportSettings,
-    multiplexed: multiplexed::Connections,
-    keep_alive: keep_alive::Connections,
+    multiplexed: http2::Connections,
+    keep_alive: http1::Connections,
 }
 
 impl Transport {
@@ -173,8 +173,8 @@ impl Transport {
         let http1_turns =
             Semaphore::new(settings.http1_connections.clamp(1, Semaphore::MAX_PERMITS));
         let request_timeout = settings.request_timeout;
-        let multiplexed = multiplexed::Connections::new();
-        let keep_alive = keep_alive::Connections::new();
+        let multiplexed = http2::Connections::new();
+        let keep_alive = http1::Connections::new();
         let pool = Arc::new(Pool { dialer, settings, multiplexed, keep_alive });
         Ok(Transport { pool, permits, http1_turns, request_timeout })
     }

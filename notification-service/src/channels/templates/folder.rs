@@ -10,7 +10,7 @@ use std::{
 use icu_locale_core::LanguageIdentifier;
 
 use super::{Fault, Part};
-use crate::channels::wording::{self, LANGUAGES, Wordlist, Words};
+use crate::channels::translations::{self, LANGUAGES, Wordlist, Words};
 
 /// The name of a file of words.
 const WORDS: &str = "words.json";
@@ -45,7 +45,7 @@ impl Folder {
     pub(super) fn words(&self, tag: &str) -> Result<Words, Fault> {
         let file = format!("{tag}/{WORDS}");
         let mut words = Wordlist::default();
-        for tag in wording::lookup(tag) {
+        for tag in translations::lookup(tag) {
             words = words.over(self.wordlists.get(tag).cloned().unwrap_or_default());
             if let Some((_, json)) = LANGUAGES.iter().find(|(ours, _)| *ours == tag) {
                 let ours = Wordlist::parse(json).map_err(|error| broken(&file, &error))?;
@@ -65,8 +65,9 @@ impl Folder {
     /// The path of the template that is used for a language; none: ours.
     pub(super) fn best(&self, part: Part, tag: &str) -> Option<String> {
         let general = part.file_name();
-        let mut paths =
-            wording::lookup(tag).map(|tag| format!("{tag}/{general}")).chain([general.to_owned()]);
+        let mut paths = translations::lookup(tag)
+            .map(|tag| format!("{tag}/{general}"))
+            .chain([general.to_owned()]);
         paths.find(|path| self.templates.contains_key(path))
     }
 }

@@ -3,7 +3,7 @@
 
 use super::AuthError;
 use crate::channels::fcm::account::ServiceAccount;
-use crate::channels::fcm::classify::retry_after;
+use crate::channels::fcm::error_table::retry_after;
 use crate::channels::fcm::transport::Answer;
 use crate::channels::outcome::reason_from_code;
 use chrono::Utc;

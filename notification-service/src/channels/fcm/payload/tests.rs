@@ -214,7 +214,7 @@ proptest! {
         prop_assert!(without_token.to_string().len() <= LIMIT_BYTES);
         let body = sent["message"]["notification"]["body"].as_str().unwrap();
         prop_assert!(!body.is_empty());
-        prop_assert!(!body.ends_with('…') || shorten::escaped_bytes(body) > 2_000);
+        prop_assert!(!body.ends_with('…') || truncate::escaped_bytes(body) > 2_000);
         prop_assert_eq!(&sent["message"]["data"]["itemId"], push.item_id);
         prop_assert!(sent["message"]["data"]["occurrenceId"].is_string());
     }

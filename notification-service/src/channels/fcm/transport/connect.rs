@@ -4,7 +4,7 @@
 //! section 3.3): one that speaks HTTP/2 answers the preface with SETTINGS, any other with something
 //! else, or by hanging up.
 
-use crate::channels::fcm::setup::SetupError;
+use crate::channels::fcm::setup_error::SetupError;
 use http::Uri;
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::{Connection as _, HttpConnector};

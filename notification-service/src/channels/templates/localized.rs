@@ -5,8 +5,8 @@ use chrono_tz::Tz;
 use icu_locale_core::Locale;
 use minijinja::{Value, context};
 
-use super::{Language, Notice, Part, Templates, times};
-use crate::channels::wording::{self, WrittenTime};
+use super::{Language, Notice, Part, Templates, lazy_time};
+use crate::channels::translations::{self, WrittenTime};
 
 /// The words, the templates and the way to write times for one reader.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl<'a> Edition<'a> {
     /// Writes a time in its zone.
     #[must_use]
     pub fn write(&self, at: DateTime<Utc>, time_zone: Tz) -> WrittenTime {
-        wording::write(&at.with_timezone(&time_zone), &self.locale)
+        translations::write(&at.with_timezone(&time_zone), &self.locale)
     }
 
     pub(super) fn texts(&self, notice: &Notice<'_>, unsubscribe_url: Option<&str>) -> Texts<'a> {
@@ -54,7 +54,7 @@ impl<'a> Edition<'a> {
             direction => self.language.words.direction.as_str(),
             unsubscribeUrl => unsubscribe_url,
             words => Value::from_serialize(&self.language.words),
-            ..times::unwritten(at, self.locale.clone())
+            ..lazy_time::unwritten(at, self.locale.clone())
         };
         Texts { templates: self.templates, language: self.language, context }
     }

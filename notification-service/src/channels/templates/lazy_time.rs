@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 use icu_locale_core::Locale;
 use minijinja::{Value, value::Object};
 
-use crate::channels::wording::{self, WrittenTime};
+use crate::channels::translations::{self, WrittenTime};
 
 #[derive(Debug)]
 struct Times {
@@ -23,7 +23,7 @@ pub(super) fn unwritten(at: DateTime<Tz>, locale: Locale) -> Value {
 
 impl Object for Times {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        let written = || self.written.get_or_init(|| wording::write(&self.at, &self.locale));
+        let written = || self.written.get_or_init(|| translations::write(&self.at, &self.locale));
         match key.as_str()? {
             "date" => Some(Value::from(&*written().date)),
             "time" => Some(Value::from(&*written().time)),

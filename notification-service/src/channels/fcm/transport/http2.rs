@@ -6,9 +6,9 @@
 //! where it is certain that it was not sent.
 
 use super::connect::{ConnectError, Protocol, Stream};
-use super::greeted::Greeted;
-use super::read_on::ReadOn;
-use super::{Answer, Failure, Pool, TransportError, TransportSettings, keep_alive, read_bounded};
+use super::first_byte::Greeted;
+use super::read_after_close::ReadOn;
+use super::{Answer, Failure, Pool, TransportError, TransportSettings, http1, read_bounded};
 use crate::channels::fcm::single_flight::SingleFlight;
 use bytes::Bytes;
 use http::Request;
@@ -119,7 +119,7 @@ impl Pool {
                 (stream, Protocol::Http2) => {
                     self.multiplexed.add(Connection::over(stream, &self.settings).await?);
                 }
-                (stream, Protocol::Http1) => self.keep_alive.put(keep_alive::over(stream).await?),
+                (stream, Protocol::Http1) => self.keep_alive.put(http1::over(stream).await?),
             }
             Ok(())
         };

@@ -1,11 +1,11 @@
 //! Our own words around a user's text, one set a language.
 
-mod times;
+mod time_format;
 
 use icu_locale_core::{Locale, locale};
 use serde::{Deserialize, Serialize};
 
-pub use times::{WrittenTime, write};
+pub use time_format::{WrittenTime, write};
 
 /// The locale of a reader whose own we do not know: English, the day before the month and 24 hours,
 /// which can be misread nowhere.
