@@ -31,7 +31,7 @@ use crate::{
     feedback::Feedback,
     purge_old_rows,
     routes::{self, Api, Streams},
-    ses_bounces::Feedback,
+    ses_bounces::SesFeedback,
     store::MIGRATOR,
     telemetry,
     usecases::{

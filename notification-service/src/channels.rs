@@ -1,8 +1,8 @@
-//! The ways a notification reaches a person: push by FCM HTTP v1 and e-mail by SES.
+//! Delivery channels: push notifications over FCM HTTP v1 and e-mail over Amazon SES.
 //!
-//! A channel turns one plain message into one [`Outcome`](outcome::Outcome) and knows nothing of
-//! queues, ledgers or databases; what follows from an outcome is decided by [`retry_policy`], a pure
-//! function.
+//! A channel makes one attempt to send one message and returns its [`Outcome`](outcome::Outcome).
+//! It does not know the queue, the ledger or the database. [`retry_policy`], a pure function,
+//! decides what follows from an outcome.
 
 pub mod email;
 pub mod fcm;

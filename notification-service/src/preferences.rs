@@ -55,7 +55,7 @@ impl Preferences {
     }
 
     /// Gives a message that names no language the preferred one.
-    pub fn suit(&self, content: &mut NotifyContent) {
+    pub fn apply_locale(&self, content: &mut NotifyContent) {
         if content.locale.is_none() {
             content.locale = self.locale.as_ref().map(|locale| locale.as_str().to_owned());
         }
@@ -63,7 +63,7 @@ impl Preferences {
 
     /// Until when a message has to wait; none when it may be sent now.
     #[must_use]
-    pub fn holds_back(&self, priority: Priority, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    pub fn deferred_until(&self, priority: Priority, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match priority {
             Priority::High => None,
             Priority::Normal => self.quiet_hours.and_then(|quiet| quiet.until(now)),
@@ -118,10 +118,10 @@ mod tests {
         let preferences = Preferences { quiet_hours: Some(quiet_hours), ..Preferences::default() };
         let night = "2026-01-10T23:00:00Z".parse().expect("a time");
         let morning = "2026-01-11T07:00:00Z".parse().expect("a time");
-        assert_eq!(preferences.holds_back(Priority::Normal, night), Some(morning));
-        assert_eq!(preferences.holds_back(Priority::High, night), None);
-        assert_eq!(preferences.holds_back(Priority::Normal, morning), None);
-        assert_eq!(Preferences::default().holds_back(Priority::Normal, night), None);
+        assert_eq!(preferences.deferred_until(Priority::Normal, night), Some(morning));
+        assert_eq!(preferences.deferred_until(Priority::High, night), None);
+        assert_eq!(preferences.deferred_until(Priority::Normal, morning), None);
+        assert_eq!(Preferences::default().deferred_until(Priority::Normal, night), None);
     }
 
     #[test]

@@ -70,17 +70,17 @@ fn write(templates: &Templates, locales: &[String], to: &Path) -> anyhow::Result
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let shown = samples()
             .iter()
-            .map(|sample| Shown::of(templates, locale, sample))
+            .map(|sample| RenderedSample::of(templates, locale, sample))
             .collect::<Result<Vec<_>, _>>()?;
         for sample in &shown {
             sample
                 .files()
                 .into_iter()
-                .try_for_each(|(name, text)| put(&folder.join(name), text))?;
+                .try_for_each(|(name, text)| write_file(&folder.join(name), text))?;
         }
         sections.push(Section {
             locale,
-            language: templates.edition(Some(locale)).language(),
+            language: templates.for_locale(Some(locale)).language(),
             samples: shown,
         });
     }
@@ -88,11 +88,11 @@ fn write(templates: &Templates, locales: &[String], to: &Path) -> anyhow::Result
     page.add_template("index.html", INDEX)?;
     let page = page.get_template("index.html")?.render(context! { sections })?;
     let index = to.join("index.html");
-    put(&index, &page)?;
+    write_file(&index, &page)?;
     Ok(index)
 }
 
-fn put(path: &Path, text: &str) -> anyhow::Result<()> {
+fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
@@ -101,12 +101,12 @@ fn put(path: &Path, text: &str) -> anyhow::Result<()> {
 struct Section<'a> {
     locale: &'a str,
     language: &'a str,
-    samples: Vec<Shown>,
+    samples: Vec<RenderedSample>,
 }
 
 /// A sample as its reader would get it.
 #[derive(Serialize)]
-struct Shown {
+struct RenderedSample {
     name: &'static str,
     subject: String,
     text: String,
@@ -118,7 +118,7 @@ struct Shown {
     push_body: String,
 }
 
-impl Shown {
+impl RenderedSample {
     fn of(templates: &Templates, locale: &str, sample: &Sample) -> anyhow::Result<Self> {
         let notice = Notice { locale: Some(locale), ..sample.notice };
         let texts = templates.texts(&notice, Some(UNSUBSCRIBE_URL));
@@ -131,8 +131,8 @@ impl Shown {
             name: sample.name,
             subject: texts.render(Part::EmailSubject)?,
             text: texts.render(Part::EmailText)?,
-            light: in_scheme(&html, "light"),
-            dark: in_scheme(&html, "dark"),
+            light: with_color_scheme(&html, "light"),
+            dark: with_color_scheme(&html, "dark"),
             html,
             push_title: shown("title"),
             push_body: shown("body"),
@@ -171,7 +171,7 @@ fn push(notice: &Notice<'_>, texts: &Texts<'_>) -> bytes::Bytes {
 }
 
 /// A mail as one scheme shows it, whatever the viewer's own preference is.
-fn in_scheme(html: &str, scheme: &str) -> String {
+fn with_color_scheme(html: &str, scheme: &str) -> String {
     ["light", "dark"].into_iter().fold(html.to_owned(), |html, preferred| {
         let query = if preferred == scheme { "all" } else { "not all" };
         html.replace(&format!("(prefers-color-scheme: {preferred})"), query)

@@ -31,16 +31,16 @@ use crate::{
     events::{self, DeliveryOutcome},
     store::ses_bounces,
 };
-use notice::{Correction, Grounds, Notice};
+use notice::{Correction, Notice, SuppressionCause};
 
 /// SES may be quicker than our record of what it accepted: what names an e-mail that the ledger
 /// does not know is looked at again so often, after such a pause. After that it is not ours, or was
 /// forgotten.
-const LOOKS: u32 = 5;
-const BETWEEN_LOOKS: Duration = Duration::from_secs(15);
+const MAX_RECEIVES: u32 = 5;
+const RECEIVE_AGAIN_AFTER: Duration = Duration::from_secs(15);
 
 /// The handler of the queue of SES's feedback.
-pub struct Feedback {
+pub struct SesFeedback {
     /// The devices database.
     pub pool: PgPool,
     /// Its time.
@@ -79,7 +79,7 @@ impl Failure for Error {
 
 /// Writes what notices ask for, and gathers the ids of the e-mails among them that the ledger has.
 struct Write<'a> {
-    feedback: &'a Feedback,
+    feedback: &'a SesFeedback,
     known: Mutex<HashSet<String>>,
 }
 
@@ -94,7 +94,7 @@ impl<'a> Attempt for Write<'a> {
     }
 }
 
-impl Handler for Feedback {
+impl Handler for SesFeedback {
     async fn handle(&self, batch: &[Received]) -> Vec<Settlement> {
         let read: Vec<_> = batch.iter().map(|message| Notice::read(&message.body)).collect();
         let notices: Vec<&Notice> = read.iter().flatten().collect();
@@ -119,9 +119,9 @@ impl Handler for Feedback {
 fn settle(notice: &Notice, known: &HashSet<String>, receive_count: u32) -> Settlement {
     match &notice.correction {
         Some(correction)
-            if !known.contains(&correction.provider_message_id) && receive_count < LOOKS =>
+            if !known.contains(&correction.provider_message_id) && receive_count < MAX_RECEIVES =>
         {
-            return Settlement::RetryAfter(BETWEEN_LOOKS);
+            return Settlement::RetryAfter(RECEIVE_AGAIN_AFTER);
         }
         _ => {}
     }
@@ -130,10 +130,10 @@ fn settle(notice: &Notice, known: &HashSet<String>, receive_count: u32) -> Settl
     Settlement::Done
 }
 
-impl Feedback {
+impl SesFeedback {
     /// Writes what notices ask for; the ids of the e-mails among them that the ledger has.
     async fn try_write(&self, notices: &[&Notice]) -> Result<HashSet<String>, Error> {
-        let (corrections, suppressions) = gathered(notices);
+        let (corrections, suppressions) = merge(notices);
         if corrections.is_empty() && suppressions.is_empty() {
             return Ok(HashSet::new());
         }
@@ -164,16 +164,16 @@ impl Feedback {
 
 /// What a batch asks for, each once: of what is said twice of an e-mail or of an address, the
 /// first.
-fn gathered<'a>(
+fn merge<'a>(
     notices: &[&'a Notice],
-) -> (BTreeMap<&'a str, &'static str>, BTreeMap<&'a [u8], Grounds>) {
+) -> (BTreeMap<&'a str, &'static str>, BTreeMap<&'a [u8], SuppressionCause>) {
     let (mut corrections, mut suppressions) = (BTreeMap::new(), BTreeMap::new());
     for notice in notices {
         if let Some(Correction { provider_message_id, reason }) = &notice.correction {
             corrections.entry(provider_message_id.as_str()).or_insert(*reason);
         }
         for suppression in &notice.suppressions {
-            suppressions.entry(suppression.digest.as_slice()).or_insert(suppression.grounds);
+            suppressions.entry(suppression.digest.as_slice()).or_insert(suppression.cause);
         }
     }
     (corrections, suppressions)

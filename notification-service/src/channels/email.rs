@@ -1,9 +1,9 @@
-//! E-mail by Amazon SES.
+//! E-mail over Amazon SES.
 //!
-//! [`Ses::send`] makes one attempt and says what became of it. The SDK makes exactly one request
-//! for it: SES has no idempotency key, and whether and when there is another attempt is decided by
-//! the ledger. What the account may send, which [`Ses::watch_account`] keeps reading, is told to
-//! whoever paces the attempts ([`Ses::quota`]).
+//! [`Ses::send`] makes one attempt and returns its outcome. The SDK makes exactly one request for
+//! it, because SES has no idempotency key: the ledger decides about further attempts.
+//! [`Ses::watch_account`] keeps reading the account's quota, and [`Ses::quota`] publishes it for
+//! the rate limit of the dispatcher.
 
 mod compose;
 mod error_table;
@@ -32,38 +32,38 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// How often the account's sending rate, and a stored template, are looked at again.
+/// Interval of reading the account's quota and the stored template.
 const WATCH_INTERVAL: Duration = Duration::from_secs(3 * 60);
-/// And how soon when that failed.
+/// Interval after a failure.
 const WATCH_RETRY: Duration = Duration::from_secs(20);
-/// And how soon when the account's quota of 24 hours is used up.
-const WATCH_USED_UP: Duration = Duration::from_secs(60);
-/// The tag by which SES's events name the occurrence.
+/// Interval while the account's quota of 24 hours is used up.
+const WATCH_QUOTA_USED_UP: Duration = Duration::from_secs(60);
+/// Name of the tag that holds the id of the occurrence in SES's events.
 const OCCURRENCE_TAG: &str = "occurrence";
 
-/// How mail is sent.
+/// Settings of sending e-mail.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The sender, `address` or `Name <address>`.
+    /// Sender, as `address` or `Name <address>`.
     pub source: String,
-    /// What our own mails say.
+    /// Templates of the e-mails.
     pub templates: Arc<Templates>,
-    /// A template stored with SES; none: our own.
+    /// Name of a template stored with SES. `None`: the templates above.
     pub template: Option<String>,
-    /// The configuration set whose events tell of bounces and complaints.
+    /// Configuration set that publishes bounces and complaints.
     pub configuration_set: Option<String>,
-    /// Where a reader stops these mails; must take the one-click POST of RFC 8058.
+    /// URL that unsubscribes the reader. Must accept the one-click POST of RFC 8058.
     pub unsubscribe_url: Option<String>,
-    /// The most mails on their way at a time.
+    /// Largest number of e-mails in flight.
     pub max_in_flight: usize,
-    /// For name, TCP and TLS.
+    /// Timeout for name resolution, TCP and TLS.
     pub connect_timeout: Duration,
-    /// For one mail, connecting included.
+    /// Timeout for one e-mail, including the connection.
     pub attempt_timeout: Duration,
 }
 
 impl Settings {
-    /// The defaults around a sender.
+    /// Returns the default settings for a sender.
     pub fn new(source: impl Into<String>, templates: Arc<Templates>) -> Self {
         Settings {
             source: source.into(),
@@ -78,24 +78,24 @@ impl Settings {
     }
 }
 
-/// A mail to one reader.
+/// E-mail to one reader.
 #[derive(Debug, Clone, Copy)]
 pub struct Email<'a> {
-    /// The occurrence.
+    /// Id of the occurrence.
     pub occurrence_id: Uuid,
-    /// The reader's address.
+    /// Address of the reader.
     pub to: &'a str,
-    /// The subject and heading; none: the word for a reminder in the reader's language.
+    /// Subject and heading. `None`: the word for a reminder in the reader's language.
     pub title: Option<&'a str>,
-    /// The text.
+    /// Text.
     pub message: &'a str,
-    /// What it is about.
+    /// URL that the reminder links to.
     pub url: Option<&'a str>,
-    /// The time it reminds of, which may be long after the delivery.
+    /// Date of the reminder, which may be long after the delivery.
     pub date: DateTime<Utc>,
-    /// The zone in which that time is written.
+    /// Time zone in which the date is formatted.
     pub time_zone: Tz,
-    /// BCP 47 locale of our own words and of the time.
+    /// BCP 47 locale of the texts around the message and of the date.
     pub locale: Option<&'a str>,
 }
 
@@ -112,7 +112,7 @@ impl<'a> Email<'a> {
     }
 }
 
-/// An account of SES, to send from.
+/// Client of one SES account.
 pub struct Ses {
     client: Client,
     source: Mailbox,
@@ -126,11 +126,11 @@ pub struct Ses {
 }
 
 impl Ses {
-    /// Nothing is contacted yet. Region, endpoint, credentials and HTTP client come with `sdk`; its
-    /// retries and timeouts do not count here.
+    /// Creates a client without connecting. `sdk` provides region, endpoint, credentials and HTTP
+    /// client; its retries and timeouts are not used.
     ///
     /// # Errors
-    /// When the sender is no address, or the unsubscribe URL is none that a mail can carry.
+    /// If the sender is no e-mail address, or if the unsubscribe URL does not fit into a header.
     pub fn new(sdk: &SdkConfig, settings: Settings) -> Result<Self, SetupError> {
         let source: Mailbox = settings.source.parse().map_err(|_| SetupError::Source)?;
         let timeouts = TimeoutConfig::builder()
@@ -159,7 +159,7 @@ impl Ses {
         })
     }
 
-    /// Makes one attempt to send a mail.
+    /// Makes one attempt to send an e-mail.
     pub async fn send(&self, email: &Email<'_>) -> Outcome {
         let Ok(to) = email.to.parse::<Address>() else {
             return Outcome::Rejected { reason: "INVALID_ADDRESS".into() };
@@ -170,18 +170,18 @@ impl Ses {
         // The semaphore is never closed.
         let _permit = self.permits.acquire().await;
         match &self.template {
-            None => self.send_own(email, to).await,
+            None => self.send_built_in(email, to).await,
             Some(template) => self.send_stored(email, &to, template).await,
         }
     }
 
-    /// What the account may send, as it was last read; none before that.
+    /// Returns the account's quota as last read, `None` before the first reading.
     #[must_use]
     pub fn quota(&self) -> watch::Receiver<Option<Quota>> {
         self.quota.subscribe()
     }
 
-    /// Reads the account's quota, and the variables of a stored template, now and every few
+    /// Reads the account's quota and the variables of the stored template, now and every few
     /// minutes, until cancelled.
     pub async fn watch_account(&self, shutdown: CancellationToken) {
         loop {
@@ -190,7 +190,7 @@ impl Ses {
                 self.check_template(template).await;
             }
             let pause = match known {
-                Some(Quota { day_left: Some(..=0), .. }) => WATCH_USED_UP,
+                Some(Quota { day_left: Some(..=0), .. }) => WATCH_QUOTA_USED_UP,
                 Some(_) => WATCH_INTERVAL,
                 None => WATCH_RETRY,
             };
@@ -201,7 +201,7 @@ impl Ses {
         }
     }
 
-    async fn send_own(&self, email: &Email<'_>, to: Address) -> Outcome {
+    async fn send_built_in(&self, email: &Email<'_>, to: Address) -> Outcome {
         let message = match self.composer.compose(email, to) {
             Ok(message) => message,
             Err(error) => {
@@ -271,9 +271,9 @@ impl Ses {
         }
     }
 
-    /// SES answers a mail whose template wants a variable that is not there with a MessageId, and
-    /// then sends nothing. So a template that does is found here. One that cannot be read is given
-    /// the benefit of the doubt.
+    /// Checks the variables of a stored template. SES answers an e-mail whose template uses a
+    /// missing variable with a MessageId and then sends nothing, so this check finds such a
+    /// template. A template that cannot be read passes.
     async fn check_template(&self, name: &str) {
         let read = self.client.get_template().template_name(name).send().await;
         let Some(template) = read.ok().and_then(|read| read.template) else { return };

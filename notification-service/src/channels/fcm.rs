@@ -1,7 +1,7 @@
-//! Push by FCM HTTP v1.
+//! Push notifications over FCM HTTP v1.
 //!
-//! [`Fcm::send`] makes one attempt and says what became of it; whether and when there is another is
-//! not decided here.
+//! [`Fcm::send`] makes one attempt and returns its outcome. [`retry_policy`](super::retry_policy)
+//! decides about further attempts.
 
 pub mod account;
 mod auth;
@@ -19,13 +19,13 @@ use account::ServiceAccount;
 use auth::{Auth, Bearer};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use error_table::Meaning;
+use error_table::AccessTokenRefused;
 use payload::Push;
 pub use setup_error::SetupError;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-pub use token_check_permits::CheckPermit;
-use token_check_permits::Checks;
+pub use token_check_permits::TokenCheckPermit;
+use token_check_permits::TokenCheckPermits;
 use tokio::time::timeout_at;
 use transport::{Target, Tls, Transport, TransportSettings};
 use url::Url;
@@ -33,38 +33,38 @@ use url::Url;
 /// Google's own endpoint.
 pub const ENDPOINT: &str = "https://fcm.googleapis.com";
 
-/// How FCM is reached.
+/// Settings of the connection to FCM.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// In whose name, and in which project.
+    /// Service account, which also names the project.
     pub account: ServiceAccount,
-    /// Where; an `http://` one may speak h2c or HTTP/1.1. Google's is [`ENDPOINT`].
+    /// Base URL. An `http://` endpoint may speak h2c or HTTP/1.1. Google's is [`ENDPOINT`].
     pub endpoint: Url,
-    /// What pushes say.
+    /// Templates of the texts.
     pub templates: Arc<Templates>,
-    /// The most HTTP/2 connections, of about 100 streams each; opened as the load asks for them.
+    /// Largest number of HTTP/2 connections, of about 100 streams each, opened on demand.
     pub connections: usize,
-    /// The most connections to an endpoint that speaks HTTP/1.1 only.
+    /// Largest number of connections to an endpoint that speaks only HTTP/1.1.
     pub http1_connections: usize,
-    /// The most messages on their way at a time.
+    /// Largest number of messages in flight.
     pub max_in_flight: usize,
-    /// The most token checks on their way at a time, beside the messages.
+    /// Largest number of token checks in flight, in addition to the messages.
     pub max_checks: usize,
-    /// For name, TCP, TLS and protocol.
+    /// Timeout for name resolution, TCP, TLS and protocol negotiation.
     pub connect_timeout: Duration,
-    /// For one message, connecting included.
+    /// Timeout for one message, including the connection.
     pub request_timeout: Duration,
-    /// For one access token.
+    /// Timeout for fetching an access token.
     pub oauth_timeout: Duration,
-    /// How often a silent connection is asked for a sign of life.
+    /// Interval of HTTP/2 pings on a silent connection.
     pub ping_interval: Duration,
-    /// How long that sign may take before the connection is closed.
+    /// Time after which a connection without a ping response is closed.
     pub ping_timeout: Duration,
 }
 
 impl Settings {
-    /// The defaults. A thousand messages in flight make 20,000 a second at 50 ms each; FCM allows
-    /// about 100 on a connection.
+    /// Returns the default settings. A thousand messages in flight make 20,000 a second at 50 ms
+    /// each; FCM allows about 100 streams on a connection.
     pub fn new(account: ServiceAccount, endpoint: Url, templates: Arc<Templates>) -> Self {
         Settings {
             account,
@@ -95,23 +95,23 @@ impl Settings {
     }
 }
 
-/// A project of FCM, to send to and to ask about tokens.
+/// Client of one FCM project: sends pushes and validates tokens.
 pub struct Fcm {
     auth: Auth,
     transport: Transport,
     target: Target,
     templates: Arc<Templates>,
-    checks: Arc<Checks>,
+    checks: Arc<TokenCheckPermits>,
     request_timeout: Duration,
     check_timeout: Duration,
 }
 
 impl Fcm {
-    /// Nothing is contacted yet: FCM may be down.
+    /// Creates a client. Connects to nothing yet: FCM may be down.
     ///
     /// # Errors
-    /// When the endpoint is no http(s) URL, or the system has no root certificates and one is
-    /// needed.
+    /// If the endpoint is no http(s) URL, or if a root certificate is needed and the system has
+    /// none.
     pub fn new(settings: Settings) -> Result<Self, SetupError> {
         let tls = Tls::for_urls(&[&settings.endpoint, settings.account.token_uri()])?;
         let transport = Transport::new(&settings.endpoint, &tls, settings.transport())?;
@@ -123,15 +123,15 @@ impl Fcm {
             transport,
             target,
             templates: settings.templates,
-            checks: Checks::new(settings.max_checks),
+            checks: TokenCheckPermits::new(settings.max_checks),
             request_timeout: settings.request_timeout,
             check_timeout: settings.request_timeout.saturating_add(settings.oauth_timeout),
         })
     }
 
-    /// Makes one attempt to push to the device with this token, which ends before `deadline`: what
-    /// cannot be sent early enough for that (no access token came in time) is not sent at all.
-    /// `now` is the database's time, from which the time to live is counted.
+    /// Makes one attempt to push to the device with this token. The attempt ends before `deadline`:
+    /// a message that cannot be sent early enough for that (no access token in time) is not sent at
+    /// all. `now` is the database's time, from which the time to live is counted.
     pub async fn send(
         &self,
         token: &str,
@@ -144,22 +144,21 @@ impl Fcm {
         self.deliver(payload::send(token, device, push, &text, now), deadline).await
     }
 
-    /// Takes a permit to ask about one token for a user; `None` at once when too many are being
-    /// asked about.
+    /// Takes a permit to validate one token of a user. Returns `None` immediately if too many
+    /// validations are in flight.
     #[must_use]
-    pub fn check_permit(&self, user_id: &str) -> Option<CheckPermit> {
+    pub fn token_check_permit(&self, user_id: &str) -> Option<TokenCheckPermit> {
         self.checks.permit(user_id)
     }
 
-    /// Asks whether FCM would deliver to this token, without sending anything. `Sent`: it would.
-    /// `Gone` or `Rejected`: it is no token, or none of this project. Anything else: FCM could not
-    /// be asked.
-    pub async fn validate(&self, token: &str, _permit: &CheckPermit) -> Outcome {
+    /// Asks FCM, without sending anything, if it would deliver to this token. `Sent`: it would.
+    /// `Gone` or `Rejected`: the token is invalid or of another project. Anything else: FCM could
+    /// not answer.
+    pub async fn validate(&self, token: &str, _permit: &TokenCheckPermit) -> Outcome {
         let now = Instant::now();
         let deadline = now.checked_add(self.check_timeout).unwrap_or(now);
         match self.deliver(payload::validate(token), deadline).await {
-            // For a message it may mean that our key is of another project; for a token that comes
-            // in, that the token is.
+            // For a message, our key may be of another project. For a new token, the token is.
             Outcome::Refused { reason } if reason == "SENDER_ID_MISMATCH" => {
                 Outcome::Rejected { reason }
             }
@@ -167,8 +166,9 @@ impl Fcm {
         }
     }
 
-    /// Posts, and once more if the access token was stale. No request begins so late that it could
-    /// outlast `deadline`: cut off, it would leave in doubt whether the message was sent.
+    /// Posts a request, and repeats it once if the access token was stale. No request begins so
+    /// late that it could outlast `deadline`: an interrupted request would leave open if the
+    /// message was sent.
     async fn deliver(&self, body: Bytes, deadline: Instant) -> Outcome {
         let Some(latest_start) = deadline.checked_sub(self.request_timeout) else {
             return too_late();
@@ -179,8 +179,8 @@ impl Fcm {
             Err(_) => return too_late(),
         };
         match self.post(&bearer, body.clone(), latest_start).await {
-            Meaning::Ended(outcome) => return outcome,
-            Meaning::TokenRefused => {}
+            Ok(outcome) => return outcome,
+            Err(AccessTokenRefused) => {}
         }
         let fresh = match timeout_at(latest_start.into(), self.auth.replace(&bearer)).await {
             Ok(Some(Ok(bearer))) => bearer,
@@ -188,25 +188,27 @@ impl Fcm {
             Ok(None) => return unauthenticated(),
             Err(_) => return too_late(),
         };
-        match self.post(&fresh, body, latest_start).await {
-            Meaning::Ended(outcome) => outcome,
-            Meaning::TokenRefused => unauthenticated(),
-        }
+        self.post(&fresh, body, latest_start)
+            .await
+            .unwrap_or_else(|AccessTokenRefused| unauthenticated())
     }
 
-    async fn post(&self, bearer: &Bearer, body: Bytes, latest_start: Instant) -> Meaning {
+    async fn post(
+        &self,
+        bearer: &Bearer,
+        body: Bytes,
+        latest_start: Instant,
+    ) -> Result<Outcome, AccessTokenRefused> {
         if Instant::now() > latest_start {
-            return Meaning::Ended(too_late());
+            return Ok(too_late());
         }
         match self.transport.post(&self.target, bearer.headers(), body, latest_start).await {
-            Ok(answer) => {
-                let meaning = error_table::meaning(&answer, Utc::now());
-                if meaning != Meaning::TokenRefused {
-                    bearer.has_worked();
-                }
-                meaning
+            Ok(response) => {
+                let outcome = error_table::outcome(&response, Utc::now())?;
+                bearer.mark_accepted();
+                Ok(outcome)
             }
-            Err(error) => Meaning::Ended(Outcome::Unavailable {
+            Err(error) => Ok(Outcome::Unavailable {
                 retry_after: None,
                 reason: error.reason().into(),
                 maybe_delivered: error.maybe_delivered(),
@@ -215,7 +217,7 @@ impl Fcm {
     }
 }
 
-/// Outcome of an attempt whose time ran out before anything was sent.
+/// Outcome of an attempt whose deadline passed before anything was sent.
 fn too_late() -> Outcome {
     Outcome::Unavailable {
         retry_after: None,

@@ -1,75 +1,76 @@
-//! Outcome of one attempt to deliver: seven kinds of failure, because each asks for something else
-//! of the ledger, the device and the lane.
+//! Outcome of one attempt to deliver. Each kind of failure requires a different reaction of the
+//! ledger, the device registry or the dispatcher.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
-/// Why: a short, stable UPPER_SNAKE code, ours or the provider's; never a token, an address or a
-/// text.
+/// Reason code of an outcome: a short, stable `UPPER_SNAKE_CASE` word, ours or the provider's.
+/// Never contains a token, an address or a text.
 pub type Reason = Cow<'static, str>;
 
-/// Longest wait that a provider can ask for; a longer one is cut to this (FCM's own advice ends
+/// Longest wait that a provider can ask for. Longer waits are cut to this (FCM's own advice ends
 /// after 60 minutes).
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 
-/// The end of one attempt.
+/// Outcome of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The provider accepted the message.
     Sent {
-        /// The provider's name for it.
+        /// The provider's id of the message.
         provider_id: String,
     },
-    /// The address is dead: tombstone it, if it is unchanged since the send.
+    /// The address is dead. The device becomes a tombstone if it is unchanged since the attempt
+    /// began.
     Gone {
-        /// Why it is known to be dead.
+        /// Reason code of the provider.
         reason: Reason,
     },
-    /// This message is wrong and will stay so: park it, touch no device.
+    /// The message is invalid and will stay so. The delivery fails, and no device is changed.
     Rejected {
-        /// What the provider, or our own check, had against it.
+        /// Reason code of the provider, or of our own check.
         reason: Reason,
     },
-    /// The provider asks for patience; the message was not taken.
+    /// The provider limits the rate. The message was not accepted.
     Throttled {
-        /// The wait it asked for, if any, at most [`MAX_RETRY_AFTER`].
+        /// Wait that the provider asked for, if any, at most [`MAX_RETRY_AFTER`].
         retry_after: Option<Duration>,
-        /// The limit that was hit.
+        /// Limit that was exceeded.
         reason: Reason,
     },
-    /// The provider, or the way to it, does not work just now.
+    /// The provider, or the network path to it, does not work at the moment.
     Unavailable {
-        /// The wait it asked for, if any, at most [`MAX_RETRY_AFTER`].
+        /// Wait that the provider asked for, if any, at most [`MAX_RETRY_AFTER`].
         retry_after: Option<Duration>,
-        /// What was seen of the trouble.
+        /// Symptom of the failure.
         reason: Reason,
-        /// The message may have been taken all the same: the request had left, and no clear answer
-        /// came.
+        /// `true` if the provider may have accepted the message all the same: the request was sent,
+        /// and no clear response was received.
         maybe_delivered: bool,
     },
-    /// The provider does not accept the credentials for this device. The fault is the device's (a
-    /// token of another project), unless others of its platform are refused too (the key of APNs or
-    /// Web Push).
+    /// The provider does not accept our credentials for this device. The cause is the device (its
+    /// token belongs to another project), unless other devices of its platform are refused too (the
+    /// APNs or Web Push key is wrong).
     Refused {
         /// The provider's code.
         reason: Reason,
     },
-    /// Our account, key or settings are wrong: every message would fail. Stop the lane, keep the
-    /// backlog, alarm.
+    /// Our account, key or settings are wrong, so that every message would fail. The dispatcher
+    /// stops, the backlog is kept and an alarm is raised.
     Misconfigured {
-        /// What is wrong.
+        /// Reason code of the provider.
         reason: Reason,
     },
-    /// Our key was refused before any address was named: nobody's address can be at fault. Stop the
-    /// lane at once.
+    /// Our key was refused before an address was sent, so that no address can be the cause. The
+    /// dispatcher stops immediately.
     KeyRefused {
-        /// The token endpoint's code.
+        /// Reason code of the token endpoint.
         reason: Reason,
     },
 }
 
 impl Outcome {
-    /// The class as a word, for metric labels and log fields.
+    /// Returns the class of the outcome as a word, for metric labels and log fields.
     pub fn class(&self) -> &'static str {
         match self {
             Outcome::Sent { .. } => "sent",
@@ -82,7 +83,7 @@ impl Outcome {
         }
     }
 
-    /// The reason of everything but [`Outcome::Sent`].
+    /// Returns the reason code of every outcome but [`Outcome::Sent`].
     pub fn reason(&self) -> Option<&str> {
         match self {
             Outcome::Sent { .. } => None,
@@ -97,10 +98,10 @@ impl Outcome {
     }
 }
 
-/// A provider's error code as a [`Reason`]: `AccessDenied` and `quota-exceeded` become
-/// `ACCESS_DENIED` and `QUOTA_EXCEEDED`. What does not look like a code (too long, other
-/// characters) becomes `UNRECOGNISED_CODE`, so that no text of a provider, which may quote an
-/// address, reaches a log.
+/// Converts a provider's error code into a [`Reason`]: `AccessDenied` and `quota-exceeded` become
+/// `ACCESS_DENIED` and `QUOTA_EXCEEDED`. A text that is no code (too long, other characters)
+/// becomes `UNRECOGNISED_CODE`, so that no text of a provider, which may quote an address, reaches
+/// a log.
 pub fn reason_from_code(code: &str) -> Reason {
     const LONGEST: usize = 64;
     let mut reason = String::with_capacity(code.len() + 8);
@@ -133,14 +134,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_become_upper_snake() {
+    fn converts_codes_to_upper_snake_case() {
         assert_eq!(reason_from_code("AccessDenied"), "ACCESS_DENIED");
         assert_eq!(reason_from_code("QUOTA_EXCEEDED"), "QUOTA_EXCEEDED");
         assert_eq!(reason_from_code("invalid_grant"), "INVALID_GRANT");
     }
 
     #[test]
-    fn prose_is_not_a_code() {
+    fn replaces_prose_with_unrecognised_code() {
         assert_eq!(reason_from_code("address a@example.org is bad"), "UNRECOGNISED_CODE");
         assert_eq!(reason_from_code(""), "UNRECOGNISED_CODE");
         assert_eq!(reason_from_code(&"A".repeat(65)), "UNRECOGNISED_CODE");

@@ -1,34 +1,35 @@
-//! When to try again, as a pure function of what happened, when, how often, and a random number.
+//! Retry policy: a pure function of the outcome, the attempts made so far, the time and a random
+//! number.
 //!
-//! The figures are the providers': FCM asks for 60 s after a 429 without `Retry-After`, at least 10
-//! s, growing and jittered, after a 5xx or a timeout, and for an end after 60 minutes; SES wants up
-//! to 10 minutes after a throttle. A wait is never shorter than asked: jitter only adds, and one
-//! that is asked for again and again doubles.
+//! The defaults follow the providers' documentation. FCM asks for 60 s after a 429 without
+//! `Retry-After`; for at least 10 s, growing and jittered, after a 5xx or a timeout; and for giving
+//! up after 60 minutes. SES asks for up to 10 minutes after a throttle. A wait is never shorter
+//! than the provider asked for: jitter only adds to it, and repeated requests to wait are doubled.
 
 use super::outcome::{MAX_RETRY_AFTER, Outcome};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::time::Duration;
 
-/// The shortest wait that counts as asked for.
-const LEAST_ASKED: Duration = Duration::from_secs(1);
+/// Shortest wait that a doubling of the provider's own wait starts from.
+const MIN_RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// The figures the decision rests on.
+/// Parameters of the retry policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     /// First wait after a throttle that names none, and after a refusal; doubles with each attempt.
     pub throttled: Duration,
     /// First wait after an outage that names none; doubles with each attempt.
     pub unavailable: Duration,
-    /// The longest wait the doubling reaches (a provider's own `Retry-After` may be longer).
+    /// Longest wait that the doubling reaches. A provider's own `Retry-After` may be longer.
     pub longest: Duration,
-    /// How long after the first attempt a message that may already have been delivered is still
+    /// Time after the first attempt in which a message that may already have been delivered is
     /// repeated.
-    pub doubt: Duration,
-    /// How long after the first attempt a delivery is given up whose own address is refused or
-    /// throttled.
-    pub charged: Duration,
-    /// How many attempts it has had by then at least.
-    pub charged_attempts: u32,
+    pub maybe_delivered_for: Duration,
+    /// Time after the first attempt at which a delivery whose own address is refused or throttled
+    /// is given up.
+    pub address_failing_for: Duration,
+    /// Least number of attempts before such a delivery is given up.
+    pub address_failing_attempts: u32,
 }
 
 impl Default for Policy {
@@ -37,9 +38,9 @@ impl Default for Policy {
             throttled: Duration::from_secs(60),
             unavailable: Duration::from_secs(10),
             longest: Duration::from_secs(10 * 60),
-            doubt: Duration::from_secs(60 * 60),
-            charged: Duration::from_secs(2 * 60 * 60),
-            charged_attempts: 5,
+            maybe_delivered_for: Duration::from_secs(60 * 60),
+            address_failing_for: Duration::from_secs(2 * 60 * 60),
+            address_failing_attempts: 5,
         }
     }
 }
@@ -47,44 +48,46 @@ impl Default for Policy {
 /// The attempts made so far for one delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempts {
-    /// How many, the one just ended included; attempts that met an open circuit breaker do not
-    /// count.
+    /// Number of attempts, including the one that just ended. Attempts that an open circuit breaker
+    /// prevented do not count.
     pub made: u32,
-    /// When the first began.
+    /// Start of the first attempt.
     pub first_at: DateTime<Utc>,
-    /// The time now, of the same clock.
+    /// Current time, of the same clock.
     pub now: DateTime<Utc>,
-    /// After this the reminder is of no use any more.
+    /// Expiry of the reminder: no attempt begins later.
     pub expires_at: DateTime<Utc>,
 }
 
-/// What to do with the delivery.
+/// Next step for a delivery after an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// The outcome stands: sent, gone or rejected.
+    /// The outcome is final: sent, gone or rejected.
     Final,
-    /// Try again, not before this time.
+    /// The next attempt begins at this time at the earliest.
     RetryAt(DateTime<Utc>),
-    /// The circuit breaker is open or the address paused; look again at this time. No attempt is
-    /// counted.
+    /// The circuit breaker is open or the address is paused. The delivery is looked at again at
+    /// this time, and no attempt is counted.
     HoldUntil(DateTime<Utc>),
-    /// No time is left for another attempt.
-    GiveUp(GaveUp),
+    /// No further attempt is made.
+    GiveUp(GiveUpReason),
 }
 
-/// Why there is no further attempt.
+/// Reason for which a delivery is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GaveUp {
+pub enum GiveUpReason {
     /// The next attempt would come after the reminder's expiry.
     Expired,
-    /// The provider did not recover in the time a message of doubtful delivery may be repeated.
+    /// The provider did not recover in the time in which a message that may already have been
+    /// delivered is repeated.
     RetriesExhausted,
-    /// The provider went on refusing or throttling this one address; its own reason stands.
-    Charged,
+    /// The provider kept refusing or throttling this one address. The outcome keeps the provider's
+    /// reason.
+    AddressFailing,
 }
 
 impl Policy {
-    /// Decides what follows from `outcome`. `random` is uniform in `[0, 1)` and spreads the waits.
+    /// Decides what follows from an outcome. `random` is uniform in `[0, 1)` and adds jitter.
     pub fn decide(&self, outcome: &Outcome, attempts: &Attempts, random: f64) -> Decision {
         let spent =
             attempts.now.signed_duration_since(attempts.first_at).to_std().unwrap_or_default();
@@ -96,35 +99,39 @@ impl Policy {
             | Outcome::Refused { .. }
             | Outcome::Misconfigured { .. }
             | Outcome::KeyRefused { .. } => {
-                if spent >= self.charged && attempts.made >= self.charged_attempts {
-                    return Decision::GiveUp(GaveUp::Charged);
+                if spent >= self.address_failing_for
+                    && attempts.made >= self.address_failing_attempts
+                {
+                    return Decision::GiveUp(GiveUpReason::AddressFailing);
                 }
-                self.charged_wait(outcome, attempts.made)
+                self.address_wait(outcome, attempts.made)
             }
             Outcome::Unavailable { retry_after: Some(asked), maybe_delivered, .. } => {
-                if *maybe_delivered && spent >= self.doubt {
-                    return Decision::GiveUp(GaveUp::RetriesExhausted);
+                if *maybe_delivered && spent >= self.maybe_delivered_for {
+                    return Decision::GiveUp(GiveUpReason::RetriesExhausted);
                 }
-                self.asked_wait(*asked, self.unavailable, attempts.made)
+                self.retry_after_wait(*asked, self.unavailable, attempts.made)
             }
             Outcome::Unavailable { maybe_delivered, .. } => {
                 let wait = self.doubled(self.unavailable, attempts.made);
-                if *maybe_delivered && spent.saturating_add(jittered(wait, random)) > self.doubt {
-                    return Decision::GiveUp(GaveUp::RetriesExhausted);
+                if *maybe_delivered
+                    && spent.saturating_add(jittered(wait, random)) > self.maybe_delivered_for
+                {
+                    return Decision::GiveUp(GiveUpReason::RetriesExhausted);
                 }
                 wait
             }
         };
         let at = later(attempts.now, jittered(wait, random));
         if at >= attempts.expires_at {
-            Decision::GiveUp(GaveUp::Expired)
+            Decision::GiveUp(GiveUpReason::Expired)
         } else {
             Decision::RetryAt(at)
         }
     }
 
-    /// Decides what follows for a delivery that meets an open circuit breaker or a pause, after
-    /// which it may be tried again in `wait`.
+    /// Decides what follows for a delivery that an open circuit breaker or a pause prevents, which
+    /// ends in `wait`.
     pub fn hold(
         &self,
         wait: Duration,
@@ -133,31 +140,31 @@ impl Policy {
         random: f64,
     ) -> Decision {
         if now >= expires_at {
-            return Decision::GiveUp(GaveUp::Expired);
+            return Decision::GiveUp(GiveUpReason::Expired);
         }
         let wait = wait.min(MAX_RETRY_AFTER);
-        // No provider was asked: a short hold stays short.
+        // The provider was not asked, so that a short wait stays short.
         let spread = (wait / 2).mul_f64(random.clamp(0.0, 1.0));
         Decision::HoldUntil(later(now, wait.saturating_add(spread)).min(expires_at))
     }
 
-    /// The wait that a throttle or refusal of one address asks for: as told, and never less than
-    /// the doubling.
-    fn charged_wait(&self, outcome: &Outcome, made: u32) -> Duration {
+    /// Returns the wait after a throttle or refusal of one address: as the provider asked, and
+    /// never less than the doubled wait.
+    fn address_wait(&self, outcome: &Outcome, made: u32) -> Duration {
         match outcome {
             Outcome::Throttled { retry_after: Some(asked), .. } => {
-                self.asked_wait(*asked, self.throttled, made)
+                self.retry_after_wait(*asked, self.throttled, made)
             }
             _ => self.doubled(self.throttled, made),
         }
     }
 
-    /// The wait that a provider asked for, but never less than a doubling of what it asked, from a
-    /// second on: one that asks for no wait at all, or for a time that has passed, is not called
-    /// again and again.
-    fn asked_wait(&self, asked: Duration, first: Duration, made: u32) -> Duration {
+    /// Returns the wait that a provider asked for, but at least the doubled wait, which starts at
+    /// one second. A provider that asks for no wait, or for a time in the past, is so not called in
+    /// a tight loop.
+    fn retry_after_wait(&self, asked: Duration, first: Duration, made: u32) -> Duration {
         let asked = asked.min(MAX_RETRY_AFTER);
-        asked.max(self.doubled(asked.clamp(LEAST_ASKED.min(first), first), made))
+        asked.max(self.doubled(asked.clamp(MIN_RETRY_AFTER.min(first), first), made))
     }
 
     fn doubled(&self, first: Duration, made: u32) -> Duration {
@@ -166,13 +173,13 @@ impl Policy {
     }
 }
 
-/// Adds up to half of the wait, and up to a second to the shortest ones.
+/// Adds jitter of up to half of the wait, and of up to a second to short waits.
 fn jittered(wait: Duration, random: f64) -> Duration {
     let spread = (wait / 2).max(Duration::from_secs(1));
     wait.saturating_add(spread.mul_f64(random.clamp(0.0, 1.0)))
 }
 
-/// `at + wait`, or the end of time when that is beyond it.
+/// Returns `at + wait`, or the latest representable time.
 fn later(at: DateTime<Utc>, wait: Duration) -> DateTime<Utc> {
     TimeDelta::from_std(wait)
         .ok()

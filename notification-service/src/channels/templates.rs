@@ -1,9 +1,8 @@
-//! What the messages say: the templates of their texts, ours or those of a mounted folder, in each
-//! language.
+//! Templates of the texts of messages, built in or from a mounted folder, in each language.
 //!
-//! A folder is read, checked and rendered once, at the start; a broken one stops it with all its
-//! faults. Should one of its templates still fail for a message, ours takes its place: a reminder
-//! is not lost to its wrapping.
+//! A folder is read, checked and rendered once, at the start, which fails with a list of all
+//! faults. If one of its templates still fails for a message, the built-in template is used, so
+//! that no reminder is lost.
 
 mod check;
 mod engine;
@@ -23,30 +22,30 @@ use minijinja::Environment;
 use super::translations::{self, Words};
 pub use fault::{Fault, Faults};
 use folder::Folder;
-pub use localized::{Edition, PushText, Texts};
+pub use localized::{LocalizedTemplates, PushText, Texts};
 pub use samples::{Sample, UNSUBSCRIBE_URL, samples};
 
-/// A text of a message, made by a template.
+/// Text of a message that a template renders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
-    /// The subject of a mail.
+    /// Subject of an e-mail.
     EmailSubject,
-    /// A mail's plain text.
+    /// Plain text of an e-mail.
     EmailText,
-    /// A mail's HTML.
+    /// HTML of an e-mail.
     EmailHtml,
-    /// The heading of a push.
+    /// Heading of a push.
     PushTitle,
-    /// The text of a push.
+    /// Text of a push.
     PushBody,
 }
 
 impl Part {
-    /// All of them.
+    /// All texts.
     pub const ALL: [Part; 5] =
         [Part::EmailSubject, Part::EmailText, Part::EmailHtml, Part::PushTitle, Part::PushBody];
 
-    /// The name of its template's file.
+    /// Returns the file name of its template.
     #[must_use]
     pub fn file_name(self) -> &'static str {
         match self {
@@ -58,7 +57,7 @@ impl Part {
         }
     }
 
-    /// Our own template.
+    /// Returns the built-in template.
     fn built_in(self) -> &'static str {
         match self {
             Part::EmailSubject => include_str!("../../templates/email.subject.txt"),
@@ -70,59 +69,59 @@ impl Part {
     }
 }
 
-/// What a message tells its reader, on any channel.
+/// Content of a message, on any channel.
 #[derive(Debug, Clone, Copy)]
 pub struct Notice<'a> {
-    /// The user's heading; none: the word for a reminder in the reader's language.
+    /// Heading by the user. `None`: the word for a reminder in the reader's language.
     pub title: Option<&'a str>,
-    /// The user's text.
+    /// Text by the user.
     pub message: &'a str,
-    /// What it is about; only a web address is shown.
+    /// URL that the reminder links to. Only a web address is shown.
     pub url: Option<&'a str>,
-    /// The time it reminds of.
+    /// Date of the reminder.
     pub date: DateTime<Utc>,
-    /// The zone in which that time is written.
+    /// Time zone in which the date is formatted.
     pub time_zone: Tz,
-    /// BCP 47 locale of our own words and of the time.
+    /// BCP 47 locale of the texts around the message and of the date.
     pub locale: Option<&'a str>,
 }
 
-/// The templates and words of every language.
+/// Templates and translations of every language.
 #[derive(Debug, Clone)]
 pub struct Templates {
-    own: Environment<'static>,
-    /// By path in their folder: `email.html`, `de/email.html`.
+    built_in: Environment<'static>,
+    /// Templates by their path in the folder: `email.html`, `de/email.html`.
     custom: Environment<'static>,
-    /// By tag.
+    /// Languages by tag.
     languages: BTreeMap<String, Language>,
     fallback: Language,
 }
 
-/// A language, or a language as it is written in a region.
+/// Language, possibly with a region.
 #[derive(Debug, Clone)]
 struct Language {
     tag: String,
     words: Words,
-    /// The name of the template in place of ours, for each part.
+    /// Name of the folder's template in place of the built-in one, for each part.
     custom: [Option<String>; Part::ALL.len()],
 }
 
 impl Templates {
-    /// Our own templates.
+    /// Loads the built-in templates.
     ///
     /// # Errors
-    /// When one of them is broken, which a test rules out.
+    /// If one of them is broken, which a test rules out.
     pub fn built_in() -> Result<Self, Faults> {
-        Self::over_ours(&Folder::default()).map_err(Faults::sorted)
+        Self::over_built_in(&Folder::default()).map_err(Faults::sorted)
     }
 
-    /// The templates and words of a folder, and ours where it has none.
+    /// Loads the templates and translations of a folder, and the built-in ones for those it lacks.
     ///
     /// # Errors
-    /// Everything that is wrong with the folder.
+    /// All faults of the folder.
     pub fn load(folder: &Path) -> Result<Self, Faults> {
         let (folder, mut faults) = Folder::read(folder);
-        match Self::over_ours(&folder) {
+        match Self::over_built_in(&folder) {
             Ok(templates) if faults.is_empty() => return Ok(templates),
             Ok(_) => {}
             Err(more) => faults.extend(more),
@@ -130,11 +129,11 @@ impl Templates {
         Err(Faults::sorted(faults))
     }
 
-    fn over_ours(folder: &Folder) -> Result<Self, Vec<Fault>> {
-        let (mut own, mut custom) = (engine::ours(), engine::custom());
+    fn over_built_in(folder: &Folder) -> Result<Self, Vec<Fault>> {
+        let (mut built_in, mut custom) = (engine::built_in(), engine::custom());
         let mut faults = Vec::new();
         for part in Part::ALL {
-            faults.extend(check::add(&mut own, part.file_name(), part.built_in()));
+            faults.extend(check::add(&mut built_in, part.file_name(), part.built_in()));
         }
         for (path, text) in &folder.templates {
             faults.extend(check::add(&mut custom, path, text));
@@ -143,7 +142,7 @@ impl Templates {
         for tag in folder.tags() {
             match folder.words(&tag) {
                 Ok(words) => {
-                    let custom = Part::ALL.map(|part| folder.best(part, &tag));
+                    let custom = Part::ALL.map(|part| folder.best_template(part, &tag));
                     languages.insert(tag.clone(), Language { tag, words, custom });
                 }
                 Err(fault) => faults.push(fault),
@@ -151,30 +150,29 @@ impl Templates {
         }
         let fallback = find(&languages, &translations::FALLBACK).cloned();
         let Some(fallback) = fallback.filter(|_| faults.is_empty()) else { return Err(faults) };
-        let templates = Self { own, custom, languages, fallback };
+        let templates = Self { built_in, custom, languages, fallback };
         let faults = check::rendered(&templates);
         if faults.is_empty() { Ok(templates) } else { Err(faults) }
     }
 
-    /// The tags of the languages there are words in.
+    /// Returns the tags of all translated languages.
     pub fn languages(&self) -> impl Iterator<Item = &str> {
         self.languages.keys().map(String::as_str)
     }
 
-    /// The words and the way to write times for a reader's locale, if the reader has one that we
-    /// know.
+    /// Returns the templates for a reader's locale, or for the fallback if the locale is unknown.
     #[must_use]
-    pub fn edition(&self, locale: Option<&str>) -> Edition<'_> {
+    pub fn for_locale(&self, locale: Option<&str>) -> LocalizedTemplates<'_> {
         let asked = locale.and_then(|tag| tag.parse::<Locale>().ok());
         let known = asked.and_then(|asked| Some((find(&self.languages, &asked)?, asked)));
         let (language, locale) = known.unwrap_or((&self.fallback, translations::FALLBACK));
-        Edition::new(self, language, locale)
+        LocalizedTemplates::new(self, language, locale)
     }
 
-    /// The texts of a message; `unsubscribe_url` is where its reader stops such mails.
+    /// Returns the texts of a message. `unsubscribe_url` unsubscribes its reader from e-mails.
     #[must_use]
     pub fn texts(&self, notice: &Notice<'_>, unsubscribe_url: Option<&str>) -> Texts<'_> {
-        self.edition(notice.locale).texts(notice, unsubscribe_url)
+        self.for_locale(notice.locale).texts(notice, unsubscribe_url)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Our own words around a user's text, one set a language.
+//! Translations of the texts around a user's message.
 
 mod time_format;
 
@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 pub use time_format::{WrittenTime, write};
 
-/// The locale of a reader whose own we do not know: English, the day before the month and 24 hours,
-/// which can be misread nowhere.
+/// Locale of a reader whose own is unknown: English with the day before the month and 24 hours,
+/// which is unambiguous everywhere.
 pub const FALLBACK: Locale = locale!("en-GB");
 
 macro_rules! built_in {
@@ -17,29 +17,29 @@ macro_rules! built_in {
     };
 }
 
-/// The languages we have words in, by BCP 47 tag; one with a region says only what is said
-/// differently there.
+/// Built-in translations by BCP 47 tag. A tag with a region contains only the differences to its
+/// language.
 pub const LANGUAGES: [(&str, &str); 12] =
     built_in!("de", "en", "es", "fr", "hi", "it", "ja", "nl", "pl", "pt", "pt-PT", "tr");
 
-/// The words of one language.
+/// Translated words of one language.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Words {
-    /// What stands where a reminder has no title.
+    /// Heading of a reminder without a title.
     pub reminder: String,
-    /// The label of a link to what the reminder is about.
+    /// Label of the reminder's link.
     pub open_link: String,
-    /// Why the reader gets this message.
+    /// Sentence that explains why the reader gets the message.
     pub why: String,
-    /// The label of the link by which one stops these mails.
+    /// Label of the unsubscribe link.
     pub unsubscribe: String,
-    /// Which way the language is written.
+    /// Direction in which the language is written.
     #[serde(skip)]
     pub direction: Direction,
 }
 
-/// Which way a language is written.
+/// Direction in which a language is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
@@ -50,7 +50,7 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// As HTML's `dir` names it.
+    /// Returns the value of HTML's `dir` attribute.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -60,7 +60,8 @@ impl Direction {
     }
 }
 
-/// A `words.json`: all the words of a language, or those that are to be different.
+/// Contents of a `words.json`: all words of a language, or those that differ from the language it
+/// extends.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Wordlist {
@@ -72,11 +73,10 @@ pub struct Wordlist {
 }
 
 impl Wordlist {
-    /// Reads a `words.json`.
+    /// Parses a `words.json`.
     ///
     /// # Errors
-    /// When it is no JSON, has a key that is no word of ours, or a word that is not written on one
-    /// line.
+    /// If it is no JSON, has an unknown key, or has a word that is blank or spans several lines.
     pub fn parse(json: &str) -> Result<Self, serde_json::Error> {
         use serde::de::Error;
         let list: Self = serde_json::from_str(json)?;
@@ -89,7 +89,7 @@ impl Wordlist {
         Ok(list)
     }
 
-    /// These words, and `base` where there are none.
+    /// Returns these words, and those of `base` for missing ones.
     #[must_use]
     pub fn over(self, base: Self) -> Self {
         Wordlist {
@@ -101,11 +101,11 @@ impl Wordlist {
         }
     }
 
-    /// The words of a language, if none is missing; else the keys that are. A language is written
-    /// left to right unless it says otherwise.
+    /// Returns the words of a language if none is missing. A language without a direction is
+    /// written left to right.
     ///
     /// # Errors
-    /// The keys that are missing.
+    /// The missing keys.
     pub fn complete(self) -> Result<Words, Vec<&'static str>> {
         let missing = self.missing();
         let Wordlist { reminder, open_link, why, unsubscribe, direction } = self;
@@ -132,8 +132,8 @@ impl Wordlist {
     }
 }
 
-/// A tag and what it falls back on, most special first: `pt-PT`, then `pt` (the lookup of RFC 4647,
-/// section 3.4).
+/// Returns a tag and its fallbacks, most specific first: `pt-PT`, then `pt` (the lookup of RFC
+/// 4647, section 3.4).
 pub fn lookup(tag: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(tag), |tag| tag.rsplit_once('-').map(|(shorter, _)| shorter))
 }
@@ -143,22 +143,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_region_says_only_what_is_different_there() {
-        let list =
-            |tag| Wordlist::parse(LANGUAGES.iter().find(|(it, _)| *it == tag).unwrap().1).unwrap();
+    fn merges_region_over_language() {
+        let list = |tag| {
+            let (_, json) = LANGUAGES.iter().find(|(language, _)| *language == tag).unwrap();
+            Wordlist::parse(json).unwrap()
+        };
         let words = list("pt-PT").over(list("pt")).complete().unwrap();
         assert_eq!((&*words.reminder, &*words.unsubscribe), ("Lembrete", "Cancelar subscrição"));
     }
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn names_missing_words() {
         let list =
             Wordlist::parse(r#"{"reminder": "Påminnelse", "why": "Du bad om det."}"#).unwrap();
         assert_eq!(list.complete().unwrap_err(), ["openLink", "unsubscribe"]);
     }
 
     #[test]
-    fn a_wordlist_has_no_other_keys_and_no_blank_words() {
+    fn rejects_unknown_keys_and_blank_words() {
         for json in [
             r#"{"remindr": "x"}"#,
             r#"{"why": " "}"#,
@@ -171,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_falls_back_on_what_it_begins_with() {
+    fn falls_back_on_shorter_tags() {
         assert_eq!(lookup("zh-Hant-TW").collect::<Vec<_>>(), ["zh-Hant-TW", "zh-Hant", "zh"]);
     }
 }

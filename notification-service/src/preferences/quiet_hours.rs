@@ -22,16 +22,16 @@ pub struct TimeOfDay(NaiveTime);
 /// A text that is no time of day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be a time of day from 00:00 to 23:59")]
-pub struct NoTimeOfDay;
+pub struct InvalidTimeOfDay;
 
 impl FromStr for TimeOfDay {
-    type Err = NoTimeOfDay;
+    type Err = InvalidTimeOfDay;
 
-    fn from_str(text: &str) -> Result<Self, NoTimeOfDay> {
+    fn from_str(text: &str) -> Result<Self, InvalidTimeOfDay> {
         let is_written_in_full =
             text.len() == 5 && text.bytes().filter(u8::is_ascii_digit).count() == 4;
         let time = NaiveTime::parse_from_str(text, "%H:%M").ok().filter(|_| is_written_in_full);
-        time.map(Self).ok_or(NoTimeOfDay)
+        time.map(Self).ok_or(InvalidTimeOfDay)
     }
 }
 
@@ -97,7 +97,7 @@ impl QuietHours {
     #[must_use]
     pub fn covers(&self, at: DateTime<Utc>) -> bool {
         let local = at.with_timezone(&self.time_zone).naive_local();
-        self.contains(local.time()) || self.outlast_a_gap(at, local.date())
+        self.contains(local.time()) || self.are_extended_by_gap(at, local.date())
     }
 
     fn contains(&self, time: NaiveTime) -> bool {
@@ -107,7 +107,7 @@ impl QuietHours {
 
     /// Whether the hours would have ended in a gap that has just passed, and so last a little
     /// longer.
-    fn outlast_a_gap(&self, at: DateTime<Utc>, today: NaiveDate) -> bool {
+    fn are_extended_by_gap(&self, at: DateTime<Utc>, today: NaiveDate) -> bool {
         [today.pred_opt(), Some(today)].into_iter().flatten().any(|date| {
             let end = date.and_time(self.end.0);
             let gap = GapInfo::new(&end, &self.time_zone)

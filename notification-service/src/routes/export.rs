@@ -25,7 +25,7 @@ use crate::store::{
 /// Deliveries that are in memory at once.
 const PAGE: i64 = 100;
 /// Deliveries that are given at the most.
-const MOST: usize = 100_000;
+const MAX_DELIVERIES: usize = 100_000;
 
 /// Everything that this service keeps of the caller.
 #[derive(Debug, Serialize, ToSchema)]
@@ -221,7 +221,7 @@ async fn write_deliveries(
         let is_last = (page.len() as i64) < PAGE;
         before = page.last().map(|last| last.id).or(before);
         for delivery in page {
-            if written == MOST {
+            if written == MAX_DELIVERIES {
                 return Ok(true);
             }
             if written > 0 {

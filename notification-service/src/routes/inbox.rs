@@ -56,7 +56,7 @@ pub(super) struct ReadAll {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({}))]
-pub(super) struct Nothing {}
+pub(super) struct EmptyBody {}
 
 /// What is marked.
 enum Mark {
@@ -98,7 +98,7 @@ pub(super) async fn unread_count(
         ("id" = String, Path, description = "The occurrence's id, or the id of one of its deliveries", example = "01979a3c7e2f7c41b1d1e0a5d2c3f4a5"),
         ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters, chosen by the client for this request and its repeats"),
     ),
-    request_body(content = Option<Nothing>, description = "Nothing, or an empty object"),
+    request_body(content = Option<EmptyBody>, description = "Nothing, or an empty object"),
     responses(
         (status = 200, description = "It is read; what is still unread", body = Unread),
         (status = 400, description = "`INVALID_REQUEST`", body = ErrorBody),
@@ -112,9 +112,9 @@ pub(super) async fn read(
     State(api): State<Api>,
     identity: Identity,
     PathId(id): PathId,
-    body: OptionalBody<Nothing>,
+    body: OptionalBody<EmptyBody>,
 ) -> Result<Response, ApiError> {
-    marked(&api.pool, &identity, body.key, Mark::Read(id.ok_or_else(missing)?)).await
+    apply_mark(&api.pool, &identity, body.key, Mark::Read(id.ok_or_else(missing)?)).await
 }
 
 /// Mark an occurrence as unread
@@ -129,7 +129,7 @@ pub(super) async fn read(
         ("id" = String, Path, description = "The occurrence's id, or the id of one of its deliveries", example = "01979a3c7e2f7c41b1d1e0a5d2c3f4a5"),
         ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters, chosen by the client for this request and its repeats"),
     ),
-    request_body(content = Option<Nothing>, description = "Nothing, or an empty object"),
+    request_body(content = Option<EmptyBody>, description = "Nothing, or an empty object"),
     responses(
         (status = 200, description = "It is unread; how many are", body = Unread),
         (status = 400, description = "`INVALID_REQUEST`", body = ErrorBody),
@@ -143,9 +143,9 @@ pub(super) async fn unread(
     State(api): State<Api>,
     identity: Identity,
     PathId(id): PathId,
-    body: OptionalBody<Nothing>,
+    body: OptionalBody<EmptyBody>,
 ) -> Result<Response, ApiError> {
-    marked(&api.pool, &identity, body.key, Mark::Unread(id.ok_or_else(missing)?)).await
+    apply_mark(&api.pool, &identity, body.key, Mark::Unread(id.ok_or_else(missing)?)).await
 }
 
 /// Mark all as read
@@ -171,11 +171,11 @@ pub(super) async fn read_all(
     identity: Identity,
     body: Body<ReadAll>,
 ) -> Result<Response, ApiError> {
-    marked(&api.pool, &identity, body.key, Mark::AllRead(body.value.up_to)).await
+    apply_mark(&api.pool, &identity, body.key, Mark::AllRead(body.value.up_to)).await
 }
 
 /// Makes a mark, once for each key, and answers what is unread then.
-async fn marked(
+async fn apply_mark(
     pool: &PgPool,
     identity: &Identity,
     key: Option<IdempotencyKey>,
@@ -188,7 +188,7 @@ async fn marked(
     {
         return Ok(replay.into_response());
     }
-    apply(&mut transaction, &identity.user_id, mark).await?;
+    write_mark(&mut transaction, &identity.user_id, mark).await?;
     let answer = Unread::from(inbox::unread(&mut *transaction, &identity.user_id).await?);
     if let Some(key) = &key {
         idempotency::finish(
@@ -204,7 +204,11 @@ async fn marked(
     Ok(Json(answer).into_response())
 }
 
-async fn apply(connection: &mut PgConnection, user_id: &str, mark: Mark) -> Result<(), ApiError> {
+async fn write_mark(
+    connection: &mut PgConnection,
+    user_id: &str,
+    mark: Mark,
+) -> Result<(), ApiError> {
     match mark {
         Mark::Read(id) => {
             let occurrence =

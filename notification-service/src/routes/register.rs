@@ -100,7 +100,7 @@ pub(super) async fn register(
         return Ok(replay.into_response());
     }
     // Asked outside of any transaction: FCM may take seconds.
-    let Some(permit) = api.fcm.check_permit(&identity.user_id) else { return Err(busy()) };
+    let Some(permit) = api.fcm.token_check_permit(&identity.user_id) else { return Err(busy()) };
     check(api.fcm.validate(device.token.as_str(), &permit).await)?;
     drop(permit);
     let mut transaction = api.pool.begin().await?;

@@ -24,7 +24,7 @@ use shared::http::{ApiError, ErrorBody, Identity};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use self::{cursor::Cursor, limits::Place};
+use self::{cursor::Cursor, limits::StreamPermit};
 use super::{Api, examples, history::DeliveryAnswer, inbox::Unread};
 use crate::store::{
     change_feed::{self, Change, Position},
@@ -41,15 +41,15 @@ const PAUSE_FACTOR: u32 = 20;
 /// The longest pause after a look.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// How often it does while the database is away.
-const PERIOD_AWAY: Duration = Duration::from_secs(5);
+const PERIOD_UNAVAILABLE: Duration = Duration::from_secs(5);
 /// Deliveries read at once: what each of a process's streams may hold, 12 KiB each at the most.
 const PAGE: i64 = 8;
 /// How long a stream lasts: then its client connects again, goes on where it was, and shows anew
 /// who it is.
-const LIFE: Duration = Duration::from_secs(60 * 60);
+const MAX_DURATION: Duration = Duration::from_secs(60 * 60);
 
 /// One client's stream.
-struct Following {
+struct DeliveryStream {
     api: Api,
     user_id: String,
     cursor: Cursor,
@@ -60,10 +60,10 @@ struct Following {
     has_arrivals: bool,
     unread: Option<Unread>,
     ends_at: Instant,
-    is_away: bool,
+    is_unavailable: bool,
     /// Time that the last look took.
-    took: Duration,
-    place: Place,
+    query_time: Duration,
+    permit: StreamPermit,
 }
 
 /// Follow what is sent to the caller
@@ -96,10 +96,10 @@ pub(super) async fn stream(
     identity: Identity,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, ApiError> {
-    let place = api.streams.enter(&identity.user_id)?;
+    let permit = api.streams.open_stream(&identity.user_id)?;
     let last = headers.get("last-event-id").map(read_cursor).transpose()?;
-    let cursor = opened(&api, &place, &identity.user_id, last).await?;
-    let following = Following {
+    let cursor = start_cursor(&api, &permit, &identity.user_id, last).await?;
+    let deliveries = DeliveryStream {
         api,
         user_id: identity.user_id,
         cursor,
@@ -107,13 +107,13 @@ pub(super) async fn stream(
         revision: None,
         has_arrivals: false,
         unread: None,
-        ends_at: Instant::now() + LIFE,
-        is_away: false,
-        took: Duration::ZERO,
-        place,
+        ends_at: Instant::now() + MAX_DURATION,
+        is_unavailable: false,
+        query_time: Duration::ZERO,
+        permit,
     };
-    let events = stream::unfold(following, async |mut following| {
-        following.next().await.map(|event| (Ok::<_, Infallible>(event), following))
+    let events = stream::unfold(deliveries, async |mut deliveries| {
+        deliveries.next().await.map(|event| (Ok::<_, Infallible>(event), deliveries))
     });
     // Proxies that hold answers back until they are whole are asked not to.
     let unbuffered = [("x-accel-buffering", HeaderValue::from_static("no"))];
@@ -127,9 +127,9 @@ fn read_cursor(value: &HeaderValue) -> Result<Cursor, ApiError> {
 
 /// Where a stream begins: after the last event, or now. A position ahead of the database's is of
 /// another database, from before it was restored: such a stream begins now as well.
-async fn opened(
+async fn start_cursor(
     api: &Api,
-    place: &Place,
+    permit: &StreamPermit,
     user_id: &str,
     last: Option<Cursor>,
 ) -> Result<Cursor, ApiError> {
@@ -138,20 +138,20 @@ async fn opened(
     let _connection = api.streams.connection(place).await.map_err(ApiError::unexpected)?;
     let look = change_feed::look(&api.pool, user_id, cursor::lowest(now), unknown).await?;
     match last.filter(|last| last.position.xid <= look.horizon) {
-        Some(last) => Ok(last.within_reach(now)),
+        Some(last) => Ok(last.limited_to_max_age(now)),
         None => Ok(Cursor {
             position: Position { xid: look.horizon, id: Uuid::nil() },
-            floor: cursor::floor(look.oldest_open, now),
+            low_water_mark: cursor::low_water_mark(look.oldest_open, now),
         }),
     }
 }
 
 /// Pause between a look that took so long and the next one.
-fn pause_after(took: Duration) -> Duration {
-    (took * PAUSE_FACTOR).clamp(PERIOD, MAX_PAUSE)
+fn pause_after(query_time: Duration) -> Duration {
+    (query_time * PAUSE_FACTOR).clamp(PERIOD, MAX_PAUSE)
 }
 
-impl Following {
+impl DeliveryStream {
     /// The next event; none at the end of the stream.
     async fn next(&mut self) -> Option<Event> {
         loop {
@@ -167,14 +167,14 @@ impl Following {
             let advanced =
                 tokio::select! { it = self.advance() => it, () = streams.ended() => return None };
             if let Err(error) = &advanced
-                && !self.is_away
+                && !self.is_unavailable
             {
                 tracing::warn!(
                     error = error as &dyn std::error::Error,
                     "delivery stream cannot read the database, will retry"
                 );
             }
-            self.is_away = advanced.is_err();
+            self.is_unavailable = advanced.is_err();
             if let Ok(Some(unread)) = advanced {
                 return Some(self.event("unread", &unread));
             }
@@ -187,10 +187,10 @@ impl Following {
     /// Reads what came; when nothing did, moves on to where the look was, and counts the unread if
     /// that may have changed.
     async fn advance(&mut self) -> Result<Option<Unread>, sqlx::Error> {
-        let Ok(_connection) = self.api.streams.connection(&self.place).await else {
+        let Ok(_connection) = self.api.streams.connection(&self.permit).await else {
             return Ok(None);
         };
-        let Cursor { position, floor } = self.cursor;
+        let Cursor { position, low_water_mark } = self.cursor;
         let (now, began) = (self.api.clock.now(), Instant::now());
         let look = change_feed::look(&self.api.pool, &self.user_id, floor, position).await?;
         self.took = began.elapsed();
@@ -202,7 +202,7 @@ impl Following {
         }
         self.cursor = Cursor {
             position: Position { xid: look.horizon, id: Uuid::nil() },
-            floor: cursor::floor(look.oldest_open, now),
+            low_water_mark: cursor::low_water_mark(look.oldest_open, now),
         };
         if self.revision == Some(look.revision) && !self.has_arrivals {
             return Ok(None);
@@ -214,7 +214,8 @@ impl Following {
 
     /// Waits for the next look, or the end of the process.
     async fn wait(&self) {
-        let pause = if self.is_away { PERIOD_AWAY } else { pause_after(self.took) };
+        let pause =
+            if self.is_unavailable { PERIOD_UNAVAILABLE } else { pause_after(self.query_time) };
         tokio::select! { () = sleep(pause) => {} () = self.api.streams.ended() => {} }
     }
 

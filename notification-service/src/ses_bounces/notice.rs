@@ -63,14 +63,14 @@ impl Kind {
 
 /// Why an address must not be written to again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Grounds {
+pub enum SuppressionCause {
     /// It bounced for good.
     Bounce,
     /// Its owner complained.
     Complaint,
 }
 
-impl Grounds {
+impl SuppressionCause {
     /// As it is stored.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -96,7 +96,7 @@ pub struct Suppression {
     /// Its digest.
     pub digest: Vec<u8>,
     /// Why.
-    pub grounds: Grounds,
+    pub cause: SuppressionCause,
 }
 
 /// What SES says of an e-mail, and what follows from it.
@@ -141,9 +141,9 @@ impl Notice {
 
     fn of(said: &Value) -> Result<Self, Unreadable> {
         let kind = kind(said)?;
-        let (reason, grounds) = match kind {
-            Kind::Bounce => (Some(reason::BOUNCED), Some(Grounds::Bounce)),
-            Kind::Complaint => (refused(said), Some(Grounds::Complaint)),
+        let (reason, cause) = match kind {
+            Kind::Bounce => (Some(reason::BOUNCED), Some(SuppressionCause::Bounce)),
+            Kind::Complaint => (rejection_of(said), Some(SuppressionCause::Complaint)),
             Kind::RenderingFailure => (Some(reason::RENDERING_FAILED), None),
             Kind::Reject => (Some(reason::REJECTED_BY_PROVIDER), None),
             _ => return Ok(Self::without_effect(kind)),
@@ -152,10 +152,10 @@ impl Notice {
             Some(reason) => Some(Correction { provider_message_id: message_id(said)?, reason }),
             None => None,
         };
-        let suppressions = match grounds {
-            Some(grounds) => digests(said, grounds)?
+        let suppressions = match cause {
+            Some(cause) => digests(said, cause)?
                 .into_iter()
-                .map(|digest| Suppression { digest, grounds })
+                .map(|digest| Suppression { digest, cause })
                 .collect(),
             None => Vec::new(),
         };
@@ -201,9 +201,10 @@ fn kind(said: &Value) -> Result<Kind, Unreadable> {
 
 /// A complaint is of an e-mail that arrived; unless it is an earlier one, for which SES did not
 /// even try to send this.
-fn refused(said: &Value) -> Option<&'static str> {
-    let is_earlier = text(said, "/complaint/complaintSubType") == Some("OnAccountSuppressionList");
-    is_earlier.then_some(reason::REJECTED_BY_PROVIDER)
+fn rejection_of(said: &Value) -> Option<&'static str> {
+    let was_not_sent =
+        text(said, "/complaint/complaintSubType") == Some("OnAccountSuppressionList");
+    was_not_sent.then_some(reason::REJECTED_BY_PROVIDER)
 }
 
 fn message_id(said: &Value) -> Result<String, Unreadable> {
@@ -216,10 +217,12 @@ fn message_id(said: &Value) -> Result<String, Unreadable> {
 /// The digests of the addresses that it is about. Our e-mails have one recipient each, who is meant
 /// even where another is named: a mailbox that forwards is reported under the address it forwards
 /// to.
-fn digests(said: &Value, grounds: Grounds) -> Result<BTreeSet<Vec<u8>>, Unreadable> {
-    let (list, field) = match grounds {
-        Grounds::Bounce => ("/bounce/bouncedRecipients", "bounce.bouncedRecipients"),
-        Grounds::Complaint => ("/complaint/complainedRecipients", "complaint.complainedRecipients"),
+fn digests(said: &Value, cause: SuppressionCause) -> Result<BTreeSet<Vec<u8>>, Unreadable> {
+    let (list, field) = match cause {
+        SuppressionCause::Bounce => ("/bounce/bouncedRecipients", "bounce.bouncedRecipients"),
+        SuppressionCause::Complaint => {
+            ("/complaint/complainedRecipients", "complaint.complainedRecipients")
+        }
     };
     let named = said.pointer(list).and_then(Value::as_array).ok_or(Unreadable::Field(field))?;
     let named = named.iter().filter_map(|it| text(it, "/emailAddress"));

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::{ledger::dispatch, payload};
 use crate::{
     delivery::{DeliveryKey, Dispatch},
-    ses_bounces::notice::Grounds,
+    ses_bounces::notice::SuppressionCause,
 };
 
 /// E-mail that SES accepted.
@@ -105,16 +105,16 @@ pub async fn correct(
 /// If the statement fails.
 pub async fn suppress(
     executor: impl PgExecutor<'_>,
-    addresses: &BTreeMap<&[u8], Grounds>,
+    addresses: &BTreeMap<&[u8], SuppressionCause>,
 ) -> Result<(), sqlx::Error> {
     let digests: Vec<Vec<u8>> = addresses.keys().map(|digest| digest.to_vec()).collect();
-    let grounds: Vec<&str> = addresses.values().map(|grounds| grounds.as_str()).collect();
+    let cause: Vec<&str> = addresses.values().map(|cause| cause.as_str()).collect();
     sqlx::query!(
         "insert into suppressed_addresses (address_hash, reason)
          select * from unnest($1::bytea[], $2::text[])
          on conflict (address_hash) do nothing",
         &digests,
-        &grounds as &[&str],
+        &cause as &[&str],
     )
     .execute(executor)
     .await?;

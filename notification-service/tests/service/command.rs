@@ -68,7 +68,7 @@ fn broken_templates_stop_every_command_with_one_report() {
         assert_eq!(output.status.code(), Some(EXIT_CONFIG), "{arguments:?}: {report}");
         assert!(report.contains("TEMPLATES_DIR"), "{report}");
         assert!(report.contains("email.txt:2: there is no variable `nobody`"), "{report}");
-        assert!(report.contains("notes.txt: is no file of ours"), "{report}");
+        assert!(report.contains("notes.txt: is not a known file"), "{report}");
         assert!(
             !report.contains(&folder.path().display().to_string()),
             "a value is printed: {report}"

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use notification_service::{clock::DbClock, ses_bounces::Feedback};
+use notification_service::{clock::DbClock, ses_bounces::SesFeedback};
 use serde_json::{Value, json};
 use shared::{
     bus::{DETAIL_ATTRIBUTE, Message, Receipt, Received, Settlement},

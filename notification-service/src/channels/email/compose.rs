@@ -1,4 +1,4 @@
-//! Our own mail: text and HTML from the templates, built into a MIME message.
+//! Composes a MIME message from the text and HTML of the templates.
 
 use super::Email;
 use crate::channels::templates::{Part, Templates};
@@ -7,38 +7,38 @@ use lettre::message::{Mailbox, MultiPart};
 use lettre::{Address, Message};
 use std::sync::Arc;
 
-/// The longest subject, in characters; what makes it may be longer.
+/// Longest subject, in characters. Longer ones are truncated.
 const LONGEST_SUBJECT: usize = 200;
 
-/// Why the mail channel cannot be set up.
+/// Errors of the set-up of the e-mail channel.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// The sender is what SES verifies.
-    #[error("the sender is no e-mail address")]
+    /// The sender is no e-mail address.
+    #[error("the sender is not an e-mail address")]
     Source,
-    /// Headers take one line of ASCII.
+    /// The unsubscribe URL is no https URL in one line of ASCII.
     #[error("the unsubscribe URL is not an https URL")]
     UnsubscribeUrl,
 }
 
-/// Why a mail could not be written.
+/// Errors of composing an e-mail.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ComposeError {
-    #[error("could not render a mail template")]
+    #[error("could not render an e-mail template")]
     Template(#[from] minijinja::Error),
     #[error("could not build a MIME message")]
     Mime(#[from] lettre::error::Error),
 }
 
-/// Writes mails.
+/// Composes e-mails.
 pub(super) struct Composer {
     templates: Arc<Templates>,
     source: Mailbox,
     unsubscribe_url: Option<String>,
 }
 
-/// What a mail says.
-struct Written {
+/// Texts of an e-mail.
+struct RenderedEmail {
     subject: String,
     text: String,
     html: String,
@@ -59,9 +59,9 @@ impl Composer {
         Ok(Composer { templates, source, unsubscribe_url })
     }
 
-    /// The whole message, as bytes.
+    /// Composes the whole message, as bytes.
     pub(super) fn compose(&self, email: &Email<'_>, to: Address) -> Result<Vec<u8>, ComposeError> {
-        let Written { subject, text, html } = self.write(email)?;
+        let RenderedEmail { subject, text, html } = self.write(email)?;
         let domain = self.source.email.domain();
         let mut message = Message::builder()
             .from(self.source.clone())
@@ -77,9 +77,9 @@ impl Composer {
         Ok(message.multipart(MultiPart::alternative_plain_html(text, html))?.formatted())
     }
 
-    fn write(&self, email: &Email<'_>) -> Result<Written, minijinja::Error> {
+    fn write(&self, email: &Email<'_>) -> Result<RenderedEmail, minijinja::Error> {
         let texts = self.templates.texts(&email.notice(), self.unsubscribe_url.as_deref());
-        Ok(Written {
+        Ok(RenderedEmail {
             subject: subject(&texts.render(Part::EmailSubject)?),
             text: texts.render(Part::EmailText)?,
             html: texts.render(Part::EmailHtml)?,
@@ -87,7 +87,7 @@ impl Composer {
     }
 }
 
-/// A text as a header: one line, no control characters, not endless.
+/// Converts a text into a subject: one line without control characters, truncated.
 fn subject(text: &str) -> String {
     let line: String = text
         .chars()

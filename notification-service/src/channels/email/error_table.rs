@@ -1,8 +1,8 @@
-//! What an error of SES means. Pure.
+//! SES error table: maps an error of SES to an [`Outcome`]. Pure.
 //!
-//! By the code, as "Common Errors" and the errors of each call in the Amazon SES API Reference name
-//! them, by the message where one code stands for several things, and by the HTTP status for codes
-//! of tomorrow.
+//! The error code decides ("Common Errors" and the errors of each call in the Amazon SES API
+//! Reference), then the message if one code has several meanings, and the HTTP status if the code
+//! is unknown.
 
 use crate::channels::outcome::{Outcome, Reason, reason_from_code};
 use aws_sdk_ses::config::http::HttpResponse;
@@ -10,13 +10,13 @@ use aws_sdk_ses::error::{ProvideErrorMetadata, SdkError};
 use std::error::Error;
 use std::time::Duration;
 
-/// After "Maximum sending rate exceeded".
+/// Wait after "Maximum sending rate exceeded".
 const RATE_WAIT: Duration = Duration::from_secs(1);
-/// After "Daily message quota exceeded", which frees itself bit by bit over 24 hours.
+/// Wait after "Daily message quota exceeded". The quota recovers gradually over 24 hours.
 const QUOTA_WAIT: Duration = Duration::from_secs(10 * 60);
 
-/// Codes that mean the account, its rights or our settings; every mail would fail.
-const OURS: [&str; 26] = [
+/// Codes for faults of the account, its permissions or our settings: every e-mail would fail.
+const MISCONFIGURATION_CODES: [&str; 26] = [
     "AccountSendingPaused",
     "ConfigurationSetSendingPaused",
     "ConfigurationSetDoesNotExist",
@@ -45,22 +45,27 @@ const OURS: [&str; 26] = [
     "SubscriptionRequired",
 ];
 
-/// What a failed call means. `source` is our own address: whether it is the one that is not
-/// verified decides.
+/// Maps a failed call to an outcome. `source` is the sender's address, which decides if an
+/// unverified address is our fault.
 pub(super) fn failure<E: ProvideErrorMetadata>(
     error: &SdkError<E, HttpResponse>,
     source: &str,
 ) -> Outcome {
     match error {
-        SdkError::ServiceError(answer) => {
-            let (code, message) = (answer.err().code(), answer.err().message());
-            said(code, message.unwrap_or_default(), answer.raw().status().as_u16(), source)
+        SdkError::ServiceError(response) => {
+            let (code, message) = (response.err().code(), response.err().message());
+            service_error(
+                code,
+                message.unwrap_or_default(),
+                response.raw().status().as_u16(),
+                source,
+            )
         }
         SdkError::ConstructionFailure(_) => Outcome::Rejected { reason: "NOT_WRITABLE".into() },
         SdkError::TimeoutError(_) => unavailable("TIMEOUT".into(), true),
         SdkError::DispatchFailure(failure) => {
             let unclassified = failure.is_other() && failure.as_other().is_none();
-            not_answered(
+            no_response(
                 failure.as_connector_error().map(|error| error as _),
                 failure.is_timeout(),
                 unclassified,
@@ -70,7 +75,8 @@ pub(super) fn failure<E: ProvideErrorMetadata>(
     }
 }
 
-/// Outcome of an answer without an error: one that names no mail is none of SES, or was cut off.
+/// Maps a response without an error to an outcome. A response without a message id is not from SES,
+/// or was cut off.
 pub(super) fn accepted(message_id: String) -> Outcome {
     if message_id.is_empty() {
         return unavailable("UNREADABLE_ANSWER".into(), true);
@@ -78,7 +84,7 @@ pub(super) fn accepted(message_id: String) -> Outcome {
     Outcome::Sent { provider_id: message_id }
 }
 
-fn not_answered(
+fn no_response(
     error: Option<&(dyn Error + 'static)>,
     timed_out: bool,
     unclassified: bool,
@@ -88,13 +94,13 @@ fn not_answered(
     match client {
         Some(client) if client.is_connect() => unavailable("CONNECT_FAILED".into(), false),
         _ if timed_out => unavailable("TIMEOUT".into(), true),
-        // It did not come to a request: there were no credentials to sign it with.
+        // No request was made, because there were no credentials to sign it with.
         None if unclassified => Outcome::Misconfigured { reason: "NO_CREDENTIALS".into() },
         _ => unavailable("CONNECTION_LOST".into(), true),
     }
 }
 
-fn said(code: Option<&str>, message: &str, status: u16, source: &str) -> Outcome {
+fn service_error(code: Option<&str>, message: &str, status: u16, source: &str) -> Outcome {
     let code = code.map(|code| code.strip_suffix("Exception").unwrap_or(code)).unwrap_or_default();
     let reason =
         || if code.is_empty() { format!("HTTP_{status}").into() } else { reason_from_code(code) };
@@ -103,7 +109,9 @@ fn said(code: Option<&str>, message: &str, status: u16, source: &str) -> Outcome
             throttled(message, reason())
         }
         "MessageRejected" => rejected(message, source),
-        code if OURS.contains(&code) => Outcome::Misconfigured { reason: reason() },
+        code if MISCONFIGURATION_CODES.contains(&code) => {
+            Outcome::Misconfigured { reason: reason() }
+        }
         _ => match status {
             429 => throttled(message, reason()),
             401 | 403 | 404 | 300..=399 => Outcome::Misconfigured { reason: reason() },
@@ -123,8 +131,8 @@ fn throttled(message: &str, reason: Reason) -> Outcome {
     Outcome::Throttled { retry_after, reason }
 }
 
-/// Mostly the mail's own fault. But the same code tells of a sender that is not verified, and of an
-/// account that may not send: then every mail would be parked.
+/// Maps `MessageRejected`, usually a fault of the e-mail. The same code stands for an unverified
+/// sender and for a paused account, in which case every e-mail would fail.
 fn rejected(message: &str, source: &str) -> Outcome {
     let message = message.to_ascii_lowercase();
     if message.contains("sending paused") || message.contains("sending suspended") {
@@ -161,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_two_throttles_wait_differently() {
+    fn waits_longer_for_quota_than_for_rate() {
         let rate = outcome(400, "Throttling", "Maximum sending rate exceeded.");
         assert_eq!(
             rate,
@@ -183,9 +191,9 @@ mod tests {
     }
 
     #[test]
-    fn a_rejected_mail_is_parked() {
-        let recipient = "Email address is not verified. The following identities failed the check in region \
-                         EU-WEST-1: ada@example.com";
+    fn is_rejected_when_message_is_rejected() {
+        let recipient = "Email address is not verified. The following identities failed the check \
+                         in region EU-WEST-1: ada@example.com";
         for message in ["Email contains a virus", recipient, ""] {
             let parked = Outcome::Rejected { reason: "MESSAGE_REJECTED".into() };
             assert_eq!(outcome(400, "MessageRejected", message), parked);
@@ -195,12 +203,13 @@ mod tests {
     }
 
     #[test]
-    fn an_unverified_sender_is_our_fault() {
+    fn is_misconfigured_when_sender_is_unverified() {
         for identity in
             ["reminders@example.org", "Reminders <Reminders@Example.org>", "example.org"]
         {
             let message = format!(
-                "Email address is not verified. The following identities failed the check: {identity}"
+                "Email address is not verified. The following identities failed the check: \
+                 {identity}"
             );
             let misconfigured = Outcome::Misconfigured { reason: "SENDER_NOT_VERIFIED".into() };
             assert_eq!(outcome(400, "MessageRejected", &message), misconfigured);
@@ -208,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_for_every_mail_stops_the_lane() {
+    fn is_misconfigured_when_every_email_would_fail() {
         let cases = [
             (400, "AccountSendingPausedException", "ACCOUNT_SENDING_PAUSED"),
             (400, "ConfigurationSetSendingPausedException", "CONFIGURATION_SET_SENDING_PAUSED"),
@@ -228,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_is_waited_out() {
+    fn is_unavailable_in_outage() {
         for (status, code) in
             [(500, "InternalFailure"), (503, "ServiceUnavailable"), (502, ""), (504, "")]
         {
@@ -240,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn no_address_gets_into_a_reason() {
+    fn keeps_addresses_out_of_reason() {
         let odd = outcome(400, "bad address ada@example.com", "");
         assert_eq!(odd, Outcome::Rejected { reason: "UNRECOGNISED_CODE".into() });
     }

@@ -1,21 +1,21 @@
-//! What the account may send, as `GetSendQuota` says. Pure.
+//! Sending quota of an SES account, from `GetSendQuota`. Pure.
 
-/// The account's rate until it is known, in mails a second: that of an account just out of SES's
-/// own sandbox.
+/// Assumed rate until the account's is known, in e-mails a second: that of an account just out of
+/// the SES sandbox.
 pub const DEFAULT_RATE: f64 = 14.0;
 
-/// Quota of an account of SES.
+/// Sending quota of an SES account.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Quota {
-    /// Mails a second.
+    /// E-mails a second.
     pub per_second: f64,
-    /// Mails left of what may be sent in 24 hours; `None` where that is not limited.
+    /// E-mails left of the quota of 24 hours, `None` if it is unlimited.
     pub day_left: Option<i64>,
 }
 
 impl Quota {
-    /// Reads `MaxSendRate`, `Max24HourSend` (-1: no limit) and `SentLast24Hours`. Numbers that make
-    /// no sense limit nothing that is not limited anyway: the default rate, and no quota of a day.
+    /// Converts `MaxSendRate`, `Max24HourSend` (-1: unlimited) and `SentLast24Hours`. For unusable
+    /// numbers it assumes the default rate and an unlimited quota.
     pub(super) fn read(max_send_rate: f64, max_24_hours: f64, sent_24_hours: f64) -> Self {
         let is_rate = max_send_rate.is_finite() && max_send_rate > 0.0;
         let is_limited =
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_is_left_of_the_day() {
+    fn computes_rest_of_daily_quota() {
         let left = |max, sent| Quota::read(14.0, max, sent).day_left;
         assert_eq!(
             [left(200.0, 50.0), left(200.0, 300.0), left(200.0, -1.0)],
@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn ignores_senseless_rate() {
+    fn assumes_default_rate_when_unusable() {
         for rate in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             assert!((Quota::read(rate, -1.0, 0.0).per_second - DEFAULT_RATE).abs() < 1e-9);
         }

@@ -1,11 +1,10 @@
-//! Templates stored with SES: the variables every mail has, and which of them a template wants.
-//! Pure.
+//! Variables of templates stored with SES: their values, and a check for unknown ones. Pure.
 
 use super::Email;
 use crate::channels::templates::Templates;
 use serde_json::{Value, json};
 
-/// What a stored template may use. Every mail has all of them; `url` may be empty.
+/// Variables that a stored template may use. Every e-mail has all of them; `url` may be empty.
 const VARIABLES: [&str; 10] = [
     "title",
     "message",
@@ -19,15 +18,15 @@ const VARIABLES: [&str; 10] = [
     "locale",
 ];
 
-/// The words of the template language (Handlebars) that are no variables.
+/// Keywords of the template language (Handlebars).
 const KEYWORDS: [&str; 8] = ["else", "if", "unless", "each", "with", "this", "lookup", "log"];
 
-/// `TemplateData` of a mail.
+/// Returns the `TemplateData` of an e-mail.
 pub(super) fn data(email: &Email<'_>, templates: &Templates) -> Value {
-    let edition = templates.edition(email.locale);
-    let written = edition.write(email.date, email.time_zone);
+    let localized = templates.for_locale(email.locale);
+    let written = localized.write(email.date, email.time_zone);
     json!({
-        "title": edition.title(email.title),
+        "title": localized.title(email.title),
         "message": email.message,
         "url": email.url.unwrap_or_default(),
         "date": written.date,
@@ -36,11 +35,11 @@ pub(super) fn data(email: &Email<'_>, templates: &Templates) -> Value {
         "timeZone": email.time_zone.name(),
         "userEmail": email.to,
         "occurrenceId": email.occurrence_id.simple().to_string(),
-        "locale": edition.language(),
+        "locale": localized.language(),
     })
 }
 
-/// The variables that a part of a template wants and no mail has.
+/// Returns the variables that a part of a template uses and that no e-mail has.
 pub(super) fn unknown_variables(part: &str) -> Vec<String> {
     let expressions = part.split("{{").skip(1).filter_map(|rest| rest.split("}}").next());
     let used = expressions.filter(|expression| !expression.starts_with(['!', '>', '/'])).flat_map(
@@ -74,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mail_has_every_variable_as_text() {
+    fn sets_every_variable_as_text() {
         let data = data(&email(), &Templates::built_in().unwrap());
         assert_eq!(data.as_object().unwrap().len(), VARIABLES.len());
         for variable in VARIABLES {
@@ -86,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn words_and_times_are_the_readers() {
+    fn writes_variables_in_language_of_reader() {
         let german = Email { locale: Some("de-AT"), ..email() };
         let data = data(&german, &Templates::built_in().unwrap());
         assert_eq!((&data["title"], &data["locale"]), (&json!("Erinnerung"), &json!("de")));
@@ -94,9 +93,10 @@ mod tests {
     }
 
     #[test]
-    fn finds_what_no_mail_has() {
+    fn finds_unknown_variables() {
         let none: [&str; 0] = [];
-        let fine = "Hi {{userEmail}}, {{{message}}} {{#if url}}<a href=\"{{url}}\">{{title}}</a>{{else}}-{{/if}} {{! note }}";
+        let fine = "Hi {{userEmail}}, {{{message}}} {{#if url}}<a href=\"{{url}}\">{{title}}</a>\
+            {{else}}-{{/if}} {{! note }}";
         assert_eq!(unknown_variables(fine), none);
         assert_eq!(
             unknown_variables("{{name}} {{#each items}}{{this.price}}{{/each}}"),

@@ -1,5 +1,4 @@
-//! The service account in whose name pushes are sent: Google's JSON key file, read once and
-//! checked.
+//! Google service account with which pushes are sent: parses and checks its JSON key file.
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use secrecy::ExposeSecret;
@@ -9,7 +8,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use url::Url;
 
-/// A service account whose key was tried and signs.
+/// Service account whose key was tested by signing with it.
 #[derive(Clone)]
 pub struct ServiceAccount {
     project_id: String,
@@ -17,39 +16,39 @@ pub struct ServiceAccount {
     key_id: Option<String>,
     token_uri: Url,
     key: EncodingKey,
-    /// Where a newer key of the same account is found, if anywhere.
+    /// Source of newer keys of the same account, if there is one.
     source: Option<Arc<Source>>,
 }
 
-/// A key file that may be replaced, and the last usable account that was in it.
+/// Key file that may be replaced, and the last usable account read from it.
 struct Source {
     file: LiveSecret,
     last: Mutex<Option<ServiceAccount>>,
 }
 
-/// What is wrong with a service account; never quotes the JSON, which holds the private key.
+/// Fault in a service account. Never quotes the JSON, which holds the private key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AccountError {
-    /// Not JSON at all.
+    /// The text is not JSON.
     #[error("the service account is not valid JSON (line {line}, column {column})")]
     NotJson {
-        /// Where reading stopped.
+        /// Position at which parsing stopped.
         line: usize,
-        /// Where reading stopped.
+        /// Position at which parsing stopped.
         column: usize,
     },
-    /// JSON, but a field is absent, empty or no string.
+    /// A field is absent, empty or no string.
     #[error("the service account has no `{0}`")]
     Missing(&'static str),
-    /// `project_id` goes into a URL path.
+    /// `project_id` is not usable in a URL path.
     #[error(
         "`project_id` of the service account may hold only letters, digits, `-`, `.`, `:` and `_`"
     )]
     ProjectId,
-    /// `token_uri` is where access tokens come from.
+    /// `token_uri`, the URL of access tokens, is not usable.
     #[error("`token_uri` of the service account is not an http(s) URL")]
     TokenUri,
-    /// The PEM is broken, of another kind, or does not sign.
+    /// The PEM is broken, of another kind, or cannot sign.
     #[error("`private_key` of the service account is not a usable RSA private key in PEM form")]
     PrivateKey,
 }
@@ -64,7 +63,7 @@ struct File {
 }
 
 impl ServiceAccount {
-    /// Reads the JSON key file and signs once with its key, so that a broken one is found at the
+    /// Parses the JSON key file and signs once with its key, so that a broken key is found at the
     /// start.
     pub fn parse(json: &str) -> Result<Self, AccountError> {
         let file: File = serde_json::from_str(json).map_err(|error| match error.classify() {
@@ -98,8 +97,8 @@ impl ServiceAccount {
         Ok(ServiceAccount { source: Some(Arc::new(source)), ..account })
     }
 
-    /// The account with the newest usable key. One of another project, or of another token
-    /// endpoint, needs a restart.
+    /// Returns the account with the newest usable key. An account of another project, or of another
+    /// token endpoint, needs a restart.
     pub(super) fn current(&self) -> Self {
         let Some(source) = &self.source else { return self.clone() };
         let mut last = source.last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -122,22 +121,22 @@ impl ServiceAccount {
         last.clone().unwrap_or_else(|| self.clone())
     }
 
-    /// The Firebase project.
+    /// Returns the id of the Firebase project.
     pub fn project_id(&self) -> &str {
         &self.project_id
     }
 
-    /// Where access tokens are issued.
+    /// Returns the URL of the token endpoint.
     pub fn token_uri(&self) -> &Url {
         &self.token_uri
     }
 
-    /// The account's own name, `iss` of what it signs.
+    /// Returns the account's e-mail address, the `iss` claim of what it signs.
     pub(super) fn client_email(&self) -> &str {
         &self.client_email
     }
 
-    /// A compact RS256 JWT with these claims.
+    /// Signs claims as a compact RS256 JWT.
     pub(super) fn sign(&self, claims: &impl Serialize) -> jsonwebtoken::errors::Result<String> {
         let header = Header { kid: self.key_id.clone(), ..Header::new(Algorithm::RS256) };
         jsonwebtoken::encode(&header, claims, &self.key)
@@ -168,15 +167,15 @@ mod tests {
     }
 
     #[test]
-    fn reads_the_key_file() {
+    fn parses_key_file() {
         let account = ServiceAccount::parse(&json(|_| {})).unwrap();
         assert_eq!(account.project_id(), "reminders-sandbox");
         assert_eq!(account.token_uri().as_str(), "https://oauth2.example.com/token");
     }
 
-    /// The key of the start may have been withdrawn by then.
+    /// The first key may have been revoked by then.
     #[test]
-    fn signs_with_the_last_usable_key() {
+    fn signs_with_last_usable_key() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("account.json");
         std::fs::write(&path, json(|value| value["private_key_id"] = "first".into())).unwrap();
@@ -195,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn names_the_missing_field() {
+    fn names_missing_field() {
         for field in ["project_id", "client_email", "token_uri", "private_key"] {
             let error = ServiceAccount::parse(&json(|value| value[field] = "".into())).unwrap_err();
             assert_eq!(error, AccountError::Missing(field));
@@ -203,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_and_debug_never_show_the_key() {
+    fn hides_key_in_errors_and_debug() {
         let broken = json(|value| {
             let pem = value["private_key"].as_str().unwrap().replace("MII", "QUJD");
             value["private_key"] = pem.into();
@@ -219,14 +218,14 @@ mod tests {
     }
 
     #[test]
-    fn a_project_id_cannot_leave_its_path_segment() {
+    fn rejects_project_id_that_leaves_its_path() {
         let error = ServiceAccount::parse(&json(|value| value["project_id"] = "a/../b".into()))
             .unwrap_err();
         assert_eq!(error, AccountError::ProjectId);
     }
 
     #[test]
-    fn a_token_uri_must_be_http() {
+    fn rejects_token_uri_that_is_not_http() {
         let error =
             ServiceAccount::parse(&json(|value| value["token_uri"] = "file:///etc/passwd".into()));
         assert_eq!(error.unwrap_err(), AccountError::TokenUri);

@@ -1,11 +1,11 @@
-//! Access tokens for FCM: fetched once for everyone, renewed before they expire, replaced when
+//! Access tokens for FCM: fetched once for all requests, renewed before they expire, replaced if
 //! refused.
 //!
-//! The exchange (RFC 7523, as Google documents it for service accounts) is done here, with
-//! `jsonwebtoken` and this module's own transport. yup-oauth2, which honours `token_uri`, does not
-//! fit: it reads every answer as the JSON of a token, so that a 503 cannot be told from a refused
-//! key; it has no single flight and no timeout; and it logs the signed assertion and the access
-//! token at debug level.
+//! This module exchanges signed assertions for tokens (RFC 7523, as Google documents it for service
+//! accounts) with `jsonwebtoken` and its own transport. yup-oauth2, which honours `token_uri`, does
+//! not fit: it parses every response as the JSON of a token, so that a 503 cannot be distinguished
+//! from a refused key; it has no single flight and no timeout; and it logs the signed assertion and
+//! the access token at debug level.
 
 mod grant;
 
@@ -21,43 +21,45 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-/// A token is renewed this long before its end, or a fifth of its life before it when that is
+/// Time before its expiry at which a token is renewed, or a fifth of its lifetime if that is
 /// shorter.
 const RENEW_BEFORE: Duration = Duration::from_secs(5 * 60);
-/// After a failed fetch everyone gets that failure for so long, or as long as the endpoint asked,
-/// so that a burst makes one call and not hundreds.
-const FAILURE_HOLDS: Duration = Duration::from_secs(1);
-/// A token that replaced a refused one, and never worked either, is not replaced again before this.
-const FRUITLESS_HOLDS: Duration = Duration::from_secs(10);
-/// One that worked is not replaced again before this: what is refused beside it is not refused for
-/// its sake.
-const FRUITFUL_HOLDS: Duration = Duration::from_secs(2);
+/// Time for which a failed fetch is the answer to all callers (longer if the endpoint asked for
+/// it), so that a burst makes one call instead of hundreds.
+const FAILURE_CACHED_FOR: Duration = Duration::from_secs(1);
+/// Least age at which a replacement token that FCM never accepted is replaced again.
+const UNPROVEN_TOKEN_KEPT_FOR: Duration = Duration::from_secs(10);
+/// Least age at which a replacement token that FCM accepted is replaced again: a concurrent refusal
+/// has another cause.
+const PROVEN_TOKEN_KEPT_FOR: Duration = Duration::from_secs(2);
 
-/// Why there is no access token.
+/// Failure to get an access token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum AuthError {
     /// The token endpoint refuses our account, key or request.
     #[error("the token endpoint refused the service account: {reason}")]
     Refused {
-        /// Its code.
+        /// Reason code of the token endpoint.
         reason: Reason,
     },
-    /// The token endpoint does not work just now.
+    /// The token endpoint does not work at the moment.
     #[error("the token endpoint is unavailable: {reason}")]
     Unavailable {
-        /// What was seen.
+        /// Symptom of the failure.
         reason: Reason,
-        /// How long it asked us to wait.
+        /// Wait that the endpoint asked for.
         retry_after: Option<Duration>,
     },
 }
 
 impl AuthError {
-    /// For how long everyone gets it.
-    fn holds(&self) -> Duration {
+    /// Returns the time for which all callers get this error.
+    fn cached_for(&self) -> Duration {
         match self {
-            AuthError::Unavailable { retry_after: Some(asked), .. } => FAILURE_HOLDS.max(*asked),
-            AuthError::Unavailable { .. } | AuthError::Refused { .. } => FAILURE_HOLDS,
+            AuthError::Unavailable { retry_after: Some(asked), .. } => {
+                FAILURE_CACHED_FOR.max(*asked)
+            }
+            AuthError::Unavailable { .. } | AuthError::Refused { .. } => FAILURE_CACHED_FOR,
         }
     }
 }
@@ -73,14 +75,14 @@ impl From<AuthError> for Outcome {
     }
 }
 
-/// An access token as the headers of a request.
+/// Access token, as the headers of a request.
 pub(super) struct Bearer {
     headers: HeaderMap,
     issued_at: Instant,
     renew_at: Instant,
     expires_at: Instant,
     replaces_refused: bool,
-    worked: AtomicBool,
+    accepted_by_fcm: AtomicBool,
 }
 
 impl Bearer {
@@ -90,8 +92,8 @@ impl Bearer {
             retry_after: None,
         };
         let mut headers = HeaderMap::with_capacity(4);
-        // Not marked as sensitive: HPACK would then send its thousand bytes with every message.
-        // Nobody else's data shares the connection, and no header is ever logged.
+        // Not marked as sensitive: HPACK would then send its thousand bytes with every message. No
+        // data of others shares the connection, and no header is logged.
         headers.insert(
             AUTHORIZATION,
             HeaderValue::try_from(format!("Bearer {token}")).map_err(unreadable)?,
@@ -104,36 +106,39 @@ impl Bearer {
             renew_at: later(now, lifetime.saturating_sub(RENEW_BEFORE.min(lifetime / 5))),
             expires_at: later(now, lifetime),
             replaces_refused,
-            worked: AtomicBool::new(false),
+            accepted_by_fcm: AtomicBool::new(false),
         })
     }
 
-    /// The headers of a request in this token's name.
+    /// Returns the headers of a request with this token.
     pub(super) fn headers(&self) -> &HeaderMap {
         &self.headers
     }
 
-    /// Notes that FCM took the token.
-    pub(super) fn has_worked(&self) {
-        if !self.worked.load(Ordering::Relaxed) {
-            self.worked.store(true, Ordering::Relaxed);
+    /// Records that FCM accepted the token.
+    pub(super) fn mark_accepted(&self) {
+        if !self.accepted_by_fcm.load(Ordering::Relaxed) {
+            self.accepted_by_fcm.store(true, Ordering::Relaxed);
         }
     }
 
     fn may_be_replaced(&self) -> bool {
-        let holds =
-            if self.worked.load(Ordering::Relaxed) { FRUITFUL_HOLDS } else { FRUITLESS_HOLDS };
+        let holds = if self.accepted_by_fcm.load(Ordering::Relaxed) {
+            PROVEN_TOKEN_KEPT_FOR
+        } else {
+            UNPROVEN_TOKEN_KEPT_FOR
+        };
         !self.replaces_refused || self.issued_at.elapsed() > holds
     }
 }
 
-/// Returns `at + wait`, or `at` itself where the clock cannot represent the sum: such a token is
-/// renewed at once.
+/// Returns `at + wait`, or `at` if the clock cannot represent the sum: such a token is renewed
+/// immediately.
 fn later(at: Instant, wait: Duration) -> Instant {
     at.checked_add(wait).unwrap_or(at)
 }
 
-/// The source of access tokens.
+/// Source of access tokens.
 pub(super) struct Auth {
     inner: Arc<Inner>,
 }
@@ -153,7 +158,8 @@ struct State {
 }
 
 impl Auth {
-    /// Nothing is fetched yet. `timeout` bounds each call to the token endpoint.
+    /// Creates the source without fetching a token. `timeout` bounds each call to the token
+    /// endpoint.
     pub(super) fn new(
         account: ServiceAccount,
         tls: &Tls,
@@ -169,8 +175,8 @@ impl Auth {
         Ok(Auth { inner: Arc::new(Inner { account, transport, target, state, fetch }) })
     }
 
-    /// The current token. Near its end it is renewed in the background while it still serves; only
-    /// when there is none does the caller wait.
+    /// Returns the current token. A token near its expiry is renewed in the background while it is
+    /// still used; callers wait only if there is no valid token.
     pub(super) async fn bearer(&self) -> Result<Arc<Bearer>, AuthError> {
         let now = Instant::now();
         let current = self.inner.current();
@@ -187,8 +193,9 @@ impl Auth {
         }
     }
 
-    /// A token other than `refused`, which FCM did not take: fetched once for everybody who comes
-    /// with the same one. `None` when that was tried a moment ago and did not help.
+    /// Returns a token other than `refused`, which FCM did not accept, fetched once for all callers
+    /// with the same one. Returns `None` if a replacement was fetched a moment ago and did not
+    /// help.
     pub(super) async fn replace(
         &self,
         refused: &Arc<Bearer>,
@@ -208,10 +215,10 @@ impl Inner {
     fn recent_failure(&self) -> Option<AuthError> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let (at, error) = state.failure.as_ref()?;
-        (at.elapsed() < error.holds()).then(|| error.clone())
+        (at.elapsed() < error.cached_for()).then(|| error.clone())
     }
 
-    /// Fetches a token in place of `old`, unless somebody has, or has failed to a moment ago.
+    /// Fetches a token in place of `old`, unless another caller has just done so or failed to.
     async fn renew(
         self: &Arc<Self>,
         old: Option<&Arc<Bearer>>,
@@ -252,15 +259,15 @@ impl Inner {
             .map_err(|_| AuthError::Refused { reason: "OAUTH_SIGNING".into() })?;
         let mut headers = HeaderMap::with_capacity(2);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-        // Nobody but the transport's own timeout bounds when it is sent.
+        // Only the transport's own timeout bounds when the request is sent.
         let start_by = later(Instant::now(), RENEW_BEFORE);
-        let answer =
+        let response =
             self.transport.post(&self.target, &headers, form.into(), start_by).await.map_err(
                 |error| AuthError::Unavailable {
                     reason: format!("OAUTH_{}", error.reason()).into(),
                     retry_after: None,
                 },
             )?;
-        grant::read(&answer)
+        grant::read(&response)
     }
 }

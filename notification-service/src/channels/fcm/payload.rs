@@ -1,8 +1,8 @@
-//! The JSON of `messages:send`, made from a plain push. Pure.
+//! Builds the JSON body of `messages:send` from a push. Pure.
 //!
-//! What the device shows travels in `notification`, our ids in `data`; the block of the device's
-//! own platform carries the urgency, the expiry and the occurrence's id as collapse key, so that a
-//! repeat replaces the first on the device. Only that block is written.
+//! `notification` holds the text that the device shows, and `data` our ids. The block of the
+//! device's platform carries the urgency, the expiry and the occurrence's id as collapse key, so
+//! that a repeat replaces the first message on the device. Blocks of other platforms are left out.
 
 mod message;
 mod truncate;
@@ -18,40 +18,41 @@ use shared::contract::Priority;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// FCM's limit for notification and data together. Measured over the whole message but for its
-/// token: a little stricter than FCM, and the same for every platform.
+/// FCM's limit for notification and data together. Applied to the whole message without its token,
+/// which is slightly stricter than FCM and the same for every platform.
 pub const LIMIT_BYTES: usize = 4_096;
 
-/// FCM's longest time to live.
+/// Longest time to live that FCM accepts.
 const LONGEST_TTL_SECONDS: i64 = 28 * 24 * 60 * 60;
 
-/// A push to one device.
+/// Push to one device.
 #[derive(Debug, Clone, Copy)]
 pub struct Push<'a> {
-    /// The occurrence: on the device a later message of the same one replaces the earlier.
+    /// Id of the occurrence. On the device, a later message of the same occurrence replaces the
+    /// earlier one.
     pub occurrence_id: Uuid,
-    /// Who asked for it: `reminder`, or another service's word.
+    /// Origin of the occurrence: `reminder`, or the name of another source.
     pub source: &'a str,
-    /// The item it belongs to.
+    /// Id of the item that the occurrence belongs to.
     pub item_id: &'a str,
-    /// The heading; none: the word for a reminder in the user's language.
+    /// Heading. `None`: the word for a reminder in the user's language.
     pub title: Option<&'a str>,
-    /// The text.
+    /// Text.
     pub message: &'a str,
-    /// What a tap opens.
+    /// URL that a tap opens.
     pub url: Option<&'a str>,
-    /// The client's own pairs, passed on in `data`. Keys that FCM keeps for itself are left out: it
-    /// would refuse the whole message for them.
+    /// Key-value pairs of the client, passed on in `data`. Keys that FCM reserves are left out,
+    /// because FCM would refuse the whole message.
     pub data: &'a BTreeMap<String, String>,
-    /// How urgent it is.
+    /// Priority.
     pub priority: Priority,
-    /// The time it reminds of, which may be long after the delivery.
+    /// Date of the reminder, which may be long after the delivery.
     pub date: DateTime<Utc>,
-    /// The zone in which that time is written.
+    /// Time zone in which the date is formatted.
     pub time_zone: Tz,
-    /// After this FCM drops it undelivered.
+    /// Expiry after which FCM drops the message undelivered.
     pub expires_at: DateTime<Utc>,
-    /// BCP 47 locale of our own words and of the time.
+    /// BCP 47 locale of the texts around the message and of the date.
     pub locale: Option<&'a str>,
 }
 
@@ -68,16 +69,16 @@ impl<'a> Push<'a> {
     }
 }
 
-/// A text of at most so many bytes of JSON is sent whole, at the cost of the client's pairs and of
-/// the link. A longer one is cut, but to no less than this for their sake.
-const WHOLE_TEXT_BYTES: usize = 3_000;
-/// The longest heading of a push that would not fit otherwise, in bytes of JSON: 200 characters of
-/// four bytes.
+/// A text of up to this many bytes of JSON is sent whole, at the cost of the client's pairs and of
+/// the link. A longer text is cut to no less than this to keep them.
+const MIN_TEXT_BYTES: usize = 3_000;
+/// Longest heading of a push that would not fit otherwise, in bytes of JSON: 200 characters of four
+/// bytes.
 const TITLE_BYTES: usize = 800;
 
-/// The body of a request that sends `push`, which shows `text`. A push that is too large is made to
-/// fit: the web's second copy of the link goes first, then the client's pairs, then the link, and
-/// then the end of the text. Our ids always stay: by them the app finds the whole.
+/// Returns the body of a request that sends `push` with the text `text`. Parts of a push that is
+/// too large are dropped in this order: the web's second copy of the link, the client's pairs, the
+/// link, and the end of the text. Our ids are always kept, so that the app can fetch the rest.
 #[must_use]
 pub fn send(
     token: &str,
@@ -88,7 +89,7 @@ pub fn send(
 ) -> Bytes {
     let ttl = (push.expires_at - now).num_seconds().clamp(0, LONGEST_TTL_SECONDS);
     let mut occurrence = Uuid::encode_buffer();
-    let parts = message::Parts {
+    let parts = message::MessageParts {
         token,
         text,
         occurrence: push.occurrence_id.simple().encode_lower(&mut occurrence),
@@ -98,42 +99,42 @@ pub fn send(
         push,
     };
     let mut message = Message::of(device, &parts);
-    let bytes = written(&message);
+    let bytes = serialize(&message);
     let limit = token_bytes(token) + LIMIT_BYTES;
     if bytes.len() <= limit {
         return bytes.into();
     }
     shorten(&mut message, text, limit);
-    written(&message).into()
+    serialize(&message).into()
 }
 
-/// Leaves out as little as makes the message fit into so many bytes.
+/// Drops as few parts as necessary to fit the message into `limit` bytes.
 fn shorten(message: &mut Message<'_>, text: &PushText, limit: usize) {
     let body_bytes = truncate::escaped_bytes(&text.body);
-    let room_for_text = |message: &Message<'_>| {
-        let others = written(message).len() - body_bytes;
+    let bytes_for_text = |message: &Message<'_>| {
+        let others = serialize(message).len() - body_bytes;
         limit.saturating_sub(others)
     };
-    for left_out in message::LeftOut::STEPS {
-        message.leave_out(left_out);
-        let room = room_for_text(message);
-        if room >= body_bytes.min(WHOLE_TEXT_BYTES) {
-            return message.set_text(truncate::to(&text.body, room));
+    for part in message::DroppedPart::STEPS {
+        message.drop_part(part);
+        let max_bytes = bytes_for_text(message);
+        if max_bytes >= body_bytes.min(MIN_TEXT_BYTES) {
+            return message.set_text(truncate::to(&text.body, max_bytes));
         }
     }
-    // Nothing is left but the ids, the heading and the text.
+    // Only the ids, the heading and the text are left.
     message.set_title(truncate::to(&text.title, TITLE_BYTES));
-    let room = room_for_text(message);
-    message.set_text(truncate::to(&text.body, room));
+    let max_bytes = bytes_for_text(message);
+    message.set_text(truncate::to(&text.body, max_bytes));
 }
 
-/// The body of a request that only asks whether the token is one.
+/// Returns the body of a request that only validates a token.
 pub fn validate(token: &str) -> Bytes {
     let request = serde_json::json!({ "validate_only": true, "message": { "token": token } });
     request.to_string().into()
 }
 
-/// The URL path of `messages:send`, below the endpoint.
+/// Returns the URL path of `messages:send`, below the endpoint.
 pub(super) fn path(endpoint: &url::Url, project_id: &str) -> Result<String, SetupError> {
     if endpoint.query().is_some() || endpoint.fragment().is_some() {
         return Err(SetupError::Url("the FCM endpoint"));
@@ -141,17 +142,17 @@ pub(super) fn path(endpoint: &url::Url, project_id: &str) -> Result<String, Setu
     Ok(format!("{}/v1/projects/{project_id}/messages:send", endpoint.path().trim_end_matches('/')))
 }
 
-fn written(message: &Message<'_>) -> Vec<u8> {
+fn serialize(message: &Message<'_>) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(1_024);
-    // Strings and maps with string keys into memory: this cannot fail; were it to, FCM would refuse
-    // the empty body.
+    // Serializing strings and maps with string keys to memory cannot fail. If it did, FCM would
+    // refuse the empty body.
     if serde_json::to_writer(&mut bytes, &Request { message }).is_err() {
         bytes.clear();
     }
     bytes
 }
 
-/// What of the request's length does not count: the token, and the object around the message.
+/// Returns the bytes of a request that do not count: the token, and the object around the message.
 fn token_bytes(token: &str) -> usize {
     r#"{"message":}"#.len() + r#""token":"","#.len() + truncate::escaped_bytes(token)
 }

@@ -1,9 +1,9 @@
-//! Why a push channel cannot be set up.
+//! Errors of the set-up of the push channel.
 
-/// What is wrong with the settings, found before anything is sent.
+/// Fault in the settings, found before anything is sent.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// The endpoint, or the account's `token_uri`, cannot be spoken to.
+    /// The endpoint, or the account's `token_uri`, is no http(s) URL.
     #[error("{0} is not an http(s) URL with a host")]
     Url(&'static str),
     /// The system's certificates could not be loaded.

@@ -1,11 +1,10 @@
-//! One attempt at a time, whose result everybody who waits for it shares: success and failure
-//! alike.
+//! Single flight: concurrent callers share one running call and its result, success or failure.
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use std::sync::{Mutex, PoisonError};
 
-/// Joins concurrent callers into one running attempt.
+/// Joins concurrent callers into one running call.
 pub(super) struct SingleFlight<T: Clone> {
     current: Mutex<Option<Shared<BoxFuture<'static, T>>>>,
 }
@@ -15,9 +14,9 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
         SingleFlight { current: Mutex::new(None) }
     }
 
-    /// The attempt that is running, or a new one. `already` is asked first, under the lock: an
-    /// attempt that has ended since the caller looked is not repeated. The attempt runs in a task
-    /// of its own, so that it ends even when every caller has gone away.
+    /// Joins the running call, or starts a new one. `already` is checked first, under the lock, so
+    /// that a call that ended since the caller looked is not repeated. The call runs in its own
+    /// task, so that it completes even if every caller is dropped.
     pub(super) async fn join<F>(
         &self,
         already: impl FnOnce() -> Option<T>,
@@ -44,7 +43,7 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
         attempt.await
     }
 
-    /// Whether an attempt is running.
+    /// Returns `true` if a call is running.
     pub(super) fn is_running(&self) -> bool {
         let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         current.as_ref().is_some_and(|attempt| attempt.peek().is_none())
@@ -59,7 +58,7 @@ mod tests {
     use tokio::sync::Semaphore;
 
     #[tokio::test]
-    async fn callers_share_one_attempt_and_its_failure() {
+    async fn shares_one_call_and_its_failure() {
         let flight = Arc::new(SingleFlight::<Result<u32, &'static str>>::new());
         let started = Arc::new(AtomicUsize::new(0));
         let gate = Arc::new(Semaphore::new(0));
@@ -88,7 +87,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_new_attempt_starts_after_the_last_has_ended() {
+    async fn starts_new_call_after_last_has_ended() {
         let flight = SingleFlight::<u32>::new();
         assert_eq!(flight.join(|| None, || async { 1 }).await, 1);
         assert_eq!(flight.join(|| None, || async { 2 }).await, 2);

@@ -1,11 +1,11 @@
-//! Long-lived connections to one origin: many HTTP/2 streams each, or HTTP/1.1 where the server
-//! speaks nothing else.
+//! HTTP client for one origin with long-lived connections: HTTP/2 with many streams each, or
+//! HTTP/1.1 if the server speaks nothing else.
 //!
-//! What is promised: a call that was not sent by the time it should begin ends then, any other
-//! within the request timeout from when it was sent, and a failed one says whether the server may
-//! have taken the request all the same ([`TransportError::maybe_delivered`]). A request that
-//! certainly was not taken is given to another connection; any other never. A connection that sent
-//! GOAWAY, closed, or answered nothing for a whole timeout gets no new request.
+//! Guarantees: A call that was not sent by its start time ends then. Any other call ends within the
+//! request timeout after it was sent. A failed call reports if the server may have accepted the
+//! request all the same ([`TransportError::maybe_delivered`]). Only a request that the server
+//! certainly did not accept is sent again on another connection. A connection that sent GOAWAY, was
+//! closed, or received no response for a whole timeout gets no new request.
 
 mod connect;
 mod first_byte;
@@ -27,37 +27,38 @@ use tokio::sync::Semaphore;
 use tokio::time::{timeout, timeout_at};
 use url::Url;
 
-/// How often a request is given to a connection that turns out to take none, beyond once for each
-/// connection there may be: all of them may have been told to go away at the same time.
-const SPARE_TRIES: usize = 3;
-/// How often the server may refuse a request by itself before it is believed.
-const REFUSALS: usize = 3;
+/// Number of connections that a request may fail on without being sent, in addition to one for each
+/// possible connection: all of them may receive GOAWAY at the same time.
+const EXTRA_TRIES: usize = 3;
+/// Number of times that the server may refuse a request before the call fails.
+const MAX_REFUSALS: usize = 3;
 
-/// The limits of a transport.
+/// Limits of a transport.
 #[derive(Debug, Clone)]
 pub(super) struct TransportSettings {
-    /// The most HTTP/2 connections; opened as the load asks for them.
+    /// Largest number of HTTP/2 connections, opened on demand.
     pub(super) connections: usize,
-    /// The most streams one of them is given, where its server does not want fewer.
+    /// Largest number of streams on one of them. The server may allow fewer.
     pub(super) streams_per_connection: usize,
-    /// The most connections to a server that speaks HTTP/1.1 only, one request each.
+    /// Largest number of connections to a server that speaks only HTTP/1.1, with one request each.
     pub(super) http1_connections: usize,
-    /// The most requests on their way at a time; more wait for their turn.
+    /// Largest number of requests in flight. Others wait for a permit.
     pub(super) max_in_flight: usize,
-    /// For name, TCP, TLS and finding out the protocol.
+    /// Timeout for name resolution, TCP, TLS and protocol negotiation.
     pub(super) connect_timeout: Duration,
-    /// From the sending to the last byte of the answer; and, before, for a permit and a connection.
+    /// Timeout from sending a request to the last byte of its response; before that, also the
+    /// timeout for a permit and a connection.
     pub(super) request_timeout: Duration,
-    /// An HTTP/2 connection on which nothing comes for so long is asked for a sign of life.
+    /// Time without data after which an HTTP/2 connection is pinged.
     pub(super) ping_interval: Duration,
-    /// And closed when none comes for so long.
+    /// Time without a ping response after which an HTTP/2 connection is closed.
     pub(super) ping_timeout: Duration,
-    /// The most bytes of an answer that are read; what has more is taken as empty.
-    pub(super) max_answer_bytes: usize,
+    /// Largest body of a response, in bytes. A larger one counts as empty.
+    pub(super) max_response_bytes: usize,
 }
 
 impl TransportSettings {
-    /// Defaults around a number of connections.
+    /// Returns the default limits for a number of connections.
     pub(super) fn with_connections(connections: usize) -> Self {
         let connections = connections.max(1);
         TransportSettings {
@@ -69,12 +70,12 @@ impl TransportSettings {
             request_timeout: Duration::from_secs(15),
             ping_interval: Duration::from_secs(20),
             ping_timeout: Duration::from_secs(5),
-            max_answer_bytes: 64 * 1024,
+            max_response_bytes: 64 * 1024,
         }
     }
 }
 
-/// A path of the origin, ready for use.
+/// Parsed path on the origin.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     absolute: Uri,
@@ -82,31 +83,31 @@ pub(super) struct Target {
     host: HeaderValue,
 }
 
-/// A whole answer.
+/// Complete HTTP response.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct Response {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
 }
 
-/// Why there is no answer.
+/// Failure to get a response.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(super) enum TransportError {
-    /// No connection came about.
+    /// No connection could be opened.
     #[error(transparent)]
     Connect(Arc<ConnectError>),
     /// The request timeout passed.
-    #[error("no answer in time")]
+    #[error("no response in time")]
     Timeout {
-        /// Whether the request had been given to a connection.
+        /// `true` if the request had been passed to a connection.
         sent: bool,
     },
-    /// The connection broke while the answer was awaited.
-    #[error("the connection broke before the answer was complete")]
+    /// The connection broke while the response was awaited.
+    #[error("the connection broke before the response was complete")]
     Interrupted,
-    /// Connection after connection closed without taking the request.
-    #[error("the server takes no requests")]
+    /// Every connection closed without accepting the request.
+    #[error("the server accepts no requests")]
     NotTaken,
 }
 
@@ -115,7 +116,7 @@ impl TransportError {
         matches!(self, TransportError::Connect(error) if matches!(**error, ConnectError::HungUp))
     }
 
-    /// Whether the server may have done what was asked.
+    /// Returns `true` if the server may have handled the request.
     pub(super) fn maybe_delivered(&self) -> bool {
         match self {
             TransportError::Timeout { sent } => *sent,
@@ -124,7 +125,7 @@ impl TransportError {
         }
     }
 
-    /// A stable code.
+    /// Returns a stable reason code.
     pub(super) fn reason(&self) -> &'static str {
         match self {
             TransportError::Connect(error) => error.reason(),
@@ -135,22 +136,23 @@ impl TransportError {
     }
 }
 
-/// How a request on one connection failed.
+/// Failure of a request on one connection.
 #[derive(Debug)]
 enum Failure {
-    /// The connection takes no requests; this one did not reach the server's application.
+    /// The connection accepts no requests, and the request did not reach the server's application.
     NotSent,
-    /// The server refused this one, untouched (REFUSED_STREAM; RFC 9113, section 8.7).
+    /// The server refused the request without processing it (REFUSED_STREAM; RFC 9113, section
+    /// 8.7).
     Refused,
-    /// Nobody knows.
+    /// The server may or may not have handled the request.
     Lost,
 }
 
-/// Connections to one origin.
+/// HTTP client for one origin.
 pub(super) struct Transport {
     pool: Arc<Pool>,
     permits: Semaphore,
-    http1_turns: Semaphore,
+    http1_permits: Semaphore,
     request_timeout: Duration,
 }
 
@@ -162,7 +164,7 @@ struct Pool {
 }
 
 impl Transport {
-    /// Nothing is connected yet.
+    /// Creates a transport without connecting.
     pub(super) fn new(
         origin: &Url,
         tls: &Tls,
@@ -170,16 +172,16 @@ impl Transport {
     ) -> Result<Self, SetupError> {
         let dialer = Dialer::new(origin, tls, settings.connect_timeout)?;
         let permits = Semaphore::new(settings.max_in_flight.clamp(1, Semaphore::MAX_PERMITS));
-        let http1_turns =
+        let http1_permits =
             Semaphore::new(settings.http1_connections.clamp(1, Semaphore::MAX_PERMITS));
         let request_timeout = settings.request_timeout;
         let multiplexed = http2::Connections::new();
         let keep_alive = http1::Connections::new();
         let pool = Arc::new(Pool { dialer, settings, multiplexed, keep_alive });
-        Ok(Transport { pool, permits, http1_turns, request_timeout })
+        Ok(Transport { pool, permits, http1_permits, request_timeout })
     }
 
-    /// A path (and query) of the origin, to be prepared once.
+    /// Parses a path (and query) of the origin, so that requests can reuse it.
     pub(super) fn target(&self, path: &str) -> Result<Target, SetupError> {
         let unusable = |_| SetupError::Url("the endpoint");
         let origin = self.pool.dialer.origin();
@@ -193,21 +195,21 @@ impl Transport {
         })
     }
 
-    /// Posts `body` and reads the whole answer. What has no permit and no connection by `start_by`,
-    /// or within the request timeout, is not sent; what is sent has the whole request timeout for
-    /// its answer.
+    /// Posts `body` and reads the complete response. A request without a permit and a connection by
+    /// `start_by`, or within the request timeout, is not sent. A request that is sent has the whole
+    /// request timeout for its response.
     pub(super) async fn post(
         &self,
         target: &Target,
         headers: &HeaderMap,
         body: Bytes,
         start_by: Instant,
-    ) -> Result<Answer, TransportError> {
+    ) -> Result<Response, TransportError> {
         let now = Instant::now();
         let start_by =
             now.checked_add(self.request_timeout).map_or(start_by, |latest| latest.min(start_by));
         // The semaphores are never closed.
-        let _permit = in_time(start_by, self.permits.acquire())
+        let _permit = before_deadline(start_by, self.permits.acquire())
             .await?
             .map_err(|_| TransportError::NotTaken)?;
         self.exchange(target, headers, body, start_by).await
@@ -219,9 +221,9 @@ impl Transport {
         headers: &HeaderMap,
         body: Bytes,
         start_by: Instant,
-    ) -> Result<Answer, TransportError> {
+    ) -> Result<Response, TransportError> {
         let mut refusals = 0;
-        for _ in 0..self.pool.settings.connections + SPARE_TRIES {
+        for _ in 0..self.pool.settings.connections + EXTRA_TRIES {
             if Instant::now() > start_by {
                 return Err(TransportError::Timeout { sent: false });
             }
@@ -230,25 +232,26 @@ impl Transport {
                     self.over_http1(target, headers, body.clone(), start_by).await?
                 }
                 Some(Protocol::Http2) | None => {
-                    match in_time(start_by, self.pool.stream()).await? {
+                    match before_deadline(start_by, self.pool.stream()).await? {
                         Ok(None) => continue,
-                        // It said nothing, so it was given nothing.
+                        // The server sent no byte, so no request was sent to it.
                         Err(error) if error.is_hung_up() => Err(Failure::Refused),
                         Err(error) => return Err(error),
                         Ok(Some(stream)) => {
                             let request = target.over_http2(headers, body.clone());
-                            self.answered(stream.exchange(request, &self.pool.settings)).await?
+                            self.await_response(stream.exchange(request, &self.pool.settings))
+                                .await?
                         }
                     }
                 }
             };
             match failure {
-                Ok(answer) => return Ok(answer),
+                Ok(response) => return Ok(response),
                 Err(Failure::Lost) => return Err(TransportError::Interrupted),
                 Err(Failure::NotSent) => {}
                 Err(Failure::Refused) => refusals += 1,
             }
-            if refusals == REFUSALS {
+            if refusals == MAX_REFUSALS {
                 break;
             }
         }
@@ -261,16 +264,18 @@ impl Transport {
         headers: &HeaderMap,
         body: Bytes,
         start_by: Instant,
-    ) -> Result<Result<Answer, Failure>, TransportError> {
-        let _permit = in_time(start_by, self.http1_turns.acquire())
+    ) -> Result<Result<Response, Failure>, TransportError> {
+        let _permit = before_deadline(start_by, self.http1_permits.acquire())
             .await?
             .map_err(|_| TransportError::NotTaken)?;
-        let Some(connection) = in_time(start_by, self.pool.keep_alive_connection()).await?? else {
+        let Some(connection) =
+            before_deadline(start_by, self.pool.keep_alive_connection()).await??
+        else {
             return Ok(Err(Failure::NotSent));
         };
         let request = target.over_http1(headers, body);
         let exchanged = self
-            .answered(self.pool.keep_alive.exchange(connection, request, &self.pool.settings))
+            .await_response(self.pool.keep_alive.exchange(connection, request, &self.pool.settings))
             .await?;
         if exchanged.is_err() {
             self.pool.dialer.forget_protocol();
@@ -278,16 +283,19 @@ impl Transport {
         Ok(exchanged)
     }
 
-    /// Waits for the answer to a request that is on its way.
-    async fn answered<T>(&self, exchange: impl Future<Output = T>) -> Result<T, TransportError> {
+    /// Waits for the response to a request that was sent.
+    async fn await_response<T>(
+        &self,
+        exchange: impl Future<Output = T>,
+    ) -> Result<T, TransportError> {
         timeout(self.request_timeout, exchange)
             .await
             .map_err(|_| TransportError::Timeout { sent: true })
     }
 }
 
-/// Waits for what a request needs before it is sent.
-async fn in_time<T>(
+/// Waits for a precondition of sending a request, until `start_by`.
+async fn before_deadline<T>(
     start_by: Instant,
     needed: impl Future<Output = T>,
 ) -> Result<T, TransportError> {
@@ -323,7 +331,8 @@ impl Target {
     }
 }
 
-/// Reads a body of at most `limit` bytes; a longer one becomes empty, its status still says enough.
+/// Reads a body of at most `limit` bytes. A longer body counts as empty: the status still tells
+/// enough.
 async fn read_bounded(mut body: Incoming, limit: usize) -> Result<Bytes, hyper::Error> {
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();

@@ -24,14 +24,14 @@ fn attempts(made: u32, elapsed: i64, left: i64) -> Attempts {
 const DAY: i64 = 86_400;
 
 #[test]
-fn a_throttle_without_a_time_waits_a_minute_first() {
+fn waits_a_minute_when_throttle_names_no_time() {
     let attempts = attempts(1, 0, DAY);
     let decision = Policy::default().decide(&throttled(None), &attempts, 0.0);
     assert_eq!(decision, Decision::RetryAt(seconds(attempts.now, 60)));
 }
 
 #[test]
-fn an_outage_doubles_from_ten_seconds_to_ten_minutes() {
+fn doubles_wait_from_10_s_to_10_min_in_outage() {
     let waits: Vec<i64> = (1..=9)
         .map(|made| {
             let attempts = attempts(made, 0, DAY);
@@ -45,12 +45,12 @@ fn an_outage_doubles_from_ten_seconds_to_ten_minutes() {
 }
 
 #[test]
-fn the_last_word_on_a_doubtful_delivery_falls_after_an_hour() {
+fn gives_up_after_an_hour_when_maybe_delivered() {
     let attempts = attempts(8, 3_001, DAY);
     let policy = Policy::default();
     assert_eq!(
         policy.decide(&unavailable(None, true), &attempts, 0.0),
-        Decision::GiveUp(GaveUp::RetriesExhausted)
+        Decision::GiveUp(GiveUpReason::RetriesExhausted)
     );
     assert!(matches!(
         policy.decide(&unavailable(None, false), &attempts, 0.0),
@@ -59,7 +59,7 @@ fn the_last_word_on_a_doubtful_delivery_falls_after_an_hour() {
 }
 
 #[test]
-fn final_outcomes_are_not_repeated() {
+fn retries_no_final_outcome() {
     let policy = Policy::default();
     for outcome in [
         Outcome::Sent { provider_id: "1".into() },
@@ -77,7 +77,10 @@ fn holds_until_expiry_at_most() {
         |wait, attempts: &Attempts| policy.hold(wait, attempts.now, attempts.expires_at, 0.0);
     assert_eq!(hold(Duration::from_secs(60), &soon), Decision::HoldUntil(soon.expires_at));
     assert_eq!(hold(Duration::MAX, &soon), Decision::HoldUntil(soon.expires_at));
-    assert_eq!(hold(Duration::from_secs(1), &attempts(1, 0, 0)), Decision::GiveUp(GaveUp::Expired));
+    assert_eq!(
+        hold(Duration::from_secs(1), &attempts(1, 0, 0)),
+        Decision::GiveUp(GiveUpReason::Expired)
+    );
 }
 
 #[test]
@@ -93,7 +96,7 @@ fn ends_delivery_when_its_address_stays_refused() {
             .collect();
         assert!(waits.is_sorted() && waits[4] >= waits[0] * 10, "{waits:?}");
         let last = policy.decide(&outcome, &attempts(5, 7_200, 365 * DAY), 0.0);
-        assert_eq!(last, Decision::GiveUp(GaveUp::Charged));
+        assert_eq!(last, Decision::GiveUp(GiveUpReason::AddressFailing));
         let few = policy.decide(&outcome, &attempts(4, 100_000, 365 * DAY), 0.0);
         assert!(matches!(few, Decision::RetryAt(_)), "{few:?}");
     }
@@ -112,7 +115,7 @@ fn retries_once_more_when_asked_to_wait_long() {
         let second = attempts(2, 3_600, 30 * DAY);
         assert_eq!(
             policy.decide(&outcome, &second, 0.0),
-            Decision::GiveUp(GaveUp::RetriesExhausted)
+            Decision::GiveUp(GiveUpReason::RetriesExhausted)
         );
     }
 }
@@ -139,14 +142,16 @@ fn any_failure() -> impl Strategy<Value = Outcome> {
         prop::option::of(prop_oneof![0u64..100_000, any::<u64>()].prop_map(Duration::from_secs));
     prop_oneof![
         asked.clone().prop_map(throttled),
-        (asked, any::<bool>()).prop_map(|(asked, doubt)| unavailable(asked, doubt)),
+        (asked, any::<bool>())
+            .prop_map(|(asked, maybe_delivered)| unavailable(asked, maybe_delivered)),
     ]
 }
 
 proptest! {
     #[test]
-    fn a_retry_is_never_early_never_late(
-        outcome in any_failure(), made in 1u32..1_000, elapsed in 0i64..100_000, left in -10i64..1_000_000, random in 0.0..1.0f64,
+    fn retries_neither_early_nor_late(
+        outcome in any_failure(), made in 1u32..1_000, elapsed in 0i64..100_000,
+        left in -10i64..1_000_000, random in 0.0..1.0f64,
     ) {
         let attempts = attempts(made, elapsed, left);
         let policy = Policy::default();
@@ -166,7 +171,7 @@ proptest! {
     }
 
     #[test]
-    fn doubtful_deliveries_end_within_the_hour(random in 0.0..1.0f64) {
+    fn gives_up_within_an_hour_when_maybe_delivered(random in 0.0..1.0f64) {
         let policy = Policy::default();
         let mut state = attempts(1, 0, 30 * DAY);
         loop {
@@ -174,16 +179,20 @@ proptest! {
             match policy.decide(&unavailable(None, true), &state, random) {
                 Decision::RetryAt(at) => { state.now = at; state.made += 1; }
                 decision => {
-                    prop_assert_eq!(decision, Decision::GiveUp(GaveUp::RetriesExhausted));
+                    prop_assert_eq!(decision, Decision::GiveUp(GiveUpReason::RetriesExhausted));
                     break;
                 }
             }
         }
-        prop_assert!(state.now <= later(state.first_at, policy.doubt));
+        prop_assert!(state.now <= later(state.first_at, policy.maybe_delivered_for));
     }
 
     #[test]
-    fn more_randomness_is_more_patience(made in 1u32..20, low in 0.0..1.0f64, high in 0.0..1.0f64) {
+    fn waits_longer_when_random_is_larger(
+        made in 1u32..20,
+        low in 0.0..1.0f64,
+        high in 0.0..1.0f64,
+    ) {
         prop_assume!(low <= high);
         let attempts = attempts(made, 0, 365 * DAY);
         let at = |random| match Policy::default().decide(&throttled(None), &attempts, random) {

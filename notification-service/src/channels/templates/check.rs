@@ -1,11 +1,10 @@
-//! Finds at the start what would go wrong with a template at a send: by reading it, and by
-//! rendering it with samples.
+//! Checks templates at the start, by parsing them and by rendering them with samples.
 
 use minijinja::{Environment, Error, ErrorKind};
 
 use super::{Fault, Notice, Part, Templates, UNSUBSCRIBE_URL, engine::FUEL, samples};
 
-/// Every name that a template may use.
+/// Names that a template may use.
 const NAMES: [&str; 18] = [
     "title",
     "message",
@@ -27,21 +26,23 @@ const NAMES: [&str; 18] = [
     "namespace",
 ];
 
-/// Tags that a template must not have: they read other templates, or let text into HTML as it is.
+/// Tags that a template must not use: they read other templates, or disable escaping.
 const FORBIDDEN: [&str; 6] = ["include", "import", "from", "extends", "block", "autoescape"];
 
-/// Parses a template into the environment and looks at every name in it, whatever its conditions.
+/// Parses a template into the environment and checks every name in it, also in branches that are
+/// not taken.
 pub(super) fn add(environment: &mut Environment<'static>, name: &str, text: &str) -> Vec<Fault> {
     if let Err(error) = environment.add_template_owned(name.to_owned(), text.to_owned()) {
         return vec![fault(name, &error)];
     }
-    let names =
-        environment.get_template(name).map(|it| it.undeclared_variables(true)).unwrap_or_default();
-    let unknown = names.iter().filter(|it| !NAMES.contains(&it.as_str())).map(|unknown| Fault {
-        file: name.to_owned(),
-        line: line_of(text, unknown.rsplit('.').next().unwrap_or(unknown)),
-        problem: format!("there is no variable `{unknown}`"),
-    });
+    let names = environment.get_template(name).map(|parsed| parsed.undeclared_variables(true));
+    let names = names.unwrap_or_default();
+    let unknown =
+        names.iter().filter(|used| !NAMES.contains(&used.as_str())).map(|unknown| Fault {
+            file: name.to_owned(),
+            line: line_of(text, unknown.rsplit('.').next().unwrap_or(unknown)),
+            problem: format!("there is no variable `{unknown}`"),
+        });
     let forbidden =
         tags(text).filter(|(_, tag)| FORBIDDEN.contains(tag)).map(|(line, tag)| Fault {
             file: name.to_owned(),
@@ -51,8 +52,8 @@ pub(super) fn add(environment: &mut Environment<'static>, name: &str, text: &str
     unknown.chain(forbidden).collect()
 }
 
-/// Renders every template of the folder in every language that uses it, with and without what a
-/// reminder may lack.
+/// Renders every template of the folder in every language that uses it, with and without the
+/// optional parts of a reminder.
 pub(super) fn rendered(templates: &Templates) -> Vec<Fault> {
     let mut faults = Vec::new();
     for language in templates.languages.values() {
@@ -63,7 +64,7 @@ pub(super) fn rendered(templates: &Templates) -> Vec<Fault> {
                     Ok(text) if text.trim().is_empty() => Some(Fault {
                         file: name.to_owned(),
                         line: None,
-                        problem: "it renders to nothing".into(),
+                        problem: "renders to nothing".into(),
                     }),
                     Ok(_) => None,
                     Err(error) => Some(fault(name, &error)),
@@ -89,14 +90,14 @@ fn cases(tag: &str) -> impl Iterator<Item = (Notice<'_>, Option<&'static str>)> 
 
 fn fault(file: &str, error: &Error) -> Fault {
     let problem = match (error.kind(), error.detail()) {
-        (ErrorKind::OutOfFuel, _) => format!("it does not end within {FUEL} steps"),
+        format!("it does not end within {FUEL} steps"),
         (kind, Some(detail)) => format!("{kind}: {detail}"),
         (kind, None) => kind.to_string(),
     };
     Fault { file: file.to_owned(), line: error.line(), problem }
 }
 
-/// The line on which a word first stands inside `{{ }}` or `{% %}`.
+/// Returns the first line with a word inside `{{ }}` or `{% %}`.
 fn line_of(text: &str, word: &str) -> Option<usize> {
     let is_part = |character: char| character.is_alphanumeric() || character == '_';
     let mut ends = 0;
@@ -108,19 +109,19 @@ fn line_of(text: &str, word: &str) -> Option<usize> {
             ends = to;
             let inside = &text[from..to];
             let at = inside
-                .split(|it| !is_part(it))
-                .position(|it| it == word)
+                .split(|character| !is_part(character))
+                .position(|part| part == word)
                 .and_then(|_| inside.find(word))?;
             Some(text[..from + at].matches('\n').count() + 1)
         },
     )
 }
 
-/// Every `{% tag`, with its line.
+/// Returns every `{% tag`, with its line.
 fn tags(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.match_indices("{%").filter_map(|(at, open)| {
         let inside = text[at + open.len()..].trim_start_matches(['-', '+']).trim_start();
-        let tag = inside.split(|it: char| !it.is_ascii_alphabetic()).next()?;
+        let tag = inside.split(|next: char| !next.is_ascii_alphabetic()).next()?;
         Some((text[..at].matches('\n').count() + 1, tag))
     })
 }

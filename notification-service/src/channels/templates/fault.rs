@@ -1,15 +1,15 @@
-//! What is wrong with a folder of templates.
+//! Faults of a folder of templates.
 
 use std::fmt;
 
-/// One fault of one file.
+/// Fault of one file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fault {
-    /// The file, relative to the folder; the folder itself is `.`.
+    /// File, relative to the folder. The folder itself is `.`.
     pub file: String,
-    /// The line, where one is to blame.
+    /// Line, if the fault is on one.
     pub line: Option<usize>,
-    /// What is wrong.
+    /// Description of the fault.
     pub problem: String,
 }
 
@@ -22,12 +22,12 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Every fault of a folder, one a line.
+/// All faults of a folder, one on each line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Faults(Vec<Fault>);
 
 impl Faults {
-    /// Each once, in the order of files and lines.
+    /// Sorts faults by file and line, and removes duplicates.
     pub(super) fn sorted(mut faults: Vec<Fault>) -> Self {
         faults.sort();
         faults.dedup();

@@ -1,5 +1,5 @@
-//! A mounted folder of templates and words. Its files have the names of ours; a folder in it is a
-//! language, whose files come before those that stand beside it.
+//! Mounted folder of templates and translations. Its files have the names of the built-in ones. A
+//! sub-folder is a language, whose files take precedence over those next to it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,44 +12,44 @@ use icu_locale_core::LanguageIdentifier;
 use super::{Fault, Part};
 use crate::channels::translations::{self, LANGUAGES, Wordlist, Words};
 
-/// The name of a file of words.
+/// Name of a file of translations.
 const WORDS: &str = "words.json";
-/// The largest file that is read, in bytes.
+/// Size of the largest file that is read, in bytes.
 const LARGEST: u64 = 256 * 1024;
 
-/// What a folder holds.
+/// Contents of a folder.
 #[derive(Debug, Default)]
 pub(super) struct Folder {
-    /// By path: `email.html`, `de/email.html`.
+    /// Templates by path: `email.html`, `de/email.html`.
     pub(super) templates: BTreeMap<String, String>,
-    /// By tag.
+    /// Translations by language tag.
     wordlists: BTreeMap<String, Wordlist>,
     tags: BTreeSet<String>,
 }
 
 impl Folder {
-    /// Reads a folder, and says what of it could not be read.
+    /// Reads a folder. Returns its contents and its faults.
     pub(super) fn read(path: &Path) -> (Self, Vec<Fault>) {
-        let mut reading = Reading::default();
+        let mut reading = FolderReader::default();
         reading.root(path);
         (reading.folder, reading.faults)
     }
 
-    /// The languages it speaks of, and ours.
+    /// Returns the tags of the folder's languages and of the built-in ones.
     pub(super) fn tags(&self) -> BTreeSet<String> {
         self.tags.iter().cloned().chain(LANGUAGES.map(|(tag, _)| tag.to_owned())).collect()
     }
 
-    /// The words of a language: for each its own before that of a language it falls back on, and
-    /// the folder's before ours.
+    /// Returns the words of a language. Each word of the language takes precedence over its
+    /// fallbacks, and each word of the folder over the built-in one.
     pub(super) fn words(&self, tag: &str) -> Result<Words, Fault> {
         let file = format!("{tag}/{WORDS}");
         let mut words = Wordlist::default();
         for tag in translations::lookup(tag) {
             words = words.over(self.wordlists.get(tag).cloned().unwrap_or_default());
-            if let Some((_, json)) = LANGUAGES.iter().find(|(ours, _)| *ours == tag) {
-                let ours = Wordlist::parse(json).map_err(|error| broken(&file, &error))?;
-                words = words.over(ours);
+            if let Some((_, json)) = LANGUAGES.iter().find(|(language, _)| *language == tag) {
+                let built_in = Wordlist::parse(json).map_err(|error| broken(&file, &error))?;
+                words = words.over(built_in);
             }
         }
         words.complete().map_err(|missing| {
@@ -62,8 +62,8 @@ impl Folder {
         })
     }
 
-    /// The path of the template that is used for a language; none: ours.
-    pub(super) fn best(&self, part: Part, tag: &str) -> Option<String> {
+    /// Returns the path of the template for a language, `None` for the built-in one.
+    pub(super) fn best_template(&self, part: Part, tag: &str) -> Option<String> {
         let general = part.file_name();
         let mut paths = translations::lookup(tag)
             .map(|tag| format!("{tag}/{general}"))
@@ -73,12 +73,12 @@ impl Folder {
 }
 
 #[derive(Default)]
-struct Reading {
+struct FolderReader {
     folder: Folder,
     faults: Vec<Fault>,
 }
 
-impl Reading {
+impl FolderReader {
     fn root(&mut self, path: &Path) {
         for (name, is_folder) in self.entries(path, ".") {
             let entry = path.join(&name);
@@ -87,7 +87,7 @@ impl Reading {
             } else if name.parse::<LanguageIdentifier>().is_ok_and(|tag| tag.to_string() == name) {
                 self.language(&entry, &name);
             } else {
-                self.fault(&name, "is no language tag as BCP 47 writes it, such as de or pt-BR");
+                self.fault(&name, "is not a BCP 47 language tag, such as de or pt-BR");
             }
         }
     }
@@ -97,7 +97,7 @@ impl Reading {
         for (name, is_folder) in self.entries(path, tag) {
             let (entry, file) = (path.join(&name), format!("{tag}/{name}"));
             match (is_folder, name.as_str()) {
-                (true, _) => self.fault(&file, "is a folder within a language"),
+                (true, _) => self.fault(&file, "is a folder inside a language folder"),
                 (false, WORDS) => self.words(&entry, &file, tag),
                 (false, _) => self.template(&entry, &file, &name),
             }
@@ -108,7 +108,7 @@ impl Reading {
         if !Part::ALL.iter().any(|part| part.file_name() == name) {
             let names = Part::ALL.map(Part::file_name).join(", ");
             let words = if file == name { "" } else { ", words.json" };
-            return self.fault(file, format!("is no file of ours: there are {names}{words}"));
+            return self.fault(file, format!("is not a known file: expected {names}{words}"));
         }
         if let Some(text) = self.text(path, file) {
             self.folder.templates.insert(file.to_owned(), text);
@@ -126,8 +126,10 @@ impl Reading {
     }
 
     fn text(&mut self, path: &Path, file: &str) -> Option<String> {
-        let read = fs::metadata(path)
-            .and_then(|it| if it.len() > LARGEST { Ok(None) } else { fs::read(path).map(Some) });
+        let read = fs::metadata(path).and_then(|file| match file.len() {
+            0..=LARGEST => fs::read(path).map(Some),
+            _ => Ok(None),
+        });
         match read.map(|bytes| bytes.map(String::from_utf8)) {
             Ok(Some(Ok(text))) => return Some(text),
             Ok(Some(Err(_))) => self.fault(file, "is not UTF-8"),
@@ -137,8 +139,8 @@ impl Reading {
         None
     }
 
-    /// What a folder holds, and whether it is a folder. What begins with a dot is not ours: mounted
-    /// ConfigMaps keep their versions so.
+    /// Lists the entries of a folder, with `true` for sub-folders. Names that begin with a dot are
+    /// skipped: mounted ConfigMaps keep their versions in such folders.
     fn entries(&mut self, path: &Path, file: &str) -> Vec<(String, bool)> {
         let read = fs::read_dir(path).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
         let entries = read.unwrap_or_else(|error| {
@@ -147,7 +149,7 @@ impl Reading {
         });
         let named = entries
             .iter()
-            .map(|it| (it.file_name().to_string_lossy().into_owned(), it.path().is_dir()));
+            .map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path().is_dir()));
         named.filter(|(name, _)| !name.starts_with('.')).collect()
     }
 

@@ -1,4 +1,5 @@
-//! The time in a template: written when a template asks for it, which those of a push seldom do.
+//! Time in the context of a template, formatted only if the template uses it, which templates of a
+//! push seldom do.
 
 use std::sync::{Arc, OnceLock};
 
@@ -16,8 +17,8 @@ struct Times {
     written: OnceLock<WrittenTime>,
 }
 
-/// `date`, `time` and `when` for a template's context.
-pub(super) fn unwritten(at: DateTime<Tz>, locale: Locale) -> Value {
+/// Returns `date`, `time` and `when` for the context of a template.
+pub(super) fn lazy_time(at: DateTime<Tz>, locale: Locale) -> Value {
     Value::from_object(Times { at, locale, written: OnceLock::new() })
 }
 

@@ -1,4 +1,4 @@
-//! The texts of one message, for one reader.
+//! Templates for one locale, and the texts of one message rendered with them.
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -8,26 +8,26 @@ use minijinja::{Value, context};
 use super::{Language, Notice, Part, Templates, lazy_time};
 use crate::channels::translations::{self, WrittenTime};
 
-/// The words, the templates and the way to write times for one reader.
+/// Templates, translations and format of times for one locale.
 #[derive(Debug)]
-pub struct Edition<'a> {
+pub struct LocalizedTemplates<'a> {
     templates: &'a Templates,
     language: &'a Language,
     locale: Locale,
 }
 
-impl<'a> Edition<'a> {
+impl<'a> LocalizedTemplates<'a> {
     pub(super) fn new(templates: &'a Templates, language: &'a Language, locale: Locale) -> Self {
-        Edition { templates, language, locale }
+        LocalizedTemplates { templates, language, locale }
     }
 
-    /// The tag of the language whose words are used.
+    /// Returns the tag of the language of the translations.
     #[must_use]
     pub fn language(&self) -> &'a str {
         &self.language.tag
     }
 
-    /// The heading: the user's, else the word for a reminder.
+    /// Returns the heading: the user's, or the word for a reminder.
     #[must_use]
     pub fn title<'b>(&self, title: Option<&'b str>) -> &'b str
     where
@@ -36,7 +36,7 @@ impl<'a> Edition<'a> {
         title.filter(|title| !title.trim().is_empty()).unwrap_or(&self.language.words.reminder)
     }
 
-    /// Writes a time in its zone.
+    /// Formats a time in a time zone.
     #[must_use]
     pub fn write(&self, at: DateTime<Utc>, time_zone: Tz) -> WrittenTime {
         translations::write(&at.with_timezone(&time_zone), &self.locale)
@@ -47,20 +47,25 @@ impl<'a> Edition<'a> {
         let context = context! {
             title => self.title(notice.title),
             message => notice.message,
-            url => notice.url.filter(|url| url.starts_with("https://") || url.starts_with("http://")),
+            url => notice.url.filter(|url| is_web_url(url)),
             timeZone => notice.time_zone.name(),
             locale => self.locale.to_string(),
             language => self.language.tag,
             direction => self.language.words.direction.as_str(),
             unsubscribeUrl => unsubscribe_url,
             words => Value::from_serialize(&self.language.words),
-            ..lazy_time::unwritten(at, self.locale.clone())
+            ..lazy_time::lazy_time(at, self.locale.clone())
         };
         Texts { templates: self.templates, language: self.language, context }
     }
 }
 
-/// The texts of one message.
+/// Returns `true` for an http or https URL.
+fn is_web_url(url: &str) -> bool {
+    url.starts_with("https://") || url.starts_with("http://")
+}
+
+/// Texts of one message.
 #[derive(Debug)]
 pub struct Texts<'a> {
     templates: &'a Templates,
@@ -69,15 +74,15 @@ pub struct Texts<'a> {
 }
 
 impl Texts<'_> {
-    /// Renders a text. If a template of the folder fails, ours is rendered instead.
+    /// Renders a text. If a template of the folder fails, the built-in one is rendered instead.
     ///
     /// # Errors
-    /// When ours fails as well, which a test rules out.
+    /// If the built-in template fails as well, which a test rules out.
     pub fn render(&self, part: Part) -> Result<String, minijinja::Error> {
         if let Some(name) = self.language.custom(part) {
             match self.custom(name) {
                 Ok(text) => return Ok(text),
-                // The error names the template and its line, and quotes nothing of the message.
+                // The error names the template and its line, and does not quote the message.
                 Err(error) => tracing::warn!(
                     template = name,
                     line = error.line(),
@@ -86,15 +91,15 @@ impl Texts<'_> {
                 ),
             }
         }
-        self.templates.own.get_template(part.file_name())?.render(&self.context)
+        self.templates.built_in.get_template(part.file_name())?.render(&self.context)
     }
 
-    /// Renders a template of the folder, which may fail.
+    /// Renders a template of the folder. The template may fail.
     pub(super) fn custom(&self, name: &str) -> Result<String, minijinja::Error> {
         self.templates.custom.get_template(name)?.render(&self.context)
     }
 
-    /// Renders what a push shows, which is never blank.
+    /// Renders the texts of a push, which are never blank.
     #[must_use]
     pub fn push(&self, message: &str) -> PushText {
         PushText {
@@ -112,11 +117,11 @@ impl Texts<'_> {
     }
 }
 
-/// What a push shows.
+/// Texts of a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PushText {
-    /// The heading.
+    /// Heading.
     pub title: String,
-    /// The text.
+    /// Text.
     pub body: String,
 }

@@ -6,26 +6,27 @@ use chrono::{DateTime, Utc};
 
 use super::Notice;
 
-/// Where a sample's reader would stop these mails.
+/// Unsubscribe URL of the samples.
 pub const UNSUBSCRIBE_URL: &str = "https://example.com/unsubscribe?user=4711&list=reminders";
 
-/// A reminder to try templates with.
+/// Sample reminder to render templates with.
 #[derive(Debug, Clone, Copy)]
 pub struct Sample {
-    /// Its name, fit for a file.
+    /// Name, usable as a file name.
     pub name: &'static str,
-    /// What it says.
+    /// Content.
     pub notice: Notice<'static>,
 }
 
-/// As long as a message may be, in lines and in one word.
+/// Text of the longest allowed length, with many lines and one long word.
 static LONG: LazyLock<String> = LazyLock::new(|| {
-    let paragraph = "Take the passports, both tickets and the letter of the insurance. Turn off the water, close the \
-        windows, and leave the key with the neighbours & tell them about the <big> parcel.\n\n";
+    let paragraph = "Take the passports, both tickets and the letter of the insurance. \
+        Turn off the water, close the windows, and leave the key with the neighbours & \
+        tell them about the <big> parcel.\n\n";
     format!("{}https://example.com/{}", paragraph.repeat(9), "a-path-that-has-no-end/".repeat(14))
 });
 
-/// The samples: with everything, with as little as there can be, long, and written from right to
+/// Returns the samples: with all parts, with the fewest parts, long, and written from right to
 /// left.
 #[must_use]
 pub fn samples() -> [Sample; 4] {

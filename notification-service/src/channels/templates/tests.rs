@@ -33,7 +33,7 @@ fn rendered(templates: &Templates, part: Part, locale: &str) -> String {
 }
 
 #[test]
-fn every_language_reads_as_its_golden_file() {
+fn renders_golden_file_of_each_language() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/languages");
     for tag in OURS.languages().chain(["en-GB", "de-AT", "fr-CA"]) {
         let texts = OURS.texts(&Notice { locale: Some(tag), ..notice() }, Some(UNSUBSCRIBE_URL));
@@ -47,12 +47,12 @@ fn every_language_reads_as_its_golden_file() {
 }
 
 #[test]
-fn a_locale_we_do_not_know_is_answered_in_english() {
+fn falls_back_on_english_when_locale_is_unknown() {
     for locale in [None, Some("tlh"), Some(""), Some("x-y"), Some("no locale"), Some("und")] {
-        let edition = OURS.edition(locale);
-        assert_eq!((edition.language(), edition.title(None)), ("en", "Reminder"), "{locale:?}");
+        let localized = OURS.for_locale(locale);
+        assert_eq!((localized.language(), localized.title(None)), ("en", "Reminder"), "{locale:?}");
         assert_eq!(
-            edition.write(notice().date, chrono_tz::UTC).phrase,
+            localized.write(notice().date, chrono_tz::UTC).phrase,
             "Friday, 3 October 2025 at 07:30 (UTC)"
         );
     }
@@ -63,12 +63,12 @@ fn a_locale_we_do_not_know_is_answered_in_english() {
         ("pt-BR", "pt"),
         ("ja-Jpan-JP", "ja"),
     ] {
-        assert_eq!(OURS.edition(Some(locale)).language(), language, "{locale}");
+        assert_eq!(OURS.for_locale(Some(locale)).language(), language, "{locale}");
     }
 }
 
 #[test]
-fn a_languages_own_file_comes_before_the_general_one_and_that_before_ours() {
+fn prefers_language_over_general_over_built_in() {
     let templates = loaded(&[
         ("email.subject.txt", "all: {{ title }}"),
         ("de/email.subject.txt", "de: {{ title }}"),
@@ -86,8 +86,9 @@ fn a_languages_own_file_comes_before_the_general_one_and_that_before_ours() {
 }
 
 #[test]
-fn a_language_can_be_added() {
-    let words = r#"{"reminder": "تذكير", "openLink": "فتح الرابط", "why": "لأنك أنشأت تذكيرًا.", "unsubscribe": "إلغاء", "direction": "rtl"}"#;
+fn adds_language_of_folder() {
+    let words = r#"{"reminder": "تذكير", "openLink": "فتح الرابط", "why": "لأنك أنشأت تذكيرًا.",
+        "unsubscribe": "إلغاء", "direction": "rtl"}"#;
     let html = rendered(&loaded(&[("ar/words.json", words)]), Part::EmailHtml, "ar-EG");
     assert!(
         html.contains(r#"<html lang="ar" dir="rtl">"#) && html.contains("فتح الرابط"),
@@ -100,7 +101,7 @@ fn a_language_can_be_added() {
 }
 
 #[test]
-fn a_push_can_say_when() {
+fn renders_time_in_push() {
     let templates =
         loaded(&[("push.body.txt", "{{ time }}, {{ date }} ({{ timeZone }}): {{ message }}\n\n")]);
     let push = templates.texts(&Notice { locale: Some("en-US"), ..notice() }, None).push("");
@@ -112,7 +113,7 @@ fn a_push_can_say_when() {
 }
 
 #[test]
-fn every_fault_is_named_with_its_file_and_line() {
+fn names_file_and_line_of_each_fault() {
     let found = faults(&[
         ("email.html", "<p>\n{{ message }\n</p>"),
         ("email.txt", "{{ message }}\n{% if url %}\n{{ titel }} {{ words.opnLink }}{% endif %}"),
@@ -129,9 +130,9 @@ fn every_fault_is_named_with_its_file_and_line() {
         "email.html:2: syntax error",
         "email.txt:3: there is no variable `titel`",
         "email.txt:3: there is no variable `words.opnLink`",
-        "fr/mail.html: is no file of ours",
-        "pt_br: is no language tag",
-        "readme.md: is no file of ours",
+        "fr/mail.html: is not a known file",
+        "pt_br: is not a BCP 47 language tag",
+        "readme.md: is not a known file",
     ];
     assert_eq!(found.len(), begins.len(), "{found:#?}");
     found
@@ -141,14 +142,14 @@ fn every_fault_is_named_with_its_file_and_line() {
 }
 
 #[test]
-fn what_only_shows_when_rendered_is_found_as_well() {
+fn finds_faults_that_appear_when_rendered() {
     assert_eq!(
         faults(&[("de/push.body.txt", "\n{{ message | shout }}")]),
         ["de/push.body.txt:2: unknown filter: filter shout is unknown"]
     );
     assert_eq!(
         faults(&[("push.title.txt", "{# nothing #}")]),
-        ["push.title.txt: it renders to nothing"]
+        ["push.title.txt: renders to nothing"]
     );
     let endless = "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
     assert_eq!(
@@ -158,7 +159,7 @@ fn what_only_shows_when_rendered_is_found_as_well() {
 }
 
 #[test]
-fn a_template_reads_no_other_and_escapes_always() {
+fn rejects_tags_that_include_or_disable_escaping() {
     for tag in [
         "include 'email.txt'",
         "- extends \"/etc/passwd\"",
@@ -178,7 +179,7 @@ fn a_template_reads_no_other_and_escapes_always() {
 }
 
 #[test]
-fn what_cannot_be_read_is_said() {
+fn reports_files_that_cannot_be_read() {
     let missing = Templates::load(Path::new("/nowhere/at/all")).unwrap_err();
     assert!(missing.to_string().contains(".: cannot be read: entity not found"), "{missing}");
     let folder = folder(&[]);
@@ -192,7 +193,7 @@ fn what_cannot_be_read_is_said() {
 }
 
 #[test]
-fn a_template_that_fails_for_one_message_is_replaced_by_ours() {
+fn uses_built_in_template_when_own_fails() {
     let templates =
         loaded(&[("email.txt", "{% if message == 'x' %}{{ message | int }}{% endif %}own")]);
     assert_eq!(rendered(&templates, Part::EmailText, "en"), "own");
@@ -202,24 +203,28 @@ fn a_template_that_fails_for_one_message_is_replaced_by_ours() {
     assert_eq!(text(&templates), text(&OURS));
 }
 
-/// The characters by which HTML is made.
+/// Characters that form HTML markup.
 fn markup(html: &str) -> Vec<char> {
-    html.chars().filter(|it| matches!(it, '<' | '>' | '"' | '\'')).collect()
+    html.chars().filter(|character| matches!(character, '<' | '>' | '"' | '\'')).collect()
 }
 
 proptest! {
     #[test]
-    fn no_users_text_breaks_out_of_the_html(
+    fn escapes_any_text_in_html(
         title in prop::option::of("[\\PC<>\"'&{}%]{0,40}"),
         message in "[\\PC<>\"'&{}%]{1,80}",
         path in "[\\PC<>\"'&{}%]{0,40}",
     ) {
         static OWN: LazyLock<Templates> = LazyLock::new(|| {
-            loaded(&[("email.html", "{{ message | replace('a', title) }}<a title=\"{{ title | e }}\" href='{{ url }}'>{{ words.openLink | upper }}</a>")])
+            let template = "{{ message | replace('a', title) }}\
+                <a title=\"{{ title | e }}\" href='{{ url }}'>{{ words.openLink | upper }}</a>";
+            loaded(&[("email.html", template)])
         });
         let url = format!("https://example.com/{path}");
-        let hostile = Notice { title: title.as_deref(), message: &message, url: Some(&url), ..notice() };
-        let harmless = Notice { title: None, message: "m", url: Some("https://example.com/"), ..notice() };
+        let title = title.as_deref();
+        let hostile = Notice { title, message: &message, url: Some(&url), ..notice() };
+        let url = "https://example.com/";
+        let harmless = Notice { title: None, message: "m", url: Some(url), ..notice() };
         for templates in [&*OURS, &*OWN] {
             let html = |notice| templates.texts(notice, None).render(Part::EmailHtml).unwrap();
             prop_assert_eq!(markup(&html(&hostile)), markup(&html(&harmless)));

@@ -1,5 +1,4 @@
-//! A time as a reader writes it: in the order, the clock and the words of the reader's locale
-//! (CLDR, by ICU4X).
+//! Formats a time for a locale, with its order, clock and words (CLDR data by ICU4X).
 
 use chrono::{DateTime, Datelike, Timelike};
 use chrono_tz::Tz;
@@ -10,24 +9,24 @@ use icu_datetime::{
 };
 use icu_locale_core::Locale;
 
-/// A time as a reader in its zone would write it.
+/// Time formatted for a locale and a time zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WrittenTime {
-    /// Such as `Friday, 3 October 2025`.
+    /// Date, such as `Friday, 3 October 2025`.
     pub date: String,
-    /// Such as `09:30`.
+    /// Time of day, such as `09:30`.
     pub time: String,
-    /// All of it, the zone named: `Friday, 3 October 2025 at 09:30 (Europe/Berlin)`.
+    /// Date, time and zone, such as `Friday, 3 October 2025 at 09:30 (Europe/Berlin)`.
     pub phrase: String,
 }
 
-/// Writes a time in its zone, as the locale does.
+/// Formats a time in its zone for a locale.
 #[must_use]
 pub fn write(at: &DateTime<Tz>, locale: &Locale) -> WrittenTime {
     let zone = at.timezone().name();
     match local(at, locale) {
         Some([date, time, both]) => WrittenTime { date, time, phrase: format!("{both} ({zone})") },
-        // A year of five digits, or a locale without data: it is still told, as ISO 8601 does.
+        // For a year of five digits, or a locale without data, the format of ISO 8601 is used.
         None => WrittenTime {
             date: at.format("%Y-%m-%d").to_string(),
             time: at.format("%H:%M").to_string(),
@@ -36,7 +35,7 @@ pub fn write(at: &DateTime<Tz>, locale: &Locale) -> WrittenTime {
     }
 }
 
-/// The date, the time, and both in one phrase.
+/// Returns the date, the time, and both in one phrase.
 fn local(at: &DateTime<Tz>, locale: &Locale) -> Option<[String; 3]> {
     let byte = |number: u32| u8::try_from(number).ok();
     let date = Date::try_new_iso(at.year(), byte(at.month())?, byte(at.day())?).ok()?;
@@ -53,7 +52,7 @@ fn local(at: &DateTime<Tz>, locale: &Locale) -> Option<[String; 3]> {
     Some(texts.map(spaced))
 }
 
-/// CLDR joins some of a time's parts by spaces that not every font has.
+/// Replaces special spaces of CLDR, which not every font has.
 fn spaced(text: String) -> String {
     text.replace(['\u{202f}', '\u{a0}'], " ")
 }
@@ -69,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_written_in_the_readers_zone() {
+    fn writes_time_in_zone() {
         let written = written("2025-10-03T22:05:00Z", "en-GB");
         assert_eq!(written.date, "Saturday, 4 October 2025");
         assert_eq!(written.time, "00:05");
@@ -77,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_region_has_its_own_order_and_clock() {
+    fn writes_order_and_clock_of_region() {
         let phrases = [
             ("en-US", "Friday, October 3, 2025 at 9:30 AM"),
             ("en-GB", "Friday, 3 October 2025 at 09:30"),
@@ -100,18 +99,18 @@ mod tests {
     }
 
     #[test]
-    fn noon_and_midnight_are_told_apart() {
+    fn distinguishes_noon_from_midnight() {
         assert_eq!(written("2025-10-03T10:00:00Z", "en-US").time, "12:00 PM");
         assert_eq!(written("2025-10-02T22:00:00Z", "en-US").time, "12:00 AM");
     }
 
     #[test]
-    fn the_calendar_is_the_locales() {
+    fn uses_calendar_of_locale() {
         assert!(written("2025-10-03T07:30:00Z", "th").date.contains("2568"));
     }
 
     #[test]
-    fn what_no_calendar_holds_is_still_told() {
+    fn writes_time_that_no_calendar_holds() {
         let far = DateTime::<Utc>::MAX_UTC.with_timezone(&chrono_tz::UTC);
         assert!(write(&far, &"de".parse().unwrap()).phrase.ends_with("(UTC)"));
     }

@@ -28,16 +28,16 @@ pub struct Streams {
     ending: CancellationToken,
 }
 
-type Users = Arc<Mutex<HashMap<String, OfUser>>>;
+type Users = Arc<Mutex<HashMap<String, UserStreams>>>;
 
 /// The streams of one user.
 #[derive(Debug)]
-struct OfUser {
+struct UserStreams {
     open: usize,
     connections: Arc<Semaphore>,
 }
 
-impl Default for OfUser {
+impl Default for UserStreams {
     fn default() -> Self {
         Self { open: 0, connections: Arc::new(Semaphore::new(CONNECTIONS_OF_USER)) }
     }
@@ -45,7 +45,7 @@ impl Default for OfUser {
 
 /// The place of one open stream, given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct StreamPermit {
     user_id: String,
     users: Users,
     /// Those of the user, for all of the user's streams.
@@ -80,8 +80,8 @@ impl Streams {
     ///
     /// # Errors
     /// `RATE_LIMITED` when the user has too many, `UPSTREAM_UNAVAILABLE` when the process has.
-    pub(super) fn enter(&self, user_id: &str) -> Result<Place, ApiError> {
-        let mut users = locked(&self.users);
+    pub(super) fn open_stream(&self, user_id: &str) -> Result<StreamPermit, ApiError> {
+        let mut users = lock(&self.users);
         if users.get(user_id).is_some_and(|user| user.open >= STREAMS_OF_USER) {
             return Err(ApiError::new(
                 Reason::RateLimited,
@@ -97,7 +97,7 @@ impl Streams {
         let connections = Arc::clone(&user.connections);
         drop(users);
         metrics::gauge!("reminders_delivery_streams_open").increment(1.0);
-        Ok(Place {
+        Ok(StreamPermit {
             user_id: user_id.to_owned(),
             users: Arc::clone(&self.users),
             connections,
@@ -112,9 +112,9 @@ impl Streams {
     /// Never: nothing closes it.
     pub(super) async fn connection<'a>(
         &'a self,
-        place: &'a Place,
+        permit: &'a StreamPermit,
     ) -> Result<ConnectionPermit<'a>, AcquireError> {
-        let own = place.connections.acquire().await?;
+        let own = permit.connections.acquire().await?;
         Ok(ConnectionPermit { _all: self.connections.acquire().await?, _own: own })
     }
 }
@@ -126,9 +126,9 @@ pub(super) struct ConnectionPermit<'a> {
     _own: SemaphorePermit<'a>,
 }
 
-impl Drop for Place {
+impl Drop for StreamPermit {
     fn drop(&mut self) {
-        let mut users = locked(&self.users);
+        let mut users = lock(&self.users);
         if let Some(user) = users.get_mut(&self.user_id) {
             user.open -= 1;
             if user.open == 0 {
@@ -139,7 +139,7 @@ impl Drop for Place {
     }
 }
 
-fn locked(users: &Users) -> MutexGuard<'_, HashMap<String, OfUser>> {
+fn lock(users: &Users) -> MutexGuard<'_, HashMap<String, UserStreams>> {
     users.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -150,25 +150,29 @@ mod tests {
     #[test]
     fn a_user_has_so_many_and_gets_one_back_for_each_that_ends() {
         let streams = Streams::default();
-        let mut places: Vec<_> =
-            (0..STREAMS_OF_USER).map(|_| streams.enter("ada").expect("a place")).collect();
-        assert_eq!(streams.enter("ada").expect_err("one too many").reason, Reason::RateLimited);
-        streams.enter("bob").expect("another user's are not counted");
-        places.pop();
-        streams.enter("ada").expect("a place that was given back");
-        places.clear();
-        assert!(locked(&streams.users).is_empty(), "nobody is remembered");
+        let mut permits: Vec<_> =
+            (0..STREAMS_OF_USER).map(|_| streams.open_stream("ada").expect("a place")).collect();
+        assert_eq!(
+            streams.open_stream("ada").expect_err("one too many").reason,
+            Reason::RateLimited
+        );
+        streams.open_stream("bob").expect("another user's are not counted");
+        permits.pop();
+        streams.open_stream("ada").expect("a place that was given back");
+        permits.clear();
+        assert!(lock(&streams.users).is_empty(), "nobody is remembered");
     }
 
     #[tokio::test]
     async fn leaves_connection_to_others_when_user_waits() {
         let streams = Streams::default();
-        let places: Vec<_> =
-            (0..STREAMS_OF_USER).map(|_| streams.enter("mallory").expect("a place")).collect();
-        let bob = streams.enter("bob").expect("a place");
-        let first = streams.connection(&places[0]).await.expect("the user's first");
+        let permits: Vec<_> = (0..STREAMS_OF_USER)
+            .map(|_| streams.open_stream("mallory").expect("a place"))
+            .collect();
+        let bob = streams.open_stream("bob").expect("a place");
+        let first = streams.connection(&permits[0]).await.expect("the user's first");
         let mut others: Vec<_> =
-            places[1..].iter().map(|place| Box::pin(streams.connection(place))).collect();
+            permits[1..].iter().map(|permit| Box::pin(streams.connection(permit))).collect();
         for other in &mut others {
             assert!(futures::poll!(other).is_pending(), "a second connection of one user");
         }
@@ -181,14 +185,15 @@ mod tests {
     #[test]
     fn a_process_has_so_many() {
         let streams = Streams::default();
-        let places: Vec<_> =
-            (0..STREAMS).map(|user| streams.enter(&user.to_string()).expect("a place")).collect();
-        let refused = streams.enter("one more").expect_err("one too many");
+        let permits: Vec<_> = (0..STREAMS)
+            .map(|user| streams.open_stream(&user.to_string()).expect("a place"))
+            .collect();
+        let refused = streams.open_stream("one more").expect_err("one too many");
         assert_eq!(
             (refused.reason, refused.retry_after.is_some()),
             (Reason::UpstreamUnavailable, true)
         );
-        drop(places);
-        streams.enter("one more").expect("a place");
+        drop(permits);
+        streams.open_stream("one more").expect("a place");
     }
 }

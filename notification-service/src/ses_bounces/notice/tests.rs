@@ -27,17 +27,17 @@ fn changed(fixture: &str, pointer: &str, value: Value) -> String {
 }
 
 /// Why the e-mail did not arrive, and why its address must not be written to again.
-fn follows(notice: &Notice) -> (Option<&'static str>, Vec<Grounds>) {
+fn follows(notice: &Notice) -> (Option<&'static str>, Vec<SuppressionCause>) {
     assert!(notice.correction.iter().all(|it| it.provider_message_id == ID), "{notice:?}");
     let of_ada = |it: &Suppression| it.digest == address_digest("ada@example.com");
     assert!(notice.suppressions.iter().all(of_ada), "{notice:?}");
-    let grounds = notice.suppressions.iter().map(|it| it.grounds).collect();
-    (notice.correction.as_ref().map(|it| it.reason), grounds)
+    let cause = notice.suppressions.iter().map(|it| it.cause).collect();
+    (notice.correction.as_ref().map(|it| it.reason), cause)
 }
 
 #[test]
 fn everything_ses_documents_is_read_raw_and_in_the_envelope() {
-    let (bounced, complained) = (vec![Grounds::Bounce], vec![Grounds::Complaint]);
+    let (bounced, complained) = (vec![SuppressionCause::Bounce], vec![SuppressionCause::Complaint]);
     let cases = [
         (fixture!("bounce"), Kind::Bounce, Some(reason::BOUNCED), bounced.clone()),
         (fixture!("identity-bounce"), Kind::Bounce, Some(reason::BOUNCED), bounced),
@@ -57,14 +57,10 @@ fn everything_ses_documents_is_read_raw_and_in_the_envelope() {
         (fixture!("send"), Kind::Send, None, vec![]),
         (fixture!("open"), Kind::Other, None, vec![]),
     ];
-    for (text, kind, reason, grounds) in cases {
+    for (text, kind, reason, cause) in cases {
         for text in [text.to_owned(), enveloped(text)] {
             let notice = Notice::read(&text).expect("readable");
-            assert_eq!(
-                (notice.kind, follows(&notice)),
-                (kind, (reason, grounds.clone())),
-                "{text}"
-            );
+            assert_eq!((notice.kind, follows(&notice)), (kind, (reason, cause.clone())), "{text}");
         }
     }
 }
@@ -96,7 +92,10 @@ fn what_ses_did_not_send_because_of_an_earlier_complaint_did_not_arrive() {
         json!("OnAccountSuppressionList"),
     );
     let notice = Notice::read(&text).expect("readable");
-    assert_eq!(follows(&notice), (Some(reason::REJECTED_BY_PROVIDER), vec![Grounds::Complaint]));
+    assert_eq!(
+        follows(&notice),
+        (Some(reason::REJECTED_BY_PROVIDER), vec![SuppressionCause::Complaint])
+    );
 }
 
 #[test]

@@ -40,9 +40,9 @@ pub(super) fn apply_preferences(
     now: DateTime<Utc>,
 ) -> Option<DateTime<Utc>> {
     let send = &mut dispatch.send;
-    preferences.suit(&mut send.content);
+    preferences.apply_locale(&mut send.content);
     let until =
-        preferences.holds_back(send.content.priority, now).filter(|_| now < send.expires_at)?;
+        preferences.deferred_until(send.content.priority, now).filter(|_| now < send.expires_at)?;
     let lifetime = send.expires_at - send.due_at;
     send.expires_at =
         send.expires_at.max(until.checked_add_signed(lifetime).unwrap_or(send.expires_at));

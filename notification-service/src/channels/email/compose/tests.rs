@@ -29,14 +29,14 @@ fn compose(composer: &Composer, email: &Email<'_>) -> Vec<u8> {
 }
 
 #[test]
-fn a_mail_reads_as_written() {
-    let Written { text, html, .. } = composer(None).write(&email()).unwrap();
+fn renders_golden_email() {
+    let RenderedEmail { text, html, .. } = composer(None).write(&email()).unwrap();
     assert_eq!(text, include_str!("../../../../tests/golden/email/reminder.txt").trim_end());
     assert_eq!(html, include_str!("../../../../tests/golden/email/reminder.html").trim_end());
 }
 
 #[test]
-fn the_message_has_both_forms_and_the_headers_of_a_machine() {
+fn composes_text_and_html_with_headers() {
     let raw = compose(&composer(None), &email());
     let message = MessageParser::default().parse(&raw).unwrap();
     assert_eq!(message.subject(), Some("Water the plants"));
@@ -51,7 +51,7 @@ fn the_message_has_both_forms_and_the_headers_of_a_machine() {
 }
 
 #[test]
-fn a_way_out_is_offered_where_there_is_one() {
+fn offers_unsubscribe_when_url_is_set() {
     let composer = composer(Some("https://example.org/stop?u=1"));
     let raw = compose(&composer, &email());
     let message = MessageParser::default().parse(&raw).unwrap();
@@ -67,7 +67,7 @@ fn a_way_out_is_offered_where_there_is_one() {
 }
 
 #[test]
-fn an_unsubscribe_url_must_be_https() {
+fn rejects_unsubscribe_url_that_is_not_https() {
     for url in [
         "http://example.org/",
         "javascript:alert(1)",
@@ -82,7 +82,7 @@ fn an_unsubscribe_url_must_be_https() {
 }
 
 #[test]
-fn a_title_cannot_add_headers() {
+fn adds_no_header_when_title_has_line_breaks() {
     let hostile = Email { title: Some("Hello\r\nBcc: eve@example.com\r\n\r\nbody\0"), ..email() };
     let raw = compose(&composer(None), &hostile);
     let message = MessageParser::default().parse(&raw).unwrap();
@@ -91,7 +91,7 @@ fn a_title_cannot_add_headers() {
 }
 
 #[test]
-fn a_title_in_any_script_survives() {
+fn keeps_title_in_any_script() {
     let title = "Bücher zurückbringen 📚 返却";
     let raw = compose(&composer(None), &Email { title: Some(title), ..email() });
     assert!(raw.is_ascii());
@@ -99,21 +99,21 @@ fn a_title_in_any_script_survives() {
 }
 
 #[test]
-fn what_a_user_wrote_is_text_in_the_html() {
+fn escapes_user_text_in_html() {
     let hostile = Email {
         title: Some("<script>alert(1)</script>"),
         message: "<img src=x onerror=alert(1)> & more",
         url: Some("https://example.com/\"><script>"),
         ..email()
     };
-    let Written { text, html, .. } = composer(None).write(&hostile).unwrap();
+    let RenderedEmail { text, html, .. } = composer(None).write(&hostile).unwrap();
     assert!(!html.contains("<script>") && !html.contains("<img"));
     assert!(html.contains("&lt;img src=x onerror=alert(1)&gt; &amp; more"));
     assert!(text.contains("<img src=x onerror=alert(1)> & more"));
 }
 
 #[test]
-fn a_mail_loads_nothing_and_says_how_it_is_read() {
+fn loads_nothing_external_and_sets_language() {
     let html = composer(None).write(&email()).unwrap().html;
     for external in [" src=", "url(", "@import", "<link", "<img", "<script"] {
         assert!(!html.contains(external), "{external}");
@@ -128,21 +128,21 @@ fn a_mail_loads_nothing_and_says_how_it_is_read() {
 }
 
 #[test]
-fn only_web_links_are_links() {
+fn links_only_web_urls() {
     let script = Email { url: Some("javascript:alert(1)"), ..email() };
-    let Written { text, html, .. } = composer(None).write(&script).unwrap();
+    let RenderedEmail { text, html, .. } = composer(None).write(&script).unwrap();
     assert!(!text.contains("javascript:") && !html.contains("javascript:"));
 }
 
 #[test]
-fn subjects_are_bounded() {
+fn truncates_long_subject() {
     assert_eq!(subject(&"ä".repeat(500)).chars().count(), LONGEST_SUBJECT + 1);
 }
 
 #[test]
-fn the_time_is_that_of_the_reminder_in_the_readers_words() {
+fn writes_date_in_language_of_reader() {
     let german = Email { locale: Some("de-AT"), title: None, ..email() };
-    let Written { subject, text, html } = composer(None).write(&german).unwrap();
+    let RenderedEmail { subject, text, html } = composer(None).write(&german).unwrap();
     assert_eq!(subject, "Erinnerung");
     assert!(
         text.starts_with("Erinnerung\nFreitag, 3. Oktober 2025 um 09:30 (Europe/Berlin)\n"),
@@ -156,18 +156,32 @@ fn the_time_is_that_of_the_reminder_in_the_readers_words() {
 
 proptest! {
     #[test]
-    fn no_users_text_adds_a_header(title in "[\\PC\\r\\n\\t:@<>,;\\x00-\\x1f]{0,300}", message in "[\\PC\\r\\n.]{1,100}") {
-        let raw = compose(&composer(None), &Email { title: Some(&title), message: &message, ..email() });
+    fn adds_no_header_for_any_text(
+        title in "[\\PC\\r\\n\\t:@<>,;\\x00-\\x1f]{0,300}",
+        message in "[\\PC\\r\\n.]{1,100}",
+    ) {
+        let email = Email { title: Some(&title), message: &message, ..email() };
+        let raw = compose(&composer(None), &email);
         let mail = MessageParser::default().parse(&raw).unwrap();
-        let mut headers: Vec<_> = mail.headers().iter().map(|header| header.name().to_owned()).collect();
+        let mut headers: Vec<_> =
+            mail.headers().iter().map(|header| header.name().to_owned()).collect();
         headers.sort();
-        let expected = ["Auto-Submitted", "Content-Type", "Date", "From", "MIME-Version", "Message-ID", "Subject", "To"];
+        let expected = [
+            "Auto-Submitted",
+            "Content-Type",
+            "Date",
+            "From",
+            "MIME-Version",
+            "Message-ID",
+            "Subject",
+            "To",
+        ];
         prop_assert_eq!(headers, expected);
     }
 }
 
 #[test]
-fn no_header_of_a_long_mail_is_too_long() {
+fn keeps_header_lines_short_when_text_is_long() {
     let to = format!("{}@{}.example", "a".repeat(64), "b".repeat(63));
     for title in
         ["a".repeat(2_000), "a ".repeat(1_000), "😀".repeat(2_000), "\u{202e}ä".repeat(1_000)]

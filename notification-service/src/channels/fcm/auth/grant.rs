@@ -1,10 +1,10 @@
-//! The JWT bearer grant: what is asked of the token endpoint, and what its answers mean. Pure but
+//! JWT bearer grant: builds the request to the token endpoint and parses its response. Pure, except
 //! for the clock.
 
 use super::AuthError;
 use crate::channels::fcm::account::ServiceAccount;
 use crate::channels::fcm::error_table::retry_after;
-use crate::channels::fcm::transport::Answer;
+use crate::channels::fcm::transport::Response;
 use crate::channels::outcome::reason_from_code;
 use chrono::Utc;
 use serde::{Deserialize, Serialize};
@@ -13,21 +13,19 @@ use std::time::Duration;
 
 const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
 const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
-/// How far this machine's clock may be off, either way. Google refuses an `iat` in the future and
-/// an `exp` in the past.
+/// Largest error of this machine's clock, in either direction. Google refuses an `iat` in the
+/// future and an `exp` in the past.
 const CLOCK_TOLERANCE_SECONDS: i64 = 5 * 60;
-/// What remains of the hour Google allows between `iat` and `exp`.
+/// Remainder of the hour that Google allows between `iat` and `exp`.
 const ASSERTION_SECONDS: i64 = 45 * 60;
-/// The life of a token whose answer does not name it (RFC 6749, section 5.1, lets a server leave it
-/// out).
+/// Lifetime of a token if the response does not name it (optional by RFC 6749, section 5.1).
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(300);
-/// The longest life that is believed; Google's tokens live for an hour.
+/// Longest lifetime that is accepted. Google's tokens are valid for an hour.
 const MAX_LIFETIME: Duration = Duration::from_secs(60 * 60);
 
-/// The longest wait that the token endpoint can ask for: once it works again, everybody's pushes
-/// wait for nothing else.
+/// Longest wait that the token endpoint can ask for: all pushes wait for it.
 const MAX_WAIT: Duration = Duration::from_secs(60);
-/// The longest token that a request can carry (Google's have at most 2,048 bytes).
+/// Longest token that a request can carry. Google's have at most 2,048 bytes.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
 #[derive(Serialize)]
@@ -39,7 +37,7 @@ struct Claims<'a> {
     exp: i64,
 }
 
-/// The form to post, its assertion signed now.
+/// Returns the form to post, with a freshly signed assertion.
 pub(super) fn form(account: &ServiceAccount) -> jsonwebtoken::errors::Result<String> {
     let now = Utc::now().timestamp();
     let account = account.current();
@@ -67,10 +65,10 @@ struct Denied {
     error: String,
 }
 
-/// The token and its life, or the class of the refusal.
-pub(super) fn read(answer: &Answer) -> Result<(String, Duration), AuthError> {
-    if answer.status.is_success() {
-        return match serde_json::from_slice::<Granted>(&answer.body) {
+/// Returns the token and its lifetime, or the class of the failure.
+pub(super) fn read(response: &Response) -> Result<(String, Duration), AuthError> {
+    if response.status.is_success() {
+        return match serde_json::from_slice::<Granted>(&response.body) {
             Ok(granted) if (1..=MAX_TOKEN_BYTES).contains(&granted.access_token.len()) => {
                 let lifetime = lifetime(granted.expires_in.as_ref());
                 Ok((granted.access_token, lifetime))
@@ -80,20 +78,21 @@ pub(super) fn read(answer: &Answer) -> Result<(String, Duration), AuthError> {
             }
         };
     }
-    let status = answer.status.as_u16();
-    let code = serde_json::from_slice::<Denied>(&answer.body)
+    let status = response.status.as_u16();
+    let code = serde_json::from_slice::<Denied>(&response.body)
         .map(|denied| reason_from_code(&denied.error));
     let reason =
         code.map_or_else(|_| format!("OAUTH_HTTP_{status}"), |code| format!("OAUTH_{code}")).into();
-    if answer.status.is_server_error() || matches!(status, 408 | 429) {
-        let retry_after = retry_after(&answer.headers, Utc::now()).map(|asked| asked.min(MAX_WAIT));
+    if response.status.is_server_error() || matches!(status, 408 | 429) {
+        let retry_after =
+            retry_after(&response.headers, Utc::now()).map(|asked| asked.min(MAX_WAIT));
         return Err(AuthError::Unavailable { reason, retry_after });
     }
     Err(AuthError::Refused { reason })
 }
 
-/// Lifetime of a token in seconds, cut to [`MAX_LIFETIME`]; [`DEFAULT_LIFETIME`] where the answer
-/// names none that makes sense (zero, negative, no number).
+/// Returns the lifetime of a token, cut to [`MAX_LIFETIME`], or [`DEFAULT_LIFETIME`] if the
+/// response names no usable one (zero, negative, no number).
 fn lifetime(expires_in: Option<&Value>) -> Duration {
     let seconds =
         expires_in.and_then(|value| value.as_u64().or_else(|| value.as_str()?.parse().ok()));
@@ -108,18 +107,18 @@ mod tests {
     use super::*;
     use http::StatusCode;
 
-    fn answer(status: u16, body: &str) -> Answer {
+    fn response(status: u16, body: &str) -> Response {
         let (status, body) =
             (StatusCode::from_u16(status).unwrap(), bytes::Bytes::copy_from_slice(body.as_bytes()));
-        Answer { status, headers: http::HeaderMap::new(), body }
+        Response { status, headers: http::HeaderMap::new(), body }
     }
 
     #[test]
-    fn a_grant_has_a_token_and_a_life() {
+    fn reads_token_and_lifetime() {
         let granted =
-            answer(200, r#"{"access_token":"ya29.x","expires_in":3599,"token_type":"Bearer"}"#);
+            response(200, r#"{"access_token":"ya29.x","expires_in":3599,"token_type":"Bearer"}"#);
         assert_eq!(read(&granted), Ok(("ya29.x".into(), Duration::from_secs(3599))));
-        let silent = answer(200, r#"{"access_token":"ya29.x"}"#);
+        let silent = response(200, r#"{"access_token":"ya29.x"}"#);
         assert_eq!(read(&silent), Ok(("ya29.x".into(), DEFAULT_LIFETIME)));
     }
 
@@ -127,7 +126,7 @@ mod tests {
     fn caps_life_of_token_when_absurd() {
         let life = |expires_in: &str| {
             let body = format!(r#"{{"access_token":"ya29.x","expires_in":{expires_in}}}"#);
-            read(&answer(200, &body)).expect("a token").1
+            read(&response(200, &body)).expect("a token").1
         };
         for huge in ["18446744073709551615", "9300000000000000000", "3601", "\"86400\""] {
             assert_eq!(life(huge), MAX_LIFETIME, "{huge}");
@@ -143,9 +142,9 @@ mod tests {
     #[test]
     fn caps_wait_that_token_endpoint_asks_for() {
         let asked = |value: &str| {
-            let mut answer = answer(503, "");
-            answer.headers.insert(http::header::RETRY_AFTER, value.parse().unwrap());
-            match read(&answer) {
+            let mut response = response(503, "");
+            response.headers.insert(http::header::RETRY_AFTER, value.parse().unwrap());
+            match read(&response) {
                 Err(AuthError::Unavailable { retry_after, .. }) => retry_after,
                 other => panic!("{other:?}"),
             }
@@ -160,11 +159,11 @@ mod tests {
     }
 
     #[test]
-    fn takes_no_token_that_no_request_could_carry() {
+    fn rejects_token_that_no_request_can_carry() {
         for token in ["".to_owned(), "x".repeat(MAX_TOKEN_BYTES + 1)] {
             let body = format!(r#"{{"access_token":"{token}","expires_in":3599}}"#);
             assert!(
-                matches!(read(&answer(200, &body)), Err(AuthError::Unavailable { .. })),
+                matches!(read(&response(200, &body)), Err(AuthError::Unavailable { .. })),
                 "{} bytes",
                 token.len()
             );
@@ -173,12 +172,18 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn reads_any_grant(expires_in in proptest::prelude::any::<f64>(), text in ".*", body in ".*", kind in 0..4usize) {
+        fn reads_any_grant(
+            expires_in in proptest::prelude::any::<f64>(),
+            text in ".*",
+            body in ".*",
+            kind in 0..4usize,
+        ) {
             let text = serde_json::Value::from(text).to_string();
-            let value = [expires_in.to_string(), text, (expires_in as i64).to_string(), body.clone()];
+            let whole = (expires_in as i64).to_string();
+            let value = [expires_in.to_string(), text, whole, body.clone()];
             let granted = format!(r#"{{"access_token":"x","expires_in":{}}}"#, value[kind]);
             for body in [granted, body] {
-                if let Ok((_, life)) = read(&answer(200, &body)) {
+                if let Ok((_, life)) = read(&response(200, &body)) {
                     proptest::prop_assert!(!life.is_zero() && life <= MAX_LIFETIME, "{:?}", life);
                 }
             }
@@ -186,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_account_is_not_an_outage() {
+    fn is_refused_when_account_is_refused() {
         let cases = [
             (
                 400,
@@ -199,23 +204,23 @@ mod tests {
         ];
         for (status, body, reason) in cases {
             assert_eq!(
-                read(&answer(status, body)),
+                read(&response(status, body)),
                 Err(AuthError::Refused { reason: reason.into() })
             );
         }
     }
 
     #[test]
-    fn an_outage_is_not_a_refused_account() {
+    fn is_unavailable_in_outage() {
         for status in [429, 500, 502, 503] {
-            let error = read(&answer(status, "<html>sorry</html>")).unwrap_err();
+            let error = read(&response(status, "<html>sorry</html>")).unwrap_err();
             assert!(matches!(error, AuthError::Unavailable { .. }), "{status}: {error:?}");
         }
-        assert!(matches!(read(&answer(200, "<html>")), Err(AuthError::Unavailable { .. })));
+        assert!(matches!(read(&response(200, "<html>")), Err(AuthError::Unavailable { .. })));
     }
 
     #[test]
-    fn the_assertion_asks_for_messaging_and_lives_less_than_an_hour() {
+    fn signs_assertion_for_messaging_within_an_hour() {
         let account = sandbox::service_account("https://oauth2.example.com").to_string();
         let form = form(&ServiceAccount::parse(&account).unwrap()).unwrap();
         let fields: std::collections::BTreeMap<_, _> =

@@ -1,4 +1,4 @@
-//! The shape of a message, as FCM's REST reference names its fields.
+//! JSON shape of a message, with the field names of FCM's REST reference.
 
 use super::Push;
 use crate::channels::templates::PushText;
@@ -13,8 +13,8 @@ pub(super) struct Request<'a, 'b> {
     pub(super) message: &'b Message<'a>,
 }
 
-/// What a message is made of.
-pub(super) struct Parts<'a> {
+/// Input of a message.
+pub(super) struct MessageParts<'a> {
     pub(super) token: &'a str,
     pub(super) text: &'a PushText,
     pub(super) occurrence: &'a str,
@@ -39,7 +39,7 @@ struct Notification<'a> {
     body: Cow<'a, str>,
 }
 
-/// The block of the device's platform.
+/// Block of the device's platform.
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Platform<'a> {
@@ -118,7 +118,7 @@ struct WebpushOptions<'a> {
     link: &'a str,
 }
 
-/// Our ids, the link, and the client's own pairs where their keys are free.
+/// Our ids, the link, and the client's pairs whose keys are free.
 struct Data<'a> {
     occurrence: &'a str,
     push: &'a Push<'a>,
@@ -137,7 +137,8 @@ impl Serialize for Data<'_> {
         if let Some(url) = self.push.url.filter(|_| self.with_url) {
             map.serialize_entry("url", url)?;
         }
-        let pairs = self.push.data.iter().filter(|(key, _)| self.with_pairs && !is_taken(key));
+        let pairs =
+            self.push.data.iter().filter(|(key, _)| self.with_pairs && !is_reserved_key(key));
         for (key, value) in pairs {
             map.serialize_entry(key, value)?;
         }
@@ -145,34 +146,34 @@ impl Serialize for Data<'_> {
     }
 }
 
-/// Whether a key of `data` is ours, or one that FCM refuses.
-fn is_taken(key: &str) -> bool {
+/// Returns `true` if a key of `data` is ours, or one that FCM refuses.
+fn is_reserved_key(key: &str) -> bool {
     let ours = matches!(key, "itemId" | "occurrenceId" | "reminderId" | "url");
     ours || matches!(key, "" | "from" | "message_type")
         || key.starts_with("google.")
         || key.starts_with("gcm.")
 }
 
-/// A part that is left out to make room for the text.
+/// Part that is dropped to make space for the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LeftOut {
-    /// Nothing.
+pub(super) enum DroppedPart {
+    /// No part.
     Nothing,
-    /// The web's second copy of the link.
+    /// Second copy of the link, for the web.
     WebLink,
-    /// The client's own pairs.
+    /// Key-value pairs of the client.
     Pairs,
-    /// The link.
+    /// Link.
     Url,
 }
 
-impl LeftOut {
-    /// The order in which parts are left out; what was left out stays out.
+impl DroppedPart {
+    /// Order in which parts are dropped. Each step keeps the earlier ones.
     pub(super) const STEPS: [Self; 4] = [Self::Nothing, Self::WebLink, Self::Pairs, Self::Url];
 }
 
 impl<'a> Message<'a> {
-    pub(super) fn of(device: DeviceType, parts: &Parts<'a>) -> Self {
+    pub(super) fn of(device: DeviceType, parts: &MessageParts<'a>) -> Self {
         let platform = match device {
             DeviceType::Android => Platform::Android(Android::of(parts)),
             DeviceType::Ios => Platform::Apns(Apns::of(parts)),
@@ -194,12 +195,12 @@ impl<'a> Message<'a> {
         }
     }
 
-    pub(super) fn leave_out(&mut self, part: LeftOut) {
+    pub(super) fn drop_part(&mut self, part: DroppedPart) {
         match (part, &mut self.platform) {
-            (LeftOut::WebLink, Platform::Webpush(web)) => web.fcm_options = None,
-            (LeftOut::Nothing | LeftOut::WebLink, _) => {}
-            (LeftOut::Pairs, _) => self.data.with_pairs = false,
-            (LeftOut::Url, _) => self.data.with_url = false,
+            (DroppedPart::WebLink, Platform::Webpush(web)) => web.fcm_options = None,
+            (DroppedPart::Nothing | DroppedPart::WebLink, _) => {}
+            (DroppedPart::Pairs, _) => self.data.with_pairs = false,
+            (DroppedPart::Url, _) => self.data.with_url = false,
         }
     }
 
@@ -213,9 +214,9 @@ impl<'a> Message<'a> {
 }
 
 impl<'a> Android<'a> {
-    /// Always of high delivery priority: a reminder is meant for its minute, and Doze would hold
-    /// back anything less. How much it may disturb is the notification's priority.
-    fn of(parts: &Parts<'a>) -> Self {
+    /// Always uses the high delivery priority, because Doze would delay a reminder with a lower
+    /// one. The priority of the notification decides how much it may disturb.
+    fn of(parts: &MessageParts<'a>) -> Self {
         let notification_priority = match parts.push.priority {
             Priority::Normal => "PRIORITY_DEFAULT",
             Priority::High => "PRIORITY_HIGH",
@@ -230,7 +231,7 @@ impl<'a> Android<'a> {
 }
 
 impl<'a> Apns<'a> {
-    fn of(parts: &Parts<'a>) -> Self {
+    fn of(parts: &MessageParts<'a>) -> Self {
         let interruption_level =
             (parts.push.priority == Priority::High).then_some("time-sensitive");
         Apns {
@@ -246,8 +247,9 @@ impl<'a> Apns<'a> {
 }
 
 impl<'a> Webpush<'a> {
-    /// The occurrence's 32 hexadecimal characters just fit a `Topic` (RFC 8030, section 5.4).
-    fn of(parts: &Parts<'a>) -> Self {
+    /// The 32 hexadecimal characters of the occurrence's id fit into a `Topic` (RFC 8030, section
+    /// 5.4).
+    fn of(parts: &MessageParts<'a>) -> Self {
         let urgency = match parts.push.priority {
             Priority::Normal => "normal",
             Priority::High => "high",

@@ -29,7 +29,7 @@ fn push(data: &BTreeMap<String, String>) -> Push<'_> {
     }
 }
 
-/// As a push is sent, with our own templates.
+/// Serializes a push with the built-in templates.
 fn sent(token: &str, device: DeviceType, push: &Push<'_>) -> Bytes {
     static TEMPLATES: LazyLock<Templates> = LazyLock::new(|| Templates::built_in().unwrap());
     send(token, device, push, &TEMPLATES.texts(&push.notice(), None).push(push.message), now())
@@ -47,7 +47,7 @@ macro_rules! golden {
 }
 
 #[test]
-fn each_platform_gets_its_own_block() {
+fn writes_block_of_platform() {
     let data = pairs(&[("room", "kitchen")]);
     assert_eq!(json(DeviceType::Android, &push(&data)), golden!("android.json"));
     assert_eq!(json(DeviceType::Ios, &push(&data)), golden!("ios.json"));
@@ -55,7 +55,7 @@ fn each_platform_gets_its_own_block() {
 }
 
 #[test]
-fn an_urgent_push_says_so_everywhere() {
+fn marks_high_priority_on_every_platform() {
     let data = BTreeMap::new();
     let urgent = Push { priority: Priority::High, ..push(&data) };
     let android = json(DeviceType::Android, &urgent);
@@ -69,14 +69,14 @@ fn an_urgent_push_says_so_everywhere() {
 }
 
 #[test]
-fn a_bare_push_is_still_whole() {
+fn writes_push_without_optional_parts() {
     let data = BTreeMap::new();
     let bare = Push { title: None, url: None, source: "notification", ..push(&data) };
     assert_eq!(json(DeviceType::Web, &bare), golden!("web-bare.json"));
 }
 
 #[test]
-fn only_an_https_link_becomes_the_webs_link() {
+fn links_web_push_only_when_url_is_https() {
     let data = BTreeMap::new();
     let plain = Push { url: Some("http://example.com/"), ..push(&data) };
     let message = &json(DeviceType::Web, &plain)["message"];
@@ -85,7 +85,7 @@ fn only_an_https_link_becomes_the_webs_link() {
 }
 
 #[test]
-fn the_time_to_live_ends_with_the_reminder() {
+fn ends_time_to_live_with_reminder() {
     let data = BTreeMap::new();
     for (expires_at, ttl) in [
         ("2026-03-01T08:00:00Z", "0s"),
@@ -98,7 +98,7 @@ fn the_time_to_live_ends_with_the_reminder() {
 }
 
 #[test]
-fn a_users_pair_cannot_replace_ours_or_break_the_message() {
+fn drops_pairs_with_reserved_keys() {
     let data = pairs(&[
         ("itemId", "x"),
         ("url", "y"),
@@ -115,7 +115,7 @@ fn a_users_pair_cannot_replace_ours_or_break_the_message() {
 }
 
 #[test]
-fn a_long_text_ends_in_an_ellipsis() {
+fn truncates_long_text_with_ellipsis() {
     let data = BTreeMap::new();
     let text = "世界".repeat(1_000);
     let sent = json(DeviceType::Ios, &Push { message: &text, ..push(&data) });
@@ -125,7 +125,7 @@ fn a_long_text_ends_in_an_ellipsis() {
 }
 
 #[test]
-fn leaves_out_pairs_before_the_link() {
+fn drops_pairs_before_link() {
     let url = format!("https://example.com/{}", "u".repeat(2_000));
     let data = pairs(&[("key", &"v".repeat(2_000))]);
     let text = "t".repeat(500);
@@ -139,7 +139,7 @@ fn leaves_out_pairs_before_the_link() {
 }
 
 #[test]
-fn leaves_out_the_link_before_the_text_is_cut() {
+fn drops_link_before_text_is_truncated() {
     let url = format!("https://example.com/{}", "ü".repeat(2_028));
     let data = pairs(&[("key", &"v".repeat(2_045))]);
     let text = "t".repeat(2_000);
@@ -151,18 +151,16 @@ fn leaves_out_the_link_before_the_text_is_cut() {
 }
 
 #[test]
-fn keeps_the_link_of_a_text_that_is_cut_anyway() {
+fn keeps_link_when_text_is_truncated_anyway() {
     let (data, text) = (pairs(&[("room", "kitchen")]), "😀".repeat(2_000));
     let sent = json(DeviceType::Web, &Push { message: &text, ..push(&data) });
     assert_eq!(sent["message"]["data"]["url"], "https://example.com/plants?id=7");
     assert_eq!(sent["message"]["data"]["room"], "kitchen");
-    assert!(
-        sent["message"]["notification"]["body"].as_str().unwrap().len() >= WHOLE_TEXT_BYTES - 8
-    );
+    assert!(sent["message"]["notification"]["body"].as_str().unwrap().len() >= MIN_TEXT_BYTES - 8);
 }
 
 #[test]
-fn shortens_a_heading_that_leaves_no_room() {
+fn truncates_heading_when_it_is_too_long() {
     let (data, title) = (BTreeMap::new(), "€".repeat(80_000));
     let sent = json(DeviceType::Ios, &Push { title: Some(&title), message: &title, ..push(&data) });
     let shown = |field: &str| sent["message"]["notification"][field].as_str().unwrap().len();
@@ -171,7 +169,7 @@ fn shortens_a_heading_that_leaves_no_room() {
 }
 
 #[test]
-fn the_webs_second_copy_of_the_link_goes_first() {
+fn drops_second_link_of_web_push_first() {
     let url = format!("https://example.com/{}", "u".repeat(2_000));
     let data = BTreeMap::new();
     let sent = json(DeviceType::Web, &Push { url: Some(&url), ..push(&data) });
@@ -180,12 +178,12 @@ fn the_webs_second_copy_of_the_link_goes_first() {
 }
 
 #[test]
-fn a_validation_names_only_the_token() {
+fn validates_with_token_only() {
     assert_eq!(validate("t\"1"), r#"{"message":{"token":"t\"1"},"validate_only":true}"#);
 }
 
 #[test]
-fn the_path_keeps_the_endpoints_prefix() {
+fn keeps_path_prefix_of_endpoint() {
     let path = |url: &str| path(&url::Url::parse(url).unwrap(), "demo");
     assert_eq!(path("https://fcm.googleapis.com").unwrap(), "/v1/projects/demo/messages:send");
     assert_eq!(path("http://localhost:1/fcm/").unwrap(), "/fcm/v1/projects/demo/messages:send");
@@ -198,7 +196,7 @@ fn any_device() -> impl Strategy<Value = DeviceType> {
 
 proptest! {
     #[test]
-    fn whatever_is_sent_is_json_within_the_limit(
+    fn writes_json_within_limit(
         device in any_device(),
         token in "[!-~]{1,300}",
         title in prop::option::of("\\PC{0,200}"),
@@ -206,7 +204,12 @@ proptest! {
         url in prop::option::of("https://example\\.com/[a-zü世😀]{0,2000}"),
         data in prop::collection::btree_map("[a-z.]{1,20}", "[\\x00-\\x7f€]{0,150}", 0..20),
     ) {
-        let push = Push { title: title.as_deref(), message: &message, url: url.as_deref(), ..push(&data) };
+        let push = Push {
+            title: title.as_deref(),
+            message: &message,
+            url: url.as_deref(),
+            ..push(&data)
+        };
         let sent: Value = serde_json::from_slice(&sent(&token, device, &push)).unwrap();
         prop_assert_eq!(&sent["message"]["token"], &Value::String(token));
         let mut without_token = sent["message"].clone();

@@ -1,29 +1,30 @@
-//! Shortening a text by bytes of JSON, between characters.
+//! Truncates a text to a number of bytes of JSON, between characters.
 
-/// What stands for the rest.
+/// Replacement of the rest of a truncated text.
 const ELLIPSIS: char = '…';
 
-/// `text` in at most `room` bytes of JSON: whole, or with its end replaced by an ellipsis.
-pub(super) fn to(text: &str, room: usize) -> String {
-    if escaped_bytes(text) <= room {
+/// Returns `text` in at most `max_bytes` bytes of JSON: whole, or with its end replaced by an
+/// ellipsis.
+pub(super) fn to(text: &str, max_bytes: usize) -> String {
+    if escaped_bytes(text) <= max_bytes {
         return text.to_owned();
     }
-    let room = room.saturating_sub(ELLIPSIS.len_utf8());
+    let max_bytes = max_bytes.saturating_sub(ELLIPSIS.len_utf8());
     let mut used = 0;
     let fitting = text.char_indices().find(|(_, character)| {
         used += escaped(*character);
-        used > room
+        used > max_bytes
     });
     let kept = text[..fitting.map_or(text.len(), |(at, _)| at)].trim_end();
     format!("{kept}{ELLIPSIS}")
 }
 
-/// The bytes a text takes between the quotes of a JSON string.
+/// Returns the bytes of a text between the quotes of a JSON string.
 pub(super) fn escaped_bytes(text: &str) -> usize {
     text.chars().map(escaped).sum()
 }
 
-/// As serde_json writes it.
+/// Returns the bytes of a character as serde_json writes it.
 fn escaped(character: char) -> usize {
     match character {
         '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
@@ -46,14 +47,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn counts_as_serde_json_writes(text in "\\PC*|[\\x00-\\x7f]*") {
+        fn counts_bytes_as_serde_json_writes(text in "\\PC*|[\\x00-\\x7f]*") {
             prop_assert_eq!(escaped_bytes(&text) + 2, serde_json::to_string(&text).unwrap().len());
         }
 
         #[test]
-        fn fits_into_its_room(text in "[\\x00-\\x7fä€😀]{0,400}", room in 3usize..500) {
-            let shorter = to(&text, room);
-            prop_assert!(escaped_bytes(&shorter) <= room);
+        fn fits_into_limit(text in "[\\x00-\\x7fä€😀]{0,400}", max_bytes in 3usize..500) {
+            let shorter = to(&text, max_bytes);
+            prop_assert!(escaped_bytes(&shorter) <= max_bytes);
             prop_assert!(shorter == text || shorter.ends_with('…'));
             prop_assert!(text.starts_with(shorter.trim_end_matches('…').trim_end()));
         }

@@ -1,8 +1,8 @@
-//! From an address to a connection whose protocol is known.
+//! Opens connections and finds out their HTTP version.
 //!
-//! Over TLS, ALPN says it. In clear, the server is asked once with prior knowledge (RFC 9113,
-//! section 3.3): one that speaks HTTP/2 answers the preface with SETTINGS, any other with something
-//! else, or by hanging up.
+//! Over TLS, ALPN negotiates the version. Without TLS, the server is probed once with prior
+//! knowledge (RFC 9113, section 3.3): a server that speaks HTTP/2 answers the preface with
+//! SETTINGS; any other sends something else or closes the connection.
 
 use crate::channels::fcm::setup_error::SetupError;
 use http::Uri;
@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use tower::ServiceExt;
 use url::Url;
 
-/// A connected stream, with or without TLS.
+/// Connected stream, with or without TLS.
 pub(super) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 
 /// The client's preface and an empty SETTINGS frame.
@@ -29,14 +29,14 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 const FRAME_HEAD_BYTES: usize = 9;
 const SETTINGS: u8 = 4;
 
-/// Which HTTP a server speaks.
+/// HTTP version of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Protocol {
     Http1,
     Http2,
 }
 
-/// The client side of TLS: ring, the system's root certificates.
+/// TLS client configuration: *ring* and the system's root certificates.
 #[derive(Clone)]
 pub(in crate::channels::fcm) struct Tls(ClientConfig);
 
@@ -56,7 +56,7 @@ impl Tls {
     }
 }
 
-/// Why there is no connection.
+/// Failure to open a connection.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::channels::fcm) enum ConnectError {
     #[error("connecting took too long")]
@@ -65,7 +65,7 @@ pub(in crate::channels::fcm) enum ConnectError {
     Refused(#[source] Box<dyn Error + Send + Sync>),
     #[error("could not agree on HTTP")]
     Handshake(#[source] Box<dyn Error + Send + Sync>),
-    #[error("the server hung up before it said anything")]
+    #[error("the server closed the connection before it sent anything")]
     HungUp,
 }
 
@@ -86,8 +86,8 @@ pub(super) struct Dialer {
     origin: Uri,
     encrypted: bool,
     timeout: Duration,
-    /// What the server spoke last: 0 unknown, 1 HTTP/1.1, 2 HTTP/2.
-    spoken: AtomicU8,
+    /// HTTP version of the last connection: 0 unknown, 1 HTTP/1.1, 2 HTTP/2.
+    last_protocol: AtomicU8,
 }
 
 impl Dialer {
@@ -108,36 +108,36 @@ impl Dialer {
             .enable_all_versions()
             .wrap_connector(http);
         let encrypted = origin.scheme() == "https";
-        Ok(Dialer { connector, origin: uri, encrypted, timeout, spoken: AtomicU8::new(0) })
+        Ok(Dialer { connector, origin: uri, encrypted, timeout, last_protocol: AtomicU8::new(0) })
     }
 
     pub(super) fn origin(&self) -> &Uri {
         &self.origin
     }
 
-    /// What the server spoke when it was last connected to.
+    /// Returns the HTTP version of the last connection.
     pub(super) fn protocol(&self) -> Option<Protocol> {
-        match self.spoken.load(Ordering::Relaxed) {
+        match self.last_protocol.load(Ordering::Relaxed) {
             1 => Some(Protocol::Http1),
             2 => Some(Protocol::Http2),
             _ => None,
         }
     }
 
-    /// Forgets what the server spoke: it may be another by now.
+    /// Forgets the HTTP version of the server, which may have changed.
     pub(super) fn forget_protocol(&self) {
-        self.spoken.store(0, Ordering::Relaxed);
+        self.last_protocol.store(0, Ordering::Relaxed);
     }
 
-    /// A fresh connection and the protocol to speak on it.
+    /// Opens a connection and returns the HTTP version to use on it.
     pub(super) async fn dial(&self) -> Result<(Stream, Protocol), ConnectError> {
         let dialled = match timeout(self.timeout, self.dial_unbounded()).await {
             Ok(dialled) => dialled,
             Err(_) => Err(ConnectError::Timeout),
         };
         match &dialled {
-            Ok((_, Protocol::Http1)) => self.spoken.store(1, Ordering::Relaxed),
-            Ok((_, Protocol::Http2)) => self.spoken.store(2, Ordering::Relaxed),
+            Ok((_, Protocol::Http1)) => self.last_protocol.store(1, Ordering::Relaxed),
+            Ok((_, Protocol::Http2)) => self.last_protocol.store(2, Ordering::Relaxed),
             Err(_) => self.forget_protocol(),
         }
         dialled
@@ -164,17 +164,18 @@ impl Dialer {
         self.connector.clone().oneshot(self.origin.clone()).await.map_err(ConnectError::Refused)
     }
 
-    /// Asks on a connection of its own, because an HTTP/1.1 server would answer the preface on it.
+    /// Probes the HTTP version on a separate connection, because an HTTP/1.1 server would answer
+    /// the preface.
     async fn probe(&self) -> Result<Protocol, ConnectError> {
         let mut stream = TokioIo::new(self.connect().await?);
         let mut head = [0u8; FRAME_HEAD_BYTES];
-        let answered = async {
+        let probed = async {
             stream.write_all(PREFACE).await?;
             stream.flush().await?;
             stream.read_exact(&mut head).await?;
             Ok::<_, io::Error>(())
         };
-        match answered.await {
+        match probed.await {
             Ok(()) if head[3] == SETTINGS && head[5..] == [0; 4] => Ok(Protocol::Http2),
             Ok(()) => Ok(Protocol::Http1),
             Err(error) if hung_up(&error) => Ok(Protocol::Http1),

@@ -1,8 +1,9 @@
-//! A stream that tells when the other side has said its first word.
+//! Stream that signals when the peer has sent its first byte.
 //!
-//! An HTTP/2 server's first word is SETTINGS (RFC 9113, section 3.4). Until it is there, nobody
-//! knows whether anyone listens: a server that is about to go away closes such a connection without
-//! a GOAWAY, and a black hole says nothing at all. A request given to it would be lost in doubt.
+//! The first frame of an HTTP/2 server is SETTINGS (RFC 9113, section 3.4). Before it arrives, the
+//! client does not know if the server is there: a server that shuts down closes such a connection
+//! without a GOAWAY, and a black hole sends nothing at all. A request that was sent then would fail
+//! with an unknown result.
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use std::io::{self, IoSlice};
@@ -10,44 +11,44 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::sync::oneshot;
 
-/// A stream on which a first word is awaited.
-pub(super) struct Greeted<S> {
+/// Stream whose first byte is awaited.
+pub(super) struct FirstByteSignal<S> {
     stream: S,
-    first_word: Option<oneshot::Sender<()>>,
+    first_byte: Option<oneshot::Sender<()>>,
 }
 
-impl<S> Greeted<S> {
-    /// The stream, and what resolves with the first word, or fails with the stream's end.
+impl<S> FirstByteSignal<S> {
+    /// Wraps a stream. The receiver resolves with the first byte, or fails when the stream ends.
     pub(super) fn new(stream: S) -> (Self, oneshot::Receiver<()>) {
-        let (first_word, heard) = oneshot::channel();
-        (Greeted { stream, first_word: Some(first_word) }, heard)
+        let (first_byte, received) = oneshot::channel();
+        (FirstByteSignal { stream, first_byte: Some(first_byte) }, received)
     }
 }
 
-impl<S: Read + Unpin> Read for Greeted<S> {
+impl<S: Read + Unpin> Read for FirstByteSignal<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.first_word.is_none() {
+        if self.first_byte.is_none() {
             return Pin::new(&mut self.stream).poll_read(context, buffer);
         }
         let room = buffer.remaining();
-        // Read through a cursor of our own, to see whether there was anything.
+        // Read through a separate cursor, to see if there was any data.
         let mut first = [0u8; 1_024];
         let mut first = hyper::rt::ReadBuf::new(&mut first[..room.min(1_024)]);
         ready!(Pin::new(&mut self.stream).poll_read(context, first.unfilled()))?;
         buffer.put_slice(first.filled());
-        match self.first_word.take() {
-            Some(heard) if !first.filled().is_empty() => drop(heard.send(())),
-            ended => self.first_word = ended,
+        match self.first_byte.take() {
+            Some(received) if !first.filled().is_empty() => drop(received.send(())),
+            ended => self.first_byte = ended,
         }
         Poll::Ready(Ok(()))
     }
 }
 
-impl<S: Write + Unpin> Write for Greeted<S> {
+impl<S: Write + Unpin> Write for FirstByteSignal<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -1,7 +1,7 @@
-//! HTTP/1.1: one request a connection at a time, connections kept for the next.
+//! HTTP/1.1: one request at a time on each connection, and connections are reused.
 
 use super::connect::{ConnectError, Protocol, Stream};
-use super::{Answer, Failure, Pool, TransportError, TransportSettings, read_bounded};
+use super::{Failure, Pool, Response, TransportError, TransportSettings, read_bounded};
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
@@ -10,19 +10,19 @@ use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// An idle connection is not used again after this: common servers hang up after five seconds, and
-/// a request that crosses with that may or may not have been read.
+/// Time after which an idle connection is not reused. Common servers close it after five seconds,
+/// and a request sent at that moment may or may not have been read.
 const IDLE: Duration = Duration::from_secs(4);
 
-/// A connection between two requests.
+/// Connection between two requests.
 pub(super) type Connection = SendRequest<Full<Bytes>>;
 
-/// The idle connections, the most recently used last.
+/// Idle connections, the most recently used last.
 pub(super) struct Connections {
     idle: Mutex<Vec<(Connection, Instant)>>,
 }
 
-/// An HTTP/1.1 client on a stream.
+/// Starts an HTTP/1.1 client on a stream.
 pub(super) async fn over(stream: Stream) -> Result<Connection, ConnectError> {
     let (sender, connection) =
         http1::handshake(stream).await.map_err(|error| ConnectError::Handshake(Box::new(error)))?;
@@ -42,7 +42,7 @@ impl Connections {
         Connections { idle: Mutex::default() }
     }
 
-    /// Keeps a connection for the next request.
+    /// Stores a connection for the next request.
     pub(super) fn put(&self, connection: Connection) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.push((connection, Instant::now()));
@@ -54,27 +54,27 @@ impl Connections {
         idle.pop().map(|(connection, _)| connection)
     }
 
-    /// Sends a request and reads its answer; the connection is kept if it can be used again.
+    /// Sends a request and reads its response. Stores the connection if it can be reused.
     pub(super) async fn exchange(
         &self,
         mut connection: Connection,
         request: Request<Full<Bytes>>,
         settings: &TransportSettings,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<Response, Failure> {
         let response = connection.try_send_request(request).await.map_err(|mut error| {
             if error.take_message().is_some() { Failure::NotSent } else { Failure::Lost }
         })?;
         let (head, body) = response.into_parts();
         let body =
-            read_bounded(body, settings.max_answer_bytes).await.map_err(|_| Failure::Lost)?;
+            read_bounded(body, settings.max_response_bytes).await.map_err(|_| Failure::Lost)?;
         self.put(connection);
-        Ok(Answer { status: head.status, headers: head.headers, body })
+        Ok(Response { status: head.status, headers: head.headers, body })
     }
 }
 
 impl Pool {
-    /// An idle connection, or a fresh one, ready for a request; `None` when there is none to be had
-    /// that way just now: the server hung up, or speaks HTTP/2 by now.
+    /// Returns an idle or a new connection, ready for a request. Returns `None` if the server
+    /// closed it, or speaks HTTP/2 by now.
     pub(super) async fn keep_alive_connection(&self) -> Result<Option<Connection>, TransportError> {
         let mut connection = match self.keep_alive.take() {
             Some(connection) => connection,

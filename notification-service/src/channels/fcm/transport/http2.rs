@@ -1,14 +1,14 @@
-//! HTTP/2: a few connections, the least busy one for the next request, another one when they fill
-//! up.
+//! HTTP/2: a few connections. A request goes to the least busy one, and another one is opened when
+//! they fill up.
 //!
-//! A connection is given no more requests than its server takes at once: one more would wait inside
-//! of the connection, be sent when its time is nearly over, and end in doubt. It waits outside,
-//! where it is certain that it was not sent.
+//! A connection gets no more requests than its server allows at once. One more would wait inside
+//! the connection, be sent when its time is nearly over, and end with an unknown result. Such a
+//! request waits outside of the connection, where it certainly was not sent.
 
 use super::connect::{ConnectError, Protocol, Stream};
-use super::first_byte::Greeted;
-use super::read_after_close::ReadOn;
-use super::{Answer, Failure, Pool, TransportError, TransportSettings, http1, read_bounded};
+use super::first_byte::FirstByteSignal;
+use super::read_after_close::ReadAfterClose;
+use super::{Failure, Pool, Response, TransportError, TransportSettings, http1, read_bounded};
 use crate::channels::fcm::single_flight::SingleFlight;
 use bytes::Bytes;
 use http::Request;
@@ -24,16 +24,16 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-/// A connection with more than a quarter of its streams in use calls for another.
+/// Divisor of a connection's streams: with a larger part in use, another connection is opened.
 const BUSY_SHARE: usize = 4;
-/// The longest that a request waits for a free stream before it looks again.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// Longest time that a request waits for a free stream before it checks again.
+const RECHECK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The connections that take requests.
+/// Connections that accept requests.
 pub(super) struct Connections {
     live: RwLock<Vec<Arc<Connection>>>,
     connecting: SingleFlight<Result<(), Arc<ConnectError>>>,
-    /// A stream may be free.
+    /// Notified when a stream may be free.
     freed: Arc<Notify>,
 }
 
@@ -46,7 +46,7 @@ impl Connections {
         }
     }
 
-    /// The least busy connection, and how many there are.
+    /// Returns the least busy connection, and the number of connections.
     fn least_busy(&self) -> Option<(Arc<Connection>, usize)> {
         let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
         let usable = live.iter().filter(|connection| connection.is_usable());
@@ -70,9 +70,9 @@ impl Pool {
         self.dialer.protocol()
     }
 
-    /// A stream to send on; `None` when the server turned out to speak HTTP/1.1. Waits while every
-    /// connection is full.
-    pub(super) async fn stream(self: &Arc<Self>) -> Result<Option<FreeStream>, TransportError> {
+    /// Reserves a stream, and waits while every connection is full. Returns `None` if the server
+    /// turned out to speak HTTP/1.1.
+    pub(super) async fn stream(self: &Arc<Self>) -> Result<Option<StreamPermit>, TransportError> {
         loop {
             let Some((connection, count)) = self.multiplexed.least_busy() else {
                 let already = || self.multiplexed.least_busy().map(|_| Ok(()));
@@ -96,15 +96,14 @@ impl Pool {
                 && self.connect(|| None).await.is_ok()
                 && self.multiplexed.least_busy().is_some_and(|(_, now)| now > count);
             if !has_grown {
-                // Whatever frees a stream may be missed in between: it is looked at again soon in
-                // any case.
-                let _ = timeout(LOOK_AGAIN, self.multiplexed.freed.notified()).await;
+                // A notification may be missed in between, so the wait is short.
+                let _ = timeout(RECHECK_INTERVAL, self.multiplexed.freed.notified()).await;
             }
         }
     }
 
-    /// Opens a connection, once for everybody who wants one; `already` may say that there is one by
-    /// now.
+    /// Opens a connection, once for all concurrent callers. `already` returns a result if there is
+    /// a connection by now.
     async fn connect(
         self: &Arc<Self>,
         already: impl FnOnce() -> Option<Result<(), Arc<ConnectError>>>,
@@ -112,7 +111,7 @@ impl Pool {
         self.multiplexed.connecting.join(already, || Arc::clone(self).open()).await
     }
 
-    /// Opens a connection and puts it where its protocol belongs.
+    /// Opens a connection and adds it to the pool of its HTTP version.
     async fn open(self: Arc<Self>) -> Result<(), Arc<ConnectError>> {
         let opened = async {
             match self.dialer.dial().await? {
@@ -134,22 +133,22 @@ impl Pool {
     }
 }
 
-/// One connection and what is known of it.
+/// Connection and its state.
 pub(super) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     in_flight: AtomicUsize,
     /// The server's SETTINGS_MAX_CONCURRENT_STREAMS.
     server_limit: Arc<AtomicUsize>,
     opened_at: Instant,
-    /// Milliseconds from `opened_at` to the last answer.
-    answered_ms: AtomicU64,
+    /// Milliseconds from `opened_at` to the last response.
+    last_response_ms: AtomicU64,
     retired: AtomicBool,
 }
 
 impl Connection {
-    /// Speaks HTTP/2 on a stream, and waits until the server does.
+    /// Starts an HTTP/2 client on a stream, and waits for the server's first frame.
     async fn over(stream: Stream, settings: &TransportSettings) -> Result<Self, ConnectError> {
-        let (stream, greeted) = Greeted::new(ReadOn::new(stream));
+        let (stream, first_byte_received) = FirstByteSignal::new(ReadAfterClose::new(stream));
         let (sender, mut connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .keep_alive_interval(settings.ping_interval)
@@ -173,7 +172,7 @@ impl Connection {
                 );
             }
         });
-        match timeout(settings.connect_timeout, greeted).await {
+        match timeout(settings.connect_timeout, first_byte_received).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return Err(ConnectError::HungUp),
             Err(_) => return Err(ConnectError::Timeout),
@@ -183,7 +182,7 @@ impl Connection {
             in_flight: AtomicUsize::new(0),
             server_limit,
             opened_at: Instant::now(),
-            answered_ms: AtomicU64::new(0),
+            last_response_ms: AtomicU64::new(0),
             retired: AtomicBool::new(false),
         })
     }
@@ -196,11 +195,12 @@ impl Connection {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Takes one of the streams that the server allows; `None` when all of them are in use.
-    fn reserve(self: &Arc<Self>, limit: usize, freed: &Arc<Notify>) -> Option<FreeStream> {
+    /// Reserves one of the streams that the server allows. Returns `None` if all of them are in
+    /// use.
+    fn reserve(self: &Arc<Self>, limit: usize, freed: &Arc<Notify>) -> Option<StreamPermit> {
         let one_more = |load| (load < limit).then_some(load + 1);
         self.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
-        Some(FreeStream { connection: Arc::clone(self), freed: Arc::clone(freed) })
+        Some(StreamPermit { connection: Arc::clone(self), freed: Arc::clone(freed) })
     }
 
     fn limit(&self, settings: &TransportSettings) -> usize {
@@ -211,32 +211,32 @@ impl Connection {
         u64::try_from(self.opened_at.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Sends a request and reads its answer.
+    /// Sends a request and reads its response.
     async fn exchange(
         &self,
         request: Request<Full<Bytes>>,
         settings: &TransportSettings,
-    ) -> Result<Answer, Failure> {
-        let mut waiting = Waiting::on(self, settings.request_timeout);
+    ) -> Result<Response, Failure> {
+        let mut waiting = PendingResponse::on(self, settings.request_timeout);
         let result = match self.sender.clone().try_send_request(request).await {
             Err(mut error) => Err(self.failed(error.take_message().is_some(), error.error())),
             Ok(response) => {
                 let (head, body) = response.into_parts();
-                match read_bounded(body, settings.max_answer_bytes).await {
-                    Ok(body) => Ok(Answer { status: head.status, headers: head.headers, body }),
+                match read_bounded(body, settings.max_response_bytes).await {
+                    Ok(body) => Ok(Response { status: head.status, headers: head.headers, body }),
                     Err(_) => Err(Failure::Lost),
                 }
             }
         };
         waiting.ended = true;
         if result.is_ok() {
-            self.answered_ms.store(self.age_ms(), Ordering::Relaxed);
+            self.last_response_ms.store(self.age_ms(), Ordering::Relaxed);
         }
         result
     }
 
-    /// Whether a request without an answer certainly had no effect. A connection that cannot take
-    /// requests is not asked again.
+    /// Classifies a request without a response by its possible effect. A connection that cannot
+    /// accept requests is retired.
     fn failed(&self, never_sent: bool, error: &hyper::Error) -> Failure {
         let said = error
             .source()
@@ -248,64 +248,65 @@ impl Connection {
             return Failure::Refused;
         }
         self.retired.store(true, Ordering::Relaxed);
-        // A GOAWAY that leaves the stream out (RFC 9113, section 6.8): h2 gives that error to no
+        // A GOAWAY that excludes the stream (RFC 9113, section 6.8): h2 returns this error for no
         // other stream.
         let left_out = said.is_some_and(h2::Error::is_go_away);
-        // The connection ended while the request waited for a free stream, its body still here.
+        // The connection ended while the request waited for a free stream, with its body unsent.
         let dropped = error.is_user();
         if never_sent || left_out || dropped { Failure::NotSent } else { Failure::Lost }
     }
 }
 
-/// A stream of a connection, taken for one request and given back when it is dropped.
-pub(super) struct FreeStream {
+/// Permit for one stream of a connection, released when it is dropped.
+pub(super) struct StreamPermit {
     connection: Arc<Connection>,
     freed: Arc<Notify>,
 }
 
-impl FreeStream {
-    /// Sends a request and reads its answer.
+impl StreamPermit {
+    /// Sends a request and reads its response.
     pub(super) async fn exchange(
         self,
         request: Request<Full<Bytes>>,
         settings: &TransportSettings,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<Response, Failure> {
         self.connection.exchange(request, settings).await
     }
 }
 
-impl Drop for FreeStream {
+impl Drop for StreamPermit {
     fn drop(&mut self) {
         self.connection.in_flight.fetch_sub(1, Ordering::Relaxed);
         self.freed.notify_one();
     }
 }
 
-/// Waits for an answer, and learns from a request that was given up.
-struct Waiting<'a> {
+/// Tracks a request until its response, and detects a black hole if the request is abandoned.
+struct PendingResponse<'a> {
     connection: &'a Connection,
     since_ms: u64,
-    patience: Duration,
+    request_timeout: Duration,
     ended: bool,
 }
 
-impl<'a> Waiting<'a> {
-    fn on(connection: &'a Connection, patience: Duration) -> Self {
-        Waiting { connection, since_ms: connection.age_ms(), patience, ended: false }
+impl<'a> PendingResponse<'a> {
+    fn on(connection: &'a Connection, request_timeout: Duration) -> Self {
+        PendingResponse { connection, since_ms: connection.age_ms(), request_timeout, ended: false }
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for PendingResponse<'_> {
     fn drop(&mut self) {
         if self.ended {
             return;
         }
-        // Given up: if nothing at all was answered in the whole time, the connection is a black
-        // hole.
+        // The request was abandoned. If no response at all arrived in its time, the connection is a
+        // black hole.
         let waited = self.connection.age_ms().saturating_sub(self.since_ms);
-        let most_of_it = u64::try_from(self.patience.as_millis()).unwrap_or(u64::MAX) / 2;
-        let silent = self.connection.answered_ms.load(Ordering::Relaxed) <= self.since_ms;
-        if silent && waited >= most_of_it {
+        let half_of_timeout =
+            u64::try_from(self.request_timeout.as_millis()).unwrap_or(u64::MAX) / 2;
+        let silent = self.connection.last_response_ms.load(Ordering::Relaxed) <= self.since_ms;
+        if silent && waited >= half_of_timeout {
             self.connection.retired.store(true, Ordering::Relaxed);
         }
     }

@@ -1,28 +1,28 @@
-//! A stream that goes on reading after the other side has stopped reading.
+//! Stream that is still readable after the peer has stopped reading.
 //!
-//! A server that has answered everything and said GOAWAY closes its socket. Whatever the client
-//! still writes then (the acknowledgement of a window, say) fails; h2 gives up at the failed write
-//! and with it the answers that have arrived and are not read yet, and the GOAWAY that says which
-//! requests were left out. Here a failed write passes for a done one: the connection ends when
-//! there is nothing left to read.
+//! A server that has answered all requests and sent GOAWAY closes its socket. Anything that the
+//! client writes then (such as a window update) fails. h2 gives up at the failed write, and so
+//! loses the responses that have arrived and are not read yet, and the GOAWAY that names the
+//! requests that were not handled. This wrapper reports a failed write as a successful one: the
+//! connection ends when there is nothing left to read.
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-/// A stream whose writes go nowhere once the other side has closed.
-pub(super) struct ReadOn<S> {
+/// Stream whose writes are discarded once the peer has closed it.
+pub(super) struct ReadAfterClose<S> {
     stream: S,
     closed: bool,
 }
 
-impl<S> ReadOn<S> {
+impl<S> ReadAfterClose<S> {
     pub(super) fn new(stream: S) -> Self {
-        ReadOn { stream, closed: false }
+        ReadAfterClose { stream, closed: false }
     }
 
-    /// What a write has come to; `whole` is what it would have written.
+    /// Returns the result of a write. `whole` is the result of a complete one.
     fn written<T>(&mut self, result: io::Result<T>, whole: T) -> io::Result<T> {
         match result {
             Err(error)
@@ -36,7 +36,7 @@ impl<S> ReadOn<S> {
     }
 }
 
-impl<S: Read + Unpin> Read for ReadOn<S> {
+impl<S: Read + Unpin> Read for ReadAfterClose<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -46,7 +46,7 @@ impl<S: Read + Unpin> Read for ReadOn<S> {
     }
 }
 
-impl<S: Write + Unpin> Write for ReadOn<S> {
+impl<S: Write + Unpin> Write for ReadAfterClose<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
