@@ -1,5 +1,4 @@
-//! The database's time, kept between two looks at it: replicas whose own clocks disagree agree on
-//! what has expired and on when to try again.
+//! Clock of the database, so that replicas whose own clocks differ agree on expiry and retry times.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -13,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::store;
 
-/// How often the database is asked.
+/// Interval of reading the database's time.
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// A clock that runs on this machine's monotonic time from the last time the database named.
+/// Clock that adds this machine's monotonic time to the last time read from the database.
 #[derive(Debug)]
 pub struct DbClock(Mutex<Anchor>);
 
@@ -27,14 +26,14 @@ struct Anchor {
 }
 
 impl Default for DbClock {
-    /// Until the database is asked for the first time it shows this machine's time.
+    /// Starts with this machine's time, until the database's is read for the first time.
     fn default() -> Self {
         Self(Mutex::new(Anchor { at: Instant::now(), time: Utc::now() }))
     }
 }
 
 impl DbClock {
-    /// The time now.
+    /// Returns the current time.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
         self.at(Instant::now())
@@ -47,21 +46,21 @@ impl DbClock {
         anchor.time.checked_add_signed(passed).unwrap_or(DateTime::<Utc>::MAX_UTC)
     }
 
-    /// Asks the database.
+    /// Reads the database's time.
     ///
     /// # Errors
-    /// When it does not answer; the clock then runs on.
+    /// If the query fails. The clock then keeps running.
     pub async fn observe(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
         let mut connection = pool.acquire().await?;
-        // From before the question: the clock may lead by the question's way, but it never shows
-        // that something was sent before it was due.
+        // Taken before the query: the clock may be ahead by the time of the query, but it never
+        // shows that something was sent before it was due.
         let at = Instant::now();
         let time = store::now(&mut *connection).await?;
         *self.anchor() = Anchor { at, time };
         Ok(())
     }
 
-    /// Asks the database again and again until the token is cancelled.
+    /// Reads the database's time periodically until the token is cancelled.
     pub async fn keep(&self, pool: &PgPool, shutdown: &CancellationToken) {
         let mut tick = interval(PERIOD);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -85,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_runs_with_monotonic_time() {
+    fn advances_with_monotonic_time() {
         let clock = DbClock::default();
         let start = Instant::now();
         assert_eq!(

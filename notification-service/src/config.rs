@@ -1,4 +1,4 @@
-//! What the service is told by its environment.
+//! Configuration of the service, read from the environment.
 
 use std::{fmt::Display, ops::RangeInclusive, path::Path, str::FromStr, sync::Arc, time::Duration};
 
@@ -17,69 +17,69 @@ use crate::channels::{
     templates::{Faults, Templates},
 };
 
-/// The configuration of notification-service.
+/// Configuration of notification-service.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Environment, addresses, logs.
+    /// Environment, addresses and logs.
     pub process: Process,
-    /// The devices database.
+    /// Devices database.
     pub database: DbSettings,
-    /// The bus, the topic that facts are told on and the queue of what is due.
+    /// Bus, topic of events and queue of due occurrences.
     pub bus: BusConfig,
-    /// How callers are identified.
+    /// Identification of callers.
     pub auth: Auth,
-    /// How the API is wrapped.
+    /// Settings of the REST API.
     pub api: ApiSettings,
-    /// Push.
+    /// Push notifications.
     pub fcm: FcmConfig,
     /// E-mail.
     pub ses: SesConfig,
-    /// What pushes and e-mails say.
+    /// Templates of pushes and e-mails.
     pub templates: Arc<Templates>,
-    /// How many pushes may be in flight.
+    /// Largest number of pushes in flight.
     pub push_max_in_flight: usize,
-    /// How many e-mails may be in flight.
+    /// Largest number of e-mails in flight.
     pub email_max_in_flight: usize,
-    /// Devices that one user may have.
+    /// Largest number of devices of one user.
     pub max_devices_per_user: usize,
-    /// Pushes to one user that are begun in a minute.
+    /// Largest number of pushes to one user in a minute.
     pub push_per_user_per_minute: u32,
-    /// E-mails to one user that are begun in a minute.
+    /// Largest number of e-mails to one user in a minute.
     pub email_per_user_per_minute: u32,
-    /// After how long a delivery that a process claimed is claimed by others, if nothing was
-    /// recorded of it.
+    /// Time after which a claimed delivery without a recorded outcome is claimed by other
+    /// processes.
     pub takeover: Duration,
-    /// Number of registrations that may ask FCM about their token at once.
+    /// Largest number of token checks in flight.
     pub device_checks_max_in_flight: usize,
-    /// How long deliveries are kept.
+    /// Retention of deliveries.
     pub retention: TimeDelta,
-    /// Exports that are written at once.
+    /// Largest number of concurrent exports.
     pub exports: usize,
-    /// Messages of one user that are published in a second.
+    /// Largest number of messages of one user that are published in a second.
     pub user_events: u32,
 }
 
-/// How pushes are sent.
+/// Configuration of push notifications.
 #[derive(Debug, Clone)]
 pub struct FcmConfig {
-    /// In whose name.
+    /// Service account of the Firebase project.
     pub account: ServiceAccount,
-    /// To whom.
+    /// Base URL of FCM.
     pub endpoint: Url,
-    /// Number of messages that the project may send in a minute, by all processes together.
+    /// Largest number of messages of the project in a minute, by all processes together.
     pub max_per_minute: u32,
 }
 
-/// How e-mails are sent.
+/// Configuration of e-mail.
 #[derive(Debug, Clone)]
 pub struct SesConfig {
-    /// How to reach SES, whichever bus is used.
+    /// Connection to SES, independent of the bus.
     pub aws: AwsSettings,
-    /// The sender.
+    /// Sender.
     pub source: String,
-    /// A template kept by SES; without it our own is used.
+    /// Name of a template stored with SES. `None`: the templates above.
     pub template: Option<String>,
-    /// The configuration set by which bounces and complaints come back.
+    /// Configuration set that publishes bounces and complaints.
     pub configuration_set: Option<String>,
 }
 
@@ -101,52 +101,42 @@ impl Config {
         let fcm = FcmConfig::parse(reader);
         let ses = SesConfig::parse(reader);
         let templates = read_templates(reader);
-        let push_max_in_flight = within(
-            reader,
-            "PUSH_MAX_IN_FLIGHT",
-            "pushes on their way to FCM at once",
-            1_000,
-            1..=100_000,
-        );
-        let email_max_in_flight = within(
-            reader,
-            "EMAIL_MAX_IN_FLIGHT",
-            "e-mails on their way to SES at once",
-            50,
-            1..=100_000,
-        );
+        let push_max_in_flight =
+            within(reader, "PUSH_MAX_IN_FLIGHT", "pushes in flight to FCM", 1_000, 1..=100_000);
+        let email_max_in_flight =
+            within(reader, "EMAIL_MAX_IN_FLIGHT", "e-mails in flight to SES", 50, 1..=100_000);
         let max_devices_per_user = within(
             reader,
             "MAX_DEVICES_PER_USER",
-            "devices of one user; the least recently seen gives way",
+            "devices of one user; a new one replaces the least recently registered",
             20,
             1..=100,
         );
         let push_per_user_per_minute = within(
             reader,
             "PUSH_PER_USER_PER_MINUTE",
-            "pushes to one user begun in a minute; others wait",
+            "pushes to one user in a minute; further ones wait",
             6_000,
             PACES,
         );
         let email_per_user_per_minute = within(
             reader,
             "EMAIL_PER_USER_PER_MINUTE",
-            "e-mails to one user begun in a minute; others wait",
+            "e-mails to one user in a minute; further ones wait",
             600,
             PACES,
         );
         let takeover = within(
             reader,
             "TAKEOVER_SECONDS",
-            "when others take over what a process claimed and lost",
+            "seconds after which other processes take over deliveries of a lost process",
             90,
             60..=900,
         );
         let checks = within(
             reader,
             "DEVICE_CHECKS_MAX_IN_FLIGHT",
-            "registrations that ask FCM about their token at once",
+            "token checks of registrations in flight to FCM",
             100,
             1..=1_000,
         );
@@ -176,21 +166,23 @@ impl Config {
     }
 }
 
-/// Reads the templates, and tries every one of them.
+/// Reads the templates, and tests each of them.
 pub(crate) fn read_templates(reader: &mut Reader<'_>) -> Option<Arc<Templates>> {
     const FOLDER: &str = "TEMPLATES_DIR";
-    let folder =
-        reader.optional::<String>(FOLDER, "folder of templates and words in place of our own");
+    let folder = reader.optional::<String>(
+        FOLDER,
+        "folder of templates and translations that replace the built-in ones",
+    );
     let templates =
         folder.map_or_else(Templates::built_in, |folder| Templates::load(Path::new(&folder)));
     let faulty = |faults: Faults| reader.fault(FOLDER, format!("has {faults}"));
     templates.map(Arc::new).map_err(faulty).ok()
 }
 
-/// The paces of one user that may be set.
+/// Accepted range of the limits for one user in a minute.
 const PACES: RangeInclusive<u32> = 1..=1_000_000;
 
-/// A number with a default, between two others.
+/// Reads a number with a default and a range.
 fn within<T>(
     reader: &mut Reader<'_>,
     name: &'static str,
@@ -215,10 +207,10 @@ impl FcmConfig {
         const ENDPOINT: &str = "FCM_ENDPOINT";
         let account = reader.required_live_secret(
             ACCOUNT,
-            "service account of the Firebase project: its JSON, or a path to it",
+            "service account of the Firebase project, as JSON or as a path to it",
         );
         let endpoint =
-            reader.or(ENDPOINT, "where pushes are sent", "https://fcm.googleapis.com".to_owned());
+            reader.or(ENDPOINT, "base URL of FCM", "https://fcm.googleapis.com".to_owned());
         let account = account.and_then(|account| match parse_account(account) {
             Ok(account) => Some(account),
             Err(problem) => {
@@ -238,7 +230,7 @@ impl FcmConfig {
         let max = within(
             reader,
             "FCM_MAX_PER_MINUTE",
-            "messages that the Firebase project may send in a minute, by all replicas together",
+            "messages of the Firebase project in a minute, by all replicas together",
             600_000,
             60..=1_000_000_000,
         );
@@ -247,7 +239,7 @@ impl FcmConfig {
     }
 }
 
-/// The account itself where it is one, else what is in the file that is named.
+/// Parses a service account that is given as JSON or as the path of a file.
 fn parse_account(given: LiveSecret) -> Result<ServiceAccount, String> {
     let text = given.current();
     let text = text.expose_secret().trim();
@@ -268,16 +260,18 @@ impl SesConfig {
         let aws = config::aws_settings(reader);
         let source =
             reader.required::<String>(SOURCE, "sender of e-mails, as address or Name <address>");
-        let template =
-            reader.optional("SES_EMAIL_TEMPLATE", "name of a template kept by SES; unset: our own");
+        let template = reader.optional(
+            "SES_EMAIL_TEMPLATE",
+            "name of a template stored with SES; unset: our own templates",
+        );
         let configuration_set = reader.optional(
             "SES_CONFIGURATION_SET",
-            "configuration set by which bounces and complaints come back",
+            "configuration set that publishes bounces and complaints",
         );
         let source = source.filter(|source| {
             let is_mailbox = source.parse::<lettre::message::Mailbox>().is_ok();
             if !is_mailbox {
-                reader.fault(SOURCE, "is malformed: expected a mail address");
+                reader.fault(SOURCE, "is malformed: expected an e-mail address");
             }
             is_mailbox
         });
@@ -292,7 +286,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn deliveries_are_kept_for_a_day_to_ten_years() {
+    fn reads_retention_of_a_day_to_ten_years() {
         let read = |days: &str| {
             let env = BTreeMap::from([("RETENTION_DAYS".to_owned(), days.to_owned())]);
             config::read(&env, config::retention).ok().map(|kept| kept.num_days())

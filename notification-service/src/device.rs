@@ -1,4 +1,4 @@
-//! A device: an address at which a user can be reached by push.
+//! Devices, to which pushes are sent.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-/// The longest token that is taken.
+/// Longest accepted token, in bytes.
 const MAX_TOKEN: usize = 4096;
-/// The reason of a device that was removed because its user has more than one user may have.
+/// Reason code of a device that was removed because its user exceeded the limit of devices.
 pub const LIMIT_REASON: &str = "DEVICE_LIMIT";
-/// The longest name of a device, in characters.
+/// Longest name of a device, in characters.
 const MAX_NAME: usize = 100;
 
-/// What kind of client a device is.
+/// Platform of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DeviceType {
@@ -27,7 +27,7 @@ pub enum DeviceType {
 }
 
 impl DeviceType {
-    /// Its word in requests, messages and the database.
+    /// Returns the word in requests, messages and the database.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -46,7 +46,7 @@ impl FromStr for DeviceType {
             "web" => Ok(Self::Web),
             "android" => Ok(Self::Android),
             "ios" => Ok(Self::Ios),
-            other => Err(format!("no type of device: {other}")),
+            other => Err(format!("unknown type of device: {other}")),
         }
     }
 }
@@ -57,35 +57,35 @@ impl fmt::Display for DeviceType {
     }
 }
 
-/// An FCM registration token: 1 to 4096 visible ASCII characters. It never appears in a log.
+/// FCM registration token: 1 to 4096 visible ASCII characters. Never appears in a log.
 ///
 /// The text is shared: each delivery of a batch carries the token of its device.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(Arc<str>);
 
 impl Token {
-    /// A token as a client gave it.
+    /// Parses a token from a client.
     ///
     /// # Errors
-    /// What a token should be, when it is something else.
+    /// The rule that the text breaks.
     pub fn parse(text: String) -> Result<Self, &'static str> {
         let fits = (1..=MAX_TOKEN).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_graphic());
         if fits { Ok(Self(text.into())) } else { Err("must be 1 to 4096 visible ASCII characters") }
     }
 
-    /// A token that was parsed before it was stored.
+    /// Restores a token that was parsed before it was stored.
     pub(crate) fn stored(text: String) -> Self {
         Self(text.into())
     }
 
-    /// Its text, for the provider.
+    /// Returns the text, for the provider.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// What makes it unique.
+    /// Returns the digest by which the token is unique.
     #[must_use]
     pub fn digest(&self) -> Vec<u8> {
         Sha256::digest(self.0.as_bytes()).to_vec()
@@ -98,11 +98,11 @@ impl fmt::Debug for Token {
     }
 }
 
-/// A device's name as its user wrote it: trimmed, at most 100 characters, no control characters. An
-/// empty one is none.
+/// Parses a device's name from a client: trimmed, at most 100 characters, no control characters. An
+/// empty name counts as none.
 ///
 /// # Errors
-/// What a name should be, when it is something else.
+/// The rule that the name breaks.
 pub fn parse_name(name: Option<String>) -> Result<Option<String>, &'static str> {
     let Some(name) = name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()) else {
         return Ok(None);
@@ -115,35 +115,35 @@ pub fn parse_name(name: Option<String>) -> Result<Option<String>, &'static str> 
     }
 }
 
-/// A device to be registered.
+/// Device to register.
 #[derive(Debug, Clone)]
 pub struct NewDevice {
-    /// Whose it is.
+    /// Id of the user.
     pub user_id: String,
-    /// Where it is reached.
+    /// Token by which FCM addresses the device.
     pub token: Token,
-    /// What it is.
+    /// Platform of the device.
     pub device_type: DeviceType,
-    /// What its user calls it; a registration without a name keeps the one it had.
+    /// Name that the user gave to the device. A registration without a name keeps the previous one.
     pub name: Option<String>,
 }
 
-/// A registered device, without its token.
+/// Registered device, without its token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
-    /// Its id.
+    /// Id of the device.
     pub id: Uuid,
-    /// Whose it is.
+    /// Id of the user.
     pub user_id: String,
-    /// The type: the word of a [`DeviceType`], or one that a newer version stored.
+    /// Word of a [`DeviceType`], or of one that a newer version stored.
     pub device_type: String,
-    /// What its user calls it.
+    /// Name that the user gave to the device.
     pub name: Option<String>,
-    /// When it was first registered.
+    /// Time of the first registration.
     pub created_at: DateTime<Utc>,
-    /// When it was last registered.
+    /// Time of the last registration.
     pub last_seen_at: DateTime<Utc>,
-    /// Grows with every change.
+    /// Version, incremented by every change.
     pub version: i64,
 }
 
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_are_visible_ascii_of_a_bounded_length() {
+    fn parses_tokens_of_visible_ascii() {
         assert!(Token::parse("a:b_C-9".to_owned()).is_ok());
         for text in
             [String::new(), "a b".to_owned(), "ü".to_owned(), "a\n".to_owned(), "a".repeat(4097)]
@@ -162,13 +162,13 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_not_printed() {
+    fn hides_token_in_debug() {
         let token = Token::parse("s3cret".to_owned()).expect("a token");
         assert!(!format!("{token:?}").contains("s3cret"));
     }
 
     #[test]
-    fn names_are_trimmed_and_counted_in_characters() {
+    fn trims_name_and_counts_characters() {
         assert_eq!(parse_name(Some("  my phone ".to_owned())), Ok(Some("my phone".to_owned())));
         assert_eq!(parse_name(Some("  ".to_owned())), Ok(None));
         assert!(parse_name(Some("ü".repeat(100))).is_ok());

@@ -1,4 +1,4 @@
-//! The facts that this service tells: of devices, and of what became of deliveries.
+//! Events that this service publishes: about devices, and outcomes of deliveries.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -17,27 +17,27 @@ use crate::{
     device::Device,
 };
 
-/// `eventData` of `device:registered|removed|invalidated`; never the token.
+/// `eventData` of `device:registered|removed|invalidated`. Never contains the token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeviceData<'a> {
-    /// The device (the same as the body's `itemId`).
+    /// Id of the device, equal to the body's `itemId`.
     pub device_id: uuid::fmt::Simple,
     /// `web`, `android` or `ios`.
     #[serde(rename = "type")]
     pub device_type: &'a str,
-    /// What its user calls it.
+    /// Name that the user gave to the device.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<&'a str>,
-    /// Why it was removed or invalidated.
+    /// Reason code of a removal or invalidation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'a str>,
 }
 
-/// Tells of a device.
+/// Returns the event of a device.
 ///
 /// # Errors
-/// When it cannot be written as JSON.
+/// If the event cannot be serialized.
 pub fn device(
     event_type: EventType,
     device: &Device,
@@ -65,22 +65,22 @@ pub fn device(
     })
 }
 
-/// How a delivery ended, or that it waits.
+/// Outcome of a delivery, or its deferral.
 #[derive(Debug)]
 pub struct DeliveryOutcome<'a> {
     /// `sent`, `failed` or `suppressed`; or `deferred`, which is none yet.
     pub state: DeliveryState,
-    /// The end that was told before, and that this one takes the place of.
+    /// Outcome that was published before and that this one replaces.
     pub corrects: Option<DeliveryState>,
-    /// Why.
+    /// Reason code.
     pub reason: Option<&'a str>,
-    /// Attempts made.
+    /// Number of attempts made.
     pub attempts: i32,
-    /// When.
+    /// Time of the outcome.
     pub at: DateTime<Utc>,
-    /// The provider's id of the message.
+    /// Provider's id of the message.
     pub provider_message_id: Option<&'a str>,
-    /// Of `deferred`: when it is sent.
+    /// Time until which a `deferred` delivery waits.
     pub until: Option<DateTime<Utc>>,
 }
 
@@ -100,7 +100,7 @@ impl<'a> DeliveryOutcome<'a> {
         }
     }
 
-    /// Of a delivery that waits for the end of quiet hours.
+    /// Returns the deferral of a delivery until the end of quiet hours.
     #[must_use]
     pub fn deferred(until: DateTime<Utc>, at: DateTime<Utc>) -> Self {
         let (state, reason) = (DeliveryState::Deferred, Some(reason::QUIET_HOURS));
@@ -115,7 +115,7 @@ impl<'a> DeliveryOutcome<'a> {
         }
     }
 
-    /// Of a delivery that was told as sent, and that its provider then could not make for this
+    /// Returns the corrected outcome of a delivery that was published as sent and then failed for a
     /// reason.
     #[must_use]
     pub fn undelivered(
@@ -136,11 +136,11 @@ impl<'a> DeliveryOutcome<'a> {
     }
 }
 
-/// Tells how a delivery ended or that it waits. Its id follows from what it tells: told twice, it
-/// is the same event.
+/// Returns the event of an outcome or a deferral. Its id is derived from its content, so that a
+/// repeated event has the same id. Returns `None` for a state without an event.
 ///
 /// # Errors
-/// When it cannot be written as JSON.
+/// If the event cannot be serialized.
 pub fn outcome(
     dispatch: &Dispatch,
     key: DeliveryKey,
@@ -209,14 +209,14 @@ pub fn result(
     outcome(&result.delivery.dispatch, result.delivery.key, &ending)
 }
 
-/// The id of the event that tells of a state: it follows from what it tells.
+/// Returns the id of the event of a state, derived from its content.
 pub(crate) fn outcome_id(
     key: DeliveryKey,
     state: DeliveryState,
     until: Option<DateTime<Utc>>,
 ) -> Uuid {
     let channel: Channel = key.channel;
-    // A delivery may be deferred more than once, each time until another time.
+    // A delivery may be deferred several times, each time until a different time.
     let until = until.map(|until| format!("/{}", until.timestamp_millis())).unwrap_or_default();
     event_id_of(&format!(
         "{}/{channel}/{}/{state}{until}",
@@ -230,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_outcome_told_twice_is_the_same_event() {
+    fn derives_same_id_for_same_outcome() {
         let key = DeliveryKey {
             occurrence_id: Uuid::from_u128(1),
             channel: Channel::Push,

@@ -1,5 +1,4 @@
-//! How a user wants to be reached: on which channels, at what times not, and in which language.
-//! Pure.
+//! Preferences of a user: channels, quiet hours and language. Pure.
 
 mod quiet_hours;
 
@@ -8,10 +7,10 @@ use shared::contract::{Channel, NotifyContent, Priority};
 
 pub use quiet_hours::{QuietHours, TimeOfDay};
 
-/// The longest language tag that is taken (RFC 5646 §4.4.1).
+/// Longest accepted language tag (RFC 5646, section 4.4.1).
 const MAX_LOCALE: usize = 35;
 
-/// A value that cannot be taken: its field, and what it must be.
+/// Invalid value: its field, and the rule that it breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
 pub struct InvalidField {
@@ -25,16 +24,16 @@ impl InvalidField {
     }
 }
 
-/// What a user prefers; by default everything, at any time.
+/// Preferences of a user. By default, everything is sent at any time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Preferences {
-    /// Whether pushes are wanted.
+    /// `true` if pushes are sent.
     pub push: bool,
-    /// Whether e-mails are wanted.
+    /// `true` if e-mails are sent.
     pub email: bool,
-    /// When nothing is wanted that can wait.
+    /// Time of day in which deliveries of normal priority are deferred.
     pub quiet_hours: Option<QuietHours>,
-    /// The language of the texts around a message that names none.
+    /// Language of the texts around a message that names none.
     pub locale: Option<Locale>,
 }
 
@@ -45,7 +44,7 @@ impl Default for Preferences {
 }
 
 impl Preferences {
-    /// Whether anything is wanted on a channel.
+    /// Returns `true` if the user has not opted out of a channel.
     #[must_use]
     pub fn allows(&self, channel: Channel) -> bool {
         match channel {
@@ -54,14 +53,14 @@ impl Preferences {
         }
     }
 
-    /// Gives a message that names no language the preferred one.
+    /// Sets the preferred language of a message that names none.
     pub fn apply_locale(&self, content: &mut NotifyContent) {
         if content.locale.is_none() {
             content.locale = self.locale.as_ref().map(|locale| locale.as_str().to_owned());
         }
     }
 
-    /// Until when a message has to wait; none when it may be sent now.
+    /// Returns the time until which a message is deferred, `None` if it may be sent now.
     #[must_use]
     pub fn deferred_until(&self, priority: Priority, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match priority {
@@ -71,23 +70,23 @@ impl Preferences {
     }
 }
 
-/// A language tag (BCP 47).
+/// Language tag (BCP 47).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Locale(String);
 
 impl Locale {
-    /// A language tag, by its shape: a language of 2 to 8 letters and subtags of 1 to 8 letters or
-    /// digits.
+    /// Parses a language tag: a language of 2 to 8 letters and subtags of 1 to 8 letters or digits.
     ///
     /// # Errors
-    /// When it has another shape.
+    /// If the text has another form.
     pub fn parse(text: String) -> Result<Self, InvalidField> {
         let mut subtags = text.split('-');
         let language = subtags.next().unwrap_or_default();
         let language_fits = (2..=8).contains(&language.len())
-            && language.bytes().all(|it| it.is_ascii_alphabetic());
-        let others_fit = subtags.all(|it| {
-            (1..=8).contains(&it.len()) && it.bytes().all(|it| it.is_ascii_alphanumeric())
+            && language.bytes().all(|byte| byte.is_ascii_alphabetic());
+        let others_fit = subtags.all(|subtag| {
+            (1..=8).contains(&subtag.len())
+                && subtag.bytes().all(|byte| byte.is_ascii_alphanumeric())
         });
         if text.len() <= MAX_LOCALE && language_fits && others_fit {
             return Ok(Self(text));
@@ -95,13 +94,13 @@ impl Locale {
         Err(InvalidField::new("locale", "must be a BCP 47 language tag, such as en or pt-BR"))
     }
 
-    /// One that was parsed before it was stored.
+    /// Restores a tag that was parsed before it was stored.
     #[must_use]
     pub fn stored(text: String) -> Self {
         Self(text)
     }
 
-    /// Its text.
+    /// Returns the text of the tag.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -113,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_urgent_does_not_wait() {
+    fn defers_only_normal_priority() {
         let quiet_hours = QuietHours::parse("22:00", "07:00", None).expect("quiet hours");
         let preferences = Preferences { quiet_hours: Some(quiet_hours), ..Preferences::default() };
         let night = "2026-01-10T23:00:00Z".parse().expect("a time");
@@ -125,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_locale_is_a_language_tag() {
+    fn parses_language_tags_only() {
         for text in ["de", "pt-BR", "zh-Hant-TW", "de-1996"] {
             assert!(Locale::parse(text.to_owned()).is_ok(), "{text}");
         }

@@ -1,6 +1,6 @@
-//! `render`: writes what readers would get to files, to be looked at before anybody gets it.
+//! Command `render`: writes sample messages to files, so that templates can be reviewed before use.
 //!
-//! It needs the templates alone: no database, no bus, no provider.
+//! Needs only the templates: no database, bus or provider.
 
 use std::{
     fs,
@@ -28,28 +28,29 @@ use crate::{
     device::DeviceType,
 };
 
-/// The page that shows all of them.
+/// Page that shows all samples.
 const INDEX: &str = include_str!("render/index.html");
 
-/// Write sample e-mails and pushes, in every language, to files
+/// Writes sample e-mails and pushes in every language to files
 #[derive(Debug, Clone, clap::Parser)]
 #[command(
     name = "render",
-    after_help = "Needs no database, bus or provider; TEMPLATES_DIR names the folder whose templates are shown."
+    after_help = "Needs no database, bus or provider. \
+        TEMPLATES_DIR names the folder of templates to render."
 )]
 pub struct Arguments {
-    /// Where to: a folder, made if it is not there
+    /// Target folder, created if it does not exist
     #[arg(long, value_name = "DIR")]
     pub to: PathBuf,
-    /// Only these locales, as BCP 47 writes them; all languages by default
+    /// Only this locale (BCP 47), may be repeated; all languages by default
     #[arg(long = "locale", value_name = "TAG")]
     pub locales: Vec<Locale>,
 }
 
-/// Renders the samples and says where they are.
+/// Renders the samples and prints the path of the page.
 ///
 /// # Errors
-/// A report when the templates are broken; else when a file cannot be written.
+/// If the templates are broken (a report), or if a file cannot be written.
 pub fn run(arguments: &Arguments, env: &dyn Env) -> anyhow::Result<()> {
     let templates = config::read(env, read_templates)?;
     let locales = if arguments.locales.is_empty() {
@@ -62,12 +63,14 @@ pub fn run(arguments: &Arguments, env: &dyn Env) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes a folder for each locale and a page that shows all of them; the path of the page.
+/// Writes a folder for each locale, and a page that shows all of them. Returns the path of the
+/// page.
 fn write(templates: &Templates, locales: &[String], to: &Path) -> anyhow::Result<PathBuf> {
     let mut sections = Vec::new();
     for locale in locales {
         let folder = to.join(locale);
-        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
         let shown = samples()
             .iter()
             .map(|sample| RenderedSample::of(templates, locale, sample))
@@ -96,7 +99,7 @@ fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// A locale on the page.
+/// Section of a locale on the page.
 #[derive(Serialize)]
 struct Section<'a> {
     locale: &'a str,
@@ -104,7 +107,7 @@ struct Section<'a> {
     samples: Vec<RenderedSample>,
 }
 
-/// A sample as its reader would get it.
+/// Sample as its reader would receive it.
 #[derive(Serialize)]
 struct RenderedSample {
     name: &'static str,
@@ -150,7 +153,7 @@ impl RenderedSample {
     }
 }
 
-/// What FCM would be asked to send to a phone.
+/// Returns the FCM request for an Android phone.
 fn push(notice: &Notice<'_>, texts: &Texts<'_>) -> bytes::Bytes {
     let push = Push {
         occurrence_id: Uuid::nil(),
@@ -170,7 +173,7 @@ fn push(notice: &Notice<'_>, texts: &Texts<'_>) -> bytes::Bytes {
     payload::send("DEVICE-TOKEN", DeviceType::Android, &push, &text, notice.date)
 }
 
-/// A mail as one scheme shows it, whatever the viewer's own preference is.
+/// Returns the HTML of an e-mail in one colour scheme, independent of the viewer's preference.
 fn with_color_scheme(html: &str, scheme: &str) -> String {
     ["light", "dark"].into_iter().fold(html.to_owned(), |html, preferred| {
         let query = if preferred == scheme { "all" } else { "not all" };

@@ -1,4 +1,4 @@
-//! The REST API of devices and of a user's deliveries.
+//! REST API of devices, deliveries and preferences.
 
 mod devices;
 mod examples;
@@ -14,7 +14,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::Router;
 use shared::{
-    http::{ExportLimit, openapi_routes},
+    http::{ExportLimit, UserApi, openapi_routes},
     outbox::Handoff,
     startup::{self, Started},
 };
@@ -26,26 +26,26 @@ pub use stream::Streams;
 
 use crate::{channels::fcm::Fcm, clock::DbClock};
 
-/// What the handlers share.
+/// State that the handlers share.
 #[derive(Clone)]
 pub struct Api {
-    /// The devices database.
+    /// Devices database.
     pub pool: PgPool,
-    /// Its time.
+    /// Clock of the database.
     pub clock: Arc<DbClock>,
-    /// The way to the relay for what is committed.
+    /// Hands committed messages to the relay.
     pub handoff: Handoff,
-    /// The provider that knows tokens.
+    /// Client of FCM, which validates tokens.
     pub fcm: Arc<Fcm>,
-    /// Living devices that one user may have.
+    /// Largest number of active devices of one user.
     pub max_devices: usize,
-    /// After how long others take over what a process claimed.
+    /// Time after which other processes take over deliveries that a process claimed.
     pub takeover: Duration,
-    /// The streams that are open.
+    /// Open streams.
     pub streams: Streams,
-    /// The limit of exports.
+    /// Limit of concurrent exports.
     pub exports: ExportLimit,
-    /// Whether the schema is there.
+    /// Signals that the database schema is ready.
     pub started: Started,
 }
 
@@ -53,25 +53,35 @@ pub struct Api {
 #[openapi(
     info(
         title = "notification-service",
-        description = "Devices and deliveries: register the devices that reminders are pushed to, see what became of each delivery, and keep an inbox of them.\n\n\
-            The caller is identified by the gateway's `X-Authenticated-Userid` and `X-Consumer-Username`, or by a bearer token, as the installation is configured. \
-            Every POST takes an `Idempotency-Key`: the same key with the same body gives the first answer again for 24 hours.",
+        description = "Devices, deliveries and preferences: register the devices that receive \
+            push notifications, list the deliveries of reminders with their outcomes, mark them \
+            as read, and set channels and quiet hours.\n\n\
+            The caller is identified by the headers `X-Authenticated-Userid` and \
+            `X-Consumer-Username` of the API gateway, or by a bearer token, depending on the \
+            configuration. Every POST accepts an `Idempotency-Key`: the same key with the same \
+            body returns the first response again for 24 hours.",
     ),
-    tags((name = "devices", description = "A user's devices"), (name = "notifications", description = "What was sent to a user"), (name = "preferences", description = "How a user wants to be reached"), (name = "export", description = "Everything that is kept of a user"))
+    modifiers(&UserApi),
+    tags(
+        (name = "devices", description = "Devices of the caller"),
+        (name = "notifications", description = "Deliveries to the caller, and their read marks"),
+        (name = "preferences", description = "Channels, quiet hours and language of the caller"),
+        (name = "export", description = "Data that is stored about the caller")
+    )
 )]
 struct Description;
 
-/// The routes, and `GET /openapi.json` and `GET /docs` that describe them.
+/// Returns the routes, with `GET /openapi.json` and `GET /docs`, which describe them.
 pub fn router(api: Api) -> Router {
     let (routes, openapi) = described().split_for_parts();
     let started = axum::middleware::from_fn_with_state(api.started.clone(), startup::require);
     routes.layer(started).with_state(api).merge(openapi_routes(&openapi))
 }
 
-/// The description of the API as it is committed in `openapi.json`.
+/// Returns the description of the API, as committed in `openapi.json`.
 ///
 /// # Errors
-/// When it cannot be written as JSON.
+/// If it cannot be serialized.
 pub fn openapi() -> Result<String, serde_json::Error> {
     described().into_openapi().to_pretty_json()
 }

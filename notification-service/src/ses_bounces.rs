@@ -1,10 +1,10 @@
-//! What SES says of e-mails after it accepted them: a mailbox that bounced for good or complained
-//! is not written to again, and a delivery that was told as sent and did not arrive is told once
-//! more, as failed.
+//! Bounces, complaints and other feedback of SES on e-mails that it had accepted. An address with a
+//! permanent bounce or a complaint is suppressed. A delivery that was published as sent and did not
+//! arrive is published again, as failed.
 //!
-//! SES publishes at least once, and often more. Nothing is remembered of a message: a delivery is
-//! corrected while it is `sent`, an address is suppressed while it is not, and neither happens
-//! twice.
+//! SES publishes each message at least once. No message ids are stored: a delivery is corrected
+//! only while it is `sent`, and an address is suppressed only if it is not yet, so that a repeated
+//! message has no effect.
 
 pub mod notice;
 
@@ -33,27 +33,27 @@ use crate::{
 };
 use notice::{Correction, Notice, SuppressionCause};
 
-/// SES may be quicker than our record of what it accepted: what names an e-mail that the ledger
-/// does not know is looked at again so often, after such a pause. After that it is not ours, or was
-/// forgotten.
+/// Number of times that a message about an unknown e-mail is received, and the pause in between:
+/// SES may be faster than our record of what it accepted. After that the e-mail is not ours, or was
+/// purged.
 const MAX_RECEIVES: u32 = 5;
 const RECEIVE_AGAIN_AFTER: Duration = Duration::from_secs(15);
 
-/// The handler of the queue of SES's feedback.
+/// Handler of the queue of SES's feedback.
 pub struct SesFeedback {
-    /// The devices database.
+    /// Devices database.
     pub pool: PgPool,
-    /// Its time.
+    /// Clock of the database.
     pub clock: Arc<DbClock>,
-    /// The way to the relay.
+    /// Hands committed messages to the relay.
     pub handoff: Handoff,
-    /// Holds batches while the database is away, and finds what makes them fail.
+    /// Holds batches while the database is unreachable, and isolates messages that fail.
     pub isolation: Isolation,
 }
 
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    #[error("write what SES says")]
+    #[error("record SES feedback")]
     Sql(#[from] sqlx::Error),
     #[error("write an event as JSON")]
     Json(#[from] serde_json::Error),
@@ -77,7 +77,7 @@ impl Failure for Error {
     }
 }
 
-/// Writes what notices ask for, and gathers the ids of the e-mails among them that the ledger has.
+/// Applies notices, and collects the ids of the e-mails that the ledger knows.
 struct Write<'a> {
     feedback: &'a SesFeedback,
     known: Mutex<HashSet<String>>,
@@ -115,7 +115,8 @@ impl Handler for SesFeedback {
     }
 }
 
-/// Returns how to settle a message whose notice is written, by the e-mails that the ledger knows.
+/// Returns how to settle a message whose notice was applied, given the e-mails that the ledger
+/// knows.
 fn settle(notice: &Notice, known: &HashSet<String>, receive_count: u32) -> Settlement {
     match &notice.correction {
         Some(correction)
@@ -131,7 +132,7 @@ fn settle(notice: &Notice, known: &HashSet<String>, receive_count: u32) -> Settl
 }
 
 impl SesFeedback {
-    /// Writes what notices ask for; the ids of the e-mails among them that the ledger has.
+    /// Applies notices. Returns the ids of the e-mails that the ledger knows.
     async fn try_write(&self, notices: &[&Notice]) -> Result<HashSet<String>, Error> {
         let (corrections, suppressions) = merge(notices);
         if corrections.is_empty() && suppressions.is_empty() {
@@ -158,12 +159,12 @@ impl SesFeedback {
                 .increment(1);
         }
         self.handoff.after_commit(messages);
-        Ok(accepted.into_iter().map(|it| it.provider_message_id).collect())
+        Ok(accepted.into_iter().map(|email| email.provider_message_id).collect())
     }
 }
 
-/// What a batch asks for, each once: of what is said twice of an e-mail or of an address, the
-/// first.
+/// Merges the corrections and suppressions of a batch. The first one of each e-mail and of each
+/// address counts.
 fn merge<'a>(
     notices: &[&'a Notice],
 ) -> (BTreeMap<&'a str, &'static str>, BTreeMap<&'a [u8], SuppressionCause>) {

@@ -1,9 +1,9 @@
-//! Quiet hours on the wall clock of a zone, and the instant at which they end.
+//! Quiet hours by the wall clock of a time zone, and the instant at which they end.
 //!
-//! They last from `start` to `end` by what a clock on the user's wall shows, over midnight when
-//! `end` is the earlier. Where the clocks change: an end that is left out (the clocks go forward
-//! over it) is shifted by what is left out, as RFC 5545 §3.3.5 reads such a time, and the hours
-//! last until then; of an end that comes twice, the first one still ahead counts.
+//! Quiet hours last from `start` to `end` in local time, over midnight if `end` is earlier than
+//! `start`. If the clocks go forward over the end (a gap), the end is shifted by the length of the
+//! gap, as RFC 5545, section 3.3.5, reads such a time. If the end occurs twice because the clocks
+//! go back, the next one counts.
 
 use std::{fmt, str::FromStr};
 
@@ -15,11 +15,11 @@ use chrono_tz::{GapInfo, Tz};
 
 use super::InvalidField;
 
-/// A time of day, to the minute: `00:00` to `23:59`.
+/// Time of day in minutes: `00:00` to `23:59`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TimeOfDay(NaiveTime);
 
-/// A text that is no time of day.
+/// Error for a text that is not a time of day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be a time of day from 00:00 to 23:59")]
 pub struct InvalidTimeOfDay;
@@ -53,22 +53,22 @@ impl From<TimeOfDay> for NaiveTime {
     }
 }
 
-/// The hours of each day in which nothing is sent that can wait.
+/// Hours of each day in which deliveries of normal priority are deferred.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuietHours {
-    /// When they begin.
+    /// Start of the quiet hours.
     pub start: TimeOfDay,
-    /// When they end; never the same as `start`.
+    /// End of the quiet hours, never equal to `start`.
     pub end: TimeOfDay,
-    /// Whose wall clock shows these times.
+    /// Time zone of both times.
     pub time_zone: Tz,
 }
 
 impl QuietHours {
-    /// Quiet hours as a user writes them; without a zone by UTC.
+    /// Parses quiet hours as a user writes them. The default time zone is UTC.
     ///
     /// # Errors
-    /// When a field is not what it should be, or they would have no length.
+    /// If a field is malformed, or if `start` and `end` are equal.
     pub fn parse(start: &str, end: &str, time_zone: Option<&str>) -> Result<Self, InvalidField> {
         const TIME: &str = "must be a time of day from 00:00 to 23:59";
         let start: TimeOfDay =
@@ -87,13 +87,13 @@ impl QuietHours {
         Ok(Self { start, end, time_zone })
     }
 
-    /// The end of the quiet hours that `at` lies in; none when it lies in none.
+    /// Returns the end of the quiet hours that contain `at`, `None` if none do.
     #[must_use]
     pub fn until(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.covers(at).then(|| self.next_end(at))
     }
 
-    /// Whether `at` lies in quiet hours.
+    /// Returns `true` if quiet hours contain `at`.
     #[must_use]
     pub fn covers(&self, at: DateTime<Utc>) -> bool {
         let local = at.with_timezone(&self.time_zone).naive_local();
@@ -105,8 +105,8 @@ impl QuietHours {
         if start < end { start <= time && time < end } else { start <= time || time < end }
     }
 
-    /// Whether the hours would have ended in a gap that has just passed, and so last a little
-    /// longer.
+    /// Returns `true` if the quiet hours would have ended in a gap that has just passed, and so
+    /// last longer.
     fn are_extended_by_gap(&self, at: DateTime<Utc>, today: NaiveDate) -> bool {
         [today.pred_opt(), Some(today)].into_iter().flatten().any(|date| {
             let end = date.and_time(self.end.0);
@@ -120,17 +120,17 @@ impl QuietHours {
         })
     }
 
-    /// The first end after `at`.
+    /// Returns the first end after `at`.
     fn next_end(&self, at: DateTime<Utc>) -> DateTime<Utc> {
-        // One that a gap shifted may be yesterday's; a gap may leave out tomorrow as a whole.
+        // An end that a gap shifted may belong to yesterday, and a gap may skip tomorrow entirely.
         let yesterday = at.with_timezone(&self.time_zone).date_naive() - TimeDelta::days(1);
         let ends =
             yesterday.iter_days().take(4).flat_map(|date| self.instants(date.and_time(self.end.0)));
         ends.filter(|end| *end > at).min().unwrap_or(at + TimeDelta::days(1))
     }
 
-    /// The instants at which the wall clock shows a time: one, both of one that comes twice, or
-    /// where one that is left out is shifted to.
+    /// Returns the instants of a local time: one, two if it occurs twice, or the shifted one if it
+    /// is in a gap.
     fn instants(&self, local: NaiveDateTime) -> impl Iterator<Item = DateTime<Utc>> + use<> {
         let (first, second) = match self.time_zone.from_local_datetime(&local) {
             MappedLocalTime::Single(at) => (Some(at.to_utc()), None),
@@ -142,7 +142,7 @@ impl QuietHours {
         first.into_iter().chain(second)
     }
 
-    /// A time that is left out, read as if the clocks had not been changed yet.
+    /// Reads a local time in a gap with the offset from before the gap.
     fn shifted(&self, local: NaiveDateTime) -> Option<DateTime<Utc>> {
         let (_, offset_before) = GapInfo::new(&local, &self.time_zone)?.begin?;
         Some(local.checked_sub_offset(offset_before.fix())?.and_utc())

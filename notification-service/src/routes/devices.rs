@@ -18,32 +18,33 @@ use crate::{
     store::devices,
 };
 
-/// A device; never its token.
+/// Registered device. Never contains the token.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Device, example = json!(examples::device()))]
 pub(super) struct DeviceAnswer {
-    /// Its id.
+    /// Id of the device.
     id: String,
-    /// What it is.
+    /// Platform of the device.
     #[serde(rename = "type")]
     #[schema(value_type = DeviceType)]
     device_type: String,
-    /// What its user calls it.
+    /// Name that the user gave to the device.
     name: Option<String>,
-    /// When it was first registered.
+    /// Time of the first registration.
     #[serde(serialize_with = "time")]
     created_at: DateTime<Utc>,
-    /// When it was last registered.
+    /// Time of the last registration.
     #[serde(serialize_with = "time")]
     last_seen_at: DateTime<Utc>,
 }
 
-/// The caller's devices.
+/// Devices of the caller.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!(examples::devices()))]
 pub(super) struct Devices {
-    /// Oldest first; as many as one user may have (20, if the installation does not say otherwise).
+    /// Devices, oldest first. The number of devices of one user is limited (20 unless configured
+    /// otherwise).
     devices: Vec<DeviceAnswer>,
 }
 
@@ -54,14 +55,18 @@ impl From<Device> for DeviceAnswer {
     }
 }
 
-/// List the caller's devices
+/// List devices
 #[utoipa::path(
     get,
     path = "/device",
     operation_id = "listDevices",
     tag = "devices",
     responses(
-        (status = 200, description = "The devices that are registered and alive", body = Devices),
+        (
+            status = 200,
+            description = "The registered devices whose tokens are valid",
+            body = Devices
+        ),
         (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
         (status = 503, description = "`UPSTREAM_UNAVAILABLE`", body = ErrorBody),
     ),
@@ -80,11 +85,15 @@ pub(super) async fn list(
     path = "/device/remove/{id}",
     operation_id = "removeDevice",
     tag = "devices",
-    params(("id" = String, Path, description = "The device's id")),
+    params(("id" = String, Path, description = "Id of the device")),
     responses(
-        (status = 200, description = "It is removed; nothing more is sent to it"),
+        (status = 200, description = "The device is removed, and nothing more is sent to it"),
         (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
-        (status = 422, description = "`DEVICE_NOT_ASSOCIATED`: the caller has no such device", body = ErrorBody),
+        (
+            status = 422,
+            description = "`DEVICE_NOT_ASSOCIATED`: the caller has no such device",
+            body = ErrorBody
+        ),
         (status = 503, description = "`UPSTREAM_UNAVAILABLE`", body = ErrorBody),
     ),
 )]
@@ -94,7 +103,8 @@ pub(super) async fn remove(
     context: RequestContext,
     PathId(id): PathId,
 ) -> Result<(), ApiError> {
-    let not_theirs = || ApiError::new(Reason::DeviceNotAssociated, "you have no such device");
+    let not_theirs =
+        || ApiError::new(Reason::DeviceNotAssociated, "id: you have no device with this id");
     let id = id.ok_or_else(not_theirs)?;
     let mut transaction = api.pool.begin().await?;
     let device =

@@ -22,109 +22,117 @@ use crate::store::{
     preferences,
 };
 
-/// Deliveries that are in memory at once.
+/// Number of deliveries that are in memory at once.
 const PAGE: i64 = 100;
-/// Deliveries that are given at the most.
+/// Largest number of deliveries in an export.
 const MAX_DELIVERIES: usize = 100_000;
 
-/// Everything that this service keeps of the caller.
+/// All data that this service stores about the caller.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "devices": [{
-        "id": "01979a3c7e2f7c41b1d1e0a5d2c3f4a5", "type": "android", "name": "My phone", "createdAt": "2026-01-10T08:00:00.000Z",
+        "id": "01979a3c7e2f7c41b1d1e0a5d2c3f4a5", "type": "android",
+        "name": "My phone", "createdAt": "2026-01-10T08:00:00.000Z",
         "lastSeenAt": "2026-01-12T08:00:00.000Z", "invalidatedAt": null
     }],
-    "preferences": {"channels": {"push": true, "email": true}, "quietHours": null, "locale": "de"},
+    "preferences": {
+        "channels": {"push": true, "email": true}, "quietHours": null, "locale": "de"
+    },
     "notifications": [{
-        "id": "01979a3c7e2f7c41b1d1e0a5d2c3f4a6", "occurrenceId": "6f2d1c0b7e2f5c41b1d1e0a5d2c3f4a7", "source": "reminder",
-        "itemId": "01979a3c7e2f7c41b1d1e0a5d2c3f4a8", "channel": "push", "deviceId": "01979a3c7e2f7c41b1d1e0a5d2c3f4a5",
-        "email": null, "state": "sent", "reason": null, "attempts": 1, "date": "2026-01-12T09:00:00.000Z",
-        "dueAt": "2026-01-12T08:50:00.000Z", "receivedAt": "2026-01-12T08:50:00.012Z", "finishedAt": "2026-01-12T08:50:00.201Z",
-        "title": "Plants", "message": "Water them", "url": null, "data": {}, "locale": "de", "timeZone": "Europe/Berlin"
+        "id": "01979a3c7e2f7c41b1d1e0a5d2c3f4a6",
+        "occurrenceId": "6f2d1c0b7e2f5c41b1d1e0a5d2c3f4a7", "source": "reminder",
+        "itemId": "01979a3c7e2f7c41b1d1e0a5d2c3f4a8", "channel": "push",
+        "deviceId": "01979a3c7e2f7c41b1d1e0a5d2c3f4a5",
+        "email": null, "state": "sent", "reason": null, "attempts": 1,
+        "date": "2026-01-12T09:00:00.000Z",
+        "dueAt": "2026-01-12T08:50:00.000Z", "receivedAt": "2026-01-12T08:50:00.012Z",
+        "finishedAt": "2026-01-12T08:50:00.201Z",
+        "title": "Plants", "message": "Water them", "url": null, "data": {},
+        "locale": "de", "timeZone": "Europe/Berlin"
     }],
     "truncated": false
 }))]
 pub(super) struct Export {
-    /// Every device, dead ones included; never a token.
+    /// All devices, including those whose token is invalid. Never contains a token.
     devices: Vec<ExportedDevice>,
-    /// How the caller wants to be reached.
+    /// Preferences of the caller.
     preferences: PreferencesBody,
-    /// Every delivery, newest first, with what it said; at most 100,000.
+    /// Deliveries with their content, newest first, at most 100,000.
     #[schema(max_items = 100000)]
     notifications: Vec<ExportedDelivery>,
-    /// Whether there are more deliveries than are given.
+    /// `true` if there are more deliveries than the export contains.
     truncated: bool,
 }
 
-/// A device.
+/// Device in an export.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ExportedDevice {
-    /// Its id.
+    /// Id of the device.
     id: String,
     /// `web`, `android` or `ios`.
     #[serde(rename = "type")]
     device_type: String,
-    /// What its user calls it.
+    /// Name that the user gave to the device.
     name: Option<String>,
-    /// When it was first registered.
+    /// Time of the first registration.
     #[serde(serialize_with = "time")]
     created_at: DateTime<Utc>,
-    /// When it was last registered.
+    /// Time of the last registration.
     #[serde(serialize_with = "time")]
     last_seen_at: DateTime<Utc>,
-    /// When its token turned out dead.
+    /// Time at which FCM reported the token as invalid.
     #[serde(serialize_with = "optional_time")]
     invalidated_at: Option<DateTime<Utc>>,
 }
 
-/// A delivery, with what it said.
+/// Delivery with its content, in an export.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ExportedDelivery {
-    /// Its id.
+    /// Id of the delivery.
     id: String,
-    /// The occurrence.
+    /// Id of the occurrence.
     occurrence_id: String,
-    /// Who asked for it.
+    /// Source of the occurrence: `reminder`, or `notification` for a command of another service.
     source: String,
-    /// The item it belongs to, such as the reminder.
+    /// Id of the item that it belongs to, such as the reminder.
     item_id: String,
-    /// `push` or `email`.
+    /// Channel: `push` or `email`.
     channel: String,
-    /// The device of a push.
+    /// Id of the device of a push.
     device_id: Option<String>,
-    /// Where an e-mail goes.
+    /// Address of an e-mail.
     email: Option<String>,
-    /// How it stands.
+    /// State: `pending`, `sent`, `failed`, `suppressed` or `deferred`.
     state: String,
-    /// Why.
+    /// Reason code of the state.
     reason: Option<String>,
-    /// How often it was tried.
+    /// Number of attempts made.
     attempts: i32,
-    /// What it reminds of.
+    /// Date of the reminder.
     #[serde(serialize_with = "time")]
     date: DateTime<Utc>,
-    /// The time of delivery that was asked for.
+    /// Requested time of the delivery.
     #[serde(serialize_with = "time")]
     due_at: DateTime<Utc>,
-    /// When it came here.
+    /// Time at which this service received the occurrence.
     #[serde(serialize_with = "time")]
     received_at: DateTime<Utc>,
-    /// When it came to its end.
+    /// Time of the final state.
     #[serde(serialize_with = "optional_time")]
     finished_at: Option<DateTime<Utc>>,
-    /// Its heading.
+    /// Heading.
     title: Option<String>,
-    /// Its text.
+    /// Text.
     message: String,
-    /// What a tap opens.
+    /// URL that a tap opens.
     url: Option<String>,
-    /// The client's own pairs.
+    /// Key-value pairs of the client.
     data: BTreeMap<String, String>,
-    /// The language of the texts around it.
+    /// Language (BCP 47) of the texts around the message.
     locale: Option<String>,
-    /// The zone in which its time is written.
+    /// IANA time zone in which the date is formatted.
     time_zone: String,
 }
 
@@ -173,19 +181,24 @@ impl From<KeptDelivery> for ExportedDelivery {
     }
 }
 
-/// Everything that this service keeps of the caller
+/// Export the caller's data
 ///
-/// It is written as it is read, so that its length is no matter; where it breaks off, the
-/// connection does.
+/// Devices, preferences and deliveries, streamed while they are read. If reading fails midway, the
+/// connection is closed before the JSON is complete.
 #[utoipa::path(
     get,
     path = "/me/export",
     operation_id = "exportMine",
     tag = "export",
     responses(
-        (status = 200, description = "All of it", body = Export),
+        (status = 200, description = "The data of the caller", body = Export),
         (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
-        (status = 429, description = "`RATE_LIMITED`: an export of the caller, or as many as the service writes at once, are under way", body = ErrorBody),
+        (
+            status = 429,
+            description = "`RATE_LIMITED`: another export of the caller, or the largest number \
+                of concurrent exports, is in progress",
+            body = ErrorBody
+        ),
         (status = 503, description = "`UPSTREAM_UNAVAILABLE`", body = ErrorBody),
     ),
 )]
@@ -209,7 +222,8 @@ pub(super) async fn export(
     }))
 }
 
-/// Writes a user's deliveries, newest first; returns whether there are more than an export holds.
+/// Writes a user's deliveries, newest first. Returns `true` if there are more than an export may
+/// contain.
 async fn write_deliveries(
     pool: &PgPool,
     writer: &mut BodyWriter,

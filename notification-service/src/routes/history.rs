@@ -21,96 +21,97 @@ use crate::store::history::{self, Filter, HistoryRow};
 const DEFAULT_LIMIT: i64 = 20;
 const MAX_LIMIT: i64 = 100;
 
-/// Which part of the history is asked for.
+/// Query of `GET /notifications`.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Query {
-    /// How many to give.
+    /// Number of deliveries on a page.
     #[param(minimum = 1, maximum = 100, default = 20)]
     limit: Option<i64>,
-    /// The `nextCursor` of the part before, with the same filters: stable while new ones are made.
+    /// The `nextCursor` of the previous page, with the same filters. New deliveries do not shift
+    /// the pages.
     cursor: Option<String>,
-    /// Only those in this state.
+    /// Only deliveries in this state.
     #[param(inline)]
     state: Option<DeliveryState>,
-    /// Only those on this channel.
+    /// Only deliveries on this channel.
     #[param(inline)]
     channel: Option<Channel>,
-    /// Only those of this item, such as a reminder.
+    /// Only deliveries of this item, such as a reminder.
     #[param(value_type = Option<String>, max_length = 64)]
     item_id: Option<ItemId>,
-    /// `true`: only those whose occurrence was sent on some way and was not read; `false`: only the
-    /// others.
+    /// `true`: only deliveries of occurrences that were sent on at least one channel and are
+    /// unread. `false`: only the others.
     unread: Option<bool>,
 }
 
-/// One delivery: an occurrence, on a channel, to a device or the mailbox.
+/// Delivery of an occurrence on a channel to a device or mailbox.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Delivery, example = json!(examples::delivery()))]
 pub(super) struct DeliveryAnswer {
-    /// Its id.
+    /// Id of the delivery.
     id: String,
-    /// The occurrence; the deliveries of one reminder at one time share it.
+    /// Id of the occurrence. All deliveries of one reminder at one time share it.
     occurrence_id: String,
-    /// Who asked for it: `reminder`, or `notification` for another service's command.
+    /// Source of the occurrence: `reminder`, or `notification` for a command of another service.
     #[schema(example = "reminder")]
     source: String,
-    /// The item it belongs to, such as the reminder.
+    /// Id of the item that it belongs to, such as the reminder.
     item_id: String,
-    /// What it reminds of: its date, which may lie after the time of delivery.
+    /// Date of the reminder, which may be later than the delivery.
     #[serde(serialize_with = "time")]
     date: DateTime<Utc>,
-    /// A short heading.
+    /// Heading.
     title: Option<String>,
-    /// The text.
+    /// Text.
     message: String,
-    /// What a tap opens.
+    /// URL that a tap opens.
     url: Option<String>,
-    /// The client's own pairs.
+    /// Key-value pairs of the client.
     data: BTreeMap<String, String>,
-    /// When its occurrence was read; the deliveries of one occurrence share it. `null` while it is
-    /// unread.
+    /// Time at which the occurrence was read, `null` while it is unread. All deliveries of one
+    /// occurrence share it.
     #[serde(serialize_with = "optional_time")]
     read_at: Option<DateTime<Utc>>,
-    /// `push` or `email`.
+    /// Channel: `push` or `email`.
     #[schema(example = "push")]
     channel: String,
-    /// The device of a push.
+    /// Id of the device of a push.
     device_id: Option<String>,
-    /// `pending`, `sent`, `failed`, `suppressed` or `deferred`.
+    /// State: `pending`, `sent`, `failed`, `suppressed` or `deferred`.
     #[schema(example = "sent")]
     state: String,
-    /// Why, as a stable code.
+    /// Reason code of the state.
     #[schema(example = "NO_DEVICE")]
     reason: Option<String>,
-    /// How often it was tried.
+    /// Number of attempts made.
     attempts: i32,
-    /// The time of delivery that was asked for.
+    /// Requested time of the delivery.
     #[serde(serialize_with = "time")]
     due_at: DateTime<Utc>,
-    /// When the first attempt began.
+    /// Start of the first attempt.
     #[serde(serialize_with = "optional_time")]
     first_attempt_at: Option<DateTime<Utc>>,
-    /// While it is pending or deferred: when it is tried again at the latest.
+    /// Latest time of the next attempt of a pending or deferred delivery.
     #[serde(serialize_with = "optional_time")]
     next_attempt_at: Option<DateTime<Utc>>,
-    /// When it came to its end; of `sent`: when the provider accepted it.
+    /// Time of the final state. For `sent`: time at which the provider accepted it.
     #[serde(serialize_with = "optional_time")]
     finished_at: Option<DateTime<Utc>>,
 }
 
-/// A part of the caller's deliveries.
+/// Page of the caller's deliveries.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(example = json!(examples::deliveries()))]
 pub(super) struct Deliveries {
-    /// Newest first.
+    /// Deliveries, newest first.
     notifications: Vec<DeliveryAnswer>,
-    /// Where the next part begins, if there is one. With filters a part may be shorter than what
-    /// was asked for, even empty, and not be the last one: no more than 2,000 deliveries are looked
-    /// through for it.
+    /// Cursor of the next page, `null` on the last page. With filters, a page may be shorter than
+    /// `limit`, or even empty, without being the last one: at most 2,000 deliveries are searched
+    /// for one page.
     next_cursor: Option<String>,
 }
 
@@ -142,10 +143,10 @@ impl From<HistoryRow> for DeliveryAnswer {
     }
 }
 
-/// List what was sent to the caller, newest first
+/// List deliveries
 ///
-/// One entry for each delivery: a reminder on three devices and by e-mail is four deliveries of one
-/// occurrence.
+/// Newest first, with one entry for each delivery: a reminder that goes to three devices and by
+/// e-mail has four deliveries of one occurrence.
 #[utoipa::path(
     get,
     path = "/notifications",
@@ -153,8 +154,13 @@ impl From<HistoryRow> for DeliveryAnswer {
     tag = "notifications",
     params(Query),
     responses(
-        (status = 200, description = "A part of the history", body = Deliveries),
-        (status = 400, description = "`INVALID_REQUEST`: a parameter is malformed or unknown; the message names it", body = ErrorBody),
+        (status = 200, description = "A page of deliveries", body = Deliveries),
+        (
+            status = 400,
+            description = "`INVALID_REQUEST`: a parameter is malformed or unknown; \
+                the message names it",
+            body = ErrorBody
+        ),
         (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
         (status = 503, description = "`UPSTREAM_UNAVAILABLE`", body = ErrorBody),
     ),
@@ -181,5 +187,5 @@ pub(super) async fn list(
 
 fn read_cursor(text: &str) -> Result<Uuid, ApiError> {
     Uuid::try_parse(text)
-        .map_err(|_| ApiError::invalid("cursor: must be a nextCursor as it was answered"))
+        .map_err(|_| ApiError::invalid("cursor: must be the nextCursor of an earlier response"))
 }

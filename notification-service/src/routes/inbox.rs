@@ -1,7 +1,6 @@
-//! What of it was read: `GET /notifications/unread-count`, `POST /notifications/{id}/read` and
-//! `…/unread`, and `POST /notifications/read` for all. An `{id}` is an occurrence's or that of one
-//! of its deliveries: what is read is always the occurrence, for every device and the mailbox at
-//! once.
+//! Read marks: `GET /notifications/unread-count`, `POST /notifications/{id}/read` and `…/unread`,
+//! and `POST /notifications/read` for all. An `{id}` is the id of an occurrence or of one of its
+//! deliveries. A mark always applies to the occurrence, on every device and in the mailbox at once.
 
 use axum::{
     Json,
@@ -22,15 +21,15 @@ use uuid::Uuid;
 use super::{Api, examples};
 use crate::store::inbox;
 
-/// How many occurrences were sent to the caller on some way and were not read.
+/// Number of occurrences that were sent to the caller on at least one channel and are unread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(example = json!(examples::unread()))]
 pub(super) struct Unread {
-    /// Counted among the newest 2,000 deliveries, and of what was marked as unread.
+    /// Unread occurrences among the newest 2,000 deliveries, and those that were marked as unread.
     unread: i64,
-    /// There, and `true`, when there are older deliveries that no `POST /notifications/read`
-    /// covers: they were not counted.
+    /// Present and `true` if there are older deliveries that were not counted and that no `POST
+    /// /notifications/read` covers.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     or_more: bool,
@@ -42,39 +41,40 @@ impl From<inbox::Unread> for Unread {
     }
 }
 
-/// Up to where all is read.
+/// Time up to which all occurrences are marked as read.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(example = json!(examples::read_all()))]
 pub(super) struct ReadAll {
-    /// What was first sent until then, such as the `finishedAt` of the newest delivery that was
-    /// shown; all until now when it is left out or lies ahead. RFC 3339 with an offset.
+    /// Marks occurrences that were first sent until this time, such as the `finishedAt` of the
+    /// newest delivery that was shown. RFC 3339 with an offset. The default is the current time,
+    /// which also replaces a time in the future.
     up_to: Option<DateTime<Utc>>,
 }
 
-/// Nothing.
+/// Empty object.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({}))]
 pub(super) struct EmptyBody {}
 
-/// What is marked.
+/// Change of read marks.
 enum Mark {
     Read(Uuid),
     Unread(Uuid),
     AllRead(Option<DateTime<Utc>>),
 }
 
-/// Count what the caller has not read
+/// Count unread occurrences
 ///
-/// A reminder that went to three devices and the mailbox is one thing to read.
+/// A reminder that was sent to three devices and a mailbox counts once.
 #[utoipa::path(
     get,
     path = "/notifications/unread-count",
     operation_id = "countUnreadNotifications",
     tag = "notifications",
     responses(
-        (status = 200, description = "How many there are", body = Unread),
+        (status = 200, description = "The number of unread occurrences", body = Unread),
         (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
         (status = 503, description = "`UPSTREAM_UNAVAILABLE`", body = ErrorBody),
     ),
@@ -88,24 +88,45 @@ pub(super) async fn unread_count(
 
 /// Mark an occurrence as read
 ///
-/// On every device and in the mailbox at once. It changes nothing when it is read already.
+/// Applies to every device and the mailbox at once. Has no effect if the occurrence is already
+/// read.
 #[utoipa::path(
     post,
     path = "/notifications/{id}/read",
     operation_id = "readNotification",
     tag = "notifications",
     params(
-        ("id" = String, Path, description = "The occurrence's id, or the id of one of its deliveries", example = "01979a3c7e2f7c41b1d1e0a5d2c3f4a5"),
-        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters, chosen by the client for this request and its repeats"),
+        (
+            "id" = String, Path,
+            description = "Id of the occurrence, or of one of its deliveries",
+            example = "01979a3c7e2f7c41b1d1e0a5d2c3f4a5"
+        ),
+        (
+            "Idempotency-Key" = Option<String>, Header,
+            description = "1 to 255 visible ASCII characters, chosen by the client for this \
+                request and its repeats"
+        ),
     ),
-    request_body(content = Option<EmptyBody>, description = "Nothing, or an empty object"),
+    request_body(content = Option<EmptyBody>, description = "No body, or an empty object"),
     responses(
-        (status = 200, description = "It is read; what is still unread", body = Unread),
+        (
+            status = 200,
+            description = "The occurrence is read. Returns the number of unread occurrences",
+            body = Unread
+        ),
         (status = 400, description = "`INVALID_REQUEST`", body = ErrorBody),
         (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
-        (status = 404, description = "`NOT_FOUND`: the caller has no such occurrence or delivery", body = ErrorBody),
+        (
+            status = 404,
+            description = "`NOT_FOUND`: the caller has no such occurrence or delivery",
+            body = ErrorBody
+        ),
         (status = 422, description = "`IDEMPOTENCY_KEY_REUSED`", body = ErrorBody),
-        (status = 503, description = "`UPSTREAM_UNAVAILABLE`: try again after `Retry-After`", body = ErrorBody),
+        (
+            status = 503,
+            description = "`UPSTREAM_UNAVAILABLE`: try again after `Retry-After`",
+            body = ErrorBody
+        ),
     ),
 )]
 pub(super) async fn read(
@@ -119,24 +140,44 @@ pub(super) async fn read(
 
 /// Mark an occurrence as unread
 ///
-/// It changes nothing when it is unread already.
+/// Has no effect if the occurrence is already unread.
 #[utoipa::path(
     post,
     path = "/notifications/{id}/unread",
     operation_id = "unreadNotification",
     tag = "notifications",
     params(
-        ("id" = String, Path, description = "The occurrence's id, or the id of one of its deliveries", example = "01979a3c7e2f7c41b1d1e0a5d2c3f4a5"),
-        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters, chosen by the client for this request and its repeats"),
+        (
+            "id" = String, Path,
+            description = "Id of the occurrence, or of one of its deliveries",
+            example = "01979a3c7e2f7c41b1d1e0a5d2c3f4a5"
+        ),
+        (
+            "Idempotency-Key" = Option<String>, Header,
+            description = "1 to 255 visible ASCII characters, chosen by the client for this \
+                request and its repeats"
+        ),
     ),
-    request_body(content = Option<EmptyBody>, description = "Nothing, or an empty object"),
+    request_body(content = Option<EmptyBody>, description = "No body, or an empty object"),
     responses(
-        (status = 200, description = "It is unread; how many are", body = Unread),
+        (
+            status = 200,
+            description = "The occurrence is unread. Returns the number of unread occurrences",
+            body = Unread
+        ),
         (status = 400, description = "`INVALID_REQUEST`", body = ErrorBody),
         (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
-        (status = 404, description = "`NOT_FOUND`: the caller has no such occurrence or delivery", body = ErrorBody),
+        (
+            status = 404,
+            description = "`NOT_FOUND`: the caller has no such occurrence or delivery",
+            body = ErrorBody
+        ),
         (status = 422, description = "`IDEMPOTENCY_KEY_REUSED`", body = ErrorBody),
-        (status = 503, description = "`UPSTREAM_UNAVAILABLE`: try again after `Retry-After`", body = ErrorBody),
+        (
+            status = 503,
+            description = "`UPSTREAM_UNAVAILABLE`: try again after `Retry-After`",
+            body = ErrorBody
+        ),
     ),
 )]
 pub(super) async fn unread(
@@ -148,22 +189,40 @@ pub(super) async fn unread(
     apply_mark(&api.pool, &identity, body.key, Mark::Unread(id.ok_or_else(missing)?)).await
 }
 
-/// Mark all as read
+/// Mark all occurrences as read
 ///
-/// All that was sent until `upTo`, what was marked as unread included. What comes later is unread.
+/// Marks all occurrences that were sent until `upTo` as read, including those that were marked as
+/// unread. Later ones stay unread.
 #[utoipa::path(
     post,
     path = "/notifications/read",
     operation_id = "readAllNotifications",
     tag = "notifications",
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters, chosen by the client for this request and its repeats")),
+    params((
+        "Idempotency-Key" = Option<String>, Header,
+        description = "1 to 255 visible ASCII characters, chosen by the client for this request \
+            and its repeats"
+    )),
     request_body = ReadAll,
     responses(
-        (status = 200, description = "They are read; what is still unread", body = Unread),
-        (status = 400, description = "`INVALID_REQUEST`: a field is malformed or unknown; the message names it", body = ErrorBody),
+        (
+            status = 200,
+            description = "The occurrences are read. Returns the number of unread occurrences",
+            body = Unread
+        ),
+        (
+            status = 400,
+            description = "`INVALID_REQUEST`: a field is malformed or unknown; the message \
+                names it",
+            body = ErrorBody
+        ),
         (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
         (status = 422, description = "`IDEMPOTENCY_KEY_REUSED`", body = ErrorBody),
-        (status = 503, description = "`UPSTREAM_UNAVAILABLE`: try again after `Retry-After`", body = ErrorBody),
+        (
+            status = 503,
+            description = "`UPSTREAM_UNAVAILABLE`: try again after `Retry-After`",
+            body = ErrorBody
+        ),
     ),
 )]
 pub(super) async fn read_all(
@@ -174,7 +233,8 @@ pub(super) async fn read_all(
     apply_mark(&api.pool, &identity, body.key, Mark::AllRead(body.value.up_to)).await
 }
 
-/// Makes a mark, once for each key, and answers what is unread then.
+/// Changes read marks, once for each idempotency key. Responds with the number of unread
+/// occurrences.
 async fn apply_mark(
     pool: &PgPool,
     identity: &Identity,
@@ -226,5 +286,5 @@ async fn write_mark(
 }
 
 fn missing() -> ApiError {
-    ApiError::new(Reason::NotFound, "you have no such notification")
+    ApiError::new(Reason::NotFound, "id: you have no notification with this id")
 }

@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// How the caller wants to be reached.
+/// Preferences of the caller.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(as = Preferences, example = json!({
@@ -31,29 +31,29 @@ use crate::{
     "locale": "de"
 }))]
 pub(super) struct PreferencesBody {
-    /// On which channels; what is not wanted on a channel ends as `suppressed`, with the reason
+    /// Channels that are switched on. Deliveries on others end as `suppressed` with the reason
     /// `OPTED_OUT`.
     #[serde(default, deserialize_with = "object_only")]
     channels: Channels,
-    /// When nothing is sent that can wait: it is `deferred` until they end. Reminders of priority
-    /// `high` do not wait.
+    /// Hours of each day in which deliveries are `deferred` until the hours end. Reminders of
+    /// priority `high` are sent immediately.
     #[serde(default, deserialize_with = "object_or_null")]
     quiet_hours: Option<QuietHoursBody>,
-    /// The language (BCP 47) of the texts around a message that names none itself.
+    /// Language (BCP 47) of the texts around a message that names none.
     #[serde(default)]
     #[schema(max_length = 35)]
     locale: Option<String>,
 }
 
-/// Which channels are wanted; one that is not named is.
+/// Switches of the channels. The default is on.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Channels {
-    /// Pushes to the caller's devices.
+    /// Push notifications to the caller's devices.
     #[serde(default = "wanted")]
     #[schema(default = true)]
     push: bool,
-    /// E-mails to the caller's mailbox.
+    /// E-mails to the caller's address.
     #[serde(default = "wanted")]
     #[schema(default = true)]
     email: bool,
@@ -69,18 +69,18 @@ impl Default for Channels {
     }
 }
 
-/// A span of each day, over midnight where the end is the earlier.
+/// Hours of each day, over midnight if `end` is earlier than `start`.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(as = QuietHours)]
 pub(super) struct QuietHoursBody {
-    /// When they begin, as HH:MM on the zone's wall clock.
+    /// Start, as HH:MM in local time of the time zone.
     #[schema(pattern = "^([01][0-9]|2[0-3]):[0-5][0-9]$", example = "22:00")]
     start: String,
-    /// When they end; not the same as `start`.
+    /// End, as HH:MM in local time of the time zone. Must differ from `start`.
     #[schema(pattern = "^([01][0-9]|2[0-3]):[0-5][0-9]$", example = "07:00")]
     end: String,
-    /// An IANA time zone.
+    /// IANA time zone.
     #[serde(default = "utc")]
     #[schema(default = "UTC", example = "Europe/Berlin")]
     time_zone: String,
@@ -96,7 +96,7 @@ impl TryFrom<PreferencesBody> for Preferences {
     fn try_from(body: PreferencesBody) -> Result<Self, InvalidField> {
         let PreferencesBody { channels: Channels { push, email }, quiet_hours, locale } = body;
         let quiet_hours = quiet_hours
-            .map(|it| QuietHours::parse(&it.start, &it.end, Some(&it.time_zone)))
+            .map(|hours| QuietHours::parse(&hours.start, &hours.end, Some(&hours.time_zone)))
             .transpose()?;
         Ok(Self { push, email, quiet_hours, locale: locale.map(Locale::parse).transpose()? })
     }
@@ -113,19 +113,23 @@ impl From<&Preferences> for PreferencesBody {
         Self {
             channels: Channels { push: *push, email: *email },
             quiet_hours: quiet_hours.as_ref().map(hours),
-            locale: locale.as_ref().map(|it| it.as_str().to_owned()),
+            locale: locale.as_ref().map(|locale| locale.as_str().to_owned()),
         }
     }
 }
 
-/// How the caller wants to be reached
+/// Get preferences
 #[utoipa::path(
     get,
     path = "/preferences",
     operation_id = "getPreferences",
     tag = "preferences",
     responses(
-        (status = 200, description = "What was last put, or the defaults: every channel, at any time", body = PreferencesBody),
+        (
+            status = 200,
+            description = "The stored preferences, or the defaults: every channel, at any time",
+            body = PreferencesBody
+        ),
         (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
         (status = 503, description = "`UPSTREAM_UNAVAILABLE`", body = ErrorBody),
     ),
@@ -138,11 +142,11 @@ pub(super) async fn get(
     Ok(Json(PreferencesBody::from(&preferences)))
 }
 
-/// Set how the caller wants to be reached
+/// Replace preferences
 ///
-/// The whole is replaced; what is left out is at its default. What waits already is looked at anew:
-/// deliveries on a channel that is switched off end as `suppressed`, and what was deferred waits
-/// for the end of the new quiet hours, or is sent now.
+/// Replaces all preferences; missing fields get their defaults. Applies to pending deliveries as
+/// well: those on a channel that is switched off end as `suppressed`, and deferred ones wait for
+/// the end of the new quiet hours or are sent immediately.
 #[utoipa::path(
     put,
     path = "/preferences",
@@ -150,8 +154,13 @@ pub(super) async fn get(
     tag = "preferences",
     request_body = PreferencesBody,
     responses(
-        (status = 200, description = "They are kept", body = PreferencesBody),
-        (status = 400, description = "`INVALID_REQUEST`: a field is malformed or unknown; the message names it", body = ErrorBody),
+        (status = 200, description = "The preferences are stored", body = PreferencesBody),
+        (
+            status = 400,
+            description = "`INVALID_REQUEST`: a field is malformed or unknown; the message \
+                names it",
+            body = ErrorBody
+        ),
         (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
         (status = 413, description = "`PAYLOAD_TOO_LARGE`", body = ErrorBody),
         (status = 503, description = "`UPSTREAM_UNAVAILABLE`", body = ErrorBody),
@@ -172,14 +181,15 @@ pub(super) async fn put(
         transaction = api.pool.begin().await?;
         preferences::hold(&mut *transaction, &identity.user_id).await?;
         if preferences::of_user(&mut *transaction, &identity.user_id).await? != wanted {
-            // A later request put others, and looks at everything itself.
+            // A later request stored other preferences, and applies them itself.
             break;
         }
     }
     Ok(Json(PreferencesBody::from(&wanted)))
 }
 
-/// Applies preferences to a part of what waits, and commits; whether there is more.
+/// Applies preferences to some of the pending deliveries, and commits. Returns `true` if there are
+/// more.
 async fn apply(
     api: &Api,
     mut transaction: Transaction<'_, Postgres>,

@@ -29,27 +29,32 @@ use crate::{
     store::devices,
 };
 
-/// A device to register.
+/// Device to register.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schema(example = json!({"fcmToken": "dGhpcyBpcyBubyB0b2tlbg:APA91bExampleExampleExample", "type": "android", "name": "My phone"}))]
+#[schema(example = json!({
+    "fcmToken": "dGhpcyBpcyBubyB0b2tlbg:APA91bExampleExampleExample",
+    "type": "android",
+    "name": "My phone"
+}))]
 pub(super) struct Registration {
-    /// The token that the FCM SDK gave the client: 1 to 4096 visible ASCII characters.
+    /// Registration token of the FCM SDK: 1 to 4096 visible ASCII characters.
     #[schema(min_length = 1, max_length = 4096)]
     fcm_token: String,
-    /// What the device is.
+    /// Platform of the device.
     #[serde(rename = "type")]
     device_type: DeviceType,
-    /// What its user calls it. A registration without a name keeps the one it had.
+    /// Name that the user gives to the device. A registration without a name keeps the previous
+    /// one.
     #[schema(max_length = 100)]
     name: Option<String>,
 }
 
-/// The device that was registered.
+/// Registered device.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"id": "01979a3c7e2f7c41b1d1e0a5d2c3f4a5"}))]
 pub(super) struct Registered {
-    /// Its id.
+    /// Id of the device.
     id: String,
 }
 
@@ -63,26 +68,44 @@ impl Registration {
     }
 }
 
-/// Register a device, or refresh it
+/// Register or refresh a device
 ///
-/// FCM is asked whether it knows the token. One's own token again refreshes the device and gives
-/// the same id; a token that was another user's moves: the other user's device is gone, and this
-/// one is new. A user has a limited number of devices (20, if the installation does not say
-/// otherwise): the one that was registered least recently gives way.
+/// Validates the token with FCM. Registering the caller's own token again refreshes the device and
+/// returns the same id. A token that is registered for another user moves: that user's device is
+/// removed, and the caller gets a new one. The number of devices of one user is limited (20 unless
+/// configured otherwise): a new device replaces the one that was registered least recently.
 #[utoipa::path(
     post,
     path = "/device/register",
     operation_id = "registerDevice",
     tag = "devices",
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters, chosen by the client for this request and its repeats")),
+    params((
+        "Idempotency-Key" = Option<String>, Header,
+        description = "1 to 255 visible ASCII characters, chosen by the client for this request \
+            and its repeats"
+    )),
     request_body = Registration,
     responses(
-        (status = 201, description = "It is registered", body = Registered),
-        (status = 400, description = "`INVALID_REQUEST`: a field is malformed or unknown; the message names it", body = ErrorBody),
+        (status = 201, description = "The device is registered", body = Registered),
+        (
+            status = 400,
+            description = "`INVALID_REQUEST`: a field is malformed or unknown; the message \
+                names it",
+            body = ErrorBody
+        ),
         (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
         (status = 413, description = "`PAYLOAD_TOO_LARGE`", body = ErrorBody),
-        (status = 422, description = "`INVALID_TOKEN`: FCM does not know the token · `IDEMPOTENCY_KEY_REUSED`", body = ErrorBody),
-        (status = 503, description = "`UPSTREAM_UNAVAILABLE`: FCM cannot be asked; nothing was stored; try again after `Retry-After`", body = ErrorBody),
+        (
+            status = 422,
+            description = "`INVALID_TOKEN`: FCM does not know the token · `IDEMPOTENCY_KEY_REUSED`",
+            body = ErrorBody
+        ),
+        (
+            status = 503,
+            description = "`UPSTREAM_UNAVAILABLE`: FCM is unreachable and nothing was stored; try \
+                again after `Retry-After`",
+            body = ErrorBody
+        ),
     ),
 )]
 pub(super) async fn register(
@@ -99,7 +122,7 @@ pub(super) async fn register(
     {
         return Ok(replay.into_response());
     }
-    // Asked outside of any transaction: FCM may take seconds.
+    // Outside of any transaction, because FCM may take seconds.
     let Some(permit) = api.fcm.token_check_permit(&identity.user_id) else { return Err(busy()) };
     check(api.fcm.validate(device.token.as_str(), &permit).await)?;
     drop(permit);
@@ -119,7 +142,7 @@ pub(super) async fn register(
     Ok((StatusCode::CREATED, Json(answer)).into_response())
 }
 
-/// What FCM's word on a token means for its registration.
+/// Maps the outcome of FCM's validation of a token to the result of its registration.
 fn check(outcome: Outcome) -> Result<(), ApiError> {
     match outcome {
         Outcome::Sent { .. } => Ok(()),
@@ -129,7 +152,7 @@ fn check(outcome: Outcome) -> Result<(), ApiError> {
         Outcome::Throttled { retry_after, .. } | Outcome::Unavailable { retry_after, .. } => {
             let mut error = ApiError::new(
                 Reason::UpstreamUnavailable,
-                "FCM cannot be asked about the token; try again",
+                "FCM is unreachable, the token could not be validated; try again",
             );
             error.retry_after = Some(retry_after.unwrap_or(RETRY_AFTER));
             Err(error)
@@ -138,7 +161,7 @@ fn check(outcome: Outcome) -> Result<(), ApiError> {
             tracing::warn!(%reason, "FCM refuses the credentials of a device registration");
             Err(ApiError::new(
                 Reason::UpstreamUnavailable,
-                "FCM cannot be asked about the token; try again",
+                "FCM is unreachable, the token could not be validated; try again",
             ))
         }
         Outcome::Misconfigured { reason } | Outcome::KeyRefused { reason } => {
@@ -148,14 +171,14 @@ fn check(outcome: Outcome) -> Result<(), ApiError> {
             );
             Err(ApiError::new(
                 Reason::UpstreamUnavailable,
-                "FCM cannot be asked about the token; try again",
+                "FCM is unreachable, the token could not be validated; try again",
             ))
         }
     }
 }
 
-/// Refuses a registration while FCM is being asked about as many tokens as is allowed: it does not
-/// wait for a permit.
+/// Refuses a registration while the largest number of token checks is in flight, instead of waiting
+/// for a permit.
 fn busy() -> ApiError {
     metrics::counter!("reminders_device_registrations_rejected_total").increment(1);
     ApiError::new(
@@ -164,7 +187,7 @@ fn busy() -> ApiError {
     )
 }
 
-/// When to try again, when FCM names no time.
+/// Wait before the next try if FCM names none.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
 async fn store(

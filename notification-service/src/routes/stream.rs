@@ -1,4 +1,4 @@
-//! `GET /notifications/stream`: the caller's deliveries as they come to a state, by server-sent
+//! `GET /notifications/stream`: the caller's deliveries as they reach a state, as server-sent
 //! events.
 //!
 //! Each stream asks the database, once a [`PERIOD`], whether anything happened (`store::change_feed`
@@ -33,62 +33,81 @@ use crate::store::{
 
 pub use limits::Streams;
 
-/// How often a stream looks for what is new.
+/// Interval of polling.
 const PERIOD: Duration = Duration::from_secs(1);
-/// A look that took long is followed by a pause of so many times as long: the streams of one user,
-/// who may have much to look through, take a small part of a connection.
+/// Factor of the pause after a slow query: the streams of a user with many deliveries use a small
+/// part of a connection.
 const PAUSE_FACTOR: u32 = 20;
-/// The longest pause after a look.
+/// Longest pause after a query.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
-/// How often it does while the database is away.
+/// Interval of polling while the database is unreachable.
 const PERIOD_UNAVAILABLE: Duration = Duration::from_secs(5);
-/// Deliveries read at once: what each of a process's streams may hold, 12 KiB each at the most.
+/// Number of deliveries that are read at once and that each stream may hold, at most 12 KiB each.
 const PAGE: i64 = 8;
-/// How long a stream lasts: then its client connects again, goes on where it was, and shows anew
-/// who it is.
+/// Longest duration of a stream. Afterwards, the client reconnects, authenticates again and
+/// resumes.
 const MAX_DURATION: Duration = Duration::from_secs(60 * 60);
 
-/// One client's stream.
+/// Stream of one client.
 struct DeliveryStream {
     api: Api,
     user_id: String,
     cursor: Cursor,
     read: VecDeque<Change>,
-    /// The revision of what is read that the count was taken at; none before the first count.
+    /// Revision of the read marks at the last count, `None` before the first one.
     revision: Option<i64>,
-    /// Whether something was sent since the count was taken.
+    /// `true` if a delivery was sent since the last count.
     has_arrivals: bool,
     unread: Option<Unread>,
     ends_at: Instant,
     is_unavailable: bool,
-    /// Time that the last look took.
+    /// Duration of the last query.
     query_time: Duration,
     permit: StreamPermit,
 }
 
-/// Follow what is sent to the caller
+/// Stream deliveries
 ///
-/// Server-sent events. `unread`: how many occurrences are not read, at first and whenever it is
-/// another number. `delivery`: a delivery, as `GET /notifications` shows it, each time it came to a
-/// state (`sent`, `failed`, `suppressed`, `deferred`). A stream begins now; what came in the
-/// moments before may be among the first that it tells. With `Last-Event-ID`, the `id` of an event,
-/// it goes on after that event, on any replica and up to 7 days later: nothing is left out and
-/// nothing is told twice; of a delivery that came to several states meanwhile, the last is told.
-/// What is told is what comes of the caller's newest 10,000 deliveries; `GET /notifications` has
-/// the others. A comment every 15 seconds keeps the connection. A stream ends after an hour, or
-/// when its process does: connect again.
+/// Server-sent events of two types. `unread`: number of unread occurrences, at the beginning and
+/// after each change. `delivery`: a delivery in the form of `GET /notifications`, each time it
+/// reaches a state (`sent`, `failed`, `suppressed`, `deferred`). A stream begins with the current
+/// time; changes of the moments before may be among its first events. With `Last-Event-ID`, the
+/// `id` of an event, it resumes after that event, on any replica and up to 7 days later, without
+/// gaps or repeats; for a delivery that reached several states meanwhile, only the last one is
+/// sent. A stream covers the caller's newest 10,000 deliveries. A comment every 15 seconds keeps
+/// the connection open. A stream ends after one hour or when its process stops; then the client
+/// reconnects.
 #[utoipa::path(
     get,
     path = "/notifications/stream",
     operation_id = "streamNotifications",
     tag = "notifications",
-    params(("Last-Event-ID" = Option<String>, Header, description = "Goes on after this event")),
+    params(("Last-Event-ID" = Option<String>, Header, description = "Resumes after this event")),
     responses(
-        (status = 200, description = "The events", content_type = "text/event-stream", body = String, example = json!(examples::STREAM)),
-        (status = 400, description = "`INVALID_REQUEST`: `Last-Event-ID` is none of ours", body = ErrorBody),
+        (
+            status = 200,
+            description = "The events",
+            content_type = "text/event-stream",
+            body = String,
+            example = json!(examples::STREAM)
+        ),
+        (
+            status = 400,
+            description = "`INVALID_REQUEST`: `Last-Event-ID` is malformed",
+            body = ErrorBody
+        ),
         (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
-        (status = 429, description = "`RATE_LIMITED`: the caller has 10 streams open", body = ErrorBody),
-        (status = 503, description = "`UPSTREAM_UNAVAILABLE`: too many streams are open, or the database is away; try again after `Retry-After`", body = ErrorBody),
+        (
+            status = 429,
+            description = "`RATE_LIMITED`: the caller has 10 open streams",
+            body = ErrorBody
+        ),
+        (
+            status = 503,
+            description = "`UPSTREAM_UNAVAILABLE`: too many streams are open, or the database is \
+                unreachable; try again after `Retry-After`",
+            body = ErrorBody
+        ),
     ),
 )]
 pub(super) async fn stream(
@@ -115,18 +134,21 @@ pub(super) async fn stream(
     let events = stream::unfold(deliveries, async |mut deliveries| {
         deliveries.next().await.map(|event| (Ok::<_, Infallible>(event), deliveries))
     });
-    // Proxies that hold answers back until they are whole are asked not to.
+    // Asks proxies not to buffer the response.
     let unbuffered = [("x-accel-buffering", HeaderValue::from_static("no"))];
     Ok((unbuffered, Sse::new(events).keep_alive(KeepAlive::default())))
 }
 
 fn read_cursor(value: &HeaderValue) -> Result<Cursor, ApiError> {
     let read = value.to_str().ok().and_then(|text| text.parse().ok());
-    read.ok_or_else(|| ApiError::invalid("Last-Event-ID: is none of ours"))
+    read.ok_or_else(|| {
+        ApiError::invalid("Last-Event-ID: must be the id of an event of this stream")
+    })
 }
 
-/// Where a stream begins: after the last event, or now. A position ahead of the database's is of
-/// another database, from before it was restored: such a stream begins now as well.
+/// Returns the start of a stream: after the last event, or the current position. A position ahead
+/// of the database's was written before the database was restored from a backup: such a stream
+/// begins at the current position.
 async fn start_cursor(
     api: &Api,
     permit: &StreamPermit,
@@ -146,13 +168,13 @@ async fn start_cursor(
     }
 }
 
-/// Pause between a look that took so long and the next one.
+/// Returns the pause after a query of this duration.
 fn pause_after(query_time: Duration) -> Duration {
     (query_time * PAUSE_FACTOR).clamp(PERIOD, MAX_PAUSE)
 }
 
 impl DeliveryStream {
-    /// The next event; none at the end of the stream.
+    /// Returns the next event, `None` at the end of the stream.
     async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some(change) = self.read.pop_front() {
@@ -164,8 +186,10 @@ impl DeliveryStream {
                 return None;
             }
             let streams = self.api.streams.clone();
-            let advanced =
-                tokio::select! { it = self.advance() => it, () = streams.ended() => return None };
+            let advanced = tokio::select! {
+                advanced = self.advance() => advanced,
+                () = streams.ended() => return None,
+            };
             if let Err(error) = &advanced
                 && !self.is_unavailable
             {
@@ -184,8 +208,8 @@ impl DeliveryStream {
         }
     }
 
-    /// Reads what came; when nothing did, moves on to where the look was, and counts the unread if
-    /// that may have changed.
+    /// Reads new changes. If there are none, moves the cursor to the position of the query, and
+    /// counts unread occurrences if their number may have changed.
     async fn advance(&mut self) -> Result<Option<Unread>, sqlx::Error> {
         let Ok(_connection) = self.api.streams.connection(&self.permit).await else {
             return Ok(None);
@@ -212,7 +236,7 @@ impl DeliveryStream {
         Ok((self.unread.replace(unread) != Some(unread)).then_some(unread))
     }
 
-    /// Waits for the next look, or the end of the process.
+    /// Waits until the next query, or until the process stops.
     async fn wait(&self) {
         let pause =
             if self.is_unavailable { PERIOD_UNAVAILABLE } else { pause_after(self.query_time) };
@@ -230,7 +254,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_longer_after_looks_that_take_long() {
+    fn pauses_longer_after_slow_query() {
         let pause = |millis| pause_after(Duration::from_millis(millis));
         assert_eq!(pause(1), PERIOD);
         assert_eq!(pause(200), Duration::from_secs(4));

@@ -1,10 +1,10 @@
-//! Reading what SES says of an e-mail. Pure.
+//! Parses the messages that SES publishes about an e-mail. Pure.
 //!
-//! There are two forms: event publishing by a configuration set (`eventType`) and notifications of
-//! an identity (`notificationType`); both are described in SES's developer guide, "Contents of
-//! event data that Amazon SES publishes to Amazon SNS" and "Amazon SNS notification contents for
-//! Amazon SES". SES adds fields as it likes, so only those are looked at that something follows
-//! from. Addresses end here: what is handed on are their digests.
+//! There are two forms: events of a configuration set (`eventType`) and notifications of an
+//! identity (`notificationType`). SES's developer guide describes both in "Contents of event data
+//! that Amazon SES publishes to Amazon SNS" and "Amazon SNS notification contents for Amazon SES".
+//! SES may add fields at any time, so only the fields that are used are checked. Addresses do not
+//! leave this module: it returns their digests.
 
 use std::collections::BTreeSet;
 
@@ -12,38 +12,38 @@ use serde_json::Value;
 
 use crate::delivery::{address_digest, reason};
 
-/// What SES puts into a topic, as plain text, when event publishing to it is set up.
+/// Plain text that SES publishes when event publishing to a topic is set up.
 const GREETING: &str = "Successfully validated SNS topic";
-/// The longest id of an e-mail that is looked for.
+/// Longest accepted id of an e-mail.
 const MAX_ID: usize = 255;
 
-/// What kind of thing was said.
+/// Kind of a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// The mailbox refused the e-mail for good.
+    /// The mailbox refused the e-mail permanently.
     Bounce,
-    /// The mailbox refused the e-mail this time, or nobody knows why.
+    /// The mailbox refused the e-mail temporarily or for an unknown reason.
     TransientBounce,
-    /// Its reader called the e-mail spam.
+    /// The reader marked the e-mail as spam.
     Complaint,
-    /// Its reader said that the e-mail is no spam.
+    /// The reader marked the e-mail as not spam.
     NotSpam,
-    /// SES could not fill in its template.
+    /// SES could not render the template of the e-mail.
     RenderingFailure,
-    /// SES would not send it.
+    /// SES refused to send the e-mail.
     Reject,
-    /// The mailbox took it.
+    /// The mailbox accepted the e-mail.
     Delivery,
-    /// It has not arrived yet.
+    /// The e-mail is delayed.
     DeliveryDelay,
-    /// SES accepted it.
+    /// SES accepted the e-mail.
     Send,
-    /// Anything else, or new: nothing follows from it.
+    /// Any other kind, which has no effect.
     Other,
 }
 
 impl Kind {
-    /// Its name in the metrics.
+    /// Returns its name in the metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -61,17 +61,17 @@ impl Kind {
     }
 }
 
-/// Why an address must not be written to again.
+/// Cause of the suppression of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SuppressionCause {
-    /// It bounced for good.
+    /// Permanent bounce.
     Bounce,
-    /// Its owner complained.
+    /// Complaint of the owner.
     Complaint,
 }
 
 impl SuppressionCause {
-    /// As it is stored.
+    /// Returns the stored word.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -81,58 +81,58 @@ impl SuppressionCause {
     }
 }
 
-/// An e-mail that was accepted and did not arrive.
+/// E-mail that SES accepted and that did not arrive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Correction {
-    /// SES's id of it.
+    /// SES's id of the e-mail.
     pub provider_message_id: String,
-    /// Why it did not arrive.
+    /// Reason code of the failure.
     pub reason: &'static str,
 }
 
-/// An address that must not be written to again.
+/// Suppression of an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Suppression {
-    /// Its digest.
+    /// Digest of the address.
     pub digest: Vec<u8>,
-    /// Why.
+    /// Cause of the suppression.
     pub cause: SuppressionCause,
 }
 
-/// What SES says of an e-mail, and what follows from it.
+/// Parsed message of SES about an e-mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
-    /// What kind of thing it is.
+    /// Kind of the notice.
     pub kind: Kind,
-    /// The e-mail that did not arrive.
+    /// Correction of the delivery, if the e-mail did not arrive.
     pub correction: Option<Correction>,
-    /// The addresses not to be written to again.
+    /// Addresses to suppress.
     pub suppressions: Vec<Suppression>,
 }
 
-/// Why a message is dead-lettered; never with what it says.
+/// Reason for which a message is dead-lettered. Never quotes the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
-    /// It is something else.
-    #[error("it is no JSON")]
+    /// The message is not JSON.
+    #[error("the message is not JSON")]
     NoJson,
-    /// Something that it cannot be understood without.
+    /// A required field is missing or malformed.
     #[error("{0} is missing or malformed")]
     Field(&'static str),
 }
 
 impl Notice {
-    /// Reads a message, raw or in SNS's envelope.
+    /// Parses a message, raw or in SNS's envelope.
     ///
     /// # Errors
-    /// [`Unreadable`]: it can never be read.
+    /// [`Unreadable`] if the message can never be parsed.
     pub fn read(body: &str) -> Result<Self, Unreadable> {
         if body.starts_with(GREETING) {
             return Ok(Self::without_effect(Kind::Other));
         }
         let said: Value = serde_json::from_str(body).map_err(|_| Unreadable::NoJson)?;
         match enveloped(&said) {
-            // An envelope holds no other.
+            // An envelope does not contain another one.
             Some(inner) if inner.starts_with(GREETING) => Ok(Self::without_effect(Kind::Other)),
             Some(inner) => Self::of(&serde_json::from_str(inner).map_err(|_| Unreadable::NoJson)?),
             None => Self::of(&said),
@@ -167,7 +167,7 @@ impl Notice {
     }
 }
 
-/// What an SNS envelope holds, where it is one.
+/// Returns the content of an SNS envelope, `None` if there is no envelope.
 fn enveloped(said: &Value) -> Option<&str> {
     text(said, "/Message").filter(|_| name(said).is_none())
 }
@@ -184,8 +184,7 @@ fn kind(said: &Value) -> Result<Kind, Unreadable> {
                 _ => Kind::TransientBounce,
             }
         }
-        // A mailbox's correction of an earlier verdict (RFC 5965, and the registry of its feedback
-        // types).
+        // A correction of an earlier complaint (RFC 5965, and the registry of its feedback types).
         "Complaint" if text(said, "/complaint/complaintFeedbackType") == Some("not-spam") => {
             Kind::NotSpam
         }
@@ -199,8 +198,8 @@ fn kind(said: &Value) -> Result<Kind, Unreadable> {
     })
 }
 
-/// A complaint is of an e-mail that arrived; unless it is an earlier one, for which SES did not
-/// even try to send this.
+/// Returns the reason code of a complaint about an e-mail that did not arrive. A complaint concerns
+/// an e-mail that arrived, unless SES did not send it because of an earlier complaint.
 fn rejection_of(said: &Value) -> Option<&'static str> {
     let was_not_sent =
         text(said, "/complaint/complaintSubType") == Some("OnAccountSuppressionList");
@@ -214,9 +213,9 @@ fn message_id(said: &Value) -> Result<String, Unreadable> {
     id.map(ToOwned::to_owned).ok_or(Unreadable::Field("mail.messageId"))
 }
 
-/// The digests of the addresses that it is about. Our e-mails have one recipient each, who is meant
-/// even where another is named: a mailbox that forwards is reported under the address it forwards
-/// to.
+/// Returns the digests of the affected addresses. Each of our e-mails has one recipient, who is
+/// affected even if another address is named: a forwarding mailbox is reported under the address
+/// that it forwards to.
 fn digests(said: &Value, cause: SuppressionCause) -> Result<BTreeSet<Vec<u8>>, Unreadable> {
     let (list, field) = match cause {
         SuppressionCause::Bounce => ("/bounce/bouncedRecipients", "bounce.bouncedRecipients"),
@@ -225,7 +224,7 @@ fn digests(said: &Value, cause: SuppressionCause) -> Result<BTreeSet<Vec<u8>>, U
         }
     };
     let named = said.pointer(list).and_then(Value::as_array).ok_or(Unreadable::Field(field))?;
-    let named = named.iter().filter_map(|it| text(it, "/emailAddress"));
+    let named = named.iter().filter_map(|recipient| text(recipient, "/emailAddress"));
     let sole = match said.pointer("/mail/destination").and_then(Value::as_array).map(Vec::as_slice)
     {
         Some([only]) => only.as_str(),
@@ -236,7 +235,7 @@ fn digests(said: &Value, cause: SuppressionCause) -> Result<BTreeSet<Vec<u8>>, U
     if digests.is_empty() { Err(Unreadable::Field(field)) } else { Ok(digests) }
 }
 
-/// An address without its owner's name.
+/// Returns an address without its owner's name.
 fn bare(address: &str) -> &str {
     address.rsplit_once('<').map_or(address, |(_, rest)| rest.trim_end().trim_end_matches('>'))
 }

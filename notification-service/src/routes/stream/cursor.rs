@@ -1,5 +1,5 @@
-//! The `id:` of an event: where the stream is, and below which of its user's deliveries it need not
-//! look any more.
+//! Cursor of a stream, the `id:` of its events: the position, and the low-water mark of the
+//! deliveries that can still change.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -8,41 +8,41 @@ use uuid::Uuid;
 
 use crate::store::change_feed::Position;
 
-/// A delivery is seen by others at the latest so long after the time in its id: its transaction
-/// takes 30 s at most, and the clocks of replicas may differ.
+/// Longest time between the time in the id of a delivery and its visibility to others: its
+/// transaction takes at most 30 s, and the clocks of replicas may differ.
 const MAX_COMMIT_DELAY: Duration = Duration::from_secs(5 * 60);
-/// How far a stream goes back.
+/// Largest age of the deliveries that a stream reads.
 const MAX_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// What a stream needs to go on, in any replica.
+/// State that a stream needs to resume on any replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Cursor {
-    /// Everything up to here was shown.
+    /// All changes up to this position were sent.
     pub(super) position: Position,
-    /// No delivery below this one changes after the position.
+    /// No delivery with a smaller id changes after the position.
     pub(super) low_water_mark: Uuid,
 }
 
 impl Cursor {
-    /// The same, looking no further back than streams do: whoever wrote the cursor.
+    /// Limits how far back the cursor reads, whoever wrote it.
     pub(super) fn limited_to_max_age(self, now: DateTime<Utc>) -> Self {
         Self { low_water_mark: self.low_water_mark.max(oldest_low_water_mark(now)), ..self }
     }
 }
 
-/// The floor of a stream that knows nothing yet.
+/// Returns the lowest low-water mark of a stream.
 pub(super) fn oldest_low_water_mark(now: DateTime<Utc>) -> Uuid {
     min_id_at(now - MAX_AGE)
 }
 
-/// The floor of a position that was taken now, while `oldest_open` was the oldest delivery that may
-/// change.
+/// Returns the low-water mark for the current position, where `oldest_open` is the oldest delivery
+/// that can change.
 pub(super) fn low_water_mark(oldest_open: Option<Uuid>, now: DateTime<Utc>) -> Uuid {
     let recent = min_id_at(now - MAX_COMMIT_DELAY);
     oldest_open.map_or(recent, |open| open.min(recent))
 }
 
-/// The least id of those that are made at a time.
+/// Returns the smallest id of deliveries created at a time.
 fn min_id_at(at: DateTime<Utc>) -> Uuid {
     Uuid::from_u128(u128::try_from(at.timestamp_millis()).unwrap_or_default() << 80)
 }
@@ -54,7 +54,7 @@ impl fmt::Display for Cursor {
     }
 }
 
-/// The text is no cursor of ours.
+/// Error for a text that is not a cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Malformed;
 
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_read_as_it_is_written() {
+    fn parses_cursor_as_it_is_written() {
         let cursor = Cursor {
             position: Position { xid: 1 << 40, id: Uuid::from_u128(7) },
             low_water_mark: Uuid::from_u128(3 << 90),
@@ -92,19 +92,19 @@ mod tests {
     }
 
     #[test]
-    fn the_floor_is_below_whatever_may_still_change() {
+    fn keeps_low_water_mark_below_open_deliveries() {
         let (old, young) = (min_id_at(now() - chrono::TimeDelta::hours(8)), min_id_at(now()));
-        assert_eq!(low_water_mark(Some(old), now()), old, "what waits since then");
+        assert_eq!(low_water_mark(Some(old), now()), old, "an open delivery keeps it back");
         assert_eq!(
             low_water_mark(Some(young), now()),
             low_water_mark(None, now()),
-            "what was made now and is not seen yet"
+            "a delivery that is not visible yet"
         );
         assert!(low_water_mark(None, now()) < young);
     }
 
     #[test]
-    fn nobody_makes_it_read_more_than_the_reach() {
+    fn limits_forged_cursor_to_max_age() {
         let forged =
             Cursor { position: Position { xid: 1, id: Uuid::nil() }, low_water_mark: Uuid::nil() };
         assert_eq!(forged.limited_to_max_age(now()).low_water_mark, oldest_low_water_mark(now()));

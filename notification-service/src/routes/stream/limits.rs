@@ -1,4 +1,4 @@
-//! How many streams may be open, and their end.
+//! Limits of open streams, and their shutdown.
 
 use std::{
     collections::HashMap,
@@ -9,17 +9,18 @@ use shared::http::{ApiError, Reason};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
-/// Streams that are open at once in a process.
+/// Largest number of open streams in a process.
 const STREAMS: usize = 1_000;
-/// Streams of one user among them.
+/// Largest number of open streams of one user among them.
 const STREAMS_OF_USER: usize = 10;
-/// Connections to the database that all streams of a process use together: deliveries must not wait
-/// for those who watch.
+/// Largest number of database connections that the streams of a process use, so that deliveries do
+/// not wait for them.
 const CONNECTIONS: usize = 2;
-/// Connections among them that the streams of one user use: what they look through may be long.
+/// Largest number of these connections that the streams of one user use, because their queries may
+/// be slow.
 const CONNECTIONS_OF_USER: usize = 1;
 
-/// The streams that are open in a process.
+/// Open streams of a process.
 #[derive(Debug, Clone)]
 pub struct Streams {
     open: Arc<Semaphore>,
@@ -30,7 +31,7 @@ pub struct Streams {
 
 type Users = Arc<Mutex<HashMap<String, UserStreams>>>;
 
-/// The streams of one user.
+/// Open streams of one user.
 #[derive(Debug)]
 struct UserStreams {
     open: usize,
@@ -43,12 +44,12 @@ impl Default for UserStreams {
     }
 }
 
-/// The place of one open stream, given back when it is dropped.
+/// Permit for one open stream, released when it is dropped.
 #[derive(Debug)]
 pub(super) struct StreamPermit {
     user_id: String,
     users: Users,
-    /// Those of the user, for all of the user's streams.
+    /// Connection permits of the user, shared by all of the user's streams.
     connections: Arc<Semaphore>,
     _permit: OwnedSemaphorePermit,
 }
@@ -71,26 +72,26 @@ impl Streams {
         self.ending.cancel();
     }
 
-    /// Resolves when streams are to end.
+    /// Resolves when streams must end.
     pub(super) async fn ended(&self) {
         self.ending.cancelled().await;
     }
 
-    /// A place for one more stream of a user.
+    /// Takes a permit for another stream of a user.
     ///
     /// # Errors
-    /// `RATE_LIMITED` when the user has too many, `UPSTREAM_UNAVAILABLE` when the process has.
+    /// `RATE_LIMITED` if the user has too many open streams, `UPSTREAM_UNAVAILABLE` if the process
+    /// has.
     pub(super) fn open_stream(&self, user_id: &str) -> Result<StreamPermit, ApiError> {
         let mut users = lock(&self.users);
         if users.get(user_id).is_some_and(|user| user.open >= STREAMS_OF_USER) {
             return Err(ApiError::new(
                 Reason::RateLimited,
-                format!("you have {STREAMS_OF_USER} streams open"),
+                format!("you have {STREAMS_OF_USER} open streams; close one first"),
             ));
         }
-        let full = |_| {
-            ApiError::new(Reason::UpstreamUnavailable, "too many streams are open here; try again")
-        };
+        let full =
+            |_| ApiError::new(Reason::UpstreamUnavailable, "too many streams are open; try again");
         let permit = Arc::clone(&self.open).try_acquire_owned().map_err(full)?;
         let user = users.entry(user_id.to_owned()).or_default();
         user.open += 1;
@@ -105,11 +106,11 @@ impl Streams {
         })
     }
 
-    /// Permit for a connection to the database, until it is dropped: first in the turn of the
-    /// user's own streams, then in that of all.
+    /// Takes a permit for a database connection: waits first for the user's own streams, then for
+    /// all streams.
     ///
     /// # Errors
-    /// Never: nothing closes it.
+    /// Never, because the semaphores are not closed.
     pub(super) async fn connection<'a>(
         &'a self,
         permit: &'a StreamPermit,
@@ -119,7 +120,7 @@ impl Streams {
     }
 }
 
-/// Permit for a connection to the database.
+/// Permit for a database connection.
 #[derive(Debug)]
 pub(super) struct ConnectionPermit<'a> {
     _all: SemaphorePermit<'a>,
@@ -148,28 +149,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_user_has_so_many_and_gets_one_back_for_each_that_ends() {
+    fn limits_streams_of_user_and_releases_permits() {
         let streams = Streams::default();
         let mut permits: Vec<_> =
-            (0..STREAMS_OF_USER).map(|_| streams.open_stream("ada").expect("a place")).collect();
+            (0..STREAMS_OF_USER).map(|_| streams.open_stream("ada").expect("a permit")).collect();
         assert_eq!(
             streams.open_stream("ada").expect_err("one too many").reason,
             Reason::RateLimited
         );
         streams.open_stream("bob").expect("another user's are not counted");
         permits.pop();
-        streams.open_stream("ada").expect("a place that was given back");
+        streams.open_stream("ada").expect("a released permit");
         permits.clear();
-        assert!(lock(&streams.users).is_empty(), "nobody is remembered");
+        assert!(lock(&streams.users).is_empty(), "no user is left in the map");
     }
 
     #[tokio::test]
     async fn leaves_connection_to_others_when_user_waits() {
         let streams = Streams::default();
         let permits: Vec<_> = (0..STREAMS_OF_USER)
-            .map(|_| streams.open_stream("mallory").expect("a place"))
+            .map(|_| streams.open_stream("mallory").expect("a permit"))
             .collect();
-        let bob = streams.open_stream("bob").expect("a place");
+        let bob = streams.open_stream("bob").expect("a permit");
         let first = streams.connection(&permits[0]).await.expect("the user's first");
         let mut others: Vec<_> =
             permits[1..].iter().map(|permit| Box::pin(streams.connection(permit))).collect();
@@ -179,14 +180,14 @@ mod tests {
         let of_bob = Box::pin(streams.connection(&bob));
         assert!(futures::poll!(of_bob).is_ready(), "another user waits behind them");
         drop(first);
-        assert!(futures::poll!(&mut others[0]).is_ready(), "the user's next stream has its turn");
+        assert!(futures::poll!(&mut others[0]).is_ready(), "the user's next stream proceeds");
     }
 
     #[test]
-    fn a_process_has_so_many() {
+    fn limits_streams_of_process() {
         let streams = Streams::default();
         let permits: Vec<_> = (0..STREAMS)
-            .map(|user| streams.open_stream(&user.to_string()).expect("a place"))
+            .map(|user| streams.open_stream(&user.to_string()).expect("a permit"))
             .collect();
         let refused = streams.open_stream("one more").expect_err("one too many");
         assert_eq!(
@@ -194,6 +195,6 @@ mod tests {
             (Reason::UpstreamUnavailable, true)
         );
         drop(permits);
-        streams.open_stream("one more").expect("a place");
+        streams.open_stream("one more").expect("a permit");
     }
 }

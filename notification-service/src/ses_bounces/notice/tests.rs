@@ -11,12 +11,15 @@ macro_rules! fixture {
     };
 }
 
-/// As SNS puts it into a queue that did not ask for raw delivery.
+/// Wraps a message as SNS does for a queue without raw delivery.
 fn enveloped(message: &str) -> String {
     let outer = json!({"Type": "Notification", "MessageId": "2b1f7d3c-8e54-5a0b-9c6d-1f2e3a4b5c6d",
-        "TopicArn": "arn:aws:sns:eu-west-1:000000000000:ses-feedback", "Subject": "Amazon SES Email Event Notification",
-        "Message": message, "Timestamp": "2026-03-05T07:30:05.000Z", "SignatureVersion": "1", "Signature": "c2lnbmF0dXJl",
-        "SigningCertURL": "https://sns.example.com/certificate.pem", "UnsubscribeURL": "https://sns.example.com/unsubscribe"});
+        "TopicArn": "arn:aws:sns:eu-west-1:000000000000:ses-feedback",
+        "Subject": "Amazon SES Email Event Notification",
+        "Message": message, "Timestamp": "2026-03-05T07:30:05.000Z",
+        "SignatureVersion": "1", "Signature": "c2lnbmF0dXJl",
+        "SigningCertURL": "https://sns.example.com/certificate.pem",
+        "UnsubscribeURL": "https://sns.example.com/unsubscribe"});
     outer.to_string()
 }
 
@@ -26,17 +29,19 @@ fn changed(fixture: &str, pointer: &str, value: Value) -> String {
     said.to_string()
 }
 
-/// Why the e-mail did not arrive, and why its address must not be written to again.
-fn follows(notice: &Notice) -> (Option<&'static str>, Vec<SuppressionCause>) {
-    assert!(notice.correction.iter().all(|it| it.provider_message_id == ID), "{notice:?}");
-    let of_ada = |it: &Suppression| it.digest == address_digest("ada@example.com");
+/// Returns the reason of the correction, and the causes of the suppressions.
+fn effects(notice: &Notice) -> (Option<&'static str>, Vec<SuppressionCause>) {
+    let is_ours = |correction: &Correction| correction.provider_message_id == ID;
+    assert!(notice.correction.iter().all(is_ours), "{notice:?}");
+    let of_ada =
+        |suppression: &Suppression| suppression.digest == address_digest("ada@example.com");
     assert!(notice.suppressions.iter().all(of_ada), "{notice:?}");
-    let cause = notice.suppressions.iter().map(|it| it.cause).collect();
-    (notice.correction.as_ref().map(|it| it.reason), cause)
+    let causes = notice.suppressions.iter().map(|suppression| suppression.cause).collect();
+    (notice.correction.as_ref().map(|correction| correction.reason), causes)
 }
 
 #[test]
-fn everything_ses_documents_is_read_raw_and_in_the_envelope() {
+fn parses_every_kind_raw_and_enveloped() {
     let (bounced, complained) = (vec![SuppressionCause::Bounce], vec![SuppressionCause::Complaint]);
     let cases = [
         (fixture!("bounce"), Kind::Bounce, Some(reason::BOUNCED), bounced.clone()),
@@ -60,13 +65,13 @@ fn everything_ses_documents_is_read_raw_and_in_the_envelope() {
     for (text, kind, reason, cause) in cases {
         for text in [text.to_owned(), enveloped(text)] {
             let notice = Notice::read(&text).expect("readable");
-            assert_eq!((notice.kind, follows(&notice)), (kind, (reason, cause.clone())), "{text}");
+            assert_eq!((notice.kind, effects(&notice)), (kind, (reason, cause.clone())), "{text}");
         }
     }
 }
 
 #[test]
-fn nothing_follows_from_what_is_new_or_only_a_greeting() {
+fn ignores_greetings_and_unknown_kinds() {
     let greeting = "Successfully validated SNS topic for Amazon SES event publishing.";
     let subscribed =
         json!({"notificationType": "AmazonSnsSubscriptionSucceeded", "message": "subscribed"})
@@ -78,14 +83,14 @@ fn nothing_follows_from_what_is_new_or_only_a_greeting() {
 }
 
 #[test]
-fn who_says_that_it_is_no_spam_is_written_to_again() {
+fn suppresses_nothing_when_reader_says_not_spam() {
     let text =
         changed(fixture!("complaint"), "/complaint/complaintFeedbackType", json!("not-spam"));
     assert_eq!(Notice::read(&text), Ok(Notice::without_effect(Kind::NotSpam)));
 }
 
 #[test]
-fn what_ses_did_not_send_because_of_an_earlier_complaint_did_not_arrive() {
+fn corrects_delivery_that_ses_did_not_send() {
     let text = changed(
         fixture!("complaint"),
         "/complaint/complaintSubType",
@@ -93,13 +98,13 @@ fn what_ses_did_not_send_because_of_an_earlier_complaint_did_not_arrive() {
     );
     let notice = Notice::read(&text).expect("readable");
     assert_eq!(
-        follows(&notice),
+        effects(&notice),
         (Some(reason::REJECTED_BY_PROVIDER), vec![SuppressionCause::Complaint])
     );
 }
 
 #[test]
-fn a_mailbox_that_forwards_is_meant_with_the_one_it_forwards_to() {
+fn suppresses_forwarding_address_and_its_target() {
     let text = changed(
         fixture!("bounce"),
         "/bounce/bouncedRecipients/0/emailAddress",
@@ -109,13 +114,13 @@ fn a_mailbox_that_forwards_is_meant_with_the_one_it_forwards_to() {
         .expect("readable")
         .suppressions
         .into_iter()
-        .map(|it| it.digest)
+        .map(|suppression| suppression.digest)
         .collect();
     assert_eq!(digests, ["ada@example.com", "other@example.org"].map(address_digest).into());
 }
 
 #[test]
-fn what_cannot_be_understood_says_why_and_never_what() {
+fn names_fault_without_quoting_message() {
     let bounce = fixture!("bounce");
     let nobody = changed(bounce, "/bounce/bouncedRecipients", json!([]));
     let cases = [
@@ -142,7 +147,7 @@ fn what_cannot_be_understood_says_why_and_never_what() {
     }
 }
 
-/// JSON of any shape, in which the names that are looked for come often.
+/// Generates JSON of any shape with many of the names that are parsed.
 fn anything() -> impl Strategy<Value = Value> {
     let word = prop_oneof![
         "[a-zA-Z@<>. ]{0,12}",
@@ -185,16 +190,16 @@ fn anything() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn whatever_comes_is_read_or_refused(said in anything(), text in any::<String>()) {
+    fn parses_or_rejects_any_message(said in anything(), text in any::<String>()) {
         for text in [said.to_string(), enveloped(&said.to_string()), text] {
-            if let Ok(Notice { correction: Some(it), .. }) = Notice::read(&text) {
-                prop_assert!(!it.provider_message_id.is_empty() && it.provider_message_id.len() <= MAX_ID);
+            if let Ok(Notice { correction: Some(correction), .. }) = Notice::read(&text) {
+                prop_assert!((1..=MAX_ID).contains(&correction.provider_message_id.len()));
             }
         }
     }
 
     #[test]
-    fn what_is_cut_short_is_refused(end in 0..fixture!("bounce").trim_end().len()) {
+    fn rejects_truncated_message(end in 0..fixture!("bounce").trim_end().len()) {
         let text = fixture!("bounce");
         prop_assert_eq!(Notice::read(&text[..end]), Err(Unreadable::NoJson));
     }
