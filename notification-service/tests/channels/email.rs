@@ -76,7 +76,7 @@ fn told(outcome: &Outcome) -> (&'static str, &str) {
 }
 
 #[tokio::test]
-async fn our_own_mail_arrives() {
+async fn sends_email_of_built_in_template() {
     let mailbox =
         Mailbox::with(|settings| settings.configuration_set = Some("reminders".into())).await;
     let outcome = mailbox.mail("ada@example.com").await;
@@ -96,7 +96,7 @@ async fn our_own_mail_arrives() {
 }
 
 #[tokio::test]
-async fn refusals_have_their_class() {
+async fn classifies_refusals() {
     let mailbox = Mailbox::new().await;
     let cases = [
         ("reject@example.com", "rejected", "MESSAGE_REJECTED"),
@@ -115,7 +115,7 @@ async fn refusals_have_their_class() {
 }
 
 #[tokio::test]
-async fn what_is_no_address_goes_nowhere() {
+async fn rejects_malformed_address() {
     let mailbox = Mailbox::new().await;
     for to in [
         "",
@@ -135,14 +135,14 @@ async fn what_is_no_address_goes_nowhere() {
 }
 
 #[tokio::test]
-async fn a_refused_account_stops_the_lane() {
+async fn is_misconfigured_when_account_is_refused() {
     let mailbox = Mailbox::new().await;
     mailbox.mode(SesMode { status: Some(403), ..SesMode::default() });
     assert_eq!(told(&mailbox.mail("ada@example.com").await), ("misconfigured", "ACCESS_DENIED"));
 }
 
 #[tokio::test]
-async fn waits_out_answers_that_are_not_of_ses() {
+async fn is_unavailable_when_response_is_not_from_ses() {
     let no_id = r#"<SendRawEmailResponse xmlns="http://ses.amazonaws.com/doc/2010-12-01/"><SendRawEmailResult/></SendRawEmailResponse>"#;
     let cases = [
         (200, "<html>all is well</html>", "unavailable"),
@@ -166,7 +166,7 @@ async fn waits_out_answers_that_are_not_of_ses() {
 }
 
 #[tokio::test]
-async fn a_silent_provider_ends_in_time_and_in_doubt() {
+async fn times_out_when_provider_is_silent() {
     let mailbox =
         Mailbox::with(|settings| settings.attempt_timeout = Duration::from_millis(300)).await;
     mailbox.mode(SesMode { hang: true, ..SesMode::default() });
@@ -176,7 +176,7 @@ async fn a_silent_provider_ends_in_time_and_in_doubt() {
 }
 
 #[tokio::test]
-async fn a_broken_connection_leaves_doubt_and_a_closed_port_none() {
+async fn is_maybe_delivered_only_after_connecting() {
     let mailbox = Mailbox::new().await;
     mailbox.mode(SesMode { down: true, ..SesMode::default() });
     let broken = mailbox.mail("ada@example.com").await;
@@ -189,7 +189,7 @@ async fn a_broken_connection_leaves_doubt_and_a_closed_port_none() {
 }
 
 #[tokio::test]
-async fn without_credentials_nothing_is_lost() {
+async fn is_misconfigured_without_credentials() {
     let mailbox = Mailbox::new().await;
     let mut without = sdk(mailbox.sandbox.url()).await.into_builder();
     without.set_credentials_provider(None);
@@ -201,7 +201,7 @@ async fn without_credentials_nothing_is_lost() {
 }
 
 #[tokio::test]
-async fn a_stored_template_gets_every_variable() {
+async fn fills_every_variable_of_stored_template() {
     let mailbox = Mailbox::with(|settings| settings.template = Some("reminder".into())).await;
     store_template(
         &mailbox,
@@ -218,7 +218,7 @@ async fn a_stored_template_gets_every_variable() {
 }
 
 #[tokio::test]
-async fn a_missing_template_stops_the_lane() {
+async fn is_misconfigured_when_template_is_missing() {
     let mailbox = Mailbox::with(|settings| settings.template = Some("nowhere".into())).await;
     assert_eq!(
         told(&mailbox.mail("ada@example.com").await),
@@ -227,7 +227,7 @@ async fn a_missing_template_stops_the_lane() {
 }
 
 #[tokio::test]
-async fn a_template_that_ses_could_not_render_is_found_before_it_swallows_mail() {
+async fn detects_template_that_ses_cannot_render() {
     let mailbox = Mailbox::with(|settings| settings.template = Some("reminder".into())).await;
     store_template(&mailbox, "{{title}}", "Hello {{firstName}}").await;
     let (watch, ses) = (CancellationToken::new(), Arc::clone(&mailbox.ses));
@@ -246,7 +246,7 @@ async fn a_template_that_ses_could_not_render_is_found_before_it_swallows_mail()
 }
 
 #[tokio::test]
-async fn tells_what_account_may_send() {
+async fn publishes_quota_of_account() {
     let mailbox = Mailbox::new().await;
     mailbox.mode(SesMode {
         max_send_rate: Some(200),

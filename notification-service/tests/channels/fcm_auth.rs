@@ -44,7 +44,7 @@ async fn a_token_is_renewed_before_it_expires() {
 }
 
 #[tokio::test]
-async fn a_refused_key_is_our_fault_and_costs_one_call() {
+async fn makes_one_call_when_key_is_refused() {
     let phone = Phone::new().await;
     phone.sandbox.set_mode(oauth(OAuthMode {
         status: Some(400),
@@ -58,7 +58,7 @@ async fn a_refused_key_is_our_fault_and_costs_one_call() {
 }
 
 #[tokio::test]
-async fn the_token_endpoints_outage_passes() {
+async fn recovers_after_outage_of_token_endpoint() {
     let phone = Phone::new().await;
     phone.sandbox.set_mode(oauth(OAuthMode { status: Some(503), ..OAuthMode::default() }));
     assert_eq!(told(&phone.push("works-1").await), ("unavailable", "OAUTH_INTERNAL_FAILURE"));
@@ -76,7 +76,7 @@ async fn the_token_endpoints_outage_passes() {
 }
 
 #[tokio::test]
-async fn waits_out_token_endpoint_that_answers_nonsense() {
+async fn recovers_after_nonsense_of_token_endpoint() {
     let long = format!(r#"{{"access_token":"{}"}}"#, "x".repeat(20_000));
     let cases = [
         (200, "<html>all is well</html>", "OAUTH_UNREADABLE"),
@@ -117,7 +117,7 @@ async fn one_refused_message_after_another_costs_one_token() {
 }
 
 #[tokio::test]
-async fn a_slow_token_endpoint_is_not_waited_for_without_end() {
+async fn bounds_wait_for_slow_token_endpoint() {
     let phone = Phone::with(|settings| settings.oauth_timeout = Duration::from_secs(1)).await;
     phone.sandbox.set_mode(oauth(OAuthMode { latency_ms: 60_000, ..OAuthMode::default() }));
     let outcomes = soon(Duration::from_secs(5), phone.burst("works-", 100)).await;

@@ -16,7 +16,7 @@ async fn tokens() -> Sandbox {
 }
 
 #[tokio::test]
-async fn an_http1_server_is_spoken_to_and_its_connections_kept() {
+async fn reuses_connections_of_http1_server() {
     let sandbox = tokens().await;
     let server = Server::start(Speaks::Http1, StatusCode::OK, ACCEPTED).await;
     let fcm = Arc::new(fcm(&sandbox, &server.url, |settings| settings.http1_connections = 8));
@@ -30,7 +30,7 @@ async fn an_http1_server_is_spoken_to_and_its_connections_kept() {
 }
 
 #[tokio::test]
-async fn an_h2c_server_is_spoken_to_on_few_connections() {
+async fn uses_few_connections_to_h2c_server() {
     let sandbox = tokens().await;
     let server = Server::start(Speaks::Http2 { max_streams: 100 }, StatusCode::OK, ACCEPTED).await;
     let fcm = Arc::new(fcm(&sandbox, &server.url, |settings| settings.connections = 3));
@@ -40,7 +40,7 @@ async fn an_h2c_server_is_spoken_to_on_few_connections() {
 }
 
 #[tokio::test]
-async fn a_servers_limit_of_streams_is_respected() {
+async fn respects_stream_limit_of_server() {
     let sandbox = tokens().await;
     let server = Server::start(Speaks::Http2 { max_streams: 5 }, StatusCode::OK, ACCEPTED).await;
     let fcm = Arc::new(fcm(&sandbox, &server.url, |settings| settings.connections = 2));
@@ -81,7 +81,7 @@ async fn a_goaway_doubles_nothing_and_loses_nothing_unsaid() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_down_was_not_reached_and_is_found_again() {
+async fn reconnects_when_server_is_up_again() {
     let phone = Phone::new().await;
     let (addr, config) = (phone.sandbox.addr(), phone.sandbox.fcm_project_config());
     assert!(is_sent(&phone.push("works-1").await));
@@ -100,7 +100,7 @@ async fn a_server_that_is_down_was_not_reached_and_is_found_again() {
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_leaves_doubt() {
+async fn is_maybe_delivered_when_connection_breaks() {
     let phone = Phone::new().await;
     assert!(is_sent(&phone.push("works-1").await));
     phone
@@ -112,7 +112,7 @@ async fn a_connection_that_breaks_leaves_doubt() {
 }
 
 #[tokio::test]
-async fn a_connection_that_goes_dead_costs_one_timeout() {
+async fn drops_dead_connection_after_one_timeout() {
     let sandbox = tokens().await;
     let wire = Wire::to(sandbox.addr()).await;
     let fcm = Arc::new(fcm(&sandbox, &wire.url, |settings| {
@@ -127,7 +127,7 @@ async fn a_connection_that_goes_dead_costs_one_timeout() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_that_goes_dead_is_found_by_its_silence() {
+async fn detects_dead_idle_connection_by_ping() {
     let sandbox = tokens().await;
     let wire = Wire::to(sandbox.addr()).await;
     let fcm = Arc::new(fcm(&sandbox, &wire.url, |settings| {
@@ -145,7 +145,7 @@ async fn an_idle_connection_that_goes_dead_is_found_by_its_silence() {
 }
 
 #[tokio::test]
-async fn a_black_hole_is_left_in_bounded_time() {
+async fn abandons_black_hole_in_bounded_time() {
     let sandbox = tokens().await;
     let wire = Wire::to(sandbox.addr()).await;
     wire.cut_for_good();
@@ -163,7 +163,7 @@ async fn a_black_hole_is_left_in_bounded_time() {
 }
 
 #[tokio::test]
-async fn an_endless_answer_is_not_read_to_its_end() {
+async fn stops_reading_endless_response() {
     let sandbox = tokens().await;
     for speaks in [Speaks::Http1, Speaks::Http2 { max_streams: 100 }] {
         let server =

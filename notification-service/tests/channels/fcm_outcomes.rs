@@ -7,7 +7,7 @@ use sandbox::{FcmMode, Mode, OAuthMode};
 use std::time::Duration;
 
 #[tokio::test]
-async fn a_push_arrives_on_every_kind_of_device() {
+async fn sends_push_to_every_platform() {
     let phone = Phone::new().await;
     for device in [DeviceType::Android, DeviceType::Ios, DeviceType::Web] {
         let outcome = push_to(&phone.fcm, "works-1", device).await;
@@ -23,7 +23,7 @@ async fn a_push_arrives_on_every_kind_of_device() {
 }
 
 #[tokio::test]
-async fn refusals_have_their_class() {
+async fn classifies_refusals() {
     let phone = Phone::new().await;
     let cases = [
         ("unregistered-1", "gone", "UNREGISTERED"),
@@ -48,7 +48,7 @@ async fn refusals_have_their_class() {
 }
 
 #[tokio::test]
-async fn retry_after_is_passed_on() {
+async fn keeps_retry_after() {
     let phone = Phone::new().await;
     let seven = Some(Duration::from_secs(7));
     let quota = phone.push("quota-after-7-x").await;
@@ -62,7 +62,7 @@ async fn retry_after_is_passed_on() {
 }
 
 #[tokio::test]
-async fn a_silent_acceptance_ends_in_time_and_in_doubt() {
+async fn times_out_when_acceptance_is_silent() {
     let phone = Phone::with(|settings| settings.request_timeout = Duration::from_millis(400)).await;
     let outcome = phone.push("timeout-after-accept-1").await;
     let reason = "TIMEOUT".into();
@@ -71,7 +71,7 @@ async fn a_silent_acceptance_ends_in_time_and_in_doubt() {
 }
 
 #[tokio::test]
-async fn a_404_for_the_project_kills_no_token() {
+async fn keeps_token_when_project_is_not_found() {
     let phone = Phone::new().await;
     phone.sandbox.set_mode(Mode {
         fcm: FcmMode { status: Some(404), ..FcmMode::default() },
@@ -81,7 +81,7 @@ async fn a_404_for_the_project_kills_no_token() {
 }
 
 #[tokio::test]
-async fn a_token_is_validated_without_a_message() {
+async fn validates_token_without_message() {
     let phone = Phone::new().await;
     let permit = phone.fcm.check_permit("ada").unwrap();
     assert_eq!(phone.fcm.validate("works-1", &permit).await.class(), "sent");
@@ -92,7 +92,7 @@ async fn a_token_is_validated_without_a_message() {
 }
 
 #[tokio::test]
-async fn a_validation_that_cannot_be_made_says_so() {
+async fn reports_validation_that_fails() {
     let phone = Phone::new().await;
     let permit = phone.fcm.check_permit("ada").unwrap();
     phone.sandbox.set_mode(Mode {
@@ -112,7 +112,7 @@ async fn a_validation_that_cannot_be_made_says_so() {
 }
 
 #[tokio::test]
-async fn sends_nothing_when_too_late_for_an_answer() {
+async fn sends_nothing_when_deadline_is_too_close() {
     let phone = Phone::new().await;
     let outcome =
         phone.push_until("works-1", std::time::Instant::now() + Duration::from_secs(14)).await;

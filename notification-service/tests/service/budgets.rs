@@ -10,7 +10,7 @@ use notification_service::store::{
 use shared::contract::Channel;
 use support::eventually;
 
-use crate::harness::{Due, LIMIT, Service};
+use crate::test_service::{Due, LIMIT, Service};
 
 /// So slow a rate that the time the test takes does not count.
 const SECONDS_EACH: f64 = 3_600.0;
@@ -28,7 +28,7 @@ fn wanted(channel: Channel, messages: i64) -> Wanted {
 }
 
 #[tokio::test]
-async fn leases_never_overlap_when_many_ask_at_once() {
+async fn leases_without_overlap_when_many_ask() {
     let database = support::postgres::migrated("notification", &MIGRATOR).await;
     let pool = database.pool().await;
     let ask = |_| async {
@@ -45,7 +45,7 @@ async fn leases_never_overlap_when_many_ask_at_once() {
 }
 
 #[tokio::test]
-async fn leases_no_more_than_day_has_left() {
+async fn leases_no_more_than_daily_quota() {
     let database = support::postgres::migrated("notification", &MIGRATOR).await;
     let pool = database.pool().await;
     budgets::note_day_left(&pool, Channel::Email, Some(10)).await.expect("noted");
@@ -64,7 +64,7 @@ async fn leases_no_more_than_day_has_left() {
 }
 
 #[tokio::test]
-async fn gives_unused_messages_back_to_day() {
+async fn returns_unused_messages_to_daily_quota() {
     let database = support::postgres::migrated("notification", &MIGRATOR).await;
     let pool = database.pool().await;
     budgets::note_day_left(&pool, Channel::Email, Some(10)).await.expect("noted");
@@ -78,7 +78,7 @@ async fn gives_unused_messages_back_to_day() {
 }
 
 #[tokio::test]
-async fn refuses_lease_that_begins_too_far_ahead() {
+async fn refuses_lease_too_far_ahead() {
     let database = support::postgres::migrated("notification", &MIGRATOR).await;
     let pool = database.pool().await;
     let ask = Wanted { ahead: Duration::from_secs(1), ..wanted(Channel::Email, 140) };
@@ -97,7 +97,7 @@ async fn mails(service: &Service, count: i64) {
 }
 
 #[tokio::test]
-async fn two_replicas_keep_to_one_rate() {
+async fn keeps_one_rate_with_two_replicas() {
     const RATE: u32 = 40;
     const MAILS: i64 = 200;
     let service = Service::start_in(&[], |mode| mode.ses.max_send_rate = Some(RATE)).await;
@@ -116,7 +116,7 @@ async fn two_replicas_keep_to_one_rate() {
 }
 
 #[tokio::test]
-async fn holds_mail_and_no_push_when_quota_of_day_is_used_up() {
+async fn holds_only_email_when_daily_quota_is_used_up() {
     let service = Service::start_in(&[], |mode| mode.ses.max_24_hour_send = Some(3)).await;
     service.device("ada", "token-1").await;
     eventually(LIMIT, async || service.quotas_read() >= 1).await;
@@ -149,7 +149,7 @@ async fn holds_mail_and_no_push_when_quota_of_day_is_used_up() {
 }
 
 #[tokio::test]
-async fn keeps_to_the_projects_messages_a_minute() {
+async fn keeps_messages_per_minute_of_project() {
     let service = Service::start_with(&[("FCM_MAX_PER_MINUTE", "120")]).await;
     service.device("ada", "token-1").await;
     let dues: Vec<Due> = (0..40)

@@ -28,7 +28,7 @@ fn texts(service: &Service) -> Vec<String> {
 
 /// At the end of an outage the message may overtake, in another batch, the command that cancels it.
 #[tokio::test]
-async fn late_occurrence_waits_for_its_revision() {
+async fn delays_late_occurrence_for_its_revision() {
     let service = Service::start().await;
     service.device("ada", "token-1").await;
     let (snoozed, edited, kept) =
@@ -57,7 +57,7 @@ async fn late_occurrence_waits_for_its_revision() {
 
 /// The messages that waited for the service, and only these, may have been changed meanwhile.
 #[tokio::test]
-async fn awaits_changes_of_what_waited_in_the_queue() {
+async fn awaits_changes_of_occurrence_late_in_queue() {
     let mut service = Service::start().await;
     service.device("ada", "token-1").await;
     service.stop().await;
@@ -100,7 +100,7 @@ async fn busy(latency_ms: u64) -> Service {
 }
 
 #[tokio::test]
-async fn recalls_what_waits_in_memory() {
+async fn recalls_delivery_in_memory() {
     let service = busy(2_500).await;
     let (cancelled, edited) = (Due::now("ada", &[Channel::Push]), Due::now("ada", &BOTH));
     service.publish(&[cancelled.message(), edited.message()]).await;
@@ -129,7 +129,7 @@ async fn recalls_what_waits_in_memory() {
 
 /// The replica that holds it is not the one that hears of the change.
 #[tokio::test]
-async fn recalls_what_waits_in_memory_of_another() {
+async fn recalls_delivery_in_memory_of_another_process() {
     let service = busy(4_000).await;
     let cancelled = service.due("ada", &[Channel::Push]).await;
     is_held(&service, &cancelled).await;

@@ -19,7 +19,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn render_shows_every_language_without_any_configuration() {
+fn renders_every_language_without_configuration() {
     let folder = tempfile::tempdir().expect("a folder");
     let to = folder.path().join("shown");
     let output = run(&["render", "--to", to.to_str().expect("utf-8")], None);
@@ -41,7 +41,7 @@ fn render_shows_every_language_without_any_configuration() {
 }
 
 #[test]
-fn render_shows_the_locales_asked_for_in_the_folders_templates() {
+fn renders_requested_locales_of_folder() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("email.subject.txt"), "{{ time }} {{ title }}").expect("written");
     let to = tempfile::tempdir().expect("a folder");
@@ -56,7 +56,7 @@ fn render_shows_the_locales_asked_for_in_the_folders_templates() {
 }
 
 #[test]
-fn broken_templates_stop_every_command_with_one_report() {
+fn reports_broken_templates_in_every_command() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("email.txt"), "\n{{ nobody }}").expect("written");
     fs::write(folder.path().join("notes.txt"), "").expect("written");
@@ -78,7 +78,7 @@ fn broken_templates_stop_every_command_with_one_report() {
 }
 
 #[test]
-fn a_wrong_use_is_told_apart_from_a_failure() {
+fn distinguishes_usage_error_from_failure() {
     assert_eq!(run(&["render"], None).status.code(), Some(2));
     assert_eq!(run(&["render", "--to", "x", "--locale", "no locale"], None).status.code(), Some(2));
     assert_eq!(run(&["render", "--to", "/dev/null/x"], None).status.code(), Some(1));

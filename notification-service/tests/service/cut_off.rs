@@ -11,7 +11,7 @@ use tokio::{
     time::sleep,
 };
 
-use crate::harness::{Due, LIMIT, Service};
+use crate::test_service::{Due, LIMIT, Service};
 
 /// For how long the replica is cut off.
 const OUTAGE: Duration = Duration::from_secs(45);

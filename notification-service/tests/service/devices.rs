@@ -4,14 +4,14 @@ use serde_json::{Value, json};
 use shared::contract::{Channel, EventType};
 use support::eventually;
 
-use crate::harness::{LIMIT, Service};
+use crate::test_service::{LIMIT, Service};
 
 fn body(token: &str) -> Value {
     json!({"fcmToken": token, "type": "web", "name": "Browser"})
 }
 
 #[tokio::test]
-async fn a_device_is_registered_listed_and_removed_and_all_of_it_is_told() {
+async fn registers_lists_and_removes_device_with_events() {
     let service = Service::start().await;
     let ada = service.user("ada");
     let id = ada.post("/device/register", &body("token-1")).await.expect(201).id();
@@ -32,7 +32,7 @@ async fn a_device_is_registered_listed_and_removed_and_all_of_it_is_told() {
 }
 
 #[tokio::test]
-async fn ones_own_token_again_refreshes_the_device() {
+async fn refreshes_device_when_token_is_own() {
     let service = Service::start().await;
     let ada = service.user("ada");
     let first = ada.post("/device/register", &body("token-1")).await.expect(201).id();
@@ -49,7 +49,7 @@ async fn ones_own_token_again_refreshes_the_device() {
 }
 
 #[tokio::test]
-async fn a_token_that_changes_hands_is_a_new_device_and_the_old_one_is_gone() {
+async fn moves_token_to_new_user() {
     let service = Service::start().await;
     let old = service.device("ada", "token-1").await;
     let new = service.device("bob", "token-1").await;
@@ -61,7 +61,7 @@ async fn a_token_that_changes_hands_is_a_new_device_and_the_old_one_is_gone() {
 }
 
 #[tokio::test]
-async fn what_fcm_does_not_know_is_refused() {
+async fn rejects_token_unknown_to_fcm() {
     let service = Service::start().await;
     for token in ["invalid-token-1", "unregistered-1"] {
         let answer = service.user("ada").post("/device/register", &body(token)).await.expect(422);
@@ -71,7 +71,7 @@ async fn what_fcm_does_not_know_is_refused() {
 }
 
 #[tokio::test]
-async fn while_fcm_is_away_nothing_is_stored() {
+async fn stores_nothing_when_fcm_is_unreachable() {
     let service = Service::start().await;
     for change in [
         (|mode| mode.fcm.status = Some(503)) as fn(&mut sandbox::Mode),
@@ -90,7 +90,7 @@ async fn while_fcm_is_away_nothing_is_stored() {
 }
 
 #[tokio::test]
-async fn an_idempotency_key_gives_the_first_answer_again() {
+async fn returns_first_response_for_idempotency_key() {
     let service = Service::start().await;
     let ada = service.user("ada").with_header("Idempotency-Key", "k-1");
     let first = ada.post("/device/register", &body("token-1")).await.expect(201);
@@ -104,7 +104,7 @@ async fn an_idempotency_key_gives_the_first_answer_again() {
 }
 
 #[tokio::test]
-async fn malformed_registrations_name_the_field() {
+async fn names_malformed_field_of_registration() {
     let service = Service::start().await;
     for (body, field) in [
         (json!({"type": "web"}), "fcmToken"),
@@ -127,7 +127,7 @@ async fn malformed_registrations_name_the_field() {
 }
 
 #[tokio::test]
-async fn somebody_elses_device_cannot_be_removed() {
+async fn refuses_removal_of_device_of_another_user() {
     let service = Service::start().await;
     let id = service.device("ada", "token-1").await;
     for id in [id.as_str(), "00000000000000000000000000000000", "nonsense"] {
@@ -138,7 +138,7 @@ async fn somebody_elses_device_cannot_be_removed() {
 }
 
 #[tokio::test]
-async fn nobody_gets_nothing() {
+async fn requires_identity() {
     let service = Service::start().await;
     let nobody = service.nobody();
     for answer in [
@@ -151,7 +151,7 @@ async fn nobody_gets_nothing() {
 }
 
 #[tokio::test]
-async fn sends_nothing_to_token_that_changed_hands_in_memory() {
+async fn sends_nothing_to_token_moved_while_in_memory() {
     let service = Service::start_with(&[("PUSH_MAX_IN_FLIGHT", "1")]).await;
     service.device("ada", "token-1").await;
     service.device("bob", "slow-6000-x").await;

@@ -3,10 +3,10 @@
 use shared::contract::Channel;
 use support::eventually;
 
-use crate::harness::{Due, LIMIT, Service};
+use crate::test_service::{Due, LIMIT, Service};
 
 #[tokio::test]
-async fn what_is_under_way_is_finished_and_the_rest_is_given_back() {
+async fn completes_attempts_and_releases_rest_on_drain() {
     let mut service = Service::start_with(&[("PUSH_MAX_IN_FLIGHT", "4")]).await;
     service.device("ada", "token-1").await;
     service.mode(|mode| mode.fcm.latency_ms = 300);

@@ -6,7 +6,7 @@ use serde_json::json;
 use shared::contract::{Channel, EventType};
 use support::eventually;
 
-use crate::harness::{Due, LIMIT, Service, erased};
+use crate::test_service::{Due, LIMIT, Service, erased};
 
 const BOTH: [Channel; 2] = [Channel::Email, Channel::Push];
 const USER: &str = "ada-lovelace";
@@ -67,7 +67,7 @@ async fn completed(service: &Service) {
 }
 
 #[tokio::test]
-async fn nothing_of_the_user_is_left_anywhere() {
+async fn erases_all_data_of_user() {
     let service = Service::start().await;
     lived(&service).await;
     // A message that the topic has not acknowledged yet.
@@ -145,7 +145,7 @@ async fn erases_many_rows_of_each_kind_in_chunks() {
 }
 
 #[tokio::test]
-async fn others_keep_what_is_theirs() {
+async fn keeps_data_of_other_users() {
     let service = Service::start().await;
     lived(&service).await;
     service.device("bob", "token-2").await;
@@ -163,7 +163,7 @@ async fn others_keep_what_is_theirs() {
 }
 
 #[tokio::test]
-async fn what_was_due_before_and_comes_later_is_stored_nowhere() {
+async fn stores_nothing_of_erased_user_that_comes_late() {
     let service = Service::start().await;
     let late = Due::now(USER, &BOTH);
     service.publish(&[erased(USER, Utc::now())]).await;
@@ -179,7 +179,7 @@ async fn what_was_due_before_and_comes_later_is_stored_nowhere() {
 }
 
 #[tokio::test]
-async fn sends_others_beside_erasure_that_takes_long() {
+async fn sends_to_others_during_slow_erasure() {
     let service = Service::start().await;
     lived(&service).await;
     service.device("bob", "token-2").await;
@@ -202,7 +202,7 @@ async fn sends_others_beside_erasure_that_takes_long() {
 }
 
 #[tokio::test]
-async fn erasures_and_sends_at_the_same_time_leave_nothing() {
+async fn erases_all_when_sends_run_concurrently() {
     let service = Service::start().await;
     service.device(USER, "token-1").await;
     service.night(USER).await;
@@ -225,7 +225,7 @@ async fn erasures_and_sends_at_the_same_time_leave_nothing() {
 }
 
 #[tokio::test]
-async fn a_verdict_that_comes_after_the_erasure_brings_nothing_back() {
+async fn stores_no_outcome_after_erasure() {
     let mut service = Service::start().await;
     service.device(USER, "token-1").await;
     service.receive_facts().await;
@@ -243,7 +243,7 @@ async fn a_verdict_that_comes_after_the_erasure_brings_nothing_back() {
 }
 
 #[tokio::test]
-async fn who_comes_back_is_a_new_user() {
+async fn treats_returning_user_as_new() {
     let service = Service::start().await;
     lived(&service).await;
     let erased_at = Utc::now();
@@ -268,7 +268,7 @@ async fn who_comes_back_is_a_new_user() {
 }
 
 #[tokio::test]
-async fn an_erasure_that_broke_off_is_finished() {
+async fn completes_interrupted_erasure() {
     let service = Service::start().await;
     lived(&service).await;
     let erased_at: DateTime<Utc> = Utc::now();
@@ -287,7 +287,7 @@ async fn an_erasure_that_broke_off_is_finished() {
 }
 
 #[tokio::test]
-async fn erases_what_was_asked_for_before_and_due_after() {
+async fn erases_occurrence_requested_before_and_due_after() {
     let service = Service::start().await;
     let asked_at = Utc::now() - TimeDelta::minutes(1);
     let asked = || {

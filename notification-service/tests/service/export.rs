@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 use shared::contract::Channel;
 
-use crate::harness::Service;
+use crate::test_service::Service;
 
 #[tokio::test]
-async fn a_user_gets_everything_that_is_kept_of_them_and_no_token() {
+async fn exports_all_data_of_user_without_token() {
     let service = Service::start().await;
     let device = service.device("ada", "token-1").await;
     let due = service.due("ada", &[Channel::Email, Channel::Push]).await;
@@ -46,7 +46,7 @@ async fn a_user_gets_everything_that_is_kept_of_them_and_no_token() {
 }
 
 #[tokio::test]
-async fn a_long_history_is_given_whole_and_each_delivery_once() {
+async fn exports_long_history_once() {
     let service = Service::start().await;
     let due = service.due("ada", &[Channel::Email]).await;
     service.ends(&due, Channel::Email, "sent").await;

@@ -4,7 +4,7 @@ use chrono::{TimeDelta, Utc};
 use shared::contract::{Channel, Priority};
 use support::eventually;
 
-use crate::harness::{Due, LIMIT, Service};
+use crate::test_service::{Due, LIMIT, Service};
 
 /// E-mails that SES takes in a second: so few that a slow machine is no slower.
 const RATE: u32 = 2;
@@ -81,7 +81,7 @@ async fn claims_other_users_mail_beside_backlog_of_one() {
 }
 
 #[tokio::test]
-async fn puts_off_what_user_has_beyond_pace() {
+async fn postpones_deliveries_beyond_user_limit() {
     let service = Service::start_with(&[("PUSH_PER_USER_PER_MINUTE", "60")]).await;
     service.device("hog", "token-1").await;
     let dues: Vec<Due> = (0..100)

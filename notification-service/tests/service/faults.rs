@@ -6,10 +6,10 @@ use serde_json::json;
 use shared::contract::{Channel, EventType};
 use support::eventually;
 
-use crate::harness::{Due, LIMIT, Service};
+use crate::test_service::{Due, LIMIT, Service};
 
 #[tokio::test]
-async fn while_a_provider_is_away_its_messages_wait_and_then_go() {
+async fn sends_after_outage_of_provider() {
     let service = Service::start().await;
     service.device("ada", "token-1").await;
     service.mode(|mode| (mode.fcm.status, mode.ses.down) = (Some(503), true));
@@ -30,7 +30,7 @@ async fn while_a_provider_is_away_its_messages_wait_and_then_go() {
 }
 
 #[tokio::test]
-async fn a_retry_is_never_early() {
+async fn retries_not_before_retry_after() {
     let service = Service::start().await;
     service.device("ada", "flaky-1-x").await;
     let due = service.due("ada", &[Channel::Push]).await;
@@ -46,7 +46,7 @@ async fn a_retry_is_never_early() {
 }
 
 #[tokio::test]
-async fn pauses_pushes_and_no_mail_when_project_is_throttled() {
+async fn pauses_only_pushes_when_project_is_throttled() {
     let service = Service::start().await;
     let users = ["ada", "bob", "cyd", "dan", "eve", "fay"];
     for user in users {
@@ -109,7 +109,7 @@ async fn pauses_only_devices_that_are_refused_or_throttled() {
 }
 
 #[tokio::test]
-async fn a_refused_account_stops_the_lane_and_burns_nothing() {
+async fn stops_dispatcher_when_account_is_refused() {
     let service = Service::start().await;
     let id = service.device("ada", "token-1").await;
     service.mode(|mode| mode.fcm.status = Some(403));
@@ -224,7 +224,7 @@ async fn sends_pushes_once_when_registrations_flood_provider() {
 }
 
 #[tokio::test]
-async fn what_expires_while_its_provider_is_away_is_not_sent() {
+async fn suppresses_delivery_that_expires_in_outage() {
     let service = Service::start().await;
     service.device("ada", "unavailable-1").await;
     let mut due = Due::now("ada", &[Channel::Push]);
@@ -236,7 +236,7 @@ async fn what_expires_while_its_provider_is_away_is_not_sent() {
 }
 
 #[tokio::test]
-async fn broken_connections_to_the_database_lose_and_double_nothing() {
+async fn loses_nothing_when_database_connections_break() {
     let service = Service::start().await;
     service.device("ada", "token-1").await;
     let dues: Vec<Due> = (0..300)
@@ -293,7 +293,7 @@ async fn delivers_others_when_one_message_fails_batch() {
 }
 
 #[tokio::test]
-async fn records_others_when_one_verdict_fails_batch() {
+async fn records_others_when_one_outcome_fails_batch() {
     let service = Service::start().await;
     service.device("ada", "token-1").await;
     service.device("eve", "token-2").await;

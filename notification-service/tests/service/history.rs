@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 use shared::contract::Channel;
 
-use crate::harness::{Due, Service};
+use crate::test_service::{Due, Service};
 
 #[tokio::test]
-async fn a_user_sees_what_became_of_each_delivery_and_of_nobody_elses() {
+async fn lists_only_own_deliveries_with_outcomes() {
     let service = Service::start().await;
     let device = service.device("ada", "token-1").await;
     let due = service.due("ada", &[Channel::Push]).await;
@@ -35,7 +35,7 @@ async fn a_user_sees_what_became_of_each_delivery_and_of_nobody_elses() {
 }
 
 #[tokio::test]
-async fn the_cursor_leads_through_all_of_it_once() {
+async fn pages_through_each_delivery_once() {
     let service = Service::start().await;
     for _ in 0..5 {
         let due = service.due("ada", &[Channel::Push]).await;
@@ -61,7 +61,7 @@ async fn the_cursor_leads_through_all_of_it_once() {
 }
 
 #[tokio::test]
-async fn new_deliveries_do_not_move_a_cursor() {
+async fn keeps_cursor_stable_when_deliveries_are_added() {
     let service = Service::start().await;
     let sent = async || {
         let due = service.due("ada", &[Channel::Push]).await;
@@ -82,7 +82,7 @@ async fn new_deliveries_do_not_move_a_cursor() {
 }
 
 #[tokio::test]
-async fn filters_choose_among_ones_own() {
+async fn filters_own_deliveries() {
     let service = Service::start().await;
     service.device("ada", "token-1").await;
     let both = service.due("ada", &[Channel::Email, Channel::Push]).await;
@@ -123,7 +123,7 @@ async fn filters_choose_among_ones_own() {
 }
 
 #[tokio::test]
-async fn a_filter_that_fits_little_is_led_on_by_the_cursor() {
+async fn pages_on_when_filter_matches_few() {
     let service = Service::start().await;
     let oldest = service.due("ada", &[Channel::Push]).await;
     service.ends(&oldest, Channel::Push, "suppressed").await;
@@ -145,7 +145,7 @@ fn occurrences(page: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn malformed_parameters_are_named() {
+async fn names_malformed_parameter() {
     let service = Service::start().await;
     for (query, field) in [
         ("limit=0", "limit"),

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use shared::contract::Channel;
 
-use crate::harness::{Due, Service};
+use crate::test_service::{Due, Service};
 
 /// Lets an e-mail be sent to a user.
 async fn emailed(service: &Service, user: &str) -> Due {
@@ -22,12 +22,12 @@ async fn deliveries(service: &Service, user: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn an_occurrence_is_one_thing_to_read_wherever_it_was_sent() {
+async fn counts_occurrence_once_on_all_channels() {
     let service = Service::start().await;
     service.device("ada", "token-1").await;
     service.device("ada", "token-2").await;
     let due = service.due("ada", &[Channel::Email, Channel::Push]).await;
-    support::eventually(crate::harness::LIMIT, async || service.count("sent").await == 3).await;
+    support::eventually(crate::test_service::LIMIT, async || service.count("sent").await == 3).await;
     assert_eq!(unread(&service, "ada").await, json!({"unread": 1}));
 
     let path = format!("/notifications/{}/read", due.send.occurrence_id);
@@ -44,7 +44,7 @@ async fn an_occurrence_is_one_thing_to_read_wherever_it_was_sent() {
 }
 
 #[tokio::test]
-async fn marks_are_idempotent_and_name_a_delivery_or_its_occurrence() {
+async fn marks_occurrence_by_either_id_idempotently() {
     let service = Service::start().await;
     let due = emailed(&service, "ada").await;
     let ada = service.user("ada");
@@ -67,7 +67,7 @@ async fn marks_are_idempotent_and_name_a_delivery_or_its_occurrence() {
 }
 
 #[tokio::test]
-async fn what_is_another_users_is_not_there() {
+async fn hides_notifications_of_another_user() {
     let service = Service::start().await;
     let due = emailed(&service, "ada").await;
     let id = deliveries(&service, "ada").await[0]["id"].as_str().expect("an id").to_owned();
@@ -91,7 +91,7 @@ async fn what_is_another_users_is_not_there() {
 }
 
 #[tokio::test]
-async fn all_is_read_up_to_a_time_and_what_comes_later_is_not() {
+async fn marks_all_read_up_to_a_time() {
     let service = Service::start().await;
     emailed(&service, "ada").await;
     emailed(&service, "ada").await;
@@ -121,7 +121,7 @@ async fn all_is_read_up_to_a_time_and_what_comes_later_is_not() {
 }
 
 #[tokio::test]
-async fn a_mark_counts_more_than_a_reading_until_the_next_one() {
+async fn keeps_unread_mark_until_all_are_marked_again() {
     let service = Service::start().await;
     let (first, second) = (emailed(&service, "ada").await, emailed(&service, "ada").await);
     let ada = service.user("ada");
@@ -147,7 +147,7 @@ async fn a_mark_counts_more_than_a_reading_until_the_next_one() {
 }
 
 #[tokio::test]
-async fn readings_that_cover_nothing_new_leave_no_trace() {
+async fn stores_no_reading_that_covers_nothing_new() {
     let service = Service::start().await;
     emailed(&service, "ada").await;
     let kept = async || -> (i64, i64) {
@@ -165,7 +165,7 @@ async fn readings_that_cover_nothing_new_leave_no_trace() {
 }
 
 #[tokio::test]
-async fn what_was_sent_nowhere_is_not_counted() {
+async fn counts_no_occurrence_that_was_not_sent() {
     let service = Service::start().await;
     let due = service.due("ada", &[Channel::Push]).await;
     service.ends(&due, Channel::Push, "suppressed").await;
@@ -173,7 +173,7 @@ async fn what_was_sent_nowhere_is_not_counted() {
 }
 
 #[tokio::test]
-async fn the_count_is_bounded_and_says_so() {
+async fn bounds_unread_count_and_reports_it() {
     let service = Service::start().await;
     service.write_sent("ada", 2_001).await;
     assert_eq!(unread(&service, "ada").await, json!({"unread": 2_000, "orMore": true}));
@@ -184,7 +184,7 @@ async fn the_count_is_bounded_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_key_answers_the_same_again_and_marks_once() {
+async fn marks_once_for_idempotency_key() {
     let service = Service::start().await;
     let due = emailed(&service, "ada").await;
     let (keyed, id) =
@@ -201,7 +201,7 @@ async fn a_key_answers_the_same_again_and_marks_once() {
 }
 
 #[tokio::test]
-async fn malformed_bodies_are_named() {
+async fn names_fault_of_malformed_body() {
     let service = Service::start().await;
     for (body, named) in [(json!({"upTo": "yesterday"}), "upTo"), (json!({"until": null}), "until")]
     {

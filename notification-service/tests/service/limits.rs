@@ -4,10 +4,10 @@ use chrono::{TimeDelta, Utc};
 use serde_json::json;
 use shared::contract::{Channel, EventType};
 
-use crate::harness::{Due, LIMIT, Service};
+use crate::test_service::{Due, LIMIT, Service};
 
 #[tokio::test]
-async fn tells_which_device_gave_way_to_newer_one() {
+async fn publishes_removal_of_evicted_device() {
     let service = Service::start_with(&[("MAX_DEVICES_PER_USER", "2")]).await;
     let oldest = service.device("ada", "token-1").await;
     for token in ["token-2", "token-3"] {
@@ -24,7 +24,7 @@ async fn tells_which_device_gave_way_to_newer_one() {
 }
 
 #[tokio::test]
-async fn sends_to_most_recent_devices_of_older_version() {
+async fn sends_to_most_recent_devices_only() {
     let service = Service::start().await;
     // A version that knew no limit left them behind.
     sqlx::query(

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use shared::contract::Channel;
 
-use crate::harness::Service;
+use crate::test_service::Service;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
 
@@ -12,7 +12,7 @@ fn described() -> String {
 }
 
 #[test]
-fn the_committed_description_is_that_of_the_code() {
+fn matches_committed_openapi() {
     let current = described();
     if std::env::var_os("UPDATE_OPENAPI").is_some() {
         std::fs::write(FILE, &current).expect("openapi.json is written");
@@ -25,7 +25,7 @@ fn the_committed_description_is_that_of_the_code() {
 }
 
 #[tokio::test]
-async fn it_is_served_with_a_page_that_shows_it() {
+async fn serves_openapi_and_docs_page() {
     let service = Service::start().await;
     let served = service.nobody().get("/openapi.json").await.expect(200).body;
     assert_eq!(served, serde_json::from_str::<Value>(&described()).expect("JSON"));
@@ -33,7 +33,7 @@ async fn it_is_served_with_a_page_that_shows_it() {
 }
 
 #[tokio::test]
-async fn the_example_of_a_registration_is_one_that_is_taken() {
+async fn accepts_example_of_registration() {
     let service = Service::start().await;
     let description: Value = serde_json::from_str(&described()).expect("JSON");
     let example = &description["components"]["schemas"]["Registration"]["example"];
@@ -41,7 +41,7 @@ async fn the_example_of_a_registration_is_one_that_is_taken() {
 }
 
 #[tokio::test]
-async fn the_examples_of_the_inbox_are_as_what_is_taken_and_answered() {
+async fn accepts_examples_of_read_marks() {
     let service = Service::start().await;
     let due = service.due("ada", &[Channel::Email]).await;
     service.ends(&due, Channel::Email, "sent").await;
@@ -62,7 +62,7 @@ async fn the_examples_of_the_inbox_are_as_what_is_taken_and_answered() {
 }
 
 #[tokio::test]
-async fn the_example_of_preferences_is_one_that_is_taken() {
+async fn accepts_example_of_preferences() {
     let service = Service::start().await;
     let description: Value = serde_json::from_str(&described()).expect("JSON");
     let example = &description["components"]["schemas"]["Preferences"]["example"];
@@ -70,7 +70,7 @@ async fn the_example_of_preferences_is_one_that_is_taken() {
 }
 
 #[tokio::test]
-async fn the_example_of_an_export_has_the_fields_of_one() {
+async fn matches_fields_of_export_example() {
     let service = Service::start().await;
     service.device("ada", "token-1").await;
     let due = service.due("ada", &[Channel::Push]).await;

@@ -5,7 +5,7 @@ use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
 use shared::contract::{Channel, DeliveryState, EventType, Priority};
 
-use crate::harness::{Due, LIMIT, Service};
+use crate::test_service::{Due, LIMIT, Service};
 
 const BOTH: [Channel; 2] = [Channel::Email, Channel::Push];
 
@@ -36,7 +36,7 @@ async fn waits_until(service: &Service, due: &Due) -> chrono::DateTime<Utc> {
 }
 
 #[tokio::test]
-async fn what_is_put_is_kept_and_replaces_the_whole() {
+async fn replaces_all_preferences() {
     let service = Service::start().await;
     let ada = service.user("ada");
     let defaults =
@@ -62,7 +62,7 @@ async fn what_is_put_is_kept_and_replaces_the_whole() {
 }
 
 #[tokio::test]
-async fn malformed_preferences_name_the_field() {
+async fn names_malformed_field_of_preferences() {
     let service = Service::start().await;
     let hours =
         |start, end, zone| json!({"quietHours": {"start": start, "end": end, "timeZone": zone}});
@@ -100,7 +100,7 @@ async fn malformed_preferences_name_the_field() {
 }
 
 #[tokio::test]
-async fn a_channel_that_is_switched_off_is_suppressed_and_the_other_sent() {
+async fn suppresses_only_channel_that_is_switched_off() {
     let service = Service::start().await;
     service.device("ada", "token-1").await;
     service.device("ada", "token-2").await;
@@ -119,7 +119,7 @@ async fn a_channel_that_is_switched_off_is_suppressed_and_the_other_sent() {
 }
 
 #[tokio::test]
-async fn in_quiet_hours_it_waits_on_every_channel_and_is_sent_when_they_end() {
+async fn defers_every_channel_in_quiet_hours() {
     let service = Service::start().await;
     asleep(&service).await;
     let due = service.due("ada", &BOTH).await;
@@ -152,7 +152,7 @@ async fn in_quiet_hours_it_waits_on_every_channel_and_is_sent_when_they_end() {
 }
 
 #[tokio::test]
-async fn what_is_urgent_passes_quiet_hours() {
+async fn sends_high_priority_in_quiet_hours() {
     let service = Service::start().await;
     asleep(&service).await;
     let mut due = Due::now("ada", &BOTH);
@@ -165,7 +165,7 @@ async fn what_is_urgent_passes_quiet_hours() {
 }
 
 #[tokio::test]
-async fn nothing_expires_because_of_quiet_hours() {
+async fn expires_no_delivery_by_quiet_hours() {
     let service = Service::start().await;
     asleep(&service).await;
     let mut due = Due::now("ada", &[Channel::Push]);
@@ -191,7 +191,7 @@ async fn nothing_expires_because_of_quiet_hours() {
 }
 
 #[tokio::test]
-async fn other_quiet_hours_move_what_waits() {
+async fn moves_deferred_deliveries_to_new_quiet_hours() {
     let service = Service::start().await;
     asleep(&service).await;
     let due = service.due("ada", &[Channel::Push]).await;
@@ -225,7 +225,7 @@ async fn expiry(service: &Service) -> chrono::DateTime<Utc> {
 }
 
 #[tokio::test]
-async fn without_quiet_hours_what_waits_is_sent_at_once() {
+async fn sends_deferred_when_quiet_hours_are_removed() {
     let service = Service::start().await;
     asleep(&service).await;
     let due = service.due("ada", &BOTH).await;
@@ -239,7 +239,7 @@ async fn without_quiet_hours_what_waits_is_sent_at_once() {
 }
 
 #[tokio::test]
-async fn to_switch_a_channel_off_ends_what_waits_on_it() {
+async fn suppresses_pending_of_channel_switched_off() {
     let service = Service::start().await;
     service.device("ada", "unavailable-1").await;
     let retried = service.due("ada", &[Channel::Push]).await;
@@ -267,7 +267,7 @@ async fn to_switch_a_channel_off_ends_what_waits_on_it() {
 }
 
 #[tokio::test]
-async fn an_attempt_under_way_when_its_channel_is_switched_off_ends_as_it_ends() {
+async fn completes_attempt_when_channel_is_switched_off() {
     let service = Service::start().await;
     service.device("ada", "token-1").await;
     service.device("bob", "unavailable-1").await;
@@ -291,7 +291,7 @@ async fn an_attempt_under_way_when_its_channel_is_switched_off_ends_as_it_ends()
 }
 
 #[tokio::test]
-async fn mails_are_in_the_preferred_language_where_the_reminder_names_none() {
+async fn writes_email_in_preferred_language() {
     let service = Service::start().await;
     service.user("ada").put("/preferences", &json!({"locale": "pt-BR"})).await.expect(200);
     let due = service.due("ada", &[Channel::Email]).await;

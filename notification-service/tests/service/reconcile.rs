@@ -3,7 +3,7 @@
 use chrono::{TimeDelta, Utc};
 use shared::contract::{Channel, DeliveryState, EventType, ReconcileData, Unknown};
 
-use crate::harness::{Due, LIMIT, Service};
+use crate::test_service::{Due, LIMIT, Service};
 use support::eventually;
 
 /// The question about an occurrence, which brings it to be sent unless it has expired.
@@ -23,7 +23,7 @@ fn question(due: &Due, otherwise: Unknown) -> shared::bus::Message {
 }
 
 #[tokio::test]
-async fn sends_once_what_was_lost_on_its_way() {
+async fn sends_lost_occurrence_once() {
     let service = Service::start().await;
     service.device("ada", "token-1").await;
     let due = Due::now("ada", &[Channel::Push]);
@@ -38,7 +38,7 @@ async fn sends_once_what_was_lost_on_its_way() {
 }
 
 #[tokio::test]
-async fn tells_outcome_again_when_first_is_parked() {
+async fn republishes_outcome_when_first_is_parked() {
     let service = Service::start().await;
     service.device("ada", "token-1").await;
     let due = service.due("ada", &[Channel::Push]).await;
@@ -67,7 +67,7 @@ async fn tells_outcome_again_when_first_is_parked() {
 }
 
 #[tokio::test]
-async fn lets_wait_what_quiet_hours_hold_back() {
+async fn keeps_occurrence_deferred_when_reconciled() {
     let service = Service::start().await;
     service.device("ada", "token-1").await;
     service.night("ada").await;
@@ -83,7 +83,7 @@ async fn lets_wait_what_quiet_hours_hold_back() {
 }
 
 #[tokio::test]
-async fn tells_the_end_of_what_nobody_knows() {
+async fn publishes_outcome_of_unknown_occurrence() {
     let service = Service::start().await;
     service.device("ada", "token-1").await;
     let late = Due::at("ada", &[Channel::Push], Utc::now() - TimeDelta::hours(3));
@@ -109,7 +109,7 @@ async fn tells_the_end_of_what_nobody_knows() {
 }
 
 #[tokio::test]
-async fn tells_both_outcomes_of_a_bounced_email() {
+async fn republishes_both_outcomes_of_bounced_email() {
     let service = Service::start().await;
     let due = service.due("ada", &[Channel::Email]).await;
     service.fact(EventType::NotificationSent, due.send.item_id.as_str()).await;
@@ -130,7 +130,7 @@ async fn tells_both_outcomes_of_a_bounced_email() {
 }
 
 #[tokio::test]
-async fn answers_others_when_one_question_fails() {
+async fn reconciles_others_when_one_command_fails() {
     let service = Service::start().await;
     let fail = "create function fail() returns trigger language plpgsql as $$ begin
             if new.attributes->>'userId' = 'eve' then raise exception 'scripted' using errcode = '57014'; end if;

@@ -3,7 +3,7 @@
 use shared::contract::Channel;
 use support::eventually;
 
-use crate::harness::{Due, LIMIT, Service};
+use crate::test_service::{Due, LIMIT, Service};
 
 async fn kept(service: &Service, due: &Due) -> (i64, i64) {
     sqlx::query_as(
@@ -16,7 +16,7 @@ async fn kept(service: &Service, due: &Due) -> (i64, i64) {
 }
 
 #[tokio::test]
-async fn old_deliveries_are_forgotten_unless_they_wait() {
+async fn purges_old_deliveries_unless_pending() {
     let mut service = Service::start_with(&[("RETENTION_DAYS", "2")]).await;
     let [old, recent] =
         [service.due("ada", &[Channel::Email]).await, service.due("ada", &[Channel::Email]).await];

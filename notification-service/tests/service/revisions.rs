@@ -7,7 +7,7 @@ use serde_json::json;
 use shared::contract::{Channel, EventType, NotifyContent, Priority};
 use support::eventually;
 
-use crate::harness::{Due, LIMIT, Service};
+use crate::test_service::{Due, LIMIT, Service};
 
 pub(crate) const BOTH: [Channel; 2] = [Channel::Email, Channel::Push];
 
@@ -28,7 +28,7 @@ async fn remembered(service: &Service) -> i64 {
 }
 
 #[tokio::test]
-async fn what_waits_is_cancelled_and_told() {
+async fn cancels_pending_delivery() {
     let service = Service::start().await;
     service.device("ada", "unavailable-1").await;
     let retried = service.due("ada", &[Channel::Push]).await;
@@ -52,7 +52,7 @@ async fn what_waits_is_cancelled_and_told() {
 }
 
 #[tokio::test]
-async fn an_attempt_under_way_when_it_is_cancelled_ends_as_it_ends() {
+async fn completes_attempt_in_flight_when_cancelled() {
     let service = Service::start().await;
     service.device("ada", "token-1").await;
     service.device("bob", "unavailable-1").await;
@@ -74,7 +74,7 @@ async fn an_attempt_under_way_when_it_is_cancelled_ends_as_it_ends() {
 }
 
 #[tokio::test]
-async fn a_cancelled_delivery_whose_process_died_is_not_made_again() {
+async fn sends_no_cancelled_delivery_of_dead_process() {
     let service = Service::start().await;
     service.device("ada", "token-1").await;
     service.mode(|mode| mode.fcm.down = true);
@@ -95,7 +95,7 @@ async fn a_cancelled_delivery_whose_process_died_is_not_made_again() {
 }
 
 #[tokio::test]
-async fn what_is_cancelled_before_it_comes_is_not_sent() {
+async fn sends_nothing_when_cancelled_before_arrival() {
     let service = Service::start().await;
     service.device("ada", "token-1").await;
     let due = Due::now("ada", &BOTH);
@@ -115,7 +115,7 @@ async fn what_is_cancelled_before_it_comes_is_not_sent() {
 }
 
 #[tokio::test]
-async fn what_waits_says_what_the_newest_version_says() {
+async fn sends_newest_version_of_pending_delivery() {
     let service = Service::start().await;
     service.device("ada", "token-1").await;
     service.night("ada").await;
@@ -138,7 +138,7 @@ async fn what_waits_says_what_the_newest_version_says() {
 }
 
 #[tokio::test]
-async fn what_is_changed_before_it_comes_is_sent_as_changed() {
+async fn sends_changed_version_when_changed_on_arrival() {
     let service = Service::start().await;
     service.device("ada", "token-1").await;
     let due = Due::now("ada", &BOTH);
@@ -156,7 +156,7 @@ async fn what_is_changed_before_it_comes_is_sent_as_changed() {
 }
 
 #[tokio::test]
-async fn what_becomes_urgent_waits_no_longer() {
+async fn sends_deferred_delivery_when_it_becomes_urgent() {
     let service = Service::start().await;
     service.device("ada", "token-1").await;
     service.night("ada").await;
@@ -171,7 +171,7 @@ async fn what_becomes_urgent_waits_no_longer() {
 }
 
 #[tokio::test]
-async fn a_version_that_is_not_newer_changes_nothing() {
+async fn ignores_version_that_is_not_newer() {
     let service = Service::start().await;
     service.device("ada", "token-1").await;
     service.night("ada").await;
@@ -216,7 +216,7 @@ async fn cancellation_wins_over_its_own_version() {
 }
 
 #[tokio::test]
-async fn in_any_order_the_newest_version_wins() {
+async fn applies_newest_version_in_any_order() {
     let service = Service::start().await;
     service.device("ada", "token-1").await;
     service.night("ada").await;
@@ -245,7 +245,7 @@ async fn in_any_order_the_newest_version_wins() {
 }
 
 #[tokio::test]
-async fn sends_and_their_cancellations_twice_and_shuffled_leave_nothing_waiting() {
+async fn leaves_nothing_pending_when_shuffled() {
     let service = Service::start().await;
     service.device("ada", "token-1").await;
     service.night("ada").await;
@@ -267,7 +267,7 @@ async fn sends_and_their_cancellations_twice_and_shuffled_leave_nothing_waiting(
 }
 
 #[tokio::test]
-async fn a_revision_that_cannot_be_read_is_a_dead_letter_and_old_ones_are_forgotten() {
+async fn dead_letters_unreadable_and_purges_old_revisions() {
     let mut service = Service::start().await;
     let due = Due::now("ada", &BOTH);
     let mut contentless = due.cancelled(4);
@@ -311,7 +311,7 @@ async fn ends_told(service: &Service) -> HashMap<(uuid::Uuid, Option<uuid::Uuid>
 }
 
 #[tokio::test]
-async fn whatever_is_changed_while_it_is_sent_each_delivery_has_one_end_which_is_told_once_and_true()
+async fn publishes_one_outcome_when_changed_while_sent()
  {
     let service = Service::start_with(&[("PUSH_MAX_IN_FLIGHT", "8")]).await;
     for token in ["token-1", "token-2", "flaky-1-x"] {

@@ -4,10 +4,10 @@ use chrono::{TimeDelta, Utc};
 use serde_json::json;
 use shared::contract::{Channel, EventType};
 
-use crate::harness::{Due, LIMIT, Service};
+use crate::test_service::{Due, LIMIT, Service};
 
 #[tokio::test]
-async fn what_is_due_reaches_every_device_and_the_mailbox_and_is_told() {
+async fn sends_due_occurrence_to_devices_and_mailbox() {
     let service = Service::start().await;
     let phone = service.device("ada", "token-1").await;
     service.device("ada", "token-2").await;
@@ -56,7 +56,7 @@ async fn what_is_due_reaches_every_device_and_the_mailbox_and_is_told() {
 }
 
 #[tokio::test]
-async fn a_message_sent_a_day_ahead_says_when_the_appointment_is() {
+async fn writes_date_of_reminder_sent_a_day_ahead() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("push.body.txt"), "{{ when }}").expect("written");
     let service =
@@ -79,7 +79,7 @@ async fn a_message_sent_a_day_ahead_says_when_the_appointment_is() {
 }
 
 #[tokio::test]
-async fn five_shuffled_copies_are_sent_once() {
+async fn sends_once_when_copies_are_shuffled() {
     let service = Service::start().await;
     service.device("ada", "token-1").await;
     let dues: Vec<Due> = (0..40)
@@ -106,7 +106,7 @@ async fn five_shuffled_copies_are_sent_once() {
 }
 
 #[tokio::test]
-async fn without_a_way_to_the_user_it_is_suppressed_with_its_reason() {
+async fn suppresses_delivery_without_an_address() {
     let service = Service::start().await;
     sqlx::query(
         "insert into suppressed_addresses (address_hash, reason) values (sha256('bounced@example.com'), 'bounce')",
@@ -136,7 +136,7 @@ async fn without_a_way_to_the_user_it_is_suppressed_with_its_reason() {
 }
 
 #[tokio::test]
-async fn a_dead_token_fails_the_delivery_and_buries_the_device() {
+async fn fails_delivery_and_tombstones_dead_token() {
     let service = Service::start().await;
     let id = service.device("ada", "gone-1").await;
     let due = service.due("ada", &[Channel::Push]).await;
@@ -150,7 +150,7 @@ async fn a_dead_token_fails_the_delivery_and_buries_the_device() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_wrong_fails_and_touches_no_device() {
+async fn fails_invalid_message_and_keeps_device() {
     let service = Service::start().await;
     let id = service.device("ada", "bad-payload-1").await;
     let due = service.due("ada", &[Channel::Push]).await;
@@ -163,7 +163,7 @@ async fn a_message_that_is_wrong_fails_and_touches_no_device() {
 }
 
 #[tokio::test]
-async fn a_message_that_can_never_be_read_is_a_dead_letter_and_the_others_flow() {
+async fn dead_letters_unreadable_message_only() {
     let service = Service::start().await;
     service.device("ada", "token-1").await;
     let due = Due::now("ada", &[Channel::Push]);
@@ -193,7 +193,7 @@ async fn a_message_that_can_never_be_read_is_a_dead_letter_and_the_others_flow()
 }
 
 #[tokio::test]
-async fn what_a_process_left_when_it_died_is_sent_again_under_the_same_key() {
+async fn resends_with_same_key_when_process_died() {
     let service = Service::start().await;
     let device = service.device("ada", "token-1").await;
     let due = service.due("ada", &[Channel::Push]).await;
@@ -213,7 +213,7 @@ async fn what_a_process_left_when_it_died_is_sent_again_under_the_same_key() {
 }
 
 #[tokio::test]
-async fn a_removed_device_gets_no_retry() {
+async fn sends_no_retry_to_removed_device() {
     let service = Service::start().await;
     let id = service.device("ada", "unavailable-1").await;
     let due = service.due("ada", &[Channel::Push]).await;
@@ -227,7 +227,7 @@ async fn a_removed_device_gets_no_retry() {
 }
 
 #[tokio::test]
-async fn a_burst_is_sent_whole() {
+async fn sends_whole_burst() {
     let few = [
         ("PUSH_MAX_IN_FLIGHT", "16"),
         ("EMAIL_MAX_IN_FLIGHT", "4"),

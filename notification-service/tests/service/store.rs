@@ -16,7 +16,7 @@ use notification_service::{
 use shared::contract::{Channel, DeliveryState, new_id};
 use sqlx::PgPool;
 
-use crate::harness::Due;
+use crate::test_service::Due;
 
 const LEASE: Duration = Duration::from_secs(60);
 
@@ -97,7 +97,7 @@ fn sent(delivery: Delivery) -> DeliveryResult {
 }
 
 #[tokio::test]
-async fn an_occurrence_is_written_once() {
+async fn writes_occurrence_once() {
     let database = support::postgres::migrated("ledger", &MIGRATOR).await;
     let pool = database.pool().await;
     let due = written(&pool, &[], false).await;
@@ -118,7 +118,7 @@ async fn an_occurrence_is_written_once() {
 }
 
 #[tokio::test]
-async fn a_delivery_is_claimed_once_for_each_lease_by_however_many_ask() {
+async fn claims_delivery_once_for_each_lease() {
     let database = support::postgres::migrated("ledger", &MIGRATOR).await;
     let pool = database.pool().await;
     let devices: Vec<_> = (0..200).map(|_| new_id()).collect();
@@ -138,7 +138,7 @@ async fn a_delivery_is_claimed_once_for_each_lease_by_however_many_ask() {
 }
 
 #[tokio::test]
-async fn a_leased_delivery_is_nobody_elses_until_the_lease_ends() {
+async fn claims_no_leased_delivery() {
     let database = support::postgres::migrated("ledger", &MIGRATOR).await;
     let pool = database.pool().await;
     written(&pool, &[new_id()], true).await;
@@ -151,7 +151,7 @@ async fn a_leased_delivery_is_nobody_elses_until_the_lease_ends() {
 }
 
 #[tokio::test]
-async fn takes_no_lease_over_after_trouble() {
+async fn takes_over_no_lease_after_database_outage() {
     let database = support::postgres::migrated("ledger", &MIGRATOR).await;
     let pool = database.pool().await;
     written(&pool, &[new_id()], true).await;
@@ -172,7 +172,7 @@ async fn takes_no_lease_over_after_trouble() {
 }
 
 #[tokio::test]
-async fn releases_claim_under_its_fence_alone() {
+async fn releases_claim_only_under_its_fence() {
     let database = support::postgres::migrated("ledger", &MIGRATOR).await;
     let pool = database.pool().await;
     written(&pool, &[new_id(), new_id()], false).await;
@@ -195,7 +195,7 @@ async fn releases_claim_under_its_fence_alone() {
 }
 
 #[tokio::test]
-async fn a_verdict_under_an_old_fence_changes_nothing() {
+async fn ignores_outcome_under_old_fence() {
     let database = support::postgres::migrated("ledger", &MIGRATOR).await;
     let pool = database.pool().await;
     written(&pool, &[new_id()], false).await;
@@ -218,7 +218,7 @@ async fn a_verdict_under_an_old_fence_changes_nothing() {
 }
 
 #[tokio::test]
-async fn what_nobody_holds_any_more_is_withdrawn_at_once_and_its_old_holder_changes_nothing() {
+async fn cancels_delivery_at_once_when_unleased() {
     let database = support::postgres::migrated("ledger", &MIGRATOR).await;
     let pool = database.pool().await;
     let due = written(&pool, &[new_id()], false).await;
@@ -247,7 +247,7 @@ async fn what_nobody_holds_any_more_is_withdrawn_at_once_and_its_old_holder_chan
 }
 
 #[tokio::test]
-async fn what_is_held_is_withdrawn_when_its_holder_is_done() {
+async fn cancels_leased_delivery_when_attempt_ends() {
     let database = support::postgres::migrated("ledger", &MIGRATOR).await;
     let pool = database.pool().await;
     let device = new_id();
@@ -277,7 +277,7 @@ async fn what_is_held_is_withdrawn_when_its_holder_is_done() {
 }
 
 #[tokio::test]
-async fn the_latest_are_claimed_first() {
+async fn claims_latest_first() {
     let database = support::postgres::migrated("ledger", &MIGRATOR).await;
     let pool = database.pool().await;
     let due = [written(&pool, &[new_id()], false).await, written(&pool, &[new_id()], false).await];
@@ -292,7 +292,7 @@ async fn the_latest_are_claimed_first() {
 }
 
 #[tokio::test]
-async fn a_device_is_buried_only_as_it_was_when_it_was_sent_to() {
+async fn tombstones_device_only_when_unchanged() {
     let database = support::postgres::migrated("devices", &MIGRATOR).await;
     let pool = database.pool().await;
     let device = registered(&pool, "ada", "token-1").await.device;
@@ -306,7 +306,7 @@ async fn a_device_is_buried_only_as_it_was_when_it_was_sent_to() {
 }
 
 #[tokio::test]
-async fn users_that_fight_for_a_token_leave_one_device() {
+async fn keeps_one_device_when_users_race_for_token() {
     let database = support::postgres::migrated("devices", &MIGRATOR).await;
     let pool = Arc::new(database.pool().await);
     let fights = (0..16).map(|user| {

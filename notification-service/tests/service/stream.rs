@@ -8,7 +8,7 @@ use shared::contract::Channel;
 use support::eventually;
 use uuid::Uuid;
 
-use crate::harness::{Due, LIMIT, Service};
+use crate::test_service::{Due, LIMIT, Service};
 
 /// What a stream tells, event by event.
 struct Stream {
@@ -93,7 +93,7 @@ async fn emailed(service: &Service, user: &str) -> Due {
 }
 
 #[tokio::test]
-async fn it_tells_the_callers_deliveries_as_the_list_shows_them_and_what_is_unread() {
+async fn streams_deliveries_as_listed_and_unread_count() {
     let service = Service::start().await;
     let mut stream = Stream::open(&service, "ada", None).await;
     assert_eq!(stream.expect("unread").await.data, json!({"unread": 0}));
@@ -116,7 +116,7 @@ async fn it_tells_the_callers_deliveries_as_the_list_shows_them_and_what_is_unre
 }
 
 #[tokio::test]
-async fn it_goes_on_after_an_event_and_leaves_out_and_repeats_nothing() {
+async fn resumes_after_event_without_gap_or_repeat() {
     let mut service = Service::start().await;
     let mut stream = Stream::open(&service, "ada", None).await;
     let start = stream.expect("unread").await.id;
@@ -140,7 +140,7 @@ async fn it_goes_on_after_an_event_and_leaves_out_and_repeats_nothing() {
 }
 
 #[tokio::test]
-async fn a_burst_is_told_whole_and_once_over_any_number_of_connections() {
+async fn streams_burst_once_over_many_connections() {
     let service = Service::start().await;
     service.device("ada", "token-1").await;
     let mut stream = Stream::open(&service, "ada", None).await;
@@ -175,7 +175,7 @@ async fn a_burst_is_told_whole_and_once_over_any_number_of_connections() {
 }
 
 #[tokio::test]
-async fn it_tells_each_state_that_an_old_delivery_comes_to() {
+async fn streams_each_state_of_old_delivery() {
     let service = Service::start().await;
     let device = service.device("ada", "unavailable-1").await;
     let due = service.due("ada", &[Channel::Push]).await;
@@ -208,7 +208,7 @@ async fn it_tells_each_state_that_an_old_delivery_comes_to() {
 }
 
 #[tokio::test]
-async fn what_commits_late_is_not_passed_over() {
+async fn streams_delivery_that_commits_late() {
     let service = Service::start().await;
     let (late, early) = (emailed(&service, "ada").await, emailed(&service, "ada").await);
     let nowhere = Position { xid: 0, id: Uuid::nil() };
@@ -249,7 +249,7 @@ async fn what_commits_late_is_not_passed_over() {
 }
 
 #[tokio::test]
-async fn looks_through_the_newest_deliveries_only() {
+async fn searches_only_newest_deliveries() {
     let service = Service::start().await;
     let insert = "insert into deliveries (occurrence_id, channel, device_id, id, user_id, state, next_attempt_at)
                   select gen_random_uuid(), 'push', gen_random_uuid(), lpad(to_hex(place), 32, '0')::uuid, 'mallory',
@@ -269,7 +269,7 @@ async fn looks_through_the_newest_deliveries_only() {
 }
 
 #[tokio::test]
-async fn a_user_has_ten_and_each_that_ends_makes_room() {
+async fn limits_streams_of_user_to_ten() {
     let service = Service::start().await;
     let mut streams = Vec::new();
     for _ in 0..10 {
@@ -284,7 +284,7 @@ async fn a_user_has_ten_and_each_that_ends_makes_room() {
 }
 
 #[tokio::test]
-async fn the_drain_ends_streams_and_does_not_wait_for_them() {
+async fn ends_streams_on_drain() {
     let mut service = Service::start().await;
     let mut stream = Stream::open(&service, "ada", None).await;
     stream.expect("unread").await;
@@ -295,7 +295,7 @@ async fn the_drain_ends_streams_and_does_not_wait_for_them() {
 }
 
 #[tokio::test]
-async fn an_event_id_shows_nobody_anothers_deliveries() {
+async fn hides_deliveries_from_foreign_event_id() {
     let service = Service::start().await;
     let mut stream = Stream::open(&service, "ada", None).await;
     let start = stream.expect("unread").await.id;
@@ -306,7 +306,7 @@ async fn an_event_id_shows_nobody_anothers_deliveries() {
 }
 
 #[tokio::test]
-async fn an_event_id_from_before_the_database_was_restored_begins_now() {
+async fn begins_now_when_event_id_predates_restore() {
     let service = Service::start().await;
     emailed(&service, "ada").await;
     let ahead = format!("{}-{}-{}", i64::MAX, Uuid::nil().simple(), Uuid::nil().simple());

@@ -5,14 +5,14 @@ use shared::contract::{Channel, EventType};
 use sqlx::PgPool;
 use support::eventually;
 
-use crate::harness::{Due, LIMIT, Service};
+use crate::test_service::{Due, LIMIT, Service};
 
 async fn run(pool: &PgPool, statement: &'static str) {
     sqlx::query(statement).execute(pool).await.expect(statement);
 }
 
 #[tokio::test]
-async fn ends_unreadable_payload_beside_others() {
+async fn ends_only_delivery_with_unreadable_payload() {
     let service = Service::start().await;
     service.device("ada", "token-1").await;
     service.mode(|mode| (mode.fcm.status, mode.ses.down) = (Some(503), true));
@@ -64,7 +64,7 @@ async fn ends_unreadable_payload_beside_others() {
 }
 
 #[tokio::test]
-async fn passes_over_device_of_unknown_type() {
+async fn skips_device_of_unknown_type() {
     let service = Service::start().await;
     service.device("ada", "token-1").await;
     let newer = service.device("ada", "token-2").await;
@@ -117,7 +117,7 @@ async fn sends_old_text_when_revision_is_unreadable() {
 }
 
 #[tokio::test]
-async fn passes_over_channel_of_newer_version() {
+async fn skips_channel_of_newer_version() {
     let service = Service::start().await;
     service.device("ada", "token-1").await;
     service.night("ada").await;

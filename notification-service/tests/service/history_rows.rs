@@ -1,6 +1,6 @@
 //! A history that is written straight into the database.
 
-use crate::harness::Service;
+use crate::test_service::Service;
 
 impl Service {
     /// Makes every delivery three hours older.

@@ -4,7 +4,7 @@
 use shared::contract::Channel;
 use support::eventually;
 
-use crate::harness::{Due, LIMIT, Service};
+use crate::test_service::{Due, LIMIT, Service};
 
 /// Tokens of hostile users, which say how FCM answers.
 const TOKENS: [&str; 10] = [

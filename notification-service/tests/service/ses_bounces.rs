@@ -14,7 +14,7 @@ use shared::{
 use support::eventually;
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{Due, LIMIT, Service};
+use crate::test_service::{Due, LIMIT, Service};
 
 const QUEUE: &str = "ses-feedback-queue";
 
@@ -113,7 +113,7 @@ fn suppressed() -> (String, Option<String>) {
 }
 
 #[tokio::test]
-async fn a_bounced_delivery_failed_once_and_its_address_is_not_written_to_again() {
+async fn fails_bounced_delivery_and_suppresses_address() {
     let service = Service::start().await;
     let (due, id) = mailed(&service, "ada").await;
     told_twice(&service, fixture!("bounce"), &id, "bounce").await;
@@ -134,7 +134,7 @@ async fn next_item(service: &Service) -> String {
 }
 
 #[tokio::test]
-async fn a_complaint_is_of_what_arrived_and_its_address_is_not_written_to_again() {
+async fn keeps_delivery_and_suppresses_on_complaint() {
     let service = Service::start().await;
     let (due, id) = mailed(&service, "ada").await;
     told_twice(&service, fixture!("identity-complaint"), &id, "complaint").await;
@@ -151,7 +151,7 @@ async fn a_complaint_is_of_what_arrived_and_its_address_is_not_written_to_again(
 }
 
 #[tokio::test]
-async fn what_ses_could_not_render_or_would_not_send_failed_and_the_next_is_sent() {
+async fn fails_email_that_ses_did_not_send() {
     for (said, kind, reason) in [
         (fixture!("rendering-failure"), "rendering_failure", "RENDERING_FAILED"),
         (fixture!("reject"), "reject", "REJECTED_BY_PROVIDER"),
@@ -171,7 +171,7 @@ async fn what_ses_could_not_render_or_would_not_send_failed_and_the_next_is_sent
 }
 
 #[tokio::test]
-async fn what_may_still_arrive_is_only_counted() {
+async fn counts_notices_without_effect() {
     let service = Service::start().await;
     let (due, id) = mailed(&service, "ada").await;
     told_twice(&service, fixture!("bounce-transient"), &id, "transient_bounce").await;
@@ -183,7 +183,7 @@ async fn what_may_still_arrive_is_only_counted() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_a_dead_letter_and_the_others_are_heard() {
+async fn dead_letters_unreadable_notice_only() {
     let service = Service::start().await;
     let (due, id) = mailed(&service, "ada").await;
     let bounce = about(fixture!("bounce"), &id, "ada@example.com");
@@ -206,7 +206,7 @@ async fn what_cannot_be_read_is_a_dead_letter_and_the_others_are_heard() {
 }
 
 #[tokio::test]
-async fn what_ses_says_before_its_e_mail_is_recorded_is_looked_at_again() {
+async fn retries_notice_that_precedes_its_email() {
     let service = Service::start().await;
     let (due, id) = mailed(&service, "ada").await;
     // As if the record of SES's answer were still on its way.
