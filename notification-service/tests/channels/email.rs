@@ -1,6 +1,6 @@
-//! The mail channel against the sandbox's SES.
+//! E-mail channel with the sandbox's SES.
 
-use crate::servers::{Server, Speaks};
+use crate::test_servers::{Server, ServerProtocol};
 use aws_config::SdkConfig;
 use notification_service::channels::email::{Email, Quota, Ses, Settings};
 use notification_service::channels::outcome::Outcome;
@@ -71,7 +71,7 @@ fn email(to: &str) -> Email<'_> {
     }
 }
 
-fn told(outcome: &Outcome) -> (&'static str, &str) {
+fn class_and_reason(outcome: &Outcome) -> (&'static str, &str) {
     (outcome.class(), outcome.reason().unwrap_or_default())
 }
 
@@ -109,7 +109,7 @@ async fn classifies_refusals() {
         ("throttle@example.com", "throttled", "SENDING_RATE_EXCEEDED"),
     ];
     for (to, class, reason) in cases {
-        assert_eq!(told(&mailbox.mail(to).await), (class, reason), "{to}");
+        assert_eq!(class_and_reason(&mailbox.mail(to).await), (class, reason), "{to}");
         assert_eq!(mailbox.sandbox.attempts(to).len(), 1, "the SDK repeats nothing: {to}");
     }
 }
@@ -138,12 +138,16 @@ async fn rejects_malformed_address() {
 async fn is_misconfigured_when_account_is_refused() {
     let mailbox = Mailbox::new().await;
     mailbox.mode(SesMode { status: Some(403), ..SesMode::default() });
-    assert_eq!(told(&mailbox.mail("ada@example.com").await), ("misconfigured", "ACCESS_DENIED"));
+    assert_eq!(
+        class_and_reason(&mailbox.mail("ada@example.com").await),
+        ("misconfigured", "ACCESS_DENIED")
+    );
 }
 
 #[tokio::test]
 async fn is_unavailable_when_response_is_not_from_ses() {
-    let no_id = r#"<SendRawEmailResponse xmlns="http://ses.amazonaws.com/doc/2010-12-01/"><SendRawEmailResult/></SendRawEmailResponse>"#;
+    let no_id = r#"<SendRawEmailResponse xmlns="http://ses.amazonaws.com/doc/2010-12-01/">
+        <SendRawEmailResult/></SendRawEmailResponse>"#;
     let cases = [
         (200, "<html>all is well</html>", "unavailable"),
         (200, "", "unavailable"),
@@ -156,7 +160,7 @@ async fn is_unavailable_when_response_is_not_from_ses() {
     ];
     for (status, body, class) in cases {
         let status = http::StatusCode::from_u16(status).unwrap();
-        let server = Server::start(Speaks::Http1, status, body).await;
+        let server = Server::start(ServerProtocol::Http1, status, body).await;
         let ses =
             Ses::new(&sdk(server.url.clone()).await, Settings::new(SOURCE, templates())).unwrap();
         let outcome = ses.send(&email("ada@example.com")).await;
@@ -195,7 +199,7 @@ async fn is_misconfigured_without_credentials() {
     without.set_credentials_provider(None);
     let ses = Ses::new(&without.build(), Settings::new(SOURCE, templates())).unwrap();
     assert_eq!(
-        told(&ses.send(&email("ada@example.com")).await),
+        class_and_reason(&ses.send(&email("ada@example.com")).await),
         ("misconfigured", "NO_CREDENTIALS")
     );
 }
@@ -213,7 +217,8 @@ async fn fills_every_variable_of_stored_template() {
     let captured = mailbox.sandbox.captured().pop().unwrap();
     let email = captured.email().unwrap();
     assert_eq!(email.subject, "Water the plants");
-    let text = "The ficus too. https://example.com/plants Friday, 3 October 2025 09:30 Europe/Berlin ada@example.com";
+    let text = "The ficus too. https://example.com/plants Friday, 3 October 2025 09:30 \
+        Europe/Berlin ada@example.com";
     assert_eq!(email.text.as_deref(), Some(text));
 }
 
@@ -221,7 +226,7 @@ async fn fills_every_variable_of_stored_template() {
 async fn is_misconfigured_when_template_is_missing() {
     let mailbox = Mailbox::with(|settings| settings.template = Some("nowhere".into())).await;
     assert_eq!(
-        told(&mailbox.mail("ada@example.com").await),
+        class_and_reason(&mailbox.mail("ada@example.com").await),
         ("misconfigured", "TEMPLATE_DOES_NOT_EXIST")
     );
 }
@@ -236,7 +241,7 @@ async fn detects_template_that_ses_cannot_render() {
         async move { ses.watch_account(watch).await }
     });
     let start = Instant::now();
-    while told(&mailbox.mail("ada@example.com").await)
+    while class_and_reason(&mailbox.mail("ada@example.com").await)
         != ("misconfigured", "TEMPLATE_VARIABLE_UNKNOWN")
     {
         assert!(start.elapsed() < Duration::from_secs(10), "the template is never looked at");

@@ -1,7 +1,7 @@
-//! Access tokens: once for everyone, before they expire, and when they are refused.
+//! Access tokens: fetched once for all, renewed before they expire, and replaced if refused.
 
-use crate::phone::{Phone, burst, fcm, is_sent, soon, told};
-use crate::servers::{Server, Speaks};
+use crate::test_phone::{TestPhone, burst, class_and_reason, ends_within, fcm, is_sent};
+use crate::test_servers::{Server, ServerProtocol};
 use notification_service::channels::fcm::account::ServiceAccount;
 use sandbox::{FcmMode, Mode, OAuthMode, Options, Sandbox};
 use std::sync::Arc;
@@ -13,16 +13,16 @@ fn oauth(oauth: OAuthMode) -> Mode {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_burst_from_cold_fetches_one_token() {
-    let phone = Phone::new().await;
+async fn fetches_one_token_for_first_burst() {
+    let phone = TestPhone::new().await;
     phone.sandbox.set_mode(oauth(OAuthMode { latency_ms: 100, ..OAuthMode::default() }));
     assert!(phone.burst("works-", 500).await.iter().all(is_sent));
     assert_eq!(phone.sandbox.stats().oauth_refreshes, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_burst_with_a_revoked_token_fetches_one_more() {
-    let phone = Phone::new().await;
+async fn fetches_one_more_token_when_it_is_revoked() {
+    let phone = TestPhone::new().await;
     assert!(is_sent(&phone.push("works-0").await));
     phone.sandbox.set_mode(oauth(OAuthMode { latency_ms: 100, ..OAuthMode::default() }));
     phone.sandbox.revoke_tokens();
@@ -32,8 +32,8 @@ async fn a_burst_with_a_revoked_token_fetches_one_more() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_token_is_renewed_before_it_expires() {
-    let phone = Phone::new().await;
+async fn renews_token_before_it_expires() {
+    let phone = TestPhone::new().await;
     phone.sandbox.set_mode(oauth(OAuthMode { expires_in: Some(2), ..OAuthMode::default() }));
     let start = Instant::now();
     while phone.sandbox.stats().oauth_refreshes < 3 {
@@ -45,26 +45,30 @@ async fn a_token_is_renewed_before_it_expires() {
 
 #[tokio::test]
 async fn makes_one_call_when_key_is_refused() {
-    let phone = Phone::new().await;
+    let phone = TestPhone::new().await;
     phone.sandbox.set_mode(oauth(OAuthMode {
         status: Some(400),
         latency_ms: 50,
         ..OAuthMode::default()
     }));
     for outcome in phone.burst("works-", 50).await {
-        assert_eq!(told(&outcome), ("misconfigured", "OAUTH_INVALID_GRANT"));
+        assert_eq!(class_and_reason(&outcome), ("misconfigured", "OAUTH_INVALID_GRANT"));
     }
     assert!(phone.sandbox.captured().is_empty());
 }
 
 #[tokio::test]
 async fn recovers_after_outage_of_token_endpoint() {
-    let phone = Phone::new().await;
+    let phone = TestPhone::new().await;
     phone.sandbox.set_mode(oauth(OAuthMode { status: Some(503), ..OAuthMode::default() }));
-    assert_eq!(told(&phone.push("works-1").await), ("unavailable", "OAUTH_INTERNAL_FAILURE"));
+    assert_eq!(
+        class_and_reason(&phone.push("works-1").await),
+        ("unavailable", "OAUTH_INTERNAL_FAILURE")
+    );
     phone.sandbox.set_mode(oauth(OAuthMode { down: true, ..OAuthMode::default() }));
     let start = Instant::now();
-    while told(&phone.push("works-1").await) != ("unavailable", "OAUTH_CONNECTION_LOST") {
+    while class_and_reason(&phone.push("works-1").await) != ("unavailable", "OAUTH_CONNECTION_LOST")
+    {
         assert!(start.elapsed() < Duration::from_secs(10), "the failure is held for ever");
         tokio::task::yield_now().await;
     }
@@ -91,13 +95,13 @@ async fn recovers_after_nonsense_of_token_endpoint() {
     let sandbox = Sandbox::start(Options::default()).await.unwrap();
     for (status, body, reason) in cases {
         let status = http::StatusCode::from_u16(status).unwrap();
-        let server = Server::start(Speaks::Http1, status, body.to_owned()).await;
+        let server = Server::start(ServerProtocol::Http1, status, body.to_owned()).await;
         let account = sandbox::service_account(&server.url).to_string();
         let fcm = Arc::new(fcm(&sandbox, &sandbox.url(), |settings| {
             settings.account = ServiceAccount::parse(&account).unwrap();
         }));
         for outcome in burst(&fcm, "works-", 50).await {
-            assert_eq!(told(&outcome), ("unavailable", reason), "{status} {body:?}");
+            assert_eq!(class_and_reason(&outcome), ("unavailable", reason), "{status} {body:?}");
         }
         assert!(server.requests.load(Ordering::SeqCst) <= 2, "everybody shares one failure");
     }
@@ -105,12 +109,12 @@ async fn recovers_after_nonsense_of_token_endpoint() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_refused_message_after_another_costs_one_token() {
-    let phone = Phone::new().await;
+async fn fetches_one_token_for_refused_messages() {
+    let phone = TestPhone::new().await;
     for round in 0..20 {
         assert!(is_sent(&phone.push("works-1").await));
         let refused = phone.push(&format!("unauthenticated-{round}")).await;
-        assert_eq!(told(&refused), ("misconfigured", "UNAUTHENTICATED"));
+        assert_eq!(class_and_reason(&refused), ("misconfigured", "UNAUTHENTICATED"));
     }
     let fetched = phone.sandbox.stats().oauth_refreshes;
     assert!(fetched < 20, "{fetched} tokens for 20 refused messages");
@@ -118,22 +122,26 @@ async fn one_refused_message_after_another_costs_one_token() {
 
 #[tokio::test]
 async fn bounds_wait_for_slow_token_endpoint() {
-    let phone = Phone::with(|settings| settings.oauth_timeout = Duration::from_secs(1)).await;
+    let phone = TestPhone::with(|settings| settings.oauth_timeout = Duration::from_secs(1)).await;
     phone.sandbox.set_mode(oauth(OAuthMode { latency_ms: 60_000, ..OAuthMode::default() }));
-    let outcomes = soon(Duration::from_secs(5), phone.burst("works-", 100)).await;
-    assert!(outcomes.iter().all(|outcome| told(outcome) == ("unavailable", "OAUTH_TIMEOUT")));
+    let outcomes = ends_within(Duration::from_secs(5), phone.burst("works-", 100)).await;
+    assert!(
+        outcomes
+            .iter()
+            .all(|outcome| class_and_reason(outcome) == ("unavailable", "OAUTH_TIMEOUT"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_storm_of_401_stops_the_lane_and_spares_the_token_endpoint() {
-    let phone = Phone::new().await;
+async fn spares_token_endpoint_when_all_answers_are_401() {
+    let phone = TestPhone::new().await;
     phone.sandbox.set_mode(Mode {
         fcm: FcmMode { status: Some(401), ..FcmMode::default() },
         ..Mode::default()
     });
     for round in 0..3 {
         for outcome in phone.burst(&format!("works-{round}-"), 100).await {
-            assert_eq!(told(&outcome), ("misconfigured", "UNAUTHENTICATED"));
+            assert_eq!(class_and_reason(&outcome), ("misconfigured", "UNAUTHENTICATED"));
         }
     }
     assert_eq!(phone.sandbox.stats().oauth_refreshes, 2);

@@ -1,7 +1,7 @@
-//! Connections that end, break, fill up or go dead, and servers of every make.
+//! Connections that end, break, fill up or go dead, with servers of different protocols.
 
-use crate::phone::{Phone, burst, fcm, is_sent, push, soon, told};
-use crate::servers::{Server, Speaks, Wire};
+use crate::test_phone::{TestPhone, burst, class_and_reason, ends_within, fcm, is_sent, push};
+use crate::test_servers::{CuttableProxy, Server, ServerProtocol};
 use http::StatusCode;
 use notification_service::channels::outcome::Outcome;
 use sandbox::{FcmMode, Mode, Options, Sandbox};
@@ -18,7 +18,7 @@ async fn tokens() -> Sandbox {
 #[tokio::test]
 async fn reuses_connections_of_http1_server() {
     let sandbox = tokens().await;
-    let server = Server::start(Speaks::Http1, StatusCode::OK, ACCEPTED).await;
+    let server = Server::start(ServerProtocol::Http1, StatusCode::OK, ACCEPTED).await;
     let fcm = Arc::new(fcm(&sandbox, &server.url, |settings| settings.http1_connections = 8));
     assert!(burst(&fcm, "works-", 100).await.iter().all(is_sent));
     for _ in 0..20 {
@@ -32,7 +32,8 @@ async fn reuses_connections_of_http1_server() {
 #[tokio::test]
 async fn uses_few_connections_to_h2c_server() {
     let sandbox = tokens().await;
-    let server = Server::start(Speaks::Http2 { max_streams: 100 }, StatusCode::OK, ACCEPTED).await;
+    let server =
+        Server::start(ServerProtocol::Http2 { max_streams: 100 }, StatusCode::OK, ACCEPTED).await;
     let fcm = Arc::new(fcm(&sandbox, &server.url, |settings| settings.connections = 3));
     assert!(burst(&fcm, "works-", 1_000).await.iter().all(is_sent));
     let connections = server.connections.load(Ordering::SeqCst);
@@ -42,15 +43,16 @@ async fn uses_few_connections_to_h2c_server() {
 #[tokio::test]
 async fn respects_stream_limit_of_server() {
     let sandbox = tokens().await;
-    let server = Server::start(Speaks::Http2 { max_streams: 5 }, StatusCode::OK, ACCEPTED).await;
+    let server =
+        Server::start(ServerProtocol::Http2 { max_streams: 5 }, StatusCode::OK, ACCEPTED).await;
     let fcm = Arc::new(fcm(&sandbox, &server.url, |settings| settings.connections = 2));
     assert!(burst(&fcm, "works-", 300).await.iter().all(is_sent));
     assert_eq!(server.requests.load(Ordering::SeqCst), 300);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_goaway_doubles_nothing_and_loses_nothing_unsaid() {
-    let phone = Phone::new().await;
+async fn loses_and_repeats_nothing_after_goaway() {
+    let phone = TestPhone::new().await;
     phone
         .sandbox
         .set_mode(Mode { fcm: FcmMode { latency_ms: 5, ..FcmMode::default() }, ..Mode::default() });
@@ -65,8 +67,8 @@ async fn a_goaway_doubles_nothing_and_loses_nothing_unsaid() {
         phone.sandbox.go_away();
     }
     let outcomes = sending.await.unwrap();
-    // The sandbox does not linger: now and then its closing resets a connection over answers that
-    // are on their way.
+    // The sandbox does not linger: closing sometimes resets a connection while responses are in
+    // transit.
     let unsent: Vec<_> = outcomes.iter().filter(|outcome| !is_sent(outcome)).collect();
     assert!(unsent.len() < 150, "{} not sent, such as {:?}", unsent.len(), unsent[0]);
     for outcome in &unsent {
@@ -82,12 +84,12 @@ async fn a_goaway_doubles_nothing_and_loses_nothing_unsaid() {
 
 #[tokio::test]
 async fn reconnects_when_server_is_up_again() {
-    let phone = Phone::new().await;
+    let phone = TestPhone::new().await;
     let (addr, config) = (phone.sandbox.addr(), phone.sandbox.fcm_project_config());
     assert!(is_sent(&phone.push("works-1").await));
-    let Phone { sandbox, fcm } = phone;
+    let TestPhone { sandbox, fcm } = phone;
     sandbox.stop().await;
-    let outcome = soon(Duration::from_secs(5), push(&fcm, "works-1")).await;
+    let outcome = ends_within(Duration::from_secs(5), push(&fcm, "works-1")).await;
     let reason = "CONNECT_FAILED".into();
     assert_eq!(outcome, Outcome::Unavailable { retry_after: None, reason, maybe_delivered: false });
     let sandbox = Sandbox::start(Options { addr, ..Options::default() }).await.unwrap();
@@ -101,12 +103,12 @@ async fn reconnects_when_server_is_up_again() {
 
 #[tokio::test]
 async fn is_maybe_delivered_when_connection_breaks() {
-    let phone = Phone::new().await;
+    let phone = TestPhone::new().await;
     assert!(is_sent(&phone.push("works-1").await));
     phone
         .sandbox
         .set_mode(Mode { fcm: FcmMode { down: true, ..FcmMode::default() }, ..Mode::default() });
-    assert_eq!(told(&phone.push("works-1").await), ("unavailable", "CONNECTION_LOST"));
+    assert_eq!(class_and_reason(&phone.push("works-1").await), ("unavailable", "CONNECTION_LOST"));
     phone.sandbox.set_mode(Mode::default());
     assert!(is_sent(&phone.push("works-1").await));
 }
@@ -114,31 +116,31 @@ async fn is_maybe_delivered_when_connection_breaks() {
 #[tokio::test]
 async fn drops_dead_connection_after_one_timeout() {
     let sandbox = tokens().await;
-    let wire = Wire::to(sandbox.addr()).await;
-    let fcm = Arc::new(fcm(&sandbox, &wire.url, |settings| {
+    let proxy = CuttableProxy::to(sandbox.addr()).await;
+    let fcm = Arc::new(fcm(&sandbox, &proxy.url, |settings| {
         settings.request_timeout = Duration::from_secs(2);
         settings.connections = 1;
     }));
     assert!(is_sent(&push(&fcm, "works-1").await));
-    wire.cut();
-    let outcomes = soon(Duration::from_secs(6), burst(&fcm, "works-2-", 100)).await;
-    assert!(outcomes.iter().all(|outcome| told(outcome) == ("unavailable", "TIMEOUT")));
+    proxy.cut();
+    let outcomes = ends_within(Duration::from_secs(6), burst(&fcm, "works-2-", 100)).await;
+    assert!(outcomes.iter().all(|outcome| class_and_reason(outcome) == ("unavailable", "TIMEOUT")));
     assert!(burst(&fcm, "works-3-", 100).await.iter().all(is_sent));
 }
 
 #[tokio::test]
 async fn detects_dead_idle_connection_by_ping() {
     let sandbox = tokens().await;
-    let wire = Wire::to(sandbox.addr()).await;
-    let fcm = Arc::new(fcm(&sandbox, &wire.url, |settings| {
+    let proxy = CuttableProxy::to(sandbox.addr()).await;
+    let fcm = Arc::new(fcm(&sandbox, &proxy.url, |settings| {
         settings.ping_interval = Duration::from_millis(100);
         settings.ping_timeout = Duration::from_millis(200);
     }));
     assert!(is_sent(&push(&fcm, "works-1").await));
-    wire.cut();
-    let outcome = soon(Duration::from_secs(5), push(&fcm, "works-2")).await;
+    proxy.cut();
+    let outcome = ends_within(Duration::from_secs(5), push(&fcm, "works-2")).await;
     assert!(
-        is_sent(&outcome) || told(&outcome) == ("unavailable", "CONNECTION_LOST"),
+        is_sent(&outcome) || class_and_reason(&outcome) == ("unavailable", "CONNECTION_LOST"),
         "{outcome:?}"
     );
     assert!(is_sent(&push(&fcm, "works-3").await));
@@ -147,12 +149,12 @@ async fn detects_dead_idle_connection_by_ping() {
 #[tokio::test]
 async fn abandons_black_hole_in_bounded_time() {
     let sandbox = tokens().await;
-    let wire = Wire::to(sandbox.addr()).await;
-    wire.cut_for_good();
-    let fcm = Arc::new(fcm(&sandbox, &wire.url, |settings| {
+    let proxy = CuttableProxy::to(sandbox.addr()).await;
+    proxy.black_hole();
+    let fcm = Arc::new(fcm(&sandbox, &proxy.url, |settings| {
         settings.connect_timeout = Duration::from_millis(300)
     }));
-    let outcomes = soon(Duration::from_secs(3), burst(&fcm, "works-", 200)).await;
+    let outcomes = ends_within(Duration::from_secs(3), burst(&fcm, "works-", 200)).await;
     for outcome in outcomes {
         let reason = "CONNECT_TIMEOUT".into();
         assert_eq!(
@@ -165,20 +167,20 @@ async fn abandons_black_hole_in_bounded_time() {
 #[tokio::test]
 async fn stops_reading_endless_response() {
     let sandbox = tokens().await;
-    for speaks in [Speaks::Http1, Speaks::Http2 { max_streams: 100 }] {
+    for speaks in [ServerProtocol::Http1, ServerProtocol::Http2 { max_streams: 100 }] {
         let server =
             Server::start(speaks, StatusCode::INTERNAL_SERVER_ERROR, vec![b'x'; 8 << 20]).await;
         let fcm = fcm(&sandbox, &server.url, |_| {});
         for _ in 0..3 {
-            let outcome = soon(Duration::from_secs(5), push(&fcm, "works-1")).await;
-            assert_eq!(told(&outcome), ("unavailable", "HTTP_500"));
+            let outcome = ends_within(Duration::from_secs(5), push(&fcm, "works-1")).await;
+            assert_eq!(class_and_reason(&outcome), ("unavailable", "HTTP_500"));
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn leaves_no_doubt_when_connections_are_full() {
-    let phone = Phone::with(|settings| {
+async fn is_not_delivered_when_connections_are_full() {
+    let phone = TestPhone::with(|settings| {
         settings.connections = 1;
         settings.request_timeout = Duration::from_secs(3);
     })
@@ -188,8 +190,8 @@ async fn leaves_no_doubt_when_connections_are_full() {
         fcm: FcmMode { latency_ms: 2_000, ..FcmMode::default() },
         ..Mode::default()
     });
-    // A hundred fit; the others are sent when those are answered, or not at all, but never cut off
-    // on their way.
+    // A hundred fit. The others are sent after a response to those, or not at all, and are never
+    // interrupted.
     for outcome in phone.burst("works-2-", 230).await {
         let doubtful = matches!(outcome, Outcome::Unavailable { maybe_delivered: true, .. });
         assert!(!doubtful, "{outcome:?}");

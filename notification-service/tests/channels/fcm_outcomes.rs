@@ -1,6 +1,6 @@
-//! Every row of FCM's table, as the sandbox answers it.
+//! Every row of the FCM error table, with the responses of the sandbox.
 
-use crate::phone::{Phone, push_to, told};
+use crate::test_phone::{TestPhone, class_and_reason, push_to};
 use notification_service::channels::outcome::Outcome;
 use notification_service::device::DeviceType;
 use sandbox::{FcmMode, Mode, OAuthMode};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 #[tokio::test]
 async fn sends_push_to_every_platform() {
-    let phone = Phone::new().await;
+    let phone = TestPhone::new().await;
     for device in [DeviceType::Android, DeviceType::Ios, DeviceType::Web] {
         let outcome = push_to(&phone.fcm, "works-1", device).await;
         let captured = phone.sandbox.captured().pop().unwrap();
@@ -24,7 +24,7 @@ async fn sends_push_to_every_platform() {
 
 #[tokio::test]
 async fn classifies_refusals() {
-    let phone = Phone::new().await;
+    let phone = TestPhone::new().await;
     let cases = [
         ("unregistered-1", "gone", "UNREGISTERED"),
         ("turned-invalid-1", "gone", "INVALID_TOKEN"),
@@ -38,7 +38,7 @@ async fn classifies_refusals() {
     ];
     for (token, class, reason) in cases {
         let outcome = phone.push(token).await;
-        assert_eq!(told(&outcome), (class, reason), "{token}");
+        assert_eq!(class_and_reason(&outcome), (class, reason), "{token}");
     }
     assert_eq!(
         phone.sandbox.stats().oauth_refreshes,
@@ -49,7 +49,7 @@ async fn classifies_refusals() {
 
 #[tokio::test]
 async fn keeps_retry_after() {
-    let phone = Phone::new().await;
+    let phone = TestPhone::new().await;
     let seven = Some(Duration::from_secs(7));
     let quota = phone.push("quota-after-7-x").await;
     assert_eq!(quota, Outcome::Throttled { retry_after: seven, reason: "QUOTA_EXCEEDED".into() });
@@ -63,7 +63,8 @@ async fn keeps_retry_after() {
 
 #[tokio::test]
 async fn times_out_when_acceptance_is_silent() {
-    let phone = Phone::with(|settings| settings.request_timeout = Duration::from_millis(400)).await;
+    let phone =
+        TestPhone::with(|settings| settings.request_timeout = Duration::from_millis(400)).await;
     let outcome = phone.push("timeout-after-accept-1").await;
     let reason = "TIMEOUT".into();
     assert_eq!(outcome, Outcome::Unavailable { retry_after: None, reason, maybe_delivered: true });
@@ -72,17 +73,20 @@ async fn times_out_when_acceptance_is_silent() {
 
 #[tokio::test]
 async fn keeps_token_when_project_is_not_found() {
-    let phone = Phone::new().await;
+    let phone = TestPhone::new().await;
     phone.sandbox.set_mode(Mode {
         fcm: FcmMode { status: Some(404), ..FcmMode::default() },
         ..Mode::default()
     });
-    assert_eq!(told(&phone.push("works-1").await), ("misconfigured", "ENDPOINT_NOT_FOUND"));
+    assert_eq!(
+        class_and_reason(&phone.push("works-1").await),
+        ("misconfigured", "ENDPOINT_NOT_FOUND")
+    );
 }
 
 #[tokio::test]
 async fn validates_token_without_message() {
-    let phone = Phone::new().await;
+    let phone = TestPhone::new().await;
     let permit = phone.fcm.check_permit("ada").unwrap();
     assert_eq!(phone.fcm.validate("works-1", &permit).await.class(), "sent");
     assert_eq!(phone.fcm.validate("invalid-token-1", &permit).await.class(), "gone");
@@ -93,7 +97,7 @@ async fn validates_token_without_message() {
 
 #[tokio::test]
 async fn reports_validation_that_fails() {
-    let phone = Phone::new().await;
+    let phone = TestPhone::new().await;
     let permit = phone.fcm.check_permit("ada").unwrap();
     phone.sandbox.set_mode(Mode {
         fcm: FcmMode { status: Some(503), ..FcmMode::default() },
@@ -106,14 +110,14 @@ async fn reports_validation_that_fails() {
     });
     phone.sandbox.revoke_tokens();
     assert_eq!(
-        told(&phone.fcm.validate("works-1", &permit).await),
+        class_and_reason(&phone.fcm.validate("works-1", &permit).await),
         ("misconfigured", "OAUTH_INVALID_GRANT")
     );
 }
 
 #[tokio::test]
 async fn sends_nothing_when_deadline_is_too_close() {
-    let phone = Phone::new().await;
+    let phone = TestPhone::new().await;
     let outcome =
         phone.push_until("works-1", std::time::Instant::now() + Duration::from_secs(14)).await;
     let reason = "DEADLINE_EXCEEDED".into();

@@ -1,4 +1,4 @@
-//! The channels against providers that speak the real protocols.
+//! Tests of the channels with providers that speak the real protocols.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed precondition fails the test")]
 
@@ -6,5 +6,5 @@ mod email;
 mod fcm_auth;
 mod fcm_connections;
 mod fcm_outcomes;
-mod phone;
-mod servers;
+mod test_phone;
+mod test_servers;

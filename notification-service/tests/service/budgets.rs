@@ -1,4 +1,4 @@
-//! Rates and quotas of the providers, shared by every process that sends.
+//! Rates and quotas of the providers, shared by all processes that send.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use notification_service::store::{
 use shared::contract::Channel;
 use support::eventually;
 
-use crate::test_service::{Due, LIMIT, Service};
+use crate::test_service::{DueOccurrence, LIMIT, TestService};
 
-/// So slow a rate that the time the test takes does not count.
+/// Seconds for each message: so slow a rate that the duration of the test does not matter.
 const SECONDS_EACH: f64 = 3_600.0;
 
 fn wanted(channel: Channel, messages: i64) -> Wanted {
@@ -87,12 +87,13 @@ async fn refuses_lease_too_far_ahead() {
     assert_eq!((first.messages, second.messages), (140, 0));
 }
 
-/// E-mails to so many users at the same time.
-async fn mails(service: &Service, count: i64) {
-    let dues: Vec<Due> =
-        (0..count).map(|number| Due::now(&format!("user-{number}"), &[Channel::Email])).collect();
+/// Publishes a due e-mail to each of `count` users at once.
+async fn mails(service: &TestService, count: i64) {
+    let dues: Vec<DueOccurrence> = (0..count)
+        .map(|number| DueOccurrence::now(&format!("user-{number}"), &[Channel::Email]))
+        .collect();
     for part in dues.chunks(20) {
-        service.publish(&part.iter().map(Due::message).collect::<Vec<_>>()).await;
+        service.publish(&part.iter().map(DueOccurrence::message).collect::<Vec<_>>()).await;
     }
 }
 
@@ -100,9 +101,10 @@ async fn mails(service: &Service, count: i64) {
 async fn keeps_one_rate_with_two_replicas() {
     const RATE: u32 = 40;
     const MAILS: i64 = 200;
-    let service = Service::start_in(&[], |mode| mode.ses.max_send_rate = Some(RATE)).await;
+    let service =
+        TestService::start_with_providers(&[], |mode| mode.ses.max_send_rate = Some(RATE)).await;
     let second = service.replica(&[]).await;
-    // Both have read the account's rate before anything is due.
+    // Both replicas have read the account's rate before anything is due.
     eventually(LIMIT, async || service.quotas_read() >= 2).await;
     mails(&service, MAILS).await;
     eventually(LIMIT, async || service.all_emails().len() as i64 == MAILS).await;
@@ -117,8 +119,9 @@ async fn keeps_one_rate_with_two_replicas() {
 
 #[tokio::test]
 async fn holds_only_email_when_daily_quota_is_used_up() {
-    let service = Service::start_in(&[], |mode| mode.ses.max_24_hour_send = Some(3)).await;
-    service.device("ada", "token-1").await;
+    let service =
+        TestService::start_with_providers(&[], |mode| mode.ses.max_24_hour_send = Some(3)).await;
+    service.register_device("ada", "token-1").await;
     eventually(LIMIT, async || service.quotas_read() >= 1).await;
     eventually(LIMIT, async || service.day_left().await == Some(3)).await;
     mails(&service, 8).await;
@@ -127,10 +130,10 @@ async fn holds_only_email_when_daily_quota_is_used_up() {
         service.metric("reminders_circuit_breaker_state", "email").await == 1.0
     })
     .await;
-    let push = service.due("ada", &[Channel::Push]).await;
-    service.ends(&push, Channel::Push, "sent").await;
+    let push = service.publish_due("ada", &[Channel::Push]).await;
+    service.wait_for_state(&push, Channel::Push, "sent").await;
 
-    eventually(LIMIT, async || service.count("sent").await == 4).await;
+    eventually(LIMIT, async || service.count_in_state("sent").await == 4).await;
     let waiting: Vec<(i32, Option<String>)> =
         sqlx::query_as("select attempts, reason from deliveries where state = 'pending'")
             .fetch_all(&service.pool)
@@ -150,15 +153,17 @@ async fn holds_only_email_when_daily_quota_is_used_up() {
 
 #[tokio::test]
 async fn keeps_messages_per_minute_of_project() {
-    let service = Service::start_with(&[("FCM_MAX_PER_MINUTE", "120")]).await;
-    service.device("ada", "token-1").await;
-    let dues: Vec<Due> = (0..40)
-        .map(|at| Due::at("ada", &[Channel::Push], Utc::now() - TimeDelta::milliseconds(at)))
+    let service = TestService::start_with(&[("FCM_MAX_PER_MINUTE", "120")]).await;
+    service.register_device("ada", "token-1").await;
+    let dues: Vec<DueOccurrence> = (0..40)
+        .map(|at| {
+            DueOccurrence::at("ada", &[Channel::Push], Utc::now() - TimeDelta::milliseconds(at))
+        })
         .collect();
-    service.publish(&dues.iter().map(Due::message).collect::<Vec<_>>()).await;
-    eventually(LIMIT, async || service.count("sent").await == 40).await;
+    service.publish(&dues.iter().map(DueOccurrence::message).collect::<Vec<_>>()).await;
+    eventually(LIMIT, async || service.count_in_state("sent").await == 40).await;
 
-    // Twenty are the burst, the others come at 100 a minute.
+    // Twenty are the burst, the others follow at 100 a minute.
     let mut at: Vec<DateTime<Utc>> = service.pushes("token-1").iter().map(|push| push.at).collect();
     at.sort_unstable();
     let span = (at[39] - at[0]).as_seconds_f64();

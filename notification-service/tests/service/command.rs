@@ -1,4 +1,4 @@
-//! The command line, as an operator uses it: the real binary, with nothing around it.
+//! Command line of the binary, without database, bus and providers.
 
 use std::{
     fs,
@@ -29,7 +29,7 @@ fn renders_every_language_without_configuration() {
         for file in ["reminder.html", "untitled.txt", "long.subject.txt", "right-to-left.push.json"]
         {
             assert!(
-                fs::metadata(to.join(language).join(file)).is_ok_and(|it| it.len() > 0),
+                fs::metadata(to.join(language).join(file)).is_ok_and(|metadata| metadata.len() > 0),
                 "{language}/{file}"
             );
         }
@@ -52,7 +52,7 @@ fn renders_requested_locales_of_folder() {
         |locale: &str| fs::read_to_string(to.path().join(locale).join("untitled.subject.txt"));
     assert_eq!(subject("en-US").expect("written"), "9:30 AM Reminder");
     assert_eq!(subject("fr-CA").expect("written"), "09 h 30 Rappel");
-    assert!(subject("de").is_err(), "it was not asked for");
+    assert!(subject("de").is_err(), "this locale was not requested");
 }
 
 #[test]

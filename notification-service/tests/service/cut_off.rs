@@ -1,4 +1,4 @@
-//! Two replicas, of which one is cut off from the database for a while.
+//! Two replicas, one of which loses the database for a while.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,18 +11,18 @@ use tokio::{
     time::sleep,
 };
 
-use crate::test_service::{Due, LIMIT, Service};
+use crate::test_service::{DueOccurrence, LIMIT, TestService};
 
-/// For how long the replica is cut off.
+/// Time for which the replica has no database.
 const OUTAGE: Duration = Duration::from_secs(45);
 
-/// A way to the database that can be cut.
-struct Way {
+/// Proxy of the database that can close all connections.
+struct DatabaseProxy {
     port: u16,
     open: Arc<watch::Sender<bool>>,
 }
 
-impl Way {
+impl DatabaseProxy {
     async fn to(host: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
@@ -49,33 +49,36 @@ impl Way {
 
 #[tokio::test]
 async fn sends_once_when_replica_is_cut_off_after_acceptance() {
-    let mut service = Service::start().await;
-    service.device("ada", "token-1").await;
+    let mut service = TestService::start().await;
+    service.register_device("ada", "token-1").await;
     let mut url = url::Url::parse(service.variable("DATABASE_URL")).expect("a URL");
-    let way =
-        Way::to(format!("{}:{}", url.host_str().expect("a host"), url.port().expect("a port")))
-            .await;
+    let way = DatabaseProxy::to(format!(
+        "{}:{}",
+        url.host_str().expect("a host"),
+        url.port().expect("a port")
+    ))
+    .await;
     url.set_host(Some("127.0.0.1")).expect("a host");
     url.set_port(Some(way.port)).expect("a port");
     service.stop().await;
     service.replica(&[("DATABASE_URL", url.as_str())]).await;
-    service.mode(|mode| (mode.fcm.latency_ms, mode.ses.latency_ms) = (5_000, 5_000));
-    let dues: Vec<Due> =
-        (0..5).map(|_| Due::now("ada", &[Channel::Email, Channel::Push])).collect();
-    service.publish(&dues.iter().map(Due::message).collect::<Vec<_>>()).await;
-    // The sandbox captures a message before it answers: the cut comes between the acceptance and
-    // its record.
+    service.set_provider_mode(|mode| (mode.fcm.latency_ms, mode.ses.latency_ms) = (5_000, 5_000));
+    let dues: Vec<DueOccurrence> =
+        (0..5).map(|_| DueOccurrence::now("ada", &[Channel::Email, Channel::Push])).collect();
+    service.publish(&dues.iter().map(DueOccurrence::message).collect::<Vec<_>>()).await;
+    // The sandbox captures a message before it responds, so the connections break between the
+    // acceptance and its record.
     eventually(LIMIT, async || {
         service.pushes("token-1").len() == 5 && service.emails("ada@example.com").len() == 5
     })
     .await;
 
     way.open.send_replace(false);
-    service.run().await;
-    // The outage itself: it is longer than any attempt, and shorter than what is left of a lease.
+    service.restart().await;
+    // The outage lasts longer than any attempt, and shorter than the rest of a lease.
     sleep(OUTAGE).await;
     way.open.send_replace(true);
 
-    eventually(LIMIT * 4, async || service.count("sent").await == 10).await;
+    eventually(LIMIT * 4, async || service.count_in_state("sent").await == 10).await;
     assert_eq!((service.pushes("token-1").len(), service.emails("ada@example.com").len()), (5, 5));
 }

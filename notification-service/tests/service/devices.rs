@@ -1,10 +1,10 @@
-//! The registry over REST.
+//! REST API of devices.
 
 use serde_json::{Value, json};
 use shared::contract::{Channel, EventType};
 use support::eventually;
 
-use crate::test_service::{LIMIT, Service};
+use crate::test_service::{LIMIT, TestService};
 
 fn body(token: &str) -> Value {
     json!({"fcmToken": token, "type": "web", "name": "Browser"})
@@ -12,7 +12,7 @@ fn body(token: &str) -> Value {
 
 #[tokio::test]
 async fn registers_lists_and_removes_device_with_events() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     let ada = service.user("ada");
     let id = ada.post("/device/register", &body("token-1")).await.expect(201).id();
 
@@ -22,18 +22,18 @@ async fn registers_lists_and_removes_device_with_events() {
         (&json!(id), &json!("web"), &json!("Browser"))
     );
     assert!(!devices.to_string().contains("token-1"));
-    let fact = service.fact(EventType::DeviceRegistered, &id).await;
+    let fact = service.wait_for_event(EventType::DeviceRegistered, &id).await;
     assert_eq!((fact.user_id.as_str(), &fact.data["type"]), ("ada", &json!("web")));
     assert!(!fact.data.to_string().contains("token-1"));
 
     ada.delete(&format!("/device/remove/{id}")).await.expect(200);
     assert_eq!(ada.get("/device").await.body["devices"], json!([]));
-    service.fact(EventType::DeviceRemoved, &id).await;
+    service.wait_for_event(EventType::DeviceRemoved, &id).await;
 }
 
 #[tokio::test]
 async fn refreshes_device_when_token_is_own() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     let ada = service.user("ada");
     let first = ada.post("/device/register", &body("token-1")).await.expect(201).id();
     let again = ada
@@ -50,19 +50,19 @@ async fn refreshes_device_when_token_is_own() {
 
 #[tokio::test]
 async fn moves_token_to_new_user() {
-    let service = Service::start().await;
-    let old = service.device("ada", "token-1").await;
-    let new = service.device("bob", "token-1").await;
+    let service = TestService::start().await;
+    let old = service.register_device("ada", "token-1").await;
+    let new = service.register_device("bob", "token-1").await;
 
     assert_ne!(old, new);
     assert_eq!(service.user("ada").get("/device").await.body["devices"], json!([]));
     assert_eq!(service.user("bob").get("/device").await.body["devices"][0]["id"], json!(new));
-    assert_eq!(service.fact(EventType::DeviceRemoved, &old).await.user_id, "ada");
+    assert_eq!(service.wait_for_event(EventType::DeviceRemoved, &old).await.user_id, "ada");
 }
 
 #[tokio::test]
 async fn rejects_token_unknown_to_fcm() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     for token in ["invalid-token-1", "unregistered-1"] {
         let answer = service.user("ada").post("/device/register", &body(token)).await.expect(422);
         assert_eq!(answer.reason(), Some("INVALID_TOKEN"), "{token}");
@@ -72,26 +72,26 @@ async fn rejects_token_unknown_to_fcm() {
 
 #[tokio::test]
 async fn stores_nothing_when_fcm_is_unreachable() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     for change in [
         (|mode| mode.fcm.status = Some(503)) as fn(&mut sandbox::Mode),
         |mode| mode.fcm.down = true,
         |mode| mode.oauth.status = Some(401),
     ] {
         service.sandbox.revoke_tokens();
-        service.mode(change);
+        service.set_provider_mode(change);
         let answer =
             service.user("ada").post("/device/register", &body("token-1")).await.expect(503);
         assert_eq!(answer.reason(), Some("UPSTREAM_UNAVAILABLE"));
         assert!(answer.header("retry-after").is_some());
-        service.mode(|_| {});
+        service.set_provider_mode(|_| {});
     }
     assert_eq!(service.user("ada").get("/device").await.body["devices"], json!([]));
 }
 
 #[tokio::test]
 async fn returns_first_response_for_idempotency_key() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     let ada = service.user("ada").with_header("Idempotency-Key", "k-1");
     let first = ada.post("/device/register", &body("token-1")).await.expect(201);
     ada.delete(&format!("/device/remove/{}", first.id())).await.expect(200);
@@ -105,7 +105,7 @@ async fn returns_first_response_for_idempotency_key() {
 
 #[tokio::test]
 async fn names_malformed_field_of_registration() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     for (body, field) in [
         (json!({"type": "web"}), "fcmToken"),
         (json!({"fcmToken": "", "type": "web"}), "fcmToken"),
@@ -128,8 +128,8 @@ async fn names_malformed_field_of_registration() {
 
 #[tokio::test]
 async fn refuses_removal_of_device_of_another_user() {
-    let service = Service::start().await;
-    let id = service.device("ada", "token-1").await;
+    let service = TestService::start().await;
+    let id = service.register_device("ada", "token-1").await;
     for id in [id.as_str(), "00000000000000000000000000000000", "nonsense"] {
         let answer = service.user("bob").delete(&format!("/device/remove/{id}")).await.expect(422);
         assert_eq!(answer.reason(), Some("DEVICE_NOT_ASSOCIATED"));
@@ -139,8 +139,8 @@ async fn refuses_removal_of_device_of_another_user() {
 
 #[tokio::test]
 async fn requires_identity() {
-    let service = Service::start().await;
-    let nobody = service.nobody();
+    let service = TestService::start().await;
+    let nobody = service.anonymous();
     for answer in [
         nobody.get("/device").await,
         nobody.get("/notifications").await,
@@ -152,17 +152,17 @@ async fn requires_identity() {
 
 #[tokio::test]
 async fn sends_nothing_to_token_moved_while_in_memory() {
-    let service = Service::start_with(&[("PUSH_MAX_IN_FLIGHT", "1")]).await;
-    service.device("ada", "token-1").await;
-    service.device("bob", "slow-6000-x").await;
-    // The only permit is taken for a while; the push to Ada's phone waits in memory behind it.
-    service.due("bob", &[Channel::Push]).await;
+    let service = TestService::start_with(&[("PUSH_MAX_IN_FLIGHT", "1")]).await;
+    service.register_device("ada", "token-1").await;
+    service.register_device("bob", "slow-6000-x").await;
+    // The only permit is taken for a while, so the push to Ada's phone waits in memory.
+    service.publish_due("bob", &[Channel::Push]).await;
     eventually(LIMIT, async || !service.pushes("slow-6000-x").is_empty()).await;
-    let due = service.due("ada", &[Channel::Push]).await;
-    service.consumed().await;
-    service.device("eve", "token-1").await;
+    let due = service.publish_due("ada", &[Channel::Push]).await;
+    service.wait_until_consumed().await;
+    service.register_device("eve", "token-1").await;
 
-    let outcome = service.outcome(&due, EventType::NotificationSuppressed).await;
+    let outcome = service.wait_for_outcome(&due, EventType::NotificationSuppressed).await;
     assert_eq!(outcome.reason.as_deref(), Some("DEVICE_GONE"));
     assert!(service.pushes("token-1").is_empty());
 }

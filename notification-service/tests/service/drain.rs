@@ -1,21 +1,25 @@
-//! The end of a process.
+//! Shutdown of a process.
 
 use shared::contract::Channel;
 use support::eventually;
 
-use crate::test_service::{Due, LIMIT, Service};
+use crate::test_service::{DueOccurrence, LIMIT, TestService};
 
 #[tokio::test]
 async fn completes_attempts_and_releases_rest_on_drain() {
-    let mut service = Service::start_with(&[("PUSH_MAX_IN_FLIGHT", "4")]).await;
-    service.device("ada", "token-1").await;
-    service.mode(|mode| mode.fcm.latency_ms = 300);
-    let dues: Vec<Due> = (0..60)
+    let mut service = TestService::start_with(&[("PUSH_MAX_IN_FLIGHT", "4")]).await;
+    service.register_device("ada", "token-1").await;
+    service.set_provider_mode(|mode| mode.fcm.latency_ms = 300);
+    let dues: Vec<DueOccurrence> = (0..60)
         .map(|at| {
-            Due::at("ada", &[Channel::Push], chrono::Utc::now() - chrono::TimeDelta::seconds(at))
+            DueOccurrence::at(
+                "ada",
+                &[Channel::Push],
+                chrono::Utc::now() - chrono::TimeDelta::seconds(at),
+            )
         })
         .collect();
-    service.publish(&dues.iter().map(Due::message).collect::<Vec<_>>()).await;
+    service.publish(&dues.iter().map(DueOccurrence::message).collect::<Vec<_>>()).await;
     eventually(LIMIT, async || !service.pushes("token-1").is_empty()).await;
     service.stop().await;
 
@@ -24,16 +28,16 @@ async fn completes_attempts_and_releases_rest_on_drain() {
             .fetch_one(&service.pool)
             .await
             .expect("counted");
-    assert_eq!(leased, 0, "no lease outlives the process");
-    assert_eq!(service.count("sent").await as usize, service.pushes("token-1").len());
+    assert_eq!(leased, 0, "no lease is left");
+    assert_eq!(service.count_in_state("sent").await as usize, service.pushes("token-1").len());
     let outbox: i64 = sqlx::query_scalar("select count(*) from outbox")
         .fetch_one(&service.pool)
         .await
         .expect("counted");
-    assert_eq!(outbox, 0, "everything was told");
+    assert_eq!(outbox, 0, "all events are published");
 
-    service.mode(|_| {});
-    service.run().await;
-    eventually(LIMIT, async || service.count("sent").await == 60).await;
+    service.set_provider_mode(|_| {});
+    service.restart().await;
+    eventually(LIMIT, async || service.count_in_state("sent").await == 60).await;
     assert_eq!(service.pushes("token-1").len(), 60);
 }

@@ -5,15 +5,15 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 use shared::contract::Channel;
 
-use crate::test_service::Service;
+use crate::test_service::TestService;
 
 #[tokio::test]
 async fn exports_all_data_of_user_without_token() {
-    let service = Service::start().await;
-    let device = service.device("ada", "token-1").await;
-    let due = service.due("ada", &[Channel::Email, Channel::Push]).await;
+    let service = TestService::start().await;
+    let device = service.register_device("ada", "token-1").await;
+    let due = service.publish_due("ada", &[Channel::Email, Channel::Push]).await;
     for channel in [Channel::Email, Channel::Push] {
-        service.ends(&due, channel, "sent").await;
+        service.wait_for_state(&due, channel, "sent").await;
     }
     service.user("ada").put("/preferences", &json!({"locale": "de"})).await.expect(200);
     let answer = service.user("ada").get("/me/export").await.expect(200);
@@ -42,20 +42,22 @@ async fn exports_all_data_of_user_without_token() {
     assert!(!export.to_string().contains("token-1"));
     let empty = service.user("bob").get("/me/export").await.expect(200).body;
     assert_eq!((&empty["devices"], &empty["notifications"]), (&json!([]), &json!([])));
-    service.nobody().get("/me/export").await.expect(401);
+    service.anonymous().get("/me/export").await.expect(401);
 }
 
 #[tokio::test]
 async fn exports_long_history_once() {
-    let service = Service::start().await;
-    let due = service.due("ada", &[Channel::Email]).await;
-    service.ends(&due, Channel::Email, "sent").await;
+    let service = TestService::start().await;
+    let due = service.publish_due("ada", &[Channel::Email]).await;
+    service.wait_for_state(&due, Channel::Email, "sent").await;
     for statement in [
-        "insert into dispatches (occurrence_id, source, item_id, user_id, version, due_at, expires_at, payload, deliveries)
+        "insert into dispatches (occurrence_id, source, item_id, user_id, version, due_at,
+         expires_at, payload, deliveries)
          select gen_random_uuid(), source, item_id, user_id, version, due_at, expires_at, payload, 1
          from dispatches, generate_series(1, 1200)",
         "insert into deliveries (occurrence_id, channel, device_id, id, user_id, state)
-         select occurrence_id, 'push', gen_random_uuid(), gen_random_uuid(), user_id, 'sent' from dispatches",
+         select occurrence_id, 'push', gen_random_uuid(), gen_random_uuid(), user_id, 'sent'
+             from dispatches",
     ] {
         sqlx::query(statement).execute(&service.pool).await.expect("written");
     }
@@ -65,7 +67,7 @@ async fn exports_long_history_once() {
         .as_array()
         .expect("a list")
         .iter()
-        .map(|it| it["id"].as_str().expect("an id"));
+        .map(|delivery| delivery["id"].as_str().expect("an id"));
     let (all, once): (Vec<_>, HashSet<_>) = (ids.clone().collect(), ids.collect());
     assert_eq!((all.len(), once.len(), &export["truncated"]), (1_202, 1_202, &json!(false)));
 }

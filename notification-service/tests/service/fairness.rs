@@ -1,30 +1,31 @@
-//! One user's deliveries do not stand in the way of another's.
+//! Deliveries of one user do not delay those of another.
 
 use chrono::{TimeDelta, Utc};
 use shared::contract::{Channel, Priority};
 use support::eventually;
 
-use crate::test_service::{Due, LIMIT, Service};
+use crate::test_service::{DueOccurrence, LIMIT, TestService};
 
-/// E-mails that SES takes in a second: so few that a slow machine is no slower.
+/// E-mails that SES accepts in a second: so few that a slow machine makes no difference.
 const RATE: u32 = 2;
-/// Of the other user's e-mails, those that may come first: what is in flight already, and a few
-/// more.
+/// Number of e-mails of the busy user that may be sent first: those in flight, and a few more.
 const FEW: usize = 30;
 
-async fn slow_mail() -> Service {
-    // From the start: the account's rate is read then, and again only minutes later.
-    Service::start_in(&[], |mode| mode.ses.max_send_rate = Some(RATE)).await
+async fn slow_mail() -> TestService {
+    // Set from the start, because the account's rate is read then and again only minutes later.
+    TestService::start_with_providers(&[], |mode| mode.ses.max_send_rate = Some(RATE)).await
 }
 
-fn mails(user: &str, count: i64) -> Vec<Due> {
+fn mails(user: &str, count: i64) -> Vec<DueOccurrence> {
     (0..count)
-        .map(|second| Due::at(user, &[Channel::Email], Utc::now() - TimeDelta::seconds(second)))
+        .map(|second| {
+            DueOccurrence::at(user, &[Channel::Email], Utc::now() - TimeDelta::seconds(second))
+        })
         .collect()
 }
 
 /// Counts the e-mails to a user that were accepted before the first one to another.
-async fn before(service: &Service, hog: &str, other: &str) -> usize {
+async fn before(service: &TestService, hog: &str, other: &str) -> usize {
     let address = format!("{other}@example.com");
     eventually(LIMIT, async || !service.emails(&address).is_empty()).await;
     let at = service.emails(&address)[0].at;
@@ -34,10 +35,12 @@ async fn before(service: &Service, hog: &str, other: &str) -> usize {
 #[tokio::test]
 async fn sends_other_users_mail_beside_burst_of_one() {
     let service = slow_mail().await;
-    service.publish(&mails("hog", 300).iter().map(Due::message).collect::<Vec<_>>()).await;
+    service
+        .publish(&mails("hog", 300).iter().map(DueOccurrence::message).collect::<Vec<_>>())
+        .await;
     eventually(LIMIT, async || service.emails("hog@example.com").len() > 2).await;
     let sent = service.emails("hog@example.com").len();
-    service.due("ada", &[Channel::Email]).await;
+    service.publish_due("ada", &[Channel::Email]).await;
 
     let between = before(&service, "hog", "ada").await - sent;
     assert!(between <= FEW, "{between} of the other user came between");
@@ -47,11 +50,13 @@ async fn sends_other_users_mail_beside_burst_of_one() {
 async fn sends_urgent_mail_before_users_others() {
     let service = slow_mail().await;
     let mut dues = mails("hog", 300);
-    let mut urgent =
-        Due { email: Some("urgent@example.com".to_owned()), ..Due::now("hog", &[Channel::Email]) };
+    let mut urgent = DueOccurrence {
+        email: Some("urgent@example.com".to_owned()),
+        ..DueOccurrence::now("hog", &[Channel::Email])
+    };
     urgent.send.content.priority = Priority::High;
     dues.push(urgent);
-    service.publish(&dues.iter().map(Due::message).collect::<Vec<_>>()).await;
+    service.publish(&dues.iter().map(DueOccurrence::message).collect::<Vec<_>>()).await;
 
     let earlier = before(&service, "hog", "urgent").await;
     assert!(earlier <= FEW, "{earlier} others came first");
@@ -61,14 +66,17 @@ async fn sends_urgent_mail_before_users_others() {
 async fn claims_other_users_mail_beside_backlog_of_one() {
     let service = slow_mail().await;
     for user in ["hog", "ada"] {
-        service.night(user).await;
+        service.start_quiet_hours(user).await;
     }
-    service.publish(&mails("hog", 1_000).iter().map(Due::message).collect::<Vec<_>>()).await;
-    let due = service.due("ada", &[Channel::Email]).await;
-    eventually(LIMIT, async || service.count("deferred").await == 1_001).await;
-    // The night ends for both, for the one a moment later.
+    service
+        .publish(&mails("hog", 1_000).iter().map(DueOccurrence::message).collect::<Vec<_>>())
+        .await;
+    let due = service.publish_due("ada", &[Channel::Email]).await;
+    eventually(LIMIT, async || service.count_in_state("deferred").await == 1_001).await;
+    // Quiet hours end for both, for one of them a moment later.
     sqlx::query(
-        "update deliveries set next_attempt_at = now() + case user_id when 'ada' then interval '1 ms' else interval '0' end",
+        "update deliveries set next_attempt_at = now()
+             + case user_id when 'ada' then interval '1 ms' else interval '0' end",
     )
     .execute(&service.pool)
     .await
@@ -76,20 +84,22 @@ async fn claims_other_users_mail_beside_backlog_of_one() {
 
     let earlier = before(&service, "hog", "ada").await;
     assert!(earlier <= FEW, "{earlier} of the other user came first");
-    service.ends(&due, Channel::Email, "sent").await;
-    assert_eq!(service.count("failed").await, 0);
+    service.wait_for_state(&due, Channel::Email, "sent").await;
+    assert_eq!(service.count_in_state("failed").await, 0);
 }
 
 #[tokio::test]
 async fn postpones_deliveries_beyond_user_limit() {
-    let service = Service::start_with(&[("PUSH_PER_USER_PER_MINUTE", "60")]).await;
-    service.device("hog", "token-1").await;
-    let dues: Vec<Due> = (0..100)
-        .map(|second| Due::at("hog", &[Channel::Push], Utc::now() - TimeDelta::seconds(second)))
+    let service = TestService::start_with(&[("PUSH_PER_USER_PER_MINUTE", "60")]).await;
+    service.register_device("hog", "token-1").await;
+    let dues: Vec<DueOccurrence> = (0..100)
+        .map(|second| {
+            DueOccurrence::at("hog", &[Channel::Push], Utc::now() - TimeDelta::seconds(second))
+        })
         .collect();
-    service.publish(&dues.iter().map(Due::message).collect::<Vec<_>>()).await;
-    eventually(LIMIT, async || service.count("sent").await >= 12).await;
-    service.consumed().await;
+    service.publish(&dues.iter().map(DueOccurrence::message).collect::<Vec<_>>()).await;
+    eventually(LIMIT, async || service.count_in_state("sent").await >= 12).await;
+    service.wait_until_consumed().await;
 
     let (waiting, spread): (i64, f64) = sqlx::query_as(
         "select count(*), extract(epoch from max(next_attempt_at) - min(next_attempt_at))::float8

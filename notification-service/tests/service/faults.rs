@@ -1,4 +1,5 @@
-//! Providers and databases in trouble: nothing is lost, nobody else is held up.
+//! Failures of providers and of the database: nothing is lost, and other deliveries are not
+//! delayed.
 
 use std::time::Duration;
 
@@ -6,35 +7,36 @@ use serde_json::json;
 use shared::contract::{Channel, EventType};
 use support::eventually;
 
-use crate::test_service::{Due, LIMIT, Service};
+use crate::test_service::{DueOccurrence, LIMIT, TestService};
 
 #[tokio::test]
 async fn sends_after_outage_of_provider() {
-    let service = Service::start().await;
-    service.device("ada", "token-1").await;
-    service.mode(|mode| (mode.fcm.status, mode.ses.down) = (Some(503), true));
-    let due = service.due("ada", &[Channel::Email, Channel::Push]).await;
+    let service = TestService::start().await;
+    service.register_device("ada", "token-1").await;
+    service.set_provider_mode(|mode| (mode.fcm.status, mode.ses.down) = (Some(503), true));
+    let due = service.publish_due("ada", &[Channel::Email, Channel::Push]).await;
     for channel in [Channel::Push, Channel::Email] {
-        eventually(LIMIT, async || match service.ends(&due, channel, "pending").await {
+        eventually(LIMIT, async || match service.wait_for_state(&due, channel, "pending").await {
             (_, 1..) => Ok(()),
             other => Err(other),
         })
         .await;
     }
-    service.mode(|_| {});
-    service.hurry().await;
+    service.set_provider_mode(|_| {});
+    service.make_retries_due().await;
 
-    assert!(service.ends(&due, Channel::Push, "sent").await.1 >= 2);
-    assert!(service.ends(&due, Channel::Email, "sent").await.1 >= 2);
+    assert!(service.wait_for_state(&due, Channel::Push, "sent").await.1 >= 2);
+    assert!(service.wait_for_state(&due, Channel::Email, "sent").await.1 >= 2);
     assert_eq!((service.pushes("token-1").len(), service.emails("ada@example.com").len()), (1, 1));
 }
 
 #[tokio::test]
 async fn retries_not_before_retry_after() {
-    let service = Service::start().await;
-    service.device("ada", "flaky-1-x").await;
-    let due = service.due("ada", &[Channel::Push]).await;
-    eventually(LIMIT, async || service.ends(&due, Channel::Push, "pending").await.1 == 1).await;
+    let service = TestService::start().await;
+    service.register_device("ada", "flaky-1-x").await;
+    let due = service.publish_due("ada", &[Channel::Push]).await;
+    eventually(LIMIT, async || service.wait_for_state(&due, Channel::Push, "pending").await.1 == 1)
+        .await;
 
     let wait: f64 = sqlx::query_scalar(
         "select extract(epoch from next_attempt_at - first_attempt_at)::float8 from deliveries",
@@ -47,26 +49,27 @@ async fn retries_not_before_retry_after() {
 
 #[tokio::test]
 async fn pauses_only_pushes_when_project_is_throttled() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     let users = ["ada", "bob", "cyd", "dan", "eve", "fay"];
     for user in users {
-        service.device(user, &format!("token-{user}")).await;
+        service.register_device(user, &format!("token-{user}")).await;
     }
-    service.mode(|mode| (mode.fcm.status, mode.fcm.retry_after) = (Some(429), Some(3)));
+    service
+        .set_provider_mode(|mode| (mode.fcm.status, mode.fcm.retry_after) = (Some(429), Some(3)));
     let mut dues = Vec::new();
     for user in users {
-        dues.push(service.due(user, &[Channel::Email, Channel::Push]).await);
+        dues.push(service.publish_due(user, &[Channel::Email, Channel::Push]).await);
     }
     eventually(LIMIT, async || {
         service.metric("reminders_circuit_breaker_state", "push").await == 1.0
     })
     .await;
     for due in &dues {
-        service.ends(due, Channel::Email, "sent").await;
+        service.wait_for_state(due, Channel::Email, "sent").await;
     }
-    service.mode(|_| {});
+    service.set_provider_mode(|_| {});
     for due in &dues {
-        service.ends(due, Channel::Push, "sent").await;
+        service.wait_for_state(due, Channel::Push, "sent").await;
     }
     for user in users {
         let attempts = service.sandbox.attempts(&format!("token-{user}"));
@@ -82,7 +85,7 @@ async fn pauses_only_pushes_when_project_is_throttled() {
 
 #[tokio::test]
 async fn pauses_only_devices_that_are_refused_or_throttled() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     let bad = [
         "quota-after-3000-x",
         "quota-x",
@@ -92,48 +95,52 @@ async fn pauses_only_devices_that_are_refused_or_throttled() {
     ];
     for (number, token) in bad.into_iter().enumerate() {
         for user in ["eve", "mal"] {
-            service.device(user, &format!("{token}-{user}-{number}")).await;
+            service.register_device(user, &format!("{token}-{user}-{number}")).await;
         }
     }
-    service.device("ada", "token-1").await;
+    service.register_device("ada", "token-1").await;
     for user in ["eve", "mal"].repeat(5) {
-        let mut due = Due::now(user, &[Channel::Push]);
+        let mut due = DueOccurrence::now(user, &[Channel::Push]);
         due.send.expires_at = chrono::Utc::now() + chrono::TimeDelta::days(300);
         service.publish(&[due.message()]).await;
     }
-    eventually(LIMIT, async || service.attempted().await == 50).await;
-    let due = service.due("ada", &[Channel::Push]).await;
-    service.ends(&due, Channel::Push, "sent").await;
+    eventually(LIMIT, async || service.count_attempted().await == 50).await;
+    let due = service.publish_due("ada", &[Channel::Push]).await;
+    service.wait_for_state(&due, Channel::Push, "sent").await;
     assert_eq!(service.metric("reminders_circuit_breaker_opened_total", "push").await, 0.0);
     assert_eq!(service.metric("reminders_push_platform_circuit_breaker_open", "").await, 0.0);
 }
 
 #[tokio::test]
 async fn stops_dispatcher_when_account_is_refused() {
-    let service = Service::start().await;
-    let id = service.device("ada", "token-1").await;
-    service.mode(|mode| mode.fcm.status = Some(403));
+    let service = TestService::start().await;
+    let id = service.register_device("ada", "token-1").await;
+    service.set_provider_mode(|mode| mode.fcm.status = Some(403));
     let dues = [
-        service.due("ada", &[Channel::Email, Channel::Push]).await,
-        service.due("ada", &[Channel::Push]).await,
+        service.publish_due("ada", &[Channel::Email, Channel::Push]).await,
+        service.publish_due("ada", &[Channel::Push]).await,
     ];
     eventually(LIMIT, async || {
         service.metric("reminders_circuit_breaker_state", "push").await == 2.0
     })
     .await;
 
-    service.ends(&dues[0], Channel::Email, "sent").await;
+    service.wait_for_state(&dues[0], Channel::Email, "sent").await;
     for due in &dues {
-        assert_eq!(service.ends(due, Channel::Push, "pending").await.1, 0, "no attempt is counted");
+        assert_eq!(
+            service.wait_for_state(due, Channel::Push, "pending").await.1,
+            0,
+            "no attempt is counted"
+        );
     }
     assert_eq!(
         service.user("ada").get("/device").await.body["devices"][0]["id"],
         json!(id),
         "no device is removed"
     );
-    service.mode(|_| {});
+    service.set_provider_mode(|_| {});
     for due in &dues {
-        assert_eq!(service.ends(due, Channel::Push, "sent").await.1, 1);
+        assert_eq!(service.wait_for_state(due, Channel::Push, "sent").await.1, 1);
     }
     eventually(LIMIT, async || {
         service.metric("reminders_circuit_breaker_state", "push").await == 0.0
@@ -143,58 +150,65 @@ async fn stops_dispatcher_when_account_is_refused() {
 
 #[tokio::test]
 async fn stops_only_platform_when_its_key_is_refused() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     let users = ["ada", "bob", "cyd", "dan", "eve"];
     for user in users {
-        service.device_of_type(user, &format!("third-party-{user}"), "ios").await;
+        service.register_device_of_type(user, &format!("third-party-{user}"), "ios").await;
     }
-    service.device("gus", "token-1").await;
+    service.register_device("gus", "token-1").await;
     for user in users {
-        service.due(user, &[Channel::Push]).await;
+        service.publish_due(user, &[Channel::Push]).await;
     }
     eventually(LIMIT, async || {
         service.metric("reminders_push_platform_circuit_breaker_open", "ios").await == 1.0
     })
     .await;
-    service.device_of_type("fay", "third-party-fay", "ios").await;
-    let held = service.due("fay", &[Channel::Push]).await;
-    let due = service.due("gus", &[Channel::Push]).await;
+    service.register_device_of_type("fay", "third-party-fay", "ios").await;
+    let held = service.publish_due("fay", &[Channel::Push]).await;
+    let due = service.publish_due("gus", &[Channel::Push]).await;
 
-    service.ends(&due, Channel::Push, "sent").await;
-    assert_eq!(service.ends(&held, Channel::Push, "pending").await.1, 0, "no attempt is counted");
+    service.wait_for_state(&due, Channel::Push, "sent").await;
+    assert_eq!(
+        service.wait_for_state(&held, Channel::Push, "pending").await.1,
+        0,
+        "no attempt is counted"
+    );
     assert_eq!(service.metric("reminders_circuit_breaker_state", "push").await, 0.0);
 }
 
 #[tokio::test]
 async fn ends_with_reason_when_one_device_stays_refused() {
-    let service = Service::start().await;
-    service.device("eve", "sender-mismatch-1").await;
-    let due = service.due("eve", &[Channel::Push]).await;
-    eventually(LIMIT, async || service.ends(&due, Channel::Push, "pending").await.1 == 1).await;
-    // The same five attempts later; the device was registered anew meanwhile, so that nothing
-    // pauses it here.
+    let service = TestService::start().await;
+    service.register_device("eve", "sender-mismatch-1").await;
+    let due = service.publish_due("eve", &[Channel::Push]).await;
+    eventually(LIMIT, async || service.wait_for_state(&due, Channel::Push, "pending").await.1 == 1)
+        .await;
+    // The same five attempts, some time later. The device was registered again meanwhile, so that
+    // no pause applies.
     sqlx::query(
         "update deliveries set first_attempt_at = now() - interval '3 hours', attempts = 5",
     )
     .execute(&service.pool)
     .await
     .expect("aged");
-    service.device("eve", "sender-mismatch-1").await;
-    service.hurry().await;
+    service.register_device("eve", "sender-mismatch-1").await;
+    service.make_retries_due().await;
 
-    let outcome = service.outcome(&due, EventType::NotificationFailed).await;
+    let outcome = service.wait_for_outcome(&due, EventType::NotificationFailed).await;
     assert_eq!((outcome.reason.as_deref(), outcome.attempts), (Some("SENDER_ID_MISMATCH"), 6));
 }
 
 #[tokio::test]
 async fn sends_pushes_once_when_registrations_flood_provider() {
-    let service =
-        Service::start_with(&[("PUSH_MAX_IN_FLIGHT", "20"), ("DEVICE_CHECKS_MAX_IN_FLIGHT", "10")])
-            .await;
+    let service = TestService::start_with(&[
+        ("PUSH_MAX_IN_FLIGHT", "20"),
+        ("DEVICE_CHECKS_MAX_IN_FLIGHT", "10"),
+    ])
+    .await;
     for number in 0..20 {
-        service.device(&format!("owner-{number}"), &format!("token-{number}")).await;
+        service.register_device(&format!("owner-{number}"), &format!("token-{number}")).await;
     }
-    service.mode(|mode| mode.fcm.latency_ms = 3_000);
+    service.set_provider_mode(|mode| mode.fcm.latency_ms = 3_000);
     let registrations = (0..60).map(|number| {
         let user = service.user(&format!("user-{number}"));
         async move {
@@ -206,12 +220,12 @@ async fn sends_pushes_once_when_registrations_flood_provider() {
         }
     });
     let registrations = futures::future::join_all(registrations);
-    let dues: Vec<Due> = (0..40)
-        .map(|number| Due::now(&format!("owner-{}", number % 20), &[Channel::Push]))
+    let dues: Vec<DueOccurrence> = (0..40)
+        .map(|number| DueOccurrence::now(&format!("owner-{}", number % 20), &[Channel::Push]))
         .collect();
     let pushes = async {
-        service.publish(&dues.iter().map(Due::message).collect::<Vec<_>>()).await;
-        eventually(LIMIT, async || service.count("sent").await == 40).await;
+        service.publish(&dues.iter().map(DueOccurrence::message).collect::<Vec<_>>()).await;
+        eventually(LIMIT, async || service.count_in_state("sent").await == 40).await;
     };
     let (answers, ()) = tokio::join!(registrations, pushes);
 
@@ -225,35 +239,42 @@ async fn sends_pushes_once_when_registrations_flood_provider() {
 
 #[tokio::test]
 async fn suppresses_delivery_that_expires_in_outage() {
-    let service = Service::start().await;
-    service.device("ada", "unavailable-1").await;
-    let mut due = Due::now("ada", &[Channel::Push]);
+    let service = TestService::start().await;
+    service.register_device("ada", "unavailable-1").await;
+    let mut due = DueOccurrence::now("ada", &[Channel::Push]);
     due.send.expires_at = chrono::Utc::now() + chrono::TimeDelta::seconds(5);
     service.publish(&[due.message()]).await;
 
-    let outcome = service.outcome(&due, EventType::NotificationSuppressed).await;
+    let outcome = service.wait_for_outcome(&due, EventType::NotificationSuppressed).await;
     assert_eq!((outcome.reason.as_deref(), outcome.attempts), (Some("EXPIRED"), 1));
 }
 
 #[tokio::test]
 async fn loses_nothing_when_database_connections_break() {
-    let service = Service::start().await;
-    service.device("ada", "token-1").await;
-    let dues: Vec<Due> = (0..300)
+    let service = TestService::start().await;
+    service.register_device("ada", "token-1").await;
+    let dues: Vec<DueOccurrence> = (0..300)
         .map(|at| {
-            Due::at("ada", &[Channel::Push], chrono::Utc::now() - chrono::TimeDelta::seconds(at))
+            DueOccurrence::at(
+                "ada",
+                &[Channel::Push],
+                chrono::Utc::now() - chrono::TimeDelta::seconds(at),
+            )
         })
         .collect();
     for part in dues.chunks(30) {
-        service.publish(&part.iter().map(Due::message).collect::<Vec<_>>()).await;
-        sqlx::query("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'notification-service'")
-            .execute(&service.pool)
-            .await
-            .expect("broken");
+        service.publish(&part.iter().map(DueOccurrence::message).collect::<Vec<_>>()).await;
+        sqlx::query(
+            "select pg_terminate_backend(pid) from pg_stat_activity
+            where datname = current_database() and application_name = 'notification-service'",
+        )
+        .execute(&service.pool)
+        .await
+        .expect("broken");
     }
-    // A break in the very commit may leave a lease behind, which runs out after a minute.
+    // A broken connection during the commit may leave a lease behind, which expires after a minute.
     eventually(Duration::from_secs(100), async || {
-        let sent = service.count("sent").await;
+        let sent = service.count_in_state("sent").await;
         if sent == 300 { Ok(()) } else { Err(sent) }
     })
     .await;
@@ -262,8 +283,8 @@ async fn loses_nothing_when_database_connections_break() {
 
 #[tokio::test]
 async fn delivers_others_when_one_message_fails_batch() {
-    let service = Service::start().await;
-    service.device("ada", "token-1").await;
+    let service = TestService::start().await;
+    service.register_device("ada", "token-1").await;
     let fail = "create function fail() returns trigger language plpgsql as $$ begin
             if new.user_id = 'eve' then raise exception 'scripted' using errcode = '57014'; end if;
             return new;
@@ -271,57 +292,54 @@ async fn delivers_others_when_one_message_fails_batch() {
         create trigger fail before insert on dispatches for each row execute function fail();";
     sqlx::raw_sql(fail).execute(&service.pool).await.expect("a trigger");
     let second = |number| chrono::Utc::now() - chrono::TimeDelta::seconds(number);
-    let mut dues: Vec<Due> =
-        (0..40).map(|number| Due::at("ada", &[Channel::Push], second(number))).collect();
-    dues.insert(20, Due::now("eve", &[Channel::Push]));
+    let mut dues: Vec<DueOccurrence> =
+        (0..40).map(|number| DueOccurrence::at("ada", &[Channel::Push], second(number))).collect();
+    dues.insert(20, DueOccurrence::now("eve", &[Channel::Push]));
 
-    service.publish(&dues.iter().map(Due::message).collect::<Vec<_>>()).await;
+    service.publish(&dues.iter().map(DueOccurrence::message).collect::<Vec<_>>()).await;
 
     eventually(LIMIT, async || {
-        let sent = service.count("sent").await;
+        let sent = service.count_in_state("sent").await;
         if sent == 40 { Ok(()) } else { Err(sent) }
     })
     .await;
     let held = service.bus.depth("notification-queue").await.expect("a count");
-    assert_eq!(
-        (held.visible + held.in_flight, held.delayed),
-        (1, 0),
-        "eve's message is tried again"
-    );
+    assert_eq!((held.visible + held.in_flight, held.delayed), (1, 0), "eve's message is retried");
     let dead = service.bus.dead_letters("notification-queue", 10).await.expect("dead letters");
     assert!(dead.is_empty(), "{dead:?}");
 }
 
 #[tokio::test]
 async fn records_others_when_one_outcome_fails_batch() {
-    let service = Service::start().await;
-    service.device("ada", "token-1").await;
-    service.device("eve", "token-2").await;
+    let service = TestService::start().await;
+    service.register_device("ada", "token-1").await;
+    service.register_device("eve", "token-2").await;
     let fail = "create function fail() returns trigger language plpgsql as $$ begin
-            if new.user_id = 'eve' and new.state = 'sent' then raise exception 'scripted' using errcode = '57014'; end if;
+            if new.user_id = 'eve' and new.state = 'sent'
+                then raise exception 'scripted' using errcode = '57014'; end if;
             return new;
         end $$;
         create trigger fail before update on deliveries for each row execute function fail();";
     sqlx::raw_sql(fail).execute(&service.pool).await.expect("a trigger");
-    service.mode(|mode| mode.fcm.latency_ms = 300);
+    service.set_provider_mode(|mode| mode.fcm.latency_ms = 300);
     let second = |number| chrono::Utc::now() - chrono::TimeDelta::seconds(number);
-    let mut dues: Vec<Due> =
-        (0..40).map(|number| Due::at("ada", &[Channel::Push], second(number))).collect();
-    dues.insert(20, Due::now("eve", &[Channel::Push]));
+    let mut dues: Vec<DueOccurrence> =
+        (0..40).map(|number| DueOccurrence::at("ada", &[Channel::Push], second(number))).collect();
+    dues.insert(20, DueOccurrence::now("eve", &[Channel::Push]));
 
-    service.publish(&dues.iter().map(Due::message).collect::<Vec<_>>()).await;
+    service.publish(&dues.iter().map(DueOccurrence::message).collect::<Vec<_>>()).await;
 
     eventually(LIMIT, async || {
-        let sent = service.count("sent").await;
+        let sent = service.count_in_state("sent").await;
         if sent == 40 { Ok(()) } else { Err(sent) }
     })
     .await;
-    // Given up alone, while others are written.
+    // Fails alone, while others are recorded.
     eventually(LIMIT, async || {
-        service.due("ada", &[Channel::Push]).await;
+        service.publish_due("ada", &[Channel::Push]).await;
         service.metric("reminders_outcomes_abandoned_total", "push").await >= 1.0
     })
     .await;
-    eventually(LIMIT, async || service.count("pending").await == 1).await;
+    eventually(LIMIT, async || service.count_in_state("pending").await == 1).await;
     assert_eq!(service.pushes("token-2").len(), 1);
 }

@@ -3,14 +3,14 @@
 use serde_json::{Value, json};
 use shared::contract::Channel;
 
-use crate::test_service::{Due, Service};
+use crate::test_service::{DueOccurrence, TestService};
 
 #[tokio::test]
 async fn lists_only_own_deliveries_with_outcomes() {
-    let service = Service::start().await;
-    let device = service.device("ada", "token-1").await;
-    let due = service.due("ada", &[Channel::Push]).await;
-    service.ends(&due, Channel::Push, "sent").await;
+    let service = TestService::start().await;
+    let device = service.register_device("ada", "token-1").await;
+    let due = service.publish_due("ada", &[Channel::Push]).await;
+    service.wait_for_state(&due, Channel::Push, "sent").await;
 
     let history = service.user("ada").get("/notifications").await.expect(200).body;
     let delivery = &history["notifications"][0];
@@ -36,10 +36,10 @@ async fn lists_only_own_deliveries_with_outcomes() {
 
 #[tokio::test]
 async fn pages_through_each_delivery_once() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     for _ in 0..5 {
-        let due = service.due("ada", &[Channel::Push]).await;
-        service.ends(&due, Channel::Push, "suppressed").await;
+        let due = service.publish_due("ada", &[Channel::Push]).await;
+        service.wait_for_state(&due, Channel::Push, "suppressed").await;
     }
     let (mut seen, mut path) = (Vec::new(), "/notifications?limit=2".to_owned());
     loop {
@@ -49,7 +49,7 @@ async fn pages_through_each_delivery_once() {
                 .as_array()
                 .expect("a list")
                 .iter()
-                .map(|it| it["id"].as_str().expect("an id").to_owned()),
+                .map(|delivery| delivery["id"].as_str().expect("an id").to_owned()),
         );
         let Some(cursor) = page["nextCursor"].as_str() else { break };
         path = format!("/notifications?limit=2&cursor={cursor}");
@@ -62,10 +62,10 @@ async fn pages_through_each_delivery_once() {
 
 #[tokio::test]
 async fn keeps_cursor_stable_when_deliveries_are_added() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     let sent = async || {
-        let due = service.due("ada", &[Channel::Push]).await;
-        service.ends(&due, Channel::Push, "suppressed").await;
+        let due = service.publish_due("ada", &[Channel::Push]).await;
+        service.wait_for_state(&due, Channel::Push, "suppressed").await;
         due.id().simple().to_string()
     };
     let older = [sent().await, sent().await, sent().await];
@@ -83,19 +83,19 @@ async fn keeps_cursor_stable_when_deliveries_are_added() {
 
 #[tokio::test]
 async fn filters_own_deliveries() {
-    let service = Service::start().await;
-    service.device("ada", "token-1").await;
-    let both = service.due("ada", &[Channel::Email, Channel::Push]).await;
-    let none = Due { email: None, ..Due::now("ada", &[Channel::Email]) };
+    let service = TestService::start().await;
+    service.register_device("ada", "token-1").await;
+    let both = service.publish_due("ada", &[Channel::Email, Channel::Push]).await;
+    let none = DueOccurrence { email: None, ..DueOccurrence::now("ada", &[Channel::Email]) };
     service.publish(&[none.message()]).await;
-    let bobs = service.due("bob", &[Channel::Email]).await;
+    let bobs = service.publish_due("bob", &[Channel::Email]).await;
     for (due, channel, state) in [
         (&both, Channel::Email, "sent"),
         (&both, Channel::Push, "sent"),
         (&none, Channel::Email, "suppressed"),
         (&bobs, Channel::Email, "sent"),
     ] {
-        service.ends(due, channel, state).await;
+        service.wait_for_state(due, channel, state).await;
     }
 
     let (both, none) = (both.send, none.send);
@@ -124,10 +124,10 @@ async fn filters_own_deliveries() {
 
 #[tokio::test]
 async fn pages_on_when_filter_matches_few() {
-    let service = Service::start().await;
-    let oldest = service.due("ada", &[Channel::Push]).await;
-    service.ends(&oldest, Channel::Push, "suppressed").await;
-    service.age().await;
+    let service = TestService::start().await;
+    let oldest = service.publish_due("ada", &[Channel::Push]).await;
+    service.wait_for_state(&oldest, Channel::Push, "suppressed").await;
+    service.age_deliveries().await;
     service.write_sent("ada", 2_500).await;
 
     let path = "/notifications?state=suppressed";
@@ -141,12 +141,12 @@ async fn pages_on_when_filter_matches_few() {
 
 fn occurrences(page: &Value) -> Vec<&str> {
     let deliveries = page["notifications"].as_array().expect("a list");
-    deliveries.iter().map(|it| it["occurrenceId"].as_str().expect("an id")).collect()
+    deliveries.iter().map(|delivery| delivery["occurrenceId"].as_str().expect("an id")).collect()
 }
 
 #[tokio::test]
 async fn names_malformed_parameter() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     for (query, field) in [
         ("limit=0", "limit"),
         ("limit=101", "limit"),

@@ -1,12 +1,12 @@
-//! Twenty users whose own addresses are refused, throttled or not answered, beside users whose
-//! addresses work.
+//! Twenty users whose addresses are refused, throttled or time out, next to users whose addresses
+//! work.
 
 use shared::contract::Channel;
 use support::eventually;
 
-use crate::test_service::{Due, LIMIT, Service};
+use crate::test_service::{DueOccurrence, LIMIT, TestService};
 
-/// Tokens of hostile users, which say how FCM answers.
+/// Tokens of hostile users, which determine FCM's responses.
 const TOKENS: [&str; 10] = [
     "quota",
     "quota-after-3000",
@@ -19,7 +19,7 @@ const TOKENS: [&str; 10] = [
     "slow-10000",
     "timeout-after-accept",
 ];
-/// Addresses of hostile users, which say how SES answers.
+/// Addresses of hostile users, which determine SES's responses.
 const ADDRESSES: [&str; 8] = [
     "throttle",
     "daily-quota",
@@ -33,30 +33,33 @@ const ADDRESSES: [&str; 8] = [
 const HOSTILE: usize = 20;
 const OTHERS: usize = 40;
 
-/// Lets so many occurrences be due for each hostile user, all at once.
-fn of_hostile(channel: Channel, each: usize) -> Vec<Due> {
+/// Creates `each` due occurrences for each hostile user.
+fn of_hostile(channel: Channel, each: usize) -> Vec<DueOccurrence> {
     let due = |number: usize| {
         let user = number % HOSTILE;
         let address = format!("{}+{user}@example.com", ADDRESSES[user % ADDRESSES.len()]);
-        Due { email: Some(address), ..Due::now(&format!("hostile-{user}"), &[channel]) }
+        DueOccurrence {
+            email: Some(address),
+            ..DueOccurrence::now(&format!("hostile-{user}"), &[channel])
+        }
     };
     (0..HOSTILE * each).map(due).collect()
 }
 
-async fn publish(service: &Service, dues: &[Due]) {
+async fn publish(service: &TestService, dues: &[DueOccurrence]) {
     for part in dues.chunks(20) {
-        service.publish(&part.iter().map(Due::message).collect::<Vec<_>>()).await;
+        service.publish(&part.iter().map(DueOccurrence::message).collect::<Vec<_>>()).await;
     }
 }
 
 #[tokio::test]
 async fn sends_others_pushes_beside_hostile_users() {
-    let service = Service::start_with(&[("PUSH_MAX_IN_FLIGHT", "40")]).await;
+    let service = TestService::start_with(&[("PUSH_MAX_IN_FLIGHT", "40")]).await;
     for user in 0..HOSTILE {
         for device in 0..3 {
             let token = TOKENS[(user + device) % TOKENS.len()];
             service
-                .device_of_type(
+                .register_device_of_type(
                     &format!("hostile-{user}"),
                     &format!("{token}-{user}-{device}"),
                     "web",
@@ -65,21 +68,24 @@ async fn sends_others_pushes_beside_hostile_users() {
         }
     }
     for user in 0..OTHERS {
-        service.device_of_type(&format!("user-{user}"), &format!("token-{user}"), "web").await;
+        service
+            .register_device_of_type(&format!("user-{user}"), &format!("token-{user}"), "web")
+            .await;
     }
     for round in 0..4 {
         publish(&service, &of_hostile(Channel::Push, 5)).await;
-        let dues: Vec<Due> = (0..OTHERS)
+        let dues: Vec<DueOccurrence> = (0..OTHERS)
             .filter(|user| user % 4 == round)
-            .map(|user| Due::now(&format!("user-{user}"), &[Channel::Push]))
+            .map(|user| DueOccurrence::now(&format!("user-{user}"), &[Channel::Push]))
             .collect();
         publish(&service, &dues).await;
         for due in &dues {
-            service.ends(due, Channel::Push, "sent").await;
+            service.wait_for_state(due, Channel::Push, "sent").await;
         }
     }
 
-    // Nobody's trouble was everybody's for long: each hostile user is believed once.
+    // Failures of single users delayed others only briefly: the breaker counts each hostile user
+    // once.
     let stops = service.metric("reminders_circuit_breaker_opened_total", "push").await
         + service.metric("reminders_push_platform_circuit_breaker_opened_total", "web").await;
     assert!(stops <= 2.0 * HOSTILE as f64, "{stops} stops");
@@ -91,15 +97,15 @@ async fn sends_others_pushes_beside_hostile_users() {
 
 #[tokio::test]
 async fn sends_others_mail_beside_hostile_users() {
-    let service = Service::start_with(&[("EMAIL_MAX_IN_FLIGHT", "20")]).await;
+    let service = TestService::start_with(&[("EMAIL_MAX_IN_FLIGHT", "20")]).await;
     for round in 0..4 {
         publish(&service, &of_hostile(Channel::Email, 5)).await;
-        let dues: Vec<Due> = (0..10)
-            .map(|user| Due::now(&format!("user-{round}-{user}"), &[Channel::Email]))
+        let dues: Vec<DueOccurrence> = (0..10)
+            .map(|user| DueOccurrence::now(&format!("user-{round}-{user}"), &[Channel::Email]))
             .collect();
         publish(&service, &dues).await;
         for due in &dues {
-            service.ends(due, Channel::Email, "sent").await;
+            service.wait_for_state(due, Channel::Email, "sent").await;
         }
     }
 

@@ -1,5 +1,5 @@
-//! The service as production builds it, on a real database and bus, with the sandbox's FCM and SES
-//! over HTTP.
+//! Tests of the service as production builds it, with a real database and bus, and with the
+//! sandbox's FCM and SES over HTTP.
 
 mod budgets;
 mod changes;

@@ -1,9 +1,9 @@
-//! The committed description of the API is that of the code, and it is what is served.
+//! The description of the API: committed, served, and with valid examples.
 
 use serde_json::Value;
 use shared::contract::Channel;
 
-use crate::test_service::Service;
+use crate::test_service::TestService;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
 
@@ -26,15 +26,15 @@ fn matches_committed_openapi() {
 
 #[tokio::test]
 async fn serves_openapi_and_docs_page() {
-    let service = Service::start().await;
-    let served = service.nobody().get("/openapi.json").await.expect(200).body;
+    let service = TestService::start().await;
+    let served = service.anonymous().get("/openapi.json").await.expect(200).body;
     assert_eq!(served, serde_json::from_str::<Value>(&described()).expect("JSON"));
-    service.nobody().get("/docs").await.expect(200);
+    service.anonymous().get("/docs").await.expect(200);
 }
 
 #[tokio::test]
 async fn accepts_example_of_registration() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     let description: Value = serde_json::from_str(&described()).expect("JSON");
     let example = &description["components"]["schemas"]["Registration"]["example"];
     service.user("ada").post("/device/register", example).await.expect(201);
@@ -42,12 +42,13 @@ async fn accepts_example_of_registration() {
 
 #[tokio::test]
 async fn accepts_examples_of_read_marks() {
-    let service = Service::start().await;
-    let due = service.due("ada", &[Channel::Email]).await;
-    service.ends(&due, Channel::Email, "sent").await;
+    let service = TestService::start().await;
+    let due = service.publish_due("ada", &[Channel::Email]).await;
+    service.wait_for_state(&due, Channel::Email, "sent").await;
     let description: Value = serde_json::from_str(&described()).expect("JSON");
     let schemas = &description["components"]["schemas"];
-    let fields = |value: &Value| value.as_object().map(|it| it.keys().cloned().collect::<Vec<_>>());
+    let fields =
+        |value: &Value| value.as_object().map(|object| object.keys().cloned().collect::<Vec<_>>());
 
     let listed = service.user("ada").get("/notifications").await.expect(200).body;
     assert_eq!(fields(&listed), fields(&schemas["Deliveries"]["example"]));
@@ -63,7 +64,7 @@ async fn accepts_examples_of_read_marks() {
 
 #[tokio::test]
 async fn accepts_example_of_preferences() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     let description: Value = serde_json::from_str(&described()).expect("JSON");
     let example = &description["components"]["schemas"]["Preferences"]["example"];
     assert_eq!(&service.user("ada").put("/preferences", example).await.expect(200).body, example);
@@ -71,10 +72,10 @@ async fn accepts_example_of_preferences() {
 
 #[tokio::test]
 async fn matches_fields_of_export_example() {
-    let service = Service::start().await;
-    service.device("ada", "token-1").await;
-    let due = service.due("ada", &[Channel::Push]).await;
-    service.ends(&due, Channel::Push, "sent").await;
+    let service = TestService::start().await;
+    service.register_device("ada", "token-1").await;
+    let due = service.publish_due("ada", &[Channel::Push]).await;
+    service.wait_for_state(&due, Channel::Push, "sent").await;
     let export = service.user("ada").get("/me/export").await.expect(200).body;
     let description: Value = serde_json::from_str(&described()).expect("JSON");
     let example = &description["components"]["schemas"]["Export"]["example"];

@@ -1,13 +1,14 @@
-//! What is old is forgotten, and never what still waits.
+//! Purge of old deliveries, except for pending ones.
 
 use shared::contract::Channel;
 use support::eventually;
 
-use crate::test_service::{Due, LIMIT, Service};
+use crate::test_service::{DueOccurrence, LIMIT, TestService};
 
-async fn kept(service: &Service, due: &Due) -> (i64, i64) {
+async fn count_rows(service: &TestService, due: &DueOccurrence) -> (i64, i64) {
     sqlx::query_as(
-        "select (select count(*) from dispatches where occurrence_id = $1), (select count(*) from deliveries where occurrence_id = $1)",
+        "select (select count(*) from dispatches where occurrence_id = $1), (select count(*)
+         from deliveries where occurrence_id = $1)",
     )
     .bind(due.id())
     .fetch_one(&service.pool)
@@ -17,26 +18,34 @@ async fn kept(service: &Service, due: &Due) -> (i64, i64) {
 
 #[tokio::test]
 async fn purges_old_deliveries_unless_pending() {
-    let mut service = Service::start_with(&[("RETENTION_DAYS", "2")]).await;
-    let [old, recent] =
-        [service.due("ada", &[Channel::Email]).await, service.due("ada", &[Channel::Email]).await];
+    let mut service = TestService::start_with(&[("RETENTION_DAYS", "2")]).await;
+    let [old, recent] = [
+        service.publish_due("ada", &[Channel::Email]).await,
+        service.publish_due("ada", &[Channel::Email]).await,
+    ];
     for due in [&old, &recent] {
-        service.ends(due, Channel::Email, "sent").await;
+        service.wait_for_state(due, Channel::Email, "sent").await;
     }
-    service.night("ada").await;
-    let waiting = service.due("ada", &[Channel::Email]).await;
-    service.ends(&waiting, Channel::Email, "deferred").await;
+    service.start_quiet_hours("ada").await;
+    let waiting = service.publish_due("ada", &[Channel::Email]).await;
+    service.wait_for_state(&waiting, Channel::Email, "deferred").await;
     service.stop().await;
     for (due, hours) in [(&old, 49), (&recent, 47), (&waiting, 49)] {
-        sqlx::query("update dispatches set received_at = now() - make_interval(hours => $2) where occurrence_id = $1")
-            .bind(due.id())
-            .bind(hours)
-            .execute(&service.pool)
-            .await
-            .expect("aged");
+        sqlx::query(
+            "update dispatches set received_at = now() - make_interval(hours => $2)
+            where occurrence_id = $1",
+        )
+        .bind(due.id())
+        .bind(hours)
+        .execute(&service.pool)
+        .await
+        .expect("aged");
     }
-    service.run().await;
+    service.restart().await;
 
-    eventually(LIMIT, async || kept(&service, &old).await == (0, 0)).await;
-    assert_eq!((kept(&service, &recent).await, kept(&service, &waiting).await), ((1, 1), (1, 1)));
+    eventually(LIMIT, async || count_rows(&service, &old).await == (0, 0)).await;
+    assert_eq!(
+        (count_rows(&service, &recent).await, count_rows(&service, &waiting).await),
+        ((1, 1), (1, 1))
+    );
 }

@@ -1,5 +1,4 @@
-//! What SES says after it accepted an e-mail, as it comes: more than once, early, and sometimes not
-//! to be read.
+//! Feedback of SES on accepted e-mails: repeated, early and unreadable messages.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +13,7 @@ use shared::{
 use support::eventually;
 use tokio_util::sync::CancellationToken;
 
-use crate::test_service::{Due, LIMIT, Service};
+use crate::test_service::{DueOccurrence, LIMIT, TestService};
 
 const QUEUE: &str = "ses-feedback-queue";
 
@@ -25,62 +24,68 @@ macro_rules! fixture {
     };
 }
 
-/// What SES says of this e-mail.
-fn about(mut said: Value, message_id: &str, address: &str) -> String {
-    said["mail"]["messageId"] = json!(message_id);
-    said["mail"]["destination"] = json!([address]);
+/// Returns feedback of SES about an e-mail.
+fn feedback_about(mut message: Value, message_id: &str, address: &str) -> String {
+    message["mail"]["messageId"] = json!(message_id);
+    message["mail"]["destination"] = json!([address]);
     for list in ["/bounce/bouncedRecipients", "/complaint/complainedRecipients"] {
-        if let Some(recipients) = said.pointer_mut(list) {
+        if let Some(recipients) = message.pointer_mut(list) {
             recipients[0]["emailAddress"] = json!(address.to_uppercase());
         }
     }
-    said.to_string()
+    message.to_string()
 }
 
-/// As SNS envelops it.
-fn enveloped(said: &str) -> String {
-    json!({"Type": "Notification", "MessageId": "m", "Message": said, "Timestamp": "2026-03-05T07:30:05.000Z"})
-        .to_string()
+/// Wraps a message in the envelope of SNS.
+fn enveloped(message: &str) -> String {
+    json!({"Type": "Notification", "MessageId": "m", "Message": message,
+        "Timestamp": "2026-03-05T07:30:05.000Z"})
+    .to_string()
 }
 
-/// Sends a user an e-mail; what it delivers, and SES's id of it.
-async fn mailed(service: &Service, user: &str) -> (Due, String) {
-    let due = service.due(user, &[Channel::Email]).await;
-    service.ends(&due, Channel::Email, "sent").await;
+/// Sends an e-mail to a user. Returns its occurrence, and SES's id.
+async fn send_email(service: &TestService, user: &str) -> (DueOccurrence, String) {
+    let due = service.publish_due(user, &[Channel::Email]).await;
+    service.wait_for_state(&due, Channel::Email, "sent").await;
     let email = service.emails(&format!("{user}@example.com")).pop().expect("an e-mail");
     (due, email.message_id.clone())
 }
 
-/// Lets SES say this of an e-mail to ada, once raw and once in an envelope, and waits until it was
-/// heard.
-async fn told_twice(service: &Service, said: Value, message_id: &str, kind: &str) {
-    let said = about(said, message_id, "ada@example.com");
-    put(service, &[said.clone(), enveloped(&said)]).await;
+/// Publishes feedback about an e-mail to ada, once raw and once in an envelope, and waits until
+/// both are counted.
+async fn publish_feedback_twice(
+    service: &TestService,
+    message: Value,
+    message_id: &str,
+    kind: &str,
+) {
+    let message = feedback_about(message, message_id, "ada@example.com");
+    enqueue_feedback(service, &[message.clone(), enveloped(&message)]).await;
     eventually(LIMIT, async || {
-        let heard =
+        let counted =
             service.metric("reminders_email_feedback_total", &format!("kind=\"{kind}\"")).await;
-        if heard == 2.0 {
+        if counted == 2.0 {
             Ok(())
         } else {
-            Err(format!("heard {heard} times; {:?}", service.bus.depth(QUEUE).await))
+            Err(format!("counted {counted} times; {:?}", service.bus.depth(QUEUE).await))
         }
     })
     .await;
 }
 
-async fn put(service: &Service, bodies: &[String]) {
+async fn enqueue_feedback(service: &TestService, bodies: &[String]) {
     let messages: Vec<_> =
         bodies.iter().map(|body| Message { body: body.clone(), attributes: [].into() }).collect();
-    // Nothing of the service waits for this queue; it is made while the rest works already.
+    // The service does not wait for this queue, which is created while the rest already works.
     eventually(LIMIT, async || service.bus.depth(QUEUE).await.is_ok()).await;
     let results =
         service.bus.send(QUEUE, &messages, Duration::ZERO).await.expect("the bus is there");
     results.into_iter().for_each(|result| result.expect("sent"));
 }
 
-/// How the next e-mail to ada ends, and why.
-async fn next(service: &Service) -> (String, Option<String>) {
-    let due = service.due("ada", &[Channel::Email]).await;
+/// Sends an e-mail to ada. Returns its final state and reason.
+async fn send_next_email(service: &TestService) -> (String, Option<String>) {
+    let due = service.publish_due("ada", &[Channel::Email]).await;
     eventually(LIMIT, async || {
         let row = sqlx::query_as(
             "select state, reason from deliveries where occurrence_id = $1 and state <> 'pending'",
@@ -90,17 +95,19 @@ async fn next(service: &Service) -> (String, Option<String>) {
     .await
 }
 
-/// The reasons of the failures that were told so far; each is one of a delivery that was told as
-/// sent before.
-async fn failures(service: &Service) -> Vec<String> {
-    service.receive_facts().await;
-    let failed =
-        service.told().into_iter().filter(|it| it.event_type == EventType::NotificationFailed);
-    let failed = failed.map(|it| it.outcome().expect("an outcome"));
+/// Returns the reasons of all published failures. Each corrects a delivery that was published as
+/// sent.
+async fn failures(service: &TestService) -> Vec<String> {
+    service.receive_events().await;
+    let failed = service
+        .received_events()
+        .into_iter()
+        .filter(|event| event.event_type == EventType::NotificationFailed);
+    let failed = failed.map(|event| event.outcome().expect("an outcome"));
     failed
-        .map(|it| {
+        .map(|outcome| {
             assert_eq!(
-                (it.corrects, it.attempts, it.deliveries),
+                (outcome.corrects, outcome.attempts, outcome.deliveries),
                 (Some(DeliveryState::Sent), 1, 1)
             );
             it.reason.expect("a reason").to_string()
@@ -114,86 +121,95 @@ fn suppressed() -> (String, Option<String>) {
 
 #[tokio::test]
 async fn fails_bounced_delivery_and_suppresses_address() {
-    let service = Service::start().await;
-    let (due, id) = mailed(&service, "ada").await;
-    told_twice(&service, fixture!("bounce"), &id, "bounce").await;
+    let service = TestService::start().await;
+    let (due, id) = send_email(&service, "ada").await;
+    publish_feedback_twice(&service, fixture!("bounce"), &id, "bounce").await;
 
-    assert_eq!(service.ends(&due, Channel::Email, "failed").await, (Some("BOUNCED".to_owned()), 1));
-    let told = service.outcome(&due, EventType::NotificationFailed).await;
-    assert_eq!((told.provider_message_id, told.occurrence_id), (Some(id), due.send.occurrence_id));
-    assert_eq!(next(&service).await, suppressed());
-    service.fact(EventType::NotificationSuppressed, &next_item(&service).await).await;
+    assert_eq!(
+        service.wait_for_state(&due, Channel::Email, "failed").await,
+        (Some("BOUNCED".to_owned()), 1)
+    );
+    let published = service.wait_for_outcome(&due, EventType::NotificationFailed).await;
+    assert_eq!(
+        (published.provider_message_id, published.occurrence_id),
+        (Some(id), due.send.occurrence_id)
+    );
+    assert_eq!(send_next_email(&service).await, suppressed());
+    service
+        .wait_for_event(EventType::NotificationSuppressed, &last_suppressed_item(&service).await)
+        .await;
     assert_eq!(failures(&service).await, ["BOUNCED"]);
     assert_eq!(service.emails("ada@example.com").len(), 1);
 }
 
-/// The item of what was suppressed last: once it was told, so was all before it.
-async fn next_item(service: &Service) -> String {
-    let item = "select item_id from dispatches join deliveries using (occurrence_id) where state = 'suppressed'";
+/// Returns the item that was suppressed last. Once its event is published, so are all earlier ones.
+async fn last_suppressed_item(service: &TestService) -> String {
+    let item = "select item_id from dispatches join deliveries using (occurrence_id)
+        where state = 'suppressed'";
     sqlx::query_scalar(item).fetch_one(&service.pool).await.expect("one")
 }
 
 #[tokio::test]
 async fn keeps_delivery_and_suppresses_on_complaint() {
-    let service = Service::start().await;
-    let (due, id) = mailed(&service, "ada").await;
-    told_twice(&service, fixture!("identity-complaint"), &id, "complaint").await;
-    let bounced = about(fixture!("bounce"), "of-another", "ada@example.com");
+    let service = TestService::start().await;
+    let (due, id) = send_email(&service, "ada").await;
+    publish_feedback_twice(&service, fixture!("identity-complaint"), &id, "complaint").await;
+    let bounced = feedback_about(fixture!("bounce"), "of-another", "ada@example.com");
     assert_eq!(handler(&service).handle(&[received(bounced, 9)]).await, [Settlement::Done]);
 
-    service.ends(&due, Channel::Email, "sent").await;
-    assert_eq!(next(&service).await, suppressed());
-    let grounds: String = sqlx::query_scalar("select reason from suppressed_addresses")
+    service.wait_for_state(&due, Channel::Email, "sent").await;
+    assert_eq!(send_next_email(&service).await, suppressed());
+    let cause: String = sqlx::query_scalar("select reason from suppressed_addresses")
         .fetch_one(&service.pool)
         .await
         .expect("one");
-    assert_eq!((grounds.as_str(), failures(&service).await), ("complaint", vec![]));
+    assert_eq!((cause.as_str(), failures(&service).await), ("complaint", vec![]));
 }
 
 #[tokio::test]
 async fn fails_email_that_ses_did_not_send() {
-    for (said, kind, reason) in [
+    for (message, kind, reason) in [
         (fixture!("rendering-failure"), "rendering_failure", "RENDERING_FAILED"),
         (fixture!("reject"), "reject", "REJECTED_BY_PROVIDER"),
     ] {
-        let service = Service::start().await;
-        let (due, id) = mailed(&service, "ada").await;
-        told_twice(&service, said, &id, kind).await;
+        let service = TestService::start().await;
+        let (due, id) = send_email(&service, "ada").await;
+        publish_feedback_twice(&service, message, &id, kind).await;
 
         assert_eq!(
-            service.ends(&due, Channel::Email, "failed").await,
+            service.wait_for_state(&due, Channel::Email, "failed").await,
             (Some(reason.to_owned()), 1)
         );
-        service.outcome(&due, EventType::NotificationFailed).await;
-        assert_eq!(next(&service).await, ("sent".to_owned(), None));
+        service.wait_for_outcome(&due, EventType::NotificationFailed).await;
+        assert_eq!(send_next_email(&service).await, ("sent".to_owned(), None));
         assert_eq!(failures(&service).await, [reason]);
     }
 }
 
 #[tokio::test]
 async fn counts_notices_without_effect() {
-    let service = Service::start().await;
-    let (due, id) = mailed(&service, "ada").await;
-    told_twice(&service, fixture!("bounce-transient"), &id, "transient_bounce").await;
-    told_twice(&service, fixture!("delivery-delay"), &id, "delivery_delay").await;
+    let service = TestService::start().await;
+    let (due, id) = send_email(&service, "ada").await;
+    publish_feedback_twice(&service, fixture!("bounce-transient"), &id, "transient_bounce").await;
+    publish_feedback_twice(&service, fixture!("delivery-delay"), &id, "delivery_delay").await;
 
-    service.ends(&due, Channel::Email, "sent").await;
-    assert_eq!(next(&service).await, ("sent".to_owned(), None));
+    service.wait_for_state(&due, Channel::Email, "sent").await;
+    assert_eq!(send_next_email(&service).await, ("sent".to_owned(), None));
     assert_eq!(failures(&service).await, Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn dead_letters_unreadable_notice_only() {
-    let service = Service::start().await;
-    let (due, id) = mailed(&service, "ada").await;
-    let bounce = about(fixture!("bounce"), &id, "ada@example.com");
-    put(
+    let service = TestService::start().await;
+    let (due, id) = send_email(&service, "ada").await;
+    let bounce = feedback_about(fixture!("bounce"), &id, "ada@example.com");
+    enqueue_feedback(
         &service,
         &["{".to_owned(), enveloped("{}"), json!({"eventType": "New"}).to_string(), bounce],
     )
     .await;
 
-    service.ends(&due, Channel::Email, "failed").await;
+    service.wait_for_state(&due, Channel::Email, "failed").await;
     let letters = eventually(LIMIT, async || {
         let letters =
             service.bus.dead_letters(QUEUE, 10).await.map_err(|error| error.to_string())?;
@@ -207,35 +223,46 @@ async fn dead_letters_unreadable_notice_only() {
 
 #[tokio::test]
 async fn retries_notice_that_precedes_its_email() {
-    let service = Service::start().await;
-    let (due, id) = mailed(&service, "ada").await;
-    // As if the record of SES's answer were still on its way.
+    let service = TestService::start().await;
+    let (due, id) = send_email(&service, "ada").await;
+    // As if SES's response had not been recorded yet.
     let hide = "update deliveries set provider_message_id = null";
     sqlx::query(hide).execute(&service.pool).await.expect("hidden");
     let handler = handler(&service);
-    let early =
-        handler.handle(&[received(about(fixture!("bounce"), &id, "ada@example.com"), 1)]).await;
+    let early = handler
+        .handle(&[received(feedback_about(fixture!("bounce"), &id, "ada@example.com"), 1)])
+        .await;
     assert!(matches!(&early[..], [Settlement::RetryAfter(after)] if !after.is_zero()), "{early:?}");
-    assert_eq!(next(&service).await, suppressed(), "the address need not wait");
+    assert_eq!(
+        send_next_email(&service).await,
+        suppressed(),
+        "the address is suppressed immediately"
+    );
     let show = "update deliveries set provider_message_id = $1 where state = 'sent'";
     sqlx::query(show).bind(&id).execute(&service.pool).await.expect("shown");
 
-    let again =
-        handler.handle(&[received(about(fixture!("bounce"), &id, "ada@example.com"), 2)]).await;
-    assert_eq!(again, [Settlement::Done]);
-    service.ends(&due, Channel::Email, "failed").await;
-    let strange = handler
-        .handle(&[received(about(fixture!("bounce"), "of-another", "bob@example.com"), 9)])
+    let again = handler
+        .handle(&[received(feedback_about(fixture!("bounce"), &id, "ada@example.com"), 2)])
         .await;
-    assert_eq!(strange, [Settlement::Done], "somebody else sends from the same account");
+    assert_eq!(again, [Settlement::Done]);
+    service.wait_for_state(&due, Channel::Email, "failed").await;
+    let foreign = handler
+        .handle(&[received(feedback_about(fixture!("bounce"), "of-another", "bob@example.com"), 9)])
+        .await;
+    assert_eq!(foreign, [Settlement::Done], "the e-mail of another sender of the account");
 }
 
-/// A handler of our own, which messages are handed to directly.
-fn handler(service: &Service) -> Feedback {
+/// Creates a separate handler, to which tests pass messages directly.
+fn handler(service: &TestService) -> SesFeedback {
     let (_, handoff) =
         Relay::new(service.pool.clone(), service.bus.clone(), "event-topic".to_owned());
     let isolation = Isolation::new(Duration::MAX, CancellationToken::new());
-    Feedback { pool: service.pool.clone(), clock: Arc::new(DbClock::default()), handoff, isolation }
+    SesFeedback {
+        pool: service.pool.clone(),
+        clock: Arc::new(DbClock::default()),
+        handoff,
+        isolation,
+    }
 }
 
 fn received(body: String, receive_count: u32) -> Received {

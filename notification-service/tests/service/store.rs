@@ -1,4 +1,4 @@
-//! The ledger's fences and the registry's versions, statement by statement.
+//! Statements of the ledger and of the device registry: leases, fences and versions.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -16,15 +16,15 @@ use notification_service::{
 use shared::contract::{Channel, DeliveryState, new_id};
 use sqlx::PgPool;
 
-use crate::test_service::Due;
+use crate::test_service::DueOccurrence;
 
 const LEASE: Duration = Duration::from_secs(60);
 
 async fn registered(pool: &PgPool, user: &str, token: &str) -> devices::Registered {
-    registered_within(pool, user, token, 20).await
+    register_within(pool, user, token, 20).await
 }
 
-async fn registered_within(
+async fn register_within(
     pool: &PgPool,
     user: &str,
     token: &str,
@@ -40,8 +40,8 @@ async fn registered_within(
 }
 
 /// Writes an occurrence with one pending delivery to each of the devices.
-async fn written(pool: &PgPool, devices: &[uuid::Uuid], leased: bool) -> Due {
-    let due = Due::now("ada", &[Channel::Push]);
+async fn write_occurrence(pool: &PgPool, devices: &[uuid::Uuid], leased: bool) -> DueOccurrence {
+    let due = DueOccurrence::now("ada", &[Channel::Push]);
     let dispatch = Dispatch {
         user_id: due.user.clone(),
         user_email: due.email.clone(),
@@ -70,10 +70,10 @@ async fn written(pool: &PgPool, devices: &[uuid::Uuid], leased: bool) -> Due {
 }
 
 async fn claimed(pool: &PgPool, limit: usize) -> Vec<Delivery> {
-    claimed_with(pool, limit, Some(Duration::ZERO)).await
+    claim_with(pool, limit, Some(Duration::ZERO)).await
 }
 
-async fn claimed_with(pool: &PgPool, limit: usize, takeover: Option<Duration>) -> Vec<Delivery> {
+async fn claim_with(pool: &PgPool, limit: usize, takeover: Option<Duration>) -> Vec<Delivery> {
     ledger::claim_pushes(pool, Claim { limit, due_since: None, lease: LEASE, takeover })
         .await
         .expect("claimed")
@@ -100,7 +100,7 @@ fn sent(delivery: Delivery) -> DeliveryResult {
 async fn writes_occurrence_once() {
     let database = support::postgres::migrated("ledger", &MIGRATOR).await;
     let pool = database.pool().await;
-    let due = written(&pool, &[], false).await;
+    let due = write_occurrence(&pool, &[], false).await;
     let again = Dispatch {
         user_id: "ada".to_owned(),
         user_email: None,
@@ -122,7 +122,7 @@ async fn claims_delivery_once_for_each_lease() {
     let database = support::postgres::migrated("ledger", &MIGRATOR).await;
     let pool = database.pool().await;
     let devices: Vec<_> = (0..200).map(|_| new_id()).collect();
-    written(&pool, &devices, false).await;
+    write_occurrence(&pool, &devices, false).await;
     let claims = (0..20).map(|_| {
         let pool = pool.clone();
         tokio::spawn(async move { claimed(&pool, 15).await })
@@ -130,9 +130,9 @@ async fn claims_delivery_once_for_each_lease() {
     let claims: Vec<_> = claims.collect();
     let mut keys = Vec::new();
     for claim in claims {
-        keys.extend(claim.await.expect("no panic").into_iter().map(|it| it.key));
+        keys.extend(claim.await.expect("no panic").into_iter().map(|delivery| delivery.key));
     }
-    keys.extend(claimed(&pool, 500).await.into_iter().map(|it| it.key));
+    keys.extend(claimed(&pool, 500).await.into_iter().map(|delivery| delivery.key));
     let once: HashSet<_> = keys.iter().copied().collect();
     assert_eq!((keys.len(), once.len()), (200, 200));
 }
@@ -141,7 +141,7 @@ async fn claims_delivery_once_for_each_lease() {
 async fn claims_no_leased_delivery() {
     let database = support::postgres::migrated("ledger", &MIGRATOR).await;
     let pool = database.pool().await;
-    written(&pool, &[new_id()], true).await;
+    write_occurrence(&pool, &[new_id()], true).await;
     assert!(claimed(&pool, 10).await.is_empty());
     sqlx::query("update deliveries set next_attempt_at = now()")
         .execute(&pool)
@@ -154,20 +154,20 @@ async fn claims_no_leased_delivery() {
 async fn takes_over_no_lease_after_database_outage() {
     let database = support::postgres::migrated("ledger", &MIGRATOR).await;
     let pool = database.pool().await;
-    written(&pool, &[new_id()], true).await;
-    let waiting = written(&pool, &[new_id()], false).await;
+    write_occurrence(&pool, &[new_id()], true).await;
+    let waiting = write_occurrence(&pool, &[new_id()], false).await;
     sqlx::query("update deliveries set next_attempt_at = now()")
         .execute(&pool)
         .await
         .expect("the lease ends");
     let a_year = Duration::from_secs(365 * 86_400);
 
-    let since_restart = claimed_with(&pool, 10, Some(a_year)).await;
+    let since_restart = claim_with(&pool, 10, Some(a_year)).await;
     assert_eq!(
-        since_restart.iter().map(|it| it.key.occurrence_id).collect::<Vec<_>>(),
+        since_restart.iter().map(|delivery| delivery.key.occurrence_id).collect::<Vec<_>>(),
         [waiting.id()]
     );
-    assert!(claimed_with(&pool, 10, None).await.is_empty(), "nor after an error of one's own");
+    assert!(claim_with(&pool, 10, None).await.is_empty(), "nor after an error of this process");
     assert_eq!(claimed(&pool, 10).await.len(), 1);
 }
 
@@ -175,7 +175,7 @@ async fn takes_over_no_lease_after_database_outage() {
 async fn releases_claim_only_under_its_fence() {
     let database = support::postgres::migrated("ledger", &MIGRATOR).await;
     let pool = database.pool().await;
-    written(&pool, &[new_id(), new_id()], false).await;
+    write_occurrence(&pool, &[new_id(), new_id()], false).await;
     let first = claimed(&pool, 2).await;
     let released: Vec<_> = first.iter().map(|delivery| Released::of(delivery, None)).collect();
     ledger::release(&pool, &released).await.expect("released");
@@ -185,9 +185,9 @@ async fn releases_claim_only_under_its_fence() {
     assert!(claimed(&pool, 2).await.is_empty(), "the old fence releases nothing");
 
     let later = Utc::now() + chrono::TimeDelta::hours(1);
-    let put_off: Vec<_> =
+    let postponed: Vec<_> =
         second.iter().map(|delivery| Released::of(delivery, Some(later))).collect();
-    ledger::release(&pool, &put_off).await.expect("put off");
+    ledger::release(&pool, &postponed).await.expect("put off");
     assert!(claimed(&pool, 2).await.is_empty());
     let reasons: Vec<Option<String>> =
         sqlx::query_scalar("select reason from deliveries").fetch_all(&pool).await.expect("asked");
@@ -198,7 +198,7 @@ async fn releases_claim_only_under_its_fence() {
 async fn ignores_outcome_under_old_fence() {
     let database = support::postgres::migrated("ledger", &MIGRATOR).await;
     let pool = database.pool().await;
-    written(&pool, &[new_id()], false).await;
+    write_occurrence(&pool, &[new_id()], false).await;
     let slept = claimed(&pool, 1).await.remove(0);
     sqlx::query("update deliveries set next_attempt_at = now()")
         .execute(&pool)
@@ -221,7 +221,7 @@ async fn ignores_outcome_under_old_fence() {
 async fn cancels_delivery_at_once_when_unleased() {
     let database = support::postgres::migrated("ledger", &MIGRATOR).await;
     let pool = database.pool().await;
-    let due = written(&pool, &[new_id()], false).await;
+    let due = write_occurrence(&pool, &[new_id()], false).await;
     let slept = claimed(&pool, 1).await.remove(0);
     sqlx::query("update deliveries set next_attempt_at = now()")
         .execute(&pool)
@@ -231,7 +231,7 @@ async fn cancels_delivery_at_once_when_unleased() {
     let waiting =
         pending_deliveries::of_occurrences(&mut connection, &[due.id()]).await.expect("asked");
     assert_eq!(
-        waiting.iter().map(|it| (it.key, it.leased)).collect::<Vec<_>>(),
+        waiting.iter().map(|delivery| (delivery.key, delivery.leased)).collect::<Vec<_>>(),
         [(slept.key, false)]
     );
     pending_deliveries::cancel(&pool, &[slept.key], reason::CANCELLED).await.expect("withdrawn");
@@ -251,7 +251,7 @@ async fn cancels_leased_delivery_when_attempt_ends() {
     let database = support::postgres::migrated("ledger", &MIGRATOR).await;
     let pool = database.pool().await;
     let device = new_id();
-    written(&pool, &[device, new_id()], false).await;
+    write_occurrence(&pool, &[device, new_id()], false).await;
     let (accepted, refused): (Vec<_>, Vec<_>) =
         claimed(&pool, 2).await.into_iter().partition(|it| it.key.device_id == device);
     let keys: Vec<_> = accepted.iter().chain(&refused).map(|it| it.key).collect();
@@ -267,7 +267,7 @@ async fn cancels_leased_delivery_when_attempt_ends() {
         .collect();
     let mut counted = ledger::write_results(&pool, &records).await.expect("recorded");
 
-    counted.sort_by_key(|it| it.position);
+    counted.sort_by_key(|counted| counted.position);
     let opted_out = Some(reason::OPTED_OUT.to_owned());
     assert_eq!(
         counted,
@@ -280,7 +280,10 @@ async fn cancels_leased_delivery_when_attempt_ends() {
 async fn claims_latest_first() {
     let database = support::postgres::migrated("ledger", &MIGRATOR).await;
     let pool = database.pool().await;
-    let due = [written(&pool, &[new_id()], false).await, written(&pool, &[new_id()], false).await];
+    let due = [
+        write_occurrence(&pool, &[new_id()], false).await,
+        write_occurrence(&pool, &[new_id()], false).await,
+    ];
     sqlx::query(
         "update deliveries set next_attempt_at = now() - interval '1 h' where occurrence_id = $1",
     )
@@ -309,14 +312,14 @@ async fn tombstones_device_only_when_unchanged() {
 async fn keeps_one_device_when_users_race_for_token() {
     let database = support::postgres::migrated("devices", &MIGRATOR).await;
     let pool = Arc::new(database.pool().await);
-    let fights = (0..16).map(|user| {
+    let races = (0..16).map(|user| {
         let pool = Arc::clone(&pool);
         tokio::spawn(
             async move { registered(&pool, &format!("user-{}", user % 4), "token-1").await },
         )
     });
-    for fight in fights.collect::<Vec<_>>() {
-        fight.await.expect("registered");
+    for race in races.collect::<Vec<_>>() {
+        race.await.expect("registered");
     }
     let devices: i64 = sqlx::query_scalar("select count(*) from devices")
         .fetch_one(&*pool)
@@ -330,10 +333,10 @@ async fn evicts_least_recently_seen_device_at_limit() {
     let database = support::postgres::migrated("devices", &MIGRATOR).await;
     let pool = database.pool().await;
     for token in ["token-1", "token-2", "token-3", "token-1"] {
-        assert!(registered_within(&pool, "ada", token, 3).await.evicted.is_empty(), "{token}");
+        assert!(register_within(&pool, "ada", token, 3).await.evicted.is_empty(), "{token}");
     }
-    registered_within(&pool, "bob", "token-9", 3).await;
-    let fourth = registered_within(&pool, "ada", "token-4", 3).await;
+    register_within(&pool, "bob", "token-9", 3).await;
+    let fourth = register_within(&pool, "ada", "token-4", 3).await;
 
     let evicted: Vec<_> = fourth.evicted.iter().map(|device| device.user_id.as_str()).collect();
     assert_eq!(evicted, ["ada"]);
@@ -344,7 +347,7 @@ async fn evicts_least_recently_seen_device_at_limit() {
             .expect("a tombstone");
     assert_eq!(reason, "DEVICE_LIMIT");
     assert_eq!(devices::of_user(&pool, "ada").await.expect("asked").len(), 3);
-    let again = registered_within(&pool, "ada", "token-2", 3).await;
+    let again = register_within(&pool, "ada", "token-2", 3).await;
     assert_eq!(again.device.id, fourth.evicted[0].id, "the tombstone is the device again");
 }
 
@@ -354,10 +357,10 @@ async fn keeps_device_limit_when_registrations_race() {
     let pool = Arc::new(database.pool().await);
     let tasks = (0..40).map(|number| {
         let pool = Arc::clone(&pool);
-        // Two users, who take tokens from each other as well.
+        // Two users, who also register each other's tokens.
         let user = format!("user-{}", number % 2);
         tokio::spawn(async move {
-            registered_within(&pool, &user, &format!("token-{}", number / 3), 3).await
+            register_within(&pool, &user, &format!("token-{}", number / 3), 3).await
         })
     });
     for task in tasks.collect::<Vec<_>>() {
@@ -374,7 +377,7 @@ async fn keeps_bounded_number_of_tombstones() {
     let database = support::postgres::migrated("devices", &MIGRATOR).await;
     let pool = database.pool().await;
     for number in 0..110 {
-        registered_within(&pool, "ada", &format!("token-{number}"), 1).await;
+        register_within(&pool, "ada", &format!("token-{number}"), 1).await;
     }
     let kept: i64 =
         sqlx::query_scalar("select count(*) from devices").fetch_one(&pool).await.expect("counted");
@@ -385,7 +388,7 @@ async fn keeps_bounded_number_of_tombstones() {
 async fn releases_rows_of_unanswered_commit() {
     let database = support::postgres::migrated("ledger", &MIGRATOR).await;
     let pool = database.pool().await;
-    let due = written(&pool, &[new_id(), new_id()], true).await;
+    let due = write_occurrence(&pool, &[new_id(), new_id()], true).await;
     let ids: Vec<uuid::Uuid> =
         sqlx::query_scalar("select id from deliveries").fetch_all(&pool).await.expect("both");
     let one = HashSet::from([(due.id(), ids[0])]);

@@ -8,32 +8,32 @@ use shared::contract::Channel;
 use support::eventually;
 use uuid::Uuid;
 
-use crate::test_service::{Due, LIMIT, Service};
+use crate::test_service::{DueOccurrence, LIMIT, TestService};
 
-/// What a stream tells, event by event.
+/// Client of a stream, which reads it event by event.
 struct Stream {
     response: reqwest::Response,
     text: String,
-    /// The last count that it told.
+    /// Last received count of unread occurrences.
     unread: Value,
 }
 
 #[derive(Debug)]
-struct Told {
+struct StreamEvent {
     id: String,
     event: String,
     data: Value,
 }
 
 impl Stream {
-    async fn open(service: &Service, user: &str, last_event_id: Option<&str>) -> Self {
-        let response = service.stream(user, last_event_id).await;
+    async fn open(service: &TestService, user: &str, last_event_id: Option<&str>) -> Self {
+        let response = service.open_stream(user, last_event_id).await;
         assert_eq!(response.status(), 200);
         Self { response, text: String::new(), unread: Value::Null }
     }
 
-    /// The next event; none at the end of the stream.
-    async fn next(&mut self) -> Option<Told> {
+    /// Returns the next event, `None` at the end of the stream.
+    async fn next(&mut self) -> Option<StreamEvent> {
         loop {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
                 let field = |name| {
@@ -42,14 +42,15 @@ impl Stream {
                         .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
                         .map(str::to_owned)
                 };
-                let told = field("id").zip(field("event")).zip(field("data"));
+                let received = field("id").zip(field("event")).zip(field("data"));
                 self.text = rest.to_owned();
-                if let Some(((id, event), data)) = told {
-                    let told = Told { id, event, data: serde_json::from_str(&data).expect("JSON") };
-                    if told.event == "unread" {
-                        self.unread = told.data["unread"].clone();
+                if let Some(((id, event), data)) = received {
+                    let received =
+                        StreamEvent { id, event, data: serde_json::from_str(&data).expect("JSON") };
+                    if received.event == "unread" {
+                        self.unread = received.data["unread"].clone();
                     }
-                    return Some(told);
+                    return Some(received);
                 }
                 continue;
             }
@@ -61,72 +62,72 @@ impl Stream {
         }
     }
 
-    /// The next delivery. Other transactions of the server may hold some back for a moment, so that
-    /// a count comes first.
-    async fn delivery(&mut self) -> Told {
+    /// Returns the next delivery. Other transactions of the server may delay a delivery, so that a
+    /// count comes first.
+    async fn delivery(&mut self) -> StreamEvent {
         loop {
-            let told = self.next().await.expect("an event");
-            if told.event == "delivery" {
-                return told;
+            let received = self.next().await.expect("an event");
+            if received.event == "delivery" {
+                return received;
             }
         }
     }
 
-    /// Waits for a count, with no delivery before it.
-    async fn counts(&mut self, unread: i64) {
+    /// Waits for a count of unread occurrences, without a delivery before it.
+    async fn wait_for_unread(&mut self, unread: i64) {
         while self.unread != json!(unread) {
             self.expect("unread").await;
         }
     }
 
-    async fn expect(&mut self, event: &str) -> Told {
-        let told = self.next().await.expect("an event");
-        assert_eq!(told.event, event, "{told:?}");
-        told
+    async fn expect(&mut self, event: &str) -> StreamEvent {
+        let received = self.next().await.expect("an event");
+        assert_eq!(received.event, event, "{received:?}");
+        received
     }
 }
 
-async fn emailed(service: &Service, user: &str) -> Due {
-    let due = service.due(user, &[Channel::Email]).await;
-    service.ends(&due, Channel::Email, "sent").await;
+async fn send_email(service: &TestService, user: &str) -> DueOccurrence {
+    let due = service.publish_due(user, &[Channel::Email]).await;
+    service.wait_for_state(&due, Channel::Email, "sent").await;
     due
 }
 
 #[tokio::test]
 async fn streams_deliveries_as_listed_and_unread_count() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     let mut stream = Stream::open(&service, "ada", None).await;
     assert_eq!(stream.expect("unread").await.data, json!({"unread": 0}));
-    emailed(&service, "bob").await;
-    let due = emailed(&service, "ada").await;
+    send_email(&service, "bob").await;
+    let due = send_email(&service, "ada").await;
 
-    let told = stream.delivery().await.data;
-    assert_eq!(told["occurrenceId"], json!(due.send.occurrence_id));
+    let received = stream.delivery().await.data;
+    assert_eq!(received["occurrenceId"], json!(due.send.occurrence_id));
     assert_eq!(
-        told,
+        received,
         service.user("ada").get("/notifications?limit=1").await.body["notifications"][0]
     );
-    stream.counts(1).await;
+    stream.wait_for_unread(1).await;
     service.user("ada").post("/notifications/read", &json!({})).await.expect(200);
     assert_eq!(
         stream.expect("unread").await.data,
         json!({"unread": 0}),
-        "it was read somewhere else"
+        "the occurrence was read on another device"
     );
 }
 
 #[tokio::test]
 async fn resumes_after_event_without_gap_or_repeat() {
-    let mut service = Service::start().await;
+    let mut service = TestService::start().await;
     let mut stream = Stream::open(&service, "ada", None).await;
     let start = stream.expect("unread").await.id;
-    let before = [emailed(&service, "ada").await, emailed(&service, "ada").await];
+    let before = [send_email(&service, "ada").await, send_email(&service, "ada").await];
     let first = stream.delivery().await;
     assert_eq!(first.data["occurrenceId"], json!(before[0].send.occurrence_id));
     drop(stream);
     service.stop().await;
-    service.run().await;
-    let after = emailed(&service, "ada").await;
+    service.restart().await;
+    let after = send_email(&service, "ada").await;
 
     for (id, expected) in
         [(&start, vec![&before[0], &before[1], &after]), (&first.id, vec![&before[1], &after])]
@@ -135,82 +136,84 @@ async fn resumes_after_event_without_gap_or_repeat() {
         for due in expected {
             assert_eq!(stream.delivery().await.data["occurrenceId"], json!(due.send.occurrence_id));
         }
-        stream.counts(3).await;
+        stream.wait_for_unread(3).await;
     }
 }
 
 #[tokio::test]
 async fn streams_burst_once_over_many_connections() {
-    let service = Service::start().await;
-    service.device("ada", "token-1").await;
+    let service = TestService::start().await;
+    service.register_device("ada", "token-1").await;
     let mut stream = Stream::open(&service, "ada", None).await;
     let mut last = stream.expect("unread").await.id;
-    let dues: Vec<Due> = (0..250)
+    let dues: Vec<DueOccurrence> = (0..250)
         .map(|second| {
-            Due::at(
+            DueOccurrence::at(
                 "ada",
                 &[Channel::Push],
                 chrono::Utc::now() - chrono::TimeDelta::seconds(second),
             )
         })
         .collect();
-    service.publish(&dues.iter().map(Due::message).collect::<Vec<_>>()).await;
-    let mut told = Vec::new();
-    while told.len() < 250 {
+    service.publish(&dues.iter().map(DueOccurrence::message).collect::<Vec<_>>()).await;
+    let mut received = Vec::new();
+    while received.len() < 250 {
         let event = stream.next().await.expect("an event");
         last = event.id;
         if event.event == "delivery" {
-            told.push(event.data["occurrenceId"].as_str().expect("an id").to_owned());
-            if told.len() % 60 == 0 {
+            received.push(event.data["occurrenceId"].as_str().expect("an id").to_owned());
+            if received.len() % 60 == 0 {
                 stream = Stream::open(&service, "ada", Some(&last)).await;
             }
         }
     }
     let mut expected: Vec<_> = dues.iter().map(|due| due.send.occurrence_id.to_string()).collect();
-    told.sort_unstable();
+    received.sort_unstable();
     expected.sort_unstable();
-    assert_eq!(told, expected);
+    assert_eq!(received, expected);
     let mut rest = Stream::open(&service, "ada", Some(&last)).await;
     assert_eq!(rest.expect("unread").await.data, json!({"unread": 250}), "and nothing again");
 }
 
 #[tokio::test]
 async fn streams_each_state_of_old_delivery() {
-    let service = Service::start().await;
-    let device = service.device("ada", "unavailable-1").await;
-    let due = service.due("ada", &[Channel::Push]).await;
-    eventually(LIMIT, async || service.ends(&due, Channel::Push, "pending").await.1 == 1).await;
-    service.age().await;
+    let service = TestService::start().await;
+    let device = service.register_device("ada", "unavailable-1").await;
+    let due = service.publish_due("ada", &[Channel::Push]).await;
+    eventually(LIMIT, async || service.wait_for_state(&due, Channel::Push, "pending").await.1 == 1)
+        .await;
+    service.age_deliveries().await;
     let mut stream = Stream::open(&service, "ada", None).await;
     stream.expect("unread").await;
     let set = async |state: &str| {
-        let statement = "update deliveries set state = $1, next_attempt_at = now() + interval '1 h' where channel = 'push'";
+        let statement = "update deliveries set state = $1,
+            next_attempt_at = now() + interval '1 h' where channel = 'push'";
         sqlx::query(statement)
             .bind(state)
             .execute(&service.pool)
             .await
-            .expect("as another replica writes it");
+            .expect("written as by another replica");
     };
 
     set("deferred").await;
-    let told = stream.delivery().await;
+    let received = stream.delivery().await;
     assert_eq!(
-        (&told.data["state"], told.data["nextAttemptAt"].is_string()),
+        (&received.data["state"], received.data["nextAttemptAt"].is_string()),
         (&json!("deferred"), true)
     );
     set("pending").await;
     service.user("ada").delete(&format!("/device/remove/{device}")).await.expect(200);
-    service.hurry().await;
+    service.make_retries_due().await;
     let failed = stream.delivery().await.data;
     assert_eq!((&failed["state"], &failed["reason"]), (&json!("failed"), &json!("DEVICE_GONE")));
-    let mut resumed = Stream::open(&service, "ada", Some(&told.id)).await;
+    let mut resumed = Stream::open(&service, "ada", Some(&received.id)).await;
     assert_eq!(resumed.delivery().await.data, failed);
 }
 
 #[tokio::test]
 async fn streams_delivery_that_commits_late() {
-    let service = Service::start().await;
-    let (late, early) = (emailed(&service, "ada").await, emailed(&service, "ada").await);
+    let service = TestService::start().await;
+    let (late, early) = (send_email(&service, "ada").await, send_email(&service, "ada").await);
     let nowhere = Position { xid: 0, id: Uuid::nil() };
     let start = eventually(LIMIT, async || {
         let look =
@@ -232,7 +235,7 @@ async fn streams_delivery_that_commits_late() {
     assert_eq!(
         look.oldest_open,
         Some(ids.fetch_one(&service.pool).await.expect("its id")),
-        "and holds the floor"
+        "and keeps the low-water mark"
     );
     open.commit().await.expect("committed");
     let told = eventually(LIMIT, async || {
@@ -243,17 +246,20 @@ async fn streams_delivery_that_commits_late() {
     })
     .await;
     assert_eq!(
-        told.iter().map(|it| it.delivery.occurrence_id).collect::<Vec<_>>(),
+        received.iter().map(|change| change.delivery.occurrence_id).collect::<Vec<_>>(),
         [late.id(), early.id()]
     );
 }
 
 #[tokio::test]
 async fn searches_only_newest_deliveries() {
-    let service = Service::start().await;
-    let insert = "insert into deliveries (occurrence_id, channel, device_id, id, user_id, state, next_attempt_at)
-                  select gen_random_uuid(), 'push', gen_random_uuid(), lpad(to_hex(place), 32, '0')::uuid, 'mallory',
-                      case place when 1 then 'deferred' else 'sent' end, case place when 1 then now() + interval '7 days' end
+    let service = TestService::start().await;
+    let insert = "insert into deliveries (occurrence_id, channel, device_id, id, user_id, state,
+        next_attempt_at)
+                  select gen_random_uuid(), 'push', gen_random_uuid(),
+                      lpad(to_hex(place), 32, '0')::uuid, 'mallory',
+                      case place when 1 then 'deferred' else 'sent' end,
+                      case place when 1 then now() + interval '7 days' end
                   from generate_series(1, $1) as place";
     sqlx::query(insert).bind(change_feed::MAX_ROWS).execute(&service.pool).await.expect("written");
     let nowhere = Position { xid: 0, id: Uuid::nil() };
@@ -261,56 +267,57 @@ async fn searches_only_newest_deliveries() {
         change_feed::look(&service.pool, "mallory", Uuid::nil(), nowhere).await.expect("a look")
     };
     let seen = eventually(LIMIT, async || Some(look().await).filter(|look| look.has_changes)).await;
-    assert_eq!(seen.oldest_open, Some(Uuid::from_u128(1)), "all of them are looked at");
+    assert_eq!(seen.oldest_open, Some(Uuid::from_u128(1)), "all of them are searched");
     let one_more = "insert into deliveries (occurrence_id, channel, device_id, id, user_id, state)
-                    values (gen_random_uuid(), 'push', gen_random_uuid(), gen_random_uuid(), 'mallory', 'sent')";
+                    values (gen_random_uuid(), 'push', gen_random_uuid(), gen_random_uuid(),
+                        'mallory', 'sent')";
     sqlx::query(one_more).execute(&service.pool).await.expect("written");
     eventually(LIMIT, async || look().await.oldest_open.is_none()).await;
 }
 
 #[tokio::test]
 async fn limits_streams_of_user_to_ten() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     let mut streams = Vec::new();
     for _ in 0..10 {
         streams.push(Stream::open(&service, "ada", None).await);
     }
-    let refused = service.stream("ada", None).await;
+    let refused = service.open_stream("ada", None).await;
     assert_eq!(refused.status(), 429);
     assert!(refused.headers().contains_key("retry-after"));
     Stream::open(&service, "bob", None).await;
     streams.pop();
-    eventually(LIMIT, async || service.stream("ada", None).await.status() == 200).await;
+    eventually(LIMIT, async || service.open_stream("ada", None).await.status() == 200).await;
 }
 
 #[tokio::test]
 async fn ends_streams_on_drain() {
-    let mut service = Service::start().await;
+    let mut service = TestService::start().await;
     let mut stream = Stream::open(&service, "ada", None).await;
     stream.expect("unread").await;
     let started = Instant::now();
     service.stop().await;
     assert!(started.elapsed() < Duration::from_secs(10), "it waited {:?}", started.elapsed());
-    assert!(stream.next().await.is_none(), "the stream is at its end");
+    assert!(stream.next().await.is_none(), "the stream has ended");
 }
 
 #[tokio::test]
 async fn hides_deliveries_from_foreign_event_id() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     let mut stream = Stream::open(&service, "ada", None).await;
     let start = stream.expect("unread").await.id;
-    emailed(&service, "ada").await;
+    send_email(&service, "ada").await;
     let mut of_bob = Stream::open(&service, "bob", Some(&start)).await;
     assert_eq!(of_bob.expect("unread").await.data, json!({"unread": 0}));
-    assert_eq!(service.stream("bob", Some("nonsense")).await.status(), 400);
+    assert_eq!(service.open_stream("bob", Some("nonsense")).await.status(), 400);
 }
 
 #[tokio::test]
 async fn begins_now_when_event_id_predates_restore() {
-    let service = Service::start().await;
-    emailed(&service, "ada").await;
+    let service = TestService::start().await;
+    send_email(&service, "ada").await;
     let ahead = format!("{}-{}-{}", i64::MAX, Uuid::nil().simple(), Uuid::nil().simple());
     let mut stream = Stream::open(&service, "ada", Some(&ahead)).await;
-    let after = emailed(&service, "ada").await;
+    let after = send_email(&service, "ada").await;
     while stream.delivery().await.data["occurrenceId"] != json!(after.send.occurrence_id) {}
 }

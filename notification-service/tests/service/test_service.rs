@@ -1,4 +1,10 @@
-//! A running service with everything around it.
+//! The test kit: a running notification-service with its database, bus and providers.
+
+mod deliveries;
+mod due_occurrence;
+mod environment;
+mod events;
+mod providers;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -6,16 +12,13 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{TimeDelta, Utc};
 use notification_service::{App, Config, store::MIGRATOR};
-use sandbox::{Captured, Mode, Sandbox};
+use sandbox::{Mode, Sandbox};
 use serde_json::json;
 use shared::{
-    bus::{self, Message, QueueSpec, Settlement, SharedBus, Subscription, Topology},
-    contract::{
-        Channel, Envelope, ErasedData, Event, EventType, NotifyContent, OutcomeData, Priority,
-        RevisionData, Schema, SendData, new_id, occurrence_id,
-    },
+    bus::{self, Message, QueueSpec, SharedBus, Subscription, Topology},
+    contract::{Channel, Envelope},
 };
 use sqlx::PgPool;
 use support::{eventually, http::Client, postgres::Database};
@@ -25,60 +28,64 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How long anything may take.
-pub(crate) const LIMIT: Duration = Duration::from_secs(30);
-const FACTS: &str = "facts";
+pub(crate) use self::due_occurrence::{DueOccurrence, erasure_message};
+use self::{environment::environment, providers::default_mode};
 
-/// The service, and what surrounds it.
-pub(crate) struct Service {
+/// Longest wait for anything that a test waits for.
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+/// Queue of the events that the service publishes.
+const EVENT_QUEUE: &str = "facts";
+
+/// Running service with its database, bus and providers.
+pub(crate) struct TestService {
     pub(crate) sandbox: Sandbox,
     pub(crate) pool: PgPool,
     pub(crate) bus: SharedBus,
     url: String,
     admin_url: String,
     shutdown: CancellationToken,
-    /// The service's own: a database cannot be dropped while a connection to the server is being
-    /// opened, so whoever opens connections must be able to end while a test's thread waits for the
-    /// drop.
+    /// Separate runtime of the service. A database cannot be dropped while a connection to the
+    /// server is being opened, so the service must be able to stop while the thread of the test
+    /// waits for the drop.
     runtime: Option<Runtime>,
     running: Option<JoinHandle<anyhow::Result<()>>>,
-    facts: Mutex<HashMap<uuid::Uuid, Envelope>>,
+    events: Mutex<HashMap<uuid::Uuid, Envelope>>,
     environment: BTreeMap<String, String>,
     _database: Database,
 }
 
-impl Service {
+impl TestService {
     /// Starts the service.
     pub(crate) async fn start() -> Self {
         Self::start_with(&[]).await
     }
 
-    /// Starts the service with some variables set differently.
+    /// Starts the service with some environment variables changed.
     pub(crate) async fn start_with(variables: &[(&str, &str)]) -> Self {
-        Self::start_in(variables, |_| {}).await
+        Self::start_with_providers(variables, |_| {}).await
     }
 
-    /// Starts the service with some variables set differently, and providers that behave so from
-    /// the start.
-    pub(crate) async fn start_in(
+    /// Starts the service with some environment variables changed, and with the initial mode of the
+    /// providers changed.
+    pub(crate) async fn start_with_providers(
         variables: &[(&str, &str)],
         change: impl FnOnce(&mut Mode),
     ) -> Self {
         let database = support::postgres::migrated("notification", &MIGRATOR).await;
         let sandbox = Sandbox::start(sandbox::Options::default()).await.expect("a sandbox");
-        let mut mode = usual();
+        let mut mode = default_mode();
         change(&mut mode);
         sandbox.set_mode(mode);
         let environment = environment(database.url(), &sandbox, variables);
         let pool = database.pool().await;
         let config = Config::read(&environment).expect("a complete environment");
         let bus = bus::connect(&config.bus.settings).await.expect("a bus");
-        let from_events =
+        let subscription =
             Subscription { topic: config.bus.event_topic.clone(), filter: BTreeMap::new() };
         let queue = QueueSpec {
-            queue: FACTS.to_owned(),
+            queue: EVENT_QUEUE.to_owned(),
             max_receive_count: 100,
-            subscriptions: vec![from_events],
+            subscriptions: vec![subscription],
         };
         let topology =
             Topology { topics: vec![config.bus.event_topic.clone()], queues: vec![queue] };
@@ -92,17 +99,17 @@ impl Service {
             shutdown: CancellationToken::new(),
             runtime: Some(runtime()),
             running: None,
-            facts: Mutex::default(),
+            events: Mutex::default(),
             environment,
             _database: database,
         };
-        service.run().await;
+        service.restart().await;
         service
     }
 
     /// Starts the service again on the same database.
-    pub(crate) async fn run(&mut self) {
-        // What is counted before the recorder is there is lost; a process installs it first of all.
+    pub(crate) async fn restart(&mut self) {
+        // A process installs the recorder first, because earlier counts are lost.
         shared::telemetry::metrics_handle();
         let config = Config::read(&self.environment).expect("a complete environment");
         let runtime = self.runtime.as_ref().expect("it is there until the end").handle().clone();
@@ -119,8 +126,8 @@ impl Service {
         eventually(LIMIT, async || admin.get("/readyz").await.status == 200).await;
     }
 
-    /// Starts another replica of the service with some variables set differently; it ends with the
-    /// service.
+    /// Starts another replica of the service with some environment variables changed. It stops with
+    /// the service.
     pub(crate) async fn replica(&self, variables: &[(&str, &str)]) -> Replica {
         let mut environment = self.environment.clone();
         environment.extend(
@@ -140,14 +147,9 @@ impl Service {
         Replica { shutdown, running }
     }
 
-    /// A variable of the service.
+    /// Returns an environment variable of the service.
     pub(crate) fn variable(&self, name: &str) -> &str {
         &self.environment[name]
-    }
-
-    /// Returns how many times SES was asked for the account's quota.
-    pub(crate) fn quotas_read(&self) -> u64 {
-        self.sandbox.stats().quotas_read
     }
 
     /// Stops the service and waits until it has drained.
@@ -157,18 +159,18 @@ impl Service {
         running.await.expect("no panic").expect("a clean end");
     }
 
-    /// The REST API as a user.
+    /// Returns a client of the REST API as a user.
     pub(crate) fn user(&self, id: &str) -> Client {
         Client::new(&self.url).as_user(id, &format!("{id}@example.com"))
     }
 
-    /// The REST API as nobody.
-    pub(crate) fn nobody(&self) -> Client {
+    /// Returns a client of the REST API without identity.
+    pub(crate) fn anonymous(&self) -> Client {
         Client::new(&self.url)
     }
 
-    /// Opens a user's stream of deliveries, after an event when one is given.
-    pub(crate) async fn stream(
+    /// Opens a user's stream of deliveries, after an event if one is given.
+    pub(crate) async fn open_stream(
         &self,
         user: &str,
         last_event_id: Option<&str>,
@@ -183,13 +185,13 @@ impl Service {
         request.send().await.expect("an answer")
     }
 
-    /// Registers a device of a user and answers its id.
-    pub(crate) async fn device(&self, user: &str, token: &str) -> String {
-        self.device_of_type(user, token, "android").await
+    /// Registers an Android device of a user and returns its id.
+    pub(crate) async fn register_device(&self, user: &str, token: &str) -> String {
+        self.register_device_of_type(user, token, "android").await
     }
 
-    /// Registers a device of a type and answers its id.
-    pub(crate) async fn device_of_type(
+    /// Registers a device of a type and returns its id.
+    pub(crate) async fn register_device_of_type(
         &self,
         user: &str,
         token: &str,
@@ -202,184 +204,33 @@ impl Service {
             .id()
     }
 
-    /// Lets an occurrence come due for a user.
-    pub(crate) async fn due(&self, user: &str, channels: &[Channel]) -> Due {
-        let due = Due::now(user, channels);
+    /// Publishes an occurrence of a user that is due now.
+    pub(crate) async fn publish_due(&self, user: &str, channels: &[Channel]) -> DueOccurrence {
+        let due = DueOccurrence::now(user, channels);
         self.publish(&[due.message()]).await;
         due
     }
 
-    /// Publishes to the topic of what is due.
+    /// Publishes to the topic of due occurrences.
     pub(crate) async fn publish(&self, messages: &[Message]) {
         let results =
             self.bus.publish("notification-topic", messages).await.expect("the bus is there");
         results.into_iter().for_each(|result| result.expect("published"));
     }
 
-    /// Waits until a delivery of the occurrence ended (or waits again) as expected, and answers its
-    /// reason and attempts.
-    pub(crate) async fn ends(
-        &self,
-        due: &Due,
-        channel: Channel,
-        state: &str,
-    ) -> (Option<String>, i32) {
-        eventually(LIMIT, async || {
-            let row: Option<(String, Option<String>, i32)> = sqlx::query_as(
-                "select state, reason, attempts from deliveries where occurrence_id = $1 and channel = $2",
-            )
-            .bind(due.id())
-            .bind(channel.as_str())
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(|error| error.to_string())?;
-            match row {
-                Some((found, reason, attempts)) if found == state => Ok((reason, attempts)),
-                other => Err(format!("{other:?}")),
-            }
-        })
-        .await
-    }
-
-    /// Waits until the push of an occurrence to one device ended as expected, and answers its
-    /// reason.
-    pub(crate) async fn ends_on(&self, due: &Due, device: &str, state: &str) -> Option<String> {
-        let device: uuid::Uuid = device.parse().expect("a device's id");
-        eventually(LIMIT, async || {
-            let row: Option<(String, Option<String>)> = sqlx::query_as(
-                "select state, reason from deliveries where occurrence_id = $1 and device_id = $2",
-            )
-            .bind(due.id())
-            .bind(device)
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(|error| error.to_string())?;
-            match row {
-                Some((found, reason)) if found == state => Ok(reason),
-                other => Err(format!("{other:?}")),
-            }
-        })
-        .await
-    }
-
-    /// Lets every retry be due now.
-    pub(crate) async fn hurry(&self) {
-        sqlx::query("update deliveries set next_attempt_at = now() where state = 'pending' and attempts > 0 and next_attempt_at > now()")
-            .execute(&self.pool)
-            .await
-            .expect("hurried");
-    }
-
-    /// Lets it be night for a user, from an hour ago for another hour.
-    pub(crate) async fn night(&self, user: &str) {
+    /// Sets quiet hours of a user, from an hour ago until in an hour.
+    pub(crate) async fn start_quiet_hours(&self, user: &str) {
         let at = |hours| (Utc::now() + TimeDelta::hours(hours)).format("%H:%M").to_string();
         let preferences = json!({"quietHours": {"start": at(-1), "end": at(1)}});
         self.user(user).put("/preferences", &preferences).await.expect(200);
     }
 
-    /// Lets the night be over for a user, who has no other preferences.
-    pub(crate) async fn morning(&self, user: &str) {
+    /// Resets the preferences of a user, which ends quiet hours.
+    pub(crate) async fn clear_preferences(&self, user: &str) {
         self.user(user).put("/preferences", &json!({})).await.expect(200);
     }
 
-    /// Waits until nothing is left in the queue of what is due.
-    pub(crate) async fn consumed(&self) {
-        eventually(LIMIT, async || {
-            self.bus
-                .depth("notification-queue")
-                .await
-                .is_ok_and(|depth| depth.visible + depth.in_flight == 0)
-        })
-        .await;
-    }
-
-    /// How many deliveries are in this state.
-    pub(crate) async fn count(&self, state: &str) -> i64 {
-        let count =
-            sqlx::query_scalar("select count(*) from deliveries where state = $1").bind(state);
-        count.fetch_one(&self.pool).await.expect("counted")
-    }
-
-    /// Counts the pending deliveries that have a reason: they were attempted, or held for what
-    /// another attempt met.
-    pub(crate) async fn attempted(&self) -> i64 {
-        let count = sqlx::query_scalar(
-            "select count(*) from deliveries where state = 'pending' and reason is not null",
-        );
-        count.fetch_one(&self.pool).await.expect("counted")
-    }
-
-    /// Returns the number of e-mails that are noted to be left of the day's quota.
-    pub(crate) async fn day_left(&self) -> Option<i64> {
-        let left = sqlx::query_scalar("select day_left from send_budgets where channel = 'email'");
-        left.fetch_one(&self.pool).await.expect("a row")
-    }
-
-    /// The pushes to a token that FCM accepted.
-    pub(crate) fn pushes(&self, token: &str) -> Vec<std::sync::Arc<Captured>> {
-        self.sandbox
-            .captured()
-            .into_iter()
-            .filter(|it| it.push().is_some_and(|push| push.token == token))
-            .collect()
-    }
-
-    /// Every e-mail that SES accepted.
-    pub(crate) fn all_emails(&self) -> Vec<std::sync::Arc<Captured>> {
-        self.sandbox.captured().into_iter().filter(|captured| captured.email().is_some()).collect()
-    }
-
-    /// The e-mails to an address that SES accepted.
-    pub(crate) fn emails(&self, address: &str) -> Vec<std::sync::Arc<Captured>> {
-        let to =
-            |it: &Captured| it.email().is_some_and(|email| email.to.iter().any(|to| to == address));
-        self.sandbox.captured().into_iter().filter(|it| to(it)).collect()
-    }
-
-    /// Waits until the topic of facts told this of the item, and answers it.
-    pub(crate) async fn fact(&self, event_type: EventType, item_id: &str) -> Envelope {
-        eventually(LIMIT, async || {
-            self.receive_facts().await;
-            self.told()
-                .into_iter()
-                .find(|it| it.event_type == event_type && it.item_id.as_str() == item_id)
-        })
-        .await
-    }
-
-    /// The outcome that the topic of facts told of an occurrence.
-    pub(crate) async fn outcome(&self, due: &Due, event_type: EventType) -> OutcomeData {
-        self.fact(event_type, due.send.item_id.as_str()).await.outcome().expect("an outcome")
-    }
-
-    /// Every fact that was told so far.
-    pub(crate) fn told(&self) -> Vec<Envelope> {
-        self.facts.lock().expect("no panic while it is held").values().cloned().collect()
-    }
-
-    /// Takes what lies in the queue of facts.
-    pub(crate) async fn receive_facts(&self) {
-        let received = self
-            .bus
-            .receive(FACTS, 500, Duration::from_secs(30), Duration::ZERO)
-            .await
-            .expect("facts");
-        for message in &received {
-            let fact = Envelope::decode(message).expect("a readable fact");
-            self.facts.lock().expect("no panic while it is held").insert(fact.event_id, fact);
-        }
-        let settlements = received.into_iter().map(|it| (it, Settlement::Done)).collect();
-        self.bus.settle(FACTS, settlements).await.expect("settled");
-    }
-
-    /// Changes how the providers behave.
-    pub(crate) fn mode(&self, change: impl FnOnce(&mut Mode)) {
-        let mut mode = usual();
-        change(&mut mode);
-        self.sandbox.set_mode(mode);
-    }
-
-    /// A figure of the service's metrics, summed over its series whose labels contain `labels`.
+    /// Returns a metric of the service, summed over the series whose labels contain `labels`.
     pub(crate) async fn metric(&self, name: &str, labels: &str) -> f64 {
         let text = Client::new(&self.admin_url).get("/metrics").await.expect(200).body;
         let lines = text
@@ -391,7 +242,7 @@ impl Service {
     }
 }
 
-/// Another replica of a service.
+/// Another replica of a [`TestService`].
 pub(crate) struct Replica {
     shutdown: CancellationToken,
     running: JoinHandle<anyhow::Result<()>>,
@@ -405,7 +256,7 @@ impl Replica {
     }
 }
 
-impl Drop for Service {
+impl Drop for TestService {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();

@@ -1,4 +1,4 @@
-//! A sandbox, and an FCM channel that pushes to it.
+//! Sandbox, and an FCM channel that pushes to it.
 
 use notification_service::channels::fcm::account::ServiceAccount;
 use notification_service::channels::fcm::payload::Push;
@@ -13,12 +13,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-pub(crate) struct Phone {
+pub(crate) struct TestPhone {
     pub(crate) sandbox: Sandbox,
     pub(crate) fcm: Arc<Fcm>,
 }
 
-impl Phone {
+impl TestPhone {
     pub(crate) async fn new() -> Self {
         Self::with(|_| {}).await
     }
@@ -27,7 +27,7 @@ impl Phone {
         let sandbox = Sandbox::start(Options::default()).await.unwrap();
         let url = sandbox.url();
         let fcm = fcm(&sandbox, &url, change);
-        Phone { sandbox, fcm: Arc::new(fcm) }
+        TestPhone { sandbox, fcm: Arc::new(fcm) }
     }
 
     pub(crate) async fn push(&self, token: &str) -> Outcome {
@@ -38,13 +38,14 @@ impl Phone {
         push_before(&self.fcm, token, DeviceType::Android, deadline).await
     }
 
-    /// Pushes to so many devices at once, whose tokens begin so, and returns what became of each.
+    /// Pushes to `count` devices at once, whose tokens begin with `token`, and returns each
+    /// outcome.
     pub(crate) async fn burst(&self, token: &str, count: usize) -> Vec<Outcome> {
         burst(&self.fcm, token, count).await
     }
 }
 
-/// A channel whose access tokens come from the sandbox and whose pushes go to `endpoint`.
+/// Creates a channel that gets its access tokens from the sandbox and pushes to `endpoint`.
 pub(crate) fn fcm(sandbox: &Sandbox, endpoint: &str, change: impl FnOnce(&mut Settings)) -> Fcm {
     let account = ServiceAccount::parse(&sandbox.fcm_project_config()).unwrap();
     let mut settings =
@@ -98,13 +99,13 @@ pub(crate) fn is_sent(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Sent { .. })
 }
 
-/// How an outcome looks: class and reason.
-pub(crate) fn told(outcome: &Outcome) -> (&'static str, &str) {
+/// Returns the class and the reason of an outcome.
+pub(crate) fn class_and_reason(outcome: &Outcome) -> (&'static str, &str) {
     (outcome.class(), outcome.reason().unwrap_or_default())
 }
 
-/// Asserts that a future ends soon, and returns what it gave.
-pub(crate) async fn soon<T>(limit: Duration, future: impl Future<Output = T>) -> T {
+/// Asserts that a future ends within a limit, and returns its result.
+pub(crate) async fn ends_within<T>(limit: Duration, future: impl Future<Output = T>) -> T {
     let start = Instant::now();
     let value = tokio::time::timeout(limit * 4, future).await.expect("it ends");
     assert!(start.elapsed() <= limit, "took {:?} instead of {limit:?}", start.elapsed());

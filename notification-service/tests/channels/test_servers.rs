@@ -1,4 +1,5 @@
-//! Servers of other makes than the sandbox: HTTP/1.1 alone, h2c alone, and a wire that can be cut.
+//! Servers other than the sandbox: HTTP/1.1 only, h2c only, and a proxy whose connections can go
+//! dead.
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -13,14 +14,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// What a server speaks.
+/// Protocol of a server.
 #[derive(Clone, Copy)]
-pub(crate) enum Speaks {
+pub(crate) enum ServerProtocol {
     Http1,
     Http2 { max_streams: u32 },
 }
 
-/// Answers every POST alike.
+/// Server with the same response to every POST.
 pub(crate) struct Server {
     pub(crate) url: String,
     pub(crate) connections: Arc<AtomicUsize>,
@@ -29,13 +30,17 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) async fn start(speaks: Speaks, status: StatusCode, body: impl Into<Bytes>) -> Self {
+    pub(crate) async fn start(
+        speaks: ServerProtocol,
+        status: StatusCode,
+        body: impl Into<Bytes>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (connections, requests) =
             (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let stop = CancellationToken::new();
-        let answer = Answer { status, body: body.into(), requests: Arc::clone(&requests) };
+        let answer = CannedResponse { status, body: body.into(), requests: Arc::clone(&requests) };
         let (counter, stopped) = (Arc::clone(&connections), stop.clone());
         tokio::spawn(async move {
             while let Some(Ok((stream, _))) = stopped.run_until_cancelled(listener.accept()).await {
@@ -52,13 +57,13 @@ impl Server {
 }
 
 #[derive(Clone)]
-struct Answer {
+struct CannedResponse {
     status: StatusCode,
     body: Bytes,
     requests: Arc<AtomicUsize>,
 }
 
-async fn serve(stream: TcpStream, speaks: Speaks, answer: Answer) {
+async fn serve(stream: TcpStream, speaks: ServerProtocol, answer: CannedResponse) {
     let service = service_fn(move |request: Request<Incoming>| {
         let answer = answer.clone();
         async move {
@@ -70,20 +75,20 @@ async fn serve(stream: TcpStream, speaks: Speaks, answer: Answer) {
         }
     });
     let stream = TokioIo::new(stream);
-    // A client that hangs up is none of the server's business.
+    // A client that closes the connection is not an error of the server.
     let _ = match speaks {
-        Speaks::Http1 => {
+        ServerProtocol::Http1 => {
             hyper::server::conn::http1::Builder::new().serve_connection(stream, service).await
         }
-        Speaks::Http2 { max_streams } => {
+        ServerProtocol::Http2 { max_streams } => {
             let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
             builder.max_concurrent_streams(max_streams).serve_connection(stream, service).await
         }
     };
 }
 
-/// A wire to a server whose present connections can go dead without a word.
-pub(crate) struct Wire {
+/// Proxy to a server whose connections can go dead without being closed.
+pub(crate) struct CuttableProxy {
     pub(crate) url: String,
     dead_below: Arc<AtomicUsize>,
     accepted: Arc<AtomicUsize>,
@@ -91,7 +96,7 @@ pub(crate) struct Wire {
     _stop: DropGuard,
 }
 
-impl Wire {
+impl CuttableProxy {
     pub(crate) async fn to(server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -107,25 +112,27 @@ impl Wire {
                 let is_dead =
                     move || mute.load(Ordering::SeqCst) || number < dead.load(Ordering::SeqCst);
                 tokio::spawn(
-                    stopped.clone().run_until_cancelled_owned(carry(near, server, is_dead)),
+                    stopped
+                        .clone()
+                        .run_until_cancelled_owned(copy_until_dead(near, server, is_dead)),
                 );
             }
         });
-        Wire { url, dead_below, accepted, all_dead, _stop: stop.drop_guard() }
+        CuttableProxy { url, dead_below, accepted, all_dead, _stop: stop.drop_guard() }
     }
 
-    /// The connections there are swallow everything from now on; new ones work.
+    /// Makes all current connections dead. New ones work.
     pub(crate) fn cut(&self) {
         self.dead_below.store(self.accepted.load(Ordering::SeqCst), Ordering::SeqCst);
     }
 
-    /// New ones swallow everything too.
-    pub(crate) fn cut_for_good(&self) {
+    /// Makes all current and new connections dead.
+    pub(crate) fn black_hole(&self) {
         self.all_dead.store(true, Ordering::SeqCst);
     }
 }
 
-async fn carry(near: TcpStream, server: SocketAddr, is_dead: impl Fn() -> bool) {
+async fn copy_until_dead(near: TcpStream, server: SocketAddr, is_dead: impl Fn() -> bool) {
     let Ok(far) = TcpStream::connect(server).await else { return };
     let (mut to_far, mut to_near) = ([0u8; 16_384], [0u8; 16_384]);
     loop {
