@@ -117,14 +117,14 @@ impl Config {
             "PUSH_PER_USER_PER_MINUTE",
             "pushes to one user in a minute; further ones wait",
             6_000,
-            PACES,
+            PER_MINUTE_RANGE,
         );
         let email_per_user_per_minute = within(
             reader,
             "EMAIL_PER_USER_PER_MINUTE",
             "e-mails to one user in a minute; further ones wait",
             600,
-            PACES,
+            PER_MINUTE_RANGE,
         );
         let takeover = within(
             reader,
@@ -180,7 +180,7 @@ pub(crate) fn read_templates(reader: &mut Reader<'_>) -> Option<Arc<Templates>> 
 }
 
 /// Accepted range of the limits for one user in a minute.
-const PACES: RangeInclusive<u32> = 1..=1_000_000;
+const PER_MINUTE_RANGE: RangeInclusive<u32> = 1..=1_000_000;
 
 /// Reads a number with a default and a range.
 fn within<T>(
