@@ -69,8 +69,8 @@ impl<'a> Push<'a> {
     }
 }
 
-/// A text of up to this many bytes of JSON is sent whole, at the cost of the client's pairs and of
-/// the link. A longer text is cut to no less than this to keep them.
+/// Least size of a truncated text, in bytes of JSON. Parts of the push are dropped before the text
+/// becomes shorter than this.
 const MIN_TEXT_BYTES: usize = 3_000;
 /// Longest heading of a push that would not fit otherwise, in bytes of JSON: 200 characters of four
 /// bytes.
