@@ -225,7 +225,7 @@ impl Work {
         }
         let drained = CancellationToken::new();
         let relay = spawn_essential("relay", &shutdown, relay.run(drained.clone()));
-        let feedback = Feedback {
+        let feedback = SesFeedback {
             pool: pool.clone(),
             clock: Arc::clone(&clock),
             handoff: handoff.clone(),
@@ -292,7 +292,7 @@ async fn consume_feedback(
     bus: SharedBus,
     queue: Option<String>,
     dead_letters_kept: Duration,
-    feedback: Feedback,
+    feedback: SesFeedback,
     shutdown: CancellationToken,
 ) {
     let Some(queue) = queue else { return };

@@ -264,7 +264,7 @@ impl Ses {
                 Some(quota)
             }
             Err(error) => {
-                let outcome = classify::failure(&error, self.source.email.as_ref());
+                let outcome = error_table::failure(&error, self.source.email.as_ref());
                 tracing::warn!(reason = outcome.reason(), "SES quota was not read, will retry");
                 None
             }

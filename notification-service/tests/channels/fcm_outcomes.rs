@@ -87,7 +87,7 @@ async fn keeps_token_when_project_is_not_found() {
 #[tokio::test]
 async fn validates_token_without_message() {
     let phone = TestPhone::new().await;
-    let permit = phone.fcm.check_permit("ada").unwrap();
+    let permit = phone.fcm.token_check_permit("ada").unwrap();
     assert_eq!(phone.fcm.validate("works-1", &permit).await.class(), "sent");
     assert_eq!(phone.fcm.validate("invalid-token-1", &permit).await.class(), "gone");
     assert_eq!(phone.fcm.validate("unregistered-1", &permit).await.class(), "gone");
@@ -98,7 +98,7 @@ async fn validates_token_without_message() {
 #[tokio::test]
 async fn reports_validation_that_fails() {
     let phone = TestPhone::new().await;
-    let permit = phone.fcm.check_permit("ada").unwrap();
+    let permit = phone.fcm.token_check_permit("ada").unwrap();
     phone.sandbox.set_mode(Mode {
         fcm: FcmMode { status: Some(503), ..FcmMode::default() },
         ..Mode::default()

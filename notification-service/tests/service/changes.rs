@@ -5,8 +5,8 @@ use shared::contract::{Channel, EventType};
 use support::eventually;
 
 use crate::{
-    harness::{DueOccurrence, LIMIT, TestService},
     revisions::{BOTH, other},
+    test_service::{DueOccurrence, LIMIT, TestService},
 };
 
 /// Creates an occurrence whose state is known from a minute ago, as after an outage of the

@@ -90,7 +90,7 @@ fn cases(tag: &str) -> impl Iterator<Item = (Notice<'_>, Option<&'static str>)> 
 
 fn fault(file: &str, error: &Error) -> Fault {
     let problem = match (error.kind(), error.detail()) {
-        format!("it does not end within {FUEL} steps"),
+        (ErrorKind::OutOfFuel, _) => format!("it does not end within {FUEL} steps"),
         (kind, Some(detail)) => format!("{kind}: {detail}"),
         (kind, None) => kind.to_string(),
     };

@@ -15,7 +15,8 @@ impl TestService {
     ) -> (Option<String>, i32) {
         eventually(LIMIT, async || {
             let row: Option<(String, Option<String>, i32)> = sqlx::query_as(
-                "select state, reason, attempts from deliveries where occurrence_id = $1 and channel = $2",
+                "select state, reason, attempts from deliveries
+                 where occurrence_id = $1 and channel = $2",
             )
             .bind(due.id())
             .bind(channel.as_str())
@@ -57,10 +58,13 @@ impl TestService {
 
     /// Makes every retry due now.
     pub(crate) async fn make_retries_due(&self) {
-        sqlx::query("update deliveries set next_attempt_at = now() where state = 'pending' and attempts > 0 and next_attempt_at > now()")
-            .execute(&self.pool)
-            .await
-            .expect("hurried");
+        sqlx::query(
+            "update deliveries set next_attempt_at = now()
+             where state = 'pending' and attempts > 0 and next_attempt_at > now()",
+        )
+        .execute(&self.pool)
+        .await
+        .expect("hurried");
     }
 
     /// Waits until the queue of due occurrences is empty.
