@@ -165,7 +165,7 @@ mod tests {
     const SOURCE: &str = "reminders@example.org";
 
     fn outcome(status: u16, code: &str, message: &str) -> Outcome {
-        said(Some(code), message, status, SOURCE)
+        service_error(Some(code), message, status, SOURCE)
     }
 
     #[test]
