@@ -14,7 +14,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::Router;
 use shared::{
-    http::{ExportLimit, UserApi, openapi_routes},
+    http::{ExportLimit, complete_openapi, openapi_routes},
     outbox::Handoff,
     startup::{self, Started},
 };
@@ -61,7 +61,6 @@ pub struct Api {
             configuration. Every POST accepts an `Idempotency-Key`: the same key with the same \
             body returns the first response again for 24 hours.",
     ),
-    modifiers(&UserApi),
     tags(
         (name = "devices", description = "Devices of the caller"),
         (name = "notifications", description = "Deliveries to the caller, and their read marks"),
@@ -73,7 +72,7 @@ struct Description;
 
 /// Returns the routes, with `GET /openapi.json` and `GET /docs`, which describe them.
 pub fn router(api: Api) -> Router {
-    let (routes, openapi) = described().split_for_parts();
+    let (routes, openapi) = described();
     let started = axum::middleware::from_fn_with_state(api.started.clone(), startup::require);
     routes.layer(started).with_state(api).merge(openapi_routes(&openapi))
 }
@@ -83,11 +82,11 @@ pub fn router(api: Api) -> Router {
 /// # Errors
 /// If it cannot be serialized.
 pub fn openapi() -> Result<String, serde_json::Error> {
-    described().into_openapi().to_pretty_json()
+    described().1.to_pretty_json()
 }
 
-fn described() -> OpenApiRouter<Api> {
-    OpenApiRouter::with_openapi(Description::openapi())
+fn described() -> (Router<Api>, utoipa::openapi::OpenApi) {
+    let (routes, mut openapi) = OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(register::register))
         .routes(routes!(devices::list))
         .routes(routes!(devices::remove))
@@ -99,4 +98,7 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(stream::stream))
         .routes(routes!(preferences::get, preferences::put))
         .routes(routes!(export::export))
+        .split_for_parts();
+    complete_openapi(&mut openapi);
+    (routes, openapi)
 }

@@ -67,8 +67,6 @@ impl From<Device> for DeviceAnswer {
             description = "The registered devices whose tokens are valid",
             body = Devices
         ),
-        (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
-        (status = 503, description = "`UPSTREAM_UNAVAILABLE`", body = ErrorBody),
     ),
 )]
 pub(super) async fn list(
@@ -88,13 +86,11 @@ pub(super) async fn list(
     params(("id" = String, Path, description = "Id of the device")),
     responses(
         (status = 200, description = "The device is removed, and nothing more is sent to it"),
-        (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
         (
             status = 422,
             description = "`DEVICE_NOT_ASSOCIATED`: the caller has no such device",
             body = ErrorBody
         ),
-        (status = 503, description = "`UPSTREAM_UNAVAILABLE`", body = ErrorBody),
     ),
 )]
 pub(super) async fn remove(

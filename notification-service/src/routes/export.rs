@@ -192,14 +192,12 @@ impl From<KeptDelivery> for ExportedDelivery {
     tag = "export",
     responses(
         (status = 200, description = "The data of the caller", body = Export),
-        (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
         (
             status = 429,
             description = "`RATE_LIMITED`: another export of the caller, or the largest number \
                 of concurrent exports, is in progress",
             body = ErrorBody
         ),
-        (status = 503, description = "`UPSTREAM_UNAVAILABLE`", body = ErrorBody),
     ),
 )]
 pub(super) async fn export(

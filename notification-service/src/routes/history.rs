@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use shared::{
     contract::{Channel, DeliveryState, ItemId, NotifyContent, SendData},
-    http::{ApiError, ErrorBody, Identity, Params},
+    http::{ApiError, Identity, Params},
 };
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -155,14 +155,6 @@ impl From<HistoryRow> for DeliveryAnswer {
     params(Query),
     responses(
         (status = 200, description = "A page of deliveries", body = Deliveries),
-        (
-            status = 400,
-            description = "`INVALID_REQUEST`: a parameter is malformed or unknown; \
-                the message names it",
-            body = ErrorBody
-        ),
-        (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
-        (status = 503, description = "`UPSTREAM_UNAVAILABLE`", body = ErrorBody),
     ),
 )]
 pub(super) async fn list(

@@ -11,7 +11,7 @@ use axum::{
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use shared::http::{
-    ApiError, Body, ErrorBody, Identity, OptionalBody, PathId, Reason,
+    ApiError, Body, ErrorBody, IdempotencyKeyHeader, Identity, OptionalBody, PathId, Reason,
     idempotency::{self, IdempotencyKey, Known},
 };
 use sqlx::{PgConnection, PgPool};
@@ -75,8 +75,6 @@ enum Mark {
     tag = "notifications",
     responses(
         (status = 200, description = "The number of unread occurrences", body = Unread),
-        (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
-        (status = 503, description = "`UPSTREAM_UNAVAILABLE`", body = ErrorBody),
     ),
 )]
 pub(super) async fn unread_count(
@@ -101,11 +99,7 @@ pub(super) async fn unread_count(
             description = "Id of the occurrence, or of one of its deliveries",
             example = "01979a3c7e2f7c41b1d1e0a5d2c3f4a5"
         ),
-        (
-            "Idempotency-Key" = Option<String>, Header,
-            description = "1 to 255 visible ASCII characters, chosen by the client for this \
-                request and its repeats"
-        ),
+        IdempotencyKeyHeader,
     ),
     request_body(content = Option<EmptyBody>, description = "No body, or an empty object"),
     responses(
@@ -114,17 +108,9 @@ pub(super) async fn unread_count(
             description = "The occurrence is read. Returns the number of unread occurrences",
             body = Unread
         ),
-        (status = 400, description = "`INVALID_REQUEST`", body = ErrorBody),
-        (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
         (
             status = 404,
             description = "`NOT_FOUND`: the caller has no such occurrence or delivery",
-            body = ErrorBody
-        ),
-        (status = 422, description = "`IDEMPOTENCY_KEY_REUSED`", body = ErrorBody),
-        (
-            status = 503,
-            description = "`UPSTREAM_UNAVAILABLE`: try again after `Retry-After`",
             body = ErrorBody
         ),
     ),
@@ -152,11 +138,7 @@ pub(super) async fn read(
             description = "Id of the occurrence, or of one of its deliveries",
             example = "01979a3c7e2f7c41b1d1e0a5d2c3f4a5"
         ),
-        (
-            "Idempotency-Key" = Option<String>, Header,
-            description = "1 to 255 visible ASCII characters, chosen by the client for this \
-                request and its repeats"
-        ),
+        IdempotencyKeyHeader,
     ),
     request_body(content = Option<EmptyBody>, description = "No body, or an empty object"),
     responses(
@@ -165,17 +147,9 @@ pub(super) async fn read(
             description = "The occurrence is unread. Returns the number of unread occurrences",
             body = Unread
         ),
-        (status = 400, description = "`INVALID_REQUEST`", body = ErrorBody),
-        (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
         (
             status = 404,
             description = "`NOT_FOUND`: the caller has no such occurrence or delivery",
-            body = ErrorBody
-        ),
-        (status = 422, description = "`IDEMPOTENCY_KEY_REUSED`", body = ErrorBody),
-        (
-            status = 503,
-            description = "`UPSTREAM_UNAVAILABLE`: try again after `Retry-After`",
             body = ErrorBody
         ),
     ),
@@ -198,30 +172,13 @@ pub(super) async fn unread(
     path = "/notifications/read",
     operation_id = "readAllNotifications",
     tag = "notifications",
-    params((
-        "Idempotency-Key" = Option<String>, Header,
-        description = "1 to 255 visible ASCII characters, chosen by the client for this request \
-            and its repeats"
-    )),
+    params(IdempotencyKeyHeader),
     request_body = ReadAll,
     responses(
         (
             status = 200,
             description = "The occurrences are read. Returns the number of unread occurrences",
             body = Unread
-        ),
-        (
-            status = 400,
-            description = "`INVALID_REQUEST`: a field is malformed or unknown; the message \
-                names it",
-            body = ErrorBody
-        ),
-        (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
-        (status = 422, description = "`IDEMPOTENCY_KEY_REUSED`", body = ErrorBody),
-        (
-            status = 503,
-            description = "`UPSTREAM_UNAVAILABLE`: try again after `Retry-After`",
-            body = ErrorBody
         ),
     ),
 )]

@@ -4,7 +4,7 @@ use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use shared::{
     http::{
-        ApiError, Body, ErrorBody, Identity,
+        ApiError, Body, Identity,
         json::{object_only, object_or_null},
     },
     outbox,
@@ -130,8 +130,6 @@ impl From<&Preferences> for PreferencesBody {
             description = "The stored preferences, or the defaults: every channel, at any time",
             body = PreferencesBody
         ),
-        (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
-        (status = 503, description = "`UPSTREAM_UNAVAILABLE`", body = ErrorBody),
     ),
 )]
 pub(super) async fn get(
@@ -155,15 +153,6 @@ pub(super) async fn get(
     request_body = PreferencesBody,
     responses(
         (status = 200, description = "The preferences are stored", body = PreferencesBody),
-        (
-            status = 400,
-            description = "`INVALID_REQUEST`: a field is malformed or unknown; the message \
-                names it",
-            body = ErrorBody
-        ),
-        (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
-        (status = 413, description = "`PAYLOAD_TOO_LARGE`", body = ErrorBody),
-        (status = 503, description = "`UPSTREAM_UNAVAILABLE`", body = ErrorBody),
     ),
 )]
 pub(super) async fn put(

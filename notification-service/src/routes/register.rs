@@ -13,7 +13,7 @@ use shared::{
     bus,
     contract::EventType,
     http::{
-        ApiError, Body, ErrorBody, Identity, Reason, RequestContext,
+        ApiError, Body, ErrorBody, IdempotencyKeyHeader, Identity, Reason, RequestContext,
         idempotency::{self, IdempotencyKey, Known},
     },
     outbox::{self, OutboxMessage},
@@ -79,22 +79,10 @@ impl Registration {
     path = "/device/register",
     operation_id = "registerDevice",
     tag = "devices",
-    params((
-        "Idempotency-Key" = Option<String>, Header,
-        description = "1 to 255 visible ASCII characters, chosen by the client for this request \
-            and its repeats"
-    )),
+    params(IdempotencyKeyHeader),
     request_body = Registration,
     responses(
         (status = 201, description = "The device is registered", body = Registered),
-        (
-            status = 400,
-            description = "`INVALID_REQUEST`: a field is malformed or unknown; the message \
-                names it",
-            body = ErrorBody
-        ),
-        (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
-        (status = 413, description = "`PAYLOAD_TOO_LARGE`", body = ErrorBody),
         (
             status = 422,
             description = "`INVALID_TOKEN`: FCM does not know the token · `IDEMPOTENCY_KEY_REUSED`",

@@ -96,7 +96,6 @@ struct DeliveryStream {
             description = "`INVALID_REQUEST`: `Last-Event-ID` is malformed",
             body = ErrorBody
         ),
-        (status = 401, description = "`UNAUTHENTICATED`", body = ErrorBody),
         (
             status = 429,
             description = "`RATE_LIMITED`: the caller has 10 open streams",
